@@ -1,0 +1,1 @@
+//! What we add to instant-acme: transport, accounts, the order journal.

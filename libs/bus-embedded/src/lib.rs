@@ -1,0 +1,1 @@
+//! The Bus inside one process: the messages table is the queue.

@@ -1,0 +1,1 @@
+//! The Bus and Handler traits, and the contract suite every backend passes.

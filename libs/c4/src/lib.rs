@@ -1,0 +1,1 @@
+//! The client of C4, the CDN's configuration system.

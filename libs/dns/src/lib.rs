@@ -1,0 +1,1 @@
+//! Looks up what the preflight asks of DNS.

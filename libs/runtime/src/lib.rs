@@ -1,0 +1,1 @@
+//! Configuration, telemetry, health and shutdown: each role's start and stop, once.

@@ -1,0 +1,1 @@
+//! Envelope encryption of private keys at rest.

@@ -1,0 +1,1 @@
+//! The Store trait: what the system remembers, and the contract suite every backend passes.

@@ -1,0 +1,1 @@
+//! Uploads certificates to C4 and verifies them there.

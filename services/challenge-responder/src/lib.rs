@@ -1,0 +1,1 @@
+//! Answers HTTP-01 challenges and nothing else.

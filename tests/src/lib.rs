@@ -1,0 +1,1 @@
+//! End-to-end, fault and load tests, and the kit that starts real servers for them.
