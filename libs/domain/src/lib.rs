@@ -1,1 +1,34 @@
-//! Names, facts, statuses, reasons, transitions, ids and the clock: the rules, without any I/O.
+//! The rules of SSL Manager, without any I/O: names, facts, statuses, reasons, transitions, ids and the clock.
+//!
+//! Everything else depends on this crate and it depends on none of the others, so a rule can be read, and tested,
+//! in one place. Time and randomness come in as parameters ([`Clock`], [`Entropy`]); nothing here sleeps or asks.
+
+mod certificate;
+mod clock;
+mod event;
+mod history;
+mod ids;
+mod managed;
+mod name;
+mod order;
+mod reason;
+mod renewal;
+mod retry;
+mod role;
+mod status;
+mod work;
+
+pub use certificate::{CertificateSummary, Source};
+pub use clock::{Clock, Entropy};
+pub use event::{Delivery, Event, EventKind};
+pub use history::{HistoryEntry, HistoryKind};
+pub use ids::{AccountId, CertificateId, EventId, OrderId};
+pub use managed::{Domain, InvalidTransition};
+pub use name::{DomainName, NameError};
+pub use order::{Order, OrderState};
+pub use reason::{Reason, Who};
+pub use renewal::{PreExpiry, renewal_point};
+pub use retry::Retry;
+pub use role::{Action, Role};
+pub use status::{Activity, Facts, Live, Status};
+pub use work::{Cause, Lease, Work, WorkKind};

@@ -1,1 +1,216 @@
-//! The Store trait: what the system remembers, and the contract suite every backend passes.
+//! What the system remembers: the [`Store`] trait, the transactions it hands out, and the contract suite that every
+//! backend passes.
+//!
+//! Rules. The database is the truth and messages are hints, so an event is published inside the transaction that
+//! changed the state ([`Tx::publish`]). Every write is conditional and its row count is checked: what does not match
+//! is [`StoreError::Conflict`] or [`StoreError::LeaseLost`], never silence. No transaction is open across a network
+//! call. Time is the caller's.
+//!
+//! Why a trait of rows rather than one of use cases: the rules of who may change what, and when, are then written
+//! once, above this trait, and a backend is nothing but SQL.
+
+pub mod contract;
+mod error;
+mod records;
+mod transition;
+
+use async_trait::async_trait;
+use domain::{CertificateId, Domain, DomainName, Event, HistoryEntry, Lease, Order, Work, WorkKind};
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+pub use error::{Result, StoreError};
+pub use records::{
+    Account, Certificate, Challenge, Change, DomainView, ListQuery, Message, TokenRecord, TokenUse,
+};
+pub use transition::{Entry, apply};
+
+/// Everything that is remembered.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Opens a transaction that may write. `name` stands in metrics and errors. Dropping it rolls back.
+    async fn begin(&self, name: &'static str) -> Result<Box<dyn Tx>>;
+
+    /// Asks the database for a sign of life.
+    async fn ping(&self) -> Result<()>;
+
+    /// Grows with every commit that published something; wakes the bus.
+    fn published(&self) -> watch::Receiver<u64>;
+
+    /// A domain on the list.
+    async fn domain(&self, name: &DomainName) -> Result<Option<DomainView>>;
+
+    /// A page of the list, in order of name.
+    async fn domains(&self, query: &ListQuery) -> Result<Vec<DomainView>>;
+
+    /// Domains whose stored status says Success though their certificate ended by `now`.
+    async fn expired(&self, now: Timestamp, limit: u32) -> Result<Vec<DomainName>>;
+
+    /// A name's history, newest first; empty for a name that was never here.
+    async fn history(&self, name: &DomainName, limit: u32) -> Result<Vec<HistoryEntry>>;
+
+    /// The latest change of each domain (of one, if `name` is given) after a position, in order of position.
+    async fn changes(&self, after: i64, name: Option<&DomainName>, limit: u32) -> Result<Vec<Change>>;
+
+    /// The position of the latest change; 0 if there was none.
+    async fn position(&self) -> Result<i64>;
+
+    /// The key authorization stored for exactly this host and token (RFC 8555 section 8.3).
+    async fn key_authorization(&self, host: &DomainName, token: &str) -> Result<Option<String>>;
+
+    /// Every challenge response stored for a host.
+    async fn challenges(&self, host: &DomainName) -> Result<Vec<Challenge>>;
+
+    /// A certificate with its chain and sealed key.
+    async fn certificate(&self, id: CertificateId) -> Result<Option<Certificate>>;
+
+    /// The account of ours at a CA, if a row was written for it.
+    async fn account(&self, issuer: &str, directory_url: &str) -> Result<Option<Account>>;
+
+    /// The one live order of a name.
+    async fn live_order(&self, name: &DomainName) -> Result<Option<Order>>;
+
+    /// The work rows of a name.
+    async fn work(&self, name: &DomainName) -> Result<Vec<Work>>;
+
+    /// An API token by the SHA-256 of its text, revoked ones included.
+    async fn token(&self, hash: &[u8; 32]) -> Result<Option<TokenRecord>>;
+
+    /// All API tokens, by name.
+    async fn tokens(&self) -> Result<Vec<TokenRecord>>;
+
+    /// Claims work of one kind and name that is due and free, in its own transaction: the lease lasts until `until`.
+    /// None if it is not due, not there, or somebody else's.
+    async fn claim(
+        &self,
+        kind: WorkKind,
+        name: &DomainName,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Lease>>;
+
+    /// Prolongs a lease. [`StoreError::LeaseLost`] if it is not ours any more.
+    async fn renew(&self, lease: &Lease, until: Timestamp) -> Result<()>;
+
+    /// Gives work back before its lease ends, due as it was. Nothing happens if the lease is not ours any more.
+    async fn release(&self, lease: &Lease) -> Result<()>;
+
+    /// Frees every lease and forgets which hints were given, of work and of messages. For the start of a process
+    /// that is alone on its store.
+    async fn free_all_leases(&self) -> Result<()>;
+
+    /// Takes up to `limit` messages of these kinds that are due and free, oldest first; they are nobody else's until
+    /// `until`. Kinds are words of [`domain::EventKind::WORDS`].
+    async fn take_messages(
+        &self,
+        kinds: &[&'static str],
+        limit: u32,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<Message>>;
+
+    /// Keeps taken messages until `until`.
+    async fn keep_messages(&self, messages: &[Message], until: Timestamp) -> Result<()>;
+
+    /// Deletes messages that were handled.
+    async fn delete_messages(&self, messages: &[Message]) -> Result<()>;
+
+    /// Gives a message back, due at `due_at`, and counts the attempt.
+    async fn delay_message(&self, message: &Message, due_at: Timestamp) -> Result<()>;
+
+    /// Sets a message aside for a person to look at.
+    async fn bury_message(&self, message: &Message, why: &str) -> Result<()>;
+
+    /// How many messages wait to be handled (taken ones included), and how many were set aside.
+    async fn message_counts(&self) -> Result<(u64, u64)>;
+}
+
+/// An open transaction. What it reads stays as it is until it ends.
+#[async_trait]
+pub trait Tx: Send {
+    /// A name's row, deleted or not, locked.
+    async fn domain(&mut self, name: &DomainName) -> Result<Option<Domain>>;
+
+    /// Writes a row that was not there. [`StoreError::Conflict`] if it was.
+    async fn insert_domain(&mut self, domain: &Domain, now: Timestamp) -> Result<()>;
+
+    /// Writes a row if its version is still `domain.version`, raises the version, stores the status as of `now`, and
+    /// makes it the latest change. [`StoreError::Conflict`] otherwise. Callers use [`apply`].
+    async fn update_domain(&mut self, domain: &Domain, now: Timestamp) -> Result<()>;
+
+    /// Adds a line to the history.
+    async fn append_history(&mut self, entry: &HistoryEntry) -> Result<()>;
+
+    /// Writes a work row, whatever it was before; a lease on it is lost.
+    async fn schedule(&mut self, work: &Work) -> Result<()>;
+
+    /// Removes a work row; a lease on it is lost. Nothing happens if there is none.
+    async fn cancel(&mut self, name: &DomainName, kind: WorkKind) -> Result<()>;
+
+    /// A name's work row of one kind.
+    async fn work(&mut self, name: &DomainName, kind: WorkKind) -> Result<Option<Work>>;
+
+    /// Whether somebody holds an unexpired lease on a name's work.
+    async fn is_leased(&mut self, name: &DomainName, kind: WorkKind, now: Timestamp) -> Result<bool>;
+
+    /// Checks that the lease is still ours, and keeps it so until the transaction ends.
+    /// [`StoreError::LeaseLost`] otherwise.
+    async fn fence(&mut self, lease: &Lease) -> Result<()>;
+
+    /// Ends a lease: the row becomes `next`, or goes. [`StoreError::LeaseLost`] if it is not ours any more.
+    async fn finish(&mut self, lease: &Lease, next: Option<&Work>) -> Result<()>;
+
+    /// Marks up to `limit` rows of work that are due, free and not hinted at since `hinted_before`, and returns them.
+    async fn mark_due(
+        &mut self,
+        now: Timestamp,
+        hinted_before: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Work>>;
+
+    /// Writes an order row. [`StoreError::Conflict`] if the name has a live one.
+    async fn insert_order(&mut self, order: &Order) -> Result<()>;
+
+    /// Writes an order's state if the stored one is still `from` (a word of [`domain::OrderState::as_str`]).
+    /// [`StoreError::Conflict`] otherwise.
+    async fn update_order(&mut self, order: &Order, from: &'static str) -> Result<()>;
+
+    /// The one live order of a name, locked.
+    async fn live_order(&mut self, name: &DomainName) -> Result<Option<Order>>;
+
+    /// Stores a challenge response; the same (host, token) again is replaced.
+    async fn put_challenge(&mut self, challenge: &Challenge) -> Result<()>;
+
+    /// Forgets the challenge responses of an order.
+    async fn drop_challenges(&mut self, order: domain::OrderId) -> Result<()>;
+
+    /// Stores a certificate.
+    async fn insert_certificate(&mut self, certificate: &Certificate) -> Result<()>;
+
+    /// Notes when a certificate was first active at C4.
+    async fn mark_uploaded(&mut self, id: CertificateId, now: Timestamp) -> Result<()>;
+
+    /// The generated certificate of a name that ends last, if it ends after `now`.
+    async fn newest_generated(&mut self, name: &DomainName, now: Timestamp) -> Result<Option<Certificate>>;
+
+    /// Writes an account row. [`StoreError::Conflict`] if there is one for that issuer and directory.
+    async fn insert_account(&mut self, account: &Account) -> Result<()>;
+
+    /// Stores an account's URL once. [`StoreError::Conflict`] if it has another.
+    async fn set_account_url(&mut self, id: domain::AccountId, url: &str) -> Result<()>;
+
+    /// Stores an API token's hash. [`StoreError::Conflict`] if the name is taken.
+    async fn insert_token(&mut self, token: &TokenRecord) -> Result<()>;
+
+    /// Revokes a token. False if no unrevoked token has that name.
+    async fn revoke_token(&mut self, name: &str, now: Timestamp) -> Result<bool>;
+
+    /// Notes that tokens were used. Coarse and late on purpose: callers batch it.
+    async fn touch_tokens(&mut self, uses: &[TokenUse]) -> Result<()>;
+
+    /// Publishes an event with this transaction: it is sent if, and only if, the transaction commits.
+    async fn publish(&mut self, event: &Event, now: Timestamp) -> Result<()>;
+
+    /// Makes it so.
+    async fn commit(self: Box<Self>) -> Result<()>;
+}

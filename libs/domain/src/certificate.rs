@@ -1,0 +1,62 @@
+//! What is known of a certificate without its key.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::CertificateId;
+
+/// Where a certificate comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// Generated here through an ACME CA; renewed by itself.
+    C4,
+    /// Pasted by a customer; never renewed.
+    Text,
+}
+
+impl Source {
+    /// The word of the page, the API and the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::C4 => "c4",
+            Self::Text => "text",
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Source {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        [Self::C4, Self::Text].into_iter().find(|source| source.as_str() == text).ok_or(())
+    }
+}
+
+/// A certificate's public facts (X.509, RFC 5280).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateSummary {
+    /// Our id.
+    pub id: CertificateId,
+    /// Lower-case hex SHA-256 of the leaf's DER.
+    pub sha256: String,
+    /// Lower-case hex of the serial number.
+    pub serial: String,
+    /// Distinguished name of its issuer.
+    pub issuer: String,
+    /// Start of validity.
+    pub not_before: Timestamp,
+    /// End of validity.
+    pub not_after: Timestamp,
+    /// Where it comes from.
+    pub source: Source,
+}

@@ -1,0 +1,134 @@
+//! What the roles tell each other: hints that carry ids only, because the database is the truth.
+
+use crate::{CertificateId, DomainName, EventId};
+
+/// What happened. The word is the routing key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum EventKind {
+    /// Work for the issuer became due.
+    CertificateRequested,
+    /// A challenge response is stored; responders load it by the name.
+    ChallengeReady,
+    /// A certificate and its sealed key are stored, or an upload is due for another reason.
+    CertIssued {
+        /// Which.
+        certificate: CertificateId,
+    },
+    /// An attempt ended without a certificate.
+    IssueFailed,
+    /// A certificate became active at C4.
+    CertUploaded {
+        /// Which.
+        certificate: CertificateId,
+    },
+    /// Uploading keeps failing.
+    UploadFailed {
+        /// Which.
+        certificate: CertificateId,
+    },
+    /// A domain was deleted.
+    DomainDeleted,
+    /// A domain's status changed.
+    StatusChanged,
+}
+
+/// How an event travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// To one worker of the one role that claims it; redelivered until acknowledged.
+    Work,
+    /// To every copy that listens now; a copy that misses it finds out by itself.
+    Broadcast,
+}
+
+impl EventKind {
+    /// The words of all kinds.
+    pub const WORDS: [&'static str; 8] = [
+        "certificate-requested",
+        "challenge-ready",
+        "cert-issued",
+        "issue-failed",
+        "cert-uploaded",
+        "upload-failed",
+        "domain-deleted",
+        "status-changed",
+    ];
+
+    /// The routing key.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::CertificateRequested => "certificate-requested",
+            Self::ChallengeReady => "challenge-ready",
+            Self::CertIssued { .. } => "cert-issued",
+            Self::IssueFailed => "issue-failed",
+            Self::CertUploaded { .. } => "cert-uploaded",
+            Self::UploadFailed { .. } => "upload-failed",
+            Self::DomainDeleted => "domain-deleted",
+            Self::StatusChanged => "status-changed",
+        }
+    }
+
+    /// The one id it carries beside the name, as text; empty where there is none.
+    pub fn subject(&self) -> String {
+        match self {
+            Self::CertIssued { certificate }
+            | Self::CertUploaded { certificate }
+            | Self::UploadFailed { certificate } => certificate.to_string(),
+            _ => String::new(),
+        }
+    }
+
+    /// The kind from its word and subject; none if they do not fit.
+    pub fn from_parts(word: &str, subject: &str) -> Option<Self> {
+        let certificate = || subject.parse().ok();
+        Some(match word {
+            "certificate-requested" => Self::CertificateRequested,
+            "challenge-ready" => Self::ChallengeReady,
+            "cert-issued" => Self::CertIssued { certificate: certificate()? },
+            "issue-failed" => Self::IssueFailed,
+            "cert-uploaded" => Self::CertUploaded { certificate: certificate()? },
+            "upload-failed" => Self::UploadFailed { certificate: certificate()? },
+            "domain-deleted" => Self::DomainDeleted,
+            "status-changed" => Self::StatusChanged,
+            _ => return None,
+        })
+    }
+
+    /// How it travels.
+    pub fn delivery(&self) -> Delivery {
+        match self {
+            Self::CertificateRequested | Self::CertIssued { .. } | Self::DomainDeleted => Delivery::Work,
+            _ => Delivery::Broadcast,
+        }
+    }
+}
+
+/// A published event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Unique per event.
+    pub id: EventId,
+    /// What happened.
+    pub kind: EventKind,
+    /// To which name.
+    pub name: DomainName,
+    /// The name's revision then.
+    pub revision: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_and_subjects_come_back() {
+        let id = uuid::Uuid::from_u128(7).to_string();
+        for word in EventKind::WORDS {
+            let kind = EventKind::from_parts(word, &id).expect(word);
+            assert_eq!(kind.as_str(), word);
+            assert_eq!(EventKind::from_parts(word, &kind.subject()), Some(kind));
+        }
+        assert_eq!(EventKind::from_parts("cert-issued", "no id"), None);
+        assert_eq!(EventKind::from_parts("nonsense", ""), None);
+    }
+}

@@ -1,0 +1,95 @@
+//! A name's SSL history: one entry per thing that happened, kept for ever.
+
+use jiff::Timestamp;
+
+use crate::{DomainName, Status};
+
+macro_rules! history_kinds {
+    ($($(#[$doc:meta])* $kind:ident => $word:literal,)*) => {
+        /// What happened.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum HistoryKind {
+            $($(#[$doc])* $kind,)*
+        }
+
+        impl HistoryKind {
+            /// The word of the API and the store.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $word,)*
+                }
+            }
+        }
+
+        impl std::str::FromStr for HistoryKind {
+            type Err = ();
+
+            fn from_str(text: &str) -> Result<Self, ()> {
+                match text {
+                    $($word => Ok(Self::$kind),)*
+                    _ => Err(()),
+                }
+            }
+        }
+    };
+}
+
+history_kinds! {
+    /// Put under management.
+    Added => "added",
+    /// A certificate was asked for.
+    Generated => "generated",
+    /// An operator asked for the next step now.
+    Rechecked => "rechecked",
+    /// Taken off the list.
+    Deleted => "deleted",
+    /// A private key left through the API.
+    KeyDownloaded => "key_downloaded",
+    /// Something outside blocks the domain.
+    Blocked => "blocked",
+    /// A preflight question got no answer.
+    CouldNotAsk => "could_not_ask",
+    /// C4 said that it does not know the domain.
+    UnknownToC4 => "unknown_to_c4",
+    /// The CA took the order.
+    OrderPlaced => "order_placed",
+    /// The order ended without a certificate.
+    OrderFailed => "order_failed",
+    /// The CA is down, slow or asked us to wait.
+    CaWaiting => "ca_waiting",
+    /// Certificate and sealed key are stored.
+    CertificateIssued => "certificate_issued",
+    /// What the CA delivered was not what was asked for.
+    CertificateRejected => "certificate_rejected",
+    /// The certificate is active at C4.
+    CertificateUploaded => "certificate_uploaded",
+    /// C4 did not take the certificate.
+    UploadFailed => "upload_failed",
+    /// C4 held something else than the live certificate.
+    DifferenceFound => "difference_found",
+    /// The certificate was removed from C4.
+    CertificateRemoved => "certificate_removed",
+    /// The active certificate ended.
+    Expired => "expired",
+}
+
+/// One line of the history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryEntry {
+    /// Whose history.
+    pub name: DomainName,
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub kind: HistoryKind,
+    /// Who: a principal (`token:dashboard`) or a role (`issuer`).
+    pub actor: String,
+    /// Status before; none for a name that was not there.
+    pub status_from: Option<Status>,
+    /// Status after.
+    pub status_to: Status,
+    /// A sentence for people.
+    pub message: String,
+    /// The certificate it is about.
+    pub certificate_sha256: Option<String>,
+}

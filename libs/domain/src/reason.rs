@@ -1,0 +1,164 @@
+//! Why a domain is where it is: typed, with who must act and a sentence that support can send on as it stands.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::DomainName;
+
+/// Who has to act before a domain can go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Who {
+    /// The owner of the domain.
+    Customer,
+    /// Whoever runs the CDN and C4.
+    CdnOperator,
+    /// The certificate authority.
+    Ca,
+    /// SSL Manager itself: nothing is needed from anybody.
+    Us,
+}
+
+impl Who {
+    /// The word of the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Customer => "customer",
+            Self::CdnOperator => "cdn_operator",
+            Self::Ca => "ca",
+            Self::Us => "us",
+        }
+    }
+}
+
+/// Why. What it carries came from outside and was shortened on the way in; it is data for people, never markup.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "code", rename_all = "snake_case")]
+pub enum Reason {
+    /// DNS does not lead to the CDN.
+    NotPointed {
+        /// The CNAME target to set, or the addresses for an apex.
+        target: String,
+        /// What DNS says today.
+        found: String,
+    },
+    /// C4 knows the domain without port 80 or 443.
+    PortMissing {
+        /// The ports that are missing.
+        missing: Vec<u16>,
+    },
+    /// C4 does not know the domain.
+    UnknownToC4,
+    /// The CA looked and did not find the challenge response.
+    ChallengeInvalid {
+        /// The problem's type (RFC 8555 section 6.7), without its prefix.
+        problem: String,
+        /// The CA's own words.
+        detail: String,
+    },
+    /// The CA refused the order.
+    OrderRejected {
+        /// The problem's type.
+        problem: String,
+        /// The CA's own words.
+        detail: String,
+    },
+    /// The CA delivered something else than what was asked for.
+    CertificateRejected {
+        /// What was wrong with it.
+        detail: String,
+    },
+    /// The CA's limits leave no room before `until`.
+    CaLimited {
+        /// When there is room again.
+        until: Timestamp,
+    },
+    /// The CA does not answer, or answers that it cannot.
+    CaDown {
+        /// What happened.
+        detail: String,
+    },
+    /// A preflight question got no answer.
+    CouldNotAsk {
+        /// Which, and what happened.
+        detail: String,
+    },
+    /// C4 did not take key and certificate.
+    UploadFailed {
+        /// What C4 said, or how it failed.
+        detail: String,
+    },
+}
+
+impl Reason {
+    /// Stable code, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotPointed { .. } => "not_pointed",
+            Self::PortMissing { .. } => "port_missing",
+            Self::UnknownToC4 => "unknown_to_c4",
+            Self::ChallengeInvalid { .. } => "challenge_invalid",
+            Self::OrderRejected { .. } => "order_rejected",
+            Self::CertificateRejected { .. } => "certificate_rejected",
+            Self::CaLimited { .. } => "ca_limited",
+            Self::CaDown { .. } => "ca_down",
+            Self::CouldNotAsk { .. } => "could_not_ask",
+            Self::UploadFailed { .. } => "upload_failed",
+        }
+    }
+
+    /// Who has to act.
+    pub fn who(&self) -> Who {
+        match self {
+            Self::NotPointed { .. } | Self::PortMissing { .. } | Self::ChallengeInvalid { .. } => Who::Customer,
+            Self::UnknownToC4 | Self::UploadFailed { .. } => Who::CdnOperator,
+            Self::OrderRejected { .. } | Self::CertificateRejected { .. } => Who::Ca,
+            Self::CaLimited { .. } | Self::CaDown { .. } | Self::CouldNotAsk { .. } => Who::Us,
+        }
+    }
+
+    /// A sentence for that person.
+    pub fn message(&self, name: &DomainName) -> String {
+        match self {
+            Self::NotPointed { target, found } => format!(
+                "To switch on HTTPS for {name}, set {name} as CNAME to {target}. Today it points to {found}. \
+                 Remove other A and AAAA records of the same name."
+            ),
+            Self::PortMissing { missing } => {
+                let ports: Vec<String> = missing.iter().map(ToString::to_string).collect();
+                let plural = if ports.len() == 1 { "port" } else { "ports" };
+                format!(
+                    "Switch on HTTP and HTTPS (ports 80 and 443) for {name} in the CDN dashboard; {plural} {} \
+                     missing today.",
+                    ports.join(" and ")
+                )
+            }
+            Self::UnknownToC4 => {
+                format!("C4 does not know {name}. Create it in the CDN dashboard, then recheck.")
+            }
+            Self::ChallengeInvalid { problem, detail } => format!(
+                "Requests to http://{name}/.well-known/acme-challenge/ must reach us. The certificate authority \
+                 reported {problem}: {detail}"
+            ),
+            Self::OrderRejected { problem, detail } => {
+                format!("The certificate authority refused the order for {name} ({problem}): {detail}")
+            }
+            Self::CertificateRejected { detail } => {
+                format!("What the certificate authority delivered for {name} was not accepted: {detail}")
+            }
+            Self::CaLimited { until } => format!(
+                "Nothing is needed from you. Delayed on our side by a limit of the certificate authority; \
+                 expected after {until:.0}."
+            ),
+            Self::CaDown { detail } => format!(
+                "Nothing is needed from you. The certificate authority cannot be reached ({detail}); we try again \
+                 by ourselves."
+            ),
+            Self::CouldNotAsk { detail } => {
+                format!("Not failed: we could not ask ({detail}). We ask again by ourselves.")
+            }
+            Self::UploadFailed { detail } => {
+                format!("The certificate for {name} was issued, but C4 did not take it: {detail}")
+            }
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Work: what is due for a name, and the lease by which one worker owns it.
+//!
+//! Each (name, kind) has at most one row. A timer is nothing but that row's `due_at`; so retries, renewals, rechecks
+//! and what a crash left behind are found by one sweep. Correctness rests on the lease's `token`: it grows with every
+//! claim and every rescheduling, and a write that carries an older one changes nothing.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+
+use crate::{CertificateId, DomainName};
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WorkKind {
+    /// Preflight and order (issuer).
+    Issue,
+    /// Make C4 hold a certificate (c4-uploader).
+    Upload,
+    /// Make C4 hold none (c4-uploader).
+    Remove,
+}
+
+impl WorkKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Issue, Self::Upload, Self::Remove];
+
+    /// The word of the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Issue => "issue",
+            Self::Upload => "upload",
+            Self::Remove => "remove",
+        }
+    }
+}
+
+impl fmt::Display for WorkKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for WorkKind {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or(())
+    }
+}
+
+/// Why it is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// Somebody asked: add, generate, delete.
+    Requested,
+    /// The certificate reached its renewal point, or ended.
+    Renewal,
+    /// An attempt did not get through.
+    Retry,
+    /// An operator asked for the next step now.
+    Recheck,
+    /// What C4 holds is compared with what it should hold.
+    Compare,
+}
+
+impl Cause {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Requested, Self::Renewal, Self::Retry, Self::Recheck, Self::Compare];
+
+    /// The word of the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Requested => "requested",
+            Self::Renewal => "renewal",
+            Self::Retry => "retry",
+            Self::Recheck => "recheck",
+            Self::Compare => "compare",
+        }
+    }
+}
+
+impl FromStr for Cause {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|cause| cause.as_str() == text).ok_or(())
+    }
+}
+
+/// A row of work, as it is scheduled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Work {
+    /// For which name.
+    pub name: DomainName,
+    /// What.
+    pub kind: WorkKind,
+    /// The name's revision it belongs to.
+    pub revision: i64,
+    /// Why.
+    pub cause: Cause,
+    /// Attempts so far that did not get through, for the backoff.
+    pub attempts: u32,
+    /// When; none means that a person must act first.
+    pub due_at: Option<Timestamp>,
+    /// Which certificate to upload.
+    pub certificate: Option<CertificateId>,
+}
+
+/// Work that one worker owns until the lease ends or somebody reschedules it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The work as it was claimed.
+    pub work: Work,
+    /// The fencing token.
+    pub token: i64,
+    /// When others may take it over, by the claimer's clock.
+    pub expires_at: Timestamp,
+}

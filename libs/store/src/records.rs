@@ -1,0 +1,152 @@
+//! Rows that have no rules of their own.
+
+use domain::{
+    AccountId, CertificateId, CertificateSummary, Domain, DomainName, Event, OrderId, Role, Status,
+};
+use jiff::Timestamp;
+
+/// A domain with what the list and the API show beside its row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DomainView {
+    /// The row.
+    pub domain: Domain,
+    /// The certificate that is active at C4.
+    pub certificate: Option<CertificateSummary>,
+    /// When the next attempt begins: the earliest due work that is more than a comparison.
+    pub next_attempt_at: Option<Timestamp>,
+}
+
+/// Which page of the list.
+#[derive(Clone, Debug, Default)]
+pub struct ListQuery {
+    /// Only names that contain this text (ASCII, lower case); empty for all.
+    pub search: String,
+    /// Only these statuses; empty for all.
+    pub statuses: Vec<Status>,
+    /// Only names after this one.
+    pub after: Option<String>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// One change of one domain.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// Grows with every change.
+    pub position: i64,
+    /// When.
+    pub at: Timestamp,
+    /// The domain after it; `domain.deleted_at` is set if it was deleted.
+    pub view: DomainView,
+}
+
+/// A challenge response (RFC 8555 section 8.3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Challenge {
+    /// Host that the CA asks.
+    pub host: DomainName,
+    /// The token in the path.
+    pub token: String,
+    /// What to answer.
+    pub key_authorization: String,
+    /// The order it belongs to.
+    pub order: OrderId,
+    /// When it was stored.
+    pub created_at: Timestamp,
+}
+
+/// A certificate with everything but an open key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// Its public facts.
+    pub summary: CertificateSummary,
+    /// Whose.
+    pub name: DomainName,
+    /// The name's revision when it was made.
+    pub revision: i64,
+    /// Leaf and intermediates, PEM, in order.
+    pub chain_pem: String,
+    /// PKCS #8 key, sealed to the certificate's id; none once it was destroyed.
+    pub sealed_key: Option<Vec<u8>>,
+    /// When it was stored.
+    pub created_at: Timestamp,
+    /// When it was first active at C4.
+    pub uploaded_at: Option<Timestamp>,
+}
+
+impl std::fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Certificate").field("summary", &self.summary).finish_non_exhaustive()
+    }
+}
+
+/// Our account at a CA (RFC 8555 section 7.1.2).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Account {
+    /// Our id; the key is sealed to it.
+    pub id: AccountId,
+    /// The issuer's name in the configuration.
+    pub issuer: String,
+    /// The directory it belongs to.
+    pub directory_url: String,
+    /// PKCS #8 key, sealed.
+    pub sealed_key: Vec<u8>,
+    /// The account's URL; none until the CA answered new-account.
+    pub url: Option<String>,
+    /// When the row was written.
+    pub created_at: Timestamp,
+}
+
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Account").field("id", &self.id).field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// An API token; the text itself is never stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenRecord {
+    /// Who it is for.
+    pub name: String,
+    /// SHA-256 of the token's text.
+    pub hash: [u8; 32],
+    /// What it may do.
+    pub role: Role,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it ends; none for never.
+    pub expires_at: Option<Timestamp>,
+    /// When it was last used, to the minute.
+    pub last_used_at: Option<Timestamp>,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// That a token was used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenUse {
+    /// Which.
+    pub name: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// An event on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Grows with every message.
+    pub sequence: i64,
+    /// What is published.
+    pub event: Event,
+    /// How often it was given back.
+    pub attempts: u32,
+    /// Fencing token of this taking.
+    pub token: i64,
+}
+
+impl Certificate {
+    /// The id.
+    pub fn id(&self) -> CertificateId {
+        self.summary.id
+    }
+}
