@@ -1,1 +1,21 @@
-//! What we add to instant-acme: transport, accounts, the order journal.
+//! What we add to instant-acme: one transport, accounts whose key is sealed before the CA hears of it, the order
+//! journal's hook, and the checks of what a CA delivers.
+//!
+//! Everything a CA sends is hostile: URLs stay on its directory's origin, bodies, waits and chains are bounded, and a
+//! certificate is accepted only if its key and name are the ones that were asked for.
+
+mod account;
+mod ca;
+mod delivered;
+mod error;
+mod jws;
+mod nonces;
+mod order;
+mod transport;
+
+pub use account::{AccountKey, ensure_account};
+pub use ca::{Ca, CaOptions, ExternalAccountBinding};
+pub use delivered::{Delivered, DeliveredError, check_delivered};
+pub use error::AcmeError;
+pub use order::{AcmeOrder, ChallengeResponse, OrderProgress};
+pub use transport::OrderJournal;

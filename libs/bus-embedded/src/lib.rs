@@ -1,1 +1,241 @@
-//! The Bus inside one process: the messages table is the queue.
+//! The bus inside one process: the messages table is the queue.
+//!
+//! A consumer takes messages by a lease, hands them out, and deletes them once handled; what a crash leaves is taken
+//! again. It wakes on commits that published something and looks once a second besides, for what became due or was
+//! given back. Why not a channel in memory: a hint would be lost between the commit and the handling, and the two
+//! modes would differ where it matters.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bus::{Bus, BusError, Handler, Outcome, Queue};
+use domain::{Clock, Delivery, Event, EventKind};
+use jiff::SignedDuration;
+use store::{Message, Store};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long a taken message is nobody else's, unless kept.
+const LEASE: SignedDuration = SignedDuration::from_secs(30);
+/// How often taken messages are kept.
+const KEEP_EVERY: Duration = Duration::from_secs(10);
+/// How often a queue is looked at without a wake-up.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Broadcasts held for a slow listener before it misses some.
+const BROADCAST_CAPACITY: usize = 4096;
+/// Broadcasts moved, and handled messages deleted, in one go.
+const BATCH: usize = 256;
+
+/// See the crate's documentation.
+pub struct EmbeddedBus {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    broadcasts: broadcast::Sender<Event>,
+}
+
+impl EmbeddedBus {
+    /// A bus over the messages table of `store`.
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
+        let (broadcasts, _) = broadcast::channel(BROADCAST_CAPACITY);
+        Self {
+            store,
+            clock,
+            broadcasts,
+        }
+    }
+}
+
+#[async_trait]
+impl Bus for EmbeddedBus {
+    async fn consume(
+        &self,
+        queue: Queue,
+        handler: Arc<dyn Handler>,
+        stop: CancellationToken,
+    ) -> Result<(), BusError> {
+        let (done, done_receiver) = mpsc::unbounded_channel();
+        let consumer = Arc::new(Consumer {
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            handler,
+            in_hand: Mutex::default(),
+            done,
+        });
+        let deleter = tokio::spawn(delete_handled(self.store.clone(), done_receiver));
+        let keeper = tokio::spawn(consumer.clone().keep());
+        let taken = consumer.clone().take(queue, stop).await;
+        keeper.abort();
+        drop(consumer);
+        // The deleter ends when the last handler has dropped its end of the channel.
+        let _ = deleter.await;
+        taken
+    }
+
+    fn listen(&self) -> broadcast::Receiver<Event> {
+        self.broadcasts.subscribe()
+    }
+
+    async fn run(&self, stop: CancellationToken) -> Result<(), BusError> {
+        let kinds = kinds_that_travel(Delivery::Broadcast);
+        let mut published = self.store.published();
+        while !stop.is_cancelled() {
+            published.mark_unchanged();
+            let now = self.clock.now();
+            let messages = self
+                .store
+                .take_messages(&kinds, BATCH as u32, now, now + LEASE)
+                .await?;
+            for message in &messages {
+                // Nobody listening is fine: a broadcast is for those who are there.
+                let _ = self.broadcasts.send(message.event.clone());
+            }
+            if messages.is_empty() {
+                look_again(&mut published, &stop).await;
+            } else {
+                self.store.delete_messages(&messages).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The words of all kinds that travel that way.
+fn kinds_that_travel(delivery: Delivery) -> Vec<&'static str> {
+    let nil = "00000000-0000-0000-0000-000000000000";
+    EventKind::WORDS
+        .into_iter()
+        .filter(|word| EventKind::from_parts(word, nil).is_some_and(|kind| kind.delivery() == delivery))
+        .collect()
+}
+
+/// Waits for a commit that published something, a second, or the stop.
+async fn look_again(published: &mut watch::Receiver<u64>, stop: &CancellationToken) {
+    tokio::select! {
+        _ = published.changed() => {}
+        () = tokio::time::sleep(LOOK_EVERY) => {}
+        () = stop.cancelled() => {}
+    }
+}
+
+struct Consumer {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    handler: Arc<dyn Handler>,
+    in_hand: Mutex<HashMap<i64, Message>>,
+    done: mpsc::UnboundedSender<Message>,
+}
+
+impl Consumer {
+    async fn take(self: Arc<Self>, queue: Queue, stop: CancellationToken) -> Result<(), BusError> {
+        let prefetch = Arc::new(Semaphore::new(usize::from(queue.prefetch)));
+        let handlers = TaskTracker::new();
+        let mut published = self.store.published();
+        while !stop.is_cancelled() {
+            let Some(first) = acquire_unless_stopped(&prefetch, &stop).await else {
+                break;
+            };
+            let mut permits = vec![first];
+            while let Ok(permit) = prefetch.clone().try_acquire_owned() {
+                permits.push(permit);
+            }
+            published.mark_unchanged();
+            let now = self.clock.now();
+            let messages = self
+                .store
+                .take_messages(&[queue.kind], permits.len() as u32, now, now + LEASE)
+                .await?;
+            let none = messages.is_empty();
+            for (message, permit) in messages.into_iter().zip(permits.drain(..)) {
+                self.hand().insert(message.sequence, message.clone());
+                handlers.spawn(self.clone().handle(message, permit));
+            }
+            if none {
+                look_again(&mut published, &stop).await;
+            }
+        }
+        handlers.close();
+        handlers.wait().await;
+        Ok(())
+    }
+
+    async fn handle(self: Arc<Self>, message: Message, _permit: OwnedSemaphorePermit) {
+        let outcome = self.handler.handle(&message.event).await;
+        self.hand().remove(&message.sequence);
+        let answered = match outcome {
+            Outcome::Done => {
+                // The deleter outlives every consumer, so this cannot fail; if it did, the message comes again.
+                let _ = self.done.send(message);
+                return;
+            }
+            Outcome::Retry { after } => {
+                let after = SignedDuration::try_from(after).unwrap_or(SignedDuration::MAX);
+                let due_at = self
+                    .clock
+                    .now()
+                    .saturating_add(after)
+                    .unwrap_or(jiff::Timestamp::MAX);
+                self.store.delay_message(&message, due_at).await
+            }
+            Outcome::Dead { reason } => {
+                tracing::error!(message.id = %message.event.id, message.kind = message.event.kind.as_str(),
+                    reason, "message set aside");
+                self.store.bury_message(&message, &reason).await
+            }
+        };
+        if let Err(error) = answered {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "message not answered, it will come again"
+            );
+        }
+    }
+
+    /// Keeps what is in hand from being taken again while a handler waits for a permit.
+    async fn keep(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(KEEP_EVERY).await;
+            let messages: Vec<Message> = self.hand().values().cloned().collect();
+            if messages.is_empty() {
+                continue;
+            }
+            if let Err(error) = self
+                .store
+                .keep_messages(&messages, self.clock.now() + LEASE)
+                .await
+            {
+                tracing::warn!(error = &error as &dyn std::error::Error, "messages not kept");
+            }
+        }
+    }
+
+    fn hand(&self) -> std::sync::MutexGuard<'_, HashMap<i64, Message>> {
+        self.in_hand.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn acquire_unless_stopped(
+    prefetch: &Arc<Semaphore>,
+    stop: &CancellationToken,
+) -> Option<OwnedSemaphorePermit> {
+    tokio::select! {
+        permit = prefetch.clone().acquire_owned() => permit.ok(),
+        () = stop.cancelled() => None,
+    }
+}
+
+/// Deletes handled messages, as many at once as came while the last deletion ran.
+async fn delete_handled(store: Arc<dyn Store>, mut done: mpsc::UnboundedReceiver<Message>) {
+    let mut batch = Vec::new();
+    while done.recv_many(&mut batch, BATCH).await > 0 {
+        if let Err(error) = store.delete_messages(&batch).await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "messages not deleted, they will come again"
+            );
+        }
+        batch.clear();
+    }
+}

@@ -1,1 +1,79 @@
-//! The Bus and Handler traits, and the contract suite every backend passes.
+//! How the roles hear of each other: the [`Bus`] and [`Handler`] traits, and the contract suite of every backend.
+//!
+//! Publishing is not here: an event is published inside the transaction that changes state ([`store::Tx::publish`]),
+//! and a bus only moves what was committed. Messages come at least once, late and out of order; delays, attempts and
+//! timers are columns of the store, never features of a broker.
+
+#[cfg(feature = "contract")]
+pub mod contract;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::Event;
+use store::StoreError;
+use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+
+/// A work queue: `ssl-manager.<role>.<kind>`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queue {
+    /// Who works on it.
+    pub role: &'static str,
+    /// Which kind of event it takes, a word of [`domain::EventKind::WORDS`].
+    pub kind: &'static str,
+    /// Most messages handed out and not yet answered.
+    pub prefetch: u16,
+}
+
+/// What became of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Handled, or of no use any more. It is acknowledged.
+    Done,
+    /// Not now: it comes again.
+    Retry {
+        /// Not before that long.
+        after: Duration,
+    },
+    /// Never: it is set aside with the reason.
+    Dead {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What a role does with a message. Must be idempotent.
+#[async_trait]
+pub trait Handler: Send + Sync + 'static {
+    /// Handles one message; until it returns, the message is unacknowledged.
+    async fn handle(&self, event: &Event) -> Outcome;
+}
+
+/// What can go wrong with a bus.
+#[derive(Debug, thiserror::Error)]
+pub enum BusError {
+    /// The store behind it failed.
+    #[error("the message store failed")]
+    Store(#[from] StoreError),
+}
+
+/// Moves committed events.
+#[async_trait]
+pub trait Bus: Send + Sync + 'static {
+    /// Hands a queue's messages to `handler`, up to its prefetch at once, until `stop`; then waits for those in hand.
+    async fn consume(
+        &self,
+        queue: Queue,
+        handler: Arc<dyn Handler>,
+        stop: CancellationToken,
+    ) -> Result<(), BusError>;
+
+    /// Hears every broadcast from now on. A listener that is too slow misses some and is told so; it must not matter,
+    /// because broadcasts are hints.
+    fn listen(&self) -> broadcast::Receiver<Event>;
+
+    /// Moves broadcasts (and, over a broker, everything published) until `stop`. Every process runs one.
+    async fn run(&self, stop: CancellationToken) -> Result<(), BusError>;
+}

@@ -84,10 +84,25 @@ impl Domain {
     /// A deleted name is put back on the list: a new life, with nothing of the past one but its counters.
     pub fn added_again(self, now: Timestamp) -> Result<Self, InvalidTransition> {
         if self.deleted_at.is_none() {
-            return Err(InvalidTransition { what: "domain", from: "listed", to: "added again" });
+            return Err(InvalidTransition {
+                what: "domain",
+                from: "listed",
+                to: "added again",
+            });
         }
-        let Self { name, revision, upload_revision, version, .. } = self;
-        Ok(Self { revision: revision + 1, upload_revision, version, ..Self::added(name, now) })
+        let Self {
+            name,
+            revision,
+            upload_revision,
+            version,
+            ..
+        } = self;
+        Ok(Self {
+            revision: revision + 1,
+            upload_revision,
+            version,
+            ..Self::added(name, now)
+        })
     }
 
     /// A generated certificate is wanted from here on; what is live keeps serving until the new one is.
@@ -116,48 +131,95 @@ impl Domain {
 
     /// What is going on changed; no fact did.
     pub fn doing(self, activity: Activity, waiting: Option<Reason>) -> Result<Self, InvalidTransition> {
-        Ok(Self { activity, waiting, ..self.listed("doing")? })
+        Ok(Self {
+            activity,
+            waiting,
+            ..self.listed("doing")?
+        })
     }
 
     /// Preflight says that an order can succeed.
     pub fn clear(self) -> Result<Self, InvalidTransition> {
         let listed = self.listed("clear")?;
-        let facts = Facts { unknown_to_c4: false, block: None, ..listed.facts };
+        let facts = Facts {
+            unknown_to_c4: false,
+            block: None,
+            ..listed.facts
+        };
         Ok(Self { facts, ..listed })
     }
 
     /// Something outside keeps verification from succeeding.
     pub fn blocked(self, reason: Reason) -> Result<Self, InvalidTransition> {
         let listed = self.listed("blocked")?;
-        let facts = Facts { unknown_to_c4: false, block: Some(reason), ..listed.facts };
-        Ok(Self { facts, activity: Activity::Retrying, waiting: None, ..listed })
+        let facts = Facts {
+            unknown_to_c4: false,
+            block: Some(reason),
+            ..listed.facts
+        };
+        Ok(Self {
+            facts,
+            activity: Activity::Retrying,
+            waiting: None,
+            ..listed
+        })
     }
 
     /// C4 does not know the domain, confirmed.
     pub fn unknown_to_c4(self) -> Result<Self, InvalidTransition> {
         let listed = self.listed("unknown to C4")?;
-        let facts = Facts { unknown_to_c4: true, ..listed.facts };
-        Ok(Self { facts, activity: Activity::Retrying, waiting: None, ..listed })
+        let facts = Facts {
+            unknown_to_c4: true,
+            ..listed.facts
+        };
+        Ok(Self {
+            facts,
+            activity: Activity::Retrying,
+            waiting: None,
+            ..listed
+        })
     }
 
     /// A certificate is active at C4.
     pub fn uploaded(self, live: Live) -> Result<Self, InvalidTransition> {
         let listed = self.listed("uploaded")?;
-        let facts = Facts { unknown_to_c4: false, upload_failing: None, live: Some(live), block: None };
-        Ok(Self { facts, activity: Activity::Idle, waiting: None, ..listed })
+        let facts = Facts {
+            unknown_to_c4: false,
+            upload_failing: None,
+            live: Some(live),
+            block: None,
+        };
+        Ok(Self {
+            facts,
+            activity: Activity::Idle,
+            waiting: None,
+            ..listed
+        })
     }
 
     /// C4 did not take the certificate, and the quick attempts are used up.
     pub fn upload_failed(self, reason: Reason) -> Result<Self, InvalidTransition> {
         let listed = self.listed("upload failed")?;
-        let facts = Facts { upload_failing: Some(reason), ..listed.facts };
-        Ok(Self { facts, activity: Activity::Retrying, waiting: None, ..listed })
+        let facts = Facts {
+            upload_failing: Some(reason),
+            ..listed.facts
+        };
+        Ok(Self {
+            facts,
+            activity: Activity::Retrying,
+            waiting: None,
+            ..listed
+        })
     }
 
     fn listed(self, to: &'static str) -> Result<Self, InvalidTransition> {
         match self.deleted_at {
             None => Ok(self),
-            Some(_) => Err(InvalidTransition { what: "domain", from: "deleted", to }),
+            Some(_) => Err(InvalidTransition {
+                what: "domain",
+                from: "deleted",
+                to,
+            }),
         }
     }
 }
@@ -176,13 +238,19 @@ mod tests {
     }
 
     fn live() -> Live {
-        Live { certificate: CertificateId::from(uuid::Uuid::nil()), not_after: at(1000) }
+        Live {
+            certificate: CertificateId::from(uuid::Uuid::nil()),
+            not_after: at(1000),
+        }
     }
 
     #[test]
     fn a_failed_renewal_takes_nothing_away() {
         let domain = domain().uploaded(live()).unwrap();
-        let reason = Reason::NotPointed { target: "cdn".into(), found: "nothing".into() };
+        let reason = Reason::NotPointed {
+            target: "cdn".into(),
+            found: "nothing".into(),
+        };
         let domain = domain.blocked(reason.clone()).unwrap();
         assert_eq!(domain.status(at(999)), Status::Success);
         assert!(domain.facts.renewal_blocked(at(999)));
@@ -198,7 +266,10 @@ mod tests {
         let deleted = domain.delete(at(5)).unwrap();
         assert!(deleted.clone().generate().is_err() && deleted.clone().blocked(Reason::UnknownToC4).is_err());
         let again = deleted.added_again(at(6)).unwrap();
-        assert_eq!((again.revision, again.upload_revision, again.status(at(7))), (3, 7, Status::Pending));
+        assert_eq!(
+            (again.revision, again.upload_revision, again.status(at(7))),
+            (3, 7, Status::Pending)
+        );
         assert!(again.added_again(at(8)).is_err());
     }
 }

@@ -109,7 +109,9 @@ impl Reason {
     /// Who has to act.
     pub fn who(&self) -> Who {
         match self {
-            Self::NotPointed { .. } | Self::PortMissing { .. } | Self::ChallengeInvalid { .. } => Who::Customer,
+            Self::NotPointed { .. } | Self::PortMissing { .. } | Self::ChallengeInvalid { .. } => {
+                Who::Customer
+            }
             Self::UnknownToC4 | Self::UploadFailed { .. } => Who::CdnOperator,
             Self::OrderRejected { .. } | Self::CertificateRejected { .. } => Who::Ca,
             Self::CaLimited { .. } | Self::CaDown { .. } | Self::CouldNotAsk { .. } => Who::Us,

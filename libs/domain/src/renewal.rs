@@ -31,7 +31,9 @@ impl PreExpiry {
 /// The instant at which renewal is due.
 pub fn renewal_point(not_before: Timestamp, not_after: Timestamp, pre_expiry: PreExpiry) -> Timestamp {
     let lifetime = not_after.duration_since(not_before).max(SignedDuration::ZERO);
-    not_after.checked_sub(pre_expiry.for_lifetime(lifetime)).unwrap_or(not_before)
+    not_after
+        .checked_sub(pre_expiry.for_lifetime(lifetime))
+        .unwrap_or(not_before)
 }
 
 #[cfg(test)]
@@ -41,13 +43,27 @@ mod tests {
     #[test]
     fn pre_expiry_follows_the_lifetime() {
         let seven = PreExpiry::days(7);
-        for (lifetime_hours, before_end_hours) in
-            [(90 * 24, 7 * 24), (45 * 24, 7 * 24), (21 * 24, 7 * 24), (20 * 24, 160), (160, 80), (10 * 24, 80), (0, 0)]
-        {
+        for (lifetime_hours, before_end_hours) in [
+            (90 * 24, 7 * 24),
+            (45 * 24, 7 * 24),
+            (21 * 24, 7 * 24),
+            (20 * 24, 160),
+            (160, 80),
+            (10 * 24, 80),
+            (0, 0),
+        ] {
             let lifetime = SignedDuration::from_hours(lifetime_hours);
-            assert_eq!(seven.for_lifetime(lifetime).as_hours(), before_end_hours, "{lifetime_hours} h");
+            assert_eq!(
+                seven.for_lifetime(lifetime).as_hours(),
+                before_end_hours,
+                "{lifetime_hours} h"
+            );
         }
         let ninety = SignedDuration::from_hours(90 * 24);
-        assert_eq!(PreExpiry::days(80).for_lifetime(ninety).as_hours(), 45 * 24, "never before half of the lifetime");
+        assert_eq!(
+            PreExpiry::days(80).for_lifetime(ninety).as_hours(),
+            45 * 24,
+            "never before half of the lifetime"
+        );
     }
 }

@@ -67,7 +67,13 @@ pub enum Cause {
 
 impl Cause {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Requested, Self::Renewal, Self::Retry, Self::Recheck, Self::Compare];
+    pub const ALL: [Self; 5] = [
+        Self::Requested,
+        Self::Renewal,
+        Self::Retry,
+        Self::Recheck,
+        Self::Compare,
+    ];
 
     /// The word of the store.
     pub fn as_str(self) -> &'static str {
@@ -85,7 +91,10 @@ impl FromStr for Cause {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        Self::ALL.into_iter().find(|cause| cause.as_str() == text).ok_or(())
+        Self::ALL
+            .into_iter()
+            .find(|cause| cause.as_str() == text)
+            .ok_or(())
     }
 }
 

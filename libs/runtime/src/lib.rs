@@ -1,1 +1,27 @@
-//! Configuration, telemetry, health and shutdown: each role's start and stop, once.
+//! What every role's start and stop need, once: configuration, telemetry, health, shutdown, the clock, and the worker
+//! that claims work and runs it under its lease.
+//!
+//! A role gets a [`Context`] and nothing else; it cannot tell which store or bus is underneath.
+
+mod checkpoint;
+mod clock;
+pub mod config;
+mod context;
+mod error;
+mod health;
+mod secret;
+mod stop;
+mod telemetry;
+pub mod testing;
+mod worker;
+
+pub use checkpoint::checkpoint;
+pub use clock::{SystemClock, SystemEntropy};
+pub use config::Config;
+pub use context::{Context, Listen, Listeners};
+pub use error::RoleError;
+pub use health::{Health, serve_admin};
+pub use secret::Secret;
+pub use stop::Stop;
+pub use telemetry::{LogFormat, start_telemetry};
+pub use worker::{Job, JobError, Worker};

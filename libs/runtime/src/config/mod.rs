@@ -1,0 +1,15 @@
+//! Every setting, its default, and where it came from.
+//!
+//! Settings come from a TOML file, then from the environment as `SSL_MANAGER__SECTION__KEY`. A key that does not exist
+//! is an error, because a misspelt setting that silently does nothing costs a night. Everything is checked before
+//! anything is bound; whoever breaks a rule is told all of what is wrong, with the setting's name.
+
+mod load;
+mod sections;
+mod validate;
+
+pub use load::{ConfigError, Setting};
+pub use sections::{
+    Acme, AcmeIssuer, Admin, Api, ApiTls, BusSettings, C4, Cdn, ChallengeResponder, Config, Console, Dns,
+    Issuer, Keys, Preflight, Renewal, Retention, Scheduler, StoreSettings, Telemetry, Uploader,
+};

@@ -1,0 +1,282 @@
+//! One struct per concern. A field's documentation is its meaning; the unit stands in its name.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::{LogFormat, Secret};
+
+/// All settings.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// What remembers.
+    pub store: StoreSettings,
+    /// What carries hints.
+    pub bus: BusSettings,
+    /// How private keys are sealed.
+    pub keys: Keys,
+    /// The gRPC API.
+    pub api: Api,
+    /// The support team's page.
+    pub console: Console,
+    /// What answers HTTP-01.
+    pub challenge_responder: ChallengeResponder,
+    /// Health and metrics.
+    pub admin: Admin,
+    /// The CDN that domains must point at.
+    pub cdn: Cdn,
+    /// Whom to ask for DNS.
+    pub dns: Dns,
+    /// What is asked before an order.
+    pub preflight: Preflight,
+    /// The CDN's configuration system.
+    pub c4: C4,
+    /// The certificate authorities.
+    pub acme: Acme,
+    /// The issuer role.
+    pub issuer: Issuer,
+    /// The c4-uploader role.
+    pub uploader: Uploader,
+    /// When certificates are renewed.
+    pub renewal: Renewal,
+    /// What is destroyed, and when.
+    pub retention: Retention,
+    /// The scheduler role.
+    pub scheduler: Scheduler,
+    /// Logs and traces.
+    pub telemetry: Telemetry,
+}
+
+macro_rules! section {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty = $default:expr,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct $name {
+            $($(#[$field_doc])* pub $field: $type,)*
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($field: $default,)* }
+            }
+        }
+    };
+}
+
+section! {
+    /// `[store]`
+    StoreSettings {
+        /// `sqlite://path`, or `postgres://…`.
+        url: String = "sqlite://data/ssl-manager.db".to_owned(),
+    }
+}
+
+section! {
+    /// `[bus]`
+    BusSettings {
+        /// `embedded:`, or `amqp(s)://…`.
+        url: String = "embedded:".to_owned(),
+    }
+}
+
+section! {
+    /// `[keys]`
+    Keys {
+        /// One 32-byte key in base64 per line, the first is current. Made on first start with an SQLite store.
+        sealing_key_file: PathBuf = PathBuf::from("data/sealing.key"),
+    }
+}
+
+section! {
+    /// `[api]`
+    Api {
+        /// Where gRPC is served. Beyond loopback it needs TLS.
+        listen: SocketAddr = loopback(50051),
+        /// TLS of the API; none on loopback only.
+        tls: Option<ApiTls> = None,
+    }
+}
+
+section! {
+    /// `[api.tls]`
+    ApiTls {
+        /// The server's certificate chain, PEM.
+        certificate_file: PathBuf = PathBuf::new(),
+        /// Its private key, PEM.
+        key_file: PathBuf = PathBuf::new(),
+        /// CA of client certificates, PEM; empty asks clients for none.
+        client_ca_file: PathBuf = PathBuf::new(),
+    }
+}
+
+section! {
+    /// `[console]`
+    Console {
+        /// Where the page is served.
+        listen: SocketAddr = loopback(8080),
+        /// What the browser sees; needed for OpenID Connect and behind a proxy.
+        public_url: String = String::new(),
+    }
+}
+
+section! {
+    /// `[challenge_responder]`
+    ChallengeResponder {
+        /// Where HTTP-01 is answered.
+        listen: SocketAddr = SocketAddr::from(([0, 0, 0, 0], 5002)),
+        /// Proxies whose X-Forwarded-Host is believed.
+        trusted_proxies: Vec<IpNet> = Vec::new(),
+    }
+}
+
+section! {
+    /// `[admin]`
+    Admin {
+        /// Where `/livez`, `/readyz` and `/metrics` are served.
+        listen: SocketAddr = loopback(9090),
+    }
+}
+
+section! {
+    /// `[cdn]`
+    Cdn {
+        /// A domain is pointed at us if its CNAME chain reaches one of these, or the `cname` C4 names for it.
+        cname_targets: Vec<String> = Vec::new(),
+        /// Or if its A and AAAA records are among these.
+        addresses: Vec<IpNet> = Vec::new(),
+        /// What to tell the owner of an apex, which cannot have a CNAME, to set.
+        apex_addresses: Vec<String> = Vec::new(),
+        /// `host:port` of edges to verify after an upload; empty is off.
+        edge_addresses: Vec<String> = Vec::new(),
+    }
+}
+
+section! {
+    /// `[dns]`
+    Dns {
+        /// Nameservers to ask; empty is the system's.
+        nameservers: Vec<SocketAddr> = Vec::new(),
+    }
+}
+
+section! {
+    /// `[preflight]`
+    Preflight {
+        /// The port on which the CA asks; 80 on the internet.
+        http_port: u16 = 80,
+        /// Whether domains may point at private addresses.
+        allow_private_addresses: bool = false,
+        /// Whether the challenge path is rehearsed before an order.
+        rehearsal: bool = true,
+    }
+}
+
+section! {
+    /// `[c4]`
+    C4 {
+        /// Where C4 is; https, or http to loopback.
+        base_url: String = String::new(),
+        /// A file with the bearer token.
+        token_file: PathBuf = PathBuf::new(),
+        /// The bearer token itself, from the environment.
+        token: Secret = Secret::default(),
+        /// One more root to trust, PEM.
+        root_certificate_file: PathBuf = PathBuf::new(),
+    }
+}
+
+section! {
+    /// `[acme]`
+    Acme {
+        /// In order of preference.
+        issuers: Vec<AcmeIssuer> = Vec::new(),
+    }
+}
+
+section! {
+    /// `[[acme.issuers]]`
+    AcmeIssuer {
+        /// Our name for it; accounts belong to it.
+        name: String = String::new(),
+        /// Its directory; https.
+        directory_url: String = String::new(),
+        /// Whom the CA may write to, as `mailto:` URLs.
+        contact: Vec<String> = Vec::new(),
+        /// Which of its profiles to order; empty is its default.
+        profile: String = String::new(),
+        /// One more root to trust for its API, PEM.
+        root_certificate_file: PathBuf = PathBuf::new(),
+        /// Key id of an external account binding (RFC 8555 section 7.3.4).
+        eab_key_id: String = String::new(),
+        /// Its HMAC key in base64url.
+        eab_hmac_key_file: PathBuf = PathBuf::new(),
+        /// What CAA records must name; empty is what the directory says.
+        caa_identities: Vec<String> = Vec::new(),
+        /// `auto`, `letsencrypt`, `letsencrypt-staging` or `none`.
+        limits: String = "auto".to_owned(),
+    }
+}
+
+section! {
+    /// `[issuer]`
+    Issuer {
+        /// Most issuances in flight in one process.
+        max_in_flight: u16 = 32,
+    }
+}
+
+section! {
+    /// `[uploader]`
+    Uploader {
+        /// Most uploads in flight in one process.
+        max_in_flight: u16 = 32,
+    }
+}
+
+section! {
+    /// `[renewal]`
+    Renewal {
+        /// How long before its end a certificate is renewed.
+        pre_expiry_days: u16 = 7,
+        /// Whether the CA's renewal information (RFC 9773) is asked for.
+        ari: bool = true,
+    }
+}
+
+section! {
+    /// `[retention]`
+    Retention {
+        /// How long the sealed keys of a deleted domain are kept.
+        deleted_keys_days: u16 = 7,
+    }
+}
+
+section! {
+    /// `[scheduler]`
+    Scheduler {
+        /// When the daily recheck begins.
+        recheck_at: String = "00:00".to_owned(),
+        /// Where that is.
+        time_zone: String = "Asia/Singapore".to_owned(),
+        /// Over how long it is spread.
+        recheck_spread_minutes: u16 = 60,
+    }
+}
+
+section! {
+    /// `[telemetry]`
+    Telemetry {
+        /// Where traces go; empty is off.
+        otlp_endpoint: String = String::new(),
+        /// `text` or `json`.
+        log_format: LogFormat = LogFormat::Text,
+    }
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}

@@ -1,0 +1,171 @@
+//! What settings must fulfil beyond their types. Everything wrong is reported at once.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use super::{AcmeIssuer, Config, ConfigError};
+
+impl Config {
+    /// Checks every rule that needs nothing but the settings and the files they name.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let mut problems = Vec::new();
+        let mut problem = |setting: &str, what: String| problems.push(format!("{setting}: {what}"));
+
+        self.check_store_and_bus(&mut problem);
+        self.check_api(&mut problem);
+        self.check_c4(&mut problem);
+        let mut names = HashSet::new();
+        for (index, issuer) in self.acme.issuers.iter().enumerate() {
+            let setting = format!("acme.issuers.{index}");
+            check_issuer(&setting, issuer, &mut problem);
+            if !names.insert(&issuer.name) {
+                problem(&setting, format!("the name {:?} is used twice", issuer.name));
+            }
+        }
+        if self.issuer.max_in_flight == 0 || self.uploader.max_in_flight == 0 {
+            problem(
+                "issuer.max_in_flight, uploader.max_in_flight",
+                "must be at least 1".to_owned(),
+            );
+        }
+        if self.renewal.pre_expiry_days == 0 {
+            problem("renewal.pre_expiry_days", "must be at least 1".to_owned());
+        }
+        if self.scheduler.recheck_at.parse::<jiff::civil::Time>().is_err() {
+            problem(
+                "scheduler.recheck_at",
+                "not a time of day, write it as 00:00".to_owned(),
+            );
+        }
+        if jiff::tz::TimeZone::get(&self.scheduler.time_zone).is_err() {
+            problem(
+                "scheduler.time_zone",
+                format!("{:?} is no time zone", self.scheduler.time_zone),
+            );
+        }
+        if !self.telemetry.otlp_endpoint.is_empty() {
+            problem(
+                "telemetry.otlp_endpoint",
+                "this version does not export traces; leave it empty".to_owned(),
+            );
+        }
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(ConfigError::Invalid(problems))
+        }
+    }
+
+    fn check_store_and_bus(&self, problem: &mut impl FnMut(&str, String)) {
+        match self.store.url.strip_prefix("sqlite://") {
+            Some("") => problem("store.url", "a path is missing after sqlite://".to_owned()),
+            Some(_) => {}
+            None => problem(
+                "store.url",
+                "this version stores in SQLite: write sqlite://PATH".to_owned(),
+            ),
+        }
+        if self.bus.url != "embedded:" {
+            problem(
+                "bus.url",
+                "this version has the embedded bus: write embedded:".to_owned(),
+            );
+        }
+    }
+
+    fn check_api(&self, problem: &mut impl FnMut(&str, String)) {
+        match &self.api.tls {
+            None if !self.api.listen.ip().is_loopback() => {
+                problem("api.listen", "beyond loopback the API needs [api.tls]".to_owned());
+            }
+            None => {}
+            Some(tls) => {
+                check_file("api.tls.certificate_file", &tls.certificate_file, problem);
+                check_file("api.tls.key_file", &tls.key_file, problem);
+                if !tls.client_ca_file.as_os_str().is_empty() {
+                    check_file("api.tls.client_ca_file", &tls.client_ca_file, problem);
+                }
+            }
+        }
+    }
+
+    fn check_c4(&self, problem: &mut impl FnMut(&str, String)) {
+        if self.c4.base_url.is_empty() {
+            problem("c4.base_url", "is missing: where is C4?".to_owned());
+        }
+        match (
+            self.c4.token.is_empty(),
+            self.c4.token_file.as_os_str().is_empty(),
+        ) {
+            (true, true) => problem("c4.token_file", "is missing, and there is no c4.token".to_owned()),
+            (false, false) => problem("c4.token_file", "and c4.token are both set: leave one".to_owned()),
+            (true, false) => check_file("c4.token_file", &self.c4.token_file, problem),
+            (false, true) => {}
+        }
+        if !self.c4.root_certificate_file.as_os_str().is_empty() {
+            check_file(
+                "c4.root_certificate_file",
+                &self.c4.root_certificate_file,
+                problem,
+            );
+        }
+        if self.cdn.cname_targets.is_empty() && self.cdn.addresses.is_empty() {
+            problem(
+                "cdn.cname_targets",
+                "and cdn.addresses are empty: where must domains point?".to_owned(),
+            );
+        }
+    }
+}
+
+fn check_issuer(setting: &str, issuer: &AcmeIssuer, problem: &mut impl FnMut(&str, String)) {
+    if issuer.name.is_empty() {
+        problem(setting, "name is missing".to_owned());
+    }
+    if !issuer.directory_url.starts_with("https://") {
+        problem(setting, "directory_url must begin with https://".to_owned());
+    }
+    if let Some(contact) = issuer
+        .contact
+        .iter()
+        .find(|contact| !contact.starts_with("mailto:"))
+    {
+        problem(setting, format!("contact {contact:?} must begin with mailto:"));
+    }
+    if !issuer.root_certificate_file.as_os_str().is_empty() {
+        check_file(
+            &format!("{setting}.root_certificate_file"),
+            &issuer.root_certificate_file,
+            problem,
+        );
+    }
+    match (
+        issuer.eab_key_id.is_empty(),
+        issuer.eab_hmac_key_file.as_os_str().is_empty(),
+    ) {
+        (true, true) => {}
+        (false, false) => check_file(
+            &format!("{setting}.eab_hmac_key_file"),
+            &issuer.eab_hmac_key_file,
+            problem,
+        ),
+        _ => problem(setting, "eab_key_id and eab_hmac_key_file go together".to_owned()),
+    }
+    if !["auto", "none", "letsencrypt", "letsencrypt-staging"].contains(&issuer.limits.as_str()) {
+        problem(
+            setting,
+            format!(
+                "limits {:?} is none of auto, letsencrypt, letsencrypt-staging, none",
+                issuer.limits
+            ),
+        );
+    }
+}
+
+fn check_file(setting: &str, path: &Path, problem: &mut impl FnMut(&str, String)) {
+    if path.as_os_str().is_empty() {
+        problem(setting, "is missing".to_owned());
+    } else if let Err(error) = std::fs::File::open(path) {
+        problem(setting, format!("cannot read {}: {error}", path.display()));
+    }
+}

@@ -1,0 +1,96 @@
+//! What a role is given.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bus::Bus;
+use domain::{Clock, Entropy};
+use seal::SealingKeys;
+use store::Store;
+use tokio::net::TcpListener;
+
+use crate::{Config, Health, RoleError, Stop};
+
+/// Everything a role may use. Cheap to clone.
+#[derive(Clone)]
+pub struct Context {
+    /// The settings, validated.
+    pub config: Arc<Config>,
+    /// The truth.
+    pub store: Arc<dyn Store>,
+    /// The hints.
+    pub bus: Arc<dyn Bus>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// Opens and seals private keys; roles that must not hold it get none.
+    pub sealing_keys: Option<Arc<SealingKeys>>,
+    /// The stop that everything here obeys.
+    pub stop: Stop,
+    /// Where a role says whether it can work.
+    pub health: Health,
+    /// Sockets, bound before any role started.
+    pub listeners: Arc<Listeners>,
+}
+
+impl Context {
+    /// The sealing keys, for a role that cannot work without.
+    pub fn require_sealing_keys(&self) -> Result<Arc<SealingKeys>, RoleError> {
+        self.sealing_keys
+            .clone()
+            .ok_or_else(|| RoleError::setting("keys.sealing_key_file", "this role needs a sealing key"))
+    }
+}
+
+/// What is listened on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// gRPC.
+    Api,
+    /// HTTP-01.
+    ChallengeResponder,
+    /// Health and metrics.
+    Admin,
+}
+
+impl Listen {
+    fn setting(self) -> &'static str {
+        match self {
+            Self::Api => "api.listen",
+            Self::ChallengeResponder => "challenge_responder.listen",
+            Self::Admin => "admin.listen",
+        }
+    }
+}
+
+/// Bound sockets: all of them before anything starts, so that a taken port starts nothing.
+#[derive(Default)]
+pub struct Listeners(Mutex<Vec<(Listen, TcpListener)>>);
+
+impl Listeners {
+    /// Binds one.
+    pub async fn bind(&self, what: Listen, address: SocketAddr) -> Result<SocketAddr, RoleError> {
+        let failed = |source| RoleError::Listen {
+            setting: what.setting(),
+            address,
+            source,
+        };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let bound = listener.local_addr().map_err(failed)?;
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((what, listener));
+        Ok(bound)
+    }
+
+    /// Hands a bound socket to its role, once.
+    pub fn take(&self, what: Listen) -> Result<TcpListener, RoleError> {
+        let mut listeners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = listeners.iter().position(|(listen, _)| *listen == what);
+        index
+            .map(|index| listeners.swap_remove(index).1)
+            .ok_or_else(|| RoleError::setting(what.setting(), "the socket was not bound"))
+    }
+}

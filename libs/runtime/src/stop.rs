@@ -1,0 +1,50 @@
+//! Stopping: first no new work, then no work.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long work in hand may go on after the stop before it is released.
+const GRACE: Duration = Duration::from_secs(8);
+/// How long the process may take to stop in all, before it gives up waiting.
+const DEADLINE: Duration = Duration::from_secs(25);
+
+/// The two signals of a stop, and what is still running.
+#[derive(Clone, Debug, Default)]
+pub struct Stop {
+    soft: CancellationToken,
+    hard: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Stop {
+    /// Take no new work from here on.
+    pub fn soft(&self) -> &CancellationToken {
+        &self.soft
+    }
+
+    /// Release what is in hand.
+    pub fn hard(&self) -> &CancellationToken {
+        &self.hard
+    }
+
+    /// Runs something that the stop waits for.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+
+    /// Stops: waits for what is in hand, then has it released. False if something still ran at the deadline.
+    pub async fn stop(&self) -> bool {
+        self.soft.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(GRACE, self.tasks.wait()).await.is_err() {
+            tracing::info!(tasks = self.tasks.len(), "releasing the work in hand");
+        }
+        self.hard.cancel();
+        tokio::time::timeout(DEADLINE - GRACE, self.tasks.wait())
+            .await
+            .is_ok()
+    }
+}

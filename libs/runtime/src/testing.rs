@@ -1,0 +1,67 @@
+//! A clock that a test moves and a random source that repeats itself. Test equipment, kept here because every role's
+//! tests need it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use domain::{Clock, Entropy};
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::watch;
+
+/// A clock that stands still until it is moved.
+#[derive(Debug)]
+pub struct ManualClock(watch::Sender<Timestamp>);
+
+impl ManualClock {
+    /// A clock that shows `now`.
+    pub fn new(now: Timestamp) -> Self {
+        Self(watch::channel(now).0)
+    }
+
+    /// Moves it forward and wakes who slept that long.
+    pub fn advance(&self, by: SignedDuration) {
+        self.0.send_modify(|now| *now += by);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        *self.0.borrow()
+    }
+
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        let mut time = self.0.subscribe();
+        let until = self.now() + SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
+        Box::pin(async move {
+            // The sender lives in `self`, so this only ends by the time having come.
+            let _ = time.wait_for(|now| *now >= until).await;
+        })
+    }
+}
+
+/// A random source that gives the same bytes for the same seed (splitmix64).
+#[derive(Debug)]
+pub struct SeededEntropy(Mutex<u64>);
+
+impl SeededEntropy {
+    /// Starts from `seed`.
+    pub fn new(seed: u64) -> Self {
+        Self(Mutex::new(seed))
+    }
+}
+
+impl Entropy for SeededEntropy {
+    fn fill(&self, bytes: &mut [u8]) {
+        let mut state = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for chunk in bytes.chunks_mut(8) {
+            *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut mixed = *state;
+            mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            mixed ^= mixed >> 31;
+            chunk.copy_from_slice(&mixed.to_le_bytes()[..chunk.len()]);
+        }
+    }
+}

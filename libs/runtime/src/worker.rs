@@ -1,0 +1,132 @@
+//! Claims work and runs it under its lease (DESIGN: claim, not cursor; lease, not lock).
+//!
+//! A permit comes first, so that a process never owns more than it can do; without one the message stays
+//! unacknowledged. The message is acknowledged once the claim is committed; from there the lease owns the work and is
+//! prolonged while the work runs. Whether a write counts is decided by the lease's fencing token alone, in the store.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bus::{Handler, Outcome};
+use domain::{Event, InvalidTransition, Lease, WorkKind};
+use jiff::SignedDuration;
+use store::StoreError;
+use tokio::sync::Semaphore;
+use tracing::Instrument;
+
+use crate::Context;
+
+const LEASE: SignedDuration = SignedDuration::from_secs(30);
+const RENEW_EVERY: Duration = Duration::from_secs(10);
+const CLAIM_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// What a role does with work it owns. It must end the lease itself, in the transaction that records the result.
+#[async_trait]
+pub trait Job: Send + Sync + 'static {
+    /// Does the work. Dropped half-way when the lease is lost or the process stops; must be resumable from the store.
+    async fn perform(&self, lease: &Lease) -> Result<(), JobError>;
+}
+
+/// Why work was dropped. Its row stays as it was, so the sweep finds it once the lease has ended.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// The store failed, or the lease is lost.
+    #[error("the store did not take a step")]
+    Store(#[from] StoreError),
+    /// The row is in a state that the step does not fit.
+    #[error("a step does not fit the state")]
+    Transition(#[from] InvalidTransition),
+    /// Something else that trying again may mend.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// Takes hints about one kind of work and runs a job for each claim.
+pub struct Worker {
+    context: Context,
+    kind: WorkKind,
+    permits: Arc<Semaphore>,
+    job: Arc<dyn Job>,
+}
+
+impl Worker {
+    /// A worker that owns at most as many pieces of work as `permits` has.
+    pub fn new(context: Context, kind: WorkKind, permits: Arc<Semaphore>, job: Arc<dyn Job>) -> Self {
+        Self {
+            context,
+            kind,
+            permits,
+            job,
+        }
+    }
+}
+
+#[async_trait]
+impl Handler for Worker {
+    async fn handle(&self, event: &Event) -> Outcome {
+        let permit = tokio::select! {
+            permit = self.permits.clone().acquire_owned() => permit,
+            () = self.context.stop.soft().cancelled() => return Outcome::Retry { after: Duration::ZERO },
+        };
+        let now = self.context.clock.now();
+        match self
+            .context
+            .store
+            .claim(self.kind, &event.name, now, now + LEASE)
+            .await
+        {
+            // Done already, not due yet, or somebody else's.
+            Ok(None) => Outcome::Done,
+            Ok(Some(lease)) => {
+                let span = tracing::info_span!("work", kind = self.kind.as_str(), domain = %lease.work.name);
+                let owned = own(self.context.clone(), self.job.clone(), lease);
+                self.context.stop.spawn(
+                    async move {
+                        owned.await;
+                        drop(permit);
+                    }
+                    .instrument(span),
+                );
+                Outcome::Done
+            }
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn Error, "work not claimed");
+                Outcome::Retry {
+                    after: CLAIM_AGAIN_AFTER,
+                }
+            }
+        }
+    }
+}
+
+async fn own(context: Context, job: Arc<dyn Job>, lease: Lease) {
+    tokio::select! {
+        result = job.perform(&lease) => match result {
+            Ok(()) => {}
+            Err(JobError::Store(error)) if error.is_lease_lost() => {
+                tracing::info!("dropped: the work was taken over or is not wanted any more");
+            }
+            Err(error) => tracing::error!(error = &error as &dyn Error, "work dropped until its lease ends"),
+        },
+        () = keep(&context, &lease) => tracing::info!("dropped: the lease is lost"),
+        () = context.stop.hard().cancelled() => {
+            if let Err(error) = context.store.release(&lease).await {
+                tracing::warn!(error = &error as &dyn Error, "lease not released, it will end by itself");
+            }
+        }
+    }
+}
+
+/// Prolongs the lease; completes when it is lost.
+async fn keep(context: &Context, lease: &Lease) {
+    loop {
+        context.clock.sleep(RENEW_EVERY).await;
+        match context.store.renew(lease, context.clock.now() + LEASE).await {
+            Ok(()) => {}
+            Err(error) if error.is_lease_lost() => return,
+            Err(error) => tracing::warn!(error = &error as &dyn Error, "lease not prolonged"),
+        }
+    }
+}
