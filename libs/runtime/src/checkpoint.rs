@@ -6,10 +6,6 @@ const STOP_AT: &str = "SSL_MANAGER_STOP_AT";
 
 /// Marks a step. It is logged; and a build with the sandbox stops here for ever, with one line on stderr, if
 /// `SSL_MANAGER_STOP_AT` names the step, so that a test can pull the plug at exactly this point.
-#[cfg_attr(
-    not(feature = "sandbox"),
-    expect(clippy::unused_async, reason = "it waits in builds with the sandbox")
-)]
 pub async fn checkpoint(step: &'static str) {
     tracing::debug!(step, "checkpoint");
     #[cfg(feature = "sandbox")]

@@ -43,10 +43,10 @@ pub enum RoleError {
 
 impl RoleError {
     /// A setting that cannot be used.
-    pub fn setting(setting: &'static str, problem: impl ToString) -> Self {
+    pub fn setting(setting: &'static str, problem: impl Into<String>) -> Self {
         Self::Setting {
             setting,
-            problem: problem.to_string(),
+            problem: problem.into(),
         }
     }
 }

@@ -8,8 +8,8 @@ use tokio_util::task::TaskTracker;
 
 /// How long work in hand may go on after the stop before it is released.
 const GRACE: Duration = Duration::from_secs(8);
-/// How long the process may take to stop in all, before it gives up waiting.
-const DEADLINE: Duration = Duration::from_secs(25);
+/// How long releasing it may take; with the grace, well within the 30 s that an orchestrator gives.
+const RELEASE_WITHIN: Duration = Duration::from_secs(15);
 
 /// The two signals of a stop, and what is still running.
 #[derive(Clone, Debug, Default)]
@@ -43,7 +43,7 @@ impl Stop {
             tracing::info!(tasks = self.tasks.len(), "releasing the work in hand");
         }
         self.hard.cancel();
-        tokio::time::timeout(DEADLINE - GRACE, self.tasks.wait())
+        tokio::time::timeout(RELEASE_WITHIN, self.tasks.wait())
             .await
             .is_ok()
     }

@@ -28,8 +28,8 @@ pub fn start_telemetry(format: LogFormat) -> Result<PrometheusHandle, RoleError>
         LogFormat::Text => logs.try_init(),
         LogFormat::Json => logs.json().flatten_event(true).try_init(),
     };
-    started.map_err(|error| RoleError::setting("telemetry.log_format", error))?;
+    started.map_err(|error| RoleError::setting("telemetry.log_format", error.to_string()))?;
     PrometheusBuilder::new()
         .install_recorder()
-        .map_err(|error| RoleError::setting("telemetry", error))
+        .map_err(|error| RoleError::setting("telemetry", error.to_string()))
 }
