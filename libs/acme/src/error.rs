@@ -57,6 +57,11 @@ impl AcmeError {
             && !self.is_rate_limited()
     }
 
+    /// Whether the order is not in the state that the request needs (RFC 8555 section 7.4); looking again helps.
+    pub fn is_order_not_ready(&self) -> bool {
+        matches!(self, Self::Problem { problem, .. } if problem == "orderNotReady")
+    }
+
     /// Whether what we asked for is not there (any more).
     pub fn is_gone(&self) -> bool {
         matches!(
@@ -73,13 +78,23 @@ impl AcmeError {
         status: u16,
         retry_after: Option<Duration>,
     ) -> Self {
-        let kind = problem.r#type.as_deref().unwrap_or("about:blank");
+        let (problem, detail) = Self::words(problem);
         Self::Problem {
             status,
-            problem: clean(kind.rsplit(':').next().unwrap_or(kind)),
-            detail: clean(problem.detail.as_deref().unwrap_or("no detail given")),
+            problem,
+            detail,
             retry_after,
         }
+    }
+
+    /// A problem's type without its prefix, and its detail, shortened.
+    pub(crate) fn words(problem: &instant_acme::Problem) -> (String, String) {
+        let kind = problem.r#type.as_deref().unwrap_or("about:blank");
+        let kind = kind.rsplit(':').next().unwrap_or(kind);
+        (
+            clean(kind),
+            clean(problem.detail.as_deref().unwrap_or("no detail given")),
+        )
     }
 }
 

@@ -17,5 +17,5 @@ pub use account::{AccountKey, ensure_account};
 pub use ca::{Ca, CaOptions, ExternalAccountBinding};
 pub use delivered::{Delivered, DeliveredError, check_delivered};
 pub use error::AcmeError;
-pub use order::{AcmeOrder, ChallengeResponse, OrderProgress};
+pub use order::{AcmeOrder, ChallengeResponse, OrderProgress, WhyInvalid};
 pub use transport::OrderJournal;

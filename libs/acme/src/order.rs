@@ -30,6 +30,21 @@ pub enum OrderProgress {
     Invalid,
 }
 
+/// Why an order became invalid: the problem's type without its prefix, and the CA's own words, shortened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    missing_docs,
+    reason = "the fields are those of a problem, RFC 8555 section 6.7"
+)]
+pub enum WhyInvalid {
+    /// The CA looked at the challenge and did not like what it saw.
+    Challenge { problem: String, detail: String },
+    /// Something about the order itself.
+    Order { problem: String, detail: String },
+    /// The CA does not say. Orders that ran out look like this.
+    Unexplained,
+}
+
 /// What has to be served for the CA to find (RFC 8555 section 8.3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChallengeResponse {
@@ -167,25 +182,26 @@ impl AcmeOrder {
     }
 
     /// Why it is invalid: the challenge's own problem where there is one, else the order's.
-    pub async fn why_invalid(&mut self) -> Result<AcmeError, AcmeError> {
-        let order_problem = self
-            .inner
-            .state()
-            .error
-            .as_ref()
-            .map(|problem| AcmeError::problem(problem, 0, None));
+    pub async fn why_invalid(&mut self) -> Result<WhyInvalid, AcmeError> {
+        let of_the_order = self.inner.state().error.as_ref().map(AcmeError::words);
         let mut authorizations = self.inner.authorizations();
         while let Some(authorization) = authorizations.next().await {
             let authorization = authorization?;
-            if let Some(problem) = authorization
+            if let Some(found) = authorization
                 .challenges
                 .iter()
                 .find_map(|challenge| challenge.error.as_ref())
             {
-                return Ok(AcmeError::problem(problem, problem.status.unwrap_or(0), None));
+                let (problem, detail) = AcmeError::words(found);
+                return Ok(WhyInvalid::Challenge { problem, detail });
             }
         }
-        Ok(order_problem.unwrap_or_else(|| AcmeError::Nonsense("an invalid order without a reason".into())))
+        Ok(
+            of_the_order.map_or(WhyInvalid::Unexplained, |(problem, detail)| WhyInvalid::Order {
+                problem,
+                detail,
+            }),
+        )
     }
 
     /// Sends the certificate signing request (RFC 8555 section 7.4).

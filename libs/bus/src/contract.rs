@@ -1,1 +1,283 @@
-//! contract
+//! The cases that every backend of the [`Bus`] passes.
+//!
+//! A backend's test gives a fresh store and a bus over it, and calls [`bus_contract!`](crate::bus_contract).
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::{DomainName, Event, EventId, EventKind};
+use jiff::Timestamp;
+use store::Store;
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Bus, BusError, Handler, Outcome, Queue};
+
+/// Makes one test per case. `$setup` is an async function that returns `(Arc<dyn Store>, Arc<dyn Bus>, guard)`.
+#[macro_export]
+macro_rules! bus_contract {
+    ($setup:path) => {
+        $crate::bus_contract!($setup:
+            a_committed_event_is_handled_once, what_was_rolled_back_is_never_seen, retry_comes_again,
+            a_dead_message_is_set_aside_and_blocks_nobody, prefetch_bounds_what_is_in_hand,
+            an_unanswered_message_outlives_its_consumer, stop_waits_for_what_is_in_hand,
+            queues_do_not_wait_for_each_other, a_broadcast_reaches_every_listener);
+    };
+    ($setup:path: $($case:ident),*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                let (store, bus, _guard) = $setup().await;
+                $crate::contract::$case(store, bus).await;
+            }
+        )*
+    };
+}
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const REQUESTS: Queue = Queue { role: "issuer", kind: "certificate-requested", prefetch: 4 };
+const DELETIONS: Queue = Queue { role: "c4-uploader", kind: "domain-deleted", prefetch: 4 };
+
+/// A handler that answers as a script says, by the number of times it saw a name.
+struct Scripted {
+    seen: Mutex<HashMap<String, usize>>,
+    changed: Notify,
+    most_at_once: AtomicUsize,
+    at_once: AtomicUsize,
+    gate: Option<Semaphore>,
+    answer: fn(&str, usize) -> Outcome,
+}
+
+impl Scripted {
+    fn new(answer: fn(&str, usize) -> Outcome) -> Arc<Self> {
+        Self::gated(answer, None)
+    }
+
+    fn gated(answer: fn(&str, usize) -> Outcome, gate: Option<Semaphore>) -> Arc<Self> {
+        Arc::new(Self {
+            seen: Mutex::default(),
+            changed: Notify::new(),
+            most_at_once: AtomicUsize::new(0),
+            at_once: AtomicUsize::new(0),
+            gate,
+            answer,
+        })
+    }
+
+    fn times(&self, name: &str) -> usize {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied().unwrap_or(0)
+    }
+
+    async fn until(&self, what: &str, reached: impl Fn(&Self) -> bool) {
+        let wait = async {
+            loop {
+                let changed = self.changed.notified();
+                if reached(self) {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        assert!(tokio::time::timeout(PATIENCE, wait).await.is_ok(), "never came: {what}");
+    }
+}
+
+#[async_trait]
+impl Handler for Scripted {
+    async fn handle(&self, event: &Event) -> Outcome {
+        let name = event.name.to_string();
+        let now = self.at_once.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most_at_once.fetch_max(now, Ordering::SeqCst);
+        let times = {
+            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            let times = seen.entry(name.clone()).or_default();
+            *times += 1;
+            *times
+        };
+        self.changed.notify_waiters();
+        if let Some(gate) = &self.gate {
+            gate.acquire().await.expect("the gate is never closed").forget();
+        }
+        self.at_once.fetch_sub(1, Ordering::SeqCst);
+        (self.answer)(&name, times)
+    }
+}
+
+fn event(name: &str, kind: EventKind) -> Event {
+    static NEXT: AtomicUsize = AtomicUsize::new(1);
+    let id = uuid::Uuid::from_u128(NEXT.fetch_add(1, Ordering::SeqCst) as u128);
+    let name = DomainName::parse(name).expect("a good name");
+    Event { id: EventId::from(id), kind, name, revision: 1 }
+}
+
+async fn publish(store: &Arc<dyn Store>, events: &[Event]) {
+    let mut tx = store.begin("publish").await.expect("a transaction");
+    for event in events {
+        tx.publish(event, Timestamp::UNIX_EPOCH).await.expect("published");
+    }
+    tx.commit().await.expect("committed");
+}
+
+struct Consuming {
+    stop: CancellationToken,
+    task: JoinHandle<Result<(), BusError>>,
+}
+
+fn consume(bus: &Arc<dyn Bus>, queue: Queue, handler: Arc<Scripted>) -> Consuming {
+    let stop = CancellationToken::new();
+    let (bus, stopped) = (bus.clone(), stop.clone());
+    let task = tokio::spawn(async move { bus.consume(queue, handler, stopped).await });
+    Consuming { stop, task }
+}
+
+impl Consuming {
+    async fn stop(self) {
+        self.stop.cancel();
+        tokio::time::timeout(PATIENCE, self.task)
+            .await
+            .expect("the consumer stops")
+            .expect("without a panic")
+            .expect("without an error");
+    }
+}
+
+/// What was committed arrives, and is gone once it was handled.
+pub async fn a_committed_event_is_handled_once(store: Arc<dyn Store>, bus: Arc<dyn Bus>) {
+    let handler = Scripted::new(|_, _| Outcome::Done);
+    publish(&store, &[event("a.example.com", EventKind::CertificateRequested)]).await;
+    let consuming = consume(&bus, REQUESTS, handler.clone());
+    publish(&store, &[event("b.example.com", EventKind::CertificateRequested)]).await;
+    handler.until("both", |h| h.times("a.example.com") == 1 && h.times("b.example.com") == 1).await;
+    consuming.stop().await;
+    assert_eq!(store.message_counts().await.expect("counts"), (0, 0));
+}
+
+/// An event of a transaction that did not commit is nobody's.
+pub async fn what_was_rolled_back_is_never_seen(store: Arc<dyn Store>, bus: Arc<dyn Bus>) {
+    let handler = Scripted::new(|_, _| Outcome::Done);
+    let mut tx = store.begin("dropped").await.expect("a transaction");
+    let lost = event("lost.example.com", EventKind::CertificateRequested);
+    tx.publish(&lost, Timestamp::UNIX_EPOCH).await.expect("published");
+    drop(tx);
+    let consuming = consume(&bus, REQUESTS, handler.clone());
+    publish(&store, &[event("kept.example.com", EventKind::CertificateRequested)]).await;
+    handler.until("the kept one", |h| h.times("kept.example.com") == 1).await;
+    consuming.stop().await;
+    assert_eq!(handler.times("lost.example.com"), 0);
+}
+
+/// A message that is not for now comes again, until it is done.
+pub async fn retry_comes_again(store: Arc<dyn Store>, bus: Arc<dyn Bus>) {
+    let handler = Scripted::new(|_, times| match times {
+        1 | 2 => Outcome::Retry { after: Duration::from_millis(10) },
+        _ => Outcome::Done,
+    });
+    publish(&store, &[event("again.example.com", EventKind::CertificateRequested)]).await;
+    let consuming = consume(&bus, REQUESTS, handler.clone());
+    handler.until("the third time", |h| h.times("again.example.com") == 3).await;
+    consuming.stop().await;
+    assert_eq!(store.message_counts().await.expect("counts"), (0, 0));
+}
+
+/// A poison message ends aside; what comes after it is handled.
+pub async fn a_dead_message_is_set_aside_and_blocks_nobody(store: Arc<dyn Store>, bus: Arc<dyn Bus>) {
+    let handler = Scripted::new(|name, _| match name {
+        "poison.example.com" => Outcome::Dead { reason: "cannot be read".to_owned() },
+        _ => Outcome::Done,
+    });
+    let poison = event("poison.example.com", EventKind::CertificateRequested);
+    let good = event("good.example.com", EventKind::CertificateRequested);
+    publish(&store, &[poison, good]).await;
+    let consuming = consume(&bus, REQUESTS, handler.clone());
+    handler.until("both", |h| h.times("good.example.com") == 1 && h.times("poison.example.com") == 1).await;
+    consuming.stop().await;
+    assert_eq!(store.message_counts().await.expect("counts"), (0, 1));
+}
+
+/// No more messages are in hand than the prefetch allows, and all of them are handled in the end.
+pub async fn prefetch_bounds_what_is_in_hand(store: Arc<dyn Store>, bus: Arc<dyn Bus>) {
+    let handler = Scripted::gated(|_, _| Outcome::Done, Some(Semaphore::new(0)));
+    let events: Vec<Event> = (0..20)
+        .map(|number| event(&format!("d{number}.example.com"), EventKind::CertificateRequested))
+        .collect();
+    publish(&store, &events).await;
+    let consuming = consume(&bus, REQUESTS, handler.clone());
+    let in_hand = |h: &Scripted| h.at_once.load(Ordering::SeqCst);
+    handler.until("a full hand", |h| in_hand(h) == usize::from(REQUESTS.prefetch)).await;
+    handler.gate.as_ref().expect("gated").add_permits(events.len());
+    handler.until("all", |h| h.seen.lock().unwrap_or_else(PoisonError::into_inner).len() == 20).await;
+    consuming.stop().await;
+    assert_eq!(handler.most_at_once.load(Ordering::SeqCst), usize::from(REQUESTS.prefetch));
+    assert_eq!(store.message_counts().await.expect("counts"), (0, 0));
+}
+
+/// A consumer that dies with a message in hand loses nothing.
+pub async fn an_unanswered_message_outlives_its_consumer(store: Arc<dyn Store>, bus: Arc<dyn Bus>) {
+    let dying = Scripted::gated(|_, _| Outcome::Done, Some(Semaphore::new(0)));
+    publish(&store, &[event("orphan.example.com", EventKind::CertificateRequested)]).await;
+    let consuming = consume(&bus, REQUESTS, dying.clone());
+    dying.until("in hand", |h| h.times("orphan.example.com") == 1).await;
+    consuming.task.abort();
+    assert_eq!(store.message_counts().await.expect("counts"), (1, 0));
+    store.free_all_leases().await.expect("freed");
+    let heir = Scripted::new(|_, _| Outcome::Done);
+    let consuming = consume(&bus, REQUESTS, heir.clone());
+    heir.until("the orphan", |h| h.times("orphan.example.com") == 1).await;
+    consuming.stop().await;
+}
+
+/// The stop takes nothing new and waits for what is in hand.
+pub async fn stop_waits_for_what_is_in_hand(store: Arc<dyn Store>, bus: Arc<dyn Bus>) {
+    let handler = Scripted::gated(|_, _| Outcome::Done, Some(Semaphore::new(0)));
+    publish(&store, &[event("slow.example.com", EventKind::CertificateRequested)]).await;
+    let consuming = consume(&bus, REQUESTS, handler.clone());
+    handler.until("in hand", |h| h.times("slow.example.com") == 1).await;
+    consuming.stop.cancel();
+    publish(&store, &[event("late.example.com", EventKind::CertificateRequested)]).await;
+    assert!(!consuming.task.is_finished());
+    handler.gate.as_ref().expect("gated").add_permits(1);
+    consuming.stop().await;
+    assert_eq!(store.message_counts().await.expect("counts"), (1, 0));
+    assert_eq!(handler.times("late.example.com"), 0);
+}
+
+/// A full queue of one kind does not hold up another kind.
+pub async fn queues_do_not_wait_for_each_other(store: Arc<dyn Store>, bus: Arc<dyn Bus>) {
+    let stuck = Scripted::gated(|_, _| Outcome::Done, Some(Semaphore::new(0)));
+    let free = Scripted::new(|_, _| Outcome::Done);
+    let mut events: Vec<Event> =
+        (0..50).map(|n| event(&format!("s{n}.example.com"), EventKind::CertificateRequested)).collect();
+    events.push(event("gone.example.com", EventKind::DomainDeleted));
+    publish(&store, &events).await;
+    let stuck_consumer = consume(&bus, REQUESTS, stuck.clone());
+    stuck.until("a full hand", |h| h.at_once.load(Ordering::SeqCst) == 4).await;
+    let free_consumer = consume(&bus, DELETIONS, free.clone());
+    free.until("the other kind", |h| h.times("gone.example.com") == 1).await;
+    free_consumer.stop().await;
+    stuck.gate.as_ref().expect("gated").add_permits(events.len());
+    stuck_consumer.stop().await;
+}
+
+/// Every listener hears a broadcast; nobody listening is fine.
+pub async fn a_broadcast_reaches_every_listener(store: Arc<dyn Store>, bus: Arc<dyn Bus>) {
+    let stop = CancellationToken::new();
+    let (mut first, mut second) = (bus.listen(), bus.listen());
+    let running = {
+        let (bus, stop) = (bus.clone(), stop.clone());
+        tokio::spawn(async move { bus.run(stop).await })
+    };
+    let sent = event("heard.example.com", EventKind::StatusChanged);
+    publish(&store, std::slice::from_ref(&sent)).await;
+    for listener in [&mut first, &mut second] {
+        let heard = tokio::time::timeout(PATIENCE, listener.recv()).await.expect("in time");
+        assert_eq!(heard.expect("heard"), sent);
+    }
+    drop((first, second));
+    publish(&store, &[event("unheard.example.com", EventKind::ChallengeReady)]).await;
+    stop.cancel();
+    running.await.expect("no panic").expect("no error");
+}

@@ -1,1 +1,89 @@
-//! Everything that has to do with time.
+//! The scheduler: everything that has to do with time.
+//!
+//! A timer is a work row's `due_at`, so one sweep serves renewals, retries, rechecks and what a crash left behind: it
+//! finds work that is due, that nobody holds, and that nobody was told of lately, and publishes the hint that makes a
+//! worker claim it. A second sweep finds certificates that ended. Both are idempotent and have no memory; any number
+//! of schedulers may run. Nothing here asks anybody outside, and nothing here is secret.
+
+mod expiry;
+
+use std::error::Error;
+use std::time::Duration;
+
+use domain::{Event, EventId, EventKind, Work, WorkKind};
+use jiff::SignedDuration;
+use runtime::{Context, RoleError};
+use store::StoreError;
+
+/// How often due work is looked for. Finer than the design's 5 s, because retries are planned to the second.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Every how many looks certificates that ended are looked for.
+const EXPIRY_EVERY: u32 = 5;
+/// A hint older than this is taken for lost. Longer than a worker needs to get to its queue's end at rest; a second
+/// hint about work that is still queued does no harm but costs a claim that finds nothing.
+const HINT_LIVES: SignedDuration = SignedDuration::from_secs(30);
+/// Rows per transaction.
+const BATCH: u32 = 500;
+
+/// Runs the scheduler until the stop.
+pub async fn run(context: Context) -> Result<(), RoleError> {
+    context.health.ok("scheduler");
+    let stop = context.stop.soft().clone();
+    let mut look = 0_u32;
+    while !stop.is_cancelled() {
+        let mut swept = sweep_due(&context).await;
+        if look.is_multiple_of(EXPIRY_EVERY) && swept.is_ok() {
+            swept = expiry::sweep(&context).await;
+        }
+        match swept {
+            Ok(()) => context.health.ok("scheduler"),
+            Err(error) => {
+                tracing::error!(error = &error as &dyn Error, "sweep failed, it is tried again");
+                context.health.bad("scheduler", error.to_string());
+            }
+        }
+        look = look.wrapping_add(1);
+        tokio::select! {
+            () = context.clock.sleep(LOOK_EVERY) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+    Ok(())
+}
+
+/// Publishes a hint for all work that is due, free, and not hinted at lately.
+async fn sweep_due(context: &Context) -> Result<(), StoreError> {
+    loop {
+        let now = context.clock.now();
+        let mut tx = context.store.begin("sweep_due").await?;
+        let due = tx.mark_due(now, now - HINT_LIVES, BATCH).await?;
+        for work in &due {
+            if let Some(event) = hint(context, work) {
+                tx.publish(&event, now).await?;
+            }
+        }
+        tx.commit().await?;
+        if due.len() < BATCH as usize {
+            return Ok(());
+        }
+    }
+}
+
+/// The event that makes a worker claim that work.
+pub(crate) fn hint(context: &Context, work: &Work) -> Option<Event> {
+    let kind = match (work.kind, work.certificate) {
+        (WorkKind::Issue, _) => EventKind::CertificateRequested,
+        (WorkKind::Upload, Some(certificate)) => EventKind::CertIssued { certificate },
+        (WorkKind::Remove, _) => EventKind::DomainDeleted,
+        (WorkKind::Upload, None) => {
+            tracing::error!(domain = %work.name, "an upload without a certificate cannot be done");
+            return None;
+        }
+    };
+    Some(Event {
+        id: EventId::new(&*context.clock, &*context.entropy),
+        kind,
+        name: work.name.clone(),
+        revision: work.revision,
+    })
+}

@@ -5,6 +5,7 @@
 //! anything is bound; whoever breaks a rule is told all of what is wrong, with the setting's name.
 
 mod load;
+mod secrets;
 mod sections;
 mod validate;
 
