@@ -1,0 +1,191 @@
+//! Certificates and ACME accounts: what carries a sealed key.
+
+use domain::{AccountId, CertificateId, CertificateSummary, DomainName};
+use jiff::Timestamp;
+use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
+use store::{Account, Certificate, Result, StoreError};
+
+use crate::db::{Columns, expect_one, failed, failed_or_taken, maybe_micros, micros};
+
+#[derive(FromRow)]
+struct CertificateRow {
+    id: String,
+    name: String,
+    revision: i64,
+    source: String,
+    sha256: String,
+    serial: String,
+    issuer: String,
+    not_before: i64,
+    not_after: i64,
+    chain_pem: String,
+    sealed_key: Option<Vec<u8>>,
+    created_at: i64,
+    uploaded_at: Option<i64>,
+}
+
+impl TryFrom<CertificateRow> for Certificate {
+    type Error = StoreError;
+
+    fn try_from(row: CertificateRow) -> Result<Self> {
+        let columns = Columns { table: "certificates", id: &row.id };
+        Ok(Self {
+            name: columns.name(&row.name)?,
+            created_at: columns.time("created_at", row.created_at)?,
+            uploaded_at: columns.maybe_time("uploaded_at", row.uploaded_at)?,
+            summary: CertificateSummary {
+                id: columns.parse("id", &row.id)?,
+                not_before: columns.time("not_before", row.not_before)?,
+                not_after: columns.time("not_after", row.not_after)?,
+                source: columns.parse("source", &row.source)?,
+                sha256: row.sha256,
+                serial: row.serial,
+                issuer: row.issuer,
+            },
+            revision: row.revision,
+            chain_pem: row.chain_pem,
+            sealed_key: row.sealed_key,
+        })
+    }
+}
+
+pub(crate) async fn get(db: impl SqliteExecutor<'_>, id: CertificateId) -> Result<Option<Certificate>> {
+    let row: Option<CertificateRow> = sqlx::query_as(
+        "-- certificate
+        SELECT id, name, revision, source, sha256, serial, issuer, not_before, not_after, chain_pem, sealed_key,
+            created_at, uploaded_at
+        FROM certificates WHERE id = $1",
+    )
+    .bind(id.to_string())
+    .fetch_optional(db)
+    .await
+    .map_err(failed("certificate"))?;
+    row.map(Certificate::try_from).transpose()
+}
+
+pub(crate) async fn newest_generated(
+    db: &mut SqliteConnection,
+    name: &DomainName,
+    now: Timestamp,
+) -> Result<Option<Certificate>> {
+    let row: Option<CertificateRow> = sqlx::query_as(
+        "-- newest_generated
+        SELECT id, name, revision, source, sha256, serial, issuer, not_before, not_after, chain_pem, sealed_key,
+            created_at, uploaded_at
+        FROM certificates WHERE name = $1 AND source = 'c4' AND not_after > $2
+        ORDER BY not_after DESC, created_at DESC LIMIT 1",
+    )
+    .bind(name.as_str())
+    .bind(micros(now))
+    .fetch_optional(db)
+    .await
+    .map_err(failed("newest_generated"))?;
+    row.map(Certificate::try_from).transpose()
+}
+
+pub(crate) async fn insert(db: &mut SqliteConnection, certificate: &Certificate) -> Result<()> {
+    let summary = &certificate.summary;
+    sqlx::query(
+        "-- insert_certificate
+        INSERT INTO certificates (id, name, revision, source, sha256, serial, issuer, not_before, not_after,
+            chain_pem, sealed_key, created_at, uploaded_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+    )
+    .bind(summary.id.to_string())
+    .bind(certificate.name.as_str())
+    .bind(certificate.revision)
+    .bind(summary.source.as_str())
+    .bind(&summary.sha256)
+    .bind(&summary.serial)
+    .bind(&summary.issuer)
+    .bind(micros(summary.not_before))
+    .bind(micros(summary.not_after))
+    .bind(&certificate.chain_pem)
+    .bind(&certificate.sealed_key)
+    .bind(micros(certificate.created_at))
+    .bind(maybe_micros(certificate.uploaded_at))
+    .execute(db)
+    .await
+    .map(drop)
+    .map_err(failed_or_taken("insert_certificate"))
+}
+
+/// The first time counts.
+pub(crate) async fn mark_uploaded(db: &mut SqliteConnection, id: CertificateId, now: Timestamp) -> Result<()> {
+    let marked = sqlx::query(
+        "-- mark_uploaded\nUPDATE certificates SET uploaded_at = coalesce(uploaded_at, $2) WHERE id = $1",
+    )
+    .bind(id.to_string())
+    .bind(micros(now))
+    .execute(db)
+    .await
+    .map_err(failed("mark_uploaded"))?;
+    expect_one("mark_uploaded", &marked)
+}
+
+#[derive(FromRow)]
+struct AccountRow {
+    id: String,
+    issuer: String,
+    directory_url: String,
+    sealed_key: Vec<u8>,
+    url: Option<String>,
+    created_at: i64,
+}
+
+pub(crate) async fn account(
+    db: impl SqliteExecutor<'_>,
+    issuer: &str,
+    directory_url: &str,
+) -> Result<Option<Account>> {
+    let row: Option<AccountRow> = sqlx::query_as(
+        "-- account
+        SELECT id, issuer, directory_url, sealed_key, url, created_at
+        FROM accounts WHERE issuer = $1 AND directory_url = $2",
+    )
+    .bind(issuer)
+    .bind(directory_url)
+    .fetch_optional(db)
+    .await
+    .map_err(failed("account"))?;
+    let Some(row) = row else { return Ok(None) };
+    let columns = Columns { table: "accounts", id: &row.id };
+    Ok(Some(Account {
+        id: columns.parse("id", &row.id)?,
+        created_at: columns.time("created_at", row.created_at)?,
+        issuer: row.issuer,
+        directory_url: row.directory_url,
+        sealed_key: row.sealed_key,
+        url: row.url,
+    }))
+}
+
+pub(crate) async fn insert_account(db: &mut SqliteConnection, account: &Account) -> Result<()> {
+    sqlx::query(
+        "-- insert_account
+        INSERT INTO accounts (id, issuer, directory_url, sealed_key, url, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(account.id.to_string())
+    .bind(&account.issuer)
+    .bind(&account.directory_url)
+    .bind(&account.sealed_key)
+    .bind(&account.url)
+    .bind(micros(account.created_at))
+    .execute(db)
+    .await
+    .map(drop)
+    .map_err(failed_or_taken("insert_account"))
+}
+
+pub(crate) async fn set_account_url(db: &mut SqliteConnection, id: AccountId, url: &str) -> Result<()> {
+    let set = sqlx::query(
+        "-- set_account_url\nUPDATE accounts SET url = $2 WHERE id = $1 AND (url IS NULL OR url = $2)",
+    )
+    .bind(id.to_string())
+    .bind(url)
+    .execute(db)
+    .await
+    .map_err(failed("set_account_url"))?;
+    expect_one("set_account_url", &set)
+}

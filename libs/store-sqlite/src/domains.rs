@@ -1,0 +1,337 @@
+//! Domains: rows, list, changes, history.
+
+use domain::{CertificateSummary, Domain, DomainName, Facts, HistoryEntry, Live};
+use jiff::Timestamp;
+use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
+use store::{Change, DomainView, ListQuery, Result};
+
+use crate::db::{Columns, expect_one, failed, failed_or_taken, maybe_micros, micros, to_json};
+
+#[derive(FromRow)]
+struct DomainRow {
+    name: String,
+    revision: i64,
+    source: String,
+    created_at: i64,
+    deleted_at: Option<i64>,
+    unknown_to_c4: bool,
+    upload_failing: Option<String>,
+    live_certificate_id: Option<String>,
+    live_not_after: Option<i64>,
+    block: Option<String>,
+    waiting: Option<String>,
+    status: String,
+    activity: String,
+    upload_revision: i64,
+    version: i64,
+}
+
+impl TryFrom<DomainRow> for Domain {
+    type Error = store::StoreError;
+
+    fn try_from(row: DomainRow) -> Result<Self> {
+        let columns = Columns { table: "domains", id: &row.name };
+        let live = match (&row.live_certificate_id, row.live_not_after) {
+            (Some(id), Some(not_after)) => Some(Live {
+                certificate: columns.parse("live_certificate_id", id)?,
+                not_after: columns.time("live_not_after", not_after)?,
+            }),
+            (None, None) => None,
+            _ => return Err(columns.bad("live_not_after")),
+        };
+        Ok(Self {
+            name: columns.name(&row.name)?,
+            revision: row.revision,
+            source: columns.parse("source", &row.source)?,
+            created_at: columns.time("created_at", row.created_at)?,
+            deleted_at: columns.maybe_time("deleted_at", row.deleted_at)?,
+            facts: Facts {
+                unknown_to_c4: row.unknown_to_c4,
+                upload_failing: columns.reason("upload_failing", row.upload_failing.as_deref())?,
+                live,
+                block: columns.reason("block", row.block.as_deref())?,
+            },
+            recorded: columns.parse("status", &row.status)?,
+            activity: columns.parse("activity", &row.activity)?,
+            waiting: columns.reason("waiting", row.waiting.as_deref())?,
+            upload_revision: row.upload_revision,
+            version: row.version,
+        })
+    }
+}
+
+/// A domain's row, its live certificate and its next attempt, as the list and the API show them.
+#[derive(FromRow)]
+struct ViewRow {
+    #[sqlx(flatten)]
+    domain: DomainRow,
+    position: i64,
+    changed_at: i64,
+    next_attempt_at: Option<i64>,
+    sha256: Option<String>,
+    serial: Option<String>,
+    issuer: Option<String>,
+    not_before: Option<i64>,
+    certificate_source: Option<String>,
+}
+
+impl TryFrom<ViewRow> for Change {
+    type Error = store::StoreError;
+
+    fn try_from(row: ViewRow) -> Result<Self> {
+        let name = row.domain.name.clone();
+        let columns = Columns { table: "domains", id: &name };
+        let next_attempt_at = columns.maybe_time("next_attempt_at", row.next_attempt_at)?;
+        let domain = Domain::try_from(row.domain)?;
+        let certificate = match (domain.facts.live, row.sha256, row.serial, row.issuer) {
+            (Some(live), Some(sha256), Some(serial), Some(issuer)) => Some(CertificateSummary {
+                id: live.certificate,
+                sha256,
+                serial,
+                issuer,
+                not_before: columns.time("not_before", row.not_before.unwrap_or_default())?,
+                not_after: live.not_after,
+                source: columns.parse("certificate_source", row.certificate_source.as_deref().unwrap_or(""))?,
+            }),
+            (None, ..) => None,
+            _ => return Err(columns.bad("live_certificate_id")),
+        };
+        let at = columns.time("changed_at", row.changed_at)?;
+        Ok(Self { position: row.position, at, view: DomainView { domain, certificate, next_attempt_at } })
+    }
+}
+
+/// The columns of [`ViewRow`]; every statement below begins with its own name and goes on with this.
+macro_rules! view {
+    ($name:literal, $rest:literal) => {
+        concat!(
+            "-- ",
+            $name,
+            "\nSELECT d.name, d.revision, d.source, d.created_at, d.deleted_at, d.unknown_to_c4, d.upload_failing,
+                d.live_certificate_id, d.live_not_after, d.block, d.waiting, d.status, d.activity,
+                d.upload_revision, d.version, d.position, d.changed_at,
+                (SELECT min(w.due_at) FROM work w WHERE w.name = d.name AND w.cause <> 'compare')
+                    AS next_attempt_at,
+                c.sha256, c.serial, c.issuer, c.not_before, c.source AS certificate_source
+            FROM domains d LEFT JOIN certificates c ON c.id = d.live_certificate_id ",
+            $rest
+        )
+    };
+}
+
+pub(crate) async fn view(db: impl SqliteExecutor<'_>, name: &DomainName) -> Result<Option<DomainView>> {
+    let row: Option<ViewRow> =
+        sqlx::query_as(view!("domain_view", "WHERE d.name = $1 AND d.deleted_at IS NULL"))
+            .bind(name.as_str())
+            .fetch_optional(db)
+            .await
+            .map_err(failed("domain_view"))?;
+    row.map(|row| Change::try_from(row).map(|change| change.view)).transpose()
+}
+
+pub(crate) async fn list(db: impl SqliteExecutor<'_>, query: &ListQuery) -> Result<Vec<DomainView>> {
+    let statuses: Vec<&str> = query.statuses.iter().map(|status| status.as_str()).collect();
+    let statuses = serde_json::Value::from(statuses).to_string();
+    let rows: Vec<ViewRow> = sqlx::query_as(view!(
+        "domain_list",
+        "WHERE d.deleted_at IS NULL
+            AND d.name > $1
+            AND ($2 = '' OR instr(d.name, $2) > 0)
+            AND ($3 = '[]' OR d.status IN (SELECT value FROM json_each($3)))
+        ORDER BY d.name LIMIT $4"
+    ))
+    .bind(query.after.as_deref().unwrap_or(""))
+    .bind(&query.search)
+    .bind(statuses)
+    .bind(query.limit)
+    .fetch_all(db)
+    .await
+    .map_err(failed("domain_list"))?;
+    rows.into_iter().map(|row| Change::try_from(row).map(|change| change.view)).collect()
+}
+
+pub(crate) async fn changes(
+    db: impl SqliteExecutor<'_>,
+    after: i64,
+    name: Option<&DomainName>,
+    limit: u32,
+) -> Result<Vec<Change>> {
+    let rows: Vec<ViewRow> = sqlx::query_as(view!(
+        "domain_changes",
+        "WHERE d.position > $1 AND ($2 = '' OR d.name = $2) ORDER BY d.position LIMIT $3"
+    ))
+    .bind(after)
+    .bind(name.map_or("", DomainName::as_str))
+    .bind(limit)
+    .fetch_all(db)
+    .await
+    .map_err(failed("domain_changes"))?;
+    rows.into_iter().map(Change::try_from).collect()
+}
+
+pub(crate) async fn position(db: impl SqliteExecutor<'_>) -> Result<i64> {
+    sqlx::query_scalar("-- position\nSELECT value FROM counters WHERE name = 'position'")
+        .fetch_one(db)
+        .await
+        .map_err(failed("position"))
+}
+
+pub(crate) async fn expired(db: impl SqliteExecutor<'_>, now: Timestamp, limit: u32) -> Result<Vec<DomainName>> {
+    let names: Vec<String> = sqlx::query_scalar(
+        "-- domains_expired
+        SELECT name FROM domains
+        WHERE deleted_at IS NULL AND status = 'Success' AND live_not_after <= $1
+        ORDER BY live_not_after LIMIT $2",
+    )
+    .bind(micros(now))
+    .bind(limit)
+    .fetch_all(db)
+    .await
+    .map_err(failed("domains_expired"))?;
+    names.iter().map(|name| Columns { table: "domains", id: name }.name(name)).collect()
+}
+
+/// A row, deleted or not.
+pub(crate) async fn row(db: impl SqliteExecutor<'_>, name: &DomainName) -> Result<Option<Domain>> {
+    let row: Option<DomainRow> = sqlx::query_as(
+        "-- domain_row
+        SELECT name, revision, source, created_at, deleted_at, unknown_to_c4, upload_failing, live_certificate_id,
+            live_not_after, block, waiting, status, activity, upload_revision, version
+        FROM domains WHERE name = $1",
+    )
+    .bind(name.as_str())
+    .fetch_optional(db)
+    .await
+    .map_err(failed("domain_row"))?;
+    row.map(Domain::try_from).transpose()
+}
+
+/// The next value of a counter.
+pub(crate) async fn next(db: impl SqliteExecutor<'_>, counter: &'static str) -> Result<i64> {
+    sqlx::query_scalar("-- next\nUPDATE counters SET value = value + 1 WHERE name = $1 RETURNING value")
+        .bind(counter)
+        .fetch_one(db)
+        .await
+        .map_err(failed("next"))
+}
+
+/// Writes a row that was not there; its stored version is `domain.version + 1`.
+pub(crate) async fn insert(db: &mut SqliteConnection, domain: &Domain, now: Timestamp) -> Result<()> {
+    let statement = "-- insert_domain
+        INSERT INTO domains (revision, source, created_at, deleted_at, unknown_to_c4, upload_failing,
+            live_certificate_id, live_not_after, block, waiting, status, activity, upload_revision, position,
+            changed_at, name, version)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17 + 1)";
+    write(db, statement, domain, now).await.map(drop)
+}
+
+/// Writes a row whose version is still `domain.version`.
+pub(crate) async fn update(db: &mut SqliteConnection, domain: &Domain, now: Timestamp) -> Result<()> {
+    let statement = "-- update_domain
+        UPDATE domains SET revision = $1, source = $2, created_at = $3, deleted_at = $4, unknown_to_c4 = $5,
+            upload_failing = $6, live_certificate_id = $7, live_not_after = $8, block = $9, waiting = $10,
+            status = $11, activity = $12, upload_revision = $13, position = $14, changed_at = $15,
+            version = version + 1
+        WHERE name = $16 AND version = $17";
+    let written = write(db, statement, domain, now).await?;
+    expect_one("update_domain", &written)
+}
+
+async fn write(
+    db: &mut SqliteConnection,
+    statement: &'static str,
+    domain: &Domain,
+    now: Timestamp,
+) -> Result<sqlx::sqlite::SqliteQueryResult> {
+    let position = next(&mut *db, "position").await?;
+    let facts = &domain.facts;
+    sqlx::query(statement)
+        .bind(domain.revision)
+        .bind(domain.source.as_str())
+        .bind(micros(domain.created_at))
+        .bind(maybe_micros(domain.deleted_at))
+        .bind(facts.unknown_to_c4)
+        .bind(to_json(facts.upload_failing.as_ref())?)
+        .bind(facts.live.map(|live| live.certificate.to_string()))
+        .bind(facts.live.map(|live| micros(live.not_after)))
+        .bind(to_json(facts.block.as_ref())?)
+        .bind(to_json(domain.waiting.as_ref())?)
+        .bind(domain.status(now).as_str())
+        .bind(domain.activity.as_str())
+        .bind(domain.upload_revision)
+        .bind(position)
+        .bind(micros(now))
+        .bind(domain.name.as_str())
+        .bind(domain.version)
+        .execute(db)
+        .await
+        .map_err(failed_or_taken("write_domain"))
+}
+
+#[derive(FromRow)]
+struct HistoryRow {
+    name: String,
+    at: i64,
+    kind: String,
+    actor: String,
+    status_from: Option<String>,
+    status_to: String,
+    message: String,
+    certificate_sha256: Option<String>,
+}
+
+impl TryFrom<HistoryRow> for HistoryEntry {
+    type Error = store::StoreError;
+
+    fn try_from(row: HistoryRow) -> Result<Self> {
+        let columns = Columns { table: "history", id: &row.name };
+        Ok(Self {
+            name: columns.name(&row.name)?,
+            at: columns.time("at", row.at)?,
+            kind: columns.parse("kind", &row.kind)?,
+            status_from: columns.maybe_parse("status_from", row.status_from.as_deref())?,
+            status_to: columns.parse("status_to", &row.status_to)?,
+            actor: row.actor,
+            message: row.message,
+            certificate_sha256: row.certificate_sha256,
+        })
+    }
+}
+
+pub(crate) async fn history(
+    db: impl SqliteExecutor<'_>,
+    name: &DomainName,
+    limit: u32,
+) -> Result<Vec<HistoryEntry>> {
+    let rows: Vec<HistoryRow> = sqlx::query_as(
+        "-- history
+        SELECT name, at, kind, actor, status_from, status_to, message, certificate_sha256
+        FROM history WHERE name = $1 ORDER BY id DESC LIMIT $2",
+    )
+    .bind(name.as_str())
+    .bind(limit)
+    .fetch_all(db)
+    .await
+    .map_err(failed("history"))?;
+    rows.into_iter().map(HistoryEntry::try_from).collect()
+}
+
+pub(crate) async fn append_history(db: &mut SqliteConnection, entry: &HistoryEntry) -> Result<()> {
+    sqlx::query(
+        "-- append_history
+        INSERT INTO history (name, at, kind, actor, status_from, status_to, message, certificate_sha256)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind(entry.name.as_str())
+    .bind(micros(entry.at))
+    .bind(entry.kind.as_str())
+    .bind(&entry.actor)
+    .bind(entry.status_from.map(domain::Status::as_str))
+    .bind(entry.status_to.as_str())
+    .bind(&entry.message)
+    .bind(&entry.certificate_sha256)
+    .execute(db)
+    .await
+    .map(drop)
+    .map_err(failed("append_history"))
+}
