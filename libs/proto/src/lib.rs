@@ -1,1 +1,16 @@
-//! The gRPC API and the events, generated from proto/, and their conversions to and from the domain.
+//! The gRPC API and the events, generated from `proto/`, and their conversions to and from the domain.
+
+mod convert;
+mod event;
+
+pub use convert::{from_timestamp, status_from_word, status_word, to_timestamp};
+pub use event::{EVENT_VERSION, EventError, decode_event, encode_event};
+
+/// Messages, clients and servers of package `sslmanager.v1`.
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, reason = "generated code")]
+pub mod v1 {
+    tonic::include_proto!("sslmanager.v1");
+}
+
+/// All descriptors, for reflection.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

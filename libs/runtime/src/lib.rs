@@ -23,5 +23,5 @@ pub use error::RoleError;
 pub use health::{Health, serve_admin};
 pub use secret::Secret;
 pub use stop::Stop;
-pub use telemetry::{LogFormat, start_telemetry};
+pub use telemetry::{LogFormat, start_telemetry, start_telemetry_quietly};
 pub use worker::{Job, JobError, Worker};

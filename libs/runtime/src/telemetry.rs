@@ -19,17 +19,21 @@ pub enum LogFormat {
 
 /// Starts logging and metrics for this process, once. `RUST_LOG` says how much is logged; `info` without.
 pub fn start_telemetry(format: LogFormat) -> Result<PrometheusHandle, RoleError> {
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn,hyper=warn"));
-    let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    start(format, "info,sqlx=warn,hyper=warn")
+}
+
+/// Starts the same for a process whose terminal shows something else: nothing is logged unless `RUST_LOG` is set.
+pub fn start_telemetry_quietly() -> Result<PrometheusHandle, RoleError> {
+    start(LogFormat::Text, "off")
+}
+
+fn start(format: LogFormat, otherwise: &str) -> Result<PrometheusHandle, RoleError> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(otherwise));
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match format {
         LogFormat::Text => logs.try_init(),
         LogFormat::Json => logs.json().flatten_event(true).try_init(),
     };
     started.map_err(|error| RoleError::setting("telemetry.log_format", error.to_string()))?;
-    PrometheusBuilder::new()
-        .install_recorder()
-        .map_err(|error| RoleError::setting("telemetry", error.to_string()))
+    PrometheusBuilder::new().install_recorder().map_err(|error| RoleError::setting("telemetry", error.to_string()))
 }

@@ -1,1 +1,15 @@
-//! The gRPC API
+//! The gRPC API: the only way in for people and programs.
+//!
+//! What a call does to a domain is written in [`commands`], each one transaction, without any gRPC. Around it stand
+//! who may call ([`auth`]), how errors look ([`error`]), and the stream of changes ([`watch`]).
+
+mod auth;
+pub mod commands;
+mod error;
+mod page;
+mod server;
+mod service;
+mod watch;
+
+pub use auth::{TOKEN_PREFIX, hash_token, new_token};
+pub use server::run;

@@ -1,1 +1,33 @@
-fn main() {}
+//! SSL Manager: free TLS certificates for the domains of a CDN.
+
+mod cli;
+mod client;
+mod config_command;
+#[cfg(feature = "sandbox")]
+mod demo;
+mod dispatch;
+mod output;
+mod run;
+#[cfg(feature = "sandbox")]
+mod sandbox_command;
+mod token;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = match cli::parse() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("INTERNAL: cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(dispatch::dispatch(cli));
+    // A blocking read of the terminal must not hold the process.
+    runtime.shutdown_background();
+    code
+}

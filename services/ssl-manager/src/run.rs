@@ -183,14 +183,21 @@ pub(crate) fn sqlite_path(config: &Config) -> &Path {
     Path::new(url.strip_prefix("sqlite://").unwrap_or(url))
 }
 
-/// Locks the store's folder: `all` wants it for itself; roles of their own share it.
-fn lock_folder(database: &Path, alone: bool) -> Result<File, RunError> {
+/// The database's folder, made for our eyes only if it is not there.
+pub(crate) fn make_folder(database: &Path) -> Result<&Path, RunError> {
     let folder = match database.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|source| RunError::Folder { path: folder.to_owned(), source })?;
+    Ok(folder)
+}
+
+/// Locks the store's folder: `all` wants it for itself; roles of their own share it.
+fn lock_folder(database: &Path, alone: bool) -> Result<File, RunError> {
+    let folder = make_folder(database)?;
     let failed = |source| RunError::Folder { path: folder.to_owned(), source };
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
     let path = folder.join("ssl-manager.lock");
     let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
     let locked = if alone { file.try_lock() } else { file.try_lock_shared() };

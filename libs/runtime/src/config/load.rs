@@ -56,7 +56,8 @@ impl Config {
         Ok(settings)
     }
 
-    fn read(file: Option<&Path>) -> Result<Self, ConfigError> {
+    /// Reads file and environment; for commands that need a part of the settings only.
+    pub fn read(file: Option<&Path>) -> Result<Self, ConfigError> {
         let mut builder = config::Config::builder();
         if let Some(path) = file {
             let text = read_text(path)?;

@@ -25,6 +25,11 @@ use world::DemoWorld;
 const SETTLE_WITHIN: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
+/// Logs of the demo would tear its table apart: they are off unless `RUST_LOG` asks for them.
+pub(crate) fn telemetry() -> Result<PrometheusHandle, runtime::RoleError> {
+    runtime::start_telemetry_quietly()
+}
+
 /// Runs the demo until Ctrl-C; with `exit_when_settled`, until every sample domain has reached its status. False if
 /// one has not in time.
 pub(crate) async fn run(exit_when_settled: bool, metrics: PrometheusHandle) -> anyhow::Result<bool> {
@@ -34,7 +39,7 @@ pub(crate) async fn run(exit_when_settled: bool, metrics: PrometheusHandle) -> a
     let config = world.config(folder.path())?;
     let endpoint = format!("http://{}", config.api.listen);
     let running = Running::start(config, &RoleName::ALL, clock.clone(), metrics).await?;
-    let token = crate::token::create_for_demo(&running.context).await?;
+    let token = crate::token::create(&*running.context.store, "demo", domain::Role::Admin).await.map_err(|_| anyhow::anyhow!("no token could be made"))?;
 
     let mut screen = Screen::new(std::io::stdout().is_terminal());
     screen.hello(&endpoint, folder.path(), &token)?;

@@ -1,0 +1,31 @@
+//! Delete: takes a name off the list. History stays; C4 keeps serving unless removal was asked for.
+
+use domain::{Cause, DomainName, HistoryKind, WorkKind};
+use store::Entry;
+
+use super::{CommandError, Commands};
+
+impl Commands {
+    /// Deletes a domain.
+    pub async fn delete(&self, name: &DomainName, remove_from_c4: bool, actor: &str) -> Result<(), CommandError> {
+        let mut step = self.open("delete_domain", name).await?;
+        let listed = step.before.clone().filter(|domain| domain.deleted_at.is_none());
+        let listed = listed.ok_or_else(|| CommandError::NotFound(name.clone()))?;
+        let after = listed.delete(self.clock.now())?;
+        self.abandon_order(&mut *step.tx, name).await?;
+        step.tx.cancel(name, WorkKind::Issue).await?;
+        step.tx.cancel(name, WorkKind::Upload).await?;
+        let message = if remove_from_c4 {
+            "Deleted; its certificate is removed from C4 too."
+        } else {
+            "Deleted; C4 keeps serving its certificate until that ends."
+        };
+        self.apply(&mut step, &after, Entry::new(HistoryKind::Deleted, actor, message)).await?;
+        if remove_from_c4 {
+            self.start_now(&mut *step.tx, &after, WorkKind::Remove, Cause::Requested, None).await?;
+        } else {
+            self.tell(&mut *step.tx, &after, WorkKind::Remove, None).await?;
+        }
+        Ok(step.tx.commit().await?)
+    }
+}

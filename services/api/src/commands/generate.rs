@@ -1,0 +1,87 @@
+//! Generate: the dashboard's button. It never orders what is there, under way, or not due, unless it is forced to.
+
+use domain::{Cause, Domain, DomainName, HistoryKind, Source, WorkKind};
+use store::{DomainView, Entry};
+
+use super::{CommandError, Commands, Step};
+
+impl Commands {
+    /// Sees to it that a domain has a generated certificate.
+    pub async fn generate(
+        &self,
+        name: &DomainName,
+        force: bool,
+        actor: &str,
+    ) -> Result<DomainView, CommandError> {
+        let step = self.open("generate_certificate", name).await?;
+        match step.before.clone().filter(|domain| domain.deleted_at.is_none()) {
+            None => {
+                self.add_in(step, name, HistoryKind::Generated, actor).await?;
+            }
+            Some(listed) => self.generate_listed(step, listed, force, actor).await?,
+        }
+        self.result(name).await
+    }
+
+    async fn generate_listed(
+        &self,
+        mut step: Step,
+        listed: Domain,
+        force: bool,
+        actor: &str,
+    ) -> Result<(), CommandError> {
+        if self.joins_order(&mut step, &listed).await? {
+            return Ok(step.tx.commit().await?);
+        }
+        if !force && let Some(kept) = self.keeps(&mut step, &listed).await? {
+            self.start_now(&mut *step.tx, &listed, WorkKind::Upload, kept.cause, Some(kept.certificate)).await?;
+            return Ok(step.tx.commit().await?);
+        }
+        let after = listed.generate()?;
+        self.abandon_order(&mut *step.tx, &after.name).await?;
+        step.tx.cancel(&after.name, WorkKind::Upload).await?;
+        let entry = Entry::new(HistoryKind::Generated, actor, "A certificate was asked for.");
+        self.apply(&mut step, &after, entry).await?;
+        self.start_now(&mut *step.tx, &after, WorkKind::Issue, Cause::Requested, None).await?;
+        Ok(step.tx.commit().await?)
+    }
+
+    /// An order of this revision that is under way is joined; one that waits goes on now.
+    async fn joins_order(&self, step: &mut Step, listed: &Domain) -> Result<bool, CommandError> {
+        let name = &listed.name;
+        if step.tx.is_leased(name, WorkKind::Issue, self.clock.now()).await? {
+            return Ok(true);
+        }
+        if step.tx.live_order(name).await?.is_none() {
+            return Ok(false);
+        }
+        self.start_now(&mut *step.tx, listed, WorkKind::Issue, Cause::Requested, None).await?;
+        Ok(true)
+    }
+
+    /// What is there and need not be ordered again: an issued certificate that was never delivered, or the live one,
+    /// which is compared with C4 and uploaded again if that differs.
+    async fn keeps(&self, step: &mut Step, listed: &Domain) -> Result<Option<Kept>, CommandError> {
+        let now = self.clock.now();
+        if listed.source != Source::C4 {
+            return Ok(None);
+        }
+        let Some(newest) = step.tx.newest_generated(&listed.name, now).await? else { return Ok(None) };
+        if newest.sealed_key.is_none() || !self.is_fresh(&newest.summary, now) {
+            return Ok(None);
+        }
+        let is_live = listed.facts.live.is_some_and(|live| live.certificate == newest.id());
+        let undelivered = newest.uploaded_at.is_none() && newest.revision == listed.revision;
+        let cause = match (is_live, undelivered) {
+            (true, _) => Cause::Compare,
+            (false, true) => Cause::Requested,
+            (false, false) => return Ok(None),
+        };
+        Ok(Some(Kept { certificate: newest.id(), cause }))
+    }
+}
+
+struct Kept {
+    certificate: domain::CertificateId,
+    cause: Cause,
+}

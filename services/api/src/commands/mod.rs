@@ -1,0 +1,150 @@
+//! What people and programs can do to a domain: each command is one transaction, and idempotent.
+
+mod add;
+mod delete;
+mod generate;
+mod recheck;
+
+use std::sync::Arc;
+
+use domain::{
+    Activity, Cause, CertificateId, CertificateSummary, Clock, Domain, DomainName, Entropy, Event, EventId,
+    EventKind, InvalidTransition, OrderState, PreExpiry, Work, WorkKind, renewal_point,
+};
+use jiff::Timestamp;
+use store::{DomainView, Entry, Store, StoreError, Tx};
+
+/// Why a command did nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// The name is not on the list.
+    #[error("{0} is not on the list")]
+    NotFound(DomainName),
+    /// The store failed or the row changed meanwhile.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The row is in a state that the command does not fit.
+    #[error(transparent)]
+    Transition(#[from] InvalidTransition),
+}
+
+/// The commands.
+#[derive(Clone)]
+pub struct Commands {
+    /// Where domains live.
+    pub store: Arc<dyn Store>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// When a certificate is due for renewal.
+    pub pre_expiry: PreExpiry,
+}
+
+/// What a transaction is about: the row as it was read, if there was one.
+struct Step {
+    tx: Box<dyn Tx>,
+    before: Option<Domain>,
+}
+
+impl Commands {
+    async fn open(&self, command: &'static str, name: &DomainName) -> Result<Step, CommandError> {
+        let mut tx = self.store.begin(command).await?;
+        let before = tx.domain(name).await?;
+        Ok(Step { tx, before })
+    }
+
+    async fn apply(&self, step: &mut Step, after: &Domain, entry: Entry<'_>) -> Result<(), StoreError> {
+        let before = step.before.as_ref();
+        store::apply(&mut *step.tx, &*self.clock, &*self.entropy, before, after, Some(entry)).await
+    }
+
+    /// Makes work due now and tells its worker.
+    async fn start_now(
+        &self,
+        tx: &mut dyn Tx,
+        domain: &Domain,
+        kind: WorkKind,
+        cause: Cause,
+        certificate: Option<CertificateId>,
+    ) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        tx.schedule(&Work {
+            name: domain.name.clone(),
+            kind,
+            revision: domain.revision,
+            cause,
+            attempts: 0,
+            due_at: Some(now),
+            certificate,
+        })
+        .await?;
+        self.tell(tx, domain, kind, certificate).await
+    }
+
+    async fn tell(
+        &self,
+        tx: &mut dyn Tx,
+        domain: &Domain,
+        kind: WorkKind,
+        certificate: Option<CertificateId>,
+    ) -> Result<(), StoreError> {
+        let kind = match (kind, certificate) {
+            (WorkKind::Upload, Some(certificate)) => EventKind::CertIssued { certificate },
+            (WorkKind::Remove, _) => EventKind::DomainDeleted,
+            _ => EventKind::CertificateRequested,
+        };
+        let id = EventId::new(&*self.clock, &*self.entropy);
+        let event = Event { id, kind, name: domain.name.clone(), revision: domain.revision };
+        tx.publish(&event, self.clock.now()).await
+    }
+
+    /// Whether a certificate is still before its renewal point.
+    fn is_fresh(&self, certificate: &CertificateSummary, now: Timestamp) -> bool {
+        now < renewal_point(certificate.not_before, certificate.not_after, self.pre_expiry)
+    }
+
+    /// The generated certificate that can be put back instead of ordering another one: a CA allows few of the same
+    /// name a week.
+    async fn reusable(&self, tx: &mut dyn Tx, name: &DomainName) -> Result<Option<CertificateId>, StoreError> {
+        let now = self.clock.now();
+        let newest = tx.newest_generated(name, now).await?;
+        let usable = newest.filter(|certificate| {
+            certificate.sealed_key.is_some() && self.is_fresh(&certificate.summary, now)
+        });
+        Ok(usable.map(|certificate| certificate.id()))
+    }
+
+    /// Ends the live order of a past revision.
+    async fn abandon_order(&self, tx: &mut dyn Tx, name: &DomainName) -> Result<(), CommandError> {
+        if let Some(mut order) = tx.live_order(name).await? {
+            let from = order.state.as_str();
+            order.state = OrderState::abandoned(order.state)?;
+            tx.update_order(&order, from).await?;
+            tx.drop_challenges(order.id).await?;
+        }
+        Ok(())
+    }
+
+    /// The domain as it is after the command.
+    async fn result(&self, name: &DomainName) -> Result<DomainView, CommandError> {
+        self.store.domain(name).await?.ok_or_else(|| CommandError::NotFound(name.clone()))
+    }
+
+    /// Puts a name on the list and starts its first certificate: the newest one that is there and fresh, else an
+    /// order.
+    async fn begin_life(&self, mut step: Step, fresh: Domain, entry: Entry<'_>) -> Result<(), CommandError> {
+        // A removal that was asked for in the past life must not take the new one's certificate away.
+        step.tx.cancel(&fresh.name, WorkKind::Remove).await?;
+        let (after, kind, certificate) = match self.reusable(&mut *step.tx, &fresh.name).await? {
+            Some(certificate) => {
+                let after = fresh.doing(Activity::Uploading, None)?;
+                (after, WorkKind::Upload, Some(certificate))
+            }
+            None => (fresh, WorkKind::Issue, None),
+        };
+        self.apply(&mut step, &after, entry).await?;
+        self.start_now(&mut *step.tx, &after, kind, Cause::Requested, certificate).await?;
+        Ok(step.tx.commit().await?)
+    }
+}

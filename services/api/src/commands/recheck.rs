@@ -1,0 +1,46 @@
+//! Recheck: brings whatever is next to now.
+
+use domain::{Cause, CertificateId, Domain, DomainName, HistoryKind, Status, WorkKind};
+use store::{DomainView, Entry, Tx};
+
+use super::{CommandError, Commands};
+
+/// What is next for a domain.
+struct Next {
+    kind: WorkKind,
+    cause: Cause,
+    certificate: Option<CertificateId>,
+}
+
+impl Commands {
+    /// Rechecks a domain; work that is under way goes on as it is.
+    pub async fn recheck(&self, name: &DomainName, actor: &str) -> Result<DomainView, CommandError> {
+        let mut step = self.open("recheck_domain", name).await?;
+        let listed = step.before.clone().filter(|domain| domain.deleted_at.is_none());
+        let listed = listed.ok_or_else(|| CommandError::NotFound(name.clone()))?;
+        let next = self.next(&mut *step.tx, &listed).await?;
+        if !step.tx.is_leased(name, next.kind, self.clock.now()).await? {
+            let entry = Entry::new(HistoryKind::Rechecked, actor, "The next step was asked for now.");
+            self.apply(&mut step, &listed, entry).await?;
+            self.start_now(&mut *step.tx, &listed, next.kind, next.cause, next.certificate).await?;
+            step.tx.commit().await?;
+        }
+        self.result(name).await
+    }
+
+    async fn next(&self, tx: &mut dyn Tx, listed: &Domain) -> Result<Next, CommandError> {
+        // An upload that waits is next in any status; a comparison waits all the time and is not.
+        if let Some(upload) = tx.work(&listed.name, WorkKind::Upload).await?
+            && upload.cause != Cause::Compare
+        {
+            return Ok(Next { kind: WorkKind::Upload, cause: Cause::Recheck, certificate: upload.certificate });
+        }
+        let now = self.clock.now();
+        Ok(match listed.facts.live {
+            Some(live) if listed.status(now) == Status::Success => {
+                Next { kind: WorkKind::Upload, cause: Cause::Compare, certificate: Some(live.certificate) }
+            }
+            _ => Next { kind: WorkKind::Issue, cause: Cause::Recheck, certificate: None },
+        })
+    }
+}

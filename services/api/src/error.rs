@@ -1,0 +1,78 @@
+//! Errors as clients see them: a canonical code, a `google.rpc.ErrorInfo`, and a sentence that says what to do.
+//!
+//! Nothing internal crosses the wire: what the store or a key said is logged here, once, and the client is told that
+//! it is our trouble.
+
+use std::error::Error;
+
+use domain::{Action, DomainName, NameError, Role};
+use store::StoreError;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+const DOMAIN: &str = "ssl-manager";
+
+/// An error with its typed detail.
+pub(crate) fn error(code: Code, reason: &str, sentence: impl Into<String>) -> Status {
+    let mut details = ErrorDetails::new();
+    details.set_error_info(reason, DOMAIN, std::collections::HashMap::<String, String>::new());
+    Status::with_error_details(code, sentence, details)
+}
+
+pub(crate) fn unauthenticated() -> Status {
+    error(
+        Code::Unauthenticated,
+        "TOKEN_INVALID",
+        "no valid token: send `authorization: Bearer TOKEN` with one from `ssl-manager token create`",
+    )
+}
+
+pub(crate) fn denied(role: Role, action: Action) -> Status {
+    let (needed, what) = match action {
+        Action::Read => ("viewer", "read"),
+        Action::Operate => ("support or admin", "change domains"),
+        Action::ReadKey => ("key-reader or admin", "take private keys out"),
+    };
+    let sentence = format!("a {role} may not {what}: use a token with the role {needed}");
+    error(Code::PermissionDenied, "ROLE_LACKS_PERMISSION", sentence)
+}
+
+pub(crate) fn bad_name(problem: &NameError) -> Status {
+    error(Code::InvalidArgument, problem.reason(), problem.to_string())
+}
+
+pub(crate) fn invalid(reason: &str, sentence: impl Into<String>) -> Status {
+    error(Code::InvalidArgument, reason, sentence)
+}
+
+pub(crate) fn not_found(name: &DomainName) -> Status {
+    error(Code::NotFound, "DOMAIN_NOT_FOUND", format!("{name} is not on the list: add it first"))
+}
+
+pub(crate) fn from_store(problem: &StoreError) -> Status {
+    match problem {
+        StoreError::Conflict { .. } | StoreError::LeaseLost { .. } => error(
+            Code::Aborted,
+            "CHANGED_MEANWHILE",
+            "the domain changed at the same moment: send the request again",
+        ),
+        _ => internal(problem),
+    }
+}
+
+/// Our own trouble.
+pub(crate) fn internal(problem: &(dyn Error + 'static)) -> Status {
+    tracing::error!(error = problem, "request failed");
+    error(Code::Internal, "INTERNAL", "trouble on our side: try again, and look at the log if it stays")
+}
+
+impl From<crate::commands::CommandError> for Status {
+    fn from(problem: crate::commands::CommandError) -> Self {
+        use crate::commands::CommandError;
+        match problem {
+            CommandError::NotFound(name) => not_found(&name),
+            CommandError::Store(problem) => from_store(&problem),
+            CommandError::Transition(problem) => internal(&problem),
+        }
+    }
+}

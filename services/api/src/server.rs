@@ -1,0 +1,79 @@
+//! The server around the service: TLS, health, reflection, limits, and the stop.
+
+use std::path::Path;
+use std::time::Duration;
+
+use domain::PreExpiry;
+use proto::v1::domains_server::DomainsServer;
+use runtime::config::ApiTls;
+use runtime::{Context, Listen, RoleError};
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
+
+use crate::auth::Authenticator;
+use crate::commands::Commands;
+use crate::service::DomainsService;
+
+const MOST_MESSAGE_BYTES: usize = 1024 * 1024;
+const MOST_REQUESTS_PER_CONNECTION: usize = 256;
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// Runs the API until the stop.
+pub async fn run(context: Context) -> Result<(), RoleError> {
+    context.health.expect("api");
+    let listener = context.listeners.take(Listen::Api)?;
+    let commands = Commands {
+        store: context.store.clone(),
+        clock: context.clock.clone(),
+        entropy: context.entropy.clone(),
+        pre_expiry: PreExpiry::days(context.config.renewal.pre_expiry_days),
+    };
+    let authenticator =
+        Authenticator::new(context.store.clone(), context.clock.clone(), context.stop.clone());
+    let keys = context.require_sealing_keys()?;
+    let service = DomainsService { context: context.clone(), commands, authenticator, keys };
+    let domains = DomainsServer::new(service).max_decoding_message_size(MOST_MESSAGE_BYTES);
+    let (reporter, health) = tonic_health::server::health_reporter();
+    reporter.set_serving::<DomainsServer<DomainsService>>().await;
+
+    let mut server = Server::builder()
+        .concurrency_limit_per_connection(MOST_REQUESTS_PER_CONNECTION)
+        .http2_keepalive_interval(Some(KEEPALIVE));
+    if let Some(tls) = &context.config.api.tls {
+        server = server.tls_config(tls_config(tls)?).map_err(|error| RoleError::setting("api.tls", error.to_string()))?;
+    }
+    context.health.ok("api");
+    server
+        .add_service(domains)
+        .add_service(health)
+        .add_service(reflection(tonic_reflection::server::Builder::build_v1)?)
+        .add_service(reflection(tonic_reflection::server::Builder::build_v1alpha)?)
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), context.stop.soft().clone().cancelled_owned())
+        .await
+        .map_err(|source| RoleError::Server { role: "api", source: source.into() })
+}
+
+fn reflection<S>(
+    build: impl FnOnce(
+        tonic_reflection::server::Builder<'static>,
+    ) -> Result<S, tonic_reflection::server::Error>,
+) -> Result<S, RoleError> {
+    let builder = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+    build(builder).map_err(|source| RoleError::Server { role: "api", source: source.into() })
+}
+
+fn tls_config(tls: &ApiTls) -> Result<ServerTlsConfig, RoleError> {
+    let identity = Identity::from_pem(read(&tls.certificate_file)?, read(&tls.key_file)?);
+    let config = ServerTlsConfig::new().identity(identity);
+    if tls.client_ca_file.as_os_str().is_empty() {
+        return Ok(config);
+    }
+    Ok(config.client_ca_root(Certificate::from_pem(read(&tls.client_ca_file)?)))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, RoleError> {
+    std::fs::read(path)
+        .map_err(|error| RoleError::setting("api.tls", format!("cannot read {}: {error}", path.display())))
+}

@@ -1,0 +1,243 @@
+//! The service `sslmanager.v1.Domains`: checks who calls and what they sent, then calls a command or reads.
+
+use std::sync::Arc;
+
+use domain::{Action, DomainName, HistoryEntry, HistoryKind, Status as DomainStatus};
+use proto::v1;
+use proto::v1::domains_server::Domains;
+use rustls_pki_types::pem::PemObject;
+use runtime::Context;
+use seal::SealingKeys;
+use store::{Certificate, ListQuery};
+use tonic::{Code, Request, Response, Status};
+use zeroize::Zeroizing;
+
+use crate::auth::{Authenticator, Principal};
+use crate::commands::Commands;
+use crate::error::{bad_name, error, from_store, internal, invalid, not_found};
+use crate::watch::{ChangeStream, Watcher};
+use crate::page;
+
+const DEFAULT_PAGE: u32 = 50;
+const DEFAULT_HISTORY: u32 = 100;
+const MOST_PAGE: u32 = 1000;
+const MOST_REASON: usize = 500;
+
+pub(crate) struct DomainsService {
+    pub(crate) context: Context,
+    pub(crate) commands: Commands,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) keys: Arc<SealingKeys>,
+}
+
+fn name(text: &str) -> Result<DomainName, Status> {
+    DomainName::parse(text).map_err(|problem| bad_name(&problem))
+}
+
+fn page_size(asked: i32, default: u32) -> Result<u32, Status> {
+    match u32::try_from(asked) {
+        Ok(0) => Ok(default),
+        Ok(size) if size <= MOST_PAGE => Ok(size),
+        _ => Err(invalid("PAGE_SIZE_INVALID", format!("page_size must be 1 to {MOST_PAGE}, or 0 for {default}"))),
+    }
+}
+
+#[tonic::async_trait]
+impl Domains for DomainsService {
+    async fn add_domain(
+        &self,
+        request: Request<v1::AddDomainRequest>,
+    ) -> Result<Response<v1::AddDomainResponse>, Status> {
+        let principal = self.authenticator.authorize(&request, Action::Operate).await?;
+        let name = name(&request.get_ref().name)?;
+        let (view, created) = self.commands.add(&name, &principal.actor).await?;
+        Ok(Response::new(v1::AddDomainResponse { domain: Some((&view).into()), created }))
+    }
+
+    async fn generate_certificate(
+        &self,
+        request: Request<v1::GenerateCertificateRequest>,
+    ) -> Result<Response<v1::GenerateCertificateResponse>, Status> {
+        let principal = self.authenticator.authorize(&request, Action::Operate).await?;
+        let name = name(&request.get_ref().name)?;
+        let view = self.commands.generate(&name, request.get_ref().force, &principal.actor).await?;
+        Ok(Response::new(v1::GenerateCertificateResponse { domain: Some((&view).into()) }))
+    }
+
+    async fn get_domain(
+        &self,
+        request: Request<v1::GetDomainRequest>,
+    ) -> Result<Response<v1::GetDomainResponse>, Status> {
+        self.authenticator.authorize(&request, Action::Read).await?;
+        let name = name(&request.get_ref().name)?;
+        let view = self.context.store.domain(&name).await.map_err(|problem| from_store(&problem))?;
+        let view = view.ok_or_else(|| not_found(&name))?;
+        Ok(Response::new(v1::GetDomainResponse { domain: Some((&view).into()) }))
+    }
+
+    async fn list_domains(
+        &self,
+        request: Request<v1::ListDomainsRequest>,
+    ) -> Result<Response<v1::ListDomainsResponse>, Status> {
+        self.authenticator.authorize(&request, Action::Read).await?;
+        let asked = request.into_inner();
+        let search = asked.search.trim().to_lowercase();
+        if search.len() > 253 {
+            return Err(invalid("SEARCH_TOO_LONG", "search for at most 253 bytes"));
+        }
+        let statuses: Result<Vec<DomainStatus>, ()> =
+            asked.statuses().map(DomainStatus::try_from).collect();
+        let statuses = statuses.map_err(|()| invalid("STATUS_INVALID", "an unknown status in the filter"))?;
+        let filter = format!("{search} {statuses:?}");
+        let after = match asked.page_token.as_str() {
+            "" => None,
+            token => Some(page::decode(&filter, token).ok_or_else(|| {
+                invalid("PAGE_TOKEN_INVALID", "send a next_page_token of the same filter, or none for page one")
+            })?),
+        };
+        let limit = page_size(asked.page_size, DEFAULT_PAGE)?;
+        let query = ListQuery { search, statuses, after, limit: limit + 1 };
+        let mut views = self.context.store.domains(&query).await.map_err(|problem| from_store(&problem))?;
+        let more = views.len() > limit as usize;
+        views.truncate(limit as usize);
+        let last = views.last().filter(|_| more).map(|view| view.domain.name.as_str());
+        Ok(Response::new(v1::ListDomainsResponse {
+            next_page_token: last.map(|last| page::encode(&filter, last)).unwrap_or_default(),
+            domains: views.iter().map(v1::Domain::from).collect(),
+        }))
+    }
+
+    async fn get_history(
+        &self,
+        request: Request<v1::GetHistoryRequest>,
+    ) -> Result<Response<v1::GetHistoryResponse>, Status> {
+        self.authenticator.authorize(&request, Action::Read).await?;
+        let name = name(&request.get_ref().name)?;
+        let limit = page_size(request.get_ref().page_size, DEFAULT_HISTORY)?;
+        let entries = self.context.store.history(&name, limit).await.map_err(|problem| from_store(&problem))?;
+        if entries.is_empty() {
+            return Err(not_found(&name));
+        }
+        Ok(Response::new(v1::GetHistoryResponse { entries: entries.iter().map(v1::HistoryEntry::from).collect() }))
+    }
+
+    async fn download_certificate(
+        &self,
+        request: Request<v1::DownloadCertificateRequest>,
+    ) -> Result<Response<v1::DownloadCertificateResponse>, Status> {
+        let principal = self.authenticator.authorize(&request, Action::Read).await?;
+        let asked = request.into_inner();
+        if asked.include_private_key {
+            principal.require(Action::ReadKey)?;
+            let reason = asked.reason.trim();
+            if reason.is_empty() || reason.len() > MOST_REASON {
+                let sentence = format!("say why the key is needed, in at most {MOST_REASON} bytes");
+                return Err(invalid("REASON_REQUIRED", sentence));
+            }
+        }
+        let name = name(&asked.name)?;
+        let certificate = self.live_certificate(&name).await?;
+        let private_key_pem = if asked.include_private_key {
+            self.private_key(&name, &certificate, &principal, asked.reason.trim()).await?
+        } else {
+            String::new()
+        };
+        Ok(Response::new(v1::DownloadCertificateResponse {
+            certificate: Some((&certificate.summary).into()),
+            certificate_pem: leaf_pem(&certificate.chain_pem)?,
+            chain_pem: certificate.chain_pem,
+            private_key_pem,
+        }))
+    }
+
+    async fn recheck_domain(
+        &self,
+        request: Request<v1::RecheckDomainRequest>,
+    ) -> Result<Response<v1::RecheckDomainResponse>, Status> {
+        let principal = self.authenticator.authorize(&request, Action::Operate).await?;
+        let name = name(&request.get_ref().name)?;
+        let view = self.commands.recheck(&name, &principal.actor).await?;
+        Ok(Response::new(v1::RecheckDomainResponse { domain: Some((&view).into()) }))
+    }
+
+    async fn delete_domain(
+        &self,
+        request: Request<v1::DeleteDomainRequest>,
+    ) -> Result<Response<v1::DeleteDomainResponse>, Status> {
+        let principal = self.authenticator.authorize(&request, Action::Operate).await?;
+        let name = name(&request.get_ref().name)?;
+        self.commands.delete(&name, request.get_ref().remove_from_c4, &principal.actor).await?;
+        Ok(Response::new(v1::DeleteDomainResponse { name: name.to_string() }))
+    }
+
+    type WatchDomainsStream = ChangeStream;
+
+    async fn watch_domains(
+        &self,
+        request: Request<v1::WatchDomainsRequest>,
+    ) -> Result<Response<Self::WatchDomainsStream>, Status> {
+        self.authenticator.authorize(&request, Action::Read).await?;
+        let asked = request.into_inner();
+        let only = if asked.name.is_empty() { None } else { Some(name(&asked.name)?) };
+        let watcher = Watcher::new(&self.context, asked.after_position.unwrap_or(0), only).await?;
+        Ok(Response::new(watcher.stream()))
+    }
+}
+
+impl DomainsService {
+    async fn live_certificate(&self, name: &DomainName) -> Result<Certificate, Status> {
+        let store = &self.context.store;
+        let view = store.domain(name).await.map_err(|problem| from_store(&problem))?;
+        let live = view.ok_or_else(|| not_found(name))?.domain.facts.live;
+        let nothing = || {
+            let sentence = format!("{name} has no active certificate yet: `domain show` says why");
+            error(Code::FailedPrecondition, "NO_CERTIFICATE", sentence)
+        };
+        let live = live.ok_or_else(nothing)?;
+        let certificate = store.certificate(live.certificate).await.map_err(|problem| from_store(&problem))?;
+        certificate.ok_or_else(nothing)
+    }
+
+    /// The key as PKCS #8 PEM. That it leaves, and why, is in the history before it does.
+    async fn private_key(
+        &self,
+        name: &DomainName,
+        certificate: &Certificate,
+        principal: &Principal,
+        reason: &str,
+    ) -> Result<String, Status> {
+        let sealed = certificate.sealed_key.as_ref().ok_or_else(|| {
+            error(Code::FailedPrecondition, "KEY_DESTROYED", "the private key was destroyed: generate anew")
+        })?;
+        let key: Zeroizing<Vec<u8>> =
+            self.keys.unseal(&certificate.id().to_string(), sealed).map_err(|problem| internal(&problem))?;
+        let recorded = async {
+            let mut tx = self.context.store.begin("key_downloaded").await?;
+            let status = tx.domain(name).await?.map_or(DomainStatus::Pending, |domain| domain.recorded);
+            tx.append_history(&HistoryEntry {
+                name: name.clone(),
+                at: self.context.clock.now(),
+                kind: HistoryKind::KeyDownloaded,
+                actor: principal.actor.clone(),
+                status_from: Some(status),
+                status_to: status,
+                message: format!("The private key was downloaded: {reason}"),
+                certificate_sha256: Some(certificate.summary.sha256.clone()),
+            })
+            .await?;
+            tx.commit().await
+        };
+        recorded.await.map_err(|problem| from_store(&problem))?;
+        Ok(pem::encode(&pem::Pem::new("PRIVATE KEY", key.to_vec())))
+    }
+}
+
+/// The first certificate of a chain.
+fn leaf_pem(chain_pem: &str) -> Result<String, Status> {
+    let leaf = rustls_pki_types::CertificateDer::pem_slice_iter(chain_pem.as_bytes()).next();
+    match leaf {
+        Some(Ok(leaf)) => Ok(pem::encode(&pem::Pem::new("CERTIFICATE", leaf.to_vec()))),
+        Some(Err(problem)) => Err(internal(&problem)),
+        None => Err(error(Code::Internal, "INTERNAL", "the stored chain is empty")),
+    }
+}

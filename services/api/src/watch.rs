@@ -1,0 +1,118 @@
+//! The stream of changes. A domain's latest change is its row's position, so a client that was away gets each domain
+//! once, as it is now, and misses nothing.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use domain::DomainName;
+use futures::Stream;
+use proto::v1;
+use runtime::Context;
+use store::Change;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Status};
+
+use crate::error::{error, from_store, invalid};
+
+/// What a client gets.
+pub(crate) type ChangeStream =
+    Pin<Box<dyn Stream<Item = Result<v1::WatchDomainsResponse, Status>> + Send + 'static>>;
+
+/// Without a hint, changes are looked for this often.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A client that has taken nothing for so long is sent away; it can resume.
+const PATIENCE: Duration = Duration::from_secs(30);
+const BATCH: u32 = 500;
+const BUFFER: usize = 64;
+
+pub(crate) struct Watcher {
+    context: Context,
+    position: i64,
+    /// Until here, what was deleted is not news.
+    start: i64,
+    only: Option<DomainName>,
+}
+
+impl Watcher {
+    pub(crate) async fn new(context: &Context, after: i64, only: Option<DomainName>) -> Result<Self, Status> {
+        let present = context.store.position().await.map_err(|problem| from_store(&problem))?;
+        if after < 0 || after > present {
+            let sentence = "after_position must be one that this server sent, or 0 to begin with everything";
+            return Err(invalid("POSITION_INVALID", sentence));
+        }
+        let start = if after == 0 { present } else { 0 };
+        Ok(Self { context: context.clone(), position: after, start, only })
+    }
+
+    pub(crate) fn stream(self) -> ChangeStream {
+        let (sender, receiver) = mpsc::channel(BUFFER);
+        let stop = self.context.stop.clone();
+        stop.spawn(async move {
+            let soft = self.context.stop.soft().clone();
+            tokio::select! {
+                () = self.follow(sender) => {}
+                () = soft.cancelled() => {}
+            }
+        });
+        Box::pin(ReceiverStream::new(receiver))
+    }
+
+    async fn follow(mut self, sender: mpsc::Sender<Result<v1::WatchDomainsResponse, Status>>) {
+        let mut hints = self.context.bus.listen();
+        loop {
+            let changes = self.context.store.changes(self.position, self.only.as_ref(), BATCH).await;
+            let changes = match changes {
+                Ok(changes) => changes,
+                Err(problem) => {
+                    let _ = sender.send(Err(from_store(&problem))).await;
+                    return;
+                }
+            };
+            let more = changes.len() == BATCH as usize;
+            for change in changes {
+                self.position = change.position;
+                let old_news = change.view.domain.deleted_at.is_some() && change.position <= self.start;
+                if !old_news && !deliver(&sender, &change).await {
+                    return;
+                }
+            }
+            if !more {
+                tokio::select! {
+                    // A hint that was missed is as good as one that was heard.
+                    _ = hints.recv() => {}
+                    () = tokio::time::sleep(LOOK_EVERY) => {}
+                    () = sender.closed() => return,
+                }
+            }
+        }
+    }
+}
+
+/// Hands a change to the client; false if it is gone, or too slow.
+async fn deliver(sender: &mpsc::Sender<Result<v1::WatchDomainsResponse, Status>>, change: &Change) -> bool {
+    match tokio::time::timeout(PATIENCE, sender.send(Ok(message(change)))).await {
+        Ok(sent) => sent.is_ok(),
+        Err(_) => {
+            let sentence = "the stream is not read fast enough: resume with the last position";
+            let _ = sender.try_send(Err(error(Code::ResourceExhausted, "TOO_SLOW", sentence)));
+            false
+        }
+    }
+}
+
+fn message(change: &Change) -> v1::WatchDomainsResponse {
+    let domain = &change.view.domain;
+    let deleted = domain.deleted_at.is_some();
+    let domain = if deleted {
+        v1::Domain { name: domain.name.to_string(), revision: domain.revision, ..v1::Domain::default() }
+    } else {
+        (&change.view).into()
+    };
+    v1::WatchDomainsResponse {
+        position: change.position,
+        domain: Some(domain),
+        deleted,
+        at: Some(proto::to_timestamp(change.at)),
+    }
+}

@@ -1,0 +1,296 @@
+//! The command line (DESIGN: fixed outside surfaces).
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use domain::Role;
+
+/// Exit code of bad usage and bad configuration (sysexits' `EX_USAGE`).
+pub(crate) const EXIT_USAGE: u8 = 64;
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "ssl-manager",
+    version,
+    about = "Free TLS certificates for the domains of a CDN",
+    long_about = "Gets TLS certificates from an ACME CA for domains that point at the CDN, hands them to C4, renews \
+                  them, and says of every domain what is happening, why, and who has to act.\n\n\
+                  Try it on loopback:      ssl-manager demo\n\
+                  Run it:                  ssl-manager all --config ssl-manager.toml\n\
+                  Then, as a client:       ssl-manager domain add shop.example.com"
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) global: Global,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Global {
+    /// Settings; the environment (SSL_MANAGER__SECTION__KEY) overrules them
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// How results are printed
+    #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
+    pub(crate) output: Output,
+    /// Where the API is
+    #[arg(long, global = true, value_name = "URL", env = "SSL_MANAGER_ENDPOINT",
+        default_value = "http://127.0.0.1:50051")]
+    pub(crate) endpoint: String,
+    /// File with the API token; SSL_MANAGER_TOKEN holds the token itself
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// One more root to trust for an https endpoint, PEM
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people
+    Table,
+    /// For programs
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Every role in one process
+    All,
+    /// The gRPC API
+    Api,
+    /// Preflight, ACME orders, private keys
+    Issuer,
+    /// Answers HTTP-01 challenges
+    ChallengeResponder,
+    /// Makes work due
+    Scheduler,
+    /// Hands certificates to C4
+    C4Uploader,
+    /// Everything and the outside world on loopback, with sample domains
+    #[cfg(feature = "sandbox")]
+    Demo {
+        /// End once every sample domain has reached its status: 0, or 1 after a minute
+        #[arg(long)]
+        exit_when_settled: bool,
+    },
+    /// A part of the sandbox on its own
+    #[cfg(feature = "sandbox")]
+    Sandbox {
+        #[command(subcommand)]
+        part: SandboxPart,
+    },
+    /// Look at the settings
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// The database
+    Db {
+        #[command(subcommand)]
+        command: DbCommand,
+    },
+    /// API tokens; works on the database directly
+    Token {
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
+    /// Domains, through the API
+    Domain {
+        #[command(subcommand)]
+        command: DomainCommand,
+    },
+}
+
+#[cfg(feature = "sandbox")]
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum SandboxPart {
+    /// An ACME CA that can misbehave
+    Ca {
+        /// Where it listens
+        #[arg(long, default_value = "127.0.0.1:14000")]
+        listen: std::net::SocketAddr,
+        /// Nameserver for validation; the system's without
+        #[arg(long)]
+        dns: Option<std::net::SocketAddr>,
+        /// Port on which challenges are looked for
+        #[arg(long, default_value_t = 80)]
+        http_port: u16,
+        /// Where its API's root certificate is written
+        #[arg(long, value_name = "FILE")]
+        root_file: Option<PathBuf>,
+    },
+    /// C4 with an edge
+    C4 {
+        /// Where C4 listens
+        #[arg(long, default_value = "127.0.0.1:14001")]
+        listen: std::net::SocketAddr,
+        /// Where the edge listens for HTTP
+        #[arg(long, default_value = "127.0.0.1:14080")]
+        edge_http: std::net::SocketAddr,
+        /// Where the edge listens for HTTPS
+        #[arg(long, default_value = "127.0.0.1:14443")]
+        edge_https: std::net::SocketAddr,
+        /// Where the edge forwards the challenge path
+        #[arg(long)]
+        challenge_upstream: Option<std::net::SocketAddr>,
+        /// The bearer token it expects
+        #[arg(long, env = "SANDBOX_C4_TOKEN", hide_env_values = true)]
+        token: String,
+        /// Domains it knows, with ports 80 and 443
+        #[arg(long, value_delimiter = ',')]
+        domains: Vec<String>,
+    },
+    /// A nameserver
+    Dns {
+        /// Where it listens
+        #[arg(long, default_value = "127.0.0.1:14053")]
+        listen: std::net::SocketAddr,
+        /// The address for every name it does not know
+        #[arg(long)]
+        default_a: Option<std::net::Ipv4Addr>,
+        /// Names that are CNAMEs of the CDN's target
+        #[arg(long, value_delimiter = ',')]
+        domains: Vec<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Say whether the settings can be used
+    Check,
+    /// Show every setting and where it came from, secrets masked
+    Dump,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DbCommand {
+    /// Bring the schema up to date
+    Migrate,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token and print it, once
+    Create {
+        /// Who it is for
+        #[arg(long)]
+        name: String,
+        /// viewer, support, key-reader or admin
+        #[arg(long)]
+        role: Role,
+    },
+    /// Show the tokens (never their text)
+    List,
+    /// Revoke a token at once
+    Revoke {
+        /// Whose
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DomainCommand {
+    /// Put a domain under management and start its certificate
+    Add { name: String },
+    /// See to it that a domain has a generated certificate
+    Generate {
+        name: String,
+        /// Order anew although the certificate is not due; a CA allows five of the same name a week
+        #[arg(long)]
+        force: bool,
+    },
+    /// Show a domain
+    Show { name: String },
+    /// Show what happened to a domain, newest first
+    History { name: String },
+    /// Bring the next step to now
+    Recheck { name: String },
+    /// List domains
+    List {
+        /// Only names that contain this text
+        #[arg(long, default_value = "")]
+        search: String,
+        /// Only this status; can be given several times
+        #[arg(long)]
+        status: Vec<String>,
+    },
+    /// Follow changes, beginning with every domain as it is
+    Watch {
+        /// Resume after this position
+        #[arg(long)]
+        after: Option<i64>,
+        /// Only this domain
+        name: Option<String>,
+    },
+    /// Take a domain off the list; its history stays
+    Delete {
+        name: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+        /// Also remove the certificate from C4, so that the edges stop serving it
+        #[arg(long)]
+        remove_from_c4: bool,
+    },
+    /// Write the active certificate to files
+    Download(DownloadArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DownloadArgs {
+    pub(crate) name: String,
+    /// Where the leaf goes, PEM
+    #[arg(long, value_name = "FILE")]
+    pub(crate) certificate: Option<PathBuf>,
+    /// Where leaf and intermediates go, PEM
+    #[arg(long, value_name = "FILE")]
+    pub(crate) chain: Option<PathBuf>,
+    /// Where the private key goes (mode 0600), PKCS #8 PEM
+    #[arg(long, value_name = "FILE", requires = "reason")]
+    pub(crate) key: Option<PathBuf>,
+    /// Why the key is needed; kept in the history
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+}
+
+/// Parses the arguments. Help and version go to stdout with 0, bad usage to stderr with 64.
+pub(crate) fn parse() -> Result<Cli, ExitCode> {
+    Cli::try_parse().map_err(|error| {
+        // Nothing can be done where the terminal is gone.
+        let _ = error.print();
+        if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_options_stand_before_or_after() {
+        for line in [
+            "ssl-manager --output json domain list --endpoint http://h:1",
+            "ssl-manager domain list --output json --endpoint http://h:1",
+            "ssl-manager --endpoint http://h:1 domain --output json list",
+        ] {
+            let cli = Cli::try_parse_from(line.split(' ')).expect(line);
+            assert_eq!((cli.global.output, cli.global.endpoint.as_str()), (Output::Json, "http://h:1"));
+        }
+    }
+
+    #[test]
+    fn a_key_needs_a_reason() {
+        assert!(Cli::try_parse_from("ssl-manager domain download a.example.com --key k".split(' ')).is_err());
+        assert!(Cli::try_parse_from("ssl-manager token create --name n --role boss".split(' ')).is_err());
+    }
+}

@@ -1,0 +1,129 @@
+//! From a parsed command to an exit code: 0 done; 1 failed; 64 bad usage or bad configuration. A failure is one line
+//! on stderr: a code and a sentence.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use runtime::config::ConfigError;
+use runtime::{Config, RoleError, start_telemetry};
+use store::StoreError;
+use store_sqlite::SqliteStore;
+
+use crate::cli::{Cli, Command, DbCommand, EXIT_USAGE};
+use crate::run::{RoleName, RunError, make_folder, roles, sqlite_path};
+use crate::{client, config_command, token};
+
+/// Why a command did not do what it was asked to.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: String,
+    sentence: String,
+    exit: u8,
+}
+
+impl Failure {
+    pub(crate) fn new(code: &str, sentence: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), sentence: sentence.into(), exit: 1 }
+    }
+
+    pub(crate) fn usage(sentence: impl Into<String>) -> Self {
+        Self { code: "USAGE".to_owned(), sentence: sentence.into(), exit: EXIT_USAGE }
+    }
+}
+
+/// An error with all its causes in one line.
+fn chain(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        let text = source.to_string();
+        // Some libraries repeat their cause in their own words.
+        if !line.contains(&text) {
+            line = format!("{line}: {text}");
+        }
+        cause = source.source();
+    }
+    line.replace('\n', " ")
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self { code: "CONFIGURATION".to_owned(), sentence: chain(&error), exit: EXIT_USAGE }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::new("STORE", chain(&error))
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        let exit = match &error {
+            RunError::SealingKey(_) | RunError::Role(RoleError::Setting { .. }) => EXIT_USAGE,
+            _ => 1,
+        };
+        Self { code: "START".to_owned(), sentence: chain(&error), exit }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::new("FAILED", chain(error.as_ref()))
+    }
+}
+
+/// Does what the command line says.
+pub(crate) async fn dispatch(cli: Cli) -> ExitCode {
+    match run(cli).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{}: {}", failure.code, failure.sentence);
+            ExitCode::from(failure.exit)
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<(), Failure> {
+    let file = cli.global.config.as_deref();
+    match &cli.command {
+        Command::All => start(&cli, &RoleName::ALL).await,
+        Command::Api => start(&cli, &[RoleName::Api]).await,
+        Command::Issuer => start(&cli, &[RoleName::Issuer]).await,
+        Command::ChallengeResponder => start(&cli, &[RoleName::ChallengeResponder]).await,
+        Command::Scheduler => start(&cli, &[RoleName::Scheduler]).await,
+        Command::C4Uploader => start(&cli, &[RoleName::C4Uploader]).await,
+        #[cfg(feature = "sandbox")]
+        Command::Demo { exit_when_settled } => demo(*exit_when_settled).await,
+        #[cfg(feature = "sandbox")]
+        Command::Sandbox { part } => Ok(crate::sandbox_command::run(part.clone()).await?),
+        Command::Config { command } => Ok(config_command::run(command, file, cli.global.output)?),
+        Command::Db { command: DbCommand::Migrate } => migrate(&Config::read(file)?).await,
+        Command::Token { command } => token::run(command, &Config::read(file)?, cli.global.output).await,
+        Command::Domain { command } => client::run(command, &cli.global).await,
+    }
+}
+
+async fn start(cli: &Cli, names: &[RoleName]) -> Result<(), Failure> {
+    let config = Config::load(cli.global.config.as_deref())?;
+    let metrics = start_telemetry(config.telemetry.log_format).map_err(RunError::from)?;
+    Ok(roles(config, names, metrics).await?)
+}
+
+#[cfg(feature = "sandbox")]
+async fn demo(exit_when_settled: bool) -> Result<(), Failure> {
+    let metrics = crate::demo::telemetry().map_err(RunError::from)?;
+    if crate::demo::run(exit_when_settled, metrics).await? {
+        return Ok(());
+    }
+    Err(Failure::new("NOT_SETTLED", "a sample domain did not reach its status within a minute"))
+}
+
+async fn migrate(config: &Config) -> Result<(), Failure> {
+    let path = sqlite_path(config);
+    make_folder(path)?;
+    SqliteStore::open_and_migrate(path).await?.close().await;
+    println!("The schema is up to date.");
+    Ok(())
+}

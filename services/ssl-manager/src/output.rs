@@ -1,0 +1,147 @@
+//! Results as tables and as JSON (DESIGN: keys in `snake_case`, times in RFC 3339 UTC).
+
+use comfy_table::{ContentArrangement, Table, presets};
+use proto::v1;
+use serde_json::{Value, json};
+
+use crate::cli::Output;
+
+fn time(at: Option<&prost_types::Timestamp>) -> Value {
+    at.and_then(proto::from_timestamp).map_or(Value::Null, |at| json!(at.to_string()))
+}
+
+fn source(source: v1::Source) -> Value {
+    match source {
+        v1::Source::C4 => json!("c4"),
+        v1::Source::Text => json!("text"),
+        v1::Source::Unspecified => Value::Null,
+    }
+}
+
+fn certificate(certificate: &v1::Certificate) -> Value {
+    json!({
+        "sha256": certificate.sha256,
+        "serial": certificate.serial,
+        "issuer": certificate.issuer,
+        "not_before": time(certificate.not_before.as_ref()),
+        "not_after": time(certificate.not_after.as_ref()),
+        "source": source(certificate.source()),
+    })
+}
+
+pub(crate) fn domain_json(domain: &v1::Domain) -> Value {
+    json!({
+        "name": domain.name,
+        "status": proto::status_word(domain.status()),
+        "source": source(domain.source()),
+        "created_at": time(domain.created_at.as_ref()),
+        "expires_at": time(domain.expires_at.as_ref()),
+        "reason": domain.reason.as_ref().map(|reason| json!({
+            "code": reason.code, "who": reason.who, "message": reason.message,
+        })),
+        "activity": domain.activity,
+        "next_attempt_at": time(domain.next_attempt_at.as_ref()),
+        "certificate": domain.certificate.as_ref().map(certificate),
+    })
+}
+
+pub(crate) fn history_json(entry: &v1::HistoryEntry) -> Value {
+    let status = |status: v1::Status| match proto::status_word(status) {
+        "" => Value::Null,
+        word => json!(word),
+    };
+    json!({
+        "at": time(entry.at.as_ref()),
+        "kind": entry.kind,
+        "actor": entry.actor,
+        "status_from": status(entry.status_from()),
+        "status_to": status(entry.status_to()),
+        "message": entry.message,
+        "certificate_sha256": Some(&entry.certificate_sha256).filter(|sha256| !sha256.is_empty()),
+    })
+}
+
+/// Prints one value: as JSON, or as a table of its fields.
+pub(crate) fn print_one(output: Output, value: &Value) {
+    match (output, value) {
+        (Output::Json, value) => println!("{value}"),
+        (Output::Table, Value::Object(fields)) => {
+            let mut table = new_table();
+            for (field, value) in fields {
+                table.add_row([field.replace('_', " "), cell(value)]);
+            }
+            println!("{table}");
+        }
+        (Output::Table, other) => println!("{}", cell(other)),
+    }
+}
+
+/// Prints many values: as a JSON array, or as a table with these fields as columns.
+pub(crate) fn print_many(output: Output, values: &[Value], columns: &[&str]) {
+    match output {
+        Output::Json => println!("{}", Value::from(values.to_vec())),
+        Output::Table => {
+            let mut table = new_table();
+            table.set_header(columns.iter().map(|column| column.replace('_', " ")));
+            for value in values {
+                table.add_row(columns.iter().map(|column| cell(&value[*column])));
+            }
+            println!("{table}");
+        }
+    }
+}
+
+fn new_table() -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+    table
+}
+
+/// A value in a cell. Control characters from outside must not reach a terminal.
+fn cell(value: &Value) -> String {
+    let text = match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Object(fields) if fields.contains_key("message") => {
+            format!("{} ({}): {}", cell(&fields["code"]), cell(&fields["who"]), cell(&fields["message"]))
+        }
+        Value::Object(fields) => {
+            let lines: Vec<String> = fields.iter().map(|(key, value)| format!("{key}: {}", cell(value))).collect();
+            lines.join("\n")
+        }
+        other => other.to_string(),
+    };
+    text.chars().filter(|c| *c == '\n' || !c.is_control()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_domain_has_exactly_the_fixed_keys() {
+        let value = domain_json(&v1::Domain::default());
+        let mut keys: Vec<&String> = value.as_object().unwrap().keys().collect();
+        keys.sort();
+        assert_eq!(
+            keys,
+            [
+                "activity",
+                "certificate",
+                "created_at",
+                "expires_at",
+                "name",
+                "next_attempt_at",
+                "reason",
+                "source",
+                "status"
+            ]
+        );
+        assert!(value["certificate"].is_null() && value["reason"].is_null() && value["expires_at"].is_null());
+    }
+
+    #[test]
+    fn escape_sequences_do_not_reach_the_terminal() {
+        assert_eq!(cell(&json!("a\u{1b}[31mb")), "a[31mb");
+    }
+}
