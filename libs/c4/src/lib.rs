@@ -1,1 +1,19 @@
 //! The client of C4, the CDN's configuration system.
+//!
+//! The contract is ours, because the real C4 is private to the CDN: it is written out in `openapi.yaml` beside this
+//! crate, and this crate is the one place to change with it.
+//!
+//! Rules. What C4 sends is hostile: bodies and waits are bounded, redirects are not followed, texts are shortened and
+//! cleaned before anybody sees them. "Could not ask" is an answer of its own: a 401, a time-out or a 404 without the
+//! contract's body says nothing about the domain. Retrying is the caller's, who has a clock and a database; this
+//! client makes one request per call.
+
+mod client;
+mod error;
+mod outside;
+mod tls;
+mod wire;
+
+pub use client::{C4Client, C4Options, Upload};
+pub use error::{C4ConfigError, C4Error};
+pub use wire::{C4Certificate, C4Domain};

@@ -1,1 +1,64 @@
-//! Looks up what the preflight asks of DNS.
+//! The preflight's question to DNS: does a name lead to the CDN?
+//!
+//! Rules. Nothing is cached here, because a customer who has just mended a record presses the button again at once.
+//! "The name does not exist" and "there is no such record" are answers; a nameserver that fails, refuses, stays
+//! silent or sends nonsense is [`CouldNotAsk`], which blames nobody. What comes back is hostile: chains, record
+//! counts and waits are bounded, and only records that belong to the question are looked at.
+//!
+//! The CNAME chain is walked here, one question per name, instead of leaving it to the resolver library: that one
+//! forgets the chain when its end has no address, and then the customer could not be told where the name points.
+
+mod lookup;
+mod pointing;
+
+use std::net::SocketAddr;
+
+use ipnet::IpNet;
+
+pub use pointing::Resolver;
+
+/// Where a name must lead.
+#[derive(Clone, Debug, Default)]
+pub struct Targets {
+    /// It is pointed at us if its CNAME chain passes one of these …
+    pub cname_targets: Vec<String>,
+    /// … or if it has addresses, and all of them are within these.
+    pub addresses: Vec<IpNet>,
+}
+
+/// Where a name leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pointing {
+    /// To the CDN.
+    AtUs,
+    /// To somewhere else, or nowhere.
+    Elsewhere {
+        /// What was found, as a part of a sentence: `shop.other.net` or `203.0.113.9, 2001:db8::1`.
+        found: String,
+    },
+}
+
+/// A question got no answer; nothing is known about the name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct CouldNotAsk {
+    /// What was asked and what happened.
+    pub detail: String,
+}
+
+/// Why no resolver can be made.
+#[derive(Debug, thiserror::Error)]
+pub enum DnsError {
+    /// The machine has no usable list of nameservers.
+    #[error("cannot read the system's nameservers: set dns.nameservers")]
+    SystemNameservers(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The resolver did not start.
+    #[error("cannot set up a resolver for {nameservers:?}")]
+    Resolver {
+        /// Which nameservers were to be asked.
+        nameservers: Vec<SocketAddr>,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}

@@ -1,1 +1,17 @@
 //! Envelope encryption of private keys at rest.
+//!
+//! Each private key is encrypted under a data key of its own, and the data key under the first key of the
+//! sealing-key file. Both layers are AES-256-GCM and bound to the id of what is sealed, so that a sealed key copied
+//! into another row does not open there. Keys further down the file still open what was sealed under them, which is
+//! how a sealing key is changed: put the new one on top.
+//!
+//! Why not encrypt under the sealing key directly: the sealing key can then be changed by wrapping 32 bytes anew per
+//! row, and the number of messages under one key stays far below what random nonces allow.
+//!
+//! Nothing here prints key bytes: the secret types have no `Debug` that shows them, and errors name lines and key ids.
+
+mod envelope;
+mod key_file;
+
+pub use envelope::{KeyId, SealError, SealingKeys};
+pub use key_file::KeyFileError;

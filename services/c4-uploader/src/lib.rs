@@ -1,1 +1,112 @@
-//! Uploads certificates to C4 and verifies them there.
+//! The c4-uploader: makes C4 hold what it should hold, and looks again whether it still does.
+//!
+//! It takes `cert-issued` hints (upload, compare) and `domain-deleted` hints (remove), claims the work and runs it
+//! under its lease. An upload counts as done only once C4 itself shows our certificate; a certificate whose upload was
+//! interrupted is found that way too, and is not sent twice. Key bytes are unsealed for the one request that needs
+//! them and wiped after it.
+//!
+//! Before a request that changes something the store is told (`upload_revision` is raised), so that C4 can refuse
+//! whatever a stalled copy of this role sends late.
+
+mod journal;
+mod pem;
+mod remove;
+mod upload;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bus::Queue;
+use c4::{C4Client, C4Options};
+use domain::{Lease, WorkKind};
+use runtime::{Context, Job, JobError, RoleError, Worker};
+use seal::SealingKeys;
+use tokio::sync::Semaphore;
+
+use crate::remove::Removal;
+use crate::upload::Upload;
+
+/// Who stands in the history.
+const ACTOR: &str = "c4-uploader";
+
+/// What all work of this process shares.
+pub(crate) struct Uploader {
+    pub(crate) context: Context,
+    pub(crate) c4: C4Client,
+    pub(crate) keys: Arc<SealingKeys>,
+}
+
+impl Uploader {
+    fn new(context: Context) -> Result<Self, RoleError> {
+        let settings = &context.config.c4;
+        let options = C4Options {
+            base_url: settings.base_url.clone(),
+            token: settings.bearer_token()?,
+            root_certificate_pem: settings.root_certificate_pem()?,
+        };
+        let c4 = C4Client::new(options).map_err(|error| RoleError::setting("c4", error.to_string()))?;
+        let keys = context.require_sealing_keys()?;
+        Ok(Self { context, c4, keys })
+    }
+}
+
+/// Runs the uploader until the stop.
+pub async fn run(context: Context) -> Result<(), RoleError> {
+    context.health.expect("c4-uploader");
+    let uploader = Arc::new(Uploader::new(context.clone())?);
+    let permits = Arc::new(Semaphore::new(usize::from(context.config.uploader.max_in_flight)));
+    let uploads = Arc::new(UploadJob(uploader.clone()));
+    let removals = Arc::new(RemoveJob(uploader));
+    context.health.ok("c4-uploader");
+    tokio::try_join!(
+        consume(
+            &context,
+            "cert-issued",
+            WorkKind::Upload,
+            permits.clone(),
+            uploads
+        ),
+        consume(&context, "domain-deleted", WorkKind::Remove, permits, removals),
+    )?;
+    Ok(())
+}
+
+async fn consume(
+    context: &Context,
+    kind: &'static str,
+    work: WorkKind,
+    permits: Arc<Semaphore>,
+    job: Arc<dyn Job>,
+) -> Result<(), RoleError> {
+    let queue = Queue {
+        role: ACTOR,
+        kind,
+        prefetch: context.config.uploader.max_in_flight,
+    };
+    let worker = Worker::new(context.clone(), work, permits, job);
+    Ok(context
+        .bus
+        .consume(queue, Arc::new(worker), context.stop.soft().clone())
+        .await?)
+}
+
+struct UploadJob(Arc<Uploader>);
+
+#[async_trait]
+impl Job for UploadJob {
+    async fn perform(&self, lease: &Lease) -> Result<(), JobError> {
+        Upload::new(&self.0, lease).run().await
+    }
+}
+
+struct RemoveJob(Arc<Uploader>);
+
+#[async_trait]
+impl Job for RemoveJob {
+    async fn perform(&self, lease: &Lease) -> Result<(), JobError> {
+        Removal::new(&self.0, lease).run().await
+    }
+}

@@ -45,7 +45,7 @@ pub(crate) enum RunError {
     #[error("cannot use {path}: {source}")]
     Folder { path: PathBuf, source: std::io::Error },
     #[error("keys.sealing_key_file: {0}")]
-    SealingKey(#[from] seal::SealError),
+    SealingKey(#[from] seal::KeyFileError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]

@@ -58,7 +58,7 @@ impl Screen {
 
 fn table(rows: &[Row]) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(["Domain", "Status", "Doing or waiting for", "Edge shows (SHA-256)"]);
     for row in rows {
         let served = row.served.as_deref().map_or("-", |sha256| sha256.get(..16).unwrap_or(sha256));

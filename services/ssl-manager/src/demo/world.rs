@@ -24,7 +24,7 @@ pub(crate) struct DemoWorld {
 
 impl DemoWorld {
     pub(super) async fn start(clock: Arc<DemoClock>) -> anyhow::Result<Self> {
-        let options = WorldOptions { clock: Arc::new(move || clock.now()), ..WorldOptions::default() };
+        let options = WorldOptions { clock: Some(Arc::new(move || clock.now())), ..WorldOptions::default() };
         let world = World::start(options).await?;
         world.ca.control().set_lifetime(SHORT_LIFETIME);
         for sample in CAST {

@@ -1,0 +1,155 @@
+//! One question to the nameservers, and what its answer says.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError as Answered, NetError};
+use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
+
+use crate::{CouldNotAsk, DnsError};
+
+const MOST_RECORDS: usize = 64;
+const MOST_DETAIL_CHARACTERS: usize = 200;
+
+/// An answer that is one.
+#[derive(Clone, Debug)]
+pub(crate) enum Answer {
+    /// Records, not all of which need to belong to the question.
+    Records(Vec<Record>),
+    /// The name exists without such a record.
+    NoRecord,
+    /// The name does not exist.
+    NoName,
+}
+
+/// Makes a resolver that caches nothing and reads no hosts file.
+pub(crate) fn resolver(
+    nameservers: &[SocketAddr],
+    timeout: Duration,
+    attempts: usize,
+) -> Result<TokioResolver, DnsError> {
+    let mut builder = if nameservers.is_empty() {
+        TokioResolver::builder_tokio().map_err(|error| DnsError::SystemNameservers(error.into()))?
+    } else {
+        let servers = nameservers.iter().copied().map(nameserver).collect();
+        let config = ResolverConfig::from_name_servers(servers);
+        TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+    };
+    let options = builder.options_mut();
+    options.cache_size = 0;
+    options.use_hosts_file = ResolveHosts::Never;
+    options.timeout = timeout;
+    // The library counts the attempts after the first.
+    options.attempts = attempts.saturating_sub(1);
+    builder.build().map_err(|error| DnsError::Resolver {
+        nameservers: nameservers.to_vec(),
+        source: error.into(),
+    })
+}
+
+fn nameserver(address: SocketAddr) -> NameServerConfig {
+    let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
+        connection.port = address.port();
+        connection
+    });
+    NameServerConfig::new(address.ip(), true, connections.into())
+}
+
+/// Asks for one type of record of one name.
+pub(crate) async fn ask(
+    resolver: &TokioResolver,
+    name: &Name,
+    kind: RecordType,
+) -> Result<Answer, CouldNotAsk> {
+    let error = match resolver.lookup(name.clone(), kind).await {
+        Ok(lookup) if lookup.answers().len() > MOST_RECORDS => {
+            return Err(could_not_ask(
+                name,
+                kind,
+                &format!("more than {MOST_RECORDS} records"),
+            ));
+        }
+        Ok(lookup) if lookup.answers().is_empty() => return Ok(Answer::NoRecord),
+        Ok(lookup) => return Ok(Answer::Records(lookup.answers().to_vec())),
+        Err(error) => error,
+    };
+    match error {
+        NetError::Dns(Answered::NoRecordsFound(none)) if none.response_code == ResponseCode::NXDomain => {
+            Ok(Answer::NoName)
+        }
+        NetError::Dns(Answered::NoRecordsFound(none)) if none.response_code == ResponseCode::NoError => {
+            Ok(Answer::NoRecord)
+        }
+        NetError::Dns(Answered::NoRecordsFound(none)) => {
+            Err(could_not_ask(name, kind, &code(none.response_code)))
+        }
+        NetError::Dns(Answered::ResponseCode(response)) => Err(could_not_ask(name, kind, &code(response))),
+        NetError::Timeout => Err(could_not_ask(name, kind, "no answer in time")),
+        other => Err(could_not_ask(name, kind, &other.to_string())),
+    }
+}
+
+/// The one CNAME that `name` has among `records`. Two different ones are not an answer (RFC 2181 section 10.1).
+pub(crate) fn cname_of(name: &Name, records: &[Record]) -> Result<Option<Name>, CouldNotAsk> {
+    let mut targets = records
+        .iter()
+        .filter(|record| record.name == *name)
+        .filter_map(|record| match &record.data {
+            RData::CNAME(target) => Some(&target.0),
+            _ => None,
+        });
+    let first = targets.next();
+    if targets.any(|other| Some(other) != first) {
+        return Err(could_not_ask(
+            name,
+            RecordType::CNAME,
+            "several CNAME records of one name",
+        ));
+    }
+    Ok(first.cloned())
+}
+
+/// The addresses that `name` has among `records`.
+pub(crate) fn addresses_of(name: &Name, records: &[Record]) -> impl Iterator<Item = IpAddr> {
+    records
+        .iter()
+        .filter(|record| record.name == *name)
+        .filter_map(|record| match &record.data {
+            RData::A(address) => Some(IpAddr::V4(address.0)),
+            RData::AAAA(address) => Some(IpAddr::V6(address.0)),
+            _ => None,
+        })
+}
+
+/// A name as people write it. Bytes that no host name has are escaped by the library.
+pub(crate) fn readable(name: &Name) -> String {
+    let text = name.to_ascii().to_ascii_lowercase();
+    text.strip_suffix('.')
+        .filter(|rest| !rest.is_empty())
+        .unwrap_or(&text)
+        .to_owned()
+}
+
+fn code(code: ResponseCode) -> String {
+    let word = match code {
+        ResponseCode::ServFail => "SERVFAIL".to_owned(),
+        ResponseCode::Refused => "REFUSED".to_owned(),
+        other => format!("{other} (response code {})", u16::from(other)),
+    };
+    format!("the nameserver answered {word}")
+}
+
+fn could_not_ask(name: &Name, kind: RecordType, what: &str) -> CouldNotAsk {
+    let what: String = what
+        .chars()
+        .map(|character| if character.is_control() { ' ' } else { character })
+        .take(MOST_DETAIL_CHARACTERS)
+        .collect();
+    CouldNotAsk {
+        detail: format!("asking DNS for {kind} of {}: {what}", readable(name)),
+    }
+}

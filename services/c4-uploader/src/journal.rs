@@ -1,0 +1,385 @@
+//! The steps of an upload as the store sees them: each is one transaction that holds the lease's fencing token.
+//!
+//! Work of an older revision of the name, or of a deleted one, comes to nothing: its lease is ended, so that the sweep
+//! does not find it again.
+
+use std::time::Duration;
+
+use domain::{
+    Activity, Cause, CertificateId, Domain, Event, EventId, EventKind, HistoryKind, Lease, Live, PreExpiry,
+    Reason, Retry, Source, Work, WorkKind, renewal_point,
+};
+use jiff::{SignedDuration, Timestamp};
+use runtime::{Context, JobError};
+use store::{Certificate, Entry, StoreError, Tx};
+
+use crate::ACTOR;
+use crate::upload::described;
+
+/// First comparison after an upload: whatever overwrites it by mistake does so soon.
+const FIRST_COMPARE: SignedDuration = SignedDuration::from_mins(5);
+const COMPARE_EVERY: SignedDuration = SignedDuration::from_hours(24);
+/// How often C4 is asked about a domain with a live certificate that it says it does not know, in the long run.
+const ASK_UNKNOWN_EVERY: SignedDuration = SignedDuration::from_hours(6);
+
+/// What is to be uploaded or compared.
+pub(crate) struct Task {
+    pub(crate) certificate: Certificate,
+    pub(crate) sealed_key: Vec<u8>,
+    /// It is the live one already: this is a comparison.
+    pub(crate) is_live: bool,
+    /// Uploading fails for longer already.
+    pub(crate) is_failing: bool,
+}
+
+impl Task {
+    pub(crate) fn sha256(&self) -> &str {
+        &self.certificate.summary.sha256
+    }
+}
+
+/// Why C4 did not take it.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) detail: String,
+    pub(crate) retry_after: Option<Duration>,
+}
+
+/// The journal of one upload.
+pub(crate) struct Journal<'a> {
+    context: &'a Context,
+    lease: &'a Lease,
+}
+
+impl<'a> Journal<'a> {
+    pub(crate) fn new(context: &'a Context, lease: &'a Lease) -> Self {
+        Self { context, lease }
+    }
+
+    /// What there is to do; nothing if the work is of no use any more, and then the lease is ended.
+    pub(crate) async fn load(&self) -> Result<Option<Task>, JobError> {
+        let store = &self.context.store;
+        let wanted = match self.lease.work.certificate {
+            Some(id) => store.certificate(id).await?,
+            None => None,
+        };
+        let Some((mut tx, domain)) = self.open("upload_loaded").await? else {
+            return Ok(None);
+        };
+        let usable = wanted
+            .filter(|certificate| certificate.name == domain.name)
+            .and_then(|certificate| Some((certificate.sealed_key.clone()?, certificate)));
+        let Some((sealed_key, certificate)) = usable else {
+            tracing::error!("the certificate or its key is gone, nothing can be uploaded");
+            return self.give_up(tx).await.map(|()| None);
+        };
+        if certificate.summary.not_after <= self.context.clock.now() {
+            self.renew_at_once(&mut *tx, &domain, certificate.summary.source)
+                .await?;
+            return self.give_up(tx).await.map(|()| None);
+        }
+        let is_live = is_live(&domain, certificate.id());
+        let is_failing = domain.facts.upload_failing.is_some();
+        Ok(Some(Task {
+            certificate,
+            sealed_key,
+            is_live,
+            is_failing,
+        }))
+    }
+
+    /// That an upload is about to be sent; returns its revision. None if nobody wants it any more.
+    pub(crate) async fn intent(&self, task: &Task, shown: Option<&str>) -> Result<Option<i64>, JobError> {
+        let Some((mut tx, domain)) = self.open("upload_intent").await? else {
+            return Ok(None);
+        };
+        let entry = (task.is_live && !task.is_failing).then(|| Entry {
+            kind: HistoryKind::DifferenceFound,
+            actor: ACTOR,
+            message: format!(
+                "C4 holds {} instead of the live one; it is uploaded again.",
+                described(shown)
+            ),
+            certificate_sha256: Some(task.sha256().to_owned()),
+        });
+        let after = raised(&domain).doing(Activity::Uploading, None)?;
+        self.apply(&mut *tx, &domain, &after, entry).await?;
+        tx.commit().await?;
+        Ok(Some(after.upload_revision))
+    }
+
+    /// A higher revision, for when C4 has seen a higher one. None if nobody wants the upload any more.
+    pub(crate) async fn fresh_revision(&self) -> Result<Option<i64>, JobError> {
+        let Some((mut tx, domain)) = self.open("upload_revision").await? else {
+            return Ok(None);
+        };
+        let after = raised(&domain);
+        self.apply(&mut *tx, &domain, &after, None).await?;
+        tx.commit().await?;
+        Ok(Some(after.upload_revision))
+    }
+
+    /// C4 shows our certificate.
+    pub(crate) async fn live(&self, task: &Task, sent: bool) -> Result<(), JobError> {
+        let Some((mut tx, domain)) = self.open("upload_live").await? else {
+            return Ok(());
+        };
+        let now = self.context.clock.now();
+        let is_new = !is_live(&domain, task.certificate.id());
+        if is_new || sent || !is_settled(&domain) {
+            self.go_live(&mut *tx, task, &domain, is_new).await?;
+        }
+        let pause = if is_new || sent {
+            FIRST_COMPARE
+        } else {
+            COMPARE_EVERY
+        };
+        let next = Work {
+            attempts: 0,
+            ..self.next(Cause::Compare, Some(now + pause))
+        };
+        tx.finish(self.lease, Some(&next)).await?;
+        tx.commit().await?;
+        if is_new || sent {
+            metrics::counter!("ssl_manager_uploads_total", "result" => "live").increment(1);
+            tracing::info!(certificate.id = %task.certificate.id(), "certificate live at C4");
+        }
+        Ok(())
+    }
+
+    async fn go_live(
+        &self,
+        tx: &mut dyn Tx,
+        task: &Task,
+        domain: &Domain,
+        is_new: bool,
+    ) -> Result<(), JobError> {
+        let summary = &task.certificate.summary;
+        tx.mark_uploaded(summary.id, self.context.clock.now()).await?;
+        let live = Live {
+            certificate: summary.id,
+            not_after: summary.not_after,
+        };
+        let mut after = domain.clone().uploaded(live)?;
+        // What blocks the renewal of the live certificate is not settled by uploading that one again.
+        if !is_new && let Some(reason) = domain.facts.block.clone() {
+            after = after.blocked(reason)?;
+        }
+        let entry = Entry {
+            kind: HistoryKind::CertificateUploaded,
+            actor: ACTOR,
+            message: format!("Active at C4, valid until {}.", summary.not_after),
+            certificate_sha256: Some(summary.sha256.clone()),
+        };
+        self.apply(tx, domain, &after, Some(entry)).await?;
+        if is_new && summary.source == Source::C4 {
+            let pre_expiry = PreExpiry::days(self.context.config.renewal.pre_expiry_days);
+            let due_at = renewal_point(summary.not_before, summary.not_after, pre_expiry);
+            tx.schedule(&issue(&after, due_at)).await?;
+        }
+        self.publish(
+            tx,
+            EventKind::CertUploaded {
+                certificate: summary.id,
+            },
+        )
+        .await
+    }
+
+    /// C4 does not know the domain.
+    pub(crate) async fn unknown(&self) -> Result<(), JobError> {
+        let Some((mut tx, domain)) = self.open("upload_unknown").await? else {
+            return Ok(());
+        };
+        let now = self.context.clock.now();
+        let again = domain.facts.unknown_to_c4 || domain.waiting == Some(Reason::UnknownToC4);
+        let attempts = if again { self.lease.work.attempts + 1 } else { 1 };
+        let mut due_at = Retry::Unknown.due(attempts, now);
+        let after = if domain.facts.live.is_some_and(|live| now < live.not_after) {
+            // One 404 takes nothing from a domain whose certificate is live.
+            due_at = due_at.or_else(|| now.checked_add(ASK_UNKNOWN_EVERY).ok());
+            domain
+                .clone()
+                .doing(Activity::Retrying, Some(Reason::UnknownToC4))?
+        } else {
+            domain.clone().unknown_to_c4()?
+        };
+        let message = Reason::UnknownToC4.message(&domain.name);
+        let entry = (!again).then(|| Entry::new(HistoryKind::UnknownToC4, ACTOR, message));
+        self.apply(&mut *tx, &domain, &after, entry).await?;
+        let next = Work {
+            attempts,
+            ..self.next(Cause::Retry, due_at)
+        };
+        tx.finish(self.lease, Some(&next)).await?;
+        tx.commit().await?;
+        metrics::counter!("ssl_manager_uploads_total", "result" => "unknown").increment(1);
+        Ok(())
+    }
+
+    /// A comparison got no answer: nothing is known, so nothing changes.
+    pub(crate) async fn not_compared(&self, retry_after: Option<Duration>) -> Result<(), JobError> {
+        let Some((mut tx, _)) = self.open("upload_not_compared").await? else {
+            return Ok(());
+        };
+        let attempts = self.lease.work.attempts + 1;
+        let due_at = self.not_before(Retry::CouldNotAsk, attempts, retry_after);
+        let next = Work {
+            attempts,
+            ..self.next(Cause::Compare, due_at)
+        };
+        tx.finish(self.lease, Some(&next)).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// C4 did not take it, and the quick attempts are used up.
+    pub(crate) async fn failed(&self, task: &Task, failure: Failure) -> Result<(), JobError> {
+        let Some((mut tx, domain)) = self.open("upload_failed").await? else {
+            return Ok(());
+        };
+        let attempts = if domain.facts.upload_failing.is_some() {
+            self.lease.work.attempts + 1
+        } else {
+            1
+        };
+        let reason = Reason::UploadFailed {
+            detail: failure.detail,
+        };
+        let entry = (domain.facts.upload_failing.as_ref() != Some(&reason)).then(|| Entry {
+            kind: HistoryKind::UploadFailed,
+            actor: ACTOR,
+            message: reason.message(&domain.name),
+            certificate_sha256: Some(task.sha256().to_owned()),
+        });
+        let after = domain.clone().upload_failed(reason)?;
+        self.apply(&mut *tx, &domain, &after, entry).await?;
+        let due_at = self.not_before(Retry::Upload, attempts, failure.retry_after);
+        let next = Work {
+            attempts,
+            ..self.next(Cause::Retry, due_at)
+        };
+        tx.finish(self.lease, Some(&next)).await?;
+        self.publish(
+            &mut *tx,
+            EventKind::UploadFailed {
+                certificate: task.certificate.id(),
+            },
+        )
+        .await?;
+        tx.commit().await?;
+        metrics::counter!("ssl_manager_uploads_total", "result" => "failed").increment(1);
+        tracing::error!(
+            attempts,
+            next_attempt_at = due_at.map(|at| at.to_string()),
+            "upload failed"
+        );
+        Ok(())
+    }
+
+    /// Opens a step: a transaction that holds the lease, and the domain's row. None if the work is of no use any
+    /// more, and then the lease is ended.
+    async fn open(&self, step: &'static str) -> Result<Option<(Box<dyn Tx>, Domain)>, JobError> {
+        let mut tx = self.context.store.begin(step).await?;
+        let work = &self.lease.work;
+        let domain = tx.domain(&work.name).await?;
+        let wanted = domain.filter(|row| row.deleted_at.is_none() && row.revision == work.revision);
+        let Some(domain) = wanted else {
+            return self.give_up(tx).await.map(|()| None);
+        };
+        tx.fence(self.lease).await?;
+        Ok(Some((tx, domain)))
+    }
+
+    async fn give_up(&self, mut tx: Box<dyn Tx>) -> Result<(), JobError> {
+        tracing::info!("dropped: the upload is of no use any more");
+        tx.finish(self.lease, None).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// A certificate that ended before C4 took it leaves nothing due: the next one is ordered.
+    async fn renew_at_once(&self, tx: &mut dyn Tx, domain: &Domain, source: Source) -> Result<(), JobError> {
+        if source == Source::C4 && tx.work(&domain.name, WorkKind::Issue).await?.is_none() {
+            tx.schedule(&issue(domain, self.context.clock.now())).await?;
+        }
+        Ok(())
+    }
+
+    fn next(&self, cause: Cause, due_at: Option<Timestamp>) -> Work {
+        Work {
+            cause,
+            due_at,
+            ..self.lease.work.clone()
+        }
+    }
+
+    /// When the schedule says, or when C4 asked to be asked again, whichever is later.
+    fn not_before(&self, retry: Retry, attempts: u32, retry_after: Option<Duration>) -> Option<Timestamp> {
+        let now = self.context.clock.now();
+        let asked = retry_after.and_then(|wait| now.checked_add(wait).ok());
+        retry
+            .due(attempts, now)
+            .map(|due_at| asked.map_or(due_at, |asked| due_at.max(asked)))
+    }
+
+    async fn apply(
+        &self,
+        tx: &mut dyn Tx,
+        before: &Domain,
+        after: &Domain,
+        entry: Option<Entry<'_>>,
+    ) -> Result<(), StoreError> {
+        store::apply(
+            tx,
+            &*self.context.clock,
+            &*self.context.entropy,
+            Some(before),
+            after,
+            entry,
+        )
+        .await
+    }
+
+    async fn publish(&self, tx: &mut dyn Tx, kind: EventKind) -> Result<(), JobError> {
+        let event = Event {
+            id: EventId::new(&*self.context.clock, &*self.context.entropy),
+            kind,
+            name: self.lease.work.name.clone(),
+            revision: self.lease.work.revision,
+        };
+        Ok(tx.publish(&event, self.context.clock.now()).await?)
+    }
+}
+
+fn is_live(domain: &Domain, certificate: CertificateId) -> bool {
+    domain
+        .facts
+        .live
+        .is_some_and(|live| live.certificate == certificate)
+}
+
+/// Whether a comparison without a difference has nothing to put right.
+fn is_settled(domain: &Domain) -> bool {
+    !domain.facts.unknown_to_c4
+        && domain.facts.upload_failing.is_none()
+        && domain.waiting != Some(Reason::UnknownToC4)
+        && domain.activity != Activity::Uploading
+}
+
+fn raised(domain: &Domain) -> Domain {
+    Domain {
+        upload_revision: domain.upload_revision + 1,
+        ..domain.clone()
+    }
+}
+
+fn issue(domain: &Domain, due_at: Timestamp) -> Work {
+    Work {
+        name: domain.name.clone(),
+        kind: WorkKind::Issue,
+        revision: domain.revision,
+        cause: Cause::Renewal,
+        attempts: 0,
+        due_at: Some(due_at),
+        certificate: None,
+    }
+}

@@ -1,0 +1,8 @@
+//! Uploads, comparisons and removals, with the real store and a C4 that breaks on request.
+
+mod fake_c4;
+mod kit;
+
+mod compares;
+mod removes;
+mod uploads;

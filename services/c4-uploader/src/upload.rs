@@ -1,0 +1,205 @@
+//! One upload or comparison, from the claim to the end of the lease.
+//!
+//! Whether it is a comparison is decided by the facts, not by why the work is due: the certificate is live already.
+//! Then a question that got no answer changes nothing. An upload of anything else that C4 does not take is tried three
+//! times at once, and after that is an emergency, whatever the reason.
+
+use std::time::Duration;
+
+use c4::C4Error;
+use domain::{DomainName, Lease};
+use runtime::{JobError, checkpoint};
+use seal::SealError;
+use zeroize::Zeroizing;
+
+use crate::journal::{Failure, Journal, Task};
+use crate::{Uploader, pem};
+
+/// Pauses between the quick attempts.
+const QUICK_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
+/// Whoever asks us to wait longer than this gets no further quick attempt.
+const LONGEST_QUICK_PAUSE: Duration = Duration::from_secs(10);
+
+pub(crate) struct Upload<'a> {
+    uploader: &'a Uploader,
+    name: &'a DomainName,
+    journal: Journal<'a>,
+}
+
+/// How an attempt ended.
+enum Attempt {
+    /// C4 shows our certificate; `sent` if this run put it there.
+    Live { sent: bool },
+    /// C4 does not know the domain.
+    Unknown,
+    /// The comparison got no answer.
+    NotCompared { retry_after: Option<Duration> },
+    /// C4 did not take it.
+    Failed(Failure),
+    /// Nobody wants it any more; the lease is ended.
+    Superseded,
+}
+
+impl From<C4Error> for Attempt {
+    fn from(error: C4Error) -> Self {
+        match error {
+            C4Error::UnknownDomain => Self::Unknown,
+            error => Self::Failed(Failure {
+                retry_after: error.retry_after(),
+                detail: error.to_string(),
+            }),
+        }
+    }
+}
+
+impl<'a> Upload<'a> {
+    pub(crate) fn new(uploader: &'a Uploader, lease: &'a Lease) -> Self {
+        Self {
+            uploader,
+            name: &lease.work.name,
+            journal: Journal::new(&uploader.context, lease),
+        }
+    }
+
+    pub(crate) async fn run(&self) -> Result<(), JobError> {
+        let Some(task) = self.journal.load().await? else {
+            return Ok(());
+        };
+        match self.attempts(&task).await? {
+            Attempt::Live { sent } => self.journal.live(&task, sent).await?,
+            Attempt::Unknown => self.journal.unknown().await?,
+            Attempt::NotCompared { retry_after } => self.journal.not_compared(retry_after).await?,
+            Attempt::Failed(failure) => self.journal.failed(&task, failure).await?,
+            Attempt::Superseded => {}
+        }
+        checkpoint("upload-stored").await;
+        Ok(())
+    }
+
+    /// A few attempts at once; one, where uploading fails for longer already.
+    async fn attempts(&self, task: &Task) -> Result<Attempt, JobError> {
+        let mut revision = None;
+        let mut pauses = if task.is_failing {
+            [].iter()
+        } else {
+            QUICK_PAUSES.iter()
+        };
+        loop {
+            let failure = match self.attempt(task, &mut revision).await? {
+                Attempt::Failed(failure) => failure,
+                ended => return Ok(ended),
+            };
+            tracing::warn!(detail = failure.detail, "upload attempt failed");
+            let Some(pause) = pauses.next() else {
+                return Ok(Attempt::Failed(failure));
+            };
+            let wait = failure.retry_after.unwrap_or_default().max(*pause);
+            if wait > LONGEST_QUICK_PAUSE {
+                return Ok(Attempt::Failed(failure));
+            }
+            self.uploader.context.clock.sleep(wait).await;
+        }
+    }
+
+    /// `revision` is that of this run's uploads, once it has one.
+    async fn attempt(&self, task: &Task, revision: &mut Option<i64>) -> Result<Attempt, JobError> {
+        let shown = match self.shown().await {
+            Ok(shown) => shown,
+            Err(C4Error::CouldNotAsk { retry_after, .. })
+                if task.is_live && !task.is_failing && revision.is_none() =>
+            {
+                return Ok(Attempt::NotCompared { retry_after });
+            }
+            Err(error) => return Ok(error.into()),
+        };
+        if shown.as_deref() == Some(task.sha256()) {
+            return Ok(Attempt::Live {
+                sent: revision.is_some(),
+            });
+        }
+        let key = match self.unsealed(task) {
+            Ok(key) => key,
+            Err(error) => {
+                return Ok(Attempt::Failed(Failure {
+                    detail: error.to_string(),
+                    retry_after: None,
+                }));
+            }
+        };
+        if revision.is_none() {
+            *revision = self.journal.intent(task, shown.as_deref()).await?;
+        }
+        let Some(current) = *revision else {
+            return Ok(Attempt::Superseded);
+        };
+        checkpoint("upload-intent").await;
+        let mut sent = self.put(task, &key, current).await;
+        if sent == Err(C4Error::Stale) {
+            *revision = self.journal.fresh_revision().await?;
+            let Some(fresh) = *revision else {
+                return Ok(Attempt::Superseded);
+            };
+            sent = self.put(task, &key, fresh).await;
+        }
+        drop(key);
+        if let Err(error) = sent {
+            return Ok(error.into());
+        }
+        checkpoint("upload-sent").await;
+        Ok(self.confirm(task).await)
+    }
+
+    /// The certificate that C4 shows for the name.
+    async fn shown(&self) -> Result<Option<String>, C4Error> {
+        let known = self
+            .uploader
+            .c4
+            .domain(self.name)
+            .await?
+            .ok_or(C4Error::UnknownDomain)?;
+        Ok(known.certificate.map(|certificate| certificate.sha256))
+    }
+
+    fn unsealed(&self, task: &Task) -> Result<Zeroizing<String>, SealError> {
+        let pkcs8 = self
+            .uploader
+            .keys
+            .unseal(&task.certificate.id().to_string(), &task.sealed_key)?;
+        Ok(pem::private_key(&pkcs8))
+    }
+
+    async fn put(&self, task: &Task, private_key_pem: &str, revision: i64) -> Result<(), C4Error> {
+        let upload = c4::Upload {
+            certificate: task.certificate.id(),
+            certificate_pem: &task.certificate.chain_pem,
+            private_key_pem,
+            sha256: task.sha256(),
+            source: task.certificate.summary.source,
+            revision,
+        };
+        self.uploader.c4.put_certificate(self.name, upload).await
+    }
+
+    /// "Taken" is what C4 says; what counts is what it shows.
+    async fn confirm(&self, task: &Task) -> Attempt {
+        match self.shown().await {
+            Ok(Some(shown)) if shown == task.sha256() => Attempt::Live { sent: true },
+            Ok(shown) => Attempt::Failed(Failure {
+                detail: format!(
+                    "C4 took the certificate but shows {}",
+                    described(shown.as_deref())
+                ),
+                retry_after: None,
+            }),
+            Err(error) => error.into(),
+        }
+    }
+}
+
+/// What C4 holds instead of ours, as a part of a sentence.
+pub(crate) fn described(shown: Option<&str>) -> String {
+    shown.map_or_else(
+        || "no certificate".to_owned(),
+        |sha256| format!("another certificate (SHA-256 {sha256})"),
+    )
+}
