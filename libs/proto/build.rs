@@ -6,8 +6,11 @@ use std::{env, fs};
 
 use prost::Message;
 
-const FILES: [&str; 3] =
-    ["sslmanager/v1/types.proto", "sslmanager/v1/domains.proto", "sslmanager/v1/events.proto"];
+const FILES: [&str; 3] = [
+    "sslmanager/v1/types.proto",
+    "sslmanager/v1/domains.proto",
+    "sslmanager/v1/events.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("../../proto");

@@ -1,1 +1,22 @@
-//! End-to-end, fault and load tests, and the kit that starts real servers for them.
+//! The kit of the end-to-end tests: real servers as children on free ports, ended when the test ends.
+//!
+//! Nothing here skips: a server that is missing fails the test with what to install. A test never sleeps; it waits
+//! for a condition with [`wait_for`], and a child that dies fails it at once.
+
+#![expect(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "a test fails by panicking"
+)]
+
+mod facts;
+mod manager;
+mod pebble;
+mod process;
+mod wait;
+
+pub use facts::{certificate_and_key_belong_together, sha256_of_leaf};
+pub use manager::{Answer, SslManager, Surroundings, run_bare};
+pub use pebble::Pebble;
+pub use process::{Subprocess, free_port};
+pub use wait::{wait_for, within};

@@ -2,6 +2,8 @@
 //!
 //! A backend's test gives a fresh store and a bus over it, and calls [`bus_contract!`](crate::bus_contract).
 
+#![expect(clippy::missing_panics_doc, reason = "a case fails by panicking")]
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,8 +41,16 @@ macro_rules! bus_contract {
 }
 
 const PATIENCE: Duration = Duration::from_secs(20);
-const REQUESTS: Queue = Queue { role: "issuer", kind: "certificate-requested", prefetch: 4 };
-const DELETIONS: Queue = Queue { role: "c4-uploader", kind: "domain-deleted", prefetch: 4 };
+const REQUESTS: Queue = Queue {
+    role: "issuer",
+    kind: "certificate-requested",
+    prefetch: 4,
+};
+const DELETIONS: Queue = Queue {
+    role: "c4-uploader",
+    kind: "domain-deleted",
+    prefetch: 4,
+};
 
 /// A handler that answers as a script says, by the number of times it saw a name.
 struct Scripted {
@@ -69,7 +79,12 @@ impl Scripted {
     }
 
     fn times(&self, name: &str) -> usize {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied().unwrap_or(0)
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .copied()
+            .unwrap_or(0)
     }
 
     async fn until(&self, what: &str, reached: impl Fn(&Self) -> bool) {
@@ -82,7 +97,10 @@ impl Scripted {
                 changed.await;
             }
         };
-        assert!(tokio::time::timeout(PATIENCE, wait).await.is_ok(), "never came: {what}");
+        assert!(
+            tokio::time::timeout(PATIENCE, wait).await.is_ok(),
+            "never came: {what}"
+        );
     }
 }
 
@@ -111,7 +129,12 @@ fn event(name: &str, kind: EventKind) -> Event {
     static NEXT: AtomicUsize = AtomicUsize::new(1);
     let id = uuid::Uuid::from_u128(NEXT.fetch_add(1, Ordering::SeqCst) as u128);
     let name = DomainName::parse(name).expect("a good name");
-    Event { id: EventId::from(id), kind, name, revision: 1 }
+    Event {
+        id: EventId::from(id),
+        kind,
+        name,
+        revision: 1,
+    }
 }
 
 async fn publish(store: &Arc<dyn Store>, events: &[Event]) {
@@ -151,7 +174,11 @@ pub async fn a_committed_event_is_handled_once(store: Arc<dyn Store>, bus: Arc<d
     publish(&store, &[event("a.example.com", EventKind::CertificateRequested)]).await;
     let consuming = consume(&bus, REQUESTS, handler.clone());
     publish(&store, &[event("b.example.com", EventKind::CertificateRequested)]).await;
-    handler.until("both", |h| h.times("a.example.com") == 1 && h.times("b.example.com") == 1).await;
+    handler
+        .until("both", |h| {
+            h.times("a.example.com") == 1 && h.times("b.example.com") == 1
+        })
+        .await;
     consuming.stop().await;
     assert_eq!(store.message_counts().await.expect("counts"), (0, 0));
 }
@@ -164,8 +191,14 @@ pub async fn what_was_rolled_back_is_never_seen(store: Arc<dyn Store>, bus: Arc<
     tx.publish(&lost, Timestamp::UNIX_EPOCH).await.expect("published");
     drop(tx);
     let consuming = consume(&bus, REQUESTS, handler.clone());
-    publish(&store, &[event("kept.example.com", EventKind::CertificateRequested)]).await;
-    handler.until("the kept one", |h| h.times("kept.example.com") == 1).await;
+    publish(
+        &store,
+        &[event("kept.example.com", EventKind::CertificateRequested)],
+    )
+    .await;
+    handler
+        .until("the kept one", |h| h.times("kept.example.com") == 1)
+        .await;
     consuming.stop().await;
     assert_eq!(handler.times("lost.example.com"), 0);
 }
@@ -173,12 +206,20 @@ pub async fn what_was_rolled_back_is_never_seen(store: Arc<dyn Store>, bus: Arc<
 /// A message that is not for now comes again, until it is done.
 pub async fn retry_comes_again(store: Arc<dyn Store>, bus: Arc<dyn Bus>) {
     let handler = Scripted::new(|_, times| match times {
-        1 | 2 => Outcome::Retry { after: Duration::from_millis(10) },
+        1 | 2 => Outcome::Retry {
+            after: Duration::from_millis(10),
+        },
         _ => Outcome::Done,
     });
-    publish(&store, &[event("again.example.com", EventKind::CertificateRequested)]).await;
+    publish(
+        &store,
+        &[event("again.example.com", EventKind::CertificateRequested)],
+    )
+    .await;
     let consuming = consume(&bus, REQUESTS, handler.clone());
-    handler.until("the third time", |h| h.times("again.example.com") == 3).await;
+    handler
+        .until("the third time", |h| h.times("again.example.com") == 3)
+        .await;
     consuming.stop().await;
     assert_eq!(store.message_counts().await.expect("counts"), (0, 0));
 }
@@ -186,14 +227,20 @@ pub async fn retry_comes_again(store: Arc<dyn Store>, bus: Arc<dyn Bus>) {
 /// A poison message ends aside; what comes after it is handled.
 pub async fn a_dead_message_is_set_aside_and_blocks_nobody(store: Arc<dyn Store>, bus: Arc<dyn Bus>) {
     let handler = Scripted::new(|name, _| match name {
-        "poison.example.com" => Outcome::Dead { reason: "cannot be read".to_owned() },
+        "poison.example.com" => Outcome::Dead {
+            reason: "cannot be read".to_owned(),
+        },
         _ => Outcome::Done,
     });
     let poison = event("poison.example.com", EventKind::CertificateRequested);
     let good = event("good.example.com", EventKind::CertificateRequested);
     publish(&store, &[poison, good]).await;
     let consuming = consume(&bus, REQUESTS, handler.clone());
-    handler.until("both", |h| h.times("good.example.com") == 1 && h.times("poison.example.com") == 1).await;
+    handler
+        .until("both", |h| {
+            h.times("good.example.com") == 1 && h.times("poison.example.com") == 1
+        })
+        .await;
     consuming.stop().await;
     assert_eq!(store.message_counts().await.expect("counts"), (0, 1));
 }
@@ -207,37 +254,63 @@ pub async fn prefetch_bounds_what_is_in_hand(store: Arc<dyn Store>, bus: Arc<dyn
     publish(&store, &events).await;
     let consuming = consume(&bus, REQUESTS, handler.clone());
     let in_hand = |h: &Scripted| h.at_once.load(Ordering::SeqCst);
-    handler.until("a full hand", |h| in_hand(h) == usize::from(REQUESTS.prefetch)).await;
+    handler
+        .until("a full hand", |h| in_hand(h) == usize::from(REQUESTS.prefetch))
+        .await;
     handler.gate.as_ref().expect("gated").add_permits(events.len());
-    handler.until("all", |h| h.seen.lock().unwrap_or_else(PoisonError::into_inner).len() == 20).await;
+    handler
+        .until("all", |h| {
+            h.seen.lock().unwrap_or_else(PoisonError::into_inner).len() == 20
+        })
+        .await;
     consuming.stop().await;
-    assert_eq!(handler.most_at_once.load(Ordering::SeqCst), usize::from(REQUESTS.prefetch));
+    assert_eq!(
+        handler.most_at_once.load(Ordering::SeqCst),
+        usize::from(REQUESTS.prefetch)
+    );
     assert_eq!(store.message_counts().await.expect("counts"), (0, 0));
 }
 
 /// A consumer that dies with a message in hand loses nothing.
 pub async fn an_unanswered_message_outlives_its_consumer(store: Arc<dyn Store>, bus: Arc<dyn Bus>) {
     let dying = Scripted::gated(|_, _| Outcome::Done, Some(Semaphore::new(0)));
-    publish(&store, &[event("orphan.example.com", EventKind::CertificateRequested)]).await;
+    publish(
+        &store,
+        &[event("orphan.example.com", EventKind::CertificateRequested)],
+    )
+    .await;
     let consuming = consume(&bus, REQUESTS, dying.clone());
-    dying.until("in hand", |h| h.times("orphan.example.com") == 1).await;
+    dying
+        .until("in hand", |h| h.times("orphan.example.com") == 1)
+        .await;
     consuming.task.abort();
     assert_eq!(store.message_counts().await.expect("counts"), (1, 0));
     store.free_all_leases().await.expect("freed");
     let heir = Scripted::new(|_, _| Outcome::Done);
     let consuming = consume(&bus, REQUESTS, heir.clone());
-    heir.until("the orphan", |h| h.times("orphan.example.com") == 1).await;
+    heir.until("the orphan", |h| h.times("orphan.example.com") == 1)
+        .await;
     consuming.stop().await;
 }
 
 /// The stop takes nothing new and waits for what is in hand.
 pub async fn stop_waits_for_what_is_in_hand(store: Arc<dyn Store>, bus: Arc<dyn Bus>) {
     let handler = Scripted::gated(|_, _| Outcome::Done, Some(Semaphore::new(0)));
-    publish(&store, &[event("slow.example.com", EventKind::CertificateRequested)]).await;
+    publish(
+        &store,
+        &[event("slow.example.com", EventKind::CertificateRequested)],
+    )
+    .await;
     let consuming = consume(&bus, REQUESTS, handler.clone());
-    handler.until("in hand", |h| h.times("slow.example.com") == 1).await;
+    handler
+        .until("in hand", |h| h.times("slow.example.com") == 1)
+        .await;
     consuming.stop.cancel();
-    publish(&store, &[event("late.example.com", EventKind::CertificateRequested)]).await;
+    publish(
+        &store,
+        &[event("late.example.com", EventKind::CertificateRequested)],
+    )
+    .await;
     assert!(!consuming.task.is_finished());
     handler.gate.as_ref().expect("gated").add_permits(1);
     consuming.stop().await;
@@ -249,14 +322,18 @@ pub async fn stop_waits_for_what_is_in_hand(store: Arc<dyn Store>, bus: Arc<dyn 
 pub async fn queues_do_not_wait_for_each_other(store: Arc<dyn Store>, bus: Arc<dyn Bus>) {
     let stuck = Scripted::gated(|_, _| Outcome::Done, Some(Semaphore::new(0)));
     let free = Scripted::new(|_, _| Outcome::Done);
-    let mut events: Vec<Event> =
-        (0..50).map(|n| event(&format!("s{n}.example.com"), EventKind::CertificateRequested)).collect();
+    let mut events: Vec<Event> = (0..50)
+        .map(|n| event(&format!("s{n}.example.com"), EventKind::CertificateRequested))
+        .collect();
     events.push(event("gone.example.com", EventKind::DomainDeleted));
     publish(&store, &events).await;
     let stuck_consumer = consume(&bus, REQUESTS, stuck.clone());
-    stuck.until("a full hand", |h| h.at_once.load(Ordering::SeqCst) == 4).await;
+    stuck
+        .until("a full hand", |h| h.at_once.load(Ordering::SeqCst) == 4)
+        .await;
     let free_consumer = consume(&bus, DELETIONS, free.clone());
-    free.until("the other kind", |h| h.times("gone.example.com") == 1).await;
+    free.until("the other kind", |h| h.times("gone.example.com") == 1)
+        .await;
     free_consumer.stop().await;
     stuck.gate.as_ref().expect("gated").add_permits(events.len());
     stuck_consumer.stop().await;
@@ -273,7 +350,9 @@ pub async fn a_broadcast_reaches_every_listener(store: Arc<dyn Store>, bus: Arc<
     let sent = event("heard.example.com", EventKind::StatusChanged);
     publish(&store, std::slice::from_ref(&sent)).await;
     for listener in [&mut first, &mut second] {
-        let heard = tokio::time::timeout(PATIENCE, listener.recv()).await.expect("in time");
+        let heard = tokio::time::timeout(PATIENCE, listener.recv())
+            .await
+            .expect("in time");
         assert_eq!(heard.expect("heard"), sent);
     }
     drop((first, second));

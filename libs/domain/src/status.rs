@@ -188,12 +188,12 @@ impl FromStr for Activity {
 mod tests {
     use super::*;
 
-    fn live(not_after: i64) -> Option<Live> {
+    fn live(not_after: i64) -> Live {
         let certificate = CertificateId::from(uuid::Uuid::nil());
-        Some(Live {
+        Live {
             certificate,
             not_after: Timestamp::from_second(not_after).unwrap(),
-        })
+        }
     }
 
     /// Every combination of the four facts, against the table of the design.
@@ -206,7 +206,7 @@ mod tests {
             let facts = Facts {
                 unknown_to_c4: unknown != 0,
                 upload_failing: (failing != 0).then(reason).flatten(),
-                live: [None, live(101), live(100)][usize::from(lived)],
+                live: [None, Some(live(101)), Some(live(100))][usize::from(lived)],
                 block: (block != 0).then(reason).flatten(),
             };
             let expected = match (unknown != 0, failing != 0, lived, block != 0) {

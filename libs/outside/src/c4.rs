@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, put};
-use axum::Router;
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use rcgen::{KeyPair, PublicKeyData};
@@ -34,7 +34,10 @@ pub struct C4Options {
 
 impl Default for C4Options {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 0)), token: "sandbox-c4-token".to_owned() }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            token: "sandbox-c4-token".to_owned(),
+        }
     }
 }
 
@@ -80,7 +83,11 @@ pub struct Refusal {
 impl Refusal {
     /// A 422 with that message.
     pub fn unprocessable(message: &str) -> Self {
-        Self { status: 422, message: message.to_owned(), retry_after: None }
+        Self {
+            status: 422,
+            message: message.to_owned(),
+            retry_after: None,
+        }
     }
 }
 
@@ -192,7 +199,10 @@ impl C4 {
     pub async fn start(options: C4Options) -> Result<Self, SandboxError> {
         let (listener, address) = bind(options.listen).await?;
         let control = C4Control::default();
-        let service = Service { control: control.clone(), token: options.token.clone() };
+        let service = Service {
+            control: control.clone(),
+            token: options.token.clone(),
+        };
         let router = Router::new()
             .route("/v1/domains/{name}", get(domain))
             .route("/v1/domains/{name}/certificate", put(upload).delete(remove))
@@ -200,7 +210,12 @@ impl C4 {
             .with_state(service);
         let stop = CancellationToken::new();
         serve(listener, router, None, stop.clone());
-        Ok(Self { address, token: options.token, control, stop })
+        Ok(Self {
+            address,
+            token: options.token,
+            control,
+            stop,
+        })
     }
 
     /// Where it is.
@@ -230,7 +245,10 @@ fn message(status: StatusCode, text: &str) -> Response {
 
 async fn guard(State(service): State<Service>, request: Request, next: Next) -> Response {
     let wanted = format!("Bearer {}", service.token);
-    let header = request.headers().get("authorization").and_then(|value| value.to_str().ok());
+    let header = request
+        .headers()
+        .get("authorization")
+        .and_then(|value| value.to_str().ok());
     if header != Some(wanted.as_str()) {
         return message(StatusCode::UNAUTHORIZED, "a bearer token is needed");
     }
@@ -250,10 +268,12 @@ fn unknown(registry: &Registry) -> Response {
 async fn domain(State(service): State<Service>, Path(name): Path<String>) -> Response {
     let mut registry = service.control.registry();
     *registry.gets.entry(name.clone()).or_default() += 1;
-    let Some(domain) = registry.domains.get(&name) else { return unknown(&registry) };
-    let certificate = registry.certificates.get(&name).map(|stored| {
-        json!({ "sha256": stored.sha256, "source": stored.source, "not_after": stored.not_after })
-    });
+    let Some(domain) = registry.domains.get(&name) else {
+        return unknown(&registry);
+    };
+    let certificate = registry.certificates.get(&name).map(
+        |stored| json!({ "sha256": stored.sha256, "source": stored.source, "not_after": stored.not_after }),
+    );
     Json(json!({ "name": name, "ports": domain.ports, "cname": domain.cname, "certificate": certificate }))
         .into_response()
 }
@@ -276,7 +296,11 @@ async fn upload(
     let Ok(body) = serde_json::from_slice::<UploadBody>(&body) else {
         return message(StatusCode::BAD_REQUEST, "the body is not an upload");
     };
-    let key = headers.get("idempotency-key").and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let key = headers
+        .get("idempotency-key")
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
+        .to_owned();
     let mut registry = service.control.registry();
     *registry.puts.entry(name.clone()).or_default() += 1;
     if !registry.domains.contains_key(&name) {
@@ -285,7 +309,11 @@ async fn upload(
     if let Some(refusal) = registry.refusals.get(&name).or(registry.refuse_all.as_ref()) {
         return refused(refusal);
     }
-    if registry.highest_revision.get(&name).is_some_and(|highest| body.revision < *highest) {
+    if registry
+        .highest_revision
+        .get(&name)
+        .is_some_and(|highest| body.revision < *highest)
+    {
         return (StatusCode::CONFLICT, Json(json!({ "code": "stale" }))).into_response();
     }
     let not_after = match check(&body) {
@@ -325,7 +353,9 @@ fn refused(refusal: &Refusal) -> Response<Body> {
 /// Key, leaf and fingerprint must belong together.
 fn check(body: &UploadBody) -> Result<Timestamp, &'static str> {
     let leaf = CertificateDer::pem_slice_iter(body.certificate_pem.as_bytes()).next();
-    let Some(Ok(leaf)) = leaf else { return Err("certificate_pem is no certificate") };
+    let Some(Ok(leaf)) = leaf else {
+        return Err("certificate_pem is no certificate");
+    };
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &leaf);
     if hex::encode(digest) != body.sha256 {
         return Err("sha256 is not the leaf's");
@@ -352,7 +382,11 @@ async fn remove(
     if !registry.domains.contains_key(&name) {
         return unknown(&registry);
     }
-    if registry.highest_revision.get(&name).is_some_and(|highest| removal.revision < *highest) {
+    if registry
+        .highest_revision
+        .get(&name)
+        .is_some_and(|highest| removal.revision < *highest)
+    {
         return (StatusCode::CONFLICT, Json(json!({ "code": "stale" }))).into_response();
     }
     registry.highest_revision.insert(name.clone(), removal.revision);

@@ -32,7 +32,9 @@ pub struct DnsOptions {
 
 impl Default for DnsOptions {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 0)) }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        }
     }
 }
 
@@ -61,15 +63,24 @@ pub struct Dns {
 impl Dns {
     /// Starts it.
     pub async fn start(options: DnsOptions) -> Result<Self, SandboxError> {
-        let failed = |source| SandboxError::Listen { address: options.listen, source };
+        let failed = |source| SandboxError::Listen {
+            address: options.listen,
+            source,
+        };
         let udp = UdpSocket::bind(options.listen).await.map_err(failed)?;
         let address = udp.local_addr().map_err(failed)?;
         let tcp = TcpListener::bind(address).await.map_err(failed)?;
         let control = DnsControl::default();
-        let mut server = Server::new(Handler { control: control.clone() });
+        let mut server = Server::new(Handler {
+            control: control.clone(),
+        });
         server.register_socket(udp);
         server.register_listener(tcp, TCP_TIMEOUT, TCP_BUFFER);
-        Ok(Self { address, control, server: Arc::new(AsyncMutex::new(server)) })
+        Ok(Self {
+            address,
+            control,
+            server: Arc::new(AsyncMutex::new(server)),
+        })
     }
 
     /// Where it listens.
@@ -104,25 +115,39 @@ impl DnsControl {
 
     /// The name's A records.
     pub fn set_a(&self, name: &str, addresses: &[Ipv4Addr]) {
-        self.replace(name, RecordType::A, addresses.iter().map(|address| RData::A(A(*address))));
+        self.replace(
+            name,
+            RecordType::A,
+            addresses.iter().map(|address| RData::A(A(*address))),
+        );
     }
 
     /// The name's AAAA records.
     pub fn set_aaaa(&self, name: &str, addresses: &[Ipv6Addr]) {
-        self.replace(name, RecordType::AAAA, addresses.iter().map(|address| RData::AAAA(AAAA(*address))));
+        self.replace(
+            name,
+            RecordType::AAAA,
+            addresses.iter().map(|address| RData::AAAA(AAAA(*address))),
+        );
     }
 
     /// The name's CNAME, in place of all it had.
     pub fn set_cname(&self, name: &str, target: &str) {
         if let Ok(target) = Name::from_ascii(format!("{}.", key(target))) {
-            self.zone().records.insert(key(name), vec![RData::CNAME(CNAME(target))]);
+            self.zone()
+                .records
+                .insert(key(name), vec![RData::CNAME(CNAME(target))]);
         }
     }
 
     /// One CAA `issue` record that allows only this CA.
     pub fn set_caa_issue(&self, name: &str, issuer: &str) {
         if let Ok(issuer) = Name::from_ascii(issuer) {
-            self.replace(name, RecordType::CAA, [RData::CAA(CAA::new_issue(false, Some(issuer), Vec::new()))]);
+            self.replace(
+                name,
+                RecordType::CAA,
+                [RData::CAA(CAA::new_issue(false, Some(issuer), Vec::new()))],
+            );
         }
     }
 
@@ -134,13 +159,21 @@ impl DnsControl {
     /// Whether questions about the name fail.
     pub fn servfail(&self, name: &str, fails: bool) {
         let mut zone = self.zone();
-        if fails { zone.servfail.insert(key(name)) } else { zone.servfail.remove(&key(name)) };
+        if fails {
+            zone.servfail.insert(key(name))
+        } else {
+            zone.servfail.remove(&key(name))
+        };
     }
 
     /// Whether questions about the name get no answer.
     pub fn timeout(&self, name: &str, silent: bool) {
         let mut zone = self.zone();
-        if silent { zone.silent.insert(key(name)) } else { zone.silent.remove(&key(name)) };
+        if silent {
+            zone.silent.insert(key(name))
+        } else {
+            zone.silent.remove(&key(name))
+        };
     }
 
     /// The address of every name that is not known; none is NXDOMAIN.
@@ -165,7 +198,9 @@ impl DnsControl {
         let mut answers = Vec::new();
         let mut name = asked.to_owned();
         for _ in 0..LONGEST_CHAIN {
-            let Ok(owner) = Name::from_ascii(format!("{name}.")) else { break };
+            let Ok(owner) = Name::from_ascii(format!("{name}.")) else {
+                break;
+            };
             let record = |data: &RData| Record::from_rdata(owner.clone(), TTL, data.clone());
             let Some(records) = zone.records.get(&name) else {
                 return Some(match zone.default_a {
@@ -177,8 +212,16 @@ impl DnsControl {
                     None => (answers, ResponseCode::NXDomain),
                 });
             };
-            answers.extend(records.iter().filter(|data| data.record_type() == kind).map(record));
-            let Some(RData::CNAME(target)) = records.iter().find(|data| matches!(data, RData::CNAME(_))) else { break };
+            answers.extend(
+                records
+                    .iter()
+                    .filter(|data| data.record_type() == kind)
+                    .map(record),
+            );
+            let Some(RData::CNAME(target)) = records.iter().find(|data| matches!(data, RData::CNAME(_)))
+            else {
+                break;
+            };
             if kind == RecordType::CNAME {
                 break;
             }
@@ -207,14 +250,24 @@ impl RequestHandler for Handler {
         self.control.queries.fetch_add(1, Ordering::SeqCst);
         let mut metadata = Metadata::response_from_request(&request.metadata);
         metadata.recursion_available = true;
-        let nothing_sent = ResponseInfo::from(Header { metadata, counts: HeaderCounts::default() });
-        let Ok(info) = request.request_info() else { return nothing_sent };
+        let nothing_sent = ResponseInfo::from(Header {
+            metadata,
+            counts: HeaderCounts::default(),
+        });
+        let Ok(info) = request.request_info() else {
+            return nothing_sent;
+        };
         // In ASCII: the name's Display would turn punycode into Unicode.
         let asked = key(&Name::from(info.query.name().clone()).to_ascii());
-        let Some((answers, code)) = self.control.answer(&asked, info.query.query_type()) else { return nothing_sent };
+        let Some((answers, code)) = self.control.answer(&asked, info.query.query_type()) else {
+            return nothing_sent;
+        };
         metadata.response_code = code;
         let response =
             MessageResponseBuilder::from_message_request(request).build(metadata, &answers, [], [], []);
-        response_handle.send_response(response).await.unwrap_or(nothing_sent)
+        response_handle
+            .send_response(response)
+            .await
+            .unwrap_or(nothing_sent)
     }
 }

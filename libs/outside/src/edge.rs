@@ -43,7 +43,11 @@ pub struct EdgeOptions {
 impl Default for EdgeOptions {
     fn default() -> Self {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self { http_listen: any, https_listen: any, challenge_upstream: None }
+        Self {
+            http_listen: any,
+            https_listen: any,
+            challenge_upstream: None,
+        }
     }
 }
 
@@ -92,13 +96,17 @@ pub struct Edge {
 impl Edge {
     /// Starts it.
     pub async fn start(options: EdgeOptions, c4: C4Control) -> Result<Self, SandboxError> {
-        let (http_listener, http) = bind(options.http_listen).await?;
-        let (https_listener, https) = bind(options.https_listen).await?;
+        let (plain_listener, http) = bind(options.http_listen).await?;
+        let (tls_listener, https) = bind(options.https_listen).await?;
         let control = EdgeControl::default();
         control.with(|behaviour| behaviour.upstream = options.challenge_upstream);
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let resolver =
-            Served { c4, control: control.clone(), provider: provider.clone(), cache: Mutex::default() };
+        let resolver = Served {
+            c4,
+            control: control.clone(),
+            provider: provider.clone(),
+            cache: Mutex::default(),
+        };
         let tls = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
@@ -108,9 +116,19 @@ impl Edge {
             .route("/.well-known/acme-challenge/{token}", get(forward))
             .fallback(hello)
             .with_state(control.clone());
-        serve(http_listener, plain, None, stop.clone());
-        serve(https_listener, Router::new().fallback(hello), Some(Arc::new(tls)), stop.clone());
-        Ok(Self { http, https, control, stop })
+        serve(plain_listener, plain, None, stop.clone());
+        serve(
+            tls_listener,
+            Router::new().fallback(hello),
+            Some(Arc::new(tls)),
+            stop.clone(),
+        );
+        Ok(Self {
+            http,
+            https,
+            control,
+            stop,
+        })
     }
 
     /// Where it speaks HTTP.
@@ -143,7 +161,9 @@ async fn forward(State(control): State<EdgeControl>, request: Request) -> Respon
     if blocked {
         return StatusCode::FORBIDDEN.into_response();
     }
-    let Some(upstream) = upstream else { return StatusCode::BAD_GATEWAY.into_response() };
+    let Some(upstream) = upstream else {
+        return StatusCode::BAD_GATEWAY.into_response();
+    };
     match ask_upstream(upstream, request).await {
         Ok(response) => response,
         Err(_) => StatusCode::BAD_GATEWAY.into_response(),
@@ -202,7 +222,8 @@ impl ResolvesServerCert for Served {
 }
 
 fn certified_key(stored: &StoredCertificate, provider: &CryptoProvider) -> Option<CertifiedKey> {
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(stored.certificate_pem.as_bytes()).collect();
+    let chain: Result<Vec<_>, _> =
+        CertificateDer::pem_slice_iter(stored.certificate_pem.as_bytes()).collect();
     let key = PrivateKeyDer::from_pem_slice(stored.private_key_pem.as_bytes()).ok()?;
     CertifiedKey::from_der(chain.ok()?, key, provider).ok()
 }
@@ -221,7 +242,9 @@ pub async fn served_leaf(
     match leaf(edge, name, config).await {
         Ok(leaf) => Ok(leaf),
         // The edge ends the handshake where it has no certificate for the name.
-        Err(SandboxError::Connect { source, .. }) if source.get_ref().is_some_and(|e| e.is::<rustls::Error>()) => {
+        Err(SandboxError::Connect { source, .. })
+            if source.get_ref().is_some_and(|e| e.is::<rustls::Error>()) =>
+        {
             Ok(None)
         }
         Err(error) => Err(error),
@@ -257,13 +280,22 @@ async fn leaf(
     name: &str,
     config: ClientConfig,
 ) -> Result<Option<CertificateDer<'static>>, SandboxError> {
-    let failed = |source| SandboxError::Connect { address: edge, source };
+    let failed = |source| SandboxError::Connect {
+        address: edge,
+        source,
+    };
     let server_name =
         ServerName::try_from(name.to_owned()).map_err(|error| SandboxError::Invalid(error.to_string()))?;
     let stream = TcpStream::connect(edge).await.map_err(failed)?;
-    let stream = TlsConnector::from(Arc::new(config)).connect(server_name, stream).await.map_err(failed)?;
+    let stream = TlsConnector::from(Arc::new(config))
+        .connect(server_name, stream)
+        .await
+        .map_err(failed)?;
     let shown = stream.get_ref().1.peer_certificates();
-    Ok(shown.and_then(|chain| chain.first()).map(|leaf| leaf.clone().into_owned()))
+    Ok(shown
+        .and_then(|chain| chain.first())
+        .cloned()
+        .map(CertificateDer::into_owned))
 }
 
 /// For looking, not for trusting: checks that the edge holds the key, and nothing else.
@@ -288,7 +320,12 @@ impl ServerCertVerifier for AcceptAny {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+        verify_tls12_signature(
+            message,
+            certificate,
+            signed,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -297,7 +334,12 @@ impl ServerCertVerifier for AcceptAny {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+        verify_tls13_signature(
+            message,
+            certificate,
+            signed,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -87,7 +87,9 @@ where
             Ok(response)
         }
     });
-    let served = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .serve_connection(TokioIo::new(stream), service);
     tokio::select! {
         _ = served => {}
         () = stop.cancelled() => {}
@@ -99,7 +101,8 @@ pub(crate) fn api_identity(name: &str) -> Result<(String, Arc<ServerConfig>), Sa
     let root_key = KeyPair::generate()?;
     let mut root = CertificateParams::default();
     root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    root.distinguished_name.push(DnType::CommonName, format!("{name} API root"));
+    root.distinguished_name
+        .push(DnType::CommonName, format!("{name} API root"));
     let root_pem = root.self_signed(&root_key)?.pem();
     let key = KeyPair::generate()?;
     let leaf = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])?
@@ -107,6 +110,9 @@ pub(crate) fn api_identity(name: &str) -> Result<(String, Arc<ServerConfig>), Sa
     let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_single_cert(vec![CertificateDer::from(leaf)], PrivateKeyDer::Pkcs8(key.serialize_der().into()))?;
+        .with_single_cert(
+            vec![CertificateDer::from(leaf)],
+            PrivateKeyDer::Pkcs8(key.serialize_der().into()),
+        )?;
     Ok((root_pem, Arc::new(config)))
 }

@@ -4,9 +4,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use crate::ca::CaClock;
-use crate::{
-    C4, C4Domain, C4Options, Ca, CaOptions, Dns, DnsOptions, Edge, EdgeOptions, SandboxError,
-};
+use crate::{C4, C4Domain, C4Options, Ca, CaOptions, Dns, DnsOptions, Edge, EdgeOptions, SandboxError};
 
 const CDN: &str = "cdn.example.net";
 
@@ -59,7 +57,13 @@ impl World {
     /// A customer points a name at the CDN and switches HTTPS on.
     pub fn point_at_cdn(&self, name: &str) {
         self.dns.control().set_cname(name, CDN);
-        self.c4.control().put_domain(name, C4Domain { ports: vec![80, 443], cname: CDN.to_owned() });
+        self.c4.control().put_domain(
+            name,
+            C4Domain {
+                ports: vec![80, 443],
+                cname: CDN.to_owned(),
+            },
+        );
     }
 
     /// Stops everything.

@@ -29,11 +29,15 @@ pub fn start_telemetry_quietly() -> Result<PrometheusHandle, RoleError> {
 
 fn start(format: LogFormat, otherwise: &str) -> Result<PrometheusHandle, RoleError> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(otherwise));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     let started = match format {
         LogFormat::Text => logs.try_init(),
         LogFormat::Json => logs.json().flatten_event(true).try_init(),
     };
     started.map_err(|error| RoleError::setting("telemetry.log_format", error.to_string()))?;
-    PrometheusBuilder::new().install_recorder().map_err(|error| RoleError::setting("telemetry", error.to_string()))
+    PrometheusBuilder::new()
+        .install_recorder()
+        .map_err(|error| RoleError::setting("telemetry", error.to_string()))
 }

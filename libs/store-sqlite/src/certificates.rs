@@ -28,7 +28,10 @@ impl TryFrom<CertificateRow> for Certificate {
     type Error = StoreError;
 
     fn try_from(row: CertificateRow) -> Result<Self> {
-        let columns = Columns { table: "certificates", id: &row.id };
+        let columns = Columns {
+            table: "certificates",
+            id: &row.id,
+        };
         Ok(Self {
             name: columns.name(&row.name)?,
             created_at: columns.time("created_at", row.created_at)?,
@@ -111,7 +114,11 @@ pub(crate) async fn insert(db: &mut SqliteConnection, certificate: &Certificate)
 }
 
 /// The first time counts.
-pub(crate) async fn mark_uploaded(db: &mut SqliteConnection, id: CertificateId, now: Timestamp) -> Result<()> {
+pub(crate) async fn mark_uploaded(
+    db: &mut SqliteConnection,
+    id: CertificateId,
+    now: Timestamp,
+) -> Result<()> {
     let marked = sqlx::query(
         "-- mark_uploaded\nUPDATE certificates SET uploaded_at = coalesce(uploaded_at, $2) WHERE id = $1",
     )
@@ -149,7 +156,10 @@ pub(crate) async fn account(
     .await
     .map_err(failed("account"))?;
     let Some(row) = row else { return Ok(None) };
-    let columns = Columns { table: "accounts", id: &row.id };
+    let columns = Columns {
+        table: "accounts",
+        id: &row.id,
+    };
     Ok(Some(Account {
         id: columns.parse("id", &row.id)?,
         created_at: columns.time("created_at", row.created_at)?,

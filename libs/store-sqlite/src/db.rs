@@ -9,7 +9,10 @@ use store::{Result, StoreError};
 
 /// Names the operation that failed.
 pub(crate) fn failed(operation: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
-    move |source| StoreError::Database { operation, source: Box::new(source) }
+    move |source| StoreError::Database {
+        operation,
+        source: Box::new(source),
+    }
 }
 
 /// Like [`failed`], but a row that is there already is a conflict.
@@ -38,8 +41,10 @@ pub(crate) fn maybe_micros(at: Option<Timestamp>) -> Option<i64> {
 
 pub(crate) fn to_json(reason: Option<&Reason>) -> Result<Option<String>> {
     let encode = |reason| {
-        serde_json::to_string(reason)
-            .map_err(|source| StoreError::Database { operation: "encode_reason", source: Box::new(source) })
+        serde_json::to_string(reason).map_err(|source| StoreError::Database {
+            operation: "encode_reason",
+            source: Box::new(source),
+        })
     };
     reason.map(encode).transpose()
 }
@@ -52,14 +57,22 @@ pub(crate) struct Columns<'a> {
 
 impl Columns<'_> {
     pub(crate) fn bad(&self, column: &'static str) -> StoreError {
-        StoreError::Inconsistency { table: self.table, column, id: self.id.to_owned() }
+        StoreError::Inconsistency {
+            table: self.table,
+            column,
+            id: self.id.to_owned(),
+        }
     }
 
     pub(crate) fn parse<T: FromStr>(&self, column: &'static str, text: &str) -> Result<T> {
         text.parse().map_err(|_| self.bad(column))
     }
 
-    pub(crate) fn maybe_parse<T: FromStr>(&self, column: &'static str, text: Option<&str>) -> Result<Option<T>> {
+    pub(crate) fn maybe_parse<T: FromStr>(
+        &self,
+        column: &'static str,
+        text: Option<&str>,
+    ) -> Result<Option<T>> {
         text.map(|text| self.parse(column, text)).transpose()
     }
 
@@ -76,6 +89,7 @@ impl Columns<'_> {
     }
 
     pub(crate) fn reason(&self, column: &'static str, json: Option<&str>) -> Result<Option<Reason>> {
-        json.map(|json| serde_json::from_str(json).map_err(|_| self.bad(column))).transpose()
+        json.map(|json| serde_json::from_str(json).map_err(|_| self.bad(column)))
+            .transpose()
     }
 }

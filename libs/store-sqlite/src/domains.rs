@@ -30,7 +30,10 @@ impl TryFrom<DomainRow> for Domain {
     type Error = store::StoreError;
 
     fn try_from(row: DomainRow) -> Result<Self> {
-        let columns = Columns { table: "domains", id: &row.name };
+        let columns = Columns {
+            table: "domains",
+            id: &row.name,
+        };
         let live = match (&row.live_certificate_id, row.live_not_after) {
             (Some(id), Some(not_after)) => Some(Live {
                 certificate: columns.parse("live_certificate_id", id)?,
@@ -80,7 +83,10 @@ impl TryFrom<ViewRow> for Change {
 
     fn try_from(row: ViewRow) -> Result<Self> {
         let name = row.domain.name.clone();
-        let columns = Columns { table: "domains", id: &name };
+        let columns = Columns {
+            table: "domains",
+            id: &name,
+        };
         let next_attempt_at = columns.maybe_time("next_attempt_at", row.next_attempt_at)?;
         let domain = Domain::try_from(row.domain)?;
         let certificate = match (domain.facts.live, row.sha256, row.serial, row.issuer) {
@@ -91,13 +97,24 @@ impl TryFrom<ViewRow> for Change {
                 issuer,
                 not_before: columns.time("not_before", row.not_before.unwrap_or_default())?,
                 not_after: live.not_after,
-                source: columns.parse("certificate_source", row.certificate_source.as_deref().unwrap_or(""))?,
+                source: columns.parse(
+                    "certificate_source",
+                    row.certificate_source.as_deref().unwrap_or(""),
+                )?,
             }),
             (None, ..) => None,
             _ => return Err(columns.bad("live_certificate_id")),
         };
         let at = columns.time("changed_at", row.changed_at)?;
-        Ok(Self { position: row.position, at, view: DomainView { domain, certificate, next_attempt_at } })
+        Ok(Self {
+            position: row.position,
+            at,
+            view: DomainView {
+                domain,
+                certificate,
+                next_attempt_at,
+            },
+        })
     }
 }
 
@@ -126,7 +143,8 @@ pub(crate) async fn view(db: impl SqliteExecutor<'_>, name: &DomainName) -> Resu
             .fetch_optional(db)
             .await
             .map_err(failed("domain_view"))?;
-    row.map(|row| Change::try_from(row).map(|change| change.view)).transpose()
+    row.map(|row| Change::try_from(row).map(|change| change.view))
+        .transpose()
 }
 
 pub(crate) async fn list(db: impl SqliteExecutor<'_>, query: &ListQuery) -> Result<Vec<DomainView>> {
@@ -147,7 +165,9 @@ pub(crate) async fn list(db: impl SqliteExecutor<'_>, query: &ListQuery) -> Resu
     .fetch_all(db)
     .await
     .map_err(failed("domain_list"))?;
-    rows.into_iter().map(|row| Change::try_from(row).map(|change| change.view)).collect()
+    rows.into_iter()
+        .map(|row| Change::try_from(row).map(|change| change.view))
+        .collect()
 }
 
 pub(crate) async fn changes(
@@ -176,7 +196,11 @@ pub(crate) async fn position(db: impl SqliteExecutor<'_>) -> Result<i64> {
         .map_err(failed("position"))
 }
 
-pub(crate) async fn expired(db: impl SqliteExecutor<'_>, now: Timestamp, limit: u32) -> Result<Vec<DomainName>> {
+pub(crate) async fn expired(
+    db: impl SqliteExecutor<'_>,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<DomainName>> {
     let names: Vec<String> = sqlx::query_scalar(
         "-- domains_expired
         SELECT name FROM domains
@@ -188,7 +212,16 @@ pub(crate) async fn expired(db: impl SqliteExecutor<'_>, now: Timestamp, limit: 
     .fetch_all(db)
     .await
     .map_err(failed("domains_expired"))?;
-    names.iter().map(|name| Columns { table: "domains", id: name }.name(name)).collect()
+    names
+        .iter()
+        .map(|name| {
+            Columns {
+                table: "domains",
+                id: name,
+            }
+            .name(name)
+        })
+        .collect()
 }
 
 /// A row, deleted or not.
@@ -284,7 +317,10 @@ impl TryFrom<HistoryRow> for HistoryEntry {
     type Error = store::StoreError;
 
     fn try_from(row: HistoryRow) -> Result<Self> {
-        let columns = Columns { table: "history", id: &row.name };
+        let columns = Columns {
+            table: "history",
+            id: &row.name,
+        };
         Ok(Self {
             name: columns.name(&row.name)?,
             at: columns.time("at", row.at)?,

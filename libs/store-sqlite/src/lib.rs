@@ -35,8 +35,16 @@ pub struct SqliteStore {
 
 impl SqliteStore {
     async fn write(&self, name: &'static str) -> Result<SqliteTx> {
-        let inner = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed(name))?;
-        Ok(SqliteTx { inner, published: self.published.clone(), has_published: false })
+        let inner = self
+            .writer
+            .begin_with("BEGIN IMMEDIATE")
+            .await
+            .map_err(failed(name))?;
+        Ok(SqliteTx {
+            inner,
+            published: self.published.clone(),
+            has_published: false,
+        })
     }
 }
 

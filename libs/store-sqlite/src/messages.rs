@@ -25,7 +25,10 @@ impl TryFrom<MessageRow> for Message {
     type Error = StoreError;
 
     fn try_from(row: MessageRow) -> Result<Self> {
-        let columns = Columns { table: "messages", id: &row.id };
+        let columns = Columns {
+            table: "messages",
+            id: &row.id,
+        };
         Ok(Self {
             sequence: row.sequence,
             event: Event {
@@ -116,9 +119,17 @@ pub(crate) async fn any_waiting(
 
 /// The messages as JSON `[[sequence, token], …]`, for one statement over all of them.
 fn taken(messages: &[Message]) -> String {
-    let pairs: Vec<[i64; 2]> = messages.iter().map(|message| [message.sequence, message.token]).collect();
-    serde_json::Value::from(pairs.iter().map(|pair| serde_json::Value::from(pair.as_slice())).collect::<Vec<_>>())
-        .to_string()
+    let pairs: Vec<[i64; 2]> = messages
+        .iter()
+        .map(|message| [message.sequence, message.token])
+        .collect();
+    serde_json::Value::from(
+        pairs
+            .iter()
+            .map(|pair| serde_json::Value::from(pair.as_slice()))
+            .collect::<Vec<_>>(),
+    )
+    .to_string()
 }
 
 pub(crate) async fn keep(db: &mut SqliteConnection, messages: &[Message], until: Timestamp) -> Result<()> {

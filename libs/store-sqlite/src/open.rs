@@ -47,12 +47,19 @@ impl SqliteStore {
                 .idle_timeout(None)
                 .max_lifetime(None)
         };
-        let writer = pool(1).connect_with(options.clone()).await.map_err(|error| cannot(error.into()))?;
+        let writer = pool(1)
+            .connect_with(options.clone())
+            .await
+            .map_err(|error| cannot(error.into()))?;
         let readers = pool(READERS)
             .connect_with(options.read_only(true))
             .await
             .map_err(|error| cannot(error.into()))?;
-        Ok(Self { writer, readers, published: watch::Sender::new(0) })
+        Ok(Self {
+            writer,
+            readers,
+            published: watch::Sender::new(0),
+        })
     }
 
     /// Opens a database file and brings its schema up to date.
@@ -68,7 +75,10 @@ impl SqliteStore {
         MIGRATIONS
             .run(&self.writer)
             .await
-            .map_err(|source| StoreError::Database { operation: "migrate", source: Box::new(source) })
+            .map_err(|source| StoreError::Database {
+                operation: "migrate",
+                source: Box::new(source),
+            })
     }
 
     /// Checks that the schema is exactly the one that this program knows.
@@ -117,5 +127,9 @@ impl SqliteStore {
 }
 
 fn newest_known() -> i64 {
-    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
+    MIGRATIONS
+        .iter()
+        .map(|migration| migration.version)
+        .max()
+        .unwrap_or(0)
 }

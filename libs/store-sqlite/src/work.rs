@@ -24,7 +24,10 @@ impl TryFrom<WorkRow> for Work {
     type Error = StoreError;
 
     fn try_from(row: WorkRow) -> Result<Self> {
-        let columns = Columns { table: "work", id: &row.name };
+        let columns = Columns {
+            table: "work",
+            id: &row.name,
+        };
         Ok(Self {
             name: columns.name(&row.name)?,
             kind: columns.parse("kind", &row.kind)?,
@@ -102,7 +105,10 @@ pub(crate) async fn is_leased(
 }
 
 fn lost(lease: &Lease) -> StoreError {
-    StoreError::LeaseLost { kind: lease.work.kind.as_str(), name: lease.work.name.to_string() }
+    StoreError::LeaseLost {
+        kind: lease.work.kind.as_str(),
+        name: lease.work.name.to_string(),
+    }
 }
 
 /// The lease's token is still the row's, and its revision the name's.
@@ -203,7 +209,14 @@ pub(crate) async fn claim(
     .fetch_optional(db)
     .await
     .map_err(failed("claim"))?;
-    row.map(|row| Ok(Lease { work: row.try_into()?, token, expires_at: until })).transpose()
+    row.map(|row| {
+        Ok(Lease {
+            work: row.try_into()?,
+            token,
+            expires_at: until,
+        })
+    })
+    .transpose()
 }
 
 pub(crate) async fn renew(db: impl SqliteExecutor<'_>, lease: &Lease, until: Timestamp) -> Result<()> {
@@ -217,7 +230,11 @@ pub(crate) async fn renew(db: impl SqliteExecutor<'_>, lease: &Lease, until: Tim
     .execute(db)
     .await
     .map_err(failed("renew"))?;
-    if renewed.rows_affected() == 1 { Ok(()) } else { Err(lost(lease)) }
+    if renewed.rows_affected() == 1 {
+        Ok(())
+    } else {
+        Err(lost(lease))
+    }
 }
 
 pub(crate) async fn release(db: impl SqliteExecutor<'_>, lease: &Lease) -> Result<()> {

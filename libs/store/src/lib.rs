@@ -161,12 +161,7 @@ pub trait Tx: Send {
     async fn finish(&mut self, lease: &Lease, next: Option<&Work>) -> Result<()>;
 
     /// Marks up to `limit` rows of work that are due, free and not hinted at since `hinted_before`, and returns them.
-    async fn mark_due(
-        &mut self,
-        now: Timestamp,
-        hinted_before: Timestamp,
-        limit: u32,
-    ) -> Result<Vec<Work>>;
+    async fn mark_due(&mut self, now: Timestamp, hinted_before: Timestamp, limit: u32) -> Result<Vec<Work>>;
 
     /// Writes an order row. [`StoreError::Conflict`] if the name has a live one.
     async fn insert_order(&mut self, order: &Order) -> Result<()>;

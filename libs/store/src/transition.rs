@@ -20,7 +20,12 @@ pub struct Entry<'a> {
 impl<'a> Entry<'a> {
     /// A line that is about no certificate.
     pub fn new(kind: HistoryKind, actor: &'a str, message: impl Into<String>) -> Self {
-        Self { kind, actor, message: message.into(), certificate_sha256: None }
+        Self {
+            kind,
+            actor,
+            message: message.into(),
+            certificate_sha256: None,
+        }
     }
 }
 
@@ -36,7 +41,9 @@ pub async fn apply(
 ) -> Result<()> {
     let now = clock.now();
     // A deleted name has no status any more: its next life begins with a first entry.
-    let status_from = before.filter(|domain| domain.deleted_at.is_none()).map(|domain| domain.recorded);
+    let status_from = before
+        .filter(|domain| domain.deleted_at.is_none())
+        .map(|domain| domain.recorded);
     let status_to = after.status(now);
     match before {
         None => tx.insert_domain(after, now).await?,

@@ -46,7 +46,11 @@ pub(crate) struct Principal {
 
 impl Principal {
     pub(crate) fn require(&self, action: Action) -> Result<(), Status> {
-        if self.role.may(action) { Ok(()) } else { Err(denied(self.role, action)) }
+        if self.role.may(action) {
+            Ok(())
+        } else {
+            Err(denied(self.role, action))
+        }
     }
 }
 
@@ -61,41 +65,69 @@ pub(crate) struct Authenticator {
 
 impl Authenticator {
     pub(crate) fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, stop: Stop) -> Self {
-        Self { store, clock, stop, noted: Arc::default() }
+        Self {
+            store,
+            clock,
+            stop,
+            noted: Arc::default(),
+        }
     }
 
     /// Who sent the request, if they may do that.
-    pub(crate) async fn authorize<T>(&self, request: &Request<T>, action: Action) -> Result<Principal, Status> {
+    pub(crate) async fn authorize<T>(
+        &self,
+        request: &Request<T>,
+        action: Action,
+    ) -> Result<Principal, Status> {
         let principal = self.principal(request).await?;
         principal.require(action)?;
         Ok(principal)
     }
 
     async fn principal<T>(&self, request: &Request<T>) -> Result<Principal, Status> {
-        let header = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
+        let header = request
+            .metadata()
+            .get("authorization")
+            .and_then(|value| value.to_str().ok());
         let token = header.and_then(|value| {
             let (scheme, token) = value.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
         });
         let token = token.ok_or_else(unauthenticated)?;
-        let found = self.store.token(&hash_token(token)).await.map_err(|error| from_store(&error))?;
+        let found = self
+            .store
+            .token(&hash_token(token))
+            .await
+            .map_err(|error| from_store(&error))?;
         let now = self.clock.now();
         let valid = found.filter(|record| {
             record.revoked_at.is_none() && record.expires_at.is_none_or(|expires_at| now < expires_at)
         });
         let record = valid.ok_or_else(unauthenticated)?;
         self.note(&record.name, now);
-        Ok(Principal { actor: format!("token:{}", record.name), role: record.role })
+        Ok(Principal {
+            actor: format!("token:{}", record.name),
+            role: record.role,
+        })
     }
 
     /// Notes the use of a token, off the caller's way.
     fn note(&self, name: &str, now: Timestamp) {
         let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
-        if noted.get(name).is_some_and(|last| now.duration_since(*last) < NOTE_EVERY) {
+        if noted
+            .get(name)
+            .is_some_and(|last| now.duration_since(*last) < NOTE_EVERY)
+        {
             return;
         }
         noted.insert(name.to_owned(), now);
-        let (store, used) = (self.store.clone(), TokenUse { name: name.to_owned(), at: now });
+        let (store, used) = (
+            self.store.clone(),
+            TokenUse {
+                name: name.to_owned(),
+                at: now,
+            },
+        );
         self.stop.spawn(async move {
             let note = async {
                 let mut tx = store.begin("touch_tokens").await?;
@@ -103,7 +135,10 @@ impl Authenticator {
                 tx.commit().await
             };
             if let Err(error) = note.await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "use of a token not noted");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "use of a token not noted"
+                );
             }
         });
     }

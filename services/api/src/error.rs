@@ -46,7 +46,11 @@ pub(crate) fn invalid(reason: &str, sentence: impl Into<String>) -> Status {
 }
 
 pub(crate) fn not_found(name: &DomainName) -> Status {
-    error(Code::NotFound, "DOMAIN_NOT_FOUND", format!("{name} is not on the list: add it first"))
+    error(
+        Code::NotFound,
+        "DOMAIN_NOT_FOUND",
+        format!("{name} is not on the list: add it first"),
+    )
 }
 
 pub(crate) fn from_store(problem: &StoreError) -> Status {
@@ -63,7 +67,11 @@ pub(crate) fn from_store(problem: &StoreError) -> Status {
 /// Our own trouble.
 pub(crate) fn internal(problem: &(dyn Error + 'static)) -> Status {
     tracing::error!(error = problem, "request failed");
-    error(Code::Internal, "INTERNAL", "trouble on our side: try again, and look at the log if it stays")
+    error(
+        Code::Internal,
+        "INTERNAL",
+        "trouble on our side: try again, and look at the log if it stays",
+    )
 }
 
 impl From<crate::commands::CommandError> for Status {

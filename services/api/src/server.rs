@@ -31,7 +31,12 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
     let authenticator =
         Authenticator::new(context.store.clone(), context.clock.clone(), context.stop.clone());
     let keys = context.require_sealing_keys()?;
-    let service = DomainsService { context: context.clone(), commands, authenticator, keys };
+    let service = DomainsService {
+        context: context.clone(),
+        commands,
+        authenticator,
+        keys,
+    };
     let domains = DomainsServer::new(service).max_decoding_message_size(MOST_MESSAGE_BYTES);
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<DomainsServer<DomainsService>>().await;
@@ -40,7 +45,9 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
         .concurrency_limit_per_connection(MOST_REQUESTS_PER_CONNECTION)
         .http2_keepalive_interval(Some(KEEPALIVE));
     if let Some(tls) = &context.config.api.tls {
-        server = server.tls_config(tls_config(tls)?).map_err(|error| RoleError::setting("api.tls", error.to_string()))?;
+        server = server
+            .tls_config(tls_config(tls)?)
+            .map_err(|error| RoleError::setting("api.tls", error.to_string()))?;
     }
     context.health.ok("api");
     server
@@ -48,20 +55,27 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
         .add_service(health)
         .add_service(reflection(tonic_reflection::server::Builder::build_v1)?)
         .add_service(reflection(tonic_reflection::server::Builder::build_v1alpha)?)
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), context.stop.soft().clone().cancelled_owned())
+        .serve_with_incoming_shutdown(
+            TcpListenerStream::new(listener),
+            context.stop.soft().clone().cancelled_owned(),
+        )
         .await
-        .map_err(|source| RoleError::Server { role: "api", source: source.into() })
+        .map_err(|source| RoleError::Server {
+            role: "api",
+            source: source.into(),
+        })
 }
 
 fn reflection<S>(
-    build: impl FnOnce(
-        tonic_reflection::server::Builder<'static>,
-    ) -> Result<S, tonic_reflection::server::Error>,
+    build: impl FnOnce(tonic_reflection::server::Builder<'static>) -> Result<S, tonic_reflection::server::Error>,
 ) -> Result<S, RoleError> {
     let builder = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
-    build(builder).map_err(|source| RoleError::Server { role: "api", source: source.into() })
+    build(builder).map_err(|source| RoleError::Server {
+        role: "api",
+        source: source.into(),
+    })
 }
 
 fn tls_config(tls: &ApiTls) -> Result<ServerTlsConfig, RoleError> {

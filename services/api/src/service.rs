@@ -5,8 +5,8 @@ use std::sync::Arc;
 use domain::{Action, DomainName, HistoryEntry, HistoryKind, Status as DomainStatus};
 use proto::v1;
 use proto::v1::domains_server::Domains;
-use rustls_pki_types::pem::PemObject;
 use runtime::Context;
+use rustls_pki_types::pem::PemObject;
 use seal::SealingKeys;
 use store::{Certificate, ListQuery};
 use tonic::{Code, Request, Response, Status};
@@ -15,8 +15,8 @@ use zeroize::Zeroizing;
 use crate::auth::{Authenticator, Principal};
 use crate::commands::Commands;
 use crate::error::{bad_name, error, from_store, internal, invalid, not_found};
-use crate::watch::{ChangeStream, Watcher};
 use crate::page;
+use crate::watch::{ChangeStream, Watcher};
 
 const DEFAULT_PAGE: u32 = 50;
 const DEFAULT_HISTORY: u32 = 100;
@@ -38,7 +38,10 @@ fn page_size(asked: i32, default: u32) -> Result<u32, Status> {
     match u32::try_from(asked) {
         Ok(0) => Ok(default),
         Ok(size) if size <= MOST_PAGE => Ok(size),
-        _ => Err(invalid("PAGE_SIZE_INVALID", format!("page_size must be 1 to {MOST_PAGE}, or 0 for {default}"))),
+        _ => Err(invalid(
+            "PAGE_SIZE_INVALID",
+            format!("page_size must be 1 to {MOST_PAGE}, or 0 for {default}"),
+        )),
     }
 }
 
@@ -51,7 +54,10 @@ impl Domains for DomainsService {
         let principal = self.authenticator.authorize(&request, Action::Operate).await?;
         let name = name(&request.get_ref().name)?;
         let (view, created) = self.commands.add(&name, &principal.actor).await?;
-        Ok(Response::new(v1::AddDomainResponse { domain: Some((&view).into()), created }))
+        Ok(Response::new(v1::AddDomainResponse {
+            domain: Some((&view).into()),
+            created,
+        }))
     }
 
     async fn generate_certificate(
@@ -60,8 +66,13 @@ impl Domains for DomainsService {
     ) -> Result<Response<v1::GenerateCertificateResponse>, Status> {
         let principal = self.authenticator.authorize(&request, Action::Operate).await?;
         let name = name(&request.get_ref().name)?;
-        let view = self.commands.generate(&name, request.get_ref().force, &principal.actor).await?;
-        Ok(Response::new(v1::GenerateCertificateResponse { domain: Some((&view).into()) }))
+        let view = self
+            .commands
+            .generate(&name, request.get_ref().force, &principal.actor)
+            .await?;
+        Ok(Response::new(v1::GenerateCertificateResponse {
+            domain: Some((&view).into()),
+        }))
     }
 
     async fn get_domain(
@@ -70,9 +81,16 @@ impl Domains for DomainsService {
     ) -> Result<Response<v1::GetDomainResponse>, Status> {
         self.authenticator.authorize(&request, Action::Read).await?;
         let name = name(&request.get_ref().name)?;
-        let view = self.context.store.domain(&name).await.map_err(|problem| from_store(&problem))?;
+        let view = self
+            .context
+            .store
+            .domain(&name)
+            .await
+            .map_err(|problem| from_store(&problem))?;
         let view = view.ok_or_else(|| not_found(&name))?;
-        Ok(Response::new(v1::GetDomainResponse { domain: Some((&view).into()) }))
+        Ok(Response::new(v1::GetDomainResponse {
+            domain: Some((&view).into()),
+        }))
     }
 
     async fn list_domains(
@@ -85,22 +103,37 @@ impl Domains for DomainsService {
         if search.len() > 253 {
             return Err(invalid("SEARCH_TOO_LONG", "search for at most 253 bytes"));
         }
-        let statuses: Result<Vec<DomainStatus>, ()> =
-            asked.statuses().map(DomainStatus::try_from).collect();
+        let statuses: Result<Vec<DomainStatus>, ()> = asked.statuses().map(DomainStatus::try_from).collect();
         let statuses = statuses.map_err(|()| invalid("STATUS_INVALID", "an unknown status in the filter"))?;
         let filter = format!("{search} {statuses:?}");
         let after = match asked.page_token.as_str() {
             "" => None,
             token => Some(page::decode(&filter, token).ok_or_else(|| {
-                invalid("PAGE_TOKEN_INVALID", "send a next_page_token of the same filter, or none for page one")
+                invalid(
+                    "PAGE_TOKEN_INVALID",
+                    "send a next_page_token of the same filter, or none for page one",
+                )
             })?),
         };
         let limit = page_size(asked.page_size, DEFAULT_PAGE)?;
-        let query = ListQuery { search, statuses, after, limit: limit + 1 };
-        let mut views = self.context.store.domains(&query).await.map_err(|problem| from_store(&problem))?;
+        let query = ListQuery {
+            search,
+            statuses,
+            after,
+            limit: limit + 1,
+        };
+        let mut views = self
+            .context
+            .store
+            .domains(&query)
+            .await
+            .map_err(|problem| from_store(&problem))?;
         let more = views.len() > limit as usize;
         views.truncate(limit as usize);
-        let last = views.last().filter(|_| more).map(|view| view.domain.name.as_str());
+        let last = views
+            .last()
+            .filter(|_| more)
+            .map(|view| view.domain.name.as_str());
         Ok(Response::new(v1::ListDomainsResponse {
             next_page_token: last.map(|last| page::encode(&filter, last)).unwrap_or_default(),
             domains: views.iter().map(v1::Domain::from).collect(),
@@ -114,11 +147,18 @@ impl Domains for DomainsService {
         self.authenticator.authorize(&request, Action::Read).await?;
         let name = name(&request.get_ref().name)?;
         let limit = page_size(request.get_ref().page_size, DEFAULT_HISTORY)?;
-        let entries = self.context.store.history(&name, limit).await.map_err(|problem| from_store(&problem))?;
+        let entries = self
+            .context
+            .store
+            .history(&name, limit)
+            .await
+            .map_err(|problem| from_store(&problem))?;
         if entries.is_empty() {
             return Err(not_found(&name));
         }
-        Ok(Response::new(v1::GetHistoryResponse { entries: entries.iter().map(v1::HistoryEntry::from).collect() }))
+        Ok(Response::new(v1::GetHistoryResponse {
+            entries: entries.iter().map(v1::HistoryEntry::from).collect(),
+        }))
     }
 
     async fn download_certificate(
@@ -138,7 +178,8 @@ impl Domains for DomainsService {
         let name = name(&asked.name)?;
         let certificate = self.live_certificate(&name).await?;
         let private_key_pem = if asked.include_private_key {
-            self.private_key(&name, &certificate, &principal, asked.reason.trim()).await?
+            self.private_key(&name, &certificate, &principal, asked.reason.trim())
+                .await?
         } else {
             String::new()
         };
@@ -157,7 +198,9 @@ impl Domains for DomainsService {
         let principal = self.authenticator.authorize(&request, Action::Operate).await?;
         let name = name(&request.get_ref().name)?;
         let view = self.commands.recheck(&name, &principal.actor).await?;
-        Ok(Response::new(v1::RecheckDomainResponse { domain: Some((&view).into()) }))
+        Ok(Response::new(v1::RecheckDomainResponse {
+            domain: Some((&view).into()),
+        }))
     }
 
     async fn delete_domain(
@@ -166,8 +209,12 @@ impl Domains for DomainsService {
     ) -> Result<Response<v1::DeleteDomainResponse>, Status> {
         let principal = self.authenticator.authorize(&request, Action::Operate).await?;
         let name = name(&request.get_ref().name)?;
-        self.commands.delete(&name, request.get_ref().remove_from_c4, &principal.actor).await?;
-        Ok(Response::new(v1::DeleteDomainResponse { name: name.to_string() }))
+        self.commands
+            .delete(&name, request.get_ref().remove_from_c4, &principal.actor)
+            .await?;
+        Ok(Response::new(v1::DeleteDomainResponse {
+            name: name.to_string(),
+        }))
     }
 
     type WatchDomainsStream = ChangeStream;
@@ -178,7 +225,11 @@ impl Domains for DomainsService {
     ) -> Result<Response<Self::WatchDomainsStream>, Status> {
         self.authenticator.authorize(&request, Action::Read).await?;
         let asked = request.into_inner();
-        let only = if asked.name.is_empty() { None } else { Some(name(&asked.name)?) };
+        let only = if asked.name.is_empty() {
+            None
+        } else {
+            Some(name(&asked.name)?)
+        };
         let watcher = Watcher::new(&self.context, asked.after_position.unwrap_or(0), only).await?;
         Ok(Response::new(watcher.stream()))
     }
@@ -194,7 +245,10 @@ impl DomainsService {
             error(Code::FailedPrecondition, "NO_CERTIFICATE", sentence)
         };
         let live = live.ok_or_else(nothing)?;
-        let certificate = store.certificate(live.certificate).await.map_err(|problem| from_store(&problem))?;
+        let certificate = store
+            .certificate(live.certificate)
+            .await
+            .map_err(|problem| from_store(&problem))?;
         certificate.ok_or_else(nothing)
     }
 
@@ -207,13 +261,22 @@ impl DomainsService {
         reason: &str,
     ) -> Result<String, Status> {
         let sealed = certificate.sealed_key.as_ref().ok_or_else(|| {
-            error(Code::FailedPrecondition, "KEY_DESTROYED", "the private key was destroyed: generate anew")
+            error(
+                Code::FailedPrecondition,
+                "KEY_DESTROYED",
+                "the private key was destroyed: generate anew",
+            )
         })?;
-        let key: Zeroizing<Vec<u8>> =
-            self.keys.unseal(&certificate.id().to_string(), sealed).map_err(|problem| internal(&problem))?;
+        let key: Zeroizing<Vec<u8>> = self
+            .keys
+            .unseal(&certificate.id().to_string(), sealed)
+            .map_err(|problem| internal(&problem))?;
         let recorded = async {
             let mut tx = self.context.store.begin("key_downloaded").await?;
-            let status = tx.domain(name).await?.map_or(DomainStatus::Pending, |domain| domain.recorded);
+            let status = tx
+                .domain(name)
+                .await?
+                .map_or(DomainStatus::Pending, |domain| domain.recorded);
             tx.append_history(&HistoryEntry {
                 name: name.clone(),
                 at: self.context.clock.now(),

@@ -5,11 +5,11 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use domain::DomainName;
-use futures::Stream;
+use futures::{Stream, StreamExt, stream};
 use proto::v1;
 use runtime::Context;
 use store::Change;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status};
 
@@ -36,45 +36,74 @@ pub(crate) struct Watcher {
 
 impl Watcher {
     pub(crate) async fn new(context: &Context, after: i64, only: Option<DomainName>) -> Result<Self, Status> {
-        let present = context.store.position().await.map_err(|problem| from_store(&problem))?;
+        let present = context
+            .store
+            .position()
+            .await
+            .map_err(|problem| from_store(&problem))?;
         if after < 0 || after > present {
             let sentence = "after_position must be one that this server sent, or 0 to begin with everything";
             return Err(invalid("POSITION_INVALID", sentence));
         }
         let start = if after == 0 { present } else { 0 };
-        Ok(Self { context: context.clone(), position: after, start, only })
+        Ok(Self {
+            context: context.clone(),
+            position: after,
+            start,
+            only,
+        })
     }
 
     pub(crate) fn stream(self) -> ChangeStream {
         let (sender, receiver) = mpsc::channel(BUFFER);
+        // The reason for an early end comes after what is buffered: a slow client's buffer is full.
+        let (last_word, end) = oneshot::channel();
         let stop = self.context.stop.clone();
         stop.spawn(async move {
             let soft = self.context.stop.soft().clone();
             tokio::select! {
-                () = self.follow(sender) => {}
+                problem = self.follow(sender) => {
+                    if let Some(problem) = problem {
+                        // A client that is gone hears nothing.
+                        let _ = last_word.send(Err(problem));
+                    }
+                }
                 () = soft.cancelled() => {}
             }
         });
-        Box::pin(ReceiverStream::new(receiver))
+        let end = stream::once(end).filter_map(|word| std::future::ready(word.ok()));
+        Box::pin(ReceiverStream::new(receiver).chain(end))
     }
 
-    async fn follow(mut self, sender: mpsc::Sender<Result<v1::WatchDomainsResponse, Status>>) {
+    /// Sends changes until the client is gone, or there is a reason to end.
+    async fn follow(
+        mut self,
+        sender: mpsc::Sender<Result<v1::WatchDomainsResponse, Status>>,
+    ) -> Option<Status> {
         let mut hints = self.context.bus.listen();
         loop {
-            let changes = self.context.store.changes(self.position, self.only.as_ref(), BATCH).await;
+            let changes = self
+                .context
+                .store
+                .changes(self.position, self.only.as_ref(), BATCH)
+                .await;
             let changes = match changes {
                 Ok(changes) => changes,
-                Err(problem) => {
-                    let _ = sender.send(Err(from_store(&problem))).await;
-                    return;
-                }
+                Err(problem) => return Some(from_store(&problem)),
             };
             let more = changes.len() == BATCH as usize;
             for change in changes {
                 self.position = change.position;
-                let old_news = change.view.domain.deleted_at.is_some() && change.position <= self.start;
-                if !old_news && !deliver(&sender, &change).await {
-                    return;
+                if change.view.domain.deleted_at.is_some() && change.position <= self.start {
+                    continue;
+                }
+                match tokio::time::timeout(PATIENCE, sender.send(Ok(message(&change)))).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) => return None,
+                    Err(_) => {
+                        let sentence = "the stream is not read fast enough: resume with the last position";
+                        return Some(error(Code::ResourceExhausted, "TOO_SLOW", sentence));
+                    }
                 }
             }
             if !more {
@@ -82,21 +111,9 @@ impl Watcher {
                     // A hint that was missed is as good as one that was heard.
                     _ = hints.recv() => {}
                     () = tokio::time::sleep(LOOK_EVERY) => {}
-                    () = sender.closed() => return,
+                    () = sender.closed() => return None,
                 }
             }
-        }
-    }
-}
-
-/// Hands a change to the client; false if it is gone, or too slow.
-async fn deliver(sender: &mpsc::Sender<Result<v1::WatchDomainsResponse, Status>>, change: &Change) -> bool {
-    match tokio::time::timeout(PATIENCE, sender.send(Ok(message(change)))).await {
-        Ok(sent) => sent.is_ok(),
-        Err(_) => {
-            let sentence = "the stream is not read fast enough: resume with the last position";
-            let _ = sender.try_send(Err(error(Code::ResourceExhausted, "TOO_SLOW", sentence)));
-            false
         }
     }
 }
@@ -105,7 +122,11 @@ fn message(change: &Change) -> v1::WatchDomainsResponse {
     let domain = &change.view.domain;
     let deleted = domain.deleted_at.is_some();
     let domain = if deleted {
-        v1::Domain { name: domain.name.to_string(), revision: domain.revision, ..v1::Domain::default() }
+        v1::Domain {
+            name: domain.name.to_string(),
+            revision: domain.revision,
+            ..v1::Domain::default()
+        }
     } else {
         (&change.view).into()
     };

@@ -36,8 +36,13 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
     pub(crate) output: Output,
     /// Where the API is
-    #[arg(long, global = true, value_name = "URL", env = "SSL_MANAGER_ENDPOINT",
-        default_value = "http://127.0.0.1:50051")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "SSL_MANAGER_ENDPOINT",
+        default_value = "http://127.0.0.1:50051"
+    )]
     pub(crate) endpoint: String,
     /// File with the API token; SSL_MANAGER_TOKEN holds the token itself
     #[arg(long, global = true, value_name = "FILE")]
@@ -261,7 +266,11 @@ pub(crate) fn parse() -> Result<Cli, ExitCode> {
     Cli::try_parse().map_err(|error| {
         // Nothing can be done where the terminal is gone.
         let _ = error.print();
-        if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS }
+        if error.use_stderr() {
+            ExitCode::from(EXIT_USAGE)
+        } else {
+            ExitCode::SUCCESS
+        }
     })
 }
 
@@ -284,7 +293,10 @@ mod tests {
             "ssl-manager --endpoint http://h:1 domain --output json list",
         ] {
             let cli = Cli::try_parse_from(line.split(' ')).expect(line);
-            assert_eq!((cli.global.output, cli.global.endpoint.as_str()), (Output::Json, "http://h:1"));
+            assert_eq!(
+                (cli.global.output, cli.global.endpoint.as_str()),
+                (Output::Json, "http://h:1")
+            );
         }
     }
 

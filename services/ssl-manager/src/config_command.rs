@@ -22,7 +22,9 @@ pub(crate) fn run(command: &ConfigCommand, file: Option<&Path>, output: Output) 
             let settings = Config::read(file)?.settings(file)?;
             let rows: Vec<_> = settings
                 .iter()
-                .map(|setting| json!({ "key": setting.key, "value": setting.value, "origin": setting.origin }))
+                .map(
+                    |setting| json!({ "key": setting.key, "value": setting.value, "origin": setting.origin }),
+                )
                 .collect();
             print_many(output, &rows, &["key", "value", "origin"]);
         }

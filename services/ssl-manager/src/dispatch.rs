@@ -23,11 +23,19 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn new(code: &str, sentence: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), sentence: sentence.into(), exit: 1 }
+        Self {
+            code: code.to_owned(),
+            sentence: sentence.into(),
+            exit: 1,
+        }
     }
 
     pub(crate) fn usage(sentence: impl Into<String>) -> Self {
-        Self { code: "USAGE".to_owned(), sentence: sentence.into(), exit: EXIT_USAGE }
+        Self {
+            code: "USAGE".to_owned(),
+            sentence: sentence.into(),
+            exit: EXIT_USAGE,
+        }
     }
 }
 
@@ -48,7 +56,11 @@ fn chain(error: &dyn Error) -> String {
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
-        Self { code: "CONFIGURATION".to_owned(), sentence: chain(&error), exit: EXIT_USAGE }
+        Self {
+            code: "CONFIGURATION".to_owned(),
+            sentence: chain(&error),
+            exit: EXIT_USAGE,
+        }
     }
 }
 
@@ -64,7 +76,11 @@ impl From<RunError> for Failure {
             RunError::SealingKey(_) | RunError::Role(RoleError::Setting { .. }) => EXIT_USAGE,
             _ => 1,
         };
-        Self { code: "START".to_owned(), sentence: chain(&error), exit }
+        Self {
+            code: "START".to_owned(),
+            sentence: chain(&error),
+            exit,
+        }
     }
 }
 
@@ -99,7 +115,9 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         #[cfg(feature = "sandbox")]
         Command::Sandbox { part } => Ok(crate::sandbox_command::run(part.clone()).await?),
         Command::Config { command } => Ok(config_command::run(command, file, cli.global.output)?),
-        Command::Db { command: DbCommand::Migrate } => migrate(&Config::read(file)?).await,
+        Command::Db {
+            command: DbCommand::Migrate,
+        } => migrate(&Config::read(file)?).await,
         Command::Token { command } => token::run(command, &Config::read(file)?, cli.global.output).await,
         Command::Domain { command } => client::run(command, &cli.global).await,
     }
@@ -117,7 +135,10 @@ async fn demo(exit_when_settled: bool) -> Result<(), Failure> {
     if crate::demo::run(exit_when_settled, metrics).await? {
         return Ok(());
     }
-    Err(Failure::new("NOT_SETTLED", "a sample domain did not reach its status within a minute"))
+    Err(Failure::new(
+        "NOT_SETTLED",
+        "a sample domain did not reach its status within a minute",
+    ))
 }
 
 async fn migrate(config: &Config) -> Result<(), Failure> {

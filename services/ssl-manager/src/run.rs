@@ -29,8 +29,13 @@ pub(crate) enum RoleName {
 }
 
 impl RoleName {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Api, Self::Issuer, Self::ChallengeResponder, Self::Scheduler, Self::C4Uploader];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Api,
+        Self::Issuer,
+        Self::ChallengeResponder,
+        Self::Scheduler,
+        Self::C4Uploader,
+    ];
 
     fn holds_sealing_keys(self) -> bool {
         matches!(self, Self::Api | Self::Issuer | Self::C4Uploader)
@@ -65,7 +70,11 @@ pub(crate) struct Running {
 }
 
 /// Runs roles until SIGTERM or Ctrl-C.
-pub(crate) async fn roles(config: Config, roles: &[RoleName], metrics: PrometheusHandle) -> Result<(), RunError> {
+pub(crate) async fn roles(
+    config: Config,
+    roles: &[RoleName],
+    metrics: PrometheusHandle,
+) -> Result<(), RunError> {
     let running = Running::start(config, roles, Arc::new(runtime::SystemClock), metrics).await?;
     running.until(signalled()).await
 }
@@ -92,7 +101,9 @@ impl Running {
             Arc::new(store)
         };
         let sealing_keys = if roles.iter().any(|role| role.holds_sealing_keys()) {
-            Some(Arc::new(SealingKeys::load_or_create(&config.keys.sealing_key_file)?))
+            Some(Arc::new(SealingKeys::load_or_create(
+                &config.keys.sealing_key_file,
+            )?))
         } else {
             None
         };
@@ -111,7 +122,11 @@ impl Running {
         };
         let tasks = spawn(&context, roles, metrics)?;
         tracing::info!(roles = ?roles, version = env!("CARGO_PKG_VERSION"), "started");
-        Ok(Self { context, tasks, _lock: lock })
+        Ok(Self {
+            context,
+            tasks,
+            _lock: lock,
+        })
     }
 
     /// Works until `end` completes or a role ends by itself; then stops everything in order.
@@ -129,10 +144,18 @@ impl Running {
             Some(Ok(Ok(()))) | None => Ok(()),
         };
         while let Some(ended) = self.tasks.join_next().await {
-            result = result.and(ended.map_err(RunError::from).and_then(|ended| ended.map_err(RunError::from)));
+            result = result.and(
+                ended
+                    .map_err(RunError::from)
+                    .and_then(|ended| ended.map_err(RunError::from)),
+            );
         }
         tracing::info!("stopped");
-        if in_time { result } else { result.and(Err(RunError::StillRunning)) }
+        if in_time {
+            result
+        } else {
+            result.and(Err(RunError::StillRunning))
+        }
     }
 }
 
@@ -172,7 +195,9 @@ async fn bind(config: &Config, roles: &[RoleName]) -> Result<Listeners, RoleErro
         listeners.bind(Listen::Api, config.api.listen).await?;
     }
     if roles.contains(&RoleName::ChallengeResponder) {
-        listeners.bind(Listen::ChallengeResponder, config.challenge_responder.listen).await?;
+        listeners
+            .bind(Listen::ChallengeResponder, config.challenge_responder.listen)
+            .await?;
     }
     Ok(listeners)
 }
@@ -190,20 +215,37 @@ pub(crate) fn make_folder(database: &Path) -> Result<&Path, RunError> {
         _ => Path::new("."),
     };
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.map_err(|source| RunError::Folder { path: folder.to_owned(), source })?;
+    made.map_err(|source| RunError::Folder {
+        path: folder.to_owned(),
+        source,
+    })?;
     Ok(folder)
 }
 
 /// Locks the store's folder: `all` wants it for itself; roles of their own share it.
 fn lock_folder(database: &Path, alone: bool) -> Result<File, RunError> {
     let folder = make_folder(database)?;
-    let failed = |source| RunError::Folder { path: folder.to_owned(), source };
+    let failed = |source| RunError::Folder {
+        path: folder.to_owned(),
+        source,
+    };
     let path = folder.join("ssl-manager.lock");
-    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
-    let locked = if alone { file.try_lock() } else { file.try_lock_shared() };
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(failed)?;
+    let locked = if alone {
+        file.try_lock()
+    } else {
+        file.try_lock_shared()
+    };
     match locked {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(RunError::Locked { path: folder.to_owned() }),
+        Err(TryLockError::WouldBlock) => Err(RunError::Locked {
+            path: folder.to_owned(),
+        }),
         Err(TryLockError::Error(source)) => Err(failed(source)),
     }
 }
@@ -216,7 +258,10 @@ pub(crate) async fn signalled() {
                 signals.recv().await;
             }
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "SIGTERM is not heard, Ctrl-C is");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "SIGTERM is not heard, Ctrl-C is"
+                );
                 std::future::pending::<()>().await;
             }
         }

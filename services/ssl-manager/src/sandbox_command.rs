@@ -10,8 +10,19 @@ const CDN_TARGET: &str = "cdn.example.net";
 /// Runs a part until Ctrl-C or SIGTERM.
 pub(crate) async fn run(part: SandboxPart) -> anyhow::Result<()> {
     match part {
-        SandboxPart::Ca { listen, dns, http_port, root_file } => {
-            let ca = Ca::start(CaOptions { listen, dns, http_port, ..CaOptions::default() }).await?;
+        SandboxPart::Ca {
+            listen,
+            dns,
+            http_port,
+            root_file,
+        } => {
+            let ca = Ca::start(CaOptions {
+                listen,
+                dns,
+                http_port,
+                ..CaOptions::default()
+            })
+            .await?;
             if let Some(path) = root_file {
                 std::fs::write(path, ca.api_root_pem())?;
             }
@@ -19,19 +30,45 @@ pub(crate) async fn run(part: SandboxPart) -> anyhow::Result<()> {
             signalled().await;
             ca.stop();
         }
-        SandboxPart::C4 { listen, edge_http, edge_https, challenge_upstream, token, domains } => {
+        SandboxPart::C4 {
+            listen,
+            edge_http,
+            edge_https,
+            challenge_upstream,
+            token,
+            domains,
+        } => {
             let c4 = C4::start(C4Options { listen, token }).await?;
             for name in domains {
-                c4.control().put_domain(&name, C4Domain { ports: vec![80, 443], cname: CDN_TARGET.to_owned() });
+                c4.control().put_domain(
+                    &name,
+                    C4Domain {
+                        ports: vec![80, 443],
+                        cname: CDN_TARGET.to_owned(),
+                    },
+                );
             }
-            let options = EdgeOptions { http_listen: edge_http, https_listen: edge_https, challenge_upstream };
+            let options = EdgeOptions {
+                http_listen: edge_http,
+                https_listen: edge_https,
+                challenge_upstream,
+            };
             let edge = Edge::start(options, c4.control()).await?;
-            println!("C4: {}\nedge: http://{} https://{}", c4.base_url(), edge.http_addr(), edge.https_addr());
+            println!(
+                "C4: {}\nedge: http://{} https://{}",
+                c4.base_url(),
+                edge.http_addr(),
+                edge.https_addr()
+            );
             signalled().await;
             edge.stop();
             c4.stop();
         }
-        SandboxPart::Dns { listen, default_a, domains } => {
+        SandboxPart::Dns {
+            listen,
+            default_a,
+            domains,
+        } => {
             let dns = Dns::start(DnsOptions { listen }).await?;
             dns.control().default_a(default_a);
             for name in domains {

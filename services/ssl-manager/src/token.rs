@@ -21,14 +21,20 @@ pub(crate) async fn run(command: &TokenCommand, config: &Config, output: Output)
             let token = create(&store, name, *role).await?;
             match output {
                 Output::Table => println!("{}", *token),
-                Output::Json => print_one(output, &json!({ "name": name, "role": role.as_str(), "token": *token })),
+                Output::Json => print_one(
+                    output,
+                    &json!({ "name": name, "role": role.as_str(), "token": *token }),
+                ),
             }
         }
         TokenCommand::List => list(&store, output).await?,
         TokenCommand::Revoke { name } => {
             let mut tx = store.begin("revoke_token").await?;
             if !tx.revoke_token(name, SystemClock.now()).await? {
-                return Err(Failure::new("NOT_FOUND", format!("there is no valid token named {name:?}")));
+                return Err(Failure::new(
+                    "NOT_FOUND",
+                    format!("there is no valid token named {name:?}"),
+                ));
             }
             tx.commit().await?;
             match output {
@@ -71,9 +77,10 @@ pub(crate) async fn create(store: &dyn Store, name: &str, role: Role) -> Result<
     };
     let mut tx = store.begin("create_token").await?;
     tx.insert_token(&record).await.map_err(|error| match error {
-        StoreError::Conflict { .. } => {
-            Failure::new("ALREADY_EXISTS", format!("there is a token named {name:?}: choose another name"))
-        }
+        StoreError::Conflict { .. } => Failure::new(
+            "ALREADY_EXISTS",
+            format!("there is a token named {name:?}: choose another name"),
+        ),
         other => other.into(),
     })?;
     tx.commit().await?;
@@ -96,6 +103,17 @@ async fn list(store: &dyn Store, output: Output) -> Result<(), Failure> {
             })
         })
         .collect();
-    print_many(output, &rows, &["name", "role", "created_at", "expires_at", "last_used_at", "revoked_at"]);
+    print_many(
+        output,
+        &rows,
+        &[
+            "name",
+            "role",
+            "created_at",
+            "expires_at",
+            "last_used_at",
+            "revoked_at",
+        ],
+    );
     Ok(())
 }

@@ -150,7 +150,10 @@ impl CaControl {
 
     /// The suggested renewal window of a certificate, by its ARI id (RFC 9773 section 4.1).
     pub fn set_renewal_window(&self, certificate_id: &str, start: Timestamp, end: Timestamp) {
-        self.state.behaviour().renewal_windows.insert(certificate_id.to_owned(), (start, end));
+        self.state
+            .behaviour()
+            .renewal_windows
+            .insert(certificate_id.to_owned(), (start, end));
     }
 
     /// Whether every request gets 503 with a Retry-After.
@@ -182,9 +185,16 @@ impl CaControl {
     pub fn expire_orders(&self) {
         let mut tables = self.state.tables();
         let mut authorizations = Vec::new();
-        for order in tables.orders.values_mut().filter(|order| order.status != OrderStatus::Valid) {
+        for order in tables
+            .orders
+            .values_mut()
+            .filter(|order| order.status != OrderStatus::Valid)
+        {
             order.status = OrderStatus::Invalid;
-            authorizations.push((order.authorization.clone(), (order.account.clone(), order.name.clone())));
+            authorizations.push((
+                order.authorization.clone(),
+                (order.account.clone(), order.name.clone()),
+            ));
         }
         for (id, usable) in authorizations {
             tables.usable.remove(&usable);
@@ -216,6 +226,11 @@ impl CaControl {
 
     /// Contacts of every account.
     pub fn contacts(&self) -> Vec<Vec<String>> {
-        self.state.tables().accounts.values().map(|account| account.contact.clone()).collect()
+        self.state
+            .tables()
+            .accounts
+            .values()
+            .map(|account| account.contact.clone())
+            .collect()
     }
 }

@@ -18,7 +18,8 @@ use super::control::{Endpoint, Nonsense};
 use super::jws::{Signed, Signer, verify, verify_binding};
 use super::problem::Problem;
 use super::state::{
-    Account, AuthorizationRecord, AuthorizationStatus, CaState, ORDER_LIFE, OrderRecord, OrderStatus, random_token,
+    Account, AuthorizationRecord, AuthorizationStatus, CaState, ORDER_LIFE, OrderRecord, OrderStatus,
+    random_token,
 };
 use super::validation;
 use crate::net::dropped;
@@ -31,7 +32,11 @@ const HUGE: usize = 2 * 1024 * 1024;
 pub(crate) async fn availability(State(state): Ca, request: Request, next: Next) -> Response {
     state.count_request();
     if state.behaviour().down {
-        let mut problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "serverInternal", "down for maintenance");
+        let mut problem = Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "serverInternal",
+            "down for maintenance",
+        );
         problem.retry_after = Some(DOWN_RETRY_AFTER);
         return problem.into_response();
     }
@@ -45,8 +50,12 @@ pub(crate) async fn availability(State(state): Ca, request: Request, next: Next)
 
 pub(crate) async fn directory(State(state): Ca) -> Json<Value> {
     let url = |path: &str| format!("{}/{path}", state.base);
-    let profiles: HashMap<String, String> =
-        state.behaviour().profiles.keys().map(|name| (name.clone(), format!("the profile {name}"))).collect();
+    let profiles: HashMap<String, String> = state
+        .behaviour()
+        .profiles
+        .keys()
+        .map(|name| (name.clone(), format!("the profile {name}")))
+        .collect();
     Json(json!({
         "newNonce": url("new-nonce"),
         "newAccount": url("new-account"),
@@ -109,37 +118,52 @@ pub(crate) async fn new_account(State(state): Ca, uri: Uri, body: Bytes) -> Resp
 }
 
 fn register(state: &CaState, signed: Signed) -> Result<Response, Problem> {
-    let Signer::New(key) = signed.signer else { return Err(Problem::malformed("new-account wants a jwk")) };
+    let Signer::New(key) = signed.signer else {
+        return Err(Problem::malformed("new-account wants a jwk"));
+    };
     let payload = signed.payload.unwrap_or_default();
     if let Some(id) = state.tables().accounts_by_thumbprint.get(&key.thumbprint) {
         let url = format!("{}/account/{id}", state.base);
         return Ok(located(StatusCode::OK, &url, &json!({ "status": "valid" })));
     }
     if payload["onlyReturnExisting"] == json!(true) {
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "accountDoesNotExist", "no account with this key"));
+        return Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "accountDoesNotExist",
+            "no account with this key",
+        ));
     }
     if payload["termsOfServiceAgreed"] != json!(true) {
-        return Err(Problem::new(StatusCode::FORBIDDEN, "userActionRequired", "agree to the terms of service"));
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "userActionRequired",
+            "agree to the terms of service",
+        ));
     }
     if !state.options.external_account_keys.is_empty() {
-        match payload.get("externalAccountBinding") {
-            Some(binding) => verify_binding(state, binding, &key)?,
-            None => {
-                let detail = "an external account binding is needed";
-                return Err(Problem::new(StatusCode::FORBIDDEN, "externalAccountRequired", detail));
-            }
-        }
+        let detail = "an external account binding is needed";
+        let missing = || Problem::new(StatusCode::FORBIDDEN, "externalAccountRequired", detail);
+        verify_binding(
+            state,
+            payload.get("externalAccountBinding").ok_or_else(missing)?,
+            &key,
+        )?;
     }
     let contact = payload["contact"].as_array().cloned().unwrap_or_default();
     let account = Account {
         id: random_token(),
         key: key.point,
         thumbprint: key.thumbprint.clone(),
-        contact: contact.iter().filter_map(|contact| contact.as_str().map(str::to_owned)).collect(),
+        contact: contact
+            .iter()
+            .filter_map(|contact| contact.as_str().map(str::to_owned))
+            .collect(),
     };
     let url = format!("{}/account/{}", state.base, account.id);
     let mut tables = state.tables();
-    tables.accounts_by_thumbprint.insert(key.thumbprint, account.id.clone());
+    tables
+        .accounts_by_thumbprint
+        .insert(key.thumbprint, account.id.clone());
     tables.accounts.insert(account.id.clone(), account);
     Ok(located(StatusCode::CREATED, &url, &json!({ "status": "valid" })))
 }
@@ -161,19 +185,42 @@ pub(crate) async fn new_order(State(state): Ca, uri: Uri, body: Bytes) -> Respon
 fn place(state: &CaState, account: &Account, payload: &Value) -> Result<Response, Problem> {
     let limited = state.behaviour().rate_limit;
     if let Some(seconds) = limited {
-        let mut problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "rateLimited", "too many new orders recently");
+        let mut problem = Problem::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "rateLimited",
+            "too many new orders recently",
+        );
         problem.retry_after = Some(seconds);
         return Err(problem);
     }
-    let identifiers = payload["identifiers"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let [identifier] = identifiers else { return Err(Problem::malformed("one identifier per order here")) };
-    let name = identifier["value"].as_str().unwrap_or_default().to_ascii_lowercase();
+    let identifiers = payload["identifiers"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let [identifier] = identifiers else {
+        return Err(Problem::malformed("one identifier per order here"));
+    };
+    let name = identifier["value"]
+        .as_str()
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     if identifier["type"] != json!("dns") || !name.contains('.') || name.contains('*') {
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "rejectedIdentifier", "not a name for http-01"));
+        return Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "rejectedIdentifier",
+            "not a name for http-01",
+        ));
     }
     let profile = payload["profile"].as_str().map(str::to_owned);
-    if profile.as_ref().is_some_and(|profile| !state.behaviour().profiles.contains_key(profile)) {
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "invalidProfile", "no such profile"));
+    if profile
+        .as_ref()
+        .is_some_and(|profile| !state.behaviour().profiles.contains_key(profile))
+    {
+        return Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "invalidProfile",
+            "no such profile",
+        ));
     }
     let replaces = payload["replaces"].as_str().map(str::to_owned);
     let now = state.now();
@@ -181,14 +228,24 @@ fn place(state: &CaState, account: &Account, payload: &Value) -> Result<Response
     if let Some(id) = &replaces
         && !tables.replaced.insert(id.clone())
     {
-        return Err(Problem::new(StatusCode::CONFLICT, "alreadyReplaced", "another order replaces that certificate"));
+        return Err(Problem::new(
+            StatusCode::CONFLICT,
+            "alreadyReplaced",
+            "another order replaces that certificate",
+        ));
     }
     let id = random_token();
     let usable_key = (account.id.clone(), name.clone());
-    let reusable = tables.usable.get(&usable_key).filter(|_| state.options.reuse_authorizations).cloned();
+    let reusable = tables
+        .usable
+        .get(&usable_key)
+        .filter(|_| state.options.reuse_authorizations)
+        .cloned();
     let authorization_id = reusable.unwrap_or_else(random_token);
-    let authorization =
-        tables.authorizations.entry(authorization_id.clone()).or_insert_with(|| AuthorizationRecord {
+    let authorization = tables
+        .authorizations
+        .entry(authorization_id.clone())
+        .or_insert_with(|| AuthorizationRecord {
             account: account.id.clone(),
             name: name.clone(),
             token: random_token(),
@@ -217,7 +274,11 @@ fn place(state: &CaState, account: &Account, payload: &Value) -> Result<Response
     };
     let body = order_json(state, &id, &order);
     tables.orders.insert(id.clone(), order);
-    Ok(located(StatusCode::CREATED, &format!("{}/order/{id}", state.base), &body))
+    Ok(located(
+        StatusCode::CREATED,
+        &format!("{}/order/{id}", state.base),
+        &body,
+    ))
 }
 
 fn order_json(state: &CaState, id: &str, order: &OrderRecord) -> Value {
@@ -235,7 +296,11 @@ fn order_json(state: &CaState, id: &str, order: &OrderRecord) -> Value {
         "authorizations": [format!("{}/authorization/{}", state.base, order.authorization)],
         "finalize": format!("{}/order/{id}/finalize", state.base),
     });
-    if let Some(certificate) = order.certificate.as_ref().filter(|_| order.status == OrderStatus::Valid) {
+    if let Some(certificate) = order
+        .certificate
+        .as_ref()
+        .filter(|_| order.status == OrderStatus::Valid)
+    {
         body["certificate"] = json!(format!("{}/certificate/{certificate}", state.base));
     }
     if let Some(problem) = &order.error {
@@ -250,16 +315,16 @@ fn order_json(state: &CaState, id: &str, order: &OrderRecord) -> Value {
 }
 
 fn own_order(state: &CaState, account: &Account, id: &str) -> Result<OrderRecord, Problem> {
-    let order = state.tables().orders.get(id).filter(|order| order.account == account.id).cloned();
+    let order = state
+        .tables()
+        .orders
+        .get(id)
+        .filter(|order| order.account == account.id)
+        .cloned();
     order.ok_or_else(|| Problem::not_found("order"))
 }
 
-pub(crate) async fn order(
-    State(state): Ca,
-    Path(id): Path<String>,
-    uri: Uri,
-    body: Bytes,
-) -> Response {
+pub(crate) async fn order(State(state): Ca, Path(id): Path<String>, uri: Uri, body: Bytes) -> Response {
     let answer = verify(&state, uri.path(), &body)
         .and_then(known)
         .and_then(|(account, _)| own_order(&state, &account, &id))
@@ -301,47 +366,55 @@ pub(crate) async fn authorization(
     uri: Uri,
     body: Bytes,
 ) -> Response {
-    let answer = verify(&state, uri.path(), &body).and_then(known).and_then(|(account, _)| {
-        let found = state.tables().authorizations.get(&id).filter(|found| found.account == account.id).cloned();
-        let found = found.ok_or_else(|| Problem::not_found("authorization"))?;
-        Ok(Json(authorization_json(&state, &id, &found)).into_response())
-    });
+    let answer = verify(&state, uri.path(), &body)
+        .and_then(known)
+        .and_then(|(account, _)| {
+            let found = state
+                .tables()
+                .authorizations
+                .get(&id)
+                .filter(|found| found.account == account.id)
+                .cloned();
+            let found = found.ok_or_else(|| Problem::not_found("authorization"))?;
+            Ok(Json(authorization_json(&state, &id, &found)).into_response())
+        });
     finish(&state, Endpoint::Authorization, answer)
 }
 
-pub(crate) async fn challenge(
-    State(state): Ca,
-    Path(id): Path<String>,
-    uri: Uri,
-    body: Bytes,
-) -> Response {
-    let answer = verify(&state, uri.path(), &body).and_then(known).and_then(|(account, payload)| {
-        let mut tables = state.tables();
-        let authorization = tables.authorizations.get_mut(&id).filter(|found| found.account == account.id);
-        let authorization = authorization.ok_or_else(|| Problem::not_found("challenge"))?;
-        // A POST-as-GET only looks.
-        if payload.is_some() && authorization.status == AuthorizationStatus::Pending {
-            authorization.status = AuthorizationStatus::Processing;
-            let (name, token) = (authorization.name.clone(), authorization.token.clone());
-            tokio::spawn(validation::validate(state.clone(), id.clone(), name, token, account.thumbprint));
-        }
-        let status = match authorization.status {
-            AuthorizationStatus::Pending => "pending",
-            AuthorizationStatus::Processing => "processing",
-            AuthorizationStatus::Valid => "valid",
-            AuthorizationStatus::Invalid => "invalid",
-        };
-        Ok(Json(challenge_json(&state, &id, authorization, status)).into_response())
-    });
+pub(crate) async fn challenge(State(state): Ca, Path(id): Path<String>, uri: Uri, body: Bytes) -> Response {
+    let answer = verify(&state, uri.path(), &body)
+        .and_then(known)
+        .and_then(|(account, payload)| {
+            let mut tables = state.tables();
+            let authorization = tables
+                .authorizations
+                .get_mut(&id)
+                .filter(|found| found.account == account.id);
+            let authorization = authorization.ok_or_else(|| Problem::not_found("challenge"))?;
+            // A POST-as-GET only looks.
+            if payload.is_some() && authorization.status == AuthorizationStatus::Pending {
+                authorization.status = AuthorizationStatus::Processing;
+                let (name, token) = (authorization.name.clone(), authorization.token.clone());
+                tokio::spawn(validation::validate(
+                    state.clone(),
+                    id.clone(),
+                    name,
+                    token,
+                    account.thumbprint,
+                ));
+            }
+            let status = match authorization.status {
+                AuthorizationStatus::Pending => "pending",
+                AuthorizationStatus::Processing => "processing",
+                AuthorizationStatus::Valid => "valid",
+                AuthorizationStatus::Invalid => "invalid",
+            };
+            Ok(Json(challenge_json(&state, &id, authorization, status)).into_response())
+        });
     finish(&state, Endpoint::Challenge, answer)
 }
 
-pub(crate) async fn finalize(
-    State(state): Ca,
-    Path(id): Path<String>,
-    uri: Uri,
-    body: Bytes,
-) -> Response {
+pub(crate) async fn finalize(State(state): Ca, Path(id): Path<String>, uri: Uri, body: Bytes) -> Response {
     let answer = verify(&state, uri.path(), &body)
         .and_then(known)
         .and_then(|(account, payload)| sign(&state, &account, &id, &payload.unwrap_or_default()));
@@ -351,24 +424,41 @@ pub(crate) async fn finalize(
 fn sign(state: &Arc<CaState>, account: &Account, id: &str, payload: &Value) -> Result<Response, Problem> {
     let mut order = own_order(state, account, id)?;
     if order.status != OrderStatus::Ready {
-        return Err(Problem::new(StatusCode::FORBIDDEN, "orderNotReady", "the order is not ready"));
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "orderNotReady",
+            "the order is not ready",
+        ));
     }
-    let csr = payload["csr"].as_str().and_then(|csr| BASE64_URL_SAFE_NO_PAD.decode(csr).ok());
+    let csr = payload["csr"]
+        .as_str()
+        .and_then(|csr| BASE64_URL_SAFE_NO_PAD.decode(csr).ok());
     let csr = csr.ok_or_else(|| Problem::malformed("no csr"))?;
     let lifetime = {
         let behaviour = state.behaviour();
-        let of_profile = order.profile.as_ref().and_then(|profile| behaviour.profiles.get(profile));
+        let of_profile = order
+            .profile
+            .as_ref()
+            .and_then(|profile| behaviour.profiles.get(profile));
         of_profile.copied().unwrap_or(behaviour.lifetime)
     };
-    let leaf = state.authority.sign(&csr, &order.name, &account.key, state.now(), lifetime)?;
+    let leaf = state
+        .authority
+        .sign(&csr, &order.name, &account.key, state.now(), lifetime)?;
     let delay = state.finalize_delay();
     let certificate = random_token();
-    order.status = if delay.is_zero() { OrderStatus::Valid } else { OrderStatus::Processing };
+    order.status = if delay.is_zero() {
+        OrderStatus::Valid
+    } else {
+        OrderStatus::Processing
+    };
     order.certificate = Some(certificate.clone());
     let body = order_json(state, id, &order);
     {
         let mut tables = state.tables();
-        tables.issued.insert(leaf.renewal_id, (leaf.not_before, leaf.not_after));
+        tables
+            .issued
+            .insert(leaf.renewal_id, (leaf.not_before, leaf.not_after));
         tables.certificates.insert(certificate, leaf.chain_pem);
         tables.orders.insert(id.to_owned(), order);
     }
@@ -382,20 +472,23 @@ fn sign(state: &Arc<CaState>, account: &Account, id: &str, payload: &Value) -> R
             }
         });
     }
-    Ok(located(StatusCode::OK, &format!("{}/order/{id}", state.base), &body))
+    Ok(located(
+        StatusCode::OK,
+        &format!("{}/order/{id}", state.base),
+        &body,
+    ))
 }
 
-pub(crate) async fn certificate(
-    State(state): Ca,
-    Path(id): Path<String>,
-    uri: Uri,
-    body: Bytes,
-) -> Response {
+pub(crate) async fn certificate(State(state): Ca, Path(id): Path<String>, uri: Uri, body: Bytes) -> Response {
     let answer = verify(&state, uri.path(), &body).and_then(known).and_then(|_| {
         let chain = state.tables().certificates.get(&id).cloned();
         let chain = chain.ok_or_else(|| Problem::not_found("certificate"))?;
         let chain = wrong_certificate(&state)?.unwrap_or(chain);
-        Ok(([(header::CONTENT_TYPE, "application/pem-certificate-chain")], chain).into_response())
+        Ok((
+            [(header::CONTENT_TYPE, "application/pem-certificate-chain")],
+            chain,
+        )
+            .into_response())
     });
     finish(&state, Endpoint::Certificate, answer)
 }
@@ -415,7 +508,14 @@ fn wrong_certificate(state: &CaState) -> Result<Option<String>, Problem> {
         }
         None => return Ok(None),
     };
-    let key = KeyPair::generate()
-        .map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "serverInternal", error.to_string()))?;
-    Ok(Some(state.authority.leaf(&key, name, state.now(), lifetime)?.chain_pem))
+    let key = KeyPair::generate().map_err(|error| {
+        Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "serverInternal",
+            error.to_string(),
+        )
+    })?;
+    Ok(Some(
+        state.authority.leaf(&key, name, state.now(), lifetime)?.chain_pem,
+    ))
 }

@@ -9,7 +9,8 @@ use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData, SanType, SerialNumber,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData, SanType,
+    SerialNumber,
 };
 use rustls_pki_types::CertificateSigningRequestDer;
 
@@ -41,8 +42,15 @@ impl Authority {
         let root_pem = root.self_signed(&root_key)?.pem();
         let (params, key) = (authority("Sandbox Intermediate"), KeyPair::generate()?);
         let key_identifier = params.key_identifier(&key);
-        let intermediate_pem = params.signed_by(&key, &Issuer::from_params(&root, &root_key))?.pem();
-        Ok(Self { root_pem, intermediate_pem, intermediate: Issuer::new(params, key), key_identifier })
+        let intermediate_pem = params
+            .signed_by(&key, &Issuer::from_params(&root, &root_key))?
+            .pem();
+        Ok(Self {
+            root_pem,
+            intermediate_pem,
+            intermediate: Issuer::new(params, key),
+            key_identifier,
+        })
     }
 
     /// Signs a CSR for `name`, and for nothing else.
@@ -55,8 +63,9 @@ impl Authority {
         lifetime: Duration,
     ) -> Result<IssuedLeaf, Problem> {
         let bad = |detail: &str| Problem::new(StatusCode::BAD_REQUEST, "badCSR", detail);
-        let request = CertificateSigningRequestParams::from_der(&CertificateSigningRequestDer::from(csr.to_vec()))
-            .map_err(|_| bad("the CSR cannot be parsed, or its signature is wrong"))?;
+        let request =
+            CertificateSigningRequestParams::from_der(&CertificateSigningRequestDer::from(csr.to_vec()))
+                .map_err(|_| bad("the CSR cannot be parsed, or its signature is wrong"))?;
         let names: Vec<String> = request
             .params
             .subject_alt_names
@@ -84,7 +93,11 @@ impl Authority {
         lifetime: Duration,
     ) -> Result<IssuedLeaf, Problem> {
         let internal = |error: rcgen::Error| {
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "serverInternal", error.to_string())
+            Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "serverInternal",
+                error.to_string(),
+            )
         };
         let not_before = now - BACKDATED;
         let not_after = not_before + SignedDuration::try_from(lifetime).unwrap_or(SignedDuration::MAX);

@@ -56,19 +56,28 @@ pub(crate) struct Signed {
 }
 
 fn decode(text: &str) -> Result<Vec<u8>, Problem> {
-    BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| Problem::malformed("not base64url"))
+    BASE64_URL_SAFE_NO_PAD
+        .decode(text)
+        .map_err(|_| Problem::malformed("not base64url"))
 }
 
 impl Jwk {
     fn public_key(&self) -> Result<PublicKey, Problem> {
         if self.kty != "EC" || self.crv != "P-256" {
-            return Err(Problem::new(StatusCode::BAD_REQUEST, "badPublicKey", "only P-256 keys"));
+            return Err(Problem::new(
+                StatusCode::BAD_REQUEST,
+                "badPublicKey",
+                "only P-256 keys",
+            ));
         }
         let mut point = vec![4];
         point.extend(decode(&self.x)?);
         point.extend(decode(&self.y)?);
         // Members in the order of RFC 7638.
-        let canonical = format!(r#"{{"crv":"P-256","kty":"EC","x":"{}","y":"{}"}}"#, self.x, self.y);
+        let canonical = format!(
+            r#"{{"crv":"P-256","kty":"EC","x":"{}","y":"{}"}}"#,
+            self.x, self.y
+        );
         let thumbprint = BASE64_URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, canonical.as_bytes()));
         Ok(PublicKey { point, thumbprint })
     }
@@ -80,10 +89,18 @@ pub(crate) fn verify(state: &CaState, path: &str, body: &[u8]) -> Result<Signed,
     let header: Header = serde_json::from_slice(&decode(&request.protected)?)
         .map_err(|_| Problem::malformed("no protected header"))?;
     if header.alg != "ES256" {
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "badSignatureAlgorithm", "only ES256"));
+        return Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "badSignatureAlgorithm",
+            "only ES256",
+        ));
     }
     if header.url != format!("{}{path}", state.base) {
-        return Err(Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "the signed URL is another one"));
+        return Err(Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthorized",
+            "the signed URL is another one",
+        ));
     }
     let signer = match (&header.kid, &header.jwk) {
         (Some(kid), None) => {
@@ -100,12 +117,16 @@ pub(crate) fn verify(state: &CaState, path: &str, body: &[u8]) -> Result<Signed,
         Signer::Known(account) => &account.key,
         Signer::New(key) => &key.point,
     };
-    let signed = format!("{}.{}", request.protected, request.payload);
+    let input = format!("{}.{}", request.protected, request.payload);
     UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point)
-        .verify(signed.as_bytes(), &decode(&request.signature)?)
+        .verify(input.as_bytes(), &decode(&request.signature)?)
         .map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "malformed", "the signature is wrong"))?;
     if !header.nonce.is_some_and(|nonce| state.use_nonce(&nonce)) {
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "badNonce", "the nonce is not good"));
+        return Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "badNonce",
+            "the nonce is not good",
+        ));
     }
     let payload = if request.payload.is_empty() {
         None
@@ -118,16 +139,27 @@ pub(crate) fn verify(state: &CaState, path: &str, body: &[u8]) -> Result<Signed,
 
 /// Checks an external account binding (RFC 8555 section 7.3.4).
 pub(crate) fn verify_binding(state: &CaState, binding: &Value, key: &PublicKey) -> Result<(), Problem> {
-    let wrong = || Problem::new(StatusCode::FORBIDDEN, "unauthorized", "the external account binding is wrong");
+    let wrong = || {
+        Problem::new(
+            StatusCode::FORBIDDEN,
+            "unauthorized",
+            "the external account binding is wrong",
+        )
+    };
     let request: Flattened = serde_json::from_value(binding.clone()).map_err(|_| wrong())?;
     let header: Value = serde_json::from_slice(&decode(&request.protected)?).map_err(|_| wrong())?;
-    let hmac_key = header["kid"].as_str().and_then(|kid| state.options.external_account_keys.get(kid));
+    let hmac_key = header["kid"]
+        .as_str()
+        .and_then(|kid| state.options.external_account_keys.get(kid));
     let hmac_key = hmac::Key::new(hmac::HMAC_SHA256, hmac_key.ok_or_else(wrong)?);
     let signed = format!("{}.{}", request.protected, request.payload);
     hmac::verify(&hmac_key, signed.as_bytes(), &decode(&request.signature)?).map_err(|_| wrong())?;
     let bound: Jwk = serde_json::from_slice(&decode(&request.payload)?).map_err(|_| wrong())?;
     let url = json!(format!("{}/new-account", state.base));
-    if bound.public_key()?.thumbprint != key.thumbprint || header["alg"] != json!("HS256") || header["url"] != url {
+    if bound.public_key()?.thumbprint != key.thumbprint
+        || header["alg"] != json!("HS256")
+        || header["url"] != url
+    {
         return Err(wrong());
     }
     Ok(())

@@ -66,7 +66,10 @@ impl Default for CaOptions {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the sandbox stands outside the product and has a clock of its own")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the sandbox stands outside the product and has a clock of its own"
+)]
 fn system_now() -> Timestamp {
     Timestamp::now()
 }
@@ -88,7 +91,12 @@ impl Ca {
         let state = Arc::new(CaState::new(options, base, Authority::new()?));
         let stop = CancellationToken::new();
         serve(listener, router(state.clone()), Some(tls), stop.clone());
-        Ok(Self { address, api_root_pem, state, stop })
+        Ok(Self {
+            address,
+            api_root_pem,
+            state,
+            stop,
+        })
     }
 
     /// Its directory.
@@ -108,7 +116,9 @@ impl Ca {
 
     /// What it does next.
     pub fn control(&self) -> CaControl {
-        CaControl { state: self.state.clone() }
+        CaControl {
+            state: self.state.clone(),
+        }
     }
 
     /// Stops it.
@@ -130,6 +140,9 @@ fn router(state: Arc<CaState>) -> Router {
         .route("/challenge/{id}", post(handlers::challenge))
         .route("/certificate/{id}", post(handlers::certificate))
         .route("/renewal-info/{id}", get(renewal::renewal_info))
-        .layer(axum::middleware::from_fn_with_state(state.clone(), handlers::availability))
+        .layer(axum::middleware::from_fn_with_state(
+            state.clone(),
+            handlers::availability,
+        ))
         .with_state(state)
 }

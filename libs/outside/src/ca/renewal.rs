@@ -19,14 +19,13 @@ pub(crate) async fn renewal_info(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let set = state.behaviour().renewal_windows.get(&id).copied();
-    let (start, end) = match set {
-        Some(window) => window,
-        None => {
-            let issued = state.tables().issued.get(&id).copied();
-            let (not_before, not_after) = issued.ok_or_else(|| Problem::not_found("certificate"))?;
-            let third = not_after.duration_since(not_before) / 3;
-            (not_after - third, not_after - third / 2)
-        }
+    let (start, end) = if let Some(window) = set {
+        window
+    } else {
+        let issued = state.tables().issued.get(&id).copied();
+        let (not_before, not_after) = issued.ok_or_else(|| Problem::not_found("certificate"))?;
+        let third = not_after.duration_since(not_before) / 3;
+        (not_after - third, not_after - third / 2)
     };
     let body = json!({ "suggestedWindow": { "start": start, "end": end } });
     Ok(([(header::RETRY_AFTER, KEEP_SECONDS.to_string())], Json(body)).into_response())

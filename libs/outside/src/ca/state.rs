@@ -147,7 +147,11 @@ impl CaState {
 
     /// What happens when the CA looks at a challenge of that name.
     pub(crate) fn validation(&self, name: &str) -> ValidationResult {
-        self.behaviour().validation.get(name).cloned().unwrap_or(ValidationResult::Real)
+        self.behaviour()
+            .validation
+            .get(name)
+            .cloned()
+            .unwrap_or(ValidationResult::Real)
     }
 
     pub(crate) fn finalize_delay(&self) -> Duration {
@@ -157,7 +161,9 @@ impl CaState {
     /// The CA has looked: the authorization and the orders that wait for it move on.
     pub(crate) fn validated(&self, id: &str, result: Result<(), Problem>) {
         let mut tables = self.tables();
-        let Some(authorization) = tables.authorizations.get_mut(id) else { return };
+        let Some(authorization) = tables.authorizations.get_mut(id) else {
+            return;
+        };
         if authorization.status != AuthorizationStatus::Processing {
             return;
         }

@@ -24,7 +24,13 @@ const MOST_BODY: usize = 128;
 const MOST_REDIRECTS: usize = 10;
 
 /// Looks at the challenge of an authorization and records what it saw.
-pub(crate) async fn validate(state: Arc<CaState>, id: String, name: String, token: String, thumbprint: String) {
+pub(crate) async fn validate(
+    state: Arc<CaState>,
+    id: String,
+    name: String,
+    token: String,
+    thumbprint: String,
+) {
     let result = match state.validation(&name) {
         ValidationResult::Valid => Ok(()),
         ValidationResult::Never => return,
@@ -59,28 +65,44 @@ async fn look(state: &CaState, name: &str, token: &str) -> Result<Bytes, Problem
         let (status, location, body) = fetch(state, &host, &path).await?;
         match location {
             Some(location) if status.is_redirection() => {
-                let target: Uri = location.parse().map_err(|_| connection("a redirect to nowhere"))?;
+                let target: Uri = location
+                    .parse()
+                    .map_err(|_| connection("a redirect to nowhere"))?;
                 if let Some(next) = target.host() {
                     next.clone_into(&mut host);
                 }
-                path = target.path_and_query().map_or("/".to_owned(), ToString::to_string);
+                path = target
+                    .path_and_query()
+                    .map_or("/".to_owned(), ToString::to_string);
             }
             _ if status == StatusCode::OK => return Ok(body),
-            _ => return Err(unauthorized(format!("Invalid response from http://{host}{path}: {status}"))),
+            _ => {
+                return Err(unauthorized(format!(
+                    "Invalid response from http://{host}{path}: {status}"
+                )));
+            }
         }
     }
     Err(connection("too many redirects"))
 }
 
-async fn fetch(state: &CaState, host: &str, path: &str) -> Result<(StatusCode, Option<String>, Bytes), Problem> {
+async fn fetch(
+    state: &CaState,
+    host: &str,
+    path: &str,
+) -> Result<(StatusCode, Option<String>, Bytes), Problem> {
     let at = state.behaviour().validate_at;
     let address = match at {
         Some(address) => address,
         None => SocketAddr::new(resolve(state.options.dns, host).await?, state.options.http_port),
     };
     let failed = |error: &dyn std::fmt::Display| connection(format!("{address}: {error}"));
-    let stream = TcpStream::connect(address).await.map_err(|error| failed(&error))?;
-    let (mut sender, driver) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| failed(&error))?;
+    let stream = TcpStream::connect(address)
+        .await
+        .map_err(|error| failed(&error))?;
+    let (mut sender, driver) = http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| failed(&error))?;
     tokio::spawn(driver);
     let host_header = match state.options.http_port {
         80 => host.to_owned(),
@@ -91,9 +113,16 @@ async fn fetch(state: &CaState, host: &str, path: &str) -> Result<(StatusCode, O
         .header(header::USER_AGENT, "sandbox-ca")
         .body(Body::empty())
         .map_err(|error| failed(&error))?;
-    let (head, body) = sender.send_request(request).await.map_err(|error| failed(&error))?.into_parts();
-    let location =
-        head.headers.get(header::LOCATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let (head, body) = sender
+        .send_request(request)
+        .await
+        .map_err(|error| failed(&error))?
+        .into_parts();
+    let location = head
+        .headers
+        .get(header::LOCATION)
+        .and_then(|value| value.to_str().ok())
+        .map(str::to_owned);
     let body = Limited::new(body, MOST_BODY)
         .collect()
         .await
@@ -105,9 +134,13 @@ async fn fetch(state: &CaState, host: &str, path: &str) -> Result<(StatusCode, O
 async fn resolve(nameserver: Option<SocketAddr>, host: &str) -> Result<IpAddr, Problem> {
     let dns = |detail: String| Problem::new(StatusCode::BAD_REQUEST, "dns", detail);
     let Some(nameserver) = nameserver else {
-        let mut addresses =
-            tokio::net::lookup_host((host, 0)).await.map_err(|error| dns(format!("{host}: {error}")))?;
-        return addresses.next().map(|address| address.ip()).ok_or_else(|| dns(format!("{host}: no address")));
+        let mut addresses = tokio::net::lookup_host((host, 0))
+            .await
+            .map_err(|error| dns(format!("{host}: {error}")))?;
+        return addresses
+            .next()
+            .map(|address| address.ip())
+            .ok_or_else(|| dns(format!("{host}: no address")));
     };
     let message = match tokio::time::timeout(DNS_WITHIN, ask(nameserver, host)).await {
         Ok(Some(message)) => message,
@@ -118,7 +151,12 @@ async fn resolve(nameserver: Option<SocketAddr>, host: &str) -> Result<IpAddr, P
         RData::A(address) => Some(IpAddr::V4(address.0)),
         _ => None,
     });
-    address.ok_or_else(|| dns(format!("DNS problem: {} looking up A for {host}", message.metadata.response_code)))
+    address.ok_or_else(|| {
+        dns(format!(
+            "DNS problem: {} looking up A for {host}",
+            message.metadata.response_code
+        ))
+    })
 }
 
 async fn ask(nameserver: SocketAddr, host: &str) -> Option<Message> {

@@ -7,7 +7,12 @@ use super::{CommandError, Commands};
 
 impl Commands {
     /// Deletes a domain.
-    pub async fn delete(&self, name: &DomainName, remove_from_c4: bool, actor: &str) -> Result<(), CommandError> {
+    pub async fn delete(
+        &self,
+        name: &DomainName,
+        remove_from_c4: bool,
+        actor: &str,
+    ) -> Result<(), CommandError> {
         let mut step = self.open("delete_domain", name).await?;
         let listed = step.before.clone().filter(|domain| domain.deleted_at.is_none());
         let listed = listed.ok_or_else(|| CommandError::NotFound(name.clone()))?;
@@ -20,9 +25,15 @@ impl Commands {
         } else {
             "Deleted; C4 keeps serving its certificate until that ends."
         };
-        self.apply(&mut step, &after, Entry::new(HistoryKind::Deleted, actor, message)).await?;
+        self.apply(
+            &mut step,
+            &after,
+            Entry::new(HistoryKind::Deleted, actor, message),
+        )
+        .await?;
         if remove_from_c4 {
-            self.start_now(&mut *step.tx, &after, WorkKind::Remove, Cause::Requested, None).await?;
+            self.start_now(&mut *step.tx, &after, WorkKind::Remove, Cause::Requested, None)
+                .await?;
         } else {
             self.tell(&mut *step.tx, &after, WorkKind::Remove, None).await?;
         }

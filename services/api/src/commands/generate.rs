@@ -34,7 +34,14 @@ impl Commands {
             return Ok(step.tx.commit().await?);
         }
         if !force && let Some(kept) = self.keeps(&mut step, &listed).await? {
-            self.start_now(&mut *step.tx, &listed, WorkKind::Upload, kept.cause, Some(kept.certificate)).await?;
+            self.start_now(
+                &mut *step.tx,
+                &listed,
+                WorkKind::Upload,
+                kept.cause,
+                Some(kept.certificate),
+            )
+            .await?;
             return Ok(step.tx.commit().await?);
         }
         let after = listed.generate()?;
@@ -42,7 +49,8 @@ impl Commands {
         step.tx.cancel(&after.name, WorkKind::Upload).await?;
         let entry = Entry::new(HistoryKind::Generated, actor, "A certificate was asked for.");
         self.apply(&mut step, &after, entry).await?;
-        self.start_now(&mut *step.tx, &after, WorkKind::Issue, Cause::Requested, None).await?;
+        self.start_now(&mut *step.tx, &after, WorkKind::Issue, Cause::Requested, None)
+            .await?;
         Ok(step.tx.commit().await?)
     }
 
@@ -55,7 +63,8 @@ impl Commands {
         if step.tx.live_order(name).await?.is_none() {
             return Ok(false);
         }
-        self.start_now(&mut *step.tx, listed, WorkKind::Issue, Cause::Requested, None).await?;
+        self.start_now(&mut *step.tx, listed, WorkKind::Issue, Cause::Requested, None)
+            .await?;
         Ok(true)
     }
 
@@ -66,18 +75,26 @@ impl Commands {
         if listed.source != Source::C4 {
             return Ok(None);
         }
-        let Some(newest) = step.tx.newest_generated(&listed.name, now).await? else { return Ok(None) };
+        let Some(newest) = step.tx.newest_generated(&listed.name, now).await? else {
+            return Ok(None);
+        };
         if newest.sealed_key.is_none() || !self.is_fresh(&newest.summary, now) {
             return Ok(None);
         }
-        let is_live = listed.facts.live.is_some_and(|live| live.certificate == newest.id());
+        let is_live = listed
+            .facts
+            .live
+            .is_some_and(|live| live.certificate == newest.id());
         let undelivered = newest.uploaded_at.is_none() && newest.revision == listed.revision;
         let cause = match (is_live, undelivered) {
             (true, _) => Cause::Compare,
             (false, true) => Cause::Requested,
             (false, false) => return Ok(None),
         };
-        Ok(Some(Kept { certificate: newest.id(), cause }))
+        Ok(Some(Kept {
+            certificate: newest.id(),
+            cause,
+        }))
     }
 }
 

@@ -56,7 +56,15 @@ impl Commands {
 
     async fn apply(&self, step: &mut Step, after: &Domain, entry: Entry<'_>) -> Result<(), StoreError> {
         let before = step.before.as_ref();
-        store::apply(&mut *step.tx, &*self.clock, &*self.entropy, before, after, Some(entry)).await
+        store::apply(
+            &mut *step.tx,
+            &*self.clock,
+            &*self.entropy,
+            before,
+            after,
+            Some(entry),
+        )
+        .await
     }
 
     /// Makes work due now and tells its worker.
@@ -95,7 +103,12 @@ impl Commands {
             _ => EventKind::CertificateRequested,
         };
         let id = EventId::new(&*self.clock, &*self.entropy);
-        let event = Event { id, kind, name: domain.name.clone(), revision: domain.revision };
+        let event = Event {
+            id,
+            kind,
+            name: domain.name.clone(),
+            revision: domain.revision,
+        };
         tx.publish(&event, self.clock.now()).await
     }
 
@@ -106,7 +119,11 @@ impl Commands {
 
     /// The generated certificate that can be put back instead of ordering another one: a CA allows few of the same
     /// name a week.
-    async fn reusable(&self, tx: &mut dyn Tx, name: &DomainName) -> Result<Option<CertificateId>, StoreError> {
+    async fn reusable(
+        &self,
+        tx: &mut dyn Tx,
+        name: &DomainName,
+    ) -> Result<Option<CertificateId>, StoreError> {
         let now = self.clock.now();
         let newest = tx.newest_generated(name, now).await?;
         let usable = newest.filter(|certificate| {
@@ -128,7 +145,10 @@ impl Commands {
 
     /// The domain as it is after the command.
     async fn result(&self, name: &DomainName) -> Result<DomainView, CommandError> {
-        self.store.domain(name).await?.ok_or_else(|| CommandError::NotFound(name.clone()))
+        self.store
+            .domain(name)
+            .await?
+            .ok_or_else(|| CommandError::NotFound(name.clone()))
     }
 
     /// Puts a name on the list and starts its first certificate: the newest one that is there and fresh, else an
@@ -144,7 +164,8 @@ impl Commands {
             None => (fresh, WorkKind::Issue, None),
         };
         self.apply(&mut step, &after, entry).await?;
-        self.start_now(&mut *step.tx, &after, kind, Cause::Requested, certificate).await?;
+        self.start_now(&mut *step.tx, &after, kind, Cause::Requested, certificate)
+            .await?;
         Ok(step.tx.commit().await?)
     }
 }

@@ -22,7 +22,8 @@ impl Commands {
         if !step.tx.is_leased(name, next.kind, self.clock.now()).await? {
             let entry = Entry::new(HistoryKind::Rechecked, actor, "The next step was asked for now.");
             self.apply(&mut step, &listed, entry).await?;
-            self.start_now(&mut *step.tx, &listed, next.kind, next.cause, next.certificate).await?;
+            self.start_now(&mut *step.tx, &listed, next.kind, next.cause, next.certificate)
+                .await?;
             step.tx.commit().await?;
         }
         self.result(name).await
@@ -33,14 +34,24 @@ impl Commands {
         if let Some(upload) = tx.work(&listed.name, WorkKind::Upload).await?
             && upload.cause != Cause::Compare
         {
-            return Ok(Next { kind: WorkKind::Upload, cause: Cause::Recheck, certificate: upload.certificate });
+            return Ok(Next {
+                kind: WorkKind::Upload,
+                cause: Cause::Recheck,
+                certificate: upload.certificate,
+            });
         }
         let now = self.clock.now();
         Ok(match listed.facts.live {
-            Some(live) if listed.status(now) == Status::Success => {
-                Next { kind: WorkKind::Upload, cause: Cause::Compare, certificate: Some(live.certificate) }
-            }
-            _ => Next { kind: WorkKind::Issue, cause: Cause::Recheck, certificate: None },
+            Some(live) if listed.status(now) == Status::Success => Next {
+                kind: WorkKind::Upload,
+                cause: Cause::Compare,
+                certificate: Some(live.certificate),
+            },
+            _ => Next {
+                kind: WorkKind::Issue,
+                cause: Cause::Recheck,
+                certificate: None,
+            },
         })
     }
 }

@@ -20,7 +20,9 @@ const SECRET: u32 = 0o600;
 
 pub(super) async fn run(client: &mut Client, args: &DownloadArgs, output: Output) -> Result<(), Failure> {
     if args.certificate.is_none() && args.chain.is_none() && args.key.is_none() {
-        return Err(Failure::usage("say what to download: --certificate, --chain or --key FILE"));
+        return Err(Failure::usage(
+            "say what to download: --certificate, --chain or --key FILE",
+        ));
     }
     let request = v1::DownloadCertificateRequest {
         name: args.name.clone(),
@@ -36,14 +38,18 @@ pub(super) async fn run(client: &mut Client, args: &DownloadArgs, output: Output
         (&args.key, key.as_str(), SECRET),
     ] {
         if let Some(path) = path {
-            write(path, text, mode)
-                .map_err(|error| Failure::new("FAILED", format!("cannot write {}: {error}", path.display())))?;
+            write(path, text, mode).map_err(|error| {
+                Failure::new("FAILED", format!("cannot write {}: {error}", path.display()))
+            })?;
             written.push(path.display().to_string());
         }
     }
     let sha256 = answer.certificate.unwrap_or_default().sha256;
     match output {
-        Output::Json => print_one(output, &json!({ "name": args.name, "sha256": sha256, "files": written })),
+        Output::Json => print_one(
+            output,
+            &json!({ "name": args.name, "sha256": sha256, "files": written }),
+        ),
         Output::Table => println!("Written: {} (SHA-256 {sha256})", written.join(", ")),
     }
     Ok(())

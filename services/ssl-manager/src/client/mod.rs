@@ -14,7 +14,14 @@ use crate::dispatch::Failure;
 use crate::output::{domain_json, history_json, print_many, print_one};
 use connect::{Client, connect};
 
-const LIST_COLUMNS: [&str; 6] = ["name", "status", "activity", "next_attempt_at", "expires_at", "reason"];
+const LIST_COLUMNS: [&str; 6] = [
+    "name",
+    "status",
+    "activity",
+    "next_attempt_at",
+    "expires_at",
+    "reason",
+];
 const HISTORY_COLUMNS: [&str; 6] = ["at", "kind", "actor", "status_from", "status_to", "message"];
 const PAGE: i32 = 1000;
 
@@ -44,7 +51,10 @@ pub(crate) async fn run(command: &DomainCommand, global: &Global) -> Result<(), 
             answer(client.add_domain(Request::new(request)).await)?.domain
         }
         DomainCommand::Generate { name, force } => {
-            let request = v1::GenerateCertificateRequest { name: name.clone(), force: *force };
+            let request = v1::GenerateCertificateRequest {
+                name: name.clone(),
+                force: *force,
+            };
             answer(client.generate_certificate(Request::new(request)).await)?.domain
         }
         DomainCommand::Show { name } => {
@@ -57,8 +67,12 @@ pub(crate) async fn run(command: &DomainCommand, global: &Global) -> Result<(), 
         }
         DomainCommand::History { name } => return history(&mut client, name, output).await,
         DomainCommand::List { search, status } => return list(&mut client, search, status, output).await,
-        DomainCommand::Watch { after, name } => return watch(&mut client, *after, name.as_deref(), output).await,
-        DomainCommand::Delete { name, remove_from_c4, .. } => {
+        DomainCommand::Watch { after, name } => {
+            return watch(&mut client, *after, name.as_deref(), output).await;
+        }
+        DomainCommand::Delete {
+            name, remove_from_c4, ..
+        } => {
             return delete(&mut client, name, *remove_from_c4, output).await;
         }
         DomainCommand::Download(args) => return download::run(&mut client, args, output).await,
@@ -72,7 +86,10 @@ pub(crate) fn answer<T>(result: Result<Response<T>, Status>) -> Result<T, Failur
 }
 
 async fn history(client: &mut Client, name: &str, output: Output) -> Result<(), Failure> {
-    let request = v1::GetHistoryRequest { name: name.to_owned(), page_size: PAGE };
+    let request = v1::GetHistoryRequest {
+        name: name.to_owned(),
+        page_size: PAGE,
+    };
     let entries = answer(client.get_history(Request::new(request)).await)?.entries;
     let rows: Vec<_> = entries.iter().map(history_json).collect();
     print_many(output, &rows, &HISTORY_COLUMNS);
@@ -84,7 +101,11 @@ async fn list(client: &mut Client, search: &str, words: &[String], output: Outpu
     for word in words {
         let status = proto::status_from_word(word);
         let known = "Success, Pending, Failure, Discard, Expired or Emergency";
-        statuses.push(status.ok_or_else(|| Failure::usage(format!("{word:?} is no status: use {known}")))?.into());
+        statuses.push(
+            status
+                .ok_or_else(|| Failure::usage(format!("{word:?} is no status: use {known}")))?
+                .into(),
+        );
     }
     let mut rows = Vec::new();
     let mut page_token = String::new();
@@ -107,33 +128,65 @@ async fn list(client: &mut Client, search: &str, words: &[String], output: Outpu
 }
 
 /// One line per change, until Ctrl-C or the server's end.
-async fn watch(client: &mut Client, after: Option<i64>, name: Option<&str>, output: Output) -> Result<(), Failure> {
-    let request =
-        v1::WatchDomainsRequest { after_position: after, name: name.unwrap_or_default().to_owned() };
+async fn watch(
+    client: &mut Client,
+    after: Option<i64>,
+    name: Option<&str>,
+    output: Output,
+) -> Result<(), Failure> {
+    let request = v1::WatchDomainsRequest {
+        after_position: after,
+        name: name.unwrap_or_default().to_owned(),
+    };
     let mut changes = answer(client.watch_domains(Request::new(request)).await)?;
     while let Some(change) = changes.message().await.map_err(|status| failed(&status))? {
         let domain = change.domain.unwrap_or_default();
-        let at = change.at.as_ref().and_then(proto::from_timestamp).map(|at| at.to_string());
+        let at = change
+            .at
+            .as_ref()
+            .and_then(proto::from_timestamp)
+            .map(|at| at.to_string());
         match output {
             Output::Json => {
-                let shown = if change.deleted { json!({ "name": domain.name }) } else { domain_json(&domain) };
-                let line =
-                    json!({ "position": change.position, "at": at, "deleted": change.deleted, "domain": shown });
+                let shown = if change.deleted {
+                    json!({ "name": domain.name })
+                } else {
+                    domain_json(&domain)
+                };
+                let line = json!({ "position": change.position, "at": at, "deleted": change.deleted, "domain": shown });
                 println!("{line}");
             }
             Output::Table => {
-                let what = if change.deleted { "deleted" } else { proto::status_word(domain.status()) };
-                let reason = domain.reason.map(|reason| format!("  {}", reason.code)).unwrap_or_default();
+                let what = if change.deleted {
+                    "deleted"
+                } else {
+                    proto::status_word(domain.status())
+                };
+                let reason = domain
+                    .reason
+                    .map(|reason| format!("  {}", reason.code))
+                    .unwrap_or_default();
                 let at = at.unwrap_or_default();
-                println!("{:>8}  {at:<27}  {:<40}  {what:<10} {}{reason}", change.position, domain.name, domain.activity);
+                println!(
+                    "{:>8}  {at:<27}  {:<40}  {what:<10} {}{reason}",
+                    change.position, domain.name, domain.activity
+                );
             }
         }
     }
     Ok(())
 }
 
-async fn delete(client: &mut Client, name: &str, remove_from_c4: bool, output: Output) -> Result<(), Failure> {
-    let request = v1::DeleteDomainRequest { name: name.to_owned(), remove_from_c4 };
+async fn delete(
+    client: &mut Client,
+    name: &str,
+    remove_from_c4: bool,
+    output: Output,
+) -> Result<(), Failure> {
+    let request = v1::DeleteDomainRequest {
+        name: name.to_owned(),
+        remove_from_c4,
+    };
     let deleted = answer(client.delete_domain(Request::new(request)).await)?;
     match output {
         Output::Json => print_one(output, &json!({ "name": deleted.name, "deleted": true })),
@@ -145,15 +198,22 @@ async fn delete(client: &mut Client, name: &str, remove_from_c4: bool, output: O
 /// Asks on the terminal; where there is none, `--yes` has to say it.
 fn confirm(name: &str) -> Result<(), Failure> {
     if !std::io::stdin().is_terminal() {
-        return Err(Failure::usage("delete asks on a terminal and there is none: say --yes"));
+        return Err(Failure::usage(
+            "delete asks on a terminal and there is none: say --yes",
+        ));
     }
     eprint!("Delete {name}? Type the name to confirm: ");
     let mut line = String::new();
-    let read = std::io::stderr().flush().and_then(|()| std::io::stdin().lock().read_line(&mut line));
+    let read = std::io::stderr()
+        .flush()
+        .and_then(|()| std::io::stdin().lock().read_line(&mut line));
     read.map_err(|error| Failure::new("FAILED", format!("cannot read the answer: {error}")))?;
     if line.trim().eq_ignore_ascii_case(name) {
         Ok(())
     } else {
-        Err(Failure::new("CANCELLED", "the name was not typed; nothing was deleted"))
+        Err(Failure::new(
+            "CANCELLED",
+            "the name was not typed; nothing was deleted",
+        ))
     }
 }

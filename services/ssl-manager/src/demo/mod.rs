@@ -39,7 +39,9 @@ pub(crate) async fn run(exit_when_settled: bool, metrics: PrometheusHandle) -> a
     let config = world.config(folder.path())?;
     let endpoint = format!("http://{}", config.api.listen);
     let running = Running::start(config, &RoleName::ALL, clock.clone(), metrics).await?;
-    let token = crate::token::create(&*running.context.store, "demo", domain::Role::Admin).await.map_err(|_| anyhow::anyhow!("no token could be made"))?;
+    let token = crate::token::create(&*running.context.store, "demo", domain::Role::Admin)
+        .await
+        .map_err(|_| anyhow::anyhow!("no token could be made"))?;
 
     let mut screen = Screen::new(std::io::stdout().is_terminal());
     screen.hello(&endpoint, folder.path(), &token)?;
@@ -55,7 +57,11 @@ pub(crate) async fn run(exit_when_settled: bool, metrics: PrometheusHandle) -> a
     settled
 }
 
-async fn watch(driver: &mut Driver<'_>, screen: &mut Screen, exit_when_settled: bool) -> anyhow::Result<bool> {
+async fn watch(
+    driver: &mut Driver<'_>,
+    screen: &mut Screen,
+    exit_when_settled: bool,
+) -> anyhow::Result<bool> {
     let started = tokio::time::Instant::now();
     loop {
         let rows = driver.step().await?;

@@ -1,0 +1,40 @@
+# One command at the desk equals CI.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+export RUSTDOCFLAGS := -D warnings
+
+.PHONY: help
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: test
+test: install check ## Install what is missing, then check and test everything
+	cargo test --workspace
+
+.PHONY: check
+check: ## Formatting, lints and documentation without a warning
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --package ssl-manager --no-default-features -- -D warnings
+	cargo doc --workspace --no-deps --document-private-items
+
+.PHONY: install
+install: ## Install the servers that the tests start
+	tests/install.sh
+
+.PHONY: demo
+demo: ## Everything and the outside world on loopback
+	cargo run -- demo
+
+.PHONY: bench
+bench: install ## Print figures
+	cargo build --release --package ssl-manager
+	cargo run --release --package tests --bin bench
+
+.PHONY: audit
+audit: ## Look for known vulnerabilities and unwanted licences
+	@command -v cargo-deny >/dev/null || { echo "cargo-deny is missing: cargo install cargo-deny" >&2; exit 1; }
+	cargo deny check

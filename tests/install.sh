@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Installs what the tests start and what the build needs: on Debian and Ubuntu by apt, as root or through sudo.
+# Elsewhere it says what to install.
+set -euo pipefail
+
+declare -A package_of=(
+    [cc]=gcc
+    [pebble]=pebble
+    [pebble-challtestsrv]=pebble
+)
+
+missing=()
+for tool in "${!package_of[@]}"; do
+    command -v "$tool" >/dev/null || missing+=("${package_of[$tool]}")
+done
+[ "${#missing[@]}" -gt 0 ] || exit 0
+mapfile -t packages < <(printf '%s\n' "${missing[@]}" | sort -u)
+
+if ! command -v apt-get >/dev/null; then
+    echo "Missing: ${packages[*]} (names of Debian's packages). Install them, then run this again." >&2
+    exit 1
+fi
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null || { echo "Run as root, or install: ${packages[*]}" >&2; exit 1; }
+    as_root=(sudo)
+fi
+echo "Installing: ${packages[*]}"
+"${as_root[@]}" apt-get update
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "${packages[@]}"

@@ -1,0 +1,114 @@
+//! Children that end with the test.
+
+use std::fs::File;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+use crate::wait_for;
+
+/// A port that is free now.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("its address").port()
+}
+
+/// A child in a process group of its own, whose output goes to files in the test's folder.
+pub struct Subprocess {
+    name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Subprocess {
+    /// Starts it. Output goes to `<folder>/<name>.log`.
+    pub fn start(name: &str, folder: &Path, command: &mut Command) -> Self {
+        let log = folder.join(format!("{name}.log"));
+        let file = File::options()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .expect("a log file");
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().expect("a second handle of the log"))
+            .stderr(file)
+            .process_group(0)
+            .spawn()
+            .unwrap_or_else(|error| {
+                panic!("{name} does not start ({error}): `make install` installs what is missing")
+            });
+        Self {
+            name: name.to_owned(),
+            child,
+            log,
+        }
+    }
+
+    /// What it has printed so far.
+    pub fn output(&self) -> String {
+        std::fs::read(&self.log)
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .unwrap_or_default()
+    }
+
+    /// Panics if it is gone, with the end of what it printed.
+    pub fn assert_alive(&mut self) {
+        if let Some(status) = self.child.try_wait().expect("a child of ours") {
+            let output = self.output();
+            let tail: Vec<&str> = output.lines().rev().take(30).collect();
+            let tail: Vec<&str> = tail.into_iter().rev().collect();
+            panic!("{} ended with {status}:\n{}", self.name, tail.join("\n"));
+        }
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn signal(&self, signal: Signal) {
+        let group = Pid::from_raw(i32::try_from(self.child.id()).expect("a process id"));
+        // It may be gone already, which is what the caller wants.
+        let _ = killpg(group, signal);
+    }
+
+    /// kill -9, and waits for it to be gone.
+    pub fn kill_9(&mut self) {
+        self.signal(Signal::SIGKILL);
+        let _ = self.child.wait();
+    }
+
+    /// SIGTERM.
+    pub fn terminate(&self) {
+        self.signal(Signal::SIGTERM);
+    }
+
+    /// Waits for its end.
+    pub async fn exit(&mut self, limit: Duration) -> ExitStatus {
+        let name = self.name.clone();
+        let child = &mut self.child;
+        wait_for(&format!("the end of {name}"), limit, || {
+            let status = child.try_wait().expect("a child of ours");
+            std::future::ready(status.ok_or_else(|| "still running".to_owned()))
+        })
+        .await
+    }
+}
+
+impl Drop for Subprocess {
+    fn drop(&mut self) {
+        self.kill_9();
+        if std::thread::panicking() {
+            let output = self.output();
+            let tail: Vec<&str> = output.lines().rev().take(40).collect();
+            let tail: Vec<&str> = tail.into_iter().rev().collect();
+            eprintln!("---- {} printed at its end:\n{}", self.name, tail.join("\n"));
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Against the CA that we did not write: a domain gets a certificate that a TLS client accepts.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::time::Duration;
+
+use sandbox::{World, WorldOptions, handshake};
+use tests::{Pebble, SslManager, Surroundings, certificate_and_key_belong_together, sha256_of_leaf};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+async fn start() -> (World, Pebble, SslManager, tempfile::TempDir) {
+    let world = World::start(WorldOptions::default()).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let pebble = Pebble::start(folder.path(), world.edge.http_addr().port()).await;
+    let mut manager = SslManager::new(&Surroundings::pebble(&pebble, &world));
+    world.edge.control().set_challenge_upstream(manager.responder());
+    manager.start().await;
+    (world, pebble, manager, folder)
+}
+
+async fn is_served(world: &World, pebble: &Pebble, name: &str, shown: &serde_json::Value) {
+    let held = world
+        .c4
+        .control()
+        .certificate(name)
+        .expect("C4 holds a certificate");
+    assert!(
+        certificate_and_key_belong_together(&held.certificate_pem, &held.private_key_pem),
+        "{name}"
+    );
+    assert_eq!(
+        sha256_of_leaf(&held.certificate_pem),
+        shown["certificate"]["sha256"],
+        "{name}"
+    );
+    let root = pebble.issuing_root_pem().await;
+    let leaf = handshake(world.edge.https_addr(), name, &root)
+        .await
+        .expect("a client that trusts the root");
+    assert!(
+        held.certificate_pem.matches("BEGIN CERTIFICATE").count() >= 2,
+        "the chain comes along"
+    );
+    let of_leaf = sandbox::served_sha256(world.edge.https_addr(), name)
+        .await
+        .unwrap();
+    assert!(!leaf.is_empty());
+    assert_eq!(
+        of_leaf.as_deref(),
+        shown["certificate"]["sha256"].as_str(),
+        "{name}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_domain_becomes_success_and_a_tls_client_accepts_its_certificate() {
+    let (world, pebble, mut manager, _folder) = start().await;
+    let name = "shop.example.com";
+    world.point_at_cdn(name);
+    pebble.set_cname(name, world.cdn_target()).await;
+    let added = manager.domain(&["add", name]);
+    assert_eq!(
+        (added.code, added.json["status"].as_str()),
+        (0, Some("Pending")),
+        "{}",
+        added.stderr
+    );
+    let shown = manager.status(name, "Success", LIMIT).await;
+    assert_eq!(shown["source"], "c4");
+    is_served(&world, &pebble, name, &shown).await;
+
+    let history = manager.domain(&["history", name]);
+    let kinds: Vec<&str> = history
+        .json
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|e| e["kind"].as_str())
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            "certificate_uploaded",
+            "certificate_issued",
+            "order_placed",
+            "added"
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sixteen_domains_at_once_all_succeed() {
+    let (world, pebble, mut manager, _folder) = start().await;
+    let names: Vec<String> = (0..16).map(|number| format!("d{number}.example.com")).collect();
+    for name in &names {
+        world.point_at_cdn(name);
+        pebble.set_cname(name, world.cdn_target()).await;
+        assert_eq!(manager.domain(&["add", name]).code, 0);
+    }
+    for name in &names {
+        let shown = manager.status(name, "Success", LIMIT).await;
+        is_served(&world, &pebble, name, &shown).await;
+    }
+}
