@@ -268,7 +268,7 @@ root_certificate_file = "{folder}/ca-root.pem"
     /// Runs a command with this token (none if empty) against this process.
     pub fn run(&self, arguments: &[&str], token: &str) -> Answer {
         let mut command = Command::new(executable());
-        command.args(arguments).arg("--config").arg(&self.config);
+        command.arg("--config").arg(&self.config).args(arguments);
         command.env("SSL_MANAGER_ENDPOINT", self.endpoint());
         if !token.is_empty() {
             command.env("SSL_MANAGER_TOKEN", token);

@@ -63,13 +63,11 @@ pub struct Dns {
 impl Dns {
     /// Starts it.
     pub async fn start(options: DnsOptions) -> Result<Self, SandboxError> {
-        let failed = |source| SandboxError::Listen {
+        let (udp, tcp) = bind_both(options.listen).await?;
+        let address = udp.local_addr().map_err(|source| SandboxError::Listen {
             address: options.listen,
             source,
-        };
-        let udp = UdpSocket::bind(options.listen).await.map_err(failed)?;
-        let address = udp.local_addr().map_err(failed)?;
-        let tcp = TcpListener::bind(address).await.map_err(failed)?;
+        })?;
         let control = DnsControl::default();
         let mut server = Server::new(Handler {
             control: control.clone(),
@@ -97,6 +95,29 @@ impl Dns {
     pub async fn stop(self) {
         if let Err(error) = self.server.lock().await.shutdown_gracefully().await {
             tracing::debug!(%error, "nameserver stopped with an error");
+        }
+    }
+}
+
+/// One port for UDP and TCP. A free one for the first may be taken for the second: then another is tried.
+async fn bind_both(listen: SocketAddr) -> Result<(UdpSocket, TcpListener), SandboxError> {
+    let mut tries = if listen.port() == 0 { 20 } else { 1 };
+    loop {
+        let bound = async {
+            let udp = UdpSocket::bind(listen).await?;
+            let tcp = TcpListener::bind(udp.local_addr()?).await?;
+            Ok((udp, tcp))
+        };
+        tries -= 1;
+        match bound.await {
+            Ok(both) => return Ok(both),
+            Err(source) if tries == 0 => {
+                return Err(SandboxError::Listen {
+                    address: listen,
+                    source,
+                });
+            }
+            Err(_) => {}
         }
     }
 }

@@ -204,6 +204,17 @@ impl CaControl {
         }
     }
 
+    /// The challenge token of a name's usable authorization.
+    pub fn token_for(&self, name: &str) -> Option<String> {
+        let tables = self.state.tables();
+        let mut usable = tables.usable.iter().filter(|((_, of), _)| of == name);
+        let (_, id) = usable.next()?;
+        tables
+            .authorizations
+            .get(id)
+            .map(|authorization| authorization.token.clone())
+    }
+
     /// Orders placed so far.
     pub fn orders_placed(&self) -> u64 {
         self.state.tables().orders_by_name.values().sum()

@@ -1,0 +1,189 @@
+//! Bad input gets one clear line and changes nothing.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use sandbox::{World, WorldOptions};
+use tests::{Answer, SslManager, Surroundings, run_bare};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+async fn running() -> (World, SslManager) {
+    let world = World::start(WorldOptions::default()).await.unwrap();
+    let mut manager = SslManager::new(&Surroundings::sandbox(&world));
+    world.edge.control().set_challenge_upstream(manager.responder());
+    manager.start().await;
+    (world, manager)
+}
+
+fn fails(answer: &Answer, code: i32, words: &[&str]) {
+    assert_eq!(answer.code, code, "{answer:?}");
+    assert_eq!(
+        answer.stderr.trim_end().lines().count(),
+        1,
+        "one line: {}",
+        answer.stderr
+    );
+    for word in words {
+        assert!(answer.stderr.contains(word), "{word:?} in {}", answer.stderr);
+    }
+    assert_eq!(answer.stdout, "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_are_refused_with_a_sentence() {
+    let (_world, manager) = running().await;
+    let long_label = format!("{}.example.com", "a".repeat(64));
+    let long_name = format!("{}example.com", "abcdefghi.".repeat(25));
+    for (name, words) in [
+        ("", "empty"),
+        (long_name.as_str(), "253"),
+        (long_label.as_str(), "63"),
+        ("-a.example.com", "hyphen"),
+        ("a-.example.com", "hyphen"),
+        ("a_b.example.com", "underscore"),
+        ("*.example.com", "wildcard"),
+        ("192.0.2.1", "IP address"),
+        ("localhost", "single label"),
+        ("co.uk", "public suffix"),
+    ] {
+        let answer = manager.domain(&["add", "--", name]);
+        fails(&answer, 1, &["INVALID_ARGUMENT", words]);
+    }
+    assert_eq!(manager.domain(&["list"]).json, serde_json::json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_name_has_one_spelling_and_one_row() {
+    let (_world, manager) = running().await;
+    let first = manager.domain(&["add", "Bücher.Example."]);
+    assert_eq!(first.json["name"], "xn--bcher-kva.example", "{}", first.stderr);
+    let second = manager.domain(&["add", "bücher.example"]);
+    assert_eq!(
+        (second.code, &second.json["created_at"]),
+        (0, &first.json["created_at"])
+    );
+    assert_eq!(manager.domain(&["list"]).json.as_array().unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_and_unknown_names_are_told_so() {
+    let (_world, manager) = running().await;
+    for command in [
+        vec!["domain", "show", "nobody.example.com"],
+        vec!["domain", "history", "nobody.example.com"],
+        vec!["domain", "recheck", "nobody.example.com"],
+        vec!["domain", "delete", "nobody.example.com", "--yes"],
+        vec!["domain", "download", "nobody.example.com", "--chain", "/dev/null"],
+    ] {
+        let known = manager.domain(&command[1..]);
+        fails(&known, 1, &["NOT_FOUND", "nobody.example.com"]);
+        for token in ["", "slm_wrong", "nonsense"] {
+            fails(&manager.run(&command, token), 1, &["UNAUTHENTICATED"]);
+        }
+    }
+    let revoked = manager.new_token("viewer");
+    assert_eq!(manager.run(&["domain", "list"], &revoked).code, 0);
+    fails(
+        &manager.run(&["domain", "add", "a.example.com"], &revoked),
+        1,
+        &["PERMISSION_DENIED", "support"],
+    );
+    assert_eq!(manager.run(&["token", "revoke", "viewer"], "").code, 0);
+    fails(
+        &manager.run(&["domain", "list"], &revoked),
+        1,
+        &["UNAUTHENTICATED"],
+    );
+    fails(
+        &manager.run(&["token", "revoke", "viewer"], ""),
+        1,
+        &["NOT_FOUND"],
+    );
+    fails(&manager.domain(&["delete", "a.example.com"]), 64, &["--yes"]);
+}
+
+fn start_fails(manager: &SslManager, code: i32, words: &[&str]) {
+    let answer = manager.run(&["all"], "");
+    assert_eq!(answer.code, code, "{answer:?}");
+    let last = answer.stderr.trim_end().lines().last().unwrap_or_default();
+    for word in words {
+        assert!(last.contains(word), "{word:?} in {last}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_start_is_one_clear_line_and_binds_nothing() {
+    let world = World::start(WorldOptions::default()).await.unwrap();
+    let manager = SslManager::new(&Surroundings::sandbox(&world));
+    let settings = std::fs::read_to_string(manager.config()).unwrap();
+    let with = |from: &str, to: &str| {
+        assert!(settings.contains(from));
+        std::fs::write(manager.config(), settings.replace(from, to)).unwrap();
+    };
+
+    with("[dns]", "[dns]\nnameserver = [\"127.0.0.1:53\"]");
+    start_fails(&manager, 64, &["nameserver"]);
+    with("ca-root.pem", "missing.pem");
+    start_fails(&manager, 64, &["root_certificate_file", "missing.pem"]);
+    with("https://localhost", "http://localhost");
+    start_fails(&manager, 64, &["directory_url", "https://"]);
+
+    std::fs::write(manager.config(), &settings).unwrap();
+    let database = manager.folder().join("data/ssl-manager.db");
+    let kept = std::fs::read(&database).unwrap();
+    for leftover in ["ssl-manager.db-wal", "ssl-manager.db-shm"] {
+        let _ = std::fs::remove_file(manager.folder().join("data").join(leftover));
+    }
+    std::fs::write(&database, b"this is not a database, whatever its name says").unwrap();
+    start_fails(&manager, 1, &["ssl-manager.db", "not a database"]);
+    std::fs::write(&database, kept).unwrap();
+
+    let taken = TcpListener::bind(manager.responder()).unwrap();
+    start_fails(&manager, 1, &["challenge_responder.listen", "in use"]);
+    let api = manager.endpoint().replace("http://", "");
+    assert!(TcpListener::bind(&api).is_ok(), "the API's port is free again");
+    drop(taken);
+
+    let missing = run_bare(&["all", "--config", "/nowhere/ssl-manager.toml"], &[]);
+    fails(&missing, 64, &["/nowhere/ssl-manager.toml"]);
+    let usage = run_bare(&["domain", "frobnicate"], &[]);
+    assert_eq!(usage.code, 64, "{usage:?}");
+    assert_eq!(run_bare(&["--help"], &[]).code, 0);
+    let from_environment = manager.run(&["config", "check"], "");
+    assert_eq!(from_environment.code, 0, "{from_environment:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_do_not_share_a_folder() {
+    let (_world, mut manager) = running().await;
+    start_fails(&manager, 1, &["another ssl-manager"]);
+    manager.process().assert_alive();
+    manager.process().terminate();
+    assert!(manager.process().exit(LIMIT).await.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settings_say_where_they_come_from_and_hide_secrets() {
+    let world = World::start(WorldOptions::default()).await.unwrap();
+    let manager = SslManager::new(&Surroundings::sandbox(&world));
+    let dump = manager.run(&["config", "dump", "--output", "json"], "");
+    let of = |key: &str| {
+        dump.json
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|setting| setting["key"] == key)
+            .unwrap()
+            .clone()
+    };
+    assert_eq!(of("renewal.pre_expiry_days")["origin"], "default");
+    assert_eq!(
+        of("c4.base_url")["origin"],
+        manager.config().display().to_string()
+    );
+    assert_eq!(of("c4.token")["value"], "********");
+    assert!(!dump.stdout.contains(world.c4.token()));
+}

@@ -1,0 +1,124 @@
+//! The one role that faces the internet answers what was stored for that very host, and nothing else.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use sandbox::{ValidationResult, World, WorldOptions};
+use tests::{SslManager, Surroundings};
+
+const LIMIT: Duration = Duration::from_secs(30);
+const NAME: &str = "shop.example.com";
+
+fn exchange(at: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(at).unwrap();
+    stream.set_read_timeout(Some(LIMIT)).unwrap();
+    // The server may close before it has read everything, which is an answer too.
+    let _ = stream.write_all(request.as_bytes());
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+fn get(at: SocketAddr, method: &str, host: &str, path: &str) -> String {
+    exchange(
+        at,
+        &format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_was_stored_for_the_host_is_answered() {
+    let world = World::start(WorldOptions::default()).await.unwrap();
+    let mut manager = SslManager::new(&Surroundings::sandbox(&world));
+    world.point_at_cdn(NAME);
+    world
+        .ca
+        .control()
+        .validation_result(NAME, ValidationResult::Never);
+    manager.start().await;
+    assert_eq!(manager.domain(&["add", NAME]).code, 0);
+    let token = tests::wait_for("a token", LIMIT, || {
+        let token = world.ca.control().token_for(NAME);
+        std::future::ready(token.ok_or_else(|| "no authorization".to_owned()))
+    })
+    .await;
+    let at = manager.responder();
+    let path = format!("/.well-known/acme-challenge/{token}");
+    tests::wait_for("the answer", LIMIT, || {
+        let answer = get(at, "GET", NAME, &path);
+        std::future::ready(if answer.starts_with("HTTP/1.1 200") {
+            Ok(())
+        } else {
+            Err(answer)
+        })
+    })
+    .await;
+
+    for host in [
+        NAME,
+        "Shop.Example.COM",
+        "shop.example.com.",
+        "shop.example.com:80",
+    ] {
+        let answer = get(at, "GET", host, &path);
+        assert!(answer.contains(&format!("{token}.")), "{host}: {answer}");
+        assert!(
+            answer.to_lowercase().contains("cache-control: no-store"),
+            "{answer}"
+        );
+    }
+    let head = get(at, "HEAD", NAME, &path);
+    assert!(
+        head.starts_with("HTTP/1.1 200") && !head.contains(&format!("{token}.")),
+        "{head}"
+    );
+
+    let other_token = "A".repeat(43);
+    for (host, path) in [
+        ("other.example.com", path.clone()),
+        (NAME, format!("/.well-known/acme-challenge/{other_token}")),
+        (NAME, "/.well-known/acme-challenge/".to_owned()),
+        (
+            NAME,
+            "/.well-known/acme-challenge/<script>alert(1)</script>".to_owned(),
+        ),
+        (NAME, format!("{path}/more")),
+        (NAME, "/".to_owned()),
+        ("", path.clone()),
+    ] {
+        let answer = get(at, "GET", host, &path);
+        let status = answer.split(' ').nth(1).unwrap_or_default();
+        assert!(["404", "400"].contains(&status), "{host} {path}: {answer}");
+        for echo in [other_token.as_str(), "script", "other.example.com"] {
+            assert!(!answer.contains(echo), "{path}: {answer}");
+        }
+    }
+    for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
+        assert!(
+            get(at, method, NAME, &path).starts_with("HTTP/1.1 405"),
+            "{method}"
+        );
+    }
+    let many = "X-Filler: 0123456789\r\n".repeat(5000);
+    let answer = exchange(at, &format!("GET {path} HTTP/1.1\r\nHost: {NAME}\r\n{many}\r\n"));
+    assert!(
+        !answer.starts_with("HTTP/1.1 200"),
+        "headers are bounded: {answer}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_dawdles_is_cut_off() {
+    let world = World::start(WorldOptions::default()).await.unwrap();
+    let mut manager = SslManager::new(&Surroundings::sandbox(&world));
+    manager.start().await;
+    // Never ends its headers; the read ends only because the server closes.
+    let answer = exchange(
+        manager.responder(),
+        "GET / HTTP/1.1\r\nHost: a.example.com\r\nX-Slow: ",
+    );
+    assert!(!answer.contains("200"), "{answer}");
+}
