@@ -9,6 +9,7 @@
 //! Why a trait of rows rather than one of use cases: the rules of who may change what, and when, are then written
 //! once, above this trait, and a backend is nothing but SQL.
 
+#[cfg(feature = "contract")]
 pub mod contract;
 mod error;
 mod records;

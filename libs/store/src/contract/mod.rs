@@ -1,0 +1,181 @@
+//! The cases that every backend of the [`Store`] passes: one per promise of the two traits. An operation without a
+//! case does not enter them.
+//!
+//! A backend's test gives a fresh, empty store and calls [`store_contract!`](crate::store_contract).
+
+#![expect(
+    clippy::missing_panics_doc,
+    clippy::expect_used,
+    reason = "a case fails by panicking"
+)]
+
+mod domains;
+mod messages;
+mod orders;
+mod work;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use domain::{
+    AccountId, Cause, CertificateId, CertificateSummary, Domain, DomainName, Event, EventId, EventKind,
+    OrderId, Source, Work, WorkKind,
+};
+use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
+
+pub use domains::*;
+pub use messages::*;
+pub use orders::*;
+pub use work::*;
+
+use crate::{Account, Certificate, Store, StoreError};
+
+/// Makes one test per case. `$setup` is an async function that returns `(Arc<dyn Store>, guard)`.
+#[macro_export]
+macro_rules! store_contract {
+    ($setup:path) => {
+        $crate::store_contract!($setup:
+            a_domain_comes_back_as_it_was, a_write_on_an_old_version_is_a_conflict, what_is_dropped_leaves_nothing,
+            the_list_pages_filters_and_hides_the_deleted, changes_are_the_latest_of_each_domain_and_resume,
+            ended_certificates_are_found, history_is_newest_first_and_survives_a_delete,
+            the_next_attempt_is_no_comparison, overlapping_writers_all_get_through,
+            work_is_claimed_once_and_when_due, concurrent_claims_are_distinct, a_lease_that_ended_is_taken_over,
+            rescheduling_revokes_a_lease, a_raised_revision_revokes_a_lease, a_cancelled_row_never_repeats_a_token,
+            a_lease_is_renewed_released_and_finished, due_work_is_hinted_once_in_a_while, all_leases_can_be_freed,
+            one_live_order_per_name, an_order_moves_only_from_the_state_it_was_read_in,
+            an_ended_order_keeps_no_key, challenges_match_host_and_token, certificates_come_back,
+            the_newest_generated_certificate_is_found, an_account_has_one_row_and_one_url,
+            tokens_are_found_by_hash_and_revoked, messages_come_in_order_and_by_kind,
+            a_taken_message_is_nobody_elses, a_message_can_be_delayed_buried_and_kept,
+            only_a_commit_publishes);
+    };
+    ($setup:path: $($case:ident),*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread")]
+            async fn $case() {
+                let (store, _guard) = $setup().await;
+                $crate::contract::$case(store).await;
+            }
+        )*
+    };
+}
+
+fn at(second: i64) -> Timestamp {
+    // With a fraction, so that a backend which keeps only seconds is found out.
+    Timestamp::from_second(1_800_000_000 + second).expect("in range") + SignedDuration::from_micros(123_456)
+}
+
+fn name(label: &str) -> DomainName {
+    DomainName::parse(&format!("{label}.example.com")).expect("a good name")
+}
+
+fn fresh_uuid() -> Uuid {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    Uuid::from_u128(u128::from(NEXT.fetch_add(1, Ordering::SeqCst)))
+}
+
+fn event(label: &str, kind: EventKind) -> Event {
+    Event {
+        id: EventId::from(fresh_uuid()),
+        kind,
+        name: name(label),
+        revision: 1,
+    }
+}
+
+fn work(label: &str, kind: WorkKind, due_at: Option<Timestamp>) -> Work {
+    Work {
+        name: name(label),
+        kind,
+        revision: 1,
+        cause: Cause::Requested,
+        attempts: 3,
+        due_at,
+        certificate: None,
+    }
+}
+
+fn certificate(label: &str, not_after: Timestamp, source: Source) -> Certificate {
+    let id = CertificateId::from(fresh_uuid());
+    Certificate {
+        summary: CertificateSummary {
+            id,
+            sha256: format!("{:064x}", id.as_uuid().as_u128()),
+            serial: "0a1b".to_owned(),
+            issuer: "CN=Test".to_owned(),
+            not_before: at(-1000),
+            not_after,
+            source,
+        },
+        name: name(label),
+        revision: 1,
+        chain_pem: "-----BEGIN CERTIFICATE-----\n".to_owned(),
+        sealed_key: Some(vec![0, 159, 146, 150]),
+        created_at: at(0),
+        uploaded_at: None,
+    }
+}
+
+fn account() -> Account {
+    Account {
+        id: AccountId::from(fresh_uuid()),
+        issuer: "letsencrypt".to_owned(),
+        directory_url: "https://ca.example/directory".to_owned(),
+        sealed_key: vec![1, 2, 3],
+        url: None,
+        created_at: at(0),
+    }
+}
+
+fn order(label: &str, account: &Account) -> domain::Order {
+    domain::Order {
+        id: OrderId::from(fresh_uuid()),
+        name: name(label),
+        revision: 1,
+        account: account.id,
+        created_at: at(0),
+        state: domain::OrderState::Created,
+    }
+}
+
+/// Puts a domain on the list and returns its row as stored.
+async fn add(store: &dyn Store, label: &str) -> Domain {
+    let mut tx = store.begin("add").await.expect("a transaction");
+    tx.insert_domain(&Domain::added(name(label), at(0)), at(0))
+        .await
+        .expect("inserted");
+    let stored = tx.domain(&name(label)).await.expect("read").expect("there");
+    tx.commit().await.expect("committed");
+    stored
+}
+
+/// Writes a row and returns it as stored.
+async fn update(store: &dyn Store, domain: &Domain, now: Timestamp) -> Domain {
+    let mut tx = store.begin("update").await.expect("a transaction");
+    tx.update_domain(domain, now).await.expect("updated");
+    let stored = tx.domain(&domain.name).await.expect("read").expect("there");
+    tx.commit().await.expect("committed");
+    stored
+}
+
+async fn schedule(store: &dyn Store, work: &Work) {
+    let mut tx = store.begin("schedule").await.expect("a transaction");
+    tx.schedule(work).await.expect("scheduled");
+    tx.commit().await.expect("committed");
+}
+
+async fn publish(store: &dyn Store, events: &[Event], now: Timestamp) {
+    let mut tx = store.begin("publish").await.expect("a transaction");
+    for event in events {
+        tx.publish(event, now).await.expect("published");
+    }
+    tx.commit().await.expect("committed");
+}
+
+fn is_conflict<T: std::fmt::Debug>(result: Result<T, StoreError>) -> bool {
+    matches!(result, Err(StoreError::Conflict { .. }))
+}
+
+fn is_lost<T: std::fmt::Debug>(result: Result<T, StoreError>) -> bool {
+    matches!(result, Err(StoreError::LeaseLost { .. }))
+}
