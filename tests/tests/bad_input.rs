@@ -128,7 +128,7 @@ async fn a_bad_start_is_one_clear_line_and_binds_nothing() {
     start_fails(&manager, 64, &["nameserver"]);
     with("ca-root.pem", "missing.pem");
     start_fails(&manager, 64, &["root_certificate_file", "missing.pem"]);
-    with("https://localhost", "http://localhost");
+    with("directory_url = \"https://", "directory_url = \"http://");
     start_fails(&manager, 64, &["directory_url", "https://"]);
 
     std::fs::write(manager.config(), &settings).unwrap();

@@ -171,12 +171,8 @@ async fn an_authorization_that_is_valid_already_is_used() {
     manager.process().terminate();
     assert!(manager.process().exit(LIMIT).await.success());
 
-    // The CA would refuse a second look; the account's valid authorization must do.
-    let refused = ValidationResult::Invalid {
-        problem: "unauthorized".into(),
-        detail: "asked again".into(),
-    };
-    world.ca.control().validation_result(NAME, refused);
+    // A second look at the challenge would fail; the account's valid authorization must do.
+    world.edge.control().block_challenges(true);
     manager.spawn(&[("SSL_MANAGER_STOP_AT", "order-placed")]);
     manager.ready().await;
     assert_eq!(manager.domain(&["generate", NAME, "--force"]).code, 0);

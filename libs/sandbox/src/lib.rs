@@ -1,1 +1,36 @@
-//! The outside world in one process: a CA that can misbehave, C4 with an edge, and DNS. Test equipment.
+//! The outside world in one process: an ACME CA that can misbehave, C4, an edge that terminates TLS, and DNS.
+//!
+//! **Test equipment.** It is there for the demo, for end-to-end, fault and load tests and for benchmarks, and has no
+//! place in production: it issues to whoever asks, and its keys live as long as the process.
+//!
+//! | part | is | is told what to do by |
+//! |---|---|---|
+//! | [`Ca`] | a CA as in RFC 8555 with HTTP-01, RFC 9773 and profiles | [`CaControl`] |
+//! | [`C4`] | the CDN's configuration system, by the contract in `libs/c4/openapi.yaml` | [`C4Control`] |
+//! | [`Edge`] | the CDN's edge: forwards challenges, serves what was uploaded to C4 | [`EdgeControl`] |
+//! | [`Dns`] | the customers' DNS, seen through a recursive resolver | [`DnsControl`] |
+//! | [`World`] | all four, wired to each other | [`World::point_at_cdn`] |
+//!
+//! Rules: a part behaves as the real one would until its control says otherwise; a fault is asked for, never random,
+//! so that a failing test fails again; no lock is held over an await and no request looks at all orders, because load
+//! tests measure the system under test and not this crate.
+
+mod c4;
+mod ca;
+mod clock;
+mod dns;
+mod edge;
+mod error;
+mod random;
+mod serve;
+mod sync;
+mod tls;
+mod world;
+
+pub use c4::{C4, C4Control, C4Domain, C4Options, Refusal, StoredCertificate};
+pub use ca::{Ca, CaControl, CaOptions, Endpoint, Nonsense, ValidationResult};
+pub use clock::{Clock, system_clock};
+pub use dns::{Dns, DnsControl, DnsOptions};
+pub use edge::{Edge, EdgeControl, EdgeOptions, handshake, served_leaf, served_sha256};
+pub use error::SandboxError;
+pub use world::{CDN_TARGET, World, WorldOptions};

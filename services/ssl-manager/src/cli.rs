@@ -140,7 +140,7 @@ pub(crate) enum SandboxPart {
         edge_https: std::net::SocketAddr,
         /// Where the edge forwards the challenge path
         #[arg(long)]
-        challenge_upstream: Option<std::net::SocketAddr>,
+        challenge_upstream: Option<String>,
         /// The bearer token it expects
         #[arg(long, env = "SANDBOX_C4_TOKEN", hide_env_values = true)]
         token: String,

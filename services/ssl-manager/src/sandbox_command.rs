@@ -1,11 +1,9 @@
 //! `sandbox ca | c4 | dns`: a part of the sandbox on its own, for Compose and for playing.
 
-use sandbox::{C4, C4Domain, C4Options, Ca, CaOptions, Dns, DnsOptions, Edge, EdgeOptions};
+use sandbox::{C4, C4Domain, C4Options, CDN_TARGET, Ca, CaOptions, Dns, DnsOptions, Edge, EdgeOptions};
 
 use crate::cli::SandboxPart;
 use crate::run::signalled;
-
-const CDN_TARGET: &str = "cdn.example.net";
 
 /// Runs a part until Ctrl-C or SIGTERM.
 pub(crate) async fn run(part: SandboxPart) -> anyhow::Result<()> {
@@ -28,7 +26,7 @@ pub(crate) async fn run(part: SandboxPart) -> anyhow::Result<()> {
             }
             println!("directory: {}", ca.directory_url());
             signalled().await;
-            ca.stop();
+            ca.stop().await;
         }
         SandboxPart::C4 {
             listen,
@@ -38,7 +36,13 @@ pub(crate) async fn run(part: SandboxPart) -> anyhow::Result<()> {
             token,
             domains,
         } => {
-            let c4 = C4::start(C4Options { listen, token }).await?;
+            let c4 = C4::start(C4Options {
+                listen,
+                token,
+                admin: true,
+                ..C4Options::default()
+            })
+            .await?;
             for name in domains {
                 c4.control().put_domain(
                     &name,
@@ -61,15 +65,19 @@ pub(crate) async fn run(part: SandboxPart) -> anyhow::Result<()> {
                 edge.https_addr()
             );
             signalled().await;
-            edge.stop();
-            c4.stop();
+            edge.stop().await;
+            c4.stop().await;
         }
         SandboxPart::Dns {
             listen,
             default_a,
             domains,
         } => {
-            let dns = Dns::start(DnsOptions { listen }).await?;
+            let dns = Dns::start(DnsOptions {
+                listen,
+                ..DnsOptions::default()
+            })
+            .await?;
             dns.control().default_a(default_a);
             for name in domains {
                 dns.control().set_cname(&name, CDN_TARGET);

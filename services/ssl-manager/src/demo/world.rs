@@ -25,7 +25,7 @@ pub(crate) struct DemoWorld {
 impl DemoWorld {
     pub(super) async fn start(clock: Arc<DemoClock>) -> anyhow::Result<Self> {
         let options = WorldOptions {
-            clock: Some(Arc::new(move || clock.now())),
+            clock: Arc::new(move || clock.now()),
             ..WorldOptions::default()
         };
         let world = World::start(options).await?;

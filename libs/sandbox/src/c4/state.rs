@@ -1,0 +1,204 @@
+//! Domains and their certificates.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+
+use rustls::sign::CertifiedKey;
+
+use super::certificate::Checked;
+use super::control::Refusal;
+use super::{C4Domain, StoredCertificate};
+use crate::sync::{lock, read, write};
+
+pub(crate) struct State {
+    pub(super) token: String,
+    pub(super) admin: bool,
+    domains: RwLock<HashMap<String, Entry>>,
+    pub(super) faults: Faults,
+    counts: Mutex<HashMap<String, Count>>,
+}
+
+struct Entry {
+    domain: C4Domain,
+    /// The highest that an upload or removal had.
+    revision: i64,
+    held: Option<Held>,
+}
+
+#[derive(Clone)]
+struct Held {
+    stored: Arc<StoredCertificate>,
+    key: Arc<CertifiedKey>,
+}
+
+/// What happens to a domain's certificate.
+pub(super) enum Outcome {
+    Done,
+    UnknownDomain,
+    Stale,
+    /// The idempotency key was used for another certificate.
+    KeyReused,
+}
+
+#[derive(Default)]
+pub(super) struct Faults {
+    pub(super) down: AtomicBool,
+    pub(super) bare_404: AtomicBool,
+    pub(super) known_as_unknown: AtomicBool,
+    pub(super) unknown_as: RwLock<Option<C4Domain>>,
+    /// By name; none is all.
+    pub(super) refusals: RwLock<HashMap<Option<String>, Refusal>>,
+    pub(super) drops: Mutex<HashMap<String, u32>>,
+}
+
+#[derive(Clone, Copy, Default)]
+pub(super) struct Count {
+    pub(super) gets: u64,
+    pub(super) puts: u64,
+}
+
+impl State {
+    pub(super) fn new(token: String, admin: bool) -> Self {
+        Self {
+            token,
+            admin,
+            domains: RwLock::default(),
+            faults: Faults::default(),
+            counts: Mutex::default(),
+        }
+    }
+
+    /// Keeps the certificate of a domain that is there.
+    pub(super) fn put_domain(&self, name: &str, domain: C4Domain) {
+        let mut domains = write(&self.domains);
+        match domains.get_mut(name) {
+            Some(entry) => entry.domain = domain,
+            None => {
+                domains.insert(
+                    name.to_owned(),
+                    Entry {
+                        domain,
+                        revision: 0,
+                        held: None,
+                    },
+                );
+            }
+        }
+    }
+
+    pub(super) fn remove_domain(&self, name: &str) {
+        write(&self.domains).remove(name);
+    }
+
+    /// A domain and its certificate. An unknown one becomes known if that is what all unknown ones are.
+    pub(super) fn domain(&self, name: &str) -> Option<(C4Domain, Option<Arc<StoredCertificate>>)> {
+        if self.faults.known_as_unknown.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.adopt(name);
+        let domains = read(&self.domains);
+        let entry = domains.get(name)?;
+        Some((
+            entry.domain.clone(),
+            entry.held.as_ref().map(|held| held.stored.clone()),
+        ))
+    }
+
+    pub(super) fn certificate(&self, name: &str) -> Option<StoredCertificate> {
+        let domains = read(&self.domains);
+        let held = domains.get(name)?.held.as_ref()?;
+        Some(StoredCertificate::clone(&held.stored))
+    }
+
+    pub(super) fn names(&self) -> Vec<String> {
+        let mut names: Vec<_> = read(&self.domains).keys().cloned().collect();
+        names.sort_unstable();
+        names
+    }
+
+    fn adopt(&self, name: &str) {
+        let domain = read(&self.faults.unknown_as).clone();
+        if let Some(domain) = domain
+            && !read(&self.domains).contains_key(name)
+        {
+            self.put_domain(name, domain);
+        }
+    }
+
+    pub(super) fn put_certificate(&self, name: &str, checked: Checked) -> Outcome {
+        self.change(name, checked.stored.revision, |entry| {
+            let Checked { stored, key } = checked;
+            if let Some(held) = &entry.held
+                && held.stored.idempotency_key == stored.idempotency_key
+                && held.stored.sha256 != stored.sha256
+            {
+                return Outcome::KeyReused;
+            }
+            entry.held = Some(Held {
+                stored: Arc::new(stored),
+                key,
+            });
+            Outcome::Done
+        })
+    }
+
+    pub(super) fn remove_certificate(&self, name: &str, revision: i64) -> Outcome {
+        self.change(name, revision, |entry| {
+            entry.held = None;
+            Outcome::Done
+        })
+    }
+
+    pub(super) fn lose_certificate(&self, name: &str) {
+        if let Some(entry) = write(&self.domains).get_mut(name) {
+            entry.held = None;
+        }
+    }
+
+    fn change(&self, name: &str, revision: i64, change: impl FnOnce(&mut Entry) -> Outcome) -> Outcome {
+        if self.faults.known_as_unknown.load(Ordering::Relaxed) {
+            return Outcome::UnknownDomain;
+        }
+        self.adopt(name);
+        let mut domains = write(&self.domains);
+        let Some(entry) = domains.get_mut(name) else {
+            return Outcome::UnknownDomain;
+        };
+        if revision < entry.revision {
+            return Outcome::Stale;
+        }
+        let outcome = change(entry);
+        if matches!(outcome, Outcome::Done) {
+            entry.revision = revision;
+        }
+        outcome
+    }
+
+    /// What the edges serve for a name.
+    pub(crate) fn key_for(&self, name: &str) -> Option<Arc<CertifiedKey>> {
+        read(&self.domains)
+            .get(name)?
+            .held
+            .as_ref()
+            .map(|held| held.key.clone())
+    }
+
+    /// What the edges serve for all names.
+    pub(crate) fn keys(&self) -> HashMap<String, Arc<CertifiedKey>> {
+        let domains = read(&self.domains);
+        let held = domains
+            .iter()
+            .filter_map(|(name, entry)| Some((name, entry.held.as_ref()?)));
+        held.map(|(name, held)| (name.clone(), held.key.clone()))
+            .collect()
+    }
+
+    pub(super) fn count(&self, name: &str, add: impl FnOnce(&mut Count)) {
+        add(lock(&self.counts).entry(name.to_owned()).or_default());
+    }
+
+    pub(super) fn counted(&self, name: &str) -> Count {
+        lock(&self.counts).get(name).copied().unwrap_or_default()
+    }
+}

@@ -1,0 +1,176 @@
+//! Names and their records, and the walk along CNAMEs.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::RwLock;
+use std::sync::atomic::AtomicU64;
+
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, NULL};
+use hickory_proto::rr::{Name, RData, Record, RecordType};
+
+use crate::sync::{read, write};
+
+const MOST_CNAMES: usize = 16;
+const TTL: u32 = 0;
+
+#[derive(Default)]
+pub(super) struct State {
+    zone: RwLock<Zone>,
+    pub(super) queries: AtomicU64,
+}
+
+#[derive(Default)]
+struct Zone {
+    /// By labels from the root down, so that what is below a name is beside it.
+    entries: BTreeMap<Vec<String>, Entry>,
+    default_a: Option<Ipv4Addr>,
+}
+
+#[derive(Clone, Default)]
+pub(super) struct Entry {
+    pub(super) a: Vec<Ipv4Addr>,
+    pub(super) aaaa: Vec<Ipv6Addr>,
+    pub(super) cname: Option<String>,
+    /// Flags, tag, value.
+    pub(super) caa: Vec<(u8, String, String)>,
+    pub(super) servfail: bool,
+    pub(super) timeout: bool,
+}
+
+impl Entry {
+    fn is_empty(&self) -> bool {
+        self.a.is_empty()
+            && self.aaaa.is_empty()
+            && self.cname.is_none()
+            && self.caa.is_empty()
+            && !self.servfail
+            && !self.timeout
+    }
+}
+
+/// What a question comes to.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// The chain, then the records that were asked for, if there are any.
+    Records(Vec<Record>),
+    /// The chain, to a name that does not exist.
+    NoSuchName(Vec<Record>),
+    ServFail,
+    Timeout,
+}
+
+impl State {
+    pub(super) fn change(&self, name: &str, change: impl FnOnce(&mut Entry)) {
+        let key = labels(name);
+        let mut zone = write(&self.zone);
+        let entry = zone.entries.entry(key.clone()).or_default();
+        change(entry);
+        if entry.is_empty() {
+            zone.entries.remove(&key);
+        }
+    }
+
+    pub(super) fn set_default_a(&self, address: Option<Ipv4Addr>) {
+        write(&self.zone).default_a = address;
+    }
+
+    pub(super) fn find(&self, name: &Name, record_type: RecordType) -> Found {
+        let zone = read(&self.zone);
+        let mut records = Vec::new();
+        let mut owner = name.clone();
+        for _ in 0..MOST_CNAMES {
+            let Some(entry) = zone.entry(&owner) else {
+                return if zone.has_below(&owner) {
+                    Found::Records(records)
+                } else {
+                    Found::NoSuchName(records)
+                };
+            };
+            if entry.timeout {
+                return Found::Timeout;
+            }
+            if entry.servfail {
+                return Found::ServFail;
+            }
+            let target = entry.cname.as_ref().filter(|_| record_type != RecordType::CNAME);
+            let Some(target) = target.and_then(|target| Name::from_ascii(target).ok()) else {
+                records.extend(entry.records(&owner, record_type));
+                return Found::Records(records);
+            };
+            let mut target = target;
+            target.set_fqdn(true);
+            records.push(Record::from_rdata(
+                owner,
+                TTL,
+                RData::CNAME(CNAME(target.clone())),
+            ));
+            owner = target;
+        }
+        Found::ServFail
+    }
+}
+
+impl Zone {
+    fn entry(&self, name: &Name) -> Option<Entry> {
+        let entry = self.entries.get(&labels(&name.to_ascii())).cloned();
+        entry.or_else(|| {
+            self.default_a.map(|address| Entry {
+                a: vec![address],
+                ..Entry::default()
+            })
+        })
+    }
+
+    /// Whether a name below that one exists; then so does that one (RFC 8020).
+    fn has_below(&self, name: &Name) -> bool {
+        let name = labels(&name.to_ascii());
+        self.entries
+            .range(name.clone()..)
+            .next()
+            .is_some_and(|(below, _)| below.starts_with(&name))
+    }
+}
+
+impl Entry {
+    fn records(&self, owner: &Name, record_type: RecordType) -> Vec<Record> {
+        let data: Vec<RData> = match record_type {
+            RecordType::A => self.a.iter().map(|address| RData::A(A(*address))).collect(),
+            RecordType::AAAA => self
+                .aaaa
+                .iter()
+                .map(|address| RData::AAAA(AAAA(*address)))
+                .collect(),
+            RecordType::CAA => self.caa.iter().map(caa).collect(),
+            RecordType::CNAME => {
+                let target = self
+                    .cname
+                    .as_ref()
+                    .and_then(|target| Name::from_ascii(target).ok());
+                target
+                    .map(|target| RData::CNAME(CNAME(target)))
+                    .into_iter()
+                    .collect()
+            }
+            _ => Vec::new(),
+        };
+        data.into_iter()
+            .map(|data| Record::from_rdata(owner.clone(), TTL, data))
+            .collect()
+    }
+}
+
+/// In wire form (RFC 8659 section 4.1), so that records can be made that no library would make.
+fn caa((flags, tag, value): &(u8, String, String)) -> RData {
+    let mut wire = vec![*flags, tag.len() as u8];
+    wire.extend_from_slice(tag.as_bytes());
+    wire.extend_from_slice(value.as_bytes());
+    RData::Unknown {
+        code: RecordType::CAA,
+        rdata: NULL::with(wire),
+    }
+}
+
+fn labels(name: &str) -> Vec<String> {
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    name.rsplit('.').map(str::to_owned).collect()
+}
