@@ -10,7 +10,7 @@ use std::time::Duration;
 use sandbox::{ValidationResult, World, WorldOptions, handshake};
 use tests::{SslManager, Surroundings, certificate_and_key_belong_together, sha256_of_leaf};
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 const NAME: &str = "shop.example.com";
 
 async fn world() -> (World, SslManager) {

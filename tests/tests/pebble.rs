@@ -7,7 +7,7 @@ use std::time::Duration;
 use sandbox::{World, WorldOptions, handshake};
 use tests::{Pebble, SslManager, Surroundings, certificate_and_key_belong_together, sha256_of_leaf};
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 async fn start() -> (World, Pebble, SslManager, tempfile::TempDir) {
     let world = World::start(WorldOptions::default()).await.unwrap();

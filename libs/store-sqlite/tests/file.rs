@@ -1,7 +1,5 @@
 //! What is particular to a file: its mode, its schema, and other processes.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::os::unix::fs::PermissionsExt;
 
 use store::{Store, StoreError};

@@ -28,6 +28,10 @@ pub(crate) struct Cli {
 }
 
 #[derive(Clone, Debug, Args)]
+#[expect(
+    clippy::doc_markdown,
+    reason = "these comments are the help on a terminal, without markup"
+)]
 pub(crate) struct Global {
     /// Settings; the environment (SSL_MANAGER__SECTION__KEY) overrules them
     #[arg(long, global = true, value_name = "FILE")]

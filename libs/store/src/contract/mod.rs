@@ -172,10 +172,18 @@ async fn publish(store: &dyn Store, events: &[Event], now: Timestamp) {
     tx.commit().await.expect("committed");
 }
 
-fn is_conflict<T: std::fmt::Debug>(result: Result<T, StoreError>) -> bool {
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "callers hand over what a call returned"
+)]
+fn is_conflict<T>(result: Result<T, StoreError>) -> bool {
     matches!(result, Err(StoreError::Conflict { .. }))
 }
 
-fn is_lost<T: std::fmt::Debug>(result: Result<T, StoreError>) -> bool {
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "callers hand over what a call returned"
+)]
+fn is_lost<T>(result: Result<T, StoreError>) -> bool {
     matches!(result, Err(StoreError::LeaseLost { .. }))
 }

@@ -22,7 +22,7 @@ use screen::Screen;
 use world::DemoWorld;
 
 /// How long the sample domains may take to settle.
-const SETTLE_WITHIN: Duration = Duration::from_secs(60);
+const SETTLE_WITHIN: Duration = Duration::from_mins(1);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Logs of the demo would tear its table apart: they are off unless `RUST_LOG` asks for them.
@@ -44,7 +44,7 @@ pub(crate) async fn run(exit_when_settled: bool, metrics: PrometheusHandle) -> a
         .map_err(|_| anyhow::anyhow!("no token could be made"))?;
 
     let mut screen = Screen::new(std::io::stdout().is_terminal());
-    screen.hello(&endpoint, folder.path(), &token)?;
+    Screen::hello(&endpoint, folder.path(), &token)?;
     let settled = {
         let mut driver = Driver::connect(&endpoint, &token, &world, clock).await?;
         tokio::select! {
@@ -68,11 +68,11 @@ async fn watch(
         screen.show(&rows)?;
         let settled = driver.everything_added() && rows.iter().all(cast::Row::has_settled);
         if exit_when_settled && settled {
-            screen.verdict(&rows)?;
+            Screen::verdict(&rows)?;
             return Ok(true);
         }
         if exit_when_settled && started.elapsed() > SETTLE_WITHIN {
-            screen.verdict(&rows)?;
+            Screen::verdict(&rows)?;
             return Ok(false);
         }
         tokio::time::sleep(LOOK_EVERY).await;

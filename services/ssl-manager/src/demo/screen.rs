@@ -22,7 +22,7 @@ impl Screen {
     }
 
     /// What this is and how to take part.
-    pub(super) fn hello(&self, endpoint: &str, folder: &Path, token: &str) -> io::Result<()> {
+    pub(super) fn hello(endpoint: &str, folder: &Path, token: &str) -> io::Result<()> {
         let mut out = io::stdout().lock();
         writeln!(
             out,
@@ -64,7 +64,7 @@ impl Screen {
     }
 
     /// Says which sample domains are where they should be.
-    pub(super) fn verdict(&self, rows: &[Row]) -> io::Result<()> {
+    pub(super) fn verdict(rows: &[Row]) -> io::Result<()> {
         let mut out = io::stdout().lock();
         for row in rows.iter().filter(|row| !row.has_settled()) {
             let wanted = proto::status_word(row.wanted);

@@ -1,0 +1,75 @@
+//! The sample configuration shows every setting, and bad settings are told apart.
+
+use std::path::Path;
+
+use runtime::Config;
+use runtime::config::{AcmeIssuer, ConfigError};
+
+const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/ssl-manager.toml");
+
+#[test]
+fn the_sample_shows_every_setting_with_its_default() {
+    let path = Path::new(SAMPLE);
+    let sample = Config::read(Some(path)).unwrap();
+    for setting in sample.settings(Some(path)).unwrap() {
+        // Tables in arrays are compared below; the API has no TLS by default.
+        if !setting.key.starts_with("acme.issuers.") && setting.key != "api.tls" {
+            assert_eq!(setting.origin, SAMPLE, "{} is missing in the sample", setting.key);
+        }
+    }
+    let mut expected = Config::default();
+    expected.cdn.cname_targets = sample.cdn.cname_targets.clone();
+    expected.c4.base_url.clone_from(&sample.c4.base_url);
+    expected.c4.token_file.clone_from(&sample.c4.token_file);
+    expected.acme.issuers = vec![AcmeIssuer {
+        name: "letsencrypt".to_owned(),
+        directory_url: "https://acme-v02.api.letsencrypt.org/directory".to_owned(),
+        contact: vec!["mailto:ssl@example.net".to_owned()],
+        ..AcmeIssuer::default()
+    }];
+    assert_eq!(sample, expected);
+}
+
+fn problems(change: impl FnOnce(&mut Config)) -> String {
+    let mut config = Config::default();
+    "https://c4.example.net".clone_into(&mut config.c4.base_url);
+    config.c4.token = "secret".to_owned().into();
+    config.cdn.cname_targets = vec!["cdn.example.net".to_owned()];
+    assert!(config.validate().is_ok());
+    change(&mut config);
+    match config.validate() {
+        Err(ConfigError::Invalid(problems)) => problems.join("; "),
+        other => panic!("accepted: {other:?}"),
+    }
+}
+
+#[test]
+fn settings_that_make_no_sense_are_named() {
+    let issuer = |directory_url: &str| AcmeIssuer {
+        name: "x".to_owned(),
+        directory_url: directory_url.to_owned(),
+        ..AcmeIssuer::default()
+    };
+    assert!(problems(|c| c.store.url = "mysql://x".into()).contains("store.url"));
+    assert!(problems(|c| c.bus.url = "amqp://x".into()).contains("bus.url"));
+    assert!(problems(|c| c.api.listen = "0.0.0.0:50051".parse().unwrap()).contains("[api.tls]"));
+    assert!(problems(|c| c.c4.base_url.clear()).contains("c4.base_url"));
+    assert!(problems(|c| c.c4.token_file = "/nowhere".into()).contains("both set"));
+    assert!(problems(|c| c.cdn.cname_targets.clear()).contains("cdn.cname_targets"));
+    assert!(problems(|c| c.acme.issuers = vec![issuer("http://ca.example/")]).contains("https://"));
+    assert!(
+        problems(|c| c.acme.issuers = vec![issuer("https://a/"), issuer("https://b/")]).contains("twice")
+    );
+    assert!(problems(|c| c.scheduler.time_zone = "Mars/Olympus".into()).contains("Mars/Olympus"));
+    assert!(problems(|c| c.scheduler.recheck_at = "25:00".into()).contains("recheck_at"));
+    assert!(problems(|c| c.issuer.max_in_flight = 0).contains("max_in_flight"));
+    let both = problems(|c| {
+        c.c4.base_url.clear();
+        c.renewal.pre_expiry_days = 0;
+    });
+    assert!(
+        both.contains("c4.base_url") && both.contains("pre_expiry_days"),
+        "all at once: {both}"
+    );
+    assert!(!problems(|c| c.c4.base_url.clear()).contains("secret"));
+}
