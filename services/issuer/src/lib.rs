@@ -1,7 +1,7 @@
 //! The issuer: preflight, ACME orders, private keys.
 //!
 //! It takes `certificate-requested` hints, claims the work, and runs each issuance as one async function
-//! ([`Issuance`](issuance)) that journals every step before the call it prepares. It hands over to the uploader by
+//! (`issuance`) that journals every step before the call it prepares. It hands over to the uploader by
 //! storing the certificate; it never talks to C4 beyond asking for a domain.
 
 mod issuance;
