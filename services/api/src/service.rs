@@ -34,6 +34,13 @@ fn name(text: &str) -> Result<DomainName, Status> {
     DomainName::parse(text).map_err(|problem| bad_name(&problem))
 }
 
+/// The statuses of a filter. A number that is none is refused: ignoring it would answer another question.
+fn statuses(numbers: &[i32]) -> Result<Vec<DomainStatus>, Status> {
+    let known = |number: &i32| DomainStatus::try_from(v1::Status::try_from(*number).ok()?).ok();
+    let statuses: Option<Vec<DomainStatus>> = numbers.iter().map(known).collect();
+    statuses.ok_or_else(|| invalid("STATUS_INVALID", "an unknown status in the filter"))
+}
+
 fn page_size(asked: i32, default: u32) -> Result<u32, Status> {
     match u32::try_from(asked) {
         Ok(0) => Ok(default),
@@ -103,8 +110,7 @@ impl Domains for DomainsService {
         if search.len() > 253 {
             return Err(invalid("SEARCH_TOO_LONG", "search for at most 253 bytes"));
         }
-        let statuses: Result<Vec<DomainStatus>, ()> = asked.statuses().map(DomainStatus::try_from).collect();
-        let statuses = statuses.map_err(|()| invalid("STATUS_INVALID", "an unknown status in the filter"))?;
+        let statuses = statuses(&asked.statuses)?;
         let filter = format!("{search} {statuses:?}");
         let after = match asked.page_token.as_str() {
             "" => None,

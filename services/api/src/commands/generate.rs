@@ -1,9 +1,13 @@
 //! Generate: the dashboard's button. It never orders what is there, under way, or not due, unless it is forced to.
 
-use domain::{Cause, Domain, DomainName, HistoryKind, Source, WorkKind};
-use store::{DomainView, Entry};
+use domain::{Cause, Domain, DomainName, HistoryKind, Source, Work, WorkKind};
+use jiff::SignedDuration;
+use store::{DomainView, Entry, Tx};
 
 use super::{CommandError, Commands, Step};
+
+/// By then the new certificate is usually live, and brings a comparison of its own.
+const COMPARE_AFTER: SignedDuration = SignedDuration::from_mins(5);
 
 impl Commands {
     /// Sees to it that a domain has a generated certificate.
@@ -46,12 +50,30 @@ impl Commands {
         }
         let after = listed.generate()?;
         self.abandon_order(&mut *step.tx, &after.name).await?;
-        step.tx.cancel(&after.name, WorkKind::Upload).await?;
+        self.keep_comparing(&mut *step.tx, &after).await?;
         let entry = Entry::new(HistoryKind::Generated, actor, "A certificate was asked for.");
         self.apply(&mut step, &after, entry).await?;
         self.start_now(&mut *step.tx, &after, WorkKind::Issue, Cause::Requested, None)
             .await?;
         Ok(step.tx.commit().await?)
+    }
+
+    /// What is live goes on serving, and being compared with C4, until the new certificate is; an upload of the past
+    /// revision is not wanted any more.
+    async fn keep_comparing(&self, tx: &mut dyn Tx, after: &Domain) -> Result<(), CommandError> {
+        let Some(live) = after.facts.live else {
+            return Ok(tx.cancel(&after.name, WorkKind::Upload).await?);
+        };
+        let compare = Work {
+            name: after.name.clone(),
+            kind: WorkKind::Upload,
+            revision: after.revision,
+            cause: Cause::Compare,
+            attempts: 0,
+            due_at: Some(self.clock.now() + COMPARE_AFTER),
+            certificate: Some(live.certificate),
+        };
+        Ok(tx.schedule(&compare).await?)
     }
 
     /// An order of this revision that is under way is joined; one that waits goes on now.

@@ -1,0 +1,326 @@
+//! What each command does to a domain, on a real store and a clock that the test moves.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::sync::Arc;
+
+use api::commands::{CommandError, Commands};
+use domain::{
+    AccountId, Cause, CertificateId, CertificateSummary, Clock, DomainName, HistoryKind, Lease, Live, Order,
+    OrderId, OrderState, PreExpiry, Reason, Source, Status, Work, WorkKind,
+};
+use jiff::{SignedDuration, Timestamp};
+use runtime::testing::{ManualClock, SeededEntropy};
+use store::{Account, Certificate, Store};
+use store_sqlite::SqliteStore;
+use tempfile::TempDir;
+
+const ACTOR: &str = "token:test";
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+
+struct Case {
+    commands: Commands,
+    clock: Arc<ManualClock>,
+    name: DomainName,
+    _folder: TempDir,
+}
+
+async fn case() -> Case {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open_and_migrate(&folder.path().join("case.db"))
+        .await
+        .unwrap();
+    let clock = Arc::new(ManualClock::new("2026-11-23T00:00:00Z".parse().unwrap()));
+    let commands = Commands {
+        store: Arc::new(store),
+        clock: clock.clone(),
+        entropy: Arc::new(SeededEntropy::new(7)),
+        pre_expiry: PreExpiry::days(7),
+    };
+    Case {
+        commands,
+        clock,
+        name: DomainName::parse("shop.example.com").unwrap(),
+        _folder: folder,
+    }
+}
+
+impl Case {
+    fn store(&self) -> &dyn Store {
+        &*self.commands.store
+    }
+
+    async fn work(&self) -> Vec<(WorkKind, Cause, Option<Timestamp>)> {
+        let work = self.store().work(&self.name).await.unwrap();
+        work.iter()
+            .map(|work| (work.kind, work.cause, work.due_at))
+            .collect()
+    }
+
+    async fn claim(&self, kind: WorkKind) -> Lease {
+        let now = self.clock.now();
+        self.store()
+            .claim(kind, &self.name, now, now + SignedDuration::from_secs(30))
+            .await
+            .unwrap()
+            .unwrap()
+    }
+
+    async fn row(&self) -> domain::Domain {
+        let mut tx = self.store().begin("row").await.unwrap();
+        tx.domain(&self.name).await.unwrap().unwrap()
+    }
+
+    /// The issuer has stored a certificate of 90 days; if `live`, the uploader has made it live and planned a renewal.
+    async fn issued(&self, live: bool) -> CertificateId {
+        let now = self.clock.now();
+        let row = self.row().await;
+        let id = CertificateId::new(&*self.clock, &*self.commands.entropy);
+        let certificate = Certificate {
+            summary: CertificateSummary {
+                id,
+                sha256: id.to_string(),
+                serial: "01".into(),
+                issuer: "CN=Test".into(),
+                not_before: now,
+                not_after: now + DAY * 90,
+                source: Source::C4,
+            },
+            name: self.name.clone(),
+            revision: row.revision,
+            chain_pem: String::new(),
+            sealed_key: Some(vec![1]),
+            created_at: now,
+            uploaded_at: live.then_some(now),
+        };
+        let mut tx = self.store().begin("issued").await.unwrap();
+        tx.insert_certificate(&certificate).await.unwrap();
+        tx.cancel(&self.name, WorkKind::Issue).await.unwrap();
+        if live {
+            let after = row
+                .uploaded(Live {
+                    certificate: id,
+                    not_after: now + DAY * 90,
+                })
+                .unwrap();
+            tx.update_domain(&after, now).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        id
+    }
+
+    async fn live_order(&self) -> Order {
+        let now = self.clock.now();
+        let account = Account {
+            id: AccountId::new(&*self.clock, &*self.commands.entropy),
+            issuer: "test".into(),
+            directory_url: "https://ca.example/".into(),
+            sealed_key: vec![1],
+            url: None,
+            created_at: now,
+        };
+        let order = Order {
+            id: OrderId::new(&*self.clock, &*self.commands.entropy),
+            name: self.name.clone(),
+            revision: self.row().await.revision,
+            account: account.id,
+            created_at: now,
+            state: OrderState::Created,
+        };
+        let mut tx = self.store().begin("order").await.unwrap();
+        tx.insert_account(&account).await.unwrap();
+        tx.insert_order(&order).await.unwrap();
+        tx.commit().await.unwrap();
+        order
+    }
+}
+
+#[tokio::test]
+async fn adding_twice_answers_with_the_one_that_is_there() {
+    let case = case().await;
+    let (first, created) = case.commands.add(&case.name, ACTOR).await.unwrap();
+    assert!(created);
+    assert_eq!(first.domain.recorded, Status::Pending);
+    assert_eq!(
+        case.work().await,
+        [(WorkKind::Issue, Cause::Requested, Some(case.clock.now()))]
+    );
+    let (second, created) = case.commands.add(&case.name, ACTOR).await.unwrap();
+    assert!(!created);
+    assert_eq!(second, first);
+    let history = case.store().history(&case.name, 9).await.unwrap();
+    assert_eq!(
+        (history.len(), history[0].kind, history[0].actor.as_str()),
+        (1, HistoryKind::Added, ACTOR)
+    );
+    assert_eq!(history[0].status_from, None);
+}
+
+#[tokio::test]
+async fn a_deleted_name_gets_its_certificate_back_without_an_order() {
+    let case = case().await;
+    for round in 0..3 {
+        case.commands.add(&case.name, ACTOR).await.unwrap();
+        if round == 0 {
+            case.issued(true).await;
+        } else {
+            assert_eq!(case.work().await[0].0, WorkKind::Upload, "uploaded again");
+        }
+        case.commands.delete(&case.name, false, ACTOR).await.unwrap();
+        assert_eq!(case.work().await, []);
+        assert!(case.store().domain(&case.name).await.unwrap().is_none());
+    }
+    // At its renewal point it is not worth putting back.
+    case.clock.advance(DAY * 83);
+    case.commands.generate(&case.name, false, ACTOR).await.unwrap();
+    assert_eq!(case.work().await[0].0, WorkKind::Issue);
+    assert_eq!(case.row().await.revision, 7);
+}
+
+#[tokio::test]
+async fn a_delete_abandons_the_order_and_revokes_every_lease() {
+    let case = case().await;
+    case.commands.add(&case.name, ACTOR).await.unwrap();
+    let lease = case.claim(WorkKind::Issue).await;
+    case.live_order().await;
+    case.commands.delete(&case.name, true, ACTOR).await.unwrap();
+    assert!(case.store().live_order(&case.name).await.unwrap().is_none());
+    let mut tx = case.store().begin("late").await.unwrap();
+    assert!(tx.fence(&lease).await.unwrap_err().is_lease_lost());
+    drop(tx);
+    assert_eq!(
+        case.work().await,
+        [(WorkKind::Remove, Cause::Requested, Some(case.clock.now()))]
+    );
+    let again = case.commands.delete(&case.name, true, ACTOR).await;
+    assert!(matches!(again, Err(CommandError::NotFound(_))));
+    case.commands.add(&case.name, ACTOR).await.unwrap();
+    assert_eq!(case.work().await.len(), 1, "the removal of the past life is off");
+}
+
+#[tokio::test]
+async fn generate_joins_what_is_under_way() {
+    let case = case().await;
+    case.commands.generate(&case.name, false, ACTOR).await.unwrap();
+    let lease = case.claim(WorkKind::Issue).await;
+    case.commands.generate(&case.name, true, ACTOR).await.unwrap();
+    let mut tx = case.store().begin("fence").await.unwrap();
+    tx.fence(&lease).await.expect("the issuer goes on undisturbed");
+    let later = Work {
+        due_at: Some(case.clock.now() + DAY),
+        cause: Cause::Retry,
+        attempts: 4,
+        ..lease.work.clone()
+    };
+    tx.finish(&lease, Some(&later)).await.unwrap();
+    tx.commit().await.unwrap();
+
+    let order = case.live_order().await;
+    case.commands.generate(&case.name, true, ACTOR).await.unwrap();
+    assert_eq!(
+        case.work().await,
+        [(WorkKind::Issue, Cause::Requested, Some(case.clock.now()))]
+    );
+    assert_eq!(
+        case.store().live_order(&case.name).await.unwrap(),
+        Some(order),
+        "the order lives on"
+    );
+    assert_eq!(case.row().await.revision, 1);
+}
+
+#[tokio::test]
+async fn generate_orders_only_what_is_due_unless_forced() {
+    let case = case().await;
+    case.commands.add(&case.name, ACTOR).await.unwrap();
+    let live = case.issued(true).await;
+    case.commands.generate(&case.name, false, ACTOR).await.unwrap();
+    assert_eq!(
+        case.work().await,
+        [(WorkKind::Upload, Cause::Compare, Some(case.clock.now()))]
+    );
+    assert_eq!(case.row().await.revision, 1);
+
+    case.commands.generate(&case.name, true, ACTOR).await.unwrap();
+    let row = case.row().await;
+    assert_eq!(
+        (row.revision, row.recorded),
+        (2, Status::Success),
+        "what is live goes on serving"
+    );
+    assert_eq!(row.facts.live.map(|live| live.certificate), Some(live));
+    let work = case.work().await;
+    assert_eq!(
+        work[0],
+        (WorkKind::Issue, Cause::Requested, Some(case.clock.now()))
+    );
+    assert_eq!(
+        (work[1].0, work[1].1),
+        (WorkKind::Upload, Cause::Compare),
+        "and being compared"
+    );
+}
+
+#[tokio::test]
+async fn generate_delivers_what_was_issued_before_it_orders_anew() {
+    let case = case().await;
+    case.commands.add(&case.name, ACTOR).await.unwrap();
+    let undelivered = case.issued(false).await;
+    case.commands.generate(&case.name, false, ACTOR).await.unwrap();
+    let work = case.store().work(&case.name).await.unwrap();
+    assert_eq!(
+        (work[0].kind, work[0].certificate),
+        (WorkKind::Upload, Some(undelivered))
+    );
+    assert_eq!(work.len(), 1);
+}
+
+#[tokio::test]
+async fn recheck_brings_what_is_next_to_now() {
+    let case = case().await;
+    case.commands.add(&case.name, ACTOR).await.unwrap();
+    let lease = case.claim(WorkKind::Issue).await;
+    case.commands.recheck(&case.name, ACTOR).await.unwrap();
+    let now = case.clock.now();
+    let mut tx = case.store().begin("blocked").await.unwrap();
+    tx.fence(&lease).await.expect("work under way goes on");
+    let row = tx.domain(&case.name).await.unwrap().unwrap();
+    let reason = Reason::NotPointed {
+        target: "cdn".into(),
+        found: "nothing".into(),
+    };
+    tx.update_domain(&row.blocked(reason).unwrap(), now)
+        .await
+        .unwrap();
+    let later = Work {
+        due_at: Some(now + DAY),
+        cause: Cause::Retry,
+        attempts: 9,
+        ..lease.work.clone()
+    };
+    tx.finish(&lease, Some(&later)).await.unwrap();
+    tx.commit().await.unwrap();
+
+    let view = case.commands.recheck(&case.name, ACTOR).await.unwrap();
+    assert_eq!(
+        view.domain.recorded,
+        Status::Failure,
+        "a recheck alone changes no status"
+    );
+    assert_eq!(case.work().await, [(WorkKind::Issue, Cause::Recheck, Some(now))]);
+
+    case.issued(true).await;
+    case.commands.recheck(&case.name, ACTOR).await.unwrap();
+    assert_eq!(case.work().await, [(WorkKind::Upload, Cause::Compare, Some(now))]);
+
+    let failing = Work {
+        cause: Cause::Retry,
+        due_at: Some(now + DAY),
+        ..case.store().work(&case.name).await.unwrap()[0].clone()
+    };
+    let mut tx = case.store().begin("emergency").await.unwrap();
+    tx.schedule(&failing).await.unwrap();
+    tx.commit().await.unwrap();
+    case.commands.recheck(&case.name, ACTOR).await.unwrap();
+    assert_eq!(case.work().await, [(WorkKind::Upload, Cause::Recheck, Some(now))]);
+}

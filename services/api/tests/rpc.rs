@@ -1,0 +1,385 @@
+//! The API as its clients see it: who may call, how errors look, pages, watching.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bus_embedded::EmbeddedBus;
+use domain::{Clock, Role};
+use proto::v1;
+use proto::v1::domains_client::DomainsClient;
+use runtime::{Config, Context, Health, Listen, Listeners, Stop, SystemClock, SystemEntropy};
+use seal::SealingKeys;
+use store::{Store, TokenRecord};
+use store_sqlite::SqliteStore;
+use tempfile::TempDir;
+use tonic::transport::Channel;
+use tonic::{Code, Request, Status};
+
+struct Served {
+    client: DomainsClient<Channel>,
+    channel: Channel,
+    context: Context,
+    _folder: TempDir,
+}
+
+async fn served() -> Served {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open_and_migrate(&folder.path().join("rpc.db"))
+        .await
+        .unwrap();
+    let store: Arc<dyn Store> = Arc::new(store);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let listeners = Listeners::default();
+    let address = listeners
+        .bind(Listen::Api, "127.0.0.1:0".parse().unwrap())
+        .await
+        .unwrap();
+    let context = Context {
+        config: Arc::new(Config::default()),
+        bus: Arc::new(EmbeddedBus::new(store.clone(), clock.clone())),
+        store,
+        clock,
+        entropy: Arc::new(SystemEntropy),
+        sealing_keys: Some(Arc::new(
+            SealingKeys::load_or_create(&folder.path().join("key")).unwrap(),
+        )),
+        stop: Stop::default(),
+        health: Health::default(),
+        listeners: Arc::new(listeners),
+    };
+    tokio::spawn(api::run(context.clone()));
+    let channel = Channel::from_shared(format!("http://{address}"))
+        .unwrap()
+        .connect()
+        .await
+        .unwrap();
+    Served {
+        client: DomainsClient::new(channel.clone()),
+        channel,
+        context,
+        _folder: folder,
+    }
+}
+
+impl Served {
+    async fn token(&self, role: Role, change: impl FnOnce(&mut TokenRecord)) -> String {
+        let text = api::new_token(&SystemEntropy);
+        let mut record = TokenRecord {
+            name: format!("{role}-{}", &text[4..12]),
+            hash: api::hash_token(&text),
+            role,
+            created_at: self.context.clock.now(),
+            expires_at: None,
+            last_used_at: None,
+            revoked_at: None,
+        };
+        change(&mut record);
+        let mut tx = self.context.store.begin("token").await.unwrap();
+        tx.insert_token(&record).await.unwrap();
+        tx.commit().await.unwrap();
+        text.to_string()
+    }
+}
+
+fn signed<T>(message: T, token: &str) -> Request<T> {
+    let mut request = Request::new(message);
+    request
+        .metadata_mut()
+        .insert("authorization", format!("Bearer {token}").parse().unwrap());
+    request
+}
+
+/// The typed reason stands in the details, in the clear bytes of a google.rpc.ErrorInfo.
+fn has_reason(status: &Status, reason: &str) -> bool {
+    status
+        .details()
+        .windows(reason.len())
+        .any(|window| window == reason.as_bytes())
+}
+
+fn add(name: &str) -> v1::AddDomainRequest {
+    v1::AddDomainRequest {
+        name: name.to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn every_role_may_do_exactly_its_part() {
+    let mut served = served().await;
+    for role in Role::ALL {
+        let token = served.token(role, |_| {}).await;
+        let name = format!("{role}.example.com");
+        let added = served.client.add_domain(signed(add(&name), &token)).await;
+        let may_operate = matches!(role, Role::Support | Role::Admin);
+        assert_eq!(added.is_ok(), may_operate, "{role}");
+        if let Err(refused) = added {
+            assert_eq!(refused.code(), Code::PermissionDenied);
+            assert!(has_reason(&refused, "ROLE_LACKS_PERMISSION"), "{refused:?}");
+        }
+        served
+            .client
+            .list_domains(signed(v1::ListDomainsRequest::default(), &token))
+            .await
+            .unwrap();
+        let key = v1::DownloadCertificateRequest {
+            name: "support.example.com".into(),
+            include_private_key: true,
+            reason: "test".into(),
+        };
+        let refused = served
+            .client
+            .download_certificate(signed(key, &token))
+            .await
+            .unwrap_err();
+        let may_read_keys = matches!(role, Role::KeyReader | Role::Admin);
+        assert_eq!(
+            refused.code() == Code::PermissionDenied,
+            !may_read_keys,
+            "{role}: {refused}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn tokens_that_are_none_are_all_refused_alike() {
+    let mut served = served().await;
+    let now = served.context.clock.now();
+    let tokens = [
+        served
+            .token(Role::Admin, |token| token.revoked_at = Some(now))
+            .await,
+        served
+            .token(Role::Admin, |token| token.expires_at = Some(now))
+            .await,
+        "slm_unknown".to_owned(),
+        String::new(),
+    ];
+    let mut refusals = vec![
+        served
+            .client
+            .add_domain(Request::new(add("a.example.com")))
+            .await
+            .unwrap_err(),
+    ];
+    for token in tokens {
+        refusals.push(
+            served
+                .client
+                .add_domain(signed(add("a.example.com"), &token))
+                .await
+                .unwrap_err(),
+        );
+    }
+    for refused in refusals {
+        assert_eq!(refused.code(), Code::Unauthenticated);
+        assert!(has_reason(&refused, "TOKEN_INVALID"));
+        assert!(
+            refused.message().contains("ssl-manager token create"),
+            "{}",
+            refused.message()
+        );
+    }
+    assert_eq!(
+        served.context.store.position().await.unwrap(),
+        0,
+        "nothing changed"
+    );
+}
+
+#[tokio::test]
+async fn bad_requests_carry_a_typed_reason() {
+    let mut served = served().await;
+    let token = served.token(Role::Admin, |_| {}).await;
+    let bad_name = served
+        .client
+        .add_domain(signed(add("*.example.com"), &token))
+        .await
+        .unwrap_err();
+    assert_eq!(bad_name.code(), Code::InvalidArgument);
+    assert!(has_reason(&bad_name, "NAME_IS_WILDCARD"));
+    for (request, reason) in [
+        (
+            v1::ListDomainsRequest {
+                page_size: -1,
+                ..Default::default()
+            },
+            "PAGE_SIZE_INVALID",
+        ),
+        (
+            v1::ListDomainsRequest {
+                page_size: 1001,
+                ..Default::default()
+            },
+            "PAGE_SIZE_INVALID",
+        ),
+        (
+            v1::ListDomainsRequest {
+                page_token: "x".into(),
+                ..Default::default()
+            },
+            "PAGE_TOKEN_INVALID",
+        ),
+        (
+            v1::ListDomainsRequest {
+                statuses: vec![99],
+                ..Default::default()
+            },
+            "STATUS_INVALID",
+        ),
+        (
+            v1::ListDomainsRequest {
+                search: "x".repeat(300),
+                ..Default::default()
+            },
+            "SEARCH_TOO_LONG",
+        ),
+    ] {
+        let refused = served
+            .client
+            .list_domains(signed(request, &token))
+            .await
+            .unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{reason}");
+        assert!(has_reason(&refused, reason), "{reason}: {refused:?}");
+    }
+    let beyond = v1::WatchDomainsRequest {
+        after_position: Some(1),
+        ..Default::default()
+    };
+    let refused = served
+        .client
+        .watch_domains(signed(beyond, &token))
+        .await
+        .unwrap_err();
+    assert!(has_reason(&refused, "POSITION_INVALID"));
+    let huge = add(&"x".repeat(2 * 1024 * 1024));
+    assert!(served.client.add_domain(signed(huge, &token)).await.is_err());
+    served
+        .client
+        .list_domains(signed(v1::ListDomainsRequest::default(), &token))
+        .await
+        .expect("still serving");
+}
+
+#[tokio::test]
+async fn pages_meet_without_a_gap() {
+    let mut served = served().await;
+    let token = served.token(Role::Admin, |_| {}).await;
+    for number in 0..7 {
+        served
+            .client
+            .add_domain(signed(add(&format!("d{number}.example.com")), &token))
+            .await
+            .unwrap();
+    }
+    let mut names = Vec::new();
+    let mut request = v1::ListDomainsRequest {
+        page_size: 3,
+        search: "EXAMPLE".into(),
+        ..Default::default()
+    };
+    loop {
+        let page = served
+            .client
+            .list_domains(signed(request.clone(), &token))
+            .await
+            .unwrap()
+            .into_inner();
+        names.extend(page.domains.into_iter().map(|domain| domain.name));
+        if page.next_page_token.is_empty() {
+            break;
+        }
+        request.page_token = page.next_page_token;
+    }
+    let expected: Vec<String> = (0..7).map(|number| format!("d{number}.example.com")).collect();
+    assert_eq!(names, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watcher_resumes_where_it_was() {
+    let mut served = served().await;
+    let token = served.token(Role::Admin, |_| {}).await;
+    for name in ["a.example.com", "b.example.com"] {
+        served.client.add_domain(signed(add(name), &token)).await.unwrap();
+    }
+    let watch = |after: Option<i64>| v1::WatchDomainsRequest {
+        after_position: after,
+        name: String::new(),
+    };
+    let mut stream = served
+        .client
+        .watch_domains(signed(watch(None), &token))
+        .await
+        .unwrap()
+        .into_inner();
+    let next = async |stream: &mut tonic::Streaming<v1::WatchDomainsResponse>| {
+        let change = tokio::time::timeout(Duration::from_secs(20), stream.message())
+            .await
+            .expect("in time");
+        let change = change.unwrap().unwrap();
+        (change.domain.unwrap().name, change.deleted, change.position)
+    };
+    let first = next(&mut stream).await;
+    assert_eq!((first.0.as_str(), first.1), ("a.example.com", false));
+    drop(stream);
+    let delete = v1::DeleteDomainRequest {
+        name: "a.example.com".into(),
+        remove_from_c4: false,
+    };
+    served.client.delete_domain(signed(delete, &token)).await.unwrap();
+    let mut stream = served
+        .client
+        .watch_domains(signed(watch(Some(first.2)), &token))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(next(&mut stream).await.0, "b.example.com");
+    let deleted = next(&mut stream).await;
+    assert_eq!((deleted.0.as_str(), deleted.1), ("a.example.com", true));
+    served
+        .client
+        .add_domain(signed(add("c.example.com"), &token))
+        .await
+        .unwrap();
+    assert_eq!(
+        next(&mut stream).await.0,
+        "c.example.com",
+        "and follows what happens"
+    );
+}
+
+#[tokio::test]
+async fn health_and_reflection_need_no_token() {
+    let served = served().await;
+    let mut health = tonic_health::pb::health_client::HealthClient::new(served.channel.clone());
+    let request = tonic_health::pb::HealthCheckRequest {
+        service: "sslmanager.v1.Domains".into(),
+    };
+    let answer = health.check(request).await.unwrap().into_inner();
+    assert_eq!(
+        answer.status(),
+        tonic_health::pb::health_check_response::ServingStatus::Serving
+    );
+
+    let mut reflection = tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient::new(
+        served.channel.clone(),
+    );
+    let list = tonic_reflection::pb::v1::ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(
+            tonic_reflection::pb::v1::server_reflection_request::MessageRequest::ListServices(String::new()),
+        ),
+    };
+    let mut answers = reflection
+        .server_reflection_info(tokio_stream::iter([list]))
+        .await
+        .unwrap()
+        .into_inner();
+    let answer = format!("{:?}", answers.message().await.unwrap().unwrap());
+    assert!(
+        answer.contains("sslmanager.v1.Domains") && answer.contains("grpc.health.v1.Health"),
+        "{answer}"
+    );
+}
