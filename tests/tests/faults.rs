@@ -244,9 +244,18 @@ async fn a_refused_upload_is_an_emergency_and_costs_no_second_order() {
     );
     assert_eq!(world.c4.control().puts(NAME), 3, "three quick attempts");
     world.c4.control().accept(None);
-    world.c4.control().drop_answer_once(NAME);
     manager.domain(&["recheck", NAME]);
     manager.status(NAME, "Success", LIMIT).await;
+    ordered(&world, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_of_c4_is_found_out_by_asking() {
+    let (world, mut manager) = running().await;
+    world.c4.control().drop_answer_once(NAME);
+    assert_eq!(manager.domain(&["add", NAME]).code, 0);
+    manager.status(NAME, "Success", LIMIT).await;
+    assert_eq!(world.c4.control().puts(NAME), 1, "C4 had taken it");
     ordered(&world, 1);
 }
 

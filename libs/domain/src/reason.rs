@@ -127,9 +127,13 @@ impl Reason {
             ),
             Self::PortMissing { missing } => {
                 let ports: Vec<String> = missing.iter().map(ToString::to_string).collect();
-                let plural = if ports.len() == 1 { "port" } else { "ports" };
+                let (noun, verb) = if ports.len() == 1 {
+                    ("port", "is")
+                } else {
+                    ("ports", "are")
+                };
                 format!(
-                    "Switch on HTTP and HTTPS (ports 80 and 443) for {name} in the CDN dashboard; {plural} {} \
+                    "Switch on HTTP and HTTPS (ports 80 and 443) for {name} in the CDN dashboard; {noun} {} {verb} \
                      missing today.",
                     ports.join(" and ")
                 )
