@@ -1,8 +1,8 @@
 //! Domains: rows, list, changes, history.
 
-use domain::{CertificateSummary, Domain, DomainName, Facts, HistoryEntry, Live};
+use domain::{CertificateSummary, Domain, DomainName, Facts, HistoryEntry, Live, Status};
 use jiff::Timestamp;
-use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
+use sqlx::{FromRow, SqliteConnection, SqliteExecutor, SqlitePool};
 use store::{Change, DomainView, ListQuery, Result};
 
 use crate::db::{Columns, expect_one, failed, failed_or_taken, maybe_micros, micros, to_json};
@@ -118,7 +118,7 @@ impl TryFrom<ViewRow> for Change {
     }
 }
 
-/// The columns of [`ViewRow`]; every statement below begins with its own name and goes on with this.
+/// The statement of that name over the columns of [`ViewRow`].
 macro_rules! view {
     ($name:literal, $rest:literal) => {
         concat!(
@@ -147,27 +147,58 @@ pub(crate) async fn view(db: impl SqliteExecutor<'_>, name: &DomainName) -> Resu
         .transpose()
 }
 
-pub(crate) async fn list(db: impl SqliteExecutor<'_>, query: &ListQuery) -> Result<Vec<DomainView>> {
-    let statuses: Vec<&str> = query.statuses.iter().map(|status| status.as_str()).collect();
-    let statuses = serde_json::Value::from(statuses).to_string();
-    let rows: Vec<ViewRow> = sqlx::query_as(view!(
-        "domain_list",
-        "WHERE d.deleted_at IS NULL
-            AND d.name > $1
-            AND ($2 = '' OR instr(d.name, $2) > 0)
-            AND ($3 = '[]' OR d.status IN (SELECT value FROM json_each($3)))
-        ORDER BY d.name LIMIT $4"
-    ))
-    .bind(query.after.as_deref().unwrap_or(""))
-    .bind(&query.search)
-    .bind(statuses)
-    .bind(query.limit)
-    .fetch_all(db)
-    .await
-    .map_err(failed("domain_list"))?;
+/// A page of the list. With statuses it is merged from a page of each, so that a rare status is found by its index
+/// among millions of names; all are read in one transaction, or a domain that changed in between could be on two.
+pub(crate) async fn list(readers: &SqlitePool, query: &ListQuery) -> Result<Vec<DomainView>> {
+    let mut tx = readers.begin().await.map_err(failed("domain_list"))?;
+    let mut rows = Vec::new();
+    if query.statuses.is_empty() {
+        rows = page(&mut tx, query).await?;
+    }
+    for status in Status::ALL {
+        if query.statuses.contains(&status) {
+            rows.extend(page_of_status(&mut tx, query, status).await?);
+        }
+    }
+    tx.commit().await.map_err(failed("domain_list"))?;
+    rows.sort_by(|one, other| one.domain.name.cmp(&other.domain.name));
+    rows.truncate(query.limit as usize);
     rows.into_iter()
         .map(|row| Change::try_from(row).map(|change| change.view))
         .collect()
+}
+
+async fn page(db: &mut SqliteConnection, query: &ListQuery) -> Result<Vec<ViewRow>> {
+    sqlx::query_as(view!(
+        "domain_list",
+        "WHERE d.deleted_at IS NULL AND d.name > $1 AND ($2 = '' OR instr(d.name, $2) > 0)
+        ORDER BY d.name LIMIT $3"
+    ))
+    .bind(query.after.as_deref().unwrap_or(""))
+    .bind(&query.search)
+    .bind(query.limit)
+    .fetch_all(db)
+    .await
+    .map_err(failed("domain_list"))
+}
+
+async fn page_of_status(
+    db: &mut SqliteConnection,
+    query: &ListQuery,
+    status: Status,
+) -> Result<Vec<ViewRow>> {
+    sqlx::query_as(view!(
+        "domain_list_by_status",
+        "WHERE d.deleted_at IS NULL AND d.name > $1 AND ($2 = '' OR instr(d.name, $2) > 0) AND d.status = $4
+        ORDER BY d.name LIMIT $3"
+    ))
+    .bind(query.after.as_deref().unwrap_or(""))
+    .bind(&query.search)
+    .bind(query.limit)
+    .bind(status.as_str())
+    .fetch_all(db)
+    .await
+    .map_err(failed("domain_list_by_status"))
 }
 
 pub(crate) async fn changes(
@@ -176,16 +207,24 @@ pub(crate) async fn changes(
     name: Option<&DomainName>,
     limit: u32,
 ) -> Result<Vec<Change>> {
-    let rows: Vec<ViewRow> = sqlx::query_as(view!(
-        "domain_changes",
-        "WHERE d.position > $1 AND ($2 = '' OR d.name = $2) ORDER BY d.position LIMIT $3"
-    ))
-    .bind(after)
-    .bind(name.map_or("", DomainName::as_str))
-    .bind(limit)
-    .fetch_all(db)
-    .await
-    .map_err(failed("domain_changes"))?;
+    // Two statements: one that served both would walk through every domain's change to find one domain's.
+    let statement = match name {
+        None => view!(
+            "domain_changes",
+            "WHERE d.position > $1 ORDER BY d.position LIMIT $2"
+        ),
+        Some(_) => view!(
+            "domain_changes_of",
+            "WHERE d.position > $1 AND d.name = $3 LIMIT $2"
+        ),
+    };
+    let rows: Vec<ViewRow> = sqlx::query_as(statement)
+        .bind(after)
+        .bind(limit)
+        .bind(name.map(DomainName::as_str))
+        .fetch_all(db)
+        .await
+        .map_err(failed("domain_changes"))?;
     rows.into_iter().map(Change::try_from).collect()
 }
 
@@ -255,10 +294,10 @@ pub(crate) async fn insert(db: &mut SqliteConnection, domain: &Domain, now: Time
             live_certificate_id, live_not_after, block, waiting, status, activity, upload_revision, position,
             changed_at, name, version)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17 + 1)";
-    write(db, statement, domain, now).await.map(drop)
+    write(db, "insert_domain", statement, domain, now).await.map(drop)
 }
 
-/// Writes a row whose version is still `domain.version`.
+/// Writes a row whose stored version is still `domain.version`, and raises that.
 pub(crate) async fn update(db: &mut SqliteConnection, domain: &Domain, now: Timestamp) -> Result<()> {
     let statement = "-- update_domain
         UPDATE domains SET revision = $1, source = $2, created_at = $3, deleted_at = $4, unknown_to_c4 = $5,
@@ -266,12 +305,13 @@ pub(crate) async fn update(db: &mut SqliteConnection, domain: &Domain, now: Time
             status = $11, activity = $12, upload_revision = $13, position = $14, changed_at = $15,
             version = version + 1
         WHERE name = $16 AND version = $17";
-    let written = write(db, statement, domain, now).await?;
+    let written = write(db, "update_domain", statement, domain, now).await?;
     expect_one("update_domain", &written)
 }
 
 async fn write(
     db: &mut SqliteConnection,
+    operation: &'static str,
     statement: &'static str,
     domain: &Domain,
     now: Timestamp,
@@ -298,7 +338,7 @@ async fn write(
         .bind(domain.version)
         .execute(db)
         .await
-        .map_err(failed_or_taken("write_domain"))
+        .map_err(failed_or_taken(operation))
 }
 
 #[derive(FromRow)]

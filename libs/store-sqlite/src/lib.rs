@@ -14,6 +14,8 @@ mod tokens;
 mod tx;
 mod work;
 
+use std::time::Instant;
+
 use async_trait::async_trait;
 use domain::{CertificateId, DomainName, HistoryEntry, Lease, Order, Work, WorkKind};
 use jiff::Timestamp;
@@ -41,6 +43,8 @@ impl SqliteStore {
             .await
             .map_err(failed(name))?;
         Ok(SqliteTx {
+            name,
+            began: Instant::now(),
             inner,
             published: self.published.clone(),
             has_published: false,

@@ -1,4 +1,5 @@
-//! Events on their way. A taken message is its taker's by a token; answering with an older one changes nothing.
+//! Events on their way. A taken message is its taker's by a token; answering with an older one changes nothing, nor
+//! does answering twice (token 0 is nobody's).
 
 use domain::{Event, EventKind, WorkKind};
 use jiff::Timestamp;
@@ -119,17 +120,11 @@ pub(crate) async fn any_waiting(
 
 /// The messages as JSON `[[sequence, token], …]`, for one statement over all of them.
 fn taken(messages: &[Message]) -> String {
-    let pairs: Vec<[i64; 2]> = messages
+    let pairs: Vec<serde_json::Value> = messages
         .iter()
-        .map(|message| [message.sequence, message.token])
+        .map(|message| serde_json::Value::from([message.sequence, message.token]))
         .collect();
-    serde_json::Value::from(
-        pairs
-            .iter()
-            .map(|pair| serde_json::Value::from(pair.as_slice()))
-            .collect::<Vec<_>>(),
-    )
-    .to_string()
+    serde_json::Value::from(pairs).to_string()
 }
 
 pub(crate) async fn keep(db: &mut SqliteConnection, messages: &[Message], until: Timestamp) -> Result<()> {
@@ -162,7 +157,7 @@ pub(crate) async fn delete(db: &mut SqliteConnection, messages: &[Message]) -> R
 pub(crate) async fn delay(db: &mut SqliteConnection, message: &Message, due_at: Timestamp) -> Result<()> {
     sqlx::query(
         "-- delay_message
-        UPDATE messages SET due_at = $3, attempts = attempts + 1, lease_until = NULL
+        UPDATE messages SET due_at = $3, attempts = attempts + 1, lease_token = 0, lease_until = NULL
         WHERE sequence = $1 AND lease_token = $2",
     )
     .bind(message.sequence)
@@ -177,7 +172,8 @@ pub(crate) async fn delay(db: &mut SqliteConnection, message: &Message, due_at: 
 pub(crate) async fn bury(db: &mut SqliteConnection, message: &Message, why: &str) -> Result<()> {
     sqlx::query(
         "-- bury_message
-        UPDATE messages SET dead_reason = $3, lease_until = NULL WHERE sequence = $1 AND lease_token = $2",
+        UPDATE messages SET dead_reason = $3, lease_token = 0, lease_until = NULL
+        WHERE sequence = $1 AND lease_token = $2",
     )
     .bind(message.sequence)
     .bind(message.token)

@@ -72,13 +72,22 @@ impl SqliteStore {
     /// Brings the schema up to date. A schema that is newer than this program is refused.
     pub async fn migrate(&self) -> Result<()> {
         self.refuse_newer().await?;
+        // One transaction around all of it: the migrator takes no lock on SQLite, and two processes that start
+        // together on a new file would both find nothing there and both begin.
+        let mut tx = self
+            .writer
+            .begin_with("BEGIN IMMEDIATE")
+            .await
+            .map_err(failed("migrate"))?;
+        // `run` does the same, but through a bound that makes this future impossible to spawn.
         MIGRATIONS
-            .run(&self.writer)
+            .run_direct(None, &mut *tx, false)
             .await
             .map_err(|source| StoreError::Database {
                 operation: "migrate",
                 source: Box::new(source),
-            })
+            })?;
+        tx.commit().await.map_err(failed("migrate"))
     }
 
     /// Checks that the schema is exactly the one that this program knows.

@@ -1,5 +1,7 @@
 //! A transaction: `BEGIN IMMEDIATE` on the one writing connection, so that what it read stays as it was.
 
+use std::time::{Duration, Instant};
+
 use async_trait::async_trait;
 use domain::{
     AccountId, CertificateId, Domain, DomainName, Event, HistoryEntry, Lease, Order, OrderId, Work, WorkKind,
@@ -12,7 +14,12 @@ use tokio::sync::watch;
 use crate::db::failed;
 use crate::{certificates, domains, messages, orders, tokens, work};
 
+/// A transaction that kept the one writer longer than this is worth a line.
+const SLOW: Duration = Duration::from_millis(200);
+
 pub(crate) struct SqliteTx {
+    pub(crate) name: &'static str,
+    pub(crate) began: Instant,
     pub(crate) inner: Transaction<'static, Sqlite>,
     pub(crate) published: watch::Sender<u64>,
     pub(crate) has_published: bool,
@@ -134,6 +141,14 @@ impl Tx for SqliteTx {
         self.inner.commit().await.map_err(failed("commit"))?;
         if self.has_published {
             self.published.send_modify(|count| *count += 1);
+        }
+        let took = self.began.elapsed();
+        if took > SLOW {
+            tracing::debug!(
+                transaction = self.name,
+                duration_ms = took.as_millis() as u64,
+                "slow transaction"
+            );
         }
         Ok(())
     }

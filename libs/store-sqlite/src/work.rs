@@ -1,5 +1,6 @@
 //! Work rows and their leases. Every token comes from one counter, so that a row which went and came back never
-//! repeats one.
+//! repeats one. The counter begins above 0, so a row with token 0 is nobody's: what gives a lease back writes it, and
+//! the old holder's later writes meet nothing.
 
 use domain::{DomainName, Lease, Work, WorkKind};
 use jiff::Timestamp;
@@ -152,7 +153,7 @@ pub(crate) async fn mark_due(
     hinted_before: Timestamp,
     limit: u32,
 ) -> Result<Vec<Work>> {
-    let rows: Vec<WorkRow> = sqlx::query_as(
+    let mut rows: Vec<WorkRow> = sqlx::query_as(
         "-- mark_due
         UPDATE work SET hinted_at = $1 WHERE (name, kind) IN (
             SELECT name, kind FROM work
@@ -167,6 +168,8 @@ pub(crate) async fn mark_due(
     .fetch_all(db)
     .await
     .map_err(failed("mark_due"))?;
+    // RETURNING promises no order.
+    rows.sort_by_key(|row| row.due_at);
     rows.into_iter().map(Work::try_from).collect()
 }
 
@@ -194,29 +197,30 @@ pub(crate) async fn claim(
     now: Timestamp,
     until: Timestamp,
 ) -> Result<Option<Lease>> {
-    let token = next(&mut *db, "lease_token").await?;
     let row: Option<WorkRow> = sqlx::query_as(
         "-- claim
-        UPDATE work SET lease_token = $3, lease_until = $4
-        WHERE name = $1 AND kind = $2 AND due_at <= $5 AND (lease_until IS NULL OR lease_until <= $5)
+        UPDATE work SET lease_until = $3,
+            lease_token = (SELECT value + 1 FROM counters WHERE counters.name = 'lease_token')
+        WHERE name = $1 AND kind = $2 AND due_at <= $4 AND (lease_until IS NULL OR lease_until <= $4)
         RETURNING name, kind, revision, cause, attempts, due_at, certificate_id",
     )
     .bind(name.as_str())
     .bind(kind.as_str())
-    .bind(token)
     .bind(micros(until))
     .bind(micros(now))
-    .fetch_optional(db)
+    .fetch_optional(&mut *db)
     .await
     .map_err(failed("claim"))?;
-    row.map(|row| {
-        Ok(Lease {
-            work: row.try_into()?,
-            token,
-            expires_at: until,
-        })
-    })
-    .transpose()
+    let Some(row) = row else {
+        return Ok(None);
+    };
+    // Only now: a claim that finds nothing, the fate of every second hint, must not cost a durable write.
+    let token = next(db, "lease_token").await?;
+    Ok(Some(Lease {
+        work: row.try_into()?,
+        token,
+        expires_at: until,
+    }))
 }
 
 pub(crate) async fn renew(db: impl SqliteExecutor<'_>, lease: &Lease, until: Timestamp) -> Result<()> {
@@ -240,7 +244,8 @@ pub(crate) async fn renew(db: impl SqliteExecutor<'_>, lease: &Lease, until: Tim
 pub(crate) async fn release(db: impl SqliteExecutor<'_>, lease: &Lease) -> Result<()> {
     sqlx::query(
         "-- release
-        UPDATE work SET lease_until = NULL, hinted_at = NULL WHERE name = $1 AND kind = $2 AND lease_token = $3",
+        UPDATE work SET lease_token = 0, lease_until = NULL, hinted_at = NULL
+        WHERE name = $1 AND kind = $2 AND lease_token = $3",
     )
     .bind(lease.work.name.as_str())
     .bind(lease.work.kind.as_str())
@@ -252,13 +257,20 @@ pub(crate) async fn release(db: impl SqliteExecutor<'_>, lease: &Lease) -> Resul
 }
 
 pub(crate) async fn free_all(db: &mut SqliteConnection) -> Result<()> {
-    sqlx::query("-- free_work\nUPDATE work SET lease_until = NULL, hinted_at = NULL")
-        .execute(&mut *db)
-        .await
-        .map_err(failed("free_work"))?;
-    sqlx::query("-- free_messages\nUPDATE messages SET lease_until = NULL WHERE lease_until IS NOT NULL")
-        .execute(db)
-        .await
-        .map(drop)
-        .map_err(failed("free_messages"))
+    sqlx::query(
+        "-- free_work
+        UPDATE work SET lease_token = 0, lease_until = NULL, hinted_at = NULL
+        WHERE lease_until IS NOT NULL OR hinted_at IS NOT NULL",
+    )
+    .execute(&mut *db)
+    .await
+    .map_err(failed("free_work"))?;
+    sqlx::query(
+        "-- free_messages
+        UPDATE messages SET lease_token = 0, lease_until = NULL WHERE lease_until IS NOT NULL",
+    )
+    .execute(db)
+    .await
+    .map(drop)
+    .map_err(failed("free_messages"))
 }

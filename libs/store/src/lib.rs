@@ -93,7 +93,8 @@ pub trait Store: Send + Sync + 'static {
     /// Prolongs a lease. [`StoreError::LeaseLost`] if it is not ours any more.
     async fn renew(&self, lease: &Lease, until: Timestamp) -> Result<()>;
 
-    /// Gives work back before its lease ends, due as it was. Nothing happens if the lease is not ours any more.
+    /// Gives work back before its lease ends, due as it was; the lease is lost. Nothing happens if it is not ours any
+    /// more.
     async fn release(&self, lease: &Lease) -> Result<()>;
 
     /// Frees every lease and forgets which hints were given, of work and of messages. For the start of a process
@@ -116,7 +117,8 @@ pub trait Store: Send + Sync + 'static {
     /// Deletes messages that were handled.
     async fn delete_messages(&self, messages: &[Message]) -> Result<()>;
 
-    /// Gives a message back, due at `due_at`, and counts the attempt.
+    /// Gives a message back, due at `due_at`, and counts the attempt. Like the other answers, of no effect on a
+    /// message that is not ours any more.
     async fn delay_message(&self, message: &Message, due_at: Timestamp) -> Result<()>;
 
     /// Sets a message aside for a person to look at.
@@ -132,7 +134,8 @@ pub trait Tx: Send {
     /// A name's row, deleted or not, locked.
     async fn domain(&mut self, name: &DomainName) -> Result<Option<Domain>>;
 
-    /// Writes a row that was not there. [`StoreError::Conflict`] if it was.
+    /// Writes a row that was not there, with the version `domain.version + 1`, and makes it the latest change.
+    /// [`StoreError::Conflict`] if it was.
     async fn insert_domain(&mut self, domain: &Domain, now: Timestamp) -> Result<()>;
 
     /// Writes a row if its version is still `domain.version`, raises the version, stores the status as of `now`, and
@@ -161,7 +164,8 @@ pub trait Tx: Send {
     /// Ends a lease: the row becomes `next`, or goes. [`StoreError::LeaseLost`] if it is not ours any more.
     async fn finish(&mut self, lease: &Lease, next: Option<&Work>) -> Result<()>;
 
-    /// Marks up to `limit` rows of work that are due, free and not hinted at since `hinted_before`, and returns them.
+    /// Marks up to `limit` rows of work that are due, free and not hinted at since `hinted_before`, and returns them,
+    /// those that have been due longest first.
     async fn mark_due(&mut self, now: Timestamp, hinted_before: Timestamp, limit: u32) -> Result<Vec<Work>>;
 
     /// Writes an order row. [`StoreError::Conflict`] if the name has a live one.
@@ -204,7 +208,8 @@ pub trait Tx: Send {
     /// Notes that tokens were used. Coarse and late on purpose: callers batch it.
     async fn touch_tokens(&mut self, uses: &[TokenUse]) -> Result<()>;
 
-    /// Publishes an event with this transaction: it is sent if, and only if, the transaction commits.
+    /// Publishes an event with this transaction: it is sent if, and only if, the transaction commits. The kinds that
+    /// make a worker claim also count as the hint about that work, so that the sweep does not give it again at once.
     async fn publish(&mut self, event: &Event, now: Timestamp) -> Result<()>;
 
     /// Makes it so.

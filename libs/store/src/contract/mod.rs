@@ -9,9 +9,16 @@
     reason = "a case fails by panicking"
 )]
 
+mod answers;
 mod domains;
+mod due;
+mod fencing;
+mod journal;
+mod listing;
 mod messages;
 mod orders;
+mod transitions;
+mod values;
 mod work;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,12 +30,19 @@ use domain::{
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
+pub use answers::*;
 pub use domains::*;
+pub use due::*;
+pub use fencing::*;
+pub use journal::*;
+pub use listing::*;
 pub use messages::*;
 pub use orders::*;
+pub use transitions::*;
+pub use values::*;
 pub use work::*;
 
-use crate::{Account, Certificate, Store, StoreError};
+use crate::{Account, Certificate, Result, Store, StoreError, Tx};
 
 /// Makes one test per case. `$setup` is an async function that returns `(Arc<dyn Store>, guard)`.
 #[macro_export]
@@ -47,7 +61,22 @@ macro_rules! store_contract {
             the_newest_generated_certificate_is_found, an_account_has_one_row_and_one_url,
             tokens_are_found_by_hash_and_revoked, messages_come_in_order_and_by_kind,
             a_taken_message_is_nobody_elses, a_message_can_be_delayed_buried_and_kept,
-            only_a_commit_publishes);
+            only_a_commit_publishes,
+            an_ended_lease_that_nobody_took_still_counts, a_lease_that_was_given_back_is_lost,
+            a_lease_is_of_one_name_and_kind, each_claim_has_a_higher_token,
+            nobody_takes_over_between_fence_and_commit, the_longest_due_comes_first,
+            only_due_and_free_work_is_hinted_at, marks_of_a_dropped_transaction_do_not_count,
+            a_published_hint_counts_as_told, news_is_no_hint, a_changed_row_is_hinted_at_again,
+            sweeps_at_once_mark_nothing_twice, a_filtered_list_has_pages_too, a_search_is_taken_as_it_stands,
+            only_listed_domains_expire, a_follower_misses_nothing_while_others_write,
+            the_changes_of_one_name_resume, takers_at_once_take_distinct_messages,
+            a_message_comes_again_when_its_taker_is_gone, a_former_taker_keeps_nothing, an_answer_counts_once,
+            a_freed_message_cannot_be_answered, nothing_asked_is_nothing_done, every_reason_comes_back,
+            every_activity_and_source_comes_back, every_kind_of_history_comes_back,
+            every_kind_and_cause_comes_back, every_role_comes_back, every_event_comes_back,
+            a_status_is_told_only_if_it_changed, a_deletion_and_a_new_life_are_told,
+            a_transition_of_a_changed_row_is_a_conflict, of_many_orders_at_once_one_is_taken, an_end_is_an_end,
+            nothing_is_seen_before_the_commit);
     };
     ($setup:path: $($case:ident),*) => {
         $(
@@ -158,6 +187,14 @@ async fn update(store: &dyn Store, domain: &Domain, now: Timestamp) -> Domain {
     stored
 }
 
+/// Runs `work` in a transaction and commits.
+async fn write<T>(store: &dyn Store, work: impl AsyncFnOnce(&mut dyn Tx) -> Result<T>) -> T {
+    let mut tx = store.begin("write").await.expect("a transaction");
+    let result = work(&mut *tx).await.expect("done");
+    tx.commit().await.expect("committed");
+    result
+}
+
 async fn schedule(store: &dyn Store, work: &Work) {
     let mut tx = store.begin("schedule").await.expect("a transaction");
     tx.schedule(work).await.expect("scheduled");
@@ -176,7 +213,7 @@ async fn publish(store: &dyn Store, events: &[Event], now: Timestamp) {
     clippy::needless_pass_by_value,
     reason = "callers hand over what a call returned"
 )]
-fn is_conflict<T>(result: Result<T, StoreError>) -> bool {
+fn is_conflict<T>(result: Result<T>) -> bool {
     matches!(result, Err(StoreError::Conflict { .. }))
 }
 
@@ -184,6 +221,36 @@ fn is_conflict<T>(result: Result<T, StoreError>) -> bool {
     clippy::needless_pass_by_value,
     reason = "callers hand over what a call returned"
 )]
-fn is_lost<T>(result: Result<T, StoreError>) -> bool {
+fn is_lost<T>(result: Result<T>) -> bool {
     matches!(result, Err(StoreError::LeaseLost { .. }))
+}
+
+#[cfg(test)]
+mod tests {
+    /// A case that is not listed would never run, and nobody would notice.
+    #[test]
+    fn every_case_is_listed() {
+        let sources = [
+            include_str!("answers.rs"),
+            include_str!("domains.rs"),
+            include_str!("due.rs"),
+            include_str!("fencing.rs"),
+            include_str!("journal.rs"),
+            include_str!("listing.rs"),
+            include_str!("messages.rs"),
+            include_str!("orders.rs"),
+            include_str!("transitions.rs"),
+            include_str!("values.rs"),
+            include_str!("work.rs"),
+        ];
+        let listed: Vec<&str> = include_str!("mod.rs")
+            .split(|letter: char| !letter.is_alphanumeric() && letter != '_')
+            .collect();
+        for source in sources {
+            for case in source.split("pub async fn ").skip(1) {
+                let case = case.split('(').next().unwrap_or_default();
+                assert!(listed.contains(&case), "{case} is not listed");
+            }
+        }
+    }
 }

@@ -1,0 +1,190 @@
+//! The list under every status, the words of a search, and what a follower of changes sees.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::{Domain, Facts, Live, Reason, Source, Status};
+
+use super::{add, at, certificate, name, update, write};
+use crate::{ListQuery, Store};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Adds a name whose stored status is `status`; a live certificate ends at 1000.
+async fn add_with(store: &dyn Store, label: &str, status: Status) -> Domain {
+    let row = add(store, label).await;
+    let mut facts = Facts::default();
+    match status {
+        Status::Pending => {}
+        Status::Failure => facts.block = Some(Reason::UnknownToC4),
+        Status::Discard => facts.unknown_to_c4 = true,
+        Status::Emergency => facts.upload_failing = Some(Reason::UnknownToC4),
+        Status::Success | Status::Expired => {
+            let not_after = at(if status == Status::Expired { 1 } else { 1000 });
+            let live = certificate(label, not_after, Source::C4);
+            write(store, async |tx| tx.insert_certificate(&live).await).await;
+            facts.live = Some(Live {
+                certificate: live.id(),
+                not_after,
+            });
+        }
+    }
+    let row = update(store, &Domain { facts, ..row }, at(2)).await;
+    assert_eq!(row.recorded, status);
+    row
+}
+
+/// The labels of every page of a query, page by page.
+async fn pages(store: &dyn Store, mut query: ListQuery) -> Vec<Vec<String>> {
+    let mut pages = Vec::new();
+    loop {
+        let page = store.domains(&query).await.expect("listed");
+        let Some(last) = page.last() else { return pages };
+        query.after = Some(last.domain.name.to_string());
+        let label = |name: &str| name.trim_end_matches(".example.com").to_owned();
+        pages.push(page.iter().map(|view| label(view.domain.name.as_str())).collect());
+    }
+}
+
+/// Pages go by name whatever the statuses, overlap nowhere and leave nothing out.
+pub async fn a_filtered_list_has_pages_too(store: Arc<dyn Store>) {
+    for status in Status::ALL {
+        for letter in ["b", "a"] {
+            let label = format!("{letter}-{}", status.as_str().to_lowercase());
+            add_with(&*store, &label, status).await;
+        }
+    }
+    for status in Status::ALL {
+        let query = ListQuery {
+            statuses: vec![status],
+            limit: 10,
+            ..ListQuery::default()
+        };
+        let word = status.as_str().to_lowercase();
+        assert_eq!(
+            pages(&*store, query).await,
+            [["a", "b"].map(|letter| format!("{letter}-{word}"))]
+        );
+    }
+    let three = ListQuery {
+        statuses: vec![
+            Status::Success,
+            Status::Failure,
+            Status::Emergency,
+            Status::Failure,
+        ],
+        limit: 4,
+        ..ListQuery::default()
+    };
+    assert_eq!(
+        pages(&*store, three.clone()).await,
+        [
+            vec!["a-emergency", "a-failure", "a-success", "b-emergency"],
+            vec!["b-failure", "b-success"]
+        ]
+    );
+    let search = "b-".to_owned();
+    assert_eq!(
+        pages(&*store, ListQuery { search, ..three }).await,
+        [["b-emergency", "b-failure", "b-success"]]
+    );
+    let all = ListQuery {
+        statuses: Status::ALL.to_vec(),
+        limit: 100,
+        ..ListQuery::default()
+    };
+    let unfiltered = ListQuery {
+        statuses: Vec::new(),
+        ..all.clone()
+    };
+    assert_eq!(pages(&*store, all).await, pages(&*store, unfiltered).await);
+}
+
+/// No character has a meaning of its own.
+pub async fn a_search_is_taken_as_it_stands(store: Arc<dyn Store>) {
+    add(&*store, "a-b").await;
+    for text in ["%", "_", "a_b", "a%", "*", "?", "[a-b]", "\\", "'", "a.b"] {
+        for statuses in [vec![], vec![Status::Pending]] {
+            let query = ListQuery {
+                search: text.to_owned(),
+                statuses,
+                limit: 10,
+                ..ListQuery::default()
+            };
+            assert_eq!(store.domains(&query).await.expect("listed"), [], "{text:?}");
+        }
+    }
+}
+
+/// A deleted name ends without notice, and the search for ended ones is bounded.
+pub async fn only_listed_domains_expire(store: Arc<dyn Store>) {
+    for label in ["a", "b", "c"] {
+        add_with(&*store, label, Status::Success).await;
+    }
+    let gone = add_with(&*store, "gone", Status::Success).await;
+    update(&*store, &gone.delete(at(3)).expect("listed"), at(3)).await;
+    let mut ended = store.expired(at(1000), 10).await.expect("read");
+    ended.sort();
+    assert_eq!(ended, ["a", "b", "c"].map(name));
+    assert_eq!(store.expired(at(1000), 2).await.expect("read").len(), 2);
+}
+
+/// A position that shows up after a higher one was told would be missed for ever.
+pub async fn a_follower_misses_nothing_while_others_write(store: Arc<dyn Store>) {
+    const UPDATES: i64 = 25;
+    let labels = ["a", "b", "c", "d", "e", "f"];
+    for label in labels {
+        add(&*store, label).await;
+    }
+    let writers: Vec<_> = labels
+        .into_iter()
+        .map(|label| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                for _ in 0..UPDATES {
+                    let mut tx = store.begin("write").await.expect("a transaction");
+                    let mut row = tx.domain(&name(label)).await.expect("read").expect("there");
+                    row.upload_revision += 1;
+                    tx.update_domain(&row, at(1)).await.expect("updated");
+                    tx.commit().await.expect("committed");
+                }
+            })
+        })
+        .collect();
+    let follow = async {
+        let mut seen = HashMap::new();
+        let mut after = 0;
+        while seen.len() < labels.len() || seen.values().any(|count| *count < UPDATES) {
+            for change in store.changes(after, None, 4).await.expect("read") {
+                assert!(change.position > after, "in order of position");
+                after = change.position;
+                let row = change.view.domain;
+                let before = seen.insert(row.name, row.upload_revision);
+                assert!(before < Some(row.upload_revision), "a change is told once");
+            }
+        }
+        assert_eq!(store.position().await.expect("read"), after);
+    };
+    let followed = tokio::time::timeout(PATIENCE, follow).await;
+    for writer in writers {
+        writer.await.expect("no panic");
+    }
+    assert!(followed.is_ok(), "a change was missed");
+}
+
+/// What a watcher of one name was told is not told again.
+pub async fn the_changes_of_one_name_resume(store: Arc<dyn Store>) {
+    for label in ["a", "b", "c"] {
+        add(&*store, label).await;
+    }
+    let told = store.changes(0, Some(&name("b")), 10).await.expect("read");
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].view.domain.name, name("b"));
+    let again = store.changes(told[0].position, Some(&name("b")), 10).await;
+    assert_eq!(again.expect("read"), []);
+    assert_eq!(
+        store.changes(0, Some(&name("never")), 10).await.expect("read"),
+        []
+    );
+}

@@ -1,0 +1,159 @@
+//! Every word of the domain goes in and comes back as it was: a backend that lists them must list all.
+
+use std::sync::Arc;
+
+use domain::{
+    Activity, Cause, CertificateId, Domain, Event, EventKind, HistoryEntry, HistoryKind, Reason, Role,
+    Source, Status, Work, WorkKind,
+};
+
+use super::{add, at, event, fresh_uuid, name, publish, schedule, update, work, write};
+use crate::{Store, TokenRecord};
+
+/// With the text of outsiders: quotes, controls, other scripts.
+pub async fn every_reason_comes_back(store: Arc<dyn Store>) {
+    let text = || "\"'\\ \u{1}\n<b>;-- ünï 域名 \u{1f512}".to_owned();
+    let (problem, detail) = (text, text);
+    let reasons = [
+        Reason::NotPointed {
+            target: text(),
+            found: text(),
+        },
+        Reason::PortMissing {
+            missing: vec![80, 443],
+        },
+        Reason::UnknownToC4,
+        Reason::ChallengeInvalid {
+            problem: problem(),
+            detail: detail(),
+        },
+        Reason::OrderRejected {
+            problem: problem(),
+            detail: detail(),
+        },
+        Reason::CertificateRejected { detail: detail() },
+        Reason::CaLimited { until: at(5) },
+        Reason::CaDown { detail: detail() },
+        Reason::CouldNotAsk { detail: detail() },
+        Reason::UploadFailed { detail: detail() },
+    ];
+    let mut row = add(&*store, "shop").await;
+    for reason in reasons {
+        row.facts.block = Some(reason.clone());
+        row.facts.upload_failing = Some(reason.clone());
+        row.waiting = Some(reason.clone());
+        row = update(&*store, &row, at(1)).await;
+        for kept in [&row.facts.block, &row.facts.upload_failing, &row.waiting] {
+            assert_eq!(kept.as_ref(), Some(&reason));
+        }
+    }
+}
+
+/// Of a domain.
+pub async fn every_activity_and_source_comes_back(store: Arc<dyn Store>) {
+    let mut row = add(&*store, "shop").await;
+    for activity in Activity::ALL {
+        for source in [Source::Text, Source::C4] {
+            let changed = Domain {
+                activity,
+                source,
+                ..row
+            };
+            row = update(&*store, &changed, at(1)).await;
+            assert_eq!((row.activity, row.source), (activity, source));
+        }
+    }
+}
+
+/// Of the history, with every status.
+pub async fn every_kind_of_history_comes_back(store: Arc<dyn Store>) {
+    let kinds = [
+        HistoryKind::Added,
+        HistoryKind::Generated,
+        HistoryKind::Rechecked,
+        HistoryKind::Deleted,
+        HistoryKind::KeyDownloaded,
+        HistoryKind::Blocked,
+        HistoryKind::CouldNotAsk,
+        HistoryKind::UnknownToC4,
+        HistoryKind::OrderPlaced,
+        HistoryKind::OrderFailed,
+        HistoryKind::CaWaiting,
+        HistoryKind::CertificateIssued,
+        HistoryKind::CertificateRejected,
+        HistoryKind::CertificateUploaded,
+        HistoryKind::UploadFailed,
+        HistoryKind::DifferenceFound,
+        HistoryKind::CertificateRemoved,
+        HistoryKind::Expired,
+    ];
+    add(&*store, "shop").await;
+    for (kind, status) in kinds.into_iter().zip(Status::ALL.into_iter().cycle()) {
+        let written = HistoryEntry {
+            name: name("shop"),
+            at: at(1),
+            kind,
+            actor: "token:dashboard".into(),
+            status_from: Some(status),
+            status_to: status,
+            message: "it's \"so\" – ünï".into(),
+            certificate_sha256: None,
+        };
+        write(&*store, async |tx| tx.append_history(&written).await).await;
+        let newest = store.history(&name("shop"), 1).await.expect("read");
+        assert_eq!(newest, [written]);
+    }
+}
+
+/// Of work.
+pub async fn every_kind_and_cause_comes_back(store: Arc<dyn Store>) {
+    add(&*store, "shop").await;
+    for kind in WorkKind::ALL {
+        for (attempts, cause) in (0..).zip(Cause::ALL) {
+            let written = Work {
+                cause,
+                attempts: attempts * 1_000_000,
+                certificate: (attempts > 2).then(|| CertificateId::from(fresh_uuid())),
+                ..work("shop", kind, (attempts % 2 == 0).then(|| at(5)))
+            };
+            schedule(&*store, &written).await;
+            let read = write(&*store, async |tx| tx.work(&name("shop"), kind).await).await;
+            assert_eq!(read, Some(written));
+        }
+    }
+    assert_eq!(store.work(&name("shop")).await.expect("read").len(), 3);
+}
+
+/// Of a token.
+pub async fn every_role_comes_back(store: Arc<dyn Store>) {
+    for (byte, role) in (1..).zip(Role::ALL) {
+        let written = TokenRecord {
+            name: role.to_string(),
+            hash: [byte; 32],
+            role,
+            created_at: at(0),
+            expires_at: None,
+            last_used_at: Some(at(1)),
+            revoked_at: Some(at(2)),
+        };
+        write(&*store, async |tx| tx.insert_token(&written).await).await;
+        assert_eq!(store.token(&[byte; 32]).await.expect("read"), Some(written));
+    }
+}
+
+/// Of a message.
+pub async fn every_event_comes_back(store: Arc<dyn Store>) {
+    let subject = fresh_uuid().to_string();
+    let events = EventKind::WORDS.map(|word| Event {
+        revision: 7,
+        ..event("shop", EventKind::from_parts(word, &subject).expect(word))
+    });
+    publish(&*store, &events, at(0)).await;
+    let taken = store.take_messages(&EventKind::WORDS, 99, at(0), at(30)).await;
+    let taken: Vec<Event> = taken
+        .expect("taken")
+        .into_iter()
+        .map(|message| message.event)
+        .collect();
+    assert_eq!(taken, events);
+}
