@@ -226,21 +226,21 @@ root_certificate_file = "{folder}/ca-root.pem"
         self.process = Some(Subprocess::start("ssl-manager", self.folder.path(), &mut command));
     }
 
+    /// Starts one role in a process of its own, with an admin port of its own, and waits until it is ready.
+    pub async fn start_role(&self, role: &str) -> Subprocess {
+        let admin = free_port();
+        let mut command = Command::new(executable());
+        command.arg(role).arg("--config").arg(&self.config);
+        command.env("SSL_MANAGER__ADMIN__LISTEN", format!("127.0.0.1:{admin}"));
+        let mut process = Subprocess::start(role, self.folder.path(), &mut command);
+        is_ready(&mut process, admin).await;
+        process
+    }
+
     /// Waits until `/readyz` says so.
     pub async fn ready(&mut self) {
-        let url = format!("http://127.0.0.1:{}/readyz", self.admin);
-        let process = self.process.as_mut().expect("a running process");
-        wait_for("/readyz", STARTS_WITHIN, || {
-            process.assert_alive();
-            let answer = reqwest::get(url.clone());
-            async {
-                let answer = answer.await.map_err(|error| error.to_string())?;
-                let status = answer.status();
-                let text = answer.text().await.unwrap_or_default();
-                if status.is_success() { Ok(()) } else { Err(text) }
-            }
-        })
-        .await;
+        let admin = self.admin;
+        is_ready(self.process(), admin).await;
     }
 
     /// Waits until the process stands still at a named step.
@@ -313,6 +313,22 @@ root_certificate_file = "{folder}/ca-root.pem"
         })
         .await
     }
+}
+
+/// Waits until `/readyz` of that process is 200.
+async fn is_ready(process: &mut Subprocess, admin: u16) {
+    let url = format!("http://127.0.0.1:{admin}/readyz");
+    wait_for("/readyz", STARTS_WITHIN, || {
+        process.assert_alive();
+        let answer = reqwest::get(url.clone());
+        async {
+            let answer = answer.await.map_err(|error| error.to_string())?;
+            let status = answer.status();
+            let text = answer.text().await.unwrap_or_default();
+            if status.is_success() { Ok(()) } else { Err(text) }
+        }
+    })
+    .await;
 }
 
 fn answer(output: &Output) -> Answer {
