@@ -87,6 +87,9 @@ pub struct SslManager {
 }
 
 /// The executable, built once per test program with the profile of the tests.
+///
+/// The tests' build asks for the same features as `cargo test --workspace`, so that nothing is compiled a second time
+/// for it; a benchmark measures what ships.
 fn executable() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
@@ -97,9 +100,11 @@ fn executable() -> &'static Path {
             .find(|folder| folder.join(".cargo-lock").exists())
             .expect("cargo's target folder");
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--package", "ssl-manager"]);
+        build.args(["build", "--quiet"]);
         if profile.ends_with("release") {
-            build.arg("--release");
+            build.args(["--release", "--package", "ssl-manager"]);
+        } else {
+            build.args(["--workspace", "--bin", "ssl-manager", "--test", "demo"]);
         }
         let status = build
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
@@ -108,6 +113,17 @@ fn executable() -> &'static Path {
         assert!(status.success(), "ssl-manager does not build");
         profile.join("ssl-manager")
     })
+}
+
+/// The executable without settings of whoever runs the tests.
+fn ssl_manager() -> Command {
+    let mut command = Command::new(executable());
+    for (name, _) in std::env::vars_os() {
+        if name == "RUST_LOG" || name.to_string_lossy().starts_with("SSL_MANAGER") {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 impl SslManager {
@@ -217,7 +233,7 @@ root_certificate_file = "{folder}/ca-root.pem"
 
     /// Starts `all` with more environment, and does not wait.
     pub fn spawn(&mut self, environment: &[(&str, &str)]) {
-        let mut command = Command::new(executable());
+        let mut command = ssl_manager();
         command
             .arg("all")
             .arg("--config")
@@ -229,7 +245,7 @@ root_certificate_file = "{folder}/ca-root.pem"
     /// Starts one role in a process of its own, with an admin port of its own, and waits until it is ready.
     pub async fn start_role(&self, role: &str) -> Subprocess {
         let admin = free_port();
-        let mut command = Command::new(executable());
+        let mut command = ssl_manager();
         command.arg(role).arg("--config").arg(&self.config);
         command.env("SSL_MANAGER__ADMIN__LISTEN", format!("127.0.0.1:{admin}"));
         let mut process = Subprocess::start(role, self.folder.path(), &mut command);
@@ -267,7 +283,7 @@ root_certificate_file = "{folder}/ca-root.pem"
 
     /// Runs a command with this token (none if empty) against this process.
     pub fn run(&self, arguments: &[&str], token: &str) -> Answer {
-        let mut command = Command::new(executable());
+        let mut command = ssl_manager();
         command.arg("--config").arg(&self.config).args(arguments);
         command.env("SSL_MANAGER_ENDPOINT", self.endpoint());
         if !token.is_empty() {
@@ -343,7 +359,7 @@ fn answer(output: &Output) -> Answer {
 
 /// Runs the executable without any process or settings of its own.
 pub fn run_bare(arguments: &[&str], environment: &[(&str, &str)]) -> Answer {
-    let output = Command::new(executable())
+    let output = ssl_manager()
         .args(arguments)
         .envs(environment.iter().copied())
         .output();

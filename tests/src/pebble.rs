@@ -60,26 +60,36 @@ impl Pebble {
             Command::new("pebble")
                 .arg(format!("-config={}", path.display()))
                 .arg(format!("-dnsserver=127.0.0.1:{dns_port}"))
-                .env("PEBBLE_VA_NOSLEEP", "1"),
+                .env("PEBBLE_VA_NOSLEEP", "1")
+                // What the desk's environment may hold would make the test another one.
+                .env_remove("PEBBLE_WFE_NONCEREJECT")
+                .env_remove("PEBBLE_VA_ALWAYS_VALID"),
         );
+        let mut servers = [pebble, nameserver];
         let started = Self {
             acme,
             management,
             dns: SocketAddr::from(([127, 0, 0, 1], dns_port)),
             challtestsrv_management,
             api_root_pem,
-            _servers: vec![pebble, nameserver],
+            _servers: Vec::new(),
         };
-        wait_for("pebble", STARTS_WITHIN, || async {
-            started.get("/roots/0").await?;
-            let nameserver = format!("http://127.0.0.1:{challtestsrv_management}/");
-            reqwest::get(nameserver)
-                .await
-                .map(drop)
-                .map_err(|error| error.to_string())
+        wait_for("pebble", STARTS_WITHIN, || {
+            servers.iter_mut().for_each(Subprocess::assert_alive);
+            async {
+                started.get("/roots/0").await?;
+                let nameserver = format!("http://127.0.0.1:{challtestsrv_management}/");
+                reqwest::get(nameserver)
+                    .await
+                    .map(drop)
+                    .map_err(|error| error.to_string())
+            }
         })
         .await;
-        started
+        Self {
+            _servers: servers.into(),
+            ..started
+        }
     }
 
     /// Its directory.

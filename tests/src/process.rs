@@ -2,20 +2,40 @@
 
 use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener};
+use std::ops::RangeInclusive;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getuid};
 
 use crate::wait_for;
 
-/// A port that is free now.
+/// Below what Linux gives to outgoing connections, so that none of them takes a port before its server does.
+const PORTS: RangeInclusive<u16> = 20_000..=32_000;
+
+/// A port that is free, and that no other test is given as long as this one's program runs.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("its address").port()
+    static TAKEN: Mutex<Vec<File>> = Mutex::new(Vec::new());
+    let folder = std::env::temp_dir().join(format!("ssl-manager-tests-{}", getuid()));
+    std::fs::create_dir_all(&folder).expect("a folder for the ports' locks");
+    let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+    for port in PORTS {
+        let lock = File::options()
+            .create(true)
+            .append(true)
+            .open(folder.join(port.to_string()))
+            .expect("a port's lock");
+        // What this process holds already is refused too: every opening of a file locks for itself.
+        if lock.try_lock().is_ok() && TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            taken.push(lock);
+            return port;
+        }
+    }
+    panic!("no port is free in {PORTS:?}");
 }
 
 /// A child in a process group of its own, whose output goes to files in the test's folder.

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -18,7 +18,13 @@ fn exchange(at: SocketAddr, request: &str) -> String {
     // The server may close before it has read everything, which is an answer too.
     let _ = stream.write_all(request.as_bytes());
     let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer);
+    if let Err(error) = stream.read_to_end(&mut answer) {
+        assert_eq!(
+            error.kind(),
+            ErrorKind::ConnectionReset,
+            "the server answers and closes"
+        );
+    }
     String::from_utf8_lossy(&answer).into_owned()
 }
 
@@ -121,4 +127,16 @@ async fn a_client_that_dawdles_is_cut_off() {
         "GET / HTTP/1.1\r\nHost: a.example.com\r\nX-Slow: ",
     );
     assert!(!answer.contains("200"), "{answer}");
+
+    // Nor does it help to send a little now and then.
+    let mut stream = TcpStream::connect(manager.responder()).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nX-Slow: ").unwrap();
+    tests::wait_for("the end of a dripping connection", LIMIT, || {
+        let dripped = stream.write_all(b"a").and_then(|()| stream.flush());
+        std::future::ready(match dripped {
+            Ok(()) => Err("it still takes bytes".to_owned()),
+            Err(_) => Ok(()),
+        })
+    })
+    .await;
 }

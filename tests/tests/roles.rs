@@ -1,7 +1,5 @@
 //! Every role in a process of its own, on one database: a domain becomes Success, and each stops in order.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::time::Duration;
 
 use sandbox::{World, WorldOptions, handshake};

@@ -69,11 +69,11 @@ async fn a_key_leaves_for_who_may_have_it_and_is_nowhere_in_clear() {
 
     manager.process().terminate();
     assert!(manager.process().exit(LIMIT).await.success());
-    is_nowhere(&manager, &key_pem, &token);
+    is_nowhere(&manager, &key_pem, &token, world.c4.token());
 }
 
-/// Looks for the key in its encodings, and for the token, in everything that was written.
-fn is_nowhere(manager: &SslManager, key_pem: &str, token: &str) {
+/// Looks for the key in its encodings, and for the tokens, in everything that was written.
+fn is_nowhere(manager: &SslManager, key_pem: &str, token: &str, c4_token: &str) {
     let base64: String = key_pem
         .lines()
         .filter(|line| !line.starts_with("-----"))
@@ -82,13 +82,24 @@ fn is_nowhere(manager: &SslManager, key_pem: &str, token: &str) {
     // The private scalar of a P-256 key in PKCS #8 (RFC 5915): 32 bytes after this tag and length.
     let start = der.windows(2).position(|pair| pair == [0x04, 0x20]).unwrap() + 2;
     let scalar = &der[start..start + 32];
-    let needles: [Vec<u8>; 5] = [
-        scalar.to_vec(),
-        hex::encode(scalar).into_bytes(),
-        hex::encode_upper(scalar).into_bytes(),
-        base64.as_bytes()[48..88].to_vec(),
-        token.as_bytes().to_vec(),
+    let in_debug = format!("{scalar:?}");
+    let in_debug = in_debug.trim_matches(['[', ']']);
+    let url_safe = base64.replace('+', "-").replace('/', "_");
+    // DER's 36 bytes before the scalar are 48 characters; PEM breaks the line 16 characters on, in its middle.
+    let needles = [
+        ("the key's bytes", scalar.to_vec()),
+        ("the key in hex", hex::encode(scalar).into_bytes()),
+        ("the key in upper-case hex", hex::encode_upper(scalar).into_bytes()),
+        ("the key as a list of numbers", in_debug.as_bytes().to_vec()),
+        ("the key in base64", base64.as_bytes()[48..64].to_vec()),
+        ("the rest of the key in base64", base64.as_bytes()[64..90].to_vec()),
+        ("the key in base64url", url_safe.as_bytes()[48..64].to_vec()),
+        ("the rest of the key in base64url", url_safe.as_bytes()[64..90].to_vec()),
+        ("a token", token.as_bytes().to_vec()),
+        ("C4's token", c4_token.as_bytes().to_vec()),
     ];
+    assert_eq!(start, 36);
+    assert!(key_pem.contains(&base64[48..64]) && key_pem.contains(&base64[64..90]));
     let data = manager.folder().join("data");
     let mut files: Vec<_> = std::fs::read_dir(data)
         .unwrap()
@@ -98,11 +109,11 @@ fn is_nowhere(manager: &SslManager, key_pem: &str, token: &str) {
     assert!(files.len() >= 3);
     for file in files {
         let bytes = std::fs::read(&file).unwrap();
-        for needle in &needles {
+        for (what, needle) in &needles {
             let found = bytes
                 .windows(needle.len())
                 .any(|window| window == needle.as_slice());
-            assert!(!found, "a secret stands in {}", file.display());
+            assert!(!found, "{what} stands in {}", file.display());
         }
     }
     assert!(manager.log().contains("TRACE"), "the log was at trace level");

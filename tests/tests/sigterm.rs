@@ -40,9 +40,10 @@ async fn an_issuance_goes_on_after_a_stop_in_its_middle() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_process_that_waits_for_the_ca_stops_in_time() {
+async fn a_process_that_waits_for_a_validation_stops_in_time_and_goes_on_with_the_same_order() {
     let world = World::start(WorldOptions::default()).await.unwrap();
     let mut manager = SslManager::new(&Surroundings::sandbox(&world));
+    world.edge.control().set_challenge_upstream(manager.responder());
     world.point_at_cdn(NAME);
     world
         .ca
@@ -61,4 +62,14 @@ async fn a_process_that_waits_for_the_ca_stops_in_time() {
     .await;
     manager.process().terminate();
     assert_eq!(manager.process().exit(DEADLINE).await.code(), Some(0));
+    assert_eq!(world.ca.control().certificates_issued(), 0);
+
+    world
+        .ca
+        .control()
+        .validation_result(NAME, ValidationResult::Real);
+    manager.start().await;
+    manager.status(NAME, "Success", LIMIT).await;
+    assert_eq!(world.ca.control().orders_for(NAME), 1);
+    assert_eq!(world.ca.control().certificates_issued(), 1);
 }
