@@ -89,12 +89,21 @@ fn is_nowhere(manager: &SslManager, key_pem: &str, token: &str, c4_token: &str) 
     let needles = [
         ("the key's bytes", scalar.to_vec()),
         ("the key in hex", hex::encode(scalar).into_bytes()),
-        ("the key in upper-case hex", hex::encode_upper(scalar).into_bytes()),
+        (
+            "the key in upper-case hex",
+            hex::encode_upper(scalar).into_bytes(),
+        ),
         ("the key as a list of numbers", in_debug.as_bytes().to_vec()),
         ("the key in base64", base64.as_bytes()[48..64].to_vec()),
-        ("the rest of the key in base64", base64.as_bytes()[64..90].to_vec()),
+        (
+            "the rest of the key in base64",
+            base64.as_bytes()[64..90].to_vec(),
+        ),
         ("the key in base64url", url_safe.as_bytes()[48..64].to_vec()),
-        ("the rest of the key in base64url", url_safe.as_bytes()[64..90].to_vec()),
+        (
+            "the rest of the key in base64url",
+            url_safe.as_bytes()[64..90].to_vec(),
+        ),
         ("a token", token.as_bytes().to_vec()),
         ("C4's token", c4_token.as_bytes().to_vec()),
     ];

@@ -64,10 +64,7 @@ async fn a_process_that_waits_for_a_validation_stops_in_time_and_goes_on_with_th
     assert_eq!(manager.process().exit(DEADLINE).await.code(), Some(0));
     assert_eq!(world.ca.control().certificates_issued(), 0);
 
-    world
-        .ca
-        .control()
-        .validation_result(NAME, ValidationResult::Real);
+    world.ca.control().validation_result(NAME, ValidationResult::Real);
     manager.start().await;
     manager.status(NAME, "Success", LIMIT).await;
     assert_eq!(world.ca.control().orders_for(NAME), 1);

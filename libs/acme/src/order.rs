@@ -164,7 +164,8 @@ impl AcmeOrder {
         Ok(None)
     }
 
-    /// Tells the CA to look at the challenge now (RFC 8555 section 7.5.1).
+    /// Tells the CA to look at the challenge now (RFC 8555 section 7.5.1); or once more, where it looked before and came
+    /// to no result (section 8.2).
     pub async fn answer(&mut self) -> Result<(), AcmeError> {
         let mut authorizations = self.inner.authorizations();
         while let Some(authorization) = authorizations.next().await {
@@ -173,7 +174,7 @@ impl AcmeOrder {
                 continue;
             }
             if let Some(mut challenge) = authorization.challenge(ChallengeType::Http01)
-                && challenge.status == ChallengeStatus::Pending
+                && matches!(challenge.status, ChallengeStatus::Pending | ChallengeStatus::Processing)
             {
                 challenge.set_ready().await?;
             }

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bus::Bus;
-use domain::{Clock, Entropy};
+use domain::{Clock, Domain, DomainName, Entropy, Event, EventId, EventKind};
 use seal::SealingKeys;
-use store::Store;
+use store::{Entry, Store, StoreError, Tx};
 use tokio::net::TcpListener;
 
 use crate::{Config, Health, RoleError, Stop};
@@ -35,6 +35,35 @@ pub struct Context {
 }
 
 impl Context {
+    /// Stores a domain's next row in the caller's transaction, with its line in the history and its hint.
+    pub async fn apply(
+        &self,
+        tx: &mut dyn Tx,
+        before: &Domain,
+        after: &Domain,
+        entry: Option<Entry<'_>>,
+    ) -> Result<(), StoreError> {
+        store::apply(tx, &*self.clock, &*self.entropy, Some(before), after, entry).await
+    }
+
+    /// Publishes an event in the caller's transaction.
+    pub async fn publish(
+        &self,
+        tx: &mut dyn Tx,
+        kind: EventKind,
+        name: &DomainName,
+        revision: i64,
+    ) -> Result<(), StoreError> {
+        let id = EventId::new(&*self.clock, &*self.entropy);
+        let event = Event {
+            id,
+            kind,
+            name: name.clone(),
+            revision,
+        };
+        tx.publish(&event, self.clock.now()).await
+    }
+
     /// The sealing keys, for a role that cannot work without.
     pub fn require_sealing_keys(&self) -> Result<Arc<SealingKeys>, RoleError> {
         self.sealing_keys

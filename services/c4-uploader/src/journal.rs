@@ -6,12 +6,12 @@
 use std::time::Duration;
 
 use domain::{
-    Activity, Cause, CertificateId, Domain, Event, EventId, EventKind, HistoryKind, Lease, Live, PreExpiry,
-    Reason, Retry, Source, Work, WorkKind, renewal_point,
+    Activity, Cause, CertificateId, Domain, EventKind, HistoryKind, Lease, Live, PreExpiry, Reason, Retry,
+    Source, Work, WorkKind, renewal_point,
 };
 use jiff::{SignedDuration, Timestamp};
 use runtime::{Context, JobError};
-use store::{Certificate, Entry, StoreError, Tx};
+use store::{Certificate, Entry, Tx};
 
 use crate::ACTOR;
 use crate::upload::described;
@@ -103,7 +103,7 @@ impl<'a> Journal<'a> {
             certificate_sha256: Some(task.sha256().to_owned()),
         });
         let after = raised(&domain).doing(Activity::Uploading, None)?;
-        self.apply(&mut *tx, &domain, &after, entry).await?;
+        self.context.apply(&mut *tx, &domain, &after, entry).await?;
         tx.commit().await?;
         Ok(Some(after.upload_revision))
     }
@@ -114,7 +114,7 @@ impl<'a> Journal<'a> {
             return Ok(None);
         };
         let after = raised(&domain);
-        self.apply(&mut *tx, &domain, &after, None).await?;
+        self.context.apply(&mut *tx, &domain, &after, None).await?;
         tx.commit().await?;
         Ok(Some(after.upload_revision))
     }
@@ -171,7 +171,7 @@ impl<'a> Journal<'a> {
             message: format!("Active at C4, valid until {}.", summary.not_after),
             certificate_sha256: Some(summary.sha256.clone()),
         };
-        self.apply(tx, domain, &after, Some(entry)).await?;
+        self.context.apply(tx, domain, &after, Some(entry)).await?;
         if is_new && summary.source == Source::C4 {
             let pre_expiry = PreExpiry::days(self.context.config.renewal.pre_expiry_days);
             let due_at = renewal_point(summary.not_before, summary.not_after, pre_expiry);
@@ -206,7 +206,7 @@ impl<'a> Journal<'a> {
         };
         let message = Reason::UnknownToC4.message(&domain.name);
         let entry = (!again).then(|| Entry::new(HistoryKind::UnknownToC4, ACTOR, message));
-        self.apply(&mut *tx, &domain, &after, entry).await?;
+        self.context.apply(&mut *tx, &domain, &after, entry).await?;
         let next = Work {
             attempts,
             ..self.next(Cause::Retry, due_at)
@@ -252,7 +252,7 @@ impl<'a> Journal<'a> {
             certificate_sha256: Some(task.sha256().to_owned()),
         });
         let after = domain.clone().upload_failed(reason)?;
-        self.apply(&mut *tx, &domain, &after, entry).await?;
+        self.context.apply(&mut *tx, &domain, &after, entry).await?;
         let due_at = self.not_before(Retry::Upload, attempts, failure.retry_after);
         let next = Work {
             attempts,
@@ -321,32 +321,9 @@ impl<'a> Journal<'a> {
             .map(|due_at| asked.map_or(due_at, |asked| due_at.max(asked)))
     }
 
-    async fn apply(
-        &self,
-        tx: &mut dyn Tx,
-        before: &Domain,
-        after: &Domain,
-        entry: Option<Entry<'_>>,
-    ) -> Result<(), StoreError> {
-        store::apply(
-            tx,
-            &*self.context.clock,
-            &*self.context.entropy,
-            Some(before),
-            after,
-            entry,
-        )
-        .await
-    }
-
     async fn publish(&self, tx: &mut dyn Tx, kind: EventKind) -> Result<(), JobError> {
-        let event = Event {
-            id: EventId::new(&*self.context.clock, &*self.context.entropy),
-            kind,
-            name: self.lease.work.name.clone(),
-            revision: self.lease.work.revision,
-        };
-        Ok(tx.publish(&event, self.context.clock.now()).await?)
+        let work = &self.lease.work;
+        Ok(self.context.publish(tx, kind, &work.name, work.revision).await?)
     }
 }
 

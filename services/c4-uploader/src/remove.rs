@@ -57,7 +57,10 @@ impl<'a> Removal<'a> {
             upload_revision: domain.upload_revision + 1,
             ..domain.clone()
         };
-        self.apply(&mut *tx, &domain, &after, None).await?;
+        self.uploader
+            .context
+            .apply(&mut *tx, &domain, &after, None)
+            .await?;
         tx.commit().await?;
         Ok(Some(after.upload_revision))
     }
@@ -67,7 +70,10 @@ impl<'a> Removal<'a> {
             return Ok(());
         };
         let entry = Entry::new(HistoryKind::CertificateRemoved, ACTOR, message);
-        self.apply(&mut *tx, &domain, &domain, Some(entry)).await?;
+        self.uploader
+            .context
+            .apply(&mut *tx, &domain, &domain, Some(entry))
+            .await?;
         tx.finish(self.lease, None).await?;
         tx.commit().await?;
         metrics::counter!("ssl_manager_removals_total", "result" => "removed").increment(1);
@@ -113,16 +119,5 @@ impl<'a> Removal<'a> {
         tx.finish(self.lease, None).await?;
         tx.commit().await?;
         Ok(None)
-    }
-
-    async fn apply(
-        &self,
-        tx: &mut dyn Tx,
-        before: &Domain,
-        after: &Domain,
-        entry: Option<Entry<'_>>,
-    ) -> Result<(), JobError> {
-        let context = &self.uploader.context;
-        Ok(store::apply(tx, &*context.clock, &*context.entropy, Some(before), after, entry).await?)
     }
 }

@@ -141,8 +141,10 @@ impl<'a> Issuance<'a> {
         if let Some(response) = at_ca.challenge().await.map_err(|error| self.trouble(error))? {
             self.journal.challenge(order, &response).await?;
             checkpoint("challenge-stored").await;
+            let answer = at_ca.answer().await;
+            // A second answer is a nudge, for a CA that looked while we were away. It may come too late to be taken.
             if !response.answered {
-                at_ca.answer().await.map_err(|error| self.trouble(error))?;
+                answer.map_err(|error| self.trouble(error))?;
             }
             checkpoint("challenge-answered").await;
         }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use acme::{AccountKey, ChallengeResponse, Delivered, OrderJournal};
 use async_trait::async_trait;
 use domain::{
-    Activity, Cause, CertificateId, CertificateSummary, Domain, Event, EventId, EventKind, HistoryKind,
-    Lease, Order, OrderId, OrderState, PreExpiry, Reason, Retry, Source, Work, WorkKind, renewal_point,
+    Activity, Cause, CertificateId, CertificateSummary, Domain, EventKind, HistoryKind, Lease, Order,
+    OrderId, OrderState, PreExpiry, Reason, Retry, Source, Work, WorkKind, renewal_point,
 };
 use jiff::Timestamp;
 use runtime::{Context, JobError, checkpoint};
@@ -48,32 +48,9 @@ impl Journal {
         Ok((tx, domain))
     }
 
-    async fn apply(
-        &self,
-        tx: &mut dyn Tx,
-        before: &Domain,
-        after: &Domain,
-        entry: Option<Entry<'_>>,
-    ) -> Result<(), StoreError> {
-        store::apply(
-            tx,
-            &*self.context.clock,
-            &*self.context.entropy,
-            Some(before),
-            after,
-            entry,
-        )
-        .await
-    }
-
     async fn publish(&self, tx: &mut dyn Tx, kind: EventKind) -> Result<(), StoreError> {
-        let event = Event {
-            id: EventId::new(&*self.context.clock, &*self.context.entropy),
-            kind,
-            name: self.lease.work.name.clone(),
-            revision: self.lease.work.revision,
-        };
-        tx.publish(&event, self.context.clock.now()).await
+        let work = &self.lease.work;
+        self.context.publish(tx, kind, &work.name, work.revision).await
     }
 
     /// The order row before new-order; or none, where an issued certificate only has to be uploaded.
@@ -100,7 +77,7 @@ impl Journal {
         };
         tx.insert_order(&order).await?;
         let after = domain.clone().clear()?.doing(Activity::WaitingForCa, None)?;
-        self.apply(&mut *tx, &domain, &after, None).await?;
+        self.context.apply(&mut *tx, &domain, &after, None).await?;
         tx.commit().await?;
         Ok(Begun::Order(order))
     }
@@ -141,7 +118,7 @@ impl Journal {
         })
         .await?;
         let after = domain.clone().doing(Activity::Validating, None)?;
-        self.apply(&mut *tx, &domain, &after, None).await?;
+        self.context.apply(&mut *tx, &domain, &after, None).await?;
         self.publish(&mut *tx, EventKind::ChallengeReady).await?;
         Ok(tx.commit().await?)
     }
@@ -218,7 +195,7 @@ impl Journal {
         entry: Option<Entry<'_>>,
     ) -> Result<(), JobError> {
         let after = domain.clone().doing(Activity::Issued, None)?;
-        self.apply(tx, domain, &after, entry).await?;
+        self.context.apply(tx, domain, &after, entry).await?;
         tx.schedule(&Work {
             name: domain.name.clone(),
             kind: WorkKind::Upload,
@@ -263,13 +240,14 @@ impl Journal {
                 .map_or_else(String::new, |reason| reason.message(&domain.name));
             Entry::new(ending.history(), ACTOR, message)
         });
-        self.apply(
-            &mut *tx,
-            &domain,
-            &after,
-            entry.filter(|entry| !entry.message.is_empty()),
-        )
-        .await?;
+        self.context
+            .apply(
+                &mut *tx,
+                &domain,
+                &after,
+                entry.filter(|entry| !entry.message.is_empty()),
+            )
+            .await?;
         let next = Work {
             cause: Cause::Retry,
             attempts,
@@ -394,7 +372,10 @@ impl OrderJournal for Placing {
                 "The certificate authority took the order.",
             );
             let after = domain.clone();
-            self.journal.apply(&mut *tx, &domain, &after, Some(entry)).await?;
+            self.journal
+                .context
+                .apply(&mut *tx, &domain, &after, Some(entry))
+                .await?;
             Ok::<_, JobError>(tx.commit().await?)
         };
         step.await.map_err(|error| match error {

@@ -40,15 +40,7 @@ async fn expire(context: &Context, name: &DomainName) -> Result<(), StoreError> 
         live.not_after
     );
     let entry = Entry::new(HistoryKind::Expired, ACTOR, message);
-    store::apply(
-        &mut *tx,
-        &*context.clock,
-        &*context.entropy,
-        Some(&domain),
-        &domain,
-        Some(entry),
-    )
-    .await?;
+    context.apply(&mut *tx, &domain, &domain, Some(entry)).await?;
     let waits_longer = |work: &Work| work.due_at.is_none_or(|due_at| due_at > now);
     let planned = tx.work(name, WorkKind::Issue).await?;
     if domain.source == Source::C4
@@ -65,9 +57,7 @@ async fn expire(context: &Context, name: &DomainName) -> Result<(), StoreError> 
             certificate: None,
         };
         tx.schedule(&work).await?;
-        if let Some(event) = hint(context, &work) {
-            tx.publish(&event, now).await?;
-        }
+        hint(context, &mut *tx, &work).await?;
     }
     tx.commit().await
 }

@@ -10,10 +10,10 @@ mod expiry;
 use std::error::Error;
 use std::time::Duration;
 
-use domain::{Event, EventId, EventKind, Work, WorkKind};
+use domain::{EventKind, Work, WorkKind};
 use jiff::SignedDuration;
 use runtime::{Context, RoleError};
-use store::StoreError;
+use store::{StoreError, Tx};
 
 /// How often due work is looked for. Finer than the design's 5 s, because retries are planned to the second.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -58,9 +58,7 @@ async fn sweep_due(context: &Context) -> Result<(), StoreError> {
         let mut tx = context.store.begin("sweep_due").await?;
         let due = tx.mark_due(now, now - HINT_LIVES, BATCH).await?;
         for work in &due {
-            if let Some(event) = hint(context, work) {
-                tx.publish(&event, now).await?;
-            }
+            hint(context, &mut *tx, work).await?;
         }
         tx.commit().await?;
         if due.len() < BATCH as usize {
@@ -69,21 +67,16 @@ async fn sweep_due(context: &Context) -> Result<(), StoreError> {
     }
 }
 
-/// The event that makes a worker claim that work.
-pub(crate) fn hint(context: &Context, work: &Work) -> Option<Event> {
+/// Publishes the event that makes a worker claim that work.
+pub(crate) async fn hint(context: &Context, tx: &mut dyn Tx, work: &Work) -> Result<(), StoreError> {
     let kind = match (work.kind, work.certificate) {
         (WorkKind::Issue, _) => EventKind::CertificateRequested,
         (WorkKind::Upload, Some(certificate)) => EventKind::CertIssued { certificate },
         (WorkKind::Remove, _) => EventKind::DomainDeleted,
         (WorkKind::Upload, None) => {
             tracing::error!(domain = %work.name, "an upload without a certificate cannot be done");
-            return None;
+            return Ok(());
         }
     };
-    Some(Event {
-        id: EventId::new(&*context.clock, &*context.entropy),
-        kind,
-        name: work.name.clone(),
-        revision: work.revision,
-    })
+    context.publish(tx, kind, &work.name, work.revision).await
 }
