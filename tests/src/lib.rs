@@ -12,11 +12,16 @@
 mod facts;
 mod manager;
 mod pebble;
+mod postgres;
 mod process;
+mod rabbitmq;
+mod server;
 mod wait;
 
 pub use facts::{certificate_and_key_belong_together, sha256_of_leaf};
 pub use manager::{Answer, SslManager, Surroundings, run_bare};
 pub use pebble::Pebble;
+pub use postgres::Postgres;
 pub use process::{Subprocess, free_port};
+pub use rabbitmq::{RabbitMq, Vhost};
 pub use wait::{wait_for, within};

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::json;
 
+use crate::server::{Owner, write_identity};
 use crate::{Subprocess, free_port, wait_for};
 
 const STARTS_WITHIN: Duration = Duration::from_secs(20);
@@ -28,12 +28,12 @@ impl Pebble {
     pub async fn start(folder: &Path, http_port: u16) -> Self {
         let (acme, management, dns_port, challtestsrv_management) =
             (free_port(), free_port(), free_port(), free_port());
-        let api_root_pem = write_identity(folder);
+        let api_root_pem = write_identity(folder, &Owner::ourselves());
         let config = json!({ "pebble": {
             "listenAddress": format!("127.0.0.1:{acme}"),
             "managementListenAddress": format!("127.0.0.1:{management}"),
-            "certificate": folder.join("pebble.pem"),
-            "privateKey": folder.join("pebble.key"),
+            "certificate": folder.join("server.pem"),
+            "privateKey": folder.join("server.key"),
             "httpPort": http_port,
             "tlsPort": free_port(),
             "ocspResponderURL": "",
@@ -135,20 +135,4 @@ impl Pebble {
             .expect("challtestsrv");
         assert!(answer.status().is_success(), "challtestsrv: {}", answer.status());
     }
-}
-
-/// Pebble's API needs a certificate of its own; returns the root that signed it.
-fn write_identity(folder: &Path) -> String {
-    let root_key = KeyPair::generate().expect("a key");
-    let mut root = CertificateParams::default();
-    root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let root_pem = root.self_signed(&root_key).expect("a root").pem();
-    let key = KeyPair::generate().expect("a key");
-    let leaf = CertificateParams::new(vec!["localhost".to_owned()])
-        .expect("a name")
-        .signed_by(&key, &Issuer::from_params(&root, &root_key))
-        .expect("a certificate");
-    std::fs::write(folder.join("pebble.pem"), leaf.pem()).expect("pebble's certificate");
-    std::fs::write(folder.join("pebble.key"), key.serialize_pem()).expect("pebble's key");
-    root_pem
 }

@@ -48,6 +48,15 @@ pub struct Subprocess {
 impl Subprocess {
     /// Starts it. Output goes to `<folder>/<name>.log`.
     pub fn start(name: &str, folder: &Path, command: &mut Command) -> Self {
+        Self::spawn(name, folder, command.stdin(Stdio::null()))
+    }
+
+    /// Starts it with a pipe that stays open until we are gone, however we go.
+    pub(crate) fn start_server(name: &str, folder: &Path, command: &mut Command) -> Self {
+        Self::spawn(name, folder, command.stdin(Stdio::piped()))
+    }
+
+    fn spawn(name: &str, folder: &Path, command: &mut Command) -> Self {
         let log = folder.join(format!("{name}.log"));
         let file = File::options()
             .create(true)
@@ -55,7 +64,6 @@ impl Subprocess {
             .open(&log)
             .expect("a log file");
         let child = command
-            .stdin(Stdio::null())
             .stdout(file.try_clone().expect("a second handle of the log"))
             .stderr(file)
             .process_group(0)

@@ -13,10 +13,11 @@ use async_trait::async_trait;
 use bus::{Bus, BusError, Handler, Outcome, Queue};
 use domain::{Clock, Delivery, Event, EventKind};
 use jiff::SignedDuration;
-use store::{Message, Store};
+use store::{Message, Store, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 /// How long a taken message is nobody else's, unless kept.
 const LEASE: SignedDuration = SignedDuration::from_secs(30);
@@ -66,16 +67,21 @@ impl Bus for EmbeddedBus {
         });
         let deleter = tokio::spawn(delete_handled(self.store.clone(), done_receiver));
         let keeper = tokio::spawn(consumer.clone().keep());
-        let taken = consumer.clone().take(queue, stop).await;
+        consumer.clone().take(queue, stop).await;
         keeper.abort();
         drop(consumer);
         // The deleter ends when the last handler has dropped its end of the channel.
         let _ = deleter.await;
-        taken
+        Ok(())
     }
 
     fn listen(&self) -> broadcast::Receiver<Event> {
         self.broadcasts.subscribe()
+    }
+
+    fn trouble(&self) -> Option<String> {
+        // It has nothing of its own that could be away.
+        None
     }
 
     async fn run(&self, stop: CancellationToken) -> Result<(), BusError> {
@@ -83,23 +89,40 @@ impl Bus for EmbeddedBus {
         let mut published = self.store.published();
         while !stop.is_cancelled() {
             published.mark_unchanged();
-            let now = self.clock.now();
-            let messages = self
-                .store
-                .take_messages(&kinds, BATCH as u32, now, now + LEASE)
-                .await?;
-            for message in &messages {
-                // Nobody listening is fine: a broadcast is for those who are there.
-                let _ = self.broadcasts.send(message.event.clone());
-            }
-            if messages.is_empty() {
+            let moved = self.move_broadcasts(&kinds).await.unwrap_or_else(|error| {
+                say_waiting(&error);
+                0
+            });
+            if moved == 0 {
                 look_again(&mut published, &stop).await;
-            } else {
-                self.store.delete_messages(&messages).await?;
             }
         }
         Ok(())
     }
+}
+
+impl EmbeddedBus {
+    async fn move_broadcasts(&self, kinds: &[&'static str]) -> Result<usize, StoreError> {
+        let now = self.clock.now();
+        let messages = self
+            .store
+            .take_messages(kinds, BATCH as u32, now, now + LEASE)
+            .await?;
+        for message in &messages {
+            // Nobody listening is fine: a broadcast is for those who are there.
+            let _ = self.broadcasts.send(message.event.clone());
+        }
+        if !messages.is_empty() {
+            self.store.delete_messages(&messages).await?;
+        }
+        Ok(messages.len())
+    }
+}
+
+/// The store is away: its messages wait there.
+fn say_waiting(error: &StoreError) {
+    let error: &dyn std::error::Error = error;
+    tracing::warn!(error, "messages not taken, they are looked for again");
 }
 
 /// The words of all kinds that travel that way.
@@ -129,7 +152,7 @@ struct Consumer {
 }
 
 impl Consumer {
-    async fn take(self: Arc<Self>, queue: Queue, stop: CancellationToken) -> Result<(), BusError> {
+    async fn take(self: Arc<Self>, queue: Queue, stop: CancellationToken) {
         let prefetch = Arc::new(Semaphore::new(usize::from(queue.prefetch)));
         let handlers = TaskTracker::new();
         let mut published = self.store.published();
@@ -146,7 +169,11 @@ impl Consumer {
             let messages = self
                 .store
                 .take_messages(&[queue.kind], permits.len() as u32, now, now + LEASE)
-                .await?;
+                .await
+                .unwrap_or_else(|error| {
+                    say_waiting(&error);
+                    Vec::new()
+                });
             let none = messages.is_empty();
             for (message, permit) in messages.into_iter().zip(permits.drain(..)) {
                 self.hand().insert(message.sequence, message.clone());
@@ -158,11 +185,11 @@ impl Consumer {
         }
         handlers.close();
         handlers.wait().await;
-        Ok(())
     }
 
     async fn handle(self: Arc<Self>, message: Message, _permit: OwnedSemaphorePermit) {
-        let outcome = self.handler.handle(&message.event).await;
+        let span = bus::span(&message.event, message.trace_parent.as_deref());
+        let outcome = self.handler.handle(&message.event).instrument(span).await;
         self.hand().remove(&message.sequence);
         let answered = match outcome {
             Outcome::Done => {

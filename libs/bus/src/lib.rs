@@ -51,12 +51,25 @@ pub trait Handler: Send + Sync + 'static {
     async fn handle(&self, event: &Event) -> Outcome;
 }
 
+/// The span in which a message is handled, a part of its publisher's trace. For those who implement [`Bus`].
+pub fn span(event: &Event, trace_parent: Option<&str>) -> tracing::Span {
+    let span = tracing::info_span!("handle", otel.name = event.kind.as_str(), domain = %event.name);
+    store::continue_trace(&span, trace_parent);
+    span
+}
+
 /// What can go wrong with a bus.
 #[derive(Debug, thiserror::Error)]
 pub enum BusError {
     /// The store behind it failed.
     #[error("the message store failed")]
     Store(#[from] StoreError),
+    /// The URL or a file that it needs cannot be used.
+    #[error("{0}")]
+    Setting(String),
+    /// The broker will never take what we ask of it. Somebody must change its configuration.
+    #[error("the broker refuses: {0}")]
+    Refused(String),
 }
 
 /// Moves committed events.
@@ -74,6 +87,10 @@ pub trait Bus: Send + Sync + 'static {
     /// because broadcasts are hints.
     fn listen(&self) -> broadcast::Receiver<Event>;
 
-    /// Moves broadcasts (and, over a broker, everything published) until `stop`. Every process runs one.
+    /// What keeps messages from moving now, in a sentence.
+    fn trouble(&self) -> Option<String>;
+
+    /// Moves broadcasts (and, over a broker, everything published) until `stop`. Every process runs one; what passes,
+    /// such as a database that is away, it waits for.
     async fn run(&self, stop: CancellationToken) -> Result<(), BusError>;
 }

@@ -41,6 +41,21 @@ pub enum RoleError {
     },
 }
 
+/// An error with all its causes in one line.
+pub fn chain(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        let text = source.to_string();
+        // Some libraries repeat their cause in their own words.
+        if !line.contains(&text) {
+            line = format!("{line}: {text}");
+        }
+        cause = source.source();
+    }
+    line.replace('\n', " ")
+}
+
 impl RoleError {
     /// A setting that cannot be used.
     pub fn setting(setting: &'static str, problem: impl Into<String>) -> Self {

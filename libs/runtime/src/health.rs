@@ -9,13 +9,13 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
+use jiff::SignedDuration;
 use metrics_exporter_prometheus::PrometheusHandle;
-use store::Store;
-use tokio::net::TcpListener;
 
-use crate::{RoleError, Stop};
+use crate::{Context, Listen, RoleError, chain};
 
 const ASK_WITHIN: Duration = Duration::from_secs(2);
+const CLOCKS_MAY_DIFFER: SignedDuration = SignedDuration::from_secs(5);
 
 /// What each part of the process says about itself.
 #[derive(Clone, Debug, Default)]
@@ -51,27 +51,14 @@ impl Health {
 
 #[derive(Clone)]
 struct Admin {
-    health: Health,
-    store: Arc<dyn Store>,
+    context: Context,
     metrics: PrometheusHandle,
-    stop: Stop,
 }
 
 /// Serves the admin endpoints until the hard stop, so that a probe sees the process go.
-pub async fn serve_admin(
-    listener: TcpListener,
-    health: Health,
-    store: Arc<dyn Store>,
-    metrics: PrometheusHandle,
-    stop: Stop,
-) -> Result<(), RoleError> {
-    let hard = stop.hard().clone();
-    let admin = Admin {
-        health,
-        store,
-        metrics,
-        stop,
-    };
+pub async fn serve_admin(context: Context, metrics: PrometheusHandle) -> Result<(), RoleError> {
+    let listener = context.listeners.take(Listen::Admin)?;
+    let hard = context.stop.hard().clone();
     let router = Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
@@ -79,7 +66,7 @@ pub async fn serve_admin(
             "/metrics",
             get(|State(admin): State<Admin>| async move { admin.metrics.render() }),
         )
-        .with_state(admin);
+        .with_state(Admin { context, metrics });
     axum::serve(listener, router)
         .with_graceful_shutdown(hard.cancelled_owned())
         .await
@@ -89,15 +76,31 @@ pub async fn serve_admin(
         })
 }
 
-async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {
-    let mut parts = admin.health.snapshot();
-    let store = match tokio::time::timeout(ASK_WITHIN, admin.store.ping()).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err("no answer in time".to_owned()),
+/// What the store says of itself. Leases are compared by the clock of whoever asks, so clocks must agree.
+async fn ask_store(context: &Context) -> Result<(), String> {
+    let theirs = match tokio::time::timeout(ASK_WITHIN, context.store.clock()).await {
+        Ok(Ok(theirs)) => theirs,
+        Ok(Err(error)) => return Err(chain(&error)),
+        Err(_) => return Err("no answer in time".to_owned()),
     };
-    parts.insert("store", store);
-    if admin.stop.soft().is_cancelled() {
+    let ours = context.clock.now();
+    match theirs.map(|theirs| ours.duration_since(theirs).abs()) {
+        Some(apart) if apart > CLOCKS_MAY_DIFFER => Err(format!(
+            "the database's clock and this machine's are {} s apart: set the clock",
+            apart.as_secs()
+        )),
+        _ => Ok(()),
+    }
+}
+
+async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {
+    let Context {
+        health, bus, stop, ..
+    } = &admin.context;
+    let mut parts = health.snapshot();
+    parts.insert("store", ask_store(&admin.context).await);
+    parts.insert("bus", bus.trouble().map_or(Ok(()), Err));
+    if stop.soft().is_cancelled() {
         parts.insert("process", Err("stopping".to_owned()));
     }
     let code = if parts.values().all(Result::is_ok) {

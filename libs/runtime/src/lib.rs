@@ -19,7 +19,7 @@ pub use checkpoint::checkpoint;
 pub use clock::{SystemClock, SystemEntropy};
 pub use config::Config;
 pub use context::{Context, Listen, Listeners};
-pub use error::RoleError;
+pub use error::{RoleError, chain};
 pub use health::{Health, serve_admin};
 pub use secret::Secret;
 pub use stop::Stop;

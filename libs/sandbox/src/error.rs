@@ -42,6 +42,9 @@ pub enum SandboxError {
     /// Not a name that TLS or DNS can carry.
     #[error("{0:?} is not a domain name")]
     Name(String),
+    /// The given certificate or key is not one in PEM.
+    #[error("the given certificate or key is not pem")]
+    Identity,
     /// The given root is not a certificate in PEM.
     #[error("the root is not a certificate in pem")]
     Root,

@@ -27,7 +27,7 @@ mod sync;
 mod tls;
 mod world;
 
-pub use c4::{C4, C4Control, C4Domain, C4Options, Refusal, StoredCertificate};
+pub use c4::{C4, C4Control, C4Domain, C4Identity, C4Options, Refusal, StoredCertificate};
 pub use ca::{Ca, CaControl, CaOptions, Endpoint, Nonsense, ValidationResult};
 pub use clock::{Clock, system_clock};
 pub use dns::{Dns, DnsControl, DnsOptions};

@@ -11,7 +11,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 
 use crate::SandboxError;
 
@@ -44,16 +44,32 @@ impl ApiIdentity {
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &root)?;
         let key = PrivatePkcs8KeyDer::from(key.serialize_der());
-        let mut config = ServerConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], key.into())?;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self {
             root_pem: root.pem(),
-            config: Arc::new(config),
+            config: server(vec![certificate.der().clone()], key.into())?,
         })
     }
+}
+
+/// A server that shows a certificate with its intermediates; certificates and key in PEM.
+pub(crate) fn server_showing(chain_pem: &[u8], key_pem: &[u8]) -> Result<Arc<ServerConfig>, SandboxError> {
+    let chain = CertificateDer::pem_slice_iter(chain_pem)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|_| SandboxError::Identity)?;
+    let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(|_| SandboxError::Identity)?;
+    server(chain, key)
+}
+
+fn server(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<Arc<ServerConfig>, SandboxError> {
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
 }
 
 /// Parameters of a CA certificate without a limit on what is below it. rcgen's dates from 1975 to 4096 are kept,

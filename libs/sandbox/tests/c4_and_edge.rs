@@ -7,7 +7,7 @@ mod kit;
 use std::time::Duration;
 
 use rcgen::{CertificateParams, KeyPair};
-use sandbox::{C4, C4Domain, C4Options, Refusal, World, WorldOptions, handshake, served_sha256};
+use sandbox::{C4, C4Domain, C4Identity, C4Options, Refusal, World, WorldOptions, handshake, served_sha256};
 use serde_json::json;
 
 use kit::{C4Http, Issued, sha256_of_leaf, upload};
@@ -221,4 +221,49 @@ async fn c4_on_its_own_speaks_tls_and_is_told_domains_over_http() {
     assert_eq!(answer.status(), 204);
     assert_eq!(C4Http::of(&c4).get(NAME).await.0, 404);
     c4.stop().await;
+}
+
+#[tokio::test]
+async fn c4_shows_the_certificate_it_is_given_and_knows_a_zone() {
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()])
+        .unwrap()
+        .self_signed(&key)
+        .unwrap();
+    let identity = C4Identity {
+        chain_pem: certificate.pem().into_bytes(),
+        key_pem: key.serialize_pem().into_bytes(),
+    };
+    let options = C4Options {
+        identity: Some(identity.clone()),
+        ..C4Options::default()
+    };
+    let c4 = C4::start(options.clone()).await.unwrap();
+    let domain = C4Domain {
+        ports: vec![80, 443],
+        cname: "cdn.example.net".to_owned(),
+    };
+    c4.control().zone_as_known("Example.com", domain);
+    let client = kit::https_client(&certificate.pem());
+    for (name, expected) in [
+        ("shop.example.com", 200),
+        ("a.b.example.com", 200),
+        ("example.com", 404),
+        ("notexample.com", 404),
+    ] {
+        let url = format!("{}/v1/domains/{name}", c4.base_url());
+        let answer = client.get(url).bearer_auth(c4.token()).send().await.unwrap();
+        assert_eq!(answer.status(), expected, "{name}");
+    }
+    assert_eq!(c4.control().domains(), ["a.b.example.com", "shop.example.com"]);
+    c4.stop().await;
+
+    let nonsense = C4Options {
+        identity: Some(C4Identity {
+            key_pem: b"nonsense".to_vec(),
+            ..identity
+        }),
+        ..options
+    };
+    assert!(C4::start(nonsense).await.is_err());
 }

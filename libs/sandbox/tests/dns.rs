@@ -161,3 +161,28 @@ async fn caa_is_answered_by_tcp_too() {
     let issuewild = (128, "issuewild".to_owned(), ";".to_owned());
     assert_eq!(records, [issue, issuewild]);
 }
+
+#[tokio::test]
+async fn every_name_of_a_zone_leads_to_its_target_unless_it_has_records() {
+    let dns = Dns::start(DnsOptions::default()).await.unwrap();
+    dns.control().set_a("cdn.example.net", &[EDGE]);
+    dns.control().set_zone("example.com", "cdn.example.net");
+    dns.control()
+        .set_a("elsewhere.example.com", &[Ipv4Addr::new(192, 0, 2, 1)]);
+
+    for name in ["shop.example.com.", "a.b.Example.COM."] {
+        let answer = ask(dns.addr(), name, RecordType::A).await;
+        assert_eq!(types(&answer), [RecordType::CNAME, RecordType::A], "{name}");
+    }
+    let answer = ask(dns.addr(), "elsewhere.example.com.", RecordType::A).await;
+    assert_eq!(types(&answer), [RecordType::A]);
+
+    let of_the_zone = ask(dns.addr(), "example.com.", RecordType::A).await;
+    assert_eq!(
+        (of_the_zone.metadata.response_code, of_the_zone.answers.len()),
+        (ResponseCode::NoError, 0)
+    );
+    let other = ask(dns.addr(), "notexample.com.", RecordType::A).await;
+    assert_eq!(other.metadata.response_code, ResponseCode::NXDomain);
+    dns.stop().await;
+}

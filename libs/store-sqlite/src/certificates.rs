@@ -3,9 +3,9 @@
 use domain::{AccountId, CertificateId, CertificateSummary, DomainName};
 use jiff::Timestamp;
 use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
-use store::{Account, Certificate, Result, StoreError};
+use store::{Account, Certificate, Columns, Result, StoreError};
 
-use crate::db::{Columns, expect_one, failed, failed_or_taken, maybe_micros, micros};
+use crate::db::{expect_one, failed, failed_or_taken, maybe_micros, maybe_time, micros, time};
 
 #[derive(FromRow)]
 struct CertificateRow {
@@ -34,12 +34,12 @@ impl TryFrom<CertificateRow> for Certificate {
         };
         Ok(Self {
             name: columns.name(&row.name)?,
-            created_at: columns.time("created_at", row.created_at)?,
-            uploaded_at: columns.maybe_time("uploaded_at", row.uploaded_at)?,
+            created_at: time(&columns, "created_at", row.created_at)?,
+            uploaded_at: maybe_time(&columns, "uploaded_at", row.uploaded_at)?,
             summary: CertificateSummary {
                 id: columns.parse("id", &row.id)?,
-                not_before: columns.time("not_before", row.not_before)?,
-                not_after: columns.time("not_after", row.not_after)?,
+                not_before: time(&columns, "not_before", row.not_before)?,
+                not_after: time(&columns, "not_after", row.not_after)?,
                 source: columns.parse("source", &row.source)?,
                 sha256: row.sha256,
                 serial: row.serial,
@@ -162,7 +162,7 @@ pub(crate) async fn account(
     };
     Ok(Some(Account {
         id: columns.parse("id", &row.id)?,
-        created_at: columns.time("created_at", row.created_at)?,
+        created_at: time(&columns, "created_at", row.created_at)?,
         issuer: row.issuer,
         directory_url: row.directory_url,
         sealed_key: row.sealed_key,

@@ -1,11 +1,9 @@
 //! What all statements share: error mapping, times, ids and JSON as the tables keep them.
 
-use std::str::FromStr;
-
-use domain::{DomainName, Reason};
+use domain::Reason;
 use jiff::Timestamp;
 use sqlx::sqlite::SqliteQueryResult;
-use store::{Result, StoreError};
+use store::{Columns, Result, StoreError};
 
 /// Names the operation that failed.
 pub(crate) fn failed(operation: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
@@ -49,47 +47,26 @@ pub(crate) fn to_json(reason: Option<&Reason>) -> Result<Option<String>> {
     reason.map(encode).transpose()
 }
 
-/// Decodes the columns of one row; what makes no sense is an inconsistency with its place.
-pub(crate) struct Columns<'a> {
-    pub(crate) table: &'static str,
-    pub(crate) id: &'a str,
+/// A time as the tables keep it.
+pub(crate) fn time(columns: &Columns<'_>, column: &'static str, micros: i64) -> Result<Timestamp> {
+    Timestamp::from_microsecond(micros).map_err(|_| columns.bad(column))
 }
 
-impl Columns<'_> {
-    pub(crate) fn bad(&self, column: &'static str) -> StoreError {
-        StoreError::Inconsistency {
-            table: self.table,
-            column,
-            id: self.id.to_owned(),
-        }
-    }
+/// A time that may be missing.
+pub(crate) fn maybe_time(
+    columns: &Columns<'_>,
+    column: &'static str,
+    micros: Option<i64>,
+) -> Result<Option<Timestamp>> {
+    micros.map(|micros| time(columns, column, micros)).transpose()
+}
 
-    pub(crate) fn parse<T: FromStr>(&self, column: &'static str, text: &str) -> Result<T> {
-        text.parse().map_err(|_| self.bad(column))
-    }
-
-    pub(crate) fn maybe_parse<T: FromStr>(
-        &self,
-        column: &'static str,
-        text: Option<&str>,
-    ) -> Result<Option<T>> {
-        text.map(|text| self.parse(column, text)).transpose()
-    }
-
-    pub(crate) fn name(&self, text: &str) -> Result<DomainName> {
-        self.parse("name", text)
-    }
-
-    pub(crate) fn time(&self, column: &'static str, micros: i64) -> Result<Timestamp> {
-        Timestamp::from_microsecond(micros).map_err(|_| self.bad(column))
-    }
-
-    pub(crate) fn maybe_time(&self, column: &'static str, micros: Option<i64>) -> Result<Option<Timestamp>> {
-        micros.map(|micros| self.time(column, micros)).transpose()
-    }
-
-    pub(crate) fn reason(&self, column: &'static str, json: Option<&str>) -> Result<Option<Reason>> {
-        json.map(|json| serde_json::from_str(json).map_err(|_| self.bad(column)))
-            .transpose()
-    }
+/// A reason that may be missing.
+pub(crate) fn reason(
+    columns: &Columns<'_>,
+    column: &'static str,
+    json: Option<&str>,
+) -> Result<Option<Reason>> {
+    json.map(|json| serde_json::from_str(json).map_err(|_| columns.bad(column)))
+        .transpose()
 }

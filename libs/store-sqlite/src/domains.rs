@@ -3,9 +3,9 @@
 use domain::{CertificateSummary, Domain, DomainName, Facts, HistoryEntry, Live, Status};
 use jiff::Timestamp;
 use sqlx::{FromRow, SqliteConnection, SqliteExecutor, SqlitePool};
-use store::{Change, DomainView, ListQuery, Result};
+use store::{Change, Columns, DomainView, ListQuery, Result};
 
-use crate::db::{Columns, expect_one, failed, failed_or_taken, maybe_micros, micros, to_json};
+use crate::db::{expect_one, failed, failed_or_taken, maybe_micros, maybe_time, micros, reason, time, to_json};
 
 #[derive(FromRow)]
 struct DomainRow {
@@ -37,7 +37,7 @@ impl TryFrom<DomainRow> for Domain {
         let live = match (&row.live_certificate_id, row.live_not_after) {
             (Some(id), Some(not_after)) => Some(Live {
                 certificate: columns.parse("live_certificate_id", id)?,
-                not_after: columns.time("live_not_after", not_after)?,
+                not_after: time(&columns, "live_not_after", not_after)?,
             }),
             (None, None) => None,
             _ => return Err(columns.bad("live_not_after")),
@@ -46,17 +46,17 @@ impl TryFrom<DomainRow> for Domain {
             name: columns.name(&row.name)?,
             revision: row.revision,
             source: columns.parse("source", &row.source)?,
-            created_at: columns.time("created_at", row.created_at)?,
-            deleted_at: columns.maybe_time("deleted_at", row.deleted_at)?,
+            created_at: time(&columns, "created_at", row.created_at)?,
+            deleted_at: maybe_time(&columns, "deleted_at", row.deleted_at)?,
             facts: Facts {
                 unknown_to_c4: row.unknown_to_c4,
-                upload_failing: columns.reason("upload_failing", row.upload_failing.as_deref())?,
+                upload_failing: reason(&columns, "upload_failing", row.upload_failing.as_deref())?,
                 live,
-                block: columns.reason("block", row.block.as_deref())?,
+                block: reason(&columns, "block", row.block.as_deref())?,
             },
             recorded: columns.parse("status", &row.status)?,
             activity: columns.parse("activity", &row.activity)?,
-            waiting: columns.reason("waiting", row.waiting.as_deref())?,
+            waiting: reason(&columns, "waiting", row.waiting.as_deref())?,
             upload_revision: row.upload_revision,
             version: row.version,
         })
@@ -87,7 +87,7 @@ impl TryFrom<ViewRow> for Change {
             table: "domains",
             id: &name,
         };
-        let next_attempt_at = columns.maybe_time("next_attempt_at", row.next_attempt_at)?;
+        let next_attempt_at = maybe_time(&columns, "next_attempt_at", row.next_attempt_at)?;
         let domain = Domain::try_from(row.domain)?;
         let certificate = match (domain.facts.live, row.sha256, row.serial, row.issuer) {
             (Some(live), Some(sha256), Some(serial), Some(issuer)) => Some(CertificateSummary {
@@ -95,7 +95,7 @@ impl TryFrom<ViewRow> for Change {
                 sha256,
                 serial,
                 issuer,
-                not_before: columns.time("not_before", row.not_before.unwrap_or_default())?,
+                not_before: time(&columns, "not_before", row.not_before.unwrap_or_default())?,
                 not_after: live.not_after,
                 source: columns.parse(
                     "certificate_source",
@@ -105,7 +105,7 @@ impl TryFrom<ViewRow> for Change {
             (None, ..) => None,
             _ => return Err(columns.bad("live_certificate_id")),
         };
-        let at = columns.time("changed_at", row.changed_at)?;
+        let at = time(&columns, "changed_at", row.changed_at)?;
         Ok(Self {
             position: row.position,
             at,
@@ -363,7 +363,7 @@ impl TryFrom<HistoryRow> for HistoryEntry {
         };
         Ok(Self {
             name: columns.name(&row.name)?,
-            at: columns.time("at", row.at)?,
+            at: time(&columns, "at", row.at)?,
             kind: columns.parse("kind", &row.kind)?,
             status_from: columns.maybe_parse("status_from", row.status_from.as_deref())?,
             status_to: columns.parse("status_to", &row.status_to)?,

@@ -68,8 +68,13 @@ impl Store for SqliteStore {
         Ok(Box::new(self.write(name).await?))
     }
 
-    async fn ping(&self) -> Result<()> {
-        domains::position(&self.readers).await.map(drop)
+    async fn clock(&self) -> Result<Option<Timestamp>> {
+        domains::position(&self.readers).await?;
+        Ok(None)
+    }
+
+    async fn check_schema(&self) -> Result<()> {
+        self.check_migrations().await
     }
 
     fn published(&self) -> watch::Receiver<u64> {

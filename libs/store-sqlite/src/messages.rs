@@ -4,9 +4,9 @@
 use domain::{Event, EventKind, WorkKind};
 use jiff::Timestamp;
 use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
-use store::{Message, Result, StoreError};
+use store::{Columns, Message, Result, StoreError};
 
-use crate::db::{Columns, failed, micros};
+use crate::db::{failed, micros};
 use crate::domains::next;
 use crate::work;
 
@@ -20,6 +20,7 @@ struct MessageRow {
     revision: i64,
     attempts: u32,
     lease_token: i64,
+    trace_parent: Option<String>,
 }
 
 impl TryFrom<MessageRow> for Message {
@@ -40,6 +41,7 @@ impl TryFrom<MessageRow> for Message {
             },
             attempts: row.attempts,
             token: row.lease_token,
+            trace_parent: row.trace_parent,
         })
     }
 }
@@ -47,8 +49,8 @@ impl TryFrom<MessageRow> for Message {
 pub(crate) async fn publish(db: &mut SqliteConnection, event: &Event, now: Timestamp) -> Result<()> {
     sqlx::query(
         "-- publish
-        INSERT INTO messages (id, kind, subject, name, revision, created_at, due_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $6)",
+        INSERT INTO messages (id, kind, subject, name, revision, created_at, due_at, trace_parent)
+        VALUES ($1, $2, $3, $4, $5, $6, $6, $7)",
     )
     .bind(event.id.to_string())
     .bind(event.kind.as_str())
@@ -56,6 +58,7 @@ pub(crate) async fn publish(db: &mut SqliteConnection, event: &Event, now: Times
     .bind(event.name.as_str())
     .bind(event.revision)
     .bind(micros(now))
+    .bind(store::trace_parent())
     .execute(&mut *db)
     .await
     .map_err(failed("publish"))?;
@@ -83,7 +86,7 @@ pub(crate) async fn take(
             WHERE kind IN (SELECT value FROM json_each($3)) AND dead_reason IS NULL
                 AND due_at <= $4 AND (lease_until IS NULL OR lease_until <= $4)
             ORDER BY sequence LIMIT $5)
-        RETURNING sequence, id, kind, subject, name, revision, attempts, lease_token",
+        RETURNING sequence, id, kind, subject, name, revision, attempts, lease_token, trace_parent",
     )
     .bind(token)
     .bind(micros(until))

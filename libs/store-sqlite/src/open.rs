@@ -90,8 +90,7 @@ impl SqliteStore {
         tx.commit().await.map_err(failed("migrate"))
     }
 
-    /// Checks that the schema is exactly the one that this program knows.
-    pub async fn check_schema(&self) -> Result<()> {
+    pub(crate) async fn check_migrations(&self) -> Result<()> {
         let found = self.refuse_newer().await?;
         let known = newest_known();
         if found < known {

@@ -2,9 +2,9 @@
 
 use domain::{DomainName, Order, OrderId, OrderState};
 use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
-use store::{Challenge, Result, StoreError};
+use store::{Challenge, Columns, Result, StoreError};
 
-use crate::db::{Columns, expect_one, failed, failed_or_taken, micros};
+use crate::db::{expect_one, failed, failed_or_taken, micros, time};
 
 #[derive(FromRow)]
 struct OrderRow {
@@ -48,7 +48,7 @@ impl TryFrom<OrderRow> for Order {
             name: columns.name(&row.name)?,
             revision: row.revision,
             account: columns.parse("account_id", &row.account_id)?,
-            created_at: columns.time("created_at", row.created_at)?,
+            created_at: time(&columns, "created_at", row.created_at)?,
             state,
         })
     }
@@ -168,7 +168,7 @@ impl TryFrom<ChallengeRow> for Challenge {
         Ok(Self {
             host: columns.parse("host", &row.host)?,
             order: columns.parse("order_id", &row.order_id)?,
-            created_at: columns.time("created_at", row.created_at)?,
+            created_at: time(&columns, "created_at", row.created_at)?,
             token: row.token,
             key_authorization: row.key_authorization,
         })

@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
-use store::{Result, StoreError, TokenRecord, TokenUse};
+use store::{Columns, Result, StoreError, TokenRecord, TokenUse};
 
-use crate::db::{Columns, failed, failed_or_taken, maybe_micros, micros};
+use crate::db::{failed, failed_or_taken, maybe_micros, maybe_time, micros, time};
 
 #[derive(FromRow)]
 struct TokenRow {
@@ -28,10 +28,10 @@ impl TryFrom<TokenRow> for TokenRecord {
         Ok(Self {
             hash: row.hash.as_slice().try_into().map_err(|_| columns.bad("hash"))?,
             role: columns.parse("role", &row.role)?,
-            created_at: columns.time("created_at", row.created_at)?,
-            expires_at: columns.maybe_time("expires_at", row.expires_at)?,
-            last_used_at: columns.maybe_time("last_used_at", row.last_used_at)?,
-            revoked_at: columns.maybe_time("revoked_at", row.revoked_at)?,
+            created_at: time(&columns, "created_at", row.created_at)?,
+            expires_at: maybe_time(&columns, "expires_at", row.expires_at)?,
+            last_used_at: maybe_time(&columns, "last_used_at", row.last_used_at)?,
+            revoked_at: maybe_time(&columns, "revoked_at", row.revoked_at)?,
             name: row.name,
         })
     }

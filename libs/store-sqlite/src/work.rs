@@ -5,9 +5,9 @@
 use domain::{DomainName, Lease, Work, WorkKind};
 use jiff::Timestamp;
 use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
-use store::{Result, StoreError};
+use store::{Columns, Result, StoreError};
 
-use crate::db::{Columns, failed, maybe_micros, micros};
+use crate::db::{failed, maybe_micros, maybe_time, micros};
 use crate::domains::next;
 
 #[derive(FromRow)]
@@ -35,7 +35,7 @@ impl TryFrom<WorkRow> for Work {
             revision: row.revision,
             cause: columns.parse("cause", &row.cause)?,
             attempts: row.attempts,
-            due_at: columns.maybe_time("due_at", row.due_at)?,
+            due_at: maybe_time(&columns, "due_at", row.due_at)?,
             certificate: columns.maybe_parse("certificate_id", row.certificate_id.as_deref())?,
         })
     }

@@ -9,10 +9,12 @@
 //! Why a trait of rows rather than one of use cases: the rules of who may change what, and when, are then written
 //! once, above this trait, and a backend is nothing but SQL.
 
+mod columns;
 #[cfg(feature = "contract")]
 pub mod contract;
 mod error;
 mod records;
+mod trace;
 mod transition;
 
 use async_trait::async_trait;
@@ -20,10 +22,12 @@ use domain::{CertificateId, Domain, DomainName, Event, HistoryEntry, Lease, Orde
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+pub use columns::Columns;
 pub use error::{Result, StoreError};
 pub use records::{
     Account, Certificate, Challenge, Change, DomainView, ListQuery, Message, TokenRecord, TokenUse,
 };
+pub use trace::{continue_trace, trace_parent};
 pub use transition::{Entry, apply};
 
 /// Everything that is remembered.
@@ -32,8 +36,11 @@ pub trait Store: Send + Sync + 'static {
     /// Opens a transaction that may write. `name` stands in metrics and errors. Dropping it rolls back.
     async fn begin(&self, name: &'static str) -> Result<Box<dyn Tx>>;
 
-    /// Asks the database for a sign of life.
-    async fn ping(&self) -> Result<()>;
+    /// The database's own clock, as a sign of life; none where that is this machine's.
+    async fn clock(&self) -> Result<Option<Timestamp>>;
+
+    /// Checks that the schema is exactly the one that this program knows. [`StoreError::Schema`] otherwise.
+    async fn check_schema(&self) -> Result<()>;
 
     /// Grows with every commit that published something; wakes the bus.
     fn published(&self) -> watch::Receiver<u64>;

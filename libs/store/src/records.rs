@@ -147,6 +147,8 @@ pub struct Message {
     pub attempts: u32,
     /// Fencing token of this taking.
     pub token: i64,
+    /// The trace it belongs to (W3C `traceparent`), if its publisher was traced.
+    pub trace_parent: Option<String>,
 }
 
 impl Certificate {

@@ -1,11 +1,10 @@
 //! From a parsed command to an exit code: 0 done; 1 failed; 64 bad usage or bad configuration. A failure is one line
 //! on stderr: a code and a sentence.
 
-use std::error::Error;
 use std::process::ExitCode;
 
 use runtime::config::ConfigError;
-use runtime::{Config, RoleError, start_telemetry};
+use runtime::{Config, RoleError, chain, start_telemetry};
 use store::StoreError;
 use store_sqlite::SqliteStore;
 
@@ -37,21 +36,6 @@ impl Failure {
             exit: EXIT_USAGE,
         }
     }
-}
-
-/// An error with all its causes in one line.
-fn chain(error: &dyn Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        let text = source.to_string();
-        // Some libraries repeat their cause in their own words.
-        if !line.contains(&text) {
-            line = format!("{line}: {text}");
-        }
-        cause = source.source();
-    }
-    line.replace('\n', " ")
 }
 
 impl From<ConfigError> for Failure {

@@ -7,6 +7,7 @@ mod control;
 mod http_api;
 mod state;
 
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ pub use self::control::{C4Control, Refusal};
 use self::state::State;
 use crate::SandboxError;
 use crate::serve::Server;
-use crate::tls::ApiIdentity;
+use crate::tls::{self, ApiIdentity};
 
 /// How a C4 starts.
 #[derive(Clone, Debug)]
@@ -27,8 +28,10 @@ pub struct C4Options {
     pub listen: SocketAddr,
     /// The bearer token that it wants to see.
     pub token: String,
-    /// Https rather than http.
+    /// Https rather than http, with a certificate of its own making.
     pub tls: bool,
+    /// Https with that certificate; `tls` and `names` say nothing then.
+    pub identity: Option<C4Identity>,
     /// Names of it beside `localhost` and the loopback addresses, for TLS.
     pub names: Vec<String>,
     /// Whether `/sandbox/domains` puts and removes domains over HTTP, with the same token.
@@ -41,9 +44,25 @@ impl Default for C4Options {
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
             token: "sandbox-c4-token".to_owned(),
             tls: false,
+            identity: None,
             names: Vec::new(),
             admin: false,
         }
+    }
+}
+
+/// The certificate that C4 shows, in PEM.
+#[derive(Clone)]
+pub struct C4Identity {
+    /// The certificate and its intermediates.
+    pub chain_pem: Vec<u8>,
+    /// Its key.
+    pub key_pem: Vec<u8>,
+}
+
+impl fmt::Debug for C4Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("C4Identity").finish_non_exhaustive()
     }
 }
 
@@ -59,6 +78,7 @@ pub struct C4Domain {
 /// A running C4; dropped, it stops.
 pub struct C4 {
     server: Server,
+    https: bool,
     root_pem: Option<String>,
     token: String,
     control: C4Control,
@@ -67,18 +87,23 @@ pub struct C4 {
 impl C4 {
     /// Listens.
     pub async fn start(options: C4Options) -> Result<Self, SandboxError> {
-        let identity = if options.tls {
-            Some(ApiIdentity::make("C4", &options.names)?)
-        } else {
-            None
+        let (config, root_pem) = match &options.identity {
+            Some(given) => {
+                let config = tls::server_showing(&given.chain_pem, &given.key_pem)?;
+                (Some(config), None)
+            }
+            None if options.tls => {
+                let made = ApiIdentity::make("C4", &options.names)?;
+                (Some(made.config), Some(made.root_pem))
+            }
+            None => (None, None),
         };
-        let (config, root_pem) = identity
-            .map(|identity| (identity.config, identity.root_pem))
-            .unzip();
+        let https = config.is_some();
         let state = Arc::new(State::new(options.token.clone(), options.admin));
         let server = Server::start(options.listen, config, state.clone()).await?;
         Ok(Self {
             server,
+            https,
             root_pem,
             token: options.token,
             control: C4Control(state),
@@ -87,7 +112,7 @@ impl C4 {
 
     /// What the paths of the contract are put under.
     pub fn base_url(&self) -> String {
-        let scheme = if self.root_pem.is_some() { "https" } else { "http" };
+        let scheme = if self.https { "https" } else { "http" };
         format!("{scheme}://{}", self.server.address())
     }
 
@@ -96,7 +121,7 @@ impl C4 {
         &self.token
     }
 
-    /// Root of the certificate that it shows, PEM; none without TLS.
+    /// Root of the certificate that it made, PEM.
     pub fn root_pem(&self) -> Option<String> {
         self.root_pem.clone()
     }

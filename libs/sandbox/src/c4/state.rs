@@ -15,6 +15,8 @@ pub(crate) struct State {
     pub(super) token: String,
     pub(super) admin: bool,
     domains: RwLock<HashMap<String, Entry>>,
+    /// By the end of a name, with its dot: what unknown names with that end are.
+    pub(super) zones: RwLock<HashMap<String, C4Domain>>,
     pub(super) faults: Faults,
     counts: Mutex<HashMap<String, Count>>,
 }
@@ -64,6 +66,7 @@ impl State {
             token,
             admin,
             domains: RwLock::default(),
+            zones: RwLock::default(),
             faults: Faults::default(),
             counts: Mutex::default(),
         }
@@ -118,7 +121,12 @@ impl State {
     }
 
     fn adopt(&self, name: &str) {
-        let domain = read(&self.faults.unknown_as).clone();
+        let of_all = read(&self.faults.unknown_as).clone();
+        let domain = of_all.or_else(|| {
+            let zones = read(&self.zones);
+            let zone = zones.iter().find(|(end, _)| name.ends_with(end.as_str()));
+            zone.map(|(_, domain)| domain.clone())
+        });
         if let Some(domain) = domain
             && !read(&self.domains).contains_key(name)
         {

@@ -26,6 +26,11 @@ impl DnsControl {
         self.0.change(name, |entry| entry.cname = Some(target.to_owned()));
     }
 
+    /// The CNAME of every name below that one that has no records of its own.
+    pub fn set_zone(&self, name: &str, target: &str) {
+        self.0.set_zone(name, target);
+    }
+
     /// The CAA records of a name: flags, tag, value.
     pub fn set_caa(&self, name: &str, records: Vec<(u8, &str, &str)>) {
         let records = records

@@ -23,6 +23,8 @@ pub(super) struct State {
 struct Zone {
     /// By labels from the root down, so that what is below a name is beside it.
     entries: BTreeMap<Vec<String>, Entry>,
+    /// By labels from the root down: the CNAME of every name below that is not set.
+    zones: BTreeMap<Vec<String>, String>,
     default_a: Option<Ipv4Addr>,
 }
 
@@ -70,6 +72,10 @@ impl State {
         }
     }
 
+    pub(super) fn set_zone(&self, name: &str, target: &str) {
+        write(&self.zone).zones.insert(labels(name), target.to_owned());
+    }
+
     pub(super) fn set_default_a(&self, address: Option<Ipv4Addr>) {
         write(&self.zone).default_a = address;
     }
@@ -112,22 +118,45 @@ impl State {
 
 impl Zone {
     fn entry(&self, name: &Name) -> Option<Entry> {
-        let entry = self.entries.get(&labels(&name.to_ascii())).cloned();
-        entry.or_else(|| {
-            self.default_a.map(|address| Entry {
-                a: vec![address],
-                ..Entry::default()
+        let name = labels(&name.to_ascii());
+        let entry = self.entries.get(&name).cloned();
+        entry
+            .or_else(|| {
+                self.zone_of(&name).map(|target| Entry {
+                    cname: Some(target.to_owned()),
+                    ..Entry::default()
+                })
             })
-        })
+            .or_else(|| {
+                self.default_a.map(|address| Entry {
+                    a: vec![address],
+                    ..Entry::default()
+                })
+            })
+    }
+
+    /// What every name of the innermost zone around that one leads to. A zone's own name has records of its own, and
+    /// so no CNAME.
+    fn zone_of(&self, name: &[String]) -> Option<&str> {
+        (1..name.len())
+            .rev()
+            .find_map(|length| self.zones.get(&name[..length]))
+            .map(String::as_str)
     }
 
     /// Whether a name below that one exists; then so does that one (RFC 8020).
     fn has_below(&self, name: &Name) -> bool {
         let name = labels(&name.to_ascii());
+        let is_below = |below: &Vec<String>| below.starts_with(&name);
         self.entries
             .range(name.clone()..)
             .next()
-            .is_some_and(|(below, _)| below.starts_with(&name))
+            .is_some_and(|(below, _)| is_below(below))
+            || self
+                .zones
+                .range(name.clone()..)
+                .next()
+                .is_some_and(|(zone, _)| is_below(zone))
     }
 }
 

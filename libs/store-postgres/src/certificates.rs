@@ -1,0 +1,199 @@
+//! Certificates and ACME accounts: what carries a sealed key.
+
+use domain::{AccountId, CertificateId, CertificateSummary, DomainName};
+use jiff::Timestamp;
+use sqlx::{FromRow, PgConnection, PgExecutor};
+use store::{Account, Certificate, Columns, Result, StoreError};
+use uuid::Uuid;
+
+use crate::db::{expect_one, failed, failed_or_taken, maybe_jiff, maybe_time, time};
+
+#[derive(FromRow)]
+struct CertificateRow {
+    id: Uuid,
+    name: String,
+    revision: i64,
+    source: String,
+    sha256: String,
+    serial: String,
+    issuer: String,
+    not_before: jiff_sqlx::Timestamp,
+    not_after: jiff_sqlx::Timestamp,
+    chain_pem: String,
+    sealed_key: Option<Vec<u8>>,
+    created_at: jiff_sqlx::Timestamp,
+    uploaded_at: Option<jiff_sqlx::Timestamp>,
+}
+
+impl TryFrom<CertificateRow> for Certificate {
+    type Error = StoreError;
+
+    fn try_from(row: CertificateRow) -> Result<Self> {
+        let id = row.id.to_string();
+        let columns = Columns {
+            table: "certificates",
+            id: &id,
+        };
+        Ok(Self {
+            name: columns.name(&row.name)?,
+            created_at: row.created_at.to_jiff(),
+            uploaded_at: maybe_jiff(row.uploaded_at),
+            summary: CertificateSummary {
+                id: row.id.into(),
+                not_before: row.not_before.to_jiff(),
+                not_after: row.not_after.to_jiff(),
+                source: columns.parse("source", &row.source)?,
+                sha256: row.sha256,
+                serial: row.serial,
+                issuer: row.issuer,
+            },
+            revision: row.revision,
+            chain_pem: row.chain_pem,
+            sealed_key: row.sealed_key,
+        })
+    }
+}
+
+pub(crate) async fn get(db: impl PgExecutor<'_>, id: CertificateId) -> Result<Option<Certificate>> {
+    let row: Option<CertificateRow> = sqlx::query_as(
+        "-- certificate
+        SELECT id, name, revision, source, sha256, serial, issuer, not_before, not_after, chain_pem, sealed_key,
+            created_at, uploaded_at
+        FROM certificates WHERE id = $1",
+    )
+    .bind(id.as_uuid())
+    .fetch_optional(db)
+    .await
+    .map_err(failed("certificate"))?;
+    row.map(Certificate::try_from).transpose()
+}
+
+pub(crate) async fn newest_generated(
+    db: &mut PgConnection,
+    name: &DomainName,
+    now: Timestamp,
+) -> Result<Option<Certificate>> {
+    let row: Option<CertificateRow> = sqlx::query_as(
+        "-- newest_generated
+        SELECT id, name, revision, source, sha256, serial, issuer, not_before, not_after, chain_pem, sealed_key,
+            created_at, uploaded_at
+        FROM certificates WHERE name = $1 AND source = 'c4' AND not_after > $2
+        ORDER BY not_after DESC, created_at DESC LIMIT 1",
+    )
+    .bind(name.as_str())
+    .bind(time(now))
+    .fetch_optional(db)
+    .await
+    .map_err(failed("newest_generated"))?;
+    row.map(Certificate::try_from).transpose()
+}
+
+pub(crate) async fn insert(db: &mut PgConnection, certificate: &Certificate) -> Result<()> {
+    let summary = &certificate.summary;
+    sqlx::query(
+        "-- insert_certificate
+        INSERT INTO certificates (id, name, revision, source, sha256, serial, issuer, not_before, not_after,
+            chain_pem, sealed_key, created_at, uploaded_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+    )
+    .bind(summary.id.as_uuid())
+    .bind(certificate.name.as_str())
+    .bind(certificate.revision)
+    .bind(summary.source.as_str())
+    .bind(&summary.sha256)
+    .bind(&summary.serial)
+    .bind(&summary.issuer)
+    .bind(time(summary.not_before))
+    .bind(time(summary.not_after))
+    .bind(&certificate.chain_pem)
+    .bind(&certificate.sealed_key)
+    .bind(time(certificate.created_at))
+    .bind(maybe_time(certificate.uploaded_at))
+    .execute(db)
+    .await
+    .map(drop)
+    .map_err(failed_or_taken("insert_certificate"))
+}
+
+/// The first time counts.
+pub(crate) async fn mark_uploaded(
+    db: &mut PgConnection,
+    id: CertificateId,
+    now: Timestamp,
+) -> Result<()> {
+    let marked = sqlx::query(
+        "-- mark_uploaded\nUPDATE certificates SET uploaded_at = coalesce(uploaded_at, $2) WHERE id = $1",
+    )
+    .bind(id.as_uuid())
+    .bind(time(now))
+    .execute(db)
+    .await
+    .map_err(failed("mark_uploaded"))?;
+    expect_one("mark_uploaded", &marked)
+}
+
+#[derive(FromRow)]
+struct AccountRow {
+    id: Uuid,
+    issuer: String,
+    directory_url: String,
+    sealed_key: Vec<u8>,
+    url: Option<String>,
+    created_at: jiff_sqlx::Timestamp,
+}
+
+pub(crate) async fn account(
+    db: impl PgExecutor<'_>,
+    issuer: &str,
+    directory_url: &str,
+) -> Result<Option<Account>> {
+    let row: Option<AccountRow> = sqlx::query_as(
+        "-- account
+        SELECT id, issuer, directory_url, sealed_key, url, created_at
+        FROM accounts WHERE issuer = $1 AND directory_url = $2",
+    )
+    .bind(issuer)
+    .bind(directory_url)
+    .fetch_optional(db)
+    .await
+    .map_err(failed("account"))?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(Account {
+        id: row.id.into(),
+        created_at: row.created_at.to_jiff(),
+        issuer: row.issuer,
+        directory_url: row.directory_url,
+        sealed_key: row.sealed_key,
+        url: row.url,
+    }))
+}
+
+pub(crate) async fn insert_account(db: &mut PgConnection, account: &Account) -> Result<()> {
+    sqlx::query(
+        "-- insert_account
+        INSERT INTO accounts (id, issuer, directory_url, sealed_key, url, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(account.id.as_uuid())
+    .bind(&account.issuer)
+    .bind(&account.directory_url)
+    .bind(&account.sealed_key)
+    .bind(&account.url)
+    .bind(time(account.created_at))
+    .execute(db)
+    .await
+    .map(drop)
+    .map_err(failed_or_taken("insert_account"))
+}
+
+pub(crate) async fn set_account_url(db: &mut PgConnection, id: AccountId, url: &str) -> Result<()> {
+    let set = sqlx::query(
+        "-- set_account_url\nUPDATE accounts SET url = $2 WHERE id = $1 AND (url IS NULL OR url = $2)",
+    )
+    .bind(id.as_uuid())
+    .bind(url)
+    .execute(db)
+    .await
+    .map_err(failed("set_account_url"))?;
+    expect_one("set_account_url", &set)
+}

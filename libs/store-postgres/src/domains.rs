@@ -1,0 +1,297 @@
+//! Domains: rows and list.
+
+use domain::{CertificateSummary, Domain, DomainName, Facts, Live, Status};
+use jiff::Timestamp;
+use serde_json::Value;
+use sqlx::postgres::PgQueryResult;
+use sqlx::{FromRow, PgConnection, PgExecutor, PgPool};
+use store::{Change, Columns, DomainView, ListQuery, Result};
+use uuid::Uuid;
+
+use crate::db::{expect_one, failed, failed_or_taken, from_json, maybe_jiff, maybe_time, time, to_json};
+
+#[derive(FromRow)]
+pub(crate) struct DomainRow {
+    name: String,
+    revision: i64,
+    source: String,
+    created_at: jiff_sqlx::Timestamp,
+    deleted_at: Option<jiff_sqlx::Timestamp>,
+    unknown_to_c4: bool,
+    upload_failing: Option<Value>,
+    live_certificate_id: Option<Uuid>,
+    live_not_after: Option<jiff_sqlx::Timestamp>,
+    block: Option<Value>,
+    waiting: Option<Value>,
+    status: String,
+    activity: String,
+    upload_revision: i64,
+    version: i64,
+}
+
+impl TryFrom<DomainRow> for Domain {
+    type Error = store::StoreError;
+
+    fn try_from(row: DomainRow) -> Result<Self> {
+        let columns = Columns {
+            table: "domains",
+            id: &row.name,
+        };
+        let live = match (row.live_certificate_id, row.live_not_after) {
+            (Some(id), Some(not_after)) => Some(Live {
+                certificate: id.into(),
+                not_after: not_after.to_jiff(),
+            }),
+            (None, None) => None,
+            _ => return Err(columns.bad("live_not_after")),
+        };
+        Ok(Self {
+            name: columns.name(&row.name)?,
+            revision: row.revision,
+            source: columns.parse("source", &row.source)?,
+            created_at: row.created_at.to_jiff(),
+            deleted_at: maybe_jiff(row.deleted_at),
+            facts: Facts {
+                unknown_to_c4: row.unknown_to_c4,
+                upload_failing: from_json(&columns, "upload_failing", row.upload_failing)?,
+                live,
+                block: from_json(&columns, "block", row.block)?,
+            },
+            recorded: columns.parse("status", &row.status)?,
+            activity: columns.parse("activity", &row.activity)?,
+            waiting: from_json(&columns, "waiting", row.waiting)?,
+            upload_revision: row.upload_revision,
+            version: row.version,
+        })
+    }
+}
+
+/// A domain's row, its live certificate and its next attempt, as the list and the API show them.
+#[derive(FromRow)]
+pub(crate) struct ViewRow {
+    #[sqlx(flatten)]
+    domain: DomainRow,
+    position: Option<i64>,
+    changed_at: jiff_sqlx::Timestamp,
+    next_attempt_at: Option<jiff_sqlx::Timestamp>,
+    sha256: Option<String>,
+    serial: Option<String>,
+    issuer: Option<String>,
+    not_before: Option<jiff_sqlx::Timestamp>,
+    certificate_source: Option<String>,
+}
+
+impl TryFrom<ViewRow> for Change {
+    type Error = store::StoreError;
+
+    fn try_from(row: ViewRow) -> Result<Self> {
+        let name = row.domain.name.clone();
+        let columns = Columns {
+            table: "domains",
+            id: &name,
+        };
+        let domain = Domain::try_from(row.domain)?;
+        let summary = (row.sha256, row.serial, row.issuer, row.not_before, row.certificate_source);
+        let certificate = match (domain.facts.live, summary) {
+            (Some(live), (Some(sha256), Some(serial), Some(issuer), Some(not_before), Some(source))) => {
+                Some(CertificateSummary {
+                    id: live.certificate,
+                    sha256,
+                    serial,
+                    issuer,
+                    not_before: not_before.to_jiff(),
+                    not_after: live.not_after,
+                    source: columns.parse("certificate_source", &source)?,
+                })
+            }
+            (None, _) => None,
+            _ => return Err(columns.bad("live_certificate_id")),
+        };
+        Ok(Self {
+            position: row.position.unwrap_or_default(),
+            at: row.changed_at.to_jiff(),
+            view: DomainView {
+                domain,
+                certificate,
+                next_attempt_at: maybe_jiff(row.next_attempt_at),
+            },
+        })
+    }
+}
+
+/// The statement of that name over the columns of [`ViewRow`].
+macro_rules! select_views {
+    ($name:literal, $rest:literal) => {
+        concat!(
+            "-- ",
+            $name,
+            "\nSELECT d.name, d.revision, d.source, d.created_at, d.deleted_at, d.unknown_to_c4, d.upload_failing,
+                d.live_certificate_id, d.live_not_after, d.block, d.waiting, d.status, d.activity,
+                d.upload_revision, d.version, d.position, d.changed_at,
+                (SELECT min(w.due_at) FROM work w WHERE w.name = d.name AND w.cause <> 'compare')
+                    AS next_attempt_at,
+                c.sha256, c.serial, c.issuer, c.not_before, c.source AS certificate_source
+            FROM domains d LEFT JOIN certificates c ON c.id = d.live_certificate_id ",
+            $rest
+        )
+    };
+}
+pub(crate) use select_views;
+
+pub(crate) async fn view(db: impl PgExecutor<'_>, name: &DomainName) -> Result<Option<DomainView>> {
+    let row: Option<ViewRow> =
+        sqlx::query_as(select_views!("domain_view", "WHERE d.name = $1 AND d.deleted_at IS NULL"))
+            .bind(name.as_str())
+            .fetch_optional(db)
+            .await
+            .map_err(failed("domain_view"))?;
+    row.map(|row| Change::try_from(row).map(|change| change.view))
+        .transpose()
+}
+
+/// A page of the list. With statuses it is merged from a page of each, so that a rare status is found by its index
+/// among millions of names; all are read from one snapshot, or a domain that changed in between could be on two.
+pub(crate) async fn list(pool: &PgPool, query: &ListQuery) -> Result<Vec<DomainView>> {
+    let mut rows = Vec::new();
+    if query.statuses.is_empty() {
+        rows = page(pool, query).await?;
+    } else {
+        let mut tx = pool
+            .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            .await
+            .map_err(failed("domain_list"))?;
+        for status in Status::ALL {
+            if query.statuses.contains(&status) {
+                rows.extend(page_of_status(&mut tx, query, status).await?);
+            }
+        }
+        tx.commit().await.map_err(failed("domain_list"))?;
+    }
+    rows.sort_by(|one, other| one.domain.name.cmp(&other.domain.name));
+    rows.truncate(query.limit as usize);
+    rows.into_iter()
+        .map(|row| Change::try_from(row).map(|change| change.view))
+        .collect()
+}
+
+async fn page(db: impl PgExecutor<'_>, query: &ListQuery) -> Result<Vec<ViewRow>> {
+    sqlx::query_as(select_views!(
+        "domain_list",
+        "WHERE d.deleted_at IS NULL AND d.name > $1 AND ($2 = '' OR strpos(d.name, $2) > 0)
+        ORDER BY d.name LIMIT $3"
+    ))
+    .bind(query.after.as_deref().unwrap_or(""))
+    .bind(&query.search)
+    .bind(i64::from(query.limit))
+    .fetch_all(db)
+    .await
+    .map_err(failed("domain_list"))
+}
+
+async fn page_of_status(db: &mut PgConnection, query: &ListQuery, status: Status) -> Result<Vec<ViewRow>> {
+    sqlx::query_as(select_views!(
+        "domain_list_by_status",
+        "WHERE d.deleted_at IS NULL AND d.name > $1 AND ($2 = '' OR strpos(d.name, $2) > 0) AND d.status = $4
+        ORDER BY d.name LIMIT $3"
+    ))
+    .bind(query.after.as_deref().unwrap_or(""))
+    .bind(&query.search)
+    .bind(i64::from(query.limit))
+    .bind(status.as_str())
+    .fetch_all(db)
+    .await
+    .map_err(failed("domain_list_by_status"))
+}
+
+pub(crate) async fn expired(
+    db: impl PgExecutor<'_>,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<DomainName>> {
+    let names: Vec<String> = sqlx::query_scalar(
+        "-- domains_expired
+        SELECT name FROM domains
+        WHERE deleted_at IS NULL AND status = 'Success' AND live_not_after <= $1
+        ORDER BY live_not_after LIMIT $2",
+    )
+    .bind(time(now))
+    .bind(i64::from(limit))
+    .fetch_all(db)
+    .await
+    .map_err(failed("domains_expired"))?;
+    let parse = |name: &String| {
+        Columns {
+            table: "domains",
+            id: name,
+        }
+        .name(name)
+    };
+    names.iter().map(parse).collect()
+}
+
+/// A row, deleted or not, locked.
+pub(crate) async fn row(db: impl PgExecutor<'_>, name: &DomainName) -> Result<Option<Domain>> {
+    let row: Option<DomainRow> = sqlx::query_as(
+        "-- domain_row
+        SELECT name, revision, source, created_at, deleted_at, unknown_to_c4, upload_failing, live_certificate_id,
+            live_not_after, block, waiting, status, activity, upload_revision, version
+        FROM domains WHERE name = $1 FOR NO KEY UPDATE",
+    )
+    .bind(name.as_str())
+    .fetch_optional(db)
+    .await
+    .map_err(failed("domain_row"))?;
+    row.map(Domain::try_from).transpose()
+}
+
+/// Writes a row that was not there; its stored version is `domain.version + 1`.
+pub(crate) async fn insert(db: &mut PgConnection, domain: &Domain, now: Timestamp) -> Result<()> {
+    let statement = "-- insert_domain
+        INSERT INTO domains (revision, source, created_at, deleted_at, unknown_to_c4, upload_failing,
+            live_certificate_id, live_not_after, block, waiting, status, activity, upload_revision, changed_at,
+            name, version)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16 + 1)";
+    write(db, "insert_domain", statement, domain, now).await.map(drop)
+}
+
+/// Writes a row whose stored version is still `domain.version`, and raises that.
+pub(crate) async fn update(db: &mut PgConnection, domain: &Domain, now: Timestamp) -> Result<()> {
+    let statement = "-- update_domain
+        UPDATE domains SET revision = $1, source = $2, created_at = $3, deleted_at = $4, unknown_to_c4 = $5,
+            upload_failing = $6, live_certificate_id = $7, live_not_after = $8, block = $9, waiting = $10,
+            status = $11, activity = $12, upload_revision = $13, changed_at = $14, version = version + 1,
+            position = NULL
+        WHERE name = $15 AND version = $16";
+    let written = write(db, "update_domain", statement, domain, now).await?;
+    expect_one("update_domain", &written)
+}
+
+async fn write(
+    db: &mut PgConnection,
+    operation: &'static str,
+    statement: &'static str,
+    domain: &Domain,
+    now: Timestamp,
+) -> Result<PgQueryResult> {
+    let facts = &domain.facts;
+    sqlx::query(statement)
+        .bind(domain.revision)
+        .bind(domain.source.as_str())
+        .bind(time(domain.created_at))
+        .bind(maybe_time(domain.deleted_at))
+        .bind(facts.unknown_to_c4)
+        .bind(to_json(facts.upload_failing.as_ref())?)
+        .bind(facts.live.map(|live| live.certificate.as_uuid()))
+        .bind(facts.live.map(|live| time(live.not_after)))
+        .bind(to_json(facts.block.as_ref())?)
+        .bind(to_json(domain.waiting.as_ref())?)
+        .bind(domain.status(now).as_str())
+        .bind(domain.activity.as_str())
+        .bind(domain.upload_revision)
+        .bind(time(now))
+        .bind(domain.name.as_str())
+        .bind(domain.version)
+        .execute(db)
+        .await
+        .map_err(failed_or_taken(operation))
+}

@@ -1,0 +1,189 @@
+//! The [`Store`] on PostgreSQL, for any number of processes.
+//!
+//! Rules. Isolation is READ COMMITTED: whatever a transaction decides by, it locks first (`FOR NO KEY UPDATE`), and a
+//! name's row is always locked before its work, so that no two transactions wait for each other. What a claim or a
+//! sweep looks for skips what others have locked. Every statement begins with its name, so that `pg_stat_statements`
+//! shows it.
+//!
+//! Changes are numbered late: a transaction that changes a domain leaves its position empty, and whoever asks for
+//! changes numbers those that have committed, one asker at a time. Why not a sequence inside the transaction: a
+//! lower number could become visible after a higher one, and a follower would miss it. Why not a counter row: every
+//! transaction would wait for the one before it to reach the disk.
+
+mod certificates;
+mod changes;
+mod db;
+mod domains;
+mod messages;
+mod open;
+mod orders;
+mod tokens;
+mod tx;
+mod work;
+
+use std::time::Instant;
+
+use async_trait::async_trait;
+use domain::{CertificateId, DomainName, HistoryEntry, Lease, Order, Work, WorkKind};
+use jiff::Timestamp;
+use sqlx::PgPool;
+use store::{
+    Account, Certificate, Challenge, Change, DomainView, ListQuery, Message, Result, Store, TokenRecord, Tx,
+};
+use tokio::sync::watch;
+
+pub use open::PostgresStore;
+
+use crate::db::failed;
+use crate::tx::PostgresTx;
+
+impl PostgresStore {
+    async fn write(&self, name: &'static str) -> Result<PostgresTx> {
+        let inner = self.pool.begin().await.map_err(failed(name))?;
+        Ok(PostgresTx {
+            name,
+            began: Instant::now(),
+            inner,
+            published: self.published.clone(),
+            has_published: false,
+        })
+    }
+
+    fn db(&self) -> &PgPool {
+        &self.pool
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn begin(&self, name: &'static str) -> Result<Box<dyn Tx>> {
+        Ok(Box::new(self.write(name).await?))
+    }
+
+    async fn clock(&self) -> Result<Option<Timestamp>> {
+        let now: jiff_sqlx::Timestamp = sqlx::query_scalar("-- clock\nSELECT clock_timestamp()")
+            .fetch_one(self.db())
+            .await
+            .map_err(failed("clock"))?;
+        Ok(Some(now.to_jiff()))
+    }
+
+    async fn check_schema(&self) -> Result<()> {
+        self.check_migrations().await
+    }
+
+    fn published(&self) -> watch::Receiver<u64> {
+        self.published.subscribe()
+    }
+
+    async fn domain(&self, name: &DomainName) -> Result<Option<DomainView>> {
+        domains::view(self.db(), name).await
+    }
+
+    async fn domains(&self, query: &ListQuery) -> Result<Vec<DomainView>> {
+        domains::list(self.db(), query).await
+    }
+
+    async fn expired(&self, now: Timestamp, limit: u32) -> Result<Vec<DomainName>> {
+        domains::expired(self.db(), now, limit).await
+    }
+
+    async fn history(&self, name: &DomainName, limit: u32) -> Result<Vec<HistoryEntry>> {
+        changes::history(self.db(), name, limit).await
+    }
+
+    async fn changes(&self, after: i64, name: Option<&DomainName>, limit: u32) -> Result<Vec<Change>> {
+        changes::number(self.db()).await?;
+        changes::after(self.db(), after, name, limit).await
+    }
+
+    async fn position(&self) -> Result<i64> {
+        changes::number(self.db()).await?;
+        changes::position(self.db()).await
+    }
+
+    async fn key_authorization(&self, host: &DomainName, token: &str) -> Result<Option<String>> {
+        orders::key_authorization(self.db(), host, token).await
+    }
+
+    async fn challenges(&self, host: &DomainName) -> Result<Vec<Challenge>> {
+        orders::challenges(self.db(), host).await
+    }
+
+    async fn certificate(&self, id: CertificateId) -> Result<Option<Certificate>> {
+        certificates::get(self.db(), id).await
+    }
+
+    async fn account(&self, issuer: &str, directory_url: &str) -> Result<Option<Account>> {
+        certificates::account(self.db(), issuer, directory_url).await
+    }
+
+    async fn live_order(&self, name: &DomainName) -> Result<Option<Order>> {
+        orders::live(self.db(), name).await
+    }
+
+    async fn work(&self, name: &DomainName) -> Result<Vec<Work>> {
+        work::all(self.db(), name).await
+    }
+
+    async fn token(&self, hash: &[u8; 32]) -> Result<Option<TokenRecord>> {
+        tokens::by_hash(self.db(), hash).await
+    }
+
+    async fn tokens(&self) -> Result<Vec<TokenRecord>> {
+        tokens::all(self.db()).await
+    }
+
+    async fn claim(
+        &self,
+        kind: WorkKind,
+        name: &DomainName,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Lease>> {
+        work::claim(self.db(), kind, name, now, until).await
+    }
+
+    async fn renew(&self, lease: &Lease, until: Timestamp) -> Result<()> {
+        work::renew(self.db(), lease, until).await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<()> {
+        work::release(self.db(), lease).await
+    }
+
+    async fn free_all_leases(&self) -> Result<()> {
+        work::free_all(self.db()).await?;
+        messages::free_all(self.db()).await
+    }
+
+    async fn take_messages(
+        &self,
+        kinds: &[&'static str],
+        limit: u32,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<Message>> {
+        messages::take(self.db(), kinds, limit, now, until).await
+    }
+
+    async fn keep_messages(&self, messages: &[Message], until: Timestamp) -> Result<()> {
+        messages::keep(self.db(), messages, until).await
+    }
+
+    async fn delete_messages(&self, messages: &[Message]) -> Result<()> {
+        messages::delete(self.db(), messages).await
+    }
+
+    async fn delay_message(&self, message: &Message, due_at: Timestamp) -> Result<()> {
+        messages::delay(self.db(), message, due_at).await
+    }
+
+    async fn bury_message(&self, message: &Message, why: &str) -> Result<()> {
+        messages::bury(self.db(), message, why).await
+    }
+
+    async fn message_counts(&self) -> Result<(u64, u64)> {
+        messages::counts(self.db()).await
+    }
+}

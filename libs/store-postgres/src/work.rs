@@ -1,0 +1,287 @@
+//! Work rows and their leases. Every token comes from one sequence, so that a row which went and came back never
+//! repeats one. The sequence begins at 1, so a row with token 0 is nobody's: what gives a lease back writes it, and
+//! the old holder's later writes meet nothing.
+
+use domain::{DomainName, Lease, Work, WorkKind};
+use jiff::Timestamp;
+use sqlx::{FromRow, PgConnection, PgExecutor};
+use store::{Columns, Result, StoreError};
+use uuid::Uuid;
+
+use crate::db::{failed, maybe_jiff, maybe_time, time};
+
+#[derive(FromRow)]
+struct WorkRow {
+    name: String,
+    kind: String,
+    revision: i64,
+    cause: String,
+    attempts: i32,
+    due_at: Option<jiff_sqlx::Timestamp>,
+    certificate_id: Option<Uuid>,
+    lease_token: i64,
+}
+
+impl TryFrom<WorkRow> for Work {
+    type Error = StoreError;
+
+    fn try_from(row: WorkRow) -> Result<Self> {
+        let columns = Columns {
+            table: "work",
+            id: &row.name,
+        };
+        Ok(Self {
+            name: columns.name(&row.name)?,
+            kind: columns.parse("kind", &row.kind)?,
+            revision: row.revision,
+            cause: columns.parse("cause", &row.cause)?,
+            attempts: u32::try_from(row.attempts).map_err(|_| columns.bad("attempts"))?,
+            due_at: maybe_jiff(row.due_at),
+            certificate: row.certificate_id.map(Into::into),
+        })
+    }
+}
+
+pub(crate) async fn all(db: impl PgExecutor<'_>, name: &DomainName) -> Result<Vec<Work>> {
+    let rows: Vec<WorkRow> = sqlx::query_as(
+        "-- work_of
+        SELECT name, kind, revision, cause, attempts, due_at, certificate_id, lease_token
+        FROM work WHERE name = $1 ORDER BY kind",
+    )
+    .bind(name.as_str())
+    .fetch_all(db)
+    .await
+    .map_err(failed("work_of"))?;
+    rows.into_iter().map(Work::try_from).collect()
+}
+
+/// One row, locked.
+pub(crate) async fn one(
+    db: impl PgExecutor<'_>,
+    name: &DomainName,
+    kind: WorkKind,
+) -> Result<Option<Work>> {
+    let row: Option<WorkRow> = sqlx::query_as(
+        "-- work_row
+        SELECT name, kind, revision, cause, attempts, due_at, certificate_id, lease_token
+        FROM work WHERE name = $1 AND kind = $2 FOR NO KEY UPDATE",
+    )
+    .bind(name.as_str())
+    .bind(kind.as_str())
+    .fetch_optional(db)
+    .await
+    .map_err(failed("work_row"))?;
+    row.map(Work::try_from).transpose()
+}
+
+pub(crate) async fn schedule(db: &mut PgConnection, work: &Work) -> Result<()> {
+    sqlx::query(
+        "-- schedule
+        INSERT INTO work (name, kind, revision, cause, attempts, due_at, certificate_id, lease_token)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, nextval('lease_token'))
+        ON CONFLICT (name, kind) DO UPDATE SET revision = excluded.revision, cause = excluded.cause,
+            attempts = excluded.attempts, due_at = excluded.due_at, certificate_id = excluded.certificate_id,
+            lease_token = excluded.lease_token, lease_until = NULL, hinted_at = NULL",
+    )
+    .bind(work.name.as_str())
+    .bind(work.kind.as_str())
+    .bind(work.revision)
+    .bind(work.cause.as_str())
+    .bind(i32::try_from(work.attempts).unwrap_or(i32::MAX))
+    .bind(maybe_time(work.due_at))
+    .bind(work.certificate.map(domain::CertificateId::as_uuid))
+    .execute(db)
+    .await
+    .map(drop)
+    .map_err(failed("schedule"))
+}
+
+pub(crate) async fn cancel(db: &mut PgConnection, name: &DomainName, kind: WorkKind) -> Result<()> {
+    sqlx::query("-- cancel\nDELETE FROM work WHERE name = $1 AND kind = $2")
+        .bind(name.as_str())
+        .bind(kind.as_str())
+        .execute(db)
+        .await
+        .map(drop)
+        .map_err(failed("cancel"))
+}
+
+/// Locks the row, so that it stays as it is.
+pub(crate) async fn is_leased(
+    db: &mut PgConnection,
+    name: &DomainName,
+    kind: WorkKind,
+    now: Timestamp,
+) -> Result<bool> {
+    let leased: Option<bool> = sqlx::query_scalar(
+        "-- is_leased
+        SELECT coalesce(lease_until > $3, false) FROM work WHERE name = $1 AND kind = $2 FOR NO KEY UPDATE",
+    )
+    .bind(name.as_str())
+    .bind(kind.as_str())
+    .bind(time(now))
+    .fetch_optional(db)
+    .await
+    .map_err(failed("is_leased"))?;
+    Ok(leased.unwrap_or(false))
+}
+
+fn lost(lease: &Lease) -> StoreError {
+    StoreError::LeaseLost {
+        kind: lease.work.kind.as_str(),
+        name: lease.work.name.to_string(),
+    }
+}
+
+/// The lease's token is still the row's, and its revision the name's. The name's row is locked first, as everywhere.
+pub(crate) async fn fence(db: &mut PgConnection, lease: &Lease) -> Result<()> {
+    let ours: Option<i32> = sqlx::query_scalar(
+        "-- fence
+        WITH named AS MATERIALIZED (
+            SELECT name FROM domains WHERE name = $1 AND revision = $4 FOR NO KEY UPDATE)
+        SELECT 1 FROM work w
+        WHERE w.name = (SELECT name FROM named) AND w.kind = $2 AND w.lease_token = $3 AND w.revision = $4
+        FOR NO KEY UPDATE",
+    )
+    .bind(lease.work.name.as_str())
+    .bind(lease.work.kind.as_str())
+    .bind(lease.token)
+    .bind(lease.work.revision)
+    .fetch_optional(db)
+    .await
+    .map_err(failed("fence"))?;
+    ours.map(drop).ok_or_else(|| lost(lease))
+}
+
+pub(crate) async fn finish(db: &mut PgConnection, lease: &Lease, next: Option<&Work>) -> Result<()> {
+    let Some(next) = next else {
+        let ended =
+            sqlx::query("-- finish\nDELETE FROM work WHERE name = $1 AND kind = $2 AND lease_token = $3")
+                .bind(lease.work.name.as_str())
+                .bind(lease.work.kind.as_str())
+                .bind(lease.token)
+                .execute(db)
+                .await
+                .map_err(failed("finish"))?;
+        return if ended.rows_affected() == 1 { Ok(()) } else { Err(lost(lease)) };
+    };
+    debug_assert!(
+        next.name == lease.work.name && next.kind == lease.work.kind,
+        "a lease ends in its own row"
+    );
+    let ended = sqlx::query(
+        "-- finish_and_schedule
+        UPDATE work SET revision = $4, cause = $5, attempts = $6, due_at = $7, certificate_id = $8,
+            lease_token = nextval('lease_token'), lease_until = NULL, hinted_at = NULL
+        WHERE name = $1 AND kind = $2 AND lease_token = $3",
+    )
+    .bind(lease.work.name.as_str())
+    .bind(lease.work.kind.as_str())
+    .bind(lease.token)
+    .bind(next.revision)
+    .bind(next.cause.as_str())
+    .bind(i32::try_from(next.attempts).unwrap_or(i32::MAX))
+    .bind(maybe_time(next.due_at))
+    .bind(next.certificate.map(domain::CertificateId::as_uuid))
+    .execute(db)
+    .await
+    .map_err(failed("finish_and_schedule"))?;
+    if ended.rows_affected() == 1 { Ok(()) } else { Err(lost(lease)) }
+}
+
+pub(crate) async fn mark_due(
+    db: &mut PgConnection,
+    now: Timestamp,
+    hinted_before: Timestamp,
+    limit: u32,
+) -> Result<Vec<Work>> {
+    let mut rows: Vec<WorkRow> = sqlx::query_as(
+        "-- mark_due
+        UPDATE work SET hinted_at = $1 WHERE (name, kind) IN (
+            SELECT name, kind FROM work
+            WHERE due_at <= $1 AND (lease_until IS NULL OR lease_until <= $1)
+                AND (hinted_at IS NULL OR hinted_at <= $2)
+            ORDER BY due_at LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED)
+        RETURNING name, kind, revision, cause, attempts, due_at, certificate_id, lease_token",
+    )
+    .bind(time(now))
+    .bind(time(hinted_before))
+    .bind(i64::from(limit))
+    .fetch_all(db)
+    .await
+    .map_err(failed("mark_due"))?;
+    // RETURNING promises no order.
+    rows.sort_by_key(|row| row.due_at.map(jiff_sqlx::Timestamp::to_jiff));
+    rows.into_iter().map(Work::try_from).collect()
+}
+
+pub(crate) async fn claim(
+    db: impl PgExecutor<'_>,
+    kind: WorkKind,
+    name: &DomainName,
+    now: Timestamp,
+    until: Timestamp,
+) -> Result<Option<Lease>> {
+    let row: Option<WorkRow> = sqlx::query_as(
+        "-- claim
+        UPDATE work SET lease_until = $3, lease_token = nextval('lease_token')
+        WHERE name = $1 AND kind = $2 AND due_at <= $4 AND (lease_until IS NULL OR lease_until <= $4)
+        RETURNING name, kind, revision, cause, attempts, due_at, certificate_id, lease_token",
+    )
+    .bind(name.as_str())
+    .bind(kind.as_str())
+    .bind(time(until))
+    .bind(time(now))
+    .fetch_optional(db)
+    .await
+    .map_err(failed("claim"))?;
+    let Some(row) = row else {
+        return Ok(None);
+    };
+    Ok(Some(Lease {
+        token: row.lease_token,
+        work: row.try_into()?,
+        expires_at: until,
+    }))
+}
+
+pub(crate) async fn renew(db: impl PgExecutor<'_>, lease: &Lease, until: Timestamp) -> Result<()> {
+    let renewed = sqlx::query(
+        "-- renew\nUPDATE work SET lease_until = $4 WHERE name = $1 AND kind = $2 AND lease_token = $3",
+    )
+    .bind(lease.work.name.as_str())
+    .bind(lease.work.kind.as_str())
+    .bind(lease.token)
+    .bind(time(until))
+    .execute(db)
+    .await
+    .map_err(failed("renew"))?;
+    if renewed.rows_affected() == 1 { Ok(()) } else { Err(lost(lease)) }
+}
+
+pub(crate) async fn release(db: impl PgExecutor<'_>, lease: &Lease) -> Result<()> {
+    sqlx::query(
+        "-- release
+        UPDATE work SET lease_token = 0, lease_until = NULL, hinted_at = NULL
+        WHERE name = $1 AND kind = $2 AND lease_token = $3",
+    )
+    .bind(lease.work.name.as_str())
+    .bind(lease.work.kind.as_str())
+    .bind(lease.token)
+    .execute(db)
+    .await
+    .map(drop)
+    .map_err(failed("release"))
+}
+
+pub(crate) async fn free_all(db: impl PgExecutor<'_>) -> Result<()> {
+    sqlx::query(
+        "-- free_work
+        UPDATE work SET lease_token = 0, lease_until = NULL, hinted_at = NULL
+        WHERE lease_until IS NOT NULL OR hinted_at IS NOT NULL",
+    )
+    .execute(db)
+    .await
+    .map(drop)
+    .map_err(failed("free_work"))
+}

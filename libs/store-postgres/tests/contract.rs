@@ -1,0 +1,17 @@
+//! PostgreSQL passes the contract of every store.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::sync::Arc;
+
+use store::Store;
+use store_postgres::PostgresStore;
+use tests::Postgres;
+
+async fn setup() -> (Arc<dyn Store>, ()) {
+    let store = PostgresStore::open(&Postgres::shared().await.database(), 10).unwrap();
+    store.migrate().await.unwrap();
+    (Arc::new(store), ())
+}
+
+store::store_contract!(setup);

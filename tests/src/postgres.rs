@@ -1,0 +1,156 @@
+//! Debian's PostgreSQL as a private child.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::sync::OnceCell;
+
+use crate::server::{Owner, must, write_identity};
+use crate::{Subprocess, free_port, wait_for};
+
+const STARTS_WITHIN: Duration = Duration::from_secs(60);
+const SUPERUSER: &str = "postgres";
+
+/// A running PostgreSQL with a data folder of its own.
+pub struct Postgres {
+    folder: TempDir,
+    owner: Owner,
+    port: u16,
+    password: String,
+    root_pem: String,
+    durable: bool,
+    process: Option<Subprocess>,
+}
+
+impl Postgres {
+    /// The one that all tests of this program share. Ends with the program.
+    pub async fn shared() -> &'static Self {
+        static SHARED: OnceCell<Postgres> = OnceCell::const_new();
+        SHARED.get_or_init(|| Self::start(false)).await
+    }
+
+    /// One of the test's own. What is not `durable` survives a kill, but no power cut.
+    pub async fn start(durable: bool) -> Self {
+        let owner = Owner::named("postgres");
+        let folder = owner.folder();
+        let password = format!("{:016x}", rand());
+        let password_file = folder.path().join("password");
+        std::fs::write(&password_file, &password).expect("a file");
+        owner.give(&password_file);
+        must(
+            owner
+                .command(&program("initdb"))
+                .args(["--auth=scram-sha-256", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8"])
+                .arg(format!("--username={SUPERUSER}"))
+                .arg(format!("--pwfile={}", password_file.display()))
+                .arg(folder.path().join("data"))
+                .current_dir(folder.path()),
+        );
+        let root_pem = write_identity(folder.path(), &owner);
+        let mut postgres = Self {
+            folder,
+            owner,
+            port: free_port(),
+            password,
+            root_pem,
+            durable,
+            process: None,
+        };
+        postgres.run().await;
+        postgres
+    }
+
+    /// Starts the server again, on the same port and data.
+    pub async fn run(&mut self) {
+        let folder = self.folder.path();
+        let mut command = self.owner.server(&program("postgres"));
+        command.arg("-D").arg(folder.join("data")).current_dir(folder);
+        let fsync = if self.durable { "on" } else { "off" };
+        for setting in [
+            "listen_addresses=127.0.0.1".to_owned(),
+            format!("port={}", self.port),
+            format!("unix_socket_directories={}", folder.display()),
+            format!("fsync={fsync}"),
+            "ssl=on".to_owned(),
+            format!("ssl_cert_file={}", folder.join("server.pem").display()),
+            format!("ssl_key_file={}", folder.join("server.key").display()),
+            "max_connections=300".to_owned(),
+            "shared_preload_libraries=pg_stat_statements".to_owned(),
+        ] {
+            command.arg("-c").arg(setting);
+        }
+        let mut process = Subprocess::start_server("postgres", folder, &mut command);
+        wait_for("postgres", STARTS_WITHIN, || {
+            process.assert_alive();
+            let asked = self.psql("postgres", "SELECT 1");
+            std::future::ready(asked.map(drop))
+        })
+        .await;
+        self.process = Some(process);
+    }
+
+    /// kill -9, of all of it.
+    pub fn kill_9(&mut self) {
+        self.process = None;
+    }
+
+    /// An empty database with a name of its own; its URL, for the superuser.
+    pub fn database(&self) -> String {
+        static NEXT: AtomicUsize = AtomicUsize::new(1);
+        let name = format!("test{}", NEXT.fetch_add(1, Ordering::SeqCst));
+        self.psql("postgres", &format!("CREATE DATABASE {name}"))
+            .expect("a database");
+        self.url(SUPERUSER, &self.password, &name)
+    }
+
+    /// The URL of a database for a user.
+    pub fn url(&self, user: &str, password: &str, database: &str) -> String {
+        format!("postgres://{user}:{password}@localhost:{}/{database}", self.port)
+    }
+
+    /// Trust for its TLS.
+    pub fn root_file(&self) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("ssl-manager-postgres-root-{}.pem", self.port));
+        std::fs::write(&path, &self.root_pem).expect("a file");
+        path
+    }
+
+    /// Runs SQL as the superuser; what it printed, unaligned.
+    pub fn psql(&self, database: &str, sql: &str) -> Result<String, String> {
+        let output = Command::new("psql")
+            .args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"])
+            .args(["--host=127.0.0.1", &format!("--port={}", self.port)])
+            .args([&format!("--username={SUPERUSER}"), &format!("--dbname={database}")])
+            .args(["--command", sql])
+            .env("PGPASSWORD", &self.password)
+            .env("PGCONNECT_TIMEOUT", "5")
+            .output()
+            .expect("psql: `make install` installs what is missing");
+        if output.status.success() {
+            Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+        }
+    }
+}
+
+/// A number nobody guesses.
+pub(crate) fn rand() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(std::process::id())
+}
+
+/// A program of the newest PostgreSQL that is installed.
+fn program(name: &str) -> PathBuf {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
+    let newest = versions
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
+        .max();
+    match newest {
+        Some(version) => Path::new("/usr/lib/postgresql").join(format!("{version}/bin/{name}")),
+        None => PathBuf::from(name),
+    }
+}
