@@ -7,12 +7,17 @@ declare -A package_of=(
     [cc]=gcc
     [pebble]=pebble
     [pebble-challtestsrv]=pebble
+    [psql]=postgresql-client
+    [epmd]=rabbitmq-server
 )
 
 missing=()
 for tool in "${!package_of[@]}"; do
     command -v "$tool" >/dev/null || missing+=("${package_of[$tool]}")
 done
+# Servers whose programs are on nobody's path.
+compgen -G "/usr/lib/postgresql/*/bin/postgres" >/dev/null || missing+=(postgresql)
+[ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || missing+=(rabbitmq-server)
 [ "${#missing[@]}" -gt 0 ] || exit 0
 mapfile -t packages < <(printf '%s\n' "${missing[@]}" | sort -u)
 

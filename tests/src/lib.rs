@@ -9,8 +9,10 @@
     reason = "a test fails by panicking"
 )]
 
+mod command;
 mod facts;
 mod manager;
+mod mode;
 mod pebble;
 mod postgres;
 mod process;
@@ -18,8 +20,10 @@ mod rabbitmq;
 mod server;
 mod wait;
 
+pub use command::{Answer, run_bare};
 pub use facts::{certificate_and_key_belong_together, sha256_of_leaf};
-pub use manager::{Answer, SslManager, Surroundings, run_bare};
+pub use manager::{Processes, SslManager, Surroundings};
+pub use mode::{Backends, Mode};
 pub use pebble::Pebble;
 pub use postgres::Postgres;
 pub use process::{Subprocess, free_port};

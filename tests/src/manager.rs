@@ -1,17 +1,18 @@
-//! The real executable: `ssl-manager all` as a child, and its client commands.
+//! A running system, in either mode, and its client commands.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::sync::OnceLock;
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use sandbox::World;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Pebble, Subprocess, free_port, wait_for};
+use crate::command::ssl_manager;
+use crate::mode::{Copy, alone};
+use crate::{Answer, Backends, Mode, Pebble, Postgres, RabbitMq, Subprocess, free_port, wait_for};
 
 const STARTS_WITHIN: Duration = Duration::from_secs(30);
 const STOPS_AT_WITHIN: Duration = Duration::from_secs(30);
@@ -62,91 +63,97 @@ impl Surroundings {
     }
 }
 
-/// What a command printed, and how it ended.
-#[derive(Debug)]
-pub struct Answer {
-    /// Exit code.
-    pub code: i32,
-    /// Stdout as JSON; null if it is not.
-    pub json: Value,
-    /// Stdout.
-    pub stdout: String,
-    /// Stderr.
-    pub stderr: String,
+/// Everything that runs of one system.
+pub struct Processes(Vec<Subprocess>);
+
+impl Processes {
+    /// Panics if one is gone, with the end of what it printed.
+    pub fn assert_alive(&mut self) {
+        self.0.iter_mut().for_each(Subprocess::assert_alive);
+    }
+
+    /// SIGTERM to all.
+    pub fn terminate(&self) {
+        self.0.iter().for_each(Subprocess::terminate);
+    }
+
+    /// kill -9 of all.
+    pub fn kill_9(&mut self) {
+        self.0.iter_mut().for_each(Subprocess::kill_9);
+    }
+
+    /// Waits for the end of all; how the first that failed ended, or the last.
+    pub async fn exit(&mut self, limit: Duration) -> ExitStatus {
+        let mut ended = ExitStatus::default();
+        for process in &mut self.0 {
+            let status = process.exit(limit).await;
+            if ended.success() {
+                ended = status;
+            }
+        }
+        ended
+    }
+
+    /// The process id of the first.
+    pub fn id(&self) -> u32 {
+        self.0.first().expect("a running process").id()
+    }
 }
 
-/// An `ssl-manager` with a folder, settings and ports of its own.
+/// An SSL Manager with a folder, settings and ports of its own.
 pub struct SslManager {
     folder: TempDir,
     config: PathBuf,
     token: String,
     api: u16,
-    admin: u16,
     responder: u16,
-    process: Option<Subprocess>,
-}
-
-/// The executable, built once per test program with the profile of the tests.
-///
-/// The tests' build asks for the same features as `cargo test --workspace`, so that nothing is compiled a second time
-/// for it; a benchmark measures what ships.
-fn executable() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let own = std::env::current_exe().expect("our own path");
-        // target/<profile>/deps/<test>, or target/<profile>/<program>
-        let profile = own
-            .ancestors()
-            .find(|folder| folder.join(".cargo-lock").exists())
-            .expect("cargo's target folder");
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet"]);
-        if profile.ends_with("release") {
-            build.args(["--release", "--package", "ssl-manager"]);
-        } else {
-            build.args(["--workspace", "--bin", "ssl-manager", "--test", "demo"]);
-        }
-        let status = build
-            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-            .status()
-            .expect("cargo runs");
-        assert!(status.success(), "ssl-manager does not build");
-        profile.join("ssl-manager")
-    })
-}
-
-/// The executable without settings of whoever runs the tests.
-fn ssl_manager() -> Command {
-    let mut command = Command::new(executable());
-    for (name, _) in std::env::vars_os() {
-        if name == "RUST_LOG" || name.to_string_lossy().starts_with("SSL_MANAGER") {
-            command.env_remove(name);
-        }
-    }
-    command
+    copies: Vec<Copy>,
+    backends: Option<Backends>,
+    processes: Processes,
 }
 
 impl SslManager {
     /// Writes the settings and makes an admin token; nothing runs yet.
-    pub fn new(surroundings: &Surroundings) -> Self {
+    pub async fn new(mode: Mode, surroundings: &Surroundings) -> Self {
+        match mode {
+            Mode::Embedded => {
+                let mut manager = Self::empty(surroundings, None);
+                manager.copies = alone(free_port());
+                manager.token = manager.new_token("admin");
+                manager
+            }
+            Mode::Scaled => Self::on(surroundings, Postgres::shared().await, RabbitMq::shared().await).await,
+        }
+    }
+
+    /// The scaled mode on these servers.
+    pub async fn on(surroundings: &Surroundings, postgres: &Postgres, rabbitmq: &RabbitMq) -> Self {
+        let mut manager = Self::empty(surroundings, Some(Backends::new(postgres, rabbitmq).await));
+        Backends::write_sealing_key(&manager.folder.path().join("data/sealing.key"));
+        let migrated = manager.run(&["db", "migrate"], "");
+        assert_eq!(migrated.code, 0, "{}", migrated.stderr);
+        if let Some(backends) = &manager.backends {
+            manager.copies = backends.copies(postgres, rabbitmq, manager.responder).await;
+        }
+        manager.token = manager.new_token("admin");
+        manager
+    }
+
+    fn empty(surroundings: &Surroundings, backends: Option<Backends>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let config = folder.path().join("ssl-manager.toml");
-        let mut manager = Self {
-            config,
+        let manager = Self {
+            config: folder.path().join("ssl-manager.toml"),
             folder,
             token: String::new(),
             api: free_port(),
-            admin: free_port(),
             responder: free_port(),
-            process: None,
+            copies: Vec::new(),
+            backends,
+            processes: Processes(Vec::new()),
         };
-        std::fs::write(
-            manager.folder.path().join("ca-root.pem"),
-            &surroundings.ca_root_pem,
-        )
-        .expect("the root");
+        let root = manager.folder.path().join("ca-root.pem");
+        std::fs::write(root, &surroundings.ca_root_pem).expect("the root");
         std::fs::write(&manager.config, manager.settings(surroundings)).expect("the settings");
-        manager.token = manager.new_token("admin");
         manager
     }
 
@@ -162,19 +169,20 @@ impl SslManager {
             max_in_flight,
             ..
         } = surroundings;
-        let (api, admin, responder) = (self.api, self.admin, self.responder);
+        let (api, responder) = (self.api, self.responder);
+        let backends = match &self.backends {
+            Some(backends) => backends.settings(),
+            None => format!("[store]\nurl = \"sqlite://{folder}/data/ssl-manager.db\"\n"),
+        };
         // Writing to a String cannot fail.
         let _ = write!(
             text,
             r#"
-[store]
-url = "sqlite://{folder}/data/ssl-manager.db"
+{backends}
 [keys]
 sealing_key_file = "{folder}/data/sealing.key"
 [api]
 listen = "127.0.0.1:{api}"
-[admin]
-listen = "127.0.0.1:{admin}"
 [challenge_responder]
 listen = "127.0.0.1:{responder}"
 [cdn]
@@ -208,6 +216,11 @@ root_certificate_file = "{folder}/ca-root.pem"
         &self.config
     }
 
+    /// Its database and virtual host in the scaled mode.
+    pub fn backends(&self) -> &Backends {
+        self.backends.as_ref().expect("the scaled mode")
+    }
+
     /// Where it answers challenges.
     pub fn responder(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.responder))
@@ -225,60 +238,96 @@ root_certificate_file = "{folder}/ca-root.pem"
         made.stdout.trim().to_owned()
     }
 
-    /// Starts `all` and waits until it is ready.
+    /// Starts everything and waits until it is ready.
     pub async fn start(&mut self) {
         self.spawn(&[]);
         self.ready().await;
     }
 
-    /// Starts `all` with more environment, and does not wait.
+    /// Starts everything with more environment, and does not wait.
     pub fn spawn(&mut self, environment: &[(&str, &str)]) {
-        let mut command = ssl_manager();
-        command
-            .arg("all")
-            .arg("--config")
-            .arg(&self.config)
-            .envs(environment.iter().copied());
-        self.process = Some(Subprocess::start("ssl-manager", self.folder.path(), &mut command));
+        let started = self.copies.iter().map(|copy| self.start_copy(copy, environment));
+        self.processes = Processes(started.collect());
     }
 
-    /// Starts one role in a process of its own, with an admin port of its own, and waits until it is ready.
-    pub async fn start_role(&self, role: &str) -> Subprocess {
-        let admin = free_port();
+    fn start_copy(&self, copy: &Copy, environment: &[(&str, &str)]) -> Subprocess {
         let mut command = ssl_manager();
-        command.arg(role).arg("--config").arg(&self.config);
-        command.env("SSL_MANAGER__ADMIN__LISTEN", format!("127.0.0.1:{admin}"));
-        let mut process = Subprocess::start(role, self.folder.path(), &mut command);
+        command.arg(copy.role).arg("--config").arg(&self.config);
+        command.envs(copy.settings.iter().map(|(name, value)| (name, value)));
+        command.envs(environment.iter().copied());
+        Subprocess::start(&copy.name, self.folder.path(), &mut command)
+    }
+
+    /// kill -9 of every copy of one role, and a start of each; waits for none to be ready.
+    pub fn restart_role(&mut self, role: &str) {
+        for index in 0..self.copies.len() {
+            if self.copies[index].role == role {
+                self.processes.0[index].kill_9();
+                self.processes.0[index] = self.start_copy(&self.copies[index], &[]);
+            }
+        }
+    }
+
+    /// Starts one role in a process of its own beside what runs, and waits until it is ready.
+    pub async fn start_role(&self, role: &'static str, environment: &[(&str, &str)]) -> Subprocess {
+        let admin = free_port();
+        let copy = Copy {
+            role,
+            name: format!("{role}-{admin}"),
+            settings: vec![("SSL_MANAGER__ADMIN__LISTEN", format!("127.0.0.1:{admin}"))],
+            admin,
+        };
+        let mut process = self.start_copy(&copy, environment);
         is_ready(&mut process, admin).await;
         process
     }
 
-    /// Waits until `/readyz` says so.
+    /// Waits until `/readyz` of everything says so.
     pub async fn ready(&mut self) {
-        let admin = self.admin;
-        is_ready(self.process(), admin).await;
+        for (copy, process) in self.copies.iter().zip(&mut self.processes.0) {
+            is_ready(process, copy.admin).await;
+        }
     }
 
-    /// Waits until the process stands still at a named step.
+    /// What `/readyz` of each copy of a role says: the code and the text.
+    pub async fn readiness(&self, role: &str) -> Vec<(u16, String)> {
+        let mut said = Vec::new();
+        for copy in self.copies.iter().filter(|copy| copy.role == role) {
+            let answer = reqwest::get(format!("http://127.0.0.1:{}/readyz", copy.admin)).await;
+            let answer = answer.expect("the admin endpoint answers");
+            said.push((answer.status().as_u16(), answer.text().await.expect("a text")));
+        }
+        said
+    }
+
+    /// Waits until a process stands still at a named step.
     pub async fn stopped_at(&mut self, step: &str) {
         let line = format!("stopped at {step}");
-        let process = self.process.as_mut().expect("a running process");
+        let processes = &mut self.processes;
         wait_for(&line, STOPS_AT_WITHIN, || {
-            process.assert_alive();
-            let there = process.output().lines().any(|printed| printed == line);
+            processes.assert_alive();
+            let there = processes
+                .0
+                .iter()
+                .any(|process| process.output().lines().any(|printed| printed == line));
             std::future::ready(if there { Ok(()) } else { Err("not yet".to_owned()) })
         })
         .await;
     }
 
-    /// The process.
-    pub fn process(&mut self) -> &mut Subprocess {
-        self.process.as_mut().expect("a running process")
+    /// The processes.
+    pub fn process(&mut self) -> &mut Processes {
+        &mut self.processes
     }
 
     /// Everything the processes of this folder printed.
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("ssl-manager.log")).unwrap_or_default()
+        let logs = self
+            .copies
+            .iter()
+            .map(|copy| self.folder.path().join(format!("{}.log", copy.name)));
+        logs.filter_map(|path| std::fs::read_to_string(path).ok())
+            .collect()
     }
 
     /// Runs a command with this token (none if empty) against this process.
@@ -289,7 +338,7 @@ root_certificate_file = "{folder}/ca-root.pem"
         if !token.is_empty() {
             command.env("SSL_MANAGER_TOKEN", token);
         }
-        answer(&command.output().expect("the executable runs"))
+        command.output().expect("the executable runs").into()
     }
 
     /// `domain …` as admin, with JSON.
@@ -318,7 +367,7 @@ root_certificate_file = "{folder}/ca-root.pem"
     /// Waits until a domain has that status; returns it.
     pub async fn status(&mut self, name: &str, status: &str, limit: Duration) -> Value {
         wait_for(&format!("{status} of {name}"), limit, || {
-            self.process().assert_alive();
+            self.processes.assert_alive();
             let shown = self.domain(&["show", name]);
             let there = shown.json["status"] == status;
             std::future::ready(if there {
@@ -345,23 +394,4 @@ async fn is_ready(process: &mut Subprocess, admin: u16) {
         }
     })
     .await;
-}
-
-fn answer(output: &Output) -> Answer {
-    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
-    Answer {
-        code: output.status.code().unwrap_or(-1),
-        json: serde_json::from_str(&stdout).unwrap_or(Value::Null),
-        stdout,
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
-}
-
-/// Runs the executable without any process or settings of its own.
-pub fn run_bare(arguments: &[&str], environment: &[(&str, &str)]) -> Answer {
-    let output = ssl_manager()
-        .args(arguments)
-        .envs(environment.iter().copied())
-        .output();
-    answer(&output.expect("the executable runs"))
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -11,8 +12,8 @@ use tokio::sync::OnceCell;
 use crate::server::{Owner, must, write_identity};
 use crate::{Subprocess, free_port, wait_for};
 
-const STARTS_WITHIN: Duration = Duration::from_secs(60);
-const SUPERUSER: &str = "postgres";
+const STARTS_WITHIN: Duration = Duration::from_mins(1);
+pub(crate) const SUPERUSER: &str = "postgres";
 
 /// A running PostgreSQL with a data folder of its own.
 pub struct Postgres {
@@ -22,6 +23,7 @@ pub struct Postgres {
     password: String,
     root_pem: String,
     durable: bool,
+    passwords: Mutex<()>,
     process: Option<Subprocess>,
 }
 
@@ -43,7 +45,12 @@ impl Postgres {
         must(
             owner
                 .command(&program("initdb"))
-                .args(["--auth=scram-sha-256", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8"])
+                .args([
+                    "--auth=scram-sha-256",
+                    "--no-sync",
+                    "--encoding=UTF8",
+                    "--locale=C.UTF-8",
+                ])
                 .arg(format!("--username={SUPERUSER}"))
                 .arg(format!("--pwfile={}", password_file.display()))
                 .arg(folder.path().join("data"))
@@ -57,6 +64,7 @@ impl Postgres {
             password,
             root_pem,
             durable,
+            passwords: Mutex::new(()),
             process: None,
         };
         postgres.run().await;
@@ -97,13 +105,41 @@ impl Postgres {
         self.process = None;
     }
 
-    /// An empty database with a name of its own; its URL, for the superuser.
+    /// An empty database with a name of its own.
     pub fn database(&self) -> String {
         static NEXT: AtomicUsize = AtomicUsize::new(1);
         let name = format!("test{}", NEXT.fetch_add(1, Ordering::SeqCst));
         self.psql("postgres", &format!("CREATE DATABASE {name}"))
             .expect("a database");
-        self.url(SUPERUSER, &self.password, &name)
+        name
+    }
+
+    /// The URL of a database for the superuser.
+    pub fn superuser_url(&self, database: &str) -> String {
+        self.url(SUPERUSER, &self.password, database)
+    }
+
+    pub(crate) fn password(&self) -> &str {
+        &self.password
+    }
+
+    /// The URL of a database for a user, over TLS and nothing else.
+    pub fn tls_url(&self, user: &str, password: &str, database: &str) -> String {
+        let root = self.root_file();
+        format!(
+            "{}?sslmode=verify-full&sslrootcert={}",
+            self.url(user, password, database),
+            root.display()
+        )
+    }
+
+    /// Gives a role its password, the same for all tests of this program.
+    pub fn role_password(&self, role: &str) -> String {
+        let _one_at_a_time = self.passwords.lock().unwrap_or_else(PoisonError::into_inner);
+        let password = format!("{role}-{}", self.password);
+        self.psql("postgres", &format!("ALTER ROLE {role} PASSWORD '{password}'"))
+            .expect("a password");
+        password
     }
 
     /// The URL of a database for a user.
@@ -121,9 +157,18 @@ impl Postgres {
     /// Runs SQL as the superuser; what it printed, unaligned.
     pub fn psql(&self, database: &str, sql: &str) -> Result<String, String> {
         let output = Command::new("psql")
-            .args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"])
+            .args([
+                "--no-psqlrc",
+                "--quiet",
+                "--tuples-only",
+                "--no-align",
+                "--set=ON_ERROR_STOP=1",
+            ])
             .args(["--host=127.0.0.1", &format!("--port={}", self.port)])
-            .args([&format!("--username={SUPERUSER}"), &format!("--dbname={database}")])
+            .args([
+                &format!("--username={SUPERUSER}"),
+                &format!("--dbname={database}"),
+            ])
             .args(["--command", sql])
             .env("PGPASSWORD", &self.password)
             .env("PGCONNECT_TIMEOUT", "5")

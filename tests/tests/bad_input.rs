@@ -6,13 +6,13 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use sandbox::{World, WorldOptions};
-use tests::{Answer, SslManager, Surroundings, run_bare};
+use tests::{Answer, Mode, SslManager, Surroundings, run_bare};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
 async fn running() -> (World, SslManager) {
     let world = World::start(WorldOptions::default()).await.unwrap();
-    let mut manager = SslManager::new(&Surroundings::sandbox(&world));
+    let mut manager = SslManager::new(Mode::Embedded, &Surroundings::sandbox(&world)).await;
     world.edge.control().set_challenge_upstream(manager.responder());
     manager.start().await;
     (world, manager)
@@ -117,7 +117,7 @@ fn start_fails(manager: &SslManager, code: i32, words: &[&str]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_start_is_one_clear_line_and_binds_nothing() {
     let world = World::start(WorldOptions::default()).await.unwrap();
-    let manager = SslManager::new(&Surroundings::sandbox(&world));
+    let manager = SslManager::new(Mode::Embedded, &Surroundings::sandbox(&world)).await;
     let settings = std::fs::read_to_string(manager.config()).unwrap();
     let with = |from: &str, to: &str| {
         assert!(settings.contains(from));
@@ -168,7 +168,7 @@ async fn two_processes_do_not_share_a_folder() {
 #[tokio::test(flavor = "multi_thread")]
 async fn settings_say_where_they_come_from_and_hide_secrets() {
     let world = World::start(WorldOptions::default()).await.unwrap();
-    let manager = SslManager::new(&Surroundings::sandbox(&world));
+    let manager = SslManager::new(Mode::Embedded, &Surroundings::sandbox(&world)).await;
     let dump = manager.run(&["config", "dump", "--output", "json"], "");
     let of = |key: &str| {
         dump.json

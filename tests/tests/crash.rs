@@ -8,14 +8,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use sandbox::{ValidationResult, World, WorldOptions, handshake};
-use tests::{SslManager, Surroundings, certificate_and_key_belong_together, sha256_of_leaf};
+use tests::{Mode, SslManager, Surroundings, certificate_and_key_belong_together, sha256_of_leaf};
 
 const LIMIT: Duration = Duration::from_mins(1);
 const NAME: &str = "shop.example.com";
 
-async fn world() -> (World, SslManager) {
+async fn world(mode: Mode) -> (World, SslManager) {
     let world = World::start(WorldOptions::default()).await.unwrap();
-    let manager = SslManager::new(&Surroundings::sandbox(&world));
+    let manager = SslManager::new(mode, &Surroundings::sandbox(&world)).await;
     world.edge.control().set_challenge_upstream(manager.responder());
     world.point_at_cdn(NAME);
     (world, manager)
@@ -59,14 +59,19 @@ macro_rules! steps {
         const STEPS: &[&str] = &[$($step),*];
 
         $(
-            #[tokio::test(flavor = "multi_thread")]
-            async fn $test() {
-                let (world, mut manager) = world().await;
+            async fn $test(mode: Mode) {
+                let (world, mut manager) = world(mode).await;
                 killed_at(&mut manager, $step).await;
                 recovers(&world, &mut manager).await;
                 nothing_is_wasted(&world, $orders);
             }
         )*
+
+        tests::in_both_modes!(
+            $($test,)*
+            a_removal_survives_a_kill_at_each_of_its_steps, an_order_that_expired_meanwhile_is_replaced_by_one,
+            an_authorization_that_is_valid_already_is_used, nothing_of_a_past_life_lands_on_the_present_one
+        );
     };
 }
 
@@ -90,10 +95,9 @@ steps! {
 
 const REMOVAL_STEPS: &[&str] = &["remove-intent", "remove-sent", "remove-stored"];
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_removal_survives_a_kill_at_each_of_its_steps() {
+async fn a_removal_survives_a_kill_at_each_of_its_steps(mode: Mode) {
     for step in REMOVAL_STEPS {
-        let (world, mut manager) = world().await;
+        let (world, mut manager) = world(mode).await;
         manager.spawn(&[("SSL_MANAGER_STOP_AT", step)]);
         manager.ready().await;
         assert_eq!(manager.domain(&["add", NAME]).code, 0);
@@ -150,10 +154,9 @@ fn every_step_of_the_code_has_a_case() {
     assert_eq!(found, tested);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_order_that_expired_meanwhile_is_replaced_by_one() {
+async fn an_order_that_expired_meanwhile_is_replaced_by_one(mode: Mode) {
     for step in ["order-placed", "challenge-answered", "key-sealed"] {
-        let (world, mut manager) = world().await;
+        let (world, mut manager) = world(mode).await;
         world.ca.control().validation_result(NAME, ValidationResult::Real);
         killed_at(&mut manager, step).await;
         world.ca.control().expire_orders();
@@ -162,9 +165,8 @@ async fn an_order_that_expired_meanwhile_is_replaced_by_one() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_authorization_that_is_valid_already_is_used() {
-    let (world, mut manager) = world().await;
+async fn an_authorization_that_is_valid_already_is_used(mode: Mode) {
+    let (world, mut manager) = world(mode).await;
     manager.start().await;
     assert_eq!(manager.domain(&["add", NAME]).code, 0);
     manager.status(NAME, "Success", LIMIT).await;
@@ -200,15 +202,14 @@ async fn recovers_running(world: &World, manager: &mut SslManager) {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn nothing_of_a_past_life_lands_on_the_present_one() {
+async fn nothing_of_a_past_life_lands_on_the_present_one(mode: Mode) {
     for step in [
         "order-placed",
         "challenge-answered",
         "key-sealed",
         "certificate-downloaded",
     ] {
-        let (world, mut manager) = world().await;
+        let (world, mut manager) = world(mode).await;
         // The process goes on serving its API while the issuance stands still at the step.
         manager.spawn(&[("SSL_MANAGER_STOP_AT", step)]);
         manager.ready().await;

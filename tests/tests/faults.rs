@@ -7,14 +7,29 @@ use std::time::Duration;
 
 use sandbox::{Endpoint, Nonsense, Refusal, ValidationResult, World, WorldOptions};
 use serde_json::Value;
-use tests::{SslManager, Surroundings};
+use tests::{Mode, SslManager, Surroundings};
 
 const LIMIT: Duration = Duration::from_mins(1);
 const NAME: &str = "shop.example.com";
 
-async fn running() -> (World, SslManager) {
+tests::in_both_modes!(
+    a_lost_answer_of_the_ca_costs_no_order,
+    a_lost_answer_to_new_order_costs_one_order_at_most,
+    nonsense_of_the_ca_is_survived_and_a_placed_order_is_kept,
+    a_certificate_that_was_not_asked_for_is_not_uploaded,
+    refused_nonces_are_asked_for_again,
+    a_ca_that_is_down_or_limits_us_is_nobodys_fault,
+    a_challenge_that_the_ca_cannot_see_is_told_to_the_customer,
+    preflight_keeps_what_must_fail_from_the_ca,
+    an_unknown_domain_is_discarded_until_c4_knows_it,
+    a_refused_upload_is_an_emergency_and_costs_no_second_order,
+    a_lost_answer_of_c4_is_found_out_by_asking,
+    c4_away_at_preflight_changes_nothing
+);
+
+async fn running(mode: Mode) -> (World, SslManager) {
     let world = World::start(WorldOptions::default()).await.unwrap();
-    let mut manager = SslManager::new(&Surroundings::sandbox(&world));
+    let mut manager = SslManager::new(mode, &Surroundings::sandbox(&world)).await;
     world.edge.control().set_challenge_upstream(manager.responder());
     world.point_at_cdn(NAME);
     manager.start().await;
@@ -38,8 +53,7 @@ fn ordered(world: &World, orders: u64) {
     assert_eq!(world.ca.control().orders_for(NAME), orders, "orders placed");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_lost_answer_of_the_ca_costs_no_order() {
+async fn a_lost_answer_of_the_ca_costs_no_order(mode: Mode) {
     for endpoint in [
         Endpoint::NewAccount,
         Endpoint::Order,
@@ -48,7 +62,7 @@ async fn a_lost_answer_of_the_ca_costs_no_order() {
         Endpoint::Finalize,
         Endpoint::Certificate,
     ] {
-        let (world, mut manager) = running().await;
+        let (world, mut manager) = running(mode).await;
         world.ca.control().drop_answer(endpoint);
         assert_eq!(manager.domain(&["add", NAME]).code, 0);
         manager.status(NAME, "Success", LIMIT).await;
@@ -56,9 +70,8 @@ async fn a_lost_answer_of_the_ca_costs_no_order() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_lost_answer_to_new_order_costs_one_order_at_most() {
-    let (world, mut manager) = running().await;
+async fn a_lost_answer_to_new_order_costs_one_order_at_most(mode: Mode) {
+    let (world, mut manager) = running(mode).await;
     world.ca.control().drop_answer(Endpoint::NewOrder);
     assert_eq!(manager.domain(&["add", NAME]).code, 0);
     manager.status(NAME, "Success", LIMIT).await;
@@ -66,10 +79,9 @@ async fn a_lost_answer_to_new_order_costs_one_order_at_most() {
     assert_eq!(world.ca.control().certificates_issued(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn nonsense_of_the_ca_is_survived_and_a_placed_order_is_kept() {
+async fn nonsense_of_the_ca_is_survived_and_a_placed_order_is_kept(mode: Mode) {
     for nonsense in [Nonsense::TruncatedJson, Nonsense::Html, Nonsense::HugeBody] {
-        let (world, mut manager) = running().await;
+        let (world, mut manager) = running(mode).await;
         world.ca.control().answer_nonsense(Endpoint::Finalize, nonsense);
         if nonsense != Nonsense::HugeBody {
             world.ca.control().answer_nonsense(Endpoint::NewOrder, nonsense);
@@ -80,10 +92,9 @@ async fn nonsense_of_the_ca_is_survived_and_a_placed_order_is_kept() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_that_was_not_asked_for_is_not_uploaded() {
+async fn a_certificate_that_was_not_asked_for_is_not_uploaded(mode: Mode) {
     for nonsense in [Nonsense::OtherKey, Nonsense::OtherName] {
-        let (world, mut manager) = running().await;
+        let (world, mut manager) = running(mode).await;
         world
             .ca
             .control()
@@ -100,18 +111,16 @@ async fn a_certificate_that_was_not_asked_for_is_not_uploaded() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn refused_nonces_are_asked_for_again() {
-    let (world, mut manager) = running().await;
+async fn refused_nonces_are_asked_for_again(mode: Mode) {
+    let (world, mut manager) = running(mode).await;
     world.ca.control().reject_nonces(30);
     assert_eq!(manager.domain(&["add", NAME]).code, 0);
     manager.status(NAME, "Success", LIMIT).await;
     ordered(&world, 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_ca_that_is_down_or_limits_us_is_nobodys_fault() {
-    let (world, mut manager) = running().await;
+async fn a_ca_that_is_down_or_limits_us_is_nobodys_fault(mode: Mode) {
+    let (world, mut manager) = running(mode).await;
     world.ca.control().down(true);
     assert_eq!(manager.domain(&["add", NAME]).code, 0);
     let shown = reason(&manager, "ca_down").await;
@@ -134,9 +143,8 @@ async fn a_ca_that_is_down_or_limits_us_is_nobodys_fault() {
     ordered(&world, 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_challenge_that_the_ca_cannot_see_is_told_to_the_customer() {
-    let (world, mut manager) = running().await;
+async fn a_challenge_that_the_ca_cannot_see_is_told_to_the_customer(mode: Mode) {
+    let (world, mut manager) = running(mode).await;
     let detail = "Invalid response <b>403</b>".to_owned();
     let invalid = ValidationResult::Invalid {
         problem: "unauthorized".to_owned(),
@@ -160,9 +168,8 @@ async fn a_challenge_that_the_ca_cannot_see_is_told_to_the_customer() {
     ordered(&world, 2);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn preflight_keeps_what_must_fail_from_the_ca() {
-    let (world, mut manager) = running().await;
+async fn preflight_keeps_what_must_fail_from_the_ca(mode: Mode) {
+    let (world, mut manager) = running(mode).await;
     world.dns.control().remove(NAME);
     world.dns.control().set_a(NAME, &[Ipv4Addr::new(203, 0, 113, 7)]);
     assert_eq!(manager.domain(&["add", NAME]).code, 0);
@@ -198,9 +205,8 @@ async fn preflight_keeps_what_must_fail_from_the_ca() {
     manager.status(NAME, "Success", LIMIT).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_unknown_domain_is_discarded_until_c4_knows_it() {
-    let (world, mut manager) = running().await;
+async fn an_unknown_domain_is_discarded_until_c4_knows_it(mode: Mode) {
+    let (world, mut manager) = running(mode).await;
     let known = sandbox::C4Domain {
         ports: vec![80],
         cname: world.cdn_target().to_owned(),
@@ -226,9 +232,8 @@ async fn an_unknown_domain_is_discarded_until_c4_knows_it() {
     manager.status(NAME, "Success", LIMIT).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_refused_upload_is_an_emergency_and_costs_no_second_order() {
-    let (world, mut manager) = running().await;
+async fn a_refused_upload_is_an_emergency_and_costs_no_second_order(mode: Mode) {
+    let (world, mut manager) = running(mode).await;
     world
         .c4
         .control()
@@ -249,9 +254,8 @@ async fn a_refused_upload_is_an_emergency_and_costs_no_second_order() {
     ordered(&world, 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_lost_answer_of_c4_is_found_out_by_asking() {
-    let (world, mut manager) = running().await;
+async fn a_lost_answer_of_c4_is_found_out_by_asking(mode: Mode) {
+    let (world, mut manager) = running(mode).await;
     world.c4.control().drop_answer_once(NAME);
     assert_eq!(manager.domain(&["add", NAME]).code, 0);
     manager.status(NAME, "Success", LIMIT).await;
@@ -259,9 +263,8 @@ async fn a_lost_answer_of_c4_is_found_out_by_asking() {
     ordered(&world, 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn c4_away_at_preflight_changes_nothing() {
-    let (world, mut manager) = running().await;
+async fn c4_away_at_preflight_changes_nothing(mode: Mode) {
+    let (world, mut manager) = running(mode).await;
     world.c4.control().down(true);
     assert_eq!(manager.domain(&["add", NAME]).code, 0);
     let shown = reason(&manager, "could_not_ask").await;

@@ -5,15 +5,20 @@
 use std::time::Duration;
 
 use sandbox::{World, WorldOptions, handshake};
-use tests::{Pebble, SslManager, Surroundings, certificate_and_key_belong_together, sha256_of_leaf};
+use tests::{Mode, Pebble, SslManager, Surroundings, certificate_and_key_belong_together, sha256_of_leaf};
 
 const LIMIT: Duration = Duration::from_mins(1);
 
-async fn start() -> (World, Pebble, SslManager, tempfile::TempDir) {
+tests::in_both_modes!(
+    a_domain_becomes_success_and_a_tls_client_accepts_its_certificate,
+    sixteen_domains_at_once_all_succeed
+);
+
+async fn start(mode: Mode) -> (World, Pebble, SslManager, tempfile::TempDir) {
     let world = World::start(WorldOptions::default()).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let pebble = Pebble::start(folder.path(), world.edge.http_addr().port()).await;
-    let mut manager = SslManager::new(&Surroundings::pebble(&pebble, &world));
+    let mut manager = SslManager::new(mode, &Surroundings::pebble(&pebble, &world)).await;
     world.edge.control().set_challenge_upstream(manager.responder());
     manager.start().await;
     (world, pebble, manager, folder)
@@ -53,9 +58,8 @@ async fn is_served(world: &World, pebble: &Pebble, name: &str, shown: &serde_jso
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_domain_becomes_success_and_a_tls_client_accepts_its_certificate() {
-    let (world, pebble, mut manager, _folder) = start().await;
+async fn a_domain_becomes_success_and_a_tls_client_accepts_its_certificate(mode: Mode) {
+    let (world, pebble, mut manager, _folder) = start(mode).await;
     let name = "shop.example.com";
     world.point_at_cdn(name);
     pebble.set_cname(name, world.cdn_target()).await;
@@ -89,9 +93,8 @@ async fn a_domain_becomes_success_and_a_tls_client_accepts_its_certificate() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn sixteen_domains_at_once_all_succeed() {
-    let (world, pebble, mut manager, _folder) = start().await;
+async fn sixteen_domains_at_once_all_succeed(mode: Mode) {
+    let (world, pebble, mut manager, _folder) = start(mode).await;
     let names: Vec<String> = (0..16).map(|number| format!("d{number}.example.com")).collect();
     for name in &names {
         world.point_at_cdn(name);

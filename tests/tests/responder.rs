@@ -7,10 +7,15 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use sandbox::{ValidationResult, World, WorldOptions};
-use tests::{SslManager, Surroundings};
+use tests::{Mode, SslManager, Surroundings};
 
 const LIMIT: Duration = Duration::from_secs(30);
 const NAME: &str = "shop.example.com";
+
+tests::in_both_modes!(
+    only_what_was_stored_for_the_host_is_answered,
+    a_client_that_dawdles_is_cut_off
+);
 
 fn exchange(at: SocketAddr, request: &str) -> String {
     let mut stream = TcpStream::connect(at).unwrap();
@@ -35,10 +40,9 @@ fn get(at: SocketAddr, method: &str, host: &str, path: &str) -> String {
     )
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn only_what_was_stored_for_the_host_is_answered() {
+async fn only_what_was_stored_for_the_host_is_answered(mode: Mode) {
     let world = World::start(WorldOptions::default()).await.unwrap();
-    let mut manager = SslManager::new(&Surroundings::sandbox(&world));
+    let mut manager = SslManager::new(mode, &Surroundings::sandbox(&world)).await;
     world.point_at_cdn(NAME);
     world
         .ca
@@ -116,10 +120,9 @@ async fn only_what_was_stored_for_the_host_is_answered() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_dawdles_is_cut_off() {
+async fn a_client_that_dawdles_is_cut_off(mode: Mode) {
     let world = World::start(WorldOptions::default()).await.unwrap();
-    let mut manager = SslManager::new(&Surroundings::sandbox(&world));
+    let mut manager = SslManager::new(mode, &Surroundings::sandbox(&world)).await;
     manager.start().await;
     // Never ends its headers; the read ends only because the server closes.
     let answer = exchange(

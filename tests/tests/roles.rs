@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sandbox::{World, WorldOptions, handshake};
-use tests::{SslManager, Surroundings};
+use tests::{Mode, SslManager, Surroundings};
 
 const LIMIT: Duration = Duration::from_mins(1);
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -13,12 +13,12 @@ const ROLES: [&str; 5] = ["api", "issuer", "challenge-responder", "scheduler", "
 #[tokio::test(flavor = "multi_thread")]
 async fn five_processes_issue_a_certificate_and_stop_in_order() {
     let world = World::start(WorldOptions::default()).await.unwrap();
-    let manager = SslManager::new(&Surroundings::sandbox(&world));
+    let manager = SslManager::new(Mode::Embedded, &Surroundings::sandbox(&world)).await;
     world.edge.control().set_challenge_upstream(manager.responder());
     world.point_at_cdn(NAME);
     let mut processes = Vec::new();
     for role in ROLES {
-        processes.push(manager.start_role(role).await);
+        processes.push(manager.start_role(role, &[]).await);
     }
     let alone = manager.run(&["all"], "");
     assert_eq!(alone.code, 1, "`all` wants the folder for itself: {alone:?}");

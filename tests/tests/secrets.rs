@@ -6,15 +6,16 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use sandbox::{World, WorldOptions};
-use tests::{SslManager, Surroundings, certificate_and_key_belong_together};
+use tests::{Mode, SslManager, Surroundings, certificate_and_key_belong_together};
 
 const LIMIT: Duration = Duration::from_mins(1);
 const NAME: &str = "shop.example.com";
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_key_leaves_for_who_may_have_it_and_is_nowhere_in_clear() {
+tests::in_both_modes!(a_key_leaves_for_who_may_have_it_and_is_nowhere_in_clear);
+
+async fn a_key_leaves_for_who_may_have_it_and_is_nowhere_in_clear(mode: Mode) {
     let world = World::start(WorldOptions::default()).await.unwrap();
-    let mut manager = SslManager::new(&Surroundings::sandbox(&world));
+    let mut manager = SslManager::new(mode, &Surroundings::sandbox(&world)).await;
     world.edge.control().set_challenge_upstream(manager.responder());
     world.point_at_cdn(NAME);
     manager.spawn(&[("RUST_LOG", "trace")]);

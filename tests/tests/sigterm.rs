@@ -3,16 +3,20 @@
 use std::time::Duration;
 
 use sandbox::{ValidationResult, World, WorldOptions};
-use tests::{SslManager, Surroundings, within};
+use tests::{Mode, SslManager, Surroundings, within};
 
 const LIMIT: Duration = Duration::from_mins(1);
 const DEADLINE: Duration = Duration::from_secs(30);
 const NAME: &str = "shop.example.com";
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_issuance_goes_on_after_a_stop_in_its_middle() {
+tests::in_both_modes!(
+    an_issuance_goes_on_after_a_stop_in_its_middle,
+    a_process_that_waits_for_a_validation_stops_in_time_and_goes_on_with_the_same_order
+);
+
+async fn an_issuance_goes_on_after_a_stop_in_its_middle(mode: Mode) {
     let world = World::start(WorldOptions::default()).await.unwrap();
-    let mut manager = SslManager::new(&Surroundings::sandbox(&world));
+    let mut manager = SslManager::new(mode, &Surroundings::sandbox(&world)).await;
     world.edge.control().set_challenge_upstream(manager.responder());
     world.point_at_cdn(NAME);
     world.ca.control().delay(Duration::from_secs(15));
@@ -39,10 +43,9 @@ async fn an_issuance_goes_on_after_a_stop_in_its_middle() {
     assert_eq!(world.ca.control().certificates_issued(), 1);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_process_that_waits_for_a_validation_stops_in_time_and_goes_on_with_the_same_order() {
+async fn a_process_that_waits_for_a_validation_stops_in_time_and_goes_on_with_the_same_order(mode: Mode) {
     let world = World::start(WorldOptions::default()).await.unwrap();
-    let mut manager = SslManager::new(&Surroundings::sandbox(&world));
+    let mut manager = SslManager::new(mode, &Surroundings::sandbox(&world)).await;
     world.edge.control().set_challenge_upstream(manager.responder());
     world.point_at_cdn(NAME);
     world

@@ -174,7 +174,10 @@ impl AcmeOrder {
                 continue;
             }
             if let Some(mut challenge) = authorization.challenge(ChallengeType::Http01)
-                && matches!(challenge.status, ChallengeStatus::Pending | ChallengeStatus::Processing)
+                && matches!(
+                    challenge.status,
+                    ChallengeStatus::Pending | ChallengeStatus::Processing
+                )
             {
                 challenge.set_ready().await?;
             }

@@ -85,7 +85,7 @@ impl Bus for EmbeddedBus {
     }
 
     async fn run(&self, stop: CancellationToken) -> Result<(), BusError> {
-        let kinds = kinds_that_travel(Delivery::Broadcast);
+        let kinds = EventKind::words(Delivery::Broadcast);
         let mut published = self.store.published();
         while !stop.is_cancelled() {
             published.mark_unchanged();
@@ -123,15 +123,6 @@ impl EmbeddedBus {
 fn say_waiting(error: &StoreError) {
     let error: &dyn std::error::Error = error;
     tracing::warn!(error, "messages not taken, they are looked for again");
-}
-
-/// The words of all kinds that travel that way.
-fn kinds_that_travel(delivery: Delivery) -> Vec<&'static str> {
-    let nil = "00000000-0000-0000-0000-000000000000";
-    EventKind::WORDS
-        .into_iter()
-        .filter(|word| EventKind::from_parts(word, nil).is_some_and(|kind| kind.delivery() == delivery))
-        .collect()
 }
 
 /// Waits for a commit that published something, a second, or the stop.

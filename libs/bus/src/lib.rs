@@ -16,7 +16,14 @@ use store::StoreError;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
-/// A work queue: `ssl-manager.<role>.<kind>`.
+/// Who works on which kind of event.
+pub const QUEUES: [(&str, &str); 3] = [
+    ("issuer", "certificate-requested"),
+    ("c4-uploader", "cert-issued"),
+    ("c4-uploader", "domain-deleted"),
+];
+
+/// A work queue: `ssl-manager.<role>.<kind>`, one of [`QUEUES`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Queue {
     /// Who works on it.

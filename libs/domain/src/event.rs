@@ -54,6 +54,14 @@ impl EventKind {
         "status-changed",
     ];
 
+    /// The words of the kinds that travel that way.
+    pub fn words(delivery: Delivery) -> Vec<&'static str> {
+        let nil = uuid::Uuid::nil().to_string();
+        let travels =
+            |word: &&str| Self::from_parts(word, &nil).is_some_and(|kind| kind.delivery() == delivery);
+        Self::WORDS.into_iter().filter(travels).collect()
+    }
+
     /// The routing key.
     pub fn as_str(&self) -> &'static str {
         match self {

@@ -21,7 +21,7 @@ pub use config::Config;
 pub use context::{Context, Listen, Listeners};
 pub use error::{RoleError, chain};
 pub use health::{Health, serve_admin};
-pub use secret::Secret;
+pub use secret::{Secret, SecretUrl};
 pub use stop::Stop;
 pub use telemetry::{LogFormat, start_telemetry, start_telemetry_quietly};
 pub use worker::{Job, JobError, Worker};

@@ -51,7 +51,7 @@ fn settings_that_make_no_sense_are_named() {
         ..AcmeIssuer::default()
     };
     assert!(problems(|c| c.store.url = "mysql://x".into()).contains("store.url"));
-    assert!(problems(|c| c.bus.url = "amqp://x".into()).contains("bus.url"));
+    assert!(problems(|c| c.bus.url = "nats://x".into()).contains("bus.url"));
     assert!(problems(|c| c.api.listen = "0.0.0.0:50051".parse().unwrap()).contains("[api.tls]"));
     assert!(problems(|c| c.c4.base_url.clear()).contains("c4.base_url"));
     assert!(problems(|c| c.c4.token_file = "/nowhere".into()).contains("both set"));

@@ -116,11 +116,7 @@ pub(crate) async fn insert(db: &mut PgConnection, certificate: &Certificate) -> 
 }
 
 /// The first time counts.
-pub(crate) async fn mark_uploaded(
-    db: &mut PgConnection,
-    id: CertificateId,
-    now: Timestamp,
-) -> Result<()> {
+pub(crate) async fn mark_uploaded(db: &mut PgConnection, id: CertificateId, now: Timestamp) -> Result<()> {
     let marked = sqlx::query(
         "-- mark_uploaded\nUPDATE certificates SET uploaded_at = coalesce(uploaded_at, $2) WHERE id = $1",
     )

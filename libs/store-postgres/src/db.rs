@@ -7,12 +7,15 @@ use serde_json::Value;
 use sqlx::postgres::PgQueryResult;
 use store::{Columns, Result, StoreError};
 
-/// Errors after which the whole transaction may be tried again: serialization_failure, deadlock_detected.
+/// Errors after which the whole transaction may be tried again: `serialization_failure` and `deadlock_detected`.
 const TRY_AGAIN: [&str; 2] = ["40001", "40P01"];
 
 /// Names the operation that failed.
 pub(crate) fn failed(operation: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
-    move |source| match source.as_database_error().and_then(|error| error.code()) {
+    move |source| match source
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code)
+    {
         Some(code) if TRY_AGAIN.contains(&code.as_ref()) => StoreError::Conflict { operation },
         _ => StoreError::Database {
             operation,

@@ -91,7 +91,13 @@ impl TryFrom<ViewRow> for Change {
             id: &name,
         };
         let domain = Domain::try_from(row.domain)?;
-        let summary = (row.sha256, row.serial, row.issuer, row.not_before, row.certificate_source);
+        let summary = (
+            row.sha256,
+            row.serial,
+            row.issuer,
+            row.not_before,
+            row.certificate_source,
+        );
         let certificate = match (domain.facts.live, summary) {
             (Some(live), (Some(sha256), Some(serial), Some(issuer), Some(not_before), Some(source))) => {
                 Some(CertificateSummary {
@@ -139,12 +145,14 @@ macro_rules! select_views {
 pub(crate) use select_views;
 
 pub(crate) async fn view(db: impl PgExecutor<'_>, name: &DomainName) -> Result<Option<DomainView>> {
-    let row: Option<ViewRow> =
-        sqlx::query_as(select_views!("domain_view", "WHERE d.name = $1 AND d.deleted_at IS NULL"))
-            .bind(name.as_str())
-            .fetch_optional(db)
-            .await
-            .map_err(failed("domain_view"))?;
+    let row: Option<ViewRow> = sqlx::query_as(select_views!(
+        "domain_view",
+        "WHERE d.name = $1 AND d.deleted_at IS NULL"
+    ))
+    .bind(name.as_str())
+    .fetch_optional(db)
+    .await
+    .map_err(failed("domain_view"))?;
     row.map(|row| Change::try_from(row).map(|change| change.view))
         .transpose()
 }
@@ -203,11 +211,7 @@ async fn page_of_status(db: &mut PgConnection, query: &ListQuery, status: Status
     .map_err(failed("domain_list_by_status"))
 }
 
-pub(crate) async fn expired(
-    db: impl PgExecutor<'_>,
-    now: Timestamp,
-    limit: u32,
-) -> Result<Vec<DomainName>> {
+pub(crate) async fn expired(db: impl PgExecutor<'_>, now: Timestamp, limit: u32) -> Result<Vec<DomainName>> {
     let names: Vec<String> = sqlx::query_scalar(
         "-- domains_expired
         SELECT name FROM domains

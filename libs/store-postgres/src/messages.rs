@@ -48,11 +48,7 @@ impl TryFrom<MessageRow> for Message {
 
 /// Stores the event, and notes on the work row it is about that somebody was told, so that the sweep does not tell
 /// again at once.
-pub(crate) async fn publish(
-    db: &mut PgConnection,
-    event: &Event,
-    now: Timestamp,
-) -> Result<()> {
+pub(crate) async fn publish(db: &mut PgConnection, event: &Event, now: Timestamp) -> Result<()> {
     let hints_at = match event.kind {
         EventKind::CertificateRequested => Some(WorkKind::Issue),
         EventKind::CertIssued { .. } => Some(WorkKind::Upload),

@@ -38,7 +38,10 @@ impl PostgresStore {
             .application_name("ssl-manager")
             .options([
                 ("statement_timeout", STATEMENT_TIMEOUT_MS),
-                ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT_MS),
+                (
+                    "idle_in_transaction_session_timeout",
+                    IDLE_IN_TRANSACTION_TIMEOUT_MS,
+                ),
             ]);
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
@@ -132,11 +135,21 @@ mod tests {
 
     #[test]
     fn a_password_is_never_shown() {
-        for url in ["postgres://u:secret@host:x/db", "postgres://u:p@secret@host/db", "secret"] {
+        for url in [
+            "postgres://u:secret@host:x/db",
+            "postgres://u:p@secret@host/db",
+            "secret",
+        ] {
             let shown = without_password(url);
-            assert!(!shown.contains("secret") || shown.ends_with("@host/db"), "{shown}");
+            assert!(
+                !shown.contains("secret") || shown.ends_with("@host/db"),
+                "{shown}"
+            );
         }
-        assert_eq!(without_password("postgres://u:secret@host/db"), "postgres://…@host/db");
+        assert_eq!(
+            without_password("postgres://u:secret@host/db"),
+            "postgres://…@host/db"
+        );
     }
 
     #[tokio::test]

@@ -84,10 +84,10 @@ async fn select_live(
     statement: &'static str,
 ) -> Result<Option<Order>> {
     let row: Option<OrderRow> = sqlx::query_as(statement)
-    .bind(name.as_str())
-    .fetch_optional(db)
-    .await
-    .map_err(failed("live_order"))?;
+        .bind(name.as_str())
+        .fetch_optional(db)
+        .await
+        .map_err(failed("live_order"))?;
     row.map(Order::try_from).transpose()
 }
 

@@ -56,11 +56,7 @@ pub(crate) async fn all(db: impl PgExecutor<'_>, name: &DomainName) -> Result<Ve
 }
 
 /// One row, locked.
-pub(crate) async fn one(
-    db: impl PgExecutor<'_>,
-    name: &DomainName,
-    kind: WorkKind,
-) -> Result<Option<Work>> {
+pub(crate) async fn one(db: impl PgExecutor<'_>, name: &DomainName, kind: WorkKind) -> Result<Option<Work>> {
     let row: Option<WorkRow> = sqlx::query_as(
         "-- work_row
         SELECT name, kind, revision, cause, attempts, due_at, certificate_id, lease_token
@@ -163,7 +159,11 @@ pub(crate) async fn finish(db: &mut PgConnection, lease: &Lease, next: Option<&W
                 .execute(db)
                 .await
                 .map_err(failed("finish"))?;
-        return if ended.rows_affected() == 1 { Ok(()) } else { Err(lost(lease)) };
+        return if ended.rows_affected() == 1 {
+            Ok(())
+        } else {
+            Err(lost(lease))
+        };
     };
     debug_assert!(
         next.name == lease.work.name && next.kind == lease.work.kind,
@@ -186,7 +186,11 @@ pub(crate) async fn finish(db: &mut PgConnection, lease: &Lease, next: Option<&W
     .execute(db)
     .await
     .map_err(failed("finish_and_schedule"))?;
-    if ended.rows_affected() == 1 { Ok(()) } else { Err(lost(lease)) }
+    if ended.rows_affected() == 1 {
+        Ok(())
+    } else {
+        Err(lost(lease))
+    }
 }
 
 pub(crate) async fn mark_due(
@@ -256,7 +260,11 @@ pub(crate) async fn renew(db: impl PgExecutor<'_>, lease: &Lease, until: Timesta
     .execute(db)
     .await
     .map_err(failed("renew"))?;
-    if renewed.rows_affected() == 1 { Ok(()) } else { Err(lost(lease)) }
+    if renewed.rows_affected() == 1 {
+        Ok(())
+    } else {
+        Err(lost(lease))
+    }
 }
 
 pub(crate) async fn release(db: impl PgExecutor<'_>, lease: &Lease) -> Result<()> {

@@ -9,7 +9,8 @@ use store_postgres::PostgresStore;
 use tests::Postgres;
 
 async fn setup() -> (Arc<dyn Store>, ()) {
-    let store = PostgresStore::open(&Postgres::shared().await.database(), 10).unwrap();
+    let postgres = Postgres::shared().await;
+    let store = PostgresStore::open(&postgres.superuser_url(&postgres.database()), 10).unwrap();
     store.migrate().await.unwrap();
     (Arc::new(store), ())
 }

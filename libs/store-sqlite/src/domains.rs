@@ -5,7 +5,9 @@ use jiff::Timestamp;
 use sqlx::{FromRow, SqliteConnection, SqliteExecutor, SqlitePool};
 use store::{Change, Columns, DomainView, ListQuery, Result};
 
-use crate::db::{expect_one, failed, failed_or_taken, maybe_micros, maybe_time, micros, reason, time, to_json};
+use crate::db::{
+    expect_one, failed, failed_or_taken, maybe_micros, maybe_time, micros, reason, time, to_json,
+};
 
 #[derive(FromRow)]
 struct DomainRow {

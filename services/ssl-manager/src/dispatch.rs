@@ -3,14 +3,14 @@
 
 use std::process::ExitCode;
 
+use bus::BusError;
 use runtime::config::ConfigError;
 use runtime::{Config, RoleError, chain, start_telemetry};
 use store::StoreError;
-use store_sqlite::SqliteStore;
 
 use crate::cli::{Cli, Command, DbCommand, EXIT_USAGE};
-use crate::run::{RoleName, RunError, make_folder, roles, sqlite_path};
-use crate::{client, config_command, token};
+use crate::run::{RoleName, RunError, roles};
+use crate::{backend, client, config_command, token};
 
 /// Why a command did not do what it was asked to.
 #[derive(Debug)]
@@ -57,7 +57,9 @@ impl From<StoreError> for Failure {
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         let exit = match &error {
-            RunError::SealingKey(_) | RunError::Role(RoleError::Setting { .. }) => EXIT_USAGE,
+            RunError::SealingKey(_)
+            | RunError::Role(RoleError::Setting { .. })
+            | RunError::Bus(BusError::Setting(_)) => EXIT_USAGE,
             _ => 1,
         };
         Self {
@@ -101,7 +103,11 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Config { command } => Ok(config_command::run(command, file, cli.global.output)?),
         Command::Db {
             command: DbCommand::Migrate,
-        } => migrate(&Config::read(file)?).await,
+        } => {
+            backend::migrate(&Config::read(file)?).await?;
+            println!("The schema is up to date.");
+            Ok(())
+        }
         Command::Token { command } => token::run(command, &Config::read(file)?, cli.global.output).await,
         Command::Domain { command } => client::run(command, &cli.global).await,
     }
@@ -123,12 +129,4 @@ async fn demo(exit_when_settled: bool) -> Result<(), Failure> {
         "NOT_SETTLED",
         "a sample domain did not reach its status within a minute",
     ))
-}
-
-async fn migrate(config: &Config) -> Result<(), Failure> {
-    let path = sqlite_path(config);
-    make_folder(path)?;
-    SqliteStore::open_and_migrate(path).await?.close().await;
-    println!("The schema is up to date.");
-    Ok(())
 }

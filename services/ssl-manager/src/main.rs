@@ -1,5 +1,6 @@
 //! SSL Manager: free TLS certificates for the domains of a CDN.
 
+mod backend;
 mod cli;
 mod client;
 mod config_command;

@@ -3,20 +3,22 @@
 //! Everything that can be wrong with the surroundings is found before the first role starts. A role that ends by
 //! itself takes the process down; a signal stops all of them in order.
 
-use std::fs::{DirBuilder, File, TryLockError};
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use bus_embedded::EmbeddedBus;
 use domain::{Clock, Entropy};
 use metrics_exporter_prometheus::PrometheusHandle;
-use runtime::{Config, Context, Health, Listen, Listeners, RoleError, Stop, SystemEntropy, serve_admin};
-use seal::SealingKeys;
-use store::{Store, StoreError};
-use store_sqlite::SqliteStore;
+use runtime::{
+    Config, Context, Health, Listen, Listeners, RoleError, Stop, SystemEntropy, chain, serve_admin,
+};
+use store::StoreError;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::{JoinError, JoinSet};
+
+use crate::backend::{self, Backend};
+
+const ASK_STORE_EVERY: Duration = Duration::from_secs(1);
 
 /// A role of its own process, or one of `all`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +39,23 @@ impl RoleName {
         Self::C4Uploader,
     ];
 
-    fn holds_sealing_keys(self) -> bool {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Issuer => "issuer",
+            Self::ChallengeResponder => "challenge-responder",
+            Self::Scheduler => "scheduler",
+            Self::C4Uploader => "c4-uploader",
+        }
+    }
+
+    pub(crate) fn holds_sealing_keys(self) -> bool {
         matches!(self, Self::Api | Self::Issuer | Self::C4Uploader)
+    }
+
+    /// Whether it changes anything in the store; the role that faces the internet does not.
+    pub(crate) fn writes(self) -> bool {
+        self != Self::ChallengeResponder
     }
 }
 
@@ -54,6 +71,8 @@ pub(crate) enum RunError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
+    Bus(#[from] bus::BusError),
+    #[error(transparent)]
     Role(#[from] RoleError),
     #[error("a role died")]
     Died(#[from] JoinError),
@@ -65,8 +84,7 @@ pub(crate) enum RunError {
 pub(crate) struct Running {
     pub(crate) context: Context,
     tasks: JoinSet<Result<(), RoleError>>,
-    /// Held as long as the process works on the store's folder.
-    _lock: File,
+    _backend: Backend,
 }
 
 /// Runs roles until SIGTERM or Ctrl-C.
@@ -87,32 +105,15 @@ impl Running {
         clock: Arc<dyn Clock>,
         metrics: PrometheusHandle,
     ) -> Result<Self, RunError> {
-        let alone = roles.len() == RoleName::ALL.len();
-        let path = sqlite_path(&config).to_owned();
-        let lock = lock_folder(&path, alone)?;
-        let store: Arc<dyn Store> = if alone {
-            let store = SqliteStore::open_and_migrate(&path).await?;
-            // Nobody else works on this store, so whatever is leased was leased by a process that is gone.
-            store.free_all_leases().await?;
-            Arc::new(store)
-        } else {
-            let store = SqliteStore::open(&path).await?;
-            store.check_schema().await?;
-            Arc::new(store)
-        };
-        let sealing_keys = if roles.iter().any(|role| role.holds_sealing_keys()) {
-            Some(Arc::new(SealingKeys::load_or_create(
-                &config.keys.sealing_key_file,
-            )?))
-        } else {
-            None
-        };
+        let backend = backend::open_for_roles(&config, roles).await?;
+        let sealing_keys = backend::sealing_keys(&config, roles)?;
+        let bus = backend::open_bus(&config, roles, &backend.store, &clock)?;
         let listeners = bind(&config, roles).await?;
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let context = Context {
-            bus: Arc::new(EmbeddedBus::new(store.clone(), clock.clone())),
+            bus,
             config: Arc::new(config),
-            store,
+            store: backend.store.clone(),
             clock,
             entropy,
             sealing_keys,
@@ -120,12 +121,12 @@ impl Running {
             health: Health::default(),
             listeners: Arc::new(listeners),
         };
-        let tasks = spawn(&context, roles, metrics)?;
+        let tasks = spawn(&context, roles, metrics);
         tracing::info!(roles = ?roles, version = env!("CARGO_PKG_VERSION"), "started");
         Ok(Self {
             context,
             tasks,
-            _lock: lock,
+            _backend: backend,
         })
     }
 
@@ -159,33 +160,60 @@ impl Running {
     }
 }
 
-fn spawn(
-    context: &Context,
-    roles: &[RoleName],
-    metrics: PrometheusHandle,
-) -> Result<JoinSet<Result<(), RoleError>>, RunError> {
+fn spawn(context: &Context, roles: &[RoleName], metrics: PrometheusHandle) -> JoinSet<Result<(), RoleError>> {
     let mut tasks = JoinSet::new();
-    let admin = context.listeners.take(Listen::Admin)?;
-    tasks.spawn(serve_admin(
-        admin,
-        context.health.clone(),
-        context.store.clone(),
-        metrics,
-        context.stop.clone(),
-    ));
-    let (bus, hard) = (context.bus.clone(), context.stop.hard().clone());
-    tasks.spawn(async move { Ok(bus.run(hard).await?) });
-    for role in roles {
-        let context = context.clone();
-        match role {
-            RoleName::Api => tasks.spawn(api::run(context)),
-            RoleName::Issuer => tasks.spawn(issuer::run(context)),
-            RoleName::ChallengeResponder => tasks.spawn(challenge_responder::run(context)),
-            RoleName::Scheduler => tasks.spawn(scheduler::run(context)),
-            RoleName::C4Uploader => tasks.spawn(c4_uploader::run(context)),
-        };
+    tasks.spawn(serve_admin(context.clone(), metrics));
+    let parts: Vec<&'static str> = roles.iter().map(|role| role.as_str()).collect();
+    for part in &parts {
+        context.health.expect(part);
     }
-    Ok(tasks)
+    // A process that may only read the store cannot move what stands there.
+    if roles.iter().any(|role| role.writes()) || !context.config.bus.is_embedded() {
+        let context = context.clone();
+        tasks.spawn(async move {
+            if !store_is_there(&context).await? {
+                return Ok(());
+            }
+            Ok(context.bus.run(context.stop.hard().clone()).await?)
+        });
+    }
+    for role in roles {
+        let (role, context) = (*role, context.clone());
+        tasks.spawn(async move {
+            if !store_is_there(&context).await? {
+                return Ok(());
+            }
+            match role {
+                RoleName::Api => api::run(context).await,
+                RoleName::Issuer => issuer::run(context).await,
+                RoleName::ChallengeResponder => challenge_responder::run(context).await,
+                RoleName::Scheduler => scheduler::run(context).await,
+                RoleName::C4Uploader => c4_uploader::run(context).await,
+            }
+        });
+    }
+    tasks
+}
+
+/// Waits until the store answers and has the schema we know; false if the stop came first. A store that is away is
+/// waited for, because it comes back by itself; a schema that is not ours does not.
+async fn store_is_there(context: &Context) -> Result<bool, RoleError> {
+    let mut said = false;
+    loop {
+        match context.store.check_schema().await {
+            Ok(()) => return Ok(true),
+            Err(error @ StoreError::Schema { .. }) => return Err(error.into()),
+            Err(error) if !said => {
+                tracing::warn!(reason = chain(&error), "the store is away, it is asked again");
+                said = true;
+            }
+            Err(_) => {}
+        }
+        tokio::select! {
+            () = tokio::time::sleep(ASK_STORE_EVERY) => {}
+            () = context.stop.soft().cancelled() => return Ok(false),
+        }
+    }
 }
 
 async fn bind(config: &Config, roles: &[RoleName]) -> Result<Listeners, RoleError> {
@@ -200,54 +228,6 @@ async fn bind(config: &Config, roles: &[RoleName]) -> Result<Listeners, RoleErro
             .await?;
     }
     Ok(listeners)
-}
-
-/// The file of an `sqlite://` URL.
-pub(crate) fn sqlite_path(config: &Config) -> &Path {
-    let url = config.store.url.as_str();
-    Path::new(url.strip_prefix("sqlite://").unwrap_or(url))
-}
-
-/// The database's folder, made for our eyes only if it is not there.
-pub(crate) fn make_folder(database: &Path) -> Result<&Path, RunError> {
-    let folder = match database.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.map_err(|source| RunError::Folder {
-        path: folder.to_owned(),
-        source,
-    })?;
-    Ok(folder)
-}
-
-/// Locks the store's folder: `all` wants it for itself; roles of their own share it.
-fn lock_folder(database: &Path, alone: bool) -> Result<File, RunError> {
-    let folder = make_folder(database)?;
-    let failed = |source| RunError::Folder {
-        path: folder.to_owned(),
-        source,
-    };
-    let path = folder.join("ssl-manager.lock");
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(failed)?;
-    let locked = if alone {
-        file.try_lock()
-    } else {
-        file.try_lock_shared()
-    };
-    match locked {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(RunError::Locked {
-            path: folder.to_owned(),
-        }),
-        Err(TryLockError::Error(source)) => Err(failed(source)),
-    }
 }
 
 /// Completes on SIGTERM or Ctrl-C.

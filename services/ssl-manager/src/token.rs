@@ -4,21 +4,20 @@ use domain::{Clock, Role};
 use runtime::{Config, SystemClock, SystemEntropy};
 use serde_json::json;
 use store::{Store, StoreError, TokenRecord};
-use store_sqlite::SqliteStore;
 use zeroize::Zeroizing;
 
+use crate::backend::open_for_command;
 use crate::cli::{Output, TokenCommand};
 use crate::dispatch::Failure;
 use crate::output::{print_many, print_one};
-use crate::run::sqlite_path;
 
 const MOST_NAME: usize = 100;
 
 pub(crate) async fn run(command: &TokenCommand, config: &Config, output: Output) -> Result<(), Failure> {
-    let store = open(config).await?;
+    let store = &*open_for_command(config).await?;
     match command {
         TokenCommand::Create { name, role } => {
-            let token = create(&store, name, *role).await?;
+            let token = create(store, name, *role).await?;
             match output {
                 Output::Table => println!("{}", *token),
                 Output::Json => print_one(
@@ -27,7 +26,7 @@ pub(crate) async fn run(command: &TokenCommand, config: &Config, output: Output)
                 ),
             }
         }
-        TokenCommand::List => list(&store, output).await?,
+        TokenCommand::List => list(store, output).await?,
         TokenCommand::Revoke { name } => {
             let mut tx = store.begin("revoke_token").await?;
             if !tx.revoke_token(name, SystemClock.now()).await? {
@@ -44,19 +43,6 @@ pub(crate) async fn run(command: &TokenCommand, config: &Config, output: Output)
         }
     }
     Ok(())
-}
-
-/// Opens the store, and makes it where this is the first command on a new machine.
-async fn open(config: &Config) -> Result<SqliteStore, Failure> {
-    let path = sqlite_path(config);
-    crate::run::make_folder(path)?;
-    let is_new = !path.exists();
-    let store = SqliteStore::open(path).await?;
-    if is_new {
-        store.migrate().await?;
-    }
-    store.check_schema().await?;
-    Ok(store)
 }
 
 /// Stores a new token's hash and returns its text.

@@ -17,7 +17,7 @@ use instant_acme::{
 };
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use sandbox::{ValidationResult, World, WorldOptions};
-use tests::{Pebble, SslManager, Surroundings};
+use tests::{Mode, Pebble, SslManager, Surroundings};
 use tokio::sync::Semaphore;
 
 const LIMIT: Duration = Duration::from_mins(2);
@@ -41,7 +41,7 @@ async fn singles_against_pebble() {
     let world = World::start(WorldOptions::default()).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let pebble = Pebble::start(folder.path(), world.edge.http_addr().port()).await;
-    let mut manager = SslManager::new(&Surroundings::pebble(&pebble, &world));
+    let mut manager = SslManager::new(Mode::Embedded, &Surroundings::pebble(&pebble, &world)).await;
     world.edge.control().set_challenge_upstream(manager.responder());
     let started = Instant::now();
     manager.start().await;
@@ -97,7 +97,7 @@ async fn many_with_ssl_manager() -> f64 {
     let world = fresh_world().await;
     let mut surroundings = Surroundings::sandbox(&world);
     surroundings.max_in_flight = IN_FLIGHT;
-    let mut manager = SslManager::new(&surroundings);
+    let mut manager = SslManager::new(Mode::Embedded, &surroundings).await;
     world.edge.control().set_challenge_upstream(manager.responder());
     manager.start().await;
     let names = names();

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::{LogFormat, Secret};
+use crate::{LogFormat, Secret, SecretUrl};
 
 /// All settings.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -71,7 +71,9 @@ section! {
     /// `[store]`
     StoreSettings {
         /// `sqlite://path`, or `postgres://…`.
-        url: String = "sqlite://data/ssl-manager.db".to_owned(),
+        url: SecretUrl = SecretUrl::from("sqlite://data/ssl-manager.db"),
+        /// Most connections of one process to PostgreSQL.
+        max_connections: u32 = 10,
     }
 }
 
@@ -79,7 +81,16 @@ section! {
     /// `[bus]`
     BusSettings {
         /// `embedded:`, or `amqp(s)://…`.
-        url: String = "embedded:".to_owned(),
+        url: SecretUrl = SecretUrl::from("embedded:"),
+        /// One more root to trust for `amqps://`, PEM.
+        root_certificate_file: PathBuf = PathBuf::new(),
+    }
+}
+
+impl BusSettings {
+    /// Whether messages stay in the store.
+    pub fn is_embedded(&self) -> bool {
+        self.url.as_str() == "embedded:"
     }
 }
 

@@ -57,18 +57,27 @@ impl Config {
     }
 
     fn check_store_and_bus(&self, problem: &mut impl FnMut(&str, String)) {
-        match self.store.url.strip_prefix("sqlite://") {
-            Some("") => problem("store.url", "a path is missing after sqlite://".to_owned()),
-            Some(_) => {}
-            None => problem(
-                "store.url",
-                "this version stores in SQLite: write sqlite://PATH".to_owned(),
-            ),
+        let store = self.store.url.as_str();
+        if store == "sqlite://" {
+            problem("store.url", "a path is missing after sqlite://".to_owned());
+        } else if !["sqlite://", "postgres://", "postgresql://"]
+            .iter()
+            .any(|scheme| store.starts_with(scheme))
+        {
+            problem("store.url", "write sqlite://PATH or postgres://…".to_owned());
         }
-        if self.bus.url != "embedded:" {
-            problem(
-                "bus.url",
-                "this version has the embedded bus: write embedded:".to_owned(),
+        if self.store.max_connections < 2 {
+            problem("store.max_connections", "must be at least 2".to_owned());
+        }
+        let bus = self.bus.url.as_str();
+        if !self.bus.is_embedded() && !bus.starts_with("amqp://") && !bus.starts_with("amqps://") {
+            problem("bus.url", "write embedded: or amqp(s)://…".to_owned());
+        }
+        if !self.bus.root_certificate_file.as_os_str().is_empty() {
+            check_file(
+                "bus.root_certificate_file",
+                &self.bus.root_certificate_file,
+                problem,
             );
         }
     }

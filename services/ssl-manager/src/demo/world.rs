@@ -72,7 +72,7 @@ impl DemoWorld {
         let root = folder.join("ca-root.pem");
         std::fs::write(&root, self.world.ca.api_root_pem())?;
         let mut config = Config::default();
-        config.store.url = format!("sqlite://{}", folder.join("ssl-manager.db").display());
+        config.store.url = format!("sqlite://{}", folder.join("ssl-manager.db").display()).into();
         config.keys.sealing_key_file = folder.join("sealing.key");
         config.api.listen = free_address()?;
         config.admin.listen = free_address()?;

@@ -1,0 +1,51 @@
+-- Least privilege: one database role per service, each with what it needs and nothing else. Run it as the owner of the
+-- tables, after `ssl-manager db migrate`, once per upgrade:  psql --set=ON_ERROR_STOP=1 --file roles.sql
+-- The roles are made without a password; give them one each with `ALTER ROLE … PASSWORD`.
+
+DO $$
+DECLARE
+    role text;
+BEGIN
+    FOREACH role IN ARRAY ARRAY['ssl_manager_api', 'ssl_manager_issuer', 'ssl_manager_scheduler',
+        'ssl_manager_uploader', 'ssl_manager_responder'] LOOP
+        BEGIN
+            EXECUTE format('CREATE ROLE %I LOGIN', role);
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN
+            NULL;
+        END;
+        EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), role);
+        EXECUTE format('GRANT SELECT ON _sqlx_migrations TO %I', role);
+    END LOOP;
+END
+$$;
+
+-- Who changes domains also schedules work, writes history, and publishes.
+GRANT SELECT, UPDATE ON domains
+    TO ssl_manager_api, ssl_manager_issuer, ssl_manager_scheduler, ssl_manager_uploader;
+GRANT SELECT, INSERT, UPDATE, DELETE ON work, messages
+    TO ssl_manager_api, ssl_manager_issuer, ssl_manager_scheduler, ssl_manager_uploader;
+GRANT INSERT ON history
+    TO ssl_manager_api, ssl_manager_issuer, ssl_manager_scheduler, ssl_manager_uploader;
+GRANT USAGE ON SEQUENCE lease_token
+    TO ssl_manager_api, ssl_manager_issuer, ssl_manager_scheduler, ssl_manager_uploader;
+
+-- api: adds names, numbers changes, shows everything, abandons orders; sees sealed keys for an authorised download, but
+-- no account key.
+GRANT INSERT ON domains TO ssl_manager_api;
+GRANT SELECT, UPDATE ON numbered TO ssl_manager_api;
+GRANT SELECT ON history, certificates TO ssl_manager_api;
+GRANT SELECT, UPDATE ON tokens, orders TO ssl_manager_api;
+GRANT SELECT, DELETE ON challenges TO ssl_manager_api;
+
+-- issuer: account keys, orders, challenges, new certificates.
+GRANT SELECT, INSERT, UPDATE ON accounts, orders TO ssl_manager_issuer;
+GRANT SELECT, INSERT, UPDATE, DELETE ON challenges TO ssl_manager_issuer;
+GRANT SELECT, INSERT ON certificates TO ssl_manager_issuer;
+
+-- c4-uploader: what it uploads.
+GRANT SELECT, UPDATE ON certificates TO ssl_manager_uploader;
+
+-- scheduler: nothing more, and so nothing secret.
+
+-- challenge-responder: reads challenges. It faces the internet.
+GRANT SELECT ON challenges TO ssl_manager_responder;
