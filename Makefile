@@ -8,10 +8,10 @@ export RUSTDOCFLAGS := -D warnings
 
 .PHONY: help
 help: ## Say what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: test
-test: install check ## Install what is missing, then check and test everything
+test: install check deploy-check ## Install what is missing, then check and test everything
 	cargo test --workspace
 
 .PHONY: check
@@ -20,6 +20,10 @@ check: ## Formatting, lints and documentation without a warning
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy --package ssl-manager --no-default-features -- -D warnings
 	cargo doc --workspace --no-deps --document-private-items
+
+.PHONY: deploy-check
+deploy-check: ## Compose and Kubernetes files against their schemas and our rules
+	deploy/check.sh
 
 .PHONY: install
 install: ## Install the servers that the tests start

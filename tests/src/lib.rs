@@ -9,6 +9,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod collector;
 mod command;
 mod facts;
 mod manager;
@@ -20,6 +21,7 @@ mod rabbitmq;
 mod server;
 mod wait;
 
+pub use collector::Collector;
 pub use command::{Answer, run_bare};
 pub use facts::{certificate_and_key_belong_together, sha256_of_leaf};
 pub use manager::{Processes, SslManager, Surroundings};

@@ -258,13 +258,43 @@ root_certificate_file = "{folder}/ca-root.pem"
         Subprocess::start(&copy.name, self.folder.path(), &mut command)
     }
 
-    /// kill -9 of every copy of one role, and a start of each; waits for none to be ready.
-    pub fn restart_role(&mut self, role: &str) {
+    /// kill -9 of every copy of one role.
+    pub fn kill_role(&mut self, role: &str) {
+        for (copy, process) in self.copies.iter().zip(&mut self.processes.0) {
+            if copy.role == role {
+                process.kill_9();
+            }
+        }
+    }
+
+    /// Starts every copy of one role again; waits for none to be ready.
+    pub fn start_again(&mut self, role: &str) {
         for index in 0..self.copies.len() {
             if self.copies[index].role == role {
-                self.processes.0[index].kill_9();
                 self.processes.0[index] = self.start_copy(&self.copies[index], &[]);
             }
+        }
+    }
+
+    /// A setting of each copy of a role that is not that of all.
+    pub fn settings_of(&self, role: &str, variable: &str) -> Vec<String> {
+        let copies = self.copies.iter().filter(|copy| copy.role == role);
+        copies
+            .flat_map(|copy| &copy.settings)
+            .filter(|(name, _)| *name == variable)
+            .map(|(_, value)| value.clone())
+            .collect()
+    }
+
+    /// The same of the first copy.
+    pub fn setting(&self, role: &str, variable: &str) -> String {
+        self.settings_of(role, variable).swap_remove(0)
+    }
+
+    /// Changes a setting of every copy of a role, from the next start on.
+    pub fn override_setting(&mut self, role: &str, variable: &'static str, value: &str) {
+        for copy in self.copies.iter_mut().filter(|copy| copy.role == role) {
+            copy.settings.push((variable, value.to_owned()));
         }
     }
 
@@ -289,13 +319,15 @@ root_certificate_file = "{folder}/ca-root.pem"
         }
     }
 
-    /// What `/readyz` of each copy of a role says: the code and the text.
+    /// What `/readyz` of each copy of a role says: the code and the text; 0 if nobody answers.
     pub async fn readiness(&self, role: &str) -> Vec<(u16, String)> {
         let mut said = Vec::new();
         for copy in self.copies.iter().filter(|copy| copy.role == role) {
             let answer = reqwest::get(format!("http://127.0.0.1:{}/readyz", copy.admin)).await;
-            let answer = answer.expect("the admin endpoint answers");
-            said.push((answer.status().as_u16(), answer.text().await.expect("a text")));
+            said.push(match answer {
+                Ok(answer) => (answer.status().as_u16(), answer.text().await.unwrap_or_default()),
+                Err(error) => (0, error.to_string()),
+            });
         }
         said
     }
@@ -328,6 +360,15 @@ root_certificate_file = "{folder}/ca-root.pem"
             .map(|copy| self.folder.path().join(format!("{}.log", copy.name)));
         logs.filter_map(|path| std::fs::read_to_string(path).ok())
             .collect()
+    }
+
+    /// Runs a command with more environment, to its end.
+    pub fn run_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Answer {
+        let mut command = ssl_manager();
+        command.arg("--config").arg(&self.config).args(arguments);
+        command.env("SSL_MANAGER__ADMIN__LISTEN", format!("127.0.0.1:{}", free_port()));
+        command.envs(environment.iter().copied());
+        command.output().expect("the executable runs").into()
     }
 
     /// Runs a command with this token (none if empty) against this process.

@@ -95,6 +95,11 @@ impl Subprocess {
         }
     }
 
+    /// Whether it is gone.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child of ours").is_some()
+    }
+
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()

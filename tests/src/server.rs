@@ -11,8 +11,9 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 
 /// Runs a server, and ends its whole process group once the pipe on our side is closed: a server that all tests of a
-/// program share has nobody else to end it.
-const UNTIL_WE_ARE_GONE: &str = r#""$@" & cat >/dev/null; kill -9 0"#;
+/// program share has nobody else to end it. A shell gives what it starts in the background no stdin, hence the 3.
+const UNTIL_WE_ARE_GONE: &str =
+    r#"exec 3<&0; "$@" 3<&- & server=$!; { cat <&3 >/dev/null; kill -9 0; } & exec 3<&-; wait "$server""#;
 
 /// Who a server runs as: it refuses to run as root.
 #[derive(Clone)]

@@ -5,8 +5,16 @@
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use reqwest::Method;
 use sandbox::{World, WorldOptions};
-use tests::{Mode, SslManager, Surroundings, certificate_and_key_belong_together};
+use seal::SealingKeys;
+use serde_json::json;
+use tests::{
+    Backends, Collector, Mode, Postgres, RabbitMq, SslManager, Surroundings,
+    certificate_and_key_belong_together,
+};
 
 const LIMIT: Duration = Duration::from_mins(1);
 const NAME: &str = "shop.example.com";
@@ -18,8 +26,15 @@ async fn a_key_leaves_for_who_may_have_it_and_is_nowhere_in_clear(mode: Mode) {
     let mut manager = SslManager::new(mode, &Surroundings::sandbox(&world)).await;
     world.edge.control().set_challenge_upstream(manager.responder());
     world.point_at_cdn(NAME);
-    manager.spawn(&[("RUST_LOG", "trace")]);
+    let collector = Collector::start().await;
+    manager.spawn(&[
+        ("RUST_LOG", "trace"),
+        ("SSL_MANAGER__TELEMETRY__OTLP_ENDPOINT", collector.endpoint()),
+    ]);
     manager.ready().await;
+    if mode == Mode::Scaled {
+        hear_everything(manager.backends()).await;
+    }
     assert_eq!(manager.domain(&["add", NAME]).code, 0);
     manager.status(NAME, "Success", LIMIT).await;
 
@@ -70,81 +85,128 @@ async fn a_key_leaves_for_who_may_have_it_and_is_nowhere_in_clear(mode: Mode) {
 
     manager.process().terminate();
     assert!(manager.process().exit(LIMIT).await.success());
-    is_nowhere(&manager, &key_pem, &token, world.c4.token());
-}
-
-/// Looks for the key in its encodings, and for the tokens, in everything that was written.
-fn is_nowhere(manager: &SslManager, key_pem: &str, token: &str, c4_token: &str) {
-    let base64: String = key_pem
-        .lines()
-        .filter(|line| !line.starts_with("-----"))
-        .collect();
-    let der = decode_base64(&base64);
-    // The private scalar of a P-256 key in PKCS #8 (RFC 5915): 32 bytes after this tag and length.
-    let start = der.windows(2).position(|pair| pair == [0x04, 0x20]).unwrap() + 2;
-    let scalar = &der[start..start + 32];
-    let in_debug = format!("{scalar:?}");
-    let in_debug = in_debug.trim_matches(['[', ']']);
-    let url_safe = base64.replace('+', "-").replace('/', "_");
-    // DER's 36 bytes before the scalar are 48 characters; PEM breaks the line 16 characters on, in its middle.
-    let needles = [
-        ("the key's bytes", scalar.to_vec()),
-        ("the key in hex", hex::encode(scalar).into_bytes()),
-        (
-            "the key in upper-case hex",
-            hex::encode_upper(scalar).into_bytes(),
-        ),
-        ("the key as a list of numbers", in_debug.as_bytes().to_vec()),
-        ("the key in base64", base64.as_bytes()[48..64].to_vec()),
-        (
-            "the rest of the key in base64",
-            base64.as_bytes()[64..90].to_vec(),
-        ),
-        ("the key in base64url", url_safe.as_bytes()[48..64].to_vec()),
-        (
-            "the rest of the key in base64url",
-            url_safe.as_bytes()[64..90].to_vec(),
-        ),
-        ("a token", token.as_bytes().to_vec()),
-        ("C4's token", c4_token.as_bytes().to_vec()),
-    ];
-    assert_eq!(start, 36);
-    assert!(key_pem.contains(&base64[48..64]) && key_pem.contains(&base64[64..90]));
-    let data = manager.folder().join("data");
-    let mut files: Vec<_> = std::fs::read_dir(data)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    files.push(manager.folder().join("ssl-manager.log"));
-    assert!(files.len() >= 3);
-    for file in files {
-        let bytes = std::fs::read(&file).unwrap();
+    let mut needles = of_key("the private key", &pkcs8(&key_pem));
+    needles.push(("a token".to_owned(), token.as_bytes().to_vec()));
+    needles.push(("C4's token".to_owned(), world.c4.token().as_bytes().to_vec()));
+    let sealing_key = std::fs::read_to_string(manager.folder().join("data/sealing.key")).unwrap();
+    let mut written = vec![("the log".to_owned(), manager.log().into_bytes())];
+    written.push(("the spans".to_owned(), collector.text().into_bytes()));
+    assert!(manager.log().contains("TRACE"), "the log was at trace level");
+    assert!(collector.spans().len() > 5, "spans were sent");
+    match mode {
+        Mode::Embedded => written.extend(files(&manager)),
+        Mode::Scaled => {
+            needles.push((
+                "the sealing key".to_owned(),
+                sealing_key.trim().as_bytes().to_vec(),
+            ));
+            needles.extend(of_key("the account key", &account_key(&manager).await));
+            written.push(("the database".to_owned(), dump(&manager).await));
+            written.push((
+                "the queues".to_owned(),
+                everything_heard(manager.backends()).await,
+            ));
+        }
+    }
+    for (place, bytes) in &written {
+        assert!(!bytes.is_empty(), "{place}");
         for (what, needle) in &needles {
             let found = bytes
                 .windows(needle.len())
                 .any(|window| window == needle.as_slice());
-            assert!(!found, "{what} stands in {}", file.display());
+            assert!(!found, "{what} stands in {place}");
         }
     }
-    assert!(manager.log().contains("TRACE"), "the log was at trace level");
 }
 
-fn decode_base64(text: &str) -> Vec<u8> {
-    let value = |c: u8| match c {
-        b'A'..=b'Z' => c - b'A',
-        b'a'..=b'z' => c - b'a' + 26,
-        b'0'..=b'9' => c - b'0' + 52,
-        b'+' => 62,
-        _ => 63,
-    };
-    let bits: Vec<u8> = text.bytes().filter(|c| *c != b'=').map(value).collect();
-    bits.chunks(4)
-        .flat_map(|chunk| {
-            let word = chunk
-                .iter()
-                .enumerate()
-                .fold(0_u32, |word, (i, v)| word | u32::from(*v) << (18 - 6 * i));
-            word.to_be_bytes()[1..chunk.len()].to_vec()
-        })
+/// The encodings in which a P-256 key in PKCS #8 could stand somewhere: each is long enough to be no accident.
+fn of_key(what: &str, der: &[u8]) -> Vec<(String, Vec<u8>)> {
+    // The private scalar (RFC 5915): 32 bytes after this tag and length.
+    let start = der.windows(2).position(|pair| pair == [0x04, 0x20]).unwrap() + 2;
+    let scalar = &der[start..start + 32];
+    let in_debug = format!("{scalar:?}");
+    let base64 = BASE64_STANDARD.encode(der);
+    let url_safe = base64.replace('+', "-").replace('/', "_");
+    assert_eq!(start, 36);
+    // DER's 36 bytes before the scalar are 48 characters; PEM breaks the line 16 characters on, in its middle.
+    let encodings = [
+        ("bytes", scalar.to_vec()),
+        ("in hex", hex::encode(scalar).into_bytes()),
+        ("in upper-case hex", hex::encode_upper(scalar).into_bytes()),
+        ("as a list", in_debug.trim_matches(['[', ']']).as_bytes().to_vec()),
+        ("in base64", base64.as_bytes()[48..64].to_vec()),
+        ("in base64, the rest", base64.as_bytes()[64..90].to_vec()),
+        ("in base64url", url_safe.as_bytes()[48..64].to_vec()),
+        ("in base64url, the rest", url_safe.as_bytes()[64..90].to_vec()),
+        ("in base64, alone", BASE64_STANDARD.encode(scalar).into_bytes()),
+    ];
+    encodings
+        .into_iter()
+        .map(|(encoding, needle)| (format!("{what} {encoding}"), needle))
         .collect()
+}
+
+fn pkcs8(pem: &str) -> Vec<u8> {
+    let base64: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
+    BASE64_STANDARD.decode(base64).unwrap()
+}
+
+/// The files of the embedded mode.
+fn files(manager: &SslManager) -> Vec<(String, Vec<u8>)> {
+    let entries = std::fs::read_dir(manager.folder().join("data")).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .filter(|path| !path.ends_with("ssl-manager.lock"))
+        .map(|path| (path.display().to_string(), std::fs::read(&path).unwrap()))
+        .collect()
+}
+
+/// The ACME account's key, unsealed the way that only who holds the sealing key can.
+async fn account_key(manager: &SslManager) -> Vec<u8> {
+    let keys = SealingKeys::load(&manager.folder().join("data/sealing.key")).unwrap();
+    let sql = "SELECT id || ' ' || encode(sealed_key, 'hex') FROM accounts";
+    let row = Postgres::shared()
+        .await
+        .psql(&manager.backends().database, sql)
+        .unwrap();
+    let (id, sealed) = row.split_once(' ').unwrap();
+    keys.unseal(id, &hex::decode(sealed).unwrap()).unwrap().to_vec()
+}
+
+async fn dump(manager: &SslManager) -> Vec<u8> {
+    Postgres::shared().await.dump(&manager.backends().database)
+}
+
+const EVERYTHING: &str = "everything";
+
+/// Has a copy of every message kept.
+async fn hear_everything(backends: &Backends) {
+    let (rabbitmq, vhost) = (RabbitMq::shared().await, &backends.vhost.name);
+    let queue = format!("/queues/{vhost}/{EVERYTHING}");
+    rabbitmq
+        .must(Method::PUT, &queue, json!({ "durable": true }))
+        .await;
+    let binding = format!("/bindings/{vhost}/e/ssl-manager.events/q/{EVERYTHING}");
+    rabbitmq
+        .must(Method::POST, &binding, json!({ "routing_key": "#" }))
+        .await;
+}
+
+/// Bodies, decoded, and properties of every message that was sent.
+async fn everything_heard(backends: &Backends) -> Vec<u8> {
+    let messages = RabbitMq::shared()
+        .await
+        .peek(&backends.vhost, EVERYTHING, 1000)
+        .await;
+    assert!(messages.len() >= 6, "{} messages", messages.len());
+    let mut all = Vec::new();
+    for message in messages {
+        all.extend(message.to_string().into_bytes());
+        all.extend(
+            BASE64_STANDARD
+                .decode(message["payload"].as_str().unwrap())
+                .unwrap(),
+        );
+    }
+    all
 }

@@ -1,5 +1,7 @@
 //! SIGTERM in the middle of an issuance: exit 0 in time, and the next start goes on from there.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::time::Duration;
 
 use sandbox::{ValidationResult, World, WorldOptions};

@@ -9,12 +9,14 @@
 //! forgets the chain when its end has no address, and then the customer could not be told where the name points.
 
 mod lookup;
+mod named;
 mod pointing;
 
 use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
+pub use named::Nameservers;
 pub use pointing::Resolver;
 
 /// Where a name must lead.

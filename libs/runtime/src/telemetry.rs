@@ -1,10 +1,37 @@
-//! Logs on stderr and metrics in memory.
+//! Logs on stderr, metrics in memory, and traces to a collector where one is configured.
+//!
+//! A span carries names and ids, like a log line: nothing secret has a place in either.
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_otlp::{SpanExporter, WithExportConfig};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use serde::{Deserialize, Serialize};
-use tracing_subscriber::EnvFilter;
+use tracing::Subscriber;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
-use crate::RoleError;
+use crate::{RoleError, RoleName, config};
+
+/// Whose spans are exported: ours. Those of libraries tell of connections, not of domains.
+const OURS: [&str; 12] = [
+    "acme",
+    "api",
+    "bus",
+    "bus_embedded",
+    "bus_rabbitmq",
+    "c4",
+    "c4_uploader",
+    "challenge_responder",
+    "issuer",
+    "runtime",
+    "scheduler",
+    "ssl_manager",
+];
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,27 +44,87 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts logging and metrics for this process, once. `RUST_LOG` says how much is logged; `info` without.
-pub fn start_telemetry(format: LogFormat) -> Result<PrometheusHandle, RoleError> {
-    start(format, "info,sqlx=warn,hyper=warn")
+/// What was started. Ended last, so that what was traced until then is sent.
+pub struct Telemetry {
+    /// Renders the metrics.
+    pub metrics: PrometheusHandle,
+    traces: Option<SdkTracerProvider>,
+}
+
+impl Telemetry {
+    /// Sends what is still to be sent; blocks for a few seconds at most.
+    pub fn end(self) {
+        if let Some(Err(error)) = self.traces.map(|traces| traces.shutdown()) {
+            tracing::warn!(%error, "the last traces were not sent");
+        }
+    }
+}
+
+/// Starts all of it for this process, once, from within the runtime. `RUST_LOG` says how much is logged; `info`
+/// without.
+pub fn start_telemetry(settings: &config::Telemetry, roles: &[RoleName]) -> Result<Telemetry, RoleError> {
+    let traces = if settings.otlp_endpoint.is_empty() {
+        None
+    } else {
+        Some(exporter(&settings.otlp_endpoint, roles)?)
+    };
+    start(
+        settings.log_format,
+        "info,sqlx=warn,hyper=warn,lapin=warn",
+        traces,
+    )
 }
 
 /// Starts the same for a process whose terminal shows something else: nothing is logged unless `RUST_LOG` is set.
-pub fn start_telemetry_quietly() -> Result<PrometheusHandle, RoleError> {
-    start(LogFormat::Text, "off")
+pub fn start_telemetry_quietly() -> Result<Telemetry, RoleError> {
+    start(LogFormat::Text, "off", None)
 }
 
-fn start(format: LogFormat, otherwise: &str) -> Result<PrometheusHandle, RoleError> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(otherwise));
-    let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    let started = match format {
-        LogFormat::Text => logs.try_init(),
-        LogFormat::Json => logs.json().flatten_event(true).try_init(),
+/// OTLP over gRPC. Sampling is that of `OTEL_TRACES_SAMPLER`; everything without.
+fn exporter(endpoint: &str, roles: &[RoleName]) -> Result<SdkTracerProvider, RoleError> {
+    let exporter = SpanExporter::builder()
+        .with_tonic()
+        .with_endpoint(endpoint)
+        .build()
+        .map_err(|error| RoleError::setting("telemetry.otlp_endpoint", error.to_string()))?;
+    let name = match roles {
+        [role] => format!("ssl-manager-{}", role.as_str()),
+        _ => "ssl-manager".to_owned(),
     };
-    started.map_err(|error| RoleError::setting("telemetry.log_format", error.to_string()))?;
-    PrometheusBuilder::new()
+    Ok(SdkTracerProvider::builder()
+        .with_batch_exporter(exporter)
+        .with_resource(Resource::builder().with_service_name(name).build())
+        .build())
+}
+
+fn start(
+    format: LogFormat,
+    otherwise: &str,
+    traces: Option<SdkTracerProvider>,
+) -> Result<Telemetry, RoleError> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(otherwise));
+    let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let logs = match format {
+        LogFormat::Text => logs.boxed(),
+        LogFormat::Json => logs.json().flatten_event(true).boxed(),
+    };
+    let spans = traces.as_ref().map(|traces| spans(traces.tracer("ssl-manager")));
+    tracing_subscriber::registry()
+        .with(spans)
+        .with(logs.with_filter(filter))
+        .try_init()
+        .map_err(|error| RoleError::setting("telemetry.log_format", error.to_string()))?;
+    let metrics = PrometheusBuilder::new()
         .install_recorder()
-        .map_err(|error| RoleError::setting("telemetry", error.to_string()))
+        .map_err(|error| RoleError::setting("telemetry", error.to_string()))?;
+    Ok(Telemetry { metrics, traces })
+}
+
+fn spans<S: Subscriber + for<'span> LookupSpan<'span>>(tracer: SdkTracer) -> impl Layer<S> {
+    let ours = OURS.iter().map(|target| (*target, LevelFilter::INFO));
+    tracing_opentelemetry::layer()
+        .with_tracer(tracer)
+        .with_location(false)
+        .with_threads(false)
+        .with_filter(Targets::new().with_targets(ours))
 }

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use runtime::Config;
 use runtime::config::{AcmeIssuer, ConfigError};
+use runtime::{Config, RoleName};
 
 const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/ssl-manager.toml");
 
@@ -35,9 +35,9 @@ fn problems(change: impl FnOnce(&mut Config)) -> String {
     "https://c4.example.net".clone_into(&mut config.c4.base_url);
     config.c4.token = "secret".to_owned().into();
     config.cdn.cname_targets = vec!["cdn.example.net".to_owned()];
-    assert!(config.validate().is_ok());
+    assert!(config.validate(&RoleName::ALL).is_ok());
     change(&mut config);
-    match config.validate() {
+    match config.validate(&RoleName::ALL) {
         Err(ConfigError::Invalid(problems)) => problems.join("; "),
         other => panic!("accepted: {other:?}"),
     }

@@ -7,7 +7,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::rand;
@@ -120,6 +120,13 @@ impl SealingKeys {
     }
 }
 
+/// Kubernetes hands secrets out as root's files that a group of the pod may read; that much is allowed.
+fn is_open_to_others(owner: u32, mode: u32) -> bool {
+    const ROOT: u32 = 0;
+    let others = if owner == ROOT { 0o037 } else { 0o077 };
+    mode & others != 0
+}
+
 fn read(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
     let failed = |source| KeyFileError::Read {
         path: path.into(),
@@ -137,7 +144,7 @@ fn read(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
         return Err(KeyFileError::NotAKeyFile { path: path.into() });
     }
     let mode = metadata.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
+    if is_open_to_others(metadata.uid(), mode) {
         return Err(KeyFileError::Permissions {
             path: path.into(),
             mode,
@@ -294,7 +301,7 @@ mod tests {
     #[test]
     fn a_file_that_others_may_read_is_refused() {
         let directory = tempfile::tempdir().unwrap();
-        for mode in [0o644, 0o640, 0o604, 0o660, 0o602] {
+        for mode in [0o644, 0o604, 0o660, 0o602] {
             let path = file(&directory, line(1), mode);
             for error in [
                 SealingKeys::load(&path).unwrap_err(),
@@ -347,6 +354,20 @@ mod tests {
                     .collect()
             });
             assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+        }
+    }
+
+    #[test]
+    fn only_roots_file_may_be_read_by_its_group() {
+        for (owner, mode, open) in [
+            (1000, 0o600, false),
+            (1000, 0o440, true),
+            (0, 0o440, false),
+            (0, 0o640, false),
+            (0, 0o660, true),
+            (0, 0o444, true),
+        ] {
+            assert_eq!(is_open_to_others(owner, mode), open, "{owner} {mode:o}");
         }
     }
 }

@@ -43,7 +43,14 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
 
     let mut server = Server::builder()
         .concurrency_limit_per_connection(MOST_REQUESTS_PER_CONNECTION)
-        .http2_keepalive_interval(Some(KEEPALIVE));
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .trace_fn(|request| {
+            let method = request.uri().path().rsplit('/').next().unwrap_or_default();
+            let span = tracing::info_span!("call", otel.name = method);
+            let trace_parent = request.headers().get("traceparent");
+            store::continue_trace(&span, trace_parent.and_then(|header| header.to_str().ok()));
+            span
+        });
     if let Some(tls) = &context.config.api.tls {
         server = server
             .tls_config(tls_config(tls)?)

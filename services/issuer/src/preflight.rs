@@ -4,7 +4,7 @@
 //! Three kinds of answer: fine, will fail (with the reason), could not ask. The last is not a failure.
 
 use c4::{C4Client, C4Error, C4Options};
-use dns::{Pointing, Resolver, Targets};
+use dns::{Nameservers, Pointing, Targets};
 use domain::{DomainName, Reason};
 use runtime::{Config, RoleError};
 
@@ -26,7 +26,7 @@ pub(crate) enum Verdict {
 
 pub(crate) struct Preflight {
     c4: C4Client,
-    resolver: Resolver,
+    nameservers: Nameservers,
     targets: Targets,
     apex_addresses: Vec<String>,
 }
@@ -39,7 +39,7 @@ impl Preflight {
             root_certificate_pem: config.c4.root_certificate_pem()?,
         })
         .map_err(|error| RoleError::setting("c4.base_url", error.to_string()))?;
-        let resolver = Resolver::new(&config.dns.nameservers)
+        let nameservers = Nameservers::new(config.dns.nameservers.clone())
             .map_err(|error| RoleError::setting("dns.nameservers", error.to_string()))?;
         let targets = Targets {
             cname_targets: config.cdn.cname_targets.clone(),
@@ -47,7 +47,7 @@ impl Preflight {
         };
         Ok(Self {
             c4,
-            resolver,
+            nameservers,
             targets,
             apex_addresses: config.cdn.apex_addresses.clone(),
         })
@@ -70,7 +70,7 @@ impl Preflight {
         if !known.cname.is_empty() && !targets.cname_targets.contains(&known.cname) {
             targets.cname_targets.push(known.cname);
         }
-        match self.resolver.pointing(name, &targets).await {
+        match self.nameservers.pointing(name, &targets).await {
             Ok(Pointing::AtUs) => Verdict::Fine,
             Ok(Pointing::Elsewhere { found }) => Verdict::Blocked(Reason::NotPointed {
                 target: self.wanted(name, &targets),

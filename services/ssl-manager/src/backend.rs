@@ -9,13 +9,13 @@ use bus::Bus;
 use bus_embedded::EmbeddedBus;
 use bus_rabbitmq::{RabbitMqBus, RabbitMqOptions};
 use domain::Clock;
-use runtime::Config;
+use runtime::{Config, RoleName};
 use seal::SealingKeys;
 use store::{Store, StoreError};
 use store_postgres::PostgresStore;
 use store_sqlite::SqliteStore;
 
-use crate::run::{RoleName, RunError};
+use crate::run::RunError;
 
 /// An opened store, and what is held as long as it is used.
 pub(crate) struct Backend {

@@ -91,6 +91,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         part: SandboxPart,
     },
+    /// Ask the process of these settings whether it is ready: 0, or 1 with the reasons
+    Health,
     /// Look at the settings
     Config {
         #[command(subcommand)]
@@ -146,11 +148,29 @@ pub(crate) enum SandboxPart {
         #[arg(long)]
         challenge_upstream: Option<String>,
         /// The bearer token it expects
-        #[arg(long, env = "SANDBOX_C4_TOKEN", hide_env_values = true)]
-        token: String,
+        #[arg(
+            long,
+            env = "SANDBOX_C4_TOKEN",
+            hide_env_values = true,
+            required_unless_present = "token_of",
+            conflicts_with = "token_of"
+        )]
+        token: Option<String>,
+        /// A file with the bearer token
+        #[arg(id = "token_of", long = "c4-token-file", value_name = "FILE")]
+        token_of: Option<PathBuf>,
+        /// Serve C4 by HTTPS with this certificate and its intermediates, PEM; HTTP without
+        #[arg(long, value_name = "FILE", requires = "key_file")]
+        certificate_file: Option<PathBuf>,
+        /// The certificate's private key, PEM
+        #[arg(long, value_name = "FILE", requires = "certificate_file")]
+        key_file: Option<PathBuf>,
         /// Domains it knows, with ports 80 and 443
         #[arg(long, value_delimiter = ',')]
         domains: Vec<String>,
+        /// Zones below which it knows every name, with ports 80 and 443
+        #[arg(long, value_name = "ZONE", value_delimiter = ',')]
+        zones: Vec<String>,
     },
     /// A nameserver
     Dns {
@@ -163,6 +183,12 @@ pub(crate) enum SandboxPart {
         /// Names that are CNAMEs of the CDN's target
         #[arg(long, value_delimiter = ',')]
         domains: Vec<String>,
+        /// Zones below which every name is a CNAME of the CDN's target
+        #[arg(long, value_name = "ZONE", value_delimiter = ',')]
+        zones: Vec<String>,
+        /// The edge, whose addresses the CDN's target has: a name, looked up again every few seconds, or an address
+        #[arg(long, value_name = "HOST")]
+        edge: Option<String>,
     },
 }
 
@@ -301,6 +327,28 @@ mod tests {
                 (cli.global.output, cli.global.endpoint.as_str()),
                 (Output::Json, "http://h:1")
             );
+        }
+    }
+
+    #[cfg(feature = "sandbox")]
+    #[test]
+    fn a_part_of_the_sandbox_takes_files_of_others() {
+        let fine = [
+            "ssl-manager sandbox c4 --token t",
+            "ssl-manager sandbox c4 --c4-token-file t --certificate-file c --key-file k --zones example.com,example.org",
+            "ssl-manager sandbox dns --edge edge --zones example.com",
+        ];
+        for line in fine {
+            assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
+        }
+        let not = [
+            "ssl-manager sandbox c4",
+            "ssl-manager sandbox c4 --token t --c4-token-file t",
+            "ssl-manager sandbox c4 --token t --certificate-file c",
+            "ssl-manager sandbox c4 --token t --key-file k",
+        ];
+        for line in not {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
     }
 

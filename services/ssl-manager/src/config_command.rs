@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use runtime::Config;
 use runtime::config::ConfigError;
+use runtime::{Config, RoleName};
 use serde_json::json;
 
 use crate::cli::{ConfigCommand, Output};
@@ -12,7 +12,7 @@ use crate::output::{print_many, print_one};
 pub(crate) fn run(command: &ConfigCommand, file: Option<&Path>, output: Output) -> Result<(), ConfigError> {
     match command {
         ConfigCommand::Check => {
-            Config::load(file)?;
+            Config::load(file, &RoleName::ALL)?;
             match output {
                 Output::Json => print_one(output, &json!({ "fine": true })),
                 Output::Table => println!("The configuration is fine."),

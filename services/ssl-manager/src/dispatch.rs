@@ -5,12 +5,12 @@ use std::process::ExitCode;
 
 use bus::BusError;
 use runtime::config::ConfigError;
-use runtime::{Config, RoleError, chain, start_telemetry};
+use runtime::{Config, RoleError, RoleName, chain, start_telemetry, start_telemetry_quietly};
 use store::StoreError;
 
 use crate::cli::{Cli, Command, DbCommand, EXIT_USAGE};
-use crate::run::{RoleName, RunError, roles};
-use crate::{backend, client, config_command, token};
+use crate::run::{RunError, roles};
+use crate::{backend, client, config_command, health, token};
 
 /// Why a command did not do what it was asked to.
 #[derive(Debug)]
@@ -100,6 +100,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Demo { exit_when_settled } => demo(*exit_when_settled).await,
         #[cfg(feature = "sandbox")]
         Command::Sandbox { part } => Ok(crate::sandbox_command::run(part.clone()).await?),
+        Command::Health => health::run(&Config::read(file)?).await,
         Command::Config { command } => Ok(config_command::run(command, file, cli.global.output)?),
         Command::Db {
             command: DbCommand::Migrate,
@@ -114,15 +115,18 @@ async fn run(cli: Cli) -> Result<(), Failure> {
 }
 
 async fn start(cli: &Cli, names: &[RoleName]) -> Result<(), Failure> {
-    let config = Config::load(cli.global.config.as_deref())?;
-    let metrics = start_telemetry(config.telemetry.log_format).map_err(RunError::from)?;
-    Ok(roles(config, names, metrics).await?)
+    let config = Config::load(cli.global.config.as_deref(), names)?;
+    let telemetry = start_telemetry(&config.telemetry, names).map_err(RunError::from)?;
+    let ended = roles(config, names, telemetry.metrics.clone()).await;
+    // The exporter sends by the runtime's help, so it must not be waited for on its threads.
+    let _ = tokio::task::spawn_blocking(|| telemetry.end()).await;
+    Ok(ended?)
 }
 
 #[cfg(feature = "sandbox")]
 async fn demo(exit_when_settled: bool) -> Result<(), Failure> {
-    let metrics = crate::demo::telemetry().map_err(RunError::from)?;
-    if crate::demo::run(exit_when_settled, metrics).await? {
+    let telemetry = start_telemetry_quietly().map_err(RunError::from)?;
+    if crate::demo::run(exit_when_settled, telemetry.metrics).await? {
         return Ok(());
     }
     Err(Failure::new(

@@ -7,6 +7,7 @@ mod config_command;
 #[cfg(feature = "sandbox")]
 mod demo;
 mod dispatch;
+mod health;
 mod output;
 mod run;
 #[cfg(feature = "sandbox")]

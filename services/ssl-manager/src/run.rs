@@ -10,7 +10,7 @@ use std::time::Duration;
 use domain::{Clock, Entropy};
 use metrics_exporter_prometheus::PrometheusHandle;
 use runtime::{
-    Config, Context, Health, Listen, Listeners, RoleError, Stop, SystemEntropy, chain, serve_admin,
+    Config, Context, Health, Listen, Listeners, RoleError, RoleName, Stop, SystemEntropy, chain, serve_admin,
 };
 use store::StoreError;
 use tokio::signal::unix::{SignalKind, signal};
@@ -19,45 +19,6 @@ use tokio::task::{JoinError, JoinSet};
 use crate::backend::{self, Backend};
 
 const ASK_STORE_EVERY: Duration = Duration::from_secs(1);
-
-/// A role of its own process, or one of `all`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RoleName {
-    Api,
-    Issuer,
-    ChallengeResponder,
-    Scheduler,
-    C4Uploader,
-}
-
-impl RoleName {
-    pub(crate) const ALL: [Self; 5] = [
-        Self::Api,
-        Self::Issuer,
-        Self::ChallengeResponder,
-        Self::Scheduler,
-        Self::C4Uploader,
-    ];
-
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Api => "api",
-            Self::Issuer => "issuer",
-            Self::ChallengeResponder => "challenge-responder",
-            Self::Scheduler => "scheduler",
-            Self::C4Uploader => "c4-uploader",
-        }
-    }
-
-    pub(crate) fn holds_sealing_keys(self) -> bool {
-        matches!(self, Self::Api | Self::Issuer | Self::C4Uploader)
-    }
-
-    /// Whether it changes anything in the store; the role that faces the internet does not.
-    pub(crate) fn writes(self) -> bool {
-        self != Self::ChallengeResponder
-    }
-}
 
 /// Why the process cannot start, or ended by itself.
 #[derive(Debug, thiserror::Error)]

@@ -1,9 +1,20 @@
 //! `sandbox ca | c4 | dns`: a part of the sandbox on its own, for Compose and for playing.
 
-use sandbox::{C4, C4Domain, C4Options, CDN_TARGET, Ca, CaOptions, Dns, DnsOptions, Edge, EdgeOptions};
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use sandbox::{
+    C4, C4Domain, C4Identity, C4Options, CDN_TARGET, Ca, CaOptions, Dns, DnsControl, DnsOptions, Edge,
+    EdgeOptions,
+};
 
 use crate::cli::SandboxPart;
 use crate::run::signalled;
+
+/// How long the edge's old address is given after it came back with another one.
+const LOOK_UP_EVERY: Duration = Duration::from_secs(5);
 
 /// Runs a part until Ctrl-C or SIGTERM.
 pub(crate) async fn run(part: SandboxPart) -> anyhow::Result<()> {
@@ -34,23 +45,29 @@ pub(crate) async fn run(part: SandboxPart) -> anyhow::Result<()> {
             edge_https,
             challenge_upstream,
             token,
+            token_of,
+            certificate_file,
+            key_file,
             domains,
+            zones,
         } => {
             let c4 = C4::start(C4Options {
                 listen,
-                token,
+                token: bearer_token(token, token_of.as_deref())?,
+                identity: identity(certificate_file.as_deref(), key_file.as_deref())?,
                 admin: true,
                 ..C4Options::default()
             })
             .await?;
+            let known = C4Domain {
+                ports: vec![80, 443],
+                cname: CDN_TARGET.to_owned(),
+            };
             for name in domains {
-                c4.control().put_domain(
-                    &name,
-                    C4Domain {
-                        ports: vec![80, 443],
-                        cname: CDN_TARGET.to_owned(),
-                    },
-                );
+                c4.control().put_domain(&name, known.clone());
+            }
+            for zone in zones {
+                c4.control().zone_as_known(&zone, known.clone());
             }
             let options = EdgeOptions {
                 http_listen: edge_http,
@@ -72,6 +89,8 @@ pub(crate) async fn run(part: SandboxPart) -> anyhow::Result<()> {
             listen,
             default_a,
             domains,
+            zones,
+            edge,
         } => {
             let dns = Dns::start(DnsOptions {
                 listen,
@@ -82,10 +101,69 @@ pub(crate) async fn run(part: SandboxPart) -> anyhow::Result<()> {
             for name in domains {
                 dns.control().set_cname(&name, CDN_TARGET);
             }
+            for zone in zones {
+                dns.control().set_zone(&zone, CDN_TARGET);
+            }
             println!("nameserver: {}", dns.addr());
-            signalled().await;
+            tokio::select! {
+                () = signalled() => {}
+                () = follow(edge, dns.control()) => {}
+            }
             dns.stop().await;
         }
     }
     Ok(())
+}
+
+/// Gives the CDN's target the edge's addresses, for as long as this runs: a container that comes back may have
+/// another address.
+async fn follow(edge: Option<String>, dns: DnsControl) {
+    let Some(edge) = edge else {
+        return std::future::pending().await;
+    };
+    let mut known: Vec<Ipv4Addr> = Vec::new();
+    loop {
+        match tokio::net::lookup_host((edge.as_str(), 0)).await {
+            Ok(found) => {
+                let mut addresses: Vec<_> = found
+                    .filter_map(|address| match address.ip() {
+                        IpAddr::V4(address) => Some(address),
+                        IpAddr::V6(_) => None,
+                    })
+                    .collect();
+                addresses.sort_unstable();
+                addresses.dedup();
+                if addresses != known {
+                    println!("{CDN_TARGET}: {addresses:?}");
+                    dns.set_a(CDN_TARGET, &addresses);
+                    known = addresses;
+                }
+            }
+            // What was found before holds: the name is gone for a moment while the edge starts anew.
+            Err(error) => eprintln!("cannot look up {edge}: {error}"),
+        }
+        tokio::time::sleep(LOOK_UP_EVERY).await;
+    }
+}
+
+fn bearer_token(token: Option<String>, file: Option<&Path>) -> anyhow::Result<String> {
+    match (token, file) {
+        (Some(token), _) => Ok(token),
+        (None, Some(path)) => Ok(String::from_utf8(read(path)?)?.trim().to_owned()),
+        (None, None) => anyhow::bail!("--token or --c4-token-file is missing"),
+    }
+}
+
+fn identity(certificate: Option<&Path>, key: Option<&Path>) -> anyhow::Result<Option<C4Identity>> {
+    let (Some(certificate), Some(key)) = (certificate, key) else {
+        return Ok(None);
+    };
+    Ok(Some(C4Identity {
+        chain_pem: read(certificate)?,
+        key_pem: read(key)?,
+    }))
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }

@@ -6,6 +6,7 @@ use config::{Environment, File, FileFormat};
 use serde_json::Value;
 
 use super::Config;
+use crate::RoleName;
 
 const PREFIX: &str = "SSL_MANAGER";
 /// Settings that are lists of texts; the environment gives them separated by commas.
@@ -49,10 +50,10 @@ pub struct Setting {
 }
 
 impl Config {
-    /// Reads file and environment and checks everything.
-    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+    /// Reads file and environment and checks what these roles need.
+    pub fn load(file: Option<&Path>, roles: &[RoleName]) -> Result<Self, ConfigError> {
         let settings = Self::read(file)?;
-        settings.validate()?;
+        settings.validate(roles)?;
         Ok(settings)
     }
 

@@ -169,8 +169,8 @@ section! {
 section! {
     /// `[dns]`
     Dns {
-        /// Nameservers to ask; empty is the system's.
-        nameservers: Vec<SocketAddr> = Vec::new(),
+        /// Nameservers to ask, as `host:port`; empty is the system's.
+        nameservers: Vec<String> = Vec::new(),
     }
 }
 

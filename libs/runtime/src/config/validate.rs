@@ -4,51 +4,28 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use super::{AcmeIssuer, Config, ConfigError};
+use crate::RoleName;
 
 impl Config {
-    /// Checks every rule that needs nothing but the settings and the files they name.
-    pub fn validate(&self) -> Result<(), ConfigError> {
+    /// Checks every rule that needs nothing but the settings and the files they name, of all that these roles use.
+    pub fn validate(&self, roles: &[RoleName]) -> Result<(), ConfigError> {
         let mut problems = Vec::new();
         let mut problem = |setting: &str, what: String| problems.push(format!("{setting}: {what}"));
 
         self.check_store_and_bus(&mut problem);
-        self.check_api(&mut problem);
-        self.check_c4(&mut problem);
-        let mut names = HashSet::new();
-        for (index, issuer) in self.acme.issuers.iter().enumerate() {
-            let setting = format!("acme.issuers.{index}");
-            check_issuer(&setting, issuer, &mut problem);
-            if !names.insert(&issuer.name) {
-                problem(&setting, format!("the name {:?} is used twice", issuer.name));
-            }
+        if roles.contains(&RoleName::Api) {
+            self.check_api(&mut problem);
         }
-        if self.issuer.max_in_flight == 0 || self.uploader.max_in_flight == 0 {
-            problem(
-                "issuer.max_in_flight, uploader.max_in_flight",
-                "must be at least 1".to_owned(),
-            );
+        if roles.contains(&RoleName::Issuer) {
+            self.check_issuer(&mut problem);
         }
-        if self.renewal.pre_expiry_days == 0 {
-            problem("renewal.pre_expiry_days", "must be at least 1".to_owned());
+        if roles.contains(&RoleName::Issuer) || roles.contains(&RoleName::C4Uploader) {
+            self.check_c4(&mut problem);
         }
-        if self.scheduler.recheck_at.parse::<jiff::civil::Time>().is_err() {
-            problem(
-                "scheduler.recheck_at",
-                "not a time of day, write it as 00:00".to_owned(),
-            );
+        if roles.contains(&RoleName::Scheduler) {
+            self.check_scheduler(&mut problem);
         }
-        if jiff::tz::TimeZone::get(&self.scheduler.time_zone).is_err() {
-            problem(
-                "scheduler.time_zone",
-                format!("{:?} is no time zone", self.scheduler.time_zone),
-            );
-        }
-        if !self.telemetry.otlp_endpoint.is_empty() {
-            problem(
-                "telemetry.otlp_endpoint",
-                "this version does not export traces; leave it empty".to_owned(),
-            );
-        }
+        self.check_telemetry(&mut problem);
         if problems.is_empty() {
             Ok(())
         } else {
@@ -118,16 +95,67 @@ impl Config {
                 problem,
             );
         }
+        if self.uploader.max_in_flight == 0 {
+            problem("uploader.max_in_flight", "must be at least 1".to_owned());
+        }
+    }
+
+    fn check_issuer(&self, problem: &mut impl FnMut(&str, String)) {
         if self.cdn.cname_targets.is_empty() && self.cdn.addresses.is_empty() {
             problem(
                 "cdn.cname_targets",
                 "and cdn.addresses are empty: where must domains point?".to_owned(),
             );
         }
+        for nameserver in &self.dns.nameservers {
+            let parts = nameserver.rsplit_once(':');
+            if !parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()) {
+                problem("dns.nameservers", format!("{nameserver:?} is not host:port"));
+            }
+        }
+        let mut names = HashSet::new();
+        for (index, issuer) in self.acme.issuers.iter().enumerate() {
+            let setting = format!("acme.issuers.{index}");
+            check_acme_issuer(&setting, issuer, problem);
+            if !names.insert(&issuer.name) {
+                problem(&setting, format!("the name {:?} is used twice", issuer.name));
+            }
+        }
+        if self.issuer.max_in_flight == 0 {
+            problem("issuer.max_in_flight", "must be at least 1".to_owned());
+        }
+        if self.renewal.pre_expiry_days == 0 {
+            problem("renewal.pre_expiry_days", "must be at least 1".to_owned());
+        }
+    }
+
+    fn check_scheduler(&self, problem: &mut impl FnMut(&str, String)) {
+        if self.scheduler.recheck_at.parse::<jiff::civil::Time>().is_err() {
+            problem(
+                "scheduler.recheck_at",
+                "not a time of day, write it as 00:00".to_owned(),
+            );
+        }
+        if jiff::tz::TimeZone::get(&self.scheduler.time_zone).is_err() {
+            problem(
+                "scheduler.time_zone",
+                format!("{:?} is no time zone", self.scheduler.time_zone),
+            );
+        }
+    }
+
+    fn check_telemetry(&self, problem: &mut impl FnMut(&str, String)) {
+        let endpoint = self.telemetry.otlp_endpoint.as_str();
+        if !endpoint.is_empty() && !endpoint.starts_with("http://") && !endpoint.starts_with("https://") {
+            problem(
+                "telemetry.otlp_endpoint",
+                "write http(s)://HOST:PORT of a collector that takes OTLP over HTTP".to_owned(),
+            );
+        }
     }
 }
 
-fn check_issuer(setting: &str, issuer: &AcmeIssuer, problem: &mut impl FnMut(&str, String)) {
+fn check_acme_issuer(setting: &str, issuer: &AcmeIssuer, problem: &mut impl FnMut(&str, String)) {
     if issuer.name.is_empty() {
         problem(setting, "name is missing".to_owned());
     }

@@ -15,8 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
+use runtime::RoleName;
 
-use crate::run::{RoleName, Running, signalled};
+use crate::run::{Running, signalled};
 use driver::Driver;
 use screen::Screen;
 use world::DemoWorld;
@@ -24,11 +25,6 @@ use world::DemoWorld;
 /// How long the sample domains may take to settle.
 const SETTLE_WITHIN: Duration = Duration::from_mins(1);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-
-/// Logs of the demo would tear its table apart: they are off unless `RUST_LOG` asks for them.
-pub(crate) fn telemetry() -> Result<PrometheusHandle, runtime::RoleError> {
-    runtime::start_telemetry_quietly()
-}
 
 /// Runs the demo until Ctrl-C; with `exit_when_settled`, until every sample domain has reached its status. False if
 /// one has not in time.

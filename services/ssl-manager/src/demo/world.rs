@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use domain::Clock;
-use runtime::Config;
 use runtime::config::AcmeIssuer;
+use runtime::{Config, RoleName};
 use sandbox::{Refusal, ValidationResult, World, WorldOptions};
 
 use super::cast::{CAST, Fate};
@@ -82,7 +82,7 @@ impl DemoWorld {
             .control()
             .set_challenge_upstream(config.challenge_responder.listen);
         config.cdn.cname_targets = vec!["cdn.example.net".to_owned()];
-        config.dns.nameservers = vec![self.world.dns.addr()];
+        config.dns.nameservers = vec![self.world.dns.addr().to_string()];
         config.preflight.allow_private_addresses = true;
         config.preflight.http_port = self.world.edge.http_addr().port();
         config.c4.base_url = self.world.c4.base_url();
@@ -93,7 +93,7 @@ impl DemoWorld {
             root_certificate_file: root,
             ..AcmeIssuer::default()
         }];
-        config.validate()?;
+        config.validate(&RoleName::ALL)?;
         Ok(config)
     }
 

@@ -1,0 +1,186 @@
+"""Rules that a schema does not know, on the rendered YAML. Prints what breaks one; exit code 1 if anything does."""
+
+import argparse
+import pathlib
+import re
+import sys
+
+import yaml
+
+ROLES = {"api", "issuer", "challenge-responder", "scheduler", "c4-uploader"}
+SEALING = {"api", "issuer", "c4-uploader"}
+OURS = re.compile(r"(^|/)ssl-manager(-sandbox)?(:|@|$)")
+problems = []
+
+
+def problem(where, what):
+    problems.append(f"{where}: {what}")
+
+
+def check_tag(where, image):
+    if OURS.search(image) and (image.endswith(":latest") or not re.search(r"ssl-manager(-sandbox)?[:@]\S", image)):
+        problem(where, f"image {image!r} has no version")
+
+
+def pod_template(resource):
+    spec = resource.get("spec", {})
+    return spec.get("template") if resource["kind"] in {"Deployment", "StatefulSet", "DaemonSet", "Job"} else None
+
+
+def sources(volumes):
+    """The Secrets and ConfigMaps of a pod's volumes: (kind, name)."""
+    for volume in volumes:
+        for source in volume.get("projected", {}).get("sources", []):
+            for kind in ("secret", "configMap"):
+                if kind in source:
+                    yield kind, source[kind]["name"]
+        if "secret" in volume:
+            yield "secret", volume["secret"]["secretName"]
+        if "configMap" in volume:
+            yield "configMap", volume["configMap"]["name"]
+
+
+def check_container(where, kind, pod, container):
+    check_tag(where, container.get("image", ""))
+    own = container.get("securityContext", {})
+    whole = pod.get("securityContext", {})
+    if own.get("allowPrivilegeEscalation") is not False:
+        problem(where, "allowPrivilegeEscalation is not false")
+    if own.get("readOnlyRootFilesystem") is not True:
+        problem(where, "the root file system is not read-only")
+    if own.get("capabilities", {}).get("drop") != ["ALL"]:
+        problem(where, "does not drop ALL capabilities")
+    if not own.get("runAsNonRoot", whole.get("runAsNonRoot")):
+        problem(where, "runAsNonRoot is not set")
+    if not own.get("runAsUser", whole.get("runAsUser")):
+        problem(where, "runs as root, or as whoever the image says")
+    if own.get("seccompProfile", whole.get("seccompProfile", {})).get("type") != "RuntimeDefault":
+        problem(where, "seccompProfile is not RuntimeDefault")
+    resources = container.get("resources", {})
+    if not {"cpu", "memory"} <= set(resources.get("requests", {})) or "memory" not in resources.get("limits", {}):
+        problem(where, "requests of cpu and memory and a limit of memory are missing")
+    if kind != "Job":
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+            if probe not in container:
+                problem(where, f"{probe} is missing")
+
+
+def check_kubernetes(path):
+    resources = [document for document in yaml.safe_load_all(path.read_text()) if document]
+    name_of = {(resource["kind"], resource["metadata"]["name"]): resource for resource in resources}
+    generated = {name for kind, name in name_of if kind == "ConfigMap"}
+    for resource in resources:
+        kind, name = resource["kind"], resource["metadata"]["name"]
+        where = f"{path.stem}: {kind}/{name}"
+        if kind == "Secret":
+            problem(where, "a Secret does not belong into the repository")
+        if kind == "ConfigMap" and re.search(r"PRIVATE KEY|postgres://[^/\s]*:[^/\s]*@", str(resource.get("data"))):
+            problem(where, "holds a secret")
+        if kind != "Namespace" and resource["metadata"].get("namespace") != "ssl-manager":
+            problem(where, "is not in our namespace")
+        if kind == "ServiceAccount" and resource.get("automountServiceAccountToken") is not False:
+            problem(where, "automountServiceAccountToken is not false")
+        template = pod_template(resource)
+        if template is None:
+            continue
+        pod = template["spec"]
+        if pod.get("automountServiceAccountToken") is not False:
+            problem(where, "automountServiceAccountToken is not false")
+        if ("ServiceAccount", pod.get("serviceAccountName")) not in name_of:
+            problem(where, "has no service account of its own")
+        for container in pod.get("initContainers", []) + pod["containers"]:
+            check_container(f"{where} {container['name']}", kind, pod, container)
+            for variable in container.get("env", []):
+                value = str(variable.get("value", ""))
+                if re.search(r"://[^/\s]*:[^/\s]*@", value) or re.search(r"TOKEN$|PASSWORD$", variable["name"]) and value:
+                    problem(where, f"{variable['name']} holds a secret")
+        used = set(sources(pod.get("volumes", [])))
+        for source, of in used:
+            # A name without a hash refers to nothing that is generated here: it was misspelt.
+            if source == "configMap" and of not in generated and of != "ssl-manager-roots":
+                problem(where, f"ConfigMap {of} does not exist")
+        if name in ROLES | {"migrate"} and (("secret", "ssl-manager-sealing") in used) != (name in SEALING):
+            problem(where, "holds the sealing key and must not, or does not and must")
+
+    for role in ROLES:
+        if ("Deployment", role) not in name_of:
+            problem(path.stem, f"role {role} has no Deployment")
+        if path.stem == "production":
+            if ("PodDisruptionBudget", role) not in name_of:
+                problem(path.stem, f"role {role} has no PodDisruptionBudget")
+            scaler = name_of.get(("HorizontalPodAutoscaler", role), {})
+            if scaler.get("spec", {}).get("minReplicas", 0) < 2:
+                problem(path.stem, f"role {role} may run in fewer than two copies")
+    denied = name_of.get(("NetworkPolicy", "default-deny"), {}).get("spec", {})
+    if denied.get("podSelector") != {} or set(denied.get("policyTypes", [])) != {"Ingress", "Egress"}:
+        problem(path.stem, "what no NetworkPolicy names is not denied")
+    outside = [
+        resource["metadata"]["name"]
+        for resource in resources
+        if resource["kind"] == "NetworkPolicy" and any("from" not in rule for rule in resource["spec"].get("ingress", []))
+    ]
+    if outside != ["challenge-responder"]:
+        problem(path.stem, f"faces the outside: {outside}")
+
+
+def check_compose(path):
+    compose = yaml.safe_load(path.read_text())
+    services = compose["services"]
+    for name, service in services.items():
+        where = f"docker-compose.yml: {name}"
+        check_tag(where, service.get("image", ""))
+        if not any("no-new-privileges" in option for option in service.get("security_opt", [])):
+            problem(where, "no-new-privileges is missing")
+        for key, value in (service.get("environment") or {}).items():
+            if re.search(r"(PASSWORD|TOKEN|SECRET|KEY)$", key) and value:
+                problem(where, f"{key} holds a secret")
+        if OURS.search(service.get("image", "")):
+            if service.get("read_only") is not True:
+                problem(where, "the root file system is not read-only")
+            if service.get("cap_drop") != ["ALL"]:
+                problem(where, "does not drop ALL capabilities")
+            if service.get("user", "0").split(":")[0] in {"0", "root"}:
+                problem(where, "runs as root")
+    for role in ROLES:
+        service = services.get(role)
+        if service is None:
+            problem("docker-compose.yml", f"role {role} is missing")
+        elif "healthcheck" not in service:
+            problem(f"docker-compose.yml: {role}", "has no health check")
+
+
+def check_alerts(root):
+    """An alert on a metric that no code counts never fires."""
+    rules = yaml.safe_load((root / "deploy/prometheus/rules.yml").read_text())
+    code = "".join(
+        file.read_text() for folder in ("libs", "services") for file in sorted((root / folder).rglob("*.rs"))
+    )
+    for group in rules["groups"]:
+        for rule in group["rules"]:
+            where = f"rules.yml: {rule.get('alert') or rule.get('record')}"
+            for metric in sorted(set(re.findall(r"\bssl_manager_\w+", rule["expr"]))):
+                if f'"{metric}"' not in code:
+                    problem(where, f"no code counts {metric}")
+            if "alert" in rule and not {"summary", "description"} <= set(rule.get("annotations", {})):
+                problem(where, "says neither what it means nor what to do")
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--compose", default="")
+    arguments.add_argument("rendered", nargs="*", type=pathlib.Path)
+    arguments = arguments.parse_args()
+    for path in arguments.rendered:
+        check_kubernetes(path)
+    if arguments.compose:
+        check_compose(pathlib.Path(arguments.compose))
+    check_alerts(pathlib.Path(__file__).resolve().parent.parent)
+    for line in problems:
+        print(f"deploy: FAILED: {line}")
+    if not problems:
+        print("deploy: our own rules are kept")
+    sys.exit(1 if problems else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+#!/usr/bin/env bash
+# Runs docker-compose.yml for real on a machine that can pull no image, until `domain add` reaches Success. Stand-ins
+# take the place of the images: PostgreSQL, RabbitMQ and Pebble as Debian has them, under the same names; our own are
+# packed from target/debug/ssl-manager (or BINARY). Needs root, docker.io, docker-compose and debootstrap.
+#
+#   deploy/try-compose.sh [SERVICE...]     with services: starts only these, and says how they are
+set -euo pipefail
+
+cd "$(dirname "$0")/.."
+# shellcheck source=deploy/try-engine.sh
+. deploy/try-engine.sh
+work=$PWD/target/try-compose
+start_engine "$work" bridge
+
+import_base "$work/run-root" try-run-base ca-certificates
+import_base "$work/root" try-stand-ins ca-certificates,openssl,postgresql,rabbitmq-server,pebble
+context=$work/stand-ins
+mkdir -p "$context"
+# What the official images do at their start, as far as docker-compose.yml counts on it.
+cat >"$context/postgres.sh" <<'SH'
+#!/bin/bash
+set -eu
+[ "$1" = postgres ] || exec "$@"
+data=/var/lib/postgresql/data
+if [ "$(id -u)" = 0 ]; then
+    mkdir -p "$data" /var/run/postgresql
+    chown postgres "$data" /var/run/postgresql
+    chmod 700 "$data"
+    exec setpriv --reuid=999 --regid=999 --clear-groups "$0" "$@"
+fi
+export PATH=$PATH:$(echo /usr/lib/postgresql/*/bin) PGPASSWORD
+PGPASSWORD=$(cat "$POSTGRES_PASSWORD_FILE")
+if [ ! -s "$data/PG_VERSION" ]; then
+    initdb --pgdata "$data" --pwfile="$POSTGRES_PASSWORD_FILE" --auth-host=scram-sha-256
+    pg_ctl --pgdata "$data" --wait --options "${*:2} -c listen_addresses=''" start
+    createdb "$POSTGRES_DB"
+    pg_ctl --pgdata "$data" --wait stop
+fi
+exec "$@" -D "$data" -c listen_addresses='*'
+SH
+cat >"$context/rabbitmq.sh" <<'SH'
+#!/bin/bash
+set -eu
+chown -R rabbitmq /var/lib/rabbitmq /var/log/rabbitmq
+export RABBITMQ_CONFIG_FILES=/etc/rabbitmq/conf.d RABBITMQ_LOGS=- HOME=/var/lib/rabbitmq
+exec setpriv --reuid=999 --regid=999 --clear-groups /usr/lib/rabbitmq/bin/rabbitmq-server
+SH
+# `rabbitmq-diagnostics` in the official image works for root, too.
+cat >"$context/rabbitmq-diagnostics" <<'SH'
+#!/bin/bash
+export HOME=/var/lib/rabbitmq
+exec setpriv --reuid=999 --regid=999 --clear-groups /usr/lib/rabbitmq/bin/rabbitmq-diagnostics "$@"
+SH
+chmod 0755 "$context"/*.sh "$context/rabbitmq-diagnostics"
+cat >"$context/Dockerfile" <<'DOCKER'
+FROM try-stand-ins AS postgres
+RUN usermod --uid 999 postgres && groupmod --gid 999 postgres && ln -s /usr/lib/postgresql/*/bin/postgres /usr/local/bin/
+COPY postgres.sh /entrypoint.sh
+ENTRYPOINT ["/entrypoint.sh"]
+CMD ["postgres"]
+FROM try-stand-ins AS rabbitmq
+RUN usermod --uid 999 rabbitmq && groupmod --gid 999 rabbitmq
+COPY rabbitmq.sh /entrypoint.sh
+COPY rabbitmq-diagnostics /usr/local/sbin/rabbitmq-diagnostics
+ENTRYPOINT ["/entrypoint.sh"]
+FROM try-stand-ins AS pebble
+ENTRYPOINT ["/usr/bin/pebble"]
+DOCKER
+for image in postgres:17 rabbitmq:4 ghcr.io/letsencrypt/pebble:latest; do
+    target=${image%:*}
+    docker build --quiet --network none --target "${target##*/}" --tag "$image" "$context" >/dev/null
+done
+prebuilt_image ssl-manager ssl-manager:dev "$work/prebuilt" try-run-base
+prebuilt_image ssl-manager-sandbox ssl-manager-sandbox:dev "$work/prebuilt" try-run-base
+
+compose() { docker-compose --project-name try "$@"; }
+compose down --volumes --remove-orphans >/dev/null 2>&1 || true
+problem() {
+    compose ps
+    compose logs --no-color --tail=30
+    echo "try-compose: FAILED: $1" >&2
+    exit 1
+}
+compose up --detach --no-build "$@" >"$work/up.log" 2>&1 || { cat "$work/up.log"; problem "up"; }
+if [ $# -gt 0 ]; then
+    sleep "${SETTLE:-15}"
+    compose ps
+    compose logs --no-color --tail=30
+    exit
+fi
+
+manager=(exec -T api ssl-manager)
+for _ in $(seq 60); do
+    token=$(compose "${manager[@]}" token create --name "try-$RANDOM" --role admin --config /etc/ssl-manager/config.toml 2>/dev/null) && break
+    sleep 1
+done
+[ -n "${token:-}" ] || problem "no token"
+manager=(exec -T -e SSL_MANAGER_TOKEN="$token" api ssl-manager)
+compose "${manager[@]}" domain add shop.example.com || problem "domain add"
+for _ in $(seq 60); do
+    compose "${manager[@]}" --output json domain show shop.example.com >"$work/domain.json" 2>&1 || true
+    if grep -q '"status": *"Success"' "$work/domain.json"; then
+        echo "try-compose: fine: shop.example.com is Success"
+        compose ps
+        compose down --volumes >/dev/null 2>&1
+        exit
+    fi
+    sleep 1
+done
+cat "$work/domain.json"
+problem "shop.example.com is not Success after a minute"

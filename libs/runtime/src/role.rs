@@ -1,0 +1,48 @@
+//! The roles.
+
+/// A role of its own process, or one of `all`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RoleName {
+    /// The gRPC API.
+    Api,
+    /// Preflight, orders, private keys.
+    Issuer,
+    /// Answers HTTP-01.
+    ChallengeResponder,
+    /// Everything that has to do with time.
+    Scheduler,
+    /// Hands certificates to C4.
+    C4Uploader,
+}
+
+impl RoleName {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Api,
+        Self::Issuer,
+        Self::ChallengeResponder,
+        Self::Scheduler,
+        Self::C4Uploader,
+    ];
+
+    /// The sub-command.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Issuer => "issuer",
+            Self::ChallengeResponder => "challenge-responder",
+            Self::Scheduler => "scheduler",
+            Self::C4Uploader => "c4-uploader",
+        }
+    }
+
+    /// Whether it seals or unseals private keys.
+    pub fn holds_sealing_keys(self) -> bool {
+        matches!(self, Self::Api | Self::Issuer | Self::C4Uploader)
+    }
+
+    /// Whether it changes anything in the store; the role that faces the internet does not.
+    pub fn writes(self) -> bool {
+        self != Self::ChallengeResponder
+    }
+}

@@ -1,0 +1,241 @@
+//! Every role as processes of its own on PostgreSQL and RabbitMQ: what happens when any of them dies or is away.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use sandbox::{World, WorldOptions};
+use tests::{Mode, Postgres, RabbitMq, SslManager, Surroundings, wait_for};
+
+const LIMIT: Duration = Duration::from_mins(2);
+const AFTER_THE_LAST_FAULT: Duration = Duration::from_mins(1);
+const DEADLINE: Duration = Duration::from_secs(30);
+const NAME: &str = "shop.example.com";
+const MANY: usize = 200;
+const ROLES: [&str; 5] = ["issuer", "challenge-responder", "c4-uploader", "scheduler", "api"];
+
+async fn world() -> World {
+    let world = World::start(WorldOptions::default()).await.unwrap();
+    world.point_at_cdn(NAME);
+    world
+}
+
+/// Waits until that many domains have the status Success.
+async fn successes(postgres: &Postgres, database: &str, at_least: usize, limit: Duration) {
+    wait_for(&format!("{at_least} successes"), limit, || {
+        let count = postgres.psql(database, "SELECT count(*) FROM domains WHERE status = 'Success'");
+        let count = count.and_then(|count| count.parse::<usize>().map_err(|error| error.to_string()));
+        std::future::ready(match count {
+            Ok(count) if count >= at_least => Ok(()),
+            other => Err(format!("{other:?}")),
+        })
+    })
+    .await;
+}
+
+/// The names whose order stands in the journal without a URL: the CA's answer, if there was one, is lost.
+fn unanswered(postgres: &Postgres, database: &str) -> BTreeSet<String> {
+    let names = postgres.psql(database, "SELECT name FROM orders WHERE state = 'created'");
+    names.unwrap().lines().map(str::to_owned).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_whatever_dies() {
+    let (mut postgres, mut rabbitmq) = tokio::join!(Postgres::start(true), RabbitMq::start());
+    let world = World::start(WorldOptions::default()).await.unwrap();
+    let mut surroundings = Surroundings::sandbox(&world);
+    surroundings.max_in_flight = 8;
+    // Slow enough for all the faults to come while domains are under way.
+    world.ca.control().delay(Duration::from_secs(2));
+    let mut manager = SslManager::on(&surroundings, &postgres, &rabbitmq).await;
+    world.edge.control().set_challenge_upstream(manager.responder());
+    let names: Vec<String> = (0..MANY).map(|number| format!("d{number}.example.com")).collect();
+    for name in &names {
+        world.point_at_cdn(name);
+    }
+    manager.start().await;
+    let backends = manager.backends().clone();
+    manager.add_all(&names).await;
+
+    let mut lost_answers = BTreeSet::new();
+    let mut done = 5;
+    for role in ROLES {
+        successes(&postgres, &backends.database, done, LIMIT).await;
+        manager.kill_role(role);
+        lost_answers.extend(unanswered(&postgres, &backends.database));
+        manager.start_again(role);
+        done += 15;
+    }
+    successes(&postgres, &backends.database, done, LIMIT).await;
+    rabbitmq.kill_9();
+    rabbitmq.run().await;
+    successes(&postgres, &backends.database, done + 15, LIMIT).await;
+    assert!(done + 15 < MANY, "the faults came while domains were under way");
+    postgres.kill_9();
+    postgres.run().await;
+    lost_answers.extend(unanswered(&postgres, &backends.database));
+    successes(&postgres, &backends.database, MANY, AFTER_THE_LAST_FAULT).await;
+
+    manager.ready().await;
+    let ordered_twice: BTreeSet<String> = names
+        .iter()
+        .filter(|name| world.ca.control().orders_for(name) > 1)
+        .cloned()
+        .collect();
+    assert!(
+        ordered_twice.is_subset(&lost_answers),
+        "{ordered_twice:?} were ordered again, of {lost_answers:?}"
+    );
+    for name in &names {
+        let shown = manager.domain(&["show", name]).json;
+        let held = world.c4.control().certificate(name).unwrap();
+        assert_eq!(shown["certificate"]["sha256"], held.sha256.as_str(), "{name}");
+        assert!(world.ca.control().orders_for(name) <= 2, "{name}");
+    }
+    wait_for("an empty outbox", LIMIT, || {
+        let messages = postgres.psql(&backends.database, "SELECT count(*) FROM messages");
+        std::future::ready(match messages.as_deref() {
+            Ok("0") => Ok(()),
+            other => Err(format!("{other:?}")),
+        })
+    })
+    .await;
+    let dead = rabbitmq.peek(&backends.vhost, "ssl-manager.dead", 10).await;
+    assert!(dead.is_empty(), "{dead:?}");
+    manager.process().terminate();
+    assert!(manager.process().exit(DEADLINE).await.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_away_at_the_start_is_waited_for() {
+    let (mut postgres, mut rabbitmq) = tokio::join!(Postgres::start(false), RabbitMq::start());
+    let world = world().await;
+    let mut manager = SslManager::on(&Surroundings::sandbox(&world), &postgres, &rabbitmq).await;
+    world.edge.control().set_challenge_upstream(manager.responder());
+    postgres.kill_9();
+    rabbitmq.kill_9();
+    manager.spawn(&[]);
+    for role in ROLES {
+        red(&manager, role, "store: ").await;
+    }
+    postgres.run().await;
+    for role in ROLES {
+        red(&manager, role, "bus: ").await;
+    }
+    rabbitmq.run().await;
+    manager.ready().await;
+    assert_eq!(manager.domain(&["add", NAME]).code, 0);
+    manager.status(NAME, "Success", LIMIT).await;
+
+    // And who goes away later.
+    postgres.kill_9();
+    for role in ROLES {
+        red(&manager, role, "store: ").await;
+    }
+    postgres.run().await;
+    rabbitmq.kill_9();
+    for role in ROLES {
+        red(&manager, role, "bus: ").await;
+    }
+    rabbitmq.run().await;
+    manager.ready().await;
+    let second = "second.example.com";
+    world.point_at_cdn(second);
+    assert_eq!(manager.domain(&["add", second]).code, 0);
+    manager.status(second, "Success", LIMIT).await;
+}
+
+/// Waits until every copy of a role is not ready for a reason that begins so, and says more than that.
+async fn red(manager: &SslManager, role: &str, reason: &str) {
+    wait_for(&format!("{role} not ready"), LIMIT, || async {
+        let said = manager.readiness(role).await;
+        let is_red = |(code, text): &(u16, String)| {
+            *code == 503
+                && text
+                    .lines()
+                    .any(|line| line.starts_with(reason) && line != "store: ok" && line != "bus: ok")
+        };
+        if said.iter().all(is_red) {
+            Ok(())
+        } else {
+            Err(format!("{said:?}"))
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_credentials_are_a_reason_and_no_end() {
+    let postgres = Postgres::shared().await;
+    let world = world().await;
+    let mut manager = SslManager::new(Mode::Scaled, &Surroundings::sandbox(&world)).await;
+    let database = manager.backends().database.clone();
+    let wrong = postgres.tls_url("ssl_manager_scheduler", "wr0ng", &database);
+    manager.override_setting("scheduler", "SSL_MANAGER__STORE__URL", &wrong);
+    manager.spawn(&[]);
+    red(&manager, "scheduler", "store: ").await;
+    let said = manager.readiness("scheduler").await;
+    assert!(said[0].1.contains("password authentication failed"), "{said:?}");
+    assert!(!said[0].1.contains("wr0ng"), "{said:?}");
+    manager.process().assert_alive();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_that_is_not_there_ends_it_with_what_to_run() {
+    let world = world().await;
+    let manager = SslManager::new(Mode::Scaled, &Surroundings::sandbox(&world)).await;
+    let postgres = Postgres::shared().await;
+    let empty = postgres.superuser_url(&postgres.database());
+    let answer = manager.run_with(&["scheduler"], &[("SSL_MANAGER__STORE__URL", &empty)]);
+    assert_eq!(answer.code, 1, "{answer:?}");
+    assert!(answer.stderr.contains("ssl-manager db migrate"), "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_permission_that_is_missing_at_the_broker_ends_it_with_one_line() {
+    let rabbitmq = RabbitMq::shared().await;
+    let world = world().await;
+    let manager = SslManager::new(Mode::Scaled, &Surroundings::sandbox(&world)).await;
+    let backends = manager.backends();
+    let weak = rabbitmq.user(&backends.vhost, "weak", "^$", "^$", "^$").await;
+    let settings = [("SSL_MANAGER__BUS__URL", weak.as_str()), ("RUST_LOG", "off")];
+    let answer = manager.run_with(&["scheduler"], &settings);
+    assert_eq!(answer.code, 1, "{answer:?}");
+    assert_eq!(answer.stderr.lines().count(), 1, "{answer:?}");
+    assert!(answer.stderr.contains("permission"), "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_responder_answers_without_ever_hearing_a_broadcast() {
+    let world = world().await;
+    let mut manager = SslManager::new(Mode::Scaled, &Surroundings::sandbox(&world)).await;
+    manager.start().await;
+    let at = format!("127.0.0.1:{}", tests::free_port());
+    let store = manager.setting("challenge-responder", "SSL_MANAGER__STORE__URL");
+    let deaf = manager
+        .start_role(
+            "challenge-responder",
+            &[
+                ("SSL_MANAGER__STORE__URL", store.as_str()),
+                ("SSL_MANAGER__BUS__URL", "embedded:"),
+                ("SSL_MANAGER__CHALLENGE_RESPONDER__LISTEN", at.as_str()),
+            ],
+        )
+        .await;
+    world.edge.control().set_challenge_upstream(&at);
+    assert_eq!(manager.domain(&["add", NAME]).code, 0);
+    manager.status(NAME, "Success", LIMIT).await;
+    drop(deaf);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_second_responder_answers_what_the_first_was_told_of() {
+    let world = world().await;
+    let mut manager = SslManager::new(Mode::Scaled, &Surroundings::sandbox(&world)).await;
+    manager.start().await;
+    let second = manager.settings_of("challenge-responder", "SSL_MANAGER__CHALLENGE_RESPONDER__LISTEN");
+    world.edge.control().set_challenge_upstream(&second[1]);
+    assert_eq!(manager.domain(&["add", NAME]).code, 0);
+    manager.status(NAME, "Success", LIMIT).await;
+}
