@@ -24,7 +24,7 @@ mod wait;
 pub use collector::Collector;
 pub use command::{Answer, run_bare};
 pub use facts::{certificate_and_key_belong_together, sha256_of_leaf};
-pub use manager::{Processes, SslManager, Surroundings};
+pub use manager::{Client, Processes, SslManager, Surroundings};
 pub use mode::{Backends, Mode};
 pub use pebble::Pebble;
 pub use postgres::Postgres;

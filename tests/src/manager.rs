@@ -6,15 +6,18 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use proto::v1::domains_client::DomainsClient;
 use sandbox::World;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 
 use crate::command::ssl_manager;
 use crate::mode::{Copy, alone};
 use crate::{Answer, Backends, Mode, Pebble, Postgres, RabbitMq, Subprocess, free_port, wait_for};
 
 const STARTS_WITHIN: Duration = Duration::from_secs(30);
+const ADDS_AT_ONCE: usize = 16;
 const STOPS_AT_WITHIN: Duration = Duration::from_secs(30);
 
 /// What the process is pointed at.
@@ -60,6 +63,42 @@ impl Surroundings {
             max_in_flight: 4,
             ..Self::sandbox(world)
         }
+    }
+}
+
+/// A client of the API.
+#[derive(Clone)]
+pub struct Client {
+    channel: tonic::transport::Channel,
+    bearer: String,
+}
+
+impl Client {
+    fn request<T>(&self, message: T) -> tonic::Request<T> {
+        let mut request = tonic::Request::new(message);
+        let bearer = self.bearer.parse().expect("a header");
+        request.metadata_mut().insert("authorization", bearer);
+        request
+    }
+
+    /// Adds a domain.
+    pub async fn add(&self, name: &str) {
+        let request = self.request(proto::v1::AddDomainRequest {
+            name: name.to_owned(),
+        });
+        let mut client = DomainsClient::new(self.channel.clone());
+        client.add_domain(request).await.expect("added");
+    }
+
+    /// Every change from here on.
+    pub async fn watch(&self) -> tonic::Streaming<proto::v1::WatchDomainsResponse> {
+        let request = self.request(proto::v1::WatchDomainsRequest::default());
+        let mut client = DomainsClient::new(self.channel.clone());
+        client
+            .watch_domains(request)
+            .await
+            .expect("a stream")
+            .into_inner()
     }
 }
 
@@ -122,18 +161,28 @@ impl SslManager {
                 manager.token = manager.new_token("admin");
                 manager
             }
-            Mode::Scaled => Self::on(surroundings, Postgres::shared().await, RabbitMq::shared().await).await,
+            Mode::Scaled => {
+                let (postgres, rabbitmq) = (Postgres::shared().await, RabbitMq::shared().await);
+                Self::on(surroundings, postgres, rabbitmq, 2).await
+            }
         }
     }
 
-    /// The scaled mode on these servers.
-    pub async fn on(surroundings: &Surroundings, postgres: &Postgres, rabbitmq: &RabbitMq) -> Self {
+    /// The scaled mode on these servers, with so many copies of each role but the API.
+    pub async fn on(
+        surroundings: &Surroundings,
+        postgres: &Postgres,
+        rabbitmq: &RabbitMq,
+        copies: usize,
+    ) -> Self {
         let mut manager = Self::empty(surroundings, Some(Backends::new(postgres, rabbitmq).await));
         Backends::write_sealing_key(&manager.folder.path().join("data/sealing.key"));
         let migrated = manager.run(&["db", "migrate"], "");
         assert_eq!(migrated.code, 0, "{}", migrated.stderr);
         if let Some(backends) = &manager.backends {
-            manager.copies = backends.copies(postgres, rabbitmq, manager.responder).await;
+            manager.copies = backends
+                .copies(postgres, rabbitmq, manager.responder, copies)
+                .await;
         }
         manager.token = manager.new_token("admin");
         manager
@@ -389,20 +438,27 @@ root_certificate_file = "{folder}/ca-root.pem"
         self.run(&all, &self.token)
     }
 
-    /// Adds many domains over one connection.
-    pub async fn add_all(&self, names: &[String]) {
-        let channel = tonic::transport::Endpoint::from_shared(self.endpoint())
-            .expect("a URL")
-            .connect()
-            .await
-            .expect("the API answers");
-        let mut client = proto::v1::domains_client::DomainsClient::new(channel);
-        for name in names {
-            let mut request = tonic::Request::new(proto::v1::AddDomainRequest { name: name.clone() });
-            let bearer = format!("Bearer {}", self.token).parse().expect("a header");
-            request.metadata_mut().insert("authorization", bearer);
-            client.add_domain(request).await.expect("added");
+    /// A client of its API with the admin's token.
+    pub async fn client(&self) -> Client {
+        let endpoint = tonic::transport::Endpoint::from_shared(self.endpoint()).expect("a URL");
+        Client {
+            channel: endpoint.connect().await.expect("the API answers"),
+            bearer: format!("Bearer {}", self.token),
         }
+    }
+
+    /// Adds many domains over one connection, several at once.
+    pub async fn add_all(&self, names: &[String]) {
+        let client = self.client().await;
+        let mut adding = JoinSet::new();
+        for name in names {
+            if adding.len() == ADDS_AT_ONCE {
+                adding.join_next().await.expect("one is adding").expect("added");
+            }
+            let (client, name) = (client.clone(), name.clone());
+            adding.spawn(async move { client.add(&name).await });
+        }
+        adding.join_all().await;
     }
 
     /// Waits until a domain has that status; returns it.

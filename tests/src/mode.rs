@@ -55,14 +55,7 @@ pub(crate) struct Copy {
     pub(crate) admin: u16,
 }
 
-/// How many copies of each role run.
-const COPIES: [(&str, usize); 5] = [
-    ("api", 1),
-    ("issuer", 2),
-    ("challenge-responder", 2),
-    ("scheduler", 2),
-    ("c4-uploader", 2),
-];
+const ROLES: [&str; 5] = ["api", "issuer", "challenge-responder", "scheduler", "c4-uploader"];
 
 /// The one process of the embedded mode.
 pub(crate) fn alone(admin: u16) -> Vec<Copy> {
@@ -111,12 +104,19 @@ impl Backends {
     }
 
     /// Makes the database's roles and the broker's users, once the schema is there; the processes of all roles.
-    pub(crate) async fn copies(&self, postgres: &Postgres, rabbitmq: &RabbitMq, responder: u16) -> Vec<Copy> {
+    pub(crate) async fn copies(
+        &self,
+        postgres: &Postgres,
+        rabbitmq: &RabbitMq,
+        responder: u16,
+        copies_of_each: usize,
+    ) -> Vec<Copy> {
         let database = &self.database;
         let grants = include_str!("../../deploy/postgres/roles.sql");
         postgres.psql(database, grants).expect("the grants");
         let mut copies = Vec::new();
-        for (role, count) in COPIES {
+        for role in ROLES {
+            let count = if role == "api" { 1 } else { copies_of_each };
             let (user, pattern) = match role {
                 "c4-uploader" => ("ssl_manager_uploader", OURS),
                 "challenge-responder" => ("ssl_manager_responder", BROADCASTS),

@@ -48,7 +48,7 @@ async fn nothing_is_lost_whatever_dies() {
     surroundings.max_in_flight = 8;
     // Slow enough for all the faults to come while domains are under way.
     world.ca.control().delay(Duration::from_secs(2));
-    let mut manager = SslManager::on(&surroundings, &postgres, &rabbitmq).await;
+    let mut manager = SslManager::on(&surroundings, &postgres, &rabbitmq, 2).await;
     world.edge.control().set_challenge_upstream(manager.responder());
     let names: Vec<String> = (0..MANY).map(|number| format!("d{number}.example.com")).collect();
     for name in &names {
@@ -111,7 +111,7 @@ async fn nothing_is_lost_whatever_dies() {
 async fn who_is_away_at_the_start_is_waited_for() {
     let (mut postgres, mut rabbitmq) = tokio::join!(Postgres::start(false), RabbitMq::start());
     let world = world().await;
-    let mut manager = SslManager::on(&Surroundings::sandbox(&world), &postgres, &rabbitmq).await;
+    let mut manager = SslManager::on(&Surroundings::sandbox(&world), &postgres, &rabbitmq, 2).await;
     world.edge.control().set_challenge_upstream(manager.responder());
     postgres.kill_9();
     rabbitmq.kill_9();

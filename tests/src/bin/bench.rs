@@ -9,6 +9,7 @@
     reason = "a benchmark prints, and ends where something fails"
 )]
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,13 +18,15 @@ use instant_acme::{
 };
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use sandbox::{ValidationResult, World, WorldOptions};
-use tests::{Mode, Pebble, SslManager, Surroundings};
+use tests::{Mode, Pebble, Postgres, RabbitMq, SslManager, Surroundings};
 use tokio::sync::Semaphore;
 
 const LIMIT: Duration = Duration::from_mins(2);
 const SINGLES: usize = 20;
 const MANY: usize = 1000;
 const IN_FLIGHT: u16 = 64;
+const SUSTAINED: usize = 2000;
+const STEADY: usize = 300;
 
 #[tokio::main]
 async fn main() {
@@ -34,6 +37,117 @@ async fn main() {
     println!("  ssl-manager (SQLite, uploads included)   {ours:8.1} certificates/s");
     println!("  bare instant-acme loop                   {bare:8.1} certificates/s");
     println!("  ratio                                    {:8.2}", ours / bare);
+    scaled_out().await;
+}
+
+/// PostgreSQL, RabbitMQ, one process per role, CA and C4, all on this machine.
+async fn scaled_out() {
+    let (postgres, rabbitmq) = tokio::join!(Postgres::start(true), RabbitMq::start());
+    let world = World::start(WorldOptions::default()).await.unwrap();
+    let mut surroundings = Surroundings::sandbox(&world);
+    surroundings.max_in_flight = IN_FLIGHT;
+    let mut manager = SslManager::on(&surroundings, &postgres, &rabbitmq, 1).await;
+    world.edge.control().set_challenge_upstream(manager.responder());
+    manager.start().await;
+    let database = manager.backends().database.clone();
+    let ask = |sql: &str| postgres.psql(&database, sql).unwrap();
+    ask("CREATE EXTENSION pg_stat_statements");
+    warm_up(&world, &manager).await;
+
+    let names: Vec<String> = (0..SUSTAINED)
+        .map(|number| format!("s{number}.example.com"))
+        .collect();
+    point_all(&world, &names);
+    ask("SELECT pg_stat_statements_reset()");
+    let started = Instant::now();
+    manager.add_all(&names).await;
+    all_uploaded(&world, &names).await;
+    let rate = SUSTAINED as f64 / started.elapsed().as_secs_f64();
+    println!("{SUSTAINED} domains on PostgreSQL and RabbitMQ, a process per role, {IN_FLIGHT} in flight:");
+    println!("  certificates                             {rate:8.1} per second");
+    let of_ours =
+        "FROM pg_stat_statements s JOIN pg_database d ON d.oid = s.dbid WHERE d.datname = current_database()";
+    let per_domain = |sql: &str| ask(sql).parse::<f64>().unwrap() / SUSTAINED as f64;
+    let published = per_domain(&format!(
+        "SELECT coalesce(sum(calls), 0) {of_ours} AND query LIKE '-- publish%'"
+    ));
+    println!("  messages per issuance                    {published:8.1}");
+    let statements = per_domain(&format!("SELECT sum(calls) {of_ours}"));
+    let brackets = "AND (query ILIKE 'BEGIN%' OR query ILIKE 'COMMIT%' OR query ILIKE 'ROLLBACK%')";
+    let bracketing = per_domain(&format!("SELECT coalesce(sum(calls), 0) {of_ours} {brackets}"));
+    println!(
+        "  SQL statements per issuance              {statements:8.1} ({bracketing:.1} of them BEGIN and COMMIT)"
+    );
+    println!("  the most frequent, calls per issuance and milliseconds each:");
+    let top = format!(
+        "SELECT '    ' || round(calls::numeric / {SUSTAINED}, 2) || '  ' || round(mean_exec_time::numeric, 3) || '  ' \
+         || left(split_part(query, chr(10), 1), 60) {of_ours} ORDER BY calls DESC LIMIT 30"
+    );
+    println!("{}", ask(&top));
+    times_at_a_steady_rate(&world, &manager).await;
+}
+
+/// The account, the connections, the caches.
+async fn warm_up(world: &World, manager: &SslManager) {
+    let names: Vec<String> = (0..IN_FLIGHT)
+        .map(|number| format!("w{number}.example.com"))
+        .collect();
+    point_all(world, &names);
+    manager.add_all(&names).await;
+    all_uploaded(world, &names).await;
+}
+
+async fn all_uploaded(world: &World, names: &[String]) {
+    tests::wait_for("all uploads", LIMIT, || {
+        let held = |name: &&String| world.c4.control().certificate(name).is_some();
+        let done = names.iter().filter(held).count();
+        std::future::ready(if done == names.len() {
+            Ok(())
+        } else {
+            Err(format!("{done} of {}", names.len()))
+        })
+    })
+    .await;
+}
+
+/// From add to Success, as a client that watches sees it, at ten domains per second.
+async fn times_at_a_steady_rate(world: &World, manager: &SslManager) {
+    let client = manager.client().await;
+    let mut changes = client.watch().await;
+    let names: Vec<String> = (0..STEADY)
+        .map(|number| format!("t{number}.example.com"))
+        .collect();
+    point_all(world, &names);
+    let adding = tokio::spawn(async move {
+        let mut beat = tokio::time::interval(Duration::from_millis(100));
+        let mut added = HashMap::new();
+        for name in names {
+            beat.tick().await;
+            added.insert(name.clone(), Instant::now());
+            client.add(&name).await;
+        }
+        added
+    });
+    let mut succeeded = HashMap::new();
+    while succeeded.len() < STEADY {
+        let change = changes.message().await.unwrap().unwrap();
+        let domain = change.domain.unwrap();
+        if domain.name.starts_with('t') && domain.status() == proto::v1::Status::Success {
+            succeeded.entry(domain.name).or_insert_with(Instant::now);
+        }
+    }
+    let mut times: Vec<Duration> = adding
+        .await
+        .unwrap()
+        .iter()
+        .map(|(name, added)| succeeded[name].duration_since(*added))
+        .collect();
+    times.sort();
+    println!(
+        "  add to Success at 10 per second          {:8.3} s p50, {:.3} s p99",
+        times[STEADY / 2].as_secs_f64(),
+        times[STEADY * 99 / 100].as_secs_f64()
+    );
 }
 
 /// From `domain add` to Success, one at a time, and what a process at rest costs.
@@ -103,18 +217,7 @@ async fn many_with_ssl_manager() -> f64 {
     let names = names();
     let started = Instant::now();
     manager.add_all(&names).await;
-    tests::wait_for("all uploads", LIMIT, || {
-        let done = names
-            .iter()
-            .filter(|name| world.c4.control().certificate(name).is_some())
-            .count();
-        std::future::ready(if done == MANY {
-            Ok(())
-        } else {
-            Err(format!("{done} of {MANY}"))
-        })
-    })
-    .await;
+    all_uploaded(&world, &names).await;
     MANY as f64 / started.elapsed().as_secs_f64()
 }
 
@@ -179,5 +282,11 @@ async fn issue(account: &Account, name: String) {
         .unwrap();
     while order.certificate().await.unwrap().is_none() {
         tokio::time::sleep(pause).await;
+    }
+}
+
+fn point_all(world: &World, names: &[String]) {
+    for name in names {
+        world.point_at_cdn(name);
     }
 }
