@@ -204,7 +204,7 @@ rabbitmq_definitions() {
     local users=() permissions=() role user configure write read
     for role in "${ROLES[@]}"; do
         user=$(user_of "$role")
-        configure=$all write='^(ssl-manager\\..*|amq\\.default)$' read=$all
+        configure=$all write=$all read=$all
         if [ "$role" = challenge-responder ]; then
             configure=$broadcast write=$broadcast read='^ssl-manager\\.(broadcast\\..*|events$)'
         fi

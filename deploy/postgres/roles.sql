@@ -1,6 +1,8 @@
--- Least privilege: one database role per service, each with what it needs and nothing else. Run it as the owner of the
--- tables, after `ssl-manager db migrate`, once per upgrade:  psql --set=ON_ERROR_STOP=1 --file roles.sql
--- The roles are made without a password; give them one each with `ALTER ROLE … PASSWORD`.
+-- Least privilege: one database role per service, each with what it needs and nothing else. Run it after
+-- `ssl-manager db migrate`, once per upgrade, as the owner of the tables, who must be allowed to create roles (once; a
+-- superuser may do that part before):  psql --single-transaction --set=ON_ERROR_STOP=1 --file roles.sql
+-- What an earlier version of this file granted is taken back first. The roles are made without a password; give them
+-- one each with `ALTER ROLE … PASSWORD`.
 
 DO $$
 DECLARE
@@ -13,6 +15,7 @@ BEGIN
         EXCEPTION WHEN duplicate_object OR unique_violation THEN
             NULL;
         END;
+        EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA public FROM %I', role);
         EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), role);
         EXECUTE format('GRANT SELECT ON _sqlx_migrations TO %I', role);
     END LOOP;
@@ -30,11 +33,12 @@ GRANT USAGE ON SEQUENCE lease_token
     TO ssl_manager_api, ssl_manager_issuer, ssl_manager_scheduler, ssl_manager_uploader;
 
 -- api: adds names, numbers changes, shows everything, abandons orders; sees sealed keys for an authorised download, but
--- no account key.
+-- no account key. It can make no token: `ssl-manager token create` runs as the owner of the tables.
 GRANT INSERT ON domains TO ssl_manager_api;
 GRANT SELECT, UPDATE ON numbered TO ssl_manager_api;
 GRANT SELECT ON history, certificates TO ssl_manager_api;
-GRANT SELECT, UPDATE ON tokens, orders TO ssl_manager_api;
+GRANT SELECT, UPDATE ON orders TO ssl_manager_api;
+GRANT SELECT, UPDATE (last_used_at) ON tokens TO ssl_manager_api;
 GRANT SELECT, DELETE ON challenges TO ssl_manager_api;
 
 -- issuer: account keys, orders, challenges, new certificates.

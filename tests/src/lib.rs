@@ -9,6 +9,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod client;
 mod collector;
 mod command;
 mod facts;
@@ -21,13 +22,14 @@ mod rabbitmq;
 mod server;
 mod wait;
 
+pub use client::Client;
 pub use collector::Collector;
 pub use command::{Answer, run_bare};
 pub use facts::{certificate_and_key_belong_together, sha256_of_leaf};
-pub use manager::{Client, Processes, SslManager, Surroundings};
+pub use manager::{SslManager, Surroundings};
 pub use mode::{Backends, Mode};
 pub use pebble::Pebble;
 pub use postgres::Postgres;
-pub use process::{Subprocess, free_port};
+pub use process::{Processes, Subprocess, free_port};
 pub use rabbitmq::{RabbitMq, Vhost};
 pub use wait::{wait_for, within};

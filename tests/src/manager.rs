@@ -3,17 +3,17 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
 use std::time::Duration;
 
-use proto::v1::domains_client::DomainsClient;
 use sandbox::World;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
+use crate::client::Client;
 use crate::command::ssl_manager;
 use crate::mode::{Copy, alone};
+use crate::process::Processes;
 use crate::{Answer, Backends, Mode, Pebble, Postgres, RabbitMq, Subprocess, free_port, wait_for};
 
 const STARTS_WITHIN: Duration = Duration::from_secs(30);
@@ -63,79 +63,6 @@ impl Surroundings {
             max_in_flight: 4,
             ..Self::sandbox(world)
         }
-    }
-}
-
-/// A client of the API.
-#[derive(Clone)]
-pub struct Client {
-    channel: tonic::transport::Channel,
-    bearer: String,
-}
-
-impl Client {
-    fn request<T>(&self, message: T) -> tonic::Request<T> {
-        let mut request = tonic::Request::new(message);
-        let bearer = self.bearer.parse().expect("a header");
-        request.metadata_mut().insert("authorization", bearer);
-        request
-    }
-
-    /// Adds a domain.
-    pub async fn add(&self, name: &str) {
-        let request = self.request(proto::v1::AddDomainRequest {
-            name: name.to_owned(),
-        });
-        let mut client = DomainsClient::new(self.channel.clone());
-        client.add_domain(request).await.expect("added");
-    }
-
-    /// Every change from here on.
-    pub async fn watch(&self) -> tonic::Streaming<proto::v1::WatchDomainsResponse> {
-        let request = self.request(proto::v1::WatchDomainsRequest::default());
-        let mut client = DomainsClient::new(self.channel.clone());
-        client
-            .watch_domains(request)
-            .await
-            .expect("a stream")
-            .into_inner()
-    }
-}
-
-/// Everything that runs of one system.
-pub struct Processes(Vec<Subprocess>);
-
-impl Processes {
-    /// Panics if one is gone, with the end of what it printed.
-    pub fn assert_alive(&mut self) {
-        self.0.iter_mut().for_each(Subprocess::assert_alive);
-    }
-
-    /// SIGTERM to all.
-    pub fn terminate(&self) {
-        self.0.iter().for_each(Subprocess::terminate);
-    }
-
-    /// kill -9 of all.
-    pub fn kill_9(&mut self) {
-        self.0.iter_mut().for_each(Subprocess::kill_9);
-    }
-
-    /// Waits for the end of all; how the first that failed ended, or the last.
-    pub async fn exit(&mut self, limit: Duration) -> ExitStatus {
-        let mut ended = ExitStatus::default();
-        for process in &mut self.0 {
-            let status = process.exit(limit).await;
-            if ended.success() {
-                ended = status;
-            }
-        }
-        ended
-    }
-
-    /// The process id of the first.
-    pub fn id(&self) -> u32 {
-        self.0.first().expect("a running process").id()
     }
 }
 
@@ -381,6 +308,15 @@ root_certificate_file = "{folder}/ca-root.pem"
         said
     }
 
+    /// What `/readyz` of the first copy of a role answers if that part is left aside.
+    pub async fn ready_without(&self, role: &str, part: &str) -> u16 {
+        let mut copies = self.copies.iter().filter(|copy| copy.role == role);
+        let admin = copies.next().expect("a copy").admin;
+        let url = format!("http://127.0.0.1:{admin}/readyz?exclude={part}");
+        let answer = reqwest::get(url).await.expect("the admin endpoint answers");
+        answer.status().as_u16()
+    }
+
     /// Waits until a process stands still at a named step.
     pub async fn stopped_at(&mut self, step: &str) {
         let line = format!("stopped at {step}");
@@ -440,11 +376,7 @@ root_certificate_file = "{folder}/ca-root.pem"
 
     /// A client of its API with the admin's token.
     pub async fn client(&self) -> Client {
-        let endpoint = tonic::transport::Endpoint::from_shared(self.endpoint()).expect("a URL");
-        Client {
-            channel: endpoint.connect().await.expect("the API answers"),
-            bearer: format!("Bearer {}", self.token),
-        }
+        Client::connect(self.endpoint(), &self.token).await
     }
 
     /// Adds many domains over one connection, several at once.

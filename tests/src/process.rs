@@ -145,3 +145,40 @@ impl Drop for Subprocess {
         }
     }
 }
+
+/// Everything that runs of one system.
+pub struct Processes(pub(crate) Vec<Subprocess>);
+
+impl Processes {
+    /// Panics if one is gone, with the end of what it printed.
+    pub fn assert_alive(&mut self) {
+        self.0.iter_mut().for_each(Subprocess::assert_alive);
+    }
+
+    /// SIGTERM to all.
+    pub fn terminate(&self) {
+        self.0.iter().for_each(Subprocess::terminate);
+    }
+
+    /// kill -9 of all.
+    pub fn kill_9(&mut self) {
+        self.0.iter_mut().for_each(Subprocess::kill_9);
+    }
+
+    /// Waits for the end of all; how the first that failed ended, or the last.
+    pub async fn exit(&mut self, limit: Duration) -> ExitStatus {
+        let mut ended = ExitStatus::default();
+        for process in &mut self.0 {
+            let status = process.exit(limit).await;
+            if ended.success() {
+                ended = status;
+            }
+        }
+        ended
+    }
+
+    /// The process id of the first.
+    pub fn id(&self) -> u32 {
+        self.0.first().expect("a running process").id()
+    }
+}

@@ -138,6 +138,8 @@ async fn who_is_away_at_the_start_is_waited_for() {
     for role in ROLES {
         red(&manager, role, "bus: ").await;
     }
+    let without_the_bus = manager.ready_without("challenge-responder", "bus").await;
+    assert_eq!(without_the_bus, 200, "it answers without the broker");
     rabbitmq.run().await;
     manager.ready().await;
     let second = "second.example.com";

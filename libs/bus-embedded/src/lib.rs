@@ -200,6 +200,7 @@ impl Consumer {
             Outcome::Dead { reason } => {
                 tracing::error!(message.id = %message.event.id, message.kind = message.event.kind.as_str(),
                     reason, "message set aside");
+                metrics::counter!("ssl_manager_messages_dead_total").increment(1);
                 self.store.bury_message(&message, &reason).await
             }
         };

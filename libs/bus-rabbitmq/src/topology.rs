@@ -16,6 +16,8 @@ pub(crate) const BROADCAST: &str = "ssl-manager.broadcast.";
 
 /// How often a message may come back from consumers that died with it. RabbitMQ 4's default; 3.10 has none.
 const DELIVERY_LIMIT: i32 = 20;
+/// Looking at a dead message and putting it back counts as a delivery, too, and must not lose it.
+const LOOKS_AT_THE_DEAD: i32 = 1_000_000;
 
 /// The name of a work queue.
 pub(crate) fn queue_name(role: &str, kind: &str) -> String {
@@ -43,7 +45,10 @@ pub(crate) async fn declare(channel: &Channel) -> Result<(), LinkError> {
     for (exchange, kind) in [(EVENTS, ExchangeKind::Topic), (DEAD, ExchangeKind::Fanout)] {
         answer(channel.exchange_declare(exchange.into(), kind, durable, FieldTable::default())).await?;
     }
-    let dead = arguments([("x-queue-type", text("quorum"))]);
+    let dead = arguments([
+        ("x-queue-type", text("quorum")),
+        ("x-delivery-limit", AMQPValue::LongInt(LOOKS_AT_THE_DEAD)),
+    ]);
     answer(channel.queue_declare(DEAD.into(), QueueDeclareOptions::durable(), dead)).await?;
     bind(channel, DEAD, DEAD, "").await?;
     for (role, kind) in QUEUES {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::routing::get;
 use jiff::SignedDuration;
@@ -93,7 +93,9 @@ async fn ask_store(context: &Context) -> Result<(), String> {
     }
 }
 
-async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {
+/// Says what works and what does not. `?exclude=PART` leaves a part aside, as Kubernetes' own servers do: a process that
+/// serves without the broker need not be taken out of service because of it.
+async fn ready(State(admin): State<Admin>, RawQuery(query): RawQuery) -> (StatusCode, String) {
     let Context {
         health, bus, stop, ..
     } = &admin.context;
@@ -103,6 +105,12 @@ async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {
     if stop.soft().is_cancelled() {
         parts.insert("process", Err("stopping".to_owned()));
     }
+    let query = query.unwrap_or_default();
+    let excluded: Vec<&str> = query
+        .split('&')
+        .filter_map(|pair| pair.strip_prefix("exclude="))
+        .collect();
+    parts.retain(|part, _| !excluded.contains(part));
     let code = if parts.values().all(Result::is_ok) {
         StatusCode::OK
     } else {

@@ -172,6 +172,12 @@ async fn roles_see_what_they_need_and_nothing_else() {
         "f",
         "no account key for the API"
     );
+    for column in ["hash", "role", "expires_at", "revoked_at"] {
+        let ask =
+            format!("SELECT has_column_privilege('ssl_manager_api', 'tokens', '{column}', 'INSERT,UPDATE')");
+        let may = postgres.psql(&database, &ask).unwrap();
+        assert_eq!(may, "f", "the API makes no token by {column}");
+    }
 }
 
 /// A follower sees a change that committed late, though others that began later were seen before it.

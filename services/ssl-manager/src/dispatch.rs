@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use bus::BusError;
 use runtime::config::ConfigError;
-use runtime::{Config, RoleError, RoleName, chain, start_telemetry, start_telemetry_quietly};
+use runtime::{Config, RoleError, RoleName, chain, start_telemetry};
 use store::StoreError;
 
 use crate::cli::{Cli, Command, DbCommand, EXIT_USAGE};
@@ -125,7 +125,7 @@ async fn start(cli: &Cli, names: &[RoleName]) -> Result<(), Failure> {
 
 #[cfg(feature = "sandbox")]
 async fn demo(exit_when_settled: bool) -> Result<(), Failure> {
-    let telemetry = start_telemetry_quietly().map_err(RunError::from)?;
+    let telemetry = runtime::start_telemetry_quietly().map_err(RunError::from)?;
     if crate::demo::run(exit_when_settled, telemetry.metrics).await? {
         return Ok(());
     }

@@ -13,6 +13,9 @@ impl Config {
         let mut problem = |setting: &str, what: String| problems.push(format!("{setting}: {what}"));
 
         self.check_store_and_bus(&mut problem);
+        if self.renewal.pre_expiry_days == 0 {
+            problem("renewal.pre_expiry_days", "must be at least 1".to_owned());
+        }
         if roles.contains(&RoleName::Api) {
             self.check_api(&mut problem);
         }
@@ -124,9 +127,6 @@ impl Config {
         if self.issuer.max_in_flight == 0 {
             problem("issuer.max_in_flight", "must be at least 1".to_owned());
         }
-        if self.renewal.pre_expiry_days == 0 {
-            problem("renewal.pre_expiry_days", "must be at least 1".to_owned());
-        }
     }
 
     fn check_scheduler(&self, problem: &mut impl FnMut(&str, String)) {
@@ -149,7 +149,7 @@ impl Config {
         if !endpoint.is_empty() && !endpoint.starts_with("http://") && !endpoint.starts_with("https://") {
             problem(
                 "telemetry.otlp_endpoint",
-                "write http(s)://HOST:PORT of a collector that takes OTLP over HTTP".to_owned(),
+                "write http(s)://HOST:PORT of a collector that takes OTLP over gRPC".to_owned(),
             );
         }
     }
