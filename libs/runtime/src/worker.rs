@@ -1,25 +1,28 @@
 //! Claims work and runs it under its lease (DESIGN: claim, not cursor; lease, not lock).
 //!
 //! A permit comes first, so that a process never owns more than it can do; without one the message stays
-//! unacknowledged. The message is acknowledged once the claim is committed; from there the lease owns the work and is
+//! unacknowledged. Claims that are wanted at the same time are made in one transaction. The message is acknowledged once the claim is committed; from there the lease owns the work and is
 //! prolonged while the work runs. Whether a write counts is decided by the lease's fencing token alone, in the store.
 
+use std::collections::{BTreeSet, HashMap};
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bus::{Handler, Outcome};
-use domain::{Event, InvalidTransition, Lease, WorkKind};
+use domain::{DomainName, Event, InvalidTransition, Lease, WorkKind};
 use jiff::SignedDuration;
 use store::StoreError;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tracing::Instrument;
 
 use crate::Context;
 
 const LEASE: SignedDuration = SignedDuration::from_secs(30);
 const RENEW_EVERY: Duration = Duration::from_secs(10);
+/// Claims made in one transaction.
+const MOST_CLAIMS: usize = 50;
 const CLAIM_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// What a role does with work it owns. It must end the lease itself, in the transaction that records the result.
@@ -48,17 +51,66 @@ pub struct Worker {
     context: Context,
     kind: WorkKind,
     permits: Arc<Semaphore>,
+    claims: mpsc::UnboundedSender<Claim>,
     job: Arc<dyn Job>,
 }
 
+/// A claim that a handler waits for; an error says that the store did not answer.
+struct Claim {
+    name: DomainName,
+    answer: oneshot::Sender<Result<Option<Lease>, Unanswered>>,
+}
+
+struct Unanswered;
+
 impl Worker {
-    /// A worker that owns at most as many pieces of work as `permits` has.
+    /// A worker that owns at most as many pieces of work as `permits` has. Must be called within the runtime.
     pub fn new(context: Context, kind: WorkKind, permits: Arc<Semaphore>, job: Arc<dyn Job>) -> Self {
+        let (claims, wanted) = mpsc::unbounded_channel();
+        tokio::spawn(claim_in_batches(context.clone(), kind, wanted));
         Self {
             context,
             kind,
             permits,
+            claims,
             job,
+        }
+    }
+
+    async fn claim(&self, name: &DomainName) -> Result<Option<Lease>, Unanswered> {
+        let (answer, answered) = oneshot::channel();
+        let claim = Claim {
+            name: name.clone(),
+            answer,
+        };
+        self.claims.send(claim).map_err(|_| Unanswered)?;
+        answered.await.unwrap_or(Err(Unanswered))
+    }
+}
+
+/// Claims what is wanted, as much at once as came while the last claim ran. Ends with its worker.
+async fn claim_in_batches(context: Context, kind: WorkKind, mut wanted: mpsc::UnboundedReceiver<Claim>) {
+    let mut claims = Vec::new();
+    while wanted.recv_many(&mut claims, MOST_CLAIMS).await > 0 {
+        // The same name twice is one claim; the second to ask gets none.
+        let names: BTreeSet<DomainName> = claims.iter().map(|claim| claim.name.clone()).collect();
+        let names: Vec<DomainName> = names.into_iter().collect();
+        let now = context.clock.now();
+        let claimed = context.store.claim_batch(kind, &names, now, now + LEASE).await;
+        if let Err(error) = &claimed {
+            tracing::warn!(error = error as &dyn Error, "work not claimed");
+        }
+        let mut leases = claimed.map(|leases| {
+            let by_name = leases.into_iter().map(|lease| (lease.work.name.clone(), lease));
+            by_name.collect::<HashMap<_, _>>()
+        });
+        for claim in claims.drain(..) {
+            let answer = match &mut leases {
+                Ok(leases) => Ok(leases.remove(&claim.name)),
+                Err(_) => Err(Unanswered),
+            };
+            // Nobody waits any more: the lease ends by itself, and the sweep finds the work.
+            let _ = claim.answer.send(answer);
         }
     }
 }
@@ -70,13 +122,7 @@ impl Handler for Worker {
             permit = self.permits.clone().acquire_owned() => permit,
             () = self.context.stop.soft().cancelled() => return Outcome::Retry { after: Duration::ZERO },
         };
-        let now = self.context.clock.now();
-        match self
-            .context
-            .store
-            .claim(self.kind, &event.name, now, now + LEASE)
-            .await
-        {
+        match self.claim(&event.name).await {
             // Done already, not due yet, or somebody else's.
             Ok(None) => Outcome::Done,
             Ok(Some(lease)) => {
@@ -91,12 +137,9 @@ impl Handler for Worker {
                 );
                 Outcome::Done
             }
-            Err(error) => {
-                tracing::warn!(error = &error as &dyn Error, "work not claimed");
-                Outcome::Retry {
-                    after: CLAIM_AGAIN_AFTER,
-                }
-            }
+            Err(Unanswered) => Outcome::Retry {
+                after: CLAIM_AGAIN_AFTER,
+            },
         }
     }
 }

@@ -134,14 +134,14 @@ impl Store for PostgresStore {
         tokens::all(self.db()).await
     }
 
-    async fn claim(
+    async fn claim_batch(
         &self,
         kind: WorkKind,
-        name: &DomainName,
+        names: &[DomainName],
         now: Timestamp,
         until: Timestamp,
-    ) -> Result<Option<Lease>> {
-        work::claim(self.db(), kind, name, now, until).await
+    ) -> Result<Vec<Lease>> {
+        work::claim(self.db(), kind, names, now, until).await
     }
 
     async fn renew(&self, lease: &Lease, until: Timestamp) -> Result<()> {

@@ -65,7 +65,7 @@ impl Tx for PostgresTx {
         work::is_leased(self.db(), name, kind, now).await
     }
 
-    async fn fence(&mut self, lease: &Lease) -> Result<()> {
+    async fn fence(&mut self, lease: &Lease) -> Result<Domain> {
         work::fence(self.db(), lease).await
     }
 

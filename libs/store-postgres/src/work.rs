@@ -2,13 +2,14 @@
 //! repeats one. The sequence begins at 1, so a row with token 0 is nobody's: what gives a lease back writes it, and
 //! the old holder's later writes meet nothing.
 
-use domain::{DomainName, Lease, Work, WorkKind};
+use domain::{Domain, DomainName, Lease, Work, WorkKind};
 use jiff::Timestamp;
 use sqlx::{FromRow, PgConnection, PgExecutor};
 use store::{Columns, Result, StoreError};
 use uuid::Uuid;
 
 use crate::db::{failed, maybe_jiff, maybe_time, time};
+use crate::domains::DomainRow;
 
 #[derive(FromRow)]
 struct WorkRow {
@@ -130,14 +131,16 @@ fn lost(lease: &Lease) -> StoreError {
 }
 
 /// The lease's token is still the row's, and its revision the name's. The name's row is locked first, as everywhere.
-pub(crate) async fn fence(db: &mut PgConnection, lease: &Lease) -> Result<()> {
-    let ours: Option<i32> = sqlx::query_scalar(
+pub(crate) async fn fence(db: &mut PgConnection, lease: &Lease) -> Result<Domain> {
+    let ours: Option<DomainRow> = sqlx::query_as(
         "-- fence
         WITH named AS MATERIALIZED (
-            SELECT name FROM domains WHERE name = $1 AND revision = $4 FOR NO KEY UPDATE)
-        SELECT 1 FROM work w
-        WHERE w.name = (SELECT name FROM named) AND w.kind = $2 AND w.lease_token = $3 AND w.revision = $4
-        FOR NO KEY UPDATE",
+            SELECT name, revision, source, created_at, deleted_at, unknown_to_c4, upload_failing,
+                live_certificate_id, live_not_after, block, waiting, status, activity, upload_revision, version
+            FROM domains WHERE name = $1 AND revision = $4 FOR NO KEY UPDATE)
+        SELECT named.* FROM named, work w
+        WHERE w.name = named.name AND w.kind = $2 AND w.lease_token = $3 AND w.revision = $4
+        FOR NO KEY UPDATE OF w",
     )
     .bind(lease.work.name.as_str())
     .bind(lease.work.kind.as_str())
@@ -146,7 +149,7 @@ pub(crate) async fn fence(db: &mut PgConnection, lease: &Lease) -> Result<()> {
     .fetch_optional(db)
     .await
     .map_err(failed("fence"))?;
-    ours.map(drop).ok_or_else(|| lost(lease))
+    ours.ok_or_else(|| lost(lease))?.try_into()
 }
 
 pub(crate) async fn finish(db: &mut PgConnection, lease: &Lease, next: Option<&Work>) -> Result<()> {
@@ -219,34 +222,46 @@ pub(crate) async fn mark_due(
     rows.into_iter().map(Work::try_from).collect()
 }
 
+/// Rows are locked in the order of their names, so that two batches never wait for each other. What another transaction
+/// has locked is waited for rather than skipped: it may be about to make the work due.
 pub(crate) async fn claim(
     db: impl PgExecutor<'_>,
     kind: WorkKind,
-    name: &DomainName,
+    names: &[DomainName],
     now: Timestamp,
     until: Timestamp,
-) -> Result<Option<Lease>> {
-    let row: Option<WorkRow> = sqlx::query_as(
+) -> Result<Vec<Lease>> {
+    let names: Vec<&str> = names.iter().map(DomainName::as_str).collect();
+    let rows: Vec<WorkRow> = sqlx::query_as(
         "-- claim
-        UPDATE work SET lease_until = $3, lease_token = nextval('lease_token')
-        WHERE name = $1 AND kind = $2 AND due_at <= $4 AND (lease_until IS NULL OR lease_until <= $4)
-        RETURNING name, kind, revision, cause, attempts, due_at, certificate_id, lease_token",
+        WITH free AS MATERIALIZED (
+            SELECT name FROM work
+            WHERE name = ANY($1) AND kind = $2 AND due_at <= $4 AND (lease_until IS NULL OR lease_until <= $4)
+            ORDER BY name FOR NO KEY UPDATE)
+        UPDATE work w SET lease_until = $3, lease_token = nextval('lease_token')
+        FROM free WHERE w.name = free.name AND w.kind = $2
+        RETURNING w.name, w.kind, w.revision, w.cause, w.attempts, w.due_at, w.certificate_id, w.lease_token",
     )
-    .bind(name.as_str())
+    .bind(names)
     .bind(kind.as_str())
     .bind(time(until))
     .bind(time(now))
-    .fetch_optional(db)
+    .fetch_all(db)
     .await
     .map_err(failed("claim"))?;
-    let Some(row) = row else {
-        return Ok(None);
-    };
-    Ok(Some(Lease {
-        token: row.lease_token,
-        work: row.try_into()?,
-        expires_at: until,
-    }))
+    let mut leases = Vec::new();
+    for row in rows {
+        let token = row.lease_token;
+        match Work::try_from(row) {
+            Ok(work) => leases.push(Lease {
+                work,
+                token,
+                expires_at: until,
+            }),
+            Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "work not claimed"),
+        }
+    }
+    Ok(leases)
 }
 
 pub(crate) async fn renew(db: impl PgExecutor<'_>, lease: &Lease, until: Timestamp) -> Result<()> {

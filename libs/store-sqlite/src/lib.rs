@@ -137,14 +137,14 @@ impl Store for SqliteStore {
         tokens::all(&self.readers).await
     }
 
-    async fn claim(
+    async fn claim_batch(
         &self,
         kind: WorkKind,
-        name: &DomainName,
+        names: &[DomainName],
         now: Timestamp,
         until: Timestamp,
-    ) -> Result<Option<Lease>> {
-        in_transaction!(self, "claim", work::claim, kind, name, now, until)
+    ) -> Result<Vec<Lease>> {
+        in_transaction!(self, "claim", work::claim, kind, names, now, until)
     }
 
     async fn renew(&self, lease: &Lease, until: Timestamp) -> Result<()> {

@@ -2,13 +2,13 @@
 //! repeats one. The counter begins above 0, so a row with token 0 is nobody's: what gives a lease back writes it, and
 //! the old holder's later writes meet nothing.
 
-use domain::{DomainName, Lease, Work, WorkKind};
+use domain::{Domain, DomainName, Lease, Work, WorkKind};
 use jiff::Timestamp;
 use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
 use store::{Columns, Result, StoreError};
 
 use crate::db::{failed, maybe_micros, maybe_time, micros};
-use crate::domains::next;
+use crate::domains::{self, next};
 
 #[derive(FromRow)]
 struct WorkRow {
@@ -113,7 +113,7 @@ fn lost(lease: &Lease) -> StoreError {
 }
 
 /// The lease's token is still the row's, and its revision the name's.
-pub(crate) async fn fence(db: &mut SqliteConnection, lease: &Lease) -> Result<()> {
+pub(crate) async fn fence(db: &mut SqliteConnection, lease: &Lease) -> Result<Domain> {
     let ours: bool = sqlx::query_scalar(
         "-- fence
         SELECT EXISTS (
@@ -124,10 +124,14 @@ pub(crate) async fn fence(db: &mut SqliteConnection, lease: &Lease) -> Result<()
     .bind(lease.work.kind.as_str())
     .bind(lease.token)
     .bind(lease.work.revision)
-    .fetch_one(db)
+    .fetch_one(&mut *db)
     .await
     .map_err(failed("fence"))?;
-    if ours { Ok(()) } else { Err(lost(lease)) }
+    if !ours {
+        return Err(lost(lease));
+    }
+    let domain = domains::row(db, &lease.work.name).await?;
+    domain.ok_or_else(|| lost(lease))
 }
 
 pub(crate) async fn finish(db: &mut SqliteConnection, lease: &Lease, next: Option<&Work>) -> Result<()> {
@@ -191,6 +195,27 @@ pub(crate) async fn hinted(
 }
 
 pub(crate) async fn claim(
+    db: &mut SqliteConnection,
+    kind: WorkKind,
+    names: &[DomainName],
+    now: Timestamp,
+    until: Timestamp,
+) -> Result<Vec<Lease>> {
+    let mut leases = Vec::new();
+    for name in names {
+        let claimed = claim_one(&mut *db, kind, name, now, until).await;
+        match claimed {
+            Ok(claimed) => leases.extend(claimed),
+            Err(error @ StoreError::Inconsistency { .. }) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "work not claimed");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(leases)
+}
+
+async fn claim_one(
     db: &mut SqliteConnection,
     kind: WorkKind,
     name: &DomainName,

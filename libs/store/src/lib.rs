@@ -87,15 +87,30 @@ pub trait Store: Send + Sync + 'static {
     /// All API tokens, by name.
     async fn tokens(&self) -> Result<Vec<TokenRecord>>;
 
-    /// Claims work of one kind and name that is due and free, in its own transaction: the lease lasts until `until`.
-    /// None if it is not due, not there, or somebody else's.
+    /// Claims work of one kind of these names, in a transaction of its own: the leases last until `until`. What is not
+    /// due, not there, or somebody else's is not among the answers. Nor is a row that makes no sense: it is logged, and
+    /// keeps nobody from the others.
+    async fn claim_batch(
+        &self,
+        kind: WorkKind,
+        names: &[DomainName],
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<Lease>>;
+
+    /// Claims work of one kind and name.
     async fn claim(
         &self,
         kind: WorkKind,
         name: &DomainName,
         now: Timestamp,
         until: Timestamp,
-    ) -> Result<Option<Lease>>;
+    ) -> Result<Option<Lease>> {
+        let mut leases = self
+            .claim_batch(kind, std::slice::from_ref(name), now, until)
+            .await?;
+        Ok(leases.pop())
+    }
 
     /// Prolongs a lease. [`StoreError::LeaseLost`] if it is not ours any more.
     async fn renew(&self, lease: &Lease, until: Timestamp) -> Result<()>;
@@ -164,9 +179,9 @@ pub trait Tx: Send {
     /// Whether somebody holds an unexpired lease on a name's work.
     async fn is_leased(&mut self, name: &DomainName, kind: WorkKind, now: Timestamp) -> Result<bool>;
 
-    /// Checks that the lease is still ours, and keeps it so until the transaction ends.
-    /// [`StoreError::LeaseLost`] otherwise.
-    async fn fence(&mut self, lease: &Lease) -> Result<()>;
+    /// The row of a lease's name, if the lease is still ours and of the name's present revision; both stay as they are
+    /// until the transaction ends. [`StoreError::LeaseLost`] otherwise, and then the transaction may go on.
+    async fn fence(&mut self, lease: &Lease) -> Result<Domain>;
 
     /// Ends a lease: the row becomes `next`, or goes. [`StoreError::LeaseLost`] if it is not ours any more.
     async fn finish(&mut self, lease: &Lease, next: Option<&Work>) -> Result<()>;

@@ -11,7 +11,7 @@ use domain::{
 };
 use jiff::{SignedDuration, Timestamp};
 use runtime::{Context, JobError};
-use store::{Certificate, Entry, Tx};
+use store::{Certificate, Entry, StoreError, Tx};
 
 use crate::ACTOR;
 use crate::upload::described;
@@ -280,14 +280,12 @@ impl<'a> Journal<'a> {
     /// more, and then the lease is ended.
     async fn open(&self, step: &'static str) -> Result<Option<(Box<dyn Tx>, Domain)>, JobError> {
         let mut tx = self.context.store.begin(step).await?;
-        let work = &self.lease.work;
-        let domain = tx.domain(&work.name).await?;
-        let wanted = domain.filter(|row| row.deleted_at.is_none() && row.revision == work.revision);
-        let Some(domain) = wanted else {
-            return self.give_up(tx).await.map(|()| None);
-        };
-        tx.fence(self.lease).await?;
-        Ok(Some((tx, domain)))
+        match tx.fence(self.lease).await {
+            Ok(domain) if domain.deleted_at.is_none() => Ok(Some((tx, domain))),
+            // Work of a past revision, or of a name that was deleted.
+            Ok(_) | Err(StoreError::LeaseLost { .. }) => self.give_up(tx).await.map(|()| None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn give_up(&self, mut tx: Box<dyn Tx>) -> Result<(), JobError> {

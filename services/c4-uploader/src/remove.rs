@@ -3,7 +3,7 @@
 use c4::C4Error;
 use domain::{Cause, Domain, HistoryKind, Lease, Retry, Work};
 use runtime::{JobError, checkpoint};
-use store::{Entry, Tx};
+use store::{Entry, StoreError, Tx};
 
 use crate::{ACTOR, Uploader};
 
@@ -108,12 +108,12 @@ impl<'a> Removal<'a> {
     /// Opens a step: a transaction that holds the lease, and the deleted domain's row. None if the removal is of no
     /// use any more, and then the lease is ended.
     async fn open(&self, step: &'static str) -> Result<Option<(Box<dyn Tx>, Domain)>, JobError> {
-        let work = &self.lease.work;
         let mut tx = self.uploader.context.store.begin(step).await?;
-        let domain = tx.domain(&work.name).await?;
-        if let Some(domain) = domain.filter(|row| row.deleted_at.is_some() && row.revision == work.revision) {
-            tx.fence(self.lease).await?;
-            return Ok(Some((tx, domain)));
+        match tx.fence(self.lease).await {
+            Ok(domain) if domain.deleted_at.is_some() => return Ok(Some((tx, domain))),
+            // Work of a past revision, or of a name that lives again.
+            Ok(_) | Err(StoreError::LeaseLost { .. }) => {}
+            Err(error) => return Err(error.into()),
         }
         tracing::info!("dropped: the removal is of no use any more");
         tx.finish(self.lease, None).await?;

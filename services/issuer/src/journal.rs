@@ -42,9 +42,7 @@ impl Journal {
     /// Opens a step: a transaction that holds the lease, and the domain's row.
     async fn open(&self, step: &'static str) -> Result<(Box<dyn Tx>, Domain), JobError> {
         let mut tx = self.context.store.begin(step).await?;
-        tx.fence(&self.lease).await?;
-        let domain = tx.domain(&self.lease.work.name).await?;
-        let domain = domain.ok_or_else(|| JobError::Other("work without a domain".to_owned()))?;
+        let domain = tx.fence(&self.lease).await?;
         Ok((tx, domain))
     }
 

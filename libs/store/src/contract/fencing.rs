@@ -24,14 +24,14 @@ async fn claim(store: &dyn Store, label: &str, now: i64) -> Option<Lease> {
 }
 
 async fn assert_ours(store: &dyn Store, lease: &Lease) {
-    write(store, async |tx| tx.fence(lease).await).await;
+    write(store, async |tx| tx.fence(lease).await.map(drop)).await;
 }
 
 /// No call that needs the lease is open to it, and none leaves a trace.
 async fn assert_not_ours(store: &dyn Store, lease: &Lease) {
     let before = store.work(&lease.work.name).await.expect("read");
     let mut tx = store.begin("not_ours").await.expect("a transaction");
-    assert!(is_lost(tx.fence(lease).await));
+    assert!(is_lost(tx.fence(lease).await.map(drop)));
     assert!(is_lost(tx.finish(lease, None).await));
     assert!(is_lost(tx.finish(lease, Some(&lease.work)).await));
     tx.commit().await.expect("committed");

@@ -53,7 +53,7 @@ macro_rules! store_contract {
             the_list_pages_filters_and_hides_the_deleted, changes_are_the_latest_of_each_domain_and_resume,
             ended_certificates_are_found, history_is_newest_first_and_survives_a_delete,
             the_next_attempt_is_no_comparison, overlapping_writers_all_get_through,
-            work_is_claimed_once_and_when_due, concurrent_claims_are_distinct, a_lease_that_ended_is_taken_over,
+            work_is_claimed_once_and_when_due, a_batch_claims_what_is_free, concurrent_claims_are_distinct, a_lease_that_ended_is_taken_over,
             rescheduling_revokes_a_lease, a_raised_revision_revokes_a_lease, a_cancelled_row_never_repeats_a_token,
             a_lease_is_renewed_released_and_finished, due_work_is_hinted_once_in_a_while, all_leases_can_be_freed,
             one_live_order_per_name, an_order_moves_only_from_the_state_it_was_read_in,

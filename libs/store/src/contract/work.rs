@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use domain::{Cause, EventKind, WorkKind};
 
-use super::{add, at, event, is_lost, name, publish, schedule, update, work};
+use super::{add, at, event, is_lost, name, publish, schedule, update, work, write};
 use crate::Store;
 
 /// Only when due, only once, and as it was scheduled.
@@ -87,7 +87,7 @@ pub async fn a_lease_that_ended_is_taken_over(store: Arc<dyn Store>) {
         .expect("free");
     assert!(new.token > old.token);
     let mut tx = store.begin("fence").await.expect("a transaction");
-    assert!(is_lost(tx.fence(&old).await));
+    assert!(is_lost(tx.fence(&old).await.map(drop)));
     assert!(is_lost(tx.finish(&old, None).await));
     tx.fence(&new).await.expect("ours");
     drop(tx);
@@ -113,7 +113,7 @@ pub async fn rescheduling_revokes_a_lease(store: Arc<dyn Store>) {
         .expect("due");
     schedule(&*store, &work("shop", WorkKind::Issue, Some(at(0)))).await;
     let mut tx = store.begin("fence").await.expect("a transaction");
-    assert!(is_lost(tx.fence(&lease).await));
+    assert!(is_lost(tx.fence(&lease).await.map(drop)));
     assert!(
         !tx.is_leased(&name("shop"), WorkKind::Issue, at(1))
             .await
@@ -135,7 +135,7 @@ pub async fn a_raised_revision_revokes_a_lease(store: Arc<dyn Store>) {
     drop(tx);
     update(&*store, &domain.generate().expect("listed"), at(1)).await;
     let mut tx = store.begin("fence").await.expect("a transaction");
-    assert!(is_lost(tx.fence(&lease).await));
+    assert!(is_lost(tx.fence(&lease).await.map(drop)));
 }
 
 /// A row that went and came back does not honour a lease of its past.
@@ -155,7 +155,7 @@ pub async fn a_cancelled_row_never_repeats_a_token(store: Arc<dyn Store>) {
     tx.schedule(&work("shop", WorkKind::Issue, Some(at(0))))
         .await
         .expect("scheduled");
-    assert!(is_lost(tx.fence(&lease).await));
+    assert!(is_lost(tx.fence(&lease).await.map(drop)));
     tx.cancel(&name("shop"), WorkKind::Remove)
         .await
         .expect("nothing to cancel is fine");
@@ -258,4 +258,40 @@ pub async fn all_leases_can_be_freed(store: Arc<dyn Store>) {
             .len(),
         1
     );
+}
+
+/// A batch is claimed at once: of each name what is due and free, each with a token of its own.
+pub async fn a_batch_claims_what_is_free(store: Arc<dyn Store>) {
+    let store = &*store;
+    for (label, due) in [
+        ("a", Some(at(0))),
+        ("b", Some(at(99))),
+        ("c", Some(at(0))),
+        ("d", Some(at(0))),
+    ] {
+        add(store, label).await;
+        let row = work(label, WorkKind::Issue, due);
+        write(store, async |tx| tx.schedule(&row).await).await;
+    }
+    let held = store.claim(WorkKind::Issue, &name("c"), at(1), at(31)).await;
+    assert!(held.expect("claimed").is_some());
+    let names = ["d", "nobody", "c", "b", "a"].map(name);
+    let leases = store.claim_batch(WorkKind::Issue, &names, at(2), at(32)).await;
+    let mut leases = leases.expect("claimed");
+    leases.sort_by(|one, other| one.work.name.cmp(&other.work.name));
+    let claimed: Vec<_> = leases.iter().map(|lease| lease.work.name.clone()).collect();
+    assert_eq!(claimed, [name("a"), name("d")], "b is not due, c somebody else's");
+    assert_ne!(leases[0].token, leases[1].token);
+    for lease in &leases {
+        write(store, async |tx| {
+            let row = tx.fence(lease).await?;
+            assert_eq!(row.name, lease.work.name, "the row of the lease's name");
+            Ok(())
+        })
+        .await;
+    }
+    let again = store.claim_batch(WorkKind::Issue, &names, at(2), at(32)).await;
+    assert_eq!(again.expect("asked").len(), 0);
+    let none = store.claim_batch(WorkKind::Issue, &[], at(2), at(32)).await;
+    assert_eq!(none.expect("asked").len(), 0);
 }
