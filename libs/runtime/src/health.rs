@@ -9,7 +9,7 @@ use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::routing::get;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::{Context, Listen, RoleError, chain};
@@ -76,21 +76,26 @@ pub async fn serve_admin(context: Context, metrics: PrometheusHandle) -> Result<
         })
 }
 
-/// What the store says of itself. Leases are compared by the clock of whoever asks, so clocks must agree.
+/// What the store says of itself.
 async fn ask_store(context: &Context) -> Result<(), String> {
     let theirs = match tokio::time::timeout(ASK_WITHIN, context.store.clock()).await {
         Ok(Ok(theirs)) => theirs,
         Ok(Err(error)) => return Err(chain(&error)),
         Err(_) => return Err("no answer in time".to_owned()),
     };
-    let ours = context.clock.now();
-    match theirs.map(|theirs| ours.duration_since(theirs).abs()) {
-        Some(apart) if apart > CLOCKS_MAY_DIFFER => Err(format!(
-            "the database's clock and this machine's are {} s apart: set the clock",
-            apart.as_secs()
-        )),
-        _ => Ok(()),
+    theirs.map_or(Ok(()), |theirs| compare_clocks(context.clock.now(), theirs))
+}
+
+/// Whether a lease ends at nearly the same moment for everybody: each process compares it with its own clock.
+fn compare_clocks(ours: Timestamp, theirs: Timestamp) -> Result<(), String> {
+    let apart = ours.duration_since(theirs).abs();
+    if apart <= CLOCKS_MAY_DIFFER {
+        return Ok(());
     }
+    let seconds = apart.as_secs();
+    Err(format!(
+        "the database's clock and this machine's are {seconds} s apart: set the clock"
+    ))
 }
 
 /// Says what works and what does not. `?exclude=PART` leaves a part aside, as Kubernetes' own servers do: a process that
@@ -125,4 +130,21 @@ async fn ready(State(admin): State<Admin>, RawQuery(query): RawQuery) -> (Status
         };
     }
     (code, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_that_differ_by_more_than_five_seconds_are_a_reason() {
+        let at = |second| Timestamp::from_second(1_800_000_000 + second).unwrap();
+        for agree in [0, 5, -5] {
+            assert_eq!(compare_clocks(at(agree), at(0)), Ok(()), "{agree}");
+        }
+        for differ in [6_i64, -6, 86_400] {
+            let reason = compare_clocks(at(differ), at(0)).unwrap_err();
+            assert!(reason.contains(&format!("{} s apart", differ.abs())), "{reason}");
+        }
+    }
 }
