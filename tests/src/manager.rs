@@ -317,6 +317,17 @@ root_certificate_file = "{folder}/ca-root.pem"
         answer.status().as_u16()
     }
 
+    /// The metrics of the first copy of a role.
+    pub async fn metrics(&self, role: &str) -> String {
+        let mut copies = self.copies.iter().filter(|copy| copy.role == role);
+        let url = format!(
+            "http://127.0.0.1:{}/metrics",
+            copies.next().expect("a copy").admin
+        );
+        let answer = reqwest::get(url).await.expect("the admin endpoint answers");
+        answer.text().await.expect("a text")
+    }
+
     /// Waits until a process stands still at a named step.
     pub async fn stopped_at(&mut self, step: &str) {
         let line = format!("stopped at {step}");

@@ -101,6 +101,10 @@ async fn a_key_leaves_for_who_may_have_it_and_is_nowhere_in_clear(mode: Mode) {
                 sealing_key.trim().as_bytes().to_vec(),
             ));
             needles.extend(of_key("the account key", &account_key(&manager).await));
+            for setting in ["SSL_MANAGER__STORE__URL", "SSL_MANAGER__BUS__URL"] {
+                let password = password_of(&manager.setting("issuer", setting));
+                needles.push((format!("the password of {setting}"), password.into_bytes()));
+            }
             written.push(("the database".to_owned(), dump(&manager).await));
             written.push((
                 "the queues".to_owned(),
@@ -149,6 +153,13 @@ fn of_key(what: &str, der: &[u8]) -> Vec<(String, Vec<u8>)> {
 fn pkcs8(pem: &str) -> Vec<u8> {
     let base64: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
     BASE64_STANDARD.decode(base64).unwrap()
+}
+
+/// The password in a URL.
+fn password_of(url: &str) -> String {
+    let (_, user) = url.split_once("://").unwrap();
+    let (user, _) = user.split_once('@').unwrap();
+    user.split_once(':').unwrap().1.to_owned()
 }
 
 /// The files of the embedded mode.
