@@ -23,7 +23,12 @@ async fn logs_are_json_on_request_and_metrics_count_what_was_done() {
     assert_eq!(manager.domain(&["add", NAME]).code, 0);
     manager.status(NAME, "Success", LIMIT).await;
     let metrics = manager.metrics("all").await;
-    assert!(metrics.contains("ssl_manager_uploads_total"), "{metrics}");
+    for counted in [
+        "ssl_manager_uploads_total{result=\"live\"} 1",
+        "ssl_manager_messages_waiting ",
+    ] {
+        assert!(metrics.contains(counted), "{counted} in {metrics}");
+    }
     manager.process().terminate();
     assert!(manager.process().exit(LIMIT).await.success());
 

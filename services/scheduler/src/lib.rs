@@ -17,7 +17,7 @@ use store::{StoreError, Tx};
 
 /// How often due work is looked for. Finer than the design's 5 s, because retries are planned to the second.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Every how many looks certificates that ended are looked for.
+/// Every how many looks certificates that ended are looked for, and messages counted.
 const EXPIRY_EVERY: u32 = 5;
 /// A hint older than this is taken for lost. Longer than a worker needs to get to its queue's end at rest; a second
 /// hint about work that is still queued does no harm but costs a claim that finds nothing.
@@ -33,7 +33,7 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
     while !stop.is_cancelled() {
         let mut swept = sweep_due(&context).await;
         if look.is_multiple_of(EXPIRY_EVERY) && swept.is_ok() {
-            swept = expiry::sweep(&context).await;
+            swept = expiry::sweep(&context).await.and(count_messages(&context).await);
         }
         match swept {
             Ok(()) => context.health.ok("scheduler"),
@@ -48,6 +48,13 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
             () = stop.cancelled() => {}
         }
     }
+    Ok(())
+}
+
+/// Shows how many messages wait in the store: over a broker that is the outbox, and it is empty at rest.
+async fn count_messages(context: &Context) -> Result<(), StoreError> {
+    let (waiting, _) = context.store.message_counts().await?;
+    metrics::gauge!("ssl_manager_messages_waiting").set(waiting as f64);
     Ok(())
 }
 
