@@ -74,8 +74,8 @@ impl Postgres {
     /// Starts the server again, on the same port and data.
     pub async fn run(&mut self) {
         let folder = self.folder.path();
-        let mut command = self.owner.server(&program("postgres"));
-        command.arg("-D").arg(folder.join("data")).current_dir(folder);
+        let mut command = self.owner.server(&program("postgres"), folder);
+        command.arg("-D").arg(folder.join("data"));
         let fsync = if self.durable { "on" } else { "off" };
         for setting in [
             "listen_addresses=127.0.0.1".to_owned(),

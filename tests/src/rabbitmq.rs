@@ -104,9 +104,8 @@ impl RabbitMq {
         let folder = self.folder.path();
         let mut command = self
             .owner
-            .server(Path::new("/usr/lib/rabbitmq/bin/rabbitmq-server"));
+            .server(Path::new("/usr/lib/rabbitmq/bin/rabbitmq-server"), folder);
         command
-            .current_dir(folder)
             .env("HOME", folder)
             .env("RABBITMQ_NODENAME", format!("test{}@localhost", self.port))
             .env("RABBITMQ_DIST_PORT", self.distribution.to_string())

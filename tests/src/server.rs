@@ -10,10 +10,14 @@ use nix::unistd::{User, chown, getuid};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 
-/// Runs a server, and ends its whole process group once the pipe on our side is closed: a server that all tests of a
-/// program share has nobody else to end it. A shell gives what it starts in the background no stdin, hence the 3.
-const UNTIL_WE_ARE_GONE: &str =
-    r#"exec 3<&0; "$@" 3<&- & server=$!; { cat <&3 >/dev/null; kill -9 0; } & exec 3<&-; wait "$server""#;
+/// Runs a server; once the pipe on our side is closed, ends it, its folder ($0) and its whole process group: a server
+/// that all tests of a program share has nobody else to do so. A shell gives what it starts in the background no stdin,
+/// hence the 3.
+const UNTIL_WE_ARE_GONE: &str = r#"exec 3<&0
+"$@" 3<&- & server=$!
+{ cat <&3 >/dev/null; kill -9 "$server"; sleep 1; rm -rf "$0"; kill -9 0; } &
+exec 3<&-
+wait "$server""#;
 
 /// Who a server runs as: it refuses to run as root.
 #[derive(Clone)]
@@ -59,10 +63,11 @@ impl Owner {
         command
     }
 
-    /// A command that runs as the owner until we are gone.
-    pub(crate) fn server(&self, program: &Path) -> Command {
+    /// A command that runs as the owner in a folder of its own, both until we are gone.
+    pub(crate) fn server(&self, program: &Path, folder: &Path) -> Command {
         let mut command = self.command(Path::new("/bin/sh"));
-        command.args(["-c", UNTIL_WE_ARE_GONE, "sh"]).arg(program);
+        command.args(["-c", UNTIL_WE_ARE_GONE]).arg(folder).arg(program);
+        command.current_dir(folder);
         command
     }
 }

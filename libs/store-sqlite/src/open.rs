@@ -5,6 +5,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use sqlx::SqlitePool;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use store::{Result, StoreError};
@@ -17,6 +18,9 @@ static MIGRATIONS: Migrator = sqlx::migrate!();
 
 const READERS: u32 = 4;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Together as long as the busy timeout.
+const OPEN_ATTEMPTS: u32 = 100;
+const OPEN_AGAIN_AFTER: Duration = Duration::from_millis(50);
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl SqliteStore {
@@ -47,12 +51,10 @@ impl SqliteStore {
                 .idle_timeout(None)
                 .max_lifetime(None)
         };
-        let writer = pool(1)
-            .connect_with(options.clone())
+        let writer = connect(pool(1), options.clone())
             .await
             .map_err(|error| cannot(error.into()))?;
-        let readers = pool(READERS)
-            .connect_with(options.read_only(true))
+        let readers = connect(pool(READERS), options.read_only(true))
             .await
             .map_err(|error| cannot(error.into()))?;
         Ok(Self {
@@ -132,6 +134,30 @@ impl SqliteStore {
             .await
             .map_err(failed("schema"))
     }
+}
+
+/// Connects, and waits for others who are opening the same file. SQLite's own busy timeout does not hold while a new
+/// file is made one with a write-ahead log: who comes in between is refused at once.
+async fn connect(pool: SqlitePoolOptions, options: SqliteConnectOptions) -> sqlx::Result<SqlitePool> {
+    let mut attempts = 0;
+    loop {
+        match pool.clone().connect_with(options.clone()).await {
+            Err(error) if is_busy(&error) && attempts < OPEN_ATTEMPTS => {
+                attempts += 1;
+                tokio::time::sleep(OPEN_AGAIN_AFTER).await;
+            }
+            connected => return connected,
+        }
+    }
+}
+
+fn is_busy(error: &sqlx::Error) -> bool {
+    const SQLITE_BUSY: u32 = 5;
+    let code = error
+        .as_database_error()
+        .and_then(|error| error.code()?.parse().ok());
+    // The upper bytes of an extended code say what it was busy with.
+    code.is_some_and(|code: u32| code & 0xff == SQLITE_BUSY)
 }
 
 fn newest_known() -> i64 {
