@@ -138,6 +138,11 @@ impl RabbitMq {
         self.process = None;
     }
 
+    /// Makes it silent without going away, or lets it go on.
+    pub fn freeze(&self, frozen: bool) {
+        self.process.as_ref().expect("a running server").freeze(frozen);
+    }
+
     /// A virtual host with a name of its own.
     pub async fn vhost(&self) -> Vhost {
         static NEXT: AtomicUsize = AtomicUsize::new(1);

@@ -100,7 +100,8 @@ async fn relay(
     Ok(())
 }
 
-/// Publishes a batch: what was confirmed, what was not, and why not.
+/// Publishes a batch: what was confirmed, what was not, and why not. A broker that was silent once is not waited for
+/// again, or a batch could take longer than its lease.
 async fn publish(
     channel: &Channel,
     messages: Vec<Message>,
@@ -108,6 +109,10 @@ async fn publish(
     let (mut sent, mut unsent, mut failure) = (Vec::new(), Vec::new(), None);
     let mut pending = Vec::with_capacity(messages.len());
     for message in messages {
+        if failure.is_some() {
+            unsent.push(message);
+            continue;
+        }
         match send(channel, &message).await {
             Ok(confirm) => pending.push((message, confirm)),
             Err(error) => {
@@ -117,6 +122,10 @@ async fn publish(
         }
     }
     for (message, confirm) in pending {
+        if matches!(failure, Some(LinkError::Silent)) {
+            unsent.push(message);
+            continue;
+        }
         let confirmed = match answer(confirm).await {
             Ok(Confirmation::Ack(None)) => Ok(()),
             Ok(Confirmation::Ack(Some(_))) => Err(LinkError::Other(format!(

@@ -139,6 +139,29 @@ async fn a_broker_that_is_away_is_waited_for_and_nothing_is_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_falls_silent_is_given_up_and_nothing_is_lost() {
+    let rabbitmq: &'static RabbitMq = Box::leak(Box::new(RabbitMq::start().await));
+    let vhost = rabbitmq.vhost().await;
+    let behind = Behind::new(rabbitmq, vhost).await;
+    let bus = behind.bus(&behind.vhost.url, None);
+    let mut consuming = start(&bus);
+    publish(&behind.store, "before").await;
+    assert_eq!(consuming.next().await, "before.example.com");
+    rabbitmq.freeze(true);
+    for number in 0..20 {
+        publish(&behind.store, &format!("silent{number}")).await;
+    }
+    expect_trouble(&bus, "relay: the broker does not answer").await;
+    rabbitmq.freeze(false);
+    let mut seen = std::collections::BTreeSet::new();
+    while seen.len() < 20 {
+        seen.insert(consuming.next().await);
+    }
+    expect_no_trouble(&bus).await;
+    consuming.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_queue_that_was_deleted_is_made_again() {
     let rabbitmq = RabbitMq::shared().await;
     let vhost = rabbitmq.vhost().await;
