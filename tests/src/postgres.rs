@@ -21,7 +21,6 @@ pub struct Postgres {
     owner: Owner,
     port: u16,
     password: String,
-    root_pem: String,
     durable: bool,
     passwords: Mutex<()>,
     process: Option<Subprocess>,
@@ -56,13 +55,12 @@ impl Postgres {
                 .arg(folder.path().join("data"))
                 .current_dir(folder.path()),
         );
-        let root_pem = write_identity(folder.path(), &owner);
+        write_identity(folder.path(), &owner);
         let mut postgres = Self {
             folder,
             owner,
             port: free_port(),
             password,
-            root_pem,
             durable,
             passwords: Mutex::new(()),
             process: None,
@@ -117,6 +115,11 @@ impl Postgres {
         name
     }
 
+    /// Where it listens on loopback.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The URL of a database for the superuser.
     pub fn superuser_url(&self, database: &str) -> String {
         self.url(SUPERUSER, &self.password, database)
@@ -152,9 +155,7 @@ impl Postgres {
 
     /// Trust for its TLS.
     pub fn root_file(&self) -> PathBuf {
-        let path = std::env::temp_dir().join(format!("ssl-manager-postgres-root-{}.pem", self.port));
-        std::fs::write(&path, &self.root_pem).expect("a file");
-        path
+        self.folder.path().join("root.pem")
     }
 
     /// Everything that stands in a database, as SQL.

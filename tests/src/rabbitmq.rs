@@ -25,7 +25,6 @@ pub struct RabbitMq {
     management: u16,
     distribution: u16,
     password: String,
-    root_pem: String,
     process: Option<Subprocess>,
 }
 
@@ -49,7 +48,7 @@ impl RabbitMq {
     pub async fn start() -> Self {
         let owner = Owner::named("rabbitmq");
         let folder = owner.folder();
-        let root_pem = write_identity(folder.path(), &owner);
+        write_identity(folder.path(), &owner);
         let mut rabbitmq = Self {
             folder,
             owner,
@@ -58,7 +57,6 @@ impl RabbitMq {
             management: free_port(),
             distribution: free_port(),
             password: format!("{:016x}", rand()),
-            root_pem,
             process: None,
         };
         rabbitmq.configure();
@@ -170,9 +168,7 @@ impl RabbitMq {
 
     /// Trust for its TLS.
     pub fn root_file(&self) -> PathBuf {
-        let path = std::env::temp_dir().join(format!("ssl-manager-rabbitmq-root-{}.pem", self.port));
-        std::fs::write(&path, &self.root_pem).expect("a file");
-        path
+        self.folder.path().join("root.pem")
     }
 
     /// Makes a user with these permissions (regular expressions) in a virtual host; the URL.
