@@ -1,5 +1,7 @@
 //! What all statements share: error mapping, and how values of ours become PostgreSQL's.
 
+use std::time::Duration;
+
 use domain::Reason;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
@@ -9,6 +11,19 @@ use store::{Columns, Result, StoreError};
 
 /// Errors after which the whole transaction may be tried again: `serialization_failure` and `deadlock_detected`.
 const TRY_AGAIN: [&str; 2] = ["40001", "40P01"];
+
+/// Longer than the server's own limit for a statement, so that this one is only reached by a server that has fallen
+/// silent: a lost network or a machine that died closes no connection.
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+
+/// Waits for the database, but not for ever.
+pub(crate) async fn within<T>(asked: impl Future<Output = Result<T>>) -> Result<T> {
+    let silent = |_| StoreError::Database {
+        operation: "wait_for_the_database",
+        source: format!("no answer within {} s", ANSWER_WITHIN.as_secs()).into(),
+    };
+    tokio::time::timeout(ANSWER_WITHIN, asked).await.map_err(silent)?
+}
 
 /// Names the operation that failed.
 pub(crate) fn failed(operation: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {

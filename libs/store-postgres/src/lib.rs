@@ -34,12 +34,12 @@ use tokio::sync::watch;
 
 pub use open::PostgresStore;
 
-use crate::db::failed;
+use crate::db::{failed, within};
 use crate::tx::PostgresTx;
 
 impl PostgresStore {
     async fn write(&self, name: &'static str) -> Result<PostgresTx> {
-        let inner = self.pool.begin().await.map_err(failed(name))?;
+        let inner = within(async { self.pool.begin().await.map_err(failed(name)) }).await?;
         Ok(PostgresTx {
             name,
             began: Instant::now(),
@@ -61,15 +61,13 @@ impl Store for PostgresStore {
     }
 
     async fn clock(&self) -> Result<Option<Timestamp>> {
-        let now: jiff_sqlx::Timestamp = sqlx::query_scalar("-- clock\nSELECT clock_timestamp()")
-            .fetch_one(self.db())
-            .await
-            .map_err(failed("clock"))?;
+        let asked = sqlx::query_scalar("-- clock\nSELECT clock_timestamp()").fetch_one(self.db());
+        let now: jiff_sqlx::Timestamp = within(async { asked.await.map_err(failed("clock")) }).await?;
         Ok(Some(now.to_jiff()))
     }
 
     async fn check_schema(&self) -> Result<()> {
-        self.check_migrations().await
+        within(self.check_migrations()).await
     }
 
     fn published(&self) -> watch::Receiver<u64> {
@@ -77,61 +75,61 @@ impl Store for PostgresStore {
     }
 
     async fn domain(&self, name: &DomainName) -> Result<Option<DomainView>> {
-        domains::view(self.db(), name).await
+        within(domains::view(self.db(), name)).await
     }
 
     async fn domains(&self, query: &ListQuery) -> Result<Vec<DomainView>> {
-        domains::list(self.db(), query).await
+        within(domains::list(self.db(), query)).await
     }
 
     async fn expired(&self, now: Timestamp, limit: u32) -> Result<Vec<DomainName>> {
-        domains::expired(self.db(), now, limit).await
+        within(domains::expired(self.db(), now, limit)).await
     }
 
     async fn history(&self, name: &DomainName, limit: u32) -> Result<Vec<HistoryEntry>> {
-        changes::history(self.db(), name, limit).await
+        within(changes::history(self.db(), name, limit)).await
     }
 
     async fn changes(&self, after: i64, name: Option<&DomainName>, limit: u32) -> Result<Vec<Change>> {
-        changes::number(self.db()).await?;
-        changes::after(self.db(), after, name, limit).await
+        within(changes::number(self.db())).await?;
+        within(changes::after(self.db(), after, name, limit)).await
     }
 
     async fn position(&self) -> Result<i64> {
-        changes::number(self.db()).await?;
-        changes::position(self.db()).await
+        within(changes::number(self.db())).await?;
+        within(changes::position(self.db())).await
     }
 
     async fn key_authorization(&self, host: &DomainName, token: &str) -> Result<Option<String>> {
-        orders::key_authorization(self.db(), host, token).await
+        within(orders::key_authorization(self.db(), host, token)).await
     }
 
     async fn challenges(&self, host: &DomainName) -> Result<Vec<Challenge>> {
-        orders::challenges(self.db(), host).await
+        within(orders::challenges(self.db(), host)).await
     }
 
     async fn certificate(&self, id: CertificateId) -> Result<Option<Certificate>> {
-        certificates::get(self.db(), id).await
+        within(certificates::get(self.db(), id)).await
     }
 
     async fn account(&self, issuer: &str, directory_url: &str) -> Result<Option<Account>> {
-        certificates::account(self.db(), issuer, directory_url).await
+        within(certificates::account(self.db(), issuer, directory_url)).await
     }
 
     async fn live_order(&self, name: &DomainName) -> Result<Option<Order>> {
-        orders::live(self.db(), name).await
+        within(orders::live(self.db(), name)).await
     }
 
     async fn work(&self, name: &DomainName) -> Result<Vec<Work>> {
-        work::all(self.db(), name).await
+        within(work::all(self.db(), name)).await
     }
 
     async fn token(&self, hash: &[u8; 32]) -> Result<Option<TokenRecord>> {
-        tokens::by_hash(self.db(), hash).await
+        within(tokens::by_hash(self.db(), hash)).await
     }
 
     async fn tokens(&self) -> Result<Vec<TokenRecord>> {
-        tokens::all(self.db()).await
+        within(tokens::all(self.db())).await
     }
 
     async fn claim_batch(
@@ -141,20 +139,20 @@ impl Store for PostgresStore {
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Vec<Lease>> {
-        work::claim(self.db(), kind, names, now, until).await
+        within(work::claim(self.db(), kind, names, now, until)).await
     }
 
     async fn renew(&self, lease: &Lease, until: Timestamp) -> Result<()> {
-        work::renew(self.db(), lease, until).await
+        within(work::renew(self.db(), lease, until)).await
     }
 
     async fn release(&self, lease: &Lease) -> Result<()> {
-        work::release(self.db(), lease).await
+        within(work::release(self.db(), lease)).await
     }
 
     async fn free_all_leases(&self) -> Result<()> {
-        work::free_all(self.db()).await?;
-        messages::free_all(self.db()).await
+        within(work::free_all(self.db())).await?;
+        within(messages::free_all(self.db())).await
     }
 
     async fn take_messages(
@@ -164,26 +162,26 @@ impl Store for PostgresStore {
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Vec<Message>> {
-        messages::take(self.db(), kinds, limit, now, until).await
+        within(messages::take(self.db(), kinds, limit, now, until)).await
     }
 
     async fn keep_messages(&self, messages: &[Message], until: Timestamp) -> Result<()> {
-        messages::keep(self.db(), messages, until).await
+        within(messages::keep(self.db(), messages, until)).await
     }
 
     async fn delete_messages(&self, messages: &[Message]) -> Result<()> {
-        messages::delete(self.db(), messages).await
+        within(messages::delete(self.db(), messages)).await
     }
 
     async fn delay_message(&self, message: &Message, due_at: Timestamp) -> Result<()> {
-        messages::delay(self.db(), message, due_at).await
+        within(messages::delay(self.db(), message, due_at)).await
     }
 
     async fn bury_message(&self, message: &Message, why: &str) -> Result<()> {
-        messages::bury(self.db(), message, why).await
+        within(messages::bury(self.db(), message, why)).await
     }
 
     async fn message_counts(&self) -> Result<(u64, u64)> {
-        messages::counts(self.db()).await
+        within(messages::counts(self.db())).await
     }
 }

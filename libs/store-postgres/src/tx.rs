@@ -11,7 +11,7 @@ use sqlx::{PgConnection, Postgres, Transaction};
 use store::{Account, Certificate, Challenge, Result, TokenRecord, TokenUse, Tx};
 use tokio::sync::watch;
 
-use crate::db::failed;
+use crate::db::{failed, within};
 use crate::{certificates, changes, domains, messages, orders, tokens, work};
 
 /// A transaction that held its locks longer than this is worth a line.
@@ -34,108 +34,109 @@ impl PostgresTx {
 #[async_trait]
 impl Tx for PostgresTx {
     async fn domain(&mut self, name: &DomainName) -> Result<Option<Domain>> {
-        domains::row(self.db(), name).await
+        within(domains::row(self.db(), name)).await
     }
 
     async fn insert_domain(&mut self, domain: &Domain, now: Timestamp) -> Result<()> {
-        domains::insert(self.db(), domain, now).await
+        within(domains::insert(self.db(), domain, now)).await
     }
 
     async fn update_domain(&mut self, domain: &Domain, now: Timestamp) -> Result<()> {
-        domains::update(self.db(), domain, now).await
+        within(domains::update(self.db(), domain, now)).await
     }
 
     async fn append_history(&mut self, entry: &HistoryEntry) -> Result<()> {
-        changes::append_history(self.db(), entry).await
+        within(changes::append_history(self.db(), entry)).await
     }
 
     async fn schedule(&mut self, work: &Work) -> Result<()> {
-        work::schedule(self.db(), work).await
+        within(work::schedule(self.db(), work)).await
     }
 
     async fn cancel(&mut self, name: &DomainName, kind: WorkKind) -> Result<()> {
-        work::cancel(self.db(), name, kind).await
+        within(work::cancel(self.db(), name, kind)).await
     }
 
     async fn work(&mut self, name: &DomainName, kind: WorkKind) -> Result<Option<Work>> {
-        work::one(self.db(), name, kind).await
+        within(work::one(self.db(), name, kind)).await
     }
 
     async fn is_leased(&mut self, name: &DomainName, kind: WorkKind, now: Timestamp) -> Result<bool> {
-        work::is_leased(self.db(), name, kind, now).await
+        within(work::is_leased(self.db(), name, kind, now)).await
     }
 
     async fn fence(&mut self, lease: &Lease) -> Result<Domain> {
-        work::fence(self.db(), lease).await
+        within(work::fence(self.db(), lease)).await
     }
 
     async fn finish(&mut self, lease: &Lease, next: Option<&Work>) -> Result<()> {
-        work::finish(self.db(), lease, next).await
+        within(work::finish(self.db(), lease, next)).await
     }
 
     async fn mark_due(&mut self, now: Timestamp, hinted_before: Timestamp, limit: u32) -> Result<Vec<Work>> {
-        work::mark_due(self.db(), now, hinted_before, limit).await
+        within(work::mark_due(self.db(), now, hinted_before, limit)).await
     }
 
     async fn insert_order(&mut self, order: &Order) -> Result<()> {
-        orders::insert(self.db(), order).await
+        within(orders::insert(self.db(), order)).await
     }
 
     async fn update_order(&mut self, order: &Order, from: &'static str) -> Result<()> {
-        orders::update(self.db(), order, from).await
+        within(orders::update(self.db(), order, from)).await
     }
 
     async fn live_order(&mut self, name: &DomainName) -> Result<Option<Order>> {
-        orders::live_locked(self.db(), name).await
+        within(orders::live_locked(self.db(), name)).await
     }
 
     async fn put_challenge(&mut self, challenge: &Challenge) -> Result<()> {
-        orders::put_challenge(self.db(), challenge).await
+        within(orders::put_challenge(self.db(), challenge)).await
     }
 
     async fn drop_challenges(&mut self, order: OrderId) -> Result<()> {
-        orders::drop_challenges(self.db(), order).await
+        within(orders::drop_challenges(self.db(), order)).await
     }
 
     async fn insert_certificate(&mut self, certificate: &Certificate) -> Result<()> {
-        certificates::insert(self.db(), certificate).await
+        within(certificates::insert(self.db(), certificate)).await
     }
 
     async fn mark_uploaded(&mut self, id: CertificateId, now: Timestamp) -> Result<()> {
-        certificates::mark_uploaded(self.db(), id, now).await
+        within(certificates::mark_uploaded(self.db(), id, now)).await
     }
 
     async fn newest_generated(&mut self, name: &DomainName, now: Timestamp) -> Result<Option<Certificate>> {
-        certificates::newest_generated(self.db(), name, now).await
+        within(certificates::newest_generated(self.db(), name, now)).await
     }
 
     async fn insert_account(&mut self, account: &Account) -> Result<()> {
-        certificates::insert_account(self.db(), account).await
+        within(certificates::insert_account(self.db(), account)).await
     }
 
     async fn set_account_url(&mut self, id: AccountId, url: &str) -> Result<()> {
-        certificates::set_account_url(self.db(), id, url).await
+        within(certificates::set_account_url(self.db(), id, url)).await
     }
 
     async fn insert_token(&mut self, token: &TokenRecord) -> Result<()> {
-        tokens::insert(self.db(), token).await
+        within(tokens::insert(self.db(), token)).await
     }
 
     async fn revoke_token(&mut self, name: &str, now: Timestamp) -> Result<bool> {
-        tokens::revoke(self.db(), name, now).await
+        within(tokens::revoke(self.db(), name, now)).await
     }
 
     async fn touch_tokens(&mut self, uses: &[TokenUse]) -> Result<()> {
-        tokens::touch(self.db(), uses).await
+        within(tokens::touch(self.db(), uses)).await
     }
 
     async fn publish(&mut self, event: &Event, now: Timestamp) -> Result<()> {
         self.has_published = true;
-        messages::publish(self.db(), event, now).await
+        within(messages::publish(self.db(), event, now)).await
     }
 
     async fn commit(self: Box<Self>) -> Result<()> {
-        self.inner.commit().await.map_err(failed("commit"))?;
+        let inner = self.inner;
+        within(async { inner.commit().await.map_err(failed("commit")) }).await?;
         if self.has_published {
             self.published.send_modify(|count| *count += 1);
         }

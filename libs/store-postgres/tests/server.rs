@@ -4,12 +4,17 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use domain::{Domain, DomainName};
 use jiff::Timestamp;
 use store::{Result, Store, StoreError};
 use store_postgres::PostgresStore;
 use tests::Postgres;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 async fn fresh() -> (&'static Postgres, String, PostgresStore) {
@@ -206,4 +211,64 @@ async fn a_change_that_commits_late_is_not_missed() {
     assert_eq!(seen.len(), 1, "the late one comes after it");
     assert_eq!(seen[0].view.domain.name, slow);
     assert_eq!(store.position().await.unwrap(), seen[0].position);
+}
+
+/// A network that can swallow everything without closing anything.
+struct Network {
+    port: u16,
+    open: watch::Sender<bool>,
+}
+
+impl Network {
+    async fn to(port: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (open, is_open) = watch::channel(true);
+        let own = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+                let ((from_client, to_client), (from_server, to_server)) =
+                    (client.into_split(), server.into_split());
+                tokio::spawn(carry(from_client, to_server, is_open.clone()));
+                tokio::spawn(carry(from_server, to_client, is_open.clone()));
+            }
+        });
+        Self { port: own, open }
+    }
+}
+
+async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut open: watch::Receiver<bool>) {
+    let mut bytes = [0; 4096];
+    while let Ok(read @ 1..) = from.read(&mut bytes).await {
+        if open.wait_for(|open| *open).await.is_err() || to.write_all(&bytes[..read]).await.is_err() {
+            return;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_falls_silent_is_not_waited_for_for_ever() {
+    let (postgres, database, direct) = fresh().await;
+    direct.migrate().await.unwrap();
+    let network = Network::to(postgres.port()).await;
+    let url = postgres.superuser_url(&database);
+    let url = url.replace(&format!(":{}/", postgres.port()), &format!(":{}/", network.port));
+    let store = PostgresStore::open(&url, 2).unwrap();
+    let name = add(&store, "before").await;
+    let mut held = store.begin("held").await.unwrap();
+    network.open.send_replace(false);
+    for (what, refused) in [
+        ("a statement", store.domain(&name).await.map(drop)),
+        ("a transaction", held.domain(&name).await.map(drop)),
+    ] {
+        let error = error_of(refused);
+        assert!(matches!(error, StoreError::Database { .. }), "{what}: {error:?}");
+    }
+    drop(held);
+    network.open.send_replace(true);
+    tests::wait_for("the store", Duration::from_mins(1), || async {
+        let read = store.domain(&name).await;
+        read.map(drop).map_err(|error| error.to_string())
+    })
+    .await;
 }
