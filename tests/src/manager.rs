@@ -330,15 +330,26 @@ root_certificate_file = "{folder}/ca-root.pem"
 
     /// Waits until a process stands still at a named step.
     pub async fn stopped_at(&mut self, step: &str) {
+        self.stopped_times_at(step, 1).await;
+    }
+
+    /// Waits until so many pieces of work stand still at a step.
+    pub async fn stopped_times_at(&mut self, step: &str, times: usize) {
         let line = format!("stopped at {step}");
         let processes = &mut self.processes;
         wait_for(&line, STOPS_AT_WITHIN, || {
             processes.assert_alive();
-            let there = processes
-                .0
-                .iter()
-                .any(|process| process.output().lines().any(|printed| printed == line));
-            std::future::ready(if there { Ok(()) } else { Err("not yet".to_owned()) })
+            let printed = |process: &Subprocess| {
+                let output = process.output();
+                output.lines().filter(|printed| *printed == line).count()
+            };
+            let stopped: usize = processes.0.iter().map(printed).sum();
+            let enough = if stopped >= times {
+                Ok(())
+            } else {
+                Err(format!("{stopped} of {times}"))
+            };
+            std::future::ready(enough)
         })
         .await;
     }
