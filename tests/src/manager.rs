@@ -330,26 +330,27 @@ root_certificate_file = "{folder}/ca-root.pem"
 
     /// Waits until a process stands still at a named step.
     pub async fn stopped_at(&mut self, step: &str) {
-        self.stopped_times_at(step, 1).await;
-    }
-
-    /// Waits until so many pieces of work stand still at a step.
-    pub async fn stopped_times_at(&mut self, step: &str, times: usize) {
-        let line = format!("stopped at {step}");
         let processes = &mut self.processes;
-        wait_for(&line, STOPS_AT_WITHIN, || {
+        wait_for(step, STOPS_AT_WITHIN, || {
             processes.assert_alive();
-            let printed = |process: &Subprocess| {
-                let output = process.output();
-                output.lines().filter(|printed| *printed == line).count()
-            };
-            let stopped: usize = processes.0.iter().map(printed).sum();
-            let enough = if stopped >= times {
+            let stopped = processes.stopped_at(step);
+            std::future::ready(if stopped > 0 {
                 Ok(())
             } else {
-                Err(format!("{stopped} of {times}"))
-            };
-            std::future::ready(enough)
+                Err("not yet".to_owned())
+            })
+        })
+        .await;
+    }
+
+    /// Waits until a second piece of work stands still at a step, or the domain is Success because it has no need to pass
+    /// there.
+    pub async fn stopped_again_or_success(&mut self, step: &str, name: &str) {
+        wait_for(step, STOPS_AT_WITHIN, || {
+            self.processes.assert_alive();
+            let shown = self.domain(&["show", name]).json["status"].clone();
+            let there = self.processes.stopped_at(step) > 1 || shown == "Success";
+            std::future::ready(if there { Ok(()) } else { Err(shown.to_string()) })
         })
         .await;
     }

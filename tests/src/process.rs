@@ -160,6 +160,16 @@ impl Processes {
         self.0.iter_mut().for_each(Subprocess::assert_alive);
     }
 
+    /// How many pieces of work stand still at a step.
+    pub fn stopped_at(&self, step: &str) -> usize {
+        let line = format!("stopped at {step}");
+        let printed = |process: &Subprocess| {
+            let output = process.output();
+            output.lines().filter(|printed| *printed == line).count()
+        };
+        self.0.iter().map(printed).sum()
+    }
+
     /// SIGTERM to all.
     pub fn terminate(&self) {
         self.0.iter().for_each(Subprocess::terminate);

@@ -219,7 +219,7 @@ async fn nothing_of_a_past_life_lands_on_the_present_one(mode: Mode) {
         assert_eq!(manager.domain(&["show", NAME]).code, 1);
         assert_eq!(manager.domain(&["add", NAME]).code, 0);
         // Killed between the CA's answer and its row, the second life would need a third order.
-        manager.stopped_times_at(step, 2).await;
+        manager.stopped_again_or_success(step, NAME).await;
         manager.process().kill_9();
         recovers(&world, &mut manager).await;
         // The first life's order is abandoned; the second has one of its own.
