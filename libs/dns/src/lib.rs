@@ -8,16 +8,18 @@
 //! The CNAME chain is walked here, one question per name, instead of leaving it to the resolver library: that one
 //! forgets the chain when its end has no address, and then the customer could not be told where the name points.
 
+mod chain;
 mod lookup;
 mod named;
 mod pointing;
+mod resolver;
 
 use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
 pub use named::Nameservers;
-pub use pointing::Resolver;
+pub use resolver::Resolver;
 
 /// Where a name must lead.
 #[derive(Clone, Debug, Default)]
