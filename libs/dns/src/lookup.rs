@@ -163,7 +163,8 @@ fn code(code: ResponseCode) -> String {
     format!("the nameserver answered {word}")
 }
 
-fn could_not_ask(name: &Name, kind: RecordType, what: &str) -> CouldNotAsk {
+/// Why a question has no answer, with what a nameserver sent bounded and cleaned.
+pub(crate) fn could_not_ask(name: &Name, kind: RecordType, what: &str) -> CouldNotAsk {
     let what: String = what
         .chars()
         .map(|character| if character.is_control() { ' ' } else { character })

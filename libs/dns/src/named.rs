@@ -6,7 +6,7 @@ use std::sync::Arc;
 use domain::DomainName;
 use tokio::sync::Mutex;
 
-use crate::{CouldNotAsk, DnsError, Pointing, Resolver, Targets};
+use crate::{Applicant, Caa, CouldNotAsk, DnsError, Pointing, Resolver, Targets};
 
 /// Asks nameservers, given as `host:port`; the system's if there are none.
 pub struct Nameservers {
@@ -31,10 +31,21 @@ impl Nameservers {
     /// Asks where a name leads.
     pub async fn pointing(&self, name: &DomainName, targets: &Targets) -> Result<Pointing, CouldNotAsk> {
         let answer = self.resolver().await?.pointing(name, targets).await;
-        if answer.is_err() && !self.names.is_empty() {
+        self.look_up_again_if(answer.is_err()).await;
+        answer
+    }
+
+    /// Asks whether the CAA records of a name let the applicant have a certificate for it (RFC 8659 section 3).
+    pub async fn caa(&self, name: &DomainName, applicant: &Applicant<'_>) -> Result<Caa, CouldNotAsk> {
+        let answer = self.resolver().await?.caa(name, applicant).await;
+        self.look_up_again_if(answer.is_err()).await;
+        answer
+    }
+
+    async fn look_up_again_if(&self, unanswered: bool) {
+        if unanswered && !self.names.is_empty() {
             *self.resolver.lock().await = None;
         }
-        answer
     }
 
     async fn resolver(&self) -> Result<Arc<Resolver>, CouldNotAsk> {
