@@ -1,6 +1,7 @@
 //! Nameservers that are known by a name, as in Compose and Kubernetes: looked up when they are first needed, and again
 //! once they did not answer, because what has a name may come back at another address.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use domain::DomainName;
@@ -31,6 +32,15 @@ impl Nameservers {
     /// Asks where a name leads.
     pub async fn pointing(&self, name: &DomainName, targets: &Targets) -> Result<Pointing, CouldNotAsk> {
         let answer = self.resolver().await?.pointing(name, targets).await;
+        if answer.is_err() && !self.names.is_empty() {
+            *self.resolver.lock().await = None;
+        }
+        answer
+    }
+
+    /// Asks for the addresses of a name, as [`Resolver::addresses`] does.
+    pub async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, CouldNotAsk> {
+        let answer = self.resolver().await?.addresses(host).await;
         if answer.is_err() && !self.names.is_empty() {
             *self.resolver.lock().await = None;
         }

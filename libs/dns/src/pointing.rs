@@ -18,7 +18,7 @@ const LONGEST_CHAIN: usize = 10;
 const MOST_ADDRESSES_TOLD: usize = 6;
 
 /// Asks nameservers. Cheap to share.
-pub struct Resolver(TokioResolver);
+pub struct Resolver(pub(crate) TokioResolver);
 
 impl std::fmt::Debug for Resolver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
