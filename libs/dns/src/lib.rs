@@ -8,6 +8,7 @@
 //! The CNAME chain is walked here, one question per name, instead of leaving it to the resolver library: that one
 //! forgets the chain when its end has no address, and then the customer could not be told where the name points.
 
+mod addresses;
 mod caa;
 mod chain;
 mod lookup;

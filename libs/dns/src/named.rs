@@ -1,6 +1,7 @@
 //! Nameservers that are known by a name, as in Compose and Kubernetes: looked up when they are first needed, and again
 //! once they did not answer, because what has a name may come back at another address.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use domain::DomainName;
@@ -46,6 +47,15 @@ impl Nameservers {
         if unanswered && !self.names.is_empty() {
             *self.resolver.lock().await = None;
         }
+    }
+
+    /// Asks for the addresses of a name, as [`Resolver::addresses`] does.
+    pub async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, CouldNotAsk> {
+        let answer = self.resolver().await?.addresses(host).await;
+        if answer.is_err() && !self.names.is_empty() {
+            *self.resolver.lock().await = None;
+        }
+        answer
     }
 
     async fn resolver(&self) -> Result<Arc<Resolver>, CouldNotAsk> {
