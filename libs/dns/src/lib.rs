@@ -1,4 +1,4 @@
-//! The preflight's question to DNS: does a name lead to the CDN?
+//! The preflight's questions to DNS: does a name lead to the CDN, and may the CA issue a certificate for it?
 //!
 //! Rules. Nothing is cached here, because a customer who has just mended a record presses the button again at once.
 //! "The name does not exist" and "there is no such record" are answers; a nameserver that fails, refuses, stays
@@ -8,16 +8,21 @@
 //! The CNAME chain is walked here, one question per name, instead of leaving it to the resolver library: that one
 //! forgets the chain when its end has no address, and then the customer could not be told where the name points.
 
+mod addresses;
+mod caa;
+mod chain;
 mod lookup;
 mod named;
 mod pointing;
+mod resolver;
 
 use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
+pub use caa::{Applicant, Caa};
 pub use named::Nameservers;
-pub use pointing::Resolver;
+pub use resolver::Resolver;
 
 /// Where a name must lead.
 #[derive(Clone, Debug, Default)]

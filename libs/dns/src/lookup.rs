@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use domain::DomainName;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
@@ -14,6 +15,7 @@ use crate::{CouldNotAsk, DnsError};
 
 const MOST_RECORDS: usize = 64;
 const MOST_DETAIL_CHARACTERS: usize = 200;
+const MOST_TOLD: usize = 6;
 
 /// An answer that is one.
 #[derive(Clone, Debug)]
@@ -57,6 +59,14 @@ fn nameserver(address: SocketAddr) -> NameServerConfig {
         connection
     });
     NameServerConfig::new(address.ip(), true, connections.into())
+}
+
+/// The name as it is asked for.
+pub(crate) fn fully_qualified(name: &DomainName) -> Result<Name, CouldNotAsk> {
+    // With the final dot no search list of the system is tried.
+    Name::from_ascii(format!("{name}.")).map_err(|error| CouldNotAsk {
+        detail: format!("asking DNS for {name}: {error}"),
+    })
 }
 
 /// Asks for one type of record of one name.
@@ -134,6 +144,16 @@ pub(crate) fn readable(name: &Name) -> String {
         .to_owned()
 }
 
+/// The first few of what was found, as a part of a sentence.
+pub(crate) fn list(items: &[impl ToString]) -> String {
+    let told: Vec<String> = items.iter().take(MOST_TOLD).map(ToString::to_string).collect();
+    let told = told.join(", ");
+    match items.len().saturating_sub(MOST_TOLD) {
+        0 => told,
+        more => format!("{told} and {more} more"),
+    }
+}
+
 fn code(code: ResponseCode) -> String {
     let word = match code {
         ResponseCode::ServFail => "SERVFAIL".to_owned(),
@@ -143,7 +163,8 @@ fn code(code: ResponseCode) -> String {
     format!("the nameserver answered {word}")
 }
 
-fn could_not_ask(name: &Name, kind: RecordType, what: &str) -> CouldNotAsk {
+/// Why a question has no answer, with what a nameserver sent bounded and cleaned.
+pub(crate) fn could_not_ask(name: &Name, kind: RecordType, what: &str) -> CouldNotAsk {
     let what: String = what
         .chars()
         .map(|character| if character.is_control() { ' ' } else { character })

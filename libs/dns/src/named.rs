@@ -1,12 +1,13 @@
 //! Nameservers that are known by a name, as in Compose and Kubernetes: looked up when they are first needed, and again
 //! once they did not answer, because what has a name may come back at another address.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use domain::DomainName;
 use tokio::sync::Mutex;
 
-use crate::{CouldNotAsk, DnsError, Pointing, Resolver, Targets};
+use crate::{Applicant, Caa, CouldNotAsk, DnsError, Pointing, Resolver, Targets};
 
 /// Asks nameservers, given as `host:port`; the system's if there are none.
 pub struct Nameservers {
@@ -31,6 +32,26 @@ impl Nameservers {
     /// Asks where a name leads.
     pub async fn pointing(&self, name: &DomainName, targets: &Targets) -> Result<Pointing, CouldNotAsk> {
         let answer = self.resolver().await?.pointing(name, targets).await;
+        self.look_up_again_if(answer.is_err()).await;
+        answer
+    }
+
+    /// Asks whether the CAA records of a name let the applicant have a certificate for it (RFC 8659 section 3).
+    pub async fn caa(&self, name: &DomainName, applicant: &Applicant<'_>) -> Result<Caa, CouldNotAsk> {
+        let answer = self.resolver().await?.caa(name, applicant).await;
+        self.look_up_again_if(answer.is_err()).await;
+        answer
+    }
+
+    async fn look_up_again_if(&self, unanswered: bool) {
+        if unanswered && !self.names.is_empty() {
+            *self.resolver.lock().await = None;
+        }
+    }
+
+    /// Asks for the addresses of a name, as [`Resolver::addresses`] does.
+    pub async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, CouldNotAsk> {
+        let answer = self.resolver().await?.addresses(host).await;
         if answer.is_err() && !self.names.is_empty() {
             *self.resolver.lock().await = None;
         }

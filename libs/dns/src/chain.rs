@@ -1,0 +1,79 @@
+//! The CNAME records that lead from one name to the next, followed step by step so that whoever follows them can stop
+//! and knows where it was. A chain that nobody bounds is a weapon: circles are seen, and length has a limit.
+
+use hickory_resolver::TokioResolver;
+use hickory_resolver::proto::rr::{Name, Record, RecordType};
+
+use crate::CouldNotAsk;
+use crate::lookup::{self, Answer};
+
+pub(crate) const LONGEST_CHAIN: usize = 10;
+
+/// The CNAME records followed so far.
+#[derive(Clone)]
+pub(crate) struct Chain {
+    start: Name,
+    passed: Vec<Name>,
+}
+
+/// What the name at the end of the chain turned out to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Step {
+    /// An alias: the chain is one name longer.
+    On,
+    /// A name without a CNAME record.
+    End,
+    /// A name that does not exist.
+    NoName,
+    /// An alias of a name that was passed before.
+    Loop,
+    TooLong,
+}
+
+impl Chain {
+    pub(crate) fn new(start: Name) -> Self {
+        Self {
+            start,
+            passed: Vec::new(),
+        }
+    }
+
+    /// Where the chain is now.
+    pub(crate) fn at(&self) -> &Name {
+        self.last_target().unwrap_or(&self.start)
+    }
+
+    /// What the last CNAME record led to, if there was one.
+    pub(crate) fn last_target(&self) -> Option<&Name> {
+        self.passed.last()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.passed.len()
+    }
+
+    /// Asks where the chain leads next, and goes there.
+    pub(crate) async fn step(&mut self, resolver: &TokioResolver) -> Result<Step, CouldNotAsk> {
+        if self.len() > LONGEST_CHAIN {
+            return Ok(Step::TooLong);
+        }
+        match lookup::ask(resolver, self.at(), RecordType::CNAME).await? {
+            Answer::NoName => Ok(Step::NoName),
+            Answer::NoRecord => Ok(Step::End),
+            Answer::Records(records) => self.step_within(&records),
+        }
+    }
+
+    /// Goes where an answer, to whatever question, says that the chain leads next. An answer has no more steps than
+    /// records.
+    pub(crate) fn step_within(&mut self, records: &[Record]) -> Result<Step, CouldNotAsk> {
+        let Some(next) = lookup::cname_of(self.at(), records)? else {
+            return Ok(Step::End);
+        };
+        if next == *self.at() || self.passed.contains(&next) {
+            return Ok(Step::Loop);
+        }
+        self.passed.push(next);
+        Ok(Step::On)
+    }
+}

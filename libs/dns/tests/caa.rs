@@ -1,0 +1,433 @@
+//! Who may issue, by a nameserver that can answer anything.
+
+#![expect(clippy::unwrap_used, reason = "a test may")]
+
+mod kit;
+
+use std::time::Duration;
+
+use dns::{Applicant, Caa, CouldNotAsk, Nameservers, Resolver};
+use domain::DomainName;
+use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::rdata::NULL;
+use hickory_resolver::proto::rr::{RData, Record, RecordType};
+use kit::{Nameserver, Reply};
+
+const NAME: &str = "shop.example.com";
+const PARENT: &str = "example.com";
+const ACCOUNT: &str = "https://acme.ca.example/acct/7";
+const OURS: (u8, &str, &str) = (0, "issue", "ca.example");
+const FOREIGN: (u8, &str, &str) = (0, "issue", "other.example");
+
+/// In wire form, so that records can be made that no library would make.
+fn raw(name: &str, wire: Vec<u8>) -> Record {
+    let data = RData::Unknown {
+        code: RecordType::CAA,
+        rdata: NULL::with(wire),
+    };
+    kit::record(name, data)
+}
+
+fn record(name: &str, (flags, tag, value): (u8, &str, &str)) -> Record {
+    let mut wire = vec![flags, u8::try_from(tag.len()).unwrap()];
+    wire.extend_from_slice(tag.as_bytes());
+    wire.extend_from_slice(value.as_bytes());
+    raw(name, wire)
+}
+
+fn set(server: &Nameserver, name: &str, properties: &[(u8, &str, &str)]) {
+    let records = properties
+        .iter()
+        .map(|property| record(name, *property))
+        .collect();
+    server.set(name, RecordType::CAA, Reply::Records(records));
+}
+
+async fn ask(server: &Nameserver, account_url: Option<&str>) -> Result<Caa, CouldNotAsk> {
+    let resolver = Resolver::with_timing(&[server.address], Duration::from_millis(300), 2).unwrap();
+    let applicant = Applicant {
+        identities: &["CA.example".to_owned(), "ca.example.org".to_owned()],
+        method: "http-01",
+        account_url,
+    };
+    let name = DomainName::parse(NAME).unwrap();
+    tokio::time::timeout(Duration::from_secs(20), resolver.caa(&name, &applicant))
+        .await
+        .unwrap()
+}
+
+async fn caa(server: &Nameserver) -> Caa {
+    ask(server, Some(ACCOUNT)).await.unwrap()
+}
+
+async fn unanswered(server: &Nameserver) -> String {
+    match ask(server, Some(ACCOUNT)).await {
+        Err(CouldNotAsk { detail }) => detail,
+        Ok(caa) => panic!("{caa:?}"),
+    }
+}
+
+fn forbids(at: &str, found: &str) -> Caa {
+    Caa::Forbids {
+        at: at.to_owned(),
+        found: found.to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn no_records_up_to_the_top_level_permit() {
+    let server = Nameserver::start().await;
+    assert_eq!(caa(&server).await, Caa::Permits, "no name exists");
+    server.addresses(NAME, &["198.51.100.7"]);
+    server.addresses("com", &["198.51.100.7"]);
+    assert_eq!(caa(&server).await, Caa::Permits, "names without CAA records");
+    assert_eq!(
+        server.times_asked("com", RecordType::CAA),
+        2,
+        "the top level counts"
+    );
+    assert_eq!(server.times_asked("", RecordType::CAA), 0, "the root does not");
+}
+
+#[tokio::test]
+async fn the_records_of_the_name_decide() {
+    for (properties, forbidden) in [
+        (vec![OURS], None),
+        (vec![(0, "issue", "ca.example.org")], None),
+        (vec![(0, "ISSUE", "Ca.EXAMPLE")], None),
+        (vec![(0, "issue", " ca.example ; ")], None),
+        (vec![(0, "issue", "ca.example; policy=ev")], None),
+        (vec![FOREIGN, OURS], None),
+        (vec![(0, "issue", ";"), OURS], None),
+        (vec![FOREIGN], Some(r#"issue "other.example""#)),
+        (
+            vec![(0, "IsSuE", "other.example")],
+            Some(r#"IsSuE "other.example""#),
+        ),
+        (vec![(0, "issue", ";")], Some(r#"issue ";""#)),
+        (vec![(0, "issue", "")], Some(r#"issue """#)),
+        (
+            vec![(0, "issue", "www.ca.example")],
+            Some(r#"issue "www.ca.example""#),
+        ),
+        (
+            vec![(0, "iodef", "mailto:a@b.example"), FOREIGN, (0, "issue", ";")],
+            Some(r#"issue "other.example", issue ";""#),
+        ),
+    ] {
+        let server = Nameserver::start().await;
+        set(&server, NAME, &properties);
+        let expected = forbidden.map_or(Caa::Permits, |found| forbids(NAME, found));
+        assert_eq!(caa(&server).await, expected, "{properties:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_malformed_value_names_nobody_and_hides_nobody() {
+    let server = Nameserver::start().await;
+    for value in [
+        "%%%%%",
+        "ca.example policy=ev",
+        "ca.example; policy",
+        "ca.example.",
+    ] {
+        let malformed = (0, "issue", value);
+        set(&server, NAME, &[malformed]);
+        let expected = forbids(NAME, &format!("issue \"{value}\""));
+        assert_eq!(caa(&server).await, expected);
+        set(&server, NAME, &[malformed, OURS]);
+        assert_eq!(caa(&server).await, Caa::Permits, "{value}");
+    }
+    let bytes = [&[0, 5], b"issue".as_slice(), &[0xff, 0, b'\n', b'"']].concat();
+    server.set(NAME, RecordType::CAA, Reply::Records(vec![raw(NAME, bytes)]));
+    assert_eq!(caa(&server).await, forbids(NAME, r#"issue "\xff\x00\n\"""#));
+}
+
+#[tokio::test]
+async fn a_set_that_restricts_no_issue_permits_and_ends_the_climb() {
+    for property in [
+        (0, "issuewild", ";"),
+        (128, "issuewild", "other.example"),
+        (0, "iodef", "mailto:security@example.com"),
+        (128, "IOdef", "mailto:security@example.com"),
+        (128, "issuemail", ";"),
+        (0, "tbs", "Unknown"),
+        (127, "tbs", "the other bits are ignored"),
+    ] {
+        let server = Nameserver::start().await;
+        set(&server, NAME, &[property]);
+        set(&server, PARENT, &[FOREIGN]);
+        assert_eq!(caa(&server).await, Caa::Permits, "{property:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_critical_property_that_is_not_known_forbids() {
+    let server = Nameserver::start().await;
+    for flags in [128, 129, 255] {
+        set(&server, NAME, &[OURS, (flags, "tbs", "Unknown")]);
+        let expected = forbids(NAME, r#"tbs "Unknown", which is critical and not known"#);
+        assert_eq!(caa(&server).await, expected);
+    }
+    set(&server, NAME, &[(128, "issue", "ca.example")]);
+    assert_eq!(caa(&server).await, Caa::Permits, "critical, and well understood");
+}
+
+#[tokio::test]
+async fn the_first_set_on_the_way_up_decides() {
+    let server = Nameserver::start().await;
+    set(&server, "com", &[FOREIGN]);
+    assert_eq!(caa(&server).await, forbids("com", r#"issue "other.example""#));
+    set(&server, PARENT, &[(0, "issue", ";")]);
+    assert_eq!(caa(&server).await, forbids(PARENT, r#"issue ";""#));
+    set(&server, NAME, &[OURS]);
+    assert_eq!(caa(&server).await, Caa::Permits);
+    set(&server, PARENT, &[OURS]);
+    set(&server, NAME, &[FOREIGN]);
+    assert_eq!(caa(&server).await, forbids(NAME, r#"issue "other.example""#));
+}
+
+#[tokio::test]
+async fn an_alias_has_the_set_of_its_target() {
+    let server = Nameserver::start().await;
+    set(&server, PARENT, &[OURS]);
+    server
+        .cname(NAME, "a.example.net")
+        .cname("a.example.net", "b.Example.org");
+    set(&server, "b.example.org", &[FOREIGN]);
+    let expected = forbids("b.example.org", r#"issue "other.example""#);
+    assert_eq!(caa(&server).await, expected);
+    set(&server, "b.example.org", &[OURS]);
+    set(&server, PARENT, &[FOREIGN]);
+    assert_eq!(caa(&server).await, Caa::Permits);
+}
+
+#[tokio::test]
+async fn an_alias_without_a_set_has_that_of_its_own_parents() {
+    let server = Nameserver::start().await;
+    server
+        .cname(NAME, "b.example.org")
+        .addresses("b.example.org", &["198.51.100.7"]);
+    set(&server, "example.org", &[OURS]);
+    set(&server, PARENT, &[FOREIGN]);
+    let expected = forbids(PARENT, r#"issue "other.example""#);
+    assert_eq!(caa(&server).await, expected);
+    server.cname(NAME, "nowhere.example.org");
+    assert_eq!(caa(&server).await, expected, "the target does not exist");
+    set(&server, "example.org", &[FOREIGN]);
+    set(&server, PARENT, &[OURS]);
+    assert_eq!(caa(&server).await, Caa::Permits);
+}
+
+#[tokio::test]
+async fn a_parent_may_be_an_alias_too() {
+    let server = Nameserver::start().await;
+    server.cname(PARENT, "b.example.org");
+    set(&server, "b.example.org", &[FOREIGN]);
+    let expected = forbids("b.example.org", r#"issue "other.example""#);
+    assert_eq!(caa(&server).await, expected);
+}
+
+/// As recursive nameservers answer: the chain and what stands at its end, or only the chain.
+#[tokio::test]
+async fn an_answer_may_hold_the_chain() {
+    let server = Nameserver::start().await;
+    let chain = || {
+        vec![
+            kit::cname(NAME, "a.example.net"),
+            kit::cname("a.example.net", "b.example.org"),
+        ]
+    };
+    let whole = [chain(), vec![record("b.example.org", FOREIGN)]].concat();
+    let expected = forbids("b.example.org", r#"issue "other.example""#);
+    set(&server, PARENT, &[OURS]);
+    server.set(NAME, RecordType::CAA, Reply::Records(whole.clone()));
+    assert_eq!(
+        caa(&server).await,
+        expected,
+        "only the CAA question shows the chain"
+    );
+    server.set(NAME, RecordType::CAA, Reply::Records(chain()));
+    assert_eq!(caa(&server).await, Caa::Permits, "nothing at the end");
+    set(&server, "b.example.org", &[FOREIGN]);
+    assert_eq!(caa(&server).await, expected, "the end has to be asked for");
+    server
+        .cname("a.example.net", "b.example.org")
+        .set(NAME, RecordType::CNAME, Reply::Records(whole));
+    assert_eq!(caa(&server).await, expected, "more than what was asked for");
+}
+
+#[tokio::test]
+async fn records_that_do_not_belong_to_the_question_do_not_count() {
+    let server = Nameserver::start().await;
+    let stray = vec![record(PARENT, FOREIGN), record(NAME, OURS)];
+    server.set(NAME, RecordType::CAA, Reply::Records(stray));
+    assert_eq!(caa(&server).await, Caa::Permits);
+    let stray = vec![record("other.example.net", OURS), record(NAME, FOREIGN)];
+    server.set(NAME, RecordType::CAA, Reply::Records(stray));
+    assert_eq!(caa(&server).await, forbids(NAME, r#"issue "other.example""#));
+}
+
+#[tokio::test]
+async fn circles_and_long_chains_are_no_answer() {
+    let server = Nameserver::start().await;
+    server
+        .cname(NAME, "a.example.org")
+        .cname("a.example.org", "b.example.org")
+        .cname("b.example.org", NAME);
+    assert!(unanswered(&server).await.contains("circle"));
+    server.cname(NAME, NAME);
+    assert!(unanswered(&server).await.contains("circle"));
+
+    let server = Nameserver::start().await;
+    let circle = vec![
+        kit::cname(NAME, "a.example.org"),
+        kit::cname("a.example.org", NAME),
+        record(NAME, OURS),
+    ];
+    server.set(NAME, RecordType::CAA, Reply::Records(circle));
+    assert!(unanswered(&server).await.contains("circle"), "within an answer");
+
+    server.cname(NAME, "hop0.example.org");
+    for hop in 0..50 {
+        server.cname(
+            &format!("hop{hop}.example.org"),
+            &format!("hop{}.example.org", hop + 1),
+        );
+    }
+    assert!(unanswered(&server).await.contains("too many CNAME records"));
+    assert_eq!(server.times_asked("hop11.example.org", RecordType::CNAME), 0);
+}
+
+#[tokio::test]
+async fn a_nameserver_that_fails_neither_permits_nor_forbids() {
+    for (reply, expected) in [
+        (Reply::Code(ResponseCode::ServFail), "SERVFAIL"),
+        (Reply::Code(ResponseCode::Refused), "REFUSED"),
+        (Reply::Code(ResponseCode::NotImp), "response code 4"),
+        (Reply::Silence, "no answer in time"),
+        (Reply::Raw(vec![0xff; 40]), ""),
+        (Reply::Cut, ""),
+    ] {
+        for kind in [RecordType::CNAME, RecordType::CAA] {
+            for at in [NAME, PARENT, "com"] {
+                let server = Nameserver::start().await;
+                server.set(at, kind, reply.clone());
+                let detail = unanswered(&server).await;
+                assert!(
+                    detail.contains(&format!("{kind} of {at}:")) && detail.contains(expected),
+                    "{detail}"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_failure_hides_what_is_above_it_and_not_what_is_below() {
+    let server = Nameserver::start().await;
+    let failure = Reply::Code(ResponseCode::ServFail);
+    set(&server, NAME, &[FOREIGN]);
+    set(&server, "com", &[OURS]);
+    server.set(PARENT, RecordType::CAA, failure.clone());
+    assert_eq!(caa(&server).await, forbids(NAME, r#"issue "other.example""#));
+    server.cname(NAME, "b.example.org");
+    server.set("b.example.org", RecordType::CAA, failure);
+    set(&server, PARENT, &[OURS]);
+    assert!(unanswered(&server).await.contains("CAA of b.example.org"));
+}
+
+#[tokio::test]
+async fn masses_of_records_are_no_answer_and_long_lists_are_cut() {
+    let server = Nameserver::start().await;
+    set(&server, NAME, &[FOREIGN; 20]);
+    let told = [r#"issue "other.example""#; 6].join(", ");
+    assert_eq!(caa(&server).await, forbids(NAME, &format!("{told} and 14 more")));
+    set(&server, NAME, &[(0, "a", ""); 65]);
+    assert!(unanswered(&server).await.contains("more than 64 records"));
+}
+
+/// The resolver library reads no answer with such a record in it.
+#[tokio::test]
+async fn a_record_that_is_none_is_no_answer() {
+    for tag in ["", "is-sue", "issue ", "sixteencharacter", "\u{e9}"] {
+        let server = Nameserver::start().await;
+        set(&server, NAME, &[(0, tag, "ca.example"), OURS]);
+        let detail = unanswered(&server).await;
+
+        assert!(detail.contains("CAA of shop.example.com"), "{detail}");
+    }
+    let empty = kit::record(NAME, RData::Update0(RecordType::CAA));
+    let cut = [vec![0], vec![0, 5], vec![0, 200, b'i', b's'], vec![0xff; 3]].map(|wire| raw(NAME, wire));
+    for unreadable in cut.into_iter().chain([empty]) {
+        let server = Nameserver::start().await;
+        server.set(NAME, RecordType::CAA, Reply::Records(vec![unreadable]));
+        assert!(unanswered(&server).await.contains("CAA of shop.example.com"));
+    }
+}
+
+#[tokio::test]
+async fn the_method_must_be_listed_if_any_is() {
+    for (value, permitted) in [
+        ("ca.example; validationmethods=http-01", true),
+        ("ca.example; validationmethods=dns-01,http-01", true),
+        ("ca.example; validationmethods=dns-01", false),
+        ("ca.example; validationmethods=", false),
+        ("ca.example; validationmethods=http-011,xhttp-01", false),
+        (
+            "ca.example; validationmethods=http-01; validationmethods=dns-01",
+            false,
+        ),
+    ] {
+        let server = Nameserver::start().await;
+        set(&server, NAME, &[(0, "issue", value)]);
+        assert_eq!(caa(&server).await == Caa::Permits, permitted, "{value}");
+    }
+}
+
+#[tokio::test]
+async fn the_account_must_be_ours_if_one_is_named() {
+    let ours = format!("ca.example; accounturi={ACCOUNT}");
+    let both = format!("{ours}; validationmethods=http-01");
+    let twice = format!("{ours}; accounturi={ACCOUNT}");
+    let longer = format!("{ours}7");
+    let elsewhere = format!("other.example; accounturi={ACCOUNT}");
+    for (value, known, unknown) in [
+        ("ca.example", true, true),
+        (ours.as_str(), true, false),
+        (both.as_str(), true, false),
+        (longer.as_str(), false, false),
+        (twice.as_str(), false, false),
+        (elsewhere.as_str(), false, false),
+        ("ca.example; accounturi=", false, false),
+    ] {
+        let server = Nameserver::start().await;
+        set(&server, NAME, &[(0, "issue", value)]);
+        assert_eq!(caa(&server).await == Caa::Permits, known, "{value}");
+        let without = ask(&server, None).await;
+        assert_eq!(without == Ok(Caa::Permits), unknown, "{value}");
+    }
+}
+
+#[tokio::test]
+async fn a_ca_without_an_identity_is_not_judged() {
+    let server = Nameserver::start().await;
+    set(&server, NAME, &[(0, "issue", ";")]);
+    let name = DomainName::parse(NAME).unwrap();
+    let nameservers = Nameservers::new(vec![server.address.to_string()]).unwrap();
+    let caa = async |identities: &[String]| {
+        let applicant = Applicant {
+            identities,
+            method: "http-01",
+            account_url: None,
+        };
+        nameservers.caa(&name, &applicant).await.unwrap()
+    };
+    assert_eq!(caa(&[]).await, Caa::Permits);
+    assert_eq!(server.times_asked(NAME, RecordType::CAA), 0);
+    assert_eq!(
+        caa(&[String::new()]).await,
+        forbids(NAME, r#"issue ";""#),
+        "an empty identity is nobody's name"
+    );
+}

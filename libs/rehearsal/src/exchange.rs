@@ -1,0 +1,120 @@
+//! One request over one connection, and what its answer says.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONNECTION, HOST, LOCATION, USER_AGENT};
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::failure::Failure;
+use crate::target::Target;
+
+/// A key authorization has 66 to 87 bytes (RFC 8555 section 8.1); Let's Encrypt reads this much.
+const MOST_BODY_BYTES: usize = 128;
+const MOST_HEAD_BYTES: usize = 16 * 1024;
+const MOST_HEADERS: usize = 100;
+/// The only ones that a CA may follow (CA/Browser Forum Baseline Requirements section 3.2.2.4.19): not 303.
+const REDIRECTS: [StatusCode; 4] = [
+    StatusCode::MOVED_PERMANENTLY,
+    StatusCode::FOUND,
+    StatusCode::TEMPORARY_REDIRECT,
+    StatusCode::PERMANENT_REDIRECT,
+];
+const AGENT: &str = concat!("ssl-manager/", env!("CARGO_PKG_VERSION"), " (rehearsal)");
+
+/// What one request came to.
+pub(crate) enum Answer {
+    Body(Bytes),
+    Redirect(HeaderValue),
+}
+
+/// Asks for the target over a connection to its host.
+pub(crate) async fn ask(
+    stream: TcpStream,
+    target: &Target,
+    tls: &Arc<ClientConfig>,
+) -> Result<Answer, Failure> {
+    if !target.is_https() {
+        return get(stream, target).await;
+    }
+    let name = ServerName::DnsName(target.host().clone());
+    let stream = TlsConnector::from(tls.clone()).connect(name, stream).await;
+    let stream = stream.map_err(|_| Failure::site("the TLS handshake failed"))?;
+    get(stream, target).await
+}
+
+async fn get(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    target: &Target,
+) -> Result<Answer, Failure> {
+    let request = Request::get(target.path_and_query())
+        .header(HOST, target.authority())
+        .header(USER_AGENT, AGENT)
+        // Firewalls of some sites turn away whoever sends none; CAs send this one.
+        .header(ACCEPT, "*/*")
+        .header(CONNECTION, "close")
+        .body(Empty::<Bytes>::new())
+        .map_err(|_| Failure::site("it redirects to something that is no URL"))?;
+    let handshake = http1::Builder::new()
+        .max_buf_size(MOST_HEAD_BYTES)
+        .max_headers(MOST_HEADERS)
+        .handshake(TokioIo::new(stream))
+        .await;
+    let (mut sender, connection) = handshake.map_err(|error| broken(&error))?;
+    // Ends with this function, however that ends.
+    let _connection = AbortOnDropHandle::new(tokio::spawn(connection));
+    let response = sender
+        .send_request(request)
+        .await
+        .map_err(|error| broken(&error))?;
+    read(response).await
+}
+
+async fn read(response: Response<Incoming>) -> Result<Answer, Failure> {
+    let status = response.status();
+    if REDIRECTS.contains(&status) {
+        let location = response.headers().get(LOCATION).cloned();
+        return location
+            .map(Answer::Redirect)
+            .ok_or_else(|| Failure::site("it redirects without saying where to"));
+    }
+    if status.is_redirection() {
+        return Err(Failure::Site(format!(
+            "the answer was {}, which CAs do not follow",
+            status.as_str()
+        )));
+    }
+    if status != StatusCode::OK {
+        return Err(Failure::Site(format!("the answer was {}", status.as_str())));
+    }
+    match Limited::new(response.into_body(), MOST_BODY_BYTES)
+        .collect()
+        .await
+    {
+        Ok(body) => Ok(Answer::Body(body.to_bytes())),
+        Err(error) if error.is::<LengthLimitError>() => Err(Failure::Site(format!(
+            "another body came back (over {MOST_BODY_BYTES} bytes)"
+        ))),
+        Err(_) => Err(Failure::site("the answer broke off")),
+    }
+}
+
+fn broken(error: &hyper::Error) -> Failure {
+    Failure::site(if error.is_parse_too_large() {
+        "the answer has too many or too long headers"
+    } else if error.is_parse() {
+        "the answer is not HTTP/1.1"
+    } else {
+        "the connection was closed without an answer"
+    })
+}

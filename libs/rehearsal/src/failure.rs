@@ -1,0 +1,68 @@
+//! Why the expected body did not come back, and whose fault that is.
+
+use crate::Rehearsed;
+use crate::target::Target;
+
+const MOST_CHARACTERS: usize = 300;
+
+/// Texts are parts of a sentence, made of our own words, numbers, addresses and the names of hosts that a [`Target`]
+/// takes: nothing else that a server wrote.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// A CA would fail for the same reason.
+    Site(String),
+    /// A CA may well succeed.
+    Ours(String),
+}
+
+impl Failure {
+    pub(crate) fn site(found: impl Into<String>) -> Self {
+        Self::Site(found.into())
+    }
+
+    pub(crate) fn no_answer() -> Self {
+        Self::site("no answer in time")
+    }
+
+    /// Says where it happened, if a redirect led there.
+    pub(crate) fn at(self, target: &Target) -> Self {
+        if target.is_first() {
+            return self;
+        }
+        let led = |what| format!("it redirects to {}, and there {what}", target.origin());
+        match self {
+            Self::Site(found) => Self::Site(led(found)),
+            Self::Ours(detail) => Self::Ours(led(detail)),
+        }
+    }
+
+    /// Of two addresses that were tried: what we could not try leaves open what a CA would have found there.
+    pub(crate) fn or(self, later: Self) -> Self {
+        match self {
+            Self::Ours(_) => self,
+            Self::Site(_) => later,
+        }
+    }
+}
+
+impl From<Failure> for Rehearsed {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Site(found) => Self::Wrong {
+                found: shortened(&found),
+            },
+            Failure::Ours(detail) => Self::CouldNotAsk {
+                detail: shortened(&detail),
+            },
+        }
+    }
+}
+
+fn shortened(text: &str) -> String {
+    if text.chars().count() <= MOST_CHARACTERS {
+        return text.to_owned();
+    }
+    let mut short: String = text.chars().take(MOST_CHARACTERS - 1).collect();
+    short.push('…');
+    short
+}

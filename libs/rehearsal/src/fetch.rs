@@ -1,0 +1,236 @@
+//! The fetch: hop by hop, each with a lookup and a check of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dns::Nameservers;
+use domain::DomainName;
+use rustls::ClientConfig;
+
+use crate::connect::{NoRoute, Route};
+use crate::exchange::{self, Answer};
+use crate::failure::Failure;
+use crate::internet::Reach;
+use crate::patience::Patience;
+use crate::target::Target;
+use crate::{Options, RehearsalError, Rehearsed, tls};
+
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+const FETCH_WITHIN: Duration = Duration::from_secs(10);
+const MOST_REDIRECTS: usize = 10;
+
+/// Fetches probes. Cheap to share.
+#[derive(Clone, Debug)]
+pub struct Rehearsal {
+    http_port: u16,
+    reach: Reach,
+    connect_within: Duration,
+    fetch_within: Duration,
+    tls: Arc<ClientConfig>,
+}
+
+impl Rehearsal {
+    /// Nothing is asked yet.
+    pub fn new(options: Options) -> Result<Self, RehearsalError> {
+        Self::with_timeouts(options, CONNECT_WITHIN, FETCH_WITHIN)
+    }
+
+    /// Like [`Rehearsal::new`], for tests that cannot wait that long.
+    #[doc(hidden)]
+    pub fn with_timeouts(
+        options: Options,
+        connect_within: Duration,
+        fetch_within: Duration,
+    ) -> Result<Self, RehearsalError> {
+        Ok(Self {
+            http_port: options.http_port,
+            reach: if options.allow_private_addresses {
+                Reach::Anywhere
+            } else {
+                Reach::Internet
+            },
+            connect_within,
+            fetch_within,
+            tls: Arc::new(tls::accepting_any().map_err(RehearsalError)?),
+        })
+    }
+
+    /// Asks for `http://<name>/.well-known/acme-challenge/<token>` as a CA does (RFC 8555 section 8.3) and compares the
+    /// body with what is expected; white space at its end does not count.
+    pub async fn fetch(
+        &self,
+        nameservers: &Nameservers,
+        name: &DomainName,
+        token: &str,
+        expected: &str,
+    ) -> Rehearsed {
+        let rehearsed = match self.follow(nameservers, name, token, expected).await {
+            Ok(()) => Rehearsed::Right,
+            Err(failure) => failure.into(),
+        };
+        tracing::debug!(domain = %name, ?rehearsed, "rehearsed");
+        rehearsed
+    }
+
+    async fn follow(
+        &self,
+        nameservers: &Nameservers,
+        name: &DomainName,
+        token: &str,
+        expected: &str,
+    ) -> Result<(), Failure> {
+        let mut patience = Patience::new(self.fetch_within);
+        let mut target = Target::first(name, self.http_port, token)?;
+        let mut passed = Vec::new();
+        loop {
+            let hop = self.hop(nameservers, &target, expected, &mut patience).await;
+            let Some(next) = hop.map_err(|failure| failure.at(&target))? else {
+                return Ok(());
+            };
+            passed.push(target);
+            if passed.iter().any(|earlier: &Target| earlier.is_same(&next)) {
+                return Err(Failure::site("its redirects lead in a circle"));
+            }
+            if passed.len() > MOST_REDIRECTS {
+                return Err(Failure::Site(format!("it redirects over {MOST_REDIRECTS} times")));
+            }
+            target = next;
+        }
+    }
+
+    /// Asks for one target; returns where it redirects to, or nothing if the expected body came back.
+    async fn hop(
+        &self,
+        nameservers: &Nameservers,
+        target: &Target,
+        expected: &str,
+        patience: &mut Patience,
+    ) -> Result<Option<Target>, Failure> {
+        let asking = nameservers.addresses(target.host().as_ref());
+        let addresses = patience.with_dns(asking).await?;
+        let route = Route::choose(&addresses, self.reach).map_err(|none| no_route(&none, target))?;
+        let exchange = async {
+            let stream = route.connect(target.port(), self.connect_within).await?;
+            exchange::ask(stream, target, &self.tls).await
+        };
+        match patience.with_site(exchange).await? {
+            Answer::Body(body) => compare(&body, expected).map(|()| None),
+            Answer::Redirect(location) => target.redirected(&location, self.http_port).map(Some),
+        }
+    }
+}
+
+/// Behind a redirect the address is withheld: whoever sends redirects would otherwise read the names of our network.
+fn no_route(none: &NoRoute, target: &Target) -> Failure {
+    Failure::Site(match none {
+        NoRoute::NoAddress => "the name has no address (no A or AAAA record)".to_owned(),
+        NoRoute::Refused(kind, address) if target.is_first() => {
+            format!("it leads to the {kind} address {address}")
+        }
+        NoRoute::Refused(..) => "the name leads to an address that is not of the internet".to_owned(),
+    })
+}
+
+fn compare(body: &[u8], expected: &str) -> Result<(), Failure> {
+    match body.trim_ascii_end() {
+        body if body == expected.as_bytes() => Ok(()),
+        [] => Err(Failure::site("an empty body came back")),
+        _ => Err(Failure::site("another body came back")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use sandbox::{Dns, DnsControl, DnsOptions};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    const OUTSIDE: Ipv4Addr = Ipv4Addr::LOCALHOST;
+    const INSIDE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+
+    /// One host that counts as one of the internet, and one within our network at the same port.
+    struct Hosts {
+        dns: Dns,
+        port: u16,
+        connections_inside: Arc<AtomicUsize>,
+    }
+
+    impl Hosts {
+        /// The one outside redirects all requests, and changes DNS before it answers.
+        async fn start(location: &'static str, change: impl Fn(&DnsControl) + Send + 'static) -> Self {
+            let dns = Dns::start(DnsOptions::default()).await.unwrap();
+            let control = dns.control();
+            control.set_a("shop.example.com", &[OUTSIDE]);
+            control.set_a("inside.example.com", &[INSIDE]);
+            let outside = TcpListener::bind((OUTSIDE, 0)).await.unwrap();
+            let port = outside.local_addr().unwrap().port();
+            let inside = TcpListener::bind((INSIDE, port)).await.unwrap();
+            let connections_inside = Arc::new(AtomicUsize::new(0));
+            let counter = connections_inside.clone();
+            tokio::spawn(async move {
+                while inside.accept().await.is_ok() {
+                    counter.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+            tokio::spawn(async move {
+                while let Ok((mut stream, _)) = outside.accept().await {
+                    let _ = stream.read(&mut [0; 4096]).await;
+                    change(&control);
+                    let location = location.replace("PORT", &port.to_string());
+                    let answer = format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\n\r\n");
+                    let _ = stream.write_all(answer.as_bytes()).await;
+                }
+            });
+            Self {
+                dns,
+                port,
+                connections_inside,
+            }
+        }
+
+        async fn fetch(&self) -> String {
+            let options = Options {
+                http_port: self.port,
+                allow_private_addresses: false,
+            };
+            let mut rehearsal = Rehearsal::new(options).unwrap();
+            rehearsal.reach = Reach::InternetAnd(IpAddr::V4(OUTSIDE));
+            let nameservers = Nameservers::new(vec![SocketAddr::to_string(&self.dns.addr())]).unwrap();
+            let name = DomainName::parse("shop.example.com").unwrap();
+            match rehearsal.fetch(&nameservers, &name, "token", "body").await {
+                Rehearsed::Wrong { found } => found,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_redirect_into_our_network_is_not_followed_and_tells_no_address() {
+        let hosts = Hosts::start("http://inside.example.com:PORT/admin", |_| {}).await;
+        let found = hosts.fetch().await;
+        assert!(
+            found.ends_with("an address that is not of the internet"),
+            "{found}"
+        );
+        assert!(!found.contains("127.0.0.2"), "{found}");
+        assert_eq!(hosts.connections_inside.load(Ordering::SeqCst), 0);
+    }
+
+    #[tokio::test]
+    async fn a_name_that_moves_into_our_network_between_two_hops_is_not_followed() {
+        let move_inside = |control: &DnsControl| control.set_a("shop.example.com", &[INSIDE]);
+        let hosts = Hosts::start("/again", move_inside).await;
+        let found = hosts.fetch().await;
+        assert!(
+            found.ends_with("an address that is not of the internet"),
+            "{found}"
+        );
+        assert_eq!(hosts.connections_inside.load(Ordering::SeqCst), 0);
+    }
+}
