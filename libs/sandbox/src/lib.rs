@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | [`Ca`] | a CA as in RFC 8555 with HTTP-01, RFC 9773 and profiles | [`CaControl`] |
 //! | [`C4`] | the CDN's configuration system, by the contract in `libs/c4/openapi.yaml` | [`C4Control`] |
-//! | [`Edge`] | the CDN's edge: forwards challenges, serves what was uploaded to C4 | [`EdgeControl`] |
+//! | [`Edge`] | one of the CDN's edges: forwards challenges, serves what was uploaded to C4 | [`EdgeControl`] |
 //! | [`Dns`] | the customers' DNS, seen through a recursive resolver | [`DnsControl`] |
 //! | [`World`] | all four, wired to each other | [`World::point_at_cdn`] |
 //!
@@ -28,7 +28,7 @@ mod tls;
 mod world;
 
 pub use c4::{C4, C4Control, C4Domain, C4Identity, C4Options, Refusal, StoredCertificate};
-pub use ca::{Ca, CaControl, CaOptions, Endpoint, Nonsense, ValidationResult};
+pub use ca::{Ca, CaControl, CaOptions, Endpoint, Limit, Limits, Nonsense, ValidationResult};
 pub use clock::{Clock, system_clock};
 pub use dns::{Dns, DnsControl, DnsOptions};
 pub use edge::{Edge, EdgeControl, EdgeOptions, handshake, served_leaf, served_sha256};

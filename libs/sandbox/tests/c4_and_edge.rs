@@ -7,8 +7,12 @@ mod kit;
 use std::time::Duration;
 
 use rcgen::{CertificateParams, KeyPair};
-use sandbox::{C4, C4Domain, C4Identity, C4Options, Refusal, World, WorldOptions, handshake, served_sha256};
+use sandbox::{
+    C4, C4Domain, C4Identity, C4Options, Edge, EdgeOptions, Refusal, World, WorldOptions, handshake,
+    served_sha256,
+};
 use serde_json::json;
+use tokio::io::AsyncReadExt;
 
 use kit::{C4Http, Issued, sha256_of_leaf, upload};
 
@@ -185,6 +189,61 @@ async fn an_edge_lags_behind() {
     assert_eq!(served_sha256(edge, NAME).await.unwrap(), Some(old_sha256));
     world.edge.control().lag(false);
     assert_eq!(served_sha256(edge, NAME).await.unwrap(), Some(new_sha256));
+}
+
+#[tokio::test]
+async fn edges_of_one_c4_go_their_own_ways() {
+    let (world, c4) = world().await;
+    let second = Edge::start(EdgeOptions::default(), world.c4.control())
+        .await
+        .unwrap();
+    let edges = [world.edge.https_addr(), second.https_addr()];
+    let served = async || {
+        let [first, second] = edges.map(|edge| served_sha256(edge, NAME));
+        (first.await.unwrap(), second.await.unwrap())
+    };
+    let (old, old_sha256) = self_signed(NAME);
+    let (new, new_sha256) = self_signed(NAME);
+
+    // One that lags before the first upload has nothing to show.
+    second.control().lag(true);
+    c4.put(NAME, "old", &upload(&old, &old_sha256, 1)).await;
+    assert_eq!(served().await, (Some(old_sha256.clone()), None));
+    second.control().lag(false);
+    second.control().lag(true);
+    c4.put(NAME, "new", &upload(&new, &new_sha256, 2)).await;
+    assert_eq!(served().await, (Some(new_sha256.clone()), Some(old_sha256)));
+
+    second.control().serve_nothing(true);
+    assert_eq!(served().await, (Some(new_sha256.clone()), None));
+    second.control().serve_nothing(false);
+    assert_eq!(served().await, (Some(new_sha256.clone()), Some(new_sha256)));
+}
+
+#[tokio::test]
+async fn an_edge_that_is_down_refuses_connections_and_comes_back() {
+    let (world, c4) = world().await;
+    let (issued, sha256) = self_signed(NAME);
+    c4.put(NAME, "id", &upload(&issued, &sha256, 1)).await;
+    let (http, https) = (world.edge.http_addr(), world.edge.https_addr());
+    let mut open = tokio::net::TcpStream::connect(http).await.unwrap();
+
+    for _ in 0..2 {
+        world.edge.go_down().await;
+        for address in [http, https] {
+            let error = tokio::net::TcpStream::connect(address).await.unwrap_err();
+            assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
+        }
+        let other = tokio::net::TcpSocket::new_v4().unwrap();
+        assert!(other.bind(https).is_err(), "the port is kept");
+    }
+    assert!(matches!(open.read(&mut [0]).await, Ok(0) | Err(_)));
+
+    world.edge.come_up().await.unwrap();
+    assert_eq!(served_sha256(https, NAME).await.unwrap(), Some(sha256));
+    assert_eq!((world.edge.http_addr(), world.edge.https_addr()), (http, https));
+    world.edge.go_down().await;
+    world.shutdown().await;
 }
 
 #[tokio::test]

@@ -10,37 +10,18 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use instant_acme::{
-    AuthorizationStatus, CertificateIdentifier, ExternalAccountKey, Identifier, NewOrder, OrderStatus,
-    RevocationRequest,
+    AuthorizationStatus, ExternalAccountKey, Identifier, NewOrder, OrderStatus, RevocationRequest,
 };
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{CertificateParams, KeyPair};
-use rustls_pki_types::Der;
 use sandbox::{CaOptions, WorldOptions, handshake, served_leaf, served_sha256};
 use serde_json::Value;
 use x509_parser::prelude::*;
 
 use kit::{
-    AcmeHttp, C4Http, Issued, Scene, create_account, csr, leaf, problem_type, sha256_of_leaf, until, upload,
+    AcmeHttp, C4Http, Scene, certificate_id, create_account, csr, leaf, problem_type, sha256_of_leaf, until,
+    upload,
 };
-
-/// The identifier of RFC 9773.
-fn certificate_id(issued: &Issued) -> CertificateIdentifier<'static> {
-    let der = leaf(&issued.chain_pem);
-    let (_, certificate) = parse_x509_certificate(&der).unwrap();
-    let authority = certificate
-        .iter_extensions()
-        .find_map(|extension| match extension.parsed_extension() {
-            ParsedExtension::AuthorityKeyIdentifier(authority) => authority.key_identifier.as_ref(),
-            _ => None,
-        })
-        .unwrap();
-    CertificateIdentifier::new(
-        Der::from_slice(authority.0),
-        Der::from_slice(certificate.tbs_certificate.raw_serial()),
-    )
-    .into_owned()
-}
 
 async fn renewal_info(scene: &Scene, id: &str) -> (reqwest::StatusCode, Option<String>, Value) {
     let url = scene

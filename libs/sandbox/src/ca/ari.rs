@@ -47,6 +47,13 @@ pub(super) fn renewal_info(state: &State, id: &str) -> Result<Reply, Problem> {
     Ok(reply)
 }
 
+/// Whether now is within the suggested window of a certificate.
+pub(super) fn is_window_open(state: &State, certificate: &Certificate) -> bool {
+    let window = window_of(state, certificate);
+    let now = state.now();
+    window.start <= now && now < window.end
+}
+
 fn window_of(state: &State, certificate: &Certificate) -> RenewalWindow {
     if let Some(window) = state.knobs.renewal_window_of(&certificate.id, &certificate.names) {
         return window;

@@ -141,6 +141,8 @@ impl Authorization {
         }
         if is_valid {
             lock(&account.authorized).insert(self.name.clone(), self.clone());
+        } else {
+            state.ledger.authorization_failed(self.account, &self.name);
         }
     }
 

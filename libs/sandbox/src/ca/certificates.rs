@@ -48,13 +48,12 @@ impl Certificate {
         lock(&self.fate).revoked_at
     }
 
-    /// RFC 9773 section 5: one order may replace a certificate, unless that order came to nothing.
-    pub(super) fn replace_by(
+    /// RFC 9773 section 5: an order may replace a certificate of its account and of at least one of its names.
+    pub(super) fn may_be_replaced(
         &self,
         state: &State,
         account: u64,
         names: &[String],
-        order: &Arc<Order>,
     ) -> Result<(), Problem> {
         if self.account != account {
             return Err(Problem::unauthorized(
@@ -66,15 +65,28 @@ impl Certificate {
                 "the replaced certificate has none of the order's names",
             ));
         }
+        lock(&self.fate).must_be_free(state)
+    }
+
+    /// For an order that [`Certificate::may_be_replaced`] permits; another one may have come first since.
+    pub(super) fn replace_by(&self, state: &State, order: &Arc<Order>) -> Result<(), Problem> {
         let mut fate = lock(&self.fate);
-        if let Some(earlier) = &fate.replaced_by
-            && !matches!(earlier.status(state), OrderStatus::Invalid(_))
-        {
-            let detail = "the certificate is already replaced by another order";
-            return Err(Problem::new("alreadyReplaced", StatusCode::CONFLICT, detail));
-        }
+        fate.must_be_free(state)?;
         fate.replaced_by = Some(order.clone());
         Ok(())
+    }
+}
+
+impl Fate {
+    /// RFC 9773 section 5: one order replaces a certificate, but an order that came to nothing does not count.
+    fn must_be_free(&self, state: &State) -> Result<(), Problem> {
+        match &self.replaced_by {
+            Some(earlier) if !matches!(earlier.status(state), OrderStatus::Invalid(_)) => {
+                let detail = "the certificate is already replaced by another order";
+                Err(Problem::new("alreadyReplaced", StatusCode::CONFLICT, detail))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -118,6 +130,7 @@ pub(super) fn issue(
         .certificates
         .insert(certificate.id.clone(), certificate.clone());
     state.counters.certificates.fetch_add(1, Ordering::Relaxed);
+    state.ledger.certificate_issued(account, names);
     Ok(certificate)
 }
 

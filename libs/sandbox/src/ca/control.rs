@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::ari::RenewalWindow;
+use super::limits::Limits;
 use super::state::State;
 use super::{Endpoint, Nonsense, ValidationResult};
 use crate::sync::{lock, read, write};
@@ -92,6 +93,17 @@ impl CaControl {
         });
     }
 
+    /// Enforces limits as a real CA does, on the CA's clock, from now on and as if nothing had been used of them;
+    /// [`Limits::default`] ends it.
+    pub fn enforce(&self, limits: Limits) {
+        self.0.ledger.enforce(limits);
+    }
+
+    /// New orders that were refused because of what [`CaControl::enforce`] enforces.
+    pub fn refused_by_limits(&self) -> u64 {
+        self.0.ledger.refused()
+    }
+
     /// Processes the next good request to that endpoint, then closes the connection without an answer.
     pub fn drop_answer(&self, next: Endpoint) {
         *lock(&self.0.knobs.drops).entry(next).or_default() += 1;
@@ -141,7 +153,12 @@ impl CaControl {
 
     /// Orders placed.
     pub fn orders_placed(&self) -> u64 {
-        self.0.counters.orders.load(Ordering::Relaxed)
+        self.0.counters.orders()
+    }
+
+    /// When they were placed, by the CA's clock, in the order of their arrival.
+    pub fn orders_placed_at(&self) -> Vec<Timestamp> {
+        self.0.counters.orders_at()
     }
 
     /// Orders placed that have this name.

@@ -1,8 +1,9 @@
 //! An ACME CA (RFC 8555, HTTP-01 only, ES256 only) with renewal information (RFC 9773) and profiles.
 //!
 //! What it checks, it checks for real: nonces, signatures, CSRs, and by default the challenge too. What a CA may do
-//! wrong, it does when told to. Why not Pebble: it deadlocks with many orders in flight and cannot be told to lose an
-//! answer; conformance is shown against Pebble all the same.
+//! wrong, it does when told to, and it enforces a real CA's limits when told to, so that a test can show that they are
+//! kept. Why not Pebble: it deadlocks with many orders in flight and cannot be told to lose an answer; conformance is
+//! shown against Pebble all the same.
 
 mod accounts;
 mod admin;
@@ -14,6 +15,7 @@ mod directory;
 mod fetch;
 mod issue;
 mod jws;
+mod limits;
 mod nonces;
 mod orders;
 mod problem;
@@ -31,6 +33,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 pub use self::control::CaControl;
+pub use self::limits::{Limit, Limits};
 use self::state::State;
 use crate::serve::Server;
 use crate::tls::ApiIdentity;

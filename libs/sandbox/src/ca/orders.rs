@@ -12,9 +12,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::accounts::Account;
+use super::ari;
 use super::authorizations::{self, Authorization, AuthorizationStatus};
 use super::certificates::{self, Certificate};
 use super::issue;
+use super::limits::Asked;
 use super::problem::{Problem, insert};
 use super::request::Authentic;
 use super::state::{State, after};
@@ -187,28 +189,50 @@ pub(super) fn new_order(state: &State, request: &Authentic) -> Result<Reply, Pro
         );
         return Err(Problem::rate_limited(detail, wait));
     }
-    let predecessor = payload
-        .replaces
-        .as_deref()
-        .map(|id| certificates::find(state, id))
-        .transpose()?;
-    let expires = after(state.now(), state.knobs.order_life());
+    let predecessor = match &payload.replaces {
+        Some(id) => Some(certificates::find(state, id)?),
+        None => None,
+    };
+    if let Some(predecessor) = &predecessor {
+        predecessor.may_be_replaced(state, account.id, &names)?;
+    }
+    let asked = Asked {
+        account: account.id,
+        names: &names,
+        is_replacement: predecessor
+            .as_ref()
+            .is_some_and(|predecessor| ari::is_window_open(state, predecessor)),
+    };
+    let place = || place(state, account, payload, &names, predecessor);
+    let order = state.ledger.admit(&asked, place)?;
+    Ok(order.to_reply(StatusCode::CREATED, state, request))
+}
+
+fn place(
+    state: &State,
+    account: &Arc<Account>,
+    payload: NewOrder,
+    names: &[String],
+    predecessor: Option<Arc<Certificate>>,
+) -> Result<Arc<Order>, Problem> {
+    let now = state.now();
+    let expires = after(now, state.knobs.order_life());
     let order = Arc::new(Order {
         id: state.next_id(),
         account: account.clone(),
-        authorizations: authorizations::for_order(state, account, &names, expires),
-        names,
+        authorizations: authorizations::for_order(state, account, names, expires),
+        names: names.to_owned(),
         profile: payload.profile,
         replaces: payload.replaces,
         expires,
         issuance: Mutex::new(Issuance::Open),
     });
     if let Some(predecessor) = predecessor {
-        predecessor.replace_by(state, account.id, &order.names, &order)?;
+        predecessor.replace_by(state, &order)?;
     }
     state.orders.insert(order.id, order.clone());
-    state.counters.count_order(&order.names);
-    Ok(order.to_reply(StatusCode::CREATED, state, request))
+    state.counters.count_order(names, now);
+    Ok(order)
 }
 
 fn names(identifiers: &[Identifier]) -> Result<Vec<String>, Problem> {

@@ -20,6 +20,7 @@ pub(super) struct Problem {
     status: StatusCode,
     retry_after: Option<Duration>,
     location: Option<String>,
+    names: Vec<String>,
 }
 
 impl Problem {
@@ -34,6 +35,7 @@ impl Problem {
             status,
             retry_after: None,
             location: None,
+            names: Vec::new(),
         }
     }
 
@@ -87,13 +89,27 @@ impl Problem {
         self
     }
 
+    /// Says which identifiers it is about: RFC 8555 section 6.7.1 has them in subproblems only.
+    pub(super) fn about(mut self, names: Vec<String>) -> Self {
+        self.names = names;
+        self
+    }
+
     pub(super) fn to_json(&self) -> Value {
         let kind = if self.kind.contains(':') {
             self.kind.to_string()
         } else {
             format!("{PREFIX}{}", self.kind)
         };
+        let subproblems: Vec<_> = self
+            .names
+            .iter()
+            .map(|name| json!({ "type": kind, "detail": self.detail, "identifier": { "type": "dns", "value": name } }))
+            .collect();
         let mut problem = json!({ "type": kind, "detail": self.detail, "status": self.status.as_u16() });
+        if !subproblems.is_empty() {
+            problem["subproblems"] = subproblems.into();
+        }
         if self.kind == "badSignatureAlgorithm" {
             problem["algorithms"] = json!(["ES256"]);
         }
@@ -107,7 +123,9 @@ impl Problem {
             self.to_json().to_string(),
         );
         if let Some(wait) = self.retry_after {
-            insert(&mut reply, RETRY_AFTER, &wait.as_secs().to_string());
+            // Rounded up: whoever comes back at that second shall not be early.
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            insert(&mut reply, RETRY_AFTER, &seconds.to_string());
         }
         if let Some(url) = &self.location {
             insert(&mut reply, LOCATION, url);

@@ -15,6 +15,7 @@ use super::authorizations::Authorization;
 use super::certificates::Certificate;
 use super::control::Knobs;
 use super::issue::Issuer;
+use super::limits::Ledger;
 use super::nonces::Nonces;
 use super::orders::Order;
 use super::validation::Validator;
@@ -32,6 +33,7 @@ pub(super) struct State {
     pub(super) validator: Validator,
     pub(super) knobs: Knobs,
     pub(super) counters: Counters,
+    pub(super) ledger: Ledger,
     pub(super) clock: Clock,
     /// HMAC keys by key identifier; when there are any, an account needs one.
     pub(super) eab: HashMap<String, Vec<u8>>,
@@ -60,6 +62,7 @@ impl State {
             },
             knobs: Knobs::new(options.lifetime, options.profiles, options.order_life),
             counters: Counters::default(),
+            ledger: Ledger::new(options.clock.clone()),
             clock: options.clock,
             eab: options.eab,
             caa_identities: options.caa_identities,
@@ -124,15 +127,15 @@ impl<K: Eq + Hash, T> Registry<K, T> {
 #[derive(Default)]
 pub(super) struct Counters {
     pub(super) requests: AtomicU64,
-    pub(super) orders: AtomicU64,
     pub(super) certificates: AtomicU64,
+    orders_at: Mutex<Vec<Timestamp>>,
     orders_by_name: Mutex<HashMap<String, u64>>,
     latest_tokens: Mutex<HashMap<String, String>>,
 }
 
 impl Counters {
-    pub(super) fn count_order(&self, names: &[String]) {
-        self.orders.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn count_order(&self, names: &[String], now: Timestamp) {
+        lock(&self.orders_at).push(now);
         let mut by_name = lock(&self.orders_by_name);
         for name in names {
             *by_name.entry(name.clone()).or_default() += 1;
@@ -145,6 +148,14 @@ impl Counters {
 
     pub(super) fn latest_token(&self, name: &str) -> Option<String> {
         lock(&self.latest_tokens).get(name).cloned()
+    }
+
+    pub(super) fn orders(&self) -> u64 {
+        lock(&self.orders_at).len() as u64
+    }
+
+    pub(super) fn orders_at(&self) -> Vec<Timestamp> {
+        lock(&self.orders_at).clone()
     }
 
     pub(super) fn orders_for(&self, name: &str) -> u64 {

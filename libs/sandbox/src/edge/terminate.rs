@@ -28,25 +28,29 @@ pub(super) fn config(certificates: Arc<Certificates>) -> Result<Arc<ServerConfig
 
 pub(super) struct Certificates {
     c4: C4Control,
-    /// What was served when the lag began.
-    lagging: RwLock<Option<HashMap<String, Arc<CertifiedKey>>>>,
+    /// What is served whatever C4 holds: nothing, or what was served when the lag began.
+    pinned: RwLock<Option<HashMap<String, Arc<CertifiedKey>>>>,
 }
 
 impl Certificates {
     pub(super) fn new(c4: C4Control) -> Self {
         Self {
             c4,
-            lagging: RwLock::default(),
+            pinned: RwLock::default(),
         }
     }
 
     pub(super) fn lag(&self, on: bool) {
-        let mut lagging = write(&self.lagging);
-        match (on, lagging.is_some()) {
-            (true, false) => *lagging = Some(self.c4.0.keys()),
-            (false, _) => *lagging = None,
+        let mut pinned = write(&self.pinned);
+        match (on, pinned.is_some()) {
+            (true, false) => *pinned = Some(self.c4.0.keys()),
+            (false, _) => *pinned = None,
             (true, true) => {}
         }
+    }
+
+    pub(super) fn serve_nothing(&self, on: bool) {
+        *write(&self.pinned) = on.then(HashMap::new);
     }
 }
 
@@ -59,7 +63,7 @@ impl fmt::Debug for Certificates {
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, client_hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = client_hello.server_name()?.to_ascii_lowercase();
-        match &*read(&self.lagging) {
+        match &*read(&self.pinned) {
             Some(served) => served.get(&name).cloned(),
             None => self.c4.0.key_for(&name),
         }

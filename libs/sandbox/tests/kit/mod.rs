@@ -14,12 +14,16 @@ use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use instant_acme::{
-    Account, AccountCredentials, AuthorizationStatus, BodyWrapper, BytesResponse, ChallengeType, Error,
-    ExternalAccountKey, HttpClient, Identifier, NewAccount, NewOrder, Order, OrderStatus,
+    Account, AccountCredentials, AuthorizationStatus, BodyWrapper, BytesResponse, CertificateIdentifier,
+    ChallengeType, Error, ExternalAccountKey, HttpClient, Identifier, NewAccount, NewOrder, Order,
+    OrderStatus,
 };
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
+use rustls_pki_types::Der;
 use sandbox::{Ca, World, WorldOptions};
 use serde_json::{Value, json};
+use x509_parser::parse_x509_certificate;
+use x509_parser::prelude::ParsedExtension;
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -121,6 +125,24 @@ pub(crate) struct Issued {
     pub(crate) key_pem: String,
 }
 
+/// The identifier of RFC 9773.
+pub(crate) fn certificate_id(issued: &Issued) -> CertificateIdentifier<'static> {
+    let der = leaf(&issued.chain_pem);
+    let (_, certificate) = parse_x509_certificate(&der).unwrap();
+    let authority = certificate
+        .iter_extensions()
+        .find_map(|extension| match extension.parsed_extension() {
+            ParsedExtension::AuthorityKeyIdentifier(authority) => authority.key_identifier.as_ref(),
+            _ => None,
+        })
+        .unwrap();
+    CertificateIdentifier::new(
+        Der::from_slice(authority.0),
+        Der::from_slice(certificate.tbs_certificate.raw_serial()),
+    )
+    .into_owned()
+}
+
 /// Asks for the order until its status is such; gives up after [`PATIENCE`].
 pub(crate) async fn until(order: &mut Order, done: impl Fn(OrderStatus) -> bool) -> Result<(), Error> {
     let deadline = Instant::now() + PATIENCE;
@@ -166,11 +188,12 @@ pub(crate) fn problem_type(error: &Error) -> &str {
     }
 }
 
-/// Speaks to the CA's API and remembers the last POST.
+/// Speaks to the CA's API and remembers the last POST, and the Retry-After of the last answer.
 #[derive(Clone)]
 pub(crate) struct AcmeHttp {
     pub(crate) client: reqwest::Client,
     pub(crate) last: Arc<Mutex<Option<(String, Bytes)>>>,
+    retry_after: Arc<Mutex<Option<String>>>,
 }
 
 impl AcmeHttp {
@@ -178,7 +201,13 @@ impl AcmeHttp {
         Self {
             client: https_client(root_pem),
             last: Arc::default(),
+            retry_after: Arc::default(),
         }
+    }
+
+    /// Seconds, of the last answer.
+    pub(crate) fn retry_after(&self) -> Option<u64> {
+        self.retry_after.lock().unwrap().as_ref()?.parse().ok()
     }
 
     /// Sends the last POST again, unchanged.
@@ -224,6 +253,8 @@ impl HttpClient for AcmeHttp {
                 .execute(request)
                 .await
                 .map_err(|error| Error::Other(error.into()))?;
+            let retry_after = answer.headers().get("retry-after");
+            *this.retry_after.lock().unwrap() = retry_after.map(|wait| wait.to_str().unwrap().to_owned());
             Ok(BytesResponse::from(http::Response::<reqwest::Body>::from(answer)))
         })
     }
