@@ -32,24 +32,27 @@ GRANT INSERT ON history
 GRANT USAGE ON SEQUENCE lease_token
     TO ssl_manager_api, ssl_manager_issuer, ssl_manager_scheduler, ssl_manager_uploader;
 
--- api: adds names, numbers changes, shows everything, abandons orders; sees sealed keys for an authorised download, but
+-- api: adds names and pasted certificates, numbers changes, shows everything, abandons orders; sees sealed keys for an authorised download, but
 -- no account key. It can make no token: `ssl-manager token create` runs as the owner of the tables.
 GRANT INSERT ON domains TO ssl_manager_api;
 GRANT SELECT, UPDATE ON numbered TO ssl_manager_api;
-GRANT SELECT ON history, certificates TO ssl_manager_api;
+GRANT SELECT ON history, buckets TO ssl_manager_api;
+GRANT SELECT, INSERT ON certificates TO ssl_manager_api;
 GRANT SELECT, UPDATE ON orders TO ssl_manager_api;
 GRANT SELECT, UPDATE (last_used_at) ON tokens TO ssl_manager_api;
 GRANT SELECT, DELETE ON challenges TO ssl_manager_api;
 
--- issuer: account keys, orders, challenges, new certificates.
+-- issuer: account keys, orders, challenges, new certificates and when they are renewed, the ledger of CAs' limits.
 GRANT SELECT, INSERT, UPDATE ON accounts, orders TO ssl_manager_issuer;
-GRANT SELECT, INSERT, UPDATE, DELETE ON challenges TO ssl_manager_issuer;
-GRANT SELECT, INSERT ON certificates TO ssl_manager_issuer;
+GRANT SELECT, INSERT, UPDATE, DELETE ON challenges, probes TO ssl_manager_issuer;
+GRANT SELECT, INSERT, UPDATE (renewal_at, window_start, window_end) ON certificates TO ssl_manager_issuer;
+GRANT SELECT, INSERT, UPDATE ON buckets TO ssl_manager_issuer;
 
 -- c4-uploader: what it uploads.
 GRANT SELECT, UPDATE ON certificates TO ssl_manager_uploader;
 
--- scheduler: nothing more, and so nothing secret.
+-- scheduler: the days of the daily recheck, and nothing secret.
+GRANT SELECT, INSERT ON rechecked_days TO ssl_manager_scheduler;
 
--- challenge-responder: reads challenges. It faces the internet.
-GRANT SELECT ON challenges TO ssl_manager_responder;
+-- challenge-responder: reads challenges and the probes of their path. It faces the internet.
+GRANT SELECT ON challenges, probes TO ssl_manager_responder;

@@ -35,8 +35,14 @@ pub struct Surroundings {
     pub c4_token: String,
     /// CNAME target.
     pub cname_target: String,
+    /// Where the CA, and so the rehearsal, looks for challenges.
+    pub http_port: u16,
     /// Issuances in flight.
     pub max_in_flight: u16,
+    /// Edges to verify after an upload.
+    pub edge_addresses: Vec<SocketAddr>,
+    /// More sections of the settings file.
+    pub more_settings: String,
 }
 
 impl Surroundings {
@@ -49,7 +55,10 @@ impl Surroundings {
             c4_url: world.c4.base_url(),
             c4_token: world.c4.token().to_owned(),
             cname_target: world.cdn_target().to_owned(),
+            http_port: world.edge.http_addr().port(),
             max_in_flight: 32,
+            edge_addresses: Vec::new(),
+            more_settings: String::new(),
         }
     }
 
@@ -142,9 +151,16 @@ impl SslManager {
             c4_url,
             c4_token,
             cname_target,
+            http_port,
             max_in_flight,
+            more_settings,
             ..
         } = surroundings;
+        let edges: Vec<String> = surroundings
+            .edge_addresses
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         let (api, responder) = (self.api, self.responder);
         let backends = match &self.backends {
             Some(backends) => backends.settings(),
@@ -163,9 +179,11 @@ listen = "127.0.0.1:{api}"
 listen = "127.0.0.1:{responder}"
 [cdn]
 cname_targets = ["{cname_target}"]
+edge_addresses = {edges:?}
 [dns]
 nameservers = ["{dns}"]
 [preflight]
+http_port = {http_port}
 allow_private_addresses = true
 [c4]
 base_url = "{c4_url}"
@@ -177,6 +195,7 @@ name = "test"
 directory_url = "{directory_url}"
 contact = ["mailto:ssl@example.net"]
 root_certificate_file = "{folder}/ca-root.pem"
+{more_settings}
 "#
         );
         text

@@ -33,6 +33,11 @@ pub struct AccountKey {
 }
 
 impl AccountKey {
+    /// Its URL, by which CAA records may name it (RFC 8657 section 3).
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// The form in which instant-acme takes an account.
     pub(crate) fn credentials(
         &self,

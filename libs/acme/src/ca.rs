@@ -58,13 +58,21 @@ pub struct Ca {
 }
 
 /// What we read of a directory ourselves (RFC 8555 section 7.1.1).
-#[expect(clippy::struct_field_names, reason = "the names of RFC 8555")]
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Directory {
     pub(crate) new_nonce: String,
     pub(crate) new_account: String,
     pub(crate) new_order: String,
+    pub(crate) renewal_info: Option<String>,
+    #[serde(default)]
+    meta: Meta,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Meta {
+    caa_identities: Vec<String>,
 }
 
 /// An answer with its body read.
@@ -164,6 +172,11 @@ impl Ca {
 
     pub(crate) async fn directory(&self) -> Result<Directory, AcmeError> {
         parse_directory(&self.directory_body().await?)
+    }
+
+    /// What CAA records must name for it to issue, as its directory says (RFC 8555 section 7.1.1).
+    pub async fn caa_identities(&self) -> Result<Vec<String>, AcmeError> {
+        Ok(self.directory().await?.meta.caa_identities)
     }
 
     /// A nonce, from the pool or from the CA.

@@ -62,6 +62,20 @@ impl AcmeError {
         matches!(self, Self::Problem { problem, .. } if problem == "orderNotReady")
     }
 
+    /// Whether another order replaces the same certificate already (RFC 9773 section 5).
+    pub fn is_already_replaced(&self) -> bool {
+        matches!(self, Self::Problem { problem, .. } if problem == "alreadyReplaced")
+    }
+
+    /// Whether the CA itself does not work: no answer, an answer that makes no sense, or one that says so.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::Nonsense(_) => true,
+            Self::Problem { status, .. } => *status >= 500,
+            Self::Store(_) | Self::Local(_) => false,
+        }
+    }
+
     /// Whether what we asked for is not there (any more).
     pub fn is_gone(&self) -> bool {
         matches!(

@@ -1,16 +1,18 @@
 //! What we add to instant-acme: one transport, accounts whose key is sealed before the CA hears of it, the order
-//! journal's hook, and the checks of what a CA delivers.
+//! journal's hook, the ledger of a CA's limits, renewal information, and the checks of what a CA delivers.
 //!
 //! Everything a CA sends is hostile: URLs stay on its directory's origin, bodies, waits and chains are bounded, and a
 //! certificate is accepted only if its key and name are the ones that were asked for.
 
 mod account;
+pub mod budget;
 mod ca;
 mod delivered;
 mod error;
 mod jws;
 mod nonces;
 mod order;
+mod renewal_info;
 mod transport;
 
 pub use account::{AccountKey, ensure_account};
@@ -18,4 +20,5 @@ pub use ca::{Ca, CaOptions, ExternalAccountBinding};
 pub use delivered::{Delivered, DeliveredError, check_delivered};
 pub use error::AcmeError;
 pub use order::{AcmeOrder, ChallengeResponse, OrderProgress, WhyInvalid};
+pub use renewal_info::{RenewalId, Suggestion};
 pub use transport::OrderJournal;

@@ -10,7 +10,7 @@ use instant_acme::{
 
 use crate::ca::Ca;
 use crate::transport::{OrderJournal, Transport};
-use crate::{AccountKey, AcmeError};
+use crate::{AccountKey, AcmeError, RenewalId};
 
 /// Tokens are base64url of at least 128 bits (RFC 8555 section 8.3); what is longer than this is not stored.
 const TOKEN_LENGTHS: std::ops::RangeInclusive<usize> = 22..=128;
@@ -68,11 +68,13 @@ struct Session {
 }
 
 impl Ca {
-    /// Places an order for one name. `journal` has stored its URL before this returns, also if this fails after it.
+    /// Places an order for one name, which may replace a certificate (RFC 9773 section 5). `journal` has stored its URL
+    /// before this returns, also if this fails after it.
     pub async fn place(
         self: &Arc<Self>,
         account: &AccountKey,
         name: &DomainName,
+        replaces: Option<&RenewalId>,
         journal: Arc<dyn OrderJournal>,
     ) -> Result<AcmeOrder, AcmeError> {
         let session = self.session(account, Some(journal)).await?;
@@ -80,6 +82,9 @@ impl Ca {
         let mut order = NewOrder::new(&identifiers);
         if let Some(profile) = &self.options.profile {
             order = order.profile(profile);
+        }
+        if let Some(RenewalId(replaced)) = replaces {
+            order = order.replaces(replaced.clone());
         }
         let inner = session.account.new_order(&order).await?;
         Ok(AcmeOrder {

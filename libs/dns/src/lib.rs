@@ -37,7 +37,10 @@ pub struct Targets {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pointing {
     /// To the CDN.
-    AtUs,
+    AtUs {
+        /// By which target or addresses, the same for the same answer: to see later whether it changed.
+        found: String,
+    },
     /// To somewhere else, or nowhere.
     Elsewhere {
         /// What was found, as a part of a sentence: `shop.other.net` or `203.0.113.9, 2001:db8::1`.

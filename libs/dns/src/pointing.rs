@@ -22,7 +22,7 @@ impl Resolver {
         let mut chain = Chain::new(lookup::fully_qualified(name)?);
         loop {
             let found = match chain.step(&self.0).await? {
-                Step::On if targets.has_name(chain.at()) => return Ok(Pointing::AtUs),
+                Step::On if targets.has_name(chain.at()) => return Ok(at_us(&chain)),
                 Step::On => continue,
                 Step::End => return self.compare_addresses(chain, targets).await,
                 Step::Loop => format!("{name} itself (its CNAME records lead in a circle)"),
@@ -52,7 +52,7 @@ impl Resolver {
                 Ok(Answer::Records(records)) => {
                     let mut further = chain.clone();
                     if reaches_target(&mut further, &records, targets)? {
-                        return Ok(Pointing::AtUs);
+                        return Ok(at_us(&further));
                     }
                     found.extend(lookup::addresses_of(further.at(), &records));
                     longest = std::cmp::max_by_key(longest, further, Chain::len);
@@ -69,7 +69,10 @@ impl Resolver {
                 return Err(error);
             }
             if !found.is_empty() {
-                return Ok(Pointing::AtUs);
+                found.sort_unstable();
+                return Ok(Pointing::AtUs {
+                    found: lookup::list(&found),
+                });
             }
         }
         let found = match longest.last_target() {
@@ -78,6 +81,12 @@ impl Resolver {
             None => lookup::list(&found),
         };
         Ok(Pointing::Elsewhere { found })
+    }
+}
+
+fn at_us(chain: &Chain) -> Pointing {
+    Pointing::AtUs {
+        found: lookup::readable(chain.at()),
     }
 }
 

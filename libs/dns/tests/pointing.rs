@@ -36,6 +36,17 @@ async fn pointing(server: &Nameserver) -> Result<Pointing, CouldNotAsk> {
         .unwrap()
 }
 
+fn at_us(found: &str) -> Pointing {
+    Pointing::AtUs {
+        found: found.to_owned(),
+    }
+}
+
+/// Fails unless the name leads to us by `found`.
+async fn leads_to_us(server: &Nameserver, found: &str) {
+    assert_eq!(pointing(server).await, Ok(at_us(found)));
+}
+
 async fn found(server: &Nameserver) -> String {
     match pointing(server).await {
         Ok(Pointing::Elsewhere { found }) => found,
@@ -59,13 +70,13 @@ async fn a_cname_chain_that_passes_a_target_leads_to_us() {
         "anycast.cdn.example.net",
     ] {
         server.cname(NAME, target);
-        assert_eq!(pointing(&server).await, Ok(Pointing::AtUs), "{target}");
+        leads_to_us(&server, &target.to_lowercase()).await;
     }
     server
         .cname(NAME, "a.example.org")
         .cname("a.example.org", "b.example.org");
     server.cname("b.example.org", "edge.cdn.example.net");
-    assert_eq!(pointing(&server).await, Ok(Pointing::AtUs));
+    leads_to_us(&server, "edge.cdn.example.net").await;
     assert_eq!(
         server.times_asked(NAME, RecordType::A),
         0,
@@ -80,7 +91,7 @@ async fn what_happens_behind_the_target_does_not_matter() {
     for kind in [RecordType::CNAME, RecordType::A, RecordType::AAAA] {
         server.set("edge.cdn.example.net", kind, Reply::Code(ResponseCode::ServFail));
     }
-    assert_eq!(pointing(&server).await, Ok(Pointing::AtUs));
+    leads_to_us(&server, "edge.cdn.example.net").await;
 }
 
 #[tokio::test]
@@ -103,7 +114,9 @@ async fn addresses_lead_to_us_if_all_of_them_do() {
         let server = Nameserver::start().await;
         server.addresses(NAME, &addresses);
         let expected = match expected {
-            None => Pointing::AtUs,
+            None => Pointing::AtUs {
+                found: addresses.join(", "),
+            },
             Some(found) => Pointing::Elsewhere {
                 found: found.to_owned(),
             },
@@ -118,7 +131,7 @@ async fn a_foreign_cname_may_still_end_at_our_addresses() {
     server
         .cname(NAME, "lb.example.org")
         .addresses("lb.example.org", &["198.51.100.7"]);
-    assert_eq!(pointing(&server).await, Ok(Pointing::AtUs));
+    leads_to_us(&server, "198.51.100.7").await;
     server.addresses("lb.example.org", &["203.0.113.9"]);
     assert_eq!(found(&server).await, "lb.example.org");
 }
@@ -169,7 +182,7 @@ async fn circles_and_long_chains_end() {
     );
     assert_eq!(server.times_asked("hop10.example.org", RecordType::CNAME), 0);
     server.cname("hop9.example.org", "edge.cdn.example.net");
-    assert_eq!(pointing(&server).await, Ok(Pointing::AtUs));
+    leads_to_us(&server, "edge.cdn.example.net").await;
 }
 
 #[tokio::test]
@@ -250,7 +263,7 @@ async fn a_cname_that_only_the_address_question_shows_is_followed() {
     let records = vec![kit::cname(NAME, "edge.cdn.example.net")];
     server.set(NAME, RecordType::A, Reply::Records(records));
     server.addresses("edge.cdn.example.net", &["203.0.113.9"]);
-    assert_eq!(pointing(&server).await, Ok(Pointing::AtUs));
+    leads_to_us(&server, "edge.cdn.example.net").await;
 }
 
 #[tokio::test]
@@ -295,11 +308,17 @@ async fn nothing_is_cached() {
         }
     );
     server.addresses(NAME, &["198.51.100.7"]);
-    assert_eq!(resolver.pointing(&name, &targets()).await, Ok(Pointing::AtUs));
+    assert_eq!(
+        resolver.pointing(&name, &targets()).await,
+        Ok(at_us("198.51.100.7"))
+    );
     server
         .addresses(NAME, &["203.0.113.9"])
         .cname(NAME, "edge.cdn.example.net");
-    assert_eq!(resolver.pointing(&name, &targets()).await, Ok(Pointing::AtUs));
+    assert_eq!(
+        resolver.pointing(&name, &targets()).await,
+        Ok(at_us("edge.cdn.example.net"))
+    );
 }
 
 #[tokio::test]
@@ -312,7 +331,10 @@ async fn a_second_nameserver_helps_when_the_first_is_silent() {
     let resolver =
         Resolver::with_timing(&[silent.address, server.address], Duration::from_secs(2), 2).unwrap();
     let name = DomainName::parse(NAME).unwrap();
-    assert_eq!(resolver.pointing(&name, &targets()).await, Ok(Pointing::AtUs));
+    assert_eq!(
+        resolver.pointing(&name, &targets()).await,
+        Ok(at_us("edge.cdn.example.net"))
+    );
 }
 
 #[tokio::test]

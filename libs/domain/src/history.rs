@@ -39,8 +39,12 @@ history_kinds! {
     Added => "added",
     /// A certificate was asked for.
     Generated => "generated",
+    /// A certificate was pasted.
+    Imported => "imported",
     /// An operator asked for the next step now.
     Rechecked => "rechecked",
+    /// The certificate before the live one is to be live again.
+    RolledBack => "rolled_back",
     /// Taken off the list.
     Deleted => "deleted",
     /// A private key left through the API.
@@ -63,6 +67,8 @@ history_kinds! {
     CertificateRejected => "certificate_rejected",
     /// The certificate is active at C4.
     CertificateUploaded => "certificate_uploaded",
+    /// C4 has the certificate, but edges do not serve it yet.
+    NotServedYet => "not_served_yet",
     /// C4 did not take the certificate.
     UploadFailed => "upload_failed",
     /// C4 held something else than the live certificate.

@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 
-use crate::{Activity, DomainName, Facts, Live, Reason, Source, Status};
+use crate::{Activity, CertificateId, DomainName, Facts, Live, Missing, Reason, Source, Status};
 
 /// A transition that the present state does not allow.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,6 +17,25 @@ pub struct InvalidTransition {
     pub from: &'static str,
     /// What was tried.
     pub to: &'static str,
+}
+
+/// Challenges that the CA found wrong although preflight was fine, in a row.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InvalidChallenges {
+    /// How many.
+    pub count: u32,
+    /// What DNS answered at the last one.
+    pub dns: String,
+}
+
+impl InvalidChallenges {
+    /// After so many nothing is ordered until an operator, a generate or a changed DNS answer.
+    const MOST: u32 = 5;
+
+    /// Whether another order would only fail again, as `dns` answers now.
+    pub fn rest(&self, dns: &str) -> bool {
+        self.count >= Self::MOST && self.dns == dns
+    }
 }
 
 /// A name under management.
@@ -36,6 +55,10 @@ pub struct Domain {
     pub facts: Facts,
     /// The status as it was last stored. Written by the store, which derives it from the facts; here for reading.
     pub recorded: Status,
+    /// The certificate that was live before the present one: the last known good one, for a roll back.
+    pub previous: Option<CertificateId>,
+    /// Challenges that failed in a row.
+    pub invalid_challenges: InvalidChallenges,
     /// What is being done or waited for.
     pub activity: Activity,
     /// Why it has to wait, where nobody is to blame.
@@ -57,6 +80,8 @@ impl Domain {
             deleted_at: None,
             facts: Facts::default(),
             recorded: Status::Pending,
+            previous: None,
+            invalid_challenges: InvalidChallenges::default(),
             activity: Activity::Preflight,
             waiting: None,
             upload_revision: 0,
@@ -111,7 +136,36 @@ impl Domain {
         Ok(Self {
             revision: listed.revision + 1,
             source: Source::C4,
+            invalid_challenges: InvalidChallenges::default(),
             activity: Activity::Preflight,
+            waiting: None,
+            ..listed
+        })
+    }
+
+    /// A pasted certificate is to become live; what is live keeps serving until it is.
+    pub fn import(self) -> Result<Self, InvalidTransition> {
+        self.takes_over("import", Source::Text)
+    }
+
+    /// An earlier certificate is to become live again.
+    pub fn roll_back(self, source: Source) -> Result<Self, InvalidTransition> {
+        self.takes_over("roll back", source)
+    }
+
+    /// A certificate that is there is to become live: nothing has to be verified for it.
+    fn takes_over(self, to: &'static str, source: Source) -> Result<Self, InvalidTransition> {
+        let listed = self.listed(to)?;
+        let facts = Facts {
+            block: None,
+            ..listed.facts
+        };
+        Ok(Self {
+            revision: listed.revision + 1,
+            source,
+            facts,
+            invalid_challenges: InvalidChallenges::default(),
+            activity: Activity::Uploading,
             waiting: None,
             ..listed
         })
@@ -143,6 +197,7 @@ impl Domain {
         let listed = self.listed("clear")?;
         let facts = Facts {
             unknown_to_c4: false,
+            missing: None,
             block: None,
             ..listed.facts
         };
@@ -154,6 +209,7 @@ impl Domain {
         let listed = self.listed("blocked")?;
         let facts = Facts {
             unknown_to_c4: false,
+            missing: None,
             block: Some(reason),
             ..listed.facts
         };
@@ -165,32 +221,61 @@ impl Domain {
         })
     }
 
-    /// C4 does not know the domain, confirmed.
-    pub fn unknown_to_c4(self) -> Result<Self, InvalidTransition> {
+    /// The CA found the challenge wrong though preflight was fine, while DNS answered `dns`.
+    /// That is none where the order went on from an earlier attempt, and then the last answer that is known stays.
+    pub fn challenge_invalid(self, reason: Reason, dns: Option<String>) -> Result<Self, InvalidTransition> {
+        let InvalidChallenges { count, dns: last } = self.invalid_challenges.clone();
+        Ok(Self {
+            invalid_challenges: InvalidChallenges {
+                count: count.saturating_add(1),
+                dns: dns.unwrap_or(last),
+            },
+            ..self.blocked(reason)?
+        })
+    }
+
+    /// C4 answered that it does not know the domain. That is a fact at once where no certificate is live; else once it
+    /// is believed ([`Missing`]), and never while so many are missing that C4 itself is what is broken.
+    pub fn unknown_to_c4(self, now: Timestamp, c4s_fault: bool) -> Result<Self, InvalidTransition> {
         let listed = self.listed("unknown to C4")?;
+        let missing = Missing::noted(listed.facts.missing, now, !c4s_fault);
+        let serves = listed.serves(now);
+        let is_fact = listed.facts.unknown_to_c4 || !serves || (!c4s_fault && missing.is_believed(now));
         let facts = Facts {
-            unknown_to_c4: true,
+            unknown_to_c4: is_fact,
+            missing: Some(missing),
             ..listed.facts
         };
         Ok(Self {
             facts,
             activity: Activity::Retrying,
-            waiting: None,
+            waiting: (!is_fact).then_some(Reason::UnknownToC4),
             ..listed
         })
+    }
+
+    /// Whether a live certificate is valid at `now`.
+    pub fn serves(&self, now: Timestamp) -> bool {
+        self.facts.live.is_some_and(|live| now < live.not_after)
     }
 
     /// A certificate is active at C4.
     pub fn uploaded(self, live: Live) -> Result<Self, InvalidTransition> {
         let listed = self.listed("uploaded")?;
+        let before = listed.facts.live.map(|live| live.certificate);
+        let is_new = before != Some(live.certificate);
         let facts = Facts {
-            unknown_to_c4: false,
-            upload_failing: None,
             live: Some(live),
-            block: None,
+            ..Facts::default()
         };
         Ok(Self {
             facts,
+            previous: before.filter(|_| is_new).or(listed.previous),
+            invalid_challenges: if is_new {
+                InvalidChallenges::default()
+            } else {
+                listed.invalid_challenges
+            },
             activity: Activity::Idle,
             waiting: None,
             ..listed
@@ -260,11 +345,76 @@ mod tests {
     }
 
     #[test]
+    fn a_404_discards_at_once_only_what_serves_nothing() {
+        let day = 24 * 3600;
+        assert_eq!(
+            domain().unknown_to_c4(at(1), false).unwrap().status(at(1)),
+            Status::Discard
+        );
+        let long = Live {
+            not_after: at(90 * day),
+            ..live()
+        };
+        let mut serving = domain().uploaded(long).unwrap();
+        for seconds in [0, 60, 360, day - 1] {
+            serving = serving.unknown_to_c4(at(seconds), false).unwrap();
+            assert_eq!(serving.status(at(seconds)), Status::Success, "after {seconds} s");
+            assert_eq!(serving.reason(), Some(Reason::UnknownToC4));
+        }
+        let doubted = serving.clone().unknown_to_c4(at(day), true).unwrap();
+        assert_eq!(doubted.status(at(day)), Status::Success, "C4 is broken");
+        let believed = serving.clone().unknown_to_c4(at(day), false).unwrap();
+        assert_eq!(believed.status(at(day)), Status::Discard);
+        assert_eq!(believed.clear().unwrap().status(at(day)), Status::Success);
+        let ended = serving.unknown_to_c4(at(91 * day), false).unwrap();
+        assert_eq!(
+            ended.status(at(91 * day)),
+            Status::Discard,
+            "nothing serves any more"
+        );
+    }
+
+    #[test]
+    fn five_invalid_challenges_rest_until_dns_changes_or_somebody_asks() {
+        let mut domain = domain();
+        let reason = || Reason::ChallengeInvalid {
+            problem: "unauthorized".into(),
+            detail: "404".into(),
+        };
+        for _ in 0..5 {
+            assert!(!domain.invalid_challenges.rest("a"));
+            domain = domain.challenge_invalid(reason(), Some("a".into())).unwrap();
+        }
+        assert!(domain.invalid_challenges.rest("a") && !domain.invalid_challenges.rest("b"));
+        assert!(!domain.clone().generate().unwrap().invalid_challenges.rest("a"));
+        assert!(!domain.uploaded(live()).unwrap().invalid_challenges.rest("a"));
+    }
+
+    #[test]
+    fn the_certificate_before_the_live_one_is_kept_in_mind() {
+        let first = live();
+        let second = Live {
+            certificate: CertificateId::from(uuid::Uuid::from_u128(2)),
+            ..first
+        };
+        let domain = domain().uploaded(first).unwrap().uploaded(second).unwrap();
+        assert_eq!(domain.previous, Some(first.certificate));
+        let again = domain.uploaded(second).unwrap();
+        assert_eq!(again.previous, Some(first.certificate), "uploaded once more");
+        let back = again.roll_back(Source::Text).unwrap();
+        assert_eq!(
+            (back.revision, back.source, back.facts.live),
+            (2, Source::Text, Some(second))
+        );
+        assert_eq!(back.uploaded(first).unwrap().previous, Some(second.certificate));
+    }
+
+    #[test]
     fn a_deleted_name_starts_afresh_and_keeps_its_counters() {
         let mut domain = domain().uploaded(live()).unwrap();
         domain.upload_revision = 7;
         let deleted = domain.delete(at(5)).unwrap();
-        assert!(deleted.clone().generate().is_err() && deleted.clone().blocked(Reason::UnknownToC4).is_err());
+        assert!(deleted.clone().generate().is_err() && deleted.clone().unknown_to_c4(at(5), false).is_err());
         let again = deleted.added_again(at(6)).unwrap();
         assert_eq!(
             (again.revision, again.upload_revision, again.status(at(7))),

@@ -123,6 +123,11 @@ impl DomainName {
         &self.0
     }
 
+    /// The registered domain that it belongs to, by the public suffix list.
+    pub fn registered(&self) -> &str {
+        psl::domain_str(&self.0).unwrap_or(&self.0)
+    }
+
     /// Whether the name is itself a registered domain (an apex), which cannot have a CNAME.
     pub fn is_apex(&self) -> bool {
         psl::domain_str(&self.0) == Some(self.0.as_str())
@@ -230,7 +235,9 @@ mod tests {
     #[test]
     fn an_apex_is_known() {
         assert!(DomainName::parse("example.co.uk").unwrap().is_apex());
-        assert!(!DomainName::parse("www.example.co.uk").unwrap().is_apex());
+        let below = DomainName::parse("www.shop.example.co.uk").unwrap();
+        assert!(!below.is_apex());
+        assert_eq!(below.registered(), "example.co.uk");
     }
 
     proptest! {

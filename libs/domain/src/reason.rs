@@ -46,6 +46,20 @@ pub enum Reason {
         /// The ports that are missing.
         missing: Vec<u16>,
     },
+    /// CAA records forbid every CA that we could use (RFC 8659).
+    CaaForbids {
+        /// The name whose records decide.
+        at: String,
+        /// What stands there.
+        found: String,
+        /// What has to be allowed.
+        wanted: String,
+    },
+    /// The challenge path was rehearsed, and something else than our answer came back.
+    ChallengeUnreachable {
+        /// What happened.
+        found: String,
+    },
     /// C4 does not know the domain.
     UnknownToC4,
     /// The CA looked and did not find the challenge response.
@@ -82,6 +96,11 @@ pub enum Reason {
         /// Which, and what happened.
         detail: String,
     },
+    /// C4 has it, but these edges do not serve it.
+    NotServed {
+        /// Which, and what they show.
+        edges: String,
+    },
     /// C4 did not take key and certificate.
     UploadFailed {
         /// What C4 said, or how it failed.
@@ -95,6 +114,8 @@ impl Reason {
         match self {
             Self::NotPointed { .. } => "not_pointed",
             Self::PortMissing { .. } => "port_missing",
+            Self::CaaForbids { .. } => "caa_forbids",
+            Self::ChallengeUnreachable { .. } => "challenge_unreachable",
             Self::UnknownToC4 => "unknown_to_c4",
             Self::ChallengeInvalid { .. } => "challenge_invalid",
             Self::OrderRejected { .. } => "order_rejected",
@@ -102,6 +123,7 @@ impl Reason {
             Self::CaLimited { .. } => "ca_limited",
             Self::CaDown { .. } => "ca_down",
             Self::CouldNotAsk { .. } => "could_not_ask",
+            Self::NotServed { .. } => "not_served",
             Self::UploadFailed { .. } => "upload_failed",
         }
     }
@@ -109,10 +131,12 @@ impl Reason {
     /// Who has to act.
     pub fn who(&self) -> Who {
         match self {
-            Self::NotPointed { .. } | Self::PortMissing { .. } | Self::ChallengeInvalid { .. } => {
-                Who::Customer
-            }
-            Self::UnknownToC4 | Self::UploadFailed { .. } => Who::CdnOperator,
+            Self::NotPointed { .. }
+            | Self::PortMissing { .. }
+            | Self::CaaForbids { .. }
+            | Self::ChallengeUnreachable { .. }
+            | Self::ChallengeInvalid { .. } => Who::Customer,
+            Self::UnknownToC4 | Self::NotServed { .. } | Self::UploadFailed { .. } => Who::CdnOperator,
             Self::OrderRejected { .. } | Self::CertificateRejected { .. } => Who::Ca,
             Self::CaLimited { .. } | Self::CaDown { .. } | Self::CouldNotAsk { .. } => Who::Us,
         }
@@ -138,6 +162,14 @@ impl Reason {
                     ports.join(" and ")
                 )
             }
+            Self::CaaForbids { at, found, wanted } => format!(
+                "The CAA records of {at} allow no certificate for {name}: {found}. Add the record {at} CAA 0 issue \
+                 \"{wanted}\", or remove the CAA records that forbid it."
+            ),
+            Self::ChallengeUnreachable { found } => format!(
+                "Requests to http://{name}/.well-known/acme-challenge/ must reach us, but {found}. Remove redirects, \
+                 firewall rules and page rules for that path."
+            ),
             Self::UnknownToC4 => {
                 format!("C4 does not know {name}. Create it in the CDN dashboard, then recheck.")
             }
@@ -161,6 +193,9 @@ impl Reason {
             ),
             Self::CouldNotAsk { detail } => {
                 format!("Not failed: we could not ask ({detail}). We ask again by ourselves.")
+            }
+            Self::NotServed { edges } => {
+                format!("The certificate for {name} is uploaded, but not yet served at {edges}")
             }
             Self::UploadFailed { detail } => {
                 format!("The certificate for {name} was issued, but C4 did not take it: {detail}")

@@ -1,4 +1,5 @@
-//! When a certificate is to be renewed, where the CA does not say (ARI, RFC 9773, overrules an earlier point).
+//! When a certificate is to be renewed: in the window that its CA suggests (ACME Renewal Information, RFC 9773), and
+//! at pre-expiry at the latest.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -36,9 +37,49 @@ pub fn renewal_point(not_before: Timestamp, not_after: Timestamp, pre_expiry: Pr
         .unwrap_or(not_before)
 }
 
+/// The window in which a CA suggests to renew a certificate (RFC 9773 section 4.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SuggestedWindow {
+    /// Its start.
+    pub start: Timestamp,
+    /// Its end, after its start.
+    pub end: Timestamp,
+}
+
+impl SuggestedWindow {
+    /// A point in it, uniformly random as section 4.2 asks for; `random` is a number below [`SuggestedWindow::seconds`].
+    /// A window that is over means now: that is how a CA announces a revocation.
+    pub fn point(&self, random: u64) -> Timestamp {
+        let random = i64::try_from(random.min(self.seconds())).unwrap_or(i64::MAX);
+        self.start
+            .checked_add(SignedDuration::from_secs(random))
+            .unwrap_or(self.end)
+    }
+
+    /// Its length.
+    pub fn seconds(&self) -> u64 {
+        u64::try_from(self.end.duration_since(self.start).as_secs()).unwrap_or(0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_point_lies_in_its_window() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let window = SuggestedWindow {
+            start: at(100),
+            end: at(160),
+        };
+        assert_eq!(window.seconds(), 60);
+        for random in [0, 1, 59, 60, u64::MAX] {
+            let point = window.point(random);
+            assert!(window.start <= point && point <= window.end, "{random}");
+        }
+        assert_eq!(window.point(7), at(107));
+    }
 
     #[test]
     fn pre_expiry_follows_the_lifetime() {

@@ -13,11 +13,24 @@ pub enum Retry {
     CouldNotAsk,
     /// C4 did not take a certificate, after the quick attempts: 1, 2, 4 … 60 min, for ever.
     Upload,
+    /// C4 has the certificate, edges do not serve it yet: 5, 10, 20, 30 s, then every minute, until it is an emergency.
+    Edges,
+    /// The renewal of a live certificate failed: 1, 10, 100 min, then every 24 h or an eighth of the time it has
+    /// `left`, whichever is shorter.
+    Renewal {
+        /// Until the live certificate ends.
+        left: SignedDuration,
+    },
 }
 
 const HOURLY_TRIES: u32 = 24;
+/// An eighth of nothing is nothing: the last tries before the end are this far apart.
+const SHORTEST_RENEWAL_WAIT: SignedDuration = SignedDuration::from_mins(10);
 
 impl Retry {
+    /// How often C4 is asked about a domain with a live certificate that it says it does not know, until that is believed.
+    pub const ASK_MISSING_EVERY: SignedDuration = SignedDuration::from_hours(6);
+
     /// How long to wait after attempt number `attempt` (1 is the first); none means that a person must act.
     pub fn delay(self, attempt: u32) -> Option<SignedDuration> {
         let attempt = attempt.max(1);
@@ -37,8 +50,18 @@ impl Retry {
             Self::Upload => {
                 Some(SignedDuration::from_mins(1 << step.min(6)).min(SignedDuration::from_mins(60)))
             }
+            Self::Edges => Some(SignedDuration::from_secs(
+                [5, 10, 20, 30].get(step).copied().unwrap_or(60),
+            )),
+            Self::Renewal { left } => Some(match [1, 10, 100].get(step) {
+                Some(minutes) => SignedDuration::from_mins(*minutes),
+                None => (left / 8).clamp(SHORTEST_RENEWAL_WAIT, SignedDuration::from_hours(24)),
+            }),
         }
     }
+
+    /// The attempt number of [`Retry::Edges`] that comes 15 min after the upload: edges that are behind then need somebody.
+    pub const LAST_OF_EDGES: u32 = 19;
 
     /// When to try again after attempt number `attempt` at `now`.
     pub fn due(self, attempt: u32, now: Timestamp) -> Option<Timestamp> {
@@ -71,6 +94,16 @@ mod tests {
             minutes(Retry::Upload, 1..=8),
             [1, 2, 4, 8, 16, 32, 60, 60].map(Some)
         );
+        let renewal = |days: i64| Retry::Renewal {
+            left: SignedDuration::from_hours(24 * days),
+        };
+        assert_eq!(minutes(renewal(30), 1..=5), [1, 10, 100, 1440, 1440].map(Some));
+        assert_eq!(minutes(renewal(4), 4..=4), [Some(720)]);
+        assert_eq!(minutes(renewal(0), 1..=4), [1, 10, 100, 10].map(Some));
+        let waited: SignedDuration = (1..Retry::LAST_OF_EDGES)
+            .filter_map(|attempt| Retry::Edges.delay(attempt))
+            .fold(SignedDuration::ZERO, |sum, delay| sum + delay);
+        assert_eq!(waited.as_mins(), 15);
         assert_eq!(minutes(Retry::Upload, u32::MAX..=u32::MAX), [Some(60)]);
         assert_eq!(minutes(Retry::CouldNotAsk, 6..=1000).iter().max(), Some(&Some(5)));
     }

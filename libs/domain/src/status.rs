@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 
-use crate::{CertificateId, Reason};
+use crate::{CertificateId, Missing, Reason};
 
 /// What support and customers see, in these words everywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -83,6 +83,8 @@ pub struct Live {
 pub struct Facts {
     /// C4 says, confirmed, that it does not know the domain.
     pub unknown_to_c4: bool,
+    /// C4's answers that it does not know the domain, since it last knew it.
+    pub missing: Option<Missing>,
     /// Why an upload keeps failing after its quick attempts.
     pub upload_failing: Option<Reason>,
     /// The active certificate.
@@ -205,6 +207,7 @@ mod tests {
             let (unknown, failing, block, lived) = (bits & 1, bits & 2, bits & 4, bits / 8);
             let facts = Facts {
                 unknown_to_c4: unknown != 0,
+                missing: None,
                 upload_failing: (failing != 0).then(reason).flatten(),
                 live: [None, Some(live(101)), Some(live(100))][usize::from(lived)],
                 block: (block != 0).then(reason).flatten(),

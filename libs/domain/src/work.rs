@@ -61,18 +61,24 @@ pub enum Cause {
     Retry,
     /// An operator asked for the next step now.
     Recheck,
+    /// The daily look at what is not in order.
+    Midnight,
     /// What C4 holds is compared with what it should hold.
     Compare,
+    /// The CA is asked when it suggests to renew (RFC 9773).
+    RenewalInfo,
 }
 
 impl Cause {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::Requested,
         Self::Renewal,
         Self::Retry,
         Self::Recheck,
+        Self::Midnight,
         Self::Compare,
+        Self::RenewalInfo,
     ];
 
     /// The word of the store.
@@ -82,7 +88,9 @@ impl Cause {
             Self::Renewal => "renewal",
             Self::Retry => "retry",
             Self::Recheck => "recheck",
+            Self::Midnight => "midnight",
             Self::Compare => "compare",
+            Self::RenewalInfo => "renewal_info",
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use domain::{Clock, Entropy};
@@ -41,6 +41,48 @@ impl Clock for ManualClock {
     }
 }
 
+/// A clock on which sleeping takes no time: it jumps ahead, and notes how far.
+#[derive(Debug)]
+pub struct JumpingClock {
+    time: ManualClock,
+    slept: Mutex<Vec<Duration>>,
+}
+
+impl JumpingClock {
+    /// A clock that shows `now`.
+    pub fn new(now: Timestamp) -> Self {
+        Self {
+            time: ManualClock::new(now),
+            slept: Mutex::default(),
+        }
+    }
+
+    /// Moves it forward without anybody having slept.
+    pub fn advance(&self, by: SignedDuration) {
+        self.time.advance(by);
+    }
+
+    /// The sleeps since this was asked last.
+    pub fn take_slept(&self) -> Vec<Duration> {
+        std::mem::take(&mut *self.slept.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Clock for JumpingClock {
+    fn now(&self) -> Timestamp {
+        self.time.now()
+    }
+
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        let mut slept = self.slept.lock().unwrap_or_else(PoisonError::into_inner);
+        slept.push(duration);
+        self.time
+            .advance(SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX));
+        // Others get their turn, as they would in a sleep.
+        Box::pin(tokio::task::yield_now())
+    }
+}
+
 /// A random source that gives the same bytes for the same seed (splitmix64).
 #[derive(Debug)]
 pub struct SeededEntropy(Mutex<u64>);
@@ -54,7 +96,7 @@ impl SeededEntropy {
 
 impl Entropy for SeededEntropy {
     fn fill(&self, bytes: &mut [u8]) {
-        let mut state = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for chunk in bytes.chunks_mut(8) {
             *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
             let mut mixed = *state;

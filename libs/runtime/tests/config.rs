@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use runtime::config::{AcmeIssuer, ConfigError};
+use runtime::config::{AcmeIssuer, ConfigError, IssuerLimits, LimitNumber, LimitNumbers};
 use runtime::{Config, RoleName};
 
 const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/ssl-manager.toml");
@@ -28,6 +28,28 @@ fn the_sample_shows_every_setting_with_its_default() {
         ..AcmeIssuer::default()
     }];
     assert_eq!(sample, expected);
+}
+
+#[test]
+fn limits_are_a_name_or_a_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("limits.toml");
+    let read = |limits: &str| {
+        let text =
+            format!("[[acme.issuers]]\nname = \"x\"\ndirectory_url = \"https://a/\"\nlimits = {limits}\n");
+        std::fs::write(&path, text).unwrap();
+        Config::read(Some(&path)).map(|config| config.acme.issuers[0].limits.clone())
+    };
+    assert_eq!(read("\"none\"").unwrap(), IssuerLimits::Named("none".into()));
+    let IssuerLimits::Numbers(numbers) = read("{ new_orders = { count = 300, hours = 3 } }").unwrap() else {
+        panic!("a table")
+    };
+    assert_eq!(numbers.new_orders, Some(LimitNumber { count: 300, hours: 3 }));
+    assert_eq!(numbers.failed_authorizations, None);
+    assert!(
+        read("{ new_odrers = { count = 300, hours = 3 } }").is_err(),
+        "misspelt"
+    );
 }
 
 fn problems(change: impl FnOnce(&mut Config)) -> String {
@@ -62,6 +84,21 @@ fn settings_that_make_no_sense_are_named() {
     );
     assert!(problems(|c| c.scheduler.time_zone = "Mars/Olympus".into()).contains("Mars/Olympus"));
     assert!(problems(|c| c.scheduler.recheck_at = "25:00".into()).contains("recheck_at"));
+    assert!(problems(|c| c.cdn.edge_addresses = vec!["edge".into()]).contains("cdn.edge_addresses"));
+    let limited = |limits| {
+        problems(|c| {
+            c.acme.issuers = vec![AcmeIssuer {
+                limits,
+                ..issuer("https://a/")
+            }];
+        })
+    };
+    assert!(limited(IssuerLimits::Named("lots".into())).contains("lots"));
+    let nothing = LimitNumbers {
+        new_orders: Some(LimitNumber { count: 0, hours: 3 }),
+        ..LimitNumbers::default()
+    };
+    assert!(limited(IssuerLimits::Numbers(nothing)).contains("limits.new_orders"));
     assert!(problems(|c| c.issuer.max_in_flight = 0).contains("max_in_flight"));
     let both = problems(|c| {
         c.c4.base_url.clear();

@@ -1,9 +1,9 @@
 //! Certificates and ACME accounts: what carries a sealed key.
 
-use domain::{AccountId, CertificateId, CertificateSummary, DomainName};
+use domain::{AccountId, CertificateId, CertificateSummary, DomainName, SuggestedWindow};
 use jiff::Timestamp;
 use sqlx::{FromRow, PgConnection, PgExecutor};
-use store::{Account, Certificate, Columns, Result, StoreError};
+use store::{Account, Certificate, Columns, Renewal, Result, StoreError};
 use uuid::Uuid;
 
 use crate::db::{expect_one, failed, failed_or_taken, maybe_jiff, maybe_time, time};
@@ -23,6 +23,10 @@ struct CertificateRow {
     sealed_key: Option<Vec<u8>>,
     created_at: jiff_sqlx::Timestamp,
     uploaded_at: Option<jiff_sqlx::Timestamp>,
+    account_id: Option<Uuid>,
+    renewal_at: Option<jiff_sqlx::Timestamp>,
+    window_start: Option<jiff_sqlx::Timestamp>,
+    window_end: Option<jiff_sqlx::Timestamp>,
 }
 
 impl TryFrom<CertificateRow> for Certificate {
@@ -50,15 +54,27 @@ impl TryFrom<CertificateRow> for Certificate {
             revision: row.revision,
             chain_pem: row.chain_pem,
             sealed_key: row.sealed_key,
+            account: row.account_id.map(Into::into),
+            renewal: row.renewal_at.map(|at| Renewal {
+                at: at.to_jiff(),
+                window: window(row.window_start, row.window_end),
+            }),
         })
     }
+}
+
+fn window(start: Option<jiff_sqlx::Timestamp>, end: Option<jiff_sqlx::Timestamp>) -> Option<SuggestedWindow> {
+    Some(SuggestedWindow {
+        start: start?.to_jiff(),
+        end: end?.to_jiff(),
+    })
 }
 
 pub(crate) async fn get(db: impl PgExecutor<'_>, id: CertificateId) -> Result<Option<Certificate>> {
     let row: Option<CertificateRow> = sqlx::query_as(
         "-- certificate
         SELECT id, name, revision, source, sha256, serial, issuer, not_before, not_after, chain_pem, sealed_key,
-            created_at, uploaded_at
+            created_at, uploaded_at, account_id, renewal_at, window_start, window_end
         FROM certificates WHERE id = $1",
     )
     .bind(id.as_uuid())
@@ -76,7 +92,7 @@ pub(crate) async fn newest_generated(
     let row: Option<CertificateRow> = sqlx::query_as(
         "-- newest_generated
         SELECT id, name, revision, source, sha256, serial, issuer, not_before, not_after, chain_pem, sealed_key,
-            created_at, uploaded_at
+            created_at, uploaded_at, account_id, renewal_at, window_start, window_end
         FROM certificates WHERE name = $1 AND source = 'c4' AND not_after > $2
         ORDER BY not_after DESC, created_at DESC LIMIT 1",
     )
@@ -90,11 +106,12 @@ pub(crate) async fn newest_generated(
 
 pub(crate) async fn insert(db: &mut PgConnection, certificate: &Certificate) -> Result<()> {
     let summary = &certificate.summary;
+    let window = certificate.renewal.and_then(|renewal| renewal.window);
     sqlx::query(
         "-- insert_certificate
         INSERT INTO certificates (id, name, revision, source, sha256, serial, issuer, not_before, not_after,
-            chain_pem, sealed_key, created_at, uploaded_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+            chain_pem, sealed_key, created_at, uploaded_at, account_id, renewal_at, window_start, window_end)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
     )
     .bind(summary.id.as_uuid())
     .bind(certificate.name.as_str())
@@ -109,6 +126,10 @@ pub(crate) async fn insert(db: &mut PgConnection, certificate: &Certificate) -> 
     .bind(&certificate.sealed_key)
     .bind(time(certificate.created_at))
     .bind(maybe_time(certificate.uploaded_at))
+    .bind(certificate.account.map(AccountId::as_uuid))
+    .bind(certificate.renewal.map(|renewal| time(renewal.at)))
+    .bind(window.map(|window| time(window.start)))
+    .bind(window.map(|window| time(window.end)))
     .execute(db)
     .await
     .map(drop)
@@ -126,6 +147,21 @@ pub(crate) async fn mark_uploaded(db: &mut PgConnection, id: CertificateId, now:
     .await
     .map_err(failed("mark_uploaded"))?;
     expect_one("mark_uploaded", &marked)
+}
+
+pub(crate) async fn set_renewal(db: &mut PgConnection, id: CertificateId, renewal: Renewal) -> Result<()> {
+    let set = sqlx::query(
+        "-- set_renewal
+        UPDATE certificates SET renewal_at = $2, window_start = $3, window_end = $4 WHERE id = $1",
+    )
+    .bind(id.as_uuid())
+    .bind(time(renewal.at))
+    .bind(renewal.window.map(|window| time(window.start)))
+    .bind(renewal.window.map(|window| time(window.end)))
+    .execute(db)
+    .await
+    .map_err(failed("set_renewal"))?;
+    expect_one("set_renewal", &set)
 }
 
 #[derive(FromRow)]

@@ -1,6 +1,8 @@
 //! Domains: rows and list.
 
-use domain::{CertificateSummary, Domain, DomainName, Facts, Live, Status};
+use domain::{
+    CertificateId, CertificateSummary, Domain, DomainName, Facts, InvalidChallenges, Live, Missing, Status,
+};
 use jiff::Timestamp;
 use serde_json::Value;
 use sqlx::postgres::PgQueryResult;
@@ -27,6 +29,12 @@ pub(crate) struct DomainRow {
     activity: String,
     upload_revision: i64,
     version: i64,
+    previous_certificate_id: Option<Uuid>,
+    missing_first_at: Option<jiff_sqlx::Timestamp>,
+    missing_last_at: Option<jiff_sqlx::Timestamp>,
+    missing_answers: i32,
+    invalid_challenges: i32,
+    invalid_challenges_dns: String,
 }
 
 impl TryFrom<DomainRow> for Domain {
@@ -45,6 +53,16 @@ impl TryFrom<DomainRow> for Domain {
             (None, None) => None,
             _ => return Err(columns.bad("live_not_after")),
         };
+        let count = |column, number: i32| u32::try_from(number).map_err(|_| columns.bad(column));
+        let missing = match (row.missing_first_at, row.missing_last_at) {
+            (Some(first_at), Some(last_at)) => Some(Missing {
+                first_at: first_at.to_jiff(),
+                last_at: last_at.to_jiff(),
+                answers: count("missing_answers", row.missing_answers)?,
+            }),
+            (None, None) => None,
+            _ => return Err(columns.bad("missing_last_at")),
+        };
         Ok(Self {
             name: columns.name(&row.name)?,
             revision: row.revision,
@@ -53,11 +71,17 @@ impl TryFrom<DomainRow> for Domain {
             deleted_at: maybe_jiff(row.deleted_at),
             facts: Facts {
                 unknown_to_c4: row.unknown_to_c4,
+                missing,
                 upload_failing: from_json(&columns, "upload_failing", row.upload_failing)?,
                 live,
                 block: from_json(&columns, "block", row.block)?,
             },
             recorded: columns.parse("status", &row.status)?,
+            previous: row.previous_certificate_id.map(Into::into),
+            invalid_challenges: InvalidChallenges {
+                count: count("invalid_challenges", row.invalid_challenges)?,
+                dns: row.invalid_challenges_dns,
+            },
             activity: columns.parse("activity", &row.activity)?,
             waiting: from_json(&columns, "waiting", row.waiting)?,
             upload_revision: row.upload_revision,
@@ -133,9 +157,10 @@ macro_rules! select_views {
             $name,
             "\nSELECT d.name, d.revision, d.source, d.created_at, d.deleted_at, d.unknown_to_c4, d.upload_failing,
                 d.live_certificate_id, d.live_not_after, d.block, d.waiting, d.status, d.activity,
-                d.upload_revision, d.version, d.position, d.changed_at,
-                (SELECT min(w.due_at) FROM work w WHERE w.name = d.name AND w.cause <> 'compare')
-                    AS next_attempt_at,
+                d.upload_revision, d.version, d.previous_certificate_id, d.missing_first_at, d.missing_last_at,
+                d.missing_answers, d.invalid_challenges, d.invalid_challenges_dns, d.position, d.changed_at,
+                (SELECT min(CASE w.cause WHEN 'renewal_info' THEN c.renewal_at ELSE w.due_at END) FROM work w
+                    WHERE w.name = d.name AND w.cause <> 'compare') AS next_attempt_at,
                 c.sha256, c.serial, c.issuer, c.not_before, c.source AS certificate_source
             FROM domains d LEFT JOIN certificates c ON c.id = d.live_certificate_id ",
             $rest
@@ -238,7 +263,8 @@ pub(crate) async fn row(db: impl PgExecutor<'_>, name: &DomainName) -> Result<Op
     let row: Option<DomainRow> = sqlx::query_as(
         "-- domain_row
         SELECT name, revision, source, created_at, deleted_at, unknown_to_c4, upload_failing, live_certificate_id,
-            live_not_after, block, waiting, status, activity, upload_revision, version
+            live_not_after, block, waiting, status, activity, upload_revision, version, previous_certificate_id,
+            missing_first_at, missing_last_at, missing_answers, invalid_challenges, invalid_challenges_dns
         FROM domains WHERE name = $1 FOR NO KEY UPDATE",
     )
     .bind(name.as_str())
@@ -253,8 +279,10 @@ pub(crate) async fn insert(db: &mut PgConnection, domain: &Domain, now: Timestam
     let statement = "-- insert_domain
         INSERT INTO domains (revision, source, created_at, deleted_at, unknown_to_c4, upload_failing,
             live_certificate_id, live_not_after, block, waiting, status, activity, upload_revision, changed_at,
-            name, version)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16 + 1)";
+            name, version, previous_certificate_id, missing_first_at, missing_last_at, missing_answers,
+            invalid_challenges, invalid_challenges_dns)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16 + 1, $17, $18, $19, $20, $21,
+            $22)";
     write(db, "insert_domain", statement, domain, now).await.map(drop)
 }
 
@@ -264,7 +292,8 @@ pub(crate) async fn update(db: &mut PgConnection, domain: &Domain, now: Timestam
         UPDATE domains SET revision = $1, source = $2, created_at = $3, deleted_at = $4, unknown_to_c4 = $5,
             upload_failing = $6, live_certificate_id = $7, live_not_after = $8, block = $9, waiting = $10,
             status = $11, activity = $12, upload_revision = $13, changed_at = $14, version = version + 1,
-            position = NULL
+            position = NULL, previous_certificate_id = $17, missing_first_at = $18, missing_last_at = $19,
+            missing_answers = $20, invalid_challenges = $21, invalid_challenges_dns = $22
         WHERE name = $15 AND version = $16";
     let written = write(db, "update_domain", statement, domain, now).await?;
     expect_one("update_domain", &written)
@@ -295,6 +324,12 @@ async fn write(
         .bind(time(now))
         .bind(domain.name.as_str())
         .bind(domain.version)
+        .bind(domain.previous.map(CertificateId::as_uuid))
+        .bind(facts.missing.map(|missing| time(missing.first_at)))
+        .bind(facts.missing.map(|missing| time(missing.last_at)))
+        .bind(facts.missing.map_or(0, |missing| missing.answers as i32))
+        .bind(domain.invalid_challenges.count as i32)
+        .bind(&domain.invalid_challenges.dns)
         .execute(db)
         .await
         .map_err(failed_or_taken(operation))

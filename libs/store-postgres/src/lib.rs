@@ -10,6 +10,7 @@
 //! lower number could become visible after a higher one, and a follower would miss it. Why not a counter row: every
 //! transaction would wait for the one before it to reach the disk.
 
+mod buckets;
 mod certificates;
 mod changes;
 mod db;
@@ -17,6 +18,8 @@ mod domains;
 mod messages;
 mod open;
 mod orders;
+mod recheck;
+mod summary;
 mod tokens;
 mod tx;
 mod work;
@@ -26,9 +29,11 @@ use std::time::Instant;
 use async_trait::async_trait;
 use domain::{CertificateId, DomainName, HistoryEntry, Lease, Order, Work, WorkKind};
 use jiff::Timestamp;
+use jiff::civil::Date;
 use sqlx::PgPool;
 use store::{
-    Account, Certificate, Challenge, Change, DomainView, ListQuery, Message, Result, Store, TokenRecord, Tx,
+    Account, Certificate, Challenge, Change, DomainView, ListQuery, Message, Result, Store, Summary,
+    TokenRecord, Tx,
 };
 use tokio::sync::watch;
 
@@ -82,8 +87,16 @@ impl Store for PostgresStore {
         within(domains::list(self.db(), query)).await
     }
 
+    async fn summary(&self, ends_before: Timestamp) -> Result<Summary> {
+        within(summary::summary(self.db(), ends_before)).await
+    }
+
     async fn expired(&self, now: Timestamp, limit: u32) -> Result<Vec<DomainName>> {
         within(domains::expired(self.db(), now, limit)).await
+    }
+
+    async fn is_rechecked(&self, day: Date) -> Result<bool> {
+        within(recheck::is_complete(self.db(), day)).await
     }
 
     async fn history(&self, name: &DomainName, limit: u32) -> Result<Vec<HistoryEntry>> {
@@ -106,6 +119,10 @@ impl Store for PostgresStore {
 
     async fn challenges(&self, host: &DomainName) -> Result<Vec<Challenge>> {
         within(orders::challenges(self.db(), host)).await
+    }
+
+    async fn bucket(&self, key: &str) -> Result<Option<Timestamp>> {
+        within(buckets::get(self.db(), key)).await
     }
 
     async fn certificate(&self, id: CertificateId) -> Result<Option<Certificate>> {

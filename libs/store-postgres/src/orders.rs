@@ -217,7 +217,10 @@ pub(crate) async fn key_authorization(
     token: &str,
 ) -> Result<Option<String>> {
     sqlx::query_scalar(
-        "-- key_authorization\nSELECT key_authorization FROM challenges WHERE host = $1 AND token = $2",
+        "-- key_authorization
+        SELECT key_authorization FROM challenges WHERE host = $1 AND token = $2
+        UNION ALL SELECT answer FROM probes WHERE host = $1 AND token = $2
+        LIMIT 1",
     )
     .bind(host.as_str())
     .bind(token)
@@ -251,4 +254,33 @@ pub(crate) async fn drop_challenges(db: &mut PgConnection, order: OrderId) -> Re
         .await
         .map(drop)
         .map_err(failed("drop_challenges"))
+}
+
+pub(crate) async fn put_probe(
+    db: &mut PgConnection,
+    host: &DomainName,
+    token: &str,
+    answer: &str,
+) -> Result<()> {
+    sqlx::query(
+        "-- put_probe
+        INSERT INTO probes (host, token, answer) VALUES ($1, $2, $3)
+        ON CONFLICT (host) DO UPDATE SET token = excluded.token, answer = excluded.answer",
+    )
+    .bind(host.as_str())
+    .bind(token)
+    .bind(answer)
+    .execute(db)
+    .await
+    .map(drop)
+    .map_err(failed("put_probe"))
+}
+
+pub(crate) async fn drop_probe(db: &mut PgConnection, host: &DomainName) -> Result<()> {
+    sqlx::query("-- drop_probe\nDELETE FROM probes WHERE host = $1")
+        .bind(host.as_str())
+        .execute(db)
+        .await
+        .map(drop)
+        .map_err(failed("drop_probe"))
 }

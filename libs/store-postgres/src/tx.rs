@@ -7,12 +7,13 @@ use domain::{
     AccountId, CertificateId, Domain, DomainName, Event, HistoryEntry, Lease, Order, OrderId, Work, WorkKind,
 };
 use jiff::Timestamp;
+use jiff::civil::Date;
 use sqlx::{PgConnection, Postgres, Transaction};
-use store::{Account, Certificate, Challenge, Result, TokenRecord, TokenUse, Tx};
+use store::{Account, Certificate, Challenge, Renewal, Result, TokenRecord, TokenUse, Tx};
 use tokio::sync::watch;
 
 use crate::db::{failed, within};
-use crate::{certificates, changes, domains, messages, orders, tokens, work};
+use crate::{buckets, certificates, changes, domains, messages, orders, recheck, tokens, work};
 
 /// A transaction that held its locks longer than this is worth a line.
 const SLOW: Duration = Duration::from_millis(200);
@@ -43,6 +44,27 @@ impl Tx for PostgresTx {
 
     async fn update_domain(&mut self, domain: &Domain, now: Timestamp) -> Result<()> {
         within(domains::update(self.db(), domain, now)).await
+    }
+
+    async fn take_recheck(
+        &mut self,
+        day: Date,
+        created_before: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<DomainName>> {
+        within(recheck::take(self.db(), day, created_before, limit)).await
+    }
+
+    async fn set_rechecked(&mut self, day: Date, now: Timestamp) -> Result<()> {
+        within(recheck::complete(self.db(), day, now)).await
+    }
+
+    async fn missing_and_live(&mut self, since: Timestamp) -> Result<(u64, u64)> {
+        within(recheck::missing_and_live(self.db(), since)).await
+    }
+
+    async fn discount_missing(&mut self, since: Timestamp) -> Result<()> {
+        within(recheck::discount_missing(self.db(), since)).await
     }
 
     async fn append_history(&mut self, entry: &HistoryEntry) -> Result<()> {
@@ -97,12 +119,24 @@ impl Tx for PostgresTx {
         within(orders::drop_challenges(self.db(), order)).await
     }
 
+    async fn put_probe(&mut self, host: &DomainName, token: &str, answer: &str) -> Result<()> {
+        within(orders::put_probe(self.db(), host, token, answer)).await
+    }
+
+    async fn drop_probe(&mut self, host: &DomainName) -> Result<()> {
+        within(orders::drop_probe(self.db(), host)).await
+    }
+
     async fn insert_certificate(&mut self, certificate: &Certificate) -> Result<()> {
         within(certificates::insert(self.db(), certificate)).await
     }
 
     async fn mark_uploaded(&mut self, id: CertificateId, now: Timestamp) -> Result<()> {
         within(certificates::mark_uploaded(self.db(), id, now)).await
+    }
+
+    async fn set_renewal(&mut self, id: CertificateId, renewal: Renewal) -> Result<()> {
+        within(certificates::set_renewal(self.db(), id, renewal)).await
     }
 
     async fn newest_generated(&mut self, name: &DomainName, now: Timestamp) -> Result<Option<Certificate>> {
@@ -115,6 +149,14 @@ impl Tx for PostgresTx {
 
     async fn set_account_url(&mut self, id: AccountId, url: &str) -> Result<()> {
         within(certificates::set_account_url(self.db(), id, url)).await
+    }
+
+    async fn buckets(&mut self, keys: &[String]) -> Result<Vec<Timestamp>> {
+        within(buckets::lock(self.db(), keys)).await
+    }
+
+    async fn set_bucket(&mut self, key: &str, at: Timestamp) -> Result<()> {
+        within(buckets::set(self.db(), key, at)).await
     }
 
     async fn insert_token(&mut self, token: &TokenRecord) -> Result<()> {

@@ -136,7 +136,9 @@ pub(crate) async fn fence(db: &mut PgConnection, lease: &Lease) -> Result<Domain
         "-- fence
         WITH named AS MATERIALIZED (
             SELECT name, revision, source, created_at, deleted_at, unknown_to_c4, upload_failing,
-                live_certificate_id, live_not_after, block, waiting, status, activity, upload_revision, version
+                live_certificate_id, live_not_after, block, waiting, status, activity, upload_revision, version,
+                previous_certificate_id, missing_first_at, missing_last_at, missing_answers, invalid_challenges,
+                invalid_challenges_dns
             FROM domains WHERE name = $1 AND revision = $4 FOR NO KEY UPDATE)
         SELECT named.* FROM named, work w
         WHERE w.name = named.name AND w.kind = $2 AND w.lease_token = $3 AND w.revision = $4

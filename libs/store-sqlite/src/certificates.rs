@@ -1,9 +1,9 @@
 //! Certificates and ACME accounts: what carries a sealed key.
 
-use domain::{AccountId, CertificateId, CertificateSummary, DomainName};
+use domain::{AccountId, CertificateId, CertificateSummary, DomainName, SuggestedWindow};
 use jiff::Timestamp;
 use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
-use store::{Account, Certificate, Columns, Result, StoreError};
+use store::{Account, Certificate, Columns, Renewal, Result, StoreError};
 
 use crate::db::{expect_one, failed, failed_or_taken, maybe_micros, maybe_time, micros, time};
 
@@ -22,6 +22,10 @@ struct CertificateRow {
     sealed_key: Option<Vec<u8>>,
     created_at: i64,
     uploaded_at: Option<i64>,
+    account_id: Option<String>,
+    renewal_at: Option<i64>,
+    window_start: Option<i64>,
+    window_end: Option<i64>,
 }
 
 impl TryFrom<CertificateRow> for Certificate {
@@ -32,7 +36,13 @@ impl TryFrom<CertificateRow> for Certificate {
             table: "certificates",
             id: &row.id,
         };
+        let start = maybe_time(&columns, "window_start", row.window_start)?;
+        let end = maybe_time(&columns, "window_end", row.window_end)?;
+        let window = start.zip(end).map(|(start, end)| SuggestedWindow { start, end });
+        let renewal_at = maybe_time(&columns, "renewal_at", row.renewal_at)?;
         Ok(Self {
+            account: columns.maybe_parse("account_id", row.account_id.as_deref())?,
+            renewal: renewal_at.map(|at| Renewal { at, window }),
             name: columns.name(&row.name)?,
             created_at: time(&columns, "created_at", row.created_at)?,
             uploaded_at: maybe_time(&columns, "uploaded_at", row.uploaded_at)?,
@@ -56,7 +66,7 @@ pub(crate) async fn get(db: impl SqliteExecutor<'_>, id: CertificateId) -> Resul
     let row: Option<CertificateRow> = sqlx::query_as(
         "-- certificate
         SELECT id, name, revision, source, sha256, serial, issuer, not_before, not_after, chain_pem, sealed_key,
-            created_at, uploaded_at
+            created_at, uploaded_at, account_id, renewal_at, window_start, window_end
         FROM certificates WHERE id = $1",
     )
     .bind(id.to_string())
@@ -74,7 +84,7 @@ pub(crate) async fn newest_generated(
     let row: Option<CertificateRow> = sqlx::query_as(
         "-- newest_generated
         SELECT id, name, revision, source, sha256, serial, issuer, not_before, not_after, chain_pem, sealed_key,
-            created_at, uploaded_at
+            created_at, uploaded_at, account_id, renewal_at, window_start, window_end
         FROM certificates WHERE name = $1 AND source = 'c4' AND not_after > $2
         ORDER BY not_after DESC, created_at DESC LIMIT 1",
     )
@@ -88,11 +98,12 @@ pub(crate) async fn newest_generated(
 
 pub(crate) async fn insert(db: &mut SqliteConnection, certificate: &Certificate) -> Result<()> {
     let summary = &certificate.summary;
+    let window = certificate.renewal.and_then(|renewal| renewal.window);
     sqlx::query(
         "-- insert_certificate
         INSERT INTO certificates (id, name, revision, source, sha256, serial, issuer, not_before, not_after,
-            chain_pem, sealed_key, created_at, uploaded_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+            chain_pem, sealed_key, created_at, uploaded_at, account_id, renewal_at, window_start, window_end)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
     )
     .bind(summary.id.to_string())
     .bind(certificate.name.as_str())
@@ -107,6 +118,10 @@ pub(crate) async fn insert(db: &mut SqliteConnection, certificate: &Certificate)
     .bind(&certificate.sealed_key)
     .bind(micros(certificate.created_at))
     .bind(maybe_micros(certificate.uploaded_at))
+    .bind(certificate.account.map(|id| id.to_string()))
+    .bind(certificate.renewal.map(|renewal| micros(renewal.at)))
+    .bind(window.map(|window| micros(window.start)))
+    .bind(window.map(|window| micros(window.end)))
     .execute(db)
     .await
     .map(drop)
@@ -128,6 +143,25 @@ pub(crate) async fn mark_uploaded(
     .await
     .map_err(failed("mark_uploaded"))?;
     expect_one("mark_uploaded", &marked)
+}
+
+pub(crate) async fn set_renewal(
+    db: &mut SqliteConnection,
+    id: CertificateId,
+    renewal: Renewal,
+) -> Result<()> {
+    let set = sqlx::query(
+        "-- set_renewal
+        UPDATE certificates SET renewal_at = $2, window_start = $3, window_end = $4 WHERE id = $1",
+    )
+    .bind(id.to_string())
+    .bind(micros(renewal.at))
+    .bind(renewal.window.map(|window| micros(window.start)))
+    .bind(renewal.window.map(|window| micros(window.end)))
+    .execute(db)
+    .await
+    .map_err(failed("set_renewal"))?;
+    expect_one("set_renewal", &set)
 }
 
 #[derive(FromRow)]

@@ -1,6 +1,6 @@
-//! Domains: rows, list, changes, history.
+//! Domains: rows, list, changes.
 
-use domain::{CertificateSummary, Domain, DomainName, Facts, HistoryEntry, Live, Status};
+use domain::{CertificateSummary, Domain, DomainName, Facts, InvalidChallenges, Live, Missing, Status};
 use jiff::Timestamp;
 use sqlx::{FromRow, SqliteConnection, SqliteExecutor, SqlitePool};
 use store::{Change, Columns, DomainView, ListQuery, Result};
@@ -26,6 +26,12 @@ struct DomainRow {
     activity: String,
     upload_revision: i64,
     version: i64,
+    previous_certificate_id: Option<String>,
+    missing_first_at: Option<i64>,
+    missing_last_at: Option<i64>,
+    missing_answers: u32,
+    invalid_challenges: u32,
+    invalid_challenges_dns: String,
 }
 
 impl TryFrom<DomainRow> for Domain {
@@ -44,6 +50,16 @@ impl TryFrom<DomainRow> for Domain {
             (None, None) => None,
             _ => return Err(columns.bad("live_not_after")),
         };
+        let missing = match (row.missing_first_at, row.missing_last_at) {
+            (Some(first_at), Some(last_at)) => Some(Missing {
+                first_at: time(&columns, "missing_first_at", first_at)?,
+                last_at: time(&columns, "missing_last_at", last_at)?,
+                answers: row.missing_answers,
+            }),
+            (None, None) => None,
+            _ => return Err(columns.bad("missing_last_at")),
+        };
+        let previous = row.previous_certificate_id.as_deref();
         Ok(Self {
             name: columns.name(&row.name)?,
             revision: row.revision,
@@ -52,11 +68,17 @@ impl TryFrom<DomainRow> for Domain {
             deleted_at: maybe_time(&columns, "deleted_at", row.deleted_at)?,
             facts: Facts {
                 unknown_to_c4: row.unknown_to_c4,
+                missing,
                 upload_failing: reason(&columns, "upload_failing", row.upload_failing.as_deref())?,
                 live,
                 block: reason(&columns, "block", row.block.as_deref())?,
             },
             recorded: columns.parse("status", &row.status)?,
+            previous: columns.maybe_parse("previous_certificate_id", previous)?,
+            invalid_challenges: InvalidChallenges {
+                count: row.invalid_challenges,
+                dns: row.invalid_challenges_dns,
+            },
             activity: columns.parse("activity", &row.activity)?,
             waiting: reason(&columns, "waiting", row.waiting.as_deref())?,
             upload_revision: row.upload_revision,
@@ -128,9 +150,10 @@ macro_rules! view {
             $name,
             "\nSELECT d.name, d.revision, d.source, d.created_at, d.deleted_at, d.unknown_to_c4, d.upload_failing,
                 d.live_certificate_id, d.live_not_after, d.block, d.waiting, d.status, d.activity,
-                d.upload_revision, d.version, d.position, d.changed_at,
-                (SELECT min(w.due_at) FROM work w WHERE w.name = d.name AND w.cause <> 'compare')
-                    AS next_attempt_at,
+                d.upload_revision, d.version, d.previous_certificate_id, d.missing_first_at, d.missing_last_at,
+                d.missing_answers, d.invalid_challenges, d.invalid_challenges_dns, d.position, d.changed_at,
+                (SELECT min(CASE w.cause WHEN 'renewal_info' THEN c.renewal_at ELSE w.due_at END) FROM work w
+                    WHERE w.name = d.name AND w.cause <> 'compare') AS next_attempt_at,
                 c.sha256, c.serial, c.issuer, c.not_before, c.source AS certificate_source
             FROM domains d LEFT JOIN certificates c ON c.id = d.live_certificate_id ",
             $rest
@@ -270,7 +293,8 @@ pub(crate) async fn row(db: impl SqliteExecutor<'_>, name: &DomainName) -> Resul
     let row: Option<DomainRow> = sqlx::query_as(
         "-- domain_row
         SELECT name, revision, source, created_at, deleted_at, unknown_to_c4, upload_failing, live_certificate_id,
-            live_not_after, block, waiting, status, activity, upload_revision, version
+            live_not_after, block, waiting, status, activity, upload_revision, version, previous_certificate_id,
+            missing_first_at, missing_last_at, missing_answers, invalid_challenges, invalid_challenges_dns
         FROM domains WHERE name = $1",
     )
     .bind(name.as_str())
@@ -294,8 +318,10 @@ pub(crate) async fn insert(db: &mut SqliteConnection, domain: &Domain, now: Time
     let statement = "-- insert_domain
         INSERT INTO domains (revision, source, created_at, deleted_at, unknown_to_c4, upload_failing,
             live_certificate_id, live_not_after, block, waiting, status, activity, upload_revision, position,
-            changed_at, name, version)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17 + 1)";
+            changed_at, name, version, previous_certificate_id, missing_first_at, missing_last_at,
+            missing_answers, invalid_challenges, invalid_challenges_dns)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17 + 1, $18, $19, $20, $21,
+            $22, $23)";
     write(db, "insert_domain", statement, domain, now).await.map(drop)
 }
 
@@ -305,7 +331,8 @@ pub(crate) async fn update(db: &mut SqliteConnection, domain: &Domain, now: Time
         UPDATE domains SET revision = $1, source = $2, created_at = $3, deleted_at = $4, unknown_to_c4 = $5,
             upload_failing = $6, live_certificate_id = $7, live_not_after = $8, block = $9, waiting = $10,
             status = $11, activity = $12, upload_revision = $13, position = $14, changed_at = $15,
-            version = version + 1
+            version = version + 1, previous_certificate_id = $18, missing_first_at = $19, missing_last_at = $20,
+            missing_answers = $21, invalid_challenges = $22, invalid_challenges_dns = $23
         WHERE name = $16 AND version = $17";
     let written = write(db, "update_domain", statement, domain, now).await?;
     expect_one("update_domain", &written)
@@ -338,78 +365,13 @@ async fn write(
         .bind(micros(now))
         .bind(domain.name.as_str())
         .bind(domain.version)
+        .bind(domain.previous.map(|id| id.to_string()))
+        .bind(facts.missing.map(|missing| micros(missing.first_at)))
+        .bind(facts.missing.map(|missing| micros(missing.last_at)))
+        .bind(facts.missing.map_or(0, |missing| missing.answers))
+        .bind(domain.invalid_challenges.count)
+        .bind(&domain.invalid_challenges.dns)
         .execute(db)
         .await
         .map_err(failed_or_taken(operation))
-}
-
-#[derive(FromRow)]
-struct HistoryRow {
-    name: String,
-    at: i64,
-    kind: String,
-    actor: String,
-    status_from: Option<String>,
-    status_to: String,
-    message: String,
-    certificate_sha256: Option<String>,
-}
-
-impl TryFrom<HistoryRow> for HistoryEntry {
-    type Error = store::StoreError;
-
-    fn try_from(row: HistoryRow) -> Result<Self> {
-        let columns = Columns {
-            table: "history",
-            id: &row.name,
-        };
-        Ok(Self {
-            name: columns.name(&row.name)?,
-            at: time(&columns, "at", row.at)?,
-            kind: columns.parse("kind", &row.kind)?,
-            status_from: columns.maybe_parse("status_from", row.status_from.as_deref())?,
-            status_to: columns.parse("status_to", &row.status_to)?,
-            actor: row.actor,
-            message: row.message,
-            certificate_sha256: row.certificate_sha256,
-        })
-    }
-}
-
-pub(crate) async fn history(
-    db: impl SqliteExecutor<'_>,
-    name: &DomainName,
-    limit: u32,
-) -> Result<Vec<HistoryEntry>> {
-    let rows: Vec<HistoryRow> = sqlx::query_as(
-        "-- history
-        SELECT name, at, kind, actor, status_from, status_to, message, certificate_sha256
-        FROM history WHERE name = $1 ORDER BY id DESC LIMIT $2",
-    )
-    .bind(name.as_str())
-    .bind(limit)
-    .fetch_all(db)
-    .await
-    .map_err(failed("history"))?;
-    rows.into_iter().map(HistoryEntry::try_from).collect()
-}
-
-pub(crate) async fn append_history(db: &mut SqliteConnection, entry: &HistoryEntry) -> Result<()> {
-    sqlx::query(
-        "-- append_history
-        INSERT INTO history (name, at, kind, actor, status_from, status_to, message, certificate_sha256)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-    )
-    .bind(entry.name.as_str())
-    .bind(micros(entry.at))
-    .bind(entry.kind.as_str())
-    .bind(&entry.actor)
-    .bind(entry.status_from.map(domain::Status::as_str))
-    .bind(entry.status_to.as_str())
-    .bind(&entry.message)
-    .bind(&entry.certificate_sha256)
-    .execute(db)
-    .await
-    .map(drop)
-    .map_err(failed("append_history"))
 }

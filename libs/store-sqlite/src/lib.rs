@@ -4,12 +4,16 @@
 //! whenever another wrote in between. Commits are durable (`synchronous = FULL`), because an order that the CA took,
 //! or a key that it certified, must survive a power cut.
 
+mod buckets;
 mod certificates;
 mod db;
 mod domains;
+mod history;
 mod messages;
 mod open;
 mod orders;
+mod recheck;
+mod summary;
 mod tokens;
 mod tx;
 mod work;
@@ -19,9 +23,11 @@ use std::time::Instant;
 use async_trait::async_trait;
 use domain::{CertificateId, DomainName, HistoryEntry, Lease, Order, Work, WorkKind};
 use jiff::Timestamp;
+use jiff::civil::Date;
 use sqlx::SqlitePool;
 use store::{
-    Account, Certificate, Challenge, Change, DomainView, ListQuery, Message, Result, Store, TokenRecord, Tx,
+    Account, Certificate, Challenge, Change, DomainView, ListQuery, Message, Result, Store, Summary,
+    TokenRecord, Tx,
 };
 use tokio::sync::watch;
 
@@ -89,12 +95,20 @@ impl Store for SqliteStore {
         domains::list(&self.readers, query).await
     }
 
+    async fn summary(&self, ends_before: Timestamp) -> Result<Summary> {
+        summary::summary(&self.readers, ends_before).await
+    }
+
     async fn expired(&self, now: Timestamp, limit: u32) -> Result<Vec<DomainName>> {
         domains::expired(&self.readers, now, limit).await
     }
 
+    async fn is_rechecked(&self, day: Date) -> Result<bool> {
+        recheck::is_complete(&self.readers, day).await
+    }
+
     async fn history(&self, name: &DomainName, limit: u32) -> Result<Vec<HistoryEntry>> {
-        domains::history(&self.readers, name, limit).await
+        history::of(&self.readers, name, limit).await
     }
 
     async fn changes(&self, after: i64, name: Option<&DomainName>, limit: u32) -> Result<Vec<Change>> {
@@ -111,6 +125,10 @@ impl Store for SqliteStore {
 
     async fn challenges(&self, host: &DomainName) -> Result<Vec<Challenge>> {
         orders::challenges(&self.readers, host).await
+    }
+
+    async fn bucket(&self, key: &str) -> Result<Option<Timestamp>> {
+        buckets::get(&self.readers, key).await
     }
 
     async fn certificate(&self, id: CertificateId) -> Result<Option<Certificate>> {

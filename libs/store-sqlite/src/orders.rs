@@ -193,7 +193,10 @@ pub(crate) async fn key_authorization(
     token: &str,
 ) -> Result<Option<String>> {
     sqlx::query_scalar(
-        "-- key_authorization\nSELECT key_authorization FROM challenges WHERE host = $1 AND token = $2",
+        "-- key_authorization
+        SELECT key_authorization FROM challenges WHERE host = $1 AND token = $2
+        UNION ALL SELECT answer FROM probes WHERE host = $1 AND token = $2
+        LIMIT 1",
     )
     .bind(host.as_str())
     .bind(token)
@@ -227,4 +230,33 @@ pub(crate) async fn drop_challenges(db: &mut SqliteConnection, order: OrderId) -
         .await
         .map(drop)
         .map_err(failed("drop_challenges"))
+}
+
+pub(crate) async fn put_probe(
+    db: &mut SqliteConnection,
+    host: &DomainName,
+    token: &str,
+    answer: &str,
+) -> Result<()> {
+    sqlx::query(
+        "-- put_probe
+        INSERT INTO probes (host, token, answer) VALUES ($1, $2, $3)
+        ON CONFLICT (host) DO UPDATE SET token = excluded.token, answer = excluded.answer",
+    )
+    .bind(host.as_str())
+    .bind(token)
+    .bind(answer)
+    .execute(db)
+    .await
+    .map(drop)
+    .map_err(failed("put_probe"))
+}
+
+pub(crate) async fn drop_probe(db: &mut SqliteConnection, host: &DomainName) -> Result<()> {
+    sqlx::query("-- drop_probe\nDELETE FROM probes WHERE host = $1")
+        .bind(host.as_str())
+        .execute(db)
+        .await
+        .map(drop)
+        .map_err(failed("drop_probe"))
 }

@@ -7,12 +7,13 @@ use domain::{
     AccountId, CertificateId, Domain, DomainName, Event, HistoryEntry, Lease, Order, OrderId, Work, WorkKind,
 };
 use jiff::Timestamp;
+use jiff::civil::Date;
 use sqlx::{Sqlite, SqliteConnection, Transaction};
-use store::{Account, Certificate, Challenge, Result, TokenRecord, TokenUse, Tx};
+use store::{Account, Certificate, Challenge, Renewal, Result, TokenRecord, TokenUse, Tx};
 use tokio::sync::watch;
 
 use crate::db::failed;
-use crate::{certificates, domains, messages, orders, tokens, work};
+use crate::{buckets, certificates, domains, history, messages, orders, recheck, tokens, work};
 
 /// A transaction that kept the one writer longer than this is worth a line.
 const SLOW: Duration = Duration::from_millis(200);
@@ -45,8 +46,29 @@ impl Tx for SqliteTx {
         domains::update(self.db(), domain, now).await
     }
 
+    async fn take_recheck(
+        &mut self,
+        day: Date,
+        created_before: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<DomainName>> {
+        recheck::take(self.db(), day, created_before, limit).await
+    }
+
+    async fn set_rechecked(&mut self, day: Date, now: Timestamp) -> Result<()> {
+        recheck::complete(self.db(), day, now).await
+    }
+
+    async fn missing_and_live(&mut self, since: Timestamp) -> Result<(u64, u64)> {
+        recheck::missing_and_live(self.db(), since).await
+    }
+
+    async fn discount_missing(&mut self, since: Timestamp) -> Result<()> {
+        recheck::discount_missing(self.db(), since).await
+    }
+
     async fn append_history(&mut self, entry: &HistoryEntry) -> Result<()> {
-        domains::append_history(self.db(), entry).await
+        history::append(self.db(), entry).await
     }
 
     async fn schedule(&mut self, work: &Work) -> Result<()> {
@@ -100,12 +122,24 @@ impl Tx for SqliteTx {
         orders::drop_challenges(self.db(), order).await
     }
 
+    async fn put_probe(&mut self, host: &DomainName, token: &str, answer: &str) -> Result<()> {
+        orders::put_probe(self.db(), host, token, answer).await
+    }
+
+    async fn drop_probe(&mut self, host: &DomainName) -> Result<()> {
+        orders::drop_probe(self.db(), host).await
+    }
+
     async fn insert_certificate(&mut self, certificate: &Certificate) -> Result<()> {
         certificates::insert(self.db(), certificate).await
     }
 
     async fn mark_uploaded(&mut self, id: CertificateId, now: Timestamp) -> Result<()> {
         certificates::mark_uploaded(self.db(), id, now).await
+    }
+
+    async fn set_renewal(&mut self, id: CertificateId, renewal: Renewal) -> Result<()> {
+        certificates::set_renewal(self.db(), id, renewal).await
     }
 
     async fn newest_generated(&mut self, name: &DomainName, now: Timestamp) -> Result<Option<Certificate>> {
@@ -118,6 +152,14 @@ impl Tx for SqliteTx {
 
     async fn set_account_url(&mut self, id: AccountId, url: &str) -> Result<()> {
         certificates::set_account_url(self.db(), id, url).await
+    }
+
+    async fn buckets(&mut self, keys: &[String]) -> Result<Vec<Timestamp>> {
+        buckets::lock(self.db(), keys).await
+    }
+
+    async fn set_bucket(&mut self, key: &str, at: Timestamp) -> Result<()> {
+        buckets::set(self.db(), key, at).await
     }
 
     async fn insert_token(&mut self, token: &TokenRecord) -> Result<()> {

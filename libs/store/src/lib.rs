@@ -13,6 +13,7 @@ mod columns;
 #[cfg(feature = "contract")]
 pub mod contract;
 mod error;
+mod missing;
 mod records;
 mod trace;
 mod transition;
@@ -20,12 +21,15 @@ mod transition;
 use async_trait::async_trait;
 use domain::{CertificateId, Domain, DomainName, Event, HistoryEntry, Lease, Order, Work, WorkKind};
 use jiff::Timestamp;
+use jiff::civil::Date;
 use tokio::sync::watch;
 
 pub use columns::Columns;
 pub use error::{Result, StoreError};
+pub use missing::is_c4s_fault;
 pub use records::{
-    Account, Certificate, Challenge, Change, DomainView, ListQuery, Message, TokenRecord, TokenUse,
+    Account, Certificate, Challenge, Change, DomainView, ListQuery, Message, Renewal, Summary, TokenRecord,
+    TokenUse,
 };
 pub use trace::{continue_trace, trace_parent};
 pub use transition::{Entry, apply};
@@ -51,8 +55,14 @@ pub trait Store: Send + Sync + 'static {
     /// A page of the list, in order of name.
     async fn domains(&self, query: &ListQuery) -> Result<Vec<DomainView>>;
 
+    /// The list in figures; `expiring` counts what ends before `ends_before`.
+    async fn summary(&self, ends_before: Timestamp) -> Result<Summary>;
+
     /// Domains whose stored status says Success though their certificate ended by `now`.
     async fn expired(&self, now: Timestamp, limit: u32) -> Result<Vec<DomainName>>;
+
+    /// Whether the daily recheck of that day is complete.
+    async fn is_rechecked(&self, day: Date) -> Result<bool>;
 
     /// A name's history, newest first; empty for a name that was never here.
     async fn history(&self, name: &DomainName, limit: u32) -> Result<Vec<HistoryEntry>>;
@@ -68,6 +78,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Every challenge response stored for a host.
     async fn challenges(&self, host: &DomainName) -> Result<Vec<Challenge>>;
+
+    /// The time of a bucket of a CA's budget.
+    async fn bucket(&self, key: &str) -> Result<Option<Timestamp>>;
 
     /// A certificate with its chain and sealed key.
     async fn certificate(&self, id: CertificateId) -> Result<Option<Certificate>>;
@@ -164,6 +177,26 @@ pub trait Tx: Send {
     /// makes it the latest change. [`StoreError::Conflict`] otherwise. Callers use [`apply`].
     async fn update_domain(&mut self, domain: &Domain, now: Timestamp) -> Result<()>;
 
+    /// Marks up to `limit` domains as rechecked on `day` and returns them: those of the daily recheck (Failure, Pending or
+    /// Expired, to be generated) that were put on the list before `created_before` and are not marked with that day or a
+    /// later one. None at all means that the day is complete.
+    async fn take_recheck(
+        &mut self,
+        day: Date,
+        created_before: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<DomainName>>;
+
+    /// Notes that the daily recheck of `day` is complete; `now` is when.
+    async fn set_rechecked(&mut self, day: Date, now: Timestamp) -> Result<()>;
+
+    /// Of how many domains with a live certificate C4 said since `since` that it does not know them; and how many domains
+    /// with a live certificate there are, counted only as far as it takes to see whether the former are over 1% of them.
+    async fn missing_and_live(&mut self, since: Timestamp) -> Result<(u64, u64)>;
+
+    /// Takes back what counts of C4's answers since `since` that it does not know a domain with a live certificate.
+    async fn discount_missing(&mut self, since: Timestamp) -> Result<()>;
+
     /// Adds a line to the history.
     async fn append_history(&mut self, entry: &HistoryEntry) -> Result<()>;
 
@@ -206,11 +239,21 @@ pub trait Tx: Send {
     /// Forgets the challenge responses of an order.
     async fn drop_challenges(&mut self, order: domain::OrderId) -> Result<()>;
 
+    /// Stores what the rehearsal of a host's challenge path has to find, in place of an earlier one; it is answered like a
+    /// challenge ([`Store::key_authorization`]).
+    async fn put_probe(&mut self, host: &DomainName, token: &str, answer: &str) -> Result<()>;
+
+    /// Forgets a host's probe.
+    async fn drop_probe(&mut self, host: &DomainName) -> Result<()>;
+
     /// Stores a certificate.
     async fn insert_certificate(&mut self, certificate: &Certificate) -> Result<()>;
 
     /// Notes when a certificate was first active at C4.
     async fn mark_uploaded(&mut self, id: CertificateId, now: Timestamp) -> Result<()>;
+
+    /// Stores when a certificate is renewed. [`StoreError::Conflict`] if it is not there.
+    async fn set_renewal(&mut self, id: CertificateId, renewal: Renewal) -> Result<()>;
 
     /// The generated certificate of a name that ends last, if it ends after `now`.
     async fn newest_generated(&mut self, name: &DomainName, now: Timestamp) -> Result<Option<Certificate>>;
@@ -220,6 +263,13 @@ pub trait Tx: Send {
 
     /// Stores an account's URL once. [`StoreError::Conflict`] if it has another.
     async fn set_account_url(&mut self, id: domain::AccountId, url: &str) -> Result<()>;
+
+    /// The times of these buckets of a CA's budget, in the order of `keys`, which must be sorted, locked; one that was
+    /// never there stands at the beginning of time.
+    async fn buckets(&mut self, keys: &[String]) -> Result<Vec<Timestamp>>;
+
+    /// Sets a bucket's time.
+    async fn set_bucket(&mut self, key: &str, at: Timestamp) -> Result<()>;
 
     /// Stores an API token's hash. [`StoreError::Conflict`] if the name is taken.
     async fn insert_token(&mut self, token: &TokenRecord) -> Result<()>;

@@ -2,6 +2,7 @@
 
 use domain::{
     AccountId, CertificateId, CertificateSummary, Domain, DomainName, Event, OrderId, Role, Status,
+    SuggestedWindow,
 };
 use jiff::Timestamp;
 
@@ -27,6 +28,19 @@ pub struct ListQuery {
     pub after: Option<String>,
     /// At most so many.
     pub limit: u32,
+}
+
+/// The list in figures.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Domains per stored status; a status without any may be missing.
+    pub statuses: Vec<(Status, u64)>,
+    /// Success, but the renewal is blocked.
+    pub renewal_blocked: u64,
+    /// Success, but only until the given time.
+    pub expiring: u64,
+    /// Waiting for room in a CA's limits.
+    pub waiting_for_budget: u64,
 }
 
 /// One change of one domain.
@@ -72,6 +86,19 @@ pub struct Certificate {
     pub created_at: Timestamp,
     /// When it was first active at C4.
     pub uploaded_at: Option<Timestamp>,
+    /// With which ACME account it was ordered; none for a pasted one.
+    pub account: Option<AccountId>,
+    /// When it is renewed; none for a pasted one.
+    pub renewal: Option<Renewal>,
+}
+
+/// When a certificate is renewed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Renewal {
+    /// The point.
+    pub at: Timestamp,
+    /// The window that its CA suggested when it was last asked, if it did.
+    pub window: Option<SuggestedWindow>,
 }
 
 impl std::fmt::Debug for Certificate {

@@ -79,6 +79,11 @@ impl From<crate::commands::CommandError> for Status {
         use crate::commands::CommandError;
         match problem {
             CommandError::NotFound(name) => not_found(&name),
+            problem @ CommandError::NothingToRollBackTo { .. } => error(
+                Code::FailedPrecondition,
+                "NOTHING_TO_ROLL_BACK_TO",
+                format!("{problem}; generate or import one instead"),
+            ),
             CommandError::Store(problem) => from_store(&problem),
             CommandError::Transition(problem) => internal(&problem),
         }

@@ -9,6 +9,7 @@ mod error;
 mod page;
 mod server;
 mod service;
+mod summary;
 mod watch;
 
 pub use auth::{TOKEN_PREFIX, hash_token, new_token};

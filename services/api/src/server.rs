@@ -14,7 +14,8 @@ use crate::auth::Authenticator;
 use crate::commands::Commands;
 use crate::service::DomainsService;
 
-const MOST_MESSAGE_BYTES: usize = 1024 * 1024;
+/// Far over what any call needs, so that who pastes too much is told so and not only cut off.
+const MOST_MESSAGE_BYTES: usize = 12 * 1024 * 1024;
 const MOST_REQUESTS_PER_CONNECTION: usize = 256;
 const KEEPALIVE: Duration = Duration::from_secs(30);
 

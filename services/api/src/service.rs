@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use domain::{Action, DomainName, HistoryEntry, HistoryKind, Status as DomainStatus};
+use domain::{
+    Action, CertificateId, CertificateSummary, DomainName, HistoryEntry, HistoryKind, Source,
+    Status as DomainStatus,
+};
 use proto::v1;
 use proto::v1::domains_server::Domains;
 use runtime::Context;
@@ -15,8 +18,8 @@ use zeroize::Zeroizing;
 use crate::auth::{Authenticator, Principal};
 use crate::commands::Commands;
 use crate::error::{bad_name, error, from_store, internal, invalid, not_found};
-use crate::page;
 use crate::watch::{ChangeStream, Watcher};
+use crate::{page, summary};
 
 const DEFAULT_PAGE: u32 = 50;
 const DEFAULT_HISTORY: u32 = 100;
@@ -80,6 +83,43 @@ impl Domains for DomainsService {
         Ok(Response::new(v1::GenerateCertificateResponse {
             domain: Some((&view).into()),
         }))
+    }
+
+    async fn import_certificate(
+        &self,
+        request: Request<v1::ImportCertificateRequest>,
+    ) -> Result<Response<v1::ImportCertificateResponse>, Status> {
+        let principal = self.authenticator.authorize(&request, Action::Operate).await?;
+        let asked = request.into_inner();
+        let name = name(&asked.name)?;
+        let key_pem = Zeroizing::new(asked.private_key_pem);
+        let (certificate, warnings) = self.pasted(&name, &asked.certificate_pem, &key_pem)?;
+        let view = self.commands.import(certificate, &principal.actor).await?;
+        Ok(Response::new(v1::ImportCertificateResponse {
+            domain: Some((&view).into()),
+            warnings,
+        }))
+    }
+
+    async fn rollback_certificate(
+        &self,
+        request: Request<v1::RollbackCertificateRequest>,
+    ) -> Result<Response<v1::RollbackCertificateResponse>, Status> {
+        let principal = self.authenticator.authorize(&request, Action::Operate).await?;
+        let name = name(&request.get_ref().name)?;
+        let view = self.commands.roll_back(&name, &principal.actor).await?;
+        Ok(Response::new(v1::RollbackCertificateResponse {
+            domain: Some((&view).into()),
+        }))
+    }
+
+    async fn get_summary(
+        &self,
+        request: Request<v1::GetSummaryRequest>,
+    ) -> Result<Response<v1::GetSummaryResponse>, Status> {
+        self.authenticator.authorize(&request, Action::Read).await?;
+        let summary = summary::read(&self.context).await;
+        Ok(Response::new(summary.map_err(|problem| from_store(&problem))?))
     }
 
     async fn get_domain(
@@ -242,6 +282,45 @@ impl Domains for DomainsService {
 }
 
 impl DomainsService {
+    /// Checks and seals what was pasted; with what is worth telling about it.
+    fn pasted(
+        &self,
+        name: &DomainName,
+        certificate_pem: &str,
+        key_pem: &str,
+    ) -> Result<(Certificate, Vec<String>), Status> {
+        let Context { clock, entropy, .. } = &self.context;
+        let now = clock.now();
+        let pasted = x509::check_pasted(certificate_pem, key_pem, name, now)
+            .map_err(|problem| invalid(problem.reason(), problem.to_string()))?;
+        let id = CertificateId::new(&**clock, &**entropy);
+        let sealed_key = self
+            .keys
+            .seal(&id.to_string(), &pasted.pkcs8)
+            .map_err(|problem| internal(&problem))?;
+        let warnings = (!pasted.publicly_trusted).then(|| "not_publicly_trusted".to_owned());
+        let certificate = Certificate {
+            summary: CertificateSummary {
+                id,
+                sha256: pasted.sha256,
+                serial: pasted.serial,
+                issuer: pasted.issuer,
+                not_before: pasted.not_before,
+                not_after: pasted.not_after,
+                source: Source::Text,
+            },
+            name: name.clone(),
+            revision: 0,
+            chain_pem: pasted.chain_pem,
+            sealed_key: Some(sealed_key),
+            created_at: now,
+            uploaded_at: None,
+            account: None,
+            renewal: None,
+        };
+        Ok((certificate, warnings.into_iter().collect()))
+    }
+
     async fn live_certificate(&self, name: &DomainName) -> Result<Certificate, Status> {
         let store = &self.context.store;
         let view = store.domain(name).await.map_err(|problem| from_store(&problem))?;

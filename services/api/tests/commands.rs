@@ -92,6 +92,8 @@ impl Case {
             sealed_key: Some(vec![1]),
             created_at: now,
             uploaded_at: live.then_some(now),
+            account: None,
+            renewal: None,
         };
         let mut tx = self.store().begin("issued").await.unwrap();
         tx.insert_certificate(&certificate).await.unwrap();
@@ -105,6 +107,57 @@ impl Case {
                 .unwrap();
             tx.update_domain(&after, now).await.unwrap();
         }
+        tx.commit().await.unwrap();
+        id
+    }
+
+    /// A pasted certificate of a year, checked and sealed.
+    fn pasted(&self) -> Certificate {
+        let now = self.clock.now();
+        let id = CertificateId::new(&*self.clock, &*self.commands.entropy);
+        Certificate {
+            summary: CertificateSummary {
+                id,
+                sha256: id.to_string(),
+                serial: "02".into(),
+                issuer: "CN=Other".into(),
+                not_before: now,
+                not_after: now + DAY * 365,
+                source: Source::Text,
+            },
+            name: self.name.clone(),
+            revision: 0,
+            chain_pem: String::new(),
+            sealed_key: Some(vec![1]),
+            created_at: now,
+            uploaded_at: None,
+            account: None,
+            renewal: None,
+        }
+    }
+
+    /// The uploader has made what waits to be uploaded live.
+    async fn uploaded(&self) -> CertificateId {
+        let lease = self.claim(WorkKind::Upload).await;
+        let id = lease.work.certificate.unwrap();
+        let not_after = self
+            .store()
+            .certificate(id)
+            .await
+            .unwrap()
+            .unwrap()
+            .summary
+            .not_after;
+        let mut tx = self.store().begin("uploaded").await.unwrap();
+        let row = tx.fence(&lease).await.unwrap();
+        let live = Live {
+            certificate: id,
+            not_after,
+        };
+        tx.update_domain(&row.uploaded(live).unwrap(), self.clock.now())
+            .await
+            .unwrap();
+        tx.finish(&lease, None).await.unwrap();
         tx.commit().await.unwrap();
         id
     }
@@ -323,4 +376,120 @@ async fn recheck_brings_what_is_next_to_now() {
     tx.commit().await.unwrap();
     case.commands.recheck(&case.name, ACTOR).await.unwrap();
     assert_eq!(case.work().await, [(WorkKind::Upload, Cause::Recheck, Some(now))]);
+}
+
+#[tokio::test]
+async fn a_pasted_certificate_adds_the_domain_and_is_uploaded_without_an_order() {
+    let case = case().await;
+    let view = case.commands.import(case.pasted(), ACTOR).await.unwrap();
+    assert_eq!(
+        (view.domain.source, view.domain.recorded),
+        (Source::Text, Status::Pending)
+    );
+    assert_eq!(
+        case.work().await,
+        [(WorkKind::Upload, Cause::Requested, Some(case.clock.now()))]
+    );
+    let history = case.store().history(&case.name, 9).await.unwrap();
+    assert_eq!((history.len(), history[0].kind), (1, HistoryKind::Imported));
+    case.uploaded().await;
+    assert_eq!(case.row().await.recorded, Status::Success);
+}
+
+#[tokio::test]
+async fn importing_over_a_generated_certificate_switches_in_one_step() {
+    let case = case().await;
+    case.commands.add(&case.name, ACTOR).await.unwrap();
+    let generated = case.issued(true).await;
+    case.commands.generate(&case.name, true, ACTOR).await.unwrap();
+    let lease = case.claim(WorkKind::Issue).await;
+    case.live_order().await;
+
+    let pasted = case.pasted();
+    case.commands.import(pasted.clone(), ACTOR).await.unwrap();
+    assert!(
+        case.store().live_order(&case.name).await.unwrap().is_none(),
+        "the order is abandoned"
+    );
+    let mut tx = case.store().begin("late").await.unwrap();
+    assert!(tx.fence(&lease).await.unwrap_err().is_lease_lost());
+    drop(tx);
+    let row = case.row().await;
+    assert_eq!(
+        row.facts.live.map(|live| live.certificate),
+        Some(generated),
+        "it serves until then"
+    );
+    assert_eq!((row.recorded, row.source), (Status::Success, Source::Text));
+    assert_eq!(case.work().await.len(), 1, "nothing is renewed");
+    assert_eq!(case.uploaded().await, pasted.id());
+    assert_eq!(case.row().await.previous, Some(generated));
+
+    let revision = case.row().await.revision;
+    case.commands.import(pasted, ACTOR).await.unwrap();
+    assert_eq!(
+        case.row().await.revision,
+        revision,
+        "the same once more is only compared"
+    );
+    assert_eq!(case.work().await[0].1, Cause::Compare);
+}
+
+/// Elsewhere generating for a domain that had a pasted certificate fails until somebody deletes it.
+#[tokio::test]
+async fn generating_over_a_pasted_certificate_works_directly_and_after_a_delete() {
+    for delete_first in [false, true] {
+        let case = case().await;
+        case.commands.import(case.pasted(), ACTOR).await.unwrap();
+        let pasted = case.uploaded().await;
+        if delete_first {
+            case.commands.delete(&case.name, false, ACTOR).await.unwrap();
+        }
+        let view = case.commands.generate(&case.name, false, ACTOR).await.unwrap();
+        assert_eq!(view.domain.source, Source::C4);
+        let work = case.work().await;
+        assert_eq!(
+            work[0],
+            (WorkKind::Issue, Cause::Requested, Some(case.clock.now()))
+        );
+        if !delete_first {
+            let live = view.domain.facts.live.map(|live| live.certificate);
+            assert_eq!(
+                (live, view.domain.recorded),
+                (Some(pasted), Status::Success),
+                "it serves until then"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn rolling_back_uploads_the_certificate_before_and_can_be_rolled_back_itself() {
+    let case = case().await;
+    let nothing = case.commands.roll_back(&case.name, ACTOR).await;
+    assert!(matches!(nothing, Err(CommandError::NotFound(_))));
+    case.commands.add(&case.name, ACTOR).await.unwrap();
+    let generated = case.issued(true).await;
+    let nothing = case.commands.roll_back(&case.name, ACTOR).await;
+    assert!(
+        matches!(nothing, Err(CommandError::NothingToRollBackTo { .. })),
+        "{nothing:?}"
+    );
+    case.commands.import(case.pasted(), ACTOR).await.unwrap();
+    let pasted = case.uploaded().await;
+
+    for (back, source) in [(generated, Source::C4), (pasted, Source::Text)] {
+        let view = case.commands.roll_back(&case.name, ACTOR).await.unwrap();
+        assert_eq!(
+            (view.domain.source, view.domain.recorded),
+            (source, Status::Success)
+        );
+        assert_eq!(case.uploaded().await, back);
+    }
+    let history = case.store().history(&case.name, 1).await.unwrap();
+    assert_eq!(history[0].kind, HistoryKind::RolledBack);
+
+    case.clock.advance(DAY * 91);
+    let ended = case.commands.roll_back(&case.name, ACTOR).await.unwrap_err();
+    assert!(ended.to_string().contains("has ended"), "{ended}");
 }

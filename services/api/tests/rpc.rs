@@ -25,6 +25,12 @@ struct Served {
 }
 
 async fn served() -> Served {
+    served_with(|_| {}).await
+}
+
+async fn served_with(change: impl FnOnce(&mut Config)) -> Served {
+    let mut config = Config::default();
+    change(&mut config);
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteStore::open_and_migrate(&folder.path().join("rpc.db"))
         .await
@@ -37,7 +43,7 @@ async fn served() -> Served {
         .await
         .unwrap();
     let context = Context {
-        config: Arc::new(Config::default()),
+        config: Arc::new(config),
         bus: Arc::new(EmbeddedBus::new(store.clone(), clock.clone())),
         store,
         clock,
@@ -118,9 +124,34 @@ async fn every_role_may_do_exactly_its_part() {
             assert_eq!(refused.code(), Code::PermissionDenied);
             assert!(has_reason(&refused, "ROLE_LACKS_PERMISSION"), "{refused:?}");
         }
+        let rollback = v1::RollbackCertificateRequest { name: name.clone() };
+        let refused = [
+            served
+                .client
+                .import_certificate(signed(v1::ImportCertificateRequest::default(), &token))
+                .await
+                .unwrap_err(),
+            served
+                .client
+                .rollback_certificate(signed(rollback, &token))
+                .await
+                .unwrap_err(),
+        ];
+        for refused in refused {
+            assert_eq!(
+                refused.code() != Code::PermissionDenied,
+                may_operate,
+                "{role}: {refused}"
+            );
+        }
         served
             .client
             .list_domains(signed(v1::ListDomainsRequest::default(), &token))
+            .await
+            .unwrap();
+        served
+            .client
+            .get_summary(signed(v1::GetSummaryRequest {}, &token))
             .await
             .unwrap();
         let key = v1::DownloadCertificateRequest {
@@ -254,7 +285,7 @@ async fn bad_requests_carry_a_typed_reason() {
         .await
         .unwrap_err();
     assert!(has_reason(&refused, "POSITION_INVALID"));
-    let huge = add(&"x".repeat(2 * 1024 * 1024));
+    let huge = add(&"x".repeat(13 * 1024 * 1024));
     assert!(served.client.add_domain(signed(huge, &token)).await.is_err());
     served
         .client
@@ -381,5 +412,123 @@ async fn health_and_reflection_need_no_token() {
     assert!(
         answer.contains("sslmanager.v1.Domains") && answer.contains("grpc.health.v1.Health"),
         "{answer}"
+    );
+}
+
+/// A self-signed certificate for that name, with its key.
+fn own(name: &str) -> (String, String) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+    (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+}
+
+#[tokio::test]
+async fn what_is_pasted_wrongly_carries_a_typed_reason_and_stores_nothing() {
+    let mut served = served().await;
+    let token = served.token(Role::Support, |_| {}).await;
+    let (certificate, key) = own("shop.example.com");
+    let other_key = own("shop.example.com").1;
+    let huge = "x".repeat(10 * 1024 * 1024);
+    for (certificate_pem, private_key_pem, reason) in [
+        (certificate.as_str(), other_key.as_str(), "KEY_MISMATCH"),
+        ("-----BEGIN", key.as_str(), "NOT_PEM"),
+        (own("a.example.org").0.as_str(), key.as_str(), "NAME_NOT_COVERED"),
+        (huge.as_str(), key.as_str(), "TOO_LARGE"),
+        (certificate.as_str(), huge.as_str(), "TOO_LARGE"),
+        (key.as_str(), certificate.as_str(), "SWAPPED"),
+    ] {
+        let request = v1::ImportCertificateRequest {
+            name: "shop.example.com".to_owned(),
+            certificate_pem: certificate_pem.to_owned(),
+            private_key_pem: private_key_pem.to_owned(),
+        };
+        let refused = served
+            .client
+            .import_certificate(signed(request, &token))
+            .await
+            .unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{reason}: {refused}");
+        assert!(has_reason(&refused, reason), "{reason}: {refused:?}");
+        for secret in [&key, &other_key] {
+            let secret = secret.lines().nth(1).unwrap();
+            assert!(!refused.message().contains(secret), "nothing pasted comes back");
+        }
+    }
+    assert_eq!(
+        served.context.store.position().await.unwrap(),
+        0,
+        "nothing changed"
+    );
+
+    let request = v1::ImportCertificateRequest {
+        name: "Shop.Example.com.".to_owned(),
+        certificate_pem: certificate,
+        private_key_pem: key.clone(),
+    };
+    let imported = served
+        .client
+        .import_certificate(signed(request, &token))
+        .await
+        .unwrap();
+    let imported = imported.into_inner();
+    assert_eq!(imported.warnings, ["not_publicly_trusted"]);
+    let domain = imported.domain.unwrap();
+    assert_eq!(
+        (domain.name.as_str(), domain.source()),
+        ("shop.example.com", v1::Source::Text)
+    );
+
+    let nothing = v1::RollbackCertificateRequest { name: domain.name };
+    let refused = served
+        .client
+        .rollback_certificate(signed(nothing, &token))
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert!(has_reason(&refused, "NOTHING_TO_ROLL_BACK_TO"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn the_summary_counts_and_says_when_the_queue_is_through() {
+    let mut served = served_with(|config| {
+        config.acme.issuers = vec![runtime::config::AcmeIssuer {
+            name: "letsencrypt".to_owned(),
+            ..Default::default()
+        }];
+    })
+    .await;
+    let token = served.token(Role::Admin, |_| {}).await;
+    for label in ["a", "b"] {
+        let name = format!("{label}.example.com");
+        served
+            .client
+            .add_domain(signed(add(&name), &token))
+            .await
+            .unwrap();
+    }
+    let mut summary = async || {
+        let asked = served
+            .client
+            .get_summary(signed(v1::GetSummaryRequest {}, &token))
+            .await;
+        asked.unwrap().into_inner()
+    };
+    let counted = summary().await;
+    assert_eq!(counted.statuses.len(), 6);
+    let pending = counted
+        .statuses
+        .iter()
+        .find(|count| count.status() == v1::Status::Pending);
+    assert_eq!(pending.map(|count| count.domains), Some(2));
+    assert_eq!(counted.queue_through_at, None);
+
+    let through = served.context.clock.now() + jiff::SignedDuration::from_hours(3);
+    let mut tx = served.context.store.begin("line").await.unwrap();
+    let key = acme::budget::line_key("letsencrypt", acme::budget::Lane::New);
+    tx.set_bucket(&key, through).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(
+        summary().await.queue_through_at,
+        Some(proto::to_timestamp(through))
     );
 }

@@ -19,8 +19,9 @@ use crate::upload::described;
 /// First comparison after an upload: whatever overwrites it by mistake does so soon.
 const FIRST_COMPARE: SignedDuration = SignedDuration::from_mins(5);
 const COMPARE_EVERY: SignedDuration = SignedDuration::from_hours(24);
-/// How often C4 is asked about a domain with a live certificate that it says it does not know, in the long run.
-const ASK_UNKNOWN_EVERY: SignedDuration = SignedDuration::from_hours(6);
+/// A new certificate's CA is first asked when to renew it after this, and up to the spread (seconds) later.
+const FIRST_QUESTION: SignedDuration = SignedDuration::from_hours(1);
+const FIRST_QUESTION_SPREAD: u64 = 5 * 3600;
 
 /// What is to be uploaded or compared.
 pub(crate) struct Task {
@@ -173,9 +174,7 @@ impl<'a> Journal<'a> {
         };
         self.context.apply(tx, domain, &after, Some(entry)).await?;
         if is_new && summary.source == Source::C4 {
-            let pre_expiry = PreExpiry::days(self.context.config.renewal.pre_expiry_days);
-            let due_at = renewal_point(summary.not_before, summary.not_after, pre_expiry);
-            tx.schedule(&issue(&after, due_at)).await?;
+            tx.schedule(&self.renewal_of(&after, &task.certificate)).await?;
         }
         self.publish(
             tx,
@@ -186,26 +185,73 @@ impl<'a> Journal<'a> {
         .await
     }
 
+    /// The renewal's timer; or, if it comes earlier, the first question to the CA when that should be.
+    fn renewal_of(&self, domain: &Domain, certificate: &Certificate) -> Work {
+        let settings = &self.context.config.renewal;
+        let summary = &certificate.summary;
+        let pre_expiry = PreExpiry::days(settings.pre_expiry_days);
+        let renewal_at = certificate.renewal.map_or_else(
+            || renewal_point(summary.not_before, summary.not_after, pre_expiry),
+            |renewal| renewal.at,
+        );
+        let spread = self.context.entropy.below(FIRST_QUESTION_SPREAD) as i64;
+        let first_question = self.context.clock.now() + FIRST_QUESTION + SignedDuration::from_secs(spread);
+        if settings.ari && certificate.account.is_some() && first_question < renewal_at {
+            Work {
+                cause: Cause::RenewalInfo,
+                ..issue(domain, first_question)
+            }
+        } else {
+            issue(domain, renewal_at)
+        }
+    }
+
+    /// C4 shows our certificate, but these edges do not serve it yet. An emergency once it takes too long.
+    pub(crate) async fn not_served(&self, task: &Task, edges: String) -> Result<(), JobError> {
+        let attempts = self.lease.work.attempts + 1;
+        if task.is_failing || attempts >= Retry::LAST_OF_EDGES {
+            let reason = Reason::NotServed { edges };
+            return self.emergency(task, reason, None).await;
+        }
+        let Some((mut tx, domain)) = self.open("upload_not_served").await? else {
+            return Ok(());
+        };
+        let now = self.context.clock.now();
+        tx.mark_uploaded(task.certificate.id(), now).await?;
+        let reason = Reason::NotServed { edges };
+        let entry = (attempts == 1).then(|| Entry {
+            kind: HistoryKind::NotServedYet,
+            actor: ACTOR,
+            message: reason.message(&domain.name),
+            certificate_sha256: Some(task.sha256().to_owned()),
+        });
+        let after = domain.clone().doing(Activity::VerifyingEdges, Some(reason))?;
+        self.context.apply(&mut *tx, &domain, &after, entry).await?;
+        let next = Work {
+            attempts,
+            ..self.next(Cause::Retry, Retry::Edges.due(attempts, now))
+        };
+        tx.finish(self.lease, Some(&next)).await?;
+        Ok(tx.commit().await?)
+    }
+
     /// C4 does not know the domain.
     pub(crate) async fn unknown(&self) -> Result<(), JobError> {
         let Some((mut tx, domain)) = self.open("upload_unknown").await? else {
             return Ok(());
         };
         let now = self.context.clock.now();
-        let again = domain.facts.unknown_to_c4 || domain.waiting == Some(Reason::UnknownToC4);
+        let again = domain.facts.missing.is_some();
         let attempts = if again { self.lease.work.attempts + 1 } else { 1 };
+        let c4s_fault = store::is_c4s_fault(&mut *tx, &domain, now).await?;
+        let after = domain.clone().unknown_to_c4(now, c4s_fault)?;
         let mut due_at = Retry::Unknown.due(attempts, now);
-        let after = if domain.facts.live.is_some_and(|live| now < live.not_after) {
-            // One 404 takes nothing from a domain whose certificate is live.
-            due_at = due_at.or_else(|| now.checked_add(ASK_UNKNOWN_EVERY).ok());
-            domain
-                .clone()
-                .doing(Activity::Retrying, Some(Reason::UnknownToC4))?
-        } else {
-            domain.clone().unknown_to_c4()?
-        };
+        if !after.facts.unknown_to_c4 {
+            due_at = due_at.or_else(|| now.checked_add(Retry::ASK_MISSING_EVERY).ok());
+        }
+        let told = again && domain.facts.unknown_to_c4 == after.facts.unknown_to_c4;
         let message = Reason::UnknownToC4.message(&domain.name);
-        let entry = (!again).then(|| Entry::new(HistoryKind::UnknownToC4, ACTOR, message));
+        let entry = (!told).then(|| Entry::new(HistoryKind::UnknownToC4, ACTOR, message));
         self.context.apply(&mut *tx, &domain, &after, entry).await?;
         let next = Work {
             attempts,
@@ -234,6 +280,18 @@ impl<'a> Journal<'a> {
 
     /// C4 did not take it, and the quick attempts are used up.
     pub(crate) async fn failed(&self, task: &Task, failure: Failure) -> Result<(), JobError> {
+        let reason = Reason::UploadFailed {
+            detail: failure.detail,
+        };
+        self.emergency(task, reason, failure.retry_after).await
+    }
+
+    async fn emergency(
+        &self,
+        task: &Task,
+        reason: Reason,
+        retry_after: Option<Duration>,
+    ) -> Result<(), JobError> {
         let Some((mut tx, domain)) = self.open("upload_failed").await? else {
             return Ok(());
         };
@@ -241,9 +299,6 @@ impl<'a> Journal<'a> {
             self.lease.work.attempts + 1
         } else {
             1
-        };
-        let reason = Reason::UploadFailed {
-            detail: failure.detail,
         };
         let entry = (domain.facts.upload_failing.as_ref() != Some(&reason)).then(|| Entry {
             kind: HistoryKind::UploadFailed,
@@ -253,7 +308,7 @@ impl<'a> Journal<'a> {
         });
         let after = domain.clone().upload_failed(reason)?;
         self.context.apply(&mut *tx, &domain, &after, entry).await?;
-        let due_at = self.not_before(Retry::Upload, attempts, failure.retry_after);
+        let due_at = self.not_before(Retry::Upload, attempts, retry_after);
         let next = Work {
             attempts,
             ..self.next(Cause::Retry, due_at)
@@ -334,10 +389,9 @@ fn is_live(domain: &Domain, certificate: CertificateId) -> bool {
 
 /// Whether a comparison without a difference has nothing to put right.
 fn is_settled(domain: &Domain) -> bool {
-    !domain.facts.unknown_to_c4
+    domain.facts.missing.is_none()
         && domain.facts.upload_failing.is_none()
-        && domain.waiting != Some(Reason::UnknownToC4)
-        && domain.activity != Activity::Uploading
+        && !matches!(domain.activity, Activity::Uploading | Activity::VerifyingEdges)
 }
 
 fn raised(domain: &Domain) -> Domain {

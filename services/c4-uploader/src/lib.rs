@@ -2,7 +2,8 @@
 //!
 //! It takes `cert-issued` hints (upload, compare) and `domain-deleted` hints (remove), claims the work and runs it
 //! under its lease. An upload counts as done only once C4 itself shows our certificate; a certificate whose upload was
-//! interrupted is found that way too, and is not sent twice. Key bytes are unsealed for the one request that needs
+//! interrupted is found that way too, and is not sent twice. Where edges are verified (`cdn.edge_addresses`), they have to
+//! serve it as well. Key bytes are unsealed for the one request that needs
 //! them and wiped after it.
 //!
 //! Before a request that changes something the store is told (`upload_revision` is raised), so that C4 can refuse
@@ -22,6 +23,7 @@ use async_trait::async_trait;
 use bus::Queue;
 use c4::{C4Client, C4Options};
 use domain::{Lease, WorkKind};
+use edge::Edges;
 use runtime::{Context, Job, JobError, RoleError, Worker};
 use seal::SealingKeys;
 use tokio::sync::Semaphore;
@@ -37,6 +39,7 @@ pub(crate) struct Uploader {
     pub(crate) context: Context,
     pub(crate) c4: C4Client,
     pub(crate) keys: Arc<SealingKeys>,
+    pub(crate) edges: Edges,
 }
 
 impl Uploader {
@@ -49,7 +52,14 @@ impl Uploader {
         };
         let c4 = C4Client::new(options).map_err(|error| RoleError::setting("c4", error.to_string()))?;
         let keys = context.require_sealing_keys()?;
-        Ok(Self { context, c4, keys })
+        let edges = Edges::new(context.config.cdn.edge_addresses.clone())
+            .map_err(|error| RoleError::setting("cdn.edge_addresses", error.to_string()))?;
+        Ok(Self {
+            context,
+            c4,
+            keys,
+            edges,
+        })
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use c4::C4Error;
 use domain::{DomainName, Lease};
+use edge::Behind;
 use runtime::{JobError, checkpoint};
 use seal::SealError;
 use zeroize::Zeroizing;
@@ -17,6 +18,7 @@ use crate::{Uploader, pem};
 
 /// Pauses between the quick attempts.
 const QUICK_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
+const MOST_EDGES_TOLD: usize = 5;
 /// Whoever asks us to wait longer than this gets no further quick attempt.
 const LONGEST_QUICK_PAUSE: Duration = Duration::from_secs(10);
 
@@ -66,7 +68,7 @@ impl<'a> Upload<'a> {
             return Ok(());
         };
         match self.attempts(&task).await? {
-            Attempt::Live { sent } => self.journal.live(&task, sent).await?,
+            Attempt::Live { sent } => self.served(&task, sent).await?,
             Attempt::Unknown => self.journal.unknown().await?,
             Attempt::NotCompared { retry_after } => self.journal.not_compared(retry_after).await?,
             Attempt::Failed(failure) => self.journal.failed(&task, failure).await?,
@@ -74,6 +76,17 @@ impl<'a> Upload<'a> {
         }
         checkpoint("upload-stored").await;
         Ok(())
+    }
+
+    /// C4 shows it; where edges are verified, they have to serve it before it counts as live.
+    async fn served(&self, task: &Task, sent: bool) -> Result<(), JobError> {
+        if sent || !task.is_live || task.is_failing {
+            let behind = self.uploader.edges.behind(self.name, task.sha256()).await;
+            if !behind.is_empty() {
+                return self.journal.not_served(task, listed(&behind)).await;
+            }
+        }
+        self.journal.live(task, sent).await
     }
 
     /// A few attempts at once; one, where uploading fails for longer already.
@@ -193,6 +206,19 @@ impl<'a> Upload<'a> {
             }),
             Err(error) => error.into(),
         }
+    }
+}
+
+/// The edges that are behind, as a part of a sentence.
+fn listed(behind: &[Behind]) -> String {
+    let told: Vec<String> = behind
+        .iter()
+        .take(MOST_EDGES_TOLD)
+        .map(|behind| format!("{} ({})", behind.edge, behind.shows))
+        .collect();
+    match behind.len().saturating_sub(MOST_EDGES_TOLD) {
+        0 => told.join(", "),
+        more => format!("{} and {more} more", told.join(", ")),
     }
 }
 

@@ -1,37 +1,34 @@
-//! One issuance, from the claim to the stored certificate, as one function that can be read from top to bottom.
-//!
-//! Before each call to the CA, what is needed to go on without its answer is stored. So it does not matter where the
-//! process dies: the next holder of the lease reads the order's row and goes on from there. An order that has a URL
-//! is never placed again while it lives, and a certificate whose key we hold is downloaded, not ordered again.
+//! One issuance, from the claim to the stored certificate: preflight, the choice of a CA, the order (`at_ca`), and what
+//! follows when it does not come to a certificate.
 
-use std::time::Duration;
-
-use acme::{AcmeError, AcmeOrder, OrderProgress, check_delivered};
-use domain::{Activity, CertificateId, DomainName, Lease, Order, OrderState, Reason};
+use acme::{AccountKey, AcmeError, RenewalId};
+use domain::{AccountId, Activity, Cause, Domain, DomainName, Lease, Order, Reason};
 use jiff::{SignedDuration, Timestamp};
 use runtime::{JobError, checkpoint};
-use zeroize::Zeroizing;
+use store::Certificate;
 
-use crate::journal::{Begun, Ending, Journal};
-use crate::preflight::Verdict;
-use crate::{Issuer, keys};
+use crate::Issuer;
+use crate::at_ca::AtCa;
+use crate::authority::Authority;
+use crate::ending::Ending;
+use crate::journal::{Begun, Journal};
+use crate::preflight::{Found, Verdict};
 
-/// First pause between two looks at an order; doubled each time.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// How long an issuance keeps its permit while the CA is at work; then it waits as a timer, so that domains whose
-/// validation hangs do not starve the others.
-const PATIENCE: SignedDuration = SignedDuration::from_secs(15);
+/// An order that came no further for so long is given up where another CA can be used.
+const NO_PROGRESS: SignedDuration = SignedDuration::from_hours(1);
+/// Seconds over which those who wait for a CA come back.
+const RELEASED_OVER: u64 = 120;
 
 pub(crate) struct Issuance<'a> {
     issuer: &'a Issuer,
     name: &'a DomainName,
+    cause: Cause,
     attempts: u32,
     journal: Journal,
 }
 
 /// Why the way to the certificate ends here.
-enum Stop {
+pub(crate) enum Stop {
     /// The journal did not take a step.
     Job(JobError),
     /// The attempt is over; if `order_over`, so is the order.
@@ -44,12 +41,22 @@ impl From<JobError> for Stop {
     }
 }
 
+/// An order to go on with.
+struct Begin<'a> {
+    order: Order,
+    authority: &'a Authority,
+    /// What DNS answered, if it was asked.
+    dns: Option<String>,
+    replaces: Option<RenewalId>,
+}
+
 impl<'a> Issuance<'a> {
     pub(crate) fn new(issuer: &'a Issuer, lease: &'a Lease) -> Self {
         let journal = Journal::new(&issuer.context, lease);
         Self {
             issuer,
             name: &lease.work.name,
+            cause: lease.work.cause,
             attempts: lease.work.attempts,
             journal,
         }
@@ -57,288 +64,240 @@ impl<'a> Issuance<'a> {
 
     pub(crate) async fn run(&self) -> Result<(), JobError> {
         let store = &self.issuer.context.store;
-        if store.domain(self.name).await?.is_none() {
+        let Some(view) = store.domain(self.name).await? else {
             return self.journal.nothing_to_do().await;
-        }
-        let mut order = store.live_order(self.name).await?;
-        match self.order(&mut order).await {
+        };
+        let mut slot = store.live_order(self.name).await?;
+        let mut at = None;
+        match self.order(&view.domain, &mut slot, &mut at).await {
             Ok(()) => Ok(()),
             Err(Stop::Job(error)) => Err(error),
             Err(Stop::Ended { ending, order_over }) => {
-                self.journal.ended(order.filter(|_| order_over), ending).await
+                self.journal.ended(slot.filter(|_| order_over), at, ending).await
             }
         }
     }
 
-    async fn order(&self, slot: &mut Option<Order>) -> Result<(), Stop> {
-        if slot.as_ref().and_then(|order| order.state.url()).is_none() {
-            self.preflight().await?;
-            checkpoint("preflight-passed").await;
-        }
-        let account = self.issuer.account().await.map_err(|error| self.trouble(error))?;
-        checkpoint("account-ready").await;
-        if slot.is_none() {
-            match self.journal.begin_order(account).await? {
-                Begun::AlreadyIssued => return Ok(()),
-                Begun::Order(order) => *slot = Some(order),
+    /// `slot` is the live order, `at` the CA it is at, as far as this has come.
+    async fn order(
+        &self,
+        domain: &Domain,
+        slot: &mut Option<Order>,
+        at: &mut Option<&'a Authority>,
+    ) -> Result<(), Stop> {
+        let begin = match slot.take() {
+            Some(order) => {
+                *slot = Some(order.clone());
+                self.resume(order).await?
             }
-            checkpoint("order-created").await;
-        }
-        let Some(order) = slot.as_mut() else { return Ok(()) };
-
-        let mut at_ca = self.place_or_resume(order).await?;
-        checkpoint("order-placed").await;
-        if at_ca.progress() == OrderProgress::Pending {
-            self.prove_ownership(order, &mut at_ca).await?;
-        }
-        if at_ca.progress() == OrderProgress::Ready {
-            checkpoint("authorization-valid").await;
-            self.finalize(order, &mut at_ca).await?;
-            checkpoint("finalized").await;
-        }
-        self.wait_while(&mut at_ca, OrderProgress::Processing, Activity::WaitingForCa)
-            .await?;
-        match at_ca.progress() {
-            OrderProgress::Valid => self.download(order, &mut at_ca).await,
-            OrderProgress::Invalid => Err(self.invalid(&mut at_ca).await),
-            // Between two answers the CA went back: look again with the next attempt.
-            _ => Err(still_at_it(Activity::WaitingForCa, None)),
-        }
-    }
-
-    async fn preflight(&self) -> Result<(), Stop> {
-        match self.issuer.preflight.ask(self.name).await {
-            Verdict::Fine => Ok(()),
-            Verdict::Blocked(reason) => Err(ended(Ending::Blocked(reason))),
-            Verdict::UnknownToC4 => Err(ended(Ending::UnknownToC4)),
-            Verdict::CouldNotAsk(detail) => Err(ended(Ending::Waiting {
-                reason: Reason::CouldNotAsk { detail },
-                not_before: None,
-            })),
-        }
-    }
-
-    async fn place_or_resume(&self, order: &mut Order) -> Result<AcmeOrder, Stop> {
-        let account = self.issuer.account().await.map_err(|error| self.trouble(error))?;
-        let ca = &self.issuer.ca;
-        if let Some(url) = order.state.url() {
-            return ca.resume(account, url).await.map_err(|error| self.trouble(error));
-        }
-        let placed = ca.place(account, self.name, self.journal.placing(order)).await;
-        // The URL is in the row even where the rest of the answer was of no use.
-        let stored = self
-            .issuer
-            .context
-            .store
-            .live_order(self.name)
-            .await
-            .map_err(JobError::from)?;
-        *order = stored.ok_or_else(|| JobError::Other("the order is gone".to_owned()))?;
-        placed.map_err(|error| self.trouble(error))
-    }
-
-    async fn prove_ownership(&self, order: &Order, at_ca: &mut AcmeOrder) -> Result<(), Stop> {
-        if let Some(response) = at_ca.challenge().await.map_err(|error| self.trouble(error))? {
-            self.journal.challenge(order, &response).await?;
-            checkpoint("challenge-stored").await;
-            let answer = at_ca.answer().await;
-            // A second answer is a nudge, for a CA that looked while we were away. It may come too late to be taken.
-            if !response.answered {
-                answer.map_err(|error| self.trouble(error))?;
-            }
-            checkpoint("challenge-answered").await;
-        }
-        self.wait_while(at_ca, OrderProgress::Pending, Activity::Validating)
-            .await
-    }
-
-    async fn finalize(&self, order: &mut Order, at_ca: &mut AcmeOrder) -> Result<(), Stop> {
-        if let OrderState::Placed { .. } = order.state {
-            let Issuer {
-                context,
-                keys: sealing_keys,
-                ..
-            } = self.issuer;
-            let key = keys::make(self.name).map_err(|error| local(&error))?;
-            let certificate = CertificateId::new(&*context.clock, &*context.entropy);
-            let sealed = sealing_keys
-                .seal(&certificate.to_string(), &key.pkcs8)
-                .map_err(|error| local(&error))?;
-            self.journal.keyed(order, certificate, sealed, key.csr).await?;
-            checkpoint("key-sealed").await;
-        }
-        let OrderState::Keyed { csr, .. } = &order.state else {
-            return Ok(());
+            None => match self.begin(domain).await? {
+                Some(begin) => begin,
+                None => return Ok(()),
+            },
         };
-        at_ca
-            .finalize(csr)
-            .await
-            .map(drop)
-            .map_err(|error| self.trouble(error))
+        *at = Some(begin.authority);
+        let order = slot.insert(begin.order);
+        checkpoint("order-created").await;
+        let account = self.account(begin.authority).await?;
+        let at_ca = AtCa {
+            issuer: self.issuer,
+            authority: begin.authority,
+            account,
+            name: self.name,
+            journal: &self.journal,
+            attempts: self.attempts,
+            dns: begin.dns,
+            replaces: begin.replaces,
+        };
+        at_ca.run(order).await
     }
 
-    async fn download(&self, order: &mut Order, at_ca: &mut AcmeOrder) -> Result<(), Stop> {
-        let OrderState::Keyed {
-            certificate,
-            sealed_key,
-            ..
-        } = &order.state
-        else {
-            // Valid, but not by a key of ours: nobody can use that certificate.
+    /// Goes on with an order, at the CA that it was made for.
+    async fn resume(&self, order: Order) -> Result<Begin<'a>, Stop> {
+        let Some(authority) = self.issuer.authority_of(&order).await? else {
+            tracing::warn!(order.id = %order.id, "the order's CA is not configured any more");
             return Err(order_over(Ending::StillAtIt {
                 activity: Activity::Retrying,
                 not_before: None,
             }));
         };
-        let chain = at_ca.certificate().await.map_err(|error| self.trouble(error))?;
-        checkpoint("certificate-downloaded").await;
-        let pkcs8: Zeroizing<Vec<u8>> = self
-            .issuer
-            .keys
-            .unseal(&certificate.to_string(), sealed_key)
-            .map_err(|error| local(&error))?;
-        let public_key = keys::public_key_der(&pkcs8).map_err(|error| local(&error))?;
-        match check_delivered(&chain, self.name, &public_key, self.now()) {
-            Ok(delivered) => {
-                self.journal.issued(order.clone(), delivered).await?;
-                checkpoint("certificate-stored").await;
-                Ok(())
-            }
-            Err(error) => {
-                let reason = Reason::CertificateRejected {
-                    detail: error.to_string(),
-                };
-                Err(order_over(Ending::Blocked(reason)))
-            }
-        }
-    }
-
-    /// Looks at the order, less and less often, until it is something else than `while_progress`.
-    async fn wait_while(
-        &self,
-        at_ca: &mut AcmeOrder,
-        while_progress: OrderProgress,
-        activity: Activity,
-    ) -> Result<(), Stop> {
-        let until = self.now() + PATIENCE;
-        let mut pause = FIRST_PAUSE;
-        while at_ca.progress() == while_progress {
-            let wait = at_ca.retry_after().unwrap_or(pause);
-            let next_look = later(self.now(), wait);
-            if next_look > until {
-                return Err(still_at_it(activity, Some(next_look)));
-            }
-            self.issuer.context.clock.sleep(wait).await;
-            at_ca.refresh().await.map_err(|error| self.trouble(error))?;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
-        if at_ca.progress() == OrderProgress::Invalid {
-            Err(self.invalid(at_ca).await)
-        } else {
-            Ok(())
-        }
-    }
-
-    /// The CA ended the order.
-    async fn invalid(&self, at_ca: &mut AcmeOrder) -> Stop {
-        let why = match at_ca.why_invalid().await {
-            Ok(why) => why,
-            Err(error) => return self.trouble(error),
-        };
-        match why {
-            acme::WhyInvalid::Challenge { problem, detail } => {
-                order_over(Ending::Blocked(Reason::ChallengeInvalid { problem, detail }))
-            }
-            // An order that ran out ends like this; a fresh one is tried before anybody is blamed.
-            acme::WhyInvalid::Order { .. } | acme::WhyInvalid::Unexplained if self.attempts == 0 => {
-                order_over(Ending::StillAtIt {
+        let now = self.issuer.context.clock.now();
+        if let Err(until) = authority.breaker.ask(now) {
+            let is_stuck = now.duration_since(order.created_at) >= NO_PROGRESS;
+            if is_stuck && self.issuer.authorities.len() > 1 {
+                return Err(order_over(Ending::StillAtIt {
                     activity: Activity::Retrying,
                     not_before: None,
-                })
+                }));
             }
-            acme::WhyInvalid::Order { problem, detail } => {
-                order_over(Ending::Blocked(Reason::OrderRejected { problem, detail }))
-            }
-            acme::WhyInvalid::Unexplained => order_over(Ending::Blocked(Reason::OrderRejected {
-                problem: "invalid".to_owned(),
-                detail: "the order became invalid without a reason".to_owned(),
-            })),
+            return Err(ended(self.down(authority, until)));
+        }
+        let mut dns = None;
+        if order.state.url().is_none() {
+            dns = Some(self.preflight().await?);
+            checkpoint("preflight-passed").await;
+        }
+        let replaces = self.live().await?.and_then(|live| replaced(&live, order.account));
+        Ok(Begin {
+            order,
+            authority,
+            dns,
+            replaces,
+        })
+    }
+
+    /// Begins an order at the first CA that may and can; none if a certificate is there already.
+    async fn begin(&self, domain: &Domain) -> Result<Option<Begin<'a>>, Stop> {
+        let dns = self.preflight().await?;
+        if domain.invalid_challenges.rest(&dns) && !self.was_asked_for() {
+            let reason = domain
+                .facts
+                .block
+                .clone()
+                .unwrap_or_else(|| Reason::ChallengeInvalid {
+                    problem: "unauthorized".to_owned(),
+                    detail: "the challenge failed too often".to_owned(),
+                });
+            return Err(ended(Ending::Resting(reason)));
+        }
+        checkpoint("preflight-passed").await;
+        let live = self.live().await?;
+        let mut why: Option<Ending> = None;
+        for authority in self.issuer.in_order(live.as_ref()).await? {
+            let ending = match self.begin_at(authority, live.as_ref()).await {
+                Ok(Begun::AlreadyIssued) => return Ok(None),
+                Ok(Begun::Order(order)) => {
+                    let replaces = live.as_ref().and_then(|live| replaced(live, order.account));
+                    return Ok(Some(Begin {
+                        order,
+                        authority,
+                        dns: Some(dns),
+                        replaces,
+                    }));
+                }
+                Ok(Begun::NoRoom(until)) => Ending::limited(until),
+                Err(Stop::Ended { ending, .. }) => ending,
+                Err(stop) => return Err(stop),
+            };
+            why = Some(match why {
+                Some(sooner) => sooner.or_sooner(ending),
+                None => ending,
+            });
+        }
+        Err(ended(why.unwrap_or_else(|| {
+            Ending::ca_down("no certificate authority is configured".to_owned(), None)
+        })))
+    }
+
+    async fn begin_at(&self, authority: &Authority, live: Option<&Certificate>) -> Result<Begun, Stop> {
+        let now = self.issuer.context.clock.now();
+        if let Err(until) = authority.breaker.ask(now) {
+            return Err(ended(self.down(authority, until)));
+        }
+        let account = self.account(authority).await?;
+        checkpoint("account-ready").await;
+        let identities = authority.identities().await;
+        let identities = identities.map_err(|error| self.out_of_reach(authority, &error))?;
+        let verdict = self
+            .issuer
+            .preflight
+            .caa(self.name, &identities, account.url())
+            .await;
+        stop_unless_fine(verdict)?;
+        let replaces = live.filter(|live| replaced(live, account.id).is_some());
+        Ok(self.journal.begin_order(authority, account, replaces).await?)
+    }
+
+    /// Whether an order can succeed, whoever issues; what DNS answered.
+    async fn preflight(&self) -> Result<String, Stop> {
+        let Found { dns } = stop_unless_fine(self.issuer.preflight.ask(self.name).await)?;
+        if let Some(probe) = self.issuer.preflight.probe(&*self.issuer.context.entropy) {
+            self.journal.probe(&probe).await?;
+            let clock = &*self.issuer.context.clock;
+            stop_unless_fine(self.issuer.preflight.rehearse(self.name, &probe, clock).await)?;
+        }
+        Ok(dns)
+    }
+
+    async fn account(&self, authority: &'a Authority) -> Result<&'a AccountKey, Stop> {
+        let account = authority.account(&self.issuer.context, &self.issuer.keys).await;
+        account.map_err(|error| self.out_of_reach(authority, &error))
+    }
+
+    /// The certificate that is live.
+    async fn live(&self) -> Result<Option<Certificate>, JobError> {
+        let store = &self.issuer.context.store;
+        let view = store.domain(self.name).await?;
+        match view.and_then(|view| view.domain.facts.live) {
+            Some(live) => Ok(store.certificate(live.certificate).await?),
+            None => Ok(None),
         }
     }
 
-    /// What an error of the CA means for this attempt.
-    fn trouble(&self, error: AcmeError) -> Stop {
-        let not_before = error.retry_after().map(|wait| later(self.now(), wait));
-        if error.is_rate_limited() {
-            let until = not_before.unwrap_or_else(|| self.now() + SignedDuration::from_hours(1));
-            let reason = Reason::CaLimited { until };
-            return ended(Ending::Waiting {
-                reason,
-                not_before: Some(until),
-            });
-        }
-        if error.is_gone() {
-            return order_over(Ending::StillAtIt {
-                activity: Activity::Retrying,
-                not_before,
-            });
-        }
-        if error.is_order_not_ready() {
-            return still_at_it(Activity::WaitingForCa, not_before);
-        }
-        if error.is_refusal()
-            && let AcmeError::Problem { problem, detail, .. } = error
-        {
-            return order_over(Ending::Blocked(Reason::OrderRejected { problem, detail }));
-        }
+    /// Whether a person or a program asked for this attempt, which unlocks a rest.
+    fn was_asked_for(&self) -> bool {
+        matches!(self.cause, Cause::Requested | Cause::Recheck)
+    }
+
+    fn down(&self, authority: &Authority, until: Timestamp) -> Ending {
+        // Not all at the same moment: the first of them finds out whether it works again.
+        let spread = SignedDuration::from_secs(self.issuer.context.entropy.below(RELEASED_OVER) as i64);
+        let detail = format!("{} does not answer at present", authority.name());
+        Ending::ca_down(detail, Some(until + spread))
+    }
+
+    /// A CA that cannot even be asked for an account or its directory.
+    fn out_of_reach(&self, authority: &Authority, error: &AcmeError) -> Stop {
+        let now = self.issuer.context.clock.now();
+        authority.note(Some(error), now);
+        let wait = error
+            .retry_after()
+            .and_then(|wait| SignedDuration::try_from(wait).ok());
+        let not_before = wait.map(|wait| now.saturating_add(wait).unwrap_or(Timestamp::MAX));
         match error {
-            AcmeError::Store(error) => Stop::Job(error.into()),
-            error @ AcmeError::Local(_) => local(&error),
-            error => ended(Ending::Waiting {
-                reason: Reason::CaDown {
-                    detail: error.to_string(),
-                },
-                not_before,
-            }),
+            AcmeError::Local(_) => local(error),
+            AcmeError::Store(_) => Stop::Job(JobError::Other(runtime::chain(error))),
+            error if error.is_rate_limited() => ended(Ending::limited(
+                not_before.unwrap_or(now + SignedDuration::from_hours(1)),
+            )),
+            error => ended(Ending::ca_down(error.to_string(), not_before)),
         }
     }
+}
 
-    fn now(&self) -> Timestamp {
-        self.issuer.context.clock.now()
+/// How the CA names the live certificate, where an order with that account replaces it (RFC 9773 section 5).
+fn replaced(live: &Certificate, account: AccountId) -> Option<RenewalId> {
+    let suggested = live.account == Some(account) && live.renewal?.window.is_some();
+    suggested.then(|| RenewalId::of(&live.chain_pem)).flatten()
+}
+
+fn stop_unless_fine<T>(verdict: Verdict<T>) -> Result<T, Stop> {
+    match verdict {
+        Verdict::Fine(found) => Ok(found),
+        Verdict::Blocked(reason) => Err(ended(Ending::Blocked(reason))),
+        Verdict::UnknownToC4 => Err(ended(Ending::UnknownToC4)),
+        Verdict::CouldNotAsk(detail) => Err(ended(Ending::could_not_ask(detail))),
     }
 }
 
-fn later(now: Timestamp, wait: Duration) -> Timestamp {
-    let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX);
-    now.saturating_add(wait).unwrap_or(Timestamp::MAX)
-}
-
-fn ended(ending: Ending) -> Stop {
+pub(crate) fn ended(ending: Ending) -> Stop {
     Stop::Ended {
         ending,
         order_over: false,
     }
 }
 
-fn order_over(ending: Ending) -> Stop {
+pub(crate) fn order_over(ending: Ending) -> Stop {
     Stop::Ended {
         ending,
         order_over: true,
     }
 }
 
-fn still_at_it(activity: Activity, not_before: Option<Timestamp>) -> Stop {
-    ended(Ending::StillAtIt { activity, not_before })
-}
-
 /// Trouble of our own: it stands in the log, and the domain is tried again soon.
-fn local(error: &(dyn std::error::Error + 'static)) -> Stop {
+pub(crate) fn local(error: &(dyn std::error::Error + 'static)) -> Stop {
     tracing::error!(error, "issuance cannot go on");
-    let reason = Reason::CouldNotAsk {
-        detail: "trouble on our side, see the log".to_owned(),
-    };
-    ended(Ending::Waiting {
-        reason,
-        not_before: None,
-    })
+    ended(Ending::could_not_ask(
+        "trouble on our side, see the log".to_owned(),
+    ))
 }

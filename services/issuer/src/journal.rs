@@ -4,15 +4,21 @@
 
 use std::sync::Arc;
 
+use acme::budget::{self, Exempt, Lane, Purchase};
 use acme::{AccountKey, ChallengeResponse, Delivered, OrderJournal};
 use async_trait::async_trait;
 use domain::{
     Activity, Cause, CertificateId, CertificateSummary, Domain, EventKind, HistoryKind, Lease, Order,
     OrderId, OrderState, PreExpiry, Reason, Retry, Source, Work, WorkKind, renewal_point,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use runtime::{Context, JobError, checkpoint};
-use store::{Certificate, Challenge, Entry, StoreError, Tx};
+use store::{Certificate, Challenge, Entry, Renewal, StoreError, Tx};
+
+use crate::authority::Authority;
+use crate::ending::{Ending, jittered};
+use crate::order_terms::{exempt, is_undelivered, lane};
+use crate::preflight::Probe;
 
 const ACTOR: &str = "issuer";
 
@@ -29,6 +35,8 @@ pub(crate) enum Begun {
     Order(Order),
     /// A certificate is there and only has to be uploaded; the lease is ended.
     AlreadyIssued,
+    /// The CA's limits leave no room before then.
+    NoRoom(Timestamp),
 }
 
 impl Journal {
@@ -51,19 +59,35 @@ impl Journal {
         self.context.publish(tx, kind, &work.name, work.revision).await
     }
 
-    /// The order row before new-order; or none, where an issued certificate only has to be uploaded.
-    pub(crate) async fn begin_order(&self, account: &AccountKey) -> Result<Begun, JobError> {
+    /// The order row before new-order, charged to the CA's limits; or none, where an issued certificate only has to be
+    /// uploaded, or there is no room.
+    pub(crate) async fn begin_order(
+        &self,
+        authority: &Authority,
+        account: &AccountKey,
+        replaces: Option<&Certificate>,
+    ) -> Result<Begun, JobError> {
         let (mut tx, domain) = self.open("order_created").await?;
         let now = self.context.clock.now();
-        if let Some(certificate) = tx.newest_generated(&domain.name, now).await?
-            && certificate.uploaded_at.is_none()
-            && certificate.revision == domain.revision
-            && certificate.sealed_key.is_some()
-            && now < self.renewal_point(&certificate.summary)
+        let newest = tx.newest_generated(&domain.name, Timestamp::UNIX_EPOCH).await?;
+        if let Some(certificate) = &newest
+            && is_undelivered(certificate, &domain, now)
         {
             self.hand_over(&mut *tx, &domain, certificate.id(), None).await?;
             tx.commit().await?;
             return Ok(Begun::AlreadyIssued);
+        }
+        let purchase = Purchase {
+            issuer: authority.name(),
+            name: &domain.name,
+            lane: lane(&domain, &self.lease.work, self.pre_expiry(newest.as_ref()), now),
+            exempt: exempt(newest.as_ref(), replaces, account.id, now),
+            was_promised: matches!(domain.waiting, Some(Reason::CaLimited { until }) if until <= now),
+        };
+        let charged = budget::charge(&mut *tx, &authority.limits, &purchase, now).await?;
+        if let Err(until) = charged {
+            tx.commit().await?;
+            return Ok(Begun::NoRoom(until));
         }
         let order = Order {
             id: OrderId::new(&*self.context.clock, &*self.context.entropy),
@@ -74,10 +98,53 @@ impl Journal {
             state: OrderState::Created,
         };
         tx.insert_order(&order).await?;
+        tx.drop_probe(&domain.name).await?;
         let after = domain.clone().clear()?.doing(Activity::WaitingForCa, None)?;
         self.context.apply(&mut *tx, &domain, &after, None).await?;
         tx.commit().await?;
+        let lane = purchase.lane.as_str();
+        metrics::counter!("ssl_manager_orders_total", "lane" => lane).increment(1);
         Ok(Begun::Order(order))
+    }
+
+    /// What the rehearsal of the challenge path has to find, for the responder to answer.
+    pub(crate) async fn probe(&self, probe: &Probe) -> Result<(), JobError> {
+        let (mut tx, domain) = self.open("probe_stored").await?;
+        tx.put_probe(&domain.name, &probe.token, &probe.answer).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// An order that was to replace a certificate is an ordinary renewal after all. The time before which there is no
+    /// room for that.
+    pub(crate) async fn charge_renewal(
+        &self,
+        authority: &Authority,
+    ) -> Result<Result<(), Timestamp>, JobError> {
+        let (mut tx, domain) = self.open("order_charged").await?;
+        let now = self.context.clock.now();
+        let purchase = Purchase {
+            issuer: authority.name(),
+            name: &domain.name,
+            lane: Lane::Renewal,
+            exempt: Exempt::Renewal,
+            was_promised: false,
+        };
+        let charged = budget::charge(&mut *tx, &authority.limits, &purchase, now).await?;
+        tx.commit().await?;
+        Ok(charged)
+    }
+
+    /// The CA itself said that there is no room before `until`.
+    pub(crate) async fn correct_budget(
+        &self,
+        authority: &Authority,
+        detail: &str,
+        until: Timestamp,
+    ) -> Result<(), JobError> {
+        let mut tx = self.context.store.begin("budget_corrected").await?;
+        let name = &self.lease.work.name;
+        budget::correct(&mut *tx, &authority.limits, authority.name(), name, detail, until).await?;
+        Ok(tx.commit().await?)
     }
 
     /// Writes an order's next state.
@@ -164,6 +231,11 @@ impl Journal {
             sealed_key: Some(sealed_key),
             created_at: self.context.clock.now(),
             uploaded_at: None,
+            account: Some(order.account),
+            renewal: Some(Renewal {
+                at: renewal_point(delivered.not_before, delivered.not_after, self.configured()),
+                window: None,
+            }),
         };
         tx.insert_certificate(&certificate).await?;
         let next = order.state.clone().issued()?;
@@ -215,8 +287,63 @@ impl Journal {
         Ok(tx.commit().await?)
     }
 
+    /// There is no room for background work now: it is due again soon, as it was.
+    pub(crate) async fn give_way(&self, wait: SignedDuration) -> Result<(), JobError> {
+        let mut tx = self.context.store.begin("issue_gave_way").await?;
+        let next = Work {
+            due_at: Some(self.context.clock.now() + wait),
+            ..self.lease.work.clone()
+        };
+        tx.finish(&self.lease, Some(&next)).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// When the live certificate is renewed, and when the CA is asked about that again (none: never).
+    pub(crate) async fn renewal_planned(
+        &self,
+        certificate: CertificateId,
+        renewal: Renewal,
+        ask_again_at: Option<Timestamp>,
+    ) -> Result<(), JobError> {
+        let (mut tx, _) = self.open("renewal_planned").await?;
+        tx.set_renewal(certificate, renewal).await?;
+        let (cause, due_at) = match ask_again_at {
+            Some(at) if at < renewal.at => (Cause::RenewalInfo, at),
+            _ => (Cause::Renewal, renewal.at),
+        };
+        let next = Work {
+            cause,
+            due_at: Some(due_at),
+            attempts: 0,
+            ..self.lease.work.clone()
+        };
+        tx.finish(&self.lease, Some(&next)).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// The CA did not say when the live certificate is to be renewed.
+    pub(crate) async fn ask_renewal_again(
+        &self,
+        due_at: Option<Timestamp>,
+        attempts: u32,
+    ) -> Result<(), JobError> {
+        let (mut tx, _) = self.open("renewal_unanswered").await?;
+        let next = Work {
+            due_at,
+            attempts,
+            ..self.lease.work.clone()
+        };
+        tx.finish(&self.lease, Some(&next)).await?;
+        Ok(tx.commit().await?)
+    }
+
     /// Ends the attempt: what was learnt, the order's end if it is over, and when the next attempt begins.
-    pub(crate) async fn ended(&self, order: Option<Order>, ending: Ending) -> Result<(), JobError> {
+    pub(crate) async fn ended(
+        &self,
+        order: Option<Order>,
+        authority: Option<&Authority>,
+        ending: Ending,
+    ) -> Result<(), JobError> {
         let (mut tx, domain) = self.open("issue_ended").await?;
         let now = self.context.clock.now();
         if let Some(mut order) = order {
@@ -224,30 +351,27 @@ impl Journal {
             self.update_order(&mut *tx, &mut order, next).await?;
             tx.drop_challenges(order.id).await?;
         }
-        let reason = ending.reason();
-        let again = domain.reason().map(|reason| reason.code()) == reason.as_ref().map(Reason::code);
-        let attempts = if again { self.lease.work.attempts + 1 } else { 1 };
-        let due_at = ending
-            .retry()
-            .due(attempts, now)
-            .map(|due_at| due_at.max(ending.not_before(now)));
-        let after = ending.change(domain.clone(), now)?;
-        let entry = (!again).then(|| {
-            let message = reason
-                .as_ref()
-                .map_or_else(String::new, |reason| reason.message(&domain.name));
-            Entry::new(ending.history(), ACTOR, message)
-        });
-        self.context
-            .apply(
-                &mut *tx,
-                &domain,
-                &after,
-                entry.filter(|entry| !entry.message.is_empty()),
-            )
-            .await?;
+        if let (Ending::ChallengeInvalid { .. }, Some(authority)) = (&ending, authority) {
+            let (limits, issuer) = (&authority.limits, authority.name());
+            budget::charge_failure(&mut *tx, limits, issuer, &domain.name, now).await?;
+        }
+        let c4s_fault =
+            matches!(ending, Ending::UnknownToC4) && store::is_c4s_fault(&mut *tx, &domain, now).await?;
+        let after = ending.change(domain.clone(), now, c4s_fault)?;
+        let attempts = ending.attempt(&domain, self.lease.work.attempts);
+        let due_at = self.next_attempt(&ending, &after, attempts, now);
+        let entry = (attempts == 1 || after.status(now) != domain.recorded)
+            .then(|| ending.reason())
+            .flatten()
+            .map(|reason| Entry::new(ending.history(), ACTOR, reason.message(&domain.name)));
+        self.context.apply(&mut *tx, &domain, &after, entry).await?;
+        let cause = match ending {
+            // It has not been done yet.
+            Ending::Waiting { .. } | Ending::StillAtIt { .. } => self.lease.work.cause,
+            _ => Cause::Retry,
+        };
         let next = Work {
-            cause: Cause::Retry,
+            cause,
             attempts,
             due_at,
             ..self.lease.work.clone()
@@ -255,7 +379,7 @@ impl Journal {
         tx.finish(&self.lease, Some(&next)).await?;
         self.publish(&mut *tx, EventKind::IssueFailed).await?;
         tx.commit().await?;
-        let code = reason.as_ref().map_or("waiting", Reason::code);
+        let code = ending.reason().map_or("waiting", |reason| reason.code());
         metrics::counter!("ssl_manager_issue_attempts_ended_total", "reason" => code).increment(1);
         tracing::info!(
             reason = code,
@@ -265,88 +389,41 @@ impl Journal {
         Ok(())
     }
 
-    fn renewal_point(&self, certificate: &CertificateSummary) -> Timestamp {
-        let pre_expiry = PreExpiry::days(self.context.config.renewal.pre_expiry_days);
-        renewal_point(certificate.not_before, certificate.not_after, pre_expiry)
-    }
-}
-
-/// How an attempt ended without a certificate.
-#[derive(Debug)]
-pub(crate) enum Ending {
-    /// Verification cannot succeed as things are.
-    Blocked(Reason),
-    /// C4 does not know the domain.
-    UnknownToC4,
-    /// Nobody's fault, or not known whose: asked again soon, or when there is room.
-    Waiting {
-        reason: Reason,
-        not_before: Option<Timestamp>,
-    },
-    /// The CA is still at it.
-    StillAtIt {
-        activity: Activity,
-        not_before: Option<Timestamp>,
-    },
-}
-
-impl Ending {
-    fn reason(&self) -> Option<Reason> {
-        match self {
-            Self::Blocked(reason) | Self::Waiting { reason, .. } => Some(reason.clone()),
-            Self::UnknownToC4 => Some(Reason::UnknownToC4),
-            Self::StillAtIt { .. } => None,
+    /// When the next attempt begins; none if a person has to act first.
+    fn next_attempt(
+        &self,
+        ending: &Ending,
+        after: &Domain,
+        attempts: u32,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let retry = ending.retry(after, now);
+        let mut delay = retry.delay(attempts);
+        if let Retry::Renewal { .. } = retry {
+            delay = delay.map(|delay| jittered(delay, self.context.entropy.below(1000)));
         }
-    }
-
-    fn retry(&self) -> Retry {
-        match self {
-            Self::Blocked(_) => Retry::Blocked,
-            Self::UnknownToC4 => Retry::Unknown,
-            Self::Waiting { .. } | Self::StillAtIt { .. } => Retry::CouldNotAsk,
+        if after.facts.missing.is_some() && !after.facts.unknown_to_c4 {
+            delay = delay.or(Some(Retry::ASK_MISSING_EVERY));
         }
+        let due_at = now.checked_add(delay?).ok()?;
+        Some(due_at.max(ending.not_before(now)))
     }
 
-    fn not_before(&self, now: Timestamp) -> Timestamp {
-        match self {
-            Self::Waiting { not_before, .. } | Self::StillAtIt { not_before, .. } => {
-                not_before.unwrap_or(now)
-            }
-            Self::Blocked(_) | Self::UnknownToC4 => now,
-        }
+    fn configured(&self) -> PreExpiry {
+        PreExpiry::days(self.context.config.renewal.pre_expiry_days)
     }
 
-    fn history(&self) -> HistoryKind {
-        match self {
-            Self::Blocked(Reason::ChallengeInvalid { .. } | Reason::OrderRejected { .. }) => {
-                HistoryKind::OrderFailed
-            }
-            Self::Blocked(Reason::CertificateRejected { .. }) => HistoryKind::CertificateRejected,
-            Self::Blocked(_) => HistoryKind::Blocked,
-            Self::UnknownToC4 => HistoryKind::UnknownToC4,
-            Self::Waiting {
-                reason: Reason::CouldNotAsk { .. },
+    /// How long before its end the newest certificate is to be renewed.
+    fn pre_expiry(&self, newest: Option<&Certificate>) -> SignedDuration {
+        newest.map_or(SignedDuration::ZERO, |certificate| {
+            let CertificateSummary {
+                not_before,
+                not_after,
                 ..
-            } => HistoryKind::CouldNotAsk,
-            Self::Waiting { .. } | Self::StillAtIt { .. } => HistoryKind::CaWaiting,
-        }
-    }
-
-    fn change(&self, domain: Domain, now: Timestamp) -> Result<Domain, domain::InvalidTransition> {
-        match self {
-            Self::Blocked(reason) => domain.blocked(reason.clone()),
-            // One 404 takes nothing from a domain whose certificate is live: it is asked again first.
-            Self::UnknownToC4 if domain.facts.live.is_some_and(|live| now < live.not_after) => {
-                domain.doing(Activity::Retrying, Some(Reason::UnknownToC4))
-            }
-            Self::UnknownToC4 => domain.unknown_to_c4(),
-            Self::Waiting {
-                reason: reason @ Reason::CaLimited { .. },
-                ..
-            } => domain.doing(Activity::WaitingForBudget, Some(reason.clone())),
-            Self::Waiting { reason, .. } => domain.doing(Activity::Retrying, Some(reason.clone())),
-            Self::StillAtIt { activity, .. } => domain.doing(*activity, None),
-        }
+            } = certificate.summary;
+            self.configured()
+                .for_lifetime(not_after.duration_since(not_before))
+        })
     }
 }
 

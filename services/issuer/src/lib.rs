@@ -1,39 +1,59 @@
 //! The issuer: preflight, ACME orders, private keys.
 //!
-//! It takes `certificate-requested` hints, claims the work, and runs each issuance as one async function
-//! (`issuance`) that journals every step before the call it prepares. It hands over to the uploader by
+//! It takes `certificate-requested` hints, claims the work, and runs each issuance as one async function (`issuance`,
+//! and `at_ca` for the part at one CA) that journals every step before the call it prepares. Which CA that is follows from
+//! who is up, whom CAA permits and whose limits leave room (`authority`, `acme::budget`). It hands over to the uploader by
 //! storing the certificate; it never talks to C4 beyond asking for a domain.
 
+mod at_ca;
+mod authority;
+mod doubt;
+mod ending;
 mod issuance;
 mod journal;
 mod keys;
+mod order_terms;
 mod preflight;
+mod renewal;
+
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use acme::{AccountKey, AcmeError, Ca, CaOptions, ExternalAccountBinding, ensure_account};
+use acme::{AcmeError, Ca, CaOptions, ExternalAccountBinding};
 use async_trait::async_trait;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bus::Queue;
-use domain::{Lease, WorkKind};
+use domain::{AccountId, Cause, Lease, Order, WorkKind};
+use jiff::SignedDuration;
 use runtime::config::AcmeIssuer;
 use runtime::{Context, Job, JobError, RoleError, Worker};
 use seal::SealingKeys;
-use tokio::sync::{OnceCell, Semaphore};
+use store::Certificate;
+use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
+use crate::authority::Authority;
 use crate::issuance::Issuance;
+use crate::journal::Journal;
 use crate::preflight::Preflight;
+use crate::renewal::Planned;
+
+/// After so long what found no room in the background asks again.
+const GIVES_WAY_FOR: SignedDuration = SignedDuration::from_secs(5);
 
 /// What all issuances of this process share.
 pub(crate) struct Issuer {
     pub(crate) context: Context,
     pub(crate) keys: Arc<SealingKeys>,
-    pub(crate) ca: Arc<Ca>,
+    /// In order of preference.
+    pub(crate) authorities: Vec<Authority>,
     pub(crate) preflight: Preflight,
-    account: OnceCell<AccountKey>,
+    /// Room for what nobody waits for.
+    background: Semaphore,
 }
 
 /// Runs the issuer until the stop.
@@ -57,35 +77,76 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
 
 impl Issuer {
     fn new(context: Context) -> Result<Self, RoleError> {
-        let first = context.config.acme.issuers.first();
-        let settings =
-            first.ok_or_else(|| RoleError::setting("acme.issuers", "name a certificate authority"))?;
-        let ca = Ca::new(ca_options(settings)?, context.clock.clone())
-            .map_err(|error| RoleError::setting("acme.issuers", error.to_string()))?;
+        let unusable = |error: AcmeError| RoleError::setting("acme.issuers", error.to_string());
+        let mut authorities = Vec::new();
+        for settings in &context.config.acme.issuers {
+            let ca = Ca::new(ca_options(settings)?, context.clock.clone()).map_err(unusable)?;
+            authorities.push(Authority::new(ca, settings));
+        }
+        if authorities.is_empty() {
+            return Err(RoleError::setting("acme.issuers", "name a certificate authority"));
+        }
         let preflight = Preflight::new(&context.config)?;
         let keys = context.require_sealing_keys()?;
+        let background = usize::from(context.config.issuer.max_in_flight).div_ceil(2);
         Ok(Self {
             context,
             keys,
-            ca: Arc::new(ca),
+            authorities,
             preflight,
-            account: OnceCell::new(),
+            background: Semaphore::new(background),
         })
     }
 
-    /// Our account at the CA, registered on first use.
-    pub(crate) async fn account(&self) -> Result<&AccountKey, AcmeError> {
-        let Context { store, entropy, .. } = &self.context;
-        self.account
-            .get_or_try_init(|| ensure_account(&self.ca, store, &self.keys, &**entropy))
-            .await
+    /// The CA that an order was made for; none if it is not configured any more.
+    pub(crate) async fn authority_of(&self, order: &Order) -> Result<Option<&Authority>, JobError> {
+        self.authority_of_account(order.account).await
+    }
+
+    pub(crate) async fn authority_of_account(
+        &self,
+        account: AccountId,
+    ) -> Result<Option<&Authority>, JobError> {
+        for authority in &self.authorities {
+            let ca = &authority.ca;
+            let ours = self.context.store.account(ca.name(), ca.directory_url()).await?;
+            if ours.is_some_and(|ours| ours.id == account) {
+                return Ok(Some(authority));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The CAs in order of preference, the one that issued the live certificate first: only there can an order replace it.
+    pub(crate) async fn in_order(&self, live: Option<&Certificate>) -> Result<Vec<&Authority>, JobError> {
+        let account = live.filter(|live| live.renewal.is_some_and(|renewal| renewal.window.is_some()));
+        let first = match account.and_then(|live| live.account) {
+            Some(account) if self.authorities.len() > 1 => self.authority_of_account(account).await?,
+            _ => None,
+        };
+        let is_first = |authority: &&Authority| first.is_some_and(|first| std::ptr::eq(first, *authority));
+        let others = self.authorities.iter().filter(|authority| !is_first(authority));
+        Ok(first.into_iter().chain(others).collect())
     }
 }
 
 #[async_trait]
 impl Job for Issuer {
     async fn perform(&self, lease: &Lease) -> Result<(), JobError> {
-        Issuance::new(self, lease).run().await
+        if lease.work.cause == Cause::RenewalInfo && renewal::plan(self, lease).await? == Planned::Later {
+            return Ok(());
+        }
+        let mut background = None;
+        if lease.work.cause == Cause::Midnight {
+            background = self.background.try_acquire().ok();
+            if background.is_none() {
+                let wait = GIVES_WAY_FOR + SignedDuration::from_secs(self.context.entropy.below(10) as i64);
+                return Journal::new(&self.context, lease).give_way(wait).await;
+            }
+        }
+        let done = Issuance::new(self, lease).run().await;
+        drop(background);
+        done
     }
 }
 

@@ -1,21 +1,29 @@
 //! Asks, before an order is placed, whether it can succeed. An order that must fail costs the CA's budget and tells
-//! the customer nothing that C4 and DNS do not say at once.
+//! the customer nothing that C4, DNS and a look at the challenge path do not say at once.
 //!
 //! Three kinds of answer: fine, will fail (with the reason), could not ask. The last is not a failure.
 
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use c4::{C4Client, C4Error, C4Options};
-use dns::{Nameservers, Pointing, Targets};
-use domain::{DomainName, Reason};
+use dns::{Applicant, Caa, Nameservers, Pointing, Targets};
+use domain::{Clock, DomainName, Entropy, Reason};
+use rehearsal::{Options, Rehearsal, Rehearsed};
 use runtime::{Config, RoleError};
+use zeroize::Zeroizing;
+
+use crate::doubt::Doubt;
 
 /// The ports a domain must have: HTTP for the challenge; HTTPS is the customer's switch.
 const NEEDED_PORTS: [u16; 2] = [80, 443];
+/// The one way in which we prove ownership, as CAA calls it (RFC 8657 section 4).
+const METHOD: &str = "http-01";
 
 /// What preflight says.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Verdict<T> {
     /// An order can succeed.
-    Fine,
+    Fine(T),
     /// It cannot, because of that.
     Blocked(Reason),
     /// C4 does not know the domain.
@@ -24,11 +32,28 @@ pub(crate) enum Verdict {
     CouldNotAsk(String),
 }
 
+/// What was found where all is fine.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// DNS's answer, to see later whether it changed.
+    pub(crate) dns: String,
+}
+
+/// What a rehearsal has to find.
+#[derive(Debug)]
+pub(crate) struct Probe {
+    pub(crate) token: String,
+    pub(crate) answer: String,
+}
+
 pub(crate) struct Preflight {
     c4: C4Client,
     nameservers: Nameservers,
     targets: Targets,
     apex_addresses: Vec<String>,
+    /// None where it is switched off.
+    rehearsal: Option<Rehearsal>,
+    doubt: Doubt,
 }
 
 impl Preflight {
@@ -45,15 +70,26 @@ impl Preflight {
             cname_targets: config.cdn.cname_targets.clone(),
             addresses: config.cdn.addresses.clone(),
         };
+        let options = Options {
+            http_port: config.preflight.http_port,
+            allow_private_addresses: config.preflight.allow_private_addresses,
+        };
+        let rehearsal = config.preflight.rehearsal.then(|| Rehearsal::new(options));
+        let rehearsal = rehearsal
+            .transpose()
+            .map_err(|error| RoleError::setting("preflight.rehearsal", error.to_string()))?;
         Ok(Self {
             c4,
             nameservers,
             targets,
             apex_addresses: config.cdn.apex_addresses.clone(),
+            rehearsal,
+            doubt: Doubt::default(),
         })
     }
 
-    pub(crate) async fn ask(&self, name: &DomainName) -> Verdict {
+    /// Asks C4 and DNS.
+    pub(crate) async fn ask(&self, name: &DomainName) -> Verdict<Found> {
         let known = match self.c4.domain(name).await {
             Ok(Some(known)) => known,
             Ok(None) | Err(C4Error::UnknownDomain) => return Verdict::UnknownToC4,
@@ -71,12 +107,69 @@ impl Preflight {
             targets.cname_targets.push(known.cname);
         }
         match self.nameservers.pointing(name, &targets).await {
-            Ok(Pointing::AtUs) => Verdict::Fine,
+            Ok(Pointing::AtUs { found }) => Verdict::Fine(Found { dns: found }),
             Ok(Pointing::Elsewhere { found }) => Verdict::Blocked(Reason::NotPointed {
                 target: self.wanted(name, &targets),
                 found,
             }),
             Err(error) => Verdict::CouldNotAsk(format!("DNS: {error}")),
+        }
+    }
+
+    /// Asks whether CAA permits a CA that answers to `identities`, with our account there.
+    pub(crate) async fn caa(
+        &self,
+        name: &DomainName,
+        identities: &[String],
+        account_url: &str,
+    ) -> Verdict<()> {
+        let applicant = Applicant {
+            identities,
+            method: METHOD,
+            account_url: Some(account_url),
+        };
+        match self.nameservers.caa(name, &applicant).await {
+            Ok(Caa::Permits) => Verdict::Fine(()),
+            Ok(Caa::Forbids { at, found }) => Verdict::Blocked(Reason::CaaForbids {
+                at,
+                found,
+                wanted: identities.first().cloned().unwrap_or_default(),
+            }),
+            Err(error) => Verdict::CouldNotAsk(format!("DNS: {error}")),
+        }
+    }
+
+    /// What the rehearsal has to find; none where it is switched off.
+    pub(crate) fn probe(&self, entropy: &dyn Entropy) -> Option<Probe> {
+        let random = || {
+            let mut bytes = Zeroizing::new([0; 32]);
+            entropy.fill(&mut *bytes);
+            BASE64_URL_SAFE_NO_PAD.encode(*bytes)
+        };
+        self.rehearsal.as_ref().map(|_| Probe {
+            token: random(),
+            answer: random(),
+        })
+    }
+
+    /// Fetches the probe as a CA would.
+    pub(crate) async fn rehearse(&self, name: &DomainName, probe: &Probe, clock: &dyn Clock) -> Verdict<()> {
+        let Some(rehearsal) = &self.rehearsal else {
+            return Verdict::Fine(());
+        };
+        let fetched = rehearsal
+            .fetch(&self.nameservers, name, &probe.token, &probe.answer)
+            .await;
+        match fetched {
+            Rehearsed::Right => {
+                self.doubt.note(name, true, clock.now());
+                Verdict::Fine(())
+            }
+            Rehearsed::Wrong { found } if self.doubt.note(name, false, clock.now()) => Verdict::CouldNotAsk(
+                format!("{found}, as at so many domains that the rehearsal is doubted"),
+            ),
+            Rehearsed::Wrong { found } => Verdict::Blocked(Reason::ChallengeUnreachable { found }),
+            Rehearsed::CouldNotAsk { detail } => Verdict::CouldNotAsk(detail),
         }
     }
 

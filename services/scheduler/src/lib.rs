@@ -2,10 +2,14 @@
 //!
 //! A timer is a work row's `due_at`, so one sweep serves renewals, retries, rechecks and what a crash left behind: it
 //! finds work that is due, that nobody holds, and that nobody was told of lately, and publishes the hint that makes a
-//! worker claim it. A second sweep finds certificates that ended. Both are idempotent and have no memory; any number
+//! worker claim it. A second sweep finds certificates that ended, a third makes the daily recheck due. All are idempotent and have no memory; any number
 //! of schedulers may run. Nothing here asks anybody outside, and nothing here is secret.
 
 mod expiry;
+mod recheck;
+
+#[cfg(test)]
+mod tests;
 
 use std::error::Error;
 use std::time::Duration;
@@ -15,9 +19,11 @@ use jiff::SignedDuration;
 use runtime::{Context, RoleError};
 use store::{StoreError, Tx};
 
+use crate::recheck::DailyRecheck;
+
 /// How often due work is looked for. Finer than the design's 5 s, because retries are planned to the second.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Every how many looks certificates that ended are looked for, and messages counted.
+/// Every how many looks certificates that ended and the daily recheck are looked for, and messages counted.
 const EXPIRY_EVERY: u32 = 5;
 /// A hint older than this is taken for lost. Longer than a worker needs to get to its queue's end at rest; a second
 /// hint about work that is still queued does no harm but costs a claim that finds nothing.
@@ -28,12 +34,13 @@ const BATCH: u32 = 500;
 /// Runs the scheduler until the stop.
 pub async fn run(context: Context) -> Result<(), RoleError> {
     context.health.ok("scheduler");
+    let mut daily = DailyRecheck::new(&context)?;
     let stop = context.stop.soft().clone();
     let mut look = 0_u32;
     while !stop.is_cancelled() {
         let mut swept = sweep_due(&context).await;
         if look.is_multiple_of(EXPIRY_EVERY) && swept.is_ok() {
-            swept = expiry::sweep(&context).await.and(count_messages(&context).await);
+            swept = sweep_now_and_then(&context, &mut daily).await;
         }
         match swept {
             Ok(()) => context.health.ok("scheduler"),
@@ -49,6 +56,12 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
         }
     }
     Ok(())
+}
+
+async fn sweep_now_and_then(context: &Context, daily: &mut DailyRecheck) -> Result<(), StoreError> {
+    expiry::sweep(context).await?;
+    daily.sweep(context).await?;
+    count_messages(context).await
 }
 
 /// Shows how many messages wait in the store: over a broker that is the outbox, and it is empty at rest.

@@ -243,6 +243,18 @@ pub(crate) enum DomainCommand {
     History { name: String },
     /// Bring the next step to now
     Recheck { name: String },
+    /// Store and upload a certificate of the customer's own, which is never renewed
+    Import {
+        name: String,
+        /// The certificate and its intermediates, PEM
+        #[arg(long, value_name = "FILE")]
+        certificate: PathBuf,
+        /// Its private key, PEM, not encrypted
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+    },
+    /// Put the certificate before the live one back
+    Rollback { name: String },
     /// List domains
     List {
         /// Only names that contain this text

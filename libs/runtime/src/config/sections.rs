@@ -227,8 +227,42 @@ section! {
         eab_hmac_key_file: PathBuf = PathBuf::new(),
         /// What CAA records must name; empty is what the directory says.
         caa_identities: Vec<String> = Vec::new(),
-        /// `auto`, `letsencrypt`, `letsencrypt-staging` or `none`.
-        limits: String = "auto".to_owned(),
+        /// `auto`, `letsencrypt`, `letsencrypt-staging`, `none`, or numbers.
+        limits: IssuerLimits = IssuerLimits::Named("auto".to_owned()),
+    }
+}
+
+/// A CA's limits, by a name or in numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum IssuerLimits {
+    /// `auto`, `letsencrypt`, `letsencrypt-staging` or `none`.
+    Named(String),
+    /// Numbers; what is left out has no limit.
+    Numbers(LimitNumbers),
+}
+
+section! {
+    /// `limits = { … }` of an issuer.
+    LimitNumbers {
+        /// New orders of one account.
+        new_orders: Option<LimitNumber> = None,
+        /// Certificates of one registered domain.
+        certificates_per_registered_domain: Option<LimitNumber> = None,
+        /// Certificates of exactly the same names.
+        certificates_per_names: Option<LimitNumber> = None,
+        /// Failed authorizations of one name and account.
+        failed_authorizations: Option<LimitNumber> = None,
+    }
+}
+
+section! {
+    /// So many in so many hours.
+    LimitNumber {
+        /// How many.
+        count: u32 = 0,
+        /// In how many hours.
+        hours: u32 = 0,
     }
 }
 

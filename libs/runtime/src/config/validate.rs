@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use super::{AcmeIssuer, Config, ConfigError};
+use super::{AcmeIssuer, Config, ConfigError, IssuerLimits};
 use crate::RoleName;
 
 impl Config {
@@ -24,6 +24,9 @@ impl Config {
         }
         if roles.contains(&RoleName::Issuer) || roles.contains(&RoleName::C4Uploader) {
             self.check_c4(&mut problem);
+        }
+        if roles.contains(&RoleName::C4Uploader) {
+            self.check_edges(&mut problem);
         }
         if roles.contains(&RoleName::Scheduler) {
             self.check_scheduler(&mut problem);
@@ -111,8 +114,7 @@ impl Config {
             );
         }
         for nameserver in &self.dns.nameservers {
-            let parts = nameserver.rsplit_once(':');
-            if !parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()) {
+            if !is_host_and_port(nameserver) {
                 problem("dns.nameservers", format!("{nameserver:?} is not host:port"));
             }
         }
@@ -126,6 +128,14 @@ impl Config {
         }
         if self.issuer.max_in_flight == 0 {
             problem("issuer.max_in_flight", "must be at least 1".to_owned());
+        }
+    }
+
+    fn check_edges(&self, problem: &mut impl FnMut(&str, String)) {
+        for edge in &self.cdn.edge_addresses {
+            if !is_host_and_port(edge) {
+                problem("cdn.edge_addresses", format!("{edge:?} is not host:port"));
+            }
         }
     }
 
@@ -188,15 +198,47 @@ fn check_acme_issuer(setting: &str, issuer: &AcmeIssuer, problem: &mut impl FnMu
         ),
         _ => problem(setting, "eab_key_id and eab_hmac_key_file go together".to_owned()),
     }
-    if !["auto", "none", "letsencrypt", "letsencrypt-staging"].contains(&issuer.limits.as_str()) {
-        problem(
-            setting,
-            format!(
-                "limits {:?} is none of auto, letsencrypt, letsencrypt-staging, none",
-                issuer.limits
-            ),
-        );
+    check_limits(setting, &issuer.limits, problem);
+}
+
+fn check_limits(setting: &str, limits: &IssuerLimits, problem: &mut impl FnMut(&str, String)) {
+    let numbers = match limits {
+        IssuerLimits::Named(name) => {
+            if !["auto", "none", "letsencrypt", "letsencrypt-staging"].contains(&name.as_str()) {
+                let names = "auto, letsencrypt, letsencrypt-staging, none";
+                problem(
+                    setting,
+                    format!("limits {name:?} is none of {names}, and no table"),
+                );
+            }
+            return;
+        }
+        IssuerLimits::Numbers(numbers) => numbers,
+    };
+    for (name, number) in [
+        ("new_orders", &numbers.new_orders),
+        (
+            "certificates_per_registered_domain",
+            &numbers.certificates_per_registered_domain,
+        ),
+        ("certificates_per_names", &numbers.certificates_per_names),
+        ("failed_authorizations", &numbers.failed_authorizations),
+    ] {
+        if number
+            .as_ref()
+            .is_some_and(|number| number.count == 0 || number.hours == 0)
+        {
+            problem(
+                setting,
+                format!("limits.{name} needs a count and hours of at least 1"),
+            );
+        }
     }
+}
+
+fn is_host_and_port(text: &str) -> bool {
+    let parts = text.rsplit_once(':');
+    parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }
 
 fn check_file(setting: &str, path: &Path, problem: &mut impl FnMut(&str, String)) {

@@ -14,6 +14,7 @@ mod domains;
 mod due;
 mod fencing;
 mod journal;
+mod lifecycle;
 mod listing;
 mod messages;
 mod orders;
@@ -35,6 +36,7 @@ pub use domains::*;
 pub use due::*;
 pub use fencing::*;
 pub use journal::*;
+pub use lifecycle::*;
 pub use listing::*;
 pub use messages::*;
 pub use orders::*;
@@ -76,7 +78,10 @@ macro_rules! store_contract {
             every_kind_and_cause_comes_back, every_role_comes_back, every_event_comes_back,
             a_status_is_told_only_if_it_changed, a_deletion_and_a_new_life_are_told,
             a_transition_of_a_changed_row_is_a_conflict, of_many_orders_at_once_one_is_taken, an_end_is_an_end,
-            nothing_is_seen_before_the_commit);
+            nothing_is_seen_before_the_commit, a_domains_memory_comes_back, a_recheck_takes_each_domain_once_a_day,
+            rechecks_at_once_take_distinct_domains, missing_domains_are_counted_among_the_live,
+            a_renewal_point_comes_back, buckets_come_back, a_bucket_that_was_read_waits_for_its_reader,
+            a_probe_is_answered_until_it_is_replaced, the_list_is_counted);
     };
     ($setup:path: $($case:ident),*) => {
         $(
@@ -142,6 +147,8 @@ fn certificate(label: &str, not_after: Timestamp, source: Source) -> Certificate
         sealed_key: Some(vec![0, 159, 146, 150]),
         created_at: at(0),
         uploaded_at: None,
+        account: None,
+        renewal: None,
     }
 }
 
@@ -236,6 +243,7 @@ mod tests {
             include_str!("due.rs"),
             include_str!("fencing.rs"),
             include_str!("journal.rs"),
+            include_str!("lifecycle.rs"),
             include_str!("listing.rs"),
             include_str!("messages.rs"),
             include_str!("orders.rs"),

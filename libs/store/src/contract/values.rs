@@ -22,6 +22,13 @@ pub async fn every_reason_comes_back(store: Arc<dyn Store>) {
         Reason::PortMissing {
             missing: vec![80, 443],
         },
+        Reason::CaaForbids {
+            at: text(),
+            found: text(),
+            wanted: text(),
+        },
+        Reason::ChallengeUnreachable { found: text() },
+        Reason::NotServed { edges: text() },
         Reason::UnknownToC4,
         Reason::ChallengeInvalid {
             problem: problem(),

@@ -100,7 +100,7 @@ impl Commands {
         let Some(newest) = step.tx.newest_generated(&listed.name, now).await? else {
             return Ok(None);
         };
-        if newest.sealed_key.is_none() || !self.is_fresh(&newest.summary, now) {
+        if newest.sealed_key.is_none() || !self.is_fresh(&newest, now) {
             return Ok(None);
         }
         let is_live = listed

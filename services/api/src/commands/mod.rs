@@ -3,16 +3,18 @@
 mod add;
 mod delete;
 mod generate;
+mod import;
 mod recheck;
+mod roll_back;
 
 use std::sync::Arc;
 
 use domain::{
-    Activity, Cause, CertificateId, CertificateSummary, Clock, Domain, DomainName, Entropy, Event, EventId,
-    EventKind, InvalidTransition, OrderState, PreExpiry, Work, WorkKind, renewal_point,
+    Activity, Cause, CertificateId, Clock, Domain, DomainName, Entropy, Event, EventId, EventKind,
+    InvalidTransition, OrderState, PreExpiry, Work, WorkKind, renewal_point,
 };
 use jiff::Timestamp;
-use store::{DomainView, Entry, Store, StoreError, Tx};
+use store::{Certificate, DomainView, Entry, Store, StoreError, Tx};
 
 /// Why a command did nothing.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +22,14 @@ pub enum CommandError {
     /// The name is not on the list.
     #[error("{0} is not on the list")]
     NotFound(DomainName),
+    /// There is no certificate before the live one that could be put back.
+    #[error("nothing to roll {name} back to: {why}")]
+    NothingToRollBackTo {
+        /// Of which domain.
+        name: DomainName,
+        /// Why not.
+        why: &'static str,
+    },
     /// The store failed or the row changed meanwhile.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -113,8 +123,12 @@ impl Commands {
     }
 
     /// Whether a certificate is still before its renewal point.
-    fn is_fresh(&self, certificate: &CertificateSummary, now: Timestamp) -> bool {
-        now < renewal_point(certificate.not_before, certificate.not_after, self.pre_expiry)
+    fn is_fresh(&self, certificate: &Certificate, now: Timestamp) -> bool {
+        let summary = &certificate.summary;
+        let pre_expiry = renewal_point(summary.not_before, summary.not_after, self.pre_expiry);
+        now < certificate
+            .renewal
+            .map_or(pre_expiry, |renewal| renewal.at.min(pre_expiry))
     }
 
     /// The generated certificate that can be put back instead of ordering another one: a CA allows few of the same
@@ -126,9 +140,8 @@ impl Commands {
     ) -> Result<Option<CertificateId>, StoreError> {
         let now = self.clock.now();
         let newest = tx.newest_generated(name, now).await?;
-        let usable = newest.filter(|certificate| {
-            certificate.sealed_key.is_some() && self.is_fresh(&certificate.summary, now)
-        });
+        let usable =
+            newest.filter(|certificate| certificate.sealed_key.is_some() && self.is_fresh(certificate, now));
         Ok(usable.map(|certificate| certificate.id()))
     }
 

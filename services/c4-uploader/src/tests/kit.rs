@@ -1,7 +1,5 @@
 //! The real store, a C4 that obeys the test, and a clock that jumps ahead when somebody sleeps.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,7 +9,7 @@ use domain::{
     HistoryKind, Lease, Source, Work, WorkKind,
 };
 use jiff::{SignedDuration, Timestamp};
-use runtime::testing::{ManualClock, SeededEntropy};
+use runtime::testing::{JumpingClock, ManualClock, SeededEntropy};
 use runtime::{Config, Context, Health, Job, JobError, Stop};
 use seal::SealingKeys;
 use store::{Certificate, DomainView, Entry, Store};
@@ -26,24 +24,6 @@ pub(crate) const PKCS8: &[u8] = b"not really a key, but as secret as one";
 const PATIENCE: Duration = Duration::from_secs(20);
 const LIFETIME: SignedDuration = SignedDuration::from_hours(90 * 24);
 
-/// Sleeping moves it, and is noted.
-pub(crate) struct JumpingClock {
-    time: ManualClock,
-    pub(crate) slept: Mutex<Vec<Duration>>,
-}
-
-impl Clock for JumpingClock {
-    fn now(&self) -> Timestamp {
-        self.time.now()
-    }
-
-    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        self.slept.lock().unwrap().push(duration);
-        self.time.advance(duration.try_into().unwrap());
-        Box::pin(std::future::ready(()))
-    }
-}
-
 pub(crate) struct Kit {
     pub(crate) c4: FakeC4,
     pub(crate) clock: Arc<JumpingClock>,
@@ -56,11 +36,7 @@ pub(crate) struct Kit {
 impl Kit {
     /// A name on the list whose certificate was just issued.
     pub(crate) async fn issued() -> (Self, CertificateId) {
-        let kit = Self::new().await;
-        kit.change(None, |_| Domain::added(name(), kit.now())).await;
-        let certificate = kit.certificate(Source::C4).await;
-        kit.schedule_upload(certificate, Cause::Requested).await;
-        (kit, certificate)
+        Self::issued_with_edges(&[]).await
     }
 
     /// A name whose certificate is live, and due to be compared.
@@ -72,19 +48,25 @@ impl Kit {
         (kit, certificate)
     }
 
-    async fn new() -> Self {
+    /// A name whose certificate was just issued, and edges to verify.
+    pub(crate) async fn issued_with_edges(edges: &[&str]) -> (Self, CertificateId) {
+        let kit = Self::with_edges(edges).await;
+        kit.change(None, |_| Domain::added(name(), kit.now())).await;
+        let certificate = kit.certificate(Source::C4).await;
+        kit.schedule_upload(certificate, Cause::Requested).await;
+        (kit, certificate)
+    }
+
+    async fn with_edges(edges: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let c4 = FakeC4::start().await;
-        let time = ManualClock::new("2026-06-01T00:00:00Z".parse().unwrap());
-        let clock = Arc::new(JumpingClock {
-            time,
-            slept: Mutex::default(),
-        });
+        let clock = Arc::new(JumpingClock::new("2026-06-01T00:00:00Z".parse().unwrap()));
         let path = folder.path().join("test.db");
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open_and_migrate(&path).await.unwrap());
         let mut config = Config::default();
         config.c4.base_url.clone_from(&c4.url);
         config.c4.token = "token-for-the-tests".to_owned().into();
+        config.cdn.edge_addresses = edges.iter().map(ToString::to_string).collect();
         let keys = SealingKeys::load_or_create(&folder.path().join("sealing.key")).unwrap();
         let context = Context {
             config: Arc::new(config),
@@ -113,17 +95,11 @@ impl Kit {
     }
 
     pub(crate) fn advance(&self, by: SignedDuration) {
-        self.clock.time.advance(by);
+        self.clock.advance(by);
     }
 
     pub(crate) fn slept(&self) -> Vec<u64> {
-        self.clock
-            .slept
-            .lock()
-            .unwrap()
-            .drain(..)
-            .map(|duration| duration.as_secs())
-            .collect()
+        self.clock.take_slept().iter().map(Duration::as_secs).collect()
     }
 
     /// Changes the domain's row as another role would.
@@ -177,6 +153,8 @@ impl Kit {
             sealed_key: Some(sealed),
             created_at: self.now(),
             uploaded_at: None,
+            account: None,
+            renewal: None,
         };
         let mut tx = self.store.begin("test").await.unwrap();
         tx.insert_certificate(&certificate).await.unwrap();

@@ -4,5 +4,6 @@ mod fake_c4;
 mod kit;
 
 mod compares;
+mod edges;
 mod removes;
 mod uploads;

@@ -2,6 +2,7 @@
 
 mod connect;
 mod download;
+mod import;
 
 use std::io::{BufRead, IsTerminal, Write};
 
@@ -64,6 +65,15 @@ pub(crate) async fn run(command: &DomainCommand, global: &Global) -> Result<(), 
         DomainCommand::Recheck { name } => {
             let request = v1::RecheckDomainRequest { name: name.clone() };
             answer(client.recheck_domain(Request::new(request)).await)?.domain
+        }
+        DomainCommand::Import {
+            name,
+            certificate,
+            key,
+        } => import::run(&mut client, name, certificate, key).await?,
+        DomainCommand::Rollback { name } => {
+            let request = v1::RollbackCertificateRequest { name: name.clone() };
+            answer(client.rollback_certificate(Request::new(request)).await)?.domain
         }
         DomainCommand::History { name } => return history(&mut client, name, output).await,
         DomainCommand::List { search, status } => return list(&mut client, search, status, output).await,

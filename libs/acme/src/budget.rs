@@ -1,0 +1,322 @@
+//! A CA's limits as a ledger: how much of each is spent, and when there is room again.
+//!
+//! One time per bucket says it all (GCRA, the generic cell rate algorithm of ATM): the theoretical arrival time, up to
+//! which the bucket is spent. It lies in the store and is changed in the transaction that writes the order's row, so all
+//! copies of the issuer spend from the same purse, and an order whose answer was lost stays charged.
+//!
+//! Lanes: what is about to expire goes before renewals, those before new domains, those before the daily recheck. A lower
+//! lane leaves a reserve for the upper ones; a bucket of under ten is too small to reserve anything.
+//!
+//! Who finds no room for a new order is given a place in the bucket's line: a time of its own. Told the same time, a
+//! thousand waiting domains would all come back together, and all but one in vain.
+
+use domain::DomainName;
+use jiff::{SignedDuration, Timestamp};
+use store::{Result, Tx};
+
+/// So many in a period, given back one by one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// How many at once.
+    pub count: u32,
+    /// After which all of them are back.
+    pub period: SignedDuration,
+}
+
+/// Buckets smaller than this have no reserve.
+const SMALLEST_WITH_RESERVE: u32 = 10;
+
+impl Limit {
+    const fn new(count: u32, period: SignedDuration) -> Self {
+        Self { count, period }
+    }
+
+    fn count(self) -> i32 {
+        i32::try_from(self.count.max(1)).unwrap_or(i32::MAX)
+    }
+
+    /// After which one is given back. A hundredth later than at the CA, which sees our requests late, and some of them
+    /// later than others.
+    pub fn interval(self) -> SignedDuration {
+        self.period / self.count() / 100 * 101
+    }
+
+    /// How far ahead of now a lane may spend.
+    fn reach(self, lane: Lane) -> SignedDuration {
+        let all = self.interval() * self.count();
+        if self.count < SMALLEST_WITH_RESERVE {
+            all
+        } else {
+            all / 100 * (100 - lane.reserved_percent())
+        }
+    }
+}
+
+/// What a CA allows; none where it has no such limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// New orders of one account.
+    pub new_orders: Option<Limit>,
+    /// Certificates of one registered domain (public suffix list).
+    pub certificates_per_registered_domain: Option<Limit>,
+    /// Certificates of exactly the same names.
+    pub certificates_per_names: Option<Limit>,
+    /// Failed authorizations of one name and account.
+    pub failed_authorizations: Option<Limit>,
+}
+
+const HOUR: SignedDuration = SignedDuration::from_hours(1);
+const WEEK: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+impl Limits {
+    /// Let's Encrypt's, as published in 2026.
+    pub const LETS_ENCRYPT: Self = Self {
+        new_orders: Some(Limit::new(300, SignedDuration::from_hours(3))),
+        certificates_per_registered_domain: Some(Limit::new(50, WEEK)),
+        certificates_per_names: Some(Limit::new(5, WEEK)),
+        failed_authorizations: Some(Limit::new(5, HOUR)),
+    };
+
+    /// Those of its staging environment.
+    pub const LETS_ENCRYPT_STAGING: Self = Self {
+        new_orders: Some(Limit::new(1500, SignedDuration::from_hours(3))),
+        certificates_per_registered_domain: Some(Limit::new(30_000, WEEK)),
+        certificates_per_names: Some(Limit::new(30_000, WEEK)),
+        failed_authorizations: Some(Limit::new(200, HOUR)),
+    };
+}
+
+/// How urgent an order is. The first goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lane {
+    /// Under half of pre-expiry is left.
+    Expiring,
+    /// Due for renewal.
+    Renewal,
+    /// Asked for.
+    New,
+    /// The daily recheck found that it can succeed again.
+    Recheck,
+}
+
+impl Lane {
+    /// The word of metrics and of a line's key.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Expiring => "expiring",
+            Self::Renewal => "renewal",
+            Self::New => "new",
+            Self::Recheck => "recheck",
+        }
+    }
+
+    fn reserved_percent(self) -> i32 {
+        match self {
+            Self::Expiring => 0,
+            Self::Renewal => 5,
+            Self::New => 15,
+            Self::Recheck => 40,
+        }
+    }
+
+    /// Whether who finds no room stands in line. Renewals have weeks, and do not wait behind a bulk of new domains.
+    fn stands_in_line(self) -> bool {
+        self >= Self::New
+    }
+}
+
+/// Of which limits an order is exempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exempt {
+    /// Of none.
+    Nothing,
+    /// It renews a certificate for the same names: of new orders and of those per registered domain.
+    Renewal,
+    /// It replaces a certificate within the suggested window, on the same account: of all (RFC 9773 section 5). It counts
+    /// among the certificates of the same names all the same.
+    Replacement,
+}
+
+/// What is to be spent.
+#[derive(Clone, Copy, Debug)]
+pub struct Purchase<'a> {
+    /// Our name for the CA.
+    pub issuer: &'a str,
+    /// For which name.
+    pub name: &'a DomainName,
+    /// How urgent.
+    pub lane: Lane,
+    /// Of what it is exempt.
+    pub exempt: Exempt,
+    /// It stood in line, and its time has come.
+    pub was_promised: bool,
+}
+
+/// Charges an order to the ledger in the caller's transaction; or changes nothing but the line, and says when to come
+/// back.
+pub async fn charge(
+    tx: &mut dyn Tx,
+    limits: &Limits,
+    purchase: &Purchase<'_>,
+    now: Timestamp,
+) -> Result<std::result::Result<(), Timestamp>> {
+    let buckets = purchase.buckets(limits);
+    let keys: Vec<String> = buckets.iter().map(|bucket| bucket.key.clone()).collect();
+    let times = tx.buckets(&keys).await?;
+    // Room for one more order of the account, and room in the limits of the name.
+    let (mut in_line, mut of_the_name) = (None, None);
+    let mut line = None;
+    let mut spent = Vec::new();
+    for (bucket, at) in buckets.iter().zip(times) {
+        let next = at.max(now) + bucket.limit.interval();
+        let room_at = next - bucket.limit.reach(purchase.lane);
+        match bucket.kind {
+            Kind::Line => {
+                line = Some((&bucket.key, at + bucket.limit.interval()));
+                if at > now && !purchase.was_promised {
+                    in_line = in_line.max(Some(at));
+                }
+            }
+            Kind::Orders if room_at > now => in_line = in_line.max(Some(room_at)),
+            Kind::OfTheName | Kind::Failures if room_at > now => of_the_name = of_the_name.max(Some(room_at)),
+            Kind::Orders | Kind::OfTheName | Kind::Charged => spent.push((&bucket.key, next)),
+            Kind::Failures => {}
+        }
+    }
+    // A name that has to wait for itself takes no place from others.
+    if let Some(until) = of_the_name {
+        return Ok(Err(in_line.map_or(until, |in_line| until.max(in_line))));
+    }
+    let Some(until) = in_line else {
+        for (key, at) in spent {
+            tx.set_bucket(key, at).await?;
+        }
+        return Ok(Ok(()));
+    };
+    let Some((key, after_the_last)) = line else {
+        return Ok(Err(until));
+    };
+    let place = until.max(after_the_last);
+    tx.set_bucket(key, place).await?;
+    Ok(Err(place))
+}
+
+/// Charges a failed authorization.
+pub async fn charge_failure(
+    tx: &mut dyn Tx,
+    limits: &Limits,
+    issuer: &str,
+    name: &DomainName,
+    now: Timestamp,
+) -> Result<()> {
+    let Some(limit) = limits.failed_authorizations else {
+        return Ok(());
+    };
+    let key = failures_key(issuer, name);
+    let times = tx.buckets(std::slice::from_ref(&key)).await?;
+    let at = times.first().copied().unwrap_or(now).max(now);
+    tx.set_bucket(&key, at + limit.interval()).await
+}
+
+/// Notes that the CA itself said there is no room before `until`: its word counts more than our ledger. `detail` is the
+/// CA's sentence, from which is read which limit it means; one that does not say is taken for the name's own.
+pub async fn correct(
+    tx: &mut dyn Tx,
+    limits: &Limits,
+    issuer: &str,
+    name: &DomainName,
+    detail: &str,
+    until: Timestamp,
+) -> Result<()> {
+    let (key, limit) = if detail.contains("new orders") {
+        (orders_key(issuer), limits.new_orders)
+    } else if detail.contains("failed authorizations") {
+        (failures_key(issuer, name), limits.failed_authorizations)
+    } else if detail.contains("exact set") {
+        (names_key(issuer, name), limits.certificates_per_names)
+    } else {
+        let key = registered_key(issuer, name);
+        (key, limits.certificates_per_registered_domain)
+    };
+    let Some(limit) = limit else { return Ok(()) };
+    let times = tx.buckets(std::slice::from_ref(&key)).await?;
+    let full = until + limit.interval() * (limit.count() - 1);
+    let at = times.first().copied().unwrap_or(full).max(full);
+    tx.set_bucket(&key, at).await
+}
+
+/// The key whose time is that of the last in the line of new domains.
+pub fn line_key(issuer: &str, lane: Lane) -> String {
+    format!("{}/line/{}", orders_key(issuer), lane.as_str())
+}
+
+fn orders_key(issuer: &str) -> String {
+    format!("{issuer}/orders")
+}
+
+fn registered_key(issuer: &str, name: &DomainName) -> String {
+    format!("{issuer}/registered/{}", name.registered())
+}
+
+fn names_key(issuer: &str, name: &DomainName) -> String {
+    format!("{issuer}/names/{name}")
+}
+
+fn failures_key(issuer: &str, name: &DomainName) -> String {
+    format!("{issuer}/failures/{name}")
+}
+
+struct Bucket {
+    key: String,
+    limit: Limit,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    /// New orders of the account.
+    Orders,
+    /// The time of the last who stands in line for one of those.
+    Line,
+    /// Certificates of the name or of its registered domain.
+    OfTheName,
+    /// Charged, but not looked at.
+    Charged,
+    /// Looked at, but charged only when an authorization fails.
+    Failures,
+}
+
+impl Purchase<'_> {
+    /// What an order is checked against, in the order of the keys.
+    fn buckets(&self, limits: &Limits) -> Vec<Bucket> {
+        let (issuer, name) = (self.issuer, self.name);
+        let mut buckets = Vec::new();
+        let mut add = |key: String, limit: Option<Limit>, kind| {
+            buckets.extend(limit.map(|limit| Bucket { key, limit, kind }));
+        };
+        add(
+            failures_key(issuer, name),
+            limits.failed_authorizations,
+            Kind::Failures,
+        );
+        let of_the_names = match self.exempt {
+            Exempt::Replacement => Kind::Charged,
+            Exempt::Renewal | Exempt::Nothing => Kind::OfTheName,
+        };
+        add(
+            names_key(issuer, name),
+            limits.certificates_per_names,
+            of_the_names,
+        );
+        if self.exempt == Exempt::Nothing {
+            let per_registered = limits.certificates_per_registered_domain;
+            add(registered_key(issuer, name), per_registered, Kind::OfTheName);
+            add(orders_key(issuer), limits.new_orders, Kind::Orders);
+            if self.lane.stands_in_line() {
+                add(line_key(issuer, self.lane), limits.new_orders, Kind::Line);
+            }
+        }
+        buckets.sort_by(|one, other| one.key.cmp(&other.key));
+        buckets
+    }
+}

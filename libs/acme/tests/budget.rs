@@ -1,0 +1,270 @@
+//! The ledger of a CA's limits, on a real store.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use acme::budget::{Exempt, Lane, Limits, Purchase, charge, charge_failure, correct, line_key};
+use domain::DomainName;
+use jiff::{SignedDuration, Timestamp};
+use store::Store;
+use store_sqlite::SqliteStore;
+use tempfile::TempDir;
+
+const CA: &str = "letsencrypt";
+const LIMITS: Limits = Limits::LETS_ENCRYPT;
+
+struct Ledger {
+    store: SqliteStore,
+    _folder: TempDir,
+}
+
+fn name(text: &str) -> DomainName {
+    DomainName::parse(text).unwrap()
+}
+
+/// A name under a registered domain of its own.
+fn stranger(index: i64) -> DomainName {
+    name(&format!("shop.customer{index}.com"))
+}
+
+fn start() -> Timestamp {
+    "2026-11-23T00:00:00Z".parse().unwrap()
+}
+
+fn minutes(minutes: i64) -> SignedDuration {
+    SignedDuration::from_mins(minutes)
+}
+
+impl Ledger {
+    async fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        let store = SqliteStore::open(&folder.path().join("ledger.db")).await.unwrap();
+        store.migrate().await.unwrap();
+        Self {
+            store,
+            _folder: folder,
+        }
+    }
+
+    async fn buy(&self, purchase: Purchase<'_>, now: Timestamp) -> Result<(), Timestamp> {
+        let mut tx = self.store.begin("buy").await.unwrap();
+        let answer = charge(&mut *tx, &LIMITS, &purchase, now).await.unwrap();
+        tx.commit().await.unwrap();
+        answer
+    }
+
+    async fn buy_new(&self, name: &DomainName, now: Timestamp) -> Result<(), Timestamp> {
+        self.buy(new(name), now).await
+    }
+
+    /// Spends all that a lane may have.
+    async fn exhaust(&self, lane: Lane, now: Timestamp) -> i64 {
+        for bought in 0.. {
+            let name = stranger(bought);
+            let purchase = Purchase { lane, ..new(&name) };
+            if self.buy(purchase, now).await.is_err() {
+                return bought;
+            }
+        }
+        0
+    }
+}
+
+fn new(name: &DomainName) -> Purchase<'_> {
+    Purchase {
+        issuer: CA,
+        name,
+        lane: Lane::New,
+        exempt: Exempt::Nothing,
+        was_promised: false,
+    }
+}
+
+#[tokio::test]
+async fn a_lower_lane_leaves_a_reserve_for_the_upper_ones() {
+    let ledger = Ledger::new().await;
+    let now = start();
+    assert_eq!(ledger.exhaust(Lane::Recheck, now).await, 180);
+    assert_eq!(ledger.exhaust(Lane::New, now).await, 255 - 180);
+    assert_eq!(ledger.exhaust(Lane::Renewal, now).await, 285 - 255);
+    assert_eq!(ledger.exhaust(Lane::Expiring, now).await, 300 - 285);
+}
+
+#[tokio::test]
+async fn who_waits_is_given_a_time_of_his_own_and_is_served_at_it() {
+    let ledger = Ledger::new().await;
+    ledger.exhaust(Lane::New, start()).await;
+    let now = start() + SignedDuration::from_secs(10);
+    let mut places = Vec::new();
+    for index in 1000..1010 {
+        places.push(ledger.buy_new(&stranger(index), now).await.unwrap_err());
+    }
+    assert!(
+        places
+            .windows(2)
+            .all(|pair| pair[1].duration_since(pair[0]).as_millis() == 36_360)
+    );
+    let line = ledger.store.bucket(&line_key(CA, Lane::New)).await.unwrap();
+    assert_eq!(line, places.last().copied(), "when the queue is through");
+
+    let newcomer = stranger(2000);
+    let late = ledger.buy_new(&newcomer, places[0]).await.unwrap_err();
+    assert!(late > places[9], "nobody jumps the queue");
+    for (index, place) in (1000..).zip(places) {
+        let name = stranger(index);
+        let served = Purchase {
+            was_promised: true,
+            ..new(&name)
+        };
+        assert_eq!(ledger.buy(served, place).await, Ok(()), "{index} at {place}");
+    }
+}
+
+#[tokio::test]
+async fn no_bucket_is_ever_exceeded() {
+    let ledger = Ledger::new().await;
+    let mut bought = Vec::new();
+    let mut now = start();
+    for index in 0..2000 {
+        if ledger.buy_new(&stranger(index), now).await.is_ok() {
+            bought.push(now);
+        }
+        now += SignedDuration::from_secs(index % 19);
+    }
+    // A bucket of 300 that is refilled all the time: what came in since any instant is at most 300 and the refill.
+    for (index, from) in bought.iter().enumerate() {
+        for (count, until) in (1_i64..).zip(&bought[index..]) {
+            let refilled = until.duration_since(*from).as_secs_f64() / 36.0;
+            assert!(
+                count as f64 <= 300.0 + refilled + 1.0,
+                "{count} from {from} to {until}"
+            );
+        }
+    }
+    assert!(bought.len() > 300, "it was refilled");
+}
+
+#[tokio::test]
+async fn a_small_bucket_is_used_up_and_takes_no_place_in_the_line() {
+    let ledger = Ledger::new().await;
+    let shop = name("shop.example.com");
+    for _ in 0..5 {
+        assert_eq!(ledger.buy_new(&shop, start()).await, Ok(()));
+    }
+    let until = ledger.buy_new(&shop, start()).await.unwrap_err();
+    assert_eq!(until, start() + SignedDuration::from_hours(7 * 24) / 500 * 101);
+    assert_eq!(
+        ledger.buy_new(&stranger(1), start()).await,
+        Ok(()),
+        "others do not wait for it"
+    );
+    assert_eq!(ledger.buy_new(&shop, until).await, Ok(()));
+}
+
+#[tokio::test]
+async fn fifty_a_week_per_registered_domain() {
+    let ledger = Ledger::new().await;
+    let mut bought = 0;
+    while ledger
+        .buy_new(&name(&format!("d{bought}.example.co.uk")), start())
+        .await
+        .is_ok()
+    {
+        bought += 1;
+    }
+    assert_eq!(bought, 42, "85 of 100, the rest is the reserve");
+    assert_eq!(ledger.buy_new(&name("d.other.co.uk"), start()).await, Ok(()));
+}
+
+#[tokio::test]
+async fn renewals_and_replacements_are_exempt() {
+    let ledger = Ledger::new().await;
+    ledger.exhaust(Lane::Expiring, start()).await;
+    let shop = name("shop.example.com");
+    let purchase = |exempt| Purchase {
+        lane: Lane::Renewal,
+        exempt,
+        ..new(&shop)
+    };
+    assert!(ledger.buy(purchase(Exempt::Nothing), start()).await.is_err());
+    for _ in 0..5 {
+        assert_eq!(ledger.buy(purchase(Exempt::Renewal), start()).await, Ok(()));
+    }
+    assert!(
+        ledger.buy(purchase(Exempt::Renewal), start()).await.is_err(),
+        "the same names"
+    );
+    assert_eq!(ledger.buy(purchase(Exempt::Replacement), start()).await, Ok(()));
+}
+
+#[tokio::test]
+async fn failed_authorizations_hold_the_name_back() {
+    let ledger = Ledger::new().await;
+    let shop = name("shop.example.com");
+    for _ in 0..5 {
+        let mut tx = ledger.store.begin("fail").await.unwrap();
+        charge_failure(&mut *tx, &LIMITS, CA, &shop, start())
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+    }
+    assert_eq!(
+        ledger.buy_new(&shop, start()).await,
+        Err(start() + minutes(12) / 100 * 101)
+    );
+    assert_eq!(ledger.buy_new(&shop, start() + minutes(13)).await, Ok(()));
+    assert_eq!(ledger.buy_new(&stranger(1), start()).await, Ok(()));
+}
+
+#[tokio::test]
+async fn the_cas_word_counts_more_than_the_ledger() {
+    let until = start() + minutes(40);
+    let shop = name("shop.example.com");
+    for (detail, others_wait, siblings_wait) in [
+        (
+            "too many new orders (300) from this account in the last 3h0m0s",
+            true,
+            true,
+        ),
+        (
+            "too many certificates (50) already issued for \"example.com\" in the last 168h0m0s",
+            false,
+            true,
+        ),
+        (
+            "too many certificates (5) already issued for this exact set of identifiers",
+            false,
+            false,
+        ),
+        (
+            "too many failed authorizations (5) for \"shop.example.com\"",
+            false,
+            false,
+        ),
+    ] {
+        let ledger = Ledger::new().await;
+        let mut tx = ledger.store.begin("correct").await.unwrap();
+        correct(&mut *tx, &LIMITS, CA, &shop, detail, until)
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+        let told = ledger.buy_new(&shop, start()).await.unwrap_err();
+        assert!(told >= until, "{detail}: {told}");
+        let other = ledger.buy_new(&stranger(1), start()).await;
+        assert_eq!(other.is_err(), others_wait, "{detail}");
+        let sibling = ledger.buy_new(&name("www.example.com"), start()).await;
+        assert_eq!(sibling.is_err(), siblings_wait, "{detail}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_committed_is_not_spent() {
+    let ledger = Ledger::new().await;
+    let shop = name("shop.example.com");
+    for _ in 0..9 {
+        let mut tx = ledger.store.begin("buy").await.unwrap();
+        assert_eq!(
+            charge(&mut *tx, &LIMITS, &new(&shop), start()).await.unwrap(),
+            Ok(())
+        );
+    }
+}

@@ -1,0 +1,53 @@
+//! Roll back: the last known good certificate is uploaded again.
+
+use domain::{Cause, DomainName, HistoryKind, WorkKind};
+use store::{Certificate, DomainView, Entry};
+
+use super::{CommandError, Commands};
+
+impl Commands {
+    /// Puts the certificate that was live before the present one back.
+    pub async fn roll_back(&self, name: &DomainName, actor: &str) -> Result<DomainView, CommandError> {
+        let mut step = self.open("rollback_certificate", name).await?;
+        let listed = step.before.clone().filter(|domain| domain.deleted_at.is_none());
+        let listed = listed.ok_or_else(|| CommandError::NotFound(name.clone()))?;
+        let previous = match listed.previous {
+            Some(previous) => self.store.certificate(previous).await?,
+            None => None,
+        };
+        let previous = self.usable(name, previous)?;
+        let after = listed.roll_back(previous.summary.source)?;
+        self.abandon_order(&mut *step.tx, name).await?;
+        step.tx.cancel(name, WorkKind::Issue).await?;
+        let entry = Entry {
+            kind: HistoryKind::RolledBack,
+            actor,
+            message: format!(
+                "Back to the certificate issued by {}, valid until {}.",
+                previous.summary.issuer, previous.summary.not_after
+            ),
+            certificate_sha256: Some(previous.summary.sha256.clone()),
+        };
+        self.apply(&mut step, &after, entry).await?;
+        let id = Some(previous.id());
+        self.start_now(&mut *step.tx, &after, WorkKind::Upload, Cause::Requested, id)
+            .await?;
+        step.tx.commit().await?;
+        self.result(name).await
+    }
+
+    fn usable(&self, name: &DomainName, previous: Option<Certificate>) -> Result<Certificate, CommandError> {
+        let nothing = |why| CommandError::NothingToRollBackTo {
+            name: name.clone(),
+            why,
+        };
+        let previous = previous.ok_or_else(|| nothing("no certificate was live before the present one"))?;
+        if previous.sealed_key.is_none() {
+            return Err(nothing("the key of the certificate before was destroyed"));
+        }
+        if previous.summary.not_after <= self.clock.now() {
+            return Err(nothing("the certificate before has ended"));
+        }
+        Ok(previous)
+    }
+}

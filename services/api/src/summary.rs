@@ -1,0 +1,38 @@
+//! The list in figures, and when the queue of new domains will be through.
+
+use acme::budget::{Lane, line_key};
+use domain::Status;
+use jiff::SignedDuration;
+use proto::{to_timestamp, v1};
+use runtime::Context;
+use store::StoreError;
+
+const SOON: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+pub(crate) async fn read(context: &Context) -> Result<v1::GetSummaryResponse, StoreError> {
+    let now = context.clock.now();
+    let summary = context.store.summary(now + SOON).await?;
+    let domains = |status| {
+        let counted = summary.statuses.iter().find(|(counted, _)| *counted == status);
+        counted.map_or(0, |(_, domains)| *domains)
+    };
+    // Of several CAs the one whose queue is the longest: until then somebody waits.
+    let mut through = None;
+    for issuer in &context.config.acme.issuers {
+        let last = context.store.bucket(&line_key(&issuer.name, Lane::New)).await?;
+        through = through.max(last.filter(|last| *last > now));
+    }
+    Ok(v1::GetSummaryResponse {
+        statuses: Status::ALL
+            .into_iter()
+            .map(|status| v1::StatusCount {
+                status: v1::Status::from(status).into(),
+                domains: domains(status),
+            })
+            .collect(),
+        renewal_blocked: summary.renewal_blocked,
+        expiring_within_7_days: summary.expiring,
+        waiting_for_budget: summary.waiting_for_budget,
+        queue_through_at: through.map(to_timestamp),
+    })
+}

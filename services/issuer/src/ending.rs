@@ -1,0 +1,202 @@
+//! How an attempt can end without a certificate, and what follows from it.
+
+use domain::{Activity, Domain, HistoryKind, InvalidTransition, Reason, Retry};
+use jiff::{SignedDuration, Timestamp};
+
+/// How an attempt ended.
+#[derive(Clone, Debug)]
+pub(crate) enum Ending {
+    /// Verification cannot succeed as things are.
+    Blocked(Reason),
+    /// The CA found the challenge wrong, while DNS answered that (none: it was not asked by this attempt).
+    ChallengeInvalid { reason: Reason, dns: Option<String> },
+    /// Too many challenges were wrong: nothing is ordered until somebody acts or DNS changes.
+    Resting(Reason),
+    /// C4 does not know the domain.
+    UnknownToC4,
+    /// Nobody's fault, or not known whose: asked again soon, or when there is room.
+    Waiting {
+        reason: Reason,
+        not_before: Option<Timestamp>,
+    },
+    /// The CA is still at it.
+    StillAtIt {
+        activity: Activity,
+        not_before: Option<Timestamp>,
+    },
+}
+
+impl Ending {
+    pub(crate) fn could_not_ask(detail: String) -> Self {
+        Self::Waiting {
+            reason: Reason::CouldNotAsk { detail },
+            not_before: None,
+        }
+    }
+
+    pub(crate) fn ca_down(detail: String, not_before: Option<Timestamp>) -> Self {
+        Self::Waiting {
+            reason: Reason::CaDown { detail },
+            not_before,
+        }
+    }
+
+    pub(crate) fn limited(until: Timestamp) -> Self {
+        Self::Waiting {
+            reason: Reason::CaLimited { until },
+            not_before: Some(until),
+        }
+    }
+
+    /// Of two CAs' answers the one to show: what may end by itself, and of that the sooner.
+    pub(crate) fn or_sooner(self, other: Self) -> Self {
+        match (&self, &other) {
+            (Self::Blocked(_), Self::Waiting { .. }) => other,
+            (
+                Self::Waiting { not_before: one, .. },
+                Self::Waiting {
+                    not_before: another, ..
+                },
+            ) if another < one => other,
+            _ => self,
+        }
+    }
+
+    pub(crate) fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::Blocked(reason)
+            | Self::Resting(reason)
+            | Self::ChallengeInvalid { reason, .. }
+            | Self::Waiting { reason, .. } => Some(reason.clone()),
+            Self::UnknownToC4 => Some(Reason::UnknownToC4),
+            Self::StillAtIt { .. } => None,
+        }
+    }
+
+    /// The schedule of the next attempts. A live certificate gives more time, and more is at stake.
+    pub(crate) fn retry(&self, domain: &Domain, now: Timestamp) -> Retry {
+        match self {
+            Self::UnknownToC4 => Retry::Unknown,
+            Self::Waiting { .. } | Self::StillAtIt { .. } => Retry::CouldNotAsk,
+            Self::Blocked(_) | Self::Resting(_) | Self::ChallengeInvalid { .. } => match domain.facts.live {
+                Some(live) if now < live.not_after => Retry::Renewal {
+                    left: live.not_after.duration_since(now),
+                },
+                _ => Retry::Blocked,
+            },
+        }
+    }
+
+    /// The number of this attempt in its schedule, after `attempts` that ended alike.
+    pub(crate) fn attempt(&self, domain: &Domain, attempts: u32) -> u32 {
+        match self {
+            // Between two of these the order was placed, and that looked like the end of the trouble.
+            Self::ChallengeInvalid { .. } => domain.invalid_challenges.count.saturating_add(1),
+            _ if domain.reason().map(|reason| reason.code()) == self.reason().as_ref().map(Reason::code) => {
+                attempts.saturating_add(1)
+            }
+            _ => 1,
+        }
+    }
+
+    pub(crate) fn not_before(&self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::Waiting { not_before, .. } | Self::StillAtIt { not_before, .. } => {
+                not_before.unwrap_or(now)
+            }
+            _ => now,
+        }
+    }
+
+    pub(crate) fn history(&self) -> HistoryKind {
+        match self {
+            Self::ChallengeInvalid { .. } | Self::Blocked(Reason::OrderRejected { .. }) => {
+                HistoryKind::OrderFailed
+            }
+            Self::Blocked(Reason::CertificateRejected { .. }) => HistoryKind::CertificateRejected,
+            Self::Blocked(_) | Self::Resting(_) => HistoryKind::Blocked,
+            Self::UnknownToC4 => HistoryKind::UnknownToC4,
+            Self::Waiting {
+                reason: Reason::CouldNotAsk { .. },
+                ..
+            } => HistoryKind::CouldNotAsk,
+            Self::Waiting { .. } | Self::StillAtIt { .. } => HistoryKind::CaWaiting,
+        }
+    }
+
+    /// The domain after it. `c4s_fault`: C4 is missing so many domains that it is not believed.
+    pub(crate) fn change(
+        &self,
+        domain: Domain,
+        now: Timestamp,
+        c4s_fault: bool,
+    ) -> Result<Domain, InvalidTransition> {
+        match self {
+            Self::Blocked(reason) | Self::Resting(reason) => domain.blocked(reason.clone()),
+            Self::ChallengeInvalid { reason, dns } => domain.challenge_invalid(reason.clone(), dns.clone()),
+            Self::UnknownToC4 => domain.unknown_to_c4(now, c4s_fault),
+            Self::Waiting { reason, .. } => {
+                let activity = match reason {
+                    Reason::CaLimited { .. } => Activity::WaitingForBudget,
+                    _ => Activity::Retrying,
+                };
+                domain.doing(activity, Some(reason.clone()))
+            }
+            Self::StillAtIt { activity, .. } => domain.doing(*activity, None),
+        }
+    }
+}
+
+/// Spreads attempts that were planned together: up to a tenth sooner or later. `random` is below 1000.
+pub(crate) fn jittered(delay: SignedDuration, random: u64) -> SignedDuration {
+    let thousandths = 900 + i32::try_from(random.min(999) / 5).unwrap_or(0);
+    delay / 1000 * thousandths
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::DomainName;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn what_may_end_by_itself_is_shown_and_the_sooner_first() {
+        let forbidden = Ending::Blocked(Reason::UnknownToC4);
+        let (soon, late) = (Ending::limited(at(10)), Ending::limited(at(20)));
+        for (one, another, not_before) in [
+            (&forbidden, &late, at(20)),
+            (&late, &forbidden, at(20)),
+            (&late, &soon, at(10)),
+            (&soon, &late, at(10)),
+        ] {
+            let shown = one.clone().or_sooner(another.clone());
+            assert_eq!(shown.not_before(at(0)), not_before, "{one:?} {another:?}");
+        }
+    }
+
+    #[test]
+    fn invalid_challenges_are_counted_across_the_orders_between_them() {
+        let domain = Domain::added(DomainName::parse("shop.example.com").unwrap(), at(0));
+        let ending = Ending::ChallengeInvalid {
+            reason: Reason::UnknownToC4,
+            dns: None,
+        };
+        assert_eq!(ending.attempt(&domain, 7), 1);
+        let failed = ending.change(domain, at(1), false).unwrap();
+        let placed_again = failed.clear().unwrap();
+        assert_eq!(ending.attempt(&placed_again, 0), 2);
+    }
+
+    #[test]
+    fn jitter_is_a_tenth_at_most() {
+        let hour = SignedDuration::from_hours(1);
+        for random in [0, 1, 500, 999, u64::MAX] {
+            let minutes = jittered(hour, random).as_mins();
+            assert!((54..=66).contains(&minutes), "{minutes}");
+        }
+        assert!(jittered(hour, 0) < hour && hour < jittered(hour, 999));
+    }
+}

@@ -1,0 +1,46 @@
+//! On which terms a certificate is ordered: whether it is needed, how urgent it is, and of which limits it is exempt.
+
+use acme::budget::{Exempt, Lane};
+use domain::{AccountId, Cause, Domain, Work};
+use jiff::{SignedDuration, Timestamp};
+use store::Certificate;
+
+/// Whether a certificate is issued and only has to be uploaded: then nothing is ordered, unless it is due already.
+pub(crate) fn is_undelivered(certificate: &Certificate, domain: &Domain, now: Timestamp) -> bool {
+    let is_live = domain
+        .facts
+        .live
+        .is_some_and(|live| live.certificate == certificate.id());
+    !is_live
+        && certificate.revision == domain.revision
+        && certificate.sealed_key.is_some()
+        && certificate.renewal.is_some_and(|renewal| now < renewal.at)
+}
+
+/// How urgent an order is.
+pub(crate) fn lane(domain: &Domain, work: &Work, pre_expiry: SignedDuration, now: Timestamp) -> Lane {
+    match domain.facts.live {
+        Some(live) if live.not_after.duration_since(now) < pre_expiry / 2 => Lane::Expiring,
+        Some(_) => Lane::Renewal,
+        None if work.cause == Cause::Midnight => Lane::Recheck,
+        None => Lane::New,
+    }
+}
+
+/// Of which limits an order is exempt, as the newest certificate of the name and the one it replaces say.
+pub(crate) fn exempt(
+    newest: Option<&Certificate>,
+    replaces: Option<&Certificate>,
+    account: AccountId,
+    now: Timestamp,
+) -> Exempt {
+    let is_ours = |certificate: &&Certificate| certificate.account == Some(account);
+    let window = replaces
+        .filter(is_ours)
+        .and_then(|certificate| certificate.renewal?.window);
+    match window {
+        Some(window) if window.start <= now && now < window.end => Exempt::Replacement,
+        _ if newest.as_ref().is_some_and(is_ours) => Exempt::Renewal,
+        _ => Exempt::Nothing,
+    }
+}

@@ -1,0 +1,92 @@
+//! The CA's limits, which the sandbox's CA enforces as the real one does.
+
+use domain::{Activity, Cause, DomainName, Reason, Status};
+use jiff::SignedDuration;
+use runtime::config::IssuerLimits;
+use sandbox::Limits;
+
+use super::kit::{DAY, Kit};
+
+fn stranger(index: usize) -> DomainName {
+    DomainName::parse(&format!("shop.customer{index}.com")).unwrap()
+}
+
+fn letsencrypt() -> IssuerLimits {
+    IssuerLimits::Named("letsencrypt".to_owned())
+}
+
+async fn limited() -> Kit {
+    let kit = Kit::with(|issuer| issuer.limits = letsencrypt()).await;
+    kit.ca().enforce(Limits::letsencrypt());
+    kit
+}
+
+#[tokio::test]
+async fn who_finds_no_room_is_told_until_when_and_is_served_then() {
+    let kit = limited().await;
+    let mut waiting = Vec::new();
+    for index in 0..260 {
+        let name = stranger(index);
+        kit.add(&name).await;
+        assert!(kit.run(&name).await);
+        if kit.domain(&name).await.activity == Activity::WaitingForBudget {
+            waiting.push(name);
+        }
+    }
+    assert_eq!(waiting.len(), 5, "15 of 100 are kept for renewals");
+    let mut last = kit.now();
+    for name in &waiting {
+        let domain = kit.domain(name).await;
+        let Some(Reason::CaLimited { until }) = domain.reason() else {
+            panic!("{:?}", domain.reason())
+        };
+        assert!(last < until, "each has a time of its own");
+        last = until;
+        let work = kit.work(name).await.unwrap();
+        assert_eq!((work.due_at, work.cause), (Some(until), Cause::Requested));
+        assert_eq!(domain.recorded, Status::Pending);
+    }
+    for name in &waiting {
+        kit.run_next(name).await;
+        assert_eq!(kit.domain(name).await.activity, Activity::Issued, "{name}");
+    }
+    assert_eq!(kit.ca().refused_by_limits(), 0, "the CA never had to say no");
+}
+
+#[tokio::test]
+async fn renewals_go_on_when_new_domains_have_used_up_the_budget() {
+    let kit = limited().await;
+    let old = stranger(9999);
+    kit.certified(&old).await;
+    kit.clock.advance(DAY * 70);
+    for index in 0..300 {
+        let name = stranger(index);
+        kit.add(&name).await;
+        assert!(kit.run(&name).await);
+    }
+    kit.ask(&old, Cause::Renewal).await;
+    assert!(kit.run(&old).await);
+    assert_eq!(kit.domain(&old).await.activity, Activity::Issued);
+    assert_eq!(kit.ca().refused_by_limits(), 0);
+}
+
+#[tokio::test]
+async fn what_the_ca_says_corrects_the_ledger() {
+    let kit = Kit::with(|issuer| issuer.limits = letsencrypt()).await;
+    let (first, second) = (stranger(1), stranger(2));
+    kit.ca()
+        .rate_limit(None, Some(std::time::Duration::from_hours(2)));
+    kit.add(&first).await;
+    assert!(kit.run(&first).await);
+    let work = kit.work(&first).await.unwrap();
+    let wait = work.due_at.unwrap().duration_since(kit.now());
+    assert_eq!(wait, SignedDuration::from_hours(2));
+    kit.ca().rate_limit(None, None);
+    kit.add(&second).await;
+    assert!(kit.run(&second).await);
+    assert_eq!(
+        kit.domain(&second).await.activity,
+        Activity::Issued,
+        "another name is not concerned"
+    );
+}

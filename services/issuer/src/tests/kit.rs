@@ -1,0 +1,204 @@
+//! An issuer whose work is carried out one piece at a time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bus_embedded::EmbeddedBus;
+use domain::{Cause, Clock, Domain, DomainName, Live, Work, WorkKind};
+use jiff::{SignedDuration, Timestamp};
+use runtime::config::AcmeIssuer;
+use runtime::testing::{JumpingClock, SeededEntropy};
+use runtime::{Config, Context, Health, Job, Stop};
+use sandbox::{CaControl, CaOptions, ValidationResult, World, WorldOptions};
+use seal::SealingKeys;
+use store::{Certificate, Store};
+use store_sqlite::SqliteStore;
+use tempfile::TempDir;
+
+use crate::Issuer;
+
+const LEASE: SignedDuration = SignedDuration::from_secs(30);
+pub(crate) const DAY: SignedDuration = SignedDuration::from_hours(24);
+
+pub(crate) struct Kit {
+    pub(crate) world: World,
+    pub(crate) clock: Arc<JumpingClock>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) issuer: Issuer,
+    _folder: TempDir,
+}
+
+pub(crate) fn name(label: &str) -> DomainName {
+    DomainName::parse(&format!("{label}.example.com")).unwrap()
+}
+
+impl Kit {
+    pub(crate) async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// The CA believes every challenge; nothing is fetched.
+    pub(crate) async fn with(change: impl FnOnce(&mut AcmeIssuer)) -> Self {
+        let clock = Arc::new(JumpingClock::new("2026-11-23T00:00:00Z".parse().unwrap()));
+        let time = clock.clone();
+        let world = World::start(WorldOptions {
+            clock: Arc::new(move || time.now()),
+            ca: CaOptions {
+                lifetime: Duration::from_hours(90 * 24),
+                reuse_authorizations: false,
+                ..CaOptions::default()
+            },
+            ..WorldOptions::default()
+        })
+        .await
+        .unwrap();
+        world.ca.control().validation_default(ValidationResult::Valid);
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open_and_migrate(&folder.path().join("test.db"))
+            .await
+            .unwrap();
+        let store: Arc<dyn Store> = Arc::new(store);
+        let root = folder.path().join("root.pem");
+        std::fs::write(&root, world.ca.api_root_pem()).unwrap();
+        let mut settings = AcmeIssuer {
+            name: "sandbox".to_owned(),
+            directory_url: world.ca.directory_url(),
+            root_certificate_file: root,
+            ..AcmeIssuer::default()
+        };
+        change(&mut settings);
+        let mut config = Config::default();
+        config.acme.issuers = vec![settings];
+        config.c4.base_url = world.c4.base_url();
+        config.c4.token = world.c4.token().to_owned().into();
+        config.cdn.cname_targets = vec![world.cdn_target().to_owned()];
+        config.dns.nameservers = vec![world.dns.addr().to_string()];
+        config.preflight.rehearsal = false;
+        let keys = SealingKeys::load_or_create(&folder.path().join("sealing.key")).unwrap();
+        let context = Context {
+            config: Arc::new(config),
+            bus: Arc::new(EmbeddedBus::new(store.clone(), clock.clone())),
+            store: store.clone(),
+            clock: clock.clone(),
+            entropy: Arc::new(SeededEntropy::new(7)),
+            sealing_keys: Some(Arc::new(keys)),
+            stop: Stop::default(),
+            health: Health::default(),
+            listeners: Arc::default(),
+        };
+        Self {
+            issuer: Issuer::new(context).unwrap(),
+            world,
+            clock,
+            store,
+            _folder: folder,
+        }
+    }
+
+    pub(crate) fn ca(&self) -> CaControl {
+        self.world.ca.control()
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// A customer points a domain at the CDN, and it is put on the list.
+    pub(crate) async fn add(&self, name: &DomainName) {
+        self.world.point_at_cdn(name.as_str());
+        let mut tx = self.store.begin("add").await.unwrap();
+        tx.insert_domain(&Domain::added(name.clone(), self.now()), self.now())
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+        self.ask(name, Cause::Requested).await;
+    }
+
+    /// Makes an issuance due now.
+    pub(crate) async fn ask(&self, name: &DomainName, cause: Cause) {
+        let revision = self.domain(name).await.revision;
+        let attempts = self.work(name).await.map_or(0, |work| work.attempts);
+        let mut tx = self.store.begin("ask").await.unwrap();
+        tx.schedule(&Work {
+            name: name.clone(),
+            kind: WorkKind::Issue,
+            revision,
+            cause,
+            attempts,
+            due_at: Some(self.now()),
+            certificate: None,
+        })
+        .await
+        .unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    pub(crate) async fn domain(&self, name: &DomainName) -> Domain {
+        self.store.domain(name).await.unwrap().unwrap().domain
+    }
+
+    /// The issuer's work that is planned.
+    pub(crate) async fn work(&self, name: &DomainName) -> Option<Work> {
+        let work = self.store.work(name).await.unwrap();
+        work.into_iter().find(|work| work.kind == WorkKind::Issue)
+    }
+
+    /// Carries out what is due; false if nothing is.
+    pub(crate) async fn run(&self, name: &DomainName) -> bool {
+        let claim = self
+            .store
+            .claim(WorkKind::Issue, name, self.now(), self.now() + LEASE);
+        let Some(lease) = claim.await.unwrap() else {
+            return false;
+        };
+        self.issuer.perform(&lease).await.unwrap();
+        true
+    }
+
+    /// Moves the clock to the next attempt and carries it out.
+    pub(crate) async fn run_next(&self, name: &DomainName) {
+        let due_at = self.work(name).await.unwrap().due_at.unwrap();
+        self.clock
+            .advance(due_at.duration_since(self.now()).max(SignedDuration::ZERO));
+        assert!(self.run(name).await);
+    }
+
+    /// The certificate that waits for its upload.
+    pub(crate) async fn issued(&self, name: &DomainName) -> Certificate {
+        let work = self.store.work(name).await.unwrap();
+        let upload = work
+            .into_iter()
+            .find(|work| work.kind == WorkKind::Upload)
+            .unwrap();
+        self.store
+            .certificate(upload.certificate.unwrap())
+            .await
+            .unwrap()
+            .unwrap()
+    }
+
+    /// What the uploader does: the certificate is live, and the CA is asked about its renewal.
+    pub(crate) async fn live(&self, name: &DomainName) -> Certificate {
+        let certificate = self.issued(name).await;
+        let mut tx = self.store.begin("live").await.unwrap();
+        let domain = tx.domain(name).await.unwrap().unwrap();
+        let live = Live {
+            certificate: certificate.id(),
+            not_after: certificate.summary.not_after,
+        };
+        tx.update_domain(&domain.uploaded(live).unwrap(), self.now())
+            .await
+            .unwrap();
+        tx.cancel(name, WorkKind::Upload).await.unwrap();
+        tx.commit().await.unwrap();
+        self.ask(name, Cause::RenewalInfo).await;
+        certificate
+    }
+
+    /// Adds a domain, gets its certificate and has it live.
+    pub(crate) async fn certified(&self, name: &DomainName) -> Certificate {
+        self.add(name).await;
+        assert!(self.run(name).await);
+        self.live(name).await
+    }
+}

@@ -1,0 +1,7 @@
+//! Issuances against the sandbox's CA, C4 and DNS, on a real store and a clock that the test moves.
+
+mod kit;
+
+mod budget;
+mod renewals;
+mod rests;

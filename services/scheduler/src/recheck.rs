@@ -1,0 +1,215 @@
+//! The daily recheck of domains that are not in order: at `scheduler.recheck_at` in `scheduler.time_zone`, each domain
+//! exactly once per day.
+//!
+//! The day is recorded with the work it makes due, in one transaction, so two schedulers, a crash or a second run double
+//! nothing; and it is the day that is asked for, not the instant, so a midnight that was slept through is made up on
+//! waking. The work is spread by name over `scheduler.recheck_spread_minutes`. Preflight comes first, as before every
+//! order, so a domain that still fails costs the CA nothing.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use domain::{Activity, Cause, Domain, DomainName, Work, WorkKind};
+use jiff::civil::{Date, Time};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use runtime::{Context, RoleError};
+use store::{StoreError, Tx};
+
+use crate::BATCH;
+
+/// When the daily recheck is due. Remembers the last day that is known to be complete, to spare the store.
+pub(crate) struct DailyRecheck {
+    at: Time,
+    zone: TimeZone,
+    spread: SignedDuration,
+    complete: Option<Date>,
+}
+
+impl DailyRecheck {
+    pub(crate) fn new(context: &Context) -> Result<Self, RoleError> {
+        let settings = &context.config.scheduler;
+        let at = settings
+            .recheck_at
+            .parse()
+            .map_err(|_| RoleError::setting("scheduler.recheck_at", "not a time of day"))?;
+        let zone = TimeZone::get(&settings.time_zone)
+            .map_err(|error| RoleError::setting("scheduler.time_zone", error.to_string()))?;
+        Ok(Self {
+            at,
+            zone,
+            spread: SignedDuration::from_mins(settings.recheck_spread_minutes.into()),
+            complete: None,
+        })
+    }
+
+    /// Takes what belongs to the present day's recheck and was not taken yet.
+    pub(crate) async fn sweep(&mut self, context: &Context) -> Result<(), StoreError> {
+        let (day, begins) = self.day(context.clock.now());
+        if self.complete == Some(day) {
+            return Ok(());
+        }
+        if !context.store.is_rechecked(day).await? {
+            while self.take(context, day, begins).await? > 0 {}
+        }
+        self.complete = Some(day);
+        Ok(())
+    }
+
+    /// The day whose recheck began last, and when it began. A time of day that a change of clocks leaves out or repeats is
+    /// taken as the zone's rules take it.
+    fn day(&self, now: Timestamp) -> (Date, Timestamp) {
+        let today = now.to_zoned(self.zone.clone()).date();
+        let begins = |day: Date| {
+            let zoned = day.to_datetime(self.at).to_zoned(self.zone.clone());
+            zoned.map_or(Timestamp::MAX, |zoned| zoned.timestamp())
+        };
+        let day = if begins(today) <= now {
+            today
+        } else {
+            today.yesterday().unwrap_or(today)
+        };
+        (day, begins(day))
+    }
+
+    async fn take(&self, context: &Context, day: Date, begins: Timestamp) -> Result<usize, StoreError> {
+        let now = context.clock.now();
+        let mut tx = context.store.begin("recheck").await?;
+        let names = tx.take_recheck(day, begins, BATCH).await?;
+        for name in &names {
+            if let Some(domain) = tx.domain(name).await? {
+                self.plan(&mut *tx, &domain, now).await?;
+            }
+        }
+        if names.is_empty() {
+            tx.set_rechecked(day, now).await?;
+        }
+        tx.commit().await?;
+        if !names.is_empty() {
+            tracing::info!(domains = names.len(), day = %day, "daily recheck planned");
+            metrics::counter!("ssl_manager_daily_rechecks_total").increment(names.len() as u64);
+        }
+        Ok(names.len())
+    }
+
+    /// Makes a domain's preflight due within the spread, unless it is due sooner anyway or an attempt is under way, which
+    /// counts as done.
+    async fn plan(&self, tx: &mut dyn Tx, domain: &Domain, now: Timestamp) -> Result<(), StoreError> {
+        let name = &domain.name;
+        if is_under_way(domain.activity) || tx.is_leased(name, WorkKind::Issue, now).await? {
+            return Ok(());
+        }
+        let due_at = now + self.slot(name);
+        let planned = tx.work(name, WorkKind::Issue).await?;
+        if planned
+            .as_ref()
+            .and_then(|work| work.due_at)
+            .is_some_and(|planned| planned <= due_at)
+        {
+            return Ok(());
+        }
+        tx.schedule(&Work {
+            name: name.clone(),
+            kind: WorkKind::Issue,
+            revision: domain.revision,
+            cause: Cause::Midnight,
+            attempts: planned.map_or(0, |work| work.attempts),
+            due_at: Some(due_at),
+            certificate: None,
+        })
+        .await
+    }
+
+    /// The same place in the spread every day.
+    fn slot(&self, name: &DomainName) -> SignedDuration {
+        let mut hasher = DefaultHasher::new();
+        name.as_str().hash(&mut hasher);
+        let seconds = u64::try_from(self.spread.as_secs()).unwrap_or(0);
+        let slot = hasher.finish().checked_rem(seconds).unwrap_or(0);
+        SignedDuration::from_secs(slot as i64)
+    }
+}
+
+/// Whether the CA, C4 or the edges are at it already.
+fn is_under_way(activity: Activity) -> bool {
+    match activity {
+        Activity::WaitingForBudget
+        | Activity::WaitingForCa
+        | Activity::Validating
+        | Activity::Issued
+        | Activity::Uploading
+        | Activity::VerifyingEdges => true,
+        Activity::Idle | Activity::Preflight | Activity::Retrying => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn recheck(time: &str, zone: &str) -> DailyRecheck {
+        DailyRecheck {
+            at: time.parse().unwrap(),
+            zone: TimeZone::get(zone).unwrap(),
+            spread: SignedDuration::from_mins(60),
+            complete: None,
+        }
+    }
+
+    #[test]
+    fn the_day_begins_at_midnight_in_singapore() {
+        let recheck = recheck("00:00", "Asia/Singapore");
+        for (now, day) in [
+            ("2026-11-23T15:59:59Z", "2026-11-23"),
+            ("2026-11-23T16:00:00Z", "2026-11-24"),
+            ("2026-11-24T15:59:59Z", "2026-11-24"),
+        ] {
+            assert_eq!(recheck.day(at(now)).0.to_string(), day, "{now}");
+        }
+        assert_eq!(
+            recheck.day(at("2026-11-24T03:00:00Z")).1,
+            at("2026-11-23T16:00:00Z")
+        );
+    }
+
+    #[test]
+    fn clocks_that_change_leave_no_day_out_and_double_none() {
+        let recheck = recheck("02:30", "Europe/Berlin");
+        let mut days: Vec<Date> = Vec::new();
+        let mut now = at("2026-03-27T00:00:00Z");
+        while now < at("2026-04-01T00:00:00Z") {
+            days.push(recheck.day(now).0);
+            now += SignedDuration::from_mins(10);
+        }
+        assert!(days.is_sorted(), "a day came back");
+        days.dedup();
+        let written: Vec<String> = days.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            written,
+            [
+                "2026-03-26",
+                "2026-03-27",
+                "2026-03-28",
+                "2026-03-29",
+                "2026-03-30",
+                "2026-03-31"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_slot_lies_within_the_spread() {
+        let mut recheck = recheck("00:00", "Asia/Singapore");
+        let slots: Vec<SignedDuration> = (0..500)
+            .map(|index| recheck.slot(&DomainName::parse(&format!("d{index}.example.com")).unwrap()))
+            .collect();
+        let early = slots.iter().filter(|slot| slot.as_mins() < 30).count();
+        assert!(slots.iter().all(|slot| slot.as_mins() < 60) && (150..350).contains(&early));
+        recheck.spread = SignedDuration::ZERO;
+        let name = DomainName::parse("shop.example.com").unwrap();
+        assert_eq!(recheck.slot(&name), SignedDuration::ZERO);
+    }
+}

@@ -1,0 +1,244 @@
+//! The daily recheck on a real store and a clock that the test moves.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bus_embedded::EmbeddedBus;
+use domain::{Activity, Cause, Clock, Domain, DomainName, Reason, Work, WorkKind};
+use jiff::{SignedDuration, Timestamp};
+use runtime::testing::{ManualClock, SeededEntropy};
+use runtime::{Config, Context, Health, Stop};
+use store::Store;
+use store_sqlite::SqliteStore;
+use tempfile::TempDir;
+
+use crate::recheck::DailyRecheck;
+
+const HOUR: SignedDuration = SignedDuration::from_hours(1);
+
+struct Kit {
+    context: Context,
+    clock: Arc<ManualClock>,
+    _folder: TempDir,
+}
+
+fn name(label: &str) -> DomainName {
+    DomainName::parse(&format!("{label}.example.com")).unwrap()
+}
+
+fn blocked(domain: Domain) -> Domain {
+    let reason = Reason::NotPointed {
+        target: "cdn".to_owned(),
+        found: "nothing".to_owned(),
+    };
+    domain.blocked(reason).unwrap()
+}
+
+impl Kit {
+    /// An hour before midnight in Singapore.
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open_and_migrate(&folder.path().join("test.db"))
+            .await
+            .unwrap();
+        let store: Arc<dyn Store> = Arc::new(store);
+        let clock = Arc::new(ManualClock::new("2026-11-23T15:00:00Z".parse().unwrap()));
+        let context = Context {
+            config: Arc::new(Config::default()),
+            bus: Arc::new(EmbeddedBus::new(store.clone(), clock.clone())),
+            store,
+            clock: clock.clone(),
+            entropy: Arc::new(SeededEntropy::new(7)),
+            sealing_keys: None,
+            stop: Stop::default(),
+            health: Health::default(),
+            listeners: Arc::default(),
+        };
+        let kit = Self {
+            context,
+            clock,
+            _folder: folder,
+        };
+        kit.sweep().await;
+        kit
+    }
+
+    /// A process starts and looks once.
+    async fn sweep(&self) {
+        let mut daily = DailyRecheck::new(&self.context).unwrap();
+        daily.sweep(&self.context).await.unwrap();
+    }
+
+    async fn add(&self, label: &str, change: impl FnOnce(Domain) -> Domain) {
+        let now = self.clock.now();
+        let mut tx = self.context.store.begin("add").await.unwrap();
+        tx.insert_domain(&Domain::added(name(label), now), now)
+            .await
+            .unwrap();
+        let domain = tx.domain(&name(label)).await.unwrap().unwrap();
+        tx.update_domain(&change(domain), now).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    async fn plan(&self, label: &str, due_at: Option<Timestamp>) {
+        let mut tx = self.context.store.begin("plan").await.unwrap();
+        let work = Work {
+            name: name(label),
+            kind: WorkKind::Issue,
+            revision: 1,
+            cause: Cause::Retry,
+            attempts: 31,
+            due_at,
+            certificate: None,
+        };
+        tx.schedule(&work).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    async fn planned(&self, label: &str) -> Option<Work> {
+        self.context.store.work(&name(label)).await.unwrap().pop()
+    }
+
+    /// Whether the recheck has planned that domain; forgets the plan, as if it had been carried out.
+    async fn take_recheck(&self, label: &str) -> bool {
+        let planned = self.planned(label).await;
+        let mut tx = self.context.store.begin("done").await.unwrap();
+        tx.cancel(&name(label), WorkKind::Issue).await.unwrap();
+        tx.commit().await.unwrap();
+        planned.is_some_and(|work| work.cause == Cause::Midnight)
+    }
+}
+
+#[tokio::test]
+async fn midnight_comes_once_a_day_however_often_somebody_looks() {
+    let kit = Kit::new().await;
+    kit.add("shop", blocked).await;
+    let mut rechecks = BTreeMap::new();
+    // Every ten minutes for three days, two processes of which one is new each time.
+    let mut old = DailyRecheck::new(&kit.context).unwrap();
+    for _ in 0..3 * 24 * 6 {
+        kit.clock.advance(SignedDuration::from_mins(10));
+        old.sweep(&kit.context).await.unwrap();
+        kit.sweep().await;
+        if kit.take_recheck("shop").await {
+            let day = kit.clock.now().in_tz("Asia/Singapore").unwrap();
+            *rechecks.entry(day.date().to_string()).or_insert(0) += 1;
+            assert_eq!((day.hour(), day.minute()), (0, 0));
+        }
+    }
+    let days = ["2026-11-24", "2026-11-25", "2026-11-26"];
+    assert_eq!(
+        rechecks,
+        days.into_iter().map(|day| (day.to_owned(), 1)).collect()
+    );
+}
+
+#[tokio::test]
+async fn midnights_that_were_slept_through_are_made_up_by_one() {
+    let kit = Kit::new().await;
+    kit.add("shop", blocked).await;
+    kit.clock.advance(HOUR * (3 * 24 + 9));
+    kit.sweep().await;
+    assert!(kit.take_recheck("shop").await);
+    kit.sweep().await;
+    assert!(!kit.take_recheck("shop").await, "one, not four");
+    kit.clock.advance(HOUR * 16);
+    kit.sweep().await;
+    assert!(kit.take_recheck("shop").await, "and the next midnight on time");
+}
+
+#[tokio::test]
+async fn schedulers_that_look_at_the_same_moment_double_nothing() {
+    let kit = Kit::new().await;
+    for index in 0..20 {
+        kit.add(&format!("d{index}"), blocked).await;
+    }
+    kit.clock.advance(HOUR);
+    tokio::join!(kit.sweep(), kit.sweep(), kit.sweep());
+    for index in 0..20 {
+        assert!(kit.take_recheck(&format!("d{index}")).await);
+    }
+    kit.sweep().await;
+    for index in 0..20 {
+        assert!(!kit.take_recheck(&format!("d{index}")).await);
+    }
+}
+
+#[tokio::test]
+async fn what_came_or_failed_after_midnight_waits_for_the_next_one() {
+    let kit = Kit::new().await;
+    kit.add("early", |domain| domain.import().unwrap()).await;
+    kit.clock.advance(HOUR * 2);
+    kit.add("late", blocked).await;
+    kit.sweep().await;
+    assert!(!kit.take_recheck("late").await, "it was not there at midnight");
+    assert!(
+        !kit.take_recheck("early").await,
+        "a pasted certificate is nobody's to recheck"
+    );
+    kit.clock.advance(HOUR * 24);
+    kit.sweep().await;
+    assert!(kit.take_recheck("late").await);
+}
+
+#[tokio::test]
+async fn what_is_under_way_counts_as_done() {
+    let kit = Kit::new().await;
+    for activity in [
+        Activity::WaitingForBudget,
+        Activity::WaitingForCa,
+        Activity::Validating,
+        Activity::Issued,
+        Activity::Uploading,
+        Activity::VerifyingEdges,
+    ] {
+        let label = activity.as_str().replace('_', "-");
+        kit.add(&label, |domain| domain.doing(activity, None).unwrap())
+            .await;
+    }
+    kit.add("leased", blocked).await;
+    kit.plan("leased", Some(kit.clock.now())).await;
+    kit.clock.advance(HOUR);
+    let (now, store) = (kit.clock.now(), &kit.context.store);
+    let leased = store
+        .claim(WorkKind::Issue, &name("leased"), now, now + HOUR)
+        .await
+        .unwrap()
+        .unwrap();
+    kit.sweep().await;
+    for activity in Activity::ALL {
+        let label = activity.as_str().replace('_', "-");
+        assert!(!kit.take_recheck(&label).await, "{label}");
+    }
+    store
+        .renew(&leased, now + HOUR)
+        .await
+        .expect("the lease is undisturbed");
+}
+
+#[tokio::test]
+async fn a_recheck_brings_a_later_attempt_forward_and_keeps_its_count() {
+    let kit = Kit::new().await;
+    let midnight = kit.clock.now() + HOUR;
+    for (label, due_at) in [
+        ("daily", Some(midnight + HOUR * 20)),
+        ("resting", None),
+        ("sooner", Some(midnight)),
+    ] {
+        kit.add(label, blocked).await;
+        kit.plan(label, due_at).await;
+    }
+    kit.clock.advance(HOUR);
+    kit.sweep().await;
+    for label in ["daily", "resting"] {
+        let work = kit.planned(label).await.unwrap();
+        assert_eq!((work.cause, work.attempts), (Cause::Midnight, 31), "{label}");
+        let due_at = work.due_at.unwrap();
+        assert!(
+            midnight <= due_at && due_at < midnight + HOUR,
+            "{label}: within the spread"
+        );
+    }
+    let sooner = kit.planned("sooner").await.unwrap();
+    assert_eq!((sooner.cause, sooner.due_at), (Cause::Retry, Some(midnight)));
+}
