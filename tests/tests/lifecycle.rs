@@ -264,7 +264,7 @@ async fn pasted_and_generated_certificates_take_turns_without_a_gap(mode: Mode) 
     assert!(
         elsewhere
             .stderr
-            .contains("other.example.com and not for shop.example.com"),
+            .contains("other.example.com, not for shop.example.com"),
         "{}",
         elsewhere.stderr
     );

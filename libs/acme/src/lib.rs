@@ -1,5 +1,5 @@
 //! What we add to instant-acme: one transport, accounts whose key is sealed before the CA hears of it, the order
-//! journal's hook, the ledger of a CA's limits, renewal information, and the checks of what a CA delivers.
+//! journal's hook, the ledger of a CA's limits, renewal information, and, from crate `x509`, the check of what a CA delivers.
 //!
 //! Everything a CA sends is hostile: URLs stay on its directory's origin, bodies, waits and chains are bounded, and a
 //! certificate is accepted only if its key and name are the ones that were asked for.
@@ -7,7 +7,6 @@
 mod account;
 pub mod budget;
 mod ca;
-mod delivered;
 mod error;
 mod jws;
 mod nonces;
@@ -17,8 +16,8 @@ mod transport;
 
 pub use account::{AccountKey, ensure_account};
 pub use ca::{Ca, CaOptions, ExternalAccountBinding};
-pub use delivered::{Delivered, DeliveredError, check_delivered};
 pub use error::AcmeError;
 pub use order::{AcmeOrder, ChallengeResponse, OrderProgress, WhyInvalid};
 pub use renewal_info::{RenewalId, Suggestion};
 pub use transport::OrderJournal;
+pub use x509::{Delivered, DeliveredError, check_delivered};

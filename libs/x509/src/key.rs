@@ -1,78 +1,106 @@
-//! Private keys: their form, their strength, and whose they are.
+//! A pasted private key, and the kinds of key that a certificate may have.
+//!
+//! One library both reads a key and proves it sound (the modulus is that of its primes, the exponents fit, the point is
+//! on its curve): aws-lc-rs, which does all our cryptography. What is kept is its encoding anew, so that nothing that
+//! stood beside the key comes along.
 
-use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
-use aws_lc_rs::rsa;
+use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::rsa::KeyPair as RsaKeyPair;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, KeyPair,
 };
-use x509_parser::prelude::X509Certificate;
+use x509_parser::asn1_rs::Any;
+use x509_parser::oid_registry::{OID_EC_P256, OID_NIST_EC_P384};
 use x509_parser::public_key::PublicKey;
+use x509_parser::x509::SubjectPublicKeyInfo;
 use zeroize::Zeroizing;
 
-use crate::PastedError;
-use crate::paste::PastedKey;
+use crate::pasted_error::PastedError;
 
-const FEWEST_RSA_BITS: usize = 2048;
-const MOST_RSA_BITS: usize = 4096;
-const P256_BITS: usize = 256;
-const P384_BITS: usize = 384;
+/// Fewest bits of an RSA key (CA/Browser Forum Baseline Requirements, section 6.1.5).
+pub(crate) const FEWEST_RSA_BITS: usize = 2048;
+/// Most bits of an RSA key: above, each handshake costs the edges more than it gives.
+pub(crate) const MOST_RSA_BITS: usize = 4096;
 
-/// Checks that the leaf's key is of a kind and size that browsers take.
-pub(crate) fn check_strength(leaf: &X509Certificate<'_>) -> Result<(), PastedError> {
-    let kind = |text: &str| PastedError::UnsupportedKey(text.to_owned());
-    match leaf.public_key().parsed() {
-        Ok(PublicKey::RSA(key)) => match significant_bits(key.modulus) {
-            bits if bits < FEWEST_RSA_BITS => Err(PastedError::WeakKey(format!("RSA of {bits} bits"))),
-            bits if bits > MOST_RSA_BITS => Err(kind(&format!("RSA of {bits} bits"))),
-            _ => Ok(()),
-        },
-        Ok(PublicKey::EC(point)) => match point.key_size() {
-            P256_BITS | P384_BITS => Ok(()),
-            bits if bits < P256_BITS => Err(PastedError::WeakKey(format!("ECDSA of {bits} bits"))),
-            bits => Err(kind(&format!("ECDSA of {bits} bits"))),
-        },
-        Ok(_) => Err(kind("neither RSA nor ECDSA")),
-        Err(_) => Err(PastedError::Unparsable(1)),
+/// A key of a kind that we take.
+pub(crate) struct PrivateKey {
+    /// PKCS #8 version 1, DER (RFC 5208).
+    pub(crate) pkcs8: Zeroizing<Vec<u8>>,
+    /// SubjectPublicKeyInfo, DER, as a certificate carries it.
+    pub(crate) public: Vec<u8>,
+}
+
+impl PrivateKey {
+    /// Reads PKCS #8 (RFC 5208), PKCS #1 (RFC 8017 appendix A.1.2) and SEC 1 (RFC 5915). What the key's label says is
+    /// not asked: tools and people mix labels up, and the bytes say it better.
+    pub(crate) fn read(der: &[u8]) -> Option<Self> {
+        read_rsa(der).or_else(|| read_ec(der))
     }
 }
 
-/// The bits of an unsigned big-endian number, leading zeros aside.
-fn significant_bits(number: &[u8]) -> usize {
-    let first = number.iter().position(|byte| *byte != 0).unwrap_or(number.len());
-    let number = &number[first..];
-    number.len() * 8 - number.first().map_or(0, |byte| byte.leading_zeros() as usize)
+fn read_rsa(der: &[u8]) -> Option<PrivateKey> {
+    let pair = RsaKeyPair::from_pkcs8(der)
+        .or_else(|_| RsaKeyPair::from_der(der))
+        .ok()?;
+    Some(PrivateKey {
+        pkcs8: Zeroizing::new(pair.as_der().ok()?.as_ref().to_vec()),
+        public: pair.public_key().as_der().ok()?.as_ref().to_vec(),
+    })
 }
 
-/// The key as PKCS #8, if its public half is `public_key` (SubjectPublicKeyInfo, DER).
-pub(crate) fn read(pasted: &PastedKey, public_key: &[u8]) -> Result<Zeroizing<Vec<u8>>, PastedError> {
-    let (PastedKey::Pkcs8(der) | PastedKey::Pkcs1(der) | PastedKey::Sec1(der)) = pasted;
-    let rsa = match pasted {
-        PastedKey::Pkcs8(_) => rsa::KeyPair::from_pkcs8(der).ok(),
-        PastedKey::Pkcs1(_) => rsa::KeyPair::from_der(der).ok(),
-        PastedKey::Sec1(_) => None,
-    };
-    if let Some(key) = rsa {
-        let pkcs8 = AsDer::<Pkcs8V1Der<'_>>::as_der(&key).map_err(|_| PastedError::UnparsableKey)?;
-        return finish(key.public_key(), pkcs8.as_ref(), public_key);
-    }
-    for curve in [&ECDSA_P256_SHA256_ASN1_SIGNING, &ECDSA_P384_SHA384_ASN1_SIGNING] {
-        if let Ok(key) = EcdsaKeyPair::from_private_key_der(curve, der) {
-            let pkcs8 = key.to_pkcs8v1().map_err(|_| PastedError::UnparsableKey)?;
-            return finish(key.public_key(), pkcs8.as_ref(), public_key);
+fn read_ec(der: &[u8]) -> Option<PrivateKey> {
+    let pair = [&ECDSA_P256_SHA256_ASN1_SIGNING, &ECDSA_P384_SHA384_ASN1_SIGNING]
+        .into_iter()
+        .find_map(|curve| EcdsaKeyPair::from_private_key_der(curve, der).ok())?;
+    Some(PrivateKey {
+        pkcs8: Zeroizing::new(pair.to_pkcs8v1().ok()?.as_ref().to_vec()),
+        public: pair.public_key().as_der().ok()?.as_ref().to_vec(),
+    })
+}
+
+/// Whether a certificate's key is one that browsers and edges take: RSA of 2048 to 4096 bits, or ECDSA on P-256 or
+/// P-384 (RFC 5480 section 2.1.1.1).
+pub(crate) fn check_kind(key: &SubjectPublicKeyInfo<'_>) -> Result<(), PastedError> {
+    match key.parsed() {
+        Ok(PublicKey::RSA(rsa)) => match bits(rsa.modulus) {
+            bits @ ..FEWEST_RSA_BITS => Err(PastedError::WeakKey(bits)),
+            FEWEST_RSA_BITS..=MOST_RSA_BITS => Ok(()),
+            _ => Err(PastedError::UnsupportedKey),
+        },
+        Ok(PublicKey::EC(_)) => {
+            let curve = key.algorithm.parameters.as_ref().map(Any::as_oid);
+            match curve {
+                Some(Ok(curve)) if curve == OID_EC_P256 || curve == OID_NIST_EC_P384 => Ok(()),
+                _ => Err(PastedError::UnsupportedKey),
+            }
         }
+        _ => Err(PastedError::UnsupportedKey),
     }
-    Err(PastedError::UnparsableKey)
 }
 
-fn finish<'a>(
-    own: &impl AsDer<PublicKeyX509Der<'a>>,
-    pkcs8: &[u8],
-    public_key: &[u8],
-) -> Result<Zeroizing<Vec<u8>>, PastedError> {
-    let own = own.as_der().map_err(|_| PastedError::UnparsableKey)?;
-    if own.as_ref() == public_key {
-        Ok(Zeroizing::new(pkcs8.to_vec()))
-    } else {
-        Err(PastedError::KeyMismatch)
+/// The length of a big-endian number. The parser's own counts whole bytes.
+fn bits(number: &[u8]) -> usize {
+    let zeros = number.iter().take_while(|byte| **byte == 0).count();
+    let number = &number[zeros..];
+    number
+        .first()
+        .map_or(0, |first| number.len() * 8 - first.leading_zeros() as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_are_counted_from_the_highest_one() {
+        for (number, expected) in [
+            (&[][..], 0),
+            (&[0, 0], 0),
+            (&[0, 0x80, 0], 16),
+            (&[0x7f, 0], 15),
+            (&[1], 1),
+        ] {
+            assert_eq!(bits(number), expected, "{number:?}");
+        }
     }
 }

@@ -428,11 +428,12 @@ async fn what_is_pasted_wrongly_carries_a_typed_reason_and_stores_nothing() {
     let token = served.token(Role::Support, |_| {}).await;
     let (certificate, key) = own("shop.example.com");
     let other_key = own("shop.example.com").1;
+    let elsewhere = own("a.example.org");
     let huge = "x".repeat(10 * 1024 * 1024);
     for (certificate_pem, private_key_pem, reason) in [
         (certificate.as_str(), other_key.as_str(), "KEY_MISMATCH"),
         ("-----BEGIN", key.as_str(), "NOT_PEM"),
-        (own("a.example.org").0.as_str(), key.as_str(), "NAME_NOT_COVERED"),
+        (elsewhere.0.as_str(), elsewhere.1.as_str(), "NAME_NOT_COVERED"),
         (huge.as_str(), key.as_str(), "TOO_LARGE"),
         (certificate.as_str(), huge.as_str(), "TOO_LARGE"),
         (key.as_str(), certificate.as_str(), "SWAPPED"),

@@ -2,12 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use acme::{DeliveredError, check_delivered};
 use domain::DomainName;
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, PublicKeyData,
 };
+use x509::{Delivered, DeliveredError, check_delivered};
 
 struct Case {
     names: Vec<&'static str>,
@@ -73,7 +73,7 @@ fn chain(case: &Case) -> (String, Vec<u8>) {
     )
 }
 
-fn check(case: &Case) -> Result<acme::Delivered, DeliveredError> {
+fn check(case: &Case) -> Result<Delivered, DeliveredError> {
     let (chain, public_key) = chain(case);
     check_delivered(
         &chain,

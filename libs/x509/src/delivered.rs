@@ -1,16 +1,16 @@
 //! What a CA delivers is checked before anything is stored: key, name, dates and chain (DESIGN rule 11).
+//!
+//! Issuers are compared by name only: the chain came over TLS from the CA that the operator trusts, and the leaf holds
+//! our key or is refused, so a signature could tell us nothing that we would act upon.
 
 use domain::DomainName;
-use jiff::{SignedDuration, Timestamp};
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
+use jiff::Timestamp;
 use x509_parser::extensions::GeneralName;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::X509Certificate;
 
-/// Clocks differ by less than this, or something is wrong.
-const TOLERANCE: SignedDuration = SignedDuration::from_hours(1);
-/// A leaf and its intermediates; real chains have two to four.
-const MOST_CERTIFICATES: usize = 10;
+use crate::blocks::{self, Block};
+use crate::chain::{self, MOST_CERTIFICATES};
+use crate::leaf::{self, TOLERANCE};
 
 /// A chain that was accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,30 +53,21 @@ pub enum DeliveredError {
     BadDates,
 }
 
-/// Checks a delivered chain against the name and the public key (SubjectPublicKeyInfo, DER) that were asked for.
+/// Checks a delivered chain (RFC 8555 section 9.1) against the name and the public key (SubjectPublicKeyInfo, DER) that
+/// were asked for.
 pub fn check_delivered(
     chain_pem: &str,
     name: &DomainName,
     public_key_der: &[u8],
     now: Timestamp,
 ) -> Result<Delivered, DeliveredError> {
-    let mut chain = Vec::new();
-    for certificate in CertificateDer::pem_slice_iter(chain_pem.as_bytes()) {
-        chain.push(certificate.map_err(|_| DeliveredError::NotPem)?);
-        if chain.len() > MOST_CERTIFICATES {
-            return Err(DeliveredError::TooMany);
-        }
+    let mut blocks = blocks::read(chain_pem).map_err(|_| DeliveredError::NotPem)?;
+    blocks.retain(Block::is_certificate);
+    if blocks.len() > MOST_CERTIFICATES {
+        return Err(DeliveredError::TooMany);
     }
-    let mut parsed = Vec::new();
-    for (index, der) in chain.iter().enumerate() {
-        let (rest, certificate) =
-            X509Certificate::from_der(der).map_err(|_| DeliveredError::Unparsable(index + 1))?;
-        if !rest.is_empty() {
-            return Err(DeliveredError::Unparsable(index + 1));
-        }
-        parsed.push(certificate);
-    }
-    let leaf = parsed.first().ok_or(DeliveredError::NotPem)?;
+    let chain = chain::parse(&blocks).map_err(DeliveredError::Unparsable)?;
+    let leaf = chain.first().ok_or(DeliveredError::NotPem)?;
     if leaf.public_key().raw != public_key_der {
         return Err(DeliveredError::OtherKey);
     }
@@ -84,19 +75,16 @@ pub fn check_delivered(
         return Err(DeliveredError::OtherName(name.clone()));
     }
     let (not_before, not_after) = check_dates(leaf, now)?;
-    for (index, pair) in parsed.windows(2).enumerate() {
-        if pair[0].issuer().as_raw() != pair[1].subject().as_raw() {
+    for (index, pair) in chain.windows(2).enumerate() {
+        if !chain::names_issuer(&pair[0], &pair[1]) {
             return Err(DeliveredError::BrokenChain(index + 2));
         }
     }
     Ok(Delivered {
-        chain_pem: chain
-            .iter()
-            .map(|der| pem::encode(&pem::Pem::new("CERTIFICATE", der.to_vec())))
-            .collect(),
-        sha256: hex::encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &chain[0])),
-        serial: hex::encode(leaf.raw_serial()),
-        issuer: crate::error::clean(&leaf.issuer().to_string()),
+        chain_pem: chain::encode(&chain),
+        sha256: leaf::sha256(leaf),
+        serial: leaf::serial(leaf),
+        issuer: leaf::issuer(leaf),
         not_before,
         not_after,
     })
@@ -104,21 +92,12 @@ pub fn check_delivered(
 
 /// Whether the leaf is for exactly that name: one DNS name in the subject alternative names, and no other.
 fn is_for(leaf: &X509Certificate<'_>, name: &DomainName) -> bool {
-    let Ok(Some(names)) = leaf.subject_alternative_name() else {
-        return false;
-    };
-    matches!(names.value.general_names.as_slice(),
-        [GeneralName::DNSName(only)] if only.eq_ignore_ascii_case(name.as_str()))
+    matches!(leaf::names(leaf),
+        Some([GeneralName::DNSName(only)]) if only.eq_ignore_ascii_case(name.as_str()))
 }
 
 fn check_dates(leaf: &X509Certificate<'_>, now: Timestamp) -> Result<(Timestamp, Timestamp), DeliveredError> {
-    let instant = |time: x509_parser::time::ASN1Time| {
-        Timestamp::from_second(time.timestamp()).map_err(|_| DeliveredError::BadDates)
-    };
-    let (not_before, not_after) = (
-        instant(leaf.validity().not_before)?,
-        instant(leaf.validity().not_after)?,
-    );
+    let (not_before, not_after) = leaf::validity(leaf).ok_or(DeliveredError::BadDates)?;
     if not_before.duration_since(now) > TOLERANCE {
         return Err(DeliveredError::NotYetValid(not_before));
     }

@@ -1,0 +1,65 @@
+//! What is read off a leaf certificate.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use jiff::{SignedDuration, Timestamp};
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::X509Certificate;
+use x509_parser::time::ASN1Time;
+
+/// Clocks differ by less than this, or something is wrong.
+pub(crate) const TOLERANCE: SignedDuration = SignedDuration::from_hours(1);
+/// Most characters of a certificate's own words that are kept.
+const MOST_CHARACTERS: usize = 300;
+
+/// Lower-case hex SHA-256 of the DER.
+pub(crate) fn sha256(leaf: &X509Certificate<'_>) -> String {
+    hex::encode(digest(&SHA256, leaf.as_raw()))
+}
+
+/// Lower-case hex of the serial number.
+pub(crate) fn serial(leaf: &X509Certificate<'_>) -> String {
+    hex::encode(leaf.raw_serial())
+}
+
+/// Distinguished name of the issuer, for people.
+pub(crate) fn issuer(leaf: &X509Certificate<'_>) -> String {
+    clean(&leaf.issuer().to_string())
+}
+
+/// Start and end of validity; none if a date is out of the range that timestamps have.
+pub(crate) fn validity(leaf: &X509Certificate<'_>) -> Option<(Timestamp, Timestamp)> {
+    let instant = |time: ASN1Time| Timestamp::from_second(time.timestamp()).ok();
+    let validity = leaf.validity();
+    Some((instant(validity.not_before)?, instant(validity.not_after)?))
+}
+
+/// The subject alternative names (RFC 5280 section 4.2.1.6); none if they cannot be read.
+pub(crate) fn names<'a>(leaf: &'a X509Certificate<'a>) -> Option<&'a [GeneralName<'a>]> {
+    let extension = leaf.subject_alternative_name().ok()?;
+    Some(extension.map_or(&[], |extension| &extension.value.general_names))
+}
+
+/// Shortens a text from a certificate and takes out what is not for a line of a page.
+pub(crate) fn clean(text: &str) -> String {
+    text.chars()
+        .map(|c| if is_unfit(c) { ' ' } else { c })
+        .take(MOST_CHARACTERS)
+        .collect()
+}
+
+/// Control characters, and those that are not seen or that turn the direction of what follows.
+fn is_unfit(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_a_certificate_stay_on_their_line() {
+        assert_eq!(clean("a\nb\u{202e}c\u{0}é"), "a b c é");
+        assert_eq!(clean(&"a".repeat(1000)).len(), MOST_CHARACTERS);
+    }
+}

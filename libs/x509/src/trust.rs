@@ -1,0 +1,80 @@
+//! Whether browsers trust a chain, asked of the roots of Mozilla's program without any network.
+//!
+//! The roots are compiled in, not the machine's: the same paste gets the same answer on every machine, and an operator's
+//! own root in a machine's store says nothing about visitors. Revocation is not asked for. The answer is a warning to
+//! the customer, never a refusal, so what it cannot know does no harm.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage};
+use x509_parser::prelude::X509Certificate;
+
+/// Whether the chain, leaf first, leads to one of Mozilla's roots (RFC 5280 section 6) at that time.
+pub(crate) fn is_publicly_trusted(chain: &[X509Certificate<'_>], now: Timestamp) -> bool {
+    leads_to(chain, webpki_roots::TLS_SERVER_ROOTS, now)
+}
+
+fn leads_to(chain: &[X509Certificate<'_>], roots: &[TrustAnchor<'_>], now: Timestamp) -> bool {
+    let chain: Vec<CertificateDer<'_>> = chain
+        .iter()
+        .map(|certificate| certificate.as_raw().into())
+        .collect();
+    let (Some((leaf, intermediates)), Ok(seconds)) = (chain.split_first(), now.as_second().try_into()) else {
+        return false;
+    };
+    EndEntityCert::try_from(leaf).is_ok_and(|leaf| {
+        leaf.verify_for_usage(
+            ALL_VERIFICATION_ALGS,
+            roots,
+            intermediates,
+            UnixTime::since_unix_epoch(Duration::from_secs(seconds)),
+            KeyUsage::server_auth(),
+            None,
+            None,
+        )
+        .is_ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{blocks, chain};
+
+    /// The chain of letsencrypt.org from July to October 2026.
+    const PUBLIC_CHAIN: &str = include_str!("../tests/data/public-chain.pem");
+
+    fn trusted(pem: &str, now: &str) -> bool {
+        let blocks = blocks::read(pem).unwrap_or_default();
+        let chain = chain::parse(&blocks).unwrap();
+        is_publicly_trusted(&chain, now.parse().unwrap())
+    }
+
+    #[test]
+    fn a_public_chain_is_trusted_while_it_lasts() {
+        assert!(trusted(PUBLIC_CHAIN, "2026-08-01T00:00:00Z"));
+        assert!(!trusted(PUBLIC_CHAIN, "2026-12-01T00:00:00Z"));
+        assert!(!trusted(PUBLIC_CHAIN, "1960-01-01T00:00:00Z"));
+    }
+
+    #[test]
+    fn a_chain_without_its_intermediates_is_not_trusted() {
+        let end = "-----END CERTIFICATE-----\n";
+        let leaf = PUBLIC_CHAIN.split_inclusive(end).next().unwrap();
+        assert!(!trusted(leaf, "2026-08-01T00:00:00Z"));
+        assert!(!trusted("", "2026-08-01T00:00:00Z"));
+    }
+
+    #[test]
+    fn each_certificate_of_a_public_chain_issued_the_one_before() {
+        let blocks = blocks::read(PUBLIC_CHAIN).unwrap_or_default();
+        let chain = chain::parse(&blocks).unwrap();
+        assert_eq!(chain.len(), 4);
+        for pair in chain.windows(2) {
+            assert!(chain::issued(&pair[0], &pair[1]));
+            assert!(!chain::issued(&pair[1], &pair[0]));
+        }
+    }
+}
