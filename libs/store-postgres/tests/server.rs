@@ -152,11 +152,17 @@ async fn roles_see_what_they_need_and_nothing_else() {
         for (role, may_read) in [
             (
                 "ssl_manager_responder",
-                ["challenges", "_sqlx_migrations"].as_slice(),
+                ["challenges", "probes", "_sqlx_migrations"].as_slice(),
             ),
             (
                 "ssl_manager_scheduler",
-                &["_sqlx_migrations", "domains", "messages", "work"],
+                &[
+                    "_sqlx_migrations",
+                    "domains",
+                    "messages",
+                    "rechecked_days",
+                    "work",
+                ],
             ),
         ] {
             let ask = format!("SELECT has_table_privilege('{role}', '{table}', 'SELECT')");
