@@ -1,5 +1,7 @@
 //! The kit of the end-to-end tests: real servers as children on free ports, ended when the test ends.
 //!
+//! Beside them stands the simulation: the same roles in this process, on a clock that jumps.
+//!
 //! Nothing here skips: a server that is missing fails the test with what to install. A test never sleeps; it waits
 //! for a condition with [`wait_for`], and a child that dies fails it at once.
 
@@ -20,6 +22,7 @@ mod postgres;
 mod process;
 mod rabbitmq;
 mod server;
+mod simulation;
 mod wait;
 
 pub use client::Client;
@@ -32,4 +35,5 @@ pub use pebble::Pebble;
 pub use postgres::Postgres;
 pub use process::{Processes, Subprocess, free_port};
 pub use rabbitmq::{RabbitMq, Vhost};
+pub use simulation::Simulation;
 pub use wait::{wait_for, within};

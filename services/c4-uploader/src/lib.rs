@@ -66,10 +66,8 @@ impl Uploader {
 /// Runs the uploader until the stop.
 pub async fn run(context: Context) -> Result<(), RoleError> {
     context.health.expect("c4-uploader");
-    let uploader = Arc::new(Uploader::new(context.clone())?);
+    let [uploads, removals] = jobs(&context)?;
     let permits = Arc::new(Semaphore::new(usize::from(context.config.uploader.max_in_flight)));
-    let uploads = Arc::new(UploadJob(uploader.clone()));
-    let removals = Arc::new(RemoveJob(uploader));
     context.health.ok("c4-uploader");
     tokio::try_join!(
         consume(
@@ -82,6 +80,15 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
         consume(&context, "domain-deleted", WorkKind::Remove, permits, removals),
     )?;
     Ok(())
+}
+
+/// What is done with a claimed upload, and with a claimed removal; for [`run`], and for whoever drives them by hand.
+pub fn jobs(context: &Context) -> Result<[Arc<dyn Job>; 2], RoleError> {
+    let uploader = Arc::new(Uploader::new(context.clone())?);
+    Ok([
+        Arc::new(UploadJob(uploader.clone())),
+        Arc::new(RemoveJob(uploader)),
+    ])
 }
 
 async fn consume(

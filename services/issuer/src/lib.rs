@@ -60,9 +60,9 @@ pub(crate) struct Issuer {
 pub async fn run(context: Context) -> Result<(), RoleError> {
     context.health.expect("issuer");
     let most = context.config.issuer.max_in_flight;
-    let issuer = Arc::new(Issuer::new(context.clone())?);
+    let issuances = job(&context)?;
     let permits = Arc::new(Semaphore::new(usize::from(most)));
-    let worker = Worker::new(context.clone(), WorkKind::Issue, permits, issuer);
+    let worker = Worker::new(context.clone(), WorkKind::Issue, permits, issuances);
     let queue = Queue {
         role: "issuer",
         kind: "certificate-requested",
@@ -73,6 +73,11 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
         .bus
         .consume(queue, Arc::new(worker), context.stop.soft().clone())
         .await?)
+}
+
+/// What is done with a claimed issuance; for [`run`], and for whoever drives it by hand.
+pub fn job(context: &Context) -> Result<Arc<dyn Job>, RoleError> {
+    Ok(Arc::new(Issuer::new(context.clone())?))
 }
 
 impl Issuer {

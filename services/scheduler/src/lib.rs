@@ -34,22 +34,16 @@ const BATCH: u32 = 500;
 /// Runs the scheduler until the stop.
 pub async fn run(context: Context) -> Result<(), RoleError> {
     context.health.ok("scheduler");
-    let mut daily = DailyRecheck::new(&context)?;
+    let mut scheduler = Scheduler::new(context.clone())?;
     let stop = context.stop.soft().clone();
-    let mut look = 0_u32;
     while !stop.is_cancelled() {
-        let mut swept = sweep_due(&context).await;
-        if look.is_multiple_of(EXPIRY_EVERY) && swept.is_ok() {
-            swept = sweep_now_and_then(&context, &mut daily).await;
-        }
-        match swept {
+        match scheduler.look().await {
             Ok(()) => context.health.ok("scheduler"),
             Err(error) => {
                 tracing::error!(error = &error as &dyn Error, "sweep failed, it is tried again");
                 context.health.bad("scheduler", error.to_string());
             }
         }
-        look = look.wrapping_add(1);
         tokio::select! {
             () = context.clock.sleep(LOOK_EVERY) => {}
             () = stop.cancelled() => {}
@@ -58,10 +52,36 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
     Ok(())
 }
 
-async fn sweep_now_and_then(context: &Context, daily: &mut DailyRecheck) -> Result<(), StoreError> {
-    expiry::sweep(context).await?;
-    daily.sweep(context).await?;
-    count_messages(context).await
+/// The sweeps; for [`run`], and for whoever drives them by hand.
+pub struct Scheduler {
+    context: Context,
+    daily: DailyRecheck,
+    looks: u32,
+}
+
+impl Scheduler {
+    /// One that has not looked yet.
+    pub fn new(context: Context) -> Result<Self, RoleError> {
+        let daily = DailyRecheck::new(&context)?;
+        Ok(Self {
+            context,
+            daily,
+            looks: 0,
+        })
+    }
+
+    /// Looks once: for due work every time, for the rest now and then, beginning with the first time.
+    pub async fn look(&mut self) -> Result<(), StoreError> {
+        let look = self.looks;
+        self.looks = look.wrapping_add(1);
+        sweep_due(&self.context).await?;
+        if look.is_multiple_of(EXPIRY_EVERY) {
+            expiry::sweep(&self.context).await?;
+            self.daily.sweep(&self.context).await?;
+            count_messages(&self.context).await?;
+        }
+        Ok(())
+    }
 }
 
 /// Shows how many messages wait in the store: over a broker that is the outbox, and it is empty at rest.

@@ -1,7 +1,5 @@
 //! ACME Renewal Information (RFC 9773).
 
-use std::time::Duration;
-
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use http::StatusCode;
 use http::header::RETRY_AFTER;
@@ -13,7 +11,6 @@ use super::problem::{Problem, insert};
 use super::state::State;
 use crate::serve::{Reply, json};
 
-const ASK_AGAIN_AFTER: Duration = Duration::from_hours(6);
 /// A revoked certificate is to be renewed at once: its window is this long and has just ended.
 const REVOKED_WINDOW: SignedDuration = SignedDuration::from_hours(1);
 
@@ -43,7 +40,8 @@ pub(super) fn renewal_info(state: &State, id: &str) -> Result<Reply, Problem> {
         info["explanationURL"] = url.into();
     }
     let mut reply = json(StatusCode::OK, &info);
-    insert(&mut reply, RETRY_AFTER, &ASK_AGAIN_AFTER.as_secs().to_string());
+    let ask_again = state.knobs.ask_renewal_again_after();
+    insert(&mut reply, RETRY_AFTER, &ask_again.as_secs().to_string());
     Ok(reply)
 }
 

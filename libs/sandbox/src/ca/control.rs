@@ -74,6 +74,11 @@ impl CaControl {
         });
     }
 
+    /// When the CA wants to be asked about a certificate's renewal again; 6 h at first.
+    pub fn ask_renewal_again_after(&self, wait: Duration) {
+        self.settings(|settings| settings.ask_renewal_again_after = wait);
+    }
+
     /// Takes back every window that was set.
     pub fn clear_renewal_windows(&self) {
         self.settings(|settings| settings.windows.clear());
@@ -204,6 +209,7 @@ struct Settings {
     rate_limits: HashMap<Option<String>, Duration>,
     /// By certificate identifier or domain; none is all.
     windows: HashMap<Option<String>, RenewalWindow>,
+    ask_renewal_again_after: Duration,
 }
 
 impl Knobs {
@@ -228,6 +234,7 @@ impl Knobs {
                 validation_default: ValidationResult::Real,
                 rate_limits: HashMap::new(),
                 windows: HashMap::new(),
+                ask_renewal_again_after: Duration::from_hours(6),
             }),
             drops: Mutex::default(),
             nonsense: Mutex::default(),
@@ -304,6 +311,10 @@ impl Knobs {
             .get(name)
             .unwrap_or(&settings.validation_default)
             .clone()
+    }
+
+    pub(super) fn ask_renewal_again_after(&self) -> Duration {
+        read(&self.settings).ask_renewal_again_after
     }
 
     /// The first of the names that is limited, and for how long.
