@@ -43,6 +43,7 @@ fn get(at: SocketAddr, method: &str, host: &str, path: &str) -> String {
 async fn only_what_was_stored_for_the_host_is_answered(mode: Mode) {
     let world = World::start(WorldOptions::default()).await.unwrap();
     let mut manager = SslManager::new(mode, &Surroundings::sandbox(&world)).await;
+    world.edge.control().set_challenge_upstream(manager.responder());
     world.point_at_cdn(NAME);
     world
         .ca
