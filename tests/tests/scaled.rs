@@ -40,6 +40,12 @@ fn unanswered(postgres: &Postgres, database: &str) -> BTreeSet<String> {
     names.unwrap().lines().map(str::to_owned).collect()
 }
 
+/// The names of which the CA ended an order: it looked at the challenge while no responder was there to answer.
+fn looked_at_in_vain(postgres: &Postgres, database: &str) -> BTreeSet<String> {
+    let names = postgres.psql(database, "SELECT name FROM orders WHERE state = 'failed'");
+    names.unwrap().lines().map(str::to_owned).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_whatever_dies() {
     let (mut postgres, mut rabbitmq) = tokio::join!(Postgres::start(true), RabbitMq::start());
@@ -85,6 +91,7 @@ async fn nothing_is_lost_whatever_dies() {
     successes(&postgres, &backends.database, MANY, AFTER_THE_LAST_FAULT).await;
 
     manager.ready().await;
+    lost_answers.extend(looked_at_in_vain(&postgres, &backends.database));
     let ordered_twice: BTreeSet<String> = names
         .iter()
         .filter(|name| world.ca.control().orders_for(name) > 1)

@@ -16,6 +16,8 @@ use crate::preflight::{Found, Verdict};
 
 /// An order that came no further for so long is given up where another CA can be used.
 const NO_PROGRESS: SignedDuration = SignedDuration::from_hours(1);
+/// Attempts that ended without an answer after which a rehearsal is believed.
+const BLAMED_AFTER: u32 = 2;
 /// Seconds over which those who wait for a CA come back.
 const RELEASED_OVER: u64 = 120;
 
@@ -88,7 +90,7 @@ impl<'a> Issuance<'a> {
         let begin = match slot.take() {
             Some(order) => {
                 *slot = Some(order.clone());
-                self.resume(order).await?
+                self.resume(domain, order).await?
             }
             None => match self.begin(domain).await? {
                 Some(begin) => begin,
@@ -113,7 +115,7 @@ impl<'a> Issuance<'a> {
     }
 
     /// Goes on with an order, at the CA that it was made for.
-    async fn resume(&self, order: Order) -> Result<Begin<'a>, Stop> {
+    async fn resume(&self, domain: &Domain, order: Order) -> Result<Begin<'a>, Stop> {
         let Some(authority) = self.issuer.authority_of(&order).await? else {
             tracing::warn!(order.id = %order.id, "the order's CA is not configured any more");
             return Err(order_over(Ending::StillAtIt {
@@ -134,7 +136,7 @@ impl<'a> Issuance<'a> {
         }
         let mut dns = None;
         if order.state.url().is_none() {
-            dns = Some(self.preflight().await?);
+            dns = Some(self.preflight(domain).await?);
             checkpoint("preflight-passed").await;
         }
         let replaces = self.live().await?.and_then(|live| replaced(&live, order.account));
@@ -148,7 +150,7 @@ impl<'a> Issuance<'a> {
 
     /// Begins an order at the first CA that may and can; none if a certificate is there already.
     async fn begin(&self, domain: &Domain) -> Result<Option<Begin<'a>>, Stop> {
-        let dns = self.preflight().await?;
+        let dns = self.preflight(domain).await?;
         if domain.invalid_challenges.rest(&dns) && !self.was_asked_for() {
             let reason = domain
                 .facts
@@ -209,14 +211,29 @@ impl<'a> Issuance<'a> {
     }
 
     /// Whether an order can succeed, whoever issues; what DNS answered.
-    async fn preflight(&self) -> Result<String, Stop> {
+    async fn preflight(&self, domain: &Domain) -> Result<String, Stop> {
         let Found { dns } = stop_unless_fine(self.issuer.preflight.ask(self.name).await)?;
         if let Some(probe) = self.issuer.preflight.probe(&*self.issuer.context.entropy) {
             self.journal.probe(&probe).await?;
             let clock = &*self.issuer.context.clock;
-            stop_unless_fine(self.issuer.preflight.rehearse(self.name, &probe, clock).await)?;
+            let rehearsed = self.issuer.preflight.rehearse(self.name, &probe, clock).await;
+            stop_unless_fine(self.once_more(domain, rehearsed))?;
         }
         Ok(dns)
+    }
+
+    /// A rehearsal that went wrong may have met one of our own processes that was just starting: nobody is blamed before
+    /// it went wrong some times in a row.
+    fn once_more(&self, domain: &Domain, rehearsed: Verdict<()>) -> Verdict<()> {
+        let was_blamed = matches!(domain.facts.block, Some(Reason::ChallengeUnreachable { .. }));
+        match rehearsed {
+            Verdict::Blocked(Reason::ChallengeUnreachable { found })
+                if !was_blamed && self.attempts < BLAMED_AFTER =>
+            {
+                Verdict::CouldNotAsk(format!("the challenge path: {found}; looked at once more"))
+            }
+            other => other,
+        }
     }
 
     async fn account(&self, authority: &'a Authority) -> Result<&'a AccountKey, Stop> {
