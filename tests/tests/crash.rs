@@ -173,16 +173,16 @@ async fn an_authorization_that_is_valid_already_is_used(mode: Mode) {
     manager.process().terminate();
     assert!(manager.process().exit(LIMIT).await.success());
 
-    // A second look at the challenge would never end; the account's valid authorization must do.
-    world
-        .ca
-        .control()
-        .validation_result(NAME, ValidationResult::Never);
     manager.spawn(&[("SSL_MANAGER_STOP_AT", "order-placed")]);
     manager.ready().await;
     assert_eq!(manager.domain(&["generate", NAME, "--force"]).code, 0);
     manager.stopped_at("order-placed").await;
     manager.process().kill_9();
+    // A second look at the challenge would never end; the account's valid authorization must do.
+    world
+        .ca
+        .control()
+        .validation_result(NAME, ValidationResult::Never);
     manager.start().await;
     tests::wait_for("the second certificate", LIMIT, || {
         let uploaded = world.c4.control().puts(NAME);
