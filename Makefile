@@ -33,6 +33,11 @@ install: ## Install the servers that the tests start
 demo: ## Everything and the outside world on loopback
 	cargo run -- demo
 
+.PHONY: faults
+faults: install ## Look for trouble for half an hour: 2,000 random sequences, a year of 1,000 domains
+	SEED=$$(date +%s) SEQUENCES=2000 cargo test --package tests --test sequences -- --nocapture
+	DOMAINS=1000 cargo test --package tests --test year -- --nocapture
+
 .PHONY: bench
 bench: install ## Print figures
 	cargo build --release --package ssl-manager

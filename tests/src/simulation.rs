@@ -1,18 +1,25 @@
 //! The real roles in one process, driven by hand: the scheduler looks, what it hints at is carried out to its end, and the
-//! clock jumps. A year passes in a minute, and the same seed gives the same year.
+//! clock jumps. A year passes in minutes, and the same seed gives the same year.
+//!
+//! What may happen to it is in `operation`, what must hold whatever happened is in `invariants`.
 //!
 //! SQLite, the messages table as the queue, the sandbox's CA, C4 and DNS on loopback, with one clock for all of them.
 
+mod invariants;
+mod operation;
+
+use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use api::commands::Commands;
 use bus_embedded::EmbeddedBus;
-use domain::{Clock, DomainName, EventKind, PreExpiry, WorkKind};
+use domain::{Clock, DomainName, EventKind, Lease, PreExpiry, WorkKind};
 use jiff::{SignedDuration, Timestamp};
 use runtime::config::{AcmeIssuer, IssuerLimits};
 use runtime::testing::{JumpingClock, SeededEntropy};
-use runtime::{Config, Context, Health, Job, Stop};
+use runtime::{Config, Context, Health, Hold, Job, JobError, Stop};
 use sandbox::{C4Control, CaControl, CaOptions, DnsControl, Limits, ValidationResult, World, WorldOptions};
 use scheduler::Scheduler;
 use seal::SealingKeys;
@@ -21,20 +28,44 @@ use store_sqlite::SqliteStore;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
+use self::invariants::Memory;
+pub use self::operation::{Command, DOMAINS, Operation, STEPS, Then};
+
 const LEASE: SignedDuration = SignedDuration::from_secs(30);
-const AT_ONCE: u32 = 32;
 
 /// Everything, at a standstill.
 pub struct Simulation {
     world: World,
     clock: Arc<JumpingClock>,
-    store: Arc<dyn Store>,
+    context: Context,
     commands: Commands,
+    roles: Roles,
+    /// Messages handled at the same time; one of them makes the order of everything repeat itself.
+    at_once: u32,
+    /// What happens when work comes to a step.
+    held: Option<(&'static str, Then)>,
+    memory: BTreeMap<DomainName, Memory>,
+    _folder: TempDir,
+}
+
+/// What a process has in memory.
+struct Roles {
     scheduler: Scheduler,
     issuances: Arc<dyn Job>,
     uploads: Arc<dyn Job>,
     removals: Arc<dyn Job>,
-    _folder: TempDir,
+}
+
+impl Roles {
+    fn start(context: &Context) -> Self {
+        let [uploads, removals] = c4_uploader::jobs(context).expect("an uploader");
+        Self {
+            scheduler: Scheduler::new(context.clone()).expect("a scheduler"),
+            issuances: issuer::job(context).expect("an issuer"),
+            uploads,
+            removals,
+        }
+    }
 }
 
 impl Simulation {
@@ -65,24 +96,29 @@ impl Simulation {
             .await
             .expect("a store");
         let store: Arc<dyn Store> = Arc::new(store);
-        let context = context(&world, &folder, store.clone(), clock.clone(), seed);
-        let [uploads, removals] = c4_uploader::jobs(&context).expect("an uploader");
+        let context = context(&world, &folder, store, clock.clone(), seed);
         Self {
             commands: Commands {
-                store: store.clone(),
+                store: context.store.clone(),
                 clock: clock.clone(),
                 entropy: context.entropy.clone(),
                 pre_expiry: PreExpiry::days(context.config.renewal.pre_expiry_days),
             },
-            scheduler: Scheduler::new(context.clone()).expect("a scheduler"),
-            issuances: issuer::job(&context).expect("an issuer"),
-            uploads,
-            removals,
+            roles: Roles::start(&context),
+            context,
             world,
             clock,
-            store,
+            at_once: 32,
+            held: None,
+            memory: BTreeMap::new(),
             _folder: folder,
         }
+    }
+
+    /// Handles one message after the other.
+    #[must_use]
+    pub fn one_by_one(self) -> Self {
+        Self { at_once: 1, ..self }
     }
 
     /// The time there.
@@ -117,66 +153,117 @@ impl Simulation {
             limit: u32::MAX / 2,
             ..ListQuery::default()
         };
-        self.store.domains(&all).await.expect("a list")
+        self.context.store.domains(&all).await.expect("a list")
     }
 
     /// Time passes, and everything that is due is carried out.
     pub async fn pass(&mut self, time: SignedDuration) {
         self.clock.advance(time);
         loop {
-            self.scheduler.look().await.expect("a sweep");
-            if !self.carry_out().await {
+            self.look().await;
+            if !self.handle().await {
                 return;
             }
         }
     }
 
-    /// Handles the messages that wait; false if there were none.
-    async fn carry_out(&self) -> bool {
-        let now = self.now();
-        let taken = self
-            .store
-            .take_messages(&EventKind::WORDS, AT_ONCE, now, now + LEASE);
-        let messages = taken.await.expect("messages");
-        let mut jobs = JoinSet::new();
-        for message in &messages {
-            if let Some((kind, job)) = self.job_for(message) {
-                jobs.spawn(carry_out(
-                    self.store.clone(),
-                    now,
-                    kind,
-                    message.event.name.clone(),
-                    job,
-                ));
+    async fn look(&mut self) {
+        self.roles.scheduler.look().await.expect("a sweep");
+    }
+
+    /// Handles messages that wait; false if there were none.
+    async fn handle(&mut self) -> bool {
+        let messages = self.take(self.at_once).await;
+        let work = messages.iter().filter_map(|message| {
+            let name = message.event.name.clone();
+            work_of(message).map(|kind| (kind, name))
+        });
+        if self.held.is_some() {
+            for (kind, name) in work {
+                self.perform(kind, &name).await;
             }
+        } else {
+            let now = self.now();
+            let jobs = work.map(|(kind, name)| {
+                let (store, job) = (self.context.store.clone(), self.job(kind));
+                async move {
+                    let lease = store.claim(kind, &name, now, now + LEASE).await;
+                    let Some(lease) = lease.expect("a claim") else {
+                        return;
+                    };
+                    carried_out(job.perform(&lease).await, &lease);
+                }
+            });
+            jobs.collect::<JoinSet<_>>().join_all().await;
         }
-        jobs.join_all().await;
-        self.store.delete_messages(&messages).await.expect("deleted");
+        let deleted = self.context.store.delete_messages(&messages).await;
+        deleted.expect("deleted");
         !messages.is_empty()
     }
 
-    fn job_for(&self, message: &Message) -> Option<(WorkKind, Arc<dyn Job>)> {
-        match message.event.kind {
-            EventKind::CertificateRequested => Some((WorkKind::Issue, self.issuances.clone())),
-            EventKind::CertIssued { .. } => Some((WorkKind::Upload, self.uploads.clone())),
-            EventKind::DomainDeleted => Some((WorkKind::Remove, self.removals.clone())),
-            _ => None,
+    async fn take(&self, at_most: u32) -> Vec<Message> {
+        let now = self.now();
+        let store = &self.context.store;
+        let taken = store.take_messages(&EventKind::WORDS, at_most, now, now + LEASE);
+        taken.await.expect("messages")
+    }
+
+    /// A worker's claim and its work, held where that was asked for.
+    async fn perform(&mut self, kind: WorkKind, name: &DomainName) {
+        let now = self.now();
+        let claimed = self.context.store.claim(kind, name, now, now + LEASE).await;
+        let Some(lease) = claimed.expect("a claim") else {
+            return;
+        };
+        let job = self.job(kind);
+        let Some((step, then)) = self.held else {
+            return carried_out(job.perform(&lease).await, &lease);
+        };
+        let hold = Hold::at(step);
+        let mut work = pin!(hold.clone().run(job.perform(&lease)));
+        tokio::select! {
+            biased;
+            result = &mut work => return carried_out(result, &lease),
+            () = hold.reached() => self.held = None,
         }
+        self.remember_disturbed(name);
+        match then {
+            Then::Crash => self.roles = Roles::start(&self.context),
+            Then::Meanwhile(which, command) => {
+                self.command(which, command).await;
+                hold.release();
+                match work.await {
+                    Err(JobError::Store(error)) if error.is_lease_lost() => {}
+                    result => carried_out(result, &lease),
+                }
+            }
+        }
+    }
+
+    fn job(&self, kind: WorkKind) -> Arc<dyn Job> {
+        let job = match kind {
+            WorkKind::Issue => &self.roles.issuances,
+            WorkKind::Upload => &self.roles.uploads,
+            WorkKind::Remove => &self.roles.removals,
+        };
+        job.clone()
     }
 }
 
-/// A worker's claim and its work.
-async fn carry_out(
-    store: Arc<dyn Store>,
-    now: Timestamp,
-    kind: WorkKind,
-    name: DomainName,
-    job: Arc<dyn Job>,
-) {
-    let lease = store.claim(kind, &name, now, now + LEASE).await.expect("a claim");
-    let Some(lease) = lease else { return };
-    if let Err(error) = job.perform(&lease).await {
-        panic!("{kind} of {name}: {}", runtime::chain(&error));
+/// The work that a message makes a worker claim.
+fn work_of(message: &Message) -> Option<WorkKind> {
+    match message.event.kind {
+        EventKind::CertificateRequested => Some(WorkKind::Issue),
+        EventKind::CertIssued { .. } => Some(WorkKind::Upload),
+        EventKind::DomainDeleted => Some(WorkKind::Remove),
+        _ => None,
+    }
+}
+
+fn carried_out(result: Result<(), JobError>, lease: &Lease) {
+    if let Err(error) = result {
+        let work = &lease.work;
+        panic!("{} of {}: {}", work.kind, work.name, runtime::chain(&error));
     }
 }
 

@@ -146,6 +146,8 @@ fn every_step_of_the_code_has_a_case() {
         Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../services")),
         &mut found,
     );
+    let simulated: BTreeSet<String> = tests::STEPS.iter().map(|step| (*step).to_owned()).collect();
+    assert_eq!(simulated, found, "steps of the simulation");
     let tested: BTreeSet<String> = STEPS
         .iter()
         .chain(REMOVAL_STEPS)

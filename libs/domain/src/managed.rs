@@ -97,13 +97,27 @@ impl Domain {
     /// What to show as the reason: the fact behind the status first, then what is waited for.
     pub fn reason(&self) -> Option<Reason> {
         if self.facts.unknown_to_c4 {
+            return self.why_not_issued();
+        }
+        let failing = self.facts.upload_failing.clone();
+        failing
+            .or_else(|| self.pasted_ended())
+            .or_else(|| self.why_not_issued())
+    }
+
+    /// What was pasted is not renewed, so its end is for the customer to mend.
+    fn pasted_ended(&self) -> Option<Reason> {
+        let ended = self.source == Source::Text && self.recorded == Status::Expired;
+        let at = self.facts.live.filter(|_| ended)?.not_after;
+        Some(Reason::PastedEnded { at })
+    }
+
+    /// Why there is no new certificate, whatever becomes of the upload of the last one.
+    pub fn why_not_issued(&self) -> Option<Reason> {
+        if self.facts.unknown_to_c4 {
             return Some(Reason::UnknownToC4);
         }
-        self.facts
-            .upload_failing
-            .clone()
-            .or_else(|| self.facts.block.clone())
-            .or_else(|| self.waiting.clone())
+        self.facts.block.clone().or_else(|| self.waiting.clone())
     }
 
     /// A deleted name is put back on the list: a new life, with nothing of the past one but its counters.
@@ -130,12 +144,21 @@ impl Domain {
         })
     }
 
-    /// A generated certificate is wanted from here on; what is live keeps serving until the new one is.
+    /// A generated certificate is wanted from here on; what is live keeps serving until the new one is. An upload that
+    /// fails is given up with what it was for, unless that is live: then the next comparison says how it is.
     pub fn generate(self) -> Result<Self, InvalidTransition> {
         let listed = self.listed("generate")?;
+        let facts = Facts {
+            upload_failing: listed
+                .facts
+                .upload_failing
+                .filter(|_| listed.facts.live.is_some()),
+            ..listed.facts
+        };
         Ok(Self {
             revision: listed.revision + 1,
             source: Source::C4,
+            facts,
             invalid_challenges: InvalidChallenges::default(),
             activity: Activity::Preflight,
             waiting: None,
@@ -293,6 +316,23 @@ impl Domain {
             facts,
             activity: Activity::Retrying,
             waiting: None,
+            ..listed
+        })
+    }
+
+    /// A certificate will never be uploaded, whatever kept C4 from taking it, and another one has to come from somebody.
+    pub fn upload_given_up(self, reason: Reason) -> Result<Self, InvalidTransition> {
+        let listed = self.listed("upload given up")?;
+        let facts = Facts {
+            unknown_to_c4: false,
+            missing: None,
+            upload_failing: None,
+            ..listed.facts
+        };
+        Ok(Self {
+            facts,
+            activity: Activity::Idle,
+            waiting: Some(reason),
             ..listed
         })
     }

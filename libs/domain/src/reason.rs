@@ -101,6 +101,11 @@ pub enum Reason {
         /// Which, and what they show.
         edges: String,
     },
+    /// The pasted certificate ended, and nobody renews it.
+    PastedEnded {
+        /// When.
+        at: Timestamp,
+    },
     /// C4 did not take key and certificate.
     UploadFailed {
         /// What C4 said, or how it failed.
@@ -124,6 +129,7 @@ impl Reason {
             Self::CaDown { .. } => "ca_down",
             Self::CouldNotAsk { .. } => "could_not_ask",
             Self::NotServed { .. } => "not_served",
+            Self::PastedEnded { .. } => "pasted_ended",
             Self::UploadFailed { .. } => "upload_failed",
         }
     }
@@ -135,7 +141,8 @@ impl Reason {
             | Self::PortMissing { .. }
             | Self::CaaForbids { .. }
             | Self::ChallengeUnreachable { .. }
-            | Self::ChallengeInvalid { .. } => Who::Customer,
+            | Self::ChallengeInvalid { .. }
+            | Self::PastedEnded { .. } => Who::Customer,
             Self::UnknownToC4 | Self::NotServed { .. } | Self::UploadFailed { .. } => Who::CdnOperator,
             Self::OrderRejected { .. } | Self::CertificateRejected { .. } => Who::Ca,
             Self::CaLimited { .. } | Self::CaDown { .. } | Self::CouldNotAsk { .. } => Who::Us,
@@ -197,6 +204,10 @@ impl Reason {
             Self::NotServed { edges } => {
                 format!("The certificate for {name} is uploaded, but not yet served at {edges}")
             }
+            Self::PastedEnded { at } => format!(
+                "The certificate that was pasted for {name} ended on {at:.0}, and pasted ones are not renewed by us. Paste \
+                 a new one, or switch to a free one that renews itself."
+            ),
             Self::UploadFailed { detail } => {
                 format!("The certificate for {name} was issued, but C4 did not take it: {detail}")
             }

@@ -77,8 +77,9 @@ const NO_TRANSITION: [&str; 2] = ["recheck, midnight", "the end date passes"];
 
 fn events() -> Vec<Event> {
     vec![
-        // A request alone changes no fact, but that nothing has to be verified for a certificate that is there.
-        event("generate", "PFDDSSXEE", Domain::generate),
+        // A request alone changes no fact, but that the upload which fails is wanted no more where nothing is live, and
+        // that nothing has to be verified for a certificate that is there.
+        event("generate", "PFDDSSXPE", Domain::generate),
         event("import", "PPDDSSXEE", Domain::import),
         event("roll back", "PPDDSSXEE", |domain| domain.roll_back(Source::C4)),
         event("preflight fine", "PPPSSSXEE", Domain::clear),
@@ -103,6 +104,9 @@ fn events() -> Vec<Event> {
         event(UPLOADED, "SSSSSSSSS", |domain| domain.uploaded(live(2, 100))),
         event("upload failed, 409", "EEDDEEEEE", |domain| {
             domain.upload_failed(reason())
+        }),
+        event("the certificate ended before the upload", "PFPSSSXPS", |domain| {
+            domain.upload_given_up(reason())
         }),
         event(NO_TRANSITION[0], "PFDDSSXEE", Ok),
         Event {

@@ -16,6 +16,8 @@ mod telemetry;
 pub mod testing;
 mod worker;
 
+#[cfg(feature = "sandbox")]
+pub use checkpoint::Hold;
 pub use checkpoint::checkpoint;
 pub use clock::{SystemClock, SystemEntropy};
 pub use config::Config;

@@ -1,10 +1,12 @@
-//! HTTP/1.1 over TCP or TLS, with one thing that servers do not offer: to process a request and then close the
-//! connection without an answer. HTTP/2 is not spoken, because there a lost answer would be a reset stream and the
+//! HTTP/1.1 over TCP or TLS, with one thing that servers do not offer: to close the connection instead of processing a
+//! request, or instead of answering it. HTTP/2 is not spoken, because there a lost answer would be a reset stream and the
 //! connection would live on.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
+use std::hash::Hash;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,6 +27,7 @@ use tokio_util::task::TaskTracker;
 use tracing::debug;
 
 use crate::SandboxError;
+use crate::sync::lock;
 
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 const MOST_BODY_BYTES: usize = 256 * 1024;
@@ -36,9 +39,42 @@ pub(crate) type Request = http::Request<Bytes>;
 /// An answer.
 pub(crate) type Reply = http::Response<Full<Bytes>>;
 
-/// The answer is lost and the connection closed.
+/// What gets lost on its way when a connection breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Lost {
+    /// It is never processed.
+    Request,
+    /// What was asked for is done, and nobody is told.
+    Answer,
+}
+
+/// What is to be lost, and how often.
+#[derive(Debug)]
+pub(crate) struct Drops<K>(Mutex<HashMap<(K, Lost), u32>>);
+
+impl<K> Default for Drops<K> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Eq + Hash> Drops<K> {
+    /// Once more.
+    pub(crate) fn wish(&self, of: K, lost: Lost) {
+        *lock(&self.0).entry((of, lost)).or_default() += 1;
+    }
+
+    /// Whether this one is.
+    pub(crate) fn take(&self, of: K, lost: Lost) -> bool {
+        let mut wished = lock(&self.0);
+        let left = wished.get_mut(&(of, lost)).filter(|left| **left > 0);
+        left.map(|left| *left -= 1).is_some()
+    }
+}
+
+/// Nothing comes back and the connection is closed.
 #[derive(Debug, thiserror::Error)]
-#[error("the answer was dropped on request")]
+#[error("dropped, as was wished")]
 pub(crate) struct Dropped;
 
 /// Answers requests.

@@ -64,7 +64,7 @@ impl<'a> Journal<'a> {
             Some(id) => store.certificate(id).await?,
             None => None,
         };
-        let Some((mut tx, domain)) = self.open("upload_loaded").await? else {
+        let Some((tx, domain)) = self.open("upload_loaded").await? else {
             return Ok(None);
         };
         let usable = wanted
@@ -75,9 +75,7 @@ impl<'a> Journal<'a> {
             return self.give_up(tx).await.map(|()| None);
         };
         if certificate.summary.not_after <= self.context.clock.now() {
-            self.renew_at_once(&mut *tx, &domain, certificate.summary.source)
-                .await?;
-            return self.give_up(tx).await.map(|()| None);
+            return self.ended(tx, &domain, &certificate).await.map(|()| None);
         }
         let is_live = is_live(&domain, certificate.id());
         let is_failing = domain.facts.upload_failing.is_some();
@@ -349,12 +347,37 @@ impl<'a> Journal<'a> {
         Ok(tx.commit().await?)
     }
 
-    /// A certificate that ended before C4 took it leaves nothing due: the next one is ordered.
-    async fn renew_at_once(&self, tx: &mut dyn Tx, domain: &Domain, source: Source) -> Result<(), JobError> {
-        if source == Source::C4 && tx.work(&domain.name, WorkKind::Issue).await?.is_none() {
-            tx.schedule(&issue(domain, self.context.clock.now())).await?;
+    /// A certificate that ended is of no use. If C4 never took it, the next one is ordered, or the customer must paste one,
+    /// and what is live goes on being compared.
+    async fn ended(
+        &self,
+        mut tx: Box<dyn Tx>,
+        domain: &Domain,
+        certificate: &Certificate,
+    ) -> Result<(), JobError> {
+        let now = self.context.clock.now();
+        if is_live(domain, certificate.id()) {
+            return self.give_up(tx).await;
         }
-        Ok(())
+        match certificate.summary.source {
+            Source::C4 if tx.work(&domain.name, WorkKind::Issue).await?.is_none() => {
+                tx.schedule(&issue(domain, now)).await?;
+            }
+            Source::C4 => {}
+            Source::Text => {
+                let at = certificate.summary.not_after;
+                let after = domain.clone().upload_given_up(Reason::PastedEnded { at })?;
+                self.context.apply(&mut *tx, domain, &after, None).await?;
+            }
+        }
+        let live = domain.facts.live.filter(|live| now < live.not_after);
+        let compare = live.map(|live| Work {
+            certificate: Some(live.certificate),
+            attempts: 0,
+            ..self.next(Cause::Compare, Some(now))
+        });
+        tx.finish(self.lease, compare.as_ref()).await?;
+        Ok(tx.commit().await?)
     }
 
     fn next(&self, cause: Cause, due_at: Option<Timestamp>) -> Work {

@@ -7,9 +7,10 @@
 use std::time::Duration;
 
 use acme::{AccountKey, AcmeError, AcmeOrder, OrderProgress, RenewalId, check_delivered};
-use domain::{Activity, CertificateId, DomainName, Order, OrderState, Reason};
+use domain::{Activity, CertificateId, DomainName, Order, OrderState, Reason, WorkKind};
 use jiff::{SignedDuration, Timestamp};
 use runtime::{JobError, checkpoint};
+use store::StoreError;
 use zeroize::Zeroizing;
 
 use crate::authority::Authority;
@@ -98,7 +99,12 @@ impl AtCa<'_> {
     ) -> Result<AcmeOrder, Stop> {
         let store = &self.issuer.context.store;
         let stored = store.live_order(self.name).await.map_err(JobError::from)?;
-        *order = stored.ok_or_else(|| JobError::Other("the order is gone".to_owned()))?;
+        // Only who takes the work away abandons its order.
+        let lost = || StoreError::LeaseLost {
+            kind: WorkKind::Issue.as_str(),
+            name: self.name.to_string(),
+        };
+        *order = stored.ok_or_else(lost).map_err(JobError::from)?;
         let error = match placed {
             Ok(placed) => return Ok(placed),
             Err(error) => error,

@@ -89,13 +89,15 @@ impl Ending {
 
     /// The number of this attempt in its schedule, after `attempts` that ended alike.
     pub(crate) fn attempt(&self, domain: &Domain, attempts: u32) -> u32 {
-        match self {
-            // Between two of these the order was placed, and that looked like the end of the trouble.
-            Self::ChallengeInvalid { .. } => domain.invalid_challenges.count.saturating_add(1),
-            _ if domain.reason().map(|reason| reason.code()) == self.reason().as_ref().map(Reason::code) => {
-                attempts.saturating_add(1)
-            }
-            _ => 1,
+        // Between two of these the order was placed, and that looked like the end of the trouble.
+        if let Self::ChallengeInvalid { .. } = self {
+            return domain.invalid_challenges.count.saturating_add(1);
+        }
+        let [last, this] = [domain.why_not_issued(), self.reason()].map(|why| why.map(|why| why.code()));
+        if last == this {
+            attempts.saturating_add(1)
+        } else {
+            1
         }
     }
 
@@ -188,6 +190,20 @@ mod tests {
         let failed = ending.change(domain, at(1), false).unwrap();
         let placed_again = failed.clear().unwrap();
         assert_eq!(ending.attempt(&placed_again, 0), 2);
+    }
+
+    #[test]
+    fn an_upload_that_fails_meanwhile_starts_no_schedule_anew() {
+        let ending = Ending::Blocked(Reason::NotPointed {
+            target: String::new(),
+            found: String::new(),
+        });
+        let domain = Domain::added(DomainName::parse("shop.example.com").unwrap(), at(0));
+        let failing = domain.upload_failed(Reason::UploadFailed {
+            detail: String::new(),
+        });
+        let blocked = ending.change(failing.unwrap(), at(1), false).unwrap();
+        assert_eq!(ending.attempt(&blocked, 7), 8);
     }
 
     #[test]

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::state::State;
 use super::{C4Domain, StoredCertificate};
-use crate::sync::{lock, write};
+use crate::serve::Lost;
+use crate::sync::write;
 
 /// Steers a running C4. Every setting holds until it is set again.
 #[derive(Clone)]
@@ -121,7 +122,12 @@ impl C4Control {
 
     /// Applies the next upload for that domain, then closes the connection without an answer.
     pub fn drop_answer_once(&self, name: &str) {
-        *lock(&self.0.faults.drops).entry(lower(name)).or_default() += 1;
+        self.0.faults.drops.wish(lower(name), Lost::Answer);
+    }
+
+    /// Closes the connection on the next upload for that domain, which comes to nothing.
+    pub fn drop_request_once(&self, name: &str) {
+        self.0.faults.drops.wish(lower(name), Lost::Request);
     }
 
     /// Uploads for that domain, refused ones included.

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use super::admin;
 use super::certificate::Upload;
 use super::state::{Outcome, State};
-use crate::serve::{Dropped, Reply, Request, Service, empty, json};
-use crate::sync::{lock, read};
+use crate::serve::{Dropped, Lost, Reply, Request, Service, empty, json};
+use crate::sync::read;
 
 impl Service for State {
     async fn answer(self: Arc<Self>, request: Request) -> Result<Reply, Dropped> {
@@ -70,8 +70,12 @@ fn put_certificate(state: &State, name: &str, request: &Request) -> Result<Reply
     if let Some(refused) = refusal(state, name) {
         return Ok(refused);
     }
+    let drops = |lost| state.faults.drops.take(name.to_owned(), lost);
+    if drops(Lost::Request) {
+        return Err(Dropped);
+    }
     let reply = apply(state, name, request);
-    if reply.status().is_success() && drops_answer(state, name) {
+    if reply.status().is_success() && drops(Lost::Answer) {
         return Err(Dropped);
     }
     Ok(reply)
@@ -153,13 +157,4 @@ fn refusal(state: &State, name: &str) -> Option<Reply> {
         reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait));
     }
     Some(reply)
-}
-
-fn drops_answer(state: &State, name: &str) -> bool {
-    let mut drops = lock(&state.faults.drops);
-    let drop_one = drops.get(name).is_some_and(|left| *left > 0);
-    if let Some(left) = drops.get_mut(name).filter(|_| drop_one) {
-        *left -= 1;
-    }
-    drop_one
 }

@@ -9,6 +9,7 @@ use rustls::sign::CertifiedKey;
 use super::certificate::Checked;
 use super::control::Refusal;
 use super::{C4Domain, StoredCertificate};
+use crate::serve::Drops;
 use crate::sync::{lock, read, write};
 
 pub(crate) struct State {
@@ -51,7 +52,7 @@ pub(super) struct Faults {
     pub(super) unknown_as: RwLock<Option<C4Domain>>,
     /// By name; none is all.
     pub(super) refusals: RwLock<HashMap<Option<String>, Refusal>>,
-    pub(super) drops: Mutex<HashMap<String, u32>>,
+    pub(super) drops: Drops<String>,
 }
 
 #[derive(Clone, Copy, Default)]

@@ -12,6 +12,7 @@ use super::ari::RenewalWindow;
 use super::limits::Limits;
 use super::state::State;
 use super::{Endpoint, Nonsense, ValidationResult};
+use crate::serve::{Drops, Lost};
 use crate::sync::{lock, read, write};
 
 /// Steers a running CA. Every setting holds until it is set again.
@@ -109,9 +110,14 @@ impl CaControl {
         self.0.ledger.refused()
     }
 
+    /// Closes the connection on the next good request to that endpoint, which comes to nothing.
+    pub fn drop_request(&self, next: Endpoint) {
+        self.0.knobs.drops.wish(next, Lost::Request);
+    }
+
     /// Processes the next good request to that endpoint, then closes the connection without an answer.
     pub fn drop_answer(&self, next: Endpoint) {
-        *lock(&self.0.knobs.drops).entry(next).or_default() += 1;
+        self.0.knobs.drops.wish(next, Lost::Answer);
     }
 
     /// Processes the next good request to that endpoint and answers nonsense. `OtherKey` and `OtherName` are for
@@ -192,7 +198,7 @@ pub(super) struct Knobs {
     redeemed: AtomicU64,
     expired_up_to: AtomicU64,
     settings: RwLock<Settings>,
-    drops: Mutex<HashMap<Endpoint, u32>>,
+    pub(super) drops: Drops<Endpoint>,
     nonsense: Mutex<HashMap<Endpoint, VecDeque<Nonsense>>>,
 }
 
@@ -236,7 +242,7 @@ impl Knobs {
                 windows: HashMap::new(),
                 ask_renewal_again_after: Duration::from_hours(6),
             }),
-            drops: Mutex::default(),
+            drops: Drops::default(),
             nonsense: Mutex::default(),
         }
     }
@@ -253,17 +259,6 @@ impl Knobs {
 
     pub(super) fn is_expired(&self, id: u64) -> bool {
         id <= self.expired_up_to.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn drops_answer(&self, endpoint: Endpoint) -> bool {
-        let mut drops = lock(&self.drops);
-        match drops.get_mut(&endpoint) {
-            Some(left) if *left > 0 => {
-                *left -= 1;
-                true
-            }
-            _ => false,
-        }
     }
 
     pub(super) fn nonsense_for(&self, endpoint: Endpoint) -> Option<Nonsense> {

@@ -12,7 +12,7 @@ use super::problem::{Problem, insert};
 use super::request::{Authentic, base_url};
 use super::state::State;
 use super::{Endpoint, Nonsense, accounts, admin, ari, authorizations, certificates, directory, orders};
-use crate::serve::{Dropped, Reply, Request, Service, body_of, empty, reply, text};
+use crate::serve::{Dropped, Lost, Reply, Request, Service, body_of, empty, reply, text};
 
 const REPLAY_NONCE: HeaderName = HeaderName::from_static("replay-nonce");
 const DOWN_FOR: Duration = Duration::from_secs(5);
@@ -120,13 +120,18 @@ async fn answer(state: &Arc<State>, request: &Request) -> Result<Option<Reply>, 
         return Ok(Some(reply));
     }
     let authentic = Authentic::new(state, request)?;
-    let reply = answer_authentic(state, &authentic, &resource)?;
-    let Some(endpoint) = resource.endpoint() else {
-        return Ok(Some(reply));
-    };
-    if state.knobs.drops_answer(endpoint) {
+    let endpoint = resource.endpoint();
+    let drops = |lost| endpoint.is_some_and(|endpoint| state.knobs.drops.take(endpoint, lost));
+    if drops(Lost::Request) {
         return Ok(None);
     }
+    let reply = answer_authentic(state, &authentic, &resource)?;
+    if drops(Lost::Answer) {
+        return Ok(None);
+    }
+    let Some(endpoint) = endpoint else {
+        return Ok(Some(reply));
+    };
     match state.knobs.nonsense_for(endpoint) {
         Some(nonsense) => Ok(Some(spoil(state, &resource, reply, nonsense).await)),
         None => Ok(Some(reply)),

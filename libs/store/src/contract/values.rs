@@ -42,6 +42,7 @@ pub async fn every_reason_comes_back(store: Arc<dyn Store>) {
         Reason::CaLimited { until: at(5) },
         Reason::CaDown { detail: detail() },
         Reason::CouldNotAsk { detail: detail() },
+        Reason::PastedEnded { at: at(7) },
         Reason::UploadFailed { detail: detail() },
     ];
     let mut row = add(&*store, "shop").await;

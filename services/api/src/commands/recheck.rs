@@ -1,6 +1,6 @@
 //! Recheck: brings whatever is next to now.
 
-use domain::{Cause, CertificateId, Domain, DomainName, HistoryKind, Status, WorkKind};
+use domain::{Cause, CertificateId, Domain, DomainName, HistoryKind, Source, Status, WorkKind};
 use store::{DomainView, Entry, Tx};
 
 use super::{CommandError, Commands};
@@ -18,7 +18,9 @@ impl Commands {
         let mut step = self.open("recheck_domain", name).await?;
         let listed = step.before.clone().filter(|domain| domain.deleted_at.is_none());
         let listed = listed.ok_or_else(|| CommandError::NotFound(name.clone()))?;
-        let next = self.next(&mut *step.tx, &listed).await?;
+        let Some(next) = self.next(&mut *step.tx, &listed).await? else {
+            return self.result(name).await;
+        };
         if !step.tx.is_leased(name, next.kind, self.clock.now()).await? {
             let entry = Entry::new(HistoryKind::Rechecked, actor, "The next step was asked for now.");
             self.apply(&mut step, &listed, entry).await?;
@@ -29,29 +31,31 @@ impl Commands {
         self.result(name).await
     }
 
-    async fn next(&self, tx: &mut dyn Tx, listed: &Domain) -> Result<Next, CommandError> {
+    /// Nothing is, where the customer has to paste another certificate.
+    async fn next(&self, tx: &mut dyn Tx, listed: &Domain) -> Result<Option<Next>, CommandError> {
         // An upload that waits is next in any status; a comparison waits all the time and is not.
         if let Some(upload) = tx.work(&listed.name, WorkKind::Upload).await?
             && upload.cause != Cause::Compare
         {
-            return Ok(Next {
+            return Ok(Some(Next {
                 kind: WorkKind::Upload,
                 cause: Cause::Recheck,
                 certificate: upload.certificate,
-            });
+            }));
         }
-        let now = self.clock.now();
-        Ok(match listed.facts.live {
-            Some(live) if listed.status(now) == Status::Success => Next {
-                kind: WorkKind::Upload,
-                cause: Cause::Compare,
-                certificate: Some(live.certificate),
-            },
-            _ => Next {
+        // What was pasted is never renewed, whatever became of it.
+        let orders = listed.source == Source::C4 && listed.status(self.clock.now()) != Status::Success;
+        if orders {
+            return Ok(Some(Next {
                 kind: WorkKind::Issue,
                 cause: Cause::Recheck,
                 certificate: None,
-            },
-        })
+            }));
+        }
+        Ok(listed.facts.live.map(|live| Next {
+            kind: WorkKind::Upload,
+            cause: Cause::Compare,
+            certificate: Some(live.certificate),
+        }))
     }
 }
