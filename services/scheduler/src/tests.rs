@@ -242,3 +242,16 @@ async fn a_recheck_brings_a_later_attempt_forward_and_keeps_its_count() {
     let sooner = kit.planned("sooner").await.unwrap();
     assert_eq!((sooner.cause, sooner.due_at), (Cause::Retry, Some(midnight)));
 }
+
+#[tokio::test]
+async fn a_day_has_as_many_batches_as_it_takes() {
+    let kit = Kit::new().await;
+    for index in 0..=crate::BATCH {
+        kit.add(&format!("d{index}"), blocked).await;
+    }
+    kit.clock.advance(HOUR);
+    kit.sweep().await;
+    for index in 0..=crate::BATCH {
+        assert!(kit.take_recheck(&format!("d{index}")).await, "d{index}");
+    }
+}

@@ -9,6 +9,8 @@
     reason = "a benchmark prints, and ends where something fails"
 )]
 
+mod midnight;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,16 +30,32 @@ const IN_FLIGHT: u16 = 64;
 const SUSTAINED: usize = 2000;
 const STEADY: usize = 300;
 
+/// All of it, or the part that is named: `singles`, `many`, `midnight` or `scaled`.
 #[tokio::main]
 async fn main() {
-    singles_against_pebble().await;
+    let wish = std::env::args().nth(1);
+    let wished = |part| wish.as_deref().is_none_or(|wish| wish == part);
+    if wished("singles") {
+        singles_against_pebble().await;
+    }
+    if wished("many") {
+        many().await;
+    }
+    if wished("midnight") {
+        midnight::beside_a_new_customer().await;
+    }
+    if wished("scaled") {
+        scaled_out().await;
+    }
+}
+
+async fn many() {
     let ours = many_with_ssl_manager().await;
     let bare = many_with_a_bare_client().await;
     println!("{MANY} certificates from the sandbox CA, {IN_FLIGHT} in flight:");
     println!("  ssl-manager (SQLite, uploads included)   {ours:8.1} certificates/s");
     println!("  bare instant-acme loop                   {bare:8.1} certificates/s");
     println!("  ratio                                    {:8.2}", ours / bare);
-    scaled_out().await;
 }
 
 /// PostgreSQL, RabbitMQ, one process per role, CA and C4, all on this machine.
