@@ -3,9 +3,11 @@
 
 use std::time::{Duration, Instant};
 
+use domain::Clock as _;
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp, Unit};
+use jiff::{SignedDuration, Unit};
 use proto::v1::Status;
+use runtime::SystemClock;
 use sandbox::{C4Domain, CDN_TARGET, World, WorldOptions};
 use tests::{Client, Mode, SslManager, Surroundings};
 
@@ -21,7 +23,7 @@ const LIMIT: Duration = Duration::from_mins(10);
 pub(crate) async fn beside_a_new_customer() {
     let world = World::start(WorldOptions::default()).await.unwrap();
     let mut surroundings = Surroundings::sandbox(&world);
-    let begins = (Timestamp::now() + BEGINS_AFTER).round(Unit::Minute).unwrap();
+    let begins = (SystemClock.now() + BEGINS_AFTER).round(Unit::Minute).unwrap();
     let local = begins.to_zoned(TimeZone::get(ZONE).unwrap());
     surroundings.more_settings = format!(
         "[scheduler]\nrecheck_at = \"{}\"\ntime_zone = \"{ZONE}\"\nrecheck_spread_minutes = 1\n",
@@ -45,7 +47,7 @@ pub(crate) async fn beside_a_new_customer() {
     }
     manager.add_all(&failing).await;
     tests::wait_for("the time of the recheck", LIMIT, || {
-        let now = Timestamp::now();
+        let now = SystemClock.now();
         std::future::ready(if now >= begins {
             Ok(())
         } else {
