@@ -90,3 +90,19 @@ async fn what_the_ca_says_corrects_the_ledger() {
         "another name is not concerned"
     );
 }
+
+#[tokio::test]
+async fn a_ca_that_says_two_years_is_asked_again_within_a_day() {
+    let kit = Kit::with(|issuer| issuer.limits = letsencrypt()).await;
+    let years = std::time::Duration::from_hours(2 * 365 * 24);
+    kit.ca().rate_limit(None, Some(years));
+    let name = stranger(1);
+    kit.add(&name).await;
+    assert!(kit.run(&name).await);
+    let due_at = kit.work(&name).await.unwrap().due_at.unwrap();
+    assert_eq!(due_at.duration_since(kit.now()), DAY);
+    kit.ca().rate_limit(None, None);
+    kit.clock.advance(DAY);
+    assert!(kit.run(&name).await);
+    assert_eq!(kit.domain(&name).await.activity, Activity::Issued);
+}
