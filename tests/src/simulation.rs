@@ -3,7 +3,8 @@
 //!
 //! What may happen to it is in `operation`, what must hold whatever happened is in `invariants`.
 //!
-//! SQLite, the messages table as the queue, the sandbox's CA, C4 and DNS on loopback, with one clock for all of them.
+//! SQLite, or PostgreSQL where the mode is the scaled one; the messages table as the queue; the sandbox's CA, C4 and DNS on
+//! loopback, with one clock for all of them.
 
 mod invariants;
 mod operation;
@@ -24,12 +25,14 @@ use sandbox::{C4Control, CaControl, CaOptions, DnsControl, Limits, ValidationRes
 use scheduler::Scheduler;
 use seal::SealingKeys;
 use store::{DomainView, ListQuery, Message, Store};
+use store_postgres::PostgresStore;
 use store_sqlite::SqliteStore;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use self::invariants::Memory;
 pub use self::operation::{Command, DOMAINS, Operation, STEPS, Then};
+use crate::{Mode, Postgres};
 
 const LEASE: SignedDuration = SignedDuration::from_secs(30);
 
@@ -70,7 +73,7 @@ impl Roles {
 
 impl Simulation {
     /// A world in which the CA enforces Let's Encrypt's limits and believes every challenge; certificates live that long.
-    pub async fn start(seed: u64, begins: Timestamp, lifetime: Duration) -> Self {
+    pub async fn start(mode: Mode, seed: u64, begins: Timestamp, lifetime: Duration) -> Self {
         let clock = Arc::new(JumpingClock::new(begins));
         let time = clock.clone();
         let world = World::start(WorldOptions {
@@ -92,10 +95,7 @@ impl Simulation {
         // In memory where that is possible: what is simulated is not a disk.
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
         let folder = folder.expect("a folder");
-        let store = SqliteStore::open_and_migrate(&folder.path().join("simulation.db"))
-            .await
-            .expect("a store");
-        let store: Arc<dyn Store> = Arc::new(store);
+        let store = store(mode, &folder).await;
         let context = context(&world, &folder, store, clock.clone(), seed);
         Self {
             commands: Commands {
@@ -247,6 +247,22 @@ impl Simulation {
             WorkKind::Remove => &self.roles.removals,
         };
         job.clone()
+    }
+}
+
+async fn store(mode: Mode, folder: &TempDir) -> Arc<dyn Store> {
+    match mode {
+        Mode::Embedded => {
+            let store = SqliteStore::open_and_migrate(&folder.path().join("simulation.db")).await;
+            Arc::new(store.expect("a store"))
+        }
+        Mode::Scaled => {
+            let postgres = Postgres::shared().await;
+            let url = postgres.superuser_url(&postgres.database());
+            let store = PostgresStore::open(&url, 4).expect("a store");
+            store.migrate().await.expect("migrated");
+            Arc::new(store)
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use jiff::SignedDuration;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 use sandbox::{Endpoint, Nonsense};
-use tests::{Command, DOMAINS, Operation, STEPS, Simulation, Then};
+use tests::{Command, DOMAINS, Mode, Operation, STEPS, Simulation, Then};
 
 /// Without a wish, every run is the same, so that whoever changes something else is not stopped by luck.
 const SEED: u64 = 1;
@@ -105,9 +105,9 @@ fn endpoint() -> impl Strategy<Value = Endpoint> {
     ])
 }
 
-async fn holds(operations: &[Operation]) {
+async fn holds(mode: Mode, operations: &[Operation]) {
     let begins = "2027-01-01T00:00:00Z".parse().expect("a time");
-    let simulation = Simulation::start(1, begins, Duration::from_hours(90 * 24)).await;
+    let simulation = Simulation::start(mode, 1, begins, Duration::from_hours(90 * 24)).await;
     let mut simulation = simulation.one_by_one();
     for which in 0..DOMAINS {
         simulation.apply(Operation::C4Knows(which, true)).await;
@@ -120,19 +120,30 @@ async fn holds(operations: &[Operation]) {
     simulation.settles().await;
 }
 
-fn run(operations: &[Operation]) {
+fn run(mode: Mode, operations: &[Operation]) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build();
-    runtime.expect("a runtime").block_on(holds(operations));
+    runtime.expect("a runtime").block_on(holds(mode, operations));
 }
 
 #[test]
 fn whatever_happens_nothing_is_lost_and_nobody_forgotten() {
+    many(Mode::Embedded, 1);
+}
+
+/// A tenth of them: what differs is the SQL, and each needs a database of its own.
+#[test]
+fn whatever_happens_on_postgresql_nothing_is_lost_and_nobody_forgotten() {
+    many(Mode::Scaled, 10);
+}
+
+fn many(mode: Mode, one_of: u32) {
     let seed = wish("SEED").unwrap_or(SEED);
-    let sequences = wish("SEQUENCES").map_or(SEQUENCES, |wished| wished.try_into().unwrap_or(u32::MAX));
-    println!("SEED={seed} SEQUENCES={sequences}");
+    let wished = wish("SEQUENCES").map(|wished| wished.try_into().unwrap_or(u32::MAX));
+    let sequences = wished.unwrap_or(SEQUENCES) / one_of;
+    println!("{mode:?}: SEED={seed}, {sequences} sequences");
     let config = Config {
         cases: sequences,
         rng_seed: RngSeed::Fixed(seed),
@@ -143,11 +154,17 @@ fn whatever_happens_nothing_is_lost_and_nobody_forgotten() {
     let operation = prop_oneof![3 => inside(), 2 => outside()];
     let sequence = prop::collection::vec(operation, 1..LONGEST);
     let result = TestRunner::new(config).run(&sequence, |operations| {
-        run(&operations);
+        run(mode, &operations);
         Ok(())
     });
     if let Err(failure) = result {
         panic!("with SEED={seed}: {failure}");
+    }
+}
+
+fn found(operations: &[Operation]) {
+    for mode in [Mode::Embedded, Mode::Scaled] {
+        run(mode, operations);
     }
 }
 
@@ -158,7 +175,7 @@ const IMPORT: Operation = Operation::Command(0, Command::Import);
 /// It stayed an Emergency for ever, asked for an upload that nobody wanted any more; and asked the CA once a minute.
 #[test]
 fn an_upload_that_fails_ends_with_a_generate() {
-    run(&[
+    found(&[
         Operation::C4Refuses(0, true),
         Operation::Command(0, Command::Add),
         Operation::Pass(MINUTE),
@@ -170,13 +187,13 @@ fn an_upload_that_fails_ends_with_a_generate() {
 /// Nobody was named, though nothing was ever going to happen.
 #[test]
 fn the_end_of_a_pasted_certificate_is_for_the_customer_to_mend() {
-    run(&[IMPORT, Operation::Pass(DAY * 17), Operation::Pass(DAY * 43)]);
+    found(&[IMPORT, Operation::Pass(DAY * 17), Operation::Pass(DAY * 43)]);
 }
 
 /// The scheduler's look was too late to say so: somebody else's write had stored the status.
 #[test]
 fn a_recheck_of_an_ended_pasted_certificate_changes_nothing() {
-    run(&[
+    found(&[
         IMPORT,
         Operation::Pass(MINUTE),
         Operation::Pass(DAY * 60),
@@ -188,7 +205,7 @@ fn a_recheck_of_an_ended_pasted_certificate_changes_nothing() {
 /// The upload was dropped, and with it whatever came next.
 #[test]
 fn a_pasted_certificate_that_ends_before_its_upload_is_told() {
-    run(&[IMPORT, Operation::Pass(DAY * 60)]);
+    found(&[IMPORT, Operation::Pass(DAY * 60)]);
 }
 
 /// The same while C4 did not know the domain: it stayed discarded after C4 knew it again.
@@ -204,13 +221,13 @@ fn a_pasted_certificate_that_ends_while_c4_does_not_know_the_domain_is_told() {
         DAY * 2,
     ];
     operations.extend(times.map(Operation::Pass));
-    run(&operations);
+    found(&operations);
 }
 
 /// The comparisons ended with the certificate, and C4's last 404 stayed as the reason.
 #[test]
 fn an_ended_pasted_certificate_is_the_reason_whatever_c4_said_before() {
-    run(&[
+    found(&[
         IMPORT,
         Operation::Pass(DAY * 50),
         Operation::C4Knows(0, false),
@@ -222,7 +239,7 @@ fn an_ended_pasted_certificate_is_the_reason_whatever_c4_said_before() {
 /// The issuance took the missing order for a fault instead of for work that was taken away.
 #[test]
 fn an_import_while_an_order_is_placed_takes_the_work_away() {
-    run(&[
+    found(&[
         Operation::At("order-created", Then::Meanwhile(0, Command::Import)),
         Operation::Command(0, Command::Add),
         Operation::Pass(SignedDuration::ZERO),

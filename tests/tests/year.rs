@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use domain::{DomainName, Status};
 use jiff::{SignedDuration, Timestamp};
-use tests::Simulation;
+use tests::{Mode, Simulation};
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 const DAY: i64 = 24;
@@ -41,7 +41,7 @@ fn name(index: usize) -> DomainName {
 impl Year {
     async fn begin(seed: u64) -> Self {
         let begins = "2027-01-01T00:00:00Z".parse().unwrap();
-        let simulation = Simulation::start(seed, begins, Duration::from_hours(90 * 24)).await;
+        let simulation = Simulation::start(Mode::Embedded, seed, begins, Duration::from_hours(90 * 24)).await;
         Self {
             domains: domains(),
             simulation,
