@@ -93,7 +93,7 @@ impl Domains for DomainsService {
         let asked = request.into_inner();
         let name = name(&asked.name)?;
         let key_pem = Zeroizing::new(asked.private_key_pem);
-        let (certificate, warnings) = self.pasted(&name, &asked.certificate_pem, &key_pem)?;
+        let (certificate, warnings) = self.pasted(&name, &asked.certificate_pem, &key_pem).await?;
         let view = self.commands.import(certificate, &principal.actor).await?;
         Ok(Response::new(v1::ImportCertificateResponse {
             domain: Some((&view).into()),
@@ -283,7 +283,7 @@ impl Domains for DomainsService {
 
 impl DomainsService {
     /// Checks and seals what was pasted; with what is worth telling about it.
-    fn pasted(
+    async fn pasted(
         &self,
         name: &DomainName,
         certificate_pem: &str,
@@ -297,6 +297,7 @@ impl DomainsService {
         let sealed_key = self
             .keys
             .seal(&id.to_string(), &pasted.pkcs8)
+            .await
             .map_err(|problem| internal(&problem))?;
         let warnings = (!pasted.publicly_trusted).then(|| "not_publicly_trusted".to_owned());
         let certificate = Certificate {
@@ -352,9 +353,10 @@ impl DomainsService {
                 "the private key was destroyed: generate anew",
             )
         })?;
-        let key: Zeroizing<Vec<u8>> = self
+        let key = self
             .keys
             .unseal(&certificate.id().to_string(), sealed)
+            .await
             .map_err(|problem| internal(&problem))?;
         let recorded = async {
             let mut tx = self.context.store.begin("key_downloaded").await?;

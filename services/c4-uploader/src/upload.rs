@@ -130,7 +130,7 @@ impl<'a> Upload<'a> {
                 sent: revision.is_some(),
             });
         }
-        let key = match self.unsealed(task) {
+        let key = match self.unsealed(task).await {
             Ok(key) => key,
             Err(error) => {
                 return Ok(Attempt::Failed(Failure {
@@ -173,11 +173,12 @@ impl<'a> Upload<'a> {
         Ok(known.certificate.map(|certificate| certificate.sha256))
     }
 
-    fn unsealed(&self, task: &Task) -> Result<Zeroizing<String>, SealError> {
+    async fn unsealed(&self, task: &Task) -> Result<Zeroizing<String>, SealError> {
         let pkcs8 = self
             .uploader
             .keys
-            .unseal(&task.certificate.id().to_string(), &task.sealed_key)?;
+            .unseal(&task.certificate.id().to_string(), &task.sealed_key)
+            .await?;
         Ok(pem::private_key(&pkcs8))
     }
 

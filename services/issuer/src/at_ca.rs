@@ -10,7 +10,6 @@ use acme::{AccountKey, AcmeError, AcmeOrder, OrderProgress, RenewalId, check_del
 use domain::{Activity, CertificateId, DomainName, Order, OrderState, Reason};
 use jiff::{SignedDuration, Timestamp};
 use runtime::{JobError, checkpoint};
-use zeroize::Zeroizing;
 
 use crate::authority::Authority;
 use crate::ending::Ending;
@@ -137,6 +136,7 @@ impl AtCa<'_> {
             let certificate = CertificateId::new(&*context.clock, &*context.entropy);
             let sealed = sealing_keys
                 .seal(&certificate.to_string(), &key.pkcs8)
+                .await
                 .map_err(|error| local(&error))?;
             self.journal.keyed(order, certificate, sealed, key.csr).await?;
             checkpoint("key-sealed").await;
@@ -166,10 +166,11 @@ impl AtCa<'_> {
         };
         let chain = at_ca.certificate().await.map_err(|error| self.trouble(error))?;
         checkpoint("certificate-downloaded").await;
-        let pkcs8: Zeroizing<Vec<u8>> = self
+        let pkcs8 = self
             .issuer
             .keys
             .unseal(&certificate.to_string(), sealed_key)
+            .await
             .map_err(|error| local(&error))?;
         let public_key = keys::public_key_der(&pkcs8).map_err(|error| local(&error))?;
         match check_delivered(&chain, self.name, &public_key, self.now()) {
