@@ -175,7 +175,7 @@ impl AtCa<'_> {
         let public_key = keys::public_key_der(&pkcs8).map_err(|error| local(&error))?;
         match check_delivered(&chain, self.name, &public_key, self.now()) {
             Ok(delivered) => {
-                self.journal.issued(order.clone(), delivered).await?;
+                self.journal.issued(order.id, delivered).await?;
                 checkpoint("certificate-stored").await;
                 Ok(())
             }

@@ -1,0 +1,62 @@
+//! The keys of certificates-to-be.
+
+use acme::Delivered;
+use domain::{AccountId, CertificateId, Order, OrderId, OrderState, WorkKind};
+use jiff::SignedDuration;
+use store::{Account, SealedPlace};
+
+use super::kit::{DAY, Kit, name};
+use crate::journal::Journal;
+
+/// Or a sealing key that was taken out of the file after a rotation would still be needed.
+#[tokio::test]
+async fn a_key_that_was_wrapped_anew_while_the_ca_was_asked_goes_into_the_certificate() {
+    let kit = Kit::new().await;
+    let name = name("shop");
+    kit.add(&name).await;
+    let context = &kit.issuer.context;
+    let account = Account {
+        id: AccountId::new(&*kit.clock, &*context.entropy),
+        issuer: "sandbox".to_owned(),
+        directory_url: kit.world.ca.directory_url(),
+        sealed_key: vec![1],
+        url: None,
+        created_at: kit.now(),
+    };
+    let order = Order {
+        id: OrderId::new(&*kit.clock, &*context.entropy),
+        name: name.clone(),
+        revision: kit.domain(&name).await.revision,
+        account: account.id,
+        created_at: kit.now(),
+        state: OrderState::Keyed {
+            url: "https://ca/order/1".to_owned(),
+            certificate: CertificateId::new(&*kit.clock, &*context.entropy),
+            sealed_key: b"under the older key".to_vec(),
+            csr: vec![48],
+        },
+    };
+    let mut tx = kit.store.begin("keyed").await.unwrap();
+    tx.insert_account(&account).await.unwrap();
+    tx.insert_order(&order).await.unwrap();
+    tx.commit().await.unwrap();
+    let until = kit.now() + SignedDuration::from_secs(30);
+    let lease = kit.store.claim(WorkKind::Issue, &name, kit.now(), until).await;
+    let journal = Journal::new(context, &lease.unwrap().unwrap());
+
+    let sealed = kit.store.sealed_keys(SealedPlace::Orders, None, 1).await.unwrap();
+    let mut tx = kit.store.begin("rotation").await.unwrap();
+    assert!(tx.replace_sealed(&sealed[0], b"under the new key").await.unwrap());
+    tx.commit().await.unwrap();
+    let delivered = Delivered {
+        chain_pem: String::new(),
+        sha256: "ab".repeat(32),
+        serial: "01".to_owned(),
+        issuer: "CN=Test".to_owned(),
+        not_before: kit.now(),
+        not_after: kit.now() + DAY * 90,
+    };
+    journal.issued(order.id, delivered).await.unwrap();
+    let sealed = kit.issued(&name).await.sealed_key;
+    assert_eq!(sealed.as_deref(), Some(b"under the new key".as_slice()));
+}
