@@ -108,6 +108,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: TokenCommand,
     },
+    /// Sealing keys; works on the database directly
+    Keys {
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
     /// Domains, through the API
     Domain {
         #[command(subcommand)]
@@ -224,6 +229,13 @@ pub(crate) enum TokenCommand {
         /// Whose
         name: String,
     },
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Wrap all data keys under the first line of the sealing-key file, while everything runs; every process must have
+    /// been started with that line in its file. May be interrupted and repeated
+    Rotate,
 }
 
 #[derive(Debug, Subcommand)]
