@@ -132,7 +132,11 @@ impl AtCa<'_> {
                 keys: sealing_keys,
                 ..
             } = self.issuer;
-            let key = keys::make(self.name).map_err(|error| local(&error))?;
+            let (name, algorithm) = (self.name.clone(), context.config.issuer.key_algorithm);
+            let made = tokio::task::spawn_blocking(move || keys::make(&name, algorithm)).await;
+            let key = made
+                .map_err(|error| local(&error))?
+                .map_err(|error| local(&error))?;
             let certificate = CertificateId::new(&*context.clock, &*context.entropy);
             let sealed = sealing_keys
                 .seal(&certificate.to_string(), &key.pkcs8)

@@ -1,12 +1,66 @@
 //! The keys of certificates-to-be.
 
+use std::collections::HashSet;
+
 use acme::Delivered;
 use domain::{AccountId, CertificateId, Order, OrderId, OrderState, WorkKind};
 use jiff::SignedDuration;
-use store::{Account, SealedPlace};
+use runtime::config::KeyAlgorithm;
+use store::{Account, Certificate, SealedPlace};
+use x509_parser::pem::parse_x509_pem;
+use x509_parser::public_key::PublicKey;
 
 use super::kit::{DAY, Kit, name};
 use crate::journal::Journal;
+
+/// The public key of a certificate's leaf, and its kind: a curve's or a modulus' bits.
+fn leaf_key(certificate: &Certificate) -> (Vec<u8>, KeyAlgorithm) {
+    let (_, pem) = parse_x509_pem(certificate.chain_pem.as_bytes()).unwrap();
+    let leaf = pem.parse_x509().unwrap();
+    let key = leaf.public_key();
+    let algorithm = match key.parsed().unwrap() {
+        PublicKey::EC(point) if point.key_size() == 256 => KeyAlgorithm::P256,
+        PublicKey::EC(point) if point.key_size() == 384 => KeyAlgorithm::P384,
+        PublicKey::RSA(rsa) if rsa.key_size() == 2048 => KeyAlgorithm::Rsa2048,
+        PublicKey::RSA(rsa) if rsa.key_size() == 4096 => KeyAlgorithm::Rsa4096,
+        other => panic!("{other:?}"),
+    };
+    (key.raw.to_vec(), algorithm)
+}
+
+async fn each_certificate_gets_a_new_key_of(algorithm: KeyAlgorithm) {
+    let kit = Kit::configured(|config| config.issuer.key_algorithm = algorithm).await;
+    let mut publics = HashSet::new();
+    for label in ["shop", "blog"] {
+        let certificate = kit.certified(&name(label)).await;
+        let (public, made) = leaf_key(&certificate);
+        assert_eq!(made, algorithm);
+        let (id, sealed) = (certificate.id().to_string(), certificate.sealed_key.unwrap());
+        let opened = kit.issuer.keys.unseal(&id, &sealed).await.unwrap();
+        assert_eq!(crate::keys::public_key_der(&opened).unwrap(), public);
+        assert!(publics.insert(public), "a new key");
+    }
+}
+
+#[tokio::test]
+async fn keys_are_on_p256() {
+    each_certificate_gets_a_new_key_of(KeyAlgorithm::P256).await;
+}
+
+#[tokio::test]
+async fn keys_are_on_p384_by_configuration() {
+    each_certificate_gets_a_new_key_of(KeyAlgorithm::P384).await;
+}
+
+#[tokio::test]
+async fn keys_are_rsa_2048_by_configuration() {
+    each_certificate_gets_a_new_key_of(KeyAlgorithm::Rsa2048).await;
+}
+
+#[tokio::test]
+async fn keys_are_rsa_4096_by_configuration() {
+    each_certificate_gets_a_new_key_of(KeyAlgorithm::Rsa4096).await;
+}
 
 /// Or a sealing key that was taken out of the file after a rotation would still be needed.
 #[tokio::test]
