@@ -13,8 +13,8 @@ use runtime::{JobError, checkpoint};
 use seal::SealError;
 use zeroize::Zeroizing;
 
+use crate::Uploader;
 use crate::journal::{Failure, Journal, Task};
-use crate::{Uploader, pem};
 
 /// Pauses between the quick attempts.
 const QUICK_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
@@ -179,7 +179,7 @@ impl<'a> Upload<'a> {
             .keys
             .unseal(&task.certificate.id().to_string(), &task.sealed_key)
             .await?;
-        Ok(pem::private_key(&pkcs8))
+        Ok(x509::private_key_pem(&pkcs8))
     }
 
     async fn put(&self, task: &Task, private_key_pem: &str, revision: i64) -> Result<(), C4Error> {
