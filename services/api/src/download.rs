@@ -127,8 +127,8 @@ impl DomainsService {
         }
         if let Some(password) = asked.pfx {
             let (alias, chain_pem) = (certificate.name.to_string(), certificate.chain_pem.clone());
-            let make = move || pfx::make(&alias, &pkcs8, &chain_pem, &password);
-            let made = tokio::task::spawn_blocking(make).await;
+            let packing = move || pfx::make(&alias, &pkcs8, &chain_pem, &password);
+            let made = tokio::task::spawn_blocking(packing).await;
             key.pfx = made
                 .map_err(|problem| internal(&problem))?
                 .map_err(|problem| internal(&problem))?;

@@ -21,7 +21,12 @@ async fn all(store: &dyn Store, place: SealedPlace) -> Vec<SealedKey> {
     }
 }
 
-fn key(place: SealedPlace, id: impl ToString, sealed_to: impl ToString, sealed: &[u8]) -> SealedKey {
+fn key<T: ToString + Copy>(
+    place: SealedPlace,
+    id: T,
+    sealed_to: impl ToString + Copy,
+    sealed: &[u8],
+) -> SealedKey {
     SealedKey {
         place,
         id: id.to_string(),
