@@ -117,7 +117,11 @@ async fn a_pfx_holds_the_key_and_the_chain_under_the_callers_password() {
         .map(Result::unwrap)
         .collect();
     assert_eq!(chain.len(), 2);
-    let packed: Vec<_> = entry.chain().iter().map(|one| one.as_der()).collect();
+    let packed: Vec<_> = entry
+        .chain()
+        .iter()
+        .map(p12_keystore::Certificate::as_der)
+        .collect();
     assert_eq!(packed, chain.iter().map(AsRef::as_ref).collect::<Vec<_>>());
     let public = KeyPair::try_from(entry.key()).unwrap().subject_public_key_info();
     let leaf = packed[0];
