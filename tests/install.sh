@@ -5,6 +5,7 @@ set -euo pipefail
 
 declare -A package_of=(
     [cc]=gcc
+    [openssl]=openssl
     [pebble]=pebble
     [pebble-challtestsrv]=pebble
     [psql]=postgresql-client

@@ -181,7 +181,8 @@ async fn account_key(manager: &SslManager) -> Vec<u8> {
         .psql(&manager.backends().database, sql)
         .unwrap();
     let (id, sealed) = row.split_once(' ').unwrap();
-    keys.unseal(id, &hex::decode(sealed).unwrap()).unwrap().to_vec()
+    let opened = keys.unseal(id, &hex::decode(sealed).unwrap()).await;
+    opened.unwrap().to_vec()
 }
 
 async fn dump(manager: &SslManager) -> Vec<u8> {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use domain::{AccountId, Entropy};
 use http::header::{CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderValue, Method};
-use seal::SealingKeys;
+use seal::{Opened, SealingKeys};
 use serde_json::{Value, json};
 use store::{Account, Store, StoreError};
 use zeroize::Zeroizing;
@@ -29,7 +29,7 @@ pub struct AccountKey {
     pub id: AccountId,
     /// Its URL at the CA.
     pub(crate) url: String,
-    pkcs8: Zeroizing<Vec<u8>>,
+    pkcs8: Opened,
 }
 
 impl AccountKey {
@@ -64,6 +64,7 @@ pub async fn ensure_account(
     };
     let pkcs8 = keys
         .unseal(&row.id.to_string(), &row.sealed_key)
+        .await
         .map_err(|error| {
             AcmeError::Local(format!("the account key of {} does not open: {error}", ca.name()))
         })?;
@@ -96,6 +97,7 @@ async fn insert_account(
     let pkcs8 = SigningKey::generate()?;
     let sealed_key = keys
         .seal(&id.to_string(), &pkcs8)
+        .await
         .map_err(|error| AcmeError::Local(format!("the account key cannot be sealed: {error}")))?;
     let account = Account {
         id,

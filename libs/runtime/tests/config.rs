@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use runtime::config::{AcmeIssuer, ConfigError, IssuerLimits, LimitNumber, LimitNumbers};
+use runtime::config::{AcmeIssuer, ConfigError, IssuerLimits, KeyAlgorithm, LimitNumber, LimitNumbers};
 use runtime::{Config, RoleName};
 
 const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/ssl-manager.toml");
@@ -50,6 +50,32 @@ fn limits_are_a_name_or_a_table() {
         read("{ new_odrers = { count = 300, hours = 3 } }").is_err(),
         "misspelt"
     );
+}
+
+#[test]
+fn a_key_algorithm_is_one_of_four() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.toml");
+    let read = |word: &str| {
+        std::fs::write(&path, format!("[issuer]\nkey_algorithm = \"{word}\"\n")).unwrap();
+        Config::read(Some(&path)).map(|config| config.issuer.key_algorithm)
+    };
+    for (word, algorithm) in [
+        ("p256", KeyAlgorithm::P256),
+        ("p384", KeyAlgorithm::P384),
+        ("rsa2048", KeyAlgorithm::Rsa2048),
+        ("rsa4096", KeyAlgorithm::Rsa4096),
+    ] {
+        assert_eq!(read(word).unwrap(), algorithm);
+    }
+    assert_eq!(Config::default().issuer.key_algorithm, KeyAlgorithm::P256);
+    for word in ["rsa1024", "P256", "ed25519", ""] {
+        let told = runtime::chain(&read(word).unwrap_err());
+        assert!(
+            told.contains("rsa2048") && told.contains("key_algorithm"),
+            "{told}"
+        );
+    }
 }
 
 fn problems(change: impl FnOnce(&mut Config)) -> String {

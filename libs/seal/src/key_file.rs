@@ -16,7 +16,8 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::SealingKeys;
-use crate::envelope::KEY_BYTES;
+use crate::file_keys::FileKeys;
+use crate::wrapping::KEY_BYTES;
 
 const MOST_FILE_BYTES: u64 = 64 * 1024;
 const TEXT_BYTES: usize = KEY_BYTES.div_ceil(3) * 4;
@@ -102,7 +103,9 @@ impl SealingKeys {
         let (current, older) = keys
             .split_first()
             .ok_or_else(|| KeyFileError::Empty { path: path.into() })?;
-        Self::from_bytes(current, older).map_err(|_| KeyFileError::Unusable { path: path.into() })
+        FileKeys::from_bytes(current, older)
+            .map(Self::new)
+            .map_err(|_| KeyFileError::Unusable { path: path.into() })
     }
 
     /// Reads the sealing-key file; makes one with a fresh key first if there is none.
@@ -241,13 +244,11 @@ mod tests {
     }
 
     fn id_of(byte: u8) -> crate::KeyId {
-        SealingKeys::from_bytes(&[byte; KEY_BYTES], &[])
-            .unwrap()
-            .current_key_id()
+        crate::KeyId::of(&[byte; KEY_BYTES])
     }
 
-    #[test]
-    fn the_first_key_is_current_and_comments_do_not_count() {
+    #[tokio::test]
+    async fn the_first_key_is_current_and_comments_do_not_count() {
         let directory = tempfile::tempdir().unwrap();
         let text = format!(
             "# made by operations\n\n  {}\r\n#{}\n{}\n",
@@ -257,11 +258,13 @@ mod tests {
         );
         let keys = SealingKeys::load(&file(&directory, text, 0o600)).unwrap();
         assert_eq!(keys.current_key_id(), id_of(1));
-        let older = SealingKeys::from_bytes(&[2; KEY_BYTES], &[])
-            .unwrap()
-            .seal("id", b"key")
-            .unwrap();
-        assert_eq!(keys.unseal("id", &older).unwrap().as_slice(), b"key");
+        let older = SealingKeys::new(FileKeys::from_bytes(&[2; KEY_BYTES], &[]).unwrap());
+        let sealed = older.seal("id", b"key").await.unwrap();
+        assert_eq!(*keys.unseal("id", &sealed).await.unwrap(), *b"key");
+    }
+
+    fn refused(path: &Path) -> KeyFileError {
+        SealingKeys::load(path).err().expect("it is refused")
     }
 
     #[test]
@@ -278,20 +281,18 @@ mod tests {
             ("x".repeat(70_000), "not a sealing-key file"),
         ];
         for (text, expected) in cases {
-            let error = SealingKeys::load(&file(&directory, &text, 0o600))
-                .unwrap_err()
-                .to_string();
+            let error = refused(&file(&directory, &text, 0o600)).to_string();
             assert!(error.contains(expected), "{error}");
             assert!(
                 !error.contains("AQEB") && !error.contains("BQUF") && !error.contains("xxxx"),
                 "{error}"
             );
         }
-        let binary = SealingKeys::load(&file(&directory, [0xff, 0xfe], 0o600)).unwrap_err();
+        let binary = refused(&file(&directory, [0xff, 0xfe], 0o600));
         assert!(matches!(binary, KeyFileError::NotAKeyFile { .. }));
-        let folder = SealingKeys::load(directory.path()).unwrap_err();
+        let folder = refused(directory.path());
         assert!(matches!(folder, KeyFileError::NotAKeyFile { .. }), "{folder}");
-        let missing = SealingKeys::load(&directory.path().join("none")).unwrap_err();
+        let missing = refused(&directory.path().join("none"));
         assert!(
             missing.to_string().contains("openssl rand -base64 32"),
             "{missing}"
@@ -303,10 +304,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         for mode in [0o644, 0o604, 0o660, 0o602] {
             let path = file(&directory, line(1), mode);
-            for error in [
-                SealingKeys::load(&path).unwrap_err(),
-                SealingKeys::load_or_create(&path).unwrap_err(),
-            ] {
+            for error in [refused(&path), SealingKeys::load_or_create(&path).err().unwrap()] {
                 assert!(error.to_string().contains("run chmod 600"), "{error}");
             }
         }
@@ -332,7 +330,9 @@ mod tests {
             "no temporary file stays"
         );
 
-        let blocked = SealingKeys::load_or_create(&path.join("below-a-file")).unwrap_err();
+        let blocked = SealingKeys::load_or_create(&path.join("below-a-file"))
+            .err()
+            .unwrap();
         assert!(blocked.to_string().contains("below-a-file"), "{blocked}");
     }
 

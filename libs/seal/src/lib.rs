@@ -3,15 +3,20 @@
 //! Each private key is encrypted under a data key of its own, and the data key under the first key of the
 //! sealing-key file. Both layers are AES-256-GCM and bound to the id of what is sealed, so that a sealed key copied
 //! into another row does not open there. Keys further down the file still open what was sealed under them, which is
-//! how a sealing key is changed: put the new one on top.
+//! how a sealing key is changed: put the new one on top, and wrap the data keys anew ([`SealingKeys::rewrap`]). Who holds
+//! the sealing keys stands behind one trait, [`KeyWrapping`].
 //!
 //! Why not encrypt under the sealing key directly: the sealing key can then be changed by wrapping 32 bytes anew per
 //! row, and the number of messages under one key stays far below what random nonces allow.
 //!
-//! Nothing here prints key bytes: the secret types have no `Debug` that shows them, and errors name lines and key ids.
+//! Nothing here prints key bytes: the secret types have no `Debug`, and errors name lines and key ids.
 
+mod aead;
 mod envelope;
+mod file_keys;
 mod key_file;
+mod wrapping;
 
-pub use envelope::{KeyId, SealError, SealingKeys};
+pub use envelope::{Opened, SealingKeys};
 pub use key_file::KeyFileError;
+pub use wrapping::{DataKey, KeyId, KeyWrapping, SealError, Wrapped};

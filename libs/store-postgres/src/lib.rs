@@ -19,6 +19,7 @@ mod messages;
 mod open;
 mod orders;
 mod recheck;
+mod sealed;
 mod summary;
 mod tokens;
 mod tx;
@@ -32,8 +33,8 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use sqlx::PgPool;
 use store::{
-    Account, Certificate, Challenge, Change, DomainView, ListQuery, Message, Result, Store, Summary,
-    TokenRecord, Tx,
+    Account, Certificate, Challenge, Change, DomainView, ListQuery, Message, Result, SealedKey, SealedPlace,
+    Store, Summary, TokenRecord, Tx,
 };
 use tokio::sync::watch;
 
@@ -131,6 +132,15 @@ impl Store for PostgresStore {
 
     async fn account(&self, issuer: &str, directory_url: &str) -> Result<Option<Account>> {
         within(certificates::account(self.db(), issuer, directory_url)).await
+    }
+
+    async fn sealed_keys(
+        &self,
+        place: SealedPlace,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<SealedKey>> {
+        within(sealed::page(self.db(), place, after, limit)).await
     }
 
     async fn live_order(&self, name: &DomainName) -> Result<Option<Order>> {

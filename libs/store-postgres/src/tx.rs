@@ -9,11 +9,11 @@ use domain::{
 use jiff::Timestamp;
 use jiff::civil::Date;
 use sqlx::{PgConnection, Postgres, Transaction};
-use store::{Account, Certificate, Challenge, Renewal, Result, TokenRecord, TokenUse, Tx};
+use store::{Account, Certificate, Challenge, Renewal, Result, SealedKey, TokenRecord, TokenUse, Tx};
 use tokio::sync::watch;
 
 use crate::db::{failed, within};
-use crate::{buckets, certificates, changes, domains, messages, orders, recheck, tokens, work};
+use crate::{buckets, certificates, changes, domains, messages, orders, recheck, sealed, tokens, work};
 
 /// A transaction that held its locks longer than this is worth a line.
 const SLOW: Duration = Duration::from_millis(200);
@@ -149,6 +149,10 @@ impl Tx for PostgresTx {
 
     async fn set_account_url(&mut self, id: AccountId, url: &str) -> Result<()> {
         within(certificates::set_account_url(self.db(), id, url)).await
+    }
+
+    async fn replace_sealed(&mut self, key: &SealedKey, anew: &[u8]) -> Result<bool> {
+        within(sealed::replace(self.db(), key, anew)).await
     }
 
     async fn buckets(&mut self, keys: &[String]) -> Result<Vec<Timestamp>> {

@@ -13,6 +13,7 @@ mod messages;
 mod open;
 mod orders;
 mod recheck;
+mod sealed;
 mod summary;
 mod tokens;
 mod tx;
@@ -26,8 +27,8 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use sqlx::SqlitePool;
 use store::{
-    Account, Certificate, Challenge, Change, DomainView, ListQuery, Message, Result, Store, Summary,
-    TokenRecord, Tx,
+    Account, Certificate, Challenge, Change, DomainView, ListQuery, Message, Result, SealedKey, SealedPlace,
+    Store, Summary, TokenRecord, Tx,
 };
 use tokio::sync::watch;
 
@@ -137,6 +138,15 @@ impl Store for SqliteStore {
 
     async fn account(&self, issuer: &str, directory_url: &str) -> Result<Option<Account>> {
         certificates::account(&self.readers, issuer, directory_url).await
+    }
+
+    async fn sealed_keys(
+        &self,
+        place: SealedPlace,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<SealedKey>> {
+        sealed::page(&self.readers, place, after, limit).await
     }
 
     async fn live_order(&self, name: &DomainName) -> Result<Option<Order>> {

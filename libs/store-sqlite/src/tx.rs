@@ -9,11 +9,11 @@ use domain::{
 use jiff::Timestamp;
 use jiff::civil::Date;
 use sqlx::{Sqlite, SqliteConnection, Transaction};
-use store::{Account, Certificate, Challenge, Renewal, Result, TokenRecord, TokenUse, Tx};
+use store::{Account, Certificate, Challenge, Renewal, Result, SealedKey, TokenRecord, TokenUse, Tx};
 use tokio::sync::watch;
 
 use crate::db::failed;
-use crate::{buckets, certificates, domains, history, messages, orders, recheck, tokens, work};
+use crate::{buckets, certificates, domains, history, messages, orders, recheck, sealed, tokens, work};
 
 /// A transaction that kept the one writer longer than this is worth a line.
 const SLOW: Duration = Duration::from_millis(200);
@@ -152,6 +152,10 @@ impl Tx for SqliteTx {
 
     async fn set_account_url(&mut self, id: AccountId, url: &str) -> Result<()> {
         certificates::set_account_url(self.db(), id, url).await
+    }
+
+    async fn replace_sealed(&mut self, key: &SealedKey, anew: &[u8]) -> Result<bool> {
+        sealed::replace(self.db(), key, anew).await
     }
 
     async fn buckets(&mut self, keys: &[String]) -> Result<Vec<Timestamp>> {

@@ -28,8 +28,8 @@ pub use columns::Columns;
 pub use error::{Result, StoreError};
 pub use missing::is_c4s_fault;
 pub use records::{
-    Account, Certificate, Challenge, Change, DomainView, ListQuery, Message, Renewal, Summary, TokenRecord,
-    TokenUse,
+    Account, Certificate, Challenge, Change, DomainView, ListQuery, Message, Renewal, SealedKey, SealedPlace,
+    Summary, TokenRecord, TokenUse,
 };
 pub use trace::{continue_trace, trace_parent};
 pub use transition::{Entry, apply};
@@ -87,6 +87,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// The account of ours at a CA, if a row was written for it.
     async fn account(&self, issuer: &str, directory_url: &str) -> Result<Option<Account>>;
+
+    /// A page of the keys that are sealed in one place, in order of the row's id; `after` is the last id of the page
+    /// before. A page that is not full is the last.
+    async fn sealed_keys(
+        &self,
+        place: SealedPlace,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<SealedKey>>;
 
     /// The one live order of a name.
     async fn live_order(&self, name: &DomainName) -> Result<Option<Order>>;
@@ -263,6 +272,10 @@ pub trait Tx: Send {
 
     /// Stores an account's URL once. [`StoreError::Conflict`] if it has another.
     async fn set_account_url(&mut self, id: domain::AccountId, url: &str) -> Result<()>;
+
+    /// Puts `anew` in the place of a sealed key, if that is still as it was read. False if it is not; then the transaction
+    /// may go on.
+    async fn replace_sealed(&mut self, key: &SealedKey, anew: &[u8]) -> Result<bool>;
 
     /// The times of these buckets of a CA's budget, in the order of `keys`, which must be sorted, locked; one that was
     /// never there stands at the beginning of time.

@@ -135,6 +135,44 @@ impl std::fmt::Debug for Account {
     }
 }
 
+/// Where private keys are sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SealedPlace {
+    /// The keys of our accounts at CAs.
+    Accounts,
+    /// The keys of certificates that are not issued yet.
+    Orders,
+    /// The keys of certificates.
+    Certificates,
+}
+
+impl SealedPlace {
+    /// All, in the order in which a key moves: from its order into its certificate.
+    pub const ALL: [Self; 3] = [Self::Accounts, Self::Orders, Self::Certificates];
+
+    /// The table.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accounts => "accounts",
+            Self::Orders => "orders",
+            Self::Certificates => "certificates",
+        }
+    }
+}
+
+/// A sealed key and where it is. It has no `Debug`, like everything with a key in it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SealedKey {
+    /// The table.
+    pub place: SealedPlace,
+    /// The row's id.
+    pub id: String,
+    /// The id that it is sealed to: the row's own, or an order's certificate's.
+    pub sealed_to: String,
+    /// The key, sealed.
+    pub sealed: Vec<u8>,
+}
+
 /// An API token; the text itself is never stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenRecord {

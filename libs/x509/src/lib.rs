@@ -15,8 +15,10 @@ mod key;
 mod leaf;
 mod pasted;
 mod pasted_error;
+mod private_key;
 mod trust;
 
 pub use delivered::{Delivered, DeliveredError, check_delivered};
 pub use pasted::{Pasted, check_pasted};
 pub use pasted_error::{Field, PastedError};
+pub use private_key::private_key_pem;

@@ -5,8 +5,10 @@
 
 mod auth;
 pub mod commands;
+mod download;
 mod error;
 mod page;
+mod pfx;
 mod server;
 mod service;
 mod summary;

@@ -2,29 +2,24 @@
 
 use std::sync::Arc;
 
-use domain::{
-    Action, CertificateId, CertificateSummary, DomainName, HistoryEntry, HistoryKind, Source,
-    Status as DomainStatus,
-};
+use domain::{Action, CertificateId, CertificateSummary, DomainName, Source, Status as DomainStatus};
 use proto::v1;
 use proto::v1::domains_server::Domains;
 use runtime::Context;
-use rustls_pki_types::pem::PemObject;
 use seal::SealingKeys;
 use store::{Certificate, ListQuery};
-use tonic::{Code, Request, Response, Status};
+use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
 
-use crate::auth::{Authenticator, Principal};
+use crate::auth::Authenticator;
 use crate::commands::Commands;
-use crate::error::{bad_name, error, from_store, internal, invalid, not_found};
+use crate::error::{bad_name, from_store, internal, invalid, not_found};
 use crate::watch::{ChangeStream, Watcher};
 use crate::{page, summary};
 
 const DEFAULT_PAGE: u32 = 50;
 const DEFAULT_HISTORY: u32 = 100;
 const MOST_PAGE: u32 = 1000;
-const MOST_REASON: usize = 500;
 
 pub(crate) struct DomainsService {
     pub(crate) context: Context,
@@ -33,7 +28,7 @@ pub(crate) struct DomainsService {
     pub(crate) keys: Arc<SealingKeys>,
 }
 
-fn name(text: &str) -> Result<DomainName, Status> {
+pub(crate) fn name(text: &str) -> Result<DomainName, Status> {
     DomainName::parse(text).map_err(|problem| bad_name(&problem))
 }
 
@@ -93,7 +88,7 @@ impl Domains for DomainsService {
         let asked = request.into_inner();
         let name = name(&asked.name)?;
         let key_pem = Zeroizing::new(asked.private_key_pem);
-        let (certificate, warnings) = self.pasted(&name, &asked.certificate_pem, &key_pem)?;
+        let (certificate, warnings) = self.pasted(&name, &asked.certificate_pem, &key_pem).await?;
         let view = self.commands.import(certificate, &principal.actor).await?;
         Ok(Response::new(v1::ImportCertificateResponse {
             domain: Some((&view).into()),
@@ -211,30 +206,7 @@ impl Domains for DomainsService {
         &self,
         request: Request<v1::DownloadCertificateRequest>,
     ) -> Result<Response<v1::DownloadCertificateResponse>, Status> {
-        let principal = self.authenticator.authorize(&request, Action::Read).await?;
-        let asked = request.into_inner();
-        if asked.include_private_key {
-            principal.require(Action::ReadKey)?;
-            let reason = asked.reason.trim();
-            if reason.is_empty() || reason.len() > MOST_REASON {
-                let sentence = format!("say why the key is needed, in at most {MOST_REASON} bytes");
-                return Err(invalid("REASON_REQUIRED", sentence));
-            }
-        }
-        let name = name(&asked.name)?;
-        let certificate = self.live_certificate(&name).await?;
-        let private_key_pem = if asked.include_private_key {
-            self.private_key(&name, &certificate, &principal, asked.reason.trim())
-                .await?
-        } else {
-            String::new()
-        };
-        Ok(Response::new(v1::DownloadCertificateResponse {
-            certificate: Some((&certificate.summary).into()),
-            certificate_pem: leaf_pem(&certificate.chain_pem)?,
-            chain_pem: certificate.chain_pem,
-            private_key_pem,
-        }))
+        self.download(request).await.map(Response::new)
     }
 
     async fn recheck_domain(
@@ -283,7 +255,7 @@ impl Domains for DomainsService {
 
 impl DomainsService {
     /// Checks and seals what was pasted; with what is worth telling about it.
-    fn pasted(
+    async fn pasted(
         &self,
         name: &DomainName,
         certificate_pem: &str,
@@ -297,6 +269,7 @@ impl DomainsService {
         let sealed_key = self
             .keys
             .seal(&id.to_string(), &pasted.pkcs8)
+            .await
             .map_err(|problem| internal(&problem))?;
         let warnings = (!pasted.publicly_trusted).then(|| "not_publicly_trusted".to_owned());
         let certificate = Certificate {
@@ -319,73 +292,5 @@ impl DomainsService {
             renewal: None,
         };
         Ok((certificate, warnings.into_iter().collect()))
-    }
-
-    async fn live_certificate(&self, name: &DomainName) -> Result<Certificate, Status> {
-        let store = &self.context.store;
-        let view = store.domain(name).await.map_err(|problem| from_store(&problem))?;
-        let live = view.ok_or_else(|| not_found(name))?.domain.facts.live;
-        let nothing = || {
-            let sentence = format!("{name} has no active certificate yet: `domain show` says why");
-            error(Code::FailedPrecondition, "NO_CERTIFICATE", sentence)
-        };
-        let live = live.ok_or_else(nothing)?;
-        let certificate = store
-            .certificate(live.certificate)
-            .await
-            .map_err(|problem| from_store(&problem))?;
-        certificate.ok_or_else(nothing)
-    }
-
-    /// The key as PKCS #8 PEM. That it leaves, and why, is in the history before it does.
-    async fn private_key(
-        &self,
-        name: &DomainName,
-        certificate: &Certificate,
-        principal: &Principal,
-        reason: &str,
-    ) -> Result<String, Status> {
-        let sealed = certificate.sealed_key.as_ref().ok_or_else(|| {
-            error(
-                Code::FailedPrecondition,
-                "KEY_DESTROYED",
-                "the private key was destroyed: generate anew",
-            )
-        })?;
-        let key: Zeroizing<Vec<u8>> = self
-            .keys
-            .unseal(&certificate.id().to_string(), sealed)
-            .map_err(|problem| internal(&problem))?;
-        let recorded = async {
-            let mut tx = self.context.store.begin("key_downloaded").await?;
-            let status = tx
-                .domain(name)
-                .await?
-                .map_or(DomainStatus::Pending, |domain| domain.recorded);
-            tx.append_history(&HistoryEntry {
-                name: name.clone(),
-                at: self.context.clock.now(),
-                kind: HistoryKind::KeyDownloaded,
-                actor: principal.actor.clone(),
-                status_from: Some(status),
-                status_to: status,
-                message: format!("The private key was downloaded: {reason}"),
-                certificate_sha256: Some(certificate.summary.sha256.clone()),
-            })
-            .await?;
-            tx.commit().await
-        };
-        recorded.await.map_err(|problem| from_store(&problem))?;
-        Ok(pem::encode(&pem::Pem::new("PRIVATE KEY", key.to_vec())))
-    }
-}
-
-/// The first certificate of a chain.
-fn leaf_pem(chain_pem: &str) -> Result<String, Status> {
-    let leaf = rustls_pki_types::CertificateDer::pem_slice_iter(chain_pem.as_bytes()).next();
-    match leaf {
-        Some(Ok(leaf)) => Ok(pem::encode(&pem::Pem::new("CERTIFICATE", leaf.to_vec()))),
-        Some(Err(problem)) => Err(internal(&problem)),
-        None => Err(error(Code::Internal, "INTERNAL", "the stored chain is empty")),
     }
 }

@@ -10,7 +10,6 @@
 //! whatever a stalled copy of this role sends late.
 
 mod journal;
-mod pem;
 mod remove;
 mod upload;
 

@@ -13,8 +13,8 @@ use runtime::{JobError, checkpoint};
 use seal::SealError;
 use zeroize::Zeroizing;
 
+use crate::Uploader;
 use crate::journal::{Failure, Journal, Task};
-use crate::{Uploader, pem};
 
 /// Pauses between the quick attempts.
 const QUICK_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
@@ -130,7 +130,7 @@ impl<'a> Upload<'a> {
                 sent: revision.is_some(),
             });
         }
-        let key = match self.unsealed(task) {
+        let key = match self.unsealed(task).await {
             Ok(key) => key,
             Err(error) => {
                 return Ok(Attempt::Failed(Failure {
@@ -173,12 +173,13 @@ impl<'a> Upload<'a> {
         Ok(known.certificate.map(|certificate| certificate.sha256))
     }
 
-    fn unsealed(&self, task: &Task) -> Result<Zeroizing<String>, SealError> {
+    async fn unsealed(&self, task: &Task) -> Result<Zeroizing<String>, SealError> {
         let pkcs8 = self
             .uploader
             .keys
-            .unseal(&task.certificate.id().to_string(), &task.sealed_key)?;
-        Ok(pem::private_key(&pkcs8))
+            .unseal(&task.certificate.id().to_string(), &task.sealed_key)
+            .await?;
+        Ok(x509::private_key_pem(&pkcs8))
     }
 
     async fn put(&self, task: &Task, private_key_pem: &str, revision: i64) -> Result<(), C4Error> {

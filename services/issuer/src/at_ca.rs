@@ -11,7 +11,6 @@ use domain::{Activity, CertificateId, DomainName, Order, OrderState, Reason, Wor
 use jiff::{SignedDuration, Timestamp};
 use runtime::{JobError, checkpoint};
 use store::StoreError;
-use zeroize::Zeroizing;
 
 use crate::authority::Authority;
 use crate::ending::Ending;
@@ -139,10 +138,15 @@ impl AtCa<'_> {
                 keys: sealing_keys,
                 ..
             } = self.issuer;
-            let key = keys::make(self.name).map_err(|error| local(&error))?;
+            let (name, algorithm) = (self.name.clone(), context.config.issuer.key_algorithm);
+            let made = tokio::task::spawn_blocking(move || keys::make(&name, algorithm)).await;
+            let key = made
+                .map_err(|error| local(&error))?
+                .map_err(|error| local(&error))?;
             let certificate = CertificateId::new(&*context.clock, &*context.entropy);
             let sealed = sealing_keys
                 .seal(&certificate.to_string(), &key.pkcs8)
+                .await
                 .map_err(|error| local(&error))?;
             self.journal.keyed(order, certificate, sealed, key.csr).await?;
             checkpoint("key-sealed").await;
@@ -172,15 +176,16 @@ impl AtCa<'_> {
         };
         let chain = at_ca.certificate().await.map_err(|error| self.trouble(error))?;
         checkpoint("certificate-downloaded").await;
-        let pkcs8: Zeroizing<Vec<u8>> = self
+        let pkcs8 = self
             .issuer
             .keys
             .unseal(&certificate.to_string(), sealed_key)
+            .await
             .map_err(|error| local(&error))?;
         let public_key = keys::public_key_der(&pkcs8).map_err(|error| local(&error))?;
         match check_delivered(&chain, self.name, &public_key, self.now()) {
             Ok(delivered) => {
-                self.journal.issued(order.clone(), delivered).await?;
+                self.journal.issued(order.id, delivered).await?;
                 checkpoint("certificate-stored").await;
                 Ok(())
             }

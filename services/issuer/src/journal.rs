@@ -203,7 +203,12 @@ impl Journal {
     }
 
     /// The certificate with its sealed key; the upload is due, and the lease is ended.
-    pub(crate) async fn issued(&self, mut order: Order, delivered: Delivered) -> Result<(), JobError> {
+    pub(crate) async fn issued(&self, order: OrderId, delivered: Delivered) -> Result<(), JobError> {
+        let (mut tx, domain) = self.open("certificate_issued").await?;
+        // As it is stored now: since it was read, its data key may have been wrapped under another sealing key.
+        let stored = tx.live_order(&domain.name).await?;
+        let keyed = stored.filter(|stored| stored.id == order);
+        let mut order = keyed.ok_or_else(|| JobError::Other("the order is gone".to_owned()))?;
         let OrderState::Keyed {
             certificate: id,
             sealed_key,
@@ -214,7 +219,6 @@ impl Journal {
                 "a certificate for an order without a key".to_owned(),
             ));
         };
-        let (mut tx, domain) = self.open("certificate_issued").await?;
         let certificate = Certificate {
             summary: CertificateSummary {
                 id,

@@ -1,10 +1,14 @@
 //! The key of a certificate-to-be and the request that carries its public half.
 
 use domain::DomainName;
-use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData};
-use zeroize::Zeroizing;
+use rcgen::{
+    CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384,
+    PKCS_RSA_SHA256, PublicKeyData, RsaKeySize,
+};
+use runtime::config::KeyAlgorithm;
+use zeroize::{Zeroize, Zeroizing};
 
-/// A key made for one certificate.
+/// A key made for one certificate. It has no `Debug`.
 pub(crate) struct NewKey {
     /// PKCS #8, DER.
     pub(crate) pkcs8: Zeroizing<Vec<u8>>,
@@ -12,20 +16,34 @@ pub(crate) struct NewKey {
     pub(crate) csr: Vec<u8>,
 }
 
-/// Makes an ECDSA P-256 key and a CSR with `name` as its only subject alternative name and no subject: CAs ignore a
-/// common name, and names over 64 bytes do not fit one.
-pub(crate) fn make(name: &DomainName) -> Result<NewKey, rcgen::Error> {
-    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+/// Makes a key and a CSR with `name` as its only subject alternative name and no subject: CAs ignore a common name, and
+/// names over 64 bytes do not fit one. An RSA key takes up to seconds, so this is no work for an async thread.
+pub(crate) fn make(name: &DomainName, algorithm: KeyAlgorithm) -> Result<NewKey, rcgen::Error> {
     let mut params = CertificateParams::new(vec![name.to_string()])?;
     params.distinguished_name = DistinguishedName::new();
-    let csr = params.serialize_request(&key)?.der().to_vec();
+    let mut key = generate(algorithm)?;
+    let pkcs8 = Zeroizing::new(key.serialize_der());
+    let csr = params.serialize_request(&key);
+    key.zeroize();
     Ok(NewKey {
-        pkcs8: Zeroizing::new(key.serialize_der()),
-        csr,
+        pkcs8,
+        csr: csr?.der().to_vec(),
     })
+}
+
+fn generate(algorithm: KeyAlgorithm) -> Result<KeyPair, rcgen::Error> {
+    match algorithm {
+        KeyAlgorithm::P256 => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256),
+        KeyAlgorithm::P384 => KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384),
+        KeyAlgorithm::Rsa2048 => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048),
+        KeyAlgorithm::Rsa4096 => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_4096),
+    }
 }
 
 /// The public key of a sealed key's PKCS #8, as a certificate carries it (SubjectPublicKeyInfo, DER).
 pub(crate) fn public_key_der(pkcs8: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
-    Ok(KeyPair::try_from(pkcs8)?.subject_public_key_info())
+    let mut key = KeyPair::try_from(pkcs8)?;
+    let public = key.subject_public_key_info();
+    key.zeroize();
+    Ok(public)
 }

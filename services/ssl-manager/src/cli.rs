@@ -108,6 +108,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: TokenCommand,
     },
+    /// Sealing keys; works on the database directly
+    Keys {
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
     /// Domains, through the API
     Domain {
         #[command(subcommand)]
@@ -226,6 +231,13 @@ pub(crate) enum TokenCommand {
     },
 }
 
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Wrap all data keys under the first line of the sealing-key file, while everything runs; every process must have
+    /// been started with that line in its file. May be interrupted and repeated
+    Rotate,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum DomainCommand {
     /// Put a domain under management and start its certificate
@@ -298,6 +310,17 @@ pub(crate) struct DownloadArgs {
     /// Where the private key goes (mode 0600), PKCS #8 PEM
     #[arg(long, value_name = "FILE", requires = "reason")]
     pub(crate) key: Option<PathBuf>,
+    /// Where key and chain go as one PFX, PKCS #12 (mode 0600)
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "reason",
+        requires = "pfx_password_file"
+    )]
+    pub(crate) pfx: Option<PathBuf>,
+    /// File with the password that the PFX gets; a line's end after it does not count
+    #[arg(long, value_name = "FILE", requires = "pfx")]
+    pub(crate) pfx_password_file: Option<PathBuf>,
     /// Why the key is needed; kept in the history
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
@@ -365,8 +388,17 @@ mod tests {
     }
 
     #[test]
-    fn a_key_needs_a_reason() {
-        assert!(Cli::try_parse_from("ssl-manager domain download a.example.com --key k".split(' ')).is_err());
+    fn a_key_needs_a_reason_and_a_pfx_a_password_too() {
+        let download = |options: &str| {
+            let line = format!("ssl-manager domain download a.example.com {options}");
+            Cli::try_parse_from(line.split(' ')).is_ok()
+        };
+        assert!(download("--key k --reason r"));
+        assert!(!download("--key k"));
+        assert!(download("--pfx p --pfx-password-file f --reason r"));
+        assert!(!download("--pfx p --pfx-password-file f"));
+        assert!(!download("--pfx p --reason r"));
+        assert!(!download("--key k --pfx-password-file f --reason r"));
         assert!(Cli::try_parse_from("ssl-manager token create --name n --role boss".split(' ')).is_err());
     }
 }

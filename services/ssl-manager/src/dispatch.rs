@@ -10,7 +10,7 @@ use store::StoreError;
 
 use crate::cli::{Cli, Command, DbCommand, EXIT_USAGE};
 use crate::run::{RunError, roles};
-use crate::{backend, client, config_command, health, token};
+use crate::{backend, client, config_command, health, keys, token};
 
 /// Why a command did not do what it was asked to.
 #[derive(Debug)]
@@ -110,6 +110,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
             Ok(())
         }
         Command::Token { command } => token::run(command, &Config::read(file)?, cli.global.output).await,
+        Command::Keys { command } => keys::run(*command, &Config::read(file)?, cli.global.output).await,
         Command::Domain { command } => client::run(command, &cli.global).await,
     }
 }

@@ -8,6 +8,7 @@ mod config_command;
 mod demo;
 mod dispatch;
 mod health;
+mod keys;
 mod output;
 mod run;
 #[cfg(feature = "sandbox")]

@@ -195,7 +195,7 @@ impl Simulation {
         let result = match command {
             Command::Add => commands.add(&name, ACTOR).await.map(drop),
             Command::Generate { force } => commands.generate(&name, force, ACTOR).await.map(drop),
-            Command::Import => commands.import(self.pasted(&name), ACTOR).await.map(drop),
+            Command::Import => commands.import(self.pasted(&name).await, ACTOR).await.map(drop),
             Command::RollBack => commands.roll_back(&name, ACTOR).await.map(drop),
             Command::Recheck => commands.recheck(&name, ACTOR).await.map(drop),
             Command::Delete { remove_from_c4 } => commands.delete(&name, remove_from_c4, ACTOR).await,
@@ -207,7 +207,7 @@ impl Simulation {
     }
 
     /// A certificate of the customer's own.
-    fn pasted(&self, name: &DomainName) -> Certificate {
+    async fn pasted(&self, name: &DomainName) -> Certificate {
         let now = self.now();
         let date = |at: Timestamp| {
             let at = std::time::SystemTime::from(at);
@@ -222,6 +222,7 @@ impl Simulation {
         let context = &self.context;
         let id = CertificateId::new(&*context.clock, &*context.entropy);
         let keys = context.require_sealing_keys().expect("keys");
+        let sealed = keys.seal(&id.to_string(), &pasted.pkcs8).await;
         Certificate {
             summary: CertificateSummary {
                 id,
@@ -235,7 +236,7 @@ impl Simulation {
             name: name.clone(),
             revision: 0,
             chain_pem: pasted.chain_pem,
-            sealed_key: Some(keys.seal(&id.to_string(), &pasted.pkcs8).expect("sealed")),
+            sealed_key: Some(sealed.expect("sealed")),
             created_at: now,
             uploaded_at: None,
             account: None,

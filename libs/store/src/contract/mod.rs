@@ -18,6 +18,7 @@ mod lifecycle;
 mod listing;
 mod messages;
 mod orders;
+mod sealed;
 mod transitions;
 mod values;
 mod work;
@@ -40,6 +41,7 @@ pub use lifecycle::*;
 pub use listing::*;
 pub use messages::*;
 pub use orders::*;
+pub use sealed::*;
 pub use transitions::*;
 pub use values::*;
 pub use work::*;
@@ -81,7 +83,8 @@ macro_rules! store_contract {
             nothing_is_seen_before_the_commit, a_domains_memory_comes_back, a_recheck_takes_each_domain_once_a_day,
             rechecks_at_once_take_distinct_domains, missing_domains_are_counted_among_the_live,
             a_renewal_point_comes_back, buckets_come_back, a_bucket_that_was_read_waits_for_its_reader,
-            a_probe_is_answered_until_it_is_replaced, the_list_is_counted);
+            a_probe_is_answered_until_it_is_replaced, the_list_is_counted,
+            every_sealed_key_is_found, a_sealed_key_is_replaced_as_it_was_read);
     };
     ($setup:path: $($case:ident),*) => {
         $(
@@ -247,6 +250,7 @@ mod tests {
             include_str!("listing.rs"),
             include_str!("messages.rs"),
             include_str!("orders.rs"),
+            include_str!("sealed.rs"),
             include_str!("transitions.rs"),
             include_str!("values.rs"),
             include_str!("work.rs"),

@@ -135,7 +135,7 @@ impl Kit {
             *next
         };
         let id = CertificateId::from(uuid::Uuid::from_u128(number));
-        let sealed = self.uploader.keys.seal(&id.to_string(), PKCS8).unwrap();
+        let sealed = self.uploader.keys.seal(&id.to_string(), PKCS8).await.unwrap();
         let summary = CertificateSummary {
             id,
             sha256: sha256(number),

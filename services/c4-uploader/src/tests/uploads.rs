@@ -6,7 +6,6 @@ use serde_json::json;
 
 use super::fake_c4::Trick;
 use super::kit::{Kit, NAME, PKCS8, name, sha256};
-use crate::pem;
 
 #[tokio::test]
 async fn an_issued_certificate_goes_live() {
@@ -16,7 +15,7 @@ async fn an_issued_certificate_goes_live() {
 
     let held = kit.c4.inside().holds.clone().unwrap();
     assert_eq!(held["sha256"], sha256(2));
-    assert_eq!(held["private_key_pem"], *pem::private_key(PKCS8));
+    assert_eq!(held["private_key_pem"], *x509::private_key_pem(PKCS8));
     assert_eq!((&held["source"], &held["revision"]), (&json!("c4"), &json!(1)));
     assert_eq!(kit.c4.inside().idempotency_keys, [certificate.to_string()]);
 

@@ -37,8 +37,12 @@ impl Kit {
         Self::with(|_| {}).await
     }
 
-    /// The CA believes every challenge; nothing is fetched.
     pub(crate) async fn with(change: impl FnOnce(&mut AcmeIssuer)) -> Self {
+        Self::configured(|config| change(&mut config.acme.issuers[0])).await
+    }
+
+    /// The CA believes every challenge; nothing is fetched.
+    pub(crate) async fn configured(change: impl FnOnce(&mut Config)) -> Self {
         let clock = Arc::new(JumpingClock::new("2026-11-23T00:00:00Z".parse().unwrap()));
         let time = clock.clone();
         let world = World::start(WorldOptions {
@@ -60,13 +64,12 @@ impl Kit {
         let store: Arc<dyn Store> = Arc::new(store);
         let root = folder.path().join("root.pem");
         std::fs::write(&root, world.ca.api_root_pem()).unwrap();
-        let mut settings = AcmeIssuer {
+        let settings = AcmeIssuer {
             name: "sandbox".to_owned(),
             directory_url: world.ca.directory_url(),
             root_certificate_file: root,
             ..AcmeIssuer::default()
         };
-        change(&mut settings);
         let mut config = Config::default();
         config.acme.issuers = vec![settings];
         config.c4.base_url = world.c4.base_url();
@@ -74,6 +77,7 @@ impl Kit {
         config.cdn.cname_targets = vec![world.cdn_target().to_owned()];
         config.dns.nameservers = vec![world.dns.addr().to_string()];
         config.preflight.rehearsal = false;
+        change(&mut config);
         let keys = SealingKeys::load_or_create(&folder.path().join("sealing.key")).unwrap();
         let context = Context {
             config: Arc::new(config),

@@ -3,5 +3,6 @@
 mod kit;
 
 mod budget;
+mod keys;
 mod renewals;
 mod rests;

@@ -2,6 +2,7 @@
 
 mod connect;
 mod download;
+mod files;
 mod import;
 
 use std::io::{BufRead, IsTerminal, Write};

@@ -1,4 +1,6 @@
-//! The one encoding that C4 takes a key in (RFC 7468).
+//! The one encoding in which keys leave us (RFC 7468): to C4, and to whoever may download them.
+//!
+//! Why not crate `pem`: it copies the key into buffers that nobody wipes.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -7,7 +9,7 @@ use zeroize::Zeroizing;
 const LINE: usize = 64;
 
 /// A PKCS #8 key as PEM, in a buffer that is wiped.
-pub(crate) fn private_key(pkcs8: &[u8]) -> Zeroizing<String> {
+pub fn private_key_pem(pkcs8: &[u8]) -> Zeroizing<String> {
     let characters = pkcs8.len().div_ceil(3) * 4;
     let mut text = Zeroizing::new(String::with_capacity(characters));
     STANDARD.encode_string(pkcs8, &mut text);
@@ -31,7 +33,7 @@ mod tests {
 
     #[test]
     fn lines_are_those_of_the_standard() {
-        let pem = private_key(&[0; 100]);
+        let pem = private_key_pem(&[0; 100]);
         let lines: Vec<&str> = pem.lines().collect();
         assert_eq!(lines[0], "-----BEGIN PRIVATE KEY-----");
         assert_eq!(

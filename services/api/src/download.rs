@@ -1,0 +1,177 @@
+//! `DownloadCertificate`: the active certificate, and for whom it is meant its private key.
+//!
+//! A key leaves as PEM or as a PFX; both need the role and a reason, and are one line in the history, which is there
+//! before the key leaves. Key, password and PFX are wiped here after use; what the answer holds is its sender's.
+
+use domain::{Action, DomainName, HistoryEntry, HistoryKind, Status as DomainStatus};
+use proto::v1;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use store::Certificate;
+use tonic::{Code, Request, Status};
+use zeroize::Zeroizing;
+
+use crate::auth::Principal;
+use crate::error::{error, from_store, internal, invalid, not_found};
+use crate::pfx::{self, Password};
+use crate::service::{DomainsService, name};
+
+const MOST_REASON: usize = 500;
+
+/// In which forms a private key is asked for, and why.
+struct KeyRequest {
+    pem: bool,
+    /// Asked for with this password.
+    pfx: Option<Password>,
+    reason: String,
+}
+
+impl KeyRequest {
+    /// None if no key is asked for.
+    fn read(asked: &mut v1::DownloadCertificateRequest) -> Result<Option<Self>, Status> {
+        let password = Zeroizing::new(std::mem::take(&mut asked.pfx_password));
+        if !asked.include_private_key && !asked.include_pfx {
+            return Ok(None);
+        }
+        let reason = asked.reason.trim();
+        if reason.is_empty() || reason.len() > MOST_REASON {
+            let sentence = format!("say why the key is needed, in at most {MOST_REASON} bytes");
+            return Err(invalid("REASON_REQUIRED", sentence));
+        }
+        let password = asked.include_pfx.then(|| Password::new(password)).transpose();
+        Ok(Some(Self {
+            pem: asked.include_private_key,
+            pfx: password.map_err(|problem| invalid(problem.reason(), problem.to_string()))?,
+            reason: reason.to_owned(),
+        }))
+    }
+
+    fn message(&self) -> String {
+        let form = match (self.pem, &self.pfx) {
+            (_, None) => "",
+            (false, Some(_)) => " as a PFX",
+            (true, Some(_)) => " as PEM and as a PFX",
+        };
+        format!("The private key was downloaded{form}: {}", self.reason)
+    }
+}
+
+/// A private key in the forms that were asked for.
+#[derive(Default)]
+struct Key {
+    pem: Zeroizing<String>,
+    pfx: Zeroizing<Vec<u8>>,
+}
+
+impl DomainsService {
+    pub(crate) async fn download(
+        &self,
+        request: Request<v1::DownloadCertificateRequest>,
+    ) -> Result<v1::DownloadCertificateResponse, Status> {
+        let principal = self.authenticator.authorize(&request, Action::Read).await?;
+        let mut asked = request.into_inner();
+        if asked.include_private_key || asked.include_pfx {
+            principal.require(Action::ReadKey)?;
+        }
+        let key_request = KeyRequest::read(&mut asked)?;
+        let name = name(&asked.name)?;
+        let certificate = self.live_certificate(&name).await?;
+        let leaf = leaf_pem(&certificate.chain_pem)?;
+        let mut key = Key::default();
+        if let Some(key_request) = key_request {
+            let message = key_request.message();
+            key = self.private_key(&certificate, key_request).await?;
+            self.record(&certificate, &principal, message).await?;
+        }
+        Ok(v1::DownloadCertificateResponse {
+            certificate: Some((&certificate.summary).into()),
+            certificate_pem: leaf,
+            chain_pem: certificate.chain_pem,
+            private_key_pem: std::mem::take(&mut *key.pem),
+            pfx: std::mem::take(&mut *key.pfx),
+        })
+    }
+
+    async fn live_certificate(&self, name: &DomainName) -> Result<Certificate, Status> {
+        let store = &self.context.store;
+        let view = store.domain(name).await.map_err(|problem| from_store(&problem))?;
+        let live = view.ok_or_else(|| not_found(name))?.domain.facts.live;
+        let nothing = || {
+            let sentence = format!("{name} has no active certificate yet: `domain show` says why");
+            error(Code::FailedPrecondition, "NO_CERTIFICATE", sentence)
+        };
+        let live = live.ok_or_else(nothing)?;
+        let certificate = store
+            .certificate(live.certificate)
+            .await
+            .map_err(|problem| from_store(&problem))?;
+        certificate.ok_or_else(nothing)
+    }
+
+    async fn private_key(&self, certificate: &Certificate, asked: KeyRequest) -> Result<Key, Status> {
+        let sealed = certificate.sealed_key.as_ref().ok_or_else(|| {
+            error(
+                Code::FailedPrecondition,
+                "KEY_DESTROYED",
+                "the private key was destroyed: generate anew",
+            )
+        })?;
+        let pkcs8 = self
+            .keys
+            .unseal(&certificate.id().to_string(), sealed)
+            .await
+            .map_err(|problem| internal(&problem))?;
+        let mut key = Key::default();
+        if asked.pem {
+            key.pem = x509::private_key_pem(&pkcs8);
+        }
+        if let Some(password) = asked.pfx {
+            let (alias, chain_pem) = (certificate.name.to_string(), certificate.chain_pem.clone());
+            let packing = move || pfx::make(&alias, &pkcs8, &chain_pem, &password);
+            let made = tokio::task::spawn_blocking(packing).await;
+            key.pfx = made
+                .map_err(|problem| internal(&problem))?
+                .map_err(|problem| internal(&problem))?;
+        }
+        Ok(key)
+    }
+
+    /// That the key leaves, to whom, and why.
+    async fn record(
+        &self,
+        certificate: &Certificate,
+        principal: &Principal,
+        message: String,
+    ) -> Result<(), Status> {
+        let recorded = async {
+            let mut tx = self.context.store.begin("key_downloaded").await?;
+            let status = tx
+                .domain(&certificate.name)
+                .await?
+                .map_or(DomainStatus::Pending, |domain| domain.recorded);
+            tx.append_history(&HistoryEntry {
+                name: certificate.name.clone(),
+                at: self.context.clock.now(),
+                kind: HistoryKind::KeyDownloaded,
+                actor: principal.actor.clone(),
+                status_from: Some(status),
+                status_to: status,
+                message,
+                certificate_sha256: Some(certificate.summary.sha256.clone()),
+            })
+            .await?;
+            tx.commit().await
+        };
+        recorded.await.map_err(|problem| from_store(&problem))
+    }
+}
+
+/// The first certificate of a chain.
+fn leaf_pem(chain_pem: &str) -> Result<String, Status> {
+    let leaf = CertificateDer::pem_slice_iter(chain_pem.as_bytes()).next();
+    match leaf {
+        Some(Ok(leaf)) => Ok(pem::encode(&pem::Pem::new("CERTIFICATE", leaf.to_vec()))),
+        Some(Err(problem)) => Err(internal(&problem)),
+        None => Err(error(Code::Internal, "INTERNAL", "the stored chain is empty")),
+    }
+}

@@ -1,0 +1,217 @@
+//! `keys rotate`: wraps every data key under the first line of the sealing-key file, while everything runs.
+//!
+//! Rules. No private key is opened, only the data key in front of it. A sealed key is replaced only if it is still as it
+//! was read, so that nothing that others write meanwhile is lost. Tables are walked by id, a page at a time, and no
+//! transaction is open while keys are wrapped. It may end anywhere and be begun again: a sealed key says itself under
+//! which line it is, so there is no list of what is done.
+//!
+//! Why several walks: a key that was sealed before a process was restarted may be stored behind us. Done is what a whole
+//! walk found nothing to do in; if even the last one did, some process still seals under an older line.
+
+use runtime::Config;
+use seal::{SealError, SealingKeys};
+use serde_json::{Value, json};
+use store::{SealedKey, SealedPlace, Store, StoreError};
+
+use crate::backend::open_for_command;
+use crate::cli::{KeysCommand, Output};
+use crate::dispatch::Failure;
+use crate::output::print_one;
+use crate::run::RunError;
+
+const PAGE: u32 = 100;
+const MOST_WALKS: u32 = 4;
+/// How many keys that do not open are named; all are counted.
+const MOST_NAMED: usize = 20;
+const SAY_EVERY: u64 = 10_000;
+
+pub(crate) async fn run(command: KeysCommand, config: &Config, output: Output) -> Result<(), Failure> {
+    let KeysCommand::Rotate = command;
+    let path = &config.keys.sealing_key_file;
+    let keys = SealingKeys::load(path).map_err(RunError::from)?;
+    let store = open_for_command(config).await?;
+    let rotated = rotate(&*store, &keys).await?;
+    match output {
+        Output::Json => print_one(output, &rotated.json(&keys)),
+        Output::Table => rotated.print(&keys),
+    }
+    rotated.verdict()?;
+    if output == Output::Table {
+        println!(
+            "The older lines may be removed from {}; keep them with the backups that were made before.",
+            path.display()
+        );
+    }
+    Ok(())
+}
+
+/// What was done, and what the last walk found.
+#[derive(Debug, Default)]
+struct Rotated {
+    rewrapped: u64,
+    last: Walk,
+}
+
+/// What one walk over everything found.
+#[derive(Debug, Default)]
+struct Walk {
+    /// Sealed keys, whatever they were under.
+    seen: u64,
+    /// Those under an older line.
+    older: u64,
+    /// Those of them that are under the first line now.
+    rewrapped: u64,
+    /// Those that no line opens.
+    unopened: u64,
+    /// The first of those.
+    named: Vec<Unopened>,
+}
+
+#[derive(Debug)]
+struct Unopened {
+    place: SealedPlace,
+    id: String,
+    why: SealError,
+}
+
+async fn rotate(store: &dyn Store, keys: &SealingKeys) -> Result<Rotated, Failure> {
+    let mut rotated = Rotated::default();
+    for _ in 0..MOST_WALKS {
+        let mut walk = Walk::default();
+        for place in SealedPlace::ALL {
+            walk.over(place, store, keys).await?;
+        }
+        rotated.rewrapped += walk.rewrapped;
+        rotated.last = walk;
+        if rotated.last.older == 0 {
+            break;
+        }
+    }
+    Ok(rotated)
+}
+
+impl Walk {
+    async fn over(
+        &mut self,
+        place: SealedPlace,
+        store: &dyn Store,
+        keys: &SealingKeys,
+    ) -> Result<(), Failure> {
+        let mut after: Option<String> = None;
+        loop {
+            let page = store.sealed_keys(place, after.as_deref(), PAGE).await?;
+            let Some(last) = page.last() else {
+                return Ok(());
+            };
+            after = Some(last.id.clone());
+            let anew = self.rewrap(&page, keys).await?;
+            self.replace(store, &anew).await?;
+        }
+    }
+
+    /// The sealed keys of a page that are under an older line, with what is to stand in their place.
+    async fn rewrap<'a>(
+        &mut self,
+        page: &'a [SealedKey],
+        keys: &SealingKeys,
+    ) -> Result<Vec<(&'a SealedKey, Vec<u8>)>, Failure> {
+        let mut anew = Vec::new();
+        for key in page {
+            self.seen += 1;
+            match keys.rewrap(&key.sealed_to, &key.sealed).await {
+                Ok(None) => {}
+                Ok(Some(sealed)) => anew.push((key, sealed)),
+                Err(error @ SealError::Unavailable(_)) => {
+                    return Err(Failure::new("UNAVAILABLE", error.to_string()));
+                }
+                Err(why) => self.does_not_open(key, why),
+            }
+            if self.seen.is_multiple_of(SAY_EVERY) {
+                eprintln!("{} keys looked at, {} wrapped anew", self.seen, self.rewrapped);
+            }
+        }
+        self.older += anew.len() as u64;
+        Ok(anew)
+    }
+
+    async fn replace(&mut self, store: &dyn Store, anew: &[(&SealedKey, Vec<u8>)]) -> Result<(), StoreError> {
+        if anew.is_empty() {
+            return Ok(());
+        }
+        let mut tx = store.begin("rotate_keys").await?;
+        let mut rewrapped = 0;
+        for (key, sealed) in anew {
+            rewrapped += u64::from(tx.replace_sealed(key, sealed).await?);
+        }
+        tx.commit().await?;
+        self.rewrapped += rewrapped;
+        Ok(())
+    }
+
+    fn does_not_open(&mut self, key: &SealedKey, why: SealError) {
+        self.unopened += 1;
+        if self.named.len() < MOST_NAMED {
+            self.named.push(Unopened {
+                place: key.place,
+                id: key.id.clone(),
+                why,
+            });
+        }
+    }
+}
+
+impl Rotated {
+    fn json(&self, keys: &SealingKeys) -> Value {
+        let named =
+            self.last.named.iter().map(
+                |key| json!({ "table": key.place.as_str(), "id": key.id, "message": key.why.to_string() }),
+            );
+        json!({
+            "sealing_key": keys.current_key_id().to_string(),
+            "rewrapped": self.rewrapped,
+            "left": self.last.older,
+            "unopened": self.last.unopened,
+            "unopened_keys": named.collect::<Vec<_>>(),
+        })
+    }
+
+    fn print(&self, keys: &SealingKeys) {
+        let Walk { older, named, .. } = &self.last;
+        let key = keys.current_key_id();
+        println!("Wrapped anew under the sealing key {key}: {}", self.rewrapped);
+        println!("Left under older lines: {older}");
+        for key in named {
+            println!("Does not open: {} {}: {}", key.place.as_str(), key.id, key.why);
+        }
+    }
+
+    /// Whether the older lines may go.
+    fn verdict(&self) -> Result<(), Failure> {
+        let Walk {
+            older,
+            unopened,
+            named,
+            ..
+        } = &self.last;
+        if let Some(first) = named.first() {
+            let sentence = format!(
+                "no line opens {unopened} sealed keys, the first in {} {}: {}; take no line out of the file",
+                first.place.as_str(),
+                first.id,
+                first.why
+            );
+            return Err(Failure::new("UNOPENED", sentence));
+        }
+        if *older > 0 {
+            let sentence = format!(
+                "the last of {MOST_WALKS} walks still found {older} keys under older lines: restart every process that \
+                 was started with the older file, then repeat this"
+            );
+            return Err(Failure::new("LEFT", sentence));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,366 @@
+//! Rotations on a real store, under keys that are numbers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use domain::{
+    AccountId, CertificateId, CertificateSummary, Domain, DomainName, Order, OrderId, OrderState, Source,
+};
+use jiff::Timestamp;
+use runtime::{SystemClock, SystemEntropy};
+use seal::{DataKey, KeyId, KeyWrapping, Wrapped};
+use store::{Account, Certificate};
+use store_sqlite::SqliteStore;
+use tempfile::TempDir;
+
+use super::*;
+
+const OLD: u8 = 1;
+const NEW: u8 = 2;
+const STRANGE: u8 = 3;
+
+/// What else goes on in the store: once per data key that is wrapped.
+#[async_trait]
+trait Meanwhile: Send + Sync + 'static {
+    async fn goes_on(&self, count: usize);
+}
+
+struct Nothing;
+
+#[async_trait]
+impl Meanwhile for Nothing {
+    async fn goes_on(&self, _: usize) {}
+}
+
+/// Sealing keys whose wrapped form says which they are.
+struct Lines<M> {
+    current: u8,
+    older: Vec<u8>,
+    wrapped: AtomicUsize,
+    meanwhile: M,
+}
+
+#[async_trait]
+impl<M: Meanwhile> KeyWrapping for Lines<M> {
+    fn current_key_id(&self) -> KeyId {
+        KeyId::of(&[self.current])
+    }
+
+    async fn wrap(&self, id: &str, data_key: &DataKey) -> Result<Wrapped, SealError> {
+        self.meanwhile
+            .goes_on(self.wrapped.fetch_add(1, Ordering::SeqCst) + 1)
+            .await;
+        Ok(Wrapped {
+            key_id: self.current_key_id(),
+            bytes: [data_key.as_bytes(), id.as_bytes()].concat(),
+        })
+    }
+
+    async fn unwrap(&self, id: &str, wrapped: &Wrapped) -> Result<DataKey, SealError> {
+        let mut lines = self.older.iter().chain([&self.current]);
+        if !lines.any(|line| KeyId::of(&[*line]) == wrapped.key_id) {
+            return Err(SealError::UnknownKey(wrapped.key_id));
+        }
+        match wrapped.bytes.split_at(32) {
+            (key, bound_to) if bound_to == id.as_bytes() => DataKey::from_bytes(key),
+            _ => Err(SealError::NotAuthentic),
+        }
+    }
+}
+
+fn lines(current: u8, older: &[u8]) -> SealingKeys {
+    lines_while(current, older, Nothing)
+}
+
+fn lines_while(current: u8, older: &[u8], meanwhile: impl Meanwhile) -> SealingKeys {
+    SealingKeys::new(Lines {
+        current,
+        older: older.to_vec(),
+        wrapped: AtomicUsize::new(0),
+        meanwhile,
+    })
+}
+
+#[derive(Clone)]
+struct Kit {
+    store: Arc<dyn Store>,
+    _folder: Arc<TempDir>,
+}
+
+impl Kit {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open_and_migrate(&folder.path().join("test.db"))
+            .await
+            .unwrap();
+        let kit = Self {
+            store: Arc::new(store),
+            _folder: Arc::new(folder),
+        };
+        let mut tx = kit.store.begin("domain").await.unwrap();
+        tx.insert_domain(
+            &Domain::added(name(), Timestamp::UNIX_EPOCH),
+            Timestamp::UNIX_EPOCH,
+        )
+        .await
+        .unwrap();
+        tx.commit().await.unwrap();
+        kit
+    }
+
+    /// A certificate whose key says its own id, sealed under a line.
+    async fn certificate(&self, id: CertificateId, line: u8) {
+        let text = id.to_string();
+        let sealed = lines(line, &[]).seal(&text, text.as_bytes()).await.unwrap();
+        self.sealed_certificate(id, sealed).await;
+    }
+
+    async fn sealed_certificate(&self, id: CertificateId, sealed: Vec<u8>) {
+        let certificate = Certificate {
+            summary: CertificateSummary {
+                id,
+                sha256: id.to_string(),
+                serial: "01".to_owned(),
+                issuer: "CN=Test".to_owned(),
+                not_before: Timestamp::UNIX_EPOCH,
+                not_after: Timestamp::MAX,
+                source: Source::C4,
+            },
+            name: name(),
+            revision: 1,
+            chain_pem: String::new(),
+            sealed_key: Some(sealed),
+            created_at: Timestamp::UNIX_EPOCH,
+            uploaded_at: None,
+            account: None,
+            renewal: None,
+        };
+        let mut tx = self.store.begin("certificate").await.unwrap();
+        tx.insert_certificate(&certificate).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    /// An account, and an order that has a key.
+    async fn order(&self, line: u8) -> Order {
+        let keys = lines(line, &[]);
+        let account = AccountId::new(&SystemClock, &SystemEntropy);
+        let certificate = fresh();
+        let sealed_account = keys.seal(&account.to_string(), b"account").await.unwrap();
+        let sealed_key = keys.seal(&certificate.to_string(), b"order").await.unwrap();
+        let order = Order {
+            id: OrderId::new(&SystemClock, &SystemEntropy),
+            name: name(),
+            revision: 1,
+            account,
+            created_at: Timestamp::UNIX_EPOCH,
+            state: OrderState::Keyed {
+                url: "https://ca/1".to_owned(),
+                certificate,
+                sealed_key,
+                csr: vec![48],
+            },
+        };
+        let mut tx = self.store.begin("order").await.unwrap();
+        tx.insert_account(&Account {
+            id: account,
+            issuer: "ca".to_owned(),
+            directory_url: "https://ca".to_owned(),
+            sealed_key: sealed_account,
+            url: None,
+            created_at: Timestamp::UNIX_EPOCH,
+        })
+        .await
+        .unwrap();
+        tx.insert_order(&order).await.unwrap();
+        tx.commit().await.unwrap();
+        order
+    }
+
+    /// How many keys these open.
+    async fn opened_by(&self, keys: &SealingKeys) -> usize {
+        let mut opened = 0;
+        for place in SealedPlace::ALL {
+            for key in self.store.sealed_keys(place, None, 1000).await.unwrap() {
+                if let Ok(content) = keys.unseal(&key.sealed_to, &key.sealed).await {
+                    let expected = match place {
+                        SealedPlace::Accounts => "account",
+                        SealedPlace::Orders => "order",
+                        SealedPlace::Certificates => &key.id,
+                    };
+                    assert_eq!(*content, *expected.as_bytes());
+                    opened += 1;
+                }
+            }
+        }
+        opened
+    }
+}
+
+fn name() -> DomainName {
+    DomainName::parse("shop.example.com").unwrap()
+}
+
+fn fresh() -> CertificateId {
+    CertificateId::new(&SystemClock, &SystemEntropy)
+}
+
+/// An id before all others.
+fn first(number: usize) -> CertificateId {
+    format!("00000000-0000-7000-8000-{number:012}").parse().unwrap()
+}
+
+#[tokio::test]
+async fn every_data_key_gets_under_the_first_line_and_once_is_enough() {
+    let kit = Kit::new().await;
+    kit.order(OLD).await;
+    for _ in 0..2 * PAGE + 5 {
+        kit.certificate(fresh(), OLD).await;
+    }
+    kit.certificate(fresh(), NEW).await;
+    let keys = lines(NEW, &[OLD]);
+    let all = 2 + 2 * PAGE as usize + 6;
+    assert_eq!(
+        kit.opened_by(&keys).await,
+        all,
+        "both are read before and meanwhile"
+    );
+    assert_eq!(kit.opened_by(&lines(NEW, &[])).await, 1);
+
+    let rotated = rotate(&*kit.store, &keys).await.unwrap();
+    assert_eq!(
+        (rotated.rewrapped, rotated.last.older, rotated.last.unopened),
+        (all as u64 - 1, 0, 0)
+    );
+    rotated.verdict().unwrap();
+    assert_eq!(kit.opened_by(&lines(NEW, &[])).await, all);
+    assert_eq!(
+        kit.opened_by(&lines(OLD, &[])).await,
+        0,
+        "the older line is of no use"
+    );
+
+    let again = rotate(&*kit.store, &keys).await.unwrap();
+    assert_eq!((again.rewrapped, again.last.seen), (0, all as u64));
+    again.verdict().unwrap();
+}
+
+/// At its third key, a certificate is stored where the walk has been, and the order that it has read ends.
+struct Others {
+    kit: Kit,
+    order: Order,
+}
+
+#[async_trait]
+impl Meanwhile for Others {
+    async fn goes_on(&self, count: usize) {
+        match count {
+            2 => {
+                let ended = Order {
+                    state: OrderState::Failed,
+                    ..self.order.clone()
+                };
+                let mut tx = self.kit.store.begin("ended").await.unwrap();
+                tx.update_order(&ended, "keyed").await.unwrap();
+                tx.commit().await.unwrap();
+            }
+            3 => {
+                self.kit.certificate(first(1), OLD).await;
+                self.kit.certificate(first(2), NEW).await;
+            }
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_others_write_meanwhile_is_neither_lost_nor_left() {
+    let kit = Kit::new().await;
+    let order = kit.order(OLD).await;
+    for _ in 0..=PAGE {
+        kit.certificate(fresh(), OLD).await;
+    }
+    let others = Others {
+        kit: kit.clone(),
+        order,
+    };
+    let rotated = rotate(&*kit.store, &lines_while(NEW, &[OLD], others))
+        .await
+        .unwrap();
+    rotated.verdict().unwrap();
+    let orders = kit
+        .store
+        .sealed_keys(SealedPlace::Orders, None, 10)
+        .await
+        .unwrap();
+    assert!(orders.is_empty(), "an ended order gets no key back");
+    let kept = 1 + PAGE as usize + 1 + 2;
+    assert_eq!(kit.opened_by(&lines(NEW, &[])).await, kept);
+    assert_eq!(rotated.rewrapped, kept as u64 - 1);
+}
+
+/// A process that was not restarted: each time, it seals another key under its own line, where the walk has been.
+struct Forgotten(Kit);
+
+#[async_trait]
+impl Meanwhile for Forgotten {
+    async fn goes_on(&self, count: usize) {
+        self.0.certificate(first(100 - count), OLD).await;
+    }
+}
+
+#[tokio::test]
+async fn a_process_that_still_seals_under_an_older_line_is_told_of() {
+    let kit = Kit::new().await;
+    kit.certificate(fresh(), OLD).await;
+    let one_a_walk = lines_while(NEW, &[OLD], Forgotten(kit.clone()));
+    let rotated = rotate(&*kit.store, &one_a_walk).await.unwrap();
+    assert_eq!(rotated.last.older, 1);
+    let failure = format!("{:?}", rotated.verdict().unwrap_err());
+    assert!(
+        failure.contains("LEFT") && failure.contains("restart"),
+        "{failure}"
+    );
+}
+
+#[tokio::test]
+async fn what_no_line_opens_is_counted_and_named_and_the_rest_is_done() {
+    let kit = Kit::new().await;
+    kit.certificate(first(1), STRANGE).await;
+    let copied = lines(OLD, &[]).seal("another id", b"key").await.unwrap();
+    kit.sealed_certificate(first(2), copied).await;
+    kit.sealed_certificate(first(3), b"nonsense".to_vec()).await;
+    for number in 4..4 + MOST_NAMED {
+        kit.certificate(first(number), STRANGE).await;
+    }
+    kit.certificate(fresh(), OLD).await;
+    let keys = lines(NEW, &[OLD]);
+    let rotated = rotate(&*kit.store, &keys).await.unwrap();
+    let unopened = 3 + MOST_NAMED as u64;
+    assert_eq!(
+        (rotated.rewrapped, rotated.last.older, rotated.last.unopened),
+        (1, 0, unopened)
+    );
+    let shown = rotated.json(&keys);
+    let named = shown["unopened_keys"].as_array().unwrap();
+    assert_eq!(named.len(), MOST_NAMED);
+    let strange = lines(STRANGE, &[]).current_key_id();
+    for (index, sentence) in [
+        (0, strange.to_string()),
+        (1, "another id".to_owned()),
+        (2, "not in a known format".to_owned()),
+    ] {
+        assert_eq!(named[index]["id"], first(index + 1).to_string());
+        let message = named[index]["message"].as_str().unwrap();
+        assert!(message.contains(&sentence), "{message}");
+    }
+    let failure = format!("{:?}", rotated.verdict().unwrap_err());
+    for part in [
+        "UNOPENED",
+        &unopened.to_string(),
+        &first(1).to_string(),
+        "exit: 1",
+    ] {
+        assert!(failure.contains(part), "{failure}");
+    }
+}
