@@ -42,6 +42,9 @@ GRANT SELECT, UPDATE ON orders TO ssl_manager_api;
 GRANT SELECT, UPDATE (last_used_at) ON tokens TO ssl_manager_api;
 GRANT SELECT, DELETE ON challenges TO ssl_manager_api;
 
+-- A line of the audit log is nobody's to change or remove, and its seal is not its writer's to give.
+GRANT INSERT (at, actor, peer, call, subject, outcome, detail, request_id) ON audit TO ssl_manager_api;
+
 -- issuer: account keys, orders, challenges, new certificates and when they are renewed, the ledger of CAs' limits.
 GRANT SELECT, INSERT, UPDATE ON accounts, orders TO ssl_manager_issuer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON challenges, probes TO ssl_manager_issuer;
@@ -51,8 +54,10 @@ GRANT SELECT, INSERT, UPDATE ON buckets TO ssl_manager_issuer;
 -- c4-uploader: what it uploads.
 GRANT SELECT, UPDATE ON certificates TO ssl_manager_uploader;
 
--- scheduler: the days of the daily recheck, and nothing secret.
+-- scheduler: the days of the daily recheck, the seals of the audit log, and nothing secret.
 GRANT SELECT, INSERT ON rechecked_days TO ssl_manager_scheduler;
+GRANT SELECT, UPDATE (sequence, hash) ON audit TO ssl_manager_scheduler;
+GRANT SELECT, UPDATE ON audit_head TO ssl_manager_scheduler;
 
 -- challenge-responder: reads challenges and the probes of their path. It faces the internet.
 GRANT SELECT ON challenges, probes TO ssl_manager_responder;

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::commands::Commands;
+use audit::Caller;
 use bus_embedded::EmbeddedBus;
 use domain::{Clock, DomainName, EventKind, Lease, PreExpiry, WorkKind};
 use jiff::{SignedDuration, Timestamp};
@@ -68,6 +69,16 @@ impl Roles {
             uploads,
             removals,
         }
+    }
+}
+
+/// Who gives the commands.
+fn by() -> Caller {
+    Caller {
+        actor: "token:simulation".to_owned(),
+        peer: "192.0.2.1:4711".to_owned(),
+        call: "Simulation",
+        request_id: String::new(),
     }
 }
 
@@ -144,7 +155,7 @@ impl Simulation {
     /// A customer points a domain at the CDN and switches HTTPS on.
     pub async fn add(&self, name: &DomainName) {
         self.world.point_at_cdn(name.as_str());
-        self.commands.add(name, "token:simulation").await.expect("added");
+        self.commands.add(name, &by()).await.expect("added");
     }
 
     /// All domains on the list.

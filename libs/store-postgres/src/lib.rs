@@ -10,6 +10,7 @@
 //! lower number could become visible after a higher one, and a follower would miss it. Why not a counter row: every
 //! transaction would wait for the one before it to reach the disk.
 
+mod audit;
 mod buckets;
 mod certificates;
 mod changes;
@@ -33,8 +34,8 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use sqlx::PgPool;
 use store::{
-    Account, Certificate, Challenge, Change, DomainView, ListQuery, Message, Result, SealedKey, SealedPlace,
-    Store, Summary, TokenRecord, Tx,
+    Account, AuditEntry, AuditSeal, Certificate, Challenge, Change, DomainView, ListQuery, Message, Result,
+    SealedKey, SealedPlace, Store, Summary, TokenRecord, Tx,
 };
 use tokio::sync::watch;
 
@@ -157,6 +158,22 @@ impl Store for PostgresStore {
 
     async fn tokens(&self) -> Result<Vec<TokenRecord>> {
         within(tokens::all(self.db())).await
+    }
+
+    async fn audit(&self, subject: Option<&str>, limit: u32) -> Result<Vec<AuditEntry>> {
+        within(audit::newest(self.db(), subject, limit)).await
+    }
+
+    async fn sealed_audit(&self, after: i64, limit: u32) -> Result<Vec<(AuditSeal, AuditEntry)>> {
+        within(audit::sealed(self.db(), after, limit)).await
+    }
+
+    async fn audit_head(&self) -> Result<AuditSeal> {
+        within(audit::head(self.db())).await
+    }
+
+    async fn unsealed_audit(&self) -> Result<u64> {
+        within(audit::count_unsealed(self.db())).await
     }
 
     async fn claim_batch(

@@ -9,11 +9,16 @@ use domain::{
 use jiff::Timestamp;
 use jiff::civil::Date;
 use sqlx::{PgConnection, Postgres, Transaction};
-use store::{Account, Certificate, Challenge, Renewal, Result, SealedKey, TokenRecord, TokenUse, Tx};
+use store::{
+    Account, AuditEntry, AuditSeal, Certificate, Challenge, Renewal, Result, SealedKey, TokenRecord,
+    TokenUse, Tx, UnsealedAudit,
+};
 use tokio::sync::watch;
 
 use crate::db::{failed, within};
-use crate::{buckets, certificates, changes, domains, messages, orders, recheck, sealed, tokens, work};
+use crate::{
+    audit, buckets, certificates, changes, domains, messages, orders, recheck, sealed, tokens, work,
+};
 
 /// A transaction that held its locks longer than this is worth a line.
 const SLOW: Duration = Duration::from_millis(200);
@@ -173,6 +178,22 @@ impl Tx for PostgresTx {
 
     async fn touch_tokens(&mut self, uses: &[TokenUse]) -> Result<()> {
         within(tokens::touch(self.db(), uses)).await
+    }
+
+    async fn append_audit(&mut self, entry: &AuditEntry) -> Result<()> {
+        within(audit::append(self.db(), entry)).await
+    }
+
+    async fn lock_audit_head(&mut self) -> Result<AuditSeal> {
+        within(audit::lock_head(self.db())).await
+    }
+
+    async fn unsealed_audit(&mut self, limit: u32) -> Result<Vec<UnsealedAudit>> {
+        within(audit::unsealed(self.db(), limit)).await
+    }
+
+    async fn seal_audit(&mut self, seals: &[(i64, AuditSeal)]) -> Result<()> {
+        within(audit::seal(self.db(), seals)).await
     }
 
     async fn publish(&mut self, event: &Event, now: Timestamp) -> Result<()> {

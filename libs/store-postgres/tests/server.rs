@@ -158,6 +158,8 @@ async fn roles_see_what_they_need_and_nothing_else() {
                 "ssl_manager_scheduler",
                 &[
                     "_sqlx_migrations",
+                    "audit",
+                    "audit_head",
                     "domains",
                     "messages",
                     "rechecked_days",
@@ -188,6 +190,29 @@ async fn roles_see_what_they_need_and_nothing_else() {
             format!("SELECT has_column_privilege('ssl_manager_api', 'tokens', '{column}', 'INSERT,UPDATE')");
         let may = postgres.psql(&database, &ask).unwrap();
         assert_eq!(may, "f", "the API makes no token by {column}");
+    }
+    for role in ["api", "issuer", "scheduler", "uploader", "responder"] {
+        for what in ["actor", "outcome", "detail"] {
+            let ask =
+                format!("SELECT has_column_privilege('ssl_manager_{role}', 'audit', '{what}', 'UPDATE')");
+            assert_eq!(
+                postgres.psql(&database, &ask).unwrap(),
+                "f",
+                "{role} changes {what}"
+            );
+        }
+        let ask = format!("SELECT has_table_privilege('ssl_manager_{role}', 'audit', 'DELETE')");
+        assert_eq!(
+            postgres.psql(&database, &ask).unwrap(),
+            "f",
+            "{role} removes lines"
+        );
+        let ask = format!("SELECT has_column_privilege('ssl_manager_{role}', 'audit', 'hash', 'INSERT')");
+        assert_eq!(
+            postgres.psql(&database, &ask).unwrap(),
+            "f",
+            "{role} seals what it writes"
+        );
     }
 }
 

@@ -4,6 +4,7 @@
 //! whenever another wrote in between. Commits are durable (`synchronous = FULL`), because an order that the CA took,
 //! or a key that it certified, must survive a power cut.
 
+mod audit;
 mod buckets;
 mod certificates;
 mod db;
@@ -27,8 +28,8 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use sqlx::SqlitePool;
 use store::{
-    Account, Certificate, Challenge, Change, DomainView, ListQuery, Message, Result, SealedKey, SealedPlace,
-    Store, Summary, TokenRecord, Tx,
+    Account, AuditEntry, AuditSeal, Certificate, Challenge, Change, DomainView, ListQuery, Message, Result,
+    SealedKey, SealedPlace, Store, Summary, TokenRecord, Tx,
 };
 use tokio::sync::watch;
 
@@ -163,6 +164,22 @@ impl Store for SqliteStore {
 
     async fn tokens(&self) -> Result<Vec<TokenRecord>> {
         tokens::all(&self.readers).await
+    }
+
+    async fn audit(&self, subject: Option<&str>, limit: u32) -> Result<Vec<AuditEntry>> {
+        audit::newest(&self.readers, subject, limit).await
+    }
+
+    async fn sealed_audit(&self, after: i64, limit: u32) -> Result<Vec<(AuditSeal, AuditEntry)>> {
+        audit::sealed(&self.readers, after, limit).await
+    }
+
+    async fn audit_head(&self) -> Result<AuditSeal> {
+        audit::head(&self.readers).await
+    }
+
+    async fn unsealed_audit(&self) -> Result<u64> {
+        audit::count_unsealed(&self.readers).await
     }
 
     async fn claim_batch(

@@ -28,8 +28,8 @@ pub use columns::Columns;
 pub use error::{Result, StoreError};
 pub use missing::is_c4s_fault;
 pub use records::{
-    Account, Certificate, Challenge, Change, DomainView, ListQuery, Message, Renewal, SealedKey, SealedPlace,
-    Summary, TokenRecord, TokenUse,
+    Account, AuditEntry, AuditSeal, Certificate, Challenge, Change, DomainView, ListQuery, Message, Renewal,
+    SealedKey, SealedPlace, Summary, TokenRecord, TokenUse, UnsealedAudit,
 };
 pub use trace::{continue_trace, trace_parent};
 pub use transition::{Entry, apply};
@@ -108,6 +108,18 @@ pub trait Store: Send + Sync + 'static {
 
     /// All API tokens, by name.
     async fn tokens(&self) -> Result<Vec<TokenRecord>>;
+
+    /// The audit log, newest first; of one subject, if it is given.
+    async fn audit(&self, subject: Option<&str>, limit: u32) -> Result<Vec<AuditEntry>>;
+
+    /// What is sealed of the audit log after a number, in order of number.
+    async fn sealed_audit(&self, after: i64, limit: u32) -> Result<Vec<(AuditSeal, AuditEntry)>>;
+
+    /// The seal that was given last.
+    async fn audit_head(&self) -> Result<AuditSeal>;
+
+    /// How many lines of the audit log wait for their seal.
+    async fn unsealed_audit(&self) -> Result<u64>;
 
     /// Claims work of one kind of these names, in a transaction of its own: the leases last until `until`. What is not
     /// due, not there, or somebody else's is not among the answers. Nor is a row that makes no sense: it is logged, and
@@ -292,6 +304,18 @@ pub trait Tx: Send {
 
     /// Notes that tokens were used. Coarse and late on purpose: callers batch it.
     async fn touch_tokens(&mut self, uses: &[TokenUse]) -> Result<()>;
+
+    /// Appends a line to the audit log.
+    async fn append_audit(&mut self, entry: &AuditEntry) -> Result<()>;
+
+    /// The seal that was given last; whoever asks is the only one who may seal until the transaction ends.
+    async fn lock_audit_head(&mut self) -> Result<AuditSeal>;
+
+    /// Lines of the audit log that wait for their seal, oldest first.
+    async fn unsealed_audit(&mut self, limit: u32) -> Result<Vec<UnsealedAudit>>;
+
+    /// Gives lines their seals, in order; the last is the head then. [`StoreError::Conflict`] if one of them has a seal.
+    async fn seal_audit(&mut self, seals: &[(i64, AuditSeal)]) -> Result<()>;
 
     /// Publishes an event with this transaction: it is sent if, and only if, the transaction commits. The kinds that
     /// make a worker claim also count as the hint about that work, so that the sweep does not give it again at once.

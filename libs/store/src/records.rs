@@ -201,6 +201,45 @@ pub struct TokenUse {
     pub at: Timestamp,
 }
 
+/// A line of the audit log: who did what, from where, with which result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditEntry {
+    /// When, to the microsecond.
+    pub at: Timestamp,
+    /// A principal such as `token:dashboard`.
+    pub actor: String,
+    /// The address that called; `local` for a command on the store itself.
+    pub peer: String,
+    /// The call, such as `AddDomain`.
+    pub call: String,
+    /// What it was about: a name as it was sent, or a token's.
+    pub subject: String,
+    /// `OK`, or the reason of the error.
+    pub outcome: String,
+    /// What else is worth keeping, such as why a key was downloaded.
+    pub detail: String,
+    /// What the caller named the request; empty if nothing.
+    pub request_id: String,
+}
+
+/// A line that was not sealed yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnsealedAudit {
+    /// Its row.
+    pub id: i64,
+    /// What stands there.
+    pub entry: AuditEntry,
+}
+
+/// A line's place in the chain: its number, from 1 without a gap, and the hash over the line before and its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuditSeal {
+    /// The number; 0 stands before the first line.
+    pub sequence: i64,
+    /// The hash.
+    pub hash: [u8; 32],
+}
+
 /// An event on its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {

@@ -1,10 +1,11 @@
-//! Bearer tokens: 256 random bits, stored as their SHA-256, looked up by it.
+//! Who calls: bearer tokens of 256 random bits, stored as their SHA-256, looked up by it.
 //!
 //! A hash that is looked up needs no slow function: there is nothing to guess in 256 random bits.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use audit::Caller;
 use aws_lc_rs::digest;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -40,11 +41,28 @@ pub fn hash_token(text: &str) -> [u8; 32] {
 #[derive(Clone, Debug)]
 pub(crate) struct Principal {
     /// As history and logs name it.
-    pub(crate) actor: String,
+    actor: String,
     role: Role,
 }
 
 impl Principal {
+    /// As the audit log names who sent this request.
+    pub(crate) fn caller<T>(&self, request: &Request<T>, call: &'static str) -> Caller {
+        let request_id = request
+            .metadata()
+            .get("x-request-id")
+            .and_then(|value| value.to_str().ok());
+        Caller {
+            actor: self.actor.clone(),
+            peer: request
+                .remote_addr()
+                .map(|peer| peer.to_string())
+                .unwrap_or_default(),
+            call,
+            request_id: request_id.unwrap_or_default().to_owned(),
+        }
+    }
+
     pub(crate) fn require(&self, action: Action) -> Result<(), Status> {
         if self.role.may(action) {
             Ok(())
@@ -84,7 +102,8 @@ impl Authenticator {
         Ok(principal)
     }
 
-    async fn principal<T>(&self, request: &Request<T>) -> Result<Principal, Status> {
+    /// Who sent the request.
+    pub(crate) async fn principal<T>(&self, request: &Request<T>) -> Result<Principal, Status> {
         let header = request
             .metadata()
             .get("authorization")

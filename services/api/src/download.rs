@@ -1,8 +1,9 @@
 //! `DownloadCertificate`: the active certificate, and for whom it is meant its private key.
 //!
-//! A key leaves as PEM or as a PFX; both need the role and a reason, and are one line in the history, which is there
-//! before the key leaves. Key, password and PFX are wiped here after use; what the answer holds is its sender's.
+//! A key leaves as PEM or as a PFX; both need the role and a reason, and are one line in the history and one in the
+//! audit log, which are there before the key leaves; configuration can forbid it to everybody. Key, password and PFX are wiped here after use; what the answer holds is its sender's.
 
+use audit::Caller;
 use domain::{Action, DomainName, HistoryEntry, HistoryKind, Status as DomainStatus};
 use proto::v1;
 use rustls_pki_types::CertificateDer;
@@ -11,11 +12,11 @@ use store::Certificate;
 use tonic::{Code, Request, Status};
 use zeroize::Zeroizing;
 
-use crate::auth::Principal;
 use crate::error::{error, from_store, internal, invalid, not_found};
 use crate::pfx::{self, Password};
 use crate::service::{DomainsService, name};
 
+const CALL: &str = "DownloadCertificate";
 const MOST_REASON: usize = 500;
 
 /// In which forms a private key is asked for, and why.
@@ -27,23 +28,19 @@ struct KeyRequest {
 }
 
 impl KeyRequest {
-    /// None if no key is asked for.
-    fn read(asked: &mut v1::DownloadCertificateRequest) -> Result<Option<Self>, Status> {
+    fn read(asked: &mut v1::DownloadCertificateRequest) -> Result<Self, Status> {
         let password = Zeroizing::new(std::mem::take(&mut asked.pfx_password));
-        if !asked.include_private_key && !asked.include_pfx {
-            return Ok(None);
-        }
         let reason = asked.reason.trim();
         if reason.is_empty() || reason.len() > MOST_REASON {
             let sentence = format!("say why the key is needed, in at most {MOST_REASON} bytes");
             return Err(invalid("REASON_REQUIRED", sentence));
         }
         let password = asked.include_pfx.then(|| Password::new(password)).transpose();
-        Ok(Some(Self {
+        Ok(Self {
             pem: asked.include_private_key,
             pfx: password.map_err(|problem| invalid(problem.reason(), problem.to_string()))?,
             reason: reason.to_owned(),
-        }))
+        })
     }
 
     fn message(&self) -> String {
@@ -68,28 +65,32 @@ impl DomainsService {
         &self,
         request: Request<v1::DownloadCertificateRequest>,
     ) -> Result<v1::DownloadCertificateResponse, Status> {
-        let principal = self.authenticator.authorize(&request, Action::Read).await?;
-        let mut asked = request.into_inner();
-        if asked.include_private_key || asked.include_pfx {
-            principal.require(Action::ReadKey)?;
+        let asked = request.get_ref();
+        if !asked.include_private_key && !asked.include_pfx {
+            self.authenticator.authorize(&request, Action::Read).await?;
+            let certificate = self.live_certificate(&name(&asked.name)?).await?;
+            return answer(certificate, Key::default());
         }
+        let download = async |by: &Caller, asked| self.download_key(by, asked).await;
+        self.audited(CALL, Action::ReadKey, request, |asked| &asked.name, download)
+            .await
+    }
+
+    async fn download_key(
+        &self,
+        by: &Caller,
+        mut asked: v1::DownloadCertificateRequest,
+    ) -> Result<v1::DownloadCertificateResponse, Status> {
         let key_request = KeyRequest::read(&mut asked)?;
-        let name = name(&asked.name)?;
-        let certificate = self.live_certificate(&name).await?;
-        let leaf = leaf_pem(&certificate.chain_pem)?;
-        let mut key = Key::default();
-        if let Some(key_request) = key_request {
-            let message = key_request.message();
-            key = self.private_key(&certificate, key_request).await?;
-            self.record(&certificate, &principal, message).await?;
+        if !self.context.config.api.key_downloads {
+            let sentence = "downloads of private keys are switched off here: see api.key_downloads";
+            return Err(error(Code::FailedPrecondition, "KEY_DOWNLOADS_OFF", sentence));
         }
-        Ok(v1::DownloadCertificateResponse {
-            certificate: Some((&certificate.summary).into()),
-            certificate_pem: leaf,
-            chain_pem: certificate.chain_pem,
-            private_key_pem: std::mem::take(&mut *key.pem),
-            pfx: std::mem::take(&mut *key.pfx),
-        })
+        let certificate = self.live_certificate(&name(&asked.name)?).await?;
+        let message = key_request.message();
+        let key = self.private_key(&certificate, key_request).await?;
+        self.record(&certificate, by, message).await?;
+        answer(certificate, key)
     }
 
     async fn live_certificate(&self, name: &DomainName) -> Result<Certificate, Status> {
@@ -137,12 +138,9 @@ impl DomainsService {
     }
 
     /// That the key leaves, to whom, and why.
-    async fn record(
-        &self,
-        certificate: &Certificate,
-        principal: &Principal,
-        message: String,
-    ) -> Result<(), Status> {
+    async fn record(&self, certificate: &Certificate, by: &Caller, message: String) -> Result<(), Status> {
+        let now = self.context.clock.now();
+        let line = by.line(now, certificate.name.as_str(), audit::OK, &message);
         let recorded = async {
             let mut tx = self.context.store.begin("key_downloaded").await?;
             let status = tx
@@ -151,19 +149,30 @@ impl DomainsService {
                 .map_or(DomainStatus::Pending, |domain| domain.recorded);
             tx.append_history(&HistoryEntry {
                 name: certificate.name.clone(),
-                at: self.context.clock.now(),
+                at: now,
                 kind: HistoryKind::KeyDownloaded,
-                actor: principal.actor.clone(),
+                actor: by.actor.clone(),
                 status_from: Some(status),
                 status_to: status,
                 message,
                 certificate_sha256: Some(certificate.summary.sha256.clone()),
             })
             .await?;
+            tx.append_audit(&line).await?;
             tx.commit().await
         };
         recorded.await.map_err(|problem| from_store(&problem))
     }
+}
+
+fn answer(certificate: Certificate, mut key: Key) -> Result<v1::DownloadCertificateResponse, Status> {
+    Ok(v1::DownloadCertificateResponse {
+        certificate: Some((&certificate.summary).into()),
+        certificate_pem: leaf_pem(&certificate.chain_pem)?,
+        chain_pem: certificate.chain_pem,
+        private_key_pem: std::mem::take(&mut *key.pem),
+        pfx: std::mem::take(&mut *key.pfx),
+    })
 }
 
 /// The first certificate of a chain.

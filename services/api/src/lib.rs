@@ -1,8 +1,9 @@
 //! The gRPC API: the only way in for people and programs.
 //!
 //! What a call does to a domain is written in [`commands`], each one transaction, without any gRPC. Around it stand
-//! who may call (`auth`), how errors look (`error`), and the stream of changes (`watch`).
+//! who may call (`auth`), what is kept of it (`audited`), how errors look (`error`), and the stream of changes (`watch`).
 
+mod audited;
 mod auth;
 pub mod commands;
 mod download;

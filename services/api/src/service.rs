@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use audit::Caller;
 use domain::{Action, CertificateId, CertificateSummary, DomainName, Source, Status as DomainStatus};
 use proto::v1;
 use proto::v1::domains_server::Domains;
@@ -56,56 +57,82 @@ impl Domains for DomainsService {
         &self,
         request: Request<v1::AddDomainRequest>,
     ) -> Result<Response<v1::AddDomainResponse>, Status> {
-        let principal = self.authenticator.authorize(&request, Action::Operate).await?;
-        let name = name(&request.get_ref().name)?;
-        let (view, created) = self.commands.add(&name, &principal.actor).await?;
-        Ok(Response::new(v1::AddDomainResponse {
-            domain: Some((&view).into()),
-            created,
-        }))
+        let add = async |by: &Caller, asked: v1::AddDomainRequest| {
+            let (view, created) = self.commands.add(&name(&asked.name)?, by).await?;
+            Ok(Response::new(v1::AddDomainResponse {
+                domain: Some((&view).into()),
+                created,
+            }))
+        };
+        self.audited("AddDomain", Action::Operate, request, |asked| &asked.name, add)
+            .await
     }
 
     async fn generate_certificate(
         &self,
         request: Request<v1::GenerateCertificateRequest>,
     ) -> Result<Response<v1::GenerateCertificateResponse>, Status> {
-        let principal = self.authenticator.authorize(&request, Action::Operate).await?;
-        let name = name(&request.get_ref().name)?;
-        let view = self
-            .commands
-            .generate(&name, request.get_ref().force, &principal.actor)
-            .await?;
-        Ok(Response::new(v1::GenerateCertificateResponse {
-            domain: Some((&view).into()),
-        }))
+        let generate = async |by: &Caller, asked: v1::GenerateCertificateRequest| {
+            let view = self
+                .commands
+                .generate(&name(&asked.name)?, asked.force, by)
+                .await?;
+            Ok(Response::new(v1::GenerateCertificateResponse {
+                domain: Some((&view).into()),
+            }))
+        };
+        self.audited(
+            "GenerateCertificate",
+            Action::Operate,
+            request,
+            |asked| &asked.name,
+            generate,
+        )
+        .await
     }
 
     async fn import_certificate(
         &self,
         request: Request<v1::ImportCertificateRequest>,
     ) -> Result<Response<v1::ImportCertificateResponse>, Status> {
-        let principal = self.authenticator.authorize(&request, Action::Operate).await?;
-        let asked = request.into_inner();
-        let name = name(&asked.name)?;
-        let key_pem = Zeroizing::new(asked.private_key_pem);
-        let (certificate, warnings) = self.pasted(&name, &asked.certificate_pem, &key_pem).await?;
-        let view = self.commands.import(certificate, &principal.actor).await?;
-        Ok(Response::new(v1::ImportCertificateResponse {
-            domain: Some((&view).into()),
-            warnings,
-        }))
+        let import = async |by: &Caller, asked: v1::ImportCertificateRequest| {
+            let key_pem = Zeroizing::new(asked.private_key_pem);
+            let name = name(&asked.name)?;
+            let (certificate, warnings) = self.pasted(&name, &asked.certificate_pem, &key_pem).await?;
+            let view = self.commands.import(certificate, by).await?;
+            Ok(Response::new(v1::ImportCertificateResponse {
+                domain: Some((&view).into()),
+                warnings,
+            }))
+        };
+        self.audited(
+            "ImportCertificate",
+            Action::Operate,
+            request,
+            |asked| &asked.name,
+            import,
+        )
+        .await
     }
 
     async fn rollback_certificate(
         &self,
         request: Request<v1::RollbackCertificateRequest>,
     ) -> Result<Response<v1::RollbackCertificateResponse>, Status> {
-        let principal = self.authenticator.authorize(&request, Action::Operate).await?;
-        let name = name(&request.get_ref().name)?;
-        let view = self.commands.roll_back(&name, &principal.actor).await?;
-        Ok(Response::new(v1::RollbackCertificateResponse {
-            domain: Some((&view).into()),
-        }))
+        let roll_back = async |by: &Caller, asked: v1::RollbackCertificateRequest| {
+            let view = self.commands.roll_back(&name(&asked.name)?, by).await?;
+            Ok(Response::new(v1::RollbackCertificateResponse {
+                domain: Some((&view).into()),
+            }))
+        };
+        self.audited(
+            "RollbackCertificate",
+            Action::Operate,
+            request,
+            |asked| &asked.name,
+            roll_back,
+        )
+        .await
     }
 
     async fn get_summary(
@@ -213,26 +240,41 @@ impl Domains for DomainsService {
         &self,
         request: Request<v1::RecheckDomainRequest>,
     ) -> Result<Response<v1::RecheckDomainResponse>, Status> {
-        let principal = self.authenticator.authorize(&request, Action::Operate).await?;
-        let name = name(&request.get_ref().name)?;
-        let view = self.commands.recheck(&name, &principal.actor).await?;
-        Ok(Response::new(v1::RecheckDomainResponse {
-            domain: Some((&view).into()),
-        }))
+        let recheck = async |by: &Caller, asked: v1::RecheckDomainRequest| {
+            let view = self.commands.recheck(&name(&asked.name)?, by).await?;
+            Ok(Response::new(v1::RecheckDomainResponse {
+                domain: Some((&view).into()),
+            }))
+        };
+        self.audited(
+            "RecheckDomain",
+            Action::Operate,
+            request,
+            |asked| &asked.name,
+            recheck,
+        )
+        .await
     }
 
     async fn delete_domain(
         &self,
         request: Request<v1::DeleteDomainRequest>,
     ) -> Result<Response<v1::DeleteDomainResponse>, Status> {
-        let principal = self.authenticator.authorize(&request, Action::Operate).await?;
-        let name = name(&request.get_ref().name)?;
-        self.commands
-            .delete(&name, request.get_ref().remove_from_c4, &principal.actor)
-            .await?;
-        Ok(Response::new(v1::DeleteDomainResponse {
-            name: name.to_string(),
-        }))
+        let delete = async |by: &Caller, asked: v1::DeleteDomainRequest| {
+            let name = name(&asked.name)?;
+            self.commands.delete(&name, asked.remove_from_c4, by).await?;
+            Ok(Response::new(v1::DeleteDomainResponse {
+                name: name.to_string(),
+            }))
+        };
+        self.audited(
+            "DeleteDomain",
+            Action::Operate,
+            request,
+            |asked| &asked.name,
+            delete,
+        )
+        .await
     }
 
     type WatchDomainsStream = ChangeStream;

@@ -2,9 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use api::commands::{CommandError, Commands};
+use audit::Caller;
 use domain::{
     AccountId, Cause, CertificateId, CertificateSummary, Clock, DomainName, HistoryKind, Lease, Live, Order,
     OrderId, OrderState, PreExpiry, Reason, Source, Status, Work, WorkKind,
@@ -15,7 +16,12 @@ use store::{Account, Certificate, Store};
 use store_sqlite::SqliteStore;
 use tempfile::TempDir;
 
-const ACTOR: &str = "token:test";
+static BY: LazyLock<Caller> = LazyLock::new(|| Caller {
+    actor: "token:test".to_owned(),
+    peer: "192.0.2.1:4711".to_owned(),
+    call: "Test",
+    request_id: String::new(),
+});
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 struct Case {
@@ -191,20 +197,20 @@ impl Case {
 #[tokio::test]
 async fn adding_twice_answers_with_the_one_that_is_there() {
     let case = case().await;
-    let (first, created) = case.commands.add(&case.name, ACTOR).await.unwrap();
+    let (first, created) = case.commands.add(&case.name, &BY).await.unwrap();
     assert!(created);
     assert_eq!(first.domain.recorded, Status::Pending);
     assert_eq!(
         case.work().await,
         [(WorkKind::Issue, Cause::Requested, Some(case.clock.now()))]
     );
-    let (second, created) = case.commands.add(&case.name, ACTOR).await.unwrap();
+    let (second, created) = case.commands.add(&case.name, &BY).await.unwrap();
     assert!(!created);
     assert_eq!(second, first);
     let history = case.store().history(&case.name, 9).await.unwrap();
     assert_eq!(
         (history.len(), history[0].kind, history[0].actor.as_str()),
-        (1, HistoryKind::Added, ACTOR)
+        (1, HistoryKind::Added, BY.actor.as_str())
     );
     assert_eq!(history[0].status_from, None);
 }
@@ -213,19 +219,19 @@ async fn adding_twice_answers_with_the_one_that_is_there() {
 async fn a_deleted_name_gets_its_certificate_back_without_an_order() {
     let case = case().await;
     for round in 0..3 {
-        case.commands.add(&case.name, ACTOR).await.unwrap();
+        case.commands.add(&case.name, &BY).await.unwrap();
         if round == 0 {
             case.issued(true).await;
         } else {
             assert_eq!(case.work().await[0].0, WorkKind::Upload, "uploaded again");
         }
-        case.commands.delete(&case.name, false, ACTOR).await.unwrap();
+        case.commands.delete(&case.name, false, &BY).await.unwrap();
         assert_eq!(case.work().await, []);
         assert!(case.store().domain(&case.name).await.unwrap().is_none());
     }
     // At its renewal point it is not worth putting back.
     case.clock.advance(DAY * 83);
-    case.commands.generate(&case.name, false, ACTOR).await.unwrap();
+    case.commands.generate(&case.name, false, &BY).await.unwrap();
     assert_eq!(case.work().await[0].0, WorkKind::Issue);
     assert_eq!(case.row().await.revision, 7);
 }
@@ -233,10 +239,10 @@ async fn a_deleted_name_gets_its_certificate_back_without_an_order() {
 #[tokio::test]
 async fn a_delete_abandons_the_order_and_revokes_every_lease() {
     let case = case().await;
-    case.commands.add(&case.name, ACTOR).await.unwrap();
+    case.commands.add(&case.name, &BY).await.unwrap();
     let lease = case.claim(WorkKind::Issue).await;
     case.live_order().await;
-    case.commands.delete(&case.name, true, ACTOR).await.unwrap();
+    case.commands.delete(&case.name, true, &BY).await.unwrap();
     assert!(case.store().live_order(&case.name).await.unwrap().is_none());
     let mut tx = case.store().begin("late").await.unwrap();
     assert!(tx.fence(&lease).await.unwrap_err().is_lease_lost());
@@ -245,18 +251,18 @@ async fn a_delete_abandons_the_order_and_revokes_every_lease() {
         case.work().await,
         [(WorkKind::Remove, Cause::Requested, Some(case.clock.now()))]
     );
-    let again = case.commands.delete(&case.name, true, ACTOR).await;
+    let again = case.commands.delete(&case.name, true, &BY).await;
     assert!(matches!(again, Err(CommandError::NotFound(_))));
-    case.commands.add(&case.name, ACTOR).await.unwrap();
+    case.commands.add(&case.name, &BY).await.unwrap();
     assert_eq!(case.work().await.len(), 1, "the removal of the past life is off");
 }
 
 #[tokio::test]
 async fn generate_joins_what_is_under_way() {
     let case = case().await;
-    case.commands.generate(&case.name, false, ACTOR).await.unwrap();
+    case.commands.generate(&case.name, false, &BY).await.unwrap();
     let lease = case.claim(WorkKind::Issue).await;
-    case.commands.generate(&case.name, true, ACTOR).await.unwrap();
+    case.commands.generate(&case.name, true, &BY).await.unwrap();
     let mut tx = case.store().begin("fence").await.unwrap();
     tx.fence(&lease).await.expect("the issuer goes on undisturbed");
     let later = Work {
@@ -269,7 +275,7 @@ async fn generate_joins_what_is_under_way() {
     tx.commit().await.unwrap();
 
     let order = case.live_order().await;
-    case.commands.generate(&case.name, true, ACTOR).await.unwrap();
+    case.commands.generate(&case.name, true, &BY).await.unwrap();
     assert_eq!(
         case.work().await,
         [(WorkKind::Issue, Cause::Requested, Some(case.clock.now()))]
@@ -285,16 +291,16 @@ async fn generate_joins_what_is_under_way() {
 #[tokio::test]
 async fn generate_orders_only_what_is_due_unless_forced() {
     let case = case().await;
-    case.commands.add(&case.name, ACTOR).await.unwrap();
+    case.commands.add(&case.name, &BY).await.unwrap();
     let live = case.issued(true).await;
-    case.commands.generate(&case.name, false, ACTOR).await.unwrap();
+    case.commands.generate(&case.name, false, &BY).await.unwrap();
     assert_eq!(
         case.work().await,
         [(WorkKind::Upload, Cause::Compare, Some(case.clock.now()))]
     );
     assert_eq!(case.row().await.revision, 1);
 
-    case.commands.generate(&case.name, true, ACTOR).await.unwrap();
+    case.commands.generate(&case.name, true, &BY).await.unwrap();
     let row = case.row().await;
     assert_eq!(
         (row.revision, row.recorded),
@@ -317,9 +323,9 @@ async fn generate_orders_only_what_is_due_unless_forced() {
 #[tokio::test]
 async fn generate_delivers_what_was_issued_before_it_orders_anew() {
     let case = case().await;
-    case.commands.add(&case.name, ACTOR).await.unwrap();
+    case.commands.add(&case.name, &BY).await.unwrap();
     let undelivered = case.issued(false).await;
-    case.commands.generate(&case.name, false, ACTOR).await.unwrap();
+    case.commands.generate(&case.name, false, &BY).await.unwrap();
     let work = case.store().work(&case.name).await.unwrap();
     assert_eq!(
         (work[0].kind, work[0].certificate),
@@ -331,9 +337,9 @@ async fn generate_delivers_what_was_issued_before_it_orders_anew() {
 #[tokio::test]
 async fn recheck_brings_what_is_next_to_now() {
     let case = case().await;
-    case.commands.add(&case.name, ACTOR).await.unwrap();
+    case.commands.add(&case.name, &BY).await.unwrap();
     let lease = case.claim(WorkKind::Issue).await;
-    case.commands.recheck(&case.name, ACTOR).await.unwrap();
+    case.commands.recheck(&case.name, &BY).await.unwrap();
     let now = case.clock.now();
     let mut tx = case.store().begin("blocked").await.unwrap();
     tx.fence(&lease).await.expect("work under way goes on");
@@ -354,7 +360,7 @@ async fn recheck_brings_what_is_next_to_now() {
     tx.finish(&lease, Some(&later)).await.unwrap();
     tx.commit().await.unwrap();
 
-    let view = case.commands.recheck(&case.name, ACTOR).await.unwrap();
+    let view = case.commands.recheck(&case.name, &BY).await.unwrap();
     assert_eq!(
         view.domain.recorded,
         Status::Failure,
@@ -363,7 +369,7 @@ async fn recheck_brings_what_is_next_to_now() {
     assert_eq!(case.work().await, [(WorkKind::Issue, Cause::Recheck, Some(now))]);
 
     case.issued(true).await;
-    case.commands.recheck(&case.name, ACTOR).await.unwrap();
+    case.commands.recheck(&case.name, &BY).await.unwrap();
     assert_eq!(case.work().await, [(WorkKind::Upload, Cause::Compare, Some(now))]);
 
     let failing = Work {
@@ -374,14 +380,14 @@ async fn recheck_brings_what_is_next_to_now() {
     let mut tx = case.store().begin("emergency").await.unwrap();
     tx.schedule(&failing).await.unwrap();
     tx.commit().await.unwrap();
-    case.commands.recheck(&case.name, ACTOR).await.unwrap();
+    case.commands.recheck(&case.name, &BY).await.unwrap();
     assert_eq!(case.work().await, [(WorkKind::Upload, Cause::Recheck, Some(now))]);
 }
 
 #[tokio::test]
 async fn a_pasted_certificate_adds_the_domain_and_is_uploaded_without_an_order() {
     let case = case().await;
-    let view = case.commands.import(case.pasted(), ACTOR).await.unwrap();
+    let view = case.commands.import(case.pasted(), &BY).await.unwrap();
     assert_eq!(
         (view.domain.source, view.domain.recorded),
         (Source::Text, Status::Pending)
@@ -399,14 +405,14 @@ async fn a_pasted_certificate_adds_the_domain_and_is_uploaded_without_an_order()
 #[tokio::test]
 async fn importing_over_a_generated_certificate_switches_in_one_step() {
     let case = case().await;
-    case.commands.add(&case.name, ACTOR).await.unwrap();
+    case.commands.add(&case.name, &BY).await.unwrap();
     let generated = case.issued(true).await;
-    case.commands.generate(&case.name, true, ACTOR).await.unwrap();
+    case.commands.generate(&case.name, true, &BY).await.unwrap();
     let lease = case.claim(WorkKind::Issue).await;
     case.live_order().await;
 
     let pasted = case.pasted();
-    case.commands.import(pasted.clone(), ACTOR).await.unwrap();
+    case.commands.import(pasted.clone(), &BY).await.unwrap();
     assert!(
         case.store().live_order(&case.name).await.unwrap().is_none(),
         "the order is abandoned"
@@ -426,7 +432,7 @@ async fn importing_over_a_generated_certificate_switches_in_one_step() {
     assert_eq!(case.row().await.previous, Some(generated));
 
     let revision = case.row().await.revision;
-    case.commands.import(pasted, ACTOR).await.unwrap();
+    case.commands.import(pasted, &BY).await.unwrap();
     assert_eq!(
         case.row().await.revision,
         revision,
@@ -440,12 +446,12 @@ async fn importing_over_a_generated_certificate_switches_in_one_step() {
 async fn generating_over_a_pasted_certificate_works_directly_and_after_a_delete() {
     for delete_first in [false, true] {
         let case = case().await;
-        case.commands.import(case.pasted(), ACTOR).await.unwrap();
+        case.commands.import(case.pasted(), &BY).await.unwrap();
         let pasted = case.uploaded().await;
         if delete_first {
-            case.commands.delete(&case.name, false, ACTOR).await.unwrap();
+            case.commands.delete(&case.name, false, &BY).await.unwrap();
         }
-        let view = case.commands.generate(&case.name, false, ACTOR).await.unwrap();
+        let view = case.commands.generate(&case.name, false, &BY).await.unwrap();
         assert_eq!(view.domain.source, Source::C4);
         let work = case.work().await;
         assert_eq!(
@@ -466,20 +472,20 @@ async fn generating_over_a_pasted_certificate_works_directly_and_after_a_delete(
 #[tokio::test]
 async fn rolling_back_uploads_the_certificate_before_and_can_be_rolled_back_itself() {
     let case = case().await;
-    let nothing = case.commands.roll_back(&case.name, ACTOR).await;
+    let nothing = case.commands.roll_back(&case.name, &BY).await;
     assert!(matches!(nothing, Err(CommandError::NotFound(_))));
-    case.commands.add(&case.name, ACTOR).await.unwrap();
+    case.commands.add(&case.name, &BY).await.unwrap();
     let generated = case.issued(true).await;
-    let nothing = case.commands.roll_back(&case.name, ACTOR).await;
+    let nothing = case.commands.roll_back(&case.name, &BY).await;
     assert!(
         matches!(nothing, Err(CommandError::NothingToRollBackTo { .. })),
         "{nothing:?}"
     );
-    case.commands.import(case.pasted(), ACTOR).await.unwrap();
+    case.commands.import(case.pasted(), &BY).await.unwrap();
     let pasted = case.uploaded().await;
 
     for (back, source) in [(generated, Source::C4), (pasted, Source::Text)] {
-        let view = case.commands.roll_back(&case.name, ACTOR).await.unwrap();
+        let view = case.commands.roll_back(&case.name, &BY).await.unwrap();
         assert_eq!(
             (view.domain.source, view.domain.recorded),
             (source, Status::Success)
@@ -490,6 +496,6 @@ async fn rolling_back_uploads_the_certificate_before_and_can_be_rolled_back_itse
     assert_eq!(history[0].kind, HistoryKind::RolledBack);
 
     case.clock.advance(DAY * 91);
-    let ended = case.commands.roll_back(&case.name, ACTOR).await.unwrap_err();
+    let ended = case.commands.roll_back(&case.name, &BY).await.unwrap_err();
     assert!(ended.to_string().contains("has ended"), "{ended}");
 }

@@ -110,6 +110,13 @@ async fn a_pfx_holds_the_key_and_the_chain_under_the_callers_password() {
     let answer = answer.map_err(|status| status.to_string()).unwrap().into_inner();
     assert!(answer.private_key_pem.is_empty(), "it was not asked for");
 
+    let told = &served.context.store.audit(Some(NAME), 1).await.unwrap()[0];
+    assert_eq!(
+        (told.call.as_str(), told.outcome.as_str()),
+        ("DownloadCertificate", "OK")
+    );
+    assert!(told.detail.ends_with(": the appliance"), "{}", told.detail);
+    assert!(!format!("{told:?}").contains(PASSWORD));
     let store = KeyStore::from_pkcs12(&answer.pfx, PASSWORD).unwrap();
     let (alias, entry) = store.private_key_chain().unwrap();
     assert_eq!(alias, NAME);

@@ -2,8 +2,9 @@
 //!
 //! A timer is a work row's `due_at`, so one sweep serves renewals, retries, rechecks and what a crash left behind: it
 //! finds work that is due, that nobody holds, and that nobody was told of lately, and publishes the hint that makes a
-//! worker claim it. A second sweep finds certificates that ended, a third makes the daily recheck due. All are idempotent and have no memory; any number
-//! of schedulers may run. Nothing here asks anybody outside, and nothing here is secret.
+//! worker claim it. A second sweep finds certificates that ended, a third makes the daily recheck due, a fourth seals the
+//! audit log. All are idempotent and have no memory; any number of schedulers may run. Nothing here asks anybody outside,
+//! and nothing here is secret.
 
 mod expiry;
 mod recheck;
@@ -70,7 +71,7 @@ impl Scheduler {
         })
     }
 
-    /// Looks once: for due work every time, for the rest now and then, beginning with the first time.
+    /// Looks once: for due work and lines of the audit log every time, for the rest now and then, beginning with the first time.
     pub async fn look(&mut self) -> Result<(), StoreError> {
         let look = self.looks;
         self.looks = look.wrapping_add(1);
@@ -80,7 +81,7 @@ impl Scheduler {
             self.daily.sweep(&self.context).await?;
             count_messages(&self.context).await?;
         }
-        Ok(())
+        audit::seal(&*self.context.store).await
     }
 }
 

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use domain::Role;
+use store::AuditSeal;
 
 /// Exit code of bad usage and bad configuration (sysexits' `EX_USAGE`).
 pub(crate) const EXIT_USAGE: u8 = 64;
@@ -112,6 +113,11 @@ pub(crate) enum Command {
     Keys {
         #[command(subcommand)]
         command: KeysCommand,
+    },
+    /// The audit log; works on the database directly
+    Audit {
+        #[command(subcommand)]
+        command: AuditCommand,
     },
     /// Domains, through the API
     Domain {
@@ -221,6 +227,9 @@ pub(crate) enum TokenCommand {
         /// viewer, support, key-reader or admin
         #[arg(long)]
         role: Role,
+        /// When it ends by itself; without, it has to be revoked
+        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..))]
+        expires_in_days: Option<u16>,
     },
     /// Show the tokens (never their text)
     List,
@@ -236,6 +245,25 @@ pub(crate) enum KeysCommand {
     /// Wrap all data keys under the first line of the sealing-key file, while everything runs; every process must have
     /// been started with that line in its file. May be interrupted and repeated
     Rotate,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Look for lines that were changed, removed or cut off: 0 if there are none, or 1 with what was found
+    Verify {
+        /// A head that was logged ("audit log sealed"), to find a chain that was rewritten: its sequence and hash
+        #[arg(long, value_name = "SEQUENCE:HASH", value_parser = crate::audit_command::parse_head)]
+        head: Option<AuditSeal>,
+    },
+    /// Show who did what, newest first
+    List {
+        /// Only what was about this name
+        #[arg(long, value_name = "NAME")]
+        subject: Option<String>,
+        /// At most so many lines
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        limit: u32,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -10,7 +10,7 @@ use store::StoreError;
 
 use crate::cli::{Cli, Command, DbCommand, EXIT_USAGE};
 use crate::run::{RunError, roles};
-use crate::{backend, client, config_command, health, keys, token};
+use crate::{audit_command, backend, client, config_command, health, keys, token};
 
 /// Why a command did not do what it was asked to.
 #[derive(Debug)]
@@ -111,6 +111,9 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         }
         Command::Token { command } => token::run(command, &Config::read(file)?, cli.global.output).await,
         Command::Keys { command } => keys::run(*command, &Config::read(file)?, cli.global.output).await,
+        Command::Audit { command } => {
+            audit_command::run(command, &Config::read(file)?, cli.global.output).await
+        }
         Command::Domain { command } => client::run(command, &cli.global).await,
     }
 }

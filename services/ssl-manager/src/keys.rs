@@ -8,7 +8,9 @@
 //! Why several walks: a key that was sealed before a process was restarted may be stored behind us. Done is what a whole
 //! walk found nothing to do in; if even the last one did, some process still seals under an older line.
 
-use runtime::Config;
+use audit::Caller;
+use domain::Clock;
+use runtime::{Config, SystemClock};
 use seal::{SealError, SealingKeys};
 use serde_json::{Value, json};
 use store::{SealedKey, SealedPlace, Store, StoreError};
@@ -31,6 +33,7 @@ pub(crate) async fn run(command: KeysCommand, config: &Config, output: Output) -
     let keys = SealingKeys::load(path).map_err(RunError::from)?;
     let store = open_for_command(config).await?;
     let rotated = rotate(&*store, &keys).await?;
+    rotated.note(&*store).await?;
     match output {
         Output::Json => print_one(output, &rotated.json(&keys)),
         Output::Table => rotated.print(&keys),
@@ -72,6 +75,21 @@ struct Unopened {
     place: SealedPlace,
     id: String,
     why: SealError,
+}
+
+impl Rotated {
+    /// That keys were wrapped anew, in the audit log.
+    async fn note(&self, store: &dyn Store) -> Result<(), StoreError> {
+        let detail = format!(
+            "{} wrapped anew, {} under older lines",
+            self.rewrapped, self.last.older
+        );
+        let by = Caller::at_the_machine("RotateKeys");
+        let mut tx = store.begin("audit_rotation").await?;
+        tx.append_audit(&by.line(SystemClock.now(), "", audit::OK, &detail))
+            .await?;
+        tx.commit().await
+    }
 }
 
 async fn rotate(store: &dyn Store, keys: &SealingKeys) -> Result<Rotated, Failure> {

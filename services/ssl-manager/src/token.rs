@@ -1,6 +1,8 @@
 //! `token create | list | revoke`: works on the store directly, so that the first token needs no token.
 
+use audit::Caller;
 use domain::{Clock, Role};
+use jiff::SignedDuration;
 use runtime::{Config, SystemClock, SystemEntropy};
 use serde_json::json;
 use store::{Store, StoreError, TokenRecord};
@@ -16,8 +18,12 @@ const MOST_NAME: usize = 100;
 pub(crate) async fn run(command: &TokenCommand, config: &Config, output: Output) -> Result<(), Failure> {
     let store = &*open_for_command(config).await?;
     match command {
-        TokenCommand::Create { name, role } => {
-            let token = create(store, name, *role).await?;
+        TokenCommand::Create {
+            name,
+            role,
+            expires_in_days,
+        } => {
+            let token = create(store, name, *role, *expires_in_days).await?;
             match output {
                 Output::Table => println!("{}", *token),
                 Output::Json => print_one(
@@ -29,12 +35,15 @@ pub(crate) async fn run(command: &TokenCommand, config: &Config, output: Output)
         TokenCommand::List => list(store, output).await?,
         TokenCommand::Revoke { name } => {
             let mut tx = store.begin("revoke_token").await?;
-            if !tx.revoke_token(name, SystemClock.now()).await? {
+            let now = SystemClock.now();
+            if !tx.revoke_token(name, now).await? {
                 return Err(Failure::new(
                     "NOT_FOUND",
                     format!("there is no valid token named {name:?}"),
                 ));
             }
+            let by = Caller::at_the_machine("RevokeToken");
+            tx.append_audit(&by.line(now, name, audit::OK, "")).await?;
             tx.commit().await?;
             match output {
                 Output::Table => println!("The token {name:?} is revoked."),
@@ -46,18 +55,24 @@ pub(crate) async fn run(command: &TokenCommand, config: &Config, output: Output)
 }
 
 /// Stores a new token's hash and returns its text.
-pub(crate) async fn create(store: &dyn Store, name: &str, role: Role) -> Result<Zeroizing<String>, Failure> {
+pub(crate) async fn create(
+    store: &dyn Store,
+    name: &str,
+    role: Role,
+    expires_in_days: Option<u16>,
+) -> Result<Zeroizing<String>, Failure> {
     if name.is_empty() || name.len() > MOST_NAME || name.chars().any(char::is_control) {
         let sentence = format!("a token's name has 1 to {MOST_NAME} printable characters");
         return Err(Failure::new("INVALID_ARGUMENT", sentence));
     }
     let token = api::new_token(&SystemEntropy);
+    let now = SystemClock.now();
     let record = TokenRecord {
         name: name.to_owned(),
         hash: api::hash_token(&token),
         role,
-        created_at: SystemClock.now(),
-        expires_at: None,
+        created_at: now,
+        expires_at: expires_in_days.map(|days| now + SignedDuration::from_hours(24 * i64::from(days))),
         last_used_at: None,
         revoked_at: None,
     };
@@ -69,6 +84,9 @@ pub(crate) async fn create(store: &dyn Store, name: &str, role: Role) -> Result<
         ),
         other => other.into(),
     })?;
+    let by = Caller::at_the_machine("CreateToken");
+    tx.append_audit(&by.line(now, name, audit::OK, role.as_str()))
+        .await?;
     tx.commit().await?;
     Ok(token)
 }

@@ -9,7 +9,7 @@ use rcgen::{CertificateParams, KeyPair};
 use sandbox::{C4Domain, CDN_TARGET, Endpoint, Nonsense, Refusal, ValidationResult};
 use store::Certificate;
 
-use super::Simulation;
+use super::{Simulation, by};
 
 /// The steps of the journal, in the order in which work comes to them.
 pub const STEPS: [&str; 18] = [
@@ -34,7 +34,6 @@ pub const STEPS: [&str; 18] = [
 ];
 
 const PASTED_LIVES: SignedDuration = SignedDuration::from_hours(60 * 24);
-const ACTOR: &str = "token:simulation";
 
 /// What somebody asks the API for.
 #[derive(Clone, Copy, Debug)]
@@ -191,14 +190,14 @@ impl Simulation {
     pub(super) async fn command(&mut self, which: usize, command: Command) {
         let name = name(which);
         self.expect(&name, command);
-        let commands = &self.commands;
+        let (commands, by) = (&self.commands, by());
         let result = match command {
-            Command::Add => commands.add(&name, ACTOR).await.map(drop),
-            Command::Generate { force } => commands.generate(&name, force, ACTOR).await.map(drop),
-            Command::Import => commands.import(self.pasted(&name).await, ACTOR).await.map(drop),
-            Command::RollBack => commands.roll_back(&name, ACTOR).await.map(drop),
-            Command::Recheck => commands.recheck(&name, ACTOR).await.map(drop),
-            Command::Delete { remove_from_c4 } => commands.delete(&name, remove_from_c4, ACTOR).await,
+            Command::Add => commands.add(&name, &by).await.map(drop),
+            Command::Generate { force } => commands.generate(&name, force, &by).await.map(drop),
+            Command::Import => commands.import(self.pasted(&name).await, &by).await.map(drop),
+            Command::RollBack => commands.roll_back(&name, &by).await.map(drop),
+            Command::Recheck => commands.recheck(&name, &by).await.map(drop),
+            Command::Delete { remove_from_c4 } => commands.delete(&name, remove_from_c4, &by).await,
         };
         match result {
             Ok(()) | Err(CommandError::NotFound(_) | CommandError::NothingToRollBackTo { .. }) => {}

@@ -107,6 +107,8 @@ section! {
     Api {
         /// Where gRPC is served. Beyond loopback it needs TLS.
         listen: SocketAddr = loopback(50051),
+        /// Whether anybody may download private keys; who, their role says.
+        key_downloads: bool = true,
         /// TLS of the API; none on loopback only.
         tls: Option<ApiTls> = None,
     }

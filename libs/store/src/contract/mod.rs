@@ -10,6 +10,7 @@
 )]
 
 mod answers;
+mod audit;
 mod domains;
 mod due;
 mod fencing;
@@ -33,6 +34,7 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 pub use answers::*;
+pub use audit::*;
 pub use domains::*;
 pub use due::*;
 pub use fencing::*;
@@ -84,7 +86,8 @@ macro_rules! store_contract {
             rechecks_at_once_take_distinct_domains, missing_domains_are_counted_among_the_live,
             a_renewal_point_comes_back, buckets_come_back, a_bucket_that_was_read_waits_for_its_reader,
             a_probe_is_answered_until_it_is_replaced, the_list_is_counted,
-            every_sealed_key_is_found, a_sealed_key_is_replaced_as_it_was_read);
+            every_sealed_key_is_found, a_sealed_key_is_replaced_as_it_was_read,
+            lines_of_the_audit_log_come_back, a_line_is_sealed_once, sealers_at_once_leave_no_gap);
     };
     ($setup:path: $($case:ident),*) => {
         $(
@@ -242,6 +245,7 @@ mod tests {
     fn every_case_is_listed() {
         let sources = [
             include_str!("answers.rs"),
+            include_str!("audit.rs"),
             include_str!("domains.rs"),
             include_str!("due.rs"),
             include_str!("fencing.rs"),

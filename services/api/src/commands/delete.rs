@@ -1,5 +1,6 @@
 //! Delete: takes a name off the list. History stays; C4 keeps serving unless removal was asked for.
 
+use audit::Caller;
 use domain::{Cause, DomainName, HistoryKind, WorkKind};
 use store::Entry;
 
@@ -11,9 +12,9 @@ impl Commands {
         &self,
         name: &DomainName,
         remove_from_c4: bool,
-        actor: &str,
+        by: &Caller,
     ) -> Result<(), CommandError> {
-        let mut step = self.open("delete_domain", name).await?;
+        let mut step = self.open("delete_domain", name, by).await?;
         let listed = step.before.clone().filter(|domain| domain.deleted_at.is_none());
         let listed = listed.ok_or_else(|| CommandError::NotFound(name.clone()))?;
         let after = listed.delete(self.clock.now())?;
@@ -28,7 +29,7 @@ impl Commands {
         self.apply(
             &mut step,
             &after,
-            Entry::new(HistoryKind::Deleted, actor, message),
+            Entry::new(HistoryKind::Deleted, &by.actor, message),
         )
         .await?;
         if remove_from_c4 {
@@ -37,6 +38,6 @@ impl Commands {
         } else {
             self.tell(&mut *step.tx, &after, WorkKind::Remove, None).await?;
         }
-        Ok(step.tx.commit().await?)
+        Ok(step.commit().await?)
     }
 }

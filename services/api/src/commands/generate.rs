@@ -1,5 +1,6 @@
 //! Generate: the dashboard's button. It never orders what is there, under way, or not due, unless it is forced to.
 
+use audit::Caller;
 use domain::{Cause, Domain, DomainName, HistoryKind, Source, Work, WorkKind};
 use jiff::SignedDuration;
 use store::{DomainView, Entry, Tx};
@@ -15,27 +16,26 @@ impl Commands {
         &self,
         name: &DomainName,
         force: bool,
-        actor: &str,
+        by: &Caller,
     ) -> Result<DomainView, CommandError> {
-        let step = self.open("generate_certificate", name).await?;
+        let step = self.open("generate_certificate", name, by).await?;
         match step.before.clone().filter(|domain| domain.deleted_at.is_none()) {
             None => {
-                self.add_in(step, name, HistoryKind::Generated, actor).await?;
+                self.add_in(step, name, HistoryKind::Generated).await?;
             }
-            Some(listed) => self.generate_listed(step, listed, force, actor).await?,
+            Some(listed) => self.generate_listed(step, listed, force).await?,
         }
         self.result(name).await
     }
 
     async fn generate_listed(
         &self,
-        mut step: Step,
+        mut step: Step<'_>,
         listed: Domain,
         force: bool,
-        actor: &str,
     ) -> Result<(), CommandError> {
         if self.joins_order(&mut step, &listed).await? {
-            return Ok(step.tx.commit().await?);
+            return Ok(step.commit().await?);
         }
         if !force && let Some(kept) = self.keeps(&mut step, &listed).await? {
             self.start_now(
@@ -46,16 +46,20 @@ impl Commands {
                 Some(kept.certificate),
             )
             .await?;
-            return Ok(step.tx.commit().await?);
+            return Ok(step.commit().await?);
         }
         let after = listed.generate()?;
         self.abandon_order(&mut *step.tx, &after.name).await?;
         self.keep_comparing(&mut *step.tx, &after).await?;
-        let entry = Entry::new(HistoryKind::Generated, actor, "A certificate was asked for.");
+        let entry = Entry::new(
+            HistoryKind::Generated,
+            &step.by.actor,
+            "A certificate was asked for.",
+        );
         self.apply(&mut step, &after, entry).await?;
         self.start_now(&mut *step.tx, &after, WorkKind::Issue, Cause::Requested, None)
             .await?;
-        Ok(step.tx.commit().await?)
+        Ok(step.commit().await?)
     }
 
     /// What is live goes on serving, and being compared with C4, until the new certificate is; an upload of the past
@@ -77,7 +81,7 @@ impl Commands {
     }
 
     /// An order of this revision that is under way is joined; one that waits goes on now.
-    async fn joins_order(&self, step: &mut Step, listed: &Domain) -> Result<bool, CommandError> {
+    async fn joins_order(&self, step: &mut Step<'_>, listed: &Domain) -> Result<bool, CommandError> {
         let name = &listed.name;
         if step.tx.is_leased(name, WorkKind::Issue, self.clock.now()).await? {
             return Ok(true);
@@ -92,7 +96,7 @@ impl Commands {
 
     /// What is there and need not be ordered again: an issued certificate that was never delivered, or the live one,
     /// which is compared with C4 and uploaded again if that differs.
-    async fn keeps(&self, step: &mut Step, listed: &Domain) -> Result<Option<Kept>, CommandError> {
+    async fn keeps(&self, step: &mut Step<'_>, listed: &Domain) -> Result<Option<Kept>, CommandError> {
         let now = self.clock.now();
         if listed.source != Source::C4 {
             return Ok(None);

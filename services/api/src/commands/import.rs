@@ -1,5 +1,6 @@
 //! Import: a pasted certificate becomes the live one, in one step; what was live serves until then.
 
+use audit::Caller;
 use domain::{Cause, Domain, DomainName, HistoryKind, Source, WorkKind};
 use store::{Certificate, DomainView, Entry};
 
@@ -11,10 +12,10 @@ impl Commands {
     pub async fn import(
         &self,
         mut certificate: Certificate,
-        actor: &str,
+        by: &Caller,
     ) -> Result<DomainView, CommandError> {
         let name = certificate.name.clone();
-        let mut step = self.open("import_certificate", &name).await?;
+        let mut step = self.open("import_certificate", &name, by).await?;
         if self.is_live_already(step.before.as_ref(), &certificate).await? {
             return self.compare(step, &name).await;
         }
@@ -32,7 +33,7 @@ impl Commands {
         let summary = &certificate.summary;
         let entry = Entry {
             kind: HistoryKind::Imported,
-            actor,
+            actor: &by.actor,
             message: format!(
                 "A certificate was pasted, issued by {}, valid until {}.",
                 summary.issuer, summary.not_after
@@ -44,7 +45,7 @@ impl Commands {
         let id = Some(certificate.id());
         self.start_now(&mut *step.tx, &after, WorkKind::Upload, Cause::Requested, id)
             .await?;
-        step.tx.commit().await?;
+        step.commit().await?;
         self.result(&name).await
     }
 
@@ -65,15 +66,15 @@ impl Commands {
         )
     }
 
-    async fn compare(&self, mut step: Step, name: &DomainName) -> Result<DomainView, CommandError> {
+    async fn compare(&self, mut step: Step<'_>, name: &DomainName) -> Result<DomainView, CommandError> {
         if let Some(listed) = step.before.clone()
             && let Some(live) = listed.facts.live
         {
             let live = Some(live.certificate);
             self.start_now(&mut *step.tx, &listed, WorkKind::Upload, Cause::Compare, live)
                 .await?;
-            step.tx.commit().await?;
         }
+        step.commit().await?;
         self.result(name).await
     }
 }

@@ -1,4 +1,5 @@
-//! What people and programs can do to a domain: each command is one transaction, and idempotent.
+//! What people and programs can do to a domain: each command is one transaction with its line in the audit log, and
+//! idempotent.
 
 mod add;
 mod delete;
@@ -9,12 +10,13 @@ mod roll_back;
 
 use std::sync::Arc;
 
+use audit::Caller;
 use domain::{
     Activity, Cause, CertificateId, Clock, Domain, DomainName, Entropy, Event, EventId, EventKind,
     InvalidTransition, OrderState, PreExpiry, Work, WorkKind, renewal_point,
 };
 use jiff::Timestamp;
-use store::{Certificate, DomainView, Entry, Store, StoreError, Tx};
+use store::{AuditEntry, Certificate, DomainView, Entry, Store, StoreError, Tx};
 
 /// Why a command did nothing.
 #[derive(Debug, thiserror::Error)]
@@ -51,20 +53,36 @@ pub struct Commands {
     pub pre_expiry: PreExpiry,
 }
 
-/// What a transaction is about: the row as it was read, if there was one.
-struct Step {
+/// What a transaction is about: the row as it was read, if there was one, and who changes it.
+struct Step<'a> {
     tx: Box<dyn Tx>,
     before: Option<Domain>,
+    by: &'a Caller,
+    line: AuditEntry,
+}
+
+impl Step<'_> {
+    /// Makes it so, and known: a command that had nothing to do was called, too.
+    async fn commit(mut self) -> Result<(), StoreError> {
+        self.tx.append_audit(&self.line).await?;
+        self.tx.commit().await
+    }
 }
 
 impl Commands {
-    async fn open(&self, command: &'static str, name: &DomainName) -> Result<Step, CommandError> {
+    async fn open<'a>(
+        &self,
+        command: &'static str,
+        name: &DomainName,
+        by: &'a Caller,
+    ) -> Result<Step<'a>, CommandError> {
         let mut tx = self.store.begin(command).await?;
         let before = tx.domain(name).await?;
-        Ok(Step { tx, before })
+        let line = by.line(self.clock.now(), name.as_str(), audit::OK, "");
+        Ok(Step { tx, before, by, line })
     }
 
-    async fn apply(&self, step: &mut Step, after: &Domain, entry: Entry<'_>) -> Result<(), StoreError> {
+    async fn apply(&self, step: &mut Step<'_>, after: &Domain, entry: Entry<'_>) -> Result<(), StoreError> {
         let before = step.before.as_ref();
         store::apply(
             &mut *step.tx,
@@ -166,7 +184,12 @@ impl Commands {
 
     /// Puts a name on the list and starts its first certificate: the newest one that is there and fresh, else an
     /// order.
-    async fn begin_life(&self, mut step: Step, fresh: Domain, entry: Entry<'_>) -> Result<(), CommandError> {
+    async fn begin_life(
+        &self,
+        mut step: Step<'_>,
+        fresh: Domain,
+        entry: Entry<'_>,
+    ) -> Result<(), CommandError> {
         // A removal that was asked for in the past life must not take the new one's certificate away.
         step.tx.cancel(&fresh.name, WorkKind::Remove).await?;
         let (after, kind, certificate) = match self.reusable(&mut *step.tx, &fresh.name).await? {
@@ -179,6 +202,6 @@ impl Commands {
         self.apply(&mut step, &after, entry).await?;
         self.start_now(&mut *step.tx, &after, kind, Cause::Requested, certificate)
             .await?;
-        Ok(step.tx.commit().await?)
+        Ok(step.commit().await?)
     }
 }

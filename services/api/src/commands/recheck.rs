@@ -1,5 +1,6 @@
 //! Recheck: brings whatever is next to now.
 
+use audit::Caller;
 use domain::{Cause, CertificateId, Domain, DomainName, HistoryKind, Source, Status, WorkKind};
 use store::{DomainView, Entry, Tx};
 
@@ -14,20 +15,23 @@ struct Next {
 
 impl Commands {
     /// Rechecks a domain; work that is under way goes on as it is.
-    pub async fn recheck(&self, name: &DomainName, actor: &str) -> Result<DomainView, CommandError> {
-        let mut step = self.open("recheck_domain", name).await?;
+    pub async fn recheck(&self, name: &DomainName, by: &Caller) -> Result<DomainView, CommandError> {
+        let mut step = self.open("recheck_domain", name, by).await?;
         let listed = step.before.clone().filter(|domain| domain.deleted_at.is_none());
         let listed = listed.ok_or_else(|| CommandError::NotFound(name.clone()))?;
-        let Some(next) = self.next(&mut *step.tx, &listed).await? else {
-            return self.result(name).await;
-        };
-        if !step.tx.is_leased(name, next.kind, self.clock.now()).await? {
-            let entry = Entry::new(HistoryKind::Rechecked, actor, "The next step was asked for now.");
+        if let Some(next) = self.next(&mut *step.tx, &listed).await?
+            && !step.tx.is_leased(name, next.kind, self.clock.now()).await?
+        {
+            let entry = Entry::new(
+                HistoryKind::Rechecked,
+                &by.actor,
+                "The next step was asked for now.",
+            );
             self.apply(&mut step, &listed, entry).await?;
             self.start_now(&mut *step.tx, &listed, next.kind, next.cause, next.certificate)
                 .await?;
-            step.tx.commit().await?;
         }
+        step.commit().await?;
         self.result(name).await
     }
 

@@ -1,5 +1,6 @@
 //! Roll back: the last known good certificate is uploaded again.
 
+use audit::Caller;
 use domain::{Cause, DomainName, HistoryKind, WorkKind};
 use store::{Certificate, DomainView, Entry};
 
@@ -7,8 +8,8 @@ use super::{CommandError, Commands};
 
 impl Commands {
     /// Puts the certificate that was live before the present one back.
-    pub async fn roll_back(&self, name: &DomainName, actor: &str) -> Result<DomainView, CommandError> {
-        let mut step = self.open("rollback_certificate", name).await?;
+    pub async fn roll_back(&self, name: &DomainName, by: &Caller) -> Result<DomainView, CommandError> {
+        let mut step = self.open("rollback_certificate", name, by).await?;
         let listed = step.before.clone().filter(|domain| domain.deleted_at.is_none());
         let listed = listed.ok_or_else(|| CommandError::NotFound(name.clone()))?;
         let previous = match listed.previous {
@@ -21,7 +22,7 @@ impl Commands {
         step.tx.cancel(name, WorkKind::Issue).await?;
         let entry = Entry {
             kind: HistoryKind::RolledBack,
-            actor,
+            actor: &by.actor,
             message: format!(
                 "Back to the certificate issued by {}, valid until {}.",
                 previous.summary.issuer, previous.summary.not_after
@@ -32,7 +33,7 @@ impl Commands {
         let id = Some(previous.id());
         self.start_now(&mut *step.tx, &after, WorkKind::Upload, Cause::Requested, id)
             .await?;
-        step.tx.commit().await?;
+        step.commit().await?;
         self.result(name).await
     }
 

@@ -35,7 +35,7 @@ pub(crate) async fn run(exit_when_settled: bool, metrics: PrometheusHandle) -> a
     let config = world.config(folder.path())?;
     let endpoint = format!("http://{}", config.api.listen);
     let running = Running::start(config, &RoleName::ALL, clock.clone(), metrics).await?;
-    let token = crate::token::create(&*running.context.store, "demo", domain::Role::Admin)
+    let token = crate::token::create(&*running.context.store, "demo", domain::Role::Admin, None)
         .await
         .map_err(|_| anyhow::anyhow!("no token could be made"))?;
 

@@ -1,0 +1,58 @@
+//! Calls that change something, or take a key out: each leaves a line in the audit log, whatever came of it.
+//!
+//! A call that does what it was asked to writes its line in its own transaction. One that fails has none, so its line
+//! has a transaction of its own, after it; so has one that the caller's role does not permit. Who sends no valid token
+//! leaves a line in the process's log only: nobody outside can fill the database.
+
+use audit::Caller;
+use domain::Action;
+use store::StoreError;
+use tonic::{Request, Status};
+use tonic_types::StatusExt;
+
+use crate::service::DomainsService;
+
+impl DomainsService {
+    /// Does `work` for whoever sent the request, if they may do that.
+    pub(crate) async fn audited<T, R>(
+        &self,
+        call: &'static str,
+        action: Action,
+        request: Request<T>,
+        subject: impl FnOnce(&T) -> &str,
+        work: impl AsyncFnOnce(&Caller, T) -> Result<R, Status>,
+    ) -> Result<R, Status> {
+        let principal = self.authenticator.principal(&request).await?;
+        let caller = principal.caller(&request, call);
+        let subject = subject(request.get_ref()).to_owned();
+        let result = match principal.require(action) {
+            Ok(()) => work(&caller, request.into_inner()).await,
+            Err(denied) => Err(denied),
+        };
+        if let Err(status) = &result {
+            self.note_failure(&caller, &subject, status).await;
+        }
+        result
+    }
+
+    async fn note_failure(&self, caller: &Caller, subject: &str, status: &Status) {
+        let info = status.get_details_error_info();
+        let outcome = info.map_or_else(|| format!("{:?}", status.code()), |info| info.reason);
+        let line = caller.line(self.context.clock.now(), subject, &outcome, "");
+        let noted: Result<(), StoreError> = async {
+            let mut tx = self.context.store.begin("audit_failure").await?;
+            tx.append_audit(&line).await?;
+            tx.commit().await
+        }
+        .await;
+        if let Err(problem) = noted {
+            tracing::error!(
+                error = &problem as &dyn std::error::Error,
+                call = caller.call,
+                actor = caller.actor,
+                outcome,
+                "a call that failed is not in the audit log"
+            );
+        }
+    }
+}
