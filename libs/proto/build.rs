@@ -7,15 +7,20 @@ use std::{env, fs};
 use prost::Message;
 
 /// Messages with a private key or a password in them: they get no `Debug`.
-const SECRET: [&str; 3] = [
+const SECRET: [&str; 7] = [
     ".sslmanager.v1.DownloadCertificateRequest",
     ".sslmanager.v1.DownloadCertificateResponse",
     ".sslmanager.v1.ImportCertificateRequest",
+    ".sslmanager.v1.SignInRequest",
+    ".sslmanager.v1.SignInResponse",
+    ".sslmanager.v1.SignInWithIdTokenRequest",
+    ".sslmanager.v1.SignInWithIdTokenResponse",
 ];
 
-const FILES: [&str; 3] = [
+const FILES: [&str; 4] = [
     "sslmanager/v1/types.proto",
     "sslmanager/v1/domains.proto",
+    "sslmanager/v1/sessions.proto",
     "sslmanager/v1/events.proto",
 ];
 

@@ -149,6 +149,16 @@ impl Reason {
         }
     }
 
+    /// What is there today in place of what is needed, where that is known.
+    pub fn found(&self) -> Option<&str> {
+        match self {
+            Self::NotPointed { found, .. }
+            | Self::CaaForbids { found, .. }
+            | Self::ChallengeUnreachable { found } => Some(found),
+            _ => None,
+        }
+    }
+
     /// A sentence for that person.
     pub fn message(&self, name: &DomainName) -> String {
         match self {

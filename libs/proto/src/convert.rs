@@ -1,5 +1,7 @@
 //! Domain types as messages.
 
+use std::net::IpAddr;
+
 use domain::{CertificateSummary, DomainName, HistoryEntry, Reason, Source, Status};
 use jiff::Timestamp;
 use store::DomainView;
@@ -88,6 +90,32 @@ fn reason(reason: &Reason, name: &DomainName) -> v1::Reason {
         code: reason.code().to_owned(),
         who: reason.who().as_str().to_owned(),
         message: reason.message(name),
+        needed: needed(reason, name),
+        found: reason.found().unwrap_or_default().to_owned(),
+    }
+}
+
+/// The records that are needed: one CNAME, or addresses where the name is an apex, which cannot have one.
+fn needed(reason: &Reason, name: &DomainName) -> Vec<v1::DnsRecord> {
+    let record = |kind: &str, name: &str, value: String| v1::DnsRecord {
+        r#type: kind.to_owned(),
+        name: name.to_owned(),
+        value,
+    };
+    match reason {
+        Reason::NotPointed { target, .. } => target
+            .split(" and ")
+            .map(|value| {
+                let kind = match value.parse() {
+                    Ok(IpAddr::V4(_)) => "A",
+                    Ok(IpAddr::V6(_)) => "AAAA",
+                    Err(_) => "CNAME",
+                };
+                record(kind, name.as_str(), value.to_owned())
+            })
+            .collect(),
+        Reason::CaaForbids { at, wanted, .. } => vec![record("CAA", at, format!("0 issue \"{wanted}\""))],
+        _ => Vec::new(),
     }
 }
 

@@ -5,11 +5,17 @@
 
 mod audited;
 mod auth;
+mod batch;
+mod certificates;
+mod check;
 pub mod commands;
 mod download;
 mod error;
+mod list;
+mod overview;
 mod page;
 mod pfx;
+mod revoke;
 mod server;
 mod service;
 mod summary;

@@ -3,22 +3,22 @@
 use std::sync::Arc;
 
 use audit::Caller;
-use domain::{Action, CertificateId, CertificateSummary, DomainName, Source, Status as DomainStatus};
+use domain::{Action, CertificateId, CertificateSummary, DomainName, Source};
 use proto::v1;
 use proto::v1::domains_server::Domains;
 use runtime::Context;
 use seal::SealingKeys;
-use store::{Certificate, ListQuery};
-use tonic::{Request, Response, Status};
+use store::Certificate;
+use tonic::{Request, Response, Status, Streaming};
 use zeroize::Zeroizing;
 
 use crate::auth::Authenticator;
+use crate::batch::BatchStream;
 use crate::commands::Commands;
 use crate::error::{bad_name, from_store, internal, invalid, not_found};
+use crate::summary;
 use crate::watch::{ChangeStream, Watcher};
-use crate::{page, summary};
 
-const DEFAULT_PAGE: u32 = 50;
 const DEFAULT_HISTORY: u32 = 100;
 const MOST_PAGE: u32 = 1000;
 
@@ -33,14 +33,7 @@ pub(crate) fn name(text: &str) -> Result<DomainName, Status> {
     DomainName::parse(text).map_err(|problem| bad_name(&problem))
 }
 
-/// The statuses of a filter. A number that is none is refused: ignoring it would answer another question.
-fn statuses(numbers: &[i32]) -> Result<Vec<DomainStatus>, Status> {
-    let known = |number: &i32| DomainStatus::try_from(v1::Status::try_from(*number).ok()?).ok();
-    let statuses: Option<Vec<DomainStatus>> = numbers.iter().map(known).collect();
-    statuses.ok_or_else(|| invalid("STATUS_INVALID", "an unknown status in the filter"))
-}
-
-fn page_size(asked: i32, default: u32) -> Result<u32, Status> {
+pub(crate) fn page_size(asked: i32, default: u32) -> Result<u32, Status> {
     match u32::try_from(asked) {
         Ok(0) => Ok(default),
         Ok(size) if size <= MOST_PAGE => Ok(size),
@@ -166,46 +159,44 @@ impl Domains for DomainsService {
         &self,
         request: Request<v1::ListDomainsRequest>,
     ) -> Result<Response<v1::ListDomainsResponse>, Status> {
-        self.authenticator.authorize(&request, Action::Read).await?;
-        let asked = request.into_inner();
-        let search = asked.search.trim().to_lowercase();
-        if search.len() > 253 {
-            return Err(invalid("SEARCH_TOO_LONG", "search for at most 253 bytes"));
-        }
-        let statuses = statuses(&asked.statuses)?;
-        let filter = format!("{search} {statuses:?}");
-        let after = match asked.page_token.as_str() {
-            "" => None,
-            token => Some(page::decode(&filter, token).ok_or_else(|| {
-                invalid(
-                    "PAGE_TOKEN_INVALID",
-                    "send a next_page_token of the same filter, or none for page one",
-                )
-            })?),
-        };
-        let limit = page_size(asked.page_size, DEFAULT_PAGE)?;
-        let query = ListQuery {
-            search,
-            statuses,
-            after,
-            limit: limit + 1,
-        };
-        let mut views = self
-            .context
-            .store
-            .domains(&query)
-            .await
-            .map_err(|problem| from_store(&problem))?;
-        let more = views.len() > limit as usize;
-        views.truncate(limit as usize);
-        let last = views
-            .last()
-            .filter(|_| more)
-            .map(|view| view.domain.name.as_str());
-        Ok(Response::new(v1::ListDomainsResponse {
-            next_page_token: last.map(|last| page::encode(&filter, last)).unwrap_or_default(),
-            domains: views.iter().map(v1::Domain::from).collect(),
-        }))
+        self.list(request).await.map(Response::new)
+    }
+
+    async fn list_certificates(
+        &self,
+        request: Request<v1::ListCertificatesRequest>,
+    ) -> Result<Response<v1::ListCertificatesResponse>, Status> {
+        self.certificates(request).await.map(Response::new)
+    }
+
+    async fn get_overview(
+        &self,
+        request: Request<v1::GetOverviewRequest>,
+    ) -> Result<Response<v1::GetOverviewResponse>, Status> {
+        self.overview(request).await.map(Response::new)
+    }
+
+    async fn check_domain(
+        &self,
+        request: Request<v1::CheckDomainRequest>,
+    ) -> Result<Response<v1::CheckDomainResponse>, Status> {
+        self.check(request).await.map(Response::new)
+    }
+
+    async fn revoke_certificate(
+        &self,
+        request: Request<v1::RevokeCertificateRequest>,
+    ) -> Result<Response<v1::RevokeCertificateResponse>, Status> {
+        self.revoke(request).await.map(Response::new)
+    }
+
+    type BatchAddDomainsStream = BatchStream;
+
+    async fn batch_add_domains(
+        &self,
+        request: Request<Streaming<v1::BatchAddDomainsRequest>>,
+    ) -> Result<Response<Self::BatchAddDomainsStream>, Status> {
+        self.batch_add(request).await.map(Response::new)
     }
 
     async fn get_history(

@@ -126,6 +126,7 @@ async fn list(client: &mut Client, search: &str, words: &[String], output: Outpu
             statuses: statuses.clone(),
             page_size: PAGE,
             page_token,
+            ..v1::ListDomainsRequest::default()
         };
         let page = answer(client.list_domains(Request::new(request)).await)?;
         rows.extend(page.domains.iter().map(domain_json));
