@@ -41,6 +41,9 @@ GRANT SELECT, INSERT ON certificates TO ssl_manager_api;
 GRANT SELECT, UPDATE ON orders TO ssl_manager_api;
 GRANT SELECT, UPDATE (last_used_at) ON tokens TO ssl_manager_api;
 GRANT SELECT, DELETE ON challenges TO ssl_manager_api;
+-- People sign in here; who they are and what they may do is `ssl-manager user`'s to say, as the owner of the tables.
+GRANT SELECT ON users TO ssl_manager_api;
+GRANT SELECT, INSERT, DELETE, UPDATE (used_at) ON sessions TO ssl_manager_api;
 
 -- A line of the audit log is nobody's to change or remove, and its seal is not its writer's to give.
 GRANT INSERT (at, actor, peer, call, subject, outcome, detail, request_id) ON audit TO ssl_manager_api;

@@ -3,8 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// What a principal may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", try_from = "String")]
 pub enum Role {
     /// Reads.
     Viewer,
@@ -25,6 +28,8 @@ pub enum Action {
     Operate,
     /// Take a private key out.
     ReadKey,
+    /// Have a CA revoke a certificate: nothing brings it back.
+    Revoke,
 }
 
 impl Role {
@@ -37,6 +42,7 @@ impl Role {
             Action::Read => true,
             Action::Operate => matches!(self, Self::Support | Self::Admin),
             Action::ReadKey => matches!(self, Self::KeyReader | Self::Admin),
+            Action::Revoke => self == Self::Admin,
         }
     }
 
@@ -65,5 +71,14 @@ impl FromStr for Role {
             .into_iter()
             .find(|role| role.as_str() == text)
             .ok_or_else(|| format!("unknown role {text:?}: use viewer, support, key-reader or admin"))
+    }
+}
+
+impl TryFrom<String> for Role {
+    type Error = String;
+
+    /// Not left to serde, whose sentence does not say what there is.
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
     }
 }

@@ -101,6 +101,7 @@ fn settings_that_make_no_sense_are_named() {
     assert!(problems(|c| c.store.url = "mysql://x".into()).contains("store.url"));
     assert!(problems(|c| c.bus.url = "nats://x".into()).contains("bus.url"));
     assert!(problems(|c| c.api.listen = "0.0.0.0:50051".parse().unwrap()).contains("[api.tls]"));
+    assert!(problems(|c| c.api.session_hours = 0).contains("session_hours"));
     assert!(problems(|c| c.c4.base_url.clear()).contains("c4.base_url"));
     assert!(problems(|c| c.c4.token_file = "/nowhere".into()).contains("both set"));
     assert!(problems(|c| c.cdn.cname_targets.clear()).contains("cdn.cname_targets"));
@@ -135,4 +136,45 @@ fn settings_that_make_no_sense_are_named() {
         "all at once: {both}"
     );
     assert!(!problems(|c| c.c4.base_url.clear()).contains("secret"));
+}
+
+#[test]
+fn beyond_loopback_without_tls_only_in_so_many_words() {
+    let mut config = Config::default();
+    config.api.listen = "0.0.0.0:50051".parse().unwrap();
+    assert!(config.validate(&[RoleName::Api]).is_err());
+    config.api.plain_text_beyond_loopback = true;
+    assert!(config.validate(&[RoleName::Api]).is_ok());
+}
+
+#[test]
+fn clients_by_certificate_are_told_apart_and_need_a_ca() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("api.toml");
+    let check = |ca: &str, clients: &[(&str, &str, &str)]| {
+        let file = path.display();
+        let mut text = format!(
+            "[api.tls]\ncertificate_file = \"{file}\"\nkey_file = \"{file}\"\nclient_ca_file = \"{ca}\"\n"
+        );
+        for (name, san, role) in clients {
+            text += &format!("[[api.tls.clients]]\nname = \"{name}\"\nsan = \"{san}\"\nrole = \"{role}\"\n");
+        }
+        std::fs::write(&path, text).unwrap();
+        match Config::read(Some(&path)).and_then(|config| config.validate(&[RoleName::Api])) {
+            Ok(()) => String::new(),
+            Err(error) => runtime::chain(&error),
+        }
+    };
+    let ca = path.display().to_string();
+    assert_eq!(
+        check(
+            &ca,
+            &[("a", "a.example", "viewer"), ("b", "b.example", "key-reader")]
+        ),
+        ""
+    );
+    assert!(check("", &[("a", "a.example", "viewer")]).contains("client_ca_file"));
+    assert!(check(&ca, &[("a", "a.example", "root")]).contains("use viewer, support, key-reader or admin"));
+    assert!(check(&ca, &[("a", "a.example", "viewer"), ("b", "a.example", "admin")]).contains("clients.1"));
+    assert!(check(&ca, &[("", "a.example", "viewer")]).contains("clients.0"));
 }

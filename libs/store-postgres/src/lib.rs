@@ -19,6 +19,7 @@ mod domains;
 mod messages;
 mod open;
 mod orders;
+mod people;
 mod recheck;
 mod sealed;
 mod summary;
@@ -35,7 +36,7 @@ use jiff::civil::Date;
 use sqlx::PgPool;
 use store::{
     Account, AuditEntry, AuditSeal, Certificate, Challenge, Change, DomainView, ListQuery, Message, Result,
-    SealedKey, SealedPlace, Store, Summary, TokenRecord, Tx,
+    SealedKey, SealedPlace, SessionRecord, Store, Summary, TokenRecord, Tx, User,
 };
 use tokio::sync::watch;
 
@@ -158,6 +159,18 @@ impl Store for PostgresStore {
 
     async fn tokens(&self) -> Result<Vec<TokenRecord>> {
         within(tokens::all(self.db())).await
+    }
+
+    async fn user(&self, name: &str) -> Result<Option<User>> {
+        within(people::user(self.db(), name)).await
+    }
+
+    async fn users(&self) -> Result<Vec<User>> {
+        within(people::users(self.db())).await
+    }
+
+    async fn session(&self, hash: &[u8; 32]) -> Result<Option<SessionRecord>> {
+        within(people::session(self.db(), hash)).await
     }
 
     async fn audit(&self, subject: Option<&str>, limit: u32) -> Result<Vec<AuditEntry>> {

@@ -10,14 +10,14 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use sqlx::{PgConnection, Postgres, Transaction};
 use store::{
-    Account, AuditEntry, AuditSeal, Certificate, Challenge, Renewal, Result, SealedKey, TokenRecord,
-    TokenUse, Tx, UnsealedAudit,
+    Account, AuditEntry, AuditSeal, Certificate, Challenge, Renewal, Result, SealedKey, SessionRecord,
+    TokenRecord, TokenUse, Tx, UnsealedAudit, User,
 };
 use tokio::sync::watch;
 
 use crate::db::{failed, within};
 use crate::{
-    audit, buckets, certificates, changes, domains, messages, orders, recheck, sealed, tokens, work,
+    audit, buckets, certificates, changes, domains, messages, orders, people, recheck, sealed, tokens, work,
 };
 
 /// A transaction that held its locks longer than this is worth a line.
@@ -178,6 +178,34 @@ impl Tx for PostgresTx {
 
     async fn touch_tokens(&mut self, uses: &[TokenUse]) -> Result<()> {
         within(tokens::touch(self.db(), uses)).await
+    }
+
+    async fn insert_user(&mut self, user: &User) -> Result<()> {
+        within(people::insert_user(self.db(), user)).await
+    }
+
+    async fn update_user(&mut self, user: &User) -> Result<bool> {
+        within(people::update_user(self.db(), user)).await
+    }
+
+    async fn remove_user(&mut self, name: &str) -> Result<bool> {
+        within(people::remove_user(self.db(), name)).await
+    }
+
+    async fn insert_session(&mut self, session: &SessionRecord) -> Result<()> {
+        within(people::insert_session(self.db(), session)).await
+    }
+
+    async fn touch_session(&mut self, hash: &[u8; 32], at: Timestamp) -> Result<()> {
+        within(people::touch_session(self.db(), hash, at)).await
+    }
+
+    async fn end_session(&mut self, hash: &[u8; 32]) -> Result<bool> {
+        within(people::end_session(self.db(), hash)).await
+    }
+
+    async fn end_sessions(&mut self, user: &str) -> Result<u64> {
+        within(people::end_sessions(self.db(), user)).await
     }
 
     async fn append_audit(&mut self, entry: &AuditEntry) -> Result<()> {

@@ -13,6 +13,7 @@ mod history;
 mod messages;
 mod open;
 mod orders;
+mod people;
 mod recheck;
 mod sealed;
 mod summary;
@@ -29,7 +30,7 @@ use jiff::civil::Date;
 use sqlx::SqlitePool;
 use store::{
     Account, AuditEntry, AuditSeal, Certificate, Challenge, Change, DomainView, ListQuery, Message, Result,
-    SealedKey, SealedPlace, Store, Summary, TokenRecord, Tx,
+    SealedKey, SealedPlace, SessionRecord, Store, Summary, TokenRecord, Tx, User,
 };
 use tokio::sync::watch;
 
@@ -164,6 +165,18 @@ impl Store for SqliteStore {
 
     async fn tokens(&self) -> Result<Vec<TokenRecord>> {
         tokens::all(&self.readers).await
+    }
+
+    async fn user(&self, name: &str) -> Result<Option<User>> {
+        people::user(&self.readers, name).await
+    }
+
+    async fn users(&self) -> Result<Vec<User>> {
+        people::users(&self.readers).await
+    }
+
+    async fn session(&self, hash: &[u8; 32]) -> Result<Option<SessionRecord>> {
+        people::session(&self.readers, hash).await
     }
 
     async fn audit(&self, subject: Option<&str>, limit: u32) -> Result<Vec<AuditEntry>> {

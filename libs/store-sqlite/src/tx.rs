@@ -10,14 +10,14 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use sqlx::{Sqlite, SqliteConnection, Transaction};
 use store::{
-    Account, AuditEntry, AuditSeal, Certificate, Challenge, Renewal, Result, SealedKey, TokenRecord,
-    TokenUse, Tx, UnsealedAudit,
+    Account, AuditEntry, AuditSeal, Certificate, Challenge, Renewal, Result, SealedKey, SessionRecord,
+    TokenRecord, TokenUse, Tx, UnsealedAudit, User,
 };
 use tokio::sync::watch;
 
 use crate::db::failed;
 use crate::{
-    audit, buckets, certificates, domains, history, messages, orders, recheck, sealed, tokens, work,
+    audit, buckets, certificates, domains, history, messages, orders, people, recheck, sealed, tokens, work,
 };
 
 /// A transaction that kept the one writer longer than this is worth a line.
@@ -181,6 +181,34 @@ impl Tx for SqliteTx {
 
     async fn touch_tokens(&mut self, uses: &[TokenUse]) -> Result<()> {
         tokens::touch(self.db(), uses).await
+    }
+
+    async fn insert_user(&mut self, user: &User) -> Result<()> {
+        people::insert_user(self.db(), user).await
+    }
+
+    async fn update_user(&mut self, user: &User) -> Result<bool> {
+        people::update_user(self.db(), user).await
+    }
+
+    async fn remove_user(&mut self, name: &str) -> Result<bool> {
+        people::remove_user(self.db(), name).await
+    }
+
+    async fn insert_session(&mut self, session: &SessionRecord) -> Result<()> {
+        people::insert_session(self.db(), session).await
+    }
+
+    async fn touch_session(&mut self, hash: &[u8; 32], at: Timestamp) -> Result<()> {
+        people::touch_session(self.db(), hash, at).await
+    }
+
+    async fn end_session(&mut self, hash: &[u8; 32]) -> Result<bool> {
+        people::end_session(self.db(), hash).await
+    }
+
+    async fn end_sessions(&mut self, user: &str) -> Result<u64> {
+        people::end_sessions(self.db(), user).await
     }
 
     async fn append_audit(&mut self, entry: &AuditEntry) -> Result<()> {

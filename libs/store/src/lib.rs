@@ -14,6 +14,7 @@ mod columns;
 pub mod contract;
 mod error;
 mod missing;
+mod people;
 mod records;
 mod trace;
 mod transition;
@@ -27,6 +28,7 @@ use tokio::sync::watch;
 pub use columns::Columns;
 pub use error::{Result, StoreError};
 pub use missing::is_c4s_fault;
+pub use people::{SessionRecord, User};
 pub use records::{
     Account, AuditEntry, AuditSeal, Certificate, Challenge, Change, DomainView, ListQuery, Message, Renewal,
     SealedKey, SealedPlace, Summary, TokenRecord, TokenUse, UnsealedAudit,
@@ -108,6 +110,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// All API tokens, by name.
     async fn tokens(&self) -> Result<Vec<TokenRecord>>;
+
+    /// A person who may sign in.
+    async fn user(&self, name: &str) -> Result<Option<User>>;
+
+    /// All who may sign in, by name.
+    async fn users(&self) -> Result<Vec<User>>;
+
+    /// A session by the SHA-256 of its token, ended ones included until they are forgotten.
+    async fn session(&self, hash: &[u8; 32]) -> Result<Option<SessionRecord>>;
 
     /// The audit log, newest first; of one subject, if it is given.
     async fn audit(&self, subject: Option<&str>, limit: u32) -> Result<Vec<AuditEntry>>;
@@ -304,6 +315,27 @@ pub trait Tx: Send {
 
     /// Notes that tokens were used. Coarse and late on purpose: callers batch it.
     async fn touch_tokens(&mut self, uses: &[TokenUse]) -> Result<()>;
+
+    /// Stores a person. [`StoreError::Conflict`] if the name is taken.
+    async fn insert_user(&mut self, user: &User) -> Result<()>;
+
+    /// Stores a person's role and password hash. False if there is no such person.
+    async fn update_user(&mut self, user: &User) -> Result<bool>;
+
+    /// Removes a person and their sessions. False if there is no such person.
+    async fn remove_user(&mut self, name: &str) -> Result<bool>;
+
+    /// Stores a session (the role is its user's) and forgets those of the same person that ended.
+    async fn insert_session(&mut self, session: &SessionRecord) -> Result<()>;
+
+    /// Notes that a session was used.
+    async fn touch_session(&mut self, hash: &[u8; 32], at: Timestamp) -> Result<()>;
+
+    /// Ends a session. False if there is none.
+    async fn end_session(&mut self, hash: &[u8; 32]) -> Result<bool>;
+
+    /// Ends every session of a person; how many there were.
+    async fn end_sessions(&mut self, user: &str) -> Result<u64>;
 
     /// Appends a line to the audit log.
     async fn append_audit(&mut self, entry: &AuditEntry) -> Result<()>;

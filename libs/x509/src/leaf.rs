@@ -3,7 +3,7 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use jiff::{SignedDuration, Timestamp};
 use x509_parser::extensions::GeneralName;
-use x509_parser::prelude::X509Certificate;
+use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::time::ASN1Time;
 
 /// Clocks differ by less than this, or something is wrong.
@@ -37,6 +37,21 @@ pub(crate) fn validity(leaf: &X509Certificate<'_>) -> Option<(Timestamp, Timesta
 pub(crate) fn names<'a>(leaf: &'a X509Certificate<'a>) -> Option<&'a [GeneralName<'a>]> {
     let extension = leaf.subject_alternative_name().ok()?;
     Some(extension.map_or(&[], |extension| &extension.value.general_names))
+}
+
+/// The DNS names and URIs among the subject alternative names of a certificate in DER (RFC 5280 section 4.2.1.6), as they
+/// stand there; none of a certificate that cannot be read. Whether it is trusted is not looked at.
+pub fn alternative_names(der: &[u8]) -> Vec<String> {
+    let Ok((_, leaf)) = X509Certificate::from_der(der) else {
+        return Vec::new();
+    };
+    let names = names(&leaf).unwrap_or_default().iter();
+    names
+        .filter_map(|name| match name {
+            GeneralName::DNSName(name) | GeneralName::URI(name) => Some((*name).to_owned()),
+            _ => None,
+        })
+        .collect()
 }
 
 /// Shortens a text from a certificate and takes out what is not for a line of a page.

@@ -19,6 +19,7 @@ mod private_key;
 mod trust;
 
 pub use delivered::{Delivered, DeliveredError, check_delivered};
+pub use leaf::alternative_names;
 pub use pasted::{Pasted, check_pasted};
 pub use pasted_error::{Field, PastedError};
 pub use private_key::private_key_pem;

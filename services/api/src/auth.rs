@@ -1,6 +1,9 @@
-//! Who calls: bearer tokens of 256 random bits, stored as their SHA-256, looked up by it.
+//! Who calls: a program with a token, a person with a session, or a program with a client certificate.
 //!
-//! A hash that is looked up needs no slow function: there is nothing to guess in 256 random bits.
+//! Tokens, of programs and of sessions, are 256 random bits, stored as their SHA-256 and looked up by it. A hash that is
+//! looked up needs no slow function: there is nothing to guess in 256 random bits. A client certificate was checked in
+//! the TLS handshake; one of its names says which principal of the settings it is. A token that is sent with it goes
+//! first, so that a console with a certificate still speaks for the person.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,23 +14,36 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use domain::{Action, Clock, Entropy, Role};
 use jiff::{SignedDuration, Timestamp};
-use runtime::Stop;
-use store::{Store, TokenUse};
+use runtime::config::ApiClient;
+use runtime::{Context, Stop};
+use store::{SessionRecord, Store, StoreError, TokenUse};
 use tonic::{Request, Status};
 use zeroize::Zeroizing;
 
-use crate::error::{denied, from_store, unauthenticated};
+use crate::error::{denied, from_store, retry, unauthenticated, unknown_client};
+use crate::limiter::Limiter;
 
-/// What every token begins with, so that a leaked one can be recognised.
+/// What every token of a program begins with, so that a leaked one can be recognised.
 pub const TOKEN_PREFIX: &str = "slm_";
-/// A use is noted at most this often per token.
+/// What every token of a session begins with.
+const SESSION_PREFIX: &str = "sls_";
+/// A use is noted at most this often per token or session.
 const NOTE_EVERY: SignedDuration = SignedDuration::from_mins(1);
 
 /// A new token's text.
 pub fn new_token(entropy: &dyn Entropy) -> Zeroizing<String> {
+    random_token(TOKEN_PREFIX, entropy)
+}
+
+/// A new session token's text.
+pub(crate) fn new_session_token(entropy: &dyn Entropy) -> Zeroizing<String> {
+    random_token(SESSION_PREFIX, entropy)
+}
+
+fn random_token(prefix: &str, entropy: &dyn Entropy) -> Zeroizing<String> {
     let mut bytes = Zeroizing::new([0; 32]);
     entropy.fill(&mut *bytes);
-    Zeroizing::new(format!("{TOKEN_PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(*bytes)))
+    Zeroizing::new(format!("{prefix}{}", BASE64_URL_SAFE_NO_PAD.encode(*bytes)))
 }
 
 /// What is stored of a token.
@@ -43,9 +59,19 @@ pub(crate) struct Principal {
     /// As history and logs name it.
     actor: String,
     role: Role,
+    /// Of a person.
+    pub(crate) session: Option<SessionRecord>,
 }
 
 impl Principal {
+    pub(crate) fn of_session(session: SessionRecord) -> Self {
+        Self {
+            actor: format!("user:{}", session.user),
+            role: session.role,
+            session: Some(session),
+        }
+    }
+
     /// As the audit log names who sent this request.
     pub(crate) fn caller<T>(&self, request: &Request<T>, call: &'static str) -> Caller {
         let request_id = request
@@ -79,15 +105,32 @@ pub(crate) struct Authenticator {
     clock: Arc<dyn Clock>,
     stop: Stop,
     noted: Arc<Mutex<HashMap<String, Timestamp>>>,
+    /// Of client certificates.
+    clients: Arc<[ApiClient]>,
+    session_idle: SignedDuration,
+    /// Requests of one principal; none where it is switched off.
+    requests: Option<Arc<Limiter>>,
 }
 
 impl Authenticator {
-    pub(crate) fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, stop: Stop) -> Self {
+    pub(crate) fn new(context: &Context) -> Self {
+        let settings = &context.config.api;
+        let tls = settings.tls.as_ref();
+        let requests = (settings.requests_per_second > 0).then(|| {
+            let every = SignedDuration::from_nanos(1_000_000_000 / i64::from(settings.requests_per_second));
+            Arc::new(Limiter::new(
+                settings.requests_per_second.saturating_mul(2),
+                every,
+            ))
+        });
         Self {
-            store,
-            clock,
-            stop,
+            store: context.store.clone(),
+            clock: context.clock.clone(),
+            stop: context.stop.clone(),
             noted: Arc::default(),
+            clients: tls.map(|tls| tls.clients.clone()).unwrap_or_default().into(),
+            session_idle: SignedDuration::from_mins(settings.session_idle_minutes.into()),
+            requests,
         }
     }
 
@@ -104,61 +147,112 @@ impl Authenticator {
 
     /// Who sent the request.
     pub(crate) async fn principal<T>(&self, request: &Request<T>) -> Result<Principal, Status> {
-        let header = request
-            .metadata()
-            .get("authorization")
-            .and_then(|value| value.to_str().ok());
-        let token = header.and_then(|value| {
-            let (scheme, token) = value.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
-        });
-        let token = token.ok_or_else(unauthenticated)?;
-        let found = self
-            .store
-            .token(&hash_token(token))
-            .await
-            .map_err(|error| from_store(&error))?;
         let now = self.clock.now();
-        let valid = found.filter(|record| {
+        let principal = match bearer(request) {
+            Some(token) if token.starts_with(SESSION_PREFIX) => {
+                Principal::of_session(self.session(token, now).await?)
+            }
+            Some(token) => self.program(token, now).await?,
+            None => self.client(request)?,
+        };
+        if let Some(requests) = &self.requests {
+            requests.take(&principal.actor, now).map_err(|wait| {
+                let sentence = "too many requests of this principal: wait, then go on more slowly";
+                retry("RATE_LIMITED", sentence, wait.unsigned_abs())
+            })?;
+        }
+        Ok(principal)
+    }
+
+    async fn program(&self, token: &str, now: Timestamp) -> Result<Principal, Status> {
+        let found = self.store.token(&hash_token(token)).await;
+        let valid = found.map_err(|error| from_store(&error))?.filter(|record| {
             record.revoked_at.is_none() && record.expires_at.is_none_or(|expires_at| now < expires_at)
         });
         let record = valid.ok_or_else(unauthenticated)?;
-        self.note(&record.name, now);
+        self.note_token(&record.name, now);
         Ok(Principal {
             actor: format!("token:{}", record.name),
             role: record.role,
+            session: None,
         })
     }
 
-    /// Notes the use of a token, off the caller's way.
-    fn note(&self, name: &str, now: Timestamp) {
-        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
-        if noted
-            .get(name)
-            .is_some_and(|last| now.duration_since(*last) < NOTE_EVERY)
-        {
-            return;
+    /// The session of a token, if it lasts; this is a use of it.
+    async fn session(&self, token: &str, now: Timestamp) -> Result<SessionRecord, Status> {
+        let found = self.store.session(&hash_token(token)).await;
+        let lasts = found
+            .map_err(|error| from_store(&error))?
+            .filter(|session| now < session.expires_at && now < session.used_at + self.session_idle);
+        let mut session = lasts.ok_or_else(unauthenticated)?;
+        if now.duration_since(session.used_at) >= NOTE_EVERY {
+            session.used_at = now;
+            self.note(Use::Session(session.hash, now));
         }
-        noted.insert(name.to_owned(), now);
-        let (store, used) = (
-            self.store.clone(),
-            TokenUse {
+        Ok(session)
+    }
+
+    /// The principal of the settings that the client certificate names.
+    fn client<T>(&self, request: &Request<T>) -> Result<Principal, Status> {
+        let certificates = request.peer_certs().ok_or_else(unauthenticated)?;
+        let leaf = certificates.first().ok_or_else(unauthenticated)?;
+        let names = x509::alternative_names(leaf);
+        let client = self.clients.iter().find(|client| names.contains(&client.san));
+        let client = client.ok_or_else(unknown_client)?;
+        Ok(Principal {
+            actor: format!("client:{}", client.name),
+            role: client.role,
+            session: None,
+        })
+    }
+
+    /// When a session ends that is not used after this use of it.
+    pub(crate) fn idle_at(&self, session: &SessionRecord) -> Timestamp {
+        (session.used_at + self.session_idle).min(session.expires_at)
+    }
+
+    fn note_token(&self, name: &str, now: Timestamp) {
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_news = noted
+            .get(name)
+            .is_none_or(|last| now.duration_since(*last) >= NOTE_EVERY);
+        if is_news {
+            noted.insert(name.to_owned(), now);
+            self.note(Use::Token(TokenUse {
                 name: name.to_owned(),
                 at: now,
-            },
-        );
+            }));
+        }
+    }
+
+    /// Notes a use, off the caller's way.
+    fn note(&self, used: Use) {
+        let store = self.store.clone();
         self.stop.spawn(async move {
-            let note = async {
-                let mut tx = store.begin("touch_tokens").await?;
-                tx.touch_tokens(&[used]).await?;
+            let noted: Result<(), StoreError> = async {
+                let mut tx = store.begin("note_use").await?;
+                match used {
+                    Use::Token(used) => tx.touch_tokens(&[used]).await?,
+                    Use::Session(hash, at) => tx.touch_session(&hash, at).await?,
+                }
                 tx.commit().await
-            };
-            if let Err(error) = note.await {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "use of a token not noted"
-                );
+            }
+            .await;
+            if let Err(error) = noted {
+                tracing::warn!(error = &error as &dyn std::error::Error, "use not noted");
             }
         });
     }
+}
+
+enum Use {
+    Token(TokenUse),
+    Session([u8; 32], Timestamp),
+}
+
+/// The bearer token (RFC 6750 section 2.1).
+fn bearer<T>(request: &Request<T>) -> Option<&str> {
+    let header = request.metadata().get("authorization")?.to_str().ok()?;
+    let (scheme, token) = header.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }

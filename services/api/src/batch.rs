@@ -16,7 +16,7 @@ impl DomainsService {
         &self,
         request: Request<Streaming<v1::BatchAddDomainsRequest>>,
     ) -> Result<BatchStream, Status> {
-        self.authenticator.authorize(&request, Action::Read).await?;
+        self.authenticator.authorize(&request, Action::Operate).await?;
         Err(Status::unimplemented("not yet"))
     }
 }

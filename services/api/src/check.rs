@@ -11,7 +11,7 @@ impl DomainsService {
         &self,
         request: Request<v1::CheckDomainRequest>,
     ) -> Result<v1::CheckDomainResponse, Status> {
-        self.authenticator.authorize(&request, Action::Read).await?;
+        self.authenticator.authorize(&request, Action::Operate).await?;
         Err(Status::unimplemented("not yet"))
     }
 }

@@ -4,6 +4,7 @@
 //! it is our trouble.
 
 use std::error::Error;
+use std::time::Duration;
 
 use domain::{Action, DomainName, NameError, Role};
 use store::StoreError;
@@ -19,11 +20,35 @@ pub(crate) fn error(code: Code, reason: &str, sentence: impl Into<String>) -> St
     Status::with_error_details(code, sentence, details)
 }
 
+/// An error that passes by itself, with how long to wait.
+pub(crate) fn retry(reason: &str, sentence: impl Into<String>, after: Duration) -> Status {
+    let mut details = ErrorDetails::new();
+    details.set_error_info(reason, DOMAIN, std::collections::HashMap::<String, String>::new());
+    details.set_retry_info(Some(after));
+    Status::with_error_details(Code::ResourceExhausted, sentence, details)
+}
+
+pub(crate) fn overloaded(after: Duration) -> Status {
+    retry(
+        "OVERLOADED",
+        "too much at once: wait a little, then try again",
+        after,
+    )
+}
+
 pub(crate) fn unauthenticated() -> Status {
     error(
         Code::Unauthenticated,
         "TOKEN_INVALID",
-        "no valid token: send `authorization: Bearer TOKEN` with one from `ssl-manager token create`",
+        "no valid token: send `authorization: Bearer TOKEN` with one from `ssl-manager token create`, or sign in again",
+    )
+}
+
+pub(crate) fn unknown_client() -> Status {
+    error(
+        Code::Unauthenticated,
+        "CLIENT_UNKNOWN",
+        "no name of the client certificate is among [[api.tls.clients]] of the API's settings: add it there, or send a token",
     )
 }
 
@@ -32,6 +57,7 @@ pub(crate) fn denied(role: Role, action: Action) -> Status {
         Action::Read => ("viewer", "read"),
         Action::Operate => ("support or admin", "change domains"),
         Action::ReadKey => ("key-reader or admin", "take private keys out"),
+        Action::Revoke => ("admin", "revoke certificates"),
     };
     let sentence = format!("a {role} may not {what}: use a token with the role {needed}");
     error(Code::PermissionDenied, "ROLE_LACKS_PERMISSION", sentence)

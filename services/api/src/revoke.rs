@@ -11,7 +11,7 @@ impl DomainsService {
         &self,
         request: Request<v1::RevokeCertificateRequest>,
     ) -> Result<v1::RevokeCertificateResponse, Status> {
-        self.authenticator.authorize(&request, Action::Read).await?;
+        self.authenticator.authorize(&request, Action::Revoke).await?;
         Err(Status::unimplemented("not yet"))
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use domain::PreExpiry;
 use proto::v1::domains_server::DomainsServer;
+use proto::v1::sessions_server::SessionsServer;
 use runtime::config::ApiTls;
 use runtime::{Context, Listen, RoleError};
 use tokio_stream::wrappers::TcpListenerStream;
@@ -12,11 +13,16 @@ use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 
 use crate::auth::Authenticator;
 use crate::commands::Commands;
+use crate::guard::GuardLayer;
+use crate::password::Passwords;
 use crate::service::DomainsService;
+use crate::sessions::SessionsService;
 
 /// Far over what any call needs, so that who pastes too much is told so and not only cut off.
 const MOST_MESSAGE_BYTES: usize = 12 * 1024 * 1024;
-const MOST_REQUESTS_PER_CONNECTION: usize = 256;
+const MOST_SESSION_BYTES: usize = 64 * 1024;
+/// A client that wants more at once waits, or opens one more connection.
+const MOST_STREAMS_PER_CONNECTION: u32 = 256;
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// Runs the API until the stop.
@@ -29,8 +35,13 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
         entropy: context.entropy.clone(),
         pre_expiry: PreExpiry::days(context.config.renewal.pre_expiry_days),
     };
-    let authenticator =
-        Authenticator::new(context.store.clone(), context.clock.clone(), context.stop.clone());
+    let authenticator = Authenticator::new(&context);
+    let passwords = Passwords::new(&*context.entropy).map_err(|source| RoleError::Server {
+        role: "api",
+        source: source.into(),
+    })?;
+    let sessions = SessionsService::new(&context, authenticator.clone(), passwords);
+    let sessions = SessionsServer::new(sessions).max_decoding_message_size(MOST_SESSION_BYTES);
     let keys = context.require_sealing_keys()?;
     let service = DomainsService {
         context: context.clone(),
@@ -41,9 +52,10 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
     let domains = DomainsServer::new(service).max_decoding_message_size(MOST_MESSAGE_BYTES);
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<DomainsServer<DomainsService>>().await;
+    reporter.set_serving::<SessionsServer<SessionsService>>().await;
 
     let mut server = Server::builder()
-        .concurrency_limit_per_connection(MOST_REQUESTS_PER_CONNECTION)
+        .max_concurrent_streams(MOST_STREAMS_PER_CONNECTION)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .trace_fn(|request| {
             let method = request.uri().path().rsplit('/').next().unwrap_or_default();
@@ -51,7 +63,8 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
             let trace_parent = request.headers().get("traceparent");
             store::continue_trace(&span, trace_parent.and_then(|header| header.to_str().ok()));
             span
-        });
+        })
+        .layer(GuardLayer::new());
     if let Some(tls) = &context.config.api.tls {
         server = server
             .tls_config(tls_config(tls)?)
@@ -60,6 +73,7 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
     context.health.ok("api");
     server
         .add_service(domains)
+        .add_service(sessions)
         .add_service(health)
         .add_service(reflection(tonic_reflection::server::Builder::build_v1)?)
         .add_service(reflection(tonic_reflection::server::Builder::build_v1alpha)?)
@@ -92,7 +106,9 @@ fn tls_config(tls: &ApiTls) -> Result<ServerTlsConfig, RoleError> {
     if tls.client_ca_file.as_os_str().is_empty() {
         return Ok(config);
     }
-    Ok(config.client_ca_root(Certificate::from_pem(read(&tls.client_ca_file)?)))
+    Ok(config
+        .client_ca_root(Certificate::from_pem(read(&tls.client_ca_file)?))
+        .client_auth_optional(tls.client_certificate_optional))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, RoleError> {

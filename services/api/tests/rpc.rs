@@ -19,66 +19,6 @@ fn add(name: &str) -> v1::AddDomainRequest {
 }
 
 #[tokio::test]
-async fn every_role_may_do_exactly_its_part() {
-    let mut served = served().await;
-    for role in Role::ALL {
-        let token = served.token(role, |_| {}).await;
-        let name = format!("{role}.example.com");
-        let added = served.client.add_domain(signed(add(&name), &token)).await;
-        let may_operate = matches!(role, Role::Support | Role::Admin);
-        assert_eq!(added.is_ok(), may_operate, "{role}");
-        if let Err(refused) = added {
-            assert_eq!(refused.code(), Code::PermissionDenied);
-            assert!(has_reason(&refused, "ROLE_LACKS_PERMISSION"), "{refused:?}");
-        }
-        let rollback = v1::RollbackCertificateRequest { name: name.clone() };
-        let refused = [
-            served
-                .client
-                .import_certificate(signed(v1::ImportCertificateRequest::default(), &token))
-                .await
-                .unwrap_err(),
-            served
-                .client
-                .rollback_certificate(signed(rollback, &token))
-                .await
-                .unwrap_err(),
-        ];
-        for refused in refused {
-            assert_eq!(
-                refused.code() != Code::PermissionDenied,
-                may_operate,
-                "{role}: {refused}"
-            );
-        }
-        served
-            .client
-            .list_domains(signed(v1::ListDomainsRequest::default(), &token))
-            .await
-            .unwrap();
-        served
-            .client
-            .get_summary(signed(v1::GetSummaryRequest {}, &token))
-            .await
-            .unwrap();
-        let key = v1::DownloadCertificateRequest {
-            name: "support.example.com".into(),
-            include_private_key: true,
-            reason: "test".into(),
-            ..v1::DownloadCertificateRequest::default()
-        };
-        let answer = served.client.download_certificate(signed(key, &token)).await;
-        let refused = answer.err().unwrap();
-        let may_read_keys = matches!(role, Role::KeyReader | Role::Admin);
-        assert_eq!(
-            refused.code() == Code::PermissionDenied,
-            !may_read_keys,
-            "{role}: {refused}"
-        );
-    }
-}
-
-#[tokio::test]
 async fn tokens_that_are_none_are_all_refused_alike() {
     let mut served = served().await;
     let now = served.context.clock.now();

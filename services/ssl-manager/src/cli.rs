@@ -7,6 +7,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use domain::Role;
 use store::AuditSeal;
 
+use crate::user::UserCommand;
+
 /// Exit code of bad usage and bad configuration (sysexits' `EX_USAGE`).
 pub(crate) const EXIT_USAGE: u8 = 64;
 
@@ -109,6 +111,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: TokenCommand,
     },
+    /// People who sign in to the console; works on the database directly
+    User {
+        #[command(subcommand)]
+        command: UserCommand,
+    },
     /// Sealing keys; works on the database directly
     Keys {
         #[command(subcommand)]
@@ -123,6 +130,11 @@ pub(crate) enum Command {
     Domain {
         #[command(subcommand)]
         command: DomainCommand,
+    },
+    /// Print what makes a shell complete these commands: `source <(ssl-manager completions bash)`
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
     },
 }
 

@@ -4,13 +4,14 @@
 use std::process::ExitCode;
 
 use bus::BusError;
+use clap::CommandFactory;
 use runtime::config::ConfigError;
 use runtime::{Config, RoleError, RoleName, chain, start_telemetry};
 use store::StoreError;
 
 use crate::cli::{Cli, Command, DbCommand, EXIT_USAGE};
 use crate::run::{RunError, roles};
-use crate::{audit_command, backend, client, config_command, health, keys, token};
+use crate::{audit_command, backend, client, config_command, health, keys, token, user};
 
 /// Why a command did not do what it was asked to.
 #[derive(Debug)]
@@ -110,11 +111,16 @@ async fn run(cli: Cli) -> Result<(), Failure> {
             Ok(())
         }
         Command::Token { command } => token::run(command, &Config::read(file)?, cli.global.output).await,
+        Command::User { command } => user::run(command, &Config::read(file)?, cli.global.output).await,
         Command::Keys { command } => keys::run(*command, &Config::read(file)?, cli.global.output).await,
         Command::Audit { command } => {
             audit_command::run(command, &Config::read(file)?, cli.global.output).await
         }
         Command::Domain { command } => client::run(command, &cli.global).await,
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Cli::command(), "ssl-manager", &mut std::io::stdout());
+            Ok(())
+        }
     }
 }
 

@@ -15,6 +15,7 @@ mod run;
 #[cfg(feature = "sandbox")]
 mod sandbox_command;
 mod token;
+mod user;
 
 use std::process::ExitCode;
 

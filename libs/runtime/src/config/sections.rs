@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use domain::Role;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -109,8 +110,17 @@ section! {
         listen: SocketAddr = loopback(50051),
         /// Whether anybody may download private keys; who, their role says.
         key_downloads: bool = true,
-        /// TLS of the API; none on loopback only.
+        /// TLS of the API; without it, only loopback is listened on.
         tls: Option<ApiTls> = None,
+        /// Listen beyond loopback without TLS: tokens and private keys then cross the network in clear. For a proxy on the
+        /// same host's private network that speaks TLS to everybody else.
+        plain_text_beyond_loopback: bool = false,
+        /// Requests that one principal may send to one process each second, twice as many at once; 0 is no limit.
+        requests_per_second: u32 = 1000,
+        /// A person's session ends if it is not used for so long.
+        session_idle_minutes: u16 = 60,
+        /// A person's session ends so long after the sign-in, however much it is used.
+        session_hours: u16 = 12,
     }
 }
 
@@ -123,7 +133,23 @@ section! {
         key_file: PathBuf = PathBuf::new(),
         /// CA of client certificates, PEM; empty asks clients for none.
         client_ca_file: PathBuf = PathBuf::new(),
+        /// Whether a client without a certificate may connect all the same, and show a token.
+        client_certificate_optional: bool = false,
+        /// Who needs no token, because a client certificate says who it is.
+        clients: Vec<ApiClient> = Vec::new(),
     }
+}
+
+/// `[[api.tls.clients]]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiClient {
+    /// As the audit log names it.
+    pub name: String,
+    /// A DNS name or URI among the subject alternative names of its certificate (RFC 5280 section 4.2.1.6).
+    pub san: String,
+    /// What it may do.
+    pub role: Role,
 }
 
 section! {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use super::{AcmeIssuer, Config, ConfigError, IssuerLimits};
+use super::{AcmeIssuer, ApiTls, Config, ConfigError, IssuerLimits};
 use crate::RoleName;
 
 impl Config {
@@ -67,8 +67,10 @@ impl Config {
 
     fn check_api(&self, problem: &mut impl FnMut(&str, String)) {
         match &self.api.tls {
-            None if !self.api.listen.ip().is_loopback() => {
-                problem("api.listen", "beyond loopback the API needs [api.tls]".to_owned());
+            None if !self.api.listen.ip().is_loopback() && !self.api.plain_text_beyond_loopback => {
+                let what =
+                    "beyond loopback the API needs [api.tls], or api.plain_text_beyond_loopback = true";
+                problem("api.listen", what.to_owned());
             }
             None => {}
             Some(tls) => {
@@ -77,6 +79,15 @@ impl Config {
                 if !tls.client_ca_file.as_os_str().is_empty() {
                     check_file("api.tls.client_ca_file", &tls.client_ca_file, problem);
                 }
+                check_clients(tls, problem);
+            }
+        }
+        for (setting, value) in [
+            ("api.session_idle_minutes", self.api.session_idle_minutes),
+            ("api.session_hours", self.api.session_hours),
+        ] {
+            if value == 0 {
+                problem(setting, "must be at least 1".to_owned());
             }
         }
     }
@@ -161,6 +172,24 @@ impl Config {
                 "telemetry.otlp_endpoint",
                 "write http(s)://HOST:PORT of a collector that takes OTLP over gRPC".to_owned(),
             );
+        }
+    }
+}
+
+fn check_clients(tls: &ApiTls, problem: &mut impl FnMut(&str, String)) {
+    if tls.client_ca_file.as_os_str().is_empty() && !tls.clients.is_empty() {
+        problem("api.tls.clients", "need api.tls.client_ca_file".to_owned());
+    }
+    for (index, client) in tls.clients.iter().enumerate() {
+        let setting = format!("api.tls.clients.{index}");
+        if client.name.is_empty() || client.san.is_empty() {
+            problem(&setting, "needs a name, a san and a role".to_owned());
+        }
+        if tls.clients[..index]
+            .iter()
+            .any(|other| other.name == client.name || other.san == client.san)
+        {
+            problem(&setting, "has the name or the san of another".to_owned());
         }
     }
 }

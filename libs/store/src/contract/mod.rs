@@ -19,6 +19,7 @@ mod lifecycle;
 mod listing;
 mod messages;
 mod orders;
+mod people;
 mod sealed;
 mod transitions;
 mod values;
@@ -43,6 +44,7 @@ pub use lifecycle::*;
 pub use listing::*;
 pub use messages::*;
 pub use orders::*;
+pub use people::*;
 pub use sealed::*;
 pub use transitions::*;
 pub use values::*;
@@ -87,7 +89,8 @@ macro_rules! store_contract {
             a_renewal_point_comes_back, buckets_come_back, a_bucket_that_was_read_waits_for_its_reader,
             a_probe_is_answered_until_it_is_replaced, the_list_is_counted,
             every_sealed_key_is_found, a_sealed_key_is_replaced_as_it_was_read,
-            lines_of_the_audit_log_come_back, a_line_is_sealed_once, sealers_at_once_leave_no_gap);
+            lines_of_the_audit_log_come_back, a_line_is_sealed_once, sealers_at_once_leave_no_gap,
+            people_come_back_and_are_changed, sessions_last_until_they_are_ended);
     };
     ($setup:path: $($case:ident),*) => {
         $(
@@ -254,6 +257,7 @@ mod tests {
             include_str!("listing.rs"),
             include_str!("messages.rs"),
             include_str!("orders.rs"),
+            include_str!("people.rs"),
             include_str!("sealed.rs"),
             include_str!("transitions.rs"),
             include_str!("values.rs"),

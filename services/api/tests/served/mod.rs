@@ -2,9 +2,11 @@
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bus_embedded::EmbeddedBus;
+use bytes::{Buf, BufMut};
 use domain::{Clock, Role};
 use proto::v1::domains_client::DomainsClient;
 use runtime::{Config, Context, Health, Listen, Listeners, Stop, SystemClock, SystemEntropy};
@@ -12,6 +14,8 @@ use seal::SealingKeys;
 use store::{Store, TokenRecord};
 use store_sqlite::SqliteStore;
 use tempfile::TempDir;
+use tonic::client::Grpc;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 
@@ -27,6 +31,22 @@ pub(crate) async fn served() -> Served {
 }
 
 pub(crate) async fn served_with(change: impl FnOnce(&mut Config)) -> Served {
+    let (context, address, folder) = serving(change).await;
+    let channel = Channel::from_shared(format!("http://{address}"))
+        .unwrap()
+        .connect()
+        .await
+        .unwrap();
+    Served {
+        client: DomainsClient::new(channel.clone()),
+        channel,
+        context,
+        _folder: folder,
+    }
+}
+
+/// An API, and where it listens.
+pub(crate) async fn serving(change: impl FnOnce(&mut Config)) -> (Context, SocketAddr, TempDir) {
     let mut config = Config::default();
     change(&mut config);
     let folder = tempfile::tempdir().unwrap();
@@ -54,37 +74,31 @@ pub(crate) async fn served_with(change: impl FnOnce(&mut Config)) -> Served {
         listeners: Arc::new(listeners),
     };
     tokio::spawn(api::run(context.clone()));
-    let channel = Channel::from_shared(format!("http://{address}"))
-        .unwrap()
-        .connect()
-        .await
-        .unwrap();
-    Served {
-        client: DomainsClient::new(channel.clone()),
-        channel,
-        context,
-        _folder: folder,
-    }
+    (context, address, folder)
 }
 
 impl Served {
     pub(crate) async fn token(&self, role: Role, change: impl FnOnce(&mut TokenRecord)) -> String {
-        let text = api::new_token(&SystemEntropy);
-        let mut record = TokenRecord {
-            name: format!("{role}-{}", &text[4..12]),
-            hash: api::hash_token(&text),
-            role,
-            created_at: self.context.clock.now(),
-            expires_at: None,
-            last_used_at: None,
-            revoked_at: None,
-        };
-        change(&mut record);
-        let mut tx = self.context.store.begin("token").await.unwrap();
-        tx.insert_token(&record).await.unwrap();
-        tx.commit().await.unwrap();
-        text.to_string()
+        token(&self.context, role, change).await
     }
+}
+
+pub(crate) async fn token(context: &Context, role: Role, change: impl FnOnce(&mut TokenRecord)) -> String {
+    let text = api::new_token(&SystemEntropy);
+    let mut record = TokenRecord {
+        name: format!("{role}-{}", &text[4..12]),
+        hash: api::hash_token(&text),
+        role,
+        created_at: context.clock.now(),
+        expires_at: None,
+        last_used_at: None,
+        revoked_at: None,
+    };
+    change(&mut record);
+    let mut tx = context.store.begin("token").await.unwrap();
+    tx.insert_token(&record).await.unwrap();
+    tx.commit().await.unwrap();
+    text.to_string()
 }
 
 pub(crate) fn signed<T>(message: T, token: &str) -> Request<T> {
@@ -93,6 +107,69 @@ pub(crate) fn signed<T>(message: T, token: &str) -> Request<T> {
         .metadata_mut()
         .insert("authorization", format!("Bearer {token}").parse().unwrap());
     request
+}
+
+/// Takes messages as the bytes that they are on the wire.
+#[derive(Default)]
+struct Raw;
+
+impl Codec for Raw {
+    type Encode = Vec<u8>;
+    type Decode = Vec<u8>;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for Raw {
+    type Item = Vec<u8>;
+    type Error = Status;
+
+    fn encode(&mut self, message: Vec<u8>, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put_slice(&message);
+        Ok(())
+    }
+}
+
+impl Decoder for Raw {
+    type Item = Vec<u8>;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Vec<u8>>, Status> {
+        let mut message = vec![0; buffer.remaining()];
+        buffer.copy_to_slice(&mut message);
+        Ok(Some(message))
+    }
+}
+
+/// Sends one message to a method of any kind and waits for the first answer, or the end.
+pub(crate) async fn send(
+    channel: &Channel,
+    method: &str,
+    message: Vec<u8>,
+    token: Option<&str>,
+) -> Result<(), Status> {
+    let mut client = Grpc::new(channel.clone()).max_encoding_message_size(usize::MAX);
+    client
+        .ready()
+        .await
+        .map_err(|error| Status::unavailable(error.to_string()))?;
+    let mut request = Request::new(tokio_stream::iter([message]));
+    if let Some(token) = token {
+        request
+            .metadata_mut()
+            .insert("authorization", token.parse().unwrap());
+    }
+    let path = format!("/sslmanager.v1.{method}").parse().unwrap();
+    let mut answers = client.streaming(request, path, Raw).await?.into_inner();
+    answers.message().await.map(drop)
 }
 
 /// The typed reason stands in the details, in the clear bytes of a google.rpc.ErrorInfo.

@@ -1,0 +1,88 @@
+//! How often somebody may do something: so many at once, then one at a time (GCRA: one instant per key says it all).
+//!
+//! It lives in the memory of one process, so each copy of the API allows as much. That bounds what one principal costs a
+//! copy, which is what it is for; a count that all copies share would cost a write per request.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+
+/// Keys that are forgotten together once they say nothing any more.
+const TIDY_AT: usize = 10_000;
+
+pub(crate) struct Limiter {
+    every: SignedDuration,
+    burst: SignedDuration,
+    /// When the bucket of a key will be full again.
+    full_at: Mutex<HashMap<String, Timestamp>>,
+}
+
+impl Limiter {
+    /// `burst` at once, then one each `every`.
+    pub(crate) fn new(burst: u32, every: SignedDuration) -> Self {
+        Self {
+            every,
+            burst: every * i32::try_from(burst).unwrap_or(i32::MAX),
+            full_at: Mutex::default(),
+        }
+    }
+
+    /// Takes one; else says how long to wait.
+    pub(crate) fn take(&self, key: &str, now: Timestamp) -> Result<(), SignedDuration> {
+        let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if full_at.len() >= TIDY_AT {
+            full_at.retain(|_, at| *at > now);
+        }
+        let next = full_at.get(key).copied().unwrap_or(now).max(now) + self.every;
+        let too_early = next.duration_since(now) - self.burst;
+        if too_early.is_positive() {
+            return Err(too_early);
+        }
+        full_at.insert(key.to_owned(), next);
+        Ok(())
+    }
+
+    /// As if it had never taken any.
+    pub(crate) fn forget(&self, key: &str) {
+        let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
+        full_at.remove(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_goes_at_once_and_then_one_at_a_time() {
+        let second = |second| Timestamp::from_second(second).unwrap();
+        let limiter = Limiter::new(3, SignedDuration::from_secs(10));
+        for _ in 0..3 {
+            assert_eq!(limiter.take("a", second(0)), Ok(()));
+        }
+        assert_eq!(limiter.take("a", second(0)), Err(SignedDuration::from_secs(10)));
+        assert_eq!(limiter.take("b", second(0)), Ok(()), "another key");
+        assert_eq!(limiter.take("a", second(9)), Err(SignedDuration::from_secs(1)));
+        assert_eq!(limiter.take("a", second(10)), Ok(()));
+        assert_eq!(limiter.take("a", second(10)), Err(SignedDuration::from_secs(10)));
+        limiter.forget("a");
+        assert_eq!(limiter.take("a", second(10)), Ok(()));
+        for _ in 0..3 {
+            assert_eq!(limiter.take("c", second(1000)), Ok(()));
+        }
+        assert!(limiter.take("c", second(1000)).is_err(), "rest does not add up");
+    }
+
+    #[test]
+    fn what_says_nothing_any_more_is_forgotten() {
+        let limiter = Limiter::new(1, SignedDuration::from_secs(1));
+        for number in 0..TIDY_AT {
+            let at = Timestamp::from_second(number as i64).unwrap();
+            assert_eq!(limiter.take(&number.to_string(), at), Ok(()));
+        }
+        let late = Timestamp::from_second(1_000_000).unwrap();
+        assert_eq!(limiter.take("late", late), Ok(()));
+        assert_eq!(limiter.full_at.lock().unwrap().len(), 1);
+    }
+}

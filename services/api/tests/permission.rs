@@ -1,0 +1,178 @@
+//! Every call against every role and every kind of bad token: exactly the allowed cells pass.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod served;
+
+use domain::Role;
+use jiff::SignedDuration;
+use prost::Message;
+use proto::v1;
+use tonic::Code;
+
+use served::{Served, has_reason, send, served};
+
+const ALL: &[Role] = &Role::ALL;
+const OPERATE: &[Role] = &[Role::Support, Role::Admin];
+const KEYS: &[Role] = &[Role::KeyReader, Role::Admin];
+const REVOKE: &[Role] = &[Role::Admin];
+
+/// Who may call what. Those of `Sessions` take no token of a program; they are below.
+const TABLE: [(&str, &[Role]); 17] = [
+    ("AddDomain", OPERATE),
+    ("BatchAddDomains", OPERATE),
+    ("CheckDomain", OPERATE),
+    ("DeleteDomain", OPERATE),
+    ("DownloadCertificate", ALL),
+    ("GenerateCertificate", OPERATE),
+    ("GetDomain", ALL),
+    ("GetHistory", ALL),
+    ("GetOverview", ALL),
+    ("GetSummary", ALL),
+    ("ImportCertificate", OPERATE),
+    ("ListCertificates", ALL),
+    ("ListDomains", ALL),
+    ("RecheckDomain", OPERATE),
+    ("RevokeCertificate", REVOKE),
+    ("RollbackCertificate", OPERATE),
+    ("WatchDomains", ALL),
+];
+
+/// The methods of a service, as reflection tells them.
+fn methods(service: &str) -> Vec<String> {
+    let files = prost_types::FileDescriptorSet::decode(proto::FILE_DESCRIPTOR_SET).unwrap();
+    let services = files.file.into_iter().flat_map(|file| file.service);
+    let found = services.filter(|described| described.name() == service);
+    let mut names: Vec<String> = found
+        .flat_map(|service| service.method)
+        .map(|method| method.name().to_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+/// Whether the call got past the question who may call it: an empty message is refused only after that. A stream that
+/// begins without a message is past it too.
+async fn passes(served: &Served, method: &str, message: Vec<u8>, token: Option<&str>) -> Result<(), Code> {
+    let call = send(&served.channel, method, message, token);
+    let Ok(answer) = tokio::time::timeout(std::time::Duration::from_secs(2), call).await else {
+        return Ok(());
+    };
+    match answer {
+        Err(status) if [Code::Unauthenticated, Code::PermissionDenied].contains(&status.code()) => {
+            Err(status.code())
+        }
+        _ => Ok(()),
+    }
+}
+
+#[test]
+fn the_table_has_every_method() {
+    assert_eq!(methods("Domains"), TABLE.map(|(method, _)| method.to_owned()));
+    assert_eq!(
+        methods("Sessions"),
+        [
+            "Resolve",
+            "SignIn",
+            "SignInWithIdToken",
+            "SignOut",
+            "SignOutEverywhere"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn exactly_the_allowed_cells_pass() {
+    let served = served().await;
+    for role in Role::ALL {
+        let token = format!("Bearer {}", served.token(role, |_| {}).await);
+        for (method, allowed) in TABLE {
+            let expected = if allowed.contains(&role) {
+                Ok(())
+            } else {
+                Err(Code::PermissionDenied)
+            };
+            let method = format!("Domains/{method}");
+            assert_eq!(
+                passes(&served, &method, Vec::new(), Some(&token)).await,
+                expected,
+                "{role} {method}"
+            );
+        }
+        // A private key needs more than the rest of a download.
+        let key = v1::DownloadCertificateRequest {
+            name: "a.example.com".into(),
+            include_private_key: true,
+            reason: "test".into(),
+            ..v1::DownloadCertificateRequest::default()
+        };
+        let expected = if KEYS.contains(&role) {
+            Ok(())
+        } else {
+            Err(Code::PermissionDenied)
+        };
+        for request in [
+            key.clone(),
+            v1::DownloadCertificateRequest {
+                include_private_key: false,
+                include_pfx: true,
+                ..key
+            },
+        ] {
+            let message = request.encode_to_vec();
+            assert_eq!(
+                passes(&served, "Domains/DownloadCertificate", message, Some(&token)).await,
+                expected,
+                "{role}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_bad_token_passes_anywhere() {
+    let served = served().await;
+    let now = served.context.clock.now();
+    let expired = served
+        .token(Role::Admin, |token| token.expires_at = Some(now))
+        .await;
+    let old = now - SignedDuration::from_secs(1);
+    let revoked = served
+        .token(Role::Admin, |token| token.revoked_at = Some(old))
+        .await;
+    let good = served.token(Role::Admin, |_| {}).await;
+    let tokens = [
+        None,
+        Some(format!("Bearer {expired}")),
+        Some(format!("Bearer {revoked}")),
+        Some("Bearer".to_owned()),
+        Some("Bearer ".to_owned()),
+        Some("Bearer slm_".to_owned()),
+        Some("Bearer sls_".to_owned()),
+        Some(format!("Bearer {}", good.to_lowercase())),
+        Some(format!("Bearer {good}x")),
+        Some(format!("Bearer {}", &good[4..])),
+        Some(format!("Bearer sls_{}", &good[4..])),
+        Some(format!("Basic {good}")),
+        Some(good.clone()),
+        Some("Bearer \u{1F512}".escape_default().to_string()),
+        Some(format!("Bearer {}", "x".repeat(4000))),
+    ];
+    let of_sessions = ["Resolve", "SignOut", "SignOutEverywhere"].map(|method| format!("Sessions/{method}"));
+    let of_domains = TABLE.map(|(method, _)| format!("Domains/{method}"));
+    for method in of_domains.iter().chain(&of_sessions) {
+        for token in &tokens {
+            let refused = passes(&served, method, Vec::new(), token.as_deref()).await;
+            assert_eq!(refused, Err(Code::Unauthenticated), "{method} {token:?}");
+        }
+    }
+    // A program has no session.
+    for method in &of_sessions {
+        let refused = passes(&served, method, Vec::new(), Some(&format!("Bearer {good}"))).await;
+        assert_eq!(refused, Err(Code::Unauthenticated), "{method}");
+    }
+    let refused = send(&served.channel, "Domains/GetDomain", Vec::new(), None)
+        .await
+        .unwrap_err();
+    assert!(has_reason(&refused, "TOKEN_INVALID"), "{refused:?}");
+}

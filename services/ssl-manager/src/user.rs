@@ -1,0 +1,187 @@
+//! `user create | list | password | remove`: people who sign in to the console; works on the store directly, so that the
+//! first person needs nobody.
+
+use std::path::{Path, PathBuf};
+
+use audit::Caller;
+use clap::Subcommand;
+use domain::{Clock, Role};
+use runtime::{Config, SystemClock, SystemEntropy};
+use serde_json::json;
+use store::{Store, StoreError, Tx, User};
+use zeroize::Zeroizing;
+
+use crate::backend::open_for_command;
+use crate::cli::Output;
+use crate::dispatch::Failure;
+use crate::output::{print_many, print_one};
+
+const MOST_NAME: usize = 100;
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Let a person sign in
+    Create {
+        /// What they sign in as
+        #[arg(long)]
+        name: String,
+        /// What they may do: viewer, support, key-reader or admin
+        #[arg(long)]
+        role: Role,
+        /// A file with their password, 12 to 1024 bytes; a line break at its end does not count
+        #[arg(long, value_name = "FILE")]
+        password_file: PathBuf,
+    },
+    /// Who may sign in
+    List,
+    /// Give a person a new password; their sessions end
+    Password {
+        /// Whom
+        #[arg(long)]
+        name: String,
+        /// A file with the new password
+        #[arg(long, value_name = "FILE")]
+        password_file: PathBuf,
+    },
+    /// Let a person sign in no more; their sessions end
+    Remove {
+        /// Whom
+        name: String,
+    },
+}
+
+pub(crate) async fn run(command: &UserCommand, config: &Config, output: Output) -> Result<(), Failure> {
+    // What is wrong with the words is told before the store is opened.
+    let hash = match command {
+        UserCommand::Create {
+            name, password_file, ..
+        } => {
+            check_name(name)?;
+            Some(hash_of(password_file)?)
+        }
+        UserCommand::Password { password_file, .. } => Some(hash_of(password_file)?),
+        UserCommand::List | UserCommand::Remove { .. } => None,
+    };
+    let store = &*open_for_command(config).await?;
+    match command {
+        UserCommand::Create { name, role, .. } => {
+            create(store, name, *role, hash).await?;
+            done(
+                output,
+                name,
+                "may sign in now",
+                &json!({ "name": name, "role": role.as_str() }),
+            );
+        }
+        UserCommand::List => list(store, output).await?,
+        UserCommand::Password { name, .. } => {
+            let mut user = store.user(name).await?.ok_or_else(|| unknown(name))?;
+            user.password_hash = hash;
+            change(store, "SetPassword", name, async |tx| {
+                tx.end_sessions(name).await?;
+                tx.update_user(&user).await
+            })
+            .await?;
+            done(output, name, "has a new password", &json!({ "name": name }));
+        }
+        UserCommand::Remove { name } => {
+            change(store, "RemoveUser", name, async |tx| tx.remove_user(name).await).await?;
+            done(
+                output,
+                name,
+                "may sign in no more",
+                &json!({ "name": name, "removed": true }),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Lets a person sign in.
+pub(crate) async fn create(
+    store: &dyn Store,
+    name: &str,
+    role: Role,
+    password_hash: Option<String>,
+) -> Result<(), Failure> {
+    let now = SystemClock.now();
+    let user = User {
+        name: name.to_owned(),
+        role,
+        password_hash,
+        created_at: now,
+    };
+    let mut tx = store.begin("create_user").await?;
+    tx.insert_user(&user).await.map_err(|error| match error {
+        StoreError::Conflict { .. } => Failure::new(
+            "ALREADY_EXISTS",
+            format!("{name:?} may sign in already: change the password with `user password`, or choose another name"),
+        ),
+        other => other.into(),
+    })?;
+    let by = Caller::at_the_machine("CreateUser");
+    tx.append_audit(&by.line(now, name, audit::OK, role.as_str()))
+        .await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Changes a person who must be there, with the line in the audit log.
+async fn change(
+    store: &dyn Store,
+    call: &'static str,
+    name: &str,
+    work: impl AsyncFnOnce(&mut dyn Tx) -> Result<bool, StoreError>,
+) -> Result<(), Failure> {
+    let mut tx = store.begin("change_user").await?;
+    if !work(&mut *tx).await? {
+        return Err(unknown(name));
+    }
+    let line = Caller::at_the_machine(call).line(SystemClock.now(), name, audit::OK, "");
+    tx.append_audit(&line).await?;
+    Ok(tx.commit().await?)
+}
+
+async fn list(store: &dyn Store, output: Output) -> Result<(), Failure> {
+    let users = store.users().await?;
+    let row = |user: &User| {
+        json!({
+            "name": user.name,
+            "role": user.role.as_str(),
+            "created_at": user.created_at,
+            "has_password": user.password_hash.is_some(),
+        })
+    };
+    let rows: Vec<_> = users.iter().map(row).collect();
+    print_many(output, &rows, &["name", "role", "created_at", "has_password"]);
+    Ok(())
+}
+
+fn unknown(name: &str) -> Failure {
+    Failure::new(
+        "NOT_FOUND",
+        format!("nobody named {name:?} may sign in: see `user list`"),
+    )
+}
+
+fn done(output: Output, name: &str, what: &str, row: &serde_json::Value) {
+    match output {
+        Output::Table => println!("{name} {what}."),
+        Output::Json => print_one(output, row),
+    }
+}
+
+fn check_name(name: &str) -> Result<(), Failure> {
+    if name.trim().is_empty() || name.len() > MOST_NAME || name.chars().any(char::is_control) {
+        let sentence = format!("a person's name has 1 to {MOST_NAME} printable characters");
+        return Err(Failure::new("INVALID_ARGUMENT", sentence));
+    }
+    Ok(())
+}
+
+fn hash_of(file: &Path) -> Result<String, Failure> {
+    let text = std::fs::read_to_string(file).map(Zeroizing::new);
+    let text = text.map_err(|error| Failure::usage(format!("cannot read {}: {error}", file.display())))?;
+    api::hash_password(text.trim_end_matches(['\r', '\n']), &SystemEntropy)
+        .map_err(|error| Failure::new("INVALID_ARGUMENT", error.to_string()))
+}
