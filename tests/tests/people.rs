@@ -58,12 +58,12 @@ async fn a_person_signs_in_until_they_are_removed(mode: Mode) {
     assert_eq!(refused.code, 1);
     assert!(refused.stderr.contains("12 to 1024 bytes"), "{}", refused.stderr);
     assert_eq!(user(&create("ann", "/nowhere")).code, 64);
-    let made = user(&create("ann", &first));
+    let answer = user(&create("ann", &first));
     assert_eq!(
-        (made.code, made.json["role"].as_str()),
+        (answer.code, answer.json["role"].as_str()),
         (0, Some("support")),
         "{}",
-        made.stderr
+        answer.stderr
     );
     assert!(
         user(&create("ann", &second))
