@@ -5,8 +5,9 @@
 //! leaves a line in the process's log only: nobody outside can fill the database.
 
 use audit::Caller;
-use domain::Action;
-use store::StoreError;
+use domain::{Action, Clock};
+use runtime::Context;
+use store::{Store, StoreError};
 use tonic::{Request, Status};
 use tonic_types::StatusExt;
 
@@ -30,29 +31,37 @@ impl DomainsService {
             Err(denied) => Err(denied),
         };
         if let Err(status) = &result {
-            self.note_failure(&caller, &subject, status).await;
+            let Context { store, clock, .. } = &self.context;
+            note_failure(&**store, &**clock, &caller, &subject, status).await;
         }
         result
     }
+}
 
-    async fn note_failure(&self, caller: &Caller, subject: &str, status: &Status) {
-        let info = status.get_details_error_info();
-        let outcome = info.map_or_else(|| format!("{:?}", status.code()), |info| info.reason);
-        let line = caller.line(self.context.clock.now(), subject, &outcome, "");
-        let noted: Result<(), StoreError> = async {
-            let mut tx = self.context.store.begin("audit_failure").await?;
-            tx.append_audit(&line).await?;
-            tx.commit().await
-        }
-        .await;
-        if let Err(problem) = noted {
-            tracing::error!(
-                error = &problem as &dyn std::error::Error,
-                call = caller.call,
-                actor = caller.actor,
-                outcome,
-                "a call that failed is not in the audit log"
-            );
-        }
+/// Writes the line of a call that failed.
+pub(crate) async fn note_failure(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    caller: &Caller,
+    subject: &str,
+    status: &Status,
+) {
+    let info = status.get_details_error_info();
+    let outcome = info.map_or_else(|| format!("{:?}", status.code()), |info| info.reason);
+    let line = caller.line(clock.now(), subject, &outcome, "");
+    let noted: Result<(), StoreError> = async {
+        let mut tx = store.begin("audit_failure").await?;
+        tx.append_audit(&line).await?;
+        tx.commit().await
+    }
+    .await;
+    if let Err(problem) = noted {
+        tracing::error!(
+            error = &problem as &dyn std::error::Error,
+            call = caller.call,
+            actor = caller.actor,
+            outcome,
+            "a call that failed is not in the audit log"
+        );
     }
 }

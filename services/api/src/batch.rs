@@ -1,13 +1,31 @@
 //! Many names over one stream.
+//!
+//! Names that wait are added together, in one transaction for as many as have arrived, and a few transactions at once:
+//! one per name would spend its time in commits. If one of them fails, its names are tried one by one, so that no name
+//! pays for another. Nothing is read ahead of a client that does not take its answers.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
-use domain::Action;
+use audit::Caller;
+use domain::{Action, DomainName};
+use futures::{Stream, StreamExt, stream};
 use proto::v1;
-use tokio_stream::Stream;
+use proto::v1::batch_add_domains_response::Result as Outcome;
 use tonic::{Request, Status, Streaming};
+use tonic_types::StatusExt;
 
-use crate::service::DomainsService;
+use crate::audited::note_failure;
+use crate::commands::Commands;
+use crate::guard::replacement;
+use crate::service::{DomainsService, name};
+
+/// Names in one transaction.
+const TOGETHER: usize = 250;
+/// Transactions at once of one stream.
+const AT_ONCE: usize = 4;
+/// Of a name that is no name, so much comes back.
+const MOST_ECHO: usize = 300;
 
 pub(crate) type BatchStream = Pin<Box<dyn Stream<Item = Result<v1::BatchAddDomainsResponse, Status>> + Send>>;
 
@@ -16,7 +34,111 @@ impl DomainsService {
         &self,
         request: Request<Streaming<v1::BatchAddDomainsRequest>>,
     ) -> Result<BatchStream, Status> {
-        self.authenticator.authorize(&request, Action::Operate).await?;
-        Err(Status::unimplemented("not yet"))
+        let begin = async |by: &Caller, names: Streaming<v1::BatchAddDomainsRequest>| {
+            let batch = Arc::new(Batch {
+                commands: self.commands.clone(),
+                by: by.clone(),
+            });
+            let add = move |sent| {
+                let batch = batch.clone();
+                async move { stream::iter(batch.add(sent).await) }
+            };
+            let answers = names.ready_chunks(TOGETHER).map(add).buffered(AT_ONCE).flatten();
+            Ok(Box::pin(answers) as BatchStream)
+        };
+        self.audited("BatchAddDomains", Action::Operate, request, |_| "", begin)
+            .await
+    }
+}
+
+struct Batch {
+    commands: Commands,
+    by: Caller,
+}
+
+impl Batch {
+    /// Adds what arrived together; the answers, in the order in which it was sent.
+    async fn add(
+        &self,
+        sent: Vec<Result<v1::BatchAddDomainsRequest, Status>>,
+    ) -> Vec<Result<v1::BatchAddDomainsResponse, Status>> {
+        // Once the stream breaks there is nothing more.
+        let cut = sent.last().and_then(|last| last.as_ref().err()).map(replacement);
+        let texts: Vec<String> = sent.into_iter().flatten().map(|request| request.name).collect();
+        let parsed: Vec<Result<DomainName, Status>> = texts.iter().map(|text| name(text)).collect();
+        let good: Vec<DomainName> = parsed.iter().flatten().cloned().collect();
+        let mut outcomes: Vec<_> = parsed
+            .into_iter()
+            .map(|parsed| parsed.map(|_| v1::BatchAdded::default()))
+            .collect();
+        let of_good = outcomes.iter_mut().filter(|outcome| outcome.is_ok());
+        for (outcome, added) in of_good.zip(self.add_good(&good).await) {
+            *outcome = added;
+        }
+        for (text, outcome) in texts.iter().zip(&outcomes) {
+            if let Err(status) = outcome {
+                note_failure(
+                    &*self.commands.store,
+                    &*self.commands.clock,
+                    &self.by,
+                    text,
+                    status,
+                )
+                .await;
+            }
+        }
+        let answers = texts
+            .iter()
+            .zip(outcomes)
+            .map(|(text, outcome)| Ok(answer(text, outcome)));
+        answers.chain(cut.map(Err)).collect()
+    }
+
+    async fn add_good(&self, names: &[DomainName]) -> Vec<Result<v1::BatchAdded, Status>> {
+        let added = |name: &DomainName, created| {
+            Ok(v1::BatchAdded {
+                name: name.to_string(),
+                created,
+            })
+        };
+        match self.commands.add_all(names, &self.by).await {
+            Ok(created) => names
+                .iter()
+                .zip(created)
+                .map(|(name, created)| added(name, created))
+                .collect(),
+            Err(problem) => {
+                tracing::debug!(
+                    error = &problem as &dyn std::error::Error,
+                    "a batch goes on name by name"
+                );
+                let mut results = Vec::with_capacity(names.len());
+                for name in names {
+                    let one = self.commands.add(name, &self.by).await;
+                    results.push(
+                        one.map_err(Status::from)
+                            .and_then(|(_, created)| added(name, created)),
+                    );
+                }
+                results
+            }
+        }
+    }
+}
+
+fn answer(sent: &str, outcome: Result<v1::BatchAdded, Status>) -> v1::BatchAddDomainsResponse {
+    let outcome = match outcome {
+        Ok(added) => Outcome::Added(added),
+        Err(status) => Outcome::Error(v1::BatchError {
+            reason: status
+                .get_details_error_info()
+                .map(|info| info.reason)
+                .unwrap_or_default(),
+            message: status.message().to_owned(),
+        }),
+    };
+    v1::BatchAddDomainsResponse {
+        name: sent[..sent.floor_char_boundary(MOST_ECHO)].to_owned(),
+        result: Some(outcome),
     }
 }

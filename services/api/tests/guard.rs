@@ -121,7 +121,9 @@ async fn ten_thousand_bad_requests_leave_it_serving_and_tell_nothing_of_the_insi
         if next() % 2 == 0 {
             // A name that gets as far as our own code.
             let length = message.len() as u8;
-            message.iter_mut().for_each(|byte| *byte &= 0x7f);
+            for byte in &mut message {
+                *byte &= 0x7f;
+            }
             message.splice(0..0, [0x0a, length]);
         }
         let Err(refused) = send(&served.channel, method, message, Some(&token)).await else {

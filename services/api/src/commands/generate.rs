@@ -18,10 +18,11 @@ impl Commands {
         force: bool,
         by: &Caller,
     ) -> Result<DomainView, CommandError> {
-        let step = self.open("generate_certificate", name, by).await?;
+        let mut step = self.open("generate_certificate", name, by).await?;
         match step.before.clone().filter(|domain| domain.deleted_at.is_none()) {
             None => {
-                self.add_in(step, name, HistoryKind::Generated).await?;
+                self.put_on_list(&mut step, name, HistoryKind::Generated).await?;
+                step.commit().await?;
             }
             Some(listed) => self.generate_listed(step, listed, force).await?,
         }

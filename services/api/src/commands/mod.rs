@@ -62,6 +62,14 @@ struct Step<'a> {
 }
 
 impl Step<'_> {
+    /// Goes on with another name in the same transaction.
+    async fn go_on(&mut self, name: &DomainName, now: Timestamp) -> Result<(), StoreError> {
+        self.tx.append_audit(&self.line).await?;
+        self.before = self.tx.domain(name).await?;
+        self.line = self.by.line(now, name.as_str(), audit::OK, "");
+        Ok(())
+    }
+
     /// Makes it so, and known: a command that had nothing to do was called, too.
     async fn commit(mut self) -> Result<(), StoreError> {
         self.tx.append_audit(&self.line).await?;
@@ -186,7 +194,7 @@ impl Commands {
     /// order.
     async fn begin_life(
         &self,
-        mut step: Step<'_>,
+        step: &mut Step<'_>,
         fresh: Domain,
         entry: Entry<'_>,
     ) -> Result<(), CommandError> {
@@ -199,9 +207,9 @@ impl Commands {
             }
             None => (fresh, WorkKind::Issue, None),
         };
-        self.apply(&mut step, &after, entry).await?;
+        self.apply(step, &after, entry).await?;
         self.start_now(&mut *step.tx, &after, kind, Cause::Requested, certificate)
             .await?;
-        Ok(step.commit().await?)
+        Ok(())
     }
 }

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use tonic::client::Grpc;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::transport::Channel;
-use tonic::{Request, Status};
+use tonic::{Request, Status, Streaming};
 
 pub(crate) struct Served {
     pub(crate) client: DomainsClient<Channel>,
@@ -156,20 +156,30 @@ pub(crate) async fn send(
     message: Vec<u8>,
     token: Option<&str>,
 ) -> Result<(), Status> {
+    let mut answers = send_all(channel, method, vec![message], token).await?;
+    answers.message().await.map(drop)
+}
+
+/// Sends messages to a method of any kind; its answers.
+pub(crate) async fn send_all(
+    channel: &Channel,
+    method: &str,
+    messages: Vec<Vec<u8>>,
+    token: Option<&str>,
+) -> Result<Streaming<Vec<u8>>, Status> {
     let mut client = Grpc::new(channel.clone()).max_encoding_message_size(usize::MAX);
     client
         .ready()
         .await
         .map_err(|error| Status::unavailable(error.to_string()))?;
-    let mut request = Request::new(tokio_stream::iter([message]));
+    let mut request = Request::new(tokio_stream::iter(messages));
     if let Some(token) = token {
         request
             .metadata_mut()
             .insert("authorization", token.parse().unwrap());
     }
     let path = format!("/sslmanager.v1.{method}").parse().unwrap();
-    let mut answers = client.streaming(request, path, Raw).await?.into_inner();
-    answers.message().await.map(drop)
+    Ok(client.streaming(request, path, Raw).await?.into_inner())
 }
 
 /// The typed reason stands in the details, in the clear bytes of a google.rpc.ErrorInfo.
