@@ -157,7 +157,12 @@ fn clients_by_certificate_are_told_apart_and_need_a_ca() {
             "[api.tls]\ncertificate_file = \"{file}\"\nkey_file = \"{file}\"\nclient_ca_file = \"{ca}\"\n"
         );
         for (name, san, role) in clients {
-            text += &format!("[[api.tls.clients]]\nname = \"{name}\"\nsan = \"{san}\"\nrole = \"{role}\"\n");
+            let entry = [
+                "[[api.tls.clients]]",
+                &format!("name = {name:?}\nsan = {san:?}\nrole = {role:?}"),
+            ];
+            text.push_str(&entry.join("\n"));
+            text.push('\n');
         }
         std::fs::write(&path, text).unwrap();
         match Config::read(Some(&path)).and_then(|config| config.validate(&[RoleName::Api])) {
