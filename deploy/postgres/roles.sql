@@ -45,6 +45,10 @@ GRANT SELECT, DELETE ON challenges TO ssl_manager_api;
 GRANT SELECT ON users TO ssl_manager_api;
 GRANT SELECT, INSERT, DELETE, UPDATE (used_at) ON sessions TO ssl_manager_api;
 
+-- A check asks what preflight asks: the challenge path by a probe of its own, CAA with the URL of our account.
+GRANT SELECT, INSERT, UPDATE, DELETE ON probes TO ssl_manager_api;
+GRANT SELECT (issuer, directory_url, url) ON accounts TO ssl_manager_api;
+
 -- A line of the audit log is nobody's to change or remove, and its seal is not its writer's to give.
 GRANT INSERT (at, actor, peer, call, subject, outcome, detail, request_id) ON audit TO ssl_manager_api;
 

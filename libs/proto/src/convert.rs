@@ -85,7 +85,8 @@ impl From<&CertificateSummary> for v1::Certificate {
     }
 }
 
-fn reason(reason: &Reason, name: &DomainName) -> v1::Reason {
+/// Why a domain is where it is, as a message.
+pub fn reason(reason: &Reason, name: &DomainName) -> v1::Reason {
     v1::Reason {
         code: reason.code().to_owned(),
         who: reason.who().as_str().to_owned(),

@@ -3,7 +3,7 @@
 mod convert;
 mod event;
 
-pub use convert::{from_timestamp, status_from_word, status_word, to_timestamp};
+pub use convert::{from_timestamp, reason, status_from_word, status_word, to_timestamp};
 pub use event::{EVENT_VERSION, EventError, decode_event, encode_event};
 
 /// Messages, clients and servers of package `sslmanager.v1`.

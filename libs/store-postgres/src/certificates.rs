@@ -200,6 +200,22 @@ pub(crate) async fn account(
     }))
 }
 
+pub(crate) async fn account_url(
+    db: impl PgExecutor<'_>,
+    issuer: &str,
+    directory_url: &str,
+) -> Result<Option<String>> {
+    let url: Option<Option<String>> = sqlx::query_scalar(
+        "-- account_url\nSELECT url FROM accounts WHERE issuer = $1 AND directory_url = $2",
+    )
+    .bind(issuer)
+    .bind(directory_url)
+    .fetch_optional(db)
+    .await
+    .map_err(failed("account_url"))?;
+    Ok(url.flatten())
+}
+
 pub(crate) async fn insert_account(db: &mut PgConnection, account: &Account) -> Result<()> {
     sqlx::query(
         "-- insert_account

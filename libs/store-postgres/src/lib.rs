@@ -136,6 +136,10 @@ impl Store for PostgresStore {
         within(certificates::account(self.db(), issuer, directory_url)).await
     }
 
+    async fn account_url(&self, issuer: &str, directory_url: &str) -> Result<Option<String>> {
+        within(certificates::account_url(self.db(), issuer, directory_url)).await
+    }
+
     async fn sealed_keys(
         &self,
         place: SealedPlace,

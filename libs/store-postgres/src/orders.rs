@@ -2,7 +2,7 @@
 
 use domain::{DomainName, Order, OrderId, OrderState};
 use sqlx::{FromRow, PgConnection, PgExecutor};
-use store::{Challenge, Columns, Result, StoreError};
+use store::{Challenge, Columns, ProbeOf, Result, StoreError};
 use uuid::Uuid;
 
 use crate::db::{expect_one, failed, failed_or_taken, time};
@@ -259,15 +259,17 @@ pub(crate) async fn drop_challenges(db: &mut PgConnection, order: OrderId) -> Re
 pub(crate) async fn put_probe(
     db: &mut PgConnection,
     host: &DomainName,
+    of: ProbeOf,
     token: &str,
     answer: &str,
 ) -> Result<()> {
     sqlx::query(
         "-- put_probe
-        INSERT INTO probes (host, token, answer) VALUES ($1, $2, $3)
-        ON CONFLICT (host) DO UPDATE SET token = excluded.token, answer = excluded.answer",
+        INSERT INTO probes (host, asker, token, answer) VALUES ($1, $2, $3, $4)
+        ON CONFLICT (host, asker) DO UPDATE SET token = excluded.token, answer = excluded.answer",
     )
     .bind(host.as_str())
+    .bind(of.as_str())
     .bind(token)
     .bind(answer)
     .execute(db)
@@ -276,9 +278,10 @@ pub(crate) async fn put_probe(
     .map_err(failed("put_probe"))
 }
 
-pub(crate) async fn drop_probe(db: &mut PgConnection, host: &DomainName) -> Result<()> {
-    sqlx::query("-- drop_probe\nDELETE FROM probes WHERE host = $1")
+pub(crate) async fn drop_probe(db: &mut PgConnection, host: &DomainName, of: ProbeOf) -> Result<()> {
+    sqlx::query("-- drop_probe\nDELETE FROM probes WHERE host = $1 AND asker = $2")
         .bind(host.as_str())
+        .bind(of.as_str())
         .execute(db)
         .await
         .map(drop)

@@ -142,6 +142,10 @@ impl Store for SqliteStore {
         certificates::account(&self.readers, issuer, directory_url).await
     }
 
+    async fn account_url(&self, issuer: &str, directory_url: &str) -> Result<Option<String>> {
+        certificates::account_url(&self.readers, issuer, directory_url).await
+    }
+
     async fn sealed_keys(
         &self,
         place: SealedPlace,

@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use sqlx::{Sqlite, SqliteConnection, Transaction};
 use store::{
-    Account, AuditEntry, AuditSeal, Certificate, Challenge, Renewal, Result, SealedKey, SessionRecord,
-    TokenRecord, TokenUse, Tx, UnsealedAudit, User,
+    Account, AuditEntry, AuditSeal, Certificate, Challenge, ProbeOf, Renewal, Result, SealedKey,
+    SessionRecord, TokenRecord, TokenUse, Tx, UnsealedAudit, User,
 };
 use tokio::sync::watch;
 
@@ -127,12 +127,12 @@ impl Tx for SqliteTx {
         orders::drop_challenges(self.db(), order).await
     }
 
-    async fn put_probe(&mut self, host: &DomainName, token: &str, answer: &str) -> Result<()> {
-        orders::put_probe(self.db(), host, token, answer).await
+    async fn put_probe(&mut self, host: &DomainName, of: ProbeOf, token: &str, answer: &str) -> Result<()> {
+        orders::put_probe(self.db(), host, of, token, answer).await
     }
 
-    async fn drop_probe(&mut self, host: &DomainName) -> Result<()> {
-        orders::drop_probe(self.db(), host).await
+    async fn drop_probe(&mut self, host: &DomainName, of: ProbeOf) -> Result<()> {
+        orders::drop_probe(self.db(), host, of).await
     }
 
     async fn insert_certificate(&mut self, certificate: &Certificate) -> Result<()> {

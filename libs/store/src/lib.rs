@@ -30,8 +30,8 @@ pub use error::{Result, StoreError};
 pub use missing::is_c4s_fault;
 pub use people::{SessionRecord, User};
 pub use records::{
-    Account, AuditEntry, AuditSeal, Certificate, Challenge, Change, DomainView, ListQuery, Message, Renewal,
-    SealedKey, SealedPlace, Summary, TokenRecord, TokenUse, UnsealedAudit,
+    Account, AuditEntry, AuditSeal, Certificate, Challenge, Change, DomainView, ListQuery, Message, ProbeOf,
+    Renewal, SealedKey, SealedPlace, Summary, TokenRecord, TokenUse, UnsealedAudit,
 };
 pub use trace::{continue_trace, trace_parent};
 pub use transition::{Entry, apply};
@@ -89,6 +89,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// The account of ours at a CA, if a row was written for it.
     async fn account(&self, issuer: &str, directory_url: &str) -> Result<Option<Account>>;
+
+    /// The URL of the account of ours at a CA, if it is registered; for who may not read its sealed key.
+    async fn account_url(&self, issuer: &str, directory_url: &str) -> Result<Option<String>>;
 
     /// A page of the keys that are sealed in one place, in order of the row's id; `after` is the last id of the page
     /// before. A page that is not full is the last.
@@ -271,12 +274,12 @@ pub trait Tx: Send {
     /// Forgets the challenge responses of an order.
     async fn drop_challenges(&mut self, order: domain::OrderId) -> Result<()>;
 
-    /// Stores what the rehearsal of a host's challenge path has to find, in place of an earlier one; it is answered like a
-    /// challenge ([`Store::key_authorization`]).
-    async fn put_probe(&mut self, host: &DomainName, token: &str, answer: &str) -> Result<()>;
+    /// Stores what the rehearsal of a host's challenge path has to find, in place of an earlier one of the same asker; it is
+    /// answered like a challenge ([`Store::key_authorization`]).
+    async fn put_probe(&mut self, host: &DomainName, of: ProbeOf, token: &str, answer: &str) -> Result<()>;
 
-    /// Forgets a host's probe.
-    async fn drop_probe(&mut self, host: &DomainName) -> Result<()>;
+    /// Forgets a host's probe of that asker.
+    async fn drop_probe(&mut self, host: &DomainName, of: ProbeOf) -> Result<()>;
 
     /// Stores a certificate.
     async fn insert_certificate(&mut self, certificate: &Certificate) -> Result<()>;

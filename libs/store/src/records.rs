@@ -109,6 +109,25 @@ impl std::fmt::Debug for Certificate {
     }
 }
 
+/// Who rehearses a challenge path: neither gets into the other's way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProbeOf {
+    /// An order's preflight.
+    Order,
+    /// A check that somebody asked for.
+    Check,
+}
+
+impl ProbeOf {
+    /// The word of the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Order => "order",
+            Self::Check => "check",
+        }
+    }
+}
+
 /// Our account at a CA (RFC 8555 section 7.1.2).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Account {

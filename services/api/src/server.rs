@@ -12,6 +12,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 
 use crate::auth::Authenticator;
+use crate::check::Checker;
 use crate::commands::Commands;
 use crate::guard::GuardLayer;
 use crate::password::Passwords;
@@ -48,6 +49,7 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
         commands,
         authenticator,
         keys,
+        checker: Checker::new(&context)?,
     };
     let domains = DomainsServer::new(service).max_decoding_message_size(MOST_MESSAGE_BYTES);
     let (reporter, health) = tonic_health::server::health_reporter();

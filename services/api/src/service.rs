@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::auth::Authenticator;
 use crate::batch::BatchStream;
+use crate::check::Checker;
 use crate::commands::Commands;
 use crate::error::{bad_name, from_store, internal, invalid, not_found};
 use crate::summary;
@@ -27,6 +28,8 @@ pub(crate) struct DomainsService {
     pub(crate) commands: Commands,
     pub(crate) authenticator: Authenticator,
     pub(crate) keys: Arc<SealingKeys>,
+    /// None where the settings say nothing of C4.
+    pub(crate) checker: Option<Checker>,
 }
 
 pub(crate) fn name(text: &str) -> Result<DomainName, Status> {

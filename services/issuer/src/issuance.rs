@@ -12,7 +12,7 @@ use crate::at_ca::AtCa;
 use crate::authority::Authority;
 use crate::ending::Ending;
 use crate::journal::{Begun, Journal};
-use crate::preflight::{Found, Verdict};
+use preflight::{Found, Verdict};
 
 /// An order that came no further for so long is given up where another CA can be used.
 const NO_PROGRESS: SignedDuration = SignedDuration::from_hours(1);
@@ -203,7 +203,7 @@ impl<'a> Issuance<'a> {
         let verdict = self
             .issuer
             .preflight
-            .caa(self.name, &identities, account.url())
+            .caa(self.name, &identities, Some(account.url()))
             .await;
         stop_unless_fine(verdict)?;
         let replaces = live.filter(|live| replaced(live, account.id).is_some());

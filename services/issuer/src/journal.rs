@@ -13,12 +13,12 @@ use domain::{
 };
 use jiff::{SignedDuration, Timestamp};
 use runtime::{Context, JobError, checkpoint};
-use store::{Certificate, Challenge, Entry, Renewal, StoreError, Tx};
+use store::{Certificate, Challenge, Entry, ProbeOf, Renewal, StoreError, Tx};
 
 use crate::authority::Authority;
 use crate::ending::{Ending, jittered};
 use crate::order_terms::{exempt, is_undelivered, lane};
-use crate::preflight::Probe;
+use preflight::Probe;
 
 const ACTOR: &str = "issuer";
 
@@ -98,7 +98,7 @@ impl Journal {
             state: OrderState::Created,
         };
         tx.insert_order(&order).await?;
-        tx.drop_probe(&domain.name).await?;
+        tx.drop_probe(&domain.name, ProbeOf::Order).await?;
         let after = domain.clone().clear()?.doing(Activity::WaitingForCa, None)?;
         self.context.apply(&mut *tx, &domain, &after, None).await?;
         tx.commit().await?;
@@ -110,7 +110,8 @@ impl Journal {
     /// What the rehearsal of the challenge path has to find, for the responder to answer.
     pub(crate) async fn probe(&self, probe: &Probe) -> Result<(), JobError> {
         let (mut tx, domain) = self.open("probe_stored").await?;
-        tx.put_probe(&domain.name, &probe.token, &probe.answer).await?;
+        tx.put_probe(&domain.name, ProbeOf::Order, &probe.token, &probe.answer)
+            .await?;
         Ok(tx.commit().await?)
     }
 

@@ -7,13 +7,11 @@
 
 mod at_ca;
 mod authority;
-mod doubt;
 mod ending;
 mod issuance;
 mod journal;
 mod keys;
 mod order_terms;
-mod preflight;
 mod renewal;
 
 #[cfg(test)]
@@ -29,6 +27,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bus::Queue;
 use domain::{AccountId, Cause, Lease, Order, WorkKind};
 use jiff::SignedDuration;
+use preflight::Preflight;
 use runtime::config::AcmeIssuer;
 use runtime::{Context, Job, JobError, RoleError, Worker};
 use seal::SealingKeys;
@@ -39,7 +38,6 @@ use zeroize::Zeroizing;
 use crate::authority::Authority;
 use crate::issuance::Issuance;
 use crate::journal::Journal;
-use crate::preflight::Preflight;
 use crate::renewal::Planned;
 
 /// After so long what found no room in the background asks again.

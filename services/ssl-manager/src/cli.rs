@@ -289,6 +289,8 @@ pub(crate) enum DomainCommand {
         #[arg(long)]
         force: bool,
     },
+    /// Ask what stands in the way of a certificate; changes nothing
+    Check { name: String },
     /// Show a domain
     Show { name: String },
     /// Show what happened to a domain, newest first

@@ -37,13 +37,15 @@ pub(crate) fn domain_json(domain: &v1::Domain) -> Value {
         "source": source(domain.source()),
         "created_at": time(domain.created_at.as_ref()),
         "expires_at": time(domain.expires_at.as_ref()),
-        "reason": domain.reason.as_ref().map(|reason| json!({
-            "code": reason.code, "who": reason.who, "message": reason.message,
-        })),
+        "reason": domain.reason.as_ref().map(reason_json),
         "activity": domain.activity,
         "next_attempt_at": time(domain.next_attempt_at.as_ref()),
         "certificate": domain.certificate.as_ref().map(certificate),
     })
+}
+
+pub(crate) fn reason_json(reason: &v1::Reason) -> Value {
+    json!({ "code": reason.code, "who": reason.who, "message": reason.message })
 }
 
 pub(crate) fn history_json(entry: &v1::HistoryEntry) -> Value {

@@ -8,7 +8,7 @@ use jiff::civil::{Date, date};
 use tokio::task::JoinSet;
 
 use super::{add, at, certificate, fresh_uuid, name, update, write};
-use crate::{Renewal, Store};
+use crate::{ProbeOf, Renewal, Store};
 
 const DAY: Date = date(2026, 11, 23);
 const NEXT_DAY: Date = date(2026, 11, 24);
@@ -247,18 +247,23 @@ pub async fn a_bucket_that_was_read_waits_for_its_reader(store: Arc<dyn Store>) 
     }
 }
 
-/// A probe is answered like a challenge, for its host and token alone, until it is replaced or dropped.
+/// A probe is answered like a challenge, for its host and token alone, until its asker replaces or drops it.
 pub async fn a_probe_is_answered_until_it_is_replaced(store: Arc<dyn Store>) {
     let (host, other) = (name("shop"), name("other"));
     let answer = async |host, token| store.key_authorization(host, token).await.expect("read");
+    let put =
+        async |of, token| write(&*store, async |tx| tx.put_probe(&host, of, token, "probe").await).await;
     for token in ["one", "two"] {
-        write(&*store, async |tx| tx.put_probe(&host, token, "probe").await).await;
+        put(ProbeOf::Order, token).await;
         assert_eq!(answer(&host, token).await.as_deref(), Some("probe"));
         assert_eq!(answer(&other, token).await, None);
     }
     assert_eq!(answer(&host, "one").await, None, "one at a time");
-    write(&*store, async |tx| tx.drop_probe(&host).await).await;
+    put(ProbeOf::Check, "three").await;
+    assert!(answer(&host, "two").await.is_some() && answer(&host, "three").await.is_some());
+    write(&*store, async |tx| tx.drop_probe(&host, ProbeOf::Order).await).await;
     assert_eq!(answer(&host, "two").await, None);
+    assert!(answer(&host, "three").await.is_some(), "the other's stays");
 }
 
 /// The list in figures: what is deleted does not count.

@@ -216,7 +216,13 @@ pub async fn an_account_has_one_row_and_one_url(store: Arc<dyn Store>) {
     ));
     tx.commit().await.expect("committed");
     kept.url = Some("https://ca/acct/1".into());
-    assert_eq!(read().await, Some(kept));
+    assert_eq!(read().await, Some(kept.clone()));
+    let url = async |directory_url| {
+        let read = store.account_url("letsencrypt", directory_url).await;
+        read.expect("read")
+    };
+    assert_eq!(url("https://ca.example/directory").await, kept.url);
+    assert_eq!(url("https://other/").await, None);
 }
 
 /// By hash, by name, revoked once, used late.

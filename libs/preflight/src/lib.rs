@@ -1,4 +1,4 @@
-//! Asks, before an order is placed, whether it can succeed. An order that must fail costs the CA's budget and tells
+//! Asks whether an order can succeed: before one is placed, and when somebody wants to know without placing any. An order that must fail costs the CA's budget and tells
 //! the customer nothing that C4, DNS and a look at the challenge path do not say at once.
 //!
 //! Three kinds of answer: fine, will fail (with the reason), could not ask. The last is not a failure.
@@ -12,6 +12,8 @@ use rehearsal::{Options, Rehearsal, Rehearsed};
 use runtime::{Config, RoleError};
 use zeroize::Zeroizing;
 
+mod doubt;
+
 use crate::doubt::Doubt;
 
 /// The ports a domain must have: HTTP for the challenge; HTTPS is the customer's switch.
@@ -21,7 +23,7 @@ const METHOD: &str = "http-01";
 
 /// What preflight says.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Verdict<T> {
+pub enum Verdict<T> {
     /// An order can succeed.
     Fine(T),
     /// It cannot, because of that.
@@ -34,19 +36,29 @@ pub(crate) enum Verdict<T> {
 
 /// What was found where all is fine.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Found {
+pub struct Found {
     /// DNS's answer, to see later whether it changed.
-    pub(crate) dns: String,
+    pub dns: String,
 }
 
 /// What a rehearsal has to find.
 #[derive(Debug)]
-pub(crate) struct Probe {
-    pub(crate) token: String,
-    pub(crate) answer: String,
+pub struct Probe {
+    /// The last part of the path.
+    pub token: String,
+    /// The body of the right answer.
+    pub answer: String,
 }
 
-pub(crate) struct Preflight {
+/// What C4 says of a domain that it knows, with all that is needed of it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Known {
+    /// The domain's own CNAME target; empty if C4 names none.
+    pub cname: String,
+}
+
+/// Asks.
+pub struct Preflight {
     c4: C4Client,
     nameservers: Nameservers,
     targets: Targets,
@@ -57,7 +69,8 @@ pub(crate) struct Preflight {
 }
 
 impl Preflight {
-    pub(crate) fn new(config: &Config) -> Result<Self, RoleError> {
+    /// With what the settings say of C4, DNS, the CDN and the rehearsal.
+    pub fn new(config: &Config) -> Result<Self, RoleError> {
         let c4 = C4Client::new(C4Options {
             base_url: config.c4.base_url.clone(),
             token: config.c4.bearer_token()?,
@@ -89,7 +102,17 @@ impl Preflight {
     }
 
     /// Asks C4 and DNS.
-    pub(crate) async fn ask(&self, name: &DomainName) -> Verdict<Found> {
+    pub async fn ask(&self, name: &DomainName) -> Verdict<Found> {
+        match self.known(name).await {
+            Verdict::Fine(known) => self.pointed(name, &known).await,
+            Verdict::Blocked(reason) => Verdict::Blocked(reason),
+            Verdict::UnknownToC4 => Verdict::UnknownToC4,
+            Verdict::CouldNotAsk(detail) => Verdict::CouldNotAsk(detail),
+        }
+    }
+
+    /// Asks C4 whether it knows the domain, with the ports that are needed.
+    pub async fn known(&self, name: &DomainName) -> Verdict<Known> {
         let known = match self.c4.domain(name).await {
             Ok(Some(known)) => known,
             Ok(None) | Err(C4Error::UnknownDomain) => return Verdict::UnknownToC4,
@@ -102,9 +125,14 @@ impl Preflight {
         if !missing.is_empty() {
             return Verdict::Blocked(Reason::PortMissing { missing });
         }
+        Verdict::Fine(Known { cname: known.cname })
+    }
+
+    /// Asks DNS whether the domain leads to the CDN.
+    pub async fn pointed(&self, name: &DomainName, known: &Known) -> Verdict<Found> {
         let mut targets = self.targets.clone();
         if !known.cname.is_empty() && !targets.cname_targets.contains(&known.cname) {
-            targets.cname_targets.push(known.cname);
+            targets.cname_targets.push(known.cname.clone());
         }
         match self.nameservers.pointing(name, &targets).await {
             Ok(Pointing::AtUs { found }) => Verdict::Fine(Found { dns: found }),
@@ -116,17 +144,17 @@ impl Preflight {
         }
     }
 
-    /// Asks whether CAA permits a CA that answers to `identities`, with our account there.
-    pub(crate) async fn caa(
+    /// Asks whether CAA permits a CA that answers to `identities`, with our account there if there is one yet.
+    pub async fn caa(
         &self,
         name: &DomainName,
         identities: &[String],
-        account_url: &str,
+        account_url: Option<&str>,
     ) -> Verdict<()> {
         let applicant = Applicant {
             identities,
             method: METHOD,
-            account_url: Some(account_url),
+            account_url,
         };
         match self.nameservers.caa(name, &applicant).await {
             Ok(Caa::Permits) => Verdict::Fine(()),
@@ -140,7 +168,7 @@ impl Preflight {
     }
 
     /// What the rehearsal has to find; none where it is switched off.
-    pub(crate) fn probe(&self, entropy: &dyn Entropy) -> Option<Probe> {
+    pub fn probe(&self, entropy: &dyn Entropy) -> Option<Probe> {
         let random = || {
             let mut bytes = Zeroizing::new([0; 32]);
             entropy.fill(&mut *bytes);
@@ -153,7 +181,7 @@ impl Preflight {
     }
 
     /// Fetches the probe as a CA would.
-    pub(crate) async fn rehearse(&self, name: &DomainName, probe: &Probe, clock: &dyn Clock) -> Verdict<()> {
+    pub async fn rehearse(&self, name: &DomainName, probe: &Probe, clock: &dyn Clock) -> Verdict<()> {
         let Some(rehearsal) = &self.rehearsal else {
             return Verdict::Fine(());
         };
