@@ -82,6 +82,7 @@ pub struct SslManager {
     token: String,
     api: u16,
     responder: u16,
+    console: u16,
     copies: Vec<Copy>,
     backends: Option<Backends>,
     processes: Processes,
@@ -132,6 +133,7 @@ impl SslManager {
             token: String::new(),
             api: free_port(),
             responder: free_port(),
+            console: free_port(),
             copies: Vec::new(),
             backends,
             processes: Processes(Vec::new()),
@@ -161,7 +163,7 @@ impl SslManager {
             .iter()
             .map(ToString::to_string)
             .collect();
-        let (api, responder) = (self.api, self.responder);
+        let (api, responder, console) = (self.api, self.responder, self.console);
         let backends = match &self.backends {
             Some(backends) => backends.settings(),
             None => format!("[store]\nurl = \"sqlite://{folder}/data/ssl-manager.db\"\n"),
@@ -175,6 +177,8 @@ impl SslManager {
 sealing_key_file = "{folder}/data/sealing.key"
 [api]
 listen = "127.0.0.1:{api}"
+[console]
+listen = "127.0.0.1:{console}"
 [challenge_responder]
 listen = "127.0.0.1:{responder}"
 [cdn]
@@ -219,6 +223,11 @@ root_certificate_file = "{folder}/ca-root.pem"
     /// Where it answers challenges.
     pub fn responder(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.responder))
+    }
+
+    /// Where its page is.
+    pub fn console(&self) -> String {
+        format!("http://127.0.0.1:{}", self.console)
     }
 
     /// Where its API is.

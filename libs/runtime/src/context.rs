@@ -1,4 +1,4 @@
-//! What a role is given.
+//! What a role is given: its process, and, unless it is a client of the API alone, the store and the bus.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +10,23 @@ use store::{Entry, Store, StoreError, Tx};
 use tokio::net::TcpListener;
 
 use crate::{Config, Health, RoleError, Stop};
+
+/// What every process has, whatever it works on. Cheap to clone.
+#[derive(Clone)]
+pub struct Process {
+    /// The settings, validated.
+    pub config: Arc<Config>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// The stop that everything here obeys.
+    pub stop: Stop,
+    /// Where a role says whether it can work.
+    pub health: Health,
+    /// Sockets, bound before any role started.
+    pub listeners: Arc<Listeners>,
+}
 
 /// Everything a role may use. Cheap to clone.
 #[derive(Clone)]
@@ -35,6 +52,18 @@ pub struct Context {
 }
 
 impl Context {
+    /// What the process has beside its store and bus.
+    pub fn process(&self) -> Process {
+        Process {
+            config: self.config.clone(),
+            clock: self.clock.clone(),
+            entropy: self.entropy.clone(),
+            stop: self.stop.clone(),
+            health: self.health.clone(),
+            listeners: self.listeners.clone(),
+        }
+    }
+
     /// Stores a domain's next row in the caller's transaction, with its line in the history and its hint.
     pub async fn apply(
         &self,
@@ -79,6 +108,8 @@ pub enum Listen {
     Api,
     /// HTTP-01.
     ChallengeResponder,
+    /// The support team's page.
+    Console,
     /// Health and metrics.
     Admin,
 }
@@ -88,6 +119,7 @@ impl Listen {
         match self {
             Self::Api => "api.listen",
             Self::ChallengeResponder => "challenge_responder.listen",
+            Self::Console => "console.listen",
             Self::Admin => "admin.listen",
         }
     }

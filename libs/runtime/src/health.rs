@@ -9,10 +9,13 @@ use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::routing::get;
+use bus::Bus;
 use jiff::{SignedDuration, Timestamp};
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use crate::{Context, Listen, RoleError, chain};
+use store::Store;
+
+use crate::{Listen, Process, RoleError, chain};
 
 const ASK_WITHIN: Duration = Duration::from_secs(2);
 const CLOCKS_MAY_DIFFER: SignedDuration = SignedDuration::from_secs(5);
@@ -49,16 +52,30 @@ impl Health {
     }
 }
 
+/// What a process works on, whose state is a part of its own.
+#[derive(Clone)]
+pub struct Backends {
+    /// The truth.
+    pub store: Arc<dyn Store>,
+    /// The hints.
+    pub bus: Arc<dyn Bus>,
+}
+
 #[derive(Clone)]
 struct Admin {
-    context: Context,
+    process: Process,
+    backends: Option<Backends>,
     metrics: PrometheusHandle,
 }
 
 /// Serves the admin endpoints until the hard stop, so that a probe sees the process go.
-pub async fn serve_admin(context: Context, metrics: PrometheusHandle) -> Result<(), RoleError> {
-    let listener = context.listeners.take(Listen::Admin)?;
-    let hard = context.stop.hard().clone();
+pub async fn serve_admin(
+    process: Process,
+    backends: Option<Backends>,
+    metrics: PrometheusHandle,
+) -> Result<(), RoleError> {
+    let listener = process.listeners.take(Listen::Admin)?;
+    let hard = process.stop.hard().clone();
     let router = Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
@@ -66,7 +83,11 @@ pub async fn serve_admin(context: Context, metrics: PrometheusHandle) -> Result<
             "/metrics",
             get(|State(admin): State<Admin>| async move { admin.metrics.render() }),
         )
-        .with_state(Admin { context, metrics });
+        .with_state(Admin {
+            process,
+            backends,
+            metrics,
+        });
     axum::serve(listener, router)
         .with_graceful_shutdown(hard.cancelled_owned())
         .await
@@ -77,13 +98,13 @@ pub async fn serve_admin(context: Context, metrics: PrometheusHandle) -> Result<
 }
 
 /// What the store says of itself.
-async fn ask_store(context: &Context) -> Result<(), String> {
-    let theirs = match tokio::time::timeout(ASK_WITHIN, context.store.clock()).await {
+async fn ask_store(store: &dyn Store, now: Timestamp) -> Result<(), String> {
+    let theirs = match tokio::time::timeout(ASK_WITHIN, store.clock()).await {
         Ok(Ok(theirs)) => theirs,
         Ok(Err(error)) => return Err(chain(&error)),
         Err(_) => return Err("no answer in time".to_owned()),
     };
-    theirs.map_or(Ok(()), |theirs| compare_clocks(context.clock.now(), theirs))
+    theirs.map_or(Ok(()), |theirs| compare_clocks(now, theirs))
 }
 
 /// Whether a lease ends at nearly the same moment for everybody: each process compares it with its own clock.
@@ -101,12 +122,14 @@ fn compare_clocks(ours: Timestamp, theirs: Timestamp) -> Result<(), String> {
 /// Says what works and what does not. `?exclude=PART` leaves a part aside, as Kubernetes' own servers do: a process that
 /// serves without the broker need not be taken out of service because of it.
 async fn ready(State(admin): State<Admin>, RawQuery(query): RawQuery) -> (StatusCode, String) {
-    let Context {
-        health, bus, stop, ..
-    } = &admin.context;
+    let Process {
+        health, stop, clock, ..
+    } = &admin.process;
     let mut parts = health.snapshot();
-    parts.insert("store", ask_store(&admin.context).await);
-    parts.insert("bus", bus.trouble().map_or(Ok(()), Err));
+    if let Some(Backends { store, bus }) = &admin.backends {
+        parts.insert("store", ask_store(&**store, clock.now()).await);
+        parts.insert("bus", bus.trouble().map_or(Ok(()), Err));
+    }
     if stop.soft().is_cancelled() {
         parts.insert("process", Err("stopping".to_owned()));
     }

@@ -13,16 +13,19 @@ pub enum RoleName {
     Scheduler,
     /// Hands certificates to C4.
     C4Uploader,
+    /// The support team's page.
+    Console,
 }
 
 impl RoleName {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Api,
         Self::Issuer,
         Self::ChallengeResponder,
         Self::Scheduler,
         Self::C4Uploader,
+        Self::Console,
     ];
 
     /// The sub-command.
@@ -33,6 +36,7 @@ impl RoleName {
             Self::ChallengeResponder => "challenge-responder",
             Self::Scheduler => "scheduler",
             Self::C4Uploader => "c4-uploader",
+            Self::Console => "console",
         }
     }
 
@@ -41,8 +45,13 @@ impl RoleName {
         matches!(self, Self::Api | Self::Issuer | Self::C4Uploader)
     }
 
-    /// Whether it changes anything in the store; the role that faces the internet does not.
+    /// Whether it changes anything in the store; the role that faces the internet does not, nor the one that has none.
     pub fn writes(self) -> bool {
-        self != Self::ChallengeResponder
+        !matches!(self, Self::ChallengeResponder | Self::Console)
+    }
+
+    /// Whether it works on the store at all; the page is a client of the API like any other.
+    pub fn needs_store(self) -> bool {
+        self != Self::Console
     }
 }

@@ -16,7 +16,7 @@ use domain::{Action, Clock, Entropy, Role};
 use jiff::{SignedDuration, Timestamp};
 use runtime::config::ApiClient;
 use runtime::{Context, Stop};
-use store::{SessionRecord, Store, StoreError, TokenUse};
+use store::{SessionRecord, Store, StoreError, TokenRecord, TokenUse};
 use tonic::{Request, Status};
 use zeroize::Zeroizing;
 
@@ -150,7 +150,12 @@ impl Authenticator {
         let now = self.clock.now();
         let principal = match bearer(request) {
             Some(token) if token.starts_with(SESSION_PREFIX) => {
-                Principal::of_session(self.session(token, now).await?)
+                let session = self.lasting_session(token, now).await?;
+                Principal::of_session(if is_in_the_background(request) {
+                    session
+                } else {
+                    self.used(session, now)
+                })
             }
             Some(token) => self.program(token, now).await?,
             None => self.client(request)?,
@@ -164,12 +169,26 @@ impl Authenticator {
         Ok(principal)
     }
 
-    async fn program(&self, token: &str, now: Timestamp) -> Result<Principal, Status> {
+    /// Whether the token that a stream began with is still good. A client certificate is for as long as the connection.
+    pub(crate) async fn still_good(&self, token: &str) -> Result<(), Status> {
+        let now = self.clock.now();
+        if token.starts_with(SESSION_PREFIX) {
+            self.lasting_session(token, now).await.map(drop)
+        } else {
+            self.valid_token(token, now).await.map(drop)
+        }
+    }
+
+    async fn valid_token(&self, token: &str, now: Timestamp) -> Result<TokenRecord, Status> {
         let found = self.store.token(&hash_token(token)).await;
         let valid = found.map_err(|error| from_store(&error))?.filter(|record| {
             record.revoked_at.is_none() && record.expires_at.is_none_or(|expires_at| now < expires_at)
         });
-        let record = valid.ok_or_else(unauthenticated)?;
+        valid.ok_or_else(unauthenticated)
+    }
+
+    async fn program(&self, token: &str, now: Timestamp) -> Result<Principal, Status> {
+        let record = self.valid_token(token, now).await?;
         self.note_token(&record.name, now);
         Ok(Principal {
             actor: format!("token:{}", record.name),
@@ -178,18 +197,22 @@ impl Authenticator {
         })
     }
 
-    /// The session of a token, if it lasts; this is a use of it.
-    async fn session(&self, token: &str, now: Timestamp) -> Result<SessionRecord, Status> {
+    /// The session of a token, if it lasts.
+    async fn lasting_session(&self, token: &str, now: Timestamp) -> Result<SessionRecord, Status> {
         let found = self.store.session(&hash_token(token)).await;
         let lasts = found
             .map_err(|error| from_store(&error))?
             .filter(|session| now < session.expires_at && now < session.used_at + self.session_idle);
-        let mut session = lasts.ok_or_else(unauthenticated)?;
+        lasts.ok_or_else(unauthenticated)
+    }
+
+    /// The session after a use of it.
+    fn used(&self, mut session: SessionRecord, now: Timestamp) -> SessionRecord {
         if now.duration_since(session.used_at) >= NOTE_EVERY {
             session.used_at = now;
             self.note(Use::Session(session.hash, now));
         }
-        Ok(session)
+        session
     }
 
     /// The principal of the settings that the client certificate names.
@@ -250,8 +273,13 @@ enum Use {
     Session([u8; 32], Timestamp),
 }
 
+/// Whether no person made the call: a page that stands open must not keep its session alive.
+fn is_in_the_background<T>(request: &Request<T>) -> bool {
+    request.metadata().get("x-background").is_some()
+}
+
 /// The bearer token (RFC 6750 section 2.1).
-fn bearer<T>(request: &Request<T>) -> Option<&str> {
+pub(crate) fn bearer<T>(request: &Request<T>) -> Option<&str> {
     let header = request.metadata().get("authorization")?.to_str().ok()?;
     let (scheme, token) = header.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())

@@ -12,13 +12,13 @@ use store::Certificate;
 use tonic::{Request, Response, Status, Streaming};
 use zeroize::Zeroizing;
 
-use crate::auth::Authenticator;
+use crate::auth::{Authenticator, bearer};
 use crate::batch::BatchStream;
 use crate::check::Checker;
 use crate::commands::Commands;
 use crate::error::{bad_name, from_store, internal, invalid, not_found};
 use crate::summary;
-use crate::watch::{ChangeStream, Watcher};
+use crate::watch::{ChangeStream, Lasts, Watcher};
 
 const DEFAULT_HISTORY: u32 = 100;
 const MOST_PAGE: u32 = 1000;
@@ -278,14 +278,19 @@ impl Domains for DomainsService {
         request: Request<v1::WatchDomainsRequest>,
     ) -> Result<Response<Self::WatchDomainsStream>, Status> {
         self.authenticator.authorize(&request, Action::Read).await?;
+        let token = bearer(&request).map(|token| Zeroizing::new(token.to_owned()));
         let asked = request.into_inner();
         let only = if asked.name.is_empty() {
             None
         } else {
             Some(name(&asked.name)?)
         };
-        let watcher = Watcher::new(&self.context, asked.after_position.unwrap_or(0), only).await?;
-        Ok(Response::new(watcher.stream()))
+        let watcher = Watcher::new(&self.context, &asked, only).await?;
+        let lasts = Lasts {
+            authenticator: self.authenticator.clone(),
+            token,
+        };
+        Ok(Response::new(watcher.stream(lasts)))
     }
 }
 

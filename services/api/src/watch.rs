@@ -12,7 +12,9 @@ use store::Change;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status};
+use zeroize::Zeroizing;
 
+use crate::auth::Authenticator;
 use crate::error::{error, from_store, invalid};
 
 /// What a client gets.
@@ -23,6 +25,8 @@ pub(crate) type ChangeStream =
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A client that has taken nothing for so long is sent away; it can resume.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How often it is asked whether whoever listens still may.
+const ASK_EVERY: Duration = Duration::from_secs(5);
 const BATCH: u32 = 500;
 const BUFFER: usize = 64;
 
@@ -35,12 +39,24 @@ pub(crate) struct Watcher {
 }
 
 impl Watcher {
-    pub(crate) async fn new(context: &Context, after: i64, only: Option<DomainName>) -> Result<Self, Status> {
+    pub(crate) async fn new(
+        context: &Context,
+        asked: &v1::WatchDomainsRequest,
+        only: Option<DomainName>,
+    ) -> Result<Self, Status> {
         let present = context
             .store
             .position()
             .await
             .map_err(|problem| from_store(&problem))?;
+        let after = match asked.after_position {
+            None if asked.only_new => present,
+            Some(_) if asked.only_new => {
+                let sentence = "send after_position or only_new, not both";
+                return Err(invalid("POSITION_INVALID", sentence));
+            }
+            after => after.unwrap_or(0),
+        };
         if after < 0 || after > present {
             let sentence = "after_position must be one that this server sent, or 0 to begin with everything";
             return Err(invalid("POSITION_INVALID", sentence));
@@ -54,7 +70,7 @@ impl Watcher {
         })
     }
 
-    pub(crate) fn stream(self) -> ChangeStream {
+    pub(crate) fn stream(self, lasts: Lasts) -> ChangeStream {
         let (sender, receiver) = mpsc::channel(BUFFER);
         // The reason for an early end comes after what is buffered: a slow client's buffer is full.
         let (last_word, end) = oneshot::channel();
@@ -67,6 +83,9 @@ impl Watcher {
                         // A client that is gone hears nothing.
                         let _ = last_word.send(Err(problem));
                     }
+                }
+                problem = lasts.until_it_ends() => {
+                    let _ = last_word.send(Err(problem));
                 }
                 () = soft.cancelled() => {}
             }
@@ -113,6 +132,28 @@ impl Watcher {
                     () = tokio::time::sleep(LOOK_EVERY) => {}
                     () = sender.closed() => return None,
                 }
+            }
+        }
+    }
+}
+
+/// For how long somebody may listen who was let in once: a token can be revoked, and a session ends.
+pub(crate) struct Lasts {
+    pub(crate) authenticator: Authenticator,
+    /// None of a client certificate.
+    pub(crate) token: Option<Zeroizing<String>>,
+}
+
+impl Lasts {
+    /// Completes once the token is good no more.
+    async fn until_it_ends(self) -> Status {
+        loop {
+            tokio::time::sleep(ASK_EVERY).await;
+            let Some(token) = &self.token else { continue };
+            match self.authenticator.still_good(token).await {
+                Err(problem) if problem.code() == Code::Unauthenticated => return problem,
+                // A store that is away says nothing about the token.
+                Ok(()) | Err(_) => {}
             }
         }
     }

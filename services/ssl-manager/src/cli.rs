@@ -81,6 +81,8 @@ pub(crate) enum Command {
     Scheduler,
     /// Hands certificates to C4
     C4Uploader,
+    /// The support team's page, a client of the API
+    Console,
     /// Everything and the outside world on loopback, with sample domains
     #[cfg(feature = "sandbox")]
     Demo {

@@ -97,6 +97,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::ChallengeResponder => start(&cli, &[RoleName::ChallengeResponder]).await,
         Command::Scheduler => start(&cli, &[RoleName::Scheduler]).await,
         Command::C4Uploader => start(&cli, &[RoleName::C4Uploader]).await,
+        Command::Console => start(&cli, &[RoleName::Console]).await,
         #[cfg(feature = "sandbox")]
         Command::Demo { exit_when_settled } => demo(*exit_when_settled).await,
         #[cfg(feature = "sandbox")]

@@ -10,9 +10,10 @@ use std::time::Duration;
 use domain::{Clock, Entropy};
 use metrics_exporter_prometheus::PrometheusHandle;
 use runtime::{
-    Config, Context, Health, Listen, Listeners, RoleError, RoleName, Stop, SystemEntropy, chain, serve_admin,
+    Backends, Config, Context, Health, Listen, Listeners, Process, RoleError, RoleName, Stop, SystemEntropy,
+    chain, serve_admin,
 };
-use store::StoreError;
+use store::{Store, StoreError};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::{JoinError, JoinSet};
 
@@ -43,9 +44,9 @@ pub(crate) enum RunError {
 
 /// The roles at work.
 pub(crate) struct Running {
-    pub(crate) context: Context,
+    process: Process,
     tasks: JoinSet<Result<(), RoleError>>,
-    _backend: Backend,
+    backend: Option<Backend>,
 }
 
 /// Runs roles until SIGTERM or Ctrl-C.
@@ -66,29 +67,56 @@ impl Running {
         clock: Arc<dyn Clock>,
         metrics: PrometheusHandle,
     ) -> Result<Self, RunError> {
+        if !roles.iter().any(|role| role.needs_store()) {
+            return Self::start_without_store(config, roles, clock, metrics).await;
+        }
         let backend = backend::open_for_roles(&config, roles).await?;
         let sealing_keys = backend::sealing_keys(&config, roles)?;
         let bus = backend::open_bus(&config, roles, &backend.store, &clock)?;
-        let listeners = bind(&config, roles).await?;
-        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+        let process = process(config, roles, clock).await?;
         let context = Context {
             bus,
-            config: Arc::new(config),
             store: backend.store.clone(),
-            clock,
-            entropy,
             sealing_keys,
-            stop: Stop::default(),
-            health: Health::default(),
-            listeners: Arc::new(listeners),
+            config: process.config.clone(),
+            clock: process.clock.clone(),
+            entropy: process.entropy.clone(),
+            stop: process.stop.clone(),
+            health: process.health.clone(),
+            listeners: process.listeners.clone(),
         };
         let tasks = spawn(&context, roles, metrics);
         tracing::info!(roles = ?roles, version = env!("CARGO_PKG_VERSION"), "started");
         Ok(Self {
-            context,
+            process,
             tasks,
-            _backend: backend,
+            backend: Some(backend),
         })
+    }
+
+    /// The page alone: a client of the API that opens no store and no bus.
+    async fn start_without_store(
+        config: Config,
+        roles: &[RoleName],
+        clock: Arc<dyn Clock>,
+        metrics: PrometheusHandle,
+    ) -> Result<Self, RunError> {
+        let process = process(config, roles, clock).await?;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(serve_admin(process.clone(), None, metrics));
+        process.health.expect(RoleName::Console.as_str());
+        tasks.spawn(console::run(process.clone()));
+        tracing::info!(roles = ?roles, version = env!("CARGO_PKG_VERSION"), "started");
+        Ok(Self {
+            process,
+            tasks,
+            backend: None,
+        })
+    }
+
+    /// What the roles work on; none for those that have no store.
+    pub(crate) fn store(&self) -> Option<&dyn Store> {
+        self.backend.as_ref().map(|backend| &*backend.store)
     }
 
     /// Works until `end` completes or a role ends by itself; then stops everything in order.
@@ -98,7 +126,7 @@ impl Running {
             ended = self.tasks.join_next() => ended,
         };
         tracing::info!("stopping");
-        let in_time = self.context.stop.stop().await;
+        let in_time = self.process.stop.stop().await;
         let mut result = match ended {
             Some(Ok(Err(error))) => Err(error.into()),
             Some(Err(died)) => Err(died.into()),
@@ -123,7 +151,11 @@ impl Running {
 
 fn spawn(context: &Context, roles: &[RoleName], metrics: PrometheusHandle) -> JoinSet<Result<(), RoleError>> {
     let mut tasks = JoinSet::new();
-    tasks.spawn(serve_admin(context.clone(), metrics));
+    let backends = Backends {
+        store: context.store.clone(),
+        bus: context.bus.clone(),
+    };
+    tasks.spawn(serve_admin(context.process(), Some(backends), metrics));
     let parts: Vec<&'static str> = roles.iter().map(|role| role.as_str()).collect();
     for part in &parts {
         context.health.expect(part);
@@ -141,7 +173,7 @@ fn spawn(context: &Context, roles: &[RoleName], metrics: PrometheusHandle) -> Jo
     for role in roles {
         let (role, context) = (*role, context.clone());
         tasks.spawn(async move {
-            if !store_is_there(&context).await? {
+            if role.needs_store() && !store_is_there(&context).await? {
                 return Ok(());
             }
             match role {
@@ -150,6 +182,7 @@ fn spawn(context: &Context, roles: &[RoleName], metrics: PrometheusHandle) -> Jo
                 RoleName::ChallengeResponder => challenge_responder::run(context).await,
                 RoleName::Scheduler => scheduler::run(context).await,
                 RoleName::C4Uploader => c4_uploader::run(context).await,
+                RoleName::Console => console::run(context.process()).await,
             }
         });
     }
@@ -177,11 +210,28 @@ async fn store_is_there(context: &Context) -> Result<bool, RoleError> {
     }
 }
 
+/// Binds every socket.
+async fn process(config: Config, roles: &[RoleName], clock: Arc<dyn Clock>) -> Result<Process, RunError> {
+    let listeners = bind(&config, roles).await?;
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    Ok(Process {
+        config: Arc::new(config),
+        clock,
+        entropy,
+        stop: Stop::default(),
+        health: Health::default(),
+        listeners: Arc::new(listeners),
+    })
+}
+
 async fn bind(config: &Config, roles: &[RoleName]) -> Result<Listeners, RoleError> {
     let listeners = Listeners::default();
     listeners.bind(Listen::Admin, config.admin.listen).await?;
     if roles.contains(&RoleName::Api) {
         listeners.bind(Listen::Api, config.api.listen).await?;
+    }
+    if roles.contains(&RoleName::Console) {
+        listeners.bind(Listen::Console, config.console.listen).await?;
     }
     if roles.contains(&RoleName::ChallengeResponder) {
         listeners

@@ -12,6 +12,6 @@ mod validate;
 pub use load::{ConfigError, Setting};
 pub use sections::{
     Acme, AcmeIssuer, Admin, Api, ApiClient, ApiTls, BusSettings, C4, Cdn, ChallengeResponder, Config,
-    Console, Dns, Issuer, IssuerLimits, KeyAlgorithm, Keys, LimitNumber, LimitNumbers, Preflight, Renewal,
-    Retention, Scheduler, StoreSettings, Telemetry, Uploader,
+    Console, ConsoleApi, ConsoleTls, Dns, Issuer, IssuerLimits, KeyAlgorithm, Keys, LimitNumber,
+    LimitNumbers, Preflight, Renewal, Retention, Scheduler, StoreSettings, Telemetry, Uploader,
 };

@@ -157,8 +157,40 @@ section! {
     Console {
         /// Where the page is served.
         listen: SocketAddr = loopback(8080),
-        /// What the browser sees; needed for OpenID Connect and behind a proxy.
+        /// What the browser sees, as `https://HOST`; needed for OpenID Connect and behind a proxy.
         public_url: String = String::new(),
+        /// TLS of the page; without it, only loopback is listened on.
+        tls: Option<ConsoleTls> = None,
+        /// Listen beyond loopback without TLS, for a proxy in front that speaks TLS to the browsers.
+        plain_text_beyond_loopback: bool = false,
+        /// Where the API is, and whom to trust there.
+        api: ConsoleApi = ConsoleApi::default(),
+    }
+}
+
+section! {
+    /// `[console.tls]`
+    ConsoleTls {
+        /// The certificate chain, PEM.
+        certificate_file: PathBuf = PathBuf::new(),
+        /// Its private key, PEM.
+        key_file: PathBuf = PathBuf::new(),
+    }
+}
+
+section! {
+    /// `[console.api]`
+    ConsoleApi {
+        /// `http(s)://HOST:PORT`; empty is `api.listen` of the same settings.
+        url: String = String::new(),
+        /// One more root to trust, PEM.
+        root_certificate_file: PathBuf = PathBuf::new(),
+        /// The name that its certificate is for, where that is not the URL's host.
+        server_name: String = String::new(),
+        /// The console's own certificate, PEM, where the API asks for one.
+        client_certificate_file: PathBuf = PathBuf::new(),
+        /// Its private key, PEM.
+        client_key_file: PathBuf = PathBuf::new(),
     }
 }
 

@@ -31,11 +31,57 @@ impl Config {
         if roles.contains(&RoleName::Scheduler) {
             self.check_scheduler(&mut problem);
         }
+        if roles.contains(&RoleName::Console) {
+            self.check_console(&mut problem);
+        }
         self.check_telemetry(&mut problem);
         if problems.is_empty() {
             Ok(())
         } else {
             Err(ConfigError::Invalid(problems))
+        }
+    }
+
+    fn check_console(&self, problem: &mut impl FnMut(&str, String)) {
+        let console = &self.console;
+        match &console.tls {
+            Some(tls) => {
+                check_file("console.tls.certificate_file", &tls.certificate_file, problem);
+                check_file("console.tls.key_file", &tls.key_file, problem);
+            }
+            None if !console.listen.ip().is_loopback() && !console.plain_text_beyond_loopback => {
+                let what = "beyond loopback the page needs [console.tls], or console.plain_text_beyond_loopback = true \
+                            behind a proxy that has it";
+                problem("console.listen", what.to_owned());
+            }
+            None => {}
+        }
+        if !console.public_url.is_empty() && !is_origin(&console.public_url) {
+            problem(
+                "console.public_url",
+                "write https://HOST or https://HOST:PORT, without a path".to_owned(),
+            );
+        }
+        let api = &console.api;
+        if !api.url.is_empty() && !is_origin(&api.url) {
+            problem("console.api.url", "write http(s)://HOST:PORT".to_owned());
+        }
+        if !api.root_certificate_file.as_os_str().is_empty() {
+            check_file(
+                "console.api.root_certificate_file",
+                &api.root_certificate_file,
+                problem,
+            );
+        }
+        let (certificate, key) = (&api.client_certificate_file, &api.client_key_file);
+        if certificate.as_os_str().is_empty() != key.as_os_str().is_empty() {
+            problem(
+                "console.api",
+                "client_certificate_file and client_key_file go together".to_owned(),
+            );
+        } else if !key.as_os_str().is_empty() {
+            check_file("console.api.client_certificate_file", certificate, problem);
+            check_file("console.api.client_key_file", key, problem);
         }
     }
 
@@ -263,6 +309,16 @@ fn check_limits(setting: &str, limits: &IssuerLimits, problem: &mut impl FnMut(&
             );
         }
     }
+}
+
+/// Scheme, host and perhaps a port, and nothing more (RFC 6454 section 6.2).
+fn is_origin(text: &str) -> bool {
+    let rest = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
+    rest.is_some_and(|rest| {
+        !rest.is_empty() && !rest.contains(['/', '?', '#', '@']) && text.parse::<axum::http::Uri>().is_ok()
+    })
 }
 
 fn is_host_and_port(text: &str) -> bool {

@@ -35,7 +35,8 @@ pub(crate) async fn run(exit_when_settled: bool, metrics: PrometheusHandle) -> a
     let config = world.config(folder.path())?;
     let endpoint = format!("http://{}", config.api.listen);
     let running = Running::start(config, &RoleName::ALL, clock.clone(), metrics).await?;
-    let token = crate::token::create(&*running.context.store, "demo", domain::Role::Admin, None)
+    let store = running.store().ok_or_else(|| anyhow::anyhow!("no store"))?;
+    let token = crate::token::create(store, "demo", domain::Role::Admin, None)
         .await
         .map_err(|_| anyhow::anyhow!("no token could be made"))?;
 

@@ -76,6 +76,7 @@ impl DemoWorld {
         config.keys.sealing_key_file = folder.join("sealing.key");
         config.api.listen = free_address()?;
         config.admin.listen = free_address()?;
+        config.console.listen = free_address()?;
         config.challenge_responder.listen = free_address()?;
         self.world
             .edge

@@ -1,0 +1,182 @@
+//! The API, as the person who is signed in: every call carries their token, so that the API and its audit log see them.
+
+use std::path::Path;
+use std::time::Duration;
+
+use proto::v1::domains_client::DomainsClient;
+use proto::v1::sessions_client::SessionsClient;
+use runtime::RoleError;
+use runtime::config::Config;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::{Request, Status};
+use zeroize::Zeroizing;
+
+const CONNECT_WITHIN: Duration = Duration::from_secs(3);
+/// Until an answer begins; streams may last.
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+const KEEPALIVE: Duration = Duration::from_secs(10);
+/// A certificate for 10 names, a history of a thousand lines: far under this.
+const MOST_ANSWER_BYTES: usize = 16 * 1024 * 1024;
+
+/// A person's bearer token. No `Debug`: it opens everything that the person may do.
+#[derive(Clone)]
+pub(crate) struct Token(Zeroizing<String>);
+
+impl Token {
+    pub(crate) fn new(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+/// `Domains` as one person.
+pub(crate) type Domains = DomainsClient<InterceptedService<Channel, As>>;
+/// `Sessions` as one person, or as nobody yet.
+pub(crate) type Sessions = SessionsClient<InterceptedService<Channel, As>>;
+
+/// Adds who calls to every call.
+#[derive(Clone)]
+pub(crate) struct As {
+    bearer: Option<MetadataValue<Ascii>>,
+    in_the_background: bool,
+}
+
+impl Interceptor for As {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(bearer) = &self.bearer {
+            request.metadata_mut().insert("authorization", bearer.clone());
+        }
+        if self.in_the_background {
+            let yes = MetadataValue::from_static("true");
+            request.metadata_mut().insert("x-background", yes);
+        }
+        Ok(request)
+    }
+}
+
+impl As {
+    fn new(token: Option<&Token>, in_the_background: bool) -> Self {
+        let bearer = token.and_then(|token| {
+            let header = Zeroizing::new(format!("Bearer {}", token.expose()));
+            let mut value: MetadataValue<Ascii> = header.parse().ok()?;
+            value.set_sensitive(true);
+            Some(value)
+        });
+        Self {
+            bearer,
+            in_the_background,
+        }
+    }
+}
+
+/// The connection to the API; it is made when it is needed, and again after a break.
+#[derive(Clone)]
+pub(crate) struct Api {
+    channel: Channel,
+}
+
+impl Api {
+    pub(crate) fn new(config: &Config) -> Result<Self, RoleError> {
+        let settings = &config.console.api;
+        let url = if settings.url.is_empty() {
+            own_url(config)
+        } else {
+            settings.url.clone()
+        };
+        let wrong = |error: tonic::transport::Error| RoleError::setting("console.api", error.to_string());
+        let mut endpoint = Endpoint::from_shared(url.clone())
+            .map_err(wrong)?
+            .connect_timeout(CONNECT_WITHIN)
+            .timeout(ANSWER_WITHIN)
+            .http2_keep_alive_interval(KEEPALIVE)
+            .keep_alive_while_idle(true);
+        if url.starts_with("https://") {
+            endpoint = endpoint.tls_config(tls(config)?).map_err(wrong)?;
+        }
+        Ok(Self {
+            channel: endpoint.connect_lazy(),
+        })
+    }
+
+    /// As the person of that token.
+    pub(crate) fn domains(&self, token: &Token) -> Domains {
+        DomainsClient::with_interceptor(self.channel.clone(), As::new(Some(token), false))
+            .max_decoding_message_size(MOST_ANSWER_BYTES)
+    }
+
+    /// As that person, but not because they asked: it keeps no session alive.
+    pub(crate) fn domains_in_the_background(&self, token: &Token) -> Domains {
+        DomainsClient::with_interceptor(self.channel.clone(), As::new(Some(token), true))
+            .max_decoding_message_size(MOST_ANSWER_BYTES)
+    }
+
+    pub(crate) fn sessions(&self, token: Option<&Token>) -> Sessions {
+        SessionsClient::with_interceptor(self.channel.clone(), As::new(token, false))
+    }
+
+    pub(crate) fn sessions_in_the_background(&self, token: &Token) -> Sessions {
+        SessionsClient::with_interceptor(self.channel.clone(), As::new(Some(token), true))
+    }
+}
+
+/// The API of the same settings: the address it listens on, or loopback where it listens on all of them.
+fn own_url(config: &Config) -> String {
+    let mut address = config.api.listen;
+    if address.ip().is_unspecified() {
+        address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    }
+    let scheme = if config.api.tls.is_some() { "https" } else { "http" };
+    format!("{scheme}://{address}")
+}
+
+fn tls(config: &Config) -> Result<ClientTlsConfig, RoleError> {
+    let settings = &config.console.api;
+    let mut tls = ClientTlsConfig::new().with_native_roots();
+    if !settings.root_certificate_file.as_os_str().is_empty() {
+        let pem = read(
+            &settings.root_certificate_file,
+            "console.api.root_certificate_file",
+        )?;
+        tls = tls.ca_certificate(Certificate::from_pem(pem));
+    }
+    if !settings.client_key_file.as_os_str().is_empty() {
+        let certificate = read(
+            &settings.client_certificate_file,
+            "console.api.client_certificate_file",
+        )?;
+        let key = Zeroizing::new(read(&settings.client_key_file, "console.api.client_key_file")?);
+        tls = tls.identity(Identity::from_pem(certificate, &*key));
+    }
+    if let Some(name) = server_name(config)? {
+        tls = tls.domain_name(name);
+    }
+    Ok(tls)
+}
+
+/// The name that is expected in the API's certificate; of the API of the same settings the file says it.
+fn server_name(config: &Config) -> Result<Option<String>, RoleError> {
+    let settings = &config.console.api;
+    if !settings.server_name.is_empty() {
+        return Ok(Some(settings.server_name.clone()));
+    }
+    let Some(api) = config.api.tls.as_ref().filter(|_| settings.url.is_empty()) else {
+        return Ok(None);
+    };
+    let pem = read(&api.certificate_file, "api.tls.certificate_file")?;
+    let leaf = CertificateDer::from_pem_slice(&pem)
+        .map_err(|error| RoleError::setting("api.tls.certificate_file", error.to_string()))?;
+    Ok(x509::alternative_names(&leaf).into_iter().next())
+}
+
+fn read(path: &Path, setting: &'static str) -> Result<Vec<u8>, RoleError> {
+    std::fs::read(path)
+        .map_err(|error| RoleError::setting(setting, format!("cannot read {}: {error}", path.display())))
+}

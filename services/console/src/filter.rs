@@ -1,0 +1,241 @@
+//! What of the list is shown. The address bar holds all of it, so that a copied address shows the same.
+
+use jiff::{SignedDuration, Timestamp};
+use proto::{status_from_word, status_word, to_timestamp, v1};
+use url::form_urlencoded;
+
+pub(crate) const PAGE_SIZE: i32 = 50;
+/// Who may have to act, in the words of the API.
+pub(crate) const WHO: [&str; 4] = ["customer", "cdn_operator", "ca", "us"];
+
+/// By what the list is ordered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// What needs a person first, then expiry.
+    #[default]
+    Attention,
+    Name,
+    Created,
+    Expires,
+}
+
+impl Order {
+    const ALL: [Self; 4] = [Self::Attention, Self::Name, Self::Created, Self::Expires];
+
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Attention => "attention",
+            Self::Name => "name",
+            Self::Created => "created",
+            Self::Expires => "expires",
+        }
+    }
+
+    fn of(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|order| order.word() == word)
+    }
+
+    fn message(self) -> v1::ListOrder {
+        match self {
+            Self::Attention => v1::ListOrder::ByAttention,
+            Self::Name => v1::ListOrder::ByName,
+            Self::Created => v1::ListOrder::ByCreation,
+            Self::Expires => v1::ListOrder::ByExpiry,
+        }
+    }
+}
+
+/// The state of the list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Filter {
+    pub(crate) search: String,
+    pub(crate) statuses: Vec<v1::Status>,
+    pub(crate) source: Option<v1::Source>,
+    pub(crate) who: Option<&'static str>,
+    /// Only what ends within so many days: from `days_from`, before `days_to`.
+    pub(crate) days_from: Option<u16>,
+    pub(crate) days_to: Option<u16>,
+    pub(crate) blocked: bool,
+    pub(crate) order: Order,
+    pub(crate) descending: bool,
+    /// A page token of the API; empty for the first page.
+    pub(crate) page: String,
+    pub(crate) last: bool,
+}
+
+impl Filter {
+    /// Reads a query; what makes no sense is left out, for an address is often typed.
+    pub(crate) fn parse(query: Option<&str>) -> Self {
+        let mut filter = Self::default();
+        for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+            match &*name {
+                "q" => filter.search = value.trim().to_owned(),
+                "status" => filter
+                    .statuses
+                    .extend(status_from_word(&value).filter(|status| !filter.statuses.contains(status))),
+                "source" => filter.source = source(&value),
+                "who" => filter.who = WHO.into_iter().find(|who| *who == value),
+                "from" => filter.days_from = value.parse().ok(),
+                "days" => filter.days_to = value.parse().ok(),
+                "blocked" => filter.blocked = value == "1",
+                "order" => filter.order = Order::of(&value).unwrap_or_default(),
+                "dir" => filter.descending = value == "desc",
+                "page" => filter.page = value.into_owned(),
+                "last" => filter.last = value == "1",
+                _ => {}
+            }
+        }
+        filter
+    }
+
+    /// The address of this list.
+    pub(crate) fn address(&self) -> String {
+        match self.query() {
+            query if query.is_empty() => "/".to_owned(),
+            query => format!("/?{query}"),
+        }
+    }
+
+    pub(crate) fn query(&self) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        let mut put = |name: &str, value: &str| {
+            query.append_pair(name, value);
+        };
+        if !self.search.is_empty() {
+            put("q", &self.search);
+        }
+        for status in &self.statuses {
+            put("status", status_word(*status));
+        }
+        if let Some(source) = self.source {
+            put("source", source_word(source));
+        }
+        if let Some(who) = self.who {
+            put("who", who);
+        }
+        if let Some(days) = self.days_from {
+            put("from", &days.to_string());
+        }
+        if let Some(days) = self.days_to {
+            put("days", &days.to_string());
+        }
+        if self.blocked {
+            put("blocked", "1");
+        }
+        if self.order != Order::default() {
+            put("order", self.order.word());
+        }
+        if self.descending {
+            put("dir", "desc");
+        }
+        if !self.page.is_empty() {
+            put("page", &self.page);
+        }
+        if self.last {
+            put("last", "1");
+        }
+        query.finish()
+    }
+
+    /// Whether anything is left out of the list.
+    pub(crate) fn is_empty(&self) -> bool {
+        let everything = Self {
+            order: self.order,
+            descending: self.descending,
+            page: self.page.clone(),
+            last: self.last,
+            ..Self::default()
+        };
+        *self == everything
+    }
+
+    /// The same, from its first page on, with a change.
+    pub(crate) fn with(&self, change: impl FnOnce(&mut Self)) -> Self {
+        let mut filter = self.clone();
+        filter.page = String::new();
+        filter.last = false;
+        change(&mut filter);
+        filter
+    }
+
+    /// The list ordered by that; the other way round if it is already.
+    pub(crate) fn ordered(&self, order: Order) -> Self {
+        self.with(|filter| {
+            filter.descending = filter.order == order && !filter.descending;
+            filter.order = order;
+        })
+    }
+
+    /// The request for this page.
+    pub(crate) fn request(&self, now: Timestamp) -> v1::ListDomainsRequest {
+        let day = |days: u16| to_timestamp(now + SignedDuration::from_hours(24 * i64::from(days)));
+        v1::ListDomainsRequest {
+            search: self.search.clone(),
+            statuses: self.statuses.iter().map(|status| i32::from(*status)).collect(),
+            page_size: PAGE_SIZE,
+            page_token: self.page.clone(),
+            order: self.order.message().into(),
+            descending: self.descending,
+            source: self.source.unwrap_or_default().into(),
+            expires_from: self.days_from.map(day),
+            expires_before: self.days_to.map(day),
+            renewal_blocked: self.blocked,
+            who: self.who.unwrap_or_default().to_owned(),
+            last_page: self.last && self.page.is_empty(),
+        }
+    }
+}
+
+fn source(word: &str) -> Option<v1::Source> {
+    match word {
+        "c4" => Some(v1::Source::C4),
+        "text" => Some(v1::Source::Text),
+        _ => None,
+    }
+}
+
+pub(crate) fn source_word(source: v1::Source) -> &'static str {
+    match source {
+        v1::Source::C4 => "c4",
+        v1::Source::Text => "text",
+        v1::Source::Unspecified => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_shows_the_same_list_again() {
+        let query = "q=shop&status=Failure&status=Expired&source=text&who=customer&from=3&days=7&blocked=1\
+                     &order=expires&dir=desc&page=abc";
+        let filter = Filter::parse(Some(query));
+        assert_eq!(filter.query(), query);
+        assert_eq!(filter.search, "shop");
+        assert!(!filter.is_empty());
+        assert_eq!(Filter::parse(None).address(), "/");
+        assert_eq!(
+            filter.with(|_| {}).page,
+            "",
+            "another list begins on its first page"
+        );
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_left_out() {
+        let filter = Filter::parse(Some(
+            "status=Fine&source=x&who=me&days=-1&order=x&dir=x&blocked=2&z=1",
+        ));
+        assert_eq!(filter, Filter::default());
+        assert!(filter.is_empty());
+    }
+
+    #[test]
+    fn ordering_twice_turns_it_round() {
+        let once = Filter::default().ordered(Order::Name);
+        assert!(!once.descending);
+        assert!(once.ordered(Order::Name).descending);
+        assert!(!once.ordered(Order::Expires).descending);
+    }
+}

@@ -1,0 +1,125 @@
+//! The page "SSL Management", the support team's daily tool: HTML from the server, usable without script, live with it.
+//!
+//! The console is a client of the gRPC API like any other. It has no database and keeps no key: the browser's cookie
+//! holds the person's own session token, which goes with every call, so the API decides and its audit log sees people.
+//! Pages are in `pages`, what every one of them shares in `page`, all sentences in `words`, and what keeps open pages up
+//! to date in `live`.
+
+mod api;
+mod assets;
+mod csrf;
+mod filter;
+mod form;
+mod guard;
+mod page;
+mod pages;
+mod problem;
+mod row;
+mod serve;
+mod session;
+mod words;
+mod zone;
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+use http::{StatusCode, Uri};
+use runtime::{Listen, Process, RoleError, RoleName};
+use tower_http::compression::CompressionLayer;
+use tower_http::timeout::TimeoutLayer;
+
+use api::Api;
+use guard::Site;
+use session::Cookies;
+
+/// Until an answer begins; far over what the API takes for any page.
+const ANSWER_WITHIN: Duration = Duration::from_secs(45);
+const ASK_EVERY: Duration = Duration::from_secs(2);
+
+/// What every page works with. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct App(Arc<Parts>);
+
+pub(crate) struct Parts {
+    pub(crate) process: Process,
+    pub(crate) api: Api,
+    pub(crate) cookies: Cookies,
+    pub(crate) site: Site,
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// Runs the page until the stop.
+pub async fn run(process: Process) -> Result<(), RoleError> {
+    let role = RoleName::Console.as_str();
+    process.health.expect(role);
+    let listener = process.listeners.take(Listen::Console)?;
+    let settings = &process.config.console;
+    let acceptor = serve::acceptor(settings.tls.as_ref())?;
+    let public: Option<Uri> = settings
+        .public_url
+        .parse()
+        .ok()
+        .filter(|_| !settings.public_url.is_empty());
+    let secure = acceptor.is_some() || public.as_ref().and_then(Uri::scheme_str) == Some("https");
+    let app = App(Arc::new(Parts {
+        api: Api::new(&process.config)?,
+        cookies: Cookies { secure },
+        site: Site { public },
+        process: process.clone(),
+    }));
+    process.stop.spawn(watch_the_api(app.clone()));
+    process.health.ok(role);
+    serve::serve(listener, acceptor, router(app), &process.stop).await;
+    Ok(())
+}
+
+fn router(app: App) -> Router {
+    Router::new()
+        .route("/", get(pages::list::show))
+        .route(
+            "/sign-in",
+            get(pages::sign_in::show).post(pages::sign_in::sign_in),
+        )
+        .route("/sign-out", post(pages::sign_in::sign_out))
+        .route("/clock", post(pages::clock::set))
+        .route("/assets/{file}", get(assets::asset))
+        .fallback(pages::no_page)
+        .layer(CompressionLayer::new())
+        .layer(TimeoutLayer::with_status_code(
+            StatusCode::GATEWAY_TIMEOUT,
+            ANSWER_WITHIN,
+        ))
+        .layer(from_fn_with_state(app.clone(), guard::guard))
+        .with_state(app)
+}
+
+/// Says in the process's health whether the API answers: nothing here works without it.
+async fn watch_the_api(app: App) {
+    let Process { health, stop, .. } = &app.process;
+    health.expect("api-connection");
+    loop {
+        // Nobody's token: that it is refused shows that the API is there.
+        let answer = app.api.sessions(None).resolve(proto::v1::ResolveRequest {}).await;
+        match answer {
+            Err(status) if problem::Problem::from(status.clone()).is_away() => {
+                health.bad("api-connection", "the API does not answer");
+            }
+            _ => health.ok("api-connection"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(ASK_EVERY) => {}
+            () = stop.soft().cancelled() => return,
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! The pages, a file each.
+
+pub(crate) mod clock;
+pub(crate) mod list;
+pub(crate) mod sign_in;
+
+use crate::problem::Problem;
+
+/// For an address that is none.
+pub(crate) async fn no_page() -> Problem {
+    Problem::no_page()
+}

@@ -1,0 +1,160 @@
+//! Signing in and out.
+
+use askama::Template;
+use axum::body::Body;
+use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse, Redirect, Response};
+use http::StatusCode;
+use http::header::HeaderName;
+use proto::v1;
+use url::form_urlencoded;
+
+use crate::App;
+use crate::api::Token;
+use crate::assets;
+use crate::form::{Form, query};
+use crate::page::Frame;
+use crate::problem::{Problem, html};
+use crate::session::{Cookies, with_cookie};
+use crate::words;
+
+#[derive(Template)]
+#[template(path = "sign_in.html")]
+struct SignInPage<'a> {
+    style: &'static str,
+    script: &'static str,
+    icon: &'static str,
+    /// What went wrong with the attempt before.
+    trouble: &'a str,
+    name: &'a str,
+    to: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "once_more.html")]
+struct OnceMore<'a> {
+    to: &'a str,
+}
+
+/// The path and query of one of our own pages, or the list where it is none: a sign-in leads nowhere else.
+pub(crate) fn own_path(to: &str) -> String {
+    let is_own = to.starts_with('/')
+        && !to.starts_with("//")
+        && !to.starts_with("/\\")
+        && !to.bytes().any(|byte| byte.is_ascii_control() || byte == b'\\');
+    let is_sign_in = to == "/sign-in" || to.starts_with("/sign-in?") || to.starts_with("/sign-in/");
+    if is_own && !is_sign_in {
+        to.to_owned()
+    } else {
+        "/".to_owned()
+    }
+}
+
+/// The sign-in that leads back to `here`.
+pub(crate) fn address(here: &str) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.append_pair("to", here);
+    format!("/sign-in?{}", query.finish())
+}
+
+/// A page that loads an address of ours again, as our own.
+pub(crate) fn once_more(here: &str) -> Response {
+    html(&OnceMore { to: &own_path(here) })
+}
+
+/// The form.
+pub(crate) async fn show(RawQuery(text): RawQuery) -> Response {
+    let query = query(text.as_deref());
+    let to = own_path(query.get("to").map_or("/", String::as_str));
+    page("", "", &to)
+}
+
+fn page(trouble: &str, name: &str, to: &str) -> Response {
+    html(&SignInPage {
+        style: assets::STYLE,
+        script: assets::SCRIPT,
+        icon: assets::ICON,
+        trouble,
+        name,
+        to,
+    })
+}
+
+/// Signs in, or says why not; every cause that has to do with name or password reads the same.
+pub(crate) async fn sign_in(State(app): State<App>, body: Body) -> Result<Response, Problem> {
+    let form = Form::read(body).await?;
+    let to = own_path(form.get("to"));
+    let name = form.get("name");
+    let request = v1::SignInRequest {
+        name: name.to_owned(),
+        password: form.get("password").to_owned(),
+    };
+    match app.api.sessions(None).sign_in(request).await {
+        Ok(answer) => {
+            let token = Token::new(answer.into_inner().token);
+            Ok(enter(app.cookies, &token, &to))
+        }
+        Err(status) => {
+            let problem = Problem::from(status);
+            let trouble = match problem.status {
+                StatusCode::UNAUTHORIZED => words::SIGN_IN_FAILED.to_owned(),
+                StatusCode::TOO_MANY_REQUESTS => words::throttled(problem.retry_after),
+                _ => problem.sentence.clone(),
+            };
+            // A browser's password manager takes 200 for a sign-in that went well.
+            let status = if problem.status == StatusCode::UNAUTHORIZED {
+                StatusCode::UNPROCESSABLE_ENTITY
+            } else {
+                problem.status
+            };
+            Ok((status, page(&trouble, name, &to)).into_response())
+        }
+    }
+}
+
+/// Into the page, with the session's cookie.
+pub(crate) fn enter(cookies: Cookies, token: &Token, to: &str) -> Response {
+    with_cookie(Redirect::to(to).into_response(), cookies.session(token.expose()))
+}
+
+/// Ends the session, or every session of this person.
+pub(crate) async fn sign_out(State(app): State<App>, frame: Frame, body: Body) -> Result<Response, Problem> {
+    let form = Form::of(&frame.person, body).await?;
+    let mut sessions = app.api.sessions(Some(&frame.person.token));
+    if form.is_set("everywhere") {
+        sessions
+            .sign_out_everywhere(v1::SignOutEverywhereRequest {})
+            .await?;
+    } else {
+        sessions.sign_out(v1::SignOutRequest {}).await?;
+    }
+    let left = with_cookie(Redirect::to("/sign-in").into_response(), app.cookies.no_session());
+    // What the browser kept of our pages goes, so that Back shows nothing.
+    let clear = (HeaderName::from_static("clear-site-data"), "\"cache\"");
+    Ok(([clear], left).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sign_in_leads_to_our_own_pages_only() {
+        for own in ["/", "/?q=shop", "/domains/shop.example.com", "/overview"] {
+            assert_eq!(own_path(own), own);
+        }
+        for other in [
+            "",
+            "https://evil.example/",
+            "//evil.example",
+            "/\\evil.example",
+            "/a\\b",
+            "/a\r\nb",
+            "javascript:alert(1)",
+            "/sign-in?to=/sign-in",
+            "evil",
+        ] {
+            assert_eq!(own_path(other), "/", "{other}");
+        }
+    }
+}

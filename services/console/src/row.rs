@@ -1,0 +1,202 @@
+//! A row of the list. The same template serves the list and the live events, so a row looks the same however it came;
+//! what depends on the viewer's role is not in it.
+
+use askama::Template;
+use jiff::Timestamp;
+use proto::{status_word, v1};
+
+use crate::filter::source_word;
+use crate::words::{self, instant};
+use crate::zone::{Zone, days_left};
+
+/// The shape and colour of a status; the word stands beside it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Badge(pub(crate) v1::Status);
+
+impl Badge {
+    pub(crate) fn word(self) -> &'static str {
+        match self.0 {
+            v1::Status::Unspecified => "None",
+            status => status_word(status),
+        }
+    }
+
+    /// The class of the style sheet, and the name of the icon.
+    pub(crate) fn class(self) -> &'static str {
+        match self.0 {
+            v1::Status::Success => "success",
+            v1::Status::Pending => "pending",
+            v1::Status::Failure => "failure",
+            v1::Status::Discard => "discard",
+            v1::Status::Expired => "expired",
+            v1::Status::Emergency => "emergency",
+            v1::Status::Unspecified => "none",
+        }
+    }
+}
+
+/// A moment as a page shows it.
+#[derive(Clone, Debug)]
+pub(crate) struct Moment {
+    /// RFC 3339, for programs.
+    pub(crate) machine: String,
+    /// For people, in the viewer's zone.
+    pub(crate) shown: String,
+}
+
+impl Moment {
+    pub(crate) fn date(at: Timestamp, zone: &Zone) -> Self {
+        Self {
+            machine: format!("{at:.0}"),
+            shown: zone.date(at),
+        }
+    }
+
+    pub(crate) fn time(at: Timestamp, zone: &Zone) -> Self {
+        Self {
+            machine: format!("{at:.0}"),
+            shown: zone.time(at),
+        }
+    }
+}
+
+/// A name, and the Unicode that it stands for. Both are shown: a name may look like another one.
+#[derive(Clone, Debug)]
+pub(crate) struct Name {
+    /// As it is kept: ASCII, punycode where it must be.
+    pub(crate) ascii: String,
+    /// What a browser may show; none where that is the same.
+    pub(crate) unicode: Option<String>,
+}
+
+impl Name {
+    pub(crate) fn new(ascii: &str) -> Self {
+        let (unicode, _) = idna::domain_to_unicode(ascii);
+        Self {
+            ascii: ascii.to_owned(),
+            unicode: (unicode != ascii).then_some(unicode),
+        }
+    }
+
+    /// What stands first.
+    pub(crate) fn shown(&self) -> &str {
+        self.unicode.as_deref().unwrap_or(&self.ascii)
+    }
+}
+
+/// A row.
+#[derive(Template)]
+#[template(path = "row.html")]
+pub(crate) struct Row {
+    pub(crate) name: Name,
+    pub(crate) badge: Badge,
+    /// Who must act; empty where nobody must.
+    pub(crate) actor: &'static str,
+    /// What is being done or waited for.
+    pub(crate) doing: String,
+    pub(crate) next: Option<Moment>,
+    pub(crate) created: Option<Moment>,
+    pub(crate) expires: Option<Moment>,
+    /// "12 days left", "ended 3 days ago".
+    pub(crate) left: String,
+    /// Whether that is soon enough to be marked.
+    pub(crate) is_soon: bool,
+    pub(crate) source: &'static str,
+    /// What the viewer may do with it; nothing in events.
+    pub(crate) controls: Controls,
+}
+
+/// The cells that are not in events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Controls {
+    None,
+    Look,
+    Operate,
+}
+
+impl Row {
+    pub(crate) fn new(domain: &v1::Domain, zone: &Zone, now: Timestamp, controls: Controls) -> Self {
+        let expires = instant(domain.expires_at.as_ref());
+        let days = expires.map(|at| days_left(at, now));
+        let (actor, doing) = doing(domain, zone, now);
+        Self {
+            name: Name::new(&domain.name),
+            badge: Badge(domain.status()),
+            actor,
+            doing,
+            next: instant(domain.next_attempt_at.as_ref()).map(|at| Moment::time(at, zone)),
+            created: instant(domain.created_at.as_ref()).map(|at| Moment::date(at, zone)),
+            expires: expires.map(|at| Moment::date(at, zone)),
+            left: days.map(left).unwrap_or_default(),
+            is_soon: days.is_some_and(|days| days < 7),
+            source: match source_word(domain.source()) {
+                "text" => "Pasted",
+                _ => "Generated",
+            },
+            controls,
+        }
+    }
+
+    /// The id of the row in the page.
+    pub(crate) fn id(&self) -> String {
+        format!("d-{}", self.name.ascii)
+    }
+}
+
+/// Who must act, and on what; where nobody must, what is going on.
+fn doing(domain: &v1::Domain, zone: &Zone, now: Timestamp) -> (&'static str, String) {
+    if let Some(reason) = &domain.reason {
+        return (words::who(&reason.who), words::reason(&reason.code).to_owned());
+    }
+    if domain.status() == v1::Status::Success && domain.activity == "idle" {
+        let renews = instant(domain.next_attempt_at.as_ref());
+        let pasted = domain.source() == v1::Source::Text;
+        let text = match renews {
+            _ if pasted => "Pasted, not renewed".to_owned(),
+            Some(at) if at > now => format!("Renews about {}", zone.day(at)),
+            _ => words::activity(&domain.activity).to_owned(),
+        };
+        return ("", text);
+    }
+    ("", words::activity(&domain.activity).to_owned())
+}
+
+fn left(days: i64) -> String {
+    match days {
+        1 => "1 day left".to_owned(),
+        0 => "ends today".to_owned(),
+        -1 => "ended yesterday".to_owned(),
+        days if days < 0 => format!("ended {} days ago", -days),
+        days => format!("{days} days left"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_looks_like_another_shows_both() {
+        let plain = Name::new("shop.example.com");
+        assert_eq!(
+            (plain.shown(), plain.unicode.as_deref()),
+            ("shop.example.com", None)
+        );
+        let cyrillic = Name::new("xn--80ak6aa92e.com");
+        assert_eq!(cyrillic.shown(), "аррӏе.com");
+        assert_eq!(cyrillic.ascii, "xn--80ak6aa92e.com");
+    }
+
+    #[test]
+    fn what_came_from_outside_stays_text() {
+        let domain = v1::Domain {
+            name: "<b>.example.com".to_owned(),
+            activity: "<script>alert(1)</script>".to_owned(),
+            ..v1::Domain::default()
+        };
+        let zone = Zone::of(&http::HeaderMap::new());
+        let row = Row::new(&domain, &zone, Timestamp::UNIX_EPOCH, Controls::Operate);
+        let html = row.render().unwrap();
+        assert!(!html.contains("<script>") && !html.contains("<b>"), "{html}");
+    }
+}

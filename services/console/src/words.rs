@@ -1,0 +1,142 @@
+//! Every sentence of the page that is not the API's, in one place; the compiler checks that their placeholders are filled.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use proto::{from_timestamp, v1};
+
+use crate::zone::Zone;
+
+pub(crate) const SIGN_IN_FAILED: &str = "Name or password is not right.";
+pub(crate) const LAST_KNOWN: &str = "The API does not answer. Showing what was last known.";
+
+pub(crate) fn throttled(wait: Option<Duration>) -> String {
+    let seconds = wait.map_or(30, |wait| wait.as_secs().max(1));
+    format!("Too many attempts at this name. Try again in {seconds} seconds.")
+}
+
+/// Who must act, as a table says it in bold.
+pub(crate) fn who(who: &str) -> &'static str {
+    match who {
+        "customer" => "Customer",
+        "cdn_operator" => "CDN operator",
+        "ca" => "Certificate authority",
+        _ => "SSL Manager",
+    }
+}
+
+/// A reason in a few words, for a table; the sentence for the customer is the API's.
+pub(crate) fn reason(code: &str) -> &str {
+    match code {
+        "not_pointed" => "DNS does not point to the CDN",
+        "port_missing" => "port 80 or 443 is switched off",
+        "caa_forbids" => "CAA records forbid our CA",
+        "challenge_unreachable" | "challenge_invalid" => "the challenge path does not reach us",
+        "unknown_to_c4" => "C4 does not know this domain",
+        "order_rejected" => "the order was refused",
+        "certificate_rejected" => "what was delivered is not what was ordered",
+        "ca_limited" => "a limit of the CA leaves no room yet",
+        "ca_down" => "the CA does not answer",
+        "could_not_ask" => "we could not ask",
+        "not_served" => "some edges do not serve it yet",
+        "pasted_ended" => "the pasted certificate ended",
+        "upload_failed" => "C4 did not take the certificate",
+        other => other,
+    }
+}
+
+/// What is being done.
+pub(crate) fn activity(word: &str) -> &str {
+    match word {
+        "idle" => "Nothing to do",
+        "preflight" => "Asking C4 and DNS",
+        "waiting_for_budget" => "Waiting for room in the CA's limits",
+        "waiting_for_ca" => "Waiting for the CA",
+        "validating" => "The CA is checking the domain",
+        "issued" => "Issued, the upload is next",
+        "uploading" => "Uploading to C4",
+        "verifying_edges" => "Waiting for the edges to serve it",
+        "retrying" => "Trying again",
+        other => other,
+    }
+}
+
+/// An instant of a message; none where there is none, or none that exists.
+pub(crate) fn instant(at: Option<&prost_types::Timestamp>) -> Option<Timestamp> {
+    at.and_then(from_timestamp)
+}
+
+/// The status in a sentence.
+pub(crate) fn status(domain: &v1::Domain, zone: &Zone, now: Timestamp) -> String {
+    let ends = instant(domain.expires_at.as_ref())
+        .map(|at| zone.date(at))
+        .unwrap_or_default();
+    let next = instant(domain.next_attempt_at.as_ref());
+    let code = domain.reason.as_ref().map_or("", |reason| &reason.code);
+    let actor = domain.reason.as_ref().map_or("", |reason| who(&reason.who));
+    let again = next.map(|at| zone.soon(at, now));
+    match domain.status() {
+        v1::Status::Success if domain.renewal_blocked => {
+            format!(
+                "HTTPS works until {ends}, but the renewal cannot go on: {}.",
+                reason(code)
+            )
+        }
+        v1::Status::Success if domain.source() == v1::Source::Text => {
+            format!("HTTPS works until {ends}. A pasted certificate is not renewed.")
+        }
+        v1::Status::Success => match next {
+            Some(at) => format!("HTTPS works. Renews by itself about {}.", zone.day(at)),
+            None => format!("HTTPS works until {ends}."),
+        },
+        v1::Status::Pending => {
+            format!("Ordered. {}. Usually under a minute.", activity(&domain.activity))
+        }
+        v1::Status::Failure => {
+            let when = match again {
+                Some(at) => format!(" We ask again {at}."),
+                None => " We ask again after a Recheck.".to_owned(),
+            };
+            format!("No certificate yet: {}. {actor} must act.{when}", reason(code))
+        }
+        v1::Status::Discard => {
+            "C4 does not know this domain. Create it in the CDN dashboard, then Recheck.".to_owned()
+        }
+        v1::Status::Expired => format!("The certificate ended on {ends}. Browsers show a warning now."),
+        v1::Status::Emergency => {
+            let when = again.map(|at| format!(" Next try {at}.")).unwrap_or_default();
+            let serves = if domain.certificate.is_some() {
+                " The certificate before it still serves."
+            } else {
+                ""
+            };
+            format!("Issued, but C4 did not take it.{when}{serves}")
+        }
+        v1::Status::Unspecified => String::new(),
+    }
+}
+
+/// `1234567` as `1,234,567`.
+pub(crate) fn number(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped() {
+        for (plain, grouped) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(number(plain), grouped);
+        }
+    }
+}
