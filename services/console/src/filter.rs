@@ -4,6 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 use proto::{status_from_word, status_word, to_timestamp, v1};
 use url::form_urlencoded;
 
+use crate::words::instant;
+
 pub(crate) const PAGE_SIZE: i32 = 50;
 /// Who may have to act, in the words of the API.
 pub(crate) const WHO: [&str; 4] = ["customer", "cdn_operator", "ca", "us"];
@@ -166,6 +168,24 @@ impl Filter {
         })
     }
 
+    /// Whether a domain belongs on this list. A search is left to the API: a row that was found stays found.
+    pub(crate) fn fits(&self, domain: &v1::Domain, now: Timestamp) -> bool {
+        let day = |days: u16| now + SignedDuration::from_hours(24 * i64::from(days));
+        let ends = instant(domain.expires_at.as_ref());
+        (self.statuses.is_empty() || self.statuses.contains(&domain.status()))
+            && self.source.is_none_or(|source| source == domain.source())
+            && self
+                .who
+                .is_none_or(|who| domain.reason.as_ref().is_some_and(|reason| reason.who == who))
+            && self
+                .days_from
+                .is_none_or(|days| ends.is_some_and(|ends| ends >= day(days)))
+            && self
+                .days_to
+                .is_none_or(|days| ends.is_some_and(|ends| ends < day(days)))
+            && (!self.blocked || domain.renewal_blocked)
+    }
+
     /// The request for this page.
     pub(crate) fn request(&self, now: Timestamp) -> v1::ListDomainsRequest {
         let day = |days: u16| to_timestamp(now + SignedDuration::from_hours(24 * i64::from(days)));
@@ -229,6 +249,41 @@ mod tests {
         ));
         assert_eq!(filter, Filter::default());
         assert!(filter.is_empty());
+    }
+
+    #[test]
+    fn a_row_that_changed_fits_or_does_not() {
+        let now = Timestamp::UNIX_EPOCH;
+        let failing = v1::Domain {
+            status: v1::Status::Failure.into(),
+            source: v1::Source::C4.into(),
+            reason: Some(v1::Reason {
+                who: "customer".to_owned(),
+                ..v1::Reason::default()
+            }),
+            ..v1::Domain::default()
+        };
+        let live = v1::Domain {
+            status: v1::Status::Success.into(),
+            source: v1::Source::C4.into(),
+            expires_at: Some(to_timestamp(now + SignedDuration::from_hours(5 * 24))),
+            ..v1::Domain::default()
+        };
+        for (query, fits_failing, fits_live) in [
+            ("", true, true),
+            ("status=Failure", true, false),
+            ("who=customer", true, false),
+            ("source=text", false, false),
+            ("days=6", false, true),
+            ("days=5", false, false),
+            ("from=5&days=6", false, true),
+            ("from=6", false, false),
+            ("blocked=1", false, false),
+        ] {
+            let filter = Filter::parse(Some(query));
+            assert_eq!(filter.fits(&failing, now), fits_failing, "{query}");
+            assert_eq!(filter.fits(&live, now), fits_live, "{query}");
+        }
     }
 
     #[test]

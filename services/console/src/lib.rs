@@ -11,6 +11,7 @@ mod csrf;
 mod filter;
 mod form;
 mod guard;
+mod live;
 mod page;
 mod pages;
 mod problem;
@@ -34,6 +35,7 @@ use tower_http::timeout::TimeoutLayer;
 
 use api::Api;
 use guard::Site;
+use live::Hub;
 use session::Cookies;
 
 /// Until an answer begins; far over what the API takes for any page.
@@ -49,6 +51,7 @@ pub(crate) struct Parts {
     pub(crate) api: Api,
     pub(crate) cookies: Cookies,
     pub(crate) site: Site,
+    pub(crate) hub: Hub,
 }
 
 impl Deref for App {
@@ -76,9 +79,11 @@ pub async fn run(process: Process) -> Result<(), RoleError> {
         api: Api::new(&process.config)?,
         cookies: Cookies { secure },
         site: Site { public },
+        hub: Hub::new(first_stream(&process)),
         process: process.clone(),
     }));
     process.stop.spawn(watch_the_api(app.clone()));
+    process.stop.spawn(follow_changes(app.clone()));
     process.health.ok(role);
     serve::serve(listener, acceptor, router(app), &process.stop).await;
     Ok(())
@@ -92,6 +97,7 @@ fn router(app: App) -> Router {
             get(pages::sign_in::show).post(pages::sign_in::sign_in),
         )
         .route("/sign-out", post(pages::sign_in::sign_out))
+        .route("/events", get(live::events))
         .route("/clock", post(pages::clock::set))
         .route("/assets/{file}", get(assets::asset))
         .fallback(pages::no_page)
@@ -102,6 +108,21 @@ fn router(app: App) -> Router {
         ))
         .layer(from_fn_with_state(app.clone(), guard::guard))
         .with_state(app)
+}
+
+/// A number that the process before this one did not have.
+fn first_stream(process: &Process) -> u64 {
+    let mut bytes = [0; 8];
+    process.entropy.fill(&mut bytes);
+    // A script reads it as text, a person perhaps in a log: half of the bits are enough.
+    u64::from_le_bytes(bytes) >> 32
+}
+
+async fn follow_changes(app: App) {
+    tokio::select! {
+        () = app.hub.run(&app.api) => {}
+        () = app.process.stop.soft().cancelled() => {}
+    }
 }
 
 /// Says in the process's health whether the API answers: nothing here works without it.

@@ -128,11 +128,20 @@ pub(crate) fn token(app: &App, headers: &HeaderMap) -> Option<Token> {
 
 /// Asks the API whose token it is; none if nobody's any more.
 pub(crate) async fn resolve(app: &App, token: Token) -> Result<Option<Person>, Problem> {
-    let answer = app
-        .api
-        .sessions(Some(&token))
-        .resolve(v1::ResolveRequest {})
-        .await;
+    let mut sessions = app.api.sessions(Some(&token));
+    whose(sessions.resolve(v1::ResolveRequest {}).await, token)
+}
+
+/// The same for a page that stands open: it is no use of the session.
+pub(crate) async fn resolve_in_the_background(app: &App, token: Token) -> Result<Option<Person>, Problem> {
+    let mut sessions = app.api.sessions_in_the_background(&token);
+    whose(sessions.resolve(v1::ResolveRequest {}).await, token)
+}
+
+fn whose(
+    answer: Result<tonic::Response<v1::ResolveResponse>, tonic::Status>,
+    token: Token,
+) -> Result<Option<Person>, Problem> {
     match answer {
         Ok(answer) => Ok(answer
             .into_inner()

@@ -5,6 +5,7 @@ use axum::response::Response;
 use proto::{status_word, v1};
 
 use crate::filter::{Filter, Order, WHO, source_word};
+use crate::live::Cursor;
 use crate::page::Frame;
 use crate::problem::{Problem, html};
 use crate::row::{Badge, Controls, Row};
@@ -42,18 +43,18 @@ struct Head {
 #[template(path = "list.html")]
 struct ListPage {
     frame: Frame,
+    /// From where on the page listens.
+    cursor: Cursor,
     filter: Filter,
     tabs: Vec<Tab>,
     emergencies: u64,
     emergency_address: String,
-    renewal_blocked: u64,
     tokens: Vec<Token>,
     heads: Vec<Head>,
     rows: Vec<Row>,
     /// In words, with how many there are.
     matching: String,
     count: u32,
-    count_more: bool,
     queue: Option<String>,
     first: Option<String>,
     previous: Option<String>,
@@ -102,6 +103,8 @@ impl ListPage {
 
 /// Answers `/`.
 pub(crate) async fn show(frame: Frame) -> Result<Response, Problem> {
+    // Before anything is read: what changes after that is told.
+    let cursor = frame.app.hub.cursor(&frame.person.token).await;
     let query = frame.here.split_once('?').map(|(_, query)| query.to_owned());
     let mut filter = Filter::parse(query.as_deref());
     let (listed, summary) = tokio::join!(read(&frame, &mut filter), async {
@@ -119,17 +122,16 @@ pub(crate) async fn show(frame: Frame) -> Result<Response, Problem> {
         .collect();
     let queue = instant(summary.queue_through_at.as_ref()).map(|at| frame.zone.soon(at, frame.now));
     let page = ListPage {
+        cursor,
         tabs: tabs(&filter, &summary),
         emergencies: domains_of(&summary, v1::Status::Emergency),
         emergency_address: Filter::default()
             .with(|only| only.statuses = vec![v1::Status::Emergency])
             .address(),
-        renewal_blocked: summary.renewal_blocked,
         tokens: tokens(&filter),
         heads: heads(&filter),
         matching: matching(&listed),
         count: listed.matching,
-        count_more: listed.matching_more,
         rows,
         queue,
         first: (!listed.previous_page_token.is_empty()).then(|| filter.with(|_| {}).address()),

@@ -24,6 +24,9 @@ use world::DemoWorld;
 
 /// How long the sample domains may take to settle.
 const SETTLE_WITHIN: Duration = Duration::from_mins(1);
+/// Who signs in to the demo's page: it is on loopback, and gone at the end.
+const PERSON: &str = "demo";
+const PASSWORD: &str = "demo-on-loopback";
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Runs the demo until Ctrl-C; with `exit_when_settled`, until every sample domain has reached its status. False if
@@ -34,14 +37,19 @@ pub(crate) async fn run(exit_when_settled: bool, metrics: PrometheusHandle) -> a
     let world = DemoWorld::start(clock.clone()).await?;
     let config = world.config(folder.path())?;
     let endpoint = format!("http://{}", config.api.listen);
+    let page = format!("http://{}/", config.console.listen);
     let running = Running::start(config, &RoleName::ALL, clock.clone(), metrics).await?;
     let store = running.store().ok_or_else(|| anyhow::anyhow!("no store"))?;
     let token = crate::token::create(store, "demo", domain::Role::Admin, None)
         .await
         .map_err(|_| anyhow::anyhow!("no token could be made"))?;
+    let hash = api::hash_password(PASSWORD, &runtime::SystemEntropy)?;
+    crate::user::create(store, PERSON, domain::Role::Admin, Some(hash))
+        .await
+        .map_err(|_| anyhow::anyhow!("nobody can sign in"))?;
 
     let mut screen = Screen::new(std::io::stdout().is_terminal());
-    Screen::hello(&endpoint, folder.path(), &token)?;
+    Screen::hello(&page, &endpoint, folder.path(), &token)?;
     let settled = {
         let mut driver = Driver::connect(&endpoint, &token, &world, clock).await?;
         tokio::select! {

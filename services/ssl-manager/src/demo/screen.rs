@@ -7,6 +7,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use crossterm::{cursor, queue, terminal};
 
 use super::cast::Row;
+use super::{PASSWORD, PERSON};
 
 pub(super) struct Screen {
     on_terminal: bool,
@@ -22,7 +23,7 @@ impl Screen {
     }
 
     /// What this is and how to take part.
-    pub(super) fn hello(endpoint: &str, folder: &Path, token: &str) -> io::Result<()> {
+    pub(super) fn hello(page: &str, endpoint: &str, folder: &Path, token: &str) -> io::Result<()> {
         let mut out = io::stdout().lock();
         writeln!(
             out,
@@ -30,9 +31,14 @@ impl Screen {
         )?;
         writeln!(
             out,
-            "Data: {} (removed at the end). Ctrl-C stops it. Try in another terminal:",
+            "Data: {} (removed at the end). Ctrl-C stops it.",
             folder.display()
         )?;
+        writeln!(
+            out,
+            "SSL Management: {page}  (sign in as {PERSON}, password {PASSWORD})"
+        )?;
+        writeln!(out, "Or in another terminal:")?;
         writeln!(
             out,
             "  export SSL_MANAGER_ENDPOINT={endpoint} SSL_MANAGER_TOKEN={token}"

@@ -1,0 +1,239 @@
+//! `/events`: what changed of the rows on one viewer's screen, as server-sent events (HTML Living Standard, 9.2).
+//!
+//! Changes are gathered for a quarter of a second, and only the last of a name is sent. Of all others a viewer is told, at
+//! most every five seconds, how many domains there are and how many match.
+
+use std::collections::{HashMap, HashSet};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use askama::Template;
+use axum::extract::{RawQuery, State};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures::Stream;
+use http::HeaderMap;
+use proto::{status_word, v1};
+use serde_json::json;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use url::form_urlencoded;
+
+use crate::App;
+use crate::filter::Filter;
+use crate::live::{Change, Heard};
+use crate::row::{Controls, Row};
+use crate::session::{Person, resolve_in_the_background};
+use crate::words;
+use crate::zone::Zone;
+
+const GATHER: Duration = Duration::from_millis(250);
+const COUNT_EVERY: Duration = Duration::from_secs(5);
+const ASK_SESSION_EVERY: Duration = Duration::from_secs(20);
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Most names that a viewer may watch; a page has 50.
+const MOST_NAMES: usize = 200;
+/// Events that wait for a slow browser.
+const BUFFER: usize = 16;
+
+/// One viewer.
+struct Viewer {
+    app: App,
+    person: Person,
+    zone: Zone,
+    filter: Filter,
+    /// Names on the screen.
+    names: HashSet<String>,
+    /// Whether the screen is a list.
+    is_list: bool,
+    sender: mpsc::Sender<Event>,
+}
+
+/// Answers `/events`.
+pub(crate) async fn events(
+    State(app): State<App>,
+    person: Person,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let query = query.unwrap_or_default();
+    let pairs = || form_urlencoded::parse(query.as_bytes());
+    let names = pairs()
+        .filter(|(name, _)| name == "on")
+        .map(|(_, value)| value.into_owned());
+    let cursor = pairs().find(|(name, _)| name == "cursor");
+    let cursor = cursor.and_then(|(_, value)| value.parse().ok());
+    let heard = app.hub.listen(&person.token, cursor);
+    let (sender, receiver) = mpsc::channel(BUFFER);
+    let viewer = Viewer {
+        names: names.take(MOST_NAMES).collect(),
+        is_list: pairs().all(|(name, _)| name != "domain"),
+        filter: Filter::parse(Some(&query)),
+        zone: Zone::of(&headers),
+        app: app.clone(),
+        person,
+        sender,
+    };
+    metrics::gauge!("ssl_manager_console_viewers").increment(1);
+    app.process.stop.spawn(async move {
+        let soft = viewer.app.process.stop.soft().clone();
+        let bye = viewer.sender.clone();
+        tokio::select! {
+            _ = viewer.follow(heard) => {}
+            () = soft.cancelled() => {
+                // A browser that takes no more hears nothing, and comes again by itself.
+                let _ = bye.try_send(Event::default().event("bye").data(""));
+            }
+        }
+        metrics::gauge!("ssl_manager_console_viewers").decrement(1);
+    });
+    Sse::new(stream(receiver))
+        .keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
+        .into_response()
+}
+
+fn stream(mut receiver: mpsc::Receiver<Event>) -> impl Stream<Item = Result<Event, Infallible>> {
+    futures::stream::poll_fn(move |context| receiver.poll_recv(context).map(|event| event.map(Ok)))
+}
+
+/// The browser is gone, or what it watches has ended.
+struct Gone;
+
+impl Viewer {
+    async fn follow(self, heard: Heard) -> Result<(), Gone> {
+        let Heard {
+            missed,
+            mut changes,
+            mut is_there,
+        } = heard;
+        match missed {
+            Some(missed) => self.rows(&missed).await?,
+            None => self.resync().await?,
+        }
+        let mut count_at: Option<Instant> = None;
+        let mut session_at = Instant::now() + ASK_SESSION_EVERY;
+        loop {
+            let next = count_at.map_or(session_at, |at| at.min(session_at));
+            tokio::select! {
+                change = changes.recv() => {
+                    let first = match change {
+                        Ok(change) => change,
+                        Err(RecvError::Lagged(_)) => { self.resync().await?; continue }
+                        Err(RecvError::Closed) => return Err(Gone),
+                    };
+                    let mut gathered = vec![first];
+                    tokio::time::sleep(GATHER).await;
+                    while let Ok(change) = changes.try_recv() {
+                        gathered.push(change);
+                    }
+                    self.rows(&gathered).await?;
+                    if self.is_list {
+                        count_at = count_at.or(Some(Instant::now() + COUNT_EVERY));
+                    }
+                }
+                changed = is_there.changed() => {
+                    changed.map_err(|_| Gone)?;
+                    let word = if *is_there.borrow_and_update() { "back" } else { "away" };
+                    self.send(word, String::new()).await?;
+                }
+                () = self.sender.closed() => return Err(Gone),
+                () = tokio::time::sleep_until(next) => {}
+            }
+            if count_at.is_some_and(|at| at <= Instant::now()) {
+                count_at = None;
+                self.counts().await?;
+            }
+            if session_at <= Instant::now() {
+                session_at = Instant::now() + ASK_SESSION_EVERY;
+                self.still_signed_in().await?;
+            }
+        }
+    }
+
+    async fn send(&self, event: &str, data: String) -> Result<(), Gone> {
+        let event = Event::default().event(event).data(data);
+        self.sender.send(event).await.map_err(|_| Gone)
+    }
+
+    async fn resync(&self) -> Result<(), Gone> {
+        self.send("resync", self.app.hub.now().to_string()).await
+    }
+
+    /// The last change of each name on the screen.
+    async fn rows(&self, changes: &[Arc<Change>]) -> Result<(), Gone> {
+        let mut last: HashMap<&str, &Change> = HashMap::new();
+        for change in changes {
+            if self.names.contains(&change.domain.name) {
+                last.insert(&change.domain.name, change);
+            }
+        }
+        let mut last: Vec<&Change> = last.into_values().collect();
+        last.sort_by_key(|change| change.position);
+        for change in last {
+            self.send("row", self.row(change)).await?;
+        }
+        Ok(())
+    }
+
+    fn row(&self, change: &Change) -> String {
+        let now = self.app.process.clock.now();
+        let row = Row::new(&change.domain, &self.zone, now, Controls::None);
+        let html = if change.deleted {
+            String::new()
+        } else {
+            row.render().unwrap_or_default()
+        };
+        let cursor = self.app.hub.after(change).to_string();
+        json!({
+            "name": change.domain.name,
+            "position": change.position,
+            "cursor": cursor,
+            "deleted": change.deleted,
+            "fits": !change.deleted && self.filter.fits(&change.domain, now),
+            "html": html,
+        })
+        .to_string()
+    }
+
+    /// How many domains there are, and how many match. What cannot be asked now is told with the next change.
+    async fn counts(&self) -> Result<(), Gone> {
+        let mut domains = self.app.api.domains_in_the_background(&self.person.token);
+        let Ok(summary) = domains.get_summary(v1::GetSummaryRequest {}).await else {
+            return Ok(());
+        };
+        let request = v1::ListDomainsRequest {
+            page_size: 1,
+            ..self.filter.with(|_| {}).request(self.app.process.clock.now())
+        };
+        let matching = domains.list_domains(request).await.ok();
+        let statuses: serde_json::Map<String, serde_json::Value> = summary
+            .into_inner()
+            .statuses
+            .iter()
+            .map(|count| {
+                let word = status_word(count.status()).to_owned();
+                (word, words::number(count.domains).into())
+            })
+            .collect();
+        let matching = matching
+            .map(tonic::Response::into_inner)
+            .filter(|listed| !listed.matching_more)
+            .map(|listed| listed.matching);
+        self.send(
+            "counts",
+            json!({ "statuses": statuses, "matching": matching }).to_string(),
+        )
+        .await
+    }
+
+    /// Ends what somebody sees who is signed out.
+    async fn still_signed_in(&self) -> Result<(), Gone> {
+        if let Ok(None) = resolve_in_the_background(&self.app, self.person.token.clone()).await {
+            self.send("session", String::new()).await?;
+            return Err(Gone);
+        }
+        Ok(())
+    }
+}
