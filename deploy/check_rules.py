@@ -7,7 +7,7 @@ import sys
 
 import yaml
 
-ROLES = {"api", "issuer", "challenge-responder", "scheduler", "c4-uploader"}
+ROLES = {"api", "issuer", "challenge-responder", "scheduler", "c4-uploader", "console"}
 SEALING = {"api", "issuer", "c4-uploader"}
 OURS = re.compile(r"(^|/)ssl-manager(-sandbox)?(:|@|$)")
 problems = []

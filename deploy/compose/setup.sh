@@ -220,7 +220,7 @@ make_ca
 password c4-token >/dev/null
 [ -s "$secrets/sealing.key" ] || write "$secrets/sealing.key" <<<"$(openssl rand -base64 32)"
 
-for service in "${ROLES[@]}" migrate postgres rabbitmq pebble sandbox-c4; do
+for service in "${ROLES[@]}" console migrate postgres rabbitmq pebble sandbox-c4; do
     mkdir -p "$config/$service"
     # Each is seen by one service alone; inside, every file says who may read it.
     chmod 0755 "$config/$service"
@@ -238,6 +238,29 @@ for name in issuer c4-uploader sandbox-c4; do
     write "$config/$name/c4.token" <"$secrets/c4-token"
     give "$APP" 0400 "$config/$name/c4.token"
 done
+
+# The page knows the API and nothing else.
+certificate "$config/console" "$APP" console localhost
+write "$config/console/config.toml" <<TOML
+[console]
+listen = "0.0.0.0:8080"
+public_url = "https://localhost:8080"
+
+[console.tls]
+certificate_file = "$HERE/tls.pem"
+key_file = "$HERE/tls.key"
+
+[console.api]
+url = "https://api:50051"
+root_certificate_file = "$HERE/ca.pem"
+
+[admin]
+listen = "0.0.0.0:9090"
+
+[telemetry]
+log_format = "json"
+TOML
+give "$APP" 0400 "$config/console/config.toml"
 
 give_ca "$config/migrate" "$APP"
 write "$config/migrate/config.toml" <<TOML

@@ -32,6 +32,7 @@ put secret generic ssl-manager-sealing --from-file=sealing.key="$secrets/sealing
 # Put C4's token into this file before the first run; a random one is refused by any C4.
 put secret generic ssl-manager-c4 --from-file=token="$secrets/c4-token"
 put secret tls ssl-manager-api-tls --cert="$config/api/tls.pem" --key="$config/api/tls.key"
+put secret tls ssl-manager-console-tls --cert="$config/console/tls.pem" --key="$config/console/tls.key"
 put secret generic ssl-manager-postgres --from-file="$config/postgres"
 put secret generic ssl-manager-rabbitmq --from-file="$config/rabbitmq"
 passwords=()
@@ -50,6 +51,6 @@ in_postgres sh -c 'cat >/tmp/roles.sql' <"$deploy/postgres/roles.sql"
 in_postgres bash -s owner <"$deploy/compose/database.sh"
 k wait job/migrate --for=condition=complete --timeout=5m
 in_postgres bash -s roles <"$deploy/compose/database.sh"
-for role in api issuer challenge-responder scheduler c4-uploader; do
+for role in api issuer challenge-responder scheduler c4-uploader console; do
     k rollout status "deployment/$role" --timeout=5m
 done
