@@ -3,7 +3,9 @@
 use domain::{AccountId, CertificateId, CertificateSummary, DomainName, SuggestedWindow};
 use jiff::Timestamp;
 use sqlx::{FromRow, PgConnection, PgExecutor};
-use store::{Account, Certificate, Columns, Renewal, Result, StoreError};
+use store::{
+    Account, Certificate, CertificatePlace, CertificateRecord, Columns, Renewal, Result, StoreError,
+};
 use uuid::Uuid;
 
 use crate::db::{expect_one, failed, failed_or_taken, maybe_jiff, maybe_time, time};
@@ -82,6 +84,72 @@ pub(crate) async fn get(db: impl PgExecutor<'_>, id: CertificateId) -> Result<Op
     .await
     .map_err(failed("certificate"))?;
     row.map(Certificate::try_from).transpose()
+}
+
+#[derive(FromRow)]
+struct RecordRow {
+    id: Uuid,
+    source: String,
+    sha256: String,
+    serial: String,
+    issuer: String,
+    not_before: jiff_sqlx::Timestamp,
+    not_after: jiff_sqlx::Timestamp,
+    has_key: bool,
+    created_at: jiff_sqlx::Timestamp,
+    uploaded_at: Option<jiff_sqlx::Timestamp>,
+}
+
+impl TryFrom<RecordRow> for CertificateRecord {
+    type Error = StoreError;
+
+    fn try_from(row: RecordRow) -> Result<Self> {
+        let id = row.id.to_string();
+        let columns = Columns {
+            table: "certificates",
+            id: &id,
+        };
+        Ok(Self {
+            created_at: row.created_at.to_jiff(),
+            uploaded_at: maybe_jiff(row.uploaded_at),
+            has_key: row.has_key,
+            revoked_at: None,
+            summary: CertificateSummary {
+                id: row.id.into(),
+                not_before: row.not_before.to_jiff(),
+                not_after: row.not_after.to_jiff(),
+                source: columns.parse("source", &row.source)?,
+                sha256: row.sha256,
+                serial: row.serial,
+                issuer: row.issuer,
+            },
+        })
+    }
+}
+
+/// A name has few enough to sort them.
+pub(crate) async fn of(
+    db: impl PgExecutor<'_>,
+    name: &DomainName,
+    after: Option<CertificatePlace>,
+    limit: u32,
+) -> Result<Vec<CertificateRecord>> {
+    let rows: Vec<RecordRow> = sqlx::query_as(
+        "-- certificates_of
+        SELECT id, source, sha256, serial, issuer, not_before, not_after, sealed_key IS NOT NULL AS has_key,
+            created_at, uploaded_at
+        FROM certificates
+        WHERE name = $1 AND ($2::timestamptz IS NULL OR (created_at, id) < ($2::timestamptz, $3::uuid))
+        ORDER BY created_at DESC, id DESC LIMIT $4",
+    )
+    .bind(name.as_str())
+    .bind(after.map(|(created_at, _)| time(created_at)))
+    .bind(after.map(|(_, id)| id.as_uuid()))
+    .bind(i64::from(limit))
+    .fetch_all(db)
+    .await
+    .map_err(failed("certificates_of"))?;
+    rows.into_iter().map(CertificateRecord::try_from).collect()
 }
 
 pub(crate) async fn newest_generated(

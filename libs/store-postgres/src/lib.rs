@@ -35,8 +35,9 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use sqlx::PgPool;
 use store::{
-    Account, AuditEntry, AuditSeal, Certificate, Challenge, Change, DomainView, ListQuery, Message, Result,
-    SealedKey, SealedPlace, SessionRecord, Store, Summary, TokenRecord, Tx, User,
+    Account, AuditEntry, AuditSeal, Certificate, CertificatePlace, CertificateRecord, Challenge, Change,
+    DomainView, ListQuery, Message, Result, SealedKey, SealedPlace, SessionRecord, Store, Summary,
+    TokenRecord, Tx, User,
 };
 use tokio::sync::watch;
 
@@ -130,6 +131,15 @@ impl Store for PostgresStore {
 
     async fn certificate(&self, id: CertificateId) -> Result<Option<Certificate>> {
         within(certificates::get(self.db(), id)).await
+    }
+
+    async fn certificates(
+        &self,
+        name: &DomainName,
+        after: Option<CertificatePlace>,
+        limit: u32,
+    ) -> Result<Vec<CertificateRecord>> {
+        within(certificates::of(self.db(), name, after, limit)).await
     }
 
     async fn account(&self, issuer: &str, directory_url: &str) -> Result<Option<Account>> {

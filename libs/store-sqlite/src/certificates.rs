@@ -3,7 +3,9 @@
 use domain::{AccountId, CertificateId, CertificateSummary, DomainName, SuggestedWindow};
 use jiff::Timestamp;
 use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
-use store::{Account, Certificate, Columns, Renewal, Result, StoreError};
+use store::{
+    Account, Certificate, CertificatePlace, CertificateRecord, Columns, Renewal, Result, StoreError,
+};
 
 use crate::db::{expect_one, failed, failed_or_taken, maybe_micros, maybe_time, micros, time};
 
@@ -74,6 +76,70 @@ pub(crate) async fn get(db: impl SqliteExecutor<'_>, id: CertificateId) -> Resul
     .await
     .map_err(failed("certificate"))?;
     row.map(Certificate::try_from).transpose()
+}
+
+#[derive(FromRow)]
+struct RecordRow {
+    id: String,
+    source: String,
+    sha256: String,
+    serial: String,
+    issuer: String,
+    not_before: i64,
+    not_after: i64,
+    has_key: bool,
+    created_at: i64,
+    uploaded_at: Option<i64>,
+}
+
+impl TryFrom<RecordRow> for CertificateRecord {
+    type Error = StoreError;
+
+    fn try_from(row: RecordRow) -> Result<Self> {
+        let columns = Columns {
+            table: "certificates",
+            id: &row.id,
+        };
+        Ok(Self {
+            created_at: time(&columns, "created_at", row.created_at)?,
+            uploaded_at: maybe_time(&columns, "uploaded_at", row.uploaded_at)?,
+            has_key: row.has_key,
+            revoked_at: None,
+            summary: CertificateSummary {
+                id: columns.parse("id", &row.id)?,
+                not_before: time(&columns, "not_before", row.not_before)?,
+                not_after: time(&columns, "not_after", row.not_after)?,
+                source: columns.parse("source", &row.source)?,
+                sha256: row.sha256,
+                serial: row.serial,
+                issuer: row.issuer,
+            },
+        })
+    }
+}
+
+/// A name has few enough to sort them.
+pub(crate) async fn of(
+    db: impl SqliteExecutor<'_>,
+    name: &DomainName,
+    after: Option<CertificatePlace>,
+    limit: u32,
+) -> Result<Vec<CertificateRecord>> {
+    let rows: Vec<RecordRow> = sqlx::query_as(
+        "-- certificates_of
+        SELECT id, source, sha256, serial, issuer, not_before, not_after, sealed_key IS NOT NULL AS has_key,
+            created_at, uploaded_at
+        FROM certificates WHERE name = $1 AND ($2 IS NULL OR (created_at, id) < ($2, $3))
+        ORDER BY created_at DESC, id DESC LIMIT $4",
+    )
+    .bind(name.as_str())
+    .bind(after.map(|(created_at, _)| micros(created_at)))
+    .bind(after.map(|(_, id)| id.to_string()))
+    .bind(limit)
+    .fetch_all(db)
+    .await
+    .map_err(failed("certificates_of"))?;
+    rows.into_iter().map(CertificateRecord::try_from).collect()
 }
 
 pub(crate) async fn newest_generated(

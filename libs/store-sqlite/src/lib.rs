@@ -29,8 +29,9 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use sqlx::SqlitePool;
 use store::{
-    Account, AuditEntry, AuditSeal, Certificate, Challenge, Change, DomainView, ListQuery, Message, Result,
-    SealedKey, SealedPlace, SessionRecord, Store, Summary, TokenRecord, Tx, User,
+    Account, AuditEntry, AuditSeal, Certificate, CertificatePlace, CertificateRecord, Challenge, Change,
+    DomainView, ListQuery, Message, Result, SealedKey, SealedPlace, SessionRecord, Store, Summary,
+    TokenRecord, Tx, User,
 };
 use tokio::sync::watch;
 
@@ -136,6 +137,15 @@ impl Store for SqliteStore {
 
     async fn certificate(&self, id: CertificateId) -> Result<Option<Certificate>> {
         certificates::get(&self.readers, id).await
+    }
+
+    async fn certificates(
+        &self,
+        name: &DomainName,
+        after: Option<CertificatePlace>,
+        limit: u32,
+    ) -> Result<Vec<CertificateRecord>> {
+        certificates::of(&self.readers, name, after, limit).await
     }
 
     async fn account(&self, issuer: &str, directory_url: &str) -> Result<Option<Account>> {

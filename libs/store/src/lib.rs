@@ -30,8 +30,9 @@ pub use error::{Result, StoreError};
 pub use missing::is_c4s_fault;
 pub use people::{SessionRecord, User};
 pub use records::{
-    Account, AuditEntry, AuditSeal, Certificate, Challenge, Change, DomainView, ListQuery, Message, ProbeOf,
-    Renewal, SealedKey, SealedPlace, Summary, TokenRecord, TokenUse, UnsealedAudit,
+    Account, AuditEntry, AuditSeal, Certificate, CertificatePlace, CertificateRecord, Challenge, Change,
+    DomainView, ListQuery, Message, ProbeOf, Renewal, SealedKey, SealedPlace, Summary, TokenRecord, TokenUse,
+    UnsealedAudit,
 };
 pub use trace::{continue_trace, trace_parent};
 pub use transition::{Entry, apply};
@@ -86,6 +87,14 @@ pub trait Store: Send + Sync + 'static {
 
     /// A certificate with its chain and sealed key.
     async fn certificate(&self, id: CertificateId) -> Result<Option<Certificate>>;
+
+    /// A page of a name's certificates, newest first, whatever became of the name; `after` is where the page before ended.
+    async fn certificates(
+        &self,
+        name: &DomainName,
+        after: Option<CertificatePlace>,
+        limit: u32,
+    ) -> Result<Vec<CertificateRecord>>;
 
     /// The account of ours at a CA, if a row was written for it.
     async fn account(&self, issuer: &str, directory_url: &str) -> Result<Option<Account>>;

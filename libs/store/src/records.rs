@@ -92,6 +92,24 @@ pub struct Certificate {
     pub renewal: Option<Renewal>,
 }
 
+/// A certificate of a name as a list shows it: without its chain, and with no more of its key than that it is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateRecord {
+    /// Its public facts.
+    pub summary: CertificateSummary,
+    /// When it was stored.
+    pub created_at: Timestamp,
+    /// When it was first active at C4.
+    pub uploaded_at: Option<Timestamp>,
+    /// Whether its sealed key is there.
+    pub has_key: bool,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// A place in a name's certificates, newest first: after the one with this time and id.
+pub type CertificatePlace = (Timestamp, CertificateId);
+
 /// When a certificate is renewed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Renewal {

@@ -297,6 +297,8 @@ pub(crate) enum DomainCommand {
     Show { name: String },
     /// Show what happened to a domain, newest first
     History { name: String },
+    /// List every certificate of a domain, newest first
+    Certificates { name: String },
     /// Bring the next step to now
     Recheck { name: String },
     /// Store and upload a certificate of the customer's own, which is never renewed

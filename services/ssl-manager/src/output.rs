@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::cli::Output;
 
-fn time(at: Option<&prost_types::Timestamp>) -> Value {
+pub(crate) fn time(at: Option<&prost_types::Timestamp>) -> Value {
     at.and_then(proto::from_timestamp)
         .map_or(Value::Null, |at| json!(at.to_string()))
 }
@@ -19,7 +19,7 @@ fn source(source: v1::Source) -> Value {
     }
 }
 
-fn certificate(certificate: &v1::Certificate) -> Value {
+pub(crate) fn certificate_json(certificate: &v1::Certificate) -> Value {
     json!({
         "sha256": certificate.sha256,
         "serial": certificate.serial,
@@ -40,7 +40,7 @@ pub(crate) fn domain_json(domain: &v1::Domain) -> Value {
         "reason": domain.reason.as_ref().map(reason_json),
         "activity": domain.activity,
         "next_attempt_at": time(domain.next_attempt_at.as_ref()),
-        "certificate": domain.certificate.as_ref().map(certificate),
+        "certificate": domain.certificate.as_ref().map(certificate_json),
     })
 }
 

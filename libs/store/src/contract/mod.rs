@@ -11,6 +11,7 @@
 
 mod answers;
 mod audit;
+mod certificates;
 mod domains;
 mod due;
 mod fencing;
@@ -36,6 +37,7 @@ use uuid::Uuid;
 
 pub use answers::*;
 pub use audit::*;
+pub use certificates::*;
 pub use domains::*;
 pub use due::*;
 pub use fencing::*;
@@ -90,7 +92,8 @@ macro_rules! store_contract {
             a_probe_is_answered_until_it_is_replaced, the_list_is_counted,
             every_sealed_key_is_found, a_sealed_key_is_replaced_as_it_was_read,
             lines_of_the_audit_log_come_back, a_line_is_sealed_once, sealers_at_once_leave_no_gap,
-            people_come_back_and_are_changed, sessions_last_until_they_are_ended);
+            people_come_back_and_are_changed, sessions_last_until_they_are_ended,
+            the_certificates_of_a_name_have_pages);
     };
     ($setup:path: $($case:ident),*) => {
         $(
@@ -249,6 +252,7 @@ mod tests {
         let sources = [
             include_str!("answers.rs"),
             include_str!("audit.rs"),
+            include_str!("certificates.rs"),
             include_str!("domains.rs"),
             include_str!("due.rs"),
             include_str!("fencing.rs"),

@@ -6,7 +6,7 @@ mod delete;
 mod generate;
 mod import;
 mod recheck;
-mod roll_back;
+pub(crate) mod roll_back;
 
 use std::sync::Arc;
 

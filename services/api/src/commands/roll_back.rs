@@ -2,6 +2,7 @@
 
 use audit::Caller;
 use domain::{Cause, DomainName, HistoryKind, WorkKind};
+use jiff::Timestamp;
 use store::{Certificate, DomainView, Entry};
 
 use super::{CommandError, Commands};
@@ -43,12 +44,24 @@ impl Commands {
             why,
         };
         let previous = previous.ok_or_else(|| nothing("no certificate was live before the present one"))?;
-        if previous.sealed_key.is_none() {
-            return Err(nothing("the key of the certificate before was destroyed"));
+        match why_not(
+            previous.sealed_key.is_some(),
+            previous.summary.not_after,
+            self.clock.now(),
+        ) {
+            Some(why) => Err(nothing(why)),
+            None => Ok(previous),
         }
-        if previous.summary.not_after <= self.clock.now() {
-            return Err(nothing("the certificate before has ended"));
-        }
-        Ok(previous)
+    }
+}
+
+/// Why the certificate before the live one cannot be put back, if it cannot.
+pub(crate) fn why_not(has_key: bool, not_after: Timestamp, now: Timestamp) -> Option<&'static str> {
+    if !has_key {
+        Some("the key of the certificate before was destroyed")
+    } else if not_after <= now {
+        Some("the certificate before has ended")
+    } else {
+        None
     }
 }

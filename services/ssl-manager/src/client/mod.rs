@@ -1,5 +1,6 @@
 //! `domain …`: a client of the gRPC API like any other.
 
+mod certificates;
 mod check;
 mod connect;
 mod download;
@@ -78,6 +79,7 @@ pub(crate) async fn run(command: &DomainCommand, global: &Global) -> Result<(), 
             answer(client.rollback_certificate(Request::new(request)).await)?.domain
         }
         DomainCommand::Check { name } => return check::run(&mut client, name, output).await,
+        DomainCommand::Certificates { name } => return certificates::run(&mut client, name, output).await,
         DomainCommand::History { name } => return history(&mut client, name, output).await,
         DomainCommand::List { search, status } => return list(&mut client, search, status, output).await,
         DomainCommand::Watch { after, name } => {
