@@ -29,6 +29,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON work, messages
     TO ssl_manager_api, ssl_manager_issuer, ssl_manager_scheduler, ssl_manager_uploader;
 GRANT INSERT ON history
     TO ssl_manager_api, ssl_manager_issuer, ssl_manager_scheduler, ssl_manager_uploader;
+GRANT INSERT ON tally_changes
+    TO ssl_manager_api, ssl_manager_issuer, ssl_manager_scheduler, ssl_manager_uploader;
 GRANT USAGE ON SEQUENCE lease_token
     TO ssl_manager_api, ssl_manager_issuer, ssl_manager_scheduler, ssl_manager_uploader;
 
@@ -36,7 +38,7 @@ GRANT USAGE ON SEQUENCE lease_token
 -- no account key. It can make no token: `ssl-manager token create` runs as the owner of the tables.
 GRANT INSERT ON domains TO ssl_manager_api;
 GRANT SELECT, UPDATE ON numbered TO ssl_manager_api;
-GRANT SELECT ON history, buckets TO ssl_manager_api;
+GRANT SELECT ON history, buckets, rechecked_days, tallies, tally_changes TO ssl_manager_api;
 GRANT SELECT, INSERT ON certificates TO ssl_manager_api;
 GRANT SELECT, UPDATE ON orders TO ssl_manager_api;
 GRANT SELECT, UPDATE (last_used_at) ON tokens TO ssl_manager_api;
@@ -61,10 +63,16 @@ GRANT SELECT, INSERT, UPDATE ON buckets TO ssl_manager_issuer;
 -- c4-uploader: what it uploads.
 GRANT SELECT, UPDATE ON certificates TO ssl_manager_uploader;
 
--- scheduler: the days of the daily recheck, the seals of the audit log, and nothing secret.
-GRANT SELECT, INSERT ON rechecked_days TO ssl_manager_scheduler;
+-- scheduler: the days of the daily recheck, the seals of the audit log, the overview's counts, and nothing secret.
+GRANT SELECT, INSERT, DELETE ON rechecked_days TO ssl_manager_scheduler;
+GRANT SELECT, INSERT, UPDATE, DELETE ON tallies, tally_changes TO ssl_manager_scheduler;
 GRANT SELECT, UPDATE (sequence, hash) ON audit TO ssl_manager_scheduler;
 GRANT SELECT, UPDATE ON audit_head TO ssl_manager_scheduler;
+-- It destroys the keys of deleted names without reading one, and forgets sessions that ended and buckets that are full
+-- again (UPDATE: to lock those that it deletes).
+GRANT SELECT (name, key_destroyed_at), UPDATE (sealed_key, key_destroyed_at) ON certificates TO ssl_manager_scheduler;
+GRANT SELECT (expires_at), DELETE ON sessions TO ssl_manager_scheduler;
+GRANT SELECT, UPDATE, DELETE ON buckets TO ssl_manager_scheduler;
 
 -- challenge-responder: reads challenges and the probes of their path. It faces the internet.
 GRANT SELECT ON challenges, probes TO ssl_manager_responder;

@@ -12,6 +12,7 @@
 
 use domain::DomainName;
 use jiff::{SignedDuration, Timestamp};
+use runtime::config::{AcmeIssuer, IssuerLimits, LimitNumber, LimitNumbers};
 use store::{Result, Tx};
 
 /// So many in a period, given back one by one.
@@ -50,6 +51,18 @@ impl Limit {
             all / 100 * (100 - lane.reserved_percent())
         }
     }
+
+    /// How many it allows at `now`, where its bucket is spent up to `at`, and from when on one more if that is none; to
+    /// the most urgent lane, for which nothing is reserved.
+    pub fn left(self, at: Timestamp, now: Timestamp) -> (u32, Option<Timestamp>) {
+        let reach = self.interval() * self.count();
+        let spent = at.max(now).duration_since(now);
+        let left = (reach - spent).as_micros() / self.interval().as_micros().max(1);
+        match u32::try_from(left) {
+            Ok(left @ 1..) => (left, None),
+            _ => (0, Some(at + self.interval() - reach)),
+        }
+    }
 }
 
 /// What a CA allows; none where it has no such limit.
@@ -84,6 +97,59 @@ impl Limits {
         certificates_per_names: Some(Limit::new(30_000, WEEK)),
         failed_authorizations: Some(Limit::new(200, HOUR)),
     };
+}
+
+/// The limits of an issuer: those that the settings name or give in numbers; `auto` goes by the directory's host.
+pub fn limits(settings: &AcmeIssuer) -> Limits {
+    let host = settings.directory_url.trim_start_matches("https://");
+    let host = host.split(['/', ':']).next().unwrap_or(host);
+    let named = match &settings.limits {
+        IssuerLimits::Named(name) => name.as_str(),
+        IssuerLimits::Numbers(numbers) => return in_numbers(numbers),
+    };
+    match (named, host) {
+        ("letsencrypt", _) | ("auto", "acme-v02.api.letsencrypt.org") => Limits::LETS_ENCRYPT,
+        ("letsencrypt-staging", _) | ("auto", "acme-staging-v02.api.letsencrypt.org") => {
+            Limits::LETS_ENCRYPT_STAGING
+        }
+        _ => Limits::default(),
+    }
+}
+
+fn in_numbers(numbers: &LimitNumbers) -> Limits {
+    let limit = |number: &Option<LimitNumber>| {
+        number.as_ref().map(|number| Limit {
+            count: number.count,
+            period: SignedDuration::from_hours(number.hours.into()),
+        })
+    };
+    Limits {
+        new_orders: limit(&numbers.new_orders),
+        certificates_per_registered_domain: limit(&numbers.certificates_per_registered_domain),
+        certificates_per_names: limit(&numbers.certificates_per_names),
+        failed_authorizations: limit(&numbers.failed_authorizations),
+    }
+}
+
+/// A bucket that all names share.
+#[derive(Clone, Debug)]
+pub struct SharedBucket {
+    /// What is limited, in words.
+    pub what: &'static str,
+    /// Where its time is kept.
+    pub key: String,
+    /// The limit.
+    pub limit: Limit,
+}
+
+/// The buckets of an issuer that all names share. Those of a name or a registered domain are as many as there are names.
+pub fn shared_buckets(issuer: &str, limits: &Limits) -> Vec<SharedBucket> {
+    let new_orders = limits.new_orders.map(|limit| SharedBucket {
+        what: "new orders per account",
+        key: orders_key(issuer),
+        limit,
+    });
+    new_orders.into_iter().collect()
 }
 
 /// How urgent an order is. The first goes first.

@@ -2,9 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use acme::budget::{Exempt, Lane, Limits, Purchase, charge, charge_failure, correct, line_key};
+use acme::budget::{
+    self, Exempt, Lane, Limit, Limits, Purchase, charge, charge_failure, correct, line_key, shared_buckets,
+};
 use domain::DomainName;
 use jiff::{SignedDuration, Timestamp};
+use runtime::config::{AcmeIssuer, IssuerLimits, LimitNumber, LimitNumbers};
 use store::Store;
 use store_sqlite::SqliteStore;
 use tempfile::TempDir;
@@ -267,4 +270,73 @@ async fn what_is_not_committed_is_not_spent() {
             Ok(())
         );
     }
+}
+
+#[test]
+fn limits_go_by_the_directory_unless_they_are_named() {
+    let of = |directory_url: &str, limits: &str| {
+        budget::limits(&AcmeIssuer {
+            directory_url: directory_url.to_owned(),
+            limits: IssuerLimits::Named(limits.to_owned()),
+            ..AcmeIssuer::default()
+        })
+    };
+    let real = "https://acme-v02.api.letsencrypt.org/directory";
+    let staging = "https://acme-staging-v02.api.letsencrypt.org/directory";
+    assert_eq!(of(real, "auto"), Limits::LETS_ENCRYPT);
+    assert_eq!(of(staging, "auto"), Limits::LETS_ENCRYPT_STAGING);
+    assert_eq!(of("https://ca.example/directory", "auto"), Limits::default());
+    assert_eq!(
+        of("https://ca.example/directory", "letsencrypt"),
+        Limits::LETS_ENCRYPT
+    );
+    assert_eq!(of(real, "none"), Limits::default());
+    let numbers = LimitNumbers {
+        new_orders: Some(LimitNumber { count: 7, hours: 3 }),
+        ..LimitNumbers::default()
+    };
+    let own = budget::limits(&AcmeIssuer {
+        limits: IssuerLimits::Numbers(numbers),
+        ..AcmeIssuer::default()
+    });
+    let new_orders = Limit {
+        count: 7,
+        period: SignedDuration::from_hours(3),
+    };
+    assert_eq!(
+        (own.new_orders, own.failed_authorizations),
+        (Some(new_orders), None)
+    );
+}
+
+#[tokio::test]
+async fn what_is_left_is_what_can_be_bought() {
+    let ledger = Ledger::new().await;
+    let bucket = shared_buckets(CA, &LIMITS).pop().unwrap();
+    let mut bought = 0;
+    loop {
+        let at = ledger.store.bucket(&bucket.key).await.unwrap();
+        let (left, free_at) = bucket.limit.left(at.unwrap_or(start()), start());
+        assert_eq!(i64::from(left), 300 - bought);
+        let shop = stranger(bought);
+        let purchase = Purchase {
+            lane: Lane::Expiring,
+            ..new(&shop)
+        };
+        let mut tx = ledger.store.begin("buy").await.unwrap();
+        let charged = charge(&mut *tx, &LIMITS, &purchase, start()).await.unwrap();
+        tx.commit().await.unwrap();
+        if left == 0 {
+            assert_eq!(charged, Err(free_at.unwrap()), "and then from when on");
+            break;
+        }
+        assert_eq!((charged, free_at), (Ok(()), None));
+        bought += 1;
+    }
+    let long_ago = start() - minutes(24 * 60);
+    assert_eq!(
+        bucket.limit.left(long_ago, start()),
+        (300, None),
+        "never more than all"
+    );
 }

@@ -75,6 +75,8 @@ history_kinds! {
     DifferenceFound => "difference_found",
     /// The certificate was removed from C4.
     CertificateRemoved => "certificate_removed",
+    /// The private keys of a deleted name were destroyed.
+    KeysDestroyed => "keys_destroyed",
     /// The active certificate ended.
     Expired => "expired",
 }

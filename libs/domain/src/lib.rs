@@ -28,7 +28,7 @@ pub use managed::{Domain, InvalidChallenges, InvalidTransition};
 pub use missing::Missing;
 pub use name::{DomainName, NameError};
 pub use order::{Order, OrderState};
-pub use reason::{Reason, Who};
+pub use reason::{Reason, Who, who_must_act};
 pub use renewal::{PreExpiry, SuggestedWindow, renewal_point};
 pub use retry::Retry;
 pub use role::{Action, Role};

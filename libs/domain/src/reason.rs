@@ -30,6 +30,22 @@ impl Who {
     }
 }
 
+/// Who has to act where a reason has that code ([`Reason::code`]); none for a word that is none.
+pub fn who_must_act(code: &str) -> Option<Who> {
+    Some(match code {
+        "not_pointed"
+        | "port_missing"
+        | "caa_forbids"
+        | "challenge_unreachable"
+        | "challenge_invalid"
+        | "pasted_ended" => Who::Customer,
+        "unknown_to_c4" | "not_served" | "upload_failed" => Who::CdnOperator,
+        "order_rejected" | "certificate_rejected" => Who::Ca,
+        "ca_limited" | "ca_down" | "could_not_ask" => Who::Us,
+        _ => return None,
+    })
+}
+
 /// Why. What it carries came from outside and was shortened on the way in; it is data for people, never markup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "code", rename_all = "snake_case")]

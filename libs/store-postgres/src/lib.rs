@@ -19,8 +19,10 @@ mod domains;
 mod messages;
 mod open;
 mod orders;
+mod overview;
 mod people;
 mod recheck;
+mod retention;
 mod sealed;
 mod summary;
 mod tokens;
@@ -36,7 +38,7 @@ use jiff::civil::Date;
 use sqlx::PgPool;
 use store::{
     Account, AuditEntry, AuditSeal, Certificate, CertificatePlace, CertificateRecord, Challenge, Change,
-    DomainView, ListQuery, Message, Result, SealedKey, SealedPlace, SessionRecord, Store, Summary,
+    DomainView, ListQuery, Message, Overview, Result, SealedKey, SealedPlace, SessionRecord, Store, Summary,
     TokenRecord, Tx, User,
 };
 use tokio::sync::watch;
@@ -93,6 +95,18 @@ impl Store for PostgresStore {
 
     async fn summary(&self, ends_before: Timestamp) -> Result<Summary> {
         within(summary::summary(self.db(), ends_before)).await
+    }
+
+    async fn overview(&self, overdue_since: Timestamp, now: Timestamp) -> Result<Overview> {
+        within(overview::read(self.db(), overdue_since, now)).await
+    }
+
+    async fn fold_tallies(&self, limit: u32) -> Result<u64> {
+        within(overview::fold(self.db(), limit)).await
+    }
+
+    async fn keys_to_destroy(&self, deleted_by: Timestamp, limit: u32) -> Result<Vec<DomainName>> {
+        within(retention::keys_to_destroy(self.db(), deleted_by, limit)).await
     }
 
     async fn expired(&self, now: Timestamp, limit: u32) -> Result<Vec<DomainName>> {

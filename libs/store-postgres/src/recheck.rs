@@ -7,6 +7,7 @@ use sqlx::{PgConnection, PgExecutor};
 use store::{Columns, Result};
 
 use crate::db::{failed, time};
+use crate::overview;
 
 pub(crate) async fn is_complete(db: impl PgExecutor<'_>, day: Date) -> Result<bool> {
     sqlx::query_scalar("-- is_rechecked\nSELECT EXISTS (SELECT 1 FROM rechecked_days WHERE day = $1)")
@@ -34,9 +35,12 @@ pub(crate) async fn take(
     .bind(day.to_string())
     .bind(time(created_before))
     .bind(i64::from(limit))
-    .fetch_all(db)
+    .fetch_all(&mut *db)
     .await
     .map_err(failed("take_recheck"))?;
+    if !names.is_empty() {
+        overview::add(db, "rechecked", day, names.len()).await?;
+    }
     let parse = |id: &String| {
         let columns = Columns { table: "domains", id };
         columns.name(id)

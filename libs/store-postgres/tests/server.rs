@@ -160,9 +160,12 @@ async fn roles_see_what_they_need_and_nothing_else() {
                     "_sqlx_migrations",
                     "audit",
                     "audit_head",
+                    "buckets",
                     "domains",
                     "messages",
                     "rechecked_days",
+                    "tallies",
+                    "tally_changes",
                     "work",
                 ],
             ),
@@ -185,6 +188,16 @@ async fn roles_see_what_they_need_and_nothing_else() {
         "f",
         "no account key for the API"
     );
+    for (table, column) in [
+        ("certificates", "sealed_key"),
+        ("certificates", "chain_pem"),
+        ("sessions", "hash"),
+    ] {
+        let ask =
+            format!("SELECT has_column_privilege('ssl_manager_scheduler', '{table}', '{column}', 'SELECT')");
+        let may = postgres.psql(&database, &ask).unwrap();
+        assert_eq!(may, "f", "the scheduler reads {column} of {table}");
+    }
     for column in ["hash", "role", "expires_at", "revoked_at"] {
         let ask =
             format!("SELECT has_column_privilege('ssl_manager_api', 'tokens', '{column}', 'INSERT,UPDATE')");

@@ -13,8 +13,10 @@ mod history;
 mod messages;
 mod open;
 mod orders;
+mod overview;
 mod people;
 mod recheck;
+mod retention;
 mod sealed;
 mod summary;
 mod tokens;
@@ -30,7 +32,7 @@ use jiff::civil::Date;
 use sqlx::SqlitePool;
 use store::{
     Account, AuditEntry, AuditSeal, Certificate, CertificatePlace, CertificateRecord, Challenge, Change,
-    DomainView, ListQuery, Message, Result, SealedKey, SealedPlace, SessionRecord, Store, Summary,
+    DomainView, ListQuery, Message, Overview, Result, SealedKey, SealedPlace, SessionRecord, Store, Summary,
     TokenRecord, Tx, User,
 };
 use tokio::sync::watch;
@@ -101,6 +103,18 @@ impl Store for SqliteStore {
 
     async fn summary(&self, ends_before: Timestamp) -> Result<Summary> {
         summary::summary(&self.readers, ends_before).await
+    }
+
+    async fn overview(&self, overdue_since: Timestamp, now: Timestamp) -> Result<Overview> {
+        overview::read(&self.readers, overdue_since, now).await
+    }
+
+    async fn fold_tallies(&self, _limit: u32) -> Result<u64> {
+        Ok(0)
+    }
+
+    async fn keys_to_destroy(&self, deleted_by: Timestamp, limit: u32) -> Result<Vec<DomainName>> {
+        retention::keys_to_destroy(&self.readers, deleted_by, limit).await
     }
 
     async fn expired(&self, now: Timestamp, limit: u32) -> Result<Vec<DomainName>> {

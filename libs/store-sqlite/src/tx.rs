@@ -10,14 +10,15 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use sqlx::{Sqlite, SqliteConnection, Transaction};
 use store::{
-    Account, AuditEntry, AuditSeal, Certificate, Challenge, ProbeOf, Renewal, Result, SealedKey,
-    SessionRecord, TokenRecord, TokenUse, Tx, UnsealedAudit, User,
+    Account, AuditEntry, AuditSeal, Certificate, Challenge, Counted, Past, ProbeOf, Renewal, Result,
+    SealedKey, SessionRecord, TokenRecord, TokenUse, Tx, UnsealedAudit, User,
 };
 use tokio::sync::watch;
 
 use crate::db::failed;
 use crate::{
-    audit, buckets, certificates, domains, history, messages, orders, people, recheck, sealed, tokens, work,
+    audit, buckets, certificates, domains, history, messages, orders, overview, people, recheck, retention,
+    sealed, tokens, work,
 };
 
 /// A transaction that kept the one writer longer than this is worth a line.
@@ -137,6 +138,23 @@ impl Tx for SqliteTx {
 
     async fn insert_certificate(&mut self, certificate: &Certificate) -> Result<()> {
         certificates::insert(self.db(), certificate).await
+    }
+
+    async fn destroy_keys(
+        &mut self,
+        name: &DomainName,
+        deleted_by: Timestamp,
+        now: Timestamp,
+    ) -> Result<Option<u64>> {
+        retention::destroy_keys(self.db(), name, deleted_by, now).await
+    }
+
+    async fn count_day(&mut self, counted: Counted, now: Timestamp) -> Result<()> {
+        overview::count(self.db(), counted, now).await
+    }
+
+    async fn forget(&mut self, past: Past, limit: u32) -> Result<u64> {
+        retention::forget(self.db(), past, limit).await
     }
 
     async fn mark_uploaded(&mut self, id: CertificateId, now: Timestamp) -> Result<()> {

@@ -14,6 +14,7 @@ mod columns;
 pub mod contract;
 mod error;
 mod missing;
+mod overview;
 mod people;
 mod records;
 mod trace;
@@ -28,6 +29,7 @@ use tokio::sync::watch;
 pub use columns::Columns;
 pub use error::{Result, StoreError};
 pub use missing::is_c4s_fault;
+pub use overview::{Counted, MOST_OVERDUE, Overview, Past};
 pub use people::{SessionRecord, User};
 pub use records::{
     Account, AuditEntry, AuditSeal, Certificate, CertificatePlace, CertificateRecord, Challenge, Change,
@@ -60,6 +62,18 @@ pub trait Store: Send + Sync + 'static {
 
     /// The list in figures; `expiring` counts what ends before `ends_before`.
     async fn summary(&self, ends_before: Timestamp) -> Result<Summary>;
+
+    /// The state of things, from what is kept as counts; `overdue` is work that has been due since `overdue_since` and
+    /// that nobody holds at `now`.
+    async fn overview(&self, overdue_since: Timestamp, now: Timestamp) -> Result<Overview>;
+
+    /// Adds up to `limit` changes of tallies to them, and returns how many there were. Nothing is counted differently
+    /// afterwards; there is nothing to do where tallies are raised in place.
+    async fn fold_tallies(&self, limit: u32) -> Result<u64>;
+
+    /// Up to `limit` domains that were deleted by then and whose certificates' keys were not destroyed since, in order of
+    /// name.
+    async fn keys_to_destroy(&self, deleted_by: Timestamp, limit: u32) -> Result<Vec<DomainName>>;
 
     /// Domains whose stored status says Success though their certificate ended by `now`.
     async fn expired(&self, now: Timestamp, limit: u32) -> Result<Vec<DomainName>>;
@@ -292,6 +306,21 @@ pub trait Tx: Send {
 
     /// Stores a certificate.
     async fn insert_certificate(&mut self, certificate: &Certificate) -> Result<()>;
+
+    /// Destroys the sealed keys of a name's certificates, if it was deleted by then and is not on the list again. How many
+    /// there were; none if it was not, or if that was done before. (An order that ended keeps no key anyway.)
+    async fn destroy_keys(
+        &mut self,
+        name: &DomainName,
+        deleted_by: Timestamp,
+        now: Timestamp,
+    ) -> Result<Option<u64>>;
+
+    /// Counts one more on the day of `now`.
+    async fn count_day(&mut self, counted: Counted, now: Timestamp) -> Result<()>;
+
+    /// Forgets what says nothing any more, about `limit` of each kind; how many rows that were.
+    async fn forget(&mut self, past: Past, limit: u32) -> Result<u64>;
 
     /// Notes when a certificate was first active at C4.
     async fn mark_uploaded(&mut self, id: CertificateId, now: Timestamp) -> Result<()>;

@@ -1,10 +1,38 @@
 //! What a person on duty looks at first.
+//!
+//! The answer is kept for a few seconds and made by one caller at a time, so that a page that everybody leaves open costs
+//! the database the same as one that nobody looks at twice; see [`store::Overview`] for why making it is cheap, too. A
+//! failure is kept for a second: those who waited for it do not all try again, one after the other.
 
-use domain::Action;
-use proto::v1;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use acme::budget::{limits, shared_buckets};
+use domain::{Action, who_must_act};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp, ToSpan};
+use proto::{to_timestamp, v1};
+use runtime::Context;
+use store::{Overview, StoreError};
+use tokio::sync::Mutex;
 use tonic::{Request, Status};
 
+use crate::error::from_store;
 use crate::service::DomainsService;
+use crate::summary;
+
+const ANSWER_LIVES: SignedDuration = SignedDuration::from_secs(5);
+const FAILURE_LIVES: SignedDuration = SignedDuration::from_secs(1);
+/// Work is usually taken within a second of its time; who counted at once would count what is on its way.
+const OVERDUE_AFTER: SignedDuration = SignedDuration::from_mins(1);
+/// All that end later are one entry.
+const MOST_DAYS_LEFT: i64 = 90;
+const DAYS_OF_ISSUANCE: i64 = 30;
+
+/// The last answer, and when it was made. Whoever holds it makes the next one.
+#[derive(Default)]
+pub(crate) struct OverviewCache(Mutex<Option<(Timestamp, Result<v1::GetOverviewResponse, Status>)>>);
 
 impl DomainsService {
     pub(crate) async fn overview(
@@ -12,6 +40,122 @@ impl DomainsService {
         request: Request<v1::GetOverviewRequest>,
     ) -> Result<v1::GetOverviewResponse, Status> {
         self.authenticator.authorize(&request, Action::Read).await?;
-        Err(Status::unimplemented("not yet"))
+        let mut last = self.overview.0.lock().await;
+        if let Some((made_at, answer)) = &*last {
+            let lives = if answer.is_ok() {
+                ANSWER_LIVES
+            } else {
+                FAILURE_LIVES
+            };
+            let age = self.context.clock.now().duration_since(*made_at);
+            if SignedDuration::ZERO <= age && age < lives {
+                return answer.clone();
+            }
+        }
+        let answer = read(&self.context).await;
+        let answer = answer.map_err(|problem| from_store(&problem));
+        *last = Some((self.context.clock.now(), answer.clone()));
+        answer
     }
+}
+
+async fn read(context: &Context) -> Result<v1::GetOverviewResponse, StoreError> {
+    let now = context.clock.now();
+    let figures = summary::read(context).await?;
+    let overview = context.store.overview(now - OVERDUE_AFTER, now).await?;
+    Ok(v1::GetOverviewResponse {
+        statuses: figures.statuses,
+        reasons: reasons(&overview),
+        days_left: days_left(&overview, now),
+        issuance: issuance(&overview, now),
+        budget: budget(context, now).await?,
+        overdue: overview.overdue,
+        oldest_due_at: overview.oldest_due_at.map(to_timestamp),
+        waiting_for_budget: figures.waiting_for_budget,
+        queue_through_at: figures.queue_through_at,
+        last_midnight: last_midnight(&overview),
+        renewal_blocked: figures.renewal_blocked,
+    })
+}
+
+/// Most first; the same number in the order of the codes.
+fn reasons(overview: &Overview) -> Vec<v1::ReasonCount> {
+    let mut reasons: Vec<_> = overview
+        .reasons
+        .iter()
+        .map(|(code, domains)| v1::ReasonCount {
+            code: code.clone(),
+            who: who_must_act(code).map_or("", domain::Who::as_str).to_owned(),
+            domains: *domains,
+        })
+        .collect();
+    reasons.sort_by(|one, other| {
+        let order = |count: &v1::ReasonCount| (Reverse(count.domains), count.code.clone());
+        order(one).cmp(&order(other))
+    });
+    reasons
+}
+
+fn days_left(overview: &Overview, now: Timestamp) -> Vec<v1::DayCount> {
+    let this_hour = now.as_second().div_euclid(3600);
+    let mut domains = BTreeMap::new();
+    for (hour, ending) in &overview.end_hours {
+        // What ended is not live, though its status may not say so yet.
+        if let hours @ 0.. = hour - this_hour {
+            *domains.entry((hours / 24).min(MOST_DAYS_LEFT)).or_insert(0) += ending;
+        }
+    }
+    (0..=MOST_DAYS_LEFT)
+        .map(|days| v1::DayCount {
+            days: days as u32,
+            domains: domains.get(&days).copied().unwrap_or(0),
+        })
+        .collect()
+}
+
+fn issuance(overview: &Overview, now: Timestamp) -> Vec<v1::IssuanceDay> {
+    let today = now.to_zoned(TimeZone::UTC).date();
+    let of = |counts: &[(Date, u64)], day| {
+        let counted = counts.iter().find(|(counted, _)| *counted == day);
+        counted.map_or(0, |(_, amount)| *amount)
+    };
+    (0..DAYS_OF_ISSUANCE)
+        .rev()
+        .map(|ago| today.saturating_sub(ago.days()))
+        .map(|day| v1::IssuanceDay {
+            day: day.to_string(),
+            issued: of(&overview.issued, day),
+            failed: of(&overview.failed, day),
+        })
+        .collect()
+}
+
+/// In the order of the configuration.
+async fn budget(context: &Context, now: Timestamp) -> Result<Vec<v1::BudgetBucket>, StoreError> {
+    let mut budget = Vec::new();
+    for issuer in &context.config.acme.issuers {
+        for bucket in shared_buckets(&issuer.name, &limits(issuer)) {
+            let spent_until = context.store.bucket(&bucket.key).await?;
+            let (left, free_at) = bucket.limit.left(spent_until.unwrap_or(now), now);
+            budget.push(v1::BudgetBucket {
+                issuer: issuer.name.clone(),
+                limit: bucket.what.to_owned(),
+                capacity: bucket.limit.count,
+                left,
+                free_at: free_at.map(to_timestamp),
+            });
+        }
+    }
+    Ok(budget)
+}
+
+/// The day that was begun last: complete with nothing due, or with domains that were taken.
+fn last_midnight(overview: &Overview) -> Option<v1::Midnight> {
+    let taken = overview.rechecked.iter().max_by_key(|(day, _)| *day).copied();
+    let (day, domains) = taken.max(overview.last_complete.map(|day| (day, 0)))?;
+    Some(v1::Midnight {
+        day: day.to_string(),
+        domains,
+        waiting: overview.rechecks_waiting.min(domains),
+    })
 }

@@ -15,6 +15,7 @@ use crate::auth::Authenticator;
 use crate::check::Checker;
 use crate::commands::Commands;
 use crate::guard::GuardLayer;
+use crate::overview::OverviewCache;
 use crate::password::Passwords;
 use crate::service::DomainsService;
 use crate::sessions::SessionsService;
@@ -50,6 +51,7 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
         authenticator,
         keys,
         checker: Checker::new(&context)?,
+        overview: OverviewCache::default(),
     };
     let domains = DomainsServer::new(service).max_decoding_message_size(MOST_MESSAGE_BYTES);
     let (reporter, health) = tonic_health::server::health_reporter();

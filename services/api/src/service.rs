@@ -17,6 +17,7 @@ use crate::batch::BatchStream;
 use crate::check::Checker;
 use crate::commands::Commands;
 use crate::error::{bad_name, from_store, internal, invalid, not_found};
+use crate::overview::OverviewCache;
 use crate::summary;
 use crate::watch::{ChangeStream, Lasts, Watcher};
 
@@ -30,6 +31,7 @@ pub(crate) struct DomainsService {
     pub(crate) keys: Arc<SealingKeys>,
     /// None where the settings say nothing of C4.
     pub(crate) checker: Option<Checker>,
+    pub(crate) overview: OverviewCache,
 }
 
 pub(crate) fn name(text: &str) -> Result<DomainName, Status> {

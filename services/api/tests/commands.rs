@@ -237,6 +237,26 @@ async fn a_deleted_name_gets_its_certificate_back_without_an_order() {
 }
 
 #[tokio::test]
+async fn after_its_keys_were_destroyed_a_deleted_name_gets_a_new_certificate() {
+    let case = case().await;
+    case.commands.add(&case.name, &BY).await.unwrap();
+    case.issued(true).await;
+    case.commands.delete(&case.name, false, &BY).await.unwrap();
+    let now = case.clock.now();
+    let mut tx = case.store().begin("destroy_keys").await.unwrap();
+    assert_eq!(tx.destroy_keys(&case.name, now, now).await.unwrap(), Some(1));
+    tx.commit().await.unwrap();
+    case.commands.generate(&case.name, false, &BY).await.unwrap();
+    assert_eq!(
+        case.work().await,
+        [(WorkKind::Issue, Cause::Requested, Some(now))],
+        "it is ordered, not uploaded again"
+    );
+    let refused = case.commands.roll_back(&case.name, &BY).await;
+    assert!(matches!(refused, Err(CommandError::NothingToRollBackTo { .. })));
+}
+
+#[tokio::test]
 async fn a_delete_abandons_the_order_and_revokes_every_lease() {
     let case = case().await;
     case.commands.add(&case.name, &BY).await.unwrap();

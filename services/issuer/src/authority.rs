@@ -7,11 +7,11 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use acme::budget::{Limit, Limits};
+use acme::budget::{Limits, limits};
 use acme::{AccountKey, AcmeError, Ca, ensure_account};
 use jiff::{SignedDuration, Timestamp};
 use runtime::Context;
-use runtime::config::{AcmeIssuer, IssuerLimits, LimitNumber, LimitNumbers};
+use runtime::config::AcmeIssuer;
 use seal::SealingKeys;
 use tokio::sync::OnceCell;
 
@@ -78,38 +78,6 @@ impl Authority {
         } else {
             tracing::info!(issuer = self.name(), "the CA works again");
         }
-    }
-}
-
-/// The limits that the settings name, or give in numbers; `auto` goes by the directory's host.
-fn limits(settings: &AcmeIssuer) -> Limits {
-    let host = settings.directory_url.trim_start_matches("https://");
-    let host = host.split(['/', ':']).next().unwrap_or(host);
-    let named = match &settings.limits {
-        IssuerLimits::Named(name) => name.as_str(),
-        IssuerLimits::Numbers(numbers) => return in_numbers(numbers),
-    };
-    match (named, host) {
-        ("letsencrypt", _) | ("auto", "acme-v02.api.letsencrypt.org") => Limits::LETS_ENCRYPT,
-        ("letsencrypt-staging", _) | ("auto", "acme-staging-v02.api.letsencrypt.org") => {
-            Limits::LETS_ENCRYPT_STAGING
-        }
-        _ => Limits::default(),
-    }
-}
-
-fn in_numbers(numbers: &LimitNumbers) -> Limits {
-    let limit = |number: &Option<LimitNumber>| {
-        number.as_ref().map(|number| Limit {
-            count: number.count,
-            period: SignedDuration::from_hours(number.hours.into()),
-        })
-    };
-    Limits {
-        new_orders: limit(&numbers.new_orders),
-        certificates_per_registered_domain: limit(&numbers.certificates_per_registered_domain),
-        certificates_per_names: limit(&numbers.certificates_per_names),
-        failed_authorizations: limit(&numbers.failed_authorizations),
     }
 }
 
@@ -210,42 +178,5 @@ mod tests {
             breaker.worked();
         }
         assert_eq!(breaker.ask(at(0)), Ok(()));
-    }
-
-    #[test]
-    fn limits_go_by_the_directory_unless_they_are_named() {
-        let of = |directory_url: &str, limits: &str| {
-            super::limits(&AcmeIssuer {
-                directory_url: directory_url.to_owned(),
-                limits: IssuerLimits::Named(limits.to_owned()),
-                ..AcmeIssuer::default()
-            })
-        };
-        let real = "https://acme-v02.api.letsencrypt.org/directory";
-        let staging = "https://acme-staging-v02.api.letsencrypt.org/directory";
-        assert_eq!(of(real, "auto"), Limits::LETS_ENCRYPT);
-        assert_eq!(of(staging, "auto"), Limits::LETS_ENCRYPT_STAGING);
-        assert_eq!(of("https://ca.example/directory", "auto"), Limits::default());
-        assert_eq!(
-            of("https://ca.example/directory", "letsencrypt"),
-            Limits::LETS_ENCRYPT
-        );
-        assert_eq!(of(real, "none"), Limits::default());
-        let numbers = LimitNumbers {
-            new_orders: Some(LimitNumber { count: 7, hours: 3 }),
-            ..LimitNumbers::default()
-        };
-        let own = super::limits(&AcmeIssuer {
-            limits: IssuerLimits::Numbers(numbers),
-            ..AcmeIssuer::default()
-        });
-        let new_orders = Limit {
-            count: 7,
-            period: SignedDuration::from_hours(3),
-        };
-        assert_eq!(
-            (own.new_orders, own.failed_authorizations),
-            (Some(new_orders), None)
-        );
     }
 }

@@ -13,7 +13,7 @@ use domain::{
 };
 use jiff::{SignedDuration, Timestamp};
 use runtime::{Context, JobError, checkpoint};
-use store::{Certificate, Challenge, Entry, ProbeOf, Renewal, StoreError, Tx};
+use store::{Certificate, Challenge, Counted, Entry, ProbeOf, Renewal, StoreError, Tx};
 
 use crate::authority::Authority;
 use crate::ending::{Ending, jittered};
@@ -243,6 +243,7 @@ impl Journal {
             }),
         };
         tx.insert_certificate(&certificate).await?;
+        tx.count_day(Counted::Issued, certificate.created_at).await?;
         let next = order.state.clone().issued()?;
         self.update_order(&mut *tx, &mut order, next).await?;
         tx.drop_challenges(order.id).await?;
@@ -355,6 +356,7 @@ impl Journal {
             let next = order.state.clone().failed()?;
             self.update_order(&mut *tx, &mut order, next).await?;
             tx.drop_challenges(order.id).await?;
+            tx.count_day(Counted::Failed, now).await?;
         }
         if let (Ending::ChallengeInvalid { .. }, Some(authority)) = (&ending, authority) {
             let (limits, issuer) = (&authority.limits, authority.name());

@@ -3,11 +3,12 @@
 //! A timer is a work row's `due_at`, so one sweep serves renewals, retries, rechecks and what a crash left behind: it
 //! finds work that is due, that nobody holds, and that nobody was told of lately, and publishes the hint that makes a
 //! worker claim it. A second sweep finds certificates that ended, a third makes the daily recheck due, a fourth seals the
-//! audit log. All are idempotent and have no memory; any number of schedulers may run. Nothing here asks anybody outside,
+//! audit log, a fifth destroys the keys of domains that were deleted and forgets what says nothing any more. All are idempotent and have no memory; any number of schedulers may run. Nothing here asks anybody outside,
 //! and nothing here is secret.
 
 mod expiry;
 mod recheck;
+mod retention;
 
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,8 @@ use crate::recheck::DailyRecheck;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Every how many looks certificates that ended and the daily recheck are looked for, and messages counted.
 const EXPIRY_EVERY: u32 = 5;
+/// Every how many looks it is looked for what says nothing any more.
+const FORGET_EVERY: u32 = 60;
 /// A hint older than this is taken for lost. Longer than a worker needs to get to its queue's end at rest; a second
 /// hint about work that is still queued does no harm but costs a claim that finds nothing.
 const HINT_LIVES: SignedDuration = SignedDuration::from_secs(30);
@@ -80,6 +83,11 @@ impl Scheduler {
             expiry::sweep(&self.context).await?;
             self.daily.sweep(&self.context).await?;
             count_messages(&self.context).await?;
+            retention::destroy_keys(&self.context).await?;
+            retention::fold_tallies(&self.context).await?;
+        }
+        if look.is_multiple_of(FORGET_EVERY) {
+            retention::forget(&self.context).await?;
         }
         audit::seal(&*self.context.store).await
     }

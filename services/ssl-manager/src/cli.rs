@@ -313,6 +313,10 @@ pub(crate) enum DomainCommand {
     },
     /// Put the certificate before the live one back
     Rollback { name: String },
+    /// The list in figures
+    Summary,
+    /// The state of things: who must act, what ends when, what is issued, what is overdue
+    Overview,
     /// List domains
     List {
         /// Only names that contain this text

@@ -386,7 +386,7 @@ section! {
 section! {
     /// `[retention]`
     Retention {
-        /// How long the sealed keys of a deleted domain are kept.
+        /// After how many days the sealed keys of a deleted domain are destroyed; 0 is at once.
         deleted_keys_days: u16 = 7,
     }
 }

@@ -20,6 +20,7 @@ mod lifecycle;
 mod listing;
 mod messages;
 mod orders;
+mod overview;
 mod people;
 mod sealed;
 mod transitions;
@@ -46,6 +47,7 @@ pub use lifecycle::*;
 pub use listing::*;
 pub use messages::*;
 pub use orders::*;
+pub use overview::*;
 pub use people::*;
 pub use sealed::*;
 pub use transitions::*;
@@ -93,7 +95,11 @@ macro_rules! store_contract {
             every_sealed_key_is_found, a_sealed_key_is_replaced_as_it_was_read,
             lines_of_the_audit_log_come_back, a_line_is_sealed_once, sealers_at_once_leave_no_gap,
             people_come_back_and_are_changed, sessions_last_until_they_are_ended,
-            the_certificates_of_a_name_have_pages);
+            the_certificates_of_a_name_have_pages,
+            reasons_are_counted_as_they_are_shown, ends_are_counted_by_the_hour, issuance_is_counted_by_the_day,
+            counts_of_writers_at_once_are_added_up, overdue_work_is_counted, a_days_recheck_is_counted,
+            keys_of_deleted_names_are_destroyed, an_abandoned_order_has_no_key_to_destroy,
+            what_says_nothing_any_more_is_forgotten);
     };
     ($setup:path: $($case:ident),*) => {
         $(
@@ -261,6 +267,7 @@ mod tests {
             include_str!("listing.rs"),
             include_str!("messages.rs"),
             include_str!("orders.rs"),
+            include_str!("overview.rs"),
             include_str!("people.rs"),
             include_str!("sealed.rs"),
             include_str!("transitions.rs"),

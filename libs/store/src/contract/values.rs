@@ -93,6 +93,7 @@ pub async fn every_kind_of_history_comes_back(store: Arc<dyn Store>) {
         HistoryKind::UploadFailed,
         HistoryKind::DifferenceFound,
         HistoryKind::CertificateRemoved,
+        HistoryKind::KeysDestroyed,
         HistoryKind::Expired,
     ];
     add(&*store, "shop").await;

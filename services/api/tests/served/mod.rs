@@ -31,7 +31,10 @@ pub(crate) async fn served() -> Served {
 }
 
 pub(crate) async fn served_with(change: impl FnOnce(&mut Config)) -> Served {
-    let (context, address, folder) = serving(change).await;
+    connected(serving(change).await).await
+}
+
+async fn connected((context, address, folder): (Context, SocketAddr, TempDir)) -> Served {
     let channel = Channel::from_shared(format!("http://{address}"))
         .unwrap()
         .connect()
@@ -45,8 +48,20 @@ pub(crate) async fn served_with(change: impl FnOnce(&mut Config)) -> Served {
     }
 }
 
+/// On a clock of the test's own.
+pub(crate) async fn served_at(clock: Arc<dyn Clock>, change: impl FnOnce(&mut Config)) -> Served {
+    connected(serving_at(clock, change).await).await
+}
+
 /// An API, and where it listens.
 pub(crate) async fn serving(change: impl FnOnce(&mut Config)) -> (Context, SocketAddr, TempDir) {
+    serving_at(Arc::new(SystemClock), change).await
+}
+
+async fn serving_at(
+    clock: Arc<dyn Clock>,
+    change: impl FnOnce(&mut Config),
+) -> (Context, SocketAddr, TempDir) {
     let mut config = Config::default();
     change(&mut config);
     let folder = tempfile::tempdir().unwrap();
@@ -54,7 +69,6 @@ pub(crate) async fn serving(change: impl FnOnce(&mut Config)) -> (Context, Socke
         .await
         .unwrap();
     let store: Arc<dyn Store> = Arc::new(store);
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let listeners = Listeners::default();
     let address = listeners
         .bind(Listen::Api, "127.0.0.1:0".parse().unwrap())

@@ -6,6 +6,7 @@ mod connect;
 mod download;
 mod files;
 mod import;
+mod overview;
 
 use std::io::{BufRead, IsTerminal, Write};
 
@@ -80,6 +81,8 @@ pub(crate) async fn run(command: &DomainCommand, global: &Global) -> Result<(), 
         }
         DomainCommand::Check { name } => return check::run(&mut client, name, output).await,
         DomainCommand::Certificates { name } => return certificates::run(&mut client, name, output).await,
+        DomainCommand::Summary => return overview::summary(&mut client, output).await,
+        DomainCommand::Overview => return overview::overview(&mut client, output).await,
         DomainCommand::History { name } => return history(&mut client, name, output).await,
         DomainCommand::List { search, status } => return list(&mut client, search, status, output).await,
         DomainCommand::Watch { after, name } => {

@@ -1,0 +1,98 @@
+//! What is not kept for ever: the keys of domains that were deleted, and rows that say nothing any more.
+//!
+//! `retention.deleted_keys_days` after a delete the sealed keys of all certificates of that name are destroyed; the
+//! certificates stay, and who puts the name on the list again later gets a new one. A name that is put on the list before
+//! keeps them: whether it is still deleted is asked in the transaction that destroys. Orders need no such sweep, for an
+//! order that ends gives its key up at once, and a delete ends it.
+
+use domain::{DomainName, HistoryEntry, HistoryKind};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp, ToSpan};
+use runtime::Context;
+use store::{Past, StoreError};
+
+const ACTOR: &str = "scheduler";
+/// Names per transaction.
+const NAMES: u32 = 100;
+/// Rows per statement.
+const ROWS: u32 = 5_000;
+/// A bucket whose time has come is full again. It stays a while longer: clocks differ, and it is in nobody's way.
+const BUCKETS_STAY: SignedDuration = SignedDuration::from_hours(7 * 24);
+const DAYS_STAY: i64 = 366;
+
+/// Destroys the keys of all domains that were deleted long enough ago.
+pub(crate) async fn destroy_keys(context: &Context) -> Result<(), StoreError> {
+    loop {
+        let now = context.clock.now();
+        let days = context.config.retention.deleted_keys_days;
+        let deleted_by = now - SignedDuration::from_hours(24 * i64::from(days));
+        let names = context.store.keys_to_destroy(deleted_by, NAMES).await?;
+        if !names.is_empty() {
+            destroy_keys_of(context, &names, deleted_by, now).await?;
+        }
+        if names.len() < NAMES as usize {
+            return Ok(());
+        }
+    }
+}
+
+async fn destroy_keys_of(
+    context: &Context,
+    names: &[DomainName],
+    deleted_by: Timestamp,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let mut destroyed = 0;
+    let mut tx = context.store.begin("destroy_keys").await?;
+    for name in names {
+        let Some(domain) = tx.domain(name).await? else {
+            continue;
+        };
+        let Some(keys @ 1..) = tx.destroy_keys(name, deleted_by, now).await? else {
+            continue;
+        };
+        tx.append_history(&HistoryEntry {
+            name: name.clone(),
+            at: now,
+            kind: HistoryKind::KeysDestroyed,
+            actor: ACTOR.to_owned(),
+            status_from: Some(domain.recorded),
+            status_to: domain.recorded,
+            message: format!("Deleted long enough: its private keys were destroyed ({keys})."),
+            certificate_sha256: None,
+        })
+        .await?;
+        destroyed += keys;
+    }
+    tx.commit().await?;
+    if destroyed > 0 {
+        tracing::info!(keys = destroyed, "private keys of deleted domains destroyed");
+        metrics::counter!("ssl_manager_keys_destroyed_total").increment(destroyed);
+    }
+    Ok(())
+}
+
+/// Adds up what changed of the overview's counts.
+pub(crate) async fn fold_tallies(context: &Context) -> Result<(), StoreError> {
+    while context.store.fold_tallies(ROWS).await? >= u64::from(ROWS) {}
+    Ok(())
+}
+
+/// Forgets sessions that ended, buckets of CAs' limits that have long been full again, and days over a year ago.
+pub(crate) async fn forget(context: &Context) -> Result<(), StoreError> {
+    loop {
+        let now = context.clock.now();
+        let today = now.to_zoned(TimeZone::UTC).date();
+        let past = Past {
+            sessions: now,
+            buckets: now - BUCKETS_STAY,
+            days: today.saturating_sub(DAYS_STAY.days()),
+        };
+        let mut tx = context.store.begin("forget").await?;
+        let forgotten = tx.forget(past, ROWS).await?;
+        tx.commit().await?;
+        if forgotten < u64::from(ROWS) {
+            return Ok(());
+        }
+    }
+}
