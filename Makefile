@@ -43,6 +43,10 @@ bench: install ## Print figures
 	cargo build --release --package ssl-manager
 	cargo run --release --package tests --bin bench
 
+.PHONY: docs
+docs: ## Write docs/API.md from the protos
+	WRITE_API_REFERENCE=1 cargo test --workspace --test reference
+
 .PHONY: audit
 audit: ## Look for known vulnerabilities and unwanted licences
 	@command -v cargo-deny >/dev/null || { echo "cargo-deny is missing: cargo install cargo-deny" >&2; exit 1; }
