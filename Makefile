@@ -26,7 +26,7 @@ deploy-check: ## Compose and Kubernetes files against their schemas and our rule
 	deploy/check.sh
 
 .PHONY: install
-install: ## Install the servers that the tests start
+install: ## Install the servers and the browser that the tests start
 	tests/install.sh
 
 .PHONY: demo

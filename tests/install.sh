@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests start and what the build needs: on Debian and Ubuntu by apt, as root or through sudo.
-# Elsewhere it says what to install.
+# Installs what the tests start and what the build needs: on Debian and Ubuntu by apt, as root or through sudo, and what
+# runs inside a browser by npm. Elsewhere it says what to install.
 set -euo pipefail
 
 declare -A package_of=(
@@ -10,27 +10,45 @@ declare -A package_of=(
     [pebble-challtestsrv]=pebble
     [psql]=postgresql-client
     [epmd]=rabbitmq-server
+    [chromium]=chromium
+    [chromedriver]=chromium-driver
+    [node]=nodejs
+    [npm]=npm
 )
 
-missing=()
-for tool in "${!package_of[@]}"; do
-    command -v "$tool" >/dev/null || missing+=("${package_of[$tool]}")
-done
-# Servers whose programs are on nobody's path.
-compgen -G "/usr/lib/postgresql/*/bin/postgres" >/dev/null || missing+=(postgresql)
-[ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || missing+=(rabbitmq-server)
-[ "${#missing[@]}" -gt 0 ] || exit 0
-mapfile -t packages < <(printf '%s\n' "${missing[@]}" | sort -u)
+install_packages() {
+    local missing=() packages as_root=() tool
+    for tool in "${!package_of[@]}"; do
+        command -v "$tool" >/dev/null || missing+=("${package_of[$tool]}")
+    done
+    # Servers whose programs are on nobody's path.
+    compgen -G "/usr/lib/postgresql/*/bin/postgres" >/dev/null || missing+=(postgresql)
+    [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || missing+=(rabbitmq-server)
+    [ "${#missing[@]}" -gt 0 ] || return 0
+    mapfile -t packages < <(printf '%s\n' "${missing[@]}" | sort -u)
 
-if ! command -v apt-get >/dev/null; then
-    echo "Missing: ${packages[*]} (names of Debian's packages). Install them, then run this again." >&2
-    exit 1
-fi
-as_root=()
-if [ "$(id -u)" -ne 0 ]; then
-    command -v sudo >/dev/null || { echo "Run as root, or install: ${packages[*]}" >&2; exit 1; }
-    as_root=(sudo)
-fi
-echo "Installing: ${packages[*]}"
-"${as_root[@]}" apt-get update
-"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "${packages[@]}"
+    if ! command -v apt-get >/dev/null; then
+        echo "Missing: ${packages[*]} (names of Debian's packages). Install them, then run this again." >&2
+        exit 1
+    fi
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null || { echo "Run as root, or install: ${packages[*]}" >&2; exit 1; }
+        as_root=(sudo)
+    fi
+    echo "Installing: ${packages[*]}"
+    "${as_root[@]}" apt-get update
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "${packages[@]}"
+}
+
+# Exactly what the lock says, once per lock: the copy says which one was installed to its end.
+install_for_pages() {
+    cd "$(dirname "$0")/browser"
+    local installed=node_modules/.installed-lock.json
+    cmp --quiet package-lock.json "$installed" && return 0
+    echo "Installing: what the browser tests run inside a page"
+    npm ci
+    cp package-lock.json "$installed"
+}
+
+install_packages
+install_for_pages

@@ -2,6 +2,8 @@
 //!
 //! Beside them stands the simulation: the same roles in this process, on a clock that jumps.
 //!
+//! And a browser, for the console.
+//!
 //! Nothing here skips: a server that is missing fails the test with what to install. A test never sleeps; it waits
 //! for a condition with [`wait_for`], and a child that dies fails it at once.
 
@@ -11,6 +13,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod browser;
 mod client;
 mod collector;
 mod command;
@@ -25,6 +28,7 @@ mod server;
 mod simulation;
 mod wait;
 
+pub use browser::{Browser, Element, Key, Size, Theme};
 pub use client::Client;
 pub use collector::Collector;
 pub use command::{Answer, run_bare};
