@@ -46,6 +46,11 @@ pub enum Pointing {
         /// What was found, as a part of a sentence: `shop.other.net` or `203.0.113.9, 2001:db8::1`.
         found: String,
     },
+    /// To the CDN by IPv4, but to somebody else by IPv6, which CAs prefer (RFC 8555 section 8.3 leaves the choice to them).
+    ForeignAaaa {
+        /// The foreign addresses, as a part of a sentence.
+        found: String,
+    },
 }
 
 /// A question got no answer; nothing is known about the name.

@@ -75,6 +75,12 @@ impl Resolver {
                 });
             }
         }
+        let (ours, foreign): (Vec<IpAddr>, Vec<IpAddr>) = found.iter().partition(|address| is_ours(address));
+        if !ours.is_empty() && !foreign.is_empty() && foreign.iter().all(IpAddr::is_ipv6) {
+            return Ok(Pointing::ForeignAaaa {
+                found: lookup::list(&foreign),
+            });
+        }
         let found = match longest.last_target() {
             Some(last_cname) => lookup::readable(last_cname),
             None if found.is_empty() => "nothing (no A, AAAA or CNAME record)".to_owned(),

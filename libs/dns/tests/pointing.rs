@@ -104,10 +104,6 @@ async fn addresses_lead_to_us_if_all_of_them_do() {
             vec!["198.51.100.7", "203.0.113.9"],
             Some("198.51.100.7, 203.0.113.9"),
         ),
-        (
-            vec!["198.51.100.7", "2001:db8:2::1"],
-            Some("198.51.100.7, 2001:db8:2::1"),
-        ),
         (vec!["203.0.113.9"], Some("203.0.113.9")),
         (vec!["::ffff:198.51.100.7"], Some("::ffff:198.51.100.7")),
     ] {
@@ -120,6 +116,25 @@ async fn addresses_lead_to_us_if_all_of_them_do() {
             Some(found) => Pointing::Elsewhere {
                 found: found.to_owned(),
             },
+        };
+        assert_eq!(pointing(&server).await, Ok(expected), "{addresses:?}");
+    }
+}
+
+/// CAs prefer IPv6: it alone would make the order fail, and it alone has to be mended.
+#[tokio::test]
+async fn a_foreign_aaaa_beside_our_a_is_told_as_such() {
+    for (addresses, expected) in [
+        (vec!["198.51.100.7", "2001:db8:2::1"], "2001:db8:2::1"),
+        (
+            vec!["198.51.100.7", "2001:db8:1::7", "2001:db8:2::1"],
+            "2001:db8:2::1",
+        ),
+    ] {
+        let server = Nameserver::start().await;
+        server.addresses(NAME, &addresses);
+        let expected = Pointing::ForeignAaaa {
+            found: expected.to_owned(),
         };
         assert_eq!(pointing(&server).await, Ok(expected), "{addresses:?}");
     }

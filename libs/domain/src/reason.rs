@@ -34,6 +34,7 @@ impl Who {
 pub fn who_must_act(code: &str) -> Option<Who> {
     Some(match code {
         "not_pointed"
+        | "wrong_aaaa"
         | "port_missing"
         | "caa_forbids"
         | "challenge_unreachable"
@@ -56,6 +57,13 @@ pub enum Reason {
         target: String,
         /// What DNS says today.
         found: String,
+    },
+    /// A records lead to the CDN, AAAA records to somebody else.
+    WrongAaaa {
+        /// The foreign addresses.
+        found: String,
+        /// The CDN's; empty where it has none to set.
+        ours: String,
     },
     /// C4 knows the domain without port 80 or 443.
     PortMissing {
@@ -134,6 +142,7 @@ impl Reason {
     pub fn code(&self) -> &'static str {
         match self {
             Self::NotPointed { .. } => "not_pointed",
+            Self::WrongAaaa { .. } => "wrong_aaaa",
             Self::PortMissing { .. } => "port_missing",
             Self::CaaForbids { .. } => "caa_forbids",
             Self::ChallengeUnreachable { .. } => "challenge_unreachable",
@@ -154,6 +163,7 @@ impl Reason {
     pub fn who(&self) -> Who {
         match self {
             Self::NotPointed { .. }
+            | Self::WrongAaaa { .. }
             | Self::PortMissing { .. }
             | Self::CaaForbids { .. }
             | Self::ChallengeUnreachable { .. }
@@ -169,6 +179,7 @@ impl Reason {
     pub fn found(&self) -> Option<&str> {
         match self {
             Self::NotPointed { found, .. }
+            | Self::WrongAaaa { found, .. }
             | Self::CaaForbids { found, .. }
             | Self::ChallengeUnreachable { found } => Some(found),
             _ => None,
@@ -181,6 +192,14 @@ impl Reason {
             Self::NotPointed { target, found } => format!(
                 "To switch on HTTPS for {name}, set {name} as CNAME to {target}. Today it points to {found}. \
                  Remove other A and AAAA records of the same name."
+            ),
+            Self::WrongAaaa { found, ours } if ours.is_empty() => format!(
+                "Delete the AAAA records of {name} that lead to {found}: certificates cannot be issued while they are \
+                 there. Its A records are right."
+            ),
+            Self::WrongAaaa { found, ours } => format!(
+                "Delete the AAAA records of {name} that lead to {found}, or replace them by {ours}: certificates cannot be \
+                 issued while they are there. Its A records are right."
             ),
             Self::PortMissing { missing } => {
                 let ports: Vec<String> = missing.iter().map(ToString::to_string).collect();

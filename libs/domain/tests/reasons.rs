@@ -12,6 +12,10 @@ fn every() -> Vec<Reason> {
             target: text(),
             found: text(),
         },
+        Reason::WrongAaaa {
+            found: text(),
+            ours: text(),
+        },
         Reason::PortMissing { missing: vec![80] },
         Reason::CaaForbids {
             at: text(),
@@ -39,6 +43,7 @@ fn every() -> Vec<Reason> {
     for reason in &reasons {
         match reason {
             Reason::NotPointed { .. }
+            | Reason::WrongAaaa { .. }
             | Reason::PortMissing { .. }
             | Reason::CaaForbids { .. }
             | Reason::ChallengeUnreachable { .. }

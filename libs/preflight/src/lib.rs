@@ -140,6 +140,13 @@ impl Preflight {
                 target: self.wanted(name, &targets),
                 found,
             }),
+            Ok(Pointing::ForeignAaaa { found }) => {
+                let ours = self.apex_addresses.iter().find(|address| address.contains(':'));
+                Verdict::Blocked(Reason::WrongAaaa {
+                    found,
+                    ours: ours.cloned().unwrap_or_default(),
+                })
+            }
             Err(error) => Verdict::CouldNotAsk(format!("DNS: {error}")),
         }
     }

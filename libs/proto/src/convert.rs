@@ -115,6 +115,9 @@ fn needed(reason: &Reason, name: &DomainName) -> Vec<v1::DnsRecord> {
                 record(kind, name.as_str(), value.to_owned())
             })
             .collect(),
+        Reason::WrongAaaa { ours, .. } if !ours.is_empty() => {
+            vec![record("AAAA", name.as_str(), ours.clone())]
+        }
         Reason::CaaForbids { at, wanted, .. } => vec![record("CAA", at, format!("0 issue \"{wanted}\""))],
         _ => Vec::new(),
     }

@@ -182,7 +182,7 @@ async fn a_watcher_resumes_where_it_was() {
     }
     let watch = |after: Option<i64>| v1::WatchDomainsRequest {
         after_position: after,
-        name: String::new(),
+        ..Default::default()
     };
     let mut stream = served
         .client
@@ -224,6 +224,68 @@ async fn a_watcher_resumes_where_it_was() {
         "c.example.com",
         "and follows what happens"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watcher_may_begin_with_what_is_new_and_listens_as_long_as_its_token_is_good() {
+    let mut served = served().await;
+    let admin = served.token(Role::Admin, |_| {}).await;
+    let watcher = served
+        .token(Role::Viewer, |record| record.name = "watcher".into())
+        .await;
+    served
+        .client
+        .add_domain(signed(add("old.example.com"), &admin))
+        .await
+        .unwrap();
+    let only_new = v1::WatchDomainsRequest {
+        only_new: true,
+        ..Default::default()
+    };
+    let mut stream = served
+        .client
+        .watch_domains(signed(only_new.clone(), &watcher))
+        .await
+        .unwrap()
+        .into_inner();
+    served
+        .client
+        .add_domain(signed(add("new.example.com"), &admin))
+        .await
+        .unwrap();
+    let next = tokio::time::timeout(Duration::from_secs(20), stream.message())
+        .await
+        .expect("in time");
+    assert_eq!(next.unwrap().unwrap().domain.unwrap().name, "new.example.com");
+
+    let both = v1::WatchDomainsRequest {
+        after_position: Some(0),
+        ..only_new
+    };
+    let refused = served
+        .client
+        .watch_domains(signed(both, &watcher))
+        .await
+        .unwrap_err();
+    assert!(has_reason(&refused, "POSITION_INVALID"), "{refused:?}");
+
+    let mut tx = served.context.store.begin("revoke").await.unwrap();
+    assert!(
+        tx.revoke_token("watcher", served.context.clock.now())
+            .await
+            .unwrap()
+    );
+    tx.commit().await.unwrap();
+    let end = tokio::time::timeout(Duration::from_secs(30), async {
+        loop {
+            match stream.message().await {
+                Ok(Some(_)) => {}
+                end => return end,
+            }
+        }
+    });
+    let end = end.await.expect("the stream ends").unwrap_err();
+    assert_eq!(end.code(), Code::Unauthenticated);
 }
 
 #[tokio::test]

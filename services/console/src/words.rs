@@ -29,6 +29,7 @@ pub(crate) fn who(who: &str) -> &'static str {
 pub(crate) fn reason(code: &str) -> &str {
     match code {
         "not_pointed" => "DNS does not point to the CDN",
+        "wrong_aaaa" => "an AAAA record leads elsewhere",
         "port_missing" => "port 80 or 443 is switched off",
         "caa_forbids" => "CAA records forbid our CA",
         "challenge_unreachable" | "challenge_invalid" => "the challenge path does not reach us",

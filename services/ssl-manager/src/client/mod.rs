@@ -156,6 +156,7 @@ async fn watch(
     let request = v1::WatchDomainsRequest {
         after_position: after,
         name: name.unwrap_or_default().to_owned(),
+        ..v1::WatchDomainsRequest::default()
     };
     let mut changes = answer(client.watch_domains(Request::new(request)).await)?;
     while let Some(change) = changes.message().await.map_err(|status| failed(&status))? {
