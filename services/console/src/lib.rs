@@ -100,6 +100,7 @@ fn router(app: App) -> Router {
         .route("/events", get(live::events))
         .route("/clock", post(pages::clock::set))
         .route("/assets/{file}", get(assets::asset))
+        .merge(pages::domain::routes())
         .fallback(pages::no_page)
         .layer(CompressionLayer::new())
         .layer(TimeoutLayer::with_status_code(

@@ -8,7 +8,9 @@ use jiff::Timestamp;
 
 use crate::App;
 use crate::assets;
+use crate::form::query;
 use crate::session::{self, Person};
+use crate::words::{self, Done};
 use crate::zone::{Choice, Zone};
 
 /// The frame of a page for somebody who is signed in.
@@ -59,6 +61,12 @@ impl Frame {
     /// Whether this page is in that part of the navigation.
     pub(crate) fn is_in(&self, path: &str) -> bool {
         self.here.split('?').next() == Some(path)
+    }
+
+    /// What was just done, if the address says so.
+    pub(crate) fn done(&self) -> Option<Done> {
+        let (_, text) = self.here.split_once('?')?;
+        words::done(query(Some(text)).get("done")?)
     }
 
     pub(crate) fn style(&self) -> &'static str {

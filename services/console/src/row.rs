@@ -58,6 +58,13 @@ impl Moment {
             shown: zone.time(at),
         }
     }
+
+    pub(crate) fn second(at: Timestamp, zone: &Zone) -> Self {
+        Self {
+            machine: format!("{at:.0}"),
+            shown: zone.second(at),
+        }
+    }
 }
 
 /// A name, and the Unicode that it stands for. Both are shown: a name may look like another one.

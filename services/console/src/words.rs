@@ -1,10 +1,13 @@
 //! Every sentence of the page that is not the API's, in one place; the compiler checks that their placeholders are filled.
 
+mod domain;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
 use proto::{from_timestamp, v1};
 
+pub(crate) use self::domain::*;
 use crate::zone::Zone;
 
 pub(crate) const SIGN_IN_FAILED: &str = "Name or password is not right.";

@@ -1,6 +1,7 @@
 //! The pages, a file each.
 
 pub(crate) mod clock;
+pub(crate) mod domain;
 pub(crate) mod list;
 pub(crate) mod sign_in;
 

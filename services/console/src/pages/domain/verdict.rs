@@ -1,0 +1,122 @@
+//! Where a domain stands, in a card: what, who must act, since when, what still serves, when it goes on.
+
+use jiff::Timestamp;
+use proto::v1;
+
+use crate::row::{Badge, Moment};
+use crate::words::{self, instant};
+use crate::zone::Zone;
+
+/// A text that can be sent to whoever must act, as it stands.
+pub(super) struct Letter {
+    pub(super) heading: &'static str,
+    pub(super) text: String,
+    /// Whether it is for somebody outside, to whom it is sent.
+    pub(super) is_sent: bool,
+}
+
+pub(super) struct Verdict {
+    pub(super) badge: Badge,
+    pub(super) sentence: String,
+    pub(super) actor: &'static str,
+    pub(super) doing: String,
+    /// Of this status; none where the history that was read does not go back so far.
+    pub(super) since: Option<Moment>,
+    pub(super) serves: String,
+    pub(super) next_label: &'static str,
+    pub(super) next: Option<Moment>,
+    pub(super) source: &'static str,
+    pub(super) created: Option<Moment>,
+    pub(super) letter: Option<Letter>,
+}
+
+impl Verdict {
+    /// `entries`: newest first.
+    pub(super) fn new(
+        domain: &v1::Domain,
+        entries: &[v1::HistoryEntry],
+        zone: &Zone,
+        now: Timestamp,
+    ) -> Self {
+        let reason = domain.reason.as_ref();
+        let moment = |at: Option<&prost_types::Timestamp>| instant(at).map(|at| Moment::time(at, zone));
+        let renews = domain.status() == v1::Status::Success && domain.activity == "idle";
+        Self {
+            badge: Badge(domain.status()),
+            sentence: words::status(domain, zone, now),
+            actor: reason.map_or("Nobody", |reason| words::who(&reason.who)),
+            doing: words::activity(&domain.activity).to_owned(),
+            since: since(domain.status(), entries).map(|at| Moment::time(at, zone)),
+            serves: words::serves(domain, zone, now),
+            next_label: if renews { "Renewal" } else { "Next attempt" },
+            next: moment(domain.next_attempt_at.as_ref()),
+            source: words::source(domain.source()),
+            created: moment(domain.created_at.as_ref()),
+            letter: reason.map(letter),
+        }
+    }
+
+    pub(super) fn no_next(&self) -> &'static str {
+        match self.badge.0 {
+            v1::Status::Success => "None: nothing is waited for",
+            _ => "None until somebody acts, or rechecks",
+        }
+    }
+}
+
+fn letter(reason: &v1::Reason) -> Letter {
+    let (heading, is_sent) = words::letter(&reason.who);
+    Letter {
+        heading,
+        text: reason.message.clone(),
+        is_sent,
+    }
+}
+
+/// When the status became what it is.
+fn since(status: v1::Status, entries: &[v1::HistoryEntry]) -> Option<Timestamp> {
+    let change = entries
+        .iter()
+        .find(|entry| entry.status_from() != entry.status_to())?;
+    // A status that changed without a line of its own would get the moment of another.
+    (change.status_to() == status)
+        .then(|| instant(change.at.as_ref()))
+        .flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(second: i64, from: v1::Status, to: v1::Status) -> v1::HistoryEntry {
+        v1::HistoryEntry {
+            at: Some(prost_types::Timestamp {
+                seconds: second,
+                nanos: 0,
+            }),
+            status_from: from.into(),
+            status_to: to.into(),
+            ..v1::HistoryEntry::default()
+        }
+    }
+
+    #[test]
+    fn a_status_lasts_since_it_changed() {
+        use v1::Status::{Failure, Pending, Success, Unspecified};
+        let entries = [
+            entry(40, Failure, Failure),
+            entry(30, Failure, Failure),
+            entry(20, Pending, Failure),
+            entry(10, Unspecified, Pending),
+        ];
+        let second = |at: Option<Timestamp>| at.map(Timestamp::as_second);
+        assert_eq!(second(since(Failure, &entries)), Some(20));
+        assert_eq!(second(since(Pending, &entries[3..])), Some(10));
+        assert_eq!(since(Success, &entries), None, "the history does not say when");
+        assert_eq!(
+            since(Failure, &entries[..2]),
+            None,
+            "it began before what was read"
+        );
+    }
+}

@@ -1,0 +1,152 @@
+//! What is known of a domain: where it stands and who must act, what to set, its certificate, what happened, and what can
+//! be done. One that is deleted keeps its history, so its page says that it is gone and shows what there was.
+
+use askama::Template;
+use axum::extract::RawQuery;
+use axum::response::{IntoResponse, Response};
+use domain::DomainName;
+use http::StatusCode;
+use proto::v1;
+
+use super::certificates::{self, Certificates};
+use super::current::Current;
+use super::history::{self, Timeline};
+use super::records::Records;
+use super::verdict::Verdict;
+use super::{Named, Troubles};
+use crate::form::query;
+use crate::page::Frame;
+use crate::problem::{Problem, html};
+use crate::row::{Moment, Name};
+use crate::words::{self, instant};
+
+/// What the viewer may do with this domain as it is now.
+struct Controls {
+    operate: bool,
+    key: bool,
+    revoke: bool,
+}
+
+#[derive(Template)]
+#[template(path = "domain/view.html")]
+struct ViewPage {
+    frame: Frame,
+    troubles: Troubles,
+    name: Name,
+    verdict: Verdict,
+    records: Option<Records>,
+    current: Option<Current>,
+    controls: Controls,
+    is_pasted: bool,
+    timeline: Timeline,
+    certificates: Certificates,
+}
+
+/// A domain that is not on the list.
+#[derive(Template)]
+#[template(path = "domain/gone.html")]
+struct GonePage {
+    frame: Frame,
+    name: Name,
+    /// When it was deleted; none if it never was on the list.
+    deleted: Option<Moment>,
+    timeline: Timeline,
+    certificates: Certificates,
+}
+
+/// How much of what there is the address asks for.
+#[derive(Default)]
+pub(super) struct Asked {
+    pub(super) lines: Option<usize>,
+    pub(super) certificates: String,
+}
+
+impl Asked {
+    fn of(text: Option<&str>) -> Self {
+        let mut pairs = query(text);
+        Self {
+            lines: pairs.get("history").and_then(|lines| lines.parse().ok()),
+            certificates: pairs.remove("certificates").unwrap_or_default(),
+        }
+    }
+}
+
+/// Answers `/domains/{name}`.
+pub(crate) async fn show(
+    frame: Frame,
+    Named(name): Named,
+    RawQuery(text): RawQuery,
+) -> Result<Response, Problem> {
+    page(frame, &name, &Asked::of(text.as_deref()), Troubles::default()).await
+}
+
+/// The page, with what went wrong with an action.
+pub(super) async fn page(
+    frame: Frame,
+    name: &DomainName,
+    asked: &Asked,
+    troubles: Troubles,
+) -> Result<Response, Problem> {
+    let (domain, entries, listed) = tokio::join!(
+        super::read(&frame, name),
+        history::read(&frame, name, asked.lines),
+        certificates::read(&frame, name, &asked.certificates),
+    );
+    let domain = match domain {
+        Ok(domain) => domain,
+        Err(problem) if problem.status == StatusCode::NOT_FOUND => {
+            return gone(frame, name, asked, entries, listed);
+        }
+        Err(problem) => return Err(problem),
+    };
+    let entries = entries?;
+    let (zone, now) = (&frame.zone, frame.now);
+    let controls = Controls {
+        operate: frame.may_operate(),
+        key: frame.may_read_keys(),
+        revoke: frame.may_revoke(),
+    };
+    let page = ViewPage {
+        troubles,
+        name: Name::new(&domain.name),
+        verdict: Verdict::new(&domain, &entries, zone, now),
+        records: Records::new(&domain),
+        current: Current::new(&domain, zone, now),
+        is_pasted: domain.source() == v1::Source::Text,
+        timeline: Timeline::new(name, Some(&domain), &entries, asked.lines, zone),
+        certificates: Certificates::new(name, listed, controls.operate, controls.revoke, zone, now),
+        controls,
+        frame,
+    };
+    let status = if page.troubles.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::CONFLICT
+    };
+    Ok((status, html(&page)).into_response())
+}
+
+fn gone(
+    frame: Frame,
+    name: &DomainName,
+    asked: &Asked,
+    entries: Result<Vec<v1::HistoryEntry>, Problem>,
+    listed: Option<v1::ListCertificatesResponse>,
+) -> Result<Response, Problem> {
+    let entries = match entries {
+        Ok(entries) => entries,
+        Err(problem) if problem.status == StatusCode::NOT_FOUND => Vec::new(),
+        Err(problem) => return Err(problem),
+    };
+    let deleted = entries.iter().find(|entry| entry.kind == "deleted");
+    let deleted = deleted.and_then(|entry| instant(entry.at.as_ref()));
+    let zone = &frame.zone;
+    let page = GonePage {
+        name: Name::new(name.as_str()),
+        deleted: deleted.map(|at| Moment::time(at, zone)),
+        timeline: Timeline::new(name, None, &entries, asked.lines, zone),
+        certificates: Certificates::new(name, listed, false, false, zone, frame.now),
+        frame,
+    };
+    Ok((StatusCode::NOT_FOUND, html(&page)).into_response())
+}

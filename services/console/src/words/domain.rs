@@ -1,0 +1,235 @@
+//! What the pages of one domain say.
+
+use jiff::Timestamp;
+use proto::v1;
+
+use super::instant;
+use crate::zone::Zone;
+
+/// What follows from what was just done, shown once, at the top of the next page.
+pub(crate) struct Done {
+    pub(crate) text: &'static str,
+    /// Done, but with something that somebody should know.
+    pub(crate) is_warning: bool,
+}
+
+/// The sentence for a word of the address; none for any other word, for an address can be made up.
+pub(crate) fn done(word: &str) -> Option<Done> {
+    let text = match word {
+        "deleted" => "Deleted. C4 keeps serving its certificate until that ends.",
+        "removed" => "Deleted. Its certificate is being removed from C4.",
+        "add" => "Added. The first certificate is on its way.",
+        "recheck" => "Recheck asked for. What is next happens now.",
+        "generate" => {
+            "A certificate was asked for. A live one that is not due yet stays and is compared with C4."
+        }
+        "force" => "A new certificate was ordered. The present one serves until the new one is live.",
+        "rollback" => "Rolling back. The certificate before is being uploaded to C4.",
+        "import" => "Stored. The certificate is being uploaded to C4; what is live serves until then.",
+        "import-untrusted" => {
+            "Stored, and being uploaded to C4. But browsers do not trust who issued this certificate \
+             (not_publicly_trusted): visitors will see a warning."
+        }
+        "revoke" => "Revocation asked for. The history below says when the CA has done it.",
+        "revoke-later" => {
+            "A replacement with a new key is ordered. The old certificate is revoked once the new one is live."
+        }
+        _ => return None,
+    };
+    Some(Done {
+        text,
+        is_warning: word == "import-untrusted",
+    })
+}
+
+/// The first choice of Delete.
+pub(crate) fn keep_serving(until: Option<&str>) -> String {
+    match until {
+        Some(day) => format!("Keep serving until {day}"),
+        None => "Leave C4 as it is".to_owned(),
+    }
+}
+
+pub(crate) fn type_the_name(name: &str) -> String {
+    format!("Type {name} to confirm: it is live.")
+}
+
+pub(crate) const SAY_WHY: &str = "Say why the key is needed. It is kept in the history.";
+pub(crate) const PASSWORD_MISSING: &str = "Choose a password for the PFX, or take the key as PEM.";
+pub(crate) const PASSWORDS_DIFFER: &str = "The two passwords differ. Type the same one twice.";
+pub(crate) const CHOOSE_A_REASON: &str = "Choose the reason why it is revoked.";
+
+/// A reason to revoke, from the word of RFC 5280 for it.
+pub(crate) fn revocation(word: &str) -> &'static str {
+    match word {
+        "key-compromise" => "Key compromise: the private key is, or may be, in other hands",
+        "superseded" => "Superseded: another certificate took its place",
+        "cessation-of-operation" => "Cessation of operation: it is no longer needed",
+        "affiliation-changed" => "Affiliation changed: whom it was issued to is not the same any more",
+        _ => "",
+    }
+}
+
+/// Where a certificate comes from.
+pub(crate) fn source(source: v1::Source) -> &'static str {
+    match source {
+        v1::Source::C4 => "Generated",
+        v1::Source::Text => "Pasted",
+        v1::Source::Unspecified => "",
+    }
+}
+
+/// What visitors get now.
+pub(crate) fn serves(domain: &v1::Domain, zone: &Zone, now: Timestamp) -> String {
+    let ends = instant(domain.expires_at.as_ref());
+    match ends {
+        Some(ends) if ends > now => format!("A certificate that works until {}", zone.date(ends)),
+        Some(ends) => format!(
+            "A certificate that ended on {}: browsers show a warning",
+            zone.date(ends)
+        ),
+        None => "No certificate of ours: HTTPS does not work".to_owned(),
+    }
+}
+
+/// How the API's sentence is headed, and whether it is for somebody to whom it is sent.
+pub(crate) fn letter(who: &str) -> (&'static str, bool) {
+    match who {
+        "customer" => ("Message for the customer", true),
+        "cdn_operator" => ("Message for the CDN operator", true),
+        "ca" => ("What happened at the certificate authority", false),
+        _ => ("What is going on", false),
+    }
+}
+
+/// What to tell the owner of an apex, by the kind of the first record that is needed.
+pub(crate) fn apex(kind: &str) -> Option<&'static str> {
+    match kind {
+        "CNAME" => Some(
+            "This is an apex, which cannot have a CNAME. Set an ALIAS or ANAME record (some providers call it CNAME \
+             flattening) with the same value; where addresses are listed below it, those are the alternative.",
+        ),
+        "A" | "AAAA" => Some(
+            "This is an apex, which cannot have a CNAME. Set each of these records; an ALIAS or ANAME record that leads \
+             to the CDN does as well.",
+        ),
+        _ => None,
+    }
+}
+
+/// The life of a certificate, as its bar shows it.
+pub(crate) fn life(
+    from: Timestamp,
+    until: Timestamp,
+    renewal: Option<Timestamp>,
+    left: i64,
+    zone: &Zone,
+) -> String {
+    let whole = days(until.duration_since(from).as_secs().div_euclid(24 * 60 * 60));
+    let left = match left {
+        -1 => "Ended yesterday.".to_owned(),
+        left if left < 0 => format!("Ended {} ago.", days(-left)),
+        0 => "Ends within a day.".to_owned(),
+        left => format!("{} left.", days(left)),
+    };
+    let renews = renewal.map_or_else(String::new, |at| format!(" Renews about {}.", zone.day(at)));
+    let (from, until) = (zone.date(from), zone.date(until));
+    format!("Valid for {whole}, from {from} to {until}. {left}{renews}")
+}
+
+fn days(days: i64) -> String {
+    match days {
+        1 => "1 day".to_owned(),
+        days => format!("{days} days"),
+    }
+}
+
+/// What happened, from the API's word for it.
+pub(crate) fn kind(word: &str) -> String {
+    let known = match word {
+        "added" => "Added",
+        "generated" => "Certificate asked for",
+        "imported" => "Certificate pasted",
+        "rechecked" => "Rechecked",
+        "rolled_back" => "Rolled back",
+        "deleted" => "Deleted",
+        "key_downloaded" => "Private key downloaded",
+        "blocked" => "Blocked",
+        "could_not_ask" => "Could not ask",
+        "unknown_to_c4" => "Unknown to C4",
+        "order_placed" => "Order placed",
+        "order_failed" => "Order failed",
+        "ca_waiting" => "Waiting for the CA",
+        "certificate_issued" => "Certificate issued",
+        "certificate_rejected" => "Certificate not accepted",
+        "certificate_uploaded" => "Live at C4",
+        "not_served_yet" => "Not served at every edge yet",
+        "upload_failed" => "Upload failed",
+        "difference_found" => "C4 held something else",
+        "certificate_removed" => "Removed from C4",
+        "expired" => "Certificate ended",
+        // A word of a newer API still reads.
+        other => {
+            return crate::problem::sentence(&other.replace('_', " "))
+                .trim_end_matches('.')
+                .to_owned();
+        }
+    };
+    known.to_owned()
+}
+
+/// Who did it, from the API's word for them.
+pub(crate) fn by(actor: &str) -> String {
+    match actor.split_once(':') {
+        Some((kind, name)) => format!("{name} ({kind})"),
+        None => actor.to_owned(),
+    }
+}
+
+/// A line of the history, and apart from it what a certificate authority said in its own words.
+pub(crate) fn without_problem(message: &str) -> (&str, &str) {
+    let begins = [
+        "The certificate authority reported ",
+        "The certificate authority refused ",
+        "What the certificate authority delivered ",
+    ];
+    let at = begins.iter().filter_map(|begin| message.find(begin)).min();
+    let (before, problem) = message.split_at(at.unwrap_or(message.len()));
+    (before.trim_end(), problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_made_up_address_says_nothing() {
+        assert!(done("recheck").is_some());
+        assert!(done("import-untrusted").is_some_and(|done| done.is_warning));
+        assert!(done("<script>alert(1)</script>").is_none() && done("").is_none());
+    }
+
+    #[test]
+    fn every_kind_of_the_history_has_words_and_a_newer_one_reads() {
+        assert_eq!(kind("certificate_uploaded"), "Live at C4");
+        assert_eq!(kind("certificate_praised"), "Certificate praised");
+        assert_eq!(by("token:dashboard"), "dashboard (token)");
+        assert_eq!(by("issuer"), "issuer");
+    }
+
+    #[test]
+    fn what_a_ca_said_stands_apart() {
+        let message =
+            "Requests to http://a.example.com/ must reach us. The certificate authority reported dns: no A";
+        assert_eq!(
+            without_problem(message),
+            (
+                "Requests to http://a.example.com/ must reach us.",
+                "The certificate authority reported dns: no A"
+            )
+        );
+        assert_eq!(without_problem("Active at C4."), ("Active at C4.", ""));
+        let refused = "The certificate authority refused the order for a.example.com (rateLimited): too many";
+        assert_eq!(without_problem(refused), ("", refused));
+    }
+}
