@@ -12,6 +12,7 @@ mod filter;
 mod form;
 mod guard;
 mod live;
+mod lines;
 mod page;
 mod pages;
 mod problem;
@@ -99,6 +100,8 @@ fn router(app: App) -> Router {
         .route("/sign-out", post(pages::sign_in::sign_out))
         .route("/events", get(live::events))
         .route("/clock", post(pages::clock::set))
+        .route("/domains/new", get(pages::add::show).post(pages::add::send))
+        .route("/domains/new/check", get(pages::add::check))
         .route("/assets/{file}", get(assets::asset))
         .merge(pages::domain::routes())
         .fallback(pages::no_page)

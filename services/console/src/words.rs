@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use proto::{from_timestamp, v1};
 
 pub(crate) use self::domain::*;
+use crate::lines::MOST_LINES;
 use crate::zone::Zone;
 
 pub(crate) const SIGN_IN_FAILED: &str = "Name or password is not right.";
@@ -131,6 +132,48 @@ pub(crate) fn number(number: u64) -> String {
         grouped.push(digit);
     }
     grouped
+}
+
+// Adding.
+
+pub(crate) const ADD_HINT: &str = "One per line, or separated by spaces or commas. Of an address its host counts. \
+                                   What stands after # is left out. At most 100,000.";
+pub(crate) const NO_NAME: &str = "Write at least one domain name, such as shop.example.com.";
+pub(crate) const ONE_TO_CHECK: &str = "Write one name to have it checked.";
+
+pub(crate) fn too_many_lines() -> String {
+    let most = number(MOST_LINES as u64);
+    format!("These are more than {most} names. Send them in parts, or through the API.")
+}
+
+pub(crate) fn not_checked(why: &str) -> String {
+    format!("Not checked: {why} It can be added all the same; it is checked before its order.")
+}
+
+/// A question of the preflight.
+pub(crate) fn step(step: &str) -> &'static str {
+    match step {
+        "c4" => "C4 knows it, with ports 80 and 443",
+        "dns" => "DNS points to the CDN",
+        "caa" => "CAA permits our CA",
+        "challenge_path" => "The challenge path reaches us",
+        _ => "Another question",
+    }
+}
+
+/// What follows from a preflight.
+pub(crate) fn verdict(is_listed: bool, has_live: bool, is_ready: bool) -> &'static str {
+    match (is_listed, has_live, is_ready) {
+        (false, _, true) => "Nothing stands in the way: the certificate is ordered at once.",
+        (false, _, false) => {
+            "It can be added now. We ask again by ourselves, and order once nothing stands in the way."
+        }
+        (true, true, _) => "It is on the list, and has a certificate.",
+        (true, false, true) => "It is on the list without a certificate. Nothing stands in the way any more.",
+        (true, false, false) => {
+            "It is on the list. We ask again by ourselves, and order once nothing stands in the way."
+        }
+    }
 }
 
 #[cfg(test)]

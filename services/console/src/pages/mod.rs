@@ -1,5 +1,6 @@
 //! The pages, a file each.
 
+pub(crate) mod add;
 pub(crate) mod clock;
 pub(crate) mod domain;
 pub(crate) mod list;
