@@ -7,18 +7,21 @@
 
 mod api;
 mod assets;
+mod batches;
 mod csrf;
+mod csv;
 mod filter;
 mod form;
 mod guard;
-mod live;
 mod lines;
+mod live;
 mod page;
 mod pages;
 mod problem;
 mod row;
 mod serve;
 mod session;
+mod walk;
 mod words;
 mod zone;
 
@@ -35,6 +38,7 @@ use tower_http::compression::CompressionLayer;
 use tower_http::timeout::TimeoutLayer;
 
 use api::Api;
+use batches::Batches;
 use guard::Site;
 use live::Hub;
 use session::Cookies;
@@ -53,6 +57,7 @@ pub(crate) struct Parts {
     pub(crate) cookies: Cookies,
     pub(crate) site: Site,
     pub(crate) hub: Hub,
+    pub(crate) batches: Batches,
 }
 
 impl Deref for App {
@@ -81,6 +86,7 @@ pub async fn run(process: Process) -> Result<(), RoleError> {
         cookies: Cookies { secure },
         site: Site { public },
         hub: Hub::new(first_stream(&process)),
+        batches: Batches::new(process.clock.clone(), process.entropy.clone()),
         process: process.clone(),
     }));
     process.stop.spawn(watch_the_api(app.clone()));
@@ -92,7 +98,8 @@ pub async fn run(process: Process) -> Result<(), RoleError> {
 
 fn router(app: App) -> Router {
     Router::new()
-        .route("/", get(pages::list::show))
+        .route("/", get(pages::list::show).post(pages::bulk::send))
+        .route("/domains.csv", get(pages::export::domains))
         .route(
             "/sign-in",
             get(pages::sign_in::show).post(pages::sign_in::sign_in),
@@ -102,6 +109,8 @@ fn router(app: App) -> Router {
         .route("/clock", post(pages::clock::set))
         .route("/domains/new", get(pages::add::show).post(pages::add::send))
         .route("/domains/new/check", get(pages::add::check))
+        .route("/batches/{id}", get(pages::batch::show).post(pages::batch::send))
+        .route("/batches/{id}/failures.csv", get(pages::batch::failures))
         .route("/assets/{file}", get(assets::asset))
         .merge(pages::domain::routes())
         .fallback(pages::no_page)

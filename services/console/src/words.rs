@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use proto::{from_timestamp, v1};
 
 pub(crate) use self::domain::*;
+use crate::batches::{Phase, What};
 use crate::lines::MOST_LINES;
 use crate::zone::Zone;
 
@@ -176,6 +177,108 @@ pub(crate) fn verdict(is_listed: bool, has_live: bool, is_ready: bool) -> &'stat
     }
 }
 
+// Batches.
+
+pub(crate) const BATCH_CANCELLED: &str = "Not done: the rest was cancelled before its answer came.";
+pub(crate) const BATCH_STOPPED: &str =
+    "Not done: this page was stopped before its answer came. Send it again.";
+pub(crate) const BATCH_SIGNED_OUT: &str = "Not done: your session ended. Sign in and send it again.";
+pub(crate) const BATCH_AWAY: &str = "Not done: the API does not answer. Send it again once it does.";
+pub(crate) const BATCH_NO_ANSWER: &str = "The API did not say what became of it. Look for it in the list.";
+pub(crate) const BATCH_WAITS: &str = "Others are before it. It begins by itself.";
+pub(crate) const BATCH_KEPT: &str = "This page is kept for an hour, and for you alone.";
+pub(crate) const NO_SUCH_BATCH: &str = "There is no such page any more: results are kept for an hour, for the one who \
+                                        began, and not over a restart. What was done is done; see the list.";
+pub(crate) const TOO_MANY_BATCHES: &str =
+    "Too much is being done at once. Wait for something to end, then send it again.";
+pub(crate) const KEEP_SERVING: &str = "Keep serving each until it ends";
+pub(crate) const REMOVE_TOO: &str = "Remove from C4 too, so that HTTPS ends now";
+pub(crate) const NOTHING_SELECTED: &str =
+    "Nothing is selected. Go back and tick some domains, or choose All that match.";
+pub(crate) const NO_SUCH_ACTION: &str = "There is no such action. Go back to the list.";
+pub(crate) const NOTHING_MATCHES: &str = "No domain matches any more. Go back to the list.";
+
+fn domains(count: usize) -> String {
+    match count {
+        1 => "1 domain".to_owned(),
+        count => format!("{} domains", number(count as u64)),
+    }
+}
+
+pub(crate) fn batch_title(what: What, phase: Phase, count: usize) -> String {
+    let doing = match what {
+        What::Add => "Adding",
+        What::Recheck => "Rechecking",
+        What::Delete => "Deleting",
+    };
+    let domains = domains(count);
+    match phase {
+        Phase::Draft => format!("{}?", batch_button(what, count)),
+        Phase::Waiting | Phase::Running => format!("{doing} {domains}"),
+        Phase::Done => format!("{doing} {domains}: done"),
+        Phase::Cancelled => format!("{doing} {domains}: cancelled"),
+        Phase::Stopped => format!("{doing} {domains}: stopped"),
+    }
+}
+
+pub(crate) fn batch_button(what: What, count: usize) -> String {
+    let does = match what {
+        What::Add => "Add",
+        What::Recheck => "Recheck",
+        What::Delete => "Delete",
+    };
+    format!("{does} {}", domains(count))
+}
+
+pub(crate) fn batch_done(what: What) -> &'static str {
+    match what {
+        What::Add => "Added",
+        What::Recheck => "Rechecked",
+        What::Delete => "Deleted",
+    }
+}
+
+pub(crate) fn batch_progress(answered: usize, total: usize) -> String {
+    format!("{} of {}", number(answered as u64), number(total as u64))
+}
+
+pub(crate) fn batch_shown(from: usize, shown: usize, all: usize) -> String {
+    let (first, last) = (number(from as u64 + 1), number((from + shown) as u64));
+    format!("{first} to {last} of {}", number(all as u64))
+}
+
+pub(crate) fn and_more(count: usize) -> String {
+    format!("And {} more.", number(count as u64))
+}
+
+pub(crate) fn count_differs(count: usize) -> String {
+    format!("Type {count} to delete them. Nothing was deleted.")
+}
+
+pub(crate) fn too_many_match() -> String {
+    let most = number(MOST_LINES as u64);
+    format!("More than {most} domains match. Narrow the list first.")
+}
+
+pub(crate) fn queue_through(at: &str) -> String {
+    format!("The queue for new ones is through at about {at}.")
+}
+
+/// How soon new names are ordered. The room counts what is due besides, so it is "about".
+pub(crate) fn forecast(names: u64, room: Option<u64>, queue: Option<&str>) -> String {
+    match (room, queue) {
+        (_, Some(at)) => format!(
+            "Others are waiting for room in the CA's limits until about {at}. These follow one after the other."
+        ),
+        (Some(room), None) if room >= names => "The CA's limits have room for all of them now.".to_owned(),
+        (Some(room), None) => format!(
+            "About {} can be ordered now. The rest follows one after the other, as the CA's limits allow.",
+            number(room)
+        ),
+        (None, None) => "They are ordered as fast as the CA allows.".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,5 +288,12 @@ mod tests {
         for (plain, grouped) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
             assert_eq!(number(plain), grouped);
         }
+    }
+
+    #[test]
+    fn a_forecast_says_who_has_to_wait() {
+        assert!(forecast(10, Some(10), None).contains("all of them now"));
+        assert!(forecast(11, Some(10), None).contains("About 10 can be ordered now"));
+        assert!(forecast(1, Some(10), Some("14:20")).contains("until about 14:20"));
     }
 }

@@ -3,6 +3,8 @@
 //! Adding orders by itself, at once if nothing stands in the way and else once that is gone: the API knows no adding
 //! without. So there is one button, and its label says which of the two will happen.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::body::Body;
 use axum::extract::RawQuery;
@@ -11,9 +13,11 @@ use domain::Action;
 use http::StatusCode;
 use proto::v1;
 
+use crate::batches::{Batch, Failure, Plan, What};
 use crate::form::{Form, query};
-use crate::lines::{Line, Lines};
+use crate::lines::{Line, Lines, Rubbish};
 use crate::page::Frame;
+use crate::pages::batch;
 use crate::problem::{Problem, html, sentence};
 use crate::row::{Badge, Name};
 use crate::words;
@@ -122,9 +126,14 @@ struct CheckFragment {
 }
 
 /// Answers `/domains/new`.
-pub(crate) async fn show(frame: Frame) -> Result<Response, Problem> {
+pub(crate) async fn show(frame: Frame, RawQuery(text): RawQuery) -> Result<Response, Problem> {
     frame.person.require(Action::Operate)?;
-    Ok(page(frame, String::new(), None))
+    // Back from the page that shows what a list holds.
+    let names = match query(text.as_deref()).get("batch") {
+        Some(id) => batch::own(&frame, id)?.text(),
+        None => String::new(),
+    };
+    Ok(page(frame, names, None))
 }
 
 fn page(frame: Frame, names: String, checked: Option<Checked>) -> Response {
@@ -205,8 +214,24 @@ pub(crate) async fn send(frame: Frame, body: Body) -> Result<Response, Problem> 
             Ok(page(frame, text.to_owned(), Some(checked)))
         }
         ([name], []) => add(&frame, name).await,
-        _ => Ok(refused(frame, words::ONE_TO_CHECK.to_owned(), text)),
+        _ => Ok(batch::to(&*many(&frame, lines)?)),
     }
+}
+
+/// Keeps a list until somebody has seen what is in it.
+fn many(frame: &Frame, lines: Lines) -> Result<Arc<Batch>, Problem> {
+    let failure = |rubbish: Rubbish| Failure {
+        line: rubbish.line,
+        reason: rubbish.error.reason().to_owned(),
+        sentence: sentence(&rubbish.error.to_string()),
+    };
+    let plan = Plan {
+        what: What::Add,
+        names: lines.names,
+        failures: lines.rubbish.into_iter().map(failure).collect(),
+        repeated: lines.repeated,
+    };
+    batch::keep(frame, plan)
 }
 
 /// Adds one; one that is there already and has nothing live gets its certificate ordered.

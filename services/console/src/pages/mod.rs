@@ -1,8 +1,11 @@
 //! The pages, a file each.
 
 pub(crate) mod add;
+pub(crate) mod batch;
+pub(crate) mod bulk;
 pub(crate) mod clock;
 pub(crate) mod domain;
+pub(crate) mod export;
 pub(crate) mod list;
 pub(crate) mod sign_in;
 
