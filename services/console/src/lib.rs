@@ -8,6 +8,7 @@
 mod api;
 mod assets;
 mod batches;
+mod chart;
 mod csrf;
 mod csv;
 mod filter;
@@ -109,6 +110,7 @@ fn router(app: App) -> Router {
         .route("/clock", post(pages::clock::set))
         .route("/domains/new", get(pages::add::show).post(pages::add::send))
         .route("/domains/new/check", get(pages::add::check))
+        .route("/overview", get(pages::overview::show))
         .route("/batches/{id}", get(pages::batch::show).post(pages::batch::send))
         .route("/batches/{id}/failures.csv", get(pages::batch::failures))
         .route("/assets/{file}", get(assets::asset))

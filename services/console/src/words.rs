@@ -279,6 +279,102 @@ pub(crate) fn forecast(names: u64, room: Option<u64>, queue: Option<&str>) -> St
     }
 }
 
+// Overview.
+
+pub(crate) const NO_FIGURES: &str = "The figures are not available: the API is older than this page.";
+
+/// Days left, as short as they fit under a bar.
+pub(crate) fn span(from: u32, to: u32) -> String {
+    match to {
+        u32::MAX => format!("{from}+"),
+        to if to == from + 1 => from.to_string(),
+        to => format!("{from}–{}", to - 1),
+    }
+}
+
+pub(crate) fn ends(from: u32, to: u32, count: u64) -> String {
+    let end = if count == 1 {
+        "1 domain ends"
+    } else {
+        "domains end"
+    };
+    let count = if count == 1 {
+        String::new()
+    } else {
+        format!("{} ", number(count))
+    };
+    match to {
+        u32::MAX => format!("{count}{end} in {from} days or later"),
+        1 => format!("{count}{end} today"),
+        2 => format!("{count}{end} in 1 day"),
+        to if to == from + 1 => format!("{count}{end} in {from} days"),
+        to => format!("{count}{end} in {from} to {} days", to - 1),
+    }
+}
+
+pub(crate) fn issuance(days: &[v1::IssuanceDay]) -> String {
+    let issued = number(days.iter().map(|day| day.issued).sum());
+    let failed = number(days.iter().map(|day| day.failed).sum());
+    format!("{issued} certificates issued and {failed} orders failed.")
+}
+
+/// `2026-11-12` as `12 Nov`.
+pub(crate) fn day(day: &str) -> String {
+    let date: Result<jiff::civil::Date, _> = day.parse();
+    date.map_or_else(|_| day.to_owned(), |date| date.strftime("%-d %b").to_string())
+}
+
+pub(crate) fn left(left: u32, capacity: u32, free_at: Option<&str>) -> String {
+    let (left, capacity) = (number(left.into()), number(capacity.into()));
+    match free_at {
+        Some(at) => format!("{left} of {capacity} left, room for one more at {at}"),
+        None => format!("{left} of {capacity} left"),
+    }
+}
+
+pub(crate) fn room(room: Option<u64>) -> String {
+    match room {
+        Some(0) => "No order can be placed now.".to_owned(),
+        Some(room) => format!("About {} can be ordered now.", number(room)),
+        None => "No limit is known.".to_owned(),
+    }
+}
+
+pub(crate) fn waiting(waiting: u64, through: Option<&str>) -> String {
+    match (waiting, through) {
+        (0, None) => "Nobody waits for room.".to_owned(),
+        (waiting, None) => format!("{} wait for room.", number(waiting)),
+        (waiting, Some(at)) => format!("{} wait for room, until about {at}.", number(waiting)),
+    }
+}
+
+pub(crate) fn midnight(midnight: Option<&v1::Midnight>) -> String {
+    let Some(midnight) = midnight else {
+        return "There was none yet.".to_owned();
+    };
+    let (on, domains) = (day(&midnight.day), number(midnight.domains));
+    match midnight.waiting {
+        0 => format!("{on}: {domains} were rechecked."),
+        waiting => format!(
+            "{on}: {domains} are rechecked, {} are still to come.",
+            number(waiting)
+        ),
+    }
+}
+
+/// How long something has taken, in its largest unit.
+pub(crate) fn age(age: jiff::SignedDuration) -> String {
+    let minutes = age.as_mins().max(0);
+    let (count, unit) = match minutes {
+        0 => return "under a minute".to_owned(),
+        1..60 => (minutes, "minute"),
+        60..1440 => (minutes / 60, "hour"),
+        _ => (minutes / 1440, "day"),
+    };
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} {unit}{s}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -287,6 +383,32 @@ mod tests {
     fn numbers_are_grouped() {
         for (plain, grouped) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
             assert_eq!(number(plain), grouped);
+        }
+    }
+
+    #[test]
+    fn what_ends_is_said_in_one_or_many() {
+        for (from, to, count, text) in [
+            (0, 1, 1, "1 domain ends today"),
+            (1, 2, 2, "2 domains end in 1 day"),
+            (3, 4, 1200, "1,200 domains end in 3 days"),
+            (7, 14, 2, "2 domains end in 7 to 13 days"),
+            (90, u32::MAX, 1, "1 domain ends in 90 days or later"),
+        ] {
+            assert_eq!(ends(from, to, count), text);
+        }
+    }
+
+    #[test]
+    fn an_age_is_told_in_its_largest_unit() {
+        for (minutes, text) in [
+            (-5, "under a minute"),
+            (1, "1 minute"),
+            (59, "59 minutes"),
+            (119, "1 hour"),
+            (2880, "2 days"),
+        ] {
+            assert_eq!(age(jiff::SignedDuration::from_mins(minutes)), text);
         }
     }
 
