@@ -172,8 +172,9 @@ fn left(days: i64) -> String {
     match days {
         1 => "1 day left".to_owned(),
         0 => "ends today".to_owned(),
-        -1 => "ended yesterday".to_owned(),
-        days if days < 0 => format!("ended {} days ago", -days),
+        -1 => "ended within a day".to_owned(),
+        -2 => "ended 1 day ago".to_owned(),
+        days if days < 0 => format!("ended {} days ago", -days - 1),
         days => format!("{days} days left"),
     }
 }
