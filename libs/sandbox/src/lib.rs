@@ -28,7 +28,10 @@ mod tls;
 mod world;
 
 pub use c4::{C4, C4Control, C4Domain, C4Identity, C4Options, Refusal, StoredCertificate};
-pub use ca::{Ca, CaControl, CaOptions, Endpoint, Limit, Limits, Nonsense, ValidationResult};
+pub use ca::{
+    Ca, CaControl, CaOptions, CaRefusal, Endpoint, Limit, Limits, Nonsense, RevokedCertificate,
+    ValidationResult,
+};
 pub use clock::{Clock, system_clock};
 pub use dns::{Dns, DnsControl, DnsOptions};
 pub use edge::{Edge, EdgeControl, EdgeOptions, handshake, served_leaf, served_sha256};

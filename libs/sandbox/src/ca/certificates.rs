@@ -12,13 +12,13 @@ use rustls_pki_types::CertificateDer;
 use serde::Deserialize;
 use x509_parser::parse_x509_certificate;
 
-use super::Nonsense;
 use super::ari;
 use super::issue::Leaf;
 use super::orders::{Order, OrderStatus};
 use super::problem::Problem;
 use super::request::{Authentic, Signer};
 use super::state::State;
+use super::{Nonsense, RevokedCertificate};
 use crate::serve::{Reply, empty, reply};
 use crate::sync::lock;
 
@@ -219,6 +219,11 @@ pub(super) fn revoke_cert(state: &State, request: &Authentic) -> Result<Reply, P
         return Err(Problem::new("alreadyRevoked", StatusCode::BAD_REQUEST, detail));
     }
     fate.revoked_at = Some(state.now());
+    lock(&state.counters.revoked).push(RevokedCertificate {
+        names: certificate.names.clone(),
+        sha256: crate::c4::sha256(&der),
+        reason: revocation.reason,
+    });
     Ok(empty(StatusCode::OK))
 }
 

@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
+use http::StatusCode;
 use jiff::Timestamp;
 
 use super::ari::RenewalWindow;
 use super::limits::Limits;
+use super::problem::Problem;
 use super::state::State;
-use super::{Endpoint, Nonsense, ValidationResult};
+use super::{CaRefusal, Endpoint, Nonsense, RevokedCertificate, ValidationResult};
 use crate::serve::{Drops, Lost};
 use crate::sync::{lock, read, write};
 
@@ -129,6 +131,19 @@ impl CaControl {
             .push_back(nonsense);
     }
 
+    /// Answers good requests to that endpoint with an error instead of doing what they ask for; none ends it.
+    pub fn refuse(&self, endpoint: Endpoint, refusal: Option<CaRefusal>) {
+        self.settings(|settings| match refusal {
+            Some(refusal) => settings.refusals.insert(endpoint, refusal),
+            None => settings.refusals.remove(&endpoint),
+        });
+    }
+
+    /// What was revoked, in the order in which it was.
+    pub fn revoked(&self) -> Vec<RevokedCertificate> {
+        lock(&self.0.counters.revoked).clone()
+    }
+
     /// Lets every order that is not valid, and every authorization that is pending, be expired.
     pub fn expire_orders(&self) {
         self.0
@@ -216,6 +231,7 @@ struct Settings {
     /// By certificate identifier or domain; none is all.
     windows: HashMap<Option<String>, RenewalWindow>,
     ask_renewal_again_after: Duration,
+    refusals: HashMap<Endpoint, CaRefusal>,
 }
 
 impl Knobs {
@@ -241,6 +257,7 @@ impl Knobs {
                 rate_limits: HashMap::new(),
                 windows: HashMap::new(),
                 ask_renewal_again_after: Duration::from_hours(6),
+                refusals: HashMap::new(),
             }),
             drops: Drops::default(),
             nonsense: Mutex::default(),
@@ -265,6 +282,17 @@ impl Knobs {
         lock(&self.nonsense)
             .get_mut(&endpoint)
             .and_then(VecDeque::pop_front)
+    }
+
+    pub(super) fn refusal_of(&self, endpoint: Endpoint) -> Option<Problem> {
+        let settings = read(&self.settings);
+        let refusal = settings.refusals.get(&endpoint)?;
+        let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
+        let problem = Problem::new(refusal.problem.clone(), status, refusal.detail.clone());
+        Some(match refusal.retry_after {
+            Some(wait) => problem.retry_after(wait),
+            None => problem,
+        })
     }
 
     pub(super) fn profiles(&self) -> BTreeMap<String, Duration> {

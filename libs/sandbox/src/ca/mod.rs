@@ -130,6 +130,10 @@ pub enum Endpoint {
     Challenge,
     /// A certificate.
     Certificate,
+    /// revoke-cert.
+    RevokeCert,
+    /// key-change.
+    KeyChange,
 }
 
 /// A wrong body under the right status.
@@ -145,6 +149,30 @@ pub enum Nonsense {
     OtherKey,
     /// A certificate for another name.
     OtherName,
+}
+
+/// What the CA answers instead of doing what it is asked to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CaRefusal {
+    /// HTTP status.
+    pub status: u16,
+    /// Error type of RFC 8555 section 6.7, such as `unauthorized`.
+    pub problem: String,
+    /// What the CA says about it.
+    pub detail: String,
+    /// How long it asks to wait.
+    pub retry_after: Option<Duration>,
+}
+
+/// A certificate that was revoked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RevokedCertificate {
+    /// Its names.
+    pub names: Vec<String>,
+    /// Lower-case hex SHA-256 of its DER.
+    pub sha256: String,
+    /// The reason's number (RFC 5280 section 5.3.1), if there was one.
+    pub reason: Option<u8>,
 }
 
 /// A running CA; dropped, it stops.

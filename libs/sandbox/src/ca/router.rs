@@ -76,6 +76,8 @@ impl<'a> Resource<'a> {
             Self::Authorization(_) => Some(Endpoint::Authorization),
             Self::Challenge(_) => Some(Endpoint::Challenge),
             Self::Certificate(_) => Some(Endpoint::Certificate),
+            Self::RevokeCert => Some(Endpoint::RevokeCert),
+            Self::KeyChange => Some(Endpoint::KeyChange),
             _ => None,
         }
     }
@@ -124,6 +126,9 @@ async fn answer(state: &Arc<State>, request: &Request) -> Result<Option<Reply>, 
     let drops = |lost| endpoint.is_some_and(|endpoint| state.knobs.drops.take(endpoint, lost));
     if drops(Lost::Request) {
         return Ok(None);
+    }
+    if let Some(refusal) = endpoint.and_then(|endpoint| state.knobs.refusal_of(endpoint)) {
+        return Err(refusal);
     }
     let reply = answer_authentic(state, &authentic, &resource)?;
     if drops(Lost::Answer) {

@@ -9,7 +9,6 @@ use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::CaOptions;
 use super::accounts::Accounts;
 use super::authorizations::Authorization;
 use super::certificates::Certificate;
@@ -19,6 +18,7 @@ use super::limits::Ledger;
 use super::nonces::Nonces;
 use super::orders::Order;
 use super::validation::Validator;
+use super::{CaOptions, RevokedCertificate};
 use crate::sync::{lock, read, write};
 use crate::{Clock, SandboxError};
 
@@ -128,6 +128,7 @@ impl<K: Eq + Hash, T> Registry<K, T> {
 pub(super) struct Counters {
     pub(super) requests: AtomicU64,
     pub(super) certificates: AtomicU64,
+    pub(super) revoked: Mutex<Vec<RevokedCertificate>>,
     orders_at: Mutex<Vec<Timestamp>>,
     orders_by_name: Mutex<HashMap<String, u64>>,
     latest_tokens: Mutex<HashMap<String, String>>,
