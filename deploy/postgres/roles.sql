@@ -40,6 +40,7 @@ GRANT INSERT ON domains TO ssl_manager_api;
 GRANT SELECT, UPDATE ON numbered TO ssl_manager_api;
 GRANT SELECT ON history, buckets, rechecked_days, tallies, tally_changes TO ssl_manager_api;
 GRANT SELECT, INSERT ON certificates TO ssl_manager_api;
+GRANT SELECT, INSERT, UPDATE ON revocations TO ssl_manager_api;
 GRANT SELECT, UPDATE ON orders TO ssl_manager_api;
 GRANT SELECT, UPDATE (last_used_at) ON tokens TO ssl_manager_api;
 GRANT SELECT, DELETE ON challenges TO ssl_manager_api;
@@ -54,14 +55,17 @@ GRANT SELECT (issuer, directory_url, url) ON accounts TO ssl_manager_api;
 -- A line of the audit log is nobody's to change or remove, and its seal is not its writer's to give.
 GRANT INSERT (at, actor, peer, call, subject, outcome, detail, request_id) ON audit TO ssl_manager_api;
 
--- issuer: account keys, orders, challenges, new certificates and when they are renewed, the ledger of CAs' limits.
+-- issuer: account keys, orders, challenges, new certificates and when they are renewed, what became of revocations, the
+-- ledger of CAs' limits.
 GRANT SELECT, INSERT, UPDATE ON accounts, orders TO ssl_manager_issuer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON challenges, probes TO ssl_manager_issuer;
-GRANT SELECT, INSERT, UPDATE (renewal_at, window_start, window_end) ON certificates TO ssl_manager_issuer;
+GRANT SELECT, INSERT, UPDATE (renewal_at, window_start, window_end, revoked_at) ON certificates TO ssl_manager_issuer;
+GRANT SELECT, UPDATE (state, waiting_for) ON revocations TO ssl_manager_issuer;
 GRANT SELECT, INSERT, UPDATE ON buckets TO ssl_manager_issuer;
 
 -- c4-uploader: what it uploads.
 GRANT SELECT, UPDATE ON certificates TO ssl_manager_uploader;
+GRANT SELECT ON revocations TO ssl_manager_uploader;
 
 -- scheduler: the days of the daily recheck, the seals of the audit log, the overview's counts, and nothing secret.
 GRANT SELECT, INSERT, DELETE ON rechecked_days TO ssl_manager_scheduler;

@@ -58,16 +58,19 @@ struct Roles {
     issuances: Arc<dyn Job>,
     uploads: Arc<dyn Job>,
     removals: Arc<dyn Job>,
+    revocations: Arc<dyn Job>,
 }
 
 impl Roles {
     fn start(context: &Context) -> Self {
         let [uploads, removals] = c4_uploader::jobs(context).expect("an uploader");
+        let [issuances, revocations] = issuer::jobs(context).expect("an issuer");
         Self {
             scheduler: Scheduler::new(context.clone()).expect("a scheduler"),
-            issuances: issuer::job(context).expect("an issuer"),
+            issuances,
             uploads,
             removals,
+            revocations,
         }
     }
 }
@@ -256,6 +259,7 @@ impl Simulation {
             WorkKind::Issue => &self.roles.issuances,
             WorkKind::Upload => &self.roles.uploads,
             WorkKind::Remove => &self.roles.removals,
+            WorkKind::Revoke => &self.roles.revocations,
         };
         job.clone()
     }
@@ -283,6 +287,7 @@ fn work_of(message: &Message) -> Option<WorkKind> {
         EventKind::CertificateRequested => Some(WorkKind::Issue),
         EventKind::CertIssued { .. } => Some(WorkKind::Upload),
         EventKind::DomainDeleted => Some(WorkKind::Remove),
+        EventKind::RevocationRequested => Some(WorkKind::Revoke),
         _ => None,
     }
 }

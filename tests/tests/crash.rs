@@ -69,7 +69,8 @@ macro_rules! steps {
 
         tests::in_both_modes!(
             $($test,)*
-            a_removal_survives_a_kill_at_each_of_its_steps, an_order_that_expired_meanwhile_is_replaced_by_one,
+            a_removal_survives_a_kill_at_each_of_its_steps, a_revocation_survives_a_kill_at_each_of_its_steps,
+            an_order_that_expired_meanwhile_is_replaced_by_one,
             an_authorization_that_is_valid_already_is_used, nothing_of_a_past_life_lands_on_the_present_one
         );
     };
@@ -123,6 +124,49 @@ async fn a_removal_survives_a_kill_at_each_of_its_steps(mode: Mode) {
     }
 }
 
+const REVOCATION_STEPS: &[&str] = &["revocation-due", "revocation-answered", "revocation-stored"];
+
+/// Killed before the CA is asked, before its answer is stored, and after that: the compromised certificate is replaced, then
+/// revoked, once.
+async fn a_revocation_survives_a_kill_at_each_of_its_steps(mode: Mode) {
+    for step in REVOCATION_STEPS {
+        let (world, mut manager) = world(mode).await;
+        manager.spawn(&[("SSL_MANAGER_STOP_AT", step)]);
+        manager.ready().await;
+        assert_eq!(manager.domain(&["add", NAME]).code, 0);
+        let first = manager.status(NAME, "Success", LIMIT).await["certificate"]["sha256"].clone();
+        let revoke = ["revoke", NAME, "--reason", "key-compromise", "--yes"];
+        assert_eq!(manager.domain(&revoke).code, 0);
+        manager.stopped_at(step).await;
+        let held = world.c4.control().certificate(NAME).unwrap();
+        assert_ne!(first, held.sha256.as_str(), "{step}: replaced before");
+        manager.process().kill_9();
+        manager.start().await;
+        tests::wait_for("the revocation", LIMIT, || {
+            let history = manager.domain(&["history", NAME]).json;
+            let of_kind = |kind: &str| {
+                let entries = history.as_array().unwrap().iter();
+                entries.filter(|entry| entry["kind"] == kind).count()
+            };
+            let seen = (of_kind("revocation_requested"), of_kind("revoked"));
+            std::future::ready(if seen == (1, 1) {
+                Ok(())
+            } else {
+                Err(format!("{seen:?}, killed at {step}"))
+            })
+        })
+        .await;
+        let revoked = world.ca.control().revoked();
+        assert_eq!(revoked.len(), 1, "{step}");
+        assert_eq!(
+            (first, revoked[0].reason),
+            (revoked[0].sha256.as_str().into(), Some(1))
+        );
+        manager.status(NAME, "Success", LIMIT).await;
+        assert_eq!(world.c4.control().certificate(NAME).unwrap().sha256, held.sha256);
+    }
+}
+
 /// A step that is added to the code without a case here fails this.
 #[test]
 fn every_step_of_the_code_has_a_case() {
@@ -151,6 +195,7 @@ fn every_step_of_the_code_has_a_case() {
     let tested: BTreeSet<String> = STEPS
         .iter()
         .chain(REMOVAL_STEPS)
+        .chain(REVOCATION_STEPS)
         .map(ToString::to_string)
         .collect();
     assert_eq!(found, tested);

@@ -11,7 +11,8 @@ const LIMIT: Duration = Duration::from_mins(1);
 
 tests::in_both_modes!(
     a_domain_becomes_success_and_a_tls_client_accepts_its_certificate,
-    sixteen_domains_at_once_all_succeed
+    sixteen_domains_at_once_all_succeed,
+    a_compromised_certificate_is_replaced_and_revoked
 );
 
 async fn start(mode: Mode) -> (World, Pebble, SslManager, tempfile::TempDir) {
@@ -107,4 +108,44 @@ async fn sixteen_domains_at_once_all_succeed(mode: Mode) {
         let shown = manager.status(name, "Success", LIMIT).await;
         is_served(&world, &pebble, name, &shown).await;
     }
+}
+
+async fn a_compromised_certificate_is_replaced_and_revoked(mode: Mode) {
+    let (world, pebble, mut manager, _folder) = start(mode).await;
+    let name = "shop.example.com";
+    world.point_at_cdn(name);
+    pebble.set_cname(name, world.cdn_target()).await;
+    assert_eq!(manager.domain(&["add", name]).code, 0);
+    let first = manager.status(name, "Success", LIMIT).await["certificate"]["sha256"].clone();
+    let revoke = ["revoke", name, "--reason", "key-compromise", "--yes"];
+    assert_eq!(manager.domain(&revoke).code, 0);
+    tests::wait_for("the revocation", LIMIT, || {
+        let history = manager.domain(&["history", name]).json;
+        let kinds: Vec<_> = history
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|entry| &entry["kind"])
+            .collect();
+        std::future::ready(if kinds.contains(&&"revoked".into()) {
+            Ok(())
+        } else {
+            Err(format!("{kinds:?}"))
+        })
+    })
+    .await;
+    let shown = manager.status(name, "Success", LIMIT).await;
+    assert_ne!(shown["certificate"]["sha256"], first);
+    is_served(&world, &pebble, name, &shown).await;
+    // Asked for once more, it is the same wish.
+    let again = [
+        "revoke",
+        name,
+        "--reason",
+        "key-compromise",
+        "--yes",
+        "--sha256",
+        first.as_str().unwrap(),
+    ];
+    assert_eq!(manager.domain(&again).code, 0, "the same answer");
 }

@@ -20,7 +20,7 @@ use crate::AcmeError;
 use crate::ca::{Answer, Ca};
 use crate::jws::SigningKey;
 
-/// Answers to one new-account with a refused nonce before we give up.
+/// Answers to one request with a refused nonce before we give up.
 const NONCE_TRIES: usize = 5;
 
 /// An account that can be used.
@@ -33,6 +33,11 @@ pub struct AccountKey {
 }
 
 impl AccountKey {
+    /// Whether the other is this account with this key.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.url == other.url && *self.pkcs8 == *other.pkcs8
+    }
+
     /// Its URL, by which CAA records may name it (RFC 8657 section 3).
     pub fn url(&self) -> &str {
         &self.url
@@ -62,12 +67,7 @@ pub async fn ensure_account(
         Some(row) => row,
         None => insert_account(ca, store, keys, entropy).await?,
     };
-    let pkcs8 = keys
-        .unseal(&row.id.to_string(), &row.sealed_key)
-        .await
-        .map_err(|error| {
-            AcmeError::Local(format!("the account key of {} does not open: {error}", ca.name()))
-        })?;
+    let pkcs8 = open_key(&row, &row.sealed_key, keys).await?;
     if let Some(url) = row.url {
         return Ok(AccountKey {
             id: row.id,
@@ -84,6 +84,30 @@ pub async fn ensure_account(
         id: row.id,
         url,
         pkcs8,
+    })
+}
+
+/// A registered account, whether or not it is still the one that its CA is asked with.
+pub async fn open_account(row: &Account, keys: &SealingKeys) -> Result<AccountKey, AcmeError> {
+    let url = row
+        .url
+        .clone()
+        .ok_or_else(|| AcmeError::Local(format!("the account at {} is not registered", row.issuer)))?;
+    let pkcs8 = open_key(row, &row.sealed_key, keys).await?;
+    Ok(AccountKey {
+        id: row.id,
+        url,
+        pkcs8,
+    })
+}
+
+/// A sealed key of an account, its own or the one that it is about to get.
+pub(crate) async fn open_key(row: &Account, sealed: &[u8], keys: &SealingKeys) -> Result<Opened, AcmeError> {
+    keys.unseal(&row.id.to_string(), sealed).await.map_err(|error| {
+        AcmeError::Local(format!(
+            "the account key of {} does not open: {error}",
+            row.issuer
+        ))
     })
 }
 
@@ -106,6 +130,7 @@ async fn insert_account(
         sealed_key,
         url: None,
         created_at: ca.clock.now(),
+        pending_key: None,
     };
     let mut tx = store.begin("account").await?;
     match tx.insert_account(&account).await {
@@ -133,16 +158,41 @@ async fn new_account(ca: &Ca, pkcs8: &[u8]) -> Result<String, AcmeError> {
     if let Some(binding) = &ca.options.external_account_binding {
         payload["externalAccountBinding"] = key.bind(&directory.new_account, binding);
     }
-    let mut last = AcmeError::Nonsense("new-account was not tried".into());
+    ask_for_account(ca, &key, &payload).await
+}
+
+/// The URL of the account that the CA knows by that key (RFC 8555 section 7.3.1); none if it knows none.
+pub async fn find_account(ca: &Ca, pkcs8: &[u8]) -> Result<Option<String>, AcmeError> {
+    let key = SigningKey::from_pkcs8(pkcs8)?;
+    match ask_for_account(ca, &key, &json!({ "onlyReturnExisting": true })).await {
+        Ok(url) => Ok(Some(url)),
+        Err(AcmeError::Problem { problem, .. }) if problem == "accountDoesNotExist" => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+async fn ask_for_account(ca: &Ca, key: &SigningKey, payload: &Value) -> Result<String, AcmeError> {
+    let url = ca.directory().await?.new_account;
+    let answer = post_signed(ca, &url, |nonce| key.sign_with_jwk(&url, nonce, payload)).await?;
+    let location = answer.headers.get(LOCATION).and_then(|url| url.to_str().ok());
+    location
+        .map(str::to_owned)
+        .ok_or_else(|| AcmeError::Nonsense("an account without a URL".into()))
+}
+
+/// Posts what `sign` makes of a nonce, with another one where the CA refuses that.
+pub(crate) async fn post_signed(
+    ca: &Ca,
+    url: &str,
+    sign: impl Fn(&str) -> Result<Value, AcmeError>,
+) -> Result<Answer, AcmeError> {
+    let directory = ca.directory().await?;
+    let mut last = AcmeError::Nonsense("nothing was sent".into());
     for _ in 0..NONCE_TRIES {
         let nonce = ca.nonce(&directory).await?;
-        let body = key.sign_with_jwk(&directory.new_account, &nonce, &payload)?;
-        let answer = post(ca, &directory.new_account, &body).await?;
+        let answer = post(ca, url, &sign(&nonce)?).await?;
         if answer.status.is_success() {
-            let url = answer.headers.get(LOCATION).and_then(|url| url.to_str().ok());
-            return url
-                .map(str::to_owned)
-                .ok_or_else(|| AcmeError::Nonsense("an account without a URL".into()));
+            return Ok(answer);
         }
         last = ca.problem(&answer);
         if !matches!(&last, AcmeError::Problem { problem, .. } if problem == "badNonce") {

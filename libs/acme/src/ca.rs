@@ -64,6 +64,7 @@ pub(crate) struct Directory {
     pub(crate) new_nonce: String,
     pub(crate) new_account: String,
     pub(crate) new_order: String,
+    pub(crate) key_change: Option<String>,
     pub(crate) renewal_info: Option<String>,
     #[serde(default)]
     meta: Meta,

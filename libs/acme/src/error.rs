@@ -67,6 +67,27 @@ impl AcmeError {
         matches!(self, Self::Problem { problem, .. } if problem == "alreadyReplaced")
     }
 
+    /// Whether the certificate is revoked already (RFC 8555 section 7.6).
+    pub fn is_already_revoked(&self) -> bool {
+        matches!(self, Self::Problem { problem, .. } if problem == "alreadyRevoked")
+    }
+
+    /// Whether it may be the account's key that the CA does not take, because another one has taken its place.
+    pub fn may_be_the_accounts_key(&self) -> bool {
+        let Self::Problem {
+            status: 400..=499,
+            problem,
+            ..
+        } = self
+        else {
+            return false;
+        };
+        matches!(
+            problem.as_str(),
+            "malformed" | "unauthorized" | "accountDoesNotExist"
+        ) && !self.is_gone()
+    }
+
     /// Whether the CA itself does not work: no answer, an answer that makes no sense, or one that says so.
     pub fn is_outage(&self) -> bool {
         match self {

@@ -1,5 +1,5 @@
-//! JSON web signatures for the one request that instant-acme cannot make the way we need it: new-account with a key
-//! that was sealed first (RFC 8555 sections 6.2 and 7.3; RFC 7515; RFC 7638).
+//! JSON web signatures for the two requests that instant-acme cannot make the way we need them: new-account and
+//! key-change with a key that was sealed first (RFC 8555 sections 6.2, 7.3 and 7.3.5; RFC 7515; RFC 7638).
 
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
@@ -34,7 +34,7 @@ impl SigningKey {
             .map_err(|_| AcmeError::Local("the account key cannot be used".into()))
     }
 
-    fn jwk(&self) -> Value {
+    pub(crate) fn jwk(&self) -> Value {
         // The uncompressed point: 0x04, x, y.
         let point = self.pair.public_key().as_ref();
         json!({ "crv": "P-256", "kty": "EC", "x": encode(&point[1..33]), "y": encode(&point[33..65]) })
@@ -42,7 +42,32 @@ impl SigningKey {
 
     /// Signs `payload` with the key itself in the header, as new-account wants it.
     pub(crate) fn sign_with_jwk(&self, url: &str, nonce: &str, payload: &Value) -> Result<Value, AcmeError> {
-        let header = json!({ "alg": "ES256", "jwk": self.jwk(), "nonce": nonce, "url": url });
+        self.sign(
+            &json!({ "alg": "ES256", "jwk": self.jwk(), "nonce": nonce, "url": url }),
+            payload,
+        )
+    }
+
+    /// Signs `payload` as the account of that URL.
+    pub(crate) fn sign_as(
+        &self,
+        account_url: &str,
+        url: &str,
+        nonce: &str,
+        payload: &Value,
+    ) -> Result<Value, AcmeError> {
+        self.sign(
+            &json!({ "alg": "ES256", "kid": account_url, "nonce": nonce, "url": url }),
+            payload,
+        )
+    }
+
+    /// The inner signature of key-change, by the new key: with itself in the header, and without a nonce.
+    pub(crate) fn sign_key_change(&self, url: &str, payload: &Value) -> Result<Value, AcmeError> {
+        self.sign(&json!({ "alg": "ES256", "jwk": self.jwk(), "url": url }), payload)
+    }
+
+    fn sign(&self, header: &Value, payload: &Value) -> Result<Value, AcmeError> {
         let (header, payload) = (encode(header.to_string()), encode(payload.to_string()));
         let signature = self
             .pair

@@ -12,12 +12,15 @@ mod jws;
 mod nonces;
 mod order;
 mod renewal_info;
+mod revoke;
+mod rollover;
 mod transport;
 
-pub use account::{AccountKey, ensure_account};
+pub use account::{AccountKey, ensure_account, find_account, open_account};
 pub use ca::{Ca, CaOptions, ExternalAccountBinding};
 pub use error::AcmeError;
 pub use order::{AcmeOrder, ChallengeResponse, OrderProgress, WhyInvalid};
 pub use renewal_info::{RenewalId, Suggestion};
+pub use rollover::{account_key_from_pem, roll_over, settle_rollover};
 pub use transport::OrderJournal;
 pub use x509::{Delivered, DeliveredError, check_delivered};

@@ -62,8 +62,9 @@ pub struct AcmeOrder {
     retry_after: Arc<Mutex<Option<Duration>>>,
 }
 
-struct Session {
-    account: Account,
+/// Our account at the CA, for one piece of work.
+pub(crate) struct Session {
+    pub(crate) account: Account,
     retry_after: Arc<Mutex<Option<Duration>>>,
 }
 
@@ -103,7 +104,7 @@ impl Ca {
         })
     }
 
-    async fn session(
+    pub(crate) async fn session(
         self: &Arc<Self>,
         account: &AccountKey,
         journal: Option<Arc<dyn OrderJournal>>,

@@ -17,8 +17,9 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 /// Who works on which kind of event.
-pub const QUEUES: [(&str, &str); 3] = [
+pub const QUEUES: [(&str, &str); 4] = [
     ("issuer", "certificate-requested"),
+    ("issuer", "revocation-requested"),
     ("c4-uploader", "cert-issued"),
     ("c4-uploader", "domain-deleted"),
 ];

@@ -30,6 +30,8 @@ pub enum EventKind {
     DomainDeleted,
     /// A domain's status changed.
     StatusChanged,
+    /// A revocation became due.
+    RevocationRequested,
 }
 
 /// How an event travels.
@@ -43,7 +45,7 @@ pub enum Delivery {
 
 impl EventKind {
     /// The words of all kinds.
-    pub const WORDS: [&'static str; 8] = [
+    pub const WORDS: [&'static str; 9] = [
         "certificate-requested",
         "challenge-ready",
         "cert-issued",
@@ -52,6 +54,7 @@ impl EventKind {
         "upload-failed",
         "domain-deleted",
         "status-changed",
+        "revocation-requested",
     ];
 
     /// The words of the kinds that travel that way.
@@ -73,6 +76,7 @@ impl EventKind {
             Self::UploadFailed { .. } => "upload-failed",
             Self::DomainDeleted => "domain-deleted",
             Self::StatusChanged => "status-changed",
+            Self::RevocationRequested => "revocation-requested",
         }
     }
 
@@ -104,6 +108,7 @@ impl EventKind {
             },
             "domain-deleted" => Self::DomainDeleted,
             "status-changed" => Self::StatusChanged,
+            "revocation-requested" => Self::RevocationRequested,
             _ => return None,
         })
     }
@@ -111,7 +116,10 @@ impl EventKind {
     /// How it travels.
     pub fn delivery(&self) -> Delivery {
         match self {
-            Self::CertificateRequested | Self::CertIssued { .. } | Self::DomainDeleted => Delivery::Work,
+            Self::CertificateRequested
+            | Self::CertIssued { .. }
+            | Self::DomainDeleted
+            | Self::RevocationRequested => Delivery::Work,
             _ => Delivery::Broadcast,
         }
     }

@@ -79,6 +79,14 @@ history_kinds! {
     KeysDestroyed => "keys_destroyed",
     /// The active certificate ended.
     Expired => "expired",
+    /// A certificate is to be revoked at its CA.
+    RevocationRequested => "revocation_requested",
+    /// It is not revoked yet, because its replacement cannot be had.
+    RevocationWaiting => "revocation_waiting",
+    /// The CA has revoked a certificate.
+    Revoked => "revoked",
+    /// The CA does not revoke it: somebody must act.
+    RevocationFailed => "revocation_failed",
 }
 
 /// One line of the history.

@@ -305,6 +305,17 @@ impl Domain {
         })
     }
 
+    /// The active certificate was revoked before another one took its place: it counts as ended.
+    pub fn revoked(self, now: Timestamp) -> Result<Self, InvalidTransition> {
+        let listed = self.listed("revoked")?;
+        let live = listed.facts.live.map(|live| Live {
+            not_after: live.not_after.min(now),
+            ..live
+        });
+        let facts = Facts { live, ..listed.facts };
+        Ok(Self { facts, ..listed })
+    }
+
     /// C4 did not take the certificate, and the quick attempts are used up.
     pub fn upload_failed(self, reason: Reason) -> Result<Self, InvalidTransition> {
         let listed = self.listed("upload failed")?;
@@ -382,6 +393,16 @@ mod tests {
         assert_eq!(domain.reason(), Some(reason));
         assert_eq!(domain.status(at(1000)), Status::Expired);
         assert_eq!(domain.clear().unwrap().reason(), None);
+    }
+
+    #[test]
+    fn what_was_revoked_while_it_serves_counts_as_ended() {
+        let domain = domain().uploaded(live()).unwrap();
+        assert_eq!(domain.status(at(500)), Status::Success);
+        let revoked = domain.revoked(at(500)).unwrap();
+        assert_eq!(revoked.status(at(500)), Status::Expired);
+        let later = revoked.revoked(at(2000)).unwrap();
+        assert_eq!(later.facts.live.unwrap().not_after, at(500), "it ends once");
     }
 
     #[test]

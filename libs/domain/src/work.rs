@@ -20,11 +20,13 @@ pub enum WorkKind {
     Upload,
     /// Make C4 hold none (c4-uploader).
     Remove,
+    /// Have the CA revoke certificates of the name (issuer).
+    Revoke,
 }
 
 impl WorkKind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Issue, Self::Upload, Self::Remove];
+    pub const ALL: [Self; 4] = [Self::Issue, Self::Upload, Self::Remove, Self::Revoke];
 
     /// The word of the store.
     pub fn as_str(self) -> &'static str {
@@ -32,6 +34,7 @@ impl WorkKind {
             Self::Issue => "issue",
             Self::Upload => "upload",
             Self::Remove => "remove",
+            Self::Revoke => "revoke",
         }
     }
 }

@@ -40,6 +40,7 @@ pub fn encode_event(event: &Event) -> Vec<u8> {
         }),
         EventKind::DomainDeleted => Kind::DomainDeleted(v1::DomainDeleted {}),
         EventKind::StatusChanged => Kind::StatusChanged(v1::StatusChanged {}),
+        EventKind::RevocationRequested => Kind::RevocationRequested(v1::RevocationRequested {}),
     };
     v1::Event {
         version: EVENT_VERSION,
@@ -74,6 +75,7 @@ pub fn decode_event(body: &[u8]) -> Result<Event, EventError> {
         },
         Kind::DomainDeleted(_) => EventKind::DomainDeleted,
         Kind::StatusChanged(_) => EventKind::StatusChanged,
+        Kind::RevocationRequested(_) => EventKind::RevocationRequested,
     };
     Ok(Event {
         id: message.id.parse().map_err(|_| EventError::Field("id"))?,

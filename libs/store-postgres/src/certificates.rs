@@ -1,11 +1,9 @@
-//! Certificates and ACME accounts: what carries a sealed key.
+//! Certificates, with their sealed keys.
 
 use domain::{AccountId, CertificateId, CertificateSummary, DomainName, SuggestedWindow};
 use jiff::Timestamp;
 use sqlx::{FromRow, PgConnection, PgExecutor};
-use store::{
-    Account, Certificate, CertificatePlace, CertificateRecord, Columns, Renewal, Result, StoreError,
-};
+use store::{Certificate, CertificatePlace, CertificateRecord, Columns, Renewal, Result, StoreError};
 use uuid::Uuid;
 
 use crate::db::{expect_one, failed, failed_or_taken, maybe_jiff, maybe_time, time};
@@ -29,6 +27,8 @@ struct CertificateRow {
     renewal_at: Option<jiff_sqlx::Timestamp>,
     window_start: Option<jiff_sqlx::Timestamp>,
     window_end: Option<jiff_sqlx::Timestamp>,
+    revoked_at: Option<jiff_sqlx::Timestamp>,
+    withdrawn: bool,
 }
 
 impl TryFrom<CertificateRow> for Certificate {
@@ -44,6 +44,7 @@ impl TryFrom<CertificateRow> for Certificate {
             name: columns.name(&row.name)?,
             created_at: row.created_at.to_jiff(),
             uploaded_at: maybe_jiff(row.uploaded_at),
+            revoked_at: maybe_jiff(row.revoked_at),
             summary: CertificateSummary {
                 id: row.id.into(),
                 not_before: row.not_before.to_jiff(),
@@ -55,6 +56,7 @@ impl TryFrom<CertificateRow> for Certificate {
             },
             revision: row.revision,
             chain_pem: row.chain_pem,
+            withdrawn: row.withdrawn,
             sealed_key: row.sealed_key,
             account: row.account_id.map(Into::into),
             renewal: row.renewal_at.map(|at| Renewal {
@@ -76,7 +78,8 @@ pub(crate) async fn get(db: impl PgExecutor<'_>, id: CertificateId) -> Result<Op
     let row: Option<CertificateRow> = sqlx::query_as(
         "-- certificate
         SELECT id, name, revision, source, sha256, serial, issuer, not_before, not_after, chain_pem, sealed_key,
-            created_at, uploaded_at, account_id, renewal_at, window_start, window_end
+            created_at, uploaded_at, account_id, renewal_at, window_start, window_end, revoked_at,
+            EXISTS (SELECT 1 FROM revocations r WHERE r.certificate_id = certificates.id) AS withdrawn
         FROM certificates WHERE id = $1",
     )
     .bind(id.as_uuid())
@@ -98,6 +101,8 @@ struct RecordRow {
     has_key: bool,
     created_at: jiff_sqlx::Timestamp,
     uploaded_at: Option<jiff_sqlx::Timestamp>,
+    revoked_at: Option<jiff_sqlx::Timestamp>,
+    withdrawn: bool,
 }
 
 impl TryFrom<RecordRow> for CertificateRecord {
@@ -113,7 +118,8 @@ impl TryFrom<RecordRow> for CertificateRecord {
             created_at: row.created_at.to_jiff(),
             uploaded_at: maybe_jiff(row.uploaded_at),
             has_key: row.has_key,
-            revoked_at: None,
+            revoked_at: maybe_jiff(row.revoked_at),
+            withdrawn: row.withdrawn,
             summary: CertificateSummary {
                 id: row.id.into(),
                 not_before: row.not_before.to_jiff(),
@@ -137,7 +143,8 @@ pub(crate) async fn of(
     let rows: Vec<RecordRow> = sqlx::query_as(
         "-- certificates_of
         SELECT id, source, sha256, serial, issuer, not_before, not_after, sealed_key IS NOT NULL AS has_key,
-            created_at, uploaded_at
+            created_at, uploaded_at, revoked_at,
+            EXISTS (SELECT 1 FROM revocations r WHERE r.certificate_id = certificates.id) AS withdrawn
         FROM certificates
         WHERE name = $1 AND ($2::timestamptz IS NULL OR (created_at, id) < ($2::timestamptz, $3::uuid))
         ORDER BY created_at DESC, id DESC LIMIT $4",
@@ -160,7 +167,8 @@ pub(crate) async fn newest_generated(
     let row: Option<CertificateRow> = sqlx::query_as(
         "-- newest_generated
         SELECT id, name, revision, source, sha256, serial, issuer, not_before, not_after, chain_pem, sealed_key,
-            created_at, uploaded_at, account_id, renewal_at, window_start, window_end
+            created_at, uploaded_at, account_id, renewal_at, window_start, window_end, revoked_at,
+            EXISTS (SELECT 1 FROM revocations r WHERE r.certificate_id = certificates.id) AS withdrawn
         FROM certificates WHERE name = $1 AND source = 'c4' AND not_after > $2
         ORDER BY not_after DESC, created_at DESC LIMIT 1",
     )
@@ -169,6 +177,26 @@ pub(crate) async fn newest_generated(
     .fetch_optional(db)
     .await
     .map_err(failed("newest_generated"))?;
+    row.map(Certificate::try_from).transpose()
+}
+
+pub(crate) async fn by_sha256(
+    db: &mut PgConnection,
+    name: &DomainName,
+    sha256: &str,
+) -> Result<Option<Certificate>> {
+    let row: Option<CertificateRow> = sqlx::query_as(
+        "-- certificate_by_sha256
+        SELECT id, name, revision, source, sha256, serial, issuer, not_before, not_after, chain_pem, sealed_key,
+            created_at, uploaded_at, account_id, renewal_at, window_start, window_end, revoked_at,
+            EXISTS (SELECT 1 FROM revocations r WHERE r.certificate_id = certificates.id) AS withdrawn
+        FROM certificates WHERE name = $1 AND sha256 = $2 ORDER BY created_at DESC LIMIT 1",
+    )
+    .bind(name.as_str())
+    .bind(sha256)
+    .fetch_optional(db)
+    .await
+    .map_err(failed("certificate_by_sha256"))?;
     row.map(Certificate::try_from).transpose()
 }
 
@@ -230,86 +258,4 @@ pub(crate) async fn set_renewal(db: &mut PgConnection, id: CertificateId, renewa
     .await
     .map_err(failed("set_renewal"))?;
     expect_one("set_renewal", &set)
-}
-
-#[derive(FromRow)]
-struct AccountRow {
-    id: Uuid,
-    issuer: String,
-    directory_url: String,
-    sealed_key: Vec<u8>,
-    url: Option<String>,
-    created_at: jiff_sqlx::Timestamp,
-}
-
-pub(crate) async fn account(
-    db: impl PgExecutor<'_>,
-    issuer: &str,
-    directory_url: &str,
-) -> Result<Option<Account>> {
-    let row: Option<AccountRow> = sqlx::query_as(
-        "-- account
-        SELECT id, issuer, directory_url, sealed_key, url, created_at
-        FROM accounts WHERE issuer = $1 AND directory_url = $2",
-    )
-    .bind(issuer)
-    .bind(directory_url)
-    .fetch_optional(db)
-    .await
-    .map_err(failed("account"))?;
-    let Some(row) = row else { return Ok(None) };
-    Ok(Some(Account {
-        id: row.id.into(),
-        created_at: row.created_at.to_jiff(),
-        issuer: row.issuer,
-        directory_url: row.directory_url,
-        sealed_key: row.sealed_key,
-        url: row.url,
-    }))
-}
-
-pub(crate) async fn account_url(
-    db: impl PgExecutor<'_>,
-    issuer: &str,
-    directory_url: &str,
-) -> Result<Option<String>> {
-    let url: Option<Option<String>> = sqlx::query_scalar(
-        "-- account_url\nSELECT url FROM accounts WHERE issuer = $1 AND directory_url = $2",
-    )
-    .bind(issuer)
-    .bind(directory_url)
-    .fetch_optional(db)
-    .await
-    .map_err(failed("account_url"))?;
-    Ok(url.flatten())
-}
-
-pub(crate) async fn insert_account(db: &mut PgConnection, account: &Account) -> Result<()> {
-    sqlx::query(
-        "-- insert_account
-        INSERT INTO accounts (id, issuer, directory_url, sealed_key, url, created_at)
-        VALUES ($1, $2, $3, $4, $5, $6)",
-    )
-    .bind(account.id.as_uuid())
-    .bind(&account.issuer)
-    .bind(&account.directory_url)
-    .bind(&account.sealed_key)
-    .bind(&account.url)
-    .bind(time(account.created_at))
-    .execute(db)
-    .await
-    .map(drop)
-    .map_err(failed_or_taken("insert_account"))
-}
-
-pub(crate) async fn set_account_url(db: &mut PgConnection, id: AccountId, url: &str) -> Result<()> {
-    let set = sqlx::query(
-        "-- set_account_url\nUPDATE accounts SET url = $2 WHERE id = $1 AND (url IS NULL OR url = $2)",
-    )
-    .bind(id.as_uuid())
-    .bind(url)
-    .execute(db)
-    .await
-    .map_err(failed("set_account_url"))?;
-    expect_one("set_account_url", &set)
 }

@@ -10,6 +10,7 @@
 //! lower number could become visible after a higher one, and a follower would miss it. Why not a counter row: every
 //! transaction would wait for the one before it to reach the disk.
 
+mod accounts;
 mod audit;
 mod buckets;
 mod certificates;
@@ -23,6 +24,7 @@ mod overview;
 mod people;
 mod recheck;
 mod retention;
+mod revocations;
 mod sealed;
 mod summary;
 mod tokens;
@@ -38,8 +40,8 @@ use jiff::civil::Date;
 use sqlx::PgPool;
 use store::{
     Account, AuditEntry, AuditSeal, Certificate, CertificatePlace, CertificateRecord, Challenge, Change,
-    DomainView, ListQuery, Message, Overview, Result, SealedKey, SealedPlace, SessionRecord, Store, Summary,
-    TokenRecord, Tx, User,
+    DomainView, ListQuery, Message, Overview, Result, Revocation, SealedKey, SealedPlace, SessionRecord,
+    Store, Summary, TokenRecord, Tx, User,
 };
 use tokio::sync::watch;
 
@@ -156,12 +158,20 @@ impl Store for PostgresStore {
         within(certificates::of(self.db(), name, after, limit)).await
     }
 
+    async fn revocations(&self, name: &DomainName) -> Result<Vec<Revocation>> {
+        within(revocations::of(self.db(), name)).await
+    }
+
+    async fn accounts(&self) -> Result<Vec<Account>> {
+        within(accounts::all(self.db())).await
+    }
+
     async fn account(&self, issuer: &str, directory_url: &str) -> Result<Option<Account>> {
-        within(certificates::account(self.db(), issuer, directory_url)).await
+        within(accounts::get(self.db(), issuer, directory_url)).await
     }
 
     async fn account_url(&self, issuer: &str, directory_url: &str) -> Result<Option<String>> {
-        within(certificates::account_url(self.db(), issuer, directory_url)).await
+        within(accounts::url(self.db(), issuer, directory_url)).await
     }
 
     async fn sealed_keys(

@@ -53,6 +53,7 @@ pub(crate) async fn publish(db: &mut PgConnection, event: &Event, now: Timestamp
         EventKind::CertificateRequested => Some(WorkKind::Issue),
         EventKind::CertIssued { .. } => Some(WorkKind::Upload),
         EventKind::DomainDeleted => Some(WorkKind::Remove),
+        EventKind::RevocationRequested => Some(WorkKind::Revoke),
         _ => None,
     };
     let statement = if hints_at.is_some() {

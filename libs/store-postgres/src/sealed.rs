@@ -22,6 +22,11 @@ pub(crate) async fn page(
     limit: u32,
 ) -> Result<Vec<SealedKey>> {
     let statement = match place {
+        SealedPlace::PendingAccounts => {
+            "-- sealed_pending_accounts
+            SELECT id::text AS id, id::text AS sealed_to, pending_key AS sealed_key FROM accounts
+            WHERE id > $1::text::uuid AND pending_key IS NOT NULL ORDER BY accounts.id LIMIT $2"
+        }
         SealedPlace::Accounts => {
             "-- sealed_accounts
             SELECT id::text AS id, id::text AS sealed_to, sealed_key FROM accounts
@@ -55,6 +60,10 @@ pub(crate) async fn page(
 
 pub(crate) async fn replace(db: &mut PgConnection, key: &SealedKey, anew: &[u8]) -> Result<bool> {
     let statement = match key.place {
+        SealedPlace::PendingAccounts => {
+            "-- replace_sealed_pending_account
+            UPDATE accounts SET pending_key = $3 WHERE id = $1::text::uuid AND pending_key = $2"
+        }
         SealedPlace::Accounts => {
             "-- replace_sealed_account
             UPDATE accounts SET sealed_key = $3 WHERE id = $1::text::uuid AND sealed_key = $2"

@@ -4,21 +4,22 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use domain::{
-    AccountId, CertificateId, Domain, DomainName, Event, HistoryEntry, Lease, Order, OrderId, Work, WorkKind,
+    AccountId, CertificateId, Domain, DomainName, Event, HistoryEntry, Lease, Order, OrderId,
+    RevocationState, Work, WorkKind,
 };
 use jiff::Timestamp;
 use jiff::civil::Date;
 use sqlx::{PgConnection, Postgres, Transaction};
 use store::{
     Account, AuditEntry, AuditSeal, Certificate, Challenge, Counted, Past, ProbeOf, Renewal, Result,
-    SealedKey, SessionRecord, TokenRecord, TokenUse, Tx, UnsealedAudit, User,
+    Revocation, SealedKey, SessionRecord, TokenRecord, TokenUse, Tx, UnsealedAudit, User,
 };
 use tokio::sync::watch;
 
 use crate::db::{failed, within};
 use crate::{
-    audit, buckets, certificates, changes, domains, messages, orders, overview, people, recheck, retention,
-    sealed, tokens, work,
+    accounts, audit, buckets, certificates, changes, domains, messages, orders, overview, people, recheck,
+    retention, revocations, sealed, tokens, work,
 };
 
 /// A transaction that held its locks longer than this is worth a line.
@@ -166,12 +167,61 @@ impl Tx for PostgresTx {
         within(certificates::newest_generated(self.db(), name, now)).await
     }
 
+    async fn certificate_by_sha256(
+        &mut self,
+        name: &DomainName,
+        sha256: &str,
+    ) -> Result<Option<Certificate>> {
+        within(certificates::by_sha256(self.db(), name, sha256)).await
+    }
+
+    async fn revocation(&mut self, certificate: CertificateId) -> Result<Option<Revocation>> {
+        within(revocations::one(self.db(), certificate)).await
+    }
+
+    async fn put_revocation(&mut self, revocation: &Revocation) -> Result<()> {
+        within(revocations::put(self.db(), revocation)).await
+    }
+
+    async fn end_revocation(
+        &mut self,
+        certificate: CertificateId,
+        state: RevocationState,
+        now: Timestamp,
+    ) -> Result<()> {
+        within(revocations::end(self.db(), certificate, state, now)).await
+    }
+
+    async fn note_revocation(&mut self, certificate: CertificateId, why: &str) -> Result<()> {
+        within(revocations::note(self.db(), certificate, why)).await
+    }
+
     async fn insert_account(&mut self, account: &Account) -> Result<()> {
-        within(certificates::insert_account(self.db(), account)).await
+        within(accounts::insert(self.db(), account)).await
     }
 
     async fn set_account_url(&mut self, id: AccountId, url: &str) -> Result<()> {
-        within(certificates::set_account_url(self.db(), id, url)).await
+        within(accounts::set_url(self.db(), id, url)).await
+    }
+
+    async fn propose_account_key(&mut self, id: AccountId, sealed: &[u8]) -> Result<()> {
+        within(accounts::propose_key(self.db(), id, sealed)).await
+    }
+
+    async fn adopt_account_key(&mut self, id: AccountId, pending: &[u8]) -> Result<()> {
+        within(accounts::adopt_key(self.db(), id, pending)).await
+    }
+
+    async fn replace_account_key(&mut self, id: AccountId, before: &[u8], sealed: &[u8]) -> Result<()> {
+        within(accounts::replace_key(self.db(), id, before, sealed)).await
+    }
+
+    async fn retire_account(&mut self, id: AccountId, from: &str, to: &str) -> Result<()> {
+        within(accounts::retire(self.db(), id, from, to)).await
+    }
+
+    async fn live_orders_of(&mut self, id: AccountId) -> Result<u64> {
+        within(accounts::live_orders(self.db(), id)).await
     }
 
     async fn replace_sealed(&mut self, key: &SealedKey, anew: &[u8]) -> Result<bool> {

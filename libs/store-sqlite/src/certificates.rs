@@ -1,11 +1,9 @@
-//! Certificates and ACME accounts: what carries a sealed key.
+//! Certificates, with their sealed keys.
 
-use domain::{AccountId, CertificateId, CertificateSummary, DomainName, SuggestedWindow};
+use domain::{CertificateId, CertificateSummary, DomainName, SuggestedWindow};
 use jiff::Timestamp;
 use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
-use store::{
-    Account, Certificate, CertificatePlace, CertificateRecord, Columns, Renewal, Result, StoreError,
-};
+use store::{Certificate, CertificatePlace, CertificateRecord, Columns, Renewal, Result, StoreError};
 
 use crate::db::{expect_one, failed, failed_or_taken, maybe_micros, maybe_time, micros, time};
 
@@ -28,6 +26,8 @@ struct CertificateRow {
     renewal_at: Option<i64>,
     window_start: Option<i64>,
     window_end: Option<i64>,
+    revoked_at: Option<i64>,
+    withdrawn: bool,
 }
 
 impl TryFrom<CertificateRow> for Certificate {
@@ -48,6 +48,7 @@ impl TryFrom<CertificateRow> for Certificate {
             name: columns.name(&row.name)?,
             created_at: time(&columns, "created_at", row.created_at)?,
             uploaded_at: maybe_time(&columns, "uploaded_at", row.uploaded_at)?,
+            revoked_at: maybe_time(&columns, "revoked_at", row.revoked_at)?,
             summary: CertificateSummary {
                 id: columns.parse("id", &row.id)?,
                 not_before: time(&columns, "not_before", row.not_before)?,
@@ -59,6 +60,7 @@ impl TryFrom<CertificateRow> for Certificate {
             },
             revision: row.revision,
             chain_pem: row.chain_pem,
+            withdrawn: row.withdrawn,
             sealed_key: row.sealed_key,
         })
     }
@@ -68,7 +70,8 @@ pub(crate) async fn get(db: impl SqliteExecutor<'_>, id: CertificateId) -> Resul
     let row: Option<CertificateRow> = sqlx::query_as(
         "-- certificate
         SELECT id, name, revision, source, sha256, serial, issuer, not_before, not_after, chain_pem, sealed_key,
-            created_at, uploaded_at, account_id, renewal_at, window_start, window_end
+            created_at, uploaded_at, account_id, renewal_at, window_start, window_end, revoked_at,
+            EXISTS (SELECT 1 FROM revocations r WHERE r.certificate_id = certificates.id) AS withdrawn
         FROM certificates WHERE id = $1",
     )
     .bind(id.to_string())
@@ -90,6 +93,8 @@ struct RecordRow {
     has_key: bool,
     created_at: i64,
     uploaded_at: Option<i64>,
+    revoked_at: Option<i64>,
+    withdrawn: bool,
 }
 
 impl TryFrom<RecordRow> for CertificateRecord {
@@ -104,7 +109,8 @@ impl TryFrom<RecordRow> for CertificateRecord {
             created_at: time(&columns, "created_at", row.created_at)?,
             uploaded_at: maybe_time(&columns, "uploaded_at", row.uploaded_at)?,
             has_key: row.has_key,
-            revoked_at: None,
+            revoked_at: maybe_time(&columns, "revoked_at", row.revoked_at)?,
+            withdrawn: row.withdrawn,
             summary: CertificateSummary {
                 id: columns.parse("id", &row.id)?,
                 not_before: time(&columns, "not_before", row.not_before)?,
@@ -128,7 +134,8 @@ pub(crate) async fn of(
     let rows: Vec<RecordRow> = sqlx::query_as(
         "-- certificates_of
         SELECT id, source, sha256, serial, issuer, not_before, not_after, sealed_key IS NOT NULL AS has_key,
-            created_at, uploaded_at
+            created_at, uploaded_at, revoked_at,
+            EXISTS (SELECT 1 FROM revocations r WHERE r.certificate_id = certificates.id) AS withdrawn
         FROM certificates WHERE name = $1 AND ($2 IS NULL OR (created_at, id) < ($2, $3))
         ORDER BY created_at DESC, id DESC LIMIT $4",
     )
@@ -150,7 +157,8 @@ pub(crate) async fn newest_generated(
     let row: Option<CertificateRow> = sqlx::query_as(
         "-- newest_generated
         SELECT id, name, revision, source, sha256, serial, issuer, not_before, not_after, chain_pem, sealed_key,
-            created_at, uploaded_at, account_id, renewal_at, window_start, window_end
+            created_at, uploaded_at, account_id, renewal_at, window_start, window_end, revoked_at,
+            EXISTS (SELECT 1 FROM revocations r WHERE r.certificate_id = certificates.id) AS withdrawn
         FROM certificates WHERE name = $1 AND source = 'c4' AND not_after > $2
         ORDER BY not_after DESC, created_at DESC LIMIT 1",
     )
@@ -159,6 +167,26 @@ pub(crate) async fn newest_generated(
     .fetch_optional(db)
     .await
     .map_err(failed("newest_generated"))?;
+    row.map(Certificate::try_from).transpose()
+}
+
+pub(crate) async fn by_sha256(
+    db: &mut SqliteConnection,
+    name: &DomainName,
+    sha256: &str,
+) -> Result<Option<Certificate>> {
+    let row: Option<CertificateRow> = sqlx::query_as(
+        "-- certificate_by_sha256
+        SELECT id, name, revision, source, sha256, serial, issuer, not_before, not_after, chain_pem, sealed_key,
+            created_at, uploaded_at, account_id, renewal_at, window_start, window_end, revoked_at,
+            EXISTS (SELECT 1 FROM revocations r WHERE r.certificate_id = certificates.id) AS withdrawn
+        FROM certificates WHERE name = $1 AND sha256 = $2 ORDER BY created_at DESC LIMIT 1",
+    )
+    .bind(name.as_str())
+    .bind(sha256)
+    .fetch_optional(db)
+    .await
+    .map_err(failed("certificate_by_sha256"))?;
     row.map(Certificate::try_from).transpose()
 }
 
@@ -228,90 +256,4 @@ pub(crate) async fn set_renewal(
     .await
     .map_err(failed("set_renewal"))?;
     expect_one("set_renewal", &set)
-}
-
-#[derive(FromRow)]
-struct AccountRow {
-    id: String,
-    issuer: String,
-    directory_url: String,
-    sealed_key: Vec<u8>,
-    url: Option<String>,
-    created_at: i64,
-}
-
-pub(crate) async fn account(
-    db: impl SqliteExecutor<'_>,
-    issuer: &str,
-    directory_url: &str,
-) -> Result<Option<Account>> {
-    let row: Option<AccountRow> = sqlx::query_as(
-        "-- account
-        SELECT id, issuer, directory_url, sealed_key, url, created_at
-        FROM accounts WHERE issuer = $1 AND directory_url = $2",
-    )
-    .bind(issuer)
-    .bind(directory_url)
-    .fetch_optional(db)
-    .await
-    .map_err(failed("account"))?;
-    let Some(row) = row else { return Ok(None) };
-    let columns = Columns {
-        table: "accounts",
-        id: &row.id,
-    };
-    Ok(Some(Account {
-        id: columns.parse("id", &row.id)?,
-        created_at: time(&columns, "created_at", row.created_at)?,
-        issuer: row.issuer,
-        directory_url: row.directory_url,
-        sealed_key: row.sealed_key,
-        url: row.url,
-    }))
-}
-
-pub(crate) async fn account_url(
-    db: impl SqliteExecutor<'_>,
-    issuer: &str,
-    directory_url: &str,
-) -> Result<Option<String>> {
-    let url: Option<Option<String>> = sqlx::query_scalar(
-        "-- account_url\nSELECT url FROM accounts WHERE issuer = $1 AND directory_url = $2",
-    )
-    .bind(issuer)
-    .bind(directory_url)
-    .fetch_optional(db)
-    .await
-    .map_err(failed("account_url"))?;
-    Ok(url.flatten())
-}
-
-pub(crate) async fn insert_account(db: &mut SqliteConnection, account: &Account) -> Result<()> {
-    sqlx::query(
-        "-- insert_account
-        INSERT INTO accounts (id, issuer, directory_url, sealed_key, url, created_at)
-        VALUES ($1, $2, $3, $4, $5, $6)",
-    )
-    .bind(account.id.to_string())
-    .bind(&account.issuer)
-    .bind(&account.directory_url)
-    .bind(&account.sealed_key)
-    .bind(&account.url)
-    .bind(micros(account.created_at))
-    .execute(db)
-    .await
-    .map(drop)
-    .map_err(failed_or_taken("insert_account"))
-}
-
-pub(crate) async fn set_account_url(db: &mut SqliteConnection, id: AccountId, url: &str) -> Result<()> {
-    let set = sqlx::query(
-        "-- set_account_url\nUPDATE accounts SET url = $2 WHERE id = $1 AND (url IS NULL OR url = $2)",
-    )
-    .bind(id.to_string())
-    .bind(url)
-    .execute(db)
-    .await
-    .map_err(failed("set_account_url"))?;
-    expect_one("set_account_url", &set)
 }

@@ -153,7 +153,7 @@ macro_rules! view {
                 d.upload_revision, d.version, d.previous_certificate_id, d.missing_first_at, d.missing_last_at,
                 d.missing_answers, d.invalid_challenges, d.invalid_challenges_dns, d.position, d.changed_at,
                 (SELECT min(CASE w.cause WHEN 'renewal_info' THEN c.renewal_at ELSE w.due_at END) FROM work w
-                    WHERE w.name = d.name AND w.cause <> 'compare') AS next_attempt_at,
+                    WHERE w.name = d.name AND w.cause <> 'compare' AND w.kind <> 'revoke') AS next_attempt_at,
                 c.sha256, c.serial, c.issuer, c.not_before, c.source AS certificate_source
             FROM domains d LEFT JOIN certificates c ON c.id = d.live_certificate_id ",
             $rest

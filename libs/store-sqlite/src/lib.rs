@@ -4,6 +4,7 @@
 //! whenever another wrote in between. Commits are durable (`synchronous = FULL`), because an order that the CA took,
 //! or a key that it certified, must survive a power cut.
 
+mod accounts;
 mod audit;
 mod buckets;
 mod certificates;
@@ -17,6 +18,7 @@ mod overview;
 mod people;
 mod recheck;
 mod retention;
+mod revocations;
 mod sealed;
 mod summary;
 mod tokens;
@@ -32,8 +34,8 @@ use jiff::civil::Date;
 use sqlx::SqlitePool;
 use store::{
     Account, AuditEntry, AuditSeal, Certificate, CertificatePlace, CertificateRecord, Challenge, Change,
-    DomainView, ListQuery, Message, Overview, Result, SealedKey, SealedPlace, SessionRecord, Store, Summary,
-    TokenRecord, Tx, User,
+    DomainView, ListQuery, Message, Overview, Result, Revocation, SealedKey, SealedPlace, SessionRecord,
+    Store, Summary, TokenRecord, Tx, User,
 };
 use tokio::sync::watch;
 
@@ -162,12 +164,20 @@ impl Store for SqliteStore {
         certificates::of(&self.readers, name, after, limit).await
     }
 
+    async fn revocations(&self, name: &DomainName) -> Result<Vec<Revocation>> {
+        revocations::of(&self.readers, name).await
+    }
+
+    async fn accounts(&self) -> Result<Vec<Account>> {
+        accounts::all(&self.readers).await
+    }
+
     async fn account(&self, issuer: &str, directory_url: &str) -> Result<Option<Account>> {
-        certificates::account(&self.readers, issuer, directory_url).await
+        accounts::get(&self.readers, issuer, directory_url).await
     }
 
     async fn account_url(&self, issuer: &str, directory_url: &str) -> Result<Option<String>> {
-        certificates::account_url(&self.readers, issuer, directory_url).await
+        accounts::url(&self.readers, issuer, directory_url).await
     }
 
     async fn sealed_keys(

@@ -66,6 +66,7 @@ pub(crate) async fn publish(db: &mut SqliteConnection, event: &Event, now: Times
         EventKind::CertificateRequested => WorkKind::Issue,
         EventKind::CertIssued { .. } => WorkKind::Upload,
         EventKind::DomainDeleted => WorkKind::Remove,
+        EventKind::RevocationRequested => WorkKind::Revoke,
         _ => return Ok(()),
     };
     work::hinted(db, &event.name, hints_at, now).await

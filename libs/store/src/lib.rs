@@ -21,7 +21,9 @@ mod trace;
 mod transition;
 
 use async_trait::async_trait;
-use domain::{CertificateId, Domain, DomainName, Event, HistoryEntry, Lease, Order, Work, WorkKind};
+use domain::{
+    CertificateId, Domain, DomainName, Event, HistoryEntry, Lease, Order, RevocationState, Work, WorkKind,
+};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use tokio::sync::watch;
@@ -33,8 +35,8 @@ pub use overview::{Counted, MOST_OVERDUE, Overview, Past};
 pub use people::{SessionRecord, User};
 pub use records::{
     Account, AuditEntry, AuditSeal, Certificate, CertificatePlace, CertificateRecord, Challenge, Change,
-    DomainView, ListQuery, Message, ProbeOf, Renewal, SealedKey, SealedPlace, Summary, TokenRecord, TokenUse,
-    UnsealedAudit,
+    DomainView, ListQuery, Message, ProbeOf, Renewal, Revocation, SealedKey, SealedPlace, Summary,
+    TokenRecord, TokenUse, UnsealedAudit,
 };
 pub use trace::{continue_trace, trace_parent};
 pub use transition::{Entry, apply};
@@ -109,6 +111,12 @@ pub trait Store: Send + Sync + 'static {
         after: Option<CertificatePlace>,
         limit: u32,
     ) -> Result<Vec<CertificateRecord>>;
+
+    /// Which certificates of a name are to be revoked, or were; the oldest wish first.
+    async fn revocations(&self, name: &DomainName) -> Result<Vec<Revocation>>;
+
+    /// Every account, retired ones included, by the issuer's name and directory.
+    async fn accounts(&self) -> Result<Vec<Account>>;
 
     /// The account of ours at a CA, if a row was written for it.
     async fn account(&self, issuer: &str, directory_url: &str) -> Result<Option<Account>>;
@@ -331,11 +339,58 @@ pub trait Tx: Send {
     /// The generated certificate of a name that ends last, if it ends after `now`.
     async fn newest_generated(&mut self, name: &DomainName, now: Timestamp) -> Result<Option<Certificate>>;
 
+    /// A name's certificate by the SHA-256 of its leaf; the newest row, where it was pasted twice.
+    async fn certificate_by_sha256(&mut self, name: &DomainName, sha256: &str)
+    -> Result<Option<Certificate>>;
+
+    /// The revocation of a certificate, locked.
+    async fn revocation(&mut self, certificate: CertificateId) -> Result<Option<Revocation>>;
+
+    /// Writes that a certificate is to be revoked, in place of what was wished for before. [`StoreError::Conflict`] if it
+    /// is revoked.
+    async fn put_revocation(&mut self, revocation: &Revocation) -> Result<()>;
+
+    /// Ends a revocation that was asked for; a certificate that is revoked is marked as such. [`StoreError::Conflict`] if
+    /// it is ended.
+    async fn end_revocation(
+        &mut self,
+        certificate: CertificateId,
+        state: RevocationState,
+        now: Timestamp,
+    ) -> Result<()>;
+
+    /// Notes why the replacement of a certificate that is to be revoked cannot be had. [`StoreError::Conflict`] if the
+    /// revocation is ended.
+    async fn note_revocation(&mut self, certificate: CertificateId, why: &str) -> Result<()>;
+
     /// Writes an account row. [`StoreError::Conflict`] if there is one for that issuer and directory.
     async fn insert_account(&mut self, account: &Account) -> Result<()>;
 
     /// Stores an account's URL once. [`StoreError::Conflict`] if it has another.
     async fn set_account_url(&mut self, id: domain::AccountId, url: &str) -> Result<()>;
+
+    /// Stores the key that an account is about to get. [`StoreError::Conflict`] if it is about to get one already.
+    async fn propose_account_key(&mut self, id: domain::AccountId, sealed: &[u8]) -> Result<()>;
+
+    /// Makes the key that an account is about to get its own. [`StoreError::Conflict`] if that is not `pending`, as it was
+    /// read.
+    async fn adopt_account_key(&mut self, id: domain::AccountId, pending: &[u8]) -> Result<()>;
+
+    /// Puts a key in the place of an account's own, and of one that it is about to get. [`StoreError::Conflict`] if its own
+    /// is not `before`, as it was read.
+    async fn replace_account_key(
+        &mut self,
+        id: domain::AccountId,
+        before: &[u8],
+        sealed: &[u8],
+    ) -> Result<()>;
+
+    /// Gives an account's row another name than its issuer's, so that another account can take its place; what was issued
+    /// with it goes on referring to it. [`StoreError::Conflict`] if its name is not `from`.
+    async fn retire_account(&mut self, id: domain::AccountId, from: &str, to: &str) -> Result<()>;
+
+    /// How many live orders an account has.
+    async fn live_orders_of(&mut self, id: domain::AccountId) -> Result<u64>;
 
     /// Puts `anew` in the place of a sealed key, if that is still as it was read. False if it is not; then the transaction
     /// may go on.

@@ -1,8 +1,8 @@
 //! Rows that have no rules of their own.
 
 use domain::{
-    AccountId, CertificateId, CertificateSummary, Domain, DomainName, Event, OrderId, Role, Status,
-    SuggestedWindow,
+    AccountId, CertificateId, CertificateSummary, Domain, DomainName, Event, OrderId, RevocationReason,
+    RevocationState, Role, Status, SuggestedWindow,
 };
 use jiff::Timestamp;
 
@@ -90,6 +90,31 @@ pub struct Certificate {
     pub account: Option<AccountId>,
     /// When it is renewed; none for a pasted one.
     pub renewal: Option<Renewal>,
+    /// When its CA revoked it.
+    pub revoked_at: Option<Timestamp>,
+    /// Somebody wants it revoked, whatever came of that: it is never put back.
+    pub withdrawn: bool,
+}
+
+/// That a certificate is to be revoked at its CA, or was (RFC 8555 section 7.6).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revocation {
+    /// Which.
+    pub certificate: CertificateId,
+    /// Whose.
+    pub name: DomainName,
+    /// Why.
+    pub reason: RevocationReason,
+    /// How far it has come.
+    pub state: RevocationState,
+    /// Who wants it, a principal such as `token:dashboard`.
+    pub requested_by: String,
+    /// Since when.
+    pub requested_at: Timestamp,
+    /// Until then it waits for the replacement, if the certificate serves.
+    pub waits_until: Timestamp,
+    /// Why the replacement cannot be had, as the history told it last: a reason's code, or nothing.
+    pub waiting_for: String,
 }
 
 /// A certificate of a name as a list shows it: without its chain, and with no more of its key than that it is there.
@@ -105,6 +130,8 @@ pub struct CertificateRecord {
     pub has_key: bool,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
+    /// See [`Certificate::withdrawn`].
+    pub withdrawn: bool,
 }
 
 /// A place in a name's certificates, newest first: after the one with this time and id.
@@ -161,6 +188,8 @@ pub struct Account {
     pub url: Option<String>,
     /// When the row was written.
     pub created_at: Timestamp,
+    /// The PKCS #8 key that it is about to get, sealed (RFC 8555 section 7.3.5).
+    pub pending_key: Option<Vec<u8>>,
 }
 
 impl std::fmt::Debug for Account {
@@ -175,6 +204,8 @@ impl std::fmt::Debug for Account {
 /// Where private keys are sealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SealedPlace {
+    /// The keys that our accounts at CAs are about to get.
+    PendingAccounts,
     /// The keys of our accounts at CAs.
     Accounts,
     /// The keys of certificates that are not issued yet.
@@ -184,12 +215,18 @@ pub enum SealedPlace {
 }
 
 impl SealedPlace {
-    /// All, in the order in which a key moves: from its order into its certificate.
-    pub const ALL: [Self; 3] = [Self::Accounts, Self::Orders, Self::Certificates];
+    /// All, in the order in which a key moves: from pending to the account's own, from its order into its certificate.
+    pub const ALL: [Self; 4] = [
+        Self::PendingAccounts,
+        Self::Accounts,
+        Self::Orders,
+        Self::Certificates,
+    ];
 
-    /// The table.
+    /// The table, and the column where that has two.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::PendingAccounts => "accounts.pending_key",
             Self::Accounts => "accounts",
             Self::Orders => "orders",
             Self::Certificates => "certificates",
@@ -200,7 +237,7 @@ impl SealedPlace {
 /// A sealed key and where it is. It has no `Debug`, like everything with a key in it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SealedKey {
-    /// The table.
+    /// Where.
     pub place: SealedPlace,
     /// The row's id.
     pub id: String,
@@ -296,5 +333,12 @@ impl Certificate {
     /// The id.
     pub fn id(&self) -> CertificateId {
         self.summary.id
+    }
+
+    /// When it is of no use any more: at its end, or from its revocation on.
+    pub fn ends_at(&self) -> Timestamp {
+        let not_after = self.summary.not_after;
+        self.revoked_at
+            .map_or(not_after, |revoked_at| revoked_at.min(not_after))
     }
 }

@@ -71,7 +71,7 @@ impl DomainsService {
                 live: live.is_some_and(|live| live.certificate == summary.id),
                 has_key: *has_key,
                 is_rollback_target: previous == Some(summary.id)
-                    && roll_back::why_not(*has_key, summary.not_after, now).is_none(),
+                    && roll_back::why_not(*has_key, record.withdrawn, summary.not_after, now).is_none(),
                 revoked_at: record.revoked_at.map(to_timestamp),
             }
         };

@@ -110,6 +110,16 @@ impl From<crate::commands::CommandError> for Status {
                 "NOTHING_TO_ROLL_BACK_TO",
                 format!("{problem}; generate or import one instead"),
             ),
+            problem @ CommandError::NoSuchCertificate(_) => error(
+                Code::NotFound,
+                "CERTIFICATE_NOT_FOUND",
+                format!("{problem}: name one that ListCertificates shows"),
+            ),
+            problem @ CommandError::NotRevocable { .. } => error(
+                Code::FailedPrecondition,
+                "CERTIFICATE_NOT_REVOCABLE",
+                problem.to_string(),
+            ),
             CommandError::Store(problem) => from_store(&problem),
             CommandError::Transition(problem) => internal(&problem),
         }

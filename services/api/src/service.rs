@@ -333,6 +333,8 @@ impl DomainsService {
             uploaded_at: None,
             account: None,
             renewal: None,
+            revoked_at: None,
+            withdrawn: false,
         };
         Ok((certificate, warnings.into_iter().collect()))
     }

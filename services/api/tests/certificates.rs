@@ -39,6 +39,8 @@ async fn live(served: &Served, days: i32, has_key: bool) -> String {
         uploaded_at: None,
         account: None,
         renewal: None,
+        revoked_at: None,
+        withdrawn: false,
     };
     let mut tx = served.context.store.begin("live").await.unwrap();
     tx.insert_certificate(&certificate).await.unwrap();

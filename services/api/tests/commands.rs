@@ -100,6 +100,8 @@ impl Case {
             uploaded_at: live.then_some(now),
             account: None,
             renewal: None,
+            revoked_at: None,
+            withdrawn: false,
         };
         let mut tx = self.store().begin("issued").await.unwrap();
         tx.insert_certificate(&certificate).await.unwrap();
@@ -139,6 +141,8 @@ impl Case {
             uploaded_at: None,
             account: None,
             renewal: None,
+            revoked_at: None,
+            withdrawn: false,
         }
     }
 
@@ -177,6 +181,7 @@ impl Case {
             sealed_key: vec![1],
             url: None,
             created_at: now,
+            pending_key: None,
         };
         let order = Order {
             id: OrderId::new(&*self.clock, &*self.commands.entropy),

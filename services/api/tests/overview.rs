@@ -97,6 +97,8 @@ impl Duty {
             uploaded_at: None,
             account: None,
             renewal: None,
+            revoked_at: None,
+            withdrawn: false,
         };
         tx.insert_certificate(&certificate).await.unwrap();
         let domain = tx.domain(&name).await.unwrap().unwrap();

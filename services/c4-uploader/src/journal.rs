@@ -74,7 +74,8 @@ impl<'a> Journal<'a> {
             tracing::error!("the certificate or its key is gone, nothing can be uploaded");
             return self.give_up(tx).await.map(|()| None);
         };
-        if certificate.summary.not_after <= self.context.clock.now() {
+        let is_of_no_use = certificate.withdrawn && !is_live(&domain, certificate.id());
+        if is_of_no_use || certificate.summary.not_after <= self.context.clock.now() {
             return self.ended(tx, &domain, &certificate).await.map(|()| None);
         }
         let is_live = is_live(&domain, certificate.id());
@@ -157,7 +158,7 @@ impl<'a> Journal<'a> {
         tx.mark_uploaded(summary.id, self.context.clock.now()).await?;
         let live = Live {
             certificate: summary.id,
-            not_after: summary.not_after,
+            not_after: task.certificate.ends_at(),
         };
         let mut after = domain.clone().uploaded(live)?;
         // What blocks the renewal of the live certificate is not settled by uploading that one again.
@@ -174,6 +175,9 @@ impl<'a> Journal<'a> {
         if is_new && summary.source == Source::C4 {
             tx.schedule(&self.renewal_of(&after, &task.certificate)).await?;
         }
+        if is_new {
+            self.revoke_replaced(tx, &after).await?;
+        }
         self.publish(
             tx,
             EventKind::CertUploaded {
@@ -181,6 +185,19 @@ impl<'a> Journal<'a> {
             },
         )
         .await
+    }
+
+    /// What waited for its replacement to be revoked waits no longer.
+    async fn revoke_replaced(&self, tx: &mut dyn Tx, domain: &Domain) -> Result<(), JobError> {
+        let Some(waiting) = tx.work(&domain.name, WorkKind::Revoke).await? else {
+            return Ok(());
+        };
+        let due = Work {
+            due_at: Some(self.context.clock.now()),
+            ..waiting
+        };
+        tx.schedule(&due).await?;
+        self.publish(tx, EventKind::RevocationRequested).await
     }
 
     /// The renewal's timer; or, if it comes earlier, the first question to the CA when that should be.
@@ -347,7 +364,7 @@ impl<'a> Journal<'a> {
         Ok(tx.commit().await?)
     }
 
-    /// A certificate that ended is of no use. If C4 never took it, the next one is ordered, or the customer must paste one,
+    /// A certificate that ended, or that is to be revoked, is of no use. If C4 never took it, the next one is ordered, or the customer must paste one,
     /// and what is live goes on being compared.
     async fn ended(
         &self,

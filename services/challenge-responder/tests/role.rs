@@ -80,6 +80,7 @@ impl Running {
             sealed_key: Vec::new(),
             url: None,
             created_at: now,
+            pending_key: None,
         };
         let order = Order {
             id: uuid::Uuid::nil().into(),

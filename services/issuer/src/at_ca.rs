@@ -4,6 +4,7 @@
 //! process dies: the next holder of the lease reads the order's row and goes on from there. An order that has a URL
 //! is never placed again while it lives, and a certificate whose key we hold is downloaded, not ordered again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use acme::{AccountKey, AcmeError, AcmeOrder, OrderProgress, RenewalId, check_delivered};
@@ -32,7 +33,9 @@ const WITHOUT_RETRY_AFTER: Duration = Duration::from_hours(1);
 pub(crate) struct AtCa<'a> {
     pub(crate) issuer: &'a Issuer,
     pub(crate) authority: &'a Authority,
-    pub(crate) account: &'a AccountKey,
+    pub(crate) account: Arc<AccountKey>,
+    /// The account was looked up again in this attempt: what the CA refuses now, it refuses for another reason.
+    pub(crate) is_reloaded: bool,
     pub(crate) name: &'a DomainName,
     pub(crate) journal: &'a Journal,
     /// Attempts before this one that ended alike.
@@ -69,7 +72,7 @@ impl AtCa<'_> {
 
     async fn place_or_resume(&self, order: &mut Order) -> Result<AcmeOrder, Stop> {
         if let Some(url) = order.state.url() {
-            let resumed = self.authority.ca.resume(self.account, url).await;
+            let resumed = self.authority.ca.resume(&self.account, url).await;
             return resumed.map_err(|error| self.trouble(error));
         }
         match self.place(order, self.replaces.as_ref()).await {
@@ -87,7 +90,7 @@ impl AtCa<'_> {
     async fn place(&self, order: &Order, replaces: Option<&RenewalId>) -> Result<AcmeOrder, AcmeError> {
         let journal = self.journal.placing(order);
         let ca = &self.authority.ca;
-        ca.place(self.account, self.name, replaces, journal).await
+        ca.place(&self.account, self.name, replaces, journal).await
     }
 
     /// The URL is in the row even where the rest of the answer was of no use.
@@ -254,6 +257,9 @@ impl AtCa<'_> {
 
     /// What an error of the CA means for this attempt.
     pub(crate) fn trouble(&self, error: AcmeError) -> Stop {
+        if !self.is_reloaded && error.may_be_the_accounts_key() {
+            return Stop::Account(error);
+        }
         self.authority.note(Some(&error), self.now());
         let not_before = error.retry_after().map(|wait| later(self.now(), wait));
         if error.is_rate_limited() {

@@ -8,19 +8,18 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use acme::budget::{Limits, limits};
-use acme::{AccountKey, AcmeError, Ca, ensure_account};
+use acme::{AccountKey, AcmeError, Ca, ensure_account, settle_rollover};
 use jiff::{SignedDuration, Timestamp};
 use runtime::Context;
 use runtime::config::AcmeIssuer;
 use seal::SealingKeys;
-use tokio::sync::OnceCell;
 
 pub(crate) struct Authority {
     pub(crate) ca: Arc<Ca>,
     pub(crate) limits: Limits,
     pub(crate) breaker: Breaker,
     identities: Vec<String>,
-    account: OnceCell<AccountKey>,
+    account: tokio::sync::Mutex<Option<Arc<AccountKey>>>,
 }
 
 impl Authority {
@@ -30,7 +29,7 @@ impl Authority {
             limits: limits(settings),
             breaker: Breaker::default(),
             identities: settings.caa_identities.clone(),
-            account: OnceCell::new(),
+            account: tokio::sync::Mutex::default(),
         }
     }
 
@@ -43,10 +42,40 @@ impl Authority {
         &self,
         context: &Context,
         keys: &SealingKeys,
-    ) -> Result<&AccountKey, AcmeError> {
-        self.account
-            .get_or_try_init(|| ensure_account(&self.ca, &context.store, keys, &*context.entropy))
-            .await
+    ) -> Result<Arc<AccountKey>, AcmeError> {
+        let mut kept = self.account.lock().await;
+        if let Some(account) = &*kept {
+            return Ok(account.clone());
+        }
+        let account = ensure_account(&self.ca, &context.store, keys, &*context.entropy).await?;
+        Ok(kept.insert(Arc::new(account)).clone())
+    }
+
+    /// Our account there as it is now, after the CA refused what `stale` signed; none if that is it.
+    ///
+    /// Somebody may have given it another key meanwhile, or be about to: then the CA says whether it knows that one.
+    pub(crate) async fn reloaded(
+        &self,
+        context: &Context,
+        keys: &SealingKeys,
+        stale: &Arc<AccountKey>,
+    ) -> Result<Option<Arc<AccountKey>>, AcmeError> {
+        let mut kept = self.account.lock().await;
+        if let Some(account) = &*kept
+            && !Arc::ptr_eq(account, stale)
+        {
+            return Ok(Some(account.clone()));
+        }
+        settle_rollover(&self.ca, &context.store, keys).await?;
+        let fresh = ensure_account(&self.ca, &context.store, keys, &*context.entropy).await?;
+        if fresh.is_same(stale) {
+            return Ok(None);
+        }
+        tracing::info!(
+            issuer = self.name(),
+            "the account has another key, it is used from now on"
+        );
+        Ok(Some(kept.insert(Arc::new(fresh)).clone()))
     }
 
     /// What CAA records must name for it to issue.

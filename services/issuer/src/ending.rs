@@ -73,13 +73,14 @@ impl Ending {
         }
     }
 
-    /// The schedule of the next attempts. A live certificate gives more time, and more is at stake.
-    pub(crate) fn retry(&self, domain: &Domain, now: Timestamp) -> Retry {
+    /// The schedule of the next attempts. A live certificate gives more time, and more is at stake; unless it is to be
+    /// revoked (`is_withdrawn`), which is a matter of hours.
+    pub(crate) fn retry(&self, domain: &Domain, is_withdrawn: bool, now: Timestamp) -> Retry {
         match self {
             Self::UnknownToC4 => Retry::Unknown,
             Self::Waiting { .. } | Self::StillAtIt { .. } => Retry::CouldNotAsk,
             Self::Blocked(_) | Self::Resting(_) | Self::ChallengeInvalid { .. } => match domain.facts.live {
-                Some(live) if now < live.not_after => Retry::Renewal {
+                Some(live) if now < live.not_after && !is_withdrawn => Retry::Renewal {
                     left: live.not_after.duration_since(now),
                 },
                 _ => Retry::Blocked,

@@ -1,6 +1,8 @@
 //! One issuance, from the claim to the stored certificate: preflight, the choice of a CA, the order (`at_ca`), and what
 //! follows when it does not come to a certificate.
 
+use std::sync::Arc;
+
 use acme::{AccountKey, AcmeError, RenewalId};
 use domain::{AccountId, Activity, Cause, Domain, DomainName, Lease, Order, Reason};
 use jiff::{SignedDuration, Timestamp};
@@ -33,6 +35,8 @@ pub(crate) struct Issuance<'a> {
 pub(crate) enum Stop {
     /// The journal did not take a step.
     Job(JobError),
+    /// The CA may have refused our account's key.
+    Account(AcmeError),
     /// The attempt is over; if `order_over`, so is the order.
     Ended { ending: Ending, order_over: bool },
 }
@@ -74,6 +78,7 @@ impl<'a> Issuance<'a> {
         match self.order(&view.domain, &mut slot, &mut at).await {
             Ok(()) => Ok(()),
             Err(Stop::Job(error)) => Err(error),
+            Err(Stop::Account(error)) => Err(JobError::Other(runtime::chain(&error))),
             Err(Stop::Ended { ending, order_over }) => {
                 self.journal.ended(slot.filter(|_| order_over), at, ending).await
             }
@@ -101,17 +106,32 @@ impl<'a> Issuance<'a> {
         let order = slot.insert(begin.order);
         checkpoint("order-created").await;
         let account = self.account(begin.authority).await?;
-        let at_ca = AtCa {
+        let mut at_ca = AtCa {
             issuer: self.issuer,
             authority: begin.authority,
             account,
+            is_reloaded: false,
             name: self.name,
             journal: &self.journal,
             attempts: self.attempts,
             dns: begin.dns,
             replaces: begin.replaces,
         };
-        at_ca.run(order).await
+        let error = match at_ca.run(order).await {
+            Err(Stop::Account(error)) => error,
+            done => return done,
+        };
+        let Issuer { context, keys, .. } = self.issuer;
+        let reloaded = begin.authority.reloaded(context, keys, &at_ca.account).await;
+        at_ca.is_reloaded = true;
+        match reloaded {
+            Ok(Some(account)) => {
+                at_ca.account = account;
+                at_ca.run(order).await
+            }
+            Ok(None) => Err(at_ca.trouble(error)),
+            Err(error) => Err(self.out_of_reach(begin.authority, &error)),
+        }
     }
 
     /// Goes on with an order, at the CA that it was made for.
@@ -207,7 +227,10 @@ impl<'a> Issuance<'a> {
             .await;
         stop_unless_fine(verdict)?;
         let replaces = live.filter(|live| replaced(live, account.id).is_some());
-        Ok(self.journal.begin_order(authority, account, replaces).await?)
+        Ok(self
+            .journal
+            .begin_order(authority, &account, live, replaces)
+            .await?)
     }
 
     /// Whether an order can succeed, whoever issues; what DNS answered.
@@ -236,7 +259,7 @@ impl<'a> Issuance<'a> {
         }
     }
 
-    async fn account(&self, authority: &'a Authority) -> Result<&'a AccountKey, Stop> {
+    async fn account(&self, authority: &Authority) -> Result<Arc<AccountKey>, Stop> {
         let account = authority.account(&self.issuer.context, &self.issuer.keys).await;
         account.map_err(|error| self.out_of_reach(authority, &error))
     }
@@ -282,9 +305,10 @@ impl<'a> Issuance<'a> {
     }
 }
 
-/// How the CA names the live certificate, where an order with that account replaces it (RFC 9773 section 5).
-fn replaced(live: &Certificate, account: AccountId) -> Option<RenewalId> {
-    let suggested = live.account == Some(account) && live.renewal?.window.is_some();
+/// How the CA names the live certificate, where an order with that account replaces it (RFC 9773 section 5). What takes
+/// the place of a certificate that is to be revoked is no renewal that the CA suggested.
+pub(crate) fn replaced(live: &Certificate, account: AccountId) -> Option<RenewalId> {
+    let suggested = live.account == Some(account) && !live.withdrawn && live.renewal?.window.is_some();
     suggested.then(|| RenewalId::of(&live.chain_pem)).flatten()
 }
 

@@ -17,7 +17,7 @@ use store::{Certificate, Challenge, Counted, Entry, ProbeOf, Renewal, StoreError
 
 use crate::authority::Authority;
 use crate::ending::{Ending, jittered};
-use crate::order_terms::{exempt, is_undelivered, lane};
+use crate::order_terms::{exempt, is_undelivered, is_withdrawn, lane};
 use preflight::Probe;
 
 const ACTOR: &str = "issuer";
@@ -65,6 +65,7 @@ impl Journal {
         &self,
         authority: &Authority,
         account: &AccountKey,
+        live: Option<&Certificate>,
         replaces: Option<&Certificate>,
     ) -> Result<Begun, JobError> {
         let (mut tx, domain) = self.open("order_created").await?;
@@ -80,7 +81,13 @@ impl Journal {
         let purchase = Purchase {
             issuer: authority.name(),
             name: &domain.name,
-            lane: lane(&domain, &self.lease.work, self.pre_expiry(newest.as_ref()), now),
+            lane: lane(
+                &domain,
+                &self.lease.work,
+                is_withdrawn(live),
+                self.pre_expiry(newest.as_ref()),
+                now,
+            ),
             exempt: exempt(newest.as_ref(), replaces, account.id, now),
             was_promised: matches!(domain.waiting, Some(Reason::CaLimited { until }) if until <= now),
         };
@@ -237,6 +244,8 @@ impl Journal {
             created_at: self.context.clock.now(),
             uploaded_at: None,
             account: Some(order.account),
+            revoked_at: None,
+            withdrawn: false,
             renewal: Some(Renewal {
                 at: renewal_point(delivered.not_before, delivered.not_after, self.configured()),
                 window: None,
@@ -350,6 +359,7 @@ impl Journal {
         authority: Option<&Authority>,
         ending: Ending,
     ) -> Result<(), JobError> {
+        let is_withdrawn = self.live_is_withdrawn().await?;
         let (mut tx, domain) = self.open("issue_ended").await?;
         let now = self.context.clock.now();
         if let Some(mut order) = order {
@@ -366,7 +376,7 @@ impl Journal {
             matches!(ending, Ending::UnknownToC4) && store::is_c4s_fault(&mut *tx, &domain, now).await?;
         let after = ending.change(domain.clone(), now, c4s_fault)?;
         let attempts = ending.attempt(&domain, self.lease.work.attempts);
-        let due_at = self.next_attempt(&ending, &after, attempts, now);
+        let due_at = self.next_attempt(&ending, &after, is_withdrawn, attempts, now);
         let entry = (attempts == 1 || after.status(now) != domain.recorded)
             .then(|| ending.reason())
             .flatten()
@@ -401,10 +411,11 @@ impl Journal {
         &self,
         ending: &Ending,
         after: &Domain,
+        is_withdrawn: bool,
         attempts: u32,
         now: Timestamp,
     ) -> Option<Timestamp> {
-        let retry = ending.retry(after, now);
+        let retry = ending.retry(after, is_withdrawn, now);
         let mut delay = retry.delay(attempts);
         if let Retry::Renewal { .. } = retry {
             delay = delay.map(|delay| jittered(delay, self.context.entropy.below(1000)));
@@ -414,6 +425,16 @@ impl Journal {
         }
         let due_at = now.checked_add(delay?).ok()?;
         Some(due_at.max(ending.not_before(now)))
+    }
+
+    async fn live_is_withdrawn(&self) -> Result<bool, JobError> {
+        let store = &self.context.store;
+        let view = store.domain(&self.lease.work.name).await?;
+        let live = match view.and_then(|view| view.domain.facts.live) {
+            Some(live) => store.certificate(live.certificate).await?,
+            None => None,
+        };
+        Ok(is_withdrawn(live.as_ref()))
     }
 
     fn configured(&self) -> PreExpiry {

@@ -3,7 +3,8 @@
 //! It takes `certificate-requested` hints, claims the work, and runs each issuance as one async function (`issuance`,
 //! and `at_ca` for the part at one CA) that journals every step before the call it prepares. Which CA that is follows from
 //! who is up, whom CAA permits and whose limits leave room (`authority`, `acme::budget`). It hands over to the uploader by
-//! storing the certificate; it never talks to C4 beyond asking for a domain.
+//! storing the certificate; it never talks to C4 beyond asking for a domain. It also has CAs revoke certificates
+//! (`revocation`), on `revocation-requested` hints.
 
 mod at_ca;
 mod authority;
@@ -13,6 +14,7 @@ mod journal;
 mod keys;
 mod order_terms;
 mod renewal;
+mod revocation;
 
 #[cfg(test)]
 mod tests;
@@ -25,13 +27,13 @@ use async_trait::async_trait;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bus::Queue;
-use domain::{AccountId, Cause, Lease, Order, WorkKind};
+use domain::{AccountId, Cause, Clock, Lease, Order, WorkKind};
 use jiff::SignedDuration;
 use preflight::Preflight;
 use runtime::config::AcmeIssuer;
 use runtime::{Context, Job, JobError, RoleError, Worker};
 use seal::SealingKeys;
-use store::Certificate;
+use store::{Account, Certificate};
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
@@ -42,6 +44,9 @@ use crate::renewal::Planned;
 
 /// After so long what found no room in the background asks again.
 const GIVES_WAY_FOR: SignedDuration = SignedDuration::from_secs(5);
+
+/// Beside the issuances, and never behind them.
+const REVOCATIONS_IN_FLIGHT: u16 = 8;
 
 /// What all issuances of this process share.
 pub(crate) struct Issuer {
@@ -58,32 +63,67 @@ pub(crate) struct Issuer {
 pub async fn run(context: Context) -> Result<(), RoleError> {
     context.health.expect("issuer");
     let most = context.config.issuer.max_in_flight;
-    let issuances = job(&context)?;
+    let [issuances, revocations] = jobs(&context)?;
+    context.health.ok("issuer");
+    tokio::try_join!(
+        consume(
+            &context,
+            "certificate-requested",
+            WorkKind::Issue,
+            most,
+            issuances
+        ),
+        consume(
+            &context,
+            "revocation-requested",
+            WorkKind::Revoke,
+            REVOCATIONS_IN_FLIGHT,
+            revocations,
+        ),
+    )?;
+    Ok(())
+}
+
+/// What is done with a claimed issuance, and with claimed revocations; for [`run`], and for whoever drives them by hand.
+pub fn jobs(context: &Context) -> Result<[Arc<dyn Job>; 2], RoleError> {
+    let issuer = Arc::new(Issuer::new(context.clone())?);
+    Ok([issuer.clone(), Arc::new(RevocationJob(issuer))])
+}
+
+async fn consume(
+    context: &Context,
+    kind: &'static str,
+    work: WorkKind,
+    most: u16,
+    job: Arc<dyn Job>,
+) -> Result<(), RoleError> {
     let permits = Arc::new(Semaphore::new(usize::from(most)));
-    let worker = Worker::new(context.clone(), WorkKind::Issue, permits, issuances);
+    let worker = Worker::new(context.clone(), work, permits, job);
     let queue = Queue {
         role: "issuer",
-        kind: "certificate-requested",
+        kind,
         prefetch: most,
     };
-    context.health.ok("issuer");
     Ok(context
         .bus
         .consume(queue, Arc::new(worker), context.stop.soft().clone())
         .await?)
 }
 
-/// What is done with a claimed issuance; for [`run`], and for whoever drives it by hand.
-pub fn job(context: &Context) -> Result<Arc<dyn Job>, RoleError> {
-    Ok(Arc::new(Issuer::new(context.clone())?))
+struct RevocationJob(Arc<Issuer>);
+
+#[async_trait]
+impl Job for RevocationJob {
+    async fn perform(&self, lease: &Lease) -> Result<(), JobError> {
+        revocation::run(&self.0, lease).await
+    }
 }
 
 impl Issuer {
     fn new(context: Context) -> Result<Self, RoleError> {
-        let unusable = |error: AcmeError| RoleError::setting("acme.issuers", error.to_string());
         let mut authorities = Vec::new();
         for settings in &context.config.acme.issuers {
-            let ca = Ca::new(ca_options(settings)?, context.clock.clone()).map_err(unusable)?;
+            let ca = ca(settings, &context.clock)?;
             authorities.push(Authority::new(ca, settings));
         }
         if authorities.is_empty() {
@@ -110,14 +150,17 @@ impl Issuer {
         &self,
         account: AccountId,
     ) -> Result<Option<&Authority>, JobError> {
-        for authority in &self.authorities {
-            let ca = &authority.ca;
-            let ours = self.context.store.account(ca.name(), ca.directory_url()).await?;
-            if ours.is_some_and(|ours| ours.id == account) {
-                return Ok(Some(authority));
-            }
-        }
-        Ok(None)
+        let accounts = self.context.store.accounts().await?;
+        let row = accounts.iter().find(|row| row.id == account);
+        Ok(row.and_then(|row| self.authority_at(row)))
+    }
+
+    /// The CA of an account; also of one that another has taken the place of, and that has no issuer's name any more.
+    pub(crate) fn authority_at(&self, row: &Account) -> Option<&Authority> {
+        let is_there = |authority: &&Authority| authority.ca.directory_url() == row.directory_url;
+        let mut there = self.authorities.iter().filter(is_there);
+        let named = there.clone().find(|authority| authority.name() == row.issuer);
+        named.or_else(|| there.next())
     }
 
     /// The CAs in order of preference, the one that issued the live certificate first: only there can an order replace it.
@@ -151,6 +194,12 @@ impl Job for Issuer {
         drop(background);
         done
     }
+}
+
+/// A CA as the settings describe it; for the role, and for commands that ask it themselves.
+pub fn ca(settings: &AcmeIssuer, clock: &Arc<dyn Clock>) -> Result<Ca, RoleError> {
+    Ca::new(ca_options(settings)?, clock.clone())
+        .map_err(|error: AcmeError| RoleError::setting("acme.issuers", error.to_string()))
 }
 
 fn ca_options(settings: &AcmeIssuer) -> Result<CaOptions, RoleError> {

@@ -12,14 +12,27 @@ pub(crate) fn is_undelivered(certificate: &Certificate, domain: &Domain, now: Ti
         .live
         .is_some_and(|live| live.certificate == certificate.id());
     !is_live
+        && !certificate.withdrawn
         && certificate.revision == domain.revision
         && certificate.sealed_key.is_some()
         && certificate.renewal.is_some_and(|renewal| now < renewal.at)
 }
 
+/// Whether a certificate that serves is to be revoked: then another one is urgent.
+pub(crate) fn is_withdrawn(live: Option<&Certificate>) -> bool {
+    live.is_some_and(|live| live.withdrawn)
+}
+
 /// How urgent an order is.
-pub(crate) fn lane(domain: &Domain, work: &Work, pre_expiry: SignedDuration, now: Timestamp) -> Lane {
+pub(crate) fn lane(
+    domain: &Domain,
+    work: &Work,
+    is_withdrawn: bool,
+    pre_expiry: SignedDuration,
+    now: Timestamp,
+) -> Lane {
     match domain.facts.live {
+        Some(_) if is_withdrawn => Lane::Expiring,
         Some(live) if live.not_after.duration_since(now) < pre_expiry / 2 => Lane::Expiring,
         Some(_) => Lane::Renewal,
         None if work.cause == Cause::Midnight => Lane::Recheck,

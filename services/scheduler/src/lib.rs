@@ -122,6 +122,7 @@ pub(crate) async fn hint(context: &Context, tx: &mut dyn Tx, work: &Work) -> Res
         (WorkKind::Issue, _) => EventKind::CertificateRequested,
         (WorkKind::Upload, Some(certificate)) => EventKind::CertIssued { certificate },
         (WorkKind::Remove, _) => EventKind::DomainDeleted,
+        (WorkKind::Revoke, _) => EventKind::RevocationRequested,
         (WorkKind::Upload, None) => {
             tracing::error!(domain = %work.name, "an upload without a certificate cannot be done");
             return Ok(());

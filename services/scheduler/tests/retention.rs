@@ -83,6 +83,8 @@ impl Kit {
             uploaded_at: None,
             account: None,
             renewal: None,
+            revoked_at: None,
+            withdrawn: false,
         };
         let mut tx = self.context.store.begin("certified").await.unwrap();
         tx.insert_domain(&Domain::added(name(label), now), now)

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use domain::Role;
+use domain::{RevocationReason, Role};
 use store::AuditSeal;
 
 use crate::user::UserCommand;
@@ -346,6 +346,22 @@ pub(crate) enum DomainCommand {
     },
     /// Write the active certificate to files
     Download(DownloadArgs),
+    /// Have a certificate revoked at its CA; one that serves is replaced first
+    Revoke(RevokeArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RevokeArgs {
+    pub(crate) name: String,
+    /// key-compromise, affiliation-changed, superseded or cessation-of-operation
+    #[arg(long)]
+    pub(crate) reason: RevocationReason,
+    /// Which certificate, by the SHA-256 of its DER in hexadecimal; without, the live one
+    #[arg(long, value_name = "HEX")]
+    pub(crate) sha256: Option<String>,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 #[derive(Debug, Args)]
@@ -450,5 +466,16 @@ mod tests {
         assert!(!download("--pfx p --reason r"));
         assert!(!download("--key k --pfx-password-file f --reason r"));
         assert!(Cli::try_parse_from("ssl-manager token create --name n --role boss".split(' ')).is_err());
+    }
+
+    #[test]
+    fn a_revocation_needs_a_reason_that_there_is() {
+        let revoke = |options: &str| {
+            let line = format!("ssl-manager domain revoke a.example.com {options}");
+            Cli::try_parse_from(line.split(' ')).is_ok()
+        };
+        assert!(revoke("--reason key-compromise --yes"));
+        assert!(revoke("--reason superseded --sha256 00"));
+        assert!(!revoke("--yes") && !revoke("--reason unspecified"));
     }
 }

@@ -12,7 +12,7 @@ use store::Certificate;
 use super::{Simulation, by};
 
 /// The steps of the journal, in the order in which work comes to them.
-pub const STEPS: [&str; 18] = [
+pub const STEPS: [&str; 21] = [
     "order-created",
     "preflight-passed",
     "account-ready",
@@ -31,6 +31,9 @@ pub const STEPS: [&str; 18] = [
     "remove-intent",
     "remove-sent",
     "remove-stored",
+    "revocation-due",
+    "revocation-answered",
+    "revocation-stored",
 ];
 
 const PASTED_LIVES: SignedDuration = SignedDuration::from_hours(60 * 24);
@@ -240,6 +243,8 @@ impl Simulation {
             uploaded_at: None,
             account: None,
             renewal: None,
+            revoked_at: None,
+            withdrawn: false,
         }
     }
 }

@@ -13,7 +13,8 @@ fn record(certificate: &Certificate) -> CertificateRecord {
         created_at: certificate.created_at,
         uploaded_at: certificate.uploaded_at,
         has_key: certificate.sealed_key.is_some(),
-        revoked_at: None,
+        revoked_at: certificate.revoked_at,
+        withdrawn: certificate.withdrawn,
     }
 }
 

@@ -78,6 +78,7 @@ pub async fn a_published_hint_counts_as_told(store: Arc<dyn Store>) {
         (WorkKind::Issue, EventKind::CertificateRequested),
         (WorkKind::Upload, EventKind::CertIssued { certificate }),
         (WorkKind::Remove, EventKind::DomainDeleted),
+        (WorkKind::Revoke, EventKind::RevocationRequested),
     ] {
         let labels = ["told", "untold"];
         for label in labels {
@@ -119,7 +120,7 @@ pub async fn news_is_no_hint(store: Arc<dyn Store>) {
         EventKind::StatusChanged,
     ];
     publish(&*store, &news.map(|kind| event("shop", kind)), at(100)).await;
-    assert_eq!(sweep(&*store, 100, 10).await.len(), 3);
+    assert_eq!(sweep(&*store, 100, 10).await.len(), WorkKind::ALL.len());
 }
 
 /// A hint is about the row as it was: scheduled anew, finished with more to do, given back or freed, it is told of

@@ -9,6 +9,7 @@
     reason = "a case fails by panicking"
 )]
 
+mod accounts;
 mod answers;
 mod audit;
 mod certificates;
@@ -22,6 +23,7 @@ mod messages;
 mod orders;
 mod overview;
 mod people;
+mod revocations;
 mod sealed;
 mod transitions;
 mod values;
@@ -36,6 +38,7 @@ use domain::{
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
+pub use accounts::*;
 pub use answers::*;
 pub use audit::*;
 pub use certificates::*;
@@ -49,6 +52,7 @@ pub use messages::*;
 pub use orders::*;
 pub use overview::*;
 pub use people::*;
+pub use revocations::*;
 pub use sealed::*;
 pub use transitions::*;
 pub use values::*;
@@ -99,7 +103,9 @@ macro_rules! store_contract {
             reasons_are_counted_as_they_are_shown, ends_are_counted_by_the_hour, issuance_is_counted_by_the_day,
             counts_of_writers_at_once_are_added_up, overdue_work_is_counted, a_days_recheck_is_counted,
             keys_of_deleted_names_are_destroyed, an_abandoned_order_has_no_key_to_destroy,
-            what_says_nothing_any_more_is_forgotten);
+            what_says_nothing_any_more_is_forgotten,
+            a_revocation_comes_back_and_ends_once, a_certificate_is_found_by_its_hash, a_withdrawn_certificate_says_so,
+            the_key_of_an_account_changes_in_two_steps, an_account_makes_room_for_another);
     };
     ($setup:path: $($case:ident),*) => {
         $(
@@ -167,6 +173,8 @@ fn certificate(label: &str, not_after: Timestamp, source: Source) -> Certificate
         uploaded_at: None,
         account: None,
         renewal: None,
+        revoked_at: None,
+        withdrawn: false,
     }
 }
 
@@ -178,6 +186,7 @@ fn account() -> Account {
         sealed_key: vec![1, 2, 3],
         url: None,
         created_at: at(0),
+        pending_key: None,
     }
 }
 
@@ -256,6 +265,7 @@ mod tests {
     #[test]
     fn every_case_is_listed() {
         let sources = [
+            include_str!("accounts.rs"),
             include_str!("answers.rs"),
             include_str!("audit.rs"),
             include_str!("certificates.rs"),
@@ -269,6 +279,7 @@ mod tests {
             include_str!("orders.rs"),
             include_str!("overview.rs"),
             include_str!("people.rs"),
+            include_str!("revocations.rs"),
             include_str!("sealed.rs"),
             include_str!("transitions.rs"),
             include_str!("values.rs"),

@@ -67,6 +67,7 @@ pub async fn every_sealed_key_is_found(store: Arc<dyn Store>) {
     }
     write(&*store, async |tx| {
         tx.insert_account(&account).await?;
+        tx.propose_account_key(account.id, &[4, 5]).await?;
         tx.insert_order(&order("created", &account)).await?;
         tx.insert_order(&keyed).await?;
         for certificate in kept.iter().rev().chain([&destroyed]) {
@@ -75,6 +76,8 @@ pub async fn every_sealed_key_is_found(store: Arc<dyn Store>) {
         Ok(())
     })
     .await;
+    let found = all(&*store, SealedPlace::PendingAccounts).await;
+    assert!(found == [key(SealedPlace::PendingAccounts, account.id, account.id, &[4, 5])]);
     let found = all(&*store, SealedPlace::Accounts).await;
     assert!(found == [key(SealedPlace::Accounts, account.id, account.id, &[1, 2, 3])]);
     let found = all(&*store, SealedPlace::Orders).await;
@@ -102,6 +105,7 @@ pub async fn a_sealed_key_is_replaced_as_it_was_read(store: Arc<dyn Store>) {
     add(&*store, "shop").await;
     write(&*store, async |tx| {
         tx.insert_account(&account).await?;
+        tx.propose_account_key(account.id, &[4]).await?;
         tx.insert_order(&keyed).await?;
         tx.insert_certificate(&certificate).await?;
         tx.insert_certificate(&destroyed).await

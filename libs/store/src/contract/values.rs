@@ -95,6 +95,10 @@ pub async fn every_kind_of_history_comes_back(store: Arc<dyn Store>) {
         HistoryKind::CertificateRemoved,
         HistoryKind::KeysDestroyed,
         HistoryKind::Expired,
+        HistoryKind::RevocationRequested,
+        HistoryKind::RevocationWaiting,
+        HistoryKind::Revoked,
+        HistoryKind::RevocationFailed,
     ];
     add(&*store, "shop").await;
     for (kind, status) in kinds.into_iter().zip(Status::ALL.into_iter().cycle()) {
@@ -130,7 +134,10 @@ pub async fn every_kind_and_cause_comes_back(store: Arc<dyn Store>) {
             assert_eq!(read, Some(written));
         }
     }
-    assert_eq!(store.work(&name("shop")).await.expect("read").len(), 3);
+    assert_eq!(
+        store.work(&name("shop")).await.expect("read").len(),
+        WorkKind::ALL.len()
+    );
 }
 
 /// Of a token.

@@ -38,6 +38,11 @@ impl Commands {
         } else {
             self.tell(&mut *step.tx, &after, WorkKind::Remove, None).await?;
         }
+        // Nothing will take the place of what was to be revoked once it is replaced.
+        if step.tx.work(name, WorkKind::Revoke).await?.is_some() {
+            self.start_now(&mut *step.tx, &after, WorkKind::Revoke, Cause::Requested, None)
+                .await?;
+        }
         Ok(step.commit().await?)
     }
 }

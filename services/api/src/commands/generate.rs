@@ -65,7 +65,7 @@ impl Commands {
 
     /// What is live goes on serving, and being compared with C4, until the new certificate is; an upload of the past
     /// revision is not wanted any more.
-    async fn keep_comparing(&self, tx: &mut dyn Tx, after: &Domain) -> Result<(), CommandError> {
+    pub(super) async fn keep_comparing(&self, tx: &mut dyn Tx, after: &Domain) -> Result<(), CommandError> {
         let Some(live) = after.facts.live else {
             return Ok(tx.cancel(&after.name, WorkKind::Upload).await?);
         };
@@ -105,7 +105,7 @@ impl Commands {
         let Some(newest) = step.tx.newest_generated(&listed.name, now).await? else {
             return Ok(None);
         };
-        if newest.sealed_key.is_none() || !self.is_fresh(&newest, now) {
+        if newest.sealed_key.is_none() || newest.withdrawn || !self.is_fresh(&newest, now) {
             return Ok(None);
         }
         let is_live = listed

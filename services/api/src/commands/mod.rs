@@ -6,6 +6,7 @@ mod delete;
 mod generate;
 mod import;
 mod recheck;
+mod revoke;
 pub(crate) mod roll_back;
 
 use std::sync::Arc;
@@ -17,6 +18,8 @@ use domain::{
 };
 use jiff::Timestamp;
 use store::{AuditEntry, Certificate, DomainView, Entry, Store, StoreError, Tx};
+
+pub use revoke::Revoking;
 
 /// Why a command did nothing.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +34,17 @@ pub enum CommandError {
         name: DomainName,
         /// Why not.
         why: &'static str,
+    },
+    /// The name never had that certificate, or has none that is live.
+    #[error("{0} has no such certificate")]
+    NoSuchCertificate(DomainName),
+    /// The certificate cannot be revoked.
+    #[error("the certificate {sha256} cannot be revoked: {why}")]
+    NotRevocable {
+        /// Which.
+        sha256: String,
+        /// Why not.
+        why: String,
     },
     /// The store failed or the row changed meanwhile.
     #[error(transparent)]
@@ -136,6 +150,7 @@ impl Commands {
         let kind = match (kind, certificate) {
             (WorkKind::Upload, Some(certificate)) => EventKind::CertIssued { certificate },
             (WorkKind::Remove, _) => EventKind::DomainDeleted,
+            (WorkKind::Revoke, _) => EventKind::RevocationRequested,
             _ => EventKind::CertificateRequested,
         };
         let id = EventId::new(&*self.clock, &*self.entropy);
@@ -166,8 +181,9 @@ impl Commands {
     ) -> Result<Option<CertificateId>, StoreError> {
         let now = self.clock.now();
         let newest = tx.newest_generated(name, now).await?;
-        let usable =
-            newest.filter(|certificate| certificate.sealed_key.is_some() && self.is_fresh(certificate, now));
+        let usable = newest.filter(|certificate| {
+            certificate.sealed_key.is_some() && !certificate.withdrawn && self.is_fresh(certificate, now)
+        });
         Ok(usable.map(|certificate| certificate.id()))
     }
 

@@ -46,6 +46,7 @@ impl Commands {
         let previous = previous.ok_or_else(|| nothing("no certificate was live before the present one"))?;
         match why_not(
             previous.sealed_key.is_some(),
+            previous.withdrawn,
             previous.summary.not_after,
             self.clock.now(),
         ) {
@@ -56,8 +57,15 @@ impl Commands {
 }
 
 /// Why the certificate before the live one cannot be put back, if it cannot.
-pub(crate) fn why_not(has_key: bool, not_after: Timestamp, now: Timestamp) -> Option<&'static str> {
-    if !has_key {
+pub(crate) fn why_not(
+    has_key: bool,
+    withdrawn: bool,
+    not_after: Timestamp,
+    now: Timestamp,
+) -> Option<&'static str> {
+    if withdrawn {
+        Some("the certificate before is revoked, or about to be")
+    } else if !has_key {
         Some("the key of the certificate before was destroyed")
     } else if not_after <= now {
         Some("the certificate before has ended")

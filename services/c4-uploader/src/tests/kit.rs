@@ -155,6 +155,8 @@ impl Kit {
             uploaded_at: None,
             account: None,
             renewal: None,
+            revoked_at: None,
+            withdrawn: false,
         };
         let mut tx = self.store.begin("test").await.unwrap();
         tx.insert_certificate(&certificate).await.unwrap();

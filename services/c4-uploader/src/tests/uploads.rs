@@ -1,8 +1,12 @@
 //! A certificate on its way to C4.
 
-use domain::{Activity, Cause, EventKind, HistoryKind, Reason, Source, Status, WorkKind};
+use domain::{
+    Activity, Cause, CertificateId, EventKind, HistoryKind, Reason, RevocationReason, RevocationState,
+    Source, Status, Work, WorkKind,
+};
 use jiff::SignedDuration;
 use serde_json::json;
+use store::Revocation;
 
 use super::fake_c4::Trick;
 use super::kit::{Kit, NAME, PKCS8, name, sha256};
@@ -363,4 +367,61 @@ async fn the_role_hears_of_uploads_and_removals() {
     kit.run_role_until(async |kit| kit.work(WorkKind::Remove).await.is_none())
         .await;
     assert_eq!(kit.c4.held_sha256(), None);
+}
+
+/// Its upload was planned before somebody wanted it revoked.
+#[tokio::test]
+async fn what_is_to_be_revoked_never_becomes_live_and_another_one_is_ordered() {
+    let (kit, certificate) = Kit::issued().await;
+    withdraw(&kit, certificate).await;
+    kit.upload().await.unwrap();
+    assert!(kit.c4.inside().holds.is_none());
+    assert_eq!(kit.domain().await.facts.live, None);
+    assert_eq!(kit.due_in(WorkKind::Issue).await, Some(0));
+}
+
+#[tokio::test]
+async fn a_replacement_that_is_live_lets_the_revocation_go_on() {
+    let (kit, certificate) = Kit::issued().await;
+    kit.upload().await.unwrap();
+    withdraw(&kit, certificate).await;
+    kit.advance(SignedDuration::from_mins(5));
+    kit.upload().await.unwrap();
+    assert_eq!(kit.due_in(WorkKind::Revoke).await, Some(55 * 60), "compared only");
+    let second = kit.certificate(Source::C4).await;
+    kit.schedule_upload(second, Cause::Requested).await;
+    kit.published().await;
+    kit.upload().await.unwrap();
+    assert_eq!(kit.due_in(WorkKind::Revoke).await, Some(0));
+    assert!(kit.published().await.contains(&EventKind::RevocationRequested));
+}
+
+/// A revocation that is looked at again in an hour.
+async fn withdraw(kit: &Kit, certificate: CertificateId) {
+    let now = kit.now();
+    let mut tx = kit.store.begin("withdraw").await.unwrap();
+    tx.put_revocation(&Revocation {
+        certificate,
+        name: name(),
+        reason: RevocationReason::KeyCompromise,
+        state: RevocationState::Asked,
+        requested_by: "token:test".to_owned(),
+        requested_at: now,
+        waits_until: now + SignedDuration::from_hours(20),
+        waiting_for: String::new(),
+    })
+    .await
+    .unwrap();
+    tx.schedule(&Work {
+        name: name(),
+        kind: WorkKind::Revoke,
+        revision: 1,
+        cause: Cause::Requested,
+        attempts: 0,
+        due_at: Some(now + SignedDuration::from_hours(1)),
+        certificate: None,
+    })
+    .await
+    .unwrap();
+    tx.commit().await.unwrap();
 }

@@ -76,6 +76,7 @@ async fn a_key_that_was_wrapped_anew_while_the_ca_was_asked_goes_into_the_certif
         sealed_key: vec![1],
         url: None,
         created_at: kit.now(),
+        pending_key: None,
     };
     let order = Order {
         id: OrderId::new(&*kit.clock, &*context.entropy),

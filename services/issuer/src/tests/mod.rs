@@ -6,3 +6,4 @@ mod budget;
 mod keys;
 mod renewals;
 mod rests;
+mod revocations;

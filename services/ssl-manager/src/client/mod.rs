@@ -7,6 +7,7 @@ mod download;
 mod files;
 mod import;
 mod overview;
+mod revoke;
 
 use std::io::{BufRead, IsTerminal, Write};
 
@@ -45,8 +46,10 @@ pub(crate) fn failed(status: &Status) -> Failure {
 }
 
 pub(crate) async fn run(command: &DomainCommand, global: &Global) -> Result<(), Failure> {
-    if let DomainCommand::Delete { name, yes: false, .. } = command {
-        confirm(name)?;
+    match command {
+        DomainCommand::Delete { name, yes: false, .. } => confirm("delete", name)?,
+        DomainCommand::Revoke(args) if !args.yes => confirm("revoke a certificate of", &args.name)?,
+        _ => {}
     }
     let mut client = connect(global).await?;
     let output = global.output;
@@ -94,6 +97,7 @@ pub(crate) async fn run(command: &DomainCommand, global: &Global) -> Result<(), 
             return delete(&mut client, name, *remove_from_c4, output).await;
         }
         DomainCommand::Download(args) => return download::run(&mut client, args, output).await,
+        DomainCommand::Revoke(args) => return revoke::run(&mut client, args, output).await,
     };
     print_one(output, &domain_json(&shown.unwrap_or_default()));
     Ok(())
@@ -216,13 +220,13 @@ async fn delete(
 }
 
 /// Asks on the terminal; where there is none, `--yes` has to say it.
-fn confirm(name: &str) -> Result<(), Failure> {
+fn confirm(what: &str, name: &str) -> Result<(), Failure> {
     if !std::io::stdin().is_terminal() {
         return Err(Failure::usage(
-            "delete asks on a terminal and there is none: say --yes",
+            "this asks on a terminal and there is none: say --yes",
         ));
     }
-    eprint!("Delete {name}? Type the name to confirm: ");
+    eprint!("About to {what} {name}. Type the name to confirm: ");
     let mut line = String::new();
     let read = std::io::stderr()
         .flush()
@@ -233,7 +237,7 @@ fn confirm(name: &str) -> Result<(), Failure> {
     } else {
         Err(Failure::new(
             "CANCELLED",
-            "the name was not typed; nothing was deleted",
+            "the name was not typed; nothing was changed",
         ))
     }
 }

@@ -135,6 +135,8 @@ impl Kit {
             uploaded_at: None,
             account: None,
             renewal: None,
+            revoked_at: None,
+            withdrawn: false,
         };
         let mut tx = self.store.begin("certificate").await.unwrap();
         tx.insert_certificate(&certificate).await.unwrap();
@@ -169,6 +171,7 @@ impl Kit {
             sealed_key: sealed_account,
             url: None,
             created_at: Timestamp::UNIX_EPOCH,
+            pending_key: None,
         })
         .await
         .unwrap();
@@ -184,6 +187,7 @@ impl Kit {
             for key in self.store.sealed_keys(place, None, 1000).await.unwrap() {
                 if let Ok(content) = keys.unseal(&key.sealed_to, &key.sealed).await {
                     let expected = match place {
+                        SealedPlace::PendingAccounts => "pending",
                         SealedPlace::Accounts => "account",
                         SealedPlace::Orders => "order",
                         SealedPlace::Certificates => &key.id,

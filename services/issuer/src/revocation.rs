@@ -1,0 +1,414 @@
+//! Revocations: the CA is asked, by the account that ordered the certificate (RFC 8555 section 7.6), once the certificate
+//! does not serve any more.
+//!
+//! One that serves waits for its replacement, which the request itself ordered, but not longer than
+//! [`domain::RevocationReason::REPLACED_WITHIN`]; who waits says why. Nothing here depends on the name's revision: a name
+//! may be added, deleted and rolled back meanwhile, its certificate is revoked all the same. So each step is conditional on
+//! the revocation's own row, and whoever comes twice, or dies between the CA's answer and our note of it, hears from the CA
+//! that the certificate is revoked already.
+
+use std::sync::Arc;
+
+use acme::{AccountKey, AcmeError, open_account};
+use domain::{
+    Cause, Domain, HistoryEntry, HistoryKind, Lease, Retry, RevocationState, Source, Work, WorkKind,
+};
+use jiff::{SignedDuration, Timestamp};
+use runtime::{JobError, checkpoint};
+use store::{Account, Certificate, Entry, Revocation, StoreError, Tx};
+
+use crate::Issuer;
+use crate::authority::Authority;
+
+const ACTOR: &str = "issuer";
+/// The uploader brings the revocation to now when the replacement is live; this is for what it could not bring.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_mins(5);
+/// Where a CA that is over its limits does not say how long.
+const WITHOUT_RETRY_AFTER: SignedDuration = SignedDuration::from_hours(1);
+
+/// What came of one revocation.
+enum Outcome {
+    /// It is ended, one way or another.
+    Over,
+    /// Its replacement is not live yet.
+    Waits(Timestamp),
+    /// The CA gave no answer to go by; not asked again before that.
+    Again(Option<Timestamp>),
+}
+
+/// What the CA said.
+enum Answer {
+    Revoked,
+    Refused(String),
+    Again(Option<Timestamp>),
+}
+
+/// An account that may revoke a certificate, and where.
+struct By<'a> {
+    authority: &'a Authority,
+    account: Arc<AccountKey>,
+    /// It is the one that the CA is asked with for orders, and may have got another key.
+    is_current: bool,
+}
+
+/// Carries out what is due of a name's revocations.
+pub(crate) async fn run(issuer: &Issuer, lease: &Lease) -> Result<(), JobError> {
+    let store = &issuer.context.store;
+    let mut due: Option<Timestamp> = None;
+    let mut attempts = 0;
+    for revocation in store.revocations(&lease.work.name).await? {
+        if revocation.state != RevocationState::Asked {
+            continue;
+        }
+        let one = One {
+            issuer,
+            revocation: &revocation,
+        };
+        let at = match one.step().await? {
+            Outcome::Over => continue,
+            Outcome::Waits(at) => at,
+            Outcome::Again(not_before) => {
+                attempts = lease.work.attempts.saturating_add(1);
+                let now = issuer.context.clock.now();
+                let planned = Retry::CouldNotAsk.due(attempts, now).unwrap_or(now);
+                not_before.map_or(planned, |not_before| planned.max(not_before))
+            }
+        };
+        due = Some(due.map_or(at, |due| due.min(at)));
+    }
+    let next = due.map(|due_at| Work {
+        cause: Cause::Retry,
+        attempts,
+        due_at: Some(due_at),
+        ..lease.work.clone()
+    });
+    let mut tx = store.begin("revocations_looked_at").await?;
+    tx.finish(lease, next.as_ref()).await?;
+    Ok(tx.commit().await?)
+}
+
+/// One revocation.
+struct One<'a> {
+    issuer: &'a Issuer,
+    revocation: &'a Revocation,
+}
+
+impl One<'_> {
+    async fn step(&self) -> Result<Outcome, JobError> {
+        let stored = self
+            .issuer
+            .context
+            .store
+            .certificate(self.revocation.certificate)
+            .await?;
+        let certificate = stored.ok_or_else(|| JobError::Other("the certificate is gone".to_owned()))?;
+        if certificate.summary.not_after <= self.now() {
+            self.ended(&certificate).await?;
+            return Ok(Outcome::Over);
+        }
+        if let Some(until) = self.waits(&certificate).await? {
+            return Ok(Outcome::Waits(until));
+        }
+        checkpoint("revocation-due").await;
+        let answer = self.ask(&certificate).await?;
+        checkpoint("revocation-answered").await;
+        match answer {
+            Answer::Revoked => self.revoked(&certificate).await?,
+            Answer::Refused(why) => self.refused(&certificate, &why).await?,
+            Answer::Again(not_before) => return Ok(Outcome::Again(not_before)),
+        }
+        checkpoint("revocation-stored").await;
+        Ok(Outcome::Over)
+    }
+
+    /// Until when it waits, if the certificate serves and may still be replaced in time; a new reason for that is told.
+    async fn waits(&self, certificate: &Certificate) -> Result<Option<Timestamp>, JobError> {
+        let (mut tx, domain) = self.open("revocation_looked_at").await?;
+        let (now, until) = (self.now(), self.revocation.waits_until);
+        if !serves(&domain, certificate) || until <= now {
+            return Ok(None);
+        }
+        let reason = domain.reason();
+        let code = reason.as_ref().map_or("", |reason| reason.code());
+        if code != self.revocation.waiting_for {
+            tx.note_revocation(certificate.id(), code).await?;
+            if let Some(reason) = reason {
+                let message = format!(
+                    "Not revoked yet, for its replacement cannot be had: {} It is revoked at {until} all the same.",
+                    reason.message(&domain.name)
+                );
+                self.tell(
+                    &mut *tx,
+                    &domain,
+                    &domain,
+                    HistoryKind::RevocationWaiting,
+                    message,
+                    certificate,
+                )
+                .await?;
+            }
+            tx.commit().await?;
+        }
+        Ok(Some((now + LOOK_AGAIN).min(until)))
+    }
+
+    async fn ask(&self, certificate: &Certificate) -> Result<Answer, JobError> {
+        let by = match self.by(certificate).await? {
+            Ok(by) => by,
+            Err(answer) => return Ok(answer),
+        };
+        let now = self.now();
+        if let Err(until) = by.authority.breaker.ask(now) {
+            return Ok(Answer::Again(Some(until)));
+        }
+        let asked = self.ask_by(&by, &by.account, certificate).await;
+        let asked = match asked {
+            Err(error) if by.is_current && error.may_be_the_accounts_key() => {
+                match self.reloaded(&by).await? {
+                    Some(fresh) => self.ask_by(&by, &fresh, certificate).await,
+                    None => Err(error),
+                }
+            }
+            asked => asked,
+        };
+        self.answer(by.authority, asked)
+    }
+
+    async fn ask_by(
+        &self,
+        by: &By<'_>,
+        account: &AccountKey,
+        certificate: &Certificate,
+    ) -> Result<(), AcmeError> {
+        let ca = &by.authority.ca;
+        ca.revoke(account, &certificate.chain_pem, self.revocation.reason)
+            .await
+    }
+
+    async fn reloaded(&self, by: &By<'_>) -> Result<Option<Arc<AccountKey>>, JobError> {
+        let Issuer { context, keys, .. } = self.issuer;
+        match by.authority.reloaded(context, keys, &by.account).await {
+            Ok(fresh) => Ok(fresh),
+            Err(AcmeError::Store(error)) => Err(error.into()),
+            Err(_) => Ok(None),
+        }
+    }
+
+    fn answer(&self, authority: &Authority, asked: Result<(), AcmeError>) -> Result<Answer, JobError> {
+        let error = match asked {
+            Ok(()) => {
+                authority.note(None, self.now());
+                return Ok(Answer::Revoked);
+            }
+            Err(error) => error,
+        };
+        authority.note(Some(&error), self.now());
+        if error.is_already_revoked() {
+            return Ok(Answer::Revoked);
+        }
+        let wait = error
+            .retry_after()
+            .and_then(|wait| SignedDuration::try_from(wait).ok());
+        let wait = wait.or_else(|| error.is_rate_limited().then_some(WITHOUT_RETRY_AFTER));
+        let not_before = wait.map(|wait| self.now().saturating_add(wait).unwrap_or(Timestamp::MAX));
+        match error {
+            AcmeError::Store(error) => Err(error.into()),
+            error if error.is_refusal() => Ok(Answer::Refused(error.to_string())),
+            error => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    issuer = authority.name(),
+                    "not revoked yet"
+                );
+                Ok(Answer::Again(not_before))
+            }
+        }
+    }
+
+    /// The account that ordered the certificate, even one that another has taken the place of.
+    async fn by(&self, certificate: &Certificate) -> Result<Result<By<'_>, Answer>, JobError> {
+        let refused = |why: &str| Ok(Err(Answer::Refused(why.to_owned())));
+        let Issuer { context, keys, .. } = self.issuer;
+        let accounts = context.store.accounts().await?;
+        let row = accounts
+            .into_iter()
+            .find(|row| Some(row.id) == certificate.account);
+        let Some(row) = row else {
+            return refused("it is not known with which account it was ordered");
+        };
+        let Some(authority) = self.issuer.authority_at(&row) else {
+            let why = format!("no acme.issuers has the directory {} any more", row.directory_url);
+            return Ok(Err(Answer::Refused(why)));
+        };
+        let is_current = is_account_of(&row, authority);
+        let account = if is_current {
+            authority.account(context, keys).await
+        } else {
+            open_account(&row, keys).await.map(Arc::new)
+        };
+        match account {
+            Ok(account) => Ok(Ok(By {
+                authority,
+                account,
+                is_current,
+            })),
+            Err(AcmeError::Store(error)) => Err(error.into()),
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    issuer = authority.name(),
+                    "the account cannot be used, nothing is revoked"
+                );
+                Ok(Err(Answer::Again(None)))
+            }
+        }
+    }
+
+    async fn revoked(&self, certificate: &Certificate) -> Result<(), JobError> {
+        let (mut tx, domain) = self.open("revocation_revoked").await?;
+        let now = self.now();
+        tx.end_revocation(certificate.id(), RevocationState::Revoked, now)
+            .await?;
+        let reason = self.revocation.reason.in_words();
+        let mut message = format!("Revoked at the certificate authority, as {reason}.");
+        let mut after = domain.clone();
+        if serves(&domain, certificate) {
+            after = domain.clone().revoked(now)?;
+            message.push_str(" Nothing has replaced it: browsers may refuse what is served.");
+            self.want_another(&mut *tx, &domain).await?;
+        }
+        self.tell(
+            &mut *tx,
+            &domain,
+            &after,
+            HistoryKind::Revoked,
+            message,
+            certificate,
+        )
+        .await?;
+        tx.commit().await?;
+        metrics::counter!("ssl_manager_revocations_total", "result" => "revoked").increment(1);
+        tracing::info!(domain = %domain.name, sha256 = certificate.summary.sha256, "certificate revoked");
+        Ok(())
+    }
+
+    /// The next certificate is due, if nobody is at it.
+    async fn want_another(&self, tx: &mut dyn Tx, domain: &Domain) -> Result<(), JobError> {
+        if domain.source != Source::C4 || tx.work(&domain.name, WorkKind::Issue).await?.is_some() {
+            return Ok(());
+        }
+        let due = Work {
+            name: domain.name.clone(),
+            kind: WorkKind::Issue,
+            revision: domain.revision,
+            cause: Cause::Renewal,
+            attempts: 0,
+            due_at: Some(self.now()),
+            certificate: None,
+        };
+        Ok(tx.schedule(&due).await?)
+    }
+
+    /// Trying again would not help: operations must act, then ask for it again.
+    async fn refused(&self, certificate: &Certificate, why: &str) -> Result<(), JobError> {
+        let (mut tx, domain) = self.open("revocation_refused").await?;
+        tx.end_revocation(certificate.id(), RevocationState::Refused, self.now())
+            .await?;
+        let message = format!(
+            "Not revoked: {why}. Operations must act (OPERATIONS.md, \"A certificate is not revoked\"), then ask again."
+        );
+        self.tell(
+            &mut *tx,
+            &domain,
+            &domain,
+            HistoryKind::RevocationFailed,
+            message,
+            certificate,
+        )
+        .await?;
+        tx.commit().await?;
+        metrics::counter!("ssl_manager_revocations_total", "result" => "refused").increment(1);
+        tracing::error!(
+            domain = %domain.name,
+            sha256 = certificate.summary.sha256,
+            why,
+            "the CA does not revoke a certificate"
+        );
+        Ok(())
+    }
+
+    /// It ended by itself.
+    async fn ended(&self, certificate: &Certificate) -> Result<(), JobError> {
+        let (mut tx, domain) = self.open("revocation_ended").await?;
+        tx.end_revocation(certificate.id(), RevocationState::Ended, self.now())
+            .await?;
+        let message = "It ended before it could be revoked.".to_owned();
+        self.tell(
+            &mut *tx,
+            &domain,
+            &domain,
+            HistoryKind::RevocationFailed,
+            message,
+            certificate,
+        )
+        .await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn open(&self, step: &'static str) -> Result<(Box<dyn Tx>, Domain), JobError> {
+        let mut tx = self.issuer.context.store.begin(step).await?;
+        let domain = tx.domain(&self.revocation.name).await?;
+        let domain = domain.ok_or_else(|| JobError::Other("the name is gone".to_owned()))?;
+        Ok((tx, domain))
+    }
+
+    /// The history's line, also for a name that is off the list, whose row stays as it is.
+    async fn tell(
+        &self,
+        tx: &mut dyn Tx,
+        before: &Domain,
+        after: &Domain,
+        kind: HistoryKind,
+        message: String,
+        certificate: &Certificate,
+    ) -> Result<(), StoreError> {
+        let sha256 = Some(certificate.summary.sha256.clone());
+        if before.deleted_at.is_none() {
+            let entry = Entry {
+                kind,
+                actor: ACTOR,
+                message,
+                certificate_sha256: sha256,
+            };
+            return self.issuer.context.apply(tx, before, after, Some(entry)).await;
+        }
+        tx.append_history(&HistoryEntry {
+            name: before.name.clone(),
+            at: self.now(),
+            kind,
+            actor: ACTOR.to_owned(),
+            status_from: None,
+            status_to: before.status(self.now()),
+            message,
+            certificate_sha256: sha256,
+        })
+        .await
+    }
+
+    fn now(&self) -> Timestamp {
+        self.issuer.context.clock.now()
+    }
+}
+
+/// Whether it is what visitors get, as far as we know.
+fn serves(domain: &Domain, certificate: &Certificate) -> bool {
+    let is_live = domain
+        .facts
+        .live
+        .is_some_and(|live| live.certificate == certificate.id());
+    is_live && domain.deleted_at.is_none()
+}
+
+fn is_account_of(row: &Account, authority: &Authority) -> bool {
+    row.issuer == authority.name() && row.directory_url == authority.ca.directory_url()
+}

@@ -1,0 +1,35 @@
+//! `domain revoke`: nothing brings a revoked certificate back, so it asks first.
+
+use domain::RevocationReason;
+use proto::v1;
+use serde_json::json;
+use tonic::Request;
+
+use super::{Client, answer};
+use crate::cli::{Output, RevokeArgs};
+use crate::dispatch::Failure;
+use crate::output::{domain_json, print_one};
+
+pub(super) async fn run(client: &mut Client, args: &RevokeArgs, output: Output) -> Result<(), Failure> {
+    let request = v1::RevokeCertificateRequest {
+        name: args.name.clone(),
+        sha256: args.sha256.clone().unwrap_or_default(),
+        reason: number(args.reason).into(),
+    };
+    let revoking = answer(client.revoke_certificate(Request::new(request)).await)?;
+    match revoking.domain {
+        Some(domain) => print_one(output, &domain_json(&domain)),
+        // The name is off the list.
+        None => print_one(output, &json!({ "name": args.name, "sha256": revoking.sha256 })),
+    }
+    Ok(())
+}
+
+fn number(reason: RevocationReason) -> v1::RevocationReason {
+    match reason {
+        RevocationReason::KeyCompromise => v1::RevocationReason::KeyCompromise,
+        RevocationReason::AffiliationChanged => v1::RevocationReason::AffiliationChanged,
+        RevocationReason::Superseded => v1::RevocationReason::Superseded,
+        RevocationReason::CessationOfOperation => v1::RevocationReason::CessationOfOperation,
+    }
+}
