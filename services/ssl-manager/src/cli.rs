@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use domain::{RevocationReason, Role};
 use store::AuditSeal;
 
+use crate::account::AccountCommand;
 use crate::user::UserCommand;
 
 /// Exit code of bad usage and bad configuration (sysexits' `EX_USAGE`).
@@ -122,6 +123,11 @@ pub(crate) enum Command {
     Keys {
         #[command(subcommand)]
         command: KeysCommand,
+    },
+    /// Our accounts at CAs; works on the database directly
+    Account {
+        #[command(subcommand)]
+        command: AccountCommand,
     },
     /// The audit log; works on the database directly
     Audit {

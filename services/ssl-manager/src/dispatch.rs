@@ -11,7 +11,7 @@ use store::StoreError;
 
 use crate::cli::{Cli, Command, DbCommand, EXIT_USAGE};
 use crate::run::{RunError, roles};
-use crate::{audit_command, backend, client, config_command, health, keys, token, user};
+use crate::{account, audit_command, backend, client, config_command, health, keys, token, user};
 
 /// Why a command did not do what it was asked to.
 #[derive(Debug)]
@@ -114,6 +114,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Token { command } => token::run(command, &Config::read(file)?, cli.global.output).await,
         Command::User { command } => user::run(command, &Config::read(file)?, cli.global.output).await,
         Command::Keys { command } => keys::run(*command, &Config::read(file)?, cli.global.output).await,
+        Command::Account { command } => account::run(command, &Config::read(file)?, cli.global.output).await,
         Command::Audit { command } => {
             audit_command::run(command, &Config::read(file)?, cli.global.output).await
         }

@@ -1,5 +1,6 @@
 //! SSL Manager: free TLS certificates for the domains of a CDN.
 
+mod account;
 mod audit_command;
 mod backend;
 mod cli;

@@ -7,3 +7,4 @@ mod keys;
 mod renewals;
 mod rests;
 mod revocations;
+mod rollovers;

@@ -263,3 +263,15 @@ async fn what_is_to_be_revoked_is_never_handed_over() {
     assert_eq!(kit.revoke(&name).await, None);
     assert_eq!(kit.ca().revoked()[0].sha256, undelivered.summary.sha256);
 }
+
+#[tokio::test]
+async fn a_copy_that_remembers_the_accounts_old_key_looks_it_up_again() {
+    let kit = Kit::new().await;
+    let name = name("shop");
+    let certificate = kit.certified(&name).await;
+    kit.roll_over().await.unwrap();
+    kit.delete(&name).await;
+    kit.withdraw(&certificate).await;
+    assert_eq!(kit.revoke(&name).await, None);
+    assert_eq!(kit.state(&certificate).await, RevocationState::Revoked);
+}
