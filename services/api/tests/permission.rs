@@ -4,13 +4,16 @@
 
 mod served;
 
+use std::sync::Arc;
+
 use domain::Role;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use prost::Message;
 use proto::v1;
+use runtime::testing::ManualClock;
 use tonic::Code;
 
-use served::{Served, has_reason, send, served};
+use served::{Served, has_reason, send, served, served_at, signed};
 
 const ALL: &[Role] = &Role::ALL;
 const OPERATE: &[Role] = &[Role::Support, Role::Admin];
@@ -84,8 +87,13 @@ fn the_table_has_every_method() {
 #[tokio::test]
 async fn exactly_the_allowed_cells_pass() {
     let served = served().await;
+    let mut callers = Vec::new();
     for role in Role::ALL {
-        let token = format!("Bearer {}", served.token(role, |_| {}).await);
+        callers.push((role, served.token(role, |_| {}).await));
+        callers.push((role, served.session(role, |_| {}).await));
+    }
+    for (role, token) in callers {
+        let token = format!("Bearer {token}");
         for (method, allowed) in TABLE {
             let expected = if allowed.contains(&role) {
                 Ok(())
@@ -141,10 +149,20 @@ async fn no_bad_token_passes_anywhere() {
         .token(Role::Admin, |token| token.revoked_at = Some(old))
         .await;
     let good = served.token(Role::Admin, |_| {}).await;
+    let ended = served
+        .session(Role::Admin, |session| session.expires_at = now)
+        .await;
+    let rested = served
+        .session(Role::Admin, |session| {
+            session.used_at = now - SignedDuration::from_hours(24 * 365);
+        })
+        .await;
     let tokens = [
         None,
         Some(format!("Bearer {expired}")),
         Some(format!("Bearer {revoked}")),
+        Some(format!("Bearer {ended}")),
+        Some(format!("Bearer {rested}")),
         Some("Bearer".to_owned()),
         Some("Bearer ".to_owned()),
         Some("Bearer slm_".to_owned()),
@@ -175,4 +193,45 @@ async fn no_bad_token_passes_anywhere() {
         .await
         .unwrap_err();
     assert!(has_reason(&refused, "TOKEN_INVALID"), "{refused:?}");
+}
+
+/// Whatever time it is where the client is, or where the token was made.
+#[tokio::test]
+async fn a_token_ends_by_the_servers_clock_alone() {
+    let now: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
+    let clock = Arc::new(ManualClock::new(now));
+    let mut served = served_at(clock.clone(), |_| {}).await;
+    let end = now + SignedDuration::from_mins(1);
+    let made_later = now + SignedDuration::from_hours(24);
+    let program = served
+        .token(Role::Viewer, |token| {
+            (token.created_at, token.expires_at) = (made_later, Some(end));
+        })
+        .await;
+    let person = served
+        .session(Role::Viewer, |session| {
+            (session.created_at, session.expires_at) = (made_later, end);
+        })
+        .await;
+    let mut call = async |token: &str, date: &'static str| {
+        let mut request = signed(v1::GetSummaryRequest {}, token);
+        request.metadata_mut().insert("date", date.parse().unwrap());
+        served
+            .client
+            .get_summary(request)
+            .await
+            .map(drop)
+            .map_err(|refused| refused.code())
+    };
+    let dates = ["Thu, 01 Jan 1970 00:00:00 GMT", "Fri, 31 Dec 2100 00:00:00 GMT"];
+    clock.advance(SignedDuration::from_secs(59));
+    for (token, date) in [(&program, dates[0]), (&person, dates[1])] {
+        assert_eq!(call(token, date).await, Ok(()), "{date}");
+    }
+    clock.advance(SignedDuration::from_secs(1));
+    for token in [&program, &person] {
+        for date in dates {
+            assert_eq!(call(token, date).await, Err(Code::Unauthenticated), "{date}");
+        }
+    }
 }

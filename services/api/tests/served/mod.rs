@@ -8,10 +8,11 @@ use std::sync::Arc;
 use bus_embedded::EmbeddedBus;
 use bytes::{Buf, BufMut};
 use domain::{Clock, Role};
+use jiff::SignedDuration;
 use proto::v1::domains_client::DomainsClient;
 use runtime::{Config, Context, Health, Listen, Listeners, Stop, SystemClock, SystemEntropy};
 use seal::SealingKeys;
-use store::{Store, TokenRecord};
+use store::{SessionRecord, Store, TokenRecord, User};
 use store_sqlite::SqliteStore;
 use tempfile::TempDir;
 use tonic::client::Grpc;
@@ -94,6 +95,32 @@ async fn serving_at(
 impl Served {
     pub(crate) async fn token(&self, role: Role, change: impl FnOnce(&mut TokenRecord)) -> String {
         token(&self.context, role, change).await
+    }
+
+    /// A person with that role signed in.
+    pub(crate) async fn session(&self, role: Role, change: impl FnOnce(&mut SessionRecord)) -> String {
+        let now = self.context.clock.now();
+        let text = api::new_token(&SystemEntropy).replacen("slm_", "sls_", 1);
+        let user = User {
+            name: format!("{role}-{}", &text[4..12]),
+            role,
+            password_hash: None,
+            created_at: now,
+        };
+        let mut session = SessionRecord {
+            hash: api::hash_token(&text),
+            user: user.name.clone(),
+            role,
+            created_at: now,
+            used_at: now,
+            expires_at: now + SignedDuration::from_hours(1),
+        };
+        change(&mut session);
+        let mut tx = self.context.store.begin("session").await.unwrap();
+        tx.insert_user(&user).await.unwrap();
+        tx.insert_session(&session).await.unwrap();
+        tx.commit().await.unwrap();
+        text
     }
 }
 
