@@ -24,6 +24,8 @@ install_packages() {
     # Servers whose programs are on nobody's path.
     compgen -G "/usr/lib/postgresql/*/bin/postgres" >/dev/null || missing+=(postgresql)
     [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || missing+=(rabbitmq-server)
+    # pip comes with ensurepip, which Debian has in a package of its own.
+    python3 -c "import ensurepip, venv" 2>/dev/null || missing+=(python3 python3-venv)
     [ "${#missing[@]}" -gt 0 ] || return 0
     mapfile -t packages < <(printf '%s\n' "${missing[@]}" | sort -u)
 
@@ -50,5 +52,23 @@ install_for_pages() {
     cp package-lock.json "$installed"
 }
 
+# The libraries of the client in Python, in a folder of their own. Made anew if what is asked for changed, or if it does
+# not run any more because the interpreter that it was made with is gone.
+install_for_python() {
+    local requirements python
+    requirements=$(dirname "$0")/python/requirements.txt
+    python=$(dirname "$0")/../target/python
+    cmp --quiet "$requirements" "$python/requirements.txt" \
+        && "$python/bin/python" -c "import grpc_tools.protoc" && return 0
+    echo "Installing: what the client in Python is made of"
+    rm -rf "$python"
+    mkdir -p "$(dirname "$python")"
+    python3 -m venv "$python"
+    "$python/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$requirements"
+    # Last, so that what was interrupted is begun again.
+    cp "$requirements" "$python/requirements.txt"
+}
+
 install_packages
+install_for_python
 install_for_pages

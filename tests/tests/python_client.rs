@@ -1,0 +1,174 @@
+//! A client in another language, with nothing of ours but the protos: tests/python/flow.py.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::{Path, PathBuf};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType};
+use sandbox::{World, WorldOptions};
+use tempfile::TempDir;
+use tests::{Mode, SslManager, Surroundings};
+use tokio::process::Command;
+
+const NAME: &str = "shop.example.com";
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+/// The interpreter with the libraries of tests/python/requirements.txt.
+fn python() -> PathBuf {
+    let python = Path::new(ROOT).join("target/python/bin/python");
+    assert!(
+        python.exists(),
+        "no {}: `make install` makes it",
+        python.display()
+    );
+    python
+}
+
+async fn run(command: &mut Command) -> String {
+    let output = command.kill_on_drop(true).output().await.unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {errors}", output.status);
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Compiles the protos as any client would.
+async fn compile(into: &Path) {
+    let protos = Path::new(ROOT).join("proto");
+    let mut protoc = Command::new(python());
+    protoc.args(["-m", "grpc_tools.protoc"]);
+    for option in ["--python_out", "--grpc_python_out"] {
+        protoc.arg(format!("{option}={}", into.display()));
+    }
+    protoc.arg(format!("--proto_path={}", protos.display()));
+    for entry in std::fs::read_dir(protos.join("sslmanager/v1")).unwrap() {
+        protoc.arg(entry.unwrap().path());
+    }
+    run(&mut protoc).await;
+}
+
+/// Goes the whole way and gives what was printed.
+async fn flow(world: &World, manager: &SslManager, settings: &[(&str, &str)]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    compile(folder.path()).await;
+    let root_file = folder.path().join("root.pem");
+    std::fs::write(&root_file, world.ca.issuing_root_pem()).unwrap();
+    let endpoint = manager.endpoint().replace("http://", "");
+    let mut flow = Command::new(python());
+    flow.arg(Path::new(ROOT).join("tests/python/flow.py"))
+        .arg(folder.path())
+        .env("ENDPOINT", endpoint)
+        .env("NAME", NAME)
+        .env("ROOT_FILE", root_file)
+        .envs(settings.iter().copied());
+    run(&mut flow).await
+}
+
+/// What is printed, by whoever it was.
+fn expected(actor: &str) -> String {
+    let services = "grpc.health.v1.Health sslmanager.v1.Domains sslmanager.v1.Sessions";
+    let describes = "describes AddDomain(AddDomainRequest) -> domain, created";
+    format!(
+        "\
+reflection v1 lists {services}
+reflection v1 {describes}
+reflection v1alpha lists {services}
+reflection v1alpha {describes}
+health of everything SERVING
+health of sslmanager.v1.Domains SERVING
+health of sslmanager.v1.Sessions SERVING
+wrong token: UNAUTHENTICATED TOKEN_INVALID ssl-manager
+unknown name: NOT_FOUND DOMAIN_NOT_FOUND ssl-manager
+added {NAME} created
+added {NAME} present
+watched {NAME} STATUS_SUCCESS
+got {NAME} STATUS_SUCCESS SOURCE_C4
+batch: b1.example.com created
+batch: *.example.com NAME_IS_WILDCARD
+batch: {NAME} present
+batch: b2.example.com created
+listed b1.example.com b2.example.com {NAME}
+history begins with added by {actor}
+downloaded a chain that leads to the root
+import: INVALID_ARGUMENT NOT_PEM ssl-manager
+rechecked {NAME} STATUS_SUCCESS
+deleted {NAME}
+gone: NOT_FOUND DOMAIN_NOT_FOUND ssl-manager
+"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_in_python_goes_the_whole_way_with_a_token() {
+    let world = World::start(WorldOptions::default()).await.unwrap();
+    let mut manager = SslManager::new(Mode::Embedded, &Surroundings::sandbox(&world)).await;
+    world.edge.control().set_challenge_upstream(manager.responder());
+    world.point_at_cdn(NAME);
+    let token = manager.new_token("support");
+    manager.start().await;
+    let printed = flow(&world, &manager, &[("TOKEN", &token)]).await;
+    assert_eq!(printed, expected("token:support"));
+    let lines = manager.run(&["--output", "json", "audit", "list", "--subject", NAME], "");
+    let lines = lines.json.as_array().unwrap();
+    let named = lines.iter().filter(|line| line["request_id"] == "first");
+    assert_eq!(
+        named.filter(|line| line["call"] == "AddDomain").count(),
+        2,
+        "{lines:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_in_python_goes_the_whole_way_with_a_client_certificate() {
+    let world = World::start(WorldOptions::default()).await.unwrap();
+    let files = identities();
+    let folder = files.path().display();
+    let surroundings = Surroundings {
+        more_settings: format!(
+            r#"
+[api.tls]
+certificate_file = "{folder}/server.pem"
+key_file = "{folder}/server.key"
+client_ca_file = "{folder}/ca.pem"
+[[api.tls.clients]]
+name = "dashboard"
+san = "dashboard.example.net"
+role = "support"
+"#
+        ),
+        ..Surroundings::sandbox(&world)
+    };
+    let mut manager = SslManager::new(Mode::Embedded, &surroundings).await;
+    world.edge.control().set_challenge_upstream(manager.responder());
+    world.point_at_cdn(NAME);
+    manager.start().await;
+    let printed = flow(&world, &manager, &[("TLS_FOLDER", &folder.to_string())]).await;
+    assert_eq!(printed, expected("client:dashboard"));
+}
+
+/// A CA, and what it issued for the server and for a client.
+fn identities() -> TempDir {
+    let files = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: String| std::fs::write(files.path().join(name), text).unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "The dashboard's CA");
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    write("ca.pem", authority.pem());
+    for (who, san) in [
+        ("server", SanType::IpAddress([127, 0, 0, 1].into())),
+        (
+            "client",
+            SanType::DnsName("dashboard.example.net".try_into().unwrap()),
+        ),
+    ] {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.subject_alt_names = vec![san];
+        let certificate = params.signed_by(&key, &authority).unwrap();
+        write(&format!("{who}.pem"), certificate.pem());
+        write(&format!("{who}.key"), key.serialize_pem());
+    }
+    files
+}
