@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use sandbox::World;
@@ -407,15 +408,21 @@ root_certificate_file = "{folder}/ca-root.pem"
         command.output().expect("the executable runs").into()
     }
 
-    /// Runs a command with this token (none if empty) against this process.
-    pub fn run(&self, arguments: &[&str], token: &str) -> Answer {
+    /// A command with this token (none if empty) against this process.
+    pub fn command(&self, arguments: &[&str], token: &str) -> Command {
         let mut command = ssl_manager();
         command.arg("--config").arg(&self.config).args(arguments);
         command.env("SSL_MANAGER_ENDPOINT", self.endpoint());
         if !token.is_empty() {
             command.env("SSL_MANAGER_TOKEN", token);
         }
-        command.output().expect("the executable runs").into()
+        command
+    }
+
+    /// Runs it to its end.
+    pub fn run(&self, arguments: &[&str], token: &str) -> Answer {
+        let output = self.command(arguments, token).output();
+        output.expect("the executable runs").into()
     }
 
     /// `domain …` as admin, with JSON.

@@ -122,6 +122,11 @@ impl Subprocess {
         self.signal(Signal::SIGTERM);
     }
 
+    /// Ctrl-C.
+    pub fn interrupt(&self) {
+        self.signal(Signal::SIGINT);
+    }
+
     /// Stops it where it stands, or lets it go on: it is there, and answers nothing.
     pub(crate) fn freeze(&self, frozen: bool) {
         self.signal(if frozen { Signal::SIGSTOP } else { Signal::SIGCONT });

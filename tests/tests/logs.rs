@@ -43,6 +43,17 @@ async fn logs_are_json_on_request_and_metrics_count_what_was_done() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_colour_goes_where_no_terminal_is() {
+    let world = World::start(WorldOptions::default()).await.unwrap();
+    let mut manager = SslManager::new(Mode::Embedded, &Surroundings::sandbox(&world)).await;
+    manager.start().await;
+    manager.process().terminate();
+    assert!(manager.process().exit(LIMIT).await.success());
+    let log = manager.log();
+    assert!(log.contains("INFO") && !log.contains('\u{1b}'), "{log:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn health_says_what_readyz_says() {
     let world = World::start(WorldOptions::default()).await.unwrap();
     let mut manager = SslManager::new(Mode::Embedded, &Surroundings::sandbox(&world)).await;

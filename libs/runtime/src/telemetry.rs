@@ -2,6 +2,8 @@
 //!
 //! A span carries names and ids, like a log line: nothing secret has a place in either.
 
+use std::io::IsTerminal;
+
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{SpanExporter, WithExportConfig};
@@ -97,13 +99,21 @@ fn exporter(endpoint: &str, roles: &[RoleName]) -> Result<SdkTracerProvider, Rol
         .build())
 }
 
+/// Colour is for a terminal, and not for everybody there (<https://no-color.org>).
+fn may_colour() -> bool {
+    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !unwanted && std::io::stderr().is_terminal()
+}
+
 fn start(
     format: LogFormat,
     otherwise: &str,
     traces: Option<SdkTracerProvider>,
 ) -> Result<Telemetry, RoleError> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(otherwise));
-    let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let logs = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(may_colour());
     let logs = match format {
         LogFormat::Text => logs.boxed(),
         LogFormat::Json => logs.json().flatten_event(true).boxed(),

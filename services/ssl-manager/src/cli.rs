@@ -8,6 +8,7 @@ use domain::{RevocationReason, Role};
 use store::AuditSeal;
 
 use crate::account::AccountCommand;
+use crate::client::AddArgs;
 use crate::user::UserCommand;
 
 /// Exit code of bad usage and bad configuration (sysexits' `EX_USAGE`).
@@ -288,8 +289,8 @@ pub(crate) enum AuditCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DomainCommand {
-    /// Put a domain under management and start its certificate
-    Add { name: String },
+    /// Put domains under management and start their certificates
+    Add(AddArgs),
     /// See to it that a domain has a generated certificate
     Generate {
         name: String,

@@ -7,9 +7,11 @@ use bus::BusError;
 use clap::CommandFactory;
 use runtime::config::ConfigError;
 use runtime::{Config, RoleError, RoleName, chain, start_telemetry};
+use serde_json::json;
 use store::StoreError;
 
-use crate::cli::{Cli, Command, DbCommand, EXIT_USAGE};
+use crate::cli::{Cli, Command, DbCommand, EXIT_USAGE, Output};
+use crate::output::print_one;
 use crate::run::{RunError, roles};
 use crate::{account, audit_command, backend, client, config_command, health, keys, token, user};
 
@@ -28,6 +30,12 @@ impl Failure {
             sentence: sentence.into(),
             exit: 1,
         }
+    }
+
+    /// The same, with what else is to be said.
+    pub(crate) fn with(mut self, more: &str) -> Self {
+        self.sentence = format!("{}; {more}", self.sentence);
+        self
     }
 
     pub(crate) fn usage(sentence: impl Into<String>) -> Self {
@@ -102,13 +110,16 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Demo { exit_when_settled } => demo(*exit_when_settled).await,
         #[cfg(feature = "sandbox")]
         Command::Sandbox { part } => Ok(crate::sandbox_command::run(part.clone()).await?),
-        Command::Health => health::run(&Config::read(file)?).await,
+        Command::Health => health::run(&Config::read(file)?, cli.global.output).await,
         Command::Config { command } => Ok(config_command::run(command, file, cli.global.output)?),
         Command::Db {
             command: DbCommand::Migrate,
         } => {
             backend::migrate(&Config::read(file)?).await?;
-            println!("The schema is up to date.");
+            match cli.global.output {
+                Output::Table => println!("The schema is up to date."),
+                Output::Json => print_one(Output::Json, &json!({ "migrated": true })),
+            }
             Ok(())
         }
         Command::Token { command } => token::run(command, &Config::read(file)?, cli.global.output).await,

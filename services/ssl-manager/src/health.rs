@@ -4,15 +4,18 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use runtime::Config;
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::cli::Output;
 use crate::dispatch::Failure;
+use crate::output::print_one;
 
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 const MOST_BYTES: u64 = 64 * 1024;
 
-pub(crate) async fn run(config: &Config) -> Result<(), Failure> {
+pub(crate) async fn run(config: &Config, output: Output) -> Result<(), Failure> {
     let address = reachable(config.admin.listen);
     let asked = tokio::time::timeout(ANSWERS_WITHIN, ask(address)).await;
     let answer = match asked {
@@ -29,7 +32,13 @@ pub(crate) async fn run(config: &Config) -> Result<(), Failure> {
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     let reasons = body.trim().replace('\n', "; ");
     if head.split(' ').nth(1) == Some("200") {
-        println!("{reasons}");
+        match output {
+            Output::Table => println!("{reasons}"),
+            Output::Json => print_one(
+                output,
+                &json!({ "ready": true, "parts": body.lines().collect::<Vec<_>>() }),
+            ),
+        }
         return Ok(());
     }
     Err(Failure::new("NOT_READY", reasons))

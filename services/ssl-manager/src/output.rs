@@ -83,15 +83,18 @@ pub(crate) fn print_one(output: Output, value: &Value) {
 pub(crate) fn print_many(output: Output, values: &[Value], columns: &[&str]) {
     match output {
         Output::Json => println!("{}", Value::from(values.to_vec())),
-        Output::Table => {
-            let mut table = new_table();
-            table.set_header(columns.iter().map(|column| column.replace('_', " ")));
-            for value in values {
-                table.add_row(columns.iter().map(|column| cell(&value[*column])));
-            }
-            println!("{table}");
-        }
+        Output::Table => println!("{}", table(values, columns)),
     }
+}
+
+/// A table with these fields as columns.
+pub(crate) fn table(values: &[Value], columns: &[&str]) -> Table {
+    let mut table = new_table();
+    table.set_header(columns.iter().map(|column| column.replace('_', " ")));
+    for value in values {
+        table.add_row(columns.iter().map(|column| cell(&value[*column])));
+    }
+    table
 }
 
 fn new_table() -> Table {

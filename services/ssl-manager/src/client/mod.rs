@@ -1,5 +1,6 @@
 //! `domain …`: a client of the gRPC API like any other.
 
+mod add;
 mod certificates;
 mod check;
 mod connect;
@@ -19,6 +20,8 @@ use crate::cli::{DomainCommand, Global, Output};
 use crate::dispatch::Failure;
 use crate::output::{domain_json, history_json, print_many, print_one};
 use connect::{Client, connect};
+
+pub(crate) use add::AddArgs;
 
 const LIST_COLUMNS: [&str; 6] = [
     "name",
@@ -54,10 +57,7 @@ pub(crate) async fn run(command: &DomainCommand, global: &Global) -> Result<(), 
     let mut client = connect(global).await?;
     let output = global.output;
     let shown = match command {
-        DomainCommand::Add { name } => {
-            let request = v1::AddDomainRequest { name: name.clone() };
-            answer(client.add_domain(Request::new(request)).await)?.domain
-        }
+        DomainCommand::Add(args) => return add::run(&mut client, args, output).await,
         DomainCommand::Generate { name, force } => {
             let request = v1::GenerateCertificateRequest {
                 name: name.clone(),
