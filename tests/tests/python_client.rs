@@ -34,16 +34,16 @@ async fn run(command: &mut Command) -> String {
 /// Compiles the protos as any client would.
 async fn compile(into: &Path) {
     let protos = Path::new(ROOT).join("proto");
-    let mut protoc = Command::new(python());
-    protoc.args(["-m", "grpc_tools.protoc"]);
+    let mut compiler = Command::new(python());
+    compiler.args(["-m", "grpc_tools.protoc"]);
     for option in ["--python_out", "--grpc_python_out"] {
-        protoc.arg(format!("{option}={}", into.display()));
+        compiler.arg(format!("{option}={}", into.display()));
     }
-    protoc.arg(format!("--proto_path={}", protos.display()));
+    compiler.arg(format!("--proto_path={}", protos.display()));
     for entry in std::fs::read_dir(protos.join("sslmanager/v1")).unwrap() {
-        protoc.arg(entry.unwrap().path());
+        compiler.arg(entry.unwrap().path());
     }
-    run(&mut protoc).await;
+    run(&mut compiler).await;
 }
 
 /// Goes the whole way and gives what was printed.

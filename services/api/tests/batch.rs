@@ -48,10 +48,13 @@ async fn each_name_has_its_answer_in_the_order_in_which_it_was_sent() {
         "",
         "b.example.com",
     ];
-    let request = tokio_stream::iter(names.map(asked));
+    let mut request = signed(tokio_stream::iter(names.map(asked)), &token);
+    request
+        .metadata_mut()
+        .insert("x-request-id", "list-7".parse().unwrap());
     let answers = served
         .client
-        .batch_add_domains(signed(request, &token))
+        .batch_add_domains(request)
         .await
         .unwrap()
         .into_inner();
@@ -80,11 +83,11 @@ async fn each_name_has_its_answer_in_the_order_in_which_it_was_sent() {
     assert_eq!(work.len(), 1, "the order of each is due");
     let lines = served.context.store.audit(None, 100).await.unwrap();
     assert_eq!(lines.len(), names.len(), "each name has its line");
-    assert!(
-        lines
-            .iter()
-            .all(|line| line.call == "BatchAddDomains" && line.actor == "token:bulk")
-    );
+    let is_of_this_stream = |line: &store::AuditEntry| {
+        let of = (&*line.call, &*line.actor, &*line.request_id);
+        of == ("BatchAddDomains", "token:bulk", "list-7")
+    };
+    assert!(lines.iter().all(is_of_this_stream), "{lines:?}");
 }
 
 #[tokio::test]
