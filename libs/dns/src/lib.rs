@@ -11,6 +11,7 @@
 mod addresses;
 mod caa;
 mod chain;
+mod issuers;
 mod lookup;
 mod named;
 mod pointing;
@@ -20,7 +21,8 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
-pub use caa::{Applicant, Caa};
+pub use caa::Caa;
+pub use issuers::Applicant;
 pub use named::Nameservers;
 pub use resolver::Resolver;
 
