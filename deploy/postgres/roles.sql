@@ -47,6 +47,7 @@ GRANT SELECT, DELETE ON challenges TO ssl_manager_api;
 -- People sign in here; who they are and what they may do is `ssl-manager user`'s to say, as the owner of the tables.
 GRANT SELECT ON users TO ssl_manager_api;
 GRANT SELECT, INSERT, DELETE, UPDATE (used_at) ON sessions TO ssl_manager_api;
+GRANT SELECT, INSERT, DELETE ON used_id_tokens TO ssl_manager_api;
 
 -- A check asks what preflight asks: the challenge path by a probe of its own, CAA with the URL of our account.
 GRANT SELECT, INSERT, UPDATE, DELETE ON probes TO ssl_manager_api;

@@ -76,6 +76,9 @@ async fn a_person_signs_in_until_they_are_removed(mode: Mode) {
         (&"ann".into(), &true.into())
     );
 
+    let reserved = user(&create("oidc:ann", &first));
+    assert!(reserved.stderr.contains("OpenID provider"), "{}", reserved.stderr);
+
     let endpoint = manager.endpoint();
     let token = sign_in(&endpoint, "correct horse battery").await.unwrap();
     resolve(&endpoint, &token).await.unwrap();
@@ -83,6 +86,13 @@ async fn a_person_signs_in_until_they_are_removed(mode: Mode) {
     let added = manager.run(&["domain", "add", "shop.example.com"], &token);
     assert_eq!(added.code, 0, "{}", added.stderr);
 
+    assert_eq!(user(&["sign-out", "ann"]).json["ended"], 1);
+    assert!(
+        resolve(&endpoint, &token).await.is_err(),
+        "signed out by a command"
+    );
+    assert_eq!(user(&["sign-out", "oidc:nobody"]).json["ended"], 0);
+    let token = sign_in(&endpoint, "correct horse battery").await.unwrap();
     assert_eq!(
         user(&["password", "--name", "ann", "--password-file", &second]).code,
         0
@@ -114,6 +124,9 @@ async fn a_person_signs_in_until_they_are_removed(mode: Mode) {
         "CreateUser",
         "SignIn",
         "AddDomain",
+        "SignOutUser",
+        "SignOutUser",
+        "SignIn",
         "SetPassword",
         "SignIn",
         "RemoveUser",

@@ -1,4 +1,5 @@
-//! The outside world in one process: an ACME CA that can misbehave, C4, an edge that terminates TLS, and DNS.
+//! The outside world in one process: an ACME CA that can misbehave, C4, an edge that terminates TLS, DNS,
+//! and an OpenID provider.
 //!
 //! **Test equipment.** It is there for the demo, for end-to-end, fault and load tests and for benchmarks, and has no
 //! place in production: it issues to whoever asks, and its keys live as long as the process.
@@ -9,7 +10,8 @@
 //! | [`C4`] | the CDN's configuration system, by the contract in `libs/c4/openapi.yaml` | [`C4Control`] |
 //! | [`Edge`] | one of the CDN's edges: forwards challenges, serves what was uploaded to C4 | [`EdgeControl`] |
 //! | [`Dns`] | the customers' DNS, seen through a recursive resolver | [`DnsControl`] |
-//! | [`World`] | all four, wired to each other | [`World::point_at_cdn`] |
+//! | [`Oidc`] | the OpenID provider that people sign in with, which can be wrong in every way | [`OidcControl`] |
+//! | [`World`] | the first four, wired to each other | [`World::point_at_cdn`] |
 //!
 //! Rules: a part behaves as the real one would until its control says otherwise; a fault is asked for, never random,
 //! so that a failing test fails again; no lock is held over an await and no request looks at all orders, because load
@@ -21,6 +23,7 @@ mod clock;
 mod dns;
 mod edge;
 mod error;
+mod oidc;
 mod random;
 mod serve;
 mod sync;
@@ -36,4 +39,5 @@ pub use clock::{Clock, system_clock};
 pub use dns::{Dns, DnsControl, DnsOptions};
 pub use edge::{Edge, EdgeControl, EdgeOptions, handshake, served_leaf, served_sha256};
 pub use error::SandboxError;
+pub use oidc::{Oidc, OidcAlgorithm, OidcControl, OidcOptions, OidcPerson, ProviderTrouble, TokenFlaw};
 pub use world::{CDN_TARGET, World, WorldOptions};

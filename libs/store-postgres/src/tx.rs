@@ -264,6 +264,19 @@ impl Tx for PostgresTx {
         within(people::insert_session(self.db(), session)).await
     }
 
+    async fn insert_provider_session(&mut self, session: &SessionRecord) -> Result<()> {
+        within(people::insert_provider_session(self.db(), session)).await
+    }
+
+    async fn use_id_token(
+        &mut self,
+        hash: &[u8; 32],
+        forget_after: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool> {
+        within(people::use_id_token(self.db(), hash, forget_after, now)).await
+    }
+
     async fn touch_session(&mut self, hash: &[u8; 32], at: Timestamp) -> Result<()> {
         within(people::touch_session(self.db(), hash, at)).await
     }

@@ -118,8 +118,9 @@ pub(crate) async fn remove_user(db: &mut SqliteConnection, name: &str) -> Result
 pub(crate) async fn session(db: impl SqliteExecutor<'_>, hash: &[u8; 32]) -> Result<Option<SessionRecord>> {
     let row: Option<SessionRow> = sqlx::query_as(
         "-- session
-        SELECT s.hash, s.user_name, u.role, s.created_at, s.used_at, s.expires_at
-        FROM sessions s JOIN users u ON u.name = s.user_name WHERE s.hash = $1",
+        SELECT s.hash, coalesce(s.user_name, s.person) AS user_name, coalesce(u.role, s.role) AS role,
+            s.created_at, s.used_at, s.expires_at
+        FROM sessions s LEFT JOIN users u ON u.name = s.user_name WHERE s.hash = $1",
     )
     .bind(hash.as_slice())
     .fetch_optional(db)
@@ -150,6 +151,55 @@ pub(crate) async fn insert_session(db: &mut SqliteConnection, session: &SessionR
     .map_err(failed_or_taken("insert_session"))
 }
 
+pub(crate) async fn insert_provider_session(
+    db: &mut SqliteConnection,
+    session: &SessionRecord,
+) -> Result<()> {
+    sqlx::query("-- forget_provider_sessions\nDELETE FROM sessions WHERE person = $1 AND expires_at <= $2")
+        .bind(&session.user)
+        .bind(micros(session.created_at))
+        .execute(&mut *db)
+        .await
+        .map_err(failed("forget_provider_sessions"))?;
+    sqlx::query(
+        "-- insert_provider_session
+        INSERT INTO sessions (hash, person, role, created_at, used_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(session.hash.as_slice())
+    .bind(&session.user)
+    .bind(session.role.as_str())
+    .bind(micros(session.created_at))
+    .bind(micros(session.used_at))
+    .bind(micros(session.expires_at))
+    .execute(db)
+    .await
+    .map(drop)
+    .map_err(failed_or_taken("insert_provider_session"))
+}
+
+pub(crate) async fn use_id_token(
+    db: &mut SqliteConnection,
+    hash: &[u8; 32],
+    forget_after: Timestamp,
+    now: Timestamp,
+) -> Result<bool> {
+    sqlx::query("-- forget_id_tokens\nDELETE FROM used_id_tokens WHERE forget_after < $1")
+        .bind(micros(now))
+        .execute(&mut *db)
+        .await
+        .map_err(failed("forget_id_tokens"))?;
+    sqlx::query(
+        "-- use_id_token
+        INSERT INTO used_id_tokens (hash, forget_after) VALUES ($1, $2) ON CONFLICT (hash) DO NOTHING",
+    )
+    .bind(hash.as_slice())
+    .bind(micros(forget_after))
+    .execute(db)
+    .await
+    .map(|noted| noted.rows_affected() == 1)
+    .map_err(failed("use_id_token"))
+}
+
 pub(crate) async fn touch_session(db: &mut SqliteConnection, hash: &[u8; 32], at: Timestamp) -> Result<()> {
     sqlx::query("-- touch_session\nUPDATE sessions SET used_at = max(used_at, $2) WHERE hash = $1")
         .bind(hash.as_slice())
@@ -170,7 +220,7 @@ pub(crate) async fn end_session(db: &mut SqliteConnection, hash: &[u8; 32]) -> R
 }
 
 pub(crate) async fn end_sessions(db: &mut SqliteConnection, user: &str) -> Result<u64> {
-    sqlx::query("-- end_sessions\nDELETE FROM sessions WHERE user_name = $1")
+    sqlx::query("-- end_sessions\nDELETE FROM sessions WHERE user_name = $1 OR person = $1")
         .bind(user)
         .execute(db)
         .await

@@ -32,7 +32,7 @@ pub use columns::Columns;
 pub use error::{Result, StoreError};
 pub use missing::is_c4s_fault;
 pub use overview::{Counted, MOST_OVERDUE, Overview, Past};
-pub use people::{SessionRecord, User};
+pub use people::{PROVIDER_PREFIX, SessionRecord, User};
 pub use records::{
     Account, AuditEntry, AuditSeal, Certificate, CertificatePlace, CertificateRecord, Challenge, Change,
     DomainView, ListQuery, Message, ProbeOf, Renewal, Revocation, SealedKey, SealedPlace, Summary,
@@ -423,6 +423,19 @@ pub trait Tx: Send {
 
     /// Stores a session (the role is its user's) and forgets those of the same person that ended.
     async fn insert_session(&mut self, session: &SessionRecord) -> Result<()>;
+
+    /// Stores a session of a person whom an OpenID provider vouches for, with the session's own role, and forgets those of
+    /// the same person that ended.
+    async fn insert_provider_session(&mut self, session: &SessionRecord) -> Result<()>;
+
+    /// Notes that somebody signs in with the ID token of that hash, and forgets the tokens whose time is over at `now`. False
+    /// if somebody did before.
+    async fn use_id_token(
+        &mut self,
+        hash: &[u8; 32],
+        forget_after: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool>;
 
     /// Notes that a session was used.
     async fn touch_session(&mut self, hash: &[u8; 32], at: Timestamp) -> Result<()>;

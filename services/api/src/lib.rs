@@ -18,6 +18,7 @@ mod overview;
 mod page;
 mod password;
 mod pfx;
+mod provider;
 mod revoke;
 mod server;
 mod service;

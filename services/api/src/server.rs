@@ -17,6 +17,7 @@ use crate::commands::Commands;
 use crate::guard::GuardLayer;
 use crate::overview::OverviewCache;
 use crate::password::Passwords;
+use crate::provider;
 use crate::service::DomainsService;
 use crate::sessions::SessionsService;
 
@@ -42,7 +43,8 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
         role: "api",
         source: source.into(),
     })?;
-    let sessions = SessionsService::new(&context, authenticator.clone(), passwords);
+    let id_tokens = provider::id_tokens(&context)?;
+    let sessions = SessionsService::new(&context, authenticator.clone(), passwords, id_tokens);
     let sessions = SessionsServer::new(sessions).max_decoding_message_size(MOST_SESSION_BYTES);
     let keys = context.require_sealing_keys()?;
     let service = DomainsService {

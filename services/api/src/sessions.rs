@@ -3,8 +3,12 @@
 //! Every cause of a failed sign-in looks the same, and takes as long. Attempts at one name are slowed down, never shut
 //! out for good: who knows a colleague's name could otherwise keep them out.
 
+use std::net::SocketAddr;
+
 use audit::Caller;
+use domain::Role;
 use jiff::SignedDuration;
+use oidc::IdTokens;
 use proto::v1::sessions_server::Sessions;
 use proto::{to_timestamp, v1};
 use runtime::Context;
@@ -27,15 +31,23 @@ pub(crate) struct SessionsService {
     pub(crate) context: Context,
     pub(crate) authenticator: Authenticator,
     pub(crate) passwords: Passwords,
+    /// Of the OpenID provider, where one is configured.
+    pub(crate) id_tokens: Option<IdTokens>,
     attempts: Limiter,
 }
 
 impl SessionsService {
-    pub(crate) fn new(context: &Context, authenticator: Authenticator, passwords: Passwords) -> Self {
+    pub(crate) fn new(
+        context: &Context,
+        authenticator: Authenticator,
+        passwords: Passwords,
+        id_tokens: Option<IdTokens>,
+    ) -> Self {
         Self {
             context: context.clone(),
             authenticator,
             passwords,
+            id_tokens,
             attempts: Limiter::new(ATTEMPTS, ATTEMPT_EVERY),
         }
     }
@@ -67,6 +79,22 @@ impl SessionsService {
         }
     }
 
+    /// A session that is not stored yet; with its token.
+    pub(crate) fn new_session(&self, name: String, role: Role) -> (Zeroizing<String>, SessionRecord) {
+        let now = self.context.clock.now();
+        let token = new_session_token(&*self.context.entropy);
+        let hours = self.context.config.api.session_hours;
+        let session = SessionRecord {
+            hash: hash_token(&token),
+            user: name,
+            role,
+            created_at: now,
+            used_at: now,
+            expires_at: now + SignedDuration::from_hours(hours.into()),
+        };
+        (token, session)
+    }
+
     /// A new session; with its token.
     async fn begin(
         &self,
@@ -74,16 +102,7 @@ impl SessionsService {
         by: &Caller,
     ) -> Result<(Zeroizing<String>, SessionRecord), StoreError> {
         let now = self.context.clock.now();
-        let token = new_session_token(&*self.context.entropy);
-        let hours = self.context.config.api.session_hours;
-        let session = SessionRecord {
-            hash: hash_token(&token),
-            user: user.name,
-            role: user.role,
-            created_at: now,
-            used_at: now,
-            expires_at: now + SignedDuration::from_hours(hours.into()),
-        };
+        let (token, session) = self.new_session(user.name, user.role);
         let mut tx = self.context.store.begin("sign_in").await?;
         tx.insert_session(&session).await?;
         let line = by.line(now, &session.user, audit::OK, session.role.as_str());
@@ -104,13 +123,23 @@ impl SessionsService {
         Ok((session, caller))
     }
 
-    fn shown(&self, session: &SessionRecord) -> v1::Session {
+    pub(crate) fn shown(&self, session: &SessionRecord) -> v1::Session {
         v1::Session {
             name: session.user.clone(),
             role: session.role.to_string(),
             expires_at: Some(to_timestamp(session.expires_at)),
             idle_at: Some(to_timestamp(self.authenticator.idle_at(session))),
         }
+    }
+}
+
+/// Who signs in, as the audit log names them.
+pub(crate) fn signing_in(name: &str, peer: Option<SocketAddr>, call: &'static str) -> Caller {
+    Caller {
+        actor: format!("user:{name}"),
+        peer: peer.map(|peer| peer.to_string()).unwrap_or_default(),
+        call,
+        request_id: String::new(),
     }
 }
 
@@ -131,12 +160,7 @@ impl Sessions for SessionsService {
         let peer = request.remote_addr();
         let asked = request.into_inner();
         let user = self.user(&asked.name, Zeroizing::new(asked.password)).await?;
-        let by = Caller {
-            actor: format!("user:{}", user.name),
-            peer: peer.map(|peer| peer.to_string()).unwrap_or_default(),
-            call: "SignIn",
-            request_id: String::new(),
-        };
+        let by = signing_in(&user.name, peer, "SignIn");
         let begun = self.begin(user, &by).await;
         let (token, session) = begun.map_err(|problem| from_store(&problem))?;
         Ok(Response::new(v1::SignInResponse {
@@ -147,10 +171,15 @@ impl Sessions for SessionsService {
 
     async fn sign_in_with_id_token(
         &self,
-        _request: Request<v1::SignInWithIdTokenRequest>,
+        request: Request<v1::SignInWithIdTokenRequest>,
     ) -> Result<Response<v1::SignInWithIdTokenResponse>, Status> {
-        let sentence = "no OpenID provider is configured: sign in with name and password";
-        Err(error(Code::Unimplemented, "OIDC_OFF", sentence))
+        let peer = request.remote_addr();
+        let asked = request.into_inner();
+        let (token, session) = self.begin_vouched(&asked, peer).await?;
+        Ok(Response::new(v1::SignInWithIdTokenResponse {
+            token: token.to_string(),
+            session: Some(self.shown(&session)),
+        }))
     }
 
     async fn resolve(

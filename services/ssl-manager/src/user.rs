@@ -8,7 +8,7 @@ use clap::Subcommand;
 use domain::{Clock, Role};
 use runtime::{Config, SystemClock, SystemEntropy};
 use serde_json::json;
-use store::{Store, StoreError, Tx, User};
+use store::{PROVIDER_PREFIX, Store, StoreError, Tx, User};
 use zeroize::Zeroizing;
 
 use crate::backend::open_for_command;
@@ -43,6 +43,11 @@ pub(crate) enum UserCommand {
         #[arg(long, value_name = "FILE")]
         password_file: PathBuf,
     },
+    /// End every session of a person, also of one who signs in with the OpenID provider (oidc:NAME)
+    SignOut {
+        /// Whom
+        name: String,
+    },
     /// Let a person sign in no more; their sessions end
     Remove {
         /// Whom
@@ -60,7 +65,7 @@ pub(crate) async fn run(command: &UserCommand, config: &Config, output: Output) 
             Some(hash_of(password_file)?)
         }
         UserCommand::Password { password_file, .. } => Some(hash_of(password_file)?),
-        UserCommand::List | UserCommand::Remove { .. } => None,
+        UserCommand::List | UserCommand::SignOut { .. } | UserCommand::Remove { .. } => None,
     };
     let store = &*open_for_command(config).await?;
     match command {
@@ -83,6 +88,15 @@ pub(crate) async fn run(command: &UserCommand, config: &Config, output: Output) 
             })
             .await?;
             done(output, name, "has a new password", &json!({ "name": name }));
+        }
+        UserCommand::SignOut { name } => {
+            let ended = sign_out(store, name).await?;
+            done(
+                output,
+                name,
+                &format!("is signed out of {ended} sessions"),
+                &json!({ "name": name, "ended": ended }),
+            );
         }
         UserCommand::Remove { name } => {
             change(store, "RemoveUser", name, async |tx| tx.remove_user(name).await).await?;
@@ -142,6 +156,18 @@ async fn change(
     Ok(tx.commit().await?)
 }
 
+/// Ends every session of a person; how many there were. Whom the OpenID provider vouches for has no row to look for, so
+/// nobody is unknown here.
+async fn sign_out(store: &dyn Store, name: &str) -> Result<u64, Failure> {
+    let mut tx = store.begin("sign_out").await?;
+    let ended = tx.end_sessions(name).await?;
+    let by = Caller::at_the_machine("SignOutUser");
+    let line = by.line(SystemClock.now(), name, audit::OK, &ended.to_string());
+    tx.append_audit(&line).await?;
+    tx.commit().await?;
+    Ok(ended)
+}
+
 async fn list(store: &dyn Store, output: Output) -> Result<(), Failure> {
     let users = store.users().await?;
     let row = |user: &User| {
@@ -174,6 +200,11 @@ fn done(output: Output, name: &str, what: &str, row: &serde_json::Value) {
 fn check_name(name: &str) -> Result<(), Failure> {
     if name.trim().is_empty() || name.len() > MOST_NAME || name.chars().any(char::is_control) {
         let sentence = format!("a person's name has 1 to {MOST_NAME} printable characters");
+        return Err(Failure::new("INVALID_ARGUMENT", sentence));
+    }
+    if name.starts_with(PROVIDER_PREFIX) {
+        let sentence =
+            format!("names that begin with {PROVIDER_PREFIX} are those of the OpenID provider's people");
         return Err(Failure::new("INVALID_ARGUMENT", sentence));
     }
     Ok(())

@@ -10,7 +10,8 @@ use crate::RoleName;
 
 const PREFIX: &str = "SSL_MANAGER";
 /// Settings that are lists of texts; the environment gives them separated by commas.
-const LISTS: [&str; 6] = [
+const LISTS: [&str; 7] = [
+    "console.oidc.scopes",
     "challenge_responder.trusted_proxies",
     "cdn.cname_targets",
     "cdn.addresses",

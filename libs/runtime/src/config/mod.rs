@@ -11,7 +11,8 @@ mod validate;
 
 pub use load::{ConfigError, Setting};
 pub use sections::{
-    Acme, AcmeIssuer, Admin, Api, ApiClient, ApiTls, BusSettings, C4, Cdn, ChallengeResponder, Config,
-    Console, ConsoleApi, ConsoleTls, Dns, Issuer, IssuerLimits, KeyAlgorithm, Keys, LimitNumber,
-    LimitNumbers, Preflight, Renewal, Retention, Scheduler, StoreSettings, Telemetry, Uploader,
+    Acme, AcmeIssuer, Admin, Api, ApiClient, ApiOidc, ApiTls, BusSettings, C4, Cdn, ChallengeResponder,
+    Config, Console, ConsoleApi, ConsoleOidc, ConsoleTls, Dns, Issuer, IssuerLimits, KeyAlgorithm, Keys,
+    LimitNumber, LimitNumbers, OidcRole, Preflight, Renewal, Retention, Scheduler, StoreSettings, Telemetry,
+    Uploader,
 };

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::C4;
+use super::{ApiOidc, C4, ConsoleOidc};
 use crate::RoleError;
 
 impl C4 {
@@ -28,6 +28,44 @@ impl C4 {
             Ok(None)
         } else {
             read("c4.root_certificate_file", path).map(Some)
+        }
+    }
+}
+
+impl ApiOidc {
+    /// The extra root, if one is configured.
+    pub fn root_certificate_pem(&self) -> Result<Option<Vec<u8>>, RoleError> {
+        let path = &self.root_certificate_file;
+        if path.as_os_str().is_empty() {
+            Ok(None)
+        } else {
+            read("api.oidc.root_certificate_file", path).map(Some)
+        }
+    }
+}
+
+impl ConsoleOidc {
+    /// The client's secret; none for a public client.
+    pub fn client_secret(&self) -> Result<Option<Zeroizing<String>>, RoleError> {
+        let (setting, path) = ("console.oidc.client_secret_file", &self.client_secret_file);
+        if path.as_os_str().is_empty() {
+            return Ok(None);
+        }
+        let text = Zeroizing::new(read(setting, path)?);
+        let secret = std::str::from_utf8(&text).map(str::trim).unwrap_or_default();
+        if secret.is_empty() {
+            return Err(RoleError::setting(setting, "holds no secret"));
+        }
+        Ok(Some(Zeroizing::new(secret.to_owned())))
+    }
+
+    /// The extra root, if one is configured.
+    pub fn root_certificate_pem(&self) -> Result<Option<Vec<u8>>, RoleError> {
+        let path = &self.root_certificate_file;
+        if path.as_os_str().is_empty() {
+            Ok(None)
+        } else {
+            read("console.oidc.root_certificate_file", path).map(Some)
         }
     }
 }

@@ -121,6 +121,8 @@ section! {
         session_idle_minutes: u16 = 60,
         /// A person's session ends so long after the sign-in, however much it is used.
         session_hours: u16 = 12,
+        /// The OpenID provider that people may sign in with; without it, they sign in with name and password only.
+        oidc: Option<ApiOidc> = None,
     }
 }
 
@@ -153,6 +155,34 @@ pub struct ApiClient {
 }
 
 section! {
+    /// `[api.oidc]`
+    ApiOidc {
+        /// The provider's issuer identifier; https, or http on loopback.
+        issuer_url: String = String::new(),
+        /// Our name there, which ID tokens must be for; the same as the console's.
+        client_id: String = String::new(),
+        /// One more root to trust for it, PEM.
+        root_certificate_file: PathBuf = PathBuf::new(),
+        /// The claim of the ID token that names the person. An `email` must be verified.
+        name_claim: String = "email".to_owned(),
+        /// The claim that holds the values which give a role, one text or several.
+        roles_claim: String = "groups".to_owned(),
+        /// Who may sign in, and as what. Of several roles the last counts of viewer, support, key-reader, admin.
+        roles: Vec<OidcRole> = Vec::new(),
+    }
+}
+
+/// `[[api.oidc.roles]]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OidcRole {
+    /// One of the values of the roles claim.
+    pub value: String,
+    /// What whoever has it may do.
+    pub role: Role,
+}
+
+section! {
     /// `[console]`
     Console {
         /// Where the page is served.
@@ -165,6 +195,26 @@ section! {
         plain_text_beyond_loopback: bool = false,
         /// Where the API is, and whom to trust there.
         api: ConsoleApi = ConsoleApi::default(),
+        /// The OpenID provider that people may sign in with; the API needs `[api.oidc]` for it.
+        oidc: Option<ConsoleOidc> = None,
+    }
+}
+
+section! {
+    /// `[console.oidc]`
+    ConsoleOidc {
+        /// The provider's issuer identifier; https, or http on loopback.
+        issuer_url: String = String::new(),
+        /// Our name there; the same as the API's.
+        client_id: String = String::new(),
+        /// A file with the client's secret; empty is a public client.
+        client_secret_file: PathBuf = PathBuf::new(),
+        /// One more root to trust for it, PEM.
+        root_certificate_file: PathBuf = PathBuf::new(),
+        /// What is asked for beside `openid`.
+        scopes: Vec<String> = vec!["email".to_owned(), "profile".to_owned()],
+        /// What the button says.
+        label: String = "Sign in with OpenID".to_owned(),
     }
 }
 

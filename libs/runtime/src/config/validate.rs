@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use super::{AcmeIssuer, ApiTls, Config, ConfigError, IssuerLimits};
+use url::{Host, Url};
+
+use super::{AcmeIssuer, ApiOidc, ApiTls, Config, ConfigError, ConsoleOidc, IssuerLimits};
 use crate::RoleName;
 
 impl Config {
@@ -61,6 +63,13 @@ impl Config {
                 "console.public_url",
                 "write https://HOST or https://HOST:PORT, without a path".to_owned(),
             );
+        }
+        if let Some(oidc) = &console.oidc {
+            check_console_oidc(oidc, problem);
+            if console.public_url.is_empty() {
+                let what = "is needed with [console.oidc]: the provider sends people back there";
+                problem("console.public_url", what.to_owned());
+            }
         }
         let api = &console.api;
         if !api.url.is_empty() && !is_origin(&api.url) {
@@ -127,6 +136,9 @@ impl Config {
                 }
                 check_clients(tls, problem);
             }
+        }
+        if let Some(oidc) = &self.api.oidc {
+            check_oidc(oidc, problem);
         }
         for (setting, value) in [
             ("api.session_idle_minutes", self.api.session_idle_minutes),
@@ -238,6 +250,91 @@ fn check_clients(tls: &ApiTls, problem: &mut impl FnMut(&str, String)) {
             problem(&setting, "has the name or the san of another".to_owned());
         }
     }
+}
+
+fn check_oidc(oidc: &ApiOidc, problem: &mut impl FnMut(&str, String)) {
+    check_issuer_url("api.oidc.issuer_url", &oidc.issuer_url, problem);
+    for (setting, value) in [
+        ("api.oidc.client_id", &oidc.client_id),
+        ("api.oidc.name_claim", &oidc.name_claim),
+        ("api.oidc.roles_claim", &oidc.roles_claim),
+    ] {
+        if value.is_empty() {
+            problem(setting, "is missing".to_owned());
+        }
+    }
+    if !oidc.root_certificate_file.as_os_str().is_empty() {
+        check_file(
+            "api.oidc.root_certificate_file",
+            &oidc.root_certificate_file,
+            problem,
+        );
+    }
+    if oidc.roles.is_empty() {
+        problem(
+            "api.oidc.roles",
+            "is empty: who may sign in, and as what?".to_owned(),
+        );
+    }
+    for (index, role) in oidc.roles.iter().enumerate() {
+        let setting = format!("api.oidc.roles.{index}");
+        if role.value.is_empty() {
+            problem(&setting, "needs a value and a role".to_owned());
+        }
+        if oidc.roles[..index].iter().any(|other| other.value == role.value) {
+            problem(&setting, format!("{:?} has a role already", role.value));
+        }
+    }
+}
+
+fn check_console_oidc(oidc: &ConsoleOidc, problem: &mut impl FnMut(&str, String)) {
+    check_issuer_url("console.oidc.issuer_url", &oidc.issuer_url, problem);
+    for (setting, value) in [
+        ("console.oidc.client_id", &oidc.client_id),
+        ("console.oidc.label", &oidc.label),
+    ] {
+        if value.is_empty() {
+            problem(setting, "is missing".to_owned());
+        }
+    }
+    for (setting, path) in [
+        ("console.oidc.client_secret_file", &oidc.client_secret_file),
+        ("console.oidc.root_certificate_file", &oidc.root_certificate_file),
+    ] {
+        if !path.as_os_str().is_empty() {
+            check_file(setting, path, problem);
+        }
+    }
+    if oidc
+        .scopes
+        .iter()
+        .any(|scope| scope.is_empty() || scope.contains([' ', '"', '\\']))
+    {
+        problem("console.oidc.scopes", "holds one scope per text".to_owned());
+    }
+}
+
+/// An issuer identifier (OpenID Connect Core section 2): a URL without query and fragment.
+fn check_issuer_url(setting: &str, text: &str, problem: &mut impl FnMut(&str, String)) {
+    if !is_https_or_loopback(text) {
+        let what = "must be the provider's https:// address (http:// on loopback only)";
+        problem(setting, what.to_owned());
+    } else if text.contains(['?', '#']) {
+        problem(setting, "has no place for ? and #".to_owned());
+    }
+}
+
+fn is_https_or_loopback(text: &str) -> bool {
+    let Ok(url) = Url::parse(text) else {
+        return false;
+    };
+    let is_loopback = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    url.scheme() == "https" || (url.scheme() == "http" && is_loopback)
 }
 
 fn check_acme_issuer(setting: &str, issuer: &AcmeIssuer, problem: &mut impl FnMut(&str, String)) {

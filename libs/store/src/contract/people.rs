@@ -97,3 +97,74 @@ pub async fn sessions_last_until_they_are_ended(store: Arc<dyn Store>) {
     assert!(!write(&*store, async |tx| tx.remove_user("ann").await).await);
     assert_eq!(found(3).await, None);
 }
+
+/// Whom a provider vouches for needs no user row, keeps the role of the sign-in, and is apart from a user of the same name.
+pub async fn a_provider_vouches_for_people_of_its_own(store: Arc<dyn Store>) {
+    let (ann, elsewhere) = (user("ann", Role::Viewer), user("oidc:ann", Role::Support));
+    write(&*store, async |tx| tx.insert_user(&ann).await).await;
+    let theirs = |number, created| session(&elsewhere, number, created, created + 10);
+    write(&*store, async |tx| {
+        tx.insert_session(&session(&ann, 1, 0, 100)).await?;
+        tx.insert_provider_session(&theirs(2, 0)).await
+    })
+    .await;
+    let found = async |number: u8| store.session(&[number; 32]).await.expect("read");
+    assert_eq!(found(2).await, Some(theirs(2, 0)));
+    assert!(store.user("oidc:ann").await.expect("read").is_none());
+
+    write(&*store, async |tx| tx.touch_session(&[2; 32], at(5)).await).await;
+    assert_eq!(found(2).await.expect("there").used_at, at(5));
+    // A new one forgets those of the same person that ended.
+    write(&*store, async |tx| {
+        tx.insert_provider_session(&theirs(3, 20)).await
+    })
+    .await;
+    assert_eq!(found(2).await, None);
+
+    write(&*store, async |tx| {
+        tx.insert_provider_session(&theirs(4, 21)).await
+    })
+    .await;
+    assert_eq!(
+        write(&*store, async |tx| tx.end_sessions("oidc:ann").await).await,
+        2
+    );
+    assert_eq!((found(3).await, found(4).await), (None, None));
+    assert!(found(1).await.is_some(), "ann is somebody else");
+}
+
+/// An ID token is good once, whoever asks at the same moment, until it is forgotten; one that rolled back was not used.
+pub async fn an_id_token_is_used_once(store: Arc<dyn Store>) {
+    let using = async |number: u8, until: i64, now: i64| {
+        write(&*store, async |tx| {
+            tx.use_id_token(&[number; 32], at(until), at(now)).await
+        })
+        .await
+    };
+    assert!(using(1, 10, 0).await);
+    assert!(!using(1, 10, 5).await);
+    assert!(using(2, 30, 5).await, "another one");
+    assert!(!using(1, 10, 10).await, "it is kept to the end");
+    assert!(using(1, 20, 11).await, "and forgotten then");
+    assert!(!using(2, 30, 12).await);
+
+    let mut tx = store.begin("given_up").await.expect("a transaction");
+    assert!(tx.use_id_token(&[3; 32], at(30), at(12)).await.expect("written"));
+    drop(tx);
+    assert!(using(3, 30, 12).await);
+
+    let at_once = (0..4).map(|_| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            let mut tx = store.begin("at_once").await.expect("a transaction");
+            let is_first = tx.use_id_token(&[4; 32], at(30), at(12)).await.expect("written");
+            tx.commit().await.expect("committed");
+            is_first
+        })
+    });
+    let mut winners = 0;
+    for attempt in at_once.collect::<Vec<_>>() {
+        winners += u32::from(attempt.await.expect("no panic"));
+    }
+    assert_eq!(winners, 1);
+}
