@@ -42,6 +42,7 @@ use api::Api;
 use batches::Batches;
 use guard::Site;
 use live::Hub;
+use pages::oidc::SignInProvider;
 use session::Cookies;
 
 /// Until an answer begins; far over what the API takes for any page.
@@ -59,6 +60,8 @@ pub(crate) struct Parts {
     pub(crate) site: Site,
     pub(crate) hub: Hub,
     pub(crate) batches: Batches,
+    /// The OpenID provider that people may sign in with.
+    pub(crate) provider: Option<SignInProvider>,
 }
 
 impl Deref for App {
@@ -88,6 +91,7 @@ pub async fn run(process: Process) -> Result<(), RoleError> {
         site: Site { public },
         hub: Hub::new(first_stream(&process)),
         batches: Batches::new(process.clock.clone(), process.entropy.clone()),
+        provider: SignInProvider::new(&process)?,
         process: process.clone(),
     }));
     process.stop.spawn(watch_the_api(app.clone()));
@@ -105,6 +109,8 @@ fn router(app: App) -> Router {
             "/sign-in",
             get(pages::sign_in::show).post(pages::sign_in::sign_in),
         )
+        .route("/sign-in/oidc", get(pages::oidc::leave))
+        .route("/sign-in/oidc/callback", get(pages::oidc::come_back))
         .route("/sign-out", post(pages::sign_in::sign_out))
         .route("/events", get(live::events))
         .route("/clock", post(pages::clock::set))

@@ -5,6 +5,8 @@
 //! show the sign-in. Such a request is answered once with a page that loads the same address again, this time as our
 //! own site's.
 
+use std::time::Duration;
+
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Redirect, Response};
 use domain::{Action, Role};
@@ -47,14 +49,37 @@ impl Cookies {
         self.cookie(self.session_name(), "", "SameSite=Strict; Max-Age=0")
     }
 
+    pub(crate) fn sign_in_name(self) -> &'static str {
+        if self.secure {
+            "__Secure-ssl-manager-sign-in"
+        } else {
+            "ssl-manager-sign-in"
+        }
+    }
+
+    /// What is kept while somebody is at the OpenID provider.
+    pub(crate) fn sign_in(self, value: &str, lasts: Duration) -> HeaderValue {
+        let rest = format!("SameSite=Lax; Max-Age={}", lasts.as_secs());
+        self.cookie_below("/sign-in", self.sign_in_name(), value, &rest)
+    }
+
+    /// They are back.
+    pub(crate) fn no_sign_in(self) -> HeaderValue {
+        self.cookie_below("/sign-in", self.sign_in_name(), "", "SameSite=Lax; Max-Age=0")
+    }
+
     /// A preference, kept for a year.
     pub(crate) fn preference(self, name: &str, value: &str) -> HeaderValue {
         self.cookie(name, value, "SameSite=Lax; Max-Age=31536000")
     }
 
     fn cookie(self, name: &str, value: &str, rest: &str) -> HeaderValue {
+        self.cookie_below("/", name, value, rest)
+    }
+
+    fn cookie_below(self, path: &str, name: &str, value: &str, rest: &str) -> HeaderValue {
         let secure = if self.secure { "; Secure" } else { "" };
-        let text = format!("{name}={value}; Path=/; HttpOnly; {rest}{secure}");
+        let text = format!("{name}={value}; Path={path}; HttpOnly; {rest}{secure}");
         // Unwrap safety: names are ours, and values are tokens of the API or words that were checked; where one is not a
         // header's text all the same, an empty cookie is set.
         HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""))

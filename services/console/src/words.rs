@@ -13,6 +13,15 @@ use crate::lines::MOST_LINES;
 use crate::zone::Zone;
 
 pub(crate) const SIGN_IN_FAILED: &str = "Name or password is not right.";
+pub(crate) const PROVIDER_AWAY: &str =
+    "The sign-in provider does not answer. Try again in a moment, or sign in with name and password.";
+pub(crate) const PROVIDER_CANCELLED: &str = "The sign-in was cancelled at the provider.";
+pub(crate) const PROVIDER_REFUSED: &str =
+    "The provider did not sign you in. Try again, and ask an administrator if it stays like that.";
+pub(crate) const PROVIDER_NOT_ENOUGH: &str =
+    "The provider knows you, but you may not sign in here. Ask an administrator for a role.";
+pub(crate) const PROVIDER_ANSWER_UNKNOWN: &str =
+    "This sign-in was not begun in this browser, was used already, or took over ten minutes. Sign in again.";
 pub(crate) const LAST_KNOWN: &str = "The API does not answer. Showing what was last known.";
 
 pub(crate) fn throttled(wait: Option<Duration>) -> String {

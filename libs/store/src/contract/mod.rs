@@ -105,7 +105,7 @@ macro_rules! store_contract {
             keys_of_deleted_names_are_destroyed, an_abandoned_order_has_no_key_to_destroy,
             what_says_nothing_any_more_is_forgotten,
             a_revocation_comes_back_and_ends_once, a_certificate_is_found_by_its_hash, a_withdrawn_certificate_says_so,
-            the_key_of_an_account_changes_in_two_steps, an_account_makes_room_for_another);
+            the_key_of_an_account_changes_in_two_steps, an_account_makes_room_for_another,
             a_provider_vouches_for_people_of_its_own, an_id_token_is_used_once);
     };
     ($setup:path: $($case:ident),*) => {

@@ -8,6 +8,7 @@ pub(crate) mod domain;
 pub(crate) mod export;
 pub(crate) mod list;
 pub(crate) mod overview;
+pub(crate) mod oidc;
 pub(crate) mod sign_in;
 
 use crate::problem::Problem;

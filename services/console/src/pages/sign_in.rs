@@ -28,6 +28,13 @@ struct SignInPage<'a> {
     trouble: &'a str,
     name: &'a str,
     to: &'a str,
+    /// The OpenID provider, if there is one.
+    provider: Option<ProviderLink<'a>>,
+}
+
+struct ProviderLink<'a> {
+    label: &'a str,
+    address: String,
 }
 
 #[derive(Template)]
@@ -52,9 +59,13 @@ pub(crate) fn own_path(to: &str) -> String {
 
 /// The sign-in that leads back to `here`.
 pub(crate) fn address(here: &str) -> String {
+    leading_to("/sign-in", here)
+}
+
+fn leading_to(path: &str, to: &str) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
-    query.append_pair("to", here);
-    format!("/sign-in?{}", query.finish())
+    query.append_pair("to", to);
+    format!("{path}?{}", query.finish())
 }
 
 /// A page that loads an address of ours again, as our own.
@@ -63,13 +74,22 @@ pub(crate) fn once_more(here: &str) -> Response {
 }
 
 /// The form.
-pub(crate) async fn show(RawQuery(text): RawQuery) -> Response {
+pub(crate) async fn show(State(app): State<App>, RawQuery(text): RawQuery) -> Response {
     let query = query(text.as_deref());
     let to = own_path(query.get("to").map_or("/", String::as_str));
-    page("", "", &to)
+    page(&app, "", "", &to)
 }
 
-fn page(trouble: &str, name: &str, to: &str) -> Response {
+/// The form, with what went wrong at the OpenID provider.
+pub(crate) fn trouble_page(app: &App, status: StatusCode, trouble: &str, to: &str) -> Response {
+    (status, page(app, trouble, "", to)).into_response()
+}
+
+fn page(app: &App, trouble: &str, name: &str, to: &str) -> Response {
+    let provider = app.provider.as_ref().map(|provider| ProviderLink {
+        label: &provider.label,
+        address: leading_to("/sign-in/oidc", to),
+    });
     html(&SignInPage {
         style: assets::STYLE,
         script: assets::SCRIPT,
@@ -77,6 +97,7 @@ fn page(trouble: &str, name: &str, to: &str) -> Response {
         trouble,
         name,
         to,
+        provider,
     })
 }
 
@@ -107,7 +128,7 @@ pub(crate) async fn sign_in(State(app): State<App>, body: Body) -> Result<Respon
             } else {
                 problem.status
             };
-            Ok((status, page(&trouble, name, &to)).into_response())
+            Ok((status, page(&app, &trouble, name, &to)).into_response())
         }
     }
 }
