@@ -180,7 +180,7 @@ async fn no_days_at_all_are_at_once_and_a_batch_is_not_the_end() {
 #[tokio::test]
 async fn old_days_are_forgotten_and_young_ones_are_not() {
     let kit = Kit::keeping(7).await;
-    let (old, young) = (date(2025, 11, 22), date(2025, 11, 23));
+    let (old, young) = (date(2025, 11, 21), date(2025, 11, 22));
     let now = kit.clock.now();
     let mut tx = kit.context.store.begin("days").await.unwrap();
     for day in [old, young] {
