@@ -7,8 +7,8 @@ pub(crate) mod clock;
 pub(crate) mod domain;
 pub(crate) mod export;
 pub(crate) mod list;
-pub(crate) mod overview;
 pub(crate) mod oidc;
+pub(crate) mod overview;
 pub(crate) mod sign_in;
 
 use crate::problem::Problem;
