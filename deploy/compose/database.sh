@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What is done in the database as its superuser. It may run as often as it likes.
 #
-#   database.sh owner   before the migration: the role that owns the schema
+#   database.sh owner   before the migration: the role that owns the schema and, to create extensions, the database
 #   database.sh roles   after it: the roles of the services, their rights, and everybody's password
 set -euo pipefail
 

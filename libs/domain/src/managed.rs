@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 
-use crate::{Activity, CertificateId, DomainName, Facts, Live, Missing, Reason, Source, Status};
+use crate::{Activity, CertificateId, DomainName, Facts, Live, Missing, Reason, Source, Status, Who};
 
 /// A transition that the present state does not allow.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -96,18 +96,27 @@ impl Domain {
 
     /// What to show as the reason: the fact behind the status first, then what is waited for.
     pub fn reason(&self) -> Option<Reason> {
+        self.reason_at(self.recorded)
+    }
+
+    fn reason_at(&self, status: Status) -> Option<Reason> {
         if self.facts.unknown_to_c4 {
             return self.why_not_issued();
         }
         let failing = self.facts.upload_failing.clone();
         failing
-            .or_else(|| self.pasted_ended())
+            .or_else(|| self.pasted_ended(status))
             .or_else(|| self.why_not_issued())
     }
 
+    /// Who has to act, by the reason that is shown once the status as of `now` is stored.
+    pub fn who(&self, now: Timestamp) -> Option<Who> {
+        self.reason_at(self.status(now)).map(|reason| reason.who())
+    }
+
     /// What was pasted is not renewed, so its end is for the customer to mend.
-    fn pasted_ended(&self) -> Option<Reason> {
-        let ended = self.source == Source::Text && self.recorded == Status::Expired;
+    fn pasted_ended(&self, status: Status) -> Option<Reason> {
+        let ended = self.source == Source::Text && status == Status::Expired;
         let at = self.facts.live.filter(|_| ended)?.not_after;
         Some(Reason::PastedEnded { at })
     }

@@ -134,6 +134,12 @@ impl DomainName {
     }
 }
 
+/// A part of a name in the spelling of [`DomainName`], where it has one: lower case, punycode.
+pub fn spelled(part: &str) -> Option<String> {
+    let ascii = idna::domain_to_ascii_cow(part.as_bytes(), idna::AsciiDenyList::EMPTY).ok()?;
+    Some(ascii.into_owned())
+}
+
 fn check_label(label: &str) -> Result<(), NameError> {
     if label.is_empty() {
         return Err(NameError::EmptyLabel);

@@ -19,6 +19,9 @@ pub enum Who {
 }
 
 impl Who {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Customer, Self::CdnOperator, Self::Ca, Self::Us];
+
     /// The word of the API.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,13 +1,13 @@
 //! Domains: rows and list.
 
 use domain::{
-    CertificateId, CertificateSummary, Domain, DomainName, Facts, InvalidChallenges, Live, Missing, Status,
+    CertificateId, CertificateSummary, Domain, DomainName, Facts, InvalidChallenges, Live, Missing, Who,
 };
 use jiff::Timestamp;
 use serde_json::Value;
 use sqlx::postgres::PgQueryResult;
-use sqlx::{FromRow, PgConnection, PgExecutor, PgPool};
-use store::{Change, Columns, DomainView, ListQuery, Result};
+use sqlx::{FromRow, PgConnection, PgExecutor};
+use store::{Change, Columns, DomainView, Result};
 use uuid::Uuid;
 
 use crate::db::{expect_one, failed, failed_or_taken, from_json, maybe_jiff, maybe_time, time, to_json};
@@ -182,60 +182,6 @@ pub(crate) async fn view(db: impl PgExecutor<'_>, name: &DomainName) -> Result<O
         .transpose()
 }
 
-/// A page of the list. With statuses it is merged from a page of each, so that a rare status is found by its index
-/// among millions of names; all are read from one snapshot, or a domain that changed in between could be on two.
-pub(crate) async fn list(pool: &PgPool, query: &ListQuery) -> Result<Vec<DomainView>> {
-    let mut rows = Vec::new();
-    if query.statuses.is_empty() {
-        rows = page(pool, query).await?;
-    } else {
-        let mut tx = pool
-            .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            .await
-            .map_err(failed("domain_list"))?;
-        for status in Status::ALL {
-            if query.statuses.contains(&status) {
-                rows.extend(page_of_status(&mut tx, query, status).await?);
-            }
-        }
-        tx.commit().await.map_err(failed("domain_list"))?;
-    }
-    rows.sort_by(|one, other| one.domain.name.cmp(&other.domain.name));
-    rows.truncate(query.limit as usize);
-    rows.into_iter()
-        .map(|row| Change::try_from(row).map(|change| change.view))
-        .collect()
-}
-
-async fn page(db: impl PgExecutor<'_>, query: &ListQuery) -> Result<Vec<ViewRow>> {
-    sqlx::query_as(select_views!(
-        "domain_list",
-        "WHERE d.deleted_at IS NULL AND d.name > $1 AND ($2 = '' OR strpos(d.name, $2) > 0)
-        ORDER BY d.name LIMIT $3"
-    ))
-    .bind(query.after.as_deref().unwrap_or(""))
-    .bind(&query.search)
-    .bind(i64::from(query.limit))
-    .fetch_all(db)
-    .await
-    .map_err(failed("domain_list"))
-}
-
-async fn page_of_status(db: &mut PgConnection, query: &ListQuery, status: Status) -> Result<Vec<ViewRow>> {
-    sqlx::query_as(select_views!(
-        "domain_list_by_status",
-        "WHERE d.deleted_at IS NULL AND d.name > $1 AND ($2 = '' OR strpos(d.name, $2) > 0) AND d.status = $4
-        ORDER BY d.name LIMIT $3"
-    ))
-    .bind(query.after.as_deref().unwrap_or(""))
-    .bind(&query.search)
-    .bind(i64::from(query.limit))
-    .bind(status.as_str())
-    .fetch_all(db)
-    .await
-    .map_err(failed("domain_list_by_status"))
-}
-
 pub(crate) async fn expired(db: impl PgExecutor<'_>, now: Timestamp, limit: u32) -> Result<Vec<DomainName>> {
     let names: Vec<String> = sqlx::query_scalar(
         "-- domains_expired
@@ -280,9 +226,9 @@ pub(crate) async fn insert(db: &mut PgConnection, domain: &Domain, now: Timestam
         INSERT INTO domains (revision, source, created_at, deleted_at, unknown_to_c4, upload_failing,
             live_certificate_id, live_not_after, block, waiting, status, activity, upload_revision, changed_at,
             name, version, previous_certificate_id, missing_first_at, missing_last_at, missing_answers,
-            invalid_challenges, invalid_challenges_dns)
+            invalid_challenges, invalid_challenges_dns, who)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16 + 1, $17, $18, $19, $20, $21,
-            $22)";
+            $22, $23)";
     write(db, "insert_domain", statement, domain, now).await.map(drop)
 }
 
@@ -293,7 +239,7 @@ pub(crate) async fn update(db: &mut PgConnection, domain: &Domain, now: Timestam
             upload_failing = $6, live_certificate_id = $7, live_not_after = $8, block = $9, waiting = $10,
             status = $11, activity = $12, upload_revision = $13, changed_at = $14, version = version + 1,
             position = NULL, previous_certificate_id = $17, missing_first_at = $18, missing_last_at = $19,
-            missing_answers = $20, invalid_challenges = $21, invalid_challenges_dns = $22
+            missing_answers = $20, invalid_challenges = $21, invalid_challenges_dns = $22, who = $23
         WHERE name = $15 AND version = $16";
     let written = write(db, "update_domain", statement, domain, now).await?;
     expect_one("update_domain", &written)
@@ -330,6 +276,7 @@ async fn write(
         .bind(facts.missing.map_or(0, |missing| missing.answers as i32))
         .bind(domain.invalid_challenges.count as i32)
         .bind(&domain.invalid_challenges.dns)
+        .bind(domain.who(now).map(Who::as_str))
         .execute(db)
         .await
         .map_err(failed_or_taken(operation))

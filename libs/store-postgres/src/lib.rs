@@ -17,6 +17,7 @@ mod certificates;
 mod changes;
 mod db;
 mod domains;
+mod list;
 mod messages;
 mod open;
 mod orders;
@@ -40,8 +41,8 @@ use jiff::civil::Date;
 use sqlx::PgPool;
 use store::{
     Account, AuditEntry, AuditSeal, Certificate, CertificatePlace, CertificateRecord, Challenge, Change,
-    DomainView, ListQuery, Message, Overview, Result, Revocation, SealedKey, SealedPlace, SessionRecord,
-    Store, Summary, TokenRecord, Tx, User,
+    DomainView, ListFilter, ListQuery, Message, Overview, Result, Revocation, SealedKey, SealedPlace,
+    SessionRecord, Store, Summary, TokenRecord, Tx, User,
 };
 use tokio::sync::watch;
 
@@ -92,7 +93,16 @@ impl Store for PostgresStore {
     }
 
     async fn domains(&self, query: &ListQuery) -> Result<Vec<DomainView>> {
-        within(domains::list(self.db(), query)).await
+        within(list::page(self.db(), query)).await
+    }
+
+    async fn count(&self, filter: &ListFilter, most: u32) -> Result<u64> {
+        within(list::count(self.db(), filter, most)).await
+    }
+
+    async fn fold_counts(&self) -> Result<()> {
+        while within(summary::fold(self.db())).await? {}
+        Ok(())
     }
 
     async fn summary(&self, ends_before: Timestamp) -> Result<Summary> {

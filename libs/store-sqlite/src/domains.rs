@@ -1,9 +1,9 @@
 //! Domains: rows, list, changes.
 
-use domain::{CertificateSummary, Domain, DomainName, Facts, InvalidChallenges, Live, Missing, Status};
+use domain::{CertificateSummary, Domain, DomainName, Facts, InvalidChallenges, Live, Missing, Who};
 use jiff::Timestamp;
-use sqlx::{FromRow, SqliteConnection, SqliteExecutor, SqlitePool};
-use store::{Change, Columns, DomainView, ListQuery, Result};
+use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
+use store::{Change, Columns, DomainView, Result, reversed};
 
 use crate::db::{
     expect_one, failed, failed_or_taken, maybe_micros, maybe_time, micros, reason, time, to_json,
@@ -89,7 +89,7 @@ impl TryFrom<DomainRow> for Domain {
 
 /// A domain's row, its live certificate and its next attempt, as the list and the API show them.
 #[derive(FromRow)]
-struct ViewRow {
+pub(crate) struct ViewRow {
     #[sqlx(flatten)]
     domain: DomainRow,
     position: i64,
@@ -143,7 +143,7 @@ impl TryFrom<ViewRow> for Change {
 }
 
 /// The statement of that name over the columns of [`ViewRow`].
-macro_rules! view {
+macro_rules! select_views {
     ($name:literal, $rest:literal) => {
         concat!(
             "-- ",
@@ -160,70 +160,19 @@ macro_rules! view {
         )
     };
 }
+pub(crate) use select_views;
 
 pub(crate) async fn view(db: impl SqliteExecutor<'_>, name: &DomainName) -> Result<Option<DomainView>> {
-    let row: Option<ViewRow> =
-        sqlx::query_as(view!("domain_view", "WHERE d.name = $1 AND d.deleted_at IS NULL"))
-            .bind(name.as_str())
-            .fetch_optional(db)
-            .await
-            .map_err(failed("domain_view"))?;
+    let row: Option<ViewRow> = sqlx::query_as(select_views!(
+        "domain_view",
+        "WHERE d.name = $1 AND d.deleted_at IS NULL"
+    ))
+    .bind(name.as_str())
+    .fetch_optional(db)
+    .await
+    .map_err(failed("domain_view"))?;
     row.map(|row| Change::try_from(row).map(|change| change.view))
         .transpose()
-}
-
-/// A page of the list. With statuses it is merged from a page of each, so that a rare status is found by its index
-/// among millions of names; all are read in one transaction, or a domain that changed in between could be on two.
-pub(crate) async fn list(readers: &SqlitePool, query: &ListQuery) -> Result<Vec<DomainView>> {
-    let mut tx = readers.begin().await.map_err(failed("domain_list"))?;
-    let mut rows = Vec::new();
-    if query.statuses.is_empty() {
-        rows = page(&mut tx, query).await?;
-    }
-    for status in Status::ALL {
-        if query.statuses.contains(&status) {
-            rows.extend(page_of_status(&mut tx, query, status).await?);
-        }
-    }
-    tx.commit().await.map_err(failed("domain_list"))?;
-    rows.sort_by(|one, other| one.domain.name.cmp(&other.domain.name));
-    rows.truncate(query.limit as usize);
-    rows.into_iter()
-        .map(|row| Change::try_from(row).map(|change| change.view))
-        .collect()
-}
-
-async fn page(db: &mut SqliteConnection, query: &ListQuery) -> Result<Vec<ViewRow>> {
-    sqlx::query_as(view!(
-        "domain_list",
-        "WHERE d.deleted_at IS NULL AND d.name > $1 AND ($2 = '' OR instr(d.name, $2) > 0)
-        ORDER BY d.name LIMIT $3"
-    ))
-    .bind(query.after.as_deref().unwrap_or(""))
-    .bind(&query.search)
-    .bind(query.limit)
-    .fetch_all(db)
-    .await
-    .map_err(failed("domain_list"))
-}
-
-async fn page_of_status(
-    db: &mut SqliteConnection,
-    query: &ListQuery,
-    status: Status,
-) -> Result<Vec<ViewRow>> {
-    sqlx::query_as(view!(
-        "domain_list_by_status",
-        "WHERE d.deleted_at IS NULL AND d.name > $1 AND ($2 = '' OR instr(d.name, $2) > 0) AND d.status = $4
-        ORDER BY d.name LIMIT $3"
-    ))
-    .bind(query.after.as_deref().unwrap_or(""))
-    .bind(&query.search)
-    .bind(query.limit)
-    .bind(status.as_str())
-    .fetch_all(db)
-    .await
-    .map_err(failed("domain_list_by_status"))
 }
 
 pub(crate) async fn changes(
@@ -234,11 +183,11 @@ pub(crate) async fn changes(
 ) -> Result<Vec<Change>> {
     // Two statements: one that served both would walk through every domain's change to find one domain's.
     let statement = match name {
-        None => view!(
+        None => select_views!(
             "domain_changes",
             "WHERE d.position > $1 ORDER BY d.position LIMIT $2"
         ),
-        Some(_) => view!(
+        Some(_) => select_views!(
             "domain_changes_of",
             "WHERE d.position > $1 AND d.name = $3 LIMIT $2"
         ),
@@ -319,9 +268,9 @@ pub(crate) async fn insert(db: &mut SqliteConnection, domain: &Domain, now: Time
         INSERT INTO domains (revision, source, created_at, deleted_at, unknown_to_c4, upload_failing,
             live_certificate_id, live_not_after, block, waiting, status, activity, upload_revision, position,
             changed_at, name, version, previous_certificate_id, missing_first_at, missing_last_at,
-            missing_answers, invalid_challenges, invalid_challenges_dns)
+            missing_answers, invalid_challenges, invalid_challenges_dns, who, reversed)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17 + 1, $18, $19, $20, $21,
-            $22, $23)";
+            $22, $23, $24, $25)";
     write(db, "insert_domain", statement, domain, now).await.map(drop)
 }
 
@@ -332,7 +281,7 @@ pub(crate) async fn update(db: &mut SqliteConnection, domain: &Domain, now: Time
             upload_failing = $6, live_certificate_id = $7, live_not_after = $8, block = $9, waiting = $10,
             status = $11, activity = $12, upload_revision = $13, position = $14, changed_at = $15,
             version = version + 1, previous_certificate_id = $18, missing_first_at = $19, missing_last_at = $20,
-            missing_answers = $21, invalid_challenges = $22, invalid_challenges_dns = $23
+            missing_answers = $21, invalid_challenges = $22, invalid_challenges_dns = $23, who = $24, reversed = $25
         WHERE name = $16 AND version = $17";
     let written = write(db, "update_domain", statement, domain, now).await?;
     expect_one("update_domain", &written)
@@ -371,6 +320,8 @@ async fn write(
         .bind(facts.missing.map_or(0, |missing| missing.answers))
         .bind(domain.invalid_challenges.count)
         .bind(&domain.invalid_challenges.dns)
+        .bind(domain.who(now).map(Who::as_str))
+        .bind(reversed(domain.name.as_str()))
         .execute(db)
         .await
         .map_err(failed_or_taken(operation))

@@ -11,6 +11,7 @@ mod certificates;
 mod db;
 mod domains;
 mod history;
+mod list;
 mod messages;
 mod open;
 mod orders;
@@ -34,8 +35,8 @@ use jiff::civil::Date;
 use sqlx::SqlitePool;
 use store::{
     Account, AuditEntry, AuditSeal, Certificate, CertificatePlace, CertificateRecord, Challenge, Change,
-    DomainView, ListQuery, Message, Overview, Result, Revocation, SealedKey, SealedPlace, SessionRecord,
-    Store, Summary, TokenRecord, Tx, User,
+    DomainView, ListFilter, ListQuery, Message, Overview, Result, Revocation, SealedKey, SealedPlace,
+    SessionRecord, Store, Summary, TokenRecord, Tx, User,
 };
 use tokio::sync::watch;
 
@@ -100,7 +101,15 @@ impl Store for SqliteStore {
     }
 
     async fn domains(&self, query: &ListQuery) -> Result<Vec<DomainView>> {
-        domains::list(&self.readers, query).await
+        list::page(&self.readers, query).await
+    }
+
+    async fn count(&self, filter: &ListFilter, most: u32) -> Result<u64> {
+        list::count(&self.readers, filter, most).await
+    }
+
+    async fn fold_counts(&self) -> Result<()> {
+        Ok(())
     }
 
     async fn summary(&self, ends_before: Timestamp) -> Result<Summary> {

@@ -3,44 +3,35 @@
 use domain::Status;
 use jiff::Timestamp;
 use sqlx::SqlitePool;
-use store::{Columns, Result, Summary};
+use store::{Result, Summary};
 
 use crate::db::{failed, micros};
 
 pub(crate) async fn summary(db: &SqlitePool, ends_before: Timestamp) -> Result<Summary> {
-    let counted: Vec<(String, i64)> = sqlx::query_as(
-        "-- count_statuses
-        SELECT status, count(*) FROM domains WHERE deleted_at IS NULL GROUP BY status",
-    )
-    .fetch_all(db)
-    .await
-    .map_err(failed("count_statuses"))?;
-    let mut statuses: Vec<(Status, u64)> = Vec::new();
-    for (status, domains) in counted {
-        let columns = Columns {
-            table: "domains",
-            id: &status,
-        };
-        statuses.push((columns.parse("status", &status)?, domains as u64));
-    }
-    let (renewal_blocked, expiring, waiting): (i64, i64, i64) = sqlx::query_as(
-        "-- count_troubles
-        SELECT
-            (SELECT count(*) FROM domains
-                WHERE deleted_at IS NULL AND status = 'Success' AND block IS NOT NULL),
-            (SELECT count(*) FROM domains
-                WHERE deleted_at IS NULL AND status = 'Success' AND live_not_after < $1),
-            (SELECT count(*) FROM domains
-                WHERE deleted_at IS NULL AND activity = 'waiting_for_budget')",
+    let counted: Vec<(String, i64)> = sqlx::query_as("-- summary\nSELECT what, domains FROM domain_counts")
+        .fetch_all(db)
+        .await
+        .map_err(failed("summary"))?;
+    let expiring: i64 = sqlx::query_scalar(
+        "-- count_expiring
+        SELECT count(*) FROM domains WHERE deleted_at IS NULL AND status = 'Success' AND live_not_after < $1",
     )
     .bind(micros(ends_before))
     .fetch_one(db)
     .await
-    .map_err(failed("count_troubles"))?;
+    .map_err(failed("count_expiring"))?;
+    let count = |what: &str| {
+        let found = counted.iter().find(|(counted, _)| counted == what);
+        found.map_or(0, |(_, domains)| *domains as u64)
+    };
     Ok(Summary {
-        statuses,
-        renewal_blocked: renewal_blocked as u64,
+        statuses: Status::ALL
+            .map(|status| (status, count(status.as_str())))
+            .into_iter()
+            .filter(|(_, domains)| *domains > 0)
+            .collect(),
+        renewal_blocked: count("renewal_blocked"),
         expiring: expiring as u64,
-        waiting_for_budget: waiting as u64,
+        waiting_for_budget: count("waiting_for_budget"),
     })
 }

@@ -13,6 +13,7 @@ mod columns;
 #[cfg(feature = "contract")]
 pub mod contract;
 mod error;
+mod list;
 mod missing;
 mod overview;
 mod people;
@@ -30,13 +31,16 @@ use tokio::sync::watch;
 
 pub use columns::Columns;
 pub use error::{Result, StoreError};
+pub use list::{
+    LOOK_THROUGH, ListFilter, ListOrder, ListQuery, Page, Part, Place, Search, after_all, attention, reversed,
+};
 pub use missing::is_c4s_fault;
 pub use overview::{Counted, MOST_OVERDUE, Overview, Past};
 pub use people::{PROVIDER_PREFIX, SessionRecord, User};
 pub use records::{
     Account, AuditEntry, AuditSeal, Certificate, CertificatePlace, CertificateRecord, Challenge, Change,
-    DomainView, ListQuery, Message, ProbeOf, Renewal, Revocation, SealedKey, SealedPlace, Summary,
-    TokenRecord, TokenUse, UnsealedAudit,
+    DomainView, Message, ProbeOf, Renewal, Revocation, SealedKey, SealedPlace, Summary, TokenRecord,
+    TokenUse, UnsealedAudit,
 };
 pub use trace::{continue_trace, trace_parent};
 pub use transition::{Entry, apply};
@@ -59,8 +63,15 @@ pub trait Store: Send + Sync + 'static {
     /// A domain on the list.
     async fn domain(&self, name: &DomainName) -> Result<Option<DomainView>>;
 
-    /// A page of the list, in order of name.
+    /// A page of the list, in the order that was asked for.
     async fn domains(&self, query: &ListQuery) -> Result<Vec<DomainView>>;
+
+    /// How many domains fit a filter, counted up to `most`; those of statuses alone are known without counting.
+    async fn count(&self, filter: &ListFilter, most: u32) -> Result<u64>;
+
+    /// Adds up what changed in the figures of the list, where that is kept change by change. It costs readers when it is
+    /// not done for long, and makes no other difference.
+    async fn fold_counts(&self) -> Result<()>;
 
     /// The list in figures; `expiring` counts what ends before `ends_before`.
     async fn summary(&self, ends_before: Timestamp) -> Result<Summary>;

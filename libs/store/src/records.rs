@@ -17,19 +17,6 @@ pub struct DomainView {
     pub next_attempt_at: Option<Timestamp>,
 }
 
-/// Which page of the list.
-#[derive(Clone, Debug, Default)]
-pub struct ListQuery {
-    /// Only names that contain this text (ASCII, lower case); empty for all.
-    pub search: String,
-    /// Only these statuses; empty for all.
-    pub statuses: Vec<Status>,
-    /// Only names after this one.
-    pub after: Option<String>,
-    /// At most so many.
-    pub limit: u32,
-}
-
 /// The list in figures.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {

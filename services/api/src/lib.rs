@@ -20,6 +20,7 @@ mod password;
 mod pfx;
 mod provider;
 mod revoke;
+mod search;
 mod server;
 mod service;
 mod sessions;

@@ -79,6 +79,7 @@ impl Scheduler {
         let look = self.looks;
         self.looks = look.wrapping_add(1);
         sweep_due(&self.context).await?;
+        self.context.store.fold_counts().await?;
         if look.is_multiple_of(EXPIRY_EVERY) {
             expiry::sweep(&self.context).await?;
             self.daily.sweep(&self.context).await?;

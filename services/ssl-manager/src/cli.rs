@@ -1,14 +1,17 @@
 //! The command line (DESIGN: fixed outside surfaces).
 
+mod domain;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use ::domain::Role;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use domain::{RevocationReason, Role};
 use store::AuditSeal;
 
+pub(crate) use domain::{DomainCommand, DownloadArgs, ListArgs, RevokeArgs, When};
+
 use crate::account::AccountCommand;
-use crate::client::AddArgs;
 use crate::user::UserCommand;
 
 /// Exit code of bad usage and bad configuration (sysexits' `EX_USAGE`).
@@ -285,118 +288,6 @@ pub(crate) enum AuditCommand {
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
         limit: u32,
     },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum DomainCommand {
-    /// Put domains under management and start their certificates
-    Add(AddArgs),
-    /// See to it that a domain has a generated certificate
-    Generate {
-        name: String,
-        /// Order anew although the certificate is not due; a CA allows five of the same name a week
-        #[arg(long)]
-        force: bool,
-    },
-    /// Ask what stands in the way of a certificate; changes nothing
-    Check { name: String },
-    /// Show a domain
-    Show { name: String },
-    /// Show what happened to a domain, newest first
-    History { name: String },
-    /// List every certificate of a domain, newest first
-    Certificates { name: String },
-    /// Bring the next step to now
-    Recheck { name: String },
-    /// Store and upload a certificate of the customer's own, which is never renewed
-    Import {
-        name: String,
-        /// The certificate and its intermediates, PEM
-        #[arg(long, value_name = "FILE")]
-        certificate: PathBuf,
-        /// Its private key, PEM, not encrypted
-        #[arg(long, value_name = "FILE")]
-        key: PathBuf,
-    },
-    /// Put the certificate before the live one back
-    Rollback { name: String },
-    /// The list in figures
-    Summary,
-    /// The state of things: who must act, what ends when, what is issued, what is overdue
-    Overview,
-    /// List domains
-    List {
-        /// Only names that contain this text
-        #[arg(long, default_value = "")]
-        search: String,
-        /// Only this status; can be given several times
-        #[arg(long)]
-        status: Vec<String>,
-    },
-    /// Follow changes, beginning with every domain as it is
-    Watch {
-        /// Resume after this position
-        #[arg(long)]
-        after: Option<i64>,
-        /// Only this domain
-        name: Option<String>,
-    },
-    /// Take a domain off the list; its history stays
-    Delete {
-        name: String,
-        /// Do not ask
-        #[arg(long)]
-        yes: bool,
-        /// Also remove the certificate from C4, so that the edges stop serving it
-        #[arg(long)]
-        remove_from_c4: bool,
-    },
-    /// Write the active certificate to files
-    Download(DownloadArgs),
-    /// Have a certificate revoked at its CA; one that serves is replaced first
-    Revoke(RevokeArgs),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct RevokeArgs {
-    pub(crate) name: String,
-    /// key-compromise, affiliation-changed, superseded or cessation-of-operation
-    #[arg(long)]
-    pub(crate) reason: RevocationReason,
-    /// Which certificate, by the SHA-256 of its DER in hexadecimal; without, the live one
-    #[arg(long, value_name = "HEX")]
-    pub(crate) sha256: Option<String>,
-    /// Do not ask
-    #[arg(long)]
-    pub(crate) yes: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct DownloadArgs {
-    pub(crate) name: String,
-    /// Where the leaf goes, PEM
-    #[arg(long, value_name = "FILE")]
-    pub(crate) certificate: Option<PathBuf>,
-    /// Where leaf and intermediates go, PEM
-    #[arg(long, value_name = "FILE")]
-    pub(crate) chain: Option<PathBuf>,
-    /// Where the private key goes (mode 0600), PKCS #8 PEM
-    #[arg(long, value_name = "FILE", requires = "reason")]
-    pub(crate) key: Option<PathBuf>,
-    /// Where key and chain go as one PFX, PKCS #12 (mode 0600)
-    #[arg(
-        long,
-        value_name = "FILE",
-        requires = "reason",
-        requires = "pfx_password_file"
-    )]
-    pub(crate) pfx: Option<PathBuf>,
-    /// File with the password that the PFX gets; a line's end after it does not count
-    #[arg(long, value_name = "FILE", requires = "pfx")]
-    pub(crate) pfx_password_file: Option<PathBuf>,
-    /// Why the key is needed; kept in the history
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) reason: Option<String>,
 }
 
 /// Parses the arguments. Help and version go to stdout with 0, bad usage to stderr with 64.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use domain::{Activity, HistoryEntry, HistoryKind, Live, Reason, Source, Status, WorkKind};
 
 use super::{add, at, certificate, is_conflict, name, schedule, update, work};
-use crate::{ListQuery, Store};
+use crate::{ListFilter, ListQuery, Page, Place, Search, Store};
 
 /// Every column comes back as it was, microseconds and reasons included, and the status is derived.
 pub async fn a_domain_comes_back_as_it_was(store: Arc<dyn Store>) {
@@ -103,48 +103,30 @@ pub async fn the_list_pages_filters_and_hides_the_deleted(store: Arc<dyn Store>)
         ..ListQuery::default()
     };
     assert_eq!(list(page.clone()).await, ["a", "c"]);
-    assert_eq!(
-        list(ListQuery {
-            after: Some("c.example.com".into()),
-            ..page.clone()
-        })
-        .await,
-        ["shop-b", "shop-d"]
-    );
-    assert_eq!(
-        list(ListQuery {
-            search: "hop-".into(),
-            ..page.clone()
-        })
-        .await,
-        ["shop-b", "shop-d"]
-    );
-    assert_eq!(
-        list(ListQuery {
-            search: "%".into(),
-            ..page.clone()
-        })
-        .await,
-        [] as [&str; 0]
-    );
-    assert_eq!(
-        list(ListQuery {
-            statuses: vec![Status::Failure],
-            ..page.clone()
-        })
-        .await,
-        ["shop-d"]
-    );
-    let both = vec![Status::Failure, Status::Pending];
-    assert_eq!(
-        list(ListQuery {
-            statuses: both,
-            limit: 10,
-            ..page
-        })
-        .await,
-        ["a", "c", "shop-b", "shop-d"]
-    );
+    let after = Place {
+        attention: 0,
+        at: None,
+        name: "c.example.com".into(),
+    };
+    let next = ListQuery {
+        page: Page::After(after),
+        ..page.clone()
+    };
+    assert_eq!(list(next).await, ["shop-b", "shop-d"]);
+    let with = |search: Option<&str>, statuses: &[Status]| ListQuery {
+        filter: ListFilter {
+            search: search.map(|part| Search::Part(part.to_owned())),
+            statuses: statuses.to_vec(),
+            ..ListFilter::default()
+        },
+        limit: 10,
+        ..ListQuery::default()
+    };
+    assert_eq!(list(with(Some("hop-"), &[])).await, ["shop-b", "shop-d"]);
+    assert_eq!(list(with(Some("%"), &[])).await, [] as [&str; 0]);
+    assert_eq!(list(with(None, &[Status::Failure])).await, ["shop-d"]);
+    let both = [Status::Failure, Status::Pending];
+    assert_eq!(list(with(None, &both)).await, ["a", "c", "shop-b", "shop-d"]);
 }
 
 /// Each domain's latest change, in order, after a position.

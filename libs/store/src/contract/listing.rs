@@ -7,7 +7,7 @@ use std::time::Duration;
 use domain::{Domain, Facts, Live, Reason, Source, Status};
 
 use super::{add, at, certificate, name, update, write};
-use crate::{ListQuery, Store};
+use crate::{ListFilter, ListQuery, Page, Place, Search, Store};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -35,13 +35,25 @@ async fn add_with(store: &dyn Store, label: &str, status: Status) -> Domain {
     row
 }
 
+/// Pages of these statuses.
+fn of(statuses: &[Status], limit: u32) -> ListQuery {
+    ListQuery {
+        filter: ListFilter {
+            statuses: statuses.to_vec(),
+            ..ListFilter::default()
+        },
+        limit,
+        ..ListQuery::default()
+    }
+}
+
 /// The labels of every page of a query, page by page.
 async fn pages(store: &dyn Store, mut query: ListQuery) -> Vec<Vec<String>> {
     let mut pages = Vec::new();
     loop {
         let page = store.domains(&query).await.expect("listed");
         let Some(last) = page.last() else { return pages };
-        query.after = Some(last.domain.name.to_string());
+        query.page = Page::After(Place::of(query.order, last));
         let label = |name: &str| name.trim_end_matches(".example.com").to_owned();
         pages.push(page.iter().map(|view| label(view.domain.name.as_str())).collect());
     }
@@ -56,27 +68,22 @@ pub async fn a_filtered_list_has_pages_too(store: Arc<dyn Store>) {
         }
     }
     for status in Status::ALL {
-        let query = ListQuery {
-            statuses: vec![status],
-            limit: 10,
-            ..ListQuery::default()
-        };
+        let query = of(&[status], 10);
         let word = status.as_str().to_lowercase();
         assert_eq!(
             pages(&*store, query).await,
             [["a", "b"].map(|letter| format!("{letter}-{word}"))]
         );
     }
-    let three = ListQuery {
-        statuses: vec![
+    let three = of(
+        &[
             Status::Success,
             Status::Failure,
             Status::Emergency,
             Status::Failure,
         ],
-        limit: 4,
-        ..ListQuery::default()
-    };
+        4,
+    );
     assert_eq!(
         pages(&*store, three.clone()).await,
         [
@@ -84,35 +91,37 @@ pub async fn a_filtered_list_has_pages_too(store: Arc<dyn Store>) {
             vec!["b-failure", "b-success"]
         ]
     );
-    let search = "b-".to_owned();
+    let filter = ListFilter {
+        search: Some(Search::Prefix("b-".to_owned())),
+        ..three.filter.clone()
+    };
     assert_eq!(
-        pages(&*store, ListQuery { search, ..three }).await,
+        pages(&*store, ListQuery { filter, ..three }).await,
         [["b-emergency", "b-failure", "b-success"]]
     );
-    let all = ListQuery {
-        statuses: Status::ALL.to_vec(),
-        limit: 100,
-        ..ListQuery::default()
-    };
-    let unfiltered = ListQuery {
-        statuses: Vec::new(),
-        ..all.clone()
-    };
+    let (all, unfiltered) = (of(&Status::ALL, 100), of(&[], 100));
     assert_eq!(pages(&*store, all).await, pages(&*store, unfiltered).await);
 }
 
 /// No character has a meaning of its own.
 pub async fn a_search_is_taken_as_it_stands(store: Arc<dyn Store>) {
     add(&*store, "a-b").await;
-    for text in ["%", "_", "a_b", "a%", "*", "?", "[a-b]", "\\", "'", "a.b"] {
-        for statuses in [vec![], vec![Status::Pending]] {
-            let query = ListQuery {
-                search: text.to_owned(),
-                statuses,
-                limit: 10,
-                ..ListQuery::default()
-            };
-            assert_eq!(store.domains(&query).await.expect("listed"), [], "{text:?}");
+    for text in [
+        "%", "_", "a_b", "a%", "*", "?", "[a-b]", "\\", "'", "a.b", "___", "%%%",
+    ] {
+        let text = || text.to_owned();
+        for search in [
+            Search::Part(text()),
+            Search::Prefix(text()),
+            Search::Suffix(text()),
+            Search::Names(vec![text()]),
+        ] {
+            for statuses in [&[][..], &[Status::Pending]] {
+                let mut query = of(statuses, 10);
+                query.filter.search = Some(search.clone());
+                assert_eq!(store.domains(&query).await.expect("listed"), [], "{search:?}");
+                assert_eq!(store.count(&query.filter, 10).await.expect("counted"), 0);
+            }
         }
     }
 }

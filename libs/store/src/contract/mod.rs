@@ -18,6 +18,7 @@ mod due;
 mod fencing;
 mod journal;
 mod lifecycle;
+mod list;
 mod listing;
 mod messages;
 mod orders;
@@ -47,6 +48,7 @@ pub use due::*;
 pub use fencing::*;
 pub use journal::*;
 pub use lifecycle::*;
+pub use list::*;
 pub use listing::*;
 pub use messages::*;
 pub use orders::*;
@@ -106,7 +108,9 @@ macro_rules! store_contract {
             what_says_nothing_any_more_is_forgotten,
             a_revocation_comes_back_and_ends_once, a_certificate_is_found_by_its_hash, a_withdrawn_certificate_says_so,
             the_key_of_an_account_changes_in_two_steps, an_account_makes_room_for_another,
-            a_provider_vouches_for_people_of_its_own, an_id_token_is_used_once);
+            a_provider_vouches_for_people_of_its_own, an_id_token_is_used_once,
+            the_list_has_every_order_and_filter, the_orders_are_what_they_say, certificates_are_searched_for,
+            the_figures_are_those_of_a_recount);
     };
     ($setup:path: $($case:ident),*) => {
         $(
@@ -275,6 +279,7 @@ mod tests {
             include_str!("fencing.rs"),
             include_str!("journal.rs"),
             include_str!("lifecycle.rs"),
+            include_str!("list.rs"),
             include_str!("listing.rs"),
             include_str!("messages.rs"),
             include_str!("orders.rs"),

@@ -7,6 +7,7 @@ mod connect;
 mod download;
 mod files;
 mod import;
+mod list;
 mod overview;
 mod revoke;
 
@@ -23,14 +24,6 @@ use connect::{Client, connect};
 
 pub(crate) use add::AddArgs;
 
-const LIST_COLUMNS: [&str; 6] = [
-    "name",
-    "status",
-    "activity",
-    "next_attempt_at",
-    "expires_at",
-    "reason",
-];
 const HISTORY_COLUMNS: [&str; 6] = ["at", "kind", "actor", "status_from", "status_to", "message"];
 const PAGE: i32 = 1000;
 
@@ -87,7 +80,7 @@ pub(crate) async fn run(command: &DomainCommand, global: &Global) -> Result<(), 
         DomainCommand::Summary => return overview::summary(&mut client, output).await,
         DomainCommand::Overview => return overview::overview(&mut client, output).await,
         DomainCommand::History { name } => return history(&mut client, name, output).await,
-        DomainCommand::List { search, status } => return list(&mut client, search, status, output).await,
+        DomainCommand::List(args) => return list::run(&mut client, args, output).await,
         DomainCommand::Watch { after, name } => {
             return watch(&mut client, *after, name.as_deref(), output).await;
         }
@@ -115,38 +108,6 @@ async fn history(client: &mut Client, name: &str, output: Output) -> Result<(), 
     let entries = answer(client.get_history(Request::new(request)).await)?.entries;
     let rows: Vec<_> = entries.iter().map(history_json).collect();
     print_many(output, &rows, &HISTORY_COLUMNS);
-    Ok(())
-}
-
-async fn list(client: &mut Client, search: &str, words: &[String], output: Output) -> Result<(), Failure> {
-    let mut statuses = Vec::new();
-    for word in words {
-        let status = proto::status_from_word(word);
-        let known = "Success, Pending, Failure, Discard, Expired or Emergency";
-        statuses.push(
-            status
-                .ok_or_else(|| Failure::usage(format!("{word:?} is no status: use {known}")))?
-                .into(),
-        );
-    }
-    let mut rows = Vec::new();
-    let mut page_token = String::new();
-    loop {
-        let request = v1::ListDomainsRequest {
-            search: search.to_owned(),
-            statuses: statuses.clone(),
-            page_size: PAGE,
-            page_token,
-            ..v1::ListDomainsRequest::default()
-        };
-        let page = answer(client.list_domains(Request::new(request)).await)?;
-        rows.extend(page.domains.iter().map(domain_json));
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            break;
-        }
-    }
-    print_many(output, &rows, &LIST_COLUMNS);
     Ok(())
 }
 

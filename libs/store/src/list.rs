@@ -1,0 +1,290 @@
+//! What is asked of the list: which domains, in which order, which page.
+//!
+//! A page begins at a place and never at a number, so that one far down costs no more than the first, and what is added
+//! or deleted meanwhile moves nothing onto two pages.
+
+use std::cmp::Ordering;
+
+use domain::{Source, Status, Who};
+use jiff::Timestamp;
+
+use crate::DomainView;
+
+/// How many rows of the order are looked through for what is not ordered by, before it is looked up by its own index.
+/// What fills a page sooner is common, and all of it need not be found.
+pub const LOOK_THROUGH: u32 = 5000;
+
+/// By what the list is ordered; names decide between equals.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ListOrder {
+    /// The name.
+    #[default]
+    Name,
+    /// When it was put on the list.
+    Creation,
+    /// The end of the live certificate; domains without one come last.
+    Expiry,
+    /// What needs a person first ([`attention`]), within that by expiry.
+    Attention,
+}
+
+/// Words of a search. All are ASCII and lower case, as names are; what holds anything else matches nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Search {
+    /// Any of these names, exactly.
+    Names(Vec<String>),
+    /// Names that end with this.
+    Suffix(String),
+    /// Names that begin with this.
+    Prefix(String),
+    /// Names that contain this; at least three characters.
+    Part(String),
+    /// A certificate of the domain has this SHA-256 (hex).
+    Sha256(String),
+    /// The live certificate has this serial number: hex without leading zeros, of an even length.
+    Serial(String),
+}
+
+impl Search {
+    /// Names of these words could be there.
+    pub fn can_match(&self) -> bool {
+        let of_a_name = |text: &String| {
+            text.bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.')
+        };
+        match self {
+            Self::Names(names) => names.iter().any(of_a_name),
+            Self::Suffix(text) | Self::Prefix(text) | Self::Part(text) => of_a_name(text),
+            Self::Sha256(_) | Self::Serial(_) => true,
+        }
+    }
+
+    /// Few domains can fit, and an index finds them at once.
+    pub fn is_exact(&self) -> bool {
+        matches!(self, Self::Names(_) | Self::Sha256(_) | Self::Serial(_))
+    }
+}
+
+/// The first text after all that begin with `start`, for names.
+pub fn after_all(start: &str) -> String {
+    format!("{start}\u{7f}")
+}
+
+/// The name from its end to its beginning.
+pub fn reversed(name: &str) -> String {
+    name.chars().rev().collect()
+}
+
+/// Which domains.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListFilter {
+    /// Only what fits these words.
+    pub search: Option<Search>,
+    /// Only these statuses; empty for all.
+    pub statuses: Vec<Status>,
+    /// Only those whose next certificate comes from there.
+    pub source: Option<Source>,
+    /// Only those whose live certificate ends at or after this.
+    pub expires_from: Option<Timestamp>,
+    /// Only those whose live certificate ends before this.
+    pub expires_before: Option<Timestamp>,
+    /// Only those that are live but cannot be renewed as things are.
+    pub renewal_blocked: bool,
+    /// Only those that wait for this person.
+    pub who: Option<Who>,
+}
+
+impl ListFilter {
+    /// Nothing but statuses is asked for, and those are counted.
+    pub fn is_by_status_alone(&self) -> bool {
+        let statuses = self.statuses.clone();
+        *self
+            == Self {
+                statuses,
+                ..Self::default()
+            }
+    }
+
+    /// Nothing but words is asked for.
+    pub fn is_by_search_alone(&self) -> bool {
+        let search = self.search.clone();
+        *self
+            == Self {
+                search,
+                ..Self::default()
+            }
+    }
+
+    /// The statuses that are asked for, each once; none for all.
+    pub fn some_statuses(&self) -> Option<Vec<Status>> {
+        let asked: Vec<Status> = Status::ALL
+            .into_iter()
+            .filter(|status| self.statuses.contains(status))
+            .collect();
+        (!asked.is_empty() && asked.len() < Status::ALL.len()).then_some(asked)
+    }
+}
+
+/// How early a status needs a person's attention, from 1.
+pub fn attention(status: Status) -> i16 {
+    match status {
+        Status::Emergency => 1,
+        Status::Expired => 2,
+        Status::Failure => 3,
+        Status::Discard => 4,
+        Status::Pending => 5,
+        Status::Success => 6,
+    }
+}
+
+/// Where a domain stands in an order. What does not count in that order is empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// See [`attention`]; 0 if it does not count.
+    pub attention: i16,
+    /// Creation or expiry; none comes last.
+    pub at: Option<Timestamp>,
+    /// The name.
+    pub name: String,
+}
+
+impl Place {
+    /// The place of a domain.
+    pub fn of(order: ListOrder, view: &DomainView) -> Self {
+        let domain = &view.domain;
+        let ends_at = domain.facts.live.map(|live| live.not_after);
+        let (rank, at) = match order {
+            ListOrder::Name => (0, None),
+            ListOrder::Creation => (0, Some(domain.created_at)),
+            ListOrder::Expiry => (0, ends_at),
+            ListOrder::Attention => (attention(domain.recorded), ends_at),
+        };
+        Self {
+            attention: rank,
+            at,
+            name: domain.name.to_string(),
+        }
+    }
+}
+
+impl PartialOrd for Place {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Place {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let key = |place: &Self| (place.attention, place.at.is_none(), place.at);
+        key(self)
+            .cmp(&key(other))
+            .then_with(|| self.name.cmp(&other.name))
+    }
+}
+
+/// Domains of one status, or of all, beyond a place.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'a> {
+    /// The one; none for all.
+    pub status: Option<Status>,
+    /// See [`ListQuery::beyond`].
+    pub beyond: Option<&'a Place>,
+}
+
+/// Which page.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Page {
+    /// The first.
+    #[default]
+    First,
+    /// The one after a place.
+    After(Place),
+    /// The one before a place.
+    Before(Place),
+    /// The last.
+    Last,
+}
+
+/// A page of the list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListQuery {
+    /// Which domains.
+    pub filter: ListFilter,
+    /// By what they are ordered.
+    pub order: ListOrder,
+    /// The other way round.
+    pub descending: bool,
+    /// Which page.
+    pub page: Page,
+    /// At most so many.
+    pub limit: u32,
+}
+
+impl ListQuery {
+    /// Whether places grow in the direction in which the page is read. One before a place, and the last, are read from
+    /// their end.
+    pub fn reads_upwards(&self) -> bool {
+        self.descending == matches!(self.page, Page::Before(_) | Page::Last)
+    }
+
+    /// The place beyond which the page is read.
+    pub fn beyond(&self) -> Option<&Place> {
+        match &self.page {
+            Page::After(place) | Page::Before(place) => Some(place),
+            Page::First | Page::Last => None,
+        }
+    }
+
+    /// The parts that the page is merged from: one for each of some statuses, so that a rare one is found by its index
+    /// among millions of names, else one of all. A part that lies before the page as a whole is left out.
+    pub fn parts(&self) -> Vec<Part<'_>> {
+        let beyond = self.beyond();
+        // Who has to act is indexed by status.
+        let of_all = self.filter.who.is_some() && self.order == ListOrder::Expiry;
+        let statuses = self
+            .filter
+            .some_statuses()
+            .or(of_all.then(|| Status::ALL.to_vec()));
+        let Some(statuses) = statuses else {
+            return vec![Part { status: None, beyond }];
+        };
+        let part = |status| {
+            let rank = beyond
+                .filter(|_| self.order == ListOrder::Attention)
+                .map_or(Ordering::Equal, |place| attention(status).cmp(&place.attention));
+            let is_beyond = if self.reads_upwards() {
+                Ordering::Greater
+            } else {
+                Ordering::Less
+            };
+            match rank {
+                Ordering::Equal => Some(beyond),
+                rank if rank == is_beyond => Some(None),
+                _ => None,
+            }
+            .map(|beyond| Part {
+                status: Some(status),
+                beyond,
+            })
+        };
+        statuses.into_iter().filter_map(part).collect()
+    }
+
+    /// The columns that the list is ordered by; that of the status may be left out where there is one.
+    pub fn columns(&self) -> &'static [&'static str] {
+        match self.order {
+            ListOrder::Name => &["name"],
+            ListOrder::Creation => &["created_at", "name"],
+            ListOrder::Expiry => &["ends_at", "name"],
+            ListOrder::Attention => &["attention", "ends_at", "name"],
+        }
+    }
+
+    /// Puts domains into the order that was asked for.
+    pub fn arrange(&self, views: &mut [DomainView]) {
+        views.sort_by_cached_key(|view| Place::of(self.order, view));
+        if self.descending {
+            views.reverse();
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! `domain …`: what the client commands take.
+
+use std::path::PathBuf;
+
+use ::domain::RevocationReason;
+use clap::{Args, Subcommand, ValueEnum};
+use jiff::{SignedDuration, Timestamp};
+use proto::v1;
+
+use crate::client::AddArgs;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DomainCommand {
+    /// Put domains under management and start their certificates
+    Add(AddArgs),
+    /// See to it that a domain has a generated certificate
+    Generate {
+        name: String,
+        /// Order anew although the certificate is not due; a CA allows five of the same name a week
+        #[arg(long)]
+        force: bool,
+    },
+    /// Ask what stands in the way of a certificate; changes nothing
+    Check { name: String },
+    /// Show a domain
+    Show { name: String },
+    /// Show what happened to a domain, newest first
+    History { name: String },
+    /// List every certificate of a domain, newest first
+    Certificates { name: String },
+    /// Bring the next step to now
+    Recheck { name: String },
+    /// Store and upload a certificate of the customer's own, which is never renewed
+    Import {
+        name: String,
+        /// The certificate and its intermediates, PEM
+        #[arg(long, value_name = "FILE")]
+        certificate: PathBuf,
+        /// Its private key, PEM, not encrypted
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+    },
+    /// Put the certificate before the live one back
+    Rollback { name: String },
+    /// The list in figures
+    Summary,
+    /// The state of things: who must act, what ends when, what is issued, what is overdue
+    Overview,
+    /// List domains
+    List(ListArgs),
+    /// Follow changes, beginning with every domain as it is
+    Watch {
+        /// Resume after this position
+        #[arg(long)]
+        after: Option<i64>,
+        /// Only this domain
+        name: Option<String>,
+    },
+    /// Take a domain off the list; its history stays
+    Delete {
+        name: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+        /// Also remove the certificate from C4, so that the edges stop serving it
+        #[arg(long)]
+        remove_from_c4: bool,
+    },
+    /// Write the active certificate to files
+    Download(DownloadArgs),
+    /// Have a certificate revoked at its CA; one that serves is replaced first
+    Revoke(RevokeArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RevokeArgs {
+    pub(crate) name: String,
+    /// key-compromise, affiliation-changed, superseded or cessation-of-operation
+    #[arg(long)]
+    pub(crate) reason: RevocationReason,
+    /// Which certificate, by the SHA-256 of its DER in hexadecimal; without, the live one
+    #[arg(long, value_name = "HEX")]
+    pub(crate) sha256: Option<String>,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DownloadArgs {
+    pub(crate) name: String,
+    /// Where the leaf goes, PEM
+    #[arg(long, value_name = "FILE")]
+    pub(crate) certificate: Option<PathBuf>,
+    /// Where leaf and intermediates go, PEM
+    #[arg(long, value_name = "FILE")]
+    pub(crate) chain: Option<PathBuf>,
+    /// Where the private key goes (mode 0600), PKCS #8 PEM
+    #[arg(long, value_name = "FILE", requires = "reason")]
+    pub(crate) key: Option<PathBuf>,
+    /// Where key and chain go as one PFX, PKCS #12 (mode 0600)
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "reason",
+        requires = "pfx_password_file"
+    )]
+    pub(crate) pfx: Option<PathBuf>,
+    /// File with the password that the PFX gets; a line's end after it does not count
+    #[arg(long, value_name = "FILE", requires = "pfx")]
+    pub(crate) pfx_password_file: Option<PathBuf>,
+    /// Why the key is needed; kept in the history
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// Part of the name, its end (.example.com), several names, a SHA-256 or a serial number of a certificate
+    #[arg(long, default_value = "")]
+    pub(crate) search: String,
+    /// Only this status; can be given several times
+    #[arg(long)]
+    pub(crate) status: Vec<String>,
+    /// By what the list is ordered
+    #[arg(long, value_enum, default_value_t = Order::Name)]
+    pub(crate) order: Order,
+    /// The other way round
+    #[arg(long)]
+    pub(crate) descending: bool,
+    /// Only those whose next certificate comes from there
+    #[arg(long, value_enum)]
+    pub(crate) source: Option<SourceWord>,
+    /// Only those that wait for this person
+    #[arg(long, value_enum)]
+    pub(crate) who: Option<WhoWord>,
+    /// Only certificates that end then or later: RFC 3339, or days from now such as 7d
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) expires_from: Option<When>,
+    /// Only certificates that end before then: RFC 3339, or days from now such as 7d
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) expires_before: Option<When>,
+    /// Only those that are live but cannot be renewed as things are
+    #[arg(long)]
+    pub(crate) renewal_blocked: bool,
+    /// At most so many
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Order {
+    /// The name
+    Name,
+    /// When it was added
+    Creation,
+    /// When its certificate ends; those without one last
+    Expiry,
+    /// What needs a person first
+    Attention,
+}
+
+impl From<Order> for v1::ListOrder {
+    fn from(order: Order) -> Self {
+        match order {
+            Order::Name => Self::ByName,
+            Order::Creation => Self::ByCreation,
+            Order::Expiry => Self::ByExpiry,
+            Order::Attention => Self::ByAttention,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SourceWord {
+    /// Generated
+    C4,
+    /// Pasted
+    Text,
+}
+
+impl From<SourceWord> for v1::Source {
+    fn from(word: SourceWord) -> Self {
+        match word {
+            SourceWord::C4 => Self::C4,
+            SourceWord::Text => Self::Text,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WhoWord {
+    /// The owner of the domain
+    Customer,
+    /// Whoever runs the CDN and C4
+    #[value(alias = "cdn_operator")]
+    CdnOperator,
+    /// The certificate authority
+    Ca,
+    /// SSL Manager itself
+    Us,
+}
+
+impl WhoWord {
+    /// The word of the API.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Customer => "customer",
+            Self::CdnOperator => "cdn_operator",
+            Self::Ca => "ca",
+            Self::Us => "us",
+        }
+    }
+}
+
+/// A time, or one so many days from now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum When {
+    At(Timestamp),
+    InDays(i32),
+}
+
+impl When {
+    /// The time, if it is one at which something can be.
+    pub(crate) fn at(self, now: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::At(at) => Some(at),
+            Self::InDays(days) => now
+                .checked_add(SignedDuration::from_hours(24 * i64::from(days)))
+                .ok(),
+        }
+    }
+}
+
+impl std::str::FromStr for When {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let days = text.strip_suffix('d').and_then(|days| days.parse().ok());
+        days.map(Self::InDays)
+            .or_else(|| text.parse().map(Self::At).ok())
+            .ok_or_else(|| "use a time such as 2027-01-31T00:00:00Z, or days from now such as 7d".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn list(options: &str) -> Option<ListArgs> {
+        let line = format!("ssl-manager domain list {options}");
+        match Cli::try_parse_from(line.split_whitespace()).ok()?.command {
+            Command::Domain {
+                command: DomainCommand::List(args),
+            } => Some(args),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn the_list_takes_words_and_times() {
+        let args = list(
+            "--order attention --descending --source text --who cdn-operator --expires-before 7d --limit 5",
+        )
+        .expect("good options");
+        assert_eq!((args.order, args.descending), (Order::Attention, true));
+        assert_eq!(
+            (args.source, args.who),
+            (Some(SourceWord::Text), Some(WhoWord::CdnOperator))
+        );
+        assert_eq!(
+            (args.expires_before, args.limit),
+            (Some(When::InDays(7)), Some(5))
+        );
+        assert_eq!(
+            list("--who cdn_operator").and_then(|args| args.who),
+            Some(WhoWord::CdnOperator)
+        );
+        let now: Timestamp = "2026-11-24T00:00:00Z".parse().expect("a time");
+        for (text, at) in [
+            ("7d", Some("2026-12-01T00:00:00Z")),
+            ("-1d", Some("2026-11-23T00:00:00Z")),
+            ("2027-01-31T08:00:00+08:00", Some("2027-01-31T00:00:00Z")),
+            ("2147483647d", None),
+        ] {
+            let when: When = text.parse().expect(text);
+            assert_eq!(when.at(now), at.map(|at| at.parse().expect("a time")), "{text}");
+        }
+        for bad in [
+            "--order age",
+            "--who me",
+            "--expires-from soon",
+            "--expires-before 7",
+            "--limit 0",
+            "--source c5",
+        ] {
+            assert!(list(bad).is_none(), "{bad}");
+        }
+    }
+}
