@@ -43,6 +43,19 @@ bench: install ## Print figures
 	cargo build --release --package ssl-manager
 	cargo run --release --package tests --bin bench
 
+FUZZ_SECONDS ?= 60
+
+# libFuzzer needs flags of the compiler that are not stable, hence the bootstrap.
+.PHONY: fuzz
+fuzz: export RUSTC_BOOTSTRAP = 1
+fuzz: ## Random input for a minute each: names, pasted certificates, messages, answers (see fuzz/README.md)
+	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
+	for target in $$(cargo fuzz list --fuzz-dir fuzz); do \
+		mkdir -p fuzz/found/$$target; \
+		cargo fuzz run --fuzz-dir fuzz $$target fuzz/found/$$target fuzz/corpus/$$target -- \
+			-max_total_time=$(FUZZ_SECONDS) -max_len=8192 -timeout=20; \
+	done
+
 .PHONY: docs
 docs: ## Write docs/API.md from the protos
 	WRITE_API_REFERENCE=1 cargo test --workspace --test reference
