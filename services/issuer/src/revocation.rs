@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use acme::{AccountKey, AcmeError, open_account};
 use domain::{
-    Cause, Domain, HistoryEntry, HistoryKind, Lease, Retry, RevocationState, Source, Work, WorkKind,
+    Cause, Domain, HistoryEntry, HistoryKind, Lease, Reason, Retry, RevocationState, Source, Work, WorkKind,
 };
 use jiff::{SignedDuration, Timestamp};
 use runtime::{JobError, checkpoint};
@@ -129,7 +129,7 @@ impl One<'_> {
             return Ok(None);
         }
         let reason = domain.reason();
-        let code = reason.as_ref().map_or("", |reason| reason.code());
+        let code = reason.as_ref().map_or("", Reason::code);
         if code != self.revocation.waiting_for {
             tx.note_revocation(certificate.id(), code).await?;
             if let Some(reason) = reason {

@@ -279,7 +279,7 @@ impl Desk {
                 Err(Failure::new("ALREADY_EXISTS", sentence))
             }
             Some(row) if row.url.as_ref() == Some(&url) => self.replace_key(settings, &row, &pkcs8).await,
-            Some(row) => self.insert(settings, &pkcs8, &url, Some(row)).await,
+            Some(row) => self.insert(settings, &pkcs8, &url, Some(&row)).await,
         }
     }
 
@@ -311,7 +311,7 @@ impl Desk {
         settings: &AcmeIssuer,
         pkcs8: &[u8],
         url: &str,
-        before: Option<Account>,
+        before: Option<&Account>,
     ) -> Result<&'static str, Failure> {
         let now = SystemClock.now();
         let id = AccountId::new(&SystemClock, &SystemEntropy);
@@ -326,7 +326,7 @@ impl Desk {
         };
         let by = Caller::at_the_machine("ImportAccount");
         let mut tx = self.store.begin("import_account").await?;
-        let came = match &before {
+        let came = match before {
             Some(before) => {
                 let retired = format!("{} (until {now})", before.issuer);
                 tx.retire_account(before.id, &before.issuer, &retired).await?;
