@@ -68,6 +68,10 @@ fn calls(file: &str) -> Vec<(&'static str, String)> {
         call("user password", "--name u --password-file FILE.password"),
         call("user remove", "u"),
         call("keys rotate", ""),
+        call("account list", ""),
+        call("account export", "--issuer test --file FILE.account"),
+        call("account import", "--issuer test --file FILE.account"),
+        call("account rollover", ""),
         call("audit list", ""),
         call("audit verify", ""),
         call("domain add", "a.example.com b.example.com"),
@@ -84,6 +88,7 @@ fn calls(file: &str) -> Vec<(&'static str, String)> {
         call("domain import", "NAME --certificate FILE.pem --key FILE.key"),
         call("domain rollback", "NAME"),
         call("domain delete", "NAME --yes"),
+        call("domain revoke", "NAME --reason superseded --yes"),
         call("domain watch", ""),
     ]
 }
@@ -95,7 +100,7 @@ async fn every_command_prints_json() {
     world.edge.control().set_challenge_upstream(manager.responder());
     world.point_at_cdn(NAME);
     manager.start().await;
-    let token = manager.new_token("support");
+    let token = manager.new_token("admin");
     let file = manager.folder().join("own").display().to_string();
     write_own(&file);
     assert_eq!(manager.domain(&["add", NAME]).code, 0);
@@ -119,8 +124,10 @@ async fn every_command_prints_json() {
             follows(&manager, &all, &token).await;
             continue;
         }
-        if *command == "domain rollback" {
-            serves_what_was_pasted(&manager).await;
+        match *command {
+            "domain rollback" => serves(&manager, "text").await,
+            "domain delete" => serves(&manager, "c4").await,
+            _ => {}
         }
         let admin = manager.setting("all", "SSL_MANAGER__ADMIN__LISTEN");
         let ran = manager
@@ -145,10 +152,10 @@ fn write_own(file: &str) {
     std::fs::write(format!("{file}.password"), "correct horse battery").unwrap();
 }
 
-async fn serves_what_was_pasted(manager: &SslManager) {
-    wait_for("the pasted certificate", LIMIT, || {
+async fn serves(manager: &SslManager, source: &str) {
+    wait_for("the certificate of that source", LIMIT, || {
         let shown = manager.domain(&["show", NAME]);
-        let is_live = shown.json["certificate"]["source"] == "text";
+        let is_live = shown.json["certificate"]["source"] == source;
         std::future::ready(if is_live { Ok(()) } else { Err(shown.stdout) })
     })
     .await;
