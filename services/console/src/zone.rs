@@ -89,6 +89,15 @@ impl Zone {
         at.to_zoned(self.zone.clone()).strftime("%-d %b").to_string()
     }
 
+    /// `12 Nov`, with its year where that is not plain.
+    pub(crate) fn until(&self, at: Timestamp, now: Timestamp) -> String {
+        if days_left(at, now) < 180 {
+            self.day(at)
+        } else {
+            self.date(at)
+        }
+    }
+
     /// `12 Nov 2026, 10:52`
     pub(crate) fn time(&self, at: Timestamp) -> String {
         at.to_zoned(self.zone.clone())

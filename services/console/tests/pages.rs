@@ -32,6 +32,7 @@ async fn a_domain_shows_where_it_stands_and_what_can_be_done() {
         "Delete shop.example.com…",
         "Certificate pasted",
         "class=\"bar-validity\"",
+        "<strong>Live</strong>",
     ] {
         assert!(page.body.contains(text), "{text} in {}", page.body);
     }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use proto::v1;
 
-use super::instant;
+use super::{instant, number};
 use crate::zone::Zone;
 
 /// What follows from what was just done, shown once, at the top of the next page.
@@ -140,7 +140,7 @@ pub(crate) fn life(
 fn days(days: i64) -> String {
     match days {
         1 => "1 day".to_owned(),
-        days => format!("{days} days"),
+        days => format!("{} days", number(days.unsigned_abs())),
     }
 }
 
@@ -168,6 +168,11 @@ pub(crate) fn kind(word: &str) -> String {
         "difference_found" => "C4 held something else",
         "certificate_removed" => "Removed from C4",
         "expired" => "Certificate ended",
+        "keys_destroyed" => "Private keys destroyed",
+        "revocation_requested" => "Revocation asked for",
+        "revocation_waiting" => "Revocation waits",
+        "revoked" => "Revoked",
+        "revocation_failed" => "Revocation failed",
         // A word of a newer API still reads.
         other => {
             return crate::problem::sentence(&other.replace('_', " "))

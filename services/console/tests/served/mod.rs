@@ -34,8 +34,8 @@ pub(crate) struct Served {
 
 pub(crate) async fn served() -> Served {
     let folder = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open_and_migrate(&folder.path().join("pages.db"));
-    let store: Arc<dyn Store> = Arc::new(store.await.unwrap());
+    let file = folder.path().join("pages.db");
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open_and_migrate(&file).await.unwrap());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let listeners = Listeners::default();
     let any = "127.0.0.1:0".parse().unwrap();

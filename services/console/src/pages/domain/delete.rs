@@ -34,7 +34,7 @@ impl DeletePage {
         Self {
             troubles: Troubles::default(),
             name: Name::new(&domain.name),
-            keep: words::keep_serving(ends.map(|ends| frame.zone.day(ends)).as_deref()),
+            keep: words::keep_serving(ends.map(|ends| frame.zone.until(ends, frame.now)).as_deref()),
             remove: false,
             is_live: ends.is_some(),
             typed: String::new(),

@@ -4,7 +4,7 @@ use askama::Template;
 use axum::body::Body;
 use axum::extract::RawQuery;
 use axum::response::{IntoResponse, Redirect, Response};
-use domain::Action;
+use domain::{Action, DomainName};
 use http::StatusCode;
 use proto::v1;
 
@@ -54,7 +54,7 @@ impl RevokePage {
             frame,
             troubles: Troubles::default(),
             name: Name::new(&domain.name),
-            is_live: sha256 == live,
+            is_live: !live.is_empty() && sha256 == live,
             sha256: sha256.to_owned(),
             reason: String::new(),
             typed: String::new(),
@@ -70,6 +70,17 @@ impl RevokePage {
     }
 }
 
+/// The domain; one that is deleted has certificates all the same.
+async fn of(frame: &Frame, name: &DomainName) -> Result<v1::Domain, Problem> {
+    match read(frame, name).await {
+        Err(problem) if problem.status == StatusCode::NOT_FOUND => Ok(v1::Domain {
+            name: name.to_string(),
+            ..v1::Domain::default()
+        }),
+        other => other,
+    }
+}
+
 /// Answers `/domains/{name}/revoke`.
 pub(crate) async fn show(
     frame: Frame,
@@ -77,7 +88,7 @@ pub(crate) async fn show(
     RawQuery(text): RawQuery,
 ) -> Result<Response, Problem> {
     frame.person.require(Action::Revoke)?;
-    let domain = read(&frame, &name).await?;
+    let domain = of(&frame, &name).await?;
     let asked = query(text.as_deref());
     let sha256 = asked.get("sha256").map_or("", String::as_str);
     Ok(html(&RevokePage::new(frame, &domain, sha256)))
@@ -87,7 +98,7 @@ pub(crate) async fn show(
 pub(crate) async fn revoke(frame: Frame, Named(name): Named, body: Body) -> Result<Response, Problem> {
     frame.person.require(Action::Revoke)?;
     let form = Form::of(&frame.person, body).await?;
-    let domain = read(&frame, &name).await?;
+    let domain = of(&frame, &name).await?;
     let mut page = RevokePage::new(frame, &domain, form.get("sha256"));
     form.get("reason").clone_into(&mut page.reason);
     form.get("typed").trim().clone_into(&mut page.typed);
@@ -110,10 +121,9 @@ pub(crate) async fn revoke(frame: Frame, Named(name): Named, body: Body) -> Resu
     if let Err(status) = page.frame.domains().revoke_certificate(request).await {
         let problem = refused(status)?;
         page.troubles = Troubles::one("", problem.sentence);
-        return Ok(again(problem.status, &page));
+        return Ok(again(StatusCode::CONFLICT, &page));
     }
-    // With this reason a live one is replaced first.
-    let is_later = page.is_live && reason == v1::RevocationReason::KeyCompromise;
-    let done = if is_later { "revoke-later" } else { "revoke" };
+    // What is live is replaced first.
+    let done = if page.is_live { "revoke-later" } else { "revoke" };
     Ok(Redirect::to(&format!("{}?done={done}", address(&name))).into_response())
 }

@@ -40,7 +40,9 @@ impl Verdict {
     ) -> Self {
         let reason = domain.reason.as_ref();
         let moment = |at: Option<&prost_types::Timestamp>| instant(at).map(|at| Moment::time(at, zone));
-        let renews = domain.status() == v1::Status::Success && domain.activity == "idle";
+        let renews = domain.status() == v1::Status::Success
+            && domain.activity == "idle"
+            && domain.source() == v1::Source::C4;
         Self {
             badge: Badge(domain.status()),
             sentence: words::status(domain, zone, now),

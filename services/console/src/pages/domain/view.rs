@@ -18,7 +18,7 @@ use crate::form::query;
 use crate::page::Frame;
 use crate::problem::{Problem, html};
 use crate::row::{Moment, Name};
-use crate::words::{self, instant};
+use crate::words::instant;
 
 /// What the viewer may do with this domain as it is now.
 struct Controls {
@@ -145,7 +145,7 @@ fn gone(
         name: Name::new(name.as_str()),
         deleted: deleted.map(|at| Moment::time(at, zone)),
         timeline: Timeline::new(name, None, &entries, asked.lines, zone),
-        certificates: Certificates::new(name, listed, false, false, zone, frame.now),
+        certificates: Certificates::new(name, listed, false, frame.may_revoke(), zone, frame.now),
         frame,
     };
     Ok((StatusCode::NOT_FOUND, html(&page)).into_response())
