@@ -16,11 +16,11 @@ const DEFAULT_PAGE: u32 = 50;
 /// What a page token holds: microseconds since 1970 and the id.
 fn encode(filter: &str, record: &CertificateRecord) -> String {
     let place = format!("{} {}", record.created_at.as_microsecond(), record.summary.id);
-    page::encode(filter, &place)
+    page::bind(filter, place.as_bytes())
 }
 
 fn decode(filter: &str, token: &str) -> Option<CertificatePlace> {
-    let place = page::decode(filter, token)?;
+    let place = String::from_utf8(page::unbind(filter, token)?).ok()?;
     let (created_at, id) = place.split_once(' ')?;
     let created_at = Timestamp::from_microsecond(created_at.parse().ok()?).ok()?;
     Some((created_at, id.parse().ok()?))

@@ -20,31 +20,40 @@ fn mark_of(asked: &str) -> [u8; MARK_BYTES] {
     mark
 }
 
-/// A token of a page after or before a place, good for what was `asked`; none for pages that need no place.
+/// A token that holds a place, good for what was `asked`.
+pub(crate) fn bind(asked: &str, place: &[u8]) -> String {
+    let mut bytes = vec![VERSION];
+    bytes.extend_from_slice(&mark_of(asked));
+    bytes.extend_from_slice(place);
+    BASE64_URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// The place that a token holds; none if it is not one of ours, or for something else that was asked.
+pub(crate) fn unbind(asked: &str, token: &str) -> Option<Vec<u8>> {
+    let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).ok()?;
+    let (version, rest) = bytes.split_first()?;
+    let (mark, place) = rest.split_first_chunk::<MARK_BYTES>()?;
+    (*version == VERSION && *mark == mark_of(asked)).then(|| place.to_vec())
+}
+
+/// A token of a page of the list after or before a place; none for pages that need no place.
 pub(crate) fn encode(asked: &str, page: &Page) -> Option<String> {
     let (direction, place) = match page {
         Page::After(place) => (AFTER, place),
         Page::Before(place) => (BEFORE, place),
         Page::First | Page::Last => return None,
     };
-    let mut bytes = vec![VERSION];
-    bytes.extend_from_slice(&mark_of(asked));
-    bytes.push(direction);
+    let mut bytes = vec![direction];
     bytes.extend_from_slice(&place.attention.to_be_bytes());
     bytes.extend_from_slice(&place.at.map_or(NEVER, Timestamp::as_microsecond).to_be_bytes());
     bytes.extend_from_slice(place.name.as_bytes());
-    Some(BASE64_URL_SAFE_NO_PAD.encode(bytes))
+    Some(bind(asked, &bytes))
 }
 
-/// Which page a token is of; none if it is not one of ours, or of another filter or order.
+/// Which page of the list a token is of; none if it is not one of ours, or of another filter or order.
 pub(crate) fn decode(asked: &str, token: &str) -> Option<Page> {
-    let bytes = BASE64_URL_SAFE_NO_PAD.decode(token).ok()?;
-    let (version, rest) = bytes.split_first()?;
-    let (mark, rest) = rest.split_first_chunk::<MARK_BYTES>()?;
-    if *version != VERSION || *mark != mark_of(asked) {
-        return None;
-    }
-    let (direction, rest) = rest.split_first()?;
+    let bytes = unbind(asked, token)?;
+    let (direction, rest) = bytes.split_first()?;
     let (attention, rest) = rest.split_first_chunk()?;
     let (at, name) = rest.split_first_chunk()?;
     let at = match i64::from_be_bytes(*at) {
