@@ -97,6 +97,8 @@ fn certificate(name: &DomainName, number: u64, not_after: Timestamp) -> Certific
         uploaded_at: None,
         account: None,
         renewal: None,
+        revoked_at: None,
+        withdrawn: false,
     }
 }
 
