@@ -29,17 +29,17 @@ find("[data-focus]")?.focus();
 // Back after signing out must not show what was kept.
 addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 
-// Copy buttons.
-for (const button of all("button.copy")) {
-  button.hidden = false;
-  button.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(button.dataset.copy);
-    const label = button.textContent;
-    button.textContent = "Copied";
-    say(`Copied ${button.dataset.copy}`);
-    setTimeout(() => { button.textContent = label; }, 2000);
-  });
-}
+// Copy buttons, also those that come with a later state of the page.
+const offerCopy = (root) => { for (const button of all("button.copy", root)) button.hidden = false; };
+offerCopy(document);
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("button.copy");
+  if (!button) return;
+  await navigator.clipboard.writeText(button.dataset.copy);
+  button.textContent = "Copied";
+  say(`Copied ${button.dataset.copy}`);
+  setTimeout(() => { button.textContent = "Copy"; }, 2000);
+});
 
 // One polite line for screen readers, at most every five seconds.
 let said = 0;
@@ -157,6 +157,7 @@ async function refresh() {
     const body = find("[data-live-domain]", fresh);
     if (body && !isInUse(domain)) {
       delete domain.dataset.stale;
+      offerCopy(body);
       if (body.innerHTML !== domain.innerHTML) {
         domain.replaceChildren(...body.childNodes);
         say(`${domain.dataset.liveDomain} changed`);
