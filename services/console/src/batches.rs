@@ -4,6 +4,7 @@
 //! Batches live in the memory of this process and end with it. Why not in the store: the console has none. What was done
 //! stays done, and doing it again does no harm, so after a restart the same list is simply sent again.
 
+mod calls;
 mod run;
 
 use std::collections::BTreeMap;
@@ -16,7 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::lines::Line;
 
-pub(crate) use run::{AsPerson, run};
+pub(crate) use calls::AsPerson;
+pub(crate) use run::run;
 
 const MOST_BATCHES: usize = 100;
 /// Of all that is kept together.

@@ -222,6 +222,7 @@ pub(crate) fn batch_title(what: What, phase: Phase, count: usize) -> String {
     };
     let domains = domains(count);
     match phase {
+        Phase::Draft if count == 0 => "There is nothing to do".to_owned(),
         Phase::Draft => format!("{}?", batch_button(what, count)),
         Phase::Waiting | Phase::Running => format!("{doing} {domains}"),
         Phase::Done => format!("{doing} {domains}: done"),

@@ -3,14 +3,11 @@
 //! What fails because the API is away, or has too much to do, is tried again; every call may be made twice. What the API
 //! says of a line is that line's answer. An ended session concerns all lines that are left.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use domain::Clock;
-use futures::future::BoxFuture;
-use futures::{FutureExt, Stream, StreamExt, stream};
+use futures::{StreamExt, stream};
 use http::StatusCode;
 use proto::v1;
 use proto::v1::batch_add_domains_response::Result as Answer;
@@ -18,8 +15,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
+use super::calls::{Calls, Names};
 use super::{Batch, Batches, Outcome, Phase, What};
-use crate::api::Domains;
 use crate::problem::{Problem, sentence};
 use crate::words;
 
@@ -31,60 +28,6 @@ const MOST_TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_secs(2);
 /// Between two answers of the stream: 250 names are added in a moment.
 const ANSWER_WITHIN: Duration = Duration::from_mins(1);
-
-/// The names from a position on, as they are sent.
-pub(crate) struct Names {
-    batch: Arc<Batch>,
-    next: usize,
-}
-
-impl Stream for Names {
-    type Item = v1::BatchAddDomainsRequest;
-
-    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let line = self.batch.names.get(self.next);
-        let request = line.map(|line| v1::BatchAddDomainsRequest {
-            name: line.text.clone(),
-        });
-        self.next += 1;
-        Poll::Ready(request)
-    }
-}
-
-pub(crate) type Answers = Pin<Box<dyn Stream<Item = Result<v1::BatchAddDomainsResponse, Status>> + Send>>;
-
-/// What a batch asks of the API.
-pub(crate) trait Calls: Send + Sync + 'static {
-    fn add(&self, names: Names) -> BoxFuture<'_, Result<Answers, Status>>;
-    fn recheck(&self, name: String) -> BoxFuture<'_, Result<(), Status>>;
-    fn delete(&self, name: String, remove_from_c4: bool) -> BoxFuture<'_, Result<(), Status>>;
-}
-
-/// The calls of the person who started it.
-pub(crate) struct AsPerson(pub(crate) Domains);
-
-impl Calls for AsPerson {
-    fn add(&self, names: Names) -> BoxFuture<'_, Result<Answers, Status>> {
-        let mut domains = self.0.clone();
-        async move {
-            let answers = domains.batch_add_domains(names).await?.into_inner();
-            Ok(answers.boxed())
-        }
-        .boxed()
-    }
-
-    fn recheck(&self, name: String) -> BoxFuture<'_, Result<(), Status>> {
-        let mut domains = self.0.clone();
-        let request = v1::RecheckDomainRequest { name };
-        async move { domains.recheck_domain(request).await.map(drop) }.boxed()
-    }
-
-    fn delete(&self, name: String, remove_from_c4: bool) -> BoxFuture<'_, Result<(), Status>> {
-        let mut domains = self.0.clone();
-        let request = v1::DeleteDomainRequest { name, remove_from_c4 };
-        async move { domains.delete_domain(request).await.map(drop) }.boxed()
-    }
-}
 
 /// Does a batch that was begun. `stop` ends it with the process.
 pub(crate) fn run(
@@ -297,11 +240,14 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use domain::Clock;
+    use futures::FutureExt;
+    use futures::future::BoxFuture;
     use jiff::Timestamp;
     use runtime::testing::{JumpingClock, SeededEntropy};
     use tonic_types::{ErrorDetails, StatusExt};
 
     use super::*;
+    use crate::batches::calls::Answers;
     use crate::batches::{Failure, Figures, Plan};
     use crate::lines::Lines;
 

@@ -66,6 +66,27 @@ struct Day {
     failed_count: String,
 }
 
+/// How large a chart is.
+struct Size {
+    width: u64,
+    height: u64,
+    /// The base line of what stands below its bars.
+    tick: u64,
+    /// The width of what belongs to one bar.
+    column: u64,
+}
+
+impl Size {
+    fn new(columns: usize, column: u64, gap: u64) -> Self {
+        Self {
+            width: columns as u64 * column + gap,
+            height: chart::HEIGHT,
+            tick: chart::FLOOR + 18,
+            column,
+        }
+    }
+}
+
 /// A limit of a CA.
 struct Limit {
     label: String,
@@ -83,7 +104,9 @@ struct Figures {
     whos: Vec<Counted>,
     reasons: Vec<Why>,
     ends: Vec<Ends>,
+    ends_size: Size,
     days: Vec<Day>,
+    days_size: Size,
     issuance: String,
     limits: Vec<Limit>,
     room: String,
@@ -92,24 +115,6 @@ struct Figures {
     waiting: String,
     blocked: Counted,
     midnight: String,
-}
-
-impl Figures {
-    fn chart_width(&self) -> u64 {
-        self.ends.len() as u64 * COLUMN + GAP
-    }
-
-    fn days_width(&self) -> u64 {
-        self.days.len() as u64 * DAY_COLUMN
-    }
-
-    fn chart_height(&self) -> u64 {
-        self.ends.first().map_or(0, |_| chart::HEIGHT)
-    }
-
-    fn days_height(&self) -> u64 {
-        self.days.first().map_or(0, |_| chart::HEIGHT)
-    }
 }
 
 #[derive(Template)]
@@ -140,14 +145,17 @@ fn figures(frame: &Frame, overview: &v1::GetOverviewResponse) -> Figures {
     let only = |change: &dyn Fn(&mut Filter)| Filter::default().with(change).address();
     let oldest = instant(overview.oldest_due_at.as_ref());
     let queue = instant(overview.queue_through_at.as_ref()).map(|at| frame.zone.soon(at, frame.now));
+    let (ends, days) = (ends(&overview.days_left), days(&overview.issuance));
     Figures {
         emergencies: words::number(emergencies),
         has_emergency: emergencies > 0,
         emergency_address: only(&|filter| filter.statuses = vec![v1::Status::Emergency]),
         whos: whos(&overview.reasons),
         reasons: overview.reasons.iter().take(10).map(why).collect(),
-        ends: ends(&overview.days_left),
-        days: days(&overview.issuance),
+        ends_size: Size::new(ends.len(), COLUMN, GAP),
+        ends,
+        days_size: Size::new(days.len(), DAY_COLUMN, 0),
+        days,
         issuance: words::issuance(&overview.issuance),
         limits: overview
             .budget
