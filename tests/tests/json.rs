@@ -100,7 +100,8 @@ async fn every_command_prints_json() {
     world.edge.control().set_challenge_upstream(manager.responder());
     world.point_at_cdn(NAME);
     manager.start().await;
-    let token = manager.new_token("admin");
+    let made = manager.run(&["token", "create", "--name", "boss", "--role", "admin"], "");
+    let token = made.stdout.trim().to_owned();
     let file = manager.folder().join("own").display().to_string();
     write_own(&file);
     assert_eq!(manager.domain(&["add", NAME]).code, 0);
