@@ -159,7 +159,7 @@ impl Case {
     }
 }
 
-fn is_not_revocable(result: Result<(), CommandError>) -> bool {
+fn is_not_revocable(result: &Result<(), CommandError>) -> bool {
     matches!(result, Err(CommandError::NotRevocable { .. }))
 }
 
@@ -306,7 +306,7 @@ async fn asked_again_it_answers_and_changes_nothing() {
     case.revoke(&live, RevocationReason::Superseded).await.unwrap();
     assert_eq!((case.work().await, case.row().await), (work, row.clone()));
     assert!(is_not_revocable(
-        case.revoke(&live, RevocationReason::CessationOfOperation).await
+        &case.revoke(&live, RevocationReason::CessationOfOperation).await
     ));
     // A key in other hands is worse; the replacement is ordered already.
     case.revoke(&live, COMPROMISE).await.unwrap();
@@ -321,7 +321,7 @@ async fn asked_again_it_answers_and_changes_nothing() {
     case.ended(&live, RevocationState::Revoked).await;
     case.revoke(&live, COMPROMISE).await.unwrap();
     assert!(is_not_revocable(
-        case.revoke(&live, RevocationReason::Superseded).await
+        &case.revoke(&live, RevocationReason::Superseded).await
     ));
 }
 
@@ -334,11 +334,11 @@ async fn what_cannot_be_revoked_says_why() {
     let nothing_live = case.commands.revoke(&case.name, None, COMPROMISE, &BY).await;
     assert!(matches!(nothing_live, Err(CommandError::NoSuchCertificate(_))));
     let pasted = case.issued(Source::Text, true).await;
-    assert!(is_not_revocable(case.revoke(&pasted, COMPROMISE).await));
+    assert!(is_not_revocable(&case.revoke(&pasted, COMPROMISE).await));
     let generated = case.issued(Source::C4, false).await;
     case.clock.advance(DAY * 90);
     assert!(
-        is_not_revocable(case.revoke(&generated, COMPROMISE).await),
+        is_not_revocable(&case.revoke(&generated, COMPROMISE).await),
         "ended"
     );
     assert_eq!(case.work_of(WorkKind::Revoke).await, None);

@@ -71,7 +71,7 @@ impl Filter {
         let mut filter = Self::default();
         for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
             match &*name {
-                "q" => filter.search = value.trim().to_owned(),
+                "q" => value.trim().clone_into(&mut filter.search),
                 "status" => filter
                     .statuses
                     .extend(status_from_word(&value).filter(|status| !filter.statuses.contains(status))),

@@ -7,11 +7,10 @@ use http::request::Parts;
 use jiff::Timestamp;
 
 use crate::App;
-use crate::assets;
 use crate::form::query;
 use crate::session::{self, Person};
 use crate::words::{self, Done};
-use crate::zone::{Choice, Zone};
+use crate::zone::Zone;
 
 /// The frame of a page for somebody who is signed in.
 pub(crate) struct Frame {
@@ -67,21 +66,5 @@ impl Frame {
     pub(crate) fn done(&self) -> Option<Done> {
         let (_, text) = self.here.split_once('?')?;
         words::done(query(Some(text)).get("done")?)
-    }
-
-    pub(crate) fn style(&self) -> &'static str {
-        assets::STYLE
-    }
-
-    pub(crate) fn script(&self) -> &'static str {
-        assets::SCRIPT
-    }
-
-    pub(crate) fn icon(&self) -> &'static str {
-        assets::ICON
-    }
-
-    pub(crate) fn clocks(&self) -> [Choice; 3] {
-        Choice::ALL
     }
 }

@@ -45,7 +45,7 @@ pub(crate) struct Zone {
     pub(crate) choice: Choice,
     /// As the page names it.
     pub(crate) label: String,
-    zone: TimeZone,
+    rules: TimeZone,
 }
 
 impl Zone {
@@ -62,7 +62,7 @@ impl Zone {
         Self::named(choice, name).unwrap_or_else(|| Self {
             choice,
             label: "UTC".to_owned(),
-            zone: TimeZone::UTC,
+            rules: TimeZone::UTC,
         })
     }
 
@@ -76,17 +76,21 @@ impl Zone {
             Some(city) => city.replace('_', " "),
             None => name.to_owned(),
         };
-        Some(Self { choice, label, zone })
+        Some(Self {
+            choice,
+            label,
+            rules: zone,
+        })
     }
 
     /// `12 Nov 2026`
     pub(crate) fn date(&self, at: Timestamp) -> String {
-        at.to_zoned(self.zone.clone()).strftime("%-d %b %Y").to_string()
+        at.to_zoned(self.rules.clone()).strftime("%-d %b %Y").to_string()
     }
 
     /// `12 Nov`
     pub(crate) fn day(&self, at: Timestamp) -> String {
-        at.to_zoned(self.zone.clone()).strftime("%-d %b").to_string()
+        at.to_zoned(self.rules.clone()).strftime("%-d %b").to_string()
     }
 
     /// `12 Nov`, with its year where that is not plain.
@@ -100,14 +104,14 @@ impl Zone {
 
     /// `12 Nov 2026, 10:52`
     pub(crate) fn time(&self, at: Timestamp) -> String {
-        at.to_zoned(self.zone.clone())
+        at.to_zoned(self.rules.clone())
             .strftime("%-d %b %Y, %H:%M")
             .to_string()
     }
 
     /// `12 Nov 2026, 10:52:07`
     pub(crate) fn second(&self, at: Timestamp) -> String {
-        at.to_zoned(self.zone.clone())
+        at.to_zoned(self.rules.clone())
             .strftime("%-d %b %Y, %H:%M:%S")
             .to_string()
     }
@@ -115,7 +119,7 @@ impl Zone {
     /// `10:52` for a moment within a day of `now`, else with its date.
     pub(crate) fn soon(&self, at: Timestamp, now: Timestamp) -> String {
         if at.duration_since(now).abs() < SignedDuration::from_hours(20) {
-            at.to_zoned(self.zone.clone()).strftime("%H:%M").to_string()
+            at.to_zoned(self.rules.clone()).strftime("%H:%M").to_string()
         } else {
             self.time(at)
         }

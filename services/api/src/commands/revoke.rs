@@ -119,13 +119,15 @@ impl Commands {
             .facts
             .live
             .is_some_and(|live| live.certificate == certificate.id());
-        let mut message = format!("To be revoked, as {}", reason.in_words());
         let listed = row.deleted_at.is_none();
-        message.push_str(&if listed && serves {
-            format!(", once another certificate is live, and on {until} at the latest.")
+        let why = reason.in_words();
+        let message = if listed && serves {
+            format!(
+                "To be revoked, as {why}, once another certificate is live, and on {until} at the latest."
+            )
         } else {
-            ", at once.".to_owned()
-        });
+            format!("To be revoked, as {why}, at once.")
+        };
         if listed {
             let replaces = !is_under_way && (serves || self.is_coming(step, certificate).await?);
             self.replace(step, row, certificate, replaces, message).await?;

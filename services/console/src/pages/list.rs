@@ -49,6 +49,7 @@ struct ListPage {
     tabs: Vec<Tab>,
     emergencies: u64,
     emergency_address: String,
+    whos: [(&'static str, &'static str); 4],
     tokens: Vec<Token>,
     heads: Vec<Head>,
     rows: Vec<Row>,
@@ -73,10 +74,6 @@ impl ListPage {
 
     fn is_who(&self, word: &str) -> bool {
         self.filter.who == Some(word)
-    }
-
-    fn whos(&self) -> [(&'static str, &'static str); 4] {
-        WHO.map(|who| (who, words::who(who)))
     }
 
     fn days(&self) -> String {
@@ -128,6 +125,7 @@ pub(crate) async fn show(frame: Frame) -> Result<Response, Problem> {
         emergency_address: Filter::default()
             .with(|only| only.statuses = vec![v1::Status::Emergency])
             .address(),
+        whos: WHO.map(|who| (who, words::who(who))),
         tokens: tokens(&filter),
         heads: heads(&filter),
         matching: matching(&listed),
@@ -182,9 +180,12 @@ fn tabs(filter: &Filter, summary: &v1::GetSummaryResponse) -> Vec<Tab> {
     ];
     let tab = |status: v1::Status| {
         let is_on = filter.statuses.contains(&status);
-        let address = filter.with(|filter| match is_on {
-            true => filter.statuses.retain(|other| *other != status),
-            false => filter.statuses.push(status),
+        let address = filter.with(|filter| {
+            if is_on {
+                filter.statuses.retain(|other| *other != status);
+            } else {
+                filter.statuses.push(status);
+            }
         });
         Tab {
             badge: Badge(status),
@@ -206,7 +207,7 @@ fn tokens(filter: &Filter) -> Vec<Token> {
     };
     if !filter.search.is_empty() {
         put(format!("“{}”", filter.search), &|filter| {
-            filter.search.clear()
+            filter.search.clear();
         });
     }
     for status in &filter.statuses {
@@ -224,7 +225,7 @@ fn tokens(filter: &Filter) -> Vec<Token> {
     }
     if let Some(who) = filter.who {
         put(format!("{} must act", words::who(who)), &|filter| {
-            filter.who = None
+            filter.who = None;
         });
     }
     match (filter.days_from, filter.days_to) {

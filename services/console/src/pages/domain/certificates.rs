@@ -14,6 +14,10 @@ use crate::zone::Zone;
 
 const PAGE: i32 = 20;
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "a row says yes or no to four questions"
+)]
 struct Row {
     issuer: String,
     serial: String,

@@ -8,7 +8,7 @@ use crate::words::{self, instant};
 use crate::zone::{Zone, days_left};
 
 /// Length of the bar in its own units.
-const LENGTH: u32 = 1000;
+pub(crate) const LENGTH: u32 = 1000;
 const WEEK: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 pub(super) struct Current {
@@ -80,10 +80,6 @@ impl Current {
                 .and_then(|(from, until)| Life::new(from, until, renewal, zone, now)),
             is_ended: until.is_some_and(|until| until <= now),
         })
-    }
-
-    pub(super) fn length(&self) -> u32 {
-        LENGTH
     }
 }
 

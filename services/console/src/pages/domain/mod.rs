@@ -26,6 +26,8 @@ use crate::App;
 use crate::page::Frame;
 use crate::problem::{Problem, html, sentence};
 
+pub(crate) use current::LENGTH;
+
 pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route("/domains/{name}", get(view::show).post(act::act))
