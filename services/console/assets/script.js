@@ -80,11 +80,14 @@ function isInUse(element) {
 // Live rows and the live domain: one stream per tab, closed while the tab is hidden.
 const table = find("#domains");
 const domain = find("[data-live-domain]");
+// The sections of the domain as they came from the server, by id.
+const came = new Map([...(domain?.children ?? [])].map((section) => [section.id, section.outerHTML]));
 const pause = find("#pause");
 let stream = null;
 let cursor = find("[data-cursor]")?.dataset.cursor ?? "";
 let paused = false;
 const held = new Map();
+let counted = null;
 let changed = 0;
 
 function address() {
@@ -130,13 +133,16 @@ function applyRow(change) {
 
 function release() {
   for (const change of [...held.values()]) applyRow(change);
+  if (counted && !paused) applyCounts(counted);
   if (domain && domain.dataset.stale && !paused) refresh();
 }
 
 function applyCounts(counts) {
+  counted = counts;
+  if (paused) return;
   for (const count of all("[data-count]")) {
     const value = counts.statuses[count.dataset.count];
-    if (value !== undefined && !paused) count.textContent = value;
+    if (value !== undefined) count.textContent = value;
   }
   const more = find("#more-match");
   const shown = Number(find("#matching")?.dataset.matching ?? 0);
@@ -146,24 +152,42 @@ function applyCounts(counts) {
   if (news > 0) more.replaceChildren(`${news} more match. `, Object.assign(document.createElement("a"), { href: location.href, textContent: "Show" }));
 }
 
+// Takes over each section of the domain that differs; one that is being used waits until that ends.
+function takeOver(body) {
+  offerCopy(body);
+  delete domain.dataset.stale;
+  const fresh = new Map([...body.children].map((section) => [section.id, section]));
+  const mine = new Map([...domain.children].map((section) => [section.id, section]));
+  let differs = false;
+  for (const id of new Set([...fresh.keys(), ...mine.keys()])) {
+    const html = fresh.get(id)?.outerHTML;
+    if (html === came.get(id)) continue;
+    const old = mine.get(id);
+    if (old && isInUse(old)) { domain.dataset.stale = "1"; continue; }
+    if (html) came.set(id, html); else came.delete(id);
+    if (html) mine.set(id, fresh.get(id)); else mine.delete(id);
+    if (!html) old.remove(); else if (old) old.replaceWith(fresh.get(id));
+    differs = true;
+  }
+  let last = null;
+  for (const id of fresh.keys()) {
+    const section = mine.get(id);
+    if (!section.isConnected) { if (last) last.after(section); else domain.prepend(section); }
+    last = section;
+  }
+  if (differs) say(`${domain.dataset.liveDomain} changed`);
+}
+
 // Fetches this very page again and takes over what differs.
 async function refresh() {
-  if (domain && isInUse(domain)) { domain.dataset.stale = "1"; return; }
   const answer = await fetch(location.href, { headers: { accept: "text/html" } }).catch(() => null);
-  if (!answer || !answer.ok) return;
+  if (answer?.status === 401) location.reload();
+  // A domain that is gone still has a page, which says so.
+  if (!answer || !(answer.ok || (domain && answer.status === 404))) return;
   const fresh = parse(await answer.text());
   cursor = find("[data-cursor]", fresh)?.dataset.cursor ?? cursor;
-  if (domain) {
-    const body = find("[data-live-domain]", fresh);
-    if (body && !isInUse(domain)) {
-      delete domain.dataset.stale;
-      offerCopy(body);
-      if (body.innerHTML !== domain.innerHTML) {
-        domain.replaceChildren(...body.childNodes);
-        say(`${domain.dataset.liveDomain} changed`);
-      }
-    }
-  }
+  const body = domain && find("[data-live-domain]", fresh);
+  if (body) takeOver(body);
   for (const row of all("#domains tr[data-name]", fresh)) {
     const mine = document.getElementById(row.id);
     if (!mine || isInUse(mine)) continue;
@@ -187,12 +211,15 @@ function listen() {
   stream.addEventListener("counts", (event) => applyCounts(JSON.parse(event.data)));
   stream.addEventListener("resync", (event) => { cursor = event.data; refresh(); });
   stream.addEventListener("away", () => { away.hidden = false; say(away.textContent); });
-  stream.addEventListener("back", () => { if (!away.hidden) { away.hidden = true; say("The API answers again"); } });
+  // What changed meanwhile may not be told any more.
+  stream.addEventListener("back", () => { if (!away.hidden) { away.hidden = true; say("The API answers again"); } refresh(); });
   stream.addEventListener("bye", () => { hush(); setTimeout(listen, 1000); });
   stream.addEventListener("session", () => { hush(); location.reload(); });
   stream.onerror = () => {
+    if (away.hidden) say(away.textContent);
+    away.hidden = false;
     // Refused, rather than broken off: the session may have ended, or the console is away. The browser does not try again.
-    if (stream && stream.readyState === EventSource.CLOSED) { hush(); setTimeout(listen, 5000); away.hidden = false; }
+    if (stream && stream.readyState === EventSource.CLOSED) { hush(); setTimeout(listen, 5000); refresh(); }
   };
   stream.onopen = () => { away.hidden = true; };
 }

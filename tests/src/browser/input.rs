@@ -140,7 +140,7 @@ impl Browser {
 
     /// What was copied last.
     pub async fn clipboard(&self) -> String {
-        let grant = json!({ "permissions": ["clipboardReadWrite"] });
+        let grant = json!({ "permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"] });
         self.devtools("Browser.grantPermissions", grant).await;
         let read = "const done = arguments[0];
             navigator.clipboard.readText().then(done, (error) => done('' + error))";

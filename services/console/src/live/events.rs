@@ -84,7 +84,7 @@ pub(crate) async fn events(
             _ = viewer.follow(heard) => {}
             () = soft.cancelled() => {
                 // A browser that takes no more hears nothing, and comes again by itself.
-                let _ = bye.try_send(Event::default().event("bye").data(""));
+                let _ = bye.try_send(Event::default().event("bye").data("bye"));
             }
         }
         metrics::gauge!("ssl_manager_console_viewers").decrement(1);
@@ -136,7 +136,7 @@ impl Viewer {
                 changed = is_there.changed() => {
                     changed.map_err(|_| Gone)?;
                     let word = if *is_there.borrow_and_update() { "back" } else { "away" };
-                    self.send(word, String::new()).await?;
+                    self.send(word, word.to_owned()).await?;
                 }
                 () = self.sender.closed() => return Err(Gone),
                 () = tokio::time::sleep_until(next) => {}
@@ -152,6 +152,7 @@ impl Viewer {
         }
     }
 
+    /// The data must not be empty: a browser drops such an event (HTML Living Standard, 9.2.6).
     async fn send(&self, event: &str, data: String) -> Result<(), Gone> {
         let event = Event::default().event(event).data(data);
         self.sender.send(event).await.map_err(|_| Gone)
@@ -231,7 +232,7 @@ impl Viewer {
     /// Ends what somebody sees who is signed out.
     async fn still_signed_in(&self) -> Result<(), Gone> {
         if let Ok(None) = resolve_in_the_background(&self.app, self.person.token.clone()).await {
-            self.send("session", String::new()).await?;
+            self.send("session", "over".to_owned()).await?;
             return Err(Gone);
         }
         Ok(())

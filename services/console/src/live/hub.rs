@@ -204,7 +204,8 @@ impl Hub {
             // Too far behind, or a position that a restored database does not know: begin anew.
             Code::InvalidArgument => self.begin_anew(),
             _ => {
-                self.0.is_there.send_replace(false);
+                // Told once, and not at every try.
+                self.0.is_there.send_if_modified(|is_there| std::mem::take(is_there));
                 tokio::time::sleep(AGAIN_AFTER).await;
             }
         }
