@@ -198,7 +198,7 @@ impl Served {
         let fields = [("name", user.name.as_str()), ("password", PASSWORD)];
         let entered = browser.post("/sign-in", &fields).await;
         let cookie = entered.header("set-cookie");
-        browser.cookie = cookie.split(';').next().unwrap().to_owned();
+        cookie.split(';').next().unwrap().clone_into(&mut browser.cookie);
         browser
     }
 }

@@ -1,5 +1,7 @@
 //! Accounts that leave and come back, against the sandbox's CA.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::os::unix::fs::PermissionsExt;
 
 use domain::{Domain, DomainName, Order, OrderId, OrderState};
