@@ -9,8 +9,8 @@ use sandbox::{World, WorldOptions};
 
 use crate::{Browser, Mode, SslManager, Surroundings, wait_for};
 
-const ISSUES_WITHIN: Duration = Duration::from_secs(60);
-const SHOWS_WITHIN: Duration = Duration::from_secs(60);
+const ISSUES_WITHIN: Duration = Duration::from_mins(1);
+const SHOWS_WITHIN: Duration = Duration::from_mins(1);
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// A system whose page is looked at.

@@ -20,7 +20,7 @@ async fn over(browser: &Browser, address: &str) -> Answer {
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), wait).await.unwrap()
+    tokio::time::timeout(Duration::from_mins(1), wait).await.unwrap()
 }
 
 /// What stands beside a label.
@@ -287,7 +287,7 @@ async fn the_overview_says_who_must_act_and_what_ends() {
             }
         }
     };
-    let page = tokio::time::timeout(Duration::from_secs(60), wait).await.unwrap();
+    let page = tokio::time::timeout(Duration::from_mins(1), wait).await.unwrap();
     for text in [
         "No emergencies.",
         "DNS does not point to the CDN",

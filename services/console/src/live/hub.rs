@@ -205,9 +205,7 @@ impl Hub {
             Code::InvalidArgument => self.begin_anew(),
             _ => {
                 // Told once, and not at every try.
-                self.0
-                    .is_there
-                    .send_if_modified(|is_there| std::mem::take(is_there));
+                self.0.is_there.send_if_modified(std::mem::take);
                 tokio::time::sleep(AGAIN_AFTER).await;
             }
         }
