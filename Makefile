@@ -12,7 +12,7 @@ help: ## Say what there is
 
 .PHONY: test
 test: install check deploy-check ## Install what is missing, then check and test everything
-	cargo test --workspace
+	cargo test --workspace --no-fail-fast
 
 .PHONY: check
 check: ## Formatting, lints and documentation without a warning

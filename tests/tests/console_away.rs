@@ -144,3 +144,17 @@ async fn a_domain_that_is_open_hears_of_what_happened_meanwhile() {
     browser.see("This domain was deleted on").await;
     assert!(browser.is_marked().await, "the page was loaded again");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_page_outlives_its_console() {
+    let (console, line, url, mut process, browser) = watching().await;
+    process.kill_9();
+    browser.see(LAST_KNOWN).await;
+    assert_eq!(browser.names("rowheader").await, [NAME]);
+    mend(&console).await;
+    let port = url.rsplit(':').next().unwrap().parse().unwrap();
+    let _process = apart(&console, &line, port).await;
+    browser.see_in_row(NAME, "Success").await;
+    browser.see_no_more(LAST_KNOWN).await;
+    assert!(browser.is_marked().await, "the page was loaded again");
+}

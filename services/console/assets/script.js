@@ -212,7 +212,7 @@ function listen() {
   stream.addEventListener("resync", (event) => { cursor = event.data; refresh(); });
   stream.addEventListener("away", () => { away.hidden = false; say(away.textContent); });
   // What changed meanwhile may not be told any more.
-  stream.addEventListener("back", () => { if (!away.hidden) { away.hidden = true; say("The API answers again"); } refresh(); });
+  stream.addEventListener("back", () => { answered(); refresh(); });
   stream.addEventListener("bye", () => { hush(); setTimeout(listen, 1000); });
   stream.addEventListener("session", () => { hush(); location.reload(); });
   stream.onerror = () => {
@@ -221,7 +221,14 @@ function listen() {
     // Refused, rather than broken off: the session may have ended, or the console is away. The browser does not try again.
     if (stream && stream.readyState === EventSource.CLOSED) { hush(); setTimeout(listen, 5000); refresh(); }
   };
-  stream.onopen = () => { away.hidden = true; };
+  stream.onopen = answered;
+}
+
+function answered() {
+  const away = find("#away");
+  if (away.hidden) return;
+  away.hidden = true;
+  say("The page is live again");
 }
 
 function hush() {
