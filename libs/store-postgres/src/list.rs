@@ -19,6 +19,9 @@ type Query = QueryBuilder<Postgres>;
 /// Among how many rows a count is taken, before what is searched for is looked up.
 const COUNT_AMONG: u32 = 50_000;
 
+/// What a search finds so often is cheaper to come across than to put in order.
+const MANY: u32 = 20_000;
+
 /// How a page is looked for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
@@ -47,6 +50,8 @@ pub(crate) async fn page(pool: &PgPool, query: &ListQuery) -> Result<Vec<DomainV
     if way == Way::Nearby && rows.len() < query.limit as usize {
         let way = if are_fewer(pool, filter, LOOK_THROUGH).await? {
             Way::Small
+        } else if count_names(pool, filter, MANY).await? == u64::from(MANY) {
+            Way::Along
         } else {
             Way::Found
         };
@@ -239,10 +244,7 @@ pub(crate) async fn count(pool: &PgPool, filter: &ListFilter, most: u32) -> Resu
         Some(search) if !search.can_match() => return Ok(0),
         None if filter.is_by_status_alone() => return count_of_statuses(pool, filter).await,
         Some(search) if filter.is_by_search_alone() && !search.is_exact() => {
-            let mut sql =
-                Query::new("-- count_names\nSELECT count(*) FROM (SELECT 1 FROM domain_names n WHERE ");
-            push_names(&mut sql, search);
-            return counted(pool, sql, most).await;
+            return count_names(pool, filter, most).await;
         }
         search => search.as_ref(),
     };
@@ -259,6 +261,16 @@ pub(crate) async fn count(pool: &PgPool, filter: &ListFilter, most: u32) -> Resu
     let mut sql = fitting(filter);
     push_search(&mut sql, search, true);
     sql.push(") d");
+    counted(pool, sql, most).await
+}
+
+/// How many names fit a search, whatever else is asked for.
+async fn count_names(pool: &PgPool, filter: &ListFilter, most: u32) -> Result<u64> {
+    let Some(search) = &filter.search else {
+        return Ok(0);
+    };
+    let mut sql = Query::new("-- count_names\nSELECT count(*) FROM (SELECT 1 FROM domain_names n WHERE ");
+    push_names(&mut sql, search);
     counted(pool, sql, most).await
 }
 

@@ -15,6 +15,9 @@ use crate::domains::{ViewRow, select_views};
 
 type Query = QueryBuilder<Sqlite>;
 
+/// What is found so often is cheaper to come across than to put in order.
+const MANY: u32 = 20_000;
+
 /// How a page is looked for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
@@ -24,6 +27,8 @@ enum Way {
     Nearby,
     /// All that fits, then ordered.
     Found,
+    /// All that fits the rest of the filter, then searched and ordered.
+    Small,
 }
 
 pub(crate) async fn page(readers: &SqlitePool, query: &ListQuery) -> Result<Vec<DomainView>> {
@@ -40,7 +45,14 @@ pub(crate) async fn page(readers: &SqlitePool, query: &ListQuery) -> Result<Vec<
     };
     let mut rows = read(&mut tx, query, way).await?;
     if way == Way::Nearby && rows.len() < query.limit as usize {
-        rows = read(&mut tx, query, Way::Found).await?;
+        let way = if is_small(&mut tx, filter).await? {
+            Way::Small
+        } else if count_found(&mut tx, filter, MANY).await? == u64::from(MANY) {
+            Way::Along
+        } else {
+            Way::Found
+        };
+        rows = read(&mut tx, query, way).await?;
     }
     tx.commit().await.map_err(failed("domain_list"))?;
     let views: Result<Vec<_>> = rows
@@ -79,9 +91,15 @@ async fn read(db: &mut SqliteConnection, query: &ListQuery, way: Way) -> Result<
         "domain_list",
         "WHERE d.name IN (SELECT name FROM ("
     ));
-    if way == Way::Found {
+    if way == Way::Found || way == Way::Small {
         let columns = query.columns();
-        push_found(&mut sql, &query.filter, &format!("d.{}", columns.join(", d.")));
+        let selected = format!("d.{}", columns.join(", d."));
+        if way == Way::Small {
+            push_found(&mut sql, &rest_of(&query.filter), &selected);
+            push_search(&mut sql, query.filter.search.as_ref());
+        } else {
+            push_found(&mut sql, &query.filter, &selected);
+        }
         push_beyond(&mut sql, query, query.beyond(), columns);
     } else {
         for (number, part) in query.parts().iter().enumerate() {
@@ -286,7 +304,10 @@ fn push_found(sql: &mut Query, filter: &ListFilter, selected: &str) {
                     expires_from: None,
                     expires_before: None,
                     ..
-                } => "listed",
+                } => match filter.some_statuses() {
+                    Some(_) => "by_status",
+                    None => "listed",
+                },
                 _ => "by_expiry",
             };
             sql.push(format_args!("domains d INDEXED BY domains_{index} WHERE true"));
@@ -304,26 +325,57 @@ fn words(statuses: &[Status]) -> String {
     words.join("', '")
 }
 
+/// What is filtered by beside the search.
+fn rest_of(filter: &ListFilter) -> ListFilter {
+    ListFilter {
+        search: None,
+        ..filter.clone()
+    }
+}
+
+/// Whether so few fit all but the search that each can be looked at.
+async fn is_small(db: &mut SqliteConnection, filter: &ListFilter) -> Result<bool> {
+    let Some(search) = &filter.search else {
+        return Ok(false);
+    };
+    if search.is_exact() || filter.is_by_search_alone() {
+        return Ok(false);
+    }
+    let rest = count_found(db, &rest_of(filter), LOOK_THROUGH).await?;
+    Ok(rest < u64::from(LOOK_THROUGH))
+}
+
 pub(crate) async fn count(readers: &SqlitePool, filter: &ListFilter, most: u32) -> Result<u64> {
     if filter.search.as_ref().is_some_and(|search| !search.can_match()) {
         return Ok(0);
     }
-    let mut sql = Query::new("-- count_list\nSELECT ");
-    if filter.is_by_status_alone() {
-        let statuses = filter.some_statuses().unwrap_or(Status::ALL.to_vec());
-        sql.push(format_args!(
-            "sum(domains) FROM domain_counts WHERE what IN ('{}')",
-            words(&statuses)
-        ));
-    } else {
-        sql.push("count(*) FROM (");
-        push_found(&mut sql, filter, "1");
-        sql.push(format_args!(" LIMIT {most})"));
+    let mut db = readers.acquire().await.map_err(failed("count_list"))?;
+    if !filter.is_by_status_alone() {
+        return count_found(&mut db, filter, most).await;
     }
+    let statuses = filter.some_statuses().unwrap_or(Status::ALL.to_vec());
+    let mut sql = Query::new("-- count_of_statuses\nSELECT sum(domains) FROM domain_counts WHERE what IN ");
+    sql.push(format_args!("('{}')", words(&statuses)));
+    fetch(&mut db, sql).await
+}
+
+async fn count_found(db: &mut SqliteConnection, filter: &ListFilter, most: u32) -> Result<u64> {
+    let mut sql = Query::new("-- count_list\nSELECT count(*) FROM (");
+    if Box::pin(is_small(db, filter)).await? {
+        push_found(&mut sql, &rest_of(filter), "1");
+        push_search(&mut sql, filter.search.as_ref());
+    } else {
+        push_found(&mut sql, filter, "1");
+    }
+    sql.push(format_args!(" LIMIT {most})"));
+    fetch(db, sql).await
+}
+
+async fn fetch(db: &mut SqliteConnection, mut sql: Query) -> Result<u64> {
     let counted: i64 = sql
         .build_query_scalar()
         .persistent(false)
-        .fetch_one(readers)
+        .fetch_one(db)
         .await
         .map_err(failed("count_list"))?;
     Ok(counted as u64)

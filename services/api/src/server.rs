@@ -8,7 +8,7 @@ use proto::v1::domains_server::DomainsServer;
 use proto::v1::sessions_server::SessionsServer;
 use runtime::config::ApiTls;
 use runtime::{Context, Listen, RoleError};
-use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 
 use crate::auth::Authenticator;
@@ -84,7 +84,8 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
         .add_service(reflection(tonic_reflection::server::Builder::build_v1)?)
         .add_service(reflection(tonic_reflection::server::Builder::build_v1alpha)?)
         .serve_with_incoming_shutdown(
-            TcpListenerStream::new(listener),
+            // An answer of more than a packet would wait some 40 ms for the client's delayed acknowledgement.
+            TcpIncoming::from(listener).with_nodelay(Some(true)),
             context.stop.soft().clone().cancelled_owned(),
         )
         .await

@@ -73,6 +73,8 @@ pub(crate) async fn serve(listener: TcpListener, acceptor: Option<TlsAcceptor>, 
         let Some((place, accepted)) = accepted else { break };
         match accepted {
             Ok((stream, peer)) => {
+                // A page of more than a packet would wait for the browser's delayed acknowledgement.
+                let _ = stream.set_nodelay(true);
                 let (acceptor, router, soft) = (acceptor.clone(), router.clone(), stop.soft().clone());
                 stop.spawn(async move {
                     match acceptor {

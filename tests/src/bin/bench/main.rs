@@ -9,7 +9,10 @@
     reason = "a benchmark prints, and ends where something fails"
 )]
 
+mod fill;
+mod list;
 mod midnight;
+mod page;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -30,7 +33,7 @@ const IN_FLIGHT: u16 = 64;
 const SUSTAINED: usize = 2000;
 const STEADY: usize = 300;
 
-/// All of it, or the part that is named: `singles`, `many`, `midnight` or `scaled`.
+/// All of it, or the part that is named: `singles`, `many`, `midnight`, `list` or `scaled`.
 #[tokio::main]
 async fn main() {
     let wish = std::env::args().nth(1);
@@ -43,6 +46,9 @@ async fn main() {
     }
     if wished("midnight") {
         midnight::beside_a_new_customer().await;
+    }
+    if wished("list") {
+        list::at_a_million().await;
     }
     if wished("scaled") {
         scaled_out().await;
