@@ -17,7 +17,7 @@ use jiff::{SignedDuration, Timestamp};
 use runtime::config::ApiClient;
 use runtime::{Context, Stop};
 use store::{SessionRecord, Store, StoreError, TokenRecord, TokenUse};
-use tonic::{Request, Status};
+use tonic::{Code, Request, Status};
 use zeroize::Zeroizing;
 
 use crate::error::{denied, from_store, retry, unauthenticated, unknown_client};
@@ -145,8 +145,19 @@ impl Authenticator {
         Ok(principal)
     }
 
-    /// Who sent the request.
+    /// Who sent the request. Who shows a token that is good for nothing is in the log, with where they came from.
     pub(crate) async fn principal<T>(&self, request: &Request<T>) -> Result<Principal, Status> {
+        let principal = self.known(request).await;
+        if let Err(problem) = &principal
+            && (bearer(request).is_some() || problem.code() == Code::ResourceExhausted)
+        {
+            let peer = request.remote_addr().map(|peer| peer.to_string());
+            tracing::warn!(peer, code = ?problem.code(), "a call was refused");
+        }
+        principal
+    }
+
+    async fn known<T>(&self, request: &Request<T>) -> Result<Principal, Status> {
         let now = self.clock.now();
         let principal = match bearer(request) {
             Some(token) if token.starts_with(SESSION_PREFIX) => {

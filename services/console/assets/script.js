@@ -18,7 +18,7 @@ const all = (selector, root = document) => [...root.querySelectorAll(selector)];
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   const known = document.cookie.split("; ").includes(`zone=${zone}`);
   if (zone && !known) {
-    document.cookie = `zone=${zone}; path=/; max-age=31536000; samesite=lax`;
+    document.cookie = `zone=${zone}; path=/; max-age=31536000; samesite=lax${location.protocol === "https:" ? "; secure" : ""}`;
     if (document.body.dataset.idleAt && !/clock=(utc|singapore)/.test(document.cookie)) location.reload();
   }
 }

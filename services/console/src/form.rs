@@ -23,6 +23,10 @@ impl Form {
     pub(crate) async fn of(person: &Person, body: Body) -> Result<Self, Problem> {
         let form = Self::read(body).await?;
         if !csrf::fits(&person.token, form.get("csrf")) {
+            tracing::warn!(
+                person = person.name,
+                "a form that is not of this session was refused"
+            );
             return Err(Problem::new(
                 StatusCode::FORBIDDEN,
                 "FORM_NOT_OURS",

@@ -165,6 +165,46 @@ mod tests {
     }
 
     #[test]
+    fn every_answer_says_what_the_browser_may_do_with_it() {
+        let headers = |secure| {
+            let response = with_headers(StatusCode::OK.into_response(), secure);
+            let text = |name: &str| Some(response.headers().get(name)?.to_str().unwrap().to_owned());
+            [
+                "cache-control",
+                "content-security-policy",
+                "x-content-type-options",
+                "x-frame-options",
+                "referrer-policy",
+                "cross-origin-opener-policy",
+                "strict-transport-security",
+            ]
+            .map(|name| text(name).unwrap_or_default())
+        };
+        let [cache, policy, types, frames, referrer, opener, transport] = headers(true);
+        assert_eq!(
+            [cache, types, frames, referrer, opener, transport],
+            [
+                "no-store",
+                "nosniff",
+                "DENY",
+                "same-origin",
+                "same-origin",
+                "max-age=31536000"
+            ]
+        );
+        for directive in [
+            "default-src 'none'",
+            "base-uri 'none'",
+            "frame-ancestors 'none'",
+            "form-action 'self'",
+        ] {
+            assert!(policy.contains(directive), "{policy}");
+        }
+        assert!(!policy.contains("unsafe"), "{policy}");
+        assert_eq!(headers(false)[6], "", "without TLS there is nothing to keep to");
+    }
+
+    #[test]
     fn a_change_comes_from_our_own_pages() {
         let from = |headers: &[(&'static str, &'static str)]| {
             let mut map = HeaderMap::new();
