@@ -13,7 +13,9 @@ use runtime::{
     Backends, Config, Context, Health, Listen, Listeners, Process, RoleError, RoleName, Stop, SystemEntropy,
     chain, serve_admin,
 };
-use store::{Store, StoreError};
+#[cfg(feature = "sandbox")]
+use store::Store;
+use store::StoreError;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::{JoinError, JoinSet};
 
@@ -46,6 +48,10 @@ pub(crate) enum RunError {
 pub(crate) struct Running {
     process: Process,
     tasks: JoinSet<Result<(), RoleError>>,
+    #[cfg_attr(
+        not(feature = "sandbox"),
+        expect(dead_code, reason = "held as long as the roles run")
+    )]
     backend: Option<Backend>,
 }
 
@@ -115,6 +121,7 @@ impl Running {
     }
 
     /// What the roles work on; none for those that have no store.
+    #[cfg(feature = "sandbox")]
     pub(crate) fn store(&self) -> Option<&dyn Store> {
         self.backend.as_ref().map(|backend| &*backend.store)
     }
