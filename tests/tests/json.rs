@@ -66,6 +66,7 @@ fn calls(file: &str) -> Vec<(&'static str, String)> {
         ),
         call("user list", ""),
         call("user password", "--name u --password-file FILE.password"),
+        call("user sign-out", "u"),
         call("user remove", "u"),
         call("keys rotate", ""),
         call("account list", ""),
