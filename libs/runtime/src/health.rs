@@ -40,6 +40,11 @@ impl Health {
         self.set(part, Err(reason.into()));
     }
 
+    /// Whether a part of that name is in this process.
+    pub fn knows(&self, part: &str) -> bool {
+        self.snapshot().contains_key(part)
+    }
+
     fn set(&self, part: &'static str, state: Result<(), String>) {
         self.0
             .lock()

@@ -140,6 +140,10 @@ fn own_url(config: &Config) -> String {
 fn tls(config: &Config) -> Result<ClientTlsConfig, RoleError> {
     let settings = &config.console.api;
     let mut tls = ClientTlsConfig::new().with_native_roots();
+    if let Some(own) = config.api.tls.as_ref().filter(|_| settings.url.is_empty()) {
+        let pem = read(&own.certificate_file, "api.tls.certificate_file")?;
+        tls = tls.ca_certificate(Certificate::from_pem(pem));
+    }
     if !settings.root_certificate_file.as_os_str().is_empty() {
         let pem = read(
             &settings.root_certificate_file,

@@ -94,7 +94,10 @@ pub async fn run(process: Process) -> Result<(), RoleError> {
         provider: SignInProvider::new(&process)?,
         process: process.clone(),
     }));
-    process.stop.spawn(watch_the_api(app.clone()));
+    // Of an API in this process its own part of the health tells.
+    if !process.health.knows(RoleName::Api.as_str()) {
+        process.stop.spawn(watch_the_api(app.clone()));
+    }
     process.stop.spawn(follow_changes(app.clone()));
     process.health.ok(role);
     serve::serve(listener, acceptor, router(app), &process.stop).await;
