@@ -3,7 +3,6 @@
 //! Why not `axum::serve`: it has no limit on the time a client takes for its headers or its handshake.
 
 use std::io::BufReader;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,18 +71,18 @@ pub(crate) async fn serve(listener: TcpListener, acceptor: Option<TlsAcceptor>, 
         };
         let Some((place, accepted)) = accepted else { break };
         match accepted {
-            Ok((stream, peer)) => {
+            Ok((stream, _)) => {
                 // A page of more than a packet would wait for the browser's delayed acknowledgement.
                 let _ = stream.set_nodelay(true);
                 let (acceptor, router, soft) = (acceptor.clone(), router.clone(), stop.soft().clone());
                 stop.spawn(async move {
                     match acceptor {
-                        None => connection(stream, peer, router, soft).await,
+                        None => connection(stream, router, soft).await,
                         Some(acceptor) => {
                             let handshake =
                                 tokio::time::timeout(HANDSHAKE_WITHIN, acceptor.accept(stream)).await;
                             if let Ok(Ok(stream)) = handshake {
-                                connection(stream, peer, router, soft).await;
+                                connection(stream, router, soft).await;
                             }
                         }
                     }
@@ -101,7 +100,7 @@ pub(crate) async fn serve(listener: TcpListener, acceptor: Option<TlsAcceptor>, 
     }
 }
 
-async fn connection<S>(stream: S, peer: SocketAddr, router: Router, stop: tokio_util::sync::CancellationToken)
+async fn connection<S>(stream: S, router: Router, stop: tokio_util::sync::CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -117,7 +116,7 @@ where
         .keep_alive_interval(Some(Duration::from_secs(30)))
         .max_header_list_size(MOST_HEADER_BYTES as u32)
         .max_concurrent_streams(MOST_STREAMS);
-    let service = TowerToHyperService::new(router.layer(axum::Extension(Peer(peer))));
+    let service = TowerToHyperService::new(router);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let served = tokio::select! {
@@ -131,7 +130,3 @@ where
         tracing::debug!(error = &*error as &dyn std::error::Error, "connection ended");
     }
 }
-
-/// Who is at the other end of the connection.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer(#[expect(dead_code, reason = "for logs of what was refused")] pub(crate) SocketAddr);
