@@ -30,7 +30,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON work, messages
 GRANT INSERT ON history
     TO ssl_manager_api, ssl_manager_issuer, ssl_manager_scheduler, ssl_manager_uploader;
 -- What a change of a domain changes in figures: triggers append it, on whoever's behalf.
-GRANT INSERT ON tally_changes, domain_count_changes
+GRANT INSERT ON tally_changes
     TO ssl_manager_api, ssl_manager_issuer, ssl_manager_scheduler, ssl_manager_uploader;
 GRANT USAGE ON SEQUENCE lease_token
     TO ssl_manager_api, ssl_manager_issuer, ssl_manager_scheduler, ssl_manager_uploader;
@@ -41,7 +41,6 @@ GRANT INSERT ON domains TO ssl_manager_api;
 GRANT SELECT, UPDATE ON numbered TO ssl_manager_api;
 GRANT SELECT ON history, buckets, rechecked_days, tallies, tally_changes TO ssl_manager_api;
 GRANT SELECT, INSERT, DELETE ON domain_names TO ssl_manager_api;
-GRANT SELECT ON domain_counts, domain_count_changes TO ssl_manager_api;
 GRANT SELECT, INSERT ON certificates TO ssl_manager_api;
 GRANT SELECT, INSERT, UPDATE ON revocations TO ssl_manager_api;
 GRANT SELECT, UPDATE ON orders TO ssl_manager_api;
@@ -74,8 +73,6 @@ GRANT SELECT ON revocations TO ssl_manager_uploader;
 -- scheduler: the days of the daily recheck, the seals of the audit log, the figures of list and overview, and nothing secret.
 GRANT SELECT, INSERT, DELETE ON rechecked_days TO ssl_manager_scheduler;
 GRANT SELECT, INSERT, UPDATE, DELETE ON tallies, tally_changes TO ssl_manager_scheduler;
-GRANT SELECT, INSERT, UPDATE ON domain_counts TO ssl_manager_scheduler;
-GRANT SELECT, DELETE ON domain_count_changes TO ssl_manager_scheduler;
 GRANT SELECT, UPDATE (sequence, hash) ON audit TO ssl_manager_scheduler;
 GRANT SELECT, UPDATE ON audit_head TO ssl_manager_scheduler;
 -- It destroys the keys of deleted names without reading one, and forgets sessions that ended and buckets that are full

@@ -1,6 +1,6 @@
 //! What the roles tell each other: hints that carry ids only, because the database is the truth.
 
-use crate::{CertificateId, DomainName, EventId};
+use crate::{CertificateId, DomainName, EventId, WorkKind};
 
 /// What happened. The word is the routing key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -111,6 +111,21 @@ impl EventKind {
             "revocation-requested" => Self::RevocationRequested,
             _ => return None,
         })
+    }
+
+    /// The work that a worker claims on hearing of it, if there is any.
+    pub fn work(&self) -> Option<WorkKind> {
+        match self {
+            Self::CertificateRequested => Some(WorkKind::Issue),
+            Self::CertIssued { .. } => Some(WorkKind::Upload),
+            Self::DomainDeleted => Some(WorkKind::Remove),
+            Self::RevocationRequested => Some(WorkKind::Revoke),
+            Self::ChallengeReady
+            | Self::IssueFailed
+            | Self::CertUploaded { .. }
+            | Self::UploadFailed { .. }
+            | Self::StatusChanged => None,
+        }
     }
 
     /// How it travels.

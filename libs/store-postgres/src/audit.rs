@@ -63,20 +63,22 @@ struct SealedRow {
     entry: EntryRow,
 }
 
-pub(crate) async fn append(db: &mut PgConnection, entry: &AuditEntry) -> Result<()> {
+pub(crate) async fn append(db: &mut PgConnection, entries: &[AuditEntry]) -> Result<()> {
+    let column = |of: fn(&AuditEntry) -> &str| entries.iter().map(of).collect::<Vec<_>>();
     sqlx::query(
         "-- append_audit
         INSERT INTO audit (at, actor, peer, call, subject, outcome, detail, request_id)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        SELECT * FROM unnest($1::timestamptz[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+            $8::text[])",
     )
-    .bind(time(entry.at))
-    .bind(&entry.actor)
-    .bind(&entry.peer)
-    .bind(&entry.call)
-    .bind(&entry.subject)
-    .bind(&entry.outcome)
-    .bind(&entry.detail)
-    .bind(&entry.request_id)
+    .bind(entries.iter().map(|entry| time(entry.at)).collect::<Vec<_>>())
+    .bind(column(|entry| &entry.actor))
+    .bind(column(|entry| &entry.peer))
+    .bind(column(|entry| &entry.call))
+    .bind(column(|entry| &entry.subject))
+    .bind(column(|entry| &entry.outcome))
+    .bind(column(|entry| &entry.detail))
+    .bind(column(|entry| &entry.request_id))
     .execute(db)
     .await
     .map(drop)

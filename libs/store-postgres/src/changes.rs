@@ -136,20 +136,22 @@ pub(crate) async fn history(
     rows.into_iter().map(HistoryEntry::try_from).collect()
 }
 
-pub(crate) async fn append_history(db: &mut PgConnection, entry: &HistoryEntry) -> Result<()> {
+pub(crate) async fn append_history(db: &mut PgConnection, entries: &[HistoryEntry]) -> Result<()> {
+    let column = |of: fn(&HistoryEntry) -> Option<&str>| entries.iter().map(of).collect::<Vec<_>>();
     sqlx::query(
         "-- append_history
         INSERT INTO history (name, at, kind, actor, status_from, status_to, message, certificate_sha256)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+            $8::text[])",
     )
-    .bind(entry.name.as_str())
-    .bind(time(entry.at))
-    .bind(entry.kind.as_str())
-    .bind(&entry.actor)
-    .bind(entry.status_from.map(domain::Status::as_str))
-    .bind(entry.status_to.as_str())
-    .bind(&entry.message)
-    .bind(&entry.certificate_sha256)
+    .bind(column(|entry| Some(entry.name.as_str())))
+    .bind(entries.iter().map(|entry| time(entry.at)).collect::<Vec<_>>())
+    .bind(column(|entry| Some(entry.kind.as_str())))
+    .bind(column(|entry| Some(&entry.actor)))
+    .bind(column(|entry| entry.status_from.map(domain::Status::as_str)))
+    .bind(column(|entry| Some(entry.status_to.as_str())))
+    .bind(column(|entry| Some(&entry.message)))
+    .bind(column(|entry| entry.certificate_sha256.as_deref()))
     .execute(db)
     .await
     .map(drop)

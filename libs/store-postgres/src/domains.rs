@@ -4,8 +4,7 @@ use domain::{
     CertificateId, CertificateSummary, Domain, DomainName, Facts, InvalidChallenges, Live, Missing, Who,
 };
 use jiff::Timestamp;
-use serde_json::Value;
-use sqlx::postgres::PgQueryResult;
+use serde_json::{Value, json};
 use sqlx::{FromRow, PgConnection, PgExecutor};
 use store::{Change, Columns, DomainView, Result};
 use uuid::Uuid;
@@ -204,32 +203,72 @@ pub(crate) async fn expired(db: impl PgExecutor<'_>, now: Timestamp, limit: u32)
     names.iter().map(parse).collect()
 }
 
-/// A row, deleted or not, locked.
-pub(crate) async fn row(db: impl PgExecutor<'_>, name: &DomainName) -> Result<Option<Domain>> {
-    let row: Option<DomainRow> = sqlx::query_as(
-        "-- domain_row
+/// Rows, deleted or not, locked in the order of their names.
+pub(crate) async fn rows(db: impl PgExecutor<'_>, names: &[DomainName]) -> Result<Vec<Domain>> {
+    let names: Vec<&str> = names.iter().map(DomainName::as_str).collect();
+    let rows: Vec<DomainRow> = sqlx::query_as(
+        "-- domain_rows
         SELECT name, revision, source, created_at, deleted_at, unknown_to_c4, upload_failing, live_certificate_id,
             live_not_after, block, waiting, status, activity, upload_revision, version, previous_certificate_id,
             missing_first_at, missing_last_at, missing_answers, invalid_challenges, invalid_challenges_dns
-        FROM domains WHERE name = $1 FOR NO KEY UPDATE",
+        FROM domains WHERE name = ANY($1) ORDER BY name FOR NO KEY UPDATE",
     )
-    .bind(name.as_str())
-    .fetch_optional(db)
+    .bind(names)
+    .fetch_all(db)
     .await
-    .map_err(failed("domain_row"))?;
-    row.map(Domain::try_from).transpose()
+    .map_err(failed("domain_rows"))?;
+    rows.into_iter().map(Domain::try_from).collect()
 }
 
-/// Writes a row that was not there; its stored version is `domain.version + 1`.
-pub(crate) async fn insert(db: &mut PgConnection, domain: &Domain, now: Timestamp) -> Result<()> {
-    let statement = "-- insert_domain
-        INSERT INTO domains (revision, source, created_at, deleted_at, unknown_to_c4, upload_failing,
-            live_certificate_id, live_not_after, block, waiting, status, activity, upload_revision, changed_at,
-            name, version, previous_certificate_id, missing_first_at, missing_last_at, missing_answers,
-            invalid_challenges, invalid_challenges_dns, who)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16 + 1, $17, $18, $19, $20, $21,
-            $22, $23)";
-    write(db, "insert_domain", statement, domain, now).await.map(drop)
+/// Writes rows that were not there; the stored version of each is `domain.version + 1`.
+pub(crate) async fn insert(db: &mut PgConnection, domains: &[Domain], now: Timestamp) -> Result<()> {
+    let rows: Vec<Value> = domains.iter().map(|domain| to_row(domain, now)).collect();
+    sqlx::query(
+        "-- insert_domains
+        INSERT INTO domains (name, revision, source, created_at, deleted_at, unknown_to_c4, upload_failing,
+            live_certificate_id, live_not_after, block, waiting, status, activity, upload_revision, changed_at, version,
+            previous_certificate_id, missing_first_at, missing_last_at, missing_answers, invalid_challenges,
+            invalid_challenges_dns, who)
+        SELECT name, revision, source, created_at, deleted_at, unknown_to_c4, upload_failing, live_certificate_id,
+            live_not_after, block, waiting, status, activity, upload_revision, changed_at, version,
+            previous_certificate_id, missing_first_at, missing_last_at, missing_answers, invalid_challenges,
+            invalid_challenges_dns, who
+        FROM jsonb_populate_recordset(NULL::domains, $1)",
+    )
+    .bind(Value::from(rows))
+    .execute(db)
+    .await
+    .map(drop)
+    .map_err(failed_or_taken("insert_domains"))
+}
+
+fn to_row(domain: &Domain, now: Timestamp) -> Value {
+    let facts = &domain.facts;
+    json!({
+        "name": domain.name.as_str(),
+        "revision": domain.revision,
+        "source": domain.source.as_str(),
+        "created_at": domain.created_at,
+        "deleted_at": domain.deleted_at,
+        "unknown_to_c4": facts.unknown_to_c4,
+        "upload_failing": facts.upload_failing,
+        "live_certificate_id": facts.live.map(|live| live.certificate.as_uuid()),
+        "live_not_after": facts.live.map(|live| live.not_after),
+        "block": facts.block,
+        "waiting": domain.waiting,
+        "status": domain.status(now).as_str(),
+        "activity": domain.activity.as_str(),
+        "upload_revision": domain.upload_revision,
+        "changed_at": now,
+        "version": domain.version + 1,
+        "previous_certificate_id": domain.previous.map(CertificateId::as_uuid),
+        "missing_first_at": facts.missing.map(|missing| missing.first_at),
+        "missing_last_at": facts.missing.map(|missing| missing.last_at),
+        "missing_answers": facts.missing.map_or(0, |missing| missing.answers),
+        "invalid_challenges": domain.invalid_challenges.count,
+        "invalid_challenges_dns": domain.invalid_challenges.dns,
+        "who": domain.who(now).map(Who::as_str),
+    })
 }
 
 /// Writes a row whose stored version is still `domain.version`, and raises that.
@@ -241,19 +280,8 @@ pub(crate) async fn update(db: &mut PgConnection, domain: &Domain, now: Timestam
             position = NULL, previous_certificate_id = $17, missing_first_at = $18, missing_last_at = $19,
             missing_answers = $20, invalid_challenges = $21, invalid_challenges_dns = $22, who = $23
         WHERE name = $15 AND version = $16";
-    let written = write(db, "update_domain", statement, domain, now).await?;
-    expect_one("update_domain", &written)
-}
-
-async fn write(
-    db: &mut PgConnection,
-    operation: &'static str,
-    statement: &'static str,
-    domain: &Domain,
-    now: Timestamp,
-) -> Result<PgQueryResult> {
     let facts = &domain.facts;
-    sqlx::query(statement)
+    let written = sqlx::query(statement)
         .bind(domain.revision)
         .bind(domain.source.as_str())
         .bind(time(domain.created_at))
@@ -279,5 +307,6 @@ async fn write(
         .bind(domain.who(now).map(Who::as_str))
         .execute(db)
         .await
-        .map_err(failed_or_taken(operation))
+        .map_err(failed("update_domain"))?;
+    expect_one("update_domain", &written)
 }

@@ -11,6 +11,7 @@
 //! transaction would wait for the one before it to reach the disk.
 
 mod accounts;
+mod appended;
 mod audit;
 mod buckets;
 mod certificates;
@@ -48,6 +49,7 @@ use tokio::sync::watch;
 
 pub use open::PostgresStore;
 
+use crate::appended::Appended;
 use crate::db::{failed, within};
 use crate::tx::PostgresTx;
 
@@ -59,7 +61,7 @@ impl PostgresStore {
             began: Instant::now(),
             inner,
             published: self.published.clone(),
-            has_published: false,
+            appended: Appended::default(),
         })
     }
 
@@ -98,11 +100,6 @@ impl Store for PostgresStore {
 
     async fn count(&self, filter: &ListFilter, most: u32) -> Result<u64> {
         within(list::count(self.db(), filter, most)).await
-    }
-
-    async fn fold_counts(&self) -> Result<()> {
-        while within(summary::fold(self.db())).await? {}
-        Ok(())
     }
 
     async fn summary(&self, ends_before: Timestamp) -> Result<Summary> {

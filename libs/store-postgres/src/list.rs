@@ -306,9 +306,9 @@ async fn count_of_statuses(pool: &PgPool, filter: &ListFilter) -> Result<u64> {
     let words: Vec<&str> = statuses.into_iter().map(Status::as_str).collect();
     let counted: i64 = sqlx::query_scalar(
         "-- count_of_statuses
-        SELECT coalesce(sum(domains), 0)::bigint FROM (
-            SELECT what, domains FROM domain_counts UNION ALL SELECT what, domains FROM domain_count_changes) AS c
-        WHERE what = ANY($1)",
+        SELECT coalesce(sum(amount), 0)::bigint FROM (
+            SELECT what, key, amount FROM tallies UNION ALL SELECT what, key, amount FROM tally_changes) AS t
+        WHERE what = 'domains' AND key = ANY($1)",
     )
     .bind(words)
     .fetch_one(pool)

@@ -7,6 +7,7 @@ use sqlx::{FromRow, PgConnection, PgExecutor};
 use store::{Columns, Message, Result, StoreError};
 use uuid::Uuid;
 
+use crate::appended::Sent;
 use crate::db::{failed, time};
 
 #[derive(FromRow)]
@@ -46,39 +47,33 @@ impl TryFrom<MessageRow> for Message {
     }
 }
 
-/// Stores the event, and notes on the work row it is about that somebody was told, so that the sweep does not tell
+/// Stores events, and notes on the work rows that they are about that somebody was told, so that the sweep does not tell
 /// again at once.
-pub(crate) async fn publish(db: &mut PgConnection, event: &Event, now: Timestamp) -> Result<()> {
-    let hints_at = match event.kind {
-        EventKind::CertificateRequested => Some(WorkKind::Issue),
-        EventKind::CertIssued { .. } => Some(WorkKind::Upload),
-        EventKind::DomainDeleted => Some(WorkKind::Remove),
-        EventKind::RevocationRequested => Some(WorkKind::Revoke),
-        _ => None,
-    };
-    let statement = if hints_at.is_some() {
-        "-- publish_hint
-        WITH hinted AS (UPDATE work SET hinted_at = $6 WHERE name = $4 AND kind = $8)
-        INSERT INTO messages (id, kind, subject, name, revision, created_at, due_at, trace_parent)
-        VALUES ($1, $2, $3, $4, $5, $6, $6, $7)"
-    } else {
+pub(crate) async fn publish(db: &mut PgConnection, sent: &[Sent]) -> Result<()> {
+    let column = |of: fn(&Sent) -> Option<&str>| sent.iter().map(of).collect::<Vec<_>>();
+    let subjects: Vec<String> = sent.iter().map(|sent| sent.event.kind.subject()).collect();
+    sqlx::query(
         "-- publish
+        WITH sent AS MATERIALIZED (
+            SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::timestamptz[],
+                $7::text[], $8::text[]) AS s (id, kind, subject, name, revision, at, trace_parent, work)),
+        hinted AS (
+            UPDATE work w SET hinted_at = sent.at FROM sent WHERE w.name = sent.name AND w.kind = sent.work)
         INSERT INTO messages (id, kind, subject, name, revision, created_at, due_at, trace_parent)
-        VALUES ($1, $2, $3, $4, $5, $6, $6, $7)"
-    };
-    let query = sqlx::query(statement)
-        .bind(event.id.as_uuid())
-        .bind(event.kind.as_str())
-        .bind(event.kind.subject())
-        .bind(event.name.as_str())
-        .bind(event.revision)
-        .bind(time(now))
-        .bind(store::trace_parent());
-    let query = match hints_at {
-        Some(kind) => query.bind(kind.as_str()),
-        None => query,
-    };
-    query.execute(db).await.map(drop).map_err(failed("publish"))
+        SELECT id, kind, subject, name, revision, at, at, trace_parent FROM sent",
+    )
+    .bind(sent.iter().map(|sent| sent.event.id.as_uuid()).collect::<Vec<_>>())
+    .bind(column(|sent| Some(sent.event.kind.as_str())))
+    .bind(subjects)
+    .bind(column(|sent| Some(sent.event.name.as_str())))
+    .bind(sent.iter().map(|sent| sent.event.revision).collect::<Vec<_>>())
+    .bind(sent.iter().map(|sent| time(sent.at)).collect::<Vec<_>>())
+    .bind(column(|sent| sent.trace_parent.as_deref()))
+    .bind(column(|sent| sent.event.kind.work().map(WorkKind::as_str)))
+    .execute(db)
+    .await
+    .map(drop)
+    .map_err(failed("publish"))
 }
 
 pub(crate) async fn take(

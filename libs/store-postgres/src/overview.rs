@@ -16,7 +16,7 @@ pub(crate) async fn read(db: &PgPool, overdue_since: Timestamp, now: Timestamp) 
         "-- tallies
         SELECT what, key, sum(amount)::bigint FROM (
             SELECT what, key, amount FROM tallies UNION ALL SELECT what, key, amount FROM tally_changes) AS t
-        GROUP BY what, key ORDER BY what, key",
+        WHERE what <> 'domains' GROUP BY what, key ORDER BY what, key",
     )
     .fetch_all(db)
     .await
@@ -64,9 +64,13 @@ async fn rechecks_waiting(db: impl PgExecutor<'_>) -> Result<u64> {
     Ok(waiting as u64)
 }
 
-pub(crate) async fn count(db: &mut PgConnection, counted: Counted, now: Timestamp) -> Result<()> {
-    let day = now.to_zoned(TimeZone::UTC).date();
-    add(db, counted.as_str(), day, 1).await
+/// Raises what is counted per day by one each.
+pub(crate) async fn count(db: &mut PgConnection, counted: &[(Counted, Timestamp)]) -> Result<()> {
+    for (what, at) in counted {
+        let day = at.to_zoned(TimeZone::UTC).date();
+        add(db, what.as_str(), day, 1).await?;
+    }
+    Ok(())
 }
 
 /// Raises what is counted per day.
@@ -81,14 +85,13 @@ pub(crate) async fn add(db: &mut PgConnection, what: &'static str, day: Date, am
         .map_err(failed("tally"))
 }
 
-/// One statement, so that no reader sees a change twice or not at all. Who folds at the same time takes other changes,
-/// and locks the tallies in the same order.
+/// One statement, so that no reader sees a change twice or not at all. Who folds at the same time takes other changes or
+/// waits, and locks the tallies in the same order.
 pub(crate) async fn fold(db: impl PgExecutor<'_>, limit: u32) -> Result<u64> {
     let folded: i64 = sqlx::query_scalar(
         "-- fold_tallies
         WITH taken AS (
-            DELETE FROM tally_changes WHERE id IN (
-                SELECT id FROM tally_changes ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED)
+            DELETE FROM tally_changes WHERE ctid = ANY(ARRAY(SELECT ctid FROM tally_changes LIMIT $1))
             RETURNING what, key, amount),
         folded AS (
             INSERT INTO tallies (what, key, amount)

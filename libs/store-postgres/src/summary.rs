@@ -7,15 +7,12 @@ use store::{Result, Summary};
 
 use crate::db::{failed, time};
 
-/// Changes of the figures that are folded in one go.
-const BATCH: i64 = 100_000;
-
 pub(crate) async fn summary(db: &PgPool, ends_before: Timestamp) -> Result<Summary> {
     let counted: Vec<(String, i64)> = sqlx::query_as(
         "-- summary
-        SELECT what, sum(domains)::bigint FROM (
-            SELECT what, domains FROM domain_counts UNION ALL SELECT what, domains FROM domain_count_changes) AS c
-        GROUP BY what",
+        SELECT key, sum(amount)::bigint FROM (
+            SELECT what, key, amount FROM tallies UNION ALL SELECT what, key, amount FROM tally_changes) AS t
+        WHERE what = 'domains' GROUP BY key",
     )
     .fetch_all(db)
     .await
@@ -42,25 +39,4 @@ pub(crate) async fn summary(db: &PgPool, ends_before: Timestamp) -> Result<Summa
         expiring: expiring as u64,
         waiting_for_budget: count("waiting_for_budget"),
     })
-}
-
-/// Folds some of the changes; whether there may be more. Several at once take distinct ones or wait for each other.
-pub(crate) async fn fold(db: &PgPool) -> Result<bool> {
-    // As many as were taken, not as many as figures they make.
-    let taken: i64 = sqlx::query_scalar(
-        "-- fold_counts
-        WITH taken AS (
-            DELETE FROM domain_count_changes
-            WHERE ctid = ANY(ARRAY(SELECT ctid FROM domain_count_changes LIMIT $1)) RETURNING what, domains),
-        folded AS (
-            INSERT INTO domain_counts AS c (what, domains)
-            SELECT what, sum(domains) FROM taken GROUP BY what ORDER BY what
-            ON CONFLICT (what) DO UPDATE SET domains = c.domains + excluded.domains)
-        SELECT count(*) FROM taken",
-    )
-    .bind(BATCH)
-    .fetch_one(db)
-    .await
-    .map_err(failed("fold_counts"))?;
-    Ok(taken == BATCH)
 }

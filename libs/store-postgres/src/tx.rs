@@ -16,10 +16,11 @@ use store::{
 };
 use tokio::sync::watch;
 
+use crate::appended::{Appended, Sent};
 use crate::db::{failed, within};
 use crate::{
-    accounts, audit, buckets, certificates, changes, domains, messages, orders, overview, people, recheck,
-    retention, revocations, sealed, tokens, work,
+    accounts, audit, buckets, certificates, domains, orders, people, recheck, retention, revocations, sealed,
+    tokens, work,
 };
 
 /// A transaction that held its locks longer than this is worth a line.
@@ -30,7 +31,7 @@ pub(crate) struct PostgresTx {
     pub(crate) began: Instant,
     pub(crate) inner: Transaction<'static, Postgres>,
     pub(crate) published: watch::Sender<u64>,
-    pub(crate) has_published: bool,
+    pub(crate) appended: Appended,
 }
 
 impl PostgresTx {
@@ -41,12 +42,12 @@ impl PostgresTx {
 
 #[async_trait]
 impl Tx for PostgresTx {
-    async fn domain(&mut self, name: &DomainName) -> Result<Option<Domain>> {
-        within(domains::row(self.db(), name)).await
+    async fn domains(&mut self, names: &[DomainName]) -> Result<Vec<Domain>> {
+        within(domains::rows(self.db(), names)).await
     }
 
-    async fn insert_domain(&mut self, domain: &Domain, now: Timestamp) -> Result<()> {
-        within(domains::insert(self.db(), domain, now)).await
+    async fn insert_domains(&mut self, domains: &[Domain], now: Timestamp) -> Result<()> {
+        within(domains::insert(self.db(), domains, now)).await
     }
 
     async fn update_domain(&mut self, domain: &Domain, now: Timestamp) -> Result<()> {
@@ -75,10 +76,11 @@ impl Tx for PostgresTx {
     }
 
     async fn append_history(&mut self, entry: &HistoryEntry) -> Result<()> {
-        within(changes::append_history(self.db(), entry)).await
+        self.appended.history.push(entry.clone());
+        Ok(())
     }
 
-    async fn schedule(&mut self, work: &Work) -> Result<()> {
+    async fn schedule_all(&mut self, work: &[Work]) -> Result<()> {
         within(work::schedule(self.db(), work)).await
     }
 
@@ -148,7 +150,8 @@ impl Tx for PostgresTx {
     }
 
     async fn count_day(&mut self, counted: Counted, now: Timestamp) -> Result<()> {
-        within(overview::count(self.db(), counted, now)).await
+        self.appended.counted.push((counted, now));
+        Ok(())
     }
 
     async fn forget(&mut self, past: Past, limit: u32) -> Result<u64> {
@@ -290,7 +293,8 @@ impl Tx for PostgresTx {
     }
 
     async fn append_audit(&mut self, entry: &AuditEntry) -> Result<()> {
-        within(audit::append(self.db(), entry)).await
+        self.appended.audit.push(entry.clone());
+        Ok(())
     }
 
     async fn lock_audit_head(&mut self) -> Result<AuditSeal> {
@@ -306,14 +310,19 @@ impl Tx for PostgresTx {
     }
 
     async fn publish(&mut self, event: &Event, now: Timestamp) -> Result<()> {
-        self.has_published = true;
-        within(messages::publish(self.db(), event, now)).await
+        self.appended.events.push(Sent {
+            event: event.clone(),
+            at: now,
+            trace_parent: store::trace_parent(),
+        });
+        Ok(())
     }
 
     async fn commit(self: Box<Self>) -> Result<()> {
-        let inner = self.inner;
+        let mut inner = self.inner;
+        within(self.appended.write(&mut inner)).await?;
         within(async { inner.commit().await.map_err(failed("commit")) }).await?;
-        if self.has_published {
+        if !self.appended.events.is_empty() {
             self.published.send_modify(|count| *count += 1);
         }
         let took = self.began.elapsed();

@@ -71,22 +71,30 @@ pub(crate) async fn one(db: impl PgExecutor<'_>, name: &DomainName, kind: WorkKi
     row.map(Work::try_from).transpose()
 }
 
-pub(crate) async fn schedule(db: &mut PgConnection, work: &Work) -> Result<()> {
+pub(crate) async fn schedule(db: &mut PgConnection, work: &[Work]) -> Result<()> {
+    let column = |of: fn(&Work) -> &str| work.iter().map(of).collect::<Vec<_>>();
+    let attempts = work
+        .iter()
+        .map(|work| i32::try_from(work.attempts).unwrap_or(i32::MAX));
+    let certificates = work
+        .iter()
+        .map(|work| work.certificate.map(domain::CertificateId::as_uuid));
     sqlx::query(
         "-- schedule
         INSERT INTO work (name, kind, revision, cause, attempts, due_at, certificate_id, lease_token)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, nextval('lease_token'))
+        SELECT w.*, nextval('lease_token') FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::integer[],
+            $6::timestamptz[], $7::uuid[]) AS w
         ON CONFLICT (name, kind) DO UPDATE SET revision = excluded.revision, cause = excluded.cause,
             attempts = excluded.attempts, due_at = excluded.due_at, certificate_id = excluded.certificate_id,
             lease_token = excluded.lease_token, lease_until = NULL, hinted_at = NULL",
     )
-    .bind(work.name.as_str())
-    .bind(work.kind.as_str())
-    .bind(work.revision)
-    .bind(work.cause.as_str())
-    .bind(i32::try_from(work.attempts).unwrap_or(i32::MAX))
-    .bind(maybe_time(work.due_at))
-    .bind(work.certificate.map(domain::CertificateId::as_uuid))
+    .bind(column(|work| work.name.as_str()))
+    .bind(column(|work| work.kind.as_str()))
+    .bind(work.iter().map(|work| work.revision).collect::<Vec<_>>())
+    .bind(column(|work| work.cause.as_str()))
+    .bind(attempts.collect::<Vec<_>>())
+    .bind(work.iter().map(|work| maybe_time(work.due_at)).collect::<Vec<_>>())
+    .bind(certificates.collect::<Vec<_>>())
     .execute(db)
     .await
     .map(drop)

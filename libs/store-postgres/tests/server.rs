@@ -161,8 +161,6 @@ async fn roles_see_what_they_need_and_nothing_else() {
                     "audit",
                     "audit_head",
                     "buckets",
-                    "domain_count_changes",
-                    "domain_counts",
                     "domains",
                     "messages",
                     "rechecked_days",

@@ -10,7 +10,7 @@ use crate::db::{
 };
 
 #[derive(FromRow)]
-struct DomainRow {
+pub(crate) struct DomainRow {
     name: String,
     revision: i64,
     source: String,
@@ -237,29 +237,21 @@ pub(crate) async fn expired(
         .collect()
 }
 
-/// A row, deleted or not.
-pub(crate) async fn row(db: impl SqliteExecutor<'_>, name: &DomainName) -> Result<Option<Domain>> {
-    let row: Option<DomainRow> = sqlx::query_as(
-        "-- domain_row
+/// Rows, deleted or not.
+pub(crate) async fn rows(db: impl SqliteExecutor<'_>, names: &[DomainName]) -> Result<Vec<Domain>> {
+    let names: Vec<&str> = names.iter().map(DomainName::as_str).collect();
+    let rows: Vec<DomainRow> = sqlx::query_as(
+        "-- domain_rows
         SELECT name, revision, source, created_at, deleted_at, unknown_to_c4, upload_failing, live_certificate_id,
             live_not_after, block, waiting, status, activity, upload_revision, version, previous_certificate_id,
             missing_first_at, missing_last_at, missing_answers, invalid_challenges, invalid_challenges_dns
-        FROM domains WHERE name = $1",
+        FROM domains WHERE name IN (SELECT value FROM json_each($1))",
     )
-    .bind(name.as_str())
-    .fetch_optional(db)
+    .bind(serde_json::Value::from(names).to_string())
+    .fetch_all(db)
     .await
-    .map_err(failed("domain_row"))?;
-    row.map(Domain::try_from).transpose()
-}
-
-/// The next value of a counter.
-pub(crate) async fn next(db: impl SqliteExecutor<'_>, counter: &'static str) -> Result<i64> {
-    sqlx::query_scalar("-- next\nUPDATE counters SET value = value + 1 WHERE name = $1 RETURNING value")
-        .bind(counter)
-        .fetch_one(db)
-        .await
-        .map_err(failed("next"))
+    .map_err(failed("domain_rows"))?;
+    rows.into_iter().map(Domain::try_from).collect()
 }
 
 /// Writes a row that was not there; its stored version is `domain.version + 1`.
@@ -269,8 +261,9 @@ pub(crate) async fn insert(db: &mut SqliteConnection, domain: &Domain, now: Time
             live_certificate_id, live_not_after, block, waiting, status, activity, upload_revision, position,
             changed_at, name, version, previous_certificate_id, missing_first_at, missing_last_at,
             missing_answers, invalid_challenges, invalid_challenges_dns, who, reversed)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17 + 1, $18, $19, $20, $21,
-            $22, $23, $24, $25)";
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
+            (SELECT value + 1 FROM counters WHERE counters.name = 'position'), $14, $15, $16 + 1, $17, $18, $19, $20, $21,
+            $22, $23, $24)";
     write(db, "insert_domain", statement, domain, now).await.map(drop)
 }
 
@@ -279,10 +272,10 @@ pub(crate) async fn update(db: &mut SqliteConnection, domain: &Domain, now: Time
     let statement = "-- update_domain
         UPDATE domains SET revision = $1, source = $2, created_at = $3, deleted_at = $4, unknown_to_c4 = $5,
             upload_failing = $6, live_certificate_id = $7, live_not_after = $8, block = $9, waiting = $10,
-            status = $11, activity = $12, upload_revision = $13, position = $14, changed_at = $15,
-            version = version + 1, previous_certificate_id = $18, missing_first_at = $19, missing_last_at = $20,
-            missing_answers = $21, invalid_challenges = $22, invalid_challenges_dns = $23, who = $24, reversed = $25
-        WHERE name = $16 AND version = $17";
+            status = $11, activity = $12, upload_revision = $13, changed_at = $14,
+            position = (SELECT value + 1 FROM counters WHERE counters.name = 'position'), version = version + 1, previous_certificate_id = $17, missing_first_at = $18, missing_last_at = $19,
+            missing_answers = $20, invalid_challenges = $21, invalid_challenges_dns = $22, who = $23, reversed = $24
+        WHERE name = $15 AND version = $16";
     let written = write(db, "update_domain", statement, domain, now).await?;
     expect_one("update_domain", &written)
 }
@@ -294,7 +287,6 @@ async fn write(
     domain: &Domain,
     now: Timestamp,
 ) -> Result<sqlx::sqlite::SqliteQueryResult> {
-    let position = next(&mut *db, "position").await?;
     let facts = &domain.facts;
     sqlx::query(statement)
         .bind(domain.revision)
@@ -310,7 +302,6 @@ async fn write(
         .bind(domain.status(now).as_str())
         .bind(domain.activity.as_str())
         .bind(domain.upload_revision)
-        .bind(position)
         .bind(micros(now))
         .bind(domain.name.as_str())
         .bind(domain.version)

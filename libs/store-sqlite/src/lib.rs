@@ -108,10 +108,6 @@ impl Store for SqliteStore {
         list::count(&self.readers, filter, most).await
     }
 
-    async fn fold_counts(&self) -> Result<()> {
-        Ok(())
-    }
-
     async fn summary(&self, ends_before: Timestamp) -> Result<Summary> {
         summary::summary(&self.readers, ends_before).await
     }

@@ -354,7 +354,9 @@ pub(crate) async fn count(readers: &SqlitePool, filter: &ListFilter, most: u32) 
         return count_found(&mut db, filter, most).await;
     }
     let statuses = filter.some_statuses().unwrap_or(Status::ALL.to_vec());
-    let mut sql = Query::new("-- count_of_statuses\nSELECT sum(domains) FROM domain_counts WHERE what IN ");
+    let mut sql = Query::new(
+        "-- count_of_statuses\nSELECT coalesce(sum(amount), 0) FROM tallies WHERE what = 'domains' AND key IN ",
+    );
     sql.push(format_args!("('{}')", words(&statuses)));
     fetch(&mut db, sql).await
 }

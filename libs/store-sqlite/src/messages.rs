@@ -7,8 +7,6 @@ use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
 use store::{Columns, Message, Result, StoreError};
 
 use crate::db::{failed, micros};
-use crate::domains::next;
-use crate::work;
 
 #[derive(FromRow)]
 struct MessageRow {
@@ -47,29 +45,24 @@ impl TryFrom<MessageRow> for Message {
 }
 
 pub(crate) async fn publish(db: &mut SqliteConnection, event: &Event, now: Timestamp) -> Result<()> {
-    sqlx::query(
-        "-- publish
+    // What two statements in one say is one way to the thread that has the file.
+    let statement = "-- publish
         INSERT INTO messages (id, kind, subject, name, revision, created_at, due_at, trace_parent)
-        VALUES ($1, $2, $3, $4, $5, $6, $6, $7)",
-    )
-    .bind(event.id.to_string())
-    .bind(event.kind.as_str())
-    .bind(event.kind.subject())
-    .bind(event.name.as_str())
-    .bind(event.revision)
-    .bind(micros(now))
-    .bind(store::trace_parent())
-    .execute(&mut *db)
-    .await
-    .map_err(failed("publish"))?;
-    let hints_at = match event.kind {
-        EventKind::CertificateRequested => WorkKind::Issue,
-        EventKind::CertIssued { .. } => WorkKind::Upload,
-        EventKind::DomainDeleted => WorkKind::Remove,
-        EventKind::RevocationRequested => WorkKind::Revoke,
-        _ => return Ok(()),
-    };
-    work::hinted(db, &event.name, hints_at, now).await
+        VALUES ($1, $2, $3, $4, $5, $6, $6, $7);
+        UPDATE work SET hinted_at = $6 WHERE name = $4 AND kind = $8";
+    sqlx::query(statement)
+        .bind(event.id.to_string())
+        .bind(event.kind.as_str())
+        .bind(event.kind.subject())
+        .bind(event.name.as_str())
+        .bind(event.revision)
+        .bind(micros(now))
+        .bind(store::trace_parent())
+        .bind(event.kind.work().map(WorkKind::as_str))
+        .execute(db)
+        .await
+        .map(drop)
+        .map_err(failed("publish"))
 }
 
 pub(crate) async fn take(
@@ -79,17 +72,17 @@ pub(crate) async fn take(
     now: Timestamp,
     until: Timestamp,
 ) -> Result<Vec<Message>> {
-    let token = next(&mut *db, "lease_token").await?;
     let mut rows: Vec<MessageRow> = sqlx::query_as(
         "-- take_messages
-        UPDATE messages SET lease_token = $1, lease_until = $2 WHERE sequence IN (
+        UPDATE messages SET lease_until = $1,
+            lease_token = (SELECT value + 1 FROM counters WHERE counters.name = 'lease_token')
+        WHERE sequence IN (
             SELECT sequence FROM messages
-            WHERE kind IN (SELECT value FROM json_each($3)) AND dead_reason IS NULL
-                AND due_at <= $4 AND (lease_until IS NULL OR lease_until <= $4)
-            ORDER BY sequence LIMIT $5)
+            WHERE kind IN (SELECT value FROM json_each($2)) AND dead_reason IS NULL
+                AND due_at <= $3 AND (lease_until IS NULL OR lease_until <= $3)
+            ORDER BY sequence LIMIT $4)
         RETURNING sequence, id, kind, subject, name, revision, attempts, lease_token, trace_parent",
     )
-    .bind(token)
     .bind(micros(until))
     .bind(serde_json::Value::from(kinds).to_string())
     .bind(micros(now))

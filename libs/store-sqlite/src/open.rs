@@ -48,6 +48,8 @@ impl SqliteStore {
                 .max_connections(connections)
                 .min_connections(1)
                 .acquire_timeout(ACQUIRE_TIMEOUT)
+                // A file does not hang up.
+                .test_before_acquire(false)
                 .idle_timeout(None)
                 .max_lifetime(None)
         };

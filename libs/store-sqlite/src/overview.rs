@@ -9,10 +9,12 @@ use store::{Columns, Counted, MOST_OVERDUE, Overview, Result};
 use crate::db::{failed, maybe_time, micros};
 
 pub(crate) async fn read(db: &SqlitePool, overdue_since: Timestamp, now: Timestamp) -> Result<Overview> {
-    let tallies = sqlx::query_as("-- tallies\nSELECT what, key, amount FROM tallies ORDER BY what, key")
-        .fetch_all(db)
-        .await
-        .map_err(failed("tallies"))?;
+    let tallies = sqlx::query_as(
+        "-- tallies\nSELECT what, key, amount FROM tallies WHERE what <> 'domains' ORDER BY what, key",
+    )
+    .fetch_all(db)
+    .await
+    .map_err(failed("tallies"))?;
     let (overdue, oldest_due_at): (i64, Option<i64>) = sqlx::query_as(
         "-- overdue_work
         SELECT count(DISTINCT name), min(due_at) FROM (

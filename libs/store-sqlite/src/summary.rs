@@ -8,10 +8,11 @@ use store::{Result, Summary};
 use crate::db::{failed, micros};
 
 pub(crate) async fn summary(db: &SqlitePool, ends_before: Timestamp) -> Result<Summary> {
-    let counted: Vec<(String, i64)> = sqlx::query_as("-- summary\nSELECT what, domains FROM domain_counts")
-        .fetch_all(db)
-        .await
-        .map_err(failed("summary"))?;
+    let counted: Vec<(String, i64)> =
+        sqlx::query_as("-- summary\nSELECT key, amount FROM tallies WHERE what = 'domains'")
+            .fetch_all(db)
+            .await
+            .map_err(failed("summary"))?;
     let expiring: i64 = sqlx::query_scalar(
         "-- count_expiring
         SELECT count(*) FROM domains WHERE deleted_at IS NULL AND status = 'Success' AND live_not_after < $1",

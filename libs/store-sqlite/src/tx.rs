@@ -41,12 +41,15 @@ impl SqliteTx {
 
 #[async_trait]
 impl Tx for SqliteTx {
-    async fn domain(&mut self, name: &DomainName) -> Result<Option<Domain>> {
-        domains::row(self.db(), name).await
+    async fn domains(&mut self, names: &[DomainName]) -> Result<Vec<Domain>> {
+        domains::rows(self.db(), names).await
     }
 
-    async fn insert_domain(&mut self, domain: &Domain, now: Timestamp) -> Result<()> {
-        domains::insert(self.db(), domain, now).await
+    async fn insert_domains(&mut self, domains: &[Domain], now: Timestamp) -> Result<()> {
+        for domain in domains {
+            domains::insert(self.db(), domain, now).await?;
+        }
+        Ok(())
     }
 
     async fn update_domain(&mut self, domain: &Domain, now: Timestamp) -> Result<()> {
@@ -78,8 +81,11 @@ impl Tx for SqliteTx {
         history::append(self.db(), entry).await
     }
 
-    async fn schedule(&mut self, work: &Work) -> Result<()> {
-        work::schedule(self.db(), work).await
+    async fn schedule_all(&mut self, work: &[Work]) -> Result<()> {
+        for work in work {
+            work::schedule(self.db(), work).await?;
+        }
+        Ok(())
     }
 
     async fn cancel(&mut self, name: &DomainName, kind: WorkKind) -> Result<()> {

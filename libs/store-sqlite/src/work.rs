@@ -1,5 +1,5 @@
 //! Work rows and their leases. Every token comes from one counter, so that a row which went and came back never
-//! repeats one. The counter begins above 0, so a row with token 0 is nobody's: what gives a lease back writes it, and
+//! repeats one; triggers raise it. It begins above 0, so a row with token 0 is nobody's: what gives a lease back writes it, and
 //! the old holder's later writes meet nothing.
 
 use domain::{Domain, DomainName, Lease, Work, WorkKind};
@@ -8,7 +8,7 @@ use sqlx::{FromRow, SqliteConnection, SqliteExecutor};
 use store::{Columns, Result, StoreError};
 
 use crate::db::{failed, maybe_micros, maybe_time, micros};
-use crate::domains::{self, next};
+use crate::domains::DomainRow;
 
 #[derive(FromRow)]
 struct WorkRow {
@@ -19,6 +19,7 @@ struct WorkRow {
     attempts: u32,
     due_at: Option<i64>,
     certificate_id: Option<String>,
+    lease_token: i64,
 }
 
 impl TryFrom<WorkRow> for Work {
@@ -44,7 +45,7 @@ impl TryFrom<WorkRow> for Work {
 pub(crate) async fn all(db: impl SqliteExecutor<'_>, name: &DomainName) -> Result<Vec<Work>> {
     let rows: Vec<WorkRow> = sqlx::query_as(
         "-- work_of
-        SELECT name, kind, revision, cause, attempts, due_at, certificate_id
+        SELECT name, kind, revision, cause, attempts, due_at, certificate_id, lease_token
         FROM work WHERE name = $1 ORDER BY kind",
     )
     .bind(name.as_str())
@@ -55,13 +56,13 @@ pub(crate) async fn all(db: impl SqliteExecutor<'_>, name: &DomainName) -> Resul
 }
 
 pub(crate) async fn schedule(db: &mut SqliteConnection, work: &Work) -> Result<()> {
-    let token = next(&mut *db, "lease_token").await?;
     sqlx::query(
         "-- schedule
         INSERT INTO work (name, kind, revision, cause, attempts, due_at, certificate_id, lease_token)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-        ON CONFLICT (name, kind) DO UPDATE SET revision = $3, cause = $4, attempts = $5, due_at = $6,
-            certificate_id = $7, lease_token = $8, lease_until = NULL, hinted_at = NULL",
+        VALUES ($1, $2, $3, $4, $5, $6, $7, (SELECT value + 1 FROM counters WHERE counters.name = 'lease_token'))
+        ON CONFLICT (name, kind) DO UPDATE SET revision = excluded.revision, cause = excluded.cause,
+            attempts = excluded.attempts, due_at = excluded.due_at, certificate_id = excluded.certificate_id,
+            lease_token = excluded.lease_token, lease_until = NULL, hinted_at = NULL",
     )
     .bind(work.name.as_str())
     .bind(work.kind.as_str())
@@ -70,7 +71,6 @@ pub(crate) async fn schedule(db: &mut SqliteConnection, work: &Work) -> Result<(
     .bind(work.attempts)
     .bind(maybe_micros(work.due_at))
     .bind(work.certificate.map(|id| id.to_string()))
-    .bind(token)
     .execute(db)
     .await
     .map(drop)
@@ -114,40 +114,52 @@ fn lost(lease: &Lease) -> StoreError {
 
 /// The lease's token is still the row's, and its revision the name's.
 pub(crate) async fn fence(db: &mut SqliteConnection, lease: &Lease) -> Result<Domain> {
-    let ours: bool = sqlx::query_scalar(
+    let ours: Option<DomainRow> = sqlx::query_as(
         "-- fence
-        SELECT EXISTS (
-            SELECT 1 FROM work w JOIN domains d ON d.name = w.name AND d.revision = w.revision
-            WHERE w.name = $1 AND w.kind = $2 AND w.lease_token = $3 AND w.revision = $4)",
+        SELECT d.name, d.revision, d.source, d.created_at, d.deleted_at, d.unknown_to_c4, d.upload_failing,
+            d.live_certificate_id, d.live_not_after, d.block, d.waiting, d.status, d.activity, d.upload_revision,
+            d.version, d.previous_certificate_id, d.missing_first_at, d.missing_last_at, d.missing_answers,
+            d.invalid_challenges, d.invalid_challenges_dns
+        FROM work w JOIN domains d ON d.name = w.name AND d.revision = w.revision
+        WHERE w.name = $1 AND w.kind = $2 AND w.lease_token = $3 AND w.revision = $4",
     )
     .bind(lease.work.name.as_str())
     .bind(lease.work.kind.as_str())
     .bind(lease.token)
     .bind(lease.work.revision)
-    .fetch_one(&mut *db)
+    .fetch_optional(db)
     .await
     .map_err(failed("fence"))?;
-    if !ours {
-        return Err(lost(lease));
-    }
-    let domain = domains::row(db, &lease.work.name).await?;
-    domain.ok_or_else(|| lost(lease))
+    ours.ok_or_else(|| lost(lease))?.try_into()
 }
 
 pub(crate) async fn finish(db: &mut SqliteConnection, lease: &Lease, next: Option<&Work>) -> Result<()> {
-    let ended = sqlx::query("-- finish\nDELETE FROM work WHERE name = $1 AND kind = $2 AND lease_token = $3")
-        .bind(lease.work.name.as_str())
-        .bind(lease.work.kind.as_str())
+    let (name, kind) = (lease.work.name.as_str(), lease.work.kind.as_str());
+    let ended = match next {
+        None => sqlx::query("-- finish\nDELETE FROM work WHERE name = $1 AND kind = $2 AND lease_token = $3")
+            .bind(name)
+            .bind(kind)
+            .bind(lease.token),
+        Some(next) => sqlx::query(
+            "-- finish_and_schedule
+            UPDATE work SET revision = $4, cause = $5, attempts = $6, due_at = $7, certificate_id = $8,
+                lease_token = (SELECT value + 1 FROM counters WHERE counters.name = 'lease_token'), lease_until = NULL,
+                hinted_at = NULL
+            WHERE name = $1 AND kind = $2 AND lease_token = $3",
+        )
+        .bind(name)
+        .bind(kind)
         .bind(lease.token)
-        .execute(&mut *db)
-        .await
-        .map_err(failed("finish"))?;
-    if ended.rows_affected() == 0 {
-        return Err(lost(lease));
-    }
-    match next {
-        Some(work) => schedule(db, work).await,
-        None => Ok(()),
+        .bind(next.revision)
+        .bind(next.cause.as_str())
+        .bind(next.attempts)
+        .bind(maybe_micros(next.due_at))
+        .bind(next.certificate.map(|id| id.to_string())),
+    };
+    let ended = ended.execute(db).await.map_err(failed("finish"))?;
+    match ended.rows_affected() {
+        1 => Ok(()),
+        _ => Err(lost(lease)),
     }
 }
 
@@ -164,7 +176,7 @@ pub(crate) async fn mark_due(
             WHERE due_at <= $1 AND (lease_until IS NULL OR lease_until <= $1)
                 AND (hinted_at IS NULL OR hinted_at <= $2)
             ORDER BY due_at LIMIT $3)
-        RETURNING name, kind, revision, cause, attempts, due_at, certificate_id",
+        RETURNING name, kind, revision, cause, attempts, due_at, certificate_id, lease_token",
     )
     .bind(micros(now))
     .bind(micros(hinted_before))
@@ -177,23 +189,8 @@ pub(crate) async fn mark_due(
     rows.into_iter().map(Work::try_from).collect()
 }
 
-/// Notes that somebody was told of due work, so that the sweep does not tell again at once.
-pub(crate) async fn hinted(
-    db: &mut SqliteConnection,
-    name: &DomainName,
-    kind: WorkKind,
-    now: Timestamp,
-) -> Result<()> {
-    sqlx::query("-- hinted\nUPDATE work SET hinted_at = $3 WHERE name = $1 AND kind = $2")
-        .bind(name.as_str())
-        .bind(kind.as_str())
-        .bind(micros(now))
-        .execute(db)
-        .await
-        .map(drop)
-        .map_err(failed("hinted"))
-}
-
+/// All rows that are free get the same token. A claim that finds nothing, the fate of every second hint, costs no durable
+/// write.
 pub(crate) async fn claim(
     db: &mut SqliteConnection,
     kind: WorkKind,
@@ -201,51 +198,35 @@ pub(crate) async fn claim(
     now: Timestamp,
     until: Timestamp,
 ) -> Result<Vec<Lease>> {
-    let mut leases = Vec::new();
-    for name in names {
-        let claimed = claim_one(&mut *db, kind, name, now, until).await;
-        match claimed {
-            Ok(claimed) => leases.extend(claimed),
-            Err(error @ StoreError::Inconsistency { .. }) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "work not claimed");
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(leases)
-}
-
-async fn claim_one(
-    db: &mut SqliteConnection,
-    kind: WorkKind,
-    name: &DomainName,
-    now: Timestamp,
-    until: Timestamp,
-) -> Result<Option<Lease>> {
-    let row: Option<WorkRow> = sqlx::query_as(
+    let names: Vec<&str> = names.iter().map(DomainName::as_str).collect();
+    let rows: Vec<WorkRow> = sqlx::query_as(
         "-- claim
         UPDATE work SET lease_until = $3,
             lease_token = (SELECT value + 1 FROM counters WHERE counters.name = 'lease_token')
-        WHERE name = $1 AND kind = $2 AND due_at <= $4 AND (lease_until IS NULL OR lease_until <= $4)
-        RETURNING name, kind, revision, cause, attempts, due_at, certificate_id",
+        WHERE name IN (SELECT value FROM json_each($1)) AND kind = $2
+            AND due_at <= $4 AND (lease_until IS NULL OR lease_until <= $4)
+        RETURNING name, kind, revision, cause, attempts, due_at, certificate_id, lease_token",
     )
-    .bind(name.as_str())
+    .bind(serde_json::Value::from(names).to_string())
     .bind(kind.as_str())
     .bind(micros(until))
     .bind(micros(now))
-    .fetch_optional(&mut *db)
+    .fetch_all(db)
     .await
     .map_err(failed("claim"))?;
-    let Some(row) = row else {
-        return Ok(None);
-    };
-    // Only now: a claim that finds nothing, the fate of every second hint, must not cost a durable write.
-    let token = next(db, "lease_token").await?;
-    Ok(Some(Lease {
-        work: row.try_into()?,
-        token,
-        expires_at: until,
-    }))
+    let mut leases = Vec::new();
+    for row in rows {
+        let token = row.lease_token;
+        match Work::try_from(row) {
+            Ok(work) => leases.push(Lease {
+                work,
+                token,
+                expires_at: until,
+            }),
+            Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "work not claimed"),
+        }
+    }
+    Ok(leases)
 }
 
 pub(crate) async fn renew(db: impl SqliteExecutor<'_>, lease: &Lease, until: Timestamp) -> Result<()> {

@@ -72,3 +72,36 @@ async fn a_second_process_may_write_too() {
     tx.commit().await.unwrap();
     assert!(first.tokens().await.unwrap().is_empty());
 }
+
+/// docs/DATA_MODEL.md has a row for each table and each migration, and no more.
+#[tokio::test]
+async fn the_data_model_is_described() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.db");
+    SqliteStore::open_and_migrate(&path).await.unwrap().close().await;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+    let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+    let tables: Vec<String> = sqlx::query_scalar(
+        "SELECT name FROM pragma_table_list
+        WHERE schema = 'main' AND type IN ('table', 'virtual') AND name NOT LIKE 'sqlite%' AND name NOT LIKE '\\_%' ESCAPE '\\'",
+    )
+    .fetch_all(&pool)
+    .await
+    .unwrap();
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let migrations = std::fs::read_dir(root.join("migrations")).unwrap().map(|file| {
+        let name = file.unwrap().file_name().into_string().unwrap();
+        name.trim_end_matches(".sql").to_owned()
+    });
+    let mut there: Vec<String> = tables.into_iter().chain(migrations).collect();
+    // PostgreSQL's own.
+    there.extend(["tally_changes", "numbered"].map(ToOwned::to_owned));
+    let text = std::fs::read_to_string(root.join("../../docs/DATA_MODEL.md")).unwrap();
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `"));
+    let mut described: Vec<String> = rows
+        .map(|row| row.split('`').next().unwrap().to_owned())
+        .collect();
+    there.sort();
+    described.sort();
+    assert_eq!(described, there);
+}

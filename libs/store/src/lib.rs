@@ -43,7 +43,7 @@ pub use records::{
     TokenUse, UnsealedAudit,
 };
 pub use trace::{continue_trace, trace_parent};
-pub use transition::{Entry, apply};
+pub use transition::{Entry, apply, record};
 
 /// Everything that is remembered.
 #[async_trait]
@@ -69,10 +69,6 @@ pub trait Store: Send + Sync + 'static {
     /// How many domains fit a filter, counted up to `most`; those of statuses alone are known without counting.
     async fn count(&self, filter: &ListFilter, most: u32) -> Result<u64>;
 
-    /// Adds up what changed in the figures of the list, where that is kept change by change. It costs readers when it is
-    /// not done for long, and makes no other difference.
-    async fn fold_counts(&self) -> Result<()>;
-
     /// The list in figures; `expiring` counts what ends before `ends_before`.
     async fn summary(&self, ends_before: Timestamp) -> Result<Summary>;
 
@@ -80,8 +76,8 @@ pub trait Store: Send + Sync + 'static {
     /// that nobody holds at `now`.
     async fn overview(&self, overdue_since: Timestamp, now: Timestamp) -> Result<Overview>;
 
-    /// Adds up to `limit` changes of tallies to them, and returns how many there were. Nothing is counted differently
-    /// afterwards; there is nothing to do where tallies are raised in place.
+    /// Adds up to `limit` changes of figures to them, and returns how many there were. It costs readers when it is not done
+    /// for long, and makes no other difference; there is nothing to do where figures are raised in place.
     async fn fold_tallies(&self, limit: u32) -> Result<u64>;
 
     /// Up to `limit` domains that were deleted by then and whose certificates' keys were not destroyed since, in order of
@@ -240,15 +236,26 @@ pub trait Store: Send + Sync + 'static {
     async fn message_counts(&self) -> Result<(u64, u64)>;
 }
 
-/// An open transaction. What it reads stays as it is until it ends.
+/// An open transaction. What it reads stays as it is until it ends. What it appends (history, audit log, events, what is
+/// counted per day) may be written as late as its commit.
 #[async_trait]
 pub trait Tx: Send {
-    /// A name's row, deleted or not, locked.
-    async fn domain(&mut self, name: &DomainName) -> Result<Option<Domain>>;
+    /// The rows of those of these names that were ever here, deleted or not, locked in the order of their names.
+    async fn domains(&mut self, names: &[DomainName]) -> Result<Vec<Domain>>;
 
-    /// Writes a row that was not there, with the version `domain.version + 1`, and makes it the latest change.
-    /// [`StoreError::Conflict`] if it was.
-    async fn insert_domain(&mut self, domain: &Domain, now: Timestamp) -> Result<()>;
+    /// A name's row, deleted or not, locked.
+    async fn domain(&mut self, name: &DomainName) -> Result<Option<Domain>> {
+        Ok(self.domains(std::slice::from_ref(name)).await?.pop())
+    }
+
+    /// Writes rows that were not there, with the version `domain.version + 1`, and makes them the latest changes.
+    /// [`StoreError::Conflict`] if one was.
+    async fn insert_domains(&mut self, domains: &[Domain], now: Timestamp) -> Result<()>;
+
+    /// Writes a row that was not there.
+    async fn insert_domain(&mut self, domain: &Domain, now: Timestamp) -> Result<()> {
+        self.insert_domains(std::slice::from_ref(domain), now).await
+    }
 
     /// Writes a row if its version is still `domain.version`, raises the version, stores the status as of `now`, and
     /// makes it the latest change. [`StoreError::Conflict`] otherwise. Callers use [`apply`].
@@ -277,8 +284,13 @@ pub trait Tx: Send {
     /// Adds a line to the history.
     async fn append_history(&mut self, entry: &HistoryEntry) -> Result<()>;
 
+    /// Writes work rows, no two of the same name and kind, whatever they were before; leases on them are lost.
+    async fn schedule_all(&mut self, work: &[Work]) -> Result<()>;
+
     /// Writes a work row, whatever it was before; a lease on it is lost.
-    async fn schedule(&mut self, work: &Work) -> Result<()>;
+    async fn schedule(&mut self, work: &Work) -> Result<()> {
+        self.schedule_all(std::slice::from_ref(work)).await
+    }
 
     /// Removes a work row; a lease on it is lost. Nothing happens if there is none.
     async fn cancel(&mut self, name: &DomainName, kind: WorkKind) -> Result<()>;

@@ -40,15 +40,28 @@ pub async fn apply(
     entry: Option<Entry<'_>>,
 ) -> Result<()> {
     let now = clock.now();
+    match before {
+        None => tx.insert_domain(after, now).await?,
+        Some(_) => tx.update_domain(after, now).await?,
+    }
+    record(tx, clock, entropy, before, after, entry).await
+}
+
+/// What [`apply`] does beside storing the row.
+pub async fn record(
+    tx: &mut dyn Tx,
+    clock: &dyn Clock,
+    entropy: &dyn Entropy,
+    before: Option<&Domain>,
+    after: &Domain,
+    entry: Option<Entry<'_>>,
+) -> Result<()> {
+    let now = clock.now();
     // A deleted name has no status any more: its next life begins with a first entry.
     let status_from = before
         .filter(|domain| domain.deleted_at.is_none())
         .map(|domain| domain.recorded);
     let status_to = after.status(now);
-    match before {
-        None => tx.insert_domain(after, now).await?,
-        Some(_) => tx.update_domain(after, now).await?,
-    }
     if let Some(entry) = entry {
         tx.append_history(&HistoryEntry {
             name: after.name.clone(),

@@ -79,13 +79,12 @@ impl Scheduler {
         let look = self.looks;
         self.looks = look.wrapping_add(1);
         sweep_due(&self.context).await?;
-        self.context.store.fold_counts().await?;
+        retention::fold_tallies(&self.context).await?;
         if look.is_multiple_of(EXPIRY_EVERY) {
             expiry::sweep(&self.context).await?;
             self.daily.sweep(&self.context).await?;
             count_messages(&self.context).await?;
             retention::destroy_keys(&self.context).await?;
-            retention::fold_tallies(&self.context).await?;
         }
         if look.is_multiple_of(FORGET_EVERY) {
             retention::forget(&self.context).await?;

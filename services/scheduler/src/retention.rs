@@ -72,7 +72,7 @@ async fn destroy_keys_of(
     Ok(())
 }
 
-/// Adds up what changed of the overview's counts.
+/// Adds up what changed of the figures of list and overview.
 pub(crate) async fn fold_tallies(context: &Context) -> Result<(), StoreError> {
     while context.store.fold_tallies(ROWS).await? >= u64::from(ROWS) {}
     Ok(())

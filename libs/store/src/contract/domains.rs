@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use domain::{Activity, HistoryEntry, HistoryKind, Live, Reason, Source, Status, WorkKind};
 
-use super::{add, at, certificate, is_conflict, name, schedule, update, work};
+use super::{add, at, certificate, is_conflict, name, schedule, update, work, write};
 use crate::{ListFilter, ListQuery, Page, Place, Search, Store};
 
 /// Every column comes back as it was, microseconds and reasons included, and the status is derived.
@@ -37,6 +37,76 @@ pub async fn a_domain_comes_back_as_it_was(store: Arc<dyn Store>) {
     assert_eq!(view.domain, domain);
     assert_eq!(view.certificate, Some(kept.summary));
     assert_eq!(store.domain(&name("other")).await.expect("read"), None);
+}
+
+/// Rows that are written together come back as they were, in the order of their names, with their work; what they append is
+/// in order; and one that is there already keeps all of them out.
+pub async fn rows_are_written_together(store: Arc<dyn Store>) {
+    let reason = |detail: &str| {
+        Some(Reason::UploadFailed {
+            detail: detail.to_owned(),
+        })
+    };
+    let mut whole = domain::Domain::added(name("b"), at(1));
+    whole.facts.unknown_to_c4 = true;
+    whole.facts.upload_failing = reason("quota \"x\"");
+    whole.facts.block = reason("ünïcode\n");
+    whole.waiting = Some(Reason::CaLimited { until: at(7) });
+    whole.facts.missing = Some(domain::Missing {
+        first_at: at(2),
+        last_at: at(3),
+        answers: 2,
+    });
+    whole.invalid_challenges.count = 3;
+    whole.invalid_challenges.dns = "192.0.2.1".to_owned();
+    whole.activity = Activity::WaitingForBudget;
+    whole.upload_revision = 41;
+    let plain = domain::Domain::added(name("a"), at(1));
+    let rows = [whole, plain.clone()];
+    let due = [
+        work("b", WorkKind::Issue, Some(at(5))),
+        work("a", WorkKind::Upload, None),
+    ];
+    write(&*store, async |tx| {
+        tx.insert_domains(&rows, at(1)).await?;
+        tx.schedule_all(&due).await?;
+        for message in ["first", "second"] {
+            tx.append_history(&HistoryEntry {
+                name: name("a"),
+                at: at(1),
+                kind: HistoryKind::Added,
+                actor: "test".to_owned(),
+                status_from: None,
+                status_to: Status::Pending,
+                message: message.to_owned(),
+                certificate_sha256: None,
+            })
+            .await?;
+        }
+        Ok(())
+    })
+    .await;
+
+    for (mut row, due) in rows.into_iter().zip(due) {
+        row.version = 1;
+        row.recorded = row.status(at(1));
+        let view = store.domain(&row.name).await.expect("read").expect("there");
+        assert_eq!(view.domain, row);
+        assert_eq!(store.work(&row.name).await.expect("read"), [due]);
+    }
+    let said = store.history(&name("a"), 10).await.expect("read");
+    let said: Vec<&str> = said.iter().map(|entry| entry.message.as_str()).collect();
+    assert_eq!(said, ["second", "first"]);
+
+    let mut tx = store.begin("read").await.expect("a transaction");
+    let asked = [name("b"), name("never"), name("a"), name("b")];
+    let read = tx.domains(&asked).await.expect("read");
+    let names: Vec<_> = read.into_iter().map(|domain| domain.name).collect();
+    assert_eq!(names, [name("a"), name("b")]);
+    let late = [domain::Domain::added(name("c"), at(9)), plain];
+    assert!(is_conflict(tx.insert_domains(&late, at(9)).await));
+    drop(tx);
+    assert_eq!(store.domain(&name("c")).await.expect("read"), None);
 }
 
 /// Of two writers that read the same row, the second is told.

@@ -415,7 +415,7 @@ pub async fn the_figures_are_those_of_a_recount(store: Arc<dyn Store>) {
             changing.await.expect("no panic");
         }
         if round % 3 == 2 {
-            store.fold_counts().await.expect("folded");
+            store.fold_tallies(1000).await.expect("folded");
         }
         let mut summary = store.summary(at(1000)).await.expect("read");
         summary.statuses.sort();

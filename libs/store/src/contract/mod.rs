@@ -67,7 +67,7 @@ use crate::{Account, Certificate, Result, Store, StoreError, Tx};
 macro_rules! store_contract {
     ($setup:path) => {
         $crate::store_contract!($setup:
-            a_domain_comes_back_as_it_was, a_write_on_an_old_version_is_a_conflict, what_is_dropped_leaves_nothing,
+            a_domain_comes_back_as_it_was, rows_are_written_together, a_write_on_an_old_version_is_a_conflict, what_is_dropped_leaves_nothing,
             the_list_pages_filters_and_hides_the_deleted, changes_are_the_latest_of_each_domain_and_resume,
             ended_certificates_are_found, history_is_newest_first_and_survives_a_delete,
             the_next_attempt_is_no_comparison, overlapping_writers_all_get_through,

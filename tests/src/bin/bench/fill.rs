@@ -63,8 +63,9 @@ pub(super) fn postgres(postgres: &Postgres, database: &str, many: usize) {
         INSERT INTO work (name, kind, revision, cause, attempts, due_at, lease_token)
             SELECT name, 'issue', 1, 'renewal', 0, live_not_after - interval '7 days', 0 FROM domains WHERE status = 'Success';
         INSERT INTO domain_names SELECT name FROM domains;
-        DELETE FROM domain_counts;
-        INSERT INTO domain_counts SELECT what, count(*) FROM domains d, unnest(counted_as(d)) AS what GROUP BY what;
+        DELETE FROM tallies;
+        INSERT INTO tallies (what, key, amount)
+            SELECT f.what, f.key, count(*) FROM domains d, tallied_as(d) AS f GROUP BY f.what, f.key;
         UPDATE numbered SET position = {many};
         DO $$ DECLARE k record; BEGIN FOR k IN TABLE kept LOOP EXECUTE k.definition; END LOOP; END $$;"
     );
@@ -115,8 +116,11 @@ pub(super) async fn sqlite(file: &Path, many: usize) {
             SELECT name, 'issue', 1, 'renewal', 0, live_not_after - 7 * 86400000000, 0 FROM domains WHERE status = 'Success'"
             .to_owned(),
         "INSERT INTO domain_names (name) SELECT name FROM domains".to_owned(),
-        "UPDATE domain_counts SET domains = (SELECT count(*) FROM domains d WHERE d.status = what
-            OR (what = 'renewal_blocked' AND d.status = 'Success' AND d.block IS NOT NULL))"
+        "INSERT INTO tallies (what, key, amount)
+            SELECT 'domains', status, count(*) FROM domains GROUP BY status
+            UNION ALL SELECT 'domains', 'renewal_blocked', count(*) FROM domains WHERE is_renewal_blocked
+            UNION ALL SELECT 'reason', reason_code, count(*) FROM domains WHERE reason_code IS NOT NULL GROUP BY reason_code
+            UNION ALL SELECT 'ends', end_hour, count(*) FROM domains WHERE end_hour IS NOT NULL GROUP BY end_hour"
             .to_owned(),
         format!("UPDATE counters SET value = {many} WHERE name = 'position'"),
     ]);
