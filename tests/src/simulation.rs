@@ -9,7 +9,7 @@
 mod invariants;
 mod operation;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -190,29 +190,35 @@ impl Simulation {
         let messages = self.take(self.at_once).await;
         let work = messages.iter().filter_map(|message| {
             let name = message.event.name.clone();
-            work_of(message).map(|kind| (kind, name))
+            message.event.kind.work().map(|kind| (kind, name))
         });
         if self.held.is_some() {
             for (kind, name) in work {
                 self.perform(kind, &name).await;
             }
         } else {
-            let now = self.now();
-            let jobs = work.map(|(kind, name)| {
-                let (store, job) = (self.context.store.clone(), self.job(kind));
-                async move {
-                    let lease = store.claim(kind, &name, now, now + LEASE).await;
-                    let Some(lease) = lease.expect("a claim") else {
-                        return;
-                    };
-                    carried_out(job.perform(&lease).await, &lease);
+            let mut names: HashMap<WorkKind, Vec<DomainName>> = HashMap::new();
+            for (kind, name) in work {
+                names.entry(kind).or_default().push(name);
+            }
+            let mut jobs = JoinSet::new();
+            for (kind, names) in names {
+                for lease in self.claim(kind, &names).await {
+                    let job = self.job(kind);
+                    jobs.spawn(async move { carried_out(job.perform(&lease).await, &lease) });
                 }
-            });
-            jobs.collect::<JoinSet<_>>().join_all().await;
+            }
+            jobs.join_all().await;
         }
         let deleted = self.context.store.delete_messages(&messages).await;
         deleted.expect("deleted");
         !messages.is_empty()
+    }
+
+    async fn claim(&self, kind: WorkKind, names: &[DomainName]) -> Vec<Lease> {
+        let now = self.now();
+        let claimed = self.context.store.claim_batch(kind, names, now, now + LEASE);
+        claimed.await.expect("a claim")
     }
 
     async fn take(&self, at_most: u32) -> Vec<Message> {
@@ -224,9 +230,7 @@ impl Simulation {
 
     /// A worker's claim and its work, held where that was asked for.
     async fn perform(&mut self, kind: WorkKind, name: &DomainName) {
-        let now = self.now();
-        let claimed = self.context.store.claim(kind, name, now, now + LEASE).await;
-        let Some(lease) = claimed.expect("a claim") else {
+        let Some(lease) = self.claim(kind, std::slice::from_ref(name)).await.pop() else {
             return;
         };
         let job = self.job(kind);
@@ -278,17 +282,6 @@ async fn store(mode: Mode, folder: &TempDir) -> Arc<dyn Store> {
             store.migrate().await.expect("migrated");
             Arc::new(store)
         }
-    }
-}
-
-/// The work that a message makes a worker claim.
-fn work_of(message: &Message) -> Option<WorkKind> {
-    match message.event.kind {
-        EventKind::CertificateRequested => Some(WorkKind::Issue),
-        EventKind::CertIssued { .. } => Some(WorkKind::Upload),
-        EventKind::DomainDeleted => Some(WorkKind::Remove),
-        EventKind::RevocationRequested => Some(WorkKind::Revoke),
-        _ => None,
     }
 }
 

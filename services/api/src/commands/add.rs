@@ -1,8 +1,10 @@
-//! Add: puts a name, or many, on the list.
+//! Add: puts a name, or many, on the list, and starts its first certificate.
+
+use std::collections::{BTreeSet, HashMap};
 
 use audit::Caller;
-use domain::{Domain, DomainName, HistoryKind};
-use store::{DomainView, Entry};
+use domain::{Activity, Cause, Domain, DomainName, HistoryKind, WorkKind};
+use store::{DomainView, Entry, Tx};
 
 use super::{CommandError, Commands, Step};
 
@@ -17,27 +19,27 @@ impl Commands {
 
     /// Adds all of these in one transaction; which of them were not there, in the order of `names`.
     pub async fn add_all(&self, names: &[DomainName], by: &Caller) -> Result<Vec<bool>, CommandError> {
-        // Everybody locks in the same order, or two batches could wait for each other.
-        let mut order: Vec<usize> = (0..names.len()).collect();
-        order.sort_by_key(|index| &names[*index]);
-        let mut created = vec![false; names.len()];
-        let mut step: Option<Step<'_>> = None;
-        for index in order {
-            let name = &names[index];
-            let mut here = match step.take() {
-                None => self.open("add_domains", name, by).await?,
-                Some(mut before) => {
-                    before.go_on(name, self.clock.now()).await?;
-                    before
-                }
-            };
-            created[index] = self.put_on_list(&mut here, name, HistoryKind::Added).await?;
-            step = Some(here);
+        let mut tx = self.store.begin("add_domains").await?;
+        let now = self.clock.now();
+        for name in names {
+            tx.append_audit(&by.line(now, name.as_str(), audit::OK, ""))
+                .await?;
         }
-        if let Some(step) = step {
-            step.commit().await?;
+        let known = tx.domains(names).await?.into_iter();
+        let known: HashMap<DomainName, Domain> = known.map(|domain| (domain.name.clone(), domain)).collect();
+        let is_listed = |name: &DomainName| known.get(name).is_some_and(|domain| domain.deleted_at.is_none());
+        // Everybody writes in the order of the names, or two batches could wait for each other.
+        let mut missing: BTreeSet<&DomainName> = names.iter().filter(|name| !is_listed(name)).collect();
+        for deleted in missing.iter().filter_map(|name| known.get(*name)) {
+            self.begin_again(&mut *tx, deleted, HistoryKind::Added, by)
+                .await?;
         }
-        Ok(created)
+        let never_here = missing.iter().filter(|name| !known.contains_key(**name));
+        let never_here: Vec<&DomainName> = never_here.copied().collect();
+        self.begin_first(&mut *tx, &never_here, HistoryKind::Added, by)
+            .await?;
+        tx.commit().await?;
+        Ok(names.iter().map(|name| missing.remove(name)).collect())
     }
 
     /// False if it is there already.
@@ -47,14 +49,79 @@ impl Commands {
         name: &DomainName,
         kind: HistoryKind,
     ) -> Result<bool, CommandError> {
-        let now = self.clock.now();
-        let fresh = match &step.before {
+        match &step.before {
             Some(listed) if listed.deleted_at.is_none() => return Ok(false),
-            Some(deleted) => deleted.clone().added_again(now)?,
-            None => Domain::added(name.clone(), now),
-        };
-        let entry = Entry::new(kind, &step.by.actor, format!("{name} was put under management."));
-        self.begin_life(step, fresh, entry).await?;
+            Some(deleted) => self.begin_again(&mut *step.tx, deleted, kind, step.by).await?,
+            None => self.begin_first(&mut *step.tx, &[name], kind, step.by).await?,
+        }
         Ok(true)
     }
+
+    /// Puts names on the list that were never here.
+    async fn begin_first(
+        &self,
+        tx: &mut dyn Tx,
+        names: &[&DomainName],
+        kind: HistoryKind,
+        by: &Caller,
+    ) -> Result<(), CommandError> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        let added = |name: &&DomainName| Domain::added((*name).clone(), now);
+        let domains: Vec<Domain> = names.iter().map(added).collect();
+        let due = |domain: &Domain| self.due_now(domain, WorkKind::Issue, Cause::Requested, None);
+        tx.insert_domains(&domains, now).await?;
+        tx.schedule_all(&domains.iter().map(due).collect::<Vec<_>>())
+            .await?;
+        for domain in &domains {
+            let entry = put_under_management(domain, kind, by);
+            store::record(tx, &*self.clock, &*self.entropy, None, domain, Some(entry)).await?;
+            self.tell(tx, domain, WorkKind::Issue, None).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts a name on the list that was deleted from it; its first certificate is the newest one that is there and fresh,
+    /// else an order.
+    async fn begin_again(
+        &self,
+        tx: &mut dyn Tx,
+        deleted: &Domain,
+        kind: HistoryKind,
+        by: &Caller,
+    ) -> Result<(), CommandError> {
+        let added = deleted.clone().added_again(self.clock.now())?;
+        // A removal that was asked for in the past life must not take the new one's certificate away.
+        tx.cancel(&added.name, WorkKind::Remove).await?;
+        let (after, work, certificate) = match self.reusable(tx, &added.name).await? {
+            Some(certificate) => {
+                let after = added.doing(Activity::Uploading, None)?;
+                (after, WorkKind::Upload, Some(certificate))
+            }
+            None => (added, WorkKind::Issue, None),
+        };
+        let entry = put_under_management(&after, kind, by);
+        store::apply(
+            tx,
+            &*self.clock,
+            &*self.entropy,
+            Some(deleted),
+            &after,
+            Some(entry),
+        )
+        .await?;
+        self.start_now(tx, &after, work, Cause::Requested, certificate)
+            .await?;
+        Ok(())
+    }
+}
+
+fn put_under_management<'a>(domain: &Domain, kind: HistoryKind, by: &'a Caller) -> Entry<'a> {
+    Entry::new(
+        kind,
+        &by.actor,
+        format!("{} was put under management.", domain.name),
+    )
 }

@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use audit::Caller;
 use domain::{
-    Activity, Cause, CertificateId, Clock, Domain, DomainName, Entropy, Event, EventId, EventKind,
-    InvalidTransition, OrderState, PreExpiry, Work, WorkKind, renewal_point,
+    Cause, CertificateId, Clock, Domain, DomainName, Entropy, Event, EventId, EventKind, InvalidTransition,
+    OrderState, PreExpiry, Work, WorkKind, renewal_point,
 };
 use jiff::Timestamp;
 use store::{AuditEntry, Certificate, DomainView, Entry, Store, StoreError, Tx};
@@ -76,14 +76,6 @@ struct Step<'a> {
 }
 
 impl Step<'_> {
-    /// Goes on with another name in the same transaction.
-    async fn go_on(&mut self, name: &DomainName, now: Timestamp) -> Result<(), StoreError> {
-        self.tx.append_audit(&self.line).await?;
-        self.before = self.tx.domain(name).await?;
-        self.line = self.by.line(now, name.as_str(), audit::OK, "");
-        Ok(())
-    }
-
     /// Makes it so, and known: a command that had nothing to do was called, too.
     async fn commit(mut self) -> Result<(), StoreError> {
         self.tx.append_audit(&self.line).await?;
@@ -126,18 +118,27 @@ impl Commands {
         cause: Cause,
         certificate: Option<CertificateId>,
     ) -> Result<(), StoreError> {
-        let now = self.clock.now();
-        tx.schedule(&Work {
+        tx.schedule(&self.due_now(domain, kind, cause, certificate))
+            .await?;
+        self.tell(tx, domain, kind, certificate).await
+    }
+
+    fn due_now(
+        &self,
+        domain: &Domain,
+        kind: WorkKind,
+        cause: Cause,
+        certificate: Option<CertificateId>,
+    ) -> Work {
+        Work {
             name: domain.name.clone(),
             kind,
             revision: domain.revision,
             cause,
             attempts: 0,
-            due_at: Some(now),
+            due_at: Some(self.clock.now()),
             certificate,
-        })
-        .await?;
-        self.tell(tx, domain, kind, certificate).await
+        }
     }
 
     async fn tell(
@@ -204,28 +205,5 @@ impl Commands {
             .domain(name)
             .await?
             .ok_or_else(|| CommandError::NotFound(name.clone()))
-    }
-
-    /// Puts a name on the list and starts its first certificate: the newest one that is there and fresh, else an
-    /// order.
-    async fn begin_life(
-        &self,
-        step: &mut Step<'_>,
-        fresh: Domain,
-        entry: Entry<'_>,
-    ) -> Result<(), CommandError> {
-        // A removal that was asked for in the past life must not take the new one's certificate away.
-        step.tx.cancel(&fresh.name, WorkKind::Remove).await?;
-        let (after, kind, certificate) = match self.reusable(&mut *step.tx, &fresh.name).await? {
-            Some(certificate) => {
-                let after = fresh.doing(Activity::Uploading, None)?;
-                (after, WorkKind::Upload, Some(certificate))
-            }
-            None => (fresh, WorkKind::Issue, None),
-        };
-        self.apply(step, &after, entry).await?;
-        self.start_now(&mut *step.tx, &after, kind, Cause::Requested, certificate)
-            .await?;
-        Ok(())
     }
 }
