@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use runtime::config::{AcmeIssuer, ConfigError, IssuerLimits, KeyAlgorithm, LimitNumber, LimitNumbers};
+use domain::Role;
+use runtime::config::{
+    AcmeIssuer, ApiOidc, ConfigError, IssuerLimits, KeyAlgorithm, LimitNumber, LimitNumbers, OidcRole,
+};
 use runtime::{Config, RoleName};
 
 const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/ssl-manager.toml");
@@ -184,4 +187,42 @@ fn clients_by_certificate_are_told_apart_and_need_a_ca() {
     assert!(check(&ca, &[("a", "a.example", "root")]).contains("use viewer, support, key-reader or admin"));
     assert!(check(&ca, &[("a", "a.example", "viewer"), ("b", "a.example", "admin")]).contains("clients.1"));
     assert!(check(&ca, &[("", "a.example", "viewer")]).contains("clients.0"));
+}
+
+#[test]
+fn a_provider_that_lets_nobody_or_anybody_in_is_refused() {
+    let problems = |change: &dyn Fn(&mut ApiOidc)| {
+        let mut config = Config::default();
+        let mut settings = ApiOidc {
+            issuer_url: "https://id.example.net".to_owned(),
+            client_id: "ssl-manager".to_owned(),
+            roles: vec![OidcRole {
+                value: "a".to_owned(),
+                role: Role::Viewer,
+            }],
+            ..ApiOidc::default()
+        };
+        change(&mut settings);
+        config.api.oidc = Some(settings);
+        let checked = config.validate(&[RoleName::Api]);
+        checked.err().map(|error| error.to_string()).unwrap_or_default()
+    };
+    assert_eq!(problems(&|_| {}), "");
+    assert!(problems(&|oidc| oidc.issuer_url.clear()).contains("api.oidc.issuer_url"));
+    for bad in [
+        "http://id.example.net",
+        "https://id.example.net/?x=1",
+        "https://id.example.net/#x",
+        "id.example.net",
+    ] {
+        let said = problems(&|oidc| bad.clone_into(&mut oidc.issuer_url));
+        assert!(said.contains("api.oidc.issuer_url"), "{bad}: {said}");
+    }
+    assert!(problems(&|oidc| oidc.client_id.clear()).contains("api.oidc.client_id"));
+    assert!(problems(&|oidc| oidc.roles.clear()).contains("api.oidc.roles"));
+    let twice = problems(&|oidc| oidc.roles.push(oidc.roles[0].clone()));
+    assert!(twice.contains("has a role already"));
+    assert!(
+        problems(&|oidc| oidc.root_certificate_file = "/nowhere".into()).contains("root_certificate_file")
+    );
 }

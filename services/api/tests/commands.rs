@@ -2,60 +2,23 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::sync::{Arc, LazyLock};
+mod case;
 
-use api::commands::{CommandError, Commands};
+use std::sync::LazyLock;
+
+use api::commands::CommandError;
 use audit::Caller;
+use case::{Case, DAY, caller};
 use domain::{
-    AccountId, Cause, CertificateId, CertificateSummary, Clock, DomainName, HistoryKind, Lease, Live, Order,
-    OrderId, OrderState, PreExpiry, Reason, Source, Status, Work, WorkKind,
+    Cause, CertificateId, Clock, HistoryKind, Lease, Live, Order, OrderId, OrderState, Reason, Source,
+    Status, Work, WorkKind,
 };
 use jiff::{SignedDuration, Timestamp};
-use runtime::testing::{ManualClock, SeededEntropy};
-use store::{Account, Certificate, Store};
-use store_sqlite::SqliteStore;
-use tempfile::TempDir;
+use store::Certificate;
 
-static BY: LazyLock<Caller> = LazyLock::new(|| Caller {
-    actor: "token:test".to_owned(),
-    peer: "192.0.2.1:4711".to_owned(),
-    call: "Test",
-    request_id: String::new(),
-});
-const DAY: SignedDuration = SignedDuration::from_hours(24);
-
-struct Case {
-    commands: Commands,
-    clock: Arc<ManualClock>,
-    name: DomainName,
-    _folder: TempDir,
-}
-
-async fn case() -> Case {
-    let folder = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open_and_migrate(&folder.path().join("case.db"))
-        .await
-        .unwrap();
-    let clock = Arc::new(ManualClock::new("2026-11-23T00:00:00Z".parse().unwrap()));
-    let commands = Commands {
-        store: Arc::new(store),
-        clock: clock.clone(),
-        entropy: Arc::new(SeededEntropy::new(7)),
-        pre_expiry: PreExpiry::days(7),
-    };
-    Case {
-        commands,
-        clock,
-        name: DomainName::parse("shop.example.com").unwrap(),
-        _folder: folder,
-    }
-}
+static BY: LazyLock<Caller> = LazyLock::new(|| caller("token:test", "Test"));
 
 impl Case {
-    fn store(&self) -> &dyn Store {
-        &*self.commands.store
-    }
-
     async fn work(&self) -> Vec<(WorkKind, Cause, Option<Timestamp>)> {
         let work = self.store().work(&self.name).await.unwrap();
         work.iter()
@@ -72,78 +35,14 @@ impl Case {
             .unwrap()
     }
 
-    async fn row(&self) -> domain::Domain {
-        let mut tx = self.store().begin("row").await.unwrap();
-        tx.domain(&self.name).await.unwrap().unwrap()
-    }
-
-    /// The issuer has stored a certificate of 90 days; if `live`, the uploader has made it live and planned a renewal.
+    /// The issuer has stored a certificate of 90 days; if `live`, the uploader has made it live.
     async fn issued(&self, live: bool) -> CertificateId {
-        let now = self.clock.now();
-        let row = self.row().await;
-        let id = CertificateId::new(&*self.clock, &*self.commands.entropy);
-        let certificate = Certificate {
-            summary: CertificateSummary {
-                id,
-                sha256: id.to_string(),
-                serial: "01".into(),
-                issuer: "CN=Test".into(),
-                not_before: now,
-                not_after: now + DAY * 90,
-                source: Source::C4,
-            },
-            name: self.name.clone(),
-            revision: row.revision,
-            chain_pem: String::new(),
-            sealed_key: Some(vec![1]),
-            created_at: now,
-            uploaded_at: live.then_some(now),
-            account: None,
-            renewal: None,
-            revoked_at: None,
-            withdrawn: false,
-        };
-        let mut tx = self.store().begin("issued").await.unwrap();
-        tx.insert_certificate(&certificate).await.unwrap();
-        tx.cancel(&self.name, WorkKind::Issue).await.unwrap();
-        if live {
-            let after = row
-                .uploaded(Live {
-                    certificate: id,
-                    not_after: now + DAY * 90,
-                })
-                .unwrap();
-            tx.update_domain(&after, now).await.unwrap();
-        }
-        tx.commit().await.unwrap();
-        id
+        self.stored(Source::C4, live).await.id()
     }
 
     /// A pasted certificate of a year, checked and sealed.
     fn pasted(&self) -> Certificate {
-        let now = self.clock.now();
-        let id = CertificateId::new(&*self.clock, &*self.commands.entropy);
-        Certificate {
-            summary: CertificateSummary {
-                id,
-                sha256: id.to_string(),
-                serial: "02".into(),
-                issuer: "CN=Other".into(),
-                not_before: now,
-                not_after: now + DAY * 365,
-                source: Source::Text,
-            },
-            name: self.name.clone(),
-            revision: 0,
-            chain_pem: String::new(),
-            sealed_key: Some(vec![1]),
-            created_at: now,
-            uploaded_at: None,
-            account: None,
-            renewal: None,
-            revoked_at: None,
-            withdrawn: false,
-        }
+        self.certificate(Source::Text, DAY * 365)
     }
 
     /// The uploader has made what waits to be uploaded live.
@@ -174,25 +73,15 @@ impl Case {
 
     async fn live_order(&self) -> Order {
         let now = self.clock.now();
-        let account = Account {
-            id: AccountId::new(&*self.clock, &*self.commands.entropy),
-            issuer: "test".into(),
-            directory_url: "https://ca.example/".into(),
-            sealed_key: vec![1],
-            url: None,
-            created_at: now,
-            pending_key: None,
-        };
         let order = Order {
             id: OrderId::new(&*self.clock, &*self.commands.entropy),
             name: self.name.clone(),
             revision: self.row().await.revision,
-            account: account.id,
+            account: self.account,
             created_at: now,
             state: OrderState::Created,
         };
         let mut tx = self.store().begin("order").await.unwrap();
-        tx.insert_account(&account).await.unwrap();
         tx.insert_order(&order).await.unwrap();
         tx.commit().await.unwrap();
         order
@@ -201,7 +90,7 @@ impl Case {
 
 #[tokio::test]
 async fn adding_twice_answers_with_the_one_that_is_there() {
-    let case = case().await;
+    let case = Case::begin().await;
     let (first, created) = case.commands.add(&case.name, &BY).await.unwrap();
     assert!(created);
     assert_eq!(first.domain.recorded, Status::Pending);
@@ -222,7 +111,7 @@ async fn adding_twice_answers_with_the_one_that_is_there() {
 
 #[tokio::test]
 async fn a_deleted_name_gets_its_certificate_back_without_an_order() {
-    let case = case().await;
+    let case = Case::begin().await;
     for round in 0..3 {
         case.commands.add(&case.name, &BY).await.unwrap();
         if round == 0 {
@@ -243,7 +132,7 @@ async fn a_deleted_name_gets_its_certificate_back_without_an_order() {
 
 #[tokio::test]
 async fn after_its_keys_were_destroyed_a_deleted_name_gets_a_new_certificate() {
-    let case = case().await;
+    let case = Case::begin().await;
     case.commands.add(&case.name, &BY).await.unwrap();
     case.issued(true).await;
     case.commands.delete(&case.name, false, &BY).await.unwrap();
@@ -263,7 +152,7 @@ async fn after_its_keys_were_destroyed_a_deleted_name_gets_a_new_certificate() {
 
 #[tokio::test]
 async fn a_delete_abandons_the_order_and_revokes_every_lease() {
-    let case = case().await;
+    let case = Case::begin().await;
     case.commands.add(&case.name, &BY).await.unwrap();
     let lease = case.claim(WorkKind::Issue).await;
     case.live_order().await;
@@ -284,7 +173,7 @@ async fn a_delete_abandons_the_order_and_revokes_every_lease() {
 
 #[tokio::test]
 async fn generate_joins_what_is_under_way() {
-    let case = case().await;
+    let case = Case::begin().await;
     case.commands.generate(&case.name, false, &BY).await.unwrap();
     let lease = case.claim(WorkKind::Issue).await;
     case.commands.generate(&case.name, true, &BY).await.unwrap();
@@ -315,7 +204,7 @@ async fn generate_joins_what_is_under_way() {
 
 #[tokio::test]
 async fn generate_orders_only_what_is_due_unless_forced() {
-    let case = case().await;
+    let case = Case::begin().await;
     case.commands.add(&case.name, &BY).await.unwrap();
     let live = case.issued(true).await;
     case.commands.generate(&case.name, false, &BY).await.unwrap();
@@ -347,7 +236,7 @@ async fn generate_orders_only_what_is_due_unless_forced() {
 
 #[tokio::test]
 async fn generate_delivers_what_was_issued_before_it_orders_anew() {
-    let case = case().await;
+    let case = Case::begin().await;
     case.commands.add(&case.name, &BY).await.unwrap();
     let undelivered = case.issued(false).await;
     case.commands.generate(&case.name, false, &BY).await.unwrap();
@@ -361,7 +250,7 @@ async fn generate_delivers_what_was_issued_before_it_orders_anew() {
 
 #[tokio::test]
 async fn recheck_brings_what_is_next_to_now() {
-    let case = case().await;
+    let case = Case::begin().await;
     case.commands.add(&case.name, &BY).await.unwrap();
     let lease = case.claim(WorkKind::Issue).await;
     case.commands.recheck(&case.name, &BY).await.unwrap();
@@ -411,7 +300,7 @@ async fn recheck_brings_what_is_next_to_now() {
 
 #[tokio::test]
 async fn a_pasted_certificate_adds_the_domain_and_is_uploaded_without_an_order() {
-    let case = case().await;
+    let case = Case::begin().await;
     let view = case.commands.import(case.pasted(), &BY).await.unwrap();
     assert_eq!(
         (view.domain.source, view.domain.recorded),
@@ -429,7 +318,7 @@ async fn a_pasted_certificate_adds_the_domain_and_is_uploaded_without_an_order()
 
 #[tokio::test]
 async fn importing_over_a_generated_certificate_switches_in_one_step() {
-    let case = case().await;
+    let case = Case::begin().await;
     case.commands.add(&case.name, &BY).await.unwrap();
     let generated = case.issued(true).await;
     case.commands.generate(&case.name, true, &BY).await.unwrap();
@@ -470,7 +359,7 @@ async fn importing_over_a_generated_certificate_switches_in_one_step() {
 #[tokio::test]
 async fn generating_over_a_pasted_certificate_works_directly_and_after_a_delete() {
     for delete_first in [false, true] {
-        let case = case().await;
+        let case = Case::begin().await;
         case.commands.import(case.pasted(), &BY).await.unwrap();
         let pasted = case.uploaded().await;
         if delete_first {
@@ -496,7 +385,7 @@ async fn generating_over_a_pasted_certificate_works_directly_and_after_a_delete(
 
 #[tokio::test]
 async fn rolling_back_uploads_the_certificate_before_and_can_be_rolled_back_itself() {
-    let case = case().await;
+    let case = Case::begin().await;
     let nothing = case.commands.roll_back(&case.name, &BY).await;
     assert!(matches!(nothing, Err(CommandError::NotFound(_))));
     case.commands.add(&case.name, &BY).await.unwrap();

@@ -2,84 +2,31 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::sync::{Arc, LazyLock};
+mod case;
 
-use api::commands::{CommandError, Commands};
+use std::sync::LazyLock;
+
+use api::commands::CommandError;
 use audit::Caller;
+use case::{Case, DAY, caller};
 use domain::{
-    AccountId, Cause, CertificateId, CertificateSummary, Clock, DomainName, HistoryKind, Live, Order,
-    OrderId, OrderState, PreExpiry, RevocationReason, RevocationState, Source, Work, WorkKind,
+    Cause, CertificateId, Clock, DomainName, HistoryKind, Order, OrderId, OrderState, RevocationReason,
+    RevocationState, Source, Work, WorkKind,
 };
 use jiff::SignedDuration;
-use runtime::testing::{ManualClock, SeededEntropy};
-use store::{Account, Certificate, Revocation, Store};
-use store_sqlite::SqliteStore;
-use tempfile::TempDir;
+use store::{Certificate, Revocation};
 
-static BY: LazyLock<Caller> = LazyLock::new(|| Caller {
-    actor: "token:ops".to_owned(),
-    peer: "192.0.2.1:4711".to_owned(),
-    call: "RevokeCertificate",
-    request_id: String::new(),
-});
-const DAY: SignedDuration = SignedDuration::from_hours(24);
+static BY: LazyLock<Caller> = LazyLock::new(|| caller("token:ops", "RevokeCertificate"));
 const COMPROMISE: RevocationReason = RevocationReason::KeyCompromise;
-
-struct Case {
-    commands: Commands,
-    clock: Arc<ManualClock>,
-    name: DomainName,
-    account: AccountId,
-    _folder: TempDir,
-}
 
 /// A domain on the list, for which nothing was issued yet.
 async fn case() -> Case {
-    let folder = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open_and_migrate(&folder.path().join("case.db"))
-        .await
-        .unwrap();
-    let clock = Arc::new(ManualClock::new("2026-11-23T00:00:00Z".parse().unwrap()));
-    let commands = Commands {
-        store: Arc::new(store),
-        clock: clock.clone(),
-        entropy: Arc::new(SeededEntropy::new(7)),
-        pre_expiry: PreExpiry::days(7),
-    };
-    let account = AccountId::new(&*clock, &*commands.entropy);
-    let name = DomainName::parse("shop.example.com").unwrap();
-    let mut tx = commands.store.begin("account").await.unwrap();
-    let row = Account {
-        id: account,
-        issuer: "ca".into(),
-        directory_url: "https://ca".into(),
-        sealed_key: vec![1],
-        url: Some("https://ca/account/1".into()),
-        created_at: clock.now(),
-        pending_key: None,
-    };
-    tx.insert_account(&row).await.unwrap();
-    tx.commit().await.unwrap();
-    commands.add(&name, &BY).await.unwrap();
-    Case {
-        commands,
-        clock,
-        name,
-        account,
-        _folder: folder,
-    }
+    let case = Case::begin().await;
+    case.commands.add(&case.name, &BY).await.unwrap();
+    case
 }
 
 impl Case {
-    fn store(&self) -> &dyn Store {
-        &*self.commands.store
-    }
-
-    async fn row(&self) -> domain::Domain {
-        let mut tx = self.store().begin("row").await.unwrap();
-        tx.domain(&self.name).await.unwrap().unwrap()
-    }
-
     async fn work(&self) -> Vec<Work> {
         self.store().work(&self.name).await.unwrap()
     }
@@ -90,48 +37,16 @@ impl Case {
 
     /// A certificate of 90 days; if `live`, the uploader has made it live.
     async fn issued(&self, source: Source, live: bool) -> Certificate {
-        let now = self.clock.now();
-        let row = self.row().await;
-        let id = CertificateId::new(&*self.clock, &*self.commands.entropy);
-        let certificate = Certificate {
-            summary: CertificateSummary {
-                id,
-                sha256: format!("{:064x}", id.as_uuid().as_u128()),
-                serial: "01".into(),
-                issuer: "CN=Test".into(),
-                not_before: now,
-                not_after: now + DAY * 90,
-                source,
-            },
-            name: self.name.clone(),
-            revision: row.revision,
-            chain_pem: String::new(),
-            sealed_key: Some(vec![1]),
-            created_at: now,
-            uploaded_at: live.then_some(now),
-            account: (source == Source::C4).then_some(self.account),
-            renewal: None,
-            revoked_at: None,
-            withdrawn: false,
-        };
+        let certificate = self.stored(source, live).await;
         let mut tx = self.store().begin("issued").await.unwrap();
-        tx.insert_certificate(&certificate).await.unwrap();
-        tx.cancel(&self.name, WorkKind::Issue).await.unwrap();
-        if live {
-            let after = row.uploaded(Live {
-                certificate: id,
-                not_after: certificate.summary.not_after,
-            });
-            tx.update_domain(&after.unwrap(), now).await.unwrap();
-        }
         let upload = Work {
             name: self.name.clone(),
             kind: WorkKind::Upload,
             revision: certificate.revision,
             cause: if live { Cause::Compare } else { Cause::Requested },
             attempts: 0,
-            due_at: Some(now),
-            certificate: Some(id),
+            due_at: Some(self.clock.now()),
+            certificate: Some(certificate.id()),
         };
         tx.schedule(&upload).await.unwrap();
         tx.commit().await.unwrap();
