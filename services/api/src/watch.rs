@@ -4,12 +4,13 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use domain::DomainName;
+use domain::{DomainName, Event};
 use futures::{Stream, StreamExt, stream};
 use proto::v1;
 use runtime::Context;
 use store::Change;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::broadcast::error::TryRecvError;
+use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status};
 use zeroize::Zeroizing;
@@ -128,13 +129,18 @@ impl Watcher {
             if !more {
                 tokio::select! {
                     // A hint that was missed is as good as one that was heard.
-                    _ = hints.recv() => {}
+                    _ = hints.recv() => hear_out(&mut hints),
                     () = tokio::time::sleep(LOOK_EVERY) => {}
                     () = sender.closed() => return None,
                 }
             }
         }
     }
+}
+
+/// Takes all hints that wait: one look answers them, where a look for each would go on long after many domains changed.
+fn hear_out(hints: &mut broadcast::Receiver<Event>) {
+    while matches!(hints.try_recv(), Ok(_) | Err(TryRecvError::Lagged(_))) {}
 }
 
 /// For how long somebody may listen who was let in once: a token can be revoked, and a session ends.
@@ -176,5 +182,31 @@ fn message(change: &Change) -> v1::WatchDomainsResponse {
         domain: Some(domain),
         deleted,
         at: Some(proto::to_timestamp(change.at)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{EventId, EventKind};
+    use runtime::{SystemClock, SystemEntropy};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn hints_that_piled_up_are_heard_at_once_and_the_next_one_is_heard() {
+        let (sender, mut hints) = broadcast::channel(4);
+        let hint = || Event {
+            id: EventId::new(&SystemClock, &SystemEntropy),
+            kind: EventKind::StatusChanged,
+            name: DomainName::parse("shop.example.com").unwrap(),
+            revision: 1,
+        };
+        for _ in 0..9 {
+            sender.send(hint()).unwrap();
+        }
+        hear_out(&mut hints);
+        assert!(matches!(hints.try_recv(), Err(TryRecvError::Empty)));
+        sender.send(hint()).unwrap();
+        assert!(hints.recv().await.is_ok());
     }
 }
