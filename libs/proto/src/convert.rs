@@ -135,6 +135,7 @@ impl From<&DomainView> for v1::Domain {
             reason: domain.reason().map(|why| reason(&why, &domain.name)),
             activity: domain.activity.as_str().to_owned(),
             next_attempt_at: view.next_attempt_at.map(to_timestamp),
+            failed_attempts: view.failed_attempts,
             certificate: view.certificate.as_ref().map(v1::Certificate::from),
             revision: domain.revision,
             renewal_blocked: domain.recorded == Status::Success && domain.facts.block.is_some(),

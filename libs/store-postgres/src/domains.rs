@@ -97,6 +97,7 @@ pub(crate) struct ViewRow {
     position: Option<i64>,
     changed_at: jiff_sqlx::Timestamp,
     next_attempt_at: Option<jiff_sqlx::Timestamp>,
+    failed_attempts: i32,
     sha256: Option<String>,
     serial: Option<String>,
     issuer: Option<String>,
@@ -143,6 +144,7 @@ impl TryFrom<ViewRow> for Change {
                 domain,
                 certificate,
                 next_attempt_at: maybe_jiff(row.next_attempt_at),
+                failed_attempts: row.failed_attempts.unsigned_abs(),
             },
         })
     }
@@ -160,6 +162,8 @@ macro_rules! select_views {
                 d.missing_answers, d.invalid_challenges, d.invalid_challenges_dns, d.position, d.changed_at,
                 (SELECT min(CASE w.cause WHEN 'renewal_info' THEN c.renewal_at ELSE w.due_at END) FROM work w
                     WHERE w.name = d.name AND w.cause <> 'compare' AND w.kind <> 'revoke') AS next_attempt_at,
+                (SELECT coalesce(max(w.attempts), 0) FROM work w
+                    WHERE w.name = d.name AND w.cause <> 'compare' AND w.kind <> 'revoke') AS failed_attempts,
                 c.sha256, c.serial, c.issuer, c.not_before, c.source AS certificate_source
             FROM domains d LEFT JOIN certificates c ON c.id = d.live_certificate_id ",
             $rest

@@ -15,6 +15,8 @@ pub struct DomainView {
     pub certificate: Option<CertificateSummary>,
     /// When the next attempt begins: the earliest due work that is more than a comparison.
     pub next_attempt_at: Option<Timestamp>,
+    /// How many attempts at that failed in a row.
+    pub failed_attempts: u32,
 }
 
 /// The list in figures.

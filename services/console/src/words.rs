@@ -119,7 +119,11 @@ pub(crate) fn status(domain: &v1::Domain, zone: &Zone, now: Timestamp) -> String
         }
         v1::Status::Expired => format!("The certificate ended on {ends}. Browsers show a warning now."),
         v1::Status::Emergency => {
-            let when = again.map(|at| format!(" Next try {at}.")).unwrap_or_default();
+            let when = match (again, domain.failed_attempts) {
+                (None, _) => String::new(),
+                (Some(at), 0) => format!(" Next try {at}."),
+                (Some(at), failed) => format!(" Try {failed}, next {at}."),
+            };
             let serves = if domain.certificate.is_some() {
                 " The certificate before it still serves."
             } else {
@@ -427,5 +431,32 @@ mod tests {
         assert!(forecast(10, Some(10), None).contains("all of them now"));
         assert!(forecast(11, Some(10), None).contains("About 10 can be ordered now"));
         assert!(forecast(1, Some(10), Some("14:20")).contains("until about 14:20"));
+    }
+
+    #[test]
+    fn an_emergency_says_which_try_it_was_and_what_still_serves() {
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let zone = Zone::of(&http::HeaderMap::new());
+        let emergency = |failed_attempts, next: Option<Timestamp>, certificate| {
+            let domain = v1::Domain {
+                status: v1::Status::Emergency.into(),
+                failed_attempts,
+                next_attempt_at: next.map(proto::to_timestamp),
+                certificate,
+                ..v1::Domain::default()
+            };
+            status(&domain, &zone, now)
+        };
+        let again = zone.soon(now, now);
+        let issued = "Issued, but C4 did not take it.";
+        assert_eq!(
+            emergency(7, Some(now), Some(v1::Certificate::default())),
+            format!("{issued} Try 7, next {again}. The certificate before it still serves.")
+        );
+        assert_eq!(
+            emergency(0, Some(now), None),
+            format!("{issued} Next try {again}.")
+        );
+        assert_eq!(emergency(7, None, None), issued);
     }
 }

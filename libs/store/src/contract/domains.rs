@@ -278,23 +278,20 @@ pub async fn history_is_newest_first_and_survives_a_delete(store: Arc<dyn Store>
     assert_eq!(store.history(&name("nobody"), 2).await.expect("read"), []);
 }
 
-/// The view's next attempt is the earliest due work, comparisons aside.
+/// The view's next attempt is the earliest due work, comparisons aside; and what failed is counted of that.
 pub async fn the_next_attempt_is_no_comparison(store: Arc<dyn Store>) {
     add(&*store, "shop").await;
     let mut compare = work("shop", WorkKind::Upload, Some(at(5)));
     compare.cause = domain::Cause::Compare;
     schedule(&*store, &compare).await;
     let next = async || {
-        store
-            .domain(&name("shop"))
-            .await
-            .expect("read")
-            .expect("there")
-            .next_attempt_at
+        let view = store.domain(&name("shop")).await.expect("read").expect("there");
+        (view.next_attempt_at, view.failed_attempts)
     };
-    assert_eq!(next().await, None);
-    schedule(&*store, &work("shop", WorkKind::Issue, Some(at(9)))).await;
-    assert_eq!(next().await, Some(at(9)));
+    assert_eq!(next().await, (None, 0));
+    let issue = work("shop", WorkKind::Issue, Some(at(9)));
+    schedule(&*store, &issue).await;
+    assert_eq!(next().await, (Some(at(9)), issue.attempts));
 }
 
 /// Many tasks that read, then write, in one transaction each: none fails, no update is lost.

@@ -23,6 +23,8 @@ const COLUMN: u64 = 44;
 /// Between days and weeks.
 const GAP: u64 = 24;
 const DAY_COLUMN: u64 = 30;
+/// So that the date below the last day is not cut off.
+const DAY_MARGIN: u64 = 12;
 
 /// Something counted, and the list of it.
 struct Counted {
@@ -154,7 +156,7 @@ fn figures(frame: &Frame, overview: &v1::GetOverviewResponse) -> Figures {
         reasons: overview.reasons.iter().take(10).map(why).collect(),
         ends_size: Size::new(ends.len(), COLUMN, GAP),
         ends,
-        days_size: Size::new(days.len(), DAY_COLUMN, 0),
+        days_size: Size::new(days.len(), DAY_COLUMN, DAY_MARGIN),
         days,
         issuance: words::issuance(&overview.issuance),
         limits: overview
