@@ -58,7 +58,7 @@ pub async fn rows_are_written_together(store: Arc<dyn Store>) {
         answers: 2,
     });
     whole.invalid_challenges.count = 3;
-    whole.invalid_challenges.dns = "192.0.2.1".to_owned();
+    "192.0.2.1".clone_into(&mut whole.invalid_challenges.dns);
     whole.activity = Activity::WaitingForBudget;
     whole.upload_revision = 41;
     let plain = domain::Domain::added(name("a"), at(1));
