@@ -73,7 +73,7 @@ async fn a_second_process_may_write_too() {
     assert!(first.tokens().await.unwrap().is_empty());
 }
 
-/// docs/DATA_MODEL.md has a row for each table and each migration, and no more.
+/// `docs/DATA_MODEL.md` has a row for each table and each migration, and no more.
 #[tokio::test]
 async fn the_data_model_is_described() {
     let folder = tempfile::tempdir().unwrap();
