@@ -3,9 +3,9 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection, PgPool};
 use store::{Result, StoreError};
 use tokio::sync::watch;
 
@@ -18,9 +18,6 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 const STATEMENT_TIMEOUT_MS: &str = "15000";
 /// No transaction of ours waits for anything but the database.
 const IDLE_IN_TRANSACTION_TIMEOUT_MS: &str = "15000";
-/// A connection that was used this recently is taken to be alive still: a question to the server before each transaction
-/// would be one of few.
-const TRUSTED_FOR: Duration = Duration::from_secs(1);
 const MAX_LIFETIME: Duration = Duration::from_mins(30);
 
 /// See the crate's documentation.
@@ -50,15 +47,6 @@ impl PostgresStore {
             .max_connections(max_connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .max_lifetime(MAX_LIFETIME)
-            .test_before_acquire(false)
-            .before_acquire(|connection, meta| {
-                Box::pin(async move {
-                    if meta.idle_for > TRUSTED_FOR {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            })
             .connect_lazy_with(options);
         Ok(Self {
             pool,
