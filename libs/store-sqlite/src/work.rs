@@ -1,6 +1,6 @@
-//! Work rows and their leases. Every token comes from one counter, so that a row which went and came back never
-//! repeats one; triggers raise it. It begins above 0, so a row with token 0 is nobody's: what gives a lease back writes it, and
-//! the old holder's later writes meet nothing.
+//! Work rows and their leases. Every token comes from one counter, which triggers raise, so that a row which went and
+//! came back never repeats one. The counter begins above 0, so a row with token 0 is nobody's: what gives a lease back
+//! writes it, and the old holder's later writes meet nothing.
 
 use domain::{Domain, DomainName, Lease, Work, WorkKind};
 use jiff::Timestamp;
@@ -189,8 +189,7 @@ pub(crate) async fn mark_due(
     rows.into_iter().map(Work::try_from).collect()
 }
 
-/// All rows that are free get the same token. A claim that finds nothing, the fate of every second hint, costs no durable
-/// write.
+/// A claim that finds nothing, the fate of every second hint, costs no durable write.
 pub(crate) async fn claim(
     db: &mut SqliteConnection,
     kind: WorkKind,
@@ -202,9 +201,12 @@ pub(crate) async fn claim(
     let rows: Vec<WorkRow> = sqlx::query_as(
         "-- claim
         UPDATE work SET lease_until = $3,
-            lease_token = (SELECT value + 1 FROM counters WHERE counters.name = 'lease_token')
-        WHERE name IN (SELECT value FROM json_each($1)) AND kind = $2
-            AND due_at <= $4 AND (lease_until IS NULL OR lease_until <= $4)
+            lease_token = (SELECT value FROM counters WHERE counters.name = 'lease_token') + free.place
+        FROM (
+            SELECT name, row_number() OVER (ORDER BY name) AS place FROM work
+            WHERE name IN (SELECT value FROM json_each($1)) AND kind = $2
+                AND due_at <= $4 AND (lease_until IS NULL OR lease_until <= $4)) AS free
+        WHERE work.name = free.name AND work.kind = $2
         RETURNING name, kind, revision, cause, attempts, due_at, certificate_id, lease_token",
     )
     .bind(serde_json::Value::from(names).to_string())

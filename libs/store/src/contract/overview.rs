@@ -404,7 +404,7 @@ pub async fn what_says_nothing_any_more_is_forgotten(store: Arc<dyn Store>) {
     while !matches!(forgotten.last(), Some(0)) {
         forgotten.push(write(&*store, async |tx| tx.forget(past, 1).await).await);
     }
-    // Two sessions, two buckets, two counts and the figures of a status and a reason that nobody has any more, one day.
+    // Two sessions, two buckets, a day and what was counted on it, the figures of a status and a reason that nobody has now.
     assert_eq!(forgotten.iter().sum::<u64>(), 8, "{forgotten:?}");
     assert!(forgotten.len() > 2, "in batches: {forgotten:?}");
     for (number, is_kept) in [(1, false), (2, false), (3, true)] {

@@ -260,7 +260,7 @@ pub async fn all_leases_can_be_freed(store: Arc<dyn Store>) {
     );
 }
 
-/// A batch is claimed at once: of each name what is due and free, with tokens that are higher than any before.
+/// A batch is claimed at once: of each name what is due and free, each with a token of its own, higher than any before.
 pub async fn a_batch_claims_what_is_free(store: Arc<dyn Store>) {
     let store = &*store;
     for (label, due) in [
@@ -282,6 +282,7 @@ pub async fn a_batch_claims_what_is_free(store: Arc<dyn Store>) {
     let claimed: Vec<_> = leases.iter().map(|lease| lease.work.name.clone()).collect();
     assert_eq!(claimed, [name("a"), name("d")], "b is not due, c somebody else's");
     assert!(leases.iter().all(|lease| lease.token > held.token));
+    assert_ne!(leases[0].token, leases[1].token);
     for lease in &leases {
         write(store, async |tx| {
             let row = tx.fence(lease).await?;
