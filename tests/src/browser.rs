@@ -77,12 +77,7 @@ impl Browser {
         let session = Session::open(&url, capabilities(folder.path()))
             .await
             .unwrap_or_else(|error| panic!("no browser: {error}\n{}", driver.output()));
-        let browser = Self {
-            session,
-            scripting: AtomicBool::new(true),
-            driver,
-            folder,
-        };
+        let browser = Self { session, scripting: AtomicBool::new(true), driver, folder };
         browser.theme(Theme::Light).await;
         browser.size(Size::Desktop).await;
         browser
@@ -149,8 +144,7 @@ impl Browser {
     pub async fn scripting(&self, on: bool) {
         self.scripting.store(on, Ordering::Relaxed);
         let disabled = json!({ "value": !on });
-        self.devtools("Emulation.setScriptExecutionDisabled", disabled)
-            .await;
+        self.devtools("Emulation.setScriptExecutionDisabled", disabled).await;
     }
 
     /// Waits for a download of that name; returns where it is.
@@ -159,11 +153,7 @@ impl Browser {
         wait_for(&format!("the download {name}"), PATIENCE, || {
             let path = folder.join(name);
             // Until it is whole, it has another name.
-            std::future::ready(if path.exists() {
-                Ok(path)
-            } else {
-                Err(format!("{:?}", names_in(&folder)))
-            })
+            std::future::ready(if path.exists() { Ok(path) } else { Err(format!("{:?}", names_in(&folder))) })
         })
         .await
     }
@@ -186,9 +176,7 @@ fn downloads(folder: &Path) -> PathBuf {
 
 fn names_in(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    entries
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect()
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
 fn capabilities(folder: &Path) -> Value {

@@ -27,9 +27,7 @@ impl Client {
 
     /// Adds a domain.
     pub async fn add(&self, name: &str) {
-        let request = self.request(proto::v1::AddDomainRequest {
-            name: name.to_owned(),
-        });
+        let request = self.request(proto::v1::AddDomainRequest { name: name.to_owned() });
         let mut client = DomainsClient::new(self.channel.clone());
         client.add_domain(request).await.expect("added");
     }
@@ -38,10 +36,6 @@ impl Client {
     pub async fn watch(&self) -> tonic::Streaming<proto::v1::WatchDomainsResponse> {
         let request = self.request(proto::v1::WatchDomainsRequest::default());
         let mut client = DomainsClient::new(self.channel.clone());
-        client
-            .watch_domains(request)
-            .await
-            .expect("a stream")
-            .into_inner()
+        client.watch_domains(request).await.expect("a stream").into_inner()
     }
 }

@@ -25,19 +25,13 @@ pub struct Collector {
 impl Collector {
     /// Starts it.
     pub async fn start() -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("a port");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let collector = Self {
             endpoint: format!("http://{}", listener.local_addr().expect("an address")),
             ..Self::default()
         };
         let service = TraceServiceServer::new(collector.clone());
-        tokio::spawn(
-            Server::builder()
-                .add_service(service)
-                .serve_with_incoming(TcpIncoming::from(listener)),
-        );
+        tokio::spawn(Server::builder().add_service(service).serve_with_incoming(TcpIncoming::from(listener)));
         collector
     }
 
@@ -51,10 +45,7 @@ impl Collector {
         let received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
         let mut spans = Vec::new();
         for of_service in received.iter().flat_map(|request| &request.resource_spans) {
-            let attributes = of_service
-                .resource
-                .iter()
-                .flat_map(|resource| &resource.attributes);
+            let attributes = of_service.resource.iter().flat_map(|resource| &resource.attributes);
             let service = attributes
                 .filter(|attribute| attribute.key == "service.name")
                 .find_map(|attribute| match attribute.value.as_ref()?.value.as_ref()? {
@@ -72,10 +63,7 @@ impl Collector {
     /// The services that have a span in one trace.
     pub fn services_of(&self, trace_id: &[u8]) -> BTreeSet<String> {
         let spans = self.spans().into_iter();
-        spans
-            .filter(|(_, span)| span.trace_id == trace_id)
-            .map(|(service, _)| service)
-            .collect()
+        spans.filter(|(_, span)| span.trace_id == trace_id).map(|(service, _)| service).collect()
     }
 
     /// All that was received, as text to be searched.
@@ -91,10 +79,7 @@ impl TraceService for Collector {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        self.received
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(request.into_inner());
+        self.received.lock().unwrap_or_else(PoisonError::into_inner).push(request.into_inner());
         Ok(Response::new(ExportTraceServiceResponse::default()))
     }
 }

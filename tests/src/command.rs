@@ -51,10 +51,8 @@ fn executable() -> &'static Path {
         } else {
             build.args(["--workspace", "--bin", "ssl-manager", "--test", "demo"]);
         }
-        let status = build
-            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-            .status()
-            .expect("cargo runs");
+        let status =
+            build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).status().expect("cargo runs");
         assert!(status.success(), "ssl-manager does not build");
         profile.join("ssl-manager")
     })
@@ -73,9 +71,6 @@ pub(crate) fn ssl_manager() -> Command {
 
 /// Runs the executable without any process or settings of its own.
 pub fn run_bare(arguments: &[&str], environment: &[(&str, &str)]) -> Answer {
-    let output = ssl_manager()
-        .args(arguments)
-        .envs(environment.iter().copied())
-        .output();
+    let output = ssl_manager().args(arguments).envs(environment.iter().copied()).output();
     output.expect("the executable runs").into()
 }

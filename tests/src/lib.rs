@@ -7,11 +7,7 @@
 //! Nothing here skips: a server that is missing fails the test with what to install. A test never sleeps; it waits
 //! for a condition with [`wait_for`], and a child that dies fails it at once.
 
-#![expect(
-    clippy::expect_used,
-    clippy::missing_panics_doc,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::expect_used, clippy::missing_panics_doc, reason = "a test fails by panicking")]
 
 mod browser;
 mod client;

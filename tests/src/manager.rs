@@ -118,9 +118,7 @@ impl SslManager {
         let migrated = manager.run(&["db", "migrate"], "");
         assert_eq!(migrated.code, 0, "{}", migrated.stderr);
         if let Some(backends) = &manager.backends {
-            manager.copies = backends
-                .copies(postgres, rabbitmq, manager.responder, copies)
-                .await;
+            manager.copies = backends.copies(postgres, rabbitmq, manager.responder, copies).await;
         }
         manager.token = manager.new_token("admin");
         manager
@@ -159,11 +157,7 @@ impl SslManager {
             more_settings,
             ..
         } = surroundings;
-        let edges: Vec<String> = surroundings
-            .edge_addresses
-            .iter()
-            .map(ToString::to_string)
-            .collect();
+        let edges: Vec<String> = surroundings.edge_addresses.iter().map(ToString::to_string).collect();
         let (api, responder, console) = (self.api, self.responder, self.console);
         let backends = match &self.backends {
             Some(backends) => backends.settings(),
@@ -349,10 +343,7 @@ root_certificate_file = "{folder}/ca-root.pem"
     /// The metrics of the first copy of a role.
     pub async fn metrics(&self, role: &str) -> String {
         let mut copies = self.copies.iter().filter(|copy| copy.role == role);
-        let url = format!(
-            "http://127.0.0.1:{}/metrics",
-            copies.next().expect("a copy").admin
-        );
+        let url = format!("http://127.0.0.1:{}/metrics", copies.next().expect("a copy").admin);
         let answer = reqwest::get(url).await.expect("the admin endpoint answers");
         answer.text().await.expect("a text")
     }
@@ -363,11 +354,7 @@ root_certificate_file = "{folder}/ca-root.pem"
         wait_for(step, STOPS_AT_WITHIN, || {
             processes.assert_alive();
             let stopped = processes.stopped_at(step);
-            std::future::ready(if stopped > 0 {
-                Ok(())
-            } else {
-                Err("not yet".to_owned())
-            })
+            std::future::ready(if stopped > 0 { Ok(()) } else { Err("not yet".to_owned()) })
         })
         .await;
     }
@@ -391,12 +378,8 @@ root_certificate_file = "{folder}/ca-root.pem"
 
     /// Everything the processes of this folder printed.
     pub fn log(&self) -> String {
-        let logs = self
-            .copies
-            .iter()
-            .map(|copy| self.folder.path().join(format!("{}.log", copy.name)));
-        logs.filter_map(|path| std::fs::read_to_string(path).ok())
-            .collect()
+        let logs = self.copies.iter().map(|copy| self.folder.path().join(format!("{}.log", copy.name)));
+        logs.filter_map(|path| std::fs::read_to_string(path).ok()).collect()
     }
 
     /// Runs a command with more environment, to its end.

@@ -127,23 +127,14 @@ impl Backends {
             let password = postgres.role_password(user);
             let store = postgres.tls_url(user, &password, database);
             let bus_user = format!("{}-{user}", self.vhost.name);
-            let read = if pattern == BROADCASTS {
-                BROADCASTS_AND_EVENTS
-            } else {
-                OURS
-            };
-            let url = rabbitmq
-                .user(&self.vhost, &bus_user, pattern, pattern, read)
-                .await;
+            let read = if pattern == BROADCASTS { BROADCASTS_AND_EVENTS } else { OURS };
+            let url = rabbitmq.user(&self.vhost, &bus_user, pattern, pattern, read).await;
             for number in 1..=count {
                 let admin = free_port();
                 let mut settings = vec![
                     ("SSL_MANAGER__STORE__URL", store.clone()),
                     ("SSL_MANAGER__BUS__URL", rabbitmq.over_tls(&url)),
-                    (
-                        "SSL_MANAGER__BUS__ROOT_CERTIFICATE_FILE",
-                        rabbitmq.root_file().display().to_string(),
-                    ),
+                    ("SSL_MANAGER__BUS__ROOT_CERTIFICATE_FILE", rabbitmq.root_file().display().to_string()),
                     ("SSL_MANAGER__ADMIN__LISTEN", format!("127.0.0.1:{admin}")),
                 ];
                 if role == "challenge-responder" {
@@ -151,12 +142,7 @@ impl Backends {
                     let listen = format!("127.0.0.1:{port}");
                     settings.push(("SSL_MANAGER__CHALLENGE_RESPONDER__LISTEN", listen));
                 }
-                copies.push(Copy {
-                    role,
-                    name: format!("{role}-{number}"),
-                    settings,
-                    admin,
-                });
+                copies.push(Copy { role, name: format!("{role}-{number}"), settings, admin });
             }
         }
         copies

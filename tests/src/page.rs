@@ -52,9 +52,7 @@ impl Console {
         std::fs::write(&file, Self::PASSWORD).expect("a file");
         let file = file.to_str().expect("a path in UTF-8");
         let create = ["user", "create", "--name", role, "--role", role];
-        let made = self
-            .manager
-            .run(&[&create[..], &["--password-file", file]].concat(), "");
+        let made = self.manager.run(&[&create[..], &["--password-file", file]].concat(), "");
         let is_there = made.stderr.starts_with("ALREADY_EXISTS: ");
         assert!(made.code == 0 || is_there, "{}", made.stderr);
     }
@@ -157,11 +155,7 @@ impl Browser {
     pub async fn assert_only_refusals(&self) {
         let mut problems = self.problems().await;
         problems.retain(|problem| !problem.contains("the server responded with a status of 4"));
-        assert!(
-            problems.is_empty(),
-            "the browser complains:\n{}",
-            problems.join("\n")
-        );
+        assert!(problems.is_empty(), "the browser complains:\n{}", problems.join("\n"));
     }
 
     /// Whether it is the page on which the mark was left.
@@ -194,11 +188,7 @@ impl Visitor {
     /// Whoever has that cookie.
     pub fn new(origin: String, cookie: String) -> Self {
         let http = reqwest::Client::builder().redirect(Policy::none()).build();
-        Self {
-            http: http.expect("a client"),
-            origin,
-            cookie,
-        }
+        Self { http: http.expect("a client"), origin, cookie }
     }
 
     /// Gets a page.
@@ -213,10 +203,8 @@ impl Visitor {
 
     /// Sends a form as a page of that origin would.
     pub async fn post_from(&self, origin: &str, path: &str, fields: &[(&str, &str)]) -> Reply {
-        let pairs: Vec<String> = fields
-            .iter()
-            .map(|(name, value)| format!("{name}={}", encoded(value)))
-            .collect();
+        let pairs: Vec<String> =
+            fields.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
         let request = self.http.post(format!("{}{path}", self.origin));
         let request = request.header(CONTENT_TYPE, FORM).header(ORIGIN, origin);
         self.send(request.body(pairs.join("&"))).await

@@ -79,17 +79,11 @@ impl Pebble {
             async {
                 started.get("/roots/0").await?;
                 let nameserver = format!("http://127.0.0.1:{challtestsrv_management}/");
-                reqwest::get(nameserver)
-                    .await
-                    .map(drop)
-                    .map_err(|error| error.to_string())
+                reqwest::get(nameserver).await.map(drop).map_err(|error| error.to_string())
             }
         })
         .await;
-        Self {
-            _servers: servers.into(),
-            ..started
-        }
+        Self { _servers: servers.into(), ..started }
     }
 
     /// Its directory.
@@ -114,10 +108,7 @@ impl Pebble {
 
     async fn get(&self, path: &str) -> Result<String, String> {
         let root = reqwest::Certificate::from_pem(self.api_root_pem.as_bytes()).expect("our own root");
-        let client = reqwest::Client::builder()
-            .tls_certs_only([root])
-            .build()
-            .expect("a client");
+        let client = reqwest::Client::builder().tls_certs_only([root]).build().expect("a client");
         let url = format!("https://localhost:{}{path}", self.management);
         let response = client.get(url).send().await.map_err(|error| error.to_string())?;
         response.text().await.map_err(|error| error.to_string())
@@ -127,12 +118,8 @@ impl Pebble {
     pub async fn set_cname(&self, name: &str, target: &str) {
         let url = format!("http://127.0.0.1:{}/set-cname", self.challtestsrv_management);
         let body = json!({ "host": format!("{name}."), "target": format!("{target}.") });
-        let answer = reqwest::Client::new()
-            .post(url)
-            .body(body.to_string())
-            .send()
-            .await
-            .expect("challtestsrv");
+        let answer =
+            reqwest::Client::new().post(url).body(body.to_string()).send().await.expect("challtestsrv");
         assert!(answer.status().is_success(), "challtestsrv: {}", answer.status());
     }
 }

@@ -44,12 +44,7 @@ impl Postgres {
         must(
             owner
                 .command(&program("initdb"))
-                .args([
-                    "--auth=scram-sha-256",
-                    "--no-sync",
-                    "--encoding=UTF8",
-                    "--locale=C.UTF-8",
-                ])
+                .args(["--auth=scram-sha-256", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8"])
                 .arg(format!("--username={SUPERUSER}"))
                 .arg(format!("--pwfile={}", password_file.display()))
                 .arg(folder.path().join("data"))
@@ -110,8 +105,7 @@ impl Postgres {
     pub fn database(&self) -> String {
         static NEXT: AtomicUsize = AtomicUsize::new(1);
         let name = format!("test{}", NEXT.fetch_add(1, Ordering::SeqCst));
-        self.psql("postgres", &format!("CREATE DATABASE {name}"))
-            .expect("a database");
+        self.psql("postgres", &format!("CREATE DATABASE {name}")).expect("a database");
         name
     }
 
@@ -132,19 +126,14 @@ impl Postgres {
     /// The URL of a database for a user, over TLS and nothing else.
     pub fn tls_url(&self, user: &str, password: &str, database: &str) -> String {
         let root = self.root_file();
-        format!(
-            "{}?sslmode=verify-full&sslrootcert={}",
-            self.url(user, password, database),
-            root.display()
-        )
+        format!("{}?sslmode=verify-full&sslrootcert={}", self.url(user, password, database), root.display())
     }
 
     /// Gives a role its password, the same for all tests of this program.
     pub fn role_password(&self, role: &str) -> String {
         let _one_at_a_time = self.passwords.lock().unwrap_or_else(PoisonError::into_inner);
         let password = format!("{role}-{}", self.password);
-        self.psql("postgres", &format!("ALTER ROLE {role} PASSWORD '{password}'"))
-            .expect("a password");
+        self.psql("postgres", &format!("ALTER ROLE {role} PASSWORD '{password}'")).expect("a password");
         password
     }
 
@@ -171,18 +160,9 @@ impl Postgres {
     /// Runs SQL as the superuser; what it printed, unaligned.
     pub fn psql(&self, database: &str, sql: &str) -> Result<String, String> {
         let output = Command::new("psql")
-            .args([
-                "--no-psqlrc",
-                "--quiet",
-                "--tuples-only",
-                "--no-align",
-                "--set=ON_ERROR_STOP=1",
-            ])
+            .args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"])
             .args(["--host=127.0.0.1", &format!("--port={}", self.port)])
-            .args([
-                &format!("--username={SUPERUSER}"),
-                &format!("--dbname={database}"),
-            ])
+            .args([&format!("--username={SUPERUSER}"), &format!("--dbname={database}")])
             .args(["--command", sql])
             .env("PGPASSWORD", &self.password)
             .env("PGCONNECT_TIMEOUT", "5")
@@ -205,9 +185,7 @@ pub(crate) fn rand() -> u64 {
 /// A program of the newest PostgreSQL that is installed.
 fn program(name: &str) -> PathBuf {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
-    let newest = versions
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
-        .max();
+    let newest = versions.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok()).max();
     match newest {
         Some(version) => Path::new("/usr/lib/postgresql").join(format!("{version}/bin/{name}")),
         None => PathBuf::from(name),

@@ -58,11 +58,7 @@ impl Subprocess {
 
     fn spawn(name: &str, folder: &Path, command: &mut Command) -> Self {
         let log = folder.join(format!("{name}.log"));
-        let file = File::options()
-            .create(true)
-            .append(true)
-            .open(&log)
-            .expect("a log file");
+        let file = File::options().create(true).append(true).open(&log).expect("a log file");
         let child = command
             .stdout(file.try_clone().expect("a second handle of the log"))
             .stderr(file)
@@ -71,18 +67,12 @@ impl Subprocess {
             .unwrap_or_else(|error| {
                 panic!("{name} does not start ({error}): `make install` installs what is missing")
             });
-        Self {
-            name: name.to_owned(),
-            child,
-            log,
-        }
+        Self { name: name.to_owned(), child, log }
     }
 
     /// What it has printed so far.
     pub fn output(&self) -> String {
-        std::fs::read(&self.log)
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-            .unwrap_or_default()
+        std::fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
 
     /// Panics if it is gone, with the end of what it printed.

@@ -100,9 +100,7 @@ impl RabbitMq {
     /// Starts the server again, on the same ports and data.
     pub async fn run(&mut self) {
         let folder = self.folder.path();
-        let mut command = self
-            .owner
-            .server(Path::new("/usr/lib/rabbitmq/bin/rabbitmq-server"), folder);
+        let mut command = self.owner.server(Path::new("/usr/lib/rabbitmq/bin/rabbitmq-server"), folder);
         command
             .env("HOME", folder)
             .env("RABBITMQ_NODENAME", format!("test{}@localhost", self.port))
@@ -114,10 +112,7 @@ impl RabbitMq {
             .env("RABBITMQ_LOG_BASE", folder.join("log"))
             .env("RABBITMQ_PID_FILE", folder.join("pid"))
             // What keeps its schedulers from spinning on a small machine.
-            .env(
-                "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
-                "+sbwt none +sbwtdcpu none +sbwtdio none",
-            );
+            .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "+sbwt none +sbwtdcpu none +sbwtdio none");
         let mut process = Subprocess::start_server("rabbitmq", folder, &mut command);
         wait_for("rabbitmq", STARTS_WITHIN, || {
             process.assert_alive();
@@ -145,11 +140,9 @@ impl RabbitMq {
     pub async fn vhost(&self) -> Vhost {
         static NEXT: AtomicUsize = AtomicUsize::new(1);
         let name = format!("test{}", NEXT.fetch_add(1, Ordering::SeqCst));
-        self.must(Method::PUT, &format!("/vhosts/{name}"), json!({}))
-            .await;
+        self.must(Method::PUT, &format!("/vhosts/{name}"), json!({})).await;
         let everything = json!({ "configure": ".*", "write": ".*", "read": ".*" });
-        self.must(Method::PUT, &format!("/permissions/{name}/{ADMIN}"), everything)
-            .await;
+        self.must(Method::PUT, &format!("/permissions/{name}/{ADMIN}"), everything).await;
         let url = self.url(ADMIN, &self.password, &name);
         Vhost { name, url }
     }
@@ -206,18 +199,13 @@ impl RabbitMq {
 
     /// The queues of a virtual host: name and messages in each.
     pub async fn queues(&self, vhost: &Vhost) -> Vec<(String, u64)> {
-        let queues = self
-            .must(Method::GET, &format!("/queues/{}", vhost.name), Value::Null)
-            .await;
+        let queues = self.must(Method::GET, &format!("/queues/{}", vhost.name), Value::Null).await;
         queues
             .as_array()
             .into_iter()
             .flatten()
             .filter_map(|queue| {
-                Some((
-                    queue["name"].as_str()?.to_owned(),
-                    queue["messages"].as_u64().unwrap_or(0),
-                ))
+                Some((queue["name"].as_str()?.to_owned(), queue["messages"].as_u64().unwrap_or(0)))
             })
             .collect()
     }

@@ -97,11 +97,9 @@ pub(crate) fn write_identity(folder: &Path, owner: &Owner) -> String {
         .expect("a name")
         .signed_by(&key, &Issuer::from_params(&root, &root_key))
         .expect("a certificate");
-    for (name, text) in [
-        ("root.pem", root_pem.clone()),
-        ("server.pem", leaf.pem()),
-        ("server.key", key.serialize_pem()),
-    ] {
+    for (name, text) in
+        [("root.pem", root_pem.clone()), ("server.pem", leaf.pem()), ("server.key", key.serialize_pem())]
+    {
         let path = folder.join(name);
         std::fs::write(&path, text).expect("a file");
         owner.give(&path);

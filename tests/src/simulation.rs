@@ -92,20 +92,14 @@ impl Simulation {
         let time = clock.clone();
         let world = World::start(WorldOptions {
             clock: Arc::new(move || time.now()),
-            ca: CaOptions {
-                lifetime,
-                ..CaOptions::default()
-            },
+            ca: CaOptions { lifetime, ..CaOptions::default() },
             ..WorldOptions::default()
         })
         .await
         .expect("a world");
         world.ca.control().validation_default(ValidationResult::Valid);
         world.ca.control().enforce(Limits::letsencrypt());
-        world
-            .ca
-            .control()
-            .ask_renewal_again_after(Duration::from_hours(24));
+        world.ca.control().ask_renewal_again_after(Duration::from_hours(24));
         // In memory where that is possible: what is simulated is not a disk.
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
         let folder = folder.expect("a folder");
@@ -163,10 +157,7 @@ impl Simulation {
 
     /// All domains on the list.
     pub async fn domains(&self) -> Vec<DomainView> {
-        let all = ListQuery {
-            limit: u32::MAX / 2,
-            ..ListQuery::default()
-        };
+        let all = ListQuery { limit: u32::MAX / 2, ..ListQuery::default() };
         self.context.store.domains(&all).await.expect("a list")
     }
 

@@ -22,9 +22,7 @@ async fn tamper(manager: &SslManager, mode: Mode, statement: &'static str) {
         return;
     }
     let file = manager.folder().join("data/ssl-manager.db");
-    let mut connection = SqliteConnection::connect(&format!("sqlite://{}", file.display()))
-        .await
-        .unwrap();
+    let mut connection = SqliteConnection::connect(&format!("sqlite://{}", file.display())).await.unwrap();
     sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
 }
 
@@ -56,27 +54,13 @@ async fn what_was_done_is_kept_and_what_is_done_to_it_is_found(mode: Mode) {
     assert_eq!(manager.domain(&["add", NAME]).code, 0);
     manager.status(NAME, "Success", LIMIT).await;
     let key = manager.folder().join("shop.key");
-    let download = [
-        "download",
-        NAME,
-        "--key",
-        key.to_str().unwrap(),
-        "--reason",
-        "moving house",
-    ];
+    let download = ["download", NAME, "--key", key.to_str().unwrap(), "--reason", "moving house"];
     assert_eq!(manager.domain(&download).code, 0);
     let viewer = manager.new_token("viewer");
     let refused = manager.run(&["domain", "delete", NAME, "--yes"], &viewer);
     assert_eq!(refused.code, 1);
 
-    let list = [
-        "--output",
-        "json",
-        "audit",
-        "list",
-        "--subject",
-        "SHOP.example.com",
-    ];
+    let list = ["--output", "json", "audit", "list", "--subject", "SHOP.example.com"];
     let listed = manager.run(&list, "");
     let told: Vec<String> = listed
         .json
@@ -85,51 +69,27 @@ async fn what_was_done_is_kept_and_what_is_done_to_it_is_found(mode: Mode) {
         .iter()
         .map(|line| format!("{} {} {}", line["call"], line["outcome"], line["detail"]))
         .collect();
-    let [denied, downloaded, added] = &told[..] else {
-        panic!("{}", listed.stdout)
-    };
+    let [denied, downloaded, added] = &told[..] else { panic!("{}", listed.stdout) };
     assert_eq!(denied, r#""DeleteDomain" "ROLE_LACKS_PERMISSION" """#);
-    assert!(
-        downloaded.starts_with(r#""DownloadCertificate" "OK""#),
-        "{downloaded}"
-    );
+    assert!(downloaded.starts_with(r#""DownloadCertificate" "OK""#), "{downloaded}");
     assert!(downloaded.contains("moving house"), "{downloaded}");
     assert_eq!(added, r#""AddDomain" "OK" """#);
 
     let head = sealed(&manager).await;
     assert_eq!(verify(&manager, Some(&head)).0, 0);
     let logged = head.split_once(':').unwrap().1;
-    assert!(
-        manager.log().contains(logged),
-        "the head is in the log of whoever sealed it"
-    );
+    assert!(manager.log().contains(logged), "the head is in the log of whoever sealed it");
     let bad = manager.run(&["audit", "verify", "--head", "1:abc"], "");
     assert_eq!(bad.code, 64, "{}", bad.stderr);
 
     manager.process().terminate();
     manager.process().exit(LIMIT).await;
-    tamper(
-        &manager,
-        mode,
-        "UPDATE audit SET actor = 'token:else' WHERE call = 'DownloadCertificate'",
-    )
-    .await;
+    tamper(&manager, mode, "UPDATE audit SET actor = 'token:else' WHERE call = 'DownloadCertificate'").await;
     let (code, report, stderr) = verify(&manager, None);
     assert_eq!((code, report["whole"].as_bool()), (1, Some(false)), "{stderr}");
-    assert!(
-        stderr.starts_with("AUDIT_BROKEN: ") && stderr.contains("was changed"),
-        "{stderr}"
-    );
-    tamper(
-        &manager,
-        mode,
-        "DELETE FROM audit WHERE sequence = (SELECT max(sequence) FROM audit)",
-    )
-    .await;
+    assert!(stderr.starts_with("AUDIT_BROKEN: ") && stderr.contains("was changed"), "{stderr}");
+    tamper(&manager, mode, "DELETE FROM audit WHERE sequence = (SELECT max(sequence) FROM audit)").await;
     let (_, report, _) = verify(&manager, None);
     let broken = report["broken"].to_string();
-    assert!(
-        broken.contains("was changed") && broken.contains("was removed"),
-        "{broken}"
-    );
+    assert!(broken.contains("was changed") && broken.contains("was removed"), "{broken}");
 }

@@ -20,12 +20,7 @@ async fn running() -> (World, SslManager) {
 
 fn fails(answer: &Answer, code: i32, words: &[&str]) {
     assert_eq!(answer.code, code, "{answer:?}");
-    assert_eq!(
-        answer.stderr.trim_end().lines().count(),
-        1,
-        "one line: {}",
-        answer.stderr
-    );
+    assert_eq!(answer.stderr.trim_end().lines().count(), 1, "one line: {}", answer.stderr);
     for word in words {
         assert!(answer.stderr.contains(word), "{word:?} in {}", answer.stderr);
     }
@@ -61,10 +56,7 @@ async fn one_name_has_one_spelling_and_one_row() {
     let first = manager.domain(&["add", "Bücher.Example."]);
     assert_eq!(first.json["name"], "xn--bcher-kva.example", "{}", first.stderr);
     let second = manager.domain(&["add", "bücher.example"]);
-    assert_eq!(
-        (second.code, &second.json["created_at"]),
-        (0, &first.json["created_at"])
-    );
+    assert_eq!((second.code, &second.json["created_at"]), (0, &first.json["created_at"]));
     assert_eq!(manager.domain(&["list"]).json.as_array().unwrap().len(), 1);
 }
 
@@ -86,22 +78,10 @@ async fn strangers_and_unknown_names_are_told_so() {
     }
     let revoked = manager.new_token("viewer");
     assert_eq!(manager.run(&["domain", "list"], &revoked).code, 0);
-    fails(
-        &manager.run(&["domain", "add", "a.example.com"], &revoked),
-        1,
-        &["PERMISSION_DENIED", "support"],
-    );
+    fails(&manager.run(&["domain", "add", "a.example.com"], &revoked), 1, &["PERMISSION_DENIED", "support"]);
     assert_eq!(manager.run(&["token", "revoke", "viewer"], "").code, 0);
-    fails(
-        &manager.run(&["domain", "list"], &revoked),
-        1,
-        &["UNAUTHENTICATED"],
-    );
-    fails(
-        &manager.run(&["token", "revoke", "viewer"], ""),
-        1,
-        &["NOT_FOUND"],
-    );
+    fails(&manager.run(&["domain", "list"], &revoked), 1, &["UNAUTHENTICATED"]);
+    fails(&manager.run(&["token", "revoke", "viewer"], ""), 1, &["NOT_FOUND"]);
     fails(&manager.domain(&["delete", "a.example.com"]), 64, &["--yes"]);
 }
 
@@ -171,19 +151,10 @@ async fn settings_say_where_they_come_from_and_hide_secrets() {
     let manager = SslManager::new(Mode::Embedded, &Surroundings::sandbox(&world)).await;
     let dump = manager.run(&["config", "dump", "--output", "json"], "");
     let of = |key: &str| {
-        dump.json
-            .as_array()
-            .unwrap()
-            .iter()
-            .find(|setting| setting["key"] == key)
-            .unwrap()
-            .clone()
+        dump.json.as_array().unwrap().iter().find(|setting| setting["key"] == key).unwrap().clone()
     };
     assert_eq!(of("renewal.pre_expiry_days")["origin"], "default");
-    assert_eq!(
-        of("c4.base_url")["origin"],
-        manager.config().display().to_string()
-    );
+    assert_eq!(of("c4.base_url")["origin"], manager.config().display().to_string());
     assert_eq!(of("c4.token")["value"], "********");
     assert!(!dump.stdout.contains(world.c4.token()));
 }

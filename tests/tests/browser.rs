@@ -45,18 +45,9 @@ async fn site() -> String {
     let site = Router::new()
         .route("/", get(move || async move { (policy(), Html(GOOD)) }))
         .route("/broken", get(move || async move { (policy(), Html(BROKEN)) }))
-        .route(
-            "/style.css",
-            get(move || async move { (typed("text/css"), STYLE) }),
-        )
-        .route(
-            "/script.js",
-            get(move || async move { (typed("text/javascript"), SCRIPT) }),
-        )
-        .route(
-            "/file",
-            get(|| async { ([(CONTENT_DISPOSITION, "attachment; filename=a.pem")], "PEM") }),
-        );
+        .route("/style.css", get(move || async move { (typed("text/css"), STYLE) }))
+        .route("/script.js", get(move || async move { (typed("text/javascript"), SCRIPT) }))
+        .route("/file", get(|| async { ([(CONTENT_DISPOSITION, "attachment; filename=a.pem")], "PEM") }));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async { axum::serve(listener, site).await });
@@ -136,10 +127,7 @@ async fn what_the_policy_blocked_and_answers_that_are_errors_are_problems() {
     assert!(problems.contains("Content Security Policy"), "{problems}");
     browser.goto(&format!("{site}/nowhere")).await;
     let problems = browser.problems().await.join("\n");
-    assert!(
-        problems.contains("404") && !problems.contains("Content"),
-        "{problems}"
-    );
+    assert!(problems.contains("404") && !problems.contains("Content"), "{problems}");
 }
 
 #[tokio::test]

@@ -30,10 +30,7 @@ fn write(manager: &SslManager, text: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn many_names_come_from_arguments_a_file_and_stdin() {
     let manager = running().await;
-    let file = write(
-        &manager,
-        "# customers\nb.example.com\n\n  *.example.com\na.example.com\n",
-    );
+    let file = write(&manager, "# customers\nb.example.com\n\n  *.example.com\na.example.com\n");
     let all = manager.domain(&["add", "a.example.com", "--file", &file]);
     assert_eq!(all.code, 1, "{all:?}");
     assert_eq!(all.stderr, "NOT_ALL_ADDED: 1 of 4 names were not added\n");
@@ -42,19 +39,11 @@ async fn many_names_come_from_arguments_a_file_and_stdin() {
     let rows = all.json.as_array().unwrap();
     assert_eq!(
         [&rows[0], &rows[1], &rows[3]],
-        [
-            &row("a.example.com", "added"),
-            &row("b.example.com", "added"),
-            &row("a.example.com", "present")
-        ]
+        [&row("a.example.com", "added"), &row("b.example.com", "added"), &row("a.example.com", "present")]
     );
     assert_eq!(
         (&rows[2]["name"], &rows[2]["result"], &rows[2]["reason"]),
-        (
-            &json!("*.example.com"),
-            &json!("error"),
-            &json!("NAME_IS_WILDCARD")
-        )
+        (&json!("*.example.com"), &json!("error"), &json!("NAME_IS_WILDCARD"))
     );
     assert!(rows[2]["message"].as_str().unwrap().contains("wildcard"));
 
@@ -64,24 +53,13 @@ async fn many_names_come_from_arguments_a_file_and_stdin() {
     assert!(told.stderr.contains("NAME_EMPTY"), "{}", told.stderr);
 
     let mut command = manager.command(&["domain", "add", "--file", "-"], &token);
-    let mut reading = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut reading = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     reading.stdin.take().unwrap().write_all(b"d.example.com").unwrap();
     let read: Answer = reading.wait_with_output().unwrap().into();
-    assert_eq!(
-        (read.code, read.stdout.as_str()),
-        (0, "1 added, 0 present before, 0 failed\n")
-    );
+    assert_eq!((read.code, read.stdout.as_str()), (0, "1 added, 0 present before, 0 failed\n"));
 
     let alone = manager.domain(&["add", "a.example.com"]);
-    assert_eq!(
-        (alone.code, &alone.json["name"]),
-        (0, &json!("a.example.com")),
-        "one name shows its domain"
-    );
+    assert_eq!((alone.code, &alone.json["name"]), (0, &json!("a.example.com")), "one name shows its domain");
     let empty = write(&manager, "# nothing\n");
     for wrong in [
         vec!["domain", "add"],
@@ -106,11 +84,7 @@ async fn cut_short(cut: impl FnOnce(&mut SslManager, &Subprocess)) -> (String, V
     let mut adding = Subprocess::start("adding", manager.folder(), &mut command);
     wait_for("the first name", LIMIT, || {
         let shown = manager.domain(&["show", "d0.example.com"]);
-        std::future::ready(if shown.code == 0 {
-            Ok(())
-        } else {
-            Err(shown.stderr)
-        })
+        std::future::ready(if shown.code == 0 { Ok(()) } else { Err(shown.stderr) })
     })
     .await;
     cut(&mut manager, &adding);
@@ -121,10 +95,7 @@ async fn cut_short(cut: impl FnOnce(&mut SslManager, &Subprocess)) -> (String, V
     assert!(rows.len() < MANY, "{} rows", rows.len());
     assert!(rows.iter().all(|row| row["result"] == "added"));
     let line = printed.lines().find(|line| !line.starts_with('[')).unwrap();
-    assert!(
-        line.contains(&format!("{} of {MANY} names were answered", rows.len())),
-        "{line}"
-    );
+    assert!(line.contains(&format!("{} of {MANY} names were answered", rows.len())), "{line}");
     (line.to_owned(), rows)
 }
 
@@ -138,8 +109,5 @@ async fn ctrl_c_tells_what_was_added_by_then() {
 async fn a_server_that_goes_away_tells_no_less() {
     let (line, _) = cut_short(|manager, _| manager.process().kill_9()).await;
     let code = line.split(':').next().unwrap();
-    assert!(
-        ["UNAVAILABLE", "UNKNOWN", "CANCELLED", "INTERNAL"].contains(&code),
-        "{line}"
-    );
+    assert!(["UNAVAILABLE", "UNKNOWN", "CANCELLED", "INTERNAL"].contains(&code), "{line}");
 }

@@ -15,13 +15,7 @@ fn check(manager: &SslManager, name: &str) -> (bool, Vec<String>, Value) {
     let steps = answer.json["steps"].as_array().unwrap();
     let told = steps
         .iter()
-        .map(|step| {
-            format!(
-                "{} {}",
-                step["step"].as_str().unwrap(),
-                step["outcome"].as_str().unwrap()
-            )
-        })
+        .map(|step| format!("{} {}", step["step"].as_str().unwrap(), step["outcome"].as_str().unwrap()))
         .collect();
     (answer.json["ready"].as_bool().unwrap(), told, answer.json.clone())
 }
@@ -34,53 +28,22 @@ async fn each_step_has_its_answer_and_nothing_changes(mode: Mode) {
 
     let (ready, steps, whole) = check(&manager, name);
     assert!(!ready);
-    assert_eq!(
-        steps,
-        [
-            "c4 blocked",
-            "dns not_asked",
-            "caa not_asked",
-            "challenge_path not_asked"
-        ]
-    );
+    assert_eq!(steps, ["c4 blocked", "dns not_asked", "caa not_asked", "challenge_path not_asked"]);
     assert_eq!(whole["steps"][0]["reason"]["code"], "unknown_to_c4");
 
     world.point_at_cdn(name);
     world.dns.control().set_cname(name, "elsewhere.example.net");
     let (_, steps, whole) = check(&manager, name);
-    assert_eq!(
-        steps,
-        [
-            "c4 fine",
-            "dns blocked",
-            "caa not_asked",
-            "challenge_path not_asked"
-        ]
-    );
+    assert_eq!(steps, ["c4 fine", "dns blocked", "caa not_asked", "challenge_path not_asked"]);
     let needed = &whole["steps"][1]["reason"];
     assert_eq!(needed["code"], "not_pointed");
-    assert!(
-        needed["message"].as_str().unwrap().contains(world.cdn_target()),
-        "{whole}"
-    );
+    assert!(needed["message"].as_str().unwrap().contains(world.cdn_target()), "{whole}");
     world.point_at_cdn(name);
 
-    world
-        .dns
-        .control()
-        .set_caa("example.com", vec![(0, "issue", "other-ca.example")]);
+    world.dns.control().set_caa("example.com", vec![(0, "issue", "other-ca.example")]);
     let (_, steps, whole) = check(&manager, name);
-    assert_eq!(
-        steps,
-        ["c4 fine", "dns fine", "caa blocked", "challenge_path not_asked"]
-    );
-    assert!(
-        whole["steps"][2]["found"]
-            .as_str()
-            .unwrap()
-            .contains("other-ca.example"),
-        "{whole}"
-    );
+    assert_eq!(steps, ["c4 fine", "dns fine", "caa blocked", "challenge_path not_asked"]);
+    assert!(whole["steps"][2]["found"].as_str().unwrap().contains("other-ca.example"), "{whole}");
     world.dns.control().set_caa("example.com", Vec::new());
 
     world.dns.control().servfail(name, true);
@@ -100,15 +63,7 @@ async fn each_step_has_its_answer_and_nothing_changes(mode: Mode) {
     assert_eq!(steps, ["c4 fine", "dns fine", "caa fine", "challenge_path fine"]);
 
     let refused = manager.domain(&["show", name]);
-    assert!(
-        refused.stderr.starts_with("NOT_FOUND: "),
-        "asking adds nothing: {}",
-        refused.stderr
-    );
+    assert!(refused.stderr.starts_with("NOT_FOUND: "), "asking adds nothing: {}", refused.stderr);
     let refused = manager.domain(&["check", "*.example.com"]);
-    assert!(
-        refused.stderr.starts_with("INVALID_ARGUMENT: "),
-        "{}",
-        refused.stderr
-    );
+    assert!(refused.stderr.starts_with("INVALID_ARGUMENT: "), "{}", refused.stderr);
 }

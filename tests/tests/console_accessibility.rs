@@ -14,11 +14,7 @@ const LIMIT: Duration = Duration::from_mins(1);
 
 /// Everything that is asked of every screen.
 async fn look(browser: &Browser, screen: &str) {
-    for (theme, word) in [
-        (Theme::Light, "light"),
-        (Theme::Dark, "dark"),
-        (Theme::ForcedColors, "forced"),
-    ] {
+    for (theme, word) in [(Theme::Light, "light"), (Theme::Dark, "dark"), (Theme::ForcedColors, "forced")] {
         browser.theme(theme).await;
         browser.assert_accessible(&format!("{screen}, {word}")).await;
         if theme != Theme::ForcedColors {
@@ -28,11 +24,7 @@ async fn look(browser: &Browser, screen: &str) {
     browser.theme(Theme::Light).await;
     for size in [Size::Zoomed, Size::Phone] {
         browser.size(size).await;
-        assert_eq!(
-            browser.overflow().await,
-            0,
-            "{screen} is wider than the window at {size:?}"
-        );
+        assert_eq!(browser.overflow().await, 0, "{screen} is wider than the window at {size:?}");
     }
     browser.assert_accessible(&format!("{screen} on a phone")).await;
     browser.screenshot(&format!("{screen}-phone")).await;
@@ -52,11 +44,7 @@ async fn furnished() -> Console {
     let mut console = Console::start().await;
     console.live(&[LIVE]).await;
     console.world.point_at_cdn(BLOCKED);
-    console
-        .world
-        .dns
-        .control()
-        .set_cname(BLOCKED, "elsewhere.example.net");
+    console.world.dns.control().set_cname(BLOCKED, "elsewhere.example.net");
     console.world.point_at_cdn(UNLOVED);
     let refusal = Refusal::unprocessable("too long a chain");
     console.world.c4.control().refuse(Some(UNLOVED), refusal);
@@ -86,13 +74,7 @@ async fn the_list_the_overview_and_adding_are_for_everybody() {
     console = furnished().await;
     console.sign_in(&browser, "support").await;
     visit(&console, &browser, "list", "/").await;
-    visit(
-        &console,
-        &browser,
-        "list-filtered",
-        "/?q=example&status=Failure&order=name",
-    )
-    .await;
+    visit(&console, &browser, "list-filtered", "/?q=example&status=Failure&order=name").await;
     visit(&console, &browser, "list-nothing-found", "/?q=shpo").await;
     visit(&console, &browser, "overview", "/overview").await;
 
@@ -135,16 +117,12 @@ async fn the_pages_of_a_domain_are_for_everybody() {
     visit(&console, &browser, "view-discard", &of("unknown.example.com", "")).await;
     visit(&console, &browser, "view-done", &of(LIVE, "?done=recheck")).await;
     visit(&console, &browser, "delete", &of(LIVE, "/delete")).await;
-    browser
-        .fill(&format!("Type {LIVE}, because it is live"), "no")
-        .await;
+    browser.fill(&format!("Type {LIVE}, because it is live"), "no").await;
     browser.click("button", &format!("Delete {LIVE}")).await;
     browser.find("alert", "").await;
     look(&browser, "delete-refused").await;
     visit(&console, &browser, "import", &of(LIVE, "/import")).await;
-    browser
-        .paste("Certificate chain (PEM)", "not a certificate")
-        .await;
+    browser.paste("Certificate chain (PEM)", "not a certificate").await;
     let key = KeyPair::generate().unwrap().serialize_pem();
     browser.paste("Private key (PEM)", &key).await;
     browser.click("button", "Upload certificate").await;

@@ -57,10 +57,8 @@ async fn carry(mut here: TcpStream, api: String, mut whole: watch::Receiver<bool
 /// A console in a process of its own.
 async fn apart(console: &Console, line: &Line, port: u16) -> Subprocess {
     let listen = format!("127.0.0.1:{port}");
-    let environment = [
-        ("SSL_MANAGER__CONSOLE__API__URL", line.url.as_str()),
-        ("SSL_MANAGER__CONSOLE__LISTEN", &listen),
-    ];
+    let environment =
+        [("SSL_MANAGER__CONSOLE__API__URL", line.url.as_str()), ("SSL_MANAGER__CONSOLE__LISTEN", &listen)];
     console.manager.start_role("console", &environment).await
 }
 
@@ -110,9 +108,7 @@ async fn a_page_that_is_loaded_meanwhile_says_so_and_loads_by_itself_once_it_can
     browser.see(LAST_KNOWN).await;
     browser.goto(&format!("{url}/?q=shop")).await;
     browser.find("heading", "The API does not answer").await;
-    browser
-        .see("Nothing is lost; this page tries again by itself.")
-        .await;
+    browser.see("Nothing is lost; this page tries again by itself.").await;
     browser.screenshot("away-page").await;
 
     let stranger = Browser::start().await;

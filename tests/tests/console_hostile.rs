@@ -21,11 +21,7 @@ async fn is_text(browser: &Browser, place: &str) {
         return [document.body.textContent, ...fields].some((text) => text.includes(arguments[0]))";
     wait_for(&format!("the payload in {place}"), LIMIT, || async {
         let is_there = browser.script(script, vec![PAYLOAD.into()]).await == true;
-        if is_there {
-            Ok(())
-        } else {
-            Err(browser.text().await)
-        }
+        if is_there { Ok(()) } else { Err(browser.text().await) }
     })
     .await;
     let works = "return window.pwned !== undefined || document.querySelector('#pwned') !== null";
@@ -61,9 +57,7 @@ async fn markup_that_was_typed_or_pasted_comes_out_as_text() {
     browser.see("Adding 1 domain: done").await;
     browser.see(PAYLOAD).await;
 
-    browser
-        .goto(&console.address("/domains/a.example.com/import"))
-        .await;
+    browser.goto(&console.address("/domains/a.example.com/import")).await;
     browser.paste("Certificate chain (PEM)", PAYLOAD).await;
     browser.paste("Private key (PEM)", PAYLOAD).await;
     browser.click("button", "Upload certificate").await;
@@ -94,9 +88,7 @@ async fn markup_from_the_ca_c4_certificates_and_colleagues_comes_out_as_text() {
     let invalid = ValidationResult::Invalid { problem, detail };
     console.world.ca.control().validation_result(refused, invalid);
     console.domain(&["add", refused]);
-    browser
-        .goto(&console.address(&format!("/domains/{refused}")))
-        .await;
+    browser.goto(&console.address(&format!("/domains/{refused}"))).await;
     is_text(&browser, "what the CA said").await;
 
     let unloved = "unloved.example.com";
@@ -104,9 +96,7 @@ async fn markup_from_the_ca_c4_certificates_and_colleagues_comes_out_as_text() {
     let refusal = Refusal::unprocessable(PAYLOAD);
     console.world.c4.control().refuse(Some(unloved), refusal);
     console.domain(&["add", unloved]);
-    browser
-        .goto(&console.address(&format!("/domains/{unloved}")))
-        .await;
+    browser.goto(&console.address(&format!("/domains/{unloved}"))).await;
     is_text(&browser, "what C4 said").await;
 
     console.world.point_at_cdn(NAME);
@@ -119,11 +109,7 @@ async fn markup_from_the_ca_c4_certificates_and_colleagues_comes_out_as_text() {
     browser.click("button", "Upload certificate").await;
     browser.find("alert", "").await;
     let works = "return document.querySelector('#pwned') !== null";
-    assert_eq!(
-        browser.script(works, vec![]).await,
-        false,
-        "a name of a certificate"
-    );
+    assert_eq!(browser.script(works, vec![]).await, false, "a name of a certificate");
 
     let (certificate, key) = own(NAME);
     browser.paste("Certificate chain (PEM)", &certificate).await;
@@ -155,9 +141,7 @@ async fn a_name_in_another_script_stands_beside_its_punycode() {
     browser.at("/domains/xn--80ak6aa92e.com").await;
     browser.find("heading", "аррӏе.com xn--80ak6aa92e.com").await;
     browser.click("link", "All domains").await;
-    browser
-        .see_in_row("аррӏе.com xn--80ak6aa92e.com", "xn--80ak6aa92e.com")
-        .await;
+    browser.see_in_row("аррӏе.com xn--80ak6aa92e.com", "xn--80ak6aa92e.com").await;
     browser.assert_no_problems().await;
 }
 
@@ -171,10 +155,7 @@ fn forms(batch: &str) -> Vec<(String, Vec<(&'static str, &'static str)>)> {
         form(&format!("{PAGE}/delete"), &[("c4", "remove"), ("typed", NAME)]),
         form(&format!("{PAGE}/import"), &[("certificate", "c"), ("key", "k")]),
         form(&format!("{PAGE}/key"), &[("reason", "forged"), ("format", "pem")]),
-        form(
-            &format!("{PAGE}/revoke"),
-            &[("reason", "superseded"), ("typed", NAME)],
-        ),
+        form(&format!("{PAGE}/revoke"), &[("reason", "superseded"), ("typed", NAME)]),
         form(batch, &[("action", "start")]),
         form("/clock", &[("clock", "utc"), ("to", "/")]),
         form("/sign-out", &[("everywhere", "1")]),
@@ -194,13 +175,7 @@ async fn forged_replayed_and_cross_site_forms_do_nothing() {
     let of_another_session = console.visitor("admin").await.csrf("/").await;
 
     for (path, fields) in forms(&batch) {
-        for wrong in [
-            None,
-            Some(""),
-            Some("AAAA"),
-            Some(&*of_another),
-            Some(&*of_another_session),
-        ] {
+        for wrong in [None, Some(""), Some("AAAA"), Some(&*of_another), Some(&*of_another_session)] {
             let mut fields: Vec<(&str, &str)> = fields.clone();
             fields.extend(wrong.map(|csrf| ("csrf", csrf)));
             let answer = admin.post(&path, &fields).await;
@@ -244,10 +219,7 @@ async fn what_is_somebody_elses_is_not_there() {
         other.get(&batch).await.status,
         other.get(&failures).await.status,
         other.post(&batch, &start).await.status,
-        other
-            .get("/batches/0123456789abcdef0123456789abcdef")
-            .await
-            .status,
+        other.get("/batches/0123456789abcdef0123456789abcdef").await.status,
     ] {
         assert_eq!(status, 404);
     }
@@ -256,14 +228,8 @@ async fn what_is_somebody_elses_is_not_there() {
     for status in [
         viewer.get(&batch).await.status,
         viewer.get("/domains/new").await.status,
-        viewer
-            .post("/domains/new", &[("csrf", &csrf), ("names", NAME)])
-            .await
-            .status,
-        viewer
-            .post(PAGE, &[("csrf", &csrf), ("action", "add")])
-            .await
-            .status,
+        viewer.post("/domains/new", &[("csrf", &csrf), ("names", NAME)]).await.status,
+        viewer.post(PAGE, &[("csrf", &csrf), ("action", "add")]).await.status,
     ] {
         assert_eq!(status, 403);
     }
@@ -299,9 +265,8 @@ async fn ten_thousand_lines_with_rubbish_in_the_middle_each_get_their_answer() {
     let console = Console::start().await;
     console.domain(&["add", "n7.example.com"]);
     let browser = console.signed_in("support").await;
-    let mut lines: Vec<String> = (0..LINES - RUBBISH.len() - 1)
-        .map(|index| format!("n{index}.example.com"))
-        .collect();
+    let mut lines: Vec<String> =
+        (0..LINES - RUBBISH.len() - 1).map(|index| format!("n{index}.example.com")).collect();
     let middle = lines.len() / 2;
     for (text, _) in RUBBISH.iter().rev() {
         lines.insert(middle, (*text).to_owned());
@@ -329,12 +294,7 @@ async fn ten_thousand_lines_with_rubbish_in_the_middle_each_get_their_answer() {
     .await;
     browser.see("Adding 9,994 domains: done").await;
     let text = browser.text().await;
-    for count in [
-        "Added\n9,993",
-        "On the list already\n1",
-        "Did not work\n5",
-        "Written twice\n1",
-    ] {
+    for count in ["Added\n9,993", "On the list already\n1", "Did not work\n5", "Written twice\n1"] {
         assert!(text.contains(count), "{count}: {text}");
     }
     let csv = somebody.get(&format!("{path}/failures.csv")).await.body;

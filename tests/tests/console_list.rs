@@ -57,10 +57,7 @@ async fn the_list_is_searched_filtered_ordered_and_paged_and_its_address_says_al
     browser.row(&name(0)).await;
     browser.click("link", "Domain").await;
     let reversed = listed(&browser, "dir=desc").await;
-    assert_eq!(
-        (&reversed[0], &reversed[1]),
-        (&"shop.example.org".to_owned(), &last)
-    );
+    assert_eq!((&reversed[0], &reversed[1]), (&"shop.example.org".to_owned(), &last));
 
     browser.fill("Search domains", "d0").await;
     browser.click("button", "Search").await;
@@ -169,9 +166,7 @@ async fn an_update_leaves_alone_what_has_the_focus_and_comes_once_that_moves() {
     assert!(again.is(&link));
 
     let search = browser.field("Search domains").await;
-    browser
-        .script("arguments[0].focus()", vec![search.to_json()])
-        .await;
+    browser.script("arguments[0].focus()", vec![search.to_json()]).await;
     browser.see_in_row(first, "Success").await;
     assert_eq!(browser.focused().await, r#"searchbox "Search domains""#);
     assert!(browser.is_marked().await, "the page was loaded again");
@@ -221,19 +216,11 @@ async fn what_is_ticked_is_rechecked_and_what_is_deleted_elsewhere_is_crossed_ou
     browser.see_in_row("b.example.org", "Success").await;
     browser.mark().await;
     console.domain(&["delete", "c.example.org", "--yes"]);
-    tests::wait_for(
-        "the row of what is gone",
-        std::time::Duration::from_secs(30),
-        || async {
-            let row = browser.row("c.example.org").await;
-            let classes = row.attribute("class").await?.unwrap_or_default();
-            if classes.contains("gone") {
-                Ok(())
-            } else {
-                Err(classes)
-            }
-        },
-    )
+    tests::wait_for("the row of what is gone", std::time::Duration::from_secs(30), || async {
+        let row = browser.row("c.example.org").await;
+        let classes = row.attribute("class").await?.unwrap_or_default();
+        if classes.contains("gone") { Ok(()) } else { Err(classes) }
+    })
     .await;
     assert!(browser.is_marked().await);
     browser.reload().await;

@@ -34,9 +34,7 @@ async fn a_domain_is_added_viewed_given_a_certificate_and_deleted() {
     browser.click("link", "+ Add").await;
     browser.fill("Domain names", NAME).await;
     browser.click("button", "Check").await;
-    browser
-        .see("Nothing stands in the way: the certificate is ordered at once.")
-        .await;
+    browser.see("Nothing stands in the way: the certificate is ordered at once.").await;
     assert_eq!(browser.value("Domain names").await, NAME);
     browser.click("button", "Add and order now").await;
     browser.at(PAGE).await;
@@ -57,19 +55,13 @@ async fn a_domain_is_added_viewed_given_a_certificate_and_deleted() {
     browser.find("alert", "").await;
     browser.paste("Private key (PEM)", &key.serialize_pem()).await;
     browser.click("button", "Upload certificate").await;
-    browser
-        .see("browsers do not trust who issued this certificate")
-        .await;
+    browser.see("browsers do not trust who issued this certificate").await;
     let pasted = sha256_of_leaf(&certificate);
-    console
-        .serves(NAME, "the pasted one", |served| served == pasted)
-        .await;
+    console.serves(NAME, "the pasted one", |served| served == pasted).await;
     reload_until(&browser, "A pasted certificate is not renewed.").await;
 
     browser.click("link", &format!("Delete {NAME}…")).await;
-    browser
-        .fill(&format!("Type {NAME}, because it is live"), NAME)
-        .await;
+    browser.fill(&format!("Type {NAME}, because it is live"), NAME).await;
     browser.click("button", &format!("Delete {NAME}")).await;
     browser.at("/?done=deleted").await;
     browser.see("No domains yet.").await;

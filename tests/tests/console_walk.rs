@@ -89,14 +89,8 @@ async fn a_domain_that_is_not_pointed_shows_the_record_to_add_until_it_is() {
     browser.fill("Domain names", NAME).await;
     browser.click("button", "Add and wait").await;
     browser.at(PAGE).await;
-    browser
-        .see("No certificate yet: DNS does not point to the CDN.")
-        .await;
-    let expected = [
-        ("Copy name", NAME),
-        ("Copy name in the zone", "shop"),
-        ("Copy value", target),
-    ];
+    browser.see("No certificate yet: DNS does not point to the CDN.").await;
+    let expected = [("Copy name", NAME), ("Copy name in the zone", "shop"), ("Copy value", target)];
     for (button, text) in expected {
         copies(&browser, button, text).await;
     }
@@ -126,19 +120,13 @@ async fn a_domain_that_is_not_pointed_shows_the_record_to_add_until_it_is() {
 /// Whether a chain leads from a leaf for that name to the root.
 fn is_trusted(chain_pem: &str, root_pem: &str, name: &str) -> Result<(), rustls::Error> {
     let mut roots = RootCertStore::empty();
-    roots
-        .add(CertificateDer::from_pem_slice(root_pem.as_bytes()).unwrap())
-        .unwrap();
+    roots.add(CertificateDer::from_pem_slice(root_pem.as_bytes()).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
-        .build()
-        .unwrap();
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
     let chain = CertificateDer::pem_slice_iter(chain_pem.as_bytes());
     let chain: Vec<_> = chain.map(Result::unwrap).collect();
     let name = ServerName::try_from(name).unwrap();
-    verifier
-        .verify_server_cert(&chain[0], &chain[1..], &name, &[], UnixTime::now())
-        .map(drop)
+    verifier.verify_server_cert(&chain[0], &chain[1..], &name, &[], UnixTime::now()).map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -157,9 +145,7 @@ async fn the_certificate_that_is_downloaded_is_trusted_and_the_one_that_is_serve
     is_trusted(&whole, &root, NAME).unwrap();
     is_trusted(&whole, &root, "other.example.com").unwrap_err();
     let sha256 = sha256_of_leaf(&certificate);
-    console
-        .serves(NAME, "the one that was downloaded", |served| served == sha256)
-        .await;
+    console.serves(NAME, "the one that was downloaded", |served| served == sha256).await;
     assert!(browser.text().await.contains(&sha256));
     browser.assert_no_problems().await;
 }
@@ -173,9 +159,7 @@ async fn a_key_is_handed_to_who_may_have_it_and_to_nobody_else() {
     browser.click("link", "Download certificate").await;
     let certificate = read_to_string(browser.downloaded("shop.example.com.pem").await).unwrap();
     browser.click("link", "Download key…").await;
-    browser
-        .fill("Why the key is needed", "The customer moves away")
-        .await;
+    browser.fill("Why the key is needed", "The customer moves away").await;
     browser.click("button", "Download key").await;
     let key = read_to_string(browser.downloaded("shop.example.com.key").await).unwrap();
     assert!(certificate_and_key_belong_together(&certificate, &key));
@@ -189,9 +173,7 @@ async fn a_key_is_handed_to_who_may_have_it_and_to_nobody_else() {
     browser.find("link", "Download certificate").await;
     browser.gone("link", "Download key…").await;
     browser.goto(&console.address(&format!("{PAGE}/key"))).await;
-    browser
-        .see("Your role may not take private keys out. Ask an administrator if you need it.")
-        .await;
+    browser.see("Your role may not take private keys out. Ask an administrator if you need it.").await;
     let support = console.visitor("support").await;
     let csrf = support.csrf(PAGE).await;
     let fields = [("csrf", csrf.as_str()), ("reason", "curious"), ("format", "pem")];
@@ -227,36 +209,23 @@ async fn pasted_generated_rolled_back_and_deleted() {
 
     browser.click("link", "Paste a certificate…").await;
     browser.paste("Certificate chain (PEM)", &certificate).await;
-    browser
-        .paste("Private key (PEM)", &own("other.example.com").1)
-        .await;
+    browser.paste("Private key (PEM)", &own("other.example.com").1).await;
     browser.click("button", "Upload certificate").await;
     browser.find("alert", "").await;
     assert_eq!(browser.value("Private key (PEM)").await, "");
-    assert_eq!(
-        browser.value("Certificate chain (PEM)").await.trim(),
-        certificate.trim()
-    );
+    assert_eq!(browser.value("Certificate chain (PEM)").await.trim(), certificate.trim());
     browser.paste("Private key (PEM)", &key).await;
     browser.click("button", "Upload certificate").await;
-    browser
-        .see("browsers do not trust who issued this certificate")
-        .await;
-    console
-        .serves(NAME, "the pasted one", |served| served == pasted)
-        .await;
+    browser.see("browsers do not trust who issued this certificate").await;
+    console.serves(NAME, "the pasted one", |served| served == pasted).await;
 
     // A generated one takes the place of a pasted one.
     browser.click("button", "Switch to a generated certificate").await;
     browser.see("A certificate was asked for.").await;
-    console
-        .serves(NAME, "a generated one again", |served| served != pasted)
-        .await;
+    console.serves(NAME, "a generated one again", |served| served != pasted).await;
     browser.click("button", "Roll back to this certificate").await;
     browser.see("Rolling back.").await;
-    console
-        .serves(NAME, "the pasted one again", |served| served == pasted)
-        .await;
+    console.serves(NAME, "the pasted one again", |served| served == pasted).await;
 
     browser.click("link", &format!("Delete {NAME}…")).await;
     let label = format!("Type {NAME}, because it is live");
@@ -266,9 +235,7 @@ async fn pasted_generated_rolled_back_and_deleted() {
     browser.fill(&label, NAME).await;
     browser.click("button", &format!("Delete {NAME}")).await;
     browser.at("/?done=deleted").await;
-    browser
-        .see("C4 keeps serving its certificate until that ends.")
-        .await;
+    browser.see("C4 keeps serving its certificate until that ends.").await;
     browser.gone("rowheader", NAME).await;
     console.serves(NAME, "still it", |served| served == pasted).await;
     browser.goto(&console.address(PAGE)).await;

@@ -35,17 +35,9 @@ async fn recovers(world: &World, manager: &mut SslManager) {
     manager.start().await;
     let shown = manager.status(NAME, "Success", LIMIT).await;
     let held = world.c4.control().certificate(NAME).unwrap();
-    assert!(certificate_and_key_belong_together(
-        &held.certificate_pem,
-        &held.private_key_pem
-    ));
-    assert_eq!(
-        sha256_of_leaf(&held.certificate_pem),
-        shown["certificate"]["sha256"]
-    );
-    handshake(world.edge.https_addr(), NAME, &world.ca.issuing_root_pem())
-        .await
-        .unwrap();
+    assert!(certificate_and_key_belong_together(&held.certificate_pem, &held.private_key_pem));
+    assert_eq!(sha256_of_leaf(&held.certificate_pem), shown["certificate"]["sha256"]);
+    handshake(world.edge.https_addr(), NAME, &world.ca.issuing_root_pem()).await.unwrap();
 }
 
 /// What was certified is what serves: no certificate was issued that nobody uses.
@@ -103,22 +95,13 @@ async fn a_removal_survives_a_kill_at_each_of_its_steps(mode: Mode) {
         manager.ready().await;
         assert_eq!(manager.domain(&["add", NAME]).code, 0);
         manager.status(NAME, "Success", LIMIT).await;
-        assert_eq!(
-            manager
-                .domain(&["delete", NAME, "--yes", "--remove-from-c4"])
-                .code,
-            0
-        );
+        assert_eq!(manager.domain(&["delete", NAME, "--yes", "--remove-from-c4"]).code, 0);
         manager.stopped_at(step).await;
         manager.process().kill_9();
         manager.start().await;
         tests::wait_for("the removal", LIMIT, || {
             let gone = world.c4.control().certificate(NAME).is_none();
-            std::future::ready(if gone {
-                Ok(())
-            } else {
-                Err(format!("still there, killed at {step}"))
-            })
+            std::future::ready(if gone { Ok(()) } else { Err(format!("still there, killed at {step}")) })
         })
         .await;
     }
@@ -158,10 +141,7 @@ async fn a_revocation_survives_a_kill_at_each_of_its_steps(mode: Mode) {
         .await;
         let revoked = world.ca.control().revoked();
         assert_eq!(revoked.len(), 1, "{step}");
-        assert_eq!(
-            (first, revoked[0].reason),
-            (revoked[0].sha256.as_str().into(), Some(1))
-        );
+        assert_eq!((first, revoked[0].reason), (revoked[0].sha256.as_str().into(), Some(1)));
         manager.status(NAME, "Success", LIMIT).await;
         assert_eq!(world.c4.control().certificate(NAME).unwrap().sha256, held.sha256);
     }
@@ -177,27 +157,17 @@ fn every_step_of_the_code_has_a_case() {
                 collect(&path, found);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = std::fs::read_to_string(&path).unwrap();
-                let steps = text
-                    .split("checkpoint(\"")
-                    .skip(1)
-                    .filter_map(|rest| rest.split('"').next());
+                let steps = text.split("checkpoint(\"").skip(1).filter_map(|rest| rest.split('"').next());
                 found.extend(steps.map(str::to_owned));
             }
         }
     }
     let mut found = BTreeSet::new();
-    collect(
-        Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../services")),
-        &mut found,
-    );
+    collect(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../services")), &mut found);
     let simulated: BTreeSet<String> = tests::STEPS.iter().map(|step| (*step).to_owned()).collect();
     assert_eq!(simulated, found, "steps of the simulation");
-    let tested: BTreeSet<String> = STEPS
-        .iter()
-        .chain(REMOVAL_STEPS)
-        .chain(REVOCATION_STEPS)
-        .map(ToString::to_string)
-        .collect();
+    let tested: BTreeSet<String> =
+        STEPS.iter().chain(REMOVAL_STEPS).chain(REVOCATION_STEPS).map(ToString::to_string).collect();
     assert_eq!(found, tested);
 }
 
@@ -226,18 +196,11 @@ async fn an_authorization_that_is_valid_already_is_used(mode: Mode) {
     manager.stopped_at("order-placed").await;
     manager.process().kill_9();
     // A second look at the challenge would never end; the account's valid authorization must do.
-    world
-        .ca
-        .control()
-        .validation_result(NAME, ValidationResult::Never);
+    world.ca.control().validation_result(NAME, ValidationResult::Never);
     manager.start().await;
     tests::wait_for("the second certificate", LIMIT, || {
         let uploaded = world.c4.control().puts(NAME);
-        std::future::ready(if uploaded == 2 {
-            Ok(())
-        } else {
-            Err(format!("{uploaded} uploads"))
-        })
+        std::future::ready(if uploaded == 2 { Ok(()) } else { Err(format!("{uploaded} uploads")) })
     })
     .await;
     recovers_running(&world, &mut manager).await;
@@ -260,12 +223,7 @@ async fn recovers_running(world: &World, manager: &mut SslManager) {
 }
 
 async fn nothing_of_a_past_life_lands_on_the_present_one(mode: Mode) {
-    for step in [
-        "order-placed",
-        "challenge-answered",
-        "key-sealed",
-        "certificate-downloaded",
-    ] {
+    for step in ["order-placed", "challenge-answered", "key-sealed", "certificate-downloaded"] {
         let (world, mut manager) = world(mode).await;
         // The process goes on serving its API while the issuance stands still at the step.
         manager.spawn(&[("SSL_MANAGER_STOP_AT", step)]);
@@ -282,13 +240,8 @@ async fn nothing_of_a_past_life_lands_on_the_present_one(mode: Mode) {
         // The first life's order is abandoned; the second has one of its own.
         assert_eq!(world.ca.control().orders_for(NAME), 2, "{step}");
         let history = manager.domain(&["history", NAME]);
-        let kinds: Vec<&str> = history
-            .json
-            .as_array()
-            .unwrap()
-            .iter()
-            .filter_map(|e| e["kind"].as_str())
-            .collect();
+        let kinds: Vec<&str> =
+            history.json.as_array().unwrap().iter().filter_map(|e| e["kind"].as_str()).collect();
         assert_eq!(
             kinds.iter().filter(|kind| **kind == "certificate_issued").count(),
             1,

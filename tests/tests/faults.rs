@@ -40,11 +40,7 @@ async fn running(mode: Mode) -> (World, SslManager) {
 async fn reason(manager: &SslManager, code: &str) -> Value {
     tests::wait_for(&format!("the reason {code}"), LIMIT, || {
         let shown = manager.domain(&["show", NAME]).json;
-        std::future::ready(if shown["reason"]["code"] == code {
-            Ok(shown)
-        } else {
-            Err(shown.to_string())
-        })
+        std::future::ready(if shown["reason"]["code"] == code { Ok(shown) } else { Err(shown.to_string()) })
     })
     .await
 }
@@ -95,10 +91,7 @@ async fn nonsense_of_the_ca_is_survived_and_a_placed_order_is_kept(mode: Mode) {
 async fn a_certificate_that_was_not_asked_for_is_not_uploaded(mode: Mode) {
     for nonsense in [Nonsense::OtherKey, Nonsense::OtherName] {
         let (world, mut manager) = running(mode).await;
-        world
-            .ca
-            .control()
-            .answer_nonsense(Endpoint::Certificate, nonsense);
+        world.ca.control().answer_nonsense(Endpoint::Certificate, nonsense);
         assert_eq!(manager.domain(&["add", NAME]).code, 0);
         let shown = reason(&manager, "certificate_rejected").await;
         assert_eq!(
@@ -124,10 +117,7 @@ async fn a_ca_that_is_down_or_limits_us_is_nobodys_fault(mode: Mode) {
     world.ca.control().down(true);
     assert_eq!(manager.domain(&["add", NAME]).code, 0);
     let shown = reason(&manager, "ca_down").await;
-    assert_eq!(
-        (shown["status"].as_str(), shown["reason"]["who"].as_str()),
-        (Some("Pending"), Some("us"))
-    );
+    assert_eq!((shown["status"].as_str(), shown["reason"]["who"].as_str()), (Some("Pending"), Some("us")));
     assert!(shown["next_attempt_at"].is_string());
     world.ca.control().down(false);
     world.ca.control().rate_limit(None, Some(Duration::from_hours(1)));
@@ -146,10 +136,7 @@ async fn a_ca_that_is_down_or_limits_us_is_nobodys_fault(mode: Mode) {
 async fn a_challenge_that_the_ca_cannot_see_is_told_to_the_customer(mode: Mode) {
     let (world, mut manager) = running(mode).await;
     let detail = "Invalid response <b>403</b>".to_owned();
-    let invalid = ValidationResult::Invalid {
-        problem: "unauthorized".to_owned(),
-        detail,
-    };
+    let invalid = ValidationResult::Invalid { problem: "unauthorized".to_owned(), detail };
     world.ca.control().validation_result(NAME, invalid);
     assert_eq!(manager.domain(&["add", NAME]).code, 0);
     let shown = reason(&manager, "challenge_invalid").await;
@@ -175,21 +162,14 @@ async fn preflight_keeps_what_must_fail_from_the_ca(mode: Mode) {
     assert_eq!(manager.domain(&["add", NAME]).code, 0);
     let shown = manager.status(NAME, "Failure", LIMIT).await;
     let message = shown["reason"]["message"].as_str().unwrap();
-    assert!(
-        message.contains("as CNAME to cdn.example.net") && message.contains("203.0.113.7"),
-        "{message}"
-    );
+    assert!(message.contains("as CNAME to cdn.example.net") && message.contains("203.0.113.7"), "{message}");
     ordered(&world, 0);
 
     world.dns.control().servfail(NAME, true);
     manager.domain(&["recheck", NAME]);
     tests::wait_for("a question without an answer", LIMIT, || {
         let activity = manager.domain(&["history", NAME]).json[0]["kind"].clone();
-        std::future::ready(if activity == "could_not_ask" {
-            Ok(())
-        } else {
-            Err(activity.to_string())
-        })
+        std::future::ready(if activity == "could_not_ask" { Ok(()) } else { Err(activity.to_string()) })
     })
     .await;
     assert_eq!(
@@ -207,10 +187,7 @@ async fn preflight_keeps_what_must_fail_from_the_ca(mode: Mode) {
 
 async fn an_unknown_domain_is_discarded_until_c4_knows_it(mode: Mode) {
     let (world, mut manager) = running(mode).await;
-    let known = sandbox::C4Domain {
-        ports: vec![80],
-        cname: world.cdn_target().to_owned(),
-    };
+    let known = sandbox::C4Domain { ports: vec![80], cname: world.cdn_target().to_owned() };
     world.c4.control().remove_domain(NAME);
     assert_eq!(manager.domain(&["add", NAME]).code, 0);
     let shown = manager.status(NAME, "Discard", LIMIT).await;
@@ -219,13 +196,7 @@ async fn an_unknown_domain_is_discarded_until_c4_knows_it(mode: Mode) {
     manager.domain(&["recheck", NAME]);
     let shown = manager.status(NAME, "Failure", LIMIT).await;
     assert_eq!(shown["reason"]["code"], "port_missing");
-    assert!(
-        shown["reason"]["message"]
-            .as_str()
-            .unwrap()
-            .contains("port 443 is missing"),
-        "{shown}"
-    );
+    assert!(shown["reason"]["message"].as_str().unwrap().contains("port 443 is missing"), "{shown}");
     ordered(&world, 0);
     world.point_at_cdn(NAME);
     manager.domain(&["recheck", NAME]);
@@ -234,19 +205,10 @@ async fn an_unknown_domain_is_discarded_until_c4_knows_it(mode: Mode) {
 
 async fn a_refused_upload_is_an_emergency_and_costs_no_second_order(mode: Mode) {
     let (world, mut manager) = running(mode).await;
-    world
-        .c4
-        .control()
-        .refuse(None, Refusal::unprocessable("quota exceeded"));
+    world.c4.control().refuse(None, Refusal::unprocessable("quota exceeded"));
     assert_eq!(manager.domain(&["add", NAME]).code, 0);
     let shown = manager.status(NAME, "Emergency", LIMIT).await;
-    assert!(
-        shown["reason"]["message"]
-            .as_str()
-            .unwrap()
-            .contains("quota exceeded"),
-        "{shown}"
-    );
+    assert!(shown["reason"]["message"].as_str().unwrap().contains("quota exceeded"), "{shown}");
     assert_eq!(world.c4.control().puts(NAME), 3, "three quick attempts");
     world.c4.control().accept(None);
     manager.domain(&["recheck", NAME]);

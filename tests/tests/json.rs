@@ -38,15 +38,9 @@ fn commands(above: &str) -> Vec<String> {
     };
     let lines = listed.lines().take_while(|line| !line.is_empty());
     let names = lines.filter_map(|line| {
-        line.strip_prefix("  ")?
-            .split_whitespace()
-            .next()
-            .filter(|_| !line.starts_with("   "))
+        line.strip_prefix("  ")?.split_whitespace().next().filter(|_| !line.starts_with("   "))
     });
-    names
-        .filter(|name| *name != "help")
-        .flat_map(|name| commands(format!("{above} {name}").trim()))
-        .collect()
+    names.filter(|name| *name != "help").flat_map(|name| commands(format!("{above} {name}").trim())).collect()
 }
 
 /// What a command is called with, in an order in which each succeeds.
@@ -60,10 +54,7 @@ fn calls(file: &str) -> Vec<(&'static str, String)> {
         call("token create", "--name t --role viewer"),
         call("token list", ""),
         call("token revoke", "t"),
-        call(
-            "user create",
-            "--name u --role viewer --password-file FILE.password",
-        ),
+        call("user create", "--name u --role viewer --password-file FILE.password"),
         call("user list", ""),
         call("user password", "--name u --password-file FILE.password"),
         call("user sign-out", "u"),
@@ -109,11 +100,7 @@ async fn every_command_prints_json() {
     manager.status(NAME, "Success", LIMIT).await;
 
     let calls = calls(&file);
-    let mut called: Vec<&str> = calls
-        .iter()
-        .map(|(command, _)| *command)
-        .chain(EXCEPTED)
-        .collect();
+    let mut called: Vec<&str> = calls.iter().map(|(command, _)| *command).chain(EXCEPTED).collect();
     called.sort_unstable();
     let mut there = commands("");
     there.sort();
@@ -132,11 +119,7 @@ async fn every_command_prints_json() {
             _ => {}
         }
         let admin = manager.setting("all", "SSL_MANAGER__ADMIN__LISTEN");
-        let ran = manager
-            .command(&all, &token)
-            .env("SSL_MANAGER__ADMIN__LISTEN", admin)
-            .output()
-            .unwrap();
+        let ran = manager.command(&all, &token).env("SSL_MANAGER__ADMIN__LISTEN", admin).output().unwrap();
         let ran = tests::Answer::from(ran);
         assert_eq!(ran.code, 0, "{command}: {ran:?}");
         assert!(ran.json.is_object() || ran.json.is_array(), "{command}: {ran:?}");
@@ -165,11 +148,7 @@ async fn serves(manager: &SslManager, source: &str) {
 
 /// A watch does not end; each of its lines is JSON.
 async fn follows(manager: &SslManager, arguments: &[&str], token: &str) {
-    let watching = Subprocess::start(
-        "watching",
-        manager.folder(),
-        &mut manager.command(arguments, token),
-    );
+    let watching = Subprocess::start("watching", manager.folder(), &mut manager.command(arguments, token));
     let first = wait_for("a change", LIMIT, || {
         let printed = watching.output();
         let whole = printed.split_once('\n').map(|(line, _)| line.to_owned());

@@ -33,22 +33,9 @@ fn downloaded(manager: &SslManager, folder: &Path) -> Result<[PathBuf; 2], Strin
     let password = folder.join("password");
     write(&password, "secret\n");
     let [key, pfx, password] = [&files[0], &files[1], &password].map(|path| path.to_str().unwrap());
-    let wanted = [
-        "--key",
-        key,
-        "--pfx",
-        pfx,
-        "--pfx-password-file",
-        password,
-        "--reason",
-        "test",
-    ];
+    let wanted = ["--key", key, "--pfx", pfx, "--pfx-password-file", password, "--reason", "test"];
     let answer = manager.domain(&[["download", NAME].as_slice(), &wanted].concat());
-    if answer.code == 0 {
-        Ok(files)
-    } else {
-        Err(answer.stderr)
-    }
+    if answer.code == 0 { Ok(files) } else { Err(answer.stderr) }
 }
 
 async fn a_sealing_key_is_changed_while_everything_runs(mode: Mode) {
@@ -67,36 +54,21 @@ async fn a_sealing_key_is_changed_while_everything_runs(mode: Mode) {
     let rotate = |manager: &SslManager| manager.run(&["--output", "json", "keys", "rotate"], "");
     let rotated = rotate(&manager);
     assert_eq!(rotated.code, 0, "{}", rotated.stderr);
-    assert_eq!(
-        rotated.json["rewrapped"], 2,
-        "the account's key and the certificate's"
-    );
-    assert_eq!(
-        (&rotated.json["left"], &rotated.json["unopened"]),
-        (&0.into(), &0.into())
-    );
+    assert_eq!(rotated.json["rewrapped"], 2, "the account's key and the certificate's");
+    assert_eq!((&rotated.json["left"], &rotated.json["unopened"]), (&0.into(), &0.into()));
     assert_eq!(rotate(&manager).json["rewrapped"], 0);
     let folder = tempfile::tempdir().unwrap();
     downloaded(&manager, folder.path()).unwrap();
 
     restart(&mut manager, &file, new).await;
     for path in downloaded(&manager, folder.path()).unwrap() {
-        assert_eq!(
-            path.metadata().unwrap().permissions().mode() & 0o777,
-            0o600,
-            "{}",
-            path.display()
-        );
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{}", path.display());
     }
     let forced = manager.domain(&["generate", NAME, "--force"]);
     assert_eq!(forced.code, 0, "{}", forced.stderr);
     tests::wait_for("another certificate, with the same account", LIMIT, || {
         let issued = world.ca.control().certificates_issued();
-        std::future::ready(if issued == 2 {
-            Ok(())
-        } else {
-            Err(issued.to_string())
-        })
+        std::future::ready(if issued == 2 { Ok(()) } else { Err(issued.to_string()) })
     })
     .await;
     manager.status(NAME, "Success", LIMIT).await;

@@ -38,11 +38,7 @@ async fn running(mode: Mode, change: impl FnOnce(&World, &mut Surroundings)) -> 
 async fn shows(manager: &SslManager, what: &str, looks: impl Fn(&Value) -> bool) -> Value {
     tests::wait_for(what, LIMIT, || {
         let shown = manager.domain(&["show", NAME]).json;
-        std::future::ready(if looks(&shown) {
-            Ok(shown)
-        } else {
-            Err(shown.to_string())
-        })
+        std::future::ready(if looks(&shown) { Ok(shown) } else { Err(shown.to_string()) })
     })
     .await
 }
@@ -63,11 +59,7 @@ impl Own {
         params.not_before = rcgen::date_time_ymd(2026, 1, 1);
         params.not_after = rcgen::date_time_ymd(2125, 1, 1);
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(
-            folder.path().join("own.pem"),
-            params.self_signed(&key).unwrap().pem(),
-        )
-        .unwrap();
+        std::fs::write(folder.path().join("own.pem"), params.self_signed(&key).unwrap().pem()).unwrap();
         std::fs::write(folder.path().join("own.key"), key.serialize_pem()).unwrap();
         Self { folder }
     }
@@ -86,11 +78,7 @@ fn noon() -> (String, jiff::civil::Time) {
     let utc_hour = now.to_zoned(jiff::tz::TimeZone::UTC).hour();
     // The sign of these zones is the other way round.
     let zone = format!("Etc/GMT{:+}", utc_hour - 12);
-    let zone = if zone == "Etc/GMT+0" {
-        "Etc/GMT".to_owned()
-    } else {
-        zone
-    };
+    let zone = if zone == "Etc/GMT+0" { "Etc/GMT".to_owned() } else { zone };
     let local = now.in_tz(&zone).unwrap();
     (zone, local.time())
 }
@@ -120,10 +108,7 @@ async fn a_cname_that_is_mended_is_found_by_the_midnight_recheck(mode: Mode) {
     let failing = reason(&manager, "not_pointed").await;
     assert_eq!(failing["status"], "Failure");
     let message = failing["reason"]["message"].as_str().unwrap();
-    assert!(
-        message.contains(&format!("set {NAME} as CNAME to {}", world.cdn_target())),
-        "{message}"
-    );
+    assert!(message.contains(&format!("set {NAME} as CNAME to {}", world.cdn_target())), "{message}");
     pebble.set_cname(NAME, world.cdn_target()).await;
 
     // Everything is down when midnight comes.
@@ -135,39 +120,20 @@ async fn a_cname_that_is_mended_is_found_by_the_midnight_recheck(mode: Mode) {
     manager.ready().await;
     let mended = manager.status(NAME, "Success", LIMIT).await;
     let retry: Timestamp = failing["next_attempt_at"].as_str().unwrap().parse().unwrap();
-    let certified: Timestamp = mended["certificate"]["not_before"]
-        .as_str()
-        .unwrap()
-        .parse()
-        .unwrap();
-    assert!(
-        certified < retry,
-        "the midnight recheck came before the retry at {retry}"
-    );
+    let certified: Timestamp = mended["certificate"]["not_before"].as_str().unwrap().parse().unwrap();
+    assert!(certified < retry, "the midnight recheck came before the retry at {retry}");
 }
 
 async fn caa_that_forbids_us_is_told_with_the_record_to_add(mode: Mode) {
     let (world, mut manager) = running(mode, |_, _| {}).await;
-    world
-        .dns
-        .control()
-        .set_caa("example.com", vec![(0, "issue", "other-ca.example")]);
+    world.dns.control().set_caa("example.com", vec![(0, "issue", "other-ca.example")]);
     assert_eq!(manager.domain(&["add", NAME]).code, 0);
     let shown = reason(&manager, "caa_forbids").await;
-    assert_eq!(
-        (&shown["status"], &shown["reason"]["who"]),
-        (&"Failure".into(), &"customer".into())
-    );
+    assert_eq!((&shown["status"], &shown["reason"]["who"]), (&"Failure".into(), &"customer".into()));
     let message = shown["reason"]["message"].as_str().unwrap();
-    assert!(
-        message.contains("example.com CAA 0 issue \"sandbox.example\""),
-        "{message}"
-    );
+    assert!(message.contains("example.com CAA 0 issue \"sandbox.example\""), "{message}");
     assert_eq!(world.ca.control().orders_placed(), 0);
-    world
-        .dns
-        .control()
-        .set_caa("example.com", vec![(0, "issue", "sandbox.example")]);
+    world.dns.control().set_caa("example.com", vec![(0, "issue", "sandbox.example")]);
     assert_eq!(manager.domain(&["recheck", NAME]).code, 0);
     manager.status(NAME, "Success", LIMIT).await;
 }
@@ -186,9 +152,7 @@ async fn a_challenge_path_that_does_not_lead_here_costs_no_order(mode: Mode) {
 }
 
 async fn served(world: &World) -> Option<String> {
-    sandbox::served_sha256(world.edge.https_addr(), NAME)
-        .await
-        .unwrap()
+    sandbox::served_sha256(world.edge.https_addr(), NAME).await.unwrap()
 }
 
 /// Elsewhere generating for a domain that had a pasted certificate fails until somebody deletes it.
@@ -197,77 +161,38 @@ async fn pasted_and_generated_certificates_take_turns_without_a_gap(mode: Mode) 
     let own = Own::new(NAME);
     let imported = own.import(&manager);
     assert_eq!(imported.code, 0, "{}", imported.stderr);
-    assert!(
-        imported.stderr.contains("not_publicly_trusted"),
-        "{}",
-        imported.stderr
-    );
-    let pasted = shows(&manager, "the pasted one", |shown| {
-        shown["certificate"]["source"] == "text"
-    })
-    .await;
-    assert_eq!(
-        (&pasted["status"], &pasted["source"]),
-        (&"Success".into(), &"text".into())
-    );
+    assert!(imported.stderr.contains("not_publicly_trusted"), "{}", imported.stderr);
+    let pasted = shows(&manager, "the pasted one", |shown| shown["certificate"]["source"] == "text").await;
+    assert_eq!((&pasted["status"], &pasted["source"]), (&"Success".into(), &"text".into()));
     assert_eq!(pasted["next_attempt_at"], Value::Null, "never renewed");
     assert_eq!(world.ca.control().orders_placed(), 0);
 
     // The direct way: the pasted one serves until the generated one is live.
-    world
-        .ca
-        .control()
-        .validation_result(NAME, ValidationResult::Never);
+    world.ca.control().validation_result(NAME, ValidationResult::Never);
     let asked = manager.domain(&["generate", NAME]).json;
-    assert_eq!(
-        (&asked["status"], &asked["source"]),
-        (&"Success".into(), &"c4".into())
-    );
-    assert_eq!(
-        served(&world).await.as_deref(),
-        pasted["certificate"]["sha256"].as_str()
-    );
+    assert_eq!((&asked["status"], &asked["source"]), (&"Success".into(), &"c4".into()));
+    assert_eq!(served(&world).await.as_deref(), pasted["certificate"]["sha256"].as_str());
     world.ca.control().validation_result(NAME, ValidationResult::Real);
     assert_eq!(manager.domain(&["recheck", NAME]).code, 0);
-    let generated = shows(&manager, "the generated one", |shown| {
-        shown["certificate"]["source"] == "c4"
-    })
-    .await;
+    let generated =
+        shows(&manager, "the generated one", |shown| shown["certificate"]["source"] == "c4").await;
     assert_eq!(generated["status"], "Success");
-    assert_eq!(
-        served(&world).await.as_deref(),
-        generated["certificate"]["sha256"].as_str()
-    );
+    assert_eq!(served(&world).await.as_deref(), generated["certificate"]["sha256"].as_str());
 
     // Back to the pasted one, and forth again.
     assert_eq!(manager.domain(&["rollback", NAME]).code, 0);
-    shows(&manager, "rolled back", |shown| {
-        shown["certificate"] == pasted["certificate"]
-    })
-    .await;
-    assert_eq!(
-        served(&world).await.as_deref(),
-        pasted["certificate"]["sha256"].as_str()
-    );
+    shows(&manager, "rolled back", |shown| shown["certificate"] == pasted["certificate"]).await;
+    assert_eq!(served(&world).await.as_deref(), pasted["certificate"]["sha256"].as_str());
 
     // By way of a delete: the generated certificate is put back without an order.
     assert_eq!(manager.domain(&["delete", NAME, "--yes"]).code, 0);
     assert_eq!(manager.domain(&["generate", NAME]).code, 0);
-    shows(&manager, "put back", |shown| {
-        shown["certificate"] == generated["certificate"]
-    })
-    .await;
+    shows(&manager, "put back", |shown| shown["certificate"] == generated["certificate"]).await;
     assert_eq!(world.ca.control().orders_placed(), 1);
 
     let elsewhere = Own::new("other.example.com").import(&manager);
     assert_eq!(elsewhere.code, 1);
-    assert!(
-        elsewhere
-            .stderr
-            .contains("other.example.com, not for shop.example.com"),
-        "{}",
-        elsewhere.stderr
-    );
+    assert!(elsewhere.stderr.contains("other.example.com, not for shop.example.com"), "{}", elsewhere.stderr);
 }
 
 async fn a_certificate_is_live_once_the_edges_serve_it(mode: Mode) {
@@ -277,25 +202,13 @@ async fn a_certificate_is_live_once_the_edges_serve_it(mode: Mode) {
     .await;
     world.edge.control().lag(true);
     assert_eq!(manager.domain(&["add", NAME]).code, 0);
-    let waiting = shows(&manager, "verifying", |shown| {
-        shown["activity"] == "verifying_edges"
-    })
-    .await;
-    assert_eq!(
-        (&waiting["status"], &waiting["certificate"]),
-        (&"Pending".into(), &Value::Null)
-    );
+    let waiting = shows(&manager, "verifying", |shown| shown["activity"] == "verifying_edges").await;
+    assert_eq!((&waiting["status"], &waiting["certificate"]), (&"Pending".into(), &Value::Null));
     let message = waiting["reason"]["message"].as_str().unwrap();
-    assert!(
-        message.contains(&world.edge.https_addr().to_string()),
-        "{message}"
-    );
+    assert!(message.contains(&world.edge.https_addr().to_string()), "{message}");
     world.edge.control().lag(false);
     let live = manager.status(NAME, "Success", LIMIT).await;
-    assert_eq!(
-        served(&world).await.as_deref(),
-        live["certificate"]["sha256"].as_str()
-    );
+    assert_eq!(served(&world).await.as_deref(), live["certificate"]["sha256"].as_str());
     assert_eq!(world.ca.control().orders_placed(), 1);
     assert_eq!(world.c4.control().puts(NAME), 1);
 }
@@ -325,24 +238,12 @@ async fn another_ca_takes_over_when_the_first_is_down(mode: Mode) {
     world.point_at_cdn(NAME);
     assert_eq!(manager.domain(&["add", NAME]).code, 0);
     manager.status(NAME, "Success", LIMIT).await;
-    assert_eq!(
-        (
-            world.ca.control().orders_placed(),
-            second.control().orders_placed()
-        ),
-        (0, 1)
-    );
+    assert_eq!((world.ca.control().orders_placed(), second.control().orders_placed()), (0, 1));
 
     // The first is preferred as soon as it works.
     world.ca.control().down(false);
     world.point_at_cdn("next.example.com");
     assert_eq!(manager.domain(&["add", "next.example.com"]).code, 0);
     manager.status("next.example.com", "Success", LIMIT).await;
-    assert_eq!(
-        (
-            world.ca.control().orders_placed(),
-            second.control().orders_placed()
-        ),
-        (1, 1)
-    );
+    assert_eq!((world.ca.control().orders_placed(), second.control().orders_placed()), (1, 1));
 }

@@ -15,18 +15,12 @@ async fn logs_are_json_on_request_and_metrics_count_what_was_done() {
     let mut manager = SslManager::new(Mode::Embedded, &Surroundings::sandbox(&world)).await;
     world.edge.control().set_challenge_upstream(manager.responder());
     world.point_at_cdn(NAME);
-    manager.spawn(&[
-        ("SSL_MANAGER__TELEMETRY__LOG_FORMAT", "json"),
-        ("RUST_LOG", "debug"),
-    ]);
+    manager.spawn(&[("SSL_MANAGER__TELEMETRY__LOG_FORMAT", "json"), ("RUST_LOG", "debug")]);
     manager.ready().await;
     assert_eq!(manager.domain(&["add", NAME]).code, 0);
     manager.status(NAME, "Success", LIMIT).await;
     let metrics = manager.metrics("all").await;
-    for counted in [
-        "ssl_manager_uploads_total{result=\"live\"} 1",
-        "ssl_manager_messages_waiting ",
-    ] {
+    for counted in ["ssl_manager_uploads_total{result=\"live\"} 1", "ssl_manager_messages_waiting "] {
         assert!(metrics.contains(counted), "{counted} in {metrics}");
     }
     manager.process().terminate();

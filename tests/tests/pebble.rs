@@ -26,37 +26,15 @@ async fn start(mode: Mode) -> (World, Pebble, SslManager, tempfile::TempDir) {
 }
 
 async fn is_served(world: &World, pebble: &Pebble, name: &str, shown: &serde_json::Value) {
-    let held = world
-        .c4
-        .control()
-        .certificate(name)
-        .expect("C4 holds a certificate");
-    assert!(
-        certificate_and_key_belong_together(&held.certificate_pem, &held.private_key_pem),
-        "{name}"
-    );
-    assert_eq!(
-        sha256_of_leaf(&held.certificate_pem),
-        shown["certificate"]["sha256"],
-        "{name}"
-    );
+    let held = world.c4.control().certificate(name).expect("C4 holds a certificate");
+    assert!(certificate_and_key_belong_together(&held.certificate_pem, &held.private_key_pem), "{name}");
+    assert_eq!(sha256_of_leaf(&held.certificate_pem), shown["certificate"]["sha256"], "{name}");
     let root = pebble.issuing_root_pem().await;
-    let leaf = handshake(world.edge.https_addr(), name, &root)
-        .await
-        .expect("a client that trusts the root");
-    assert!(
-        held.certificate_pem.matches("BEGIN CERTIFICATE").count() >= 2,
-        "the chain comes along"
-    );
-    let of_leaf = sandbox::served_sha256(world.edge.https_addr(), name)
-        .await
-        .unwrap();
+    let leaf = handshake(world.edge.https_addr(), name, &root).await.expect("a client that trusts the root");
+    assert!(held.certificate_pem.matches("BEGIN CERTIFICATE").count() >= 2, "the chain comes along");
+    let of_leaf = sandbox::served_sha256(world.edge.https_addr(), name).await.unwrap();
     assert!(!leaf.is_empty());
-    assert_eq!(
-        of_leaf.as_deref(),
-        shown["certificate"]["sha256"].as_str(),
-        "{name}"
-    );
+    assert_eq!(of_leaf.as_deref(), shown["certificate"]["sha256"].as_str(), "{name}");
 }
 
 async fn a_domain_becomes_success_and_a_tls_client_accepts_its_certificate(mode: Mode) {
@@ -65,12 +43,7 @@ async fn a_domain_becomes_success_and_a_tls_client_accepts_its_certificate(mode:
     world.point_at_cdn(name);
     pebble.set_cname(name, world.cdn_target()).await;
     let added = manager.domain(&["add", name]);
-    assert_eq!(
-        (added.code, added.json["status"].as_str()),
-        (0, Some("Pending")),
-        "{}",
-        added.stderr
-    );
+    assert_eq!((added.code, added.json["status"].as_str()), (0, Some("Pending")), "{}", added.stderr);
     let shown = manager.status(name, "Success", LIMIT).await;
     assert_eq!(shown["source"], "c4");
     is_served(&world, &pebble, name, &shown).await;
@@ -85,15 +58,7 @@ async fn a_domain_becomes_success_and_a_tls_client_accepts_its_certificate(mode:
         // A CA may keep us waiting in between.
         .filter(|kind| *kind != "ca_waiting")
         .collect();
-    assert_eq!(
-        kinds,
-        [
-            "certificate_uploaded",
-            "certificate_issued",
-            "order_placed",
-            "added"
-        ]
-    );
+    assert_eq!(kinds, ["certificate_uploaded", "certificate_issued", "order_placed", "added"]);
 }
 
 async fn sixteen_domains_at_once_all_succeed(mode: Mode) {
@@ -121,12 +86,7 @@ async fn a_compromised_certificate_is_replaced_and_revoked(mode: Mode) {
     assert_eq!(manager.domain(&revoke).code, 0);
     tests::wait_for("the revocation", LIMIT, || {
         let history = manager.domain(&["history", name]).json;
-        let kinds: Vec<_> = history
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|entry| &entry["kind"])
-            .collect();
+        let kinds: Vec<_> = history.as_array().unwrap().iter().map(|entry| &entry["kind"]).collect();
         std::future::ready(if kinds.contains(&&"revoked".into()) {
             Ok(())
         } else {
@@ -138,14 +98,6 @@ async fn a_compromised_certificate_is_replaced_and_revoked(mode: Mode) {
     assert_ne!(shown["certificate"]["sha256"], first);
     is_served(&world, &pebble, name, &shown).await;
     // Asked for once more, it is the same wish.
-    let again = [
-        "revoke",
-        name,
-        "--reason",
-        "key-compromise",
-        "--yes",
-        "--sha256",
-        first.as_str().unwrap(),
-    ];
+    let again = ["revoke", name, "--reason", "key-compromise", "--yes", "--sha256", first.as_str().unwrap()];
     assert_eq!(manager.domain(&again).code, 0, "the same answer");
 }

@@ -16,11 +16,7 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 /// The interpreter with the libraries of tests/python/requirements.txt.
 fn python() -> PathBuf {
     let python = Path::new(ROOT).join("target/python/bin/python");
-    assert!(
-        python.exists(),
-        "no {}: `make install` makes it",
-        python.display()
-    );
+    assert!(python.exists(), "no {}: `make install` makes it", python.display());
     python
 }
 
@@ -110,11 +106,7 @@ async fn a_client_in_python_goes_the_whole_way_with_a_token() {
     let lines = manager.run(&["--output", "json", "audit", "list", "--subject", NAME], "");
     let lines = lines.json.as_array().unwrap();
     let named = lines.iter().filter(|line| line["request_id"] == "first");
-    assert_eq!(
-        named.filter(|line| line["call"] == "AddDomain").count(),
-        2,
-        "{lines:?}"
-    );
+    assert_eq!(named.filter(|line| line["call"] == "AddDomain").count(), 2, "{lines:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -151,17 +143,12 @@ fn identities() -> TempDir {
     let write = |name: &str, text: String| std::fs::write(files.path().join(name), text).unwrap();
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params
-        .distinguished_name
-        .push(DnType::CommonName, "The dashboard's CA");
+    params.distinguished_name.push(DnType::CommonName, "The dashboard's CA");
     let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
     write("ca.pem", authority.pem());
     for (who, san) in [
         ("server", SanType::IpAddress([127, 0, 0, 1].into())),
-        (
-            "client",
-            SanType::DnsName("dashboard.example.net".try_into().unwrap()),
-        ),
+        ("client", SanType::DnsName("dashboard.example.net".try_into().unwrap())),
     ] {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();

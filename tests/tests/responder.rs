@@ -12,10 +12,7 @@ use tests::{Mode, SslManager, Surroundings};
 const LIMIT: Duration = Duration::from_secs(30);
 const NAME: &str = "shop.example.com";
 
-tests::in_both_modes!(
-    only_what_was_stored_for_the_host_is_answered,
-    a_client_that_dawdles_is_cut_off
-);
+tests::in_both_modes!(only_what_was_stored_for_the_host_is_answered, a_client_that_dawdles_is_cut_off);
 
 fn exchange(at: SocketAddr, request: &str) -> String {
     let mut stream = TcpStream::connect(at).unwrap();
@@ -24,20 +21,13 @@ fn exchange(at: SocketAddr, request: &str) -> String {
     let _ = stream.write_all(request.as_bytes());
     let mut answer = Vec::new();
     if let Err(error) = stream.read_to_end(&mut answer) {
-        assert_eq!(
-            error.kind(),
-            ErrorKind::ConnectionReset,
-            "the server answers and closes"
-        );
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset, "the server answers and closes");
     }
     String::from_utf8_lossy(&answer).into_owned()
 }
 
 fn get(at: SocketAddr, method: &str, host: &str, path: &str) -> String {
-    exchange(
-        at,
-        &format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"),
-    )
+    exchange(at, &format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"))
 }
 
 async fn only_what_was_stored_for_the_host_is_answered(mode: Mode) {
@@ -45,10 +35,7 @@ async fn only_what_was_stored_for_the_host_is_answered(mode: Mode) {
     let mut manager = SslManager::new(mode, &Surroundings::sandbox(&world)).await;
     world.edge.control().set_challenge_upstream(manager.responder());
     world.point_at_cdn(NAME);
-    world
-        .ca
-        .control()
-        .validation_result(NAME, ValidationResult::Never);
+    world.ca.control().validation_result(NAME, ValidationResult::Never);
     manager.start().await;
     assert_eq!(manager.domain(&["add", NAME]).code, 0);
     let token = tests::wait_for("a token", LIMIT, || {
@@ -60,42 +47,24 @@ async fn only_what_was_stored_for_the_host_is_answered(mode: Mode) {
     let path = format!("/.well-known/acme-challenge/{token}");
     tests::wait_for("the answer", LIMIT, || {
         let answer = get(at, "GET", NAME, &path);
-        std::future::ready(if answer.starts_with("HTTP/1.1 200") {
-            Ok(())
-        } else {
-            Err(answer)
-        })
+        std::future::ready(if answer.starts_with("HTTP/1.1 200") { Ok(()) } else { Err(answer) })
     })
     .await;
 
-    for host in [
-        NAME,
-        "Shop.Example.COM",
-        "shop.example.com.",
-        "shop.example.com:80",
-    ] {
+    for host in [NAME, "Shop.Example.COM", "shop.example.com.", "shop.example.com:80"] {
         let answer = get(at, "GET", host, &path);
         assert!(answer.contains(&format!("{token}.")), "{host}: {answer}");
-        assert!(
-            answer.to_lowercase().contains("cache-control: no-store"),
-            "{answer}"
-        );
+        assert!(answer.to_lowercase().contains("cache-control: no-store"), "{answer}");
     }
     let head = get(at, "HEAD", NAME, &path);
-    assert!(
-        head.starts_with("HTTP/1.1 200") && !head.contains(&format!("{token}.")),
-        "{head}"
-    );
+    assert!(head.starts_with("HTTP/1.1 200") && !head.contains(&format!("{token}.")), "{head}");
 
     let other_token = "A".repeat(43);
     for (host, path) in [
         ("other.example.com", path.clone()),
         (NAME, format!("/.well-known/acme-challenge/{other_token}")),
         (NAME, "/.well-known/acme-challenge/".to_owned()),
-        (
-            NAME,
-            "/.well-known/acme-challenge/<script>alert(1)</script>".to_owned(),
-        ),
+        (NAME, "/.well-known/acme-challenge/<script>alert(1)</script>".to_owned()),
         (NAME, format!("{path}/more")),
         (NAME, "/".to_owned()),
         ("", path.clone()),
@@ -108,17 +77,11 @@ async fn only_what_was_stored_for_the_host_is_answered(mode: Mode) {
         }
     }
     for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
-        assert!(
-            get(at, method, NAME, &path).starts_with("HTTP/1.1 405"),
-            "{method}"
-        );
+        assert!(get(at, method, NAME, &path).starts_with("HTTP/1.1 405"), "{method}");
     }
     let many = "X-Filler: 0123456789\r\n".repeat(5000);
     let answer = exchange(at, &format!("GET {path} HTTP/1.1\r\nHost: {NAME}\r\n{many}\r\n"));
-    assert!(
-        !answer.starts_with("HTTP/1.1 200"),
-        "headers are bounded: {answer}"
-    );
+    assert!(!answer.starts_with("HTTP/1.1 200"), "headers are bounded: {answer}");
 }
 
 async fn a_client_that_dawdles_is_cut_off(mode: Mode) {
@@ -126,10 +89,7 @@ async fn a_client_that_dawdles_is_cut_off(mode: Mode) {
     let mut manager = SslManager::new(mode, &Surroundings::sandbox(&world)).await;
     manager.start().await;
     // Never ends its headers; the read ends only because the server closes.
-    let answer = exchange(
-        manager.responder(),
-        "GET / HTTP/1.1\r\nHost: a.example.com\r\nX-Slow: ",
-    );
+    let answer = exchange(manager.responder(), "GET / HTTP/1.1\r\nHost: a.example.com\r\nX-Slow: ");
     assert!(!answer.contains("200"), "{answer}");
 
     // Nor does it help to send a little now and then.

@@ -27,16 +27,10 @@ async fn five_processes_issue_a_certificate_and_stop_in_order() {
     tests::wait_for("Success", LIMIT, || {
         processes.iter_mut().for_each(tests::Subprocess::assert_alive);
         let shown = manager.domain(&["show", NAME]).json;
-        std::future::ready(if shown["status"] == "Success" {
-            Ok(())
-        } else {
-            Err(shown.to_string())
-        })
+        std::future::ready(if shown["status"] == "Success" { Ok(()) } else { Err(shown.to_string()) })
     })
     .await;
-    handshake(world.edge.https_addr(), NAME, &world.ca.issuing_root_pem())
-        .await
-        .unwrap();
+    handshake(world.edge.https_addr(), NAME, &world.ca.issuing_root_pem()).await.unwrap();
 
     for (role, mut process) in ROLES.into_iter().zip(processes) {
         process.terminate();

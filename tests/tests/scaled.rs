@@ -77,10 +77,7 @@ async fn nothing_is_lost_whatever_dies() {
     rabbitmq.kill_9();
     rabbitmq.run().await;
     successes(&postgres, &backends.database, done + 15, LIMIT).await;
-    let so_far = postgres.psql(
-        &backends.database,
-        "SELECT count(*) FROM domains WHERE status = 'Success'",
-    );
+    let so_far = postgres.psql(&backends.database, "SELECT count(*) FROM domains WHERE status = 'Success'");
     assert!(
         so_far.unwrap().parse::<usize>().unwrap() < MANY,
         "the last fault comes while domains are under way"
@@ -92,11 +89,8 @@ async fn nothing_is_lost_whatever_dies() {
 
     manager.ready().await;
     lost_answers.extend(looked_at_in_vain(&postgres, &backends.database));
-    let ordered_twice: BTreeSet<String> = names
-        .iter()
-        .filter(|name| world.ca.control().orders_for(name) > 1)
-        .cloned()
-        .collect();
+    let ordered_twice: BTreeSet<String> =
+        names.iter().filter(|name| world.ca.control().orders_for(name) > 1).cloned().collect();
     assert!(
         ordered_twice.is_subset(&lost_answers),
         "{ordered_twice:?} were ordered again, of {lost_answers:?}"
@@ -172,11 +166,7 @@ async fn red(manager: &SslManager, role: &str, reason: &str) {
                     .lines()
                     .any(|line| line.starts_with(reason) && line != "store: ok" && line != "bus: ok")
         };
-        if said.iter().all(is_red) {
-            Ok(())
-        } else {
-            Err(format!("{said:?}"))
-        }
+        if said.iter().all(is_red) { Ok(()) } else { Err(format!("{said:?}")) }
     })
     .await;
 }

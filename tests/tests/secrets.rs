@@ -34,10 +34,7 @@ async fn a_key_leaves_for_who_may_have_it_and_is_nowhere_in_clear(mode: Mode) {
     world.point_at_cdn(NAME);
     world.point_at_cdn(PASTED);
     let collector = Collector::start().await;
-    manager.spawn(&[
-        ("RUST_LOG", "trace"),
-        ("SSL_MANAGER__TELEMETRY__OTLP_ENDPOINT", collector.endpoint()),
-    ]);
+    manager.spawn(&[("RUST_LOG", "trace"), ("SSL_MANAGER__TELEMETRY__OTLP_ENDPOINT", collector.endpoint())]);
     manager.ready().await;
     if mode == Mode::Scaled {
         hear_everything(manager.backends()).await;
@@ -66,20 +63,14 @@ async fn a_key_leaves_for_who_may_have_it_and_is_nowhere_in_clear(mode: Mode) {
     match mode {
         Mode::Embedded => written.extend(files(&manager)),
         Mode::Scaled => {
-            needles.push((
-                "the sealing key".to_owned(),
-                sealing_key.trim().as_bytes().to_vec(),
-            ));
+            needles.push(("the sealing key".to_owned(), sealing_key.trim().as_bytes().to_vec()));
             needles.extend(of_key("the account key", &account_key(&manager).await));
             for setting in ["SSL_MANAGER__STORE__URL", "SSL_MANAGER__BUS__URL"] {
                 let password = password_of(&manager.setting("issuer", setting));
                 needles.push((format!("the password of {setting}"), password.into_bytes()));
             }
             written.push(("the database".to_owned(), dump(&manager).await));
-            written.push((
-                "the queues".to_owned(),
-                everything_heard(manager.backends()).await,
-            ));
+            written.push(("the queues".to_owned(), everything_heard(manager.backends()).await));
         }
     }
     for (place, bytes) in &written {
@@ -89,9 +80,7 @@ async fn a_key_leaves_for_who_may_have_it_and_is_nowhere_in_clear(mode: Mode) {
         }
     }
     // What does stand there is found: log, audit log, spans, database.
-    let names = written
-        .iter()
-        .filter(|(_, bytes)| find(bytes, NAME.as_bytes()).is_some());
+    let names = written.iter().filter(|(_, bytes)| find(bytes, NAME.as_bytes()).is_some());
     assert!(names.count() >= 4);
 }
 
@@ -112,35 +101,20 @@ fn take_the_key_out(manager: &SslManager) -> (String, String) {
     }
     let token = manager.new_token("key-reader");
     let without_reason = manager.run(&arguments(" "), &token);
-    assert!(
-        without_reason.stderr.contains("INVALID_ARGUMENT"),
-        "{}",
-        without_reason.stderr
-    );
+    assert!(without_reason.stderr.contains("INVALID_ARGUMENT"), "{}", without_reason.stderr);
     assert!(!key.exists());
     let got = manager.run(&arguments("migration to another CDN"), &token);
     assert_eq!(got.code, 0, "{}", got.stderr);
-    assert_eq!(
-        std::fs::metadata(&key).unwrap().permissions().mode() & 0o777,
-        0o600
-    );
+    assert_eq!(std::fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
     let key_pem = std::fs::read_to_string(&key).unwrap();
-    assert!(certificate_and_key_belong_together(
-        &std::fs::read_to_string(&chain).unwrap(),
-        &key_pem
-    ));
+    assert!(certificate_and_key_belong_together(&std::fs::read_to_string(&chain).unwrap(), &key_pem));
     let history = manager.domain(&["history", NAME]);
     let newest = &history.json[0];
     assert_eq!(
         (newest["kind"].as_str(), newest["actor"].as_str()),
         (Some("key_downloaded"), Some("token:key-reader"))
     );
-    assert!(
-        newest["message"]
-            .as_str()
-            .unwrap()
-            .contains("migration to another CDN")
-    );
+    assert!(newest["message"].as_str().unwrap().contains("migration to another CDN"));
     (token, key_pem)
 }
 
@@ -173,10 +147,7 @@ async fn paste_a_key(manager: &mut SslManager) -> Needles {
         std::fs::write(&path, text).unwrap();
         path.to_str().unwrap().to_owned()
     };
-    let (pem, nonsense) = (
-        file("pasted.pem", certificate.pem()),
-        file("nonsense", "nonsense".into()),
-    );
+    let (pem, nonsense) = (file("pasted.pem", certificate.pem()), file("nonsense", "nonsense".into()));
     let key_file = file("pasted.key", key.serialize_pem());
     let import =
         |name, pem: &str| manager.domain(&["import", name, "--certificate", pem, "--key", &key_file]);
@@ -199,19 +170,10 @@ async fn sign_in_and_out(manager: &SslManager) -> Needles {
     arguments.extend(["--password-file", file.to_str().unwrap()]);
     assert_eq!(manager.run(&arguments, "").code, 0);
     let mut client = SessionsClient::connect(manager.endpoint()).await.unwrap();
-    let sign_in = |password: &str| v1::SignInRequest {
-        name: "ann".into(),
-        password: password.into(),
-    };
+    let sign_in = |password: &str| v1::SignInRequest { name: "ann".into(), password: password.into() };
     let wrong = "person-password-9999";
     client.sign_in(sign_in(wrong)).await.map(drop).unwrap_err();
-    let token = client
-        .sign_in(sign_in(password))
-        .await
-        .ok()
-        .unwrap()
-        .into_inner()
-        .token;
+    let token = client.sign_in(sign_in(password)).await.ok().unwrap().into_inner().token;
     let mut request = tonic::Request::new(v1::SignOutRequest {});
     let bearer = format!("Bearer {token}").parse().unwrap();
     request.metadata_mut().insert("authorization", bearer);
@@ -232,14 +194,8 @@ fn of_text(what: &str, text: &str) -> Needles {
     let mut needles = vec![
         (what.to_owned(), bytes.to_vec()),
         (format!("{what} in hex"), hex::encode(bytes).into_bytes()),
-        (
-            format!("{what} in upper-case hex"),
-            hex::encode_upper(bytes).into_bytes(),
-        ),
-        (
-            format!("{what} as a list"),
-            in_debug.trim_matches(['[', ']']).as_bytes().to_vec(),
-        ),
+        (format!("{what} in upper-case hex"), hex::encode_upper(bytes).into_bytes()),
+        (format!("{what} as a list"), in_debug.trim_matches(['[', ']']).as_bytes().to_vec()),
     ];
     for before in 0..3 {
         // Whole groups of three bytes alone look the same whatever stands around them.
@@ -274,10 +230,7 @@ fn of_key(what: &str, der: &[u8]) -> Needles {
         ("in base64url, the rest", url_safe.as_bytes()[64..90].to_vec()),
         ("in base64, alone", BASE64_STANDARD.encode(scalar).into_bytes()),
     ];
-    encodings
-        .into_iter()
-        .map(|(encoding, needle)| (format!("{what} {encoding}"), needle))
-        .collect()
+    encodings.into_iter().map(|(encoding, needle)| (format!("{what} {encoding}"), needle)).collect()
 }
 
 fn pkcs8(pem: &str) -> Vec<u8> {
@@ -306,10 +259,7 @@ fn files(manager: &SslManager) -> Vec<(String, Vec<u8>)> {
 async fn account_key(manager: &SslManager) -> Vec<u8> {
     let keys = SealingKeys::load(&manager.folder().join("data/sealing.key")).unwrap();
     let sql = "SELECT id || ' ' || encode(sealed_key, 'hex') FROM accounts";
-    let row = Postgres::shared()
-        .await
-        .psql(&manager.backends().database, sql)
-        .unwrap();
+    let row = Postgres::shared().await.psql(&manager.backends().database, sql).unwrap();
     let (id, sealed) = row.split_once(' ').unwrap();
     let opened = keys.unseal(id, &hex::decode(sealed).unwrap()).await;
     opened.unwrap().to_vec()
@@ -325,30 +275,19 @@ const EVERYTHING: &str = "everything";
 async fn hear_everything(backends: &Backends) {
     let (rabbitmq, vhost) = (RabbitMq::shared().await, &backends.vhost.name);
     let queue = format!("/queues/{vhost}/{EVERYTHING}");
-    rabbitmq
-        .must(Method::PUT, &queue, json!({ "durable": true }))
-        .await;
+    rabbitmq.must(Method::PUT, &queue, json!({ "durable": true })).await;
     let binding = format!("/bindings/{vhost}/e/ssl-manager.events/q/{EVERYTHING}");
-    rabbitmq
-        .must(Method::POST, &binding, json!({ "routing_key": "#" }))
-        .await;
+    rabbitmq.must(Method::POST, &binding, json!({ "routing_key": "#" })).await;
 }
 
 /// Bodies, decoded, and properties of every message that was sent.
 async fn everything_heard(backends: &Backends) -> Vec<u8> {
-    let messages = RabbitMq::shared()
-        .await
-        .peek(&backends.vhost, EVERYTHING, 1000)
-        .await;
+    let messages = RabbitMq::shared().await.peek(&backends.vhost, EVERYTHING, 1000).await;
     assert!(messages.len() >= 6, "{} messages", messages.len());
     let mut all = Vec::new();
     for message in messages {
         all.extend(message.to_string().into_bytes());
-        all.extend(
-            BASE64_STANDARD
-                .decode(message["payload"].as_str().unwrap())
-                .unwrap(),
-        );
+        all.extend(BASE64_STANDARD.decode(message["payload"].as_str().unwrap()).unwrap());
     }
     all
 }

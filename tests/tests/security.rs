@@ -20,10 +20,7 @@ fn citations(cell: &str) -> Vec<(&str, &str)> {
     let mut file = "";
     let mut found = Vec::new();
     for quoted in cell.split('`').skip(1).step_by(2) {
-        if Path::new(quoted)
-            .extension()
-            .is_some_and(|extension| extension == "rs")
-        {
+        if Path::new(quoted).extension().is_some_and(|extension| extension == "rs") {
             file = quoted;
         } else if !file.is_empty() && is_function(quoted) {
             found.push((file, quoted));
@@ -36,11 +33,7 @@ fn citations(cell: &str) -> Vec<(&str, &str)> {
 fn a_cell_names_files_and_their_functions() {
     assert_eq!(
         citations(" `a/b.rs` `one_test` `another_test`, `c.rs` `third_test` "),
-        [
-            ("a/b.rs", "one_test"),
-            ("a/b.rs", "another_test"),
-            ("c.rs", "third_test")
-        ]
+        [("a/b.rs", "one_test"), ("a/b.rs", "another_test"), ("c.rs", "third_test")]
     );
     assert!(citations(" `no_store` before `a.rs` and `No_Function` after ").is_empty());
 }

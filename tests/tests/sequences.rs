@@ -21,11 +21,7 @@ const LONGEST: usize = 60;
 
 fn wish(variable: &str) -> Option<u64> {
     let value = std::env::var(variable).ok()?;
-    Some(
-        value
-            .parse()
-            .unwrap_or_else(|_| panic!("{variable} is not a number: {value}")),
-    )
+    Some(value.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {value}")))
 }
 
 fn command() -> impl Strategy<Value = Command> {
@@ -121,10 +117,7 @@ async fn holds(mode: Mode, operations: &[Operation]) {
 }
 
 fn run(mode: Mode, operations: &[Operation]) {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.expect("a runtime").block_on(holds(mode, operations));
 }
 
@@ -212,14 +205,7 @@ fn a_pasted_certificate_that_ends_before_its_upload_is_told() {
 #[test]
 fn a_pasted_certificate_that_ends_while_c4_does_not_know_the_domain_is_told() {
     let mut operations = vec![IMPORT, Operation::C4Knows(0, false)];
-    let times = [
-        SignedDuration::ZERO,
-        MINUTE,
-        MINUTE * 5,
-        DAY * 50,
-        DAY * 8,
-        DAY * 2,
-    ];
+    let times = [SignedDuration::ZERO, MINUTE, MINUTE * 5, DAY * 50, DAY * 8, DAY * 2];
     operations.extend(times.map(Operation::Pass));
     found(&operations);
 }

@@ -26,11 +26,7 @@ async fn an_issuance_goes_on_after_a_stop_in_its_middle(mode: Mode) {
     assert_eq!(manager.domain(&["add", NAME]).code, 0);
     tests::wait_for("an order in processing", LIMIT, || {
         let issued = world.ca.control().certificates_issued();
-        std::future::ready(if issued == 1 {
-            Ok(())
-        } else {
-            Err("no order was finalized".to_owned())
-        })
+        std::future::ready(if issued == 1 { Ok(()) } else { Err("no order was finalized".to_owned()) })
     })
     .await;
 
@@ -50,19 +46,12 @@ async fn a_process_that_waits_for_a_validation_stops_in_time_and_goes_on_with_th
     let mut manager = SslManager::new(mode, &Surroundings::sandbox(&world)).await;
     world.edge.control().set_challenge_upstream(manager.responder());
     world.point_at_cdn(NAME);
-    world
-        .ca
-        .control()
-        .validation_result(NAME, ValidationResult::Never);
+    world.ca.control().validation_result(NAME, ValidationResult::Never);
     manager.start().await;
     assert_eq!(manager.domain(&["add", NAME]).code, 0);
     tests::wait_for("validation", LIMIT, || {
         let activity = manager.domain(&["show", NAME]).json["activity"].clone();
-        std::future::ready(if activity == "validating" {
-            Ok(())
-        } else {
-            Err(activity.to_string())
-        })
+        std::future::ready(if activity == "validating" { Ok(()) } else { Err(activity.to_string()) })
     })
     .await;
     manager.process().terminate();

@@ -34,19 +34,12 @@ async fn one_trace_leads_from_the_call_to_the_upload(mode: Mode) {
     };
     wait_for("every part of the trace", LIMIT, || {
         let services = collector.services_of(&call.trace_id);
-        std::future::ready(if services.iter().eq(&expected) {
-            Ok(())
-        } else {
-            Err(format!("{services:?}"))
-        })
+        std::future::ready(if services.iter().eq(&expected) { Ok(()) } else { Err(format!("{services:?}")) })
     })
     .await;
     for (name, what) in [("certificate-requested", "issuer"), ("cert-issued", "uploader")] {
         let (_, handled) = spans.iter().find(|(_, span)| span.name == name).unwrap();
         assert_eq!(handled.trace_id, call.trace_id, "{what}");
-        assert!(
-            !handled.parent_span_id.is_empty() && !handled.links.is_empty(),
-            "{what}"
-        );
+        assert!(!handled.parent_span_id.is_empty() && !handled.links.is_empty(), "{what}");
     }
 }

@@ -1,11 +1,7 @@
 //! A year in the life of a fleet: certificates of 90 days, then of 45, a CA that is down for three days, a C4 that is down
 //! for six hours, and customers who leave.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test may, and the figures are worth seeing"
-)]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test may, and the figures are worth seeing")]
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
@@ -66,9 +62,7 @@ impl Year {
         // One customer in twenty leaves, some every month or so.
         let month = 31 * DAY;
         if hour % month == 17 {
-            let leaving = (0..self.domains)
-                .step_by(20)
-                .skip(usize::try_from(hour / month).unwrap());
+            let leaving = (0..self.domains).step_by(20).skip(usize::try_from(hour / month).unwrap());
             for index in leaving.step_by(10) {
                 self.simulation.dns().remove(name(index).as_str());
                 self.left.insert(name(index));
@@ -88,11 +82,7 @@ impl Year {
             if hour >= 6 + self.domains as i64 / 100 {
                 let reason = domain.reason();
                 assert!(domain.serves(now), "{} in hour {hour}: {reason:?}", domain.name);
-                assert!(
-                    view.next_attempt_at.is_some(),
-                    "{} has no next attempt",
-                    domain.name
-                );
+                assert!(view.next_attempt_at.is_some(), "{} has no next attempt", domain.name);
             }
             let Some(live) = domain.facts.live else { continue };
             if let Some(ended) = self.ends.insert(domain.name.clone(), live.not_after)
@@ -107,9 +97,7 @@ impl Year {
         let mut per_hour: BTreeMap<i64, u32> = BTreeMap::new();
         let placed = self.simulation.ca().orders_placed_at();
         for at in &placed {
-            *per_hour
-                .entry(at.duration_since(self.begins).as_hours())
-                .or_default() += 1;
+            *per_hour.entry(at.duration_since(self.begins).as_hours()).or_default() += 1;
         }
         let busiest = per_hour.values().max().copied().unwrap_or(0);
         println!(
@@ -133,32 +121,17 @@ async fn no_certificate_of_a_customer_who_stays_ends_and_no_limit_is_exceeded() 
         year.outside(hour);
         // The clock has jumped a little by itself, wherever somebody slept.
         let until = year.begins + HOUR * i32::try_from(hour + 1).unwrap();
-        year.simulation
-            .pass(until.duration_since(year.simulation.now()))
-            .await;
+        year.simulation.pass(until.duration_since(year.simulation.now())).await;
         if hour % 6 == 0 {
             year.check(hour).await;
         }
     }
     year.report();
-    assert_eq!(
-        year.simulation.ca().refused_by_limits(),
-        0,
-        "the CA never had to say no"
-    );
-    assert!(
-        year.smallest_margin > SignedDuration::from_hours(24 * 3),
-        "{:#}",
-        year.smallest_margin
-    );
+    assert_eq!(year.simulation.ca().refused_by_limits(), 0, "the CA never had to say no");
+    assert!(year.smallest_margin > SignedDuration::from_hours(24 * 3), "{:#}", year.smallest_margin);
     assert!(year.left.len() >= year.domains / 20);
     let now = year.simulation.now();
     let expired = year.simulation.domains().await;
-    let expired = expired
-        .iter()
-        .filter(|view| view.domain.status(now) == Status::Expired);
-    assert!(
-        expired.count() >= 8,
-        "who left at first has no certificate any more"
-    );
+    let expired = expired.iter().filter(|view| view.domain.status(now) == Status::Expired);
+    assert!(expired.count() >= 8, "who left at first has no certificate any more");
 }

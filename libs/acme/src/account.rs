@@ -69,22 +69,14 @@ pub async fn ensure_account(
     };
     let pkcs8 = open_key(&row, &row.sealed_key, keys).await?;
     if let Some(url) = row.url {
-        return Ok(AccountKey {
-            id: row.id,
-            url,
-            pkcs8,
-        });
+        return Ok(AccountKey { id: row.id, url, pkcs8 });
     }
     let url = new_account(ca, &pkcs8).await?;
     let mut tx = store.begin("account_url").await?;
     tx.set_account_url(row.id, &url).await?;
     tx.commit().await?;
     tracing::info!(issuer = ca.name(), account.url = url, "account registered");
-    Ok(AccountKey {
-        id: row.id,
-        url,
-        pkcs8,
-    })
+    Ok(AccountKey { id: row.id, url, pkcs8 })
 }
 
 /// A registered account, whether or not it is still the one that its CA is asked with.
@@ -94,20 +86,13 @@ pub async fn open_account(row: &Account, keys: &SealingKeys) -> Result<AccountKe
         .clone()
         .ok_or_else(|| AcmeError::Local(format!("the account at {} is not registered", row.issuer)))?;
     let pkcs8 = open_key(row, &row.sealed_key, keys).await?;
-    Ok(AccountKey {
-        id: row.id,
-        url,
-        pkcs8,
-    })
+    Ok(AccountKey { id: row.id, url, pkcs8 })
 }
 
 /// A sealed key of an account, its own or the one that it is about to get.
 pub(crate) async fn open_key(row: &Account, sealed: &[u8], keys: &SealingKeys) -> Result<Opened, AcmeError> {
     keys.unseal(&row.id.to_string(), sealed).await.map_err(|error| {
-        AcmeError::Local(format!(
-            "the account key of {} does not open: {error}",
-            row.issuer
-        ))
+        AcmeError::Local(format!("the account key of {} does not open: {error}", row.issuer))
     })
 }
 
@@ -142,9 +127,7 @@ async fn insert_account(
         Err(StoreError::Conflict { .. }) => {
             drop(tx);
             let row = store.account(ca.name(), ca.directory_url()).await?;
-            row.ok_or(AcmeError::Store(StoreError::Conflict {
-                operation: "insert_account",
-            }))
+            row.ok_or(AcmeError::Store(StoreError::Conflict { operation: "insert_account" }))
         }
         Err(error) => Err(error.into()),
     }
@@ -175,9 +158,7 @@ async fn ask_for_account(ca: &Ca, key: &SigningKey, payload: &Value) -> Result<S
     let url = ca.directory().await?.new_account;
     let answer = post_signed(ca, &url, |nonce| key.sign_with_jwk(&url, nonce, payload)).await?;
     let location = answer.headers.get(LOCATION).and_then(|url| url.to_str().ok());
-    location
-        .map(str::to_owned)
-        .ok_or_else(|| AcmeError::Nonsense("an account without a URL".into()))
+    location.map(str::to_owned).ok_or_else(|| AcmeError::Nonsense("an account without a URL".into()))
 }
 
 /// Posts what `sign` makes of a nonce, with another one where the CA refuses that.
@@ -205,6 +186,5 @@ pub(crate) async fn post_signed(
 async fn post(ca: &Ca, url: &str, body: &Value) -> Result<Answer, AcmeError> {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/jose+json"));
-    ca.send(Method::POST, url, headers, Bytes::from(body.to_string()))
-        .await
+    ca.send(Method::POST, url, headers, Bytes::from(body.to_string())).await
 }

@@ -45,11 +45,7 @@ impl Limit {
     /// How far ahead of now a lane may spend.
     fn reach(self, lane: Lane) -> SignedDuration {
         let all = self.interval() * self.count();
-        if self.count < SMALLEST_WITH_RESERVE {
-            all
-        } else {
-            all / 100 * (100 - lane.reserved_percent())
-        }
+        if self.count < SMALLEST_WITH_RESERVE { all } else { all / 100 * (100 - lane.reserved_percent()) }
     }
 
     /// How many it allows at `now`, where its bucket is spent up to `at`, and from when on one more if that is none; to
@@ -360,20 +356,12 @@ impl Purchase<'_> {
         let mut add = |key: String, limit: Option<Limit>, kind| {
             buckets.extend(limit.map(|limit| Bucket { key, limit, kind }));
         };
-        add(
-            failures_key(issuer, name),
-            limits.failed_authorizations,
-            Kind::Failures,
-        );
+        add(failures_key(issuer, name), limits.failed_authorizations, Kind::Failures);
         let of_the_names = match self.exempt {
             Exempt::Replacement => Kind::Charged,
             Exempt::Renewal | Exempt::Nothing => Kind::OfTheName,
         };
-        add(
-            names_key(issuer, name),
-            limits.certificates_per_names,
-            of_the_names,
-        );
+        add(names_key(issuer, name), limits.certificates_per_names, of_the_names);
         if self.exempt == Exempt::Nothing {
             let per_registered = limits.certificates_per_registered_domain;
             add(registered_key(issuer, name), per_registered, Kind::OfTheName);

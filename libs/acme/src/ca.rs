@@ -94,10 +94,7 @@ impl Origin {
         if uri.scheme_str() != Some("https") {
             return None;
         }
-        Some(Self {
-            host: uri.host()?.to_ascii_lowercase(),
-            port: uri.port_u16().unwrap_or(443),
-        })
+        Some(Self { host: uri.host()?.to_ascii_lowercase(), port: uri.port_u16().unwrap_or(443) })
     }
 }
 
@@ -105,10 +102,7 @@ impl Ca {
     /// A client for that CA. Nothing is sent yet.
     pub fn new(options: CaOptions, clock: Arc<dyn Clock>) -> Result<Self, AcmeError> {
         let local = |what: String| AcmeError::Local(format!("issuer {}: {what}", options.name));
-        let uri: Uri = options
-            .directory_url
-            .parse()
-            .map_err(|_| local("directory_url is no URL".into()))?;
+        let uri: Uri = options.directory_url.parse().map_err(|_| local("directory_url is no URL".into()))?;
         let origin = Origin::of(&uri).ok_or_else(|| local("directory_url must be https".into()))?;
         let mut builder = reqwest::Client::builder()
             .https_only(true)
@@ -124,17 +118,8 @@ impl Ca {
             }
             builder = builder.tls_certs_merge(roots);
         }
-        let http = builder
-            .build()
-            .map_err(|error| local(format!("no https client: {error}")))?;
-        Ok(Self {
-            options,
-            nonces: Nonces::default(),
-            clock,
-            http,
-            origin,
-            directory: Mutex::default(),
-        })
+        let http = builder.build().map_err(|error| local(format!("no https client: {error}")))?;
+        Ok(Self { options, nonces: Nonces::default(), clock, http, origin, directory: Mutex::default() })
     }
 
     /// Our name for it.
@@ -155,14 +140,8 @@ impl Ca {
         {
             return Ok(body.clone());
         }
-        let answer = self
-            .send(
-                Method::GET,
-                &self.options.directory_url,
-                HeaderMap::new(),
-                Bytes::new(),
-            )
-            .await?;
+        let answer =
+            self.send(Method::GET, &self.options.directory_url, HeaderMap::new(), Bytes::new()).await?;
         if !answer.status.is_success() {
             return Err(self.problem(&answer));
         }
@@ -185,16 +164,12 @@ impl Ca {
         if let Some(nonce) = self.nonces.take() {
             return Ok(nonce);
         }
-        let answer = self
-            .send(Method::HEAD, &directory.new_nonce, HeaderMap::new(), Bytes::new())
-            .await?;
+        let answer = self.send(Method::HEAD, &directory.new_nonce, HeaderMap::new(), Bytes::new()).await?;
         if !answer.status.is_success() {
             return Err(self.problem(&answer));
         }
         // Taken from its own answer, not from the pool, where another request might be faster.
-        self.nonces
-            .take()
-            .ok_or_else(|| AcmeError::Nonsense("new-nonce gave no nonce".into()))
+        self.nonces.take().ok_or_else(|| AcmeError::Nonsense("new-nonce gave no nonce".into()))
     }
 
     /// Sends a request to the directory's origin and reads the bounded answer. Its nonce goes to the pool.
@@ -205,13 +180,9 @@ impl Ca {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<Answer, AcmeError> {
-        let uri: Uri = url
-            .parse()
-            .map_err(|_| AcmeError::Nonsense("a URL that is none".into()))?;
+        let uri: Uri = url.parse().map_err(|_| AcmeError::Nonsense("a URL that is none".into()))?;
         if Origin::of(&uri).as_ref() != Some(&self.origin) {
-            return Err(AcmeError::Nonsense(
-                "a URL of another origin than its directory's".into(),
-            ));
+            return Err(AcmeError::Nonsense("a URL of another origin than its directory's".into()));
         }
         let request = self.http.request(method, url).headers(headers).body(body);
         let mut response = request.send().await.map_err(unreachable)?;
@@ -228,11 +199,7 @@ impl Ca {
         {
             self.nonces.put(nonce.to_owned());
         }
-        Ok(Answer {
-            status: response.status(),
-            headers,
-            body: body.into(),
-        })
+        Ok(Answer { status: response.status(), headers, body: body.into() })
     }
 
     /// The error that an answer without success is.
@@ -256,9 +223,7 @@ impl Ca {
         let wait = if let Ok(seconds) = text.parse::<u64>() {
             Duration::from_secs(seconds)
         } else {
-            let until = jiff::fmt::rfc2822::DateTimeParser::new()
-                .parse_timestamp(text)
-                .ok()?;
+            let until = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
             Duration::try_from(until.duration_since(self.clock.now())).unwrap_or_default()
         };
         Some(wait.min(MOST_RETRY_AFTER))

@@ -74,18 +74,10 @@ impl AcmeError {
 
     /// Whether it may be the account's key that the CA does not take, because another one has taken its place.
     pub fn may_be_the_accounts_key(&self) -> bool {
-        let Self::Problem {
-            status: 400..=499,
-            problem,
-            ..
-        } = self
-        else {
+        let Self::Problem { status: 400..=499, problem, .. } = self else {
             return false;
         };
-        matches!(
-            problem.as_str(),
-            "malformed" | "unauthorized" | "accountDoesNotExist"
-        ) && !self.is_gone()
+        matches!(problem.as_str(), "malformed" | "unauthorized" | "accountDoesNotExist") && !self.is_gone()
     }
 
     /// Whether the CA itself does not work: no answer, an answer that makes no sense, or one that says so.
@@ -99,13 +91,7 @@ impl AcmeError {
 
     /// Whether what we asked for is not there (any more).
     pub fn is_gone(&self) -> bool {
-        matches!(
-            self,
-            Self::Problem {
-                status: 404 | 410,
-                ..
-            }
-        )
+        matches!(self, Self::Problem { status: 404 | 410, .. })
     }
 
     pub(crate) fn problem(
@@ -114,31 +100,20 @@ impl AcmeError {
         retry_after: Option<Duration>,
     ) -> Self {
         let (problem, detail) = Self::words(problem);
-        Self::Problem {
-            status,
-            problem,
-            detail,
-            retry_after,
-        }
+        Self::Problem { status, problem, detail, retry_after }
     }
 
     /// A problem's type without its prefix, and its detail, shortened.
     pub(crate) fn words(problem: &instant_acme::Problem) -> (String, String) {
         let kind = problem.r#type.as_deref().unwrap_or("about:blank");
         let kind = kind.rsplit(':').next().unwrap_or(kind);
-        (
-            clean(kind),
-            clean(problem.detail.as_deref().unwrap_or("no detail given")),
-        )
+        (clean(kind), clean(problem.detail.as_deref().unwrap_or("no detail given")))
     }
 }
 
 /// Shortens a text from outside and takes out what is not for a line of a page.
 pub(crate) fn clean(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(MOST_DETAIL)
-        .collect()
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MOST_DETAIL).collect()
 }
 
 impl From<instant_acme::Error> for AcmeError {

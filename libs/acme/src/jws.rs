@@ -42,10 +42,7 @@ impl SigningKey {
 
     /// Signs `payload` with the key itself in the header, as new-account wants it.
     pub(crate) fn sign_with_jwk(&self, url: &str, nonce: &str, payload: &Value) -> Result<Value, AcmeError> {
-        self.sign(
-            &json!({ "alg": "ES256", "jwk": self.jwk(), "nonce": nonce, "url": url }),
-            payload,
-        )
+        self.sign(&json!({ "alg": "ES256", "jwk": self.jwk(), "nonce": nonce, "url": url }), payload)
     }
 
     /// Signs `payload` as the account of that URL.
@@ -56,10 +53,7 @@ impl SigningKey {
         nonce: &str,
         payload: &Value,
     ) -> Result<Value, AcmeError> {
-        self.sign(
-            &json!({ "alg": "ES256", "kid": account_url, "nonce": nonce, "url": url }),
-            payload,
-        )
+        self.sign(&json!({ "alg": "ES256", "kid": account_url, "nonce": nonce, "url": url }), payload)
     }
 
     /// The inner signature of key-change, by the new key: with itself in the header, and without a nonce.

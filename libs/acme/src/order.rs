@@ -32,10 +32,7 @@ pub enum OrderProgress {
 
 /// Why an order became invalid: the problem's type without its prefix, and the CA's own words, shortened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(
-    missing_docs,
-    reason = "the fields are those of a problem, RFC 8555 section 6.7"
-)]
+#[expect(missing_docs, reason = "the fields are those of a problem, RFC 8555 section 6.7")]
 pub enum WhyInvalid {
     /// The CA looked at the challenge and did not like what it saw.
     Challenge { problem: String, detail: String },
@@ -88,20 +85,14 @@ impl Ca {
             order = order.replaces(replaced.clone());
         }
         let inner = session.account.new_order(&order).await?;
-        Ok(AcmeOrder {
-            inner,
-            retry_after: session.retry_after,
-        })
+        Ok(AcmeOrder { inner, retry_after: session.retry_after })
     }
 
     /// Goes on with an order from its URL.
     pub async fn resume(self: &Arc<Self>, account: &AccountKey, url: &str) -> Result<AcmeOrder, AcmeError> {
         let session = self.session(account, None).await?;
         let inner = session.account.order(url.to_owned()).await?;
-        Ok(AcmeOrder {
-            inner,
-            retry_after: session.retry_after,
-        })
+        Ok(AcmeOrder { inner, retry_after: session.retry_after })
     }
 
     pub(crate) async fn session(
@@ -110,11 +101,7 @@ impl Ca {
         journal: Option<Arc<dyn OrderJournal>>,
     ) -> Result<Session, AcmeError> {
         let retry_after = Arc::<Mutex<Option<Duration>>>::default();
-        let transport = Transport {
-            ca: self.clone(),
-            journal,
-            retry_after: retry_after.clone(),
-        };
+        let transport = Transport { ca: self.clone(), journal, retry_after: retry_after.clone() };
         let account = Account::builder_with_http(Box::new(transport))
             .from_credentials(account.credentials(self.directory_url())?)
             .await?;
@@ -157,9 +144,7 @@ impl AcmeOrder {
                 .challenge(ChallengeType::Http01)
                 .ok_or_else(|| AcmeError::Nonsense("an authorization without an http-01 challenge".into()))?;
             if !is_token(&challenge.token) {
-                return Err(AcmeError::Nonsense(
-                    "a token that is not base64url of 128 bits or more".into(),
-                ));
+                return Err(AcmeError::Nonsense("a token that is not base64url of 128 bits or more".into()));
             }
             return Ok(Some(ChallengeResponse {
                 token: challenge.token.clone(),
@@ -180,10 +165,7 @@ impl AcmeOrder {
                 continue;
             }
             if let Some(mut challenge) = authorization.challenge(ChallengeType::Http01)
-                && matches!(
-                    challenge.status,
-                    ChallengeStatus::Pending | ChallengeStatus::Processing
-                )
+                && matches!(challenge.status, ChallengeStatus::Pending | ChallengeStatus::Processing)
             {
                 challenge.set_ready().await?;
             }
@@ -197,21 +179,15 @@ impl AcmeOrder {
         let mut authorizations = self.inner.authorizations();
         while let Some(authorization) = authorizations.next().await {
             let authorization = authorization?;
-            if let Some(found) = authorization
-                .challenges
-                .iter()
-                .find_map(|challenge| challenge.error.as_ref())
+            if let Some(found) =
+                authorization.challenges.iter().find_map(|challenge| challenge.error.as_ref())
             {
                 let (problem, detail) = AcmeError::words(found);
                 return Ok(WhyInvalid::Challenge { problem, detail });
             }
         }
-        Ok(
-            of_the_order.map_or(WhyInvalid::Unexplained, |(problem, detail)| WhyInvalid::Order {
-                problem,
-                detail,
-            }),
-        )
+        Ok(of_the_order
+            .map_or(WhyInvalid::Unexplained, |(problem, detail)| WhyInvalid::Order { problem, detail }))
     }
 
     /// Sends the certificate signing request (RFC 8555 section 7.4).
@@ -229,7 +205,5 @@ impl AcmeOrder {
 
 fn is_token(token: &str) -> bool {
     TOKEN_LENGTHS.contains(&token.len())
-        && token
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+        && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }

@@ -42,12 +42,10 @@ impl RenewalId {
         let leaf = CertificateDer::from_pem_slice(chain_pem.as_bytes()).ok()?;
         let (_, leaf) = X509Certificate::from_der(&leaf).ok()?;
         let authority =
-            leaf.extensions()
-                .iter()
-                .find_map(|extension| match extension.parsed_extension() {
-                    ParsedExtension::AuthorityKeyIdentifier(authority) => authority.key_identifier.as_ref(),
-                    _ => None,
-                })?;
+            leaf.extensions().iter().find_map(|extension| match extension.parsed_extension() {
+                ParsedExtension::AuthorityKeyIdentifier(authority) => authority.key_identifier.as_ref(),
+                _ => None,
+            })?;
         let (authority, serial) = (authority.0.into(), leaf.raw_serial().into());
         Some(Self(CertificateIdentifier::new(authority, serial).into_owned()))
     }
@@ -71,25 +69,14 @@ impl Ca {
         let Some(url) = self.directory().await?.renewal_info else {
             return Ok(None);
         };
-        let CertificateIdentifier {
-            authority_key_identifier,
-            serial,
-        } = &id.0;
-        let url = format!(
-            "{}/{authority_key_identifier}.{serial}",
-            url.trim_end_matches('/')
-        );
-        let answer = self
-            .send(Method::GET, &url, HeaderMap::new(), Bytes::new())
-            .await?;
+        let CertificateIdentifier { authority_key_identifier, serial } = &id.0;
+        let url = format!("{}/{authority_key_identifier}.{serial}", url.trim_end_matches('/'));
+        let answer = self.send(Method::GET, &url, HeaderMap::new(), Bytes::new()).await?;
         if !answer.status.is_success() {
             return Err(self.problem(&answer));
         }
         let ask_again = self.retry_after(&answer.headers).unwrap_or(ASK_AGAIN);
-        Ok(Some(Suggestion {
-            window: parse(&answer.body)?,
-            ask_again: ask_again.max(SOONEST),
-        }))
+        Ok(Some(Suggestion { window: parse(&answer.body)?, ask_again: ask_again.max(SOONEST) }))
     }
 }
 
@@ -98,9 +85,7 @@ fn parse(body: &[u8]) -> Result<SuggestedWindow, AcmeError> {
         .map_err(|error| AcmeError::Nonsense(format!("renewal information: {error}")))?;
     let Window { start, end } = info.suggested_window;
     if end <= start {
-        return Err(AcmeError::Nonsense(
-            "a renewal window that ends before it starts".into(),
-        ));
+        return Err(AcmeError::Nonsense("a renewal window that ends before it starts".into()));
     }
     Ok(SuggestedWindow { start, end })
 }

@@ -21,10 +21,7 @@ impl Ca {
         let leaf = CertificateDer::from_pem_slice(chain_pem.as_bytes())
             .map_err(|_| AcmeError::Local("the stored certificate is no PEM".into()))?;
         let session = self.session(account, None).await?;
-        let request = RevocationRequest {
-            certificate: &leaf,
-            reason: Some(number(reason)),
-        };
+        let request = RevocationRequest { certificate: &leaf, reason: Some(number(reason)) };
         Ok(session.account.revoke(&request).await?)
     }
 }

@@ -37,10 +37,7 @@ pub async fn roll_over(
         None => propose(ca, store, keys, row, line).await?,
     };
     let sealed = row.pending_key.as_deref().unwrap_or_default();
-    let (old, new) = (
-        open_key(&row, &row.sealed_key, keys).await?,
-        open_key(&row, sealed, keys).await?,
-    );
+    let (old, new) = (open_key(&row, &row.sealed_key, keys).await?, open_key(&row, sealed, keys).await?);
     if let Err(error) = change_key(ca, &row, &old, &new).await {
         // A refusal may be the answer to a request that was sent before, and done.
         if error.may_be_the_accounts_key() && find_account(ca, &new).await? != row.url {
@@ -102,10 +99,7 @@ async fn propose(
         Ok(()) => {
             tx.append_audit(&detailed(line, "new key stored")).await?;
             tx.commit().await?;
-            Ok(Account {
-                pending_key: Some(sealed),
-                ..row
-            })
+            Ok(Account { pending_key: Some(sealed), ..row })
         }
         // Somebody else rolls over at the same time: it is their key then.
         Err(StoreError::Conflict { .. }) => {
@@ -146,9 +140,7 @@ async fn change_key(ca: &Ca, row: &Account, old: &[u8], new: &[u8]) -> Result<()
         .key_change
         .ok_or_else(|| AcmeError::Local(format!("{} offers no change of keys", ca.name())))?;
     let inner = new.sign_key_change(&url, &json!({ "account": account_url, "oldKey": old.jwk() }))?;
-    post_signed(ca, &url, |nonce| old.sign_as(account_url, &url, nonce, &inner))
-        .await
-        .map(drop)
+    post_signed(ca, &url, |nonce| old.sign_as(account_url, &url, nonce, &inner)).await.map(drop)
 }
 
 /// Makes `new` the account's key, unless somebody did so already.
@@ -181,14 +173,9 @@ async fn adopt(
     if *stands == *new {
         return Ok(());
     }
-    Err(AcmeError::Store(StoreError::Conflict {
-        operation: "adopt_account_key",
-    }))
+    Err(AcmeError::Store(StoreError::Conflict { operation: "adopt_account_key" }))
 }
 
 fn detailed(line: &AuditEntry, detail: &str) -> AuditEntry {
-    AuditEntry {
-        detail: detail.to_owned(),
-        ..line.clone()
-    }
+    AuditEntry { detail: detail.to_owned(), ..line.clone() }
 }

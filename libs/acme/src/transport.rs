@@ -47,12 +47,7 @@ impl HttpClient for Transport {
             journal: self.journal.clone(),
             retry_after: self.retry_after.clone(),
         };
-        Box::pin(async move {
-            exchange
-                .run(request)
-                .await
-                .map_err(|error| Error::Other(Box::new(error)))
-        })
+        Box::pin(async move { exchange.run(request).await.map_err(|error| Error::Other(Box::new(error))) })
     }
 }
 
@@ -114,18 +109,12 @@ fn made_up(nonce: Option<String>, body: Bytes) -> BytesResponse {
     if let Some(nonce) = nonce.and_then(|nonce| HeaderValue::from_str(&nonce).ok()) {
         response.headers_mut().insert("replay-nonce", nonce);
     }
-    BytesResponse {
-        parts: response.into_parts().0,
-        body: Box::new(body),
-    }
+    BytesResponse { parts: response.into_parts().0, body: Box::new(body) }
 }
 
 fn into_response(answer: Answer) -> BytesResponse {
     let mut response = Response::new(());
     *response.status_mut() = answer.status;
     *response.headers_mut() = answer.headers;
-    BytesResponse {
-        parts: response.into_parts().0,
-        body: Box::new(answer.body),
-    }
+    BytesResponse { parts: response.into_parts().0, body: Box::new(answer.body) }
 }

@@ -42,10 +42,7 @@ impl Ledger {
         let folder = TempDir::new().unwrap();
         let store = SqliteStore::open(&folder.path().join("ledger.db")).await.unwrap();
         store.migrate().await.unwrap();
-        Self {
-            store,
-            _folder: folder,
-        }
+        Self { store, _folder: folder }
     }
 
     async fn buy(&self, purchase: Purchase<'_>, now: Timestamp) -> Result<(), Timestamp> {
@@ -73,13 +70,7 @@ impl Ledger {
 }
 
 fn new(name: &DomainName) -> Purchase<'_> {
-    Purchase {
-        issuer: CA,
-        name,
-        lane: Lane::New,
-        exempt: Exempt::Nothing,
-        was_promised: false,
-    }
+    Purchase { issuer: CA, name, lane: Lane::New, exempt: Exempt::Nothing, was_promised: false }
 }
 
 #[tokio::test]
@@ -101,11 +92,7 @@ async fn who_waits_is_given_a_time_of_his_own_and_is_served_at_it() {
     for index in 1000..1010 {
         places.push(ledger.buy_new(&stranger(index), now).await.unwrap_err());
     }
-    assert!(
-        places
-            .windows(2)
-            .all(|pair| pair[1].duration_since(pair[0]).as_millis() == 36_360)
-    );
+    assert!(places.windows(2).all(|pair| pair[1].duration_since(pair[0]).as_millis() == 36_360));
     let line = ledger.store.bucket(&line_key(CA, Lane::New)).await.unwrap();
     assert_eq!(line, places.last().copied(), "when the queue is through");
 
@@ -114,10 +101,7 @@ async fn who_waits_is_given_a_time_of_his_own_and_is_served_at_it() {
     assert!(late > places[9], "nobody jumps the queue");
     for (index, place) in (1000..).zip(places) {
         let name = stranger(index);
-        let served = Purchase {
-            was_promised: true,
-            ..new(&name)
-        };
+        let served = Purchase { was_promised: true, ..new(&name) };
         assert_eq!(ledger.buy(served, place).await, Ok(()), "{index} at {place}");
     }
 }
@@ -137,10 +121,7 @@ async fn no_bucket_is_ever_exceeded() {
     for (index, from) in bought.iter().enumerate() {
         for (count, until) in (1_i64..).zip(&bought[index..]) {
             let refilled = until.duration_since(*from).as_secs_f64() / 36.0;
-            assert!(
-                count as f64 <= 300.0 + refilled + 1.0,
-                "{count} from {from} to {until}"
-            );
+            assert!(count as f64 <= 300.0 + refilled + 1.0, "{count} from {from} to {until}");
         }
     }
     assert!(bought.len() > 300, "it was refilled");
@@ -155,11 +136,7 @@ async fn a_small_bucket_is_used_up_and_takes_no_place_in_the_line() {
     }
     let until = ledger.buy_new(&shop, start()).await.unwrap_err();
     assert_eq!(until, start() + SignedDuration::from_hours(7 * 24) / 500 * 101);
-    assert_eq!(
-        ledger.buy_new(&stranger(1), start()).await,
-        Ok(()),
-        "others do not wait for it"
-    );
+    assert_eq!(ledger.buy_new(&stranger(1), start()).await, Ok(()), "others do not wait for it");
     assert_eq!(ledger.buy_new(&shop, until).await, Ok(()));
 }
 
@@ -167,11 +144,7 @@ async fn a_small_bucket_is_used_up_and_takes_no_place_in_the_line() {
 async fn fifty_a_week_per_registered_domain() {
     let ledger = Ledger::new().await;
     let mut bought = 0;
-    while ledger
-        .buy_new(&name(&format!("d{bought}.example.co.uk")), start())
-        .await
-        .is_ok()
-    {
+    while ledger.buy_new(&name(&format!("d{bought}.example.co.uk")), start()).await.is_ok() {
         bought += 1;
     }
     assert_eq!(bought, 42, "85 of 100, the rest is the reserve");
@@ -183,19 +156,12 @@ async fn renewals_and_replacements_are_exempt() {
     let ledger = Ledger::new().await;
     ledger.exhaust(Lane::Expiring, start()).await;
     let shop = name("shop.example.com");
-    let purchase = |exempt| Purchase {
-        lane: Lane::Renewal,
-        exempt,
-        ..new(&shop)
-    };
+    let purchase = |exempt| Purchase { lane: Lane::Renewal, exempt, ..new(&shop) };
     assert!(ledger.buy(purchase(Exempt::Nothing), start()).await.is_err());
     for _ in 0..5 {
         assert_eq!(ledger.buy(purchase(Exempt::Renewal), start()).await, Ok(()));
     }
-    assert!(
-        ledger.buy(purchase(Exempt::Renewal), start()).await.is_err(),
-        "the same names"
-    );
+    assert!(ledger.buy(purchase(Exempt::Renewal), start()).await.is_err(), "the same names");
     assert_eq!(ledger.buy(purchase(Exempt::Replacement), start()).await, Ok(()));
 }
 
@@ -205,15 +171,10 @@ async fn failed_authorizations_hold_the_name_back() {
     let shop = name("shop.example.com");
     for _ in 0..5 {
         let mut tx = ledger.store.begin("fail").await.unwrap();
-        charge_failure(&mut *tx, &LIMITS, CA, &shop, start())
-            .await
-            .unwrap();
+        charge_failure(&mut *tx, &LIMITS, CA, &shop, start()).await.unwrap();
         tx.commit().await.unwrap();
     }
-    assert_eq!(
-        ledger.buy_new(&shop, start()).await,
-        Err(start() + minutes(12) / 100 * 101)
-    );
+    assert_eq!(ledger.buy_new(&shop, start()).await, Err(start() + minutes(12) / 100 * 101));
     assert_eq!(ledger.buy_new(&shop, start() + minutes(13)).await, Ok(()));
     assert_eq!(ledger.buy_new(&stranger(1), start()).await, Ok(()));
 }
@@ -223,32 +184,14 @@ async fn the_cas_word_counts_more_than_the_ledger() {
     let until = start() + minutes(40);
     let shop = name("shop.example.com");
     for (detail, others_wait, siblings_wait) in [
-        (
-            "too many new orders (300) from this account in the last 3h0m0s",
-            true,
-            true,
-        ),
-        (
-            "too many certificates (50) already issued for \"example.com\" in the last 168h0m0s",
-            false,
-            true,
-        ),
-        (
-            "too many certificates (5) already issued for this exact set of identifiers",
-            false,
-            false,
-        ),
-        (
-            "too many failed authorizations (5) for \"shop.example.com\"",
-            false,
-            false,
-        ),
+        ("too many new orders (300) from this account in the last 3h0m0s", true, true),
+        ("too many certificates (50) already issued for \"example.com\" in the last 168h0m0s", false, true),
+        ("too many certificates (5) already issued for this exact set of identifiers", false, false),
+        ("too many failed authorizations (5) for \"shop.example.com\"", false, false),
     ] {
         let ledger = Ledger::new().await;
         let mut tx = ledger.store.begin("correct").await.unwrap();
-        correct(&mut *tx, &LIMITS, CA, &shop, detail, until)
-            .await
-            .unwrap();
+        correct(&mut *tx, &LIMITS, CA, &shop, detail, until).await.unwrap();
         tx.commit().await.unwrap();
         let told = ledger.buy_new(&shop, start()).await.unwrap_err();
         assert!(told >= until, "{detail}: {told}");
@@ -265,10 +208,7 @@ async fn what_is_not_committed_is_not_spent() {
     let shop = name("shop.example.com");
     for _ in 0..9 {
         let mut tx = ledger.store.begin("buy").await.unwrap();
-        assert_eq!(
-            charge(&mut *tx, &LIMITS, &new(&shop), start()).await.unwrap(),
-            Ok(())
-        );
+        assert_eq!(charge(&mut *tx, &LIMITS, &new(&shop), start()).await.unwrap(), Ok(()));
     }
 }
 
@@ -286,27 +226,13 @@ fn limits_go_by_the_directory_unless_they_are_named() {
     assert_eq!(of(real, "auto"), Limits::LETS_ENCRYPT);
     assert_eq!(of(staging, "auto"), Limits::LETS_ENCRYPT_STAGING);
     assert_eq!(of("https://ca.example/directory", "auto"), Limits::default());
-    assert_eq!(
-        of("https://ca.example/directory", "letsencrypt"),
-        Limits::LETS_ENCRYPT
-    );
+    assert_eq!(of("https://ca.example/directory", "letsencrypt"), Limits::LETS_ENCRYPT);
     assert_eq!(of(real, "none"), Limits::default());
-    let numbers = LimitNumbers {
-        new_orders: Some(LimitNumber { count: 7, hours: 3 }),
-        ..LimitNumbers::default()
-    };
-    let own = budget::limits(&AcmeIssuer {
-        limits: IssuerLimits::Numbers(numbers),
-        ..AcmeIssuer::default()
-    });
-    let new_orders = Limit {
-        count: 7,
-        period: SignedDuration::from_hours(3),
-    };
-    assert_eq!(
-        (own.new_orders, own.failed_authorizations),
-        (Some(new_orders), None)
-    );
+    let numbers =
+        LimitNumbers { new_orders: Some(LimitNumber { count: 7, hours: 3 }), ..LimitNumbers::default() };
+    let own = budget::limits(&AcmeIssuer { limits: IssuerLimits::Numbers(numbers), ..AcmeIssuer::default() });
+    let new_orders = Limit { count: 7, period: SignedDuration::from_hours(3) };
+    assert_eq!((own.new_orders, own.failed_authorizations), (Some(new_orders), None));
 }
 
 #[tokio::test]
@@ -319,10 +245,7 @@ async fn what_is_left_is_what_can_be_bought() {
         let (left, free_at) = bucket.limit.left(at.unwrap_or(start()), start());
         assert_eq!(i64::from(left), 300 - bought);
         let shop = stranger(bought);
-        let purchase = Purchase {
-            lane: Lane::Expiring,
-            ..new(&shop)
-        };
+        let purchase = Purchase { lane: Lane::Expiring, ..new(&shop) };
         let mut tx = ledger.store.begin("buy").await.unwrap();
         let charged = charge(&mut *tx, &LIMITS, &purchase, start()).await.unwrap();
         tx.commit().await.unwrap();
@@ -334,9 +257,5 @@ async fn what_is_left_is_what_can_be_bought() {
         bought += 1;
     }
     let long_ago = start() - minutes(24 * 60);
-    assert_eq!(
-        bucket.limit.left(long_ago, start()),
-        (300, None),
-        "never more than all"
-    );
+    assert_eq!(bucket.limit.left(long_ago, start()), (300, None), "never more than all");
 }

@@ -4,10 +4,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use store::{AuditEntry, AuditSeal, Store, StoreError};
 
 /// Before the first line.
-pub const FIRST: AuditSeal = AuditSeal {
-    sequence: 0,
-    hash: [0; 32],
-};
+pub const FIRST: AuditSeal = AuditSeal { sequence: 0, hash: [0; 32] };
 
 /// Named in every hash, so that a later form cannot be taken for this one.
 const FORM: &[u8] = b"ssl-manager audit 1";

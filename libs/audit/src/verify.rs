@@ -41,16 +41,10 @@ impl fmt::Display for Broken {
             Self::Removed { from, to } if from == to => write!(f, "line {from} was removed"),
             Self::Removed { from, to } => write!(f, "lines {from} to {to} were removed"),
             Self::HeadMoved { head, last } => {
-                write!(
-                    f,
-                    "the head says line {head}, but the last line is {last} or has another seal"
-                )
+                write!(f, "the head says line {head}, but the last line is {last} or has another seal")
             }
             Self::NotTheHead(sequence) => {
-                write!(
-                    f,
-                    "line {sequence} is not the one whose hash was given: the chain was rewritten"
-                )
+                write!(f, "line {sequence} is not the one whose hash was given: the chain was rewritten")
             }
         }
     }
@@ -72,12 +66,7 @@ pub struct Report {
 /// Verifies the whole chain, and that `given`, a head that was logged once, is still part of it. Read-only; lines that
 /// are sealed meanwhile are verified too.
 pub async fn verify(store: &dyn Store, given: Option<AuditSeal>) -> Result<Report, StoreError> {
-    let mut walk = Walk {
-        last: FIRST,
-        lines: 0,
-        broken: Vec::new(),
-        given,
-    };
+    let mut walk = Walk { last: FIRST, lines: 0, broken: Vec::new(), given };
     let head = loop {
         while walk.page(store).await? {}
         // Read after the lines: it is behind none of them, unless somebody set it back.
@@ -110,18 +99,12 @@ impl Walk {
         for (stored, entry) in &page {
             self.removed_before(stored.sequence);
             // Against the stored hash before it, so that one change is one line of the report.
-            let before = AuditSeal {
-                sequence: stored.sequence - 1,
-                hash: self.last.hash,
-            };
+            let before = AuditSeal { sequence: stored.sequence - 1, hash: self.last.hash };
             let follows = self.last.sequence + 1 == stored.sequence;
             if follows && link(&before, entry) != *stored {
                 self.found(Broken::Changed(stored.sequence));
             }
-            if self
-                .given
-                .is_some_and(|given| given.sequence == stored.sequence && given != *stored)
-            {
+            if self.given.is_some_and(|given| given.sequence == stored.sequence && given != *stored) {
                 self.found(Broken::NotTheHead(stored.sequence));
             }
             self.last = *stored;
@@ -133,10 +116,7 @@ impl Walk {
     fn removed_before(&mut self, sequence: i64) {
         let expected = self.last.sequence + 1;
         if sequence > expected {
-            self.found(Broken::Removed {
-                from: expected,
-                to: sequence - 1,
-            });
+            self.found(Broken::Removed { from: expected, to: sequence - 1 });
         }
     }
 
@@ -144,10 +124,7 @@ impl Walk {
         if head.sequence > self.last.sequence {
             self.removed_before(head.sequence + 1);
         } else if head != self.last {
-            self.found(Broken::HeadMoved {
-                head: head.sequence,
-                last: self.last.sequence,
-            });
+            self.found(Broken::HeadMoved { head: head.sequence, last: self.last.sequence });
         }
         if let Some(given) = self.given
             && given.sequence > self.last.sequence.max(head.sequence)

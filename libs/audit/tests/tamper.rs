@@ -20,13 +20,8 @@ impl Log {
     /// Five lines, sealed.
     async fn sealed() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open_and_migrate(&folder.path().join("audit.db"))
-            .await
-            .unwrap();
-        let log = Self {
-            store: Arc::new(store),
-            folder,
-        };
+        let store = SqliteStore::open_and_migrate(&folder.path().join("audit.db")).await.unwrap();
+        let log = Self { store: Arc::new(store), folder };
         for index in 1..=5 {
             log.append(index).await;
             // One at a time and several at once make the same chain.
@@ -74,26 +69,17 @@ impl Log {
 async fn a_log_that_nobody_touched_is_whole() {
     let log = Log::sealed().await;
     let report = log.verify(None).await;
-    assert_eq!(
-        (report.lines, report.unsealed, &report.broken[..]),
-        (5, 0, &[][..])
-    );
+    assert_eq!((report.lines, report.unsealed, &report.broken[..]), (5, 0, &[][..]));
     assert_eq!(report.head, log.store.audit_head().await.unwrap());
     let logged = report.head;
     for index in 6..=7 {
         log.append(index).await;
     }
     let report = log.verify(Some(logged)).await;
-    assert_eq!(
-        (report.lines, report.unsealed, &report.broken[..]),
-        (5, 2, &[][..])
-    );
+    assert_eq!((report.lines, report.unsealed, &report.broken[..]), (5, 2, &[][..]));
     seal(&*log.store).await.unwrap();
     let report = log.verify(Some(logged)).await;
-    assert_eq!(
-        (report.lines, report.unsealed, &report.broken[..]),
-        (7, 0, &[][..])
-    );
+    assert_eq!((report.lines, report.unsealed, &report.broken[..]), (7, 0, &[][..]));
 }
 
 #[tokio::test]
@@ -110,11 +96,7 @@ async fn a_changed_line_is_found_in_every_column() {
         // What moves from one text into the next is the same bytes, but not the same line.
         "UPDATE audit SET detail = 'r-', request_id = '3' WHERE sequence = 3",
     ] {
-        assert_eq!(
-            Log::broken_by(statement).await,
-            [Broken::Changed(3)],
-            "{statement}"
-        );
+        assert_eq!(Log::broken_by(statement).await, [Broken::Changed(3)], "{statement}");
     }
     let seal = "UPDATE audit SET hash = zeroblob(32) WHERE sequence = 3";
     assert_eq!(
@@ -125,27 +107,15 @@ async fn a_changed_line_is_found_in_every_column() {
     let swapped =
         "UPDATE audit SET subject = CASE sequence WHEN 2 THEN 'd3.example.com' ELSE 'd2.example.com' END
         WHERE sequence IN (2, 3)";
-    assert_eq!(
-        Log::broken_by(swapped).await,
-        [Broken::Changed(2), Broken::Changed(3)]
-    );
+    assert_eq!(Log::broken_by(swapped).await, [Broken::Changed(2), Broken::Changed(3)]);
 }
 
 #[tokio::test]
 async fn a_removed_line_is_found() {
     let cases: [(&str, Broken); 6] = [
-        (
-            "DELETE FROM audit WHERE sequence = 1",
-            Broken::Removed { from: 1, to: 1 },
-        ),
-        (
-            "DELETE FROM audit WHERE sequence IN (2, 3)",
-            Broken::Removed { from: 2, to: 3 },
-        ),
-        (
-            "DELETE FROM audit WHERE sequence = 5",
-            Broken::Removed { from: 5, to: 5 },
-        ),
+        ("DELETE FROM audit WHERE sequence = 1", Broken::Removed { from: 1, to: 1 }),
+        ("DELETE FROM audit WHERE sequence IN (2, 3)", Broken::Removed { from: 2, to: 3 }),
+        ("DELETE FROM audit WHERE sequence = 5", Broken::Removed { from: 5, to: 5 }),
         ("DELETE FROM audit", Broken::Removed { from: 1, to: 5 }),
         (
             "UPDATE audit SET sequence = NULL, hash = NULL WHERE sequence = 4",
@@ -188,9 +158,6 @@ async fn a_seal_depends_on_its_place() {
     let lines = log.store.sealed_audit(0, 10).await.unwrap();
     let (first, entry) = &lines[0];
     assert_eq!(link(&audit::FIRST, entry), *first);
-    let elsewhere = AuditSeal {
-        sequence: 7,
-        hash: audit::FIRST.hash,
-    };
+    let elsewhere = AuditSeal { sequence: 7, hash: audit::FIRST.hash };
     assert_ne!(link(&elsewhere, entry).hash, first.hash);
 }

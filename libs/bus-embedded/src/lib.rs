@@ -41,11 +41,7 @@ impl EmbeddedBus {
     /// A bus over the messages table of `store`.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
         let (broadcasts, _) = broadcast::channel(BROADCAST_CAPACITY);
-        Self {
-            store,
-            clock,
-            broadcasts,
-        }
+        Self { store, clock, broadcasts }
     }
 }
 
@@ -104,10 +100,7 @@ impl Bus for EmbeddedBus {
 impl EmbeddedBus {
     async fn move_broadcasts(&self, kinds: &[&'static str]) -> Result<usize, StoreError> {
         let now = self.clock.now();
-        let messages = self
-            .store
-            .take_messages(kinds, BATCH as u32, now, now + LEASE)
-            .await?;
+        let messages = self.store.take_messages(kinds, BATCH as u32, now, now + LEASE).await?;
         for message in &messages {
             // Nobody listening is fine: a broadcast is for those who are there.
             let _ = self.broadcasts.send(message.event.clone());
@@ -190,11 +183,7 @@ impl Consumer {
             }
             Outcome::Retry { after } => {
                 let after = SignedDuration::try_from(after).unwrap_or(SignedDuration::MAX);
-                let due_at = self
-                    .clock
-                    .now()
-                    .saturating_add(after)
-                    .unwrap_or(jiff::Timestamp::MAX);
+                let due_at = self.clock.now().saturating_add(after).unwrap_or(jiff::Timestamp::MAX);
                 self.store.delay_message(&message, due_at).await
             }
             Outcome::Dead { reason } => {
@@ -220,11 +209,7 @@ impl Consumer {
             if messages.is_empty() {
                 continue;
             }
-            if let Err(error) = self
-                .store
-                .keep_messages(&messages, self.clock.now() + LEASE)
-                .await
-            {
+            if let Err(error) = self.store.keep_messages(&messages, self.clock.now() + LEASE).await {
                 tracing::warn!(error = &error as &dyn std::error::Error, "messages not kept");
             }
         }

@@ -31,16 +31,10 @@ impl Rig for Behind {
 
 async fn setup() -> (Arc<dyn Store>, Arc<dyn Bus>, Arc<dyn Rig>) {
     let folder = tempfile::tempdir().unwrap();
-    let store: Arc<dyn Store> = Arc::new(
-        SqliteStore::open_and_migrate(&folder.path().join("bus.db"))
-            .await
-            .unwrap(),
-    );
+    let store: Arc<dyn Store> =
+        Arc::new(SqliteStore::open_and_migrate(&folder.path().join("bus.db")).await.unwrap());
     let bus = Arc::new(EmbeddedBus::new(store.clone(), Arc::new(SystemClock)));
-    let behind = Behind {
-        store: store.clone(),
-        _folder: folder,
-    };
+    let behind = Behind { store: store.clone(), _folder: folder };
     (store, bus, Arc::new(behind))
 }
 

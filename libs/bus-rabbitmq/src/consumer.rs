@@ -107,10 +107,7 @@ impl Hand {
         let told = match self.handle(&delivery).await {
             Answer::Handled => answer(delivery.ack(BasicAckOptions::default())).await,
             Answer::GivenBack => {
-                let requeue = BasicNackOptions {
-                    requeue: true,
-                    ..BasicNackOptions::default()
-                };
+                let requeue = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
                 answer(delivery.nack(requeue)).await
             }
         };
@@ -146,10 +143,7 @@ impl Hand {
     async fn set_aside(&self, delivery: &Delivery, reason: &str) -> Answer {
         tracing::error!(queue = self.queue, reason, "message set aside");
         metrics::counter!("ssl_manager_messages_dead_total").increment(1);
-        let options = BasicPublishOptions {
-            mandatory: true,
-            ..BasicPublishOptions::default()
-        };
+        let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
         let published = async {
             let confirm = answer(self.channel.basic_publish(
                 DEAD.into(),

@@ -108,13 +108,7 @@ impl Bus for RabbitMqBus {
             }
             relay::run(&self.link, &*self.store, &*self.clock, &bound, &stop).await
         };
-        let listener = listener::run(
-            &self.link,
-            &self.broadcasts,
-            self.wanted.subscribe(),
-            &bound,
-            &stop,
-        );
+        let listener = listener::run(&self.link, &self.broadcasts, self.wanted.subscribe(), &bound, &stop);
         tokio::try_join!(relay, listener)?;
         self.link.close().await;
         Ok(())

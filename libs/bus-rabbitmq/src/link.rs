@@ -42,14 +42,12 @@ impl LinkError {
             return None;
         };
         match error.kind() {
-            AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) => Some(format!(
-                "{}; give the user of bus.url this permission",
-                error.get_message()
-            )),
-            AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED) => Some(format!(
-                "{}; delete what is there, or use another virtual host",
-                error.get_message()
-            )),
+            AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) => {
+                Some(format!("{}; give the user of bus.url this permission", error.get_message()))
+            }
+            AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED) => {
+                Some(format!("{}; delete what is there, or use another virtual host", error.get_message()))
+            }
             _ => None,
         }
     }
@@ -81,10 +79,7 @@ impl Link {
         };
         Ok(Self {
             uri,
-            tls: OwnedTLSConfig {
-                identity: None,
-                cert_chain,
-            },
+            tls: OwnedTLSConfig { identity: None, cert_chain },
             name: options.name,
             connection: tokio::sync::Mutex::new(None),
             trouble: Mutex::default(),
@@ -137,22 +132,14 @@ impl Link {
     /// What keeps parts from working.
     pub(crate) fn trouble(&self) -> Option<String> {
         let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        let parts: Vec<String> = trouble
-            .iter()
-            .map(|(part, reason)| format!("{part}: {reason}"))
-            .collect();
+        let parts: Vec<String> = trouble.iter().map(|(part, reason)| format!("{part}: {reason}")).collect();
         (!parts.is_empty()).then(|| parts.join("; "))
     }
 
     /// The sessions of a part, one after the other.
     pub(crate) fn attempts<'a>(&'a self, part: &'a str, stop: &'a CancellationToken) -> Attempts<'a> {
         self.note(part, "not connected yet");
-        Attempts {
-            link: self,
-            part,
-            stop,
-            pause: FIRST_PAUSE,
-        }
+        Attempts { link: self, part, stop, pause: FIRST_PAUSE }
     }
 }
 

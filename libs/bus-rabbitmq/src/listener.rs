@@ -48,11 +48,7 @@ async fn hear(
 ) -> Result<(), LinkError> {
     let channel = link.channel().await?;
     let queue = declare(&channel).await?;
-    let no_ack = BasicConsumeOptions {
-        no_ack: true,
-        exclusive: true,
-        ..BasicConsumeOptions::default()
-    };
+    let no_ack = BasicConsumeOptions { no_ack: true, exclusive: true, ..BasicConsumeOptions::default() };
     let mut deliveries =
         answer(channel.basic_consume(queue.into(), "".into(), no_ack, FieldTable::default())).await?;
     attempts.works();
@@ -79,18 +75,12 @@ async fn hear(
 /// A queue of our own, bound to every broadcast; its name.
 async fn declare(channel: &Channel) -> Result<String, LinkError> {
     // Whoever publishes declares the exchange; until then there is nothing to hear.
-    let passive = ExchangeDeclareOptions {
-        passive: true,
-        ..ExchangeDeclareOptions::default()
-    };
+    let passive = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
     answer(channel.exchange_declare(EVENTS.into(), ExchangeKind::Topic, passive, FieldTable::default()))
         .await?;
     let queue = format!("{BROADCAST}{}", Uuid::new_v4().simple());
-    let exclusive = QueueDeclareOptions {
-        exclusive: true,
-        auto_delete: true,
-        ..QueueDeclareOptions::default()
-    };
+    let exclusive =
+        QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
     let mut arguments = FieldTable::default();
     arguments.insert("x-max-length".into(), AMQPValue::LongInt(MOST_WAITING));
     answer(channel.queue_declare(queue.as_str().into(), exclusive, arguments)).await?;

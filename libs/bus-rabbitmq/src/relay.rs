@@ -60,10 +60,8 @@ async fn relay(
     while !stop.is_cancelled() {
         published.mark_unchanged();
         let now = clock.now();
-        let messages = store
-            .take_messages(&EventKind::WORDS, BATCH, now, now + LEASE)
-            .await
-            .unwrap_or_else(|error| {
+        let messages =
+            store.take_messages(&EventKind::WORDS, BATCH, now, now + LEASE).await.unwrap_or_else(|error| {
                 say(&error, "the outbox is not read, it is looked at again");
                 Vec::new()
             });
@@ -82,10 +80,7 @@ async fn relay(
         if !sent.is_empty() {
             metrics::counter!("ssl_manager_messages_published_total").increment(sent.len() as u64);
             if let Err(error) = store.delete_messages(&sent).await {
-                say(
-                    &error,
-                    "published messages not deleted, they will be published again",
-                );
+                say(&error, "published messages not deleted, they will be published again");
             }
         }
         for message in &unsent {
@@ -128,10 +123,9 @@ async fn publish(
         }
         let confirmed = match answer(confirm).await {
             Ok(Confirmation::Ack(None)) => Ok(()),
-            Ok(Confirmation::Ack(Some(_))) => Err(LinkError::Other(format!(
-                "no queue takes {}",
-                message.event.kind.as_str()
-            ))),
+            Ok(Confirmation::Ack(Some(_))) => {
+                Err(LinkError::Other(format!("no queue takes {}", message.event.kind.as_str())))
+            }
             Ok(_) => Err(LinkError::Other("the broker did not take a message".to_owned())),
             Err(error) => Err(error),
         };
@@ -154,19 +148,8 @@ async fn send(channel: &Channel, message: &Message) -> Result<lapin::PublisherCo
         ..BasicPublishOptions::default()
     };
     let body = proto::encode_event(event);
-    let properties = properties(
-        &event.id.to_string(),
-        event.kind.as_str(),
-        message.trace_parent.as_deref(),
-    );
-    answer(channel.basic_publish(
-        EVENTS.into(),
-        event.kind.as_str().into(),
-        options,
-        &body,
-        properties,
-    ))
-    .await
+    let properties = properties(&event.id.to_string(), event.kind.as_str(), message.trace_parent.as_deref());
+    answer(channel.basic_publish(EVENTS.into(), event.kind.as_str().into(), options, &body, properties)).await
 }
 
 fn say(error: &StoreError, what: &'static str) {

@@ -38,10 +38,7 @@ fn text(value: &str) -> AMQPValue {
 
 /// Declares everything but the listeners' queues. Publishers and consumers both do: neither has to wait for the other.
 pub(crate) async fn declare(channel: &Channel) -> Result<(), LinkError> {
-    let durable = ExchangeDeclareOptions {
-        durable: true,
-        ..ExchangeDeclareOptions::default()
-    };
+    let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
     for (exchange, kind) in [(EVENTS, ExchangeKind::Topic), (DEAD, ExchangeKind::Fanout)] {
         answer(channel.exchange_declare(exchange.into(), kind, durable, FieldTable::default())).await?;
     }

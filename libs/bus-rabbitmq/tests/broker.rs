@@ -24,11 +24,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 const LIMIT: Duration = Duration::from_mins(1);
-const REQUESTS: Queue = Queue {
-    role: "issuer",
-    kind: "certificate-requested",
-    prefetch: 4,
-};
+const REQUESTS: Queue = Queue { role: "issuer", kind: "certificate-requested", prefetch: 4 };
 
 /// Tells the test what it was handed.
 struct Telling(mpsc::UnboundedSender<String>);
@@ -65,10 +61,7 @@ fn start(bus: &Arc<dyn Bus>) -> Consuming {
 
 impl Consuming {
     async fn next(&mut self) -> String {
-        tokio::time::timeout(LIMIT, self.names.recv())
-            .await
-            .unwrap()
-            .unwrap()
+        tokio::time::timeout(LIMIT, self.names.recv()).await.unwrap().unwrap()
     }
 
     async fn stop(self) {
@@ -93,20 +86,13 @@ async fn publish(store: &Arc<dyn Store>, label: &str) {
 async fn expect_trouble(bus: &Arc<dyn Bus>, words: &str) {
     wait_for(words, LIMIT, || {
         let trouble = bus.trouble().unwrap_or_default();
-        std::future::ready(if trouble.contains(words) {
-            Ok(())
-        } else {
-            Err(trouble)
-        })
+        std::future::ready(if trouble.contains(words) { Ok(()) } else { Err(trouble) })
     })
     .await;
 }
 
 async fn expect_no_trouble(bus: &Arc<dyn Bus>) {
-    wait_for("no trouble", LIMIT, || {
-        std::future::ready(bus.trouble().map_or(Ok(()), Err))
-    })
-    .await;
+    wait_for("no trouble", LIMIT, || std::future::ready(bus.trouble().map_or(Ok(()), Err))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -170,10 +156,7 @@ async fn a_queue_that_was_deleted_is_made_again() {
     let mut consuming = start(&bus);
     publish(&behind.store, "one").await;
     assert_eq!(consuming.next().await, "one.example.com");
-    let path = format!(
-        "/queues/{}/ssl-manager.issuer.certificate-requested",
-        behind.vhost.name
-    );
+    let path = format!("/queues/{}/ssl-manager.issuer.certificate-requested", behind.vhost.name);
     rabbitmq.must(Method::DELETE, &path, json!(null)).await;
     publish(&behind.store, "two").await;
     assert_eq!(consuming.next().await, "two.example.com");
@@ -204,18 +187,12 @@ async fn poison_and_what_is_newer_are_set_aside_with_the_reason_and_hold_up_nobo
     assert_eq!(consuming.next().await, "last.example.com");
     wait_for("both aside", LIMIT, || async {
         let counts = behind.counts().await;
-        if counts == (0, 2) {
-            Ok(())
-        } else {
-            Err(format!("{counts:?}"))
-        }
+        if counts == (0, 2) { Ok(()) } else { Err(format!("{counts:?}")) }
     })
     .await;
     let dead = rabbitmq.peek(&behind.vhost, DEAD, 10).await;
-    let mut reasons: Vec<&str> = dead
-        .iter()
-        .map(|message| message["properties"]["headers"]["x-reason"].as_str().unwrap())
-        .collect();
+    let mut reasons: Vec<&str> =
+        dead.iter().map(|message| message["properties"]["headers"]["x-reason"].as_str().unwrap()).collect();
     reasons.sort_unstable();
     assert!(reasons[1].contains("250"), "{reasons:?}");
     assert_eq!(reasons.len(), 2, "{reasons:?}");
@@ -223,14 +200,8 @@ async fn poison_and_what_is_newer_are_set_aside_with_the_reason_and_hold_up_nobo
         let queue = &message["properties"]["headers"]["x-queue"];
         assert_eq!(queue, "ssl-manager.issuer.certificate-requested");
     }
-    let bodies: Vec<&str> = dead
-        .iter()
-        .map(|message| message["payload"].as_str().unwrap())
-        .collect();
-    assert!(
-        bodies.contains(&"//8=") && bodies.contains(&"CPoB"),
-        "nothing is lost: {bodies:?}"
-    );
+    let bodies: Vec<&str> = dead.iter().map(|message| message["payload"].as_str().unwrap()).collect();
+    assert!(bodies.contains(&"//8=") && bodies.contains(&"CPoB"), "nothing is lost: {bodies:?}");
     consuming.stop().await;
 }
 
@@ -247,9 +218,7 @@ async fn a_wrong_password_is_trouble_until_it_is_right() {
     assert!(!bus.trouble().unwrap().contains("right"));
     publish(&behind.store, "early").await;
     let account = json!({ "password": "right", "tags": "" });
-    rabbitmq
-        .must(Method::PUT, &format!("/users/{user}"), account)
-        .await;
+    rabbitmq.must(Method::PUT, &format!("/users/{user}"), account).await;
     let all = json!({ "configure": ".*", "write": ".*", "read": ".*" });
     let path = format!("/permissions/{}/{user}", behind.vhost.name);
     rabbitmq.must(Method::PUT, &path, all).await;
@@ -267,17 +236,10 @@ async fn a_missing_permission_ends_it_with_a_sentence() {
     let url = rabbitmq.user(&behind.vhost, &user, "^$", ".*", ".*").await;
     let consuming = start(&behind.bus(&url, None));
     for ended in [consuming.running, consuming.consumer] {
-        let error = tokio::time::timeout(LIMIT, ended)
-            .await
-            .unwrap()
-            .unwrap()
-            .unwrap_err();
+        let error = tokio::time::timeout(LIMIT, ended).await.unwrap().unwrap().unwrap_err();
         assert!(matches!(error, BusError::Refused(_)), "{error:?}");
         let sentence = error.to_string();
-        assert!(
-            sentence.contains(EVENTS) && sentence.contains("permission"),
-            "{sentence}"
-        );
+        assert!(sentence.contains(EVENTS) && sentence.contains("permission"), "{sentence}");
     }
 }
 
@@ -287,15 +249,10 @@ async fn a_queue_with_other_arguments_ends_it_with_a_sentence() {
     let vhost = rabbitmq.vhost().await;
     let behind = Behind::new(rabbitmq, vhost).await;
     let path = format!("/queues/{}/{DEAD}", behind.vhost.name);
-    rabbitmq
-        .must(Method::PUT, &path, json!({ "durable": true }))
-        .await;
+    rabbitmq.must(Method::PUT, &path, json!({ "durable": true })).await;
     let consuming = start(&behind.bus(&behind.vhost.url, None));
     let error = consuming.running.await.unwrap().unwrap_err();
-    assert!(
-        matches!(&error, BusError::Refused(sentence) if sentence.contains("delete")),
-        "{error}"
-    );
+    assert!(matches!(&error, BusError::Refused(sentence) if sentence.contains("delete")), "{error}");
     consuming.stop.cancel();
 }
 
@@ -322,11 +279,8 @@ fn a_bad_url_is_refused_without_being_repeated() {
     let folder = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let path = folder.path().join("outbox.db");
-    let store: Arc<dyn Store> = Arc::new(
-        runtime
-            .block_on(store_sqlite::SqliteStore::open_and_migrate(&path))
-            .unwrap(),
-    );
+    let store: Arc<dyn Store> =
+        Arc::new(runtime.block_on(store_sqlite::SqliteStore::open_and_migrate(&path)).unwrap());
     let options = |url: &str, root: Option<&str>| RabbitMqOptions {
         url: url.to_owned(),
         root_certificate_file: root.map(Into::into),
@@ -341,9 +295,6 @@ fn a_bad_url_is_refused_without_being_repeated() {
         let Err(BusError::Setting(sentence)) = refused else {
             panic!("it was not refused");
         };
-        assert!(
-            sentence.starts_with("bus.") && !sentence.contains("secret"),
-            "{sentence}"
-        );
+        assert!(sentence.starts_with("bus.") && !sentence.contains("secret"), "{sentence}");
     }
 }

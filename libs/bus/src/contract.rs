@@ -53,16 +53,8 @@ macro_rules! bus_contract {
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-const REQUESTS: Queue = Queue {
-    role: "issuer",
-    kind: "certificate-requested",
-    prefetch: 4,
-};
-const DELETIONS: Queue = Queue {
-    role: "c4-uploader",
-    kind: "domain-deleted",
-    prefetch: 4,
-};
+const REQUESTS: Queue = Queue { role: "issuer", kind: "certificate-requested", prefetch: 4 };
+const DELETIONS: Queue = Queue { role: "c4-uploader", kind: "domain-deleted", prefetch: 4 };
 
 /// A handler that answers as a script says, by the number of times it saw a name.
 struct Scripted {
@@ -91,12 +83,7 @@ impl Scripted {
     }
 
     fn times(&self, name: &str) -> usize {
-        self.seen
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(name)
-            .copied()
-            .unwrap_or(0)
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied().unwrap_or(0)
     }
 
     async fn until(&self, what: &str, reached: impl Fn(&Self) -> bool) {
@@ -109,10 +96,7 @@ impl Scripted {
                 changed.await;
             }
         };
-        assert!(
-            tokio::time::timeout(PATIENCE, wait).await.is_ok(),
-            "never came: {what}"
-        );
+        assert!(tokio::time::timeout(PATIENCE, wait).await.is_ok(), "never came: {what}");
     }
 }
 
@@ -141,12 +125,7 @@ fn event(name: &str, kind: EventKind) -> Event {
     static NEXT: AtomicUsize = AtomicUsize::new(1);
     let id = uuid::Uuid::from_u128(NEXT.fetch_add(1, Ordering::SeqCst) as u128);
     let name = DomainName::parse(name).expect("a good name");
-    Event {
-        id: EventId::from(id),
-        kind,
-        name,
-        revision: 1,
-    }
+    Event { id: EventId::from(id), kind, name, revision: 1 }
 }
 
 async fn publish(store: &Arc<dyn Store>, events: &[Event]) {
@@ -208,11 +187,7 @@ pub async fn a_committed_event_is_handled_once(store: Arc<dyn Store>, bus: Arc<d
     publish(&store, &[event("a.example.com", EventKind::CertificateRequested)]).await;
     let consuming = consume(&bus, REQUESTS, handler.clone());
     publish(&store, &[event("b.example.com", EventKind::CertificateRequested)]).await;
-    handler
-        .until("both", |h| {
-            h.times("a.example.com") == 1 && h.times("b.example.com") == 1
-        })
-        .await;
+    handler.until("both", |h| h.times("a.example.com") == 1 && h.times("b.example.com") == 1).await;
     consuming.stop().await;
     expect_counts(&*rig, (0, 0)).await;
     running.stop().await;
@@ -227,14 +202,8 @@ pub async fn what_was_rolled_back_is_never_seen(store: Arc<dyn Store>, bus: Arc<
     tx.publish(&lost, Timestamp::UNIX_EPOCH).await.expect("published");
     drop(tx);
     let consuming = consume(&bus, REQUESTS, handler.clone());
-    publish(
-        &store,
-        &[event("kept.example.com", EventKind::CertificateRequested)],
-    )
-    .await;
-    handler
-        .until("the kept one", |h| h.times("kept.example.com") == 1)
-        .await;
+    publish(&store, &[event("kept.example.com", EventKind::CertificateRequested)]).await;
+    handler.until("the kept one", |h| h.times("kept.example.com") == 1).await;
     consuming.stop().await;
     assert_eq!(handler.times("lost.example.com"), 0);
     expect_counts(&*rig, (0, 0)).await;
@@ -245,20 +214,12 @@ pub async fn what_was_rolled_back_is_never_seen(store: Arc<dyn Store>, bus: Arc<
 pub async fn retry_comes_again(store: Arc<dyn Store>, bus: Arc<dyn Bus>, rig: Arc<dyn Rig>) {
     let running = run(&bus);
     let handler = Scripted::new(|_, times| match times {
-        1 | 2 => Outcome::Retry {
-            after: Duration::from_millis(10),
-        },
+        1 | 2 => Outcome::Retry { after: Duration::from_millis(10) },
         _ => Outcome::Done,
     });
-    publish(
-        &store,
-        &[event("again.example.com", EventKind::CertificateRequested)],
-    )
-    .await;
+    publish(&store, &[event("again.example.com", EventKind::CertificateRequested)]).await;
     let consuming = consume(&bus, REQUESTS, handler.clone());
-    handler
-        .until("the third time", |h| h.times("again.example.com") == 3)
-        .await;
+    handler.until("the third time", |h| h.times("again.example.com") == 3).await;
     consuming.stop().await;
     expect_counts(&*rig, (0, 0)).await;
     running.stop().await;
@@ -272,20 +233,14 @@ pub async fn a_dead_message_is_set_aside_and_blocks_nobody(
 ) {
     let running = run(&bus);
     let handler = Scripted::new(|name, _| match name {
-        "poison.example.com" => Outcome::Dead {
-            reason: "cannot be read".to_owned(),
-        },
+        "poison.example.com" => Outcome::Dead { reason: "cannot be read".to_owned() },
         _ => Outcome::Done,
     });
     let poison = event("poison.example.com", EventKind::CertificateRequested);
     let good = event("good.example.com", EventKind::CertificateRequested);
     publish(&store, &[poison, good]).await;
     let consuming = consume(&bus, REQUESTS, handler.clone());
-    handler
-        .until("both", |h| {
-            h.times("good.example.com") == 1 && h.times("poison.example.com") == 1
-        })
-        .await;
+    handler.until("both", |h| h.times("good.example.com") == 1 && h.times("poison.example.com") == 1).await;
     consuming.stop().await;
     expect_counts(&*rig, (0, 1)).await;
     running.stop().await;
@@ -301,20 +256,11 @@ pub async fn prefetch_bounds_what_is_in_hand(store: Arc<dyn Store>, bus: Arc<dyn
     publish(&store, &events).await;
     let consuming = consume(&bus, REQUESTS, handler.clone());
     let in_hand = |h: &Scripted| h.at_once.load(Ordering::SeqCst);
-    handler
-        .until("a full hand", |h| in_hand(h) == usize::from(REQUESTS.prefetch))
-        .await;
+    handler.until("a full hand", |h| in_hand(h) == usize::from(REQUESTS.prefetch)).await;
     handler.gate.as_ref().expect("gated").add_permits(events.len());
-    handler
-        .until("all", |h| {
-            h.seen.lock().unwrap_or_else(PoisonError::into_inner).len() == 20
-        })
-        .await;
+    handler.until("all", |h| h.seen.lock().unwrap_or_else(PoisonError::into_inner).len() == 20).await;
     consuming.stop().await;
-    assert_eq!(
-        handler.most_at_once.load(Ordering::SeqCst),
-        usize::from(REQUESTS.prefetch)
-    );
+    assert_eq!(handler.most_at_once.load(Ordering::SeqCst), usize::from(REQUESTS.prefetch));
     expect_counts(&*rig, (0, 0)).await;
     running.stop().await;
 }
@@ -327,22 +273,15 @@ pub async fn an_unanswered_message_outlives_its_consumer(
 ) {
     let running = run(&bus);
     let dying = Scripted::gated(|_, _| Outcome::Done, Some(Semaphore::new(0)));
-    publish(
-        &store,
-        &[event("orphan.example.com", EventKind::CertificateRequested)],
-    )
-    .await;
+    publish(&store, &[event("orphan.example.com", EventKind::CertificateRequested)]).await;
     let consuming = consume(&bus, REQUESTS, dying.clone());
-    dying
-        .until("in hand", |h| h.times("orphan.example.com") == 1)
-        .await;
+    dying.until("in hand", |h| h.times("orphan.example.com") == 1).await;
     consuming.task.abort();
     expect_counts(&*rig, (1, 0)).await;
     rig.consumer_died().await;
     let heir = Scripted::new(|_, _| Outcome::Done);
     let consuming = consume(&bus, REQUESTS, heir.clone());
-    heir.until("the orphan", |h| h.times("orphan.example.com") == 1)
-        .await;
+    heir.until("the orphan", |h| h.times("orphan.example.com") == 1).await;
     consuming.stop().await;
     running.stop().await;
 }
@@ -351,21 +290,11 @@ pub async fn an_unanswered_message_outlives_its_consumer(
 pub async fn stop_waits_for_what_is_in_hand(store: Arc<dyn Store>, bus: Arc<dyn Bus>, rig: Arc<dyn Rig>) {
     let running = run(&bus);
     let handler = Scripted::gated(|_, _| Outcome::Done, Some(Semaphore::new(0)));
-    publish(
-        &store,
-        &[event("slow.example.com", EventKind::CertificateRequested)],
-    )
-    .await;
+    publish(&store, &[event("slow.example.com", EventKind::CertificateRequested)]).await;
     let consuming = consume(&bus, REQUESTS, handler.clone());
-    handler
-        .until("in hand", |h| h.times("slow.example.com") == 1)
-        .await;
+    handler.until("in hand", |h| h.times("slow.example.com") == 1).await;
     consuming.stop.cancel();
-    publish(
-        &store,
-        &[event("late.example.com", EventKind::CertificateRequested)],
-    )
-    .await;
+    publish(&store, &[event("late.example.com", EventKind::CertificateRequested)]).await;
     assert!(!consuming.task.is_finished());
     handler.gate.as_ref().expect("gated").add_permits(1);
     consuming.stop().await;
@@ -379,18 +308,14 @@ pub async fn queues_do_not_wait_for_each_other(store: Arc<dyn Store>, bus: Arc<d
     let running = run(&bus);
     let stuck = Scripted::gated(|_, _| Outcome::Done, Some(Semaphore::new(0)));
     let free = Scripted::new(|_, _| Outcome::Done);
-    let mut events: Vec<Event> = (0..50)
-        .map(|n| event(&format!("s{n}.example.com"), EventKind::CertificateRequested))
-        .collect();
+    let mut events: Vec<Event> =
+        (0..50).map(|n| event(&format!("s{n}.example.com"), EventKind::CertificateRequested)).collect();
     events.push(event("gone.example.com", EventKind::DomainDeleted));
     publish(&store, &events).await;
     let stuck_consumer = consume(&bus, REQUESTS, stuck.clone());
-    stuck
-        .until("a full hand", |h| h.at_once.load(Ordering::SeqCst) == 4)
-        .await;
+    stuck.until("a full hand", |h| h.at_once.load(Ordering::SeqCst) == 4).await;
     let free_consumer = consume(&bus, DELETIONS, free.clone());
-    free.until("the other kind", |h| h.times("gone.example.com") == 1)
-        .await;
+    free.until("the other kind", |h| h.times("gone.example.com") == 1).await;
     free_consumer.stop().await;
     stuck.gate.as_ref().expect("gated").add_permits(events.len());
     stuck_consumer.stop().await;
@@ -405,9 +330,7 @@ pub async fn a_broadcast_reaches_every_listener(store: Arc<dyn Store>, bus: Arc<
     let sent = event("heard.example.com", EventKind::StatusChanged);
     publish(&store, std::slice::from_ref(&sent)).await;
     for listener in [&mut first, &mut second] {
-        let heard = tokio::time::timeout(PATIENCE, listener.recv())
-            .await
-            .expect("in time");
+        let heard = tokio::time::timeout(PATIENCE, listener.recv()).await.expect("in time");
         assert_eq!(heard.expect("heard"), sent);
     }
     drop((first, second));

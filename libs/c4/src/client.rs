@@ -31,9 +31,7 @@ pub struct C4Options {
 
 impl fmt::Debug for C4Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("C4Options")
-            .field("base_url", &self.base_url)
-            .finish_non_exhaustive()
+        f.debug_struct("C4Options").field("base_url", &self.base_url).finish_non_exhaustive()
     }
 }
 
@@ -73,9 +71,7 @@ pub struct C4Client {
 
 impl fmt::Debug for C4Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("C4Client")
-            .field("base_url", &self.base_url.as_str())
-            .finish_non_exhaustive()
+        f.debug_struct("C4Client").field("base_url", &self.base_url.as_str()).finish_non_exhaustive()
     }
 }
 
@@ -100,22 +96,15 @@ impl C4Client {
         connect_within: Duration,
         answer_within: Duration,
     ) -> Result<Self, C4ConfigError> {
-        let C4Options {
-            base_url,
-            token,
-            root_certificate_pem,
-        } = options;
+        let C4Options { base_url, token, root_certificate_pem } = options;
         let base_url = checked_url(&base_url)?;
         let is_https = base_url.scheme() == "https";
         let token = Zeroizing::new(token.trim().to_owned());
         if token.is_empty() || bearer(&token).is_none() {
             return Err(C4ConfigError::BadToken);
         }
-        let tls = if is_https {
-            tls::trusting(root_certificate_pem.as_deref())?
-        } else {
-            tls::trusting_nobody()?
-        };
+        let tls =
+            if is_https { tls::trusting(root_certificate_pem.as_deref())? } else { tls::trusting_nobody()? };
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .https_only(is_https)
@@ -125,14 +114,8 @@ impl C4Client {
             .timeout(answer_within)
             .user_agent(concat!("ssl-manager/", env!("CARGO_PKG_VERSION")))
             .build()
-            .map_err(|source| C4ConfigError::Client {
-                source: source.into(),
-            })?;
-        Ok(Self {
-            http,
-            base_url,
-            token,
-        })
+            .map_err(|source| C4ConfigError::Client { source: source.into() })?;
+        Ok(Self { http, base_url, token })
     }
 
     /// What C4 has for a name; none if it does not know the name.
@@ -140,9 +123,9 @@ impl C4Client {
         let request = self.request(Method::GET, self.url(&[name.as_str()]));
         let answer = self.send("asking for the domain", name, request).await?;
         match answer.status {
-            StatusCode::OK => wire::domain(name, &answer.body)
-                .map(Some)
-                .map_err(|detail| answer.could_not_ask(detail)),
+            StatusCode::OK => {
+                wire::domain(name, &answer.body).map(Some).map_err(|detail| answer.could_not_ask(detail))
+            }
             StatusCode::NOT_FOUND if wire::said(&answer.body).message.is_some() => Ok(None),
             _ => Err(self.no_answer(&answer)),
         }
@@ -168,15 +151,8 @@ impl C4Client {
     /// Has C4 hold no certificate for a name.
     pub async fn delete_certificate(&self, name: &DomainName, revision: i64) -> Result<(), C4Error> {
         let mut url = self.url(&[name.as_str(), "certificate"]);
-        url.query_pairs_mut()
-            .append_pair("revision", &revision.to_string());
-        let answer = self
-            .send(
-                "removing the certificate",
-                name,
-                self.request(Method::DELETE, url),
-            )
-            .await?;
+        url.query_pairs_mut().append_pair("revision", &revision.to_string());
+        let answer = self.send("removing the certificate", name, self.request(Method::DELETE, url)).await?;
         self.accepted(&answer, &[])
     }
 
@@ -203,30 +179,16 @@ impl C4Client {
         name: &DomainName,
         request: RequestBuilder,
     ) -> Result<Answer, C4Error> {
-        let could_not_ask = |detail| C4Error::CouldNotAsk {
-            operation,
-            detail,
-            retry_after: None,
-        };
-        let response = request
-            .send()
-            .await
-            .map_err(|error| could_not_ask(failure(error)))?;
+        let could_not_ask = |detail| C4Error::CouldNotAsk { operation, detail, retry_after: None };
+        let response = request.send().await.map_err(|error| could_not_ask(failure(error)))?;
         let (status, retry_after) = (response.status(), retry_after(response.headers()));
         tracing::debug!(operation, domain = %name, status = status.as_u16(), "C4 answered");
-        let body = bounded_body(response)
-            .await
-            .map_err(|detail| C4Error::CouldNotAsk {
-                operation,
-                detail,
-                retry_after,
-            })?;
-        Ok(Answer {
+        let body = bounded_body(response).await.map_err(|detail| C4Error::CouldNotAsk {
             operation,
-            status,
+            detail,
             retry_after,
-            body,
-        })
+        })?;
+        Ok(Answer { operation, status, retry_after, body })
     }
 
     /// What an upload's or a removal's answer means.
@@ -268,11 +230,7 @@ impl C4Client {
 
 impl Answer {
     fn could_not_ask(&self, detail: String) -> C4Error {
-        C4Error::CouldNotAsk {
-            operation: self.operation,
-            detail,
-            retry_after: self.retry_after,
-        }
+        C4Error::CouldNotAsk { operation: self.operation, detail, retry_after: self.retry_after }
     }
 }
 
@@ -292,11 +250,7 @@ fn says_nothing(status: StatusCode) -> bool {
 }
 
 fn failure(error: reqwest::Error) -> String {
-    if error.is_timeout() {
-        "no answer in time".to_owned()
-    } else {
-        causes(error)
-    }
+    if error.is_timeout() { "no answer in time".to_owned() } else { causes(error) }
 }
 
 async fn bounded_body(mut response: Response) -> Result<Vec<u8>, String> {
@@ -318,9 +272,7 @@ fn bearer(token: &str) -> Option<HeaderValue> {
 }
 
 fn checked_url(text: &str) -> Result<Url, C4ConfigError> {
-    let bad = |problem: &str| C4ConfigError::BadUrl {
-        problem: problem.to_owned(),
-    };
+    let bad = |problem: &str| C4ConfigError::BadUrl { problem: problem.to_owned() };
     let url = Url::parse(text.trim()).map_err(|error| bad(&error.to_string()))?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err(bad("user and password in the URL: use c4.token_file"));
@@ -347,21 +299,12 @@ mod tests {
 
     fn options(base_url: &str, token: &str) -> C4Options {
         let token = Zeroizing::new(token.to_owned());
-        C4Options {
-            base_url: base_url.to_owned(),
-            token,
-            root_certificate_pem: None,
-        }
+        C4Options { base_url: base_url.to_owned(), token, root_certificate_pem: None }
     }
 
     #[test]
     fn keys_travel_over_https_or_loopback_only() {
-        for url in [
-            "http://127.0.0.1:80",
-            "http://127.9.9.9",
-            "http://[::1]:8080/c4/",
-            "http://LOCALHOST",
-        ] {
+        for url in ["http://127.0.0.1:80", "http://127.9.9.9", "http://[::1]:8080/c4/", "http://LOCALHOST"] {
             assert!(C4Client::new(options(url, "t")).is_ok(), "{url}");
         }
         for url in [
@@ -372,10 +315,7 @@ mod tests {
             "http://[::2]",
         ] {
             let error = C4Client::new(options(url, "t")).unwrap_err();
-            assert!(
-                matches!(error, C4ConfigError::InsecureUrl { .. }),
-                "{url}: {error}"
-            );
+            assert!(matches!(error, C4ConfigError::InsecureUrl { .. }), "{url}: {error}");
         }
         for url in [
             "",
@@ -394,10 +334,7 @@ mod tests {
     fn paths_are_put_under_the_base() {
         for base in ["http://localhost/c4", "http://localhost/c4/"] {
             let client = C4Client::new(options(base, "t")).unwrap();
-            assert_eq!(
-                client.url(&["a.example.com"]).path(),
-                "/c4/v1/domains/a.example.com"
-            );
+            assert_eq!(client.url(&["a.example.com"]).path(), "/c4/v1/domains/a.example.com");
         }
     }
 
@@ -417,17 +354,11 @@ mod tests {
 
     #[test]
     fn an_extra_root_must_be_a_certificate() {
-        for pem in [
-            "",
-            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
-        ] {
+        for pem in ["", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
             let mut options = options("https://c4.example.net", "t");
             options.root_certificate_pem = Some(pem.into());
             let error = C4Client::new(options).unwrap_err();
-            assert!(
-                matches!(error, C4ConfigError::BadRootCertificate { .. }),
-                "{error}"
-            );
+            assert!(matches!(error, C4ConfigError::BadRootCertificate { .. }), "{error}");
         }
     }
 }

@@ -16,11 +16,7 @@ pub(crate) fn tidy(text: &str) -> String {
     let visible = |character: char| {
         let turns_text =
             matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if character.is_control() || turns_text {
-            ' '
-        } else {
-            character
-        }
+        if character.is_control() || turns_text { ' ' } else { character }
     };
     let line: String = text.chars().take(4 * MOST_CHARACTERS).map(visible).collect();
     let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -62,12 +58,7 @@ pub(crate) fn causes(error: reqwest::Error) -> String {
 /// Retry-After (RFC 9110 section 10.2.3), at most an hour. A date is read against the answer's own Date, so that
 /// neither clock needs to be right.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = |name: HeaderName| {
-        headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .map(str::trim)
-    };
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let value = text(RETRY_AFTER)?;
     let wait = if value.bytes().all(|byte| byte.is_ascii_digit()) && !value.is_empty() {
         Duration::from_secs(value.parse().unwrap_or(u64::MAX))
@@ -119,17 +110,12 @@ mod tests {
     #[test]
     fn a_message_that_repeats_a_secret_is_withheld() {
         let key = "-----BEGIN X-----\nMIGHAgEAMBMGByqGSM49AgEG\n-----END X-----";
-        for message in [
-            "bad key MIGHAgEAMBMGByqGSM49AgEG",
-            "-----BEGIN PRIVATE KEY-----",
-            "token 0123456789abcdef",
-        ] {
+        for message in
+            ["bad key MIGHAgEAMBMGByqGSM49AgEG", "-----BEGIN PRIVATE KEY-----", "token 0123456789abcdef"]
+        {
             let tidied = tidy_message(message, &[key, "0123456789abcdef"]);
             assert!(tidied.starts_with("(withheld"), "{tidied}");
         }
-        assert_eq!(
-            tidy_message("the chain is incomplete", &[key]),
-            "the chain is incomplete"
-        );
+        assert_eq!(tidy_message("the chain is incomplete", &[key]), "the chain is incomplete");
     }
 }

@@ -27,9 +27,7 @@ pub(crate) fn trusting(root_certificate_pem: Option<&[u8]>) -> Result<ClientConf
     }
     // Tried by itself first, so that a bad file is not mistaken for a machine without roots.
     for root in &extra_roots {
-        RootCertStore::empty()
-            .add(root.clone())
-            .map_err(|error| bad_root(error.to_string()))?;
+        RootCertStore::empty().add(root.clone()).map_err(|error| bad_root(error.to_string()))?;
     }
     let provider = Arc::new(default_provider());
     let verifier = Verifier::new_with_extra_roots(extra_roots, provider.clone()).map_err(client)?;
@@ -53,7 +51,5 @@ pub(crate) fn trusting_nobody() -> Result<ClientConfig, C4ConfigError> {
 }
 
 fn client(source: rustls::Error) -> C4ConfigError {
-    C4ConfigError::Client {
-        source: source.into(),
-    }
+    C4ConfigError::Client { source: source.into() }
 }

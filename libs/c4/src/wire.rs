@@ -43,11 +43,7 @@ struct DomainBody {
 /// Reads the answer about `asked`; what does not fit is told in a sentence part.
 pub(crate) fn domain(asked: &DomainName, body: &[u8]) -> Result<C4Domain, String> {
     let body: DomainBody = serde_json::from_slice(body).map_err(|error| {
-        format!(
-            "an answer that is not the contract's (line {}, column {})",
-            error.line(),
-            error.column()
-        )
+        format!("an answer that is not the contract's (line {}, column {})", error.line(), error.column())
     })?;
     if body.name != asked.as_str() {
         return Err("an answer about another domain".to_owned());
@@ -62,11 +58,7 @@ pub(crate) fn domain(asked: &DomainName, body: &[u8]) -> Result<C4Domain, String
     {
         return Err("a certificate whose sha256 is none".to_owned());
     }
-    Ok(C4Domain {
-        ports: body.ports,
-        cname: body.cname,
-        certificate: body.certificate,
-    })
+    Ok(C4Domain { ports: body.ports, cname: body.cname, certificate: body.certificate })
 }
 
 #[derive(Deserialize)]
@@ -85,10 +77,7 @@ pub(crate) struct Said {
 /// Reads an error's body; nothing if it is not the contract's.
 pub(crate) fn said(body: &[u8]) -> Said {
     match serde_json::from_slice::<MessageBody>(body) {
-        Ok(body) => Said {
-            message: body.message,
-            is_stale: body.code.as_deref() == Some("stale"),
-        },
+        Ok(body) => Said { message: body.message, is_stale: body.code.as_deref() == Some("stale") },
         Err(_) => Said::default(),
     }
 }

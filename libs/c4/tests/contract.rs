@@ -80,12 +80,7 @@ async fn answer(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response<Body> {
-    server.requests.lock().unwrap().push(Request {
-        method,
-        uri,
-        headers,
-        body,
-    });
+    server.requests.lock().unwrap().push(Request { method, uri, headers, body });
     let (status, headers, body) = server.answer.lock().unwrap().clone();
     let mut response = Response::builder().status(status);
     for (name, value) in headers {
@@ -95,11 +90,7 @@ async fn answer(
 }
 
 fn options(base_url: &str) -> C4Options {
-    C4Options {
-        base_url: base_url.to_owned(),
-        token: TOKEN.to_owned().into(),
-        root_certificate_pem: None,
-    }
+    C4Options { base_url: base_url.to_owned(), token: TOKEN.to_owned().into(), root_certificate_pem: None }
 }
 
 fn name() -> DomainName {
@@ -138,30 +129,16 @@ async fn a_known_domain_is_told_with_ports_and_certificate() {
     let server = Server::start().await;
     server.answers(200, domain_json("shop.example.com", "null"));
     let known = server.client().domain(&name()).await.unwrap().unwrap();
-    let expected = C4Domain {
-        ports: vec![80, 443],
-        cname: "shop.cdn.example.net".into(),
-        certificate: None,
-    };
+    let expected = C4Domain { ports: vec![80, 443], cname: "shop.cdn.example.net".into(), certificate: None };
     assert_eq!(known, expected);
     let request = server.only_request();
-    assert_eq!(
-        (request.method, request.uri.path()),
-        (Method::GET, "/c4/v1/domains/shop.example.com")
-    );
+    assert_eq!((request.method, request.uri.path()), (Method::GET, "/c4/v1/domains/shop.example.com"));
     assert_eq!(request.headers["authorization"], format!("Bearer {TOKEN}"));
 
     let certificate =
         format!(r#"{{"sha256":"{SHA256}","source":"text","not_after":"2027-01-02T03:04:05Z"}}"#);
     server.answers(200, domain_json("shop.example.com", &certificate));
-    let held = server
-        .client()
-        .domain(&name())
-        .await
-        .unwrap()
-        .unwrap()
-        .certificate
-        .unwrap();
+    let held = server.client().domain(&name()).await.unwrap().unwrap().certificate.unwrap();
     assert_eq!((held.sha256.as_str(), held.source), (SHA256, Source::Text));
     assert_eq!(held.not_after, "2027-01-02T03:04:05Z".parse().unwrap());
 }
@@ -169,29 +146,18 @@ async fn a_known_domain_is_told_with_ports_and_certificate() {
 #[tokio::test]
 async fn what_is_not_the_contracts_is_no_answer() {
     let server = Server::start().await;
-    let bad_hash = format!(
-        r#"{{"sha256":"{}","source":"c4","not_after":"2027-01-02T03:04:05Z"}}"#,
-        "AB".repeat(32)
-    );
+    let bad_hash =
+        format!(r#"{{"sha256":"{}","source":"c4","not_after":"2027-01-02T03:04:05Z"}}"#, "AB".repeat(32));
     for (body, expected) in [
         ("<html>".to_owned(), "not the contract's"),
         (String::new(), "not the contract's"),
         ("[".repeat(50_000), "not the contract's"),
         (r#"{"name":"shop.example.com"}"#.to_owned(), "not the contract's"),
-        (
-            domain_json("shop.example.com", r#"{"sha256":7}"#),
-            "not the contract's",
-        ),
+        (domain_json("shop.example.com", r#"{"sha256":7}"#), "not the contract's"),
         (domain_json("shop.example.com", &bad_hash), "sha256"),
         (domain_json("other.example.com", "null"), "another domain"),
-        (
-            domain_json("shop.example.com", "null").replace("shop.cdn", "<b>"),
-            "cname",
-        ),
-        (
-            format!("{{\"name\":\"{}", "x".repeat(70_000)),
-            "more than 65536 bytes",
-        ),
+        (domain_json("shop.example.com", "null").replace("shop.cdn", "<b>"), "cname"),
+        (format!("{{\"name\":\"{}", "x".repeat(70_000)), "more than 65536 bytes"),
     ] {
         server.answers(200, body.clone());
         let (detail, _) = could_not_ask(server.client().domain(&name()).await);
@@ -205,14 +171,8 @@ async fn only_the_contracts_404_says_that_a_domain_is_unknown() {
     let client = server.client();
     server.answers(404, r#"{"message":"unknown domain"}"#);
     assert_eq!(client.domain(&name()).await, Ok(None));
-    assert_eq!(
-        client.put_certificate(&name(), upload()).await,
-        Err(C4Error::UnknownDomain)
-    );
-    assert_eq!(
-        client.delete_certificate(&name(), 1).await,
-        Err(C4Error::UnknownDomain)
-    );
+    assert_eq!(client.put_certificate(&name(), upload()).await, Err(C4Error::UnknownDomain));
+    assert_eq!(client.delete_certificate(&name(), 1).await, Err(C4Error::UnknownDomain));
 
     for body in ["", "<html>not found</html>", "{}", r#"{"message":7}"#, "[]"] {
         server.answers(404, body);
@@ -222,10 +182,7 @@ async fn only_the_contracts_404_says_that_a_domain_is_unknown() {
             client.delete_certificate(&name(), 1).await,
         ] {
             let (detail, _) = could_not_ask(result);
-            assert!(
-                detail.contains("404 without the contract's body"),
-                "{body}: {detail}"
-            );
+            assert!(detail.contains("404 without the contract's body"), "{body}: {detail}");
         }
     }
 }
@@ -265,10 +222,7 @@ async fn redirects_are_not_followed() {
         assert!(detail.contains("redirects are not followed"), "{detail}");
         could_not_ask(client.put_certificate(&name(), upload()).await);
     }
-    assert!(
-        trap.requests.lock().unwrap().is_empty(),
-        "the token must not have travelled on"
-    );
+    assert!(trap.requests.lock().unwrap().is_empty(), "the token must not have travelled on");
 }
 
 #[tokio::test]
@@ -284,10 +238,7 @@ async fn an_upload_carries_everything_and_each_answer_has_its_meaning() {
             (Method::PUT, "/c4/v1/domains/shop.example.com/certificate")
         );
         assert_eq!(request.headers["authorization"], format!("Bearer {TOKEN}"));
-        assert_eq!(
-            request.headers["idempotency-key"],
-            "00000000-0000-0000-0000-000000000007"
-        );
+        assert_eq!(request.headers["idempotency-key"], "00000000-0000-0000-0000-000000000007");
         assert_eq!(request.headers["content-type"], "application/json");
         let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
         assert_eq!(body["private_key_pem"], KEY);
@@ -299,34 +250,16 @@ async fn an_upload_carries_everything_and_each_answer_has_its_meaning() {
     }
 
     server.answers(409, r#"{"code":"stale","message":"revision 9 was seen"}"#);
-    assert_eq!(
-        client.put_certificate(&name(), upload()).await,
-        Err(C4Error::Stale)
-    );
+    assert_eq!(client.put_certificate(&name(), upload()).await, Err(C4Error::Stale));
     for status in [409, 422, 400, 413] {
-        server.answers(
-            status,
-            r#"{"code":"locked","message":"  frozen by\r\noperations "}"#,
-        );
+        server.answers(status, r#"{"code":"locked","message":"  frozen by\r\noperations "}"#);
         let refused = client.put_certificate(&name(), upload()).await.unwrap_err();
-        assert_eq!(
-            refused,
-            C4Error::Refused {
-                status,
-                message: "frozen by operations".into()
-            }
-        );
+        assert_eq!(refused, C4Error::Refused { status, message: "frozen by operations".into() });
         assert!(!refused.may_retry());
     }
     server.answers(422, "<html>");
     let refused = client.put_certificate(&name(), upload()).await.unwrap_err();
-    assert_eq!(
-        refused,
-        C4Error::Refused {
-            status: 422,
-            message: "no message".into()
-        }
-    );
+    assert_eq!(refused, C4Error::Refused { status: 422, message: "no message".into() });
 }
 
 #[tokio::test]
@@ -337,10 +270,7 @@ async fn a_removal_names_its_revision() {
     assert_eq!(client.delete_certificate(&name(), 12).await, Ok(()));
     let request = server.only_request();
     assert_eq!(request.method, Method::DELETE);
-    assert_eq!(
-        request.uri.to_string(),
-        "/c4/v1/domains/shop.example.com/certificate?revision=12"
-    );
+    assert_eq!(request.uri.to_string(), "/c4/v1/domains/shop.example.com/certificate?revision=12");
     assert_eq!(request.headers["authorization"], format!("Bearer {TOKEN}"));
 
     server.answers(409, r#"{"code":"stale"}"#);
@@ -358,32 +288,18 @@ async fn echoed_secrets_are_withheld() {
     let server = Server::start().await;
     let client = server.client();
     let key_line = KEY.lines().nth(1).unwrap();
-    for (status, secret) in [
-        (422, key_line),
-        (409, TOKEN),
-        (500, TOKEN),
-        (422, "x -----BEGIN PRIVATE KEY----- x"),
-    ] {
-        server.answers(
-            status,
-            serde_json::json!({ "message": format!("bad input: {secret}") }).to_string(),
-        );
-        let error = client
-            .put_certificate(&name(), upload())
-            .await
-            .unwrap_err()
-            .to_string();
+    for (status, secret) in
+        [(422, key_line), (409, TOKEN), (500, TOKEN), (422, "x -----BEGIN PRIVATE KEY----- x")]
+    {
+        server.answers(status, serde_json::json!({ "message": format!("bad input: {secret}") }).to_string());
+        let error = client.put_certificate(&name(), upload()).await.unwrap_err().to_string();
         assert!(error.contains("withheld") && !error.contains(secret), "{error}");
     }
 }
 
 #[tokio::test]
 async fn a_server_that_is_not_there_or_silent_is_no_answer() {
-    let nobody = TcpListener::bind("127.0.0.1:0")
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let short = Duration::from_millis(200);
     let client = C4Client::with_timeouts(options(&format!("http://{nobody}")), short, short).unwrap();
     let (detail, _) = could_not_ask(client.domain(&name()).await);
@@ -399,15 +315,11 @@ async fn a_server_that_is_not_there_or_silent_is_no_answer() {
         }
     });
     let long = Duration::from_mins(1);
-    for (url, connect, total) in [
-        (format!("http://{address}"), long, short),
-        (format!("https://{address}"), short, long),
-    ] {
+    for (url, connect, total) in
+        [(format!("http://{address}"), long, short), (format!("https://{address}"), short, long)]
+    {
         let (root, ..) = certificate();
-        let options = C4Options {
-            root_certificate_pem: Some(root.into()),
-            ..options(&url)
-        };
+        let options = C4Options { root_certificate_pem: Some(root.into()), ..options(&url) };
         let client = C4Client::with_timeouts(options, connect, total).unwrap();
         let asked = tokio::time::timeout(Duration::from_secs(20), client.domain(&name())).await;
         assert!(could_not_ask(asked.unwrap()).0.contains("no answer in time"));
@@ -433,11 +345,8 @@ async fn a_body_that_never_ends_is_cut_off() {
     assert!(could_not_ask(asked.unwrap()).0.contains("no answer in time"));
 }
 
-fn certificate() -> (
-    String,
-    rustls::pki_types::CertificateDer<'static>,
-    rustls::pki_types::PrivateKeyDer<'static>,
-) {
+fn certificate()
+-> (String, rustls::pki_types::CertificateDer<'static>, rustls::pki_types::PrivateKeyDer<'static>) {
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
     (made.cert.pem(), made.cert.der().clone(), key)
@@ -474,18 +383,12 @@ async fn https_needs_a_certificate_that_is_trusted() {
         }
     });
     let url = format!("https://{address}");
-    let trusting = C4Options {
-        root_certificate_pem: Some(root.into()),
-        ..options(&url)
-    };
+    let trusting = C4Options { root_certificate_pem: Some(root.into()), ..options(&url) };
     let known = C4Client::new(trusting).unwrap().domain(&name()).await.unwrap();
     assert_eq!(known.unwrap().ports, [80, 443]);
 
     let (other_root, ..) = certificate();
-    let doubting = C4Options {
-        root_certificate_pem: Some(other_root.into()),
-        ..options(&url)
-    };
+    let doubting = C4Options { root_certificate_pem: Some(other_root.into()), ..options(&url) };
     let (detail, _) = could_not_ask(C4Client::new(doubting).unwrap().domain(&name()).await);
     assert!(detail.contains("certificate"), "{detail}");
 }

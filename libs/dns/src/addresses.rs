@@ -21,13 +21,10 @@ impl Resolver {
     /// A question without an answer does not matter if the other one brought addresses.
     pub async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, CouldNotAsk> {
         // With the final dot no search list of the system is tried.
-        let name = Name::from_ascii(format!("{}.", host.trim_end_matches('.'))).map_err(|_| CouldNotAsk {
-            detail: "asking DNS for addresses: that is no name".to_owned(),
-        })?;
-        let (ipv6, ipv4) = tokio::join!(
-            self.addresses_by(&name, RecordType::AAAA),
-            self.addresses_by(&name, RecordType::A)
-        );
+        let name = Name::from_ascii(format!("{}.", host.trim_end_matches('.')))
+            .map_err(|_| CouldNotAsk { detail: "asking DNS for addresses: that is no name".to_owned() })?;
+        let (ipv6, ipv4) =
+            tokio::join!(self.addresses_by(&name, RecordType::AAAA), self.addresses_by(&name, RecordType::A));
         match (ipv6, ipv4) {
             (Ok(ipv6), Ok(ipv4)) => Ok([ipv6, ipv4].concat()),
             (Ok(found), Err(_)) | (Err(_), Ok(found)) if !found.is_empty() => Ok(found),
@@ -57,7 +54,5 @@ fn at_the_end(name: &Name, records: &[Record]) -> Result<Vec<IpAddr>, CouldNotAs
         };
         end = next;
     }
-    Ok(lookup::addresses_of(&end, records)
-        .take(MOST_ADDRESSES_OF_A_KIND)
-        .collect())
+    Ok(lookup::addresses_of(&end, records).take(MOST_ADDRESSES_OF_A_KIND).collect())
 }

@@ -86,10 +86,7 @@ fn goes_on(name: &Name, step: Step) -> Result<bool, CouldNotAsk> {
 }
 
 fn judge(at: &Name, set: &[Property<'_>], applicant: &Applicant<'_>) -> Caa {
-    let forbids = |found| Caa::Forbids {
-        at: lookup::readable(at),
-        found,
-    };
+    let forbids = |found| Caa::Forbids { at: lookup::readable(at), found };
     if let Some(unknown) = set.iter().find(|property| property.must_be_known()) {
         return forbids(format!("{unknown}, which is critical and not known"));
     }
@@ -111,17 +108,10 @@ struct Property<'a> {
 }
 
 fn properties_of<'a>(name: &Name, records: &'a [Record]) -> impl Iterator<Item = Property<'a>> {
-    records
-        .iter()
-        .filter(move |record| record.name == *name)
-        .filter_map(|record| match &record.data {
-            RData::CAA(caa) => Some(Property {
-                critical: caa.issuer_critical,
-                tag: &caa.tag,
-                value: &caa.value,
-            }),
-            _ => None,
-        })
+    records.iter().filter(move |record| record.name == *name).filter_map(|record| match &record.data {
+        RData::CAA(caa) => Some(Property { critical: caa.issuer_critical, tag: &caa.tag, value: &caa.value }),
+        _ => None,
+    })
 }
 
 impl Property<'_> {
@@ -137,11 +127,7 @@ impl Property<'_> {
 impl fmt::Display for Property<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let value = self.value.escape_ascii().to_string();
-        let dots = if value.len() > MOST_VALUE_CHARACTERS {
-            "..."
-        } else {
-            ""
-        };
+        let dots = if value.len() > MOST_VALUE_CHARACTERS { "..." } else { "" };
         write!(f, "{} \"{value:.MOST_VALUE_CHARACTERS$}{dots}\"", self.tag)
     }
 }
@@ -152,14 +138,7 @@ mod tests {
 
     #[test]
     fn a_property_is_told_in_bounds_and_without_odd_characters() {
-        let told = |value: &[u8]| {
-            Property {
-                value,
-                tag: "issue",
-                critical: false,
-            }
-            .to_string()
-        };
+        let told = |value: &[u8]| Property { value, tag: "issue", critical: false }.to_string();
         assert_eq!(told(b"ca.net; a=b"), r#"issue "ca.net; a=b""#);
         assert_eq!(told(b"a\0\"\x1b[1m\xe9\n"), r#"issue "a\x00\"\x1b[1m\xe9\n""#);
         let whole = "x".repeat(120);

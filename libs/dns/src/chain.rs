@@ -32,10 +32,7 @@ pub(crate) enum Step {
 
 impl Chain {
     pub(crate) fn new(start: Name) -> Self {
-        Self {
-            start,
-            passed: Vec::new(),
-        }
+        Self { start, passed: Vec::new() }
     }
 
     /// Where the chain is now.

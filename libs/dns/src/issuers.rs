@@ -40,10 +40,8 @@ impl<'a> Issuers<'a> {
     /// Whether the applicant is the CA that is meant, and keeps the conditions (RFC 8657 sections 3 and 4). Conditions
     /// of other kinds are between the owner and the CA.
     pub(crate) fn include(&self, applicant: &Applicant<'_>) -> bool {
-        let is_issuer = applicant
-            .identities
-            .iter()
-            .any(|identity| identity.eq_ignore_ascii_case(self.domain));
+        let is_issuer =
+            applicant.identities.iter().any(|identity| identity.eq_ignore_ascii_case(self.domain));
         let accounts: Vec<_> = self.all("accounturi").collect();
         let is_account = match accounts.as_slice() {
             [] => true,
@@ -55,10 +53,7 @@ impl<'a> Issuers<'a> {
     }
 
     fn all(&self, tag: &str) -> impl Iterator<Item = &'a str> {
-        self.parameters
-            .iter()
-            .filter(move |(other, _)| *other == tag)
-            .map(|(_, value)| *value)
+        self.parameters.iter().filter(move |(other, _)| *other == tag).map(|(_, value)| *value)
     }
 }
 
@@ -97,15 +92,9 @@ mod tests {
             (" ; ", Some(("", none))),
             ("; a=b", Some(("", &[("a", "b")]))),
             ("ca.net;a=b", Some(("ca.net", &[("a", "b")]))),
-            (
-                "ca.net; a = b ;\tc-3=",
-                Some(("ca.net", &[("a", "b"), ("c-3", "")])),
-            ),
+            ("ca.net; a = b ;\tc-3=", Some(("ca.net", &[("a", "b"), ("c-3", "")]))),
             ("ca.net; a=b; a=c", Some(("ca.net", &[("a", "b"), ("a", "c")]))),
-            (
-                "ca.net; uri=https://ca.net/?x=1,2",
-                Some(("ca.net", &[("uri", "https://ca.net/?x=1,2")])),
-            ),
+            ("ca.net; uri=https://ca.net/?x=1,2", Some(("ca.net", &[("uri", "https://ca.net/?x=1,2")]))),
             ("%%%%%", None),
             ("ca.net.", None),
             (".ca.net", None),
@@ -128,10 +117,8 @@ mod tests {
             ("ca.net\n", None),
             ("ca.n\u{e9}t", None),
         ] {
-            let expected = expected.map(|(domain, parameters)| Issuers {
-                domain,
-                parameters: parameters.to_vec(),
-            });
+            let expected =
+                expected.map(|(domain, parameters)| Issuers { domain, parameters: parameters.to_vec() });
             assert_eq!(Issuers::parse(value.as_bytes()), expected, "{value:?}");
         }
         assert_eq!(Issuers::parse(b"ca.net\xff"), None);

@@ -47,10 +47,9 @@ pub(crate) fn resolver(
     options.timeout = timeout;
     // The library counts the attempts after the first.
     options.attempts = attempts.saturating_sub(1);
-    builder.build().map_err(|error| DnsError::Resolver {
-        nameservers: nameservers.to_vec(),
-        source: error.into(),
-    })
+    builder
+        .build()
+        .map_err(|error| DnsError::Resolver { nameservers: nameservers.to_vec(), source: error.into() })
 }
 
 fn nameserver(address: SocketAddr) -> NameServerConfig {
@@ -64,9 +63,8 @@ fn nameserver(address: SocketAddr) -> NameServerConfig {
 /// The name as it is asked for.
 pub(crate) fn fully_qualified(name: &DomainName) -> Result<Name, CouldNotAsk> {
     // With the final dot no search list of the system is tried.
-    Name::from_ascii(format!("{name}.")).map_err(|error| CouldNotAsk {
-        detail: format!("asking DNS for {name}: {error}"),
-    })
+    Name::from_ascii(format!("{name}."))
+        .map_err(|error| CouldNotAsk { detail: format!("asking DNS for {name}: {error}") })
 }
 
 /// Asks for one type of record of one name.
@@ -77,11 +75,7 @@ pub(crate) async fn ask(
 ) -> Result<Answer, CouldNotAsk> {
     let error = match resolver.lookup(name.clone(), kind).await {
         Ok(lookup) if lookup.answers().len() > MOST_RECORDS => {
-            return Err(could_not_ask(
-                name,
-                kind,
-                &format!("more than {MOST_RECORDS} records"),
-            ));
+            return Err(could_not_ask(name, kind, &format!("more than {MOST_RECORDS} records")));
         }
         Ok(lookup) if lookup.answers().is_empty() => return Ok(Answer::NoRecord),
         Ok(lookup) => return Ok(Answer::Records(lookup.answers().to_vec())),
@@ -105,43 +99,31 @@ pub(crate) async fn ask(
 
 /// The one CNAME that `name` has among `records`. Two different ones are not an answer (RFC 2181 section 10.1).
 pub(crate) fn cname_of(name: &Name, records: &[Record]) -> Result<Option<Name>, CouldNotAsk> {
-    let mut targets = records
-        .iter()
-        .filter(|record| record.name == *name)
-        .filter_map(|record| match &record.data {
+    let mut targets =
+        records.iter().filter(|record| record.name == *name).filter_map(|record| match &record.data {
             RData::CNAME(target) => Some(&target.0),
             _ => None,
         });
     let first = targets.next();
     if targets.any(|other| Some(other) != first) {
-        return Err(could_not_ask(
-            name,
-            RecordType::CNAME,
-            "several CNAME records of one name",
-        ));
+        return Err(could_not_ask(name, RecordType::CNAME, "several CNAME records of one name"));
     }
     Ok(first.cloned())
 }
 
 /// The addresses that `name` has among `records`.
 pub(crate) fn addresses_of(name: &Name, records: &[Record]) -> impl Iterator<Item = IpAddr> {
-    records
-        .iter()
-        .filter(|record| record.name == *name)
-        .filter_map(|record| match &record.data {
-            RData::A(address) => Some(IpAddr::V4(address.0)),
-            RData::AAAA(address) => Some(IpAddr::V6(address.0)),
-            _ => None,
-        })
+    records.iter().filter(|record| record.name == *name).filter_map(|record| match &record.data {
+        RData::A(address) => Some(IpAddr::V4(address.0)),
+        RData::AAAA(address) => Some(IpAddr::V6(address.0)),
+        _ => None,
+    })
 }
 
 /// A name as people write it. Bytes that no host name has are escaped by the library.
 pub(crate) fn readable(name: &Name) -> String {
     let text = name.to_ascii().to_ascii_lowercase();
-    text.strip_suffix('.')
-        .filter(|rest| !rest.is_empty())
-        .unwrap_or(&text)
-        .to_owned()
+    text.strip_suffix('.').filter(|rest| !rest.is_empty()).unwrap_or(&text).to_owned()
 }
 
 /// The first few of what was found, as a part of a sentence.
@@ -170,7 +152,5 @@ pub(crate) fn could_not_ask(name: &Name, kind: RecordType, what: &str) -> CouldN
         .map(|character| if character.is_control() { ' ' } else { character })
         .take(MOST_DETAIL_CHARACTERS)
         .collect();
-    CouldNotAsk {
-        detail: format!("asking DNS for {kind} of {}: {what}", readable(name)),
-    }
+    CouldNotAsk { detail: format!("asking DNS for {kind} of {}: {what}", readable(name)) }
 }

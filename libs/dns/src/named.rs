@@ -18,15 +18,8 @@ pub struct Nameservers {
 impl Nameservers {
     /// Nothing is asked yet. Must be called within a tokio runtime.
     pub fn new(names: Vec<String>) -> Result<Self, DnsError> {
-        let resolver = if names.is_empty() {
-            Some(Arc::new(Resolver::new(&[])?))
-        } else {
-            None
-        };
-        Ok(Self {
-            names,
-            resolver: Mutex::new(resolver),
-        })
+        let resolver = if names.is_empty() { Some(Arc::new(Resolver::new(&[])?)) } else { None };
+        Ok(Self { names, resolver: Mutex::new(resolver) })
     }
 
     /// Asks where a name leads.
@@ -74,9 +67,8 @@ impl Nameservers {
             let detail = format!("no nameserver is found: {}", self.names.join(", "));
             return Err(CouldNotAsk { detail });
         }
-        let resolver = Resolver::new(&addresses).map_err(|error| CouldNotAsk {
-            detail: error.to_string(),
-        })?;
+        let resolver =
+            Resolver::new(&addresses).map_err(|error| CouldNotAsk { detail: error.to_string() })?;
         Ok(slot.insert(Arc::new(resolver)).clone())
     }
 }
@@ -89,10 +81,7 @@ mod tests {
     async fn a_nameserver_that_has_no_address_could_not_be_asked() {
         let nameservers = Nameservers::new(vec!["nowhere.invalid:53".to_owned()]).unwrap();
         let name = DomainName::parse("shop.example.com").unwrap();
-        let refused = nameservers
-            .pointing(&name, &Targets::default())
-            .await
-            .unwrap_err();
+        let refused = nameservers.pointing(&name, &Targets::default()).await.unwrap_err();
         assert!(refused.detail.contains("nowhere.invalid:53"), "{refused}");
     }
 }

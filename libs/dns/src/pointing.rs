@@ -70,16 +70,12 @@ impl Resolver {
             }
             if !found.is_empty() {
                 found.sort_unstable();
-                return Ok(Pointing::AtUs {
-                    found: lookup::list(&found),
-                });
+                return Ok(Pointing::AtUs { found: lookup::list(&found) });
             }
         }
         let (ours, foreign): (Vec<IpAddr>, Vec<IpAddr>) = found.iter().partition(|address| is_ours(address));
         if !ours.is_empty() && !foreign.is_empty() && foreign.iter().all(IpAddr::is_ipv6) {
-            return Ok(Pointing::ForeignAaaa {
-                found: lookup::list(&foreign),
-            });
+            return Ok(Pointing::ForeignAaaa { found: lookup::list(&foreign) });
         }
         let found = match longest.last_target() {
             Some(last_cname) => lookup::readable(last_cname),
@@ -91,9 +87,7 @@ impl Resolver {
 }
 
 fn at_us(chain: &Chain) -> Pointing {
-    Pointing::AtUs {
-        found: lookup::readable(chain.at()),
-    }
+    Pointing::AtUs { found: lookup::readable(chain.at()) }
 }
 
 /// Whether an answer to an address question leads to a target. The records may have changed since the chain was walked,

@@ -46,9 +46,5 @@ pub(crate) async fn in_time<T>(
 ) -> Result<T, CouldNotAsk> {
     tokio::time::timeout(ANSWER_WITHIN, asking)
         .await
-        .unwrap_or_else(|_| {
-            Err(CouldNotAsk {
-                detail: format!("asking DNS for {name}: no answer in time"),
-            })
-        })
+        .unwrap_or_else(|_| Err(CouldNotAsk { detail: format!("asking DNS for {name}: no answer in time") }))
 }

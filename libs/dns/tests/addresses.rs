@@ -31,10 +31,7 @@ fn a(name: &str, last: u8) -> hickory_resolver::proto::rr::Record {
 async fn ipv6_comes_first() {
     let server = Nameserver::start().await;
     server.addresses(NAME, &["192.0.2.1", "2001:db8::1", "192.0.2.2"]);
-    assert_eq!(
-        addresses(&server).await.unwrap(),
-        ["2001:db8::1", "192.0.2.1", "192.0.2.2"]
-    );
+    assert_eq!(addresses(&server).await.unwrap(), ["2001:db8::1", "192.0.2.1", "192.0.2.2"]);
     let by_name = Nameservers::new(vec![server.address.to_string()]).unwrap();
     assert_eq!(by_name.addresses(NAME).await.unwrap().len(), 3);
     assert_eq!(by_name.addresses("shop.example.com.").await.unwrap().len(), 3);
@@ -43,10 +40,7 @@ async fn ipv6_comes_first() {
 #[tokio::test]
 async fn a_chain_is_followed_to_its_end() {
     let server = Nameserver::start().await;
-    let chain = [
-        cname(NAME, "b.example.org"),
-        cname("b.example.org", "c.example.org"),
-    ];
+    let chain = [cname(NAME, "b.example.org"), cname("b.example.org", "c.example.org")];
     let whole = [chain.as_slice(), &[a("c.example.org", 1)]].concat();
     server.set(NAME, A, Reply::Records(whole));
     assert_eq!(addresses(&server).await.unwrap(), ["192.0.2.1"]);

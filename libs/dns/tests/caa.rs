@@ -21,10 +21,7 @@ const FOREIGN: (u8, &str, &str) = (0, "issue", "other.example");
 
 /// In wire form, so that records can be made that no library would make.
 fn raw(name: &str, wire: Vec<u8>) -> Record {
-    let data = RData::Unknown {
-        code: RecordType::CAA,
-        rdata: NULL::with(wire),
-    };
+    let data = RData::Unknown { code: RecordType::CAA, rdata: NULL::with(wire) };
     kit::record(name, data)
 }
 
@@ -36,10 +33,7 @@ fn record(name: &str, (flags, tag, value): (u8, &str, &str)) -> Record {
 }
 
 fn set(server: &Nameserver, name: &str, properties: &[(u8, &str, &str)]) {
-    let records = properties
-        .iter()
-        .map(|property| record(name, *property))
-        .collect();
+    let records = properties.iter().map(|property| record(name, *property)).collect();
     server.set(name, RecordType::CAA, Reply::Records(records));
 }
 
@@ -51,9 +45,7 @@ async fn ask(server: &Nameserver, account_url: Option<&str>) -> Result<Caa, Coul
         account_url,
     };
     let name = DomainName::parse(NAME).unwrap();
-    tokio::time::timeout(Duration::from_secs(20), resolver.caa(&name, &applicant))
-        .await
-        .unwrap()
+    tokio::time::timeout(Duration::from_secs(20), resolver.caa(&name, &applicant)).await.unwrap()
 }
 
 async fn caa(server: &Nameserver) -> Caa {
@@ -68,10 +60,7 @@ async fn unanswered(server: &Nameserver) -> String {
 }
 
 fn forbids(at: &str, found: &str) -> Caa {
-    Caa::Forbids {
-        at: at.to_owned(),
-        found: found.to_owned(),
-    }
+    Caa::Forbids { at: at.to_owned(), found: found.to_owned() }
 }
 
 #[tokio::test]
@@ -81,11 +70,7 @@ async fn no_records_up_to_the_top_level_permit() {
     server.addresses(NAME, &["198.51.100.7"]);
     server.addresses("com", &["198.51.100.7"]);
     assert_eq!(caa(&server).await, Caa::Permits, "names without CAA records");
-    assert_eq!(
-        server.times_asked("com", RecordType::CAA),
-        2,
-        "the top level counts"
-    );
+    assert_eq!(server.times_asked("com", RecordType::CAA), 2, "the top level counts");
     assert_eq!(server.times_asked("", RecordType::CAA), 0, "the root does not");
 }
 
@@ -100,16 +85,10 @@ async fn the_records_of_the_name_decide() {
         (vec![FOREIGN, OURS], None),
         (vec![(0, "issue", ";"), OURS], None),
         (vec![FOREIGN], Some(r#"issue "other.example""#)),
-        (
-            vec![(0, "IsSuE", "other.example")],
-            Some(r#"IsSuE "other.example""#),
-        ),
+        (vec![(0, "IsSuE", "other.example")], Some(r#"IsSuE "other.example""#)),
         (vec![(0, "issue", ";")], Some(r#"issue ";""#)),
         (vec![(0, "issue", "")], Some(r#"issue """#)),
-        (
-            vec![(0, "issue", "www.ca.example")],
-            Some(r#"issue "www.ca.example""#),
-        ),
+        (vec![(0, "issue", "www.ca.example")], Some(r#"issue "www.ca.example""#)),
         (
             vec![(0, "iodef", "mailto:a@b.example"), FOREIGN, (0, "issue", ";")],
             Some(r#"issue "other.example", issue ";""#),
@@ -125,12 +104,7 @@ async fn the_records_of_the_name_decide() {
 #[tokio::test]
 async fn a_malformed_value_names_nobody_and_hides_nobody() {
     let server = Nameserver::start().await;
-    for value in [
-        "%%%%%",
-        "ca.example policy=ev",
-        "ca.example; policy",
-        "ca.example.",
-    ] {
+    for value in ["%%%%%", "ca.example policy=ev", "ca.example; policy", "ca.example."] {
         let malformed = (0, "issue", value);
         set(&server, NAME, &[malformed]);
         let expected = forbids(NAME, &format!("issue \"{value}\""));
@@ -191,9 +165,7 @@ async fn the_first_set_on_the_way_up_decides() {
 async fn an_alias_has_the_set_of_its_target() {
     let server = Nameserver::start().await;
     set(&server, PARENT, &[OURS]);
-    server
-        .cname(NAME, "a.example.net")
-        .cname("a.example.net", "b.Example.org");
+    server.cname(NAME, "a.example.net").cname("a.example.net", "b.Example.org");
     set(&server, "b.example.org", &[FOREIGN]);
     let expected = forbids("b.example.org", r#"issue "other.example""#);
     assert_eq!(caa(&server).await, expected);
@@ -205,9 +177,7 @@ async fn an_alias_has_the_set_of_its_target() {
 #[tokio::test]
 async fn an_alias_without_a_set_has_that_of_its_own_parents() {
     let server = Nameserver::start().await;
-    server
-        .cname(NAME, "b.example.org")
-        .addresses("b.example.org", &["198.51.100.7"]);
+    server.cname(NAME, "b.example.org").addresses("b.example.org", &["198.51.100.7"]);
     set(&server, "example.org", &[OURS]);
     set(&server, PARENT, &[FOREIGN]);
     let expected = forbids(PARENT, r#"issue "other.example""#);
@@ -232,28 +202,17 @@ async fn a_parent_may_be_an_alias_too() {
 #[tokio::test]
 async fn an_answer_may_hold_the_chain() {
     let server = Nameserver::start().await;
-    let chain = || {
-        vec![
-            kit::cname(NAME, "a.example.net"),
-            kit::cname("a.example.net", "b.example.org"),
-        ]
-    };
+    let chain = || vec![kit::cname(NAME, "a.example.net"), kit::cname("a.example.net", "b.example.org")];
     let whole = [chain(), vec![record("b.example.org", FOREIGN)]].concat();
     let expected = forbids("b.example.org", r#"issue "other.example""#);
     set(&server, PARENT, &[OURS]);
     server.set(NAME, RecordType::CAA, Reply::Records(whole.clone()));
-    assert_eq!(
-        caa(&server).await,
-        expected,
-        "only the CAA question shows the chain"
-    );
+    assert_eq!(caa(&server).await, expected, "only the CAA question shows the chain");
     server.set(NAME, RecordType::CAA, Reply::Records(chain()));
     assert_eq!(caa(&server).await, Caa::Permits, "nothing at the end");
     set(&server, "b.example.org", &[FOREIGN]);
     assert_eq!(caa(&server).await, expected, "the end has to be asked for");
-    server
-        .cname("a.example.net", "b.example.org")
-        .set(NAME, RecordType::CNAME, Reply::Records(whole));
+    server.cname("a.example.net", "b.example.org").set(NAME, RecordType::CNAME, Reply::Records(whole));
     assert_eq!(caa(&server).await, expected, "more than what was asked for");
 }
 
@@ -271,29 +230,20 @@ async fn records_that_do_not_belong_to_the_question_do_not_count() {
 #[tokio::test]
 async fn circles_and_long_chains_are_no_answer() {
     let server = Nameserver::start().await;
-    server
-        .cname(NAME, "a.example.org")
-        .cname("a.example.org", "b.example.org")
-        .cname("b.example.org", NAME);
+    server.cname(NAME, "a.example.org").cname("a.example.org", "b.example.org").cname("b.example.org", NAME);
     assert!(unanswered(&server).await.contains("circle"));
     server.cname(NAME, NAME);
     assert!(unanswered(&server).await.contains("circle"));
 
     let server = Nameserver::start().await;
-    let circle = vec![
-        kit::cname(NAME, "a.example.org"),
-        kit::cname("a.example.org", NAME),
-        record(NAME, OURS),
-    ];
+    let circle =
+        vec![kit::cname(NAME, "a.example.org"), kit::cname("a.example.org", NAME), record(NAME, OURS)];
     server.set(NAME, RecordType::CAA, Reply::Records(circle));
     assert!(unanswered(&server).await.contains("circle"), "within an answer");
 
     server.cname(NAME, "hop0.example.org");
     for hop in 0..50 {
-        server.cname(
-            &format!("hop{hop}.example.org"),
-            &format!("hop{}.example.org", hop + 1),
-        );
+        server.cname(&format!("hop{hop}.example.org"), &format!("hop{}.example.org", hop + 1));
     }
     assert!(unanswered(&server).await.contains("too many CNAME records"));
     assert_eq!(server.times_asked("hop11.example.org", RecordType::CNAME), 0);
@@ -374,10 +324,7 @@ async fn the_method_must_be_listed_if_any_is() {
         ("ca.example; validationmethods=dns-01", false),
         ("ca.example; validationmethods=", false),
         ("ca.example; validationmethods=http-011,xhttp-01", false),
-        (
-            "ca.example; validationmethods=http-01; validationmethods=dns-01",
-            false,
-        ),
+        ("ca.example; validationmethods=http-01; validationmethods=dns-01", false),
     ] {
         let server = Nameserver::start().await;
         set(&server, NAME, &[(0, "issue", value)]);
@@ -416,11 +363,7 @@ async fn a_ca_without_an_identity_is_not_judged() {
     let name = DomainName::parse(NAME).unwrap();
     let nameservers = Nameservers::new(vec![server.address.to_string()]).unwrap();
     let caa = async |identities: &[String]| {
-        let applicant = Applicant {
-            identities,
-            method: "http-01",
-            account_url: None,
-        };
+        let applicant = Applicant { identities, method: "http-01", account_url: None };
         nameservers.caa(&name, &applicant).await.unwrap()
     };
     assert_eq!(caa(&[]).await, Caa::Permits);

@@ -16,30 +16,19 @@ const NAME: &str = "shop.example.com";
 
 fn targets() -> Targets {
     Targets {
-        cname_targets: vec![
-            "edge.cdn.example.net".into(),
-            "Anycast.CDN.example.net.".into(),
-            String::new(),
-        ],
-        addresses: vec![
-            "198.51.100.0/24".parse().unwrap(),
-            "2001:db8:1::/48".parse().unwrap(),
-        ],
+        cname_targets: vec!["edge.cdn.example.net".into(), "Anycast.CDN.example.net.".into(), String::new()],
+        addresses: vec!["198.51.100.0/24".parse().unwrap(), "2001:db8:1::/48".parse().unwrap()],
     }
 }
 
 async fn pointing(server: &Nameserver) -> Result<Pointing, CouldNotAsk> {
     let resolver = Resolver::with_timing(&[server.address], Duration::from_millis(300), 2).unwrap();
     let name = DomainName::parse(NAME).unwrap();
-    tokio::time::timeout(Duration::from_secs(20), resolver.pointing(&name, &targets()))
-        .await
-        .unwrap()
+    tokio::time::timeout(Duration::from_secs(20), resolver.pointing(&name, &targets())).await.unwrap()
 }
 
 fn at_us(found: &str) -> Pointing {
-    Pointing::AtUs {
-        found: found.to_owned(),
-    }
+    Pointing::AtUs { found: found.to_owned() }
 }
 
 /// Fails unless the name leads to us by `found`.
@@ -64,24 +53,14 @@ async fn unanswered(server: &Nameserver) -> String {
 #[tokio::test]
 async fn a_cname_chain_that_passes_a_target_leads_to_us() {
     let server = Nameserver::start().await;
-    for target in [
-        "edge.cdn.example.net",
-        "EDGE.cdn.Example.NET",
-        "anycast.cdn.example.net",
-    ] {
+    for target in ["edge.cdn.example.net", "EDGE.cdn.Example.NET", "anycast.cdn.example.net"] {
         server.cname(NAME, target);
         leads_to_us(&server, &target.to_lowercase()).await;
     }
-    server
-        .cname(NAME, "a.example.org")
-        .cname("a.example.org", "b.example.org");
+    server.cname(NAME, "a.example.org").cname("a.example.org", "b.example.org");
     server.cname("b.example.org", "edge.cdn.example.net");
     leads_to_us(&server, "edge.cdn.example.net").await;
-    assert_eq!(
-        server.times_asked(NAME, RecordType::A),
-        0,
-        "the chain says enough"
-    );
+    assert_eq!(server.times_asked(NAME, RecordType::A), 0, "the chain says enough");
 }
 
 #[tokio::test]
@@ -100,22 +79,15 @@ async fn addresses_lead_to_us_if_all_of_them_do() {
         (vec!["198.51.100.7"], None),
         (vec!["2001:db8:1::7"], None),
         (vec!["198.51.100.7", "198.51.100.8", "2001:db8:1::7"], None),
-        (
-            vec!["198.51.100.7", "203.0.113.9"],
-            Some("198.51.100.7, 203.0.113.9"),
-        ),
+        (vec!["198.51.100.7", "203.0.113.9"], Some("198.51.100.7, 203.0.113.9")),
         (vec!["203.0.113.9"], Some("203.0.113.9")),
         (vec!["::ffff:198.51.100.7"], Some("::ffff:198.51.100.7")),
     ] {
         let server = Nameserver::start().await;
         server.addresses(NAME, &addresses);
         let expected = match expected {
-            None => Pointing::AtUs {
-                found: addresses.join(", "),
-            },
-            Some(found) => Pointing::Elsewhere {
-                found: found.to_owned(),
-            },
+            None => Pointing::AtUs { found: addresses.join(", ") },
+            Some(found) => Pointing::Elsewhere { found: found.to_owned() },
         };
         assert_eq!(pointing(&server).await, Ok(expected), "{addresses:?}");
     }
@@ -126,16 +98,11 @@ async fn addresses_lead_to_us_if_all_of_them_do() {
 async fn a_foreign_aaaa_beside_our_a_is_told_as_such() {
     for (addresses, expected) in [
         (vec!["198.51.100.7", "2001:db8:2::1"], "2001:db8:2::1"),
-        (
-            vec!["198.51.100.7", "2001:db8:1::7", "2001:db8:2::1"],
-            "2001:db8:2::1",
-        ),
+        (vec!["198.51.100.7", "2001:db8:1::7", "2001:db8:2::1"], "2001:db8:2::1"),
     ] {
         let server = Nameserver::start().await;
         server.addresses(NAME, &addresses);
-        let expected = Pointing::ForeignAaaa {
-            found: expected.to_owned(),
-        };
+        let expected = Pointing::ForeignAaaa { found: expected.to_owned() };
         assert_eq!(pointing(&server).await, Ok(expected), "{addresses:?}");
     }
 }
@@ -143,9 +110,7 @@ async fn a_foreign_aaaa_beside_our_a_is_told_as_such() {
 #[tokio::test]
 async fn a_foreign_cname_may_still_end_at_our_addresses() {
     let server = Nameserver::start().await;
-    server
-        .cname(NAME, "lb.example.org")
-        .addresses("lb.example.org", &["198.51.100.7"]);
+    server.cname(NAME, "lb.example.org").addresses("lb.example.org", &["198.51.100.7"]);
     leads_to_us(&server, "198.51.100.7").await;
     server.addresses("lb.example.org", &["203.0.113.9"]);
     assert_eq!(found(&server).await, "lb.example.org");
@@ -157,20 +122,10 @@ async fn what_is_found_elsewhere_is_told() {
     assert_eq!(found(&server).await, "nothing (the name does not exist)");
     server.set(NAME, RecordType::TXT, Reply::Records(Vec::new()));
     assert_eq!(found(&server).await, "nothing (no A, AAAA or CNAME record)");
-    server
-        .cname(NAME, "a.example.org")
-        .cname("a.example.org", "Shop.Other.net");
-    assert_eq!(
-        found(&server).await,
-        "shop.other.net",
-        "the last name does not exist"
-    );
+    server.cname(NAME, "a.example.org").cname("a.example.org", "Shop.Other.net");
+    assert_eq!(found(&server).await, "shop.other.net", "the last name does not exist");
     server.set("shop.other.net", RecordType::TXT, Reply::Records(Vec::new()));
-    assert_eq!(
-        found(&server).await,
-        "shop.other.net",
-        "the last name has no address"
-    );
+    assert_eq!(found(&server).await, "shop.other.net", "the last name has no address");
 }
 
 #[tokio::test]
@@ -178,23 +133,14 @@ async fn circles_and_long_chains_end() {
     let server = Nameserver::start().await;
     server.cname(NAME, NAME);
     assert!(found(&server).await.contains("circle"));
-    server
-        .cname(NAME, "a.example.org")
-        .cname("a.example.org", "b.example.org")
-        .cname("b.example.org", NAME);
+    server.cname(NAME, "a.example.org").cname("a.example.org", "b.example.org").cname("b.example.org", NAME);
     assert!(found(&server).await.contains("circle"));
 
     server.cname(NAME, "hop0.example.org");
     for hop in 0..50 {
-        server.cname(
-            &format!("hop{hop}.example.org"),
-            &format!("hop{}.example.org", hop + 1),
-        );
+        server.cname(&format!("hop{hop}.example.org"), &format!("hop{}.example.org", hop + 1));
     }
-    assert_eq!(
-        found(&server).await,
-        "hop10.example.org (a chain of over 10 CNAME records)"
-    );
+    assert_eq!(found(&server).await, "hop10.example.org (a chain of over 10 CNAME records)");
     assert_eq!(server.times_asked("hop10.example.org", RecordType::CNAME), 0);
     server.cname("hop9.example.org", "edge.cdn.example.net");
     leads_to_us(&server, "edge.cdn.example.net").await;
@@ -217,14 +163,9 @@ async fn a_nameserver_that_fails_says_nothing_about_the_name() {
         for kind in [RecordType::CNAME, RecordType::A, RecordType::AAAA] {
             let server = Nameserver::start().await;
             // The other kind of address would lead to us, and must not be taken for the whole answer.
-            server
-                .addresses(NAME, &["198.51.100.7", "2001:db8:1::7"])
-                .set(NAME, kind, reply.clone());
+            server.addresses(NAME, &["198.51.100.7", "2001:db8:1::7"]).set(NAME, kind, reply.clone());
             let detail = unanswered(&server).await;
-            assert!(
-                detail.contains(&format!("{kind} of {NAME}")) && detail.contains(expected),
-                "{detail}"
-            );
+            assert!(detail.contains(&format!("{kind} of {NAME}")) && detail.contains(expected), "{detail}");
         }
     }
 }
@@ -233,11 +174,7 @@ async fn a_nameserver_that_fails_says_nothing_about_the_name() {
 async fn a_failure_further_down_the_chain_is_no_answer_either() {
     let server = Nameserver::start().await;
     server.cname(NAME, "a.example.org");
-    server.set(
-        "a.example.org",
-        RecordType::CNAME,
-        Reply::Code(ResponseCode::ServFail),
-    );
+    server.set("a.example.org", RecordType::CNAME, Reply::Code(ResponseCode::ServFail));
     assert!(unanswered(&server).await.contains("CNAME of a.example.org"));
 }
 
@@ -261,11 +198,7 @@ async fn records_that_do_not_belong_to_the_question_do_not_count() {
     server.set(NAME, RecordType::A, Reply::Records(vec![ours(), target()]));
     assert_eq!(found(&server).await, "nothing (no A, AAAA or CNAME record)");
 
-    server.set(
-        NAME,
-        RecordType::A,
-        Reply::Records(vec![ours(), address(NAME, "203.0.113.9"), target()]),
-    );
+    server.set(NAME, RecordType::A, Reply::Records(vec![ours(), address(NAME, "203.0.113.9"), target()]));
     assert_eq!(found(&server).await, "203.0.113.9");
     let records = vec![target(), kit::cname(NAME, "shop.other.net")];
     server.set(NAME, RecordType::CNAME, Reply::Records(records));
@@ -284,10 +217,7 @@ async fn a_cname_that_only_the_address_question_shows_is_followed() {
 #[tokio::test]
 async fn nonsense_and_masses_of_records_are_no_answer() {
     let server = Nameserver::start().await;
-    let two = vec![
-        kit::cname(NAME, "edge.cdn.example.net"),
-        kit::cname(NAME, "evil.example.org"),
-    ];
+    let two = vec![kit::cname(NAME, "edge.cdn.example.net"), kit::cname(NAME, "evil.example.org")];
     server.set(NAME, RecordType::CNAME, Reply::Records(two));
     assert!(unanswered(&server).await.contains("several CNAME records"));
 
@@ -316,24 +246,11 @@ async fn nothing_is_cached() {
     let name = DomainName::parse(NAME).unwrap();
     server.addresses(NAME, &["203.0.113.9"]);
     let before = resolver.pointing(&name, &targets()).await.unwrap();
-    assert_eq!(
-        before,
-        Pointing::Elsewhere {
-            found: "203.0.113.9".into()
-        }
-    );
+    assert_eq!(before, Pointing::Elsewhere { found: "203.0.113.9".into() });
     server.addresses(NAME, &["198.51.100.7"]);
-    assert_eq!(
-        resolver.pointing(&name, &targets()).await,
-        Ok(at_us("198.51.100.7"))
-    );
-    server
-        .addresses(NAME, &["203.0.113.9"])
-        .cname(NAME, "edge.cdn.example.net");
-    assert_eq!(
-        resolver.pointing(&name, &targets()).await,
-        Ok(at_us("edge.cdn.example.net"))
-    );
+    assert_eq!(resolver.pointing(&name, &targets()).await, Ok(at_us("198.51.100.7")));
+    server.addresses(NAME, &["203.0.113.9"]).cname(NAME, "edge.cdn.example.net");
+    assert_eq!(resolver.pointing(&name, &targets()).await, Ok(at_us("edge.cdn.example.net")));
 }
 
 #[tokio::test]
@@ -346,10 +263,7 @@ async fn a_second_nameserver_helps_when_the_first_is_silent() {
     let resolver =
         Resolver::with_timing(&[silent.address, server.address], Duration::from_secs(2), 2).unwrap();
     let name = DomainName::parse(NAME).unwrap();
-    assert_eq!(
-        resolver.pointing(&name, &targets()).await,
-        Ok(at_us("edge.cdn.example.net"))
-    );
+    assert_eq!(resolver.pointing(&name, &targets()).await, Ok(at_us("edge.cdn.example.net")));
 }
 
 #[tokio::test]

@@ -38,10 +38,7 @@ impl FromStr for Source {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        [Self::C4, Self::Text]
-            .into_iter()
-            .find(|source| source.as_str() == text)
-            .ok_or(())
+        [Self::C4, Self::Text].into_iter().find(|source| source.as_str() == text).ok_or(())
     }
 }
 

@@ -96,16 +96,10 @@ impl EventKind {
         Some(match word {
             "certificate-requested" => Self::CertificateRequested,
             "challenge-ready" => Self::ChallengeReady,
-            "cert-issued" => Self::CertIssued {
-                certificate: certificate()?,
-            },
+            "cert-issued" => Self::CertIssued { certificate: certificate()? },
             "issue-failed" => Self::IssueFailed,
-            "cert-uploaded" => Self::CertUploaded {
-                certificate: certificate()?,
-            },
-            "upload-failed" => Self::UploadFailed {
-                certificate: certificate()?,
-            },
+            "cert-uploaded" => Self::CertUploaded { certificate: certificate()? },
+            "upload-failed" => Self::UploadFailed { certificate: certificate()? },
             "domain-deleted" => Self::DomainDeleted,
             "status-changed" => Self::StatusChanged,
             "revocation-requested" => Self::RevocationRequested,

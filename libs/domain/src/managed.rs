@@ -104,9 +104,7 @@ impl Domain {
             return self.why_not_issued();
         }
         let failing = self.facts.upload_failing.clone();
-        failing
-            .or_else(|| self.pasted_ended(status))
-            .or_else(|| self.why_not_issued())
+        failing.or_else(|| self.pasted_ended(status)).or_else(|| self.why_not_issued())
     }
 
     /// Who has to act, by the reason that is shown once the status as of `now` is stored.
@@ -132,25 +130,10 @@ impl Domain {
     /// A deleted name is put back on the list: a new life, with nothing of the past one but its counters.
     pub fn added_again(self, now: Timestamp) -> Result<Self, InvalidTransition> {
         if self.deleted_at.is_none() {
-            return Err(InvalidTransition {
-                what: "domain",
-                from: "listed",
-                to: "added again",
-            });
+            return Err(InvalidTransition { what: "domain", from: "listed", to: "added again" });
         }
-        let Self {
-            name,
-            revision,
-            upload_revision,
-            version,
-            ..
-        } = self;
-        Ok(Self {
-            revision: revision + 1,
-            upload_revision,
-            version,
-            ..Self::added(name, now)
-        })
+        let Self { name, revision, upload_revision, version, .. } = self;
+        Ok(Self { revision: revision + 1, upload_revision, version, ..Self::added(name, now) })
     }
 
     /// A generated certificate is wanted from here on; what is live keeps serving until the new one is. An upload that
@@ -158,10 +141,7 @@ impl Domain {
     pub fn generate(self) -> Result<Self, InvalidTransition> {
         let listed = self.listed("generate")?;
         let facts = Facts {
-            upload_failing: listed
-                .facts
-                .upload_failing
-                .filter(|_| listed.facts.live.is_some()),
+            upload_failing: listed.facts.upload_failing.filter(|_| listed.facts.live.is_some()),
             ..listed.facts
         };
         Ok(Self {
@@ -188,10 +168,7 @@ impl Domain {
     /// A certificate that is there is to become live: nothing has to be verified for it.
     fn takes_over(self, to: &'static str, source: Source) -> Result<Self, InvalidTransition> {
         let listed = self.listed(to)?;
-        let facts = Facts {
-            block: None,
-            ..listed.facts
-        };
+        let facts = Facts { block: None, ..listed.facts };
         Ok(Self {
             revision: listed.revision + 1,
             source,
@@ -217,40 +194,21 @@ impl Domain {
 
     /// What is going on changed; no fact did.
     pub fn doing(self, activity: Activity, waiting: Option<Reason>) -> Result<Self, InvalidTransition> {
-        Ok(Self {
-            activity,
-            waiting,
-            ..self.listed("doing")?
-        })
+        Ok(Self { activity, waiting, ..self.listed("doing")? })
     }
 
     /// Preflight says that an order can succeed.
     pub fn clear(self) -> Result<Self, InvalidTransition> {
         let listed = self.listed("clear")?;
-        let facts = Facts {
-            unknown_to_c4: false,
-            missing: None,
-            block: None,
-            ..listed.facts
-        };
+        let facts = Facts { unknown_to_c4: false, missing: None, block: None, ..listed.facts };
         Ok(Self { facts, ..listed })
     }
 
     /// Something outside keeps verification from succeeding.
     pub fn blocked(self, reason: Reason) -> Result<Self, InvalidTransition> {
         let listed = self.listed("blocked")?;
-        let facts = Facts {
-            unknown_to_c4: false,
-            missing: None,
-            block: Some(reason),
-            ..listed.facts
-        };
-        Ok(Self {
-            facts,
-            activity: Activity::Retrying,
-            waiting: None,
-            ..listed
-        })
+        let facts = Facts { unknown_to_c4: false, missing: None, block: Some(reason), ..listed.facts };
+        Ok(Self { facts, activity: Activity::Retrying, waiting: None, ..listed })
     }
 
     /// The CA found the challenge wrong though preflight was fine, while DNS answered `dns`.
@@ -273,11 +231,7 @@ impl Domain {
         let missing = Missing::noted(listed.facts.missing, now, !c4s_fault);
         let serves = listed.serves(now);
         let is_fact = listed.facts.unknown_to_c4 || !serves || (!c4s_fault && missing.is_believed(now));
-        let facts = Facts {
-            unknown_to_c4: is_fact,
-            missing: Some(missing),
-            ..listed.facts
-        };
+        let facts = Facts { unknown_to_c4: is_fact, missing: Some(missing), ..listed.facts };
         Ok(Self {
             facts,
             activity: Activity::Retrying,
@@ -296,18 +250,11 @@ impl Domain {
         let listed = self.listed("uploaded")?;
         let before = listed.facts.live.map(|live| live.certificate);
         let is_new = before != Some(live.certificate);
-        let facts = Facts {
-            live: Some(live),
-            ..Facts::default()
-        };
+        let facts = Facts { live: Some(live), ..Facts::default() };
         Ok(Self {
             facts,
             previous: before.filter(|_| is_new).or(listed.previous),
-            invalid_challenges: if is_new {
-                InvalidChallenges::default()
-            } else {
-                listed.invalid_challenges
-            },
+            invalid_challenges: if is_new { InvalidChallenges::default() } else { listed.invalid_challenges },
             activity: Activity::Idle,
             waiting: None,
             ..listed
@@ -317,10 +264,7 @@ impl Domain {
     /// The active certificate was revoked before another one took its place: it counts as ended.
     pub fn revoked(self, now: Timestamp) -> Result<Self, InvalidTransition> {
         let listed = self.listed("revoked")?;
-        let live = listed.facts.live.map(|live| Live {
-            not_after: live.not_after.min(now),
-            ..live
-        });
+        let live = listed.facts.live.map(|live| Live { not_after: live.not_after.min(now), ..live });
         let facts = Facts { live, ..listed.facts };
         Ok(Self { facts, ..listed })
     }
@@ -328,43 +272,21 @@ impl Domain {
     /// C4 did not take the certificate, and the quick attempts are used up.
     pub fn upload_failed(self, reason: Reason) -> Result<Self, InvalidTransition> {
         let listed = self.listed("upload failed")?;
-        let facts = Facts {
-            upload_failing: Some(reason),
-            ..listed.facts
-        };
-        Ok(Self {
-            facts,
-            activity: Activity::Retrying,
-            waiting: None,
-            ..listed
-        })
+        let facts = Facts { upload_failing: Some(reason), ..listed.facts };
+        Ok(Self { facts, activity: Activity::Retrying, waiting: None, ..listed })
     }
 
     /// A certificate will never be uploaded, whatever kept C4 from taking it, and another one has to come from somebody.
     pub fn upload_given_up(self, reason: Reason) -> Result<Self, InvalidTransition> {
         let listed = self.listed("upload given up")?;
-        let facts = Facts {
-            unknown_to_c4: false,
-            missing: None,
-            upload_failing: None,
-            ..listed.facts
-        };
-        Ok(Self {
-            facts,
-            activity: Activity::Idle,
-            waiting: Some(reason),
-            ..listed
-        })
+        let facts = Facts { unknown_to_c4: false, missing: None, upload_failing: None, ..listed.facts };
+        Ok(Self { facts, activity: Activity::Idle, waiting: Some(reason), ..listed })
     }
 
     fn listed(self, to: &'static str) -> Result<Self, InvalidTransition> {
         match self.deleted_at {
             None => Ok(self),
-            Some(_) => Err(InvalidTransition {
-                what: "domain",
-                from: "deleted",
-                to,
-            }),
+            Some(_) => Err(InvalidTransition { what: "domain", from: "deleted", to }),
         }
     }
 }
@@ -383,19 +305,13 @@ mod tests {
     }
 
     fn live() -> Live {
-        Live {
-            certificate: CertificateId::from(uuid::Uuid::nil()),
-            not_after: at(1000),
-        }
+        Live { certificate: CertificateId::from(uuid::Uuid::nil()), not_after: at(1000) }
     }
 
     #[test]
     fn a_failed_renewal_takes_nothing_away() {
         let domain = domain().uploaded(live()).unwrap();
-        let reason = Reason::NotPointed {
-            target: "cdn".into(),
-            found: "nothing".into(),
-        };
+        let reason = Reason::NotPointed { target: "cdn".into(), found: "nothing".into() };
         let domain = domain.blocked(reason.clone()).unwrap();
         assert_eq!(domain.status(at(999)), Status::Success);
         assert!(domain.facts.renewal_blocked(at(999)));
@@ -417,14 +333,8 @@ mod tests {
     #[test]
     fn a_404_discards_at_once_only_what_serves_nothing() {
         let day = 24 * 3600;
-        assert_eq!(
-            domain().unknown_to_c4(at(1), false).unwrap().status(at(1)),
-            Status::Discard
-        );
-        let long = Live {
-            not_after: at(90 * day),
-            ..live()
-        };
+        assert_eq!(domain().unknown_to_c4(at(1), false).unwrap().status(at(1)), Status::Discard);
+        let long = Live { not_after: at(90 * day), ..live() };
         let mut serving = domain().uploaded(long).unwrap();
         for seconds in [0, 60, 360, day - 1] {
             serving = serving.unknown_to_c4(at(seconds), false).unwrap();
@@ -437,20 +347,13 @@ mod tests {
         assert_eq!(believed.status(at(day)), Status::Discard);
         assert_eq!(believed.clear().unwrap().status(at(day)), Status::Success);
         let ended = serving.unknown_to_c4(at(91 * day), false).unwrap();
-        assert_eq!(
-            ended.status(at(91 * day)),
-            Status::Discard,
-            "nothing serves any more"
-        );
+        assert_eq!(ended.status(at(91 * day)), Status::Discard, "nothing serves any more");
     }
 
     #[test]
     fn five_invalid_challenges_rest_until_dns_changes_or_somebody_asks() {
         let mut domain = domain();
-        let reason = || Reason::ChallengeInvalid {
-            problem: "unauthorized".into(),
-            detail: "404".into(),
-        };
+        let reason = || Reason::ChallengeInvalid { problem: "unauthorized".into(), detail: "404".into() };
         for _ in 0..5 {
             assert!(!domain.invalid_challenges.rest("a"));
             domain = domain.challenge_invalid(reason(), Some("a".into())).unwrap();
@@ -463,19 +366,13 @@ mod tests {
     #[test]
     fn the_certificate_before_the_live_one_is_kept_in_mind() {
         let first = live();
-        let second = Live {
-            certificate: CertificateId::from(uuid::Uuid::from_u128(2)),
-            ..first
-        };
+        let second = Live { certificate: CertificateId::from(uuid::Uuid::from_u128(2)), ..first };
         let domain = domain().uploaded(first).unwrap().uploaded(second).unwrap();
         assert_eq!(domain.previous, Some(first.certificate));
         let again = domain.uploaded(second).unwrap();
         assert_eq!(again.previous, Some(first.certificate), "uploaded once more");
         let back = again.roll_back(Source::Text).unwrap();
-        assert_eq!(
-            (back.revision, back.source, back.facts.live),
-            (2, Source::Text, Some(second))
-        );
+        assert_eq!((back.revision, back.source, back.facts.live), (2, Source::Text, Some(second)));
         assert_eq!(back.uploaded(first).unwrap().previous, Some(second.certificate));
     }
 
@@ -486,10 +383,7 @@ mod tests {
         let deleted = domain.delete(at(5)).unwrap();
         assert!(deleted.clone().generate().is_err() && deleted.clone().unknown_to_c4(at(5), false).is_err());
         let again = deleted.added_again(at(6)).unwrap();
-        assert_eq!(
-            (again.revision, again.upload_revision, again.status(at(7))),
-            (3, 7, Status::Pending)
-        );
+        assert_eq!((again.revision, again.upload_revision, again.status(at(7))), (3, 7, Status::Pending));
         assert!(again.added_again(at(8)).is_err());
     }
 }

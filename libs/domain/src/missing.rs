@@ -27,9 +27,7 @@ impl Missing {
     pub fn noted(before: Option<Self>, now: Timestamp, count: bool) -> Self {
         let answers = before.map_or(0, |missing| missing.answers);
         Self {
-            first_at: before
-                .filter(|_| answers > 0)
-                .map_or(now, |missing| missing.first_at),
+            first_at: before.filter(|_| answers > 0).map_or(now, |missing| missing.first_at),
             last_at: now,
             answers: if count { answers + 1 } else { 0 },
         }
@@ -60,10 +58,7 @@ mod tests {
         let once = Missing::noted(None, hour(0), true);
         let twice = Missing::noted(Some(once), hour(23), true);
         assert!(!twice.is_believed(hour(48)), "two answers");
-        assert!(
-            !Missing::noted(Some(twice), hour(23), true).is_believed(hour(23)),
-            "within a day"
-        );
+        assert!(!Missing::noted(Some(twice), hour(23), true).is_believed(hour(23)), "within a day");
         assert!(Missing::noted(Some(twice), hour(24), true).is_believed(hour(24)));
     }
 
@@ -73,22 +68,14 @@ mod tests {
         let doubted = Missing::noted(Some(doubted), hour(30), false);
         assert_eq!((doubted.answers, doubted.last_at), (0, hour(30)));
         let first = Missing::noted(Some(doubted), hour(31), true);
-        assert_eq!(
-            (first.answers, first.first_at),
-            (1, hour(31)),
-            "the day begins with what counts"
-        );
+        assert_eq!((first.answers, first.first_at), (1, hour(31)), "the day begins with what counts");
     }
 
     #[test]
     fn many_at_once_are_c4s_fault() {
-        for (missing, live, fault) in [
-            (1, 1, false),
-            (2, 3, true),
-            (2, 200, false),
-            (3, 200, true),
-            (100, 10_000, false),
-        ] {
+        for (missing, live, fault) in
+            [(1, 1, false), (2, 3, true), (2, 200, false), (3, 200, true), (100, 10_000, false)]
+        {
             assert_eq!(Missing::is_c4s_fault(missing, live), fault, "{missing} of {live}");
         }
     }

@@ -105,11 +105,7 @@ impl DomainName {
         if !ascii.contains('.') {
             return Err(NameError::SingleLabel(ascii));
         }
-        if ascii
-            .rsplit('.')
-            .next()
-            .is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()))
-        {
+        if ascii.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit())) {
             return Err(NameError::BadCharacter);
         }
         if psl::suffix_str(&ascii) == Some(ascii.as_str()) {

@@ -81,12 +81,7 @@ impl OrderState {
         csr: Vec<u8>,
     ) -> Result<Self, InvalidTransition> {
         match self {
-            Self::Placed { url } => Ok(Self::Keyed {
-                url,
-                certificate,
-                sealed_key,
-                csr,
-            }),
+            Self::Placed { url } => Ok(Self::Keyed { url, certificate, sealed_key, csr }),
             other => Err(other.invalid("keyed")),
         }
     }
@@ -101,28 +96,16 @@ impl OrderState {
 
     /// The CA will not turn it into a certificate.
     pub fn failed(self) -> Result<Self, InvalidTransition> {
-        if self.is_live() {
-            Ok(Self::Failed)
-        } else {
-            Err(self.invalid("failed"))
-        }
+        if self.is_live() { Ok(Self::Failed) } else { Err(self.invalid("failed")) }
     }
 
     /// A later revision wants nothing of it.
     pub fn abandoned(self) -> Result<Self, InvalidTransition> {
-        if self.is_live() {
-            Ok(Self::Abandoned)
-        } else {
-            Err(self.invalid("abandoned"))
-        }
+        if self.is_live() { Ok(Self::Abandoned) } else { Err(self.invalid("abandoned")) }
     }
 
     fn invalid(&self, to: &'static str) -> InvalidTransition {
-        InvalidTransition {
-            what: "order",
-            from: self.as_str(),
-            to,
-        }
+        InvalidTransition { what: "order", from: self.as_str(), to }
     }
 }
 
@@ -161,26 +144,14 @@ mod tests {
     fn an_order_goes_forward_only() {
         let certificate = CertificateId::from(uuid::Uuid::nil());
         let placed = OrderState::Created.placed("https://ca/1".into()).unwrap();
-        assert!(
-            placed.clone().placed("https://ca/2".into()).is_err(),
-            "placed twice"
-        );
-        assert!(
-            OrderState::Created.keyed(certificate, vec![], vec![]).is_err(),
-            "keyed before it has a URL"
-        );
+        assert!(placed.clone().placed("https://ca/2".into()).is_err(), "placed twice");
+        assert!(OrderState::Created.keyed(certificate, vec![], vec![]).is_err(), "keyed before it has a URL");
         assert!(placed.clone().issued().is_err(), "issued without a key");
         let keyed = placed.keyed(certificate, vec![1], vec![2]).unwrap();
         assert_eq!(keyed.url(), Some("https://ca/1"));
         let issued = keyed.clone().issued().unwrap();
         assert!(!issued.is_live());
-        assert!(
-            issued.clone().failed().is_err() && issued.abandoned().is_err(),
-            "an end is an end"
-        );
-        assert!(
-            !format!("{keyed:?}").contains("[1]"),
-            "the sealed key is not for logs"
-        );
+        assert!(issued.clone().failed().is_err() && issued.abandoned().is_err(), "an end is an end");
+        assert!(!format!("{keyed:?}").contains("[1]"), "the sealed key is not for logs");
     }
 }

@@ -206,11 +206,7 @@ impl Reason {
             ),
             Self::PortMissing { missing } => {
                 let ports: Vec<String> = missing.iter().map(ToString::to_string).collect();
-                let (noun, verb) = if ports.len() == 1 {
-                    ("port", "is")
-                } else {
-                    ("ports", "are")
-                };
+                let (noun, verb) = if ports.len() == 1 { ("port", "is") } else { ("ports", "are") };
                 format!(
                     "Switch on HTTP and HTTPS (ports 80 and 443) for {name} in the CDN dashboard; {noun} {} {verb} \
                      missing today.",

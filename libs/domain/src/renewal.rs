@@ -32,9 +32,7 @@ impl PreExpiry {
 /// The instant at which renewal is due.
 pub fn renewal_point(not_before: Timestamp, not_after: Timestamp, pre_expiry: PreExpiry) -> Timestamp {
     let lifetime = not_after.duration_since(not_before).max(SignedDuration::ZERO);
-    not_after
-        .checked_sub(pre_expiry.for_lifetime(lifetime))
-        .unwrap_or(not_before)
+    not_after.checked_sub(pre_expiry.for_lifetime(lifetime)).unwrap_or(not_before)
 }
 
 /// The window in which a CA suggests to renew a certificate (RFC 9773 section 4.2).
@@ -51,9 +49,7 @@ impl SuggestedWindow {
     /// A window that is over means now: that is how a CA announces a revocation.
     pub fn point(&self, random: u64) -> Timestamp {
         let random = i64::try_from(random.min(self.seconds())).unwrap_or(i64::MAX);
-        self.start
-            .checked_add(SignedDuration::from_secs(random))
-            .unwrap_or(self.end)
+        self.start.checked_add(SignedDuration::from_secs(random)).unwrap_or(self.end)
     }
 
     /// Its length.
@@ -69,10 +65,7 @@ mod tests {
     #[test]
     fn a_point_lies_in_its_window() {
         let at = |second| Timestamp::from_second(second).unwrap();
-        let window = SuggestedWindow {
-            start: at(100),
-            end: at(160),
-        };
+        let window = SuggestedWindow { start: at(100), end: at(160) };
         assert_eq!(window.seconds(), 60);
         for random in [0, 1, 59, 60, u64::MAX] {
             let point = window.point(random);
@@ -94,11 +87,7 @@ mod tests {
             (0, 0),
         ] {
             let lifetime = SignedDuration::from_hours(lifetime_hours);
-            assert_eq!(
-                seven.for_lifetime(lifetime).as_hours(),
-                before_end_hours,
-                "{lifetime_hours} h"
-            );
+            assert_eq!(seven.for_lifetime(lifetime).as_hours(), before_end_hours, "{lifetime_hours} h");
         }
         let ninety = SignedDuration::from_hours(90 * 24);
         assert_eq!(

@@ -41,18 +41,14 @@ impl Retry {
                 None if attempt <= 6 + HOURLY_TRIES => SignedDuration::from_hours(1),
                 None => SignedDuration::from_hours(24),
             }),
-            Self::Unknown => [1, 5, 30, 360]
-                .get(step)
-                .map(|minutes| SignedDuration::from_mins(*minutes)),
-            Self::CouldNotAsk => Some(SignedDuration::from_secs(
-                [5, 10, 30, 60, 120].get(step).copied().unwrap_or(300),
-            )),
+            Self::Unknown => [1, 5, 30, 360].get(step).map(|minutes| SignedDuration::from_mins(*minutes)),
+            Self::CouldNotAsk => {
+                Some(SignedDuration::from_secs([5, 10, 30, 60, 120].get(step).copied().unwrap_or(300)))
+            }
             Self::Upload => {
                 Some(SignedDuration::from_mins(1 << step.min(6)).min(SignedDuration::from_mins(60)))
             }
-            Self::Edges => Some(SignedDuration::from_secs(
-                [5, 10, 20, 30].get(step).copied().unwrap_or(60),
-            )),
+            Self::Edges => Some(SignedDuration::from_secs([5, 10, 20, 30].get(step).copied().unwrap_or(60))),
             Self::Renewal { left } => Some(match [1, 10, 100].get(step) {
                 Some(minutes) => SignedDuration::from_mins(*minutes),
                 None => (left / 8).clamp(SHORTEST_RENEWAL_WAIT, SignedDuration::from_hours(24)),
@@ -74,29 +70,16 @@ mod tests {
     use super::*;
 
     fn minutes(retry: Retry, attempts: std::ops::RangeInclusive<u32>) -> Vec<Option<i64>> {
-        attempts
-            .map(|attempt| retry.delay(attempt).map(|delay| delay.as_mins()))
-            .collect()
+        attempts.map(|attempt| retry.delay(attempt).map(|delay| delay.as_mins())).collect()
     }
 
     #[test]
     fn the_schedules_are_those_of_the_design() {
-        assert_eq!(
-            minutes(Retry::Blocked, 1..=7),
-            [1, 2, 5, 10, 30, 60, 60].map(Some)
-        );
+        assert_eq!(minutes(Retry::Blocked, 1..=7), [1, 2, 5, 10, 30, 60, 60].map(Some));
         assert_eq!(minutes(Retry::Blocked, 30..=31), [60, 1440].map(Some));
-        assert_eq!(
-            minutes(Retry::Unknown, 1..=5),
-            [Some(1), Some(5), Some(30), Some(360), None]
-        );
-        assert_eq!(
-            minutes(Retry::Upload, 1..=8),
-            [1, 2, 4, 8, 16, 32, 60, 60].map(Some)
-        );
-        let renewal = |days: i64| Retry::Renewal {
-            left: SignedDuration::from_hours(24 * days),
-        };
+        assert_eq!(minutes(Retry::Unknown, 1..=5), [Some(1), Some(5), Some(30), Some(360), None]);
+        assert_eq!(minutes(Retry::Upload, 1..=8), [1, 2, 4, 8, 16, 32, 60, 60].map(Some));
+        let renewal = |days: i64| Retry::Renewal { left: SignedDuration::from_hours(24 * days) };
         assert_eq!(minutes(renewal(30), 1..=5), [1, 10, 100, 1440, 1440].map(Some));
         assert_eq!(minutes(renewal(4), 4..=4), [Some(720)]);
         assert_eq!(minutes(renewal(0), 1..=4), [1, 10, 100, 10].map(Some));

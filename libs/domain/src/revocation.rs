@@ -20,12 +20,8 @@ pub enum RevocationReason {
 
 impl RevocationReason {
     /// All of them.
-    pub const ALL: [Self; 4] = [
-        Self::KeyCompromise,
-        Self::AffiliationChanged,
-        Self::Superseded,
-        Self::CessationOfOperation,
-    ];
+    pub const ALL: [Self; 4] =
+        [Self::KeyCompromise, Self::AffiliationChanged, Self::Superseded, Self::CessationOfOperation];
 
     /// So long a certificate that serves waits for its replacement to be live, then it is revoked all the same. The CA/B
     /// Forum's Baseline Requirements, section 4.9.1.1, give 24 hours; the rest is for a CA that is down when it is asked.
@@ -62,15 +58,12 @@ impl FromStr for RevocationReason {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|reason| reason.as_str() == text)
-            .ok_or_else(|| {
-                format!(
-                    "unknown reason {text:?}: use key-compromise, affiliation-changed, superseded or \
+        Self::ALL.into_iter().find(|reason| reason.as_str() == text).ok_or_else(|| {
+            format!(
+                "unknown reason {text:?}: use key-compromise, affiliation-changed, superseded or \
                      cessation-of-operation"
-                )
-            })
+            )
+        })
     }
 }
 
@@ -106,10 +99,7 @@ impl FromStr for RevocationState {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        Self::ALL
-            .into_iter()
-            .find(|state| state.as_str() == text)
-            .ok_or(())
+        Self::ALL.into_iter().find(|state| state.as_str() == text).ok_or(())
     }
 }
 

@@ -30,14 +30,8 @@ pub enum Status {
 
 impl Status {
     /// All six, in the order of the documentation.
-    pub const ALL: [Self; 6] = [
-        Self::Success,
-        Self::Pending,
-        Self::Failure,
-        Self::Discard,
-        Self::Expired,
-        Self::Emergency,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Success, Self::Pending, Self::Failure, Self::Discard, Self::Expired, Self::Emergency];
 
     /// The word.
     pub fn as_str(self) -> &'static str {
@@ -62,10 +56,7 @@ impl FromStr for Status {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        Self::ALL
-            .into_iter()
-            .find(|status| status.as_str() == text)
-            .ok_or(())
+        Self::ALL.into_iter().find(|status| status.as_str() == text).ok_or(())
     }
 }
 
@@ -179,10 +170,7 @@ impl FromStr for Activity {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        Self::ALL
-            .into_iter()
-            .find(|activity| activity.as_str() == text)
-            .ok_or(())
+        Self::ALL.into_iter().find(|activity| activity.as_str() == text).ok_or(())
     }
 }
 
@@ -192,10 +180,7 @@ mod tests {
 
     fn live(not_after: i64) -> Live {
         let certificate = CertificateId::from(uuid::Uuid::nil());
-        Live {
-            certificate,
-            not_after: Timestamp::from_second(not_after).unwrap(),
-        }
+        Live { certificate, not_after: Timestamp::from_second(not_after).unwrap() }
     }
 
     /// Every combination of the four facts, against the table of the design.
@@ -221,10 +206,7 @@ mod tests {
                 (_, _, _, false) => Status::Pending,
             };
             assert_eq!(facts.status(now), expected, "{facts:?}");
-            assert_eq!(
-                facts.renewal_blocked(now),
-                expected == Status::Success && block != 0
-            );
+            assert_eq!(facts.renewal_blocked(now), expected == Status::Success && block != 0);
         }
     }
 }

@@ -102,10 +102,7 @@ impl FromStr for Cause {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        Self::ALL
-            .into_iter()
-            .find(|cause| cause.as_str() == text)
-            .ok_or(())
+        Self::ALL.into_iter().find(|cause| cause.as_str() == text).ok_or(())
     }
 }
 

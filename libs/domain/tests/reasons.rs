@@ -8,30 +8,14 @@ fn every() -> Vec<Reason> {
     let text = String::new;
     let at = Timestamp::UNIX_EPOCH;
     let reasons = vec![
-        Reason::NotPointed {
-            target: text(),
-            found: text(),
-        },
-        Reason::WrongAaaa {
-            found: text(),
-            ours: text(),
-        },
+        Reason::NotPointed { target: text(), found: text() },
+        Reason::WrongAaaa { found: text(), ours: text() },
         Reason::PortMissing { missing: vec![80] },
-        Reason::CaaForbids {
-            at: text(),
-            found: text(),
-            wanted: text(),
-        },
+        Reason::CaaForbids { at: text(), found: text(), wanted: text() },
         Reason::ChallengeUnreachable { found: text() },
         Reason::UnknownToC4,
-        Reason::ChallengeInvalid {
-            problem: text(),
-            detail: text(),
-        },
-        Reason::OrderRejected {
-            problem: text(),
-            detail: text(),
-        },
+        Reason::ChallengeInvalid { problem: text(), detail: text() },
+        Reason::OrderRejected { problem: text(), detail: text() },
         Reason::CertificateRejected { detail: text() },
         Reason::CaLimited { until: at },
         Reason::CaDown { detail: text() },
@@ -65,12 +49,7 @@ fn every() -> Vec<Reason> {
 #[test]
 fn a_code_says_who_must_act_as_its_reason_does() {
     for reason in every() {
-        assert_eq!(
-            who_must_act(reason.code()),
-            Some(reason.who()),
-            "{}",
-            reason.code()
-        );
+        assert_eq!(who_must_act(reason.code()), Some(reason.who()), "{}", reason.code());
     }
     assert_eq!(who_must_act("boredom"), None);
 }

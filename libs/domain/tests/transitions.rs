@@ -14,17 +14,11 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn live(number: u128, not_after: i64) -> Live {
-    Live {
-        certificate: CertificateId::from(Uuid::from_u128(number)),
-        not_after: at(not_after),
-    }
+    Live { certificate: CertificateId::from(Uuid::from_u128(number)), not_after: at(not_after) }
 }
 
 fn reason() -> Reason {
-    Reason::NotPointed {
-        target: "cdn".to_owned(),
-        found: "nothing".to_owned(),
-    }
+    Reason::NotPointed { target: "cdn".to_owned(), found: "nothing".to_owned() }
 }
 
 /// Every status, where it matters with and without a live certificate.
@@ -39,10 +33,7 @@ fn states() -> Vec<(&'static str, Domain)> {
         ("Discard", pending.clone().unknown_to_c4(at(NOW), false).unwrap()),
         ("Discard, live", discarded),
         ("Success", success.clone()),
-        (
-            "Success, renewal blocked",
-            success.clone().blocked(reason()).unwrap(),
-        ),
+        ("Success, renewal blocked", success.clone().blocked(reason()).unwrap()),
         ("Expired", pending.clone().uploaded(live(1, 40)).unwrap()),
         ("Emergency", pending.upload_failed(reason()).unwrap()),
         ("Emergency, live", success.upload_failed(reason()).unwrap()),
@@ -63,12 +54,7 @@ fn event(
     follows: &'static str,
     apply: fn(Domain) -> Result<Domain, InvalidTransition>,
 ) -> Event {
-    Event {
-        what,
-        apply,
-        seen_at: NOW,
-        follows,
-    }
+    Event { what, apply, seen_at: NOW, follows }
 }
 
 const UPLOADED: &str = "upload ok, edge ok";
@@ -83,36 +69,23 @@ fn events() -> Vec<Event> {
         event("import", "PPDDSSXEE", Domain::import),
         event("roll back", "PPDDSSXEE", |domain| domain.roll_back(Source::C4)),
         event("preflight fine", "PPPSSSXEE", Domain::clear),
-        event("preflight blocked", "FFFSSSXEE", |domain| {
-            domain.blocked(reason())
-        }),
-        event("order invalid", "FFFSSSXEE", |domain| {
-            domain.challenge_invalid(reason(), None)
-        }),
+        event("preflight blocked", "FFFSSSXEE", |domain| domain.blocked(reason())),
+        event("order invalid", "FFFSSSXEE", |domain| domain.challenge_invalid(reason(), None)),
         event("order rejected", "FFFSSSXEE", |domain| domain.blocked(reason())),
         // "Could not ask" is not "failed"; nor is a CA that is down, limits us, or is at work, or an edge that is behind.
-        event(
-            "could not ask, limited, issued, edge behind",
-            "PFDDSSXEE",
-            |domain| domain.doing(Activity::Retrying, Some(reason())),
-        ),
+        event("could not ask, limited, issued, edge behind", "PFDDSSXEE", |domain| {
+            domain.doing(Activity::Retrying, Some(reason()))
+        }),
         // One 404 takes nothing from what serves; all from what does not.
         event("404", "DDDDSSDDE", |domain| domain.unknown_to_c4(at(NOW), false)),
-        event("404 of a broken C4", "DDDDSSDDE", |domain| {
-            domain.unknown_to_c4(at(NOW), true)
-        }),
+        event("404 of a broken C4", "DDDDSSDDE", |domain| domain.unknown_to_c4(at(NOW), true)),
         event(UPLOADED, "SSSSSSSSS", |domain| domain.uploaded(live(2, 100))),
-        event("upload failed, 409", "EEDDEEEEE", |domain| {
-            domain.upload_failed(reason())
-        }),
+        event("upload failed, 409", "EEDDEEEEE", |domain| domain.upload_failed(reason())),
         event("the certificate ended before the upload", "PFPSSSXPS", |domain| {
             domain.upload_given_up(reason())
         }),
         event(NO_TRANSITION[0], "PFDDSSXEE", Ok),
-        Event {
-            seen_at: LATER,
-            ..event(NO_TRANSITION[1], "PFDDXXXEE", Ok)
-        },
+        Event { seen_at: LATER, ..event(NO_TRANSITION[1], "PFDDXXXEE", Ok) },
     ]
 }
 
@@ -129,12 +102,7 @@ fn pairs() -> Vec<(String, Event, Domain, Status)> {
                 b'X' => Status::Expired,
                 _ => Status::Emergency,
             };
-            pairs.push((
-                format!("{} in {state}", event.what),
-                event,
-                before.clone(),
-                expected,
-            ));
+            pairs.push((format!("{} in {state}", event.what), event, before.clone(), expected));
         }
     }
     pairs
@@ -190,9 +158,6 @@ fn nothing_happens_to_a_deleted_name_until_it_is_added_again() {
         let refused = (event.apply)(deleted.clone()).is_err();
         assert_eq!(refused, !NO_TRANSITION.contains(&event.what), "{pair}");
         let again = deleted.added_again(at(NOW)).unwrap();
-        assert_eq!(
-            (again.status(at(NOW)), again.revision),
-            (Status::Pending, revision + 2)
-        );
+        assert_eq!((again.status(at(NOW)), again.revision), (Status::Pending, revision + 2));
     }
 }

@@ -17,21 +17,15 @@ const NO_CERTIFICATE: &str = "no certificate for the name";
 pub(crate) async fn leaf(edge: &str, name: &DomainName, tls: Arc<ClientConfig>) -> Result<String, String> {
     let server_name = ServerName::try_from(name.as_str().to_owned())
         .map_err(|_| "nothing: the name does not fit into TLS".to_owned())?;
-    let addresses: Vec<_> = lookup_host(edge)
-        .await
-        .map_err(|error| format!("no address ({error})"))?
-        .collect();
-    let connection = TcpStream::connect(&*addresses)
-        .await
-        .map_err(|error| no_connection(&error))?;
+    let addresses: Vec<_> =
+        lookup_host(edge).await.map_err(|error| format!("no address ({error})"))?.collect();
+    let connection = TcpStream::connect(&*addresses).await.map_err(|error| no_connection(&error))?;
     let session = TlsConnector::from(tls)
         .connect(server_name, connection)
         .await
         .map_err(|error| no_handshake(&error))?;
     let shown = session.get_ref().1.peer_certificates();
-    let leaf = shown
-        .and_then(<[_]>::first)
-        .ok_or_else(|| NO_CERTIFICATE.to_owned())?;
+    let leaf = shown.and_then(<[_]>::first).ok_or_else(|| NO_CERTIFICATE.to_owned())?;
     Ok(hex::encode(digest::digest(&digest::SHA256, leaf)))
 }
 

@@ -77,11 +77,7 @@ impl Edges {
                 return Err(EdgeError::BadAddress { address });
             }
         }
-        Ok(Self {
-            addresses,
-            tls: tls::showing_any_leaf().map_err(EdgeError::Tls)?,
-            within,
-        })
+        Ok(Self { addresses, tls: tls::showing_any_leaf().map_err(EdgeError::Tls)?, within })
     }
 
     /// Whether there is no edge to ask, so that [`Edges::behind`] says nothing.
@@ -92,11 +88,7 @@ impl Edges {
     /// Those edges, sorted, that do not serve for that name the leaf certificate with this SHA-256 (lower-case hex of
     /// its DER). Empty when all do.
     pub async fn behind(&self, name: &DomainName, sha256: &str) -> Vec<Behind> {
-        let asks: Vec<_> = self
-            .addresses
-            .iter()
-            .map(|edge| self.compare(edge, name, sha256))
-            .collect();
+        let asks: Vec<_> = self.addresses.iter().map(|edge| self.compare(edge, name, sha256)).collect();
         let answers = stream::iter(asks).buffer_unordered(MOST_IN_FLIGHT);
         let mut behind: Vec<_> = answers.filter_map(future::ready).collect().await;
         behind.sort_unstable();
@@ -131,13 +123,7 @@ mod tests {
 
     #[test]
     fn an_address_is_a_host_and_a_port() {
-        for address in [
-            "127.0.0.1:443",
-            "[::1]:443",
-            "edge.example.net:8443",
-            "edge_1:443",
-            "localhost:1",
-        ] {
+        for address in ["127.0.0.1:443", "[::1]:443", "edge.example.net:8443", "edge_1:443", "localhost:1"] {
             assert!(Edges::new(vec![address.to_owned()]).is_ok(), "{address}");
         }
         for address in [

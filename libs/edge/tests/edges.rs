@@ -21,10 +21,7 @@ fn edges(addresses: &[SocketAddr], within: Duration) -> Edges {
 }
 
 fn shows(edge: SocketAddr, shows: impl Into<String>) -> Behind {
-    Behind {
-        edge: edge.to_string(),
-        shows: shows.into(),
-    }
+    Behind { edge: edge.to_string(), shows: shows.into() }
 }
 
 #[tokio::test]
@@ -44,9 +41,7 @@ async fn nobody_is_behind_once_all_serve_the_upload() {
 #[tokio::test]
 async fn whoever_lags_is_named_with_what_it_shows() {
     let cdn = Cdn::with_edges(4).await;
-    let [_, lagging, empty, down] = cdn.addresses()[..] else {
-        panic!("four edges")
-    };
+    let [_, lagging, empty, down] = cdn.addresses()[..] else { panic!("four edges") };
     let all = edges(&cdn.addresses(), PATIENCE);
     let (old, new) = (Pair::make(), Pair::make());
     cdn.upload(&old, 1).await;
@@ -87,9 +82,7 @@ async fn what_is_no_edge_is_named_too() {
     let unknown = "edge.invalid:443".to_owned();
     let edges = Edges::with_timeout(vec![address.to_string(), unknown.clone()], PATIENCE).unwrap();
     let behind = edges.behind(&name(), "").await;
-    let [hung_up, nowhere] = &behind[..] else {
-        panic!("{behind:?}")
-    };
+    let [hung_up, nowhere] = &behind[..] else { panic!("{behind:?}") };
     assert_eq!(hung_up.edge, address.to_string());
     assert!(hung_up.shows.starts_with("no TLS handshake ("), "{hung_up:?}");
     assert_eq!(nowhere.edge, unknown);
@@ -102,10 +95,7 @@ async fn a_host_name_is_looked_up_and_an_edge_named_twice_is_asked_once() {
     let address = format!("localhost:{}", cdn.addresses()[0].port());
     let edges = Edges::with_timeout(vec![address.clone(), address.clone()], PATIENCE).unwrap();
     let behind = edges.behind(&name(), "").await;
-    let expected = Behind {
-        edge: address,
-        shows: "no certificate for the name".to_owned(),
-    };
+    let expected = Behind { edge: address, shows: "no certificate for the name".to_owned() };
     assert_eq!(behind, [expected]);
 }
 
@@ -123,9 +113,7 @@ async fn a_resumed_session_does_not_show_the_certificate_of_before() {
 async fn a_leaf_without_its_key_is_not_served() {
     let (leaf, other) = (Pair::make(), Pair::make());
     let server = TlsServer::start(leaf.certified_with_the_key_of(&other)).await;
-    let behind = edges(&[server.address], PATIENCE)
-        .behind(&name(), &leaf.sha256)
-        .await;
+    let behind = edges(&[server.address], PATIENCE).behind(&name(), &leaf.sha256).await;
     let expected = shows(server.address, "a certificate whose key it does not hold");
     assert_eq!(behind, [expected]);
 }
@@ -134,9 +122,7 @@ async fn a_leaf_without_its_key_is_not_served() {
 async fn sixteen_are_asked_at_a_time() {
     let silent = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).await.unwrap();
     let port = silent.local_addr().unwrap().port();
-    let addresses: Vec<_> = (1..=20)
-        .map(|host| SocketAddr::from(([127, 0, 0, host], port)))
-        .collect();
+    let addresses: Vec<_> = (1..=20).map(|host| SocketAddr::from(([127, 0, 0, host], port))).collect();
     let edges = Arc::new(edges(&addresses, PATIENCE));
     let asking = tokio::spawn(async move { edges.behind(&name(), "").await });
     let mut open = Vec::new();

@@ -51,11 +51,7 @@ impl Pending {
             entropy.fill(&mut bytes);
             BASE64_URL_SAFE_NO_PAD.encode(bytes)
         };
-        Self {
-            state: random(),
-            nonce: random(),
-            verifier: random(),
-        }
+        Self { state: random(), nonce: random(), verifier: random() }
     }
 
     /// As one text for a cookie.
@@ -69,11 +65,7 @@ impl Pending {
             let is_random = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
             (part.len() == RANDOM_CHARACTERS && part.bytes().all(is_random)).then(|| part.to_owned())
         });
-        let pending = Self {
-            state: parts.next()??,
-            nonce: parts.next()??,
-            verifier: parts.next()??,
-        };
+        let pending = Self { state: parts.next()??, nonce: parts.next()??, verifier: parts.next()?? };
         parts.next().is_none().then_some(pending)
     }
 
@@ -108,11 +100,7 @@ impl Flow {
     /// With that provider. Nothing is asked yet.
     pub fn new(provider: Provider, settings: FlowSettings) -> Result<Self, ProviderError> {
         let redirect = RedirectUrl::new(settings.redirect_url.clone()).map_err(|_| ProviderError::Issuer)?;
-        Ok(Self {
-            provider,
-            settings,
-            redirect,
-        })
+        Ok(Self { provider, settings, redirect })
     }
 
     /// Whether an answer that names its issuer is this provider's (RFC 9207).
@@ -129,17 +117,10 @@ impl Flow {
             None,
         )
         .set_redirect_uri(self.redirect.clone());
-        let (state, nonce) = (
-            CsrfToken::new(pending.state.clone()),
-            Nonce::new(pending.nonce.clone()),
-        );
+        let (state, nonce) = (CsrfToken::new(pending.state.clone()), Nonce::new(pending.nonce.clone()));
         let verifier = PkceCodeVerifier::new(pending.verifier.clone());
         let request = client
-            .authorize_url(
-                CoreAuthenticationFlow::AuthorizationCode,
-                move || state,
-                move || nonce,
-            )
+            .authorize_url(CoreAuthenticationFlow::AuthorizationCode, move || state, move || nonce)
             .set_pkce_challenge(PkceCodeChallenge::from_code_verifier_sha256(&verifier))
             .add_scopes(self.settings.scopes.iter().cloned().map(Scope::new));
         Ok(request.url().0.to_string())
@@ -163,19 +144,14 @@ impl Flow {
             .exchange_code(AuthorizationCode::new(code.to_owned()))
             .map_err(no_endpoint)?
             .set_pkce_verifier(PkceCodeVerifier::new(pending.verifier.clone()));
-        let answer = request
-            .request_async(self.provider.http())
-            .await
-            .map_err(|error| match error {
-                RequestTokenError::ServerResponse(answer) => match answer.error() {
-                    CoreErrorResponseType::InvalidGrant => FlowError::Code,
-                    other => FlowError::Refused(short(other.as_ref())),
-                },
-                RequestTokenError::Request(error) => ProviderError::Unavailable(error.to_string()).into(),
-                _ => {
-                    ProviderError::Unavailable("its answer is not one of a token endpoint".to_owned()).into()
-                }
-            })?;
+        let answer = request.request_async(self.provider.http()).await.map_err(|error| match error {
+            RequestTokenError::ServerResponse(answer) => match answer.error() {
+                CoreErrorResponseType::InvalidGrant => FlowError::Code,
+                other => FlowError::Refused(short(other.as_ref())),
+            },
+            RequestTokenError::Request(error) => ProviderError::Unavailable(error.to_string()).into(),
+            _ => ProviderError::Unavailable("its answer is not one of a token endpoint".to_owned()).into(),
+        })?;
         let token = answer.id_token();
         token
             .map(ToString::to_string)
@@ -190,11 +166,7 @@ fn auth_type(metadata: &CoreProviderMetadata) -> AuthType {
         !methods.contains(&CoreClientAuthMethod::ClientSecretBasic)
             && methods.contains(&CoreClientAuthMethod::ClientSecretPost)
     });
-    if in_body_only {
-        AuthType::RequestBody
-    } else {
-        AuthType::BasicAuth
-    }
+    if in_body_only { AuthType::RequestBody } else { AuthType::BasicAuth }
 }
 
 /// A word of the provider's, for the log.
@@ -216,14 +188,9 @@ mod tests {
         assert!(one.state != one.nonce && one.nonce != one.verifier && one.state != other.state);
         let text = one.to_text();
         assert!(Pending::from_text(&text) == Some(one.clone()));
-        for bad in [
-            "",
-            "a.b.c",
-            &text[1..],
-            &format!("{text}."),
-            &format!("{text}.x"),
-            &text.replace('.', "_"),
-        ] {
+        for bad in
+            ["", "a.b.c", &text[1..], &format!("{text}."), &format!("{text}.x"), &text.replace('.', "_")]
+        {
             assert!(Pending::from_text(bad).is_none(), "{bad}");
         }
         assert!(one.is_answered_by(&one.state));

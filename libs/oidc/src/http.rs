@@ -52,9 +52,7 @@ impl Http {
             builder = builder.tls_certs_merge(roots);
         }
         let client = builder.build();
-        client
-            .map(Self)
-            .map_err(|error| HttpError::Client(error.to_string()))
+        client.map(Self).map_err(|error| HttpError::Client(error.to_string()))
     }
 
     /// Sends a request and reads the answer, whatever its status.

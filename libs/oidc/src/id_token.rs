@@ -126,11 +126,7 @@ pub struct IdTokens {
 impl IdTokens {
     /// For tokens of that provider.
     pub fn new(provider: Provider, settings: Settings, clock: Arc<dyn Clock>) -> Self {
-        Self {
-            provider,
-            settings,
-            clock,
-        }
+        Self { provider, settings, clock }
     }
 
     /// Whom the token is about.
@@ -138,11 +134,7 @@ impl IdTokens {
         if nonce.is_empty() || nonce.len() > MOST_NONCE_BYTES {
             return Err(Refusal::NoNonce.into());
         }
-        let parsed = if token.len() > MOST_TOKEN_BYTES {
-            None
-        } else {
-            CoreIdToken::from_str(token).ok()
-        };
+        let parsed = if token.len() > MOST_TOKEN_BYTES { None } else { CoreIdToken::from_str(token).ok() };
         let parsed = parsed.ok_or(Refusal::NoToken)?;
         let nonce = Nonce::new(nonce.to_owned());
         let now = self.clock.now();
@@ -175,11 +167,7 @@ impl IdTokens {
                 let seconds = issued.timestamp();
                 let is_recent = (now - MOST_AGE - SKEW).as_second() <= seconds;
                 let has_been = seconds <= (now + SKEW).as_second();
-                if is_recent && has_been {
-                    Ok(())
-                } else {
-                    Err("not issued just now".to_owned())
-                }
+                if is_recent && has_been { Ok(()) } else { Err("not issued just now".to_owned()) }
             });
         token.claims(&verifier, nonce)
     }
@@ -193,16 +181,12 @@ impl IdTokens {
         let (signed, _) = token.rsplit_once('.').ok_or(Refusal::NoToken)?;
         let said = payload(signed).ok_or(Refusal::NoToken)?;
         if let Some(not_before) = said.get("nbf")
-            && not_before
-                .as_f64()
-                .is_none_or(|not_before| not_before > (now + SKEW).as_second() as f64)
+            && not_before.as_f64().is_none_or(|not_before| not_before > (now + SKEW).as_second() as f64)
         {
             return Err(Refusal::Claims("it does not count yet"));
         }
         let name = self.name(&said)?;
-        let role = self
-            .role(&said)
-            .ok_or_else(|| Refusal::NoRole { name: name.clone() })?;
+        let role = self.role(&said).ok_or_else(|| Refusal::NoRole { name: name.clone() })?;
         let mut token_hash = [0; 32];
         token_hash.copy_from_slice(digest::digest(&digest::SHA256, signed.as_bytes()).as_ref());
         let issued = Timestamp::from_second(claims.issue_time().timestamp()).map_err(|_| Refusal::NoToken)?;

@@ -92,9 +92,7 @@ impl Provider {
     fn known(&self) -> Option<Known> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();
-        known
-            .clone()
-            .filter(|known| now.duration_since(known.at) < USED_FOR)
+        known.clone().filter(|known| now.duration_since(known.at) < USED_FOR)
     }
 
     /// Asks, unless somebody did within `rest` or has something else than `stale` by now.
@@ -118,10 +116,8 @@ impl Provider {
         let metadata = self.discover().await;
         asked.failure = metadata.as_ref().err().cloned();
         let metadata = Arc::new(metadata?);
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(Known {
-            metadata: metadata.clone(),
-            at: now,
-        });
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Known { metadata: metadata.clone(), at: now });
         Ok(metadata)
     }
 

@@ -64,10 +64,7 @@ mod tests {
             assert!(!doubt.note(&name(index), true, at(0)));
         }
         for index in 40..50 {
-            assert!(
-                !doubt.note(&name(index), false, at(1)),
-                "{index}: a fifth or less"
-            );
+            assert!(!doubt.note(&name(index), false, at(1)), "{index}: a fifth or less");
         }
         assert!(doubt.note(&name(50), false, at(1)));
         assert!(!doubt.note(&name(50), true, at(2)), "it was mended");

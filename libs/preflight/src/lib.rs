@@ -118,10 +118,7 @@ impl Preflight {
             Ok(None) | Err(C4Error::UnknownDomain) => return Verdict::UnknownToC4,
             Err(error) => return Verdict::CouldNotAsk(format!("C4: {error}")),
         };
-        let missing: Vec<u16> = NEEDED_PORTS
-            .into_iter()
-            .filter(|port| !known.ports.contains(port))
-            .collect();
+        let missing: Vec<u16> = NEEDED_PORTS.into_iter().filter(|port| !known.ports.contains(port)).collect();
         if !missing.is_empty() {
             return Verdict::Blocked(Reason::PortMissing { missing });
         }
@@ -136,16 +133,12 @@ impl Preflight {
         }
         match self.nameservers.pointing(name, &targets).await {
             Ok(Pointing::AtUs { found }) => Verdict::Fine(Found { dns: found }),
-            Ok(Pointing::Elsewhere { found }) => Verdict::Blocked(Reason::NotPointed {
-                target: self.wanted(name, &targets),
-                found,
-            }),
+            Ok(Pointing::Elsewhere { found }) => {
+                Verdict::Blocked(Reason::NotPointed { target: self.wanted(name, &targets), found })
+            }
             Ok(Pointing::ForeignAaaa { found }) => {
                 let ours = self.apex_addresses.iter().find(|address| address.contains(':'));
-                Verdict::Blocked(Reason::WrongAaaa {
-                    found,
-                    ours: ours.cloned().unwrap_or_default(),
-                })
+                Verdict::Blocked(Reason::WrongAaaa { found, ours: ours.cloned().unwrap_or_default() })
             }
             Err(error) => Verdict::CouldNotAsk(format!("DNS: {error}")),
         }
@@ -158,11 +151,7 @@ impl Preflight {
         identities: &[String],
         account_url: Option<&str>,
     ) -> Verdict<()> {
-        let applicant = Applicant {
-            identities,
-            method: METHOD,
-            account_url,
-        };
+        let applicant = Applicant { identities, method: METHOD, account_url };
         match self.nameservers.caa(name, &applicant).await {
             Ok(Caa::Permits) => Verdict::Fine(()),
             Ok(Caa::Forbids { at, found }) => Verdict::Blocked(Reason::CaaForbids {
@@ -181,10 +170,7 @@ impl Preflight {
             entropy.fill(&mut *bytes);
             BASE64_URL_SAFE_NO_PAD.encode(*bytes)
         };
-        self.rehearsal.as_ref().map(|_| Probe {
-            token: random(),
-            answer: random(),
-        })
+        self.rehearsal.as_ref().map(|_| Probe { token: random(), answer: random() })
     }
 
     /// Fetches the probe as a CA would.
@@ -192,17 +178,15 @@ impl Preflight {
         let Some(rehearsal) = &self.rehearsal else {
             return Verdict::Fine(());
         };
-        let fetched = rehearsal
-            .fetch(&self.nameservers, name, &probe.token, &probe.answer)
-            .await;
+        let fetched = rehearsal.fetch(&self.nameservers, name, &probe.token, &probe.answer).await;
         match fetched {
             Rehearsed::Right => {
                 self.doubt.note(name, true, clock.now());
                 Verdict::Fine(())
             }
-            Rehearsed::Wrong { found } if self.doubt.note(name, false, clock.now()) => Verdict::CouldNotAsk(
-                format!("{found}, as at so many domains that the rehearsal is doubted"),
-            ),
+            Rehearsed::Wrong { found } if self.doubt.note(name, false, clock.now()) => {
+                Verdict::CouldNotAsk(format!("{found}, as at so many domains that the rehearsal is doubted"))
+            }
             Rehearsed::Wrong { found } => Verdict::Blocked(Reason::ChallengeUnreachable { found }),
             Rehearsed::CouldNotAsk { detail } => Verdict::CouldNotAsk(detail),
         }
@@ -213,10 +197,6 @@ impl Preflight {
         if name.is_apex() && !self.apex_addresses.is_empty() {
             return self.apex_addresses.join(" and ");
         }
-        targets
-            .cname_targets
-            .last()
-            .cloned()
-            .unwrap_or_else(|| self.apex_addresses.join(" and "))
+        targets.cname_targets.last().cloned().unwrap_or_else(|| self.apex_addresses.join(" and "))
     }
 }

@@ -37,9 +37,7 @@ impl From<Status> for v1::Status {
 
 /// The domain's status; none for one that is unspecified.
 fn status(status: v1::Status) -> Option<Status> {
-    Status::ALL
-        .into_iter()
-        .find(|known| v1::Status::from(*known) == status)
+    Status::ALL.into_iter().find(|known| v1::Status::from(*known) == status)
 }
 
 /// The word for people: `Success`, `Pending` …; empty for an unspecified one.
@@ -49,10 +47,7 @@ pub fn status_word(message: v1::Status) -> &'static str {
 
 /// The status for a word, in any case.
 pub fn status_from_word(word: &str) -> Option<v1::Status> {
-    Status::ALL
-        .into_iter()
-        .find(|status| status.as_str().eq_ignore_ascii_case(word))
-        .map(v1::Status::from)
+    Status::ALL.into_iter().find(|status| status.as_str().eq_ignore_ascii_case(word)).map(v1::Status::from)
 }
 
 impl TryFrom<v1::Status> for Status {
@@ -164,11 +159,7 @@ mod tests {
 
     #[test]
     fn instants_and_words_come_back() {
-        for text in [
-            "2026-11-23T10:00:00.000001Z",
-            "1969-12-31T23:59:59.5Z",
-            "1970-01-01T00:00:00Z",
-        ] {
+        for text in ["2026-11-23T10:00:00.000001Z", "1969-12-31T23:59:59.5Z", "1970-01-01T00:00:00Z"] {
             let at: Timestamp = text.parse().unwrap();
             let message = to_timestamp(at);
             assert!(message.nanos >= 0);
@@ -177,10 +168,7 @@ mod tests {
         for status in Status::ALL {
             let message = v1::Status::from(status);
             assert_eq!(Status::try_from(message), Ok(status));
-            assert_eq!(
-                status_from_word(&status_word(message).to_lowercase()),
-                Some(message)
-            );
+            assert_eq!(status_from_word(&status_word(message).to_lowercase()), Some(message));
         }
         assert_eq!(status_word(v1::Status::Unspecified), "");
     }

@@ -28,16 +28,16 @@ pub fn encode_event(event: &Event) -> Vec<u8> {
     let kind = match &event.kind {
         EventKind::CertificateRequested => Kind::CertificateRequested(v1::CertificateRequested {}),
         EventKind::ChallengeReady => Kind::ChallengeReady(v1::ChallengeReady {}),
-        EventKind::CertIssued { certificate } => Kind::CertIssued(v1::CertIssued {
-            certificate_id: certificate.to_string(),
-        }),
+        EventKind::CertIssued { certificate } => {
+            Kind::CertIssued(v1::CertIssued { certificate_id: certificate.to_string() })
+        }
         EventKind::IssueFailed => Kind::IssueFailed(v1::IssueFailed {}),
-        EventKind::CertUploaded { certificate } => Kind::CertUploaded(v1::CertUploaded {
-            certificate_id: certificate.to_string(),
-        }),
-        EventKind::UploadFailed { certificate } => Kind::UploadFailed(v1::UploadFailed {
-            certificate_id: certificate.to_string(),
-        }),
+        EventKind::CertUploaded { certificate } => {
+            Kind::CertUploaded(v1::CertUploaded { certificate_id: certificate.to_string() })
+        }
+        EventKind::UploadFailed { certificate } => {
+            Kind::UploadFailed(v1::UploadFailed { certificate_id: certificate.to_string() })
+        }
         EventKind::DomainDeleted => Kind::DomainDeleted(v1::DomainDeleted {}),
         EventKind::StatusChanged => Kind::StatusChanged(v1::StatusChanged {}),
         EventKind::RevocationRequested => Kind::RevocationRequested(v1::RevocationRequested {}),
@@ -63,16 +63,14 @@ pub fn decode_event(body: &[u8]) -> Result<Event, EventError> {
     let kind = match message.kind.ok_or(EventError::Field("kind"))? {
         Kind::CertificateRequested(_) => EventKind::CertificateRequested,
         Kind::ChallengeReady(_) => EventKind::ChallengeReady,
-        Kind::CertIssued(issued) => EventKind::CertIssued {
-            certificate: certificate(issued.certificate_id)?,
-        },
+        Kind::CertIssued(issued) => {
+            EventKind::CertIssued { certificate: certificate(issued.certificate_id)? }
+        }
         Kind::IssueFailed(_) => EventKind::IssueFailed,
-        Kind::CertUploaded(up) => EventKind::CertUploaded {
-            certificate: certificate(up.certificate_id)?,
-        },
-        Kind::UploadFailed(failed) => EventKind::UploadFailed {
-            certificate: certificate(failed.certificate_id)?,
-        },
+        Kind::CertUploaded(up) => EventKind::CertUploaded { certificate: certificate(up.certificate_id)? },
+        Kind::UploadFailed(failed) => {
+            EventKind::UploadFailed { certificate: certificate(failed.certificate_id)? }
+        }
         Kind::DomainDeleted(_) => EventKind::DomainDeleted,
         Kind::StatusChanged(_) => EventKind::StatusChanged,
         Kind::RevocationRequested(_) => EventKind::RevocationRequested,
@@ -105,10 +103,7 @@ mod tests {
             assert_eq!(decode_event(&body).unwrap(), event);
             let mut newer = v1::Event::decode(body.as_slice()).unwrap();
             newer.version = EVENT_VERSION + 1;
-            assert!(matches!(
-                decode_event(&newer.encode_to_vec()),
-                Err(EventError::Newer(2))
-            ));
+            assert!(matches!(decode_event(&newer.encode_to_vec()), Err(EventError::Newer(2))));
         }
         assert!(decode_event(b"\xff\xff").is_err());
         assert!(decode_event(b"").is_err());

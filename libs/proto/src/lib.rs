@@ -7,13 +7,7 @@ pub use convert::{from_timestamp, reason, status_from_word, status_word, to_time
 pub use event::{EVENT_VERSION, EventError, decode_event, encode_event};
 
 /// Messages, clients and servers of package `sslmanager.v1`.
-#[allow(
-    missing_docs,
-    unreachable_pub,
-    clippy::all,
-    clippy::pedantic,
-    reason = "generated code"
-)]
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, reason = "generated code")]
 pub mod v1 {
     tonic::include_proto!("sslmanager.v1");
 }

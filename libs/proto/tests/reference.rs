@@ -120,12 +120,8 @@ fn type_of(message: &DescriptorProto, field: &FieldDescriptorProto) -> String {
     if field.proto3_optional() {
         return format!("optional {of_type}");
     }
-    let oneof = field
-        .oneof_index
-        .and_then(|at| message.oneof_decl.get(usize::try_from(at).ok()?));
-    oneof.map_or(of_type.clone(), |oneof| {
-        format!("{of_type}, one of `{}`", oneof.name())
-    })
+    let oneof = field.oneof_index.and_then(|at| message.oneof_decl.get(usize::try_from(at).ok()?));
+    oneof.map_or(of_type.clone(), |oneof| format!("{of_type}, one of `{}`", oneof.name()))
 }
 
 /// A type of ours as a link to its heading, another by its full name.
@@ -148,14 +144,8 @@ fn the_reference_is_what_the_protos_say() {
         std::fs::write(path, &current).unwrap();
     }
     let kept = std::fs::read_to_string(path).unwrap_or_default();
-    let difference = kept
-        .lines()
-        .zip(current.lines())
-        .find(|(kept, current)| kept != current);
-    assert!(
-        kept == current,
-        "docs/API.md is stale: `make docs`; first: {difference:?}"
-    );
+    let difference = kept.lines().zip(current.lines()).find(|(kept, current)| kept != current);
+    assert!(kept == current, "docs/API.md is stale: `make docs`; first: {difference:?}");
 }
 
 /// Two headings of one name would have one link lead to the other.
@@ -163,18 +153,13 @@ fn the_reference_is_what_the_protos_say() {
 fn every_heading_is_there_once() {
     let text = reference();
     let headings: Vec<&str> = text.lines().filter(|line| line.starts_with('#')).collect();
-    let mut unique = headings
-        .iter()
-        .map(|line| line.trim_start_matches('#').to_lowercase())
-        .collect::<Vec<_>>();
+    let mut unique =
+        headings.iter().map(|line| line.trim_start_matches('#').to_lowercase()).collect::<Vec<_>>();
     unique.sort();
     unique.dedup();
     assert_eq!(unique.len(), headings.len());
     for link in text.split("](#").skip(1) {
         let name = link.split(')').next().unwrap_or_default();
-        assert!(
-            unique.iter().any(|heading| heading.trim() == name),
-            "#{name} leads nowhere"
-        );
+        assert!(unique.iter().any(|heading| heading.trim() == name), "#{name} leads nowhere");
     }
 }

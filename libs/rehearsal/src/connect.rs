@@ -43,10 +43,7 @@ impl Route {
         }
         match (ipv6, ipv4) {
             (Some(first), fallback) => Ok(Self { first, fallback }),
-            (None, Some(first)) => Ok(Self {
-                first,
-                fallback: None,
-            }),
+            (None, Some(first)) => Ok(Self { first, fallback: None }),
             (None, None) => Err(refused),
         }
     }
@@ -58,9 +55,7 @@ impl Route {
             Err(failure) => failure,
         };
         match self.fallback {
-            Some(fallback) => connect(fallback, port, within)
-                .await
-                .map_err(|later| failure.or(later)),
+            Some(fallback) => connect(fallback, port, within).await.map_err(|later| failure.or(later)),
             None => Err(failure),
         }
     }
@@ -86,9 +81,7 @@ fn not_connected(address: SocketAddr, error: &Error) -> Failure {
         }
         ErrorKind::TimedOut => Failure::no_answer(),
         ErrorKind::HostUnreachable => Failure::Site(format!("{address} cannot be reached")),
-        kind => Failure::Ours(format!(
-            "no connection to {address} can be made from here: {kind}"
-        )),
+        kind => Failure::Ours(format!("no connection to {address} can be made from here: {kind}")),
     }
 }
 
@@ -106,10 +99,7 @@ mod tests {
     #[test]
     fn ipv6_is_preferred_and_refused_addresses_are_left_out() {
         let (first, fallback) = chosen(&["8.8.8.8", "2606:4700::1", "8.8.4.4", "2606:4700::2"]).unwrap();
-        assert_eq!(
-            (first.as_str(), fallback.as_deref()),
-            ("2606:4700::1", Some("8.8.8.8"))
-        );
+        assert_eq!((first.as_str(), fallback.as_deref()), ("2606:4700::1", Some("8.8.8.8")));
         let (first, fallback) = chosen(&["fd00::1", "10.0.0.1", "8.8.8.8"]).unwrap();
         assert_eq!((first.as_str(), fallback), ("8.8.8.8", None));
         let (first, fallback) = chosen(&["2606:4700::1", "127.0.0.1"]).unwrap();
@@ -127,11 +117,8 @@ mod tests {
     fn a_network_that_we_do_not_have_blames_nobody() {
         let address = "[2606:4700::1]:80".parse().unwrap();
         let failure = |kind: ErrorKind| not_connected(address, &kind.into());
-        for ours in [
-            ErrorKind::NetworkUnreachable,
-            ErrorKind::AddrNotAvailable,
-            ErrorKind::PermissionDenied,
-        ] {
+        for ours in [ErrorKind::NetworkUnreachable, ErrorKind::AddrNotAvailable, ErrorKind::PermissionDenied]
+        {
             assert!(matches!(failure(ours), Failure::Ours(_)), "{ours}");
             let tried = failure(ours).or(failure(ErrorKind::ConnectionRefused));
             assert!(matches!(tried, Failure::Ours(_)), "{ours}");

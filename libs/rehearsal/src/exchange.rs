@@ -73,10 +73,7 @@ async fn get(
     let (mut sender, connection) = handshake.map_err(|error| broken(&error))?;
     // Ends with this function, however that ends.
     let _connection = AbortOnDropHandle::new(tokio::spawn(connection));
-    let response = sender
-        .send_request(request)
-        .await
-        .map_err(|error| broken(&error))?;
+    let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
     read(response).await
 }
 
@@ -89,22 +86,16 @@ async fn read(response: Response<Incoming>) -> Result<Answer, Failure> {
             .ok_or_else(|| Failure::site("it redirects without saying where to"));
     }
     if status.is_redirection() {
-        return Err(Failure::Site(format!(
-            "the answer was {}, which CAs do not follow",
-            status.as_str()
-        )));
+        return Err(Failure::Site(format!("the answer was {}, which CAs do not follow", status.as_str())));
     }
     if status != StatusCode::OK {
         return Err(Failure::Site(format!("the answer was {}", status.as_str())));
     }
-    match Limited::new(response.into_body(), MOST_BODY_BYTES)
-        .collect()
-        .await
-    {
+    match Limited::new(response.into_body(), MOST_BODY_BYTES).collect().await {
         Ok(body) => Ok(Answer::Body(body.to_bytes())),
-        Err(error) if error.is::<LengthLimitError>() => Err(Failure::Site(format!(
-            "another body came back (over {MOST_BODY_BYTES} bytes)"
-        ))),
+        Err(error) if error.is::<LengthLimitError>() => {
+            Err(Failure::Site(format!("another body came back (over {MOST_BODY_BYTES} bytes)")))
+        }
         Err(_) => Err(Failure::site("the answer broke off")),
     }
 }

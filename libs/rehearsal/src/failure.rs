@@ -48,12 +48,8 @@ impl Failure {
 impl From<Failure> for Rehearsed {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Site(found) => Self::Wrong {
-                found: shortened(&found),
-            },
-            Failure::Ours(detail) => Self::CouldNotAsk {
-                detail: shortened(&detail),
-            },
+            Failure::Site(found) => Self::Wrong { found: shortened(&found) },
+            Failure::Ours(detail) => Self::CouldNotAsk { detail: shortened(&detail) },
         }
     }
 }

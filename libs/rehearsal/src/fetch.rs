@@ -44,11 +44,7 @@ impl Rehearsal {
     ) -> Result<Self, RehearsalError> {
         Ok(Self {
             http_port: options.http_port,
-            reach: if options.allow_private_addresses {
-                Reach::Anywhere
-            } else {
-                Reach::Internet
-            },
+            reach: if options.allow_private_addresses { Reach::Anywhere } else { Reach::Internet },
             connect_within,
             fetch_within,
             tls: Arc::new(tls::accepting_any().map_err(RehearsalError)?),
@@ -187,18 +183,11 @@ mod tests {
                     let _ = stream.write_all(answer.as_bytes()).await;
                 }
             });
-            Self {
-                dns,
-                port,
-                connections_inside,
-            }
+            Self { dns, port, connections_inside }
         }
 
         async fn fetch(&self) -> String {
-            let options = Options {
-                http_port: self.port,
-                allow_private_addresses: false,
-            };
+            let options = Options { http_port: self.port, allow_private_addresses: false };
             let mut rehearsal = Rehearsal::new(options).unwrap();
             rehearsal.reach = Reach::InternetAnd(IpAddr::V4(OUTSIDE));
             let nameservers = Nameservers::new(vec![SocketAddr::to_string(&self.dns.addr())]).unwrap();
@@ -214,10 +203,7 @@ mod tests {
     async fn a_redirect_into_our_network_is_not_followed_and_tells_no_address() {
         let hosts = Hosts::start("http://inside.example.com:PORT/admin", |_| {}).await;
         let found = hosts.fetch().await;
-        assert!(
-            found.ends_with("an address that is not of the internet"),
-            "{found}"
-        );
+        assert!(found.ends_with("an address that is not of the internet"), "{found}");
         assert!(!found.contains("127.0.0.2"), "{found}");
         assert_eq!(hosts.connections_inside.load(Ordering::SeqCst), 0);
     }
@@ -227,10 +213,7 @@ mod tests {
         let move_inside = |control: &DnsControl| control.set_a("shop.example.com", &[INSIDE]);
         let hosts = Hosts::start("/again", move_inside).await;
         let found = hosts.fetch().await;
-        assert!(
-            found.ends_with("an address that is not of the internet"),
-            "{found}"
-        );
+        assert!(found.ends_with("an address that is not of the internet"), "{found}");
         assert_eq!(hosts.connections_inside.load(Ordering::SeqCst), 0);
     }
 }

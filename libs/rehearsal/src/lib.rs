@@ -34,10 +34,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            http_port: 80,
-            allow_private_addresses: false,
-        }
+        Self { http_port: 80, allow_private_addresses: false }
     }
 }
 

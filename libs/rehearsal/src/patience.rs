@@ -17,10 +17,7 @@ pub(crate) struct Patience {
 
 impl Patience {
     pub(crate) fn new(whole: Duration) -> Self {
-        Self {
-            ends: Instant::now() + whole,
-            for_dns: whole / 2,
-        }
+        Self { ends: Instant::now() + whole, for_dns: whole / 2 }
     }
 
     pub(crate) async fn with_dns<T>(
@@ -41,8 +38,6 @@ impl Patience {
         &self,
         asking: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
-        timeout_at(self.ends, asking)
-            .await
-            .unwrap_or_else(|_| Err(Failure::no_answer()))
+        timeout_at(self.ends, asking).await.unwrap_or_else(|_| Err(Failure::no_answer()))
     }
 }

@@ -35,12 +35,7 @@ impl Target {
         let host = DnsName::try_from(name.as_str().to_owned()).ok();
         let read = Url::parse(&url).ok().zip(host);
         let (url, host) = read.ok_or_else(|| Failure::Ours("the probe has no URL".to_owned()))?;
-        Ok(Self {
-            url,
-            host,
-            port: http_port,
-            is_first: true,
-        })
+        Ok(Self { url, host, port: http_port, is_first: true })
     }
 
     /// Where a redirect from here leads.
@@ -52,23 +47,16 @@ impl Target {
         let location = std::str::from_utf8(location.as_bytes()).map_err(|_| no_url())?;
         let url = self.url.join(location).map_err(|_| no_url())?;
         if !["http", "https"].contains(&url.scheme()) {
-            return Err(Failure::site(
-                "it redirects to something other than http and https",
-            ));
+            return Err(Failure::site("it redirects to something other than http and https"));
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(Failure::site(
-                "it redirects to a URL with a user name or a password",
-            ));
+            return Err(Failure::site("it redirects to a URL with a user name or a password"));
         }
         let host = host_of(&url)?;
         match url.port_or_known_default() {
-            Some(port) if [HTTP, HTTPS, http_port].contains(&port) => Ok(Self {
-                url,
-                host,
-                port,
-                is_first: false,
-            }),
+            Some(port) if [HTTP, HTTPS, http_port].contains(&port) => {
+                Ok(Self { url, host, port, is_first: false })
+            }
             _ => Err(Failure::site("it redirects to a port other than 80 and 443")),
         }
     }
@@ -122,9 +110,7 @@ impl Target {
 /// Letters, digits, hyphens and underscores in at least two labels: a single label is a name of somebody's own network.
 fn host_of(url: &Url) -> Result<DnsName<'static>, Failure> {
     let Some(Host::Domain(host)) = url.host() else {
-        return Err(Failure::site(
-            "it redirects to an IP address: CAs follow redirects to host names only",
-        ));
+        return Err(Failure::site("it redirects to an IP address: CAs follow redirects to host names only"));
     };
     let host = host.strip_suffix('.').unwrap_or(host).to_owned();
     DnsName::try_from(host)

@@ -12,10 +12,7 @@ use jiff::Timestamp;
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one clock that the rest of the code is given"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the one clock that the rest of the code is given")]
     fn now(&self) -> Timestamp {
         let now = Timestamp::now();
         // The store keeps microseconds; what is compared must survive being stored.

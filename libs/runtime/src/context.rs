@@ -84,12 +84,7 @@ impl Context {
         revision: i64,
     ) -> Result<(), StoreError> {
         let id = EventId::new(&*self.clock, &*self.entropy);
-        let event = Event {
-            id,
-            kind,
-            name: name.clone(),
-            revision,
-        };
+        let event = Event { id, kind, name: name.clone(), revision };
         tx.publish(&event, self.clock.now()).await
     }
 
@@ -132,17 +127,10 @@ pub struct Listeners(Mutex<Vec<(Listen, TcpListener)>>);
 impl Listeners {
     /// Binds one.
     pub async fn bind(&self, what: Listen, address: SocketAddr) -> Result<SocketAddr, RoleError> {
-        let failed = |source| RoleError::Listen {
-            setting: what.setting(),
-            address,
-            source,
-        };
+        let failed = |source| RoleError::Listen { setting: what.setting(), address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let bound = listener.local_addr().map_err(failed)?;
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push((what, listener));
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((what, listener));
         Ok(bound)
     }
 

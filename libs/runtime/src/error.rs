@@ -59,9 +59,6 @@ pub fn chain(error: &dyn Error) -> String {
 impl RoleError {
     /// A setting that cannot be used.
     pub fn setting(setting: &'static str, problem: impl Into<String>) -> Self {
-        Self::Setting {
-            setting,
-            problem: problem.into(),
-        }
+        Self::Setting { setting, problem: problem.into() }
     }
 }

@@ -46,10 +46,7 @@ impl Health {
     }
 
     fn set(&self, part: &'static str, state: Result<(), String>) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(part, state);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(part, state);
     }
 
     fn snapshot(&self) -> BTreeMap<&'static str, Result<(), String>> {
@@ -84,22 +81,12 @@ pub async fn serve_admin(
     let router = Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
-        .route(
-            "/metrics",
-            get(|State(admin): State<Admin>| async move { admin.metrics.render() }),
-        )
-        .with_state(Admin {
-            process,
-            backends,
-            metrics,
-        });
+        .route("/metrics", get(|State(admin): State<Admin>| async move { admin.metrics.render() }))
+        .with_state(Admin { process, backends, metrics });
     axum::serve(listener, router)
         .with_graceful_shutdown(hard.cancelled_owned())
         .await
-        .map_err(|source| RoleError::Server {
-            role: "admin",
-            source: source.into(),
-        })
+        .map_err(|source| RoleError::Server { role: "admin", source: source.into() })
 }
 
 /// What the store says of itself.
@@ -119,17 +106,13 @@ fn compare_clocks(ours: Timestamp, theirs: Timestamp) -> Result<(), String> {
         return Ok(());
     }
     let seconds = apart.as_secs();
-    Err(format!(
-        "the database's clock and this machine's are {seconds} s apart: set the clock"
-    ))
+    Err(format!("the database's clock and this machine's are {seconds} s apart: set the clock"))
 }
 
 /// Says what works and what does not. `?exclude=PART` leaves a part aside, as Kubernetes' own servers do: a process that
 /// serves without the broker need not be taken out of service because of it.
 async fn ready(State(admin): State<Admin>, RawQuery(query): RawQuery) -> (StatusCode, String) {
-    let Process {
-        health, stop, clock, ..
-    } = &admin.process;
+    let Process { health, stop, clock, .. } = &admin.process;
     let mut parts = health.snapshot();
     if let Some(Backends { store, bus }) = &admin.backends {
         parts.insert("store", ask_store(&**store, clock.now()).await);
@@ -139,16 +122,10 @@ async fn ready(State(admin): State<Admin>, RawQuery(query): RawQuery) -> (Status
         parts.insert("process", Err("stopping".to_owned()));
     }
     let query = query.unwrap_or_default();
-    let excluded: Vec<&str> = query
-        .split('&')
-        .filter_map(|pair| pair.strip_prefix("exclude="))
-        .collect();
+    let excluded: Vec<&str> = query.split('&').filter_map(|pair| pair.strip_prefix("exclude=")).collect();
     parts.retain(|part, _| !excluded.contains(part));
-    let code = if parts.values().all(Result::is_ok) {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
+    let code =
+        if parts.values().all(Result::is_ok) { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let mut text = String::new();
     for (part, state) in parts {
         // Writing to a String cannot fail.

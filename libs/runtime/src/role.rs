@@ -19,14 +19,8 @@ pub enum RoleName {
 
 impl RoleName {
     /// All of them.
-    pub const ALL: [Self; 6] = [
-        Self::Api,
-        Self::Issuer,
-        Self::ChallengeResponder,
-        Self::Scheduler,
-        Self::C4Uploader,
-        Self::Console,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Api, Self::Issuer, Self::ChallengeResponder, Self::Scheduler, Self::C4Uploader, Self::Console];
 
     /// The sub-command.
     pub fn as_str(self) -> &'static str {

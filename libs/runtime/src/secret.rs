@@ -105,20 +105,11 @@ mod tests {
         for (url, shown) in [
             ("sqlite://data/ssl.db", "sqlite://data/ssl.db"),
             ("embedded:", "embedded:"),
-            (
-                "postgres://host/db?sslmode=require",
-                "postgres://host/db?sslmode=require",
-            ),
-            (
-                "postgres://u:p4ss@host/db?a=b",
-                "postgres://u:********@host/db?a=b",
-            ),
+            ("postgres://host/db?sslmode=require", "postgres://host/db?sslmode=require"),
+            ("postgres://u:p4ss@host/db?a=b", "postgres://u:********@host/db?a=b"),
             ("postgres://u:p@4/ss?@host/db", "postgres://u:********@host/db"),
             ("amqps://u:p4ss@host/vhost", "amqps://u:********@host/vhost"),
-            (
-                "postgres://host/db?user=u&password=p4ss",
-                "postgres://host/db?********",
-            ),
+            ("postgres://host/db?user=u&password=p4ss", "postgres://host/db?********"),
         ] {
             assert_eq!(format!("{:?}", SecretUrl(url.to_owned())), shown, "{url}");
         }

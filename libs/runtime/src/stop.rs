@@ -43,8 +43,6 @@ impl Stop {
             tracing::info!(tasks = self.tasks.len(), "releasing the work in hand");
         }
         self.hard.cancel();
-        tokio::time::timeout(RELEASE_WITHIN, self.tasks.wait())
-            .await
-            .is_ok()
+        tokio::time::timeout(RELEASE_WITHIN, self.tasks.wait()).await.is_ok()
     }
 }

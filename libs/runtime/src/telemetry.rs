@@ -70,11 +70,7 @@ pub fn start_telemetry(settings: &config::Telemetry, roles: &[RoleName]) -> Resu
     } else {
         Some(exporter(&settings.otlp_endpoint, roles)?)
     };
-    start(
-        settings.log_format,
-        "info,sqlx=warn,hyper=warn,lapin=warn",
-        traces,
-    )
+    start(settings.log_format, "info,sqlx=warn,hyper=warn,lapin=warn", traces)
 }
 
 /// Starts the same for a process whose terminal shows something else: nothing is logged unless `RUST_LOG` is set.
@@ -111,9 +107,7 @@ fn start(
     traces: Option<SdkTracerProvider>,
 ) -> Result<Telemetry, RoleError> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(otherwise));
-    let logs = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(may_colour());
+    let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(may_colour());
     let logs = match format {
         LogFormat::Text => logs.boxed(),
         LogFormat::Json => logs.json().flatten_event(true).boxed(),

@@ -51,10 +51,7 @@ pub struct JumpingClock {
 impl JumpingClock {
     /// A clock that shows `now`.
     pub fn new(now: Timestamp) -> Self {
-        Self {
-            time: ManualClock::new(now),
-            slept: Mutex::default(),
-        }
+        Self { time: ManualClock::new(now), slept: Mutex::default() }
     }
 
     /// Moves it forward without anybody having slept.
@@ -76,8 +73,7 @@ impl Clock for JumpingClock {
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         let mut slept = self.slept.lock().unwrap_or_else(PoisonError::into_inner);
         slept.push(duration);
-        self.time
-            .advance(SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX));
+        self.time.advance(SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX));
         // Others get their turn, as they would in a sleep.
         Box::pin(tokio::task::yield_now())
     }

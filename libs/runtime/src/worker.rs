@@ -68,21 +68,12 @@ impl Worker {
     pub fn new(context: Context, kind: WorkKind, permits: Arc<Semaphore>, job: Arc<dyn Job>) -> Self {
         let (claims, wanted) = mpsc::unbounded_channel();
         tokio::spawn(claim_in_batches(context.clone(), kind, wanted));
-        Self {
-            context,
-            kind,
-            permits,
-            claims,
-            job,
-        }
+        Self { context, kind, permits, claims, job }
     }
 
     async fn claim(&self, name: &DomainName) -> Result<Option<Lease>, Unanswered> {
         let (answer, answered) = oneshot::channel();
-        let claim = Claim {
-            name: name.clone(),
-            answer,
-        };
+        let claim = Claim { name: name.clone(), answer };
         self.claims.send(claim).map_err(|_| Unanswered)?;
         answered.await.unwrap_or(Err(Unanswered))
     }
@@ -137,9 +128,7 @@ impl Handler for Worker {
                 );
                 Outcome::Done
             }
-            Err(Unanswered) => Outcome::Retry {
-                after: CLAIM_AGAIN_AFTER,
-            },
+            Err(Unanswered) => Outcome::Retry { after: CLAIM_AGAIN_AFTER },
         }
     }
 }

@@ -51,10 +51,7 @@ fn limits_are_a_name_or_a_table() {
     };
     assert_eq!(numbers.new_orders, Some(LimitNumber { count: 300, hours: 3 }));
     assert_eq!(numbers.failed_authorizations, None);
-    assert!(
-        read("{ new_odrers = { count = 300, hours = 3 } }").is_err(),
-        "misspelt"
-    );
+    assert!(read("{ new_odrers = { count = 300, hours = 3 } }").is_err(), "misspelt");
 }
 
 #[test]
@@ -76,10 +73,7 @@ fn a_key_algorithm_is_one_of_four() {
     assert_eq!(Config::default().issuer.key_algorithm, KeyAlgorithm::P256);
     for word in ["rsa1024", "P256", "ed25519", ""] {
         let told = runtime::chain(&read(word).unwrap_err());
-        assert!(
-            told.contains("rsa2048") && told.contains("key_algorithm"),
-            "{told}"
-        );
+        assert!(told.contains("rsa2048") && told.contains("key_algorithm"), "{told}");
     }
 }
 
@@ -119,27 +113,19 @@ fn settings_that_make_no_sense_are_named() {
     assert!(problems(|c| c.cdn.edge_addresses = vec!["edge".into()]).contains("cdn.edge_addresses"));
     let limited = |limits| {
         problems(|c| {
-            c.acme.issuers = vec![AcmeIssuer {
-                limits,
-                ..issuer("https://a/")
-            }];
+            c.acme.issuers = vec![AcmeIssuer { limits, ..issuer("https://a/") }];
         })
     };
     assert!(limited(IssuerLimits::Named("lots".into())).contains("lots"));
-    let nothing = LimitNumbers {
-        new_orders: Some(LimitNumber { count: 0, hours: 3 }),
-        ..LimitNumbers::default()
-    };
+    let nothing =
+        LimitNumbers { new_orders: Some(LimitNumber { count: 0, hours: 3 }), ..LimitNumbers::default() };
     assert!(limited(IssuerLimits::Numbers(nothing)).contains("limits.new_orders"));
     assert!(problems(|c| c.issuer.max_in_flight = 0).contains("max_in_flight"));
     let both = problems(|c| {
         c.c4.base_url.clear();
         c.renewal.pre_expiry_days = 0;
     });
-    assert!(
-        both.contains("c4.base_url") && both.contains("pre_expiry_days"),
-        "all at once: {both}"
-    );
+    assert!(both.contains("c4.base_url") && both.contains("pre_expiry_days"), "all at once: {both}");
     assert!(!problems(|c| c.c4.base_url.clear()).contains("secret"));
 }
 
@@ -162,10 +148,7 @@ fn clients_by_certificate_are_told_apart_and_need_a_ca() {
             "[api.tls]\ncertificate_file = \"{file}\"\nkey_file = \"{file}\"\nclient_ca_file = \"{ca}\"\n"
         );
         for (name, san, role) in clients {
-            let entry = [
-                "[[api.tls.clients]]",
-                &format!("name = {name:?}\nsan = {san:?}\nrole = {role:?}"),
-            ];
+            let entry = ["[[api.tls.clients]]", &format!("name = {name:?}\nsan = {san:?}\nrole = {role:?}")];
             text.push_str(&entry.join("\n"));
             text.push('\n');
         }
@@ -176,13 +159,7 @@ fn clients_by_certificate_are_told_apart_and_need_a_ca() {
         }
     };
     let ca = path.display().to_string();
-    assert_eq!(
-        check(
-            &ca,
-            &[("a", "a.example", "viewer"), ("b", "b.example", "key-reader")]
-        ),
-        ""
-    );
+    assert_eq!(check(&ca, &[("a", "a.example", "viewer"), ("b", "b.example", "key-reader")]), "");
     assert!(check("", &[("a", "a.example", "viewer")]).contains("client_ca_file"));
     assert!(check(&ca, &[("a", "a.example", "root")]).contains("use viewer, support, key-reader or admin"));
     assert!(check(&ca, &[("a", "a.example", "viewer"), ("b", "a.example", "admin")]).contains("clients.1"));
@@ -196,10 +173,7 @@ fn a_provider_that_lets_nobody_or_anybody_in_is_refused() {
         let mut settings = ApiOidc {
             issuer_url: "https://id.example.net".to_owned(),
             client_id: "ssl-manager".to_owned(),
-            roles: vec![OidcRole {
-                value: "a".to_owned(),
-                role: Role::Viewer,
-            }],
+            roles: vec![OidcRole { value: "a".to_owned(), role: Role::Viewer }],
             ..ApiOidc::default()
         };
         change(&mut settings);

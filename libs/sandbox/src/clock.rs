@@ -9,10 +9,7 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// The system's clock.
 pub fn system_clock() -> Clock {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place where the sandbox's default clock is made"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the one place where the sandbox's default clock is made")]
     let now = Timestamp::now;
     Arc::new(now)
 }

@@ -96,28 +96,14 @@ impl Server {
         tls: Option<Arc<ServerConfig>>,
         service: Arc<impl Service>,
     ) -> Result<Self, SandboxError> {
-        let failed = |source| SandboxError::Listen {
-            address: listen,
-            source,
-        };
+        let failed = |source| SandboxError::Listen { address: listen, source };
         let listener = TcpListener::bind(listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let accepting = accept(
-            listener,
-            tls.map(TlsAcceptor::from),
-            service,
-            stop.clone(),
-            tasks.clone(),
-        );
+        let accepting = accept(listener, tls.map(TlsAcceptor::from), service, stop.clone(), tasks.clone());
         tasks.spawn(accepting);
-        Ok(Self {
-            address,
-            _stop_on_drop: stop.clone().drop_guard(),
-            stop,
-            tasks,
-        })
+        Ok(Self { address, _stop_on_drop: stop.clone().drop_guard(), stop, tasks })
     }
 
     /// Where it listens; a wildcard address is given as loopback, which can be connected to.
@@ -152,8 +138,7 @@ async fn accept(
         match accepted {
             Ok((stream, _)) => {
                 let connection =
-                    stop.clone()
-                        .run_until_cancelled_owned(connect(stream, tls.clone(), service.clone()));
+                    stop.clone().run_until_cancelled_owned(connect(stream, tls.clone(), service.clone()));
                 tasks.spawn(connection);
             }
             Err(error) => {
@@ -180,9 +165,8 @@ async fn connect(stream: TcpStream, tls: Option<TlsAcceptor>, service: Arc<impl 
 
 async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, service: Arc<impl Service>) {
     let service = service_fn(move |request| answer(service.clone(), request));
-    let conversation = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .serve_connection(TokioIo::new(stream), service);
+    let conversation =
+        http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
     if let Err(error) = conversation.await {
         debug!(%error, "connection ended");
     }
@@ -192,10 +176,7 @@ async fn answer(service: Arc<impl Service>, request: http::Request<Incoming>) ->
     let (head, body) = request.into_parts();
     match Limited::new(body, MOST_BODY_BYTES).collect().await {
         Ok(body) => service.answer(Request::from_parts(head, body.to_bytes())).await,
-        Err(_) => Ok(text(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "the body is too large or ended early\n",
-        )),
+        Err(_) => Ok(text(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large or ended early\n")),
     }
 }
 
@@ -203,9 +184,7 @@ async fn answer(service: Arc<impl Service>, request: http::Request<Incoming>) ->
 pub(crate) fn reply(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Reply {
     let mut reply = Reply::new(Full::new(body.into()));
     *reply.status_mut() = status;
-    reply
-        .headers_mut()
-        .insert(CONTENT_TYPE, http::HeaderValue::from_static(content_type));
+    reply.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static(content_type));
     reply
 }
 

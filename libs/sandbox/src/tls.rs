@@ -44,10 +44,7 @@ impl ApiIdentity {
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &root)?;
         let key = PrivatePkcs8KeyDer::from(key.serialize_der());
-        Ok(Self {
-            root_pem: root.pem(),
-            config: server(vec![certificate.der().clone()], key.into())?,
-        })
+        Ok(Self { root_pem: root.pem(), config: server(vec![certificate.der().clone()], key.into())? })
     }
 }
 
@@ -77,9 +74,7 @@ fn server(
 pub(crate) fn ca_params(common_name: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
-    params
-        .distinguished_name
-        .push(DnType::OrganizationName, "Sandbox");
+    params.distinguished_name.push(DnType::OrganizationName, "Sandbox");
     params.distinguished_name.push(DnType::CommonName, common_name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -132,12 +127,7 @@ impl ServerCertVerifier for AnyCertificate {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(
-            message,
-            certificate,
-            signature,
-            &self.0.signature_verification_algorithms,
-        )
+        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -146,12 +136,7 @@ impl ServerCertVerifier for AnyCertificate {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(
-            message,
-            certificate,
-            signature,
-            &self.0.signature_verification_algorithms,
-        )
+        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

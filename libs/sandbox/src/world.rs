@@ -78,13 +78,7 @@ impl World {
         let dns = self.dns.control();
         dns.remove(name);
         dns.set_cname(name, CDN_TARGET);
-        self.c4.control().put_domain(
-            name,
-            C4Domain {
-                ports: vec![80, 443],
-                cname: CDN_TARGET.to_owned(),
-            },
-        );
+        self.c4.control().put_domain(name, C4Domain { ports: vec![80, 443], cname: CDN_TARGET.to_owned() });
     }
 
     /// Stops all four.

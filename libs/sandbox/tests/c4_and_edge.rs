@@ -21,14 +21,8 @@ const NAME: &str = "www.customer.example";
 /// A self-signed certificate, as a customer may paste.
 fn self_signed(name: &str) -> (Issued, String) {
     let key = KeyPair::generate().unwrap();
-    let certificate = CertificateParams::new([name.to_owned()])
-        .unwrap()
-        .self_signed(&key)
-        .unwrap();
-    let issued = Issued {
-        chain_pem: certificate.pem(),
-        key_pem: key.serialize_pem(),
-    };
+    let certificate = CertificateParams::new([name.to_owned()]).unwrap().self_signed(&key).unwrap();
+    let issued = Issued { chain_pem: certificate.pem(), key_pem: key.serialize_pem() };
     let sha256 = sha256_of_leaf(&issued.chain_pem);
     (issued, sha256)
 }
@@ -52,13 +46,7 @@ async fn a_domain_is_known_or_not() {
     let (status, body) = c4.get("unknown.example").await;
     assert_eq!(status, 404);
     assert!(body["message"].is_string());
-    assert_eq!(
-        (
-            world.c4.control().gets(NAME),
-            world.c4.control().gets("unknown.example")
-        ),
-        (1, 1)
-    );
+    assert_eq!((world.c4.control().gets(NAME), world.c4.control().gets("unknown.example")), (1, 1));
 
     c4.token = "wrong".to_owned();
     assert_eq!(c4.get(NAME).await.0, 401);
@@ -74,19 +62,11 @@ async fn an_upload_is_served_at_once_and_a_removal_too() {
     let (issued, sha256) = self_signed(NAME);
     assert_eq!(c4.put(NAME, "id-1", &upload(&issued, &sha256, 3)).await.0, 204);
     let held = world.c4.control().certificate(NAME).unwrap();
-    assert_eq!(
-        (held.sha256, held.revision, held.idempotency_key),
-        (sha256.clone(), 3, "id-1".to_owned())
-    );
+    assert_eq!((held.sha256, held.revision, held.idempotency_key), (sha256.clone(), 3, "id-1".to_owned()));
     assert_eq!(c4.get(NAME).await.1["certificate"]["sha256"], sha256.as_str());
     assert_eq!(served_sha256(edge, NAME).await.unwrap(), Some(sha256));
     handshake(edge, NAME, &issued.chain_pem).await.unwrap();
-    assert!(
-        served_sha256(edge, "other.customer.example")
-            .await
-            .unwrap()
-            .is_none()
-    );
+    assert!(served_sha256(edge, "other.customer.example").await.unwrap().is_none());
 
     assert_eq!(c4.delete(NAME, 2).await.0, 409);
     assert_eq!(c4.delete(NAME, 4).await.0, 204);
@@ -119,18 +99,12 @@ async fn an_upload_must_fit_together() {
     let (one, sha256) = self_signed(NAME);
     let (other, other_sha256) = self_signed(NAME);
     assert_eq!(c4.put(NAME, "id", &upload(&one, &other_sha256, 1)).await.0, 422);
-    let mixed = Issued {
-        chain_pem: one.chain_pem.clone(),
-        key_pem: other.key_pem,
-    };
+    let mixed = Issued { chain_pem: one.chain_pem.clone(), key_pem: other.key_pem };
     let (status, body) = c4.put(NAME, "id", &upload(&mixed, &sha256, 1)).await;
     assert_eq!((status, body["message"].is_string()), (422, true));
     assert_eq!(c4.put(NAME, "", &upload(&one, &sha256, 1)).await.0, 400);
     assert_eq!(c4.put(NAME, "id", &json!({})).await.0, 400);
-    assert_eq!(
-        c4.put("unknown.example", "id", &upload(&one, &sha256, 1)).await.0,
-        404
-    );
+    assert_eq!(c4.put("unknown.example", "id", &upload(&one, &sha256, 1)).await.0, 404);
     assert!(world.c4.control().certificate(NAME).is_none());
 }
 
@@ -143,10 +117,7 @@ async fn c4_misbehaves_as_told() {
 
     control.refuse(Some(NAME), Refusal::unprocessable("quota exceeded"));
     let (status, refused) = c4.put(NAME, "id", &body).await;
-    assert_eq!(
-        (status, refused["message"].as_str()),
-        (422, Some("quota exceeded"))
-    );
+    assert_eq!((status, refused["message"].as_str()), (422, Some("quota exceeded")));
     control.accept(Some(NAME));
     control.refuse(None, Refusal::too_many(Duration::from_secs(7)));
     assert_eq!(c4.put(NAME, "id", &body).await.0, 429);
@@ -169,10 +140,7 @@ async fn c4_misbehaves_as_told() {
     control.known_as_unknown(true);
     assert!(c4.get(NAME).await.1["message"].is_string());
     control.known_as_unknown(false);
-    control.unknown_as_known(Some(C4Domain {
-        ports: vec![80],
-        cname: "cdn.example.net".to_owned(),
-    }));
+    control.unknown_as_known(Some(C4Domain { ports: vec![80], cname: "cdn.example.net".to_owned() }));
     assert_eq!(c4.get("anybody.example").await.1["ports"], json!([80]));
     assert_eq!(control.domains(), ["anybody.example", NAME]);
 }
@@ -194,9 +162,7 @@ async fn an_edge_lags_behind() {
 #[tokio::test]
 async fn edges_of_one_c4_go_their_own_ways() {
     let (world, c4) = world().await;
-    let second = Edge::start(EdgeOptions::default(), world.c4.control())
-        .await
-        .unwrap();
+    let second = Edge::start(EdgeOptions::default(), world.c4.control()).await.unwrap();
     let edges = [world.edge.https_addr(), second.https_addr()];
     let served = async || {
         let [first, second] = edges.map(|edge| served_sha256(edge, NAME));
@@ -248,35 +214,15 @@ async fn an_edge_that_is_down_refuses_connections_and_comes_back() {
 
 #[tokio::test]
 async fn c4_on_its_own_speaks_tls_and_is_told_domains_over_http() {
-    let c4 = C4::start(C4Options {
-        tls: true,
-        admin: true,
-        ..C4Options::default()
-    })
-    .await
-    .unwrap();
+    let c4 = C4::start(C4Options { tls: true, admin: true, ..C4Options::default() }).await.unwrap();
     let client = kit::https_client(&c4.root_pem().unwrap());
     let url = format!("{}/sandbox/domains", c4.base_url());
     let domain = json!({ "name": NAME, "ports": [80, 443], "cname": "cdn.example.net" });
-    assert_eq!(
-        client.post(&url).json(&domain).send().await.unwrap().status(),
-        401
-    );
-    let answer = client
-        .post(&url)
-        .bearer_auth(c4.token())
-        .json(&domain)
-        .send()
-        .await
-        .unwrap();
+    assert_eq!(client.post(&url).json(&domain).send().await.unwrap().status(), 401);
+    let answer = client.post(&url).bearer_auth(c4.token()).json(&domain).send().await.unwrap();
     assert_eq!(answer.status(), 204);
     assert_eq!(C4Http::of(&c4).get(NAME).await.0, 200);
-    let answer = client
-        .delete(format!("{url}/{NAME}"))
-        .bearer_auth(c4.token())
-        .send()
-        .await
-        .unwrap();
+    let answer = client.delete(format!("{url}/{NAME}")).bearer_auth(c4.token()).send().await.unwrap();
     assert_eq!(answer.status(), 204);
     assert_eq!(C4Http::of(&c4).get(NAME).await.0, 404);
     c4.stop().await;
@@ -289,27 +235,16 @@ async fn c4_shows_the_certificate_it_is_given_and_knows_a_zone() {
         .unwrap()
         .self_signed(&key)
         .unwrap();
-    let identity = C4Identity {
-        chain_pem: certificate.pem().into_bytes(),
-        key_pem: key.serialize_pem().into_bytes(),
-    };
-    let options = C4Options {
-        identity: Some(identity.clone()),
-        ..C4Options::default()
-    };
+    let identity =
+        C4Identity { chain_pem: certificate.pem().into_bytes(), key_pem: key.serialize_pem().into_bytes() };
+    let options = C4Options { identity: Some(identity.clone()), ..C4Options::default() };
     let c4 = C4::start(options.clone()).await.unwrap();
-    let domain = C4Domain {
-        ports: vec![80, 443],
-        cname: "cdn.example.net".to_owned(),
-    };
+    let domain = C4Domain { ports: vec![80, 443], cname: "cdn.example.net".to_owned() };
     c4.control().zone_as_known("Example.com", domain);
     let client = kit::https_client(&certificate.pem());
-    for (name, expected) in [
-        ("shop.example.com", 200),
-        ("a.b.example.com", 200),
-        ("example.com", 404),
-        ("notexample.com", 404),
-    ] {
+    for (name, expected) in
+        [("shop.example.com", 200), ("a.b.example.com", 200), ("example.com", 404), ("notexample.com", 404)]
+    {
         let url = format!("{}/v1/domains/{name}", c4.base_url());
         let answer = client.get(url).bearer_auth(c4.token()).send().await.unwrap();
         assert_eq!(answer.status(), expected, "{name}");
@@ -317,12 +252,7 @@ async fn c4_shows_the_certificate_it_is_given_and_knows_a_zone() {
     assert_eq!(c4.control().domains(), ["a.b.example.com", "shop.example.com"]);
     c4.stop().await;
 
-    let nonsense = C4Options {
-        identity: Some(C4Identity {
-            key_pem: b"nonsense".to_vec(),
-            ..identity
-        }),
-        ..options
-    };
+    let nonsense =
+        C4Options { identity: Some(C4Identity { key_pem: b"nonsense".to_vec(), ..identity }), ..options };
     assert!(C4::start(nonsense).await.is_err());
 }

@@ -36,38 +36,24 @@ async fn ask(server: SocketAddr, name: &str, record_type: RecordType) -> Message
 }
 
 fn types(message: &Message) -> Vec<RecordType> {
-    message
-        .answers
-        .iter()
-        .map(hickory_proto::rr::Record::record_type)
-        .collect()
+    message.answers.iter().map(hickory_proto::rr::Record::record_type).collect()
 }
 
 #[tokio::test]
 async fn a_chain_comes_with_the_targets_records() {
     let dns = Dns::start(DnsOptions {
         a: vec![("cdn.example.net".to_owned(), vec![EDGE])],
-        cname: vec![(
-            "www.customer.example".to_owned(),
-            "alias.customer.example".to_owned(),
-        )],
+        cname: vec![("www.customer.example".to_owned(), "alias.customer.example".to_owned())],
         ..DnsOptions::default()
     })
     .await
     .unwrap();
-    dns.control()
-        .set_cname("alias.customer.example", "cdn.example.net.");
+    dns.control().set_cname("alias.customer.example", "cdn.example.net.");
     let answer = ask(dns.addr(), "WWW.customer.example.", RecordType::A).await;
     assert_eq!(answer.metadata.response_code, ResponseCode::NoError);
     assert!(answer.metadata.recursion_available);
-    assert_eq!(
-        types(&answer),
-        [RecordType::CNAME, RecordType::CNAME, RecordType::A]
-    );
-    assert_eq!(
-        answer.answers[2].name,
-        Name::from_ascii("cdn.example.net.").unwrap()
-    );
+    assert_eq!(types(&answer), [RecordType::CNAME, RecordType::CNAME, RecordType::A]);
+    assert_eq!(answer.answers[2].name, Name::from_ascii("cdn.example.net.").unwrap());
     assert_eq!(answer.answers[2].data, RData::A(EDGE.into()));
 
     let alias = ask(dns.addr(), "www.customer.example.", RecordType::CNAME).await;
@@ -99,10 +85,7 @@ async fn no_such_name_is_not_no_such_record() {
     let answer = ask(dns.addr(), "customer.example.", RecordType::A).await;
     assert_eq!(answer.metadata.response_code, ResponseCode::NXDomain);
     dns.control().default_a(Some(EDGE));
-    assert_eq!(
-        types(&ask(dns.addr(), "anything.example.", RecordType::A).await),
-        [RecordType::A]
-    );
+    assert_eq!(types(&ask(dns.addr(), "anything.example.", RecordType::A).await), [RecordType::A]);
 }
 
 #[tokio::test]
@@ -121,11 +104,7 @@ async fn faults_hold_along_the_chain() {
     // What is asked later is answered, so what was asked before will never be.
     ask(dns.addr(), "other.example.", RecordType::A).await;
     let mut buffer = [0; 512];
-    assert!(
-        timeout(Duration::from_millis(50), unanswered.recv(&mut buffer))
-            .await
-            .is_err()
-    );
+    assert!(timeout(Duration::from_millis(50), unanswered.recv(&mut buffer)).await.is_err());
     control.set_cname("loop.example", "loop.example");
     let answer = ask(dns.addr(), "loop.example.", RecordType::A).await;
     assert_eq!(answer.metadata.response_code, ResponseCode::ServFail);
@@ -134,10 +113,7 @@ async fn faults_hold_along_the_chain() {
 #[tokio::test]
 async fn caa_is_answered_by_tcp_too() {
     let dns = Dns::start(DnsOptions::default()).await.unwrap();
-    dns.control().set_caa(
-        "customer.example",
-        vec![(0, "issue", "sandbox.example"), (128, "issuewild", ";")],
-    );
+    dns.control().set_caa("customer.example", vec![(0, "issue", "sandbox.example"), (128, "issuewild", ";")]);
     let question = question("customer.example.", RecordType::CAA);
     let mut stream = TcpStream::connect(dns.addr()).await.unwrap();
     stream.write_u16(question.len() as u16).await.unwrap();
@@ -149,11 +125,7 @@ async fn caa_is_answered_by_tcp_too() {
         .answers
         .iter()
         .map(|record| match &record.data {
-            RData::CAA(caa) => (
-                caa.flags(),
-                caa.tag.clone(),
-                String::from_utf8(caa.value.clone()).unwrap(),
-            ),
+            RData::CAA(caa) => (caa.flags(), caa.tag.clone(), String::from_utf8(caa.value.clone()).unwrap()),
             other => panic!("no CAA record: {other}"),
         })
         .collect();
@@ -167,8 +139,7 @@ async fn every_name_of_a_zone_leads_to_its_target_unless_it_has_records() {
     let dns = Dns::start(DnsOptions::default()).await.unwrap();
     dns.control().set_a("cdn.example.net", &[EDGE]);
     dns.control().set_zone("example.com", "cdn.example.net");
-    dns.control()
-        .set_a("elsewhere.example.com", &[Ipv4Addr::new(192, 0, 2, 1)]);
+    dns.control().set_a("elsewhere.example.com", &[Ipv4Addr::new(192, 0, 2, 1)]);
 
     for name in ["shop.example.com.", "a.b.Example.COM."] {
         let answer = ask(dns.addr(), name, RecordType::A).await;
@@ -178,10 +149,7 @@ async fn every_name_of_a_zone_leads_to_its_target_unless_it_has_records() {
     assert_eq!(types(&answer), [RecordType::A]);
 
     let of_the_zone = ask(dns.addr(), "example.com.", RecordType::A).await;
-    assert_eq!(
-        (of_the_zone.metadata.response_code, of_the_zone.answers.len()),
-        (ResponseCode::NoError, 0)
-    );
+    assert_eq!((of_the_zone.metadata.response_code, of_the_zone.answers.len()), (ResponseCode::NoError, 0));
     let other = ask(dns.addr(), "notexample.com.", RecordType::A).await;
     assert_eq!(other.metadata.response_code, ResponseCode::NXDomain);
     dns.stop().await;

@@ -54,20 +54,13 @@ async fn an_answer_is_lost_after_its_request_was_processed() {
     scene.world.point_at_cdn("lost.example");
     control.drop_answer(Endpoint::NewOrder);
     let identifiers = [Identifier::Dns("lost.example".to_owned())];
-    let error = scene
-        .account
-        .new_order(&NewOrder::new(&identifiers))
-        .await
-        .err()
-        .unwrap();
+    let error = scene.account.new_order(&NewOrder::new(&identifiers)).await.err().unwrap();
     assert!(matches!(error, Error::Other(_)));
     assert_eq!(control.orders_for("lost.example"), 1);
 
     let mut order = scene.order("lost.example").await;
     scene.authorize(&mut order).await.unwrap();
-    until(&mut order, |status| status == OrderStatus::Ready)
-        .await
-        .unwrap();
+    until(&mut order, |status| status == OrderStatus::Ready).await.unwrap();
     control.drop_answer(Endpoint::Finalize);
     let (csr, _) = csr(&["lost.example".to_owned()]);
     assert!(order.finalize_csr(&csr).await.is_err());
@@ -85,12 +78,7 @@ async fn answers_are_nonsense_once() {
     let identifiers = [Identifier::Dns("nonsense.example".to_owned())];
     for nonsense in [Nonsense::TruncatedJson, Nonsense::Html, Nonsense::HugeBody] {
         control.answer_nonsense(Endpoint::NewOrder, nonsense);
-        let error = scene
-            .account
-            .new_order(&NewOrder::new(&identifiers))
-            .await
-            .err()
-            .unwrap();
+        let error = scene.account.new_order(&NewOrder::new(&identifiers)).await.err().unwrap();
         assert!(matches!(error, Error::Json(_)), "{nonsense:?} gave {error:?}");
     }
     assert_eq!(control.orders_for("nonsense.example"), 3);
@@ -108,10 +96,7 @@ async fn answers_are_nonsense_once() {
         let (_, certificate) = parse_x509_certificate(&der).unwrap();
         let is_our_key = *certificate.public_key().subject_public_key.data == *key.public_key_raw();
         let san = certificate.subject_alternative_name().unwrap().unwrap();
-        (
-            is_our_key,
-            san.value.general_names == [GeneralName::DNSName("wrong.example")],
-        )
+        (is_our_key, san.value.general_names == [GeneralName::DNSName("wrong.example")])
     };
     assert_eq!(check(other_key), (false, true));
     assert_eq!(check(other_name), (true, false));
@@ -126,10 +111,7 @@ async fn an_order_is_processing_for_as_long_as_told() {
     control.delay(Duration::from_hours(1));
     let mut order = scene.order("slow.example").await;
     scene.authorize(&mut order).await.unwrap();
-    order
-        .finalize_csr(&csr(&["slow.example".to_owned()]).0)
-        .await
-        .unwrap();
+    order.finalize_csr(&csr(&["slow.example".to_owned()]).0).await.unwrap();
     assert_eq!(order.refresh().await.unwrap().status, OrderStatus::Processing);
     control.expire_orders();
     assert_eq!(order.refresh().await.unwrap().status, OrderStatus::Invalid);
@@ -142,12 +124,7 @@ async fn a_limited_name_has_to_wait() {
     let control = scene.world.ca.control();
     control.rate_limit(Some("limited.example"), Some(Duration::from_secs(90)));
     let identifiers = [Identifier::Dns("limited.example".to_owned())];
-    let error = scene
-        .account
-        .new_order(&NewOrder::new(&identifiers))
-        .await
-        .err()
-        .unwrap();
+    let error = scene.account.new_order(&NewOrder::new(&identifiers)).await.err().unwrap();
     assert_eq!(problem_type(&error), "urn:ietf:params:acme:error:rateLimited");
     scene.order("free.example").await;
     control.rate_limit(Some("limited.example"), None);
@@ -158,13 +135,7 @@ async fn a_limited_name_has_to_wait() {
 async fn a_ca_that_is_down_says_when_to_come_back() {
     let scene = Scene::new().await;
     scene.world.ca.control().down(true);
-    let answer = scene
-        .acme
-        .client
-        .get(scene.world.ca.directory_url())
-        .send()
-        .await
-        .unwrap();
+    let answer = scene.acme.client.get(scene.world.ca.directory_url()).send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(answer.headers().contains_key("retry-after"));
     assert_eq!(answer.headers()["content-type"], "application/problem+json");
@@ -180,17 +151,9 @@ async fn validation_comes_out_as_told() {
     scene.issue("valid.example").await.unwrap();
     assert_eq!(scene.world.edge.control().challenges(), 0);
 
-    let (problem, detail) = (
-        "caa".to_owned(),
-        "CAA record for invalid.example prevents issuance".to_owned(),
-    );
-    control.validation_result(
-        "invalid.example",
-        ValidationResult::Invalid {
-            problem,
-            detail: detail.clone(),
-        },
-    );
+    let (problem, detail) = ("caa".to_owned(), "CAA record for invalid.example prevents issuance".to_owned());
+    control
+        .validation_result("invalid.example", ValidationResult::Invalid { problem, detail: detail.clone() });
     let error = scene.failure("invalid.example").await;
     assert_eq!(error, ("urn:ietf:params:acme:error:caa".to_owned(), detail));
 
@@ -206,55 +169,33 @@ async fn validation_comes_out_as_told() {
 
 #[tokio::test]
 async fn real_validation_says_what_is_wrong() {
-    let ca = CaOptions {
-        validation_timeout: Duration::from_millis(300),
-        ..CaOptions::default()
-    };
-    let scene = Scene::with(WorldOptions {
-        ca,
-        ..WorldOptions::default()
-    })
-    .await;
+    let ca = CaOptions { validation_timeout: Duration::from_millis(300), ..CaOptions::default() };
+    let scene = Scene::with(WorldOptions { ca, ..WorldOptions::default() }).await;
     let dns = scene.world.dns.control();
 
     let (kind, detail) = scene.failure("unknown.example").await;
     assert_eq!(kind, DNS);
-    assert!(
-        detail.contains("NXDOMAIN looking up A for unknown.example"),
-        "{detail}"
-    );
+    assert!(detail.contains("NXDOMAIN looking up A for unknown.example"), "{detail}");
 
     dns.servfail("broken.example", true);
     let (kind, detail) = scene.failure("broken.example").await;
     assert_eq!(kind, DNS);
-    assert!(
-        detail.contains("SERVFAIL looking up A for broken.example"),
-        "{detail}"
-    );
+    assert!(detail.contains("SERVFAIL looking up A for broken.example"), "{detail}");
 
     dns.timeout("silent.example", true);
     let (kind, detail) = scene.failure("silent.example").await;
     assert_eq!(kind, DNS);
-    assert!(
-        detail.contains("query timed out looking up A for silent.example"),
-        "{detail}"
-    );
+    assert!(detail.contains("query timed out looking up A for silent.example"), "{detail}");
 
     dns.set_aaaa("empty.example", &["::1".parse().unwrap()]);
     let (kind, detail) = scene.failure("empty.example").await;
     assert_eq!(kind, DNS);
-    assert!(
-        detail.contains("no valid A records found for empty.example"),
-        "{detail}"
-    );
+    assert!(detail.contains("no valid A records found for empty.example"), "{detail}");
 
     dns.set_a("elsewhere.example", &[Ipv4Addr::new(127, 0, 0, 99)]);
     let (kind, detail) = scene.failure("elsewhere.example").await;
     assert_eq!(kind, CONNECTION);
-    assert!(
-        detail.starts_with("127.0.0.99: Fetching http://elsewhere.example/"),
-        "{detail}"
-    );
+    assert!(detail.starts_with("127.0.0.99: Fetching http://elsewhere.example/"), "{detail}");
 
     scene.world.point_at_cdn("blocked.example");
     scene.world.edge.control().block_challenges(true);
@@ -271,19 +212,11 @@ async fn another_key_authorization_is_no_proof() {
     {
         let mut authorizations = order.authorizations();
         let mut authorization = authorizations.next().await.unwrap().unwrap();
-        let mut challenge = authorization
-            .challenge(instant_acme::ChallengeType::Http01)
-            .unwrap();
-        scene.responder.put(
-            "stranger.example",
-            &challenge.token,
-            &format!("{}.thumbprint", challenge.token),
-        );
+        let mut challenge = authorization.challenge(instant_acme::ChallengeType::Http01).unwrap();
+        scene.responder.put("stranger.example", &challenge.token, &format!("{}.thumbprint", challenge.token));
         challenge.set_ready().await.unwrap();
     }
-    until(&mut order, |status| status == OrderStatus::Invalid)
-        .await
-        .unwrap();
+    until(&mut order, |status| status == OrderStatus::Invalid).await.unwrap();
     let (kind, detail) = scene.challenge_error(&mut order).await;
     assert_eq!(kind, UNAUTHORIZED);
     assert!(detail.contains("did not match this challenge"), "{detail}");
@@ -299,23 +232,19 @@ async fn validation_follows_redirects_but_not_for_ever() {
     let edge_port = scene.world.edge.http_addr().port();
     let router = Router::new().route(
         "/.well-known/acme-challenge/{token}",
-        axum::routing::get(
-            move |Path(token): Path<String>, headers: axum::http::HeaderMap| async move {
-                let host = headers["host"].to_str().unwrap();
-                let target = if host.starts_with("loop") {
-                    format!("/.well-known/acme-challenge/{token}")
-                } else if host.starts_with("port") {
-                    format!("http://moved.example:1/.well-known/acme-challenge/{token}")
-                } else {
-                    format!("http://edge-{host}/.well-known/acme-challenge/{token}")
-                };
-                Redirect::temporary(&target)
-            },
-        ),
+        axum::routing::get(move |Path(token): Path<String>, headers: axum::http::HeaderMap| async move {
+            let host = headers["host"].to_str().unwrap();
+            let target = if host.starts_with("loop") {
+                format!("/.well-known/acme-challenge/{token}")
+            } else if host.starts_with("port") {
+                format!("http://moved.example:1/.well-known/acme-challenge/{token}")
+            } else {
+                format!("http://edge-{host}/.well-known/acme-challenge/{token}")
+            };
+            Redirect::temporary(&target)
+        }),
     );
-    let listener = tokio::net::TcpListener::bind(("127.0.0.3", edge_port))
-        .await
-        .unwrap();
+    let listener = tokio::net::TcpListener::bind(("127.0.0.3", edge_port)).await.unwrap();
     tokio::spawn(async move { axum::serve(listener, router).await });
     let dns = scene.world.dns.control();
     for name in ["moved.example", "loop.example", "port.example"] {
@@ -327,18 +256,12 @@ async fn validation_follows_redirects_but_not_for_ever() {
     {
         let mut authorizations = order.authorizations();
         let mut authorization = authorizations.next().await.unwrap().unwrap();
-        let mut challenge = authorization
-            .challenge(instant_acme::ChallengeType::Http01)
-            .unwrap();
+        let mut challenge = authorization.challenge(instant_acme::ChallengeType::Http01).unwrap();
         let answer = challenge.key_authorization().as_str().to_owned();
-        scene
-            .responder
-            .put("edge-moved.example", &challenge.token, &answer);
+        scene.responder.put("edge-moved.example", &challenge.token, &answer);
         challenge.set_ready().await.unwrap();
     }
-    until(&mut order, |status| status != OrderStatus::Pending)
-        .await
-        .unwrap();
+    until(&mut order, |status| status != OrderStatus::Pending).await.unwrap();
     assert_eq!(order.state().status, OrderStatus::Ready);
 
     let (kind, detail) = scene.failure("loop.example").await;
@@ -351,29 +274,13 @@ async fn validation_follows_redirects_but_not_for_ever() {
 
 #[tokio::test]
 async fn a_ca_on_its_own_is_steered_over_http() {
-    let ca = sandbox::Ca::start(CaOptions {
-        admin: true,
-        ..CaOptions::default()
-    })
-    .await
-    .unwrap();
+    let ca = sandbox::Ca::start(CaOptions { admin: true, ..CaOptions::default() }).await.unwrap();
     let acme = AcmeHttp::trusting(&ca.api_root_pem());
     let url = |path: &str| ca.directory_url().replace("directory", path);
-    let root = acme
-        .client
-        .get(url("sandbox/issuing-root.pem"))
-        .send()
-        .await
-        .unwrap();
+    let root = acme.client.get(url("sandbox/issuing-root.pem")).send().await.unwrap();
     assert_eq!(root.text().await.unwrap(), ca.issuing_root_pem());
     let change = serde_json::json!({ "down": true });
-    let answer = acme
-        .client
-        .post(url("sandbox/control"))
-        .json(&change)
-        .send()
-        .await
-        .unwrap();
+    let answer = acme.client.post(url("sandbox/control")).json(&change).send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
     let answer = acme.client.get(ca.directory_url()).send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);

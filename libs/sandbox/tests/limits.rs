@@ -80,18 +80,12 @@ fn limit(most: u32, per_seconds: u64) -> Limit {
 
 /// What the problem says, and the names that it is about.
 fn read(problem: &Problem) -> (&str, Vec<String>) {
-    assert_eq!(
-        problem.r#type.as_deref(),
-        Some("urn:ietf:params:acme:error:rateLimited")
-    );
+    assert_eq!(problem.r#type.as_deref(), Some("urn:ietf:params:acme:error:rateLimited"));
     assert_eq!(problem.status, Some(429));
-    let names = problem
-        .subproblems
-        .iter()
-        .map(|subproblem| match &subproblem.identifier {
-            Some(Identifier::Dns(name)) => name.clone(),
-            other => panic!("no name: {other:?}"),
-        });
+    let names = problem.subproblems.iter().map(|subproblem| match &subproblem.identifier {
+        Some(Identifier::Dns(name)) => name.clone(),
+        other => panic!("no name: {other:?}"),
+    });
     (problem.detail.as_deref().unwrap(), names.collect())
 }
 
@@ -104,11 +98,7 @@ async fn cancel(order: &mut Order) {
 
 #[tokio::test]
 async fn an_account_places_so_many_orders() {
-    let limited = Limited::by(Limits {
-        new_orders: Some(limit(3, 3 * HOUR)),
-        ..Limits::default()
-    })
-    .await;
+    let limited = Limited::by(Limits { new_orders: Some(limit(3, 3 * HOUR)), ..Limits::default() }).await;
     let scene = &limited.scene;
     for name in ["one.example", "two.example", "three.example"] {
         scene.order(name).await;
@@ -132,19 +122,12 @@ async fn an_account_places_so_many_orders() {
 
     let control = limited.control();
     assert_eq!(control.refused_by_limits(), 3);
-    let placed: Vec<_> = control
-        .orders_placed_at()
-        .iter()
-        .map(|at| at.as_second() - START)
-        .collect();
+    let placed: Vec<_> = control.orders_placed_at().iter().map(|at| at.as_second() - START).collect();
     assert_eq!(placed, [0, 0, 0, 3599, 3600]);
     assert_eq!(control.orders_placed(), 5);
 
     // Anew, and with a second of which a part is left: the wait is rounded up.
-    control.enforce(Limits {
-        new_orders: Some(limit(3, 10)),
-        ..Limits::default()
-    });
+    control.enforce(Limits { new_orders: Some(limit(3, 10)), ..Limits::default() });
     for name in ["five.example", "six.example", "seven.example"] {
         scene.order(name).await;
     }
@@ -203,10 +186,7 @@ async fn an_exact_set_of_names_has_so_many_certificates_unless_each_replaces_the
     let names = identifiers(["set.example"]);
     let (problem, wait) = limited.refusal(&NewOrder::new(&names)).await;
     let (detail, about) = read(&problem);
-    assert!(
-        detail.contains("(2) already issued for this exact set of"),
-        "{detail}"
-    );
+    assert!(detail.contains("(2) already issued for this exact set of"), "{detail}");
     assert_eq!((about, wait), (vec!["set.example".to_owned()], 84 * HOUR));
 
     // Before its window opens a replacement is like any renewal.
@@ -214,9 +194,7 @@ async fn an_exact_set_of_names_has_so_many_certificates_unless_each_replaces_the
     assert_eq!(limited.refusal(&replacement(&issued)).await.1, 84 * HOUR);
     let start = Timestamp::from_second(START).unwrap();
     let end = Timestamp::from_second(START + 60).unwrap();
-    limited
-        .control()
-        .set_renewal_window(Some("set.example"), start, end, None);
+    limited.control().set_renewal_window(Some("set.example"), start, end, None);
     let issued = scene.issue_as(&replacement(&issued)).await.unwrap();
     let issued = scene.issue_as(&replacement(&issued)).await.unwrap();
     assert_eq!(limited.refusal(&NewOrder::new(&names)).await.1, 84 * HOUR);
@@ -227,11 +205,8 @@ async fn an_exact_set_of_names_has_so_many_certificates_unless_each_replaces_the
 
 #[tokio::test]
 async fn a_name_fails_so_often_for_an_account() {
-    let limited = Limited::by(Limits {
-        failed_authorizations: Some(limit(2, HOUR)),
-        ..Limits::default()
-    })
-    .await;
+    let limited =
+        Limited::by(Limits { failed_authorizations: Some(limit(2, HOUR)), ..Limits::default() }).await;
     let scene = &limited.scene;
     for name in ["broken.example", "worse.example"] {
         limited.fail(name);
@@ -256,10 +231,7 @@ async fn a_name_fails_so_often_for_an_account() {
     scene.failure("worse.example").await;
     let names = identifiers(["broken.example", "worse.example"]);
     let (problem, wait) = limited.refusal(&NewOrder::new(&names)).await;
-    assert_eq!(
-        (read(&problem).1, wait),
-        (vec!["worse.example".to_owned()], HOUR / 2)
-    );
+    assert_eq!((read(&problem).1, wait), (vec!["worse.example".to_owned()], HOUR / 2));
 }
 
 #[tokio::test]
@@ -282,9 +254,7 @@ async fn a_replacement_that_came_to_nothing_frees_its_certificate() {
     scene.authorize(&mut second).await.unwrap();
     assert_eq!(second.refresh().await.unwrap().status, OrderStatus::Invalid);
 
-    limited
-        .control()
-        .validation_result("replaced.example", ValidationResult::Valid);
+    limited.control().validation_result("replaced.example", ValidationResult::Valid);
     scene.issue_as(&replacement()).await.unwrap();
     let error = scene.account.new_order(&replacement()).await.err().unwrap();
     assert_eq!(problem_type(&error), ALREADY_REPLACED);
@@ -303,14 +273,8 @@ async fn nobody_replaces_what_is_not_theirs() {
         problem_type(&account.new_order(&order).await.err().unwrap()).to_owned()
     };
     let (other, _) = create_account(&scene.world.ca, &scene.acme, None).await.unwrap();
-    assert_eq!(
-        refused(&other, "mine.example").await,
-        "urn:ietf:params:acme:error:unauthorized"
-    );
-    assert_eq!(
-        refused(&scene.account, "yours.example").await,
-        "urn:ietf:params:acme:error:malformed"
-    );
+    assert_eq!(refused(&other, "mine.example").await, "urn:ietf:params:acme:error:unauthorized");
+    assert_eq!(refused(&scene.account, "yours.example").await, "urn:ietf:params:acme:error:malformed");
     assert_eq!(limited.control().orders_placed(), before);
     assert!(limited.control().token_for("yours.example").is_none());
 }

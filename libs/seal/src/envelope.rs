@@ -46,9 +46,7 @@ struct Parts<'a> {
 impl SealingKeys {
     /// Seals with data keys that `wrapping` wraps.
     pub fn new(wrapping: impl KeyWrapping) -> Self {
-        Self {
-            wrapping: Box::new(wrapping),
-        }
+        Self { wrapping: Box::new(wrapping) }
     }
 
     /// The id of the key that seals.
@@ -60,13 +58,7 @@ impl SealingKeys {
     pub async fn seal(&self, id: &str, plain: &[u8]) -> Result<Vec<u8>, SealError> {
         let data_key = DataKey::random()?;
         let mut content = Vec::with_capacity(plain.len() + aead::OVERHEAD_BYTES);
-        encrypt(
-            &aead::key(data_key.as_bytes())?,
-            CONTENT_LABEL,
-            id,
-            plain,
-            &mut content,
-        )?;
+        encrypt(&aead::key(data_key.as_bytes())?, CONTENT_LABEL, id, plain, &mut content)?;
         join(&self.wrapping.wrap(id, &data_key).await?, &content)
     }
 
@@ -92,39 +84,23 @@ impl SealingKeys {
 
 fn join(wrapped: &Wrapped, content: &[u8]) -> Result<Vec<u8>, SealError> {
     let length = u16::try_from(wrapped.bytes.len()).map_err(|_| SealError::Format)?;
-    Ok([
-        &[VERSION],
-        wrapped.key_id.as_bytes().as_slice(),
-        &length.to_be_bytes(),
-        &wrapped.bytes,
-        content,
-    ]
-    .concat())
+    Ok([&[VERSION], wrapped.key_id.as_bytes().as_slice(), &length.to_be_bytes(), &wrapped.bytes, content]
+        .concat())
 }
 
 fn split(sealed: &[u8]) -> Result<Parts<'_>, SealError> {
     let (version, rest) = sealed.split_first().ok_or(SealError::Format)?;
-    let (key_id, rest) = rest
-        .split_first_chunk::<KEY_ID_BYTES>()
-        .ok_or(SealError::Format)?;
+    let (key_id, rest) = rest.split_first_chunk::<KEY_ID_BYTES>().ok_or(SealError::Format)?;
     let (length, rest) = match *version {
         WITHOUT_LENGTH => (KEY_BYTES + aead::OVERHEAD_BYTES, rest),
         VERSION => {
-            let (length, rest) = rest
-                .split_first_chunk::<LENGTH_BYTES>()
-                .ok_or(SealError::Format)?;
+            let (length, rest) = rest.split_first_chunk::<LENGTH_BYTES>().ok_or(SealError::Format)?;
             (usize::from(u16::from_be_bytes(*length)), rest)
         }
         _ => return Err(SealError::Format),
     };
     let (wrapped, content) = rest.split_at_checked(length).ok_or(SealError::Format)?;
-    Ok(Parts {
-        wrapped: Wrapped {
-            key_id: KeyId::from_bytes(*key_id),
-            bytes: wrapped.to_vec(),
-        },
-        content,
-    })
+    Ok(Parts { wrapped: Wrapped { key_id: KeyId::from_bytes(*key_id), bytes: wrapped.to_vec() }, content })
 }
 
 #[cfg(test)]
@@ -142,10 +118,7 @@ mod tests {
     const CONTENT_FROM: usize = WRAPPED_FROM + KEY_BYTES + aead::OVERHEAD_BYTES;
 
     fn keys(current: u8, older: &[u8]) -> SealingKeys {
-        let older: Vec<_> = older
-            .iter()
-            .map(|byte| Zeroizing::new([*byte; KEY_BYTES]))
-            .collect();
+        let older: Vec<_> = older.iter().map(|byte| Zeroizing::new([*byte; KEY_BYTES])).collect();
         SealingKeys::new(FileKeys::from_bytes(&[current; KEY_BYTES], &older).unwrap())
     }
 
@@ -193,10 +166,7 @@ mod tests {
             }
         }
         for length in 0..sealed.len() {
-            assert!(
-                open(&keys, ID, &sealed[..length]).await.is_err(),
-                "{length} bytes"
-            );
+            assert!(open(&keys, ID, &sealed[..length]).await.is_err(), "{length} bytes");
         }
         let longer = [sealed.as_slice(), &[0]].concat();
         assert_eq!(open(&keys, ID, &longer).await, Err(SealError::NotAuthentic));
@@ -212,10 +182,7 @@ mod tests {
         assert_eq!(open(&keys, ID, &mixed).await, Err(SealError::NotAuthentic));
         let wrapped = &one[WRAPPED_FROM..CONTENT_FROM];
         let key = aead::key(&[1; KEY_BYTES]).unwrap();
-        assert_eq!(
-            decrypt(&key, CONTENT_LABEL, ID, wrapped).unwrap_err(),
-            SealError::NotAuthentic
-        );
+        assert_eq!(decrypt(&key, CONTENT_LABEL, ID, wrapped).unwrap_err(), SealError::NotAuthentic);
         assert!(decrypt(&key, DATA_KEY_LABEL, ID, wrapped).is_ok());
     }
 
@@ -224,11 +191,7 @@ mod tests {
         let (before, after) = (keys(1, &[]), keys(2, &[3, 1]));
         let sealed = before.seal(ID, PLAIN).await.unwrap();
         assert_eq!(open(&after, ID, &sealed).await.unwrap(), PLAIN);
-        assert_ne!(
-            after.seal(ID, PLAIN).await.unwrap()[1..9],
-            sealed[1..9],
-            "the first key seals"
-        );
+        assert_ne!(after.seal(ID, PLAIN).await.unwrap()[1..9], sealed[1..9], "the first key seals");
 
         let error = open(&keys(2, &[3]), ID, &sealed).await.unwrap_err();
         assert_eq!(error, SealError::UnknownKey(before.current_key_id()));
@@ -250,10 +213,7 @@ mod tests {
             Err(SealError::UnknownKey(rotating.current_key_id())),
             "a process with the older key alone is told which is missing"
         );
-        assert_eq!(
-            rotating.rewrap(OTHER_ID, &sealed).await,
-            Err(SealError::NotAuthentic)
-        );
+        assert_eq!(rotating.rewrap(OTHER_ID, &sealed).await, Err(SealError::NotAuthentic));
     }
 
     #[tokio::test]

@@ -17,10 +17,7 @@ struct SealingKey {
 
 impl SealingKey {
     fn new(key: &[u8; KEY_BYTES]) -> Result<Self, SealError> {
-        Ok(Self {
-            id: KeyId::of(key),
-            key: aead::key(key)?,
-        })
+        Ok(Self { id: KeyId::of(key), key: aead::key(key)? })
     }
 }
 
@@ -37,10 +34,7 @@ impl FileKeys {
         older: &[Zeroizing<[u8; KEY_BYTES]>],
     ) -> Result<Self, SealError> {
         let older = older.iter().map(|key| SealingKey::new(key));
-        Ok(Self {
-            older: older.collect::<Result<_, _>>()?,
-            current: SealingKey::new(current)?,
-        })
+        Ok(Self { older: older.collect::<Result<_, _>>()?, current: SealingKey::new(current)? })
     }
 }
 
@@ -52,17 +46,8 @@ impl KeyWrapping for FileKeys {
 
     async fn wrap(&self, id: &str, data_key: &DataKey) -> Result<Wrapped, SealError> {
         let mut bytes = Vec::with_capacity(KEY_BYTES + aead::OVERHEAD_BYTES);
-        encrypt(
-            &self.current.key,
-            DATA_KEY_LABEL,
-            id,
-            data_key.as_bytes(),
-            &mut bytes,
-        )?;
-        Ok(Wrapped {
-            key_id: self.current.id,
-            bytes,
-        })
+        encrypt(&self.current.key, DATA_KEY_LABEL, id, data_key.as_bytes(), &mut bytes)?;
+        Ok(Wrapped { key_id: self.current.id, bytes })
     }
 
     async fn unwrap(&self, id: &str, wrapped: &Wrapped) -> Result<DataKey, SealError> {

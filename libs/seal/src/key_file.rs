@@ -95,14 +95,9 @@ impl SealingKeys {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            keys.push(parse(line).ok_or_else(|| KeyFileError::Line {
-                path: path.into(),
-                line: index + 1,
-            })?);
+            keys.push(parse(line).ok_or_else(|| KeyFileError::Line { path: path.into(), line: index + 1 })?);
         }
-        let (current, older) = keys
-            .split_first()
-            .ok_or_else(|| KeyFileError::Empty { path: path.into() })?;
+        let (current, older) = keys.split_first().ok_or_else(|| KeyFileError::Empty { path: path.into() })?;
         FileKeys::from_bytes(current, older)
             .map(Self::new)
             .map_err(|_| KeyFileError::Unusable { path: path.into() })
@@ -112,10 +107,7 @@ impl SealingKeys {
     pub fn load_or_create(path: &Path) -> Result<Self, KeyFileError> {
         match Self::load(path) {
             Err(KeyFileError::Missing { .. }) => {
-                create(path).map_err(|source| KeyFileError::Create {
-                    path: path.into(),
-                    source,
-                })?;
+                create(path).map_err(|source| KeyFileError::Create { path: path.into(), source })?;
                 Self::load(path)
             }
             other => other,
@@ -131,10 +123,7 @@ fn is_open_to_others(owner: u32, mode: u32) -> bool {
 }
 
 fn read(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
-    let failed = |source| KeyFileError::Read {
-        path: path.into(),
-        source,
-    };
+    let failed = |source| KeyFileError::Read { path: path.into(), source };
     let file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(KeyFileError::Missing { path: path.into() });
@@ -148,10 +137,7 @@ fn read(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
     }
     let mode = metadata.permissions().mode() & 0o777;
     if is_open_to_others(metadata.uid(), mode) {
-        return Err(KeyFileError::Permissions {
-            path: path.into(),
-            mode,
-        });
+        return Err(KeyFileError::Permissions { path: path.into(), mode });
     }
     // Room for all of it from the start: growing would leave copies behind.
     let mut text = Zeroizing::new(String::with_capacity(metadata.len() as usize + 1));
@@ -180,11 +166,7 @@ fn create(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
 
     let temporary = Temporary(temporary_path(path)?);
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&temporary.0)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary.0)?;
     let mut line = fresh_line()?;
     let written = file.write_all(line.as_bytes());
     line.zeroize();
@@ -250,12 +232,7 @@ mod tests {
     #[tokio::test]
     async fn the_first_key_is_current_and_comments_do_not_count() {
         let directory = tempfile::tempdir().unwrap();
-        let text = format!(
-            "# made by operations\n\n  {}\r\n#{}\n{}\n",
-            line(1),
-            line(9),
-            line(2)
-        );
+        let text = format!("# made by operations\n\n  {}\r\n#{}\n{}\n", line(1), line(9), line(2));
         let keys = SealingKeys::load(&file(&directory, text, 0o600)).unwrap();
         assert_eq!(keys.current_key_id(), id_of(1));
         let older = SealingKeys::new(FileKeys::from_bytes(&[2; KEY_BYTES], &[]).unwrap());
@@ -283,20 +260,14 @@ mod tests {
         for (text, expected) in cases {
             let error = refused(&file(&directory, &text, 0o600)).to_string();
             assert!(error.contains(expected), "{error}");
-            assert!(
-                !error.contains("AQEB") && !error.contains("BQUF") && !error.contains("xxxx"),
-                "{error}"
-            );
+            assert!(!error.contains("AQEB") && !error.contains("BQUF") && !error.contains("xxxx"), "{error}");
         }
         let binary = refused(&file(&directory, [0xff, 0xfe], 0o600));
         assert!(matches!(binary, KeyFileError::NotAKeyFile { .. }));
         let folder = refused(directory.path());
         assert!(matches!(folder, KeyFileError::NotAKeyFile { .. }), "{folder}");
         let missing = refused(&directory.path().join("none"));
-        assert!(
-            missing.to_string().contains("openssl rand -base64 32"),
-            "{missing}"
-        );
+        assert!(missing.to_string().contains("openssl rand -base64 32"), "{missing}");
     }
 
     #[test]
@@ -320,19 +291,10 @@ mod tests {
         let made = SealingKeys::load_or_create(&path).unwrap();
         let mode_of = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode_of(&path), mode_of(path.parent().unwrap())), (0o600, 0o700));
-        assert_eq!(
-            SealingKeys::load_or_create(&path).unwrap().current_key_id(),
-            made.current_key_id()
-        );
-        assert_eq!(
-            fs::read_dir(path.parent().unwrap()).unwrap().count(),
-            1,
-            "no temporary file stays"
-        );
+        assert_eq!(SealingKeys::load_or_create(&path).unwrap().current_key_id(), made.current_key_id());
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no temporary file stays");
 
-        let blocked = SealingKeys::load_or_create(&path.join("below-a-file"))
-            .err()
-            .unwrap();
+        let blocked = SealingKeys::load_or_create(&path.join("below-a-file")).err().unwrap();
         assert!(blocked.to_string().contains("below-a-file"), "{blocked}");
     }
 
@@ -348,10 +310,7 @@ mod tests {
                     SealingKeys::load_or_create(&path).unwrap().current_key_id()
                 };
                 let starters: Vec<_> = (0..8).map(|_| scope.spawn(start)).collect();
-                starters
-                    .into_iter()
-                    .map(|starter| starter.join().unwrap())
-                    .collect()
+                starters.into_iter().map(|starter| starter.join().unwrap()).collect()
             });
             assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
         }

@@ -44,10 +44,7 @@ impl TryFrom<SealRow> for AuditSeal {
 
     fn try_from(row: SealRow) -> Result<Self> {
         let id = row.sequence.to_string();
-        let columns = Columns {
-            table: "audit",
-            id: &id,
-        };
+        let columns = Columns { table: "audit", id: &id };
         Ok(Self {
             sequence: row.sequence,
             hash: row.hash.as_slice().try_into().map_err(|_| columns.bad("hash"))?,
@@ -164,10 +161,7 @@ pub(crate) async fn unsealed(db: &mut PgConnection, limit: u32) -> Result<Vec<Un
     .fetch_all(db)
     .await
     .map_err(failed("unsealed_audit"))?;
-    let unsealed = |row: EntryRow| UnsealedAudit {
-        id: row.id,
-        entry: row.entry(),
-    };
+    let unsealed = |row: EntryRow| UnsealedAudit { id: row.id, entry: row.entry() };
     Ok(rows.into_iter().map(unsealed).collect())
 }
 
@@ -191,9 +185,7 @@ pub(crate) async fn seal(db: &mut PgConnection, seals: &[(i64, AuditSeal)]) -> R
     .await
     .map_err(failed_or_taken("seal_audit"))?;
     if sealed.rows_affected() != seals.len() as u64 {
-        return Err(StoreError::Conflict {
-            operation: "seal_audit",
-        });
+        return Err(StoreError::Conflict { operation: "seal_audit" });
     }
     let moved = sqlx::query("-- move_audit_head\nUPDATE audit_head SET sequence = $1, hash = $2")
         .bind(head.sequence)

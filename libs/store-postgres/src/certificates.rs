@@ -36,10 +36,7 @@ impl TryFrom<CertificateRow> for Certificate {
 
     fn try_from(row: CertificateRow) -> Result<Self> {
         let id = row.id.to_string();
-        let columns = Columns {
-            table: "certificates",
-            id: &id,
-        };
+        let columns = Columns { table: "certificates", id: &id };
         Ok(Self {
             name: columns.name(&row.name)?,
             created_at: row.created_at.to_jiff(),
@@ -59,19 +56,15 @@ impl TryFrom<CertificateRow> for Certificate {
             withdrawn: row.withdrawn,
             sealed_key: row.sealed_key,
             account: row.account_id.map(Into::into),
-            renewal: row.renewal_at.map(|at| Renewal {
-                at: at.to_jiff(),
-                window: window(row.window_start, row.window_end),
-            }),
+            renewal: row
+                .renewal_at
+                .map(|at| Renewal { at: at.to_jiff(), window: window(row.window_start, row.window_end) }),
         })
     }
 }
 
 fn window(start: Option<jiff_sqlx::Timestamp>, end: Option<jiff_sqlx::Timestamp>) -> Option<SuggestedWindow> {
-    Some(SuggestedWindow {
-        start: start?.to_jiff(),
-        end: end?.to_jiff(),
-    })
+    Some(SuggestedWindow { start: start?.to_jiff(), end: end?.to_jiff() })
 }
 
 pub(crate) async fn get(db: impl PgExecutor<'_>, id: CertificateId) -> Result<Option<Certificate>> {
@@ -110,10 +103,7 @@ impl TryFrom<RecordRow> for CertificateRecord {
 
     fn try_from(row: RecordRow) -> Result<Self> {
         let id = row.id.to_string();
-        let columns = Columns {
-            table: "certificates",
-            id: &id,
-        };
+        let columns = Columns { table: "certificates", id: &id };
         Ok(Self {
             created_at: row.created_at.to_jiff(),
             uploaded_at: maybe_jiff(row.uploaded_at),

@@ -27,15 +27,9 @@ pub(crate) async fn within<T>(asked: impl Future<Output = Result<T>>) -> Result<
 
 /// Names the operation that failed.
 pub(crate) fn failed(operation: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
-    move |source| match source
-        .as_database_error()
-        .and_then(sqlx::error::DatabaseError::code)
-    {
+    move |source| match source.as_database_error().and_then(sqlx::error::DatabaseError::code) {
         Some(code) if TRY_AGAIN.contains(&code.as_ref()) => StoreError::Conflict { operation },
-        _ => StoreError::Database {
-            operation,
-            source: Box::new(source),
-        },
+        _ => StoreError::Database { operation, source: Box::new(source) },
     }
 }
 
@@ -72,10 +66,8 @@ pub(crate) fn maybe_jiff(at: Option<jiff_sqlx::Timestamp>) -> Option<Timestamp> 
 
 pub(crate) fn to_json(reason: Option<&Reason>) -> Result<Option<Value>> {
     let encode = |reason| {
-        serde_json::to_value(reason).map_err(|source| StoreError::Database {
-            operation: "encode_reason",
-            source: Box::new(source),
-        })
+        serde_json::to_value(reason)
+            .map_err(|source| StoreError::Database { operation: "encode_reason", source: Box::new(source) })
     };
     reason.map(encode).transpose()
 }
@@ -85,6 +77,5 @@ pub(crate) fn from_json(
     column: &'static str,
     json: Option<Value>,
 ) -> Result<Option<Reason>> {
-    json.map(|json| serde_json::from_value(json).map_err(|_| columns.bad(column)))
-        .transpose()
+    json.map(|json| serde_json::from_value(json).map_err(|_| columns.bad(column))).transpose()
 }

@@ -40,15 +40,11 @@ impl TryFrom<DomainRow> for Domain {
     type Error = store::StoreError;
 
     fn try_from(row: DomainRow) -> Result<Self> {
-        let columns = Columns {
-            table: "domains",
-            id: &row.name,
-        };
+        let columns = Columns { table: "domains", id: &row.name };
         let live = match (row.live_certificate_id, row.live_not_after) {
-            (Some(id), Some(not_after)) => Some(Live {
-                certificate: id.into(),
-                not_after: not_after.to_jiff(),
-            }),
+            (Some(id), Some(not_after)) => {
+                Some(Live { certificate: id.into(), not_after: not_after.to_jiff() })
+            }
             (None, None) => None,
             _ => return Err(columns.bad("live_not_after")),
         };
@@ -110,18 +106,9 @@ impl TryFrom<ViewRow> for Change {
 
     fn try_from(row: ViewRow) -> Result<Self> {
         let name = row.domain.name.clone();
-        let columns = Columns {
-            table: "domains",
-            id: &name,
-        };
+        let columns = Columns { table: "domains", id: &name };
         let domain = Domain::try_from(row.domain)?;
-        let summary = (
-            row.sha256,
-            row.serial,
-            row.issuer,
-            row.not_before,
-            row.certificate_source,
-        );
+        let summary = (row.sha256, row.serial, row.issuer, row.not_before, row.certificate_source);
         let certificate = match (domain.facts.live, summary) {
             (Some(live), (Some(sha256), Some(serial), Some(issuer), Some(not_before), Some(source))) => {
                 Some(CertificateSummary {
@@ -173,16 +160,13 @@ macro_rules! select_views {
 pub(crate) use select_views;
 
 pub(crate) async fn view(db: impl PgExecutor<'_>, name: &DomainName) -> Result<Option<DomainView>> {
-    let row: Option<ViewRow> = sqlx::query_as(select_views!(
-        "domain_view",
-        "WHERE d.name = $1 AND d.deleted_at IS NULL"
-    ))
-    .bind(name.as_str())
-    .fetch_optional(db)
-    .await
-    .map_err(failed("domain_view"))?;
-    row.map(|row| Change::try_from(row).map(|change| change.view))
-        .transpose()
+    let row: Option<ViewRow> =
+        sqlx::query_as(select_views!("domain_view", "WHERE d.name = $1 AND d.deleted_at IS NULL"))
+            .bind(name.as_str())
+            .fetch_optional(db)
+            .await
+            .map_err(failed("domain_view"))?;
+    row.map(|row| Change::try_from(row).map(|change| change.view)).transpose()
 }
 
 pub(crate) async fn expired(db: impl PgExecutor<'_>, now: Timestamp, limit: u32) -> Result<Vec<DomainName>> {
@@ -197,13 +181,7 @@ pub(crate) async fn expired(db: impl PgExecutor<'_>, now: Timestamp, limit: u32)
     .fetch_all(db)
     .await
     .map_err(failed("domains_expired"))?;
-    let parse = |name: &String| {
-        Columns {
-            table: "domains",
-            id: name,
-        }
-        .name(name)
-    };
+    let parse = |name: &String| Columns { table: "domains", id: name }.name(name);
     names.iter().map(parse).collect()
 }
 

@@ -57,10 +57,8 @@ pub(crate) async fn page(pool: &PgPool, query: &ListQuery) -> Result<Vec<DomainV
         };
         rows = read(pool, query, way).await?;
     }
-    let views: Result<Vec<_>> = rows
-        .into_iter()
-        .map(|row| Change::try_from(row).map(|change| change.view))
-        .collect();
+    let views: Result<Vec<_>> =
+        rows.into_iter().map(|row| Change::try_from(row).map(|change| change.view)).collect();
     let mut views = views?;
     query.arrange(&mut views);
     Ok(views)
@@ -89,11 +87,7 @@ async fn read(pool: &PgPool, query: &ListQuery, way: Way) -> Result<Vec<ViewRow>
     }
     push_order(&mut sql, query, query.limit);
     sql.push(")");
-    sql.build_query_as()
-        .persistent(false)
-        .fetch_all(pool)
-        .await
-        .map_err(failed("domain_list"))
+    sql.build_query_as().persistent(false).fetch_all(pool).await.map_err(failed("domain_list"))
 }
 
 fn push_part(sql: &mut Query, query: &ListQuery, part: &Part<'_>, way: Way) {
@@ -101,9 +95,7 @@ fn push_part(sql: &mut Query, query: &ListQuery, part: &Part<'_>, way: Way) {
     if way == Way::Nearby {
         sql.push("SELECT * FROM (");
     }
-    sql.push("SELECT d.")
-        .push(columns.join(", d."))
-        .push(" FROM domains d");
+    sql.push("SELECT d.").push(columns.join(", d.")).push(" FROM domains d");
     push_filter(sql, &query.filter);
     if way == Way::Along {
         push_search(sql, query.filter.search.as_ref(), false);
@@ -292,12 +284,8 @@ fn fitting(filter: &ListFilter) -> Query {
 
 async fn counted(pool: &PgPool, mut sql: Query, most: u32) -> Result<u64> {
     sql.push(format_args!(" LIMIT {most}) c"));
-    let counted: i64 = sql
-        .build_query_scalar()
-        .persistent(false)
-        .fetch_one(pool)
-        .await
-        .map_err(failed("count_list"))?;
+    let counted: i64 =
+        sql.build_query_scalar().persistent(false).fetch_one(pool).await.map_err(failed("count_list"))?;
     Ok(counted as u64)
 }
 

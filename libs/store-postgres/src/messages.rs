@@ -28,10 +28,7 @@ impl TryFrom<MessageRow> for Message {
 
     fn try_from(row: MessageRow) -> Result<Self> {
         let id = row.id.to_string();
-        let columns = Columns {
-            table: "messages",
-            id: &id,
-        };
+        let columns = Columns { table: "messages", id: &id };
         Ok(Self {
             sequence: row.sequence,
             event: Event {
@@ -110,10 +107,7 @@ pub(crate) async fn take(
 
 /// The messages as two arrays, for one statement over all of them.
 fn taken(messages: &[Message]) -> (Vec<i64>, Vec<i64>) {
-    messages
-        .iter()
-        .map(|message| (message.sequence, message.token))
-        .unzip()
+    messages.iter().map(|message| (message.sequence, message.token)).unzip()
 }
 
 pub(crate) async fn keep(db: impl PgExecutor<'_>, messages: &[Message], until: Timestamp) -> Result<()> {

@@ -31,27 +31,18 @@ impl PostgresStore {
     /// libpq. Connects when it is first used, so that a database which is away does not keep a process from starting.
     pub fn open(url: &str, max_connections: u32) -> Result<Self> {
         let options = PgConnectOptions::from_str(url)
-            .map_err(|source| StoreError::Open {
-                url: without_password(url),
-                source: Box::new(source),
-            })?
+            .map_err(|source| StoreError::Open { url: without_password(url), source: Box::new(source) })?
             .application_name("ssl-manager")
             .options([
                 ("statement_timeout", STATEMENT_TIMEOUT_MS),
-                (
-                    "idle_in_transaction_session_timeout",
-                    IDLE_IN_TRANSACTION_TIMEOUT_MS,
-                ),
+                ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT_MS),
             ]);
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .max_lifetime(MAX_LIFETIME)
             .connect_lazy_with(options);
-        Ok(Self {
-            pool,
-            published: watch::Sender::new(0),
-        })
+        Ok(Self { pool, published: watch::Sender::new(0) })
     }
 
     /// Brings the schema up to date. A schema that is newer than this program is refused. Programs that start together
@@ -66,10 +57,7 @@ impl PostgresStore {
         let migrated = MIGRATIONS.run_direct(None, &mut *connection, false).await;
         // Not back to the pool: its statement timeout is off.
         let _ = connection.close().await;
-        migrated.map_err(|source| StoreError::Database {
-            operation: "migrate",
-            source: Box::new(source),
-        })
+        migrated.map_err(|source| StoreError::Database { operation: "migrate", source: Box::new(source) })
     }
 
     /// Closes the connections after what is under way.
@@ -114,11 +102,7 @@ impl PostgresStore {
 }
 
 fn newest_known() -> i64 {
-    MIGRATIONS
-        .iter()
-        .map(|migration| migration.version)
-        .max()
-        .unwrap_or(0)
+    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
 }
 
 /// The URL as an error may show it.
@@ -135,21 +119,11 @@ mod tests {
 
     #[test]
     fn a_password_is_never_shown() {
-        for url in [
-            "postgres://u:secret@host:x/db",
-            "postgres://u:p@secret@host/db",
-            "secret",
-        ] {
+        for url in ["postgres://u:secret@host:x/db", "postgres://u:p@secret@host/db", "secret"] {
             let shown = without_password(url);
-            assert!(
-                !shown.contains("secret") || shown.ends_with("@host/db"),
-                "{shown}"
-            );
+            assert!(!shown.contains("secret") || shown.ends_with("@host/db"), "{shown}");
         }
-        assert_eq!(
-            without_password("postgres://u:secret@host/db"),
-            "postgres://…@host/db"
-        );
+        assert_eq!(without_password("postgres://u:secret@host/db"), "postgres://…@host/db");
     }
 
     #[tokio::test]

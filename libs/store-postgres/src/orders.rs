@@ -26,20 +26,14 @@ impl TryFrom<OrderRow> for Order {
 
     fn try_from(row: OrderRow) -> Result<Self> {
         let id = row.id.to_string();
-        let columns = Columns {
-            table: "orders",
-            id: &id,
-        };
+        let columns = Columns { table: "orders", id: &id };
         let certificate = row.certificate_id.map(Into::into);
         let state = match (row.state.as_str(), row.url, certificate, row.sealed_key, row.csr) {
             ("created", None, None, None, None) => OrderState::Created,
             ("placed", Some(url), None, None, None) => OrderState::Placed { url },
-            ("keyed", Some(url), Some(certificate), Some(sealed_key), Some(csr)) => OrderState::Keyed {
-                url,
-                certificate,
-                sealed_key,
-                csr,
-            },
+            ("keyed", Some(url), Some(certificate), Some(sealed_key), Some(csr)) => {
+                OrderState::Keyed { url, certificate, sealed_key, csr }
+            }
             ("issued", _, Some(certificate), None, _) => OrderState::Issued { certificate },
             ("failed", ..) => OrderState::Failed,
             ("abandoned", ..) => OrderState::Abandoned,
@@ -101,28 +95,17 @@ struct StateColumns<'a> {
 
 impl<'a> From<&'a OrderState> for StateColumns<'a> {
     fn from(state: &'a OrderState) -> Self {
-        let none = Self {
-            url: state.url(),
-            certificate_id: None,
-            sealed_key: None,
-            csr: None,
-        };
+        let none = Self { url: state.url(), certificate_id: None, sealed_key: None, csr: None };
         match state {
-            OrderState::Keyed {
-                certificate,
-                sealed_key,
-                csr,
-                ..
-            } => Self {
+            OrderState::Keyed { certificate, sealed_key, csr, .. } => Self {
                 certificate_id: Some(certificate.as_uuid()),
                 sealed_key: Some(sealed_key),
                 csr: Some(csr),
                 ..none
             },
-            OrderState::Issued { certificate } => Self {
-                certificate_id: Some(certificate.as_uuid()),
-                ..none
-            },
+            OrderState::Issued { certificate } => {
+                Self { certificate_id: Some(certificate.as_uuid()), ..none }
+            }
             _ => none,
         }
     }
@@ -185,10 +168,7 @@ impl TryFrom<ChallengeRow> for Challenge {
     type Error = StoreError;
 
     fn try_from(row: ChallengeRow) -> Result<Self> {
-        let columns = Columns {
-            table: "challenges",
-            id: &row.host,
-        };
+        let columns = Columns { table: "challenges", id: &row.host };
         Ok(Self {
             host: columns.parse("host", &row.host)?,
             order: row.order_id.into(),

@@ -48,10 +48,7 @@ async fn last_complete(db: impl PgExecutor<'_>) -> Result<Option<Date>> {
         .await
         .map_err(failed("last_rechecked"))?;
     let Some(day) = day else { return Ok(None) };
-    let columns = Columns {
-        table: "rechecked_days",
-        id: &day,
-    };
+    let columns = Columns { table: "rechecked_days", id: &day };
     day.parse().map(Some).map_err(|_| columns.bad("day"))
 }
 

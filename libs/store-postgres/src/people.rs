@@ -18,10 +18,7 @@ impl TryFrom<UserRow> for User {
     type Error = StoreError;
 
     fn try_from(row: UserRow) -> Result<Self> {
-        let columns = Columns {
-            table: "users",
-            id: &row.name,
-        };
+        let columns = Columns { table: "users", id: &row.name };
         Ok(Self {
             role: columns.parse("role", &row.role)?,
             created_at: row.created_at.to_jiff(),
@@ -45,10 +42,7 @@ impl TryFrom<SessionRow> for SessionRecord {
     type Error = StoreError;
 
     fn try_from(row: SessionRow) -> Result<Self> {
-        let columns = Columns {
-            table: "sessions",
-            id: &row.user_name,
-        };
+        let columns = Columns { table: "sessions", id: &row.user_name };
         Ok(Self {
             hash: row.hash.as_slice().try_into().map_err(|_| columns.bad("hash"))?,
             role: columns.parse("role", &row.role)?,

@@ -25,10 +25,7 @@ impl TryFrom<RevocationRow> for Revocation {
 
     fn try_from(row: RevocationRow) -> Result<Self> {
         let id = row.certificate_id.to_string();
-        let columns = Columns {
-            table: "revocations",
-            id: &id,
-        };
+        let columns = Columns { table: "revocations", id: &id };
         Ok(Self {
             certificate: row.certificate_id.into(),
             name: columns.name(&row.name)?,

@@ -49,12 +49,8 @@ pub(crate) async fn page(
         .fetch_all(db)
         .await
         .map_err(failed("sealed_keys"))?;
-    let key = |row: SealedRow| SealedKey {
-        place,
-        id: row.id,
-        sealed_to: row.sealed_to,
-        sealed: row.sealed_key,
-    };
+    let key =
+        |row: SealedRow| SealedKey { place, id: row.id, sealed_to: row.sealed_to, sealed: row.sealed_key };
     Ok(rows.into_iter().map(key).collect())
 }
 

@@ -27,10 +27,7 @@ impl TryFrom<WorkRow> for Work {
     type Error = StoreError;
 
     fn try_from(row: WorkRow) -> Result<Self> {
-        let columns = Columns {
-            table: "work",
-            id: &row.name,
-        };
+        let columns = Columns { table: "work", id: &row.name };
         Ok(Self {
             name: columns.name(&row.name)?,
             kind: columns.parse("kind", &row.kind)?,
@@ -73,12 +70,8 @@ pub(crate) async fn one(db: impl PgExecutor<'_>, name: &DomainName, kind: WorkKi
 
 pub(crate) async fn schedule(db: &mut PgConnection, work: &[Work]) -> Result<()> {
     let column = |of: fn(&Work) -> &str| work.iter().map(of).collect::<Vec<_>>();
-    let attempts = work
-        .iter()
-        .map(|work| i32::try_from(work.attempts).unwrap_or(i32::MAX));
-    let certificates = work
-        .iter()
-        .map(|work| work.certificate.map(domain::CertificateId::as_uuid));
+    let attempts = work.iter().map(|work| i32::try_from(work.attempts).unwrap_or(i32::MAX));
+    let certificates = work.iter().map(|work| work.certificate.map(domain::CertificateId::as_uuid));
     sqlx::query(
         "-- schedule
         INSERT INTO work (name, kind, revision, cause, attempts, due_at, certificate_id, lease_token)
@@ -132,10 +125,7 @@ pub(crate) async fn is_leased(
 }
 
 fn lost(lease: &Lease) -> StoreError {
-    StoreError::LeaseLost {
-        kind: lease.work.kind.as_str(),
-        name: lease.work.name.to_string(),
-    }
+    StoreError::LeaseLost { kind: lease.work.kind.as_str(), name: lease.work.name.to_string() }
 }
 
 /// The lease's token is still the row's, and its revision the name's. The name's row is locked first, as everywhere.
@@ -172,11 +162,7 @@ pub(crate) async fn finish(db: &mut PgConnection, lease: &Lease, next: Option<&W
                 .execute(db)
                 .await
                 .map_err(failed("finish"))?;
-        return if ended.rows_affected() == 1 {
-            Ok(())
-        } else {
-            Err(lost(lease))
-        };
+        return if ended.rows_affected() == 1 { Ok(()) } else { Err(lost(lease)) };
     };
     debug_assert!(
         next.name == lease.work.name && next.kind == lease.work.kind,
@@ -199,11 +185,7 @@ pub(crate) async fn finish(db: &mut PgConnection, lease: &Lease, next: Option<&W
     .execute(db)
     .await
     .map_err(failed("finish_and_schedule"))?;
-    if ended.rows_affected() == 1 {
-        Ok(())
-    } else {
-        Err(lost(lease))
-    }
+    if ended.rows_affected() == 1 { Ok(()) } else { Err(lost(lease)) }
 }
 
 pub(crate) async fn mark_due(
@@ -263,11 +245,7 @@ pub(crate) async fn claim(
     for row in rows {
         let token = row.lease_token;
         match Work::try_from(row) {
-            Ok(work) => leases.push(Lease {
-                work,
-                token,
-                expires_at: until,
-            }),
+            Ok(work) => leases.push(Lease { work, token, expires_at: until }),
             Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "work not claimed"),
         }
     }
@@ -285,11 +263,7 @@ pub(crate) async fn renew(db: impl PgExecutor<'_>, lease: &Lease, until: Timesta
     .execute(db)
     .await
     .map_err(failed("renew"))?;
-    if renewed.rows_affected() == 1 {
-        Ok(())
-    } else {
-        Err(lost(lease))
-    }
+    if renewed.rows_affected() == 1 { Ok(()) } else { Err(lost(lease)) }
 }
 
 pub(crate) async fn release(db: impl PgExecutor<'_>, lease: &Lease) -> Result<()> {

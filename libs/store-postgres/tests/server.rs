@@ -35,9 +35,7 @@ async fn add(store: &PostgresStore, label: &str) -> DomainName {
     let name = DomainName::parse(&format!("{label}.example.com")).unwrap();
     let now = Timestamp::from_second(1_800_000_000).unwrap();
     let mut tx = store.begin("add").await.unwrap();
-    tx.insert_domain(&Domain::added(name.clone(), now), now)
-        .await
-        .unwrap();
+    tx.insert_domain(&Domain::added(name.clone(), now), now).await.unwrap();
     tx.commit().await.unwrap();
     name
 }
@@ -70,10 +68,7 @@ async fn a_schema_that_is_not_ours_is_refused_with_what_to_do() {
     postgres.psql(&database, newer).unwrap();
     for refused in [store.check_schema().await, store.migrate().await] {
         let error = error_of(refused);
-        assert!(
-            matches!(error, StoreError::Schema { found: 9999, .. }),
-            "{error:?}"
-        );
+        assert!(matches!(error, StoreError::Schema { found: 9999, .. }), "{error:?}");
     }
 }
 
@@ -83,9 +78,7 @@ fn migrations_have_the_numbers_of_sqlites() {
     let names = |folder: &str| -> BTreeSet<String> {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
         let entries = std::fs::read_dir(path).unwrap();
-        entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect()
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     };
     assert_eq!(names("migrations"), names("../store-sqlite/migrations"));
 }
@@ -95,17 +88,12 @@ async fn a_row_that_makes_no_sense_is_named() {
     let (postgres, database, store) = fresh().await;
     store.migrate().await.unwrap();
     let name = add(&store, "odd").await;
-    postgres
-        .psql(&database, "UPDATE domains SET waiting = '{\"code\":\"boredom\"}'")
-        .unwrap();
+    postgres.psql(&database, "UPDATE domains SET waiting = '{\"code\":\"boredom\"}'").unwrap();
     let error = error_of(store.domain(&name).await);
     let StoreError::Inconsistency { table, column, id } = error else {
         panic!("another error: {error:?}");
     };
-    assert_eq!(
-        (table, column, id.as_str()),
-        ("domains", "waiting", name.as_str())
-    );
+    assert_eq!((table, column, id.as_str()), ("domains", "waiting", name.as_str()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -114,22 +102,12 @@ async fn tls_is_verified() {
     let url = postgres.superuser_url(&database);
     let strict = format!("{url}?sslmode=verify-full");
     let trusting = format!("{strict}&sslrootcert={}", postgres.root_file().display());
-    PostgresStore::open(&trusting, 1)
-        .unwrap()
-        .migrate()
-        .await
-        .unwrap();
+    PostgresStore::open(&trusting, 1).unwrap().migrate().await.unwrap();
     let error = error_of(PostgresStore::open(&strict, 1).unwrap().check_schema().await);
-    assert!(
-        matches!(error, StoreError::Database { .. }),
-        "a root that nobody trusts: {error:?}"
-    );
+    assert!(matches!(error, StoreError::Database { .. }), "a root that nobody trusts: {error:?}");
     let elsewhere = trusting.replace("@localhost:", "@127.0.0.1:");
     let error = error_of(PostgresStore::open(&elsewhere, 1).unwrap().check_schema().await);
-    assert!(
-        matches!(error, StoreError::Database { .. }),
-        "another name: {error:?}"
-    );
+    assert!(matches!(error, StoreError::Database { .. }), "another name: {error:?}");
 }
 
 /// Each role of the file may do what it must (the end-to-end tests run with them); the two that must not see secrets
@@ -150,10 +128,7 @@ async fn roles_see_what_they_need_and_nothing_else() {
         .unwrap();
     for table in tables.lines() {
         for (role, may_read) in [
-            (
-                "ssl_manager_responder",
-                ["challenges", "probes", "_sqlx_migrations"].as_slice(),
-            ),
+            ("ssl_manager_responder", ["challenges", "probes", "_sqlx_migrations"].as_slice()),
             (
                 "ssl_manager_scheduler",
                 &[
@@ -176,23 +151,13 @@ async fn roles_see_what_they_need_and_nothing_else() {
         }
         let ask =
             format!("SELECT has_table_privilege('ssl_manager_responder', '{table}', 'INSERT,UPDATE,DELETE')");
-        assert_eq!(
-            postgres.psql(&database, &ask).unwrap(),
-            "f",
-            "the responder writes {table}"
-        );
+        assert_eq!(postgres.psql(&database, &ask).unwrap(), "f", "the responder writes {table}");
     }
     let ask = "SELECT has_table_privilege('ssl_manager_api', 'accounts', 'SELECT')";
-    assert_eq!(
-        postgres.psql(&database, ask).unwrap(),
-        "f",
-        "no account key for the API"
-    );
-    for (table, column) in [
-        ("certificates", "sealed_key"),
-        ("certificates", "chain_pem"),
-        ("sessions", "hash"),
-    ] {
+    assert_eq!(postgres.psql(&database, ask).unwrap(), "f", "no account key for the API");
+    for (table, column) in
+        [("certificates", "sealed_key"), ("certificates", "chain_pem"), ("sessions", "hash")]
+    {
         let ask =
             format!("SELECT has_column_privilege('ssl_manager_scheduler', '{table}', '{column}', 'SELECT')");
         let may = postgres.psql(&database, &ask).unwrap();
@@ -208,24 +173,12 @@ async fn roles_see_what_they_need_and_nothing_else() {
         for what in ["actor", "outcome", "detail"] {
             let ask =
                 format!("SELECT has_column_privilege('ssl_manager_{role}', 'audit', '{what}', 'UPDATE')");
-            assert_eq!(
-                postgres.psql(&database, &ask).unwrap(),
-                "f",
-                "{role} changes {what}"
-            );
+            assert_eq!(postgres.psql(&database, &ask).unwrap(), "f", "{role} changes {what}");
         }
         let ask = format!("SELECT has_table_privilege('ssl_manager_{role}', 'audit', 'DELETE')");
-        assert_eq!(
-            postgres.psql(&database, &ask).unwrap(),
-            "f",
-            "{role} removes lines"
-        );
+        assert_eq!(postgres.psql(&database, &ask).unwrap(), "f", "{role} removes lines");
         let ask = format!("SELECT has_column_privilege('ssl_manager_{role}', 'audit', 'hash', 'INSERT')");
-        assert_eq!(
-            postgres.psql(&database, &ask).unwrap(),
-            "f",
-            "{role} seals what it writes"
-        );
+        assert_eq!(postgres.psql(&database, &ask).unwrap(), "f", "{role} seals what it writes");
     }
 }
 

@@ -21,10 +21,7 @@ impl TryFrom<AccountRow> for Account {
     type Error = StoreError;
 
     fn try_from(row: AccountRow) -> Result<Self> {
-        let columns = Columns {
-            table: "accounts",
-            id: &row.id,
-        };
+        let columns = Columns { table: "accounts", id: &row.id };
         Ok(Self {
             id: columns.parse("id", &row.id)?,
             created_at: time(&columns, "created_at", row.created_at)?,

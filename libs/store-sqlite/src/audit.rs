@@ -21,10 +21,7 @@ struct EntryRow {
 impl EntryRow {
     fn entry(self) -> Result<AuditEntry> {
         let id = self.id.to_string();
-        let columns = Columns {
-            table: "audit",
-            id: &id,
-        };
+        let columns = Columns { table: "audit", id: &id };
         Ok(AuditEntry {
             at: time(&columns, "at", self.at)?,
             actor: self.actor,
@@ -49,10 +46,7 @@ impl TryFrom<SealRow> for AuditSeal {
 
     fn try_from(row: SealRow) -> Result<Self> {
         let id = row.sequence.to_string();
-        let columns = Columns {
-            table: "audit",
-            id: &id,
-        };
+        let columns = Columns { table: "audit", id: &id };
         Ok(Self {
             sequence: row.sequence,
             hash: row.hash.as_slice().try_into().map_err(|_| columns.bad("hash"))?,
@@ -159,12 +153,7 @@ pub(crate) async fn unsealed(db: &mut SqliteConnection, limit: u32) -> Result<Ve
     .fetch_all(db)
     .await
     .map_err(failed("unsealed_audit"))?;
-    let unsealed = |row: EntryRow| {
-        Ok(UnsealedAudit {
-            id: row.id,
-            entry: row.entry()?,
-        })
-    };
+    let unsealed = |row: EntryRow| Ok(UnsealedAudit { id: row.id, entry: row.entry()? });
     rows.into_iter().map(unsealed).collect()
 }
 

@@ -12,10 +12,7 @@ pub(crate) async fn get(db: impl SqliteExecutor<'_>, key: &str) -> Result<Option
         .fetch_optional(db)
         .await
         .map_err(failed("bucket"))?;
-    let columns = Columns {
-        table: "buckets",
-        id: key,
-    };
+    let columns = Columns { table: "buckets", id: key };
     maybe_time(&columns, "at", at)
 }
 

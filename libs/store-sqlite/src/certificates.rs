@@ -34,10 +34,7 @@ impl TryFrom<CertificateRow> for Certificate {
     type Error = StoreError;
 
     fn try_from(row: CertificateRow) -> Result<Self> {
-        let columns = Columns {
-            table: "certificates",
-            id: &row.id,
-        };
+        let columns = Columns { table: "certificates", id: &row.id };
         let start = maybe_time(&columns, "window_start", row.window_start)?;
         let end = maybe_time(&columns, "window_end", row.window_end)?;
         let window = start.zip(end).map(|(start, end)| SuggestedWindow { start, end });
@@ -101,10 +98,7 @@ impl TryFrom<RecordRow> for CertificateRecord {
     type Error = StoreError;
 
     fn try_from(row: RecordRow) -> Result<Self> {
-        let columns = Columns {
-            table: "certificates",
-            id: &row.id,
-        };
+        let columns = Columns { table: "certificates", id: &row.id };
         Ok(Self {
             created_at: time(&columns, "created_at", row.created_at)?,
             uploaded_at: maybe_time(&columns, "uploaded_at", row.uploaded_at)?,

@@ -7,10 +7,7 @@ use store::{Columns, Result, StoreError};
 
 /// Names the operation that failed.
 pub(crate) fn failed(operation: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
-    move |source| StoreError::Database {
-        operation,
-        source: Box::new(source),
-    }
+    move |source| StoreError::Database { operation, source: Box::new(source) }
 }
 
 /// Like [`failed`], but a row that is there already is a conflict.
@@ -39,10 +36,8 @@ pub(crate) fn maybe_micros(at: Option<Timestamp>) -> Option<i64> {
 
 pub(crate) fn to_json(reason: Option<&Reason>) -> Result<Option<String>> {
     let encode = |reason| {
-        serde_json::to_string(reason).map_err(|source| StoreError::Database {
-            operation: "encode_reason",
-            source: Box::new(source),
-        })
+        serde_json::to_string(reason)
+            .map_err(|source| StoreError::Database { operation: "encode_reason", source: Box::new(source) })
     };
     reason.map(encode).transpose()
 }
@@ -67,6 +62,5 @@ pub(crate) fn reason(
     column: &'static str,
     json: Option<&str>,
 ) -> Result<Option<Reason>> {
-    json.map(|json| serde_json::from_str(json).map_err(|_| columns.bad(column)))
-        .transpose()
+    json.map(|json| serde_json::from_str(json).map_err(|_| columns.bad(column))).transpose()
 }

@@ -38,10 +38,7 @@ impl TryFrom<DomainRow> for Domain {
     type Error = store::StoreError;
 
     fn try_from(row: DomainRow) -> Result<Self> {
-        let columns = Columns {
-            table: "domains",
-            id: &row.name,
-        };
+        let columns = Columns { table: "domains", id: &row.name };
         let live = match (&row.live_certificate_id, row.live_not_after) {
             (Some(id), Some(not_after)) => Some(Live {
                 certificate: columns.parse("live_certificate_id", id)?,
@@ -108,10 +105,7 @@ impl TryFrom<ViewRow> for Change {
 
     fn try_from(row: ViewRow) -> Result<Self> {
         let name = row.domain.name.clone();
-        let columns = Columns {
-            table: "domains",
-            id: &name,
-        };
+        let columns = Columns { table: "domains", id: &name };
         let next_attempt_at = maybe_time(&columns, "next_attempt_at", row.next_attempt_at)?;
         let domain = Domain::try_from(row.domain)?;
         let certificate = match (domain.facts.live, row.sha256, row.serial, row.issuer) {
@@ -122,10 +116,8 @@ impl TryFrom<ViewRow> for Change {
                 issuer,
                 not_before: time(&columns, "not_before", row.not_before.unwrap_or_default())?,
                 not_after: live.not_after,
-                source: columns.parse(
-                    "certificate_source",
-                    row.certificate_source.as_deref().unwrap_or(""),
-                )?,
+                source: columns
+                    .parse("certificate_source", row.certificate_source.as_deref().unwrap_or(""))?,
             }),
             (None, ..) => None,
             _ => return Err(columns.bad("live_certificate_id")),
@@ -134,12 +126,7 @@ impl TryFrom<ViewRow> for Change {
         Ok(Self {
             position: row.position,
             at,
-            view: DomainView {
-                domain,
-                certificate,
-                next_attempt_at,
-                failed_attempts: row.failed_attempts,
-            },
+            view: DomainView { domain, certificate, next_attempt_at, failed_attempts: row.failed_attempts },
         })
     }
 }
@@ -167,16 +154,13 @@ macro_rules! select_views {
 pub(crate) use select_views;
 
 pub(crate) async fn view(db: impl SqliteExecutor<'_>, name: &DomainName) -> Result<Option<DomainView>> {
-    let row: Option<ViewRow> = sqlx::query_as(select_views!(
-        "domain_view",
-        "WHERE d.name = $1 AND d.deleted_at IS NULL"
-    ))
-    .bind(name.as_str())
-    .fetch_optional(db)
-    .await
-    .map_err(failed("domain_view"))?;
-    row.map(|row| Change::try_from(row).map(|change| change.view))
-        .transpose()
+    let row: Option<ViewRow> =
+        sqlx::query_as(select_views!("domain_view", "WHERE d.name = $1 AND d.deleted_at IS NULL"))
+            .bind(name.as_str())
+            .fetch_optional(db)
+            .await
+            .map_err(failed("domain_view"))?;
+    row.map(|row| Change::try_from(row).map(|change| change.view)).transpose()
 }
 
 pub(crate) async fn changes(
@@ -187,14 +171,8 @@ pub(crate) async fn changes(
 ) -> Result<Vec<Change>> {
     // Two statements: one that served both would walk through every domain's change to find one domain's.
     let statement = match name {
-        None => select_views!(
-            "domain_changes",
-            "WHERE d.position > $1 ORDER BY d.position LIMIT $2"
-        ),
-        Some(_) => select_views!(
-            "domain_changes_of",
-            "WHERE d.position > $1 AND d.name = $3 LIMIT $2"
-        ),
+        None => select_views!("domain_changes", "WHERE d.position > $1 ORDER BY d.position LIMIT $2"),
+        Some(_) => select_views!("domain_changes_of", "WHERE d.position > $1 AND d.name = $3 LIMIT $2"),
     };
     let rows: Vec<ViewRow> = sqlx::query_as(statement)
         .bind(after)
@@ -229,16 +207,7 @@ pub(crate) async fn expired(
     .fetch_all(db)
     .await
     .map_err(failed("domains_expired"))?;
-    names
-        .iter()
-        .map(|name| {
-            Columns {
-                table: "domains",
-                id: name,
-            }
-            .name(name)
-        })
-        .collect()
+    names.iter().map(|name| Columns { table: "domains", id: name }.name(name)).collect()
 }
 
 /// Rows, deleted or not.

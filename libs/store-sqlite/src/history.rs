@@ -22,10 +22,7 @@ impl TryFrom<HistoryRow> for HistoryEntry {
     type Error = store::StoreError;
 
     fn try_from(row: HistoryRow) -> Result<Self> {
-        let columns = Columns {
-            table: "history",
-            id: &row.name,
-        };
+        let columns = Columns { table: "history", id: &row.name };
         Ok(Self {
             name: columns.name(&row.name)?,
             at: time(&columns, "at", row.at)?,

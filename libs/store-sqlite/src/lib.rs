@@ -52,11 +52,7 @@ pub struct SqliteStore {
 
 impl SqliteStore {
     async fn write(&self, name: &'static str) -> Result<SqliteTx> {
-        let inner = self
-            .writer
-            .begin_with("BEGIN IMMEDIATE")
-            .await
-            .map_err(failed(name))?;
+        let inner = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed(name))?;
         Ok(SqliteTx {
             name,
             began: Instant::now(),

@@ -55,10 +55,8 @@ pub(crate) async fn page(readers: &SqlitePool, query: &ListQuery) -> Result<Vec<
         rows = read(&mut tx, query, way).await?;
     }
     tx.commit().await.map_err(failed("domain_list"))?;
-    let views: Result<Vec<_>> = rows
-        .into_iter()
-        .map(|row| Change::try_from(row).map(|change| change.view))
-        .collect();
+    let views: Result<Vec<_>> =
+        rows.into_iter().map(|row| Change::try_from(row).map(|change| change.view)).collect();
     let mut views = views?;
     query.arrange(&mut views);
     Ok(views)
@@ -66,15 +64,7 @@ pub(crate) async fn page(readers: &SqlitePool, query: &ListQuery) -> Result<Vec<
 
 /// Whether what is filtered lies together in the index of the order.
 fn is_along(query: &ListQuery) -> bool {
-    let ListFilter {
-        search,
-        source,
-        expires_from,
-        expires_before,
-        renewal_blocked,
-        who,
-        ..
-    } = &query.filter;
+    let ListFilter { search, source, expires_from, expires_before, renewal_blocked, who, .. } = &query.filter;
     let by_end = matches!(query.order, ListOrder::Expiry | ListOrder::Attention);
     let by_search = match search {
         None => true,
@@ -87,10 +77,7 @@ fn is_along(query: &ListQuery) -> bool {
 }
 
 async fn read(db: &mut SqliteConnection, query: &ListQuery, way: Way) -> Result<Vec<ViewRow>> {
-    let mut sql = Query::new(select_views!(
-        "domain_list",
-        "WHERE d.name IN (SELECT name FROM ("
-    ));
+    let mut sql = Query::new(select_views!("domain_list", "WHERE d.name IN (SELECT name FROM ("));
     if way == Way::Found || way == Way::Small {
         let columns = query.columns();
         let selected = format!("d.{}", columns.join(", d."));
@@ -113,11 +100,7 @@ async fn read(db: &mut SqliteConnection, query: &ListQuery, way: Way) -> Result<
     push_order(&mut sql, query, query.limit);
     sql.push(")");
     // There are as many statements as combinations of what is asked: too many to keep.
-    sql.build_query_as()
-        .persistent(false)
-        .fetch_all(db)
-        .await
-        .map_err(failed("domain_list"))
+    sql.build_query_as().persistent(false).fetch_all(db).await.map_err(failed("domain_list"))
 }
 
 fn push_part(sql: &mut Query, query: &ListQuery, part: &Part<'_>, way: Way) {
@@ -146,9 +129,7 @@ fn push_part(sql: &mut Query, query: &ListQuery, part: &Part<'_>, way: Way) {
         selected.dedup();
     }
     sql.push("SELECT d.").push(selected.join(", d."));
-    sql.push(format_args!(
-        " FROM domains d INDEXED BY domains_{index} WHERE d.deleted_at IS NULL"
-    ));
+    sql.push(format_args!(" FROM domains d INDEXED BY domains_{index} WHERE d.deleted_at IS NULL"));
     match part.status {
         Some(status) if index == "by_attention" || index == "by_who" => {
             sql.push(format_args!(" AND d.attention = {}", attention(status)));
@@ -240,13 +221,10 @@ fn push_search(sql: &mut Query, search: Option<&Search>) {
             sql.push(" AND d.name < ").push_bind(after_all(start));
         }
         Some(Search::Part(part)) => {
-            sql.push(" AND instr(d.name, ")
-                .push_bind(part.clone())
-                .push(") > 0");
+            sql.push(" AND instr(d.name, ").push_bind(part.clone()).push(") > 0");
         }
         Some(Search::Suffix(end)) => {
-            sql.push(format_args!(" AND substr(d.name, -{}) = ", end.len()))
-                .push_bind(end.clone());
+            sql.push(format_args!(" AND substr(d.name, -{}) = ", end.len())).push_bind(end.clone());
         }
         Some(Search::Names(_) | Search::Sha256(_) | Search::Serial(_)) | None => {}
     }
@@ -258,9 +236,7 @@ fn push_found(sql: &mut Query, filter: &ListFilter, selected: &str) {
     match &filter.search {
         Some(Search::Names(names)) => {
             let names = serde_json::Value::from(names.clone()).to_string();
-            sql.push("domains d WHERE d.name IN (SELECT value FROM json_each(")
-                .push_bind(names)
-                .push("))");
+            sql.push("domains d WHERE d.name IN (SELECT value FROM json_each(").push_bind(names).push("))");
         }
         Some(Search::Sha256(sha256)) => {
             sql.push("domains d WHERE d.name IN (SELECT c.name FROM certificates c WHERE c.sha256 = ")
@@ -291,20 +267,10 @@ fn push_found(sql: &mut Query, filter: &ListFilter, selected: &str) {
         }
         None => {
             let index = match filter {
-                ListFilter {
-                    renewal_blocked: true,
-                    ..
-                } => "renewal_blocked",
-                ListFilter {
-                    source: Some(Source::Text),
-                    ..
-                } => "by_text",
+                ListFilter { renewal_blocked: true, .. } => "renewal_blocked",
+                ListFilter { source: Some(Source::Text), .. } => "by_text",
                 ListFilter { who: Some(_), .. } => "by_who",
-                ListFilter {
-                    expires_from: None,
-                    expires_before: None,
-                    ..
-                } => match filter.some_statuses() {
+                ListFilter { expires_from: None, expires_before: None, .. } => match filter.some_statuses() {
                     Some(_) => "by_status",
                     None => "listed",
                 },
@@ -327,10 +293,7 @@ fn words(statuses: &[Status]) -> String {
 
 /// What is filtered by beside the search.
 fn rest_of(filter: &ListFilter) -> ListFilter {
-    ListFilter {
-        search: None,
-        ..filter.clone()
-    }
+    ListFilter { search: None, ..filter.clone() }
 }
 
 /// Whether so few fit all but the search that each can be looked at.
@@ -374,11 +337,7 @@ async fn count_found(db: &mut SqliteConnection, filter: &ListFilter, most: u32) 
 }
 
 async fn fetch(db: &mut SqliteConnection, mut sql: Query) -> Result<u64> {
-    let counted: i64 = sql
-        .build_query_scalar()
-        .persistent(false)
-        .fetch_one(db)
-        .await
-        .map_err(failed("count_list"))?;
+    let counted: i64 =
+        sql.build_query_scalar().persistent(false).fetch_one(db).await.map_err(failed("count_list"))?;
     Ok(counted as u64)
 }

@@ -25,10 +25,7 @@ impl TryFrom<MessageRow> for Message {
     type Error = StoreError;
 
     fn try_from(row: MessageRow) -> Result<Self> {
-        let columns = Columns {
-            table: "messages",
-            id: &row.id,
-        };
+        let columns = Columns { table: "messages", id: &row.id };
         Ok(Self {
             sequence: row.sequence,
             event: Event {
@@ -117,10 +114,8 @@ pub(crate) async fn any_waiting(
 
 /// The messages as JSON `[[sequence, token], …]`, for one statement over all of them.
 fn taken(messages: &[Message]) -> String {
-    let pairs: Vec<serde_json::Value> = messages
-        .iter()
-        .map(|message| serde_json::Value::from([message.sequence, message.token]))
-        .collect();
+    let pairs: Vec<serde_json::Value> =
+        messages.iter().map(|message| serde_json::Value::from([message.sequence, message.token])).collect();
     serde_json::Value::from(pairs).to_string()
 }
 

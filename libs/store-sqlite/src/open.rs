@@ -53,17 +53,10 @@ impl SqliteStore {
                 .idle_timeout(None)
                 .max_lifetime(None)
         };
-        let writer = connect(pool(1), options.clone())
-            .await
-            .map_err(|error| cannot(error.into()))?;
-        let readers = connect(pool(READERS), options.read_only(true))
-            .await
-            .map_err(|error| cannot(error.into()))?;
-        Ok(Self {
-            writer,
-            readers,
-            published: watch::Sender::new(0),
-        })
+        let writer = connect(pool(1), options.clone()).await.map_err(|error| cannot(error.into()))?;
+        let readers =
+            connect(pool(READERS), options.read_only(true)).await.map_err(|error| cannot(error.into()))?;
+        Ok(Self { writer, readers, published: watch::Sender::new(0) })
     }
 
     /// Opens a database file and brings its schema up to date.
@@ -78,19 +71,12 @@ impl SqliteStore {
         self.refuse_newer().await?;
         // One transaction around all of it: the migrator takes no lock on SQLite, and two processes that start
         // together on a new file would both find nothing there and both begin.
-        let mut tx = self
-            .writer
-            .begin_with("BEGIN IMMEDIATE")
-            .await
-            .map_err(failed("migrate"))?;
+        let mut tx = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed("migrate"))?;
         // `run` does the same, but through a bound that makes this future impossible to spawn.
         MIGRATIONS
             .run_direct(None, &mut *tx, false)
             .await
-            .map_err(|source| StoreError::Database {
-                operation: "migrate",
-                source: Box::new(source),
-            })?;
+            .map_err(|source| StoreError::Database { operation: "migrate", source: Box::new(source) })?;
         tx.commit().await.map_err(failed("migrate"))
     }
 
@@ -155,17 +141,11 @@ async fn connect(pool: SqlitePoolOptions, options: SqliteConnectOptions) -> sqlx
 
 fn is_busy(error: &sqlx::Error) -> bool {
     const SQLITE_BUSY: u32 = 5;
-    let code = error
-        .as_database_error()
-        .and_then(|error| error.code()?.parse().ok());
+    let code = error.as_database_error().and_then(|error| error.code()?.parse().ok());
     // The upper bytes of an extended code say what it was busy with.
     code.is_some_and(|code: u32| code & 0xff == SQLITE_BUSY)
 }
 
 fn newest_known() -> i64 {
-    MIGRATIONS
-        .iter()
-        .map(|migration| migration.version)
-        .max()
-        .unwrap_or(0)
+    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
 }

@@ -27,10 +27,7 @@ pub(crate) async fn read(db: &SqlitePool, overdue_since: Timestamp, now: Timesta
     .fetch_one(db)
     .await
     .map_err(failed("overdue_work"))?;
-    let columns = Columns {
-        table: "work",
-        id: "overdue",
-    };
+    let columns = Columns { table: "work", id: "overdue" };
     Ok(Overview {
         overdue: overdue as u64,
         oldest_due_at: maybe_time(&columns, "due_at", oldest_due_at)?,
@@ -46,10 +43,7 @@ async fn last_complete(db: impl SqliteExecutor<'_>) -> Result<Option<Date>> {
         .await
         .map_err(failed("last_rechecked"))?;
     let Some(day) = day else { return Ok(None) };
-    let columns = Columns {
-        table: "rechecked_days",
-        id: &day,
-    };
+    let columns = Columns { table: "rechecked_days", id: &day };
     day.parse().map(Some).map_err(|_| columns.bad("day"))
 }
 

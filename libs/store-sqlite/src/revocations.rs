@@ -23,10 +23,7 @@ impl TryFrom<RevocationRow> for Revocation {
     type Error = StoreError;
 
     fn try_from(row: RevocationRow) -> Result<Self> {
-        let columns = Columns {
-            table: "revocations",
-            id: &row.certificate_id,
-        };
+        let columns = Columns { table: "revocations", id: &row.certificate_id };
         Ok(Self {
             certificate: columns.parse("certificate_id", &row.certificate_id)?,
             name: columns.name(&row.name)?,

@@ -21,10 +21,7 @@ impl TryFrom<TokenRow> for TokenRecord {
     type Error = StoreError;
 
     fn try_from(row: TokenRow) -> Result<Self> {
-        let columns = Columns {
-            table: "tokens",
-            id: &row.name,
-        };
+        let columns = Columns { table: "tokens", id: &row.name };
         Ok(Self {
             hash: row.hash.as_slice().try_into().map_err(|_| columns.bad("hash"))?,
             role: columns.parse("role", &row.role)?,

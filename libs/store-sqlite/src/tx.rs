@@ -93,10 +93,7 @@ impl Tx for SqliteTx {
     }
 
     async fn work(&mut self, name: &DomainName, kind: WorkKind) -> Result<Option<Work>> {
-        Ok(work::all(self.db(), name)
-            .await?
-            .into_iter()
-            .find(|work| work.kind == kind))
+        Ok(work::all(self.db(), name).await?.into_iter().find(|work| work.kind == kind))
     }
 
     async fn is_leased(&mut self, name: &DomainName, kind: WorkKind, now: Timestamp) -> Result<bool> {

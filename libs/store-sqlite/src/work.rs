@@ -26,10 +26,7 @@ impl TryFrom<WorkRow> for Work {
     type Error = StoreError;
 
     fn try_from(row: WorkRow) -> Result<Self> {
-        let columns = Columns {
-            table: "work",
-            id: &row.name,
-        };
+        let columns = Columns { table: "work", id: &row.name };
         Ok(Self {
             name: columns.name(&row.name)?,
             kind: columns.parse("kind", &row.kind)?,
@@ -106,10 +103,7 @@ pub(crate) async fn is_leased(
 }
 
 fn lost(lease: &Lease) -> StoreError {
-    StoreError::LeaseLost {
-        kind: lease.work.kind.as_str(),
-        name: lease.work.name.to_string(),
-    }
+    StoreError::LeaseLost { kind: lease.work.kind.as_str(), name: lease.work.name.to_string() }
 }
 
 /// The lease's token is still the row's, and its revision the name's.
@@ -220,11 +214,7 @@ pub(crate) async fn claim(
     for row in rows {
         let token = row.lease_token;
         match Work::try_from(row) {
-            Ok(work) => leases.push(Lease {
-                work,
-                token,
-                expires_at: until,
-            }),
+            Ok(work) => leases.push(Lease { work, token, expires_at: until }),
             Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "work not claimed"),
         }
     }
@@ -242,11 +232,7 @@ pub(crate) async fn renew(db: impl SqliteExecutor<'_>, lease: &Lease, until: Tim
     .execute(db)
     .await
     .map_err(failed("renew"))?;
-    if renewed.rows_affected() == 1 {
-        Ok(())
-    } else {
-        Err(lost(lease))
-    }
+    if renewed.rows_affected() == 1 { Ok(()) } else { Err(lost(lease)) }
 }
 
 pub(crate) async fn release(db: impl SqliteExecutor<'_>, lease: &Lease) -> Result<()> {

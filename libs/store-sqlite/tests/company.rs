@@ -21,11 +21,7 @@ fn folder() -> TempDir {
 
 /// Changes the file behind the store's back.
 async fn meddle(path: &Path, statement: &'static str) {
-    let mut connection = SqliteConnectOptions::new()
-        .filename(path)
-        .connect()
-        .await
-        .unwrap();
+    let mut connection = SqliteConnectOptions::new().filename(path).connect().await.unwrap();
     sqlx::query(statement).execute(&mut connection).await.unwrap();
 }
 
@@ -93,9 +89,7 @@ async fn transactions_of_two_programs_never_fail() {
     let first = SqliteStore::open_and_migrate(&path).await.unwrap();
     let shop = DomainName::parse("shop.example.com").unwrap();
     let mut tx = first.begin("test").await.unwrap();
-    tx.insert_domain(&Domain::added(shop.clone(), at(0)), at(0))
-        .await
-        .unwrap();
+    tx.insert_domain(&Domain::added(shop.clone(), at(0)), at(0)).await.unwrap();
     tx.commit().await.unwrap();
     let second = SqliteStore::open(&path).await.unwrap();
     let mut programs = JoinSet::new();
@@ -124,35 +118,19 @@ async fn a_row_that_makes_no_sense_is_named() {
     let store = SqliteStore::open_and_migrate(&path).await.unwrap();
     let shop = DomainName::parse("shop.example.com").unwrap();
     let mut tx = store.begin("test").await.unwrap();
-    tx.insert_domain(&Domain::added(shop.clone(), at(0)), at(0))
-        .await
-        .unwrap();
+    tx.insert_domain(&Domain::added(shop.clone(), at(0)), at(0)).await.unwrap();
     tx.commit().await.unwrap();
     for (column, statement) in [
         ("activity", "UPDATE domains SET activity = 'dancing'"),
-        (
-            "waiting",
-            "UPDATE domains SET activity = 'idle', waiting = '{\"code\":\"boredom\"}'",
-        ),
-        (
-            "created_at",
-            "UPDATE domains SET waiting = NULL, created_at = 9223372036854775807",
-        ),
+        ("waiting", "UPDATE domains SET activity = 'idle', waiting = '{\"code\":\"boredom\"}'"),
+        ("created_at", "UPDATE domains SET waiting = NULL, created_at = 9223372036854775807"),
     ] {
         meddle(&path, statement).await;
         let error = error_of(store.domain(&shop).await);
-        let StoreError::Inconsistency {
-            table,
-            column: found,
-            id,
-        } = error
-        else {
+        let StoreError::Inconsistency { table, column: found, id } = error else {
             panic!("another error: {error:?}")
         };
-        assert_eq!(
-            (table, found, id.as_str()),
-            ("domains", column, "shop.example.com")
-        );
+        assert_eq!((table, found, id.as_str()), ("domains", column, "shop.example.com"));
     }
 }
 
@@ -219,10 +197,7 @@ async fn two_processes_may_work_on_one_file() {
     for number in 0..TOKENS_EACH {
         insert_token(&store, &format!("this-{number}")).await;
     }
-    let ended = tokio::task::spawn_blocking(move || other.wait())
-        .await
-        .unwrap()
-        .unwrap();
+    let ended = tokio::task::spawn_blocking(move || other.wait()).await.unwrap().unwrap();
     assert!(ended.success());
     assert_eq!(store.tokens().await.unwrap().len(), 2 * TOKENS_EACH);
 }

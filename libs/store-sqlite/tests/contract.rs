@@ -10,9 +10,7 @@ use tempfile::TempDir;
 
 async fn setup() -> (Arc<dyn Store>, TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open_and_migrate(&folder.path().join("contract.db"))
-        .await
-        .unwrap();
+    let store = SqliteStore::open_and_migrate(&folder.path().join("contract.db")).await.unwrap();
     (Arc::new(store), folder)
 }
 

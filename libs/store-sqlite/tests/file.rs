@@ -10,10 +10,7 @@ async fn the_file_is_for_its_owner_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("new.db");
     SqliteStore::open_and_migrate(&path).await.unwrap().close().await;
-    assert_eq!(
-        std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-        0o600
-    );
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
 #[tokio::test]
@@ -45,16 +42,10 @@ async fn a_schema_that_is_not_ours_is_refused() {
 async fn what_is_not_a_database_is_said_to_be_none() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("notes.txt");
-    std::fs::write(
-        &path,
-        "not a database at all, but longer than a header of one hundred bytes: ".repeat(3),
-    )
-    .unwrap();
+    std::fs::write(&path, "not a database at all, but longer than a header of one hundred bytes: ".repeat(3))
+        .unwrap();
     let error = SqliteStore::open(&path).await.err().unwrap();
-    assert!(
-        matches!(&error, StoreError::Open { url, .. } if url.ends_with("notes.txt")),
-        "{error:?}"
-    );
+    assert!(matches!(&error, StoreError::Open { url, .. } if url.ends_with("notes.txt")), "{error:?}");
 }
 
 #[tokio::test]
@@ -64,11 +55,7 @@ async fn a_second_process_may_write_too() {
     let first = SqliteStore::open_and_migrate(&path).await.unwrap();
     let second = SqliteStore::open(&path).await.unwrap();
     let mut tx = second.begin("token").await.unwrap();
-    assert!(
-        !tx.revoke_token("nobody", jiff::Timestamp::UNIX_EPOCH)
-            .await
-            .unwrap()
-    );
+    assert!(!tx.revoke_token("nobody", jiff::Timestamp::UNIX_EPOCH).await.unwrap());
     tx.commit().await.unwrap();
     assert!(first.tokens().await.unwrap().is_empty());
 }
@@ -98,9 +85,7 @@ async fn the_data_model_is_described() {
     there.extend(["tally_changes", "numbered"].map(ToOwned::to_owned));
     let text = std::fs::read_to_string(root.join("../../docs/DATA_MODEL.md")).unwrap();
     let rows = text.lines().filter_map(|line| line.strip_prefix("| `"));
-    let mut described: Vec<String> = rows
-        .map(|row| row.split('`').next().unwrap().to_owned())
-        .collect();
+    let mut described: Vec<String> = rows.map(|row| row.split('`').next().unwrap().to_owned()).collect();
     there.sort();
     described.sort();
     assert_eq!(described, there);

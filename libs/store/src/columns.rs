@@ -18,11 +18,7 @@ pub struct Columns<'a> {
 impl Columns<'_> {
     /// The error about a column.
     pub fn bad(&self, column: &'static str) -> StoreError {
-        StoreError::Inconsistency {
-            table: self.table,
-            column,
-            id: self.id.to_owned(),
-        }
+        StoreError::Inconsistency { table: self.table, column, id: self.id.to_owned() }
     }
 
     /// A word.

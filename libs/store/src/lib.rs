@@ -192,9 +192,7 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Option<Lease>> {
-        let mut leases = self
-            .claim_batch(kind, std::slice::from_ref(name), now, until)
-            .await?;
+        let mut leases = self.claim_batch(kind, std::slice::from_ref(name), now, until).await?;
         Ok(leases.pop())
     }
 

@@ -49,8 +49,7 @@ impl Search {
     /// Names of these words could be there.
     pub fn can_match(&self) -> bool {
         let of_a_name = |text: &String| {
-            text.bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.')
+            text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.')
         };
         match self {
             Self::Names(names) => names.iter().any(of_a_name),
@@ -98,29 +97,19 @@ impl ListFilter {
     /// Nothing but statuses is asked for, and those are counted.
     pub fn is_by_status_alone(&self) -> bool {
         let statuses = self.statuses.clone();
-        *self
-            == Self {
-                statuses,
-                ..Self::default()
-            }
+        *self == Self { statuses, ..Self::default() }
     }
 
     /// Nothing but words is asked for.
     pub fn is_by_search_alone(&self) -> bool {
         let search = self.search.clone();
-        *self
-            == Self {
-                search,
-                ..Self::default()
-            }
+        *self == Self { search, ..Self::default() }
     }
 
     /// The statuses that are asked for, each once; none for all.
     pub fn some_statuses(&self) -> Option<Vec<Status>> {
-        let asked: Vec<Status> = Status::ALL
-            .into_iter()
-            .filter(|status| self.statuses.contains(status))
-            .collect();
+        let asked: Vec<Status> =
+            Status::ALL.into_iter().filter(|status| self.statuses.contains(status)).collect();
         (!asked.is_empty() && asked.len() < Status::ALL.len()).then_some(asked)
     }
 }
@@ -159,11 +148,7 @@ impl Place {
             ListOrder::Expiry => (0, ends_at),
             ListOrder::Attention => (attention(domain.recorded), ends_at),
         };
-        Self {
-            attention: rank,
-            at,
-            name: domain.name.to_string(),
-        }
+        Self { attention: rank, at, name: domain.name.to_string() }
     }
 }
 
@@ -176,9 +161,7 @@ impl PartialOrd for Place {
 impl Ord for Place {
     fn cmp(&self, other: &Self) -> Ordering {
         let key = |place: &Self| (place.attention, place.at.is_none(), place.at);
-        key(self)
-            .cmp(&key(other))
-            .then_with(|| self.name.cmp(&other.name))
+        key(self).cmp(&key(other)).then_with(|| self.name.cmp(&other.name))
     }
 }
 
@@ -241,10 +224,7 @@ impl ListQuery {
         let beyond = self.beyond();
         // Who has to act is indexed by status.
         let of_all = self.filter.who.is_some() && self.order == ListOrder::Expiry;
-        let statuses = self
-            .filter
-            .some_statuses()
-            .or(of_all.then(|| Status::ALL.to_vec()));
+        let statuses = self.filter.some_statuses().or(of_all.then(|| Status::ALL.to_vec()));
         let Some(statuses) = statuses else {
             return vec![Part { status: None, beyond }];
         };
@@ -252,20 +232,13 @@ impl ListQuery {
             let rank = beyond
                 .filter(|_| self.order == ListOrder::Attention)
                 .map_or(Ordering::Equal, |place| attention(status).cmp(&place.attention));
-            let is_beyond = if self.reads_upwards() {
-                Ordering::Greater
-            } else {
-                Ordering::Less
-            };
+            let is_beyond = if self.reads_upwards() { Ordering::Greater } else { Ordering::Less };
             match rank {
                 Ordering::Equal => Some(beyond),
                 rank if rank == is_beyond => Some(None),
                 _ => None,
             }
-            .map(|beyond| Part {
-                status: Some(status),
-                beyond,
-            })
+            .map(|beyond| Part { status: Some(status), beyond })
         };
         statuses.into_iter().filter_map(part).collect()
     }

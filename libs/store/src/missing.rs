@@ -13,19 +13,13 @@ pub async fn is_c4s_fault(tx: &mut dyn Tx, domain: &Domain, now: Timestamp) -> R
     }
     let since = now - Missing::WINDOW;
     let (missing, live) = tx.missing_and_live(since).await?;
-    let is_counted = domain
-        .facts
-        .missing
-        .is_some_and(|missing| missing.last_at >= since);
+    let is_counted = domain.facts.missing.is_some_and(|missing| missing.last_at >= since);
     let fault = Missing::is_c4s_fault(missing + u64::from(!is_counted), live);
     if fault {
         // The first of them were believed before there were so many.
         tx.discount_missing(since).await?;
         metrics::counter!("ssl_manager_c4_doubted_total").increment(1);
-        tracing::warn!(
-            missing,
-            "C4 does not know so many domains that it is not believed"
-        );
+        tracing::warn!(missing, "C4 does not know so many domains that it is not believed");
     }
     Ok(fault)
 }

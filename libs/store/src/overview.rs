@@ -64,10 +64,7 @@ impl Overview {
     pub fn from_tallies(rows: Vec<(String, String, i64)>) -> Result<Self> {
         let mut overview = Self::default();
         for (what, key, amount) in rows {
-            let columns = Columns {
-                table: "tallies",
-                id: &what,
-            };
+            let columns = Columns { table: "tallies", id: &what };
             let bad = || columns.bad("key");
             let day = || key.parse::<Date>().map_err(|_| bad());
             let Ok(amount @ 1..) = u64::try_from(amount) else {

@@ -137,9 +137,7 @@ pub struct Renewal {
 
 impl std::fmt::Debug for Certificate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Certificate")
-            .field("summary", &self.summary)
-            .finish_non_exhaustive()
+        f.debug_struct("Certificate").field("summary", &self.summary).finish_non_exhaustive()
     }
 }
 
@@ -183,10 +181,7 @@ pub struct Account {
 
 impl std::fmt::Debug for Account {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Account")
-            .field("id", &self.id)
-            .field("url", &self.url)
-            .finish_non_exhaustive()
+        f.debug_struct("Account").field("id", &self.id).field("url", &self.url).finish_non_exhaustive()
     }
 }
 
@@ -205,12 +200,7 @@ pub enum SealedPlace {
 
 impl SealedPlace {
     /// All, in the order in which a key moves: from pending to the account's own, from its order into its certificate.
-    pub const ALL: [Self; 4] = [
-        Self::PendingAccounts,
-        Self::Accounts,
-        Self::Orders,
-        Self::Certificates,
-    ];
+    pub const ALL: [Self; 4] = [Self::PendingAccounts, Self::Accounts, Self::Orders, Self::Certificates];
 
     /// The table, and the column where that has two.
     pub fn as_str(self) -> &'static str {
@@ -327,7 +317,6 @@ impl Certificate {
     /// When it is of no use any more: at its end, or from its revocation on.
     pub fn ends_at(&self) -> Timestamp {
         let not_after = self.summary.not_after;
-        self.revoked_at
-            .map_or(not_after, |revoked_at| revoked_at.min(not_after))
+        self.revoked_at.map_or(not_after, |revoked_at| revoked_at.min(not_after))
     }
 }

@@ -20,12 +20,7 @@ pub struct Entry<'a> {
 impl<'a> Entry<'a> {
     /// A line that is about no certificate.
     pub fn new(kind: HistoryKind, actor: &'a str, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            actor,
-            message: message.into(),
-            certificate_sha256: None,
-        }
+        Self { kind, actor, message: message.into(), certificate_sha256: None }
     }
 }
 
@@ -58,9 +53,7 @@ pub async fn record(
 ) -> Result<()> {
     let now = clock.now();
     // A deleted name has no status any more: its next life begins with a first entry.
-    let status_from = before
-        .filter(|domain| domain.deleted_at.is_none())
-        .map(|domain| domain.recorded);
+    let status_from = before.filter(|domain| domain.deleted_at.is_none()).map(|domain| domain.recorded);
     let status_to = after.status(now);
     if let Some(entry) = entry {
         tx.append_history(&HistoryEntry {

@@ -20,10 +20,7 @@ pub(crate) struct Block<'a> {
 impl Block<'_> {
     pub(crate) fn is_certificate(&self) -> bool {
         // RFC 7468 section 5.1 names the two older labels.
-        matches!(
-            self.label,
-            "CERTIFICATE" | "X509 CERTIFICATE" | "X.509 CERTIFICATE"
-        )
+        matches!(self.label, "CERTIFICATE" | "X509 CERTIFICATE" | "X.509 CERTIFICATE")
     }
 
     pub(crate) fn is_private_key(&self) -> bool {
@@ -43,9 +40,8 @@ pub(crate) struct Malformed;
 /// The blocks of a text. Callers bound the text.
 pub(crate) fn read(text: &str) -> Result<Vec<Block<'_>>, Malformed> {
     let mut blocks = Vec::new();
-    let mut lines = text
-        .lines()
-        .map(|line| line.trim_matches(|c: char| c.is_whitespace() || c == BYTE_ORDER_MARK));
+    let mut lines =
+        text.lines().map(|line| line.trim_matches(|c: char| c.is_whitespace() || c == BYTE_ORDER_MARK));
     while let Some(line) = lines.find(|line| line.starts_with("-----")) {
         // A line of hyphens is text around; an END here lost its BEGIN when somebody copied it.
         if line.starts_with("-----BEGIN") {
@@ -59,10 +55,7 @@ pub(crate) fn read(text: &str) -> Result<Vec<Block<'_>>, Malformed> {
 }
 
 fn boundary<'a>(line: &'a str, word: &str) -> Option<&'a str> {
-    line.strip_prefix("-----")?
-        .strip_prefix(word)?
-        .strip_prefix(' ')?
-        .strip_suffix("-----")
+    line.strip_prefix("-----")?.strip_prefix(word)?.strip_prefix(' ')?.strip_suffix("-----")
 }
 
 fn block<'a>(label: &'a str, lines: &mut impl Iterator<Item = &'a str>) -> Result<Block<'a>, Malformed> {
@@ -83,14 +76,8 @@ fn block<'a>(label: &'a str, lines: &mut impl Iterator<Item = &'a str>) -> Resul
     let mut base64 = Zeroizing::new(String::with_capacity(length));
     base64.extend(body);
     let mut der = Zeroizing::new(Vec::with_capacity(length));
-    STANDARD
-        .decode_vec(base64.as_bytes(), &mut der)
-        .map_err(|_| Malformed)?;
-    Ok(Block {
-        label,
-        encrypted,
-        der,
-    })
+    STANDARD.decode_vec(base64.as_bytes(), &mut der).map_err(|_| Malformed)?;
+    Ok(Block { label, encrypted, der })
 }
 
 #[cfg(test)]

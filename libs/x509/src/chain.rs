@@ -22,10 +22,7 @@ pub(crate) fn parse<'a>(blocks: &'a [Block<'_>]) -> Result<Vec<X509Certificate<'
 
 /// PEM of the certificates and nothing else.
 pub(crate) fn encode(chain: &[X509Certificate<'_>]) -> String {
-    chain
-        .iter()
-        .map(|certificate| pem::encode(&pem::Pem::new("CERTIFICATE", certificate.as_raw())))
-        .collect()
+    chain.iter().map(|certificate| pem::encode(&pem::Pem::new("CERTIFICATE", certificate.as_raw()))).collect()
 }
 
 /// Whether the names say that `issuer` issued `certificate` (RFC 5280 section 6.1.3 (a)(4)).

@@ -39,9 +39,7 @@ impl PrivateKey {
 }
 
 fn read_rsa(der: &[u8]) -> Option<PrivateKey> {
-    let pair = RsaKeyPair::from_pkcs8(der)
-        .or_else(|_| RsaKeyPair::from_der(der))
-        .ok()?;
+    let pair = RsaKeyPair::from_pkcs8(der).or_else(|_| RsaKeyPair::from_der(der)).ok()?;
     Some(PrivateKey {
         pkcs8: Zeroizing::new(pair.as_der().ok()?.as_ref().to_vec()),
         public: pair.public_key().as_der().ok()?.as_ref().to_vec(),
@@ -82,9 +80,7 @@ pub(crate) fn check_kind(key: &SubjectPublicKeyInfo<'_>) -> Result<(), PastedErr
 fn bits(number: &[u8]) -> usize {
     let zeros = number.iter().take_while(|byte| **byte == 0).count();
     let number = &number[zeros..];
-    number
-        .first()
-        .map_or(0, |first| number.len() * 8 - first.leading_zeros() as usize)
+    number.first().map_or(0, |first| number.len() * 8 - first.leading_zeros() as usize)
 }
 
 #[cfg(test)]
@@ -93,13 +89,9 @@ mod tests {
 
     #[test]
     fn bits_are_counted_from_the_highest_one() {
-        for (number, expected) in [
-            (&[][..], 0),
-            (&[0, 0], 0),
-            (&[0, 0x80, 0], 16),
-            (&[0x7f, 0], 15),
-            (&[1], 1),
-        ] {
+        for (number, expected) in
+            [(&[][..], 0), (&[0, 0], 0), (&[0, 0x80, 0], 16), (&[0x7f, 0], 15), (&[1], 1)]
+        {
             assert_eq!(bits(number), expected, "{number:?}");
         }
     }

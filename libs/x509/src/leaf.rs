@@ -56,10 +56,7 @@ pub fn alternative_names(der: &[u8]) -> Vec<String> {
 
 /// Shortens a text from a certificate and takes out what is not for a line of a page.
 pub(crate) fn clean(text: &str) -> String {
-    text.chars()
-        .map(|c| if is_unfit(c) { ' ' } else { c })
-        .take(MOST_CHARACTERS)
-        .collect()
+    text.chars().map(|c| if is_unfit(c) { ' ' } else { c }).take(MOST_CHARACTERS).collect()
 }
 
 /// Control characters, and those that are not seen or that turn the direction of what follows.

@@ -135,11 +135,9 @@ fn read_field(field: Field, text: &str) -> Result<Vec<Block<'_>>, PastedError> {
 /// The key, if it is the leaf's (their public keys are compared) and of a kind that we take.
 fn key_of_leaf(chain: &[X509Certificate<'_>], key: &Block<'_>) -> Result<Zeroizing<Vec<u8>>, PastedError> {
     let key = PrivateKey::read(&key.der);
-    let owner = key.as_ref().and_then(|key| {
-        chain
-            .iter()
-            .position(|certificate| certificate.public_key().raw == key.public)
-    });
+    let owner = key
+        .as_ref()
+        .and_then(|key| chain.iter().position(|certificate| certificate.public_key().raw == key.public));
     if let Some(other @ 1..) = owner {
         return Err(PastedError::LeafNotFirst(other + 1));
     }
@@ -200,10 +198,7 @@ fn check_name(leaf: &X509Certificate<'_>, name: &DomainName) -> Result<(), Paste
     if names.iter().any(|pattern| covers(pattern, name.as_str())) {
         return Ok(());
     }
-    Err(PastedError::NameNotCovered {
-        name: name.clone(),
-        covered: describe(&names),
-    })
+    Err(PastedError::NameNotCovered { name: name.clone(), covered: describe(&names) })
 }
 
 /// Whether a name of a certificate is that name, or that name with its first label replaced by an asterisk. An asterisk

@@ -36,15 +36,9 @@ mod tests {
         let pem = private_key_pem(&[0; 100]);
         let lines: Vec<&str> = pem.lines().collect();
         assert_eq!(lines[0], "-----BEGIN PRIVATE KEY-----");
-        assert_eq!(
-            lines[1..4].iter().map(|line| line.len()).collect::<Vec<_>>(),
-            [64, 64, 8]
-        );
+        assert_eq!(lines[1..4].iter().map(|line| line.len()).collect::<Vec<_>>(), [64, 64, 8]);
         assert_eq!(lines[4], "-----END PRIVATE KEY-----");
         assert_eq!(STANDARD.decode(lines[1..4].concat()).unwrap(), [0; 100]);
-        assert!(
-            pem.len() <= pem.capacity() && pem.capacity() < 300,
-            "it did not grow"
-        );
+        assert!(pem.len() <= pem.capacity() && pem.capacity() < 300, "it did not grow");
     }
 }

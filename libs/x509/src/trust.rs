@@ -17,10 +17,8 @@ pub(crate) fn is_publicly_trusted(chain: &[X509Certificate<'_>], now: Timestamp)
 }
 
 fn leads_to(chain: &[X509Certificate<'_>], roots: &[TrustAnchor<'_>], now: Timestamp) -> bool {
-    let chain: Vec<CertificateDer<'_>> = chain
-        .iter()
-        .map(|certificate| certificate.as_raw().into())
-        .collect();
+    let chain: Vec<CertificateDer<'_>> =
+        chain.iter().map(|certificate| certificate.as_raw().into()).collect();
     let (Some((leaf, intermediates)), Ok(seconds)) = (chain.split_first(), now.as_second().try_into()) else {
         return false;
     };

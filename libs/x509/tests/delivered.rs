@@ -54,33 +54,19 @@ fn chain(case: &Case) -> (String, Vec<u8>) {
     let mut params = CertificateParams::new(names).unwrap();
     params.not_before = date(case.from).into();
     params.not_after = date(case.to).into();
-    let leaf = params
-        .signed_by(&key, &Issuer::from_params(&ca_params, &ca_key))
-        .unwrap();
+    let leaf = params.signed_by(&key, &Issuer::from_params(&ca_params, &ca_key)).unwrap();
     let intermediate = if case.foreign_intermediate {
         other_params.self_signed(&other_key).unwrap()
     } else {
         ca_params.self_signed(&ca_key).unwrap()
     };
-    let asked = if case.other_key {
-        KeyPair::generate().unwrap()
-    } else {
-        key
-    };
-    (
-        format!("{}{}", leaf.pem(), intermediate.pem()),
-        asked.subject_public_key_info(),
-    )
+    let asked = if case.other_key { KeyPair::generate().unwrap() } else { key };
+    (format!("{}{}", leaf.pem(), intermediate.pem()), asked.subject_public_key_info())
 }
 
 fn check(case: &Case) -> Result<Delivered, DeliveredError> {
     let (chain, public_key) = chain(case);
-    check_delivered(
-        &chain,
-        &DomainName::parse("shop.example.com").unwrap(),
-        &public_key,
-        now(),
-    )
+    check_delivered(&chain, &DomainName::parse("shop.example.com").unwrap(), &public_key, now())
 }
 
 #[test]
@@ -99,48 +85,18 @@ fn the_right_chain_is_accepted_and_encoded_anew() {
 #[test]
 fn everything_else_is_refused() {
     let hour = SignedDuration::from_hours(1);
-    let other_name = Case {
-        names: vec!["evil.example.com"],
-        ..Case::default()
-    };
+    let other_name = Case { names: vec!["evil.example.com"], ..Case::default() };
     assert!(matches!(check(&other_name), Err(DeliveredError::OtherName(_))));
-    let more_names = Case {
-        names: vec!["shop.example.com", "evil.example.com"],
-        ..Case::default()
-    };
+    let more_names = Case { names: vec!["shop.example.com", "evil.example.com"], ..Case::default() };
     assert!(matches!(check(&more_names), Err(DeliveredError::OtherName(_))));
-    assert_eq!(
-        check(&Case {
-            other_key: true,
-            ..Case::default()
-        }),
-        Err(DeliveredError::OtherKey)
-    );
+    assert_eq!(check(&Case { other_key: true, ..Case::default() }), Err(DeliveredError::OtherKey));
     assert!(matches!(
-        check(&Case {
-            from: hour * 2,
-            ..Case::default()
-        }),
+        check(&Case { from: hour * 2, ..Case::default() }),
         Err(DeliveredError::NotYetValid(_))
     ));
-    assert!(matches!(
-        check(&Case {
-            to: hour,
-            ..Case::default()
-        }),
-        Err(DeliveredError::EndsTooSoon(_))
-    ));
-    assert!(
-        check(&Case {
-            to: hour + SignedDuration::from_secs(1),
-            ..Case::default()
-        })
-        .is_ok()
-    );
-    let foreign = Case {
-        foreign_intermediate: true,
-        ..Case::default()
-    };
+    assert!(matches!(check(&Case { to: hour, ..Case::default() }), Err(DeliveredError::EndsTooSoon(_))));
+    assert!(check(&Case { to: hour + SignedDuration::from_secs(1), ..Case::default() }).is_ok());
+    let foreign = Case { foreign_intermediate: true, ..Case::default() };
     assert_eq!(check(&foreign), Err(DeliveredError::BrokenChain(2)));
 }
 
@@ -148,20 +104,10 @@ fn everything_else_is_refused() {
 fn nonsense_is_refused_without_a_panic() {
     let name = DomainName::parse("shop.example.com").unwrap();
     let (chain, public_key) = chain(&Case::default());
-    for text in [
-        "",
-        "no pem",
-        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
-    ] {
-        assert!(
-            check_delivered(text, &name, &public_key, now()).is_err(),
-            "{text:?}"
-        );
+    for text in ["", "no pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+        assert!(check_delivered(text, &name, &public_key, now()).is_err(), "{text:?}");
     }
-    assert_eq!(
-        check_delivered(&chain.repeat(6), &name, &public_key, now()),
-        Err(DeliveredError::TooMany)
-    );
+    assert_eq!(check_delivered(&chain.repeat(6), &name, &public_key, now()), Err(DeliveredError::TooMany));
     for cut in (0..chain.len()).step_by(97) {
         let _ = check_delivered(&chain[..cut], &name, &public_key, now());
     }

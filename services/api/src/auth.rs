@@ -65,36 +65,22 @@ pub(crate) struct Principal {
 
 impl Principal {
     pub(crate) fn of_session(session: SessionRecord) -> Self {
-        Self {
-            actor: format!("user:{}", session.user),
-            role: session.role,
-            session: Some(session),
-        }
+        Self { actor: format!("user:{}", session.user), role: session.role, session: Some(session) }
     }
 
     /// As the audit log names who sent this request.
     pub(crate) fn caller<T>(&self, request: &Request<T>, call: &'static str) -> Caller {
-        let request_id = request
-            .metadata()
-            .get("x-request-id")
-            .and_then(|value| value.to_str().ok());
+        let request_id = request.metadata().get("x-request-id").and_then(|value| value.to_str().ok());
         Caller {
             actor: self.actor.clone(),
-            peer: request
-                .remote_addr()
-                .map(|peer| peer.to_string())
-                .unwrap_or_default(),
+            peer: request.remote_addr().map(|peer| peer.to_string()).unwrap_or_default(),
             call,
             request_id: request_id.unwrap_or_default().to_owned(),
         }
     }
 
     pub(crate) fn require(&self, action: Action) -> Result<(), Status> {
-        if self.role.may(action) {
-            Ok(())
-        } else {
-            Err(denied(self.role, action))
-        }
+        if self.role.may(action) { Ok(()) } else { Err(denied(self.role, action)) }
     }
 }
 
@@ -118,10 +104,7 @@ impl Authenticator {
         let tls = settings.tls.as_ref();
         let requests = (settings.requests_per_second > 0).then(|| {
             let every = SignedDuration::from_nanos(1_000_000_000 / i64::from(settings.requests_per_second));
-            Arc::new(Limiter::new(
-                settings.requests_per_second.saturating_mul(2),
-                every,
-            ))
+            Arc::new(Limiter::new(settings.requests_per_second.saturating_mul(2), every))
         });
         Self {
             store: context.store.clone(),
@@ -201,11 +184,7 @@ impl Authenticator {
     async fn program(&self, token: &str, now: Timestamp) -> Result<Principal, Status> {
         let record = self.valid_token(token, now).await?;
         self.note_token(&record.name, now);
-        Ok(Principal {
-            actor: format!("token:{}", record.name),
-            role: record.role,
-            session: None,
-        })
+        Ok(Principal { actor: format!("token:{}", record.name), role: record.role, session: None })
     }
 
     /// The session of a token, if it lasts.
@@ -233,11 +212,7 @@ impl Authenticator {
         let names = x509::alternative_names(leaf);
         let client = self.clients.iter().find(|client| names.contains(&client.san));
         let client = client.ok_or_else(unknown_client)?;
-        Ok(Principal {
-            actor: format!("client:{}", client.name),
-            role: client.role,
-            session: None,
-        })
+        Ok(Principal { actor: format!("client:{}", client.name), role: client.role, session: None })
     }
 
     /// When a session ends that is not used after this use of it.
@@ -247,15 +222,10 @@ impl Authenticator {
 
     fn note_token(&self, name: &str, now: Timestamp) {
         let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_news = noted
-            .get(name)
-            .is_none_or(|last| now.duration_since(*last) >= NOTE_EVERY);
+        let is_news = noted.get(name).is_none_or(|last| now.duration_since(*last) >= NOTE_EVERY);
         if is_news {
             noted.insert(name.to_owned(), now);
-            self.note(Use::Token(TokenUse {
-                name: name.to_owned(),
-                at: now,
-            }));
+            self.note(Use::Token(TokenUse { name: name.to_owned(), at: now }));
         }
     }
 

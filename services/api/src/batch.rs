@@ -35,10 +35,7 @@ impl DomainsService {
         request: Request<Streaming<v1::BatchAddDomainsRequest>>,
     ) -> Result<BatchStream, Status> {
         let begin = async |by: &Caller, names: Streaming<v1::BatchAddDomainsRequest>| {
-            let batch = Arc::new(Batch {
-                commands: self.commands.clone(),
-                by: by.clone(),
-            });
+            let batch = Arc::new(Batch { commands: self.commands.clone(), by: by.clone() });
             let add = move |sent| {
                 let batch = batch.clone();
                 async move { stream::iter(batch.add(sent).await) }
@@ -46,8 +43,7 @@ impl DomainsService {
             let answers = names.ready_chunks(TOGETHER).map(add).buffered(AT_ONCE).flatten();
             Ok(Box::pin(answers) as BatchStream)
         };
-        self.audited("BatchAddDomains", Action::Operate, request, |_| "", begin)
-            .await
+        self.audited("BatchAddDomains", Action::Operate, request, |_| "", begin).await
     }
 }
 
@@ -67,58 +63,31 @@ impl Batch {
         let texts: Vec<String> = sent.into_iter().flatten().map(|request| request.name).collect();
         let parsed: Vec<Result<DomainName, Status>> = texts.iter().map(|text| name(text)).collect();
         let good: Vec<DomainName> = parsed.iter().flatten().cloned().collect();
-        let mut outcomes: Vec<_> = parsed
-            .into_iter()
-            .map(|parsed| parsed.map(|_| v1::BatchAdded::default()))
-            .collect();
+        let mut outcomes: Vec<_> =
+            parsed.into_iter().map(|parsed| parsed.map(|_| v1::BatchAdded::default())).collect();
         let of_good = outcomes.iter_mut().filter(|outcome| outcome.is_ok());
         for (outcome, added) in of_good.zip(self.add_good(&good).await) {
             *outcome = added;
         }
         for (text, outcome) in texts.iter().zip(&outcomes) {
             if let Err(status) = outcome {
-                note_failure(
-                    &*self.commands.store,
-                    &*self.commands.clock,
-                    &self.by,
-                    text,
-                    status,
-                )
-                .await;
+                note_failure(&*self.commands.store, &*self.commands.clock, &self.by, text, status).await;
             }
         }
-        let answers = texts
-            .iter()
-            .zip(outcomes)
-            .map(|(text, outcome)| Ok(answer(text, outcome)));
+        let answers = texts.iter().zip(outcomes).map(|(text, outcome)| Ok(answer(text, outcome)));
         answers.chain(cut.map(Err)).collect()
     }
 
     async fn add_good(&self, names: &[DomainName]) -> Vec<Result<v1::BatchAdded, Status>> {
-        let added = |name: &DomainName, created| {
-            Ok(v1::BatchAdded {
-                name: name.to_string(),
-                created,
-            })
-        };
+        let added = |name: &DomainName, created| Ok(v1::BatchAdded { name: name.to_string(), created });
         match self.commands.add_all(names, &self.by).await {
-            Ok(created) => names
-                .iter()
-                .zip(created)
-                .map(|(name, created)| added(name, created))
-                .collect(),
+            Ok(created) => names.iter().zip(created).map(|(name, created)| added(name, created)).collect(),
             Err(problem) => {
-                tracing::debug!(
-                    error = &problem as &dyn std::error::Error,
-                    "a batch goes on name by name"
-                );
+                tracing::debug!(error = &problem as &dyn std::error::Error, "a batch goes on name by name");
                 let mut results = Vec::with_capacity(names.len());
                 for name in names {
                     let one = self.commands.add(name, &self.by).await;
-                    results.push(
-                        one.map_err(Status::from)
-                            .and_then(|(_, created)| added(name, created)),
-                    );
+                    results.push(one.map_err(Status::from).and_then(|(_, created)| added(name, created)));
                 }
                 results
             }
@@ -130,10 +99,7 @@ fn answer(sent: &str, outcome: Result<v1::BatchAdded, Status>) -> v1::BatchAddDo
     let outcome = match outcome {
         Ok(added) => Outcome::Added(added),
         Err(status) => Outcome::Error(v1::BatchError {
-            reason: status
-                .get_details_error_info()
-                .map(|info| info.reason)
-                .unwrap_or_default(),
+            reason: status.get_details_error_info().map(|info| info.reason).unwrap_or_default(),
             message: status.message().to_owned(),
         }),
     };

@@ -44,17 +44,12 @@ impl DomainsService {
             })?),
         };
         let store = &self.context.store;
-        let listed = store
-            .domain(&name)
-            .await
-            .map_err(|problem| from_store(&problem))?;
+        let listed = store.domain(&name).await.map_err(|problem| from_store(&problem))?;
         if listed.is_none() {
             self.was_here(&name).await?;
         }
-        let mut records = store
-            .certificates(&name, after, limit + 1)
-            .await
-            .map_err(|problem| from_store(&problem))?;
+        let mut records =
+            store.certificates(&name, after, limit + 1).await.map_err(|problem| from_store(&problem))?;
         let more = records.len() > limit as usize;
         records.truncate(limit as usize);
         let last = records.last().filter(|_| more);

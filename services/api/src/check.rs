@@ -31,10 +31,7 @@ impl DomainsService {
         let Ok(_permit) = checker.permits.try_acquire() else {
             return Err(overloaded(std::time::Duration::from_secs(5)));
         };
-        let steps = checker
-            .steps(&name)
-            .await
-            .map_err(|problem| from_store(&problem))?;
+        let steps = checker.steps(&name).await.map_err(|problem| from_store(&problem))?;
         let stands_in_the_way = |step: &v1::CheckStep| {
             [v1::CheckOutcome::Blocked, v1::CheckOutcome::CouldNotAsk].contains(&step.outcome())
         };
@@ -77,9 +74,7 @@ impl Checker {
         let authority = |settings: &AcmeIssuer| {
             let unusable = |what: String| RoleError::setting("acme.issuers", what);
             let root = &settings.root_certificate_file;
-            let root = (!root.as_os_str().is_empty())
-                .then(|| std::fs::read(root))
-                .transpose();
+            let root = (!root.as_os_str().is_empty()).then(|| std::fs::read(root)).transpose();
             let options = CaOptions {
                 name: settings.name.clone(),
                 directory_url: settings.directory_url.clone(),
@@ -93,12 +88,7 @@ impl Checker {
         };
         Ok(Some(Self {
             preflight: Preflight::new(config)?,
-            authorities: config
-                .acme
-                .issuers
-                .iter()
-                .map(authority)
-                .collect::<Result<_, RoleError>>()?,
+            authorities: config.acme.issuers.iter().map(authority).collect::<Result<_, RoleError>>()?,
             permits: Semaphore::new(AT_ONCE),
             context: context.clone(),
         }))
@@ -142,16 +132,9 @@ impl Checker {
         let mut worst = Verdict::CouldNotAsk("this API's settings name no CA".to_owned());
         for authority in &self.authorities {
             let Authority { ca, identities } = authority;
-            let url = self
-                .context
-                .store
-                .account_url(ca.name(), ca.directory_url())
-                .await?;
-            let identities = if identities.is_empty() {
-                ca.caa_identities().await
-            } else {
-                Ok(identities.clone())
-            };
+            let url = self.context.store.account_url(ca.name(), ca.directory_url()).await?;
+            let identities =
+                if identities.is_empty() { ca.caa_identities().await } else { Ok(identities.clone()) };
             worst = match identities {
                 Ok(identities) => self.preflight.caa(name, &identities, url.as_deref()).await,
                 Err(problem) => Verdict::CouldNotAsk(format!("{}: {problem}", ca.name())),
@@ -165,18 +148,12 @@ impl Checker {
 
     /// Whether the challenge path leads to us; none where it is not rehearsed.
     async fn path(&self, name: &DomainName) -> Result<Option<Verdict<()>>, StoreError> {
-        let Context {
-            store,
-            clock,
-            entropy,
-            ..
-        } = &self.context;
+        let Context { store, clock, entropy, .. } = &self.context;
         let Some(probe) = self.preflight.probe(&**entropy) else {
             return Ok(None);
         };
         let mut tx = store.begin("check_probe").await?;
-        tx.put_probe(name, ProbeOf::Check, &probe.token, &probe.answer)
-            .await?;
+        tx.put_probe(name, ProbeOf::Check, &probe.token, &probe.answer).await?;
         tx.commit().await?;
         let verdict = self.preflight.rehearse(name, &probe, &**clock).await;
         let is_still_ours = store.key_authorization(name, &probe.token).await?.is_some();
@@ -201,10 +178,7 @@ fn note<T>(
     verdict: Verdict<T>,
     found: impl for<'a> FnOnce(&'a T) -> &'a str,
 ) -> Option<T> {
-    let mut step = v1::CheckStep {
-        step: STEPS[steps.len()].to_owned(),
-        ..v1::CheckStep::default()
-    };
+    let mut step = v1::CheckStep { step: STEPS[steps.len()].to_owned(), ..v1::CheckStep::default() };
     let (outcome, reason) = match &verdict {
         Verdict::Fine(fine) => {
             found(fine).clone_into(&mut step.found);
@@ -214,10 +188,7 @@ fn note<T>(
         Verdict::UnknownToC4 => (v1::CheckOutcome::Blocked, Some(Reason::UnknownToC4)),
         Verdict::CouldNotAsk(detail) => {
             let detail = detail.clone();
-            (
-                v1::CheckOutcome::CouldNotAsk,
-                Some(Reason::CouldNotAsk { detail }),
-            )
+            (v1::CheckOutcome::CouldNotAsk, Some(Reason::CouldNotAsk { detail }))
         }
     };
     step.set_outcome(outcome);

@@ -72,8 +72,7 @@ impl DomainsService {
             return answer(certificate, Key::default());
         }
         let download = async |by: &Caller, asked| self.download_key(by, asked).await;
-        self.audited(CALL, Action::ReadKey, request, |asked| &asked.name, download)
-            .await
+        self.audited(CALL, Action::ReadKey, request, |asked| &asked.name, download).await
     }
 
     async fn download_key(
@@ -102,20 +101,14 @@ impl DomainsService {
             error(Code::FailedPrecondition, "NO_CERTIFICATE", sentence)
         };
         let live = live.ok_or_else(nothing)?;
-        let certificate = store
-            .certificate(live.certificate)
-            .await
-            .map_err(|problem| from_store(&problem))?;
+        let certificate =
+            store.certificate(live.certificate).await.map_err(|problem| from_store(&problem))?;
         certificate.ok_or_else(nothing)
     }
 
     async fn private_key(&self, certificate: &Certificate, asked: KeyRequest) -> Result<Key, Status> {
         let sealed = certificate.sealed_key.as_ref().ok_or_else(|| {
-            error(
-                Code::FailedPrecondition,
-                "KEY_DESTROYED",
-                "the private key was destroyed: generate anew",
-            )
+            error(Code::FailedPrecondition, "KEY_DESTROYED", "the private key was destroyed: generate anew")
         })?;
         let pkcs8 = self
             .keys
@@ -130,9 +123,7 @@ impl DomainsService {
             let (alias, chain_pem) = (certificate.name.to_string(), certificate.chain_pem.clone());
             let packing = move || pfx::make(&alias, &pkcs8, &chain_pem, &password);
             let made = tokio::task::spawn_blocking(packing).await;
-            key.pfx = made
-                .map_err(|problem| internal(&problem))?
-                .map_err(|problem| internal(&problem))?;
+            key.pfx = made.map_err(|problem| internal(&problem))?.map_err(|problem| internal(&problem))?;
         }
         Ok(key)
     }
@@ -143,10 +134,8 @@ impl DomainsService {
         let line = by.line(now, certificate.name.as_str(), audit::OK, &message);
         let recorded = async {
             let mut tx = self.context.store.begin("key_downloaded").await?;
-            let status = tx
-                .domain(&certificate.name)
-                .await?
-                .map_or(DomainStatus::Pending, |domain| domain.recorded);
+            let status =
+                tx.domain(&certificate.name).await?.map_or(DomainStatus::Pending, |domain| domain.recorded);
             tx.append_history(&HistoryEntry {
                 name: certificate.name.clone(),
                 at: now,

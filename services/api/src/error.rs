@@ -29,11 +29,7 @@ pub(crate) fn retry(reason: &str, sentence: impl Into<String>, after: Duration) 
 }
 
 pub(crate) fn overloaded(after: Duration) -> Status {
-    retry(
-        "OVERLOADED",
-        "too much at once: wait a little, then try again",
-        after,
-    )
+    retry("OVERLOADED", "too much at once: wait a little, then try again", after)
 }
 
 pub(crate) fn unauthenticated() -> Status {
@@ -72,11 +68,7 @@ pub(crate) fn invalid(reason: &str, sentence: impl Into<String>) -> Status {
 }
 
 pub(crate) fn not_found(name: &DomainName) -> Status {
-    error(
-        Code::NotFound,
-        "DOMAIN_NOT_FOUND",
-        format!("{name} is not on the list: add it first"),
-    )
+    error(Code::NotFound, "DOMAIN_NOT_FOUND", format!("{name} is not on the list: add it first"))
 }
 
 pub(crate) fn from_store(problem: &StoreError) -> Status {
@@ -93,11 +85,7 @@ pub(crate) fn from_store(problem: &StoreError) -> Status {
 /// Our own trouble.
 pub(crate) fn internal(problem: &(dyn Error + 'static)) -> Status {
     tracing::error!(error = problem, "request failed");
-    error(
-        Code::Internal,
-        "INTERNAL",
-        "trouble on our side: try again, and look at the log if it stays",
-    )
+    error(Code::Internal, "INTERNAL", "trouble on our side: try again, and look at the log if it stays")
 }
 
 impl From<crate::commands::CommandError> for Status {
@@ -115,11 +103,9 @@ impl From<crate::commands::CommandError> for Status {
                 "CERTIFICATE_NOT_FOUND",
                 format!("{problem}: name one that ListCertificates shows"),
             ),
-            problem @ CommandError::NotRevocable { .. } => error(
-                Code::FailedPrecondition,
-                "CERTIFICATE_NOT_REVOCABLE",
-                problem.to_string(),
-            ),
+            problem @ CommandError::NotRevocable { .. } => {
+                error(Code::FailedPrecondition, "CERTIFICATE_NOT_REVOCABLE", problem.to_string())
+            }
             CommandError::Store(problem) => from_store(&problem),
             CommandError::Transition(problem) => internal(&problem),
         }

@@ -31,9 +31,7 @@ pub(crate) struct GuardLayer {
 
 impl GuardLayer {
     pub(crate) fn new() -> Self {
-        Self {
-            calls: Arc::new(Semaphore::new(MOST_CALLS)),
-        }
+        Self { calls: Arc::new(Semaphore::new(MOST_CALLS)) }
     }
 }
 
@@ -41,10 +39,7 @@ impl<S> Layer<S> for GuardLayer {
     type Service = Guard<S>;
 
     fn layer(&self, inner: S) -> Guard<S> {
-        Guard {
-            inner,
-            calls: self.calls.clone(),
-        }
+        Guard { inner, calls: self.calls.clone() }
     }
 }
 
@@ -105,16 +100,12 @@ pub(crate) fn replacement(status: &Status) -> Status {
             "METHOD_UNKNOWN",
             "there is no such method, or no such compression: ask the reflection service what there is",
         ),
-        Code::OutOfRange | Code::ResourceExhausted => error(
-            Code::InvalidArgument,
-            "MESSAGE_TOO_LARGE",
-            "the message is too large: send less at once",
-        ),
-        Code::Cancelled | Code::Unknown => error(
-            Code::Cancelled,
-            "STREAM_CUT",
-            "the request ended before it was complete: send it again",
-        ),
+        Code::OutOfRange | Code::ResourceExhausted => {
+            error(Code::InvalidArgument, "MESSAGE_TOO_LARGE", "the message is too large: send less at once")
+        }
+        Code::Cancelled | Code::Unknown => {
+            error(Code::Cancelled, "STREAM_CUT", "the request ended before it was complete: send it again")
+        }
         _ => error(
             Code::InvalidArgument,
             "MESSAGE_MALFORMED",

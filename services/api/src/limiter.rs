@@ -21,11 +21,7 @@ pub(crate) struct Limiter {
 impl Limiter {
     /// `burst` at once, then one each `every`.
     pub(crate) fn new(burst: u32, every: SignedDuration) -> Self {
-        Self {
-            every,
-            burst: every * i32::try_from(burst).unwrap_or(i32::MAX),
-            full_at: Mutex::default(),
-        }
+        Self { every, burst: every * i32::try_from(burst).unwrap_or(i32::MAX), full_at: Mutex::default() }
     }
 
     /// Takes one; else says how long to wait.

@@ -48,12 +48,7 @@ fn who(word: &str) -> Result<Option<Who>, Status> {
         return Ok(None);
     }
     let who = Who::ALL.into_iter().find(|who| who.as_str() == word);
-    let unknown = || {
-        invalid(
-            "WHO_INVALID",
-            "who must be customer, cdn_operator, ca or us, or empty for all",
-        )
-    };
+    let unknown = || invalid("WHO_INVALID", "who must be customer, cdn_operator, ca or us, or empty for all");
     who.map(Some).ok_or_else(unknown)
 }
 
@@ -79,10 +74,7 @@ fn which_page(token: &str, last: bool, bound_to: &str) -> Result<Page, Status> {
     match (token, last) {
         ("", false) => Ok(Page::First),
         ("", true) => Ok(Page::Last),
-        (_, true) => Err(invalid(
-            "LAST_PAGE_INVALID",
-            "send a page token or last_page, not both",
-        )),
+        (_, true) => Err(invalid("LAST_PAGE_INVALID", "send a page token or last_page, not both")),
         (token, false) => page::decode(bound_to, token).ok_or_else(|| {
             invalid(
                 "PAGE_TOKEN_INVALID",
@@ -130,12 +122,8 @@ impl DomainsService {
             limit: limit + 1,
         };
         let store = &self.context.store;
-        let read = async {
-            tokio::try_join!(
-                store.domains(&query),
-                store.count(&query.filter, MOST_COUNTED + 1)
-            )
-        };
+        let read =
+            async { tokio::try_join!(store.domains(&query), store.count(&query.filter, MOST_COUNTED + 1)) };
         let (mut views, counted) = read.await.map_err(|problem| from_store(&problem))?;
         let (before, after) = neighbours(&query, &mut views, limit);
         let token = |page: Option<Page>| {

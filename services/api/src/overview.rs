@@ -42,11 +42,7 @@ impl DomainsService {
         self.authenticator.authorize(&request, Action::Read).await?;
         let mut last = self.overview.0.lock().await;
         if let Some((made_at, answer)) = &*last {
-            let lives = if answer.is_ok() {
-                ANSWER_LIVES
-            } else {
-                FAILURE_LIVES
-            };
+            let lives = if answer.is_ok() { ANSWER_LIVES } else { FAILURE_LIVES };
             let age = self.context.clock.now().duration_since(*made_at);
             if SignedDuration::ZERO <= age && age < lives {
                 return answer.clone();
@@ -106,10 +102,7 @@ fn days_left(overview: &Overview, now: Timestamp) -> Vec<v1::DayCount> {
         }
     }
     (0..=MOST_DAYS_LEFT)
-        .map(|days| v1::DayCount {
-            days: days as u32,
-            domains: domains.get(&days).copied().unwrap_or(0),
-        })
+        .map(|days| v1::DayCount { days: days as u32, domains: domains.get(&days).copied().unwrap_or(0) })
         .collect()
 }
 
@@ -153,9 +146,5 @@ async fn budget(context: &Context, now: Timestamp) -> Result<Vec<v1::BudgetBucke
 fn last_midnight(overview: &Overview) -> Option<v1::Midnight> {
     let taken = overview.rechecked.iter().max_by_key(|(day, _)| *day).copied();
     let (day, domains) = taken.max(overview.last_complete.map(|day| (day, 0)))?;
-    Some(v1::Midnight {
-        day: day.to_string(),
-        domains,
-        waiting: overview.rechecks_waiting.min(domains),
-    })
+    Some(v1::Midnight { day: day.to_string(), domains, waiting: overview.rechecks_waiting.min(domains) })
 }

@@ -80,17 +80,9 @@ mod tests {
 
     #[test]
     fn a_token_fits_what_was_asked_only() {
-        let place = |at| Place {
-            attention: 3,
-            at,
-            name: "shop.example.com".to_owned(),
-        };
+        let place = |at| Place { attention: 3, at, name: "shop.example.com".to_owned() };
         let at = Timestamp::from_microsecond(1_800_000_000_123_456).ok();
-        for page in [
-            Page::After(place(None)),
-            Page::Before(place(at)),
-            Page::After(place(at)),
-        ] {
+        for page in [Page::After(place(None)), Page::Before(place(at)), Page::After(place(at))] {
             let token = encode("a", &page).unwrap();
             assert_eq!(decode("a", &token), Some(page));
             assert_eq!(decode("b", &token), None);

@@ -62,16 +62,9 @@ impl Passwords {
     pub(crate) fn new(entropy: &dyn Entropy) -> Result<Self, PasswordError> {
         let mut nobody_knows = Zeroizing::new([0; 32]);
         entropy.fill(&mut *nobody_knows);
-        let password = Zeroizing::new(
-            nobody_knows
-                .iter()
-                .map(|byte| char::from(byte >> 1))
-                .collect::<String>(),
-        );
-        Ok(Self {
-            permits: Arc::new(Semaphore::new(AT_ONCE)),
-            stand_in: hash_password(&password, entropy)?,
-        })
+        let password =
+            Zeroizing::new(nobody_knows.iter().map(|byte| char::from(byte >> 1)).collect::<String>());
+        Ok(Self { permits: Arc::new(Semaphore::new(AT_ONCE)), stand_in: hash_password(&password, entropy)? })
     }
 
     /// Whether the password is the one of that hash.
@@ -83,11 +76,7 @@ impl Passwords {
         let compared = tokio::task::spawn_blocking(move || {
             // It stays taken if the caller goes away: the work goes on.
             let _permit = permit;
-            let fits = |hash| {
-                Argon2::default()
-                    .verify_password(password.as_bytes(), &hash)
-                    .is_ok()
-            };
+            let fits = |hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok();
             PasswordHash::new(&hash).is_ok_and(fits)
         });
         Ok(compared.await.unwrap_or(false) && is_known)
@@ -102,10 +91,7 @@ mod tests {
 
     impl Entropy for Counter {
         fn fill(&self, bytes: &mut [u8]) {
-            bytes
-                .iter_mut()
-                .zip(1..)
-                .for_each(|(byte, number)| *byte = number);
+            bytes.iter_mut().zip(1..).for_each(|(byte, number)| *byte = number);
         }
     }
 
@@ -118,40 +104,16 @@ mod tests {
         let hash = hash_password("correct horse battery", &Counter).unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
         let passwords = Passwords::new(&Counter).unwrap();
-        assert!(
-            passwords
-                .fits(text("correct horse battery"), Some(hash.clone()))
-                .await
-                .unwrap()
-        );
-        assert!(
-            !passwords
-                .fits(text("correct horse batterx"), Some(hash))
-                .await
-                .unwrap()
-        );
-        assert!(
-            !passwords
-                .fits(text("correct horse battery"), Some("no hash".into()))
-                .await
-                .unwrap()
-        );
+        assert!(passwords.fits(text("correct horse battery"), Some(hash.clone())).await.unwrap());
+        assert!(!passwords.fits(text("correct horse batterx"), Some(hash)).await.unwrap());
+        assert!(!passwords.fits(text("correct horse battery"), Some("no hash".into())).await.unwrap());
         let stand_in: String = (1..=32_u8).map(|byte| char::from(byte >> 1)).collect();
-        assert!(
-            !passwords.fits(text(&stand_in), None).await.unwrap(),
-            "nobody has no password"
-        );
+        assert!(!passwords.fits(text(&stand_in), None).await.unwrap(), "nobody has no password");
     }
 
     #[test]
     fn a_password_is_neither_short_nor_endless() {
-        assert_eq!(
-            hash_password(&"x".repeat(11), &Counter),
-            Err(PasswordError::Length)
-        );
-        assert_eq!(
-            hash_password(&"x".repeat(1025), &Counter),
-            Err(PasswordError::Length)
-        );
+        assert_eq!(hash_password(&"x".repeat(11), &Counter), Err(PasswordError::Length));
+        assert_eq!(hash_password(&"x".repeat(1025), &Counter), Err(PasswordError::Length));
     }
 }

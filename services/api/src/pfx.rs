@@ -81,10 +81,8 @@ pub(crate) fn make(
     let leaf = chain.first().ok_or(PfxError::EmptyChain)?;
     // Ties the key to its certificate.
     let local_key_id = digest(&SHA256, leaf);
-    let certificates: Vec<Certificate> = chain
-        .iter()
-        .map(|certificate| Certificate::from_der(certificate))
-        .collect::<Result<_, _>>()?;
+    let certificates: Vec<Certificate> =
+        chain.iter().map(|certificate| Certificate::from_der(certificate)).collect::<Result<_, _>>()?;
     let mut store = KeyStore::new();
     let entry = PrivateKeyChain::new(pkcs8, local_key_id, certificates);
     store.add_entry(alias, KeyStoreEntry::PrivateKeyChain(entry));

@@ -28,10 +28,7 @@ pub(crate) fn id_tokens(context: &Context) -> Result<Option<IdTokens>, RoleError
         .map_err(|problem| RoleError::setting("api.oidc.root_certificate_file", problem.to_string()))?;
     let provider = Provider::new(&settings.issuer_url, http, context.clock.clone())
         .map_err(|problem| RoleError::setting("api.oidc.issuer_url", problem.to_string()))?;
-    let roles = settings.roles.iter().map(|of| RoleOf {
-        value: of.value.clone(),
-        role: of.role,
-    });
+    let roles = settings.roles.iter().map(|of| RoleOf { value: of.value.clone(), role: of.role });
     let settings = Settings {
         client_id: settings.client_id.clone(),
         name_claim: settings.name_claim.clone(),
@@ -76,10 +73,7 @@ impl SessionsService {
         let by = signing_in(&name, peer, "SignInWithIdToken");
         let (token, session) = self.new_session(name, vouched.role);
         let mut tx = self.context.store.begin("sign_in_with_id_token").await?;
-        if !tx
-            .use_id_token(&vouched.token_hash, vouched.forget_after, now)
-            .await?
-        {
+        if !tx.use_id_token(&vouched.token_hash, vouched.forget_after, now).await? {
             return Ok(None);
         }
         tx.insert_provider_session(&session).await?;

@@ -23,14 +23,7 @@ impl DomainsService {
                 sha256: revoking.sha256,
             })
         };
-        self.audited(
-            "RevokeCertificate",
-            Action::Revoke,
-            request,
-            |asked| &asked.name,
-            revoke,
-        )
-        .await
+        self.audited("RevokeCertificate", Action::Revoke, request, |asked| &asked.name, revoke).await
     }
 }
 

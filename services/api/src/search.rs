@@ -45,11 +45,7 @@ fn one(term: &str) -> Search {
         return Search::Suffix(format!(".{}", spelled(rest)));
     }
     let name = spelled(term);
-    if name.chars().count() <= 2 {
-        Search::Prefix(name)
-    } else {
-        Search::Part(name)
-    }
+    if name.chars().count() <= 2 { Search::Prefix(name) } else { Search::Part(name) }
 }
 
 /// A fingerprint or a serial number, as tools print them: with colons or without.
@@ -86,10 +82,7 @@ fn is_port(text: &str) -> bool {
 
 /// As names are kept, where that is possible; what cannot be spelled so matches nothing.
 fn spelled(term: &str) -> String {
-    let term = term
-        .strip_suffix('.')
-        .filter(|rest| !rest.is_empty())
-        .unwrap_or(term);
+    let term = term.strip_suffix('.').filter(|rest| !rest.is_empty()).unwrap_or(term);
     if term.is_ascii() {
         return term.to_owned();
     }
@@ -117,37 +110,22 @@ mod tests {
             ("*.Example.com", Search::Suffix(".example.com".into())),
             (".bücher.example", Search::Suffix(".xn--bcher-kva.example".into())),
             ("BÜCHER", Search::Part("xn--bcher-kva".into())),
-            (
-                "https://u:p@shop.example.com:8443/a?b#c",
-                Search::Part("shop.example.com".into()),
-            ),
+            ("https://u:p@shop.example.com:8443/a?b#c", Search::Part("shop.example.com".into())),
             ("//shop.example.com", Search::Prefix(String::new())),
             ("shop.example.com/path", Search::Part("shop.example.com".into())),
             ("shop.example.com:443", Search::Part("shop.example.com".into())),
-            (
-                "http://bücher.example/",
-                Search::Part("xn--bcher-kva.example".into()),
-            ),
-            (
-                "a.example.com, b.example.com",
-                names(&["a.example.com", "b.example.com"]),
-            ),
+            ("http://bücher.example/", Search::Part("xn--bcher-kva.example".into())),
+            ("a.example.com, b.example.com", names(&["a.example.com", "b.example.com"])),
             (
                 "https://a.example.com/x;B.example.com.\n\t*.c.example",
                 names(&["a.example.com", "b.example.com", "*.c.example"]),
             ),
             ("a.example.com,", Search::Part("a.example.com".into())),
             (&sha256, Search::Sha256("0a".repeat(31) + "ff")),
-            (
-                "00:F0:0D:01:02:03:04:05:06",
-                Search::Serial("f00d010203040506".into()),
-            ),
+            ("00:F0:0D:01:02:03:04:05:06", Search::Serial("f00d010203040506".into())),
             ("0f0d010203040506", Search::Serial("0f0d010203040506".into())),
             ("f00d01020304050", Search::Part("f00d01020304050".into())),
-            (
-                "f00d010203040506.example.com",
-                Search::Part("f00d010203040506.example.com".into()),
-            ),
+            ("f00d010203040506.example.com", Search::Part("f00d010203040506.example.com".into())),
         ] {
             assert_eq!(parse(typed).unwrap(), Some(meant), "{typed}");
         }
@@ -161,12 +139,9 @@ mod tests {
         let list = |terms: usize| "a.example.com ".repeat(terms);
         assert!(parse(&"x".repeat(253)).is_ok() && parse(&list(100)).is_ok());
         assert!(parse(&format!("https://a.example.com/{}", "x".repeat(300))).is_ok());
-        for too_long in [
-            "x".repeat(254),
-            list(101),
-            format!("{}{}", list(2), "x".repeat(254)),
-            " ".repeat(8193),
-        ] {
+        for too_long in
+            ["x".repeat(254), list(101), format!("{}{}", list(2), "x".repeat(254)), " ".repeat(8193)]
+        {
             assert!(parse(&too_long).is_err(), "{too_long}");
         }
     }

@@ -39,10 +39,8 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
         pre_expiry: PreExpiry::days(context.config.renewal.pre_expiry_days),
     };
     let authenticator = Authenticator::new(&context);
-    let passwords = Passwords::new(&*context.entropy).map_err(|source| RoleError::Server {
-        role: "api",
-        source: source.into(),
-    })?;
+    let passwords = Passwords::new(&*context.entropy)
+        .map_err(|source| RoleError::Server { role: "api", source: source.into() })?;
     let id_tokens = provider::id_tokens(&context)?;
     let sessions = SessionsService::new(&context, authenticator.clone(), passwords, id_tokens);
     let sessions = SessionsServer::new(sessions).max_decoding_message_size(MOST_SESSION_BYTES);
@@ -89,10 +87,7 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
             context.stop.soft().clone().cancelled_owned(),
         )
         .await
-        .map_err(|source| RoleError::Server {
-            role: "api",
-            source: source.into(),
-        })
+        .map_err(|source| RoleError::Server { role: "api", source: source.into() })
 }
 
 fn reflection<S>(
@@ -101,10 +96,7 @@ fn reflection<S>(
     let builder = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
-    build(builder).map_err(|source| RoleError::Server {
-        role: "api",
-        source: source.into(),
-    })
+    build(builder).map_err(|source| RoleError::Server { role: "api", source: source.into() })
 }
 
 fn tls_config(tls: &ApiTls) -> Result<ServerTlsConfig, RoleError> {

@@ -57,13 +57,9 @@ impl Domains for DomainsService {
     ) -> Result<Response<v1::AddDomainResponse>, Status> {
         let add = async |by: &Caller, asked: v1::AddDomainRequest| {
             let (view, created) = self.commands.add(&name(&asked.name)?, by).await?;
-            Ok(Response::new(v1::AddDomainResponse {
-                domain: Some((&view).into()),
-                created,
-            }))
+            Ok(Response::new(v1::AddDomainResponse { domain: Some((&view).into()), created }))
         };
-        self.audited("AddDomain", Action::Operate, request, |asked| &asked.name, add)
-            .await
+        self.audited("AddDomain", Action::Operate, request, |asked| &asked.name, add).await
     }
 
     async fn generate_certificate(
@@ -71,22 +67,10 @@ impl Domains for DomainsService {
         request: Request<v1::GenerateCertificateRequest>,
     ) -> Result<Response<v1::GenerateCertificateResponse>, Status> {
         let generate = async |by: &Caller, asked: v1::GenerateCertificateRequest| {
-            let view = self
-                .commands
-                .generate(&name(&asked.name)?, asked.force, by)
-                .await?;
-            Ok(Response::new(v1::GenerateCertificateResponse {
-                domain: Some((&view).into()),
-            }))
+            let view = self.commands.generate(&name(&asked.name)?, asked.force, by).await?;
+            Ok(Response::new(v1::GenerateCertificateResponse { domain: Some((&view).into()) }))
         };
-        self.audited(
-            "GenerateCertificate",
-            Action::Operate,
-            request,
-            |asked| &asked.name,
-            generate,
-        )
-        .await
+        self.audited("GenerateCertificate", Action::Operate, request, |asked| &asked.name, generate).await
     }
 
     async fn import_certificate(
@@ -98,19 +82,9 @@ impl Domains for DomainsService {
             let name = name(&asked.name)?;
             let (certificate, warnings) = self.pasted(&name, &asked.certificate_pem, &key_pem).await?;
             let view = self.commands.import(certificate, by).await?;
-            Ok(Response::new(v1::ImportCertificateResponse {
-                domain: Some((&view).into()),
-                warnings,
-            }))
+            Ok(Response::new(v1::ImportCertificateResponse { domain: Some((&view).into()), warnings }))
         };
-        self.audited(
-            "ImportCertificate",
-            Action::Operate,
-            request,
-            |asked| &asked.name,
-            import,
-        )
-        .await
+        self.audited("ImportCertificate", Action::Operate, request, |asked| &asked.name, import).await
     }
 
     async fn rollback_certificate(
@@ -119,18 +93,9 @@ impl Domains for DomainsService {
     ) -> Result<Response<v1::RollbackCertificateResponse>, Status> {
         let roll_back = async |by: &Caller, asked: v1::RollbackCertificateRequest| {
             let view = self.commands.roll_back(&name(&asked.name)?, by).await?;
-            Ok(Response::new(v1::RollbackCertificateResponse {
-                domain: Some((&view).into()),
-            }))
+            Ok(Response::new(v1::RollbackCertificateResponse { domain: Some((&view).into()) }))
         };
-        self.audited(
-            "RollbackCertificate",
-            Action::Operate,
-            request,
-            |asked| &asked.name,
-            roll_back,
-        )
-        .await
+        self.audited("RollbackCertificate", Action::Operate, request, |asked| &asked.name, roll_back).await
     }
 
     async fn get_summary(
@@ -148,16 +113,9 @@ impl Domains for DomainsService {
     ) -> Result<Response<v1::GetDomainResponse>, Status> {
         self.authenticator.authorize(&request, Action::Read).await?;
         let name = name(&request.get_ref().name)?;
-        let view = self
-            .context
-            .store
-            .domain(&name)
-            .await
-            .map_err(|problem| from_store(&problem))?;
+        let view = self.context.store.domain(&name).await.map_err(|problem| from_store(&problem))?;
         let view = view.ok_or_else(|| not_found(&name))?;
-        Ok(Response::new(v1::GetDomainResponse {
-            domain: Some((&view).into()),
-        }))
+        Ok(Response::new(v1::GetDomainResponse { domain: Some((&view).into()) }))
     }
 
     async fn list_domains(
@@ -211,12 +169,8 @@ impl Domains for DomainsService {
         self.authenticator.authorize(&request, Action::Read).await?;
         let name = name(&request.get_ref().name)?;
         let limit = page_size(request.get_ref().page_size, DEFAULT_HISTORY)?;
-        let entries = self
-            .context
-            .store
-            .history(&name, limit)
-            .await
-            .map_err(|problem| from_store(&problem))?;
+        let entries =
+            self.context.store.history(&name, limit).await.map_err(|problem| from_store(&problem))?;
         if entries.is_empty() {
             return Err(not_found(&name));
         }
@@ -238,18 +192,9 @@ impl Domains for DomainsService {
     ) -> Result<Response<v1::RecheckDomainResponse>, Status> {
         let recheck = async |by: &Caller, asked: v1::RecheckDomainRequest| {
             let view = self.commands.recheck(&name(&asked.name)?, by).await?;
-            Ok(Response::new(v1::RecheckDomainResponse {
-                domain: Some((&view).into()),
-            }))
+            Ok(Response::new(v1::RecheckDomainResponse { domain: Some((&view).into()) }))
         };
-        self.audited(
-            "RecheckDomain",
-            Action::Operate,
-            request,
-            |asked| &asked.name,
-            recheck,
-        )
-        .await
+        self.audited("RecheckDomain", Action::Operate, request, |asked| &asked.name, recheck).await
     }
 
     async fn delete_domain(
@@ -259,18 +204,9 @@ impl Domains for DomainsService {
         let delete = async |by: &Caller, asked: v1::DeleteDomainRequest| {
             let name = name(&asked.name)?;
             self.commands.delete(&name, asked.remove_from_c4, by).await?;
-            Ok(Response::new(v1::DeleteDomainResponse {
-                name: name.to_string(),
-            }))
+            Ok(Response::new(v1::DeleteDomainResponse { name: name.to_string() }))
         };
-        self.audited(
-            "DeleteDomain",
-            Action::Operate,
-            request,
-            |asked| &asked.name,
-            delete,
-        )
-        .await
+        self.audited("DeleteDomain", Action::Operate, request, |asked| &asked.name, delete).await
     }
 
     type WatchDomainsStream = ChangeStream;
@@ -282,16 +218,9 @@ impl Domains for DomainsService {
         self.authenticator.authorize(&request, Action::Read).await?;
         let token = bearer(&request).map(|token| Zeroizing::new(token.to_owned()));
         let asked = request.into_inner();
-        let only = if asked.name.is_empty() {
-            None
-        } else {
-            Some(name(&asked.name)?)
-        };
+        let only = if asked.name.is_empty() { None } else { Some(name(&asked.name)?) };
         let watcher = Watcher::new(&self.context, &asked, only).await?;
-        let lasts = Lasts {
-            authenticator: self.authenticator.clone(),
-            token,
-        };
+        let lasts = Lasts { authenticator: self.authenticator.clone(), token };
         Ok(Response::new(watcher.stream(lasts)))
     }
 }
@@ -309,11 +238,8 @@ impl DomainsService {
         let pasted = x509::check_pasted(certificate_pem, key_pem, name, now)
             .map_err(|problem| invalid(problem.reason(), problem.to_string()))?;
         let id = CertificateId::new(&**clock, &**entropy);
-        let sealed_key = self
-            .keys
-            .seal(&id.to_string(), &pasted.pkcs8)
-            .await
-            .map_err(|problem| internal(&problem))?;
+        let sealed_key =
+            self.keys.seal(&id.to_string(), &pasted.pkcs8).await.map_err(|problem| internal(&problem))?;
         let warnings = (!pasted.publicly_trusted).then(|| "not_publicly_trusted".to_owned());
         let certificate = Certificate {
             summary: CertificateSummary {

@@ -144,11 +144,7 @@ pub(crate) fn signing_in(name: &str, peer: Option<SocketAddr>, call: &'static st
 }
 
 fn failed() -> Status {
-    error(
-        Code::Unauthenticated,
-        "SIGN_IN_FAILED",
-        "name or password is not right",
-    )
+    error(Code::Unauthenticated, "SIGN_IN_FAILED", "name or password is not right")
 }
 
 #[tonic::async_trait]
@@ -187,9 +183,7 @@ impl Sessions for SessionsService {
         request: Request<v1::ResolveRequest>,
     ) -> Result<Response<v1::ResolveResponse>, Status> {
         let (session, _) = self.caller(&request, "Resolve").await?;
-        Ok(Response::new(v1::ResolveResponse {
-            session: Some(self.shown(&session)),
-        }))
+        Ok(Response::new(v1::ResolveResponse { session: Some(self.shown(&session)) }))
     }
 
     async fn sign_out(
@@ -217,20 +211,13 @@ impl Sessions for SessionsService {
         let ended: Result<u64, StoreError> = async {
             let mut tx = self.context.store.begin("sign_out_everywhere").await?;
             let ended = tx.end_sessions(&session.user).await?;
-            let line = by.line(
-                self.context.clock.now(),
-                &session.user,
-                audit::OK,
-                &ended.to_string(),
-            );
+            let line = by.line(self.context.clock.now(), &session.user, audit::OK, &ended.to_string());
             tx.append_audit(&line).await?;
             tx.commit().await?;
             Ok(ended)
         }
         .await;
         let ended = ended.map_err(|problem| from_store(&problem))?;
-        Ok(Response::new(v1::SignOutEverywhereResponse {
-            ended: ended as u32,
-        }))
+        Ok(Response::new(v1::SignOutEverywhereResponse { ended: ended as u32 }))
     }
 }

@@ -45,11 +45,7 @@ impl Watcher {
         asked: &v1::WatchDomainsRequest,
         only: Option<DomainName>,
     ) -> Result<Self, Status> {
-        let present = context
-            .store
-            .position()
-            .await
-            .map_err(|problem| from_store(&problem))?;
+        let present = context.store.position().await.map_err(|problem| from_store(&problem))?;
         let after = match asked.after_position {
             None if asked.only_new => present,
             Some(_) if asked.only_new => {
@@ -63,12 +59,7 @@ impl Watcher {
             return Err(invalid("POSITION_INVALID", sentence));
         }
         let start = if after == 0 { present } else { 0 };
-        Ok(Self {
-            context: context.clone(),
-            position: after,
-            start,
-            only,
-        })
+        Ok(Self { context: context.clone(), position: after, start, only })
     }
 
     pub(crate) fn stream(self, lasts: Lasts) -> ChangeStream {
@@ -102,11 +93,7 @@ impl Watcher {
     ) -> Option<Status> {
         let mut hints = self.context.bus.listen();
         loop {
-            let changes = self
-                .context
-                .store
-                .changes(self.position, self.only.as_ref(), BATCH)
-                .await;
+            let changes = self.context.store.changes(self.position, self.only.as_ref(), BATCH).await;
             let changes = match changes {
                 Ok(changes) => changes,
                 Err(problem) => return Some(from_store(&problem)),
@@ -169,11 +156,7 @@ fn message(change: &Change) -> v1::WatchDomainsResponse {
     let domain = &change.view.domain;
     let deleted = domain.deleted_at.is_some();
     let domain = if deleted {
-        v1::Domain {
-            name: domain.name.to_string(),
-            revision: domain.revision,
-            ..v1::Domain::default()
-        }
+        v1::Domain { name: domain.name.to_string(), revision: domain.revision, ..v1::Domain::default() }
     } else {
         (&change.view).into()
     };

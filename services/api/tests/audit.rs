@@ -22,9 +22,7 @@ async fn lines(served: &Served) -> Vec<AuditEntry> {
 /// Call, subject and outcome of every line.
 async fn told(served: &Served) -> Vec<(String, String, String)> {
     let lines = lines(served).await.into_iter();
-    lines
-        .map(|line| (line.call, line.subject, line.outcome))
-        .collect()
+    lines.map(|line| (line.call, line.subject, line.outcome)).collect()
 }
 
 fn line(call: &str, subject: &str, outcome: &str) -> (String, String, String) {
@@ -42,65 +40,32 @@ fn named<T>(message: T, token: &str) -> Request<T> {
 #[tokio::test]
 async fn every_mutating_call_leaves_its_line_and_reading_leaves_none() {
     let mut served = served().await;
-    let token = served
-        .token(Role::Admin, |token| token.name = "dashboard".into())
-        .await;
+    let token = served.token(Role::Admin, |token| token.name = "dashboard".into()).await;
     let name = || NAME.to_owned();
     let client = &mut served.client;
     for _ in 0..2 {
-        let add = v1::AddDomainRequest {
-            name: "Shop.Example.com.".into(),
-        };
+        let add = v1::AddDomainRequest { name: "Shop.Example.com.".into() };
         client.add_domain(named(add, &token)).await.unwrap();
     }
-    let generate = v1::GenerateCertificateRequest {
-        name: name(),
-        force: false,
-    };
-    client
-        .generate_certificate(named(generate, &token))
-        .await
-        .unwrap();
+    let generate = v1::GenerateCertificateRequest { name: name(), force: false };
+    client.generate_certificate(named(generate, &token)).await.unwrap();
     let recheck = v1::RecheckDomainRequest { name: name() };
     client.recheck_domain(named(recheck, &token)).await.unwrap();
     let rollback = v1::RollbackCertificateRequest { name: name() };
-    client
-        .rollback_certificate(named(rollback, &token))
-        .await
-        .unwrap_err();
+    client.rollback_certificate(named(rollback, &token)).await.unwrap_err();
     let import = v1::ImportCertificateRequest {
         name: name(),
         private_key_pem: "SECRET".into(),
         ..v1::ImportCertificateRequest::default()
     };
-    client
-        .import_certificate(named(import, &token))
-        .await
-        .unwrap_err();
-    let delete = v1::DeleteDomainRequest {
-        name: name(),
-        remove_from_c4: false,
-    };
+    client.import_certificate(named(import, &token)).await.unwrap_err();
+    let delete = v1::DeleteDomainRequest { name: name(), remove_from_c4: false };
     client.delete_domain(named(delete.clone(), &token)).await.unwrap();
     client.delete_domain(named(delete, &token)).await.unwrap_err();
-    client
-        .add_domain(named(
-            v1::AddDomainRequest {
-                name: "no\nname".into(),
-            },
-            &token,
-        ))
-        .await
-        .unwrap_err();
+    client.add_domain(named(v1::AddDomainRequest { name: "no\nname".into() }, &token)).await.unwrap_err();
 
-    client
-        .list_domains(named(v1::ListDomainsRequest::default(), &token))
-        .await
-        .unwrap();
-    let history = v1::GetHistoryRequest {
-        name: name(),
-        page_size: 0,
-    };
+    client.list_domains(named(v1::ListDomainsRequest::default(), &token)).await.unwrap();
+    let history = v1::GetHistoryRequest { name: name(), page_size: 0 };
     client.get_history(named(history, &token)).await.unwrap();
 
     let expected = [
@@ -136,10 +101,7 @@ async fn who_may_not_is_told_of_and_who_is_nobody_is_not() {
         assert_eq!(refused.code(), Code::Unauthenticated);
     }
     served.client.add_domain(Request::new(add())).await.unwrap_err();
-    assert_eq!(
-        told(&served).await,
-        [line("AddDomain", NAME, "ROLE_LACKS_PERMISSION")]
-    );
+    assert_eq!(told(&served).await, [line("AddDomain", NAME, "ROLE_LACKS_PERMISSION")]);
 }
 
 #[tokio::test]
@@ -152,16 +114,8 @@ async fn downloads_of_keys_can_be_switched_off() {
         reason: "moving".into(),
         ..v1::DownloadCertificateRequest::default()
     };
-    let refused = served
-        .client
-        .download_certificate(signed(download, &token))
-        .await
-        .err()
-        .unwrap();
+    let refused = served.client.download_certificate(signed(download, &token)).await.err().unwrap();
     assert_eq!(refused.code(), Code::FailedPrecondition);
     assert!(has_reason(&refused, "KEY_DOWNLOADS_OFF"));
-    assert_eq!(
-        told(&served).await,
-        [line("DownloadCertificate", NAME, "KEY_DOWNLOADS_OFF")]
-    );
+    assert_eq!(told(&served).await, [line("DownloadCertificate", NAME, "KEY_DOWNLOADS_OFF")]);
 }

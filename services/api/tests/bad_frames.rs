@@ -75,39 +75,27 @@ async fn post(served: &Served, method: &str, body: Vec<u8>, cut: bool, token: &s
         return Ok(());
     }
     match answer.into_body().collect().await {
-        Ok(whole) => whole
-            .trailers()
-            .and_then(Status::from_header_map)
-            .map_or(Ok(()), ended),
+        Ok(whole) => whole.trailers().and_then(Status::from_header_map).map_or(Ok(()), ended),
         Err(_) => Ok(()),
     }
 }
 
 fn ended(status: Status) -> Result<(), Status> {
-    if status.code() == Code::Ok {
-        Ok(())
-    } else {
-        Err(status)
-    }
+    if status.code() == Code::Ok { Ok(()) } else { Err(status) }
 }
 
 #[track_caller]
 fn is(ended: &Result<(), Status>, code: Code, reason: &str) {
     let status = ended.as_ref().unwrap_err();
     assert_eq!(status.code(), code, "{status:?}");
-    assert!(
-        has_reason(status, "google.rpc.ErrorInfo") && has_reason(status, reason),
-        "{status:?}"
-    );
+    assert!(has_reason(status, "google.rpc.ErrorInfo") && has_reason(status, reason), "{status:?}");
 }
 
 #[tokio::test]
 async fn frames_that_are_none_are_refused_in_our_words() {
     let served = served().await;
     let token = served.token(Role::Admin, |_| {}).await;
-    let add = v1::AddDomainRequest {
-        name: "a.example.com".into(),
-    };
+    let add = v1::AddDomainRequest { name: "a.example.com".into() };
     let add = add.encode_to_vec();
     let malformed = [
         Vec::new(),
@@ -124,23 +112,9 @@ async fn frames_that_are_none_are_refused_in_our_words() {
         let refused = post(&served, method, framed(0, u32::MAX as usize, &add), false, &token).await;
         is(&refused, Code::InvalidArgument, "MESSAGE_TOO_LARGE");
     }
-    let refused = post(
-        &served,
-        "Domains/AddDomain",
-        framed(1, add.len(), &add),
-        false,
-        &token,
-    )
-    .await;
-    assert!(
-        has_reason(refused.as_ref().unwrap_err(), "google.rpc.ErrorInfo"),
-        "{refused:?}"
-    );
-    assert_eq!(
-        served.context.store.position().await.unwrap(),
-        0,
-        "nothing changed"
-    );
+    let refused = post(&served, "Domains/AddDomain", framed(1, add.len(), &add), false, &token).await;
+    assert!(has_reason(refused.as_ref().unwrap_err(), "google.rpc.ErrorInfo"), "{refused:?}");
+    assert_eq!(served.context.store.position().await.unwrap(), 0, "nothing changed");
 }
 
 /// A stream that breaks within a frame keeps what came before it.
@@ -165,10 +139,7 @@ struct Random(u64);
 
 impl Random {
     fn next(&mut self) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize
     }
 
@@ -232,15 +203,8 @@ async fn ten_thousand_bad_requests_leave_it_serving_and_tell_nothing_of_the_insi
             continue;
         };
         refusals += 1;
-        let words = format!(
-            "{} {}",
-            refused.message(),
-            String::from_utf8_lossy(refused.details())
-        );
-        assert!(
-            has_reason(&refused, "google.rpc.ErrorInfo"),
-            "{number} {method}: {refused:?}"
-        );
+        let words = format!("{} {}", refused.message(), String::from_utf8_lossy(refused.details()));
+        assert!(has_reason(&refused, "google.rpc.ErrorInfo"), "{number} {method}: {refused:?}");
         assert_ne!(refused.code(), Code::Internal, "{number} {method}: {refused:?}");
         for inside in INSIDE {
             assert!(!words.contains(inside), "{number} {method}: {words}");

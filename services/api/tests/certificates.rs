@@ -46,31 +46,22 @@ async fn live(served: &Served, days: i32, has_key: bool) -> String {
     tx.insert_certificate(&certificate).await.unwrap();
     tx.mark_uploaded(id, now).await.unwrap();
     let domain = tx.domain(&certificate.name).await.unwrap().unwrap();
-    let live = Live {
-        certificate: id,
-        not_after: summary.not_after,
-    };
-    tx.update_domain(&domain.uploaded(live).unwrap(), now)
-        .await
-        .unwrap();
+    let live = Live { certificate: id, not_after: summary.not_after };
+    tx.update_domain(&domain.uploaded(live).unwrap(), now).await.unwrap();
     tx.commit().await.unwrap();
     summary.sha256
 }
 
 async fn list(served: &mut Served, token: &str) -> Vec<v1::CertificateRecord> {
-    let request = v1::ListCertificatesRequest {
-        name: NAME.to_owned(),
-        ..v1::ListCertificatesRequest::default()
-    };
+    let request =
+        v1::ListCertificatesRequest { name: NAME.to_owned(), ..v1::ListCertificatesRequest::default() };
     let answer = served.client.list_certificates(signed(request, token)).await;
     answer.unwrap().into_inner().certificates
 }
 
 async fn added(served: &mut Served) -> String {
     let token = served.token(Role::Support, |_| {}).await;
-    let add = v1::AddDomainRequest {
-        name: NAME.to_owned(),
-    };
+    let add = v1::AddDomainRequest { name: NAME.to_owned() };
     served.client.add_domain(signed(add, &token)).await.unwrap();
     token
 }
@@ -91,25 +82,12 @@ async fn the_rollback_target_is_what_a_roll_back_uploads() {
         let listed = list(&mut served, &token).await;
         let shown: Vec<_> = listed.iter().map(sha256).collect();
         assert_eq!(shown, [&newest, &before, &oldest], "newest first");
-        assert_eq!(
-            listed.iter().map(|one| one.live).collect::<Vec<_>>(),
-            [true, false, false]
-        );
+        assert_eq!(listed.iter().map(|one| one.live).collect::<Vec<_>>(), [true, false, false]);
         assert_eq!(listed[1].has_key, has_key);
-        assert!(
-            listed
-                .iter()
-                .all(|one| one.uploaded_at.is_some() && one.revoked_at.is_none())
-        );
-        let targets: Vec<_> = listed
-            .iter()
-            .filter(|one| one.is_rollback_target)
-            .map(sha256)
-            .collect();
+        assert!(listed.iter().all(|one| one.uploaded_at.is_some() && one.revoked_at.is_none()));
+        let targets: Vec<_> = listed.iter().filter(|one| one.is_rollback_target).map(sha256).collect();
 
-        let request = v1::RollbackCertificateRequest {
-            name: NAME.to_owned(),
-        };
+        let request = v1::RollbackCertificateRequest { name: NAME.to_owned() };
         let done = served.client.rollback_certificate(signed(request, &token)).await;
         if can_be_put_back {
             done.unwrap();
@@ -131,18 +109,11 @@ async fn a_deleted_name_keeps_its_certificates_and_none_is_live() {
     for days in [60, 90] {
         live(&served, days, true).await;
     }
-    let delete = v1::DeleteDomainRequest {
-        name: NAME.to_owned(),
-        remove_from_c4: false,
-    };
+    let delete = v1::DeleteDomainRequest { name: NAME.to_owned(), remove_from_c4: false };
     served.client.delete_domain(signed(delete, &token)).await.unwrap();
     let listed = list(&mut served, &token).await;
     assert_eq!(listed.len(), 2);
-    assert!(
-        listed
-            .iter()
-            .all(|one| !one.live && !one.is_rollback_target && one.has_key)
-    );
+    assert!(listed.iter().all(|one| !one.live && !one.is_rollback_target && one.has_key));
 }
 
 #[tokio::test]
@@ -152,11 +123,7 @@ async fn pages_go_on_where_they_ended_and_fit_their_name_only() {
     for days in 1..=5 {
         live(&served, days, true).await;
     }
-    let all: Vec<String> = list(&mut served, &token)
-        .await
-        .iter()
-        .map(|one| sha256(one).to_owned())
-        .collect();
+    let all: Vec<String> = list(&mut served, &token).await.iter().map(|one| sha256(one).to_owned()).collect();
     let ask = |name: &str, page_size, page_token: &str| v1::ListCertificatesRequest {
         name: name.to_owned(),
         page_size,
@@ -166,12 +133,7 @@ async fn pages_go_on_where_they_ended_and_fit_their_name_only() {
     let mut page_token = String::new();
     loop {
         let request = signed(ask(NAME, 2, &page_token), &token);
-        let page = served
-            .client
-            .list_certificates(request)
-            .await
-            .unwrap()
-            .into_inner();
+        let page = served.client.list_certificates(request).await.unwrap().into_inner();
         paged.extend(page.certificates.iter().map(|one| sha256(one).to_owned()));
         if page.next_page_token.is_empty() {
             break;
@@ -180,28 +142,12 @@ async fn pages_go_on_where_they_ended_and_fit_their_name_only() {
     }
     assert_eq!(paged, all);
     for (request, code, reason) in [
-        (
-            ask("never.example.com", 0, ""),
-            Code::NotFound,
-            "DOMAIN_NOT_FOUND",
-        ),
-        (
-            ask("other.example.com", 0, &page_token),
-            Code::InvalidArgument,
-            "PAGE_TOKEN_INVALID",
-        ),
-        (
-            ask(NAME, 0, "nonsense"),
-            Code::InvalidArgument,
-            "PAGE_TOKEN_INVALID",
-        ),
+        (ask("never.example.com", 0, ""), Code::NotFound, "DOMAIN_NOT_FOUND"),
+        (ask("other.example.com", 0, &page_token), Code::InvalidArgument, "PAGE_TOKEN_INVALID"),
+        (ask(NAME, 0, "nonsense"), Code::InvalidArgument, "PAGE_TOKEN_INVALID"),
         (ask(NAME, 1001, ""), Code::InvalidArgument, "PAGE_SIZE_INVALID"),
     ] {
-        let refused = served
-            .client
-            .list_certificates(signed(request, &token))
-            .await
-            .unwrap_err();
+        let refused = served.client.list_certificates(signed(request, &token)).await.unwrap_err();
         assert_eq!(refused.code(), code);
         assert!(has_reason(&refused, reason), "{refused:?}");
     }

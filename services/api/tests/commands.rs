@@ -21,18 +21,12 @@ static BY: LazyLock<Caller> = LazyLock::new(|| caller("token:test", "Test"));
 impl Case {
     async fn work(&self) -> Vec<(WorkKind, Cause, Option<Timestamp>)> {
         let work = self.store().work(&self.name).await.unwrap();
-        work.iter()
-            .map(|work| (work.kind, work.cause, work.due_at))
-            .collect()
+        work.iter().map(|work| (work.kind, work.cause, work.due_at)).collect()
     }
 
     async fn claim(&self, kind: WorkKind) -> Lease {
         let now = self.clock.now();
-        self.store()
-            .claim(kind, &self.name, now, now + SignedDuration::from_secs(30))
-            .await
-            .unwrap()
-            .unwrap()
+        self.store().claim(kind, &self.name, now, now + SignedDuration::from_secs(30)).await.unwrap().unwrap()
     }
 
     /// The issuer has stored a certificate of 90 days; if `live`, the uploader has made it live.
@@ -49,23 +43,11 @@ impl Case {
     async fn uploaded(&self) -> CertificateId {
         let lease = self.claim(WorkKind::Upload).await;
         let id = lease.work.certificate.unwrap();
-        let not_after = self
-            .store()
-            .certificate(id)
-            .await
-            .unwrap()
-            .unwrap()
-            .summary
-            .not_after;
+        let not_after = self.store().certificate(id).await.unwrap().unwrap().summary.not_after;
         let mut tx = self.store().begin("uploaded").await.unwrap();
         let row = tx.fence(&lease).await.unwrap();
-        let live = Live {
-            certificate: id,
-            not_after,
-        };
-        tx.update_domain(&row.uploaded(live).unwrap(), self.clock.now())
-            .await
-            .unwrap();
+        let live = Live { certificate: id, not_after };
+        tx.update_domain(&row.uploaded(live).unwrap(), self.clock.now()).await.unwrap();
         tx.finish(&lease, None).await.unwrap();
         tx.commit().await.unwrap();
         id
@@ -94,10 +76,7 @@ async fn adding_twice_answers_with_the_one_that_is_there() {
     let (first, created) = case.commands.add(&case.name, &BY).await.unwrap();
     assert!(created);
     assert_eq!(first.domain.recorded, Status::Pending);
-    assert_eq!(
-        case.work().await,
-        [(WorkKind::Issue, Cause::Requested, Some(case.clock.now()))]
-    );
+    assert_eq!(case.work().await, [(WorkKind::Issue, Cause::Requested, Some(case.clock.now()))]);
     let (second, created) = case.commands.add(&case.name, &BY).await.unwrap();
     assert!(!created);
     assert_eq!(second, first);
@@ -161,10 +140,7 @@ async fn a_delete_abandons_the_order_and_revokes_every_lease() {
     let mut tx = case.store().begin("late").await.unwrap();
     assert!(tx.fence(&lease).await.unwrap_err().is_lease_lost());
     drop(tx);
-    assert_eq!(
-        case.work().await,
-        [(WorkKind::Remove, Cause::Requested, Some(case.clock.now()))]
-    );
+    assert_eq!(case.work().await, [(WorkKind::Remove, Cause::Requested, Some(case.clock.now()))]);
     let again = case.commands.delete(&case.name, true, &BY).await;
     assert!(matches!(again, Err(CommandError::NotFound(_))));
     case.commands.add(&case.name, &BY).await.unwrap();
@@ -179,26 +155,15 @@ async fn generate_joins_what_is_under_way() {
     case.commands.generate(&case.name, true, &BY).await.unwrap();
     let mut tx = case.store().begin("fence").await.unwrap();
     tx.fence(&lease).await.expect("the issuer goes on undisturbed");
-    let later = Work {
-        due_at: Some(case.clock.now() + DAY),
-        cause: Cause::Retry,
-        attempts: 4,
-        ..lease.work.clone()
-    };
+    let later =
+        Work { due_at: Some(case.clock.now() + DAY), cause: Cause::Retry, attempts: 4, ..lease.work.clone() };
     tx.finish(&lease, Some(&later)).await.unwrap();
     tx.commit().await.unwrap();
 
     let order = case.live_order().await;
     case.commands.generate(&case.name, true, &BY).await.unwrap();
-    assert_eq!(
-        case.work().await,
-        [(WorkKind::Issue, Cause::Requested, Some(case.clock.now()))]
-    );
-    assert_eq!(
-        case.store().live_order(&case.name).await.unwrap(),
-        Some(order),
-        "the order lives on"
-    );
+    assert_eq!(case.work().await, [(WorkKind::Issue, Cause::Requested, Some(case.clock.now()))]);
+    assert_eq!(case.store().live_order(&case.name).await.unwrap(), Some(order), "the order lives on");
     assert_eq!(case.row().await.revision, 1);
 }
 
@@ -208,30 +173,16 @@ async fn generate_orders_only_what_is_due_unless_forced() {
     case.commands.add(&case.name, &BY).await.unwrap();
     let live = case.issued(true).await;
     case.commands.generate(&case.name, false, &BY).await.unwrap();
-    assert_eq!(
-        case.work().await,
-        [(WorkKind::Upload, Cause::Compare, Some(case.clock.now()))]
-    );
+    assert_eq!(case.work().await, [(WorkKind::Upload, Cause::Compare, Some(case.clock.now()))]);
     assert_eq!(case.row().await.revision, 1);
 
     case.commands.generate(&case.name, true, &BY).await.unwrap();
     let row = case.row().await;
-    assert_eq!(
-        (row.revision, row.recorded),
-        (2, Status::Success),
-        "what is live goes on serving"
-    );
+    assert_eq!((row.revision, row.recorded), (2, Status::Success), "what is live goes on serving");
     assert_eq!(row.facts.live.map(|live| live.certificate), Some(live));
     let work = case.work().await;
-    assert_eq!(
-        work[0],
-        (WorkKind::Issue, Cause::Requested, Some(case.clock.now()))
-    );
-    assert_eq!(
-        (work[1].0, work[1].1),
-        (WorkKind::Upload, Cause::Compare),
-        "and being compared"
-    );
+    assert_eq!(work[0], (WorkKind::Issue, Cause::Requested, Some(case.clock.now())));
+    assert_eq!((work[1].0, work[1].1), (WorkKind::Upload, Cause::Compare), "and being compared");
 }
 
 #[tokio::test]
@@ -241,10 +192,7 @@ async fn generate_delivers_what_was_issued_before_it_orders_anew() {
     let undelivered = case.issued(false).await;
     case.commands.generate(&case.name, false, &BY).await.unwrap();
     let work = case.store().work(&case.name).await.unwrap();
-    assert_eq!(
-        (work[0].kind, work[0].certificate),
-        (WorkKind::Upload, Some(undelivered))
-    );
+    assert_eq!((work[0].kind, work[0].certificate), (WorkKind::Upload, Some(undelivered)));
     assert_eq!(work.len(), 1);
 }
 
@@ -258,28 +206,14 @@ async fn recheck_brings_what_is_next_to_now() {
     let mut tx = case.store().begin("blocked").await.unwrap();
     tx.fence(&lease).await.expect("work under way goes on");
     let row = tx.domain(&case.name).await.unwrap().unwrap();
-    let reason = Reason::NotPointed {
-        target: "cdn".into(),
-        found: "nothing".into(),
-    };
-    tx.update_domain(&row.blocked(reason).unwrap(), now)
-        .await
-        .unwrap();
-    let later = Work {
-        due_at: Some(now + DAY),
-        cause: Cause::Retry,
-        attempts: 9,
-        ..lease.work.clone()
-    };
+    let reason = Reason::NotPointed { target: "cdn".into(), found: "nothing".into() };
+    tx.update_domain(&row.blocked(reason).unwrap(), now).await.unwrap();
+    let later = Work { due_at: Some(now + DAY), cause: Cause::Retry, attempts: 9, ..lease.work.clone() };
     tx.finish(&lease, Some(&later)).await.unwrap();
     tx.commit().await.unwrap();
 
     let view = case.commands.recheck(&case.name, &BY).await.unwrap();
-    assert_eq!(
-        view.domain.recorded,
-        Status::Failure,
-        "a recheck alone changes no status"
-    );
+    assert_eq!(view.domain.recorded, Status::Failure, "a recheck alone changes no status");
     assert_eq!(case.work().await, [(WorkKind::Issue, Cause::Recheck, Some(now))]);
 
     case.issued(true).await;
@@ -302,14 +236,8 @@ async fn recheck_brings_what_is_next_to_now() {
 async fn a_pasted_certificate_adds_the_domain_and_is_uploaded_without_an_order() {
     let case = Case::begin().await;
     let view = case.commands.import(case.pasted(), &BY).await.unwrap();
-    assert_eq!(
-        (view.domain.source, view.domain.recorded),
-        (Source::Text, Status::Pending)
-    );
-    assert_eq!(
-        case.work().await,
-        [(WorkKind::Upload, Cause::Requested, Some(case.clock.now()))]
-    );
+    assert_eq!((view.domain.source, view.domain.recorded), (Source::Text, Status::Pending));
+    assert_eq!(case.work().await, [(WorkKind::Upload, Cause::Requested, Some(case.clock.now()))]);
     let history = case.store().history(&case.name, 9).await.unwrap();
     assert_eq!((history.len(), history[0].kind), (1, HistoryKind::Imported));
     case.uploaded().await;
@@ -327,19 +255,12 @@ async fn importing_over_a_generated_certificate_switches_in_one_step() {
 
     let pasted = case.pasted();
     case.commands.import(pasted.clone(), &BY).await.unwrap();
-    assert!(
-        case.store().live_order(&case.name).await.unwrap().is_none(),
-        "the order is abandoned"
-    );
+    assert!(case.store().live_order(&case.name).await.unwrap().is_none(), "the order is abandoned");
     let mut tx = case.store().begin("late").await.unwrap();
     assert!(tx.fence(&lease).await.unwrap_err().is_lease_lost());
     drop(tx);
     let row = case.row().await;
-    assert_eq!(
-        row.facts.live.map(|live| live.certificate),
-        Some(generated),
-        "it serves until then"
-    );
+    assert_eq!(row.facts.live.map(|live| live.certificate), Some(generated), "it serves until then");
     assert_eq!((row.recorded, row.source), (Status::Success, Source::Text));
     assert_eq!(case.work().await.len(), 1, "nothing is renewed");
     assert_eq!(case.uploaded().await, pasted.id());
@@ -347,11 +268,7 @@ async fn importing_over_a_generated_certificate_switches_in_one_step() {
 
     let revision = case.row().await.revision;
     case.commands.import(pasted, &BY).await.unwrap();
-    assert_eq!(
-        case.row().await.revision,
-        revision,
-        "the same once more is only compared"
-    );
+    assert_eq!(case.row().await.revision, revision, "the same once more is only compared");
     assert_eq!(case.work().await[0].1, Cause::Compare);
 }
 
@@ -368,17 +285,10 @@ async fn generating_over_a_pasted_certificate_works_directly_and_after_a_delete(
         let view = case.commands.generate(&case.name, false, &BY).await.unwrap();
         assert_eq!(view.domain.source, Source::C4);
         let work = case.work().await;
-        assert_eq!(
-            work[0],
-            (WorkKind::Issue, Cause::Requested, Some(case.clock.now()))
-        );
+        assert_eq!(work[0], (WorkKind::Issue, Cause::Requested, Some(case.clock.now())));
         if !delete_first {
             let live = view.domain.facts.live.map(|live| live.certificate);
-            assert_eq!(
-                (live, view.domain.recorded),
-                (Some(pasted), Status::Success),
-                "it serves until then"
-            );
+            assert_eq!((live, view.domain.recorded), (Some(pasted), Status::Success), "it serves until then");
         }
     }
 }
@@ -391,19 +301,13 @@ async fn rolling_back_uploads_the_certificate_before_and_can_be_rolled_back_itse
     case.commands.add(&case.name, &BY).await.unwrap();
     let generated = case.issued(true).await;
     let nothing = case.commands.roll_back(&case.name, &BY).await;
-    assert!(
-        matches!(nothing, Err(CommandError::NothingToRollBackTo { .. })),
-        "{nothing:?}"
-    );
+    assert!(matches!(nothing, Err(CommandError::NothingToRollBackTo { .. })), "{nothing:?}");
     case.commands.import(case.pasted(), &BY).await.unwrap();
     let pasted = case.uploaded().await;
 
     for (back, source) in [(generated, Source::C4), (pasted, Source::Text)] {
         let view = case.commands.roll_back(&case.name, &BY).await.unwrap();
-        assert_eq!(
-            (view.domain.source, view.domain.recorded),
-            (source, Status::Success)
-        );
+        assert_eq!((view.domain.source, view.domain.recorded), (source, Status::Success));
         assert_eq!(case.uploaded().await, back);
     }
     let history = case.store().history(&case.name, 1).await.unwrap();

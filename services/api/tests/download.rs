@@ -48,31 +48,18 @@ fn pasted() -> (String, String) {
 async fn with_live(served: &mut Served) {
     let token = served.token(Role::Support, |_| {}).await;
     let (certificate_pem, private_key_pem) = pasted();
-    let request = v1::ImportCertificateRequest {
-        name: NAME.to_owned(),
-        certificate_pem,
-        private_key_pem,
-    };
-    served
-        .client
-        .import_certificate(signed(request, &token))
-        .await
-        .unwrap();
+    let request = v1::ImportCertificateRequest { name: NAME.to_owned(), certificate_pem, private_key_pem };
+    served.client.import_certificate(signed(request, &token)).await.unwrap();
     let name = DomainName::parse(NAME).unwrap();
     let store = &served.context.store;
     let work = store.work(&name).await.unwrap();
     let imported = work.iter().find_map(|work| work.certificate).unwrap();
     let certificate = store.certificate(imported).await.unwrap().unwrap();
-    let live = Live {
-        certificate: imported,
-        not_after: certificate.summary.not_after,
-    };
+    let live = Live { certificate: imported, not_after: certificate.summary.not_after };
     let mut tx = store.begin("live").await.unwrap();
     let domain = tx.domain(&name).await.unwrap().unwrap();
     let now = served.context.clock.now();
-    tx.update_domain(&domain.uploaded(live).unwrap(), now)
-        .await
-        .unwrap();
+    tx.update_domain(&domain.uploaded(live).unwrap(), now).await.unwrap();
     tx.commit().await.unwrap();
 }
 
@@ -90,12 +77,8 @@ fn pfx(password: &str, reason: &str) -> v1::DownloadCertificateRequest {
 async fn downloads(served: &Served) -> Vec<String> {
     let name = DomainName::parse(NAME).unwrap();
     let history = served.context.store.history(&name, 100).await.unwrap();
-    let of_keys = history
-        .into_iter()
-        .filter(|entry| entry.kind == HistoryKind::KeyDownloaded);
-    of_keys
-        .map(|entry| format!("{} {}", entry.actor, entry.message))
-        .collect()
+    let of_keys = history.into_iter().filter(|entry| entry.kind == HistoryKind::KeyDownloaded);
+    of_keys.map(|entry| format!("{} {}", entry.actor, entry.message)).collect()
 }
 
 #[tokio::test]
@@ -103,49 +86,32 @@ async fn a_pfx_holds_the_key_and_the_chain_under_the_callers_password() {
     let mut served = served().await;
     with_live(&mut served).await;
     let token = served.token(Role::KeyReader, |_| {}).await;
-    let answer = served
-        .client
-        .download_certificate(signed(pfx(PASSWORD, " the appliance "), &token))
-        .await;
+    let answer = served.client.download_certificate(signed(pfx(PASSWORD, " the appliance "), &token)).await;
     let answer = answer.map_err(|status| status.to_string()).unwrap().into_inner();
     assert!(answer.private_key_pem.is_empty(), "it was not asked for");
 
     let told = &served.context.store.audit(Some(NAME), 1).await.unwrap()[0];
-    assert_eq!(
-        (told.call.as_str(), told.outcome.as_str()),
-        ("DownloadCertificate", "OK")
-    );
+    assert_eq!((told.call.as_str(), told.outcome.as_str()), ("DownloadCertificate", "OK"));
     assert!(told.detail.ends_with(": the appliance"), "{}", told.detail);
     assert!(!format!("{told:?}").contains(PASSWORD));
     let store = KeyStore::from_pkcs12(&answer.pfx, PASSWORD).unwrap();
     let (alias, entry) = store.private_key_chain().unwrap();
     assert_eq!(alias, NAME);
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(answer.chain_pem.as_bytes())
-        .map(Result::unwrap)
-        .collect();
+    let chain: Vec<_> =
+        CertificateDer::pem_slice_iter(answer.chain_pem.as_bytes()).map(Result::unwrap).collect();
     assert_eq!(chain.len(), 2);
-    let packed: Vec<_> = entry
-        .chain()
-        .iter()
-        .map(p12_keystore::Certificate::as_der)
-        .collect();
+    let packed: Vec<_> = entry.chain().iter().map(p12_keystore::Certificate::as_der).collect();
     assert_eq!(packed, chain.iter().map(AsRef::as_ref).collect::<Vec<_>>());
     let public = KeyPair::try_from(entry.key()).unwrap().subject_public_key_info();
     let leaf = packed[0];
-    assert!(
-        leaf.windows(public.len()).any(|window| window == public),
-        "they belong together"
-    );
+    assert!(leaf.windows(public.len()).any(|window| window == public), "they belong together");
     assert!(KeyStore::from_pkcs12(&answer.pfx, "another").is_err());
     assert!(KeyStore::from_pkcs12(&answer.pfx, "").is_err());
 
     let said = downloads(&served).await;
     assert_eq!(said.len(), 1);
     assert!(said[0].starts_with("token:key-reader"), "{said:?}");
-    assert!(
-        said[0].ends_with("The private key was downloaded as a PFX: the appliance"),
-        "{said:?}"
-    );
+    assert!(said[0].ends_with("The private key was downloaded as a PFX: the appliance"), "{said:?}");
     assert!(!said[0].contains(PASSWORD));
 }
 
@@ -163,12 +129,8 @@ async fn openssl_reads_a_pfx_and_finds_no_old_cipher_in_it() {
     let file = folder.path().join("shop.pfx");
     std::fs::write(&file, &answer.pfx).unwrap();
     let openssl = |options: &[&str]| {
-        let output = Command::new("openssl")
-            .args(["pkcs12", "-in"])
-            .arg(&file)
-            .args(options)
-            .output()
-            .unwrap();
+        let output =
+            Command::new("openssl").args(["pkcs12", "-in"]).arg(&file).args(options).output().unwrap();
         (
             output.status.success(),
             String::from_utf8(output.stdout).unwrap(),
@@ -199,10 +161,7 @@ async fn a_pfx_needs_role_reason_and_password_like_a_key() {
     with_live(&mut served).await;
     for role in [Role::Viewer, Role::Support] {
         let token = served.token(role, |_| {}).await;
-        let answer = served
-            .client
-            .download_certificate(signed(pfx("secret", "r"), &token))
-            .await;
+        let answer = served.client.download_certificate(signed(pfx("secret", "r"), &token)).await;
         let refused = answer.err().unwrap();
         assert_eq!(refused.code(), Code::PermissionDenied, "{role}");
     }

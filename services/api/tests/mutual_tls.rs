@@ -51,11 +51,7 @@ async fn world(client_certificate_optional: bool) -> World {
         std::fs::write(&path, text).unwrap();
         path
     };
-    let client = |name: &str, san: &str, role| ApiClient {
-        name: name.to_owned(),
-        san: san.to_owned(),
-        role,
-    };
+    let client = |name: &str, san: &str, role| ApiClient { name: name.to_owned(), san: san.to_owned(), role };
     let tls = ApiTls {
         certificate_file: write("api.pem", certificate.pem()),
         key_file: write("api.key", key.serialize_pem()),
@@ -67,12 +63,7 @@ async fn world(client_certificate_optional: bool) -> World {
         ],
     };
     let (context, address, folder) = serving(|config| config.api.tls = Some(tls)).await;
-    World {
-        authority,
-        context,
-        address,
-        _folders: [files, folder],
-    }
+    World { authority, context, address, _folders: [files, folder] }
 }
 
 impl World {
@@ -86,17 +77,13 @@ impl World {
         if let Some((certificate, key)) = identity {
             tls = tls.identity(Identity::from_pem(certificate.pem(), key.serialize_pem()));
         }
-        let endpoint = Channel::from_shared(format!("https://{}", self.address))
-            .unwrap()
-            .tls_config(tls)?;
+        let endpoint = Channel::from_shared(format!("https://{}", self.address)).unwrap().tls_config(tls)?;
         Ok(DomainsClient::new(endpoint.connect().await?))
     }
 }
 
 async fn add(client: &mut DomainsClient<Channel>) -> Result<(), Status> {
-    let request = v1::AddDomainRequest {
-        name: "a.example.com".into(),
-    };
+    let request = v1::AddDomainRequest { name: "a.example.com".into() };
     client.add_domain(request).await.map(drop)
 }
 
@@ -104,10 +91,7 @@ async fn add(client: &mut DomainsClient<Channel>) -> Result<(), Status> {
 #[track_caller]
 fn is_cut(status: &Status) {
     let codes = [Code::Unknown, Code::Unavailable];
-    assert!(
-        codes.contains(&status.code()) && status.details().is_empty(),
-        "{status:?}"
-    );
+    assert!(codes.contains(&status.code()) && status.details().is_empty(), "{status:?}");
 }
 
 #[tokio::test]
@@ -116,54 +100,32 @@ async fn a_name_in_the_certificate_says_who_it_is_and_what_it_may_do() {
     let dashboard = issued(&world.authority, uri("spiffe://cdn.example/dashboard"));
     let mut dashboard = world.connect(Some(dashboard)).await.unwrap();
     add(&mut dashboard).await.unwrap();
-    let history = v1::GetHistoryRequest {
-        name: "a.example.com".into(),
-        page_size: 0,
-    };
+    let history = v1::GetHistoryRequest { name: "a.example.com".into(), page_size: 0 };
     let history = dashboard.get_history(history).await.unwrap().into_inner();
     assert_eq!(history.entries[0].actor, "client:dashboard");
 
-    let reports = issued(
-        &world.authority,
-        SanType::DnsName("reports.cdn.example".try_into().unwrap()),
-    );
+    let reports = issued(&world.authority, SanType::DnsName("reports.cdn.example".try_into().unwrap()));
     let mut reports = world.connect(Some(reports)).await.unwrap();
     reports.get_summary(v1::GetSummaryRequest {}).await.unwrap();
-    assert_eq!(
-        add(&mut reports).await.unwrap_err().code(),
-        Code::PermissionDenied
-    );
+    assert_eq!(add(&mut reports).await.unwrap_err().code(), Code::PermissionDenied);
 
     // A token goes first: a console with a certificate speaks for the person.
     let viewer = token(&world.context, Role::Viewer, |_| {}).await;
-    let request = v1::AddDomainRequest {
-        name: "b.example.com".into(),
-    };
+    let request = v1::AddDomainRequest { name: "b.example.com".into() };
     let refused = dashboard.add_domain(signed(request, &viewer)).await.unwrap_err();
     assert_eq!(refused.code(), Code::PermissionDenied);
     let mut request = Request::new(v1::GetSummaryRequest {});
-    request
-        .metadata_mut()
-        .insert("authorization", "Bearer slm_wrong".parse().unwrap());
+    request.metadata_mut().insert("authorization", "Bearer slm_wrong".parse().unwrap());
     let refused = dashboard.get_summary(request).await.unwrap_err();
-    assert_eq!(
-        refused.code(),
-        Code::Unauthenticated,
-        "a bad token is not made good by a certificate"
-    );
+    assert_eq!(refused.code(), Code::Unauthenticated, "a bad token is not made good by a certificate");
 }
 
 #[tokio::test]
 async fn a_certificate_of_nobody_known_or_of_another_ca_is_nobody() {
     let world = world(false).await;
-    for san in [
-        "spiffe://cdn.example/dashboard2",
-        "spiffe://cdn.example/DASHBOARD",
-    ] {
+    for san in ["spiffe://cdn.example/dashboard2", "spiffe://cdn.example/DASHBOARD"] {
         let stranger = issued(&world.authority, uri(san));
-        let refused = add(&mut world.connect(Some(stranger)).await.unwrap())
-            .await
-            .unwrap_err();
+        let refused = add(&mut world.connect(Some(stranger)).await.unwrap()).await.unwrap_err();
         assert_eq!(refused.code(), Code::Unauthenticated);
         assert!(has_reason(&refused, "CLIENT_UNKNOWN"));
     }
@@ -182,9 +144,7 @@ async fn where_certificates_are_optional_a_token_will_do() {
     let mut client = world.connect(None).await.unwrap();
     assert_eq!(add(&mut client).await.unwrap_err().code(), Code::Unauthenticated);
     let support = token(&world.context, Role::Support, |_| {}).await;
-    let request = v1::AddDomainRequest {
-        name: "a.example.com".into(),
-    };
+    let request = v1::AddDomainRequest { name: "a.example.com".into() };
     client.add_domain(signed(request, &support)).await.unwrap();
     let forged = issued(&authority(), uri("spiffe://cdn.example/dashboard"));
     if let Ok(mut client) = world.connect(Some(forged)).await {

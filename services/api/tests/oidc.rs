@@ -40,27 +40,17 @@ async fn scene_with(options: OidcOptions, change: impl FnOnce(&mut ApiOidc)) -> 
     let mut settings = settings(&provider);
     change(&mut settings);
     let served = served_at(clock.clone(), |config| config.api.oidc = Some(settings)).await;
-    Scene {
-        provider,
-        served,
-        clock,
-    }
+    Scene { provider, served, clock }
 }
 
 async fn provider(options: OidcOptions, clock: &Arc<ManualClock>) -> Oidc {
     let time = clock.clone();
-    let options = OidcOptions {
-        clock: Arc::new(move || domain::Clock::now(&*time)),
-        ..options
-    };
+    let options = OidcOptions { clock: Arc::new(move || domain::Clock::now(&*time)), ..options };
     Oidc::start(options).await.unwrap()
 }
 
 fn settings(provider: &Oidc) -> ApiOidc {
-    let role = |value: &str, role| OidcRole {
-        value: value.to_owned(),
-        role,
-    };
+    let role = |value: &str, role| OidcRole { value: value.to_owned(), role };
     ApiOidc {
         issuer_url: provider.issuer_url(),
         client_id: "ssl-manager".to_owned(),
@@ -77,15 +67,9 @@ fn settings(provider: &Oidc) -> ApiOidc {
 type SignedIn = Result<v1::SignInWithIdTokenResponse, Status>;
 
 async fn present(served: &Served, id_token: &str, nonce: &str) -> SignedIn {
-    let request = v1::SignInWithIdTokenRequest {
-        id_token: id_token.to_owned(),
-        nonce: nonce.to_owned(),
-    };
+    let request = v1::SignInWithIdTokenRequest { id_token: id_token.to_owned(), nonce: nonce.to_owned() };
     let mut client = SessionsClient::new(served.channel.clone());
-    client
-        .sign_in_with_id_token(request)
-        .await
-        .map(tonic::Response::into_inner)
+    client.sign_in_with_id_token(request).await.map(tonic::Response::into_inner)
 }
 
 impl Scene {
@@ -111,11 +95,7 @@ impl Scene {
 fn assert_failed(answer: SignedIn, what: &str) {
     let refused = answer.err().unwrap_or_else(|| panic!("{what} signed in"));
     let words = "the sign-in was not accepted: sign in again, or ask who runs SSL Manager whether you may";
-    assert_eq!(
-        (refused.code(), refused.message()),
-        (Code::Unauthenticated, words),
-        "{what}"
-    );
+    assert_eq!((refused.code(), refused.message()), (Code::Unauthenticated, words), "{what}");
     assert!(has_reason(&refused, "SIGN_IN_FAILED"), "{what}");
 }
 
@@ -130,40 +110,25 @@ async fn a_person_signs_in_with_an_id_token_under_a_name_that_is_nobody_elses() 
     let scene = scene().await;
     let begun = scene.sign_in().await.unwrap();
     let session = scene.resolve(&begun.token).await.unwrap();
-    assert_eq!(
-        (session.name.as_str(), session.role.as_str()),
-        ("oidc:ann@example.net", "support")
-    );
-    let add = v1::AddDomainRequest {
-        name: "a.example.com".into(),
-    };
+    assert_eq!((session.name.as_str(), session.role.as_str()), ("oidc:ann@example.net", "support"));
+    let add = v1::AddDomainRequest { name: "a.example.com".into() };
     let mut domains = scene.served.client.clone();
     domains.add_domain(signed(add, &begun.token)).await.unwrap();
 
     let lines = scene.served.context.store.audit(None, 10).await.unwrap();
-    let said: Vec<(&str, &str, &str)> = lines
-        .iter()
-        .map(|line| (line.actor.as_str(), line.call.as_str(), line.detail.as_str()))
-        .collect();
+    let said: Vec<(&str, &str, &str)> =
+        lines.iter().map(|line| (line.actor.as_str(), line.call.as_str(), line.detail.as_str())).collect();
     assert_eq!(said[0].0, "user:oidc:ann@example.net");
     assert_eq!(
         said[1],
-        (
-            "user:oidc:ann@example.net",
-            "SignInWithIdToken",
-            "support; subject subject-of-ann@example.net"
-        )
+        ("user:oidc:ann@example.net", "SignInWithIdToken", "support; subject subject-of-ann@example.net")
     );
 }
 
 #[tokio::test]
 async fn the_provider_may_sign_with_an_elliptic_curve_and_show_a_root_of_its_own() {
     let clock = Arc::new(ManualClock::new(Timestamp::from_second(1_800_000_000).unwrap()));
-    let options = OidcOptions {
-        tls: true,
-        algorithm: OidcAlgorithm::Es256,
-        ..OidcOptions::default()
-    };
+    let options = OidcOptions { tls: true, algorithm: OidcAlgorithm::Es256, ..OidcOptions::default() };
     let provider = provider(options, &clock).await;
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("root.pem");
@@ -210,14 +175,7 @@ async fn a_token_with_a_flaw_signs_nobody_in_and_every_flaw_looks_the_same() {
     }
     control.flaw(None);
     assert!(
-        scene
-            .served
-            .context
-            .store
-            .audit(None, 10)
-            .await
-            .unwrap()
-            .is_empty(),
+        scene.served.context.store.audit(None, 10).await.unwrap().is_empty(),
         "nobody outside fills the database"
     );
     scene.sign_in().await.unwrap();
@@ -246,10 +204,7 @@ async fn what_is_no_token_signs_nobody_in() {
     }
     assert_failed(present(&scene.served, &token, "").await, "no nonce");
     assert_failed(present(&scene.served, &token, "another").await, "another nonce");
-    assert_failed(
-        present(&scene.served, &token, &"n".repeat(1000)).await,
-        "an endless nonce",
-    );
+    assert_failed(present(&scene.served, &token, &"n".repeat(1000)).await, "an endless nonce");
     present(&scene.served, &token, NONCE).await.unwrap();
 }
 
@@ -262,10 +217,7 @@ async fn an_empty_nonce_is_none_even_if_the_token_has_it() {
 
 #[tokio::test]
 async fn a_token_is_good_once_however_its_signature_is_written() {
-    let options = OidcOptions {
-        algorithm: OidcAlgorithm::Es256,
-        ..OidcOptions::default()
-    };
+    let options = OidcOptions { algorithm: OidcAlgorithm::Es256, ..OidcOptions::default() };
     let scene = scene_with(options, |_| {}).await;
     let token = scene.token();
     let twin = with_the_other_signature(&token);
@@ -319,10 +271,7 @@ async fn a_verified_address_and_a_role_are_needed_and_the_strongest_role_counts(
         ("not said to be verified", good.clone().without("email_verified")),
         ("no address", good.clone().without("email")),
         ("an empty address", good.clone().with("email", "")),
-        (
-            "an address with a line",
-            good.clone().with("email", "a\nb@example.net"),
-        ),
+        ("an address with a line", good.clone().with("email", "a\nb@example.net")),
         ("an endless address", good.clone().with("email", "x".repeat(200))),
         ("no groups", ann(&[])),
         ("groups of others", ann(&["staff", "Support", "support "])),
@@ -359,10 +308,7 @@ async fn other_claims_may_name_the_person_and_their_roles() {
         .with("https://example.net/roles", "admins");
     scene.provider.control().sign_in_as(person);
     let session = scene.sign_in().await.unwrap().session.unwrap();
-    assert_eq!(
-        (session.name.as_str(), session.role.as_str()),
-        ("oidc:ann", "admin")
-    );
+    assert_eq!((session.name.as_str(), session.role.as_str()), ("oidc:ann", "admin"));
 }
 
 #[tokio::test]
@@ -385,22 +331,14 @@ async fn signing_out_everywhere_ends_that_persons_sessions_and_not_those_of_a_na
     tx.insert_user(&user).await.unwrap();
     tx.commit().await.unwrap();
     let mut client = SessionsClient::new(scene.served.channel.clone());
-    let request = v1::SignInRequest {
-        name: "ann".to_owned(),
-        password: password.to_owned(),
-    };
+    let request = v1::SignInRequest { name: "ann".to_owned(), password: password.to_owned() };
     let by_password = client.sign_in(request).await.unwrap().into_inner().token;
     let one = scene.sign_in().await.unwrap().token;
     scene.clock.advance(SignedDuration::from_secs(1));
     let two = scene.sign_in().await.unwrap().token;
 
     let request = signed(v1::SignOutEverywhereRequest {}, &one);
-    let ended = client
-        .sign_out_everywhere(request)
-        .await
-        .unwrap()
-        .into_inner()
-        .ended;
+    let ended = client.sign_out_everywhere(request).await.unwrap().into_inner().ended;
     assert_eq!(ended, 2);
     assert!(scene.resolve(&one).await.is_err() && scene.resolve(&two).await.is_err());
     assert_eq!(scene.resolve(&by_password).await.unwrap().role, "viewer");

@@ -45,12 +45,7 @@ async fn duty() -> Duty {
 impl Duty {
     async fn look(&mut self) -> v1::GetOverviewResponse {
         let request = signed(v1::GetOverviewRequest {}, &self.token);
-        self.served
-            .client
-            .get_overview(request)
-            .await
-            .unwrap()
-            .into_inner()
+        self.served.client.get_overview(request).await.unwrap().into_inner()
     }
 
     /// Looks once the answer before is old.
@@ -63,9 +58,7 @@ impl Duty {
         let name = DomainName::parse(&format!("{label}.example.com")).unwrap();
         let now = self.clock.now();
         let mut tx = self.served.context.store.begin("add").await.unwrap();
-        tx.insert_domain(&Domain::added(name.clone(), now), now)
-            .await
-            .unwrap();
+        tx.insert_domain(&Domain::added(name.clone(), now), now).await.unwrap();
         let domain = tx.domain(&name).await.unwrap().unwrap();
         tx.update_domain(&change(domain), now).await.unwrap();
         tx.commit().await.unwrap();
@@ -102,13 +95,8 @@ impl Duty {
         };
         tx.insert_certificate(&certificate).await.unwrap();
         let domain = tx.domain(&name).await.unwrap().unwrap();
-        let live = Live {
-            certificate: id,
-            not_after: now + left,
-        };
-        tx.update_domain(&domain.uploaded(live).unwrap(), now)
-            .await
-            .unwrap();
+        let live = Live { certificate: id, not_after: now + left };
+        tx.update_domain(&domain.uploaded(live).unwrap(), now).await.unwrap();
         tx.commit().await.unwrap();
     }
 
@@ -130,10 +118,7 @@ impl Duty {
 }
 
 fn not_pointed(domain: Domain) -> Domain {
-    let reason = Reason::NotPointed {
-        target: "cdn".to_owned(),
-        found: "nothing".to_owned(),
-    };
+    let reason = Reason::NotPointed { target: "cdn".to_owned(), found: "nothing".to_owned() };
     domain.blocked(reason).unwrap()
 }
 
@@ -141,30 +126,19 @@ fn not_pointed(domain: Domain) -> Domain {
 async fn an_empty_list_has_every_day_and_status_with_nothing() {
     let mut duty = duty().await;
     let told = duty.look().await;
-    assert_eq!(
-        (told.statuses.len(), told.days_left.len(), told.issuance.len()),
-        (6, 91, 30)
-    );
+    assert_eq!((told.statuses.len(), told.days_left.len(), told.issuance.len()), (6, 91, 30));
     assert!(told.statuses.iter().all(|status| status.domains == 0));
-    assert_eq!(
-        told.days_left.iter().map(|day| day.days).collect::<Vec<_>>(),
-        (0..=90).collect::<Vec<_>>()
-    );
+    assert_eq!(told.days_left.iter().map(|day| day.days).collect::<Vec<_>>(), (0..=90).collect::<Vec<_>>());
     assert_eq!(told.issuance[0].day, "2026-10-26");
     assert_eq!(told.issuance[29].day, "2026-11-24");
-    assert_eq!(
-        (told.overdue, told.oldest_due_at, told.last_midnight),
-        (0, None, None)
-    );
+    assert_eq!((told.overdue, told.oldest_due_at, told.last_midnight), (0, None, None));
 }
 
 #[tokio::test]
 async fn reasons_say_who_must_act_and_the_most_come_first() {
     let mut duty = duty().await;
     duty.add("caa", |domain| {
-        let reason = Reason::CaDown {
-            detail: "503".to_owned(),
-        };
+        let reason = Reason::CaDown { detail: "503".to_owned() };
         domain.doing(domain::Activity::Retrying, Some(reason)).unwrap()
     })
     .await;
@@ -183,14 +157,7 @@ async fn reasons_say_who_must_act_and_the_most_come_first() {
         let counted = told.statuses.iter().find(|count| count.status() == wanted);
         counted.unwrap().domains
     };
-    assert_eq!(
-        (
-            of(v1::Status::Success),
-            of(v1::Status::Failure),
-            of(v1::Status::Pending)
-        ),
-        (1, 2, 1)
-    );
+    assert_eq!((of(v1::Status::Success), of(v1::Status::Failure), of(v1::Status::Pending)), (1, 2, 1));
 }
 
 #[tokio::test]
@@ -212,11 +179,7 @@ async fn live_certificates_are_counted_by_whole_days_left() {
     };
     assert_eq!(days(duty.look().await), [(0, 2), (1, 1), (90, 2)]);
     duty.clock.advance(DAY * 2);
-    assert_eq!(
-        days(duty.look().await),
-        [(88, 1), (90, 1)],
-        "what ended is not live"
-    );
+    assert_eq!(days(duty.look().await), [(88, 1), (90, 1)], "what ended is not live");
 }
 
 #[tokio::test]
@@ -245,10 +208,7 @@ async fn a_budget_says_what_is_left_and_when_there_is_room_again() {
     let told = duty.look().await.budget;
     assert_eq!(told.len(), 1, "the other has no limits");
     let bucket = &told[0];
-    assert_eq!(
-        (bucket.issuer.as_str(), bucket.limit.as_str()),
-        ("one", "new orders per account")
-    );
+    assert_eq!((bucket.issuer.as_str(), bucket.limit.as_str()), ("one", "new orders per account"));
     assert_eq!((bucket.capacity, bucket.left, bucket.free_at), (300, 300, None));
 
     // All spent, and as much again.
@@ -268,15 +228,11 @@ async fn overdue_is_what_nobody_took_for_a_minute() {
     let now = duty.clock.now();
     for (label, late) in [("long", 120), ("late", 61), ("just", 50)] {
         duty.add(label, |domain| domain).await;
-        duty.plan(label, Cause::Requested, now - SignedDuration::from_secs(late))
-            .await;
+        duty.plan(label, Cause::Requested, now - SignedDuration::from_secs(late)).await;
     }
     let told = duty.look().await;
     let oldest = proto::from_timestamp(&told.oldest_due_at.unwrap());
-    assert_eq!(
-        (told.overdue, oldest),
-        (2, Some(now - SignedDuration::from_secs(120)))
-    );
+    assert_eq!((told.overdue, oldest), (2, Some(now - SignedDuration::from_secs(120))));
 }
 
 #[tokio::test]
@@ -320,9 +276,5 @@ async fn nobody_looks_without_a_token() {
     let mut duty = duty().await;
     duty.look().await;
     let refused = duty.served.client.get_overview(v1::GetOverviewRequest {}).await;
-    assert_eq!(
-        refused.unwrap_err().code(),
-        Code::Unauthenticated,
-        "not even at the answer before"
-    );
+    assert_eq!(refused.unwrap_err().code(), Code::Unauthenticated, "not even at the answer before");
 }

@@ -46,10 +46,8 @@ fn methods(service: &str) -> Vec<String> {
     let files = prost_types::FileDescriptorSet::decode(proto::FILE_DESCRIPTOR_SET).unwrap();
     let services = files.file.into_iter().flat_map(|file| file.service);
     let found = services.filter(|described| described.name() == service);
-    let mut names: Vec<String> = found
-        .flat_map(|service| service.method)
-        .map(|method| method.name().to_owned())
-        .collect();
+    let mut names: Vec<String> =
+        found.flat_map(|service| service.method).map(|method| method.name().to_owned()).collect();
     names.sort();
     names
 }
@@ -74,13 +72,7 @@ fn the_table_has_every_method() {
     assert_eq!(methods("Domains"), TABLE.map(|(method, _)| method.to_owned()));
     assert_eq!(
         methods("Sessions"),
-        [
-            "Resolve",
-            "SignIn",
-            "SignInWithIdToken",
-            "SignOut",
-            "SignOutEverywhere"
-        ]
+        ["Resolve", "SignIn", "SignInWithIdToken", "SignOut", "SignOutEverywhere"]
     );
 }
 
@@ -95,17 +87,9 @@ async fn exactly_the_allowed_cells_pass() {
     for (role, token) in callers {
         let token = format!("Bearer {token}");
         for (method, allowed) in TABLE {
-            let expected = if allowed.contains(&role) {
-                Ok(())
-            } else {
-                Err(Code::PermissionDenied)
-            };
+            let expected = if allowed.contains(&role) { Ok(()) } else { Err(Code::PermissionDenied) };
             let method = format!("Domains/{method}");
-            assert_eq!(
-                passes(&served, &method, Vec::new(), Some(&token)).await,
-                expected,
-                "{role} {method}"
-            );
+            assert_eq!(passes(&served, &method, Vec::new(), Some(&token)).await, expected, "{role} {method}");
         }
         // A private key needs more than the rest of a download.
         let key = v1::DownloadCertificateRequest {
@@ -114,18 +98,10 @@ async fn exactly_the_allowed_cells_pass() {
             reason: "test".into(),
             ..v1::DownloadCertificateRequest::default()
         };
-        let expected = if KEYS.contains(&role) {
-            Ok(())
-        } else {
-            Err(Code::PermissionDenied)
-        };
+        let expected = if KEYS.contains(&role) { Ok(()) } else { Err(Code::PermissionDenied) };
         for request in [
             key.clone(),
-            v1::DownloadCertificateRequest {
-                include_private_key: false,
-                include_pfx: true,
-                ..key
-            },
+            v1::DownloadCertificateRequest { include_private_key: false, include_pfx: true, ..key },
         ] {
             let message = request.encode_to_vec();
             assert_eq!(
@@ -141,17 +117,11 @@ async fn exactly_the_allowed_cells_pass() {
 async fn no_bad_token_passes_anywhere() {
     let served = served().await;
     let now = served.context.clock.now();
-    let expired = served
-        .token(Role::Admin, |token| token.expires_at = Some(now))
-        .await;
+    let expired = served.token(Role::Admin, |token| token.expires_at = Some(now)).await;
     let old = now - SignedDuration::from_secs(1);
-    let revoked = served
-        .token(Role::Admin, |token| token.revoked_at = Some(old))
-        .await;
+    let revoked = served.token(Role::Admin, |token| token.revoked_at = Some(old)).await;
     let good = served.token(Role::Admin, |_| {}).await;
-    let ended = served
-        .session(Role::Admin, |session| session.expires_at = now)
-        .await;
+    let ended = served.session(Role::Admin, |session| session.expires_at = now).await;
     let rested = served
         .session(Role::Admin, |session| {
             session.used_at = now - SignedDuration::from_hours(24 * 365);
@@ -189,9 +159,7 @@ async fn no_bad_token_passes_anywhere() {
         let refused = passes(&served, method, Vec::new(), Some(&format!("Bearer {good}"))).await;
         assert_eq!(refused, Err(Code::Unauthenticated), "{method}");
     }
-    let refused = send(&served.channel, "Domains/GetDomain", Vec::new(), None)
-        .await
-        .unwrap_err();
+    let refused = send(&served.channel, "Domains/GetDomain", Vec::new(), None).await.unwrap_err();
     assert!(has_reason(&refused, "TOKEN_INVALID"), "{refused:?}");
 }
 
@@ -216,12 +184,7 @@ async fn a_token_ends_by_the_servers_clock_alone() {
     let mut call = async |token: &str, date: &'static str| {
         let mut request = signed(v1::GetSummaryRequest {}, token);
         request.metadata_mut().insert("date", date.parse().unwrap());
-        served
-            .client
-            .get_summary(request)
-            .await
-            .map(drop)
-            .map_err(|refused| refused.code())
+        served.client.get_summary(request).await.map(drop).map_err(|refused| refused.code())
     };
     let dates = ["Thu, 01 Jan 1970 00:00:00 GMT", "Fri, 31 Dec 2100 00:00:00 GMT"];
     clock.advance(SignedDuration::from_secs(59));

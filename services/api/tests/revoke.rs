@@ -67,9 +67,7 @@ impl Case {
 
     async fn ended(&self, certificate: &Certificate, state: RevocationState) {
         let mut tx = self.store().begin("ended").await.unwrap();
-        tx.end_revocation(certificate.id(), state, self.clock.now())
-            .await
-            .unwrap();
+        tx.end_revocation(certificate.id(), state, self.clock.now()).await.unwrap();
         tx.commit().await.unwrap();
     }
 }
@@ -83,11 +81,7 @@ async fn for_the_live_certificate_another_one_is_ordered_and_it_goes_on_serving(
     let case = case().await;
     let live = case.issued(Source::C4, true).await;
     let before = case.row().await;
-    let revoking = case
-        .commands
-        .revoke(&case.name, None, COMPROMISE, &BY)
-        .await
-        .unwrap();
+    let revoking = case.commands.revoke(&case.name, None, COMPROMISE, &BY).await.unwrap();
     assert_eq!(revoking.sha256, live.summary.sha256, "none named: the live one");
     assert_eq!(revoking.domain.unwrap().domain.facts.live, before.facts.live);
     assert_eq!(case.row().await.revision, before.revision + 1);
@@ -95,36 +89,17 @@ async fn for_the_live_certificate_another_one_is_ordered_and_it_goes_on_serving(
     let issue = case.work_of(WorkKind::Issue).await.unwrap();
     assert_eq!((issue.cause, issue.due_at), (Cause::Requested, Some(now)));
     let upload = case.work_of(WorkKind::Upload).await.unwrap();
-    assert_eq!(
-        (upload.cause, upload.certificate),
-        (Cause::Compare, Some(live.id()))
-    );
+    assert_eq!((upload.cause, upload.certificate), (Cause::Compare, Some(live.id())));
     assert_eq!(case.work_of(WorkKind::Revoke).await.unwrap().due_at, Some(now));
     let revocation = case.revocation(&live).await.unwrap();
     assert_eq!(
-        (
-            revocation.state,
-            revocation.waits_until,
-            revocation.requested_by.as_str()
-        ),
-        (
-            RevocationState::Asked,
-            now + SignedDuration::from_hours(20),
-            "token:ops"
-        )
+        (revocation.state, revocation.waits_until, revocation.requested_by.as_str()),
+        (RevocationState::Asked, now + SignedDuration::from_hours(20), "token:ops")
     );
     let history = case.store().history(&case.name, 1).await.unwrap();
     assert_eq!(
-        (
-            history[0].kind,
-            history[0].actor.as_str(),
-            history[0].certificate_sha256.as_deref()
-        ),
-        (
-            HistoryKind::RevocationRequested,
-            "token:ops",
-            Some(live.summary.sha256.as_str())
-        )
+        (history[0].kind, history[0].actor.as_str(), history[0].certificate_sha256.as_deref()),
+        (HistoryKind::RevocationRequested, "token:ops", Some(live.summary.sha256.as_str()))
     );
     let audit = case.store().audit(Some(case.name.as_str()), 1).await.unwrap();
     assert_eq!(audit[0].detail, format!("key-compromise {}", live.summary.sha256));
@@ -149,10 +124,7 @@ async fn what_is_on_its_way_already_takes_its_place() {
     case.revoke(&live, COMPROMISE).await.unwrap();
     assert_eq!(case.row().await.revision, revision, "the order goes on");
     assert!(case.store().live_order(&case.name).await.unwrap().is_some());
-    assert_eq!(
-        case.work_of(WorkKind::Issue).await.unwrap().due_at,
-        Some(case.clock.now())
-    );
+    assert_eq!(case.work_of(WorkKind::Issue).await.unwrap().due_at, Some(case.clock.now()));
 }
 
 #[tokio::test]
@@ -162,10 +134,7 @@ async fn an_issued_certificate_on_its_way_to_c4_takes_its_place_unless_it_is_the
     let coming = case.issued(Source::C4, false).await;
     case.revoke(&live, COMPROMISE).await.unwrap();
     assert_eq!(case.work_of(WorkKind::Issue).await, None, "nothing is ordered");
-    assert_eq!(
-        case.work_of(WorkKind::Upload).await.unwrap().certificate,
-        Some(coming.id())
-    );
+    assert_eq!(case.work_of(WorkKind::Upload).await.unwrap().certificate, Some(coming.id()));
     case.revoke(&coming, COMPROMISE).await.unwrap();
     assert!(case.work_of(WorkKind::Issue).await.is_some());
     let upload = case.work_of(WorkKind::Upload).await.unwrap();
@@ -198,11 +167,7 @@ async fn nothing_puts_it_back() {
     assert!(matches!(rolled, Err(CommandError::NothingToRollBackTo { .. })));
 
     // The newest one is compromised, too; the name is deleted, and generated again.
-    let second = case
-        .commands
-        .revoke(&case.name, None, COMPROMISE, &BY)
-        .await
-        .unwrap();
+    let second = case.commands.revoke(&case.name, None, COMPROMISE, &BY).await.unwrap();
     case.commands.delete(&case.name, false, &BY).await.unwrap();
     let revoke = case.work_of(WorkKind::Revoke).await.unwrap();
     assert_eq!(revoke.due_at, Some(case.clock.now()), "nothing will replace it");
@@ -220,24 +185,17 @@ async fn asked_again_it_answers_and_changes_nothing() {
     case.clock.advance(DAY / 24);
     case.revoke(&live, RevocationReason::Superseded).await.unwrap();
     assert_eq!((case.work().await, case.row().await), (work, row.clone()));
-    assert!(is_not_revocable(
-        &case.revoke(&live, RevocationReason::CessationOfOperation).await
-    ));
+    assert!(is_not_revocable(&case.revoke(&live, RevocationReason::CessationOfOperation).await));
     // A key in other hands is worse; the replacement is ordered already.
     case.revoke(&live, COMPROMISE).await.unwrap();
     assert_eq!(case.revocation(&live).await.unwrap().reason, COMPROMISE);
     assert_eq!(case.row().await.revision, row.revision);
     case.ended(&live, RevocationState::Refused).await;
     case.revoke(&live, COMPROMISE).await.unwrap();
-    assert_eq!(
-        case.revocation(&live).await.unwrap().state,
-        RevocationState::Asked
-    );
+    assert_eq!(case.revocation(&live).await.unwrap().state, RevocationState::Asked);
     case.ended(&live, RevocationState::Revoked).await;
     case.revoke(&live, COMPROMISE).await.unwrap();
-    assert!(is_not_revocable(
-        &case.revoke(&live, RevocationReason::Superseded).await
-    ));
+    assert!(is_not_revocable(&case.revoke(&live, RevocationReason::Superseded).await));
 }
 
 #[tokio::test]
@@ -252,10 +210,7 @@ async fn what_cannot_be_revoked_says_why() {
     assert!(is_not_revocable(&case.revoke(&pasted, COMPROMISE).await));
     let generated = case.issued(Source::C4, false).await;
     case.clock.advance(DAY * 90);
-    assert!(
-        is_not_revocable(&case.revoke(&generated, COMPROMISE).await),
-        "ended"
-    );
+    assert!(is_not_revocable(&case.revoke(&generated, COMPROMISE).await), "ended");
     assert_eq!(case.work_of(WorkKind::Revoke).await, None);
 }
 
@@ -265,11 +220,7 @@ async fn a_deleted_names_certificate_is_revoked_too_and_the_name_stays_deleted()
     let live = case.issued(Source::C4, true).await;
     case.commands.delete(&case.name, false, &BY).await.unwrap();
     let before = case.row().await;
-    let revoking = case
-        .commands
-        .revoke(&case.name, None, COMPROMISE, &BY)
-        .await
-        .unwrap();
+    let revoking = case.commands.revoke(&case.name, None, COMPROMISE, &BY).await.unwrap();
     assert_eq!(revoking.sha256, live.summary.sha256);
     assert!(revoking.domain.is_none());
     assert_eq!(case.row().await, before);

@@ -34,20 +34,12 @@ fn sessions(served: &Served) -> SessionsClient<Channel> {
 }
 
 async fn sign_in(served: &Served, name: &str, password: &str) -> Result<v1::SignInResponse, Status> {
-    let request = v1::SignInRequest {
-        name: name.to_owned(),
-        password: password.to_owned(),
-    };
-    sessions(served)
-        .sign_in(request)
-        .await
-        .map(tonic::Response::into_inner)
+    let request = v1::SignInRequest { name: name.to_owned(), password: password.to_owned() };
+    sessions(served).sign_in(request).await.map(tonic::Response::into_inner)
 }
 
 async fn resolve(served: &Served, token: &str) -> Result<v1::Session, Status> {
-    let answer = sessions(served)
-        .resolve(signed(v1::ResolveRequest {}, token))
-        .await?;
+    let answer = sessions(served).resolve(signed(v1::ResolveRequest {}, token)).await?;
     Ok(answer.into_inner().session.unwrap())
 }
 
@@ -61,55 +53,27 @@ async fn a_person_signs_in_works_under_their_own_name_and_signs_out() {
     assert_eq!((session.name.as_str(), session.role.as_str()), ("ann", "support"));
     assert_eq!(session.expires_at, begun.session.unwrap().expires_at);
 
-    let add = v1::AddDomainRequest {
-        name: "a.example.com".into(),
-    };
+    let add = v1::AddDomainRequest { name: "a.example.com".into() };
     served.client.add_domain(signed(add, &begun.token)).await.unwrap();
-    let request = v1::GetHistoryRequest {
-        name: "a.example.com".into(),
-        page_size: 0,
-    };
-    let history = served
-        .client
-        .get_history(signed(request, &begun.token))
-        .await
-        .unwrap()
-        .into_inner();
+    let request = v1::GetHistoryRequest { name: "a.example.com".into(), page_size: 0 };
+    let history = served.client.get_history(signed(request, &begun.token)).await.unwrap().into_inner();
     assert_eq!(history.entries[0].actor, "user:ann");
 
-    sessions(&served)
-        .sign_out(signed(v1::SignOutRequest {}, &begun.token))
-        .await
-        .unwrap();
+    sessions(&served).sign_out(signed(v1::SignOutRequest {}, &begun.token)).await.unwrap();
     let refused = resolve(&served, &begun.token).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unauthenticated);
     let lines = served.context.store.audit(None, 10).await.unwrap();
-    let calls: Vec<(&str, &str)> = lines
-        .iter()
-        .map(|line| (line.actor.as_str(), line.call.as_str()))
-        .collect();
-    assert_eq!(
-        calls,
-        [
-            ("user:ann", "SignOut"),
-            ("user:ann", "AddDomain"),
-            ("user:ann", "SignIn")
-        ]
-    );
+    let calls: Vec<(&str, &str)> =
+        lines.iter().map(|line| (line.actor.as_str(), line.call.as_str())).collect();
+    assert_eq!(calls, [("user:ann", "SignOut"), ("user:ann", "AddDomain"), ("user:ann", "SignIn")]);
 }
 
 #[tokio::test]
 async fn every_cause_of_a_failed_sign_in_looks_the_same() {
     let served = served().await;
     person(&served, "ann", Role::Admin).await;
-    let wrong = sign_in(&served, "ann", "correct horse batterx")
-        .await
-        .err()
-        .unwrap();
-    assert_eq!(
-        (wrong.code(), wrong.message()),
-        (Code::Unauthenticated, "name or password is not right")
-    );
+    let wrong = sign_in(&served, "ann", "correct horse batterx").await.err().unwrap();
+    assert_eq!((wrong.code(), wrong.message()), (Code::Unauthenticated, "name or password is not right"));
     assert!(has_reason(&wrong, "SIGN_IN_FAILED"));
     for (name, password) in [
         ("nobody", PASSWORD),
@@ -121,10 +85,7 @@ async fn every_cause_of_a_failed_sign_in_looks_the_same() {
         ("ann' OR 1=1 --", PASSWORD),
     ] {
         let refused = sign_in(&served, name, password).await.err().unwrap();
-        assert_eq!(
-            (refused.code(), refused.message()),
-            (wrong.code(), wrong.message())
-        );
+        assert_eq!((refused.code(), refused.message()), (wrong.code(), wrong.message()));
         assert_eq!(refused.details(), wrong.details());
     }
     assert!(
@@ -140,17 +101,11 @@ async fn attempts_at_a_name_are_slowed_down_and_nobody_elses() {
     person(&served, "bob", Role::Admin).await;
     // Four wrong ones and a right one, which clears the slate.
     for _ in 0..4 {
-        assert!(has_reason(
-            &sign_in(&served, "ann", "wrong").await.err().unwrap(),
-            "SIGN_IN_FAILED"
-        ));
+        assert!(has_reason(&sign_in(&served, "ann", "wrong").await.err().unwrap(), "SIGN_IN_FAILED"));
     }
     sign_in(&served, "ann", PASSWORD).await.unwrap();
     for _ in 0..5 {
-        assert!(has_reason(
-            &sign_in(&served, "ann", "wrong").await.err().unwrap(),
-            "SIGN_IN_FAILED"
-        ));
+        assert!(has_reason(&sign_in(&served, "ann", "wrong").await.err().unwrap(), "SIGN_IN_FAILED"));
     }
     let slowed = sign_in(&served, "ann", PASSWORD).await.err().unwrap();
     assert_eq!(slowed.code(), Code::ResourceExhausted);
@@ -167,11 +122,7 @@ async fn a_session_ends_when_it_rests_or_grows_old() {
     person(&served, "ann", Role::Viewer).await;
     let now = served.context.clock.now();
     let ago = |minutes| now - SignedDuration::from_mins(minutes);
-    let cases = [
-        (1, ago(59), ago(-60), true),
-        (2, ago(61), ago(-60), false),
-        (3, ago(1), ago(0), false),
-    ];
+    let cases = [(1, ago(59), ago(-60), true), (2, ago(61), ago(-60), false), (3, ago(1), ago(0), false)];
     for (number, used_at, expires_at, lasts) in cases {
         let token = format!("sls_{number}");
         let session = SessionRecord {
@@ -188,16 +139,7 @@ async fn a_session_ends_when_it_rests_or_grows_old() {
         let resolved = resolve(&served, &token).await;
         assert_eq!(resolved.is_ok(), lasts, "{number}");
         if lasts {
-            let noted = async || {
-                served
-                    .context
-                    .store
-                    .session(&session.hash)
-                    .await
-                    .unwrap()
-                    .unwrap()
-                    .used_at
-            };
+            let noted = async || served.context.store.session(&session.hash).await.unwrap().unwrap().used_at;
             while noted().await < now {
                 tokio::time::sleep(std::time::Duration::from_millis(10)).await;
             }
@@ -215,12 +157,7 @@ async fn signing_out_everywhere_ends_every_session_of_that_person() {
     let two = sign_in(&served, "ann", PASSWORD).await.unwrap().token;
     let bobs = sign_in(&served, "bob", PASSWORD).await.unwrap().token;
     let request = signed(v1::SignOutEverywhereRequest {}, &one);
-    let ended = sessions(&served)
-        .sign_out_everywhere(request)
-        .await
-        .unwrap()
-        .into_inner()
-        .ended;
+    let ended = sessions(&served).sign_out_everywhere(request).await.unwrap().into_inner().ended;
     assert_eq!(ended, 2);
     assert!(resolve(&served, &one).await.is_err() && resolve(&served, &two).await.is_err());
     assert_eq!(resolve(&served, &bobs).await.unwrap().name, "bob");

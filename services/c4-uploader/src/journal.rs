@@ -80,12 +80,7 @@ impl<'a> Journal<'a> {
         }
         let is_live = is_live(&domain, certificate.id());
         let is_failing = domain.facts.upload_failing.is_some();
-        Ok(Some(Task {
-            certificate,
-            sealed_key,
-            is_live,
-            is_failing,
-        }))
+        Ok(Some(Task { certificate, sealed_key, is_live, is_failing }))
     }
 
     /// That an upload is about to be sent; returns its revision. None if nobody wants it any more.
@@ -96,10 +91,7 @@ impl<'a> Journal<'a> {
         let entry = (task.is_live && !task.is_failing).then(|| Entry {
             kind: HistoryKind::DifferenceFound,
             actor: ACTOR,
-            message: format!(
-                "C4 holds {} instead of the live one; it is uploaded again.",
-                described(shown)
-            ),
+            message: format!("C4 holds {} instead of the live one; it is uploaded again.", described(shown)),
             certificate_sha256: Some(task.sha256().to_owned()),
         });
         let after = raised(&domain).doing(Activity::Uploading, None)?;
@@ -129,15 +121,8 @@ impl<'a> Journal<'a> {
         if is_new || sent || !is_settled(&domain) {
             self.go_live(&mut *tx, task, &domain, is_new).await?;
         }
-        let pause = if is_new || sent {
-            FIRST_COMPARE
-        } else {
-            COMPARE_EVERY
-        };
-        let next = Work {
-            attempts: 0,
-            ..self.next(Cause::Compare, Some(now + pause))
-        };
+        let pause = if is_new || sent { FIRST_COMPARE } else { COMPARE_EVERY };
+        let next = Work { attempts: 0, ..self.next(Cause::Compare, Some(now + pause)) };
         tx.finish(self.lease, Some(&next)).await?;
         tx.commit().await?;
         if is_new || sent {
@@ -156,10 +141,7 @@ impl<'a> Journal<'a> {
     ) -> Result<(), JobError> {
         let summary = &task.certificate.summary;
         tx.mark_uploaded(summary.id, self.context.clock.now()).await?;
-        let live = Live {
-            certificate: summary.id,
-            not_after: task.certificate.ends_at(),
-        };
+        let live = Live { certificate: summary.id, not_after: task.certificate.ends_at() };
         let mut after = domain.clone().uploaded(live)?;
         // What blocks the renewal of the live certificate is not settled by uploading that one again.
         if !is_new && let Some(reason) = domain.facts.block.clone() {
@@ -178,13 +160,7 @@ impl<'a> Journal<'a> {
         if is_new {
             self.revoke_replaced(tx, &after).await?;
         }
-        self.publish(
-            tx,
-            EventKind::CertUploaded {
-                certificate: summary.id,
-            },
-        )
-        .await
+        self.publish(tx, EventKind::CertUploaded { certificate: summary.id }).await
     }
 
     /// What waited for its replacement to be revoked waits no longer.
@@ -192,10 +168,7 @@ impl<'a> Journal<'a> {
         let Some(waiting) = tx.work(&domain.name, WorkKind::Revoke).await? else {
             return Ok(());
         };
-        let due = Work {
-            due_at: Some(self.context.clock.now()),
-            ..waiting
-        };
+        let due = Work { due_at: Some(self.context.clock.now()), ..waiting };
         tx.schedule(&due).await?;
         self.publish(tx, EventKind::RevocationRequested).await
     }
@@ -212,10 +185,7 @@ impl<'a> Journal<'a> {
         let spread = self.context.entropy.below(FIRST_QUESTION_SPREAD) as i64;
         let first_question = self.context.clock.now() + FIRST_QUESTION + SignedDuration::from_secs(spread);
         if settings.ari && certificate.account.is_some() && first_question < renewal_at {
-            Work {
-                cause: Cause::RenewalInfo,
-                ..issue(domain, first_question)
-            }
+            Work { cause: Cause::RenewalInfo, ..issue(domain, first_question) }
         } else {
             issue(domain, renewal_at)
         }
@@ -242,10 +212,7 @@ impl<'a> Journal<'a> {
         });
         let after = domain.clone().doing(Activity::VerifyingEdges, Some(reason))?;
         self.context.apply(&mut *tx, &domain, &after, entry).await?;
-        let next = Work {
-            attempts,
-            ..self.next(Cause::Retry, Retry::Edges.due(attempts, now))
-        };
+        let next = Work { attempts, ..self.next(Cause::Retry, Retry::Edges.due(attempts, now)) };
         tx.finish(self.lease, Some(&next)).await?;
         Ok(tx.commit().await?)
     }
@@ -268,10 +235,7 @@ impl<'a> Journal<'a> {
         let message = Reason::UnknownToC4.message(&domain.name);
         let entry = (!told).then(|| Entry::new(HistoryKind::UnknownToC4, ACTOR, message));
         self.context.apply(&mut *tx, &domain, &after, entry).await?;
-        let next = Work {
-            attempts,
-            ..self.next(Cause::Retry, due_at)
-        };
+        let next = Work { attempts, ..self.next(Cause::Retry, due_at) };
         tx.finish(self.lease, Some(&next)).await?;
         tx.commit().await?;
         metrics::counter!("ssl_manager_uploads_total", "result" => "unknown").increment(1);
@@ -285,19 +249,14 @@ impl<'a> Journal<'a> {
         };
         let attempts = self.lease.work.attempts + 1;
         let due_at = self.not_before(Retry::CouldNotAsk, attempts, retry_after);
-        let next = Work {
-            attempts,
-            ..self.next(Cause::Compare, due_at)
-        };
+        let next = Work { attempts, ..self.next(Cause::Compare, due_at) };
         tx.finish(self.lease, Some(&next)).await?;
         Ok(tx.commit().await?)
     }
 
     /// C4 did not take it, and the quick attempts are used up.
     pub(crate) async fn failed(&self, task: &Task, failure: Failure) -> Result<(), JobError> {
-        let reason = Reason::UploadFailed {
-            detail: failure.detail,
-        };
+        let reason = Reason::UploadFailed { detail: failure.detail };
         self.emergency(task, reason, failure.retry_after).await
     }
 
@@ -310,11 +269,7 @@ impl<'a> Journal<'a> {
         let Some((mut tx, domain)) = self.open("upload_failed").await? else {
             return Ok(());
         };
-        let attempts = if domain.facts.upload_failing.is_some() {
-            self.lease.work.attempts + 1
-        } else {
-            1
-        };
+        let attempts = if domain.facts.upload_failing.is_some() { self.lease.work.attempts + 1 } else { 1 };
         let entry = (domain.facts.upload_failing.as_ref() != Some(&reason)).then(|| Entry {
             kind: HistoryKind::UploadFailed,
             actor: ACTOR,
@@ -324,25 +279,12 @@ impl<'a> Journal<'a> {
         let after = domain.clone().upload_failed(reason)?;
         self.context.apply(&mut *tx, &domain, &after, entry).await?;
         let due_at = self.not_before(Retry::Upload, attempts, retry_after);
-        let next = Work {
-            attempts,
-            ..self.next(Cause::Retry, due_at)
-        };
+        let next = Work { attempts, ..self.next(Cause::Retry, due_at) };
         tx.finish(self.lease, Some(&next)).await?;
-        self.publish(
-            &mut *tx,
-            EventKind::UploadFailed {
-                certificate: task.certificate.id(),
-            },
-        )
-        .await?;
+        self.publish(&mut *tx, EventKind::UploadFailed { certificate: task.certificate.id() }).await?;
         tx.commit().await?;
         metrics::counter!("ssl_manager_uploads_total", "result" => "failed").increment(1);
-        tracing::error!(
-            attempts,
-            next_attempt_at = due_at.map(|at| at.to_string()),
-            "upload failed"
-        );
+        tracing::error!(attempts, next_attempt_at = due_at.map(|at| at.to_string()), "upload failed");
         Ok(())
     }
 
@@ -398,20 +340,14 @@ impl<'a> Journal<'a> {
     }
 
     fn next(&self, cause: Cause, due_at: Option<Timestamp>) -> Work {
-        Work {
-            cause,
-            due_at,
-            ..self.lease.work.clone()
-        }
+        Work { cause, due_at, ..self.lease.work.clone() }
     }
 
     /// When the schedule says, or when C4 asked to be asked again, whichever is later.
     fn not_before(&self, retry: Retry, attempts: u32, retry_after: Option<Duration>) -> Option<Timestamp> {
         let now = self.context.clock.now();
         let asked = retry_after.and_then(|wait| now.checked_add(wait).ok());
-        retry
-            .due(attempts, now)
-            .map(|due_at| asked.map_or(due_at, |asked| due_at.max(asked)))
+        retry.due(attempts, now).map(|due_at| asked.map_or(due_at, |asked| due_at.max(asked)))
     }
 
     async fn publish(&self, tx: &mut dyn Tx, kind: EventKind) -> Result<(), JobError> {
@@ -421,10 +357,7 @@ impl<'a> Journal<'a> {
 }
 
 fn is_live(domain: &Domain, certificate: CertificateId) -> bool {
-    domain
-        .facts
-        .live
-        .is_some_and(|live| live.certificate == certificate)
+    domain.facts.live.is_some_and(|live| live.certificate == certificate)
 }
 
 /// Whether a comparison without a difference has nothing to put right.
@@ -435,10 +368,7 @@ fn is_settled(domain: &Domain) -> bool {
 }
 
 fn raised(domain: &Domain) -> Domain {
-    Domain {
-        upload_revision: domain.upload_revision + 1,
-        ..domain.clone()
-    }
+    Domain { upload_revision: domain.upload_revision + 1, ..domain.clone() }
 }
 
 fn issue(domain: &Domain, due_at: Timestamp) -> Work {

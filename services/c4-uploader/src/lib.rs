@@ -53,12 +53,7 @@ impl Uploader {
         let keys = context.require_sealing_keys()?;
         let edges = Edges::new(context.config.cdn.edge_addresses.clone())
             .map_err(|error| RoleError::setting("cdn.edge_addresses", error.to_string()))?;
-        Ok(Self {
-            context,
-            c4,
-            keys,
-            edges,
-        })
+        Ok(Self { context, c4, keys, edges })
     }
 }
 
@@ -69,13 +64,7 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
     let permits = Arc::new(Semaphore::new(usize::from(context.config.uploader.max_in_flight)));
     context.health.ok("c4-uploader");
     tokio::try_join!(
-        consume(
-            &context,
-            "cert-issued",
-            WorkKind::Upload,
-            permits.clone(),
-            uploads
-        ),
+        consume(&context, "cert-issued", WorkKind::Upload, permits.clone(), uploads),
         consume(&context, "domain-deleted", WorkKind::Remove, permits, removals),
     )?;
     Ok(())
@@ -84,10 +73,7 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
 /// What is done with a claimed upload, and with a claimed removal; for [`run`], and for whoever drives them by hand.
 pub fn jobs(context: &Context) -> Result<[Arc<dyn Job>; 2], RoleError> {
     let uploader = Arc::new(Uploader::new(context.clone())?);
-    Ok([
-        Arc::new(UploadJob(uploader.clone())),
-        Arc::new(RemoveJob(uploader)),
-    ])
+    Ok([Arc::new(UploadJob(uploader.clone())), Arc::new(RemoveJob(uploader))])
 }
 
 async fn consume(
@@ -97,16 +83,9 @@ async fn consume(
     permits: Arc<Semaphore>,
     job: Arc<dyn Job>,
 ) -> Result<(), RoleError> {
-    let queue = Queue {
-        role: ACTOR,
-        kind,
-        prefetch: context.config.uploader.max_in_flight,
-    };
+    let queue = Queue { role: ACTOR, kind, prefetch: context.config.uploader.max_in_flight };
     let worker = Worker::new(context.clone(), work, permits, job);
-    Ok(context
-        .bus
-        .consume(queue, Arc::new(worker), context.stop.soft().clone())
-        .await?)
+    Ok(context.bus.consume(queue, Arc::new(worker), context.stop.soft().clone()).await?)
 }
 
 struct UploadJob(Arc<Uploader>);

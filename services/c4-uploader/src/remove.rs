@@ -41,10 +41,7 @@ impl<'a> Removal<'a> {
     }
 
     async fn delete(&self, revision: i64) -> Result<(), C4Error> {
-        self.uploader
-            .c4
-            .delete_certificate(&self.lease.work.name, revision)
-            .await
+        self.uploader.c4.delete_certificate(&self.lease.work.name, revision).await
     }
 
     /// That a removal is about to be sent; returns its revision. None if the name is back on the list, because then
@@ -53,14 +50,8 @@ impl<'a> Removal<'a> {
         let Some((mut tx, domain)) = self.open("remove_intent").await? else {
             return Ok(None);
         };
-        let after = Domain {
-            upload_revision: domain.upload_revision + 1,
-            ..domain.clone()
-        };
-        self.uploader
-            .context
-            .apply(&mut *tx, &domain, &after, None)
-            .await?;
+        let after = Domain { upload_revision: domain.upload_revision + 1, ..domain.clone() };
+        self.uploader.context.apply(&mut *tx, &domain, &after, None).await?;
         tx.commit().await?;
         Ok(Some(after.upload_revision))
     }
@@ -70,10 +61,7 @@ impl<'a> Removal<'a> {
             return Ok(());
         };
         let entry = Entry::new(HistoryKind::CertificateRemoved, ACTOR, message);
-        self.uploader
-            .context
-            .apply(&mut *tx, &domain, &domain, Some(entry))
-            .await?;
+        self.uploader.context.apply(&mut *tx, &domain, &domain, Some(entry)).await?;
         tx.finish(self.lease, None).await?;
         tx.commit().await?;
         metrics::counter!("ssl_manager_removals_total", "result" => "removed").increment(1);
@@ -88,20 +76,11 @@ impl<'a> Removal<'a> {
         let attempts = self.lease.work.attempts + 1;
         let asked = error.retry_after().and_then(|wait| now.checked_add(wait).ok());
         let due_at = Retry::Upload.due(attempts, now).max(asked);
-        let next = Work {
-            cause: Cause::Retry,
-            attempts,
-            due_at,
-            ..self.lease.work.clone()
-        };
+        let next = Work { cause: Cause::Retry, attempts, due_at, ..self.lease.work.clone() };
         tx.finish(self.lease, Some(&next)).await?;
         tx.commit().await?;
         metrics::counter!("ssl_manager_removals_total", "result" => "failed").increment(1);
-        tracing::warn!(
-            error = error as &dyn std::error::Error,
-            attempts,
-            "certificate not removed from C4"
-        );
+        tracing::warn!(error = error as &dyn std::error::Error, attempts, "certificate not removed from C4");
         Ok(())
     }
 

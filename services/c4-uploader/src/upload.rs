@@ -46,21 +46,14 @@ impl From<C4Error> for Attempt {
     fn from(error: C4Error) -> Self {
         match error {
             C4Error::UnknownDomain => Self::Unknown,
-            error => Self::Failed(Failure {
-                retry_after: error.retry_after(),
-                detail: error.to_string(),
-            }),
+            error => Self::Failed(Failure { retry_after: error.retry_after(), detail: error.to_string() }),
         }
     }
 }
 
 impl<'a> Upload<'a> {
     pub(crate) fn new(uploader: &'a Uploader, lease: &'a Lease) -> Self {
-        Self {
-            uploader,
-            name: &lease.work.name,
-            journal: Journal::new(&uploader.context, lease),
-        }
+        Self { uploader, name: &lease.work.name, journal: Journal::new(&uploader.context, lease) }
     }
 
     pub(crate) async fn run(&self) -> Result<(), JobError> {
@@ -92,11 +85,7 @@ impl<'a> Upload<'a> {
     /// A few attempts at once; one, where uploading fails for longer already.
     async fn attempts(&self, task: &Task) -> Result<Attempt, JobError> {
         let mut revision = None;
-        let mut pauses = if task.is_failing {
-            [].iter()
-        } else {
-            QUICK_PAUSES.iter()
-        };
+        let mut pauses = if task.is_failing { [].iter() } else { QUICK_PAUSES.iter() };
         loop {
             let failure = match self.attempt(task, &mut revision).await? {
                 Attempt::Failed(failure) => failure,
@@ -126,17 +115,12 @@ impl<'a> Upload<'a> {
             Err(error) => return Ok(error.into()),
         };
         if shown.as_deref() == Some(task.sha256()) {
-            return Ok(Attempt::Live {
-                sent: revision.is_some(),
-            });
+            return Ok(Attempt::Live { sent: revision.is_some() });
         }
         let key = match self.unsealed(task).await {
             Ok(key) => key,
             Err(error) => {
-                return Ok(Attempt::Failed(Failure {
-                    detail: error.to_string(),
-                    retry_after: None,
-                }));
+                return Ok(Attempt::Failed(Failure { detail: error.to_string(), retry_after: None }));
             }
         };
         if revision.is_none() {
@@ -164,21 +148,12 @@ impl<'a> Upload<'a> {
 
     /// The certificate that C4 shows for the name.
     async fn shown(&self) -> Result<Option<String>, C4Error> {
-        let known = self
-            .uploader
-            .c4
-            .domain(self.name)
-            .await?
-            .ok_or(C4Error::UnknownDomain)?;
+        let known = self.uploader.c4.domain(self.name).await?.ok_or(C4Error::UnknownDomain)?;
         Ok(known.certificate.map(|certificate| certificate.sha256))
     }
 
     async fn unsealed(&self, task: &Task) -> Result<Zeroizing<String>, SealError> {
-        let pkcs8 = self
-            .uploader
-            .keys
-            .unseal(&task.certificate.id().to_string(), &task.sealed_key)
-            .await?;
+        let pkcs8 = self.uploader.keys.unseal(&task.certificate.id().to_string(), &task.sealed_key).await?;
         Ok(x509::private_key_pem(&pkcs8))
     }
 
@@ -199,10 +174,7 @@ impl<'a> Upload<'a> {
         match self.shown().await {
             Ok(Some(shown)) if shown == task.sha256() => Attempt::Live { sent: true },
             Ok(shown) => Attempt::Failed(Failure {
-                detail: format!(
-                    "C4 took the certificate but shows {}",
-                    described(shown.as_deref())
-                ),
+                detail: format!("C4 took the certificate but shows {}", described(shown.as_deref())),
                 retry_after: None,
             }),
             Err(error) => error.into(),

@@ -56,21 +56,14 @@ pub(crate) struct Answers {
 
 impl Answers {
     pub(crate) fn new(store: Arc<dyn Challenges>, clock: Arc<dyn Clock>) -> Self {
-        Self {
-            store,
-            clock,
-            memory: Mutex::default(),
-            questions: Semaphore::new(MOST_QUESTIONS),
-        }
+        Self { store, clock, memory: Mutex::default(), questions: Semaphore::new(MOST_QUESTIONS) }
     }
 
     /// Loads what is stored for a host.
     pub(crate) async fn warm(&self, host: &DomainName) -> Result<(), StoreError> {
         let asked_at = self.clock.now();
         let responses = self.store.all(host).await?;
-        let responses = responses
-            .into_iter()
-            .map(|response| (response.token, response.key_authorization));
+        let responses = responses.into_iter().map(|response| (response.token, response.key_authorization));
         self.memory().replace(host, responses, asked_at);
         Ok(())
     }
@@ -89,8 +82,7 @@ impl Answers {
         }
         match self.ask_store(host, token).await {
             Some(Some(key_authorization)) => {
-                self.memory()
-                    .remember(host, token.to_owned(), key_authorization.clone(), asked_at);
+                self.memory().remember(host, token.to_owned(), key_authorization.clone(), asked_at);
                 Answer::Found(key_authorization)
             }
             Some(None) => {
@@ -162,10 +154,7 @@ pub(crate) mod tests {
 
         pub(crate) fn put(&self, host: &str, token: &str) -> String {
             let answer = format!("{token}.thumbprint");
-            self.stored
-                .lock()
-                .unwrap()
-                .insert((host.to_owned(), token.to_owned()), answer.clone());
+            self.stored.lock().unwrap().insert((host.to_owned(), token.to_owned()), answer.clone());
             answer
         }
 
@@ -209,17 +198,9 @@ pub(crate) mod tests {
     }
 
     fn setup() -> (Arc<FakeStore>, Arc<ManualClock>, Arc<Answers>, DomainName) {
-        let (store, clock) = (
-            FakeStore::new(),
-            Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH)),
-        );
+        let (store, clock) = (FakeStore::new(), Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH)));
         let answers = Arc::new(Answers::new(store.clone(), clock.clone()));
-        (
-            store,
-            clock,
-            answers,
-            DomainName::parse("shop.example.com").unwrap(),
-        )
+        (store, clock, answers, DomainName::parse("shop.example.com").unwrap())
     }
 
     #[tokio::test]
@@ -228,11 +209,7 @@ pub(crate) mod tests {
         let expected = store.put(host.as_str(), TOKEN);
         answers.warm(&host).await.unwrap();
         assert_eq!(answers.find(&host, TOKEN).await, Answer::Found(expected));
-        assert_eq!(
-            store.questions.load(Ordering::SeqCst),
-            1,
-            "only the warming asked"
-        );
+        assert_eq!(store.questions.load(Ordering::SeqCst), 1, "only the warming asked");
     }
 
     #[tokio::test]
@@ -245,11 +222,7 @@ pub(crate) mod tests {
         }
         assert_eq!(store.questions.load(Ordering::SeqCst), 2);
         let other = DomainName::parse("other.example.com").unwrap();
-        assert_eq!(
-            answers.find(&other, TOKEN).await,
-            Answer::Nothing,
-            "a token belongs to its host"
-        );
+        assert_eq!(answers.find(&other, TOKEN).await, Answer::Nothing, "a token belongs to its host");
     }
 
     #[tokio::test]
@@ -262,17 +235,9 @@ pub(crate) mod tests {
         assert_eq!(store.questions.load(Ordering::SeqCst), 2);
         store.clear();
         clock.advance(SignedDuration::from_secs(61));
-        assert_eq!(
-            answers.find(&host, TOKEN).await,
-            Answer::Nothing,
-            "the order is over"
-        );
+        assert_eq!(answers.find(&host, TOKEN).await, Answer::Nothing, "the order is over");
         store.fails.store(true, Ordering::SeqCst);
-        assert_eq!(
-            answers.find(&host, TOKEN).await,
-            Answer::Busy,
-            "and what was known is forgotten"
-        );
+        assert_eq!(answers.find(&host, TOKEN).await, Answer::Busy, "and what was known is forgotten");
     }
 
     #[tokio::test]
@@ -310,17 +275,9 @@ pub(crate) mod tests {
                 tokio::spawn(async move { answers.find(&host, &format!("{TOKEN}{number}")).await })
             })
             .collect();
-        assert_eq!(
-            answers.find(&host, TOKEN).await,
-            Answer::Found(expected.clone()),
-            "fresh"
-        );
+        assert_eq!(answers.find(&host, TOKEN).await, Answer::Found(expected.clone()), "fresh");
         clock.advance(SignedDuration::from_mins(5));
-        assert_eq!(
-            answers.find(&host, TOKEN).await,
-            Answer::Found(expected),
-            "no room to look it up again"
-        );
+        assert_eq!(answers.find(&host, TOKEN).await, Answer::Found(expected), "no room to look it up again");
         assert!(store.questions.load(Ordering::SeqCst) <= 1 + 2 * MOST_QUESTIONS);
         for one in flood {
             assert_eq!(one.await.unwrap(), Answer::Busy);

@@ -31,18 +31,12 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
     context.health.expect("challenge-responder");
     let listener = context.listeners.take(Listen::ChallengeResponder)?;
     let events = context.bus.listen();
-    let answers = Arc::new(Answers::new(
-        Arc::new(context.store.clone()),
-        context.clock.clone(),
-    ));
+    let answers = Arc::new(Answers::new(Arc::new(context.store.clone()), context.clock.clone()));
     let hosts = Hosts::new(context.config.challenge_responder.trusted_proxies.clone());
     let server = Arc::new(Server::new(answers.clone(), hosts, Limits::default()));
     let stop = context.stop.hard().clone();
     context.health.ok("challenge-responder");
-    tokio::join!(
-        server.serve(listener, stop.clone()),
-        follow(events, &answers, stop)
-    );
+    tokio::join!(server.serve(listener, stop.clone()), follow(events, &answers, stop));
     Ok(())
 }
 
@@ -95,23 +89,14 @@ mod tests {
         let answers = Answers::new(store.clone(), Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH)));
         let name = domain::DomainName::parse("shop.example.com").unwrap();
         let expected = store.put(name.as_str(), TOKEN);
-        let event = |kind| Event {
-            id: uuid::Uuid::nil().into(),
-            kind,
-            name: name.clone(),
-            revision: 1,
-        };
+        let event = |kind| Event { id: uuid::Uuid::nil().into(), kind, name: name.clone(), revision: 1 };
         let certificate = uuid::Uuid::nil().into();
         for over in [EventKind::IssueFailed, EventKind::CertUploaded { certificate }] {
             take_hint(&answers, &event(EventKind::ChallengeReady)).await;
             let asked = store.questions.load(Ordering::SeqCst);
             take_hint(&answers, &event(EventKind::StatusChanged)).await;
             assert_eq!(answers.find(&name, TOKEN).await, Answer::Found(expected.clone()));
-            assert_eq!(
-                store.questions.load(Ordering::SeqCst),
-                asked,
-                "answered from memory"
-            );
+            assert_eq!(store.questions.load(Ordering::SeqCst), asked, "answered from memory");
             take_hint(&answers, &event(over)).await;
             answers.find(&name, TOKEN).await;
             assert_eq!(store.questions.load(Ordering::SeqCst), asked + 1, "looked up");

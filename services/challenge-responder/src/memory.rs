@@ -35,11 +35,7 @@ pub(crate) enum Recalled {
 
 impl Memory {
     pub(crate) fn recall(&self, host: &DomainName, token: &str, now: Timestamp) -> Option<Recalled> {
-        let remembered = self
-            .hosts
-            .get(host)?
-            .iter()
-            .find(|remembered| remembered.token == token)?;
+        let remembered = self.hosts.get(host)?.iter().find(|remembered| remembered.token == token)?;
         let age = now.duration_since(remembered.seen_at);
         let key_authorization = || remembered.key_authorization.clone();
         if age <= FRESH_FOR {
@@ -79,11 +75,7 @@ impl Memory {
         if responses.len() >= MOST_PER_HOST {
             responses.remove(0);
         }
-        responses.push(Remembered {
-            token,
-            key_authorization,
-            seen_at: now,
-        });
+        responses.push(Remembered { token, key_authorization, seen_at: now });
     }
 
     pub(crate) fn forget(&mut self, host: &DomainName) {
@@ -109,10 +101,7 @@ impl Memory {
         if self.hosts.len() < MOST_HOSTS {
             return;
         }
-        let oldest = self
-            .hosts
-            .iter()
-            .min_by_key(|(_, responses)| last_seen(responses));
+        let oldest = self.hosts.iter().min_by_key(|(_, responses)| last_seen(responses));
         if let Some(host) = oldest.map(|(host, _)| host.clone()) {
             self.hosts.remove(&host);
         }
@@ -152,12 +141,7 @@ mod tests {
     fn it_is_bounded_and_drops_the_oldest() {
         let mut memory = Memory::default();
         for number in 0..MOST_HOSTS + 5 {
-            memory.remember(
-                &name(number),
-                "token".into(),
-                "answer".into(),
-                at(number as i64 / 1000),
-            );
+            memory.remember(&name(number), "token".into(), "answer".into(), at(number as i64 / 1000));
         }
         assert_eq!(memory.hosts.len(), MOST_HOSTS);
         assert!(memory.recall(&name(MOST_HOSTS + 4), "token", at(10)).is_some());

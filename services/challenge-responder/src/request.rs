@@ -49,23 +49,12 @@ fn only_host(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(HOST).iter();
     let first = values.next()?;
     // Two Host headers are an attempt to be seen differently by two servers.
-    if values.next().is_some() {
-        None
-    } else {
-        first.to_str().ok()
-    }
+    if values.next().is_some() { None } else { first.to_str().ok() }
 }
 
 /// The last element of a list header: what the proxy next to us added. What stands before it came from further away.
 fn last_value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers
-        .get_all(name)
-        .iter()
-        .next_back()?
-        .to_str()
-        .ok()?
-        .rsplit(',')
-        .next()
+    headers.get_all(name).iter().next_back()?.to_str().ok()?.rsplit(',').next()
 }
 
 fn parse(host: &str) -> Option<DomainName> {
@@ -93,13 +82,8 @@ mod tests {
     }
 
     fn host(uri: &str, headers: &[(&str, &str)], peer: &str) -> Option<String> {
-        let hosts = Hosts::new(vec![
-            "10.1.0.0/16".parse().unwrap(),
-            "2001:db8::/32".parse().unwrap(),
-        ]);
-        hosts
-            .host(&request(uri, headers), peer.parse().unwrap())
-            .map(|name| name.to_string())
+        let hosts = Hosts::new(vec!["10.1.0.0/16".parse().unwrap(), "2001:db8::/32".parse().unwrap()]);
+        hosts.host(&request(uri, headers), peer.parse().unwrap()).map(|name| name.to_string())
     }
 
     #[test]
@@ -122,11 +106,9 @@ mod tests {
             let found = request(&format!("{PREFIX}{path}"), &[]);
             assert_eq!(token(&found).is_some(), is_token, "{path}");
         }
-        for path in [
-            "/",
-            "/.well-known/acme-challenge",
-            "//.well-known/acme-challenge/abcdefghijklmnopqrst_-",
-        ] {
+        for path in
+            ["/", "/.well-known/acme-challenge", "//.well-known/acme-challenge/abcdefghijklmnopqrst_-"]
+        {
             assert_eq!(token(&request(path, &[])), None, "{path}");
         }
     }
@@ -147,35 +129,18 @@ mod tests {
             ("shop.example.com/x", None),
             ("a b.example.com", None),
         ] {
-            assert_eq!(
-                host("/", &[("host", header)], "192.0.2.1").as_deref(),
-                expected,
-                "{header:?}"
-            );
+            assert_eq!(host("/", &[("host", header)], "192.0.2.1").as_deref(), expected, "{header:?}");
         }
         assert_eq!(host("/", &[], "192.0.2.1"), None);
-        assert_eq!(
-            host(
-                "/",
-                &[("host", "a.example.com"), ("host", "b.example.com")],
-                "192.0.2.1"
-            ),
-            None
-        );
-        let absolute = host(
-            "http://A.example.com:80/x",
-            &[("host", "b.example.com")],
-            "192.0.2.1",
-        );
+        assert_eq!(host("/", &[("host", "a.example.com"), ("host", "b.example.com")], "192.0.2.1"), None);
+        let absolute = host("http://A.example.com:80/x", &[("host", "b.example.com")], "192.0.2.1");
         assert_eq!(absolute.as_deref(), Some("a.example.com"));
     }
 
     #[test]
     fn a_proxy_is_believed_only_if_it_is_ours() {
-        let headers = [
-            ("host", "edge.example.net"),
-            ("x-forwarded-host", "evil.example.org, Shop.example.com:80"),
-        ];
+        let headers =
+            [("host", "edge.example.net"), ("x-forwarded-host", "evil.example.org, Shop.example.com:80")];
         for (peer, expected) in [
             ("10.1.2.3", "shop.example.com"),
             ("::ffff:10.1.2.3", "shop.example.com"),
@@ -185,10 +150,7 @@ mod tests {
         ] {
             assert_eq!(host("/", &headers, peer).as_deref(), Some(expected), "{peer}");
         }
-        assert_eq!(
-            host("/", &headers[..1], "10.1.2.3").as_deref(),
-            Some("edge.example.net")
-        );
+        assert_eq!(host("/", &headers[..1], "10.1.2.3").as_deref(), Some("edge.example.net"));
         let two = [headers[1], ("x-forwarded-host", "second.example.com")];
         assert_eq!(host("/", &two, "10.1.2.3").as_deref(), Some("second.example.com"));
         let nonsense = [("host", "edge.example.net"), ("x-forwarded-host", "?")];

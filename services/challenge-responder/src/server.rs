@@ -65,12 +65,7 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn new(answers: Arc<Answers>, hosts: Hosts, limits: Limits) -> Self {
         let connections = Arc::new(Semaphore::new(limits.connections));
-        Self {
-            answers,
-            hosts,
-            limits,
-            connections,
-        }
+        Self { answers, hosts, limits, connections }
     }
 
     /// Serves until the stop, then lets open connections finish for a moment.
@@ -86,10 +81,7 @@ impl Server {
                     });
                 }
                 Err(error) => {
-                    tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "connection not accepted"
-                    );
+                    tracing::warn!(error = &error as &dyn std::error::Error, "connection not accepted");
                     tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
                 }
             }
@@ -199,14 +191,8 @@ fn not_found() -> Response<Full<Bytes>> {
 }
 
 fn not_allowed() -> Response<Full<Bytes>> {
-    let mut response = response(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "text/plain",
-        "only GET and HEAD\n",
-    );
-    response
-        .headers_mut()
-        .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    let mut response = response(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET and HEAD\n");
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
     response
 }
 
@@ -219,9 +205,7 @@ fn busy() -> Response<Full<Bytes>> {
 fn response(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 

@@ -38,10 +38,8 @@ impl Running {
         let clock = Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH));
         let bus = Arc::new(EmbeddedBus::new(store.clone(), clock.clone()));
         let listeners = Listeners::default();
-        let address = listeners
-            .bind(Listen::ChallengeResponder, "127.0.0.1:0".parse().unwrap())
-            .await
-            .unwrap();
+        let address =
+            listeners.bind(Listen::ChallengeResponder, "127.0.0.1:0".parse().unwrap()).await.unwrap();
         let context = Context {
             config: Arc::new(Config::default()),
             store,
@@ -56,22 +54,12 @@ impl Running {
         let role = tokio::spawn(challenge_responder::run(context.clone()));
         let stop = context.stop.soft().clone();
         tokio::spawn(async move { bus.run(stop).await });
-        Self {
-            context,
-            address,
-            role,
-            _folder: folder,
-        }
+        Self { context, address, role, _folder: folder }
     }
 
     /// Stores a challenge as the issuer does; the hint is lost.
     async fn store_challenge(&self) -> Order {
-        let Context {
-            store,
-            clock,
-            entropy,
-            ..
-        } = &self.context;
+        let Context { store, clock, entropy, .. } = &self.context;
         let (now, name) = (clock.now(), name());
         let account = Account {
             id: uuid::Uuid::nil().into(),
@@ -98,13 +86,8 @@ impl Running {
             created_at: now,
         };
         let mut tx = store.begin("test").await.unwrap();
-        let (domain, entry) = (
-            Domain::added(name, now),
-            Entry::new(HistoryKind::Added, "test", "added"),
-        );
-        store::apply(&mut *tx, &**clock, &**entropy, None, &domain, Some(entry))
-            .await
-            .unwrap();
+        let (domain, entry) = (Domain::added(name, now), Entry::new(HistoryKind::Added, "test", "added"));
+        store::apply(&mut *tx, &**clock, &**entropy, None, &domain, Some(entry)).await.unwrap();
         tx.insert_account(&account).await.unwrap();
         tx.insert_order(&order).await.unwrap();
         tx.put_challenge(&challenge).await.unwrap();
@@ -114,12 +97,7 @@ impl Running {
 
     fn event(&self, kind: EventKind) -> Event {
         let Context { clock, entropy, .. } = &self.context;
-        Event {
-            id: domain::EventId::new(&**clock, &**entropy),
-            kind,
-            name: name(),
-            revision: 1,
-        }
+        Event { id: domain::EventId::new(&**clock, &**entropy), kind, name: name(), revision: 1 }
     }
 
     async fn ask(&self) -> String {
@@ -147,9 +125,7 @@ async fn a_stored_challenge_is_answered_until_its_order_is_over() {
     let Context { store, clock, .. } = &running.context;
     let mut tx = store.begin("test").await.unwrap();
     tx.drop_challenges(order.id).await.unwrap();
-    tx.publish(&running.event(EventKind::IssueFailed), clock.now())
-        .await
-        .unwrap();
+    tx.publish(&running.event(EventKind::IssueFailed), clock.now()).await.unwrap();
     tx.commit().await.unwrap();
     // The clock stands still, so only the hint can make the memory forget.
     let forgotten = tokio::time::timeout(Duration::from_secs(20), async {
@@ -165,10 +141,7 @@ async fn it_answers_until_the_hard_stop() {
     let running = Running::start().await;
     running.store_challenge().await;
     running.context.stop.soft().cancel();
-    assert!(
-        running.ask().await.ends_with(ANSWER),
-        "an order in hand may need it"
-    );
+    assert!(running.ask().await.ends_with(ANSWER), "an order in hand may need it");
     assert!(running.context.stop.stop().await);
     running.role.await.unwrap().unwrap();
     assert!(TcpStream::connect(running.address).await.is_err());

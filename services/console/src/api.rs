@@ -70,10 +70,7 @@ impl As {
             value.set_sensitive(true);
             Some(value)
         });
-        Self {
-            bearer,
-            in_the_background,
-        }
+        Self { bearer, in_the_background }
     }
 }
 
@@ -86,11 +83,7 @@ pub(crate) struct Api {
 impl Api {
     pub(crate) fn new(config: &Config) -> Result<Self, RoleError> {
         let settings = &config.console.api;
-        let url = if settings.url.is_empty() {
-            own_url(config)
-        } else {
-            settings.url.clone()
-        };
+        let url = if settings.url.is_empty() { own_url(config) } else { settings.url.clone() };
         let wrong = |error: tonic::transport::Error| RoleError::setting("console.api", error.to_string());
         let mut endpoint = Endpoint::from_shared(url.clone())
             .map_err(wrong)?
@@ -101,9 +94,7 @@ impl Api {
         if url.starts_with("https://") {
             endpoint = endpoint.tls_config(tls(config)?).map_err(wrong)?;
         }
-        Ok(Self {
-            channel: endpoint.connect_lazy(),
-        })
+        Ok(Self { channel: endpoint.connect_lazy() })
     }
 
     /// As the person of that token.
@@ -145,17 +136,11 @@ fn tls(config: &Config) -> Result<ClientTlsConfig, RoleError> {
         tls = tls.ca_certificate(Certificate::from_pem(pem));
     }
     if !settings.root_certificate_file.as_os_str().is_empty() {
-        let pem = read(
-            &settings.root_certificate_file,
-            "console.api.root_certificate_file",
-        )?;
+        let pem = read(&settings.root_certificate_file, "console.api.root_certificate_file")?;
         tls = tls.ca_certificate(Certificate::from_pem(pem));
     }
     if !settings.client_key_file.as_os_str().is_empty() {
-        let certificate = read(
-            &settings.client_certificate_file,
-            "console.api.client_certificate_file",
-        )?;
+        let certificate = read(&settings.client_certificate_file, "console.api.client_certificate_file")?;
         let key = Zeroizing::new(read(&settings.client_key_file, "console.api.client_key_file")?);
         tls = tls.identity(Identity::from_pem(certificate, &*key));
     }

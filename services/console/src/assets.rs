@@ -17,16 +17,11 @@ include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 
 /// Answers `/assets/{file}`.
 pub(crate) async fn asset(Path(file): Path<String>, headers: HeaderMap) -> Response {
-    let found = ASSETS
-        .iter()
-        .find(|asset| asset.address.strip_prefix("/assets/") == Some(file.as_str()));
+    let found = ASSETS.iter().find(|asset| asset.address.strip_prefix("/assets/") == Some(file.as_str()));
     let Some(asset) = found else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    let accepted = headers
-        .get(ACCEPT_ENCODING)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
+    let accepted = headers.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let (encoding, bytes) = if accepted.contains("br") {
         ("br", asset.brotli)
     } else if accepted.contains("gzip") {

@@ -211,11 +211,7 @@ impl Batch {
             Outcome::Already => state.already += 1,
             Outcome::Failed { reason, sentence } => {
                 let line = self.names[position].clone();
-                let failure = Failure {
-                    line,
-                    reason,
-                    sentence,
-                };
+                let failure = Failure { line, reason, sentence };
                 let key = (failure.line.number, position);
                 state.failures.insert(key, failure);
             }
@@ -263,12 +259,7 @@ pub(crate) struct Batches {
 
 impl Batches {
     pub(crate) fn new(clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
-        Self {
-            clock,
-            entropy,
-            turns: Arc::new(Semaphore::new(RUNNING)),
-            kept: Mutex::default(),
-        }
+        Self { clock, entropy, turns: Arc::new(Semaphore::new(RUNNING)), kept: Mutex::default() }
     }
 
     fn kept(&self) -> MutexGuard<'_, Vec<Arc<Batch>>> {
@@ -340,16 +331,9 @@ mod tests {
     }
 
     fn plan(names: usize) -> Plan {
-        let line = |index| Line {
-            number: u32::try_from(index).unwrap(),
-            text: format!("d{index}.example.com"),
-        };
-        Plan {
-            what: What::Add,
-            names: (0..names).map(line).collect(),
-            failures: Vec::new(),
-            repeated: 0,
-        }
+        let line =
+            |index| Line { number: u32::try_from(index).unwrap(), text: format!("d{index}.example.com") };
+        Plan { what: What::Add, names: (0..names).map(line).collect(), failures: Vec::new(), repeated: 0 }
     }
 
     #[test]
@@ -406,10 +390,7 @@ mod tests {
         let (_, batches) = batches();
         let big = || Plan {
             failures: vec![Failure {
-                line: Line {
-                    number: 1,
-                    text: "x".repeat(MOST_BYTES / 2),
-                },
+                line: Line { number: 1, text: "x".repeat(MOST_BYTES / 2) },
                 reason: String::new(),
                 sentence: String::new(),
             }],

@@ -24,12 +24,7 @@ impl Bar {
     pub(crate) fn new(x: u64, width: u64, count: u64, most: u64) -> Self {
         let share = u128::from(count) * u128::from(HIGHEST) / u128::from(most.max(1));
         let height = (share as u64).clamp(u64::from(count > 0) * 2, HIGHEST);
-        Self {
-            x,
-            y: FLOOR - height,
-            width,
-            height,
-        }
+        Self { x, y: FLOOR - height, width, height }
     }
 
     pub(crate) fn middle(&self) -> u64 {
@@ -57,19 +52,9 @@ mod tests {
 
     #[test]
     fn bars_stand_on_the_floor_and_the_smallest_is_seen() {
-        for (count, most, height) in [
-            (0, 0, 0),
-            (0, 9, 0),
-            (9, 9, HIGHEST),
-            (1, 1_000_000, 2),
-            (5, 10, 70),
-        ] {
+        for (count, most, height) in [(0, 0, 0), (0, 9, 0), (9, 9, HIGHEST), (1, 1_000_000, 2), (5, 10, 70)] {
             let bar = Bar::new(0, 10, count, most);
-            assert_eq!(
-                (bar.height, bar.y + bar.height),
-                (height, FLOOR),
-                "{count} of {most}"
-            );
+            assert_eq!((bar.height, bar.y + bar.height), (height, FLOOR), "{count} of {most}");
         }
         assert_eq!(Bar::new(0, 10, u64::MAX, u64::MAX).height, HIGHEST);
     }

@@ -52,10 +52,7 @@ mod tests {
 
     #[test]
     fn a_value_fits_its_session_alone_and_never_looks_the_same() {
-        let (one, other) = (
-            Token::new("sls_one".to_owned()),
-            Token::new("sls_other".to_owned()),
-        );
+        let (one, other) = (Token::new("sls_one".to_owned()), Token::new("sls_other".to_owned()));
         let entropy = SeededEntropy::new(1);
         let (first, second) = (masked(&one, &entropy), masked(&one, &entropy));
         assert_ne!(first, second);

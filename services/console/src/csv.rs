@@ -25,11 +25,7 @@ impl Csv {
 }
 
 fn safe(cell: &str) -> std::borrow::Cow<'_, str> {
-    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        format!("'{cell}").into()
-    } else {
-        cell.into()
-    }
+    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}").into() } else { cell.into() }
 }
 
 /// An answer that a browser saves under that name.
@@ -59,8 +55,7 @@ mod tests {
     #[test]
     fn cells_are_quoted_and_never_a_formula() {
         let mut csv = Csv::new();
-        csv.line(["plain", "a,b", "say \"hi\"", "two\r\nlines", ""])
-            .unwrap();
+        csv.line(["plain", "a,b", "say \"hi\"", "two\r\nlines", ""]).unwrap();
         csv.line(["=1+1", "+1", "-1", "@SUM(A1)", "\tx"]).unwrap();
         csv.line(["\rx", "a=b", "", "", ""]).unwrap();
         let text = String::from_utf8(csv.bytes().unwrap()).unwrap();

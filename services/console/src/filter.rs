@@ -174,15 +174,9 @@ impl Filter {
         let ends = instant(domain.expires_at.as_ref());
         (self.statuses.is_empty() || self.statuses.contains(&domain.status()))
             && self.source.is_none_or(|source| source == domain.source())
-            && self
-                .who
-                .is_none_or(|who| domain.reason.as_ref().is_some_and(|reason| reason.who == who))
-            && self
-                .days_from
-                .is_none_or(|days| ends.is_some_and(|ends| ends >= day(days)))
-            && self
-                .days_to
-                .is_none_or(|days| ends.is_some_and(|ends| ends < day(days)))
+            && self.who.is_none_or(|who| domain.reason.as_ref().is_some_and(|reason| reason.who == who))
+            && self.days_from.is_none_or(|days| ends.is_some_and(|ends| ends >= day(days)))
+            && self.days_to.is_none_or(|days| ends.is_some_and(|ends| ends < day(days)))
             && (!self.blocked || domain.renewal_blocked)
     }
 
@@ -235,18 +229,12 @@ mod tests {
         assert_eq!(filter.search, "shop");
         assert!(!filter.is_empty());
         assert_eq!(Filter::parse(None).address(), "/");
-        assert_eq!(
-            filter.with(|_| {}).page,
-            "",
-            "another list begins on its first page"
-        );
+        assert_eq!(filter.with(|_| {}).page, "", "another list begins on its first page");
     }
 
     #[test]
     fn what_makes_no_sense_is_left_out() {
-        let filter = Filter::parse(Some(
-            "status=Fine&source=x&who=me&days=-1&order=x&dir=x&blocked=2&z=1",
-        ));
+        let filter = Filter::parse(Some("status=Fine&source=x&who=me&days=-1&order=x&dir=x&blocked=2&z=1"));
         assert_eq!(filter, Filter::default());
         assert!(filter.is_empty());
     }
@@ -257,10 +245,7 @@ mod tests {
         let failing = v1::Domain {
             status: v1::Status::Failure.into(),
             source: v1::Source::C4.into(),
-            reason: Some(v1::Reason {
-                who: "customer".to_owned(),
-                ..v1::Reason::default()
-            }),
+            reason: Some(v1::Reason { who: "customer".to_owned(), ..v1::Reason::default() }),
             ..v1::Domain::default()
         };
         let live = v1::Domain {

@@ -23,10 +23,7 @@ impl Form {
     pub(crate) async fn of(person: &Person, body: Body) -> Result<Self, Problem> {
         let form = Self::read(body).await?;
         if !csrf::fits(&person.token, form.get("csrf")) {
-            tracing::warn!(
-                person = person.name,
-                "a form that is not of this session was refused"
-            );
+            tracing::warn!(person = person.name, "a form that is not of this session was refused");
             return Err(Problem::new(
                 StatusCode::FORBIDDEN,
                 "FORM_NOT_OURS",
@@ -50,9 +47,7 @@ impl Form {
         let bytes = Zeroizing::new(bytes.to_bytes().to_vec());
         let fields = form_urlencoded::parse(&bytes);
         Ok(Self(
-            fields
-                .map(|(name, value)| (name.into_owned(), Zeroizing::new(value.into_owned())))
-                .collect(),
+            fields.map(|(name, value)| (name.into_owned(), Zeroizing::new(value.into_owned()))).collect(),
         ))
     }
 
@@ -76,7 +71,5 @@ impl Form {
 
 /// The pairs of a query; the last of a name counts, except where a page wants all of them.
 pub(crate) fn query(text: Option<&str>) -> HashMap<String, String> {
-    form_urlencoded::parse(text.unwrap_or_default().as_bytes())
-        .into_owned()
-        .collect()
+    form_urlencoded::parse(text.unwrap_or_default().as_bytes()).into_owned().collect()
 }

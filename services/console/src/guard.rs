@@ -31,9 +31,9 @@ impl Site {
     /// a public URL only addresses and `localhost` do.
     fn is_ours(&self, host: &str) -> bool {
         match &self.public {
-            Some(public) => public
-                .authority()
-                .is_some_and(|authority| authority.as_str().eq_ignore_ascii_case(host)),
+            Some(public) => {
+                public.authority().is_some_and(|authority| authority.as_str().eq_ignore_ascii_case(host))
+            }
             None => host.parse::<http::uri::Authority>().is_ok_and(|authority| {
                 let name = authority.host();
                 let bare = name.trim_start_matches('[').trim_end_matches(']');
@@ -100,9 +100,7 @@ fn refusal(site: &Site, request: &Request) -> Option<Problem> {
 fn with_headers(mut response: Response, secure: bool) -> Response {
     let headers = response.headers_mut();
     let mut set = |name: HeaderName, value: &'static str| {
-        headers
-            .entry(name)
-            .or_insert_with(|| HeaderValue::from_static(value));
+        headers.entry(name).or_insert_with(|| HeaderValue::from_static(value));
     };
     set(CACHE_CONTROL, "no-store");
     set(CONTENT_SECURITY_POLICY, POLICY);
@@ -110,14 +108,8 @@ fn with_headers(mut response: Response, secure: bool) -> Response {
     set(X_FRAME_OPTIONS, "DENY");
     // Not "no-referrer": with it, browsers send `Origin: null`.
     set(REFERRER_POLICY, "same-origin");
-    set(
-        HeaderName::from_static("cross-origin-opener-policy"),
-        "same-origin",
-    );
-    set(
-        HeaderName::from_static("cross-origin-resource-policy"),
-        "same-origin",
-    );
+    set(HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
+    set(HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
     set(
         HeaderName::from_static("permissions-policy"),
         "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
@@ -133,30 +125,16 @@ mod tests {
     use super::*;
 
     fn site(public: Option<&'static str>) -> Site {
-        Site {
-            public: public.map(Uri::from_static),
-        }
+        Site { public: public.map(Uri::from_static) }
     }
 
     #[test]
     fn only_our_own_name_opens_the_page() {
         let here = site(None);
-        for host in [
-            "127.0.0.1:8080",
-            "[::1]:8080",
-            "localhost:8080",
-            "LOCALHOST",
-            "10.0.0.7",
-        ] {
+        for host in ["127.0.0.1:8080", "[::1]:8080", "localhost:8080", "LOCALHOST", "10.0.0.7"] {
             assert!(here.is_ours(host), "{host}");
         }
-        for host in [
-            "evil.example",
-            "evil.example:8080",
-            "127.0.0.1.evil.example",
-            "",
-            "a b",
-        ] {
+        for host in ["evil.example", "evil.example:8080", "127.0.0.1.evil.example", "", "a b"] {
             assert!(!here.is_ours(host), "{host}");
         }
         let public = site(Some("https://ssl.example.net"));
@@ -183,21 +161,11 @@ mod tests {
         let [cache, policy, types, frames, referrer, opener, transport] = headers(true);
         assert_eq!(
             [cache, types, frames, referrer, opener, transport],
-            [
-                "no-store",
-                "nosniff",
-                "DENY",
-                "same-origin",
-                "same-origin",
-                "max-age=31536000"
-            ]
+            ["no-store", "nosniff", "DENY", "same-origin", "same-origin", "max-age=31536000"]
         );
-        for directive in [
-            "default-src 'none'",
-            "base-uri 'none'",
-            "frame-ancestors 'none'",
-            "form-action 'self'",
-        ] {
+        for directive in
+            ["default-src 'none'", "base-uri 'none'", "frame-ancestors 'none'", "form-action 'self'"]
+        {
             assert!(policy.contains(directive), "{policy}");
         }
         assert!(!policy.contains("unsafe"), "{policy}");
@@ -214,33 +182,21 @@ mod tests {
             map
         };
         let public = site(Some("https://ssl.example.net"));
-        let fine = [
-            &[("sec-fetch-site", "same-origin")][..],
-            &[("origin", "https://ssl.example.net")],
-        ];
+        let fine = [&[("sec-fetch-site", "same-origin")][..], &[("origin", "https://ssl.example.net")]];
         for headers in fine {
-            assert!(
-                public.is_from_us(&from(headers), "ssl.example.net"),
-                "{headers:?}"
-            );
+            assert!(public.is_from_us(&from(headers), "ssl.example.net"), "{headers:?}");
         }
         let not = [
             &[][..],
             &[("sec-fetch-site", "cross-site")],
             &[("sec-fetch-site", "same-site")],
             &[("sec-fetch-site", "none")],
-            &[
-                ("sec-fetch-site", "cross-site"),
-                ("origin", "https://ssl.example.net"),
-            ],
+            &[("sec-fetch-site", "cross-site"), ("origin", "https://ssl.example.net")],
             &[("origin", "null")],
             &[("origin", "https://evil.example")],
         ];
         for headers in not {
-            assert!(
-                !public.is_from_us(&from(headers), "ssl.example.net"),
-                "{headers:?}"
-            );
+            assert!(!public.is_from_us(&from(headers), "ssl.example.net"), "{headers:?}");
         }
         assert!(site(None).is_from_us(&from(&[("origin", "http://127.0.0.1:8080")]), "127.0.0.1:8080"));
         assert!(!site(None).is_from_us(&from(&[("origin", "http://127.0.0.1:9")]), "127.0.0.1:8080"));

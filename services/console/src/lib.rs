@@ -79,11 +79,7 @@ pub async fn run(process: Process) -> Result<(), RoleError> {
     let listener = process.listeners.take(Listen::Console)?;
     let settings = &process.config.console;
     let acceptor = serve::acceptor(settings.tls.as_ref())?;
-    let public: Option<Uri> = settings
-        .public_url
-        .parse()
-        .ok()
-        .filter(|_| !settings.public_url.is_empty());
+    let public: Option<Uri> = settings.public_url.parse().ok().filter(|_| !settings.public_url.is_empty());
     let secure = acceptor.is_some() || public.as_ref().and_then(Uri::scheme_str) == Some("https");
     let app = App(Arc::new(Parts {
         api: Api::new(&process.config)?,
@@ -108,10 +104,7 @@ fn router(app: App) -> Router {
     Router::new()
         .route("/", get(pages::list::show).post(pages::bulk::send))
         .route("/domains.csv", get(pages::export::domains))
-        .route(
-            "/sign-in",
-            get(pages::sign_in::show).post(pages::sign_in::sign_in),
-        )
+        .route("/sign-in", get(pages::sign_in::show).post(pages::sign_in::sign_in))
         .route("/sign-in/oidc", get(pages::oidc::leave))
         .route("/sign-in/oidc/callback", get(pages::oidc::come_back))
         .route("/sign-out", post(pages::sign_in::sign_out))
@@ -126,10 +119,7 @@ fn router(app: App) -> Router {
         .merge(pages::domain::routes())
         .fallback(pages::no_page)
         .layer(CompressionLayer::new())
-        .layer(TimeoutLayer::with_status_code(
-            StatusCode::GATEWAY_TIMEOUT,
-            ANSWER_WITHIN,
-        ))
+        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, ANSWER_WITHIN))
         .layer(from_fn_with_state(app.clone(), guard::guard))
         .with_state(app)
 }

@@ -55,15 +55,9 @@ impl Lines {
                 let number = u32::try_from(index + 1).unwrap_or(u32::MAX);
                 match DomainName::parse(host(piece)) {
                     Ok(name) if !seen.insert(name.clone()) => lines.repeated += 1,
-                    Ok(name) => lines.names.push(Line {
-                        number,
-                        text: name.to_string(),
-                    }),
+                    Ok(name) => lines.names.push(Line { number, text: name.to_string() }),
                     Err(error) => lines.rubbish.push(Rubbish {
-                        line: Line {
-                            number,
-                            text: piece[..piece.floor_char_boundary(MOST_ECHO)].to_owned(),
-                        },
+                        line: Line { number, text: piece[..piece.floor_char_boundary(MOST_ECHO)].to_owned() },
                         error,
                     }),
                 }
@@ -131,13 +125,7 @@ mod tests {
             Lines::parse("a.example.com\n*.example.com\nbob@example.com\n[::1]:80\n=cmd()\n").unwrap();
         let rubbish = lines.rubbish.iter();
         let told: Vec<_> = rubbish
-            .map(|rubbish| {
-                (
-                    rubbish.line.number,
-                    rubbish.line.text.as_str(),
-                    rubbish.error.reason(),
-                )
-            })
+            .map(|rubbish| (rubbish.line.number, rubbish.line.text.as_str(), rubbish.error.reason()))
             .collect();
         assert_eq!(
             told,

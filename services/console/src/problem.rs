@@ -23,12 +23,7 @@ pub(crate) struct Problem {
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, reason: &str, sentence: impl Into<String>) -> Self {
-        Self {
-            status,
-            reason: reason.to_owned(),
-            sentence: sentence.into(),
-            retry_after: None,
-        }
+        Self { status, reason: reason.to_owned(), sentence: sentence.into(), retry_after: None }
     }
 
     /// Who is signed in may not do that.
@@ -86,10 +81,7 @@ impl From<tonic::Status> for Problem {
                     "The API does not answer at the moment. Nothing is lost; this page tries again by itself.",
                 );
             }
-            None => (
-                "INTERNAL".to_owned(),
-                "Trouble on our side. Try again in a moment.".to_owned(),
-            ),
+            None => ("INTERNAL".to_owned(), "Trouble on our side. Try again in a moment.".to_owned()),
         };
         Self {
             status: code,
@@ -127,12 +119,8 @@ impl IntoResponse for Problem {
         if self.status == StatusCode::UNAUTHORIZED {
             return Redirect::to("/sign-in").into_response();
         }
-        let page = ProblemPage {
-            style: assets::STYLE,
-            icon: assets::ICON,
-            title: self.title(),
-            problem: &self,
-        };
+        let page =
+            ProblemPage { style: assets::STYLE, icon: assets::ICON, title: self.title(), problem: &self };
         let mut response = (self.status, html(&page)).into_response();
         if let Some(wait) = self.retry_after {
             let seconds = HeaderValue::from(wait.as_secs().max(1));

@@ -46,24 +46,15 @@ pub(crate) struct Moment {
 
 impl Moment {
     pub(crate) fn date(at: Timestamp, zone: &Zone) -> Self {
-        Self {
-            machine: format!("{at:.0}"),
-            shown: zone.date(at),
-        }
+        Self { machine: format!("{at:.0}"), shown: zone.date(at) }
     }
 
     pub(crate) fn time(at: Timestamp, zone: &Zone) -> Self {
-        Self {
-            machine: format!("{at:.0}"),
-            shown: zone.time(at),
-        }
+        Self { machine: format!("{at:.0}"), shown: zone.time(at) }
     }
 
     pub(crate) fn second(at: Timestamp, zone: &Zone) -> Self {
-        Self {
-            machine: format!("{at:.0}"),
-            shown: zone.second(at),
-        }
+        Self { machine: format!("{at:.0}"), shown: zone.second(at) }
     }
 }
 
@@ -79,10 +70,7 @@ pub(crate) struct Name {
 impl Name {
     pub(crate) fn new(ascii: &str) -> Self {
         let (unicode, _) = idna::domain_to_unicode(ascii);
-        Self {
-            ascii: ascii.to_owned(),
-            unicode: (unicode != ascii).then_some(unicode),
-        }
+        Self { ascii: ascii.to_owned(), unicode: (unicode != ascii).then_some(unicode) }
     }
 
     /// What stands first.
@@ -186,10 +174,7 @@ mod tests {
     #[test]
     fn a_name_that_looks_like_another_shows_both() {
         let plain = Name::new("shop.example.com");
-        assert_eq!(
-            (plain.shown(), plain.unicode.as_deref()),
-            ("shop.example.com", None)
-        );
+        assert_eq!((plain.shown(), plain.unicode.as_deref()), ("shop.example.com", None));
         let cyrillic = Name::new("xn--80ak6aa92e.com");
         assert_eq!(cyrillic.shown(), "аррӏе.com");
         assert_eq!(cyrillic.ascii, "xn--80ak6aa92e.com");

@@ -90,10 +90,7 @@ pub(crate) async fn serve(listener: TcpListener, acceptor: Option<TlsAcceptor>, 
                 });
             }
             Err(error) => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "connection not accepted"
-                );
+                tracing::warn!(error = &error as &dyn std::error::Error, "connection not accepted");
                 tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
             }
         }

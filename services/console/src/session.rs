@@ -32,11 +32,7 @@ pub(crate) struct Cookies {
 impl Cookies {
     fn session_name(self) -> &'static str {
         // A browser takes a name with this prefix only with Secure, for the whole host and for it alone (RFC 6265bis).
-        if self.secure {
-            "__Host-ssl-manager"
-        } else {
-            "ssl-manager"
-        }
+        if self.secure { "__Host-ssl-manager" } else { "ssl-manager" }
     }
 
     /// The cookie that signs in.
@@ -50,11 +46,7 @@ impl Cookies {
     }
 
     pub(crate) fn sign_in_name(self) -> &'static str {
-        if self.secure {
-            "__Secure-ssl-manager-sign-in"
-        } else {
-            "ssl-manager-sign-in"
-        }
+        if self.secure { "__Secure-ssl-manager-sign-in" } else { "ssl-manager-sign-in" }
     }
 
     /// What is kept while somebody is at the OpenID provider.
@@ -168,10 +160,7 @@ fn whose(
     token: Token,
 ) -> Result<Option<Person>, Problem> {
     match answer {
-        Ok(answer) => Ok(answer
-            .into_inner()
-            .session
-            .and_then(|session| Person::of(session, token))),
+        Ok(answer) => Ok(answer.into_inner().session.and_then(|session| Person::of(session, token))),
         Err(status) if status.code() == tonic::Code::Unauthenticated => Ok(None),
         Err(status) => Err(status.into()),
     }
@@ -192,10 +181,7 @@ impl FromRequestParts<App> for Person {
 /// What somebody gets who is not signed in.
 fn signed_out(parts: &Parts) -> Response {
     let here = here(parts);
-    let is_cross_site = parts
-        .headers
-        .get("sec-fetch-site")
-        .is_some_and(|site| site == "cross-site");
+    let is_cross_site = parts.headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site");
     if parts.method == Method::GET && is_cross_site {
         return sign_in::once_more(&here);
     }

@@ -24,14 +24,8 @@ impl Walk {
             filter.order = Order::Name;
             filter.descending = false;
         });
-        let request = v1::ListDomainsRequest {
-            page_size: PAGE_SIZE,
-            ..filter.request(frame.now)
-        };
-        Self {
-            domains: frame.domains(),
-            next: Some(request),
-        }
+        let request = v1::ListDomainsRequest { page_size: PAGE_SIZE, ..filter.request(frame.now) };
+        Self { domains: frame.domains(), next: Some(request) }
     }
 
     /// The next page; none after the last. What fails is not asked again: whoever waits for it can do that.
@@ -41,10 +35,7 @@ impl Walk {
         };
         let page = self.domains.list_domains(request.clone()).await?.into_inner();
         if !page.next_page_token.is_empty() {
-            self.next = Some(v1::ListDomainsRequest {
-                page_token: page.next_page_token,
-                ..request
-            });
+            self.next = Some(v1::ListDomainsRequest { page_token: page.next_page_token, ..request });
         }
         Ok(Some(page.domains))
     }

@@ -83,19 +83,14 @@ pub(crate) fn instant(at: Option<&prost_types::Timestamp>) -> Option<Timestamp> 
 
 /// The status in a sentence.
 pub(crate) fn status(domain: &v1::Domain, zone: &Zone, now: Timestamp) -> String {
-    let ends = instant(domain.expires_at.as_ref())
-        .map(|at| zone.date(at))
-        .unwrap_or_default();
+    let ends = instant(domain.expires_at.as_ref()).map(|at| zone.date(at)).unwrap_or_default();
     let next = instant(domain.next_attempt_at.as_ref());
     let code = domain.reason.as_ref().map_or("", |reason| &reason.code);
     let actor = domain.reason.as_ref().map_or("", |reason| who(&reason.who));
     let again = next.map(|at| zone.soon(at, now));
     match domain.status() {
         v1::Status::Success if domain.renewal_blocked => {
-            format!(
-                "HTTPS works until {ends}, but the renewal cannot go on: {}.",
-                reason(code)
-            )
+            format!("HTTPS works until {ends}, but the renewal cannot go on: {}.", reason(code))
         }
         v1::Status::Success if domain.source() == v1::Source::Text => {
             format!("HTTPS works until {ends}. A pasted certificate is not renewed.")
@@ -124,11 +119,8 @@ pub(crate) fn status(domain: &v1::Domain, zone: &Zone, now: Timestamp) -> String
                 (Some(at), 0) => format!(" Next try {at}."),
                 (Some(at), failed) => format!(" Try {failed}, next {at}."),
             };
-            let serves = if domain.certificate.is_some() {
-                " The certificate before it still serves."
-            } else {
-                ""
-            };
+            let serves =
+                if domain.certificate.is_some() { " The certificate before it still serves." } else { "" };
             format!("Issued, but C4 did not take it.{when}{serves}")
         }
         v1::Status::Unspecified => String::new(),
@@ -307,16 +299,8 @@ pub(crate) fn span(from: u32, to: u32) -> String {
 }
 
 pub(crate) fn ends(from: u32, to: u32, count: u64) -> String {
-    let end = if count == 1 {
-        "1 domain ends"
-    } else {
-        "domains end"
-    };
-    let count = if count == 1 {
-        String::new()
-    } else {
-        format!("{} ", number(count))
-    };
+    let end = if count == 1 { "1 domain ends" } else { "domains end" };
+    let count = if count == 1 { String::new() } else { format!("{} ", number(count)) };
     match to {
         u32::MAX => format!("{count}{end} in {from} days or later"),
         1 => format!("{count}{end} today"),
@@ -369,10 +353,7 @@ pub(crate) fn midnight(midnight: Option<&v1::Midnight>) -> String {
     let (on, domains) = (day(&midnight.day), number(midnight.domains));
     match midnight.waiting {
         0 => format!("{on}: {domains} were rechecked."),
-        waiting => format!(
-            "{on}: {domains} are rechecked, {} are still to come.",
-            number(waiting)
-        ),
+        waiting => format!("{on}: {domains} are rechecked, {} are still to come.", number(waiting)),
     }
 }
 
@@ -415,13 +396,9 @@ mod tests {
 
     #[test]
     fn an_age_is_told_in_its_largest_unit() {
-        for (minutes, text) in [
-            (-5, "under a minute"),
-            (1, "1 minute"),
-            (59, "59 minutes"),
-            (119, "1 hour"),
-            (2880, "2 days"),
-        ] {
+        for (minutes, text) in
+            [(-5, "under a minute"), (1, "1 minute"), (59, "59 minutes"), (119, "1 hour"), (2880, "2 days")]
+        {
             assert_eq!(age(jiff::SignedDuration::from_mins(minutes)), text);
         }
     }
@@ -453,10 +430,7 @@ mod tests {
             emergency(7, Some(now), Some(v1::Certificate::default())),
             format!("{issued} Try 7, next {again}. The certificate before it still serves.")
         );
-        assert_eq!(
-            emergency(0, Some(now), None),
-            format!("{issued} Next try {again}.")
-        );
+        assert_eq!(emergency(0, Some(now), None), format!("{issued} Next try {again}."));
         assert_eq!(emergency(7, None, None), issued);
     }
 }

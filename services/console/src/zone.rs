@@ -51,9 +51,7 @@ pub(crate) struct Zone {
 impl Zone {
     /// What the cookies say: `clock` is the choice, `zone` what the browser told of itself. Singapore until it has.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let choice = cookie(headers, "clock")
-            .and_then(Choice::of)
-            .unwrap_or(Choice::Mine);
+        let choice = cookie(headers, "clock").and_then(Choice::of).unwrap_or(Choice::Mine);
         let name = match choice {
             Choice::Utc => "UTC",
             Choice::Singapore => "Asia/Singapore",
@@ -68,19 +66,13 @@ impl Zone {
 
     fn named(choice: Choice, name: &str) -> Option<Self> {
         let is_name = name.len() <= 64
-            && name
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"/_+-".contains(&byte));
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/_+-".contains(&byte));
         let zone = is_name.then(|| TimeZone::get(name).ok()).flatten()?;
         let label = match name.rsplit('/').next() {
             Some(city) => city.replace('_', " "),
             None => name.to_owned(),
         };
-        Some(Self {
-            choice,
-            label,
-            rules: zone,
-        })
+        Some(Self { choice, label, rules: zone })
     }
 
     /// `12 Nov 2026`
@@ -95,25 +87,17 @@ impl Zone {
 
     /// `12 Nov`, with its year where that is not plain.
     pub(crate) fn until(&self, at: Timestamp, now: Timestamp) -> String {
-        if days_left(at, now) < 180 {
-            self.day(at)
-        } else {
-            self.date(at)
-        }
+        if days_left(at, now) < 180 { self.day(at) } else { self.date(at) }
     }
 
     /// `12 Nov 2026, 10:52`
     pub(crate) fn time(&self, at: Timestamp) -> String {
-        at.to_zoned(self.rules.clone())
-            .strftime("%-d %b %Y, %H:%M")
-            .to_string()
+        at.to_zoned(self.rules.clone()).strftime("%-d %b %Y, %H:%M").to_string()
     }
 
     /// `12 Nov 2026, 10:52:07`
     pub(crate) fn second(&self, at: Timestamp) -> String {
-        at.to_zoned(self.rules.clone())
-            .strftime("%-d %b %Y, %H:%M:%S")
-            .to_string()
+        at.to_zoned(self.rules.clone()).strftime("%-d %b %Y, %H:%M:%S").to_string()
     }
 
     /// `10:52` for a moment within a day of `now`, else with its date.
@@ -156,11 +140,7 @@ mod tests {
             ("zone=<b>", "UTC", "12 Nov 2026, 17:30"),
         ] {
             let zone = zone(cookies);
-            assert_eq!(
-                (zone.label.as_str(), zone.time(at).as_str()),
-                (label, shown),
-                "{cookies}"
-            );
+            assert_eq!((zone.label.as_str(), zone.time(at).as_str()), (label, shown), "{cookies}");
         }
     }
 

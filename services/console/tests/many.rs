@@ -82,11 +82,7 @@ async fn a_check_that_cannot_be_made_says_so_and_never_hinders_adding() {
     let page = browser.send("/domains/new", "/domains/new", &fields).await;
     assert_eq!(page.status, 200);
     assert!(page.body.contains("Not checked: ") && page.body.contains(">Add</button>"));
-    assert!(
-        page.body.contains(">\nshop.example.com</textarea>"),
-        "{}",
-        page.body
-    );
+    assert!(page.body.contains(">\nshop.example.com</textarea>"), "{}", page.body);
 }
 
 #[tokio::test]
@@ -98,13 +94,7 @@ async fn every_line_of_a_long_paste_gets_its_own_answer() {
     lines[1199] = "=cmd|' /C calc'!A0".to_owned();
     lines.push("d0.example.com".to_owned());
     let text = lines.join("\n");
-    let draft = browser
-        .send(
-            "/domains/new",
-            "/domains/new",
-            &[("names", &text), ("action", "add")],
-        )
-        .await;
+    let draft = browser.send("/domains/new", "/domains/new", &[("names", &text), ("action", "add")]).await;
     assert_eq!(draft.status, 303);
     let address = draft.location;
     let page = browser.get(&address).await;
@@ -112,19 +102,13 @@ async fn every_line_of_a_long_paste_gets_its_own_answer() {
     assert_eq!(figure(&page, "Can be added"), "2,499");
     assert_eq!(figure(&page, "Written twice"), "1");
     assert!(page.body.contains("<td>1200</td>"));
-    let changed = browser
-        .get(&format!("/domains/new?batch={}", &address[9..]))
-        .await;
+    let changed = browser.get(&format!("/domains/new?batch={}", &address[9..])).await;
     assert!(changed.body.contains("d1198.example.com\n=cmd|"));
 
     let begun = browser.send(&address, &address, &[("action", "start")]).await;
     assert_eq!((begun.status, &begun.location), (303, &address));
     let page = over(&browser, &address).await;
-    assert!(
-        page.body.contains("<title>Adding 2,499 domains: done"),
-        "{}",
-        page.body
-    );
+    assert!(page.body.contains("<title>Adding 2,499 domains: done"), "{}", page.body);
     assert_eq!(figure(&page, "Added"), "2,498");
     assert_eq!(figure(&page, "On the list already"), "1");
     let csv = browser.get(&format!("{address}/failures.csv")).await;
@@ -137,10 +121,7 @@ async fn every_line_of_a_long_paste_gets_its_own_answer() {
 #[tokio::test]
 async fn a_batch_is_its_owners_alone() {
     let served = served().await;
-    let (ann, bob) = (
-        served.browser(Role::Support).await,
-        served.browser(Role::Admin).await,
-    );
+    let (ann, bob) = (served.browser(Role::Support).await, served.browser(Role::Admin).await);
     let fields = [("names", "a.example.com b.example.com"), ("action", "add")];
     let address = ann.send("/domains/new", "/domains/new", &fields).await.location;
     assert_eq!(ann.get(&address).await.status, 200);
@@ -149,11 +130,7 @@ async fn a_batch_is_its_owners_alone() {
     assert_eq!(begun.status, 404);
     let csv = bob.get(&format!("{address}/failures.csv")).await;
     assert_eq!(csv.status, 404);
-    assert_eq!(
-        ann.post(&address, &[("action", "start")]).await.status,
-        403,
-        "no csrf"
-    );
+    assert_eq!(ann.post(&address, &[("action", "start")]).await.status, 403, "no csrf");
     let cancelled = ann.send(&address, &address, &[("action", "cancel")]).await;
     assert_eq!((cancelled.status, cancelled.location.as_str()), (303, "/"));
     assert!(ann.get("/").await.body.contains("No domains yet"));
@@ -171,12 +148,7 @@ async fn all_that_match_are_deleted_once_their_count_is_typed() {
     let fields = [("of", "all"), ("action", "delete")];
     let address = browser.send(list, list, &fields).await.location;
     let page = browser.get(&address).await;
-    for text in [
-        "Delete 30 domains?",
-        "Type 30 to delete",
-        "And 10 more.",
-        "Keep serving",
-    ] {
+    for text in ["Delete 30 domains?", "Type 30 to delete", "And 10 more.", "Keep serving"] {
         assert!(page.body.contains(text), "{text} in {}", page.body);
     }
     let fields = [("action", "start"), ("c4", "keep"), ("count", "3")];
@@ -197,23 +169,13 @@ async fn those_that_are_ticked_are_rechecked_at_once() {
     let served = served().await;
     served.add(NAME).await;
     let browser = served.browser(Role::Support).await;
-    let nothing = browser
-        .send("/", "/", &[("of", "selected"), ("action", "recheck")])
-        .await;
+    let nothing = browser.send("/", "/", &[("of", "selected"), ("action", "recheck")]).await;
     assert_eq!(nothing.status, 422);
     assert!(nothing.body.contains("Nothing is selected."));
-    let fields = [
-        ("of", "selected"),
-        ("action", "recheck"),
-        ("name", NAME),
-        ("name", "gone.example.com"),
-    ];
+    let fields = [("of", "selected"), ("action", "recheck"), ("name", NAME), ("name", "gone.example.com")];
     let begun = browser.send("/", "/", &fields).await;
     let page = over(&browser, &begun.location).await;
-    assert_eq!(
-        (figure(&page, "Rechecked"), figure(&page, "Did not work")),
-        ("1", "1")
-    );
+    assert_eq!((figure(&page, "Rechecked"), figure(&page, "Did not work")), ("1", "1"));
     assert!(page.body.contains("gone.example.com") && page.body.contains("DOMAIN_NOT_FOUND"));
     assert_eq!(served.history().await.len(), 2);
 }
@@ -232,16 +194,8 @@ async fn the_list_is_csv_as_it_is_filtered() {
         rows[0],
         "name,status,source,created_at,expires_at,reason,who,activity,next_attempt_at,sha256"
     );
-    assert!(
-        rows[1].starts_with("other.example.com,Pending,c4,2"),
-        "{}",
-        rows[1]
-    );
-    assert!(
-        rows[2].starts_with("shop.example.com,Success,text,2"),
-        "{}",
-        rows[2]
-    );
+    assert!(rows[1].starts_with("other.example.com,Pending,c4,2"), "{}", rows[1]);
+    assert!(rows[2].starts_with("shop.example.com,Success,text,2"), "{}", rows[2]);
     assert_eq!((rows.len(), rows[3]), (4, ""));
     let some = browser.get("/domains.csv?status=Success").await;
     assert_eq!(some.body.split("\r\n").count(), 3);
@@ -254,11 +208,7 @@ async fn whoever_may_only_look_gets_none_of_it() {
     let browser = served.browser(Role::Viewer).await;
     let list = browser.get("/").await.body;
     assert!(!list.contains("/domains/new") && !list.contains("id=\"bulk\""));
-    for address in [
-        "/domains/new",
-        "/domains/new/check?name=a.example.com",
-        "/batches/00",
-    ] {
+    for address in ["/domains/new", "/domains/new/check?name=a.example.com", "/batches/00"] {
         let refused = browser.get(address).await;
         assert_eq!(refused.status, 403, "{address}");
         assert!(refused.body.contains("Your role may not change domains."));
@@ -274,9 +224,7 @@ async fn the_overview_says_who_must_act_and_what_ends() {
     let served = served().await;
     served.with_live().await;
     served.add("other.example.com").await;
-    served
-        .block(&domain::DomainName::parse("other.example.com").unwrap())
-        .await;
+    served.block(&domain::DomainName::parse("other.example.com").unwrap()).await;
     let browser = served.browser(Role::Viewer).await;
     let wait = async {
         loop {

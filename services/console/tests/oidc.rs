@@ -40,10 +40,7 @@ async fn scene() -> Scene {
 async fn scene_with(options: OidcOptions, change: impl FnOnce(&mut Config, &TempDir)) -> Scene {
     let clock = Arc::new(ManualClock::new(Timestamp::from_second(1_800_000_000).unwrap()));
     let time = clock.clone();
-    let options = OidcOptions {
-        clock: Arc::new(move || time.now()),
-        ..options
-    };
+    let options = OidcOptions { clock: Arc::new(move || time.now()), ..options };
     let provider = Oidc::start(options).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let listeners = Listeners::default();
@@ -56,10 +53,7 @@ async fn scene_with(options: OidcOptions, change: impl FnOnce(&mut Config, &Temp
     config.api.oidc = Some(ApiOidc {
         issuer_url: provider.issuer_url(),
         client_id: "ssl-manager".to_owned(),
-        roles: vec![OidcRole {
-            value: "support".to_owned(),
-            role: Role::Support,
-        }],
+        roles: vec![OidcRole { value: "support".to_owned(), role: Role::Support }],
         ..ApiOidc::default()
     });
     config.console.public_url = format!("http://{page}");
@@ -72,9 +66,7 @@ async fn scene_with(options: OidcOptions, change: impl FnOnce(&mut Config, &Temp
     change(&mut config, &folder);
     config.validate(&[RoleName::Console]).unwrap();
 
-    let store = SqliteStore::open_and_migrate(&folder.path().join("page.db"))
-        .await
-        .unwrap();
+    let store = SqliteStore::open_and_migrate(&folder.path().join("page.db")).await.unwrap();
     let store: Arc<dyn Store> = Arc::new(store);
     let context = Context {
         config: Arc::new(config),
@@ -82,22 +74,14 @@ async fn scene_with(options: OidcOptions, change: impl FnOnce(&mut Config, &Temp
         store,
         clock: clock.clone(),
         entropy: Arc::new(SystemEntropy),
-        sealing_keys: Some(Arc::new(
-            SealingKeys::load_or_create(&folder.path().join("key")).unwrap(),
-        )),
+        sealing_keys: Some(Arc::new(SealingKeys::load_or_create(&folder.path().join("key")).unwrap())),
         stop: Stop::default(),
         health: Health::default(),
         listeners: Arc::new(listeners),
     };
     tokio::spawn(api::run(context.clone()));
     tokio::spawn(console::run(context.process()));
-    Scene {
-        provider,
-        clock,
-        base: Url::parse(&format!("http://{page}")).unwrap(),
-        context,
-        _folder: folder,
-    }
+    Scene { provider, clock, base: Url::parse(&format!("http://{page}")).unwrap(), context, _folder: folder }
 }
 
 impl Scene {
@@ -131,11 +115,8 @@ impl Scene {
 
 fn with_query(address: &Url, name: &str, value: Option<&str>) -> Url {
     let mut changed = address.clone();
-    let kept: Vec<(String, String)> = address
-        .query_pairs()
-        .into_owned()
-        .filter(|(key, _)| key != name)
-        .collect();
+    let kept: Vec<(String, String)> =
+        address.query_pairs().into_owned().filter(|(key, _)| key != name).collect();
     let mut query = changed.query_pairs_mut();
     query.clear().extend_pairs(kept);
     if let Some(value) = value {
@@ -157,20 +138,11 @@ async fn a_person_signs_in_at_the_provider_and_lands_where_they_wanted_to() {
     let mut browser = Browser::new();
     let page = browser.follow(&scene.at("/sign-in?to=/%3Fq%3Dshop")).await;
     assert!(page.body.contains("Sign in with Example"), "{}", page.body);
-    assert!(
-        page.body.contains("/sign-in/oidc?to=%2F%3Fq%3Dshop"),
-        "{}",
-        page.body
-    );
+    assert!(page.body.contains("/sign-in/oidc?to=%2F%3Fq%3Dshop"), "{}", page.body);
 
     let back = scene.leave(&mut browser, "/?q=shop").await;
     let kept = &browser.cookie(SIGN_IN).unwrap().whole;
-    for mark in [
-        "; Path=/sign-in;",
-        "; HttpOnly;",
-        "; SameSite=Lax",
-        "; Max-Age=600",
-    ] {
+    for mark in ["; Path=/sign-in;", "; HttpOnly;", "; SameSite=Lax", "; Max-Age=600"] {
         assert!(kept.contains(mark), "{kept}");
     }
     let entered = browser.arrive(&back).await;
@@ -181,10 +153,7 @@ async fn a_person_signs_in_at_the_provider_and_lands_where_they_wanted_to() {
         entered.body
     );
     let session = &browser.cookie(SESSION).unwrap().whole;
-    assert!(
-        session.contains("SameSite=Strict") && session.contains("HttpOnly"),
-        "{session}"
-    );
+    assert!(session.contains("SameSite=Strict") && session.contains("HttpOnly"), "{session}");
     assert!(browser.cookie(SIGN_IN).is_none(), "nothing is left of the way");
     let list = browser.follow(&scene.at("/?q=shop")).await;
     assert!(list.body.contains("oidc:ann@example.net"), "{}", list.body);
@@ -212,10 +181,7 @@ async fn the_request_to_the_provider_carries_what_it_must_and_never_twice() {
         let (one, other) = same(name);
         assert!(one.len() >= 43 && one != other, "{name}: {one} {other}");
     }
-    assert!(
-        !one.values().any(|value| kept.ends_with(value.as_str())),
-        "no verifier"
-    );
+    assert!(!one.values().any(|value| kept.ends_with(value.as_str())), "no verifier");
 }
 
 #[tokio::test]
@@ -238,11 +204,7 @@ async fn a_state_that_is_not_this_browsers_signs_nobody_in() {
     assert_trouble(&other.arrive(&back).await, StatusCode::BAD_REQUEST, unknown);
     scene.leave(&mut other, "/").await;
     assert_trouble(&other.arrive(&back).await, StatusCode::BAD_REQUEST, unknown);
-    assert_eq!(
-        scene.provider.control().exchanges(),
-        0,
-        "no code was shown to anybody"
-    );
+    assert_eq!(scene.provider.control().exchanges(), 0, "no code was shown to anybody");
     // None of it kept the one whose answer it is from signing in.
     browser.arrive(&back).await;
     assert!(scene.is_signed_in(&mut browser).await);
@@ -276,13 +238,9 @@ async fn an_answer_counts_once_and_for_ten_minutes() {
 #[tokio::test]
 async fn a_way_that_leads_elsewhere_ends_at_the_list() {
     let scene = scene().await;
-    for to in [
-        "https://evil.example/",
-        "//evil.example",
-        "/\\evil.example",
-        "javascript:alert(1)",
-        "/sign-in/oidc",
-    ] {
+    for to in
+        ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)", "/sign-in/oidc"]
+    {
         let mut browser = Browser::new();
         let entered = scene.sign_in(&mut browser, to).await;
         assert!(entered.body.contains("url=/\""), "{to}: {}", entered.body);
@@ -297,9 +255,7 @@ async fn a_way_that_leads_elsewhere_ends_at_the_list() {
     let entered = browser.arrive(&back).await;
     assert!(entered.body.contains("url=/\""), "{}", entered.body);
     let mut browser = Browser::new();
-    let back = scene
-        .leave(&mut browser, &format!("/?q={}", "x".repeat(5000)))
-        .await;
+    let back = scene.leave(&mut browser, &format!("/?q={}", "x".repeat(5000))).await;
     assert!(browser.cookie(SIGN_IN).unwrap().whole.len() < 4096);
     assert!(browser.arrive(&back).await.body.contains("url=/\""));
 }
@@ -318,11 +274,7 @@ async fn what_the_provider_says_no_to_is_said_plainly() {
         let page = scene.sign_in(&mut browser, "/?q=shop").await;
         assert_trouble(&page, StatusCode::UNPROCESSABLE_ENTITY, sentence);
         assert!(!page.body.contains("alert(1)"));
-        assert!(
-            page.body.contains("value=\"/?q=shop\""),
-            "the way is kept: {}",
-            page.body
-        );
+        assert!(page.body.contains("value=\"/?q=shop\""), "the way is kept: {}", page.body);
         assert!(browser.cookie(SIGN_IN).is_none());
     }
     control.deny(None);
@@ -330,16 +282,8 @@ async fn what_the_provider_says_no_to_is_said_plainly() {
     let back = scene.leave(&mut browser, "/").await;
     let elsewhere = with_query(&back, "iss", Some("https://elsewhere.example"));
     let page = browser.arrive(&elsewhere).await;
-    assert_trouble(
-        &page,
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "was not begun in this browser",
-    );
-    assert_eq!(
-        control.exchanges(),
-        0,
-        "another provider's code is shown to nobody"
-    );
+    assert_trouble(&page, StatusCode::UNPROCESSABLE_ENTITY, "was not begun in this browser");
+    assert_eq!(control.exchanges(), 0, "another provider's code is shown to nobody");
 }
 
 #[tokio::test]
@@ -380,10 +324,7 @@ async fn while_the_provider_is_away_the_form_is_there() {
 #[tokio::test]
 async fn a_client_with_a_secret_shows_it_and_a_wrong_one_is_the_operators_to_mend() {
     for (secret, is_right) in [("s3cret/+ &", true), ("another", false)] {
-        let options = OidcOptions {
-            client_secret: Some("s3cret/+ &".to_owned()),
-            ..OidcOptions::default()
-        };
+        let options = OidcOptions { client_secret: Some("s3cret/+ &".to_owned()), ..OidcOptions::default() };
         let scene = scene_with(options, |config, folder| {
             let file = folder.path().join("secret");
             std::fs::write(&file, format!("{secret}\n")).unwrap();
@@ -416,10 +357,7 @@ async fn over_https_the_cookies_are_secure_and_without_a_provider_there_is_no_bu
     let page = browser.follow(&scene.at("/sign-in")).await;
     assert!(!page.body.contains("/sign-in/oidc"), "{}", page.body);
     for path in ["/sign-in/oidc", "/sign-in/oidc/callback?code=a&state=b"] {
-        assert_eq!(
-            browser.follow(&scene.at(path)).await.status,
-            StatusCode::NOT_FOUND
-        );
+        assert_eq!(browser.follow(&scene.at(path)).await.status, StatusCode::NOT_FOUND);
     }
 }
 

@@ -44,17 +44,8 @@ async fn a_recheck_says_what_it_did_and_never_repeats_what_an_address_says() {
     let (_served, browser) = live(Role::Support).await;
     let address = format!("/domains/{NAME}");
     let answer = browser.send(&address, &address, &[("action", "recheck")]).await;
-    assert_eq!(
-        (answer.status, answer.location.as_str()),
-        (303, "/domains/shop.example.com?done=recheck")
-    );
-    assert!(
-        browser
-            .get(&answer.location)
-            .await
-            .body
-            .contains("Recheck asked for.")
-    );
+    assert_eq!((answer.status, answer.location.as_str()), (303, "/domains/shop.example.com?done=recheck"));
+    assert!(browser.get(&answer.location).await.body.contains("Recheck asked for."));
     let made_up = browser.get(&format!("{address}?done=%3Cb%3Emade+up")).await;
     assert!(!made_up.body.contains("made up</p>"));
     let nothing = browser.send(&address, &address, &[("action", "rollback")]).await;
@@ -73,24 +64,13 @@ async fn a_live_domain_is_deleted_once_its_name_is_typed_and_its_history_stays()
     let fields = [("c4", "keep"), ("typed", "shop.example.org")];
     let refused = browser.send(&address, &address, &fields).await;
     assert_eq!(refused.status, 422);
-    for text in [
-        "<title>Error: ",
-        "data-focus",
-        "href=\"#typed\"",
-        "id=\"typed-error\"",
-    ] {
+    for text in ["<title>Error: ", "data-focus", "href=\"#typed\"", "id=\"typed-error\""] {
         assert!(refused.body.contains(text), "{text} in {}", refused.body);
     }
     let fields = [("c4", "keep"), ("typed", " Shop.Example.com ")];
     let done = browser.send(&address, &address, &fields).await;
     assert_eq!((done.status, done.location.as_str()), (303, "/?done=deleted"));
-    assert!(
-        browser
-            .get("/?done=deleted")
-            .await
-            .body
-            .contains("C4 keeps serving")
-    );
+    assert!(browser.get("/?done=deleted").await.body.contains("C4 keeps serving"));
 
     let gone = browser.get(&format!("/domains/{NAME}")).await;
     assert_eq!(gone.status, 404);
@@ -113,10 +93,7 @@ async fn a_name_that_never_was_is_not_found_and_one_page_has_one_address() {
     assert_eq!(bad.status, 404);
     assert!(bad.body.contains("NAME_LABEL_EMPTY"));
     let other = browser.get("/domains/B%C3%BCcher.example.com/delete").await;
-    assert_eq!(
-        (other.status, other.location.as_str()),
-        (303, "/domains/xn--bcher-kva.example.com/delete")
-    );
+    assert_eq!((other.status, other.location.as_str()), (303, "/domains/xn--bcher-kva.example.com/delete"));
 }
 
 #[tokio::test]
@@ -134,20 +111,9 @@ async fn what_a_role_may_not_do_is_not_there_and_its_address_says_so() {
         (
             &viewer,
             &["Download certificate"],
-            &[
-                "Recheck",
-                "id=\"act\"",
-                "Download key",
-                "/import",
-                "/delete",
-                "/revoke",
-            ],
+            &["Recheck", "id=\"act\"", "Download key", "/import", "/delete", "/revoke"],
         ),
-        (
-            &reader,
-            &["Download key…"],
-            &["Recheck", "/import", "/delete", "/revoke"],
-        ),
+        (&reader, &["Download key…"], &["Recheck", "/import", "/delete", "/revoke"]),
     ] {
         let page = browser.get(&address).await.body;
         for text in shown {
@@ -165,9 +131,7 @@ async fn what_a_role_may_not_do_is_not_there_and_its_address_says_so() {
         for page in pages {
             let address = format!("{address}/{page}");
             assert_eq!(browser.get(&address).await.status, 403, "{page}");
-            let sent = browser
-                .post(&address, &[("typed", NAME), ("reason", "superseded")])
-                .await;
+            let sent = browser.post(&address, &[("typed", NAME), ("reason", "superseded")]).await;
             assert_eq!(sent.status, 403, "{page}");
             assert!(sent.body.contains("ROLE_LACKS_PERMISSION"), "{page}");
         }
@@ -191,12 +155,7 @@ async fn a_pasted_certificate_that_is_wrong_says_why_and_a_key_never_comes_back(
     };
     let mismatch = send(&certificate, &other_key).await;
     assert_eq!(mismatch.status, 422);
-    for text in [
-        "<title>Error: ",
-        "id=\"key-error\"",
-        "href=\"#key\"",
-        "BEGIN CERTIFICATE",
-    ] {
+    for text in ["<title>Error: ", "id=\"key-error\"", "href=\"#key\"", "BEGIN CERTIFICATE"] {
         assert!(mismatch.body.contains(text), "{text} in {}", mismatch.body);
     }
     let swapped = send(&key, &certificate).await;
@@ -212,13 +171,7 @@ async fn a_pasted_certificate_that_is_wrong_says_why_and_a_key_never_comes_back(
         (fine.status, fine.location.as_str()),
         (303, "/domains/shop.example.com?done=import-untrusted")
     );
-    assert!(
-        browser
-            .get(&fine.location)
-            .await
-            .body
-            .contains("not_publicly_trusted")
-    );
+    assert!(browser.get(&fine.location).await.body.contains("not_publicly_trusted"));
 }
 
 #[tokio::test]
@@ -234,20 +187,12 @@ async fn a_key_leaves_for_a_reason_and_as_a_file() {
     let pem = browser.send(&address, &address, &fields).await;
     assert_eq!(pem.status, 200);
     assert!(pem.body.contains("BEGIN PRIVATE KEY"));
-    assert_eq!(
-        pem.header("content-disposition"),
-        "attachment; filename=\"shop.example.com.key\""
-    );
+    assert_eq!(pem.header("content-disposition"), "attachment; filename=\"shop.example.com.key\"");
     assert_eq!(pem.header("cache-control"), "no-store");
     assert!(served.history().await.contains(&HistoryKind::KeyDownloaded));
 
     let pfx = |again| {
-        [
-            ("format", "pfx"),
-            ("reason", "the appliance"),
-            ("password", "one"),
-            ("password-again", again),
-        ]
+        [("format", "pfx"), ("reason", "the appliance"), ("password", "one"), ("password-again", again)]
     };
     let differ = browser.send(&address, &address, &pfx("two")).await;
     assert_eq!(differ.status, 422);

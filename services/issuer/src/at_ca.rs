@@ -60,8 +60,7 @@ impl AtCa<'_> {
             self.finalize(order, &mut at_ca).await?;
             checkpoint("finalized").await;
         }
-        self.wait_while(&mut at_ca, OrderProgress::Processing, Activity::WaitingForCa)
-            .await?;
+        self.wait_while(&mut at_ca, OrderProgress::Processing, Activity::WaitingForCa).await?;
         match at_ca.progress() {
             OrderProgress::Valid => self.download(order, &mut at_ca).await,
             OrderProgress::Invalid => Err(self.invalid(&mut at_ca).await),
@@ -102,10 +101,7 @@ impl AtCa<'_> {
         let store = &self.issuer.context.store;
         let stored = store.live_order(self.name).await.map_err(JobError::from)?;
         // Only who takes the work away abandons its order.
-        let lost = || StoreError::LeaseLost {
-            kind: WorkKind::Issue.as_str(),
-            name: self.name.to_string(),
-        };
+        let lost = || StoreError::LeaseLost { kind: WorkKind::Issue.as_str(), name: self.name.to_string() };
         *order = stored.ok_or_else(lost).map_err(JobError::from)?;
         let error = match placed {
             Ok(placed) => return Ok(placed),
@@ -130,22 +126,15 @@ impl AtCa<'_> {
             }
             checkpoint("challenge-answered").await;
         }
-        self.wait_while(at_ca, OrderProgress::Pending, Activity::Validating)
-            .await
+        self.wait_while(at_ca, OrderProgress::Pending, Activity::Validating).await
     }
 
     async fn finalize(&self, order: &mut Order, at_ca: &mut AcmeOrder) -> Result<(), Stop> {
         if let OrderState::Placed { .. } = order.state {
-            let Issuer {
-                context,
-                keys: sealing_keys,
-                ..
-            } = self.issuer;
+            let Issuer { context, keys: sealing_keys, .. } = self.issuer;
             let (name, algorithm) = (self.name.clone(), context.config.issuer.key_algorithm);
             let made = tokio::task::spawn_blocking(move || keys::make(&name, algorithm)).await;
-            let key = made
-                .map_err(|error| local(&error))?
-                .map_err(|error| local(&error))?;
+            let key = made.map_err(|error| local(&error))?.map_err(|error| local(&error))?;
             let certificate = CertificateId::new(&*context.clock, &*context.entropy);
             let sealed = sealing_keys
                 .seal(&certificate.to_string(), &key.pkcs8)
@@ -157,25 +146,13 @@ impl AtCa<'_> {
         let OrderState::Keyed { csr, .. } = &order.state else {
             return Ok(());
         };
-        at_ca
-            .finalize(csr)
-            .await
-            .map(drop)
-            .map_err(|error| self.trouble(error))
+        at_ca.finalize(csr).await.map(drop).map_err(|error| self.trouble(error))
     }
 
     async fn download(&self, order: &mut Order, at_ca: &mut AcmeOrder) -> Result<(), Stop> {
-        let OrderState::Keyed {
-            certificate,
-            sealed_key,
-            ..
-        } = &order.state
-        else {
+        let OrderState::Keyed { certificate, sealed_key, .. } = &order.state else {
             // Valid, but not by a key of ours: nobody can use that certificate.
-            return Err(order_over(Ending::StillAtIt {
-                activity: Activity::Retrying,
-                not_before: None,
-            }));
+            return Err(order_over(Ending::StillAtIt { activity: Activity::Retrying, not_before: None }));
         };
         let chain = at_ca.certificate().await.map_err(|error| self.trouble(error))?;
         checkpoint("certificate-downloaded").await;
@@ -193,9 +170,7 @@ impl AtCa<'_> {
                 Ok(())
             }
             Err(error) => {
-                let reason = Reason::CertificateRejected {
-                    detail: error.to_string(),
-                };
+                let reason = Reason::CertificateRejected { detail: error.to_string() };
                 Err(order_over(Ending::Blocked(reason)))
             }
         }
@@ -220,11 +195,7 @@ impl AtCa<'_> {
             at_ca.refresh().await.map_err(|error| self.trouble(error))?;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        if at_ca.progress() == OrderProgress::Invalid {
-            Err(self.invalid(at_ca).await)
-        } else {
-            Ok(())
-        }
+        if at_ca.progress() == OrderProgress::Invalid { Err(self.invalid(at_ca).await) } else { Ok(()) }
     }
 
     /// The CA ended the order.
@@ -240,10 +211,7 @@ impl AtCa<'_> {
             }),
             // An order that ran out ends like this; a fresh one is tried before anybody is blamed.
             acme::WhyInvalid::Order { .. } | acme::WhyInvalid::Unexplained if self.attempts == 0 => {
-                order_over(Ending::StillAtIt {
-                    activity: Activity::Retrying,
-                    not_before: None,
-                })
+                order_over(Ending::StillAtIt { activity: Activity::Retrying, not_before: None })
             }
             acme::WhyInvalid::Order { problem, detail } => {
                 order_over(Ending::Blocked(Reason::OrderRejected { problem, detail }))
@@ -266,10 +234,7 @@ impl AtCa<'_> {
             return ended(Ending::limited(self.room_at(&error)));
         }
         if error.is_gone() {
-            return order_over(Ending::StillAtIt {
-                activity: Activity::Retrying,
-                not_before,
-            });
+            return order_over(Ending::StillAtIt { activity: Activity::Retrying, not_before });
         }
         if error.is_order_not_ready() {
             return still_at_it(Activity::WaitingForCa, not_before);

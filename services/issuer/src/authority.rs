@@ -71,20 +71,13 @@ impl Authority {
         if fresh.is_same(stale) {
             return Ok(None);
         }
-        tracing::info!(
-            issuer = self.name(),
-            "the account has another key, it is used from now on"
-        );
+        tracing::info!(issuer = self.name(), "the account has another key, it is used from now on");
         Ok(Some(kept.insert(Arc::new(fresh)).clone()))
     }
 
     /// What CAA records must name for it to issue.
     pub(crate) async fn identities(&self) -> Result<Vec<String>, AcmeError> {
-        if self.identities.is_empty() {
-            self.ca.caa_identities().await
-        } else {
-            Ok(self.identities.clone())
-        }
+        if self.identities.is_empty() { self.ca.caa_identities().await } else { Ok(self.identities.clone()) }
     }
 
     /// Takes note of how a call to it ended.

@@ -15,49 +15,33 @@ pub(crate) enum Ending {
     /// C4 does not know the domain.
     UnknownToC4,
     /// Nobody's fault, or not known whose: asked again soon, or when there is room.
-    Waiting {
-        reason: Reason,
-        not_before: Option<Timestamp>,
-    },
+    Waiting { reason: Reason, not_before: Option<Timestamp> },
     /// The CA is still at it.
-    StillAtIt {
-        activity: Activity,
-        not_before: Option<Timestamp>,
-    },
+    StillAtIt { activity: Activity, not_before: Option<Timestamp> },
 }
 
 impl Ending {
     pub(crate) fn could_not_ask(detail: String) -> Self {
-        Self::Waiting {
-            reason: Reason::CouldNotAsk { detail },
-            not_before: None,
-        }
+        Self::Waiting { reason: Reason::CouldNotAsk { detail }, not_before: None }
     }
 
     pub(crate) fn ca_down(detail: String, not_before: Option<Timestamp>) -> Self {
-        Self::Waiting {
-            reason: Reason::CaDown { detail },
-            not_before,
-        }
+        Self::Waiting { reason: Reason::CaDown { detail }, not_before }
     }
 
     pub(crate) fn limited(until: Timestamp) -> Self {
-        Self::Waiting {
-            reason: Reason::CaLimited { until },
-            not_before: Some(until),
-        }
+        Self::Waiting { reason: Reason::CaLimited { until }, not_before: Some(until) }
     }
 
     /// Of two CAs' answers the one to show: what may end by itself, and of that the sooner.
     pub(crate) fn or_sooner(self, other: Self) -> Self {
         match (&self, &other) {
             (Self::Blocked(_), Self::Waiting { .. }) => other,
-            (
-                Self::Waiting { not_before: one, .. },
-                Self::Waiting {
-                    not_before: another, ..
-                },
-            ) if another < one => other,
+            (Self::Waiting { not_before: one, .. }, Self::Waiting { not_before: another, .. })
+                if another < one =>
+            {
+                other
+            }
             _ => self,
         }
     }
@@ -80,9 +64,9 @@ impl Ending {
             Self::UnknownToC4 => Retry::Unknown,
             Self::Waiting { .. } | Self::StillAtIt { .. } => Retry::CouldNotAsk,
             Self::Blocked(_) | Self::Resting(_) | Self::ChallengeInvalid { .. } => match domain.facts.live {
-                Some(live) if now < live.not_after && !is_withdrawn => Retry::Renewal {
-                    left: live.not_after.duration_since(now),
-                },
+                Some(live) if now < live.not_after && !is_withdrawn => {
+                    Retry::Renewal { left: live.not_after.duration_since(now) }
+                }
                 _ => Retry::Blocked,
             },
         }
@@ -95,11 +79,7 @@ impl Ending {
             return domain.invalid_challenges.count.saturating_add(1);
         }
         let [last, this] = [domain.why_not_issued(), self.reason()].map(|why| why.map(|why| why.code()));
-        if last == this {
-            attempts.saturating_add(1)
-        } else {
-            1
-        }
+        if last == this { attempts.saturating_add(1) } else { 1 }
     }
 
     pub(crate) fn not_before(&self, now: Timestamp) -> Timestamp {
@@ -119,10 +99,7 @@ impl Ending {
             Self::Blocked(Reason::CertificateRejected { .. }) => HistoryKind::CertificateRejected,
             Self::Blocked(_) | Self::Resting(_) => HistoryKind::Blocked,
             Self::UnknownToC4 => HistoryKind::UnknownToC4,
-            Self::Waiting {
-                reason: Reason::CouldNotAsk { .. },
-                ..
-            } => HistoryKind::CouldNotAsk,
+            Self::Waiting { reason: Reason::CouldNotAsk { .. }, .. } => HistoryKind::CouldNotAsk,
             Self::Waiting { .. } | Self::StillAtIt { .. } => HistoryKind::CaWaiting,
         }
     }
@@ -183,10 +160,7 @@ mod tests {
     #[test]
     fn invalid_challenges_are_counted_across_the_orders_between_them() {
         let domain = Domain::added(DomainName::parse("shop.example.com").unwrap(), at(0));
-        let ending = Ending::ChallengeInvalid {
-            reason: Reason::UnknownToC4,
-            dns: None,
-        };
+        let ending = Ending::ChallengeInvalid { reason: Reason::UnknownToC4, dns: None };
         assert_eq!(ending.attempt(&domain, 7), 1);
         let failed = ending.change(domain, at(1), false).unwrap();
         let placed_again = failed.clear().unwrap();
@@ -195,14 +169,9 @@ mod tests {
 
     #[test]
     fn an_upload_that_fails_meanwhile_starts_no_schedule_anew() {
-        let ending = Ending::Blocked(Reason::NotPointed {
-            target: String::new(),
-            found: String::new(),
-        });
+        let ending = Ending::Blocked(Reason::NotPointed { target: String::new(), found: String::new() });
         let domain = Domain::added(DomainName::parse("shop.example.com").unwrap(), at(0));
-        let failing = domain.upload_failed(Reason::UploadFailed {
-            detail: String::new(),
-        });
+        let failing = domain.upload_failed(Reason::UploadFailed { detail: String::new() });
         let blocked = ending.change(failing.unwrap(), at(1), false).unwrap();
         assert_eq!(ending.attempt(&blocked, 7), 8);
     }

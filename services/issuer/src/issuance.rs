@@ -138,19 +138,13 @@ impl<'a> Issuance<'a> {
     async fn resume(&self, domain: &Domain, order: Order) -> Result<Begin<'a>, Stop> {
         let Some(authority) = self.issuer.authority_of(&order).await? else {
             tracing::warn!(order.id = %order.id, "the order's CA is not configured any more");
-            return Err(order_over(Ending::StillAtIt {
-                activity: Activity::Retrying,
-                not_before: None,
-            }));
+            return Err(order_over(Ending::StillAtIt { activity: Activity::Retrying, not_before: None }));
         };
         let now = self.issuer.context.clock.now();
         if let Err(until) = authority.breaker.ask(now) {
             let is_stuck = now.duration_since(order.created_at) >= NO_PROGRESS;
             if is_stuck && self.issuer.authorities.len() > 1 {
-                return Err(order_over(Ending::StillAtIt {
-                    activity: Activity::Retrying,
-                    not_before: None,
-                }));
+                return Err(order_over(Ending::StillAtIt { activity: Activity::Retrying, not_before: None }));
             }
             return Err(ended(self.down(authority, until)));
         }
@@ -160,26 +154,17 @@ impl<'a> Issuance<'a> {
             checkpoint("preflight-passed").await;
         }
         let replaces = self.live().await?.and_then(|live| replaced(&live, order.account));
-        Ok(Begin {
-            order,
-            authority,
-            dns,
-            replaces,
-        })
+        Ok(Begin { order, authority, dns, replaces })
     }
 
     /// Begins an order at the first CA that may and can; none if a certificate is there already.
     async fn begin(&self, domain: &Domain) -> Result<Option<Begin<'a>>, Stop> {
         let dns = self.preflight(domain).await?;
         if domain.invalid_challenges.rest(&dns) && !self.was_asked_for() {
-            let reason = domain
-                .facts
-                .block
-                .clone()
-                .unwrap_or_else(|| Reason::ChallengeInvalid {
-                    problem: "unauthorized".to_owned(),
-                    detail: "the challenge failed too often".to_owned(),
-                });
+            let reason = domain.facts.block.clone().unwrap_or_else(|| Reason::ChallengeInvalid {
+                problem: "unauthorized".to_owned(),
+                detail: "the challenge failed too often".to_owned(),
+            });
             return Err(ended(Ending::Resting(reason)));
         }
         checkpoint("preflight-passed").await;
@@ -190,12 +175,7 @@ impl<'a> Issuance<'a> {
                 Ok(Begun::AlreadyIssued) => return Ok(None),
                 Ok(Begun::Order(order)) => {
                     let replaces = live.as_ref().and_then(|live| replaced(live, order.account));
-                    return Ok(Some(Begin {
-                        order,
-                        authority,
-                        dns: Some(dns),
-                        replaces,
-                    }));
+                    return Ok(Some(Begin { order, authority, dns: Some(dns), replaces }));
                 }
                 Ok(Begun::NoRoom(until)) => Ending::limited(until),
                 Err(Stop::Ended { ending, .. }) => ending,
@@ -206,9 +186,9 @@ impl<'a> Issuance<'a> {
                 None => ending,
             });
         }
-        Err(ended(why.unwrap_or_else(|| {
-            Ending::ca_down("no certificate authority is configured".to_owned(), None)
-        })))
+        Err(ended(
+            why.unwrap_or_else(|| Ending::ca_down("no certificate authority is configured".to_owned(), None)),
+        ))
     }
 
     async fn begin_at(&self, authority: &Authority, live: Option<&Certificate>) -> Result<Begun, Stop> {
@@ -220,17 +200,10 @@ impl<'a> Issuance<'a> {
         checkpoint("account-ready").await;
         let identities = authority.identities().await;
         let identities = identities.map_err(|error| self.out_of_reach(authority, &error))?;
-        let verdict = self
-            .issuer
-            .preflight
-            .caa(self.name, &identities, Some(account.url()))
-            .await;
+        let verdict = self.issuer.preflight.caa(self.name, &identities, Some(account.url())).await;
         stop_unless_fine(verdict)?;
         let replaces = live.filter(|live| replaced(live, account.id).is_some());
-        Ok(self
-            .journal
-            .begin_order(authority, &account, live, replaces)
-            .await?)
+        Ok(self.journal.begin_order(authority, &account, live, replaces).await?)
     }
 
     /// Whether an order can succeed, whoever issues; what DNS answered.
@@ -290,16 +263,14 @@ impl<'a> Issuance<'a> {
     fn out_of_reach(&self, authority: &Authority, error: &AcmeError) -> Stop {
         let now = self.issuer.context.clock.now();
         authority.note(Some(error), now);
-        let wait = error
-            .retry_after()
-            .and_then(|wait| SignedDuration::try_from(wait).ok());
+        let wait = error.retry_after().and_then(|wait| SignedDuration::try_from(wait).ok());
         let not_before = wait.map(|wait| now.saturating_add(wait).unwrap_or(Timestamp::MAX));
         match error {
             AcmeError::Local(_) => local(error),
             AcmeError::Store(_) => Stop::Job(JobError::Other(runtime::chain(error))),
-            error if error.is_rate_limited() => ended(Ending::limited(
-                not_before.unwrap_or(now + SignedDuration::from_hours(1)),
-            )),
+            error if error.is_rate_limited() => {
+                ended(Ending::limited(not_before.unwrap_or(now + SignedDuration::from_hours(1))))
+            }
             error => ended(Ending::ca_down(error.to_string(), not_before)),
         }
     }
@@ -322,23 +293,15 @@ fn stop_unless_fine<T>(verdict: Verdict<T>) -> Result<T, Stop> {
 }
 
 pub(crate) fn ended(ending: Ending) -> Stop {
-    Stop::Ended {
-        ending,
-        order_over: false,
-    }
+    Stop::Ended { ending, order_over: false }
 }
 
 pub(crate) fn order_over(ending: Ending) -> Stop {
-    Stop::Ended {
-        ending,
-        order_over: true,
-    }
+    Stop::Ended { ending, order_over: true }
 }
 
 /// Trouble of our own: it stands in the log, and the domain is tried again soon.
 pub(crate) fn local(error: &(dyn std::error::Error + 'static)) -> Stop {
     tracing::error!(error, "issuance cannot go on");
-    ended(Ending::could_not_ask(
-        "trouble on our side, see the log".to_owned(),
-    ))
+    ended(Ending::could_not_ask("trouble on our side, see the log".to_owned()))
 }

@@ -41,10 +41,7 @@ pub(crate) enum Begun {
 
 impl Journal {
     pub(crate) fn new(context: &Context, lease: &Lease) -> Self {
-        Self {
-            context: context.clone(),
-            lease: lease.clone(),
-        }
+        Self { context: context.clone(), lease: lease.clone() }
     }
 
     /// Opens a step: a transaction that holds the lease, and the domain's row.
@@ -81,13 +78,7 @@ impl Journal {
         let purchase = Purchase {
             issuer: authority.name(),
             name: &domain.name,
-            lane: lane(
-                &domain,
-                &self.lease.work,
-                is_withdrawn(live),
-                self.pre_expiry(newest.as_ref()),
-                now,
-            ),
+            lane: lane(&domain, &self.lease.work, is_withdrawn(live), self.pre_expiry(newest.as_ref()), now),
             exempt: exempt(newest.as_ref(), replaces, account.id, now),
             was_promised: matches!(domain.waiting, Some(Reason::CaLimited { until }) if until <= now),
         };
@@ -117,8 +108,7 @@ impl Journal {
     /// What the rehearsal of the challenge path has to find, for the responder to answer.
     pub(crate) async fn probe(&self, probe: &Probe) -> Result<(), JobError> {
         let (mut tx, domain) = self.open("probe_stored").await?;
-        tx.put_probe(&domain.name, ProbeOf::Order, &probe.token, &probe.answer)
-            .await?;
+        tx.put_probe(&domain.name, ProbeOf::Order, &probe.token, &probe.answer).await?;
         Ok(tx.commit().await?)
     }
 
@@ -169,10 +159,7 @@ impl Journal {
 
     /// The hook through which the order's URL is stored the moment it is known.
     pub(crate) fn placing(&self, order: &Order) -> Arc<dyn OrderJournal> {
-        Arc::new(Placing {
-            journal: self.clone(),
-            order: order.clone(),
-        })
+        Arc::new(Placing { journal: self.clone(), order: order.clone() })
     }
 
     /// The challenge response, before the CA is told to look.
@@ -217,15 +204,8 @@ impl Journal {
         let stored = tx.live_order(&domain.name).await?;
         let keyed = stored.filter(|stored| stored.id == order);
         let mut order = keyed.ok_or_else(|| JobError::Other("the order is gone".to_owned()))?;
-        let OrderState::Keyed {
-            certificate: id,
-            sealed_key,
-            ..
-        } = order.state.clone()
-        else {
-            return Err(JobError::Other(
-                "a certificate for an order without a key".to_owned(),
-            ));
+        let OrderState::Keyed { certificate: id, sealed_key, .. } = order.state.clone() else {
+            return Err(JobError::Other("a certificate for an order without a key".to_owned()));
         };
         let certificate = Certificate {
             summary: CertificateSummary {
@@ -305,10 +285,7 @@ impl Journal {
     /// There is no room for background work now: it is due again soon, as it was.
     pub(crate) async fn give_way(&self, wait: SignedDuration) -> Result<(), JobError> {
         let mut tx = self.context.store.begin("issue_gave_way").await?;
-        let next = Work {
-            due_at: Some(self.context.clock.now() + wait),
-            ..self.lease.work.clone()
-        };
+        let next = Work { due_at: Some(self.context.clock.now() + wait), ..self.lease.work.clone() };
         tx.finish(&self.lease, Some(&next)).await?;
         Ok(tx.commit().await?)
     }
@@ -326,12 +303,7 @@ impl Journal {
             Some(at) if at < renewal.at => (Cause::RenewalInfo, at),
             _ => (Cause::Renewal, renewal.at),
         };
-        let next = Work {
-            cause,
-            due_at: Some(due_at),
-            attempts: 0,
-            ..self.lease.work.clone()
-        };
+        let next = Work { cause, due_at: Some(due_at), attempts: 0, ..self.lease.work.clone() };
         tx.finish(&self.lease, Some(&next)).await?;
         Ok(tx.commit().await?)
     }
@@ -343,11 +315,7 @@ impl Journal {
         attempts: u32,
     ) -> Result<(), JobError> {
         let (mut tx, _) = self.open("renewal_unanswered").await?;
-        let next = Work {
-            due_at,
-            attempts,
-            ..self.lease.work.clone()
-        };
+        let next = Work { due_at, attempts, ..self.lease.work.clone() };
         tx.finish(&self.lease, Some(&next)).await?;
         Ok(tx.commit().await?)
     }
@@ -387,22 +355,13 @@ impl Journal {
             Ending::Waiting { .. } | Ending::StillAtIt { .. } => self.lease.work.cause,
             _ => Cause::Retry,
         };
-        let next = Work {
-            cause,
-            attempts,
-            due_at,
-            ..self.lease.work.clone()
-        };
+        let next = Work { cause, attempts, due_at, ..self.lease.work.clone() };
         tx.finish(&self.lease, Some(&next)).await?;
         self.publish(&mut *tx, EventKind::IssueFailed).await?;
         tx.commit().await?;
         let code = ending.reason().map_or("waiting", |reason| reason.code());
         metrics::counter!("ssl_manager_issue_attempts_ended_total", "reason" => code).increment(1);
-        tracing::info!(
-            reason = code,
-            next_attempt_at = due_at.map(|at| at.to_string()),
-            "attempt ended"
-        );
+        tracing::info!(reason = code, next_attempt_at = due_at.map(|at| at.to_string()), "attempt ended");
         Ok(())
     }
 
@@ -444,13 +403,8 @@ impl Journal {
     /// How long before its end the newest certificate is to be renewed.
     fn pre_expiry(&self, newest: Option<&Certificate>) -> SignedDuration {
         newest.map_or(SignedDuration::ZERO, |certificate| {
-            let CertificateSummary {
-                not_before,
-                not_after,
-                ..
-            } = certificate.summary;
-            self.configured()
-                .for_lifetime(not_after.duration_since(not_before))
+            let CertificateSummary { not_before, not_after, .. } = certificate.summary;
+            self.configured().for_lifetime(not_after.duration_since(not_before))
         })
     }
 }
@@ -469,24 +423,15 @@ impl OrderJournal for Placing {
             let mut order = self.order.clone();
             let next = order.state.clone().placed(url.to_owned())?;
             self.journal.update_order(&mut *tx, &mut order, next).await?;
-            let entry = Entry::new(
-                HistoryKind::OrderPlaced,
-                ACTOR,
-                "The certificate authority took the order.",
-            );
+            let entry =
+                Entry::new(HistoryKind::OrderPlaced, ACTOR, "The certificate authority took the order.");
             let after = domain.clone();
-            self.journal
-                .context
-                .apply(&mut *tx, &domain, &after, Some(entry))
-                .await?;
+            self.journal.context.apply(&mut *tx, &domain, &after, Some(entry)).await?;
             Ok::<_, JobError>(tx.commit().await?)
         };
         step.await.map_err(|error| match error {
             JobError::Store(error) => error,
-            other => StoreError::Database {
-                operation: "order_placed",
-                source: other.into(),
-            },
+            other => StoreError::Database { operation: "order_placed", source: other.into() },
         })
     }
 }

@@ -25,10 +25,7 @@ pub(crate) fn make(name: &DomainName, algorithm: KeyAlgorithm) -> Result<NewKey,
     let pkcs8 = Zeroizing::new(key.serialize_der());
     let csr = params.serialize_request(&key);
     key.zeroize();
-    Ok(NewKey {
-        pkcs8,
-        csr: csr?.der().to_vec(),
-    })
+    Ok(NewKey { pkcs8, csr: csr?.der().to_vec() })
 }
 
 fn generate(algorithm: KeyAlgorithm) -> Result<KeyPair, rcgen::Error> {

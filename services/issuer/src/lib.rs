@@ -66,20 +66,8 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
     let [issuances, revocations] = jobs(&context)?;
     context.health.ok("issuer");
     tokio::try_join!(
-        consume(
-            &context,
-            "certificate-requested",
-            WorkKind::Issue,
-            most,
-            issuances
-        ),
-        consume(
-            &context,
-            "revocation-requested",
-            WorkKind::Revoke,
-            REVOCATIONS_IN_FLIGHT,
-            revocations,
-        ),
+        consume(&context, "certificate-requested", WorkKind::Issue, most, issuances),
+        consume(&context, "revocation-requested", WorkKind::Revoke, REVOCATIONS_IN_FLIGHT, revocations,),
     )?;
     Ok(())
 }
@@ -99,15 +87,8 @@ async fn consume(
 ) -> Result<(), RoleError> {
     let permits = Arc::new(Semaphore::new(usize::from(most)));
     let worker = Worker::new(context.clone(), work, permits, job);
-    let queue = Queue {
-        role: "issuer",
-        kind,
-        prefetch: most,
-    };
-    Ok(context
-        .bus
-        .consume(queue, Arc::new(worker), context.stop.soft().clone())
-        .await?)
+    let queue = Queue { role: "issuer", kind, prefetch: most };
+    Ok(context.bus.consume(queue, Arc::new(worker), context.stop.soft().clone()).await?)
 }
 
 struct RevocationJob(Arc<Issuer>);
@@ -132,13 +113,7 @@ impl Issuer {
         let preflight = Preflight::new(&context.config)?;
         let keys = context.require_sealing_keys()?;
         let background = usize::from(context.config.issuer.max_in_flight).div_ceil(2);
-        Ok(Self {
-            context,
-            keys,
-            authorities,
-            preflight,
-            background: Semaphore::new(background),
-        })
+        Ok(Self { context, keys, authorities, preflight, background: Semaphore::new(background) })
     }
 
     /// The CA that an order was made for; none if it is not configured any more.
@@ -221,11 +196,7 @@ fn ca_options(settings: &AcmeIssuer) -> Result<CaOptions, RoleError> {
         directory_url: settings.directory_url.clone(),
         contact: settings.contact.clone(),
         profile: Some(settings.profile.clone()).filter(|profile| !profile.is_empty()),
-        root_certificate_pem: if root.as_os_str().is_empty() {
-            None
-        } else {
-            Some(read(root)?)
-        },
+        root_certificate_pem: if root.as_os_str().is_empty() { None } else { Some(read(root)?) },
         external_account_binding,
     })
 }

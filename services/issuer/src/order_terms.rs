@@ -7,10 +7,7 @@ use store::Certificate;
 
 /// Whether a certificate is issued and only has to be uploaded: then nothing is ordered, unless it is due already.
 pub(crate) fn is_undelivered(certificate: &Certificate, domain: &Domain, now: Timestamp) -> bool {
-    let is_live = domain
-        .facts
-        .live
-        .is_some_and(|live| live.certificate == certificate.id());
+    let is_live = domain.facts.live.is_some_and(|live| live.certificate == certificate.id());
     !is_live
         && !certificate.withdrawn
         && certificate.revision == domain.revision
@@ -48,9 +45,7 @@ pub(crate) fn exempt(
     now: Timestamp,
 ) -> Exempt {
     let is_ours = |certificate: &&Certificate| certificate.account == Some(account);
-    let window = replaces
-        .filter(is_ours)
-        .and_then(|certificate| certificate.renewal?.window);
+    let window = replaces.filter(is_ours).and_then(|certificate| certificate.renewal?.window);
     match window {
         Some(window) if window.start <= now && now < window.end => Exempt::Replacement,
         _ if newest.as_ref().is_some_and(is_ours) => Exempt::Renewal,

@@ -29,10 +29,9 @@ pub(crate) async fn plan(issuer: &Issuer, lease: &Lease) -> Result<Planned, JobE
         return Ok(Planned::Later);
     };
     let now = issuer.context.clock.now();
-    let before = certificate.renewal.unwrap_or_else(|| Renewal {
-        at: pre_expiry_point(issuer, &certificate),
-        window: None,
-    });
+    let before = certificate
+        .renewal
+        .unwrap_or_else(|| Renewal { at: pre_expiry_point(issuer, &certificate), window: None });
     if before.at <= now {
         return Ok(Planned::Now);
     }
@@ -52,9 +51,7 @@ pub(crate) async fn plan(issuer: &Issuer, lease: &Lease) -> Result<Planned, JobE
                 .map(|()| Planned::Later);
         }
     };
-    journal
-        .renewal_planned(certificate.id(), renewal, ask_again_at)
-        .await?;
+    journal.renewal_planned(certificate.id(), renewal, ask_again_at).await?;
     Ok(Planned::Later)
 }
 
@@ -130,25 +127,12 @@ mod tests {
 
     #[test]
     fn a_point_is_chosen_once_per_window() {
-        let window = SuggestedWindow {
-            start: at(100),
-            end: at(200),
-        };
-        let before = Renewal {
-            at: at(150),
-            window: Some(window),
-        };
+        let window = SuggestedWindow { start: at(100), end: at(200) };
+        let before = Renewal { at: at(150), window: Some(window) };
         assert_eq!(chosen(window, before, 3), at(150));
-        let moved = SuggestedWindow {
-            start: at(0),
-            ..window
-        };
+        let moved = SuggestedWindow { start: at(0), ..window };
         assert_eq!(chosen(moved, before, 3), at(3));
         let capped = Renewal { at: at(90), ..before };
-        assert_eq!(
-            chosen(window, capped, 3),
-            at(103),
-            "pre-expiry came first, and may have been changed"
-        );
+        assert_eq!(chosen(window, capped, 3), at(103), "pre-expiry came first, and may have been changed");
     }
 }

@@ -60,10 +60,7 @@ pub(crate) async fn run(issuer: &Issuer, lease: &Lease) -> Result<(), JobError> 
         if revocation.state != RevocationState::Asked {
             continue;
         }
-        let one = One {
-            issuer,
-            revocation: &revocation,
-        };
+        let one = One { issuer, revocation: &revocation };
         let at = match one.step().await? {
             Outcome::Over => continue,
             Outcome::Waits(at) => at,
@@ -76,12 +73,8 @@ pub(crate) async fn run(issuer: &Issuer, lease: &Lease) -> Result<(), JobError> 
         };
         due = Some(due.map_or(at, |due| due.min(at)));
     }
-    let next = due.map(|due_at| Work {
-        cause: Cause::Retry,
-        attempts,
-        due_at: Some(due_at),
-        ..lease.work.clone()
-    });
+    let next =
+        due.map(|due_at| Work { cause: Cause::Retry, attempts, due_at: Some(due_at), ..lease.work.clone() });
     let mut tx = store.begin("revocations_looked_at").await?;
     tx.finish(lease, next.as_ref()).await?;
     Ok(tx.commit().await?)
@@ -95,12 +88,7 @@ struct One<'a> {
 
 impl One<'_> {
     async fn step(&self) -> Result<Outcome, JobError> {
-        let stored = self
-            .issuer
-            .context
-            .store
-            .certificate(self.revocation.certificate)
-            .await?;
+        let stored = self.issuer.context.store.certificate(self.revocation.certificate).await?;
         let certificate = stored.ok_or_else(|| JobError::Other("the certificate is gone".to_owned()))?;
         if certificate.summary.not_after <= self.now() {
             self.ended(&certificate).await?;
@@ -137,15 +125,8 @@ impl One<'_> {
                     "Not revoked yet, for its replacement cannot be had: {} It is revoked at {until} all the same.",
                     reason.message(&domain.name)
                 );
-                self.tell(
-                    &mut *tx,
-                    &domain,
-                    &domain,
-                    HistoryKind::RevocationWaiting,
-                    message,
-                    certificate,
-                )
-                .await?;
+                self.tell(&mut *tx, &domain, &domain, HistoryKind::RevocationWaiting, message, certificate)
+                    .await?;
             }
             tx.commit().await?;
         }
@@ -181,8 +162,7 @@ impl One<'_> {
         certificate: &Certificate,
     ) -> Result<(), AcmeError> {
         let ca = &by.authority.ca;
-        ca.revoke(account, &certificate.chain_pem, self.revocation.reason)
-            .await
+        ca.revoke(account, &certificate.chain_pem, self.revocation.reason).await
     }
 
     async fn reloaded(&self, by: &By<'_>) -> Result<Option<Arc<AccountKey>>, JobError> {
@@ -206,9 +186,7 @@ impl One<'_> {
         if error.is_already_revoked() {
             return Ok(Answer::Revoked);
         }
-        let wait = error
-            .retry_after()
-            .and_then(|wait| SignedDuration::try_from(wait).ok());
+        let wait = error.retry_after().and_then(|wait| SignedDuration::try_from(wait).ok());
         let wait = wait.or_else(|| error.is_rate_limited().then_some(WITHOUT_RETRY_AFTER));
         let not_before = wait.map(|wait| self.now().saturating_add(wait).unwrap_or(Timestamp::MAX));
         match error {
@@ -230,9 +208,7 @@ impl One<'_> {
         let refused = |why: &str| Ok(Err(Answer::Refused(why.to_owned())));
         let Issuer { context, keys, .. } = self.issuer;
         let accounts = context.store.accounts().await?;
-        let row = accounts
-            .into_iter()
-            .find(|row| Some(row.id) == certificate.account);
+        let row = accounts.into_iter().find(|row| Some(row.id) == certificate.account);
         let Some(row) = row else {
             return refused("it is not known with which account it was ordered");
         };
@@ -247,11 +223,7 @@ impl One<'_> {
             open_account(&row, keys).await.map(Arc::new)
         };
         match account {
-            Ok(account) => Ok(Ok(By {
-                authority,
-                account,
-                is_current,
-            })),
+            Ok(account) => Ok(Ok(By { authority, account, is_current })),
             Err(AcmeError::Store(error)) => Err(error.into()),
             Err(error) => {
                 tracing::error!(
@@ -267,8 +239,7 @@ impl One<'_> {
     async fn revoked(&self, certificate: &Certificate) -> Result<(), JobError> {
         let (mut tx, domain) = self.open("revocation_revoked").await?;
         let now = self.now();
-        tx.end_revocation(certificate.id(), RevocationState::Revoked, now)
-            .await?;
+        tx.end_revocation(certificate.id(), RevocationState::Revoked, now).await?;
         let reason = self.revocation.reason.in_words();
         let mut message = format!("Revoked at the certificate authority, as {reason}.");
         let mut after = domain.clone();
@@ -277,15 +248,7 @@ impl One<'_> {
             message.push_str(" Nothing has replaced it: browsers may refuse what is served.");
             self.want_another(&mut *tx, &domain).await?;
         }
-        self.tell(
-            &mut *tx,
-            &domain,
-            &after,
-            HistoryKind::Revoked,
-            message,
-            certificate,
-        )
-        .await?;
+        self.tell(&mut *tx, &domain, &after, HistoryKind::Revoked, message, certificate).await?;
         tx.commit().await?;
         metrics::counter!("ssl_manager_revocations_total", "result" => "revoked").increment(1);
         tracing::info!(domain = %domain.name, sha256 = certificate.summary.sha256, "certificate revoked");
@@ -312,20 +275,11 @@ impl One<'_> {
     /// Trying again would not help: operations must act, then ask for it again.
     async fn refused(&self, certificate: &Certificate, why: &str) -> Result<(), JobError> {
         let (mut tx, domain) = self.open("revocation_refused").await?;
-        tx.end_revocation(certificate.id(), RevocationState::Refused, self.now())
-            .await?;
+        tx.end_revocation(certificate.id(), RevocationState::Refused, self.now()).await?;
         let message = format!(
             "Not revoked: {why}. Operations must act (OPERATIONS.md, \"A certificate is not revoked\"), then ask again."
         );
-        self.tell(
-            &mut *tx,
-            &domain,
-            &domain,
-            HistoryKind::RevocationFailed,
-            message,
-            certificate,
-        )
-        .await?;
+        self.tell(&mut *tx, &domain, &domain, HistoryKind::RevocationFailed, message, certificate).await?;
         tx.commit().await?;
         metrics::counter!("ssl_manager_revocations_total", "result" => "refused").increment(1);
         tracing::error!(
@@ -340,18 +294,9 @@ impl One<'_> {
     /// It ended by itself.
     async fn ended(&self, certificate: &Certificate) -> Result<(), JobError> {
         let (mut tx, domain) = self.open("revocation_ended").await?;
-        tx.end_revocation(certificate.id(), RevocationState::Ended, self.now())
-            .await?;
+        tx.end_revocation(certificate.id(), RevocationState::Ended, self.now()).await?;
         let message = "It ended before it could be revoked.".to_owned();
-        self.tell(
-            &mut *tx,
-            &domain,
-            &domain,
-            HistoryKind::RevocationFailed,
-            message,
-            certificate,
-        )
-        .await?;
+        self.tell(&mut *tx, &domain, &domain, HistoryKind::RevocationFailed, message, certificate).await?;
         Ok(tx.commit().await?)
     }
 
@@ -374,12 +319,7 @@ impl One<'_> {
     ) -> Result<(), StoreError> {
         let sha256 = Some(certificate.summary.sha256.clone());
         if before.deleted_at.is_none() {
-            let entry = Entry {
-                kind,
-                actor: ACTOR,
-                message,
-                certificate_sha256: sha256,
-            };
+            let entry = Entry { kind, actor: ACTOR, message, certificate_sha256: sha256 };
             return self.issuer.context.apply(tx, before, after, Some(entry)).await;
         }
         tx.append_history(&HistoryEntry {
@@ -402,10 +342,7 @@ impl One<'_> {
 
 /// Whether it is what visitors get, as far as we know.
 fn serves(domain: &Domain, certificate: &Certificate) -> bool {
-    let is_live = domain
-        .facts
-        .live
-        .is_some_and(|live| live.certificate == certificate.id());
+    let is_live = domain.facts.live.is_some_and(|live| live.certificate == certificate.id());
     is_live && domain.deleted_at.is_none()
 }
 

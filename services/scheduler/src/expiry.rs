@@ -35,10 +35,7 @@ async fn expire(context: &Context, name: &DomainName) -> Result<(), StoreError> 
     if domain.deleted_at.is_some() || domain.recorded != Status::Success {
         return Ok(());
     }
-    let message = format!(
-        "The certificate ended on {}. Browsers show a warning now.",
-        live.not_after
-    );
+    let message = format!("The certificate ended on {}. Browsers show a warning now.", live.not_after);
     let entry = Entry::new(HistoryKind::Expired, ACTOR, message);
     context.apply(&mut *tx, &domain, &domain, Some(entry)).await?;
     let waits_longer = |work: &Work| work.due_at.is_none_or(|due_at| due_at > now);

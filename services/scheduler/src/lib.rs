@@ -67,11 +67,7 @@ impl Scheduler {
     /// One that has not looked yet.
     pub fn new(context: Context) -> Result<Self, RoleError> {
         let daily = DailyRecheck::new(&context)?;
-        Ok(Self {
-            context,
-            daily,
-            looks: 0,
-        })
+        Ok(Self { context, daily, looks: 0 })
     }
 
     /// Looks once: for due work and lines of the audit log every time, for the rest now and then, beginning with the first time.

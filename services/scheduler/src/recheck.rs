@@ -63,11 +63,7 @@ impl DailyRecheck {
             let zoned = day.to_datetime(self.at).to_zoned(self.zone.clone());
             zoned.map_or(Timestamp::MAX, |zoned| zoned.timestamp())
         };
-        let day = if begins(today) <= now {
-            today
-        } else {
-            today.yesterday().unwrap_or(today)
-        };
+        let day = if begins(today) <= now { today } else { today.yesterday().unwrap_or(today) };
         (day, begins(day))
     }
 
@@ -100,11 +96,7 @@ impl DailyRecheck {
         }
         let due_at = now + self.slot(name);
         let planned = tx.work(name, WorkKind::Issue).await?;
-        if planned
-            .as_ref()
-            .and_then(|work| work.due_at)
-            .is_some_and(|planned| planned <= due_at)
-        {
+        if planned.as_ref().and_then(|work| work.due_at).is_some_and(|planned| planned <= due_at) {
             return Ok(());
         }
         tx.schedule(&Work {
@@ -169,10 +161,7 @@ mod tests {
         ] {
             assert_eq!(recheck.day(at(now)).0.to_string(), day, "{now}");
         }
-        assert_eq!(
-            recheck.day(at("2026-11-24T03:00:00Z")).1,
-            at("2026-11-23T16:00:00Z")
-        );
+        assert_eq!(recheck.day(at("2026-11-24T03:00:00Z")).1, at("2026-11-23T16:00:00Z"));
     }
 
     #[test]
@@ -189,14 +178,7 @@ mod tests {
         let written: Vec<String> = days.iter().map(ToString::to_string).collect();
         assert_eq!(
             written,
-            [
-                "2026-03-26",
-                "2026-03-27",
-                "2026-03-28",
-                "2026-03-29",
-                "2026-03-30",
-                "2026-03-31"
-            ]
+            ["2026-03-26", "2026-03-27", "2026-03-28", "2026-03-29", "2026-03-30", "2026-03-31"]
         );
     }
 

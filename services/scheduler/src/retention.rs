@@ -83,11 +83,8 @@ pub(crate) async fn forget(context: &Context) -> Result<(), StoreError> {
     loop {
         let now = context.clock.now();
         let today = now.to_zoned(TimeZone::UTC).date();
-        let past = Past {
-            sessions: now,
-            buckets: now - BUCKETS_STAY,
-            days: today.saturating_sub(DAYS_STAY.days()),
-        };
+        let past =
+            Past { sessions: now, buckets: now - BUCKETS_STAY, days: today.saturating_sub(DAYS_STAY.days()) };
         let mut tx = context.store.begin("forget").await?;
         let forgotten = tx.forget(past, ROWS).await?;
         tx.commit().await?;

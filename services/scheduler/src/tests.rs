@@ -27,10 +27,7 @@ fn name(label: &str) -> DomainName {
 }
 
 fn blocked(domain: Domain) -> Domain {
-    let reason = Reason::NotPointed {
-        target: "cdn".to_owned(),
-        found: "nothing".to_owned(),
-    };
+    let reason = Reason::NotPointed { target: "cdn".to_owned(), found: "nothing".to_owned() };
     domain.blocked(reason).unwrap()
 }
 
@@ -38,9 +35,7 @@ impl Kit {
     /// An hour before midnight in Singapore.
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open_and_migrate(&folder.path().join("test.db"))
-            .await
-            .unwrap();
+        let store = SqliteStore::open_and_migrate(&folder.path().join("test.db")).await.unwrap();
         let store: Arc<dyn Store> = Arc::new(store);
         let clock = Arc::new(ManualClock::new("2026-11-23T15:00:00Z".parse().unwrap()));
         let context = Context {
@@ -54,11 +49,7 @@ impl Kit {
             health: Health::default(),
             listeners: Arc::default(),
         };
-        let kit = Self {
-            context,
-            clock,
-            _folder: folder,
-        };
+        let kit = Self { context, clock, _folder: folder };
         kit.sweep().await;
         kit
     }
@@ -72,9 +63,7 @@ impl Kit {
     async fn add(&self, label: &str, change: impl FnOnce(Domain) -> Domain) {
         let now = self.clock.now();
         let mut tx = self.context.store.begin("add").await.unwrap();
-        tx.insert_domain(&Domain::added(name(label), now), now)
-            .await
-            .unwrap();
+        tx.insert_domain(&Domain::added(name(label), now), now).await.unwrap();
         let domain = tx.domain(&name(label)).await.unwrap().unwrap();
         tx.update_domain(&change(domain), now).await.unwrap();
         tx.commit().await.unwrap();
@@ -127,10 +116,7 @@ async fn midnight_comes_once_a_day_however_often_somebody_looks() {
         }
     }
     let days = ["2026-11-24", "2026-11-25", "2026-11-26"];
-    assert_eq!(
-        rechecks,
-        days.into_iter().map(|day| (day.to_owned(), 1)).collect()
-    );
+    assert_eq!(rechecks, days.into_iter().map(|day| (day.to_owned(), 1)).collect());
 }
 
 #[tokio::test]
@@ -172,10 +158,7 @@ async fn what_came_or_failed_after_midnight_waits_for_the_next_one() {
     kit.add("late", blocked).await;
     kit.sweep().await;
     assert!(!kit.take_recheck("late").await, "it was not there at midnight");
-    assert!(
-        !kit.take_recheck("early").await,
-        "a pasted certificate is nobody's to recheck"
-    );
+    assert!(!kit.take_recheck("early").await, "a pasted certificate is nobody's to recheck");
     kit.clock.advance(HOUR * 24);
     kit.sweep().await;
     assert!(kit.take_recheck("late").await);
@@ -193,38 +176,28 @@ async fn what_is_under_way_counts_as_done() {
         Activity::VerifyingEdges,
     ] {
         let label = activity.as_str().replace('_', "-");
-        kit.add(&label, |domain| domain.doing(activity, None).unwrap())
-            .await;
+        kit.add(&label, |domain| domain.doing(activity, None).unwrap()).await;
     }
     kit.add("leased", blocked).await;
     kit.plan("leased", Some(kit.clock.now())).await;
     kit.clock.advance(HOUR);
     let (now, store) = (kit.clock.now(), &kit.context.store);
-    let leased = store
-        .claim(WorkKind::Issue, &name("leased"), now, now + HOUR)
-        .await
-        .unwrap()
-        .unwrap();
+    let leased = store.claim(WorkKind::Issue, &name("leased"), now, now + HOUR).await.unwrap().unwrap();
     kit.sweep().await;
     for activity in Activity::ALL {
         let label = activity.as_str().replace('_', "-");
         assert!(!kit.take_recheck(&label).await, "{label}");
     }
-    store
-        .renew(&leased, now + HOUR)
-        .await
-        .expect("the lease is undisturbed");
+    store.renew(&leased, now + HOUR).await.expect("the lease is undisturbed");
 }
 
 #[tokio::test]
 async fn a_recheck_brings_a_later_attempt_forward_and_keeps_its_count() {
     let kit = Kit::new().await;
     let midnight = kit.clock.now() + HOUR;
-    for (label, due_at) in [
-        ("daily", Some(midnight + HOUR * 20)),
-        ("resting", None),
-        ("sooner", Some(midnight)),
-    ] {
+    for (label, due_at) in
+        [("daily", Some(midnight + HOUR * 20)), ("resting", None), ("sooner", Some(midnight))]
+    {
         kit.add(label, blocked).await;
         kit.plan(label, due_at).await;
     }
@@ -234,10 +207,7 @@ async fn a_recheck_brings_a_later_attempt_forward_and_keeps_its_count() {
         let work = kit.planned(label).await.unwrap();
         assert_eq!((work.cause, work.attempts), (Cause::Midnight, 31), "{label}");
         let due_at = work.due_at.unwrap();
-        assert!(
-            midnight <= due_at && due_at < midnight + HOUR,
-            "{label}: within the spread"
-        );
+        assert!(midnight <= due_at && due_at < midnight + HOUR, "{label}: within the spread");
     }
     let sooner = kit.planned("sooner").await.unwrap();
     assert_eq!((sooner.cause, sooner.due_at), (Cause::Retry, Some(midnight)));

@@ -30,9 +30,7 @@ fn name(label: &str) -> DomainName {
 impl Kit {
     async fn keeping(days: u16) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open_and_migrate(&folder.path().join("test.db"))
-            .await
-            .unwrap();
+        let store = SqliteStore::open_and_migrate(&folder.path().join("test.db")).await.unwrap();
         let store: Arc<dyn Store> = Arc::new(store);
         let clock = Arc::new(ManualClock::new("2026-11-23T15:00:00Z".parse().unwrap()));
         let mut config = Config::default();
@@ -48,11 +46,7 @@ impl Kit {
             health: Health::default(),
             listeners: Arc::default(),
         };
-        Self {
-            context,
-            clock,
-            _folder: folder,
-        }
+        Self { context, clock, _folder: folder }
     }
 
     /// A process starts and looks for the first time.
@@ -87,9 +81,7 @@ impl Kit {
             withdrawn: false,
         };
         let mut tx = self.context.store.begin("certified").await.unwrap();
-        tx.insert_domain(&Domain::added(name(label), now), now)
-            .await
-            .unwrap();
+        tx.insert_domain(&Domain::added(name(label), now), now).await.unwrap();
         tx.insert_certificate(&certificate).await.unwrap();
         tx.commit().await.unwrap();
         id
@@ -104,8 +96,7 @@ impl Kit {
     }
 
     async fn delete(&self, label: &str) {
-        self.change(label, |domain, now| domain.delete(now).unwrap())
-            .await;
+        self.change(label, |domain, now| domain.delete(now).unwrap()).await;
     }
 
     async fn has_key(&self, id: CertificateId) -> bool {
@@ -116,9 +107,7 @@ impl Kit {
     /// How often the history says that keys of that domain were destroyed.
     async fn told(&self, label: &str) -> usize {
         let history = self.context.store.history(&name(label), 100).await.unwrap();
-        let destroyed = history
-            .iter()
-            .filter(|entry| entry.kind == HistoryKind::KeysDestroyed);
+        let destroyed = history.iter().filter(|entry| entry.kind == HistoryKind::KeysDestroyed);
         destroyed.count()
     }
 }
@@ -145,18 +134,14 @@ async fn a_name_that_is_put_back_in_time_keeps_its_keys() {
     let certificate = kit.certified("shop").await;
     kit.delete("shop").await;
     kit.clock.advance(DAY * 6);
-    kit.change("shop", |domain, now| domain.added_again(now).unwrap())
-        .await;
+    kit.change("shop", |domain, now| domain.added_again(now).unwrap()).await;
     kit.clock.advance(DAY * 2);
     kit.look().await;
     assert!(kit.has_key(certificate).await);
     kit.delete("shop").await;
     kit.clock.advance(DAY * 6);
     kit.look().await;
-    assert!(
-        kit.has_key(certificate).await,
-        "the days begin with the last delete"
-    );
+    assert!(kit.has_key(certificate).await, "the days begin with the last delete");
     kit.clock.advance(DAY);
     kit.look().await;
     assert!(!kit.has_key(certificate).await);

@@ -110,14 +110,8 @@ pub(crate) async fn run(command: &AccountCommand, config: &Config, output: Outpu
             let written = format!("written to {}: keep it like a private key", file.display());
             done(output, issuer, &written);
         }
-        AccountCommand::Import {
-            issuer,
-            file,
-            replace,
-        } => {
-            let came = desk
-                .import(settings(config, Some(issuer))?, file, *replace)
-                .await?;
+        AccountCommand::Import { issuer, file, replace } => {
+            let came = desk.import(settings(config, Some(issuer))?, file, *replace).await?;
             done(output, issuer, came);
         }
     }
@@ -141,10 +135,7 @@ fn settings<'a>(config: &'a Config, name: Option<&str>) -> Result<&'a AcmeIssuer
     };
     found.ok_or_else(|| {
         let names: Vec<&str> = issuers.iter().map(|issuer| issuer.name.as_str()).collect();
-        Failure::usage(format!(
-            "say which of acme.issuers with --issuer: {}",
-            names.join(", ")
-        ))
+        Failure::usage(format!("say which of acme.issuers with --issuer: {}", names.join(", ")))
     })
 }
 
@@ -169,14 +160,7 @@ async fn list(store: &dyn Store, config: &Config, output: Output) -> Result<(), 
             })
         })
         .collect();
-    let columns = [
-        "issuer",
-        "directory_url",
-        "url",
-        "created_at",
-        "used",
-        "rollover_pending",
-    ];
+    let columns = ["issuer", "directory_url", "url", "created_at", "used", "rollover_pending"];
     print_many(output, &rows, &columns);
     Ok(())
 }
@@ -209,17 +193,10 @@ impl Desk {
         let cannot = |error: std::io::Error| {
             Failure::new("FAILED", format!("cannot write {}: {error}", path.display()))
         };
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(SECRET)
-            .open(path)
-            .map_err(cannot)?;
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(SECRET).open(path).map_err(cannot)?;
         let written = match self.note("ExportAccount", settings, "with its private key").await {
-            Ok(()) => file
-                .write_all(content.as_bytes())
-                .and_then(|()| file.sync_all())
-                .map_err(cannot),
+            Ok(()) => file.write_all(content.as_bytes()).and_then(|()| file.sync_all()).map_err(cannot),
             Err(error) => Err(error),
         };
         if written.is_err() {
@@ -299,8 +276,7 @@ impl Desk {
         let mut tx = self.store.begin("import_account_key").await?;
         tx.replace_account_key(row.id, &row.sealed_key, &sealed).await?;
         let by = Caller::at_the_machine("ImportAccount");
-        tx.append_audit(&by.line(SystemClock.now(), &settings.name, audit::OK, "another key"))
-            .await?;
+        tx.append_audit(&by.line(SystemClock.now(), &settings.name, audit::OK, "another key")).await?;
         tx.commit().await?;
         Ok("the account has the file's key")
     }
@@ -342,8 +318,7 @@ impl Desk {
             None => "the account is the file's",
         };
         tx.insert_account(&account).await?;
-        tx.append_audit(&by.line(now, &settings.name, audit::OK, url))
-            .await?;
+        tx.append_audit(&by.line(now, &settings.name, audit::OK, url)).await?;
         tx.commit().await?;
         Ok(came)
     }

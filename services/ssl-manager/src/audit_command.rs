@@ -42,16 +42,7 @@ pub(crate) async fn run(command: &AuditCommand, config: &Config, output: Output)
             print_many(
                 output,
                 &rows,
-                &[
-                    "at",
-                    "actor",
-                    "peer",
-                    "call",
-                    "subject",
-                    "outcome",
-                    "detail",
-                    "request_id",
-                ],
+                &["at", "actor", "peer", "call", "subject", "outcome", "detail", "request_id"],
             );
             Ok(())
         }
@@ -87,10 +78,7 @@ fn print_report(report: &audit::Report, output: Output) {
             }),
         ),
         Output::Table => {
-            println!(
-                "{} lines, {} waiting for their seal",
-                report.lines, report.unsealed
-            );
+            println!("{} lines, {} waiting for their seal", report.lines, report.unsealed);
             println!("head {}", head(&report.head));
             for broken in &report.broken {
                 println!("{broken}");

@@ -47,10 +47,7 @@ pub(crate) async fn open_for_roles(config: &Config, roles: &[RoleName]) -> Resul
     let path = match place(config) {
         Place::File(path) => path,
         Place::Server(url) => {
-            return Ok(Backend {
-                store: Arc::new(connect(config, url)?),
-                _lock: None,
-            });
+            return Ok(Backend { store: Arc::new(connect(config, url)?), _lock: None });
         }
     };
     let alone = roles.len() == RoleName::ALL.len();
@@ -62,10 +59,7 @@ pub(crate) async fn open_for_roles(config: &Config, roles: &[RoleName]) -> Resul
     } else {
         SqliteStore::open(path).await?
     };
-    Ok(Backend {
-        store: Arc::new(store),
-        _lock: lock,
-    })
+    Ok(Backend { store: Arc::new(store), _lock: lock })
 }
 
 /// Opens the store for a command that works on it directly. A new SQLite file is made, for this may be the first
@@ -148,37 +142,20 @@ fn make_folder(database: &Path) -> Result<&Path, RunError> {
         _ => Path::new("."),
     };
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.map_err(|source| RunError::Folder {
-        path: folder.to_owned(),
-        source,
-    })?;
+    made.map_err(|source| RunError::Folder { path: folder.to_owned(), source })?;
     Ok(folder)
 }
 
 /// Locks the store's folder: `all` wants it for itself; roles of their own share it.
 fn lock_folder(database: &Path, alone: bool) -> Result<File, RunError> {
     let folder = make_folder(database)?;
-    let failed = |source| RunError::Folder {
-        path: folder.to_owned(),
-        source,
-    };
+    let failed = |source| RunError::Folder { path: folder.to_owned(), source };
     let path: PathBuf = folder.join("ssl-manager.lock");
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(failed)?;
-    let locked = if alone {
-        file.try_lock()
-    } else {
-        file.try_lock_shared()
-    };
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+    let locked = if alone { file.try_lock() } else { file.try_lock_shared() };
     match locked {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(RunError::Locked {
-            path: folder.to_owned(),
-        }),
+        Err(TryLockError::WouldBlock) => Err(RunError::Locked { path: folder.to_owned() }),
         Err(TryLockError::Error(source)) => Err(failed(source)),
     }
 }

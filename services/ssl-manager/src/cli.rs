@@ -36,10 +36,7 @@ pub(crate) struct Cli {
 }
 
 #[derive(Clone, Debug, Args)]
-#[expect(
-    clippy::doc_markdown,
-    reason = "these comments are the help on a terminal, without markup"
-)]
+#[expect(clippy::doc_markdown, reason = "these comments are the help on a terminal, without markup")]
 pub(crate) struct Global {
     /// Settings; the environment (SSL_MANAGER__SECTION__KEY) overrules them
     #[arg(long, global = true, value_name = "FILE")]
@@ -295,11 +292,7 @@ pub(crate) fn parse() -> Result<Cli, ExitCode> {
     Cli::try_parse().map_err(|error| {
         // Nothing can be done where the terminal is gone.
         let _ = error.print();
-        if error.use_stderr() {
-            ExitCode::from(EXIT_USAGE)
-        } else {
-            ExitCode::SUCCESS
-        }
+        if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS }
     })
 }
 
@@ -322,10 +315,7 @@ mod tests {
             "ssl-manager --endpoint http://h:1 domain --output json list",
         ] {
             let cli = Cli::try_parse_from(line.split(' ')).expect(line);
-            assert_eq!(
-                (cli.global.output, cli.global.endpoint.as_str()),
-                (Output::Json, "http://h:1")
-            );
+            assert_eq!((cli.global.output, cli.global.endpoint.as_str()), (Output::Json, "http://h:1"));
         }
     }
 

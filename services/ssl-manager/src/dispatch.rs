@@ -25,11 +25,7 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn new(code: &str, sentence: impl Into<String>) -> Self {
-        Self {
-            code: code.to_owned(),
-            sentence: sentence.into(),
-            exit: 1,
-        }
+        Self { code: code.to_owned(), sentence: sentence.into(), exit: 1 }
     }
 
     /// The same, with what else is to be said.
@@ -39,21 +35,13 @@ impl Failure {
     }
 
     pub(crate) fn usage(sentence: impl Into<String>) -> Self {
-        Self {
-            code: "USAGE".to_owned(),
-            sentence: sentence.into(),
-            exit: EXIT_USAGE,
-        }
+        Self { code: "USAGE".to_owned(), sentence: sentence.into(), exit: EXIT_USAGE }
     }
 }
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
-        Self {
-            code: "CONFIGURATION".to_owned(),
-            sentence: chain(&error),
-            exit: EXIT_USAGE,
-        }
+        Self { code: "CONFIGURATION".to_owned(), sentence: chain(&error), exit: EXIT_USAGE }
     }
 }
 
@@ -71,11 +59,7 @@ impl From<RunError> for Failure {
             | RunError::Bus(BusError::Setting(_)) => EXIT_USAGE,
             _ => 1,
         };
-        Self {
-            code: "START".to_owned(),
-            sentence: chain(&error),
-            exit,
-        }
+        Self { code: "START".to_owned(), sentence: chain(&error), exit }
     }
 }
 
@@ -112,9 +96,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Sandbox { part } => Ok(crate::sandbox_command::run(part.clone()).await?),
         Command::Health => health::run(&Config::read(file)?, cli.global.output).await,
         Command::Config { command } => Ok(config_command::run(command, file, cli.global.output)?),
-        Command::Db {
-            command: DbCommand::Migrate,
-        } => {
+        Command::Db { command: DbCommand::Migrate } => {
             backend::migrate(&Config::read(file)?).await?;
             match cli.global.output {
                 Output::Table => println!("The schema is up to date."),
@@ -152,8 +134,5 @@ async fn demo(exit_when_settled: bool) -> Result<(), Failure> {
     if crate::demo::run(exit_when_settled, telemetry.metrics).await? {
         return Ok(());
     }
-    Err(Failure::new(
-        "NOT_SETTLED",
-        "a sample domain did not reach its status within a minute",
-    ))
+    Err(Failure::new("NOT_SETTLED", "a sample domain did not reach its status within a minute"))
 }

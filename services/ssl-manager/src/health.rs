@@ -34,10 +34,9 @@ pub(crate) async fn run(config: &Config, output: Output) -> Result<(), Failure> 
     if head.split(' ').nth(1) == Some("200") {
         match output {
             Output::Table => println!("{reasons}"),
-            Output::Json => print_one(
-                output,
-                &json!({ "ready": true, "parts": body.lines().collect::<Vec<_>>() }),
-            ),
+            Output::Json => {
+                print_one(output, &json!({ "ready": true, "parts": body.lines().collect::<Vec<_>>() }))
+            }
         }
         return Ok(());
     }

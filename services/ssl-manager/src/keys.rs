@@ -80,14 +80,10 @@ struct Unopened {
 impl Rotated {
     /// That keys were wrapped anew, in the audit log.
     async fn note(&self, store: &dyn Store) -> Result<(), StoreError> {
-        let detail = format!(
-            "{} wrapped anew, {} under older lines",
-            self.rewrapped, self.last.older
-        );
+        let detail = format!("{} wrapped anew, {} under older lines", self.rewrapped, self.last.older);
         let by = Caller::at_the_machine("RotateKeys");
         let mut tx = store.begin("audit_rotation").await?;
-        tx.append_audit(&by.line(SystemClock.now(), "", audit::OK, &detail))
-            .await?;
+        tx.append_audit(&by.line(SystemClock.now(), "", audit::OK, &detail)).await?;
         tx.commit().await
     }
 }
@@ -169,11 +165,7 @@ impl Walk {
     fn does_not_open(&mut self, key: &SealedKey, why: SealError) {
         self.unopened += 1;
         if self.named.len() < MOST_NAMED {
-            self.named.push(Unopened {
-                place: key.place,
-                id: key.id.clone(),
-                why,
-            });
+            self.named.push(Unopened { place: key.place, id: key.id.clone(), why });
         }
     }
 }
@@ -205,12 +197,7 @@ impl Rotated {
 
     /// Whether the older lines may go.
     fn verdict(&self) -> Result<(), Failure> {
-        let Walk {
-            older,
-            unopened,
-            named,
-            ..
-        } = &self.last;
+        let Walk { older, unopened, named, .. } = &self.last;
         if let Some(first) = named.first() {
             let sentence = format!(
                 "no line opens {unopened} sealed keys, the first in {} {}: {}; take no line out of the file",

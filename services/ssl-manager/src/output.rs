@@ -7,8 +7,7 @@ use serde_json::{Value, json};
 use crate::cli::Output;
 
 pub(crate) fn time(at: Option<&prost_types::Timestamp>) -> Value {
-    at.and_then(proto::from_timestamp)
-        .map_or(Value::Null, |at| json!(at.to_string()))
+    at.and_then(proto::from_timestamp).map_or(Value::Null, |at| json!(at.to_string()))
 }
 
 fn source(source: v1::Source) -> Value {
@@ -99,9 +98,7 @@ pub(crate) fn table(values: &[Value], columns: &[&str]) -> Table {
 
 fn new_table() -> Table {
     let mut table = Table::new();
-    table
-        .load_style(presets::UTF8_FULL_CONDENSED)
-        .set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
     table
 }
 
@@ -111,18 +108,11 @@ fn cell(value: &Value) -> String {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
         Value::Object(fields) if fields.contains_key("message") => {
-            format!(
-                "{} ({}): {}",
-                cell(&fields["code"]),
-                cell(&fields["who"]),
-                cell(&fields["message"])
-            )
+            format!("{} ({}): {}", cell(&fields["code"]), cell(&fields["who"]), cell(&fields["message"]))
         }
         Value::Object(fields) => {
-            let lines: Vec<String> = fields
-                .iter()
-                .map(|(key, value)| format!("{key}: {}", cell(value)))
-                .collect();
+            let lines: Vec<String> =
+                fields.iter().map(|(key, value)| format!("{key}: {}", cell(value))).collect();
             lines.join("\n")
         }
         other => other.to_string(),

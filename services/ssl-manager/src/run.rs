@@ -48,10 +48,7 @@ pub(crate) enum RunError {
 pub(crate) struct Running {
     process: Process,
     tasks: JoinSet<Result<(), RoleError>>,
-    #[cfg_attr(
-        not(feature = "sandbox"),
-        expect(dead_code, reason = "held as long as the roles run")
-    )]
+    #[cfg_attr(not(feature = "sandbox"), expect(dead_code, reason = "held as long as the roles run"))]
     backend: Option<Backend>,
 }
 
@@ -93,11 +90,7 @@ impl Running {
         };
         let tasks = spawn(&context, roles, metrics);
         tracing::info!(roles = ?roles, version = env!("CARGO_PKG_VERSION"), "started");
-        Ok(Self {
-            process,
-            tasks,
-            backend: Some(backend),
-        })
+        Ok(Self { process, tasks, backend: Some(backend) })
     }
 
     /// The page alone: a client of the API that opens no store and no bus.
@@ -113,11 +106,7 @@ impl Running {
         process.health.expect(RoleName::Console.as_str());
         tasks.spawn(console::run(process.clone()));
         tracing::info!(roles = ?roles, version = env!("CARGO_PKG_VERSION"), "started");
-        Ok(Self {
-            process,
-            tasks,
-            backend: None,
-        })
+        Ok(Self { process, tasks, backend: None })
     }
 
     /// What the roles work on; none for those that have no store.
@@ -141,27 +130,17 @@ impl Running {
             Some(Ok(Ok(()))) | None => Ok(()),
         };
         while let Some(ended) = self.tasks.join_next().await {
-            result = result.and(
-                ended
-                    .map_err(RunError::from)
-                    .and_then(|ended| ended.map_err(RunError::from)),
-            );
+            result =
+                result.and(ended.map_err(RunError::from).and_then(|ended| ended.map_err(RunError::from)));
         }
         tracing::info!("stopped");
-        if in_time {
-            result
-        } else {
-            result.and(Err(RunError::StillRunning))
-        }
+        if in_time { result } else { result.and(Err(RunError::StillRunning)) }
     }
 }
 
 fn spawn(context: &Context, roles: &[RoleName], metrics: PrometheusHandle) -> JoinSet<Result<(), RoleError>> {
     let mut tasks = JoinSet::new();
-    let backends = Backends {
-        store: context.store.clone(),
-        bus: context.bus.clone(),
-    };
+    let backends = Backends { store: context.store.clone(), bus: context.bus.clone() };
     tasks.spawn(serve_admin(context.process(), Some(backends), metrics));
     let parts: Vec<&'static str> = roles.iter().map(|role| role.as_str()).collect();
     for part in &parts {
@@ -241,9 +220,7 @@ async fn bind(config: &Config, roles: &[RoleName]) -> Result<Listeners, RoleErro
         listeners.bind(Listen::Console, config.console.listen).await?;
     }
     if roles.contains(&RoleName::ChallengeResponder) {
-        listeners
-            .bind(Listen::ChallengeResponder, config.challenge_responder.listen)
-            .await?;
+        listeners.bind(Listen::ChallengeResponder, config.challenge_responder.listen).await?;
     }
     Ok(listeners)
 }
@@ -256,10 +233,7 @@ pub(crate) async fn signalled() {
                 signals.recv().await;
             }
             Err(error) => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "SIGTERM is not heard, Ctrl-C is"
-                );
+                tracing::warn!(error = &error as &dyn std::error::Error, "SIGTERM is not heard, Ctrl-C is");
                 std::future::pending::<()>().await;
             }
         }

@@ -19,19 +19,8 @@ const LOOK_UP_EVERY: Duration = Duration::from_secs(5);
 /// Runs a part until Ctrl-C or SIGTERM.
 pub(crate) async fn run(part: SandboxPart) -> anyhow::Result<()> {
     match part {
-        SandboxPart::Ca {
-            listen,
-            dns,
-            http_port,
-            root_file,
-        } => {
-            let ca = Ca::start(CaOptions {
-                listen,
-                dns,
-                http_port,
-                ..CaOptions::default()
-            })
-            .await?;
+        SandboxPart::Ca { listen, dns, http_port, root_file } => {
+            let ca = Ca::start(CaOptions { listen, dns, http_port, ..CaOptions::default() }).await?;
             if let Some(path) = root_file {
                 std::fs::write(path, ca.api_root_pem())?;
             }
@@ -59,21 +48,15 @@ pub(crate) async fn run(part: SandboxPart) -> anyhow::Result<()> {
                 ..C4Options::default()
             })
             .await?;
-            let known = C4Domain {
-                ports: vec![80, 443],
-                cname: CDN_TARGET.to_owned(),
-            };
+            let known = C4Domain { ports: vec![80, 443], cname: CDN_TARGET.to_owned() };
             for name in domains {
                 c4.control().put_domain(&name, known.clone());
             }
             for zone in zones {
                 c4.control().zone_as_known(&zone, known.clone());
             }
-            let options = EdgeOptions {
-                http_listen: edge_http,
-                https_listen: edge_https,
-                challenge_upstream,
-            };
+            let options =
+                EdgeOptions { http_listen: edge_http, https_listen: edge_https, challenge_upstream };
             let edge = Edge::start(options, c4.control()).await?;
             println!(
                 "C4: {}\nedge: http://{} https://{}",
@@ -85,18 +68,8 @@ pub(crate) async fn run(part: SandboxPart) -> anyhow::Result<()> {
             edge.stop().await;
             c4.stop().await;
         }
-        SandboxPart::Dns {
-            listen,
-            default_a,
-            domains,
-            zones,
-            edge,
-        } => {
-            let dns = Dns::start(DnsOptions {
-                listen,
-                ..DnsOptions::default()
-            })
-            .await?;
+        SandboxPart::Dns { listen, default_a, domains, zones, edge } => {
+            let dns = Dns::start(DnsOptions { listen, ..DnsOptions::default() }).await?;
             dns.control().default_a(default_a);
             for name in domains {
                 dns.control().set_cname(&name, CDN_TARGET);
@@ -158,10 +131,7 @@ fn identity(certificate: Option<&Path>, key: Option<&Path>) -> anyhow::Result<Op
     let (Some(certificate), Some(key)) = (certificate, key) else {
         return Ok(None);
     };
-    Ok(Some(C4Identity {
-        chain_pem: read(certificate)?,
-        key_pem: read(key)?,
-    }))
+    Ok(Some(C4Identity { chain_pem: read(certificate)?, key_pem: read(key)? }))
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {

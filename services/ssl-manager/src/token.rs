@@ -18,18 +18,13 @@ const MOST_NAME: usize = 100;
 pub(crate) async fn run(command: &TokenCommand, config: &Config, output: Output) -> Result<(), Failure> {
     let store = &*open_for_command(config).await?;
     match command {
-        TokenCommand::Create {
-            name,
-            role,
-            expires_in_days,
-        } => {
+        TokenCommand::Create { name, role, expires_in_days } => {
             let token = create(store, name, *role, *expires_in_days).await?;
             match output {
                 Output::Table => println!("{}", *token),
-                Output::Json => print_one(
-                    output,
-                    &json!({ "name": name, "role": role.as_str(), "token": *token }),
-                ),
+                Output::Json => {
+                    print_one(output, &json!({ "name": name, "role": role.as_str(), "token": *token }))
+                }
             }
         }
         TokenCommand::List => list(store, output).await?,
@@ -37,10 +32,7 @@ pub(crate) async fn run(command: &TokenCommand, config: &Config, output: Output)
             let mut tx = store.begin("revoke_token").await?;
             let now = SystemClock.now();
             if !tx.revoke_token(name, now).await? {
-                return Err(Failure::new(
-                    "NOT_FOUND",
-                    format!("there is no valid token named {name:?}"),
-                ));
+                return Err(Failure::new("NOT_FOUND", format!("there is no valid token named {name:?}")));
             }
             let by = Caller::at_the_machine("RevokeToken");
             tx.append_audit(&by.line(now, name, audit::OK, "")).await?;
@@ -78,15 +70,13 @@ pub(crate) async fn create(
     };
     let mut tx = store.begin("create_token").await?;
     tx.insert_token(&record).await.map_err(|error| match error {
-        StoreError::Conflict { .. } => Failure::new(
-            "ALREADY_EXISTS",
-            format!("there is a token named {name:?}: choose another name"),
-        ),
+        StoreError::Conflict { .. } => {
+            Failure::new("ALREADY_EXISTS", format!("there is a token named {name:?}: choose another name"))
+        }
         other => other.into(),
     })?;
     let by = Caller::at_the_machine("CreateToken");
-    tx.append_audit(&by.line(now, name, audit::OK, role.as_str()))
-        .await?;
+    tx.append_audit(&by.line(now, name, audit::OK, role.as_str())).await?;
     tx.commit().await?;
     Ok(token)
 }
@@ -107,17 +97,6 @@ async fn list(store: &dyn Store, output: Output) -> Result<(), Failure> {
             })
         })
         .collect();
-    print_many(
-        output,
-        &rows,
-        &[
-            "name",
-            "role",
-            "created_at",
-            "expires_at",
-            "last_used_at",
-            "revoked_at",
-        ],
-    );
+    print_many(output, &rows, &["name", "role", "created_at", "expires_at", "last_used_at", "revoked_at"]);
     Ok(())
 }

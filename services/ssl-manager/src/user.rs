@@ -58,9 +58,7 @@ pub(crate) enum UserCommand {
 pub(crate) async fn run(command: &UserCommand, config: &Config, output: Output) -> Result<(), Failure> {
     // What is wrong with the words is told before the store is opened.
     let hash = match command {
-        UserCommand::Create {
-            name, password_file, ..
-        } => {
+        UserCommand::Create { name, password_file, .. } => {
             check_name(name)?;
             Some(hash_of(password_file)?)
         }
@@ -71,12 +69,7 @@ pub(crate) async fn run(command: &UserCommand, config: &Config, output: Output) 
     match command {
         UserCommand::Create { name, role, .. } => {
             create(store, name, *role, hash).await?;
-            done(
-                output,
-                name,
-                "may sign in now",
-                &json!({ "name": name, "role": role.as_str() }),
-            );
+            done(output, name, "may sign in now", &json!({ "name": name, "role": role.as_str() }));
         }
         UserCommand::List => list(store, output).await?,
         UserCommand::Password { name, .. } => {
@@ -100,12 +93,7 @@ pub(crate) async fn run(command: &UserCommand, config: &Config, output: Output) 
         }
         UserCommand::Remove { name } => {
             change(store, "RemoveUser", name, async |tx| tx.remove_user(name).await).await?;
-            done(
-                output,
-                name,
-                "may sign in no more",
-                &json!({ "name": name, "removed": true }),
-            );
+            done(output, name, "may sign in no more", &json!({ "name": name, "removed": true }));
         }
     }
     Ok(())
@@ -119,12 +107,7 @@ pub(crate) async fn create(
     password_hash: Option<String>,
 ) -> Result<(), Failure> {
     let now = SystemClock.now();
-    let user = User {
-        name: name.to_owned(),
-        role,
-        password_hash,
-        created_at: now,
-    };
+    let user = User { name: name.to_owned(), role, password_hash, created_at: now };
     let mut tx = store.begin("create_user").await?;
     tx.insert_user(&user).await.map_err(|error| match error {
         StoreError::Conflict { .. } => Failure::new(
@@ -134,8 +117,7 @@ pub(crate) async fn create(
         other => other.into(),
     })?;
     let by = Caller::at_the_machine("CreateUser");
-    tx.append_audit(&by.line(now, name, audit::OK, role.as_str()))
-        .await?;
+    tx.append_audit(&by.line(now, name, audit::OK, role.as_str())).await?;
     tx.commit().await?;
     Ok(())
 }
@@ -184,10 +166,7 @@ async fn list(store: &dyn Store, output: Output) -> Result<(), Failure> {
 }
 
 fn unknown(name: &str) -> Failure {
-    Failure::new(
-        "NOT_FOUND",
-        format!("nobody named {name:?} may sign in: see `user list`"),
-    )
+    Failure::new("NOT_FOUND", format!("nobody named {name:?} may sign in: see `user list`"))
 }
 
 fn done(output: Output, name: &str, what: &str, row: &serde_json::Value) {

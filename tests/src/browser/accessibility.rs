@@ -24,10 +24,7 @@ impl Browser {
     pub async fn violations(&self) -> Vec<String> {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(AXE);
         let axe = std::fs::read_to_string(&path).unwrap_or_else(|error| {
-            panic!(
-                "{} ({error}): `make install` installs what is missing",
-                path.display()
-            )
+            panic!("{} ({error}): `make install` installs what is missing", path.display())
         });
         // axe waits for timers, which run only with scripts; those of a page that was loaded without stay off.
         let scripting = self.scripting.load(Ordering::Relaxed);
@@ -35,9 +32,7 @@ impl Browser {
         self.script(&axe, vec![]).await;
         let result = self.session.run_async(RUN).await.expect("axe runs");
         self.scripting(scripting).await;
-        let violations = result["violations"]
-            .as_array()
-            .unwrap_or_else(|| panic!("axe says {result}"));
+        let violations = result["violations"].as_array().unwrap_or_else(|| panic!("axe says {result}"));
         violations.iter().map(told).collect()
     }
 

@@ -21,18 +21,12 @@ const FIELDS: &str = "return arguments[0].matches('input, select, textarea')";
 impl Browser {
     /// Waits until there is exactly one thing with that role and exactly that name.
     pub async fn find(&self, role: &str, name: &str) -> Element {
-        wait_for(&format!("{role} \"{name}\""), PATIENCE, || {
-            self.one(None, role, name)
-        })
-        .await
+        wait_for(&format!("{role} \"{name}\""), PATIENCE, || self.one(None, role, name)).await
     }
 
     /// The same inside an element.
     pub async fn find_in(&self, outer: &Element, role: &str, name: &str) -> Element {
-        wait_for(&format!("{role} \"{name}\""), PATIENCE, || {
-            self.one(Some(outer), role, name)
-        })
-        .await
+        wait_for(&format!("{role} \"{name}\""), PATIENCE, || self.one(Some(outer), role, name)).await
     }
 
     /// Waits for the row of a table whose header has that name: a row itself has none.
@@ -40,9 +34,7 @@ impl Browser {
         wait_for(&format!("the row \"{header}\""), PATIENCE, || async {
             let header = self.one(None, "rowheader", header).await?;
             let row = self.session.run(ROW, vec![header.to_json()]).await?;
-            self.session
-                .element(&row)
-                .ok_or_else(|| "a header outside a row".to_owned())
+            self.session.element(&row).ok_or_else(|| "a header outside a row".to_owned())
         })
         .await
     }
@@ -51,21 +43,14 @@ impl Browser {
     pub async fn gone(&self, role: &str, name: &str) {
         wait_for(&format!("the end of {role} \"{name}\""), PATIENCE, || async {
             let found = self.nodes(None, Some(role), Some(name)).await?;
-            if found.is_empty() {
-                Ok(())
-            } else {
-                Err(format!("{} of them", found.len()))
-            }
+            if found.is_empty() { Ok(()) } else { Err(format!("{} of them", found.len())) }
         })
         .await;
     }
 
     /// Waits for the field with that label.
     pub async fn field(&self, label: &str) -> Element {
-        wait_for(&format!("a field \"{label}\""), PATIENCE, || {
-            self.one_field(label)
-        })
-        .await
+        wait_for(&format!("a field \"{label}\""), PATIENCE, || self.one_field(label)).await
     }
 
     /// The names of everything of that role, in the page's order; empty where something has none.
@@ -162,10 +147,7 @@ impl Browser {
     ) -> Result<Vec<Value>, String> {
         let outer = outer.map_or(Value::Null, Element::to_json);
         self.session.run(KEEP_OUTER, vec![outer]).await?;
-        let root = self
-            .session
-            .devtools("Runtime.evaluate", json!({ "expression": TAKE_OUTER }))
-            .await?;
+        let root = self.session.devtools("Runtime.evaluate", json!({ "expression": TAKE_OUTER })).await?;
         let mut query = json!({ "objectId": root["result"]["objectId"] });
         if let Some(role) = role {
             query["role"] = role.into();

@@ -113,10 +113,7 @@ impl Browser {
         let up = keys.iter().rev().map(|key| action("keyUp", key));
         let actions: Vec<Value> = down.chain(up).collect();
         let keyboard = json!({ "type": "key", "id": "keyboard", "actions": actions });
-        let done = self
-            .session
-            .post("/actions", json!({ "actions": [keyboard] }))
-            .await;
+        let done = self.session.post("/actions", json!({ "actions": [keyboard] })).await;
         done.expect("a page");
     }
 

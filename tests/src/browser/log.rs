@@ -21,11 +21,7 @@ impl Browser {
     /// Panics if there are any.
     pub async fn assert_no_problems(&self) {
         let problems = self.problems().await;
-        assert!(
-            problems.is_empty(),
-            "the browser complains:\n{}",
-            problems.join("\n")
-        );
+        assert!(problems.is_empty(), "the browser complains:\n{}", problems.join("\n"));
     }
 }
 

@@ -34,17 +34,12 @@ impl Browser {
     /// Sets what the viewer prefers; the page follows at once.
     pub async fn theme(&self, theme: Theme) {
         let scheme = if theme == Theme::Dark { "dark" } else { "light" };
-        let forced = if theme == Theme::ForcedColors {
-            "active"
-        } else {
-            "none"
-        };
+        let forced = if theme == Theme::ForcedColors { "active" } else { "none" };
         let features = json!([
             { "name": "prefers-color-scheme", "value": scheme },
             { "name": "forced-colors", "value": forced },
         ]);
-        self.devtools("Emulation.setEmulatedMedia", json!({ "features": features }))
-            .await;
+        self.devtools("Emulation.setEmulatedMedia", json!({ "features": features })).await;
     }
 
     /// Sets the size of the window.
@@ -85,9 +80,7 @@ impl Browser {
             },
         });
         let picture = self.devtools("Page.captureScreenshot", picture).await;
-        let png = STANDARD
-            .decode(picture["data"].as_str().unwrap_or_default())
-            .expect("base64");
+        let png = STANDARD.decode(picture["data"].as_str().unwrap_or_default()).expect("base64");
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/screenshots");
         std::fs::create_dir_all(&folder).expect("a folder");
         let path = folder.join(format!("{name}.png"));

@@ -62,16 +62,12 @@ impl Session {
     /// What has the focus: the page's body if nothing has.
     pub(super) async fn active(&self) -> Result<Element, String> {
         let active = self.get("/element/active").await?;
-        self.element(&active)
-            .ok_or_else(|| format!("no element: {active}"))
+        self.element(&active).ok_or_else(|| format!("no element: {active}"))
     }
 
     /// The element of an answer.
     pub(super) fn element(&self, answer: &Value) -> Option<Element> {
-        Some(Element {
-            session: self.clone(),
-            id: answer[ELEMENT].as_str()?.to_owned(),
-        })
+        Some(Element { session: self.clone(), id: answer[ELEMENT].as_str()?.to_owned() })
     }
 }
 
@@ -115,10 +111,7 @@ impl Element {
 
     /// An attribute, if it is there.
     pub async fn attribute(&self, name: &str) -> Result<Option<String>, String> {
-        let value = self
-            .session
-            .get(&self.below(&format!("/attribute/{name}")))
-            .await?;
+        let value = self.session.get(&self.below(&format!("/attribute/{name}"))).await?;
         Ok(value.as_str().map(str::to_owned))
     }
 

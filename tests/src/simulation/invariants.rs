@@ -118,12 +118,7 @@ impl Simulation {
         let Some(live) = domain.facts.live else {
             return false;
         };
-        let stored = self
-            .context
-            .store
-            .certificate(live.certificate)
-            .await
-            .expect("read");
+        let stored = self.context.store.certificate(live.certificate).await.expect("read");
         let held = self.c4().certificate(domain.name.as_str());
         stored.is_some_and(|stored| held.is_some_and(|held| held.sha256 == stored.summary.sha256))
     }
@@ -147,8 +142,7 @@ impl Simulation {
         let until = self.now() + SETTLED_WITHIN;
         loop {
             let next = self.next_due().await;
-            self.pass(next.duration_since(self.now()).max(SignedDuration::from_secs(1)))
-                .await;
+            self.pass(next.duration_since(self.now()).max(SignedDuration::from_secs(1))).await;
             self.check().await;
             let unsettled = self.unsettled().await;
             if unsettled.is_empty() {
@@ -162,10 +156,7 @@ impl Simulation {
         let mut next = self.now() + SignedDuration::from_hours(6);
         for which in 0..DOMAINS {
             let work = self.context.store.work(&name(which)).await.expect("read");
-            next = work
-                .iter()
-                .filter_map(|work| work.due_at)
-                .fold(next, Timestamp::min);
+            next = work.iter().filter_map(|work| work.due_at).fold(next, Timestamp::min);
         }
         next
     }

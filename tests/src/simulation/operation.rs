@@ -149,10 +149,7 @@ impl Simulation {
             Operation::C4Down(down) => c4.down(down),
             Operation::C4Knows(which, true) => c4.put_domain(
                 name(which).as_str(),
-                C4Domain {
-                    ports: vec![80, 443],
-                    cname: CDN_TARGET.to_owned(),
-                },
+                C4Domain { ports: vec![80, 443], cname: CDN_TARGET.to_owned() },
             ),
             Operation::C4Knows(which, false) => c4.remove_domain(name(which).as_str()),
             Operation::C4LosesCertificate(which) => c4.remove_certificate(name(which).as_str()),
@@ -168,11 +165,7 @@ impl Simulation {
             Operation::CaDropsAnswer(endpoint) => ca.drop_answer(endpoint),
             Operation::CaTalksNonsense(endpoint, nonsense) => ca.answer_nonsense(endpoint, nonsense),
             Operation::CaFindsInvalid(which, invalid) => {
-                let result = if invalid {
-                    unreachable_from_ca()
-                } else {
-                    ValidationResult::Valid
-                };
+                let result = if invalid { unreachable_from_ca() } else { ValidationResult::Valid };
                 ca.validation_result(name(which).as_str(), result);
             }
             Operation::CaLimits(which, wait) => ca.rate_limit(Some(name(which).as_str()), wait),

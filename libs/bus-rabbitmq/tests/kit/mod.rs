@@ -38,12 +38,8 @@ impl Behind {
 }
 
 pub(crate) fn bus(store: Arc<dyn Store>, url: &str, root_certificate_file: Option<PathBuf>) -> Arc<dyn Bus> {
-    let options = RabbitMqOptions {
-        url: url.to_owned(),
-        root_certificate_file,
-        name: "test".to_owned(),
-        relay: true,
-    };
+    let options =
+        RabbitMqOptions { url: url.to_owned(), root_certificate_file, name: "test".to_owned(), relay: true };
     Arc::new(RabbitMqBus::new(options, store, Arc::new(SystemClock)).unwrap())
 }
 

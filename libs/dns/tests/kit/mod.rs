@@ -34,11 +34,8 @@ pub(crate) struct Nameserver {
 impl Nameserver {
     pub(crate) async fn start() -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let server = Self {
-            address: socket.local_addr().unwrap(),
-            rules: Arc::default(),
-            asked: Arc::default(),
-        };
+        let server =
+            Self { address: socket.local_addr().unwrap(), rules: Arc::default(), asked: Arc::default() };
         let serving = server.clone();
         tokio::spawn(async move {
             let mut buffer = [0; 4096];
@@ -63,9 +60,7 @@ impl Nameserver {
     pub(crate) fn addresses(&self, name: &str, addresses: &[&str]) -> &Self {
         let addresses: Vec<IpAddr> = addresses.iter().map(|address| address.parse().unwrap()).collect();
         for kind in [RecordType::A, RecordType::AAAA] {
-            let of_kind = addresses
-                .iter()
-                .filter(|address| address.is_ipv4() == (kind == RecordType::A));
+            let of_kind = addresses.iter().filter(|address| address.is_ipv4() == (kind == RecordType::A));
             let records: Vec<_> = of_kind.map(|address| record(name, (*address).into())).collect();
             if !records.is_empty() {
                 self.set(name, kind, Reply::Records(records));
@@ -75,34 +70,19 @@ impl Nameserver {
     }
 
     pub(crate) fn times_asked(&self, name: &str, kind: RecordType) -> usize {
-        self.asked
-            .lock()
-            .unwrap()
-            .iter()
-            .filter(|asked| **asked == (name.to_owned(), kind))
-            .count()
+        self.asked.lock().unwrap().iter().filter(|asked| **asked == (name.to_owned(), kind)).count()
     }
 
     fn reply(&self, question: &[u8]) -> Option<Vec<u8>> {
         let mut message = Message::from_vec(question).ok()?;
         let query = message.queries.first()?.clone();
         let name = query.name().to_ascii().trim_end_matches('.').to_lowercase();
-        self.asked
-            .lock()
-            .unwrap()
-            .push((name.clone(), query.query_type()));
+        self.asked.lock().unwrap().push((name.clone(), query.query_type()));
         let rules = self.rules.lock().unwrap();
-        let reply = rules
-            .get(&(name.clone(), query.query_type()))
-            .cloned()
-            .unwrap_or_else(|| {
-                let exists = rules.keys().any(|(other, _)| *other == name);
-                if exists {
-                    Reply::Records(Vec::new())
-                } else {
-                    Reply::Code(ResponseCode::NXDomain)
-                }
-            });
+        let reply = rules.get(&(name.clone(), query.query_type())).cloned().unwrap_or_else(|| {
+            let exists = rules.keys().any(|(other, _)| *other == name);
+            if exists { Reply::Records(Vec::new()) } else { Reply::Code(ResponseCode::NXDomain) }
+        });
         message.edns = None;
         message = message.into_response();
         match reply {

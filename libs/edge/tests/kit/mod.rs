@@ -35,11 +35,7 @@ impl Pair {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new([name().to_string()]).unwrap();
         let certificate = params.self_signed(&key).unwrap();
-        Self {
-            sha256: hex::encode(digest::digest(&digest::SHA256, certificate.der())),
-            certificate,
-            key,
-        }
+        Self { sha256: hex::encode(digest::digest(&digest::SHA256, certificate.der())), certificate, key }
     }
 
     pub(crate) fn certified(&self) -> CertifiedKey {
@@ -63,10 +59,7 @@ pub(crate) struct Cdn {
 impl Cdn {
     pub(crate) async fn with_edges(count: usize) -> Self {
         let c4 = C4::start(C4Options::default()).await.unwrap();
-        let domain = C4Domain {
-            ports: vec![80, 443],
-            cname: CDN_TARGET.to_owned(),
-        };
+        let domain = C4Domain { ports: vec![80, 443], cname: CDN_TARGET.to_owned() };
         c4.control().put_domain(name().as_str(), domain);
         let mut edges = Vec::new();
         for _ in 0..count {
@@ -77,11 +70,7 @@ impl Cdn {
             token: c4.token().to_owned().into(),
             root_certificate_pem: None,
         });
-        Self {
-            edges,
-            client: client.unwrap(),
-            _c4: c4,
-        }
+        Self { edges, client: client.unwrap(), _c4: c4 }
     }
 
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
@@ -92,10 +81,7 @@ impl Cdn {
         let mut behind: Vec<_> = self
             .addresses()
             .iter()
-            .map(|edge| Behind {
-                edge: edge.to_string(),
-                shows: shows.to_owned(),
-            })
+            .map(|edge| Behind { edge: edge.to_string(), shows: shows.to_owned() })
             .collect();
         behind.sort();
         behind

@@ -20,10 +20,7 @@ pub(crate) const OF_ENUM_VALUE: i32 = 2;
 /// Every file that is ours, in the order in which they are compiled.
 pub(crate) fn files() -> Vec<FileDescriptorProto> {
     let set = FileDescriptorSet::decode(proto::FILE_DESCRIPTOR_SET).expect("our own descriptors");
-    let ours = set
-        .file
-        .into_iter()
-        .filter(|file| !file.package().starts_with("google."));
+    let ours = set.file.into_iter().filter(|file| !file.package().starts_with("google."));
     ours.collect()
 }
 

@@ -24,36 +24,21 @@ async fn private_addresses_are_not_connected_to() {
     let mut outside = Outside::start().await;
     outside.allow_private_addresses = false;
     let site = Site::start(|_| ok(BODY)).await;
-    assert_eq!(
-        outside.wrong(site.port).await,
-        "it leads to the loopback address 127.0.0.1"
-    );
+    assert_eq!(outside.wrong(site.port).await, "it leads to the loopback address 127.0.0.1");
     outside.dns().set_a(NAME, &[Ipv4Addr::new(10, 0, 0, 1)]);
-    assert_eq!(
-        outside.wrong(site.port).await,
-        "it leads to the private address 10.0.0.1"
-    );
+    assert_eq!(outside.wrong(site.port).await, "it leads to the private address 10.0.0.1");
     outside.dns().set_a(NAME, &[]);
     for (address, found) in [
         ("::1", "it leads to the loopback address ::1"),
-        (
-            "::ffff:127.0.0.1",
-            "it leads to the IPv4-mapped address ::ffff:127.0.0.1",
-        ),
-        (
-            "64:ff9b::7f00:1",
-            "it leads to the loopback address 64:ff9b::7f00:1",
-        ),
+        ("::ffff:127.0.0.1", "it leads to the IPv4-mapped address ::ffff:127.0.0.1"),
+        ("64:ff9b::7f00:1", "it leads to the loopback address 64:ff9b::7f00:1"),
     ] {
         outside.dns().set_aaaa(NAME, &[address.parse().unwrap()]);
         assert_eq!(outside.wrong(site.port).await, found);
     }
     outside.dns().set_cname(NAME, "inside.example.net");
     outside.dns().set_a("inside.example.net", &[HERE]);
-    assert_eq!(
-        outside.wrong(site.port).await,
-        "it leads to the loopback address 127.0.0.1"
-    );
+    assert_eq!(outside.wrong(site.port).await, "it leads to the loopback address 127.0.0.1");
     assert_eq!(site.connections(), 0);
 }
 
@@ -61,10 +46,7 @@ async fn private_addresses_are_not_connected_to() {
 async fn a_name_without_address_is_wrong() {
     let outside = Outside::start().await;
     outside.dns().remove(NAME);
-    assert_eq!(
-        outside.wrong(80).await,
-        "the name has no address (no A or AAAA record)"
-    );
+    assert_eq!(outside.wrong(80).await, "the name has no address (no A or AAAA record)");
     let site = Site::start(|_| redirect("http://nowhere.example.com/")).await;
     outside.dns().set_a(NAME, &[HERE]);
     assert_eq!(
@@ -103,10 +85,7 @@ async fn dns_that_fails_blames_nobody() {
     outside.dns().servfail(OTHER_NAME, true);
     let site = Site::start(|_| redirect(&format!("http://{OTHER_NAME}/"))).await;
     let detail = unknown(&outside, site.port).await;
-    assert!(
-        detail.starts_with("it redirects to http://other.example.com, and there"),
-        "{detail}"
-    );
+    assert!(detail.starts_with("it redirects to http://other.example.com, and there"), "{detail}");
 }
 
 #[tokio::test]
@@ -114,11 +93,7 @@ async fn ipv4_is_tried_only_if_ipv6_does_not_connect() {
     let mut outside = Outside::start().await;
     outside.dns().set_aaaa(NAME, &[Ipv6Addr::LOCALHOST]);
     let ipv4 = Site::start(|_| ok(BODY)).await;
-    assert_eq!(
-        outside.fetch(ipv4.port).await,
-        Rehearsed::Right,
-        "refused, then IPv4"
-    );
+    assert_eq!(outside.fetch(ipv4.port).await, Rehearsed::Right, "refused, then IPv4");
     assert_eq!(ipv4.connections(), 1);
 
     let ipv6 = Site::at(Ipv6Addr::LOCALHOST.into(), ipv4.port, |_| ok("another")).await;
@@ -149,10 +124,7 @@ async fn an_ipv6_connection_that_does_not_come_about_leads_to_ipv4() {
     outside.dns().set_aaaa(NAME, &[Ipv6Addr::LOCALHOST]);
     assert_eq!(
         outside.wrong(address.port()).await,
-        format!(
-            "nothing listens at 127.0.0.1:{} (connection refused)",
-            address.port()
-        )
+        format!("nothing listens at 127.0.0.1:{} (connection refused)", address.port())
     );
     let ipv4 = Site::at(HERE.into(), address.port(), |_| ok(BODY)).await;
     assert_eq!(outside.fetch(ipv4.port).await, Rehearsed::Right);
@@ -185,19 +157,9 @@ async fn rotating_nameserver() -> (SocketAddr, Arc<AtomicU8>) {
 #[tokio::test]
 async fn the_connection_goes_to_the_address_that_was_checked_and_each_hop_looks_up_again() {
     let (nameserver, asked) = rotating_nameserver().await;
-    let first = Site::start(|path| {
-        if path == PATH {
-            redirect("/again")
-        } else {
-            ok("wrong")
-        }
-    })
-    .await;
+    let first = Site::start(|path| if path == PATH { redirect("/again") } else { ok("wrong") }).await;
     let second = Site::at(THERE.into(), first.port, |_| ok(BODY)).await;
-    let options = Options {
-        http_port: first.port,
-        allow_private_addresses: true,
-    };
+    let options = Options { http_port: first.port, allow_private_addresses: true };
     let rehearsal = Rehearsal::new(options).unwrap();
     let nameservers = Nameservers::new(vec![nameserver.to_string()]).unwrap();
     let name = DomainName::parse(NAME).unwrap();

@@ -133,10 +133,7 @@ async fn a_token_that_would_lead_elsewhere_is_not_asked_for() {
     let site = Site::start(|_| ok(BODY)).await;
     for token in ["", "../../admin", "a/b", "a?b", "a b", "ä", &"a".repeat(129)] {
         let rehearsed = outside.fetch_token(site.port, token).await;
-        assert!(
-            matches!(rehearsed, Rehearsed::CouldNotAsk { .. }),
-            "{rehearsed:?}"
-        );
+        assert!(matches!(rehearsed, Rehearsed::CouldNotAsk { .. }), "{rehearsed:?}");
     }
     assert_eq!(site.connections(), 0);
 }

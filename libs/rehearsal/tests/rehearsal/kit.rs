@@ -52,17 +52,12 @@ impl Outside {
     }
 
     pub(crate) async fn fetch_token(&self, http_port: u16, token: &str) -> Rehearsed {
-        let options = Options {
-            http_port,
-            allow_private_addresses: self.allow_private_addresses,
-        };
+        let options = Options { http_port, allow_private_addresses: self.allow_private_addresses };
         let rehearsal = Rehearsal::with_timeouts(options, self.connect_within, self.fetch_within).unwrap();
         let nameservers = Nameservers::new(vec![self.dns.addr().to_string()]).unwrap();
         let name = DomainName::parse(NAME).unwrap();
         let fetch = rehearsal.fetch(&nameservers, &name, token, BODY);
-        tokio::time::timeout(Duration::from_secs(12), fetch)
-            .await
-            .unwrap()
+        tokio::time::timeout(Duration::from_secs(12), fetch).await.unwrap()
     }
 
     /// What is found to be wrong.

@@ -9,12 +9,7 @@ use crate::kit::{BODY, HERE, NAME, OTHER_NAME, Outside, PATH, Reply, Site, THERE
 /// A site whose every answer redirects there; `PORT` is its own port.
 async fn redirecting(location: &str) -> Site {
     // The port is known once it listens; until then nobody asks.
-    let port = TcpListener::bind((HERE, 0))
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let port = TcpListener::bind((HERE, 0)).await.unwrap().local_addr().unwrap().port();
     let location = location.replace("PORT", &port.to_string());
     Site::at(HERE.into(), port, move |_| redirect(&location)).await
 }
@@ -32,10 +27,7 @@ async fn redirects_are_followed_to_another_host() {
         assert_eq!(outside.fetch(site.port).await, Rehearsed::Right, "{location}");
         let head = other.heads().remove(0);
         assert!(head.starts_with("GET /here?a=b HTTP/1.1\r\n"), "{head}");
-        assert!(
-            head.contains(&format!("host: {OTHER_NAME}:{}\r\n", site.port)),
-            "{head}"
-        );
+        assert!(head.contains(&format!("host: {OTHER_NAME}:{}\r\n", site.port)), "{head}");
     }
 }
 
@@ -76,10 +68,7 @@ async fn https_is_followed_whatever_certificate_is_shown() {
     let listener = TcpListener::bind((THERE, no_tls.port)).await.unwrap();
     tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
-        stream
-            .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-            .await
-            .unwrap();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
     });
     let found = outside.wrong(no_tls.port).await;
     assert!(found.ends_with("and there the TLS handshake failed"), "{found}");
@@ -103,22 +92,12 @@ async fn it_says_behind_which_redirect_it_went_wrong() {
 #[tokio::test]
 async fn ten_redirects_are_followed_and_the_eleventh_is_not() {
     let outside = Outside::start().await;
-    for (redirects, expected) in [
-        (10, Rehearsed::Right),
-        (
-            11,
-            Rehearsed::Wrong {
-                found: "it redirects over 10 times".to_owned(),
-            },
-        ),
-    ] {
+    for (redirects, expected) in
+        [(10, Rehearsed::Right), (11, Rehearsed::Wrong { found: "it redirects over 10 times".to_owned() })]
+    {
         let site = Site::start(move |path| {
             let passed: usize = path.trim_start_matches('/').parse().unwrap_or(0);
-            if passed < redirects {
-                redirect(&format!("/{}", passed + 1))
-            } else {
-                ok(BODY)
-            }
+            if passed < redirects { redirect(&format!("/{}", passed + 1)) } else { ok(BODY) }
         })
         .await;
         assert_eq!(outside.fetch(site.port).await, expected);
@@ -131,11 +110,7 @@ async fn a_circle_is_left_at_once() {
     let outside = Outside::start().await;
     for (location, connections) in [(PATH, 1), ("/other", 2), ("/other#1", 2)] {
         let site = redirecting(location).await;
-        assert_eq!(
-            outside.wrong(site.port).await,
-            "its redirects lead in a circle",
-            "{location}"
-        );
+        assert_eq!(outside.wrong(site.port).await, "its redirects lead in a circle", "{location}");
         assert_eq!(site.connections(), connections, "{location}");
     }
 }
@@ -151,10 +126,7 @@ async fn redirects_lead_to_http_and_https_on_their_ports_only() {
         format!("http://{OTHER_NAME}:0/"),
     ] {
         let found = outside.wrong(redirecting(&location).await.port).await;
-        assert_eq!(
-            found, "it redirects to a port other than 80 and 443",
-            "{location}"
-        );
+        assert_eq!(found, "it redirects to a port other than 80 and 443", "{location}");
     }
     for location in [
         "file:///etc/passwd",
@@ -165,10 +137,7 @@ async fn redirects_lead_to_http_and_https_on_their_ports_only() {
         "ws://other.example.com/",
     ] {
         let found = outside.wrong(redirecting(location).await.port).await;
-        assert_eq!(
-            found, "it redirects to something other than http and https",
-            "{location}"
-        );
+        assert_eq!(found, "it redirects to something other than http and https", "{location}");
     }
     assert_eq!(elsewhere.connections(), 0);
 }
@@ -190,10 +159,7 @@ async fn redirects_lead_to_public_host_names_only() {
         "\\\\127.0.0.1:PORT/",
     ] {
         let found = outside.wrong(redirecting(location).await.port).await;
-        assert!(
-            found.starts_with("it redirects to an IP address"),
-            "{location}: {found}"
-        );
+        assert!(found.starts_with("it redirects to an IP address"), "{location}: {found}");
     }
     for location in [
         "http://localhost:PORT/",
@@ -204,10 +170,7 @@ async fn redirects_lead_to_public_host_names_only() {
         &format!("http://{}.example.com:PORT/", "a".repeat(64)),
     ] {
         let found = outside.wrong(redirecting(location).await.port).await;
-        assert!(
-            found.ends_with("not one of the public DNS"),
-            "{location}: {found}"
-        );
+        assert!(found.ends_with("not one of the public DNS"), "{location}: {found}");
     }
     for location in [
         format!("http://somebody@{OTHER_NAME}:PORT/"),
@@ -215,39 +178,22 @@ async fn redirects_lead_to_public_host_names_only() {
         format!("http://{NAME}:PORT@{OTHER_NAME}:PORT/"),
     ] {
         let found = outside.wrong(redirecting(&location).await.port).await;
-        assert_eq!(
-            found, "it redirects to a URL with a user name or a password",
-            "{location}"
-        );
+        assert_eq!(found, "it redirects to a URL with a user name or a password", "{location}");
     }
 }
 
 #[tokio::test]
 async fn a_location_that_is_none_is_wrong() {
     let outside = Outside::start().await;
-    for location in [
-        "http://",
-        "http://[::1",
-        "http://a b.example.com/",
-        "http://x:99999/",
-    ] {
+    for location in ["http://", "http://[::1", "http://a b.example.com/", "http://x:99999/"] {
         let found = outside.wrong(redirecting(location).await.port).await;
         assert_eq!(found, "it redirects to something that is no URL", "{location}");
     }
     let long = redirecting(&format!("/{}", "a".repeat(2000))).await;
-    assert_eq!(
-        outside.wrong(long.port).await,
-        "it redirects to a URL of over 2000 characters"
-    );
+    assert_eq!(outside.wrong(long.port).await, "it redirects to a URL of over 2000 characters");
     let nowhere = Site::start(|_| answer("302 Found", "", "")).await;
-    assert_eq!(
-        outside.wrong(nowhere.port).await,
-        "it redirects without saying where to"
-    );
+    assert_eq!(outside.wrong(nowhere.port).await, "it redirects without saying where to");
     let bytes = b"HTTP/1.1 302 Found\r\nLocation: /\xff\xfe\r\n\r\n";
     let binary = Site::start(|_| Reply::Bytes(bytes.to_vec())).await;
-    assert_eq!(
-        outside.wrong(binary.port).await,
-        "it redirects to something that is no URL"
-    );
+    assert_eq!(outside.wrong(binary.port).await, "it redirects to something that is no URL");
 }

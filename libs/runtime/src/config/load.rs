@@ -91,29 +91,20 @@ impl Config {
         let mut settings = Vec::new();
         flatten("", &all, &mut |key, value| {
             let variable = format!("{PREFIX}__{}", key.replace('.', "__").to_uppercase());
-            let in_file = from_file
-                .pointer(&format!("/{}", key.replace('.', "/")))
-                .is_some();
+            let in_file = from_file.pointer(&format!("/{}", key.replace('.', "/"))).is_some();
             let origin = match file {
                 _ if std::env::var_os(&variable).is_some() => variable,
                 Some(path) if in_file => path.display().to_string(),
                 _ => "default".to_owned(),
             };
-            settings.push(Setting {
-                key: key.to_owned(),
-                value: value.clone(),
-                origin,
-            });
+            settings.push(Setting { key: key.to_owned(), value: value.clone(), origin });
         });
         Ok(settings)
     }
 }
 
 fn read_text(path: &Path) -> Result<String, ConfigError> {
-    std::fs::read_to_string(path).map_err(|source| ConfigError::File {
-        path: path.to_owned(),
-        source,
-    })
+    std::fs::read_to_string(path).map_err(|source| ConfigError::File { path: path.to_owned(), source })
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err takes")]
@@ -123,16 +114,10 @@ fn parse_error(error: config::ConfigError) -> ConfigError {
 
 fn flatten(prefix: &str, value: &Value, visit: &mut dyn FnMut(&str, &Value)) {
     let join = |key: &str| {
-        if prefix.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{prefix}.{key}")
-        }
+        if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") }
     };
     match value {
-        Value::Object(fields) => fields
-            .iter()
-            .for_each(|(key, field)| flatten(&join(key), field, visit)),
+        Value::Object(fields) => fields.iter().for_each(|(key, field)| flatten(&join(key), field, visit)),
         Value::Array(items) if items.iter().any(Value::is_object) => {
             for (index, item) in items.iter().enumerate() {
                 flatten(&join(&index.to_string()), item, visit);

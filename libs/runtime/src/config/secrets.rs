@@ -24,11 +24,7 @@ impl C4 {
     /// The extra root, if one is configured.
     pub fn root_certificate_pem(&self) -> Result<Option<Vec<u8>>, RoleError> {
         let path = &self.root_certificate_file;
-        if path.as_os_str().is_empty() {
-            Ok(None)
-        } else {
-            read("c4.root_certificate_file", path).map(Some)
-        }
+        if path.as_os_str().is_empty() { Ok(None) } else { read("c4.root_certificate_file", path).map(Some) }
     }
 }
 

@@ -37,11 +37,7 @@ impl Config {
             self.check_console(&mut problem);
         }
         self.check_telemetry(&mut problem);
-        if problems.is_empty() {
-            Ok(())
-        } else {
-            Err(ConfigError::Invalid(problems))
-        }
+        if problems.is_empty() { Ok(()) } else { Err(ConfigError::Invalid(problems)) }
     }
 
     fn check_console(&self, problem: &mut impl FnMut(&str, String)) {
@@ -76,18 +72,11 @@ impl Config {
             problem("console.api.url", "write http(s)://HOST:PORT".to_owned());
         }
         if !api.root_certificate_file.as_os_str().is_empty() {
-            check_file(
-                "console.api.root_certificate_file",
-                &api.root_certificate_file,
-                problem,
-            );
+            check_file("console.api.root_certificate_file", &api.root_certificate_file, problem);
         }
         let (certificate, key) = (&api.client_certificate_file, &api.client_key_file);
         if certificate.as_os_str().is_empty() != key.as_os_str().is_empty() {
-            problem(
-                "console.api",
-                "client_certificate_file and client_key_file go together".to_owned(),
-            );
+            problem("console.api", "client_certificate_file and client_key_file go together".to_owned());
         } else if !key.as_os_str().is_empty() {
             check_file("console.api.client_certificate_file", certificate, problem);
             check_file("console.api.client_key_file", key, problem);
@@ -112,11 +101,7 @@ impl Config {
             problem("bus.url", "write embedded: or amqp(s)://…".to_owned());
         }
         if !self.bus.root_certificate_file.as_os_str().is_empty() {
-            check_file(
-                "bus.root_certificate_file",
-                &self.bus.root_certificate_file,
-                problem,
-            );
+            check_file("bus.root_certificate_file", &self.bus.root_certificate_file, problem);
         }
     }
 
@@ -154,21 +139,14 @@ impl Config {
         if self.c4.base_url.is_empty() {
             problem("c4.base_url", "is missing: where is C4?".to_owned());
         }
-        match (
-            self.c4.token.is_empty(),
-            self.c4.token_file.as_os_str().is_empty(),
-        ) {
+        match (self.c4.token.is_empty(), self.c4.token_file.as_os_str().is_empty()) {
             (true, true) => problem("c4.token_file", "is missing, and there is no c4.token".to_owned()),
             (false, false) => problem("c4.token_file", "and c4.token are both set: leave one".to_owned()),
             (true, false) => check_file("c4.token_file", &self.c4.token_file, problem),
             (false, true) => {}
         }
         if !self.c4.root_certificate_file.as_os_str().is_empty() {
-            check_file(
-                "c4.root_certificate_file",
-                &self.c4.root_certificate_file,
-                problem,
-            );
+            check_file("c4.root_certificate_file", &self.c4.root_certificate_file, problem);
         }
         if self.uploader.max_in_flight == 0 {
             problem("uploader.max_in_flight", "must be at least 1".to_owned());
@@ -177,10 +155,7 @@ impl Config {
 
     fn check_issuer(&self, problem: &mut impl FnMut(&str, String)) {
         if self.cdn.cname_targets.is_empty() && self.cdn.addresses.is_empty() {
-            problem(
-                "cdn.cname_targets",
-                "and cdn.addresses are empty: where must domains point?".to_owned(),
-            );
+            problem("cdn.cname_targets", "and cdn.addresses are empty: where must domains point?".to_owned());
         }
         for nameserver in &self.dns.nameservers {
             if !is_host_and_port(nameserver) {
@@ -210,16 +185,10 @@ impl Config {
 
     fn check_scheduler(&self, problem: &mut impl FnMut(&str, String)) {
         if self.scheduler.recheck_at.parse::<jiff::civil::Time>().is_err() {
-            problem(
-                "scheduler.recheck_at",
-                "not a time of day, write it as 00:00".to_owned(),
-            );
+            problem("scheduler.recheck_at", "not a time of day, write it as 00:00".to_owned());
         }
         if jiff::tz::TimeZone::get(&self.scheduler.time_zone).is_err() {
-            problem(
-                "scheduler.time_zone",
-                format!("{:?} is no time zone", self.scheduler.time_zone),
-            );
+            problem("scheduler.time_zone", format!("{:?} is no time zone", self.scheduler.time_zone));
         }
     }
 
@@ -243,10 +212,7 @@ fn check_clients(tls: &ApiTls, problem: &mut impl FnMut(&str, String)) {
         if client.name.is_empty() || client.san.is_empty() {
             problem(&setting, "needs a name, a san and a role".to_owned());
         }
-        if tls.clients[..index]
-            .iter()
-            .any(|other| other.name == client.name || other.san == client.san)
-        {
+        if tls.clients[..index].iter().any(|other| other.name == client.name || other.san == client.san) {
             problem(&setting, "has the name or the san of another".to_owned());
         }
     }
@@ -264,17 +230,10 @@ fn check_oidc(oidc: &ApiOidc, problem: &mut impl FnMut(&str, String)) {
         }
     }
     if !oidc.root_certificate_file.as_os_str().is_empty() {
-        check_file(
-            "api.oidc.root_certificate_file",
-            &oidc.root_certificate_file,
-            problem,
-        );
+        check_file("api.oidc.root_certificate_file", &oidc.root_certificate_file, problem);
     }
     if oidc.roles.is_empty() {
-        problem(
-            "api.oidc.roles",
-            "is empty: who may sign in, and as what?".to_owned(),
-        );
+        problem("api.oidc.roles", "is empty: who may sign in, and as what?".to_owned());
     }
     for (index, role) in oidc.roles.iter().enumerate() {
         let setting = format!("api.oidc.roles.{index}");
@@ -289,10 +248,8 @@ fn check_oidc(oidc: &ApiOidc, problem: &mut impl FnMut(&str, String)) {
 
 fn check_console_oidc(oidc: &ConsoleOidc, problem: &mut impl FnMut(&str, String)) {
     check_issuer_url("console.oidc.issuer_url", &oidc.issuer_url, problem);
-    for (setting, value) in [
-        ("console.oidc.client_id", &oidc.client_id),
-        ("console.oidc.label", &oidc.label),
-    ] {
+    for (setting, value) in [("console.oidc.client_id", &oidc.client_id), ("console.oidc.label", &oidc.label)]
+    {
         if value.is_empty() {
             problem(setting, "is missing".to_owned());
         }
@@ -305,11 +262,7 @@ fn check_console_oidc(oidc: &ConsoleOidc, problem: &mut impl FnMut(&str, String)
             check_file(setting, path, problem);
         }
     }
-    if oidc
-        .scopes
-        .iter()
-        .any(|scope| scope.is_empty() || scope.contains([' ', '"', '\\']))
-    {
+    if oidc.scopes.iter().any(|scope| scope.is_empty() || scope.contains([' ', '"', '\\'])) {
         problem("console.oidc.scopes", "holds one scope per text".to_owned());
     }
 }
@@ -344,30 +297,17 @@ fn check_acme_issuer(setting: &str, issuer: &AcmeIssuer, problem: &mut impl FnMu
     if !issuer.directory_url.starts_with("https://") {
         problem(setting, "directory_url must begin with https://".to_owned());
     }
-    if let Some(contact) = issuer
-        .contact
-        .iter()
-        .find(|contact| !contact.starts_with("mailto:"))
-    {
+    if let Some(contact) = issuer.contact.iter().find(|contact| !contact.starts_with("mailto:")) {
         problem(setting, format!("contact {contact:?} must begin with mailto:"));
     }
     if !issuer.root_certificate_file.as_os_str().is_empty() {
-        check_file(
-            &format!("{setting}.root_certificate_file"),
-            &issuer.root_certificate_file,
-            problem,
-        );
+        check_file(&format!("{setting}.root_certificate_file"), &issuer.root_certificate_file, problem);
     }
-    match (
-        issuer.eab_key_id.is_empty(),
-        issuer.eab_hmac_key_file.as_os_str().is_empty(),
-    ) {
+    match (issuer.eab_key_id.is_empty(), issuer.eab_hmac_key_file.as_os_str().is_empty()) {
         (true, true) => {}
-        (false, false) => check_file(
-            &format!("{setting}.eab_hmac_key_file"),
-            &issuer.eab_hmac_key_file,
-            problem,
-        ),
+        (false, false) => {
+            check_file(&format!("{setting}.eab_hmac_key_file"), &issuer.eab_hmac_key_file, problem)
+        }
         _ => problem(setting, "eab_key_id and eab_hmac_key_file go together".to_owned()),
     }
     check_limits(setting, &issuer.limits, problem);
@@ -378,10 +318,7 @@ fn check_limits(setting: &str, limits: &IssuerLimits, problem: &mut impl FnMut(&
         IssuerLimits::Named(name) => {
             if !["auto", "none", "letsencrypt", "letsencrypt-staging"].contains(&name.as_str()) {
                 let names = "auto, letsencrypt, letsencrypt-staging, none";
-                problem(
-                    setting,
-                    format!("limits {name:?} is none of {names}, and no table"),
-                );
+                problem(setting, format!("limits {name:?} is none of {names}, and no table"));
             }
             return;
         }
@@ -389,30 +326,19 @@ fn check_limits(setting: &str, limits: &IssuerLimits, problem: &mut impl FnMut(&
     };
     for (name, number) in [
         ("new_orders", &numbers.new_orders),
-        (
-            "certificates_per_registered_domain",
-            &numbers.certificates_per_registered_domain,
-        ),
+        ("certificates_per_registered_domain", &numbers.certificates_per_registered_domain),
         ("certificates_per_names", &numbers.certificates_per_names),
         ("failed_authorizations", &numbers.failed_authorizations),
     ] {
-        if number
-            .as_ref()
-            .is_some_and(|number| number.count == 0 || number.hours == 0)
-        {
-            problem(
-                setting,
-                format!("limits.{name} needs a count and hours of at least 1"),
-            );
+        if number.as_ref().is_some_and(|number| number.count == 0 || number.hours == 0) {
+            problem(setting, format!("limits.{name} needs a count and hours of at least 1"));
         }
     }
 }
 
 /// Scheme, host and perhaps a port, and nothing more (RFC 6454 section 6.2).
 fn is_origin(text: &str) -> bool {
-    let rest = text
-        .strip_prefix("https://")
-        .or_else(|| text.strip_prefix("http://"));
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     rest.is_some_and(|rest| {
         !rest.is_empty() && !rest.contains(['/', '?', '#', '@']) && text.parse::<axum::http::Uri>().is_ok()
     })

@@ -20,11 +20,7 @@ struct PutDomain {
 
 pub(super) fn answer(state: &Arc<State>, request: &Request) -> Reply {
     let control = C4Control(state.clone());
-    let path = request
-        .uri()
-        .path()
-        .strip_prefix("/sandbox/domains")
-        .unwrap_or_default();
+    let path = request.uri().path().strip_prefix("/sandbox/domains").unwrap_or_default();
     match (request.method(), path.strip_prefix('/')) {
         (&Method::GET, None) => json(StatusCode::OK, &json!({ "domains": control.domains() })),
         (&Method::POST, None) => match serde_json::from_slice::<PutDomain>(request.body()) {

@@ -77,10 +77,7 @@ impl Upload {
             revision: self.revision,
             idempotency_key,
         };
-        Ok(Checked {
-            stored,
-            key: Arc::new(key),
-        })
+        Ok(Checked { stored, key: Arc::new(key) })
     }
 }
 

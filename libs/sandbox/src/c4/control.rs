@@ -34,28 +34,17 @@ impl Refusal {
 
     /// 503: try again.
     pub fn unavailable(retry_after: Option<Duration>) -> Self {
-        Self {
-            retry_after,
-            ..Self::with_status(503, "not available now")
-        }
+        Self { retry_after, ..Self::with_status(503, "not available now") }
     }
 
     /// 429: try again later.
     pub fn too_many(retry_after: Duration) -> Self {
-        Self {
-            retry_after: Some(retry_after),
-            ..Self::with_status(429, "too many requests")
-        }
+        Self { retry_after: Some(retry_after), ..Self::with_status(429, "too many requests") }
     }
 
     /// Any status.
     pub fn with_status(status: u16, message: &str) -> Self {
-        Self {
-            status,
-            code: None,
-            message: message.to_owned(),
-            retry_after: None,
-        }
+        Self { status, code: None, message: message.to_owned(), retry_after: None }
     }
 }
 

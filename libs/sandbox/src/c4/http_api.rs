@@ -24,10 +24,7 @@ impl Service for State {
             return Ok(empty(StatusCode::NOT_FOUND));
         }
         if !is_authorized(&self, &request) {
-            return Ok(message(
-                StatusCode::UNAUTHORIZED,
-                "the bearer token is not accepted",
-            ));
+            return Ok(message(StatusCode::UNAUTHORIZED, "the bearer token is not accepted"));
         }
         if self.admin && request.uri().path().starts_with("/sandbox/") {
             return Ok(admin::answer(&self, &request));
@@ -45,10 +42,8 @@ impl Service for State {
 }
 
 fn is_authorized(state: &State, request: &Request) -> bool {
-    let token = request
-        .headers()
-        .get(AUTHORIZATION)
-        .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+    let token =
+        request.headers().get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
     token.is_some_and(|token| verify_slices_are_equal(token, state.token.as_bytes()).is_ok())
 }
 
@@ -85,20 +80,14 @@ fn apply(state: &State, name: &str, request: &Request) -> Reply {
     if state.domain(name).is_none() {
         return unknown(name);
     }
-    let key = request
-        .headers()
-        .get("idempotency-key")
-        .and_then(|key| key.to_str().ok());
+    let key = request.headers().get("idempotency-key").and_then(|key| key.to_str().ok());
     let Some(key) = key.filter(|key| !key.is_empty()) else {
         return message(StatusCode::BAD_REQUEST, "the Idempotency-Key is missing");
     };
     let upload: Upload = match serde_json::from_slice(request.body()) {
         Ok(upload) => upload,
         Err(error) => {
-            return message(
-                StatusCode::BAD_REQUEST,
-                &format!("the body is not an upload: {error}"),
-            );
+            return message(StatusCode::BAD_REQUEST, &format!("the body is not an upload: {error}"));
         }
     };
     match upload.check(key.to_owned()) {
@@ -109,15 +98,11 @@ fn apply(state: &State, name: &str, request: &Request) -> Reply {
 
 fn delete_certificate(state: &State, name: &str, request: &Request) -> Reply {
     let pairs = request.uri().query().unwrap_or_default().split('&');
-    let revision = pairs
-        .filter_map(|pair| pair.strip_prefix("revision="))
-        .find_map(|value| value.parse().ok());
+    let revision =
+        pairs.filter_map(|pair| pair.strip_prefix("revision=")).find_map(|value| value.parse().ok());
     match revision {
         Some(revision) if revision >= 1 => outcome(name, &state.remove_certificate(name, revision)),
-        _ => message(
-            StatusCode::BAD_REQUEST,
-            "revision is missing or not a positive number",
-        ),
+        _ => message(StatusCode::BAD_REQUEST, "revision is missing or not a positive number"),
     }
 }
 
@@ -125,14 +110,12 @@ fn outcome(name: &str, outcome: &Outcome) -> Reply {
     match outcome {
         Outcome::Done => empty(StatusCode::NO_CONTENT),
         Outcome::UnknownDomain => unknown(name),
-        Outcome::Stale => json(
-            StatusCode::CONFLICT,
-            &json!({ "code": "stale", "message": "a higher revision was seen" }),
-        ),
-        Outcome::KeyReused => message(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "the Idempotency-Key was used for another certificate",
-        ),
+        Outcome::Stale => {
+            json(StatusCode::CONFLICT, &json!({ "code": "stale", "message": "a higher revision was seen" }))
+        }
+        Outcome::KeyReused => {
+            message(StatusCode::UNPROCESSABLE_ENTITY, "the Idempotency-Key was used for another certificate")
+        }
     }
 }
 

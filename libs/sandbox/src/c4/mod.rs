@@ -101,13 +101,7 @@ impl C4 {
         let https = config.is_some();
         let state = Arc::new(State::new(options.token.clone(), options.admin));
         let server = Server::start(options.listen, config, state.clone()).await?;
-        Ok(Self {
-            server,
-            https,
-            root_pem,
-            token: options.token,
-            control: C4Control(state),
-        })
+        Ok(Self { server, https, root_pem, token: options.token, control: C4Control(state) })
     }
 
     /// What the paths of the contract are put under.

@@ -79,14 +79,7 @@ impl State {
         match domains.get_mut(name) {
             Some(entry) => entry.domain = domain,
             None => {
-                domains.insert(
-                    name.to_owned(),
-                    Entry {
-                        domain,
-                        revision: 0,
-                        held: None,
-                    },
-                );
+                domains.insert(name.to_owned(), Entry { domain, revision: 0, held: None });
             }
         }
     }
@@ -103,10 +96,7 @@ impl State {
         self.adopt(name);
         let domains = read(&self.domains);
         let entry = domains.get(name)?;
-        Some((
-            entry.domain.clone(),
-            entry.held.as_ref().map(|held| held.stored.clone()),
-        ))
+        Some((entry.domain.clone(), entry.held.as_ref().map(|held| held.stored.clone())))
     }
 
     pub(super) fn certificate(&self, name: &str) -> Option<StoredCertificate> {
@@ -144,10 +134,7 @@ impl State {
             {
                 return Outcome::KeyReused;
             }
-            entry.held = Some(Held {
-                stored: Arc::new(stored),
-                key,
-            });
+            entry.held = Some(Held { stored: Arc::new(stored), key });
             Outcome::Done
         })
     }
@@ -186,21 +173,14 @@ impl State {
 
     /// What the edges serve for a name.
     pub(crate) fn key_for(&self, name: &str) -> Option<Arc<CertifiedKey>> {
-        read(&self.domains)
-            .get(name)?
-            .held
-            .as_ref()
-            .map(|held| held.key.clone())
+        read(&self.domains).get(name)?.held.as_ref().map(|held| held.key.clone())
     }
 
     /// What the edges serve for all names.
     pub(crate) fn keys(&self) -> HashMap<String, Arc<CertifiedKey>> {
         let domains = read(&self.domains);
-        let held = domains
-            .iter()
-            .filter_map(|(name, entry)| Some((name, entry.held.as_ref()?)));
-        held.map(|(name, held)| (name.clone(), held.key.clone()))
-            .collect()
+        let held = domains.iter().filter_map(|(name, entry)| Some((name, entry.held.as_ref()?)));
+        held.map(|(name, held)| (name.clone(), held.key.clone())).collect()
     }
 
     pub(super) fn count(&self, name: &str, add: impl FnOnce(&mut Count)) {

@@ -60,44 +60,24 @@ impl Accounts {
     }
 
     pub(super) fn contacts(&self) -> Vec<Vec<String>> {
-        read(&self.0)
-            .by_id
-            .values()
-            .map(|account| lock(&account.state).contact.clone())
-            .collect()
+        read(&self.0).by_id.values().map(|account| lock(&account.state).contact.clone()).collect()
     }
 
     fn by_key(&self, key: &Jwk) -> Option<Arc<Account>> {
         let index = read(&self.0);
-        index
-            .by_thumbprint
-            .get(&key.thumbprint)
-            .and_then(|id| index.by_id.get(id))
-            .cloned()
+        index.by_thumbprint.get(&key.thumbprint).and_then(|id| index.by_id.get(id)).cloned()
     }
 
     /// The account of that key, and whether it was made just now.
     fn get_or_create(&self, key: Jwk, contact: Vec<String>) -> (Arc<Account>, bool) {
         let mut index = write(&self.0);
-        if let Some(account) = index
-            .by_thumbprint
-            .get(&key.thumbprint)
-            .and_then(|id| index.by_id.get(id))
-        {
+        if let Some(account) = index.by_thumbprint.get(&key.thumbprint).and_then(|id| index.by_id.get(id)) {
             return (account.clone(), false);
         }
         let id = index.by_id.len() as u64 + 1;
         index.by_thumbprint.insert(key.thumbprint.clone(), id);
-        let state = Mutex::new(AccountState {
-            key,
-            contact,
-            deactivated: false,
-        });
-        let account = Arc::new(Account {
-            id,
-            state,
-            authorized: Mutex::default(),
-        });
+        let state = Mutex::new(AccountState { key, contact, deactivated: false });
+        let account = Arc::new(Account { id, state, authorized: Mutex::default() });
         index.by_id.insert(id, account.clone());
         (account, true)
     }
@@ -138,11 +118,7 @@ pub(super) fn new_account(state: &State, request: &Authentic) -> Result<Reply, P
     }
     if payload.only_return_existing {
         let detail = "no account has this key";
-        return Err(Problem::new(
-            "accountDoesNotExist",
-            StatusCode::BAD_REQUEST,
-            detail,
-        ));
+        return Err(Problem::new("accountDoesNotExist", StatusCode::BAD_REQUEST, detail));
     }
     if !payload.terms_of_service_agreed {
         let detail = "the terms of service must be agreed to";
@@ -151,24 +127,12 @@ pub(super) fn new_account(state: &State, request: &Authentic) -> Result<Reply, P
     check_contact(&payload.contact)?;
     check_binding(state, request, key, payload.external_account_binding.as_ref())?;
     let (account, is_new) = state.accounts.get_or_create(key.clone(), payload.contact);
-    Ok(account_reply(
-        request,
-        &account,
-        if is_new {
-            StatusCode::CREATED
-        } else {
-            StatusCode::OK
-        },
-    ))
+    Ok(account_reply(request, &account, if is_new { StatusCode::CREATED } else { StatusCode::OK }))
 }
 
 fn account_reply(request: &Authentic, account: &Account, status: StatusCode) -> Reply {
     let mut reply = json(status, &account.to_json());
-    insert(
-        &mut reply,
-        LOCATION,
-        &request.url_of(&format!("account/{}", account.id)),
-    );
+    insert(&mut reply, LOCATION, &request.url_of(&format!("account/{}", account.id)));
     reply
 }
 
@@ -176,11 +140,7 @@ fn check_contact(contact: &[String]) -> Result<(), Problem> {
     for url in contact {
         let Some(address) = url.strip_prefix("mailto:") else {
             let detail = format!("{url} is not a mailto URL");
-            return Err(Problem::new(
-                "unsupportedContact",
-                StatusCode::BAD_REQUEST,
-                detail,
-            ));
+            return Err(Problem::new("unsupportedContact", StatusCode::BAD_REQUEST, detail));
         };
         if !address.contains('@') || address.contains([',', '?']) {
             let detail = format!("{url} is not one address");
@@ -201,20 +161,14 @@ fn check_binding(
     }
     let Some(binding) = binding else {
         let detail = "this CA wants an external account binding";
-        return Err(Problem::new(
-            "externalAccountRequired",
-            StatusCode::FORBIDDEN,
-            detail,
-        ));
+        return Err(Problem::new("externalAccountRequired", StatusCode::FORBIDDEN, detail));
     };
     let jws = Jws::parse(binding.to_string().as_bytes())?;
     let mac_key = jws.protected.kid.as_ref().and_then(|kid| state.eab.get(kid));
     let mac_key = mac_key.ok_or_else(|| Problem::unauthorized("the binding's kid is not known"))?;
     jws.verify_mac(mac_key)?;
     if jws.protected.nonce.is_some() || jws.protected.url.as_deref() != Some(request.url.as_str()) {
-        return Err(Problem::malformed(
-            "the binding's header must have the request's url and no nonce",
-        ));
+        return Err(Problem::malformed("the binding's header must have the request's url and no nonce"));
     }
     let bound: JwkMembers = serde_json::from_slice(&jws.payload)
         .map_err(|_| Problem::malformed("the binding's payload is no jwk"))?;

@@ -29,11 +29,9 @@ struct Change {
 pub(super) fn answer(state: &Arc<State>, request: &Request) -> Reply {
     let control = CaControl(state.clone());
     match (request.method(), request.uri().path()) {
-        (&Method::GET, "/sandbox/issuing-root.pem") => reply(
-            StatusCode::OK,
-            "application/x-pem-file",
-            state.issuer.root_pem().to_owned(),
-        ),
+        (&Method::GET, "/sandbox/issuing-root.pem") => {
+            reply(StatusCode::OK, "application/x-pem-file", state.issuer.root_pem().to_owned())
+        }
         (&Method::GET, "/sandbox/control") => json(StatusCode::OK, &counters(&control)),
         (&Method::POST, "/sandbox/control") => match serde_json::from_slice(request.body()) {
             Ok(change) => {

@@ -24,14 +24,10 @@ pub(super) struct RenewalWindow {
 
 pub(super) fn renewal_info(state: &State, id: &str) -> Result<Reply, Problem> {
     if !is_certificate_identifier(id) {
-        return Err(Problem::malformed(
-            "that is no certificate identifier of RFC 9773",
-        ));
+        return Err(Problem::malformed("that is no certificate identifier of RFC 9773"));
     }
-    let certificate = state
-        .certificates
-        .get(&id.to_owned())
-        .ok_or_else(|| Problem::not_found("certificate"))?;
+    let certificate =
+        state.certificates.get(&id.to_owned()).ok_or_else(|| Problem::not_found("certificate"))?;
     let window = window_of(state, &certificate);
     let mut info = json!({
         "suggestedWindow": { "start": window.start.to_string(), "end": window.end.to_string() },
@@ -58,30 +54,18 @@ fn window_of(state: &State, certificate: &Certificate) -> RenewalWindow {
     }
     if let Some(end) = certificate.revoked_at() {
         let start = end.saturating_sub(REVOKED_WINDOW).unwrap_or(Timestamp::MIN);
-        return RenewalWindow {
-            start,
-            end,
-            explanation_url: None,
-        };
+        return RenewalWindow { start, end, explanation_url: None };
     }
     let lifetime = certificate.not_after.duration_since(certificate.not_before);
     let third = SignedDuration::from_secs(lifetime.as_secs() / 3);
-    let start = certificate
-        .not_after
-        .saturating_sub(third)
-        .unwrap_or(certificate.not_before);
-    RenewalWindow {
-        start,
-        end: certificate.not_after,
-        explanation_url: None,
-    }
+    let start = certificate.not_after.saturating_sub(third).unwrap_or(certificate.not_before);
+    RenewalWindow { start, end: certificate.not_after, explanation_url: None }
 }
 
 /// Two parts of base64url with a dot between them.
 pub(super) fn is_certificate_identifier(id: &str) -> bool {
     let is_base64 = |part: &str| !part.is_empty() && BASE64_URL_SAFE_NO_PAD.decode(part).is_ok();
-    id.split_once('.')
-        .is_some_and(|(authority, serial)| is_base64(authority) && is_base64(serial))
+    id.split_once('.').is_some_and(|(authority, serial)| is_base64(authority) && is_base64(serial))
 }
 
 pub(super) fn identifier_of(der: &[u8]) -> Option<String> {

@@ -75,14 +75,9 @@ impl Authorization {
             account: account.id,
             name: name.to_owned(),
             token: random::token(),
-            state: Mutex::new(Progress {
-                step: Step::Pending,
-                expires,
-            }),
+            state: Mutex::new(Progress { step: Step::Pending, expires }),
         });
-        state
-            .authorizations
-            .insert(authorization.id, authorization.clone());
+        state.authorizations.insert(authorization.id, authorization.clone());
         state.counters.note_token(name, &authorization.token);
         authorization
     }
@@ -131,10 +126,8 @@ impl Authorization {
             }
             match result {
                 Ok(()) => {
-                    *progress = Progress {
-                        step: Step::Valid { validated: now },
-                        expires: after(now, VALID_FOR),
-                    }
+                    *progress =
+                        Progress { step: Step::Valid { validated: now }, expires: after(now, VALID_FOR) }
                 }
                 Err(problem) => progress.step = Step::Invalid(problem),
             }
@@ -186,10 +179,7 @@ pub(super) fn for_order(
     names: &[String],
     expires: Timestamp,
 ) -> Vec<Arc<Authorization>> {
-    names
-        .iter()
-        .map(|name| for_name(state, account, name, expires))
-        .collect()
+    names.iter().map(|name| for_name(state, account, name, expires)).collect()
 }
 
 /// A valid one is used again, except for a name whose validation is steered: whoever steers wants to see it happen.
@@ -204,10 +194,7 @@ fn for_name(state: &State, account: &Account, name: &str, expires: Timestamp) ->
 }
 
 fn find(state: &State, request: &Authentic, id: u64) -> Result<Arc<Authorization>, Problem> {
-    let authorization = state
-        .authorizations
-        .get(&id)
-        .ok_or_else(|| Problem::not_found("authorization"))?;
+    let authorization = state.authorizations.get(&id).ok_or_else(|| Problem::not_found("authorization"))?;
     if authorization.account != request.account()?.id {
         return Err(Problem::unauthorized("the authorization is another account's"));
     }
@@ -223,14 +210,10 @@ pub(super) fn authorization(state: &State, request: &Authentic, id: u64) -> Resu
     let authorization = find(state, request, id)?;
     if !request.is_post_as_get() {
         let update: AuthorizationUpdate = request.payload()?;
-        let may = matches!(
-            authorization.status(state),
-            AuthorizationStatus::Pending | AuthorizationStatus::Valid
-        );
+        let may =
+            matches!(authorization.status(state), AuthorizationStatus::Pending | AuthorizationStatus::Valid);
         if update.status != "deactivated" || !may {
-            return Err(Problem::malformed(
-                "only a pending or valid authorization can be deactivated",
-            ));
+            return Err(Problem::malformed("only a pending or valid authorization can be deactivated"));
         }
         lock(&authorization.state).step = Step::Deactivated;
     }
@@ -277,10 +260,7 @@ fn validate(state: &Arc<State>, account: &Arc<Account>, authorization: &Arc<Auth
                 let key_authorization = format!("{}.{}", authorization.token, account.key().thumbprint);
                 let (name, token) = (&authorization.name, &authorization.token);
                 let connect_to = ca.knobs.validate_at();
-                let result = ca
-                    .validator
-                    .validate(name, token, &key_authorization, connect_to)
-                    .await;
+                let result = ca.validator.validate(name, token, &key_authorization, connect_to).await;
                 authorization.settle(&ca, &account, result);
             });
         }

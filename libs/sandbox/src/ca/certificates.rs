@@ -56,14 +56,10 @@ impl Certificate {
         names: &[String],
     ) -> Result<(), Problem> {
         if self.account != account {
-            return Err(Problem::unauthorized(
-                "the replaced certificate is another account's",
-            ));
+            return Err(Problem::unauthorized("the replaced certificate is another account's"));
         }
         if !names.iter().any(|name| self.names.contains(name)) {
-            return Err(Problem::malformed(
-                "the replaced certificate has none of the order's names",
-            ));
+            return Err(Problem::malformed("the replaced certificate has none of the order's names"));
         }
         lock(&self.fate).must_be_free(state)
     }
@@ -93,14 +89,9 @@ impl Fate {
 /// The certificate that a `replaces` names.
 pub(super) fn find(state: &State, id: &str) -> Result<Arc<Certificate>, Problem> {
     if !ari::is_certificate_identifier(id) {
-        return Err(Problem::malformed(
-            "replaces is no certificate identifier of RFC 9773",
-        ));
+        return Err(Problem::malformed("replaces is no certificate identifier of RFC 9773"));
     }
-    state
-        .certificates
-        .get(&id.to_owned())
-        .ok_or_else(|| Problem::not_found("certificate to replace"))
+    state.certificates.get(&id.to_owned()).ok_or_else(|| Problem::not_found("certificate to replace"))
 }
 
 pub(super) fn issue(
@@ -110,12 +101,7 @@ pub(super) fn issue(
     key: PublicKey,
     lifetime: Duration,
 ) -> Result<Arc<Certificate>, rcgen::Error> {
-    let Leaf {
-        id,
-        der,
-        not_before,
-        not_after,
-    } = state.issuer.sign(names, &key, state.now(), lifetime)?;
+    let Leaf { id, der, not_before, not_after } = state.issuer.sign(names, &key, state.now(), lifetime)?;
     let certificate = Arc::new(Certificate {
         id,
         der,
@@ -126,19 +112,15 @@ pub(super) fn issue(
         key,
         fate: Mutex::default(),
     });
-    state
-        .certificates
-        .insert(certificate.id.clone(), certificate.clone());
+    state.certificates.insert(certificate.id.clone(), certificate.clone());
     state.counters.certificates.fetch_add(1, Ordering::Relaxed);
     state.ledger.certificate_issued(account, names);
     Ok(certificate)
 }
 
 pub(super) fn certificate(state: &State, request: &Authentic, id: &str) -> Result<Reply, Problem> {
-    let certificate = state
-        .certificates
-        .get(&id.to_owned())
-        .ok_or_else(|| Problem::not_found("certificate"))?;
+    let certificate =
+        state.certificates.get(&id.to_owned()).ok_or_else(|| Problem::not_found("certificate"))?;
     if certificate.account != request.account()?.id {
         return Err(Problem::unauthorized("the certificate is another account's"));
     }
@@ -200,18 +182,12 @@ pub(super) fn revoke_cert(state: &State, request: &Authentic) -> Result<Reply, P
         Signer::Key(key) => key.point() == certificate.key.der_bytes(),
     };
     if !may_revoke {
-        return Err(Problem::unauthorized(
-            "neither the account nor the key may revoke that certificate",
-        ));
+        return Err(Problem::unauthorized("neither the account nor the key may revoke that certificate"));
     }
     // RFC 5280 section 5.3.1; 7 is unused, and an ACME client has no business with 2, 6, 8 and 10.
     if !matches!(revocation.reason, None | Some(0 | 1 | 3 | 4 | 5 | 9)) {
         let detail = "that reason is not accepted";
-        return Err(Problem::new(
-            "badRevocationReason",
-            StatusCode::BAD_REQUEST,
-            detail,
-        ));
+        return Err(Problem::new("badRevocationReason", StatusCode::BAD_REQUEST, detail));
     }
     let mut fate = lock(&certificate.fate);
     if fate.revoked_at.is_some() {
@@ -243,14 +219,11 @@ pub(super) fn serial_and_authority(der: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     use x509_parser::extensions::ParsedExtension;
     let (_, certificate) = parse_x509_certificate(der).ok()?;
     let authority =
-        certificate
-            .iter_extensions()
-            .find_map(|extension| match extension.parsed_extension() {
-                ParsedExtension::AuthorityKeyIdentifier(authority) => authority
-                    .key_identifier
-                    .as_ref()
-                    .map(|identifier| identifier.0.to_vec()),
-                _ => None,
-            })?;
+        certificate.iter_extensions().find_map(|extension| match extension.parsed_extension() {
+            ParsedExtension::AuthorityKeyIdentifier(authority) => {
+                authority.key_identifier.as_ref().map(|identifier| identifier.0.to_vec())
+            }
+            _ => None,
+        })?;
     Some((certificate.tbs_certificate.raw_serial().to_vec(), authority))
 }

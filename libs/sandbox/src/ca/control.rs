@@ -24,10 +24,7 @@ pub struct CaControl(pub(super) Arc<State>);
 impl CaControl {
     /// Refuses that share of good nonces with `badNonce`: evenly spread, so 50 is every second one.
     pub fn reject_nonces(&self, percent: u8) {
-        self.0
-            .knobs
-            .reject_percent
-            .store(percent.min(100), Ordering::Relaxed);
+        self.0.knobs.reject_percent.store(percent.min(100), Ordering::Relaxed);
     }
 
     /// How long certificates live that are ordered without a profile.
@@ -65,16 +62,8 @@ impl CaControl {
         end: Timestamp,
         explanation_url: Option<&str>,
     ) {
-        let window = RenewalWindow {
-            start,
-            end,
-            explanation_url: explanation_url.map(str::to_owned),
-        };
-        self.settings(|settings| {
-            settings
-                .windows
-                .insert(certificate_or_domain.map(str::to_owned), window)
-        });
+        let window = RenewalWindow { start, end, explanation_url: explanation_url.map(str::to_owned) };
+        self.settings(|settings| settings.windows.insert(certificate_or_domain.map(str::to_owned), window));
     }
 
     /// When the CA wants to be asked about a certificate's renewal again; 6 h at first.
@@ -125,10 +114,7 @@ impl CaControl {
     /// Processes the next good request to that endpoint and answers nonsense. `OtherKey` and `OtherName` are for
     /// [`Endpoint::Certificate`]; elsewhere they change nothing.
     pub fn answer_nonsense(&self, next: Endpoint, nonsense: Nonsense) {
-        lock(&self.0.knobs.nonsense)
-            .entry(next)
-            .or_default()
-            .push_back(nonsense);
+        lock(&self.0.knobs.nonsense).entry(next).or_default().push_back(nonsense);
     }
 
     /// Answers good requests to that endpoint with an error instead of doing what they ask for; none ends it.
@@ -146,10 +132,7 @@ impl CaControl {
 
     /// Lets every order that is not valid, and every authorization that is pending, be expired.
     pub fn expire_orders(&self) {
-        self.0
-            .knobs
-            .expired_up_to
-            .store(self.0.last_id.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.0.knobs.expired_up_to.store(self.0.last_id.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     /// How long the orders to come live, by the CA's clock.
@@ -279,9 +262,7 @@ impl Knobs {
     }
 
     pub(super) fn nonsense_for(&self, endpoint: Endpoint) -> Option<Nonsense> {
-        lock(&self.nonsense)
-            .get_mut(&endpoint)
-            .and_then(VecDeque::pop_front)
+        lock(&self.nonsense).get_mut(&endpoint).and_then(VecDeque::pop_front)
     }
 
     pub(super) fn refusal_of(&self, endpoint: Endpoint) -> Option<Problem> {
@@ -305,10 +286,7 @@ impl Knobs {
 
     pub(super) fn lifetime_of(&self, profile: Option<&str>) -> Duration {
         let settings = read(&self.settings);
-        profile
-            .and_then(|profile| settings.profiles.get(profile))
-            .copied()
-            .unwrap_or(settings.lifetime)
+        profile.and_then(|profile| settings.profiles.get(profile)).copied().unwrap_or(settings.lifetime)
     }
 
     pub(super) fn order_life(&self) -> Duration {
@@ -329,11 +307,7 @@ impl Knobs {
 
     pub(super) fn validation_of(&self, name: &str) -> ValidationResult {
         let settings = read(&self.settings);
-        settings
-            .validation
-            .get(name)
-            .unwrap_or(&settings.validation_default)
-            .clone()
+        settings.validation.get(name).unwrap_or(&settings.validation_default).clone()
     }
 
     pub(super) fn ask_renewal_again_after(&self) -> Duration {
@@ -344,10 +318,7 @@ impl Knobs {
     pub(super) fn rate_limit_of(&self, names: &[String]) -> Option<(String, Duration)> {
         let settings = read(&self.settings);
         names.iter().find_map(|name| {
-            let limit = settings
-                .rate_limits
-                .get(&Some(name.clone()))
-                .or(settings.rate_limits.get(&None));
+            let limit = settings.rate_limits.get(&Some(name.clone())).or(settings.rate_limits.get(&None));
             limit.map(|wait| (name.clone(), *wait))
         })
     }
@@ -355,9 +326,7 @@ impl Knobs {
     pub(super) fn renewal_window_of(&self, certificate: &str, names: &[String]) -> Option<RenewalWindow> {
         let settings = read(&self.settings);
         let keys = std::iter::once(certificate).chain(names.iter().map(String::as_str));
-        keys.map(|key| Some(key.to_owned()))
-            .chain([None])
-            .find_map(|key| settings.windows.get(&key).cloned())
+        keys.map(|key| Some(key.to_owned())).chain([None]).find_map(|key| settings.windows.get(&key).cloned())
     }
 }
 

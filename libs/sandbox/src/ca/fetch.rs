@@ -39,30 +39,18 @@ pub(super) struct Target {
 
 impl Target {
     pub(super) fn first(name: &str, path: &str) -> Self {
-        Self {
-            is_https: false,
-            name: name.to_owned(),
-            path: path.to_owned(),
-        }
+        Self { is_https: false, name: name.to_owned(), path: path.to_owned() }
     }
 
     fn url(&self) -> String {
-        format!(
-            "{}://{}{}",
-            if self.is_https { "https" } else { "http" },
-            self.name,
-            self.path
-        )
+        format!("{}://{}{}", if self.is_https { "https" } else { "http" }, self.name, self.path)
     }
 
     /// Where a redirect leads.
     fn redirected(&self, location: &str, validator: &Validator) -> Result<Self, Problem> {
         let refuse = |why: &str| connection_problem(format!("Fetching {location}: {why}"));
         let uri: Uri = location.parse().map_err(|_| refuse("Invalid redirect"))?;
-        let path = uri
-            .path_and_query()
-            .map_or("/", http::uri::PathAndQuery::as_str)
-            .to_owned();
+        let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str).to_owned();
         let is_https = match uri.scheme_str() {
             None => self.is_https,
             Some("http") => false,
@@ -70,20 +58,12 @@ impl Target {
             Some(_) => return Err(refuse("Invalid protocol scheme in redirect target")),
         };
         let name = uri.host().unwrap_or(&self.name).to_ascii_lowercase();
-        let expected = if is_https {
-            [443, validator.https_port]
-        } else {
-            [80, validator.http_port]
-        };
+        let expected = if is_https { [443, validator.https_port] } else { [80, validator.http_port] };
         if uri.port_u16().is_some_and(|port| !expected.contains(&port)) {
-            return Err(refuse(
-                "Invalid port in redirect target. Only ports 80 and 443 are supported",
-            ));
+            return Err(refuse("Invalid port in redirect target. Only ports 80 and 443 are supported"));
         }
         if name.parse::<std::net::Ipv4Addr>().is_ok() || name.starts_with('[') {
-            return Err(refuse(
-                "Invalid host in redirect target. Only domain names are supported",
-            ));
+            return Err(refuse("Invalid host in redirect target. Only domain names are supported"));
         }
         Ok(Self { is_https, name, path })
     }
@@ -104,18 +84,11 @@ impl Fetcher<'_> {
                 Fetched::Redirect(location) => target = target.redirected(&location, self.validator)?,
             }
         }
-        Err(connection_problem(format!(
-            "Fetching {}: Too many redirects",
-            target.url()
-        )))
+        Err(connection_problem(format!("Fetching {}: Too many redirects", target.url())))
     }
 
     async fn fetch_one(&self, target: &Target) -> Result<Fetched, Problem> {
-        let port = if target.is_https {
-            self.validator.https_port
-        } else {
-            self.validator.http_port
-        };
+        let port = if target.is_https { self.validator.https_port } else { self.validator.http_port };
         let address = match self.connect_to {
             Some(address) if !target.is_https => address,
             Some(address) => SocketAddr::new(address.ip(), port),
@@ -124,9 +97,7 @@ impl Fetcher<'_> {
         let failed =
             |why: &str| connection_problem(format!("{}: Fetching {}: {why}", address.ip(), target.url()));
         let exchange = async {
-            let response = exchange(address, target)
-                .await
-                .map_err(|failure| failed(failure.as_str()))?;
+            let response = exchange(address, target).await.map_err(|failure| failed(failure.as_str()))?;
             read(address, target, response).await
         };
         match timeout(self.validator.patience, exchange).await {
@@ -165,10 +136,8 @@ async fn exchange(address: SocketAddr, target: &Target) -> Result<Response<Incom
     }
     let config = tls::client_accepting_any().map_err(|_| Failure::Tls)?;
     let name = ServerName::try_from(target.name.clone()).map_err(|_| Failure::Tls)?;
-    let stream = TlsConnector::from(Arc::new(config))
-        .connect(name, stream)
-        .await
-        .map_err(|_| Failure::Tls)?;
+    let stream =
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|_| Failure::Tls)?;
     get(stream, &host, &target.path).await
 }
 
@@ -195,18 +164,11 @@ async fn read(
     response: Response<Incoming>,
 ) -> Result<Fetched, Problem> {
     let invalid = |what: &str| {
-        Problem::unauthorized(format!(
-            "{}: Invalid response from {}: {what}",
-            address.ip(),
-            target.url()
-        ))
+        Problem::unauthorized(format!("{}: Invalid response from {}: {what}", address.ip(), target.url()))
     };
     let status = response.status();
     if status.is_redirection() {
-        let location = response
-            .headers()
-            .get(LOCATION)
-            .and_then(|location| location.to_str().ok());
+        let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
         return location
             .map(|location| Fetched::Redirect(location.to_owned()))
             .ok_or_else(|| invalid("no Location"));
@@ -214,9 +176,7 @@ async fn read(
     if !status.is_success() {
         return Err(invalid(status.as_str()));
     }
-    let body = Limited::new(response.into_body(), MOST_BODY_BYTES)
-        .collect()
-        .await;
+    let body = Limited::new(response.into_body(), MOST_BODY_BYTES).collect().await;
     body.map(|body| Fetched::Body(body.to_bytes()))
         .map_err(|_| invalid("the body is longer than 128 bytes or ended early"))
 }

@@ -45,12 +45,7 @@ impl Issuer {
         let key = KeyPair::generate()?;
         let key_identifier = BASE64_URL_SAFE_NO_PAD.encode(params.key_identifier(&key));
         let intermediate = CertifiedIssuer::signed_by(params, key, &root)?;
-        Ok(Self {
-            root_pem: root.pem(),
-            intermediate_pem: intermediate.pem(),
-            intermediate,
-            key_identifier,
-        })
+        Ok(Self { root_pem: root.pem(), intermediate_pem: intermediate.pem(), intermediate, key_identifier })
     }
 
     pub(super) fn root_pem(&self) -> &str {
@@ -82,11 +77,7 @@ impl Issuer {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
         Ok(Leaf {
-            id: format!(
-                "{}.{}",
-                self.key_identifier,
-                BASE64_URL_SAFE_NO_PAD.encode(serial)
-            ),
+            id: format!("{}.{}", self.key_identifier, BASE64_URL_SAFE_NO_PAD.encode(serial)),
             der: params.signed_by(key, &self.intermediate)?.der().clone(),
             not_before: now,
             not_after,

@@ -53,13 +53,7 @@ pub(super) struct Jws {
 
 impl Jwk {
     pub(super) fn new(members: &JwkMembers) -> Result<Self, Problem> {
-        let bad = || {
-            Problem::new(
-                "badPublicKey",
-                StatusCode::BAD_REQUEST,
-                "the jwk is not a P-256 key",
-            )
-        };
+        let bad = || Problem::new("badPublicKey", StatusCode::BAD_REQUEST, "the jwk is not a P-256 key");
         if members.kty != "EC" || members.crv != "P-256" {
             return Err(bad());
         }
@@ -71,10 +65,7 @@ impl Jwk {
             }
             point.extend_from_slice(&coordinate);
         }
-        let canonical = format!(
-            r#"{{"crv":"P-256","kty":"EC","x":"{}","y":"{}"}}"#,
-            members.x, members.y
-        );
+        let canonical = format!(r#"{{"crv":"P-256","kty":"EC","x":"{}","y":"{}"}}"#, members.x, members.y);
         let thumbprint = BASE64_URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, canonical.as_bytes()));
         Ok(Self { point, thumbprint })
     }
@@ -106,11 +97,7 @@ impl Jws {
     pub(super) fn verify(&self, key: &Jwk) -> Result<(), Problem> {
         if self.protected.alg != "ES256" {
             let detail = "only ES256 is supported";
-            return Err(Problem::new(
-                "badSignatureAlgorithm",
-                StatusCode::BAD_REQUEST,
-                detail,
-            ));
+            return Err(Problem::new("badSignatureAlgorithm", StatusCode::BAD_REQUEST, detail));
         }
         UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &key.point)
             .verify(self.signed.as_bytes(), &self.signature)

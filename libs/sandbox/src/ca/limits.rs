@@ -90,9 +90,7 @@ enum Bucket {
 impl Bucket {
     fn of_registered_domains(names: &[String]) -> impl Iterator<Item = Self> {
         let domains: BTreeSet<_> = names.iter().map(|name| registered_domain(name)).collect();
-        domains
-            .into_iter()
-            .map(|domain| Self::RegisteredDomain(domain.to_owned()))
+        domains.into_iter().map(|domain| Self::RegisteredDomain(domain.to_owned()))
     }
 
     fn limit(&self, limits: &Limits) -> Option<Limit> {
@@ -169,11 +167,7 @@ struct Books {
 
 impl Ledger {
     pub(super) fn new(clock: Clock) -> Self {
-        Self {
-            clock,
-            books: Mutex::default(),
-            refused: AtomicU64::new(0),
-        }
+        Self { clock, books: Mutex::default(), refused: AtomicU64::new(0) }
     }
 
     /// From now on, with all buckets full.
@@ -233,21 +227,14 @@ impl Ledger {
 
 impl Books {
     fn is_renewal(&self, account: u64, names: &[String]) -> bool {
-        self.issued
-            .get(names)
-            .is_some_and(|accounts| accounts.contains(&account))
+        self.issued.get(names).is_some_and(|accounts| accounts.contains(&account))
     }
 
     /// By the emptiest of the order's buckets.
     fn refusal(&self, asked: &Asked<'_>, now: Timestamp) -> Option<Problem> {
         let &Asked { account, names, .. } = asked;
         let mut buckets = vec![Bucket::ExactSet(names.to_owned())];
-        buckets.extend(
-            names
-                .iter()
-                .cloned()
-                .map(|name| Bucket::FailedAuthorizations { account, name }),
-        );
+        buckets.extend(names.iter().cloned().map(|name| Bucket::FailedAuthorizations { account, name }));
         if !self.is_renewal(account, names) {
             buckets.push(Bucket::NewOrders { account });
             buckets.extend(Bucket::of_registered_domains(names));
@@ -300,27 +287,17 @@ mod tests {
         let limits = Limits::letsencrypt();
         for (limit, most, refill) in [
             (limits.new_orders, 300, Duration::from_secs(36)),
-            (
-                limits.certificates_per_registered_domain,
-                50,
-                Duration::from_secs(12_096),
-            ),
+            (limits.certificates_per_registered_domain, 50, Duration::from_secs(12_096)),
             (limits.certificates_per_exact_set, 5, Duration::from_mins(2016)),
             (limits.failed_authorizations, 5, Duration::from_mins(12)),
         ] {
             let limit = limit.unwrap();
             let mut full_at = START;
             assert_eq!(drain(limit, &mut full_at, START), (most, refill));
-            assert_eq!(
-                drain(limit, &mut full_at, after(START, refill / 2)),
-                (0, refill / 2)
-            );
+            assert_eq!(drain(limit, &mut full_at, after(START, refill / 2)), (0, refill / 2));
             let later = after(START, refill * 2 + refill / 2);
             assert_eq!(drain(limit, &mut full_at, later), (2, refill / 2));
-            assert_eq!(
-                drain(limit, &mut full_at, after(later, limit.per * 9)),
-                (most, refill)
-            );
+            assert_eq!(drain(limit, &mut full_at, after(later, limit.per * 9)), (most, refill));
         }
     }
 

@@ -189,11 +189,7 @@ impl Ca {
         let listen = options.listen;
         let state = Arc::new(State::new(options)?);
         let server = Server::start(listen, Some(identity.config), state.clone()).await?;
-        Ok(Self {
-            server,
-            api_root_pem: identity.root_pem,
-            state,
-        })
+        Ok(Self { server, api_root_pem: identity.root_pem, state })
     }
 
     /// Where a client begins.

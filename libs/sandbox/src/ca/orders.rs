@@ -94,20 +94,13 @@ impl Order {
                 _ => return OrderStatus::Invalid(None),
             }
         }
-        if all_valid {
-            OrderStatus::Ready
-        } else {
-            OrderStatus::Pending
-        }
+        if all_valid { OrderStatus::Ready } else { OrderStatus::Pending }
     }
 
     fn to_json(&self, state: &State, request: &Authentic) -> Value {
         let status = self.status(state);
-        let identifiers: Vec<_> = self
-            .names
-            .iter()
-            .map(|name| json!({ "type": "dns", "value": name }))
-            .collect();
+        let identifiers: Vec<_> =
+            self.names.iter().map(|name| json!({ "type": "dns", "value": name })).collect();
         let authorizations: Vec<_> = self
             .authorizations
             .iter()
@@ -138,11 +131,7 @@ impl Order {
 
     fn to_reply(&self, status: StatusCode, state: &State, request: &Authentic) -> Reply {
         let mut reply = json(status, &self.to_json(state, request));
-        insert(
-            &mut reply,
-            LOCATION,
-            &request.url_of(&format!("order/{}", self.id)),
-        );
+        insert(&mut reply, LOCATION, &request.url_of(&format!("order/{}", self.id)));
         if matches!(self.status(state), OrderStatus::Processing | OrderStatus::Pending)
             && let Some(wait) = state.knobs.poll_after()
         {
@@ -183,10 +172,7 @@ pub(super) fn new_order(state: &State, request: &Authentic) -> Result<Reply, Pro
         return Err(Problem::new("invalidProfile", StatusCode::BAD_REQUEST, detail));
     }
     if let Some((name, wait)) = state.knobs.rate_limit_of(&names) {
-        let detail = format!(
-            "too many certificates issued for {name}, retry after {}s",
-            wait.as_secs()
-        );
+        let detail = format!("too many certificates issued for {name}, retry after {}s", wait.as_secs());
         return Err(Problem::rate_limited(detail, wait));
     }
     let predecessor = match &payload.replaces {
@@ -237,28 +223,18 @@ fn place(
 
 fn names(identifiers: &[Identifier]) -> Result<Vec<String>, Problem> {
     if identifiers.is_empty() || identifiers.len() > MOST_NAMES {
-        return Err(Problem::malformed(format!(
-            "an order has 1 to {MOST_NAMES} identifiers"
-        )));
+        return Err(Problem::malformed(format!("an order has 1 to {MOST_NAMES} identifiers")));
     }
     let mut names = BTreeSet::new();
     for identifier in identifiers {
         if identifier.kind != "dns" {
             let detail = format!("identifiers of type {} are not supported", identifier.kind);
-            return Err(Problem::new(
-                "unsupportedIdentifier",
-                StatusCode::BAD_REQUEST,
-                detail,
-            ));
+            return Err(Problem::new("unsupportedIdentifier", StatusCode::BAD_REQUEST, detail));
         }
         let name = identifier.value.to_ascii_lowercase();
         if !is_orderable(&name) {
             let detail = format!("cannot issue for {name:?}");
-            return Err(Problem::new(
-                "rejectedIdentifier",
-                StatusCode::BAD_REQUEST,
-                detail,
-            ));
+            return Err(Problem::new("rejectedIdentifier", StatusCode::BAD_REQUEST, detail));
         }
         names.insert(name);
     }
@@ -269,9 +245,7 @@ fn names(identifiers: &[Identifier]) -> Result<Vec<String>, Problem> {
 fn is_orderable(name: &str) -> bool {
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())
-            && label
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+            && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
             && !label.starts_with('-')
             && !label.ends_with('-')
     };

@@ -44,11 +44,7 @@ impl Problem {
     }
 
     pub(super) fn bad_nonce() -> Self {
-        Self::new(
-            "badNonce",
-            StatusCode::BAD_REQUEST,
-            "the nonce is unknown, used or too old",
-        )
+        Self::new("badNonce", StatusCode::BAD_REQUEST, "the nonce is unknown, used or too old")
     }
 
     pub(super) fn bad_csr(detail: impl Into<String>) -> Self {
@@ -64,11 +60,7 @@ impl Problem {
     }
 
     pub(super) fn method_not_allowed() -> Self {
-        Self::new(
-            "malformed",
-            StatusCode::METHOD_NOT_ALLOWED,
-            "this resource does not take that method",
-        )
+        Self::new("malformed", StatusCode::METHOD_NOT_ALLOWED, "this resource does not take that method")
     }
 
     pub(super) fn server_internal(detail: impl Into<String>) -> Self {
@@ -96,11 +88,8 @@ impl Problem {
     }
 
     pub(super) fn to_json(&self) -> Value {
-        let kind = if self.kind.contains(':') {
-            self.kind.to_string()
-        } else {
-            format!("{PREFIX}{}", self.kind)
-        };
+        let kind =
+            if self.kind.contains(':') { self.kind.to_string() } else { format!("{PREFIX}{}", self.kind) };
         let subproblems: Vec<_> = self
             .names
             .iter()
@@ -117,11 +106,7 @@ impl Problem {
     }
 
     pub(super) fn to_reply(&self) -> Reply {
-        let mut reply = reply(
-            self.status,
-            "application/problem+json",
-            self.to_json().to_string(),
-        );
+        let mut reply = reply(self.status, "application/problem+json", self.to_json().to_string());
         if let Some(wait) = self.retry_after {
             // Rounded up: whoever comes back at that second shall not be early.
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);

@@ -30,12 +30,8 @@ pub(super) struct Authentic {
 
 /// The base of all URLs: the CA is whoever the client says it is, so that it works behind any name and port mapping.
 pub(super) fn base_url(request: &Request) -> Result<String, Problem> {
-    let host = request
-        .headers()
-        .get(http::header::HOST)
-        .and_then(|host| host.to_str().ok());
-    host.map(|host| format!("https://{host}/"))
-        .ok_or_else(|| Problem::malformed("the request has no Host"))
+    let host = request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok());
+    host.map(|host| format!("https://{host}/")).ok_or_else(|| Problem::malformed("the request has no Host"))
 }
 
 impl Authentic {
@@ -46,11 +42,7 @@ impl Authentic {
         let content_type = request.headers().get(CONTENT_TYPE);
         if content_type.is_none_or(|content_type| content_type != "application/jose+json") {
             let detail = "the content type must be application/jose+json";
-            return Err(Problem::new(
-                "malformed",
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                detail,
-            ));
+            return Err(Problem::new("malformed", StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
         }
         let base = base_url(request)?;
         let url = format!("{base}{}", request.uri().path().trim_start_matches('/'));
@@ -65,9 +57,7 @@ impl Authentic {
             return Err(Problem::bad_nonce());
         }
         if jws.protected.url.as_deref() != Some(url.as_str()) {
-            return Err(Problem::unauthorized(
-                "the JWS is for another url than the request",
-            ));
+            return Err(Problem::unauthorized("the JWS is for another url than the request"));
         }
         if let Signer::Account(account) = &signer
             && account.is_deactivated()
@@ -75,12 +65,7 @@ impl Authentic {
             let detail = "the account is deactivated";
             return Err(Problem::new("unauthorized", StatusCode::UNAUTHORIZED, detail));
         }
-        Ok(Self {
-            signer,
-            payload: jws.payload,
-            url,
-            base,
-        })
+        Ok(Self { signer, payload: jws.payload, url, base })
     }
 
     pub(super) fn account(&self) -> Result<&Arc<Account>, Problem> {
@@ -99,9 +84,7 @@ impl Authentic {
         if self.is_post_as_get() {
             Ok(())
         } else {
-            Err(Problem::malformed(
-                "this resource takes POST-as-GET, which has an empty payload",
-            ))
+            Err(Problem::malformed("this resource takes POST-as-GET, which has an empty payload"))
         }
     }
 
@@ -121,12 +104,8 @@ fn signer(state: &State, base: &str, jws: &Jws) -> Result<Signer, Problem> {
     match (&jws.protected.jwk, &jws.protected.kid) {
         (Some(jwk), None) => Ok(Signer::Key(Jwk::new(jwk)?)),
         (None, Some(kid)) => {
-            let id = kid
-                .strip_prefix(base)
-                .and_then(|path| path.strip_prefix("account/"));
-            let account = id
-                .and_then(|id| id.parse().ok())
-                .and_then(|id| state.accounts.get(id));
+            let id = kid.strip_prefix(base).and_then(|path| path.strip_prefix("account/"));
+            let account = id.and_then(|id| id.parse().ok()).and_then(|id| state.accounts.get(id));
             account.map(Signer::Account).ok_or_else(|| {
                 Problem::new(
                     "accountDoesNotExist",
@@ -135,8 +114,6 @@ fn signer(state: &State, base: &str, jws: &Jws) -> Result<Signer, Problem> {
                 )
             })
         }
-        _ => Err(Problem::malformed(
-            "the protected header must have either jwk or kid",
-        )),
+        _ => Err(Problem::malformed("the protected header must have either jwk or kid")),
     }
 }

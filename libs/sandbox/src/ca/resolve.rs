@@ -26,17 +26,9 @@ async fn ask_system(name: &str) -> Result<IpAddr, Problem> {
             "DNS problem: NXDOMAIN looking up A for {name} - check that a DNS record exists for this domain"
         ))
     };
-    let found: Vec<_> = lookup_host((name, 0))
-        .await
-        .map_err(|_| failed())?
-        .map(|address| address.ip())
-        .collect();
-    found
-        .iter()
-        .find(|address| address.is_ipv4())
-        .or(found.first())
-        .copied()
-        .ok_or_else(failed)
+    let found: Vec<_> =
+        lookup_host((name, 0)).await.map_err(|_| failed())?.map(|address| address.ip()).collect();
+    found.iter().find(|address| address.is_ipv4()).or(found.first()).copied().ok_or_else(failed)
 }
 
 async fn ask_along(nameserver: SocketAddr, name: &str) -> Result<Ipv4Addr, Problem> {
@@ -44,9 +36,7 @@ async fn ask_along(nameserver: SocketAddr, name: &str) -> Result<Ipv4Addr, Probl
     let mut asked = Name::from_ascii(format!("{name}.")).map_err(not_a_name)?;
     for _ in 0..MOST_CNAMES {
         let answer = ask(nameserver, &asked).await.map_err(|error| {
-            dns_problem(format!(
-                "DNS problem: networking error looking up A for {name}: {error}"
-            ))
+            dns_problem(format!("DNS problem: networking error looking up A for {name}: {error}"))
         })?;
         let code = answer.metadata.response_code;
         let advice = match code {
@@ -60,10 +50,7 @@ async fn ask_along(nameserver: SocketAddr, name: &str) -> Result<Ipv4Addr, Probl
             _ => Some("the nameserver refused looking up A for {}"),
         };
         if let Some(advice) = advice {
-            return Err(dns_problem(format!(
-                "DNS problem: {}",
-                advice.replace("{}", name)
-            )));
+            return Err(dns_problem(format!("DNS problem: {}", advice.replace("{}", name))));
         }
         match read(&answer, &asked) {
             Found::Address(address) => return Ok(address),
@@ -84,35 +71,21 @@ enum Found {
 fn read(answer: &Message, asked: &Name) -> Found {
     let mut name = asked.clone();
     for _ in 0..MOST_CNAMES {
-        let of_name = || {
-            answer
-                .answers
-                .iter()
-                .filter(|record| record.name == name)
-                .map(|record| &record.data)
-        };
+        let of_name =
+            || answer.answers.iter().filter(|record| record.name == name).map(|record| &record.data);
         if let Some(address) =
             of_name().find_map(|data| if let RData::A(a) = data { Some(a.0) } else { None })
         {
             return Found::Address(address);
         }
-        let target = of_name().find_map(|data| {
-            if let RData::CNAME(to) = data {
-                Some(to.0.clone())
-            } else {
-                None
-            }
-        });
+        let target =
+            of_name().find_map(|data| if let RData::CNAME(to) = data { Some(to.0.clone()) } else { None });
         match target {
             Some(target) => name = target,
             None => break,
         }
     }
-    if name == *asked {
-        Found::Nothing
-    } else {
-        Found::Alias(name)
-    }
+    if name == *asked { Found::Nothing } else { Found::Alias(name) }
 }
 
 async fn ask(nameserver: SocketAddr, name: &Name) -> std::io::Result<Message> {
@@ -127,9 +100,7 @@ async fn ask(nameserver: SocketAddr, name: &Name) -> std::io::Result<Message> {
     };
     let socket = UdpSocket::bind(wildcard).await?;
     socket.connect(nameserver).await?;
-    socket
-        .send(&query.to_vec().map_err(std::io::Error::other)?)
-        .await?;
+    socket.send(&query.to_vec().map_err(std::io::Error::other)?).await?;
     let mut buffer = [0; MOST_ANSWER_BYTES];
     loop {
         let length = socket.recv(&mut buffer).await?;

@@ -105,9 +105,7 @@ impl Service for State {
                 reply.headers_mut().append(LINK, index);
             }
         }
-        reply
-            .headers_mut()
-            .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if request.method() != Method::GET {
             insert(&mut reply, REPLAY_NONCE, &self.nonces.make());
         }

@@ -76,8 +76,7 @@ impl State {
 
     /// Runs a validation or a delayed issuance beside the requests.
     pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        self.tasks
-            .spawn(self.stop.clone().run_until_cancelled_owned(work));
+        self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(work));
     }
 
     /// Ends what was spawned.

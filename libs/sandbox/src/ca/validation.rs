@@ -29,10 +29,7 @@ impl Validator {
         key_authorization: &str,
         connect_to: Option<SocketAddr>,
     ) -> Result<(), Problem> {
-        let fetcher = Fetcher {
-            validator: self,
-            connect_to,
-        };
+        let fetcher = Fetcher { validator: self, connect_to };
         let target = Target::first(name, &format!("/.well-known/acme-challenge/{token}"));
         let body = fetcher.fetch(target).await?;
         let body = body.trim_ascii_end();
@@ -40,11 +37,7 @@ impl Validator {
             return Ok(());
         }
         let got = String::from_utf8_lossy(body);
-        let got: String = got
-            .chars()
-            .filter(|character| !character.is_control())
-            .take(128)
-            .collect();
+        let got: String = got.chars().filter(|character| !character.is_control()).take(128).collect();
         Err(Problem::unauthorized(format!(
             "The key authorization file from the server did not match this challenge. \
              Expected {key_authorization:?} (got {got:?})"
@@ -55,9 +48,7 @@ impl Validator {
     pub(super) async fn address_of(&self, name: &str) -> Result<std::net::IpAddr, Problem> {
         match timeout(self.patience, resolve::resolve(self.nameserver, name)).await {
             Ok(resolved) => resolved,
-            Err(_) => Err(dns_problem(format!(
-                "DNS problem: query timed out looking up A for {name}"
-            ))),
+            Err(_) => Err(dns_problem(format!("DNS problem: query timed out looking up A for {name}"))),
         }
     }
 }

@@ -44,14 +44,8 @@ impl RequestHandler for Answerer {
             Found::Timeout => return info(metadata),
         };
         metadata.response_code = code;
-        let asked_for = answers
-            .iter()
-            .any(|record| record.record_type() == asked.query.query_type());
-        let soa = if asked_for || code == ResponseCode::ServFail {
-            Vec::new()
-        } else {
-            vec![soa(&name)]
-        };
+        let asked_for = answers.iter().any(|record| record.record_type() == asked.query.query_type());
+        let soa = if asked_for || code == ResponseCode::ServFail { Vec::new() } else { vec![soa(&name)] };
         send(request, response, metadata, &answers, &soa).await
     }
 }
@@ -80,10 +74,7 @@ async fn send<R: ResponseHandler>(
 }
 
 fn info(metadata: Metadata) -> ResponseInfo {
-    ResponseInfo::from(Header {
-        metadata,
-        counts: HeaderCounts::default(),
-    })
+    ResponseInfo::from(Header { metadata, counts: HeaderCounts::default() })
 }
 
 /// Of the zone that the name would be in: what makes a negative answer one (RFC 2308).

@@ -33,9 +33,8 @@ impl DnsControl {
 
     /// The CAA records of a name: flags, tag, value.
     pub fn set_caa(&self, name: &str, records: Vec<(u8, &str, &str)>) {
-        let records = records
-            .into_iter()
-            .map(|(flags, tag, value)| (flags, tag.to_owned(), value.to_owned()));
+        let records =
+            records.into_iter().map(|(flags, tag, value)| (flags, tag.to_owned(), value.to_owned()));
         self.0.change(name, |entry| entry.caa = records.collect());
     }
 

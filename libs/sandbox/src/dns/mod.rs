@@ -37,12 +37,7 @@ pub struct DnsOptions {
 
 impl Default for DnsOptions {
     fn default() -> Self {
-        Self {
-            listen: (Ipv4Addr::LOCALHOST, 0).into(),
-            a: Vec::new(),
-            cname: Vec::new(),
-            default_a: None,
-        }
+        Self { listen: (Ipv4Addr::LOCALHOST, 0).into(), a: Vec::new(), cname: Vec::new(), default_a: None }
     }
 }
 
@@ -58,10 +53,7 @@ impl Dns {
     pub async fn start(options: DnsOptions) -> Result<Self, SandboxError> {
         let (udp, tcp, address) = bind(options.listen)
             .await
-            .map_err(|source| SandboxError::Listen {
-                address: options.listen,
-                source,
-            })?;
+            .map_err(|source| SandboxError::Listen { address: options.listen, source })?;
         let state = Arc::new(State::default());
         let control = DnsControl(state.clone());
         for (name, addresses) in &options.a {
@@ -74,11 +66,7 @@ impl Dns {
         let mut server = Server::new(Answerer(state));
         server.register_socket(udp);
         server.register_listener(tcp, TCP_IDLE, TCP_RESPONSES);
-        Ok(Self {
-            server,
-            address,
-            control,
-        })
+        Ok(Self { server, address, control })
     }
 
     /// Where it listens; a wildcard address is given as loopback.

@@ -105,11 +105,7 @@ impl State {
             };
             let mut target = target;
             target.set_fqdn(true);
-            records.push(Record::from_rdata(
-                owner,
-                TTL,
-                RData::CNAME(CNAME(target.clone())),
-            ));
+            records.push(Record::from_rdata(owner, TTL, RData::CNAME(CNAME(target.clone()))));
             owner = target;
         }
         Found::ServFail
@@ -122,41 +118,23 @@ impl Zone {
         let entry = self.entries.get(&name).cloned();
         entry
             .or_else(|| {
-                self.zone_of(&name).map(|target| Entry {
-                    cname: Some(target.to_owned()),
-                    ..Entry::default()
-                })
+                self.zone_of(&name).map(|target| Entry { cname: Some(target.to_owned()), ..Entry::default() })
             })
-            .or_else(|| {
-                self.default_a.map(|address| Entry {
-                    a: vec![address],
-                    ..Entry::default()
-                })
-            })
+            .or_else(|| self.default_a.map(|address| Entry { a: vec![address], ..Entry::default() }))
     }
 
     /// What every name of the innermost zone around that one leads to. A zone's own name has records of its own, and
     /// so no CNAME.
     fn zone_of(&self, name: &[String]) -> Option<&str> {
-        (1..name.len())
-            .rev()
-            .find_map(|length| self.zones.get(&name[..length]))
-            .map(String::as_str)
+        (1..name.len()).rev().find_map(|length| self.zones.get(&name[..length])).map(String::as_str)
     }
 
     /// Whether a name below that one exists; then so does that one (RFC 8020).
     fn has_below(&self, name: &Name) -> bool {
         let name = labels(&name.to_ascii());
         let is_below = |below: &Vec<String>| below.starts_with(&name);
-        self.entries
-            .range(name.clone()..)
-            .next()
-            .is_some_and(|(below, _)| is_below(below))
-            || self
-                .zones
-                .range(name.clone()..)
-                .next()
-                .is_some_and(|(zone, _)| is_below(zone))
+        self.entries.range(name.clone()..).next().is_some_and(|(below, _)| is_below(below))
+            || self.zones.range(name.clone()..).next().is_some_and(|(zone, _)| is_below(zone))
     }
 }
 
@@ -164,27 +142,15 @@ impl Entry {
     fn records(&self, owner: &Name, record_type: RecordType) -> Vec<Record> {
         let data: Vec<RData> = match record_type {
             RecordType::A => self.a.iter().map(|address| RData::A(A(*address))).collect(),
-            RecordType::AAAA => self
-                .aaaa
-                .iter()
-                .map(|address| RData::AAAA(AAAA(*address)))
-                .collect(),
+            RecordType::AAAA => self.aaaa.iter().map(|address| RData::AAAA(AAAA(*address))).collect(),
             RecordType::CAA => self.caa.iter().map(caa).collect(),
             RecordType::CNAME => {
-                let target = self
-                    .cname
-                    .as_ref()
-                    .and_then(|target| Name::from_ascii(target).ok());
-                target
-                    .map(|target| RData::CNAME(CNAME(target)))
-                    .into_iter()
-                    .collect()
+                let target = self.cname.as_ref().and_then(|target| Name::from_ascii(target).ok());
+                target.map(|target| RData::CNAME(CNAME(target))).into_iter().collect()
             }
             _ => Vec::new(),
         };
-        data.into_iter()
-            .map(|data| Record::from_rdata(owner.clone(), TTL, data))
-            .collect()
+        data.into_iter().map(|data| Record::from_rdata(owner.clone(), TTL, data)).collect()
     }
 }
 
@@ -193,10 +159,7 @@ fn caa((flags, tag, value): &(u8, String, String)) -> RData {
     let mut wire = vec![*flags, tag.len() as u8];
     wire.extend_from_slice(tag.as_bytes());
     wire.extend_from_slice(value.as_bytes());
-    RData::Unknown {
-        code: RecordType::CAA,
-        rdata: NULL::with(wire),
-    }
+    RData::Unknown { code: RecordType::CAA, rdata: NULL::with(wire) }
 }
 
 fn labels(name: &str) -> Vec<String> {

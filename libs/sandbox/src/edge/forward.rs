@@ -51,11 +51,7 @@ impl Forwarder {
 
     async fn forward(&self, request: Request) -> Option<Reply> {
         let upstream = read(&self.upstream).clone()?;
-        let host = request
-            .headers()
-            .get(HOST)
-            .cloned()
-            .unwrap_or(HeaderValue::from_static(""));
+        let host = request.headers().get(HOST).cloned().unwrap_or(HeaderValue::from_static(""));
         let path = request.uri().path_and_query()?;
         let asked = http::Request::builder()
             .method(request.method())
@@ -66,10 +62,7 @@ impl Forwarder {
         let answered = self.client.request(asked).await.ok()?;
         let status = answered.status();
         let content_type = answered.headers().get(CONTENT_TYPE).cloned();
-        let body = Limited::new(answered.into_body(), MOST_BODY_BYTES)
-            .collect()
-            .await
-            .ok()?;
+        let body = Limited::new(answered.into_body(), MOST_BODY_BYTES).collect().await.ok()?;
         let mut answer = reply(status, "application/octet-stream", body.to_bytes());
         if let Some(content_type) = content_type {
             answer.headers_mut().insert(CONTENT_TYPE, content_type);
@@ -87,10 +80,7 @@ impl Service for Forwarder {
         if self.blocked.load(Ordering::Relaxed) {
             return Ok(text(StatusCode::FORBIDDEN, "blocked\n"));
         }
-        let forwarded = timeout(UPSTREAM_WITHIN, self.forward(request))
-            .await
-            .ok()
-            .flatten();
+        let forwarded = timeout(UPSTREAM_WITHIN, self.forward(request)).await.ok().flatten();
         Ok(forwarded.unwrap_or_else(|| text(StatusCode::BAD_GATEWAY, "the upstream does not answer\n")))
     }
 }

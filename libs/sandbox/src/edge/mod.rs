@@ -99,24 +99,12 @@ impl Edge {
             certificates: Arc::new(Certificates::new(c4)),
         };
         let tls = terminate::config(control.certificates.clone())?;
-        let mut listen = Addresses {
-            http: options.http_listen,
-            https: options.https_listen,
-        };
+        let mut listen = Addresses { http: options.http_listen, https: options.https_listen };
         let servers = Servers::start(listen, control.forwarder.clone(), tls.clone()).await?;
-        let reached = Addresses {
-            http: servers.http.address(),
-            https: servers.https.address(),
-        };
+        let reached = Addresses { http: servers.http.address(), https: servers.https.address() };
         listen.http.set_port(reached.http.port());
         listen.https.set_port(reached.https.port());
-        Ok(Self {
-            listen,
-            reached,
-            tls,
-            presence: Mutex::new(Presence::Up(servers)),
-            control,
-        })
+        Ok(Self { listen, reached, tls, presence: Mutex::new(Presence::Up(servers)), control })
     }
 
     /// Where it speaks http.
@@ -138,9 +126,7 @@ impl Edge {
     pub async fn go_down(&self) {
         self.close().await;
         let held = [self.listen.http, self.listen.https].into_iter().filter_map(hold);
-        self.replace(Presence::Down {
-            _held: held.collect(),
-        });
+        self.replace(Presence::Down { _held: held.collect() });
     }
 
     /// Listens again, at the same addresses.
@@ -168,12 +154,7 @@ impl Edge {
 
 /// None where the system does not let go of the port at once; then it is held by nobody.
 fn hold(address: SocketAddr) -> Option<TcpSocket> {
-    let socket = if address.is_ipv4() {
-        TcpSocket::new_v4()
-    } else {
-        TcpSocket::new_v6()
-    }
-    .ok()?;
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.ok()?;
     socket.set_reuseaddr(true).ok()?;
     socket.bind(address).ok()?;
     Some(socket)

@@ -46,38 +46,16 @@ async fn connect(
 ) -> Result<CertificateDer<'static>, SandboxError> {
     let server_name =
         ServerName::try_from(name.to_owned()).map_err(|_| SandboxError::Name(name.to_owned()))?;
-    let stream = TcpStream::connect(edge)
-        .await
-        .map_err(|source| SandboxError::Connect {
-            address: edge,
-            source,
-        })?;
-    let failed = |source| SandboxError::Handshake {
-        address: edge,
-        name: name.to_owned(),
-        source,
-    };
-    let stream = TlsConnector::from(Arc::new(config))
-        .connect(server_name, stream)
-        .await
-        .map_err(failed)?;
-    let leaf = stream
-        .get_ref()
-        .1
-        .peer_certificates()
-        .and_then(<[_]>::first)
-        .cloned();
-    leaf.map(CertificateDer::into_owned).ok_or_else(|| {
-        failed(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "the edge showed no certificate",
-        ))
-    })
+    let stream =
+        TcpStream::connect(edge).await.map_err(|source| SandboxError::Connect { address: edge, source })?;
+    let failed = |source| SandboxError::Handshake { address: edge, name: name.to_owned(), source };
+    let stream = TlsConnector::from(Arc::new(config)).connect(server_name, stream).await.map_err(failed)?;
+    let leaf = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).cloned();
+    leaf.map(CertificateDer::into_owned)
+        .ok_or_else(|| failed(io::Error::new(io::ErrorKind::InvalidData, "the edge showed no certificate")))
 }
 
 fn is_alert(error: &io::Error) -> bool {
-    let inner = error
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     matches!(inner, Some(rustls::Error::AlertReceived(_)))
 }

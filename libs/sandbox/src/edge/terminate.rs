@@ -34,10 +34,7 @@ pub(super) struct Certificates {
 
 impl Certificates {
     pub(super) fn new(c4: C4Control) -> Self {
-        Self {
-            c4,
-            pinned: RwLock::default(),
-        }
+        Self { c4, pinned: RwLock::default() }
     }
 
     pub(super) fn lag(&self, on: bool) {
@@ -75,11 +72,7 @@ pub(super) struct Greeter;
 
 impl Service for Greeter {
     async fn answer(self: Arc<Self>, request: Request) -> Result<Reply, Dropped> {
-        let host = request
-            .headers()
-            .get(HOST)
-            .and_then(|host| host.to_str().ok())
-            .unwrap_or("nobody");
+        let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("nobody");
         Ok(text(StatusCode::OK, format!("hello from the edge, {host}\n")))
     }
 }

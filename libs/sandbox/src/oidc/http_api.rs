@@ -25,11 +25,7 @@ impl Service for State {
             Some(ProviderTrouble::Down) => return Ok(empty(StatusCode::SERVICE_UNAVAILABLE)),
             Some(ProviderTrouble::Silent) => std::future::pending().await,
             Some(ProviderTrouble::Redirect) => {
-                return Ok(redirect(&format!(
-                    "{}/elsewhere{}",
-                    self.issuer(),
-                    request.uri().path()
-                )));
+                return Ok(redirect(&format!("{}/elsewhere{}", self.issuer(), request.uri().path())));
             }
             Some(ProviderTrouble::Endless) => {
                 let body = json!({ "issuer": self.issuer(), "padding": "x".repeat(ENDLESS_BYTES) });
@@ -83,15 +79,10 @@ fn authorize(state: &State, request: &Request) -> Reply {
     let text_of = |key: &str| asked.get(key).cloned().unwrap_or_default();
     let redirect_uri = text_of("redirect_uri");
     if text_of("client_id") != state.client_id || redirect_uri.is_empty() {
-        return text(
-            StatusCode::BAD_REQUEST,
-            "client_id or redirect_uri is not right\n",
-        );
+        return text(StatusCode::BAD_REQUEST, "client_id or redirect_uri is not right\n");
     }
     let mut answer = form_urlencoded::Serializer::new(String::new());
-    answer
-        .append_pair("state", &text_of("state"))
-        .append_pair("iss", state.issuer());
+    answer.append_pair("state", &text_of("state")).append_pair("iss", state.issuer());
     let has_openid = text_of("scope").split(' ').any(|scope| scope == "openid");
     if let Some(error) = state.denial() {
         answer.append_pair("error", &error);
@@ -150,24 +141,13 @@ fn is_client(state: &State, request: &Request, asked: &Pairs) -> bool {
     let header = request.headers().get(AUTHORIZATION);
     let shown = match header.and_then(|value| value.to_str().ok()) {
         Some(header) => {
-            let decoded = header
-                .strip_prefix("Basic ")
-                .and_then(|text| BASE64_STANDARD.decode(text).ok());
-            let decoded = decoded
-                .and_then(|bytes| String::from_utf8(bytes).ok())
-                .unwrap_or_default();
+            let decoded = header.strip_prefix("Basic ").and_then(|text| BASE64_STANDARD.decode(text).ok());
+            let decoded = decoded.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
             let (id, secret) = decoded.split_once(':').unwrap_or_default();
-            let unquoted = |text: &str| {
-                pairs(format!("x={text}").as_bytes())
-                    .remove("x")
-                    .unwrap_or_default()
-            };
+            let unquoted = |text: &str| pairs(format!("x={text}").as_bytes()).remove("x").unwrap_or_default();
             (unquoted(id), Some(unquoted(secret)))
         }
-        None => (
-            asked.get("client_id").cloned().unwrap_or_default(),
-            asked.get("client_secret").cloned(),
-        ),
+        None => (asked.get("client_id").cloned().unwrap_or_default(), asked.get("client_secret").cloned()),
     };
     shown == (state.client_id.clone(), state.client_secret.clone())
 }
@@ -182,9 +162,7 @@ fn refused(status: StatusCode, error: &str) -> Reply {
 }
 
 fn no_store(mut reply: Reply) -> Reply {
-    reply
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     reply
 }
 

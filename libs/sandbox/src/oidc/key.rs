@@ -62,8 +62,7 @@ impl SigningKey {
         match &self.pair {
             Pair::Rsa(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature)
-                    .unwrap();
+                pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).unwrap();
                 signature
             }
             Pair::Ec(pair) => pair.sign(&random, message).unwrap().as_ref().to_vec(),

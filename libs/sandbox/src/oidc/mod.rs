@@ -62,13 +62,10 @@ pub struct OidcPerson {
 impl OidcPerson {
     /// Somebody with a verified address, in these groups.
     pub fn new(email: &str, groups: &[&str]) -> Self {
-        Self {
-            subject: format!("subject-of-{email}"),
-            claims: Map::new(),
-        }
-        .with("email", email)
-        .with("email_verified", true)
-        .with("groups", json!(groups))
+        Self { subject: format!("subject-of-{email}"), claims: Map::new() }
+            .with("email", email)
+            .with("email_verified", true)
+            .with("groups", json!(groups))
     }
 
     /// With another claim, or another value of one.
@@ -152,20 +149,13 @@ pub struct Oidc {
 impl Oidc {
     /// Listens.
     pub async fn start(options: OidcOptions) -> Result<Self, SandboxError> {
-        let made = options
-            .tls
-            .then(|| ApiIdentity::make("OpenID", &[]))
-            .transpose()?;
+        let made = options.tls.then(|| ApiIdentity::make("OpenID", &[])).transpose()?;
         let (config, root_pem) = made.map_or((None, None), |made| (Some(made.config), Some(made.root_pem)));
         let scheme = if config.is_some() { "https" } else { "http" };
         let state = Arc::new(State::new(&options)?);
         let server = Server::start(options.listen, config, state.clone()).await?;
         state.settle(format!("{scheme}://{}", server.address()));
-        Ok(Self {
-            server,
-            root_pem,
-            control: OidcControl(state),
-        })
+        Ok(Self { server, root_pem, control: OidcControl(state) })
     }
 
     /// The issuer, which its configuration is found by.

@@ -46,12 +46,7 @@ impl Scene {
         world.edge.control().set_challenge_upstream(responder.address);
         let acme = AcmeHttp::trusting(&world.ca.api_root_pem());
         let (account, _) = create_account(&world.ca, &acme, None).await.unwrap();
-        Self {
-            world,
-            responder,
-            acme,
-            account,
-        }
+        Self { world, responder, acme, account }
     }
 
     /// Orders, proves control and finalizes.
@@ -61,11 +56,8 @@ impl Scene {
     }
 
     pub(crate) async fn issue_as(&self, order: &NewOrder<'_>) -> Result<Issued, Error> {
-        let names: Vec<_> = order
-            .identifiers()
-            .iter()
-            .map(|name| name.authorized(false).to_string())
-            .collect();
+        let names: Vec<_> =
+            order.identifiers().iter().map(|name| name.authorized(false).to_string()).collect();
         let mut order = self.account.new_order(order).await?;
         self.authorize(&mut order).await?;
         let (csr, key_pem) = csr(&names);
@@ -86,8 +78,7 @@ impl Scene {
             }
             let mut challenge = authorization.challenge(ChallengeType::Http01).unwrap();
             let name = challenge.identifier().to_string();
-            self.responder
-                .put(&name, &challenge.token, challenge.key_authorization().as_str());
+            self.responder.put(&name, &challenge.token, challenge.key_authorization().as_str());
             challenge.set_ready().await?;
         }
         Ok(())
@@ -106,17 +97,12 @@ impl Scene {
     pub(crate) async fn failure(&self, name: &str) -> (String, String) {
         let mut order = self.order(name).await;
         self.authorize(&mut order).await.unwrap();
-        until(&mut order, |status| status == OrderStatus::Invalid)
-            .await
-            .unwrap();
+        until(&mut order, |status| status == OrderStatus::Invalid).await.unwrap();
         self.challenge_error(&mut order).await
     }
 
     pub(crate) async fn order(&self, name: &str) -> Order {
-        self.account
-            .new_order(&NewOrder::new(&[Identifier::Dns(name.to_owned())]))
-            .await
-            .unwrap()
+        self.account.new_order(&NewOrder::new(&[Identifier::Dns(name.to_owned())])).await.unwrap()
     }
 }
 
@@ -147,11 +133,7 @@ pub(crate) fn certificate_id(issued: &Issued) -> CertificateIdentifier<'static> 
 pub(crate) async fn until(order: &mut Order, done: impl Fn(OrderStatus) -> bool) -> Result<(), Error> {
     let deadline = Instant::now() + PATIENCE;
     while !done(order.refresh().await?.status) {
-        assert!(
-            Instant::now() < deadline,
-            "the order never got there: {:?}",
-            order.state().status
-        );
+        assert!(Instant::now() < deadline, "the order never got there: {:?}", order.state().status);
     }
     Ok(())
 }
@@ -175,10 +157,7 @@ pub(crate) fn csr(names: &[String]) -> (Vec<u8>, String) {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(names).unwrap();
     params.distinguished_name = DistinguishedName::new();
-    (
-        params.serialize_request(&key).unwrap().der().to_vec(),
-        key.serialize_pem(),
-    )
+    (params.serialize_request(&key).unwrap().der().to_vec(), key.serialize_pem())
 }
 
 pub(crate) fn problem_type(error: &Error) -> &str {
@@ -198,11 +177,7 @@ pub(crate) struct AcmeHttp {
 
 impl AcmeHttp {
     pub(crate) fn trusting(root_pem: &str) -> Self {
-        Self {
-            client: https_client(root_pem),
-            last: Arc::default(),
-            retry_after: Arc::default(),
-        }
+        Self { client: https_client(root_pem), last: Arc::default(), retry_after: Arc::default() }
     }
 
     /// Seconds, of the last answer.
@@ -213,11 +188,7 @@ impl AcmeHttp {
     /// Sends the last POST again, unchanged.
     pub(crate) async fn replay(&self) -> (StatusCode, Value) {
         let (url, body) = self.last.lock().unwrap().clone().unwrap();
-        let answer = self
-            .client
-            .post(url)
-            .header("content-type", "application/jose+json")
-            .body(body);
+        let answer = self.client.post(url).header("content-type", "application/jose+json").body(body);
         let answer = answer.send().await.unwrap();
         (answer.status(), answer.json().await.unwrap())
     }
@@ -225,12 +196,7 @@ impl AcmeHttp {
 
 pub(crate) fn https_client(root_pem: &str) -> reqwest::Client {
     let root = reqwest::Certificate::from_pem(root_pem.as_bytes()).unwrap();
-    reqwest::Client::builder()
-        .tls_certs_only([root])
-        .timeout(PATIENCE)
-        .no_proxy()
-        .build()
-        .unwrap()
+    reqwest::Client::builder().tls_certs_only([root]).timeout(PATIENCE).no_proxy().build().unwrap()
 }
 
 impl HttpClient for AcmeHttp {
@@ -248,11 +214,7 @@ impl HttpClient for AcmeHttp {
             }
             let request = http::Request::from_parts(head, body);
             let request = reqwest::Request::try_from(request).map_err(|error| Error::Other(error.into()))?;
-            let answer = this
-                .client
-                .execute(request)
-                .await
-                .map_err(|error| Error::Other(error.into()))?;
+            let answer = this.client.execute(request).await.map_err(|error| Error::Other(error.into()))?;
             let retry_after = answer.headers().get("retry-after");
             *this.retry_after.lock().unwrap() = retry_after.map(|wait| wait.to_str().unwrap().to_owned());
             Ok(BytesResponse::from(http::Response::<reqwest::Body>::from(answer)))
@@ -285,10 +247,7 @@ impl Responder {
     }
 
     pub(crate) fn put(&self, name: &str, token: &str, answer: &str) {
-        self.answers
-            .lock()
-            .unwrap()
-            .insert((name.to_owned(), token.to_owned()), answer.to_owned());
+        self.answers.lock().unwrap().insert((name.to_owned(), token.to_owned()), answer.to_owned());
     }
 
     fn answer(
@@ -298,12 +257,7 @@ impl Responder {
     ) -> Result<String, StatusCode> {
         let host = headers["host"].to_str().unwrap();
         let name = host.split(':').next().unwrap().to_owned();
-        answers
-            .lock()
-            .unwrap()
-            .get(&(name, token))
-            .cloned()
-            .ok_or(StatusCode::NOT_FOUND)
+        answers.lock().unwrap().get(&(name, token)).cloned().ok_or(StatusCode::NOT_FOUND)
     }
 }
 
@@ -320,11 +274,7 @@ impl C4Http {
             Some(root_pem) => https_client(&root_pem),
             None => reqwest::Client::builder().no_proxy().build().unwrap(),
         };
-        Self {
-            client,
-            base_url: c4.base_url(),
-            token: c4.token().to_owned(),
-        }
+        Self { client, base_url: c4.base_url(), token: c4.token().to_owned() }
     }
 
     pub(crate) async fn get(&self, name: &str) -> (u16, Value) {
@@ -337,8 +287,7 @@ impl C4Http {
 
     pub(crate) async fn try_put(&self, name: &str, key: &str, body: &Value) -> reqwest::Result<(u16, Value)> {
         let url = format!("{}/certificate", self.url(name));
-        self.send(self.client.put(url).header("idempotency-key", key).json(body))
-            .await
+        self.send(self.client.put(url).header("idempotency-key", key).json(body)).await
     }
 
     pub(crate) async fn delete(&self, name: &str, revision: i64) -> (u16, Value) {
@@ -370,16 +319,11 @@ pub(crate) fn upload(issued: &Issued, sha256: &str, revision: i64) -> Value {
 }
 
 pub(crate) fn sha256_of_leaf(chain_pem: &str) -> String {
-    hex::encode(aws_lc_rs::digest::digest(
-        &aws_lc_rs::digest::SHA256,
-        &leaf(chain_pem),
-    ))
+    hex::encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &leaf(chain_pem)))
 }
 
 pub(crate) fn leaf(chain_pem: &str) -> Vec<u8> {
     use rustls_pki_types::CertificateDer;
     use rustls_pki_types::pem::PemObject;
-    CertificateDer::from_pem_slice(chain_pem.as_bytes())
-        .unwrap()
-        .to_vec()
+    CertificateDer::from_pem_slice(chain_pem.as_bytes()).unwrap().to_vec()
 }

@@ -18,15 +18,8 @@ pub async fn the_key_of_an_account_changes_in_two_steps(store: Arc<dyn Store>) {
     write(store, async |tx| tx.insert_account(&account).await).await;
     assert_eq!(stored(store).await, account);
     write(store, async |tx| tx.propose_account_key(id, &[4, 5]).await).await;
-    let read = store
-        .account(&account.issuer, &account.directory_url)
-        .await
-        .expect("read")
-        .expect("there");
-    assert_eq!(
-        (read.sealed_key, read.pending_key),
-        (vec![1, 2, 3], Some(vec![4, 5]))
-    );
+    let read = store.account(&account.issuer, &account.directory_url).await.expect("read").expect("there");
+    assert_eq!((read.sealed_key, read.pending_key), (vec![1, 2, 3], Some(vec![4, 5])));
     for refused in 0..3 {
         let mut tx = store.begin("refused").await.expect("a transaction");
         let result = match refused {
@@ -61,18 +54,11 @@ pub async fn an_account_makes_room_for_another(store: Arc<dyn Store>) {
         tx.insert_order(&order("shop", &first)).await
     })
     .await;
-    let second = Account {
-        id: domain::AccountId::from(fresh_uuid()),
-        ..account()
-    };
+    let second = Account { id: domain::AccountId::from(fresh_uuid()), ..account() };
     let live = write(store, async |tx| {
-        tx.retire_account(first.id, "letsencrypt", "letsencrypt (retired)")
-            .await?;
+        tx.retire_account(first.id, "letsencrypt", "letsencrypt (retired)").await?;
         tx.insert_account(&second).await?;
-        Ok((
-            tx.live_orders_of(first.id).await?,
-            tx.live_orders_of(second.id).await?,
-        ))
+        Ok((tx.live_orders_of(first.id).await?, tx.live_orders_of(second.id).await?))
     })
     .await;
     assert_eq!(live, (1, 0));
@@ -80,7 +66,5 @@ pub async fn an_account_makes_room_for_another(store: Arc<dyn Store>) {
     assert_eq!(found.expect("read").map(|found| found.id), Some(second.id));
     assert_eq!(store.accounts().await.expect("read").len(), 2);
     let mut tx = store.begin("again").await.expect("a transaction");
-    assert!(is_conflict(
-        tx.retire_account(first.id, "letsencrypt", "gone").await
-    ));
+    assert!(is_conflict(tx.retire_account(first.id, "letsencrypt", "gone").await));
 }

@@ -9,18 +9,13 @@ use crate::{Message, Store};
 
 /// Publishes that many events and gives their ids.
 async fn with_messages(store: &dyn Store, count: usize) -> Vec<EventId> {
-    let events: Vec<_> = (0..count)
-        .map(|_| event("shop", EventKind::StatusChanged))
-        .collect();
+    let events: Vec<_> = (0..count).map(|_| event("shop", EventKind::StatusChanged)).collect();
     publish(store, &events, at(0)).await;
     events.iter().map(|event| event.id).collect()
 }
 
 async fn take(store: &dyn Store, limit: u32, now: i64) -> Vec<Message> {
-    store
-        .take_messages(&EventKind::WORDS, limit, at(now), at(now + 30))
-        .await
-        .expect("taken")
+    store.take_messages(&EventKind::WORDS, limit, at(now), at(now + 30)).await.expect("taken")
 }
 
 fn ids(messages: &[Message]) -> Vec<EventId> {
@@ -61,10 +56,7 @@ pub async fn a_former_taker_keeps_nothing(store: Arc<dyn Store>) {
     let published = with_messages(&*store, 1).await;
     let former = take(&*store, 9, 0).await;
     take(&*store, 9, 30).await;
-    store
-        .keep_messages(&former, at(1000))
-        .await
-        .expect("nothing happens");
+    store.keep_messages(&former, at(1000)).await.expect("nothing happens");
     let third = take(&*store, 9, 60).await;
     assert_eq!((ids(&third), third[0].attempts), (published, 0));
 }
@@ -76,19 +68,10 @@ pub async fn an_answer_counts_once(store: Arc<dyn Store>) {
     store.delay_message(&taken[0], at(40)).await.expect("delayed");
     store.bury_message(&taken[1], "first").await.expect("buried");
     for message in &taken {
-        store
-            .delay_message(message, at(99))
-            .await
-            .expect("nothing happens");
-        store
-            .bury_message(message, "again")
-            .await
-            .expect("nothing happens");
+        store.delay_message(message, at(99)).await.expect("nothing happens");
+        store.bury_message(message, "again").await.expect("nothing happens");
     }
-    store
-        .keep_messages(&taken, at(99))
-        .await
-        .expect("nothing happens");
+    store.keep_messages(&taken, at(99)).await.expect("nothing happens");
     store.delete_messages(&taken).await.expect("nothing happens");
     assert_eq!(store.message_counts().await.expect("counted"), (1, 1));
     let again = take(&*store, 9, 40).await;

@@ -29,10 +29,7 @@ async fn append(store: &dyn Store, lines: &[AuditEntry]) {
 }
 
 fn seal(sequence: i64) -> AuditSeal {
-    AuditSeal {
-        sequence,
-        hash: [sequence as u8; 32],
-    }
+    AuditSeal { sequence, hash: [sequence as u8; 32] }
 }
 
 /// A line comes back as it was, newest first, and a subject's lines by themselves.
@@ -47,10 +44,7 @@ pub async fn lines_of_the_audit_log_come_back(store: Arc<dyn Store>) {
     let mut tx = store.begin("append").await.expect("a transaction");
     tx.append_audit(&line("c", 4)).await.expect("appended");
     drop(tx);
-    assert!(
-        store.audit(Some("c"), 10).await.expect("read").is_empty(),
-        "not committed"
-    );
+    assert!(store.audit(Some("c"), 10).await.expect("read").is_empty(), "not committed");
 }
 
 /// A line has one seal for ever; the head is the last.
@@ -60,8 +54,7 @@ pub async fn a_line_is_sealed_once(store: Arc<dyn Store>) {
     let first = write(&*store, async |tx| {
         assert_eq!(tx.lock_audit_head().await?, seal(0), "before the first line");
         let lines = tx.unsealed_audit(2).await?;
-        tx.seal_audit(&[(lines[0].id, seal(1)), (lines[1].id, seal(2))])
-            .await?;
+        tx.seal_audit(&[(lines[0].id, seal(1)), (lines[1].id, seal(2))]).await?;
         assert_eq!(tx.lock_audit_head().await?, seal(2));
         Ok(lines)
     })
@@ -75,22 +68,11 @@ pub async fn a_line_is_sealed_once(store: Arc<dyn Store>) {
 
     let mut tx = store.begin("again").await.expect("a transaction");
     let rest = tx.unsealed_audit(10).await.expect("read");
-    assert_eq!(
-        rest.iter()
-            .map(|line| line.entry.subject.as_str())
-            .collect::<Vec<_>>(),
-        ["c"]
-    );
-    assert!(
-        is_conflict(tx.seal_audit(&[(first[0].id, seal(3))]).await),
-        "it has a seal"
-    );
+    assert_eq!(rest.iter().map(|line| line.entry.subject.as_str()).collect::<Vec<_>>(), ["c"]);
+    assert!(is_conflict(tx.seal_audit(&[(first[0].id, seal(3))]).await), "it has a seal");
     drop(tx);
     let mut tx = store.begin("twice").await.expect("a transaction");
-    assert!(
-        is_conflict(tx.seal_audit(&[(rest[0].id, seal(2))]).await),
-        "the number is taken"
-    );
+    assert!(is_conflict(tx.seal_audit(&[(rest[0].id, seal(2))]).await), "the number is taken");
     drop(tx);
     assert_eq!(store.audit_head().await.expect("read"), seal(2));
     write(&*store, async |tx| tx.seal_audit(&[]).await).await;

@@ -26,13 +26,9 @@ pub async fn the_certificates_of_a_name_have_pages(store: Arc<dyn Store>) {
     let of_other = certificate("other", at(500), Source::C4);
     write(&*store, async |tx| tx.insert_certificate(&of_other).await).await;
     let mut made = Vec::new();
-    for (source, created_at) in [
-        (Source::C4, 5),
-        (Source::Text, 5),
-        (Source::C4, 5),
-        (Source::C4, 1),
-        (Source::Text, 9),
-    ] {
+    for (source, created_at) in
+        [(Source::C4, 5), (Source::Text, 5), (Source::C4, 5), (Source::C4, 1), (Source::Text, 9)]
+    {
         let mut certificate = certificate("shop", at(900), source);
         certificate.created_at = at(created_at);
         if source == Source::Text {
@@ -52,10 +48,7 @@ pub async fn the_certificates_of_a_name_have_pages(store: Arc<dyn Store>) {
         let mut found: Vec<CertificateRecord> = Vec::new();
         loop {
             let after = found.last().map(place);
-            let page = store
-                .certificates(&name("shop"), after, size)
-                .await
-                .expect("read");
+            let page = store.certificates(&name("shop"), after, size).await.expect("read");
             assert!(page.len() <= size as usize);
             let is_last = page.len() < size as usize;
             found.extend(page);

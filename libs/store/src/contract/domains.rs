@@ -15,17 +15,9 @@ pub async fn a_domain_comes_back_as_it_was(store: Arc<dyn Store>) {
     let mut tx = store.begin("certificate").await.expect("a transaction");
     tx.insert_certificate(&kept).await.expect("stored");
     tx.commit().await.expect("committed");
-    domain.facts.live = Some(Live {
-        certificate: kept.id(),
-        not_after: at(500),
-    });
-    domain.facts.block = Some(Reason::NotPointed {
-        target: "cdn \"x\"".into(),
-        found: "ünïcode\n".into(),
-    });
-    domain.facts.upload_failing = Some(Reason::UploadFailed {
-        detail: "quota".into(),
-    });
+    domain.facts.live = Some(Live { certificate: kept.id(), not_after: at(500) });
+    domain.facts.block = Some(Reason::NotPointed { target: "cdn \"x\"".into(), found: "ünïcode\n".into() });
+    domain.facts.upload_failing = Some(Reason::UploadFailed { detail: "quota".into() });
     domain.waiting = Some(Reason::CaLimited { until: at(7) });
     domain.activity = Activity::WaitingForBudget;
     domain.upload_revision = 41;
@@ -42,31 +34,20 @@ pub async fn a_domain_comes_back_as_it_was(store: Arc<dyn Store>) {
 /// Rows that are written together come back as they were, in the order of their names, with their work; what they append is
 /// in order; and one that is there already keeps all of them out.
 pub async fn rows_are_written_together(store: Arc<dyn Store>) {
-    let reason = |detail: &str| {
-        Some(Reason::UploadFailed {
-            detail: detail.to_owned(),
-        })
-    };
+    let reason = |detail: &str| Some(Reason::UploadFailed { detail: detail.to_owned() });
     let mut whole = domain::Domain::added(name("b"), at(1));
     whole.facts.unknown_to_c4 = true;
     whole.facts.upload_failing = reason("quota \"x\"");
     whole.facts.block = reason("ünïcode\n");
     whole.waiting = Some(Reason::CaLimited { until: at(7) });
-    whole.facts.missing = Some(domain::Missing {
-        first_at: at(2),
-        last_at: at(3),
-        answers: 2,
-    });
+    whole.facts.missing = Some(domain::Missing { first_at: at(2), last_at: at(3), answers: 2 });
     whole.invalid_challenges.count = 3;
     "192.0.2.1".clone_into(&mut whole.invalid_challenges.dns);
     whole.activity = Activity::WaitingForBudget;
     whole.upload_revision = 41;
     let plain = domain::Domain::added(name("a"), at(1));
     let rows = [whole, plain.clone()];
-    let due = [
-        work("b", WorkKind::Issue, Some(at(5))),
-        work("a", WorkKind::Upload, None),
-    ];
+    let due = [work("b", WorkKind::Issue, Some(at(5))), work("a", WorkKind::Upload, None)];
     write(&*store, async |tx| {
         tx.insert_domains(&rows, at(1)).await?;
         tx.schedule_all(&due).await?;
@@ -123,9 +104,7 @@ pub async fn a_write_on_an_old_version_is_a_conflict(store: Arc<dyn Store>) {
 /// A transaction that does not commit changes nothing.
 pub async fn what_is_dropped_leaves_nothing(store: Arc<dyn Store>) {
     let mut tx = store.begin("dropped").await.expect("a transaction");
-    tx.insert_domain(&domain::Domain::added(name("ghost"), at(0)), at(0))
-        .await
-        .expect("inserted");
+    tx.insert_domain(&domain::Domain::added(name("ghost"), at(0)), at(0)).await.expect("inserted");
     drop(tx);
     assert_eq!(store.domain(&name("ghost")).await.expect("read"), None);
     assert_eq!(store.position().await.expect("read"), 0);
@@ -136,52 +115,21 @@ pub async fn the_list_pages_filters_and_hides_the_deleted(store: Arc<dyn Store>)
     for label in ["c", "a", "shop-b", "gone", "shop-d"] {
         add(&*store, label).await;
     }
-    let gone = store
-        .domain(&name("gone"))
-        .await
-        .expect("read")
-        .expect("there")
-        .domain;
+    let gone = store.domain(&name("gone")).await.expect("read").expect("there").domain;
     update(&*store, &gone.delete(at(1)).expect("listed"), at(1)).await;
-    let blocked = store
-        .domain(&name("shop-d"))
-        .await
-        .expect("read")
-        .expect("there")
-        .domain;
-    update(
-        &*store,
-        &blocked.blocked(Reason::UnknownToC4).expect("listed"),
-        at(1),
-    )
-    .await;
+    let blocked = store.domain(&name("shop-d")).await.expect("read").expect("there").domain;
+    update(&*store, &blocked.blocked(Reason::UnknownToC4).expect("listed"), at(1)).await;
     let list = async |query: ListQuery| -> Vec<String> {
         let views = store.domains(&query).await.expect("listed");
         views
             .iter()
-            .map(|view| {
-                view.domain
-                    .name
-                    .as_str()
-                    .trim_end_matches(".example.com")
-                    .to_owned()
-            })
+            .map(|view| view.domain.name.as_str().trim_end_matches(".example.com").to_owned())
             .collect()
     };
-    let page = ListQuery {
-        limit: 2,
-        ..ListQuery::default()
-    };
+    let page = ListQuery { limit: 2, ..ListQuery::default() };
     assert_eq!(list(page.clone()).await, ["a", "c"]);
-    let after = Place {
-        attention: 0,
-        at: None,
-        name: "c.example.com".into(),
-    };
-    let next = ListQuery {
-        page: Page::After(after),
-        ..page.clone()
-    };
+    let after = Place { attention: 0, at: None, name: "c.example.com".into() };
+    let next = ListQuery { page: Page::After(after), ..page.clone() };
     assert_eq!(list(next).await, ["shop-b", "shop-d"]);
     let with = |search: Option<&str>, statuses: &[Status]| ListQuery {
         filter: ListFilter {
@@ -206,10 +154,7 @@ pub async fn changes_are_the_latest_of_each_domain_and_resume(store: Arc<dyn Sto
     let first = update(&*store, &first, at(1)).await;
     let names = async |after: i64| -> Vec<(i64, String)> {
         let changes = store.changes(after, None, 10).await.expect("read");
-        changes
-            .iter()
-            .map(|change| (change.position, change.view.domain.name.to_string()))
-            .collect()
+        changes.iter().map(|change| (change.position, change.view.domain.name.to_string())).collect()
     };
     let all = names(0).await;
     assert_eq!(
@@ -221,15 +166,9 @@ pub async fn changes_are_the_latest_of_each_domain_and_resume(store: Arc<dyn Sto
     assert_eq!(names(all[1].0).await, []);
     update(&*store, &first.delete(at(2)).expect("listed"), at(2)).await;
     let deleted = store.changes(all[1].0, Some(&name("a")), 10).await.expect("read");
-    assert_eq!(
-        (deleted.len(), deleted[0].view.domain.deleted_at),
-        (1, Some(at(2)))
-    );
+    assert_eq!((deleted.len(), deleted[0].view.domain.deleted_at), (1, Some(at(2))));
     assert_eq!(deleted[0].at, at(2));
-    assert_eq!(
-        store.changes(0, Some(&name("b")), 10).await.expect("read").len(),
-        1
-    );
+    assert_eq!(store.changes(0, Some(&name("b")), 10).await.expect("read").len(), 1);
 }
 
 /// What says Success though it ended is found, once it ended.
@@ -239,10 +178,7 @@ pub async fn ended_certificates_are_found(store: Arc<dyn Store>) {
     let mut tx = store.begin("live").await.expect("a transaction");
     tx.insert_certificate(&kept).await.expect("stored");
     tx.commit().await.expect("committed");
-    let live = Live {
-        certificate: kept.id(),
-        not_after: at(100),
-    };
+    let live = Live { certificate: kept.id(), not_after: at(100) };
     let domain = update(&*store, &domain.uploaded(live).expect("listed"), at(1)).await;
     assert_eq!(store.expired(at(99), 10).await.expect("read"), []);
     assert_eq!(store.expired(at(100), 10).await.expect("read"), [name("shop")]);
@@ -271,10 +207,7 @@ pub async fn history_is_newest_first_and_survives_a_delete(store: Arc<dyn Store>
     tx.commit().await.expect("committed");
     update(&*store, &domain.delete(at(4)).expect("listed"), at(4)).await;
     let newest = store.history(&name("shop"), 2).await.expect("read");
-    assert_eq!(
-        newest,
-        [entry(3, Some(Status::Failure)), entry(2, Some(Status::Pending))]
-    );
+    assert_eq!(newest, [entry(3, Some(Status::Failure)), entry(2, Some(Status::Pending))]);
     assert_eq!(store.history(&name("nobody"), 2).await.expect("read"), []);
 }
 
@@ -313,11 +246,6 @@ pub async fn overlapping_writers_all_get_through(store: Arc<dyn Store>) {
     for writer in writers {
         writer.await.expect("no panic");
     }
-    let domain = store
-        .domain(&name("shop"))
-        .await
-        .expect("read")
-        .expect("there")
-        .domain;
+    let domain = store.domain(&name("shop")).await.expect("read").expect("there").domain;
     assert_eq!((domain.upload_revision, domain.version), (WRITERS, WRITERS + 1));
 }

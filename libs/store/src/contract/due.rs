@@ -42,11 +42,7 @@ pub async fn only_due_and_free_work_is_hinted_at(store: Arc<dyn Store>) {
     let row = add_due(&*store, "leased").await;
     add(&*store, "parked").await;
     schedule(&*store, &work("parked", WorkKind::Issue, None)).await;
-    store
-        .claim(row.kind, &row.name, at(80), at(110))
-        .await
-        .expect("asked")
-        .expect("due");
+    store.claim(row.kind, &row.name, at(80), at(110)).await.expect("asked").expect("due");
     assert_eq!(sweep(&*store, 109, 10).await, []);
     assert_eq!(sweep(&*store, 110, 10).await, [row], "its lease ended");
 }
@@ -85,16 +81,9 @@ pub async fn a_published_hint_counts_as_told(store: Arc<dyn Store>) {
             schedule(&*store, &work(label, kind, Some(at(100)))).await;
         }
         publish(&*store, &[event("told", hint)], at(100)).await;
-        assert_eq!(
-            sweep(&*store, 100, 10).await,
-            [work("untold", kind, Some(at(100)))]
-        );
+        assert_eq!(sweep(&*store, 100, 10).await, [work("untold", kind, Some(at(100)))]);
         assert_eq!(sweep(&*store, 109, 10).await, []);
-        assert_eq!(
-            sweep(&*store, 110, 10).await.len(),
-            2,
-            "{kind}: a hint lives so long"
-        );
+        assert_eq!(sweep(&*store, 110, 10).await.len(), 2, "{kind}: a hint lives so long");
         write(&*store, async |tx| {
             for label in labels {
                 tx.cancel(&name(label), kind).await?;

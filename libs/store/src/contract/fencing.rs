@@ -17,10 +17,7 @@ async fn add_due(store: &dyn Store, label: &str) {
 }
 
 async fn claim(store: &dyn Store, label: &str, now: i64) -> Option<Lease> {
-    store
-        .claim(WorkKind::Issue, &name(label), at(now), at(now + 30))
-        .await
-        .expect("asked")
+    store.claim(WorkKind::Issue, &name(label), at(now), at(now + 30)).await.expect("asked")
 }
 
 async fn assert_ours(store: &dyn Store, lease: &Lease) {
@@ -74,15 +71,7 @@ pub async fn a_lease_is_of_one_name_and_kind(store: Arc<dyn Store>) {
     for work in [work("blog", WorkKind::Issue, Some(at(0))), upload] {
         let token = lease.token;
         let expires_at = lease.expires_at;
-        assert_not_ours(
-            &*store,
-            &Lease {
-                work,
-                token,
-                expires_at,
-            },
-        )
-        .await;
+        assert_not_ours(&*store, &Lease { work, token, expires_at }).await;
     }
     assert_ours(&*store, &lease).await;
 }

@@ -45,14 +45,9 @@ pub async fn of_many_orders_at_once_one_is_taken(store: Arc<dyn Store>) {
 pub async fn an_end_is_an_end(store: Arc<dyn Store>) {
     add(&*store, "shop").await;
     let account = with_account(&*store).await;
-    let placed = OrderState::Created
-        .placed("https://ca/1".into())
-        .expect("allowed");
+    let placed = OrderState::Created.placed("https://ca/1".into()).expect("allowed");
     let certificate = CertificateId::from(fresh_uuid());
-    let keyed = placed
-        .clone()
-        .keyed(certificate, vec![0, 255], vec![48])
-        .expect("allowed");
+    let keyed = placed.clone().keyed(certificate, vec![0, 255], vec![48]).expect("allowed");
     let issued = keyed.clone().issued().expect("allowed");
     for (live, end) in [
         (OrderState::Created, OrderState::Failed),
@@ -63,23 +58,11 @@ pub async fn an_end_is_an_end(store: Arc<dyn Store>) {
         (keyed.clone(), OrderState::Abandoned),
         (keyed, issued),
     ] {
-        let read = Order {
-            state: live,
-            ..order("shop", &account)
-        };
+        let read = Order { state: live, ..order("shop", &account) };
         write(&*store, async |tx| tx.insert_order(&read).await).await;
-        assert_eq!(
-            store.live_order(&name("shop")).await.expect("read"),
-            Some(read.clone())
-        );
-        let ended = Order {
-            state: end,
-            ..read.clone()
-        };
-        write(&*store, async |tx| {
-            tx.update_order(&ended, read.state.as_str()).await
-        })
-        .await;
+        assert_eq!(store.live_order(&name("shop")).await.expect("read"), Some(read.clone()));
+        let ended = Order { state: end, ..read.clone() };
+        write(&*store, async |tx| tx.update_order(&ended, read.state.as_str()).await).await;
         assert_eq!(store.live_order(&name("shop")).await.expect("read"), None);
         let mut tx = store.begin("late").await.expect("a transaction");
         assert!(is_conflict(tx.update_order(&read, read.state.as_str()).await));
@@ -92,9 +75,7 @@ pub async fn nothing_is_seen_before_the_commit(store: Arc<dyn Store>) {
     let mut tx = store.begin("open").await.expect("a transaction");
     let shop = Domain::added(name("shop"), at(0));
     tx.insert_domain(&shop, at(0)).await.expect("inserted");
-    tx.publish(&event("shop", EventKind::StatusChanged), at(0))
-        .await
-        .expect("published");
+    tx.publish(&event("shop", EventKind::StatusChanged), at(0)).await.expect("published");
     assert_eq!(store.domain(&name("shop")).await.expect("read"), None);
     assert_eq!(store.message_counts().await.expect("counted"), (0, 0));
     assert!(!published.has_changed().expect("the store is there"));

@@ -26,36 +26,18 @@ fn names(labels: &[&str]) -> BTreeSet<String> {
 async fn live(store: &dyn Store, label: &str, not_after: i64) -> Live {
     let live = certificate(label, at(not_after), Source::C4);
     write(store, async |tx| tx.insert_certificate(&live).await).await;
-    Live {
-        certificate: live.id(),
-        not_after: at(not_after),
-    }
+    Live { certificate: live.id(), not_after: at(not_after) }
 }
 
 /// What a domain remembers beside its status comes back as it was.
 pub async fn a_domains_memory_comes_back(store: Arc<dyn Store>) {
     let first = add(&*store, "shop").await;
     let (old, new) = (live(&*store, "shop", 500).await, live(&*store, "shop", 900).await);
-    let mut after = first
-        .uploaded(old)
-        .expect("listed")
-        .uploaded(new)
-        .expect("listed");
-    after.facts.missing = Some(Missing {
-        first_at: at(7),
-        last_at: at(8),
-        answers: 2,
-    });
-    after.invalid_challenges = InvalidChallenges {
-        count: 3,
-        dns: "203.0.113.9".to_owned(),
-    };
+    let mut after = first.uploaded(old).expect("listed").uploaded(new).expect("listed");
+    after.facts.missing = Some(Missing { first_at: at(7), last_at: at(8), answers: 2 });
+    after.invalid_challenges = InvalidChallenges { count: 3, dns: "203.0.113.9".to_owned() };
     let stored = update(&*store, &after, at(10)).await;
-    let expected = Domain {
-        version: stored.version,
-        recorded: stored.recorded,
-        ..after
-    };
+    let expected = Domain { version: stored.version, recorded: stored.recorded, ..after };
     assert_eq!(stored, expected);
     assert_eq!(stored.previous, Some(old.certificate));
 }
@@ -69,10 +51,7 @@ pub async fn a_recheck_takes_each_domain_once_a_day(store: Arc<dyn Store>) {
         ("pending", None),
         ("pasted", Some(|domain| domain.import().expect("listed"))),
         ("deleted", Some(|domain| domain.delete(at(5)).expect("listed"))),
-        (
-            "discarded",
-            Some(|domain| domain.unknown_to_c4(at(5), false).expect("listed")),
-        ),
+        ("discarded", Some(|domain| domain.unknown_to_c4(at(5), false).expect("listed"))),
     ] {
         let domain = add(&*store, label).await;
         if let Some(change) = change {
@@ -80,9 +59,7 @@ pub async fn a_recheck_takes_each_domain_once_a_day(store: Arc<dyn Store>) {
         }
     }
     let healthy = add(&*store, "healthy").await;
-    let healthy = healthy
-        .uploaded(live(&*store, "healthy", 900).await)
-        .expect("listed");
+    let healthy = healthy.uploaded(live(&*store, "healthy", 900).await).expect("listed");
     update(&*store, &healthy, at(10)).await;
     let ended = add(&*store, "ended").await;
     let ended = ended.uploaded(live(&*store, "ended", 9).await).expect("listed");
@@ -97,11 +74,7 @@ pub async fn a_recheck_takes_each_domain_once_a_day(store: Arc<dyn Store>) {
     assert_eq!(taken, names(&["failing", "pending", "ended"]));
     assert_eq!(take(&*store, DAY, 9).await, names(&[]), "once a day");
     assert_eq!(take(&*store, NEXT_DAY, 9).await.len(), 3);
-    assert_eq!(
-        take(&*store, DAY, 9).await,
-        names(&[]),
-        "a day that is over does not come back"
-    );
+    assert_eq!(take(&*store, DAY, 9).await, names(&[]), "a day that is over does not come back");
 
     for _ in 0..2 {
         write(&*store, async |tx| tx.set_rechecked(DAY, at(11)).await).await;
@@ -150,29 +123,15 @@ pub async fn missing_domains_are_counted_among_the_live(store: Arc<dyn Store>) {
         update(&*store, &domain, at(30)).await;
     }
     let never_live = add(&*store, "new").await;
-    update(
-        &*store,
-        &never_live.unknown_to_c4(at(20), false).expect("listed"),
-        at(30),
-    )
-    .await;
+    update(&*store, &never_live.unknown_to_c4(at(20), false).expect("listed"), at(30)).await;
     assert_eq!(counts(0).await, (2, 3));
     assert_eq!(counts(20).await, (1, 3));
     assert_eq!(counts(21).await, (0, 3));
 
     write(&*store, async |tx| tx.discount_missing(at(20)).await).await;
     for (label, answers) in [("early", 1), ("now", 0), ("new", 1)] {
-        let domain = store
-            .domain(&name(label))
-            .await
-            .expect("read")
-            .expect("there")
-            .domain;
-        assert_eq!(
-            domain.facts.missing.map(|missing| missing.answers),
-            Some(answers),
-            "{label}"
-        );
+        let domain = store.domain(&name(label)).await.expect("read").expect("there").domain;
+        assert_eq!(domain.facts.missing.map(|missing| missing.answers), Some(answers), "{label}");
     }
     assert_eq!(counts(20).await, (1, 3), "that it was asked stays");
 }
@@ -182,28 +141,15 @@ pub async fn a_renewal_point_comes_back(store: Arc<dyn Store>) {
     add(&*store, "shop").await;
     let certificate = certificate("shop", at(900), Source::C4);
     write(&*store, async |tx| tx.insert_certificate(&certificate).await).await;
-    let window = SuggestedWindow {
-        start: at(300),
-        end: at(400),
-    };
+    let window = SuggestedWindow { start: at(300), end: at(400) };
     for window in [Some(window), None] {
         let renewal = Renewal { at: at(350), window };
-        write(&*store, async |tx| {
-            tx.set_renewal(certificate.id(), renewal).await
-        })
-        .await;
-        let stored = store
-            .certificate(certificate.id())
-            .await
-            .expect("read")
-            .expect("there");
+        write(&*store, async |tx| tx.set_renewal(certificate.id(), renewal).await).await;
+        let stored = store.certificate(certificate.id()).await.expect("read").expect("there");
         assert_eq!(stored.renewal, Some(renewal));
     }
     let mut tx = store.begin("set_renewal").await.expect("a transaction");
-    let renewal = Renewal {
-        at: at(350),
-        window: None,
-    };
+    let renewal = Renewal { at: at(350), window: None };
     let nobodys = domain::CertificateId::from(fresh_uuid());
     assert!(super::is_conflict(tx.set_renewal(nobodys, renewal).await));
 }
@@ -268,10 +214,7 @@ pub async fn a_probe_is_answered_until_it_is_replaced(store: Arc<dyn Store>) {
 
 /// The list in figures: what is deleted does not count.
 pub async fn the_list_is_counted(store: Arc<dyn Store>) {
-    assert_eq!(
-        store.summary(at(0)).await.expect("read"),
-        crate::Summary::default()
-    );
+    assert_eq!(store.summary(at(0)).await.expect("read"), crate::Summary::default());
     let blocked = |domain: Domain| domain.blocked(Reason::UnknownToC4).expect("listed");
     add(&*store, "pending").await;
     let failing = add(&*store, "failing").await;
@@ -279,9 +222,7 @@ pub async fn the_list_is_counted(store: Arc<dyn Store>) {
     let deleted = add(&*store, "deleted").await;
     update(&*store, &deleted.delete(at(1)).expect("listed"), at(1)).await;
     let waiting = add(&*store, "waiting").await;
-    let waiting = waiting
-        .doing(domain::Activity::WaitingForBudget, None)
-        .expect("listed");
+    let waiting = waiting.doing(domain::Activity::WaitingForBudget, None).expect("listed");
     update(&*store, &waiting, at(1)).await;
     for (label, ends) in [("soon", 500), ("late", 900), ("stuck", 901)] {
         let domain = add(&*store, label).await;

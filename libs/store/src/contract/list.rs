@@ -10,31 +10,21 @@ use crate::{
     reversed,
 };
 
-const ORDERS: [ListOrder; 4] = [
-    ListOrder::Name,
-    ListOrder::Creation,
-    ListOrder::Expiry,
-    ListOrder::Attention,
-];
+const ORDERS: [ListOrder; 4] =
+    [ListOrder::Name, ListOrder::Creation, ListOrder::Expiry, ListOrder::Attention];
 
 /// A certificate of a name in the store, which ends then.
 async fn live(store: &dyn Store, label: &str, ends: i64, serial: &str) -> (Live, String) {
     let mut certificate = certificate(label, at(ends), Source::C4);
     serial.clone_into(&mut certificate.summary.serial);
     write(store, async |tx| tx.insert_certificate(&certificate).await).await;
-    let live = Live {
-        certificate: certificate.id(),
-        not_after: at(ends),
-    };
+    let live = Live { certificate: certificate.id(), not_after: at(ends) };
     (live, certificate.summary.sha256)
 }
 
 /// Domains in every status, with equals in everything that is ordered by, and one that is deleted.
 async fn fill(store: &dyn Store) -> Vec<DomainView> {
-    let reason = || Reason::NotPointed {
-        target: "cdn".to_owned(),
-        found: "nothing".to_owned(),
-    };
+    let reason = || Reason::NotPointed { target: "cdn".to_owned(), found: "nothing".to_owned() };
     for number in 0..24_i64 {
         let label = format!("{}{number}", ["shop", "www", "api-shop"][(number % 3) as usize]);
         let row = add(store, &label).await;
@@ -46,9 +36,7 @@ async fn fill(store: &dyn Store) -> Vec<DomainView> {
         }
         facts.block = (number % 5 == 0).then(reason);
         facts.unknown_to_c4 = number == 7 || number == 8;
-        facts.upload_failing = (number % 11 == 3).then(|| Reason::UploadFailed {
-            detail: "503".to_owned(),
-        });
+        facts.upload_failing = (number % 11 == 3).then(|| Reason::UploadFailed { detail: "503".to_owned() });
         let waiting = (number % 5 == 1).then_some(Reason::CaLimited { until: at(500) });
         let row = Domain {
             created_at: at(number % 6),
@@ -61,10 +49,7 @@ async fn fill(store: &dyn Store) -> Vec<DomainView> {
     }
     let gone = add(store, "shop-gone").await;
     update(store, &gone.delete(at(3)).expect("listed"), at(3)).await;
-    let all = ListQuery {
-        limit: 100,
-        ..ListQuery::default()
-    };
+    let all = ListQuery { limit: 100, ..ListQuery::default() };
     let views = store.domains(&all).await.expect("listed");
     assert_eq!(views.len(), 24);
     for status in Status::ALL {
@@ -85,12 +70,8 @@ fn fits(filter: &ListFilter, view: &DomainView) -> bool {
     (filter.statuses.is_empty() || filter.statuses.contains(&domain.recorded))
         && filter.source.is_none_or(|source| domain.source == source)
         && filter.who.is_none_or(|asked| who == Some(asked))
-        && filter
-            .expires_from
-            .is_none_or(|from| ends_at.is_some_and(|end| end >= from))
-        && filter
-            .expires_before
-            .is_none_or(|before| ends_at.is_some_and(|end| end < before))
+        && filter.expires_from.is_none_or(|from| ends_at.is_some_and(|end| end >= from))
+        && filter.expires_before.is_none_or(|before| ends_at.is_some_and(|end| end < before))
         && (!filter.renewal_blocked || (domain.recorded == Status::Success && domain.facts.block.is_some()))
         && match &filter.search {
             None => true,
@@ -105,86 +86,36 @@ fn fits(filter: &ListFilter, view: &DomainView) -> bool {
 
 fn filters(views: &[DomainView]) -> Vec<ListFilter> {
     let none = ListFilter::default();
-    let of = |statuses: &[Status]| ListFilter {
-        statuses: statuses.to_vec(),
-        ..ListFilter::default()
-    };
-    let words = |search: Search| ListFilter {
-        search: Some(search),
-        ..ListFilter::default()
-    };
-    let sha256 = views
-        .iter()
-        .find_map(|view| Some(view.certificate.as_ref()?.sha256.clone()));
+    let of = |statuses: &[Status]| ListFilter { statuses: statuses.to_vec(), ..ListFilter::default() };
+    let words = |search: Search| ListFilter { search: Some(search), ..ListFilter::default() };
+    let sha256 = views.iter().find_map(|view| Some(view.certificate.as_ref()?.sha256.clone()));
     let mut filters = vec![
         none.clone(),
-        of(&[
-            Status::Emergency,
-            Status::Failure,
-            Status::Success,
-            Status::Failure,
-        ]),
+        of(&[Status::Emergency, Status::Failure, Status::Success, Status::Failure]),
         of(&Status::ALL),
-        ListFilter {
-            source: Some(Source::Text),
-            ..none.clone()
-        },
-        ListFilter {
-            source: Some(Source::C4),
-            ..of(&[Status::Expired, Status::Pending])
-        },
-        ListFilter {
-            expires_from: Some(at(100)),
-            ..none.clone()
-        },
-        ListFilter {
-            expires_before: Some(at(110)),
-            ..none.clone()
-        },
-        ListFilter {
-            expires_from: Some(at(100)),
-            expires_before: Some(at(120)),
-            ..of(&[Status::Success])
-        },
-        ListFilter {
-            renewal_blocked: true,
-            ..none.clone()
-        },
-        ListFilter {
-            renewal_blocked: true,
-            ..of(&[Status::Failure])
-        },
-        ListFilter {
-            who: Some(Who::Us),
-            source: Some(Source::C4),
-            ..words(Search::Part("hop".into()))
-        },
+        ListFilter { source: Some(Source::Text), ..none.clone() },
+        ListFilter { source: Some(Source::C4), ..of(&[Status::Expired, Status::Pending]) },
+        ListFilter { expires_from: Some(at(100)), ..none.clone() },
+        ListFilter { expires_before: Some(at(110)), ..none.clone() },
+        ListFilter { expires_from: Some(at(100)), expires_before: Some(at(120)), ..of(&[Status::Success]) },
+        ListFilter { renewal_blocked: true, ..none.clone() },
+        ListFilter { renewal_blocked: true, ..of(&[Status::Failure]) },
+        ListFilter { who: Some(Who::Us), source: Some(Source::C4), ..words(Search::Part("hop".into())) },
         words(Search::Part("shop".into())),
         words(Search::Part("nothing".into())),
-        ListFilter {
-            expires_from: Some(at(100)),
-            ..words(Search::Part("api".into()))
-        },
-        ListFilter {
-            search: Some(Search::Part("shop".into())),
-            ..of(&[Status::Pending, Status::Success])
-        },
+        ListFilter { expires_from: Some(at(100)), ..words(Search::Part("api".into())) },
+        ListFilter { search: Some(Search::Part("shop".into())), ..of(&[Status::Pending, Status::Success]) },
         words(Search::Prefix("w".into())),
         words(Search::Prefix("a".into())),
         words(Search::Suffix("3.example.com".into())),
         words(Search::Suffix(".example.com".into())),
         words(Search::Names(
-            ["shop0", "www1", "shop-gone", "never"]
-                .map(|label| name(label).to_string())
-                .to_vec(),
+            ["shop0", "www1", "shop-gone", "never"].map(|label| name(label).to_string()).to_vec(),
         )),
         words(Search::Sha256(sha256.expect("a certificate"))),
         words(Search::Serial("0a1b".into())),
     ];
-    filters.extend(Who::ALL.map(|who| ListFilter {
-        who: Some(who),
-        ..none.clone()
-    }));
+    filters.extend(Who::ALL.map(|who| ListFilter { who: Some(who), ..none.clone() }));
     filters.extend(Status::ALL.map(|status| of(&[status])));
     filters
 }
@@ -196,10 +127,7 @@ fn names(views: &[DomainView]) -> Vec<String> {
 /// Pages from the first to the last, or back from the last to the first, as one list.
 async fn walk(store: &dyn Store, query: &ListQuery, back: bool) -> Vec<String> {
     let mut walked = Vec::new();
-    let mut query = ListQuery {
-        page: if back { Page::Last } else { Page::First },
-        ..query.clone()
-    };
+    let mut query = ListQuery { page: if back { Page::Last } else { Page::First }, ..query.clone() };
     loop {
         let page = store.domains(&query).await.expect("listed");
         assert!(page.len() <= query.limit as usize);
@@ -221,23 +149,15 @@ pub async fn the_list_has_every_order_and_filter(store: Arc<dyn Store>) {
     let views = fill(&*store).await;
     for filter in filters(&views) {
         let fitting: Vec<DomainView> = views.iter().filter(|view| fits(&filter, view)).cloned().collect();
-        for (order, descending) in ORDERS
-            .into_iter()
-            .flat_map(|order| [(order, false), (order, true)])
-        {
+        for (order, descending) in ORDERS.into_iter().flat_map(|order| [(order, false), (order, true)]) {
             let mut expected = fitting.clone();
             expected.sort_by_key(|view| Place::of(order, view));
             if descending {
                 expected.reverse();
             }
             for limit in [3, 100] {
-                let query = ListQuery {
-                    filter: filter.clone(),
-                    order,
-                    descending,
-                    limit,
-                    ..ListQuery::default()
-                };
+                let query =
+                    ListQuery { filter: filter.clone(), order, descending, limit, ..ListQuery::default() };
                 for back in [false, true] {
                     let walked = walk(&*store, &query, back).await;
                     assert_eq!(walked, names(&expected), "back: {back}, {query:?}");
@@ -257,26 +177,16 @@ pub async fn the_list_has_every_order_and_filter(store: Arc<dyn Store>) {
 pub async fn the_orders_are_what_they_say(store: Arc<dyn Store>) {
     let views = fill(&*store).await;
     let in_order = async |order| {
-        let query = ListQuery {
-            order,
-            limit: 100,
-            ..ListQuery::default()
-        };
+        let query = ListQuery { order, limit: 100, ..ListQuery::default() };
         store.domains(&query).await.expect("listed")
     };
     let ends: Vec<_> = in_order(ListOrder::Expiry).await;
-    let ends: Vec<_> = ends
-        .iter()
-        .map(|view| view.domain.facts.live.map(|live| live.not_after))
-        .collect();
+    let ends: Vec<_> = ends.iter().map(|view| view.domain.facts.live.map(|live| live.not_after)).collect();
     let with = ends.iter().take_while(|end| end.is_some()).count();
     assert!(ends[..with].is_sorted() && ends[with..].iter().all(Option::is_none));
     assert!(with > 0 && with < views.len());
-    let mut statuses: Vec<Status> = in_order(ListOrder::Attention)
-        .await
-        .iter()
-        .map(|view| view.domain.recorded)
-        .collect();
+    let mut statuses: Vec<Status> =
+        in_order(ListOrder::Attention).await.iter().map(|view| view.domain.recorded).collect();
     statuses.dedup();
     assert_eq!(
         statuses,
@@ -304,10 +214,7 @@ pub async fn certificates_are_searched_for(store: Arc<dyn Store>) {
     add(&*store, "other").await;
     let found = async |search: Search| {
         let query = ListQuery {
-            filter: ListFilter {
-                search: Some(search),
-                ..ListFilter::default()
-            },
+            filter: ListFilter { search: Some(search), ..ListFilter::default() },
             limit: 10,
             ..ListQuery::default()
         };
@@ -317,11 +224,7 @@ pub async fn certificates_are_searched_for(store: Arc<dyn Store>) {
     assert_eq!(found(Search::Sha256(before)).await, shop);
     assert_eq!(found(Search::Sha256(now)).await, shop);
     assert_eq!(found(Search::Serial("f00d".into())).await, shop);
-    assert_eq!(
-        found(Search::Serial("77".into())).await,
-        [] as [String; 0],
-        "of the live one"
-    );
+    assert_eq!(found(Search::Serial("77".into())).await, [] as [String; 0], "of the live one");
     assert_eq!(found(Search::Sha256("ab".repeat(32))).await, [] as [String; 0]);
     assert_eq!(found(Search::Suffix("op.example.com".into())).await, shop);
     assert_eq!(reversed("ab.c"), "c.ba");
@@ -329,10 +232,7 @@ pub async fn certificates_are_searched_for(store: Arc<dyn Store>) {
 
 /// The figures as a walk through all domains gives them.
 async fn recount(store: &dyn Store) -> Summary {
-    let all = ListQuery {
-        limit: 10_000,
-        ..ListQuery::default()
-    };
+    let all = ListQuery { limit: 10_000, ..ListQuery::default() };
     let views = store.domains(&all).await.expect("listed");
     let mut summary = Summary::default();
     for status in Status::ALL {
@@ -367,21 +267,14 @@ async fn change(store: &dyn Store, certificate: CertificateId, choice: u64) {
             let next = match (choice / 7) % 9 {
                 _ if row.deleted_at.is_some() => row.added_again(now),
                 0 => row.delete(now),
-                1 | 2 => row.uploaded(Live {
-                    certificate,
-                    not_after: at(500 + choice.cast_signed() % 900),
-                }),
+                1 | 2 => row.uploaded(Live { certificate, not_after: at(500 + choice.cast_signed() % 900) }),
                 3 | 4 => row.blocked(Reason::UnknownToC4),
                 5 => row.doing(Activity::WaitingForBudget, None),
-                6 => row.upload_failed(Reason::UploadFailed {
-                    detail: String::new(),
-                }),
+                6 => row.upload_failed(Reason::UploadFailed { detail: String::new() }),
                 7 => row.unknown_to_c4(now, false),
                 _ => row.clear(),
             };
-            tx.update_domain(&next.expect("allowed"), now)
-                .await
-                .expect("updated");
+            tx.update_domain(&next.expect("allowed"), now).await.expect("updated");
         }
     }
     // Some come to nothing.
@@ -397,9 +290,7 @@ pub async fn the_figures_are_those_of_a_recount(store: Arc<dyn Store>) {
     // Knuth's generator: a mix that is the same every time.
     let mut state = 7_u64;
     let mut next = || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         state >> 33
     };
     for round in 0..12 {
@@ -423,10 +314,7 @@ pub async fn the_figures_are_those_of_a_recount(store: Arc<dyn Store>) {
         recounted.statuses.sort();
         assert_eq!(summary, recounted, "round {round}");
         for status in Status::ALL {
-            let filter = ListFilter {
-                statuses: vec![status],
-                ..ListFilter::default()
-            };
+            let filter = ListFilter { statuses: vec![status], ..ListFilter::default() };
             let counted = recounted.statuses.iter().find(|(counted, _)| *counted == status);
             let expected = counted.map_or(0, |(_, domains)| *domains);
             assert_eq!(store.count(&filter, 1000).await.expect("counted"), expected);

@@ -24,10 +24,7 @@ async fn add_with(store: &dyn Store, label: &str, status: Status) -> Domain {
             let not_after = at(if status == Status::Expired { 1 } else { 1000 });
             let live = certificate(label, not_after, Source::C4);
             write(store, async |tx| tx.insert_certificate(&live).await).await;
-            facts.live = Some(Live {
-                certificate: live.id(),
-                not_after,
-            });
+            facts.live = Some(Live { certificate: live.id(), not_after });
         }
     }
     let row = update(store, &Domain { facts, ..row }, at(2)).await;
@@ -38,10 +35,7 @@ async fn add_with(store: &dyn Store, label: &str, status: Status) -> Domain {
 /// Pages of these statuses.
 fn of(statuses: &[Status], limit: u32) -> ListQuery {
     ListQuery {
-        filter: ListFilter {
-            statuses: statuses.to_vec(),
-            ..ListFilter::default()
-        },
+        filter: ListFilter { statuses: statuses.to_vec(), ..ListFilter::default() },
         limit,
         ..ListQuery::default()
     }
@@ -70,31 +64,14 @@ pub async fn a_filtered_list_has_pages_too(store: Arc<dyn Store>) {
     for status in Status::ALL {
         let query = of(&[status], 10);
         let word = status.as_str().to_lowercase();
-        assert_eq!(
-            pages(&*store, query).await,
-            [["a", "b"].map(|letter| format!("{letter}-{word}"))]
-        );
+        assert_eq!(pages(&*store, query).await, [["a", "b"].map(|letter| format!("{letter}-{word}"))]);
     }
-    let three = of(
-        &[
-            Status::Success,
-            Status::Failure,
-            Status::Emergency,
-            Status::Failure,
-        ],
-        4,
-    );
+    let three = of(&[Status::Success, Status::Failure, Status::Emergency, Status::Failure], 4);
     assert_eq!(
         pages(&*store, three.clone()).await,
-        [
-            vec!["a-emergency", "a-failure", "a-success", "b-emergency"],
-            vec!["b-failure", "b-success"]
-        ]
+        [vec!["a-emergency", "a-failure", "a-success", "b-emergency"], vec!["b-failure", "b-success"]]
     );
-    let filter = ListFilter {
-        search: Some(Search::Prefix("b-".to_owned())),
-        ..three.filter.clone()
-    };
+    let filter = ListFilter { search: Some(Search::Prefix("b-".to_owned())), ..three.filter.clone() };
     assert_eq!(
         pages(&*store, ListQuery { filter, ..three }).await,
         [["b-emergency", "b-failure", "b-success"]]
@@ -106,9 +83,7 @@ pub async fn a_filtered_list_has_pages_too(store: Arc<dyn Store>) {
 /// No character has a meaning of its own.
 pub async fn a_search_is_taken_as_it_stands(store: Arc<dyn Store>) {
     add(&*store, "a-b").await;
-    for text in [
-        "%", "_", "a_b", "a%", "*", "?", "[a-b]", "\\", "'", "a.b", "___", "%%%",
-    ] {
+    for text in ["%", "_", "a_b", "a%", "*", "?", "[a-b]", "\\", "'", "a.b", "___", "%%%"] {
         let text = || text.to_owned();
         for search in [
             Search::Part(text()),
@@ -192,8 +167,5 @@ pub async fn the_changes_of_one_name_resume(store: Arc<dyn Store>) {
     assert_eq!(told[0].view.domain.name, name("b"));
     let again = store.changes(told[0].position, Some(&name("b")), 10).await;
     assert_eq!(again.expect("read"), []);
-    assert_eq!(
-        store.changes(0, Some(&name("never")), 10).await.expect("read"),
-        []
-    );
+    assert_eq!(store.changes(0, Some(&name("never")), 10).await.expect("read"), []);
 }

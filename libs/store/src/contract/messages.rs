@@ -11,10 +11,7 @@ const REQUESTED: &str = "certificate-requested";
 const CHANGED: &str = "status-changed";
 
 async fn take(store: &dyn Store, kinds: &[&'static str], limit: u32, now: i64) -> Vec<Message> {
-    store
-        .take_messages(kinds, limit, at(now), at(now + 30))
-        .await
-        .expect("taken")
+    store.take_messages(kinds, limit, at(now), at(now + 30)).await.expect("taken")
 }
 
 /// Oldest first, bounded, only the kinds that were asked for, as they were published.
@@ -30,17 +27,12 @@ pub async fn messages_come_in_order_and_by_kind(store: Arc<dyn Store>) {
     publish(&*store, &sent, at(0)).await;
     let taken = take(&*store, &[REQUESTED], 2, 0).await;
     assert_eq!(
-        taken
-            .iter()
-            .map(|message| message.event.clone())
-            .collect::<Vec<_>>(),
+        taken.iter().map(|message| message.event.clone()).collect::<Vec<_>>(),
         [sent[0].clone(), sent[2].clone()]
     );
     let rest = take(&*store, &["cert-issued", CHANGED], 9, 0).await;
     assert_eq!(
-        rest.iter()
-            .map(|message| message.event.clone())
-            .collect::<Vec<_>>(),
+        rest.iter().map(|message| message.event.clone()).collect::<Vec<_>>(),
         [sent[1].clone(), sent[3].clone()]
     );
     assert_eq!(store.message_counts().await.expect("counted"), (5, 0));
@@ -56,14 +48,8 @@ pub async fn a_taken_message_is_nobody_elses(store: Arc<dyn Store>) {
     let new = take(&*store, &[REQUESTED], 9, 30).await;
     assert_eq!(new[0].event, old[0].event);
     store.delete_messages(&old).await.expect("nothing happens");
-    store
-        .bury_message(&old[0], "late")
-        .await
-        .expect("nothing happens");
-    store
-        .delay_message(&old[0], at(999))
-        .await
-        .expect("nothing happens");
+    store.bury_message(&old[0], "late").await.expect("nothing happens");
+    store.delay_message(&old[0], at(999)).await.expect("nothing happens");
     assert_eq!(store.message_counts().await.expect("counted"), (1, 0));
     store.delete_messages(&new).await.expect("deleted");
     assert_eq!(store.message_counts().await.expect("counted"), (0, 0));
@@ -89,17 +75,9 @@ pub async fn only_a_commit_publishes(store: Arc<dyn Store>) {
     let mut published = store.published();
     published.mark_unchanged();
     let mut tx = store.begin("dropped").await.expect("a transaction");
-    tx.publish(&event("a", EventKind::StatusChanged), at(0))
-        .await
-        .expect("published");
+    tx.publish(&event("a", EventKind::StatusChanged), at(0)).await.expect("published");
     drop(tx);
-    store
-        .begin("empty")
-        .await
-        .expect("a transaction")
-        .commit()
-        .await
-        .expect("committed");
+    store.begin("empty").await.expect("a transaction").commit().await.expect("committed");
     assert!(!published.has_changed().expect("the store is there"));
     assert_eq!(take(&*store, &[CHANGED], 9, 0).await, []);
     publish(&*store, &[event("a", EventKind::StatusChanged)], at(0)).await;

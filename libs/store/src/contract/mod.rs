@@ -3,11 +3,7 @@
 //!
 //! A backend's test gives a fresh, empty store and calls [`store_contract!`](crate::store_contract).
 
-#![expect(
-    clippy::missing_panics_doc,
-    clippy::expect_used,
-    reason = "a case fails by panicking"
-)]
+#![expect(clippy::missing_panics_doc, clippy::expect_used, reason = "a case fails by panicking")]
 
 mod accounts;
 mod answers;
@@ -138,12 +134,7 @@ fn fresh_uuid() -> Uuid {
 }
 
 fn event(label: &str, kind: EventKind) -> Event {
-    Event {
-        id: EventId::from(fresh_uuid()),
-        kind,
-        name: name(label),
-        revision: 1,
-    }
+    Event { id: EventId::from(fresh_uuid()), kind, name: name(label), revision: 1 }
 }
 
 fn work(label: &str, kind: WorkKind, due_at: Option<Timestamp>) -> Work {
@@ -209,9 +200,7 @@ fn order(label: &str, account: &Account) -> domain::Order {
 /// Puts a domain on the list and returns its row as stored.
 async fn add(store: &dyn Store, label: &str) -> Domain {
     let mut tx = store.begin("add").await.expect("a transaction");
-    tx.insert_domain(&Domain::added(name(label), at(0)), at(0))
-        .await
-        .expect("inserted");
+    tx.insert_domain(&Domain::added(name(label), at(0)), at(0)).await.expect("inserted");
     let stored = tx.domain(&name(label)).await.expect("read").expect("there");
     tx.commit().await.expect("committed");
     stored
@@ -248,18 +237,12 @@ async fn publish(store: &dyn Store, events: &[Event], now: Timestamp) {
     tx.commit().await.expect("committed");
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "callers hand over what a call returned"
-)]
+#[expect(clippy::needless_pass_by_value, reason = "callers hand over what a call returned")]
 fn is_conflict<T>(result: Result<T>) -> bool {
     matches!(result, Err(StoreError::Conflict { .. }))
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "callers hand over what a call returned"
-)]
+#[expect(clippy::needless_pass_by_value, reason = "callers hand over what a call returned")]
 fn is_lost<T>(result: Result<T>) -> bool {
     matches!(result, Err(StoreError::LeaseLost { .. }))
 }
@@ -291,9 +274,8 @@ mod tests {
             include_str!("values.rs"),
             include_str!("work.rs"),
         ];
-        let listed: Vec<&str> = include_str!("mod.rs")
-            .split(|letter: char| !letter.is_alphanumeric() && letter != '_')
-            .collect();
+        let listed: Vec<&str> =
+            include_str!("mod.rs").split(|letter: char| !letter.is_alphanumeric() && letter != '_').collect();
         for source in sources {
             for case in source.split("pub async fn ").skip(1) {
                 let case = case.split('(').next().unwrap_or_default();

@@ -24,16 +24,11 @@ async fn reasons(store: &dyn Store) -> BTreeMap<String, u64> {
 }
 
 fn counts(expected: &[(&str, u64)]) -> BTreeMap<String, u64> {
-    expected
-        .iter()
-        .map(|(code, count)| ((*code).to_owned(), *count))
-        .collect()
+    expected.iter().map(|(code, count)| ((*code).to_owned(), *count)).collect()
 }
 
 fn blocked(domain: Domain) -> Domain {
-    domain
-        .blocked(Reason::PortMissing { missing: vec![443] })
-        .expect("listed")
+    domain.blocked(Reason::PortMissing { missing: vec![443] }).expect("listed")
 }
 
 /// What a domain shows as its reason is what is counted, through a life, a delete and another life.
@@ -45,27 +40,15 @@ pub async fn reasons_are_counted_as_they_are_shown(store: Arc<dyn Store>) {
     assert_eq!(reasons(&*store).await, counts(&[("port_missing", 2)]));
 
     let limited = Reason::CaLimited { until: at(9) };
-    let waiting = one
-        .clear()
-        .expect("listed")
-        .doing(Activity::WaitingForBudget, Some(limited));
+    let waiting = one.clear().expect("listed").doing(Activity::WaitingForBudget, Some(limited));
     let one = update(&*store, &waiting.expect("listed"), at(2)).await;
-    assert_eq!(
-        reasons(&*store).await,
-        counts(&[("ca_limited", 1), ("port_missing", 1)])
-    );
+    assert_eq!(reasons(&*store).await, counts(&[("ca_limited", 1), ("port_missing", 1)]));
 
     let failing = Reason::UploadFailed { detail: "503".into() };
     let two = update(&*store, &two.upload_failed(failing).expect("listed"), at(3)).await;
-    assert_eq!(
-        reasons(&*store).await,
-        counts(&[("ca_limited", 1), ("upload_failed", 1)])
-    );
+    assert_eq!(reasons(&*store).await, counts(&[("ca_limited", 1), ("upload_failed", 1)]));
     let two = update(&*store, &two.unknown_to_c4(at(4), false).expect("listed"), at(4)).await;
-    assert_eq!(
-        reasons(&*store).await,
-        counts(&[("ca_limited", 1), ("unknown_to_c4", 1)])
-    );
+    assert_eq!(reasons(&*store).await, counts(&[("ca_limited", 1), ("unknown_to_c4", 1)]));
 
     let deleted = update(&*store, &one.delete(at(5)).expect("listed"), at(5)).await;
     assert_eq!(reasons(&*store).await, counts(&[("unknown_to_c4", 1)]));
@@ -77,23 +60,15 @@ pub async fn reasons_are_counted_as_they_are_shown(store: Arc<dyn Store>) {
 
     let pasted = certificate("fine", at(8), Source::Text);
     write(&*store, async |tx| tx.insert_certificate(&pasted).await).await;
-    let live = Live {
-        certificate: pasted.id(),
-        not_after: at(8),
-    };
-    let fine = write(&*store, async |tx| tx.domain(&name("fine")).await)
-        .await
-        .expect("there");
+    let live = Live { certificate: pasted.id(), not_after: at(8) };
+    let fine = write(&*store, async |tx| tx.domain(&name("fine")).await).await.expect("there");
     let fine = fine.import().expect("listed").uploaded(live).expect("listed");
     let fine = update(&*store, &fine, at(7)).await;
     assert_eq!(reasons(&*store).await, shown);
     let ended = update(&*store, &fine, at(8)).await;
     assert_eq!(ended.reason().map(|reason| reason.code()), Some("pasted_ended"));
     let shown = reasons(&*store).await;
-    assert_eq!(
-        shown,
-        counts(&[("pasted_ended", 1), ("port_missing", 1), ("upload_failed", 1)])
-    );
+    assert_eq!(shown, counts(&[("pasted_ended", 1), ("port_missing", 1), ("upload_failed", 1)]));
 }
 
 /// Live certificates by the hour of their end: a renewal moves one, an end and a delete take it away.
@@ -104,16 +79,9 @@ pub async fn ends_are_counted_by_the_hour(store: Arc<dyn Store>) {
         read(&*store).await.end_hours
     };
     let upload = async |domain: Domain, end: i64, now: i64| {
-        let new = certificate(
-            domain.name.as_str().split('.').next().unwrap_or(""),
-            at(end),
-            Source::C4,
-        );
+        let new = certificate(domain.name.as_str().split('.').next().unwrap_or(""), at(end), Source::C4);
         write(&*store, async |tx| tx.insert_certificate(&new).await).await;
-        let live = Live {
-            certificate: new.id(),
-            not_after: at(end),
-        };
+        let live = Live { certificate: new.id(), not_after: at(end) };
         update(&*store, &domain.uploaded(live).expect("listed"), at(now)).await
     };
     let hour = |second| at(second).as_second() / HOUR;
@@ -180,12 +148,7 @@ pub async fn counts_of_writers_at_once_are_added_up(store: Arc<dyn Store>) {
 
 /// Work that is due, free and was not taken for a while.
 pub async fn overdue_work_is_counted(store: Arc<dyn Store>) {
-    for (label, due_at) in [
-        ("early", Some(5)),
-        ("late", Some(7)),
-        ("soon", Some(11)),
-        ("resting", None),
-    ] {
+    for (label, due_at) in [("early", Some(5)), ("late", Some(7)), ("soon", Some(11)), ("resting", None)] {
         add(&*store, label).await;
         schedule(&*store, &work(label, WorkKind::Issue, due_at.map(at))).await;
     }
@@ -200,27 +163,17 @@ pub async fn overdue_work_is_counted(store: Arc<dyn Store>) {
     assert_eq!(overdue().await, (1, Some(at(7))), "somebody is at it");
     let later = store.overview(at(10), at(21)).await.expect("read");
     assert_eq!(later.overdue, 2, "and gave up");
-    assert_eq!(
-        store.overview(at(4), at(20)).await.expect("read").oldest_due_at,
-        None
-    );
+    assert_eq!(store.overview(at(4), at(20)).await.expect("read").oldest_due_at, None);
 }
 
 /// How many domains a day's recheck took, and how many of them still wait.
 pub async fn a_days_recheck_is_counted(store: Arc<dyn Store>) {
     let (before, day) = (date(2026, 11, 23), date(2026, 11, 24));
     let take = async |day: Date, limit| {
-        write(&*store, async |tx| tx.take_recheck(day, at(100), limit).await)
-            .await
-            .len()
+        write(&*store, async |tx| tx.take_recheck(day, at(100), limit).await).await.len()
     };
     let of = async || {
-        let Overview {
-            rechecked,
-            last_complete,
-            rechecks_waiting,
-            ..
-        } = read(&*store).await;
+        let Overview { rechecked, last_complete, rechecks_waiting, .. } = read(&*store).await;
         (rechecked, last_complete, rechecks_waiting)
     };
     write(&*store, async |tx| tx.set_rechecked(before, at(1)).await).await;
@@ -228,22 +181,13 @@ pub async fn a_days_recheck_is_counted(store: Arc<dyn Store>) {
     for label in ["one", "two", "three"] {
         add(&*store, label).await;
     }
-    assert_eq!(
-        (take(day, 2).await, take(day, 2).await, take(day, 2).await),
-        (2, 1, 0)
-    );
+    assert_eq!((take(day, 2).await, take(day, 2).await, take(day, 2).await), (2, 1, 0));
     for (label, due_at) in [("one", Some(at(5))), ("two", Some(at(9))), ("three", None)] {
-        let planned = Work {
-            cause: Cause::Midnight,
-            ..work(label, WorkKind::Issue, due_at)
-        };
+        let planned = Work { cause: Cause::Midnight, ..work(label, WorkKind::Issue, due_at) };
         schedule(&*store, &planned).await;
     }
     assert_eq!(of().await, (vec![(day, 3)], Some(before), 2));
-    let retry = Work {
-        cause: Cause::Retry,
-        ..work("one", WorkKind::Issue, Some(at(90)))
-    };
+    let retry = Work { cause: Cause::Retry, ..work("one", WorkKind::Issue, Some(at(90))) };
     schedule(&*store, &retry).await;
     write(&*store, async |tx| tx.set_rechecked(day, at(9)).await).await;
     assert_eq!(of().await, (vec![(day, 3)], Some(day), 1));
@@ -251,10 +195,7 @@ pub async fn a_days_recheck_is_counted(store: Arc<dyn Store>) {
 
 async fn destroy(store: &dyn Store, label: &str, deleted_by: i64, now: i64) -> Option<u64> {
     let name = name(label);
-    write(store, async |tx| {
-        tx.destroy_keys(&name, at(deleted_by), at(now)).await
-    })
-    .await
+    write(store, async |tx| tx.destroy_keys(&name, at(deleted_by), at(now)).await).await
 }
 
 async fn to_destroy(store: &dyn Store, deleted_by: i64) -> Vec<DomainName> {
@@ -273,65 +214,32 @@ pub async fn keys_of_deleted_names_are_destroyed(store: Arc<dyn Store>) {
         }
     }
     for (label, deleted_at) in [("gone", 10), ("back", 11)] {
-        let listed = write(&*store, async |tx| tx.domain(&name(label)).await)
-            .await
-            .expect("there");
-        update(
-            &*store,
-            &listed.delete(at(deleted_at)).expect("listed"),
-            at(deleted_at),
-        )
-        .await;
+        let listed = write(&*store, async |tx| tx.domain(&name(label)).await).await.expect("there");
+        update(&*store, &listed.delete(at(deleted_at)).expect("listed"), at(deleted_at)).await;
     }
     assert_eq!(to_destroy(&*store, 9).await, []);
     assert_eq!(to_destroy(&*store, 10).await, [name("gone")]);
-    assert_eq!(
-        to_destroy(&*store, 11).await,
-        [name("back"), name("gone")],
-        "in order of name"
-    );
-    assert_eq!(
-        store.keys_to_destroy(at(11), 1).await.expect("read"),
-        [name("gone")]
-    );
+    assert_eq!(to_destroy(&*store, 11).await, [name("back"), name("gone")], "in order of name");
+    assert_eq!(store.keys_to_destroy(at(11), 1).await.expect("read"), [name("gone")]);
 
-    let back = write(&*store, async |tx| tx.domain(&name("back")).await)
-        .await
-        .expect("there");
+    let back = write(&*store, async |tx| tx.domain(&name("back")).await).await.expect("there");
     let back = update(&*store, &back.added_again(at(12)).expect("deleted"), at(12)).await;
-    assert_eq!(
-        destroy(&*store, "back", 20, 20).await,
-        None,
-        "it is on the list again"
-    );
+    assert_eq!(destroy(&*store, "back", 20, 20).await, None, "it is on the list again");
     assert_eq!(destroy(&*store, "listed", 20, 20).await, None);
     assert_eq!(destroy(&*store, "gone", 9, 20).await, None, "not yet");
     assert_eq!(destroy(&*store, "gone", 10, 20).await, Some(2));
     assert_eq!(destroy(&*store, "gone", 10, 21).await, None, "once");
     assert_eq!(to_destroy(&*store, 20).await, []);
     for certificate in &made {
-        let kept = store
-            .certificate(certificate.id())
-            .await
-            .expect("read")
-            .expect("there");
+        let kept = store.certificate(certificate.id()).await.expect("read").expect("there");
         assert_eq!(kept.sealed_key.is_none(), certificate.name == name("gone"));
-        assert_eq!(
-            (&kept.summary, &kept.chain_pem),
-            (&certificate.summary, &certificate.chain_pem)
-        );
+        assert_eq!((&kept.summary, &kept.chain_pem), (&certificate.summary, &certificate.chain_pem));
     }
     update(&*store, &back.delete(at(30)).expect("listed"), at(30)).await;
-    let gone = write(&*store, async |tx| tx.domain(&name("gone")).await)
-        .await
-        .expect("there");
+    let gone = write(&*store, async |tx| tx.domain(&name("gone")).await).await.expect("there");
     let gone = update(&*store, &gone.added_again(at(31)).expect("deleted"), at(31)).await;
     update(&*store, &gone.delete(at(32)).expect("listed"), at(32)).await;
-    assert_eq!(
-        to_destroy(&*store, 32).await,
-        [name("back"), name("gone")],
-        "another life"
-    );
+    assert_eq!(to_destroy(&*store, 32).await, [name("back"), name("gone")], "another life");
     assert_eq!(destroy(&*store, "back", 32, 33).await, Some(2));
     assert_eq!(destroy(&*store, "gone", 32, 33).await, Some(0));
 }
@@ -360,12 +268,7 @@ pub async fn an_abandoned_order_has_no_key_to_destroy(store: Arc<dyn Store>) {
 
 /// Sessions that ended, buckets that are full, and days long past; nothing else.
 pub async fn what_says_nothing_any_more_is_forgotten(store: Arc<dyn Store>) {
-    let user = User {
-        name: "ann".to_owned(),
-        role: Role::Support,
-        password_hash: None,
-        created_at: at(0),
-    };
+    let user = User { name: "ann".to_owned(), role: Role::Support, password_hash: None, created_at: at(0) };
     let session = |number: u8, expires_at| SessionRecord {
         hash: [number; 32],
         user: "ann".to_owned(),
@@ -386,8 +289,7 @@ pub async fn what_says_nothing_any_more_is_forgotten(store: Arc<dyn Store>) {
         for day in [old, new] {
             tx.set_rechecked(day, at(0)).await?;
         }
-        tx.count_day(Counted::Issued, "2025-01-01T00:00:00Z".parse().expect("a time"))
-            .await?;
+        tx.count_day(Counted::Issued, "2025-01-01T00:00:00Z".parse().expect("a time")).await?;
         tx.count_day(Counted::Issued, at(0)).await
     })
     .await;
@@ -395,11 +297,7 @@ pub async fn what_says_nothing_any_more_is_forgotten(store: Arc<dyn Store>) {
     update(&*store, &cleared.clear().expect("listed"), at(1)).await;
     while store.fold_tallies(100).await.expect("folded") > 0 {}
 
-    let past = Past {
-        sessions: at(11),
-        buckets: at(6),
-        days: date(2026, 1, 1),
-    };
+    let past = Past { sessions: at(11), buckets: at(6), days: date(2026, 1, 1) };
     let mut forgotten = Vec::new();
     while !matches!(forgotten.last(), Some(0)) {
         forgotten.push(write(&*store, async |tx| tx.forget(past, 1).await).await);
@@ -412,11 +310,7 @@ pub async fn what_says_nothing_any_more_is_forgotten(store: Arc<dyn Store>) {
         assert_eq!(kept.is_some(), is_kept, "session {number}");
     }
     for (key, is_kept) in [("a", false), ("b", false), ("c", true)] {
-        assert_eq!(
-            store.bucket(key).await.expect("read").is_some(),
-            is_kept,
-            "bucket {key}"
-        );
+        assert_eq!(store.bucket(key).await.expect("read").is_some(), is_kept, "bucket {key}");
     }
     assert!(!store.is_rechecked(old).await.expect("read"));
     assert!(store.is_rechecked(new).await.expect("read"));

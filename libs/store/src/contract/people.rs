@@ -51,11 +51,7 @@ pub async fn people_come_back_and_are_changed(store: Arc<dyn Store>) {
 /// A session has its user's present role, is touched forwards only, and ends by itself, with its siblings or its user.
 pub async fn sessions_last_until_they_are_ended(store: Arc<dyn Store>) {
     let (mut bob, ann) = (user("bob", Role::Support), user("ann", Role::Viewer));
-    let sessions = [
-        session(&bob, 1, 0, 10),
-        session(&bob, 2, 1, 100),
-        session(&ann, 3, 0, 10),
-    ];
+    let sessions = [session(&bob, 1, 0, 10), session(&bob, 2, 1, 100), session(&ann, 3, 0, 10)];
     write(&*store, async |tx| {
         tx.insert_user(&bob).await?;
         tx.insert_user(&ann).await?;
@@ -77,19 +73,13 @@ pub async fn sessions_last_until_they_are_ended(store: Arc<dyn Store>) {
     assert_eq!((touched.role, touched.used_at), (Role::Admin, at(5)));
 
     // A new one of bob's forgets his that ended, and nobody else's.
-    write(&*store, async |tx| {
-        tx.insert_session(&session(&bob, 4, 50, 100)).await
-    })
-    .await;
+    write(&*store, async |tx| tx.insert_session(&session(&bob, 4, 50, 100)).await).await;
     assert_eq!(found(1).await, None);
     assert!(found(2).await.is_some() && found(3).await.is_some());
 
     assert!(write(&*store, async |tx| tx.end_session(&[2; 32]).await).await);
     assert!(!write(&*store, async |tx| tx.end_session(&[2; 32]).await).await);
-    write(&*store, async |tx| {
-        tx.insert_session(&session(&bob, 5, 51, 100)).await
-    })
-    .await;
+    write(&*store, async |tx| tx.insert_session(&session(&bob, 5, 51, 100)).await).await;
     assert_eq!(write(&*store, async |tx| tx.end_sessions("bob").await).await, 2);
     assert_eq!((found(4).await, found(5).await), (None, None));
 
@@ -115,20 +105,11 @@ pub async fn a_provider_vouches_for_people_of_its_own(store: Arc<dyn Store>) {
     write(&*store, async |tx| tx.touch_session(&[2; 32], at(5)).await).await;
     assert_eq!(found(2).await.expect("there").used_at, at(5));
     // A new one forgets those of the same person that ended.
-    write(&*store, async |tx| {
-        tx.insert_provider_session(&theirs(3, 20)).await
-    })
-    .await;
+    write(&*store, async |tx| tx.insert_provider_session(&theirs(3, 20)).await).await;
     assert_eq!(found(2).await, None);
 
-    write(&*store, async |tx| {
-        tx.insert_provider_session(&theirs(4, 21)).await
-    })
-    .await;
-    assert_eq!(
-        write(&*store, async |tx| tx.end_sessions("oidc:ann").await).await,
-        2
-    );
+    write(&*store, async |tx| tx.insert_provider_session(&theirs(4, 21)).await).await;
+    assert_eq!(write(&*store, async |tx| tx.end_sessions("oidc:ann").await).await, 2);
     assert_eq!((found(3).await, found(4).await), (None, None));
     assert!(found(1).await.is_some(), "ann is somebody else");
 }
@@ -136,10 +117,7 @@ pub async fn a_provider_vouches_for_people_of_its_own(store: Arc<dyn Store>) {
 /// An ID token is good once, whoever asks at the same moment, until it is forgotten; one that rolled back was not used.
 pub async fn an_id_token_is_used_once(store: Arc<dyn Store>) {
     let using = async |number: u8, until: i64, now: i64| {
-        write(&*store, async |tx| {
-            tx.use_id_token(&[number; 32], at(until), at(now)).await
-        })
-        .await
+        write(&*store, async |tx| tx.use_id_token(&[number; 32], at(until), at(now)).await).await
     };
     assert!(using(1, 10, 0).await);
     assert!(!using(1, 10, 5).await);

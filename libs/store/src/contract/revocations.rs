@@ -35,10 +35,7 @@ pub async fn a_revocation_comes_back_and_ends_once(store: Arc<dyn Store>) {
     let elsewhere = stored(store, "other").await;
     write(store, async |tx| tx.put_revocation(&asked(&elsewhere)).await).await;
     for reason in RevocationReason::ALL {
-        let wish = Revocation {
-            reason,
-            ..asked(&first)
-        };
+        let wish = Revocation { reason, ..asked(&first) };
         let read = write(store, async |tx| {
             tx.put_revocation(&wish).await?;
             tx.revocation(first.id()).await
@@ -48,34 +45,23 @@ pub async fn a_revocation_comes_back_and_ends_once(store: Arc<dyn Store>) {
     }
     let none = write(store, async |tx| tx.revocation(second.id()).await).await;
     assert_eq!(none, None);
-    let later = Revocation {
-        requested_at: at(3),
-        ..asked(&second)
-    };
+    let later = Revocation { requested_at: at(3), ..asked(&second) };
     write(store, async |tx| {
         tx.put_revocation(&later).await?;
         tx.note_revocation(second.id(), "not_pointed").await
     })
     .await;
     let all = store.revocations(&name("shop")).await.expect("read");
-    let told: Vec<_> = all
-        .iter()
-        .map(|one| (one.certificate, one.waiting_for.as_str()))
-        .collect();
+    let told: Vec<_> = all.iter().map(|one| (one.certificate, one.waiting_for.as_str())).collect();
     assert_eq!(told, [(first.id(), ""), (second.id(), "not_pointed")]);
 
     write(store, async |tx| {
-        tx.end_revocation(first.id(), RevocationState::Revoked, at(9))
-            .await?;
-        tx.end_revocation(second.id(), RevocationState::Refused, at(9))
-            .await
+        tx.end_revocation(first.id(), RevocationState::Revoked, at(9)).await?;
+        tx.end_revocation(second.id(), RevocationState::Refused, at(9)).await
     })
     .await;
     let mut tx = store.begin("again").await.expect("a transaction");
-    assert!(is_conflict(
-        tx.end_revocation(first.id(), RevocationState::Revoked, at(10))
-            .await
-    ));
+    assert!(is_conflict(tx.end_revocation(first.id(), RevocationState::Revoked, at(10)).await));
     drop(tx);
     let mut tx = store.begin("again").await.expect("a transaction");
     assert!(is_conflict(tx.put_revocation(&asked(&first)).await));
@@ -86,10 +72,7 @@ pub async fn a_revocation_comes_back_and_ends_once(store: Arc<dyn Store>) {
     // What was refused may be asked for again.
     write(store, async |tx| tx.put_revocation(&later).await).await;
     let read = store.certificate(first.id()).await.expect("read").expect("there");
-    assert_eq!(
-        (read.revoked_at, read.withdrawn, read.ends_at()),
-        (Some(at(9)), true, at(9))
-    );
+    assert_eq!((read.revoked_at, read.withdrawn, read.ends_at()), (Some(at(9)), true, at(9)));
 }
 
 /// Of that name, whatever became of it.
@@ -121,13 +104,6 @@ pub async fn a_withdrawn_certificate_says_so(store: Arc<dyn Store>) {
     assert!(!newest().await);
     write(store, async |tx| tx.put_revocation(&asked(&certificate)).await).await;
     assert!(newest().await);
-    let read = store
-        .certificate(certificate.id())
-        .await
-        .expect("read")
-        .expect("there");
-    assert_eq!(
-        (read.withdrawn, read.revoked_at, read.ends_at()),
-        (true, None, at(1000))
-    );
+    let read = store.certificate(certificate.id()).await.expect("read").expect("there");
+    assert_eq!((read.withdrawn, read.revoked_at, read.ends_at()), (true, None, at(1000)));
 }

@@ -27,12 +27,7 @@ fn key<T: ToString + Copy>(
     sealed_to: impl ToString + Copy,
     sealed: &[u8],
 ) -> SealedKey {
-    SealedKey {
-        place,
-        id: id.to_string(),
-        sealed_to: sealed_to.to_string(),
-        sealed: sealed.to_vec(),
-    }
+    SealedKey { place, id: id.to_string(), sealed_to: sealed_to.to_string(), sealed: sealed.to_vec() }
 }
 
 fn of_certificate(certificate: &Certificate) -> SealedKey {
@@ -120,17 +115,11 @@ pub async fn a_sealed_key_is_replaced_as_it_was_read(store: Arc<dyn Store>) {
         dropped.await;
         write(&*store, async |tx| {
             assert!(tx.replace_sealed(&read, &[9, 9]).await?, "{place:?}");
-            assert!(
-                !tx.replace_sealed(&read, &[10]).await?,
-                "{place:?}: it is another"
-            );
+            assert!(!tx.replace_sealed(&read, &[10]).await?, "{place:?}: it is another");
             Ok(())
         })
         .await;
-        let anew = SealedKey {
-            sealed: vec![9, 9],
-            ..read
-        };
+        let anew = SealedKey { sealed: vec![9, 9], ..read };
         assert!(all(&*store, place).await == [anew], "{place:?}");
     }
     let gone = key(SealedPlace::Certificates, fresh_uuid(), fresh_uuid(), &[7]);
@@ -141,10 +130,7 @@ pub async fn a_sealed_key_is_replaced_as_it_was_read(store: Arc<dyn Store>) {
     })
     .await;
     let kept = store.certificate(certificate.id()).await.expect("read");
-    let expected = Certificate {
-        sealed_key: Some(vec![9, 9]),
-        ..certificate
-    };
+    let expected = Certificate { sealed_key: Some(vec![9, 9]), ..certificate };
     assert_eq!(kept, Some(expected));
     let order = store.live_order(&name("shop")).await.expect("read");
     let sealed_key = match order.expect("live").state {
@@ -152,8 +138,5 @@ pub async fn a_sealed_key_is_replaced_as_it_was_read(store: Arc<dyn Store>) {
         other => panic!("{other:?}"),
     };
     assert_eq!(sealed_key, [9, 9]);
-    assert_eq!(
-        store.certificate(destroyed.id()).await.expect("read"),
-        Some(destroyed)
-    );
+    assert_eq!(store.certificate(destroyed.id()).await.expect("read"), Some(destroyed));
 }

@@ -53,17 +53,11 @@ async fn apply_and_look(
     })
     .await;
     let line = store.history(&after.name, 1).await.expect("read").remove(0);
-    let told = store
-        .take_messages(&EventKind::WORDS, 9, at(0), at(30))
-        .await
-        .expect("taken");
+    let told = store.take_messages(&EventKind::WORDS, 9, at(0), at(30)).await.expect("taken");
     store.delete_messages(&told).await.expect("deleted");
     for message in &told {
         assert_eq!(message.event.kind, EventKind::StatusChanged);
-        assert_eq!(
-            (&message.event.name, message.event.revision),
-            (&after.name, after.revision)
-        );
+        assert_eq!((&message.event.name, message.event.revision), (&after.name, after.revision));
     }
     (stored.expect("there"), line, told.len())
 }
@@ -78,27 +72,15 @@ pub async fn a_status_is_told_only_if_it_changed(store: Arc<dyn Store>) {
     let entropy = CountingEntropy::default();
     let first = Domain::added(name("shop"), at(0));
     let (row, line, told) = apply_and_look(&*store, &entropy, None, &first).await;
-    assert_eq!(
-        (line.status_from, line.status_to, told),
-        (None, Status::Pending, 1)
-    );
-    assert_eq!(
-        (line.at, line.actor.as_str(), line.message.as_str()),
-        (at(0), "test", "A sentence.")
-    );
+    assert_eq!((line.status_from, line.status_to, told), (None, Status::Pending, 1));
+    assert_eq!((line.at, line.actor.as_str(), line.message.as_str()), (at(0), "test", "A sentence."));
 
     let doing = row.clone().doing(Activity::Validating, None).expect("listed");
     let (row, line, told) = apply_and_look(&*store, &entropy, Some(&row), &doing).await;
-    assert_eq!(
-        (line.status_from, line.status_to, told),
-        (Some(Status::Pending), Status::Pending, 0)
-    );
+    assert_eq!((line.status_from, line.status_to, told), (Some(Status::Pending), Status::Pending, 0));
 
     let (row, line, told) = apply_and_look(&*store, &entropy, Some(&row), &blocked(&row)).await;
-    assert_eq!(
-        (line.status_from, line.status_to, told),
-        (Some(Status::Pending), Status::Failure, 1)
-    );
+    assert_eq!((line.status_from, line.status_to, told), (Some(Status::Pending), Status::Failure, 1));
     assert_eq!(row.recorded, Status::Failure);
 }
 
@@ -111,10 +93,7 @@ pub async fn a_deletion_and_a_new_life_are_told(store: Arc<dyn Store>) {
     assert_eq!(told, 1);
     let again = deleted.clone().added_again(at(0)).expect("deleted");
     let (_, line, told) = apply_and_look(&*store, &entropy, Some(&deleted), &again).await;
-    assert_eq!(
-        (line.status_from, line.status_to, told),
-        (None, Status::Pending, 1)
-    );
+    assert_eq!((line.status_from, line.status_to, told), (None, Status::Pending, 1));
 }
 
 /// Nothing is noted or told of a transition that did not happen.
@@ -126,15 +105,7 @@ pub async fn a_transition_of_a_changed_row_is_a_conflict(store: Arc<dyn Store>) 
     for before in [Some(&read), None] {
         let mut tx = store.begin("late").await.expect("a transaction");
         let entry = Entry::new(HistoryKind::Deleted, "test", "");
-        let applied = apply(
-            &mut *tx,
-            &StillClock(at(0)),
-            &entropy,
-            before,
-            &after,
-            Some(entry),
-        )
-        .await;
+        let applied = apply(&mut *tx, &StillClock(at(0)), &entropy, before, &after, Some(entry)).await;
         assert!(is_conflict(applied));
         // Even a caller that went on regardless has only what it did itself.
         tx.commit().await.expect("committed");

@@ -15,29 +15,14 @@ pub async fn every_reason_comes_back(store: Arc<dyn Store>) {
     let text = || "\"'\\ \u{1}\n<b>;-- ünï 域名 \u{1f512}".to_owned();
     let (problem, detail) = (text, text);
     let reasons = [
-        Reason::NotPointed {
-            target: text(),
-            found: text(),
-        },
-        Reason::PortMissing {
-            missing: vec![80, 443],
-        },
-        Reason::CaaForbids {
-            at: text(),
-            found: text(),
-            wanted: text(),
-        },
+        Reason::NotPointed { target: text(), found: text() },
+        Reason::PortMissing { missing: vec![80, 443] },
+        Reason::CaaForbids { at: text(), found: text(), wanted: text() },
         Reason::ChallengeUnreachable { found: text() },
         Reason::NotServed { edges: text() },
         Reason::UnknownToC4,
-        Reason::ChallengeInvalid {
-            problem: problem(),
-            detail: detail(),
-        },
-        Reason::OrderRejected {
-            problem: problem(),
-            detail: detail(),
-        },
+        Reason::ChallengeInvalid { problem: problem(), detail: detail() },
+        Reason::OrderRejected { problem: problem(), detail: detail() },
         Reason::CertificateRejected { detail: detail() },
         Reason::CaLimited { until: at(5) },
         Reason::CaDown { detail: detail() },
@@ -62,11 +47,7 @@ pub async fn every_activity_and_source_comes_back(store: Arc<dyn Store>) {
     let mut row = add(&*store, "shop").await;
     for activity in Activity::ALL {
         for source in [Source::Text, Source::C4] {
-            let changed = Domain {
-                activity,
-                source,
-                ..row
-            };
+            let changed = Domain { activity, source, ..row };
             row = update(&*store, &changed, at(1)).await;
             assert_eq!((row.activity, row.source), (activity, source));
         }
@@ -134,10 +115,7 @@ pub async fn every_kind_and_cause_comes_back(store: Arc<dyn Store>) {
             assert_eq!(read, Some(written));
         }
     }
-    assert_eq!(
-        store.work(&name("shop")).await.expect("read").len(),
-        WorkKind::ALL.len()
-    );
+    assert_eq!(store.work(&name("shop")).await.expect("read").len(), WorkKind::ALL.len());
 }
 
 /// Of a token.
@@ -166,10 +144,6 @@ pub async fn every_event_comes_back(store: Arc<dyn Store>) {
     });
     publish(&*store, &events, at(0)).await;
     let taken = store.take_messages(&EventKind::WORDS, 99, at(0), at(30)).await;
-    let taken: Vec<Event> = taken
-        .expect("taken")
-        .into_iter()
-        .map(|message| message.event)
-        .collect();
+    let taken: Vec<Event> = taken.expect("taken").into_iter().map(|message| message.event).collect();
     assert_eq!(taken, events);
 }

@@ -14,30 +14,18 @@ pub async fn work_is_claimed_once_and_when_due(store: Arc<dyn Store>) {
     let due = work("shop", WorkKind::Issue, Some(at(10)));
     schedule(&*store, &due).await;
     let claim = async |now: i64| {
-        store
-            .claim(WorkKind::Issue, &name("shop"), at(now), at(now + 30))
-            .await
-            .expect("asked")
+        store.claim(WorkKind::Issue, &name("shop"), at(now), at(now + 30)).await.expect("asked")
     };
     assert_eq!(claim(9).await, None);
     let lease = claim(10).await.expect("due");
     assert_eq!((lease.work, lease.expires_at), (due.clone(), at(40)));
     assert_eq!(claim(11).await, None);
-    assert_eq!(
-        store
-            .claim(WorkKind::Upload, &name("shop"), at(11), at(41))
-            .await
-            .expect("asked"),
-        None
-    );
+    assert_eq!(store.claim(WorkKind::Upload, &name("shop"), at(11), at(41)).await.expect("asked"), None);
     let mut waits_for_a_person = due;
     waits_for_a_person.due_at = None;
     schedule(&*store, &waits_for_a_person).await;
     assert_eq!(claim(100).await, None);
-    assert_eq!(
-        store.work(&name("shop")).await.expect("read"),
-        [waits_for_a_person]
-    );
+    assert_eq!(store.work(&name("shop")).await.expect("read"), [waits_for_a_person]);
 }
 
 /// Four claimers for each of a hundred rows: each row has one winner, each lease its own token.
@@ -53,10 +41,7 @@ pub async fn concurrent_claims_are_distinct(store: Arc<dyn Store>) {
             let store = store.clone();
             tokio::spawn(async move {
                 let name = name(&format!("d{}", claimer % ROWS));
-                store
-                    .claim(WorkKind::Issue, &name, at(1), at(31))
-                    .await
-                    .expect("asked")
+                store.claim(WorkKind::Issue, &name, at(1), at(31)).await.expect("asked")
             })
         })
         .collect();
@@ -75,16 +60,9 @@ pub async fn concurrent_claims_are_distinct(store: Arc<dyn Store>) {
 pub async fn a_lease_that_ended_is_taken_over(store: Arc<dyn Store>) {
     add(&*store, "shop").await;
     schedule(&*store, &work("shop", WorkKind::Issue, Some(at(0)))).await;
-    let old = store
-        .claim(WorkKind::Issue, &name("shop"), at(0), at(30))
-        .await
-        .expect("asked")
-        .expect("due");
-    let new = store
-        .claim(WorkKind::Issue, &name("shop"), at(30), at(60))
-        .await
-        .expect("asked")
-        .expect("free");
+    let old = store.claim(WorkKind::Issue, &name("shop"), at(0), at(30)).await.expect("asked").expect("due");
+    let new =
+        store.claim(WorkKind::Issue, &name("shop"), at(30), at(60)).await.expect("asked").expect("free");
     assert!(new.token > old.token);
     let mut tx = store.begin("fence").await.expect("a transaction");
     assert!(is_lost(tx.fence(&old).await.map(drop)));
@@ -93,43 +71,27 @@ pub async fn a_lease_that_ended_is_taken_over(store: Arc<dyn Store>) {
     drop(tx);
     assert!(is_lost(store.renew(&old, at(90)).await));
     store.release(&old).await.expect("nothing happens");
-    assert_eq!(
-        store
-            .claim(WorkKind::Issue, &name("shop"), at(31), at(61))
-            .await
-            .expect("asked"),
-        None
-    );
+    assert_eq!(store.claim(WorkKind::Issue, &name("shop"), at(31), at(61)).await.expect("asked"), None);
 }
 
 /// Whoever schedules anew takes the work from whoever has it.
 pub async fn rescheduling_revokes_a_lease(store: Arc<dyn Store>) {
     add(&*store, "shop").await;
     schedule(&*store, &work("shop", WorkKind::Issue, Some(at(0)))).await;
-    let lease = store
-        .claim(WorkKind::Issue, &name("shop"), at(0), at(30))
-        .await
-        .expect("asked")
-        .expect("due");
+    let lease =
+        store.claim(WorkKind::Issue, &name("shop"), at(0), at(30)).await.expect("asked").expect("due");
     schedule(&*store, &work("shop", WorkKind::Issue, Some(at(0)))).await;
     let mut tx = store.begin("fence").await.expect("a transaction");
     assert!(is_lost(tx.fence(&lease).await.map(drop)));
-    assert!(
-        !tx.is_leased(&name("shop"), WorkKind::Issue, at(1))
-            .await
-            .expect("asked")
-    );
+    assert!(!tx.is_leased(&name("shop"), WorkKind::Issue, at(1)).await.expect("asked"));
 }
 
 /// Work of an older revision of the name comes to nothing.
 pub async fn a_raised_revision_revokes_a_lease(store: Arc<dyn Store>) {
     let domain = add(&*store, "shop").await;
     schedule(&*store, &work("shop", WorkKind::Issue, Some(at(0)))).await;
-    let lease = store
-        .claim(WorkKind::Issue, &name("shop"), at(0), at(30))
-        .await
-        .expect("asked")
-        .expect("due");
+    let lease =
+        store.claim(WorkKind::Issue, &name("shop"), at(0), at(30)).await.expect("asked").expect("due");
     let mut tx = store.begin("fence").await.expect("a transaction");
     tx.fence(&lease).await.expect("ours");
     drop(tx);
@@ -142,23 +104,14 @@ pub async fn a_raised_revision_revokes_a_lease(store: Arc<dyn Store>) {
 pub async fn a_cancelled_row_never_repeats_a_token(store: Arc<dyn Store>) {
     add(&*store, "shop").await;
     schedule(&*store, &work("shop", WorkKind::Issue, Some(at(0)))).await;
-    let lease = store
-        .claim(WorkKind::Issue, &name("shop"), at(0), at(30))
-        .await
-        .expect("asked")
-        .expect("due");
+    let lease =
+        store.claim(WorkKind::Issue, &name("shop"), at(0), at(30)).await.expect("asked").expect("due");
     let mut tx = store.begin("cancel").await.expect("a transaction");
-    tx.cancel(&name("shop"), WorkKind::Issue)
-        .await
-        .expect("cancelled");
+    tx.cancel(&name("shop"), WorkKind::Issue).await.expect("cancelled");
     assert_eq!(tx.work(&name("shop"), WorkKind::Issue).await.expect("read"), None);
-    tx.schedule(&work("shop", WorkKind::Issue, Some(at(0))))
-        .await
-        .expect("scheduled");
+    tx.schedule(&work("shop", WorkKind::Issue, Some(at(0)))).await.expect("scheduled");
     assert!(is_lost(tx.fence(&lease).await.map(drop)));
-    tx.cancel(&name("shop"), WorkKind::Remove)
-        .await
-        .expect("nothing to cancel is fine");
+    tx.cancel(&name("shop"), WorkKind::Remove).await.expect("nothing to cancel is fine");
 }
 
 /// The life of a lease.
@@ -167,10 +120,7 @@ pub async fn a_lease_is_renewed_released_and_finished(store: Arc<dyn Store>) {
     let row = work("shop", WorkKind::Upload, Some(at(0)));
     schedule(&*store, &row).await;
     let claim = async |now: i64| {
-        store
-            .claim(WorkKind::Upload, &name("shop"), at(now), at(now + 30))
-            .await
-            .expect("asked")
+        store.claim(WorkKind::Upload, &name("shop"), at(now), at(now + 30)).await.expect("asked")
     };
     let lease = claim(0).await.expect("due");
     store.renew(&lease, at(100)).await.expect("ours");
@@ -181,10 +131,7 @@ pub async fn a_lease_is_renewed_released_and_finished(store: Arc<dyn Store>) {
     (next.cause, next.attempts, next.due_at) = (Cause::Retry, 4, Some(at(50)));
     let mut tx = store.begin("finish").await.expect("a transaction");
     tx.finish(&lease, Some(&next)).await.expect("ours");
-    assert_eq!(
-        tx.work(&name("shop"), WorkKind::Upload).await.expect("read"),
-        Some(next.clone())
-    );
+    assert_eq!(tx.work(&name("shop"), WorkKind::Upload).await.expect("read"), Some(next.clone()));
     tx.commit().await.expect("committed");
     let lease = claim(50).await.expect("due again");
     assert_eq!(lease.work, next);
@@ -211,11 +158,7 @@ pub async fn due_work_is_hinted_once_in_a_while(store: Arc<dyn Store>) {
     assert_eq!(mark(10, -20, 2).await, ["b.example.com", "c.example.com"]);
     assert_eq!(mark(10, -20, 9).await, ["a.example.com"]);
     assert_eq!(mark(11, -19, 9).await, [] as [&str; 0]);
-    store
-        .claim(WorkKind::Issue, &name("a"), at(12), at(99))
-        .await
-        .expect("asked")
-        .expect("free");
+    store.claim(WorkKind::Issue, &name("a"), at(12), at(99)).await.expect("asked").expect("free");
     assert_eq!(mark(41, 11, 9).await, ["b.example.com", "c.example.com"]);
     // Whoever publishes the hint has told of the work.
     schedule(&*store, &work("b", WorkKind::Issue, Some(at(42)))).await;
@@ -228,47 +171,18 @@ pub async fn all_leases_can_be_freed(store: Arc<dyn Store>) {
     add(&*store, "shop").await;
     schedule(&*store, &work("shop", WorkKind::Issue, Some(at(0)))).await;
     publish(&*store, &[event("shop", EventKind::CertificateRequested)], at(0)).await;
-    store
-        .claim(WorkKind::Issue, &name("shop"), at(0), at(999))
-        .await
-        .expect("asked")
-        .expect("due");
+    store.claim(WorkKind::Issue, &name("shop"), at(0), at(999)).await.expect("asked").expect("due");
     let kinds = ["certificate-requested"];
-    assert_eq!(
-        store
-            .take_messages(&kinds, 9, at(0), at(999))
-            .await
-            .expect("taken")
-            .len(),
-        1
-    );
+    assert_eq!(store.take_messages(&kinds, 9, at(0), at(999)).await.expect("taken").len(), 1);
     store.free_all_leases().await.expect("freed");
-    assert!(
-        store
-            .claim(WorkKind::Issue, &name("shop"), at(1), at(31))
-            .await
-            .expect("asked")
-            .is_some()
-    );
-    assert_eq!(
-        store
-            .take_messages(&kinds, 9, at(1), at(31))
-            .await
-            .expect("taken")
-            .len(),
-        1
-    );
+    assert!(store.claim(WorkKind::Issue, &name("shop"), at(1), at(31)).await.expect("asked").is_some());
+    assert_eq!(store.take_messages(&kinds, 9, at(1), at(31)).await.expect("taken").len(), 1);
 }
 
 /// A batch is claimed at once: of each name what is due and free, each with a token of its own, higher than any before.
 pub async fn a_batch_claims_what_is_free(store: Arc<dyn Store>) {
     let store = &*store;
-    for (label, due) in [
-        ("a", Some(at(0))),
-        ("b", Some(at(99))),
-        ("c", Some(at(0))),
-        ("d", Some(at(0))),
-    ] {
+    for (label, due) in [("a", Some(at(0))), ("b", Some(at(99))), ("c", Some(at(0))), ("d", Some(at(0)))] {
         add(store, label).await;
         let row = work(label, WorkKind::Issue, due);
         write(store, async |tx| tx.schedule(&row).await).await;

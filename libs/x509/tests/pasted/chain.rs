@@ -10,10 +10,7 @@ fn a_chain_in_order_is_accepted_and_encoded_anew() {
     let chain = Chain::new();
     let text = format!("Bag Attributes\n{}\n<b>junk</b>", chain.pem(&[0, 1, 2]));
     let pasted = check(&text, &chain.key.serialize_pem()).unwrap();
-    assert_eq!(
-        pasted.chain_pem.replace("\r\n", "\n"),
-        chain.pem(&[0, 1, 2]).replace("\r\n", "\n")
-    );
+    assert_eq!(pasted.chain_pem.replace("\r\n", "\n"), chain.pem(&[0, 1, 2]).replace("\r\n", "\n"));
     assert_eq!(pasted.issuer, "CN=Lower");
     assert_eq!(pasted.sha256.len(), 64);
     assert!(!pasted.serial.is_empty());
@@ -51,10 +48,7 @@ fn an_issuer_of_the_same_name_with_another_key_is_refused() {
     let key = KeyPair::generate().unwrap();
     let leaf = Authority::root("Root").issue(&leaf(&[NAME]), &key);
     let text = leaf + &Authority::root("Root").pem;
-    assert_eq!(
-        check(&text, &key.serialize_pem()).unwrap_err(),
-        PastedError::ChainOrder(2)
-    );
+    assert_eq!(check(&text, &key.serialize_pem()).unwrap_err(), PastedError::ChainOrder(2));
 }
 
 #[test]
@@ -64,10 +58,7 @@ fn an_issuer_of_another_name_with_the_same_key_is_refused() {
     let root = Authority::root("Root");
     let leaf = root.below("Lower", ca_key).issue(&leaf(&[NAME]), &key);
     let text = leaf + &root.below("Renamed", again).pem;
-    assert_eq!(
-        check(&text, &key.serialize_pem()).unwrap_err(),
-        PastedError::ChainOrder(2)
-    );
+    assert_eq!(check(&text, &key.serialize_pem()).unwrap_err(), PastedError::ChainOrder(2));
 }
 
 #[test]

@@ -69,15 +69,11 @@ fn another_key_is_refused() {
 
 #[test]
 fn a_key_is_long_enough_and_not_too_long() {
-    let short = check(
-        include_str!("../data/test-rsa1024.crt.pem"),
-        include_str!("../data/test-rsa1024.key.pem"),
-    );
+    let short =
+        check(include_str!("../data/test-rsa1024.crt.pem"), include_str!("../data/test-rsa1024.key.pem"));
     assert_eq!(short.unwrap_err(), PastedError::WeakKey(1024));
-    let long = check(
-        include_str!("../data/test-rsa8192.crt.pem"),
-        include_str!("../data/test-rsa8192.key.pem"),
-    );
+    let long =
+        check(include_str!("../data/test-rsa8192.crt.pem"), include_str!("../data/test-rsa8192.key.pem"));
     assert_eq!(refused(long), "UNSUPPORTED_KEY");
 }
 
@@ -95,11 +91,7 @@ fn a_key_that_cannot_be_read_is_refused() {
     let chain = Chain::new();
     let ed25519 = KeyPair::generate_for(&PKCS_ED25519).unwrap().serialize_pem();
     let broken = PKCS1.replacen("MII", "MIJ", 1);
-    for key in [
-        ed25519.as_str(),
-        &broken,
-        include_str!("../data/test-rsa1024.key.pem"),
-    ] {
+    for key in [ed25519.as_str(), &broken, include_str!("../data/test-rsa1024.key.pem")] {
         assert_eq!(refused(check(&chain.pem(&[0]), key)), "UNPARSABLE_KEY");
     }
 }

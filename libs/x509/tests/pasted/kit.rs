@@ -71,18 +71,12 @@ impl Chain {
         let lower = upper.below("Lower", KeyPair::generate().unwrap());
         let key = KeyPair::generate().unwrap();
         let leaf = lower.issue(&leaf(&[NAME]), &key);
-        Self {
-            certificates: [leaf, lower.pem, upper.pem, root.pem],
-            key,
-        }
+        Self { certificates: [leaf, lower.pem, upper.pem, root.pem], key }
     }
 
     /// The certificates of these places, in this order.
     pub(crate) fn pem(&self, places: &[usize]) -> String {
-        places
-            .iter()
-            .map(|place| self.certificates[*place].as_str())
-            .collect()
+        places.iter().map(|place| self.certificates[*place].as_str()).collect()
     }
 
     pub(crate) fn check(&self, places: &[usize]) -> Result<Pasted, PastedError> {
@@ -105,9 +99,6 @@ pub(crate) fn refused(result: Result<Pasted, PastedError>) -> &'static str {
     let error = result.unwrap_err();
     let sentence = error.to_string();
     assert!(sentence.len() < 1000 && !sentence.contains('\n'), "{sentence}");
-    assert!(
-        !sentence.contains("-----") && !sentence.contains("MII"),
-        "{sentence}"
-    );
+    assert!(!sentence.contains("-----") && !sentence.contains("MII"), "{sentence}");
     error.reason()
 }

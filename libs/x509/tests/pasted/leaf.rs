@@ -43,11 +43,7 @@ fn a_wildcard_does_not_stand_for_two_labels() {
     let params = leaf(&["*.com", "*.example.net", "*.example.com"]);
     check_leaf(&params).unwrap();
     let error = check_leaf(&leaf(&["*.net"])).unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("is for *.net, not for shop.example.com")
-    );
+    assert!(error.to_string().contains("is for *.net, not for shop.example.com"));
 }
 
 #[test]
@@ -61,17 +57,9 @@ fn a_wildcard_above_a_single_label_counts_for_nothing() {
 
 #[test]
 fn the_names_in_an_error_are_few_and_clean() {
-    let names = [
-        "a\u{1}b.example.net",
-        "c.example.net",
-        "d.example.net",
-        "e.example.net",
-    ];
+    let names = ["a\u{1}b.example.net", "c.example.net", "d.example.net", "e.example.net"];
     let text = check_leaf(&leaf(&names)).unwrap_err().to_string();
-    assert!(
-        text.contains("a b.example.net, c.example.net, d.example.net and 1 more"),
-        "{text}"
-    );
+    assert!(text.contains("a b.example.net, c.example.net, d.example.net and 1 more"), "{text}");
     let long = "x".repeat(5000);
     assert_eq!(refused(check_leaf(&leaf(&[&long]))), "NAME_NOT_COVERED");
     let text = check_leaf(&leaf(&[])).unwrap_err().to_string();
@@ -97,10 +85,7 @@ fn dates_hold_now() {
     assert_eq!(pasted.not_before, now() + HOUR);
     assert_eq!(pasted.not_after, now() + HOUR * 2);
     dated(-HOUR, SECOND).unwrap();
-    assert_eq!(
-        dated(-HOUR, SignedDuration::ZERO).unwrap_err(),
-        PastedError::Expired(now())
-    );
+    assert_eq!(dated(-HOUR, SignedDuration::ZERO).unwrap_err(), PastedError::Expired(now()));
     assert_eq!(refused(dated(HOUR + SECOND, HOUR * 2)), "NOT_YET_VALID");
     assert_eq!(refused(dated(HOUR, HOUR)), "BAD_DATES");
     assert_eq!(refused(dated(HOUR * 9, HOUR * 8)), "BAD_DATES");
@@ -124,10 +109,7 @@ fn it_is_for_servers() {
     for purposes in [&[][..], &[ServerAuth], &[ClientAuth, ServerAuth], &[Any]] {
         used(purposes).unwrap();
     }
-    assert_eq!(
-        refused(used(&[ClientAuth, CodeSigning])),
-        "NOT_A_SERVER_CERTIFICATE"
-    );
+    assert_eq!(refused(used(&[ClientAuth, CodeSigning])), "NOT_A_SERVER_CERTIFICATE");
 }
 
 #[test]
@@ -141,9 +123,6 @@ fn it_is_no_ca() {
 
 #[test]
 fn it_is_not_signed_with_sha_1() {
-    let result = check(
-        include_str!("../data/test-sha1.crt.pem"),
-        include_str!("../data/test-sha1.key.pem"),
-    );
+    let result = check(include_str!("../data/test-sha1.crt.pem"), include_str!("../data/test-sha1.key.pem"));
     assert_eq!(refused(result), "WEAK_SIGNATURE");
 }

@@ -31,21 +31,9 @@ fn text_that_is_not_pem_says_which() {
     let (certificates, key) = (chain.pem(&[0]), chain.key.serialize_pem());
     let one_line = certificates.replace("\r\n", " ").replace('\n', " ");
     let no_first_line = certificates.split_once('\n').unwrap().1;
-    for bad in [
-        "shop",
-        &one_line,
-        no_first_line,
-        &certificates[..200],
-        "\0\u{7f}\u{fffd}",
-    ] {
-        assert_eq!(
-            check(bad, &key).unwrap_err(),
-            PastedError::NotPem(Field::Certificate)
-        );
-        assert_eq!(
-            check(&certificates, bad).unwrap_err(),
-            PastedError::NotPem(Field::PrivateKey)
-        );
+    for bad in ["shop", &one_line, no_first_line, &certificates[..200], "\0\u{7f}\u{fffd}"] {
+        assert_eq!(check(bad, &key).unwrap_err(), PastedError::NotPem(Field::Certificate));
+        assert_eq!(check(&certificates, bad).unwrap_err(), PastedError::NotPem(Field::PrivateKey));
     }
     let both_cut = format!("{}{certificates}", certificates.trim_end());
     assert_eq!(refused(check(&both_cut, &key)), "NOT_PEM");
@@ -57,20 +45,11 @@ fn large_texts_are_not_even_read() {
     let (certificates, key) = (chain.pem(&[0, 1]), chain.key.serialize_pem());
     let large = "-----BEGIN CERTIFICATE-----\n".repeat(400_000);
     assert!(large.len() > 10_000_000);
-    assert_eq!(
-        check(&large, &key).unwrap_err(),
-        PastedError::TooLarge(Field::Certificate)
-    );
-    assert_eq!(
-        check(&certificates, &large).unwrap_err(),
-        PastedError::TooLarge(Field::PrivateKey)
-    );
+    assert_eq!(check(&large, &key).unwrap_err(), PastedError::TooLarge(Field::Certificate));
+    assert_eq!(check(&certificates, &large).unwrap_err(), PastedError::TooLarge(Field::PrivateKey));
     let filled = |text: &str, bytes: usize| format!("{}\n{text}", "x".repeat(bytes - text.len() - 1));
     check(&filled(&certificates, 64 * 1024), &filled(&key, 64 * 1024)).unwrap();
-    assert_eq!(
-        refused(check(&filled(&certificates, 64 * 1024 + 1), &key)),
-        "TOO_LARGE"
-    );
+    assert_eq!(refused(check(&filled(&certificates, 64 * 1024 + 1), &key)), "TOO_LARGE");
 }
 
 #[test]

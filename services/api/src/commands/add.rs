@@ -22,8 +22,7 @@ impl Commands {
         let mut tx = self.store.begin("add_domains").await?;
         let now = self.clock.now();
         for name in names {
-            tx.append_audit(&by.line(now, name.as_str(), audit::OK, ""))
-                .await?;
+            tx.append_audit(&by.line(now, name.as_str(), audit::OK, "")).await?;
         }
         let known = tx.domains(names).await?.into_iter();
         let known: HashMap<DomainName, Domain> = known.map(|domain| (domain.name.clone(), domain)).collect();
@@ -31,13 +30,11 @@ impl Commands {
         // Everybody writes in the order of the names, or two batches could wait for each other.
         let mut missing: BTreeSet<&DomainName> = names.iter().filter(|name| !is_listed(name)).collect();
         for deleted in missing.iter().filter_map(|name| known.get(*name)) {
-            self.begin_again(&mut *tx, deleted, HistoryKind::Added, by)
-                .await?;
+            self.begin_again(&mut *tx, deleted, HistoryKind::Added, by).await?;
         }
         let never_here = missing.iter().filter(|name| !known.contains_key(**name));
         let never_here: Vec<&DomainName> = never_here.copied().collect();
-        self.begin_first(&mut *tx, &never_here, HistoryKind::Added, by)
-            .await?;
+        self.begin_first(&mut *tx, &never_here, HistoryKind::Added, by).await?;
         tx.commit().await?;
         Ok(names.iter().map(|name| missing.remove(name)).collect())
     }
@@ -73,8 +70,7 @@ impl Commands {
         let domains: Vec<Domain> = names.iter().map(added).collect();
         let due = |domain: &Domain| self.due_now(domain, WorkKind::Issue, Cause::Requested, None);
         tx.insert_domains(&domains, now).await?;
-        tx.schedule_all(&domains.iter().map(due).collect::<Vec<_>>())
-            .await?;
+        tx.schedule_all(&domains.iter().map(due).collect::<Vec<_>>()).await?;
         for domain in &domains {
             let entry = put_under_management(domain, kind, by);
             store::record(tx, &*self.clock, &*self.entropy, None, domain, Some(entry)).await?;
@@ -103,25 +99,12 @@ impl Commands {
             None => (added, WorkKind::Issue, None),
         };
         let entry = put_under_management(&after, kind, by);
-        store::apply(
-            tx,
-            &*self.clock,
-            &*self.entropy,
-            Some(deleted),
-            &after,
-            Some(entry),
-        )
-        .await?;
-        self.start_now(tx, &after, work, Cause::Requested, certificate)
-            .await?;
+        store::apply(tx, &*self.clock, &*self.entropy, Some(deleted), &after, Some(entry)).await?;
+        self.start_now(tx, &after, work, Cause::Requested, certificate).await?;
         Ok(())
     }
 }
 
 fn put_under_management<'a>(domain: &Domain, kind: HistoryKind, by: &'a Caller) -> Entry<'a> {
-    Entry::new(
-        kind,
-        &by.actor,
-        format!("{} was put under management.", domain.name),
-    )
+    Entry::new(kind, &by.actor, format!("{} was put under management.", domain.name))
 }

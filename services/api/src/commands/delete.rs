@@ -26,22 +26,15 @@ impl Commands {
         } else {
             "Deleted; C4 keeps serving its certificate until that ends."
         };
-        self.apply(
-            &mut step,
-            &after,
-            Entry::new(HistoryKind::Deleted, &by.actor, message),
-        )
-        .await?;
+        self.apply(&mut step, &after, Entry::new(HistoryKind::Deleted, &by.actor, message)).await?;
         if remove_from_c4 {
-            self.start_now(&mut *step.tx, &after, WorkKind::Remove, Cause::Requested, None)
-                .await?;
+            self.start_now(&mut *step.tx, &after, WorkKind::Remove, Cause::Requested, None).await?;
         } else {
             self.tell(&mut *step.tx, &after, WorkKind::Remove, None).await?;
         }
         // Nothing will take the place of what was to be revoked once it is replaced.
         if step.tx.work(name, WorkKind::Revoke).await?.is_some() {
-            self.start_now(&mut *step.tx, &after, WorkKind::Revoke, Cause::Requested, None)
-                .await?;
+            self.start_now(&mut *step.tx, &after, WorkKind::Revoke, Cause::Requested, None).await?;
         }
         Ok(step.commit().await?)
     }

@@ -39,27 +39,16 @@ impl Commands {
             return Ok(step.commit().await?);
         }
         if !force && let Some(kept) = self.keeps(&mut step, &listed).await? {
-            self.start_now(
-                &mut *step.tx,
-                &listed,
-                WorkKind::Upload,
-                kept.cause,
-                Some(kept.certificate),
-            )
-            .await?;
+            self.start_now(&mut *step.tx, &listed, WorkKind::Upload, kept.cause, Some(kept.certificate))
+                .await?;
             return Ok(step.commit().await?);
         }
         let after = listed.generate()?;
         self.abandon_order(&mut *step.tx, &after.name).await?;
         self.keep_comparing(&mut *step.tx, &after).await?;
-        let entry = Entry::new(
-            HistoryKind::Generated,
-            &step.by.actor,
-            "A certificate was asked for.",
-        );
+        let entry = Entry::new(HistoryKind::Generated, &step.by.actor, "A certificate was asked for.");
         self.apply(&mut step, &after, entry).await?;
-        self.start_now(&mut *step.tx, &after, WorkKind::Issue, Cause::Requested, None)
-            .await?;
+        self.start_now(&mut *step.tx, &after, WorkKind::Issue, Cause::Requested, None).await?;
         Ok(step.commit().await?)
     }
 
@@ -90,8 +79,7 @@ impl Commands {
         if step.tx.live_order(name).await?.is_none() {
             return Ok(false);
         }
-        self.start_now(&mut *step.tx, listed, WorkKind::Issue, Cause::Requested, None)
-            .await?;
+        self.start_now(&mut *step.tx, listed, WorkKind::Issue, Cause::Requested, None).await?;
         Ok(true)
     }
 
@@ -108,20 +96,14 @@ impl Commands {
         if newest.sealed_key.is_none() || newest.withdrawn || !self.is_fresh(&newest, now) {
             return Ok(None);
         }
-        let is_live = listed
-            .facts
-            .live
-            .is_some_and(|live| live.certificate == newest.id());
+        let is_live = listed.facts.live.is_some_and(|live| live.certificate == newest.id());
         let undelivered = newest.uploaded_at.is_none() && newest.revision == listed.revision;
         let cause = match (is_live, undelivered) {
             (true, _) => Cause::Compare,
             (false, true) => Cause::Requested,
             (false, false) => return Ok(None),
         };
-        Ok(Some(Kept {
-            certificate: newest.id(),
-            cause,
-        }))
+        Ok(Some(Kept { certificate: newest.id(), cause }))
     }
 }
 

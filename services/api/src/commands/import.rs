@@ -43,8 +43,7 @@ impl Commands {
         self.apply(&mut step, &after, entry).await?;
         step.tx.insert_certificate(&certificate).await?;
         let id = Some(certificate.id());
-        self.start_now(&mut *step.tx, &after, WorkKind::Upload, Cause::Requested, id)
-            .await?;
+        self.start_now(&mut *step.tx, &after, WorkKind::Upload, Cause::Requested, id).await?;
         step.commit().await?;
         self.result(&name).await
     }
@@ -59,11 +58,7 @@ impl Commands {
             .and_then(|domain| domain.facts.live);
         let Some(live) = live else { return Ok(false) };
         let live = self.store.certificate(live.certificate).await?;
-        Ok(
-            live.is_some_and(|live| {
-                live.summary.sha256 == pasted.summary.sha256 && live.sealed_key.is_some()
-            }),
-        )
+        Ok(live.is_some_and(|live| live.summary.sha256 == pasted.summary.sha256 && live.sealed_key.is_some()))
     }
 
     async fn compare(&self, mut step: Step<'_>, name: &DomainName) -> Result<DomainView, CommandError> {
@@ -71,8 +66,7 @@ impl Commands {
             && let Some(live) = listed.facts.live
         {
             let live = Some(live.certificate);
-            self.start_now(&mut *step.tx, &listed, WorkKind::Upload, Cause::Compare, live)
-                .await?;
+            self.start_now(&mut *step.tx, &listed, WorkKind::Upload, Cause::Compare, live).await?;
         }
         step.commit().await?;
         self.result(name).await

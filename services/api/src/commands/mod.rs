@@ -98,15 +98,7 @@ impl Commands {
 
     async fn apply(&self, step: &mut Step<'_>, after: &Domain, entry: Entry<'_>) -> Result<(), StoreError> {
         let before = step.before.as_ref();
-        store::apply(
-            &mut *step.tx,
-            &*self.clock,
-            &*self.entropy,
-            before,
-            after,
-            Some(entry),
-        )
-        .await
+        store::apply(&mut *step.tx, &*self.clock, &*self.entropy, before, after, Some(entry)).await
     }
 
     /// Makes work due now and tells its worker.
@@ -118,8 +110,7 @@ impl Commands {
         cause: Cause,
         certificate: Option<CertificateId>,
     ) -> Result<(), StoreError> {
-        tx.schedule(&self.due_now(domain, kind, cause, certificate))
-            .await?;
+        tx.schedule(&self.due_now(domain, kind, cause, certificate)).await?;
         self.tell(tx, domain, kind, certificate).await
     }
 
@@ -155,12 +146,7 @@ impl Commands {
             _ => EventKind::CertificateRequested,
         };
         let id = EventId::new(&*self.clock, &*self.entropy);
-        let event = Event {
-            id,
-            kind,
-            name: domain.name.clone(),
-            revision: domain.revision,
-        };
+        let event = Event { id, kind, name: domain.name.clone(), revision: domain.revision };
         tx.publish(&event, self.clock.now()).await
     }
 
@@ -168,9 +154,7 @@ impl Commands {
     fn is_fresh(&self, certificate: &Certificate, now: Timestamp) -> bool {
         let summary = &certificate.summary;
         let pre_expiry = renewal_point(summary.not_before, summary.not_after, self.pre_expiry);
-        now < certificate
-            .renewal
-            .map_or(pre_expiry, |renewal| renewal.at.min(pre_expiry))
+        now < certificate.renewal.map_or(pre_expiry, |renewal| renewal.at.min(pre_expiry))
     }
 
     /// The generated certificate that can be put back instead of ordering another one: a CA allows few of the same
@@ -201,9 +185,6 @@ impl Commands {
 
     /// The domain as it is after the command.
     async fn result(&self, name: &DomainName) -> Result<DomainView, CommandError> {
-        self.store
-            .domain(name)
-            .await?
-            .ok_or_else(|| CommandError::NotFound(name.clone()))
+        self.store.domain(name).await?.ok_or_else(|| CommandError::NotFound(name.clone()))
     }
 }

@@ -22,14 +22,9 @@ impl Commands {
         if let Some(next) = self.next(&mut *step.tx, &listed).await?
             && !step.tx.is_leased(name, next.kind, self.clock.now()).await?
         {
-            let entry = Entry::new(
-                HistoryKind::Rechecked,
-                &by.actor,
-                "The next step was asked for now.",
-            );
+            let entry = Entry::new(HistoryKind::Rechecked, &by.actor, "The next step was asked for now.");
             self.apply(&mut step, &listed, entry).await?;
-            self.start_now(&mut *step.tx, &listed, next.kind, next.cause, next.certificate)
-                .await?;
+            self.start_now(&mut *step.tx, &listed, next.kind, next.cause, next.certificate).await?;
         }
         step.commit().await?;
         self.result(name).await
@@ -50,11 +45,7 @@ impl Commands {
         // What was pasted is never renewed, whatever became of it.
         let orders = listed.source == Source::C4 && listed.status(self.clock.now()) != Status::Success;
         if orders {
-            return Ok(Some(Next {
-                kind: WorkKind::Issue,
-                cause: Cause::Recheck,
-                certificate: None,
-            }));
+            return Ok(Some(Next { kind: WorkKind::Issue, cause: Cause::Recheck, certificate: None }));
         }
         Ok(listed.facts.live.map(|live| Next {
             kind: WorkKind::Upload,

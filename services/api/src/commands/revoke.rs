@@ -42,10 +42,7 @@ impl Commands {
             self.wish(&mut step, &row, &certificate, before, reason).await?;
         }
         step.commit().await?;
-        Ok(Revoking {
-            domain: self.store.domain(name).await?,
-            sha256,
-        })
+        Ok(Revoking { domain: self.store.domain(name).await?, sha256 })
     }
 
     async fn certificate_of(
@@ -115,10 +112,7 @@ impl Commands {
             waiting_for: String::new(),
         };
         step.tx.put_revocation(&revocation).await?;
-        let serves = row
-            .facts
-            .live
-            .is_some_and(|live| live.certificate == certificate.id());
+        let serves = row.facts.live.is_some_and(|live| live.certificate == certificate.id());
         let listed = row.deleted_at.is_none();
         let why = reason.in_words();
         let message = if listed && serves {
@@ -134,8 +128,7 @@ impl Commands {
         } else {
             self.tell_of_deleted(step, row, certificate, message).await?;
         }
-        self.start_now(&mut *step.tx, row, WorkKind::Revoke, Cause::Requested, None)
-            .await?;
+        self.start_now(&mut *step.tx, row, WorkKind::Revoke, Cause::Requested, None).await?;
         Ok(())
     }
 
@@ -181,19 +174,13 @@ impl Commands {
                 .start_now(&mut *step.tx, &after, WorkKind::Issue, Cause::Requested, None)
                 .await?);
         }
-        Ok(self
-            .start_now(&mut *step.tx, row, WorkKind::Issue, Cause::Requested, None)
-            .await?)
+        Ok(self.start_now(&mut *step.tx, row, WorkKind::Issue, Cause::Requested, None).await?)
     }
 
     /// Whether another certificate is issued and on its way to C4.
     async fn has_undelivered(&self, step: &mut Step<'_>, row: &Domain) -> Result<bool, CommandError> {
         let upload = step.tx.work(&row.name, WorkKind::Upload).await?;
-        let Some(Work {
-            certificate: Some(id),
-            ..
-        }) = upload
-        else {
+        let Some(Work { certificate: Some(id), .. }) = upload else {
             return Ok(false);
         };
         let coming = self.store.certificate(id).await?;

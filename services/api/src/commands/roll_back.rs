@@ -32,17 +32,13 @@ impl Commands {
         };
         self.apply(&mut step, &after, entry).await?;
         let id = Some(previous.id());
-        self.start_now(&mut *step.tx, &after, WorkKind::Upload, Cause::Requested, id)
-            .await?;
+        self.start_now(&mut *step.tx, &after, WorkKind::Upload, Cause::Requested, id).await?;
         step.commit().await?;
         self.result(name).await
     }
 
     fn usable(&self, name: &DomainName, previous: Option<Certificate>) -> Result<Certificate, CommandError> {
-        let nothing = |why| CommandError::NothingToRollBackTo {
-            name: name.clone(),
-            why,
-        };
+        let nothing = |why| CommandError::NothingToRollBackTo { name: name.clone(), why };
         let previous = previous.ok_or_else(|| nothing("no certificate was live before the present one"))?;
         match why_not(
             previous.sealed_key.is_some(),

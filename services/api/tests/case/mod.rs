@@ -26,20 +26,13 @@ pub(crate) struct Case {
 }
 
 pub(crate) fn caller(actor: &str, call: &'static str) -> Caller {
-    Caller {
-        actor: actor.to_owned(),
-        peer: "192.0.2.1:4711".to_owned(),
-        call,
-        request_id: String::new(),
-    }
+    Caller { actor: actor.to_owned(), peer: "192.0.2.1:4711".to_owned(), call, request_id: String::new() }
 }
 
 impl Case {
     pub(crate) async fn begin() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open_and_migrate(&folder.path().join("case.db"))
-            .await
-            .unwrap();
+        let store = SqliteStore::open_and_migrate(&folder.path().join("case.db")).await.unwrap();
         let clock = Arc::new(ManualClock::new("2026-11-23T00:00:00Z".parse().unwrap()));
         let commands = Commands {
             store: Arc::new(store),
@@ -117,10 +110,7 @@ impl Case {
         tx.insert_certificate(&certificate).await.unwrap();
         tx.cancel(&self.name, WorkKind::Issue).await.unwrap();
         if live {
-            let live = Live {
-                certificate: certificate.id(),
-                not_after: certificate.summary.not_after,
-            };
+            let live = Live { certificate: certificate.id(), not_after: certificate.summary.not_after };
             tx.update_domain(&row.uploaded(live).unwrap(), now).await.unwrap();
         }
         tx.commit().await.unwrap();

@@ -36,17 +36,8 @@ pub(crate) async fn served_with(change: impl FnOnce(&mut Config)) -> Served {
 }
 
 async fn connected((context, address, folder): (Context, SocketAddr, TempDir)) -> Served {
-    let channel = Channel::from_shared(format!("http://{address}"))
-        .unwrap()
-        .connect()
-        .await
-        .unwrap();
-    Served {
-        client: DomainsClient::new(channel.clone()),
-        channel,
-        context,
-        _folder: folder,
-    }
+    let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+    Served { client: DomainsClient::new(channel.clone()), channel, context, _folder: folder }
 }
 
 /// On a clock of the test's own.
@@ -66,24 +57,17 @@ async fn serving_at(
     let mut config = Config::default();
     change(&mut config);
     let folder = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open_and_migrate(&folder.path().join("rpc.db"))
-        .await
-        .unwrap();
+    let store = SqliteStore::open_and_migrate(&folder.path().join("rpc.db")).await.unwrap();
     let store: Arc<dyn Store> = Arc::new(store);
     let listeners = Listeners::default();
-    let address = listeners
-        .bind(Listen::Api, "127.0.0.1:0".parse().unwrap())
-        .await
-        .unwrap();
+    let address = listeners.bind(Listen::Api, "127.0.0.1:0".parse().unwrap()).await.unwrap();
     let context = Context {
         config: Arc::new(config),
         bus: Arc::new(EmbeddedBus::new(store.clone(), clock.clone())),
         store,
         clock,
         entropy: Arc::new(SystemEntropy),
-        sealing_keys: Some(Arc::new(
-            SealingKeys::load_or_create(&folder.path().join("key")).unwrap(),
-        )),
+        sealing_keys: Some(Arc::new(SealingKeys::load_or_create(&folder.path().join("key")).unwrap())),
         stop: Stop::default(),
         health: Health::default(),
         listeners: Arc::new(listeners),
@@ -101,12 +85,8 @@ impl Served {
     pub(crate) async fn session(&self, role: Role, change: impl FnOnce(&mut SessionRecord)) -> String {
         let now = self.context.clock.now();
         let text = api::new_token(&SystemEntropy).replacen("slm_", "sls_", 1);
-        let user = User {
-            name: format!("{role}-{}", &text[4..12]),
-            role,
-            password_hash: None,
-            created_at: now,
-        };
+        let user =
+            User { name: format!("{role}-{}", &text[4..12]), role, password_hash: None, created_at: now };
         let mut session = SessionRecord {
             hash: api::hash_token(&text),
             user: user.name.clone(),
@@ -144,9 +124,7 @@ pub(crate) async fn token(context: &Context, role: Role, change: impl FnOnce(&mu
 
 pub(crate) fn signed<T>(message: T, token: &str) -> Request<T> {
     let mut request = Request::new(message);
-    request
-        .metadata_mut()
-        .insert("authorization", format!("Bearer {token}").parse().unwrap());
+    request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
     request
 }
 
@@ -209,15 +187,10 @@ pub(crate) async fn send_all(
     token: Option<&str>,
 ) -> Result<Streaming<Vec<u8>>, Status> {
     let mut client = Grpc::new(channel.clone()).max_encoding_message_size(usize::MAX);
-    client
-        .ready()
-        .await
-        .map_err(|error| Status::unavailable(error.to_string()))?;
+    client.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
     let mut request = Request::new(tokio_stream::iter(messages));
     if let Some(token) = token {
-        request
-            .metadata_mut()
-            .insert("authorization", token.parse().unwrap());
+        request.metadata_mut().insert("authorization", token.parse().unwrap());
     }
     let path = format!("/sslmanager.v1.{method}").parse().unwrap();
     Ok(client.streaming(request, path, Raw).await?.into_inner())
@@ -225,8 +198,5 @@ pub(crate) async fn send_all(
 
 /// The typed reason stands in the details, in the clear bytes of a google.rpc.ErrorInfo.
 pub(crate) fn has_reason(status: &Status, reason: &str) -> bool {
-    status
-        .details()
-        .windows(reason.len())
-        .any(|window| window == reason.as_bytes())
+    status.details().windows(reason.len()).any(|window| window == reason.as_bytes())
 }

@@ -39,11 +39,7 @@ async fn a_difference_is_recorded_and_put_right() {
         assert_eq!(kit.history().await, told);
         assert_eq!(kit.published().await, [EventKind::CertUploaded { certificate }]);
         assert_eq!(kit.due_in(WorkKind::Upload).await, Some(5 * 60));
-        assert_eq!(
-            kit.work(WorkKind::Issue).await,
-            renewal,
-            "the renewal stays as it was planned"
-        );
+        assert_eq!(kit.work(WorkKind::Issue).await, renewal, "the renewal stays as it was planned");
         assert_eq!(kit.domain().await.recorded, Status::Success);
     }
 }
@@ -73,11 +69,7 @@ async fn a_difference_that_cannot_be_put_right_is_an_emergency() {
     kit.c4.trick("PUT", 422, 3);
     kit.upload().await.unwrap();
     assert_eq!(kit.domain().await.recorded, Status::Emergency);
-    let told = [
-        HistoryKind::CertificateUploaded,
-        HistoryKind::DifferenceFound,
-        HistoryKind::UploadFailed,
-    ];
+    let told = [HistoryKind::CertificateUploaded, HistoryKind::DifferenceFound, HistoryKind::UploadFailed];
     assert_eq!(kit.history().await, told);
     kit.advance_to_upload().await;
     kit.upload().await.unwrap();
@@ -96,10 +88,7 @@ async fn one_404_takes_nothing_from_a_live_domain() {
         kit.advance_to_upload().await;
     }
     assert_eq!(kit.domain().await.waiting, Some(Reason::UnknownToC4));
-    assert_eq!(
-        kit.history().await,
-        [HistoryKind::CertificateUploaded, HistoryKind::UnknownToC4]
-    );
+    assert_eq!(kit.history().await, [HistoryKind::CertificateUploaded, HistoryKind::UnknownToC4]);
     kit.c4.inside().knows = true;
     kit.upload().await.unwrap();
     let domain = kit.domain().await;
@@ -110,10 +99,7 @@ async fn one_404_takes_nothing_from_a_live_domain() {
 #[tokio::test]
 async fn a_blocked_renewal_stays_blocked() {
     let (kit, _) = Kit::live().await;
-    let reason = Reason::NotPointed {
-        target: "edge.cdn.example.net".into(),
-        found: "nothing".into(),
-    };
+    let reason = Reason::NotPointed { target: "edge.cdn.example.net".into(), found: "nothing".into() };
     let block = reason.clone();
     kit.change_listed(|domain| domain.blocked(block).unwrap()).await;
     kit.c4.inside().holds = None;

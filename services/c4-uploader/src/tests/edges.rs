@@ -13,10 +13,7 @@ async fn edges_that_are_behind_hold_the_certificate_back_and_are_an_emergency_af
     let began = kit.now();
     kit.upload().await.unwrap();
     let domain = kit.domain().await;
-    assert_eq!(
-        (domain.recorded, domain.activity),
-        (Status::Pending, Activity::VerifyingEdges)
-    );
+    assert_eq!((domain.recorded, domain.activity), (Status::Pending, Activity::VerifyingEdges));
     assert_eq!(domain.facts.live, None);
     assert!(matches!(&domain.waiting, Some(Reason::NotServed { edges }) if edges.starts_with(NOBODY)));
     let stored = kit.store.certificate(certificate).await.unwrap().unwrap();
@@ -30,16 +27,10 @@ async fn edges_that_are_behind_hold_the_certificate_back_and_are_an_emergency_af
     assert_eq!(kit.now().duration_since(began).as_mins(), 15);
     let domain = kit.domain().await;
     assert_eq!(domain.recorded, Status::Emergency);
-    assert!(matches!(
-        domain.facts.upload_failing,
-        Some(Reason::NotServed { .. })
-    ));
+    assert!(matches!(domain.facts.upload_failing, Some(Reason::NotServed { .. })));
     assert_eq!(kit.due_in(WorkKind::Upload).await, Some(60));
     assert_eq!(kit.c4.count("PUT"), 1, "it is sent once");
-    assert_eq!(
-        kit.history().await,
-        [HistoryKind::NotServedYet, HistoryKind::UploadFailed]
-    );
+    assert_eq!(kit.history().await, [HistoryKind::NotServedYet, HistoryKind::UploadFailed]);
 
     kit.advance_to_upload().await;
     kit.upload().await.unwrap();

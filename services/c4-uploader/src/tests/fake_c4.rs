@@ -44,13 +44,7 @@ impl FakeC4 {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let fake = Self {
-            url,
-            inside: Arc::new(Mutex::new(Inside {
-                knows: true,
-                ..Inside::default()
-            })),
-        };
+        let fake = Self { url, inside: Arc::new(Mutex::new(Inside { knows: true, ..Inside::default() })) };
         let router = Router::new()
             .route("/v1/domains/{name}", get(show))
             .route("/v1/domains/{name}/certificate", put(hold).delete(remove))
@@ -65,29 +59,17 @@ impl FakeC4 {
 
     /// The next request with that method is answered like this.
     pub(crate) fn trick(&self, method: &'static str, status: u16, times: usize) {
-        let trick = Trick {
-            method,
-            status,
-            body: json!({ "message": "broken" }),
-            retry_after: None,
-            obeys: false,
-        };
+        let trick =
+            Trick { method, status, body: json!({ "message": "broken" }), retry_after: None, obeys: false };
         self.inside().tricks.extend(std::iter::repeat_n(trick, times));
     }
 
     pub(crate) fn count(&self, method: &str) -> usize {
-        self.inside()
-            .requests
-            .iter()
-            .filter(|(seen, _)| *seen == method)
-            .count()
+        self.inside().requests.iter().filter(|(seen, _)| *seen == method).count()
     }
 
     pub(crate) fn held_sha256(&self) -> Option<String> {
-        self.inside()
-            .holds
-            .as_ref()
-            .map(|held| held["sha256"].as_str().unwrap().to_owned())
+        self.inside().holds.as_ref().map(|held| held["sha256"].as_str().unwrap().to_owned())
     }
 }
 
@@ -115,21 +97,12 @@ impl Trick {
         if let Some(seconds) = self.retry_after {
             headers.insert(HeaderName::from_static("retry-after"), seconds.into());
         }
-        (
-            StatusCode::from_u16(self.status).unwrap(),
-            headers,
-            self.body.to_string(),
-        )
-            .into_response()
+        (StatusCode::from_u16(self.status).unwrap(), headers, self.body.to_string()).into_response()
     }
 }
 
 fn unknown() -> Response {
-    (
-        StatusCode::NOT_FOUND,
-        json!({ "message": "unknown domain" }).to_string(),
-    )
-        .into_response()
+    (StatusCode::NOT_FOUND, json!({ "message": "unknown domain" }).to_string()).into_response()
 }
 
 async fn show(State(fake): State<FakeC4>, Path(name): Path<String>) -> Response {
@@ -154,9 +127,7 @@ async fn hold(State(fake): State<FakeC4>, headers: HeaderMap, body: Bytes) -> Re
     let revision = body["revision"].as_i64().unwrap();
     let mut inside = fake.inside();
     inside.requests.push(("PUT", Some(revision)));
-    inside
-        .idempotency_keys
-        .push(headers["idempotency-key"].to_str().unwrap().to_owned());
+    inside.idempotency_keys.push(headers["idempotency-key"].to_str().unwrap().to_owned());
     let trick = inside.trick("PUT");
     if let Some(trick) = trick.clone().filter(|trick| !trick.obeys) {
         return trick.answer();

@@ -80,14 +80,7 @@ impl Kit {
             listeners: Arc::default(),
         };
         let uploader = Arc::new(Uploader::new(context).unwrap());
-        Self {
-            c4,
-            clock,
-            store,
-            uploader,
-            next_certificate: Mutex::new(1),
-            _folder: folder,
-        }
+        Self { c4, clock, store, uploader, next_certificate: Mutex::new(1), _folder: folder }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -108,16 +101,7 @@ impl Kit {
         let entry = Entry::new(HistoryKind::Added, "test", "changed by a test");
         let mut tx = self.store.begin("test").await.unwrap();
         let entropy = &*self.uploader.context.entropy;
-        store::apply(
-            &mut *tx,
-            &*self.clock,
-            entropy,
-            before.as_ref(),
-            &after,
-            Some(entry),
-        )
-        .await
-        .unwrap();
+        store::apply(&mut *tx, &*self.clock, entropy, before.as_ref(), &after, Some(entry)).await.unwrap();
         tx.commit().await.unwrap();
     }
 
@@ -171,15 +155,7 @@ impl Kit {
     pub(crate) async fn schedule(&self, kind: WorkKind, certificate: Option<CertificateId>, cause: Cause) {
         let revision = self.row().await.revision;
         let due_at = Some(self.now());
-        let work = Work {
-            name: name(),
-            kind,
-            revision,
-            cause,
-            attempts: 0,
-            due_at,
-            certificate,
-        };
+        let work = Work { name: name(), kind, revision, cause, attempts: 0, due_at, certificate };
         let mut tx = self.store.begin("test").await.unwrap();
         tx.schedule(&work).await.unwrap();
         tx.commit().await.unwrap();
@@ -187,11 +163,7 @@ impl Kit {
 
     pub(crate) async fn claim(&self, kind: WorkKind) -> Lease {
         let until = self.now() + SignedDuration::from_secs(30);
-        self.store
-            .claim(kind, &name(), self.now(), until)
-            .await
-            .unwrap()
-            .expect("nothing is due")
+        self.store.claim(kind, &name(), self.now(), until).await.unwrap().expect("nothing is due")
     }
 
     /// Claims the upload that is due, and does it.
@@ -244,12 +216,7 @@ impl Kit {
     /// Tells the role of work, as whoever made it due does.
     pub(crate) async fn tell(&self, kind: EventKind) {
         let entropy = &*self.uploader.context.entropy;
-        let event = Event {
-            id: EventId::new(&*self.clock, entropy),
-            kind,
-            name: name(),
-            revision: 1,
-        };
+        let event = Event { id: EventId::new(&*self.clock, entropy), kind, name: name(), revision: 1 };
         let mut tx = self.store.begin("test").await.unwrap();
         tx.publish(&event, self.now()).await.unwrap();
         tx.commit().await.unwrap();
@@ -262,12 +229,7 @@ impl Kit {
     }
 
     pub(crate) async fn work(&self, kind: WorkKind) -> Option<Work> {
-        self.store
-            .work(&name())
-            .await
-            .unwrap()
-            .into_iter()
-            .find(|work| work.kind == kind)
+        self.store.work(&name()).await.unwrap().into_iter().find(|work| work.kind == kind)
     }
 
     /// In how many seconds work of a kind is due.
@@ -280,27 +242,16 @@ impl Kit {
     pub(crate) async fn history(&self) -> Vec<HistoryKind> {
         let mut entries = self.store.history(&name(), 100).await.unwrap();
         entries.reverse();
-        entries
-            .into_iter()
-            .filter(|entry| entry.actor == "c4-uploader")
-            .map(|entry| entry.kind)
-            .collect()
+        entries.into_iter().filter(|entry| entry.actor == "c4-uploader").map(|entry| entry.kind).collect()
     }
 
     /// What was published and not asked for yet, without `status-changed`.
     pub(crate) async fn published(&self) -> Vec<EventKind> {
         let until = self.now() + SignedDuration::from_secs(30);
-        let messages = self
-            .store
-            .take_messages(&EventKind::WORDS, 100, self.now(), until)
-            .await
-            .unwrap();
+        let messages = self.store.take_messages(&EventKind::WORDS, 100, self.now(), until).await.unwrap();
         self.store.delete_messages(&messages).await.unwrap();
         let events = messages.into_iter().map(|message| message.event);
-        events
-            .map(|Event { kind, .. }| kind)
-            .filter(|kind| *kind != EventKind::StatusChanged)
-            .collect()
+        events.map(|Event { kind, .. }| kind).filter(|kind| *kind != EventKind::StatusChanged).collect()
     }
 }
 

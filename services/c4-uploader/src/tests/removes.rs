@@ -20,10 +20,7 @@ async fn the_certificate_is_removed() {
     assert_eq!(kit.c4.inside().requests, [("DELETE", Some(2))]);
     assert_eq!(kit.row().await.upload_revision, 2);
     assert_eq!(kit.work(WorkKind::Remove).await, None);
-    assert_eq!(
-        kit.history().await,
-        [HistoryKind::CertificateUploaded, HistoryKind::CertificateRemoved]
-    );
+    assert_eq!(kit.history().await, [HistoryKind::CertificateUploaded, HistoryKind::CertificateRemoved]);
 }
 
 #[tokio::test]
@@ -54,10 +51,7 @@ async fn a_stale_removal_takes_a_fresh_revision() {
     let kit = deleted().await;
     kit.c4.inside().revision = 3;
     kit.remove().await.unwrap();
-    assert_eq!(
-        kit.c4.inside().requests,
-        [("DELETE", Some(2)), ("DELETE", Some(3))]
-    );
+    assert_eq!(kit.c4.inside().requests, [("DELETE", Some(2)), ("DELETE", Some(3))]);
     assert_eq!(kit.work(WorkKind::Remove).await, None);
 }
 
@@ -65,8 +59,7 @@ async fn a_stale_removal_takes_a_fresh_revision() {
 async fn a_name_that_is_back_on_the_list_keeps_its_certificate() {
     let kit = deleted().await;
     let (row, now) = (kit.row().await, kit.now());
-    kit.change(Some(row), |row| row.unwrap().added_again(now).unwrap())
-        .await;
+    kit.change(Some(row), |row| row.unwrap().added_again(now).unwrap()).await;
     kit.remove().await.unwrap();
     assert!(kit.c4.inside().requests.is_empty());
     assert_eq!(kit.work(WorkKind::Remove).await, None);

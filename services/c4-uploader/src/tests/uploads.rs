@@ -25,10 +25,7 @@ async fn an_issued_certificate_goes_live() {
 
     let view = kit.view().await;
     assert_eq!(view.domain.status(kit.now()), Status::Success);
-    assert_eq!(
-        (view.domain.recorded, view.domain.activity),
-        (Status::Success, Activity::Idle)
-    );
+    assert_eq!((view.domain.recorded, view.domain.activity), (Status::Success, Activity::Idle));
     assert_eq!(view.certificate.unwrap().id, certificate);
     let stored = kit.store.certificate(certificate).await.unwrap().unwrap();
     assert_eq!(stored.uploaded_at, Some(kit.now()));
@@ -78,19 +75,13 @@ async fn three_quick_attempts_come_before_the_emergency() {
     assert_eq!(kit.c4.count("PUT"), 3);
     assert_eq!(kit.slept(), [1, 3]);
     let domain = kit.domain().await;
-    assert_eq!(
-        (domain.recorded, domain.activity),
-        (Status::Emergency, Activity::Retrying)
-    );
+    assert_eq!((domain.recorded, domain.activity), (Status::Emergency, Activity::Retrying));
     let reason = domain.reason().unwrap().message(&name());
     assert!(reason.contains("status 503: broken"), "{reason}");
     assert_eq!(kit.history().await, [HistoryKind::UploadFailed]);
     assert_eq!(kit.published().await, [EventKind::UploadFailed { certificate }]);
     let again = kit.work(WorkKind::Upload).await.unwrap();
-    assert_eq!(
-        (again.cause, again.attempts, again.certificate),
-        (Cause::Retry, 1, Some(certificate))
-    );
+    assert_eq!((again.cause, again.attempts, again.certificate), (Cause::Retry, 1, Some(certificate)));
     assert_eq!(kit.due_in(WorkKind::Upload).await, Some(60));
 }
 
@@ -111,16 +102,7 @@ async fn in_an_emergency_each_run_is_one_attempt_until_one_helps() {
     kit.c4.trick("PUT", 503, 3 + 8);
     kit.upload().await.unwrap();
     kit.slept();
-    for (attempts, minutes) in [
-        (2, 2),
-        (3, 4),
-        (4, 8),
-        (5, 16),
-        (6, 32),
-        (7, 60),
-        (8, 60),
-        (9, 60),
-    ] {
+    for (attempts, minutes) in [(2, 2), (3, 4), (4, 8), (5, 16), (6, 32), (7, 60), (8, 60), (9, 60)] {
         kit.advance_to_upload().await;
         kit.upload().await.unwrap();
         assert!(kit.slept().is_empty());
@@ -129,11 +111,7 @@ async fn in_an_emergency_each_run_is_one_attempt_until_one_helps() {
         assert_eq!(kit.domain().await.recorded, Status::Emergency);
     }
     assert_eq!(kit.c4.count("PUT"), 3 + 8);
-    assert_eq!(
-        kit.history().await,
-        [HistoryKind::UploadFailed],
-        "the same trouble is told once"
-    );
+    assert_eq!(kit.history().await, [HistoryKind::UploadFailed], "the same trouble is told once");
     kit.advance_to_upload().await;
     kit.upload().await.unwrap();
     assert_eq!(kit.domain().await.recorded, Status::Success);
@@ -152,11 +130,7 @@ async fn c4_may_ask_to_be_left_alone() {
     };
     kit.c4.inside().tricks.extend([trick(7), trick(300)]);
     kit.upload().await.unwrap();
-    assert_eq!(
-        kit.slept(),
-        [7],
-        "a short wait is kept, a long one ends the quick attempts"
-    );
+    assert_eq!(kit.slept(), [7], "a short wait is kept, a long one ends the quick attempts");
     assert_eq!(kit.due_in(WorkKind::Upload).await, Some(300));
     assert_eq!(kit.domain().await.recorded, Status::Emergency);
 }
@@ -179,13 +153,7 @@ async fn a_renewal_that_c4_does_not_take_is_an_emergency_too() {
 #[tokio::test]
 async fn an_answer_that_was_lost_is_found_out() {
     let (kit, _) = Kit::issued().await;
-    let lost = Trick {
-        method: "PUT",
-        status: 502,
-        body: json!({}),
-        retry_after: None,
-        obeys: true,
-    };
+    let lost = Trick { method: "PUT", status: 502, body: json!({}), retry_after: None, obeys: true };
     kit.c4.inside().tricks.push_back(lost);
     kit.upload().await.unwrap();
     assert_eq!((kit.c4.count("PUT"), kit.slept()), (1, vec![1]));
@@ -200,9 +168,7 @@ async fn taken_but_not_shown_is_not_live() {
     let reason = kit.domain().await.reason().unwrap();
     assert_eq!(
         reason,
-        Reason::UploadFailed {
-            detail: "C4 took the certificate but shows no certificate".into()
-        }
+        Reason::UploadFailed { detail: "C4 took the certificate but shows no certificate".into() }
     );
 }
 
@@ -213,14 +179,7 @@ async fn taken_but_something_else_shown_is_not_live() {
     kit.c4.trick("PUT", 200, 3);
     kit.upload().await.unwrap();
     assert_eq!(kit.domain().await.recorded, Status::Emergency);
-    assert!(
-        kit.domain()
-            .await
-            .reason()
-            .unwrap()
-            .message(&name())
-            .contains(&sha256(77))
-    );
+    assert!(kit.domain().await.reason().unwrap().message(&name()).contains(&sha256(77)));
 }
 
 #[tokio::test]
@@ -228,10 +187,7 @@ async fn a_stale_revision_is_raised_once() {
     let (kit, _) = Kit::issued().await;
     kit.c4.inside().revision = 2;
     kit.upload().await.unwrap();
-    assert_eq!(
-        kit.c4.inside().requests,
-        [("GET", None), ("PUT", Some(1)), ("PUT", Some(2)), ("GET", None)]
-    );
+    assert_eq!(kit.c4.inside().requests, [("GET", None), ("PUT", Some(1)), ("PUT", Some(2)), ("GET", None)]);
     assert_eq!(kit.domain().await.upload_revision, 2);
     assert_eq!(kit.domain().await.recorded, Status::Success);
 
@@ -239,11 +195,7 @@ async fn a_stale_revision_is_raised_once() {
     kit.c4.inside().revision = 100;
     kit.upload().await.unwrap();
     assert_eq!(kit.domain().await.recorded, Status::Emergency);
-    assert_eq!(
-        kit.domain().await.upload_revision,
-        4,
-        "one to begin with, and one per attempt"
-    );
+    assert_eq!(kit.domain().await.upload_revision, 4, "one to begin with, and one per attempt");
 }
 
 #[tokio::test]
@@ -253,19 +205,10 @@ async fn a_domain_that_c4_does_not_know_is_discarded() {
     kit.upload().await.unwrap();
     assert_eq!(kit.domain().await.recorded, Status::Discard);
     assert!(kit.slept().is_empty(), "an answer is no failure");
-    for (attempts, minutes) in [
-        (1, Some(1)),
-        (2, Some(5)),
-        (3, Some(30)),
-        (4, Some(360)),
-        (5, None),
-    ] {
+    for (attempts, minutes) in [(1, Some(1)), (2, Some(5)), (3, Some(30)), (4, Some(360)), (5, None)] {
         let work = kit.work(WorkKind::Upload).await.unwrap();
         assert_eq!(work.attempts, attempts);
-        assert_eq!(
-            kit.due_in(WorkKind::Upload).await,
-            minutes.map(|minutes| minutes * 60)
-        );
+        assert_eq!(kit.due_in(WorkKind::Upload).await, minutes.map(|minutes| minutes * 60));
         if minutes.is_some() {
             kit.advance_to_upload().await;
             kit.upload().await.unwrap();
@@ -313,10 +256,7 @@ async fn who_lost_the_lease_changes_nothing() {
     let lease = kit.claim(WorkKind::Upload).await;
     kit.schedule_upload(certificate, Cause::Recheck).await;
     let error = kit.perform_upload(&lease).await.unwrap_err();
-    assert!(
-        matches!(&error, runtime::JobError::Store(error) if error.is_lease_lost()),
-        "{error}"
-    );
+    assert!(matches!(&error, runtime::JobError::Store(error) if error.is_lease_lost()), "{error}");
     assert_eq!(kit.domain().await.facts.live, None);
     assert_eq!(kit.work(WorkKind::Upload).await.unwrap().cause, Cause::Recheck);
     assert!(kit.c4.inside().requests.is_empty());
@@ -345,10 +285,7 @@ async fn a_key_that_cannot_be_opened_is_told_without_the_key() {
     kit.schedule_upload(other.id(), Cause::Requested).await;
     kit.upload().await.unwrap();
     let reason = kit.domain().await.reason().unwrap().message(&name());
-    assert!(
-        reason.contains("damaged or belongs to another id") && reason.contains(NAME),
-        "{reason}"
-    );
+    assert!(reason.contains("damaged or belongs to another id") && reason.contains(NAME), "{reason}");
     assert_eq!(kit.c4.count("PUT"), 0);
 }
 
@@ -356,16 +293,14 @@ async fn a_key_that_cannot_be_opened_is_told_without_the_key() {
 async fn the_role_hears_of_uploads_and_removals() {
     let (kit, certificate) = Kit::issued().await;
     kit.tell(EventKind::CertIssued { certificate }).await;
-    kit.run_role_until(async |kit| kit.domain().await.recorded == Status::Success)
-        .await;
+    kit.run_role_until(async |kit| kit.domain().await.recorded == Status::Success).await;
     assert_eq!(kit.c4.held_sha256(), Some(sha256(2)));
 
     let now = kit.now();
     kit.change_listed(|domain| domain.delete(now).unwrap()).await;
     kit.schedule(WorkKind::Remove, None, Cause::Requested).await;
     kit.tell(EventKind::DomainDeleted).await;
-    kit.run_role_until(async |kit| kit.work(WorkKind::Remove).await.is_none())
-        .await;
+    kit.run_role_until(async |kit| kit.work(WorkKind::Remove).await.is_none()).await;
     assert_eq!(kit.c4.held_sha256(), None);
 }
 

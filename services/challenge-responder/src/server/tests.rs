@@ -32,12 +32,7 @@ async fn start(limits: Limits, trusted_proxies: &[&str]) -> Running {
     let stop = CancellationToken::new();
     let server = Arc::new(Server::new(answers, hosts, limits));
     let task = tokio::spawn(server.serve(listener, stop.clone()));
-    Running {
-        store,
-        address,
-        stop,
-        task,
-    }
+    Running { store, address, stop, task }
 }
 
 impl Running {
@@ -53,10 +48,7 @@ impl Running {
     }
 
     async fn get(&self, host: &str, path: &str) -> String {
-        self.exchange(&format!(
-            "GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n"
-        ))
-        .await
+        self.exchange(&format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n")).await
     }
 }
 
@@ -74,12 +66,7 @@ fn path(token: &str) -> String {
 }
 
 fn status(answer: &str) -> u16 {
-    answer
-        .split(' ')
-        .nth(1)
-        .unwrap_or_else(|| panic!("{answer:?}"))
-        .parse()
-        .unwrap()
+    answer.split(' ').nth(1).unwrap_or_else(|| panic!("{answer:?}")).parse().unwrap()
 }
 
 #[tokio::test]
@@ -94,10 +81,7 @@ async fn the_stored_pair_is_answered() {
         assert!(head.contains("content-type: application/octet-stream"), "{head}");
         assert!(head.contains("cache-control: no-store"), "{head}");
     }
-    let request = format!(
-        "HEAD {} HTTP/1.1\r\nhost: {HOST}\r\nconnection: close\r\n\r\n",
-        path(TOKEN)
-    );
+    let request = format!("HEAD {} HTTP/1.1\r\nhost: {HOST}\r\nconnection: close\r\n\r\n", path(TOKEN));
     let head = running.exchange(&request).await;
     assert_eq!(status(&head), 200);
     assert!(
@@ -128,11 +112,7 @@ async fn everything_else_is_not_found_and_nothing_comes_back() {
         assert!(answer.contains("cache-control: no-store"), "{answer}");
         assert!(answer.ends_with("\r\n\r\nnot found\n"), "{answer}");
     }
-    assert_eq!(
-        running.store.questions.load(SeqCst),
-        stored,
-        "none of these is worth a question"
-    );
+    assert_eq!(running.store.questions.load(SeqCst), stored, "none of these is worth a question");
     let other = running.get("other.example.com", &path(TOKEN)).await;
     assert_eq!(status(&other), 404, "a token belongs to its host");
 }
@@ -142,16 +122,11 @@ async fn only_get_and_head_are_allowed() {
     let running = start(Limits::default(), &[]).await;
     running.store.put(HOST, TOKEN);
     for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "NONSENSE"] {
-        let request = format!(
-            "{method} {} HTTP/1.1\r\nhost: {HOST}\r\nconnection: close\r\n\r\n",
-            path(TOKEN)
-        );
+        let request =
+            format!("{method} {} HTTP/1.1\r\nhost: {HOST}\r\nconnection: close\r\n\r\n", path(TOKEN));
         let answer = running.exchange(&request).await;
         assert_eq!(status(&answer), 405, "{method}");
-        assert!(
-            answer.contains("allow: GET, HEAD") && !answer.contains(TOKEN),
-            "{answer}"
-        );
+        assert!(answer.contains("allow: GET, HEAD") && !answer.contains(TOKEN), "{answer}");
     }
 }
 
@@ -171,10 +146,7 @@ async fn a_forwarded_host_counts_from_a_trusted_proxy_only() {
 #[tokio::test]
 async fn large_heads_are_refused() {
     let running = start(Limits::default(), &[]).await;
-    let long_header = format!(
-        "GET / HTTP/1.1\r\nhost: {HOST}\r\nx: {}\r\n\r\n",
-        "a".repeat(20_000)
-    );
+    let long_header = format!("GET / HTTP/1.1\r\nhost: {HOST}\r\nx: {}\r\n\r\n", "a".repeat(20_000));
     let long_line = format!("GET /{} HTTP/1.1\r\nhost: {HOST}\r\n\r\n", "a".repeat(20_000));
     let many = format!("GET / HTTP/1.1\r\nhost: {HOST}\r\n{}\r\n", "x: y\r\n".repeat(200));
     for request in [long_header, long_line, many] {
@@ -182,20 +154,14 @@ async fn large_heads_are_refused() {
         let mut stream = running.connect().await;
         let _ = stream.write_all(request.as_bytes()).await;
         let answer = until_closed(&mut stream).await;
-        assert!(
-            answer.is_empty() || [400, 414, 431].contains(&status(&answer)),
-            "{answer}"
-        );
+        assert!(answer.is_empty() || [400, 414, 431].contains(&status(&answer)), "{answer}");
     }
 }
 
 #[tokio::test]
 async fn a_slow_head_and_an_idle_connection_are_cut_off() {
-    let limits = Limits {
-        header_within: Duration::from_millis(100),
-        connection_within: LONG,
-        ..Limits::default()
-    };
+    let limits =
+        Limits { header_within: Duration::from_millis(100), connection_within: LONG, ..Limits::default() };
     let running = start(limits, &[]).await;
     let mut stream = running.connect().await;
     stream.write_all(b"GET / HTTP/1.1\r\nhost: sh").await.unwrap();
@@ -207,21 +173,15 @@ async fn a_slow_head_and_an_idle_connection_are_cut_off() {
 /// A client that keeps sending requests within every other limit.
 #[tokio::test]
 async fn a_connection_ends_in_time_and_after_some_requests() {
-    let limits = Limits {
-        connection_within: Duration::from_millis(300),
-        header_within: LONG,
-        ..Limits::default()
-    };
+    let limits =
+        Limits { connection_within: Duration::from_millis(300), header_within: LONG, ..Limits::default() };
     let running = start(limits, &[]).await;
     let request = format!("GET / HTTP/1.1\r\nhost: {HOST}\r\n\r\n");
     let mut stream = running.connect().await;
     stream.write_all(request.as_bytes()).await.unwrap();
     assert_eq!(status(&until_closed(&mut stream).await), 404);
 
-    let limits = Limits {
-        requests_per_connection: 3,
-        ..Limits::default()
-    };
+    let limits = Limits { requests_per_connection: 3, ..Limits::default() };
     let running = start(limits, &[]).await;
     let answers = running.exchange(&request.repeat(10)).await;
     assert_eq!(answers.matches("HTTP/1.1 404").count(), 3, "{answers}");
@@ -230,21 +190,11 @@ async fn a_connection_ends_in_time_and_after_some_requests() {
 
 #[tokio::test]
 async fn who_finds_no_place_waits_for_one() {
-    let running = start(
-        Limits {
-            connections: 1,
-            ..Limits::default()
-        },
-        &[],
-    )
-    .await;
+    let running = start(Limits { connections: 1, ..Limits::default() }, &[]).await;
     let expected = running.store.put(HOST, TOKEN);
     let mut first = running.connect().await;
     // Once it was answered, the first connection surely has the only place.
-    first
-        .write_all(format!("GET / HTTP/1.1\r\nhost: {HOST}\r\n\r\n").as_bytes())
-        .await
-        .unwrap();
+    first.write_all(format!("GET / HTTP/1.1\r\nhost: {HOST}\r\n\r\n").as_bytes()).await.unwrap();
     first.read_exact(&mut [0; 12]).await.unwrap();
     let (host, path) = (HOST, path(TOKEN));
     let mut second = std::pin::pin!(running.get(host, &path));
@@ -256,21 +206,12 @@ async fn who_finds_no_place_waits_for_one() {
 
 #[tokio::test]
 async fn the_stop_ends_idle_connections_and_the_server() {
-    let limits = Limits {
-        header_within: LONG,
-        connection_within: LONG,
-        ..Limits::default()
-    };
+    let limits = Limits { header_within: LONG, connection_within: LONG, ..Limits::default() };
     let running = start(limits, &[]).await;
     let mut idle = running.connect().await;
-    idle.write_all(format!("GET / HTTP/1.1\r\nhost: {HOST}\r\n\r\n").as_bytes())
-        .await
-        .unwrap();
+    idle.write_all(format!("GET / HTTP/1.1\r\nhost: {HOST}\r\n\r\n").as_bytes()).await.unwrap();
     idle.read_exact(&mut [0; 12]).await.unwrap();
     running.stop.cancel();
     until_closed(&mut idle).await;
-    tokio::time::timeout(PATIENCE, running.task)
-        .await
-        .expect("the server goes on")
-        .unwrap();
+    tokio::time::timeout(PATIENCE, running.task).await.expect("the server goes on").unwrap();
 }

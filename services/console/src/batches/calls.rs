@@ -23,9 +23,7 @@ impl Stream for Names {
 
     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let line = self.batch.names.get(self.next);
-        let request = line.map(|line| v1::BatchAddDomainsRequest {
-            name: line.text.clone(),
-        });
+        let request = line.map(|line| v1::BatchAddDomainsRequest { name: line.text.clone() });
         self.next += 1;
         Poll::Ready(request)
     }

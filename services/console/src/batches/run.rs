@@ -36,12 +36,7 @@ pub(crate) fn run(
     calls: impl Calls,
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + Send + 'static {
-    let running = Running {
-        calls,
-        batch,
-        clock: batches.clock.clone(),
-        stop,
-    };
+    let running = Running { calls, batch, clock: batches.clock.clone(), stop };
     running.run(batches.turns.clone())
 }
 
@@ -109,10 +104,7 @@ impl<C: Calls> Running<C> {
 
     /// How far it came, and what broke it.
     async fn stream_from(&self, from: usize) -> (usize, Option<Problem>) {
-        let names = Names {
-            batch: self.batch.clone(),
-            next: from,
-        };
+        let names = Names { batch: self.batch.clone(), next: from };
         let mut answers = match self.calls.add(names).await {
             Ok(answers) => answers,
             Err(status) => return (from, Some(status.into())),
@@ -184,16 +176,8 @@ impl<C: Calls> Running<C> {
     /// Gives every line that has no answer one.
     fn leave(&self, rest: Rest) -> Phase {
         let (phase, reason, sentence) = match rest {
-            Rest::Cancelled => (
-                Phase::Cancelled,
-                "CANCELLED".to_owned(),
-                words::BATCH_CANCELLED.to_owned(),
-            ),
-            Rest::Stopped => (
-                Phase::Stopped,
-                "STOPPED".to_owned(),
-                words::BATCH_STOPPED.to_owned(),
-            ),
+            Rest::Cancelled => (Phase::Cancelled, "CANCELLED".to_owned(), words::BATCH_CANCELLED.to_owned()),
+            Rest::Stopped => (Phase::Stopped, "STOPPED".to_owned(), words::BATCH_STOPPED.to_owned()),
             Rest::Refused(problem) if problem.status == StatusCode::UNAUTHORIZED => {
                 (Phase::Stopped, problem.reason, words::BATCH_SIGNED_OUT.to_owned())
             }
@@ -213,24 +197,19 @@ fn passes(problem: &Problem) -> bool {
 }
 
 fn failed(problem: Problem) -> Outcome {
-    Outcome::Failed {
-        reason: problem.reason,
-        sentence: problem.sentence,
-    }
+    Outcome::Failed { reason: problem.reason, sentence: problem.sentence }
 }
 
 fn outcome(answer: v1::BatchAddDomainsResponse) -> Outcome {
     match answer.result {
         Some(Answer::Added(added)) if added.created => Outcome::Done,
         Some(Answer::Added(_)) => Outcome::Already,
-        Some(Answer::Error(error)) => Outcome::Failed {
-            reason: error.reason,
-            sentence: sentence(&error.message),
-        },
-        None => Outcome::Failed {
-            reason: "INTERNAL".to_owned(),
-            sentence: words::BATCH_NO_ANSWER.to_owned(),
-        },
+        Some(Answer::Error(error)) => {
+            Outcome::Failed { reason: error.reason, sentence: sentence(&error.message) }
+        }
+        None => {
+            Outcome::Failed { reason: "INTERNAL".to_owned(), sentence: words::BATCH_NO_ANSWER.to_owned() }
+        }
     }
 }
 
@@ -289,16 +268,12 @@ mod tests {
                         name: request.name.clone(),
                     })
                 };
-                Ok(v1::BatchAddDomainsResponse {
-                    name: request.name,
-                    result: Some(result),
-                })
+                Ok(v1::BatchAddDomainsResponse { name: request.name, result: Some(result) })
             });
             let answers = match last {
-                Some(last) => answers
-                    .take(last)
-                    .chain(stream::iter([Err(Status::unavailable("gone"))]))
-                    .boxed(),
+                Some(last) => {
+                    answers.take(last).chain(stream::iter([Err(Status::unavailable("gone"))])).boxed()
+                }
                 None => answers.boxed(),
             };
             async move { Ok(answers) }.boxed()
@@ -328,12 +303,7 @@ mod tests {
     }
 
     fn begun(batches: &Batches, what: What, text: &str) -> Arc<Batch> {
-        let plan = Plan {
-            what,
-            names: Lines::parse(text).unwrap().names,
-            failures: Vec::new(),
-            repeated: 0,
-        };
+        let plan = Plan { what, names: Lines::parse(text).unwrap().names, failures: Vec::new(), repeated: 0 };
         let batch = batches.keep("eve", plan).unwrap();
         assert!(batch.begin(false));
         batch
@@ -370,11 +340,7 @@ mod tests {
         let (figures, failures) = done(What::Add, THREE, &told).await;
         assert_eq!(figures.phase, Phase::Stopped);
         assert_eq!((figures.answered, figures.failures), (0, 3));
-        assert!(
-            failures
-                .iter()
-                .all(|failure| failure.sentence == words::BATCH_AWAY)
-        );
+        assert!(failures.iter().all(|failure| failure.sentence == words::BATCH_AWAY));
         assert_eq!(told.asked.load(Ordering::Relaxed), MOST_TRIES as usize);
     }
 
@@ -389,10 +355,7 @@ mod tests {
         let told = Arc::new(Told::default());
         *told.calls.lock().unwrap() = vec![typed(tonic::Code::NotFound, "DOMAIN_NOT_FOUND")];
         let (figures, failures) = done(What::Delete, "a.example.com", &told).await;
-        assert_eq!(
-            (figures.phase, figures.done, figures.failures),
-            (Phase::Done, 0, 1)
-        );
+        assert_eq!((figures.phase, figures.done, figures.failures), (Phase::Done, 0, 1));
         assert_eq!(failures[0].reason, "DOMAIN_NOT_FOUND");
         assert_eq!(told.asked.load(Ordering::Relaxed), 1);
     }
@@ -400,10 +363,8 @@ mod tests {
     #[tokio::test]
     async fn a_delete_whose_answer_was_lost_is_done() {
         let told = Arc::new(Told::default());
-        *told.calls.lock().unwrap() = vec![
-            typed(tonic::Code::NotFound, "DOMAIN_NOT_FOUND"),
-            Status::unavailable("gone"),
-        ];
+        *told.calls.lock().unwrap() =
+            vec![typed(tonic::Code::NotFound, "DOMAIN_NOT_FOUND"), Status::unavailable("gone")];
         let (figures, _) = done(What::Delete, "a.example.com", &told).await;
         assert_eq!((figures.done, figures.failures), (1, 0));
     }
@@ -422,14 +383,10 @@ mod tests {
 
     #[tokio::test]
     async fn cancelling_and_the_end_of_the_process_leave_the_rest() {
-        for (cancel, phase, sentence) in [
-            (true, Phase::Cancelled, words::BATCH_CANCELLED),
-            (false, Phase::Stopped, words::BATCH_STOPPED),
-        ] {
-            let told = Arc::new(Told {
-                silent: true,
-                ..Told::default()
-            });
+        for (cancel, phase, sentence) in
+            [(true, Phase::Cancelled, words::BATCH_CANCELLED), (false, Phase::Stopped, words::BATCH_STOPPED)]
+        {
+            let told = Arc::new(Told { silent: true, ..Told::default() });
             let clock = Arc::new(JumpingClock::new(Timestamp::UNIX_EPOCH));
             let batches = Batches::new(clock, Arc::new(SeededEntropy::new(1)));
             let batch = begun(&batches, What::Recheck, "a.example.com");

@@ -60,9 +60,7 @@ pub(crate) async fn events(
 ) -> Response {
     let query = query.unwrap_or_default();
     let pairs = || form_urlencoded::parse(query.as_bytes());
-    let names = pairs()
-        .filter(|(name, _)| name == "on")
-        .map(|(_, value)| value.into_owned());
+    let names = pairs().filter(|(name, _)| name == "on").map(|(_, value)| value.into_owned());
     let cursor = pairs().find(|(name, _)| name == "cursor");
     let cursor = cursor.and_then(|(_, value)| value.parse().ok());
     let heard = app.hub.listen(&person.token, cursor);
@@ -89,9 +87,7 @@ pub(crate) async fn events(
         }
         metrics::gauge!("ssl_manager_console_viewers").decrement(1);
     });
-    Sse::new(stream(receiver))
-        .keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
-        .into_response()
+    Sse::new(stream(receiver)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
 }
 
 fn stream(mut receiver: mpsc::Receiver<Event>) -> impl Stream<Item = Result<Event, Infallible>> {
@@ -103,11 +99,7 @@ struct Gone;
 
 impl Viewer {
     async fn follow(self, heard: Heard) -> Result<(), Gone> {
-        let Heard {
-            missed,
-            mut changes,
-            mut is_there,
-        } = heard;
+        let Heard { missed, mut changes, mut is_there } = heard;
         match missed {
             Some(missed) => self.rows(&missed).await?,
             None => self.resync().await?,
@@ -181,11 +173,7 @@ impl Viewer {
     fn row(&self, change: &Change) -> String {
         let now = self.app.process.clock.now();
         let row = Row::new(&change.domain, &self.zone, now, Controls::None);
-        let html = if change.deleted {
-            String::new()
-        } else {
-            row.render().unwrap_or_default()
-        };
+        let html = if change.deleted { String::new() } else { row.render().unwrap_or_default() };
         let cursor = self.app.hub.after(change).to_string();
         json!({
             "name": change.domain.name,
@@ -222,11 +210,7 @@ impl Viewer {
             .map(tonic::Response::into_inner)
             .filter(|listed| !listed.matching_more)
             .map(|listed| listed.matching);
-        self.send(
-            "counts",
-            json!({ "statuses": statuses, "matching": matching }).to_string(),
-        )
-        .await
+        self.send("counts", json!({ "statuses": statuses, "matching": matching }).to_string()).await
     }
 
     /// Ends what somebody sees who is signed out.

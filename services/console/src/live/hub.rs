@@ -50,10 +50,7 @@ impl FromStr for Cursor {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         let (stream, position) = text.split_once('.').ok_or(())?;
-        Ok(Self {
-            stream: stream.parse().map_err(drop)?,
-            position: position.parse().map_err(drop)?,
-        })
+        Ok(Self { stream: stream.parse().map_err(drop)?, position: position.parse().map_err(drop)? })
     }
 }
 
@@ -91,10 +88,7 @@ struct Shared {
 impl Hub {
     /// `first` tells this process's streams from those of the one before it.
     pub(crate) fn new(first: u64) -> Self {
-        let state = State {
-            stream: first,
-            ..State::default()
-        };
+        let state = State { stream: first, ..State::default() };
         Self(Arc::new(Shared {
             state: Mutex::new(state),
             changes: broadcast::Sender::new(BEHIND),
@@ -124,44 +118,30 @@ impl Hub {
         // A page does not wait for an API that is away.
         let _ = tokio::time::timeout(READY_WITHIN, is_there.wait_for(|is_there| *is_there)).await;
         let state = self.state();
-        Cursor {
-            stream: state.stream,
-            position: state.position,
-        }
+        Cursor { stream: state.stream, position: state.position }
     }
 
     /// Listens from a cursor on.
     pub(crate) fn listen(&self, token: &Token, from: Option<Cursor>) -> Heard {
         self.offer(token);
         let state = self.state();
-        let missed = from
-            .filter(|from| from.stream == state.stream && from.position >= state.forgotten)
-            .map(|from| {
+        let missed =
+            from.filter(|from| from.stream == state.stream && from.position >= state.forgotten).map(|from| {
                 let kept = state.kept.iter().filter(|change| change.position > from.position);
                 kept.cloned().collect()
             });
-        Heard {
-            missed,
-            changes: self.0.changes.subscribe(),
-            is_there: self.0.is_there.subscribe(),
-        }
+        Heard { missed, changes: self.0.changes.subscribe(), is_there: self.0.is_there.subscribe() }
     }
 
     /// The cursor after a change.
     pub(crate) fn after(&self, change: &Change) -> Cursor {
-        Cursor {
-            stream: self.state().stream,
-            position: change.position,
-        }
+        Cursor { stream: self.state().stream, position: change.position }
     }
 
     /// Where the stream stands.
     pub(crate) fn now(&self) -> Cursor {
         let state = self.state();
-        Cursor {
-            stream: state.stream,
-            position: state.position,
-        }
+        Cursor { stream: state.stream, position: state.position }
     }
 
     /// Keeps the stream open as long as somebody listens; never ends.
@@ -226,11 +206,7 @@ impl Hub {
 
     fn keep(&self, message: v1::WatchDomainsResponse) {
         let Some(domain) = message.domain else { return };
-        let change = Arc::new(Change {
-            position: message.position,
-            domain,
-            deleted: message.deleted,
-        });
+        let change = Arc::new(Change { position: message.position, domain, deleted: message.deleted });
         let mut state = self.state();
         state.position = change.position;
         state.kept.push_back(change.clone());

@@ -50,21 +50,14 @@ impl Step {
             v1::CheckOutcome::NotAsked | v1::CheckOutcome::Unspecified => ("none", "Not asked"),
         };
         let reason = step.reason.unwrap_or_default();
-        let record = |record: v1::DnsRecord| Record {
-            kind: record.r#type,
-            name: record.name,
-            value: record.value,
-        };
+        let record =
+            |record: v1::DnsRecord| Record { kind: record.r#type, name: record.name, value: record.value };
         Self {
             title: words::step(&step.step),
             class,
             word,
             found: step.found,
-            actor: if reason.code.is_empty() {
-                ""
-            } else {
-                words::who(&reason.who)
-            },
+            actor: if reason.code.is_empty() { "" } else { words::who(&reason.who) },
             message: reason.message,
             needed: reason.needed.into_iter().map(record).collect(),
         }
@@ -137,21 +130,11 @@ pub(crate) async fn show(frame: Frame, RawQuery(text): RawQuery) -> Result<Respo
 }
 
 fn page(frame: Frame, names: String, checked: Option<Checked>) -> Response {
-    html(&AddPage {
-        frame,
-        trouble: String::new(),
-        names,
-        checked,
-    })
+    html(&AddPage { frame, trouble: String::new(), names, checked })
 }
 
 fn refused(frame: Frame, trouble: String, names: &str) -> Response {
-    let page = AddPage {
-        frame,
-        trouble,
-        names: names.to_owned(),
-        checked: None,
-    };
+    let page = AddPage { frame, trouble, names: names.to_owned(), checked: None };
     (StatusCode::UNPROCESSABLE_ENTITY, html(&page)).into_response()
 }
 
@@ -241,10 +224,7 @@ async fn add(frame: &Frame, line: &Line) -> Result<Response, Problem> {
     let added = frame.domains().add_domain(request).await?.into_inner();
     let has_live = added.domain.is_some_and(|domain| domain.certificate.is_some());
     if !added.created && !has_live {
-        let request = v1::GenerateCertificateRequest {
-            name: name.clone(),
-            force: false,
-        };
+        let request = v1::GenerateCertificateRequest { name: name.clone(), force: false };
         frame.domains().generate_certificate(request).await?;
     }
     Ok(Redirect::to(&format!("/domains/{name}")).into_response())

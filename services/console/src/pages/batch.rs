@@ -110,10 +110,7 @@ impl DraftPage {
 
     fn counts(&self) -> Vec<(&'static str, String)> {
         let figures = &self.figures;
-        let mut counts = vec![
-            ("Can be added", figures.total),
-            ("No domain names", figures.failures),
-        ];
+        let mut counts = vec![("Can be added", figures.total), ("No domain names", figures.failures)];
         if figures.repeated > 0 {
             counts.push(("Written twice", figures.repeated));
         }
@@ -131,21 +128,13 @@ impl DraftPage {
 
 fn counted(counts: Vec<(&'static str, usize)>) -> Vec<(&'static str, String)> {
     let counts = counts.into_iter();
-    counts
-        .map(|(label, count)| (label, words::number(count as u64)))
-        .collect()
+    counts.map(|(label, count)| (label, words::number(count as u64))).collect()
 }
 
 /// Keeps what is to be done; its address.
 pub(crate) fn keep(frame: &Frame, plan: Plan) -> Result<std::sync::Arc<Batch>, Problem> {
     let kept = frame.app.batches.keep(&frame.person.name, plan);
-    kept.map_err(|_| {
-        Problem::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "TOO_MANY_BATCHES",
-            words::TOO_MANY_BATCHES,
-        )
-    })
+    kept.map_err(|_| Problem::new(StatusCode::TOO_MANY_REQUESTS, "TOO_MANY_BATCHES", words::TOO_MANY_BATCHES))
 }
 
 /// Begins it in the background, once.
@@ -183,11 +172,7 @@ pub(crate) async fn show(
     let query = query(text.as_deref());
     let from = query.get("from").and_then(|from| from.parse().ok());
     let from = from.unwrap_or(0usize);
-    let queue = if batch.what == What::Add && figures.phase.is_over() {
-        queue(&frame).await
-    } else {
-        None
-    };
+    let queue = if batch.what == What::Add && figures.phase.is_over() { queue(&frame).await } else { None };
     Ok(html(&BatchPage {
         id,
         what: batch.what,
@@ -231,9 +216,7 @@ async fn forecast(frame: &Frame, names: usize) -> String {
         let summary = second.get_summary(v1::GetSummaryRequest {}).await.ok()?;
         instant(summary.into_inner().queue_through_at.as_ref())
     });
-    let room = overview
-        .ok()
-        .and_then(|overview| room(&overview.into_inner().budget));
+    let room = overview.ok().and_then(|overview| room(&overview.into_inner().budget));
     let queue = queue.map(|at| frame.zone.soon(at, frame.now));
     words::forecast(names as u64, room, queue.as_deref())
 }
@@ -255,11 +238,7 @@ pub(crate) async fn send(frame: Frame, Path(id): Path<String>, body: Body) -> Re
     if form.get("action") == "cancel" {
         let was_draft = batch.figures().phase == Phase::Draft;
         batch.cancel();
-        return Ok(if was_draft {
-            Redirect::to("/").into_response()
-        } else {
-            to(&batch)
-        });
+        return Ok(if was_draft { Redirect::to("/").into_response() } else { to(&batch) });
     }
     let is_draft = batch.figures().phase == Phase::Draft;
     if is_draft && batch.what == What::Delete && !is_count(form.get("count"), batch.names.len()) {
@@ -272,10 +251,7 @@ pub(crate) async fn send(frame: Frame, Path(id): Path<String>, body: Body) -> Re
 
 /// Whether somebody typed that number; with or without commas.
 fn is_count(text: &str, count: usize) -> bool {
-    let digits: String = text
-        .chars()
-        .filter(|character| !", ".contains(*character))
-        .collect();
+    let digits: String = text.chars().filter(|character| !", ".contains(*character)).collect();
     digits.parse() == Ok(count)
 }
 

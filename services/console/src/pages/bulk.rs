@@ -48,12 +48,7 @@ fn refused(reason: &str, sentence: impl Into<String>) -> Problem {
 
 /// Those that are ticked.
 fn selected<'a>(what: What, names: impl Iterator<Item = &'a str>) -> Plan {
-    let mut plan = Plan {
-        what,
-        names: Vec::new(),
-        failures: Vec::new(),
-        repeated: 0,
-    };
+    let mut plan = Plan { what, names: Vec::new(), failures: Vec::new(), repeated: 0 };
     for (number, text) in (1..).zip(names.take(MOST_LINES)) {
         let line = |text: String| Line { number, text };
         match DomainName::parse(text) {
@@ -79,17 +74,9 @@ async fn matching(frame: &Frame, what: What) -> Result<Plan, Problem> {
         }
         let first = names.len() as u32 + 1;
         let lines = (first..).zip(page);
-        names.extend(lines.map(|(number, domain)| Line {
-            number,
-            text: domain.name,
-        }));
+        names.extend(lines.map(|(number, domain)| Line { number, text: domain.name }));
     }
-    Ok(Plan {
-        what,
-        names,
-        failures: Vec::new(),
-        repeated: 0,
-    })
+    Ok(Plan { what, names, failures: Vec::new(), repeated: 0 })
 }
 
 #[cfg(test)]
@@ -98,10 +85,7 @@ mod tests {
 
     #[test]
     fn what_is_ticked_and_no_name_is_told() {
-        let plan = selected(
-            What::Delete,
-            ["a.example.com", "not a name", "B.example.com"].into_iter(),
-        );
+        let plan = selected(What::Delete, ["a.example.com", "not a name", "B.example.com"].into_iter());
         let names: Vec<&str> = plan.names.iter().map(|line| line.text.as_str()).collect();
         assert_eq!(names, ["a.example.com", "b.example.com"]);
         assert_eq!(plan.failures[0].reason, "NAME_BAD_CHARACTER");

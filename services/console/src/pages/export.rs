@@ -75,11 +75,7 @@ mod tests {
 
     #[test]
     fn a_domain_is_a_line_with_what_there_is() {
-        let at = |seconds| {
-            Some(proto::to_timestamp(
-                jiff::Timestamp::from_second(seconds).unwrap(),
-            ))
-        };
+        let at = |seconds| Some(proto::to_timestamp(jiff::Timestamp::from_second(seconds).unwrap()));
         let domain = v1::Domain {
             name: "shop.example.com".to_owned(),
             status: v1::Status::Failure.into(),

@@ -77,10 +77,7 @@ impl ListPage {
     }
 
     fn days(&self) -> String {
-        self.filter
-            .days_to
-            .map(|days| days.to_string())
-            .unwrap_or_default()
+        self.filter.days_to.map(|days| days.to_string()).unwrap_or_default()
     }
 
     /// The parameters that a form of the filter keeps.
@@ -108,15 +105,9 @@ pub(crate) async fn show(frame: Frame) -> Result<Response, Problem> {
         frame.domains().get_summary(v1::GetSummaryRequest {}).await
     });
     let (listed, summary) = (listed?, summary?.into_inner());
-    let controls = if frame.may_operate() {
-        Controls::Operate
-    } else {
-        Controls::Look
-    };
+    let controls = if frame.may_operate() { Controls::Operate } else { Controls::Look };
     let rows = listed.domains.iter();
-    let rows = rows
-        .map(|domain| Row::new(domain, &frame.zone, frame.now, controls))
-        .collect();
+    let rows = rows.map(|domain| Row::new(domain, &frame.zone, frame.now, controls)).collect();
     let queue = instant(summary.queue_through_at.as_ref()).map(|at| frame.zone.soon(at, frame.now));
     let page = ListPage {
         cursor,
@@ -187,12 +178,7 @@ fn tabs(filter: &Filter, summary: &v1::GetSummaryResponse) -> Vec<Tab> {
                 filter.statuses.push(status);
             }
         });
-        Tab {
-            badge: Badge(status),
-            domains: domains_of(summary, status),
-            address: address.address(),
-            is_on,
-        }
+        Tab { badge: Badge(status), domains: domains_of(summary, status), address: address.address(), is_on }
     };
     order.into_iter().map(tab).collect()
 }
@@ -200,10 +186,7 @@ fn tabs(filter: &Filter, summary: &v1::GetSummaryResponse) -> Vec<Tab> {
 fn tokens(filter: &Filter) -> Vec<Token> {
     let mut tokens = Vec::new();
     let mut put = |label: String, change: &dyn Fn(&mut Filter)| {
-        tokens.push(Token {
-            label,
-            without: filter.with(|filter| change(filter)).address(),
-        });
+        tokens.push(Token { label, without: filter.with(|filter| change(filter)).address() });
     };
     if !filter.search.is_empty() {
         put(format!("“{}”", filter.search), &|filter| {
@@ -216,11 +199,7 @@ fn tokens(filter: &Filter) -> Vec<Token> {
         });
     }
     if let Some(source) = filter.source {
-        let word = if source == v1::Source::Text {
-            "pasted"
-        } else {
-            "generated"
-        };
+        let word = if source == v1::Source::Text { "pasted" } else { "generated" };
         put(format!("Source {word}"), &|filter| filter.source = None);
     }
     if let Some(who) = filter.who {

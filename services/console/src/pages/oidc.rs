@@ -57,11 +57,7 @@ impl SignInProvider {
             .map_err(|problem| RoleError::setting("console.oidc.issuer_url", problem.to_string()))?;
         let flow = Flow::new(provider, flow_settings(settings, &console.public_url)?)
             .map_err(|_| RoleError::setting("console.public_url", "is no URL"))?;
-        Ok(Some(Self {
-            flow,
-            label: settings.label.clone(),
-            exchanges: Semaphore::new(MOST_EXCHANGES),
-        }))
+        Ok(Some(Self { flow, label: settings.label.clone(), exchanges: Semaphore::new(MOST_EXCHANGES) }))
     }
 }
 
@@ -82,20 +78,11 @@ pub(crate) async fn leave(State(app): State<App>, RawQuery(text): RawQuery) -> R
     match provider.flow.address(&pending).await {
         Ok(address) => {
             let until = app.process.clock.now() + SignedDuration::try_from(PATIENCE).unwrap_or_default();
-            let kept = Kept {
-                pending,
-                until: until.as_second(),
-                to,
-            };
+            let kept = Kept { pending, until: until.as_second(), to };
             let cookie = app.cookies.sign_in(&kept.to_text(), PATIENCE);
             Ok(with_cookie(Redirect::to(&address).into_response(), cookie))
         }
-        Err(_) => Ok(trouble_page(
-            &app,
-            StatusCode::SERVICE_UNAVAILABLE,
-            words::PROVIDER_AWAY,
-            &to,
-        )),
+        Err(_) => Ok(trouble_page(&app, StatusCode::SERVICE_UNAVAILABLE, words::PROVIDER_AWAY, &to)),
     }
 }
 
@@ -167,10 +154,7 @@ async fn enter(
         };
         (status, sentence.to_owned())
     })?;
-    let request = v1::SignInWithIdTokenRequest {
-        id_token,
-        nonce: pending.nonce.clone(),
-    };
+    let request = v1::SignInWithIdTokenRequest { id_token, nonce: pending.nonce.clone() };
     match app.api.sessions(None).sign_in_with_id_token(request).await {
         Ok(answer) => Ok(Token::new(answer.into_inner().token)),
         Err(status) => {
@@ -195,11 +179,7 @@ struct Kept {
 
 impl Kept {
     fn to_text(&self) -> String {
-        let to = if self.to.len() > MOST_TO_BYTES {
-            "/"
-        } else {
-            &self.to
-        };
+        let to = if self.to.len() > MOST_TO_BYTES { "/" } else { &self.to };
         let to = BASE64_URL_SAFE_NO_PAD.encode(to);
         format!("{}.{to}.{}", self.until, self.pending.to_text())
     }

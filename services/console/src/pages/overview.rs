@@ -80,12 +80,7 @@ struct Size {
 
 impl Size {
     fn new(columns: usize, column: u64, gap: u64) -> Self {
-        Self {
-            width: columns as u64 * column + gap,
-            height: chart::HEIGHT,
-            tick: chart::FLOOR + 18,
-            column,
-        }
+        Self { width: columns as u64 * column + gap, height: chart::HEIGHT, tick: chart::FLOOR + 18, column }
     }
 }
 
@@ -140,10 +135,8 @@ pub(crate) async fn show(frame: Frame) -> Result<Response, Problem> {
 
 fn figures(frame: &Frame, overview: &v1::GetOverviewResponse) -> Figures {
     let emergencies = overview.statuses.iter();
-    let emergencies = emergencies
-        .filter(|count| count.status() == v1::Status::Emergency)
-        .map(|count| count.domains)
-        .sum();
+    let emergencies =
+        emergencies.filter(|count| count.status() == v1::Status::Emergency).map(|count| count.domains).sum();
     let only = |change: &dyn Fn(&mut Filter)| Filter::default().with(change).address();
     let oldest = instant(overview.oldest_due_at.as_ref());
     let queue = instant(overview.queue_through_at.as_ref()).map(|at| frame.zone.soon(at, frame.now));
@@ -159,11 +152,7 @@ fn figures(frame: &Frame, overview: &v1::GetOverviewResponse) -> Figures {
         days_size: Size::new(days.len(), DAY_COLUMN, DAY_MARGIN),
         days,
         issuance: words::issuance(&overview.issuance),
-        limits: overview
-            .budget
-            .iter()
-            .map(|bucket| limit(frame, bucket))
-            .collect(),
+        limits: overview.budget.iter().map(|bucket| limit(frame, bucket)).collect(),
         room: words::room(room(&overview.budget)),
         overdue: words::number(overview.overdue),
         oldest: oldest.map(|at| {
@@ -207,14 +196,9 @@ fn why(reason: &v1::ReasonCount) -> Why {
 
 /// Each of the next seven days, then weeks, then all beyond.
 fn ends(days_left: &[v1::DayCount]) -> Vec<Ends> {
-    let weeks = (SINGLE_DAYS..BEYOND)
-        .step_by(7)
-        .map(|from| (from, (from + 7).min(BEYOND)));
-    let spans: Vec<(u32, u32)> = (0..SINGLE_DAYS)
-        .map(|day| (day, day + 1))
-        .chain(weeks)
-        .chain([(BEYOND, u32::MAX)])
-        .collect();
+    let weeks = (SINGLE_DAYS..BEYOND).step_by(7).map(|from| (from, (from + 7).min(BEYOND)));
+    let spans: Vec<(u32, u32)> =
+        (0..SINGLE_DAYS).map(|day| (day, day + 1)).chain(weeks).chain([(BEYOND, u32::MAX)]).collect();
     let count = |(from, to): &(u32, u32)| -> u64 {
         let within = days_left.iter().filter(|day| (*from..*to).contains(&day.days));
         within.map(|day| day.domains).sum()
@@ -251,11 +235,7 @@ fn days(issuance: &[v1::IssuanceDay]) -> Vec<Day> {
         Day {
             issued: Bar::new(x + 3, 12, day.issued, most),
             failed: Bar::new(x + 15, 12, day.failed, most),
-            tick: if is_ticked {
-                words::day(&day.day)
-            } else {
-                String::new()
-            },
+            tick: if is_ticked { words::day(&day.day) } else { String::new() },
             date: day.day.clone(),
             issued_count: words::number(day.issued),
             failed_count: words::number(day.failed),
@@ -289,21 +269,13 @@ mod tests {
         let ends = ends(&days_left);
         assert_eq!(ends.len(), 20);
         assert_eq!(ends.iter().map(|ends| ends.count).sum::<u64>(), 91);
-        let shown = |index: usize| {
-            (
-                ends[index].span.as_str(),
-                ends[index].count,
-                ends[index].address.as_str(),
-            )
-        };
+        let shown =
+            |index: usize| (ends[index].span.as_str(), ends[index].count, ends[index].address.as_str());
         assert_eq!(shown(0), ("0", 1, "/?from=0&days=1&order=expires"));
         assert_eq!(shown(7), ("7–13", 7, "/?from=7&days=14&order=expires"));
         assert_eq!(shown(18), ("84–89", 6, "/?from=84&days=90&order=expires"));
         assert_eq!(shown(19), ("90+", 1, "/?from=90&order=expires"));
-        assert!(
-            ends.windows(2)
-                .all(|pair| pair[0].bar.x + pair[0].bar.width < pair[1].bar.x)
-        );
+        assert!(ends.windows(2).all(|pair| pair[0].bar.x + pair[0].bar.width < pair[1].bar.x));
     }
 
     #[test]

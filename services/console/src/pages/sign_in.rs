@@ -50,11 +50,7 @@ pub(crate) fn own_path(to: &str) -> String {
         && !to.starts_with("/\\")
         && !to.bytes().any(|byte| byte.is_ascii_control() || byte == b'\\');
     let is_sign_in = to == "/sign-in" || to.starts_with("/sign-in?") || to.starts_with("/sign-in/");
-    if is_own && !is_sign_in {
-        to.to_owned()
-    } else {
-        "/".to_owned()
-    }
+    if is_own && !is_sign_in { to.to_owned() } else { "/".to_owned() }
 }
 
 /// The sign-in that leads back to `here`.
@@ -86,10 +82,10 @@ pub(crate) fn trouble_page(app: &App, status: StatusCode, trouble: &str, to: &st
 }
 
 fn page(app: &App, trouble: &str, name: &str, to: &str) -> Response {
-    let provider = app.provider.as_ref().map(|provider| ProviderLink {
-        label: &provider.label,
-        address: leading_to("/sign-in/oidc", to),
-    });
+    let provider = app
+        .provider
+        .as_ref()
+        .map(|provider| ProviderLink { label: &provider.label, address: leading_to("/sign-in/oidc", to) });
     html(&SignInPage {
         style: assets::STYLE,
         script: assets::SCRIPT,
@@ -106,10 +102,7 @@ pub(crate) async fn sign_in(State(app): State<App>, body: Body) -> Result<Respon
     let form = Form::read(body).await?;
     let to = own_path(form.get("to"));
     let name = form.get("name");
-    let request = v1::SignInRequest {
-        name: name.to_owned(),
-        password: form.get("password").to_owned(),
-    };
+    let request = v1::SignInRequest { name: name.to_owned(), password: form.get("password").to_owned() };
     match app.api.sessions(None).sign_in(request).await {
         Ok(answer) => {
             let token = Token::new(answer.into_inner().token);
@@ -143,9 +136,7 @@ pub(crate) async fn sign_out(State(app): State<App>, frame: Frame, body: Body) -
     let form = Form::of(&frame.person, body).await?;
     let mut sessions = app.api.sessions(Some(&frame.person.token));
     if form.is_set("everywhere") {
-        sessions
-            .sign_out_everywhere(v1::SignOutEverywhereRequest {})
-            .await?;
+        sessions.sign_out_everywhere(v1::SignOutEverywhereRequest {}).await?;
     } else {
         sessions.sign_out(v1::SignOutRequest {}).await?;
     }

@@ -36,10 +36,7 @@ pub(crate) fn done(word: &str) -> Option<Done> {
         }
         _ => return None,
     };
-    Some(Done {
-        text,
-        is_warning: word == "import-untrusted",
-    })
+    Some(Done { text, is_warning: word == "import-untrusted" })
 }
 
 /// The first choice of Delete.
@@ -84,10 +81,7 @@ pub(crate) fn serves(domain: &v1::Domain, zone: &Zone, now: Timestamp) -> String
     let ends = instant(domain.expires_at.as_ref());
     match ends {
         Some(ends) if ends > now => format!("A certificate that works until {}", zone.date(ends)),
-        Some(ends) => format!(
-            "A certificate that ended on {}: browsers show a warning",
-            zone.date(ends)
-        ),
+        Some(ends) => format!("A certificate that ended on {}: browsers show a warning", zone.date(ends)),
         None => "No certificate of ours: HTTPS does not work".to_owned(),
     }
 }
@@ -175,9 +169,7 @@ pub(crate) fn kind(word: &str) -> String {
         "revocation_failed" => "Revocation failed",
         // A word of a newer API still reads.
         other => {
-            return crate::problem::sentence(&other.replace('_', " "))
-                .trim_end_matches('.')
-                .to_owned();
+            return crate::problem::sentence(&other.replace('_', " ")).trim_end_matches('.').to_owned();
         }
     };
     known.to_owned()

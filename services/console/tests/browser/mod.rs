@@ -30,20 +30,14 @@ pub(crate) struct Page {
 impl Browser {
     pub(crate) fn new() -> Self {
         Self {
-            client: Client::builder()
-                .redirect(Policy::none())
-                .no_proxy()
-                .build()
-                .unwrap(),
+            client: Client::builder().redirect(Policy::none()).no_proxy().build().unwrap(),
             cookies: BTreeMap::new(),
         }
     }
 
     pub(crate) fn cookie(&self, name: &str) -> Option<&Cookie> {
         let mut found = self.cookies.iter();
-        found
-            .find(|((cookie, _), _)| cookie == name)
-            .map(|(_, cookie)| cookie)
+        found.find(|((cookie, _), _)| cookie == name).map(|(_, cookie)| cookie)
     }
 
     pub(crate) fn set_cookie(&mut self, name: &str, change: impl FnOnce(&mut String)) {
@@ -108,6 +102,5 @@ impl Browser {
 }
 
 fn is_below(path: &str, folder: &str) -> bool {
-    path.strip_prefix(folder)
-        .is_some_and(|rest| rest.starts_with('/'))
+    path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
 }

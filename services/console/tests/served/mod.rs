@@ -49,9 +49,7 @@ pub(crate) async fn served() -> Served {
         store,
         clock,
         entropy: Arc::new(SystemEntropy),
-        sealing_keys: Some(Arc::new(
-            SealingKeys::load_or_create(&folder.path().join("key")).unwrap(),
-        )),
+        sealing_keys: Some(Arc::new(SealingKeys::load_or_create(&folder.path().join("key")).unwrap())),
         stop: Stop::default(),
         health: Health::default(),
         listeners: Arc::new(listeners),
@@ -108,20 +106,15 @@ impl Served {
     }
 
     pub(crate) async fn add(&self, name: &str) {
-        let request = v1::AddDomainRequest {
-            name: name.to_owned(),
-        };
+        let request = v1::AddDomainRequest { name: name.to_owned() };
         self.api.clone().add_domain(self.signed(request)).await.unwrap();
     }
 
     /// A domain with a live certificate that a customer pasted.
     pub(crate) async fn with_live(&self) {
         let (certificate_pem, private_key_pem) = pasted(NAME);
-        let request = v1::ImportCertificateRequest {
-            name: NAME.to_owned(),
-            certificate_pem,
-            private_key_pem,
-        };
+        let request =
+            v1::ImportCertificateRequest { name: NAME.to_owned(), certificate_pem, private_key_pem };
         let request = self.signed(request);
         self.api.clone().import_certificate(request).await.unwrap();
         let name = DomainName::parse(NAME).unwrap();
@@ -129,26 +122,15 @@ impl Served {
         let work = store.work(&name).await.unwrap();
         let imported = work.iter().find_map(|work| work.certificate).unwrap();
         let certificate = store.certificate(imported).await.unwrap().unwrap();
-        let live = Live {
-            certificate: imported,
-            not_after: certificate.summary.not_after,
-        };
-        self.change(&name, HistoryKind::CertificateUploaded, |domain| {
-            domain.uploaded(live).unwrap()
-        })
-        .await;
+        let live = Live { certificate: imported, not_after: certificate.summary.not_after };
+        self.change(&name, HistoryKind::CertificateUploaded, |domain| domain.uploaded(live).unwrap()).await;
     }
 
     /// A domain that is not pointed at the CDN.
     pub(crate) async fn block(&self, name: &DomainName) {
-        let reason = Reason::NotPointed {
-            target: "cdn.example.net".to_owned(),
-            found: "203.0.113.7".to_owned(),
-        };
-        self.change(name, HistoryKind::Blocked, |domain| {
-            domain.blocked(reason).unwrap()
-        })
-        .await;
+        let reason =
+            Reason::NotPointed { target: "cdn.example.net".to_owned(), found: "203.0.113.7".to_owned() };
+        self.change(name, HistoryKind::Blocked, |domain| domain.blocked(reason).unwrap()).await;
     }
 
     async fn change(
@@ -161,10 +143,7 @@ impl Served {
         let before = tx.domain(name).await.unwrap().unwrap();
         let after = change(before.clone());
         let entry = Entry::new(kind, "test", "A sentence.");
-        self.context
-            .apply(&mut *tx, &before, &after, Some(entry))
-            .await
-            .unwrap();
+        self.context.apply(&mut *tx, &before, &after, Some(entry)).await.unwrap();
         tx.commit().await.unwrap();
     }
 
@@ -186,15 +165,8 @@ impl Served {
         let mut tx = self.context.store.begin("person").await.unwrap();
         tx.insert_user(&user).await.unwrap();
         tx.commit().await.unwrap();
-        let client = reqwest::Client::builder()
-            .redirect(Policy::none())
-            .build()
-            .unwrap();
-        let mut browser = Browser {
-            client,
-            origin: format!("http://{}", self.page),
-            cookie: String::new(),
-        };
+        let client = reqwest::Client::builder().redirect(Policy::none()).build().unwrap();
+        let mut browser = Browser { client, origin: format!("http://{}", self.page), cookie: String::new() };
         let fields = [("name", user.name.as_str()), ("password", PASSWORD)];
         let entered = browser.post("/sign-in", &fields).await;
         let cookie = entered.header("set-cookie");
@@ -227,8 +199,7 @@ pub(crate) struct Browser {
 
 impl Browser {
     pub(crate) async fn get(&self, address: &str) -> Answer {
-        self.answer(self.client.get(format!("{}{address}", self.origin)))
-            .await
+        self.answer(self.client.get(format!("{}{address}", self.origin))).await
     }
 
     /// Sends a form that no page of ours gave.

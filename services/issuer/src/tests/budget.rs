@@ -37,9 +37,7 @@ async fn who_finds_no_room_is_told_until_when_and_is_served_then() {
     let mut last = kit.now();
     for name in &waiting {
         let domain = kit.domain(name).await;
-        let Some(Reason::CaLimited { until }) = domain.reason() else {
-            panic!("{:?}", domain.reason())
-        };
+        let Some(Reason::CaLimited { until }) = domain.reason() else { panic!("{:?}", domain.reason()) };
         assert!(last < until, "each has a time of its own");
         last = until;
         let work = kit.work(name).await.unwrap();
@@ -74,8 +72,7 @@ async fn renewals_go_on_when_new_domains_have_used_up_the_budget() {
 async fn what_the_ca_says_corrects_the_ledger() {
     let kit = Kit::with(|issuer| issuer.limits = letsencrypt()).await;
     let (first, second) = (stranger(1), stranger(2));
-    kit.ca()
-        .rate_limit(None, Some(std::time::Duration::from_hours(2)));
+    kit.ca().rate_limit(None, Some(std::time::Duration::from_hours(2)));
     kit.add(&first).await;
     assert!(kit.run(&first).await);
     let work = kit.work(&first).await.unwrap();
@@ -84,11 +81,7 @@ async fn what_the_ca_says_corrects_the_ledger() {
     kit.ca().rate_limit(None, None);
     kit.add(&second).await;
     assert!(kit.run(&second).await);
-    assert_eq!(
-        kit.domain(&second).await.activity,
-        Activity::Issued,
-        "another name is not concerned"
-    );
+    assert_eq!(kit.domain(&second).await.activity, Activity::Issued, "another name is not concerned");
 }
 
 #[tokio::test]

@@ -58,9 +58,7 @@ impl Kit {
         .unwrap();
         world.ca.control().validation_default(ValidationResult::Valid);
         let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open_and_migrate(&folder.path().join("test.db"))
-            .await
-            .unwrap();
+        let store = SqliteStore::open_and_migrate(&folder.path().join("test.db")).await.unwrap();
         let store: Arc<dyn Store> = Arc::new(store);
         let root = folder.path().join("root.pem");
         std::fs::write(&root, world.ca.api_root_pem()).unwrap();
@@ -90,13 +88,7 @@ impl Kit {
             health: Health::default(),
             listeners: Arc::default(),
         };
-        Self {
-            issuer: Issuer::new(context).unwrap(),
-            world,
-            clock,
-            store,
-            _folder: folder,
-        }
+        Self { issuer: Issuer::new(context).unwrap(), world, clock, store, _folder: folder }
     }
 
     pub(crate) fn ca(&self) -> CaControl {
@@ -111,9 +103,7 @@ impl Kit {
     pub(crate) async fn add(&self, name: &DomainName) {
         self.world.point_at_cdn(name.as_str());
         let mut tx = self.store.begin("add").await.unwrap();
-        tx.insert_domain(&Domain::added(name.clone(), self.now()), self.now())
-            .await
-            .unwrap();
+        tx.insert_domain(&Domain::added(name.clone(), self.now()), self.now()).await.unwrap();
         tx.commit().await.unwrap();
         self.ask(name, Cause::Requested).await;
     }
@@ -149,9 +139,7 @@ impl Kit {
 
     /// Carries out what is due; false if nothing is.
     pub(crate) async fn run(&self, name: &DomainName) -> bool {
-        let claim = self
-            .store
-            .claim(WorkKind::Issue, name, self.now(), self.now() + LEASE);
+        let claim = self.store.claim(WorkKind::Issue, name, self.now(), self.now() + LEASE);
         let Some(lease) = claim.await.unwrap() else {
             return false;
         };
@@ -162,23 +150,15 @@ impl Kit {
     /// Moves the clock to the next attempt and carries it out.
     pub(crate) async fn run_next(&self, name: &DomainName) {
         let due_at = self.work(name).await.unwrap().due_at.unwrap();
-        self.clock
-            .advance(due_at.duration_since(self.now()).max(SignedDuration::ZERO));
+        self.clock.advance(due_at.duration_since(self.now()).max(SignedDuration::ZERO));
         assert!(self.run(name).await);
     }
 
     /// The certificate that waits for its upload.
     pub(crate) async fn issued(&self, name: &DomainName) -> Certificate {
         let work = self.store.work(name).await.unwrap();
-        let upload = work
-            .into_iter()
-            .find(|work| work.kind == WorkKind::Upload)
-            .unwrap();
-        self.store
-            .certificate(upload.certificate.unwrap())
-            .await
-            .unwrap()
-            .unwrap()
+        let upload = work.into_iter().find(|work| work.kind == WorkKind::Upload).unwrap();
+        self.store.certificate(upload.certificate.unwrap()).await.unwrap().unwrap()
     }
 
     /// What the uploader does: the certificate is live, and the CA is asked about its renewal.
@@ -186,13 +166,8 @@ impl Kit {
         let certificate = self.issued(name).await;
         let mut tx = self.store.begin("live").await.unwrap();
         let domain = tx.domain(name).await.unwrap().unwrap();
-        let live = Live {
-            certificate: certificate.id(),
-            not_after: certificate.summary.not_after,
-        };
-        tx.update_domain(&domain.uploaded(live).unwrap(), self.now())
-            .await
-            .unwrap();
+        let live = Live { certificate: certificate.id(), not_after: certificate.summary.not_after };
+        tx.update_domain(&domain.uploaded(live).unwrap(), self.now()).await.unwrap();
         tx.cancel(name, WorkKind::Upload).await.unwrap();
         tx.commit().await.unwrap();
         self.ask(name, Cause::RenewalInfo).await;

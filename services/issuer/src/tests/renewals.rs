@@ -18,8 +18,7 @@ async fn the_cas_window_decides_and_pre_expiry_overrules_a_later_one() {
         (88, 89, pre_expiry, pre_expiry),
     ] {
         let from = not_after - DAY * 90;
-        kit.ca()
-            .set_renewal_window(Some(name.as_str()), from + DAY * start, from + DAY * end, None);
+        kit.ca().set_renewal_window(Some(name.as_str()), from + DAY * start, from + DAY * end, None);
         kit.ask(&name, Cause::RenewalInfo).await;
         assert!(kit.run(&name).await);
         let stored = kit.store.certificate(certificate.id()).await.unwrap().unwrap();
@@ -41,24 +40,10 @@ async fn a_point_is_kept_while_the_window_stays_and_the_renewal_replaces_the_cer
     let name = name("shop");
     let first = kit.certified(&name).await;
     assert!(kit.run(&name).await);
-    let planned = kit
-        .store
-        .certificate(first.id())
-        .await
-        .unwrap()
-        .unwrap()
-        .renewal
-        .unwrap();
+    let planned = kit.store.certificate(first.id()).await.unwrap().unwrap().renewal.unwrap();
     while kit.work(&name).await.unwrap().cause == Cause::RenewalInfo {
         kit.run_next(&name).await;
-        let now = kit
-            .store
-            .certificate(first.id())
-            .await
-            .unwrap()
-            .unwrap()
-            .renewal
-            .unwrap();
+        let now = kit.store.certificate(first.id()).await.unwrap().unwrap().renewal.unwrap();
         assert_eq!(now, planned);
     }
     let due_at = kit.work(&name).await.unwrap().due_at;
@@ -67,19 +52,13 @@ async fn a_point_is_kept_while_the_window_stays_and_the_renewal_replaces_the_cer
     let second = kit.issued(&name).await;
     assert_ne!(second.id(), first.id());
     assert_eq!(kit.ca().orders_for(name.as_str()), 2);
-    assert_eq!(
-        kit.domain(&name).await.recorded,
-        Status::Success,
-        "the first serves until then"
-    );
+    assert_eq!(kit.domain(&name).await.recorded, Status::Success, "the first serves until then");
 
     // The first is replaced already: the CA says 409 to another order that replaces it.
     let mut tx = kit.store.begin("lost").await.unwrap();
     tx.cancel(&name, domain::WorkKind::Upload).await.unwrap();
     let domain = tx.domain(&name).await.unwrap().unwrap();
-    tx.update_domain(&domain.generate().unwrap(), kit.now())
-        .await
-        .unwrap();
+    tx.update_domain(&domain.generate().unwrap(), kit.now()).await.unwrap();
     tx.commit().await.unwrap();
     kit.ask(&name, Cause::Requested).await;
     assert!(kit.run(&name).await);
@@ -95,8 +74,7 @@ async fn a_window_in_the_past_means_now() {
     kit.certified(&name).await;
     let hour = SignedDuration::from_hours(1);
     kit.clock.advance(DAY);
-    kit.ca()
-        .set_renewal_window(Some(name.as_str()), kit.now() - hour * 2, kit.now() - hour, None);
+    kit.ca().set_renewal_window(Some(name.as_str()), kit.now() - hour * 2, kit.now() - hour, None);
     kit.ask(&name, Cause::RenewalInfo).await;
     assert!(kit.run(&name).await);
     let work = kit.work(&name).await.unwrap();
@@ -131,12 +109,7 @@ async fn a_failed_renewal_leaves_the_certificate_alone_and_is_tried_by_its_own_s
     kit.clock.advance(DAY * 83);
     kit.ask(&name, Cause::Renewal).await;
     assert!(kit.run(&name).await);
-    for (least, most) in [
-        (0.9, 1.1),
-        (9.0, 11.0),
-        (90.0, 110.0),
-        (0.9 * 1244.0, 1.1 * 1244.0),
-    ] {
+    for (least, most) in [(0.9, 1.1), (9.0, 11.0), (90.0, 110.0), (0.9 * 1244.0, 1.1 * 1244.0)] {
         let work = kit.work(&name).await.unwrap();
         let minutes = work.due_at.unwrap().duration_since(kit.now()).as_secs_f64() / 60.0;
         assert!(least <= minutes && minutes <= most, "{minutes} min");

@@ -6,10 +6,7 @@ use sandbox::ValidationResult;
 use super::kit::{DAY, Kit, name};
 
 fn invalid() -> ValidationResult {
-    ValidationResult::Invalid {
-        problem: "unauthorized".to_owned(),
-        detail: "the answer was 403".to_owned(),
-    }
+    ValidationResult::Invalid { problem: "unauthorized".to_owned(), detail: "the answer was 403".to_owned() }
 }
 
 #[tokio::test]
@@ -29,25 +26,14 @@ async fn after_five_invalid_challenges_nothing_is_ordered_until_dns_changes_or_s
     assert_eq!(minutes[..5], [1, 2, 5, 10, 30]);
     assert_eq!(kit.ca().orders_for(name.as_str()), 5);
     let domain = kit.domain(&name).await;
-    assert!(
-        matches!(domain.reason(), Some(Reason::ChallengeInvalid { .. })),
-        "it is still told why"
-    );
+    assert!(matches!(domain.reason(), Some(Reason::ChallengeInvalid { .. })), "it is still told why");
 
     kit.ask(&name, Cause::Midnight).await;
     assert!(kit.run(&name).await);
-    assert_eq!(
-        kit.ca().orders_for(name.as_str()),
-        5,
-        "the midnight recheck does not unlock it"
-    );
+    assert_eq!(kit.ca().orders_for(name.as_str()), 5, "the midnight recheck does not unlock it");
     kit.ask(&name, Cause::Recheck).await;
     assert!(kit.run(&name).await);
-    assert_eq!(
-        kit.ca().orders_for(name.as_str()),
-        6,
-        "an operator does, for one order"
-    );
+    assert_eq!(kit.ca().orders_for(name.as_str()), 6, "an operator does, for one order");
     kit.run_next(&name).await;
     assert_eq!(kit.ca().orders_for(name.as_str()), 6);
 
@@ -55,11 +41,7 @@ async fn after_five_invalid_challenges_nothing_is_ordered_until_dns_changes_or_s
     dns.set_cname(name.as_str(), "alias.example.net");
     dns.set_cname("alias.example.net", kit.world.cdn_target());
     kit.run_next(&name).await;
-    assert_eq!(
-        kit.ca().orders_for(name.as_str()),
-        6,
-        "it ends at the same target"
-    );
+    assert_eq!(kit.ca().orders_for(name.as_str()), 6, "it ends at the same target");
     kit.ca().validation_result(name.as_str(), ValidationResult::Valid);
     kit.ask(&name, Cause::Recheck).await;
     assert!(kit.run(&name).await);
@@ -83,10 +65,7 @@ async fn a_live_domain_is_discarded_after_three_answers_over_a_day() {
     let took = kit.now().duration_since(began);
     assert!(DAY <= took && took < DAY * 2, "{took:#}");
     let history = kit.store.history(&name, 1).await.unwrap();
-    assert_eq!(
-        (history[0].kind, history[0].status_to),
-        (HistoryKind::UnknownToC4, Status::Discard)
-    );
+    assert_eq!((history[0].kind, history[0].status_to), (HistoryKind::UnknownToC4, Status::Discard));
 }
 
 #[tokio::test]
@@ -110,12 +89,7 @@ async fn a_c4_that_has_lost_many_domains_at_once_is_not_believed() {
     assert!(asked >= 30, "{asked} questions over three days");
     for name in &names {
         let domain = kit.domain(name).await;
-        assert_eq!(
-            domain.status(kit.now()),
-            Status::Success,
-            "{:?}",
-            domain.facts.missing
-        );
+        assert_eq!(domain.status(kit.now()), Status::Success, "{:?}", domain.facts.missing);
     }
 }
 

@@ -47,9 +47,7 @@ impl Kit {
 
     /// Carries out the revocations that are due; when they are due again.
     async fn revoke(&self, name: &DomainName) -> Option<SignedDuration> {
-        let claim = self
-            .store
-            .claim(WorkKind::Revoke, name, self.now(), self.now() + LEASE);
+        let claim = self.store.claim(WorkKind::Revoke, name, self.now(), self.now() + LEASE);
         let lease = claim.await.unwrap().expect("it is due");
         revocation::run(&self.issuer, &lease).await.unwrap();
         let work = self.store.work(name).await.unwrap();
@@ -77,19 +75,13 @@ impl Kit {
     async fn delete(&self, name: &DomainName) {
         let mut tx = self.store.begin("delete").await.unwrap();
         let domain = tx.domain(name).await.unwrap().unwrap();
-        tx.update_domain(&domain.delete(self.now()).unwrap(), self.now())
-            .await
-            .unwrap();
+        tx.update_domain(&domain.delete(self.now()).unwrap(), self.now()).await.unwrap();
         tx.commit().await.unwrap();
     }
 
     fn refuse(&self, status: u16, problem: &str, retry_after: Option<Duration>) {
-        let refusal = CaRefusal {
-            status,
-            problem: problem.to_owned(),
-            detail: "so it is".to_owned(),
-            retry_after,
-        };
+        let refusal =
+            CaRefusal { status, problem: problem.to_owned(), detail: "so it is".to_owned(), retry_after };
         self.ca().refuse(Endpoint::RevokeCert, Some(refusal));
     }
 }
@@ -124,31 +116,21 @@ async fn what_serves_is_revoked_once_its_replacement_is_live() {
     assert!(replaced(&known, known.account.unwrap()).is_some());
     kit.withdraw(&first).await;
     let known = kit.store.certificate(first.id()).await.unwrap().unwrap();
-    assert!(
-        replaced(&known, known.account.unwrap()).is_none(),
-        "that is no renewal"
-    );
+    assert!(replaced(&known, known.account.unwrap()).is_none(), "that is no renewal");
     let again = kit.revoke(&name).await.unwrap();
     assert!(again <= SignedDuration::from_mins(5), "{again}");
     assert_eq!(kit.ca().revoked(), []);
 
     kit.ask(&name, Cause::Requested).await;
     assert!(kit.run(&name).await);
-    assert_eq!(
-        kit.wait_and_revoke(&name, again).await,
-        Some(again),
-        "not live yet"
-    );
+    assert_eq!(kit.wait_and_revoke(&name, again).await, Some(again), "not live yet");
     let second = kit.live(&name).await;
     assert_eq!(kit.wait_and_revoke(&name, again).await, None);
     let revoked = kit.ca().revoked();
     assert_eq!(revoked.len(), 1);
     assert_eq!(revoked[0].sha256, first.summary.sha256);
     let domain = kit.domain(&name).await;
-    assert_eq!(
-        (domain.recorded, domain.facts.live.unwrap().certificate),
-        (Status::Success, second.id())
-    );
+    assert_eq!((domain.recorded, domain.facts.live.unwrap().certificate), (Status::Success, second.id()));
 }
 
 #[tokio::test]
@@ -162,20 +144,14 @@ async fn what_cannot_be_replaced_is_revoked_all_the_same_in_time_and_counts_as_e
     assert!(kit.run(&name).await);
     let again = kit.work(&name).await.unwrap().due_at.unwrap();
     let soon = again.duration_since(kit.now());
-    assert!(
-        soon <= SignedDuration::from_mins(1),
-        "by the schedule of hours: {soon}"
-    );
+    assert!(soon <= SignedDuration::from_mins(1), "by the schedule of hours: {soon}");
     let asked_at = kit.now();
     let mut wait = kit.revoke(&name).await;
     while let Some(next) = wait {
         assert_eq!(kit.domain(&name).await.recorded, Status::Success);
         wait = kit.wait_and_revoke(&name, next).await;
     }
-    assert_eq!(
-        kit.now().duration_since(asked_at),
-        RevocationReason::REPLACED_WITHIN
-    );
+    assert_eq!(kit.now().duration_since(asked_at), RevocationReason::REPLACED_WITHIN);
     assert_eq!(kit.ca().revoked().len(), 1);
     let told = kit.told(&name, HistoryKind::RevocationWaiting).await;
     assert_eq!(told.len(), 1, "once: {told:?}");
@@ -225,10 +201,7 @@ async fn a_refusal_ends_it_and_says_who_must_act() {
         assert_eq!(kit.revoke(&name).await, None, "{problem}");
         assert_eq!(kit.state(&certificate).await, RevocationState::Refused);
         let told = kit.told(&name, HistoryKind::RevocationFailed).await;
-        assert!(
-            told[0].contains(problem) && told[0].contains("Operations"),
-            "{told:?}"
-        );
+        assert!(told[0].contains(problem) && told[0].contains("Operations"), "{told:?}");
         let stored = kit.store.certificate(certificate.id()).await.unwrap().unwrap();
         assert_eq!((stored.revoked_at, stored.withdrawn), (None, true));
     }

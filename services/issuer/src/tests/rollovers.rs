@@ -60,11 +60,8 @@ impl Kit {
 
     async fn run_at(&self, issuer: &Issuer, name: &DomainName) {
         let due_at = self.work(name).await.unwrap().due_at.unwrap();
-        self.clock
-            .advance(due_at.duration_since(self.now()).max(SignedDuration::ZERO));
-        let claim = self
-            .store
-            .claim(WorkKind::Issue, name, self.now(), self.now() + LEASE);
+        self.clock.advance(due_at.duration_since(self.now()).max(SignedDuration::ZERO));
+        let claim = self.store.claim(WorkKind::Issue, name, self.now(), self.now() + LEASE);
         let lease = claim.await.unwrap().unwrap();
         issuer.perform(&lease).await.unwrap();
     }
@@ -87,14 +84,7 @@ async fn orders_under_way_and_every_copy_survive_a_rollover() {
     kit.run_at(&kit.issuer, &first).await;
     kit.run_at(&other, &second).await;
     assert!(!kit.is_issued(&first).await && !kit.is_issued(&second).await);
-    let answer = async |name| {
-        kit.store
-            .challenges(name)
-            .await
-            .unwrap()
-            .remove(0)
-            .key_authorization
-    };
+    let answer = async |name| kit.store.challenges(name).await.unwrap().remove(0).key_authorization;
     let before = answer(&first).await;
     let (old, _) = kit.account_keys().await;
 
@@ -105,11 +95,7 @@ async fn orders_under_way_and_every_copy_survive_a_rollover() {
     kit.run_at(&kit.issuer, &first).await;
     let after = answer(&first).await;
     assert_ne!(before, after, "the answer has the thumbprint of the new key");
-    assert_eq!(
-        before.split('.').next(),
-        after.split('.').next(),
-        "to the same token"
-    );
+    assert_eq!(before.split('.').next(), after.split('.').next(), "to the same token");
     for name in [&first, &second] {
         kit.ca().validation_result(name.as_str(), ValidationResult::Valid);
     }
@@ -138,10 +124,7 @@ async fn whoever_dies_before_the_ca_knows_the_next_run_tells_it() {
     assert!(kit.is_issued(&other).await);
     kit.roll_over().await.unwrap();
     let (own, pending) = kit.account_keys().await;
-    assert!(
-        Some(own) == proposed && pending.is_none(),
-        "the key that was stored first"
-    );
+    assert!(Some(own) == proposed && pending.is_none(), "the key that was stored first");
     kit.roll_over().await.unwrap();
 }
 

@@ -35,23 +35,17 @@ impl Kit {
 
     /// A machine with a database and a sealing key of its own.
     async fn desk(&self, name: &str) -> Desk {
-        let store = SqliteStore::open_and_migrate(&self.folder.path().join(format!("{name}.db")))
-            .await
-            .unwrap();
+        let store =
+            SqliteStore::open_and_migrate(&self.folder.path().join(format!("{name}.db"))).await.unwrap();
         let keys = SealingKeys::load_or_create(&self.folder.path().join(format!("{name}.key"))).unwrap();
-        Desk {
-            store: Arc::new(store),
-            keys: Arc::new(keys),
-        }
+        Desk { store: Arc::new(store), keys: Arc::new(keys) }
     }
 
     /// One with an account that the CA knows.
     async fn registered(&self, name: &str) -> Desk {
         let desk = self.desk(name).await;
         let ca = ca(&self.settings).unwrap();
-        acme::ensure_account(&ca, &desk.store, &desk.keys, &SystemEntropy)
-            .await
-            .unwrap();
+        acme::ensure_account(&ca, &desk.store, &desk.keys, &SystemEntropy).await.unwrap();
         desk
     }
 
@@ -89,9 +83,7 @@ impl Desk {
             state: OrderState::Created,
         };
         let mut tx = self.store.begin("order").await.unwrap();
-        tx.insert_domain(&Domain::added(name, Timestamp::UNIX_EPOCH), Timestamp::UNIX_EPOCH)
-            .await
-            .unwrap();
+        tx.insert_domain(&Domain::added(name, Timestamp::UNIX_EPOCH), Timestamp::UNIX_EPOCH).await.unwrap();
         tx.insert_order(&order).await.unwrap();
         tx.commit().await.unwrap();
     }
@@ -100,11 +92,7 @@ impl Desk {
 fn code<T>(result: Result<T, Failure>) -> String {
     match result {
         Ok(_) => "OK".to_owned(),
-        Err(failure) => format!("{failure:?}")
-            .split('"')
-            .nth(1)
-            .unwrap_or_default()
-            .to_owned(),
+        Err(failure) => format!("{failure:?}").split('"').nth(1).unwrap_or_default().to_owned(),
     }
 }
 
@@ -115,10 +103,7 @@ async fn an_account_moves_to_another_machine() {
     let file = kit.export(&first, "account.json").await;
     let mode = std::fs::metadata(&file).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode, 0o600);
-    assert_eq!(
-        first.audited().await,
-        [("ExportAccount".to_owned(), "with its private key".to_owned())]
-    );
+    assert_eq!(first.audited().await, [("ExportAccount".to_owned(), "with its private key".to_owned())]);
     let again = first.export(&kit.settings, &file).await;
     assert_eq!(code(again), "FAILED", "nothing is overwritten");
     assert_eq!(first.audited().await.len(), 1, "and no key left");
@@ -135,20 +120,14 @@ async fn an_account_moves_to_another_machine() {
     second.roll_over(&kit.settings).await.unwrap();
     assert_eq!(
         second.audited().await[..2],
-        [
-            ("RolloverAccount", "new key in use"),
-            ("RolloverAccount", "new key stored")
-        ]
-        .map(|(call, detail)| (call.to_owned(), detail.to_owned()))
+        [("RolloverAccount", "new key in use"), ("RolloverAccount", "new key stored")]
+            .map(|(call, detail)| (call.to_owned(), detail.to_owned()))
     );
     let stale = kit.desk("third").await.import(&kit.settings, &file, false).await;
     assert_eq!(code(stale), "UNKNOWN_ACCOUNT", "the file has the old key");
     // The first machine gets the new key by a file, in place of its own.
     let newer = kit.export(&second, "newer.json").await;
-    assert_eq!(
-        code(first.import(&kit.settings, &newer, false).await),
-        "ALREADY_EXISTS"
-    );
+    assert_eq!(code(first.import(&kit.settings, &newer, false).await), "ALREADY_EXISTS");
     first.import(&kit.settings, &newer, true).await.unwrap();
     assert_eq!(first.only().await.id, one.id, "it is the same account");
     first.roll_over(&kit.settings).await.unwrap();
@@ -161,10 +140,7 @@ async fn another_account_takes_the_place_of_one_without_orders_under_way() {
     let file = kit.export(&first, "account.json").await;
     let before = second.only().await;
     second.order(before.id).await;
-    assert_eq!(
-        code(second.import(&kit.settings, &file, true).await),
-        "LIVE_ORDERS"
-    );
+    assert_eq!(code(second.import(&kit.settings, &file, true).await), "LIVE_ORDERS");
     assert_eq!(second.only().await, before, "nothing changed");
     let mut tx = second.store.begin("done").await.unwrap();
     let name = DomainName::parse("shop.example.com").unwrap();
@@ -178,11 +154,7 @@ async fn another_account_takes_the_place_of_one_without_orders_under_way() {
     assert_eq!(row.url, first.only().await.url);
     let accounts = second.store.accounts().await.unwrap();
     let retired = accounts.iter().find(|account| account.id == before.id).unwrap();
-    assert!(
-        retired.issuer.starts_with("sandbox (until "),
-        "{}",
-        retired.issuer
-    );
+    assert!(retired.issuer.starts_with("sandbox (until "), "{}", retired.issuer);
     assert_eq!(retired.url, before.url);
 }
 
@@ -200,11 +172,7 @@ async fn a_file_that_is_not_the_accounts_is_refused() {
         ("private_key_pem", "no key".to_owned(), "FAILED"),
         ("private_key_pem", p256.serialize_pem(), "UNKNOWN_ACCOUNT"),
         ("url", "https://ca.example/account/9".to_owned(), "OTHER_ACCOUNT"),
-        (
-            "directory_url",
-            "https://ca.example/".to_owned(),
-            "OTHER_DIRECTORY",
-        ),
+        ("directory_url", "https://ca.example/".to_owned(), "OTHER_DIRECTORY"),
     ] {
         let mut changed = good.clone();
         changed[member] = value.into();
@@ -229,11 +197,7 @@ async fn a_key_that_is_being_changed_is_not_exported_and_no_rotation_forgets_it(
     assert_eq!(code(desk.export(&kit.settings, &file).await), "ROLLOVER_PENDING");
     assert!(!file.exists());
     // The sealing key changes in between: what it wraps next is both keys.
-    let pending = desk
-        .store
-        .sealed_keys(store::SealedPlace::PendingAccounts, None, 10)
-        .await
-        .unwrap();
+    let pending = desk.store.sealed_keys(store::SealedPlace::PendingAccounts, None, 10).await.unwrap();
     assert_eq!(pending.len(), 1);
     desk.roll_over(&kit.settings).await.unwrap();
     kit.export(&desk, "account.json").await;

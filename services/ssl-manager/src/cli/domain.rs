@@ -99,12 +99,7 @@ pub(crate) struct DownloadArgs {
     #[arg(long, value_name = "FILE", requires = "reason")]
     pub(crate) key: Option<PathBuf>,
     /// Where key and chain go as one PFX, PKCS #12 (mode 0600)
-    #[arg(
-        long,
-        value_name = "FILE",
-        requires = "reason",
-        requires = "pfx_password_file"
-    )]
+    #[arg(long, value_name = "FILE", requires = "reason", requires = "pfx_password_file")]
     pub(crate) pfx: Option<PathBuf>,
     /// File with the password that the PFX gets; a line's end after it does not count
     #[arg(long, value_name = "FILE", requires = "pfx")]
@@ -225,9 +220,7 @@ impl When {
     pub(crate) fn at(self, now: Timestamp) -> Option<Timestamp> {
         match self {
             Self::At(at) => Some(at),
-            Self::InDays(days) => now
-                .checked_add(SignedDuration::from_hours(24 * i64::from(days)))
-                .ok(),
+            Self::InDays(days) => now.checked_add(SignedDuration::from_hours(24 * i64::from(days))).ok(),
         }
     }
 }
@@ -253,9 +246,7 @@ mod tests {
     fn list(options: &str) -> Option<ListArgs> {
         let line = format!("ssl-manager domain list {options}");
         match Cli::try_parse_from(line.split_whitespace()).ok()?.command {
-            Command::Domain {
-                command: DomainCommand::List(args),
-            } => Some(args),
+            Command::Domain { command: DomainCommand::List(args) } => Some(args),
             _ => None,
         }
     }
@@ -267,18 +258,9 @@ mod tests {
         )
         .expect("good options");
         assert_eq!((args.order, args.descending), (Order::Attention, true));
-        assert_eq!(
-            (args.source, args.who),
-            (Some(SourceWord::Text), Some(WhoWord::CdnOperator))
-        );
-        assert_eq!(
-            (args.expires_before, args.limit),
-            (Some(When::InDays(7)), Some(5))
-        );
-        assert_eq!(
-            list("--who cdn_operator").and_then(|args| args.who),
-            Some(WhoWord::CdnOperator)
-        );
+        assert_eq!((args.source, args.who), (Some(SourceWord::Text), Some(WhoWord::CdnOperator)));
+        assert_eq!((args.expires_before, args.limit), (Some(When::InDays(7)), Some(5)));
+        assert_eq!(list("--who cdn_operator").and_then(|args| args.who), Some(WhoWord::CdnOperator));
         let now: Timestamp = "2026-11-24T00:00:00Z".parse().expect("a time");
         for (text, at) in [
             ("7d", Some("2026-12-01T00:00:00Z")),

@@ -49,9 +49,7 @@ pub(crate) async fn run(client: &mut Client, args: &AddArgs, output: Output) -> 
 }
 
 async fn one(client: &mut Client, name: &str, output: Output) -> Result<(), Failure> {
-    let request = v1::AddDomainRequest {
-        name: name.to_owned(),
-    };
+    let request = v1::AddDomainRequest { name: name.to_owned() };
     let added = answer(client.add_domain(Request::new(request)).await)?;
     print_one(output, &domain_json(&added.domain.unwrap_or_default()));
     Ok(())
@@ -65,10 +63,7 @@ fn read(file: &Path) -> Result<String, Failure> {
         Box::new(std::fs::File::open(file).map_err(cannot)?)
     };
     let mut text = String::new();
-    let bytes = from
-        .take(MOST_BYTES + 1)
-        .read_to_string(&mut text)
-        .map_err(cannot)?;
+    let bytes = from.take(MOST_BYTES + 1).read_to_string(&mut text).map_err(cannot)?;
     if bytes as u64 > MOST_BYTES {
         let sentence = format!("{} is over {MOST_BYTES} bytes: split it", file.display());
         return Err(Failure::usage(sentence));
@@ -78,9 +73,7 @@ fn read(file: &Path) -> Result<String, Failure> {
 
 fn listed(text: &str) -> impl Iterator<Item = String> {
     let lines = text.lines().map(str::trim);
-    lines
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .map(str::to_owned)
+    lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned)
 }
 
 /// How the stream ended.
@@ -92,10 +85,8 @@ enum End {
 
 async fn many(client: &mut Client, names: Vec<String>, output: Output) -> Result<(), Failure> {
     let sent = names.len();
-    let requests: Vec<_> = names
-        .iter()
-        .map(|name| v1::BatchAddDomainsRequest { name: name.clone() })
-        .collect();
+    let requests: Vec<_> =
+        names.iter().map(|name| v1::BatchAddDomainsRequest { name: name.clone() }).collect();
     let call = client.batch_add_domains(Request::new(tokio_stream::iter(requests)));
     let mut answers = answer(call.await)?;
     let progress = progress(sent);
@@ -150,19 +141,12 @@ fn tell(rows: &[Value], output: Output) {
         print_one(output, &Value::from(rows.to_vec()));
         return;
     }
-    let failures: Vec<Value> = rows
-        .iter()
-        .filter(|row| row["result"] == "error")
-        .cloned()
-        .collect();
+    let failures: Vec<Value> = rows.iter().filter(|row| row["result"] == "error").cloned().collect();
     if !failures.is_empty() {
         eprintln!("{}", table(&failures, &["name", "reason", "message"]));
     }
     let (added, present) = (count(rows, "added"), count(rows, "present"));
-    println!(
-        "{added} added, {present} present before, {} failed",
-        failures.len()
-    );
+    println!("{added} added, {present} present before, {} failed", failures.len());
 }
 
 fn verdict(end: End, sent: usize, rows: &[Value]) -> Result<(), Failure> {
@@ -195,26 +179,15 @@ mod tests {
     fn whatever_is_not_whole_and_fine_is_a_failure() {
         let name = "a.example.com".to_owned();
         let added = |created| {
-            let added = v1::BatchAdded {
-                name: name.clone(),
-                created,
-            };
+            let added = v1::BatchAdded { name: name.clone(), created };
             row(Some(&name), Some(Outcome::Added(added)))
         };
         let refused = row(Some(&name), Some(Outcome::Error(v1::BatchError::default())));
         let fine = [added(true), added(false)];
-        assert_eq!(
-            (&fine[0]["result"], &fine[1]["result"]),
-            (&json!("added"), &json!("present"))
-        );
+        assert_eq!((&fine[0]["result"], &fine[1]["result"]), (&json!("added"), &json!("present")));
         assert!(verdict(End::Whole, 2, &fine).is_ok());
         for (end, sent, rows, words) in [
-            (
-                End::Whole,
-                2,
-                &[added(true), refused][..],
-                "1 of 2 names were not added",
-            ),
+            (End::Whole, 2, &[added(true), refused][..], "1 of 2 names were not added"),
             (End::Whole, 3, &fine[..], "2 of 3 names were answered"),
             (End::Interrupted, 2, &fine[..1], "1 of 2 names were answered"),
             (End::Cut(Status::unavailable("gone")), 2, &[][..], "gone; 0 of 2"),

@@ -10,26 +10,14 @@ use crate::cli::Output;
 use crate::dispatch::Failure;
 use crate::output::{certificate_json, print_many, time};
 
-const COLUMNS: [&str; 8] = [
-    "created_at",
-    "source",
-    "issuer",
-    "not_after",
-    "uploaded_at",
-    "live",
-    "has_key",
-    "is_rollback_target",
-];
+const COLUMNS: [&str; 8] =
+    ["created_at", "source", "issuer", "not_after", "uploaded_at", "live", "has_key", "is_rollback_target"];
 
 pub(crate) async fn run(client: &mut Client, name: &str, output: Output) -> Result<(), Failure> {
     let mut rows = Vec::new();
     let mut page_token = String::new();
     loop {
-        let request = v1::ListCertificatesRequest {
-            name: name.to_owned(),
-            page_size: PAGE,
-            page_token,
-        };
+        let request = v1::ListCertificatesRequest { name: name.to_owned(), page_size: PAGE, page_token };
         let page = answer(client.list_certificates(Request::new(request)).await)?;
         rows.extend(page.certificates.iter().map(record_json));
         page_token = page.next_page_token;

@@ -11,23 +11,17 @@ use crate::dispatch::Failure;
 use crate::output::{print_many, print_one, reason_json};
 
 pub(crate) async fn run(client: &mut Client, name: &str, output: Output) -> Result<(), Failure> {
-    let request = v1::CheckDomainRequest {
-        name: name.to_owned(),
-    };
+    let request = v1::CheckDomainRequest { name: name.to_owned() };
     let checked = answer(client.check_domain(Request::new(request)).await)?;
     let steps: Vec<Value> = checked.steps.iter().map(step_json).collect();
     match output {
-        Output::Json => print_one(
-            output,
-            &json!({ "name": checked.name, "ready": checked.ready, "steps": steps }),
-        ),
+        Output::Json => {
+            print_one(output, &json!({ "name": checked.name, "ready": checked.ready, "steps": steps }))
+        }
         Output::Table => {
             print_many(output, &steps, &["step", "outcome", "found", "reason"]);
-            let verdict = if checked.ready {
-                "An order would be placed now."
-            } else {
-                "No order would be placed."
-            };
+            let verdict =
+                if checked.ready { "An order would be placed now." } else { "No order would be placed." };
             println!("{verdict}");
         }
     }

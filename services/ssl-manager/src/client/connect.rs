@@ -37,9 +37,7 @@ pub(crate) async fn connect(global: &Global) -> Result<Client, Failure> {
     let url = &global.endpoint;
     let endpoint = Endpoint::from_shared(url.clone())
         .map_err(|_| {
-            Failure::usage(format!(
-                "--endpoint {url:?} is no URL: write http://HOST:PORT or https://…"
-            ))
+            Failure::usage(format!("--endpoint {url:?} is no URL: write http://HOST:PORT or https://…"))
         })?
         .connect_timeout(CONNECT_WITHIN)
         .http2_keep_alive_interval(KEEPALIVE);
@@ -51,9 +49,7 @@ pub(crate) async fn connect(global: &Global) -> Result<Client, Failure> {
             })?;
             tls = tls.ca_certificate(Certificate::from_pem(pem));
         }
-        endpoint
-            .tls_config(tls)
-            .map_err(|error| Failure::usage(format!("--ca-file: {error}")))?
+        endpoint.tls_config(tls).map_err(|error| Failure::usage(format!("--ca-file: {error}")))?
     } else {
         endpoint
     };
@@ -70,16 +66,15 @@ pub(crate) async fn connect(global: &Global) -> Result<Client, Failure> {
 /// The token, from its file or the environment; none is sent where there is none, and the server says so.
 fn bearer(global: &Global) -> Result<Bearer, Failure> {
     let text = match &global.token_file {
-        Some(path) => Some(Zeroizing::new(std::fs::read_to_string(path).map_err(
-            |error| Failure::usage(format!("--token-file: cannot read {}: {error}", path.display())),
-        )?)),
+        Some(path) => Some(Zeroizing::new(std::fs::read_to_string(path).map_err(|error| {
+            Failure::usage(format!("--token-file: cannot read {}: {error}", path.display()))
+        })?)),
         None => std::env::var(TOKEN_VARIABLE).ok().map(Zeroizing::new),
     };
     let Some(text) = text else { return Ok(Bearer(None)) };
     let header = Zeroizing::new(format!("Bearer {}", text.trim()));
-    let mut value: MetadataValue<Ascii> = header
-        .parse()
-        .map_err(|_| Failure::usage("the token has characters that no token has"))?;
+    let mut value: MetadataValue<Ascii> =
+        header.parse().map_err(|_| Failure::usage("the token has characters that no token has"))?;
     value.set_sensitive(true);
     Ok(Bearer(Some(value)))
 }

@@ -20,9 +20,7 @@ const SECRET: u32 = 0o600;
 
 pub(super) async fn run(client: &mut Client, args: &DownloadArgs, output: Output) -> Result<(), Failure> {
     if args.certificate.is_none() && args.chain.is_none() && args.key.is_none() && args.pfx.is_none() {
-        return Err(Failure::usage(
-            "say what to download: --certificate, --chain, --key or --pfx FILE",
-        ));
+        return Err(Failure::usage("say what to download: --certificate, --chain, --key or --pfx FILE"));
     }
     let password = match &args.pfx_password_file {
         Some(path) => password(path)?,
@@ -54,10 +52,7 @@ pub(super) async fn run(client: &mut Client, args: &DownloadArgs, output: Output
     }
     let sha256 = answer.certificate.unwrap_or_default().sha256;
     match output {
-        Output::Json => print_one(
-            output,
-            &json!({ "name": args.name, "sha256": sha256, "files": written }),
-        ),
+        Output::Json => print_one(output, &json!({ "name": args.name, "sha256": sha256, "files": written })),
         Output::Table => println!("Written: {} (SHA-256 {sha256})", written.join(", ")),
     }
     Ok(())

@@ -17,16 +17,11 @@ pub(super) fn read(path: &Path) -> Result<Zeroizing<String>, Failure> {
     let file = File::open(path).map_err(cannot)?;
     // Room for all of it from the start: growing would leave copies behind.
     let mut text = Zeroizing::new(String::with_capacity(MOST_BYTES as usize + 1));
-    file.take(MOST_BYTES + 1)
-        .read_to_string(&mut text)
-        .map_err(cannot)?;
+    file.take(MOST_BYTES + 1).read_to_string(&mut text).map_err(cannot)?;
     if text.len() as u64 > MOST_BYTES {
         return Err(Failure::new(
             "TOO_LARGE",
-            format!(
-                "{} is over {MOST_BYTES} bytes: that is no certificate, key or password",
-                path.display()
-            ),
+            format!("{} is over {MOST_BYTES} bytes: that is no certificate, key or password", path.display()),
         ));
     }
     Ok(text)

@@ -11,14 +11,7 @@ use crate::cli::{ListArgs, Output, When};
 use crate::dispatch::Failure;
 use crate::output::{domain_json, print_many};
 
-const COLUMNS: [&str; 6] = [
-    "name",
-    "status",
-    "activity",
-    "next_attempt_at",
-    "expires_at",
-    "reason",
-];
+const COLUMNS: [&str; 6] = ["name", "status", "activity", "next_attempt_at", "expires_at", "reason"];
 
 pub(super) async fn run(client: &mut Client, args: &ListArgs, output: Output) -> Result<(), Failure> {
     let mut request = request(args)?;
@@ -56,10 +49,7 @@ fn request(args: &ListArgs) -> Result<v1::ListDomainsRequest, Failure> {
         statuses,
         order: v1::ListOrder::from(args.order).into(),
         descending: args.descending,
-        source: args
-            .source
-            .map_or(v1::Source::Unspecified, v1::Source::from)
-            .into(),
+        source: args.source.map_or(v1::Source::Unspecified, v1::Source::from).into(),
         expires_from: instant(args.expires_from)?,
         expires_before: instant(args.expires_before)?,
         renewal_blocked: args.renewal_blocked,

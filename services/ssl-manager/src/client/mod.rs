@@ -52,10 +52,7 @@ pub(crate) async fn run(command: &DomainCommand, global: &Global) -> Result<(), 
     let shown = match command {
         DomainCommand::Add(args) => return add::run(&mut client, args, output).await,
         DomainCommand::Generate { name, force } => {
-            let request = v1::GenerateCertificateRequest {
-                name: name.clone(),
-                force: *force,
-            };
+            let request = v1::GenerateCertificateRequest { name: name.clone(), force: *force };
             answer(client.generate_certificate(Request::new(request)).await)?.domain
         }
         DomainCommand::Show { name } => {
@@ -66,11 +63,9 @@ pub(crate) async fn run(command: &DomainCommand, global: &Global) -> Result<(), 
             let request = v1::RecheckDomainRequest { name: name.clone() };
             answer(client.recheck_domain(Request::new(request)).await)?.domain
         }
-        DomainCommand::Import {
-            name,
-            certificate,
-            key,
-        } => import::run(&mut client, name, certificate, key).await?,
+        DomainCommand::Import { name, certificate, key } => {
+            import::run(&mut client, name, certificate, key).await?
+        }
         DomainCommand::Rollback { name } => {
             let request = v1::RollbackCertificateRequest { name: name.clone() };
             answer(client.rollback_certificate(Request::new(request)).await)?.domain
@@ -84,9 +79,7 @@ pub(crate) async fn run(command: &DomainCommand, global: &Global) -> Result<(), 
         DomainCommand::Watch { after, name } => {
             return watch(&mut client, *after, name.as_deref(), output).await;
         }
-        DomainCommand::Delete {
-            name, remove_from_c4, ..
-        } => {
+        DomainCommand::Delete { name, remove_from_c4, .. } => {
             return delete(&mut client, name, *remove_from_c4, output).await;
         }
         DomainCommand::Download(args) => return download::run(&mut client, args, output).await,
@@ -101,10 +94,7 @@ pub(crate) fn answer<T>(result: Result<Response<T>, Status>) -> Result<T, Failur
 }
 
 async fn history(client: &mut Client, name: &str, output: Output) -> Result<(), Failure> {
-    let request = v1::GetHistoryRequest {
-        name: name.to_owned(),
-        page_size: PAGE,
-    };
+    let request = v1::GetHistoryRequest { name: name.to_owned(), page_size: PAGE };
     let entries = answer(client.get_history(Request::new(request)).await)?.entries;
     let rows: Vec<_> = entries.iter().map(history_json).collect();
     print_many(output, &rows, &HISTORY_COLUMNS);
@@ -126,31 +116,17 @@ async fn watch(
     let mut changes = answer(client.watch_domains(Request::new(request)).await)?;
     while let Some(change) = changes.message().await.map_err(|status| failed(&status))? {
         let domain = change.domain.unwrap_or_default();
-        let at = change
-            .at
-            .as_ref()
-            .and_then(proto::from_timestamp)
-            .map(|at| at.to_string());
+        let at = change.at.as_ref().and_then(proto::from_timestamp).map(|at| at.to_string());
         match output {
             Output::Json => {
-                let shown = if change.deleted {
-                    json!({ "name": domain.name })
-                } else {
-                    domain_json(&domain)
-                };
+                let shown =
+                    if change.deleted { json!({ "name": domain.name }) } else { domain_json(&domain) };
                 let line = json!({ "position": change.position, "at": at, "deleted": change.deleted, "domain": shown });
                 println!("{line}");
             }
             Output::Table => {
-                let what = if change.deleted {
-                    "deleted"
-                } else {
-                    proto::status_word(domain.status())
-                };
-                let reason = domain
-                    .reason
-                    .map(|reason| format!("  {}", reason.code))
-                    .unwrap_or_default();
+                let what = if change.deleted { "deleted" } else { proto::status_word(domain.status()) };
+                let reason = domain.reason.map(|reason| format!("  {}", reason.code)).unwrap_or_default();
                 let at = at.unwrap_or_default();
                 println!(
                     "{:>8}  {at:<27}  {:<40}  {what:<10} {}{reason}",
@@ -168,10 +144,7 @@ async fn delete(
     remove_from_c4: bool,
     output: Output,
 ) -> Result<(), Failure> {
-    let request = v1::DeleteDomainRequest {
-        name: name.to_owned(),
-        remove_from_c4,
-    };
+    let request = v1::DeleteDomainRequest { name: name.to_owned(), remove_from_c4 };
     let deleted = answer(client.delete_domain(Request::new(request)).await)?;
     match output {
         Output::Json => print_one(output, &json!({ "name": deleted.name, "deleted": true })),
@@ -183,22 +156,15 @@ async fn delete(
 /// Asks on the terminal; where there is none, `--yes` has to say it.
 fn confirm(what: &str, name: &str) -> Result<(), Failure> {
     if !std::io::stdin().is_terminal() {
-        return Err(Failure::usage(
-            "this asks on a terminal and there is none: say --yes",
-        ));
+        return Err(Failure::usage("this asks on a terminal and there is none: say --yes"));
     }
     eprint!("About to {what} {name}. Type the name to confirm: ");
     let mut line = String::new();
-    let read = std::io::stderr()
-        .flush()
-        .and_then(|()| std::io::stdin().lock().read_line(&mut line));
+    let read = std::io::stderr().flush().and_then(|()| std::io::stdin().lock().read_line(&mut line));
     read.map_err(|error| Failure::new("FAILED", format!("cannot read the answer: {error}")))?;
     if line.trim().eq_ignore_ascii_case(name) {
         Ok(())
     } else {
-        Err(Failure::new(
-            "CANCELLED",
-            "the name was not typed; nothing was changed",
-        ))
+        Err(Failure::new("CANCELLED", "the name was not typed; nothing was changed"))
     }
 }

@@ -30,12 +30,8 @@ pub(crate) async fn overview(client: &mut Client, output: Output) -> Result<(), 
         print_one(output, &shown);
         return Ok(());
     }
-    let (lists, figures): (Map<String, Value>, Map<String, Value>) = shown
-        .as_object()
-        .cloned()
-        .unwrap_or_default()
-        .into_iter()
-        .partition(|(_, value)| value.is_array());
+    let (lists, figures): (Map<String, Value>, Map<String, Value>) =
+        shown.as_object().cloned().unwrap_or_default().into_iter().partition(|(_, value)| value.is_array());
     print_one(output, &Value::Object(figures));
     for (list, columns) in [
         ("reasons", ["code", "who", "domains"].as_slice()),

@@ -30,46 +30,14 @@ pub(super) struct Sample {
 
 /// The old customer comes first: its certificate has to be live before the clock catches up.
 pub(super) const CAST: [Sample; 8] = [
-    Sample {
-        name: "left.example.com",
-        fate: Fate::Left,
-        wanted: v1::Status::Expired,
-    },
-    Sample {
-        name: "shop.example.com",
-        fate: Fate::Fine,
-        wanted: v1::Status::Success,
-    },
-    Sample {
-        name: "www.example.org",
-        fate: Fate::Fine,
-        wanted: v1::Status::Success,
-    },
-    Sample {
-        name: "xn--bcher-kva.example",
-        fate: Fate::Fine,
-        wanted: v1::Status::Success,
-    },
-    Sample {
-        name: "slow.example.com",
-        fate: Fate::NeverValidated,
-        wanted: v1::Status::Pending,
-    },
-    Sample {
-        name: "elsewhere.example.com",
-        fate: Fate::PointedElsewhere,
-        wanted: v1::Status::Failure,
-    },
-    Sample {
-        name: "unknown.example.com",
-        fate: Fate::UnknownToC4,
-        wanted: v1::Status::Discard,
-    },
-    Sample {
-        name: "refused.example.com",
-        fate: Fate::Refused,
-        wanted: v1::Status::Emergency,
-    },
+    Sample { name: "left.example.com", fate: Fate::Left, wanted: v1::Status::Expired },
+    Sample { name: "shop.example.com", fate: Fate::Fine, wanted: v1::Status::Success },
+    Sample { name: "www.example.org", fate: Fate::Fine, wanted: v1::Status::Success },
+    Sample { name: "xn--bcher-kva.example", fate: Fate::Fine, wanted: v1::Status::Success },
+    Sample { name: "slow.example.com", fate: Fate::NeverValidated, wanted: v1::Status::Pending },
+    Sample { name: "elsewhere.example.com", fate: Fate::PointedElsewhere, wanted: v1::Status::Failure },
+    Sample { name: "unknown.example.com", fate: Fate::UnknownToC4, wanted: v1::Status::Discard },
+    Sample { name: "refused.example.com", fate: Fate::Refused, wanted: v1::Status::Emergency },
 ];
 
 /// A sample domain as it is now.
@@ -99,9 +67,7 @@ impl Row {
     }
 
     pub(super) fn status(&self) -> &'static str {
-        self.domain
-            .as_ref()
-            .map_or("-", |domain| proto::status_word(domain.status()))
+        self.domain.as_ref().map_or("-", |domain| proto::status_word(domain.status()))
     }
 
     /// What it is doing or waiting for, and until when.
@@ -109,20 +75,12 @@ impl Row {
         let Some(domain) = &self.domain else {
             return "not added yet".to_owned();
         };
-        let reason = domain
-            .reason
-            .as_ref()
-            .map(|reason| format!(" {} ({})", reason.code, reason.who));
+        let reason = domain.reason.as_ref().map(|reason| format!(" {} ({})", reason.code, reason.who));
         let next = domain
             .next_attempt_at
             .as_ref()
             .and_then(|at| Timestamp::from_second(at.seconds).ok())
             .map(|at| format!(", next {at}"));
-        format!(
-            "{}{}{}",
-            domain.activity,
-            reason.unwrap_or_default(),
-            next.unwrap_or_default()
-        )
+        format!("{}{}{}", domain.activity, reason.unwrap_or_default(), next.unwrap_or_default())
     }
 }

@@ -18,9 +18,7 @@ pub(crate) struct DemoClock {
 
 impl DemoClock {
     pub(super) fn two_hours_ago() -> Self {
-        Self {
-            caught_up: AtomicBool::new(false),
-        }
+        Self { caught_up: AtomicBool::new(false) }
     }
 
     /// Two hours pass at once.
@@ -32,11 +30,7 @@ impl DemoClock {
 impl Clock for DemoClock {
     fn now(&self) -> Timestamp {
         let now = SystemClock.now();
-        if self.caught_up.load(Ordering::SeqCst) {
-            now
-        } else {
-            now - BEHIND
-        }
+        if self.caught_up.load(Ordering::SeqCst) { now } else { now - BEHIND }
     }
 
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {

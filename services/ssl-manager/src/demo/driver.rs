@@ -30,14 +30,7 @@ impl<'a> Driver<'a> {
     ) -> anyhow::Result<Self> {
         let channel = Endpoint::from_shared(endpoint.to_owned())?.connect().await?;
         let bearer = format!("Bearer {token}").parse()?;
-        Ok(Self {
-            client: DomainsClient::new(channel),
-            bearer,
-            world,
-            clock,
-            added: 0,
-            caught_up: false,
-        })
+        Ok(Self { client: DomainsClient::new(channel), bearer, world, clock, added: 0, caught_up: false })
     }
 
     /// Whether every sample domain was added.
@@ -48,11 +41,10 @@ impl<'a> Driver<'a> {
     /// Does what is next, and looks at every sample domain.
     pub(super) async fn step(&mut self) -> anyhow::Result<Vec<Row>> {
         let rows = self.rows().await?;
-        let old_customer_is_live = rows.iter().filter(|row| row.fate == Fate::Left).all(|row| {
-            row.domain
-                .as_ref()
-                .is_some_and(|domain| domain.status() == v1::Status::Success)
-        });
+        let old_customer_is_live = rows
+            .iter()
+            .filter(|row| row.fate == Fate::Left)
+            .all(|row| row.domain.as_ref().is_some_and(|domain| domain.status() == v1::Status::Success));
         if self.added == 0 {
             self.add_next().await?;
         } else if !self.caught_up && old_customer_is_live {
@@ -66,9 +58,7 @@ impl<'a> Driver<'a> {
     }
 
     async fn add_next(&mut self) -> anyhow::Result<()> {
-        let request = v1::AddDomainRequest {
-            name: CAST[self.added].name.to_owned(),
-        };
+        let request = v1::AddDomainRequest { name: CAST[self.added].name.to_owned() };
         let request = self.signed(request);
         self.client.add_domain(request).await?;
         self.added += 1;
@@ -76,35 +66,20 @@ impl<'a> Driver<'a> {
     }
 
     async fn rows(&mut self) -> anyhow::Result<Vec<Row>> {
-        let request = self.signed(v1::ListDomainsRequest {
-            page_size: 100,
-            ..Default::default()
-        });
+        let request = self.signed(v1::ListDomainsRequest { page_size: 100, ..Default::default() });
         let listed = self.client.list_domains(request).await?.into_inner().domains;
         let mut rows = Vec::new();
         for sample in CAST {
             let domain = listed.iter().find(|domain| domain.name == sample.name).cloned();
-            let served = if domain.is_some() {
-                self.world.served(sample.name).await
-            } else {
-                None
-            };
-            rows.push(Row {
-                name: sample.name,
-                fate: sample.fate,
-                wanted: sample.wanted,
-                domain,
-                served,
-            });
+            let served = if domain.is_some() { self.world.served(sample.name).await } else { None };
+            rows.push(Row { name: sample.name, fate: sample.fate, wanted: sample.wanted, domain, served });
         }
         Ok(rows)
     }
 
     fn signed<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
-        request
-            .metadata_mut()
-            .insert("authorization", self.bearer.clone());
+        request.metadata_mut().insert("authorization", self.bearer.clone());
         request
     }
 }

@@ -16,37 +16,18 @@ pub(super) struct Screen {
 
 impl Screen {
     pub(super) fn new(on_terminal: bool) -> Self {
-        Self {
-            on_terminal,
-            last: String::new(),
-        }
+        Self { on_terminal, last: String::new() }
     }
 
     /// What this is and how to take part.
     pub(super) fn hello(page: &str, endpoint: &str, folder: &Path, token: &str) -> io::Result<()> {
         let mut out = io::stdout().lock();
-        writeln!(
-            out,
-            "SSL Manager demo: every role, and a CA, C4, edge and DNS of its own, on loopback."
-        )?;
-        writeln!(
-            out,
-            "Data: {} (removed at the end). Ctrl-C stops it.",
-            folder.display()
-        )?;
-        writeln!(
-            out,
-            "SSL Management: {page}  (sign in as {PERSON}, password {PASSWORD})"
-        )?;
+        writeln!(out, "SSL Manager demo: every role, and a CA, C4, edge and DNS of its own, on loopback.")?;
+        writeln!(out, "Data: {} (removed at the end). Ctrl-C stops it.", folder.display())?;
+        writeln!(out, "SSL Management: {page}  (sign in as {PERSON}, password {PASSWORD})")?;
         writeln!(out, "Or in another terminal:")?;
-        writeln!(
-            out,
-            "  export SSL_MANAGER_ENDPOINT={endpoint} SSL_MANAGER_TOKEN={token}"
-        )?;
-        writeln!(
-            out,
-            "  ssl-manager domain list\n  ssl-manager domain history shop.example.com\n"
-        )?;
+        writeln!(out, "  export SSL_MANAGER_ENDPOINT={endpoint} SSL_MANAGER_TOKEN={token}")?;
+        writeln!(out, "  ssl-manager domain list\n  ssl-manager domain history shop.example.com\n")?;
         out.flush()
     }
 
@@ -74,35 +55,20 @@ impl Screen {
         let mut out = io::stdout().lock();
         for row in rows.iter().filter(|row| !row.has_settled()) {
             let wanted = proto::status_word(row.wanted);
-            writeln!(
-                out,
-                "{} should be {wanted} and is {}: {}",
-                row.name,
-                row.status(),
-                row.doing()
-            )?;
+            writeln!(out, "{} should be {wanted} and is {}: {}", row.name, row.status(), row.doing())?;
         }
         let settled = rows.iter().filter(|row| row.has_settled()).count();
-        writeln!(
-            out,
-            "{settled} of {} sample domains have reached the status they should.",
-            rows.len()
-        )?;
+        writeln!(out, "{settled} of {} sample domains have reached the status they should.", rows.len())?;
         out.flush()
     }
 }
 
 fn table(rows: &[Row]) -> String {
     let mut table = Table::new();
-    table
-        .load_style(presets::UTF8_FULL_CONDENSED)
-        .set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(["Domain", "Status", "Doing or waiting for", "Edge shows (SHA-256)"]);
     for row in rows {
-        let served = row
-            .served
-            .as_deref()
-            .map_or("-", |sha256| sha256.get(..16).unwrap_or(sha256));
+        let served = row.served.as_deref().map_or("-", |sha256| sha256.get(..16).unwrap_or(sha256));
         table.add_row([row.name, row.status(), &row.doing(), served]);
     }
     table.to_string()

@@ -24,10 +24,7 @@ pub(crate) struct DemoWorld {
 
 impl DemoWorld {
     pub(super) async fn start(clock: Arc<DemoClock>) -> anyhow::Result<Self> {
-        let options = WorldOptions {
-            clock: Arc::new(move || clock.now()),
-            ..WorldOptions::default()
-        };
+        let options = WorldOptions { clock: Arc::new(move || clock.now()), ..WorldOptions::default() };
         let world = World::start(options).await?;
         world.ca.control().set_lifetime(SHORT_LIFETIME);
         for sample in CAST {
@@ -36,15 +33,11 @@ impl DemoWorld {
                 world.point_at_cdn(name);
             }
             match sample.fate {
-                Fate::NeverValidated => world
-                    .ca
-                    .control()
-                    .validation_result(name, ValidationResult::Never),
+                Fate::NeverValidated => world.ca.control().validation_result(name, ValidationResult::Never),
                 Fate::PointedElsewhere => point_elsewhere(&world, name),
-                Fate::Refused => world
-                    .c4
-                    .control()
-                    .refuse(Some(name), Refusal::unprocessable("quota exceeded")),
+                Fate::Refused => {
+                    world.c4.control().refuse(Some(name), Refusal::unprocessable("quota exceeded"))
+                }
                 Fate::Fine | Fate::UnknownToC4 | Fate::Left => {}
             }
         }
@@ -61,10 +54,7 @@ impl DemoWorld {
 
     /// SHA-256 of the leaf that the edge shows for a name, by a real TLS handshake.
     pub(super) async fn served(&self, name: &str) -> Option<String> {
-        sandbox::served_sha256(self.world.edge.https_addr(), name)
-            .await
-            .ok()
-            .flatten()
+        sandbox::served_sha256(self.world.edge.https_addr(), name).await.ok().flatten()
     }
 
     /// Settings for `all` in this world.
@@ -78,10 +68,7 @@ impl DemoWorld {
         config.admin.listen = free_address()?;
         config.console.listen = free_address()?;
         config.challenge_responder.listen = free_address()?;
-        self.world
-            .edge
-            .control()
-            .set_challenge_upstream(config.challenge_responder.listen);
+        self.world.edge.control().set_challenge_upstream(config.challenge_responder.listen);
         config.cdn.cname_targets = vec!["cdn.example.net".to_owned()];
         config.dns.nameservers = vec![self.world.dns.addr().to_string()];
         config.preflight.allow_private_addresses = true;

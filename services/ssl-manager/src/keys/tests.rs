@@ -48,13 +48,8 @@ impl<M: Meanwhile> KeyWrapping for Lines<M> {
     }
 
     async fn wrap(&self, id: &str, data_key: &DataKey) -> Result<Wrapped, SealError> {
-        self.meanwhile
-            .goes_on(self.wrapped.fetch_add(1, Ordering::SeqCst) + 1)
-            .await;
-        Ok(Wrapped {
-            key_id: self.current_key_id(),
-            bytes: [data_key.as_bytes(), id.as_bytes()].concat(),
-        })
+        self.meanwhile.goes_on(self.wrapped.fetch_add(1, Ordering::SeqCst) + 1).await;
+        Ok(Wrapped { key_id: self.current_key_id(), bytes: [data_key.as_bytes(), id.as_bytes()].concat() })
     }
 
     async fn unwrap(&self, id: &str, wrapped: &Wrapped) -> Result<DataKey, SealError> {
@@ -74,12 +69,7 @@ fn lines(current: u8, older: &[u8]) -> SealingKeys {
 }
 
 fn lines_while(current: u8, older: &[u8], meanwhile: impl Meanwhile) -> SealingKeys {
-    SealingKeys::new(Lines {
-        current,
-        older: older.to_vec(),
-        wrapped: AtomicUsize::new(0),
-        meanwhile,
-    })
+    SealingKeys::new(Lines { current, older: older.to_vec(), wrapped: AtomicUsize::new(0), meanwhile })
 }
 
 #[derive(Clone)]
@@ -91,20 +81,10 @@ struct Kit {
 impl Kit {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open_and_migrate(&folder.path().join("test.db"))
-            .await
-            .unwrap();
-        let kit = Self {
-            store: Arc::new(store),
-            _folder: Arc::new(folder),
-        };
+        let store = SqliteStore::open_and_migrate(&folder.path().join("test.db")).await.unwrap();
+        let kit = Self { store: Arc::new(store), _folder: Arc::new(folder) };
         let mut tx = kit.store.begin("domain").await.unwrap();
-        tx.insert_domain(
-            &Domain::added(name(), Timestamp::UNIX_EPOCH),
-            Timestamp::UNIX_EPOCH,
-        )
-        .await
-        .unwrap();
+        tx.insert_domain(&Domain::added(name(), Timestamp::UNIX_EPOCH), Timestamp::UNIX_EPOCH).await.unwrap();
         tx.commit().await.unwrap();
         kit
     }
@@ -224,25 +204,14 @@ async fn every_data_key_gets_under_the_first_line_and_once_is_enough() {
     kit.certificate(fresh(), NEW).await;
     let keys = lines(NEW, &[OLD]);
     let all = 2 + 2 * PAGE as usize + 6;
-    assert_eq!(
-        kit.opened_by(&keys).await,
-        all,
-        "both are read before and meanwhile"
-    );
+    assert_eq!(kit.opened_by(&keys).await, all, "both are read before and meanwhile");
     assert_eq!(kit.opened_by(&lines(NEW, &[])).await, 1);
 
     let rotated = rotate(&*kit.store, &keys).await.unwrap();
-    assert_eq!(
-        (rotated.rewrapped, rotated.last.older, rotated.last.unopened),
-        (all as u64 - 1, 0, 0)
-    );
+    assert_eq!((rotated.rewrapped, rotated.last.older, rotated.last.unopened), (all as u64 - 1, 0, 0));
     rotated.verdict().unwrap();
     assert_eq!(kit.opened_by(&lines(NEW, &[])).await, all);
-    assert_eq!(
-        kit.opened_by(&lines(OLD, &[])).await,
-        0,
-        "the older line is of no use"
-    );
+    assert_eq!(kit.opened_by(&lines(OLD, &[])).await, 0, "the older line is of no use");
 
     let again = rotate(&*kit.store, &keys).await.unwrap();
     assert_eq!((again.rewrapped, again.last.seen), (0, all as u64));
@@ -260,10 +229,7 @@ impl Meanwhile for Others {
     async fn goes_on(&self, count: usize) {
         match count {
             2 => {
-                let ended = Order {
-                    state: OrderState::Failed,
-                    ..self.order.clone()
-                };
+                let ended = Order { state: OrderState::Failed, ..self.order.clone() };
                 let mut tx = self.kit.store.begin("ended").await.unwrap();
                 tx.update_order(&ended, "keyed").await.unwrap();
                 tx.commit().await.unwrap();
@@ -284,19 +250,10 @@ async fn what_others_write_meanwhile_is_neither_lost_nor_left() {
     for _ in 0..=PAGE {
         kit.certificate(fresh(), OLD).await;
     }
-    let others = Others {
-        kit: kit.clone(),
-        order,
-    };
-    let rotated = rotate(&*kit.store, &lines_while(NEW, &[OLD], others))
-        .await
-        .unwrap();
+    let others = Others { kit: kit.clone(), order };
+    let rotated = rotate(&*kit.store, &lines_while(NEW, &[OLD], others)).await.unwrap();
     rotated.verdict().unwrap();
-    let orders = kit
-        .store
-        .sealed_keys(SealedPlace::Orders, None, 10)
-        .await
-        .unwrap();
+    let orders = kit.store.sealed_keys(SealedPlace::Orders, None, 10).await.unwrap();
     assert!(orders.is_empty(), "an ended order gets no key back");
     let kept = 1 + PAGE as usize + 1 + 2;
     assert_eq!(kit.opened_by(&lines(NEW, &[])).await, kept);
@@ -321,10 +278,7 @@ async fn a_process_that_still_seals_under_an_older_line_is_told_of() {
     let rotated = rotate(&*kit.store, &one_a_walk).await.unwrap();
     assert_eq!(rotated.last.older, 1);
     let failure = format!("{:?}", rotated.verdict().unwrap_err());
-    assert!(
-        failure.contains("LEFT") && failure.contains("restart"),
-        "{failure}"
-    );
+    assert!(failure.contains("LEFT") && failure.contains("restart"), "{failure}");
 }
 
 #[tokio::test]
@@ -341,30 +295,20 @@ async fn what_no_line_opens_is_counted_and_named_and_the_rest_is_done() {
     let keys = lines(NEW, &[OLD]);
     let rotated = rotate(&*kit.store, &keys).await.unwrap();
     let unopened = 3 + MOST_NAMED as u64;
-    assert_eq!(
-        (rotated.rewrapped, rotated.last.older, rotated.last.unopened),
-        (1, 0, unopened)
-    );
+    assert_eq!((rotated.rewrapped, rotated.last.older, rotated.last.unopened), (1, 0, unopened));
     let shown = rotated.json(&keys);
     let named = shown["unopened_keys"].as_array().unwrap();
     assert_eq!(named.len(), MOST_NAMED);
     let strange = lines(STRANGE, &[]).current_key_id();
-    for (index, sentence) in [
-        (0, strange.to_string()),
-        (1, "another id".to_owned()),
-        (2, "not in a known format".to_owned()),
-    ] {
+    for (index, sentence) in
+        [(0, strange.to_string()), (1, "another id".to_owned()), (2, "not in a known format".to_owned())]
+    {
         assert_eq!(named[index]["id"], first(index + 1).to_string());
         let message = named[index]["message"].as_str().unwrap();
         assert!(message.contains(&sentence), "{message}");
     }
     let failure = format!("{:?}", rotated.verdict().unwrap_err());
-    for part in [
-        "UNOPENED",
-        &unopened.to_string(),
-        &first(1).to_string(),
-        "exit: 1",
-    ] {
+    for part in ["UNOPENED", &unopened.to_string(), &first(1).to_string(), "exit: 1"] {
         assert!(failure.contains(part), "{failure}");
     }
 }

@@ -40,14 +40,7 @@ pub(super) fn postgres(postgres: &Postgres, database: &str, many: usize) {
     let series = format!(
         "(SELECT i, i * 7919 % 1000 AS h, lpad(i::text, 7, '0') AS n FROM generate_series(1::bigint, {many}) i)"
     );
-    let rows = rows(
-        &series,
-        "md5(i::text)::uuid",
-        "now()",
-        "interval '1 day'",
-        "::jsonb",
-        ["true", "false"],
-    );
+    let rows = rows(&series, "md5(i::text)::uuid", "now()", "interval '1 day'", "::jsonb", ["true", "false"]);
     let sql = format!(
         "SET session_replication_role = replica;
         SET maintenance_work_mem = '512MB';
@@ -74,14 +67,9 @@ pub(super) fn postgres(postgres: &Postgres, database: &str, many: usize) {
 }
 
 pub(super) async fn sqlite(file: &Path, many: usize) {
-    let options = SqliteConnectOptions::from_str(&format!("sqlite://{}", file.display()))
-        .unwrap()
-        .foreign_keys(false);
-    let pool = SqlitePoolOptions::new()
-        .max_connections(1)
-        .connect_with(options)
-        .await
-        .unwrap();
+    let options =
+        SqliteConnectOptions::from_str(&format!("sqlite://{}", file.display())).unwrap().foreign_keys(false);
+    let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
     let now = "(unixepoch() * 1000000)";
     let series = format!(
         "(WITH RECURSIVE g (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM g WHERE i < {many})
@@ -89,10 +77,7 @@ pub(super) async fn sqlite(file: &Path, many: usize) {
     );
     let id = "printf('%08x-0000-4000-8000-%012x', i, i)";
     let rows = rows(&series, id, now, "86400000000", "", ["1", "0"]);
-    let back: Vec<String> = (1..=40)
-        .rev()
-        .map(|at| format!("substr(name, {at}, 1)"))
-        .collect();
+    let back: Vec<String> = (1..=40).rev().map(|at| format!("substr(name, {at}, 1)")).collect();
     // Without what each row would pay for on its own; all of it is made again after.
     let kept: Vec<(String, String, String)> = sqlx::query_as(
         "SELECT type, name, sql FROM sqlite_schema
@@ -127,10 +112,7 @@ pub(super) async fn sqlite(file: &Path, many: usize) {
     statements.extend(kept.into_iter().map(|(_, _, sql)| sql));
     statements.extend(["COMMIT", "ANALYZE", "PRAGMA wal_checkpoint(TRUNCATE)"].map(ToOwned::to_owned));
     for sql in statements {
-        sqlx::query(sqlx::AssertSqlSafe(sql))
-            .execute(&pool)
-            .await
-            .unwrap();
+        sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&pool).await.unwrap();
     }
     pool.close().await;
 }

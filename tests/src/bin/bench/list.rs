@@ -37,10 +37,7 @@ pub(crate) async fn at_a_million() {
     store.migrate().await.unwrap();
     let started = Instant::now();
     fill::postgres(&postgres, &database, many);
-    println!(
-        "{many} domains on PostgreSQL, filled in {:.0} s:",
-        started.elapsed().as_secs_f64()
-    );
+    println!("{many} domains on PostgreSQL, filled in {:.0} s:", started.elapsed().as_secs_f64());
     measure(Arc::new(store)).await;
     drop(postgres);
 
@@ -49,10 +46,7 @@ pub(crate) async fn at_a_million() {
     SqliteStore::open_and_migrate(&file).await.unwrap().close().await;
     let started = Instant::now();
     fill::sqlite(&file, many).await;
-    println!(
-        "{many} domains on SQLite, filled in {:.0} s:",
-        started.elapsed().as_secs_f64()
-    );
+    println!("{many} domains on SQLite, filled in {:.0} s:", started.elapsed().as_secs_f64());
     measure(Arc::new(SqliteStore::open(&file).await.unwrap())).await;
 }
 
@@ -73,10 +67,7 @@ impl Served {
         let folder = tempfile::tempdir().unwrap();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let listeners = Listeners::default();
-        let address = listeners
-            .bind(Listen::Api, "127.0.0.1:0".parse().unwrap())
-            .await
-            .unwrap();
+        let address = listeners.bind(Listen::Api, "127.0.0.1:0".parse().unwrap()).await.unwrap();
         let keys = SealingKeys::load_or_create(&folder.path().join("key")).unwrap();
         let context = Context {
             config: Arc::new(config),
@@ -108,11 +99,7 @@ impl Served {
         tokio::spawn(async move { bus.run(until).await });
         tokio::spawn(api::run(context));
         let endpoint = format!("http://{address}");
-        let channel = Channel::from_shared(endpoint.clone())
-            .unwrap()
-            .connect()
-            .await
-            .unwrap();
+        let channel = Channel::from_shared(endpoint.clone()).unwrap().connect().await.unwrap();
         Self {
             client: DomainsClient::new(channel),
             endpoint,
@@ -125,18 +112,12 @@ impl Served {
 
     fn signed<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
-        request
-            .metadata_mut()
-            .insert("authorization", self.bearer.parse().unwrap());
+        request.metadata_mut().insert("authorization", self.bearer.parse().unwrap());
         request
     }
 
     async fn list(&self, request: &v1::ListDomainsRequest) -> v1::ListDomainsResponse {
-        let answer = self
-            .client
-            .clone()
-            .list_domains(self.signed(request.clone()))
-            .await;
+        let answer = self.client.clone().list_domains(self.signed(request.clone())).await;
         answer.unwrap().into_inner()
     }
 }
@@ -179,22 +160,10 @@ async fn measure(store: Arc<dyn Store>) {
 #[expect(clippy::too_many_lines, reason = "a table")]
 async fn pages(served: &Served) {
     let none = v1::ListDomainsRequest::default;
-    let words = |search: &str| v1::ListDomainsRequest {
-        search: search.to_owned(),
-        ..none()
-    };
-    let by = |order: v1::ListOrder| v1::ListDomainsRequest {
-        order: order.into(),
-        ..none()
-    };
-    let of = |status: v1::Status| v1::ListDomainsRequest {
-        statuses: vec![status.into()],
-        ..none()
-    };
-    let mut far = v1::ListDomainsRequest {
-        page_size: 1000,
-        ..none()
-    };
+    let words = |search: &str| v1::ListDomainsRequest { search: search.to_owned(), ..none() };
+    let by = |order: v1::ListOrder| v1::ListDomainsRequest { order: order.into(), ..none() };
+    let of = |status: v1::Status| v1::ListDomainsRequest { statuses: vec![status.into()], ..none() };
+    let mut far = v1::ListDomainsRequest { page_size: 1000, ..none() };
     for _ in 0..FAR_DOWN {
         let token = served.list(&far).await.next_page_token;
         if token.is_empty() {
@@ -207,43 +176,21 @@ async fn pages(served: &Served) {
         ("first page", none()),
         (
             "first page by creation, descending",
-            v1::ListDomainsRequest {
-                descending: true,
-                ..by(v1::ListOrder::ByCreation)
-            },
+            v1::ListDomainsRequest { descending: true, ..by(v1::ListOrder::ByCreation) },
         ),
         ("first page by expiry", by(v1::ListOrder::ByExpiry)),
         ("first page by attention", by(v1::ListOrder::ByAttention)),
         ("page far down", far),
-        (
-            "last page",
-            v1::ListDomainsRequest {
-                last_page: true,
-                ..none()
-            },
-        ),
+        ("last page", v1::ListDomainsRequest { last_page: true, ..none() }),
         ("a rare status", of(v1::Status::Emergency)),
-        (
-            "a rare status by creation",
-            v1::ListDomainsRequest {
-                order: 2,
-                ..of(v1::Status::Emergency)
-            },
-        ),
+        ("a rare status by creation", v1::ListDomainsRequest { order: 2, ..of(v1::Status::Emergency) }),
         (
             "waits for the customer, by attention",
-            v1::ListDomainsRequest {
-                who: "customer".into(),
-                ..by(v1::ListOrder::ByAttention)
-            },
+            v1::ListDomainsRequest { who: "customer".into(), ..by(v1::ListOrder::ByAttention) },
         ),
         (
             "waits for the customer, by expiry, last",
-            v1::ListDomainsRequest {
-                who: "customer".into(),
-                last_page: true,
-                ..by(v1::ListOrder::ByExpiry)
-            },
+            v1::ListDomainsRequest { who: "customer".into(), last_page: true, ..by(v1::ListOrder::ByExpiry) },
         ),
         (
             "ends within 10 days, by creation",
@@ -259,20 +206,14 @@ async fn pages(served: &Served) {
         ("search, common", words("customer")),
         (
             "search, half and a rare status",
-            v1::ListDomainsRequest {
-                search: "shop".into(),
-                ..of(v1::Status::Emergency)
-            },
+            v1::ListDomainsRequest { search: "shop".into(), ..of(v1::Status::Emergency) },
         ),
         ("search, no match", words("mercust-777")),
         ("search by the end", words(".customer-0765432.com")),
         ("search by the end, common", words(".co.uk")),
         (
             "search by one letter, by expiry",
-            v1::ListDomainsRequest {
-                search: "w".into(),
-                ..by(v1::ListOrder::ByExpiry)
-            },
+            v1::ListDomainsRequest { search: "w".into(), ..by(v1::ListOrder::ByExpiry) },
         ),
     ] {
         times(what, 100, async |_| {
@@ -302,18 +243,11 @@ pub(crate) fn print(what: &str, mut times: Vec<Duration>) {
 }
 
 async fn batch(served: &Served) {
-    let names = (0..BATCH).map(|number| v1::BatchAddDomainsRequest {
-        name: format!("batch{number}.example.com"),
-    });
+    let names =
+        (0..BATCH).map(|number| v1::BatchAddDomainsRequest { name: format!("batch{number}.example.com") });
     let started = Instant::now();
     let request = served.signed(futures::stream::iter(names.collect::<Vec<_>>()));
-    let mut answers = served
-        .client
-        .clone()
-        .batch_add_domains(request)
-        .await
-        .unwrap()
-        .into_inner();
+    let mut answers = served.client.clone().batch_add_domains(request).await.unwrap().into_inner();
     let mut told = 0;
     while answers.message().await.unwrap().is_some() {
         told += 1;
@@ -332,13 +266,7 @@ async fn fan_out(served: &Served) {
             after_position: Some(position),
             ..v1::WatchDomainsRequest::default()
         });
-        let mut changes = served
-            .client
-            .clone()
-            .watch_domains(request)
-            .await
-            .unwrap()
-            .into_inner();
+        let mut changes = served.client.clone().watch_domains(request).await.unwrap().into_inner();
         let told = told.clone();
         tokio::spawn(async move {
             while let Ok(Some(change)) = changes.message().await {

@@ -78,9 +78,7 @@ async fn scaled_out() {
     ask("CREATE EXTENSION pg_stat_statements");
     warm_up(&world, &manager).await;
 
-    let names: Vec<String> = (0..SUSTAINED)
-        .map(|number| format!("s{number}.example.com"))
-        .collect();
+    let names: Vec<String> = (0..SUSTAINED).map(|number| format!("s{number}.example.com")).collect();
     point_all(&world, &names);
     ask("SELECT pg_stat_statements_reset()");
     let started = Instant::now();
@@ -92,9 +90,8 @@ async fn scaled_out() {
     let of_ours =
         "FROM pg_stat_statements s JOIN pg_database d ON d.oid = s.dbid WHERE d.datname = current_database()";
     let per_domain = |sql: &str| ask(sql).parse::<f64>().unwrap() / SUSTAINED as f64;
-    let published = per_domain(&format!(
-        "SELECT coalesce(sum(calls), 0) {of_ours} AND query LIKE '-- publish%'"
-    ));
+    let published =
+        per_domain(&format!("SELECT coalesce(sum(calls), 0) {of_ours} AND query LIKE '-- publish%'"));
     println!("  messages per issuance                    {published:8.1}");
     let statements = per_domain(&format!("SELECT sum(calls) {of_ours}"));
     let brackets = "AND (query ILIKE 'BEGIN%' OR query ILIKE 'COMMIT%' OR query ILIKE 'ROLLBACK%')";
@@ -113,9 +110,7 @@ async fn scaled_out() {
 
 /// The account, the connections, the caches.
 async fn warm_up(world: &World, manager: &SslManager) {
-    let names: Vec<String> = (0..IN_FLIGHT)
-        .map(|number| format!("w{number}.example.com"))
-        .collect();
+    let names: Vec<String> = (0..IN_FLIGHT).map(|number| format!("w{number}.example.com")).collect();
     point_all(world, &names);
     manager.add_all(&names).await;
     all_uploaded(world, &names).await;
@@ -138,9 +133,7 @@ async fn all_uploaded(world: &World, names: &[String]) {
 async fn times_at_a_steady_rate(world: &World, manager: &SslManager) {
     let client = manager.client().await;
     let mut changes = client.watch().await;
-    let names: Vec<String> = (0..STEADY)
-        .map(|number| format!("t{number}.example.com"))
-        .collect();
+    let names: Vec<String> = (0..STEADY).map(|number| format!("t{number}.example.com")).collect();
     point_all(world, &names);
     let adding = tokio::spawn(async move {
         let mut beat = tokio::time::interval(Duration::from_millis(100));
@@ -160,12 +153,8 @@ async fn times_at_a_steady_rate(world: &World, manager: &SslManager) {
             succeeded.entry(domain.name).or_insert_with(Instant::now);
         }
     }
-    let mut times: Vec<Duration> = adding
-        .await
-        .unwrap()
-        .iter()
-        .map(|(name, added)| succeeded[name].duration_since(*added))
-        .collect();
+    let mut times: Vec<Duration> =
+        adding.await.unwrap().iter().map(|(name, added)| succeeded[name].duration_since(*added)).collect();
     times.sort();
     println!(
         "  add to Success at 10 per second          {:8.3} s p50, {:.3} s p99",
@@ -188,10 +177,7 @@ async fn singles_against_pebble() {
         started.elapsed().as_secs_f64()
     );
     let status = std::fs::read_to_string(format!("/proc/{}/status", manager.process().id())).unwrap();
-    let resident = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .unwrap_or("unknown");
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("unknown");
     println!("resident memory of `all` at rest           {}", resident.trim());
 
     let mut times = Vec::new();
@@ -222,10 +208,7 @@ async fn fresh_world() -> World {
     for name in names() {
         world.point_at_cdn(&name);
         // The same for both: no fetch, so that the clients are compared and not the edge.
-        world
-            .ca
-            .control()
-            .validation_result(&name, ValidationResult::Valid);
+        world.ca.control().validation_result(&name, ValidationResult::Valid);
     }
     world
 }
@@ -251,16 +234,9 @@ async fn many_with_a_bare_client() -> f64 {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("root.pem");
     std::fs::write(&root, world.ca.api_root_pem()).unwrap();
-    let new = NewAccount {
-        contact: &[],
-        terms_of_service_agreed: true,
-        only_return_existing: false,
-    };
+    let new = NewAccount { contact: &[], terms_of_service_agreed: true, only_return_existing: false };
     let builder = Account::builder_with_root(&root).unwrap();
-    let (account, _) = builder
-        .create(&new, world.ca.directory_url(), None)
-        .await
-        .unwrap();
+    let (account, _) = builder.create(&new, world.ca.directory_url(), None).await.unwrap();
     let permits = Arc::new(Semaphore::new(usize::from(IN_FLIGHT)));
     let started = Instant::now();
     let mut tasks = Vec::new();
@@ -284,12 +260,7 @@ async fn issue(account: &Account, name: String) {
     while let Some(authorization) = authorizations.next().await {
         let mut authorization = authorization.unwrap();
         if authorization.status == AuthorizationStatus::Pending {
-            authorization
-                .challenge(ChallengeType::Http01)
-                .unwrap()
-                .set_ready()
-                .await
-                .unwrap();
+            authorization.challenge(ChallengeType::Http01).unwrap().set_ready().await.unwrap();
         }
     }
     let mut pause = Duration::from_millis(50);
@@ -300,10 +271,7 @@ async fn issue(account: &Account, name: String) {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(vec![name]).unwrap();
     params.distinguished_name = DistinguishedName::new();
-    order
-        .finalize_csr(params.serialize_request(&key).unwrap().der())
-        .await
-        .unwrap();
+    order.finalize_csr(params.serialize_request(&key).unwrap().der()).await.unwrap();
     while order.certificate().await.unwrap().is_none() {
         tokio::time::sleep(pause).await;
     }

@@ -35,32 +35,18 @@ pub(crate) async fn beside_a_new_customer() {
 
     let client = manager.client().await;
     let alone = times(&world, &client, "before").await;
-    let failing: Vec<String> = (0..FAILING)
-        .map(|number| format!("f{number}.example.com"))
-        .collect();
+    let failing: Vec<String> = (0..FAILING).map(|number| format!("f{number}.example.com")).collect();
     for name in &failing {
-        let known = C4Domain {
-            ports: vec![80, 443],
-            cname: CDN_TARGET.to_owned(),
-        };
+        let known = C4Domain { ports: vec![80, 443], cname: CDN_TARGET.to_owned() };
         world.c4.control().put_domain(name, known);
     }
     manager.add_all(&failing).await;
     tests::wait_for("the time of the recheck", LIMIT, || {
         let now = SystemClock.now();
-        std::future::ready(if now >= begins {
-            Ok(())
-        } else {
-            Err(now.to_string())
-        })
+        std::future::ready(if now >= begins { Ok(()) } else { Err(now.to_string()) })
     })
     .await;
-    let asked = || {
-        failing
-            .iter()
-            .map(|name| world.c4.control().gets(name))
-            .sum::<u64>()
-    };
+    let asked = || failing.iter().map(|name| world.c4.control().gets(name)).sum::<u64>();
     let (asked_before, started) = (asked(), Instant::now());
     let beside = times(&world, &client, "midnight").await;
     let rate = (asked() - asked_before) as f64 / started.elapsed().as_secs_f64();
@@ -70,25 +56,13 @@ pub(crate) async fn beside_a_new_customer() {
         "{FAILING} failing domains, rechecked within a minute, beside a new customer (`all` on SQLite):"
     );
     println!("  preflights meanwhile                     {rate:8.1} per second");
-    println!(
-        "  orders for them                          {:8}",
-        orders.sum::<u64>()
-    );
+    println!("  orders for them                          {:8}", orders.sum::<u64>());
     let [alone, beside] = [alone, beside].map(|mut times| {
         times.sort();
-        (
-            times[CUSTOMERS / 2].as_secs_f64(),
-            times[CUSTOMERS * 95 / 100].as_secs_f64(),
-        )
+        (times[CUSTOMERS / 2].as_secs_f64(), times[CUSTOMERS * 95 / 100].as_secs_f64())
     });
-    println!(
-        "  add to Success, before                   {:8.3} s p50, {:.3} s p95",
-        alone.0, alone.1
-    );
-    println!(
-        "  add to Success, meanwhile                {:8.3} s p50, {:.3} s p95",
-        beside.0, beside.1
-    );
+    println!("  add to Success, before                   {:8.3} s p50, {:.3} s p95", alone.0, alone.1);
+    println!("  add to Success, meanwhile                {:8.3} s p50, {:.3} s p95", beside.0, beside.1);
     println!(
         "  ratio                                    {:8.2} p50, {:.2} p95",
         beside.0 / alone.0,

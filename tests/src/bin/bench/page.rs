@@ -29,10 +29,7 @@ impl Page {
         let mut config = Config::default();
         endpoint.clone_into(&mut config.console.api.url);
         let listeners = Listeners::default();
-        let listen = listeners
-            .bind(Listen::Console, "127.0.0.1:0".parse().unwrap())
-            .await
-            .unwrap();
+        let listen = listeners.bind(Listen::Console, "127.0.0.1:0".parse().unwrap()).await.unwrap();
         let stop = Stop::default();
         let process = Process {
             config: Arc::new(config),
@@ -52,40 +49,24 @@ impl Page {
         let mut tx = store.begin("user").await.unwrap();
         tx.insert_user(&user).await.unwrap();
         tx.commit().await.unwrap();
-        let client = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .unwrap();
+        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         let address = format!("http://{listen}");
         let signed_in = client
             .post(format!("{address}/sign-in"))
             .header("sec-fetch-site", "same-origin")
             .header("content-type", "application/x-www-form-urlencoded")
-            .body(format!(
-                "name=bench&to=%2F&password={}",
-                PASSWORD.replace(' ', "+")
-            ))
+            .body(format!("name=bench&to=%2F&password={}", PASSWORD.replace(' ', "+")))
             .send()
             .await
             .unwrap();
         let cookie = signed_in.headers()[SET_COOKIE].to_str().unwrap();
         let cookie = cookie.split(';').next().unwrap().to_owned();
-        Self {
-            address,
-            cookie,
-            client,
-            stop,
-        }
+        Self { address, cookie, client, stop }
     }
 
     async fn get(&self, path: &str) -> reqwest::Response {
         let request = self.client.get(format!("{}{path}", self.address));
-        let answer = request
-            .header(COOKIE, &self.cookie)
-            .header(ACCEPT_ENCODING, "br")
-            .send()
-            .await
-            .unwrap();
+        let answer = request.header(COOKIE, &self.cookie).header(ACCEPT_ENCODING, "br").send().await.unwrap();
         assert_eq!(answer.status(), 200, "{path}");
         answer
     }
@@ -132,12 +113,9 @@ impl Page {
         drop(page);
         let everybody = Arc::new(Barrier::new(VIEWERS + 1));
         for _ in 0..VIEWERS {
-            let names: Vec<String> = (0..CHANGES)
-                .map(|number| format!("&on=seen{number}.example.com"))
-                .collect();
-            let mut stream = self
-                .get(&format!("/events?{}", names.concat().trim_start_matches('&')))
-                .await;
+            let names: Vec<String> =
+                (0..CHANGES).map(|number| format!("&on=seen{number}.example.com")).collect();
+            let mut stream = self.get(&format!("/events?{}", names.concat().trim_start_matches('&'))).await;
             let everybody = everybody.clone();
             tokio::spawn(async move {
                 everybody.wait().await;
@@ -162,9 +140,6 @@ impl Page {
             everybody.wait().await;
             until_all_saw.push(started.elapsed());
         }
-        print(
-            &format!("page: until {VIEWERS} open pages showed a change"),
-            until_all_saw,
-        );
+        print(&format!("page: until {VIEWERS} open pages showed a change"), until_all_saw);
     }
 }

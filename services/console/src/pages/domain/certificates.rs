@@ -14,10 +14,7 @@ use crate::zone::Zone;
 
 const PAGE: i32 = 20;
 
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "a row says yes or no to four questions"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "a row says yes or no to four questions")]
 struct Row {
     issuer: String,
     serial: String,
@@ -51,11 +48,8 @@ pub(super) async fn read(
     name: &DomainName,
     page: &str,
 ) -> Option<v1::ListCertificatesResponse> {
-    let request = v1::ListCertificatesRequest {
-        name: name.to_string(),
-        page_size: PAGE,
-        page_token: page.to_owned(),
-    };
+    let request =
+        v1::ListCertificatesRequest { name: name.to_string(), page_size: PAGE, page_token: page.to_owned() };
     let answer = frame.domains().list_certificates(request).await;
     answer.map(tonic::Response::into_inner).ok()
 }
@@ -80,11 +74,7 @@ impl Certificates {
             let revoke = may_revoke && is_revocable(&record, now);
             Row::new(record, may_operate, revoke.then_some(name), zone, now)
         });
-        Self {
-            rows: rows.collect(),
-            older,
-            is_away,
-        }
+        Self { rows: rows.collect(), older, is_away }
     }
 }
 
@@ -136,10 +126,7 @@ mod tests {
     fn what_cannot_be_done_has_no_control() {
         let now = Timestamp::from_second(1_790_000_000).unwrap();
         let at = |days: i64| {
-            Some(prost_types::Timestamp {
-                seconds: now.as_second() + days * 24 * 60 * 60,
-                nanos: 0,
-            })
+            Some(prost_types::Timestamp { seconds: now.as_second() + days * 24 * 60 * 60, nanos: 0 })
         };
         let record = v1::CertificateRecord {
             certificate: Some(v1::Certificate {
@@ -165,11 +152,8 @@ mod tests {
         };
         assert_eq!(shown(&record, true, true), (true, true));
         assert_eq!(shown(&record, false, false), (false, false));
-        let revoked = v1::CertificateRecord {
-            revoked_at: at(-1),
-            is_rollback_target: false,
-            ..record.clone()
-        };
+        let revoked =
+            v1::CertificateRecord { revoked_at: at(-1), is_rollback_target: false, ..record.clone() };
         assert_eq!(shown(&revoked, true, true), (false, false));
         let mut pasted = record.clone();
         pasted.certificate.as_mut().unwrap().source = v1::Source::Text.into();

@@ -75,9 +75,7 @@ impl Current {
             from: from.map(|at| Moment::time(at, zone)),
             until: until.map(|at| Moment::time(at, zone)),
             source: words::source(certificate.source()),
-            life: from
-                .zip(until)
-                .and_then(|(from, until)| Life::new(from, until, renewal, zone, now)),
+            life: from.zip(until).and_then(|(from, until)| Life::new(from, until, renewal, zone, now)),
             is_ended: until.is_some_and(|until| until <= now),
         })
     }
@@ -97,21 +95,9 @@ mod tests {
     fn the_bar_shows_where_today_is() {
         let place = |life: Option<Life>| life.map(|life| (life.today, life.renewal, life.week));
         assert_eq!(place(life(100, 25, Some(60))), Some((250, Some(600), Some(930))));
-        assert_eq!(
-            place(life(100, -5, None)),
-            Some((0, None, Some(930))),
-            "it begins in a while"
-        );
-        assert_eq!(
-            place(life(100, 130, None)),
-            Some((1000, None, Some(930))),
-            "it ended"
-        );
-        assert_eq!(
-            place(life(6, 3, Some(9))),
-            Some((500, None, None)),
-            "what is outside is not shown"
-        );
+        assert_eq!(place(life(100, -5, None)), Some((0, None, Some(930))), "it begins in a while");
+        assert_eq!(place(life(100, 130, None)), Some((1000, None, Some(930))), "it ended");
+        assert_eq!(place(life(6, 3, Some(9))), Some((500, None, None)), "what is outside is not shown");
         assert_eq!(place(life(0, 0, None)), None, "dates that make no sense");
     }
 

@@ -59,20 +59,12 @@ pub(crate) async fn delete(frame: Frame, Named(name): Named, body: Body) -> Resu
     page.remove = form.get("c4") == "remove";
     form.get("typed").trim().clone_into(&mut page.typed);
     if page.is_live && !is_typed(&page.typed, &name) {
-        page.troubles
-            .put("typed", words::type_the_name(page.name.shown()));
+        page.troubles.put("typed", words::type_the_name(page.name.shown()));
         return Ok(again(StatusCode::UNPROCESSABLE_ENTITY, &page));
     }
-    let request = v1::DeleteDomainRequest {
-        name: name.to_string(),
-        remove_from_c4: page.remove,
-    };
+    let request = v1::DeleteDomainRequest { name: name.to_string(), remove_from_c4: page.remove };
     page.frame.domains().delete_domain(request).await?;
-    let to = if page.remove {
-        "/?done=removed"
-    } else {
-        "/?done=deleted"
-    };
+    let to = if page.remove { "/?done=removed" } else { "/?done=deleted" };
     Ok(Redirect::to(to).into_response())
 }
 
@@ -88,11 +80,7 @@ mod tests {
     #[test]
     fn a_name_is_typed_in_any_spelling_of_it() {
         let name = DomainName::parse("bücher.example.com").unwrap();
-        for typed in [
-            "bücher.example.com",
-            "xn--bcher-kva.example.com",
-            " Bücher.Example.COM. ",
-        ] {
+        for typed in ["bücher.example.com", "xn--bcher-kva.example.com", " Bücher.Example.COM. "] {
             assert!(is_typed(typed, &name), "{typed}");
         }
         for other in ["", "bucher.example.com", "example.com", "yes"] {

@@ -23,21 +23,13 @@ const PFX: &str = "application/x-pkcs12";
 /// Answers `/domains/{name}/certificate.pem`.
 pub(crate) async fn certificate(frame: Frame, Named(name): Named) -> Result<Response, Problem> {
     let answer = live(&frame, &name).await?;
-    Ok(file(
-        &format!("{name}.pem"),
-        PEM,
-        answer.certificate_pem.into_bytes(),
-    ))
+    Ok(file(&format!("{name}.pem"), PEM, answer.certificate_pem.into_bytes()))
 }
 
 /// Answers `/domains/{name}/chain.pem`.
 pub(crate) async fn chain(frame: Frame, Named(name): Named) -> Result<Response, Problem> {
     let answer = live(&frame, &name).await?;
-    Ok(file(
-        &format!("{name}-chain.pem"),
-        PEM,
-        answer.chain_pem.into_bytes(),
-    ))
+    Ok(file(&format!("{name}-chain.pem"), PEM, answer.chain_pem.into_bytes()))
 }
 
 async fn live(frame: &Frame, name: &DomainName) -> Result<v1::DownloadCertificateResponse, Problem> {

@@ -50,10 +50,8 @@ pub(super) async fn read(
     asked: Option<usize>,
 ) -> Result<Vec<v1::HistoryEntry>, Problem> {
     let lines = most(asked).saturating_add(1).clamp(100, STEPS[3]);
-    let request = v1::GetHistoryRequest {
-        name: name.to_string(),
-        page_size: i32::try_from(lines).unwrap_or(0),
-    };
+    let request =
+        v1::GetHistoryRequest { name: name.to_string(), page_size: i32::try_from(lines).unwrap_or(0) };
     Ok(frame.domains().get_history(request).await?.into_inner().entries)
 }
 
@@ -70,9 +68,7 @@ impl Timeline {
         let next = STEPS.into_iter().find(|step| *step > most);
         let running = domain.filter(|domain| domain.activity != "idle");
         Self {
-            running: running
-                .map(|domain| words::activity(&domain.activity).to_owned())
-                .unwrap_or_default(),
+            running: running.map(|domain| words::activity(&domain.activity).to_owned()).unwrap_or_default(),
             lines: entries.iter().take(most).map(|entry| line(entry, zone)).collect(),
             more: next
                 .filter(|_| entries.len() > most)
@@ -132,9 +128,6 @@ mod tests {
         for bad in ["<script>", "<b>", "<i>"] {
             assert!(!html.contains(bad), "{html}");
         }
-        assert!(
-            html.contains("<details>"),
-            "the CA's words are folded away: {html}"
-        );
+        assert!(html.contains("<details>"), "the CA's words are folded away: {html}");
     }
 }

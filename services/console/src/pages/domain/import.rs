@@ -85,20 +85,13 @@ pub(crate) async fn import(frame: Frame, Named(name): Named, body: Body) -> Resu
 /// What the form shows again of what was pasted as certificate.
 fn kept(certificate: &str) -> &str {
     let may_be_key = certificate.to_ascii_uppercase().contains("PRIVATE KEY");
-    if may_be_key || certificate.len() > MOST_BYTES {
-        ""
-    } else {
-        certificate
-    }
+    if may_be_key || certificate.len() > MOST_BYTES { "" } else { certificate }
 }
 
 /// Said here, because what is far too large never gets to where the API would say it.
 fn too_large(certificate: &str, key: &str) -> Troubles {
     let mut troubles = Troubles::default();
-    for (id, text, field) in [
-        (CERTIFICATE, certificate, Field::Certificate),
-        (KEY, key, Field::PrivateKey),
-    ] {
+    for (id, text, field) in [(CERTIFICATE, certificate, Field::Certificate), (KEY, key, Field::PrivateKey)] {
         if text.len() > MOST_BYTES {
             troubles.put(id, sentence(&PastedError::TooLarge(field).to_string()));
         }

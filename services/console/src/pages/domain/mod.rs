@@ -71,9 +71,7 @@ pub(crate) fn address(name: &DomainName) -> String {
 
 /// The domain as it is now.
 async fn read(frame: &Frame, name: &DomainName) -> Result<v1::Domain, Problem> {
-    let request = v1::GetDomainRequest {
-        name: name.to_string(),
-    };
+    let request = v1::GetDomainRequest { name: name.to_string() };
     let answer = frame.domains().get_domain(request).await?.into_inner();
     answer.domain.ok_or_else(Problem::no_page)
 }

@@ -20,10 +20,7 @@ use crate::words;
 const REASONS: [(&str, v1::RevocationReason); 4] = [
     ("key-compromise", v1::RevocationReason::KeyCompromise),
     ("superseded", v1::RevocationReason::Superseded),
-    (
-        "cessation-of-operation",
-        v1::RevocationReason::CessationOfOperation,
-    ),
+    ("cessation-of-operation", v1::RevocationReason::CessationOfOperation),
     ("affiliation-changed", v1::RevocationReason::AffiliationChanged),
 ];
 
@@ -73,10 +70,9 @@ impl RevokePage {
 /// The domain; one that is deleted has certificates all the same.
 async fn of(frame: &Frame, name: &DomainName) -> Result<v1::Domain, Problem> {
     match read(frame, name).await {
-        Err(problem) if problem.status == StatusCode::NOT_FOUND => Ok(v1::Domain {
-            name: name.to_string(),
-            ..v1::Domain::default()
-        }),
+        Err(problem) if problem.status == StatusCode::NOT_FOUND => {
+            Ok(v1::Domain { name: name.to_string(), ..v1::Domain::default() })
+        }
         other => other,
     }
 }
@@ -107,8 +103,7 @@ pub(crate) async fn revoke(frame: Frame, Named(name): Named, body: Body) -> Resu
         page.troubles.put("reason", words::CHOOSE_A_REASON);
     }
     if page.is_live && !is_typed(&page.typed, &name) {
-        page.troubles
-            .put("typed", words::type_the_name(page.name.shown()));
+        page.troubles.put("typed", words::type_the_name(page.name.shown()));
     }
     let Some((_, reason)) = reason.filter(|_| page.troubles.is_empty()) else {
         return Ok(again(StatusCode::UNPROCESSABLE_ENTITY, &page));

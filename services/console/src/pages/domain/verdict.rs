@@ -70,22 +70,14 @@ impl Verdict {
 
 fn letter(reason: &v1::Reason) -> Letter {
     let (heading, is_sent) = words::letter(&reason.who);
-    Letter {
-        heading,
-        text: reason.message.clone(),
-        is_sent,
-    }
+    Letter { heading, text: reason.message.clone(), is_sent }
 }
 
 /// When the status became what it is.
 fn since(status: v1::Status, entries: &[v1::HistoryEntry]) -> Option<Timestamp> {
-    let change = entries
-        .iter()
-        .find(|entry| entry.status_from() != entry.status_to())?;
+    let change = entries.iter().find(|entry| entry.status_from() != entry.status_to())?;
     // A status that changed without a line of its own would get the moment of another.
-    (change.status_to() == status)
-        .then(|| instant(change.at.as_ref()))
-        .flatten()
+    (change.status_to() == status).then(|| instant(change.at.as_ref())).flatten()
 }
 
 #[cfg(test)]
@@ -94,10 +86,7 @@ mod tests {
 
     fn entry(second: i64, from: v1::Status, to: v1::Status) -> v1::HistoryEntry {
         v1::HistoryEntry {
-            at: Some(prost_types::Timestamp {
-                seconds: second,
-                nanos: 0,
-            }),
+            at: Some(prost_types::Timestamp { seconds: second, nanos: 0 }),
             status_from: from.into(),
             status_to: to.into(),
             ..v1::HistoryEntry::default()
@@ -117,10 +106,6 @@ mod tests {
         assert_eq!(second(since(Failure, &entries)), Some(20));
         assert_eq!(second(since(Pending, &entries[3..])), Some(10));
         assert_eq!(since(Success, &entries), None, "the history does not say when");
-        assert_eq!(
-            since(Failure, &entries[..2]),
-            None,
-            "it began before what was read"
-        );
+        assert_eq!(since(Failure, &entries[..2]), None, "it began before what was read");
     }
 }

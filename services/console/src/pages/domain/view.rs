@@ -101,11 +101,8 @@ pub(super) async fn page(
     };
     let entries = entries?;
     let (zone, now) = (&frame.zone, frame.now);
-    let controls = Controls {
-        operate: frame.may_operate(),
-        key: frame.may_read_keys(),
-        revoke: frame.may_revoke(),
-    };
+    let controls =
+        Controls { operate: frame.may_operate(), key: frame.may_read_keys(), revoke: frame.may_revoke() };
     let page = ViewPage {
         troubles,
         name: Name::new(&domain.name),
@@ -118,11 +115,7 @@ pub(super) async fn page(
         controls,
         frame,
     };
-    let status = if page.troubles.is_empty() {
-        StatusCode::OK
-    } else {
-        StatusCode::CONFLICT
-    };
+    let status = if page.troubles.is_empty() { StatusCode::OK } else { StatusCode::CONFLICT };
     Ok((status, html(&page)).into_response())
 }
 
