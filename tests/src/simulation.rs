@@ -17,7 +17,7 @@ use std::time::Duration;
 use api::commands::Commands;
 use audit::Caller;
 use bus_embedded::EmbeddedBus;
-use domain::{Clock, DomainName, EventKind, Lease, PreExpiry, WorkKind};
+use domain::{Clock, DomainName, Entropy, EventKind, Lease, PreExpiry, WorkKind};
 use jiff::{SignedDuration, Timestamp};
 use runtime::config::{AcmeIssuer, IssuerLimits};
 use runtime::testing::{JumpingClock, SeededEntropy};
@@ -26,8 +26,6 @@ use sandbox::{C4Control, CaControl, CaOptions, DnsControl, Limits, ValidationRes
 use scheduler::Scheduler;
 use seal::SealingKeys;
 use store::{DomainView, ListQuery, Message, Store};
-use store_postgres::PostgresStore;
-use store_sqlite::SqliteStore;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
@@ -103,8 +101,9 @@ impl Simulation {
         // In memory where that is possible: what is simulated is not a disk.
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
         let folder = folder.expect("a folder");
-        let store = store(mode, &folder).await;
-        let context = context(&world, &folder, store, clock.clone(), seed);
+        let entropy = Arc::new(SeededEntropy::new(seed));
+        let store = store(mode, &folder, clock.clone(), entropy.clone()).await;
+        let context = context(&world, &folder, store, clock.clone(), entropy);
         Self {
             commands: Commands {
                 store: context.store.clone(),
@@ -208,14 +207,14 @@ impl Simulation {
 
     async fn claim(&self, kind: WorkKind, names: &[DomainName]) -> Vec<Lease> {
         let now = self.now();
-        let claimed = self.context.store.claim_batch(kind, names, now, now + LEASE);
+        let claimed = self.context.store.claim_batch(kind, names, now + LEASE);
         claimed.await.expect("a claim")
     }
 
     async fn take(&self, at_most: u32) -> Vec<Message> {
         let now = self.now();
         let store = &self.context.store;
-        let taken = store.take_messages(&EventKind::WORDS, at_most, now, now + LEASE);
+        let taken = store.take_messages(&EventKind::WORDS, at_most, now + LEASE);
         taken.await.expect("messages")
     }
 
@@ -260,20 +259,17 @@ impl Simulation {
     }
 }
 
-async fn store(mode: Mode, folder: &TempDir) -> Arc<dyn Store> {
-    match mode {
-        Mode::Embedded => {
-            let store = SqliteStore::open_and_migrate(&folder.path().join("simulation.db")).await;
-            Arc::new(store.expect("a store"))
-        }
+async fn store(mode: Mode, folder: &TempDir, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Arc<Store> {
+    let store = match mode {
+        Mode::Embedded => Store::open_file(&folder.path().join("simulation.db"), clock, entropy).await,
         Mode::Scaled => {
             let postgres = Postgres::shared().await;
-            let url = postgres.superuser_url(&postgres.database());
-            let store = PostgresStore::open(&url, 4).expect("a store");
-            store.migrate().await.expect("migrated");
-            Arc::new(store)
+            Store::open_server(&postgres.superuser_url(&postgres.database()), 4, clock, entropy)
         }
-    }
+    };
+    let store = store.expect("a store");
+    store.migrate().await.expect("migrated");
+    Arc::new(store)
 }
 
 fn carried_out(result: Result<(), JobError>, lease: &Lease) {
@@ -286,9 +282,9 @@ fn carried_out(result: Result<(), JobError>, lease: &Lease) {
 fn context(
     world: &World,
     folder: &TempDir,
-    store: Arc<dyn Store>,
+    store: Arc<Store>,
     clock: Arc<JumpingClock>,
-    seed: u64,
+    entropy: Arc<SeededEntropy>,
 ) -> Context {
     let root = folder.path().join("root.pem");
     std::fs::write(&root, world.ca.api_root_pem()).expect("a file");
@@ -312,7 +308,7 @@ fn context(
         bus: Arc::new(EmbeddedBus::new(store.clone(), clock.clone())),
         store,
         clock,
-        entropy: Arc::new(SeededEntropy::new(seed)),
+        entropy,
         sealing_keys: Some(Arc::new(keys)),
         stop: Stop::default(),
         health: Health::default(),

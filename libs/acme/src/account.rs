@@ -59,7 +59,7 @@ impl AccountKey {
 /// The account at `ca`: the one that is stored, or a new one.
 pub async fn ensure_account(
     ca: &Ca,
-    store: &Arc<dyn Store>,
+    store: &Arc<Store>,
     keys: &SealingKeys,
     entropy: &dyn Entropy,
 ) -> Result<AccountKey, AcmeError> {
@@ -98,7 +98,7 @@ pub(crate) async fn open_key(row: &Account, sealed: &[u8], keys: &SealingKeys) -
 
 async fn insert_account(
     ca: &Ca,
-    store: &Arc<dyn Store>,
+    store: &Arc<Store>,
     keys: &SealingKeys,
     entropy: &dyn Entropy,
 ) -> Result<Account, AcmeError> {

@@ -217,7 +217,7 @@ pub struct Purchase<'a> {
 /// Charges an order to the ledger in the caller's transaction; or changes nothing but the line, and says when to come
 /// back.
 pub async fn charge(
-    tx: &mut dyn Tx,
+    tx: &mut Tx,
     limits: &Limits,
     purchase: &Purchase<'_>,
     now: Timestamp,
@@ -265,7 +265,7 @@ pub async fn charge(
 
 /// Charges a failed authorization.
 pub async fn charge_failure(
-    tx: &mut dyn Tx,
+    tx: &mut Tx,
     limits: &Limits,
     issuer: &str,
     name: &DomainName,
@@ -283,7 +283,7 @@ pub async fn charge_failure(
 /// Notes that the CA itself said there is no room before `until`: its word counts more than our ledger. `detail` is the
 /// CA's sentence, from which is read which limit it means; one that does not say is taken for the name's own.
 pub async fn correct(
-    tx: &mut dyn Tx,
+    tx: &mut Tx,
     limits: &Limits,
     issuer: &str,
     name: &DomainName,

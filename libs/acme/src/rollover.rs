@@ -26,7 +26,7 @@ const ADOPT_TRIES: usize = 3;
 /// the two changes of ours.
 pub async fn roll_over(
     ca: &Ca,
-    store: &Arc<dyn Store>,
+    store: &Arc<Store>,
     keys: &SealingKeys,
     line: &AuditEntry,
 ) -> Result<(), AcmeError> {
@@ -57,7 +57,7 @@ pub async fn roll_over(
 }
 
 /// Finishes a rollover that the CA knows of already; whether there was one. For whoever finds its signatures refused.
-pub async fn settle_rollover(ca: &Ca, store: &Arc<dyn Store>, keys: &SealingKeys) -> Result<bool, AcmeError> {
+pub async fn settle_rollover(ca: &Ca, store: &Arc<Store>, keys: &SealingKeys) -> Result<bool, AcmeError> {
     match store.account(ca.name(), ca.directory_url()).await? {
         Some(row) if row.pending_key.is_some() && row.url.is_some() => {
             settle(ca, store, keys, &row, None).await
@@ -76,7 +76,7 @@ pub fn account_key_from_pem(pem: &str) -> Result<Zeroizing<Vec<u8>>, AcmeError> 
         .map_err(|_| AcmeError::Local("the account key is not ECDSA P-256".into()))
 }
 
-async fn registered(ca: &Ca, store: &Arc<dyn Store>) -> Result<Account, AcmeError> {
+async fn registered(ca: &Ca, store: &Arc<Store>) -> Result<Account, AcmeError> {
     let row = store.account(ca.name(), ca.directory_url()).await?;
     row.filter(|row| row.url.is_some())
         .ok_or_else(|| AcmeError::Local(format!("there is no registered account at {}", ca.name())))
@@ -84,7 +84,7 @@ async fn registered(ca: &Ca, store: &Arc<dyn Store>) -> Result<Account, AcmeErro
 
 async fn propose(
     ca: &Ca,
-    store: &Arc<dyn Store>,
+    store: &Arc<Store>,
     keys: &SealingKeys,
     row: Account,
     line: &AuditEntry,
@@ -97,7 +97,7 @@ async fn propose(
     let mut tx = store.begin("account_key_proposed").await?;
     match tx.propose_account_key(row.id, &sealed).await {
         Ok(()) => {
-            tx.append_audit(&detailed(line, "new key stored")).await?;
+            tx.append_audit(detailed(line, "new key stored"));
             tx.commit().await?;
             Ok(Account { pending_key: Some(sealed), ..row })
         }
@@ -113,7 +113,7 @@ async fn propose(
 /// Adopts the pending key if the CA knows the account by it.
 async fn settle(
     ca: &Ca,
-    store: &Arc<dyn Store>,
+    store: &Arc<Store>,
     keys: &SealingKeys,
     row: &Account,
     line: Option<&AuditEntry>,
@@ -145,7 +145,7 @@ async fn change_key(ca: &Ca, row: &Account, old: &[u8], new: &[u8]) -> Result<()
 
 /// Makes `new` the account's key, unless somebody did so already.
 async fn adopt(
-    store: &Arc<dyn Store>,
+    store: &Arc<Store>,
     keys: &SealingKeys,
     mut row: Account,
     new: &[u8],
@@ -157,7 +157,7 @@ async fn adopt(
         match tx.adopt_account_key(row.id, pending).await {
             Ok(()) => {
                 if let Some(line) = line {
-                    tx.append_audit(&detailed(line, "new key in use")).await?;
+                    tx.append_audit(detailed(line, "new key in use"));
                 }
                 tx.commit().await?;
                 tracing::info!(issuer = row.issuer, "the account has a new key");

@@ -2,21 +2,24 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::sync::Arc;
+
 use acme::budget::{
     self, Exempt, Lane, Limit, Limits, Purchase, charge, charge_failure, correct, line_key, shared_buckets,
 };
 use domain::DomainName;
 use jiff::{SignedDuration, Timestamp};
+use runtime::SystemClock;
 use runtime::config::{AcmeIssuer, IssuerLimits, LimitNumber, LimitNumbers};
+use runtime::testing::open_store;
 use store::Store;
-use store_sqlite::SqliteStore;
 use tempfile::TempDir;
 
 const CA: &str = "letsencrypt";
 const LIMITS: Limits = Limits::LETS_ENCRYPT;
 
 struct Ledger {
-    store: SqliteStore,
+    store: Arc<Store>,
     _folder: TempDir,
 }
 
@@ -40,14 +43,13 @@ fn minutes(minutes: i64) -> SignedDuration {
 impl Ledger {
     async fn new() -> Self {
         let folder = TempDir::new().unwrap();
-        let store = SqliteStore::open(&folder.path().join("ledger.db")).await.unwrap();
-        store.migrate().await.unwrap();
+        let store = open_store(&folder.path().join("ledger.db"), Arc::new(SystemClock)).await.unwrap();
         Self { store, _folder: folder }
     }
 
     async fn buy(&self, purchase: Purchase<'_>, now: Timestamp) -> Result<(), Timestamp> {
         let mut tx = self.store.begin("buy").await.unwrap();
-        let answer = charge(&mut *tx, &LIMITS, &purchase, now).await.unwrap();
+        let answer = charge(&mut tx, &LIMITS, &purchase, now).await.unwrap();
         tx.commit().await.unwrap();
         answer
     }
@@ -171,7 +173,7 @@ async fn failed_authorizations_hold_the_name_back() {
     let shop = name("shop.example.com");
     for _ in 0..5 {
         let mut tx = ledger.store.begin("fail").await.unwrap();
-        charge_failure(&mut *tx, &LIMITS, CA, &shop, start()).await.unwrap();
+        charge_failure(&mut tx, &LIMITS, CA, &shop, start()).await.unwrap();
         tx.commit().await.unwrap();
     }
     assert_eq!(ledger.buy_new(&shop, start()).await, Err(start() + minutes(12) / 100 * 101));
@@ -191,7 +193,7 @@ async fn the_cas_word_counts_more_than_the_ledger() {
     ] {
         let ledger = Ledger::new().await;
         let mut tx = ledger.store.begin("correct").await.unwrap();
-        correct(&mut *tx, &LIMITS, CA, &shop, detail, until).await.unwrap();
+        correct(&mut tx, &LIMITS, CA, &shop, detail, until).await.unwrap();
         tx.commit().await.unwrap();
         let told = ledger.buy_new(&shop, start()).await.unwrap_err();
         assert!(told >= until, "{detail}: {told}");
@@ -208,7 +210,7 @@ async fn what_is_not_committed_is_not_spent() {
     let shop = name("shop.example.com");
     for _ in 0..9 {
         let mut tx = ledger.store.begin("buy").await.unwrap();
-        assert_eq!(charge(&mut *tx, &LIMITS, &new(&shop), start()).await.unwrap(), Ok(()));
+        assert_eq!(charge(&mut tx, &LIMITS, &new(&shop), start()).await.unwrap(), Ok(()));
     }
 }
 
@@ -247,7 +249,7 @@ async fn what_is_left_is_what_can_be_bought() {
         let shop = stranger(bought);
         let purchase = Purchase { lane: Lane::Expiring, ..new(&shop) };
         let mut tx = ledger.store.begin("buy").await.unwrap();
-        let charged = charge(&mut *tx, &LIMITS, &purchase, start()).await.unwrap();
+        let charged = charge(&mut tx, &LIMITS, &purchase, start()).await.unwrap();
         tx.commit().await.unwrap();
         if left == 0 {
             assert_eq!(charged, Err(free_at.unwrap()), "and then from when on");

@@ -40,7 +40,7 @@ pub fn link(before: &AuditSeal, entry: &AuditEntry) -> AuditSeal {
 
 /// Seals what was committed and logs the new head. Any number of processes may; one at a time does. Nothing is lost
 /// when one dies: what was not sealed waits for the next second.
-pub async fn seal(store: &dyn Store) -> Result<(), StoreError> {
+pub async fn seal(store: &Store) -> Result<(), StoreError> {
     if store.unsealed_audit().await? == 0 {
         return Ok(());
     }

@@ -65,7 +65,7 @@ pub struct Report {
 
 /// Verifies the whole chain, and that `given`, a head that was logged once, is still part of it. Read-only; lines that
 /// are sealed meanwhile are verified too.
-pub async fn verify(store: &dyn Store, given: Option<AuditSeal>) -> Result<Report, StoreError> {
+pub async fn verify(store: &Store, given: Option<AuditSeal>) -> Result<Report, StoreError> {
     let mut walk = Walk { last: FIRST, lines: 0, broken: Vec::new(), given };
     let head = loop {
         while walk.page(store).await? {}
@@ -94,7 +94,7 @@ struct Walk {
 
 impl Walk {
     /// False at the end.
-    async fn page(&mut self, store: &dyn Store) -> Result<bool, StoreError> {
+    async fn page(&mut self, store: &Store) -> Result<bool, StoreError> {
         let page = store.sealed_audit(self.last.sequence, PAGE).await?;
         for (stored, entry) in &page {
             self.removed_before(stored.sequence);

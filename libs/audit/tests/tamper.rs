@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use audit::{Broken, Caller, Report, link, seal, verify};
 use jiff::{SignedDuration, Timestamp};
+use runtime::SystemClock;
+use runtime::testing::open_store;
 use sqlx::{Connection, SqliteConnection};
 use store::{AuditSeal, Store};
-use store_sqlite::SqliteStore;
 use tempfile::TempDir;
 
 struct Log {
-    store: Arc<dyn Store>,
+    store: Arc<Store>,
     folder: TempDir,
 }
 
@@ -20,16 +21,16 @@ impl Log {
     /// Five lines, sealed.
     async fn sealed() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open_and_migrate(&folder.path().join("audit.db")).await.unwrap();
-        let log = Self { store: Arc::new(store), folder };
+        let store = open_store(&folder.path().join("audit.db"), Arc::new(SystemClock)).await.unwrap();
+        let log = Self { store, folder };
         for index in 1..=5 {
             log.append(index).await;
             // One at a time and several at once make the same chain.
             if index % 2 == 0 {
-                seal(&*log.store).await.unwrap();
+                seal(&log.store).await.unwrap();
             }
         }
-        seal(&*log.store).await.unwrap();
+        seal(&log.store).await.unwrap();
         log
     }
 
@@ -43,7 +44,7 @@ impl Log {
         let at = Timestamp::from_second(1_800_000_000 + index).unwrap() + SignedDuration::from_nanos(1_234);
         let line = caller.line(at, &format!("d{index}.example.com"), audit::OK, "");
         let mut tx = self.store.begin("append").await.unwrap();
-        tx.append_audit(&line).await.unwrap();
+        tx.append_audit(line);
         tx.commit().await.unwrap();
     }
 
@@ -55,7 +56,7 @@ impl Log {
     }
 
     async fn verify(&self, head: Option<AuditSeal>) -> Report {
-        verify(&*self.store, head).await.unwrap()
+        verify(&self.store, head).await.unwrap()
     }
 
     async fn broken_by(statements: &'static str) -> Vec<Broken> {
@@ -77,7 +78,7 @@ async fn a_log_that_nobody_touched_is_whole() {
     }
     let report = log.verify(Some(logged)).await;
     assert_eq!((report.lines, report.unsealed, &report.broken[..]), (5, 2, &[][..]));
-    seal(&*log.store).await.unwrap();
+    seal(&log.store).await.unwrap();
     let report = log.verify(Some(logged)).await;
     assert_eq!((report.lines, report.unsealed, &report.broken[..]), (7, 0, &[][..]));
 }
@@ -147,7 +148,7 @@ async fn a_chain_that_was_cut_off_with_its_head_is_found_by_a_head_from_the_log(
     for index in 6..=9 {
         log.append(index).await;
     }
-    seal(&*log.store).await.unwrap();
+    seal(&log.store).await.unwrap();
     assert_eq!(log.verify(None).await.broken, []);
     assert_eq!(log.verify(Some(logged)).await.broken, [Broken::NotTheHead(5)]);
 }

@@ -32,14 +32,14 @@ const BATCH: usize = 256;
 
 /// See the crate's documentation.
 pub struct EmbeddedBus {
-    store: Arc<dyn Store>,
+    store: Arc<Store>,
     clock: Arc<dyn Clock>,
     broadcasts: broadcast::Sender<Event>,
 }
 
 impl EmbeddedBus {
     /// A bus over the messages table of `store`.
-    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(store: Arc<Store>, clock: Arc<dyn Clock>) -> Self {
         let (broadcasts, _) = broadcast::channel(BROADCAST_CAPACITY);
         Self { store, clock, broadcasts }
     }
@@ -100,7 +100,7 @@ impl Bus for EmbeddedBus {
 impl EmbeddedBus {
     async fn move_broadcasts(&self, kinds: &[&'static str]) -> Result<usize, StoreError> {
         let now = self.clock.now();
-        let messages = self.store.take_messages(kinds, BATCH as u32, now, now + LEASE).await?;
+        let messages = self.store.take_messages(kinds, BATCH as u32, now + LEASE).await?;
         for message in &messages {
             // Nobody listening is fine: a broadcast is for those who are there.
             let _ = self.broadcasts.send(message.event.clone());
@@ -128,7 +128,7 @@ async fn look_again(published: &mut watch::Receiver<u64>, stop: &CancellationTok
 }
 
 struct Consumer {
-    store: Arc<dyn Store>,
+    store: Arc<Store>,
     clock: Arc<dyn Clock>,
     handler: Arc<dyn Handler>,
     in_hand: Mutex<HashMap<i64, Message>>,
@@ -152,7 +152,7 @@ impl Consumer {
             let now = self.clock.now();
             let messages = self
                 .store
-                .take_messages(&[queue.kind], permits.len() as u32, now, now + LEASE)
+                .take_messages(&[queue.kind], permits.len() as u32, now + LEASE)
                 .await
                 .unwrap_or_else(|error| {
                     say_waiting(&error);
@@ -231,7 +231,7 @@ async fn acquire_unless_stopped(
 }
 
 /// Deletes handled messages, as many at once as came while the last deletion ran.
-async fn delete_handled(store: Arc<dyn Store>, mut done: mpsc::UnboundedReceiver<Message>) {
+async fn delete_handled(store: Arc<Store>, mut done: mpsc::UnboundedReceiver<Message>) {
     let mut batch = Vec::new();
     while done.recv_many(&mut batch, BATCH).await > 0 {
         if let Err(error) = store.delete_messages(&batch).await {

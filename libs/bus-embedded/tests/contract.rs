@@ -9,12 +9,12 @@ use bus::Bus;
 use bus::contract::Rig;
 use bus_embedded::EmbeddedBus;
 use runtime::SystemClock;
+use runtime::testing::open_store;
 use store::Store;
-use store_sqlite::SqliteStore;
 use tempfile::TempDir;
 
 struct Behind {
-    store: Arc<dyn Store>,
+    store: Arc<Store>,
     _folder: TempDir,
 }
 
@@ -29,10 +29,9 @@ impl Rig for Behind {
     }
 }
 
-async fn setup() -> (Arc<dyn Store>, Arc<dyn Bus>, Arc<dyn Rig>) {
+async fn setup() -> (Arc<Store>, Arc<dyn Bus>, Arc<dyn Rig>) {
     let folder = tempfile::tempdir().unwrap();
-    let store: Arc<dyn Store> =
-        Arc::new(SqliteStore::open_and_migrate(&folder.path().join("bus.db")).await.unwrap());
+    let store = open_store(&folder.path().join("bus.db"), Arc::new(SystemClock)).await.unwrap();
     let bus = Arc::new(EmbeddedBus::new(store.clone(), Arc::new(SystemClock)));
     let behind = Behind { store: store.clone(), _folder: folder };
     (store, bus, Arc::new(behind))

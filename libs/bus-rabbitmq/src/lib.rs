@@ -48,7 +48,7 @@ pub struct RabbitMqOptions {
 
 /// See the crate's documentation.
 pub struct RabbitMqBus {
-    store: Arc<dyn Store>,
+    store: Arc<Store>,
     clock: Arc<dyn Clock>,
     link: Arc<Link>,
     relay: bool,
@@ -59,11 +59,7 @@ pub struct RabbitMqBus {
 
 impl RabbitMqBus {
     /// A bus at that URL. Connects when it runs, so that a broker which is away does not keep a process from starting.
-    pub fn new(
-        options: RabbitMqOptions,
-        store: Arc<dyn Store>,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self, BusError> {
+    pub fn new(options: RabbitMqOptions, store: Arc<Store>, clock: Arc<dyn Clock>) -> Result<Self, BusError> {
         let (broadcasts, _) = broadcast::channel(BROADCAST_CAPACITY);
         Ok(Self {
             store,
@@ -106,7 +102,7 @@ impl Bus for RabbitMqBus {
             if !self.relay {
                 return Ok(());
             }
-            relay::run(&self.link, &*self.store, &*self.clock, &bound, &stop).await
+            relay::run(&self.link, &self.store, &*self.clock, &bound, &stop).await
         };
         let listener = listener::run(&self.link, &self.broadcasts, self.wanted.subscribe(), &bound, &stop);
         tokio::try_join!(relay, listener)?;

@@ -26,7 +26,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Publishes once `bound`, so that who listened before this process published anything hears all of it.
 pub(crate) async fn run(
     link: &Link,
-    store: &dyn Store,
+    store: &Store,
     clock: &dyn Clock,
     bound: &CancellationToken,
     stop: &CancellationToken,
@@ -43,7 +43,7 @@ pub(crate) async fn run(
 async fn relay(
     link: &Link,
     attempts: &mut Attempts<'_>,
-    store: &dyn Store,
+    store: &Store,
     clock: &dyn Clock,
     bound: &CancellationToken,
     stop: &CancellationToken,
@@ -61,7 +61,7 @@ async fn relay(
         published.mark_unchanged();
         let now = clock.now();
         let messages =
-            store.take_messages(&EventKind::WORDS, BATCH, now, now + LEASE).await.unwrap_or_else(|error| {
+            store.take_messages(&EventKind::WORDS, BATCH, now + LEASE).await.unwrap_or_else(|error| {
                 say(&error, "the outbox is not read, it is looked at again");
                 Vec::new()
             });

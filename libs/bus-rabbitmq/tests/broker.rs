@@ -12,10 +12,10 @@ use bus::contract::Rig;
 use bus::{Bus, BusError, Handler, Outcome, Queue};
 use bus_rabbitmq::{DEAD, EVENTS, RabbitMqBus, RabbitMqOptions};
 use domain::{DomainName, Event, EventId, EventKind};
-use jiff::Timestamp;
 use kit::Behind;
 use reqwest::Method;
 use runtime::SystemClock;
+use runtime::testing::open_store;
 use serde_json::json;
 use store::Store;
 use tests::{RabbitMq, wait_for};
@@ -71,7 +71,7 @@ impl Consuming {
     }
 }
 
-async fn publish(store: &Arc<dyn Store>, label: &str) {
+async fn publish(store: &Arc<Store>, label: &str) {
     let event = Event {
         id: EventId::from(uuid::Uuid::new_v4()),
         kind: EventKind::CertificateRequested,
@@ -79,7 +79,7 @@ async fn publish(store: &Arc<dyn Store>, label: &str) {
         revision: 1,
     };
     let mut tx = store.begin("publish").await.unwrap();
-    tx.publish(&event, Timestamp::UNIX_EPOCH).await.unwrap();
+    tx.publish(event.kind, &event.name, event.revision);
     tx.commit().await.unwrap();
 }
 
@@ -101,7 +101,7 @@ async fn a_broker_that_is_away_is_waited_for_and_nothing_is_lost() {
     let vhost = rabbitmq.vhost().await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("outbox.db");
-    let store: Arc<dyn Store> = Arc::new(store_sqlite::SqliteStore::open_and_migrate(&path).await.unwrap());
+    let store = open_store(&path, Arc::new(SystemClock)).await.unwrap();
     rabbitmq.kill_9();
 
     let bus = kit::bus(store.clone(), &vhost.url, None);
@@ -279,8 +279,7 @@ fn a_bad_url_is_refused_without_being_repeated() {
     let folder = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let path = folder.path().join("outbox.db");
-    let store: Arc<dyn Store> =
-        Arc::new(runtime.block_on(store_sqlite::SqliteStore::open_and_migrate(&path)).unwrap());
+    let store = runtime.block_on(open_store(&path, Arc::new(SystemClock))).unwrap();
     let options = |url: &str, root: Option<&str>| RabbitMqOptions {
         url: url.to_owned(),
         root_certificate_file: root.map(Into::into),

@@ -10,7 +10,7 @@ use bus::Bus;
 use bus::contract::Rig;
 use store::Store;
 
-async fn setup() -> (Arc<dyn Store>, Arc<dyn Bus>, Arc<dyn Rig>) {
+async fn setup() -> (Arc<Store>, Arc<dyn Bus>, Arc<dyn Rig>) {
     let rabbitmq = tests::RabbitMq::shared().await;
     let vhost = rabbitmq.vhost().await;
     let behind = kit::Behind::new(rabbitmq, vhost).await;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hickory_resolver::proto::rr::{Name, Record, RecordType};
 
-use crate::lookup::{self, Answer};
+use crate::lookup::{self, Answer, AskError};
 use crate::{CouldNotAsk, Resolver};
 
 /// For each of the two questions, so that a nameserver which leaves one of them open does not hold up the other.
@@ -37,7 +37,7 @@ impl Resolver {
         let answer = asked.unwrap_or_else(|_| {
             let name = lookup::readable(name);
             let detail = format!("asking DNS for {kind} of {name}: no answer in time");
-            Err(CouldNotAsk { detail })
+            Err(AskError::NoAnswer(CouldNotAsk { detail }))
         })?;
         match answer {
             Answer::Records(records) => at_the_end(name, &records),

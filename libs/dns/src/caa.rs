@@ -79,7 +79,8 @@ fn goes_on(name: &Name, step: Step) -> Result<bool, CouldNotAsk> {
     let endless = |what| Err(lookup::could_not_ask(name, RecordType::CAA, what));
     match step {
         Step::On => Ok(true),
-        Step::End | Step::NoName => Ok(false),
+        // A CA asks for CAA alone, so a nameserver that does not answer for CNAME records must not stop us.
+        Step::End | Step::NoName | Step::NoAnswer => Ok(false),
         Step::Loop => endless("its CNAME records lead in a circle"),
         Step::TooLong => endless("too many CNAME records follow each other"),
     }

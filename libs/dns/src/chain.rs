@@ -5,7 +5,7 @@ use hickory_resolver::TokioResolver;
 use hickory_resolver::proto::rr::{Name, Record, RecordType};
 
 use crate::CouldNotAsk;
-use crate::lookup::{self, Answer};
+use crate::lookup::{self, Answer, AskError};
 
 pub(crate) const LONGEST_CHAIN: usize = 10;
 
@@ -25,6 +25,8 @@ pub(crate) enum Step {
     End,
     /// A name that does not exist.
     NoName,
+    /// The question for its CNAME record has no answer.
+    NoAnswer,
     /// An alias of a name that was passed before.
     Loop,
     TooLong,
@@ -54,10 +56,12 @@ impl Chain {
         if self.len() > LONGEST_CHAIN {
             return Ok(Step::TooLong);
         }
-        match lookup::ask(resolver, self.at(), RecordType::CNAME).await? {
-            Answer::NoName => Ok(Step::NoName),
-            Answer::NoRecord => Ok(Step::End),
-            Answer::Records(records) => self.step_within(&records),
+        match lookup::ask(resolver, self.at(), RecordType::CNAME).await {
+            Ok(Answer::NoName) => Ok(Step::NoName),
+            Ok(Answer::NoRecord) => Ok(Step::End),
+            Ok(Answer::Records(records)) => self.step_within(&records),
+            Err(AskError::NoAnswer(_)) => Ok(Step::NoAnswer),
+            Err(AskError::BadAnswer(error)) => Err(error),
         }
     }
 

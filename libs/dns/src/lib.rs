@@ -2,8 +2,11 @@
 //!
 //! Rules. Nothing is cached here, because a customer who has just mended a record presses the button again at once.
 //! "The name does not exist" and "there is no such record" are answers; a nameserver that fails, refuses, stays
-//! silent or sends nonsense is [`CouldNotAsk`], which blames nobody. What comes back is hostile: chains, record
-//! counts and waits are bounded, and only records that belong to the question are looked at.
+//! silent or sends nonsense is [`CouldNotAsk`], which is no failure of the name. What comes back is hostile: chains,
+//! record counts and waits are bounded, and only records that belong to the question are looked at.
+//!
+//! A question that a CA does not need must not stop us: AAAA without an answer beside an A record of ours, and CNAME
+//! records on their own, which only we ask for.
 //!
 //! The CNAME chain is walked here, one question per name, instead of leaving it to the resolver library: that one
 //! forgets the chain when its end has no address, and then the customer could not be told where the name points.

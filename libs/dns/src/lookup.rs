@@ -28,6 +28,23 @@ pub(crate) enum Answer {
     NoName,
 }
 
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) enum AskError {
+    /// The nameserver failed, refused or stayed silent.
+    NoAnswer(CouldNotAsk),
+    /// It answered more than any honest one would.
+    BadAnswer(CouldNotAsk),
+}
+
+impl From<AskError> for CouldNotAsk {
+    fn from(error: AskError) -> Self {
+        match error {
+            AskError::NoAnswer(error) | AskError::BadAnswer(error) => error,
+        }
+    }
+}
+
 /// Makes a resolver that caches nothing and reads no hosts file.
 pub(crate) fn resolver(
     nameservers: &[SocketAddr],
@@ -68,33 +85,27 @@ pub(crate) fn fully_qualified(name: &DomainName) -> Result<Name, CouldNotAsk> {
 }
 
 /// Asks for one type of record of one name.
-pub(crate) async fn ask(
-    resolver: &TokioResolver,
-    name: &Name,
-    kind: RecordType,
-) -> Result<Answer, CouldNotAsk> {
+pub(crate) async fn ask(resolver: &TokioResolver, name: &Name, kind: RecordType) -> Result<Answer, AskError> {
     let error = match resolver.lookup(name.clone(), kind).await {
         Ok(lookup) if lookup.answers().len() > MOST_RECORDS => {
-            return Err(could_not_ask(name, kind, &format!("more than {MOST_RECORDS} records")));
+            let what = format!("more than {MOST_RECORDS} records");
+            return Err(AskError::BadAnswer(could_not_ask(name, kind, &what)));
         }
         Ok(lookup) if lookup.answers().is_empty() => return Ok(Answer::NoRecord),
         Ok(lookup) => return Ok(Answer::Records(lookup.answers().to_vec())),
         Err(error) => error,
     };
-    match error {
-        NetError::Dns(Answered::NoRecordsFound(none)) if none.response_code == ResponseCode::NXDomain => {
-            Ok(Answer::NoName)
-        }
-        NetError::Dns(Answered::NoRecordsFound(none)) if none.response_code == ResponseCode::NoError => {
-            Ok(Answer::NoRecord)
-        }
-        NetError::Dns(Answered::NoRecordsFound(none)) => {
-            Err(could_not_ask(name, kind, &code(none.response_code)))
-        }
-        NetError::Dns(Answered::ResponseCode(response)) => Err(could_not_ask(name, kind, &code(response))),
-        NetError::Timeout => Err(could_not_ask(name, kind, "no answer in time")),
-        other => Err(could_not_ask(name, kind, &other.to_string())),
-    }
+    let what = match error {
+        NetError::Dns(Answered::NoRecordsFound(none)) => match none.response_code {
+            ResponseCode::NXDomain => return Ok(Answer::NoName),
+            ResponseCode::NoError => return Ok(Answer::NoRecord),
+            other => code(other),
+        },
+        NetError::Dns(Answered::ResponseCode(response)) => code(response),
+        NetError::Timeout => "no answer in time".to_owned(),
+        other => other.to_string(),
+    };
+    Err(AskError::NoAnswer(could_not_ask(name, kind, &what)))
 }
 
 /// The one CNAME that `name` has among `records`. Two different ones are not an answer (RFC 2181 section 10.1).

@@ -21,10 +21,12 @@ impl Resolver {
     async fn ask(&self, name: &DomainName, targets: &Targets) -> Result<Pointing, CouldNotAsk> {
         let mut chain = Chain::new(lookup::fully_qualified(name)?);
         loop {
+            // A CA asks for addresses alone, so a nameserver that does not answer for CNAME records must not stop us: the
+            // answer for the addresses has the chain, too.
             let found = match chain.step(&self.0).await? {
                 Step::On if targets.has_name(chain.at()) => return Ok(at_us(&chain)),
                 Step::On => continue,
-                Step::End => return self.compare_addresses(chain, targets).await,
+                Step::End | Step::NoAnswer => return self.compare_addresses(chain, targets).await,
                 Step::Loop => format!("{name} itself (its CNAME records lead in a circle)"),
                 Step::TooLong => {
                     let last = lookup::readable(chain.at());
@@ -47,7 +49,7 @@ impl Resolver {
         let mut found = Vec::new();
         let mut unanswered = None;
         let mut longest = chain.clone();
-        for answer in [a, aaaa] {
+        for (kind, answer) in [(RecordType::A, a), (RecordType::AAAA, aaaa)] {
             match answer {
                 Ok(Answer::Records(records)) => {
                     let mut further = chain.clone();
@@ -58,7 +60,9 @@ impl Resolver {
                     longest = std::cmp::max_by_key(longest, further, Chain::len);
                 }
                 Ok(Answer::NoRecord | Answer::NoName) => {}
-                Err(error) => unanswered = Some(error),
+                // A CA goes on with the A record if it cannot ask for AAAA.
+                Err(_) if kind == RecordType::AAAA && !found.is_empty() => {}
+                Err(error) => unanswered = unanswered.or(Some(error)),
             }
         }
         found.dedup();
@@ -66,7 +70,7 @@ impl Resolver {
         if found.iter().all(is_ours) {
             // An address of somebody else would settle it, whatever the other question brings; ours do not.
             if let Some(error) = unanswered {
-                return Err(error);
+                return Err(error.into());
             }
             if !found.is_empty() {
                 found.sort_unstable();

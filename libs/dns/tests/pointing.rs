@@ -160,13 +160,35 @@ async fn a_nameserver_that_fails_says_nothing_about_the_name() {
         (Reply::Raw(vec![0; 600]), ""),
         (Reply::Cut, ""),
     ] {
-        for kind in [RecordType::CNAME, RecordType::A, RecordType::AAAA] {
-            let server = Nameserver::start().await;
-            // The other kind of address would lead to us, and must not be taken for the whole answer.
-            server.addresses(NAME, &["198.51.100.7", "2001:db8:1::7"]).set(NAME, kind, reply.clone());
-            let detail = unanswered(&server).await;
-            assert!(detail.contains(&format!("{kind} of {NAME}")) && detail.contains(expected), "{detail}");
-        }
+        let server = Nameserver::start().await;
+        // The other kind of address would lead to us, and must not be taken for the whole answer.
+        server.addresses(NAME, &["198.51.100.7", "2001:db8:1::7"]).set(NAME, RecordType::A, reply.clone());
+        let detail = unanswered(&server).await;
+        assert!(detail.contains(&format!("A of {NAME}")) && detail.contains(expected), "{detail}");
+    }
+}
+
+/// A CA asks for A and AAAA, and goes on with A where AAAA has no answer; for a CNAME record alone it never asks.
+#[tokio::test]
+async fn what_a_ca_does_not_need_does_not_stop_us() {
+    let failures = [ResponseCode::ServFail, ResponseCode::Refused, ResponseCode::NotImp].map(Reply::Code);
+    for reply in failures.into_iter().chain([Reply::Silence, Reply::Raw(vec![0xff; 40])]) {
+        let server = Nameserver::start().await;
+        server.addresses(NAME, &["198.51.100.7"]).set(NAME, RecordType::AAAA, reply.clone());
+        leads_to_us(&server, "198.51.100.7").await;
+        server.set(NAME, RecordType::CNAME, reply.clone());
+        leads_to_us(&server, "198.51.100.7").await;
+
+        // The answer for the addresses has the chain.
+        let server = Nameserver::start().await;
+        server.set(NAME, RecordType::CNAME, reply);
+        let address = "203.0.113.9".parse::<std::net::IpAddr>().unwrap();
+        let chain = vec![
+            kit::cname(NAME, "edge.cdn.example.net"),
+            kit::record("edge.cdn.example.net", address.into()),
+        ];
+        server.set(NAME, RecordType::A, Reply::Records(chain));
+        leads_to_us(&server, "edge.cdn.example.net").await;
     }
 }
 
@@ -174,8 +196,10 @@ async fn a_nameserver_that_fails_says_nothing_about_the_name() {
 async fn a_failure_further_down_the_chain_is_no_answer_either() {
     let server = Nameserver::start().await;
     server.cname(NAME, "a.example.org");
-    server.set("a.example.org", RecordType::CNAME, Reply::Code(ResponseCode::ServFail));
-    assert!(unanswered(&server).await.contains("CNAME of a.example.org"));
+    for kind in [RecordType::CNAME, RecordType::A, RecordType::AAAA] {
+        server.set("a.example.org", kind, Reply::Code(ResponseCode::ServFail));
+    }
+    assert!(unanswered(&server).await.contains("A of a.example.org"));
 }
 
 /// Half an answer is enough when it settles the matter.

@@ -33,6 +33,14 @@ impl Who {
     }
 }
 
+impl std::str::FromStr for Who {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|who| who.as_str() == text).ok_or(())
+    }
+}
+
 /// Who has to act where a reason has that code ([`Reason::code`]); none for a word that is none.
 pub fn who_must_act(code: &str) -> Option<Who> {
     Some(match code {

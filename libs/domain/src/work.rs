@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 
-use crate::{CertificateId, DomainName};
+use crate::{CertificateId, DomainName, EventKind};
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -123,6 +123,20 @@ pub struct Work {
     pub due_at: Option<Timestamp>,
     /// Which certificate to upload.
     pub certificate: Option<CertificateId>,
+}
+
+impl Work {
+    /// The event that makes a worker claim it; none for an upload that names no certificate, which cannot be done.
+    pub fn event(&self) -> Option<EventKind> {
+        match (self.kind, self.certificate) {
+            (WorkKind::Issue, _) => Some(EventKind::CertificateRequested),
+            (WorkKind::Upload, certificate) => {
+                certificate.map(|certificate| EventKind::CertIssued { certificate })
+            }
+            (WorkKind::Remove, _) => Some(EventKind::DomainDeleted),
+            (WorkKind::Revoke, _) => Some(EventKind::RevocationRequested),
+        }
+    }
 }
 
 /// Work that one worker owns until the lease ends or somebody reschedules it.

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bus::Bus;
-use domain::{Clock, Domain, DomainName, Entropy, Event, EventId, EventKind};
+use domain::{Clock, Entropy};
 use seal::SealingKeys;
-use store::{Entry, Store, StoreError, Tx};
+use store::Store;
 use tokio::net::TcpListener;
 
 use crate::{Config, Health, RoleError, Stop};
@@ -34,7 +34,7 @@ pub struct Context {
     /// The settings, validated.
     pub config: Arc<Config>,
     /// The truth.
-    pub store: Arc<dyn Store>,
+    pub store: Arc<Store>,
     /// The hints.
     pub bus: Arc<dyn Bus>,
     /// The time.
@@ -62,30 +62,6 @@ impl Context {
             health: self.health.clone(),
             listeners: self.listeners.clone(),
         }
-    }
-
-    /// Stores a domain's next row in the caller's transaction, with its line in the history and its hint.
-    pub async fn apply(
-        &self,
-        tx: &mut dyn Tx,
-        before: &Domain,
-        after: &Domain,
-        entry: Option<Entry<'_>>,
-    ) -> Result<(), StoreError> {
-        store::apply(tx, &*self.clock, &*self.entropy, Some(before), after, entry).await
-    }
-
-    /// Publishes an event in the caller's transaction.
-    pub async fn publish(
-        &self,
-        tx: &mut dyn Tx,
-        kind: EventKind,
-        name: &DomainName,
-        revision: i64,
-    ) -> Result<(), StoreError> {
-        let id = EventId::new(&*self.clock, &*self.entropy);
-        let event = Event { id, kind, name: name.clone(), revision };
-        tx.publish(&event, self.clock.now()).await
     }
 
     /// The sealing keys, for a role that cannot work without.

@@ -58,7 +58,7 @@ impl Health {
 #[derive(Clone)]
 pub struct Backends {
     /// The truth.
-    pub store: Arc<dyn Store>,
+    pub store: Arc<Store>,
     /// The hints.
     pub bus: Arc<dyn Bus>,
 }
@@ -90,7 +90,7 @@ pub async fn serve_admin(
 }
 
 /// What the store says of itself.
-async fn ask_store(store: &dyn Store, now: Timestamp) -> Result<(), String> {
+async fn ask_store(store: &Store, now: Timestamp) -> Result<(), String> {
     let theirs = match tokio::time::timeout(ASK_WITHIN, store.clock()).await {
         Ok(Ok(theirs)) => theirs,
         Ok(Err(error)) => return Err(chain(&error)),
@@ -115,7 +115,7 @@ async fn ready(State(admin): State<Admin>, RawQuery(query): RawQuery) -> (Status
     let Process { health, stop, clock, .. } = &admin.process;
     let mut parts = health.snapshot();
     if let Some(Backends { store, bus }) = &admin.backends {
-        parts.insert("store", ask_store(&**store, clock.now()).await);
+        parts.insert("store", ask_store(store, clock.now()).await);
         parts.insert("bus", bus.trouble().map_or(Ok(()), Err));
     }
     if stop.soft().is_cancelled() {

@@ -2,13 +2,24 @@
 //! tests need it.
 
 use std::future::Future;
+use std::path::Path;
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use domain::{Clock, Entropy};
 use jiff::{SignedDuration, Timestamp};
+use store::{Result, Store};
 use tokio::sync::watch;
+
+use crate::SystemEntropy;
+
+/// A store in a file, with the present schema.
+pub async fn open_store(path: &Path, clock: Arc<dyn Clock>) -> Result<Arc<Store>> {
+    let store = Store::open_file(path, clock, Arc::new(SystemEntropy)).await?;
+    store.migrate().await?;
+    Ok(Arc::new(store))
+}
 
 /// A clock that stands still until it is moved.
 #[derive(Debug)]

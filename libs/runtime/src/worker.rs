@@ -87,7 +87,7 @@ async fn claim_in_batches(context: Context, kind: WorkKind, mut wanted: mpsc::Un
         let names: BTreeSet<DomainName> = claims.iter().map(|claim| claim.name.clone()).collect();
         let names: Vec<DomainName> = names.into_iter().collect();
         let now = context.clock.now();
-        let claimed = context.store.claim_batch(kind, &names, now, now + LEASE).await;
+        let claimed = context.store.claim_batch(kind, &names, now + LEASE).await;
         if let Err(error) = &claimed {
             tracing::warn!(error = error as &dyn Error, "work not claimed");
         }

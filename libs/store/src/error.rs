@@ -28,7 +28,7 @@ pub enum StoreError {
         /// Which table.
         table: &'static str,
         /// Which column.
-        column: &'static str,
+        column: String,
         /// Which row.
         id: String,
     },

@@ -8,11 +8,12 @@ use std::cmp::Ordering;
 use domain::{Source, Status, Who};
 use jiff::Timestamp;
 
-use crate::DomainView;
+use crate::sql::Query;
+use crate::{DomainView, Result, Store, dialect};
 
 /// How many rows of the order are looked through for what is not ordered by, before it is looked up by its own index.
 /// What fills a page sooner is common, and all of it need not be found.
-pub const LOOK_THROUGH: u32 = 5000;
+pub(crate) const LOOK_THROUGH: u32 = 5000;
 
 /// By what the list is ordered; names decide between equals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,12 +66,12 @@ impl Search {
 }
 
 /// The first text after all that begin with `start`, for names.
-pub fn after_all(start: &str) -> String {
+pub(crate) fn after_all(start: &str) -> String {
     format!("{start}\u{7f}")
 }
 
 /// The name from its end to its beginning.
-pub fn reversed(name: &str) -> String {
+pub(crate) fn reversed(name: &str) -> String {
     name.chars().rev().collect()
 }
 
@@ -115,7 +116,7 @@ impl ListFilter {
 }
 
 /// How early a status needs a person's attention, from 1.
-pub fn attention(status: Status) -> i16 {
+pub(crate) fn attention(status: Status) -> i16 {
     match status {
         Status::Emergency => 1,
         Status::Expired => 2,
@@ -167,11 +168,11 @@ impl Ord for Place {
 
 /// Domains of one status, or of all, beyond a place.
 #[derive(Clone, Copy, Debug)]
-pub struct Part<'a> {
+pub(crate) struct Part<'a> {
     /// The one; none for all.
-    pub status: Option<Status>,
+    pub(crate) status: Option<Status>,
     /// See [`ListQuery::beyond`].
-    pub beyond: Option<&'a Place>,
+    pub(crate) beyond: Option<&'a Place>,
 }
 
 /// Which page.
@@ -206,12 +207,12 @@ pub struct ListQuery {
 impl ListQuery {
     /// Whether places grow in the direction in which the page is read. One before a place, and the last, are read from
     /// their end.
-    pub fn reads_upwards(&self) -> bool {
+    pub(crate) fn reads_upwards(&self) -> bool {
         self.descending == matches!(self.page, Page::Before(_) | Page::Last)
     }
 
     /// The place beyond which the page is read.
-    pub fn beyond(&self) -> Option<&Place> {
+    pub(crate) fn beyond(&self) -> Option<&Place> {
         match &self.page {
             Page::After(place) | Page::Before(place) => Some(place),
             Page::First | Page::Last => None,
@@ -220,7 +221,7 @@ impl ListQuery {
 
     /// The parts that the page is merged from: one for each of some statuses, so that a rare one is found by its index
     /// among millions of names, else one of all. A part that lies before the page as a whole is left out.
-    pub fn parts(&self) -> Vec<Part<'_>> {
+    pub(crate) fn parts(&self) -> Vec<Part<'_>> {
         let beyond = self.beyond();
         // Who has to act is indexed by status.
         let of_all = self.filter.who.is_some() && self.order == ListOrder::Expiry;
@@ -244,7 +245,7 @@ impl ListQuery {
     }
 
     /// The columns that the list is ordered by; that of the status may be left out where there is one.
-    pub fn columns(&self) -> &'static [&'static str] {
+    pub(crate) fn columns(&self) -> &'static [&'static str] {
         match self.order {
             ListOrder::Name => &["name"],
             ListOrder::Creation => &["created_at", "name"],
@@ -254,10 +255,99 @@ impl ListQuery {
     }
 
     /// Puts domains into the order that was asked for.
-    pub fn arrange(&self, views: &mut [DomainView]) {
+    pub(crate) fn arrange(&self, views: &mut [DomainView]) {
         views.sort_by_cached_key(|view| Place::of(self.order, view));
         if self.descending {
             views.reverse();
         }
+    }
+}
+
+impl Store {
+    /// A page of the list, in the order that was asked for.
+    pub async fn domains(&self, query: &ListQuery) -> Result<Vec<DomainView>> {
+        let search = query.filter.search.as_ref();
+        if search.is_some_and(|search| !search.can_match()) || query.parts().is_empty() {
+            return Ok(Vec::new());
+        }
+        let changes = Box::pin(dialect::page(self, query)).await?;
+        let mut views: Vec<DomainView> = changes.into_iter().map(|change| change.view).collect();
+        query.arrange(&mut views);
+        Ok(views)
+    }
+
+    /// How many domains fit a filter, counted up to `most`; those of statuses alone are known without counting.
+    pub async fn count(&self, filter: &ListFilter, most: u32) -> Result<u64> {
+        if filter.search.as_ref().is_some_and(|search| !search.can_match()) {
+            return Ok(0);
+        }
+        if !filter.is_by_status_alone() {
+            return Box::pin(dialect::count(self, filter, most)).await;
+        }
+        let mut reader = self.reader().await?;
+        let mut db = reader.db();
+        let text = "SELECT coalesce(sum(amount), 0){bigint} FROM {tallies} WHERE what = 'domains' AND key ";
+        let mut sql = db.query("count_of_statuses", text);
+        sql.push(format!("IN ({})", words(&filter.some_statuses().unwrap_or(Status::ALL.to_vec()))));
+        sql.count().await
+    }
+}
+
+/// Statuses as SQL has a list of them.
+pub(crate) fn words(statuses: &[Status]) -> String {
+    let words: Vec<String> = statuses.iter().map(|status| format!("'{status}'")).collect();
+    words.join(", ")
+}
+
+pub(crate) fn push_order(sql: &mut Query<'_>, query: &ListQuery, limit: u32) {
+    let direction = if query.reads_upwards() { "" } else { " DESC" };
+    let order = query.columns().join(&format!("{direction}, d."));
+    sql.push(format!(" ORDER BY d.{order}{direction} LIMIT {limit}"));
+}
+
+pub(crate) fn push_beyond(sql: &mut Query<'_>, query: &ListQuery, beyond: Option<&Place>, columns: &[&str]) {
+    let Some(place) = beyond else { return };
+    let direction = if query.reads_upwards() { ">" } else { "<" };
+    sql.push(format!(" AND (d.{}) {direction} (", columns.join(", d.")));
+    for (number, column) in columns.iter().enumerate() {
+        sql.push(if number == 0 { "" } else { ", " });
+        match (*column, place.at) {
+            ("attention", _) => sql.push_bind(&place.attention),
+            ("name", _) => sql.push_bind(&place.name),
+            (_, Some(at)) => sql.push_bind(&at),
+            (_, None) => sql.push("{infinity}"),
+        };
+    }
+    sql.push(")");
+}
+
+/// ` AND …` for what is filtered beside statuses and search, of rows `d`.
+pub(crate) fn push_filter(sql: &mut Query<'_>, filter: &ListFilter) {
+    if let Some(source) = filter.source {
+        sql.push(format!(" AND d.source = '{}'", source.as_str()));
+    }
+    if let Some(who) = filter.who {
+        sql.push(format!(" AND d.who = '{}'", who.as_str()));
+    }
+    if filter.renewal_blocked {
+        sql.push(" AND d.status = 'Success' AND d.block IS NOT NULL");
+    }
+    if let Some(from) = filter.expires_from {
+        sql.push(" AND d.ends_at >= ").push_bind(&from);
+    }
+    match (filter.expires_from, filter.expires_before) {
+        (_, Some(before)) => {
+            sql.push(" AND d.ends_at < ").push_bind(&before);
+        }
+        (Some(_), None) => {
+            sql.push(" AND d.ends_at < {infinity}");
+        }
+        (None, None) => {}
+    }
+}
+
+pub(crate) fn push_statuses(sql: &mut Query<'_>, filter: &ListFilter) {
+    if let Some(statuses) = filter.some_statuses() {
+        sql.push(format!(" AND d.status IN ({})", words(&statuses)));
     }
 }

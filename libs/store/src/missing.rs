@@ -1,13 +1,13 @@
 //! Whether an answer "I do not know that domain" is the domain's fault or C4's.
 
 use domain::{Domain, Missing};
-use jiff::Timestamp;
 
 use crate::{Result, Tx};
 
 /// Whether so many domains with a live certificate are missing at C4 that C4 is what is broken. Asked only for those that
 /// serve: of the others C4 is believed at once.
-pub async fn is_c4s_fault(tx: &mut dyn Tx, domain: &Domain, now: Timestamp) -> Result<bool> {
+pub async fn is_c4s_fault(tx: &mut Tx, domain: &Domain) -> Result<bool> {
+    let now = tx.now();
     if !domain.serves(now) || domain.facts.unknown_to_c4 {
         return Ok(false);
     }

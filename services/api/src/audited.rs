@@ -32,7 +32,7 @@ impl DomainsService {
         };
         if let Err(status) = &result {
             let Context { store, clock, .. } = &self.context;
-            note_failure(&**store, &**clock, &caller, &subject, status).await;
+            note_failure(store, &**clock, &caller, &subject, status).await;
         }
         result
     }
@@ -40,7 +40,7 @@ impl DomainsService {
 
 /// Writes the line of a call that failed.
 pub(crate) async fn note_failure(
-    store: &dyn Store,
+    store: &Store,
     clock: &dyn Clock,
     caller: &Caller,
     subject: &str,
@@ -51,7 +51,7 @@ pub(crate) async fn note_failure(
     let line = caller.line(clock.now(), subject, &outcome, "");
     let noted: Result<(), StoreError> = async {
         let mut tx = store.begin("audit_failure").await?;
-        tx.append_audit(&line).await?;
+        tx.append_audit(line);
         tx.commit().await
     }
     .await;

@@ -87,7 +87,7 @@ impl Principal {
 /// Knows who calls.
 #[derive(Clone)]
 pub(crate) struct Authenticator {
-    store: Arc<dyn Store>,
+    store: Arc<Store>,
     clock: Arc<dyn Clock>,
     stop: Stop,
     noted: Arc<Mutex<HashMap<String, Timestamp>>>,

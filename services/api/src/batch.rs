@@ -71,7 +71,7 @@ impl Batch {
         }
         for (text, outcome) in texts.iter().zip(&outcomes) {
             if let Err(status) = outcome {
-                note_failure(&*self.commands.store, &*self.commands.clock, &self.by, text, status).await;
+                note_failure(&self.commands.store, &*self.commands.clock, &self.by, text, status).await;
             }
         }
         let answers = texts.iter().zip(outcomes).map(|(text, outcome)| Ok(answer(text, outcome)));

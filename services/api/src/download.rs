@@ -136,7 +136,7 @@ impl DomainsService {
             let mut tx = self.context.store.begin("key_downloaded").await?;
             let status =
                 tx.domain(&certificate.name).await?.map_or(DomainStatus::Pending, |domain| domain.recorded);
-            tx.append_history(&HistoryEntry {
+            tx.append_history(HistoryEntry {
                 name: certificate.name.clone(),
                 at: now,
                 kind: HistoryKind::KeyDownloaded,
@@ -145,9 +145,8 @@ impl DomainsService {
                 status_to: status,
                 message,
                 certificate_sha256: Some(certificate.summary.sha256.clone()),
-            })
-            .await?;
-            tx.append_audit(&line).await?;
+            });
+            tx.append_audit(line);
             tx.commit().await
         };
         recorded.await.map_err(|problem| from_store(&problem))

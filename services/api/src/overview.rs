@@ -58,7 +58,7 @@ impl DomainsService {
 async fn read(context: &Context) -> Result<v1::GetOverviewResponse, StoreError> {
     let now = context.clock.now();
     let figures = summary::read(context).await?;
-    let overview = context.store.overview(now - OVERDUE_AFTER, now).await?;
+    let overview = context.store.overview(now - OVERDUE_AFTER).await?;
     Ok(v1::GetOverviewResponse {
         statuses: figures.statuses,
         reasons: reasons(&overview),

@@ -73,14 +73,14 @@ impl SessionsService {
         let by = signing_in(&name, peer, "SignInWithIdToken");
         let (token, session) = self.new_session(name, vouched.role);
         let mut tx = self.context.store.begin("sign_in_with_id_token").await?;
-        if !tx.use_id_token(&vouched.token_hash, vouched.forget_after, now).await? {
+        if !tx.use_id_token(&vouched.token_hash, vouched.forget_after).await? {
             return Ok(None);
         }
         tx.insert_provider_session(&session).await?;
         // The provider may give a name to somebody else one day; its own identifier of a person stays.
         let detail = format!("{}; subject {}", session.role, vouched.subject);
         let line = by.line(now, &session.user, audit::OK, &detail);
-        tx.append_audit(&line).await?;
+        tx.append_audit(line);
         tx.commit().await?;
         Ok(Some((token, session)))
     }

@@ -106,7 +106,7 @@ impl SessionsService {
         let mut tx = self.context.store.begin("sign_in").await?;
         tx.insert_session(&session).await?;
         let line = by.line(now, &session.user, audit::OK, session.role.as_str());
-        tx.append_audit(&line).await?;
+        tx.append_audit(line);
         tx.commit().await?;
         Ok((token, session))
     }
@@ -195,7 +195,7 @@ impl Sessions for SessionsService {
             let mut tx = self.context.store.begin("sign_out").await?;
             tx.end_session(&session.hash).await?;
             let line = by.line(self.context.clock.now(), &session.user, audit::OK, "");
-            tx.append_audit(&line).await?;
+            tx.append_audit(line);
             tx.commit().await
         }
         .await;
@@ -212,7 +212,7 @@ impl Sessions for SessionsService {
             let mut tx = self.context.store.begin("sign_out_everywhere").await?;
             let ended = tx.end_sessions(&session.user).await?;
             let line = by.line(self.context.clock.now(), &session.user, audit::OK, &ended.to_string());
-            tx.append_audit(&line).await?;
+            tx.append_audit(line);
             tx.commit().await?;
             Ok(ended)
         }

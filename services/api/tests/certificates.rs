@@ -44,10 +44,10 @@ async fn live(served: &Served, days: i32, has_key: bool) -> String {
     };
     let mut tx = served.context.store.begin("live").await.unwrap();
     tx.insert_certificate(&certificate).await.unwrap();
-    tx.mark_uploaded(id, now).await.unwrap();
+    tx.mark_uploaded(id).await.unwrap();
     let domain = tx.domain(&certificate.name).await.unwrap().unwrap();
     let live = Live { certificate: id, not_after: summary.not_after };
-    tx.update_domain(&domain.uploaded(live).unwrap(), now).await.unwrap();
+    tx.update_domain(&domain.uploaded(live).unwrap()).await.unwrap();
     tx.commit().await.unwrap();
     summary.sha256
 }

@@ -26,7 +26,7 @@ impl Case {
 
     async fn claim(&self, kind: WorkKind) -> Lease {
         let now = self.clock.now();
-        self.store().claim(kind, &self.name, now, now + SignedDuration::from_secs(30)).await.unwrap().unwrap()
+        self.store().claim(kind, &self.name, now + SignedDuration::from_secs(30)).await.unwrap().unwrap()
     }
 
     /// The issuer has stored a certificate of 90 days; if `live`, the uploader has made it live.
@@ -47,7 +47,7 @@ impl Case {
         let mut tx = self.store().begin("uploaded").await.unwrap();
         let row = tx.fence(&lease).await.unwrap();
         let live = Live { certificate: id, not_after };
-        tx.update_domain(&row.uploaded(live).unwrap(), self.clock.now()).await.unwrap();
+        tx.update_domain(&row.uploaded(live).unwrap()).await.unwrap();
         tx.finish(&lease, None).await.unwrap();
         tx.commit().await.unwrap();
         id
@@ -117,7 +117,7 @@ async fn after_its_keys_were_destroyed_a_deleted_name_gets_a_new_certificate() {
     case.commands.delete(&case.name, false, &BY).await.unwrap();
     let now = case.clock.now();
     let mut tx = case.store().begin("destroy_keys").await.unwrap();
-    assert_eq!(tx.destroy_keys(&case.name, now, now).await.unwrap(), Some(1));
+    assert_eq!(tx.destroy_keys(&case.name, now).await.unwrap(), Some(1));
     tx.commit().await.unwrap();
     case.commands.generate(&case.name, false, &BY).await.unwrap();
     assert_eq!(
@@ -207,7 +207,7 @@ async fn recheck_brings_what_is_next_to_now() {
     tx.fence(&lease).await.expect("work under way goes on");
     let row = tx.domain(&case.name).await.unwrap().unwrap();
     let reason = Reason::NotPointed { target: "cdn".into(), found: "nothing".into() };
-    tx.update_domain(&row.blocked(reason).unwrap(), now).await.unwrap();
+    tx.update_domain(&row.blocked(reason).unwrap()).await.unwrap();
     let later = Work { due_at: Some(now + DAY), cause: Cause::Retry, attempts: 9, ..lease.work.clone() };
     tx.finish(&lease, Some(&later)).await.unwrap();
     tx.commit().await.unwrap();

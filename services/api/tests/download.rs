@@ -58,8 +58,7 @@ async fn with_live(served: &mut Served) {
     let live = Live { certificate: imported, not_after: certificate.summary.not_after };
     let mut tx = store.begin("live").await.unwrap();
     let domain = tx.domain(&name).await.unwrap().unwrap();
-    let now = served.context.clock.now();
-    tx.update_domain(&domain.uploaded(live).unwrap(), now).await.unwrap();
+    tx.update_domain(&domain.uploaded(live).unwrap()).await.unwrap();
     tx.commit().await.unwrap();
 }
 

@@ -58,9 +58,9 @@ impl Duty {
         let name = DomainName::parse(&format!("{label}.example.com")).unwrap();
         let now = self.clock.now();
         let mut tx = self.served.context.store.begin("add").await.unwrap();
-        tx.insert_domain(&Domain::added(name.clone(), now), now).await.unwrap();
+        tx.insert_domain(&Domain::added(name.clone(), now)).await.unwrap();
         let domain = tx.domain(&name).await.unwrap().unwrap();
-        tx.update_domain(&change(domain), now).await.unwrap();
+        tx.update_domain(&change(domain)).await.unwrap();
         tx.commit().await.unwrap();
     }
 
@@ -96,7 +96,7 @@ impl Duty {
         tx.insert_certificate(&certificate).await.unwrap();
         let domain = tx.domain(&name).await.unwrap().unwrap();
         let live = Live { certificate: id, not_after: now + left };
-        tx.update_domain(&domain.uploaded(live).unwrap(), now).await.unwrap();
+        tx.update_domain(&domain.uploaded(live).unwrap()).await.unwrap();
         tx.commit().await.unwrap();
     }
 
@@ -193,7 +193,7 @@ async fn the_days_of_issuance_end_today() {
         (Counted::Issued, 30),
     ] {
         let mut tx = duty.served.context.store.begin("count").await.unwrap();
-        tx.count_day(counted, duty.clock.now() - DAY * ago).await.unwrap();
+        tx.count_day(counted, duty.clock.now() - DAY * ago);
         tx.commit().await.unwrap();
     }
     let told = duty.look().await.issuance;
@@ -245,7 +245,7 @@ async fn the_last_midnight_is_the_one_that_was_begun_last() {
     let (before, day) = ("2026-11-24".parse().unwrap(), "2026-11-25".parse().unwrap());
     let now = duty.clock.now();
     let mut tx = duty.served.context.store.begin("recheck").await.unwrap();
-    tx.set_rechecked(before, now).await.unwrap();
+    tx.set_rechecked(before).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(midnight(duty.look().await), ("2026-11-24".to_owned(), 0, 0));
     for label in ["one", "two", "three"] {

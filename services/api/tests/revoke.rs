@@ -67,7 +67,7 @@ impl Case {
 
     async fn ended(&self, certificate: &Certificate, state: RevocationState) {
         let mut tx = self.store().begin("ended").await.unwrap();
-        tx.end_revocation(certificate.id(), state, self.clock.now()).await.unwrap();
+        tx.end_revocation(certificate.id(), state).await.unwrap();
         tx.commit().await.unwrap();
     }
 }

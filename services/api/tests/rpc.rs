@@ -135,7 +135,7 @@ async fn a_watcher_may_begin_with_what_is_new_and_listens_as_long_as_its_token_i
     assert!(has_reason(&refused, "POSITION_INVALID"), "{refused:?}");
 
     let mut tx = served.context.store.begin("revoke").await.unwrap();
-    assert!(tx.revoke_token("watcher", served.context.clock.now()).await.unwrap());
+    assert!(tx.revoke_token("watcher").await.unwrap());
     tx.commit().await.unwrap();
     let end = tokio::time::timeout(Duration::from_secs(30), async {
         loop {

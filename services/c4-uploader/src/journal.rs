@@ -95,7 +95,7 @@ impl<'a> Journal<'a> {
             certificate_sha256: Some(task.sha256().to_owned()),
         });
         let after = raised(&domain).doing(Activity::Uploading, None)?;
-        self.context.apply(&mut *tx, &domain, &after, entry).await?;
+        tx.apply(Some(&domain), &after, entry).await?;
         tx.commit().await?;
         Ok(Some(after.upload_revision))
     }
@@ -106,7 +106,7 @@ impl<'a> Journal<'a> {
             return Ok(None);
         };
         let after = raised(&domain);
-        self.context.apply(&mut *tx, &domain, &after, None).await?;
+        tx.apply(Some(&domain), &after, None).await?;
         tx.commit().await?;
         Ok(Some(after.upload_revision))
     }
@@ -119,7 +119,7 @@ impl<'a> Journal<'a> {
         let now = self.context.clock.now();
         let is_new = !is_live(&domain, task.certificate.id());
         if is_new || sent || !is_settled(&domain) {
-            self.go_live(&mut *tx, task, &domain, is_new).await?;
+            self.go_live(&mut tx, task, &domain, is_new).await?;
         }
         let pause = if is_new || sent { FIRST_COMPARE } else { COMPARE_EVERY };
         let next = Work { attempts: 0, ..self.next(Cause::Compare, Some(now + pause)) };
@@ -132,15 +132,9 @@ impl<'a> Journal<'a> {
         Ok(())
     }
 
-    async fn go_live(
-        &self,
-        tx: &mut dyn Tx,
-        task: &Task,
-        domain: &Domain,
-        is_new: bool,
-    ) -> Result<(), JobError> {
+    async fn go_live(&self, tx: &mut Tx, task: &Task, domain: &Domain, is_new: bool) -> Result<(), JobError> {
         let summary = &task.certificate.summary;
-        tx.mark_uploaded(summary.id, self.context.clock.now()).await?;
+        tx.mark_uploaded(summary.id).await?;
         let live = Live { certificate: summary.id, not_after: task.certificate.ends_at() };
         let mut after = domain.clone().uploaded(live)?;
         // What blocks the renewal of the live certificate is not settled by uploading that one again.
@@ -153,24 +147,26 @@ impl<'a> Journal<'a> {
             message: format!("Active at C4, valid until {}.", summary.not_after),
             certificate_sha256: Some(summary.sha256.clone()),
         };
-        self.context.apply(tx, domain, &after, Some(entry)).await?;
+        tx.apply(Some(domain), &after, Some(entry)).await?;
         if is_new && summary.source == Source::C4 {
             tx.schedule(&self.renewal_of(&after, &task.certificate)).await?;
         }
         if is_new {
             self.revoke_replaced(tx, &after).await?;
         }
-        self.publish(tx, EventKind::CertUploaded { certificate: summary.id }).await
+        self.publish(tx, EventKind::CertUploaded { certificate: summary.id });
+        Ok(())
     }
 
     /// What waited for its replacement to be revoked waits no longer.
-    async fn revoke_replaced(&self, tx: &mut dyn Tx, domain: &Domain) -> Result<(), JobError> {
+    async fn revoke_replaced(&self, tx: &mut Tx, domain: &Domain) -> Result<(), JobError> {
         let Some(waiting) = tx.work(&domain.name, WorkKind::Revoke).await? else {
             return Ok(());
         };
         let due = Work { due_at: Some(self.context.clock.now()), ..waiting };
         tx.schedule(&due).await?;
-        self.publish(tx, EventKind::RevocationRequested).await
+        self.publish(tx, EventKind::RevocationRequested);
+        Ok(())
     }
 
     /// The renewal's timer; or, if it comes earlier, the first question to the CA when that should be.
@@ -202,7 +198,7 @@ impl<'a> Journal<'a> {
             return Ok(());
         };
         let now = self.context.clock.now();
-        tx.mark_uploaded(task.certificate.id(), now).await?;
+        tx.mark_uploaded(task.certificate.id()).await?;
         let reason = Reason::NotServed { edges };
         let entry = (attempts == 1).then(|| Entry {
             kind: HistoryKind::NotServedYet,
@@ -211,7 +207,7 @@ impl<'a> Journal<'a> {
             certificate_sha256: Some(task.sha256().to_owned()),
         });
         let after = domain.clone().doing(Activity::VerifyingEdges, Some(reason))?;
-        self.context.apply(&mut *tx, &domain, &after, entry).await?;
+        tx.apply(Some(&domain), &after, entry).await?;
         let next = Work { attempts, ..self.next(Cause::Retry, Retry::Edges.due(attempts, now)) };
         tx.finish(self.lease, Some(&next)).await?;
         Ok(tx.commit().await?)
@@ -225,7 +221,7 @@ impl<'a> Journal<'a> {
         let now = self.context.clock.now();
         let again = domain.facts.missing.is_some();
         let attempts = if again { self.lease.work.attempts + 1 } else { 1 };
-        let c4s_fault = store::is_c4s_fault(&mut *tx, &domain, now).await?;
+        let c4s_fault = store::is_c4s_fault(&mut tx, &domain).await?;
         let after = domain.clone().unknown_to_c4(now, c4s_fault)?;
         let mut due_at = Retry::Unknown.due(attempts, now);
         if !after.facts.unknown_to_c4 {
@@ -234,7 +230,7 @@ impl<'a> Journal<'a> {
         let told = again && domain.facts.unknown_to_c4 == after.facts.unknown_to_c4;
         let message = Reason::UnknownToC4.message(&domain.name);
         let entry = (!told).then(|| Entry::new(HistoryKind::UnknownToC4, ACTOR, message));
-        self.context.apply(&mut *tx, &domain, &after, entry).await?;
+        tx.apply(Some(&domain), &after, entry).await?;
         let next = Work { attempts, ..self.next(Cause::Retry, due_at) };
         tx.finish(self.lease, Some(&next)).await?;
         tx.commit().await?;
@@ -277,11 +273,11 @@ impl<'a> Journal<'a> {
             certificate_sha256: Some(task.sha256().to_owned()),
         });
         let after = domain.clone().upload_failed(reason)?;
-        self.context.apply(&mut *tx, &domain, &after, entry).await?;
+        tx.apply(Some(&domain), &after, entry).await?;
         let due_at = self.not_before(Retry::Upload, attempts, retry_after);
         let next = Work { attempts, ..self.next(Cause::Retry, due_at) };
         tx.finish(self.lease, Some(&next)).await?;
-        self.publish(&mut *tx, EventKind::UploadFailed { certificate: task.certificate.id() }).await?;
+        self.publish(&mut tx, EventKind::UploadFailed { certificate: task.certificate.id() });
         tx.commit().await?;
         metrics::counter!("ssl_manager_uploads_total", "result" => "failed").increment(1);
         tracing::error!(attempts, next_attempt_at = due_at.map(|at| at.to_string()), "upload failed");
@@ -290,7 +286,7 @@ impl<'a> Journal<'a> {
 
     /// Opens a step: a transaction that holds the lease, and the domain's row. None if the work is of no use any
     /// more, and then the lease is ended.
-    async fn open(&self, step: &'static str) -> Result<Option<(Box<dyn Tx>, Domain)>, JobError> {
+    async fn open(&self, step: &'static str) -> Result<Option<(Tx, Domain)>, JobError> {
         let mut tx = self.context.store.begin(step).await?;
         match tx.fence(self.lease).await {
             Ok(domain) if domain.deleted_at.is_none() => Ok(Some((tx, domain))),
@@ -300,7 +296,7 @@ impl<'a> Journal<'a> {
         }
     }
 
-    async fn give_up(&self, mut tx: Box<dyn Tx>) -> Result<(), JobError> {
+    async fn give_up(&self, mut tx: Tx) -> Result<(), JobError> {
         tracing::info!("dropped: the upload is of no use any more");
         tx.finish(self.lease, None).await?;
         Ok(tx.commit().await?)
@@ -308,12 +304,7 @@ impl<'a> Journal<'a> {
 
     /// A certificate that ended, or that is to be revoked, is of no use. If C4 never took it, the next one is ordered, or the customer must paste one,
     /// and what is live goes on being compared.
-    async fn ended(
-        &self,
-        mut tx: Box<dyn Tx>,
-        domain: &Domain,
-        certificate: &Certificate,
-    ) -> Result<(), JobError> {
+    async fn ended(&self, mut tx: Tx, domain: &Domain, certificate: &Certificate) -> Result<(), JobError> {
         let now = self.context.clock.now();
         if is_live(domain, certificate.id()) {
             return self.give_up(tx).await;
@@ -326,7 +317,7 @@ impl<'a> Journal<'a> {
             Source::Text => {
                 let at = certificate.summary.not_after;
                 let after = domain.clone().upload_given_up(Reason::PastedEnded { at })?;
-                self.context.apply(&mut *tx, domain, &after, None).await?;
+                tx.apply(Some(domain), &after, None).await?;
             }
         }
         let live = domain.facts.live.filter(|live| now < live.not_after);
@@ -350,9 +341,9 @@ impl<'a> Journal<'a> {
         retry.due(attempts, now).map(|due_at| asked.map_or(due_at, |asked| due_at.max(asked)))
     }
 
-    async fn publish(&self, tx: &mut dyn Tx, kind: EventKind) -> Result<(), JobError> {
+    fn publish(&self, tx: &mut Tx, kind: EventKind) {
         let work = &self.lease.work;
-        Ok(self.context.publish(tx, kind, &work.name, work.revision).await?)
+        tx.publish(kind, &work.name, work.revision);
     }
 }
 

@@ -51,7 +51,7 @@ impl<'a> Removal<'a> {
             return Ok(None);
         };
         let after = Domain { upload_revision: domain.upload_revision + 1, ..domain.clone() };
-        self.uploader.context.apply(&mut *tx, &domain, &after, None).await?;
+        tx.apply(Some(&domain), &after, None).await?;
         tx.commit().await?;
         Ok(Some(after.upload_revision))
     }
@@ -61,7 +61,7 @@ impl<'a> Removal<'a> {
             return Ok(());
         };
         let entry = Entry::new(HistoryKind::CertificateRemoved, ACTOR, message);
-        self.uploader.context.apply(&mut *tx, &domain, &domain, Some(entry)).await?;
+        tx.apply(Some(&domain), &domain, Some(entry)).await?;
         tx.finish(self.lease, None).await?;
         tx.commit().await?;
         metrics::counter!("ssl_manager_removals_total", "result" => "removed").increment(1);
@@ -86,7 +86,7 @@ impl<'a> Removal<'a> {
 
     /// Opens a step: a transaction that holds the lease, and the deleted domain's row. None if the removal is of no
     /// use any more, and then the lease is ended.
-    async fn open(&self, step: &'static str) -> Result<Option<(Box<dyn Tx>, Domain)>, JobError> {
+    async fn open(&self, step: &'static str) -> Result<Option<(Tx, Domain)>, JobError> {
         let mut tx = self.uploader.context.store.begin(step).await?;
         match tx.fence(self.lease).await {
             Ok(domain) if domain.deleted_at.is_some() => return Ok(Some((tx, domain))),

@@ -26,7 +26,7 @@ pub(crate) trait Challenges: Send + Sync + 'static {
 }
 
 #[async_trait]
-impl Challenges for Arc<dyn Store> {
+impl Challenges for Arc<Store> {
     async fn one(&self, host: &DomainName, token: &str) -> Result<Option<String>, StoreError> {
         self.key_authorization(host, token).await
     }

@@ -10,10 +10,9 @@ use bus::Bus;
 use bus_embedded::EmbeddedBus;
 use domain::{Domain, DomainName, Event, EventKind, HistoryKind, Order, OrderState};
 use jiff::Timestamp;
-use runtime::testing::{ManualClock, SeededEntropy};
+use runtime::testing::{ManualClock, SeededEntropy, open_store};
 use runtime::{Config, Context, Health, Listen, Listeners, Stop};
-use store::{Account, Challenge, Entry, Store};
-use store_sqlite::SqliteStore;
+use store::{Account, Challenge, Entry};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -34,8 +33,8 @@ impl Running {
     async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("test.db");
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open_and_migrate(&path).await.unwrap());
         let clock = Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH));
+        let store = open_store(&path, clock.clone()).await.unwrap();
         let bus = Arc::new(EmbeddedBus::new(store.clone(), clock.clone()));
         let listeners = Listeners::default();
         let address =
@@ -59,7 +58,7 @@ impl Running {
 
     /// Stores a challenge as the issuer does; the hint is lost.
     async fn store_challenge(&self) -> Order {
-        let Context { store, clock, entropy, .. } = &self.context;
+        let Context { store, clock, .. } = &self.context;
         let (now, name) = (clock.now(), name());
         let account = Account {
             id: uuid::Uuid::nil().into(),
@@ -87,7 +86,7 @@ impl Running {
         };
         let mut tx = store.begin("test").await.unwrap();
         let (domain, entry) = (Domain::added(name, now), Entry::new(HistoryKind::Added, "test", "added"));
-        store::apply(&mut *tx, &**clock, &**entropy, None, &domain, Some(entry)).await.unwrap();
+        tx.apply(None, &domain, Some(entry)).await.unwrap();
         tx.insert_account(&account).await.unwrap();
         tx.insert_order(&order).await.unwrap();
         tx.put_challenge(&challenge).await.unwrap();
@@ -122,10 +121,10 @@ async fn a_stored_challenge_is_answered_until_its_order_is_over() {
     let order = running.store_challenge().await;
     assert!(running.ask().await.ends_with(ANSWER));
 
-    let Context { store, clock, .. } = &running.context;
-    let mut tx = store.begin("test").await.unwrap();
+    let mut tx = running.context.store.begin("test").await.unwrap();
     tx.drop_challenges(order.id).await.unwrap();
-    tx.publish(&running.event(EventKind::IssueFailed), clock.now()).await.unwrap();
+    let news = running.event(EventKind::IssueFailed);
+    tx.publish(news.kind, &news.name, news.revision);
     tx.commit().await.unwrap();
     // The clock stands still, so only the hint can make the memory forget.
     let forgotten = tokio::time::timeout(Duration::from_secs(20), async {

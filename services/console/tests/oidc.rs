@@ -11,12 +11,10 @@ use domain::{Clock, Role};
 use jiff::{SignedDuration, Timestamp};
 use reqwest::{StatusCode, Url};
 use runtime::config::{ApiOidc, ConsoleOidc, OidcRole};
-use runtime::testing::ManualClock;
+use runtime::testing::{ManualClock, open_store};
 use runtime::{Config, Context, Health, Listen, Listeners, RoleName, Stop, SystemEntropy};
 use sandbox::{Oidc, OidcOptions, OidcPerson, ProviderTrouble, TokenFlaw};
 use seal::SealingKeys;
-use store::Store;
-use store_sqlite::SqliteStore;
 use tempfile::TempDir;
 
 use browser::{Browser, Page};
@@ -66,8 +64,7 @@ async fn scene_with(options: OidcOptions, change: impl FnOnce(&mut Config, &Temp
     change(&mut config, &folder);
     config.validate(&[RoleName::Console]).unwrap();
 
-    let store = SqliteStore::open_and_migrate(&folder.path().join("page.db")).await.unwrap();
-    let store: Arc<dyn Store> = Arc::new(store);
+    let store = open_store(&folder.path().join("page.db"), clock.clone()).await.unwrap();
     let context = Context {
         config: Arc::new(config),
         bus: Arc::new(EmbeddedBus::new(store.clone(), clock.clone())),

@@ -45,15 +45,15 @@ impl Journal {
     }
 
     /// Opens a step: a transaction that holds the lease, and the domain's row.
-    async fn open(&self, step: &'static str) -> Result<(Box<dyn Tx>, Domain), JobError> {
+    async fn open(&self, step: &'static str) -> Result<(Tx, Domain), JobError> {
         let mut tx = self.context.store.begin(step).await?;
         let domain = tx.fence(&self.lease).await?;
         Ok((tx, domain))
     }
 
-    async fn publish(&self, tx: &mut dyn Tx, kind: EventKind) -> Result<(), StoreError> {
+    fn publish(&self, tx: &mut Tx, kind: EventKind) {
         let work = &self.lease.work;
-        self.context.publish(tx, kind, &work.name, work.revision).await
+        tx.publish(kind, &work.name, work.revision);
     }
 
     /// The order row before new-order, charged to the CA's limits; or none, where an issued certificate only has to be
@@ -71,7 +71,7 @@ impl Journal {
         if let Some(certificate) = &newest
             && is_undelivered(certificate, &domain, now)
         {
-            self.hand_over(&mut *tx, &domain, certificate.id(), None).await?;
+            self.hand_over(&mut tx, &domain, certificate.id(), None).await?;
             tx.commit().await?;
             return Ok(Begun::AlreadyIssued);
         }
@@ -82,7 +82,7 @@ impl Journal {
             exempt: exempt(newest.as_ref(), replaces, account.id, now),
             was_promised: matches!(domain.waiting, Some(Reason::CaLimited { until }) if until <= now),
         };
-        let charged = budget::charge(&mut *tx, &authority.limits, &purchase, now).await?;
+        let charged = budget::charge(&mut tx, &authority.limits, &purchase, now).await?;
         if let Err(until) = charged {
             tx.commit().await?;
             return Ok(Begun::NoRoom(until));
@@ -98,7 +98,7 @@ impl Journal {
         tx.insert_order(&order).await?;
         tx.drop_probe(&domain.name, ProbeOf::Order).await?;
         let after = domain.clone().clear()?.doing(Activity::WaitingForCa, None)?;
-        self.context.apply(&mut *tx, &domain, &after, None).await?;
+        tx.apply(Some(&domain), &after, None).await?;
         tx.commit().await?;
         let lane = purchase.lane.as_str();
         metrics::counter!("ssl_manager_orders_total", "lane" => lane).increment(1);
@@ -127,7 +127,7 @@ impl Journal {
             exempt: Exempt::Renewal,
             was_promised: false,
         };
-        let charged = budget::charge(&mut *tx, &authority.limits, &purchase, now).await?;
+        let charged = budget::charge(&mut tx, &authority.limits, &purchase, now).await?;
         tx.commit().await?;
         Ok(charged)
     }
@@ -141,17 +141,12 @@ impl Journal {
     ) -> Result<(), JobError> {
         let mut tx = self.context.store.begin("budget_corrected").await?;
         let name = &self.lease.work.name;
-        budget::correct(&mut *tx, &authority.limits, authority.name(), name, detail, until).await?;
+        budget::correct(&mut tx, &authority.limits, authority.name(), name, detail, until).await?;
         Ok(tx.commit().await?)
     }
 
     /// Writes an order's next state.
-    async fn update_order(
-        &self,
-        tx: &mut dyn Tx,
-        order: &mut Order,
-        next: OrderState,
-    ) -> Result<(), JobError> {
+    async fn update_order(&self, tx: &mut Tx, order: &mut Order, next: OrderState) -> Result<(), JobError> {
         let from = order.state.as_str();
         order.state = next;
         Ok(tx.update_order(order, from).await?)
@@ -178,8 +173,8 @@ impl Journal {
         })
         .await?;
         let after = domain.clone().doing(Activity::Validating, None)?;
-        self.context.apply(&mut *tx, &domain, &after, None).await?;
-        self.publish(&mut *tx, EventKind::ChallengeReady).await?;
+        tx.apply(Some(&domain), &after, None).await?;
+        self.publish(&mut tx, EventKind::ChallengeReady);
         Ok(tx.commit().await?)
     }
 
@@ -193,7 +188,7 @@ impl Journal {
     ) -> Result<(), JobError> {
         let (mut tx, _) = self.open("order_keyed").await?;
         let next = order.state.clone().keyed(certificate, sealed_key, csr)?;
-        self.update_order(&mut *tx, order, next).await?;
+        self.update_order(&mut tx, order, next).await?;
         Ok(tx.commit().await?)
     }
 
@@ -232,9 +227,9 @@ impl Journal {
             }),
         };
         tx.insert_certificate(&certificate).await?;
-        tx.count_day(Counted::Issued, certificate.created_at).await?;
+        tx.count_day(Counted::Issued, certificate.created_at);
         let next = order.state.clone().issued()?;
-        self.update_order(&mut *tx, &mut order, next).await?;
+        self.update_order(&mut tx, &mut order, next).await?;
         tx.drop_challenges(order.id).await?;
         let entry = Entry {
             kind: HistoryKind::CertificateIssued,
@@ -245,7 +240,7 @@ impl Journal {
             ),
             certificate_sha256: Some(certificate.summary.sha256.clone()),
         };
-        self.hand_over(&mut *tx, &domain, id, Some(entry)).await?;
+        self.hand_over(&mut tx, &domain, id, Some(entry)).await?;
         tx.commit().await?;
         metrics::counter!("ssl_manager_certificates_issued_total").increment(1);
         Ok(())
@@ -254,13 +249,13 @@ impl Journal {
     /// Makes the upload due and ends the lease.
     async fn hand_over(
         &self,
-        tx: &mut dyn Tx,
+        tx: &mut Tx,
         domain: &Domain,
         certificate: CertificateId,
         entry: Option<Entry<'_>>,
     ) -> Result<(), JobError> {
         let after = domain.clone().doing(Activity::Issued, None)?;
-        self.context.apply(tx, domain, &after, entry).await?;
+        tx.apply(Some(domain), &after, entry).await?;
         tx.schedule(&Work {
             name: domain.name.clone(),
             kind: WorkKind::Upload,
@@ -272,7 +267,8 @@ impl Journal {
         })
         .await?;
         tx.finish(&self.lease, None).await?;
-        Ok(self.publish(tx, EventKind::CertIssued { certificate }).await?)
+        self.publish(tx, EventKind::CertIssued { certificate });
+        Ok(())
     }
 
     /// The work is of no use any more; the lease is ended.
@@ -332,16 +328,16 @@ impl Journal {
         let now = self.context.clock.now();
         if let Some(mut order) = order {
             let next = order.state.clone().failed()?;
-            self.update_order(&mut *tx, &mut order, next).await?;
+            self.update_order(&mut tx, &mut order, next).await?;
             tx.drop_challenges(order.id).await?;
-            tx.count_day(Counted::Failed, now).await?;
+            tx.count_day(Counted::Failed, now);
         }
         if let (Ending::ChallengeInvalid { .. }, Some(authority)) = (&ending, authority) {
             let (limits, issuer) = (&authority.limits, authority.name());
-            budget::charge_failure(&mut *tx, limits, issuer, &domain.name, now).await?;
+            budget::charge_failure(&mut tx, limits, issuer, &domain.name, now).await?;
         }
         let c4s_fault =
-            matches!(ending, Ending::UnknownToC4) && store::is_c4s_fault(&mut *tx, &domain, now).await?;
+            matches!(ending, Ending::UnknownToC4) && store::is_c4s_fault(&mut tx, &domain).await?;
         let after = ending.change(domain.clone(), now, c4s_fault)?;
         let attempts = ending.attempt(&domain, self.lease.work.attempts);
         let due_at = self.next_attempt(&ending, &after, is_withdrawn, attempts, now);
@@ -349,7 +345,7 @@ impl Journal {
             .then(|| ending.reason())
             .flatten()
             .map(|reason| Entry::new(ending.history(), ACTOR, reason.message(&domain.name)));
-        self.context.apply(&mut *tx, &domain, &after, entry).await?;
+        tx.apply(Some(&domain), &after, entry).await?;
         let cause = match ending {
             // It has not been done yet.
             Ending::Waiting { .. } | Ending::StillAtIt { .. } => self.lease.work.cause,
@@ -357,7 +353,7 @@ impl Journal {
         };
         let next = Work { cause, attempts, due_at, ..self.lease.work.clone() };
         tx.finish(&self.lease, Some(&next)).await?;
-        self.publish(&mut *tx, EventKind::IssueFailed).await?;
+        self.publish(&mut tx, EventKind::IssueFailed);
         tx.commit().await?;
         let code = ending.reason().map_or("waiting", |reason| reason.code());
         metrics::counter!("ssl_manager_issue_attempts_ended_total", "reason" => code).increment(1);
@@ -422,11 +418,11 @@ impl OrderJournal for Placing {
             let (mut tx, domain) = self.journal.open("order_placed").await?;
             let mut order = self.order.clone();
             let next = order.state.clone().placed(url.to_owned())?;
-            self.journal.update_order(&mut *tx, &mut order, next).await?;
+            self.journal.update_order(&mut tx, &mut order, next).await?;
             let entry =
                 Entry::new(HistoryKind::OrderPlaced, ACTOR, "The certificate authority took the order.");
             let after = domain.clone();
-            self.journal.context.apply(&mut *tx, &domain, &after, Some(entry)).await?;
+            tx.apply(Some(&domain), &after, Some(entry)).await?;
             Ok::<_, JobError>(tx.commit().await?)
         };
         step.await.map_err(|error| match error {

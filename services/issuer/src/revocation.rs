@@ -125,7 +125,7 @@ impl One<'_> {
                     "Not revoked yet, for its replacement cannot be had: {} It is revoked at {until} all the same.",
                     reason.message(&domain.name)
                 );
-                self.tell(&mut *tx, &domain, &domain, HistoryKind::RevocationWaiting, message, certificate)
+                self.tell(&mut tx, &domain, &domain, HistoryKind::RevocationWaiting, message, certificate)
                     .await?;
             }
             tx.commit().await?;
@@ -239,16 +239,16 @@ impl One<'_> {
     async fn revoked(&self, certificate: &Certificate) -> Result<(), JobError> {
         let (mut tx, domain) = self.open("revocation_revoked").await?;
         let now = self.now();
-        tx.end_revocation(certificate.id(), RevocationState::Revoked, now).await?;
+        tx.end_revocation(certificate.id(), RevocationState::Revoked).await?;
         let reason = self.revocation.reason.in_words();
         let mut message = format!("Revoked at the certificate authority, as {reason}.");
         let mut after = domain.clone();
         if serves(&domain, certificate) {
             after = domain.clone().revoked(now)?;
             message.push_str(" Nothing has replaced it: browsers may refuse what is served.");
-            self.want_another(&mut *tx, &domain).await?;
+            self.want_another(&mut tx, &domain).await?;
         }
-        self.tell(&mut *tx, &domain, &after, HistoryKind::Revoked, message, certificate).await?;
+        self.tell(&mut tx, &domain, &after, HistoryKind::Revoked, message, certificate).await?;
         tx.commit().await?;
         metrics::counter!("ssl_manager_revocations_total", "result" => "revoked").increment(1);
         tracing::info!(domain = %domain.name, sha256 = certificate.summary.sha256, "certificate revoked");
@@ -256,7 +256,7 @@ impl One<'_> {
     }
 
     /// The next certificate is due, if nobody is at it.
-    async fn want_another(&self, tx: &mut dyn Tx, domain: &Domain) -> Result<(), JobError> {
+    async fn want_another(&self, tx: &mut Tx, domain: &Domain) -> Result<(), JobError> {
         if domain.source != Source::C4 || tx.work(&domain.name, WorkKind::Issue).await?.is_some() {
             return Ok(());
         }
@@ -275,11 +275,11 @@ impl One<'_> {
     /// Trying again would not help: operations must act, then ask for it again.
     async fn refused(&self, certificate: &Certificate, why: &str) -> Result<(), JobError> {
         let (mut tx, domain) = self.open("revocation_refused").await?;
-        tx.end_revocation(certificate.id(), RevocationState::Refused, self.now()).await?;
+        tx.end_revocation(certificate.id(), RevocationState::Refused).await?;
         let message = format!(
             "Not revoked: {why}. Operations must act (OPERATIONS.md, \"A certificate is not revoked\"), then ask again."
         );
-        self.tell(&mut *tx, &domain, &domain, HistoryKind::RevocationFailed, message, certificate).await?;
+        self.tell(&mut tx, &domain, &domain, HistoryKind::RevocationFailed, message, certificate).await?;
         tx.commit().await?;
         metrics::counter!("ssl_manager_revocations_total", "result" => "refused").increment(1);
         tracing::error!(
@@ -294,13 +294,13 @@ impl One<'_> {
     /// It ended by itself.
     async fn ended(&self, certificate: &Certificate) -> Result<(), JobError> {
         let (mut tx, domain) = self.open("revocation_ended").await?;
-        tx.end_revocation(certificate.id(), RevocationState::Ended, self.now()).await?;
+        tx.end_revocation(certificate.id(), RevocationState::Ended).await?;
         let message = "It ended before it could be revoked.".to_owned();
-        self.tell(&mut *tx, &domain, &domain, HistoryKind::RevocationFailed, message, certificate).await?;
+        self.tell(&mut tx, &domain, &domain, HistoryKind::RevocationFailed, message, certificate).await?;
         Ok(tx.commit().await?)
     }
 
-    async fn open(&self, step: &'static str) -> Result<(Box<dyn Tx>, Domain), JobError> {
+    async fn open(&self, step: &'static str) -> Result<(Tx, Domain), JobError> {
         let mut tx = self.issuer.context.store.begin(step).await?;
         let domain = tx.domain(&self.revocation.name).await?;
         let domain = domain.ok_or_else(|| JobError::Other("the name is gone".to_owned()))?;
@@ -310,7 +310,7 @@ impl One<'_> {
     /// The history's line, also for a name that is off the list, whose row stays as it is.
     async fn tell(
         &self,
-        tx: &mut dyn Tx,
+        tx: &mut Tx,
         before: &Domain,
         after: &Domain,
         kind: HistoryKind,
@@ -320,9 +320,9 @@ impl One<'_> {
         let sha256 = Some(certificate.summary.sha256.clone());
         if before.deleted_at.is_none() {
             let entry = Entry { kind, actor: ACTOR, message, certificate_sha256: sha256 };
-            return self.issuer.context.apply(tx, before, after, Some(entry)).await;
+            return tx.apply(Some(before), after, Some(entry)).await;
         }
-        tx.append_history(&HistoryEntry {
+        tx.append_history(HistoryEntry {
             name: before.name.clone(),
             at: self.now(),
             kind,
@@ -331,8 +331,8 @@ impl One<'_> {
             status_to: before.status(self.now()),
             message,
             certificate_sha256: sha256,
-        })
-        .await
+        });
+        Ok(())
     }
 
     fn now(&self) -> Timestamp {

@@ -5,14 +5,14 @@ use domain::{Cause, DomainName, HistoryKind, Source, Status, Work, WorkKind};
 use runtime::Context;
 use store::{Entry, StoreError};
 
-use crate::{BATCH, hint};
+use crate::BATCH;
 
 const ACTOR: &str = "scheduler";
 
 /// Records every certificate that ended since the last look.
 pub(crate) async fn sweep(context: &Context) -> Result<(), StoreError> {
     loop {
-        let ended = context.store.expired(context.clock.now(), BATCH).await?;
+        let ended = context.store.expired(BATCH).await?;
         for name in &ended {
             expire(context, name).await?;
         }
@@ -37,12 +37,12 @@ async fn expire(context: &Context, name: &DomainName) -> Result<(), StoreError> 
     }
     let message = format!("The certificate ended on {}. Browsers show a warning now.", live.not_after);
     let entry = Entry::new(HistoryKind::Expired, ACTOR, message);
-    context.apply(&mut *tx, &domain, &domain, Some(entry)).await?;
+    tx.apply(Some(&domain), &domain, Some(entry)).await?;
     let waits_longer = |work: &Work| work.due_at.is_none_or(|due_at| due_at > now);
     let planned = tx.work(name, WorkKind::Issue).await?;
     if domain.source == Source::C4
         && planned.as_ref().is_none_or(waits_longer)
-        && !tx.is_leased(name, WorkKind::Issue, now).await?
+        && !tx.is_leased(name, WorkKind::Issue).await?
     {
         let work = Work {
             name: name.clone(),
@@ -54,7 +54,7 @@ async fn expire(context: &Context, name: &DomainName) -> Result<(), StoreError> 
             certificate: None,
         };
         tx.schedule(&work).await?;
-        hint(context, &mut *tx, &work).await?;
+        tx.hint(&work);
     }
     tx.commit().await
 }

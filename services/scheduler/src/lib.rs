@@ -16,10 +16,9 @@ mod tests;
 use std::error::Error;
 use std::time::Duration;
 
-use domain::{EventKind, Work, WorkKind};
 use jiff::SignedDuration;
 use runtime::{Context, RoleError};
-use store::{StoreError, Tx};
+use store::StoreError;
 
 use crate::recheck::DailyRecheck;
 
@@ -85,7 +84,7 @@ impl Scheduler {
         if look.is_multiple_of(FORGET_EVERY) {
             retention::forget(&self.context).await?;
         }
-        audit::seal(&*self.context.store).await
+        audit::seal(&self.context.store).await
     }
 }
 
@@ -101,28 +100,13 @@ async fn sweep_due(context: &Context) -> Result<(), StoreError> {
     loop {
         let now = context.clock.now();
         let mut tx = context.store.begin("sweep_due").await?;
-        let due = tx.mark_due(now, now - HINT_LIVES, BATCH).await?;
+        let due = tx.mark_due(now - HINT_LIVES, BATCH).await?;
         for work in &due {
-            hint(context, &mut *tx, work).await?;
+            tx.hint(work);
         }
         tx.commit().await?;
         if due.len() < BATCH as usize {
             return Ok(());
         }
     }
-}
-
-/// Publishes the event that makes a worker claim that work.
-pub(crate) async fn hint(context: &Context, tx: &mut dyn Tx, work: &Work) -> Result<(), StoreError> {
-    let kind = match (work.kind, work.certificate) {
-        (WorkKind::Issue, _) => EventKind::CertificateRequested,
-        (WorkKind::Upload, Some(certificate)) => EventKind::CertIssued { certificate },
-        (WorkKind::Remove, _) => EventKind::DomainDeleted,
-        (WorkKind::Revoke, _) => EventKind::RevocationRequested,
-        (WorkKind::Upload, None) => {
-            tracing::error!(domain = %work.name, "an upload without a certificate cannot be done");
-            return Ok(());
-        }
-    };
-    context.publish(tx, kind, &work.name, work.revision).await
 }

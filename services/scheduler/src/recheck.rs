@@ -73,11 +73,11 @@ impl DailyRecheck {
         let names = tx.take_recheck(day, begins, BATCH).await?;
         for name in &names {
             if let Some(domain) = tx.domain(name).await? {
-                self.plan(&mut *tx, &domain, now).await?;
+                self.plan(&mut tx, &domain, now).await?;
             }
         }
         if names.is_empty() {
-            tx.set_rechecked(day, now).await?;
+            tx.set_rechecked(day).await?;
         }
         tx.commit().await?;
         if !names.is_empty() {
@@ -89,9 +89,9 @@ impl DailyRecheck {
 
     /// Makes a domain's preflight due within the spread, unless it is due sooner anyway or an attempt is under way, which
     /// counts as done.
-    async fn plan(&self, tx: &mut dyn Tx, domain: &Domain, now: Timestamp) -> Result<(), StoreError> {
+    async fn plan(&self, tx: &mut Tx, domain: &Domain, now: Timestamp) -> Result<(), StoreError> {
         let name = &domain.name;
-        if is_under_way(domain.activity) || tx.is_leased(name, WorkKind::Issue, now).await? {
+        if is_under_way(domain.activity) || tx.is_leased(name, WorkKind::Issue).await? {
             return Ok(());
         }
         let due_at = now + self.slot(name);

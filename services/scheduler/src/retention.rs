@@ -48,10 +48,10 @@ async fn destroy_keys_of(
         let Some(domain) = tx.domain(name).await? else {
             continue;
         };
-        let Some(keys @ 1..) = tx.destroy_keys(name, deleted_by, now).await? else {
+        let Some(keys @ 1..) = tx.destroy_keys(name, deleted_by).await? else {
             continue;
         };
-        tx.append_history(&HistoryEntry {
+        tx.append_history(HistoryEntry {
             name: name.clone(),
             at: now,
             kind: HistoryKind::KeysDestroyed,
@@ -60,8 +60,7 @@ async fn destroy_keys_of(
             status_to: domain.recorded,
             message: format!("Deleted long enough: its private keys were destroyed ({keys})."),
             certificate_sha256: None,
-        })
-        .await?;
+        });
         destroyed += keys;
     }
     tx.commit().await?;

@@ -6,10 +6,8 @@ use std::sync::Arc;
 use bus_embedded::EmbeddedBus;
 use domain::{Activity, Cause, Clock, Domain, DomainName, Reason, Work, WorkKind};
 use jiff::{SignedDuration, Timestamp};
-use runtime::testing::{ManualClock, SeededEntropy};
+use runtime::testing::{ManualClock, SeededEntropy, open_store};
 use runtime::{Config, Context, Health, Stop};
-use store::Store;
-use store_sqlite::SqliteStore;
 use tempfile::TempDir;
 
 use crate::recheck::DailyRecheck;
@@ -35,9 +33,8 @@ impl Kit {
     /// An hour before midnight in Singapore.
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open_and_migrate(&folder.path().join("test.db")).await.unwrap();
-        let store: Arc<dyn Store> = Arc::new(store);
         let clock = Arc::new(ManualClock::new("2026-11-23T15:00:00Z".parse().unwrap()));
+        let store = open_store(&folder.path().join("test.db"), clock.clone()).await.unwrap();
         let context = Context {
             config: Arc::new(Config::default()),
             bus: Arc::new(EmbeddedBus::new(store.clone(), clock.clone())),
@@ -63,9 +60,9 @@ impl Kit {
     async fn add(&self, label: &str, change: impl FnOnce(Domain) -> Domain) {
         let now = self.clock.now();
         let mut tx = self.context.store.begin("add").await.unwrap();
-        tx.insert_domain(&Domain::added(name(label), now), now).await.unwrap();
+        tx.insert_domain(&Domain::added(name(label), now)).await.unwrap();
         let domain = tx.domain(&name(label)).await.unwrap().unwrap();
-        tx.update_domain(&change(domain), now).await.unwrap();
+        tx.update_domain(&change(domain)).await.unwrap();
         tx.commit().await.unwrap();
     }
 
@@ -182,7 +179,7 @@ async fn what_is_under_way_counts_as_done() {
     kit.plan("leased", Some(kit.clock.now())).await;
     kit.clock.advance(HOUR);
     let (now, store) = (kit.clock.now(), &kit.context.store);
-    let leased = store.claim(WorkKind::Issue, &name("leased"), now, now + HOUR).await.unwrap().unwrap();
+    let leased = store.claim(WorkKind::Issue, &name("leased"), now + HOUR).await.unwrap().unwrap();
     kit.sweep().await;
     for activity in Activity::ALL {
         let label = activity.as_str().replace('_', "-");

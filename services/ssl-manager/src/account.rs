@@ -93,7 +93,7 @@ impl From<AcmeError> for Failure {
 pub(crate) async fn run(command: &AccountCommand, config: &Config, output: Output) -> Result<(), Failure> {
     let store = backend::open_for_command(config).await?;
     if let AccountCommand::List = command {
-        return list(&*store, config, output).await;
+        return list(&store, config, output).await;
     }
     let keys = backend::sealing_keys(config, &[RoleName::Issuer])?;
     let keys = keys.ok_or_else(|| Failure::new("FAILED", "there is no sealing key"))?;
@@ -139,7 +139,7 @@ fn settings<'a>(config: &'a Config, name: Option<&str>) -> Result<&'a AcmeIssuer
     })
 }
 
-async fn list(store: &dyn Store, config: &Config, output: Output) -> Result<(), Failure> {
+async fn list(store: &Store, config: &Config, output: Output) -> Result<(), Failure> {
     let is_used = |account: &Account| {
         let issuers = &config.acme.issuers;
         issuers
@@ -167,7 +167,7 @@ async fn list(store: &dyn Store, config: &Config, output: Output) -> Result<(), 
 
 /// What the commands need that touch a key.
 struct Desk {
-    store: Arc<dyn Store>,
+    store: Arc<Store>,
     keys: Arc<SealingKeys>,
 }
 
@@ -276,7 +276,7 @@ impl Desk {
         let mut tx = self.store.begin("import_account_key").await?;
         tx.replace_account_key(row.id, &row.sealed_key, &sealed).await?;
         let by = Caller::at_the_machine("ImportAccount");
-        tx.append_audit(&by.line(SystemClock.now(), &settings.name, audit::OK, "another key")).await?;
+        tx.append_audit(by.line(SystemClock.now(), &settings.name, audit::OK, "another key"));
         tx.commit().await?;
         Ok("the account has the file's key")
     }
@@ -318,7 +318,7 @@ impl Desk {
             None => "the account is the file's",
         };
         tx.insert_account(&account).await?;
-        tx.append_audit(&by.line(now, &settings.name, audit::OK, url)).await?;
+        tx.append_audit(by.line(now, &settings.name, audit::OK, url));
         tx.commit().await?;
         Ok(came)
     }
@@ -336,7 +336,7 @@ impl Desk {
     async fn note(&self, call: &'static str, settings: &AcmeIssuer, detail: &str) -> Result<(), Failure> {
         let line = Caller::at_the_machine(call).line(SystemClock.now(), &settings.name, audit::OK, detail);
         let mut tx = self.store.begin("audit_account").await?;
-        tx.append_audit(&line).await?;
+        tx.append_audit(line);
         Ok(tx.commit().await?)
     }
 }

@@ -14,7 +14,7 @@ pub(crate) async fn run(command: &AuditCommand, config: &Config, output: Output)
     let store = open_for_command(config).await?;
     match command {
         AuditCommand::Verify { head } => {
-            let report = audit::verify(&*store, *head).await?;
+            let report = audit::verify(&store, *head).await?;
             print_report(&report, output);
             verdict(&report)
         }

@@ -9,17 +9,15 @@ use bus::Bus;
 use bus_embedded::EmbeddedBus;
 use bus_rabbitmq::{RabbitMqBus, RabbitMqOptions};
 use domain::Clock;
-use runtime::{Config, RoleName};
+use runtime::{Config, RoleName, SystemClock, SystemEntropy};
 use seal::SealingKeys;
 use store::{Store, StoreError};
-use store_postgres::PostgresStore;
-use store_sqlite::SqliteStore;
 
 use crate::run::RunError;
 
 /// An opened store, and what is held as long as it is used.
 pub(crate) struct Backend {
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) store: Arc<Store>,
     _lock: Option<File>,
 }
 
@@ -37,71 +35,72 @@ fn place(config: &Config) -> Place<'_> {
     }
 }
 
-fn connect(config: &Config, url: &str) -> Result<PostgresStore, StoreError> {
-    PostgresStore::open(url, config.store.max_connections)
+async fn open(config: &Config, clock: &Arc<dyn Clock>) -> Result<Store, StoreError> {
+    let (clock, entropy) = (clock.clone(), Arc::new(SystemEntropy));
+    match place(config) {
+        Place::File(path) => Store::open_file(path, clock, entropy).await,
+        Place::Server(url) => Store::open_server(url, config.store.max_connections, clock, entropy),
+    }
 }
 
 /// Opens the store for roles. On SQLite, `all` wants the folder for itself, brings the schema up to date and frees
 /// what a dead process had leased; roles of their own share it. On PostgreSQL nothing is asked yet.
-pub(crate) async fn open_for_roles(config: &Config, roles: &[RoleName]) -> Result<Backend, RunError> {
-    let path = match place(config) {
-        Place::File(path) => path,
-        Place::Server(url) => {
-            return Ok(Backend { store: Arc::new(connect(config, url)?), _lock: None });
-        }
-    };
+pub(crate) async fn open_for_roles(
+    config: &Config,
+    roles: &[RoleName],
+    clock: &Arc<dyn Clock>,
+) -> Result<Backend, RunError> {
     let alone = roles.len() == RoleName::ALL.len();
-    let lock = Some(lock_folder(path, alone)?);
-    let store = if alone {
-        let store = SqliteStore::open_and_migrate(path).await?;
-        store.free_all_leases().await?;
-        store
-    } else {
-        SqliteStore::open(path).await?
+    let lock = match place(config) {
+        Place::File(path) => Some(lock_folder(path, alone)?),
+        Place::Server(_) => None,
     };
+    let store = open(config, clock).await?;
+    if alone && lock.is_some() {
+        store.migrate().await?;
+        store.free_all_leases().await?;
+    }
     Ok(Backend { store: Arc::new(store), _lock: lock })
 }
 
 /// Opens the store for a command that works on it directly. A new SQLite file is made, for this may be the first
 /// command on a new machine.
-pub(crate) async fn open_for_command(config: &Config) -> Result<Arc<dyn Store>, RunError> {
-    let store: Arc<dyn Store> = match place(config) {
-        Place::Server(url) => Arc::new(connect(config, url)?),
-        Place::File(path) => {
-            make_folder(path)?;
-            let is_new = !path.exists();
-            let store = SqliteStore::open(path).await?;
-            if is_new {
-                store.migrate().await?;
-            }
-            Arc::new(store)
-        }
-    };
+pub(crate) async fn open_for_command(config: &Config) -> Result<Arc<Store>, RunError> {
+    let is_new = make_room(config)?;
+    let store = open(config, &system_clock()).await?;
+    if is_new {
+        store.migrate().await?;
+    }
     store.check_schema().await?;
-    Ok(store)
+    Ok(Arc::new(store))
 }
 
 /// `db migrate`.
 pub(crate) async fn migrate(config: &Config) -> Result<(), RunError> {
-    match place(config) {
-        Place::Server(url) => {
-            let store = connect(config, url)?;
-            store.migrate().await?;
-            store.close().await;
-        }
-        Place::File(path) => {
-            make_folder(path)?;
-            SqliteStore::open_and_migrate(path).await?.close().await;
-        }
-    }
+    make_room(config)?;
+    let store = open(config, &system_clock()).await?;
+    store.migrate().await?;
+    store.close().await;
     Ok(())
+}
+
+/// Makes the folder of a database file; returns whether the file is still to be made.
+fn make_room(config: &Config) -> Result<bool, RunError> {
+    match place(config) {
+        Place::File(path) => make_folder(path).map(|_| !path.exists()),
+        Place::Server(_) => Ok(false),
+    }
+}
+
+fn system_clock() -> Arc<dyn Clock> {
+    Arc::new(SystemClock)
 }
 
 /// The bus of the configuration, over that store.
 pub(crate) fn open_bus(
     config: &Config,
     roles: &[RoleName],
-    store: &Arc<dyn Store>,
+    store: &Arc<Store>,
     clock: &Arc<dyn Clock>,
 ) -> Result<Arc<dyn Bus>, RunError> {
     if config.bus.is_embedded() {

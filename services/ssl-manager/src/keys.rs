@@ -32,8 +32,8 @@ pub(crate) async fn run(command: KeysCommand, config: &Config, output: Output) -
     let path = &config.keys.sealing_key_file;
     let keys = SealingKeys::load(path).map_err(RunError::from)?;
     let store = open_for_command(config).await?;
-    let rotated = rotate(&*store, &keys).await?;
-    rotated.note(&*store).await?;
+    let rotated = rotate(&store, &keys).await?;
+    rotated.note(&store).await?;
     match output {
         Output::Json => print_one(output, &rotated.json(&keys)),
         Output::Table => rotated.print(&keys),
@@ -79,16 +79,16 @@ struct Unopened {
 
 impl Rotated {
     /// That keys were wrapped anew, in the audit log.
-    async fn note(&self, store: &dyn Store) -> Result<(), StoreError> {
+    async fn note(&self, store: &Store) -> Result<(), StoreError> {
         let detail = format!("{} wrapped anew, {} under older lines", self.rewrapped, self.last.older);
         let by = Caller::at_the_machine("RotateKeys");
         let mut tx = store.begin("audit_rotation").await?;
-        tx.append_audit(&by.line(SystemClock.now(), "", audit::OK, &detail)).await?;
+        tx.append_audit(by.line(SystemClock.now(), "", audit::OK, &detail));
         tx.commit().await
     }
 }
 
-async fn rotate(store: &dyn Store, keys: &SealingKeys) -> Result<Rotated, Failure> {
+async fn rotate(store: &Store, keys: &SealingKeys) -> Result<Rotated, Failure> {
     let mut rotated = Rotated::default();
     for _ in 0..MOST_WALKS {
         let mut walk = Walk::default();
@@ -105,12 +105,7 @@ async fn rotate(store: &dyn Store, keys: &SealingKeys) -> Result<Rotated, Failur
 }
 
 impl Walk {
-    async fn over(
-        &mut self,
-        place: SealedPlace,
-        store: &dyn Store,
-        keys: &SealingKeys,
-    ) -> Result<(), Failure> {
+    async fn over(&mut self, place: SealedPlace, store: &Store, keys: &SealingKeys) -> Result<(), Failure> {
         let mut after: Option<String> = None;
         loop {
             let page = store.sealed_keys(place, after.as_deref(), PAGE).await?;
@@ -148,7 +143,7 @@ impl Walk {
         Ok(anew)
     }
 
-    async fn replace(&mut self, store: &dyn Store, anew: &[(&SealedKey, Vec<u8>)]) -> Result<(), StoreError> {
+    async fn replace(&mut self, store: &Store, anew: &[(&SealedKey, Vec<u8>)]) -> Result<(), StoreError> {
         if anew.is_empty() {
             return Ok(());
         }

@@ -73,7 +73,7 @@ impl Running {
         if !roles.iter().any(|role| role.needs_store()) {
             return Self::start_without_store(config, roles, clock, metrics).await;
         }
-        let backend = backend::open_for_roles(&config, roles).await?;
+        let backend = backend::open_for_roles(&config, roles, &clock).await?;
         let sealing_keys = backend::sealing_keys(&config, roles)?;
         let bus = backend::open_bus(&config, roles, &backend.store, &clock)?;
         let process = process(config, roles, clock).await?;
@@ -111,7 +111,7 @@ impl Running {
 
     /// What the roles work on; none for those that have no store.
     #[cfg(feature = "sandbox")]
-    pub(crate) fn store(&self) -> Option<&dyn Store> {
+    pub(crate) fn store(&self) -> Option<&Store> {
         self.backend.as_ref().map(|backend| &*backend.store)
     }
 

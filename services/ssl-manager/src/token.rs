@@ -23,7 +23,7 @@ pub(crate) async fn run(command: &TokenCommand, config: &Config, output: Output)
             match output {
                 Output::Table => println!("{}", *token),
                 Output::Json => {
-                    print_one(output, &json!({ "name": name, "role": role.as_str(), "token": *token }))
+                    print_one(output, &json!({ "name": name, "role": role.as_str(), "token": *token }));
                 }
             }
         }
@@ -31,11 +31,11 @@ pub(crate) async fn run(command: &TokenCommand, config: &Config, output: Output)
         TokenCommand::Revoke { name } => {
             let mut tx = store.begin("revoke_token").await?;
             let now = SystemClock.now();
-            if !tx.revoke_token(name, now).await? {
+            if !tx.revoke_token(name).await? {
                 return Err(Failure::new("NOT_FOUND", format!("there is no valid token named {name:?}")));
             }
             let by = Caller::at_the_machine("RevokeToken");
-            tx.append_audit(&by.line(now, name, audit::OK, "")).await?;
+            tx.append_audit(by.line(now, name, audit::OK, ""));
             tx.commit().await?;
             match output {
                 Output::Table => println!("The token {name:?} is revoked."),
@@ -48,7 +48,7 @@ pub(crate) async fn run(command: &TokenCommand, config: &Config, output: Output)
 
 /// Stores a new token's hash and returns its text.
 pub(crate) async fn create(
-    store: &dyn Store,
+    store: &Store,
     name: &str,
     role: Role,
     expires_in_days: Option<u16>,
@@ -76,12 +76,12 @@ pub(crate) async fn create(
         other => other.into(),
     })?;
     let by = Caller::at_the_machine("CreateToken");
-    tx.append_audit(&by.line(now, name, audit::OK, role.as_str())).await?;
+    tx.append_audit(by.line(now, name, audit::OK, role.as_str()));
     tx.commit().await?;
     Ok(token)
 }
 
-async fn list(store: &dyn Store, output: Output) -> Result<(), Failure> {
+async fn list(store: &Store, output: Output) -> Result<(), Failure> {
     let rows: Vec<_> = store
         .tokens()
         .await?

@@ -101,7 +101,7 @@ pub(crate) async fn run(command: &UserCommand, config: &Config, output: Output) 
 
 /// Lets a person sign in.
 pub(crate) async fn create(
-    store: &dyn Store,
+    store: &Store,
     name: &str,
     role: Role,
     password_hash: Option<String>,
@@ -117,40 +117,40 @@ pub(crate) async fn create(
         other => other.into(),
     })?;
     let by = Caller::at_the_machine("CreateUser");
-    tx.append_audit(&by.line(now, name, audit::OK, role.as_str())).await?;
+    tx.append_audit(by.line(now, name, audit::OK, role.as_str()));
     tx.commit().await?;
     Ok(())
 }
 
 /// Changes a person who must be there, with the line in the audit log.
 async fn change(
-    store: &dyn Store,
+    store: &Store,
     call: &'static str,
     name: &str,
-    work: impl AsyncFnOnce(&mut dyn Tx) -> Result<bool, StoreError>,
+    work: impl AsyncFnOnce(&mut Tx) -> Result<bool, StoreError>,
 ) -> Result<(), Failure> {
     let mut tx = store.begin("change_user").await?;
-    if !work(&mut *tx).await? {
+    if !work(&mut tx).await? {
         return Err(unknown(name));
     }
     let line = Caller::at_the_machine(call).line(SystemClock.now(), name, audit::OK, "");
-    tx.append_audit(&line).await?;
+    tx.append_audit(line);
     Ok(tx.commit().await?)
 }
 
 /// Ends every session of a person; how many there were. Whom the OpenID provider vouches for has no row to look for, so
 /// nobody is unknown here.
-async fn sign_out(store: &dyn Store, name: &str) -> Result<u64, Failure> {
+async fn sign_out(store: &Store, name: &str) -> Result<u64, Failure> {
     let mut tx = store.begin("sign_out").await?;
     let ended = tx.end_sessions(name).await?;
     let by = Caller::at_the_machine("SignOutUser");
     let line = by.line(SystemClock.now(), name, audit::OK, &ended.to_string());
-    tx.append_audit(&line).await?;
+    tx.append_audit(line);
     tx.commit().await?;
     Ok(ended)
 }
 
-async fn list(store: &dyn Store, output: Output) -> Result<(), Failure> {
+async fn list(store: &Store, output: Output) -> Result<(), Failure> {
     let users = store.users().await?;
     let row = |user: &User| {
         json!({

@@ -8,15 +8,15 @@ use bus::Bus;
 use bus::contract::Rig;
 use bus_rabbitmq::{DEAD, RabbitMqBus, RabbitMqOptions};
 use runtime::SystemClock;
+use runtime::testing::open_store;
 use store::Store;
-use store_sqlite::SqliteStore;
 use tempfile::TempDir;
 use tests::{RabbitMq, Vhost};
 
 pub(crate) struct Behind {
     rabbitmq: &'static RabbitMq,
     pub(crate) vhost: Vhost,
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) store: Arc<Store>,
     _folder: TempDir,
 }
 
@@ -27,7 +27,7 @@ impl Behind {
         Self {
             rabbitmq,
             vhost,
-            store: Arc::new(SqliteStore::open_and_migrate(&path).await.unwrap()),
+            store: open_store(&path, Arc::new(SystemClock)).await.unwrap(),
             _folder: folder,
         }
     }
@@ -37,7 +37,7 @@ impl Behind {
     }
 }
 
-pub(crate) fn bus(store: Arc<dyn Store>, url: &str, root_certificate_file: Option<PathBuf>) -> Arc<dyn Bus> {
+pub(crate) fn bus(store: Arc<Store>, url: &str, root_certificate_file: Option<PathBuf>) -> Arc<dyn Bus> {
     let options =
         RabbitMqOptions { url: url.to_owned(), root_certificate_file, name: "test".to_owned(), relay: true };
     Arc::new(RabbitMqBus::new(options, store, Arc::new(SystemClock)).unwrap())

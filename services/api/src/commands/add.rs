@@ -22,7 +22,7 @@ impl Commands {
         let mut tx = self.store.begin("add_domains").await?;
         let now = self.clock.now();
         for name in names {
-            tx.append_audit(&by.line(now, name.as_str(), audit::OK, "")).await?;
+            tx.append_audit(by.line(now, name.as_str(), audit::OK, ""));
         }
         let known = tx.domains(names).await?.into_iter();
         let known: HashMap<DomainName, Domain> = known.map(|domain| (domain.name.clone(), domain)).collect();
@@ -30,11 +30,11 @@ impl Commands {
         // Everybody writes in the order of the names, or two batches could wait for each other.
         let mut missing: BTreeSet<&DomainName> = names.iter().filter(|name| !is_listed(name)).collect();
         for deleted in missing.iter().filter_map(|name| known.get(*name)) {
-            self.begin_again(&mut *tx, deleted, HistoryKind::Added, by).await?;
+            self.begin_again(&mut tx, deleted, HistoryKind::Added, by).await?;
         }
         let never_here = missing.iter().filter(|name| !known.contains_key(**name));
         let never_here: Vec<&DomainName> = never_here.copied().collect();
-        self.begin_first(&mut *tx, &never_here, HistoryKind::Added, by).await?;
+        self.begin_first(&mut tx, &never_here, HistoryKind::Added, by).await?;
         tx.commit().await?;
         Ok(names.iter().map(|name| missing.remove(name)).collect())
     }
@@ -48,8 +48,8 @@ impl Commands {
     ) -> Result<bool, CommandError> {
         match &step.before {
             Some(listed) if listed.deleted_at.is_none() => return Ok(false),
-            Some(deleted) => self.begin_again(&mut *step.tx, deleted, kind, step.by).await?,
-            None => self.begin_first(&mut *step.tx, &[name], kind, step.by).await?,
+            Some(deleted) => self.begin_again(&mut step.tx, deleted, kind, step.by).await?,
+            None => self.begin_first(&mut step.tx, &[name], kind, step.by).await?,
         }
         Ok(true)
     }
@@ -57,7 +57,7 @@ impl Commands {
     /// Puts names on the list that were never here.
     async fn begin_first(
         &self,
-        tx: &mut dyn Tx,
+        tx: &mut Tx,
         names: &[&DomainName],
         kind: HistoryKind,
         by: &Caller,
@@ -69,12 +69,12 @@ impl Commands {
         let added = |name: &&DomainName| Domain::added((*name).clone(), now);
         let domains: Vec<Domain> = names.iter().map(added).collect();
         let due = |domain: &Domain| self.due_now(domain, WorkKind::Issue, Cause::Requested, None);
-        tx.insert_domains(&domains, now).await?;
-        tx.schedule_all(&domains.iter().map(due).collect::<Vec<_>>()).await?;
-        for domain in &domains {
-            let entry = put_under_management(domain, kind, by);
-            store::record(tx, &*self.clock, &*self.entropy, None, domain, Some(entry)).await?;
-            self.tell(tx, domain, WorkKind::Issue, None).await?;
+        tx.insert_domains(&domains).await?;
+        let work: Vec<domain::Work> = domains.iter().map(due).collect();
+        tx.schedule_all(&work).await?;
+        for (domain, work) in domains.iter().zip(&work) {
+            tx.record(None, domain, Some(put_under_management(domain, kind, by)));
+            tx.hint(work);
         }
         Ok(())
     }
@@ -83,7 +83,7 @@ impl Commands {
     /// else an order.
     async fn begin_again(
         &self,
-        tx: &mut dyn Tx,
+        tx: &mut Tx,
         deleted: &Domain,
         kind: HistoryKind,
         by: &Caller,
@@ -99,7 +99,7 @@ impl Commands {
             None => (added, WorkKind::Issue, None),
         };
         let entry = put_under_management(&after, kind, by);
-        store::apply(tx, &*self.clock, &*self.entropy, Some(deleted), &after, Some(entry)).await?;
+        tx.apply(Some(deleted), &after, Some(entry)).await?;
         self.start_now(tx, &after, work, Cause::Requested, certificate).await?;
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Delete: takes a name off the list. History stays; C4 keeps serving unless removal was asked for.
 
 use audit::Caller;
-use domain::{Cause, DomainName, HistoryKind, WorkKind};
+use domain::{Cause, DomainName, EventKind, HistoryKind, WorkKind};
 use store::Entry;
 
 use super::{CommandError, Commands};
@@ -18,7 +18,7 @@ impl Commands {
         let listed = step.before.clone().filter(|domain| domain.deleted_at.is_none());
         let listed = listed.ok_or_else(|| CommandError::NotFound(name.clone()))?;
         let after = listed.delete(self.clock.now())?;
-        self.abandon_order(&mut *step.tx, name).await?;
+        self.abandon_order(&mut step.tx, name).await?;
         step.tx.cancel(name, WorkKind::Issue).await?;
         step.tx.cancel(name, WorkKind::Upload).await?;
         let message = if remove_from_c4 {
@@ -26,15 +26,15 @@ impl Commands {
         } else {
             "Deleted; C4 keeps serving its certificate until that ends."
         };
-        self.apply(&mut step, &after, Entry::new(HistoryKind::Deleted, &by.actor, message)).await?;
+        step.apply(&after, Entry::new(HistoryKind::Deleted, &by.actor, message)).await?;
         if remove_from_c4 {
-            self.start_now(&mut *step.tx, &after, WorkKind::Remove, Cause::Requested, None).await?;
+            self.start_now(&mut step.tx, &after, WorkKind::Remove, Cause::Requested, None).await?;
         } else {
-            self.tell(&mut *step.tx, &after, WorkKind::Remove, None).await?;
+            step.tx.publish(EventKind::DomainDeleted, name, after.revision);
         }
         // Nothing will take the place of what was to be revoked once it is replaced.
         if step.tx.work(name, WorkKind::Revoke).await?.is_some() {
-            self.start_now(&mut *step.tx, &after, WorkKind::Revoke, Cause::Requested, None).await?;
+            self.start_now(&mut step.tx, &after, WorkKind::Revoke, Cause::Requested, None).await?;
         }
         Ok(step.commit().await?)
     }

@@ -39,22 +39,22 @@ impl Commands {
             return Ok(step.commit().await?);
         }
         if !force && let Some(kept) = self.keeps(&mut step, &listed).await? {
-            self.start_now(&mut *step.tx, &listed, WorkKind::Upload, kept.cause, Some(kept.certificate))
+            self.start_now(&mut step.tx, &listed, WorkKind::Upload, kept.cause, Some(kept.certificate))
                 .await?;
             return Ok(step.commit().await?);
         }
         let after = listed.generate()?;
-        self.abandon_order(&mut *step.tx, &after.name).await?;
-        self.keep_comparing(&mut *step.tx, &after).await?;
+        self.abandon_order(&mut step.tx, &after.name).await?;
+        self.keep_comparing(&mut step.tx, &after).await?;
         let entry = Entry::new(HistoryKind::Generated, &step.by.actor, "A certificate was asked for.");
-        self.apply(&mut step, &after, entry).await?;
-        self.start_now(&mut *step.tx, &after, WorkKind::Issue, Cause::Requested, None).await?;
+        step.apply(&after, entry).await?;
+        self.start_now(&mut step.tx, &after, WorkKind::Issue, Cause::Requested, None).await?;
         Ok(step.commit().await?)
     }
 
     /// What is live goes on serving, and being compared with C4, until the new certificate is; an upload of the past
     /// revision is not wanted any more.
-    pub(super) async fn keep_comparing(&self, tx: &mut dyn Tx, after: &Domain) -> Result<(), CommandError> {
+    pub(super) async fn keep_comparing(&self, tx: &mut Tx, after: &Domain) -> Result<(), CommandError> {
         let Some(live) = after.facts.live else {
             return Ok(tx.cancel(&after.name, WorkKind::Upload).await?);
         };
@@ -73,13 +73,13 @@ impl Commands {
     /// An order of this revision that is under way is joined; one that waits goes on now.
     async fn joins_order(&self, step: &mut Step<'_>, listed: &Domain) -> Result<bool, CommandError> {
         let name = &listed.name;
-        if step.tx.is_leased(name, WorkKind::Issue, self.clock.now()).await? {
+        if step.tx.is_leased(name, WorkKind::Issue).await? {
             return Ok(true);
         }
         if step.tx.live_order(name).await?.is_none() {
             return Ok(false);
         }
-        self.start_now(&mut *step.tx, listed, WorkKind::Issue, Cause::Requested, None).await?;
+        self.start_now(&mut step.tx, listed, WorkKind::Issue, Cause::Requested, None).await?;
         Ok(true)
     }
 

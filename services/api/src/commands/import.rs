@@ -27,7 +27,7 @@ impl Commands {
         };
         let after = listed.import()?;
         certificate.revision = after.revision;
-        self.abandon_order(&mut *step.tx, &name).await?;
+        self.abandon_order(&mut step.tx, &name).await?;
         step.tx.cancel(&name, WorkKind::Issue).await?;
         step.tx.cancel(&name, WorkKind::Remove).await?;
         let summary = &certificate.summary;
@@ -40,10 +40,10 @@ impl Commands {
             ),
             certificate_sha256: Some(summary.sha256.clone()),
         };
-        self.apply(&mut step, &after, entry).await?;
+        step.apply(&after, entry).await?;
         step.tx.insert_certificate(&certificate).await?;
         let id = Some(certificate.id());
-        self.start_now(&mut *step.tx, &after, WorkKind::Upload, Cause::Requested, id).await?;
+        self.start_now(&mut step.tx, &after, WorkKind::Upload, Cause::Requested, id).await?;
         step.commit().await?;
         self.result(&name).await
     }
@@ -66,7 +66,7 @@ impl Commands {
             && let Some(live) = listed.facts.live
         {
             let live = Some(live.certificate);
-            self.start_now(&mut *step.tx, &listed, WorkKind::Upload, Cause::Compare, live).await?;
+            self.start_now(&mut step.tx, &listed, WorkKind::Upload, Cause::Compare, live).await?;
         }
         step.commit().await?;
         self.result(name).await

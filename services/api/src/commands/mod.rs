@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use audit::Caller;
 use domain::{
-    Cause, CertificateId, Clock, Domain, DomainName, Entropy, Event, EventId, EventKind, InvalidTransition,
-    OrderState, PreExpiry, Work, WorkKind, renewal_point,
+    Cause, CertificateId, Clock, Domain, DomainName, Entropy, InvalidTransition, OrderState, PreExpiry, Work,
+    WorkKind, renewal_point,
 };
 use jiff::Timestamp;
 use store::{AuditEntry, Certificate, DomainView, Entry, Store, StoreError, Tx};
@@ -58,7 +58,7 @@ pub enum CommandError {
 #[derive(Clone)]
 pub struct Commands {
     /// Where domains live.
-    pub store: Arc<dyn Store>,
+    pub store: Arc<Store>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -69,16 +69,21 @@ pub struct Commands {
 
 /// What a transaction is about: the row as it was read, if there was one, and who changes it.
 struct Step<'a> {
-    tx: Box<dyn Tx>,
+    tx: Tx,
     before: Option<Domain>,
     by: &'a Caller,
     line: AuditEntry,
 }
 
 impl Step<'_> {
-    /// Makes it so, and known: a command that had nothing to do was called, too.
+    /// Stores the next row, with its line in the history.
+    async fn apply(&mut self, after: &Domain, entry: Entry<'_>) -> Result<(), StoreError> {
+        self.tx.apply(self.before.as_ref(), after, Some(entry)).await
+    }
+
+    /// Commits, with a line in the audit log: a command that had nothing to do was called, too.
     async fn commit(mut self) -> Result<(), StoreError> {
-        self.tx.append_audit(&self.line).await?;
+        self.tx.append_audit(self.line);
         self.tx.commit().await
     }
 }
@@ -96,22 +101,19 @@ impl Commands {
         Ok(Step { tx, before, by, line })
     }
 
-    async fn apply(&self, step: &mut Step<'_>, after: &Domain, entry: Entry<'_>) -> Result<(), StoreError> {
-        let before = step.before.as_ref();
-        store::apply(&mut *step.tx, &*self.clock, &*self.entropy, before, after, Some(entry)).await
-    }
-
     /// Makes work due now and tells its worker.
     async fn start_now(
         &self,
-        tx: &mut dyn Tx,
+        tx: &mut Tx,
         domain: &Domain,
         kind: WorkKind,
         cause: Cause,
         certificate: Option<CertificateId>,
     ) -> Result<(), StoreError> {
-        tx.schedule(&self.due_now(domain, kind, cause, certificate)).await?;
-        self.tell(tx, domain, kind, certificate).await
+        let work = self.due_now(domain, kind, cause, certificate);
+        tx.schedule(&work).await?;
+        tx.hint(&work);
+        Ok(())
     }
 
     fn due_now(
@@ -132,24 +134,6 @@ impl Commands {
         }
     }
 
-    async fn tell(
-        &self,
-        tx: &mut dyn Tx,
-        domain: &Domain,
-        kind: WorkKind,
-        certificate: Option<CertificateId>,
-    ) -> Result<(), StoreError> {
-        let kind = match (kind, certificate) {
-            (WorkKind::Upload, Some(certificate)) => EventKind::CertIssued { certificate },
-            (WorkKind::Remove, _) => EventKind::DomainDeleted,
-            (WorkKind::Revoke, _) => EventKind::RevocationRequested,
-            _ => EventKind::CertificateRequested,
-        };
-        let id = EventId::new(&*self.clock, &*self.entropy);
-        let event = Event { id, kind, name: domain.name.clone(), revision: domain.revision };
-        tx.publish(&event, self.clock.now()).await
-    }
-
     /// Whether a certificate is still before its renewal point.
     fn is_fresh(&self, certificate: &Certificate, now: Timestamp) -> bool {
         let summary = &certificate.summary;
@@ -159,11 +143,7 @@ impl Commands {
 
     /// The generated certificate that can be put back instead of ordering another one: a CA allows few of the same
     /// name a week.
-    async fn reusable(
-        &self,
-        tx: &mut dyn Tx,
-        name: &DomainName,
-    ) -> Result<Option<CertificateId>, StoreError> {
+    async fn reusable(&self, tx: &mut Tx, name: &DomainName) -> Result<Option<CertificateId>, StoreError> {
         let now = self.clock.now();
         let newest = tx.newest_generated(name, now).await?;
         let usable = newest.filter(|certificate| {
@@ -173,7 +153,7 @@ impl Commands {
     }
 
     /// Ends the live order of a past revision.
-    async fn abandon_order(&self, tx: &mut dyn Tx, name: &DomainName) -> Result<(), CommandError> {
+    async fn abandon_order(&self, tx: &mut Tx, name: &DomainName) -> Result<(), CommandError> {
         if let Some(mut order) = tx.live_order(name).await? {
             let from = order.state.as_str();
             order.state = OrderState::abandoned(order.state)?;

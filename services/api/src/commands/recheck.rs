@@ -19,19 +19,19 @@ impl Commands {
         let mut step = self.open("recheck_domain", name, by).await?;
         let listed = step.before.clone().filter(|domain| domain.deleted_at.is_none());
         let listed = listed.ok_or_else(|| CommandError::NotFound(name.clone()))?;
-        if let Some(next) = self.next(&mut *step.tx, &listed).await?
-            && !step.tx.is_leased(name, next.kind, self.clock.now()).await?
+        if let Some(next) = self.next(&mut step.tx, &listed).await?
+            && !step.tx.is_leased(name, next.kind).await?
         {
             let entry = Entry::new(HistoryKind::Rechecked, &by.actor, "The next step was asked for now.");
-            self.apply(&mut step, &listed, entry).await?;
-            self.start_now(&mut *step.tx, &listed, next.kind, next.cause, next.certificate).await?;
+            step.apply(&listed, entry).await?;
+            self.start_now(&mut step.tx, &listed, next.kind, next.cause, next.certificate).await?;
         }
         step.commit().await?;
         self.result(name).await
     }
 
     /// Nothing is, where the customer has to paste another certificate.
-    async fn next(&self, tx: &mut dyn Tx, listed: &Domain) -> Result<Option<Next>, CommandError> {
+    async fn next(&self, tx: &mut Tx, listed: &Domain) -> Result<Option<Next>, CommandError> {
         // An upload that waits is next in any status; a comparison waits all the time and is not.
         if let Some(upload) = tx.work(&listed.name, WorkKind::Upload).await?
             && upload.cause != Cause::Compare

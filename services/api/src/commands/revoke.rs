@@ -126,9 +126,9 @@ impl Commands {
             let replaces = !is_under_way && (serves || self.is_coming(step, certificate).await?);
             self.replace(step, row, certificate, replaces, message).await?;
         } else {
-            self.tell_of_deleted(step, row, certificate, message).await?;
+            self.tell_of_deleted(step, row, certificate, message);
         }
-        self.start_now(&mut *step.tx, row, WorkKind::Revoke, Cause::Requested, None).await?;
+        self.start_now(&mut step.tx, row, WorkKind::Revoke, Cause::Requested, None).await?;
         Ok(())
     }
 
@@ -157,24 +157,22 @@ impl Commands {
         };
         // A pasted certificate that is on its way takes the place of the generated one.
         if !replaces || row.source == Source::Text {
-            return Ok(self.apply(step, row, entry).await?);
+            return Ok(step.apply(row, entry).await?);
         }
         if step.tx.live_order(&row.name).await?.is_some() {
             if self.is_coming(step, certificate).await? {
-                self.keep_comparing(&mut *step.tx, row).await?;
+                self.keep_comparing(&mut step.tx, row).await?;
             }
-            self.apply(step, row, entry).await?;
+            step.apply(row, entry).await?;
         } else if self.has_undelivered(step, row).await? {
-            return Ok(self.apply(step, row, entry).await?);
+            return Ok(step.apply(row, entry).await?);
         } else {
             let after = row.clone().generate()?;
-            self.keep_comparing(&mut *step.tx, &after).await?;
-            self.apply(step, &after, entry).await?;
-            return Ok(self
-                .start_now(&mut *step.tx, &after, WorkKind::Issue, Cause::Requested, None)
-                .await?);
+            self.keep_comparing(&mut step.tx, &after).await?;
+            step.apply(&after, entry).await?;
+            return Ok(self.start_now(&mut step.tx, &after, WorkKind::Issue, Cause::Requested, None).await?);
         }
-        Ok(self.start_now(&mut *step.tx, row, WorkKind::Issue, Cause::Requested, None).await?)
+        Ok(self.start_now(&mut step.tx, row, WorkKind::Issue, Cause::Requested, None).await?)
     }
 
     /// Whether another certificate is issued and on its way to C4.
@@ -191,13 +189,7 @@ impl Commands {
     }
 
     /// A name that is off the list stays as it is.
-    async fn tell_of_deleted(
-        &self,
-        step: &mut Step<'_>,
-        row: &Domain,
-        certificate: &Certificate,
-        message: String,
-    ) -> Result<(), CommandError> {
+    fn tell_of_deleted(&self, step: &mut Step<'_>, row: &Domain, certificate: &Certificate, message: String) {
         let now = self.clock.now();
         let entry = HistoryEntry {
             name: row.name.clone(),
@@ -209,7 +201,7 @@ impl Commands {
             message,
             certificate_sha256: Some(certificate.summary.sha256.clone()),
         };
-        Ok(step.tx.append_history(&entry).await?)
+        step.tx.append_history(entry);
     }
 }
 

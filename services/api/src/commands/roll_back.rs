@@ -19,7 +19,7 @@ impl Commands {
         };
         let previous = self.usable(name, previous)?;
         let after = listed.roll_back(previous.summary.source)?;
-        self.abandon_order(&mut *step.tx, name).await?;
+        self.abandon_order(&mut step.tx, name).await?;
         step.tx.cancel(name, WorkKind::Issue).await?;
         let entry = Entry {
             kind: HistoryKind::RolledBack,
@@ -30,9 +30,9 @@ impl Commands {
             ),
             certificate_sha256: Some(previous.summary.sha256.clone()),
         };
-        self.apply(&mut step, &after, entry).await?;
+        step.apply(&after, entry).await?;
         let id = Some(previous.id());
-        self.start_now(&mut *step.tx, &after, WorkKind::Upload, Cause::Requested, id).await?;
+        self.start_now(&mut step.tx, &after, WorkKind::Upload, Cause::Requested, id).await?;
         step.commit().await?;
         self.result(name).await
     }

@@ -9,9 +9,8 @@ use domain::{
     WorkKind,
 };
 use jiff::SignedDuration;
-use runtime::testing::{ManualClock, SeededEntropy};
+use runtime::testing::{ManualClock, SeededEntropy, open_store};
 use store::{Account, Certificate, Store};
-use store_sqlite::SqliteStore;
 use tempfile::TempDir;
 
 pub(crate) const DAY: SignedDuration = SignedDuration::from_hours(24);
@@ -32,10 +31,10 @@ pub(crate) fn caller(actor: &str, call: &'static str) -> Caller {
 impl Case {
     pub(crate) async fn begin() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open_and_migrate(&folder.path().join("case.db")).await.unwrap();
         let clock = Arc::new(ManualClock::new("2026-11-23T00:00:00Z".parse().unwrap()));
+        let store = open_store(&folder.path().join("case.db"), clock.clone()).await.unwrap();
         let commands = Commands {
-            store: Arc::new(store),
+            store,
             clock: clock.clone(),
             entropy: Arc::new(SeededEntropy::new(7)),
             pre_expiry: PreExpiry::days(7),
@@ -61,8 +60,8 @@ impl Case {
         }
     }
 
-    pub(crate) fn store(&self) -> &dyn Store {
-        &*self.commands.store
+    pub(crate) fn store(&self) -> &Store {
+        &self.commands.store
     }
 
     pub(crate) async fn row(&self) -> Domain {
@@ -111,7 +110,7 @@ impl Case {
         tx.cancel(&self.name, WorkKind::Issue).await.unwrap();
         if live {
             let live = Live { certificate: certificate.id(), not_after: certificate.summary.not_after };
-            tx.update_domain(&row.uploaded(live).unwrap(), now).await.unwrap();
+            tx.update_domain(&row.uploaded(live).unwrap()).await.unwrap();
         }
         tx.commit().await.unwrap();
         certificate

@@ -10,10 +10,10 @@ use bytes::{Buf, BufMut};
 use domain::{Clock, Role};
 use jiff::SignedDuration;
 use proto::v1::domains_client::DomainsClient;
+use runtime::testing::open_store;
 use runtime::{Config, Context, Health, Listen, Listeners, Stop, SystemClock, SystemEntropy};
 use seal::SealingKeys;
-use store::{SessionRecord, Store, TokenRecord, User};
-use store_sqlite::SqliteStore;
+use store::{SessionRecord, TokenRecord, User};
 use tempfile::TempDir;
 use tonic::client::Grpc;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
@@ -57,8 +57,7 @@ async fn serving_at(
     let mut config = Config::default();
     change(&mut config);
     let folder = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open_and_migrate(&folder.path().join("rpc.db")).await.unwrap();
-    let store: Arc<dyn Store> = Arc::new(store);
+    let store = open_store(&folder.path().join("rpc.db"), clock.clone()).await.unwrap();
     let listeners = Listeners::default();
     let address = listeners.bind(Listen::Api, "127.0.0.1:0".parse().unwrap()).await.unwrap();
     let context = Context {

@@ -5,15 +5,14 @@ use std::time::Duration;
 
 use bus_embedded::EmbeddedBus;
 use domain::{
-    Cause, CertificateId, CertificateSummary, Clock, Domain, DomainName, Event, EventId, EventKind,
-    HistoryKind, Lease, Source, Work, WorkKind,
+    Cause, CertificateId, CertificateSummary, Clock, Domain, DomainName, Event, EventKind, HistoryKind,
+    Lease, Source, Work, WorkKind,
 };
 use jiff::{SignedDuration, Timestamp};
-use runtime::testing::{JumpingClock, ManualClock, SeededEntropy};
+use runtime::testing::{JumpingClock, ManualClock, SeededEntropy, open_store};
 use runtime::{Config, Context, Health, Job, JobError, Stop};
 use seal::SealingKeys;
 use store::{Certificate, DomainView, Entry, Store};
-use store_sqlite::SqliteStore;
 use tempfile::TempDir;
 
 use super::fake_c4::FakeC4;
@@ -27,7 +26,7 @@ const LIFETIME: SignedDuration = SignedDuration::from_hours(90 * 24);
 pub(crate) struct Kit {
     pub(crate) c4: FakeC4,
     pub(crate) clock: Arc<JumpingClock>,
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) store: Arc<Store>,
     uploader: Arc<Uploader>,
     next_certificate: Mutex<u128>,
     _folder: TempDir,
@@ -62,7 +61,7 @@ impl Kit {
         let c4 = FakeC4::start().await;
         let clock = Arc::new(JumpingClock::new("2026-06-01T00:00:00Z".parse().unwrap()));
         let path = folder.path().join("test.db");
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open_and_migrate(&path).await.unwrap());
+        let store = open_store(&path, clock.clone()).await.unwrap();
         let mut config = Config::default();
         config.c4.base_url.clone_from(&c4.url);
         config.c4.token = "token-for-the-tests".to_owned().into();
@@ -100,8 +99,7 @@ impl Kit {
         let after = change(before.clone());
         let entry = Entry::new(HistoryKind::Added, "test", "changed by a test");
         let mut tx = self.store.begin("test").await.unwrap();
-        let entropy = &*self.uploader.context.entropy;
-        store::apply(&mut *tx, &*self.clock, entropy, before.as_ref(), &after, Some(entry)).await.unwrap();
+        tx.apply(before.as_ref(), &after, Some(entry)).await.unwrap();
         tx.commit().await.unwrap();
     }
 
@@ -163,7 +161,7 @@ impl Kit {
 
     pub(crate) async fn claim(&self, kind: WorkKind) -> Lease {
         let until = self.now() + SignedDuration::from_secs(30);
-        self.store.claim(kind, &name(), self.now(), until).await.unwrap().expect("nothing is due")
+        self.store.claim(kind, &name(), until).await.unwrap().expect("nothing is due")
     }
 
     /// Claims the upload that is due, and does it.
@@ -215,10 +213,8 @@ impl Kit {
 
     /// Tells the role of work, as whoever made it due does.
     pub(crate) async fn tell(&self, kind: EventKind) {
-        let entropy = &*self.uploader.context.entropy;
-        let event = Event { id: EventId::new(&*self.clock, entropy), kind, name: name(), revision: 1 };
         let mut tx = self.store.begin("test").await.unwrap();
-        tx.publish(&event, self.now()).await.unwrap();
+        tx.publish(kind, &name(), 1);
         tx.commit().await.unwrap();
     }
 
@@ -248,7 +244,7 @@ impl Kit {
     /// What was published and not asked for yet, without `status-changed`.
     pub(crate) async fn published(&self) -> Vec<EventKind> {
         let until = self.now() + SignedDuration::from_secs(30);
-        let messages = self.store.take_messages(&EventKind::WORDS, 100, self.now(), until).await.unwrap();
+        let messages = self.store.take_messages(&EventKind::WORDS, 100, until).await.unwrap();
         self.store.delete_messages(&messages).await.unwrap();
         let events = messages.into_iter().map(|message| message.event);
         events.map(|Event { kind, .. }| kind).filter(|kind| *kind != EventKind::StatusChanged).collect()

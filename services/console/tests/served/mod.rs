@@ -12,10 +12,10 @@ use proto::v1;
 use proto::v1::domains_client::DomainsClient;
 use rcgen::{CertificateParams, KeyPair};
 use reqwest::redirect::Policy;
+use runtime::testing::open_store;
 use runtime::{Config, Context, Health, Listen, Listeners, Process, Stop, SystemClock, SystemEntropy};
 use seal::SealingKeys;
-use store::{Entry, Store, TokenRecord, User};
-use store_sqlite::SqliteStore;
+use store::{Entry, TokenRecord, User};
 use tempfile::TempDir;
 use tonic::Request;
 use tonic::transport::Channel;
@@ -35,8 +35,8 @@ pub(crate) struct Served {
 pub(crate) async fn served() -> Served {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("pages.db");
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::open_and_migrate(&file).await.unwrap());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let store = open_store(&file, clock.clone()).await.unwrap();
     let listeners = Listeners::default();
     let any = "127.0.0.1:0".parse().unwrap();
     let api = listeners.bind(Listen::Api, any).await.unwrap();
@@ -143,7 +143,7 @@ impl Served {
         let before = tx.domain(name).await.unwrap().unwrap();
         let after = change(before.clone());
         let entry = Entry::new(kind, "test", "A sentence.");
-        self.context.apply(&mut *tx, &before, &after, Some(entry)).await.unwrap();
+        tx.apply(Some(&before), &after, Some(entry)).await.unwrap();
         tx.commit().await.unwrap();
     }
 

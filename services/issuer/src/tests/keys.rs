@@ -96,7 +96,7 @@ async fn a_key_that_was_wrapped_anew_while_the_ca_was_asked_goes_into_the_certif
     tx.insert_order(&order).await.unwrap();
     tx.commit().await.unwrap();
     let until = kit.now() + SignedDuration::from_secs(30);
-    let lease = kit.store.claim(WorkKind::Issue, &name, kit.now(), until).await;
+    let lease = kit.store.claim(WorkKind::Issue, &name, until).await;
     let journal = Journal::new(context, &lease.unwrap().unwrap());
 
     let sealed = kit.store.sealed_keys(SealedPlace::Orders, None, 1).await.unwrap();

@@ -7,12 +7,11 @@ use bus_embedded::EmbeddedBus;
 use domain::{Cause, Clock, Domain, DomainName, Live, Work, WorkKind};
 use jiff::{SignedDuration, Timestamp};
 use runtime::config::AcmeIssuer;
-use runtime::testing::{JumpingClock, SeededEntropy};
+use runtime::testing::{JumpingClock, SeededEntropy, open_store};
 use runtime::{Config, Context, Health, Job, Stop};
 use sandbox::{CaControl, CaOptions, ValidationResult, World, WorldOptions};
 use seal::SealingKeys;
 use store::{Certificate, Store};
-use store_sqlite::SqliteStore;
 use tempfile::TempDir;
 
 use crate::Issuer;
@@ -23,7 +22,7 @@ pub(crate) const DAY: SignedDuration = SignedDuration::from_hours(24);
 pub(crate) struct Kit {
     pub(crate) world: World,
     pub(crate) clock: Arc<JumpingClock>,
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) store: Arc<Store>,
     pub(crate) issuer: Issuer,
     _folder: TempDir,
 }
@@ -58,8 +57,7 @@ impl Kit {
         .unwrap();
         world.ca.control().validation_default(ValidationResult::Valid);
         let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open_and_migrate(&folder.path().join("test.db")).await.unwrap();
-        let store: Arc<dyn Store> = Arc::new(store);
+        let store = open_store(&folder.path().join("test.db"), clock.clone()).await.unwrap();
         let root = folder.path().join("root.pem");
         std::fs::write(&root, world.ca.api_root_pem()).unwrap();
         let settings = AcmeIssuer {
@@ -103,7 +101,7 @@ impl Kit {
     pub(crate) async fn add(&self, name: &DomainName) {
         self.world.point_at_cdn(name.as_str());
         let mut tx = self.store.begin("add").await.unwrap();
-        tx.insert_domain(&Domain::added(name.clone(), self.now()), self.now()).await.unwrap();
+        tx.insert_domain(&Domain::added(name.clone(), self.now())).await.unwrap();
         tx.commit().await.unwrap();
         self.ask(name, Cause::Requested).await;
     }
@@ -139,7 +137,7 @@ impl Kit {
 
     /// Carries out what is due; false if nothing is.
     pub(crate) async fn run(&self, name: &DomainName) -> bool {
-        let claim = self.store.claim(WorkKind::Issue, name, self.now(), self.now() + LEASE);
+        let claim = self.store.claim(WorkKind::Issue, name, self.now() + LEASE);
         let Some(lease) = claim.await.unwrap() else {
             return false;
         };
@@ -167,7 +165,7 @@ impl Kit {
         let mut tx = self.store.begin("live").await.unwrap();
         let domain = tx.domain(name).await.unwrap().unwrap();
         let live = Live { certificate: certificate.id(), not_after: certificate.summary.not_after };
-        tx.update_domain(&domain.uploaded(live).unwrap(), self.now()).await.unwrap();
+        tx.update_domain(&domain.uploaded(live).unwrap()).await.unwrap();
         tx.cancel(name, WorkKind::Upload).await.unwrap();
         tx.commit().await.unwrap();
         self.ask(name, Cause::RenewalInfo).await;

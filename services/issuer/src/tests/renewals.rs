@@ -58,7 +58,7 @@ async fn a_point_is_kept_while_the_window_stays_and_the_renewal_replaces_the_cer
     let mut tx = kit.store.begin("lost").await.unwrap();
     tx.cancel(&name, domain::WorkKind::Upload).await.unwrap();
     let domain = tx.domain(&name).await.unwrap().unwrap();
-    tx.update_domain(&domain.generate().unwrap(), kit.now()).await.unwrap();
+    tx.update_domain(&domain.generate().unwrap()).await.unwrap();
     tx.commit().await.unwrap();
     kit.ask(&name, Cause::Requested).await;
     assert!(kit.run(&name).await);

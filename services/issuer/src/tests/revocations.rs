@@ -47,7 +47,7 @@ impl Kit {
 
     /// Carries out the revocations that are due; when they are due again.
     async fn revoke(&self, name: &DomainName) -> Option<SignedDuration> {
-        let claim = self.store.claim(WorkKind::Revoke, name, self.now(), self.now() + LEASE);
+        let claim = self.store.claim(WorkKind::Revoke, name, self.now() + LEASE);
         let lease = claim.await.unwrap().expect("it is due");
         revocation::run(&self.issuer, &lease).await.unwrap();
         let work = self.store.work(name).await.unwrap();
@@ -75,7 +75,7 @@ impl Kit {
     async fn delete(&self, name: &DomainName) {
         let mut tx = self.store.begin("delete").await.unwrap();
         let domain = tx.domain(name).await.unwrap().unwrap();
-        tx.update_domain(&domain.delete(self.now()).unwrap(), self.now()).await.unwrap();
+        tx.update_domain(&domain.delete(self.now()).unwrap()).await.unwrap();
         tx.commit().await.unwrap();
     }
 

@@ -61,7 +61,7 @@ impl Kit {
     async fn run_at(&self, issuer: &Issuer, name: &DomainName) {
         let due_at = self.work(name).await.unwrap().due_at.unwrap();
         self.clock.advance(due_at.duration_since(self.now()).max(SignedDuration::ZERO));
-        let claim = self.store.claim(WorkKind::Issue, name, self.now(), self.now() + LEASE);
+        let claim = self.store.claim(WorkKind::Issue, name, self.now() + LEASE);
         let lease = claim.await.unwrap().unwrap();
         issuer.perform(&lease).await.unwrap();
     }

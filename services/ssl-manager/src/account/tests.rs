@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 
 use domain::{Domain, DomainName, Order, OrderId, OrderState};
 use jiff::Timestamp;
+use runtime::testing::open_store;
 use sandbox::{CaOptions, Endpoint};
-use store_sqlite::SqliteStore;
 use tempfile::TempDir;
 
 use super::*;
@@ -35,10 +35,10 @@ impl Kit {
 
     /// A machine with a database and a sealing key of its own.
     async fn desk(&self, name: &str) -> Desk {
-        let store =
-            SqliteStore::open_and_migrate(&self.folder.path().join(format!("{name}.db"))).await.unwrap();
+        let path = self.folder.path().join(format!("{name}.db"));
+        let store = open_store(&path, Arc::new(SystemClock)).await.unwrap();
         let keys = SealingKeys::load_or_create(&self.folder.path().join(format!("{name}.key"))).unwrap();
-        Desk { store: Arc::new(store), keys: Arc::new(keys) }
+        Desk { store, keys: Arc::new(keys) }
     }
 
     /// One with an account that the CA knows.
@@ -83,7 +83,7 @@ impl Desk {
             state: OrderState::Created,
         };
         let mut tx = self.store.begin("order").await.unwrap();
-        tx.insert_domain(&Domain::added(name, Timestamp::UNIX_EPOCH), Timestamp::UNIX_EPOCH).await.unwrap();
+        tx.insert_domain(&Domain::added(name, Timestamp::UNIX_EPOCH)).await.unwrap();
         tx.insert_order(&order).await.unwrap();
         tx.commit().await.unwrap();
     }

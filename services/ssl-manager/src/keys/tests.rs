@@ -8,10 +8,10 @@ use domain::{
     AccountId, CertificateId, CertificateSummary, Domain, DomainName, Order, OrderId, OrderState, Source,
 };
 use jiff::Timestamp;
+use runtime::testing::open_store;
 use runtime::{SystemClock, SystemEntropy};
 use seal::{DataKey, KeyId, KeyWrapping, Wrapped};
 use store::{Account, Certificate};
-use store_sqlite::SqliteStore;
 use tempfile::TempDir;
 
 use super::*;
@@ -74,17 +74,17 @@ fn lines_while(current: u8, older: &[u8], meanwhile: impl Meanwhile) -> SealingK
 
 #[derive(Clone)]
 struct Kit {
-    store: Arc<dyn Store>,
+    store: Arc<Store>,
     _folder: Arc<TempDir>,
 }
 
 impl Kit {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open_and_migrate(&folder.path().join("test.db")).await.unwrap();
-        let kit = Self { store: Arc::new(store), _folder: Arc::new(folder) };
+        let store = open_store(&folder.path().join("test.db"), Arc::new(SystemClock)).await.unwrap();
+        let kit = Self { store, _folder: Arc::new(folder) };
         let mut tx = kit.store.begin("domain").await.unwrap();
-        tx.insert_domain(&Domain::added(name(), Timestamp::UNIX_EPOCH), Timestamp::UNIX_EPOCH).await.unwrap();
+        tx.insert_domain(&Domain::added(name(), Timestamp::UNIX_EPOCH)).await.unwrap();
         tx.commit().await.unwrap();
         kit
     }
@@ -207,13 +207,13 @@ async fn every_data_key_gets_under_the_first_line_and_once_is_enough() {
     assert_eq!(kit.opened_by(&keys).await, all, "both are read before and meanwhile");
     assert_eq!(kit.opened_by(&lines(NEW, &[])).await, 1);
 
-    let rotated = rotate(&*kit.store, &keys).await.unwrap();
+    let rotated = rotate(&kit.store, &keys).await.unwrap();
     assert_eq!((rotated.rewrapped, rotated.last.older, rotated.last.unopened), (all as u64 - 1, 0, 0));
     rotated.verdict().unwrap();
     assert_eq!(kit.opened_by(&lines(NEW, &[])).await, all);
     assert_eq!(kit.opened_by(&lines(OLD, &[])).await, 0, "the older line is of no use");
 
-    let again = rotate(&*kit.store, &keys).await.unwrap();
+    let again = rotate(&kit.store, &keys).await.unwrap();
     assert_eq!((again.rewrapped, again.last.seen), (0, all as u64));
     again.verdict().unwrap();
 }
@@ -251,7 +251,7 @@ async fn what_others_write_meanwhile_is_neither_lost_nor_left() {
         kit.certificate(fresh(), OLD).await;
     }
     let others = Others { kit: kit.clone(), order };
-    let rotated = rotate(&*kit.store, &lines_while(NEW, &[OLD], others)).await.unwrap();
+    let rotated = rotate(&kit.store, &lines_while(NEW, &[OLD], others)).await.unwrap();
     rotated.verdict().unwrap();
     let orders = kit.store.sealed_keys(SealedPlace::Orders, None, 10).await.unwrap();
     assert!(orders.is_empty(), "an ended order gets no key back");
@@ -275,7 +275,7 @@ async fn a_process_that_still_seals_under_an_older_line_is_told_of() {
     let kit = Kit::new().await;
     kit.certificate(fresh(), OLD).await;
     let one_a_walk = lines_while(NEW, &[OLD], Forgotten(kit.clone()));
-    let rotated = rotate(&*kit.store, &one_a_walk).await.unwrap();
+    let rotated = rotate(&kit.store, &one_a_walk).await.unwrap();
     assert_eq!(rotated.last.older, 1);
     let failure = format!("{:?}", rotated.verdict().unwrap_err());
     assert!(failure.contains("LEFT") && failure.contains("restart"), "{failure}");
@@ -293,7 +293,7 @@ async fn what_no_line_opens_is_counted_and_named_and_the_rest_is_done() {
     }
     kit.certificate(fresh(), OLD).await;
     let keys = lines(NEW, &[OLD]);
-    let rotated = rotate(&*kit.store, &keys).await.unwrap();
+    let rotated = rotate(&kit.store, &keys).await.unwrap();
     let unopened = 3 + MOST_NAMED as u64;
     assert_eq!((rotated.rewrapped, rotated.last.older, rotated.last.unopened), (1, 0, unopened));
     let shown = rotated.json(&keys);

@@ -11,8 +11,6 @@ use proto::v1::domains_client::DomainsClient;
 use runtime::{Config, Context, Health, Listen, Listeners, Stop, SystemClock, SystemEntropy};
 use seal::SealingKeys;
 use store::{Store, TokenRecord};
-use store_postgres::PostgresStore;
-use store_sqlite::SqliteStore;
 use tempfile::TempDir;
 use tests::Postgres;
 use tokio::sync::mpsc;
@@ -33,7 +31,9 @@ pub(crate) async fn at_a_million() {
     let many = std::env::var("DOMAINS").map_or(1_000_000, |many| many.parse().unwrap());
     let postgres = Postgres::start(true).await;
     let database = postgres.database();
-    let store = PostgresStore::open(&postgres.superuser_url(&database), CONNECTIONS).unwrap();
+    let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
+    let url = postgres.superuser_url(&database);
+    let store = Store::open_server(&url, CONNECTIONS, clock.clone(), entropy.clone()).unwrap();
     store.migrate().await.unwrap();
     let started = Instant::now();
     fill::postgres(&postgres, &database, many);
@@ -43,11 +43,13 @@ pub(crate) async fn at_a_million() {
 
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("list.db");
-    SqliteStore::open_and_migrate(&file).await.unwrap().close().await;
+    let store = Store::open_file(&file, clock.clone(), entropy.clone()).await.unwrap();
+    store.migrate().await.unwrap();
+    store.close().await;
     let started = Instant::now();
     fill::sqlite(&file, many).await;
     println!("{many} domains on SQLite, filled in {:.0} s:", started.elapsed().as_secs_f64());
-    measure(Arc::new(SqliteStore::open(&file).await.unwrap())).await;
+    measure(Arc::new(Store::open_file(&file, clock, entropy).await.unwrap())).await;
 }
 
 /// An API on a port of its own, and a token for it.
@@ -55,13 +57,13 @@ struct Served {
     client: DomainsClient<Channel>,
     endpoint: String,
     bearer: String,
-    store: Arc<dyn Store>,
+    store: Arc<Store>,
     stop: Stop,
     _folder: TempDir,
 }
 
 impl Served {
-    async fn start(store: Arc<dyn Store>) -> Self {
+    async fn start(store: Arc<Store>) -> Self {
         let mut config = Config::default();
         config.api.requests_per_second = 1_000_000;
         let folder = tempfile::tempdir().unwrap();
@@ -122,7 +124,7 @@ impl Served {
     }
 }
 
-async fn measure(store: Arc<dyn Store>) {
+async fn measure(store: Arc<Store>) {
     let served = Served::start(store).await;
     let many_names = v1::ListDomainsRequest {
         page_size: 1000,
@@ -157,7 +159,6 @@ async fn measure(store: Arc<dyn Store>) {
     served.stop.stop().await;
 }
 
-#[expect(clippy::too_many_lines, reason = "a table")]
 async fn pages(served: &Served) {
     let none = v1::ListDomainsRequest::default;
     let words = |search: &str| v1::ListDomainsRequest { search: search.to_owned(), ..none() };

@@ -25,7 +25,7 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    pub(crate) async fn start(endpoint: &str, store: &Arc<dyn Store>) -> Self {
+    pub(crate) async fn start(endpoint: &str, store: &Arc<Store>) -> Self {
         let mut config = Config::default();
         endpoint.clone_into(&mut config.console.api.url);
         let listeners = Listeners::default();

@@ -1,0 +1,473 @@
+-- The schema on PostgreSQL. sqlite/0001_first.sql has the same tables, columns, constraints and indexes in the same
+-- order. Where the two differ, a comment that begins with "SQLite:" or "PostgreSQL:" says why.
+--
+-- PostgreSQL: times are timestamptz, ids uuid, reasons jsonb and booleans boolean, because PostgreSQL has types for
+-- them. Numbers are bigint, small ones integer; bytes are bytea.
+-- PostgreSQL: names, keys and text in an index are COLLATE "C": compared byte by byte, as on SQLite and in the program,
+-- and independent of the locales of the server.
+-- PostgreSQL: fillfactor and autovacuum_… are for tables whose rows often change or are deleted.
+
+-- Fencing tokens.
+-- PostgreSQL: instead of the table `counters`, because a row would make all transactions wait for each other.
+CREATE SEQUENCE lease_token;
+
+-- One row: the number of the latest numbered change. The api writes it; the transaction that numbers changes locks it.
+CREATE TABLE numbered (
+    position bigint NOT NULL
+);
+
+INSERT INTO numbered (position) VALUES (0);
+
+-- Rows are names, one each; a deleted name keeps its row. The api, the issuer, the c4-uploader and the scheduler write
+-- them. `revision` rises with every request for the name, `version` with every write, `upload_revision` with every
+-- upload or removal.
+CREATE TABLE domains (
+    name                    text        COLLATE "C" PRIMARY KEY,
+    revision                bigint      NOT NULL CHECK (revision > 0),
+    version                 bigint      NOT NULL,
+    source                  text        NOT NULL CHECK (source IN ('c4', 'text')),
+    created_at              timestamptz NOT NULL,
+    deleted_at              timestamptz,
+    -- When the keys of the name's certificates were destroyed after a delete.
+    keys_destroyed_at       timestamptz,
+
+    -- The facts that the status follows from. `missing_…`: C4 answered that it does not know the name.
+    unknown_to_c4           boolean     NOT NULL,
+    missing_first_at        timestamptz,
+    missing_last_at         timestamptz,
+    missing_answers         integer     NOT NULL DEFAULT 0,
+    upload_failing          jsonb,
+    -- PostgreSQL: the foreign keys of certificates are below, because that table must exist first.
+    live_certificate_id     uuid,
+    live_not_after          timestamptz,
+    block                   jsonb,
+
+    -- The status and the party that must act, as of the last write; the present activity.
+    status                  text        COLLATE "C" NOT NULL
+        CHECK (status IN ('Success', 'Pending', 'Failure', 'Discard', 'Expired', 'Emergency')),
+    who                     text        COLLATE "C" CHECK (who IN ('customer', 'cdn_operator', 'ca', 'us')),
+    activity                text        NOT NULL,
+    waiting                 jsonb,
+    upload_revision         bigint      NOT NULL,
+
+    -- The certificate that was live before the present one, for a roll back.
+    previous_certificate_id uuid,
+    -- Invalid challenges in a row, and the DNS answers at the latest of them.
+    invalid_challenges      integer     NOT NULL DEFAULT 0,
+    invalid_challenges_dns  text        NOT NULL DEFAULT '',
+    -- The day (YYYY-MM-DD) of the latest daily recheck that took the name; empty for none.
+    rechecked_on            text        COLLATE "C" NOT NULL DEFAULT '',
+
+    changed_at              timestamptz NOT NULL,
+    -- The number of the latest change.
+    -- PostgreSQL: NULL until a watcher asks for changes, so that a number never becomes visible after a higher one.
+    position                bigint,
+
+    -- Orders of the list.
+    -- PostgreSQL: computed columns are STORED; version 15 has no VIRTUAL ones.
+    attention               smallint    NOT NULL GENERATED ALWAYS AS (
+        CASE status WHEN 'Emergency' THEN 1 WHEN 'Expired' THEN 2 WHEN 'Failure' THEN 3
+            WHEN 'Discard' THEN 4 WHEN 'Pending' THEN 5 ELSE 6 END) STORED,
+    ends_at                 timestamptz NOT NULL
+        GENERATED ALWAYS AS (coalesce(live_not_after, 'infinity')) STORED,
+
+    CONSTRAINT domains_live_certificate CHECK ((live_certificate_id IS NULL) = (live_not_after IS NULL))
+) WITH (fillfactor = 80);
+
+-- Orders and filters of the list.
+CREATE INDEX domains_listed ON domains (name) WHERE deleted_at IS NULL;
+CREATE INDEX domains_by_status ON domains (status, name) WHERE deleted_at IS NULL;
+CREATE INDEX domains_by_creation ON domains (created_at, name) WHERE deleted_at IS NULL;
+CREATE INDEX domains_by_status_and_creation ON domains (status, created_at, name) WHERE deleted_at IS NULL;
+CREATE INDEX domains_by_expiry ON domains (ends_at, name) WHERE deleted_at IS NULL;
+CREATE INDEX domains_by_attention ON domains (attention, ends_at, name) WHERE deleted_at IS NULL;
+CREATE INDEX domains_by_who ON domains (who, attention, ends_at, name) WHERE deleted_at IS NULL AND who IS NOT NULL;
+CREATE INDEX domains_by_text ON domains (name) WHERE deleted_at IS NULL AND source = 'text';
+CREATE INDEX domains_renewal_blocked ON domains (name)
+    WHERE deleted_at IS NULL AND status = 'Success' AND block IS NOT NULL;
+-- Watchers of changes.
+CREATE UNIQUE INDEX domains_by_position ON domains (position);
+-- PostgreSQL: the changes that have no number yet.
+CREATE INDEX domains_unnumbered ON domains (changed_at) WHERE position IS NULL;
+-- Sweeps of the scheduler.
+CREATE INDEX domains_ending ON domains (live_not_after) WHERE deleted_at IS NULL AND status = 'Success';
+CREATE INDEX domains_missing ON domains (missing_last_at)
+    WHERE missing_last_at IS NOT NULL AND live_certificate_id IS NOT NULL;
+CREATE INDEX domains_to_recheck ON domains (rechecked_on, name)
+    WHERE deleted_at IS NULL AND source = 'c4' AND status IN ('Failure', 'Pending', 'Expired');
+CREATE INDEX domains_with_keys_to_destroy ON domains (deleted_at)
+    WHERE deleted_at IS NOT NULL AND (keys_destroyed_at IS NULL OR keys_destroyed_at < deleted_at);
+
+-- Rows are our accounts at CAs. The issuer and `ssl-manager account` write them. `pending_key` is the next key during a
+-- rollover: it is stored before the CA receives it (RFC 8555 section 7.3.5). Both keys are sealed to `id`.
+CREATE TABLE accounts (
+    id            uuid        PRIMARY KEY,
+    issuer        text        COLLATE "C" NOT NULL,
+    directory_url text        COLLATE "C" NOT NULL,
+    url           text,
+    sealed_key    bytea       NOT NULL,
+    pending_key   bytea,
+    created_at    timestamptz NOT NULL,
+    UNIQUE (issuer, directory_url)
+);
+
+-- Rows are certificates. The issuer writes ordered ones, their renewal and their revocation; the api writes pasted
+-- ones; the c4-uploader writes the time of the first upload; the scheduler destroys the keys of deleted names.
+CREATE TABLE certificates (
+    id               uuid        PRIMARY KEY,
+    name             text        COLLATE "C" NOT NULL REFERENCES domains (name),
+    revision         bigint      NOT NULL,
+    source           text        NOT NULL CHECK (source IN ('c4', 'text')),
+    -- The account that ordered it; NULL for a pasted one.
+    account_id       uuid        REFERENCES accounts (id),
+    issuer           text        NOT NULL,
+    serial           text        COLLATE "C" NOT NULL,
+    sha256           text        COLLATE "C" NOT NULL,
+    not_before       timestamptz NOT NULL,
+    not_after        timestamptz NOT NULL,
+    created_at       timestamptz NOT NULL,
+    uploaded_at      timestamptz,
+    -- The time of the renewal, and the window that the CA suggested for it (RFC 9773).
+    renewal_at       timestamptz,
+    window_start     timestamptz,
+    window_end       timestamptz,
+    revoked_at       timestamptz,
+    key_destroyed_at timestamptz,
+    chain_pem        text        NOT NULL,
+    sealed_key       bytea
+);
+
+CREATE INDEX certificates_by_name ON certificates (name, not_after);
+CREATE INDEX certificates_by_serial ON certificates (serial);
+CREATE INDEX certificates_by_sha256 ON certificates (sha256);
+
+ALTER TABLE domains
+    ADD FOREIGN KEY (live_certificate_id) REFERENCES certificates (id),
+    ADD FOREIGN KEY (previous_certificate_id) REFERENCES certificates (id);
+
+-- Rows are work that is due for a name, one per kind, with the lease of the worker that does it. The api and the
+-- scheduler make it due; the issuer and the c4-uploader claim, finish and reschedule it.
+CREATE TABLE work (
+    name           text        COLLATE "C" NOT NULL REFERENCES domains (name),
+    kind           text        COLLATE "C" NOT NULL CHECK (kind IN ('issue', 'upload', 'remove', 'revoke')),
+    revision       bigint      NOT NULL,
+    cause          text        COLLATE "C" NOT NULL,
+    certificate_id uuid,
+    attempts       integer     NOT NULL,
+    due_at         timestamptz,
+    hinted_at      timestamptz,
+    lease_token    bigint      NOT NULL,
+    lease_until    timestamptz,
+    PRIMARY KEY (name, kind)
+) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02);
+
+CREATE INDEX work_due ON work (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX work_of_midnight ON work (cause, due_at) WHERE cause = 'midnight';
+
+-- Rows are orders at a CA. The issuer writes them, and the api abandons them. Each state requires its columns; the key
+-- is sealed to `certificate_id` and is here only until the certificate is stored.
+CREATE TABLE orders (
+    id             uuid        PRIMARY KEY,
+    name           text        COLLATE "C" NOT NULL REFERENCES domains (name),
+    revision       bigint      NOT NULL,
+    account_id     uuid        NOT NULL REFERENCES accounts (id),
+    created_at     timestamptz NOT NULL,
+    state          text        NOT NULL
+        CHECK (state IN ('created', 'placed', 'keyed', 'issued', 'failed', 'abandoned')),
+    url            text,
+    certificate_id uuid,
+    csr            bytea,
+    sealed_key     bytea,
+    CONSTRAINT orders_created CHECK (state <> 'created' OR url IS NULL),
+    CONSTRAINT orders_placed CHECK (state <> 'placed' OR url IS NOT NULL),
+    CONSTRAINT orders_keyed CHECK (state <> 'keyed'
+        OR (url IS NOT NULL AND certificate_id IS NOT NULL AND sealed_key IS NOT NULL AND csr IS NOT NULL)),
+    CONSTRAINT orders_issued CHECK (state <> 'issued' OR certificate_id IS NOT NULL),
+    CONSTRAINT orders_sealed_key CHECK (state = 'keyed' OR sealed_key IS NULL)
+);
+
+CREATE UNIQUE INDEX one_live_order_per_name ON orders (name) WHERE state IN ('created', 'placed', 'keyed');
+CREATE INDEX live_orders_by_account ON orders (account_id) WHERE state IN ('created', 'placed', 'keyed');
+
+-- Rows are challenge responses (RFC 8555 section 8.3). The issuer writes and deletes them, the api deletes those of an
+-- abandoned order, and the challenge-responder reads them.
+CREATE TABLE challenges (
+    host              text        COLLATE "C" NOT NULL,
+    token             text        COLLATE "C" NOT NULL,
+    key_authorization text        NOT NULL,
+    order_id          uuid        NOT NULL REFERENCES orders (id),
+    created_at        timestamptz NOT NULL,
+    PRIMARY KEY (host, token)
+);
+
+CREATE INDEX challenges_by_order ON challenges (order_id);
+
+-- Rows are responses to the rehearsal of a host's challenge path, one for an order's preflight and one for a check
+-- (`asker`). The issuer and the api write and delete them within seconds; the challenge-responder reads them.
+CREATE TABLE probes (
+    host   text COLLATE "C" NOT NULL,
+    asker  text COLLATE "C" NOT NULL,
+    token  text NOT NULL,
+    answer text NOT NULL,
+    PRIMARY KEY (host, asker)
+);
+
+-- Rows are revocations of certificates, requested or ended. The api requests them, and the issuer ends them. A
+-- certificate with a row here never becomes live again, whatever the state is.
+CREATE TABLE revocations (
+    certificate_id uuid        PRIMARY KEY REFERENCES certificates (id),
+    name           text        COLLATE "C" NOT NULL REFERENCES domains (name),
+    reason         text        NOT NULL,
+    state          text        NOT NULL CHECK (state IN ('asked', 'revoked', 'refused', 'ended')),
+    requested_by   text        NOT NULL,
+    requested_at   timestamptz NOT NULL,
+    -- A live certificate is revoked when its replacement is live, at this time at the latest.
+    waits_until    timestamptz NOT NULL,
+    -- The code of the reason that the history last gave for a missing replacement; empty for none.
+    waiting_for    text        NOT NULL DEFAULT ''
+);
+
+CREATE INDEX revocations_by_name ON revocations (name);
+
+-- Rows are events in a name's history. All services but the challenge-responder append them, in the transaction of the
+-- change; a delete of the name keeps them.
+-- PostgreSQL: an identity column instead of AUTOINCREMENT; neither uses a number twice.
+CREATE TABLE history (
+    id                 bigint      PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
+    name               text        COLLATE "C" NOT NULL,
+    at                 timestamptz NOT NULL,
+    kind               text        NOT NULL,
+    actor              text        NOT NULL,
+    status_from        text,
+    status_to          text        NOT NULL,
+    message            text        NOT NULL,
+    certificate_sha256 text
+);
+
+CREATE INDEX history_by_name ON history (name, id);
+
+-- Rows are events to publish (outbox). All services but the challenge-responder insert them, in the transaction of the
+-- change; the bus leases and deletes them. `trace_parent` is a W3C `traceparent`.
+CREATE TABLE messages (
+    sequence     bigint      PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
+    id           uuid        NOT NULL UNIQUE,
+    kind         text        COLLATE "C" NOT NULL,
+    subject      text        NOT NULL,
+    name         text        COLLATE "C" NOT NULL,
+    revision     bigint      NOT NULL,
+    trace_parent text,
+    created_at   timestamptz NOT NULL,
+    due_at       timestamptz NOT NULL,
+    attempts     integer     NOT NULL DEFAULT 0,
+    lease_token  bigint      NOT NULL DEFAULT 0,
+    lease_until  timestamptz,
+    dead_reason  text
+) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+
+CREATE INDEX messages_waiting ON messages (kind, sequence) WHERE dead_reason IS NULL;
+
+-- Rows are days (YYYY-MM-DD) whose daily recheck is complete. The scheduler writes and, after a year, deletes them.
+CREATE TABLE rechecked_days (
+    day          text        COLLATE "C" PRIMARY KEY,
+    completed_at timestamptz NOT NULL
+);
+
+-- Rows are rate limits of CAs: `at` is the time up to which a limit is used (GCRA), or the last place in its queue. The
+-- issuer writes them in the transaction of the order; the scheduler deletes those that were unused for a week.
+CREATE TABLE buckets (
+    key text        COLLATE "C" PRIMARY KEY,
+    at  timestamptz NOT NULL
+);
+
+CREATE INDEX buckets_by_time ON buckets (at);
+
+-- Rows are API tokens; the text of a token is not stored. `ssl-manager token` writes them, and the api writes the time
+-- of the last use.
+CREATE TABLE tokens (
+    name         text        COLLATE "C" PRIMARY KEY,
+    hash         bytea       NOT NULL UNIQUE CHECK (length(hash) = 32),
+    role         text        NOT NULL,
+    created_at   timestamptz NOT NULL,
+    expires_at   timestamptz,
+    last_used_at timestamptz,
+    revoked_at   timestamptz
+);
+
+-- Rows are people who sign in to the console. `ssl-manager user` writes them. The password is an Argon2id hash in PHC
+-- form; NULL for people who sign in through an OpenID provider.
+CREATE TABLE users (
+    name          text        COLLATE "C" PRIMARY KEY,
+    role          text        NOT NULL,
+    password_hash text,
+    created_at    timestamptz NOT NULL
+);
+
+-- Rows are sessions of the console, by the hash of the browser's token. The api writes them, and the scheduler deletes
+-- expired ones. A session belongs to a row of `users`, or to a person whom an OpenID provider authenticated: then it
+-- has the name and the role of the sign-in.
+CREATE TABLE sessions (
+    hash       bytea       PRIMARY KEY CHECK (length(hash) = 32),
+    user_name  text        COLLATE "C" REFERENCES users (name) ON DELETE CASCADE,
+    person     text        COLLATE "C",
+    role       text,
+    created_at timestamptz NOT NULL,
+    used_at    timestamptz NOT NULL,
+    expires_at timestamptz NOT NULL,
+    CONSTRAINT sessions_of_one CHECK ((user_name IS NULL) <> (person IS NULL) AND (person IS NULL) = (role IS NULL))
+);
+
+CREATE INDEX sessions_of_user ON sessions (user_name);
+CREATE INDEX sessions_of_person ON sessions (person) WHERE person IS NOT NULL;
+CREATE INDEX sessions_ending ON sessions (expires_at);
+
+-- Rows are ID tokens that were used for a sign-in, by their hash, so that each is valid once. The api writes them in
+-- the transaction of the sign-in, and deletes those whose token has expired.
+CREATE TABLE used_id_tokens (
+    hash         bytea       PRIMARY KEY CHECK (length(hash) = 32),
+    forget_after timestamptz NOT NULL
+);
+
+CREATE INDEX used_id_tokens_forget_after ON used_id_tokens (forget_after);
+
+-- Rows are calls: who, from where, what, with which result. The api and the commands of `ssl-manager` append them in
+-- the transaction of the call. Within a second the scheduler adds the next number and a hash over the row before and
+-- this one.
+CREATE TABLE audit (
+    id         bigint      PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
+    at         timestamptz NOT NULL,
+    actor      text        NOT NULL,
+    peer       text        NOT NULL,
+    call       text        NOT NULL,
+    subject    text        COLLATE "C" NOT NULL,
+    outcome    text        NOT NULL,
+    detail     text        NOT NULL,
+    request_id text        NOT NULL,
+    sequence   bigint      UNIQUE CHECK (sequence > 0),
+    hash       bytea       CHECK (length(hash) = 32),
+    CONSTRAINT audit_chained CHECK ((sequence IS NULL) = (hash IS NULL))
+);
+
+CREATE INDEX audit_unchained ON audit (id) WHERE sequence IS NULL;
+CREATE INDEX audit_by_subject ON audit (subject, id);
+
+-- One row: number and hash of the last chained row of `audit`. The scheduler writes it.
+CREATE TABLE audit_head (
+    sequence bigint NOT NULL,
+    hash     bytea  NOT NULL CHECK (length(hash) = 32)
+);
+
+INSERT INTO audit_head (sequence, hash) VALUES (0, decode(repeat('00', 32), 'hex'));
+
+-- Rows are names, for searches by a part of the name (trigrams). A trigger writes them.
+-- PostgreSQL: a table with a trigram index. It has the names on the list only, because searches count its rows. It is
+-- no index on `domains` itself: each change of a row there would change it, too.
+CREATE EXTENSION IF NOT EXISTS pg_trgm; -- trusted: the right to create in the database is enough
+
+CREATE TABLE domain_names (
+    name text COLLATE "C" PRIMARY KEY
+);
+
+CREATE INDEX domain_names_by_part ON domain_names USING gin (name gin_trgm_ops) WITH (gin_pending_list_limit = 256);
+-- PostgreSQL: instead of the column `reversed` and its index `domains_by_end`.
+CREATE INDEX domain_names_by_end ON domain_names (reverse(name));
+
+-- PostgreSQL: one call for all rows that a statement inserts.
+CREATE FUNCTION name_inserted_domains() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO domain_names (name) SELECT d.name FROM inserted AS d WHERE d.deleted_at IS NULL;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER domains_names_insert AFTER INSERT ON domains REFERENCING NEW TABLE AS inserted
+    FOR EACH STATEMENT EXECUTE FUNCTION name_inserted_domains();
+
+-- PostgreSQL: a name that is deleted, or added again.
+CREATE FUNCTION name_changed_domain() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF OLD.deleted_at IS NULL THEN
+        DELETE FROM domain_names WHERE name = OLD.name;
+    END IF;
+    IF TG_OP = 'UPDATE' AND NEW.deleted_at IS NULL THEN
+        INSERT INTO domain_names (name) VALUES (NEW.name);
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER domains_names_update AFTER UPDATE ON domains FOR EACH ROW
+    WHEN ((OLD.deleted_at IS NULL) <> (NEW.deleted_at IS NULL)) EXECUTE FUNCTION name_changed_domain();
+
+CREATE TRIGGER domains_names_delete AFTER DELETE ON domains FOR EACH ROW EXECUTE FUNCTION name_changed_domain();
+
+-- Rows are the figures of list and overview. `domains`: by status, and 'renewal_blocked' and 'waiting_for_budget'.
+-- `reason`: domains by the code of their reason. `ends`: domains by the hour (since 1970) in which the live certificate
+-- ends. `issued`, `failed`, `rechecked`: certificates, orders and domains by day (YYYY-MM-DD).
+-- PostgreSQL: the scheduler writes them, from `tally_changes`.
+CREATE TABLE tallies (
+    what   text   COLLATE "C" NOT NULL
+        CHECK (what IN ('domains', 'reason', 'ends', 'issued', 'failed', 'rechecked')),
+    key    text   COLLATE "C" NOT NULL,
+    amount bigint NOT NULL,
+    PRIMARY KEY (what, key)
+);
+
+-- Rows are changes of figures. Triggers on `domains`, the issuer and the scheduler insert them; the scheduler adds them
+-- to `tallies` and deletes them. A figure is the sum of its rows in both tables.
+-- PostgreSQL: transactions that raised the same row of `tallies` would wait for each other.
+CREATE TABLE tally_changes (
+    what   text   COLLATE "C" NOT NULL
+        CHECK (what IN ('domains', 'reason', 'ends', 'issued', 'failed', 'rechecked')),
+    key    text   COLLATE "C" NOT NULL,
+    amount bigint NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+
+-- PostgreSQL: the tallies that a name is part of; SQLite has computed columns for that, which would take space here.
+-- The reason is that of `Domain::reason`; the hour counts from 1970.
+CREATE FUNCTION tallied_as(d domains) RETURNS TABLE (what text, key text) LANGUAGE sql IMMUTABLE AS $$
+    SELECT f.what, f.key FROM (VALUES
+        ('domains', d.status),
+        ('domains', CASE WHEN d.status = 'Success' AND d.block IS NOT NULL THEN 'renewal_blocked' END),
+        ('domains', CASE WHEN d.activity = 'waiting_for_budget' THEN 'waiting_for_budget' END),
+        ('reason', CASE
+            WHEN d.unknown_to_c4 THEN 'unknown_to_c4'
+            WHEN d.upload_failing IS NOT NULL THEN d.upload_failing ->> 'code'
+            WHEN d.source = 'text' AND d.status = 'Expired' THEN 'pasted_ended'
+            WHEN d.block IS NOT NULL THEN d.block ->> 'code'
+            ELSE d.waiting ->> 'code' END),
+        ('ends', CASE WHEN d.status <> 'Expired'
+            THEN floor(extract(epoch FROM d.live_not_after) / 3600)::bigint::text END)) AS f (what, key)
+    WHERE d.deleted_at IS NULL AND f.key IS NOT NULL
+$$;
+
+-- PostgreSQL: one call for all rows that a statement inserts.
+CREATE FUNCTION tally_inserted_domains() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO tally_changes (what, key, amount)
+    SELECT f.what, f.key, count(*) FROM inserted AS d, tallied_as(ROW(d.*)::domains) AS f GROUP BY f.what, f.key;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER domains_tally_insert AFTER INSERT ON domains REFERENCING NEW TABLE AS inserted
+    FOR EACH STATEMENT EXECUTE FUNCTION tally_inserted_domains();
+
+CREATE FUNCTION tally_changed_domain() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO tally_changes (what, key, amount)
+    SELECT c.what, c.key, sum(c.amount) FROM (
+        SELECT f.what, f.key, -1 AS amount FROM tallied_as(OLD) AS f
+        UNION ALL SELECT f.what, f.key, 1 FROM tallied_as(NEW) AS f) AS c
+    GROUP BY c.what, c.key HAVING sum(c.amount) <> 0;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER domains_tally_update AFTER UPDATE ON domains FOR EACH ROW
+    WHEN ((OLD.status, OLD.deleted_at, OLD.live_not_after, OLD.source, OLD.unknown_to_c4,
+            OLD.upload_failing, OLD.block, OLD.waiting, OLD.activity = 'waiting_for_budget')
+        IS DISTINCT FROM (NEW.status, NEW.deleted_at, NEW.live_not_after, NEW.source, NEW.unknown_to_c4,
+            NEW.upload_failing, NEW.block, NEW.waiting, NEW.activity = 'waiting_for_budget'))
+    EXECUTE FUNCTION tally_changed_domain();
+
+CREATE TRIGGER domains_tally_delete AFTER DELETE ON domains FOR EACH ROW EXECUTE FUNCTION tally_changed_domain();

@@ -1,0 +1,138 @@
+//! The audit log: appended to, chained, never changed.
+
+use jiff::Timestamp;
+
+use crate::record::{FromRow, Reader, Record, columns};
+use crate::sql::Db;
+use crate::{Result, Store, Tx};
+
+/// A line of the audit log: who did what, from where, with which result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditEntry {
+    /// When, to the microsecond.
+    pub at: Timestamp,
+    /// A principal such as `token:dashboard`.
+    pub actor: String,
+    /// The address that called; `local` for a command on the store itself.
+    pub peer: String,
+    /// The call, such as `AddDomain`.
+    pub call: String,
+    /// What it was about: a name as it was sent, or a token's.
+    pub subject: String,
+    /// `OK`, or the reason of the error.
+    pub outcome: String,
+    /// What else is worth keeping, such as why a key was downloaded.
+    pub detail: String,
+    /// What the caller named the request; empty if nothing.
+    pub request_id: String,
+}
+
+columns!(AuditEntry in "audit": at, actor, peer, call, subject, outcome, detail, request_id);
+
+/// A line that was not sealed yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnsealedAudit {
+    /// Its row.
+    pub id: i64,
+    /// What stands there.
+    pub entry: AuditEntry,
+}
+
+impl FromRow for UnsealedAudit {
+    fn read(reader: &mut Reader<'_>) -> Result<Self> {
+        Ok(Self { id: reader.value()?, entry: AuditEntry::read(reader)? })
+    }
+}
+
+/// A line's place in the chain: its number, from 1 without a gap, and the hash over the line before and its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuditSeal {
+    /// The number; 0 stands before the first line.
+    pub sequence: i64,
+    /// The hash.
+    pub hash: [u8; 32],
+}
+
+columns!(AuditSeal in "audit_head": sequence, hash);
+
+/// A line with its seal.
+struct Sealed(AuditSeal, AuditEntry);
+
+impl FromRow for Sealed {
+    fn read(reader: &mut Reader<'_>) -> Result<Self> {
+        Ok(Self(AuditSeal::read(reader)?, AuditEntry::read(reader)?))
+    }
+}
+
+async fn head(db: &mut Db<'_>, operation: &'static str, lock: &str) -> Result<AuditSeal> {
+    db.query(operation, &format!("SELECT sequence, hash FROM audit_head {lock}")).one().await
+}
+
+impl Store {
+    /// The audit log, newest first; of one subject, if it is given.
+    pub async fn audit(&self, subject: Option<&str>, limit: u32) -> Result<Vec<AuditEntry>> {
+        let mut reader = self.reader().await?;
+        let mut db = reader.db();
+        // Two statements: one that served both would not use the index of subjects.
+        match subject {
+            None => db.select::<AuditEntry>("audit", "ORDER BY id DESC LIMIT $1").limit(limit).all().await,
+            Some(subject) => {
+                let rest = "WHERE subject = $1 ORDER BY id DESC LIMIT $2";
+                db.select::<AuditEntry>("audit_of", rest).bind(subject).limit(limit).all().await
+            }
+        }
+    }
+
+    /// What is sealed of the audit log after a number, in order of number.
+    pub async fn sealed_audit(&self, after: i64, limit: u32) -> Result<Vec<(AuditSeal, AuditEntry)>> {
+        let text = format!(
+            "SELECT sequence, hash, {} FROM audit WHERE sequence > $1 ORDER BY sequence LIMIT $2",
+            AuditEntry::selected("")
+        );
+        let mut reader = self.reader().await?;
+        let sealed =
+            reader.db().query("sealed_audit", &text).bind(&after).limit(limit).all::<Sealed>().await?;
+        Ok(sealed.into_iter().map(|Sealed(seal, entry)| (seal, entry)).collect())
+    }
+
+    /// The seal that was given last.
+    pub async fn audit_head(&self) -> Result<AuditSeal> {
+        head(&mut self.reader().await?.db(), "audit_head", "").await
+    }
+
+    /// How many lines of the audit log wait for their seal.
+    pub async fn unsealed_audit(&self) -> Result<u64> {
+        let text = "SELECT count(*) FROM audit WHERE sequence IS NULL";
+        self.reader().await?.db().query("count_unsealed_audit", text).count().await
+    }
+}
+
+impl Tx {
+    /// The seal that was given last, locked: no other transaction seals until this one ends.
+    pub async fn lock_audit_head(&mut self) -> Result<AuditSeal> {
+        head(&mut self.db(), "lock_audit_head", "{lock}").await
+    }
+
+    /// Lines of the audit log that wait for their seal, oldest first.
+    pub async fn unsealed_audit(&mut self, limit: u32) -> Result<Vec<UnsealedAudit>> {
+        let text = format!(
+            "SELECT id, {} FROM audit WHERE sequence IS NULL ORDER BY id LIMIT $1",
+            AuditEntry::selected("")
+        );
+        self.db().query("unsealed_audit", &text).limit(limit).all().await
+    }
+
+    /// Gives lines their seals, in order; the last is the head then. [`crate::StoreError::Conflict`] if one of them has
+    /// a seal.
+    pub async fn seal_audit(&mut self, seals: &[(i64, AuditSeal)]) -> Result<()> {
+        let Some((_, head)) = seals.last() else { return Ok(()) };
+        let mut db = self.db();
+        for (id, seal) in seals {
+            let text = "UPDATE audit SET sequence = $2, hash = $3 WHERE id = $1 AND sequence IS NULL";
+            let query = db.query("seal_audit", text).bind(id).bind(&seal.sequence).bind(&seal.hash);
+            query.execute_one().await?;
+        }
+        let text = "UPDATE audit_head SET sequence = $1, hash = $2";
+        db.query("move_audit_head", text).bind(&head.sequence).bind(&head.hash).execute_one().await
+    }
+}

@@ -1,0 +1,263 @@
+//! Certificates, with their sealed keys.
+
+use domain::{AccountId, CertificateId, CertificateSummary, DomainName, Source, SuggestedWindow};
+use jiff::Timestamp;
+
+use crate::record::{FromRow, Reader, columns};
+use crate::{Result, Store, Tx};
+
+/// A certificate with everything but an open key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// Its public facts.
+    pub summary: CertificateSummary,
+    /// Whose.
+    pub name: DomainName,
+    /// The name's revision when it was made.
+    pub revision: i64,
+    /// Leaf and intermediates, PEM, in order.
+    pub chain_pem: String,
+    /// PKCS #8 key, sealed to the certificate's id; none once it was destroyed.
+    pub sealed_key: Option<Vec<u8>>,
+    /// When it was stored.
+    pub created_at: Timestamp,
+    /// When it was first active at C4.
+    pub uploaded_at: Option<Timestamp>,
+    /// With which ACME account it was ordered; none for a pasted one.
+    pub account: Option<AccountId>,
+    /// When it is renewed; none for a pasted one.
+    pub renewal: Option<Renewal>,
+    /// When its CA revoked it.
+    pub revoked_at: Option<Timestamp>,
+    /// Its revocation was asked for, whatever came of that: it is never put back.
+    pub withdrawn: bool,
+}
+
+impl Certificate {
+    /// The id.
+    pub fn id(&self) -> CertificateId {
+        self.summary.id
+    }
+
+    /// When it is of no use any more: at its end, or from its revocation on.
+    pub fn ends_at(&self) -> Timestamp {
+        let not_after = self.summary.not_after;
+        self.revoked_at.map_or(not_after, |revoked_at| revoked_at.min(not_after))
+    }
+}
+
+impl std::fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Certificate").field("summary", &self.summary).finish_non_exhaustive()
+    }
+}
+
+/// A certificate of a name as a list shows it: without its chain, and with no more of its key than that it is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateRecord {
+    /// Its public facts.
+    pub summary: CertificateSummary,
+    /// When it was stored.
+    pub created_at: Timestamp,
+    /// When it was first active at C4.
+    pub uploaded_at: Option<Timestamp>,
+    /// Whether its sealed key is there.
+    pub has_key: bool,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+    /// See [`Certificate::withdrawn`].
+    pub withdrawn: bool,
+}
+
+/// A place in a name's certificates, newest first: after the one with this time and id.
+pub type CertificatePlace = (Timestamp, CertificateId);
+
+/// When a certificate is renewed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Renewal {
+    /// The point.
+    pub at: Timestamp,
+    /// The window that its CA suggested when it was last asked, if it did.
+    pub window: Option<SuggestedWindow>,
+}
+
+columns!(CertificateSummary in "certificates": id, source, sha256, serial, issuer, not_before, not_after);
+
+/// A row of `certificates`.
+struct CertificateRow {
+    id: CertificateId,
+    name: DomainName,
+    revision: i64,
+    source: Source,
+    sha256: String,
+    serial: String,
+    issuer: String,
+    not_before: Timestamp,
+    not_after: Timestamp,
+    chain_pem: String,
+    sealed_key: Option<Vec<u8>>,
+    created_at: Timestamp,
+    uploaded_at: Option<Timestamp>,
+    account_id: Option<AccountId>,
+    renewal_at: Option<Timestamp>,
+    window_start: Option<Timestamp>,
+    window_end: Option<Timestamp>,
+    revoked_at: Option<Timestamp>,
+    withdrawn: bool,
+}
+
+columns!(CertificateRow in "certificates":
+    id, name, revision, source, sha256, serial, issuer, not_before, not_after, chain_pem, sealed_key, created_at,
+    uploaded_at, account_id, renewal_at, window_start, window_end, revoked_at;
+    withdrawn = "EXISTS (SELECT 1 FROM revocations r WHERE r.certificate_id = certificates.id)");
+
+impl From<&Certificate> for CertificateRow {
+    fn from(certificate: &Certificate) -> Self {
+        let summary = certificate.summary.clone();
+        let window = certificate.renewal.and_then(|renewal| renewal.window);
+        Self {
+            id: summary.id,
+            name: certificate.name.clone(),
+            revision: certificate.revision,
+            source: summary.source,
+            sha256: summary.sha256,
+            serial: summary.serial,
+            issuer: summary.issuer,
+            not_before: summary.not_before,
+            not_after: summary.not_after,
+            chain_pem: certificate.chain_pem.clone(),
+            sealed_key: certificate.sealed_key.clone(),
+            created_at: certificate.created_at,
+            uploaded_at: certificate.uploaded_at,
+            account_id: certificate.account,
+            renewal_at: certificate.renewal.map(|renewal| renewal.at),
+            window_start: window.map(|window| window.start),
+            window_end: window.map(|window| window.end),
+            revoked_at: certificate.revoked_at,
+            withdrawn: certificate.withdrawn,
+        }
+    }
+}
+
+impl From<CertificateRow> for Certificate {
+    fn from(row: CertificateRow) -> Self {
+        let window = row.window_start.zip(row.window_end);
+        let window = window.map(|(start, end)| SuggestedWindow { start, end });
+        Self {
+            summary: CertificateSummary {
+                id: row.id,
+                sha256: row.sha256,
+                serial: row.serial,
+                issuer: row.issuer,
+                not_before: row.not_before,
+                not_after: row.not_after,
+                source: row.source,
+            },
+            name: row.name,
+            revision: row.revision,
+            chain_pem: row.chain_pem,
+            sealed_key: row.sealed_key,
+            created_at: row.created_at,
+            uploaded_at: row.uploaded_at,
+            account: row.account_id,
+            renewal: row.renewal_at.map(|at| Renewal { at, window }),
+            revoked_at: row.revoked_at,
+            withdrawn: row.withdrawn,
+        }
+    }
+}
+
+impl FromRow for CertificateRecord {
+    fn read(reader: &mut Reader<'_>) -> Result<Self> {
+        Ok(Self {
+            summary: CertificateSummary::read(reader)?,
+            created_at: reader.value()?,
+            uploaded_at: reader.value()?,
+            has_key: reader.value()?,
+            revoked_at: reader.value()?,
+            withdrawn: reader.value()?,
+        })
+    }
+}
+
+impl Store {
+    /// A certificate with its chain and sealed key.
+    pub async fn certificate(&self, id: CertificateId) -> Result<Option<Certificate>> {
+        let mut reader = self.reader().await?;
+        let mut db = reader.db();
+        let row = db.select::<CertificateRow>("certificate", "WHERE id = $1").bind(&id);
+        Ok(row.optional::<CertificateRow>().await?.map(Certificate::from))
+    }
+
+    /// A page of a name's certificates, newest first, whatever became of the name; `after` is where the page before
+    /// ended. A name has few enough to sort them.
+    pub async fn certificates(
+        &self,
+        name: &DomainName,
+        after: Option<CertificatePlace>,
+        limit: u32,
+    ) -> Result<Vec<CertificateRecord>> {
+        let text =
+            "SELECT id, source, sha256, serial, issuer, not_before, not_after, created_at, uploaded_at,
+                sealed_key IS NOT NULL AS has_key, revoked_at,
+                EXISTS (SELECT 1 FROM revocations r WHERE r.certificate_id = certificates.id) AS withdrawn
+            FROM certificates
+            WHERE name = $1
+                AND ($2{timestamptz} IS NULL OR (created_at, id) < ($2{timestamptz}, $3{uuid}))
+            ORDER BY created_at DESC, id DESC LIMIT $4";
+        let mut reader = self.reader().await?;
+        let mut db = reader.db();
+        let query =
+            db.query("certificates_of", text).bind(name).bind(&after.map(|(created_at, _)| created_at));
+        query.bind(&after.map(|(_, id)| id)).limit(limit).all().await
+    }
+}
+
+impl Tx {
+    /// Stores a certificate.
+    pub async fn insert_certificate(&mut self, certificate: &Certificate) -> Result<()> {
+        self.db().insert("insert_certificate", &[CertificateRow::from(certificate)], &[], "").await
+    }
+
+    /// Stores when a certificate was first active at C4; the first time counts.
+    pub async fn mark_uploaded(&mut self, id: CertificateId) -> Result<()> {
+        let now = self.now();
+        let text = "UPDATE certificates SET uploaded_at = coalesce(uploaded_at, $2) WHERE id = $1";
+        self.db().query("mark_uploaded", text).bind(&id).bind(&now).execute_one().await
+    }
+
+    /// Stores when a certificate is renewed. [`crate::StoreError::Conflict`] if it is not there.
+    pub async fn set_renewal(&mut self, id: CertificateId, renewal: Renewal) -> Result<()> {
+        let text =
+            "UPDATE certificates SET renewal_at = $2, window_start = $3, window_end = $4 WHERE id = $1";
+        let mut db = self.db();
+        let query = db.query("set_renewal", text).bind(&id).bind(&renewal.at);
+        let query = query.bind(&renewal.window.map(|window| window.start));
+        query.bind(&renewal.window.map(|window| window.end)).execute_one().await
+    }
+
+    /// The generated certificate of a name that ends last, if it ends after `ends_after`.
+    pub async fn newest_generated(
+        &mut self,
+        name: &DomainName,
+        ends_after: Timestamp,
+    ) -> Result<Option<Certificate>> {
+        let rest = "WHERE name = $1 AND source = 'c4' AND not_after > $2
+            ORDER BY not_after DESC, created_at DESC LIMIT 1";
+        let mut db = self.db();
+        let row = db.select::<CertificateRow>("newest_generated", rest).bind(name).bind(&ends_after);
+        Ok(row.optional::<CertificateRow>().await?.map(Certificate::from))
+    }
+
+    /// A name's certificate by the SHA-256 of its leaf; the newest row, where it was pasted twice.
+    pub async fn certificate_by_sha256(
+        &mut self,
+        name: &DomainName,
+        sha256: &str,
+    ) -> Result<Option<Certificate>> {
+        let rest = "WHERE name = $1 AND sha256 = $2 ORDER BY created_at DESC LIMIT 1";
+        let mut db = self.db();
+        let row = db.select::<CertificateRow>("certificate_by_sha256", rest).bind(name).bind(sha256);
+        Ok(row.optional::<CertificateRow>().await?.map(Certificate::from))
+    }
+}

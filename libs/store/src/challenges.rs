@@ -1,0 +1,99 @@
+//! What the challenge path answers: challenge responses of orders, and probes of rehearsals.
+
+use domain::{DomainName, OrderId};
+use jiff::Timestamp;
+
+use crate::record::columns;
+use crate::{Result, Store, Tx};
+
+/// A challenge response (RFC 8555 section 8.3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Challenge {
+    /// Host that the CA asks.
+    pub host: DomainName,
+    /// The token in the path.
+    pub token: String,
+    /// What to answer.
+    pub key_authorization: String,
+    /// The order it belongs to.
+    pub order: OrderId,
+    /// When it was stored.
+    pub created_at: Timestamp,
+}
+
+columns!(Challenge in "challenges": host, token, key_authorization, order as "order_id", created_at);
+
+/// Who rehearses a challenge path: neither gets into the other's way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProbeOf {
+    /// An order's preflight.
+    Order,
+    /// A check that was asked for.
+    Check,
+}
+
+impl ProbeOf {
+    /// The word of the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Order => "order",
+            Self::Check => "check",
+        }
+    }
+}
+
+impl Store {
+    /// The key authorization stored for exactly this host and token (RFC 8555 section 8.3).
+    pub async fn key_authorization(&self, host: &DomainName, token: &str) -> Result<Option<String>> {
+        let text = "SELECT key_authorization FROM challenges WHERE host = $1 AND token = $2
+            UNION ALL SELECT answer FROM probes WHERE host = $1 AND token = $2
+            LIMIT 1";
+        let mut reader = self.reader().await?;
+        let mut db = reader.db();
+        let query = db.query("key_authorization", text).bind(host).bind(token);
+        Ok(query.optional::<(String,)>().await?.map(|(answer,)| answer))
+    }
+
+    /// Every challenge response stored for a host.
+    pub async fn challenges(&self, host: &DomainName) -> Result<Vec<Challenge>> {
+        let mut reader = self.reader().await?;
+        reader.db().select::<Challenge>("challenges", "WHERE host = $1").bind(host).all().await
+    }
+}
+
+impl Tx {
+    /// Stores a challenge response; the same (host, token) again is replaced.
+    pub async fn put_challenge(&mut self, challenge: &Challenge) -> Result<()> {
+        let rest = "ON CONFLICT (host, token) DO UPDATE SET key_authorization = excluded.key_authorization,
+            order_id = excluded.order_id, created_at = excluded.created_at";
+        self.db().insert("put_challenge", std::slice::from_ref(challenge), &[], rest).await
+    }
+
+    /// Deletes the challenge responses of an order.
+    pub async fn drop_challenges(&mut self, order: OrderId) -> Result<()> {
+        let text = "DELETE FROM challenges WHERE order_id = $1";
+        self.db().query("drop_challenges", text).bind(&order).execute().await.map(drop)
+    }
+
+    /// Stores what the rehearsal of a host's challenge path has to find, in place of an earlier one of the same asker;
+    /// it is answered like a challenge ([`Store::key_authorization`]).
+    pub async fn put_probe(
+        &mut self,
+        host: &DomainName,
+        of: ProbeOf,
+        token: &str,
+        answer: &str,
+    ) -> Result<()> {
+        let text = "INSERT INTO probes (host, asker, token, answer) VALUES ($1, $2, $3, $4)
+            ON CONFLICT (host, asker) DO UPDATE SET token = excluded.token, answer = excluded.answer";
+        let mut db = self.db();
+        let query = db.query("put_probe", text).bind(host).bind(of.as_str()).bind(token).bind(answer);
+        query.execute().await.map(drop)
+    }
+
+    /// Deletes a host's probe of that asker.
+    pub async fn drop_probe(&mut self, host: &DomainName, of: ProbeOf) -> Result<()> {
+        let text = "DELETE FROM probes WHERE host = $1 AND asker = $2";
+        self.db().query("drop_probe", text).bind(host).bind(of.as_str()).execute().await.map(drop)
+    }
+}

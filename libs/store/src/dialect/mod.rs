@@ -1,0 +1,118 @@
+//! What the two databases do in ways of their own: opening and migrating, claiming, numbering changes, adding many rows
+//! at once, and finding a page of the list by index. Everything else is one statement for both.
+
+mod postgres;
+mod sqlite;
+
+use domain::WorkKind;
+
+use crate::domains::DomainRow;
+use crate::messages::MessageRow;
+use crate::sql::Db;
+use crate::{Change, ListFilter, ListQuery, Pools, Result, Store};
+
+/// Gives every change that has committed its number.
+pub(crate) async fn number_changes(store: &Store) -> Result<()> {
+    match &store.pools {
+        // A change is numbered when it is written: there is one writer.
+        Pools::Sqlite { .. } => Ok(()),
+        Pools::Postgres(_) => postgres::number_changes(store).await,
+    }
+}
+
+/// Writes rows that were not there.
+pub(crate) async fn insert_domains(db: &mut Db<'_>, rows: &[DomainRow]) -> Result<()> {
+    match db {
+        Db::Sqlite(_) => sqlite::insert_domains(db, rows).await,
+        Db::Postgres(_) => db.insert("insert_domains", rows, &[], "").await,
+    }
+}
+
+/// An `UPDATE` that leases work: `$1` names, `$2` kind, `$3` end of the lease, `$4` now.
+pub(crate) fn claim(db: &Db<'_>) -> &'static str {
+    match db {
+        Db::Sqlite(_) => sqlite::CLAIM,
+        Db::Postgres(_) => postgres::CLAIM,
+    }
+}
+
+/// A `SELECT` of the domain that a lease is for, locked with its work: `$1` name, `$2` kind, `$3` token, `$4` revision.
+pub(crate) fn fence(db: &Db<'_>) -> String {
+    match db {
+        Db::Sqlite(_) => sqlite::fence(),
+        Db::Postgres(_) => postgres::fence(),
+    }
+}
+
+/// Stores messages, and on the work rows that they are about that a hint was given.
+pub(crate) async fn publish(
+    db: &mut Db<'_>,
+    messages: &[MessageRow],
+    hints: &[Option<WorkKind>],
+) -> Result<()> {
+    match db {
+        Db::Sqlite(_) => sqlite::publish(db, messages, hints).await,
+        Db::Postgres(_) => postgres::publish(db, messages, hints).await,
+    }
+}
+
+/// False if there is no message of these kinds to take.
+pub(crate) async fn may_take(store: &Store, kinds: &[&'static str]) -> Result<bool> {
+    match &store.pools {
+        Pools::Sqlite { .. } => sqlite::may_take(store, kinds).await,
+        Pools::Postgres(_) => Ok(true),
+    }
+}
+
+/// An `UPDATE` that takes messages: `$1` kinds, `$2` how many, `$3` end of the lease, `$4` now.
+pub(crate) fn take(db: &Db<'_>) -> &'static str {
+    match db {
+        Db::Sqlite(_) => sqlite::TAKE,
+        Db::Postgres(_) => postgres::TAKE,
+    }
+}
+
+/// A condition on messages: their numbers are in the set `$1`, with the token at the same place of `$2`.
+pub(crate) fn are_taken(db: &Db<'_>) -> &'static str {
+    match db {
+        Db::Sqlite(_) => sqlite::ARE_TAKEN,
+        Db::Postgres(_) => postgres::ARE_TAKEN,
+    }
+}
+
+/// An `INSERT` that raises the tally `$1` of the key `$2` by `$3`.
+pub(crate) fn add_tally(db: &Db<'_>) -> &'static str {
+    match db {
+        Db::Sqlite(_) => sqlite::ADD_TALLY,
+        Db::Postgres(_) => postgres::ADD_TALLY,
+    }
+}
+
+/// See [`Store::fold_tallies`].
+pub(crate) async fn fold_tallies(store: &Store, limit: u32) -> Result<u64> {
+    match &store.pools {
+        Pools::Sqlite { .. } => Ok(0),
+        Pools::Postgres(_) => {
+            let mut writer = store.writer().await?;
+            writer.db().query("fold_tallies", postgres::FOLD_TALLIES).limit(limit).count().await
+        }
+    }
+}
+
+/// A page of the list, in no order.
+pub(crate) async fn page(store: &Store, query: &ListQuery) -> Result<Vec<Change>> {
+    match &store.pools {
+        Pools::Sqlite { readers, .. } => sqlite::page(readers, query).await,
+        Pools::Postgres(_) => postgres::page(&mut store.reader().await?.db(), query).await,
+    }
+}
+
+/// How many domains fit a filter, counted up to `most`.
+pub(crate) async fn count(store: &Store, filter: &ListFilter, most: u32) -> Result<u64> {
+    let mut reader = store.reader().await?;
+    let mut db = reader.db();
+    match db {
+        Db::Sqlite(_) => sqlite::count(&mut db, filter, most).await,
+        Db::Postgres(_) => postgres::count(&mut db, filter, most).await,
+    }
+}

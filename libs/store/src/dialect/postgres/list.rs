@@ -1,0 +1,220 @@
+//! The list: pages and counts.
+//!
+//! Each statement is put together for what is asked and planned for these very words: a plan that suits every search
+//! suits none. What is searched by a part of the name is looked for among the next rows of the order first, and by its own
+//! index only if those do not fill the page, because no statistics tell how often a word occurs.
+
+use crate::domains::select_changes;
+use crate::list::{
+    LOOK_THROUGH, Part, after_all, attention, push_beyond, push_filter, push_order, push_statuses, reversed,
+};
+use crate::sql::{Db, Query};
+use crate::{Change, ListFilter, ListOrder, ListQuery, Result, Search};
+
+/// Among how many rows a count is taken, before what is searched for is looked up.
+const COUNT_AMONG: u32 = 50_000;
+
+/// What a search finds so often is cheaper to come across than to put in order.
+const MANY: u32 = 20_000;
+
+/// How a page is looked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Along the order, whatever is filtered.
+    Along,
+    /// Among the next rows of the order: a page that is not full may lack some.
+    Nearby,
+    /// All that the search finds by its index, then ordered.
+    Found,
+    /// All that fits the rest of the filter, then searched and ordered.
+    Small,
+}
+
+/// A page, in no order.
+pub(crate) async fn page(db: &mut Db<'_>, query: &ListQuery) -> Result<Vec<Change>> {
+    let filter = &query.filter;
+    let way = match &filter.search {
+        None => Way::Along,
+        Some(Search::Prefix(_)) if query.order == ListOrder::Name => Way::Along,
+        Some(search) if search.is_exact() => Way::Found,
+        Some(_) => Way::Nearby,
+    };
+    let changes = read(db, query, way).await?;
+    if way != Way::Nearby || changes.len() == query.limit as usize {
+        return Ok(changes);
+    }
+    let way = if are_fewer(db, filter, LOOK_THROUGH).await? {
+        Way::Small
+    } else if count_names(db, filter, MANY).await? == u64::from(MANY) {
+        Way::Along
+    } else {
+        Way::Found
+    };
+    read(db, query, way).await
+}
+
+async fn read(db: &mut Db<'_>, query: &ListQuery, way: Way) -> Result<Vec<Change>> {
+    let mut sql = select_changes(db, "domain_list", "WHERE d.name IN (");
+    match way {
+        Way::Along | Way::Nearby => {
+            sql.push("SELECT name FROM (");
+            for (number, part) in query.parts().iter().enumerate() {
+                sql.push(if number == 0 { "(" } else { " UNION ALL (" });
+                push_part(&mut sql, query, part, way);
+                sql.push(")");
+            }
+            sql.push(") d");
+        }
+        Way::Found | Way::Small => {
+            sql.push("WITH found AS MATERIALIZED (SELECT d.name, d.created_at, d.ends_at, d.attention FROM domains d WHERE d.deleted_at IS NULL");
+            push_filter(&mut sql, &query.filter);
+            push_statuses(&mut sql, &query.filter);
+            push_search(&mut sql, query.filter.search.as_ref(), way == Way::Found);
+            sql.push(") SELECT name FROM found d WHERE true");
+            push_beyond(&mut sql, query, query.beyond(), query.columns());
+        }
+    }
+    push_order(&mut sql, query, query.limit);
+    sql.push(")");
+    sql.once().all().await
+}
+
+fn push_part(sql: &mut Query<'_>, query: &ListQuery, part: &Part<'_>, way: Way) {
+    let columns = query.columns();
+    if way == Way::Nearby {
+        sql.push("SELECT * FROM (");
+    }
+    sql.push("SELECT d.").push(columns.join(", d.")).push(" FROM domains d WHERE d.deleted_at IS NULL");
+    push_filter(sql, &query.filter);
+    if way == Way::Along {
+        push_search(sql, query.filter.search.as_ref(), false);
+    }
+    // Of one status the attention is one, too, and the index is by that where expiry counts.
+    let columns = match (part.status, query.order) {
+        (None, _) => columns,
+        (Some(status), ListOrder::Name | ListOrder::Creation) => {
+            sql.push(format!(" AND d.status = '{status}'"));
+            columns
+        }
+        (Some(status), ListOrder::Expiry | ListOrder::Attention) => {
+            sql.push(format!(" AND d.attention = {}", attention(status)));
+            &["ends_at", "name"]
+        }
+    };
+    push_beyond(sql, query, part.beyond, columns);
+    if way == Way::Nearby {
+        push_order(sql, query, LOOK_THROUGH);
+        sql.push(") d WHERE true");
+        push_search(sql, query.filter.search.as_ref(), false);
+    }
+    push_order(sql, query, query.limit);
+}
+
+/// What words say of a name among all names, for its indexes.
+fn push_names(sql: &mut Query<'_>, search: &Search) {
+    let (what, start) = match search {
+        Search::Part(part) => {
+            sql.push("n.name LIKE ").push_bind(&format!("%{part}%"));
+            return;
+        }
+        Search::Suffix(end) => ("reverse(n.name)", reversed(end)),
+        Search::Prefix(start) => ("n.name", start.clone()),
+        Search::Names(_) | Search::Sha256(_) | Search::Serial(_) => return,
+    };
+    sql.push(format!("{what} >= "));
+    sql.push_bind(&start);
+    sql.push(format!(" AND {what} < "));
+    sql.push_bind(&after_all(&start));
+}
+
+/// What the words of a search say, of `d.name`: for the index that serves it, or for rows that are at hand.
+fn push_search(sql: &mut Query<'_>, search: Option<&Search>, by_index: bool) {
+    let Some(search) = search else { return };
+    match search {
+        Search::Names(names) => {
+            sql.push(" AND d.name").push_in(names);
+        }
+        Search::Sha256(sha256) => {
+            sql.push(" AND d.name IN (SELECT c.name FROM certificates c WHERE c.sha256 = ")
+                .push_bind(sha256)
+                .push(")");
+        }
+        Search::Serial(serial) => {
+            sql.push(
+                " AND d.name IN (SELECT l.name FROM certificates c JOIN domains l ON l.name = c.name
+                    AND l.live_certificate_id = c.id WHERE c.serial",
+            )
+            .push_in(&[serial.clone(), format!("00{serial}")])
+            .push(")");
+        }
+        Search::Prefix(start) => {
+            sql.push(" AND d.name >= ").push_bind(start);
+            sql.push(" AND d.name < ").push_bind(&after_all(start));
+        }
+        Search::Suffix(_) | Search::Part(_) if by_index => {
+            sql.push(" AND d.name IN (SELECT n.name FROM domain_names n WHERE ");
+            push_names(sql, search);
+            sql.push(")");
+        }
+        Search::Suffix(end) => {
+            sql.push(" AND d.name LIKE ").push_bind(&format!("%{end}"));
+        }
+        Search::Part(part) => {
+            sql.push(" AND d.name LIKE ").push_bind(&format!("%{part}%"));
+        }
+    }
+}
+
+/// How many domains fit a filter, counted up to `most`.
+pub(crate) async fn count(db: &mut Db<'_>, filter: &ListFilter, most: u32) -> Result<u64> {
+    let search = filter.search.as_ref();
+    let is_exact = search.is_none_or(Search::is_exact);
+    if filter.is_by_search_alone() && !is_exact {
+        return count_names(db, filter, most).await;
+    }
+    if !is_exact {
+        // Where much fits, the first rows show as much.
+        let mut sql = fitting(db, filter);
+        sql.push(format!(" LIMIT {COUNT_AMONG}) d WHERE true"));
+        push_search(&mut sql, search, false);
+        let found = counted(sql, most).await?;
+        if found == u64::from(most) || are_fewer(db, filter, COUNT_AMONG).await? {
+            return Ok(found);
+        }
+    }
+    let mut sql = fitting(db, filter);
+    push_search(&mut sql, search, true);
+    sql.push(") d");
+    counted(sql, most).await
+}
+
+/// How many names fit a search, whatever else is asked for.
+async fn count_names(db: &mut Db<'_>, filter: &ListFilter, most: u32) -> Result<u64> {
+    let Some(search) = &filter.search else {
+        return Ok(0);
+    };
+    let mut sql = db.query("count_names", "SELECT count(*) FROM (SELECT 1 FROM domain_names n WHERE ");
+    push_names(&mut sql, search);
+    counted(sql, most).await
+}
+
+/// Whether fewer than so many fit all but the search.
+async fn are_fewer(db: &mut Db<'_>, filter: &ListFilter, than: u32) -> Result<bool> {
+    let mut sql = fitting(db, filter);
+    sql.push(") d");
+    Ok(counted(sql, than).await? < u64::from(than))
+}
+
+/// The beginning of a count of what fits all but the search.
+fn fitting<'c>(db: &'c mut Db<'_>, filter: &ListFilter) -> Query<'c> {
+    let text = "SELECT count(*) FROM (SELECT 1 FROM (SELECT d.name FROM domains d WHERE d.deleted_at IS NULL";
+    let mut sql = db.query("count_list", text);
+    push_filter(&mut sql, filter);
+    push_statuses(&mut sql, filter);
+    sql
+}
+
+async fn counted(mut sql: Query<'_>, most: u32) -> Result<u64> {
+    sql.push(format!(" LIMIT {most}) c"));
+    sql.once().count().await
+}

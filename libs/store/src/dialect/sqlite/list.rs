@@ -1,0 +1,260 @@
+//! The list: pages and counts.
+//!
+//! SQLite does not know how common a filter's value is. So what is filtered by more than statuses is looked for among the
+//! next rows of the order first, and by its own index only if those do not fill the page: then it is rare.
+
+use domain::Source;
+use sqlx::SqlitePool;
+
+use crate::domains::select_changes;
+use crate::list::{
+    LOOK_THROUGH, Part, after_all, attention, push_beyond, push_filter, push_order, push_statuses, reversed,
+};
+use crate::sql::{Db, Query, failed};
+use crate::{Change, ListFilter, ListOrder, ListQuery, Result, Search};
+
+/// What is found so often is cheaper to come across than to put in order.
+const MANY: u32 = 20_000;
+
+/// How a page is looked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Along the order.
+    Along,
+    /// Among the next rows of the order: a page that is not full may lack some.
+    Nearby,
+    /// All that fits, then ordered.
+    Found,
+    /// All that fits the rest of the filter, then searched and ordered.
+    Small,
+}
+
+/// Whether what is filtered lies together in the index of the order.
+fn is_along(query: &ListQuery) -> bool {
+    let ListFilter { search, source, expires_from, expires_before, renewal_blocked, who, .. } = &query.filter;
+    let by_end = matches!(query.order, ListOrder::Expiry | ListOrder::Attention);
+    let by_search = match search {
+        None => true,
+        Some(Search::Prefix(_)) => query.order == ListOrder::Name,
+        Some(_) => false,
+    };
+    let expires = expires_from.is_some() || expires_before.is_some();
+    let by_expiry = query.order == ListOrder::Expiry || !expires;
+    by_search && by_expiry && source.is_none() && !renewal_blocked && (who.is_none() || by_end)
+}
+
+/// A page, in no order. Both looks see the same.
+pub(crate) async fn page(readers: &SqlitePool, query: &ListQuery) -> Result<Vec<Change>> {
+    let mut tx = readers.begin().await.map_err(failed("domain_list"))?;
+    let mut db = Db::Sqlite(&mut tx);
+    let way = match &query.filter.search {
+        Some(search) if search.is_exact() => Way::Found,
+        _ if is_along(query) => Way::Along,
+        _ => Way::Nearby,
+    };
+    let mut changes = read(&mut db, query, way).await?;
+    if way == Way::Nearby && changes.len() < query.limit as usize {
+        let way = if is_small(&mut db, &query.filter).await? {
+            Way::Small
+        } else if count(&mut db, &query.filter, MANY).await? == u64::from(MANY) {
+            Way::Along
+        } else {
+            Way::Found
+        };
+        changes = read(&mut db, query, way).await?;
+    }
+    tx.commit().await.map_err(failed("domain_list"))?;
+    Ok(changes)
+}
+
+async fn read(db: &mut Db<'_>, query: &ListQuery, way: Way) -> Result<Vec<Change>> {
+    let mut sql = select_changes(db, "domain_list", "WHERE d.name IN (SELECT name FROM (");
+    if way == Way::Found || way == Way::Small {
+        let columns = query.columns();
+        let selected = format!("d.{}", columns.join(", d."));
+        if way == Way::Small {
+            push_found(&mut sql, &rest_of(&query.filter), &selected);
+            push_search(&mut sql, query.filter.search.as_ref());
+        } else {
+            push_found(&mut sql, &query.filter, &selected);
+        }
+        push_beyond(&mut sql, query, query.beyond(), columns);
+    } else {
+        for (number, part) in query.parts().iter().enumerate() {
+            sql.push(if number == 0 { "" } else { " UNION ALL " });
+            sql.push("SELECT * FROM (");
+            push_part(&mut sql, query, part, way);
+            sql.push(")");
+        }
+    }
+    sql.push(") d");
+    push_order(&mut sql, query, query.limit);
+    sql.push(")");
+    // There are as many statements as combinations of what is asked: too many to keep.
+    sql.once().all().await
+}
+
+fn push_part(sql: &mut Query<'_>, query: &ListQuery, part: &Part<'_>, way: Way) {
+    let filter = &query.filter;
+    let columns = query.columns();
+    // Of one status the attention is one, too, and the index is by that where expiry counts.
+    let (index, within) = match (query.order, part.status) {
+        (ListOrder::Name, None) => ("listed", columns),
+        (ListOrder::Creation, None) => ("by_creation", columns),
+        (ListOrder::Expiry, None) => ("by_expiry", columns),
+        (ListOrder::Name, Some(_)) => ("by_status", columns),
+        (ListOrder::Creation, Some(_)) => ("by_status_and_creation", columns),
+        (ListOrder::Attention, None) => ("by_attention", columns),
+        (ListOrder::Expiry | ListOrder::Attention, Some(_)) => ("by_attention", &["ends_at", "name"][..]),
+    };
+    // Of somebody who must act, too.
+    let index = match index {
+        "by_attention" if way == Way::Along && filter.who.is_some() => "by_who",
+        index => index,
+    };
+    let mut selected = columns.to_vec();
+    if way == Way::Nearby {
+        sql.push("SELECT * FROM (");
+        selected.extend(filtered_by(filter));
+        selected.sort_unstable();
+        selected.dedup();
+    }
+    sql.push("SELECT d.").push(selected.join(", d."));
+    sql.push(format!(" FROM domains d INDEXED BY domains_{index} WHERE d.deleted_at IS NULL"));
+    match part.status {
+        Some(status) if index == "by_attention" || index == "by_who" => {
+            sql.push(format!(" AND d.attention = {}", attention(status)));
+        }
+        Some(status) => {
+            sql.push(format!(" AND d.status = '{status}'"));
+        }
+        None => {}
+    }
+    push_beyond(sql, query, part.beyond, within);
+    if way == Way::Nearby {
+        push_order(sql, query, LOOK_THROUGH);
+        sql.push(") d WHERE true");
+    }
+    push_filter(sql, filter);
+    push_search(sql, filter.search.as_ref());
+    push_order(sql, query, query.limit);
+}
+
+/// The columns that a filter looks at.
+fn filtered_by(filter: &ListFilter) -> Vec<&'static str> {
+    let mut columns = Vec::new();
+    if filter.source.is_some() {
+        columns.push("source");
+    }
+    if filter.who.is_some() {
+        columns.push("who");
+    }
+    if filter.renewal_blocked {
+        columns.extend(["status", "block"]);
+    }
+    if filter.expires_from.is_some() || filter.expires_before.is_some() {
+        columns.push("ends_at");
+    }
+    columns
+}
+
+/// What the words of a search say, of a name that is at hand.
+fn push_search(sql: &mut Query<'_>, search: Option<&Search>) {
+    match search {
+        Some(Search::Prefix(start)) => {
+            sql.push(" AND d.name >= ").push_bind(start);
+            sql.push(" AND d.name < ").push_bind(&after_all(start));
+        }
+        Some(Search::Part(part)) => {
+            sql.push(" AND instr(d.name, ").push_bind(part).push(") > 0");
+        }
+        Some(Search::Suffix(end)) => {
+            sql.push(format!(" AND substr(d.name, -{}) = ", end.len())).push_bind(end);
+        }
+        Some(Search::Names(_) | Search::Sha256(_) | Search::Serial(_)) | None => {}
+    }
+}
+
+/// `SELECT … FROM … WHERE …` for all that fits a filter, by the index of what is likely to be rarest in it.
+fn push_found(sql: &mut Query<'_>, filter: &ListFilter, selected: &str) {
+    sql.push(format!("SELECT {selected} FROM "));
+    match &filter.search {
+        Some(Search::Names(names)) => {
+            sql.push("domains d WHERE d.name").push_in(names);
+        }
+        Some(Search::Sha256(sha256)) => {
+            sql.push("domains d WHERE d.name IN (SELECT c.name FROM certificates c WHERE c.sha256 = ")
+                .push_bind(sha256)
+                .push(")");
+        }
+        Some(Search::Serial(serial)) => {
+            sql.push("certificates c CROSS JOIN domains d ON d.name = c.name AND d.live_certificate_id = c.id WHERE c.serial IN (")
+                .push_bind(serial)
+                .push(", ")
+                .push_bind(&format!("00{serial}"))
+                .push(")");
+        }
+        Some(Search::Part(part)) => {
+            sql.push("domain_names n CROSS JOIN domains d ON d.name = n.name WHERE n.name LIKE ")
+                .push_bind(&format!("%{part}%"));
+        }
+        Some(Search::Suffix(end)) => {
+            let start = reversed(end);
+            sql.push("domains d INDEXED BY domains_by_end WHERE d.reversed >= ")
+                .push_bind(&start)
+                .push(" AND d.reversed < ")
+                .push_bind(&after_all(&start));
+        }
+        Some(search @ Search::Prefix(_)) => {
+            sql.push("domains d INDEXED BY domains_listed WHERE true");
+            push_search(sql, Some(search));
+        }
+        None => {
+            let index = match filter {
+                ListFilter { renewal_blocked: true, .. } => "renewal_blocked",
+                ListFilter { source: Some(Source::Text), .. } => "by_text",
+                ListFilter { who: Some(_), .. } => "by_who",
+                ListFilter { expires_from: None, expires_before: None, .. } => match filter.some_statuses() {
+                    Some(_) => "by_status",
+                    None => "listed",
+                },
+                _ => "by_expiry",
+            };
+            sql.push(format!("domains d INDEXED BY domains_{index} WHERE true"));
+        }
+    }
+    sql.push(" AND d.deleted_at IS NULL");
+    push_statuses(sql, filter);
+    push_filter(sql, filter);
+}
+
+/// What is filtered by beside the search.
+fn rest_of(filter: &ListFilter) -> ListFilter {
+    ListFilter { search: None, ..filter.clone() }
+}
+
+/// Whether so few fit all but the search that each can be looked at.
+async fn is_small(db: &mut Db<'_>, filter: &ListFilter) -> Result<bool> {
+    let Some(search) = &filter.search else {
+        return Ok(false);
+    };
+    if search.is_exact() || filter.is_by_search_alone() {
+        return Ok(false);
+    }
+    let rest = Box::pin(count(db, &rest_of(filter), LOOK_THROUGH)).await?;
+    Ok(rest < u64::from(LOOK_THROUGH))
+}
+
+/// How many domains fit a filter, counted up to `most`.
+pub(crate) async fn count(db: &mut Db<'_>, filter: &ListFilter, most: u32) -> Result<u64> {
+    let is_small = is_small(db, filter).await?;
+    let mut sql = db.query("count_list", "SELECT count(*) FROM (");
+    if is_small {
+        push_found(&mut sql, &rest_of(filter), "1");
+        push_search(&mut sql, filter.search.as_ref());
+    } else {
+        push_found(&mut sql, filter, "1");
+    }
+    sql.push(format!(" LIMIT {most})"));
+    sql.once().count().await
+}

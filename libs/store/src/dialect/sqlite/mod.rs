@@ -1,0 +1,94 @@
+//! SQLite: one file, for one process or a few on one machine.
+//!
+//! One connection writes, a few read. Commits are durable (`synchronous = FULL`), because an order that the CA took, or
+//! a key that it certified, must survive a power cut. Numbers come from the table `counters`: a statement that needs
+//! the next one reads it, and triggers raise what was used, in the same statement.
+
+mod list;
+mod open;
+
+use domain::WorkKind;
+
+use crate::domains::DomainRow;
+use crate::list::reversed;
+use crate::messages::MessageRow;
+use crate::record::Record;
+use crate::sql::{Db, placeholders};
+use crate::{Result, Store};
+
+pub(super) use list::{count, page};
+
+/// Each row of a claim has a token of its own. A claim that finds nothing, the fate of every second hint, costs no
+/// durable write.
+pub(super) const CLAIM: &str = "UPDATE work SET lease_until = $3,
+        lease_token = (SELECT value FROM counters WHERE counters.name = 'lease_token') + free.place
+    FROM (
+        SELECT name, row_number() OVER (ORDER BY name) AS place FROM work
+        WHERE name {in 1} AND kind = $2
+            AND due_at <= $4 AND (lease_until IS NULL OR lease_until <= $4)) AS free
+    WHERE work.name = free.name AND work.kind = $2";
+
+pub(super) const TAKE: &str = "UPDATE messages SET lease_until = $3, lease_token = {next_token}
+    WHERE sequence IN (
+        SELECT sequence FROM messages
+        WHERE kind {in 1} AND dead_reason IS NULL
+            AND due_at <= $4 AND (lease_until IS NULL OR lease_until <= $4)
+        ORDER BY sequence LIMIT $2)";
+
+pub(super) const ARE_TAKEN: &str =
+    "(sequence, lease_token) IN (SELECT value, json_extract($2, fullkey) FROM json_each($1))";
+
+pub(super) const ADD_TALLY: &str = "INSERT INTO tallies (what, key, amount) VALUES ($1, $2, $3)
+    ON CONFLICT (what, key) DO UPDATE SET amount = amount + excluded.amount";
+
+pub(super) fn fence() -> String {
+    format!(
+        "SELECT {} FROM work w JOIN domains d ON d.name = w.name AND d.revision = w.revision
+        WHERE w.name = $1 AND w.kind = $2 AND w.lease_token = $3 AND w.revision = $4",
+        DomainRow::selected("d")
+    )
+}
+
+/// SQLite cannot write a name from its end to its beginning.
+pub(super) async fn insert_domains(db: &mut Db<'_>, rows: &[DomainRow]) -> Result<()> {
+    let stored = DomainRow::stored();
+    let text = format!(
+        "INSERT INTO domains ({}, reversed, position) VALUES ({}, {{next_position}})",
+        stored.join(", "),
+        placeholders(stored.len() + 1)
+    );
+    for row in rows {
+        let query = db.query("insert_domain", &text).bind_record(row);
+        query.bind(&reversed(row.name.as_str())).execute().await?;
+    }
+    Ok(())
+}
+
+/// Two statements in one are one way to the thread that has the file.
+pub(super) async fn publish(
+    db: &mut Db<'_>,
+    messages: &[MessageRow],
+    hints: &[Option<WorkKind>],
+) -> Result<()> {
+    let stored = MessageRow::stored();
+    let text = format!(
+        "INSERT INTO messages ({}) VALUES ({});
+        UPDATE work SET hinted_at = $7 WHERE name = $4 AND kind = $9",
+        stored.join(", "),
+        placeholders(stored.len())
+    );
+    for (message, hint) in messages.iter().zip(hints) {
+        db.query("publish", &text).bind_record(message).bind(hint).execute().await?;
+    }
+    Ok(())
+}
+
+/// A look that costs no write, for queues at rest.
+pub(super) async fn may_take(store: &Store, kinds: &[&'static str]) -> Result<bool> {
+    let text = "SELECT EXISTS (
+            SELECT 1 FROM messages
+            WHERE kind {in 1} AND dead_reason IS NULL
+                AND due_at <= $2 AND (lease_until IS NULL OR lease_until <= $2))";
+    let mut reader = store.reader().await?;
+    reader.db().query("any_waiting", text).bind_set(kinds).bind(&store.now()).scalar().await
+}

@@ -1,0 +1,79 @@
+//! Opening the file.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::{Clock, Entropy};
+use sqlx::SqlitePool;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+
+use crate::{Pools, Result, Store, StoreError};
+
+const READERS: u32 = 4;
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Together as long as the busy timeout.
+const OPEN_ATTEMPTS: u32 = 100;
+const OPEN_AGAIN_AFTER: Duration = Duration::from_millis(50);
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
+
+impl Store {
+    /// Opens a database file, which is made with mode 0600 if it is not there. Its folder must be there.
+    pub async fn open_file(path: &Path, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Result<Self> {
+        let cannot = |source: Box<dyn std::error::Error + Send + Sync>| StoreError::Open {
+            url: format!("sqlite://{}", path.display()),
+            source,
+        };
+        OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(|error| cannot(error.into()))?;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT);
+        let pool = |connections| {
+            SqlitePoolOptions::new()
+                .max_connections(connections)
+                .min_connections(1)
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+                // A file does not hang up.
+                .test_before_acquire(false)
+                .idle_timeout(None)
+                .max_lifetime(None)
+        };
+        let writer = connect(pool(1), options.clone()).await.map_err(|error| cannot(error.into()))?;
+        let readers =
+            connect(pool(READERS), options.read_only(true)).await.map_err(|error| cannot(error.into()))?;
+        Ok(Self::new(Pools::Sqlite { writer, readers }, clock, entropy))
+    }
+}
+
+/// Connects, and waits for others who are opening the same file. SQLite's own busy timeout does not hold while a new
+/// file is made one with a write-ahead log: a connection that comes in between is refused at once.
+async fn connect(pool: SqlitePoolOptions, options: SqliteConnectOptions) -> sqlx::Result<SqlitePool> {
+    let mut attempts = 0;
+    loop {
+        match pool.clone().connect_with(options.clone()).await {
+            Err(error) if is_busy(&error) && attempts < OPEN_ATTEMPTS => {
+                attempts += 1;
+                tokio::time::sleep(OPEN_AGAIN_AFTER).await;
+            }
+            connected => return connected,
+        }
+    }
+}
+
+fn is_busy(error: &sqlx::Error) -> bool {
+    const SQLITE_BUSY: u32 = 5;
+    let code = error.as_database_error().and_then(|error| error.code()?.parse().ok());
+    // The upper bytes of an extended code say what it was busy with.
+    code.is_some_and(|code: u32| code & 0xff == SQLITE_BUSY)
+}

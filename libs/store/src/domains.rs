@@ -1,0 +1,279 @@
+//! Domains: the one row that a name has for ever, and what the list and the API show of it.
+
+use domain::{
+    Activity, CertificateId, CertificateSummary, Domain, DomainName, Facts, InvalidChallenges, Live, Missing,
+    Reason, Source, Status, Who,
+};
+use jiff::Timestamp;
+
+use crate::dialect;
+use crate::record::{FromRow, Reader, Record, columns};
+use crate::sql::{Db, Query};
+use crate::{Result, Store, StoreError, Tx};
+
+/// A domain with what the list and the API show beside its row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DomainView {
+    /// The row.
+    pub domain: Domain,
+    /// The certificate that is active at C4.
+    pub certificate: Option<CertificateSummary>,
+    /// When the next attempt begins: the earliest due work that is more than a comparison.
+    pub next_attempt_at: Option<Timestamp>,
+    /// How many attempts at that failed in a row.
+    pub failed_attempts: u32,
+}
+
+/// One change of one domain.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// Grows with every change.
+    pub position: i64,
+    /// When.
+    pub at: Timestamp,
+    /// The domain after it; `domain.deleted_at` is set if it was deleted.
+    pub view: DomainView,
+}
+
+/// A row of `domains`.
+pub(crate) struct DomainRow {
+    pub(crate) name: DomainName,
+    revision: i64,
+    source: Source,
+    created_at: Timestamp,
+    deleted_at: Option<Timestamp>,
+    unknown_to_c4: bool,
+    missing_first_at: Option<Timestamp>,
+    missing_last_at: Option<Timestamp>,
+    missing_answers: u32,
+    upload_failing: Option<Reason>,
+    live_certificate_id: Option<CertificateId>,
+    live_not_after: Option<Timestamp>,
+    previous_certificate_id: Option<CertificateId>,
+    block: Option<Reason>,
+    waiting: Option<Reason>,
+    invalid_challenges: u32,
+    invalid_challenges_dns: String,
+    status: Status,
+    activity: Activity,
+    who: Option<Who>,
+    upload_revision: i64,
+    version: i64,
+    changed_at: Timestamp,
+}
+
+columns!(DomainRow in "domains":
+    name, revision, source, created_at, deleted_at, unknown_to_c4, missing_first_at, missing_last_at, missing_answers,
+    upload_failing, live_certificate_id, live_not_after, previous_certificate_id, block, waiting, invalid_challenges,
+    invalid_challenges_dns, status, activity, who, upload_revision, version, changed_at);
+
+impl DomainRow {
+    /// The row as it is stored at `now`: with the status that follows from the facts then, and the next version.
+    fn next(domain: &Domain, now: Timestamp) -> Self {
+        let facts = &domain.facts;
+        Self {
+            name: domain.name.clone(),
+            revision: domain.revision,
+            source: domain.source,
+            created_at: domain.created_at,
+            deleted_at: domain.deleted_at,
+            unknown_to_c4: facts.unknown_to_c4,
+            missing_first_at: facts.missing.map(|missing| missing.first_at),
+            missing_last_at: facts.missing.map(|missing| missing.last_at),
+            missing_answers: facts.missing.map_or(0, |missing| missing.answers),
+            upload_failing: facts.upload_failing.clone(),
+            live_certificate_id: facts.live.map(|live| live.certificate),
+            live_not_after: facts.live.map(|live| live.not_after),
+            previous_certificate_id: domain.previous,
+            block: facts.block.clone(),
+            waiting: domain.waiting.clone(),
+            invalid_challenges: domain.invalid_challenges.count,
+            invalid_challenges_dns: domain.invalid_challenges.dns.clone(),
+            status: domain.status(now),
+            activity: domain.activity,
+            who: domain.who(now),
+            upload_revision: domain.upload_revision,
+            version: domain.version + 1,
+            changed_at: now,
+        }
+    }
+
+    fn bad(&self, column: &'static str) -> StoreError {
+        StoreError::Inconsistency { table: Self::TABLE, column: column.to_owned(), id: self.name.to_string() }
+    }
+}
+
+impl TryFrom<DomainRow> for Domain {
+    type Error = StoreError;
+
+    fn try_from(row: DomainRow) -> Result<Self> {
+        let live = match (row.live_certificate_id, row.live_not_after) {
+            (Some(certificate), Some(not_after)) => Some(Live { certificate, not_after }),
+            (None, None) => None,
+            _ => return Err(row.bad("live_not_after")),
+        };
+        let missing = match (row.missing_first_at, row.missing_last_at) {
+            (Some(first_at), Some(last_at)) => {
+                Some(Missing { first_at, last_at, answers: row.missing_answers })
+            }
+            (None, None) => None,
+            _ => return Err(row.bad("missing_last_at")),
+        };
+        Ok(Self {
+            name: row.name,
+            revision: row.revision,
+            source: row.source,
+            created_at: row.created_at,
+            deleted_at: row.deleted_at,
+            facts: Facts {
+                unknown_to_c4: row.unknown_to_c4,
+                missing,
+                upload_failing: row.upload_failing,
+                live,
+                block: row.block,
+            },
+            recorded: row.status,
+            previous: row.previous_certificate_id,
+            invalid_challenges: InvalidChallenges {
+                count: row.invalid_challenges,
+                dns: row.invalid_challenges_dns,
+            },
+            activity: row.activity,
+            waiting: row.waiting,
+            upload_revision: row.upload_revision,
+            version: row.version,
+        })
+    }
+}
+
+/// The begin of a statement for [`Change`]: a domain's row, its live certificate and its next attempt.
+pub(crate) fn select_changes<'c>(db: &'c mut Db<'_>, operation: &'static str, rest: &str) -> Query<'c> {
+    let text = format!(
+        "SELECT {}, d.position,
+            (SELECT min(CASE w.cause WHEN 'renewal_info' THEN c.renewal_at ELSE w.due_at END) FROM work w
+                WHERE w.name = d.name AND w.cause <> 'compare' AND w.kind <> 'revoke') AS next_attempt_at,
+            (SELECT coalesce(max(w.attempts), 0) FROM work w
+                WHERE w.name = d.name AND w.cause <> 'compare' AND w.kind <> 'revoke') AS failed_attempts,
+            c.sha256, c.serial, c.issuer, c.not_before, c.source AS certificate_source
+        FROM domains d LEFT JOIN certificates c ON c.id = d.live_certificate_id {rest}",
+        DomainRow::selected("d")
+    );
+    db.query(operation, &text)
+}
+
+impl FromRow for Change {
+    fn read(reader: &mut Reader<'_>) -> Result<Self> {
+        let row = DomainRow::read(reader)?;
+        let at = row.changed_at;
+        // Numbered by then: a change is asked for by its position, and a view has no use for it.
+        let position: Option<i64> = reader.value()?;
+        let next_attempt_at = reader.value()?;
+        let failed_attempts = reader.value()?;
+        let sha256: Option<String> = reader.value()?;
+        let domain = Domain::try_from(row)?;
+        let certificate = match (domain.facts.live, sha256) {
+            (Some(live), Some(sha256)) => Some(CertificateSummary {
+                id: live.certificate,
+                sha256,
+                serial: reader.value()?,
+                issuer: reader.value()?,
+                not_before: reader.value()?,
+                not_after: live.not_after,
+                source: reader.value()?,
+            }),
+            (None, _) => None,
+            (Some(_), None) => return Err(reader.bad_last()),
+        };
+        let view = DomainView { domain, certificate, next_attempt_at, failed_attempts };
+        Ok(Self { position: position.unwrap_or_default(), at, view })
+    }
+}
+
+impl Store {
+    /// A domain on the list.
+    pub async fn domain(&self, name: &DomainName) -> Result<Option<DomainView>> {
+        let mut reader = self.reader().await?;
+        let mut db = reader.db();
+        let change = select_changes(&mut db, "domain_view", "WHERE d.name = $1 AND d.deleted_at IS NULL");
+        Ok(change.bind(name).optional::<Change>().await?.map(|change| change.view))
+    }
+
+    /// Domains whose stored status says Success though their certificate has ended.
+    pub async fn expired(&self, limit: u32) -> Result<Vec<DomainName>> {
+        let mut reader = self.reader().await?;
+        let text = "SELECT name FROM domains
+            WHERE deleted_at IS NULL AND status = 'Success' AND live_not_after <= $1
+            ORDER BY live_not_after LIMIT $2";
+        reader.db().query("domains_expired", text).bind(&self.now()).limit(limit).scalars().await
+    }
+
+    /// The latest change of each domain (of one, if `name` is given) after a position, in order of position.
+    pub async fn changes(&self, after: i64, name: Option<&DomainName>, limit: u32) -> Result<Vec<Change>> {
+        dialect::number_changes(self).await?;
+        let mut reader = self.reader().await?;
+        let mut db = reader.db();
+        // Two statements: one that served both would walk through every domain's change to find one domain's.
+        match name {
+            None => {
+                let rest = "WHERE d.position > $1 ORDER BY d.position LIMIT $2";
+                select_changes(&mut db, "domain_changes", rest).bind(&after).limit(limit).all().await
+            }
+            Some(name) => {
+                let rest = "WHERE d.position > $1 AND d.name = $3 LIMIT $2";
+                let query = select_changes(&mut db, "domain_changes_of", rest);
+                query.bind(&after).limit(limit).bind(name).all().await
+            }
+        }
+    }
+
+    /// The position of the latest change; 0 if there was none.
+    pub async fn position(&self) -> Result<i64> {
+        dialect::number_changes(self).await?;
+        let mut reader = self.reader().await?;
+        let mut db = reader.db();
+        db.query("position", "SELECT {position}").scalar().await
+    }
+}
+
+impl Tx {
+    /// The rows of those of these names that were ever here, deleted or not, locked in the order of their names.
+    pub async fn domains(&mut self, names: &[DomainName]) -> Result<Vec<Domain>> {
+        let mut db = self.db();
+        let query = db.select::<DomainRow>("domain_rows", "WHERE name {in 1} ORDER BY name {lock}");
+        let rows = query.bind_set(names).all::<DomainRow>().await?;
+        rows.into_iter().map(Domain::try_from).collect()
+    }
+
+    /// A name's row, deleted or not, locked.
+    pub async fn domain(&mut self, name: &DomainName) -> Result<Option<Domain>> {
+        Ok(self.domains(std::slice::from_ref(name)).await?.pop())
+    }
+
+    /// Writes rows that were not there, with the version `domain.version + 1`, and makes them the latest changes.
+    /// [`StoreError::Conflict`] if one was.
+    pub async fn insert_domains(&mut self, domains: &[Domain]) -> Result<()> {
+        let now = self.now();
+        let rows: Vec<DomainRow> = domains.iter().map(|domain| DomainRow::next(domain, now)).collect();
+        dialect::insert_domains(&mut self.db(), &rows).await
+    }
+
+    /// Writes a row that was not there.
+    pub async fn insert_domain(&mut self, domain: &Domain) -> Result<()> {
+        self.insert_domains(std::slice::from_ref(domain)).await
+    }
+
+    /// Writes a row if its version is still `domain.version`, raises the version, stores the status as of now, and
+    /// makes it the latest change. [`StoreError::Conflict`] otherwise. Callers use [`Self::apply`].
+    pub async fn update_domain(&mut self, domain: &Domain) -> Result<()> {
+        let row = DomainRow::next(domain, self.now());
+        // All but the first, the name.
+        let stored = DomainRow::stored().into_iter().enumerate().skip(1);
+        let set: Vec<String> = stored.map(|(index, column)| format!("{column} = ${}", index + 1)).collect();
+        let set = set.join(", ");
+        let text = format!(
+            "UPDATE domains SET {set}, position = {{next_position}} WHERE name = $1 AND version = ${}",
+            DomainRow::COLUMNS.len() + 1
+        );
+        self.db().query("update_domain", &text).bind_record(&row).bind(&domain.version).execute_one().await
+    }
+}

@@ -1,0 +1,167 @@
+//! Events on their way. A taken message is its taker's by a token; answering with an older one changes nothing, nor
+//! does answering twice (token 0 is nobody's).
+
+use domain::{DomainName, Event, EventId, EventKind};
+use jiff::Timestamp;
+
+use crate::record::{FromRow, Reader, Record, columns};
+use crate::sql::{Db, Query};
+use crate::{Result, Store, StoreError, dialect};
+
+/// An event on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Grows with every message.
+    pub sequence: i64,
+    /// What is published.
+    pub event: Event,
+    /// How often it was given back.
+    pub attempts: u32,
+    /// Fencing token of this taking.
+    pub token: i64,
+    /// The trace it belongs to (W3C `traceparent`), if its publisher was traced.
+    pub trace_parent: Option<String>,
+}
+
+/// An event, when it was published, and the trace that it belongs to.
+pub(crate) struct Sent {
+    pub(crate) event: Event,
+    pub(crate) at: Timestamp,
+    pub(crate) trace_parent: Option<String>,
+}
+
+/// A row of `messages` as it is published.
+pub(crate) struct MessageRow {
+    id: EventId,
+    kind: String,
+    subject: String,
+    pub(crate) name: DomainName,
+    revision: i64,
+    pub(crate) created_at: Timestamp,
+    due_at: Timestamp,
+    trace_parent: Option<String>,
+}
+
+columns!(MessageRow in "messages": id, kind, subject, name, revision, created_at, due_at, trace_parent);
+
+impl From<&Sent> for MessageRow {
+    fn from(sent: &Sent) -> Self {
+        let event = &sent.event;
+        Self {
+            id: event.id,
+            kind: event.kind.as_str().to_owned(),
+            subject: event.kind.subject(),
+            name: event.name.clone(),
+            revision: event.revision,
+            created_at: sent.at,
+            due_at: sent.at,
+            trace_parent: sent.trace_parent.clone(),
+        }
+    }
+}
+
+impl FromRow for Message {
+    fn read(reader: &mut Reader<'_>) -> Result<Self> {
+        let row = MessageRow::read(reader)?;
+        let kind = EventKind::from_parts(&row.kind, &row.subject).ok_or_else(|| {
+            let (table, column) = (MessageRow::TABLE, "kind".to_owned());
+            StoreError::Inconsistency { table, column, id: row.id.to_string() }
+        })?;
+        Ok(Self {
+            event: Event { id: row.id, kind, name: row.name, revision: row.revision },
+            trace_parent: row.trace_parent,
+            sequence: reader.value()?,
+            attempts: reader.value()?,
+            token: reader.value()?,
+        })
+    }
+}
+
+/// Stores events, and on the work rows that they are about that a hint was given, so that the sweep does not give it
+/// again at once.
+pub(crate) async fn publish(db: &mut Db<'_>, sent: &[Sent]) -> Result<()> {
+    let messages: Vec<MessageRow> = sent.iter().map(MessageRow::from).collect();
+    let hints = sent.iter().map(|sent| sent.event.kind.work()).collect::<Vec<_>>();
+    dialect::publish(db, &messages, &hints).await
+}
+
+impl Store {
+    /// Takes up to `limit` messages of these kinds that are due and free, oldest first; they are nobody else's until
+    /// `until`. Kinds are words of [`domain::EventKind::WORDS`].
+    pub async fn take_messages(
+        &self,
+        kinds: &[&'static str],
+        limit: u32,
+        until: Timestamp,
+    ) -> Result<Vec<Message>> {
+        if !dialect::may_take(self, kinds).await? {
+            return Ok(Vec::new());
+        }
+        let mut writer = self.writer().await?;
+        let mut db = writer.db();
+        let text = format!(
+            "{} RETURNING {}, messages.sequence, messages.attempts, messages.lease_token",
+            dialect::take(&db),
+            MessageRow::selected("messages")
+        );
+        let query = db.query("take_messages", &text).bind_set(kinds).limit(limit).bind(&until);
+        let mut taken: Vec<Message> = query.bind(&self.now()).all().await?;
+        // RETURNING promises no order.
+        taken.sort_by_key(|message| message.sequence);
+        Ok(taken)
+    }
+
+    /// Keeps taken messages until `until`.
+    pub async fn keep_messages(&self, messages: &[Message], until: Timestamp) -> Result<()> {
+        let mut writer = self.writer().await?;
+        let mut db = writer.db();
+        let text = format!("UPDATE messages SET lease_until = $3 WHERE {}", dialect::are_taken(&db));
+        bind_taken(db.query("keep_messages", &text), messages).bind(&until).execute().await.map(drop)
+    }
+
+    /// Deletes messages that were handled.
+    pub async fn delete_messages(&self, messages: &[Message]) -> Result<()> {
+        let mut writer = self.writer().await?;
+        let mut db = writer.db();
+        let text = format!("DELETE FROM messages WHERE {}", dialect::are_taken(&db));
+        bind_taken(db.query("delete_messages", &text), messages).execute().await.map(drop)
+    }
+
+    /// Gives a message back, due at `due_at`, and counts the attempt. Like the other answers, of no effect on a message
+    /// that is not ours any more.
+    pub async fn delay_message(&self, message: &Message, due_at: Timestamp) -> Result<()> {
+        let mut writer = self.writer().await?;
+        let text =
+            "UPDATE messages SET due_at = $3, attempts = attempts + 1, lease_token = 0, lease_until = NULL
+            WHERE sequence = $1 AND lease_token = $2";
+        let mut db = writer.db();
+        let query = db.query("delay_message", text).bind(&message.sequence).bind(&message.token);
+        query.bind(&due_at).execute().await.map(drop)
+    }
+
+    /// Sets a message aside for a person to look at.
+    pub async fn bury_message(&self, message: &Message, why: &str) -> Result<()> {
+        let mut writer = self.writer().await?;
+        let text = "UPDATE messages SET dead_reason = $3, lease_token = 0, lease_until = NULL
+            WHERE sequence = $1 AND lease_token = $2";
+        let mut db = writer.db();
+        let query = db.query("bury_message", text).bind(&message.sequence).bind(&message.token);
+        query.bind(why).execute().await.map(drop)
+    }
+
+    /// How many messages wait to be handled (taken ones included), and how many were set aside.
+    pub async fn message_counts(&self) -> Result<(u64, u64)> {
+        let text = "SELECT count(*) FILTER (WHERE dead_reason IS NULL), count(*) FILTER (WHERE dead_reason IS NOT NULL)
+            FROM messages";
+        let mut reader = self.reader().await?;
+        let (waiting, dead): (i64, i64) = reader.db().query("message_counts", text).one().await?;
+        Ok((waiting.unsigned_abs(), dead.unsigned_abs()))
+    }
+}
+
+/// Numbers and tokens, as two sets in the same order.
+fn bind_taken<'c>(query: Query<'c>, messages: &[Message]) -> Query<'c> {
+    let numbers: Vec<i64> = messages.iter().map(|message| message.sequence).collect();
+    let tokens: Vec<i64> = messages.iter().map(|message| message.token).collect();
+    query.bind_set(&numbers).bind_set(&tokens)
+}

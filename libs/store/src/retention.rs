@@ -1,0 +1,84 @@
+//! Keys that are destroyed, and rows that are deleted once they are of no use.
+//!
+//! The role that does it (the scheduler) may read neither a sealed key nor a session's hash: the statements get along
+//! without. What another transaction has locked is left to the next time.
+
+use domain::DomainName;
+use jiff::Timestamp;
+use jiff::civil::Date;
+
+use crate::{Result, Store, Tx};
+
+/// Rows that are of no use any more.
+#[derive(Clone, Copy, Debug)]
+pub struct Past {
+    /// Sessions that ended by then.
+    pub sessions: Timestamp,
+    /// Buckets of CAs' limits whose time is not after this.
+    pub buckets: Timestamp,
+    /// Days before this: of rechecks, and of what is counted per day.
+    pub days: Date,
+}
+
+impl Store {
+    /// Up to `limit` domains that were deleted by then and whose certificates' keys were not destroyed since, in order
+    /// of name.
+    pub async fn keys_to_destroy(&self, deleted_by: Timestamp, limit: u32) -> Result<Vec<DomainName>> {
+        let text = "SELECT name FROM domains
+            WHERE deleted_at <= $1 AND deleted_at IS NOT NULL
+                AND (keys_destroyed_at IS NULL OR keys_destroyed_at < deleted_at)
+            ORDER BY deleted_at LIMIT $2";
+        let mut reader = self.reader().await?;
+        let mut db = reader.db();
+        let query = db.query("keys_to_destroy", text).bind(&deleted_by).limit(limit);
+        let mut names: Vec<DomainName> = query.scalars().await?;
+        names.sort();
+        Ok(names)
+    }
+}
+
+impl Tx {
+    /// Destroys the sealed keys of a name's certificates, if it was deleted by then and is not on the list again.
+    /// Returns the number of keys; none if the name was not deleted, or if that was done before. (An order that ended
+    /// keeps no key anyway.)
+    pub async fn destroy_keys(&mut self, name: &DomainName, deleted_by: Timestamp) -> Result<Option<u64>> {
+        let now = self.now();
+        let mut db = self.db();
+        let text = "UPDATE domains SET keys_destroyed_at = {greatest}($3, deleted_at)
+            WHERE name = $1 AND deleted_at <= $2
+                AND (keys_destroyed_at IS NULL OR keys_destroyed_at < deleted_at)";
+        let query = db.query("note_keys_destroyed", text).bind(name).bind(&deleted_by).bind(&now);
+        if query.execute().await? == 0 {
+            return Ok(None);
+        }
+        let text = "UPDATE certificates SET sealed_key = NULL, key_destroyed_at = $2
+            WHERE name = $1 AND key_destroyed_at IS NULL";
+        db.query("destroy_keys", text).bind(name).bind(&now).execute().await.map(Some)
+    }
+
+    /// Deletes ended sessions, full buckets and old day counts, about `limit` of each kind; returns the number of rows.
+    pub async fn forget(&mut self, past: Past, limit: u32) -> Result<u64> {
+        let mut db = self.db();
+        let mut deleted = 0;
+        let sessions = "DELETE FROM sessions WHERE expires_at <= (
+                SELECT max(expires_at) FROM (
+                    SELECT expires_at FROM sessions WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2) AS s)";
+        let buckets = "DELETE FROM buckets WHERE key IN (
+                SELECT key FROM buckets WHERE at <= $1 LIMIT $2 {lock free})";
+        for (operation, text, by) in
+            [("delete_sessions", sessions, past.sessions), ("delete_buckets", buckets, past.buckets)]
+        {
+            deleted += db.query(operation, text).bind(&by).limit(limit).execute().await?;
+        }
+        let days = "DELETE FROM rechecked_days WHERE day IN (
+                SELECT day FROM rechecked_days WHERE day < $1 LIMIT $2)";
+        let tallies = "DELETE FROM tallies WHERE (what, key) IN (
+                SELECT what, key FROM tallies
+                WHERE (what IN ('issued', 'failed', 'rechecked') AND key < $1) OR amount = 0
+                LIMIT $2 {lock free})";
+        for (operation, text) in [("delete_days", days), ("delete_tallies", tallies)] {
+            deleted += db.query(operation, text).bind(&past.days).limit(limit).execute().await?;
+        }
+        Ok(deleted)
+    }
+}

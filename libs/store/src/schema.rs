@@ -1,0 +1,108 @@
+//! Migrations: append-only, the same numbers on both databases, and a program that refuses a schema that is not its own.
+
+use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
+use sqlx::{AssertSqlSafe, SqlSafeStr};
+
+use crate::sql::{Db, failed};
+use crate::{Pools, Result, Store, StoreError};
+
+/// Number, description, text for SQLite, text for PostgreSQL.
+const MIGRATIONS: [(i64, &str, &str, &str); 1] = [(
+    1,
+    "first",
+    include_str!("../migrations/sqlite/0001_first.sql"),
+    include_str!("../migrations/postgres/0001_first.sql"),
+)];
+
+const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
+
+/// Why not sqlx's macro: it builds both databases' drivers a second time, for the compiler.
+fn migrator(is_sqlite: bool) -> Migrator {
+    let migration =
+        |(number, description, sqlite, postgres): (i64, &'static str, &'static str, &'static str)| {
+            let text = if is_sqlite { sqlite } else { postgres };
+            let text = AssertSqlSafe(text).into_sql_str();
+            Migration::new(number, description.into(), MigrationType::Simple, text, false)
+        };
+    Migrator { migrations: MIGRATIONS.map(migration).to_vec().into(), ..Migrator::DEFAULT }
+}
+
+impl Store {
+    /// Brings the schema up to date. A schema that is newer than this program, or older than the first release, is
+    /// refused. Programs that start together wait for each other.
+    pub async fn migrate(&self) -> Result<()> {
+        self.refuse_foreign().await?;
+        match &self.pools {
+            Pools::Sqlite { writer, .. } => {
+                // One transaction around all of it: the migrator takes no lock on SQLite, and two processes that start
+                // together on a new file would both find nothing there and both begin.
+                let mut tx = writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed("migrate"))?;
+                run(&migrator(true), &mut *tx).await?;
+                tx.commit().await.map_err(failed("migrate"))
+            }
+            Pools::Postgres(pool) => {
+                let mut connection = pool.acquire().await.map_err(failed("migrate"))?;
+                let mut db = Db::Postgres(&mut connection);
+                db.query("no_timeout", "SET statement_timeout = 0").execute().await?;
+                let migrated = run(&migrator(false), &mut *connection).await;
+                // Not back to the pool: its statement timeout is off.
+                let _ = connection.close().await;
+                migrated
+            }
+        }
+    }
+
+    /// Checks that the schema is exactly the one that this program knows. [`StoreError::Schema`] otherwise.
+    pub async fn check_schema(&self) -> Result<()> {
+        let found = self.refuse_foreign().await?;
+        if found < NEWEST {
+            let advice = "run `ssl-manager db migrate`";
+            return Err(StoreError::Schema { found, known: NEWEST, advice });
+        }
+        Ok(())
+    }
+
+    /// Refuses a schema that is not of this program's past; returns its number, 0 for an empty database.
+    async fn refuse_foreign(&self) -> Result<i64> {
+        let applied = self.applied().await?;
+        let found = applied.last().map_or(0, |(number, _)| *number);
+        let migrator = migrator(matches!(self.pools, Pools::Sqlite { .. }));
+        let is_other = |(number, checksum): &(i64, Vec<u8>)| {
+            let known = migrator.iter().find(|known| known.version == *number);
+            known.is_some_and(|known| *known.checksum != **checksum)
+        };
+        let advice = if applied.iter().any(is_other) {
+            "it is from before the first release: start with a new database"
+        } else if found > NEWEST {
+            "install the ssl-manager that wrote it, or a newer one"
+        } else {
+            return Ok(found);
+        };
+        Err(StoreError::Schema { found, known: NEWEST, advice })
+    }
+
+    /// Numbers and checksums of the migrations that were applied, in order.
+    async fn applied(&self) -> Result<Vec<(i64, Vec<u8>)>> {
+        let mut writer = self.writer().await?;
+        let mut db = writer.db();
+        let text = if db.is_sqlite() {
+            "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = '_sqlx_migrations')"
+        } else {
+            "SELECT to_regclass('_sqlx_migrations') IS NOT NULL"
+        };
+        if !db.query("has_schema", text).scalar::<bool>().await? {
+            return Ok(Vec::new());
+        }
+        let text = "SELECT version, checksum FROM _sqlx_migrations WHERE success ORDER BY version";
+        db.query("schema", text).all().await
+    }
+}
+
+async fn run<C: Migrate>(migrator: &Migrator, connection: &mut C) -> Result<()> {
+    // `run` does the same, but through a bound that makes this future impossible to spawn.
+    let migrated = migrator.run_direct(None, connection, false).await;
+    migrated.map_err(|source: MigrateError| StoreError::Database {
+        operation: "migrate",
+        source: Box::new(source),
+    })
+}

@@ -1,0 +1,103 @@
+//! Every sealed key, wherever it is, for the rotation of sealing keys.
+
+use domain::CertificateId;
+
+use crate::{Result, Store, Tx};
+
+/// Where private keys are sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SealedPlace {
+    /// The keys that our accounts at CAs are about to get.
+    PendingAccounts,
+    /// The keys of our accounts at CAs.
+    Accounts,
+    /// The keys of certificates that are not issued yet.
+    Orders,
+    /// The keys of certificates.
+    Certificates,
+}
+
+impl SealedPlace {
+    /// All, in the order in which a key moves: from pending to the account's own, from its order into its certificate.
+    pub const ALL: [Self; 4] = [Self::PendingAccounts, Self::Accounts, Self::Orders, Self::Certificates];
+
+    /// The table, and the column where that has two.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PendingAccounts => "accounts.pending_key",
+            Self::Accounts => "accounts",
+            Self::Orders => "orders",
+            Self::Certificates => "certificates",
+        }
+    }
+
+    /// The table, the column of the key, and that of the id that it is sealed to.
+    fn columns(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::PendingAccounts => ("accounts", "pending_key", "id"),
+            Self::Accounts => ("accounts", "sealed_key", "id"),
+            Self::Orders => ("orders", "sealed_key", "certificate_id"),
+            Self::Certificates => ("certificates", "sealed_key", "id"),
+        }
+    }
+}
+
+/// A sealed key and where it is. It has no `Debug`, like everything with a key in it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SealedKey {
+    /// Where.
+    pub place: SealedPlace,
+    /// The row's id.
+    pub id: String,
+    /// The id that it is sealed to: the row's own, or an order's certificate's.
+    pub sealed_to: String,
+    /// The key, sealed.
+    pub sealed: Vec<u8>,
+}
+
+/// A row's id, whatever it is the id of.
+type AnyId = CertificateId;
+
+fn parse(id: &str) -> AnyId {
+    // A text that is no id is before every id, and no row's.
+    id.parse().unwrap_or(AnyId::from(sqlx::types::Uuid::nil()))
+}
+
+impl Store {
+    /// A page of the keys that are sealed in one place, in order of the row's id; `after` is the last id of the page
+    /// before. A page that is not full is the last.
+    pub async fn sealed_keys(
+        &self,
+        place: SealedPlace,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<SealedKey>> {
+        let (table, key, sealed_to) = place.columns();
+        let text = format!(
+            "SELECT id, {sealed_to}, {key} FROM {table} WHERE id > $1 AND {key} IS NOT NULL ORDER BY id LIMIT $2"
+        );
+        let mut reader = self.reader().await?;
+        let mut db = reader.db();
+        let query = db.query("sealed_keys", &text).bind(&parse(after.unwrap_or(""))).limit(limit);
+        let rows = query.all::<(AnyId, AnyId, Vec<u8>)>().await?;
+        let key = |(id, sealed_to, sealed): (AnyId, AnyId, Vec<u8>)| SealedKey {
+            place,
+            id: id.to_string(),
+            sealed_to: sealed_to.to_string(),
+            sealed,
+        };
+        Ok(rows.into_iter().map(key).collect())
+    }
+}
+
+impl Tx {
+    /// Puts `anew` in the place of a sealed key, if that is still as it was read. False if it is not; then the
+    /// transaction may go on.
+    pub async fn replace_sealed(&mut self, key: &SealedKey, anew: &[u8]) -> Result<bool> {
+        let (table, column, _) = key.place.columns();
+        let text = format!("UPDATE {table} SET {column} = $3 WHERE id = $1 AND {column} = $2");
+        let mut db = self.db();
+        let query = db.query("replace_sealed", &text).bind(&parse(&key.id)).bind(&key.sealed);
+        Ok(query.bind(anew).execute().await? == 1)
+    }
+}

@@ -1,0 +1,116 @@
+//! Sessions of people who signed in, with a password of ours or by an OpenID provider.
+
+use domain::Role;
+use jiff::Timestamp;
+
+use crate::record::{FromRow, Reader};
+use crate::{Result, Store, Tx};
+
+/// What the name of everybody begins with for whom an OpenID provider vouches; no user of ours is named like that.
+pub const PROVIDER_PREFIX: &str = "oidc:";
+
+/// A person's session, with the role that the person has now; a person for whom an OpenID provider vouches has the role
+/// of the sign-in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionRecord {
+    /// SHA-256 of the token's text.
+    pub hash: [u8; 32],
+    /// Whose.
+    pub user: String,
+    /// What they may do.
+    pub role: Role,
+    /// When they signed in.
+    pub created_at: Timestamp,
+    /// When it was last used, to the minute.
+    pub used_at: Timestamp,
+    /// When it ends, however much it is used.
+    pub expires_at: Timestamp,
+}
+
+impl FromRow for SessionRecord {
+    fn read(reader: &mut Reader<'_>) -> Result<Self> {
+        reader.table = "sessions";
+        Ok(Self {
+            user: reader.value()?,
+            hash: reader.value()?,
+            role: reader.value()?,
+            created_at: reader.value()?,
+            used_at: reader.value()?,
+            expires_at: reader.value()?,
+        })
+    }
+}
+
+impl Store {
+    /// A session by the SHA-256 of its token, ended ones included until they are deleted.
+    pub async fn session(&self, hash: &[u8; 32]) -> Result<Option<SessionRecord>> {
+        let text =
+            "SELECT coalesce(s.user_name, s.person) AS user_name, s.hash, coalesce(u.role, s.role) AS role,
+                s.created_at, s.used_at, s.expires_at
+            FROM sessions s LEFT JOIN users u ON u.name = s.user_name WHERE s.hash = $1";
+        let mut reader = self.reader().await?;
+        reader.db().query("session", text).bind(hash).optional().await
+    }
+}
+
+impl Tx {
+    /// Stores a session (the role is its user's) and deletes those of the same person that ended.
+    pub async fn insert_session(&mut self, session: &SessionRecord) -> Result<()> {
+        self.insert_session_of("user_name", None, session).await
+    }
+
+    /// Stores a session of a person for whom an OpenID provider vouches, with the session's own role, and deletes those
+    /// of the same person that ended.
+    pub async fn insert_provider_session(&mut self, session: &SessionRecord) -> Result<()> {
+        self.insert_session_of("person", Some(session.role), session).await
+    }
+
+    async fn insert_session_of(
+        &mut self,
+        column: &str,
+        role: Option<Role>,
+        session: &SessionRecord,
+    ) -> Result<()> {
+        let mut db = self.db();
+        let text = format!("DELETE FROM sessions WHERE {column} = $1 AND expires_at <= $2");
+        let query = db.query("delete_ended_sessions", &text).bind(&session.user).bind(&session.created_at);
+        query.execute().await?;
+        let text = format!(
+            "INSERT INTO sessions (hash, {column}, role, created_at, used_at, expires_at)
+            VALUES ($1, $2, $3, $4, $5, $6)"
+        );
+        let query = db.query("insert_session", &text).bind(&session.hash).bind(&session.user).bind(&role);
+        let query = query.bind(&session.created_at).bind(&session.used_at).bind(&session.expires_at);
+        query.execute().await.map(drop)
+    }
+
+    /// Stores that the ID token of that hash was signed in with, and deletes the tokens whose time is over. False if it
+    /// was used before.
+    pub async fn use_id_token(&mut self, hash: &[u8; 32], forget_after: Timestamp) -> Result<bool> {
+        let now = self.now();
+        let mut db = self.db();
+        let text = "DELETE FROM used_id_tokens WHERE forget_after < $1";
+        db.query("delete_id_tokens", text).bind(&now).execute().await?;
+        let text =
+            "INSERT INTO used_id_tokens (hash, forget_after) VALUES ($1, $2) ON CONFLICT (hash) DO NOTHING";
+        Ok(db.query("use_id_token", text).bind(hash).bind(&forget_after).execute().await? == 1)
+    }
+
+    /// Stores that a session was used.
+    pub async fn touch_session(&mut self, hash: &[u8; 32], at: Timestamp) -> Result<()> {
+        let text = "UPDATE sessions SET used_at = {greatest}(used_at, $2) WHERE hash = $1";
+        self.db().query("touch_session", text).bind(hash).bind(&at).execute().await.map(drop)
+    }
+
+    /// Ends a session. False if there is none.
+    pub async fn end_session(&mut self, hash: &[u8; 32]) -> Result<bool> {
+        let text = "DELETE FROM sessions WHERE hash = $1";
+        Ok(self.db().query("end_session", text).bind(hash).execute().await? == 1)
+    }
+
+    /// Ends every session of a person; returns the number of sessions.
+    pub async fn end_sessions(&mut self, user: &str) -> Result<u64> {
+        let text = "DELETE FROM sessions WHERE user_name = $1 OR person = $1";
+        self.db().query("end_sessions", text).bind(user).execute().await
+    }
+}

@@ -1,0 +1,58 @@
+//! People who sign in to the console with a password of ours.
+
+use domain::Role;
+use jiff::Timestamp;
+
+use crate::record::columns;
+use crate::{Result, Store, Tx};
+
+/// A person who may sign in.
+#[derive(Clone, PartialEq, Eq)]
+pub struct User {
+    /// What they sign in as.
+    pub name: String,
+    /// What they may do.
+    pub role: Role,
+    /// Argon2id hash of the password in PHC form; without one they cannot sign in.
+    pub password_hash: Option<String>,
+    /// When the row was written.
+    pub created_at: Timestamp,
+}
+
+columns!(User in "users": name, role, password_hash, created_at);
+
+impl Store {
+    /// A person who may sign in.
+    pub async fn user(&self, name: &str) -> Result<Option<User>> {
+        let mut reader = self.reader().await?;
+        reader.db().select::<User>("user", "WHERE name = $1").bind(name).optional().await
+    }
+
+    /// All who may sign in, by name.
+    pub async fn users(&self) -> Result<Vec<User>> {
+        let mut reader = self.reader().await?;
+        reader.db().select::<User>("users", "ORDER BY name").all().await
+    }
+}
+
+impl Tx {
+    /// Stores a person. [`crate::StoreError::Conflict`] if the name is taken.
+    pub async fn insert_user(&mut self, user: &User) -> Result<()> {
+        self.db().insert("insert_user", std::slice::from_ref(user), &[], "").await
+    }
+
+    /// Stores a person's role and password hash. False if there is no such person.
+    pub async fn update_user(&mut self, user: &User) -> Result<bool> {
+        let text = "UPDATE users SET role = $2, password_hash = $3 WHERE name = $1";
+        let mut db = self.db();
+        let query = db.query("update_user", text).bind(&user.name).bind(&user.role);
+        Ok(query.bind(&user.password_hash).execute().await? == 1)
+    }
+
+    /// Removes a person and their sessions. False if there is no such person.
+    pub async fn remove_user(&mut self, name: &str) -> Result<bool> {
+        self.end_sessions(name).await?;
+        let text = "DELETE FROM users WHERE name = $1";
+        Ok(self.db().query("remove_user", text).bind(name).execute().await? == 1)
+    }
+}

@@ -1,0 +1,117 @@
+//! The order journal, also under several issuers at once.
+
+use domain::{CertificateId, Order, OrderState};
+
+use crate::kit::{Case, add, add_account, attempt, fresh_uuid, is_conflict, name, order, write};
+
+/// The database itself refuses a second live order.
+pub async fn one_live_order_per_name(store: Case) {
+    add(&store, "shop").await;
+    let account = add_account(&store).await;
+    let mut first = order("shop", &account);
+    write(&store, async |tx| tx.insert_order(&first).await).await;
+    let second = order("shop", &account);
+    attempt(&store, async |tx| assert!(is_conflict(tx.insert_order(&second).await))).await;
+    first.state = OrderState::Failed;
+    write(&store, async |tx| {
+        tx.update_order(&first, "created").await?;
+        tx.insert_order(&second).await
+    })
+    .await;
+}
+
+/// Each state comes back, and a late write is a conflict.
+pub async fn an_order_moves_only_from_the_state_it_was_read_in(store: Case) {
+    add(&store, "shop").await;
+    let account = add_account(&store).await;
+    let mut order = order("shop", &account);
+    let mut tx = store.begin("order").await.unwrap();
+    tx.insert_order(&order).await.unwrap();
+    assert_eq!(tx.live_order(&name("shop")).await.unwrap(), Some(order.clone()));
+    order.state = OrderState::Created.placed("https://ca/1".into()).unwrap();
+    tx.update_order(&order, "created").await.unwrap();
+    assert_eq!(tx.live_order(&name("shop")).await.unwrap(), Some(order.clone()));
+    assert!(is_conflict(tx.update_order(&order, "created").await));
+    tx.commit().await.unwrap();
+    let certificate = CertificateId::from(fresh_uuid());
+    order.state = order.state.keyed(certificate, vec![0, 1, 255], vec![48]).unwrap();
+    write(&store, async |tx| tx.update_order(&order, "placed").await).await;
+    assert_eq!(store.live_order(&name("shop")).await.unwrap(), Some(order.clone()));
+    let other = Order { revision: 2, ..order };
+    attempt(&store, async |tx| assert!(is_conflict(tx.update_order(&other, "keyed").await))).await;
+}
+
+/// The key of an issued order is kept with the certificate, not with the order; a failed order keeps none.
+pub async fn an_ended_order_keeps_no_key(store: Case) {
+    add(&store, "shop").await;
+    let account = add_account(&store).await;
+    let mut order = order("shop", &account);
+    let certificate = CertificateId::from(fresh_uuid());
+    let mut tx = store.begin("order").await.unwrap();
+    tx.insert_order(&order).await.unwrap();
+    order.state = OrderState::Created.placed("https://ca/1".into()).unwrap();
+    tx.update_order(&order, "created").await.unwrap();
+    order.state = order.state.keyed(certificate, vec![7; 32], vec![48]).unwrap();
+    tx.update_order(&order, "placed").await.unwrap();
+    order.state = order.state.issued().unwrap();
+    tx.update_order(&order, "keyed").await.unwrap();
+    assert_eq!(tx.live_order(&name("shop")).await.unwrap(), None);
+    assert!(is_conflict(tx.update_order(&order, "keyed").await), "an end is an end");
+}
+
+/// Twenty issuers that each found no order of the name.
+pub async fn of_many_orders_at_once_one_is_taken(store: Case) {
+    add(&store, "shop").await;
+    let account = add_account(&store).await;
+    let tries: Vec<_> = (0..20)
+        .map(|_| {
+            let (store, order) = (store.clone(), order("shop", &account));
+            tokio::spawn(async move {
+                let mut tx = store.begin("order").await.unwrap();
+                let inserted = tx.insert_order(&order).await;
+                if inserted.is_ok() {
+                    tx.commit().await.unwrap();
+                    return Some(order);
+                }
+                assert!(is_conflict(inserted));
+                None
+            })
+        })
+        .collect();
+    let mut taken = Vec::new();
+    for order in tries {
+        taken.extend(order.await.unwrap());
+    }
+    assert_eq!(taken.len(), 1);
+    let live = store.live_order(&name("shop")).await.unwrap();
+    assert_eq!(live.as_ref(), taken.first());
+}
+
+/// After each end of each live state the name is free for another order, and a write by an issuer that read the order
+/// before is a conflict.
+pub async fn an_end_is_an_end(store: Case) {
+    add(&store, "shop").await;
+    let account = add_account(&store).await;
+    let placed = OrderState::Created.placed("https://ca/1".into()).unwrap();
+    let certificate = CertificateId::from(fresh_uuid());
+    let keyed = placed.clone().keyed(certificate, vec![0, 255], vec![48]).unwrap();
+    let issued = keyed.clone().issued().unwrap();
+    for (live, end) in [
+        (OrderState::Created, OrderState::Failed),
+        (OrderState::Created, OrderState::Abandoned),
+        (placed.clone(), OrderState::Failed),
+        (placed, OrderState::Abandoned),
+        (keyed.clone(), OrderState::Failed),
+        (keyed.clone(), OrderState::Abandoned),
+        (keyed, issued),
+    ] {
+        let read = Order { state: live, ..order("shop", &account) };
+        write(&store, async |tx| tx.insert_order(&read).await).await;
+        assert_eq!(store.live_order(&name("shop")).await.unwrap(), Some(read.clone()));
+        let ended = Order { state: end, ..read.clone() };
+        write(&store, async |tx| tx.update_order(&ended, read.state.as_str()).await).await;
+        assert_eq!(store.live_order(&name("shop")).await.unwrap(), None);
+        let late = attempt(&store, async |tx| tx.update_order(&read, read.state.as_str()).await).await;
+        assert!(is_conflict(late));
+    }
+}

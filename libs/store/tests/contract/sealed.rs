@@ -1,0 +1,118 @@
+//! Sealed keys, in every place.
+
+use domain::{OrderState, Source};
+use store::{Certificate, SealedKey, SealedPlace, Store};
+
+use crate::kit::{Case, account, add, at, attempt, certificate, fresh_uuid, keyed_order, name, order, write};
+
+/// All keys of one place, in pages of two.
+async fn all(store: &Store, place: SealedPlace) -> Vec<SealedKey> {
+    let mut found: Vec<SealedKey> = Vec::new();
+    loop {
+        let after = found.last().map(|key| key.id.as_str());
+        let page = store.sealed_keys(place, after, 2).await.unwrap();
+        let is_last = page.len() < 2;
+        found.extend(page);
+        if is_last {
+            return found;
+        }
+    }
+}
+
+fn key<T: ToString + Copy>(
+    place: SealedPlace,
+    id: T,
+    sealed_to: impl ToString + Copy,
+    sealed: &[u8],
+) -> SealedKey {
+    SealedKey { place, id: id.to_string(), sealed_to: sealed_to.to_string(), sealed: sealed.to_vec() }
+}
+
+fn of_certificate(certificate: &Certificate) -> SealedKey {
+    let (id, sealed) = (certificate.id(), certificate.sealed_key.as_deref());
+    key(SealedPlace::Certificates, id, id, sealed.unwrap())
+}
+
+/// Found are those of accounts, of orders that have one, and of certificates whose key was not destroyed; each once.
+pub async fn every_sealed_key_is_found(store: Case) {
+    for place in SealedPlace::ALL {
+        assert!(all(&store, place).await.is_empty(), "{place:?}");
+    }
+    let account = account();
+    let keyed = keyed_order("keyed", &account, &[7, 0, 255]);
+    let OrderState::Keyed { certificate: keyed_for, .. } = keyed.state else { unreachable!() };
+    let destroyed = Certificate { sealed_key: None, ..certificate("shop", at(500), Source::C4) };
+    let kept: Vec<Certificate> = (1..=5)
+        .map(|number| Certificate {
+            sealed_key: Some(vec![number, 0]),
+            ..certificate("shop", at(500), Source::Text)
+        })
+        .collect();
+    for label in ["keyed", "created", "shop"] {
+        add(&store, label).await;
+    }
+    write(&store, async |tx| {
+        tx.insert_account(&account).await?;
+        tx.propose_account_key(account.id, &[4, 5]).await?;
+        tx.insert_order(&order("created", &account)).await?;
+        tx.insert_order(&keyed).await?;
+        for certificate in kept.iter().rev().chain([&destroyed]) {
+            tx.insert_certificate(certificate).await?;
+        }
+        Ok(())
+    })
+    .await;
+    let found = all(&store, SealedPlace::PendingAccounts).await;
+    assert!(found == [key(SealedPlace::PendingAccounts, account.id, account.id, &[4, 5])]);
+    let found = all(&store, SealedPlace::Accounts).await;
+    assert!(found == [key(SealedPlace::Accounts, account.id, account.id, &[1, 2, 3])]);
+    let found = all(&store, SealedPlace::Orders).await;
+    assert!(found == [key(SealedPlace::Orders, keyed.id, keyed_for, &[7, 0, 255])]);
+    let found = all(&store, SealedPlace::Certificates).await;
+    let mut expected: Vec<_> = kept.iter().map(of_certificate).collect();
+    expected.sort_by(|one, other| one.id.cmp(&other.id));
+    assert!(found == expected);
+}
+
+/// In every place a key is replaced only if it is as it was read; nothing else of the row changes, and a destroyed
+/// key stays destroyed.
+pub async fn a_sealed_key_is_replaced_as_it_was_read(store: Case) {
+    let account = account();
+    let keyed = keyed_order("shop", &account, &[7]);
+    let [kept, whole] = [(); 2].map(|()| certificate("shop", at(500), Source::C4));
+    let before = of_certificate(&whole);
+    let destroyed = Certificate { sealed_key: None, ..whole };
+    add(&store, "shop").await;
+    write(&store, async |tx| {
+        tx.insert_account(&account).await?;
+        tx.propose_account_key(account.id, &[4]).await?;
+        tx.insert_order(&keyed).await?;
+        tx.insert_certificate(&kept).await?;
+        tx.insert_certificate(&destroyed).await
+    })
+    .await;
+    for place in SealedPlace::ALL {
+        let read = all(&store, place).await.remove(0);
+        attempt(&store, async |tx| assert!(tx.replace_sealed(&read, &[8]).await.unwrap())).await;
+        write(&store, async |tx| {
+            assert!(tx.replace_sealed(&read, &[9, 9]).await?, "{place:?}");
+            assert!(!tx.replace_sealed(&read, &[10]).await?, "{place:?}: it is another");
+            Ok(())
+        })
+        .await;
+        let anew = SealedKey { sealed: vec![9, 9], ..read };
+        assert!(all(&store, place).await == [anew], "{place:?}");
+    }
+    let gone = key(SealedPlace::Certificates, fresh_uuid(), fresh_uuid(), &[7]);
+    write(&store, async |tx| {
+        assert!(!tx.replace_sealed(&before, &[9]).await?, "it was destroyed");
+        assert!(!tx.replace_sealed(&gone, &[9]).await?, "it is gone");
+        Ok(())
+    })
+    .await;
+    let read = store.certificate(kept.id()).await.unwrap();
+    assert_eq!(read, Some(Certificate { sealed_key: Some(vec![9, 9]), ..kept }));
+    let order = store.live_order(&name("shop")).await.unwrap().unwrap();
+    assert!(matches!(order.state, OrderState::Keyed { sealed_key, .. } if sealed_key == [9, 9]));
+    assert_eq!(store.certificate(destroyed.id()).await.unwrap(), Some(destroyed));
+}

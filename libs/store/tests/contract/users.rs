@@ -1,0 +1,145 @@
+//! Users and their sessions.
+
+use domain::Role;
+
+use store::{SessionRecord, User};
+
+use crate::kit::{Case, at, attempt, is_conflict, write};
+
+fn user(name: &str, role: Role) -> User {
+    User {
+        name: name.to_owned(),
+        role,
+        password_hash: Some("$argon2id$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA".to_owned()),
+        created_at: at(0),
+    }
+}
+
+fn session(of: &User, number: u8, created: i64, expires: i64) -> SessionRecord {
+    SessionRecord {
+        hash: [number; 32],
+        user: of.name.clone(),
+        role: of.role,
+        created_at: at(created),
+        used_at: at(created),
+        expires_at: at(expires),
+    }
+}
+
+/// A user comes back as stored, is listed in order of name, and is changed in place.
+pub async fn users_come_back_and_are_changed(store: Case) {
+    let (bob, mut ann) = (user("bob", Role::Support), user("ann", Role::Viewer));
+    for user in [&bob, &ann] {
+        write(&store, async |tx| tx.insert_user(user).await).await;
+    }
+    attempt(&store, async |tx| assert!(is_conflict(tx.insert_user(&bob).await))).await;
+    assert!(store.users().await.unwrap() == [ann.clone(), bob.clone()]);
+
+    ann.role = Role::Admin;
+    ann.password_hash = None;
+    assert!(write(&store, async |tx| tx.update_user(&ann).await).await);
+    let missing = user("carl", Role::Admin);
+    assert!(!write(&store, async |tx| tx.update_user(&missing).await).await);
+    assert!(store.user("ann").await.unwrap() == Some(ann));
+    assert!(store.user("bob").await.unwrap() == Some(bob));
+    assert!(store.user("carl").await.unwrap().is_none());
+}
+
+/// A session has its user's present role, is touched forwards only, and ends by itself, with its siblings or its user.
+pub async fn sessions_last_until_they_are_ended(store: Case) {
+    let (mut bob, ann) = (user("bob", Role::Support), user("ann", Role::Viewer));
+    let sessions = [session(&bob, 1, 0, 10), session(&bob, 2, 1, 100), session(&ann, 3, 0, 10)];
+    write(&store, async |tx| {
+        tx.insert_user(&bob).await?;
+        tx.insert_user(&ann).await?;
+        for session in &sessions {
+            tx.insert_session(session).await?;
+        }
+        Ok(())
+    })
+    .await;
+    let found = async |number: u8| store.session(&[number; 32]).await.unwrap();
+    assert_eq!(found(1).await.as_ref(), Some(&sessions[0]));
+
+    bob.role = Role::Admin;
+    assert!(write(&store, async |tx| tx.update_user(&bob).await).await);
+    for second in [5, 3] {
+        write(&store, async |tx| tx.touch_session(&[1; 32], at(second)).await).await;
+    }
+    let touched = found(1).await.unwrap();
+    assert_eq!((touched.role, touched.used_at), (Role::Admin, at(5)));
+
+    // A new session of bob deletes those of bob that ended, and no other.
+    write(&store, async |tx| tx.insert_session(&session(&bob, 4, 50, 100)).await).await;
+    assert_eq!(found(1).await, None);
+    assert!(found(2).await.is_some() && found(3).await.is_some());
+
+    assert!(write(&store, async |tx| tx.end_session(&[2; 32]).await).await);
+    assert!(!write(&store, async |tx| tx.end_session(&[2; 32]).await).await);
+    write(&store, async |tx| tx.insert_session(&session(&bob, 5, 51, 100)).await).await;
+    assert_eq!(write(&store, async |tx| tx.end_sessions("bob").await).await, 2);
+    assert_eq!((found(4).await, found(5).await), (None, None));
+
+    assert!(write(&store, async |tx| tx.remove_user("ann").await).await);
+    assert!(!write(&store, async |tx| tx.remove_user("ann").await).await);
+    assert_eq!(found(3).await, None);
+}
+
+/// A person from an OpenID provider needs no user row, keeps the role of the sign-in, and is distinct from a user of the
+/// same name.
+pub async fn people_of_a_provider_have_sessions_without_a_user(store: Case) {
+    let (ann, elsewhere) = (user("ann", Role::Viewer), user("oidc:ann", Role::Support));
+    write(&store, async |tx| tx.insert_user(&ann).await).await;
+    let theirs = |number, created| session(&elsewhere, number, created, created + 10);
+    write(&store, async |tx| {
+        tx.insert_session(&session(&ann, 1, 0, 100)).await?;
+        tx.insert_provider_session(&theirs(2, 0)).await
+    })
+    .await;
+    let found = async |number: u8| store.session(&[number; 32]).await.unwrap();
+    assert_eq!(found(2).await, Some(theirs(2, 0)));
+    assert!(store.user("oidc:ann").await.unwrap().is_none());
+
+    write(&store, async |tx| tx.touch_session(&[2; 32], at(5)).await).await;
+    assert_eq!(found(2).await.unwrap().used_at, at(5));
+    // A new session deletes those of the same person that ended.
+    write(&store, async |tx| tx.insert_provider_session(&theirs(3, 20)).await).await;
+    assert_eq!(found(2).await, None);
+
+    write(&store, async |tx| tx.insert_provider_session(&theirs(4, 21)).await).await;
+    assert_eq!(write(&store, async |tx| tx.end_sessions("oidc:ann").await).await, 2);
+    assert_eq!((found(3).await, found(4).await), (None, None));
+    assert!(found(1).await.is_some(), "the user ann is another person");
+}
+
+/// An ID token can be used once, also by sign-ins at the same moment, until it is deleted; a use that was rolled back
+/// does not count.
+pub async fn an_id_token_is_used_once(store: Case) {
+    let using = async |number: u8, until: i64, now: i64| {
+        write(store.at(now), async |tx| tx.use_id_token(&[number; 32], at(until)).await).await
+    };
+    assert!(using(1, 10, 0).await);
+    assert!(!using(1, 10, 5).await);
+    assert!(using(2, 30, 5).await, "another one");
+    assert!(!using(1, 10, 10).await, "it is kept to the end");
+    assert!(using(1, 20, 11).await, "and deleted then");
+    assert!(!using(2, 30, 12).await);
+
+    attempt(&store, async |tx| assert!(tx.use_id_token(&[3; 32], at(30)).await.unwrap())).await;
+    assert!(using(3, 30, 12).await);
+
+    let at_once = (0..4).map(|_| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            let mut tx = store.begin("at_once").await.unwrap();
+            let is_first = tx.use_id_token(&[4; 32], at(30)).await.unwrap();
+            tx.commit().await.unwrap();
+            is_first
+        })
+    });
+    let mut winners = 0;
+    for attempt in at_once.collect::<Vec<_>>() {
+        winners += u32::from(attempt.await.unwrap());
+    }
+    assert_eq!(winners, 1);
+}

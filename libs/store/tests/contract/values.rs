@@ -1,0 +1,147 @@
+//! Every word of the domain is stored and comes back as it was.
+
+use domain::{
+    Activity, Cause, CertificateId, Domain, Event, EventKind, HistoryEntry, HistoryKind, Reason, Role,
+    Source, Status, Work, WorkKind,
+};
+use store::TokenRecord;
+
+use crate::kit::{Case, add, at, fresh_uuid, name, schedule, update, work, write};
+
+/// Each reason of a domain, with text from outside: quotes, controls, other scripts.
+pub async fn every_reason_comes_back(store: Case) {
+    let text = || "\"'\\ \u{1}\n<b>;-- ünï 域名 \u{1f512}".to_owned();
+    let (problem, detail) = (text, text);
+    let reasons = [
+        Reason::NotPointed { target: text(), found: text() },
+        Reason::PortMissing { missing: vec![80, 443] },
+        Reason::CaaForbids { at: text(), found: text(), wanted: text() },
+        Reason::ChallengeUnreachable { found: text() },
+        Reason::NotServed { edges: text() },
+        Reason::UnknownToC4,
+        Reason::ChallengeInvalid { problem: problem(), detail: detail() },
+        Reason::OrderRejected { problem: problem(), detail: detail() },
+        Reason::CertificateRejected { detail: detail() },
+        Reason::CaLimited { until: at(5) },
+        Reason::CaDown { detail: detail() },
+        Reason::CouldNotAsk { detail: detail() },
+        Reason::PastedEnded { at: at(7) },
+        Reason::UploadFailed { detail: detail() },
+    ];
+    let mut row = add(store.at(1), "shop").await;
+    for reason in reasons {
+        row.facts.block = Some(reason.clone());
+        row.facts.upload_failing = Some(reason.clone());
+        row.waiting = Some(reason.clone());
+        row = update(&store, &row).await;
+        for kept in [&row.facts.block, &row.facts.upload_failing, &row.waiting] {
+            assert_eq!(kept.as_ref(), Some(&reason));
+        }
+    }
+}
+
+/// Each activity and source of a domain.
+pub async fn every_activity_and_source_comes_back(store: Case) {
+    let mut row = add(&store, "shop").await;
+    for activity in Activity::ALL {
+        for source in [Source::Text, Source::C4] {
+            row = update(&store, &Domain { activity, source, ..row }).await;
+            assert_eq!((row.activity, row.source), (activity, source));
+        }
+    }
+}
+
+/// Each kind of history entry, with each status.
+pub async fn every_kind_of_history_comes_back(store: Case) {
+    let kinds = [
+        HistoryKind::Added,
+        HistoryKind::Generated,
+        HistoryKind::Rechecked,
+        HistoryKind::Deleted,
+        HistoryKind::KeyDownloaded,
+        HistoryKind::Blocked,
+        HistoryKind::CouldNotAsk,
+        HistoryKind::UnknownToC4,
+        HistoryKind::OrderPlaced,
+        HistoryKind::OrderFailed,
+        HistoryKind::CaWaiting,
+        HistoryKind::CertificateIssued,
+        HistoryKind::CertificateRejected,
+        HistoryKind::CertificateUploaded,
+        HistoryKind::UploadFailed,
+        HistoryKind::DifferenceFound,
+        HistoryKind::CertificateRemoved,
+        HistoryKind::KeysDestroyed,
+        HistoryKind::Expired,
+        HistoryKind::RevocationRequested,
+        HistoryKind::RevocationWaiting,
+        HistoryKind::Revoked,
+        HistoryKind::RevocationFailed,
+    ];
+    add(&store, "shop").await;
+    for (kind, status) in kinds.into_iter().zip(Status::ALL.into_iter().cycle()) {
+        let written = HistoryEntry {
+            name: name("shop"),
+            at: at(1),
+            kind,
+            actor: "token:dashboard".into(),
+            status_from: Some(status),
+            status_to: status,
+            message: "it's \"so\" – ünï".into(),
+            certificate_sha256: None,
+        };
+        write(&store, async |tx| {
+            tx.append_history(written.clone());
+            Ok(())
+        })
+        .await;
+        let newest = store.history(&name("shop"), 1).await.unwrap();
+        assert_eq!(newest, [written]);
+    }
+}
+
+/// Each kind and cause of work.
+pub async fn every_kind_and_cause_comes_back(store: Case) {
+    add(&store, "shop").await;
+    for kind in WorkKind::ALL {
+        for (attempts, cause) in (0..).zip(Cause::ALL) {
+            let written = Work {
+                cause,
+                attempts: attempts * 1_000_000,
+                certificate: (attempts > 2).then(|| CertificateId::from(fresh_uuid())),
+                ..work("shop", kind, (attempts % 2 == 0).then(|| at(5)))
+            };
+            schedule(&store, &written).await;
+            let read = write(&store, async |tx| tx.work(&name("shop"), kind).await).await;
+            assert_eq!(read, Some(written));
+        }
+    }
+    assert_eq!(store.work(&name("shop")).await.unwrap().len(), WorkKind::ALL.len());
+}
+
+/// Each role of a token.
+pub async fn every_role_comes_back(store: Case) {
+    for (byte, role) in (1..).zip(Role::ALL) {
+        let written = TokenRecord {
+            name: role.to_string(),
+            hash: [byte; 32],
+            role,
+            created_at: at(0),
+            expires_at: None,
+            last_used_at: Some(at(1)),
+            revoked_at: Some(at(2)),
+        };
+        write(&store, async |tx| tx.insert_token(&written).await).await;
+        assert_eq!(store.token(&[byte; 32]).await.unwrap(), Some(written));
+    }
+}
+
+/// Each event as a message.
+pub async fn every_event_comes_back(store: Case) {
+    let subject = fresh_uuid().to_string();
+    let kinds = EventKind::WORDS.map(|word| EventKind::from_parts(word, &subject).expect(word));
+    let sent = write(&store, async |tx| Ok(kinds.map(|kind| tx.publish(kind, &name("shop"), 7)))).await;
+    let taken = store.take_messages(&EventKind::WORDS, 99, at(30)).await.unwrap();
+    let taken: Vec<Event> = taken.into_iter().map(|message| message.event).collect();
+    assert_eq!(taken, sent);
+}
