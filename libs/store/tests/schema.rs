@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use runtime::testing::open_store;
 use runtime::{SystemClock, SystemEntropy};
+use sha2::{Digest, Sha256};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, PgConnection, SqliteConnection};
@@ -253,6 +254,19 @@ fn migrations(database: &str) -> BTreeSet<String> {
 }
 
 /// A release migrates both databases or none, and `migrate` runs every file.
+/// A released migration is never edited: databases have it. `migrations/released` lists each with its SHA-256, as
+/// `sha256sum` prints it; a release appends its new ones.
+#[test]
+fn released_migrations_are_as_they_were_released() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+    let released = std::fs::read_to_string(folder.join("released")).unwrap();
+    for line in released.lines().filter(|line| !line.starts_with('#')) {
+        let (expected, file) = line.split_once("  ").expect(line);
+        let text = std::fs::read(folder.join(file)).unwrap();
+        assert_eq!(hex::encode(Sha256::digest(text)), expected, "{file} was edited after its release");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn migrations_have_the_same_numbers() {
     let files = migrations("sqlite");
