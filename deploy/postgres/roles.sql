@@ -55,8 +55,10 @@ GRANT SELECT, INSERT, DELETE ON used_id_tokens TO ssl_manager_api;
 GRANT SELECT, INSERT, UPDATE, DELETE ON probes TO ssl_manager_api;
 GRANT SELECT (issuer, directory_url, url) ON accounts TO ssl_manager_api;
 
--- A line of the audit log is nobody's to change or remove, and its seal is not its writer's to give.
-GRANT INSERT (at, actor, peer, call, subject, outcome, detail, request_id) ON audit TO ssl_manager_api;
+-- A line of the audit log is nobody's to change or remove, and its seal is not its writer's to give. The issuer writes one
+-- when it registers an account again that the CA has lost.
+GRANT INSERT (at, actor, peer, call, subject, outcome, detail, request_id) ON audit
+    TO ssl_manager_api, ssl_manager_issuer;
 
 -- issuer: account keys, orders, challenges, new certificates and when they are renewed, what became of revocations, the
 -- ledger of CAs' limits.

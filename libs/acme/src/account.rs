@@ -9,15 +9,15 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use domain::{AccountId, Entropy};
-use http::header::{CONTENT_TYPE, LOCATION};
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method};
 use seal::{Opened, SealingKeys};
 use serde_json::{Value, json};
-use store::{Account, Store, StoreError};
+use store::{Account, AuditEntry, Store, StoreError};
 use zeroize::Zeroizing;
 
 use crate::AcmeError;
-use crate::ca::{Answer, Ca};
+use crate::ca::{Answer, Ca, Patience};
 use crate::jws::SigningKey;
 
 /// Answers to one request with a refused nonce before we give up.
@@ -41,6 +41,10 @@ impl AccountKey {
     /// Its URL, by which CAA records may name it (RFC 8657 section 3).
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    pub(crate) fn signing_key(&self) -> Result<SigningKey, AcmeError> {
+        SigningKey::from_pkcs8(&self.pkcs8)
     }
 
     /// The form in which instant-acme takes an account.
@@ -96,6 +100,47 @@ pub(crate) async fn open_key(row: &Account, sealed: &[u8], keys: &SealingKeys) -
     })
 }
 
+/// Registers an account again, with the same key, at a CA that does not know it any more: one that was reinstalled, or
+/// restored from before. The old row stays in the list, retired, because orders and certificates belong to it; `line` goes
+/// into the audit log. Returns `lost` itself, as it is stored, where the CA knows the key by the same URL.
+pub async fn register_again(
+    ca: &Ca,
+    store: &Arc<Store>,
+    keys: &SealingKeys,
+    entropy: &dyn Entropy,
+    lost: &AccountKey,
+    line: AuditEntry,
+) -> Result<AccountKey, AcmeError> {
+    let stored = store.account(ca.name(), ca.directory_url()).await?;
+    let row = stored.ok_or_else(|| AcmeError::Local(format!("there is no account at {}", ca.name())))?;
+    if row.id != lost.id {
+        // Another copy was faster.
+        return open_account(&row, keys).await;
+    }
+    let pkcs8 = open_key(&row, &row.sealed_key, keys).await?;
+    let url = new_account(ca, &pkcs8).await?;
+    if row.url.as_deref() == Some(url.as_str()) {
+        return Ok(AccountKey { id: row.id, url, pkcs8 });
+    }
+    let id = AccountId::new(&*ca.clock, entropy);
+    let sealed_key = seal(id, &pkcs8, keys).await?;
+    let created_at = ca.clock.now();
+    let retired = format!("{} (until {created_at})", row.issuer);
+    let fresh =
+        Account { id, sealed_key, url: Some(url.clone()), created_at, pending_key: None, ..row.clone() };
+    let mut tx = store.begin("account_registered_again").await?;
+    tx.retire_account(row.id, &row.issuer, &retired).await?;
+    tx.insert_account(&fresh).await?;
+    tx.append_audit(AuditEntry { detail: format!("instead of {}", lost.url), ..line });
+    tx.commit().await?;
+    Ok(AccountKey { id, url, pkcs8 })
+}
+
+async fn seal(id: AccountId, pkcs8: &[u8], keys: &SealingKeys) -> Result<Vec<u8>, AcmeError> {
+    let sealed = keys.seal(&id.to_string(), pkcs8).await;
+    sealed.map_err(|error| AcmeError::Local(format!("the account key cannot be sealed: {error}")))
+}
+
 async fn insert_account(
     ca: &Ca,
     store: &Arc<Store>,
@@ -104,10 +149,7 @@ async fn insert_account(
 ) -> Result<Account, AcmeError> {
     let id = AccountId::new(&*ca.clock, entropy);
     let pkcs8 = SigningKey::generate()?;
-    let sealed_key = keys
-        .seal(&id.to_string(), &pkcs8)
-        .await
-        .map_err(|error| AcmeError::Local(format!("the account key cannot be sealed: {error}")))?;
+    let sealed_key = seal(id, &pkcs8, keys).await?;
     let account = Account {
         id,
         issuer: ca.name().to_owned(),
@@ -149,7 +191,7 @@ pub async fn find_account(ca: &Ca, pkcs8: &[u8]) -> Result<Option<String>, AcmeE
     let key = SigningKey::from_pkcs8(pkcs8)?;
     match ask_for_account(ca, &key, &json!({ "onlyReturnExisting": true })).await {
         Ok(url) => Ok(Some(url)),
-        Err(AcmeError::Problem { problem, .. }) if problem == "accountDoesNotExist" => Ok(None),
+        Err(error) if error.is_unknown_account() => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -157,34 +199,55 @@ pub async fn find_account(ca: &Ca, pkcs8: &[u8]) -> Result<Option<String>, AcmeE
 async fn ask_for_account(ca: &Ca, key: &SigningKey, payload: &Value) -> Result<String, AcmeError> {
     let url = ca.directory().await?.new_account;
     let answer = post_signed(ca, &url, |nonce| key.sign_with_jwk(&url, nonce, payload)).await?;
-    let location = answer.headers.get(LOCATION).and_then(|url| url.to_str().ok());
-    location.map(str::to_owned).ok_or_else(|| AcmeError::Nonsense("an account without a URL".into()))
+    answer.location(&url).ok_or_else(|| AcmeError::Nonsense("an account without a URL".into()))
 }
 
-/// Posts what `sign` makes of a nonce, with another one where the CA refuses that.
+/// Posts what `sign` makes of a nonce, with another one where the CA refuses that, and again where the answer was lost.
 pub(crate) async fn post_signed(
     ca: &Ca,
     url: &str,
     sign: impl Fn(&str) -> Result<Value, AcmeError>,
 ) -> Result<Answer, AcmeError> {
+    post_signed_with(ca, url, sign, Resend::IfLost).await
+}
+
+/// Whether a request is sent again whose answer was lost.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Resend {
+    IfLost,
+    /// Because what it changes cannot be changed twice.
+    Never,
+}
+
+/// Like [`post_signed`].
+pub(crate) async fn post_signed_with(
+    ca: &Ca,
+    url: &str,
+    sign: impl Fn(&str) -> Result<Value, AcmeError>,
+    resend: Resend,
+) -> Result<Answer, AcmeError> {
     let directory = ca.directory().await?;
     let mut last = AcmeError::Nonsense("nothing was sent".into());
     for _ in 0..NONCE_TRIES {
         let nonce = ca.nonce(&directory).await?;
-        let answer = post(ca, url, &sign(&nonce)?).await?;
+        let answer = post(ca, url, &sign(&nonce)?, resend).await?;
         if answer.status.is_success() {
             return Ok(answer);
         }
         last = ca.problem(&answer);
-        if !matches!(&last, AcmeError::Problem { problem, .. } if problem == "badNonce") {
+        if last.as_problem().is_none_or(|problem| problem.kind != "badNonce") {
             break;
         }
     }
     Err(last)
 }
 
-async fn post(ca: &Ca, url: &str, body: &Value) -> Result<Answer, AcmeError> {
+async fn post(ca: &Ca, url: &str, body: &Value, resend: Resend) -> Result<Answer, AcmeError> {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/jose+json"));
-    ca.send(Method::POST, url, headers, Bytes::from(body.to_string())).await
+    let body = Bytes::from(body.to_string());
+    match resend {
+        Resend::IfLost => ca.send_safely(Method::POST, url, headers, body, Patience::Change).await,
+        Resend::Never => ca.send(Method::POST, url, headers, body, Patience::Change).await,
+    }
 }

@@ -12,14 +12,30 @@ use zeroize::Zeroizing;
 
 use crate::AcmeError;
 use crate::error::clean;
+use crate::lenient;
 use crate::nonces::Nonces;
+use crate::problem::Problem;
 
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
-const ANSWER_WITHIN: Duration = Duration::from_secs(30);
-const MOST_BODY: usize = 256 * 1024;
-const DIRECTORY_LIVES: SignedDuration = SignedDuration::from_hours(1);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const MAX_BODY: usize = 256 * 1024;
+const DIRECTORY_TTL: SignedDuration = SignedDuration::from_hours(1);
 /// Longest wait that a CA may impose by Retry-After.
-const MOST_RETRY_AFTER: Duration = Duration::from_hours(24);
+const MAX_RETRY_AFTER: Duration = Duration::from_hours(24);
+/// Pauses before a request whose answer was lost is sent again.
+const RESEND_AFTER: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(1)];
+/// Let's Encrypt answers new-order and finalize within seconds as a rule; other CAs validate, check CAA or sign before
+/// they answer, and a request that is given up too early is an order too many.
+const CHANGE_TIMEOUT: Duration = Duration::from_mins(3);
+const LOOK_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a CA may take for an answer.
+#[derive(Clone, Copy)]
+pub(crate) enum Patience {
+    /// A look at something that is there.
+    Look,
+    /// new-account, new-order, finalize and their like, which the CA may work on before it answers.
+    Change,
+}
 
 /// External account binding (RFC 8555 section 7.3.4).
 #[derive(Clone)]
@@ -45,6 +61,10 @@ pub struct CaOptions {
     pub root_certificate_pem: Option<Vec<u8>>,
     /// Where the CA wants one.
     pub external_account_binding: Option<ExternalAccountBinding>,
+    /// How long it may take over new-account, new-order and finalize; none is three minutes.
+    pub change_timeout: Option<Duration>,
+    /// How long it may take for any other answer; none is 30 s.
+    pub look_timeout: Option<Duration>,
 }
 
 /// A CA.
@@ -83,6 +103,14 @@ pub(crate) struct Answer {
     pub(crate) body: Bytes,
 }
 
+impl Answer {
+    /// Its `Location`, which may be a reference relative to the URL that was asked (RFC 9110 section 10.2.2).
+    pub(crate) fn location(&self, asked: &str) -> Option<String> {
+        let location = self.headers.get(http::header::LOCATION)?.to_str().ok()?;
+        lenient::resolve(asked, location)
+    }
+}
+
 #[derive(PartialEq, Eq)]
 struct Origin {
     host: String,
@@ -107,8 +135,7 @@ impl Ca {
         let mut builder = reqwest::Client::builder()
             .https_only(true)
             .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT_WITHIN)
-            .timeout(ANSWER_WITHIN)
+            .connect_timeout(CONNECT_TIMEOUT)
             .user_agent(concat!("ssl-manager/", env!("CARGO_PKG_VERSION")));
         if let Some(pem) = &options.root_certificate_pem {
             let roots = reqwest::Certificate::from_pem_bundle(pem)
@@ -136,18 +163,19 @@ impl Ca {
     pub(crate) async fn directory_body(&self) -> Result<Bytes, AcmeError> {
         let now = self.clock.now();
         if let Some((fetched_at, body)) = &*self.directory.lock().unwrap_or_else(PoisonError::into_inner)
-            && now.duration_since(*fetched_at) < DIRECTORY_LIVES
+            && now.duration_since(*fetched_at) < DIRECTORY_TTL
         {
             return Ok(body.clone());
         }
+        let url = &self.options.directory_url;
         let answer =
-            self.send(Method::GET, &self.options.directory_url, HeaderMap::new(), Bytes::new()).await?;
+            self.send_safely(Method::GET, url, HeaderMap::new(), Bytes::new(), Patience::Look).await?;
         if !answer.status.is_success() {
             return Err(self.problem(&answer));
         }
-        parse_directory(&answer.body)?;
-        *self.directory.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, answer.body.clone()));
-        Ok(answer.body)
+        let body = lenient::directory(url, &answer.body)?;
+        *self.directory.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, body.clone()));
+        Ok(body)
     }
 
     pub(crate) async fn directory(&self) -> Result<Directory, AcmeError> {
@@ -164,12 +192,35 @@ impl Ca {
         if let Some(nonce) = self.nonces.take() {
             return Ok(nonce);
         }
-        let answer = self.send(Method::HEAD, &directory.new_nonce, HeaderMap::new(), Bytes::new()).await?;
+        let url = &directory.new_nonce;
+        let answer =
+            self.send_safely(Method::HEAD, url, HeaderMap::new(), Bytes::new(), Patience::Look).await?;
         if !answer.status.is_success() {
             return Err(self.problem(&answer));
         }
         // Taken from its own answer, not from the pool, where another request might be faster.
         self.nonces.take().ok_or_else(|| AcmeError::Nonsense("new-nonce gave no nonce".into()))
+    }
+
+    /// Like [`Ca::send`], and sends the request again at once where the connection broke before the answer was there.
+    ///
+    /// For every request but new-order, which would place a second order: of the others the second does no harm. If the CA
+    /// saw the first, it refuses the nonce of the second, and the request is signed anew.
+    pub(crate) async fn send_safely(
+        &self,
+        method: Method,
+        url: &str,
+        headers: HeaderMap,
+        body: Bytes,
+        patience: Patience,
+    ) -> Result<Answer, AcmeError> {
+        for pause in RESEND_AFTER {
+            match self.send(method.clone(), url, headers.clone(), body.clone(), patience).await {
+                Err(AcmeError::Lost(_)) => self.clock.sleep(pause).await,
+                answered => return answered,
+            }
+        }
+        self.send(method, url, headers, body, patience).await
     }
 
     /// Sends a request to the directory's origin and reads the bounded answer. Its nonce goes to the pool.
@@ -179,17 +230,22 @@ impl Ca {
         url: &str,
         headers: HeaderMap,
         body: Bytes,
+        patience: Patience,
     ) -> Result<Answer, AcmeError> {
         let uri: Uri = url.parse().map_err(|_| AcmeError::Nonsense("a URL that is none".into()))?;
         if Origin::of(&uri).as_ref() != Some(&self.origin) {
             return Err(AcmeError::Nonsense("a URL of another origin than its directory's".into()));
         }
-        let request = self.http.request(method, url).headers(headers).body(body);
+        let timeout = match patience {
+            Patience::Look => self.options.look_timeout.unwrap_or(LOOK_TIMEOUT),
+            Patience::Change => self.options.change_timeout.unwrap_or(CHANGE_TIMEOUT),
+        };
+        let request = self.http.request(method, url).headers(headers).body(body).timeout(timeout);
         let mut response = request.send().await.map_err(unreachable)?;
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
-            if body.len() + chunk.len() > MOST_BODY {
-                return Err(AcmeError::Nonsense(format!("a body over {MOST_BODY} bytes")));
+            if body.len() + chunk.len() > MAX_BODY {
+                return Err(AcmeError::Nonsense(format!("a body over {MAX_BODY} bytes")));
             }
             body.extend_from_slice(&chunk);
         }
@@ -204,30 +260,29 @@ impl Ca {
 
     /// The error that an answer without success is.
     pub(crate) fn problem(&self, answer: &Answer) -> AcmeError {
-        let status = answer.status.as_u16();
         let retry_after = self.retry_after(&answer.headers);
-        match serde_json::from_slice::<instant_acme::Problem>(&answer.body) {
-            Ok(problem) => AcmeError::problem(&problem, status, retry_after),
-            Err(_) => AcmeError::Problem {
-                status,
-                problem: "unexplained".to_owned(),
-                detail: clean(answer.status.canonical_reason().unwrap_or("no reason given")),
-                retry_after,
-            },
-        }
+        let status = answer.status.as_u16();
+        AcmeError::Problem(Box::new(Problem::of_answer(status, &answer.headers, &answer.body, retry_after)))
     }
 
-    /// How long an answer asks us to wait (RFC 9110 section 10.2.3), bounded.
+    /// How long an answer asks us to wait (RFC 9110 section 10.2.3), bounded; the longest, where it says so twice.
     pub(crate) fn retry_after(&self, headers: &HeaderMap) -> Option<Duration> {
-        let text = headers.get(http::header::RETRY_AFTER)?.to_str().ok()?.trim();
-        let wait = if let Ok(seconds) = text.parse::<u64>() {
-            Duration::from_secs(seconds)
-        } else {
-            let until = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
-            Duration::try_from(until.duration_since(self.clock.now())).unwrap_or_default()
-        };
-        Some(wait.min(MOST_RETRY_AFTER))
+        let now = self.clock.now();
+        let waits = headers.get_all(http::header::RETRY_AFTER).iter().filter_map(|value| value.to_str().ok());
+        waits.filter_map(|text| wait(text.trim(), now)).max()
     }
+}
+
+/// A number of seconds, however many digits it has, or a date.
+fn wait(text: &str, now: Timestamp) -> Option<Duration> {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let wait = if is_number {
+        text.parse().map_or(MAX_RETRY_AFTER, Duration::from_secs)
+    } else {
+        let until = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+        Duration::try_from(until.duration_since(now)).unwrap_or_default()
+    };
+    Some(wait.min(MAX_RETRY_AFTER))
 }
 
 fn parse_directory(body: &[u8]) -> Result<Directory, AcmeError> {
@@ -240,9 +295,41 @@ fn unreachable(error: reqwest::Error) -> AcmeError {
     if error.is_timeout() {
         return AcmeError::Unreachable("no answer in time".to_owned());
     }
+    let was_connected = !error.is_connect();
     let mut cause: &dyn std::error::Error = &error;
     while let Some(source) = cause.source() {
         cause = source;
     }
-    AcmeError::Unreachable(clean(&cause.to_string()))
+    let cause = clean(&cause.to_string());
+    if was_connected { AcmeError::Lost(cause) } else { AcmeError::Unreachable(cause) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_bounded_whatever_it_says() {
+        let now: Timestamp = "2026-11-29T12:00:00Z".parse().unwrap();
+        for (text, seconds) in [
+            ("0", Some(0)),
+            ("7", Some(7)),
+            ("99999999999", Some(86_400)),
+            ("99999999999999999999999999", Some(86_400)),
+            ("Sun, 29 Nov 2026 12:01:00 GMT", Some(60)),
+            ("Sun, 29 Nov 2020 12:01:00 GMT", Some(0)),
+            ("Wed, 29 Nov 9000 12:01:00 GMT", None),
+            ("-1", None),
+            ("1.5", None),
+            ("soon", None),
+            ("", None),
+        ] {
+            let wait = wait(text, now).map(|wait| wait.as_secs());
+            if text.contains("9000") {
+                assert!(wait.is_none_or(|wait| wait == 86_400), "{text}");
+            } else {
+                assert_eq!(wait, seconds, "{text}");
+            }
+        }
+    }
 }

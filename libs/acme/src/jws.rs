@@ -1,5 +1,5 @@
-//! JSON web signatures for the two requests that instant-acme cannot make the way we need them: new-account and
-//! key-change with a key that was sealed first (RFC 8555 sections 6.2, 7.3 and 7.3.5; RFC 7515; RFC 7638).
+//! JSON web signatures for the requests that instant-acme cannot make the way we need them: new-account and key-change
+//! with a key that was sealed first, and looks at an account and its orders (RFC 8555 sections 6.2, 7.3 and 7.3.5; RFC 7515; RFC 7638).
 
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
@@ -56,13 +56,23 @@ impl SigningKey {
         self.sign(&json!({ "alg": "ES256", "kid": account_url, "nonce": nonce, "url": url }), payload)
     }
 
+    /// Signs a POST-as-GET (RFC 8555 section 6.3) as the account of that URL.
+    pub(crate) fn sign_look(&self, account_url: &str, url: &str, nonce: &str) -> Result<Value, AcmeError> {
+        let header = json!({ "alg": "ES256", "kid": account_url, "nonce": nonce, "url": url });
+        self.sign_bytes(&header, b"")
+    }
+
     /// The inner signature of key-change, by the new key: with itself in the header, and without a nonce.
     pub(crate) fn sign_key_change(&self, url: &str, payload: &Value) -> Result<Value, AcmeError> {
         self.sign(&json!({ "alg": "ES256", "jwk": self.jwk(), "url": url }), payload)
     }
 
     fn sign(&self, header: &Value, payload: &Value) -> Result<Value, AcmeError> {
-        let (header, payload) = (encode(header.to_string()), encode(payload.to_string()));
+        self.sign_bytes(header, payload.to_string().as_bytes())
+    }
+
+    fn sign_bytes(&self, header: &Value, payload: &[u8]) -> Result<Value, AcmeError> {
+        let (header, payload) = (encode(header.to_string()), encode(payload));
         let signature = self
             .pair
             .sign(&SystemRandom::new(), format!("{header}.{payload}").as_bytes())

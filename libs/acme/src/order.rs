@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use domain::DomainName;
 use instant_acme::{
-    Account, AuthorizationStatus, ChallengeStatus, ChallengeType, Identifier, NewOrder, Order, OrderStatus,
+    Account, AuthorizationState, AuthorizationStatus, ChallengeStatus, ChallengeType, Identifier, NewOrder,
+    Order, OrderStatus,
 };
 
 use crate::ca::Ca;
+use crate::lenient::resolve;
 use crate::transport::{OrderJournal, Transport};
-use crate::{AccountKey, AcmeError, RenewalId};
+use crate::{AccountKey, AcmeError, Problem, RenewalId};
 
 /// Tokens are base64url of at least 128 bits (RFC 8555 section 8.3); what is longer than this is not stored.
 const TOKEN_LENGTHS: std::ops::RangeInclusive<usize> = 22..=128;
@@ -30,14 +32,13 @@ pub enum OrderProgress {
     Invalid,
 }
 
-/// Why an order became invalid: the problem's type without its prefix, and the CA's own words, shortened.
+/// Why an order became invalid.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields are those of a problem, RFC 8555 section 6.7")]
 pub enum WhyInvalid {
     /// The CA looked at the challenge and did not like what it saw.
-    Challenge { problem: String, detail: String },
+    Challenge(Problem),
     /// Something about the order itself.
-    Order { problem: String, detail: String },
+    Order(Problem),
     /// The CA does not say. Orders that ran out look like this.
     Unexplained,
 }
@@ -51,6 +52,19 @@ pub struct ChallengeResponse {
     pub key_authorization: String,
     /// Whether the CA was already told to look.
     pub answered: bool,
+}
+
+/// What is wanted before an order can be finalized.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// Nothing more.
+    Done,
+    /// This response.
+    Wanted(ChallengeResponse),
+    /// The CA validated it already, and it failed.
+    Invalid(Problem),
+    /// The CA offers no HTTP-01 challenge for this name.
+    NotOffered,
 }
 
 /// An order that the CA took.
@@ -88,10 +102,11 @@ impl Ca {
         Ok(AcmeOrder { inner, retry_after: session.retry_after })
     }
 
-    /// Goes on with an order from its URL.
+    /// Goes on with an order from its URL, which may be stored as a CA gave it: as a relative reference.
     pub async fn resume(self: &Arc<Self>, account: &AccountKey, url: &str) -> Result<AcmeOrder, AcmeError> {
+        let url = resolve(self.directory_url(), url).unwrap_or_else(|| url.to_owned());
         let session = self.session(account, None).await?;
-        let inner = session.account.order(url.to_owned()).await?;
+        let inner = session.account.order(url).await?;
         Ok(AcmeOrder { inner, retry_after: session.retry_after })
     }
 
@@ -132,25 +147,42 @@ impl AcmeOrder {
         *self.retry_after.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The HTTP-01 challenge of the one authorization that is still wanting; none if there is none.
-    pub async fn challenge(&mut self) -> Result<Option<ChallengeResponse>, AcmeError> {
+    /// The HTTP-01 challenge of the one authorization that is still wanting.
+    pub async fn challenge(&mut self) -> Result<Proof, AcmeError> {
         let mut authorizations = self.inner.authorizations();
         while let Some(authorization) = authorizations.next().await {
             let mut authorization = authorization?;
+            if let Some(problem) = invalid(&authorization) {
+                return Ok(Proof::Invalid(problem));
+            }
             if authorization.status != AuthorizationStatus::Pending {
                 continue;
             }
-            let challenge = authorization
-                .challenge(ChallengeType::Http01)
-                .ok_or_else(|| AcmeError::Nonsense("an authorization without an http-01 challenge".into()))?;
+            let Some(challenge) = authorization.challenge(ChallengeType::Http01) else {
+                return Ok(Proof::NotOffered);
+            };
             if !is_token(&challenge.token) {
                 return Err(AcmeError::Nonsense("a token that is not base64url of 128 bits or more".into()));
             }
-            return Ok(Some(ChallengeResponse {
+            return Ok(Proof::Wanted(ChallengeResponse {
                 token: challenge.token.clone(),
                 key_authorization: challenge.key_authorization().as_str().to_owned(),
                 answered: challenge.status != ChallengeStatus::Pending,
             }));
+        }
+        Ok(Proof::Done)
+    }
+
+    /// Asks for the authorizations again and returns the problem of a challenge that is invalid. Some CAs leave the order,
+    /// and even the authorization, pending then.
+    pub async fn invalid_challenge(&mut self) -> Result<Option<Problem>, AcmeError> {
+        let mut authorizations = self.inner.authorizations();
+        while let Some(authorization) = authorizations.next().await {
+            let mut authorization = authorization?;
+            authorization.refresh().await?;
+            if let Some(problem) = invalid(&authorization) {
+                return Ok(Some(problem));
+            }
         }
         Ok(None)
     }
@@ -175,19 +207,17 @@ impl AcmeOrder {
 
     /// Why it is invalid: the challenge's own problem where there is one, else the order's.
     pub async fn why_invalid(&mut self) -> Result<WhyInvalid, AcmeError> {
-        let of_the_order = self.inner.state().error.as_ref().map(AcmeError::words);
+        let of_the_order = self.inner.state().error.as_ref().map(Problem::of_inner);
         let mut authorizations = self.inner.authorizations();
         while let Some(authorization) = authorizations.next().await {
             let authorization = authorization?;
             if let Some(found) =
                 authorization.challenges.iter().find_map(|challenge| challenge.error.as_ref())
             {
-                let (problem, detail) = AcmeError::words(found);
-                return Ok(WhyInvalid::Challenge { problem, detail });
+                return Ok(WhyInvalid::Challenge(Problem::of_inner(found)));
             }
         }
-        Ok(of_the_order
-            .map_or(WhyInvalid::Unexplained, |(problem, detail)| WhyInvalid::Order { problem, detail }))
+        Ok(of_the_order.map_or(WhyInvalid::Unexplained, WhyInvalid::Order))
     }
 
     /// Sends the certificate signing request (RFC 8555 section 7.4).
@@ -201,6 +231,20 @@ impl AcmeOrder {
         let chain = self.inner.certificate().await?;
         chain.ok_or_else(|| AcmeError::Nonsense("a valid order without a certificate".into()))
     }
+}
+
+/// The problem of an authorization that has failed, or that cannot succeed any more because its challenge has.
+fn invalid(authorization: &AuthorizationState) -> Option<Problem> {
+    let mut challenges = authorization.challenges.iter();
+    let failed = challenges.find(|challenge| {
+        challenge.status == ChallengeStatus::Invalid && challenge.r#type == ChallengeType::Http01
+    });
+    let is_over = authorization.status == AuthorizationStatus::Invalid;
+    let has_failed = is_over || (failed.is_some() && authorization.status == AuthorizationStatus::Pending);
+    has_failed.then(|| {
+        let problem = failed.and_then(|challenge| challenge.error.as_ref()).map(Problem::of_inner);
+        problem.unwrap_or_else(Problem::default_of_a_challenge)
+    })
 }
 
 fn is_token(token: &str) -> bool {

@@ -16,7 +16,7 @@ use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::AcmeError;
-use crate::ca::Ca;
+use crate::ca::{Ca, Patience};
 
 /// Where a CA does not say when to ask again (RFC 9773 section 4.3.3 suggests six hours).
 const ASK_AGAIN: Duration = Duration::from_hours(6);
@@ -30,6 +30,8 @@ pub struct Suggestion {
     pub window: SuggestedWindow,
     /// When to ask again, 10 min to 24 h.
     pub ask_again: Duration,
+    /// The CA has a page that explains it, as it has for incidents.
+    pub is_explained: bool,
 }
 
 /// How a CA names a certificate (RFC 9773 section 4.1).
@@ -55,6 +57,8 @@ impl RenewalId {
 #[serde(rename_all = "camelCase")]
 struct RenewalInfo {
     suggested_window: Window,
+    #[serde(default, rename = "explanationURL")]
+    explanation_url: serde_json::Value,
 }
 
 #[derive(Deserialize)]
@@ -71,23 +75,27 @@ impl Ca {
         };
         let CertificateIdentifier { authority_key_identifier, serial } = &id.0;
         let url = format!("{}/{authority_key_identifier}.{serial}", url.trim_end_matches('/'));
-        let answer = self.send(Method::GET, &url, HeaderMap::new(), Bytes::new()).await?;
+        let answer =
+            self.send_safely(Method::GET, &url, HeaderMap::new(), Bytes::new(), Patience::Look).await?;
         if !answer.status.is_success() {
             return Err(self.problem(&answer));
         }
         let ask_again = self.retry_after(&answer.headers).unwrap_or(ASK_AGAIN);
-        Ok(Some(Suggestion { window: parse(&answer.body)?, ask_again: ask_again.max(SOONEST) }))
+        let (window, is_explained) = parse(&answer.body)?;
+        Ok(Some(Suggestion { window, ask_again: ask_again.max(SOONEST), is_explained }))
     }
 }
 
-fn parse(body: &[u8]) -> Result<SuggestedWindow, AcmeError> {
+/// The window, and whether the CA explains it.
+fn parse(body: &[u8]) -> Result<(SuggestedWindow, bool), AcmeError> {
     let info: RenewalInfo = serde_json::from_slice(body)
         .map_err(|error| AcmeError::Nonsense(format!("renewal information: {error}")))?;
     let Window { start, end } = info.suggested_window;
     if end <= start {
         return Err(AcmeError::Nonsense("a renewal window that ends before it starts".into()));
     }
-    Ok(SuggestedWindow { start, end })
+    let is_explained = info.explanation_url.as_str().is_some_and(|url| !url.is_empty());
+    Ok((SuggestedWindow { start, end }, is_explained))
 }
 
 #[cfg(test)]
@@ -101,9 +109,16 @@ mod tests {
             parse(json.to_string().as_bytes())
         };
         let (early, late) = ("2027-01-02T04:00:00Z", "2027-01-03T04:00:00Z");
-        assert_eq!(window(early, late).unwrap().seconds(), 86_400);
+        assert_eq!(window(early, late).unwrap().0.seconds(), 86_400);
         for (start, end) in [(late, early), (early, early), ("soon", late)] {
             assert!(window(start, end).is_err(), "{start} to {end}");
+        }
+        for explanation in [serde_json::Value::Null, "".into(), 7.into(), "https://ca.example/why".into()] {
+            let json = serde_json::json!({
+                "suggestedWindow": { "start": early, "end": late, "new": null }, "explanationURL": explanation,
+            });
+            let (_, is_explained) = parse(json.to_string().as_bytes()).unwrap();
+            assert_eq!(is_explained, explanation == "https://ca.example/why");
         }
         for body in ["", "{", "[]", "{\"suggestedWindow\":null}"] {
             assert!(parse(body.as_bytes()).is_err(), "{body}");

@@ -15,7 +15,7 @@ use store::{Account, AuditEntry, Store, StoreError};
 use zeroize::Zeroizing;
 
 use crate::AcmeError;
-use crate::account::{find_account, open_key, post_signed};
+use crate::account::{Resend, find_account, open_key, post_signed_with};
 use crate::ca::Ca;
 use crate::jws::SigningKey;
 
@@ -140,7 +140,8 @@ async fn change_key(ca: &Ca, row: &Account, old: &[u8], new: &[u8]) -> Result<()
         .key_change
         .ok_or_else(|| AcmeError::Local(format!("{} offers no change of keys", ca.name())))?;
     let inner = new.sign_key_change(&url, &json!({ "account": account_url, "oldKey": old.jwk() }))?;
-    post_signed(ca, &url, |nonce| old.sign_as(account_url, &url, nonce, &inner)).await.map(drop)
+    let sign = |nonce: &str| old.sign_as(account_url, &url, nonce, &inner);
+    post_signed_with(ca, &url, sign, Resend::Never).await.map(drop)
 }
 
 /// Makes `new` the account's key, unless somebody did so already.

@@ -2,7 +2,8 @@
 //! with their Retry-After, and the journal's hook.
 //!
 //! instant-acme would drop an order's URL if the answer's body did not parse. Here the URL is stored before
-//! instant-acme sees the answer, so an order that the CA took is never lost.
+//! instant-acme sees the answer, so an order that the CA took is never lost; and it sees of an answer what it can read
+//! (`lenient`).
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,8 +18,9 @@ use http_body_util::{BodyExt, Collected};
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
 use store::StoreError;
 
-use crate::AcmeError;
-use crate::ca::{Answer, Ca};
+use crate::ca::{Answer, Ca, Patience};
+use crate::problem::Problem;
+use crate::{AcmeError, lenient};
 
 const BAD_NONCE: &str = "urn:ietf:params:acme:error:badNonce";
 
@@ -70,37 +72,77 @@ impl Exchange {
             return Ok(made_up(Some(self.ca.nonce(&directory).await?), Bytes::new()));
         }
         let Ok(body) = body.collect().await.map(Collected::to_bytes);
-        let answer = self.ca.send(head.method, &url, head.headers, body).await?;
+        let patience = if is_look(&body) { Patience::Look } else { Patience::Change };
+        let places = url == directory.new_order;
+        let answer = if places {
+            self.ca.send(head.method, &url, head.headers, body, patience).await?
+        } else {
+            self.ca.send_safely(head.method, &url, head.headers, body, patience).await?
+        };
         *self.retry_after.lock().unwrap_or_else(PoisonError::into_inner) =
             self.ca.retry_after(&answer.headers);
-        if is_bad_nonce(&answer) {
-            self.ca.nonces.clear();
-            // instant-acme signs again with another nonce, which it asks us for.
-            return Ok(into_response(answer));
-        }
         if !answer.status.is_success() {
-            return Err(self.ca.problem(&answer));
+            let error = self.ca.problem(&answer);
+            if error.as_problem().is_some_and(|problem| problem.kind == "badNonce") {
+                self.ca.nonces.clear();
+                // instant-acme signs again with another nonce, which it asks us for.
+                return Ok(bad_nonce());
+            }
+            return Err(error);
         }
-        if url == directory.new_order {
-            self.journal_url(&answer).await?;
+        let location = answer.location(&url);
+        if places {
+            self.journal_url(location.as_deref()).await?;
         }
-        Ok(into_response(answer))
+        self.into_response(&url, answer, location)
     }
 
-    async fn journal_url(&self, answer: &Answer) -> Result<(), AcmeError> {
-        let url = answer.headers.get(LOCATION).and_then(|url| url.to_str().ok());
-        let url = url.ok_or_else(|| AcmeError::Nonsense("an order without a URL".into()))?;
+    async fn journal_url(&self, location: Option<&str>) -> Result<(), AcmeError> {
+        let url = location.ok_or_else(|| AcmeError::Nonsense("an order without a URL".into()))?;
         match &self.journal {
             Some(journal) => Ok(journal.placed(url).await?),
             None => Err(AcmeError::Local("an order was placed without a journal".into())),
         }
     }
+
+    fn into_response(
+        self,
+        url: &str,
+        mut answer: Answer,
+        location: Option<String>,
+    ) -> Result<BytesResponse, AcmeError> {
+        let retry_after = self.ca.retry_after(&answer.headers);
+        let body = lenient::body(url, answer.body).map_err(|members| {
+            let mut problem = Problem::of_members(&members);
+            // A CA that calls a problem a success does not say what kind of refusal it is either.
+            if problem.status < 400 {
+                problem.status = 500;
+            }
+            problem.retry_after = retry_after;
+            AcmeError::Problem(Box::new(problem))
+        })?;
+        if let Some(location) = location.and_then(|location| HeaderValue::from_str(&location).ok()) {
+            answer.headers.insert(LOCATION, location);
+        }
+        let mut response = Response::new(());
+        *response.status_mut() = answer.status;
+        *response.headers_mut() = answer.headers;
+        Ok(BytesResponse { parts: response.into_parts().0, body: Box::new(body) })
+    }
 }
 
-fn is_bad_nonce(answer: &Answer) -> bool {
-    answer.status == StatusCode::BAD_REQUEST
-        && serde_json::from_slice::<instant_acme::Problem>(&answer.body)
-            .is_ok_and(|problem| problem.r#type.as_deref() == Some(BAD_NONCE))
+/// Whether a signed request has an empty payload, as POST-as-GET has (RFC 8555 section 6.3).
+fn is_look(body: &[u8]) -> bool {
+    let signed = serde_json::from_slice::<serde_json::Value>(body);
+    signed.is_ok_and(|signed| signed["payload"].as_str().is_some_and(str::is_empty))
+}
+
+/// `badNonce` as instant-acme recognises it, however the CA wrote it.
+fn bad_nonce() -> BytesResponse {
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    let body = serde_json::json!({ "type": BAD_NONCE }).to_string();
+    BytesResponse { parts: response.into_parts().0, body: Box::new(Bytes::from(body)) }
 }
 
 /// An answer that the CA need not be asked for.
@@ -110,11 +152,4 @@ fn made_up(nonce: Option<String>, body: Bytes) -> BytesResponse {
         response.headers_mut().insert("replay-nonce", nonce);
     }
     BytesResponse { parts: response.into_parts().0, body: Box::new(body) }
-}
-
-fn into_response(answer: Answer) -> BytesResponse {
-    let mut response = Response::new(());
-    *response.status_mut() = answer.status;
-    *response.headers_mut() = answer.headers;
-    BytesResponse { parts: response.into_parts().0, body: Box::new(answer.body) }
 }

@@ -19,18 +19,38 @@ pub struct InvalidTransition {
     pub to: &'static str,
 }
 
-/// Challenges that the CA found wrong although preflight was fine, in a row.
+/// Orders that came to nothing although preflight was fine, in a row and for one kind of reason. They are counted here
+/// because each new order clears the reason that the last one left.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InvalidChallenges {
     /// How many.
     pub count: u32,
-    /// What DNS answered at the last one.
+    /// What DNS answered when the last challenge was invalid; or `!` and the reason's code where it was not the challenge.
     pub dns: String,
 }
 
 impl InvalidChallenges {
     /// After so many nothing is ordered until an operator, a generate or a changed DNS answer.
     const MOST: u32 = 5;
+
+    /// After one more challenge that was invalid, while DNS answered that; none is what it answered before.
+    #[must_use]
+    pub fn and_a_challenge(&self, dns: Option<String>) -> Self {
+        let is_alike = !self.dns.starts_with('!');
+        let dns = dns.unwrap_or_else(|| if is_alike { self.dns.clone() } else { String::new() });
+        self.and(is_alike, dns)
+    }
+
+    /// After one more order that came to nothing for that reason, which is not the challenge.
+    #[must_use]
+    pub fn and_an_order(&self, reason: &Reason) -> Self {
+        let mark = format!("!{}", reason.code());
+        self.and(self.dns == mark, mark)
+    }
+
+    fn and(&self, is_alike: bool, dns: String) -> Self {
+        Self { count: if is_alike { self.count.saturating_add(1) } else { 1 }, dns }
+    }
 
     /// Whether another order would only fail again, as `dns` answers now.
     pub fn rest(&self, dns: &str) -> bool {
@@ -214,14 +234,20 @@ impl Domain {
     /// The CA found the challenge wrong though preflight was fine, while DNS answered `dns`.
     /// That is none where the order went on from an earlier attempt, and then the last answer that is known stays.
     pub fn challenge_invalid(self, reason: Reason, dns: Option<String>) -> Result<Self, InvalidTransition> {
-        let InvalidChallenges { count, dns: last } = self.invalid_challenges.clone();
-        Ok(Self {
-            invalid_challenges: InvalidChallenges {
-                count: count.saturating_add(1),
-                dns: dns.unwrap_or(last),
-            },
-            ..self.blocked(reason)?
-        })
+        let invalid_challenges = self.invalid_challenges.and_a_challenge(dns);
+        Ok(Self { invalid_challenges, ..self.blocked(reason)? })
+    }
+
+    /// The CA refused an order of this name, or what it delivered was not accepted.
+    pub fn order_refused(self, reason: Reason) -> Result<Self, InvalidTransition> {
+        let invalid_challenges = self.invalid_challenges.and_an_order(&reason);
+        Ok(Self { invalid_challenges, ..self.blocked(reason)? })
+    }
+
+    /// An order came to nothing by the CA's own trouble; another one is placed soon.
+    pub fn order_lost(self, reason: Reason) -> Result<Self, InvalidTransition> {
+        let invalid_challenges = self.invalid_challenges.and_an_order(&reason);
+        Ok(Self { invalid_challenges, ..self.doing(Activity::Retrying, Some(reason))? })
     }
 
     /// C4 answered that it does not know the domain. That is a fact at once where no certificate is live; else once it
@@ -361,6 +387,24 @@ mod tests {
         assert!(domain.invalid_challenges.rest("a") && !domain.invalid_challenges.rest("b"));
         assert!(!domain.clone().generate().unwrap().invalid_challenges.rest("a"));
         assert!(!domain.uploaded(live()).unwrap().invalid_challenges.rest("a"));
+    }
+
+    #[test]
+    fn orders_that_fail_alike_are_counted_across_the_orders_between_them() {
+        let rejected =
+            || Reason::OrderRejected { problem: "rejectedIdentifier".into(), detail: "policy".into() };
+        let down = || Reason::CaDown { detail: "no SCTs".into() };
+        let invalid = || Reason::ChallengeInvalid { problem: "dns".into(), detail: "no".into() };
+        let mut domain = domain();
+        for count in 1..=7 {
+            domain = domain.order_refused(rejected()).unwrap().clear().unwrap();
+            assert_eq!(domain.invalid_challenges.count, count);
+        }
+        assert!(!domain.invalid_challenges.rest("a"), "a refusal of the CA's has nothing to do with DNS");
+        domain = domain.order_lost(down()).unwrap();
+        assert_eq!((domain.invalid_challenges.count, domain.status(at(1))), (1, Status::Pending));
+        domain = domain.challenge_invalid(invalid(), None).unwrap();
+        assert_eq!(domain.invalid_challenges, InvalidChallenges { count: 1, dns: String::new() });
     }
 
     #[test]

@@ -51,9 +51,11 @@ pub fn who_must_act(code: &str) -> Option<Who> {
         | "challenge_unreachable"
         | "challenge_invalid"
         | "pasted_ended" => Who::Customer,
-        "unknown_to_c4" | "not_served" | "upload_failed" => Who::CdnOperator,
+        "unknown_to_c4" | "challenge_unreachable_elsewhere" | "not_served" | "upload_failed" => {
+            Who::CdnOperator
+        }
         "order_rejected" | "certificate_rejected" => Who::Ca,
-        "ca_limited" | "ca_down" | "could_not_ask" => Who::Us,
+        "issuer_refuses_us" | "paused_by_ca" | "ca_limited" | "ca_down" | "could_not_ask" => Who::Us,
         _ => return None,
     })
 }
@@ -104,6 +106,12 @@ pub enum Reason {
         /// The CA's own words.
         detail: String,
     },
+    /// The CA found the challenge response, but not from all of the places that it looks from: its words speak of secondary
+    /// validation.
+    ChallengeUnreachableElsewhere {
+        /// The CA's own words.
+        detail: String,
+    },
     /// The CA refused the order.
     OrderRejected {
         /// The problem's type.
@@ -115,6 +123,24 @@ pub enum Reason {
     CertificateRejected {
         /// What was wrong with it.
         detail: String,
+    },
+    /// The CA refuses us, whatever the name: its terms changed, our account, profile, binding or contact is not accepted.
+    IssuerRefusesUs {
+        /// Our name for the CA.
+        issuer: String,
+        /// The problem's type.
+        problem: String,
+        /// The CA's own words.
+        detail: String,
+        /// Where the CA sends people; empty if nowhere.
+        url: String,
+    },
+    /// The CA has paused the name, until the holder of our account has it resumed.
+    PausedByCa {
+        /// The CA's own words.
+        detail: String,
+        /// Where to have it resumed.
+        url: String,
     },
     /// The CA's limits leave no room before `until`.
     CaLimited {
@@ -159,8 +185,11 @@ impl Reason {
             Self::ChallengeUnreachable { .. } => "challenge_unreachable",
             Self::UnknownToC4 => "unknown_to_c4",
             Self::ChallengeInvalid { .. } => "challenge_invalid",
+            Self::ChallengeUnreachableElsewhere { .. } => "challenge_unreachable_elsewhere",
             Self::OrderRejected { .. } => "order_rejected",
             Self::CertificateRejected { .. } => "certificate_rejected",
+            Self::IssuerRefusesUs { .. } => "issuer_refuses_us",
+            Self::PausedByCa { .. } => "paused_by_ca",
             Self::CaLimited { .. } => "ca_limited",
             Self::CaDown { .. } => "ca_down",
             Self::CouldNotAsk { .. } => "could_not_ask",
@@ -180,9 +209,16 @@ impl Reason {
             | Self::ChallengeUnreachable { .. }
             | Self::ChallengeInvalid { .. }
             | Self::PastedEnded { .. } => Who::Customer,
-            Self::UnknownToC4 | Self::NotServed { .. } | Self::UploadFailed { .. } => Who::CdnOperator,
+            Self::UnknownToC4
+            | Self::ChallengeUnreachableElsewhere { .. }
+            | Self::NotServed { .. }
+            | Self::UploadFailed { .. } => Who::CdnOperator,
             Self::OrderRejected { .. } | Self::CertificateRejected { .. } => Who::Ca,
-            Self::CaLimited { .. } | Self::CaDown { .. } | Self::CouldNotAsk { .. } => Who::Us,
+            Self::IssuerRefusesUs { .. }
+            | Self::PausedByCa { .. }
+            | Self::CaLimited { .. }
+            | Self::CaDown { .. }
+            | Self::CouldNotAsk { .. } => Who::Us,
         }
     }
 
@@ -236,12 +272,27 @@ impl Reason {
                 "Requests to http://{name}/.well-known/acme-challenge/ must reach us. The certificate authority \
                  reported {problem}: {detail}"
             ),
+            Self::ChallengeUnreachableElsewhere { detail } => format!(
+                "The certificate authority reaches http://{name}/.well-known/acme-challenge/ from some parts of the \
+                 Internet, and not from others. The CDN operator must serve that path from every edge, to every country \
+                 and network. The certificate authority reported: {detail}"
+            ),
             Self::OrderRejected { problem, detail } => {
                 format!("The certificate authority refused the order for {name} ({problem}): {detail}")
             }
             Self::CertificateRejected { detail } => {
                 format!("What the certificate authority delivered for {name} was not accepted: {detail}")
             }
+            Self::IssuerRefusesUs { issuer, problem, detail, url } => format!(
+                "The certificate authority {issuer} does not accept our requests at present, for whatever domain; our \
+                 operations must act. It reported {problem}: {detail}{}",
+                address(detail, url)
+            ),
+            Self::PausedByCa { detail, url } => format!(
+                "The certificate authority has paused {name}, as a rule after many failed validations. Our operations \
+                 must have it resumed. It reported: {detail}{}",
+                address(detail, url)
+            ),
             Self::CaLimited { until } => format!(
                 "Nothing is needed from you. Delayed on our side by a limit of the certificate authority; \
                  expected after {until:.0}."
@@ -265,4 +316,9 @@ impl Reason {
             }
         }
     }
+}
+
+/// A URL as the end of a sentence, unless the sentence has it already.
+fn address(sentence: &str, url: &str) -> String {
+    if url.is_empty() || sentence.contains(url) { String::new() } else { format!(" (see {url})") }
 }

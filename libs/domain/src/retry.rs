@@ -11,6 +11,11 @@ pub enum Retry {
     Unknown,
     /// A question got no answer, or the CA does not work: soon, at most 5 min apart.
     CouldNotAsk,
+    /// What the CA delivered was not what was ordered: once more after a minute, then a day apart, for another order brings
+    /// the same again.
+    Rejected,
+    /// A CA that does not say when to renew a certificate: 1, 5, 30 min, 2 h, then every 6 h (RFC 9773 section 4.3.3).
+    RenewalInfo,
     /// C4 did not take a certificate, after the quick attempts: 1, 2, 4 … 60 min, for ever.
     Upload,
     /// C4 has the certificate, edges do not serve it yet: 5, 10, 20, 30 s, then every minute, until it is an emergency.
@@ -44,6 +49,10 @@ impl Retry {
             Self::Unknown => [1, 5, 30, 360].get(step).map(|minutes| SignedDuration::from_mins(*minutes)),
             Self::CouldNotAsk => {
                 Some(SignedDuration::from_secs([5, 10, 30, 60, 120].get(step).copied().unwrap_or(300)))
+            }
+            Self::Rejected => Some(SignedDuration::from_mins(if attempt == 1 { 1 } else { 24 * 60 })),
+            Self::RenewalInfo => {
+                Some(SignedDuration::from_mins([1, 5, 30, 120].get(step).copied().unwrap_or(360)))
             }
             Self::Upload => {
                 Some(SignedDuration::from_mins(1 << step.min(6)).min(SignedDuration::from_mins(60)))
@@ -87,6 +96,8 @@ mod tests {
             .filter_map(|attempt| Retry::Edges.delay(attempt))
             .fold(SignedDuration::ZERO, |sum, delay| sum + delay);
         assert_eq!(waited.as_mins(), 15);
+        assert_eq!(minutes(Retry::Rejected, 1..=3), [1, 1440, 1440].map(Some));
+        assert_eq!(minutes(Retry::RenewalInfo, 1..=6), [1, 5, 30, 120, 360, 360].map(Some));
         assert_eq!(minutes(Retry::Upload, u32::MAX..=u32::MAX), [Some(60)]);
         assert_eq!(minutes(Retry::CouldNotAsk, 6..=1000).iter().max(), Some(&Some(5)));
     }

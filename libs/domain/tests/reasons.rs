@@ -15,8 +15,11 @@ fn every() -> Vec<Reason> {
         Reason::ChallengeUnreachable { found: text() },
         Reason::UnknownToC4,
         Reason::ChallengeInvalid { problem: text(), detail: text() },
+        Reason::ChallengeUnreachableElsewhere { detail: text() },
         Reason::OrderRejected { problem: text(), detail: text() },
         Reason::CertificateRejected { detail: text() },
+        Reason::IssuerRefusesUs { issuer: text(), problem: text(), detail: text(), url: text() },
+        Reason::PausedByCa { detail: text(), url: text() },
         Reason::CaLimited { until: at },
         Reason::CaDown { detail: text() },
         Reason::CouldNotAsk { detail: text() },
@@ -33,8 +36,11 @@ fn every() -> Vec<Reason> {
             | Reason::ChallengeUnreachable { .. }
             | Reason::UnknownToC4
             | Reason::ChallengeInvalid { .. }
+            | Reason::ChallengeUnreachableElsewhere { .. }
             | Reason::OrderRejected { .. }
             | Reason::CertificateRejected { .. }
+            | Reason::IssuerRefusesUs { .. }
+            | Reason::PausedByCa { .. }
             | Reason::CaLimited { .. }
             | Reason::CaDown { .. }
             | Reason::CouldNotAsk { .. }

@@ -6,7 +6,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use crate::blocks::Block;
 
 /// A leaf and its intermediates; real chains have two to four.
-pub(crate) const MOST_CERTIFICATES: usize = 10;
+pub(crate) const MAX_CERTIFICATES: usize = 10;
 
 /// The certificates of the blocks, or the number, from one, of the one that cannot be parsed.
 pub(crate) fn parse<'a>(blocks: &'a [Block<'_>]) -> Result<Vec<X509Certificate<'a>>, usize> {
@@ -20,9 +20,41 @@ pub(crate) fn parse<'a>(blocks: &'a [Block<'_>]) -> Result<Vec<X509Certificate<'
         .collect()
 }
 
-/// PEM of the certificates and nothing else.
+/// The certificates of the blocks, each by itself; none where one cannot be parsed.
+pub(crate) fn parse_each<'a>(blocks: &'a [Block<'_>]) -> Vec<Option<X509Certificate<'a>>> {
+    blocks
+        .iter()
+        .map(|block| match X509Certificate::from_der(&block.der) {
+            Ok(([], certificate)) => Some(certificate),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The leaf, its issuer, that one's issuer and so on, as far as they are among `others`; the rest is left out. Of several
+/// with the same subject (a cross-signed root) the first is taken, as the CA prefers it.
+pub(crate) fn in_order<'a>(
+    leaf: X509Certificate<'a>,
+    mut others: Vec<X509Certificate<'a>>,
+) -> Vec<X509Certificate<'a>> {
+    let mut chain = vec![leaf];
+    while let Some(last) = chain.last()
+        && !names_issuer(last, last)
+        && let Some(position) = others.iter().position(|other| names_issuer(last, other))
+    {
+        chain.push(others.remove(position));
+    }
+    chain
+}
+
+/// PEM of the certificates and nothing else, with LF at the end of each line whatever the source had: a chain is compared
+/// and split by programs that were never told of CR.
 pub(crate) fn encode(chain: &[X509Certificate<'_>]) -> String {
-    chain.iter().map(|certificate| pem::encode(&pem::Pem::new("CERTIFICATE", certificate.as_raw()))).collect()
+    let lines = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
+    chain
+        .iter()
+        .map(|certificate| pem::encode_config(&pem::Pem::new("CERTIFICATE", certificate.as_raw()), lines))
+        .collect()
 }
 
 /// Whether the names say that `issuer` issued `certificate` (RFC 5280 section 6.1.3 (a)(4)).

@@ -1,5 +1,10 @@
 //! What a CA delivers is checked before anything is stored: key, name, dates and chain (DESIGN rule 11).
 //!
+//! What can be used is used, because another order would bring the same again: the leaf is the certificate with our key,
+//! wherever it stands, the intermediates are put in order, and what does not belong to the chain is left out. A certificate
+//! that begins later is accepted, too: its reader keeps it until then. Another key, other names or an end within the hour
+//! cannot be mended here.
+//!
 //! Issuers are compared by name only: the chain came over TLS from the CA that the operator trusts, and the leaf holds
 //! our key or is refused, so a signature could tell us nothing that we would act upon.
 
@@ -9,13 +14,13 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::X509Certificate;
 
 use crate::blocks::{self, Block};
-use crate::chain::{self, MOST_CERTIFICATES};
+use crate::chain::{self, MAX_CERTIFICATES};
 use crate::leaf::{self, TOLERANCE};
 
 /// A chain that was accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivered {
-    /// Leaf and intermediates, PEM, encoded anew so that nothing else comes along.
+    /// Leaf and intermediates in the order of RFC 8555 section 9.1, PEM, encoded anew so that nothing else comes along.
     pub chain_pem: String,
     /// Lower-case hex SHA-256 of the leaf's DER.
     pub sha256: String,
@@ -35,20 +40,18 @@ pub struct Delivered {
 pub enum DeliveredError {
     #[error("it is not a PEM certificate chain")]
     NotPem,
-    #[error("it has over {MOST_CERTIFICATES} certificates")]
+    #[error("it has over {MAX_CERTIFICATES} certificates")]
     TooMany,
     #[error("certificate {0} of the chain cannot be parsed")]
     Unparsable(usize),
     #[error("it is for another key")]
     OtherKey,
-    #[error("it is for other names than {0}")]
-    OtherName(DomainName),
-    #[error("it is valid only from {0}")]
-    NotYetValid(Timestamp),
+    #[error("it is for {found}, and {wanted} alone was ordered")]
+    OtherNames { wanted: DomainName, found: String },
     #[error("it ends at {0}, within the hour")]
     EndsTooSoon(Timestamp),
-    #[error("certificate {0} of the chain did not issue the one before it")]
-    BrokenChain(usize),
+    #[error("the certificate of its issuer ({0}) is not among those delivered with it")]
+    BrokenChain(String),
     #[error("its dates are out of range")]
     BadDates,
 }
@@ -63,22 +66,28 @@ pub fn check_delivered(
 ) -> Result<Delivered, DeliveredError> {
     let mut blocks = blocks::read(chain_pem).map_err(|_| DeliveredError::NotPem)?;
     blocks.retain(Block::is_certificate);
-    if blocks.len() > MOST_CERTIFICATES {
+    if blocks.len() > MAX_CERTIFICATES {
         return Err(DeliveredError::TooMany);
     }
-    let chain = chain::parse(&blocks).map_err(DeliveredError::Unparsable)?;
-    let leaf = chain.first().ok_or(DeliveredError::NotPem)?;
-    if leaf.public_key().raw != public_key_der {
-        return Err(DeliveredError::OtherKey);
-    }
-    if !is_for(leaf, name) {
-        return Err(DeliveredError::OtherName(name.clone()));
-    }
-    let (not_before, not_after) = check_dates(leaf, now)?;
-    for (index, pair) in chain.windows(2).enumerate() {
-        if !chain::names_issuer(&pair[0], &pair[1]) {
-            return Err(DeliveredError::BrokenChain(index + 2));
-        }
+    let parsed = chain::parse_each(&blocks);
+    let unparsable = parsed.iter().position(Option::is_none).map(|index| index + 1);
+    let mut others: Vec<X509Certificate<'_>> = parsed.into_iter().flatten().collect();
+    let has_our_key = |certificate: &X509Certificate<'_>| certificate.public_key().raw == public_key_der;
+    let Some(position) = others.iter().position(has_our_key) else {
+        return Err(match (unparsable, others.is_empty()) {
+            (Some(number), _) => DeliveredError::Unparsable(number),
+            (None, true) => DeliveredError::NotPem,
+            (None, false) => DeliveredError::OtherKey,
+        });
+    };
+    let leaf = others.remove(position);
+    check_names(&leaf, name)?;
+    let (not_before, not_after) = check_dates(&leaf, now)?;
+    let is_alone = others.is_empty();
+    let chain = chain::in_order(leaf, others);
+    let leaf = &chain[0];
+    if chain.len() == 1 && !is_alone {
+        return Err(DeliveredError::BrokenChain(leaf::issuer(leaf)));
     }
     Ok(Delivered {
         chain_pem: chain::encode(&chain),
@@ -90,16 +99,33 @@ pub fn check_delivered(
     })
 }
 
-/// Whether the leaf is for exactly that name: one DNS name in the subject alternative names, and no other.
-fn is_for(leaf: &X509Certificate<'_>, name: &DomainName) -> bool {
-    matches!(leaf::names(leaf),
-        Some([GeneralName::DNSName(only)]) if only.eq_ignore_ascii_case(name.as_str()))
+/// The leaf has to be for exactly that name: one DNS name in the subject alternative names, and no other.
+fn check_names(leaf: &X509Certificate<'_>, name: &DomainName) -> Result<(), DeliveredError> {
+    let names = leaf::names(leaf);
+    if let Some([GeneralName::DNSName(only)]) = names
+        && only.eq_ignore_ascii_case(name.as_str())
+    {
+        return Ok(());
+    }
+    let found = match names {
+        None => "names that cannot be read".to_owned(),
+        Some([]) => "no name".to_owned(),
+        Some(names) => leaf::clean(&names.iter().map(word).collect::<Vec<_>>().join(", ")),
+    };
+    Err(DeliveredError::OtherNames { wanted: name.clone(), found })
+}
+
+fn word(name: &GeneralName<'_>) -> String {
+    match name {
+        GeneralName::DNSName(name) => (*name).to_owned(),
+        other => other.to_string(),
+    }
 }
 
 fn check_dates(leaf: &X509Certificate<'_>, now: Timestamp) -> Result<(Timestamp, Timestamp), DeliveredError> {
     let (not_before, not_after) = leaf::validity(leaf).ok_or(DeliveredError::BadDates)?;
-    if not_before.duration_since(now) > TOLERANCE {
-        return Err(DeliveredError::NotYetValid(not_before));
+    if not_after <= not_before {
+        return Err(DeliveredError::BadDates);
     }
     if not_after.duration_since(now) <= TOLERANCE {
         return Err(DeliveredError::EndsTooSoon(not_after));

@@ -26,9 +26,11 @@ pub(crate) fn issuer(leaf: &X509Certificate<'_>) -> String {
     clean(&leaf.issuer().to_string())
 }
 
-/// Start and end of validity; none if a date is out of the range that timestamps have.
+/// Start and end of validity; none if a date lies before all timestamps. "No end" is 99991231235959Z (RFC 5280 section
+/// 4.1.2.5), a day after the last timestamp, and counts as that.
 pub(crate) fn validity(leaf: &X509Certificate<'_>) -> Option<(Timestamp, Timestamp)> {
-    let instant = |time: ASN1Time| Timestamp::from_second(time.timestamp()).ok();
+    let last = Timestamp::MAX.as_second();
+    let instant = |time: ASN1Time| Timestamp::from_second(time.timestamp().min(last)).ok();
     let validity = leaf.validity();
     Some((instant(validity.not_before)?, instant(validity.not_after)?))
 }

@@ -16,7 +16,7 @@ use x509_parser::prelude::X509Certificate;
 use zeroize::Zeroizing;
 
 use crate::blocks::{self, Block};
-use crate::chain::{self, MOST_CERTIFICATES};
+use crate::chain::{self, MAX_CERTIFICATES};
 use crate::key::{self, PrivateKey};
 use crate::leaf::{self, TOLERANCE};
 use crate::pasted_error::{Field, PastedError};
@@ -108,7 +108,7 @@ fn read<'a>(
     if certificates.is_empty() {
         return Err(PastedError::NoCertificate);
     }
-    if certificates.len() > MOST_CERTIFICATES {
+    if certificates.len() > MAX_CERTIFICATES {
         return Err(PastedError::TooManyCertificates);
     }
     if keys.iter().any(Block::is_encrypted) {

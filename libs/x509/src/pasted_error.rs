@@ -5,7 +5,7 @@ use std::fmt;
 use domain::DomainName;
 use jiff::Timestamp;
 
-use crate::chain::MOST_CERTIFICATES;
+use crate::chain::MAX_CERTIFICATES;
 use crate::key::{FEWEST_RSA_BITS, MOST_RSA_BITS};
 use crate::pasted::MOST_BYTES;
 
@@ -58,7 +58,7 @@ pub enum PastedError {
     )]
     NoCertificate,
     #[error(
-        "the certificate text has over {MOST_CERTIFICATES} certificates: paste this one certificate and its intermediates"
+        "the certificate text has over {MAX_CERTIFICATES} certificates: paste this one certificate and its intermediates"
     )]
     TooManyCertificates,
     #[error("certificate {0} of the text cannot be read: get it anew from the CA and paste it unchanged")]

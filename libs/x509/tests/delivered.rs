@@ -85,19 +85,84 @@ fn the_right_chain_is_accepted_and_encoded_anew() {
 #[test]
 fn everything_else_is_refused() {
     let hour = SignedDuration::from_hours(1);
-    let other_name = Case { names: vec!["evil.example.com"], ..Case::default() };
-    assert!(matches!(check(&other_name), Err(DeliveredError::OtherName(_))));
-    let more_names = Case { names: vec!["shop.example.com", "evil.example.com"], ..Case::default() };
-    assert!(matches!(check(&more_names), Err(DeliveredError::OtherName(_))));
+    for names in [vec!["evil.example.com"], vec!["shop.example.com", "evil.example.com"]] {
+        let found = names.join(", ");
+        let error = check(&Case { names, ..Case::default() }).unwrap_err();
+        assert_eq!(error.to_string(), format!("it is for {found}, and shop.example.com alone was ordered"));
+    }
     assert_eq!(check(&Case { other_key: true, ..Case::default() }), Err(DeliveredError::OtherKey));
-    assert!(matches!(
-        check(&Case { from: hour * 2, ..Case::default() }),
-        Err(DeliveredError::NotYetValid(_))
-    ));
     assert!(matches!(check(&Case { to: hour, ..Case::default() }), Err(DeliveredError::EndsTooSoon(_))));
     assert!(check(&Case { to: hour + SignedDuration::from_secs(1), ..Case::default() }).is_ok());
+    let backwards = Case { from: hour * 5, to: hour * 4, ..Case::default() };
+    assert_eq!(check(&backwards), Err(DeliveredError::BadDates));
     let foreign = Case { foreign_intermediate: true, ..Case::default() };
-    assert_eq!(check(&foreign), Err(DeliveredError::BrokenChain(2)));
+    let missing = DeliveredError::BrokenChain("CN=Sandbox Intermediate".to_owned());
+    assert_eq!(check(&foreign), Err(missing));
+}
+
+#[test]
+fn what_begins_later_is_accepted() {
+    let day = SignedDuration::from_hours(24);
+    let delivered = check(&Case { from: day, ..Case::default() }).unwrap();
+    assert_eq!(delivered.not_before, now() + day);
+}
+
+#[test]
+fn an_end_in_the_year_9999_is_the_last_instant_that_there_is() {
+    let (ca_params, ca_key) = authority("Sandbox Intermediate");
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(vec!["shop.example.com".to_owned()]).unwrap();
+    // Encoded as GeneralizedTime 99991231000000Z, beyond the last timestamp.
+    params.not_after = rcgen::date_time_ymd(9999, 12, 31);
+    let leaf = params.signed_by(&key, &Issuer::from_params(&ca_params, &ca_key)).unwrap();
+    let name = DomainName::parse("shop.example.com").unwrap();
+    let delivered = check_delivered(&leaf.pem(), &name, &key.subject_public_key_info(), now()).unwrap();
+    assert_eq!(delivered.not_after.as_second(), Timestamp::MAX.as_second());
+}
+
+/// A leaf, its intermediate, the root, and a certificate that has nothing to do with them, each in PEM.
+fn long_chain() -> ([String; 4], Vec<u8>) {
+    let (root_params, root_key) = authority("Sandbox Root");
+    let (ca_params, ca_key) = authority("Sandbox Intermediate");
+    let (other_params, other_key) = authority("Another Intermediate");
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(vec!["shop.example.com".to_owned()]).unwrap();
+    params.not_after = date(SignedDuration::from_hours(24 * 90)).into();
+    let leaf = params.signed_by(&key, &Issuer::from_params(&ca_params, &ca_key)).unwrap();
+    let intermediate = ca_params.signed_by(&ca_key, &Issuer::from_params(&root_params, &root_key)).unwrap();
+    let root = root_params.self_signed(&root_key).unwrap();
+    let foreign = other_params.self_signed(&other_key).unwrap();
+    let pem = [leaf.pem(), intermediate.pem(), root.pem(), foreign.pem()].map(|pem| pem.replace('\r', ""));
+    (pem, key.subject_public_key_info())
+}
+
+#[test]
+fn intermediates_are_sorted_and_what_does_not_belong_is_left_out() {
+    let ([leaf, intermediate, root, foreign], public_key) = long_chain();
+    let name = DomainName::parse("shop.example.com").unwrap();
+    let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_owned();
+    let right = format!("{leaf}{intermediate}{root}");
+    for parts in [
+        vec![&leaf, &intermediate, &root],
+        vec![&root, &intermediate, &leaf],
+        vec![&leaf, &root, &foreign, &intermediate],
+        vec![&foreign, &broken, &leaf, &leaf, &intermediate, &root],
+    ] {
+        let delivered: String = parts.into_iter().map(String::as_str).collect();
+        let accepted = check_delivered(&delivered, &name, &public_key, now()).unwrap();
+        assert_eq!(accepted.chain_pem, right);
+    }
+}
+
+#[test]
+fn each_line_ends_with_lf_whatever_the_ca_sent() {
+    let ([leaf, intermediate, ..], public_key) = long_chain();
+    let name = DomainName::parse("shop.example.com").unwrap();
+    for line_end in ["\n", "\r\n"] {
+        let sent = format!("{leaf}{intermediate}").replace('\n', line_end);
+        let delivered = check_delivered(&sent, &name, &public_key, now()).unwrap();
+        assert_eq!(delivered.chain_pem, format!("{leaf}{intermediate}"));
+    }
 }
 
 #[test]

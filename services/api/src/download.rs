@@ -167,7 +167,10 @@ fn answer(certificate: Certificate, mut key: Key) -> Result<v1::DownloadCertific
 fn leaf_pem(chain_pem: &str) -> Result<String, Status> {
     let leaf = CertificateDer::pem_slice_iter(chain_pem.as_bytes()).next();
     match leaf {
-        Some(Ok(leaf)) => Ok(pem::encode(&pem::Pem::new("CERTIFICATE", leaf.to_vec()))),
+        Some(Ok(leaf)) => {
+            let lines = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
+            Ok(pem::encode_config(&pem::Pem::new("CERTIFICATE", leaf.to_vec()), lines))
+        }
         Some(Err(problem)) => Err(internal(&problem)),
         None => Err(error(Code::Internal, "INTERNAL", "the stored chain is empty")),
     }

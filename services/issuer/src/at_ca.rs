@@ -7,27 +7,29 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use acme::{AccountKey, AcmeError, AcmeOrder, OrderProgress, RenewalId, check_delivered};
+use acme::{AccountKey, AcmeError, AcmeOrder, OrderProgress, Proof, RenewalId, check_delivered};
 use domain::{Activity, CertificateId, DomainName, Order, OrderState, Reason, WorkKind};
 use jiff::{SignedDuration, Timestamp};
 use runtime::{JobError, checkpoint};
 use store::StoreError;
 
+use crate::answers::Request;
 use crate::authority::Authority;
 use crate::ending::Ending;
-use crate::issuance::{Stop, ended, local, order_over};
+use crate::issuance::{Stop, another_order, ended, local};
 use crate::journal::Journal;
 use crate::{Issuer, keys};
 
-/// First pause between two looks at an order; doubled each time.
+/// First pause between two looks at an order; doubled each time. It is the floor, whatever Retry-After says.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const MAX_PAUSE: Duration = Duration::from_secs(5);
+/// Pause from which on the authorization is looked at, too: some CAs leave an order pending whose challenge has failed.
+const AUTHORIZATION_PAUSE: Duration = Duration::from_secs(1);
+/// Longest wait between two looks at an order, whatever Retry-After says.
+const MAX_LOOK_WAIT: Duration = Duration::from_hours(1);
 /// How long an issuance keeps its permit while the CA is at work; then it waits as a timer, so that domains whose
 /// validation hangs do not starve the others.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(15);
-
-/// Where a CA that is over its limits does not say how long.
-const WITHOUT_RETRY_AFTER: Duration = Duration::from_hours(1);
 
 /// An order of this attempt at a CA.
 pub(crate) struct AtCa<'a> {
@@ -40,6 +42,12 @@ pub(crate) struct AtCa<'a> {
     pub(crate) journal: &'a Journal,
     /// Attempts before this one that ended alike.
     pub(crate) attempts: u32,
+    /// What the last of them ended with.
+    pub(crate) before: Option<Reason>,
+    /// The order's row is an earlier attempt's, which may have asked the CA for it.
+    pub(crate) is_resumed: bool,
+    /// What CAA records must name for this CA; empty where it was not asked for it.
+    pub(crate) identities: Vec<String>,
     /// What DNS answered to this attempt's preflight.
     pub(crate) dns: Option<String>,
     /// The certificate that the order replaces.
@@ -70,20 +78,31 @@ impl AtCa<'_> {
     }
 
     async fn place_or_resume(&self, order: &mut Order) -> Result<AcmeOrder, Stop> {
-        if let Some(url) = order.state.url() {
-            let resumed = self.authority.ca.resume(&self.account, url).await;
-            return resumed.map_err(|error| self.trouble(error));
+        if self.is_resumed && order.state.url().is_none() {
+            let found = self.authority.ca.find_order(&self.account, self.name).await;
+            if let Some(url) = found.map_err(|error| self.trouble(error, Request::Look))? {
+                self.journal.found(order, &url).await?;
+            }
         }
-        match self.place(order, self.replaces.as_ref()).await {
-            Err(error) if error.is_already_replaced() => {
+        if let Some(url) = order.state.url() {
+            return self.look(self.authority.ca.resume(&self.account, url).await);
+        }
+        let alone = self.authority.alone().await;
+        let _alone = alone.map_err(|error| self.trouble(error, Request::NewOrder))?;
+        let placed = match self.place(order, self.replaces.as_ref()).await {
+            Err(error) if self.replaces.is_some() && error.may_be_the_replacement() => {
+                tracing::info!(
+                    error = &error as &dyn std::error::Error,
+                    "the CA takes no order that replaces the certificate: ordered without that"
+                );
                 if let Err(until) = self.journal.charge_renewal(self.authority).await? {
                     return Err(ended(Ending::limited(until)));
                 }
-                let placed = self.place(order, None).await;
-                self.placed(order, placed).await
+                self.place(order, None).await
             }
-            placed => self.placed(order, placed).await,
-        }
+            placed => placed,
+        };
+        self.placed(order, placed).await
     }
 
     async fn place(&self, order: &Order, replaces: Option<&RenewalId>) -> Result<AcmeOrder, AcmeError> {
@@ -92,7 +111,7 @@ impl AtCa<'_> {
         ca.place(&self.account, self.name, replaces, journal).await
     }
 
-    /// The URL is in the row even where the rest of the answer was of no use.
+    /// The URL is in the row even where the rest of the answer was of no use; then the order is looked at.
     async fn placed(
         &self,
         order: &mut Order,
@@ -104,29 +123,61 @@ impl AtCa<'_> {
         let lost = || StoreError::LeaseLost { kind: WorkKind::Issue.as_str(), name: self.name.to_string() };
         *order = stored.ok_or_else(lost).map_err(JobError::from)?;
         let error = match placed {
-            Ok(placed) => return Ok(placed),
+            Ok(placed) => {
+                self.authority.accepted();
+                return Ok(placed);
+            }
+            Err(error @ AcmeError::Store(_)) => return Err(self.trouble(error, Request::NewOrder)),
             Err(error) => error,
         };
+        if let Some(url) = order.state.url() {
+            self.authority.accepted();
+            return self.look(self.authority.ca.resume(&self.account, url).await);
+        }
         if error.is_rate_limited()
-            && let AcmeError::Problem { detail, .. } = &error
+            && let Some(problem) = error.as_problem()
+            && problem.meaning(acme::Asked::NewOrder) == acme::Meaning::Limited
         {
             let until = self.room_at(&error);
-            self.journal.correct_budget(self.authority, detail, until).await?;
+            self.journal.correct_budget(self.authority, &problem.detail, until).await?;
         }
-        Err(self.trouble(error))
+        Err(self.trouble(error, Request::NewOrder))
     }
+
     async fn prove_ownership(&self, order: &Order, at_ca: &mut AcmeOrder) -> Result<(), Stop> {
-        if let Some(response) = at_ca.challenge().await.map_err(|error| self.trouble(error))? {
-            self.journal.challenge(order, &response).await?;
-            checkpoint("challenge-stored").await;
-            let answer = at_ca.answer().await;
-            // A second answer is a nudge, for a CA that looked while we were away. It may come too late to be taken.
-            if !response.answered {
-                answer.map_err(|error| self.trouble(error))?;
+        match self.look(at_ca.challenge().await)? {
+            Proof::Done => {}
+            Proof::Invalid(problem) => return Err(self.challenge_failed(&problem)),
+            Proof::NotOffered => return Err(Self::no_challenge()),
+            Proof::Wanted(response) => {
+                self.journal.challenge(order, &response).await?;
+                checkpoint("challenge-stored").await;
+                let answer = at_ca.answer().await;
+                // A second answer is a nudge, for a CA that looked while we were away. It may come too late to be taken.
+                if let Err(error) = answer
+                    && !response.answered
+                {
+                    self.answer_refused(at_ca, error).await?;
+                }
+                checkpoint("challenge-answered").await;
             }
-            checkpoint("challenge-answered").await;
         }
         self.wait_while(at_ca, OrderProgress::Pending, Activity::Validating).await
+    }
+
+    /// The answer to a challenge was refused. It may have been too late: the CA had looked by itself, or our first request
+    /// had got through. So what the CA says of the challenge now decides.
+    async fn answer_refused(&self, at_ca: &mut AcmeOrder, error: AcmeError) -> Result<(), Stop> {
+        if !error.is_refusal() {
+            return Err(self.trouble(error, Request::Change));
+        }
+        if let Some(problem) = self.look(at_ca.invalid_challenge().await)? {
+            return Err(self.challenge_failed(&problem));
+        }
+        match self.look(at_ca.challenge().await)? {
+            Proof::Wanted(response) if !response.answered => Err(self.trouble(error, Request::Change)),
+            _ => self.look(at_ca.refresh().await).map(drop),
+        }
     }
 
     async fn finalize(&self, order: &mut Order, at_ca: &mut AcmeOrder) -> Result<(), Stop> {
@@ -146,15 +197,27 @@ impl AtCa<'_> {
         let OrderState::Keyed { csr, .. } = &order.state else {
             return Ok(());
         };
-        at_ca.finalize(csr).await.map(drop).map_err(|error| self.trouble(error))
+        let Err(error) = at_ca.finalize(csr).await else {
+            return Ok(());
+        };
+        if let AcmeError::Store(_) | AcmeError::Local(_) = error {
+            return Err(self.trouble(error, Request::Change));
+        }
+        // Whether it got through the order says, not the answer.
+        match at_ca.refresh().await {
+            Ok(OrderProgress::Pending | OrderProgress::Ready) | Err(_) => {
+                Err(self.trouble(error, Request::Change))
+            }
+            Ok(_) => Ok(()),
+        }
     }
 
     async fn download(&self, order: &mut Order, at_ca: &mut AcmeOrder) -> Result<(), Stop> {
         let OrderState::Keyed { certificate, sealed_key, .. } = &order.state else {
             // Valid, but not by a key of ours: nobody can use that certificate.
-            return Err(order_over(Ending::StillAtIt { activity: Activity::Retrying, not_before: None }));
+            return Err(another_order());
         };
-        let chain = at_ca.certificate().await.map_err(|error| self.trouble(error))?;
+        let chain = self.look(at_ca.certificate().await)?;
         checkpoint("certificate-downloaded").await;
         let pkcs8 = self
             .issuer
@@ -169,10 +232,7 @@ impl AtCa<'_> {
                 checkpoint("certificate-stored").await;
                 Ok(())
             }
-            Err(error) => {
-                let reason = Reason::CertificateRejected { detail: error.to_string() };
-                Err(order_over(Ending::Blocked(reason)))
-            }
+            Err(error) => Err(self.rejected(&error)),
         }
     }
 
@@ -186,87 +246,46 @@ impl AtCa<'_> {
         let until = self.now() + PATIENCE;
         let mut pause = FIRST_PAUSE;
         while at_ca.progress() == while_progress {
-            let wait = at_ca.retry_after().unwrap_or(pause);
+            let asked = at_ca.retry_after().unwrap_or_default().min(MAX_LOOK_WAIT);
+            let wait = asked.max(pause);
             let next_look = later(self.now(), wait);
             if next_look > until {
                 return Err(still_at_it(activity, Some(next_look)));
             }
             self.issuer.context.clock.sleep(wait).await;
-            at_ca.refresh().await.map_err(|error| self.trouble(error))?;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            self.look(at_ca.refresh().await)?;
+            if while_progress == OrderProgress::Pending
+                && at_ca.progress() == while_progress
+                && pause >= AUTHORIZATION_PAUSE
+                && let Some(problem) = self.look(at_ca.invalid_challenge().await)?
+            {
+                return Err(self.challenge_failed(&problem));
+            }
+            pause = (pause * 2).min(MAX_PAUSE);
         }
         if at_ca.progress() == OrderProgress::Invalid { Err(self.invalid(at_ca).await) } else { Ok(()) }
     }
 
     /// The CA ended the order.
     async fn invalid(&self, at_ca: &mut AcmeOrder) -> Stop {
-        let why = match at_ca.why_invalid().await {
-            Ok(why) => why,
-            Err(error) => return self.trouble(error),
-        };
-        match why {
-            acme::WhyInvalid::Challenge { problem, detail } => order_over(Ending::ChallengeInvalid {
-                reason: Reason::ChallengeInvalid { problem, detail },
-                dns: self.dns.clone(),
-            }),
-            // An order that ran out ends like this; a fresh one is tried before anybody is blamed.
-            acme::WhyInvalid::Order { .. } | acme::WhyInvalid::Unexplained if self.attempts == 0 => {
-                order_over(Ending::StillAtIt { activity: Activity::Retrying, not_before: None })
+        match at_ca.why_invalid().await {
+            Ok(why) => self.order_invalid(why),
+            Err(error) => {
+                self.look::<()>(Err(error)).err().unwrap_or_else(|| still_at_it(Activity::WaitingForCa, None))
             }
-            acme::WhyInvalid::Order { problem, detail } => {
-                order_over(Ending::Blocked(Reason::OrderRejected { problem, detail }))
-            }
-            acme::WhyInvalid::Unexplained => order_over(Ending::Blocked(Reason::OrderRejected {
-                problem: "invalid".to_owned(),
-                detail: "the order became invalid without a reason".to_owned(),
-            })),
         }
     }
 
-    /// What an error of the CA means for this attempt.
-    pub(crate) fn trouble(&self, error: AcmeError) -> Stop {
-        if !self.is_reloaded && error.may_be_the_accounts_key() {
-            return Stop::Account(error);
-        }
-        self.authority.note(Some(&error), self.now());
-        let not_before = error.retry_after().map(|wait| later(self.now(), wait));
-        if error.is_rate_limited() {
-            return ended(Ending::limited(self.room_at(&error)));
-        }
-        if error.is_gone() {
-            return order_over(Ending::StillAtIt { activity: Activity::Retrying, not_before });
-        }
-        if error.is_order_not_ready() {
-            return still_at_it(Activity::WaitingForCa, not_before);
-        }
-        if error.is_refusal()
-            && let AcmeError::Problem { problem, detail, .. } = error
-        {
-            return order_over(Ending::Blocked(Reason::OrderRejected { problem, detail }));
-        }
-        match error {
-            AcmeError::Store(error) => Stop::Job(error.into()),
-            error @ AcmeError::Local(_) => local(&error),
-            error => ended(Ending::ca_down(error.to_string(), not_before)),
-        }
-    }
-
-    /// When a CA that is over its limits may be asked again.
-    fn room_at(&self, error: &AcmeError) -> Timestamp {
-        let wait = error.retry_after().unwrap_or(WITHOUT_RETRY_AFTER);
-        later(self.now(), wait)
-    }
-
-    fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         self.issuer.context.clock.now()
     }
 }
 
-fn later(now: Timestamp, wait: Duration) -> Timestamp {
+pub(crate) fn later(now: Timestamp, wait: Duration) -> Timestamp {
     let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX);
     now.saturating_add(wait).unwrap_or(Timestamp::MAX)
 }
 
-fn still_at_it(activity: Activity, not_before: Option<Timestamp>) -> Stop {
+pub(crate) fn still_at_it(activity: Activity, not_before: Option<Timestamp>) -> Stop {
     ended(Ending::StillAtIt { activity, not_before })
 }

@@ -4,15 +4,21 @@
 //! goes out, and who wants an order from it goes to the next CA or waits until it is tried again. Then one attempt goes
 //! ahead; only when that works do the others follow. The breaker is this process's own: an outage is seen by every copy
 //! within a few requests, and a copy whose own network is broken does not stop the others.
+//!
+//! A CA that refuses us, whatever the name, is found out at once, and by one domain: until it took an order of ours, the
+//! first goes alone. Such a CA is asked again once a minute. It goes on with the orders that it took before.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use acme::budget::{Limits, limits};
-use acme::{AccountKey, AcmeError, Ca, ensure_account, settle_rollover};
+use acme::{AccountKey, AcmeError, Ca, Problem, ensure_account, register_again, settle_rollover};
+use domain::Reason;
 use jiff::{SignedDuration, Timestamp};
 use runtime::Context;
 use runtime::config::AcmeIssuer;
 use seal::SealingKeys;
+use store::AuditEntry;
+use tokio::sync::MutexGuard;
 
 pub(crate) struct Authority {
     pub(crate) ca: Arc<Ca>,
@@ -20,6 +26,9 @@ pub(crate) struct Authority {
     pub(crate) breaker: Breaker,
     identities: Vec<String>,
     account: tokio::sync::Mutex<Option<Arc<AccountKey>>>,
+    /// Held by the one that asks a CA which has not taken an order of ours yet, or has refused the last.
+    alone: tokio::sync::Mutex<()>,
+    registered_again_at: Mutex<Option<Timestamp>>,
 }
 
 impl Authority {
@@ -30,6 +39,8 @@ impl Authority {
             breaker: Breaker::default(),
             identities: settings.caa_identities.clone(),
             account: tokio::sync::Mutex::default(),
+            alone: tokio::sync::Mutex::default(),
+            registered_again_at: Mutex::default(),
         }
     }
 
@@ -43,10 +54,12 @@ impl Authority {
         context: &Context,
         keys: &SealingKeys,
     ) -> Result<Arc<AccountKey>, AcmeError> {
+        let refusals = self.breaker.refusals();
         let mut kept = self.account.lock().await;
         if let Some(account) = &*kept {
             return Ok(account.clone());
         }
+        self.must_not_have_refused_since(refusals)?;
         let account = ensure_account(&self.ca, &context.store, keys, &*context.entropy).await?;
         Ok(kept.insert(Arc::new(account)).clone())
     }
@@ -73,6 +86,108 @@ impl Authority {
         }
         tracing::info!(issuer = self.name(), "the account has another key, it is used from now on");
         Ok(Some(kept.insert(Arc::new(fresh)).clone()))
+    }
+
+    /// Registers our account again at a CA that does not know it any more; none if that was done within the hour, or the
+    /// CA knows it after all.
+    pub(crate) async fn registered_again(
+        &self,
+        context: &Context,
+        keys: &SealingKeys,
+        lost: &Arc<AccountKey>,
+    ) -> Result<Option<Arc<AccountKey>>, AcmeError> {
+        let mut kept = self.account.lock().await;
+        let now = context.clock.now();
+        {
+            let mut at = self.registered_again_at.lock().unwrap_or_else(PoisonError::into_inner);
+            if at.is_some_and(|at| now.duration_since(at) < REGISTERED_AGAIN_EVERY) {
+                return Ok(None);
+            }
+            *at = Some(now);
+        }
+        let line = AuditEntry {
+            at: now,
+            actor: "issuer".to_owned(),
+            peer: "local".to_owned(),
+            call: "RegisterAccountAgain".to_owned(),
+            subject: self.name().to_owned(),
+            outcome: "OK".to_owned(),
+            detail: String::new(),
+            request_id: String::new(),
+        };
+        let fresh = register_again(&self.ca, &context.store, keys, &*context.entropy, lost, line).await?;
+        if fresh.is_same(lost) {
+            return Ok(None);
+        }
+        self.takes_orders_again(self.breaker.has_our_account_again());
+        tracing::warn!(
+            issuer = self.name(),
+            account.url = fresh.url(),
+            "the CA had lost our account: it is registered again, and orders of the old one end"
+        );
+        Ok(Some(kept.insert(Arc::new(fresh)).clone()))
+    }
+
+    /// For a CA that has not taken an order of ours since it last refused one, or since the start: the right to ask it
+    /// alone. Errors: another was refused while this one waited; the same would happen to it.
+    pub(crate) async fn alone(&self) -> Result<Option<MutexGuard<'_, ()>>, AcmeError> {
+        let refusals = self.breaker.refusals();
+        if self.breaker.takes_orders() {
+            return Ok(None);
+        }
+        let alone = self.alone.lock().await;
+        self.must_not_have_refused_since(refusals)?;
+        Ok(Some(alone))
+    }
+
+    fn must_not_have_refused_since(&self, refusals: u64) -> Result<(), AcmeError> {
+        match self.breaker.refusal() {
+            Some(problem) if self.breaker.refusals() != refusals => {
+                Err(AcmeError::Problem(Box::new(problem)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// It took an order.
+    pub(crate) fn accepted(&self) {
+        self.takes_orders_again(self.breaker.accepted());
+    }
+
+    fn takes_orders_again(&self, is_new: bool) {
+        if is_new {
+            let issuer = self.name().to_owned();
+            metrics::gauge!("ssl_manager_issuer_refuses_us", "issuer" => issuer).set(0.0);
+            tracing::info!(issuer = self.name(), "the CA takes orders of ours again");
+        }
+    }
+
+    /// It refuses us, whatever the name. Returns when it is asked again.
+    pub(crate) fn refused(&self, problem: &Problem, now: Timestamp) -> Timestamp {
+        let (until, began) = self.breaker.refused(problem, now);
+        if began {
+            let issuer = self.name().to_owned();
+            metrics::gauge!("ssl_manager_issuer_refuses_us", "issuer" => issuer).set(1.0);
+            tracing::error!(
+                issuer = self.name(),
+                problem = problem.kind,
+                detail = problem.detail,
+                url = problem.url,
+                setting = setting(&problem.kind),
+                "the CA refuses us, whatever the domain; other CAs are used where there are any"
+            );
+        }
+        until
+    }
+
+    /// The reason of the domains that wait for it meanwhile.
+    pub(crate) fn refuses_us(&self, problem: &Problem) -> Reason {
+        Reason::IssuerRefusesUs {
+            issuer: self.name().to_owned(),
+            problem: problem.kind.clone(),
+            detail: problem.detail.clone(),
+            url: problem.url.clone().unwrap_or_default(),
+        }
     }
 
     /// What CAA records must name for it to issue.
@@ -108,6 +223,30 @@ const FAILURES: u32 = 5;
 const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(30);
 const LONGEST_PAUSE: SignedDuration = SignedDuration::from_mins(10);
 
+/// How often a CA that refuses us is asked again.
+const REFUSED_PAUSE: SignedDuration = SignedDuration::from_mins(1);
+/// How often at most an account is registered again at a CA that keeps losing it.
+const REGISTERED_AGAIN_EVERY: SignedDuration = SignedDuration::from_hours(1);
+
+/// The setting that a refusal is about, for the one who has to mend it.
+fn setting(kind: &str) -> &'static str {
+    match kind {
+        "invalidProfile" => "acme.issuers.profile",
+        "unsupportedContact" | "invalidContact" => "acme.issuers.contact",
+        "externalAccountRequired" => "acme.issuers.eab_key_id and eab_hmac_key_file",
+        "userActionRequired" => "none: a person must act at the URL",
+        _ => "the account, and acme.issuers.eab_key_id and eab_hmac_key_file",
+    }
+}
+
+/// Why no order is placed at a CA now.
+pub(crate) enum Closed {
+    /// It is down, and asked again then.
+    Down(Timestamp),
+    /// It refuses us, and is asked again then.
+    Refused(Timestamp, Box<Problem>),
+}
+
 /// Whether a CA is tried.
 #[derive(Default)]
 pub(crate) struct Breaker(Mutex<State>);
@@ -117,6 +256,12 @@ struct State {
     failures: u32,
     /// While it is open: when the next attempt may go ahead, and how long the last pause was.
     open: Option<(Timestamp, SignedDuration)>,
+    /// While it refuses us: when the next order may be tried, and what it said.
+    refusal: Option<(Timestamp, Problem)>,
+    /// How often it has refused us.
+    refusals: u64,
+    /// The last answer to new-order was an order.
+    takes_orders: bool,
 }
 
 impl Breaker {
@@ -131,6 +276,61 @@ impl Breaker {
             }
             None => Ok(()),
         }
+    }
+
+    /// Whether an order may be placed now. Of those that ask once a minute is over, one goes ahead.
+    pub(crate) fn ask_for_order(&self, now: Timestamp) -> Result<(), Closed> {
+        if let Some((until, problem)) = &self.state().refusal
+            && now < *until
+        {
+            return Err(Closed::Refused(*until, Box::new(problem.clone())));
+        }
+        self.ask(now).map_err(Closed::Down)?;
+        if let Some((until, _)) = &mut self.state().refusal {
+            *until = now + REFUSED_PAUSE;
+        }
+        Ok(())
+    }
+
+    fn refusals(&self) -> u64 {
+        self.state().refusals
+    }
+
+    fn refusal(&self) -> Option<Problem> {
+        self.state().refusal.as_ref().map(|(_, problem)| problem.clone())
+    }
+
+    fn takes_orders(&self) -> bool {
+        self.state().takes_orders
+    }
+
+    /// It took an order; true if that ends a refusal.
+    fn accepted(&self) -> bool {
+        let mut state = self.state();
+        state.takes_orders = true;
+        state.refusal.take().is_some()
+    }
+
+    /// It has our account again; true if that ends a refusal for want of it.
+    fn has_our_account_again(&self) -> bool {
+        let mut state = self.state();
+        let is_why = state.refusal.as_ref().is_some_and(|(_, problem)| problem.kind == "accountDoesNotExist");
+        is_why && state.refusal.take().is_some()
+    }
+
+    /// It refused us: when to ask again, and whether that is new.
+    fn refused(&self, problem: &Problem, now: Timestamp) -> (Timestamp, bool) {
+        let mut state = self.state();
+        let began = state.refusal.is_none();
+        // Those that were on their way when it refused the first say nothing new.
+        let until = match &state.refusal {
+            Some((until, _)) if now < *until => *until,
+            _ => now + REFUSED_PAUSE,
+        };
+        state.refusal = Some((until, problem.clone()));
+        state.refusals += 1;
+        state.takes_orders = false;
+        (until, began)
     }
 
     /// A call worked; false if that ends an outage.
@@ -189,6 +389,23 @@ mod tests {
         assert_eq!(breaker.worked(), Some(false));
         assert_eq!(breaker.worked(), None);
         assert_eq!(breaker.ask(at(111)), Ok(()));
+    }
+
+    #[test]
+    fn a_ca_that_refuses_us_is_asked_once_a_minute_and_goes_on_with_its_orders() {
+        let breaker = Breaker::default();
+        let problem = Problem::default();
+        assert!(!breaker.takes_orders(), "until it took one, the first goes alone");
+        assert_eq!(breaker.refused(&problem, at(0)), (at(60), true));
+        assert_eq!(breaker.refused(&problem, at(30)), (at(60), false), "one alert");
+        assert!(matches!(breaker.ask_for_order(at(59)), Err(Closed::Refused(until, _)) if until == at(60)));
+        assert_eq!(breaker.ask(at(59)), Ok(()), "it is not down");
+        assert!(breaker.ask_for_order(at(60)).is_ok());
+        assert!(breaker.ask_for_order(at(60)).is_err(), "one goes ahead");
+        breaker.worked();
+        assert!(breaker.ask_for_order(at(61)).is_err(), "an answer is no order");
+        assert!(breaker.accepted() && !breaker.accepted());
+        assert!(breaker.takes_orders() && breaker.ask_for_order(at(62)).is_ok());
     }
 
     #[test]

@@ -10,6 +10,10 @@ pub(crate) enum Ending {
     Blocked(Reason),
     /// The CA found the challenge wrong, while DNS answered that (none: it was not asked by this attempt).
     ChallengeInvalid { reason: Reason, dns: Option<String> },
+    /// The CA refused an order of this name, or delivered something else: counted across the orders.
+    Refused { reason: Reason, authorization_failed: bool },
+    /// The order came to nothing by the CA's own trouble: another one is placed soon, later each time.
+    Lost { reason: Reason, authorization_failed: bool },
     /// Too many challenges were wrong: nothing is ordered until somebody acts or DNS changes.
     Resting(Reason),
     /// C4 does not know the domain.
@@ -33,6 +37,17 @@ impl Ending {
         Self::Waiting { reason: Reason::CaLimited { until }, not_before: Some(until) }
     }
 
+    /// Whether the CA counts a failed authorization.
+    pub(crate) fn authorization_failed(&self) -> bool {
+        match self {
+            Self::ChallengeInvalid { .. } => true,
+            Self::Refused { authorization_failed, .. } | Self::Lost { authorization_failed, .. } => {
+                *authorization_failed
+            }
+            _ => false,
+        }
+    }
+
     /// Of two CAs' answers the one to show: what may end by itself, and of that the sooner.
     pub(crate) fn or_sooner(self, other: Self) -> Self {
         match (&self, &other) {
@@ -51,6 +66,8 @@ impl Ending {
             Self::Blocked(reason)
             | Self::Resting(reason)
             | Self::ChallengeInvalid { reason, .. }
+            | Self::Refused { reason, .. }
+            | Self::Lost { reason, .. }
             | Self::Waiting { reason, .. } => Some(reason.clone()),
             Self::UnknownToC4 => Some(Reason::UnknownToC4),
             Self::StillAtIt { .. } => None,
@@ -62,21 +79,32 @@ impl Ending {
     pub(crate) fn retry(&self, domain: &Domain, is_withdrawn: bool, now: Timestamp) -> Retry {
         match self {
             Self::UnknownToC4 => Retry::Unknown,
-            Self::Waiting { .. } | Self::StillAtIt { .. } => Retry::CouldNotAsk,
-            Self::Blocked(_) | Self::Resting(_) | Self::ChallengeInvalid { .. } => match domain.facts.live {
-                Some(live) if now < live.not_after && !is_withdrawn => {
-                    Retry::Renewal { left: live.not_after.duration_since(now) }
+            // Time does not lift a pause: the CA is asked as rarely as about a domain that is blocked.
+            Self::Waiting { reason: Reason::PausedByCa { .. }, .. } => Retry::Blocked,
+            Self::Waiting { .. } | Self::Lost { .. } | Self::StillAtIt { .. } => Retry::CouldNotAsk,
+            Self::Refused { reason: Reason::CertificateRejected { .. }, .. } => Retry::Rejected,
+            Self::Blocked(_) | Self::Resting(_) | Self::Refused { .. } | Self::ChallengeInvalid { .. } => {
+                match domain.facts.live {
+                    Some(live) if now < live.not_after && !is_withdrawn => {
+                        Retry::Renewal { left: live.not_after.duration_since(now) }
+                    }
+                    _ => Retry::Blocked,
                 }
-                _ => Retry::Blocked,
-            },
+            }
         }
     }
 
     /// The number of this attempt in its schedule, after `attempts` that ended alike.
     pub(crate) fn attempt(&self, domain: &Domain, attempts: u32) -> u32 {
         // Between two of these the order was placed, and that looked like the end of the trouble.
-        if let Self::ChallengeInvalid { .. } = self {
-            return domain.invalid_challenges.count.saturating_add(1);
+        match self {
+            Self::ChallengeInvalid { dns, .. } => {
+                return domain.invalid_challenges.and_a_challenge(dns.clone()).count;
+            }
+            Self::Refused { reason, .. } | Self::Lost { reason, .. } => {
+                return domain.invalid_challenges.and_an_order(reason).count;
+            }
+            _ => {}
         }
         let [last, this] = [domain.why_not_issued(), self.reason()].map(|why| why.map(|why| why.code()));
         if last == this { attempts.saturating_add(1) } else { 1 }
@@ -93,10 +121,12 @@ impl Ending {
 
     pub(crate) fn history(&self) -> HistoryKind {
         match self {
-            Self::ChallengeInvalid { .. } | Self::Blocked(Reason::OrderRejected { .. }) => {
+            Self::Refused { reason: Reason::CertificateRejected { .. }, .. } => {
+                HistoryKind::CertificateRejected
+            }
+            Self::ChallengeInvalid { .. } | Self::Refused { .. } | Self::Lost { .. } => {
                 HistoryKind::OrderFailed
             }
-            Self::Blocked(Reason::CertificateRejected { .. }) => HistoryKind::CertificateRejected,
             Self::Blocked(_) | Self::Resting(_) => HistoryKind::Blocked,
             Self::UnknownToC4 => HistoryKind::UnknownToC4,
             Self::Waiting { reason: Reason::CouldNotAsk { .. }, .. } => HistoryKind::CouldNotAsk,
@@ -114,10 +144,13 @@ impl Ending {
         match self {
             Self::Blocked(reason) | Self::Resting(reason) => domain.blocked(reason.clone()),
             Self::ChallengeInvalid { reason, dns } => domain.challenge_invalid(reason.clone(), dns.clone()),
+            Self::Refused { reason, .. } => domain.order_refused(reason.clone()),
+            Self::Lost { reason, .. } => domain.order_lost(reason.clone()),
             Self::UnknownToC4 => domain.unknown_to_c4(now, c4s_fault),
             Self::Waiting { reason, .. } => {
                 let activity = match reason {
                     Reason::CaLimited { .. } => Activity::WaitingForBudget,
+                    Reason::IssuerRefusesUs { .. } | Reason::PausedByCa { .. } => Activity::WaitingForCa,
                     _ => Activity::Retrying,
                 };
                 domain.doing(activity, Some(reason.clone()))

@@ -1,17 +1,18 @@
 //! One issuance, from the claim to the stored certificate: preflight, the choice of a CA, the order (`at_ca`), and what
 //! follows when it does not come to a certificate.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use acme::{AccountKey, AcmeError, RenewalId};
+use acme::{AccountKey, AcmeError, Asked, Meaning, RenewalId};
 use domain::{AccountId, Activity, Cause, Domain, DomainName, Lease, Order, Reason};
 use jiff::{SignedDuration, Timestamp};
 use runtime::{JobError, checkpoint};
 use store::Certificate;
 
 use crate::Issuer;
+use crate::answers::{Request, room_without_retry_after};
 use crate::at_ca::AtCa;
-use crate::authority::Authority;
+use crate::authority::{Authority, Closed};
 use crate::ending::Ending;
 use crate::journal::{Begun, Journal};
 use preflight::{Found, Verdict};
@@ -21,7 +22,7 @@ const NO_PROGRESS: SignedDuration = SignedDuration::from_hours(1);
 /// Attempts that ended without an answer after which a rehearsal is believed.
 const BLAMED_AFTER: u32 = 2;
 /// Seconds over which those who wait for a CA come back.
-const RELEASED_OVER: u64 = 120;
+pub(crate) const RELEASE_SPREAD: u64 = 120;
 
 pub(crate) struct Issuance<'a> {
     issuer: &'a Issuer,
@@ -29,16 +30,18 @@ pub(crate) struct Issuance<'a> {
     cause: Cause,
     attempts: u32,
     journal: Journal,
+    /// What the attempt before this one ended with.
+    before: OnceLock<Reason>,
 }
 
 /// Why the way to the certificate ends here.
 pub(crate) enum Stop {
     /// The journal did not take a step.
     Job(JobError),
-    /// The CA may have refused our account's key.
-    Account(AcmeError),
+    /// The CA may have refused our account's key, when it was asked for that.
+    Account { error: AcmeError, request: Request },
     /// The attempt is over; if `order_over`, so is the order.
-    Ended { ending: Ending, order_over: bool },
+    Ended { ending: Box<Ending>, order_over: bool },
 }
 
 impl From<JobError> for Stop {
@@ -51,6 +54,8 @@ impl From<JobError> for Stop {
 struct Begin<'a> {
     order: Order,
     authority: &'a Authority,
+    /// An earlier attempt began it.
+    is_resumed: bool,
     /// What DNS answered, if it was asked.
     dns: Option<String>,
     replaces: Option<RenewalId>,
@@ -65,6 +70,7 @@ impl<'a> Issuance<'a> {
             cause: lease.work.cause,
             attempts: lease.work.attempts,
             journal,
+            before: OnceLock::new(),
         }
     }
 
@@ -73,14 +79,17 @@ impl<'a> Issuance<'a> {
         let Some(view) = store.domain(self.name).await? else {
             return self.journal.nothing_to_do().await;
         };
+        if let Some(before) = view.domain.why_not_issued() {
+            self.before.get_or_init(|| before);
+        }
         let mut slot = store.live_order(self.name).await?;
         let mut at = None;
         match self.order(&view.domain, &mut slot, &mut at).await {
             Ok(()) => Ok(()),
             Err(Stop::Job(error)) => Err(error),
-            Err(Stop::Account(error)) => Err(JobError::Other(runtime::chain(&error))),
+            Err(Stop::Account { error, .. }) => Err(JobError::Other(runtime::chain(&error))),
             Err(Stop::Ended { ending, order_over }) => {
-                self.journal.ended(slot.filter(|_| order_over), at, ending).await
+                self.journal.ended(slot.filter(|_| order_over), at, *ending).await
             }
         }
     }
@@ -106,6 +115,10 @@ impl<'a> Issuance<'a> {
         let order = slot.insert(begin.order);
         checkpoint("order-created").await;
         let account = self.account(begin.authority).await?;
+        if account.id != order.account {
+            // The CA had lost the account, or another took its place: the CA does not show its orders to this one.
+            return Err(another_order());
+        }
         let mut at_ca = AtCa {
             issuer: self.issuer,
             authority: begin.authority,
@@ -114,39 +127,63 @@ impl<'a> Issuance<'a> {
             name: self.name,
             journal: &self.journal,
             attempts: self.attempts,
+            before: self.before.get().cloned(),
+            is_resumed: begin.is_resumed,
+            identities: begin.authority.identities().await.unwrap_or_default(),
             dns: begin.dns,
             replaces: begin.replaces,
         };
-        let error = match at_ca.run(order).await {
-            Err(Stop::Account(error)) => error,
+        let (error, request) = match at_ca.run(order).await {
+            Err(Stop::Account { error, request }) => (error, request),
             done => return done,
         };
         let Issuer { context, keys, .. } = self.issuer;
         let reloaded = begin.authority.reloaded(context, keys, &at_ca.account).await;
+        let reloaded = reloaded.map_err(|error| self.out_of_reach(begin.authority, &error))?;
         at_ca.is_reloaded = true;
-        match reloaded {
-            Ok(Some(account)) => {
-                at_ca.account = account;
-                at_ca.run(order).await
+        if let Some(account) = reloaded {
+            if account.id != order.account {
+                return Err(another_order());
             }
-            Ok(None) => Err(at_ca.trouble(error)),
-            Err(error) => Err(self.out_of_reach(begin.authority, &error)),
+            at_ca.account = account;
+            return at_ca.run(order).await;
         }
+        if error.is_unknown_account() {
+            let again = begin.authority.registered_again(context, keys, &at_ca.account).await;
+            if again.map_err(|error| self.out_of_reach(begin.authority, &error))?.is_some() {
+                return Err(another_order());
+            }
+        }
+        Err(at_ca.trouble(error, request))
     }
 
     /// Goes on with an order, at the CA that it was made for.
     async fn resume(&self, domain: &Domain, order: Order) -> Result<Begin<'a>, Stop> {
         let Some(authority) = self.issuer.authority_of(&order).await? else {
             tracing::warn!(order.id = %order.id, "the order's CA is not configured any more");
-            return Err(order_over(Ending::StillAtIt { activity: Activity::Retrying, not_before: None }));
+            return Err(another_order());
         };
         let now = self.issuer.context.clock.now();
-        if let Err(until) = authority.breaker.ask(now) {
-            let is_stuck = now.duration_since(order.created_at) >= NO_PROGRESS;
-            if is_stuck && self.issuer.authorities.len() > 1 {
-                return Err(order_over(Ending::StillAtIt { activity: Activity::Retrying, not_before: None }));
+        let closed = match order.state.url() {
+            // What it took before, it goes on with.
+            Some(_) => authority.breaker.ask(now).err().map(Closed::Down),
+            None => authority.breaker.ask_for_order(now).err(),
+        };
+        let has_others = self.issuer.authorities.len() > 1;
+        match closed {
+            None => {}
+            Some(Closed::Refused(until, problem)) => {
+                let ending = self.refused(authority, until, &problem);
+                return Err(if has_others { order_over(ending) } else { ended(ending) });
             }
-            return Err(ended(self.down(authority, until)));
+            Some(Closed::Down(until)) => {
+                let is_stuck = now.duration_since(order.created_at) >= NO_PROGRESS;
+                return Err(if is_stuck && has_others {
+                    another_order()
+                } else {
+                    ended(self.down(authority, until))
+                });
+            }
         }
         let mut dns = None;
         if order.state.url().is_none() {
@@ -154,7 +191,7 @@ impl<'a> Issuance<'a> {
             checkpoint("preflight-passed").await;
         }
         let replaces = self.live().await?.and_then(|live| replaced(&live, order.account));
-        Ok(Begin { order, authority, dns, replaces })
+        Ok(Begin { order, authority, is_resumed: true, dns, replaces })
     }
 
     /// Begins an order at the first CA that may and can; none if a certificate is there already.
@@ -175,10 +212,10 @@ impl<'a> Issuance<'a> {
                 Ok(Begun::AlreadyIssued) => return Ok(None),
                 Ok(Begun::Order(order)) => {
                     let replaces = live.as_ref().and_then(|live| replaced(live, order.account));
-                    return Ok(Some(Begin { order, authority, dns: Some(dns), replaces }));
+                    return Ok(Some(Begin { order, authority, is_resumed: false, dns: Some(dns), replaces }));
                 }
                 Ok(Begun::NoRoom(until)) => Ending::limited(until),
-                Err(Stop::Ended { ending, .. }) => ending,
+                Err(Stop::Ended { ending, .. }) => *ending,
                 Err(stop) => return Err(stop),
             };
             why = Some(match why {
@@ -193,8 +230,12 @@ impl<'a> Issuance<'a> {
 
     async fn begin_at(&self, authority: &Authority, live: Option<&Certificate>) -> Result<Begun, Stop> {
         let now = self.issuer.context.clock.now();
-        if let Err(until) = authority.breaker.ask(now) {
-            return Err(ended(self.down(authority, until)));
+        match authority.breaker.ask_for_order(now) {
+            Ok(()) => {}
+            Err(Closed::Down(until)) => return Err(ended(self.down(authority, until))),
+            Err(Closed::Refused(until, problem)) => {
+                return Err(ended(self.refused(authority, until, &problem)));
+            }
         }
         let account = self.account(authority).await?;
         checkpoint("account-ready").await;
@@ -254,9 +295,15 @@ impl<'a> Issuance<'a> {
 
     fn down(&self, authority: &Authority, until: Timestamp) -> Ending {
         // Not all at the same moment: the first of them finds out whether it works again.
-        let spread = SignedDuration::from_secs(self.issuer.context.entropy.below(RELEASED_OVER) as i64);
+        let spread = SignedDuration::from_secs(self.issuer.context.entropy.below(RELEASE_SPREAD) as i64);
         let detail = format!("{} does not answer at present", authority.name());
         Ending::ca_down(detail, Some(until + spread))
+    }
+
+    /// Those that wait for a CA that refuses us come back one after the other, too.
+    fn refused(&self, authority: &Authority, until: Timestamp, problem: &acme::Problem) -> Ending {
+        let spread = SignedDuration::from_secs(self.issuer.context.entropy.below(RELEASE_SPREAD) as i64);
+        Ending::Waiting { reason: authority.refuses_us(problem), not_before: Some(until + spread) }
     }
 
     /// A CA that cannot even be asked for an account or its directory.
@@ -265,11 +312,18 @@ impl<'a> Issuance<'a> {
         authority.note(Some(error), now);
         let wait = error.retry_after().and_then(|wait| SignedDuration::try_from(wait).ok());
         let not_before = wait.map(|wait| now.saturating_add(wait).unwrap_or(Timestamp::MAX));
+        if let Some(problem) = error.as_problem()
+            && problem.meaning(Asked::Account) == Meaning::RefusesUs
+        {
+            let until = authority.refused(problem, now);
+            return ended(self.refused(authority, until, problem));
+        }
         match error {
             AcmeError::Local(_) => local(error),
             AcmeError::Store(_) => Stop::Job(JobError::Other(runtime::chain(error))),
             error if error.is_rate_limited() => {
-                ended(Ending::limited(not_before.unwrap_or(now + SignedDuration::from_hours(1))))
+                let room_at = || room_without_retry_after(self.before.get(), self.attempts, now);
+                ended(Ending::limited(not_before.unwrap_or_else(room_at)))
             }
             error => ended(Ending::ca_down(error.to_string(), not_before)),
         }
@@ -293,11 +347,16 @@ fn stop_unless_fine<T>(verdict: Verdict<T>) -> Result<T, Stop> {
 }
 
 pub(crate) fn ended(ending: Ending) -> Stop {
-    Stop::Ended { ending, order_over: false }
+    Stop::Ended { ending: Box::new(ending), order_over: false }
+}
+
+/// The order is over, and nothing is wrong with the name: another one is placed soon.
+pub(crate) fn another_order() -> Stop {
+    order_over(Ending::StillAtIt { activity: Activity::Retrying, not_before: None })
 }
 
 pub(crate) fn order_over(ending: Ending) -> Stop {
-    Stop::Ended { ending, order_over: true }
+    Stop::Ended { ending: Box::new(ending), order_over: true }
 }
 
 /// Trouble of our own: it stands in the log, and the domain is tried again soon.

@@ -21,6 +21,8 @@ use crate::order_terms::{exempt, is_undelivered, is_withdrawn, lane};
 use preflight::Probe;
 
 const ACTOR: &str = "issuer";
+/// Clocks differ by less than this: a certificate that begins within it is used at once.
+const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_hours(1);
 
 /// The journal of one issuance.
 #[derive(Clone)]
@@ -71,7 +73,7 @@ impl Journal {
         if let Some(certificate) = &newest
             && is_undelivered(certificate, &domain, now)
         {
-            self.hand_over(&mut tx, &domain, certificate.id(), None).await?;
+            self.hand_over(&mut tx, &domain, &certificate.summary, None).await?;
             tx.commit().await?;
             return Ok(Begun::AlreadyIssued);
         }
@@ -150,6 +152,18 @@ impl Journal {
         let from = order.state.as_str();
         order.state = next;
         Ok(tx.update_order(order, from).await?)
+    }
+
+    /// The order that an earlier attempt placed without hearing of it was found at the CA.
+    pub(crate) async fn found(&self, order: &mut Order, url: &str) -> Result<(), JobError> {
+        let (mut tx, domain) = self.open("order_found").await?;
+        let next = order.state.clone().placed(url.to_owned())?;
+        self.update_order(&mut tx, order, next).await?;
+        let message = "The certificate authority had taken the order; its answer had been lost.";
+        let entry = Entry::new(HistoryKind::OrderPlaced, ACTOR, message);
+        let after = domain.clone();
+        tx.apply(Some(&domain), &after, Some(entry)).await?;
+        Ok(tx.commit().await?)
     }
 
     /// The hook through which the order's URL is stored the moment it is known.
@@ -240,20 +254,23 @@ impl Journal {
             ),
             certificate_sha256: Some(certificate.summary.sha256.clone()),
         };
-        self.hand_over(&mut tx, &domain, id, Some(entry)).await?;
+        self.hand_over(&mut tx, &domain, &certificate.summary, Some(entry)).await?;
         tx.commit().await?;
         metrics::counter!("ssl_manager_certificates_issued_total").increment(1);
         Ok(())
     }
 
-    /// Makes the upload due and ends the lease.
+    /// Makes the upload due and ends the lease. A certificate that begins later is kept until then.
     async fn hand_over(
         &self,
         tx: &mut Tx,
         domain: &Domain,
-        certificate: CertificateId,
+        summary: &CertificateSummary,
         entry: Option<Entry<'_>>,
     ) -> Result<(), JobError> {
+        let (now, certificate) = (self.context.clock.now(), summary.id);
+        let begins_later = summary.not_before.duration_since(now) > CLOCK_TOLERANCE;
+        let due_at = if begins_later { summary.not_before } else { now };
         let after = domain.clone().doing(Activity::Issued, None)?;
         tx.apply(Some(domain), &after, entry).await?;
         tx.schedule(&Work {
@@ -262,7 +279,7 @@ impl Journal {
             revision: domain.revision,
             cause: Cause::Requested,
             attempts: 0,
-            due_at: Some(self.context.clock.now()),
+            due_at: Some(due_at),
             certificate: Some(certificate),
         })
         .await?;
@@ -332,7 +349,7 @@ impl Journal {
             tx.drop_challenges(order.id).await?;
             tx.count_day(Counted::Failed, now);
         }
-        if let (Ending::ChallengeInvalid { .. }, Some(authority)) = (&ending, authority) {
+        if let Some(authority) = authority.filter(|_| ending.authorization_failed()) {
             let (limits, issuer) = (&authority.limits, authority.name());
             budget::charge_failure(&mut tx, limits, issuer, &domain.name, now).await?;
         }
@@ -348,7 +365,7 @@ impl Journal {
         tx.apply(Some(&domain), &after, entry).await?;
         let cause = match ending {
             // It has not been done yet.
-            Ending::Waiting { .. } | Ending::StillAtIt { .. } => self.lease.work.cause,
+            Ending::Waiting { .. } | Ending::Lost { .. } | Ending::StillAtIt { .. } => self.lease.work.cause,
             _ => Cause::Retry,
         };
         let next = Work { cause, attempts, due_at, ..self.lease.work.clone() };

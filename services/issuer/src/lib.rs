@@ -6,6 +6,7 @@
 //! storing the certificate; it never talks to C4 beyond asking for a domain. It also has CAs revoke certificates
 //! (`revocation`), on `revocation-requested` hints.
 
+mod answers;
 mod at_ca;
 mod authority;
 mod ending;
@@ -182,13 +183,7 @@ fn ca_options(settings: &AcmeIssuer) -> Result<CaOptions, RoleError> {
         None
     } else {
         let text = Zeroizing::new(read(&settings.eab_hmac_key_file)?);
-        let hmac_key = BASE64_URL_SAFE_NO_PAD
-            .decode(text.trim_ascii())
-            .map_err(|_| RoleError::setting("acme.issuers.eab_hmac_key_file", "is not base64url"))?;
-        Some(ExternalAccountBinding {
-            key_id: settings.eab_key_id.clone(),
-            hmac_key: Zeroizing::new(hmac_key),
-        })
+        Some(ExternalAccountBinding { key_id: settings.eab_key_id.clone(), hmac_key: hmac_key(&text)? })
     };
     let root = &settings.root_certificate_file;
     Ok(CaOptions {
@@ -198,7 +193,27 @@ fn ca_options(settings: &AcmeIssuer) -> Result<CaOptions, RoleError> {
         profile: Some(settings.profile.clone()).filter(|profile| !profile.is_empty()),
         root_certificate_pem: if root.as_os_str().is_empty() { None } else { Some(read(root)?) },
         external_account_binding,
+        ..CaOptions::default()
     })
+}
+
+/// The HMAC key of an external account binding as CAs hand it out: in base64url or in standard base64, padded or not,
+/// with white space around it.
+fn hmac_key(text: &[u8]) -> Result<Zeroizing<Vec<u8>>, RoleError> {
+    let wrong = |what| RoleError::setting("acme.issuers.eab_hmac_key_file", what);
+    let mut plain = Zeroizing::new(Vec::with_capacity(text.len()));
+    plain.extend(text.trim_ascii().iter().map(|byte| match byte {
+        b'+' => b'-',
+        b'/' => b'_',
+        other => *other,
+    }));
+    let unpadded = plain.iter().rposition(|byte| *byte != b'=').map_or(0, |last| last + 1);
+    let key = BASE64_URL_SAFE_NO_PAD.decode(&plain[..unpadded]);
+    let key = Zeroizing::new(key.map_err(|_| wrong("is neither base64url nor base64"))?);
+    if key.is_empty() {
+        return Err(wrong("is empty"));
+    }
+    Ok(key)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, RoleError> {

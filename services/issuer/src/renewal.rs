@@ -3,6 +3,10 @@
 //! The point lies in the suggested window, at random, so that the renewals of all clients spread; it is chosen once per
 //! window. Pre-expiry overrules a later one. A window that lies in the past means now: that is how a CA announces a
 //! revocation. A CA that does not answer changes nothing: the certificate has its renewal point from the start.
+//!
+//! A CA that suggests to renew what it issued just now would have us renew for ever. So a certificate is not renewed within
+//! a day of its issue because of a window; unless the CA gives an explanation, and it is not itself the one that took
+//! another's place because of that. Pre-expiry is not held up by this.
 
 use acme::RenewalId;
 use domain::{DomainName, Lease, PreExpiry, Retry, SuggestedWindow, renewal_point};
@@ -12,6 +16,14 @@ use store::{Certificate, Renewal};
 
 use crate::Issuer;
 use crate::journal::Journal;
+
+/// When a CA that does not know a certificate is asked about it again (RFC 9773 section 4.3.3).
+const ASK_AGAIN: SignedDuration = SignedDuration::from_hours(6);
+/// A certificate is renewed earlier than planned at most this often.
+const EARLY_RENEWAL_EVERY: SignedDuration = SignedDuration::from_hours(24);
+
+/// A certificate that took the place of another within this long may be the one that an incident asked for.
+const SAME_INCIDENT: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// What follows from the question.
 #[derive(Debug, PartialEq, Eq)]
@@ -36,23 +48,60 @@ pub(crate) async fn plan(issuer: &Issuer, lease: &Lease) -> Result<Planned, JobE
         return Ok(Planned::Now);
     }
     let (renewal, ask_again_at) = match ask(issuer, &certificate).await? {
-        Answer::Suggested { window, ask_again } => {
+        Answer::Suggested { window, ask_again, is_explained } => {
             let point = chosen(window, before, issuer.context.entropy.below(window.seconds()));
-            let at = point.min(pre_expiry_point(issuer, &certificate));
+            let mut at = point.min(pre_expiry_point(issuer, &certificate));
+            if at <= now
+                && let Some(until) = held_up_until(issuer, &certificate, is_explained).await?
+            {
+                at = until.min(pre_expiry_point(issuer, &certificate));
+                early_renewal_withheld(&lease.work.name, at);
+            }
             let window = Some(window);
             (Renewal { at, window }, Some(now + ask_again))
         }
         Answer::Nothing => (before, None),
+        Answer::NotKnown => (before, Some(now + ASK_AGAIN)),
         Answer::Unanswered => {
             let attempts = lease.work.attempts.saturating_add(1);
-            return journal
-                .ask_renewal_again(Retry::CouldNotAsk.due(attempts, now), attempts)
-                .await
-                .map(|()| Planned::Later);
+            let due_at = Retry::RenewalInfo.due(attempts, now).map(|due_at| due_at.min(before.at));
+            return journal.ask_renewal_again(due_at, attempts).await.map(|()| Planned::Later);
         }
     };
     journal.renewal_planned(certificate.id(), renewal, ask_again_at).await?;
     Ok(Planned::Later)
+}
+
+/// Until when a window that is open already is not followed, so that a certificate is renewed early at most once a day.
+async fn held_up_until(
+    issuer: &Issuer,
+    certificate: &Certificate,
+    is_explained: bool,
+) -> Result<Option<Timestamp>, JobError> {
+    let until = certificate.created_at.checked_add(EARLY_RENEWAL_EVERY).ok();
+    let until = until.filter(|until| issuer.context.clock.now() < *until);
+    if until.is_none() || !is_explained {
+        return Ok(until);
+    }
+    // An incident: the first renewal because of it is at once.
+    let store = &issuer.context.store;
+    let view = store.domain(&certificate.name).await?;
+    let previous = match view.and_then(|view| view.domain.previous) {
+        Some(previous) => store.certificate(previous).await?,
+        None => None,
+    };
+    let was_early = previous
+        .is_some_and(|previous| certificate.created_at.duration_since(previous.created_at) < SAME_INCIDENT);
+    Ok(until.filter(|_| was_early))
+}
+
+fn early_renewal_withheld(name: &DomainName, at: Timestamp) {
+    metrics::counter!("ssl_manager_early_renewals_withheld_total").increment(1);
+    tracing::warn!(
+        domain = %name,
+        renewal_at = %at,
+        "the CA suggests to renew a certificate that it issued within a day: it is renewed later"
+    );
 }
 
 /// The point within a window: the one that was chosen before, as long as the CA suggests the same.
@@ -68,9 +117,13 @@ enum Answer {
     Suggested {
         window: SuggestedWindow,
         ask_again: SignedDuration,
+        /// The CA says where it explains the window: an incident.
+        is_explained: bool,
     },
-    /// The CA has no such information, or not about this certificate.
+    /// The CA has no such information about any certificate.
     Nothing,
+    /// The CA does not know this certificate, not yet or not any more.
+    NotKnown,
     /// It does not answer now.
     Unanswered,
 }
@@ -87,8 +140,10 @@ async fn ask(issuer: &Issuer, certificate: &Certificate) -> Result<Answer, JobEr
         Ok(Some(suggestion)) => Ok(Answer::Suggested {
             window: suggestion.window,
             ask_again: SignedDuration::try_from(suggestion.ask_again).unwrap_or(SignedDuration::MAX),
+            is_explained: suggestion.is_explained,
         }),
         Ok(None) => Ok(Answer::Nothing),
+        Err(error) if error.is_gone() => Ok(Answer::NotKnown),
         Err(error) => {
             tracing::info!(
                 error = &error as &dyn std::error::Error,

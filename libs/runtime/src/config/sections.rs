@@ -333,7 +333,7 @@ section! {
         root_certificate_file: PathBuf = PathBuf::new(),
         /// Key id of an external account binding (RFC 8555 section 7.3.4).
         eab_key_id: String = String::new(),
-        /// Its HMAC key in base64url.
+        /// Its HMAC key as the CA hands it out: base64url or standard base64, padded or not.
         eab_hmac_key_file: PathBuf = PathBuf::new(),
         /// What CAA records must name; empty is what the directory says.
         caa_identities: Vec<String> = Vec::new(),

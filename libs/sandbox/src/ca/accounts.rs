@@ -21,6 +21,8 @@ pub(super) struct Account {
     state: Mutex<AccountState>,
     /// Valid authorizations, by name, to be used again.
     pub(super) authorized: Mutex<HashMap<String, Arc<Authorization>>>,
+    /// Its orders, the oldest first.
+    pub(super) orders: Mutex<Vec<u64>>,
 }
 
 struct AccountState {
@@ -50,6 +52,8 @@ pub(super) struct Accounts(RwLock<Index>);
 
 #[derive(Default)]
 struct Index {
+    /// Ids that were given; none is given twice, whatever is forgotten.
+    made: u64,
     by_id: HashMap<u64, Arc<Account>>,
     by_thumbprint: HashMap<String, u64>,
 }
@@ -63,6 +67,12 @@ impl Accounts {
         read(&self.0).by_id.values().map(|account| lock(&account.state).contact.clone()).collect()
     }
 
+    pub(super) fn forget(&self) {
+        let mut index = write(&self.0);
+        index.by_id.clear();
+        index.by_thumbprint.clear();
+    }
+
     fn by_key(&self, key: &Jwk) -> Option<Arc<Account>> {
         let index = read(&self.0);
         index.by_thumbprint.get(&key.thumbprint).and_then(|id| index.by_id.get(id)).cloned()
@@ -74,10 +84,11 @@ impl Accounts {
         if let Some(account) = index.by_thumbprint.get(&key.thumbprint).and_then(|id| index.by_id.get(id)) {
             return (account.clone(), false);
         }
-        let id = index.by_id.len() as u64 + 1;
+        index.made += 1;
+        let id = index.made;
         index.by_thumbprint.insert(key.thumbprint.clone(), id);
         let state = Mutex::new(AccountState { key, contact, deactivated: false });
-        let account = Arc::new(Account { id, state, authorized: Mutex::default() });
+        let account = Arc::new(Account { id, state, authorized: Mutex::default(), orders: Mutex::default() });
         index.by_id.insert(id, account.clone());
         (account, true)
     }
@@ -114,7 +125,7 @@ pub(super) fn new_account(state: &State, request: &Authentic) -> Result<Reply, P
     };
     let payload: NewAccount = request.payload()?;
     if let Some(account) = state.accounts.by_key(key) {
-        return Ok(account_reply(request, &account, StatusCode::OK));
+        return Ok(account_reply(state, request, &account, StatusCode::OK));
     }
     if payload.only_return_existing {
         let detail = "no account has this key";
@@ -127,13 +138,29 @@ pub(super) fn new_account(state: &State, request: &Authentic) -> Result<Reply, P
     check_contact(&payload.contact)?;
     check_binding(state, request, key, payload.external_account_binding.as_ref())?;
     let (account, is_new) = state.accounts.get_or_create(key.clone(), payload.contact);
-    Ok(account_reply(request, &account, if is_new { StatusCode::CREATED } else { StatusCode::OK }))
+    Ok(account_reply(state, request, &account, if is_new { StatusCode::CREATED } else { StatusCode::OK }))
 }
 
-fn account_reply(request: &Authentic, account: &Account, status: StatusCode) -> Reply {
-    let mut reply = json(status, &account.to_json());
+fn account_reply(state: &State, request: &Authentic, account: &Account, status: StatusCode) -> Reply {
+    let mut members = account.to_json();
+    if state.odd.lists_orders() {
+        members["orders"] = request.url_of(&format!("orders/{}", account.id)).into();
+    }
+    let mut reply = json(status, &members);
     insert(&mut reply, LOCATION, &request.url_of(&format!("account/{}", account.id)));
     reply
+}
+
+/// The account's list of orders (RFC 8555 section 7.1.2.1).
+pub(super) fn orders(state: &State, request: &Authentic, id: u64) -> Result<Reply, Problem> {
+    let account = request.account()?;
+    if account.id != id || !state.odd.lists_orders() {
+        return Err(Problem::not_found("list of orders"));
+    }
+    request.must_be_post_as_get()?;
+    let urls: Vec<_> =
+        lock(&account.orders).iter().map(|order| request.url_of(&format!("order/{order}"))).collect();
+    Ok(json(StatusCode::OK, &json!({ "orders": urls })))
 }
 
 fn check_contact(contact: &[String]) -> Result<(), Problem> {
@@ -204,7 +231,7 @@ pub(super) fn account(state: &State, request: &Authentic, id: u64) -> Result<Rep
             account_state.contact = contact;
         }
     }
-    Ok(account_reply(request, account, StatusCode::OK))
+    Ok(account_reply(state, request, account, StatusCode::OK))
 }
 
 #[derive(Deserialize)]
@@ -235,5 +262,5 @@ pub(super) fn key_change(state: &State, request: &Authentic) -> Result<Reply, Pr
         Problem::new("malformed", StatusCode::CONFLICT, "the new key is in use")
             .location(request.url_of(&format!("account/{holder}")))
     })?;
-    Ok(account_reply(request, account, StatusCode::OK))
+    Ok(account_reply(state, request, account, StatusCode::OK))
 }

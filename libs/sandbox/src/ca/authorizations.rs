@@ -140,12 +140,19 @@ impl Authorization {
     }
 
     fn to_json(&self, state: &State, request: &Authentic) -> Value {
-        let status = self.status(state).as_str();
+        let status = match self.status(state) {
+            AuthorizationStatus::Invalid if state.odd.leaves_failed_orders_pending() => "pending",
+            status => status.as_str(),
+        };
+        let mut challenge = self.challenge_json(request);
+        if !state.odd.offers_http_01(&self.name) {
+            challenge["type"] = "dns-01".into();
+        }
         json!({
             "identifier": { "type": "dns", "value": self.name },
             "status": status,
             "expires": lock(&self.state).expires.to_string(),
-            "challenges": [self.challenge_json(request)],
+            "challenges": [challenge],
         })
     }
 

@@ -17,11 +17,13 @@ use super::issue::Leaf;
 use super::orders::{Order, OrderStatus};
 use super::problem::Problem;
 use super::request::{Authentic, Signer};
-use super::state::State;
+use super::state::{State, after};
 use super::{Nonsense, RevokedCertificate};
 use crate::serve::{Reply, empty, reply};
 use crate::sync::lock;
 
+/// How long after now a certificate begins that cannot be used yet.
+const LATER: Duration = Duration::from_hours(48);
 /// On a certificate that is for another name than was asked.
 const OTHER_NAME: &str = "somebody-else.example";
 
@@ -153,12 +155,31 @@ pub(super) fn wrong_chain(state: &State, id: &str, nonsense: Nonsense) -> Option
     let sign = |names: &[String], key: &dyn PublicKeyData| {
         state.issuer.sign(names, &key, certificate.not_before, lifetime)
     };
+    let own_key: &dyn PublicKeyData = &certificate.key;
     let leaf = match nonsense {
+        Nonsense::Shuffled => return Some(shuffled(state, &certificate.der)),
+        Nonsense::AddedName => {
+            let added = certificate.names.iter().map(|name| format!("www.{name}"));
+            sign(&certificate.names.iter().cloned().chain(added).collect::<Vec<_>>(), own_key)
+        }
+        Nonsense::Later => {
+            let begins = after(certificate.not_before, LATER);
+            state.issuer.sign(&certificate.names, &own_key, begins, lifetime)
+        }
         Nonsense::OtherKey => sign(&certificate.names, &KeyPair::generate().ok()?),
         Nonsense::OtherName => sign(&[OTHER_NAME.to_owned()], &certificate.key),
         Nonsense::TruncatedJson | Nonsense::Html | Nonsense::HugeBody => return None,
     };
     Some(chain(state, &leaf.ok()?.der))
+}
+
+/// The chain in no order, with a stranger in it.
+fn shuffled(state: &State, leaf: &CertificateDer<'_>) -> Reply {
+    let (root, intermediate) = (state.issuer.root_pem(), state.issuer.intermediate_pem());
+    let stranger = super::issue::stranger().unwrap_or_default();
+    let chain =
+        format!("{stranger}{root}{}{intermediate}", pem(leaf)).replace('\r', "").replace('\n', "\r\n");
+    reply(StatusCode::OK, "application/pem-certificate-chain", chain)
 }
 
 #[derive(Deserialize)]

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
-use http::StatusCode;
 use jiff::Timestamp;
 
 use super::ari::RenewalWindow;
@@ -268,12 +267,7 @@ impl Knobs {
     pub(super) fn refusal_of(&self, endpoint: Endpoint) -> Option<Problem> {
         let settings = read(&self.settings);
         let refusal = settings.refusals.get(&endpoint)?;
-        let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
-        let problem = Problem::new(refusal.problem.clone(), status, refusal.detail.clone());
-        Some(match refusal.retry_after {
-            Some(wait) => problem.retry_after(wait),
-            None => problem,
-        })
+        Some(refusal.into())
     }
 
     pub(super) fn profiles(&self) -> BTreeMap<String, Duration> {

@@ -89,6 +89,12 @@ fn since_epoch(moment: Timestamp) -> Duration {
     Duration::from_secs(moment.as_second().max(0).unsigned_abs())
 }
 
+/// A root that has nothing to do with this CA, PEM.
+pub(super) fn stranger() -> Option<String> {
+    let root = CertifiedIssuer::self_signed(ca_params("A Stranger"), KeyPair::generate().ok()?).ok()?;
+    Some(root.pem())
+}
+
 /// The public key of a CSR whose signature verifies and that asks for exactly these names.
 pub(super) fn check_csr(der: Vec<u8>, names: &[String], account_key: &Jwk) -> Result<PublicKey, Problem> {
     let csr = CertificateSigningRequestParams::from_der(&der.into())

@@ -17,6 +17,7 @@ mod issue;
 mod jws;
 mod limits;
 mod nonces;
+mod oddities;
 mod orders;
 mod problem;
 mod request;
@@ -34,6 +35,7 @@ use serde::Deserialize;
 
 pub use self::control::CaControl;
 pub use self::limits::{Limit, Limits};
+pub use self::oddities::UsRefusal;
 use self::state::State;
 use crate::serve::Server;
 use crate::tls::ApiIdentity;
@@ -134,6 +136,8 @@ pub enum Endpoint {
     RevokeCert,
     /// key-change.
     KeyChange,
+    /// renewal-info (RFC 9773), which takes no signature.
+    RenewalInfo,
 }
 
 /// A wrong body under the right status.
@@ -149,6 +153,12 @@ pub enum Nonsense {
     OtherKey,
     /// A certificate for another name.
     OtherName,
+    /// A certificate for the right name and one more.
+    AddedName,
+    /// The right certificate among its intermediate, the root and a stranger, in no order, with CR LF at each line's end.
+    Shuffled,
+    /// A right certificate that begins two days later.
+    Later,
 }
 
 /// What the CA answers instead of doing what it is asked to.

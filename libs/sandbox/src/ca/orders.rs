@@ -91,6 +91,7 @@ impl Order {
             match authorization.status(state) {
                 AuthorizationStatus::Valid => {}
                 AuthorizationStatus::Pending => all_valid = false,
+                AuthorizationStatus::Invalid if state.odd.leaves_failed_orders_pending() => all_valid = false,
                 _ => return OrderStatus::Invalid(None),
             }
         }
@@ -175,6 +176,14 @@ pub(super) fn new_order(state: &State, request: &Authentic) -> Result<Reply, Pro
         let detail = format!("too many certificates issued for {name}, retry after {}s", wait.as_secs());
         return Err(Problem::rate_limited(detail, wait));
     }
+    if let Some(pause) = state.odd.pause_of(&names) {
+        return Err(pause);
+    }
+    if payload.replaces.is_some()
+        && let Some(refusal) = state.odd.refuses_replacements()
+    {
+        return Err(refusal);
+    }
     let predecessor = match &payload.replaces {
         Some(id) => Some(certificates::find(state, id)?),
         None => None,
@@ -217,6 +226,7 @@ fn place(
         predecessor.replace_by(state, &order)?;
     }
     state.orders.insert(order.id, order.clone());
+    lock(&account.orders).push(order.id);
     state.counters.count_order(names, now);
     Ok(order)
 }
@@ -310,6 +320,10 @@ pub(super) fn finalize(state: &Arc<State>, request: &Authentic, id: u64) -> Resu
 
 fn issue(state: &State, order: &Arc<Order>, key: PublicKey) {
     if order.is_expired(state) {
+        return;
+    }
+    if let Some(problem) = state.odd.issuance_failure() {
+        *lock(&order.issuance) = Issuance::Failed(problem);
         return;
     }
     let lifetime = state.knobs.lifetime_of(order.profile.as_deref());

@@ -28,6 +28,7 @@ enum Resource<'a> {
     RevokeCert,
     KeyChange,
     Account(u64),
+    Orders(u64),
     Order(u64),
     Finalize(u64),
     Authorization(u64),
@@ -58,6 +59,7 @@ impl<'a> Resource<'a> {
         let number = id.parse().ok()?;
         match kind {
             "account" => Some(Self::Account(number)),
+            "orders" => Some(Self::Orders(number)),
             "order" => Some(Self::Order(number)),
             "finalize" => Some(Self::Finalize(number)),
             "authorization" => Some(Self::Authorization(number)),
@@ -78,6 +80,7 @@ impl<'a> Resource<'a> {
             Self::Certificate(_) => Some(Endpoint::Certificate),
             Self::RevokeCert => Some(Endpoint::RevokeCert),
             Self::KeyChange => Some(Endpoint::KeyChange),
+            Self::RenewalInfo(_) => Some(Endpoint::RenewalInfo),
             _ => None,
         }
     }
@@ -99,6 +102,7 @@ impl Service for State {
             Ok(None) => return Err(Dropped),
             Err(problem) => problem.to_reply(),
         };
+        reply = self.odd.write(reply).await;
         if let Ok(base) = base_url(&request) {
             let index = format!("<{base}directory>;rel=\"index\"");
             if let Ok(index) = HeaderValue::from_str(&index) {
@@ -128,7 +132,16 @@ async fn answer(state: &Arc<State>, request: &Request) -> Result<Option<Reply>, 
     if let Some(refusal) = endpoint.and_then(|endpoint| state.knobs.refusal_of(endpoint)) {
         return Err(refusal);
     }
-    let reply = answer_authentic(state, &authentic, &resource)?;
+    if let Some(refusal) = endpoint.and_then(|endpoint| state.odd.refusal(endpoint)) {
+        return Ok(Some(refusal));
+    }
+    let mut reply = answer_authentic(state, &authentic, &resource)?;
+    if let Some(wait) = endpoint.and_then(|endpoint| state.odd.answers_after(endpoint)) {
+        tokio::time::sleep(wait).await;
+    }
+    if let Some(wrong) = endpoint.and_then(|endpoint| state.odd.wrong_answer(endpoint)) {
+        reply = wrong;
+    }
     if drops(Lost::Answer) {
         return Ok(None);
     }
@@ -148,6 +161,11 @@ fn answer_anyone(
     resource: &Resource<'_>,
 ) -> Result<Option<Reply>, Problem> {
     let is_get = request.method() == Method::GET;
+    if let Resource::RenewalInfo(_) = resource
+        && let Some(refusal) = state.knobs.refusal_of(Endpoint::RenewalInfo)
+    {
+        return Err(refusal);
+    }
     match resource {
         Resource::NewNonce if request.method() == Method::HEAD => Ok(Some(empty(StatusCode::OK))),
         Resource::NewNonce if is_get => {
@@ -176,6 +194,7 @@ fn answer_authentic(
         Resource::RevokeCert => certificates::revoke_cert(state, request),
         Resource::KeyChange => accounts::key_change(state, request),
         Resource::Account(id) => accounts::account(state, request, *id),
+        Resource::Orders(id) => accounts::orders(state, request, *id),
         Resource::Order(id) => orders::order(state, request, *id),
         Resource::Finalize(id) => orders::finalize(state, request, *id),
         Resource::Authorization(id) => authorizations::authorization(state, request, *id),
@@ -190,10 +209,19 @@ fn answer_authentic(
 /// The answer as a broken CA would give it; its headers stay, so that only the body is wrong.
 async fn spoil(state: &State, resource: &Resource<'_>, good: Reply, nonsense: Nonsense) -> Reply {
     let wrong = match (nonsense, resource) {
-        (Nonsense::OtherKey | Nonsense::OtherName, Resource::Certificate(id)) => {
-            return certificates::wrong_chain(state, id, nonsense).unwrap_or(good);
+        (
+            Nonsense::OtherKey
+            | Nonsense::OtherName
+            | Nonsense::AddedName
+            | Nonsense::Shuffled
+            | Nonsense::Later,
+            resource,
+        ) => {
+            return match resource {
+                Resource::Certificate(id) => certificates::wrong_chain(state, id, nonsense).unwrap_or(good),
+                _ => good,
+            };
         }
-        (Nonsense::OtherKey | Nonsense::OtherName, _) => return good,
         (Nonsense::Html, _) => reply(good.status(), "text/html", "<html><h1>It works!</h1></html>"),
         (Nonsense::HugeBody, _) => reply(good.status(), "application/json", vec![b' '; HUGE_BODY_BYTES]),
         (Nonsense::TruncatedJson, _) => {

@@ -16,6 +16,7 @@ use super::control::Knobs;
 use super::issue::Issuer;
 use super::limits::Ledger;
 use super::nonces::Nonces;
+use super::oddities::Oddities;
 use super::orders::Order;
 use super::validation::Validator;
 use super::{CaOptions, RevokedCertificate};
@@ -32,6 +33,7 @@ pub(super) struct State {
     pub(super) issuer: Issuer,
     pub(super) validator: Validator,
     pub(super) knobs: Knobs,
+    pub(super) odd: Oddities,
     pub(super) counters: Counters,
     pub(super) ledger: Ledger,
     pub(super) clock: Clock,
@@ -61,6 +63,7 @@ impl State {
                 patience: options.validation_timeout,
             },
             knobs: Knobs::new(options.lifetime, options.profiles, options.order_life),
+            odd: Oddities::default(),
             counters: Counters::default(),
             ledger: Ledger::new(options.clock.clone()),
             clock: options.clock,
@@ -120,6 +123,10 @@ impl<K: Eq + Hash, T> Registry<K, T> {
 
     pub(super) fn insert(&self, id: K, object: Arc<T>) {
         write(&self.0).insert(id, object);
+    }
+
+    pub(super) fn clear(&self) {
+        write(&self.0).clear();
     }
 }
 

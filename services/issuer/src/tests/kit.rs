@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bus_embedded::EmbeddedBus;
-use domain::{Cause, Clock, Domain, DomainName, Live, Work, WorkKind};
+use domain::{Cause, Clock, Domain, DomainName, Live, Status, Who, Work, WorkKind};
 use jiff::{SignedDuration, Timestamp};
 use runtime::config::AcmeIssuer;
 use runtime::testing::{JumpingClock, SeededEntropy, open_store};
 use runtime::{Config, Context, Health, Job, Stop};
-use sandbox::{CaControl, CaOptions, ValidationResult, World, WorldOptions};
+use sandbox::{Ca, CaControl, CaOptions, CaRefusal, ValidationResult, World, WorldOptions};
 use seal::SealingKeys;
 use store::{Certificate, Store};
 use tempfile::TempDir;
@@ -21,6 +21,8 @@ pub(crate) const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 pub(crate) struct Kit {
     pub(crate) world: World,
+    /// The CA after the first, where the case has one.
+    pub(crate) second: Option<Ca>,
     pub(crate) clock: Arc<JumpingClock>,
     pub(crate) store: Arc<Store>,
     pub(crate) issuer: Issuer,
@@ -31,7 +33,18 @@ pub(crate) fn name(label: &str) -> DomainName {
     DomainName::parse(&format!("{label}.example.com")).unwrap()
 }
 
+/// A problem without Retry-After.
+pub(crate) fn refusal(status: u16, problem: &str, detail: &str) -> CaRefusal {
+    let (problem, detail) = (problem.to_owned(), detail.to_owned());
+    CaRefusal { status, problem, detail, retry_after: None }
+}
+
 impl Kit {
+    /// Another CA takes over where the first cannot.
+    pub(crate) async fn with_two_issuers() -> Self {
+        Self::built(true, |_| {}).await
+    }
+
     pub(crate) async fn new() -> Self {
         Self::with(|_| {}).await
     }
@@ -42,6 +55,10 @@ impl Kit {
 
     /// The CA believes every challenge; nothing is fetched.
     pub(crate) async fn configured(change: impl FnOnce(&mut Config)) -> Self {
+        Self::built(false, change).await
+    }
+
+    async fn built(has_second: bool, change: impl FnOnce(&mut Config)) -> Self {
         let clock = Arc::new(JumpingClock::new("2026-11-23T00:00:00Z".parse().unwrap()));
         let time = clock.clone();
         let world = World::start(WorldOptions {
@@ -56,6 +73,13 @@ impl Kit {
         .await
         .unwrap();
         world.ca.control().validation_default(ValidationResult::Valid);
+        let time = clock.clone();
+        let options = CaOptions {
+            clock: Arc::new(move || time.now()),
+            reuse_authorizations: false,
+            ..CaOptions::default()
+        };
+        let second = if has_second { Some(Ca::start(options).await.unwrap()) } else { None };
         let folder = tempfile::tempdir().unwrap();
         let store = open_store(&folder.path().join("test.db"), clock.clone()).await.unwrap();
         let root = folder.path().join("root.pem");
@@ -67,7 +91,18 @@ impl Kit {
             ..AcmeIssuer::default()
         };
         let mut config = Config::default();
-        config.acme.issuers = vec![settings];
+        config.acme.issuers = vec![settings.clone()];
+        if let Some(second) = &second {
+            second.control().validation_default(ValidationResult::Valid);
+            let root = folder.path().join("second.pem");
+            std::fs::write(&root, second.api_root_pem()).unwrap();
+            config.acme.issuers.push(AcmeIssuer {
+                name: "second".to_owned(),
+                directory_url: second.directory_url(),
+                root_certificate_file: root,
+                ..settings
+            });
+        }
         config.c4.base_url = world.c4.base_url();
         config.c4.token = world.c4.token().to_owned().into();
         config.cdn.cname_targets = vec![world.cdn_target().to_owned()];
@@ -86,7 +121,7 @@ impl Kit {
             health: Health::default(),
             listeners: Arc::default(),
         };
-        Self { issuer: Issuer::new(context).unwrap(), world, clock, store, _folder: folder }
+        Self { issuer: Issuer::new(context).unwrap(), world, second, clock, store, _folder: folder }
     }
 
     pub(crate) fn ca(&self) -> CaControl {
@@ -150,6 +185,19 @@ impl Kit {
         let due_at = self.work(name).await.unwrap().due_at.unwrap();
         self.clock.advance(due_at.duration_since(self.now()).max(SignedDuration::ZERO));
         assert!(self.run(name).await);
+    }
+
+    /// Why it has no certificate, and who must act.
+    pub(crate) async fn why(&self, name: &DomainName) -> (Status, &'static str, Who) {
+        let domain = self.domain(name).await;
+        let reason = domain.reason().unwrap();
+        (domain.status(self.now()), reason.code(), reason.who())
+    }
+
+    /// Minutes until the next attempt.
+    pub(crate) async fn minutes(&self, name: &DomainName) -> i64 {
+        let due_at = self.work(name).await.unwrap().due_at.unwrap();
+        due_at.duration_since(self.now()).as_mins()
     }
 
     /// The certificate that waits for its upload.

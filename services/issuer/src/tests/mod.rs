@@ -3,7 +3,12 @@
 mod kit;
 
 mod budget;
+mod delivered;
 mod keys;
+mod odd;
+mod pace;
+mod problems;
+mod refusals;
 mod renewals;
 mod rests;
 mod revocations;

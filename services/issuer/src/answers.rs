@@ -1,0 +1,231 @@
+//! What an answer of the CA means for the attempt, the order and the domain.
+//!
+//! A problem is read by its type and its subject (`acme::Problem`). What it then leads to is one of few things: the CA has
+//! trouble, it refuses us, it refuses this name, or there is nothing to see yet. An answer to a look that is odd ends no
+//! order: what the CA has said is there, and is asked for again for minutes.
+
+use acme::{AcmeError, Asked, DeliveredError, Meaning, Problem, WhyInvalid};
+use domain::{Activity, DomainName, Reason, Retry};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::at_ca::{AtCa, later, still_at_it};
+use crate::ending::Ending;
+use crate::issuance::{RELEASE_SPREAD, Stop, another_order, ended, local, order_over};
+
+/// Attempts, about nine minutes, that find nothing where the CA said it is, after which the order is given up.
+const MAX_LOOKS_IN_VAIN: u32 = 6;
+/// Type of the problem of an authorization that offers no HTTP-01 challenge; no type of RFC 8555.
+const NOT_OFFERED: &str = "noHttp01Challenge";
+
+/// What the CA was asked for when an error came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// new-order.
+    NewOrder,
+    /// A look at an order, its authorization or its certificate.
+    Look,
+    /// A challenge to be looked at, an order to be finalized.
+    Change,
+}
+
+impl AtCa<'_> {
+    /// What a look brought.
+    pub(crate) fn look<T>(&self, looked: Result<T, AcmeError>) -> Result<T, Stop> {
+        looked.map_err(|error| self.trouble(error, Request::Look))
+    }
+
+    /// What an error of the CA means for this attempt.
+    pub(crate) fn trouble(&self, error: AcmeError, request: Request) -> Stop {
+        if !self.is_reloaded && error.may_be_the_accounts_key() {
+            return Stop::Account { error, request };
+        }
+        if request == Request::Look && is_odd(&error) {
+            return self.not_there(&error);
+        }
+        self.authority.note(Some(&error), self.now());
+        let not_before = error.retry_after().map(|wait| later(self.now(), wait));
+        if error.is_order_not_ready() {
+            return still_at_it(Activity::WaitingForCa, not_before);
+        }
+        let problem = match error {
+            AcmeError::Problem(problem) => problem,
+            AcmeError::Store(error) => return Stop::Job(error.into()),
+            error @ AcmeError::Local(_) => return local(&error),
+            error => return ended(Ending::ca_down(error.to_string(), not_before)),
+        };
+        let asked = if request == Request::NewOrder { Asked::NewOrder } else { Asked::Order };
+        let about = problem.about(self.name);
+        match about.meaning(asked) {
+            Meaning::CasTrouble => {
+                ended(Ending::ca_down(AcmeError::Problem(problem).to_string(), not_before))
+            }
+            Meaning::Limited => ended(Ending::limited(self.room_at(&AcmeError::Problem(problem)))),
+            Meaning::Paused => ended(paused(&about)),
+            Meaning::RefusesUs => self.refused_us(&about, request),
+            _ => self.meant(&about, asked),
+        }
+    }
+
+    /// Nothing is there, or nothing that can be read, where the CA said that something is: asked for again, as the same
+    /// order, and given up for another one only after minutes.
+    fn not_there(&self, error: &AcmeError) -> Stop {
+        let reason = Reason::CaDown { detail: error.to_string() };
+        if self.before.as_ref() == Some(&reason) && self.attempts >= MAX_LOOKS_IN_VAIN {
+            tracing::warn!(error = error as &dyn std::error::Error, "the order is given up for another one");
+            return another_order();
+        }
+        ended(Ending::Waiting { reason, not_before: None })
+    }
+
+    /// The CA refuses us: the next one is used at once where there is one. An order that the CA has not taken yet stays
+    /// where there is none.
+    fn refused_us(&self, problem: &Problem, request: Request) -> Stop {
+        let now = self.now();
+        let until = self.authority.refused(problem, now);
+        let reason = self.authority.refuses_us(problem);
+        if self.issuer.authorities.len() > 1 {
+            return order_over(Ending::Waiting { reason, not_before: None });
+        }
+        let spread = self.issuer.context.entropy.below(RELEASE_SPREAD);
+        let not_before = Some(until + SignedDuration::from_secs(i64::try_from(spread).unwrap_or(0)));
+        let ending = Ending::Waiting { reason, not_before };
+        if request == Request::NewOrder { ended(ending) } else { order_over(ending) }
+    }
+
+    /// The validation of the challenge failed.
+    pub(crate) fn challenge_failed(&self, problem: &Problem) -> Stop {
+        self.meant(&problem.about(self.name), Asked::Challenge)
+    }
+
+    /// The CA offers nothing that we can answer.
+    pub(crate) fn no_challenge() -> Stop {
+        let detail = "it offers no HTTP-01 challenge for this name".to_owned();
+        let reason = Reason::OrderRejected { problem: NOT_OFFERED.to_owned(), detail };
+        order_over(Ending::Refused { reason, authorization_failed: false })
+    }
+
+    pub(crate) fn order_invalid(&self, why: WhyInvalid) -> Stop {
+        match why {
+            WhyInvalid::Challenge(problem) => self.challenge_failed(&problem),
+            WhyInvalid::Order(problem) => {
+                let about = problem.about(self.name);
+                // A fresh order is tried before anybody is blamed for one that ran out.
+                if about.detail.contains("expired") && self.attempts == 0 {
+                    return another_order();
+                }
+                self.meant(&about, Asked::Order)
+            }
+            // Orders that ran out may end like this, too.
+            WhyInvalid::Unexplained if self.attempts == 0 => another_order(),
+            WhyInvalid::Unexplained => {
+                let detail = "the order became invalid without a reason".to_owned();
+                let reason = Reason::OrderRejected { problem: "invalid".to_owned(), detail };
+                order_over(Ending::Refused { reason, authorization_failed: false })
+            }
+        }
+    }
+
+    /// The order is over, for that.
+    fn meant(&self, problem: &Problem, asked: Asked) -> Stop {
+        let authorization_failed = asked == Asked::Challenge;
+        let (kind, detail) = (problem.kind.clone(), problem.detail.clone());
+        let not_found = |reason| Ending::ChallengeInvalid { reason, dns: self.dns.clone() };
+        let refused = |reason| Ending::Refused { reason, authorization_failed };
+        order_over(match problem.meaning(asked) {
+            Meaning::CasTrouble | Meaning::Limited => {
+                let reason = Reason::CaDown { detail: format!("{kind}: {detail}") };
+                Ending::Lost { reason, authorization_failed }
+            }
+            Meaning::Paused => paused(problem),
+            Meaning::RefusesUs => return self.refused_us(problem, Request::Look),
+            Meaning::Caa => {
+                let wanted = self.identities.first().cloned().unwrap_or_default();
+                let at = caa_owner(self.name, &detail);
+                refused(Reason::CaaForbids { at, found: detail, wanted })
+            }
+            Meaning::NotFound => not_found(Reason::ChallengeInvalid { problem: kind, detail }),
+            Meaning::NotFoundEverywhere => not_found(Reason::ChallengeUnreachableElsewhere { detail }),
+            Meaning::Refused => refused(Reason::OrderRejected { problem: kind, detail }),
+        })
+    }
+
+    /// The CA delivered something that cannot be used; another order brings the same again.
+    pub(crate) fn rejected(&self, error: &DeliveredError) -> Stop {
+        tracing::error!(
+            error = error as &dyn std::error::Error,
+            issuer = self.authority.name(),
+            domain = %self.name,
+            "the CA delivered something else than what was ordered"
+        );
+        let issuer = self.authority.name().to_owned();
+        metrics::counter!("ssl_manager_certificates_rejected_total", "issuer" => issuer).increment(1);
+        let reason = Reason::CertificateRejected { detail: error.to_string() };
+        order_over(Ending::Refused { reason, authorization_failed: false })
+    }
+
+    /// When a CA that is over its limits may be asked again: as it says; else after a minute, and later each time.
+    pub(crate) fn room_at(&self, error: &AcmeError) -> Timestamp {
+        match error.retry_after() {
+            Some(wait) => later(self.now(), wait),
+            None => room_without_retry_after(self.before.as_ref(), self.attempts, self.now()),
+        }
+    }
+}
+
+/// A minute, and longer with each attempt that ended alike.
+pub(crate) fn room_without_retry_after(before: Option<&Reason>, attempts: u32, now: Timestamp) -> Timestamp {
+    let is_again = matches!(before, Some(Reason::CaLimited { .. }));
+    let attempt = if is_again { attempts.saturating_add(1) } else { 1 };
+    Retry::Blocked.due(attempt, now).unwrap_or(now)
+}
+
+fn paused(problem: &Problem) -> Ending {
+    let url = problem.url.clone().unwrap_or_default();
+    Ending::Waiting { reason: Reason::PausedByCa { detail: problem.detail.clone(), url }, not_before: None }
+}
+
+/// Whether an answer to a look neither shows what is there nor says that the CA does not work or refuses us.
+fn is_odd(error: &AcmeError) -> bool {
+    match error {
+        AcmeError::Nonsense(_) => true,
+        AcmeError::Problem(problem) => {
+            let refused = problem.meaning(Asked::Order);
+            error.is_gone()
+                || !matches!(
+                    refused,
+                    Meaning::CasTrouble | Meaning::Limited | Meaning::Paused | Meaning::RefusesUs
+                )
+        }
+        _ => false,
+    }
+}
+
+/// The name whose CAA records forbid it, as far as the CA's words say ("CAA record for example.com prevents issuance").
+fn caa_owner(name: &DomainName, detail: &str) -> String {
+    let mut words = detail.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')));
+    let is_above = |word: &&str| {
+        let word = word.trim_matches('.');
+        word.contains('.') && (word == name.as_str() || name.as_str().ends_with(&format!(".{word}")))
+    };
+    words.find(is_above).map_or_else(|| name.to_string(), |word| word.trim_matches('.').to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_owner_of_the_caa_records_is_read_off_the_cas_words() {
+        let name = DomainName::parse("shop.example.com").unwrap();
+        for (detail, owner) in [
+            ("CAA record for example.com prevents issuance", "example.com"),
+            ("While processing CAA for shop.example.com: DNS problem: SERVFAIL.", "shop.example.com"),
+            ("CAA record for other.example.net prevents issuance", "shop.example.com"),
+            ("CAA record for notexample.com.", "shop.example.com"),
+            ("com.", "shop.example.com"),
+            ("", "shop.example.com"),
+        ] {
+            assert_eq!(caa_owner(&name, detail), owner, "{detail}");
+        }
+    }
+}

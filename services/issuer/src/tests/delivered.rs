@@ -1,0 +1,66 @@
+//! What the CA delivers: what is usable is used, what is not is not ordered again and again.
+
+use domain::{Cause, HistoryKind, Status, Who, WorkKind};
+use jiff::SignedDuration;
+use sandbox::{Endpoint, Nonsense};
+
+use super::kit::{DAY, Kit, name};
+
+#[tokio::test]
+async fn a_certificate_for_an_added_name_costs_two_orders_and_then_one_a_day() {
+    let kit = Kit::new().await;
+    let name = name("shop");
+    for _ in 0..9 {
+        kit.ca().answer_nonsense(Endpoint::Certificate, Nonsense::AddedName);
+    }
+    kit.add(&name).await;
+    assert!(kit.run(&name).await);
+    let mut minutes = Vec::new();
+    for _ in 0..3 {
+        assert_eq!(kit.why(&name).await, (Status::Failure, "certificate_rejected", Who::Ca));
+        minutes.push(kit.minutes(&name).await);
+        kit.run_next(&name).await;
+    }
+    assert_eq!(minutes, [1, 24 * 60, 24 * 60]);
+    assert_eq!(kit.ca().orders_placed(), 4);
+    let history = kit.store.history(&name, 9).await.unwrap();
+    let line = history.iter().find(|line| line.kind == HistoryKind::CertificateRejected).unwrap();
+    assert!(line.message.contains("www.shop.example.com"), "the difference is named: {}", line.message);
+    kit.ask(&name, Cause::Recheck).await;
+    assert!(kit.run(&name).await);
+    assert_eq!(kit.ca().orders_placed(), 5, "a person unlocks it");
+}
+
+#[tokio::test]
+async fn a_chain_in_no_order_with_a_stranger_in_it_is_used() {
+    let kit = Kit::new().await;
+    let name = name("shop");
+    kit.ca().answer_nonsense(Endpoint::Certificate, Nonsense::Shuffled);
+    kit.add(&name).await;
+    assert!(kit.run(&name).await);
+    let certificate = kit.issued(&name).await;
+    assert_eq!(certificate.chain_pem.matches("BEGIN CERTIFICATE").count(), 3, "leaf, intermediate, root");
+    assert!(!certificate.chain_pem.contains('\r'));
+    assert_eq!(kit.ca().orders_placed(), 1);
+}
+
+#[tokio::test]
+async fn a_certificate_that_begins_later_is_kept_and_uploaded_then() {
+    let kit = Kit::new().await;
+    let name = name("shop");
+    kit.ca().answer_nonsense(Endpoint::Certificate, Nonsense::Later);
+    kit.add(&name).await;
+    assert!(kit.run(&name).await);
+    let certificate = kit.issued(&name).await;
+    let begins = certificate.summary.not_before;
+    let wait = begins.duration_since(kit.now());
+    assert!(DAY < wait && wait <= DAY * 2 + SignedDuration::from_mins(1), "{wait:#}");
+    for cause in [Cause::Requested, Cause::Recheck, Cause::Midnight] {
+        let work = kit.store.work(&name).await.unwrap();
+        let upload = work.into_iter().find(|work| work.kind == WorkKind::Upload).unwrap();
+        assert_eq!(upload.due_at, Some(begins));
+        kit.ask(&name, cause).await;
+        assert!(kit.run(&name).await);
+    }
+    assert_eq!(kit.ca().orders_placed(), 1);
+}

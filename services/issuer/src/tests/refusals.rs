@@ -1,0 +1,227 @@
+//! The CA refuses us, whatever the name; it refuses a name; it pauses one; it says that we ask too often.
+
+use std::time::Duration;
+
+use domain::{Cause, DomainName, Status, Who};
+use jiff::SignedDuration;
+use sandbox::{Endpoint, UsRefusal, ValidationResult};
+
+use super::kit::{Kit, name, refusal};
+
+const MINUTE: SignedDuration = SignedDuration::from_mins(1);
+
+fn us(problem: &str) -> UsRefusal {
+    UsRefusal {
+        problem: problem.to_owned(),
+        detail: "not like this".to_owned(),
+        instance: Some("https://ca.example/agree".to_owned()),
+        terms: None,
+    }
+}
+
+/// Carries out everything that is due, second by second, for so long.
+async fn run_all(kit: &Kit, names: &[DomainName], seconds: u32) {
+    for _ in 0..seconds {
+        for name in names {
+            kit.run(name).await;
+        }
+        kit.clock.advance(SignedDuration::from_secs(1));
+    }
+}
+
+async fn add_many(kit: &Kit, prefix: &str, count: usize) -> Vec<DomainName> {
+    let names: Vec<_> = (0..count).map(|index| name(&format!("{prefix}{index}"))).collect();
+    for name in &names {
+        kit.add(name).await;
+    }
+    names
+}
+
+#[tokio::test]
+async fn every_domain_goes_to_the_next_ca_and_back() {
+    for problem in [
+        "userActionRequired",
+        "unauthorized",
+        "invalidProfile",
+        "externalAccountRequired",
+        "unsupportedContact",
+        "accountDoesNotExist",
+    ] {
+        let kit = Kit::with_two_issuers().await;
+        let second = kit.second.as_ref().unwrap().control();
+        kit.ca().refuse_us(Some(us(problem)));
+        let names = add_many(&kit, "a", 10).await;
+        run_all(&kit, &names, 60).await;
+        for name in &names {
+            kit.live(name).await;
+        }
+        assert_eq!(second.orders_placed(), 10, "{problem}");
+        assert!(kit.ca().refused_us() <= 2, "{problem}: {} requests in a minute", kit.ca().refused_us());
+        kit.ca().refuse_us(None);
+        kit.clock.advance(MINUTE);
+        let again = add_many(&kit, "b", 3).await;
+        run_all(&kit, &again, 10).await;
+        assert_eq!((kit.ca().orders_placed(), second.orders_placed()), (3, 10), "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn an_account_that_is_refused_later_is_found_out_by_one_order_too() {
+    let kit = Kit::with_two_issuers().await;
+    let second = kit.second.as_ref().unwrap().control();
+    add_many(&kit, "first", 1).await;
+    assert!(kit.run(&name("first0")).await);
+    kit.ca().refuse_us(Some(us("userActionRequired")));
+    let names = add_many(&kit, "a", 10).await;
+    run_all(&kit, &names, 60).await;
+    for name in &names {
+        kit.live(name).await;
+    }
+    assert_eq!((kit.ca().orders_placed(), second.orders_placed()), (1, 10));
+    assert!(kit.ca().refused_us() <= 2, "{}", kit.ca().refused_us());
+}
+
+#[tokio::test]
+async fn without_another_ca_they_wait_and_it_is_asked_once_a_minute() {
+    let kit = Kit::new().await;
+    kit.ca().refuse_us(Some(us("userActionRequired")));
+    let names = add_many(&kit, "a", 10).await;
+    run_all(&kit, &names, 600).await;
+    assert!((2..=11).contains(&kit.ca().refused_us()), "{} requests in ten minutes", kit.ca().refused_us());
+    for name in &names {
+        assert_eq!(kit.why(name).await, (Status::Pending, "issuer_refuses_us", Who::Us));
+        let reason = kit.domain(name).await.reason().unwrap();
+        assert!(reason.message(name).contains("https://ca.example/agree"), "{reason:?}");
+    }
+    kit.ca().refuse_us(None);
+    run_all(&kit, &names, 300).await;
+    for name in &names {
+        kit.live(name).await;
+    }
+    assert_eq!(kit.ca().orders_placed(), 10);
+}
+
+#[tokio::test]
+async fn many_that_come_at_once_cost_one_request() {
+    let kit = Kit::new().await;
+    kit.ca().refuse_us(Some(us("unauthorized")));
+    let names = add_many(&kit, "a", 20).await;
+    let all = names.iter().map(|name| kit.run(name));
+    for ran in futures::future::join_all(all).await {
+        assert!(ran);
+    }
+    assert_eq!(kit.ca().refused_us(), 1);
+}
+
+#[tokio::test]
+async fn a_ca_that_was_reinstalled_gets_the_account_again_and_orders_of_the_old_one_end() {
+    let kit = Kit::new().await;
+    let waits = name("waits");
+    kit.ca().validation_result(waits.as_str(), ValidationResult::Never);
+    let names = [waits.clone(), name("shop")];
+    kit.add(&waits).await;
+    assert!(kit.run(&waits).await);
+    kit.ca().forget_accounts();
+    kit.ca().validation_result(waits.as_str(), ValidationResult::Valid);
+    kit.add(&names[1]).await;
+    run_all(&kit, &names, 120).await;
+    for name in &names {
+        kit.live(name).await;
+    }
+    assert_eq!(kit.ca().orders_placed(), 3, "one of them was lost with the CA's memory");
+    let accounts = kit.store.accounts().await.unwrap();
+    assert_eq!(accounts.len(), 2, "the old one stays in the list");
+    let audit = kit.store.audit(None, 9).await.unwrap();
+    assert_eq!(audit.iter().filter(|line| line.call == "RegisterAccountAgain").count(), 1);
+
+    kit.ca().forget_accounts();
+    let again = name("again");
+    kit.add(&again).await;
+    assert!(kit.run(&again).await);
+    assert_eq!(kit.why(&again).await, (Status::Pending, "issuer_refuses_us", Who::Us), "once an hour");
+    assert_eq!(kit.store.accounts().await.unwrap().len(), 2);
+    kit.clock.advance(MINUTE * 60);
+    run_all(&kit, std::slice::from_ref(&again), 10).await;
+    kit.live(&again).await;
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_name_stays_with_it_and_backs_off_across_the_orders() {
+    for endpoint in [Endpoint::NewOrder, Endpoint::Finalize] {
+        let kit = Kit::with_two_issuers().await;
+        let name = name("shop");
+        kit.ca().refuse(endpoint, Some(refusal(400, "rejectedIdentifier", "policy")));
+        kit.add(&name).await;
+        assert!(kit.run(&name).await);
+        let mut minutes = Vec::new();
+        for _ in 0..5 {
+            assert_eq!(kit.why(&name).await, (Status::Failure, "order_rejected", Who::Ca));
+            minutes.push(kit.minutes(&name).await);
+            kit.run_next(&name).await;
+        }
+        assert_eq!(minutes, [1, 2, 5, 10, 30], "{endpoint:?}");
+        let other = super::kit::name("other");
+        kit.ca().refuse(endpoint, None);
+        kit.add(&other).await;
+        assert!(kit.run(&other).await);
+        kit.live(&other).await;
+        assert_eq!(
+            kit.second.as_ref().unwrap().control().orders_placed(),
+            0,
+            "nobody changes the CA for that"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_paused_name_waits_for_staff_and_no_other_does() {
+    let kit = Kit::new().await;
+    let (paused, other) = (name("paused"), name("other"));
+    let url = "https://portal.example/unpause?jwt=abc";
+    kit.ca().pause(paused.as_str(), Some(url));
+    kit.add(&other).await;
+    assert!(kit.run(&other).await);
+    kit.live(&other).await;
+    kit.add(&paused).await;
+    assert!(kit.run(&paused).await);
+    let mut minutes = Vec::new();
+    for _ in 0..6 {
+        assert_eq!(kit.why(&paused).await, (Status::Pending, "paused_by_ca", Who::Us));
+        let message = kit.domain(&paused).await.reason().unwrap().message(&paused);
+        assert!(message.contains(url) && message.contains("temporarily prevented"), "{message}");
+        assert!(!message.contains("Nothing is needed"), "{message}");
+        minutes.push(kit.minutes(&paused).await);
+        kit.run_next(&paused).await;
+    }
+    assert_eq!(minutes, [1, 2, 5, 10, 30, 60]);
+    assert_eq!(kit.ca().orders_for(paused.as_str()), 0);
+    kit.ca().pause(paused.as_str(), None);
+    kit.ask(&paused, Cause::Recheck).await;
+    assert!(kit.run(&paused).await);
+    kit.live(&paused).await;
+}
+
+#[tokio::test]
+async fn too_many_requests_without_a_time_rest_for_a_minute_and_longer_each_time() {
+    let kit = Kit::new().await;
+    let name = name("shop");
+    kit.ca().refuse(Endpoint::NewOrder, Some(refusal(429, "rateLimited", "overloaded")));
+    kit.add(&name).await;
+    assert!(kit.run(&name).await);
+    let mut minutes = Vec::new();
+    for _ in 0..4 {
+        assert_eq!(kit.why(&name).await, (Status::Pending, "ca_limited", Who::Us));
+        minutes.push(kit.minutes(&name).await);
+        kit.run_next(&name).await;
+    }
+    assert_eq!(minutes, [1, 2, 5, 10]);
+    kit.ca().refuse(Endpoint::NewOrder, None);
+    kit.ca().rate_limit(None, Some(Duration::from_secs(7)));
+    kit.run_next(&name).await;
+    let due_at = kit.work(&name).await.unwrap().due_at.unwrap();
+    assert!(due_at.duration_since(kit.now()) <= MINUTE * 5, "as the CA says, or our own schedule");
+    kit.ca().rate_limit(None, None);
+    kit.run_next(&name).await;
+    kit.live(&name).await;
+    assert_eq!(kit.ca().orders_placed(), 1);
+}
