@@ -9,7 +9,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::X509Certificate;
 
 use crate::blocks::{self, Block};
-use crate::chain::{self, MOST_CERTIFICATES};
+use crate::chain::{self, MAX_CERTIFICATES};
 use crate::leaf::{self, TOLERANCE};
 
 /// A chain that was accepted.
@@ -35,7 +35,7 @@ pub struct Delivered {
 pub enum DeliveredError {
     #[error("it is not a PEM certificate chain")]
     NotPem,
-    #[error("it has over {MOST_CERTIFICATES} certificates")]
+    #[error("it has over {MAX_CERTIFICATES} certificates")]
     TooMany,
     #[error("certificate {0} of the chain cannot be parsed")]
     Unparsable(usize),
@@ -63,7 +63,7 @@ pub fn check_delivered(
 ) -> Result<Delivered, DeliveredError> {
     let mut blocks = blocks::read(chain_pem).map_err(|_| DeliveredError::NotPem)?;
     blocks.retain(Block::is_certificate);
-    if blocks.len() > MOST_CERTIFICATES {
+    if blocks.len() > MAX_CERTIFICATES {
         return Err(DeliveredError::TooMany);
     }
     let chain = chain::parse(&blocks).map_err(DeliveredError::Unparsable)?;
