@@ -11,7 +11,7 @@ use crate::kind::{DerKind, FileKind};
 use crate::pasted_error::{Field, LockedKind, PastedError};
 use crate::pbes2::{Locked, Opener};
 use crate::pfx::{self, PfxProblem};
-use crate::{pkcs7, text};
+use crate::pkcs7;
 
 /// Most bytes of each of the two texts or files; a long chain has a fifth of that.
 pub(crate) const MAX_BYTES: usize = 64 * 1024;
@@ -55,7 +55,7 @@ impl Bundle {
             bundle.add_der(kind, bytes, opener)?;
             return Ok(bundle);
         }
-        let text = text::decode(bytes);
+        let text = text_file::decode_lossy(bytes);
         if let Some(kind) = FileKind::of_file(bytes, &text) {
             bundle.foreign = Some(kind);
             return Ok(bundle);

@@ -113,26 +113,15 @@ pub fn check_files(files: PastedFiles<'_>, name: &DomainName, now: Timestamp) ->
     })
 }
 
-/// The certificates of a text, encoded anew, if certificates are all that it holds. None if any block of it is another
-/// thing, or cannot be read: then nobody knows what it is, and it may be a key.
-pub fn only_certificates(text: &str) -> Option<String> {
-    let bundle = Bundle::read(Field::Certificate, text.as_bytes(), &mut Opener::new("")).ok()?;
-    if bundle.has_key() || bundle.is_pfx() || bundle.foreign.is_some() || bundle.has_unknown {
-        return None;
-    }
-    let chain = chain::parse(&bundle.certificates).ok()?;
-    (!chain.is_empty()).then(|| chain::encode(&chain))
-}
-
 /// The certificates that were found.
-struct Certificates {
+pub(crate) struct Certificates {
     /// DER.
-    ders: Vec<Vec<u8>>,
-    is_unordered: bool,
+    pub(crate) ders: Vec<Vec<u8>>,
+    pub(crate) is_unordered: bool,
 }
 
 /// The certificates and the one key of the two texts or files.
-fn read(files: PastedFiles<'_>) -> Result<(Certificates, Zeroizing<Vec<u8>>), PastedError> {
+pub(crate) fn read(files: PastedFiles<'_>) -> Result<(Certificates, Zeroizing<Vec<u8>>), PastedError> {
     let opener = &mut Opener::new(files.password);
     let mut certificate = Bundle::read(Field::Certificate, files.certificate, opener)?;
     let mut key = if files.private_key == files.certificate && certificate.is_pfx() {
@@ -187,7 +176,7 @@ fn nothing(field: Field, foreign: Option<FileKind>) -> PastedError {
 
 /// The key, if it is the leaf's (their public keys are compared) and of a kind that we take. Where the order of the
 /// certificates means nothing, the key's own is brought to the front.
-fn key_of_leaf(
+pub(crate) fn key_of_leaf(
     chain: &mut [X509Certificate<'_>],
     key: &[u8],
     is_unordered: bool,

@@ -206,6 +206,23 @@ pub enum PastedError {
 }
 
 impl PastedError {
+    /// Which of the two it is about.
+    pub fn field(&self) -> Field {
+        match self {
+            Self::TooLarge(field) | Self::NotPem(field) | Self::Foreign { field, .. } => *field,
+            Self::CertificateInKey
+            | Self::NoKey
+            | Self::SeveralKeys
+            | Self::EncryptedKey
+            | Self::UnparsableKey
+            | Self::KeyMismatch
+            | Self::PasswordWrong(LockedKind::PrivateKey)
+            | Self::OldEncryption(LockedKind::PrivateKey)
+            | Self::EncryptionTooCostly(LockedKind::PrivateKey) => Field::PrivateKey,
+            _ => Field::Certificate,
+        }
+    }
+
     /// Stable reason for programs, in capitals (`google.rpc.ErrorInfo`).
     pub fn reason(&self) -> &'static str {
         match self {
