@@ -55,6 +55,7 @@ impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         let exit = match &error {
             RunError::SealingKey(_)
+            | RunError::StoreUrl(_)
             | RunError::Role(RoleError::Setting { .. })
             | RunError::Bus(BusError::Setting(_)) => EXIT_USAGE,
             _ => 1,
