@@ -2,21 +2,18 @@
 
 use std::path::Path;
 
-use runtime::config::ConfigError;
 use runtime::{Config, RoleName};
 use serde_json::json;
 
 use crate::cli::{ConfigCommand, Output};
-use crate::output::{print_many, print_one};
+use crate::dispatch::Failure;
+use crate::output::{print_done, print_many};
 
-pub(crate) fn run(command: &ConfigCommand, file: Option<&Path>, output: Output) -> Result<(), ConfigError> {
+pub(crate) fn run(command: &ConfigCommand, file: Option<&Path>, output: Output) -> Result<(), Failure> {
     match command {
         ConfigCommand::Check => {
             Config::load(file, &RoleName::ALL)?;
-            match output {
-                Output::Json => print_one(output, &json!({ "fine": true })),
-                Output::Table => println!("The configuration is fine."),
-            }
+            print_done(output, "The configuration is fine.", &json!({ "fine": true }))
         }
         ConfigCommand::Dump => {
             let settings = Config::read(file)?.settings(file)?;
@@ -26,8 +23,7 @@ pub(crate) fn run(command: &ConfigCommand, file: Option<&Path>, output: Output) 
                     |setting| json!({ "key": setting.key, "value": setting.value, "origin": setting.origin }),
                 )
                 .collect();
-            print_many(output, &rows, &["key", "value", "origin"]);
+            print_many(output, &rows, &["key", "value", "origin"])
         }
     }
-    Ok(())
 }
