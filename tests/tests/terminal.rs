@@ -11,7 +11,7 @@ use std::time::Duration;
 use sandbox::{World, WorldOptions};
 use tests::{Answer, Mode, SslManager, Subprocess, Surroundings, free_port, run_bare, wait_for};
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 const NAME: &str = "shop.example.com";
 const PEOPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../libs/x509/tests/data/people");
 

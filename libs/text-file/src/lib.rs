@@ -106,8 +106,6 @@ fn utf_16(bytes: &[u8]) -> Option<fn([u8; 2]) -> u16> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
     use super::*;
 
     #[test]

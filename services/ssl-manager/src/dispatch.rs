@@ -36,7 +36,7 @@ impl Failure {
 
     /// Output that could not be written. A reader that is gone, as `head` is after its lines, is no failure.
     pub(crate) fn output(error: &std::io::Error) -> Self {
-        let exit = if error.kind() == std::io::ErrorKind::BrokenPipe { 0 } else { 1 };
+        let exit = u8::from(error.kind() != std::io::ErrorKind::BrokenPipe);
         Self { code: "OUTPUT".to_owned(), sentence: format!("cannot write the output: {error}"), exit }
     }
 
