@@ -5,7 +5,7 @@
 
 use std::net::TcpListener;
 use std::os::unix::fs::FileTypeExt;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use sandbox::{World, WorldOptions};
@@ -171,11 +171,19 @@ async fn output_that_fails_never_panics() {
     }
 }
 
+/// A child that ends with its test, however that ends.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
 fn an_endpoint_that_is_none_says_why() {
     let closed = free_port();
-    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let silent = silent.local_addr().unwrap().port();
     let plain = TcpListener::bind("127.0.0.1:0").unwrap();
     let plain_port = plain.local_addr().unwrap().port();
     // An HTTP server that knows no HTTP/2.
@@ -189,14 +197,14 @@ fn an_endpoint_that_is_none_says_why() {
         }
     });
     let tls_port = free_port().to_string();
-    let mut tls = Command::new("openssl")
+    let tls = Command::new("openssl")
         .args(["s_server", "-quiet", "-alpn", "h2", "-accept", &tls_port])
         .args(["-cert", &people("leaf.pem"), "-key", &people("key.pem")])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+        .spawn();
+    let _tls = Ended(tls.unwrap());
     while std::net::TcpStream::connect(format!("127.0.0.1:{tls_port}")).is_err() {
         std::thread::yield_now();
     }
@@ -215,9 +223,6 @@ fn an_endpoint_that_is_none_says_why() {
         assert!(answer.stderr.contains(told), "{endpoint}: {told} in {answer:?}");
         assert_eq!(answer.stderr.trim_end().lines().count(), 1, "one line: {}", answer.stderr);
     }
-    let _ = silent;
-    tls.kill().unwrap();
-    tls.wait().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

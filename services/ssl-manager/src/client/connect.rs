@@ -148,13 +148,13 @@ fn advice(cause: &str) -> Option<&'static str> {
                 "frame with invalid size",
                 "FRAME_SIZE_ERROR",
                 "PROTOCOL_ERROR",
-                "connection closed before",
+                "connection closed",
                 "reset by peer",
                 "not a result of an error",
                 "broken pipe",
                 "Broken pipe",
             ],
-            "no API or a server that speaks TLS only: did you mean https:// in --endpoint? If the API was stopped, start it and try again",
+            "that is no API, or one that speaks TLS: did you mean https:// in --endpoint? If the API was stopped, start it and try again",
         ),
     ];
     ADVICE.iter().find(|(signs, _)| signs.iter().any(|sign| cause.contains(sign))).map(|(_, advice)| *advice)
