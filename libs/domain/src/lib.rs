@@ -27,7 +27,7 @@ pub use history::{HistoryEntry, HistoryKind};
 pub use ids::{AccountId, CertificateId, EventId, OrderId};
 pub use managed::{Domain, InvalidChallenges, InvalidTransition};
 pub use missing::Missing;
-pub use name::{DomainName, NameError, spelled};
+pub use name::{DomainName, NameError, host_of, spelled};
 pub use order::{Order, OrderState};
 pub use reason::{Reason, Who, who_must_act};
 pub use renewal::{PreExpiry, SuggestedWindow, renewal_point};

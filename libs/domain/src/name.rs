@@ -130,6 +130,26 @@ impl DomainName {
     }
 }
 
+/// The host of an address that was pasted where a name belongs: of `https://user@shop.example.com:8443/a?b` it is
+/// `shop.example.com`. What is no address stays as it is.
+pub fn host_of(text: &str) -> &str {
+    let text = text.trim().trim_matches(['"', '\'', '`', '<', '>']);
+    let (is_address, rest) = match text.split_once("://") {
+        Some((_, rest)) => (true, rest),
+        None => (false, text),
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    // Without a scheme it is a mail address, which is no name.
+    let authority = match authority.rsplit_once('@') {
+        Some((_, host)) if is_address => host,
+        _ => authority,
+    };
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') && port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
+    }
+}
+
 /// A part of a name in the spelling of [`DomainName`], where it has one: lower case, punycode.
 pub fn spelled(part: &str) -> Option<String> {
     let ascii = idna::domain_to_ascii_cow(part.as_bytes(), idna::AsciiDenyList::EMPTY).ok()?;
@@ -203,6 +223,23 @@ mod tests {
             ("3com.com", "3com.com"),
         ] {
             assert_eq!(DomainName::parse(typed).unwrap().as_str(), name, "{typed}");
+        }
+    }
+
+    #[test]
+    fn an_address_gives_its_host() {
+        for (pasted, host) in [
+            ("shop.example.com", "shop.example.com"),
+            (" https://user:secret@WWW.example.com:8443/path?q=1#top ", "WWW.example.com"),
+            ("<http://a.example.com>", "a.example.com"),
+            ("a.example.com/path", "a.example.com"),
+            ("a.example.com:443", "a.example.com"),
+            ("bob@example.com", "bob@example.com"),
+            ("[::1]:80", "[::1]:80"),
+            ("https://", ""),
+            ("", ""),
+        ] {
+            assert_eq!(host_of(pasted), host, "{pasted}");
         }
     }
 

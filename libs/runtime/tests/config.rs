@@ -9,6 +9,8 @@ use runtime::config::{
 use runtime::{Config, RoleName};
 
 const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/ssl-manager.toml");
+/// Certificates and a key in many forms.
+const PEOPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../x509/tests/data/people");
 
 #[test]
 fn the_sample_shows_every_setting_with_its_default() {
@@ -74,6 +76,119 @@ fn a_key_algorithm_is_one_of_four() {
     for word in ["rsa1024", "P256", "ed25519", ""] {
         let told = runtime::chain(&read(word).unwrap_err());
         assert!(told.contains("rsa2048") && told.contains("key_algorithm"), "{told}");
+    }
+}
+
+fn read_with(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let variable = |(name, value): &(&str, &str)| (format!("SSL_MANAGER__{name}"), (*value).to_owned());
+    Config::read_with(None, variables.iter().map(variable))
+}
+
+/// What stands in the environment is text until its field says what it is.
+#[test]
+fn the_environment_gives_each_field_what_it_is() {
+    for token in ["00123456", "true", "1e3", "0x10", "1.50", "-0"] {
+        let config = read_with(&[("C4__TOKEN", token)]).unwrap();
+        assert_eq!(config.c4.token.expose(), token);
+    }
+    let config = read_with(&[
+        ("STORE__MAX_CONNECTIONS", "20"),
+        ("PREFLIGHT__REHEARSAL", "false"),
+        ("API__KEY_DOWNLOADS", "TRUE"),
+        ("API__LISTEN", "127.0.0.1:1\r"),
+        ("CONSOLE__OIDC__CLIENT_ID", "007"),
+        ("CONSOLE__OIDC__SCOPES", ""),
+        ("CDN__CNAME_TARGETS", " a.example.net , b.example.net,"),
+        ("CDN__ADDRESSES", "192.0.2.0/24, 2001:db8::/32"),
+        ("DNS__NAMESERVERS", "192.0.2.1:53"),
+    ])
+    .unwrap();
+    assert_eq!(config.store.max_connections, 20);
+    assert!(!config.preflight.rehearsal && config.api.key_downloads);
+    assert_eq!(config.api.listen.port(), 1);
+    let oidc = config.console.oidc.unwrap();
+    assert_eq!((oidc.client_id.as_str(), oidc.scopes.len()), ("007", 0));
+    assert_eq!(config.cdn.cname_targets, ["a.example.net", "b.example.net"]);
+    assert_eq!(config.cdn.addresses.len(), 2);
+    assert_eq!(config.dns.nameservers, ["192.0.2.1:53"]);
+}
+
+#[test]
+fn a_wrong_word_is_answered_by_the_allowed_ones() {
+    for (name, value, told) in [
+        ("TELEMETRY__LOG_FORMAT", "xml", "\"xml\" is none of text, json"),
+        ("ISSUER__KEY_ALGORITHM", "rsa", "is none of p256, p384, rsa2048, rsa4096"),
+        ("PREFLIGHT__REHEARSAL", "maybe", "write true or false"),
+        ("STORE__MAX_CONNECTIONS", "many", "max_connections"),
+        ("CDN__ADDRESSES", "192.0.2.0/24,somewhere", "\"somewhere\": invalid IP address syntax"),
+    ] {
+        let problem = runtime::chain(&read_with(&[(name, value)]).unwrap_err());
+        assert!(problem.contains(told), "{told} in {problem}");
+    }
+}
+
+#[test]
+fn a_file_from_windows_is_a_file() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let text = "[cdn]\r\ncname_targets = [ \" a.example.net\" ]\r\n";
+    let in_utf_16 = [0xff, 0xfe].into_iter().chain(text.encode_utf16().flat_map(u16::to_le_bytes)).collect();
+    for bytes in [text.into(), ["\u{feff}", text].concat().into_bytes(), in_utf_16] {
+        let bytes: Vec<u8> = bytes;
+        std::fs::write(file.path(), bytes).unwrap();
+        let config = Config::read(Some(file.path())).unwrap();
+        assert_eq!(config.cdn.cname_targets, ["a.example.net"]);
+        assert_eq!(
+            config.settings(Some(file.path())).unwrap().len(),
+            Config::default().settings(None).unwrap().len()
+        );
+    }
+    std::fs::write(file.path(), b"\x80").unwrap();
+    assert!(Config::read(Some(file.path())).unwrap_err().to_string().contains("not a text file"));
+
+    std::fs::write(file.path(), "\u{feff}secret-1\r\n").unwrap();
+    let mut config = Config::default();
+    config.c4.token_file = file.path().to_owned();
+    assert_eq!(*config.c4.bearer_token().unwrap(), "secret-1");
+}
+
+#[test]
+fn tls_files_that_cannot_work_are_told_in_the_words_of_an_import() {
+    let check = |certificate: &str, key: &str, ca: &str| {
+        let path = |file: &str| if file.is_empty() { file.into() } else { Path::new(PEOPLE).join(file) };
+        let mut config = Config::default();
+        config.api.tls = Some(runtime::config::ApiTls {
+            certificate_file: path(certificate),
+            key_file: path(key),
+            client_ca_file: path(ca),
+            ..Default::default()
+        });
+        config.validate(&[RoleName::Api]).err().map(|error| error.to_string()).unwrap_or_default()
+    };
+    for certificate in ["leaf.pem", "leaf-and-intermediate.pem", "bom.pem", "leaf.der", "leaf.p7b"] {
+        assert_eq!(check(certificate, "key.pem", "leaf.der"), "", "{certificate}");
+    }
+    for (certificate, key, ca, told) in [
+        (
+            "key.pem",
+            "leaf.pem",
+            "",
+            "api.tls.certificate_file: certificate and private key are in each other's place",
+        ),
+        ("leaf.pem", "leaf.pem", "", "api.tls.key_file: a certificate stands with the private key"),
+        ("leaf.pem", "../test-p256.sec1.pem", "", "api.tls.key_file: the private key does not belong"),
+        ("leaf.pfx", "key.pem", "", "api.tls.certificate_file: the file is a PFX (PKCS #12) with a password"),
+        (
+            "names-bom.txt",
+            "key.pem",
+            "",
+            "api.tls.certificate_file: the certificate is not complete PEM text",
+        ),
+        ("leaf.pem", "key.pem", "key.pem", "api.tls.client_ca_file: it holds no certificate"),
+        ("", "", "", "api.tls.certificate_file: is missing; api.tls.key_file: is missing"),
+        ("leaf.pem", "nowhere.pem", "", "api.tls.key_file: cannot read"),
+    ] {
+        let problem = check(certificate, key, ca);
+        assert!(problem.contains(told), "{told} in {problem}");
     }
 }
 
@@ -143,9 +258,8 @@ fn clients_by_certificate_are_told_apart_and_need_a_ca() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("api.toml");
     let check = |ca: &str, clients: &[(&str, &str, &str)]| {
-        let file = path.display();
         let mut text = format!(
-            "[api.tls]\ncertificate_file = \"{file}\"\nkey_file = \"{file}\"\nclient_ca_file = \"{ca}\"\n"
+            "[api.tls]\ncertificate_file = \"{PEOPLE}/leaf.pem\"\nkey_file = \"{PEOPLE}/key.pem\"\nclient_ca_file = \"{ca}\"\n"
         );
         for (name, san, role) in clients {
             let entry = ["[[api.tls.clients]]", &format!("name = {name:?}\nsan = {san:?}\nrole = {role:?}")];
@@ -158,7 +272,7 @@ fn clients_by_certificate_are_told_apart_and_need_a_ca() {
             Err(error) => runtime::chain(&error),
         }
     };
-    let ca = path.display().to_string();
+    let ca = format!("{PEOPLE}/leaf.pem");
     assert_eq!(check(&ca, &[("a", "a.example", "viewer"), ("b", "b.example", "key-reader")]), "");
     assert!(check("", &[("a", "a.example", "viewer")]).contains("client_ca_file"));
     assert!(check(&ca, &[("a", "a.example", "root")]).contains("use viewer, support, key-reader or admin"));

@@ -6,7 +6,7 @@
 //! first has already sealed with.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -139,15 +139,12 @@ fn read(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
     if is_open_to_others(metadata.uid(), mode) {
         return Err(KeyFileError::Permissions { path: path.into(), mode });
     }
-    // Room for all of it from the start: growing would leave copies behind.
-    let mut text = Zeroizing::new(String::with_capacity(metadata.len() as usize + 1));
-    match file.take(MOST_FILE_BYTES).read_to_string(&mut text) {
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-            Err(KeyFileError::NotAKeyFile { path: path.into() })
+    text_file::from_reader(file, MOST_FILE_BYTES).map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidData | io::ErrorKind::FileTooLarge => {
+            KeyFileError::NotAKeyFile { path: path.into() }
         }
-        Err(error) => Err(failed(error)),
-        Ok(_) => Ok(text),
-    }
+        _ => failed(error),
+    })
 }
 
 fn parse(line: &str) -> Option<Zeroizing<[u8; KEY_BYTES]>> {
@@ -262,7 +259,12 @@ mod tests {
             assert!(error.contains(expected), "{error}");
             assert!(!error.contains("AQEB") && !error.contains("BQUF") && !error.contains("xxxx"), "{error}");
         }
-        let binary = refused(&file(&directory, [0xff, 0xfe], 0o600));
+        let marked = format!("\u{feff}{}\r\n", line(1));
+        assert!(
+            SealingKeys::load(&file(&directory, &marked, 0o600)).is_ok(),
+            "an editor of Windows wrote it"
+        );
+        let binary = refused(&file(&directory, [0x80, 0x81], 0o600));
         assert!(matches!(binary, KeyFileError::NotAKeyFile { .. }));
         let folder = refused(directory.path());
         assert!(matches!(folder, KeyFileError::NotAKeyFile { .. }), "{folder}");

@@ -18,19 +18,35 @@ pub(crate) struct Block<'a> {
 }
 
 impl Block<'_> {
+    /// The label, without the spaces that editors and people leave at its ends.
+    pub(crate) fn label(&self) -> &str {
+        self.label.trim()
+    }
+
     pub(crate) fn is_certificate(&self) -> bool {
         // RFC 7468 section 5.1 names the two older labels.
-        matches!(self.label, "CERTIFICATE" | "X509 CERTIFICATE" | "X.509 CERTIFICATE")
+        matches!(self.label(), "CERTIFICATE" | "X509 CERTIFICATE" | "X.509 CERTIFICATE")
+    }
+
+    /// Whether it is OpenSSL's own form, in which a certificate is followed by what it is trusted for.
+    pub(crate) fn is_trusted_certificate(&self) -> bool {
+        self.label() == "TRUSTED CERTIFICATE"
     }
 
     pub(crate) fn is_private_key(&self) -> bool {
-        self.label.ends_with("PRIVATE KEY")
+        self.label().ends_with("PRIVATE KEY")
     }
 
     /// Whether the key needs a password: PKCS #8 says so in its label (RFC 7468 section 11), the older encodings in
     /// a header (RFC 1421 section 4.6.1.1).
     pub(crate) fn is_encrypted(&self) -> bool {
-        self.encrypted || self.label == "ENCRYPTED PRIVATE KEY"
+        self.encrypted || self.label() == "ENCRYPTED PRIVATE KEY"
+    }
+}
+
+impl AsRef<[u8]> for Block<'_> {
+    fn as_ref(&self) -> &[u8] {
+        &self.der
     }
 }
 

@@ -69,7 +69,8 @@ pub fn check_delivered(
     if blocks.len() > MAX_CERTIFICATES {
         return Err(DeliveredError::TooMany);
     }
-    let parsed = chain::parse_each(&blocks);
+    let ders: Vec<&[u8]> = blocks.iter().map(|block| block.der.as_slice()).collect();
+    let parsed = chain::parse_each(&ders);
     let unparsable = parsed.iter().position(Option::is_none).map(|index| index + 1);
     let mut others: Vec<X509Certificate<'_>> = parsed.into_iter().flatten().collect();
     let has_our_key = |certificate: &X509Certificate<'_>| certificate.public_key().raw == public_key_der;

@@ -8,6 +8,9 @@ use x509_parser::time::ASN1Time;
 
 /// Clocks differ by less than this, or something is wrong.
 pub(crate) const TOLERANCE: SignedDuration = SignedDuration::from_hours(1);
+/// The end of a certificate that has none: a month before the last instant that timestamps have, so that what is computed
+/// from it stays in their range.
+pub const NO_END: Timestamp = Timestamp::constant(253_399_622_400, 0);
 /// Most characters of a certificate's own words that are kept.
 const MOST_CHARACTERS: usize = 300;
 
@@ -26,13 +29,13 @@ pub(crate) fn issuer(leaf: &X509Certificate<'_>) -> String {
     clean(&leaf.issuer().to_string())
 }
 
-/// Start and end of validity; none if a date lies before all timestamps. "No end" is 99991231235959Z (RFC 5280 section
-/// 4.1.2.5), a day after the last timestamp, and counts as that.
+/// Start and end of validity; none if the start is out of the range that timestamps have. An end beyond it, such as
+/// 99991231235959Z, which means "no well-defined end" (RFC 5280 section 4.1.2.5), becomes [`NO_END`].
 pub(crate) fn validity(leaf: &X509Certificate<'_>) -> Option<(Timestamp, Timestamp)> {
-    let last = Timestamp::MAX.as_second();
-    let instant = |time: ASN1Time| Timestamp::from_second(time.timestamp().min(last)).ok();
+    let instant = |time: ASN1Time| Timestamp::from_second(time.timestamp()).ok();
     let validity = leaf.validity();
-    Some((instant(validity.not_before)?, instant(validity.not_after)?))
+    let not_after = instant(validity.not_after).unwrap_or(NO_END).min(NO_END);
+    Some((instant(validity.not_before)?, not_after))
 }
 
 /// The subject alternative names (RFC 5280 section 4.2.1.6); none if they cannot be read.

@@ -3,7 +3,7 @@
 //! Checked is what would break the domain's HTTPS for everybody: the key is the leaf's, of a kind and strength that
 //! browsers take, the leaf covers the name, is valid now, is for servers, and each further certificate issued the one
 //! before it, by name and by signature, because servers hand the chain out as it is and browsers walk it in that order.
-//! Not refused is what only some visitors mind: a private CA or a self-signed certificate (`publicly_trusted` says so),
+//! What stands twice or has nothing to do with the leaf is left out with a warning. Not refused is what only some visitors mind: a private CA or a self-signed certificate (`publicly_trusted` says so),
 //! a missing intermediate, an intermediate that ended. A root at the end is taken out: visitors have it or do not trust it.
 //!
 //! Why not let one library verify the whole chain and be done: it says yes or no for a client that has roots, while a
@@ -15,15 +15,16 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::X509Certificate;
 use zeroize::Zeroizing;
 
-use crate::blocks::{self, Block};
+use crate::bundle::{Bundle, Shape};
 use crate::chain::{self, MAX_CERTIFICATES};
 use crate::key::{self, PrivateKey};
+use crate::kind::FileKind;
 use crate::leaf::{self, TOLERANCE};
 use crate::pasted_error::{Field, PastedError};
+use crate::pbes2::Opener;
 use crate::trust;
+use crate::warning::Warning;
 
-/// Most bytes of each of the two texts; a long chain has a fifth of that.
-pub(crate) const MOST_BYTES: usize = 64 * 1024;
 /// Most names of a certificate that an error repeats.
 const MOST_NAMES: usize = 3;
 
@@ -45,6 +46,8 @@ pub struct Pasted {
     pub not_after: Timestamp,
     /// Whether the chain leads to a root of Mozilla's program now; if not, most visitors see a warning.
     pub publicly_trusted: bool,
+    /// What is accepted but worth telling.
+    pub warnings: Vec<Warning>,
 }
 
 impl std::fmt::Debug for Pasted {
@@ -56,6 +59,17 @@ impl std::fmt::Debug for Pasted {
     }
 }
 
+/// A certificate and its key as people bring them: texts or the bytes of files.
+#[derive(Clone, Copy, Default)]
+pub struct PastedFiles<'a> {
+    /// Leaf and intermediates: PEM, DER, PKCS #7, or a PFX with the key in it; at most 64 KiB.
+    pub certificate: &'a [u8],
+    /// The leaf's key, PEM or DER, or a PFX; empty where the certificate's file is a PFX. At most 64 KiB.
+    pub private_key: &'a [u8],
+    /// What opens a PFX or an encrypted PKCS #8 key; empty if there is none.
+    pub password: &'a str,
+}
+
 /// Checks a pasted certificate (leaf first, then intermediates; PEM, RFC 7468) and its key for a domain.
 ///
 /// Names are compared by RFC 9525 section 6.3: subject alternative names alone, a wildcard standing for one label.
@@ -65,16 +79,26 @@ pub fn check_pasted(
     name: &DomainName,
     now: Timestamp,
 ) -> Result<Pasted, PastedError> {
-    let (certificates, key) = read(certificate_pem, private_key_pem)?;
-    let mut chain = chain::parse(&certificates).map_err(PastedError::Unparsable)?;
-    let pkcs8 = key_of_leaf(&chain, &key)?;
+    let files = PastedFiles {
+        certificate: certificate_pem.as_bytes(),
+        private_key: private_key_pem.as_bytes(),
+        password: "",
+    };
+    check_files(files, name, now)
+}
+
+/// The same of files. Opening a PFX takes up to some seconds of computing.
+pub fn check_files(files: PastedFiles<'_>, name: &DomainName, now: Timestamp) -> Result<Pasted, PastedError> {
+    let (certificates, key) = read(files)?;
+    let mut chain = chain::parse(&certificates.ders).map_err(PastedError::Unparsable)?;
+    let pkcs8 = key_of_leaf(&mut chain, &key, certificates.is_unordered)?;
     let leaf = chain.first().ok_or(PastedError::NoCertificate)?.clone();
     check_use(&leaf)?;
     check_name(&leaf, name)?;
     let (not_before, not_after) = check_dates(&leaf, now)?;
-    check_order(&chain)?;
-    if chain.len() > 1 {
-        chain.pop_if(|last| chain::is_self_signed(last));
+    let (chain, mut warnings) = chain::arrange(chain, certificates.is_unordered)?;
+    if !trust::is_publicly_trusted(&chain, now) {
+        warnings.insert(0, Warning::NotPubliclyTrusted);
     }
     Ok(Pasted {
         chain_pem: chain::encode(&chain),
@@ -84,60 +108,87 @@ pub fn check_pasted(
         issuer: leaf::issuer(&leaf),
         not_before,
         not_after,
-        publicly_trusted: trust::is_publicly_trusted(&chain, now),
+        publicly_trusted: !warnings.contains(&Warning::NotPubliclyTrusted),
+        warnings,
     })
 }
 
-/// The certificates and the one key of the two texts.
-fn read<'a>(
-    certificate_pem: &'a str,
-    private_key_pem: &'a str,
-) -> Result<(Vec<Block<'a>>, Block<'a>), PastedError> {
-    let mut certificates = read_field(Field::Certificate, certificate_pem)?;
-    let mut keys = read_field(Field::PrivateKey, private_key_pem)?;
-    let key_in_certificate = certificates.iter().any(Block::is_private_key);
-    let certificate_in_key = keys.iter().any(Block::is_certificate);
-    certificates.retain(Block::is_certificate);
-    keys.retain(Block::is_private_key);
-    match (key_in_certificate, certificate_in_key) {
-        (true, true) if certificates.is_empty() && keys.is_empty() => return Err(PastedError::Swapped),
-        (true, _) => return Err(PastedError::KeyInCertificate),
-        (_, true) => return Err(PastedError::CertificateInKey),
-        (false, false) => {}
+/// The certificates that were found.
+pub(crate) struct Certificates {
+    /// DER.
+    pub(crate) ders: Vec<Vec<u8>>,
+    pub(crate) is_unordered: bool,
+}
+
+/// The certificates and the one key of the two texts or files.
+pub(crate) fn read(files: PastedFiles<'_>) -> Result<(Certificates, Zeroizing<Vec<u8>>), PastedError> {
+    let opener = &mut Opener::new(files.password);
+    let mut certificate = Bundle::read(Field::Certificate, files.certificate, opener)?;
+    let mut key = if files.private_key == files.certificate && certificate.is_pfx() {
+        Bundle::default()
+    } else {
+        Bundle::read(Field::PrivateKey, files.private_key, opener)?
+    };
+    check_places(&certificate, &key)?;
+    if key.is_pfx() && certificate.certificates.is_empty() && certificate.foreign.is_none() {
+        certificate.certificates = std::mem::take(&mut key.certificates);
+        certificate.shape = Shape::Pfx;
     }
-    if certificates.is_empty() {
-        return Err(PastedError::NoCertificate);
+    if certificate.certificates.is_empty() {
+        return Err(nothing(Field::Certificate, certificate.foreign));
     }
-    if certificates.len() > MAX_CERTIFICATES {
+    if certificate.certificates.len() > MAX_CERTIFICATES {
         return Err(PastedError::TooManyCertificates);
     }
-    if keys.iter().any(Block::is_encrypted) {
+    if key.has_encrypted_key {
         return Err(PastedError::EncryptedKey);
     }
-    let key = keys.pop().ok_or(PastedError::NoKey)?;
-    if !keys.is_empty() {
+    if !key.has_key() {
+        key.keys = std::mem::take(&mut certificate.keys);
+    }
+    let one = key.keys.pop().ok_or_else(|| nothing(Field::PrivateKey, key.foreign))?;
+    if !key.keys.is_empty() {
         return Err(PastedError::SeveralKeys);
     }
-    Ok((certificates, key))
+    Ok((Certificates { ders: certificate.certificates, is_unordered: certificate.shape != Shape::Text }, one))
 }
 
-fn read_field(field: Field, text: &str) -> Result<Vec<Block<'_>>, PastedError> {
-    if text.len() > MOST_BYTES {
-        return Err(PastedError::TooLarge(field));
+/// Whether keys and certificates are in each other's place. In a PFX both are in theirs.
+fn check_places(certificate: &Bundle, key: &Bundle) -> Result<(), PastedError> {
+    let key_in_certificate = certificate.has_key() && !certificate.is_pfx();
+    let certificate_in_key = !key.certificates.is_empty() && !key.is_pfx();
+    match (key_in_certificate, certificate_in_key) {
+        (true, true) if certificate.certificates.is_empty() && !key.has_key() => Err(PastedError::Swapped),
+        (true, _) => Err(PastedError::KeyInCertificate),
+        (_, true) => Err(PastedError::CertificateInKey),
+        (false, false) => Ok(()),
     }
-    let blocks = blocks::read(text).map_err(|_| PastedError::NotPem(field))?;
-    if blocks.is_empty() && !text.trim().is_empty() {
-        return Err(PastedError::NotPem(field));
-    }
-    Ok(blocks)
 }
 
-/// The key, if it is the leaf's (their public keys are compared) and of a kind that we take.
-fn key_of_leaf(chain: &[X509Certificate<'_>], key: &Block<'_>) -> Result<Zeroizing<Vec<u8>>, PastedError> {
-    let key = PrivateKey::read(&key.der);
-    let owner = key
+/// That there is no certificate or no key, with what is there instead.
+fn nothing(field: Field, foreign: Option<FileKind>) -> PastedError {
+    match (foreign, field) {
+        (Some(kind), field) => PastedError::Foreign { field, kind },
+        (None, Field::Certificate) => PastedError::NoCertificate,
+        (None, Field::PrivateKey) => PastedError::NoKey,
+    }
+}
+
+/// The key, if it is the leaf's (their public keys are compared) and of a kind that we take. Where the order of the
+/// certificates means nothing, the key's own is brought to the front.
+pub(crate) fn key_of_leaf(
+    chain: &mut [X509Certificate<'_>],
+    key: &[u8],
+    is_unordered: bool,
+) -> Result<Zeroizing<Vec<u8>>, PastedError> {
+    let key = PrivateKey::read(key);
+    let mut owner = key
         .as_ref()
         .and_then(|key| chain.iter().position(|certificate| certificate.public_key().raw == key.public));
+    if let Some(place) = owner.filter(|_| is_unordered) {
+        chain.swap(0, place);
+        owner = Some(0);
+    }
     if let Some(other @ 1..) = owner {
         return Err(PastedError::LeafNotFirst(other + 1));
     }
@@ -230,13 +281,4 @@ fn check_dates(leaf: &X509Certificate<'_>, now: Timestamp) -> Result<(Timestamp,
         return Err(PastedError::NotYetValid(not_before));
     }
     Ok((not_before, not_after))
-}
-
-fn check_order(chain: &[X509Certificate<'_>]) -> Result<(), PastedError> {
-    for (index, pair) in chain.windows(2).enumerate() {
-        if !chain::issued(&pair[0], &pair[1]) {
-            return Err(PastedError::ChainOrder(index + 2));
-        }
-    }
-    Ok(())
 }

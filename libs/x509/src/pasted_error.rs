@@ -5,9 +5,10 @@ use std::fmt;
 use domain::DomainName;
 use jiff::Timestamp;
 
+use crate::bundle::MAX_BYTES;
 use crate::chain::MAX_CERTIFICATES;
 use crate::key::{FEWEST_RSA_BITS, MOST_RSA_BITS};
-use crate::pasted::MOST_BYTES;
+use crate::kind::FileKind;
 
 /// One of the two texts that a customer pastes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,18 +28,72 @@ impl fmt::Display for Field {
     }
 }
 
+/// What a password opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockedKind {
+    /// A PKCS #12 file.
+    Pfx,
+    /// An encrypted private key.
+    PrivateKey,
+}
+
+impl LockedKind {
+    /// The command that decrypts it.
+    fn command(self) -> &'static str {
+        match self {
+            Self::Pfx => "openssl pkcs12 -legacy -in FILE.pfx -out FILE.pem -noenc",
+            Self::PrivateKey => "openssl pkey -in FILE.key -out FILE.pem",
+        }
+    }
+}
+
+impl fmt::Display for LockedKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pfx => "PFX file",
+            Self::PrivateKey => "private key",
+        })
+    }
+}
+
 /// Why a pasted certificate or key is not accepted. Each says what to do, in words that support can send on; certificates
 /// are counted from one, in the order in which they were pasted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "each variant's sentence is its documentation")]
 pub enum PastedError {
-    #[error("the {0} has over {limit} KiB: paste only the PEM text of this one {0}", limit = MOST_BYTES / 1024)]
+    #[error("the {0} has over {limit} KiB: paste only the PEM text of this one {0}", limit = MAX_BYTES / 1024)]
     TooLarge(Field),
     #[error(
         "the {0} is not complete PEM text: paste all of the file with its line breaks, every BEGIN and END line on a \
-         line of its own; convert a PFX, P7B or DER file to PEM first"
+         line of its own; a DER, P7B or PFX file is taken as a file, or as its base64"
     )]
     NotPem(Field),
+    #[error("the {field} is {kind}")]
+    Foreign {
+        /// Where it was.
+        field: Field,
+        /// What it is.
+        kind: FileKind,
+    },
+    #[error("the file is a PFX (PKCS #12) with a password: give the password with it")]
+    PfxPasswordMissing,
+    #[error(
+        "the PFX (PKCS #12) file cannot be read, it is damaged or of a rare form: convert it with `openssl pkcs12 -in \
+         FILE.pfx -out FILE.pem -noenc`, then import certificates and key from FILE.pem"
+    )]
+    PfxUnreadable,
+    #[error("the password does not open the {0}: check the password, or the file is damaged")]
+    PasswordWrong(LockedKind),
+    #[error(
+        "the {0} is encrypted in an old way (RC2 or triple DES): convert it with `{command}`, then import FILE.pem",
+        command = .0.command()
+    )]
+    OldEncryption(LockedKind),
+    #[error(
+        "the {0} takes too many rounds to open: convert it with `{command}`, then import FILE.pem",
+        command = .0.command()
+    )]
+    EncryptionTooCostly(LockedKind),
     #[error(
         "certificate and private key are in each other's place: paste the certificate as certificate and the private \
          key as private key"
@@ -71,7 +126,7 @@ pub enum PastedError {
     #[error("the private key's text has several keys: paste only the key that belongs to the certificate")]
     SeveralKeys,
     #[error(
-        "the private key is encrypted with a password: decrypt it first, for example with `openssl pkey -in \
+        "the private key is encrypted with a password: give the password with it, or decrypt it first, for example with `openssl pkey -in \
          encrypted.key -out plain.key`, and paste the result"
     )]
     EncryptedKey,
@@ -106,6 +161,16 @@ pub enum PastedError {
     )]
     ChainOrder(usize),
     #[error(
+        "certificate {root} of the text is a root, and the intermediate between it and the domain's certificate is \
+         missing: put the certificate of \"{issuer}\", which the CA hands out with the domain's, in its place"
+    )]
+    RootWithoutIntermediate {
+        /// Which, counted from one.
+        root: usize,
+        /// Who issued the leaf, cleaned.
+        issuer: String,
+    },
+    #[error(
         "the first certificate is that of a CA, not of a server: paste the certificate that the CA issued for the domain \
          first, with its own key"
     )]
@@ -130,7 +195,7 @@ pub enum PastedError {
     #[error("the certificate begins only at {0}: paste it after that, or one that is valid already")]
     NotYetValid(Timestamp),
     #[error(
-        "the certificate's dates make no sense (it ends before it begins, or beyond year 9999): have it issued anew"
+        "the certificate's dates make no sense (it ends before it begins, or begins beyond year 9999): have it issued anew"
     )]
     BadDates,
     #[error(
@@ -141,18 +206,41 @@ pub enum PastedError {
 }
 
 impl PastedError {
+    /// Which of the two it is about.
+    pub fn field(&self) -> Field {
+        match self {
+            Self::TooLarge(field) | Self::NotPem(field) | Self::Foreign { field, .. } => *field,
+            Self::CertificateInKey
+            | Self::NoKey
+            | Self::SeveralKeys
+            | Self::EncryptedKey
+            | Self::UnparsableKey
+            | Self::KeyMismatch
+            | Self::PasswordWrong(LockedKind::PrivateKey)
+            | Self::OldEncryption(LockedKind::PrivateKey)
+            | Self::EncryptionTooCostly(LockedKind::PrivateKey) => Field::PrivateKey,
+            _ => Field::Certificate,
+        }
+    }
+
     /// Stable reason for programs, in capitals (`google.rpc.ErrorInfo`).
     pub fn reason(&self) -> &'static str {
         match self {
             Self::TooLarge(_) => "TOO_LARGE",
             Self::NotPem(_) => "NOT_PEM",
+            Self::PfxPasswordMissing => "PASSWORD_REQUIRED",
+            Self::PfxUnreadable => "PFX_UNREADABLE",
+            Self::PasswordWrong(_) => "PASSWORD_WRONG",
+            Self::OldEncryption(_) => "OLD_ENCRYPTION",
+            Self::EncryptionTooCostly(_) => "ENCRYPTION_TOO_COSTLY",
+            Self::RootWithoutIntermediate { .. } => "INTERMEDIATE_MISSING",
             Self::Swapped => "SWAPPED",
             Self::KeyInCertificate => "KEY_IN_CERTIFICATE",
             Self::CertificateInKey => "CERTIFICATE_IN_KEY",
-            Self::NoCertificate => "NO_CERTIFICATE",
+            Self::NoCertificate | Self::Foreign { field: Field::Certificate, .. } => "NO_CERTIFICATE",
             Self::TooManyCertificates => "TOO_MANY_CERTIFICATES",
             Self::Unparsable(_) => "UNPARSABLE",
-            Self::NoKey => "NO_KEY",
+            Self::NoKey | Self::Foreign { field: Field::PrivateKey, .. } => "NO_KEY",
             Self::SeveralKeys => "SEVERAL_KEYS",
             Self::EncryptedKey => "ENCRYPTED_KEY",
             Self::UnparsableKey => "UNPARSABLE_KEY",

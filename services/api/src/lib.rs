@@ -17,6 +17,7 @@ mod list;
 mod overview;
 mod page;
 mod password;
+mod paste;
 mod pfx;
 mod provider;
 mod revoke;

@@ -1,6 +1,5 @@
 //! The server around the service: TLS, health, reflection, limits, and the stop.
 
-use std::path::Path;
 use std::time::Duration;
 
 use domain::PreExpiry;
@@ -100,17 +99,16 @@ fn reflection<S>(
 }
 
 fn tls_config(tls: &ApiTls) -> Result<ServerTlsConfig, RoleError> {
-    let identity = Identity::from_pem(read(&tls.certificate_file)?, read(&tls.key_file)?);
+    let identity = tls.identity().map_err(|problems| {
+        let told = problems.into_iter().map(|(setting, what)| format!("{setting}: {what}"));
+        RoleError::setting("api.tls", told.collect::<Vec<_>>().join("; "))
+    })?;
+    let identity = Identity::from_pem(identity.chain_pem, &*identity.private_key_pem);
     let config = ServerTlsConfig::new().identity(identity);
-    if tls.client_ca_file.as_os_str().is_empty() {
-        return Ok(config);
+    match tls.client_ca_pem().map_err(|(setting, what)| RoleError::setting(setting, what))? {
+        None => Ok(config),
+        Some(roots) => Ok(config
+            .client_ca_root(Certificate::from_pem(roots))
+            .client_auth_optional(tls.client_certificate_optional)),
     }
-    Ok(config
-        .client_ca_root(Certificate::from_pem(read(&tls.client_ca_file)?))
-        .client_auth_optional(tls.client_certificate_optional))
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, RoleError> {
-    std::fs::read(path)
-        .map_err(|error| RoleError::setting("api.tls", format!("cannot read {}: {error}", path.display())))
 }

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use audit::Caller;
-use domain::{Action, CertificateId, CertificateSummary, DomainName, Source};
+use domain::{Action, DomainName};
 use proto::v1;
 use proto::v1::domains_server::Domains;
 use runtime::Context;
 use seal::SealingKeys;
-use store::Certificate;
 use tonic::{Request, Response, Status, Streaming};
 use zeroize::Zeroizing;
 
@@ -16,8 +15,9 @@ use crate::auth::{Authenticator, bearer};
 use crate::batch::BatchStream;
 use crate::check::Checker;
 use crate::commands::Commands;
-use crate::error::{bad_name, from_store, internal, invalid, not_found};
+use crate::error::{bad_name, from_store, invalid, not_found};
 use crate::overview::OverviewCache;
+use crate::paste::Paste;
 use crate::summary;
 use crate::watch::{ChangeStream, Lasts, Watcher};
 
@@ -78,9 +78,8 @@ impl Domains for DomainsService {
         request: Request<v1::ImportCertificateRequest>,
     ) -> Result<Response<v1::ImportCertificateResponse>, Status> {
         let import = async |by: &Caller, asked: v1::ImportCertificateRequest| {
-            let key_pem = Zeroizing::new(asked.private_key_pem);
             let name = name(&asked.name)?;
-            let (certificate, warnings) = self.pasted(&name, &asked.certificate_pem, &key_pem).await?;
+            let (certificate, warnings) = self.pasted(&name, Paste::read(asked)?).await?;
             let view = self.commands.import(certificate, by).await?;
             Ok(Response::new(v1::ImportCertificateResponse { domain: Some((&view).into()), warnings }))
         };
@@ -222,46 +221,5 @@ impl Domains for DomainsService {
         let watcher = Watcher::new(&self.context, &asked, only).await?;
         let lasts = Lasts { authenticator: self.authenticator.clone(), token };
         Ok(Response::new(watcher.stream(lasts)))
-    }
-}
-
-impl DomainsService {
-    /// Checks and seals what was pasted; with what is worth telling about it.
-    async fn pasted(
-        &self,
-        name: &DomainName,
-        certificate_pem: &str,
-        key_pem: &str,
-    ) -> Result<(Certificate, Vec<String>), Status> {
-        let Context { clock, entropy, .. } = &self.context;
-        let now = clock.now();
-        let pasted = x509::check_pasted(certificate_pem, key_pem, name, now)
-            .map_err(|problem| invalid(problem.reason(), problem.to_string()))?;
-        let id = CertificateId::new(&**clock, &**entropy);
-        let sealed_key =
-            self.keys.seal(&id.to_string(), &pasted.pkcs8).await.map_err(|problem| internal(&problem))?;
-        let warnings = (!pasted.publicly_trusted).then(|| "not_publicly_trusted".to_owned());
-        let certificate = Certificate {
-            summary: CertificateSummary {
-                id,
-                sha256: pasted.sha256,
-                serial: pasted.serial,
-                issuer: pasted.issuer,
-                not_before: pasted.not_before,
-                not_after: pasted.not_after,
-                source: Source::Text,
-            },
-            name: name.clone(),
-            revision: 0,
-            chain_pem: pasted.chain_pem,
-            sealed_key: Some(sealed_key),
-            created_at: now,
-            uploaded_at: None,
-            account: None,
-            renewal: None,
-            revoked_at: None,
-            withdrawn: false,
-        };
-        Ok((certificate, warnings.into_iter().collect()))
     }
 }

@@ -272,6 +272,23 @@ async fn importing_over_a_generated_certificate_switches_in_one_step() {
     assert_eq!(case.work().await[0].1, Cause::Compare);
 }
 
+/// The same leaf with another chain is a change: servers hand the chain out, not the leaf alone.
+#[tokio::test]
+async fn importing_the_same_leaf_with_another_chain_is_uploaded() {
+    let case = Case::begin().await;
+    let alone = Certificate { chain_pem: "leaf".to_owned(), ..case.pasted() };
+    case.commands.import(alone.clone(), &BY).await.unwrap();
+    case.uploaded().await;
+    let id = CertificateId::new(&*case.clock, &*case.commands.entropy);
+    let mut whole = Certificate { chain_pem: "leaf and intermediate".to_owned(), ..alone };
+    whole.summary.id = id;
+    case.commands.import(whole.clone(), &BY).await.unwrap();
+    assert_eq!(case.work().await[0].1, Cause::Requested);
+    assert_eq!(case.uploaded().await, id);
+    case.commands.import(whole, &BY).await.unwrap();
+    assert_eq!(case.work().await[0].1, Cause::Compare, "the same once more is only compared");
+}
+
 /// Elsewhere generating for a domain that had a pasted certificate fails until somebody deletes it.
 #[tokio::test]
 async fn generating_over_a_pasted_certificate_works_directly_and_after_a_delete() {

@@ -48,7 +48,12 @@ fn pasted() -> (String, String) {
 async fn with_live(served: &mut Served) {
     let token = served.token(Role::Support, |_| {}).await;
     let (certificate_pem, private_key_pem) = pasted();
-    let request = v1::ImportCertificateRequest { name: NAME.to_owned(), certificate_pem, private_key_pem };
+    let request = v1::ImportCertificateRequest {
+        name: NAME.to_owned(),
+        certificate_pem,
+        private_key_pem,
+        ..v1::ImportCertificateRequest::default()
+    };
     served.client.import_certificate(signed(request, &token)).await.unwrap();
     let name = DomainName::parse(NAME).unwrap();
     let store = &served.context.store;

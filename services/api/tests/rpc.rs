@@ -199,6 +199,7 @@ async fn what_is_pasted_wrongly_carries_a_typed_reason_and_stores_nothing() {
             name: "shop.example.com".to_owned(),
             certificate_pem: certificate_pem.to_owned(),
             private_key_pem: private_key_pem.to_owned(),
+            ..v1::ImportCertificateRequest::default()
         };
         let refused = served.client.import_certificate(signed(request, &token)).await.unwrap_err();
         assert_eq!(refused.code(), Code::InvalidArgument, "{reason}: {refused}");
@@ -214,6 +215,7 @@ async fn what_is_pasted_wrongly_carries_a_typed_reason_and_stores_nothing() {
         name: "Shop.Example.com.".to_owned(),
         certificate_pem: certificate,
         private_key_pem: key.clone(),
+        ..v1::ImportCertificateRequest::default()
     };
     let imported = served.client.import_certificate(signed(request, &token)).await.unwrap();
     let imported = imported.into_inner();

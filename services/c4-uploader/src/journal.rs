@@ -37,6 +37,12 @@ impl Task {
     pub(crate) fn sha256(&self) -> &str {
         &self.certificate.summary.sha256
     }
+
+    /// Whether the leaf, which is what C4 shows, says that C4 holds this certificate. A customer may paste the same leaf
+    /// with another chain, so until a pasted certificate is live, it says nothing.
+    pub(crate) fn is_told_by_leaf(&self) -> bool {
+        self.is_live || self.certificate.summary.source == Source::C4
+    }
 }
 
 /// Why C4 did not take it.

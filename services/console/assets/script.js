@@ -272,3 +272,31 @@ if (check && names) {
     }, 400);
   });
 }
+
+// A file goes into the box beside it: as it is if it is text, else as its base64, which the server reads as well.
+for (const input of all("input[type=file][data-into]")) {
+  const box = document.getElementById(input.dataset.into);
+  input.parentElement.hidden = false;
+  input.addEventListener("change", async () => {
+    const file = input.files[0];
+    if (!file) return;
+    if (file.size > 64 * 1024) {
+      input.value = "";
+      say(`${file.name} has over 64 KiB: choose the file of this one certificate or key`);
+      return;
+    }
+    const bytes = new Uint8Array(await file.arrayBuffer());
+    let text = null;
+    try {
+      text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    } catch {
+      // Not text.
+    }
+    if (text === null || text.includes("\0")) {
+      text = btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
+    }
+    box.value = text;
+    input.value = "";
+    say(`${file.name} is in the box`);
+  });
+}

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use domain::{DomainName, NameError};
+use domain::{DomainName, NameError, host_of};
 
 /// Names of one paste; a million domains are added through the API.
 pub(crate) const MOST_LINES: usize = 100_000;
@@ -53,7 +53,7 @@ impl Lines {
                     return Err(TooMany);
                 }
                 let number = u32::try_from(index + 1).unwrap_or(u32::MAX);
-                match DomainName::parse(host(piece)) {
+                match DomainName::parse(host_of(piece)) {
                     Ok(name) if !seen.insert(name.clone()) => lines.repeated += 1,
                     Ok(name) => lines.names.push(Line { number, text: name.to_string() }),
                     Err(error) => lines.rubbish.push(Rubbish {
@@ -69,25 +69,6 @@ impl Lines {
     /// How many pieces there were.
     pub(crate) fn len(&self) -> usize {
         self.names.len() + self.rubbish.len() + self.repeated
-    }
-}
-
-/// The host of what may be an address.
-fn host(piece: &str) -> &str {
-    let piece = piece.trim_matches(['"', '\'', '`', '<', '>']);
-    let (is_address, rest) = match piece.split_once("://") {
-        Some((_, rest)) => (true, rest),
-        None => (false, piece),
-    };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    // Without a scheme it is somebody's mail address, which is no name.
-    let authority = match authority.rsplit_once('@') {
-        Some((_, host)) if is_address => host,
-        _ => authority,
-    };
-    match authority.rsplit_once(':') {
-        Some((host, port)) if !host.contains(':') && port.bytes().all(|byte| byte.is_ascii_digit()) => host,
-        _ => authority,
     }
 }
 

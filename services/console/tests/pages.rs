@@ -166,12 +166,51 @@ async fn a_pasted_certificate_that_is_wrong_says_why_and_a_key_never_comes_back(
     for page in [mismatch, swapped, large] {
         assert!(!page.body.contains("PRIVATE KEY"), "{}", page.body);
     }
+    let odd = send(&format!("{certificate}{}", key.replace("PRIVATE KEY", " PRIVATE  KEY")), &key).await;
+    assert_eq!(odd.status, 422);
+    let secret = key.lines().nth(1).unwrap();
+    assert!(!odd.body.contains(secret) && !odd.body.contains("BEGIN"), "{}", odd.body);
     let fine = send(&certificate, &key).await;
     assert_eq!(
         (fine.status, fine.location.as_str()),
         (303, "/domains/shop.example.com?done=import-untrusted")
     );
     assert!(browser.get(&fine.location).await.body.contains("not_publicly_trusted"));
+}
+
+/// What becomes of the files that people have: the word of the next page, or the field with the error and the reason.
+#[tokio::test]
+async fn every_file_is_read_or_told() {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    const LEAF: &str = include_str!("../../../libs/x509/tests/data/people/leaf.pem");
+    const CHAIN: &str = include_str!("../../../libs/x509/tests/data/people/leaf-and-intermediate.pem");
+    const BOM: &str = include_str!("../../../libs/x509/tests/data/people/bom.pem");
+    const P7B: &str = include_str!("../../../libs/x509/tests/data/people/leaf.p7b");
+    const KEY: &str = include_str!("../../../libs/x509/tests/data/people/key.pem");
+    let der = STANDARD.encode(include_bytes!("../../../libs/x509/tests/data/people/leaf.der"));
+    let pfx = STANDARD.encode(include_bytes!("../../../libs/x509/tests/data/people/leaf.pfx"));
+    let served = served().await;
+    served.add(NAME).await;
+    let browser = served.browser(Role::Support).await;
+    let address = format!("/domains/{NAME}/import");
+    for (what, certificate, key, password, expected) in [
+        ("PEM", LEAF, KEY, "", "import-untrusted"),
+        ("chain", CHAIN, KEY, "", "import-untrusted"),
+        ("byte-order mark", BOM, KEY, "", "import-untrusted"),
+        ("DER", &der, KEY, "", "import-untrusted"),
+        ("PKCS #7", P7B, KEY, "", "import-untrusted"),
+        ("PFX", &pfx, "", "x", "import-untrusted"),
+        ("twice", &[LEAF, LEAF].concat(), KEY, "", "import-untrusted-left-out"),
+        ("PFX without password", &pfx, "", "", "password-error"),
+        ("PFX with another password", &pfx, "", "y", "password-error"),
+        ("no key", LEAF, "", "", "key-error"),
+    ] {
+        let fields = [("certificate", certificate), ("key", key), ("password", password)];
+        let page = browser.send(&address, &address, &fields).await;
+        let told = if page.status == 303 { &page.location } else { &page.body };
+        assert!(told.contains(expected), "{what}: {expected} in {told}");
+    }
 }
 
 #[tokio::test]

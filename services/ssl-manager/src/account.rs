@@ -4,8 +4,8 @@
 //! before its bytes are in the file; a key that comes in is stored only if the CA knows the account by it. Issuers that run
 //! meanwhile find out from the CA that their key is an old one, and look the account up again.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Write};
+use std::fs::{self, OpenOptions};
+use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::backend;
 use crate::cli::Output;
 use crate::dispatch::Failure;
-use crate::output::{print_many, print_one};
+use crate::output::{print_done, print_many};
 use crate::run::RunError;
 
 /// More than any account's file has.
@@ -99,30 +99,27 @@ pub(crate) async fn run(command: &AccountCommand, config: &Config, output: Outpu
     let keys = keys.ok_or_else(|| Failure::new("FAILED", "there is no sealing key"))?;
     let desk = Desk { store, keys };
     match command {
-        AccountCommand::List => {}
+        AccountCommand::List => Ok(()),
         AccountCommand::Rollover { issuer } => {
             let settings = settings(config, issuer.as_deref())?;
             desk.roll_over(settings).await?;
-            done(output, &settings.name, "the account has a new key");
+            done(output, &settings.name, "the account has a new key")
         }
         AccountCommand::Export { issuer, file } => {
             desk.export(settings(config, Some(issuer))?, file).await?;
             let written = format!("written to {}: keep it like a private key", file.display());
-            done(output, issuer, &written);
+            done(output, issuer, &written)
         }
         AccountCommand::Import { issuer, file, replace } => {
             let came = desk.import(settings(config, Some(issuer))?, file, *replace).await?;
-            done(output, issuer, came);
+            done(output, issuer, came)
         }
     }
-    Ok(())
 }
 
-fn done(output: Output, issuer: &str, what: &str) {
-    match output {
-        Output::Table => println!("{issuer}: {what}."),
-        Output::Json => print_one(output, &json!({ "issuer": issuer, "result": what })),
-    }
+fn done(output: Output, issuer: &str, what: &str) -> Result<(), Failure> {
+    let value = json!({ "issuer": issuer, "result": what });
+    print_done(output, format_args!("{issuer}: {what}."), &value)
 }
 
 /// The issuer of that name; without a name the only one.
@@ -161,8 +158,7 @@ async fn list(store: &Store, config: &Config, output: Output) -> Result<(), Fail
         })
         .collect();
     let columns = ["issuer", "directory_url", "url", "created_at", "used", "rollover_pending"];
-    print_many(output, &rows, &columns);
-    Ok(())
+    print_many(output, &rows, &columns)
 }
 
 /// What the commands need that touch a key.
@@ -352,9 +348,7 @@ fn ca(settings: &AcmeIssuer) -> Result<Ca, Failure> {
 
 fn read(path: &Path) -> Result<AccountFile, Failure> {
     let cannot = |error: std::io::Error| Failure::usage(format!("cannot read {}: {error}", path.display()));
-    let mut text = Zeroizing::new(String::with_capacity(MOST_BYTES as usize + 1));
-    let file = File::open(path).map_err(cannot)?;
-    file.take(MOST_BYTES).read_to_string(&mut text).map_err(cannot)?;
+    let text = text_file::read(path, MOST_BYTES).map_err(cannot)?;
     // Not what is wrong with it: that may be a piece of the key.
     serde_json::from_str(&text).map_err(|_| {
         let sentence = format!(

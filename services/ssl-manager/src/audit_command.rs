@@ -8,14 +8,14 @@ use store::AuditSeal;
 use crate::backend::open_for_command;
 use crate::cli::{AuditCommand, Output};
 use crate::dispatch::Failure;
-use crate::output::{print_many, print_one};
+use crate::output::{print_done, print_many};
 
 pub(crate) async fn run(command: &AuditCommand, config: &Config, output: Output) -> Result<(), Failure> {
     let store = open_for_command(config).await?;
     match command {
         AuditCommand::Verify { head } => {
             let report = audit::verify(&store, *head).await?;
-            print_report(&report, output);
+            print_report(&report, output)?;
             verdict(&report)
         }
         AuditCommand::List { subject, limit } => {
@@ -43,8 +43,7 @@ pub(crate) async fn run(command: &AuditCommand, config: &Config, output: Output)
                 output,
                 &rows,
                 &["at", "actor", "peer", "call", "subject", "outcome", "detail", "request_id"],
-            );
-            Ok(())
+            )
         }
     }
 }
@@ -65,26 +64,20 @@ fn head(seal: &AuditSeal) -> String {
     format!("{}:{}", seal.sequence, hex::encode(seal.hash))
 }
 
-fn print_report(report: &audit::Report, output: Output) {
-    match output {
-        Output::Json => print_one(
-            output,
-            &json!({
-                "whole": report.broken.is_empty(),
-                "lines": report.lines,
-                "head": head(&report.head),
-                "unsealed": report.unsealed,
-                "broken": report.broken.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            }),
-        ),
-        Output::Table => {
-            println!("{} lines, {} waiting for their seal", report.lines, report.unsealed);
-            println!("head {}", head(&report.head));
-            for broken in &report.broken {
-                println!("{broken}");
-            }
-        }
-    }
+fn print_report(report: &audit::Report, output: Output) -> Result<(), Failure> {
+    let mut lines = vec![
+        format!("{} lines, {} waiting for their seal", report.lines, report.unsealed),
+        format!("head {}", head(&report.head)),
+    ];
+    lines.extend(report.broken.iter().map(ToString::to_string));
+    let value = json!({
+        "whole": report.broken.is_empty(),
+        "lines": report.lines,
+        "head": head(&report.head),
+        "unsealed": report.unsealed,
+        "broken": report.broken.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    });
+    print_done(output, lines.join("\n"), &value)
 }
 
 fn verdict(report: &audit::Report) -> Result<(), Failure> {

@@ -1,19 +1,26 @@
 //! Which store and which bus: the only place that knows.
 
 use std::fs::{DirBuilder, File, TryLockError};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bus::Bus;
 use bus_embedded::EmbeddedBus;
 use bus_rabbitmq::{RabbitMqBus, RabbitMqOptions};
 use domain::Clock;
-use runtime::{Config, RoleName, SystemClock, SystemEntropy};
+use runtime::config::StorePlace;
+use runtime::{Config, RoleName, SystemClock, SystemEntropy, chain};
 use seal::SealingKeys;
-use store::{Store, StoreError};
+use store::Store;
+use tokio::net::TcpStream;
 
 use crate::run::RunError;
+
+const POSTGRES_PORT: u16 = 5432;
+const REACH_WITHIN: Duration = Duration::from_secs(5);
 
 /// An opened store, and what is held as long as it is used.
 pub(crate) struct Backend {
@@ -21,26 +28,43 @@ pub(crate) struct Backend {
     _lock: Option<File>,
 }
 
-/// What a store's URL names.
-enum Place<'a> {
-    File(&'a Path),
-    Server(&'a str),
+fn place(config: &Config) -> Result<StorePlace, RunError> {
+    config.store.place().map_err(RunError::StoreUrl)
 }
 
-fn place(config: &Config) -> Place<'_> {
-    let url = config.store.url.as_str();
-    match url.strip_prefix("sqlite://") {
-        Some(path) => Place::File(Path::new(path)),
-        None => Place::Server(url),
+/// Whether something listens where PostgreSQL should. The pool tries again and again for long before it says so.
+async fn reach(url: &str) -> Result<(), RunError> {
+    let Some(address) = address(url) else { return Ok(()) };
+    let reached = tokio::time::timeout(REACH_WITHIN, TcpStream::connect(&address)).await;
+    let source = match reached {
+        Ok(Ok(_)) => return Ok(()),
+        Ok(Err(source)) => source,
+        Err(_) => io::Error::new(ErrorKind::TimedOut, "it does not answer"),
+    };
+    Err(RunError::StoreAway { address, source })
+}
+
+/// Host and port of a URL of PostgreSQL; none where it is a socket's path, or the options say where it is.
+fn address(url: &str) -> Option<String> {
+    let rest = url.split_once("://")?.1;
+    let (rest, options) = rest.split_once('?').unwrap_or((rest, ""));
+    let authority = rest.rsplit_once('@').map_or(rest, |(_, place)| place).split('/').next()?;
+    let names_place =
+        |option: &str| ["host=", "hostaddr=", "port="].iter().any(|key| option.starts_with(key));
+    if authority.is_empty() || authority.contains('%') || options.split('&').any(names_place) {
+        return None;
     }
+    let has_port =
+        authority.rsplit_once(':').is_some_and(|(host, _)| !host.contains(':') || host.ends_with(']'));
+    Some(if has_port { authority.to_owned() } else { format!("{authority}:{POSTGRES_PORT}") })
 }
 
-async fn open(config: &Config, clock: &Arc<dyn Clock>) -> Result<Store, StoreError> {
+async fn open(config: &Config, clock: &Arc<dyn Clock>) -> Result<Store, RunError> {
     let (clock, entropy) = (clock.clone(), Arc::new(SystemEntropy));
-    match place(config) {
-        Place::File(path) => Store::open_file(path, clock, entropy).await,
-        Place::Server(url) => Store::open_server(url, config.store.max_connections, clock, entropy),
-    }
+    Ok(match place(config)? {
+        StorePlace::File(path) => Store::open_file(&path, clock, entropy).await?,
+        StorePlace::Server(url) => Store::open_server(&url, config.store.max_connections, clock, entropy)?,
+    })
 }
 
 /// Opens the store for roles. On SQLite, `all` wants the folder for itself, brings the schema up to date and frees
@@ -51,9 +75,15 @@ pub(crate) async fn open_for_roles(
     clock: &Arc<dyn Clock>,
 ) -> Result<Backend, RunError> {
     let alone = roles.len() == RoleName::ALL.len();
-    let lock = match place(config) {
-        Place::File(path) => Some(lock_folder(path, alone)?),
-        Place::Server(_) => None,
+    let lock = match place(config)? {
+        StorePlace::File(path) => Some(lock_folder(&path, alone)?),
+        StorePlace::Server(url) => {
+            // Roles wait for a store that is away; that it is, they say at once.
+            if let Err(error) = reach(&url).await {
+                tracing::warn!(reason = chain(&error), "the store is away, it is asked again");
+            }
+            None
+        }
     };
     let store = open(config, clock).await?;
     if alone && lock.is_some() {
@@ -66,7 +96,7 @@ pub(crate) async fn open_for_roles(
 /// Opens the store for a command that works on it directly. A new SQLite file is made, for this may be the first
 /// command on a new machine.
 pub(crate) async fn open_for_command(config: &Config) -> Result<Arc<Store>, RunError> {
-    let is_new = make_room(config)?;
+    let is_new = make_room(config).await?;
     let store = open(config, &system_clock()).await?;
     if is_new {
         store.migrate().await?;
@@ -77,18 +107,18 @@ pub(crate) async fn open_for_command(config: &Config) -> Result<Arc<Store>, RunE
 
 /// `db migrate`.
 pub(crate) async fn migrate(config: &Config) -> Result<(), RunError> {
-    make_room(config)?;
+    make_room(config).await?;
     let store = open(config, &system_clock()).await?;
     store.migrate().await?;
     store.close().await;
     Ok(())
 }
 
-/// Makes the folder of a database file; returns whether the file is still to be made.
-fn make_room(config: &Config) -> Result<bool, RunError> {
-    match place(config) {
-        Place::File(path) => make_folder(path).map(|_| !path.exists()),
-        Place::Server(_) => Ok(false),
+/// Makes the folder of a database file, or looks whether the server is there; returns whether a file is still to be made.
+async fn make_room(config: &Config) -> Result<bool, RunError> {
+    match place(config)? {
+        StorePlace::File(path) => make_folder(&path).map(|_| !path.exists()),
+        StorePlace::Server(url) => reach(&url).await.map(|()| false),
     }
 }
 
@@ -127,9 +157,9 @@ pub(crate) fn sealing_keys(
         return Ok(None);
     }
     let path = &config.keys.sealing_key_file;
-    let keys = match place(config) {
-        Place::File(_) => SealingKeys::load_or_create(path)?,
-        Place::Server(_) => SealingKeys::load(path)?,
+    let keys = match place(config)? {
+        StorePlace::File(_) => SealingKeys::load_or_create(path)?,
+        StorePlace::Server(_) => SealingKeys::load(path)?,
     };
     Ok(Some(Arc::new(keys)))
 }
@@ -156,5 +186,40 @@ fn lock_folder(database: &Path, alone: bool) -> Result<File, RunError> {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(RunError::Locked { path: folder.to_owned() }),
         Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_known_where_the_url_says_it() {
+        for (url, expected) in [
+            ("postgres://u:p@h:5433/db", Some("h:5433")),
+            ("postgres://h/db?sslmode=require", Some("h:5432")),
+            ("postgres://u:p@[::1]/db", Some("[::1]:5432")),
+            ("postgres://u:p@[::1]:1/db", Some("[::1]:1")),
+            ("postgres:///db", None),
+            ("postgres://u@%2Frun%2Fpostgresql/db", None),
+            ("postgres://h/db?host=/run/postgresql", None),
+        ] {
+            assert_eq!(address(url).as_deref(), expected, "{url}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_closed_port_is_told_at_once() {
+        let closed = {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+            listener.local_addr().expect("an address")
+        };
+        let started = std::time::Instant::now();
+        let mut config = Config::default();
+        config.store.url = format!("postgres://u:secret@{closed}/db").into();
+        let told = chain(&open_for_command(&config).await.err().expect("nothing is there"));
+        assert!(told.contains(&format!("nothing answers at {closed} (store.url)")), "{told}");
+        assert!(told.contains("Connection refused") && !told.contains("secret"), "{told}");
+        assert!(started.elapsed() < Duration::from_secs(2));
     }
 }

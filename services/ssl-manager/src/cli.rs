@@ -9,7 +9,7 @@ use ::domain::Role;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use store::AuditSeal;
 
-pub(crate) use domain::{DomainCommand, DownloadArgs, ListArgs, RevokeArgs, When};
+pub(crate) use domain::{DomainCommand, DownloadArgs, ImportArgs, ListArgs, RevokeArgs, When, pasted_name};
 
 use crate::account::AccountCommand;
 use crate::user::UserCommand;

@@ -9,16 +9,14 @@ use runtime::{Config, RoleName, SystemClock};
 use serde_json::json;
 
 use crate::cli::{ConfigCommand, Output};
-use crate::output::{print_many, print_one};
+use crate::dispatch::Failure;
+use crate::output::{print_done, print_many};
 
-pub(crate) fn run(command: &ConfigCommand, file: Option<&Path>, output: Output) -> Result<(), ConfigError> {
+pub(crate) fn run(command: &ConfigCommand, file: Option<&Path>, output: Output) -> Result<(), Failure> {
     match command {
         ConfigCommand::Check => {
             check_issuers(&Config::load(file, &RoleName::ALL)?)?;
-            match output {
-                Output::Json => print_one(output, &json!({ "fine": true })),
-                Output::Table => println!("The configuration is fine."),
-            }
+            print_done(output, "The configuration is fine.", &json!({ "fine": true }))
         }
         ConfigCommand::Dump => {
             let settings = Config::read(file)?.settings(file)?;
@@ -28,10 +26,9 @@ pub(crate) fn run(command: &ConfigCommand, file: Option<&Path>, output: Output) 
                     |setting| json!({ "key": setting.key, "value": setting.value, "origin": setting.origin }),
                 )
                 .collect();
-            print_many(output, &rows, &["key", "value", "origin"]);
+            print_many(output, &rows, &["key", "value", "origin"])
         }
     }
-    Ok(())
 }
 
 /// What `issuer` reads when it starts: roots, and keys of external account bindings.

@@ -10,8 +10,8 @@ use runtime::{Config, RoleError, RoleName, chain, start_telemetry};
 use serde_json::json;
 use store::StoreError;
 
-use crate::cli::{Cli, Command, DbCommand, EXIT_USAGE, Output};
-use crate::output::print_one;
+use crate::cli::{Cli, Command, DbCommand, EXIT_USAGE};
+use crate::output::{complain, print_done, write_out};
 use crate::run::{RunError, roles};
 use crate::{account, audit_command, backend, client, config_command, health, keys, token, user};
 
@@ -32,6 +32,12 @@ impl Failure {
     pub(crate) fn with(mut self, more: &str) -> Self {
         self.sentence = format!("{}; {more}", self.sentence);
         self
+    }
+
+    /// Output that could not be written. A reader that is gone, as `head` is after its lines, is no failure.
+    pub(crate) fn output(error: &std::io::Error) -> Self {
+        let exit = u8::from(error.kind() != std::io::ErrorKind::BrokenPipe);
+        Self { code: "OUTPUT".to_owned(), sentence: format!("cannot write the output: {error}"), exit }
     }
 
     pub(crate) fn usage(sentence: impl Into<String>) -> Self {
@@ -55,6 +61,7 @@ impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         let exit = match &error {
             RunError::SealingKey(_)
+            | RunError::StoreUrl(_)
             | RunError::Role(RoleError::Setting { .. })
             | RunError::Bus(BusError::Setting(_)) => EXIT_USAGE,
             _ => 1,
@@ -74,7 +81,9 @@ pub(crate) async fn dispatch(cli: Cli) -> ExitCode {
     match run(cli).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{}: {}", failure.code, failure.sentence);
+            if failure.exit != 0 {
+                complain(format_args!("{}: {}", failure.code, failure.sentence));
+            }
             ExitCode::from(failure.exit)
         }
     }
@@ -95,14 +104,10 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         #[cfg(feature = "sandbox")]
         Command::Sandbox { part } => Ok(crate::sandbox_command::run(part.clone()).await?),
         Command::Health => health::run(&Config::read(file)?, cli.global.output).await,
-        Command::Config { command } => Ok(config_command::run(command, file, cli.global.output)?),
+        Command::Config { command } => config_command::run(command, file, cli.global.output),
         Command::Db { command: DbCommand::Migrate } => {
             backend::migrate(&Config::read(file)?).await?;
-            match cli.global.output {
-                Output::Table => println!("The schema is up to date."),
-                Output::Json => print_one(Output::Json, &json!({ "migrated": true })),
-            }
-            Ok(())
+            print_done(cli.global.output, "The schema is up to date.", &json!({ "migrated": true }))
         }
         Command::Token { command } => token::run(command, &Config::read(file)?, cli.global.output).await,
         Command::User { command } => user::run(command, &Config::read(file)?, cli.global.output).await,
@@ -113,8 +118,9 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         }
         Command::Domain { command } => client::run(command, &cli.global).await,
         Command::Completions { shell } => {
-            clap_complete::generate(*shell, &mut Cli::command(), "ssl-manager", &mut std::io::stdout());
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "ssl-manager", &mut script);
+            write_out(&script)
         }
     }
 }

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::cli::Output;
 use crate::dispatch::Failure;
-use crate::output::print_one;
+use crate::output::print_done;
 
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 const MOST_BYTES: u64 = 64 * 1024;
@@ -32,13 +32,8 @@ pub(crate) async fn run(config: &Config, output: Output) -> Result<(), Failure> 
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     let reasons = body.trim().replace('\n', "; ");
     if head.split(' ').nth(1) == Some("200") {
-        match output {
-            Output::Table => println!("{reasons}"),
-            Output::Json => {
-                print_one(output, &json!({ "ready": true, "parts": body.lines().collect::<Vec<_>>() }));
-            }
-        }
-        return Ok(());
+        let parts: Vec<_> = body.lines().collect();
+        return print_done(output, reasons, &json!({ "ready": true, "parts": parts }));
     }
     Err(Failure::new("NOT_READY", reasons))
 }

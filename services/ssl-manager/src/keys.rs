@@ -18,7 +18,7 @@ use store::{SealedKey, SealedPlace, Store, StoreError};
 use crate::backend::open_for_command;
 use crate::cli::{KeysCommand, Output};
 use crate::dispatch::Failure;
-use crate::output::print_one;
+use crate::output::{complain, print, print_one};
 use crate::run::RunError;
 
 const PAGE: u32 = 100;
@@ -35,15 +35,15 @@ pub(crate) async fn run(command: KeysCommand, config: &Config, output: Output) -
     let rotated = rotate(&store, &keys).await?;
     rotated.note(&store).await?;
     match output {
-        Output::Json => print_one(output, &rotated.json(&keys)),
-        Output::Table => rotated.print(&keys),
+        Output::Json => print_one(output, &rotated.json(&keys))?,
+        Output::Table => rotated.print(&keys)?,
     }
     rotated.verdict()?;
     if output == Output::Table {
-        println!(
+        print(format_args!(
             "The older lines may be removed from {}; keep them with the backups that were made before.",
             path.display()
-        );
+        ))?;
     }
     Ok(())
 }
@@ -136,7 +136,7 @@ impl Walk {
                 Err(why) => self.does_not_open(key, why),
             }
             if self.seen.is_multiple_of(SAY_EVERY) {
-                eprintln!("{} keys looked at, {} wrapped anew", self.seen, self.rewrapped);
+                complain(format_args!("{} keys looked at, {} wrapped anew", self.seen, self.rewrapped));
             }
         }
         self.older += anew.len() as u64;
@@ -180,14 +180,15 @@ impl Rotated {
         })
     }
 
-    fn print(&self, keys: &SealingKeys) {
+    fn print(&self, keys: &SealingKeys) -> Result<(), Failure> {
         let Walk { older, named, .. } = &self.last;
         let key = keys.current_key_id();
-        println!("Wrapped anew under the sealing key {key}: {}", self.rewrapped);
-        println!("Left under older lines: {older}");
+        print(format_args!("Wrapped anew under the sealing key {key}: {}", self.rewrapped))?;
+        print(format_args!("Left under older lines: {older}"))?;
         for key in named {
-            println!("Does not open: {} {}: {}", key.place.as_str(), key.id, key.why);
+            print(format_args!("Does not open: {} {}: {}", key.place.as_str(), key.id, key.why))?;
         }
+        Ok(())
     }
 
     /// Whether the older lines may go.

@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("INTERNAL: cannot start: {error}");
+            output::complain(format_args!("INTERNAL: cannot start: {error}"));
             return ExitCode::FAILURE;
         }
     };

@@ -1,10 +1,14 @@
 //! Results as tables and as JSON (DESIGN: keys in `snake_case`, times in RFC 3339 UTC).
 
+use std::fmt::Display;
+use std::io::Write;
+
 use comfy_table::{ContentArrangement, Table, presets};
 use proto::v1;
 use serde_json::{Value, json};
 
 use crate::cli::Output;
+use crate::dispatch::Failure;
 
 pub(crate) fn time(at: Option<&prost_types::Timestamp>) -> Value {
     at.and_then(proto::from_timestamp).map_or(Value::Null, |at| json!(at.to_string()))
@@ -64,26 +68,51 @@ pub(crate) fn history_json(entry: &v1::HistoryEntry) -> Value {
 }
 
 /// Prints one value: as JSON, or as a table of its fields.
-pub(crate) fn print_one(output: Output, value: &Value) {
+pub(crate) fn print_one(output: Output, value: &Value) -> Result<(), Failure> {
     match (output, value) {
-        (Output::Json, value) => println!("{value}"),
+        (Output::Json, value) => print(value),
         (Output::Table, Value::Object(fields)) => {
             let mut table = new_table();
             for (field, value) in fields {
                 table.add_row([field.replace('_', " "), cell(value)]);
             }
-            println!("{table}");
+            print(table)
         }
-        (Output::Table, other) => println!("{}", cell(other)),
+        (Output::Table, other) => print(cell(other)),
     }
 }
 
 /// Prints many values: as a JSON array, or as a table with these fields as columns.
-pub(crate) fn print_many(output: Output, values: &[Value], columns: &[&str]) {
+pub(crate) fn print_many(output: Output, values: &[Value], columns: &[&str]) -> Result<(), Failure> {
     match output {
-        Output::Json => println!("{}", Value::from(values.to_vec())),
-        Output::Table => println!("{}", table(values, columns)),
+        Output::Json => print(Value::from(values.to_vec())),
+        Output::Table => print(table(values, columns)),
     }
+}
+
+/// Prints a sentence, or for programs the value that says the same.
+pub(crate) fn print_done(output: Output, sentence: impl Display, value: &Value) -> Result<(), Failure> {
+    match output {
+        Output::Table => print(sentence),
+        Output::Json => print_one(output, value),
+    }
+}
+
+/// Prints a line on stdout. Errors: the reader is gone, which ends the command quietly, or the disk is full.
+pub(crate) fn print(line: impl Display) -> Result<(), Failure> {
+    // One write: a line is whole or not there.
+    write_out(format!("{line}\n").as_bytes())
+}
+
+/// Writes bytes to stdout. Errors: as of [`print`].
+pub(crate) fn write_out(bytes: &[u8]) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| Failure::output(&error))
+}
+
+/// Prints a line on stderr. If stderr is gone, there is no place to say so.
+pub(crate) fn complain(line: impl Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// A table with these fields as columns.

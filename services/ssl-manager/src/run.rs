@@ -30,6 +30,10 @@ pub(crate) enum RunError {
     Locked { path: PathBuf },
     #[error("cannot use {path}: {source}")]
     Folder { path: PathBuf, source: std::io::Error },
+    #[error("store.url {0}")]
+    StoreUrl(String),
+    #[error("nothing answers at {address} (store.url): {source}; is PostgreSQL running there?")]
+    StoreAway { address: String, source: std::io::Error },
     #[error("keys.sealing_key_file: {0}")]
     SealingKey(#[from] seal::KeyFileError),
     #[error(transparent)]

@@ -1,5 +1,6 @@
 //! `sandbox ca | c4 | dns`: a part of the sandbox on its own, for Compose and for playing.
 
+use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::time::Duration;
@@ -11,8 +12,11 @@ use sandbox::{
 };
 
 use crate::cli::SandboxPart;
+use crate::output::{complain, print};
 use crate::run::signalled;
 
+/// Far over what any token has.
+const MAX_TOKEN_FILE_BYTES: u64 = 64 * 1024;
 /// How long the edge's old address is given after it came back with another one.
 const LOOK_UP_EVERY: Duration = Duration::from_secs(5);
 
@@ -24,7 +28,7 @@ pub(crate) async fn run(part: SandboxPart) -> anyhow::Result<()> {
             if let Some(path) = root_file {
                 std::fs::write(path, ca.api_root_pem())?;
             }
-            println!("directory: {}", ca.directory_url());
+            say(format_args!("directory: {}", ca.directory_url()));
             signalled().await;
             ca.stop().await;
         }
@@ -58,12 +62,12 @@ pub(crate) async fn run(part: SandboxPart) -> anyhow::Result<()> {
             let options =
                 EdgeOptions { http_listen: edge_http, https_listen: edge_https, challenge_upstream };
             let edge = Edge::start(options, c4.control()).await?;
-            println!(
+            say(format_args!(
                 "C4: {}\nedge: http://{} https://{}",
                 c4.base_url(),
                 edge.http_addr(),
                 edge.https_addr()
-            );
+            ));
             signalled().await;
             edge.stop().await;
             c4.stop().await;
@@ -77,7 +81,7 @@ pub(crate) async fn run(part: SandboxPart) -> anyhow::Result<()> {
             for zone in zones {
                 dns.control().set_zone(&zone, CDN_TARGET);
             }
-            println!("nameserver: {}", dns.addr());
+            say(format_args!("nameserver: {}", dns.addr()));
             tokio::select! {
                 () = signalled() => {}
                 () = follow(edge, dns.control()) => {}
@@ -107,22 +111,30 @@ async fn follow(edge: Option<String>, dns: DnsControl) {
                 addresses.sort_unstable();
                 addresses.dedup();
                 if addresses != known {
-                    println!("{CDN_TARGET}: {addresses:?}");
+                    say(format_args!("{CDN_TARGET}: {addresses:?}"));
                     dns.set_a(CDN_TARGET, &addresses);
                     known = addresses;
                 }
             }
             // What was found before holds: the name is gone for a moment while the edge starts anew.
-            Err(error) => eprintln!("cannot look up {edge}: {error}"),
+            Err(error) => complain(format_args!("cannot look up {edge}: {error}")),
         }
         tokio::time::sleep(LOOK_UP_EVERY).await;
     }
 }
 
+/// Prints where something is; without a reader it serves all the same.
+fn say(line: impl Display) {
+    let _ = print(line);
+}
+
 fn bearer_token(token: Option<String>, file: Option<&Path>) -> anyhow::Result<String> {
     match (token, file) {
         (Some(token), _) => Ok(token),
-        (None, Some(path)) => Ok(String::from_utf8(read(path)?)?.trim().to_owned()),
+        (None, Some(path)) => {
+            let text = text_file::read(path, MAX_TOKEN_FILE_BYTES);
+            Ok(text.with_context(|| format!("cannot read {}", path.display()))?.trim().to_owned())
+        }
         (None, None) => anyhow::bail!("--token or --c4-token-file is missing"),
     }
 }

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use crate::backend::open_for_command;
 use crate::cli::{Output, TokenCommand};
 use crate::dispatch::Failure;
-use crate::output::{print_many, print_one};
+use crate::output::{print_done, print_many};
 
 const MOST_NAME: usize = 100;
 
@@ -20,14 +20,10 @@ pub(crate) async fn run(command: &TokenCommand, config: &Config, output: Output)
     match command {
         TokenCommand::Create { name, role, expires_in_days } => {
             let token = create(store, name, *role, *expires_in_days).await?;
-            match output {
-                Output::Table => println!("{}", *token),
-                Output::Json => {
-                    print_one(output, &json!({ "name": name, "role": role.as_str(), "token": *token }));
-                }
-            }
+            let value = json!({ "name": name, "role": role.as_str(), "token": *token });
+            print_done(output, &*token, &value)
         }
-        TokenCommand::List => list(store, output).await?,
+        TokenCommand::List => list(store, output).await,
         TokenCommand::Revoke { name } => {
             let mut tx = store.begin("revoke_token").await?;
             let now = SystemClock.now();
@@ -37,13 +33,10 @@ pub(crate) async fn run(command: &TokenCommand, config: &Config, output: Output)
             let by = Caller::at_the_machine("RevokeToken");
             tx.append_audit(by.line(now, name, audit::OK, ""));
             tx.commit().await?;
-            match output {
-                Output::Table => println!("The token {name:?} is revoked."),
-                Output::Json => print_one(output, &json!({ "name": name, "revoked": true })),
-            }
+            let value = json!({ "name": name, "revoked": true });
+            print_done(output, format_args!("The token {name:?} is revoked."), &value)
         }
     }
-    Ok(())
 }
 
 /// Stores a new token's hash and returns its text.
@@ -97,6 +90,5 @@ async fn list(store: &Store, output: Output) -> Result<(), Failure> {
             })
         })
         .collect();
-    print_many(output, &rows, &["name", "role", "created_at", "expires_at", "last_used_at", "revoked_at"]);
-    Ok(())
+    print_many(output, &rows, &["name", "role", "created_at", "expires_at", "last_used_at", "revoked_at"])
 }

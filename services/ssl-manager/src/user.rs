@@ -9,14 +9,15 @@ use domain::{Clock, Role};
 use runtime::{Config, SystemClock, SystemEntropy};
 use serde_json::json;
 use store::{PROVIDER_PREFIX, Store, StoreError, Tx, User};
-use zeroize::Zeroizing;
 
 use crate::backend::open_for_command;
 use crate::cli::Output;
 use crate::dispatch::Failure;
-use crate::output::{print_many, print_one};
+use crate::output::{print_done, print_many};
 
 const MOST_NAME: usize = 100;
+/// Far over what any password has.
+const MAX_PASSWORD_FILE_BYTES: u64 = 64 * 1024;
 
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum UserCommand {
@@ -28,7 +29,7 @@ pub(crate) enum UserCommand {
         /// What they may do: viewer, support, key-reader or admin
         #[arg(long)]
         role: Role,
-        /// A file with their password, 12 to 1024 bytes; a line break at its end does not count
+        /// A file with their password, 12 to 1024 bytes; a trailing newline is ignored
         #[arg(long, value_name = "FILE")]
         password_file: PathBuf,
     },
@@ -69,9 +70,9 @@ pub(crate) async fn run(command: &UserCommand, config: &Config, output: Output) 
     match command {
         UserCommand::Create { name, role, .. } => {
             create(store, name, *role, hash).await?;
-            done(output, name, "may sign in now", &json!({ "name": name, "role": role.as_str() }));
+            done(output, name, "may sign in now", &json!({ "name": name, "role": role.as_str() }))
         }
-        UserCommand::List => list(store, output).await?,
+        UserCommand::List => list(store, output).await,
         UserCommand::Password { name, .. } => {
             let mut user = store.user(name).await?.ok_or_else(|| unknown(name))?;
             user.password_hash = hash;
@@ -80,7 +81,7 @@ pub(crate) async fn run(command: &UserCommand, config: &Config, output: Output) 
                 tx.update_user(&user).await
             })
             .await?;
-            done(output, name, "has a new password", &json!({ "name": name }));
+            done(output, name, "has a new password", &json!({ "name": name }))
         }
         UserCommand::SignOut { name } => {
             let ended = sign_out(store, name).await?;
@@ -89,14 +90,13 @@ pub(crate) async fn run(command: &UserCommand, config: &Config, output: Output) 
                 name,
                 &format!("is signed out of {ended} sessions"),
                 &json!({ "name": name, "ended": ended }),
-            );
+            )
         }
         UserCommand::Remove { name } => {
             change(store, "RemoveUser", name, async |tx| tx.remove_user(name).await).await?;
-            done(output, name, "may sign in no more", &json!({ "name": name, "removed": true }));
+            done(output, name, "may sign in no more", &json!({ "name": name, "removed": true }))
         }
     }
-    Ok(())
 }
 
 /// Lets a person sign in.
@@ -161,19 +161,15 @@ async fn list(store: &Store, output: Output) -> Result<(), Failure> {
         })
     };
     let rows: Vec<_> = users.iter().map(row).collect();
-    print_many(output, &rows, &["name", "role", "created_at", "has_password"]);
-    Ok(())
+    print_many(output, &rows, &["name", "role", "created_at", "has_password"])
 }
 
 fn unknown(name: &str) -> Failure {
     Failure::new("NOT_FOUND", format!("nobody named {name:?} may sign in: see `user list`"))
 }
 
-fn done(output: Output, name: &str, what: &str, row: &serde_json::Value) {
-    match output {
-        Output::Table => println!("{name} {what}."),
-        Output::Json => print_one(output, row),
-    }
+fn done(output: Output, name: &str, what: &str, row: &serde_json::Value) -> Result<(), Failure> {
+    print_done(output, format_args!("{name} {what}."), row)
 }
 
 fn check_name(name: &str) -> Result<(), Failure> {
@@ -190,7 +186,7 @@ fn check_name(name: &str) -> Result<(), Failure> {
 }
 
 fn hash_of(file: &Path) -> Result<String, Failure> {
-    let text = std::fs::read_to_string(file).map(Zeroizing::new);
+    let text = text_file::read(file, MAX_PASSWORD_FILE_BYTES);
     let text = text.map_err(|error| Failure::usage(format!("cannot read {}: {error}", file.display())))?;
     api::hash_password(text.trim_end_matches(['\r', '\n']), &SystemEntropy)
         .map_err(|error| Failure::new("INVALID_ARGUMENT", error.to_string()))

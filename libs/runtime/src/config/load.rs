@@ -9,16 +9,8 @@ use super::Config;
 use crate::RoleName;
 
 const PREFIX: &str = "SSL_MANAGER";
-/// Settings that are lists of texts; the environment gives them separated by commas.
-const LISTS: [&str; 7] = [
-    "console.oidc.scopes",
-    "challenge_responder.trusted_proxies",
-    "cdn.cname_targets",
-    "cdn.addresses",
-    "cdn.apex_addresses",
-    "cdn.edge_addresses",
-    "dns.nameservers",
-];
+/// Far over what all settings take.
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 /// Why the settings cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -60,19 +52,31 @@ impl Config {
 
     /// Reads file and environment; for commands that need a part of the settings only.
     pub fn read(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let mut environment = Vec::new();
+        for (name, value) in std::env::vars_os() {
+            let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
+            let value =
+                value.into_string().map_err(|_| ConfigError::Parse(format!("{name} is not UTF-8")))?;
+            environment.push((name.to_owned(), value));
+        }
+        Self::read_with(file, environment)
+    }
+
+    /// The same with the variables of an environment.
+    pub fn read_with(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
         let mut builder = config::Config::builder();
         if let Some(path) = file {
             let text = read_text(path)?;
             builder = builder.add_source(File::from_str(&text, FileFormat::Toml));
         }
-        let mut environment = Environment::with_prefix(PREFIX)
-            .prefix_separator("__")
-            .separator("__")
-            .list_separator(",")
-            .try_parsing(true);
-        for list in LISTS {
-            environment = environment.with_list_parse_key(list);
-        }
+        // Env files from Windows leave a carriage return at each value's end.
+        let variables =
+            environment.into_iter().map(|(name, value)| (name, value.trim().to_owned())).collect();
+        let environment =
+            Environment::with_prefix(PREFIX).prefix_separator("__").separator("__").source(Some(variables));
         let read = builder.add_source(environment).build().map_err(parse_error)?;
         read.try_deserialize().map_err(parse_error)
     }
@@ -104,12 +108,15 @@ impl Config {
 }
 
 fn read_text(path: &Path) -> Result<String, ConfigError> {
-    std::fs::read_to_string(path).map_err(|source| ConfigError::File { path: path.to_owned(), source })
+    let text = text_file::read(path, MAX_FILE_BYTES);
+    Ok(text.map_err(|source| ConfigError::File { path: path.to_owned(), source })?.to_string())
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err takes")]
 fn parse_error(error: config::ConfigError) -> ConfigError {
-    ConfigError::Parse(error.to_string())
+    let told = error.to_string();
+    let allowed = if told.contains("expected a boolean") { ": write true or false" } else { "" };
+    ConfigError::Parse(format!("{told}{allowed}"))
 }
 
 fn flatten(prefix: &str, value: &Value, visit: &mut dyn FnMut(&str, &Value)) {

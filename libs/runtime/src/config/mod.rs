@@ -1,12 +1,16 @@
 //! Every setting, its default, and where it came from.
 //!
-//! Settings come from a TOML file, then from the environment as `SSL_MANAGER__SECTION__KEY`. A key that does not exist
+//! Settings come from a TOML file, then from the environment as `SSL_MANAGER__SECTION__KEY`, where a value is text until
+//! its field says what it is. A key that does not exist
 //! is an error, because a misspelt setting that silently does nothing costs a night. Everything is checked before
 //! anything is bound; whoever breaks a rule is told all of what is wrong, with the setting's name.
 
+mod api_tls;
+mod list;
 mod load;
 mod secrets;
 mod sections;
+mod store_url;
 mod validate;
 
 pub use load::{ConfigError, Setting};
@@ -16,3 +20,4 @@ pub use sections::{
     LimitNumber, LimitNumbers, OidcRole, Preflight, Renewal, Retention, Scheduler, StoreSettings, Telemetry,
     Uploader,
 };
+pub use store_url::StorePlace;

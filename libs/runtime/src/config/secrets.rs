@@ -7,18 +7,20 @@ use zeroize::Zeroizing;
 use super::{ApiOidc, C4, ConsoleOidc};
 use crate::RoleError;
 
+/// Far over what any token or password has.
+const MAX_SECRET_BYTES: u64 = 64 * 1024;
+
 impl C4 {
     /// The bearer token, from the setting or its file.
     pub fn bearer_token(&self) -> Result<Zeroizing<String>, RoleError> {
         if !self.token.is_empty() {
             return Ok(Zeroizing::new(self.token.expose().to_owned()));
         }
-        let text = Zeroizing::new(read("c4.token_file", &self.token_file)?);
-        let token = std::str::from_utf8(&text).map(str::trim).unwrap_or_default();
+        let token = read_text("c4.token_file", &self.token_file)?;
         if token.is_empty() {
             return Err(RoleError::setting("c4.token_file", "holds no token"));
         }
-        Ok(Zeroizing::new(token.to_owned()))
+        Ok(token)
     }
 
     /// The extra root, if one is configured.
@@ -47,12 +49,11 @@ impl ConsoleOidc {
         if path.as_os_str().is_empty() {
             return Ok(None);
         }
-        let text = Zeroizing::new(read(setting, path)?);
-        let secret = std::str::from_utf8(&text).map(str::trim).unwrap_or_default();
+        let secret = read_text(setting, path)?;
         if secret.is_empty() {
             return Err(RoleError::setting(setting, "holds no secret"));
         }
-        Ok(Some(Zeroizing::new(secret.to_owned())))
+        Ok(Some(secret))
     }
 
     /// The extra root, if one is configured.
@@ -69,4 +70,11 @@ impl ConsoleOidc {
 fn read(setting: &'static str, path: &Path) -> Result<Vec<u8>, RoleError> {
     std::fs::read(path)
         .map_err(|error| RoleError::setting(setting, format!("cannot read {}: {error}", path.display())))
+}
+
+/// A secret's text, without what an editor put around it.
+fn read_text(setting: &'static str, path: &Path) -> Result<Zeroizing<String>, RoleError> {
+    let text = text_file::read(path, MAX_SECRET_BYTES)
+        .map_err(|error| RoleError::setting(setting, format!("cannot read {}: {error}", path.display())))?;
+    Ok(Zeroizing::new(text.trim().to_owned()))
 }

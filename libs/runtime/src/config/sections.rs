@@ -7,6 +7,8 @@ use domain::Role;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::list::list;
+
 use crate::{LogFormat, Secret, SecretUrl};
 
 /// All settings.
@@ -71,7 +73,7 @@ macro_rules! section {
 section! {
     /// `[store]`
     StoreSettings {
-        /// `sqlite://path`, or `postgres://…`.
+        /// `sqlite://path`, or `postgres://…`; [`StoreSettings::place`] says what else is understood.
         url: SecretUrl = SecretUrl::from("sqlite://data/ssl-manager.db"),
         /// Most connections of one process to PostgreSQL.
         max_connections: u32 = 10,
@@ -212,6 +214,7 @@ section! {
         /// One more root to trust for it, PEM.
         root_certificate_file: PathBuf = PathBuf::new(),
         /// What is asked for beside `openid`.
+        #[serde(deserialize_with = "list")]
         scopes: Vec<String> = vec!["email".to_owned(), "profile".to_owned()],
         /// What the button says.
         label: String = "Sign in with OpenID".to_owned(),
@@ -250,6 +253,7 @@ section! {
         /// Where HTTP-01 is answered.
         listen: SocketAddr = SocketAddr::from(([0, 0, 0, 0], 5002)),
         /// Proxies whose X-Forwarded-Host is believed.
+        #[serde(deserialize_with = "list")]
         trusted_proxies: Vec<IpNet> = Vec::new(),
     }
 }
@@ -266,12 +270,16 @@ section! {
     /// `[cdn]`
     Cdn {
         /// A domain is pointed at us if its CNAME chain reaches one of these, or the `cname` C4 names for it.
+        #[serde(deserialize_with = "list")]
         cname_targets: Vec<String> = Vec::new(),
         /// Or if its A and AAAA records are among these.
+        #[serde(deserialize_with = "list")]
         addresses: Vec<IpNet> = Vec::new(),
         /// What to tell the owner of an apex, which cannot have a CNAME, to set.
+        #[serde(deserialize_with = "list")]
         apex_addresses: Vec<String> = Vec::new(),
         /// `host:port` of edges to verify after an upload; empty is off.
+        #[serde(deserialize_with = "list")]
         edge_addresses: Vec<String> = Vec::new(),
     }
 }
@@ -280,6 +288,7 @@ section! {
     /// `[dns]`
     Dns {
         /// Nameservers to ask, as `host:port`; empty is the system's.
+        #[serde(deserialize_with = "list")]
         nameservers: Vec<String> = Vec::new(),
     }
 }
@@ -326,6 +335,7 @@ section! {
         /// Its directory; https.
         directory_url: String = String::new(),
         /// Whom the CA may write to, as `mailto:` URLs.
+        #[serde(deserialize_with = "list")]
         contact: Vec<String> = Vec::new(),
         /// Which of its profiles to order; empty is its default.
         profile: String = String::new(),
@@ -336,6 +346,7 @@ section! {
         /// Its HMAC key as the CA hands it out: base64url or standard base64, padded or not.
         eab_hmac_key_file: PathBuf = PathBuf::new(),
         /// What CAA records must name; empty is what the directory says.
+        #[serde(deserialize_with = "list")]
         caa_identities: Vec<String> = Vec::new(),
         /// `auto`, `letsencrypt`, `letsencrypt-staging`, `none`, or numbers.
         limits: IssuerLimits = IssuerLimits::Named("auto".to_owned()),

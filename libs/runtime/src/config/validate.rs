@@ -84,14 +84,8 @@ impl Config {
     }
 
     fn check_store_and_bus(&self, problem: &mut impl FnMut(&str, String)) {
-        let store = self.store.url.as_str();
-        if store == "sqlite://" {
-            problem("store.url", "a path is missing after sqlite://".to_owned());
-        } else if !["sqlite://", "postgres://", "postgresql://"]
-            .iter()
-            .any(|scheme| store.starts_with(scheme))
-        {
-            problem("store.url", "write sqlite://PATH or postgres://…".to_owned());
+        if let Err(what) = self.store.place() {
+            problem("store.url", what);
         }
         if self.store.max_connections < 2 {
             problem("store.max_connections", "must be at least 2".to_owned());
@@ -114,10 +108,13 @@ impl Config {
             }
             None => {}
             Some(tls) => {
-                check_file("api.tls.certificate_file", &tls.certificate_file, problem);
-                check_file("api.tls.key_file", &tls.key_file, problem);
-                if !tls.client_ca_file.as_os_str().is_empty() {
-                    check_file("api.tls.client_ca_file", &tls.client_ca_file, problem);
+                if let Err(told) = tls.identity() {
+                    for (setting, what) in told {
+                        problem(setting, what);
+                    }
+                }
+                if let Err((setting, what)) = tls.client_ca_pem() {
+                    problem(setting, what);
                 }
                 check_clients(tls, problem);
             }

@@ -102,3 +102,8 @@ pub(crate) fn refused(result: Result<Pasted, PastedError>) -> &'static str {
     assert!(!sentence.contains("-----") && !sentence.contains("MII"), "{sentence}");
     error.reason()
 }
+
+pub(crate) fn check_bytes(certificate: &[u8], private_key: &[u8]) -> Result<Pasted, PastedError> {
+    let files = x509::PastedFiles { certificate, private_key, password: "" };
+    x509::check_files(files, &DomainName::parse(NAME).unwrap(), now())
+}

@@ -91,12 +91,18 @@ fn dates_hold_now() {
     assert_eq!(refused(dated(HOUR * 9, HOUR * 8)), "BAD_DATES");
 }
 
+/// 99991231235959Z (RFC 5280 section 4.1.2.5), and what lies beyond the timestamps' range on the way there.
 #[test]
-fn an_end_in_the_year_9999_is_the_last_instant_that_there_is() {
+fn no_well_defined_end_is_taken() {
+    for second_of_last_day in [0, 86_399] {
+        let mut params = leaf(&[NAME]);
+        params.not_after =
+            rcgen::date_time_ymd(9999, 12, 31) + std::time::Duration::from_secs(second_of_last_day);
+        assert_eq!(check_leaf(&params).unwrap().not_after, x509::NO_END);
+    }
     let mut params = leaf(&[NAME]);
-    params.not_after = rcgen::date_time_ymd(9999, 12, 31);
-    let not_after = check_leaf(&params).unwrap().not_after;
-    assert_eq!(not_after.as_second(), jiff::Timestamp::MAX.as_second());
+    params.not_after = rcgen::date_time_ymd(9999, 11, 30);
+    assert_eq!(check_leaf(&params).unwrap().not_after.to_string(), "9999-11-30T00:00:00Z");
 }
 
 #[test]

@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod chain;
+mod containers;
 mod key;
 mod kit;
 mod leaf;
+mod people;
 mod text;

@@ -8,7 +8,7 @@ use super::{CommandError, Commands, Step};
 
 impl Commands {
     /// Stores a checked and sealed certificate and has it uploaded. Its revision is set here. One that is live already is
-    /// compared with C4 instead.
+    /// compared with C4 instead; the same leaf with another chain is a change.
     pub async fn import(
         &self,
         mut certificate: Certificate,
@@ -58,7 +58,11 @@ impl Commands {
             .and_then(|domain| domain.facts.live);
         let Some(live) = live else { return Ok(false) };
         let live = self.store.certificate(live.certificate).await?;
-        Ok(live.is_some_and(|live| live.summary.sha256 == pasted.summary.sha256 && live.sealed_key.is_some()))
+        Ok(live.is_some_and(|live| {
+            live.summary.sha256 == pasted.summary.sha256
+                && live.chain_pem == pasted.chain_pem
+                && live.sealed_key.is_some()
+        }))
     }
 
     async fn compare(&self, mut step: Step<'_>, name: &DomainName) -> Result<DomainView, CommandError> {

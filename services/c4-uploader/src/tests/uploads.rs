@@ -54,6 +54,21 @@ async fn a_pasted_certificate_is_never_renewed() {
     assert_eq!(kit.work(WorkKind::Issue).await, None);
 }
 
+/// C4 shows the leaf alone, and it is the same with another chain.
+#[tokio::test]
+async fn a_pasted_certificate_is_sent_although_c4_shows_its_leaf() {
+    let (kit, _) = Kit::issued().await;
+    let pasted = kit.certificate(Source::Text).await;
+    kit.c4.inside().holds = Some(json!({ "sha256": sha256(3), "source": "text" }));
+    kit.schedule_upload(pasted, Cause::Requested).await;
+    kit.upload().await.unwrap();
+    assert_eq!(kit.c4.count("PUT"), 1);
+    assert_eq!(kit.domain().await.facts.live.unwrap().certificate, pasted);
+    kit.advance_to_upload().await;
+    kit.upload().await.unwrap();
+    assert_eq!(kit.c4.count("PUT"), 1, "once it is live, it is only compared");
+}
+
 /// The process died between C4's answer and the store.
 #[tokio::test]
 async fn what_c4_holds_already_is_not_sent_again() {

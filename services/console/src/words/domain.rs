@@ -30,13 +30,21 @@ pub(crate) fn done(word: &str) -> Option<Done> {
             "Stored, and being uploaded to C4. But browsers do not trust who issued this certificate \
              (not_publicly_trusted): visitors will see a warning."
         }
+        "import-left-out" => {
+            "Stored, and being uploaded to C4. Certificates that stood twice or do not belong to the chain were left out."
+        }
+        "import-untrusted-left-out" => {
+            "Stored, and being uploaded to C4. But browsers do not trust who issued this certificate \
+             (not_publicly_trusted): visitors will see a warning. Certificates that stood twice or do not belong to the \
+             chain were left out."
+        }
         "revoke" => "Revocation asked for. The history below says when the CA has done it.",
         "revoke-later" => {
             "A replacement with a new key is ordered. The old certificate is revoked once the new one is live."
         }
         _ => return None,
     };
-    Some(Done { text, is_warning: word == "import-untrusted" })
+    Some(Done { text, is_warning: word.starts_with("import-") })
 }
 
 /// The first choice of Delete.

@@ -113,8 +113,12 @@ impl Served {
     /// A domain with a live certificate that a customer pasted.
     pub(crate) async fn with_live(&self) {
         let (certificate_pem, private_key_pem) = pasted(NAME);
-        let request =
-            v1::ImportCertificateRequest { name: NAME.to_owned(), certificate_pem, private_key_pem };
+        let request = v1::ImportCertificateRequest {
+            name: NAME.to_owned(),
+            certificate_pem,
+            private_key_pem,
+            ..v1::ImportCertificateRequest::default()
+        };
         let request = self.signed(request);
         self.api.clone().import_certificate(request).await.unwrap();
         let name = DomainName::parse(NAME).unwrap();

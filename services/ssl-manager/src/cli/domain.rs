@@ -15,33 +15,44 @@ pub(crate) enum DomainCommand {
     Add(AddArgs),
     /// See to it that a domain has a generated certificate
     Generate {
+        #[arg(value_parser = pasted_name)]
         name: String,
         /// Order anew although the certificate is not due; a CA allows five of the same name a week
         #[arg(long)]
         force: bool,
     },
     /// Ask what stands in the way of a certificate; changes nothing
-    Check { name: String },
-    /// Show a domain
-    Show { name: String },
-    /// Show what happened to a domain, newest first
-    History { name: String },
-    /// List every certificate of a domain, newest first
-    Certificates { name: String },
-    /// Bring the next step to now
-    Recheck { name: String },
-    /// Store and upload a certificate of the customer's own, which is never renewed
-    Import {
+    Check {
+        #[arg(value_parser = pasted_name)]
         name: String,
-        /// The certificate and its intermediates, PEM
-        #[arg(long, value_name = "FILE")]
-        certificate: PathBuf,
-        /// Its private key, PEM, not encrypted
-        #[arg(long, value_name = "FILE")]
-        key: PathBuf,
     },
+    /// Show a domain
+    Show {
+        #[arg(value_parser = pasted_name)]
+        name: String,
+    },
+    /// Show what happened to a domain, newest first
+    History {
+        #[arg(value_parser = pasted_name)]
+        name: String,
+    },
+    /// List every certificate of a domain, newest first
+    Certificates {
+        #[arg(value_parser = pasted_name)]
+        name: String,
+    },
+    /// Bring the next step to now
+    Recheck {
+        #[arg(value_parser = pasted_name)]
+        name: String,
+    },
+    /// Store and upload a certificate of the customer's own, which is never renewed
+    Import(ImportArgs),
     /// Put the certificate before the live one back
-    Rollback { name: String },
+    Rollback {
+        #[arg(value_parser = pasted_name)]
+        name: String,
+    },
     /// The list in figures
     Summary,
     /// The state of things: who must act, what ends when, what is issued, what is overdue
@@ -54,10 +65,12 @@ pub(crate) enum DomainCommand {
         #[arg(long)]
         after: Option<i64>,
         /// Only this domain
+        #[arg(value_parser = pasted_name)]
         name: Option<String>,
     },
     /// Take a domain off the list; its history stays
     Delete {
+        #[arg(value_parser = pasted_name)]
         name: String,
         /// Do not ask
         #[arg(long)]
@@ -73,7 +86,23 @@ pub(crate) enum DomainCommand {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    #[arg(value_parser = pasted_name)]
+    pub(crate) name: String,
+    /// The certificate and its intermediates: PEM, DER, P7B, or a PFX with the key in it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) certificate: PathBuf,
+    /// Its private key, PEM or DER; not needed with a PFX
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+    /// File with the password of the PFX or of an encrypted private key; a trailing newline is ignored
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct RevokeArgs {
+    #[arg(value_parser = pasted_name)]
     pub(crate) name: String,
     /// key-compromise, affiliation-changed, superseded or cessation-of-operation
     #[arg(long)]
@@ -88,8 +117,9 @@ pub(crate) struct RevokeArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DownloadArgs {
+    #[arg(value_parser = pasted_name)]
     pub(crate) name: String,
-    /// Where the leaf goes, PEM
+    /// Where the leaf goes, PEM; - is stdout, here and for the others
     #[arg(long, value_name = "FILE")]
     pub(crate) certificate: Option<PathBuf>,
     /// Where leaf and intermediates go, PEM
@@ -101,7 +131,7 @@ pub(crate) struct DownloadArgs {
     /// Where key and chain go as one PFX, PKCS #12 (mode 0600)
     #[arg(long, value_name = "FILE", requires = "reason", requires = "pfx_password_file")]
     pub(crate) pfx: Option<PathBuf>,
-    /// File with the password that the PFX gets; a line's end after it does not count
+    /// File with the password that the PFX gets; a trailing newline is ignored
     #[arg(long, value_name = "FILE", requires = "pfx")]
     pub(crate) pfx_password_file: Option<PathBuf>,
     /// Why the key is needed; kept in the history
@@ -206,6 +236,12 @@ impl WhoWord {
             Self::Us => "us",
         }
     }
+}
+
+/// The host of an address that was pasted as a name.
+#[expect(clippy::unnecessary_wraps, reason = "the shape that clap takes")]
+pub(crate) fn pasted_name(text: &str) -> Result<String, std::convert::Infallible> {
+    Ok(::domain::host_of(text).to_owned())
 }
 
 /// A time, or one so many days from now.

@@ -3,10 +3,11 @@
 //! However the stream ends, by Ctrl-C or because the server went away, what was answered by then is told. Adding the same
 //! names again is safe: those that are there are told as present.
 
-use std::io::{IsTerminal, Read};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use domain::host_of;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use proto::v1;
 use proto::v1::batch_add_domains_response::Result as Outcome;
@@ -15,20 +16,20 @@ use tonic::{Request, Status};
 
 use super::connect::Client;
 use super::{answer, failed};
-use crate::cli::Output;
+use crate::cli::{Output, pasted_name};
 use crate::dispatch::Failure;
-use crate::output::{domain_json, print_one, table};
+use crate::output::{complain, domain_json, print, print_one, table};
 
 /// A million names of a usual length, and then some.
-const MOST_BYTES: u64 = 64 * 1024 * 1024;
+const MAX_BYTES: u64 = 64 * 1024 * 1024;
 const STDIN: &str = "-";
 
 #[derive(Debug, Args)]
 pub(crate) struct AddArgs {
-    /// Names
-    #[arg(required_unless_present = "file")]
+    /// Names, or addresses whose host counts
+    #[arg(required_unless_present = "file", value_parser = pasted_name)]
     names: Vec<String>,
-    /// File with names, one a line, or - for stdin; blank lines and those that begin with # do not count
+    /// File with names, one a line, or - for stdin; blank lines and those that begin with # are ignored
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
 }
@@ -51,29 +52,22 @@ pub(crate) async fn run(client: &mut Client, args: &AddArgs, output: Output) -> 
 async fn one(client: &mut Client, name: &str, output: Output) -> Result<(), Failure> {
     let request = v1::AddDomainRequest { name: name.to_owned() };
     let added = answer(client.add_domain(Request::new(request)).await)?;
-    print_one(output, &domain_json(&added.domain.unwrap_or_default()));
-    Ok(())
+    print_one(output, &domain_json(&added.domain.unwrap_or_default()))
 }
 
 fn read(file: &Path) -> Result<String, Failure> {
     let cannot = |error: std::io::Error| Failure::usage(format!("cannot read {}: {error}", file.display()));
-    let from: Box<dyn Read> = if file == Path::new(STDIN) {
-        Box::new(std::io::stdin().lock())
+    let text = if file == Path::new(STDIN) {
+        text_file::from_reader(std::io::stdin().lock(), MAX_BYTES)
     } else {
-        Box::new(std::fs::File::open(file).map_err(cannot)?)
+        text_file::read(file, MAX_BYTES)
     };
-    let mut text = String::new();
-    let bytes = from.take(MOST_BYTES + 1).read_to_string(&mut text).map_err(cannot)?;
-    if bytes as u64 > MOST_BYTES {
-        let sentence = format!("{} is over {MOST_BYTES} bytes: split it", file.display());
-        return Err(Failure::usage(sentence));
-    }
-    Ok(text)
+    Ok(text.map_err(cannot)?.to_string())
 }
 
 fn listed(text: &str) -> impl Iterator<Item = String> {
     let lines = text.lines().map(str::trim);
-    lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned)
+    lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(|line| host_of(line).to_owned())
 }
 
 /// How the stream ended.
@@ -108,7 +102,7 @@ async fn many(client: &mut Client, names: Vec<String>, output: Output) -> Result
         progress.inc(1);
     };
     progress.finish_and_clear();
-    tell(&rows, output);
+    tell(&rows, output)?;
     verdict(end, sent, &rows)
 }
 
@@ -136,17 +130,16 @@ fn count(rows: &[Value], result: &str) -> usize {
     rows.iter().filter(|row| row["result"] == result).count()
 }
 
-fn tell(rows: &[Value], output: Output) {
+fn tell(rows: &[Value], output: Output) -> Result<(), Failure> {
     if output == Output::Json {
-        print_one(output, &Value::from(rows.to_vec()));
-        return;
+        return print_one(output, &Value::from(rows.to_vec()));
     }
     let failures: Vec<Value> = rows.iter().filter(|row| row["result"] == "error").cloned().collect();
     if !failures.is_empty() {
-        eprintln!("{}", table(&failures, &["name", "reason", "message"]));
+        complain(table(&failures, &["name", "reason", "message"]));
     }
     let (added, present) = (count(rows, "added"), count(rows, "present"));
-    println!("{added} added, {present} present before, {} failed", failures.len());
+    print(format_args!("{added} added, {present} present before, {} failed", failures.len()))
 }
 
 fn verdict(end: End, sent: usize, rows: &[Value]) -> Result<(), Failure> {
@@ -170,9 +163,10 @@ mod tests {
 
     #[test]
     fn a_list_has_a_name_a_line() {
-        let text = "# customers\n\n a.example.com \r\n\t# more\nb.example.com#not\n";
+        let text =
+            "# customers\n\n a.example.com \r\n\t# more\nb.example.com#not\nhttps://c.example.com:8443/x\n";
         let names: Vec<String> = listed(text).collect();
-        assert_eq!(names, ["a.example.com", "b.example.com#not"]);
+        assert_eq!(names, ["a.example.com", "b.example.com", "c.example.com"]);
     }
 
     #[test]

@@ -25,8 +25,7 @@ pub(crate) async fn run(client: &mut Client, name: &str, output: Output) -> Resu
             break;
         }
     }
-    print_many(output, &rows, &COLUMNS);
-    Ok(())
+    print_many(output, &rows, &COLUMNS)
 }
 
 /// A certificate as a domain shows it, and what became of it.

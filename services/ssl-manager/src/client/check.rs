@@ -8,7 +8,7 @@ use super::answer;
 use super::connect::Client;
 use crate::cli::Output;
 use crate::dispatch::Failure;
-use crate::output::{print_many, print_one, reason_json};
+use crate::output::{print, print_many, print_one, reason_json};
 
 pub(crate) async fn run(client: &mut Client, name: &str, output: Output) -> Result<(), Failure> {
     let request = v1::CheckDomainRequest { name: name.to_owned() };
@@ -16,16 +16,15 @@ pub(crate) async fn run(client: &mut Client, name: &str, output: Output) -> Resu
     let steps: Vec<Value> = checked.steps.iter().map(step_json).collect();
     match output {
         Output::Json => {
-            print_one(output, &json!({ "name": checked.name, "ready": checked.ready, "steps": steps }));
+            print_one(output, &json!({ "name": checked.name, "ready": checked.ready, "steps": steps }))
         }
         Output::Table => {
-            print_many(output, &steps, &["step", "outcome", "found", "reason"]);
+            print_many(output, &steps, &["step", "outcome", "found", "reason"])?;
             let verdict =
                 if checked.ready { "An order would be placed now." } else { "No order would be placed." };
-            println!("{verdict}");
+            print(verdict)
         }
     }
-    Ok(())
 }
 
 fn step_json(step: &v1::CheckStep) -> Value {

@@ -1,8 +1,11 @@
 //! The connection to the API: endpoint, trust, token.
 
+use std::error::Error;
+use std::path::Path;
 use std::time::Duration;
 
 use proto::v1::domains_client::DomainsClient;
+use runtime::chain;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -10,11 +13,14 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Status};
 use zeroize::Zeroizing;
 
+use super::files;
 use crate::cli::Global;
 use crate::dispatch::Failure;
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const KEEPALIVE: Duration = Duration::from_secs(20);
+const HTTP: &str = "http://";
+const HTTPS: &str = "https://";
 const TOKEN_VARIABLE: &str = "SSL_MANAGER_TOKEN";
 
 /// A client that says who it is.
@@ -33,42 +39,142 @@ impl Interceptor for Bearer {
     }
 }
 
+/// Connects. Errors: `USAGE` if the endpoint is no URL that can be used; `UNAVAILABLE` with the cause if nobody answers
+/// there, or not as an API does.
 pub(crate) async fn connect(global: &Global) -> Result<Client, Failure> {
-    let url = &global.endpoint;
-    let endpoint = Endpoint::from_shared(url.clone())
-        .map_err(|_| {
-            Failure::usage(format!("--endpoint {url:?} is no URL: write http://HOST:PORT or https://…"))
-        })?
+    let url = checked(&global.endpoint)?;
+    let endpoint = Endpoint::from_shared(url.to_owned())
+        .map_err(|error| no_url(url, &chain(&error)))?
         .connect_timeout(CONNECT_WITHIN)
         .http2_keep_alive_interval(KEEPALIVE);
-    let endpoint = if url.starts_with("https://") {
+    let endpoint = if url.starts_with(HTTPS) {
         let mut tls = ClientTlsConfig::new().with_native_roots();
         if let Some(path) = &global.ca_file {
-            let pem = std::fs::read(path).map_err(|error| {
-                Failure::usage(format!("--ca-file: cannot read {}: {error}", path.display()))
-            })?;
-            tls = tls.ca_certificate(Certificate::from_pem(pem));
+            tls = tls.ca_certificate(Certificate::from_pem(root(path)?));
         }
-        endpoint.tls_config(tls).map_err(|error| Failure::usage(format!("--ca-file: {error}")))?
+        endpoint.tls_config(tls).map_err(|error| Failure::usage(format!("--ca-file: {}", chain(&error))))?
     } else {
         endpoint
     };
     let bearer = bearer(global)?;
-    let channel = endpoint.connect().await.map_err(|_| {
-        Failure::new(
-            "UNAVAILABLE",
-            format!("no API answers at {url}: is it running? --endpoint says where it is"),
-        )
-    })?;
+    let channel = endpoint.connect().await.map_err(|error| unreachable(url, &chain(&error)))?;
     Ok(DomainsClient::with_interceptor(channel, bearer))
+}
+
+/// What is wrong with a connection that broke under a call; none where the server itself answered.
+pub(crate) fn broken(status: &Status) -> Option<Failure> {
+    let cause = cause(&chain(status.source()?));
+    let advice = advice(&cause).unwrap_or("try again; --endpoint says where the API is");
+    Some(Failure::new("UNAVAILABLE", format!("the connection to the API broke ({cause}): {advice}")))
+}
+
+/// The URL, if its scheme is one that the API can have.
+fn checked(url: &str) -> Result<&str, Failure> {
+    let url = url.trim();
+    let told = |what: String| Failure::usage(format!("--endpoint {url:?} {what}"));
+    match url.split_once("://") {
+        Some(("http" | "https", rest)) if !rest.is_empty() && !rest.starts_with(['/', ':']) => Ok(url),
+        Some(("http" | "https", _)) => {
+            Err(told("has no host: write http://HOST:PORT or https://HOST:PORT".to_owned()))
+        }
+        Some((scheme, rest)) => Err(told(format!(
+            "has the unknown scheme {scheme:?}: did you mean {}{rest}?",
+            likely_scheme(rest)
+        ))),
+        None if url.is_empty() => {
+            Err(told("is empty: write http://HOST:PORT or https://HOST:PORT".to_owned()))
+        }
+        None => Err(told(format!("has no scheme: did you mean {}{url}?", likely_scheme(url)))),
+    }
+}
+
+/// The API speaks plain text on loopback only, unless it is told otherwise.
+fn likely_scheme(host: &str) -> &'static str {
+    let is_loopback = ["127.", "localhost", "[::1]"].iter().any(|loopback| host.starts_with(loopback));
+    if is_loopback { HTTP } else { HTTPS }
+}
+
+fn no_url(url: &str, cause: &str) -> Failure {
+    Failure::usage(format!(
+        "--endpoint {url:?} is no URL ({cause}): write http://HOST:PORT or https://HOST:PORT"
+    ))
+}
+
+fn unreachable(url: &str, told: &str) -> Failure {
+    let cause = cause(told);
+    let advice = advice(&cause).unwrap_or("is it the API? --endpoint says where it is");
+    Failure::new("UNAVAILABLE", format!("no API answers at {url} ({cause}): {advice}"))
+}
+
+/// What a library says, without the words that say nothing.
+fn cause(told: &str) -> String {
+    let cause = ["transport error: ", "client error (Connect): ", "tcp connect error: "]
+        .iter()
+        .fold(told.to_owned(), |told, words| told.replacen(words, "", 1));
+    cause.trim().to_owned()
+}
+
+/// What to do about a cause.
+fn advice(cause: &str) -> Option<&'static str> {
+    const ADVICE: [(&[&str], &str); 9] = [
+        (&["Connection refused"], "nothing listens there: is the API running? --endpoint says where it is"),
+        (
+            &["InvalidContentType", "corrupt message", "WrongVersion"],
+            "the server there does not speak TLS: did you mean http:// in --endpoint?",
+        ),
+        (
+            &["UnknownIssuer", "self-signed", "SelfSigned", "CaUsedAsEndEntity"],
+            "its certificate is not trusted here: --ca-file FILE names one more root to trust",
+        ),
+        (
+            &["NotValidForName", "not valid for name"],
+            "its certificate is for another name: write the name that it is for in --endpoint",
+        ),
+        (&["certificate expired", "Expired"], "its certificate has ended: renew it at the API ([api.tls])"),
+        (
+            &["CertificateRequired", "certificate required", "HandshakeFailure", "BadCertificate"],
+            "the API asks for a client certificate, which this client has none of: see api.tls.client_certificate_optional",
+        ),
+        (
+            &["lookup address", "dns error"],
+            "the name in --endpoint cannot be resolved: check it, and the network",
+        ),
+        (
+            &["deadline has elapsed", "timed out"],
+            "it takes too long to answer: check address, network and firewall",
+        ),
+        (
+            &[
+                "frame with invalid size",
+                "FRAME_SIZE_ERROR",
+                "PROTOCOL_ERROR",
+                "connection closed",
+                "reset by peer",
+                "not a result of an error",
+                "broken pipe",
+                "Broken pipe",
+            ],
+            "that is no API, or one that speaks TLS: did you mean https:// in --endpoint? If the API was stopped, start it and try again",
+        ),
+    ];
+    ADVICE.iter().find(|(signs, _)| signs.iter().any(|sign| cause.contains(sign))).map(|(_, advice)| *advice)
+}
+
+/// One more root to trust, as PEM, from a file of any form.
+fn root(path: &Path) -> Result<String, Failure> {
+    let bytes = files::read(path)?;
+    x509::only_certificates(&bytes).ok_or_else(|| {
+        Failure::usage(format!(
+            "--ca-file: {} holds no certificate that can be read, or other things too",
+            path.display()
+        ))
+    })
 }
 
 /// The token, from its file or the environment; none is sent where there is none, and the server says so.
 fn bearer(global: &Global) -> Result<Bearer, Failure> {
     let text = match &global.token_file {
-        Some(path) => Some(Zeroizing::new(std::fs::read_to_string(path).map_err(|error| {
-            Failure::usage(format!("--token-file: cannot read {}: {error}", path.display()))
-        })?)),
+        Some(path) => Some(files::password(path)?),
         None => std::env::var(TOKEN_VARIABLE).ok().map(Zeroizing::new),
     };
     let Some(text) = text else { return Ok(Bearer(None)) };
@@ -77,4 +183,32 @@ fn bearer(global: &Global) -> Result<Bearer, Failure> {
         header.parse().map_err(|_| Failure::usage("the token has characters that no token has"))?;
     value.set_sensitive(true);
     Ok(Bearer(Some(value)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_says_what_is_wrong_with_it() {
+        for fine in ["http://127.0.0.1:50051", "https://ssl.example.net", " http://[::1]:1 "] {
+            assert_eq!(checked(fine).expect(fine), fine.trim());
+        }
+        for (url, told) in [
+            ("127.0.0.1:50051", "has no scheme: did you mean http://127.0.0.1:50051?"),
+            ("localhost:50051", "did you mean http://localhost:50051?"),
+            ("ssl.example.net:50051", "has no scheme: did you mean https://ssl.example.net:50051?"),
+            (
+                "grpc://ssl.example.net",
+                "has the unknown scheme \"grpc\": did you mean https://ssl.example.net?",
+            ),
+            ("http://", "has no host"),
+            ("https:///x", "has no host"),
+            ("http://:50051", "has no host"),
+            ("", "is empty"),
+        ] {
+            let failure = format!("{:?}", checked(url).expect_err(url)).replace('\\', "");
+            assert!(failure.contains(told), "{told} in {failure}");
+        }
+    }
 }

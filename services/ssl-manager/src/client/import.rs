@@ -1,30 +1,32 @@
 //! `domain import`: sends a certificate and its key from files.
 
-use std::path::Path;
-
 use proto::v1;
 use tonic::Request;
+use x509::Warning;
 
 use super::connect::Client;
 use super::{answer, files};
+use crate::cli::ImportArgs;
 use crate::dispatch::Failure;
+use crate::output::complain;
 
-pub(crate) async fn run(
-    client: &mut Client,
-    name: &str,
-    certificate: &Path,
-    key: &Path,
-) -> Result<Option<v1::Domain>, Failure> {
-    let certificate_pem = files::read(certificate)?;
-    let private_key_pem = files::read(key)?;
+pub(crate) async fn run(client: &mut Client, args: &ImportArgs) -> Result<Option<v1::Domain>, Failure> {
+    let certificate = files::read(&args.certificate)?;
+    let key = args.key.as_deref().map(files::read).transpose()?.unwrap_or_default();
+    let password = args.password_file.as_deref().map(files::password).transpose()?.unwrap_or_default();
     let request = v1::ImportCertificateRequest {
-        name: name.to_owned(),
-        certificate_pem: certificate_pem.to_string(),
-        private_key_pem: private_key_pem.to_string(),
+        name: args.name.clone(),
+        certificate_file: certificate.to_vec(),
+        private_key_file: key.to_vec(),
+        password: password.to_string(),
+        ..v1::ImportCertificateRequest::default()
     };
     let imported = answer(client.import_certificate(Request::new(request)).await)?;
-    for warning in &imported.warnings {
-        eprintln!("warning: {warning}");
+    for code in &imported.warnings {
+        match Warning::of_code(code) {
+            Some(warning) => complain(format_args!("warning: {code}: {warning}")),
+            None => complain(format_args!("warning: {code}")),
+        }
     }
     Ok(imported.domain)
 }

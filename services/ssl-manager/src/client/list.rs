@@ -27,8 +27,7 @@ pub(super) async fn run(client: &mut Client, args: &ListArgs, output: Output) ->
         }
         request.page_token = page.next_page_token;
     }
-    print_many(output, &rows, &COLUMNS);
-    Ok(())
+    print_many(output, &rows, &COLUMNS)
 }
 
 fn request(args: &ListArgs) -> Result<v1::ListDomainsRequest, Failure> {

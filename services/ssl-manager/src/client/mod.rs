@@ -4,6 +4,7 @@ mod add;
 mod certificates;
 mod check;
 mod connect;
+mod destination;
 mod download;
 mod files;
 mod import;
@@ -19,7 +20,7 @@ use tonic::{Request, Response, Status};
 
 use crate::cli::{DomainCommand, Global, Output};
 use crate::dispatch::Failure;
-use crate::output::{domain_json, history_json, print_many, print_one};
+use crate::output::{domain_json, history_json, print, print_done, print_many, print_one};
 use connect::{Client, connect};
 
 pub(crate) use add::AddArgs;
@@ -27,8 +28,11 @@ pub(crate) use add::AddArgs;
 const HISTORY_COLUMNS: [&str; 6] = ["at", "kind", "actor", "status_from", "status_to", "message"];
 const PAGE: i32 = 1000;
 
-/// What the server said, as one line.
+/// What the server said, as one line; where the connection broke, what broke it.
 pub(crate) fn failed(status: &Status) -> Failure {
+    if let Some(problem) = connect::broken(status) {
+        return problem;
+    }
     let code = format!("{:?}", status.code());
     // Code's Debug is its name in CamelCase; the wire's names are in capitals.
     let mut name = String::new();
@@ -63,9 +67,7 @@ pub(crate) async fn run(command: &DomainCommand, global: &Global) -> Result<(), 
             let request = v1::RecheckDomainRequest { name: name.clone() };
             answer(client.recheck_domain(Request::new(request)).await)?.domain
         }
-        DomainCommand::Import { name, certificate, key } => {
-            import::run(&mut client, name, certificate, key).await?
-        }
+        DomainCommand::Import(args) => import::run(&mut client, args).await?,
         DomainCommand::Rollback { name } => {
             let request = v1::RollbackCertificateRequest { name: name.clone() };
             answer(client.rollback_certificate(Request::new(request)).await)?.domain
@@ -85,8 +87,7 @@ pub(crate) async fn run(command: &DomainCommand, global: &Global) -> Result<(), 
         DomainCommand::Download(args) => return download::run(&mut client, args, output).await,
         DomainCommand::Revoke(args) => return revoke::run(&mut client, args, output).await,
     };
-    print_one(output, &domain_json(&shown.unwrap_or_default()));
-    Ok(())
+    print_one(output, &domain_json(&shown.unwrap_or_default()))
 }
 
 pub(crate) fn answer<T>(result: Result<Response<T>, Status>) -> Result<T, Failure> {
@@ -97,11 +98,10 @@ async fn history(client: &mut Client, name: &str, output: Output) -> Result<(), 
     let request = v1::GetHistoryRequest { name: name.to_owned(), page_size: PAGE };
     let entries = answer(client.get_history(Request::new(request)).await)?.entries;
     let rows: Vec<_> = entries.iter().map(history_json).collect();
-    print_many(output, &rows, &HISTORY_COLUMNS);
-    Ok(())
+    print_many(output, &rows, &HISTORY_COLUMNS)
 }
 
-/// One line per change, until Ctrl-C or the server's end.
+/// Prints one line per change until Ctrl-C. Errors: the server ended the stream, which it does when it stops.
 async fn watch(
     client: &mut Client,
     after: Option<i64>,
@@ -114,7 +114,9 @@ async fn watch(
         ..v1::WatchDomainsRequest::default()
     };
     let mut changes = answer(client.watch_domains(Request::new(request)).await)?;
+    let mut position = after;
     while let Some(change) = changes.message().await.map_err(|status| failed(&status))? {
+        position = Some(change.position);
         let domain = change.domain.unwrap_or_default();
         let at = change.at.as_ref().and_then(proto::from_timestamp).map(|at| at.to_string());
         match output {
@@ -122,20 +124,22 @@ async fn watch(
                 let shown =
                     if change.deleted { json!({ "name": domain.name }) } else { domain_json(&domain) };
                 let line = json!({ "position": change.position, "at": at, "deleted": change.deleted, "domain": shown });
-                println!("{line}");
+                print(line)?;
             }
             Output::Table => {
                 let what = if change.deleted { "deleted" } else { proto::status_word(domain.status()) };
                 let reason = domain.reason.map(|reason| format!("  {}", reason.code)).unwrap_or_default();
                 let at = at.unwrap_or_default();
-                println!(
+                print(format_args!(
                     "{:>8}  {at:<27}  {:<40}  {what:<10} {}{reason}",
                     change.position, domain.name, domain.activity
-                );
+                ))?;
             }
         }
     }
-    Ok(())
+    let resume = position.map_or_else(String::new, |position| format!(" with --after {position}"));
+    let sentence = format!("the server ended the stream, it stops or starts again: watch again{resume}");
+    Err(Failure::new("UNAVAILABLE", sentence))
 }
 
 async fn delete(
@@ -146,11 +150,8 @@ async fn delete(
 ) -> Result<(), Failure> {
     let request = v1::DeleteDomainRequest { name: name.to_owned(), remove_from_c4 };
     let deleted = answer(client.delete_domain(Request::new(request)).await)?;
-    match output {
-        Output::Json => print_one(output, &json!({ "name": deleted.name, "deleted": true })),
-        Output::Table => println!("{} is deleted.", deleted.name),
-    }
-    Ok(())
+    let value = json!({ "name": deleted.name, "deleted": true });
+    print_done(output, format_args!("{} is deleted.", deleted.name), &value)
 }
 
 /// Asks on the terminal; where there is none, `--yes` has to say it.
@@ -158,9 +159,9 @@ fn confirm(what: &str, name: &str) -> Result<(), Failure> {
     if !std::io::stdin().is_terminal() {
         return Err(Failure::usage("this asks on a terminal and there is none: say --yes"));
     }
-    eprint!("About to {what} {name}. Type the name to confirm: ");
     let mut line = String::new();
-    let read = std::io::stderr().flush().and_then(|()| std::io::stdin().lock().read_line(&mut line));
+    let asked = write!(std::io::stderr(), "About to {what} {name}. Type the name to confirm: ");
+    let read = asked.and_then(|()| std::io::stdin().lock().read_line(&mut line));
     read.map_err(|error| Failure::new("FAILED", format!("cannot read the answer: {error}")))?;
     if line.trim().eq_ignore_ascii_case(name) {
         Ok(())

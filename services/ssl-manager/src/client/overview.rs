@@ -8,7 +8,7 @@ use super::answer;
 use super::connect::Client;
 use crate::cli::Output;
 use crate::dispatch::Failure;
-use crate::output::{print_many, print_one, time};
+use crate::output::{print, print_many, print_one, time};
 
 pub(crate) async fn summary(client: &mut Client, output: Output) -> Result<(), Failure> {
     let told = answer(client.get_summary(Request::new(v1::GetSummaryRequest {})).await)?;
@@ -19,20 +19,18 @@ pub(crate) async fn summary(client: &mut Client, output: Output) -> Result<(), F
         "waiting_for_budget": told.waiting_for_budget,
         "queue_through_at": time(told.queue_through_at.as_ref()),
     });
-    print_one(output, &shown);
-    Ok(())
+    print_one(output, &shown)
 }
 
 pub(crate) async fn overview(client: &mut Client, output: Output) -> Result<(), Failure> {
     let told = answer(client.get_overview(Request::new(v1::GetOverviewRequest {})).await)?;
     let shown = overview_json(&told);
     if matches!(output, Output::Json) {
-        print_one(output, &shown);
-        return Ok(());
+        return print_one(output, &shown);
     }
     let (lists, figures): (Map<String, Value>, Map<String, Value>) =
         shown.as_object().cloned().unwrap_or_default().into_iter().partition(|(_, value)| value.is_array());
-    print_one(output, &Value::Object(figures));
+    print_one(output, &Value::Object(figures))?;
     for (list, columns) in [
         ("reasons", ["code", "who", "domains"].as_slice()),
         ("days_left", &["days", "domains"]),
@@ -46,8 +44,8 @@ pub(crate) async fn overview(client: &mut Client, output: Output) -> Result<(), 
             counts.any(|count| row[*count].as_u64() > Some(0))
         };
         let rows: Vec<Value> = rows.filter(says_something).cloned().collect();
-        println!("{}", list.replace('_', " "));
-        print_many(output, &rows, columns);
+        print(list.replace('_', " "))?;
+        print_many(output, &rows, columns)?;
     }
     Ok(())
 }

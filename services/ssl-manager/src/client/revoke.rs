@@ -22,7 +22,6 @@ pub(super) async fn run(client: &mut Client, args: &RevokeArgs, output: Output) 
         // The name is off the list.
         None => print_one(output, &json!({ "name": args.name, "sha256": revoking.sha256 })),
     }
-    Ok(())
 }
 
 fn number(reason: RevocationReason) -> v1::RevocationReason {

@@ -1,5 +1,5 @@
-//! Pasting a certificate with its key. What was pasted as certificate stays in the form; a key never comes back, not even
-//! one that was pasted in the wrong place.
+//! Pasting a certificate with its key. What could be read as certificates stays in the form; a key never comes back, not
+//! even one that was pasted in the wrong place, because what could not be read does not come back either.
 
 use askama::Template;
 use axum::body::Body;
@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use domain::Action;
 use http::StatusCode;
 use proto::v1;
-use x509::{Field, PastedError};
+use x509::{Field, PastedError, Warning};
 
 use super::{Named, Troubles, address, again, read, refused};
 use crate::form::Form;
@@ -19,6 +19,7 @@ use crate::row::Name;
 const MOST_BYTES: usize = 64 * 1024;
 const CERTIFICATE: &str = "certificate";
 const KEY: &str = "key";
+const PASSWORD: &str = "password";
 
 #[derive(Template)]
 #[template(path = "domain/import.html")]
@@ -58,7 +59,7 @@ pub(crate) async fn import(frame: Frame, Named(name): Named, body: Body) -> Resu
     let domain = read(&frame, &name).await?;
     let (certificate, key) = (form.get(CERTIFICATE), form.get(KEY));
     let mut page = ImportPage::new(frame, &domain);
-    kept(certificate).clone_into(&mut page.certificate);
+    page.certificate = kept(certificate);
     page.troubles = too_large(certificate, key);
     if !page.troubles.is_empty() {
         return Ok(again(StatusCode::UNPROCESSABLE_ENTITY, &page));
@@ -67,6 +68,8 @@ pub(crate) async fn import(frame: Frame, Named(name): Named, body: Body) -> Resu
         name: name.to_string(),
         certificate_pem: certificate.to_owned(),
         private_key_pem: key.to_owned(),
+        password: form.get(PASSWORD).to_owned(),
+        ..v1::ImportCertificateRequest::default()
     };
     let answer = page.frame.domains().import_certificate(request).await;
     let warnings = match answer {
@@ -77,15 +80,31 @@ pub(crate) async fn import(frame: Frame, Named(name): Named, body: Body) -> Resu
             return Ok(again(StatusCode::UNPROCESSABLE_ENTITY, &page));
         }
     };
-    let is_trusted = !warnings.iter().any(|warning| warning == "not_publicly_trusted");
-    let done = if is_trusted { "import" } else { "import-untrusted" };
+    let done = done(warnings.iter().filter_map(|code| Warning::of_code(code)));
     Ok(Redirect::to(&format!("{}?done={done}", address(&name))).into_response())
 }
 
-/// What the form shows again of what was pasted as certificate.
-fn kept(certificate: &str) -> &str {
-    let may_be_key = certificate.to_ascii_uppercase().contains("PRIVATE KEY");
-    if may_be_key || certificate.len() > MOST_BYTES { "" } else { certificate }
+/// The word for what was done, which the next page turns into a sentence.
+fn done(warnings: impl Iterator<Item = Warning>) -> &'static str {
+    let (mut is_untrusted, mut is_left_out) = (false, false);
+    for warning in warnings {
+        match warning {
+            Warning::NotPubliclyTrusted => is_untrusted = true,
+            Warning::DuplicateLeftOut | Warning::UnrelatedLeftOut => is_left_out = true,
+        }
+    }
+    match (is_untrusted, is_left_out) {
+        (false, false) => "import",
+        (true, false) => "import-untrusted",
+        (false, true) => "import-left-out",
+        (true, true) => "import-untrusted-left-out",
+    }
+}
+
+/// What the form shows again of what was pasted as certificate: only what was read as certificates, encoded anew. Nobody
+/// knows what the rest is, and it may be a key.
+fn kept(certificate: &str) -> String {
+    x509::only_certificates(certificate.as_bytes()).unwrap_or_default()
 }
 
 /// Said here, because what is far too large never gets to where the API would say it.
@@ -102,11 +121,20 @@ fn too_large(certificate: &str, key: &str) -> Troubles {
 /// Which field an error of the API is about.
 fn field(reason: &str, sentence: &str) -> &'static str {
     match reason {
-        "NOT_PEM" | "TOO_LARGE" if sentence.starts_with("The private key") => KEY,
+        "PASSWORD_REQUIRED" | "PASSWORD_WRONG" => PASSWORD,
+        "NOT_PEM" | "TOO_LARGE" | "OLD_ENCRYPTION" | "ENCRYPTION_TOO_COSTLY"
+            if sentence.starts_with("The private key") =>
+        {
+            KEY
+        }
         "CERTIFICATE_IN_KEY" | "NO_KEY" | "SEVERAL_KEYS" | "ENCRYPTED_KEY" | "UNPARSABLE_KEY"
         | "KEY_MISMATCH" => KEY,
         "NOT_PEM"
         | "TOO_LARGE"
+        | "OLD_ENCRYPTION"
+        | "ENCRYPTION_TOO_COSTLY"
+        | "PFX_UNREADABLE"
+        | "INTERMEDIATE_MISSING"
         | "SWAPPED"
         | "KEY_IN_CERTIFICATE"
         | "NO_CERTIFICATE"
@@ -129,6 +157,8 @@ fn field(reason: &str, sentence: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use x509::LockedKind;
+
     use super::*;
 
     #[test]
@@ -140,6 +170,7 @@ mod tests {
             PastedError::CertificateInKey,
             PastedError::EncryptedKey,
             PastedError::KeyMismatch,
+            PastedError::OldEncryption(LockedKind::PrivateKey),
         ] {
             assert_eq!(at(error.clone()), KEY, "{error}");
         }
@@ -150,23 +181,45 @@ mod tests {
             PastedError::KeyInCertificate,
             PastedError::WeakKey(1024),
             PastedError::ChainOrder(2),
+            PastedError::OldEncryption(LockedKind::Pfx),
+            PastedError::RootWithoutIntermediate { root: 2, issuer: "CN=Lower".to_owned() },
         ] {
             assert_eq!(at(error.clone()), CERTIFICATE, "{error}");
+        }
+        for error in [PastedError::PfxPasswordMissing, PastedError::PasswordWrong(LockedKind::PrivateKey)] {
+            assert_eq!(at(error.clone()), PASSWORD, "{error}");
         }
         assert_eq!(field("CHANGED_MEANWHILE", ""), "", "about neither");
     }
 
     #[test]
-    fn a_key_in_the_wrong_place_does_not_come_back() {
-        let certificate = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-        assert_eq!(kept(certificate), certificate);
-        for key in [
-            "-----BEGIN PRIVATE KEY-----\nAAAA",
-            "-----begin rsa private key-----\nAAAA",
-            "-----BEGIN ENCRYPTED PRIVATE KEY-----",
-        ] {
-            assert_eq!(kept(&format!("{certificate}{key}")), "");
+    fn only_what_was_read_as_certificates_comes_back() {
+        let leaf = include_str!("../../../../../libs/x509/tests/data/people/leaf.pem");
+        let key = include_str!("../../../../../libs/x509/tests/data/people/key.pem");
+        assert_eq!(kept(leaf).replace('\r', ""), leaf);
+        for label in ["PRIVATE KEY", " PRIVATE KEY", "PRIVATE  KEY", "private key", "CERTIFICATE", "KEY"] {
+            let key = key.replace("PRIVATE KEY", label);
+            assert_eq!(kept(&format!("{leaf}{key}")), "", "{label:?}");
         }
-        assert_eq!(kept(&"A".repeat(MOST_BYTES + 1)), "");
+        for text in
+            ["-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "A", &"A".repeat(70_000)]
+        {
+            assert_eq!(kept(text), "");
+        }
+    }
+
+    #[test]
+    fn every_warning_is_told_after_the_import() {
+        use Warning::{DuplicateLeftOut, NotPubliclyTrusted, UnrelatedLeftOut};
+        for (warnings, text) in [
+            (vec![], "being uploaded"),
+            (vec![NotPubliclyTrusted], "not_publicly_trusted"),
+            (vec![DuplicateLeftOut, UnrelatedLeftOut], "left out"),
+            (vec![NotPubliclyTrusted, UnrelatedLeftOut], "left out"),
+        ] {
+            let told = crate::words::done(done(warnings.iter().copied())).unwrap();
+            assert!(told.text.contains(text), "{}", told.text);
+            assert_eq!(told.is_warning, !warnings.is_empty());
+        }
     }
 }
