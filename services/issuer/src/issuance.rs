@@ -121,7 +121,7 @@ impl<'a> Issuance<'a> {
             // The CA had lost the account, or another took its place: the CA does not show its orders to this one.
             return Err(another_order());
         }
-        let mut at_ca = AtCa {
+        let at_ca = AtCa {
             issuer: self.issuer,
             authority: begin.authority,
             account,
@@ -136,13 +136,27 @@ impl<'a> Issuance<'a> {
             dns: begin.dns,
             replaces: begin.replaces,
         };
-        let (error, request) = match at_ca.run(order).await {
-            Err(Stop::Account { error, request }) => (error, request),
-            done => return done,
-        };
+        match at_ca.run(order).await {
+            Err(Stop::Account { error, request }) => {
+                self.with_account_again(at_ca, order, error, request).await
+            }
+            done => done,
+        }
+    }
+
+    /// The CA refused what our account had signed: the account is looked up again, and registered again if the CA has lost
+    /// it. Then the order goes on with its new key, or ends with the account that it belongs to.
+    async fn with_account_again(
+        &self,
+        mut at_ca: AtCa<'_>,
+        order: &mut Order,
+        error: AcmeError,
+        request: Request,
+    ) -> Result<(), Stop> {
+        let authority = at_ca.authority;
         let Issuer { context, keys, .. } = self.issuer;
-        let reloaded = begin.authority.reloaded(context, keys, &at_ca.account).await;
-        let reloaded = reloaded.map_err(|error| self.out_of_reach(begin.authority, &error))?;
+        let reloaded = authority.reloaded(context, keys, &at_ca.account).await;
+        let reloaded = reloaded.map_err(|error| self.out_of_reach(authority, &error))?;
         at_ca.is_reloaded = true;
         if let Some(account) = reloaded {
             if account.id != order.account {
@@ -152,8 +166,8 @@ impl<'a> Issuance<'a> {
             return at_ca.run(order).await;
         }
         if error.is_unknown_account() {
-            let again = begin.authority.registered_again(context, keys, &at_ca.account).await;
-            if again.map_err(|error| self.out_of_reach(begin.authority, &error))?.is_some() {
+            let again = authority.registered_again(context, keys, &at_ca.account).await;
+            if again.map_err(|error| self.out_of_reach(authority, &error))?.is_some() {
                 return Err(another_order());
             }
         }
