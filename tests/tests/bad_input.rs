@@ -132,6 +132,16 @@ async fn a_bad_start_is_one_clear_line_and_binds_nothing() {
     let usage = run_bare(&["domain", "frobnicate"], &[]);
     assert_eq!(usage.code, 64, "{usage:?}");
     assert_eq!(run_bare(&["--help"], &[]).code, 0);
+    let key = manager.folder().join("eab.key");
+    std::fs::write(&key, "no key!").unwrap();
+    let bound = format!(
+        "[[acme.issuers]]\nname = \"bound\"\ndirectory_url = \"https://ca.example/directory\"\n\
+         eab_key_id = \"kid\"\neab_hmac_key_file = {key:?}\n"
+    );
+    let file = manager.folder().join("bound.toml");
+    std::fs::write(&file, std::fs::read_to_string(manager.config()).unwrap() + &bound).unwrap();
+    let checked = run_bare(&["config", "check", "--config", file.to_str().unwrap()], &[]);
+    fails(&checked, 64, &["eab_hmac_key_file", "base64"]);
     let from_environment = manager.run(&["config", "check"], "");
     assert_eq!(from_environment.code, 0, "{from_environment:?}");
 }

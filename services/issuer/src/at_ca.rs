@@ -44,6 +44,8 @@ pub(crate) struct AtCa<'a> {
     pub(crate) attempts: u32,
     /// What the last of them ended with.
     pub(crate) before: Option<Reason>,
+    /// How often the CA had refused us when this attempt was let through.
+    pub(crate) refusals: u64,
     /// The order's row is an earlier attempt's, which may have asked the CA for it.
     pub(crate) is_resumed: bool,
     /// What CAA records must name for this CA; empty where it was not asked for it.
@@ -79,15 +81,18 @@ impl AtCa<'_> {
 
     async fn place_or_resume(&self, order: &mut Order) -> Result<AcmeOrder, Stop> {
         if self.is_resumed && order.state.url().is_none() {
-            let found = self.authority.ca.find_order(&self.account, self.name).await;
-            if let Some(url) = found.map_err(|error| self.trouble(error, Request::Look))? {
-                self.journal.found(order, &url).await?;
+            match self.authority.ca.find_order(&self.account, self.name).await {
+                Ok(Some(url)) => self.journal.found(order, &url).await?,
+                Ok(None) => {}
+                // A CA that does not show a list all the same may take an order.
+                Err(error) if self.is_reloaded && error.is_refusal() => {}
+                Err(error) => return Err(self.trouble(error, Request::Look)),
             }
         }
         if let Some(url) = order.state.url() {
             return self.look(self.authority.ca.resume(&self.account, url).await);
         }
-        let alone = self.authority.alone().await;
+        let alone = self.authority.alone(self.refusals).await;
         let _alone = alone.map_err(|error| self.trouble(error, Request::NewOrder))?;
         let placed = match self.place(order, self.replaces.as_ref()).await {
             Err(error) if self.replaces.is_some() && error.may_be_the_replacement() => {

@@ -129,9 +129,9 @@ impl Authority {
     }
 
     /// For a CA that has not taken an order of ours since it last refused one, or since the start: the right to ask it
-    /// alone. Errors: another was refused while this one waited; the same would happen to it.
-    pub(crate) async fn alone(&self) -> Result<Option<MutexGuard<'_, ()>>, AcmeError> {
-        let refusals = self.breaker.refusals();
+    /// alone. `refusals`: how many there were when this one was let through ([`Breaker::ask_for_order`]). Errors: another
+    /// was refused since; the same would happen to this one.
+    pub(crate) async fn alone(&self, refusals: u64) -> Result<Option<MutexGuard<'_, ()>>, AcmeError> {
         if self.breaker.takes_orders() {
             return Ok(None);
         }
@@ -278,21 +278,23 @@ impl Breaker {
         }
     }
 
-    /// Whether an order may be placed now. Of those that ask once a minute is over, one goes ahead.
-    pub(crate) fn ask_for_order(&self, now: Timestamp) -> Result<(), Closed> {
+    /// Whether an order may be placed now: how often it has refused us until then. Of those that ask once a minute is over,
+    /// one goes ahead.
+    pub(crate) fn ask_for_order(&self, now: Timestamp) -> Result<u64, Closed> {
         if let Some((until, problem)) = &self.state().refusal
             && now < *until
         {
             return Err(Closed::Refused(*until, Box::new(problem.clone())));
         }
         self.ask(now).map_err(Closed::Down)?;
-        if let Some((until, _)) = &mut self.state().refusal {
+        let mut state = self.state();
+        if let Some((until, _)) = &mut state.refusal {
             *until = now + REFUSED_PAUSE;
         }
-        Ok(())
+        Ok(state.refusals)
     }
 
-    fn refusals(&self) -> u64 {
+    pub(crate) fn refusals(&self) -> u64 {
         self.state().refusals
     }
 

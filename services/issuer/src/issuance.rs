@@ -54,6 +54,8 @@ impl From<JobError> for Stop {
 struct Begin<'a> {
     order: Order,
     authority: &'a Authority,
+    /// How often the CA had refused us when this attempt was let through.
+    refusals: u64,
     /// An earlier attempt began it.
     is_resumed: bool,
     /// What DNS answered, if it was asked.
@@ -119,7 +121,7 @@ impl<'a> Issuance<'a> {
             // The CA had lost the account, or another took its place: the CA does not show its orders to this one.
             return Err(another_order());
         }
-        let mut at_ca = AtCa {
+        let at_ca = AtCa {
             issuer: self.issuer,
             authority: begin.authority,
             account,
@@ -128,18 +130,33 @@ impl<'a> Issuance<'a> {
             journal: &self.journal,
             attempts: self.attempts,
             before: self.before.get().cloned(),
+            refusals: begin.refusals,
             is_resumed: begin.is_resumed,
             identities: begin.authority.identities().await.unwrap_or_default(),
             dns: begin.dns,
             replaces: begin.replaces,
         };
-        let (error, request) = match at_ca.run(order).await {
-            Err(Stop::Account { error, request }) => (error, request),
-            done => return done,
-        };
+        match at_ca.run(order).await {
+            Err(Stop::Account { error, request }) => {
+                self.with_account_again(at_ca, order, error, request).await
+            }
+            done => done,
+        }
+    }
+
+    /// The CA refused what our account had signed: the account is looked up again, and registered again if the CA has lost
+    /// it. Then the order goes on with its new key, or ends with the account that it belongs to.
+    async fn with_account_again(
+        &self,
+        mut at_ca: AtCa<'_>,
+        order: &mut Order,
+        error: AcmeError,
+        request: Request,
+    ) -> Result<(), Stop> {
+        let authority = at_ca.authority;
         let Issuer { context, keys, .. } = self.issuer;
-        let reloaded = begin.authority.reloaded(context, keys, &at_ca.account).await;
-        let reloaded = reloaded.map_err(|error| self.out_of_reach(begin.authority, &error))?;
+        let reloaded = authority.reloaded(context, keys, &at_ca.account).await;
+        let reloaded = reloaded.map_err(|error| self.out_of_reach(authority, &error))?;
         at_ca.is_reloaded = true;
         if let Some(account) = reloaded {
             if account.id != order.account {
@@ -149,8 +166,8 @@ impl<'a> Issuance<'a> {
             return at_ca.run(order).await;
         }
         if error.is_unknown_account() {
-            let again = begin.authority.registered_again(context, keys, &at_ca.account).await;
-            if again.map_err(|error| self.out_of_reach(begin.authority, &error))?.is_some() {
+            let again = authority.registered_again(context, keys, &at_ca.account).await;
+            if again.map_err(|error| self.out_of_reach(authority, &error))?.is_some() {
                 return Err(another_order());
             }
         }
@@ -164,19 +181,21 @@ impl<'a> Issuance<'a> {
             return Err(another_order());
         };
         let now = self.issuer.context.clock.now();
-        let closed = match order.state.url() {
+        let asked = match order.state.url() {
             // What it took before, it goes on with.
-            Some(_) => authority.breaker.ask(now).err().map(Closed::Down),
-            None => authority.breaker.ask_for_order(now).err(),
+            Some(_) => {
+                authority.breaker.ask(now).map(|()| authority.breaker.refusals()).map_err(Closed::Down)
+            }
+            None => authority.breaker.ask_for_order(now),
         };
         let has_others = self.issuer.authorities.len() > 1;
-        match closed {
-            None => {}
-            Some(Closed::Refused(until, problem)) => {
+        let refusals = match asked {
+            Ok(refusals) => refusals,
+            Err(Closed::Refused(until, problem)) => {
                 let ending = self.refused(authority, until, &problem);
                 return Err(if has_others { order_over(ending) } else { ended(ending) });
             }
-            Some(Closed::Down(until)) => {
+            Err(Closed::Down(until)) => {
                 let is_stuck = now.duration_since(order.created_at) >= NO_PROGRESS;
                 return Err(if is_stuck && has_others {
                     another_order()
@@ -184,14 +203,14 @@ impl<'a> Issuance<'a> {
                     ended(self.down(authority, until))
                 });
             }
-        }
+        };
         let mut dns = None;
         if order.state.url().is_none() {
             dns = Some(self.preflight(domain).await?);
             checkpoint("preflight-passed").await;
         }
         let replaces = self.live().await?.and_then(|live| replaced(&live, order.account));
-        Ok(Begin { order, authority, is_resumed: true, dns, replaces })
+        Ok(Begin { order, authority, refusals, is_resumed: true, dns, replaces })
     }
 
     /// Begins an order at the first CA that may and can; none if a certificate is there already.
@@ -209,12 +228,13 @@ impl<'a> Issuance<'a> {
         let mut why: Option<Ending> = None;
         for authority in self.issuer.in_order(live.as_ref()).await? {
             let ending = match self.begin_at(authority, live.as_ref()).await {
-                Ok(Begun::AlreadyIssued) => return Ok(None),
-                Ok(Begun::Order(order)) => {
+                Ok((Begun::AlreadyIssued, _)) => return Ok(None),
+                Ok((Begun::Order(order), refusals)) => {
                     let replaces = live.as_ref().and_then(|live| replaced(live, order.account));
-                    return Ok(Some(Begin { order, authority, is_resumed: false, dns: Some(dns), replaces }));
+                    let dns = Some(dns);
+                    return Ok(Some(Begin { order, authority, refusals, is_resumed: false, dns, replaces }));
                 }
-                Ok(Begun::NoRoom(until)) => Ending::limited(until),
+                Ok((Begun::NoRoom(until), _)) => Ending::limited(until),
                 Err(Stop::Ended { ending, .. }) => *ending,
                 Err(stop) => return Err(stop),
             };
@@ -228,15 +248,20 @@ impl<'a> Issuance<'a> {
         ))
     }
 
-    async fn begin_at(&self, authority: &Authority, live: Option<&Certificate>) -> Result<Begun, Stop> {
+    /// What became of it at one CA, and how often that had refused us when it was asked.
+    async fn begin_at(
+        &self,
+        authority: &Authority,
+        live: Option<&Certificate>,
+    ) -> Result<(Begun, u64), Stop> {
         let now = self.issuer.context.clock.now();
-        match authority.breaker.ask_for_order(now) {
-            Ok(()) => {}
+        let refusals = match authority.breaker.ask_for_order(now) {
+            Ok(refusals) => refusals,
             Err(Closed::Down(until)) => return Err(ended(self.down(authority, until))),
             Err(Closed::Refused(until, problem)) => {
                 return Err(ended(self.refused(authority, until, &problem)));
             }
-        }
+        };
         let account = self.account(authority).await?;
         checkpoint("account-ready").await;
         let identities = authority.identities().await;
@@ -244,7 +269,7 @@ impl<'a> Issuance<'a> {
         let verdict = self.issuer.preflight.caa(self.name, &identities, Some(account.url())).await;
         stop_unless_fine(verdict)?;
         let replaces = live.filter(|live| replaced(live, account.id).is_some());
-        Ok(self.journal.begin_order(authority, &account, live, replaces).await?)
+        Ok((self.journal.begin_order(authority, &account, live, replaces).await?, refusals))
     }
 
     /// Whether an order can succeed, whoever issues; what DNS answered.

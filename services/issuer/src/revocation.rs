@@ -24,7 +24,7 @@ const ACTOR: &str = "issuer";
 /// The uploader brings the revocation to now when the replacement is live; this is for what it could not bring.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_mins(5);
 /// Where a CA that is over its limits does not say how long.
-const WITHOUT_RETRY_AFTER: SignedDuration = SignedDuration::from_hours(1);
+const WITHOUT_RETRY_AFTER: SignedDuration = SignedDuration::from_mins(1);
 
 /// What came of one revocation.
 enum Outcome {
@@ -191,6 +191,10 @@ impl One<'_> {
         let not_before = wait.map(|wait| self.now().saturating_add(wait).unwrap_or(Timestamp::MAX));
         match error {
             AcmeError::Store(error) => Err(error.into()),
+            // A person must act at the CA, and it is done then: the revocation is not to be asked for again.
+            AcmeError::Problem(problem) if problem.kind == "userActionRequired" => {
+                Ok(Answer::Again(Some(authority.refused(&problem, self.now()))))
+            }
             error if error.is_refusal() => Ok(Answer::Refused(error.to_string())),
             error => {
                 tracing::warn!(

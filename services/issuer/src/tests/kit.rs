@@ -39,6 +39,17 @@ pub(crate) fn refusal(status: u16, problem: &str, detail: &str) -> CaRefusal {
     CaRefusal { status, problem, detail, retry_after: None }
 }
 
+async fn second_ca(clock: Arc<JumpingClock>) -> Ca {
+    let options = CaOptions {
+        clock: Arc::new(move || clock.now()),
+        reuse_authorizations: false,
+        ..CaOptions::default()
+    };
+    let second = Ca::start(options).await.unwrap();
+    second.control().validation_default(ValidationResult::Valid);
+    second
+}
+
 impl Kit {
     /// Another CA takes over where the first cannot.
     pub(crate) async fn with_two_issuers() -> Self {
@@ -73,13 +84,7 @@ impl Kit {
         .await
         .unwrap();
         world.ca.control().validation_default(ValidationResult::Valid);
-        let time = clock.clone();
-        let options = CaOptions {
-            clock: Arc::new(move || time.now()),
-            reuse_authorizations: false,
-            ..CaOptions::default()
-        };
-        let second = if has_second { Some(Ca::start(options).await.unwrap()) } else { None };
+        let second = if has_second { Some(second_ca(clock.clone()).await) } else { None };
         let folder = tempfile::tempdir().unwrap();
         let store = open_store(&folder.path().join("test.db"), clock.clone()).await.unwrap();
         let root = folder.path().join("root.pem");
@@ -93,7 +98,6 @@ impl Kit {
         let mut config = Config::default();
         config.acme.issuers = vec![settings.clone()];
         if let Some(second) = &second {
-            second.control().validation_default(ValidationResult::Valid);
             let root = folder.path().join("second.pem");
             std::fs::write(&root, second.api_root_pem()).unwrap();
             config.acme.issuers.push(AcmeIssuer {

@@ -2,6 +2,7 @@
 
 mod kit;
 
+mod bindings;
 mod budget;
 mod delivered;
 mod keys;
