@@ -56,8 +56,12 @@ fuzz: ## Random input for a minute each: names, pasted certificates, messages, a
 			-max_total_time=$(FUZZ_SECONDS) -max_len=8192 -timeout=20; \
 	done
 
+.PHONY: protos
+protos: ## Write the Rust code of the protos
+	WRITE_GENERATED_CODE=1 cargo test --package proto --test generated
+
 .PHONY: docs
-docs: ## Write docs/API.md from the protos
+docs: protos ## Write docs/API.md from the protos
 	WRITE_API_REFERENCE=1 cargo test --workspace --test reference
 
 .PHONY: audit
