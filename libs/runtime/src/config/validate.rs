@@ -306,7 +306,7 @@ fn check_acme_issuer(setting: &str, issuer: &AcmeIssuer, problem: &mut impl FnMu
     match (issuer.eab_key_id.is_empty(), issuer.eab_hmac_key_file.as_os_str().is_empty()) {
         (true, true) => {}
         (false, false) => {
-            check_file(&format!("{setting}.eab_hmac_key_file"), &issuer.eab_hmac_key_file, problem)
+            check_file(&format!("{setting}.eab_hmac_key_file"), &issuer.eab_hmac_key_file, problem);
         }
         _ => problem(setting, "eab_key_id and eab_hmac_key_file go together".to_owned()),
     }
