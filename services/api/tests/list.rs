@@ -177,7 +177,6 @@ async fn every_order_has_pages_in_both_directions() {
 }
 
 #[tokio::test]
-#[expect(clippy::too_many_lines, reason = "a table")]
 async fn what_is_no_filter_is_refused() {
     let (mut served, token) = filled().await;
     let page = v1::ListDomainsRequest { page_size: 2, ..v1::ListDomainsRequest::default() };

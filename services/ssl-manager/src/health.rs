@@ -35,7 +35,7 @@ pub(crate) async fn run(config: &Config, output: Output) -> Result<(), Failure> 
         match output {
             Output::Table => println!("{reasons}"),
             Output::Json => {
-                print_one(output, &json!({ "ready": true, "parts": body.lines().collect::<Vec<_>>() }))
+                print_one(output, &json!({ "ready": true, "parts": body.lines().collect::<Vec<_>>() }));
             }
         }
         return Ok(());

@@ -23,7 +23,7 @@ pub(crate) async fn run(command: &TokenCommand, config: &Config, output: Output)
             match output {
                 Output::Table => println!("{}", *token),
                 Output::Json => {
-                    print_one(output, &json!({ "name": name, "role": role.as_str(), "token": *token }))
+                    print_one(output, &json!({ "name": name, "role": role.as_str(), "token": *token }));
                 }
             }
         }

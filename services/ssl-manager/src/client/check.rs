@@ -16,7 +16,7 @@ pub(crate) async fn run(client: &mut Client, name: &str, output: Output) -> Resu
     let steps: Vec<Value> = checked.steps.iter().map(step_json).collect();
     match output {
         Output::Json => {
-            print_one(output, &json!({ "name": checked.name, "ready": checked.ready, "steps": steps }))
+            print_one(output, &json!({ "name": checked.name, "ready": checked.ready, "steps": steps }));
         }
         Output::Table => {
             print_many(output, &steps, &["step", "outcome", "found", "reason"]);

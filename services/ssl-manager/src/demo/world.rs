@@ -36,7 +36,7 @@ impl DemoWorld {
                 Fate::NeverValidated => world.ca.control().validation_result(name, ValidationResult::Never),
                 Fate::PointedElsewhere => point_elsewhere(&world, name),
                 Fate::Refused => {
-                    world.c4.control().refuse(Some(name), Refusal::unprocessable("quota exceeded"))
+                    world.c4.control().refuse(Some(name), Refusal::unprocessable("quota exceeded"));
                 }
                 Fate::Fine | Fate::UnknownToC4 | Fate::Left => {}
             }

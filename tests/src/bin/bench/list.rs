@@ -157,7 +157,6 @@ async fn measure(store: Arc<dyn Store>) {
     served.stop.stop().await;
 }
 
-#[expect(clippy::too_many_lines, reason = "a table")]
 async fn pages(served: &Served) {
     let none = v1::ListDomainsRequest::default;
     let words = |search: &str| v1::ListDomainsRequest { search: search.to_owned(), ..none() };
