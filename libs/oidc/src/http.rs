@@ -1,16 +1,21 @@
-//! HTTP towards the provider: no redirects, an end to patience and to bodies, https everywhere but on loopback.
+//! HTTP towards the provider: no redirects, bounded time and bodies, https everywhere but on loopback.
 
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::time::Duration;
 
-use openidconnect::{AsyncHttpClient, HttpRequest, HttpResponse};
-use reqwest::redirect;
-use url::{Host, Url};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
+use reqwest::{RequestBuilder, StatusCode, redirect};
+use serde_json::{Map, Value};
+use url::{Host, Url, form_urlencoded};
 
-const CONNECT_WITHIN: Duration = Duration::from_secs(3);
-const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-const MOST_BODY_BYTES: usize = 256 * 1024;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// For a whole exchange, the body included.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+const MAX_BODY_BYTES: usize = 256 * 1024;
+const JSON: &str = "application/json";
+/// What some providers call their key set.
+const KEY_SET: &str = "application/jwk-set+json";
+const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Why the provider did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -27,22 +32,45 @@ pub enum HttpError {
     /// No connection, no answer in time, or one that broke off.
     #[error("no answer from the provider")]
     Request(#[source] reqwest::Error),
-    /// More than anybody should read.
-    #[error("the provider's answer is over {MOST_BODY_BYTES} bytes")]
+    /// The answer is longer than the limit.
+    #[error("the provider's answer is over {MAX_BODY_BYTES} bytes")]
     TooLarge,
+    /// The answer has another status than 200.
+    #[error("the provider answers {0}")]
+    Status(StatusCode),
+    /// The answer is no JSON object.
+    #[error("the provider's answer is no JSON object")]
+    NotJson,
 }
 
 /// A client for the provider.
 #[derive(Clone, Debug)]
 pub struct Http(reqwest::Client);
 
+/// What the provider answered, whatever its status.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    is_json: bool,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    /// The object in the body.
+    pub(crate) fn object(&self) -> Result<Map<String, Value>, HttpError> {
+        if !self.is_json {
+            return Err(HttpError::NotJson);
+        }
+        serde_json::from_slice(&self.body).map_err(|_| HttpError::NotJson)
+    }
+}
+
 impl Http {
-    /// A client that trusts the machine's roots, and these.
+    /// A client that trusts the machine's roots and those in `root_certificate_pem`.
     pub fn new(root_certificate_pem: Option<&[u8]>) -> Result<Self, HttpError> {
         let mut builder = reqwest::Client::builder()
             .redirect(redirect::Policy::none())
-            .connect_timeout(CONNECT_WITHIN)
-            .timeout(ANSWER_WITHIN)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(REQUEST_TIMEOUT)
             .user_agent(concat!("ssl-manager/", env!("CARGO_PKG_VERSION")));
         if let Some(pem) = root_certificate_pem {
             let roots = reqwest::Certificate::from_pem_bundle(pem).map_err(|_| HttpError::Root)?;
@@ -55,42 +83,57 @@ impl Http {
         client.map(Self).map_err(|error| HttpError::Client(error.to_string()))
     }
 
-    /// Sends a request and reads the answer, whatever its status.
-    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        if !is_acceptable_url(&request.uri().to_string()) {
-            return Err(HttpError::Address);
+    /// The JSON object at `url`.
+    pub(crate) async fn get(&self, url: &Url) -> Result<Map<String, Value>, HttpError> {
+        let answer = send(url, self.0.get(url.clone())).await?;
+        if answer.status != StatusCode::OK {
+            return Err(HttpError::Status(answer.status));
         }
-        let failed = |error: reqwest::Error| HttpError::Request(error.without_url());
-        let request = reqwest::Request::try_from(request).map_err(failed)?;
-        let mut answer = self.0.execute(request).await.map_err(failed)?;
-        let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(failed)? {
-            if body.len() + chunk.len() > MOST_BODY_BYTES {
-                return Err(HttpError::TooLarge);
-            }
-            body.extend_from_slice(&chunk);
+        answer.object()
+    }
+
+    /// The answer to a form. `credentials`: name and password for the Authorization header.
+    pub(crate) async fn post(
+        &self,
+        url: &Url,
+        form: &[(&str, &str)],
+        credentials: Option<&(String, String)>,
+    ) -> Result<Answer, HttpError> {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let mut request = self.0.post(url.clone()).header(CONTENT_TYPE, FORM).body(body);
+        if let Some((name, password)) = credentials {
+            request = request.basic_auth(name, Some(password));
         }
-        let mut response = HttpResponse::new(body);
-        *response.status_mut() = answer.status();
-        *response.headers_mut() = std::mem::take(answer.headers_mut());
-        Ok(response)
+        send(url, request).await
     }
 }
 
-impl<'c> AsyncHttpClient<'c> for Http {
-    type Error = HttpError;
-    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, HttpError>> + Send + 'c>>;
-
-    fn call(&'c self, request: HttpRequest) -> Self::Future {
-        Box::pin(self.send(request))
+async fn send(url: &Url, request: RequestBuilder) -> Result<Answer, HttpError> {
+    if !is_acceptable_url(url) {
+        return Err(HttpError::Address);
     }
+    let failed = |error: reqwest::Error| HttpError::Request(error.without_url());
+    let mut response = request.header(ACCEPT, JSON).send().await.map_err(failed)?;
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(failed)? {
+        if body.len() + chunk.len() > MAX_BODY_BYTES {
+            return Err(HttpError::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Answer { status: response.status(), is_json: is_json(response.headers()), body })
 }
 
-/// Whether something may be asked there: by https, or by http on loopback.
-fn is_acceptable_url(text: &str) -> bool {
-    let Ok(url) = Url::parse(text) else {
-        return false;
-    };
+/// Whether the body is said to be JSON, or not said to be anything.
+fn is_json(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_none_or(|value| {
+        let media_type = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+        [JSON, KEY_SET].iter().any(|known| media_type.eq_ignore_ascii_case(known))
+    })
+}
+
+/// Whether requests and people may be sent there: by https, or by http on loopback.
+pub(crate) fn is_acceptable_url(url: &Url) -> bool {
     let is_loopback = match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => IpAddr::V4(address).is_loopback(),
@@ -102,6 +145,8 @@ fn is_acceptable_url(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use reqwest::header::HeaderValue;
+
     use super::*;
 
     #[test]
@@ -113,7 +158,7 @@ mod tests {
             "http://localhost/a",
             "http://[::1]:1/",
         ] {
-            assert!(is_acceptable_url(good), "{good}");
+            assert!(is_acceptable_url(&Url::parse(good).unwrap()), "{good}");
         }
         for bad in [
             "http://id.example.net",
@@ -122,10 +167,27 @@ mod tests {
             "http://10.0.0.1",
             "ftp://localhost",
             "file:///etc/passwd",
-            "/relative",
-            "",
+            "javascript:alert(1)",
+            "data:text/html,x",
         ] {
-            assert!(!is_acceptable_url(bad), "{bad}");
+            assert!(!is_acceptable_url(&Url::parse(bad).unwrap()), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_said_to_be_something_else_is_not_read() {
+        let answer = |content_type: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            if let Some(value) = content_type {
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static(value));
+            }
+            Answer { status: StatusCode::OK, is_json: is_json(&headers), body: b"{}".to_vec() }
+        };
+        for good in [None, Some(JSON), Some("Application/JSON; charset=utf-8"), Some(KEY_SET)] {
+            assert!(answer(good).object().is_ok(), "{good:?}");
+        }
+        for bad in ["text/html", "application/json5", "text/html; application/json", ""] {
+            assert!(answer(Some(bad)).object().is_err(), "{bad}");
         }
     }
 }

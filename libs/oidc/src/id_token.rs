@@ -1,46 +1,26 @@
 //! Whom an ID token is about, if it is to be believed (OpenID Connect Core 1.0 section 3.1.3.7).
 //!
-//! The crate `openidconnect` checks issuer, audience, signature, end and nonce. Here: which algorithms (asymmetric ones), how
-//! old, `azp` and `nbf`, which claim is the name, which role follows from the groups, and what the token is remembered by.
+//! Order: form and header, issuer and audience, key and signature, then times, nonce and authorized party, then the person.
 
-use std::str::FromStr;
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use aws_lc_rs::digest;
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use aws_lc_rs::{constant_time, digest};
 use domain::{Clock, Role};
 use jiff::{SignedDuration, Timestamp};
-use openidconnect::core::{
-    CoreIdToken, CoreIdTokenClaims, CoreIdTokenVerifier, CoreJwsSigningAlgorithm, CoreProviderMetadata,
-};
-use openidconnect::{ClaimsVerificationError, ClientId, Nonce, SignatureVerificationError};
 use serde_json::{Map, Value};
 
+use crate::json::{member, text};
+use crate::jws::Jws;
+use crate::keys::KeySet;
 use crate::provider::{Provider, ProviderError};
 
-/// Longest token that is looked at.
-const MOST_TOKEN_BYTES: usize = 16 * 1024;
-const MOST_NONCE_BYTES: usize = 512;
-/// Longest name, in bytes.
-const MOST_NAME_BYTES: usize = 90;
+const MAX_TOKEN_BYTES: usize = 16 * 1024;
+const MAX_NONCE_BYTES: usize = 512;
+const MAX_NAME_BYTES: usize = 90;
 /// How far the provider's clock may be from ours.
-const SKEW: SignedDuration = SignedDuration::from_mins(1);
+const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(1);
 /// How old a token may be: from the provider, by the browser and the console, it takes seconds.
-const MOST_AGE: SignedDuration = SignedDuration::from_mins(10);
-/// Signatures that only the holder of a private key can make: no `none`, and no HS256, whose key others know, too.
-const ALGORITHMS: [CoreJwsSigningAlgorithm; 9] = [
-    CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256,
-    CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha384,
-    CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha512,
-    CoreJwsSigningAlgorithm::RsaSsaPssSha256,
-    CoreJwsSigningAlgorithm::RsaSsaPssSha384,
-    CoreJwsSigningAlgorithm::RsaSsaPssSha512,
-    CoreJwsSigningAlgorithm::EcdsaP256Sha256,
-    CoreJwsSigningAlgorithm::EcdsaP384Sha384,
-    CoreJwsSigningAlgorithm::EdDsa,
-];
+const MAX_AGE: SignedDuration = SignedDuration::from_mins(10);
 
 /// How people are known.
 #[derive(Clone, Debug)]
@@ -88,6 +68,9 @@ pub enum Refusal {
     /// Without a nonce, a token could be anybody's.
     #[error("the nonce that was sent is empty or too long")]
     NoNonce,
+    /// The provider may have a new key since it was asked.
+    #[error("it is signed with a key that the provider does not publish")]
+    UnknownKey,
     /// What the token says about itself.
     #[error("{0}")]
     Claims(&'static str),
@@ -111,7 +94,7 @@ pub enum VerifyError {
     /// The token is not believed.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// Nobody can say.
+    /// The provider's keys are not known.
     #[error(transparent)]
     Provider(#[from] ProviderError),
 }
@@ -131,91 +114,89 @@ impl IdTokens {
 
     /// Whom the token is about.
     pub async fn verify(&self, token: &str, nonce: &str) -> Result<Vouched, VerifyError> {
-        if nonce.is_empty() || nonce.len() > MOST_NONCE_BYTES {
+        if nonce.is_empty() || nonce.len() > MAX_NONCE_BYTES {
             return Err(Refusal::NoNonce.into());
         }
-        let parsed = if token.len() > MOST_TOKEN_BYTES { None } else { CoreIdToken::from_str(token).ok() };
-        let parsed = parsed.ok_or(Refusal::NoToken)?;
-        let nonce = Nonce::new(nonce.to_owned());
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(Refusal::NoToken.into());
+        }
+        let token = Jws::parse(token)?;
         let now = self.clock.now();
         let metadata = self.provider.metadata().await?;
-        let mut claims = self.claims(&metadata, &parsed, &nonce, now);
-        if is_unknown_key(&claims) {
-            let anew = self.provider.metadata_after(&metadata).await?;
-            claims = self.claims(&anew, &parsed, &nonce, now);
+        let mut believed = self.believe(&metadata.keys, &token, nonce, now);
+        if believed == Err(Refusal::UnknownKey) {
+            let refreshed = self.provider.metadata_after(&metadata).await?;
+            believed = self.believe(&refreshed.keys, &token, nonce, now);
         }
-        let claims = claims.map_err(|error| Refusal::Claims(words(&error)))?;
-        Ok(self.vouched(token, claims, now)?)
+        Ok(believed?)
     }
 
-    fn claims<'a>(
+    /// Checks all that the token says, by the provider's keys.
+    fn believe(
         &self,
-        metadata: &CoreProviderMetadata,
-        token: &'a CoreIdToken,
-        nonce: &Nonce,
+        keys: &KeySet,
+        token: &Jws<'_>,
+        nonce: &str,
         now: Timestamp,
-    ) -> Result<&'a CoreIdTokenClaims, ClaimsVerificationError> {
-        let verifier = CoreIdTokenVerifier::new_public_client(
-            ClientId::new(self.settings.client_id.clone()),
-            metadata.issuer().clone(),
-            metadata.jwks().clone(),
-        );
-        let verifier = verifier
-            .set_allowed_algs(ALGORITHMS)
-            .set_time_fn(move || SystemTime::from(now - SKEW).into())
-            .set_issue_time_verifier_fn(move |issued| {
-                let seconds = issued.timestamp();
-                let is_recent = (now - MOST_AGE - SKEW).as_second() <= seconds;
-                let has_been = seconds <= (now + SKEW).as_second();
-                if is_recent && has_been { Ok(()) } else { Err("not issued just now".to_owned()) }
-            });
-        token.claims(&verifier, nonce)
+    ) -> Result<Vouched, Refusal> {
+        self.check_addressee(&token.claims)?;
+        keys.verify(token)?;
+        let issued = check_times(&token.claims, now)?;
+        let has_nonce = text(&token.claims, "nonce").is_some_and(|claimed| {
+            constant_time::verify_slices_are_equal(claimed.as_bytes(), nonce.as_bytes()).is_ok()
+        });
+        if !has_nonce {
+            return Err(Refusal::Claims("its nonce is not the one that was sent"));
+        }
+        if member(&token.claims, "azp").is_some_and(|party| party != self.settings.client_id.as_str()) {
+            return Err(Refusal::Claims("it is for another authorized party"));
+        }
+        self.vouched(token, issued)
+    }
+
+    /// Issuer and audience: one, ours. Several may be a token that another client shows us.
+    fn check_addressee(&self, claims: &Map<String, Value>) -> Result<(), Refusal> {
+        if text(claims, "iss") != Some(self.provider.issuer()) {
+            return Err(Refusal::Claims("it is of another issuer"));
+        }
+        let is_us = |audience: &Value| audience == self.settings.client_id.as_str();
+        let is_for_us = match claims.get("aud") {
+            Some(Value::Array(audiences)) => !audiences.is_empty() && audiences.iter().all(is_us),
+            Some(audience) => is_us(audience),
+            None => false,
+        };
+        if is_for_us { Ok(()) } else { Err(Refusal::Claims("it is for another audience, too, or only")) }
     }
 
     /// What the believed token says of the person.
-    fn vouched(&self, token: &str, claims: &CoreIdTokenClaims, now: Timestamp) -> Result<Vouched, Refusal> {
-        let azp = claims.authorized_party();
-        if azp.is_some_and(|azp| azp.as_str() != self.settings.client_id) {
-            return Err(Refusal::Claims("it is for another authorized party"));
-        }
-        let (signed, _) = token.rsplit_once('.').ok_or(Refusal::NoToken)?;
-        let said = payload(signed).ok_or(Refusal::NoToken)?;
-        if let Some(not_before) = said.get("nbf")
-            && not_before.as_f64().is_none_or(|not_before| not_before > (now + SKEW).as_second() as f64)
-        {
-            return Err(Refusal::Claims("it does not count yet"));
-        }
-        let name = self.name(&said)?;
-        let role = self.role(&said).ok_or_else(|| Refusal::NoRole { name: name.clone() })?;
+    fn vouched(&self, token: &Jws<'_>, issued: Timestamp) -> Result<Vouched, Refusal> {
+        let subject = text(&token.claims, "sub").filter(|subject| !subject.is_empty());
+        let subject = subject.ok_or(Refusal::Claims("it does not say whom it is about"))?.to_owned();
+        let name = self.name(&token.claims)?;
+        let role = self.role(&token.claims).ok_or_else(|| Refusal::NoRole { name: name.clone() })?;
         let mut token_hash = [0; 32];
-        token_hash.copy_from_slice(digest::digest(&digest::SHA256, signed.as_bytes()).as_ref());
-        let issued = Timestamp::from_second(claims.issue_time().timestamp()).map_err(|_| Refusal::NoToken)?;
-        Ok(Vouched {
-            name,
-            subject: claims.subject().as_str().to_owned(),
-            role,
-            token_hash,
-            // Once more the skew, because a copy of ours whose clock is behind still takes it then.
-            forget_after: issued + MOST_AGE + SKEW + SKEW,
-        })
+        token_hash.copy_from_slice(digest::digest(&digest::SHA256, token.signed.as_bytes()).as_ref());
+        // Once more the skew, because a copy of ours whose clock is behind still takes it then.
+        let forget_after = issued + MAX_AGE + CLOCK_SKEW + CLOCK_SKEW;
+        Ok(Vouched { name, subject, role, token_hash, forget_after })
     }
 
-    fn name(&self, said: &Map<String, Value>) -> Result<String, Refusal> {
+    fn name(&self, claims: &Map<String, Value>) -> Result<String, Refusal> {
         let claim = &self.settings.name_claim;
-        let name = said.get(claim).and_then(Value::as_str).filter(|name| {
+        let name = text(claims, claim).filter(|name| {
             let is_plain = name.trim() == *name && !name.chars().any(is_unseen);
-            !name.is_empty() && name.len() <= MOST_NAME_BYTES && is_plain
+            !name.is_empty() && name.len() <= MAX_NAME_BYTES && is_plain
         });
         let name = name.ok_or_else(|| Refusal::NoName(claim.clone()))?;
-        if claim == "email" && !said.get("email_verified").is_some_and(is_true) {
+        if claim == "email" && !claims.get("email_verified").is_some_and(is_true) {
             return Err(Refusal::EmailNotVerified);
         }
         Ok(name.to_owned())
     }
 
     /// The strongest role: the last of theirs in the order viewer, support, key-reader, admin.
-    fn role(&self, said: &Map<String, Value>) -> Option<Role> {
-        let values: Vec<&str> = match said.get(&self.settings.roles_claim) {
+    fn role(&self, claims: &Map<String, Value>) -> Option<Role> {
+        let values: Vec<&str> = match claims.get(&self.settings.roles_claim) {
             Some(Value::String(one)) => vec![one],
             Some(Value::Array(several)) => several.iter().filter_map(Value::as_str).collect(),
             _ => Vec::new(),
@@ -228,36 +209,33 @@ impl IdTokens {
     }
 }
 
-/// Whether a provider that has a new key since could have signed it.
-fn is_unknown_key<T>(claims: &Result<T, ClaimsVerificationError>) -> bool {
-    let unknown = ClaimsVerificationError::SignatureVerification(SignatureVerificationError::NoMatchingKey);
-    claims.as_ref().err() == Some(&unknown)
-}
-
-/// What is wrong, in words of ours: the library's repeat what the token says.
-fn words(error: &ClaimsVerificationError) -> &'static str {
-    match error {
-        ClaimsVerificationError::Expired(_) => "it has ended, or was not issued just now",
-        ClaimsVerificationError::InvalidAudience(_) => "it is for another audience, too, or only",
-        ClaimsVerificationError::InvalidIssuer(_) => "it is of another issuer",
-        ClaimsVerificationError::InvalidNonce(_) => "its nonce is not the one that was sent",
-        ClaimsVerificationError::SignatureVerification(SignatureVerificationError::NoMatchingKey) => {
-            "it is signed with a key that the provider does not publish"
-        }
-        ClaimsVerificationError::SignatureVerification(
-            SignatureVerificationError::DisallowedAlg(_)
-            | SignatureVerificationError::UnsupportedAlg(_)
-            | SignatureVerificationError::NoSignature,
-        ) => "it is signed with no algorithm that is allowed",
-        ClaimsVerificationError::SignatureVerification(_) => "its signature is not right",
-        _ => "it is not to be believed",
+/// Whether now is between the token's times, give or take the clocks; returns when it was issued.
+fn check_times(claims: &Map<String, Value>, now: Timestamp) -> Result<Timestamp, Refusal> {
+    let required = |name| member(claims, name).and_then(instant).ok_or(Refusal::Claims("it lacks its times"));
+    let (ends, issued) = (required("exp")?, required("iat")?);
+    let is_recent = (now - MAX_AGE - CLOCK_SKEW).as_second() <= issued.as_second();
+    let is_from_the_future = issued.as_second() > (now + CLOCK_SKEW).as_second();
+    if now - CLOCK_SKEW >= ends || !is_recent || is_from_the_future {
+        return Err(Refusal::Claims("it has ended, or was not issued just now"));
     }
+    let begins =
+        member(claims, "nbf").map(|value| instant(value).ok_or(Refusal::Claims("it lacks its times")));
+    if begins.transpose()?.is_some_and(|begins| begins > now + CLOCK_SKEW) {
+        return Err(Refusal::Claims("it does not count yet"));
+    }
+    Ok(issued)
 }
 
-/// The claims of `header.payload`.
-fn payload(signed: &str) -> Option<Map<String, Value>> {
-    let (_, payload) = signed.split_once('.')?;
-    serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
+/// Seconds since 1970, or what some providers write instead, a date of RFC 3339.
+fn instant(value: &Value) -> Option<Timestamp> {
+    match value {
+        Value::Number(seconds) => {
+            let since = SignedDuration::try_from_secs_f64(seconds.as_f64()?).ok()?;
+            Timestamp::from_duration(since).ok()
+        }
+        Value::String(date) => date.parse().ok(),
+        _ => None,
+    }
 }
 
 /// Some providers write it as a text.
@@ -270,3 +248,6 @@ fn is_unseen(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,24 +1,25 @@
-//! What the provider publishes about itself, asked when it is needed and remembered.
+//! The provider's configuration and keys, asked for when they are needed and kept.
 //!
-//! It is used for an hour, so that a key which the provider withdrew goes. Keys that are not known make it be asked again,
-//! at most once a minute, because anybody can make up the name of a key. After a failure it is left alone for a few seconds,
-//! so that a provider which is away costs one caller the wait and not all of them.
+//! They are used for an hour, so that a key which the provider withdrew stops working. An unknown key makes the provider be
+//! asked again, at most once a minute, because anyone can make up the name of a key. After a failure it is not asked for a
+//! few seconds, so that one caller waits for a provider that is down and not all of them.
 
 use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use domain::Clock;
 use jiff::{SignedDuration, Timestamp};
-use openidconnect::core::CoreProviderMetadata;
-use openidconnect::{DiscoveryError, IssuerUrl};
+use url::Url;
 
 use crate::http::{Http, HttpError};
+use crate::keys::KeySet;
+use crate::metadata::{Configuration, Metadata, configuration_url};
 
-const USED_FOR: SignedDuration = SignedDuration::from_hours(1);
-const ASKED_EVERY: SignedDuration = SignedDuration::from_mins(1);
-const REST_AFTER_FAILURE: SignedDuration = SignedDuration::from_secs(5);
+const METADATA_TTL: SignedDuration = SignedDuration::from_hours(1);
+const REFRESH_INTERVAL: SignedDuration = SignedDuration::from_mins(1);
+const PAUSE_AFTER_FAILURE: SignedDuration = SignedDuration::from_secs(5);
 
-/// Why there is nothing to go by.
+/// Why the provider cannot be used.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ProviderError {
     /// The configured address is none.
@@ -31,22 +32,23 @@ pub enum ProviderError {
 
 /// The provider.
 pub struct Provider {
-    issuer: IssuerUrl,
+    issuer: String,
+    configuration_url: Url,
     http: Http,
     clock: Arc<dyn Clock>,
-    known: Mutex<Option<Known>>,
-    /// Held while it is asked, so that one asks for all.
-    asked: tokio::sync::Mutex<Asked>,
+    cache: Mutex<Option<CachedMetadata>>,
+    /// Held while the provider is asked, so that one request serves all callers.
+    last: tokio::sync::Mutex<LastDiscovery>,
 }
 
 #[derive(Clone)]
-struct Known {
-    metadata: Arc<CoreProviderMetadata>,
+struct CachedMetadata {
+    metadata: Arc<Metadata>,
     at: Timestamp,
 }
 
 #[derive(Default)]
-struct Asked {
+struct LastDiscovery {
     at: Option<Timestamp>,
     failure: Option<ProviderError>,
 }
@@ -55,88 +57,90 @@ impl Provider {
     /// The provider with that issuer identifier. Nothing is asked yet.
     pub fn new(issuer_url: &str, http: Http, clock: Arc<dyn Clock>) -> Result<Self, ProviderError> {
         Ok(Self {
-            issuer: IssuerUrl::new(issuer_url.to_owned()).map_err(|_| ProviderError::Issuer)?,
+            issuer: issuer_url.to_owned(),
+            configuration_url: configuration_url(issuer_url).map_err(|_| ProviderError::Issuer)?,
             http,
             clock,
-            known: Mutex::default(),
-            asked: tokio::sync::Mutex::default(),
+            cache: Mutex::default(),
+            last: tokio::sync::Mutex::default(),
         })
     }
 
     /// Its issuer identifier.
     pub fn issuer(&self) -> &str {
-        self.issuer.as_str()
+        &self.issuer
     }
 
-    /// What speaks to it.
-    pub fn http(&self) -> &Http {
+    pub(crate) fn http(&self) -> &Http {
         &self.http
     }
 
     /// Its configuration and keys.
-    pub async fn metadata(&self) -> Result<Arc<CoreProviderMetadata>, ProviderError> {
-        match self.known() {
-            Some(known) => Ok(known.metadata),
-            None => self.ask(REST_AFTER_FAILURE, None).await,
+    pub(crate) async fn metadata(&self) -> Result<Arc<Metadata>, ProviderError> {
+        match self.cached() {
+            Some(cached) => Ok(cached.metadata),
+            None => self.ask(PAUSE_AFTER_FAILURE, None).await,
         }
     }
 
-    /// Its configuration and keys, asked again after `stale`; the same if it was asked a moment ago.
-    pub async fn metadata_after(
-        &self,
-        stale: &Arc<CoreProviderMetadata>,
-    ) -> Result<Arc<CoreProviderMetadata>, ProviderError> {
-        self.ask(ASKED_EVERY, Some(stale)).await
+    /// Its configuration and keys, asked again after `stale`; the same if it was asked less than a minute ago.
+    pub(crate) async fn metadata_after(&self, stale: &Arc<Metadata>) -> Result<Arc<Metadata>, ProviderError> {
+        self.ask(REFRESH_INTERVAL, Some(stale)).await
     }
 
-    fn known(&self) -> Option<Known> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+    fn cached(&self) -> Option<CachedMetadata> {
+        let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();
-        known.clone().filter(|known| now.duration_since(known.at) < USED_FOR)
+        cache.clone().filter(|cached| now.duration_since(cached.at) < METADATA_TTL)
     }
 
-    /// Asks, unless somebody did within `rest` or has something else than `stale` by now.
+    /// Asks, unless another caller did within `pause` or has something else than `stale` by now.
     async fn ask(
         &self,
-        rest: SignedDuration,
-        stale: Option<&Arc<CoreProviderMetadata>>,
-    ) -> Result<Arc<CoreProviderMetadata>, ProviderError> {
-        let mut asked = self.asked.lock().await;
+        pause: SignedDuration,
+        stale: Option<&Arc<Metadata>>,
+    ) -> Result<Arc<Metadata>, ProviderError> {
+        let mut last = self.last.lock().await;
         let now = self.clock.now();
-        let has_rest = asked.at.is_some_and(|at| now.duration_since(at) < rest);
-        if let Some(known) = self.known()
-            && (has_rest || stale.is_none_or(|stale| !Arc::ptr_eq(stale, &known.metadata)))
+        let is_pausing = last.at.is_some_and(|at| now.duration_since(at) < pause);
+        if let Some(cached) = self.cached()
+            && (is_pausing || stale.is_none_or(|stale| !Arc::ptr_eq(stale, &cached.metadata)))
         {
-            return Ok(known.metadata);
+            return Ok(cached.metadata);
         }
-        if let Some(failure) = asked.failure.clone().filter(|_| has_rest) {
+        if let Some(failure) = last.failure.clone().filter(|_| is_pausing) {
             return Err(failure);
         }
-        asked.at = Some(now);
+        last.at = Some(now);
         let metadata = self.discover().await;
-        asked.failure = metadata.as_ref().err().cloned();
+        last.failure = metadata.as_ref().err().cloned();
         let metadata = Arc::new(metadata?);
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(Known { metadata: metadata.clone(), at: now });
+        *self.cache.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(CachedMetadata { metadata: metadata.clone(), at: now });
         Ok(metadata)
     }
 
-    async fn discover(&self) -> Result<CoreProviderMetadata, ProviderError> {
-        let discovered = CoreProviderMetadata::discover_async(self.issuer.clone(), &self.http).await;
-        discovered.map_err(|error| {
-            let why = why(&error);
+    async fn discover(&self) -> Result<Metadata, ProviderError> {
+        self.fetch().await.map_err(|why| {
             tracing::warn!(why, "the OpenID provider cannot be used");
             ProviderError::Unavailable(why)
         })
     }
+
+    /// Fetches configuration and keys; the error says what went wrong, without what the provider sent.
+    async fn fetch(&self) -> Result<Metadata, String> {
+        let object = self.http.get(&self.configuration_url).await;
+        let object = object.map_err(|error| with_causes("its configuration", &error))?;
+        let configuration = Configuration::from_json(&object, &self.issuer)?;
+        let object = self.http.get(&configuration.jwks_uri).await;
+        let object = object.map_err(|error| with_causes("its keys", &error))?;
+        let keys = KeySet::from_json(&object).ok_or("its keys are no JSON Web Key Set")?;
+        Ok(Metadata { configuration, keys })
+    }
 }
 
-/// What went wrong, without what the provider sent.
-fn why(error: &DiscoveryError<HttpError>) -> String {
-    if let DiscoveryError::Response(status, _, _) = error {
-        return format!("it answers {status}, or not with JSON");
-    }
-    let mut text = error.to_string();
+fn with_causes(what: &str, error: &HttpError) -> String {
+    let mut text = format!("{what}: {error}");
     let mut source = error.source();
     while let Some(cause) = source {
         text.push_str(": ");

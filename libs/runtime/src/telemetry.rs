@@ -11,11 +11,11 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use serde::{Deserialize, Serialize};
 use tracing::Subscriber;
+use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::{RoleError, RoleName, config};
 
@@ -83,12 +83,14 @@ pub fn start_telemetry(settings: &config::Telemetry, roles: &[RoleName]) -> Resu
     } else {
         Some(exporter(&settings.otlp_endpoint, roles)?)
     };
-    start(settings.log_format, "info,sqlx=warn,hyper=warn,lapin=warn", traces)
+    let libraries = ["sqlx", "hyper", "lapin"].map(|target| (target, LevelFilter::WARN));
+    let otherwise = Targets::new().with_default(LevelFilter::INFO).with_targets(libraries);
+    start(settings.log_format, otherwise, traces)
 }
 
 /// Starts the same for a process whose terminal shows something else: nothing is logged unless `RUST_LOG` is set.
 pub fn start_telemetry_quietly() -> Result<Telemetry, RoleError> {
-    start(LogFormat::Text, "off", None)
+    start(LogFormat::Text, Targets::new(), None)
 }
 
 /// OTLP over gRPC. Sampling is that of `OTEL_TRACES_SAMPLER`; everything without.
@@ -114,12 +116,18 @@ fn may_colour() -> bool {
     !unwanted && std::io::stderr().is_terminal()
 }
 
+/// What `RUST_LOG` says, levels by target as in `info,hyper=debug`; none if it is unset, empty or says something else.
+fn logged() -> Option<Targets> {
+    let said = std::env::var("RUST_LOG").ok().filter(|said| !said.is_empty())?;
+    said.parse().ok()
+}
+
 fn start(
     format: LogFormat,
-    otherwise: &str,
+    otherwise: Targets,
     traces: Option<SdkTracerProvider>,
 ) -> Result<Telemetry, RoleError> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(otherwise));
+    let filter = logged().unwrap_or(otherwise);
     let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(may_colour());
     let logs = match format {
         LogFormat::Text => logs.boxed(),
