@@ -104,7 +104,7 @@ pub(crate) fn print(line: impl Display) -> Result<(), Failure> {
     write_out(format!("{line}\n").as_bytes())
 }
 
-/// Writes bytes to stdout. Errors: as of [`print`].
+/// Writes bytes to stdout. Errors: as of [`print()`].
 pub(crate) fn write_out(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| Failure::output(&error))
