@@ -280,8 +280,9 @@ pub async fn charge_failure(
     tx.set_bucket(&key, at + limit.interval()).await
 }
 
-/// Notes that the CA itself said there is no room before `until`: its word counts more than our ledger. `detail` is the
-/// CA's sentence, from which is read which limit it means; one that does not say is taken for the name's own.
+/// Stores that the CA itself said there is no room before `until`: its word counts more than our ledger. `detail` is the
+/// CA's sentence, which says which limit it means. One that names no limit ("overloaded": a CA sheds load, usually at
+/// 00:00 UTC) is booked on none, because it would hold up names that have nothing to do with it.
 pub async fn correct(
     tx: &mut Tx,
     limits: &Limits,
@@ -296,15 +297,23 @@ pub async fn correct(
         (failures_key(issuer, name), limits.failed_authorizations)
     } else if detail.contains("exact set") {
         (names_key(issuer, name), limits.certificates_per_names)
+    } else if detail.contains("certificates") && names(detail, name.registered()) {
+        (registered_key(issuer, name), limits.certificates_per_registered_domain)
     } else {
-        let key = registered_key(issuer, name);
-        (key, limits.certificates_per_registered_domain)
+        return Ok(());
     };
     let Some(limit) = limit else { return Ok(()) };
     let times = tx.buckets(std::slice::from_ref(&key)).await?;
     let full = until + limit.interval() * (limit.count() - 1);
     let at = times.first().copied().unwrap_or(full).max(full);
     tx.set_bucket(&key, at).await
+}
+
+/// Whether a sentence has that domain as a word of its own.
+fn names(sentence: &str, domain: &str) -> bool {
+    let is_of_a_name = |character: char| character.is_alphanumeric() || "-._".contains(character);
+    let words = sentence.split(|character| !is_of_a_name(character));
+    words.map(|word| word.trim_end_matches('.')).any(|word| word.eq_ignore_ascii_case(domain))
 }
 
 /// The key whose time is that of the last in the line of new domains.

@@ -144,7 +144,8 @@ impl AtCa<'_> {
             && problem.meaning(acme::Asked::NewOrder) == acme::Meaning::Limited
         {
             let until = self.room_at(&error);
-            self.journal.correct_budget(self.authority, &problem.detail, until).await?;
+            let detail = problem.about(self.name).detail;
+            self.journal.correct_budget(self.authority, &detail, until).await?;
         }
         Err(self.trouble(error, Request::NewOrder))
     }

@@ -3,9 +3,9 @@
 use domain::{Activity, Cause, DomainName, Reason, Status};
 use jiff::SignedDuration;
 use runtime::config::IssuerLimits;
-use sandbox::Limits;
+use sandbox::{Endpoint, Limits};
 
-use super::kit::{DAY, Kit};
+use super::kit::{DAY, Kit, refusal};
 
 fn stranger(index: usize) -> DomainName {
     DomainName::parse(&format!("shop.customer{index}.com")).unwrap()
@@ -82,6 +82,29 @@ async fn what_the_ca_says_corrects_the_ledger() {
     kit.add(&second).await;
     assert!(kit.run(&second).await);
     assert_eq!(kit.domain(&second).await.activity, Activity::Issued, "another name is not concerned");
+}
+
+/// A limit is booked where the CA's words say; a CA that sheds load names none, and holds up no other name.
+#[tokio::test]
+async fn a_refusal_that_names_no_limit_is_booked_on_none() {
+    for (detail, is_held_up) in [
+        ("overloaded", false),
+        ("too many certificates (50) already issued for \"blog.customer1.com\" in the last week", false),
+        ("too many certificates (50) already issued for \"customer1.com\" in the last week", true),
+        ("too many new orders (300) from this account in the last 3h0m0s", true),
+    ] {
+        let kit = Kit::with(|issuer| issuer.limits = letsencrypt()).await;
+        kit.ca().refuse(Endpoint::NewOrder, Some(refusal(429, "rateLimited", detail)));
+        let first = DomainName::parse("blog.customer1.com").unwrap();
+        kit.add(&first).await;
+        assert!(kit.run(&first).await);
+        kit.ca().refuse(Endpoint::NewOrder, None);
+        let second = stranger(1);
+        kit.add(&second).await;
+        assert!(kit.run(&second).await);
+        let activity = kit.domain(&second).await.activity;
+        assert_eq!(activity != Activity::Issued, is_held_up, "{detail}: {activity:?}");
+    }
 }
 
 #[tokio::test]
