@@ -6,7 +6,7 @@
 //! network call. The time is the clock's that the store was opened with.
 //!
 //! One file per aggregate holds its record, its statements and its methods. A statement is written once for SQLite and
-//! PostgreSQL ([`sql`]); what truly differs stands in [`dialect`]. Why a store of rows rather than one of use cases:
+//! PostgreSQL (`sql.rs`); what truly differs stands in `dialect/`. Why a store of rows rather than one of use cases:
 //! the rules of who may change what, and when, stand above it, and nothing in here is anything but SQL. Why no trait:
 //! there would be one implementation (ADR 0019).
 

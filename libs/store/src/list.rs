@@ -25,7 +25,7 @@ pub enum ListOrder {
     Creation,
     /// The end of the live certificate; domains without one come last.
     Expiry,
-    /// What needs a person first ([`attention`]), within that by expiry.
+    /// What needs a person first (Emergency, Expired, Failure, Discard, Pending, Success), within that by expiry.
     Attention,
 }
 
@@ -130,7 +130,7 @@ pub(crate) fn attention(status: Status) -> i16 {
 /// Where a domain stands in an order. What does not count in that order is empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// See [`attention`]; 0 if it does not count.
+    /// How early the status needs a person's attention, from 1; 0 if it does not count.
     pub attention: i16,
     /// Creation or expiry; none comes last.
     pub at: Option<Timestamp>,
