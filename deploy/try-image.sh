@@ -21,7 +21,7 @@ start_engine "$work" host
 
 import_base "$work/root" try-run-base ca-certificates
 if [ -z "$prebuilt" ] && ! docker image inspect try-build-base >/dev/null 2>&1; then
-    import_base "$work/build-root" try-compiler ca-certificates,gcc,g++,libc6-dev,make,cmake,perl
+    import_base "$work/build-root" try-compiler ca-certificates,gcc,g++,libc6-dev,make,perl
     # Of Cargo only what it has downloaded: no settings and no credentials.
     rust=$(rustc --print sysroot) cargo=$(realpath "${CARGO_HOME:-$HOME/.cargo}")
     mkdir -p "$work/rust"
