@@ -122,9 +122,9 @@ async fn the_pages_of_a_domain_are_for_everybody() {
     browser.find("alert", "").await;
     look(&browser, "delete-refused").await;
     visit(&console, &browser, "import", &of(LIVE, "/import")).await;
-    browser.paste("Certificate chain (PEM)", "not a certificate").await;
+    browser.paste("Certificate chain", "not a certificate").await;
     let key = KeyPair::generate().unwrap().serialize_pem();
-    browser.paste("Private key (PEM)", &key).await;
+    browser.paste("Private key", &key).await;
     browser.click("button", "Upload certificate").await;
     browser.find("alert", "").await;
     look(&browser, "import-refused").await;

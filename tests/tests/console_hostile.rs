@@ -24,6 +24,11 @@ async fn is_text(browser: &Browser, place: &str) {
         if is_there { Ok(()) } else { Err(browser.text().await) }
     })
     .await;
+    is_inert(browser, place).await;
+}
+
+/// Nothing of the payload works.
+async fn is_inert(browser: &Browser, place: &str) {
     let works = "return window.pwned !== undefined || document.querySelector('#pwned') !== null";
     assert_eq!(browser.script(works, vec![]).await, false, "{place}");
 }
@@ -58,11 +63,13 @@ async fn markup_that_was_typed_or_pasted_comes_out_as_text() {
     browser.see(PAYLOAD).await;
 
     browser.goto(&console.address("/domains/a.example.com/import")).await;
-    browser.paste("Certificate chain (PEM)", PAYLOAD).await;
-    browser.paste("Private key (PEM)", PAYLOAD).await;
+    browser.paste("Certificate chain", PAYLOAD).await;
+    browser.paste("Private key", PAYLOAD).await;
     browser.click("button", "Upload certificate").await;
     browser.find("alert", "").await;
-    is_text(&browser, "a pasted certificate").await;
+    // Only text that was read as certificates comes back.
+    assert_eq!(browser.value("Certificate chain").await, "");
+    is_inert(&browser, "a pasted certificate").await;
     browser.assert_only_refusals().await;
 }
 
@@ -104,16 +111,16 @@ async fn markup_from_the_ca_c4_certificates_and_colleagues_comes_out_as_text() {
     console.serves(NAME, "it", |_| true).await;
     browser.goto(&console.address(&format!("{PAGE}/import"))).await;
     let (certificate, key) = own("<i id=pwned>.example.com");
-    browser.paste("Certificate chain (PEM)", &certificate).await;
-    browser.paste("Private key (PEM)", &key).await;
+    browser.paste("Certificate chain", &certificate).await;
+    browser.paste("Private key", &key).await;
     browser.click("button", "Upload certificate").await;
     browser.find("alert", "").await;
     let works = "return document.querySelector('#pwned') !== null";
     assert_eq!(browser.script(works, vec![]).await, false, "a name of a certificate");
 
     let (certificate, key) = own(NAME);
-    browser.paste("Certificate chain (PEM)", &certificate).await;
-    browser.paste("Private key (PEM)", &key).await;
+    browser.paste("Certificate chain", &certificate).await;
+    browser.paste("Private key", &key).await;
     browser.click("button", "Upload certificate").await;
     browser.at("?done=import").await;
     is_text(&browser, "an issuer").await;

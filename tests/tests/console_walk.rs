@@ -208,13 +208,13 @@ async fn pasted_generated_rolled_back_and_deleted() {
     browser.goto(&console.address(PAGE)).await;
 
     browser.click("link", "Paste a certificate…").await;
-    browser.paste("Certificate chain (PEM)", &certificate).await;
-    browser.paste("Private key (PEM)", &own("other.example.com").1).await;
+    browser.paste("Certificate chain", &certificate).await;
+    browser.paste("Private key", &own("other.example.com").1).await;
     browser.click("button", "Upload certificate").await;
     browser.find("alert", "").await;
-    assert_eq!(browser.value("Private key (PEM)").await, "");
-    assert_eq!(browser.value("Certificate chain (PEM)").await.trim(), certificate.trim());
-    browser.paste("Private key (PEM)", &key).await;
+    assert_eq!(browser.value("Private key").await, "");
+    assert_eq!(browser.value("Certificate chain").await.trim(), certificate.trim());
+    browser.paste("Private key", &key).await;
     browser.click("button", "Upload certificate").await;
     browser.see("browsers do not trust who issued this certificate").await;
     console.serves(NAME, "the pasted one", |served| served == pasted).await;
