@@ -240,23 +240,8 @@ impl Reason {
                 "To switch on HTTPS for {name}, set {name} as CNAME to {target}. Today it points to {found}. \
                  Remove other A and AAAA records of the same name."
             ),
-            Self::WrongAaaa { found, ours } if ours.is_empty() => format!(
-                "Delete the AAAA records of {name} that lead to {found}: certificates cannot be issued while they are \
-                 there. Its A records are right."
-            ),
-            Self::WrongAaaa { found, ours } => format!(
-                "Delete the AAAA records of {name} that lead to {found}, or replace them by {ours}: certificates cannot be \
-                 issued while they are there. Its A records are right."
-            ),
-            Self::PortMissing { missing } => {
-                let ports: Vec<String> = missing.iter().map(ToString::to_string).collect();
-                let (noun, verb) = if ports.len() == 1 { ("port", "is") } else { ("ports", "are") };
-                format!(
-                    "Switch on HTTP and HTTPS (ports 80 and 443) for {name} in the CDN dashboard; {noun} {} {verb} \
-                     missing today.",
-                    ports.join(" and ")
-                )
-            }
+            Self::WrongAaaa { found, ours } => wrong_aaaa(name, found, ours),
+            Self::PortMissing { missing } => port_missing(name, missing),
             Self::CaaForbids { at, found, wanted } => format!(
                 "The CAA records of {at} allow no certificate for {name}: {found}. Add the record {at} CAA 0 issue \
                  \"{wanted}\", or remove the CAA records that forbid it."
@@ -283,16 +268,10 @@ impl Reason {
             Self::CertificateRejected { detail } => {
                 format!("What the certificate authority delivered for {name} was not accepted: {detail}")
             }
-            Self::IssuerRefusesUs { issuer, problem, detail, url } => format!(
-                "The certificate authority {issuer} does not accept our requests at present, for whatever domain; our \
-                 operations must act. It reported {problem}: {detail}{}",
-                address(detail, url)
-            ),
-            Self::PausedByCa { detail, url } => format!(
-                "The certificate authority has paused {name}, as a rule after many failed validations. Our operations \
-                 must have it resumed. It reported: {detail}{}",
-                address(detail, url)
-            ),
+            Self::IssuerRefusesUs { issuer, problem, detail, url } => {
+                issuer_refuses_us(issuer, problem, &told(detail, url))
+            }
+            Self::PausedByCa { detail, url } => paused_by_ca(name, &told(detail, url)),
             Self::CaLimited { until } => format!(
                 "Nothing is needed from you. Delayed on our side by a limit of the certificate authority; \
                  expected after {until:.0}."
@@ -318,7 +297,38 @@ impl Reason {
     }
 }
 
-/// A URL as the end of a sentence, unless the sentence has it already.
-fn address(sentence: &str, url: &str) -> String {
-    if url.is_empty() || sentence.contains(url) { String::new() } else { format!(" (see {url})") }
+fn wrong_aaaa(name: &DomainName, found: &str, ours: &str) -> String {
+    let instead = if ours.is_empty() { String::new() } else { format!(", or replace them by {ours}") };
+    format!(
+        "Delete the AAAA records of {name} that lead to {found}{instead}: certificates cannot be issued while they are \
+         there. Its A records are right."
+    )
+}
+
+fn port_missing(name: &DomainName, missing: &[u16]) -> String {
+    let ports: Vec<String> = missing.iter().map(ToString::to_string).collect();
+    let (noun, verb) = if ports.len() == 1 { ("port", "is") } else { ("ports", "are") };
+    let ports = ports.join(" and ");
+    format!(
+        "Switch on HTTP and HTTPS (ports 80 and 443) for {name} in the CDN dashboard; {noun} {ports} {verb} missing today."
+    )
+}
+
+fn issuer_refuses_us(issuer: &str, problem: &str, told: &str) -> String {
+    format!(
+        "The certificate authority {issuer} does not accept our requests at present, for whatever domain; our operations \
+         must act. It reported {problem}: {told}"
+    )
+}
+
+fn paused_by_ca(name: &DomainName, told: &str) -> String {
+    format!(
+        "The certificate authority has paused {name}, as a rule after many failed validations. Our operations must have it \
+         resumed. It reported: {told}"
+    )
+}
+
+/// A CA's words, with its URL at the end unless they have it already.
+fn told(detail: &str, url: &str) -> String {
+    if url.is_empty() || detail.contains(url) { detail.to_owned() } else { format!("{detail} (see {url})") }
 }

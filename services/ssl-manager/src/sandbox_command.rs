@@ -44,33 +44,15 @@ pub(crate) async fn run(part: SandboxPart) -> anyhow::Result<()> {
             domains,
             zones,
         } => {
-            let c4 = C4::start(C4Options {
+            let options = C4Options {
                 listen,
                 token: bearer_token(token, token_of.as_deref())?,
                 identity: identity(certificate_file.as_deref(), key_file.as_deref())?,
                 admin: true,
                 ..C4Options::default()
-            })
-            .await?;
-            let known = C4Domain { ports: vec![80, 443], cname: CDN_TARGET.to_owned() };
-            for name in domains {
-                c4.control().put_domain(&name, known.clone());
-            }
-            for zone in zones {
-                c4.control().zone_as_known(&zone, known.clone());
-            }
-            let options =
-                EdgeOptions { http_listen: edge_http, https_listen: edge_https, challenge_upstream };
-            let edge = Edge::start(options, c4.control()).await?;
-            say(format_args!(
-                "C4: {}\nedge: http://{} https://{}",
-                c4.base_url(),
-                edge.http_addr(),
-                edge.https_addr()
-            ));
-            signalled().await;
-            edge.stop().await;
-            c4.stop().await;
+            };
+            let edge = EdgeOptions { http_listen: edge_http, https_listen: edge_https, challenge_upstream };
+            run_c4(options, edge, &domains, &zones).await?;
         }
         SandboxPart::Dns { listen, default_a, domains, zones, edge } => {
             let dns = Dns::start(DnsOptions { listen, ..DnsOptions::default() }).await?;
@@ -89,6 +71,30 @@ pub(crate) async fn run(part: SandboxPart) -> anyhow::Result<()> {
             dns.stop().await;
         }
     }
+    Ok(())
+}
+
+/// C4, which knows these domains and all below these zones, with an edge.
+async fn run_c4(
+    options: C4Options,
+    edge: EdgeOptions,
+    domains: &[String],
+    zones: &[String],
+) -> anyhow::Result<()> {
+    let c4 = C4::start(options).await?;
+    let known = C4Domain { ports: vec![80, 443], cname: CDN_TARGET.to_owned() };
+    for name in domains {
+        c4.control().put_domain(name, known.clone());
+    }
+    for zone in zones {
+        c4.control().zone_as_known(zone, known.clone());
+    }
+    let edge = Edge::start(edge, c4.control()).await?;
+    let (http, https) = (edge.http_addr(), edge.https_addr());
+    say(format_args!("C4: {}\nedge: http://{http} https://{https}", c4.base_url()));
+    signalled().await;
+    edge.stop().await;
+    c4.stop().await;
     Ok(())
 }
 
