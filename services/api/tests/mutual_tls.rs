@@ -57,6 +57,7 @@ async fn world(client_certificate_optional: bool) -> World {
         key_file: write("api.key", key.serialize_pem()),
         client_ca_file: write("ca.pem", authority.pem()),
         client_certificate_optional,
+        consoles: vec!["spiffe://cdn.example/console".to_owned()],
         clients: vec![
             client("dashboard", "spiffe://cdn.example/dashboard", Role::Support),
             client("reports", "reports.cdn.example", Role::Viewer),

@@ -11,7 +11,7 @@ use domain::{Clock, Entropy};
 use metrics_exporter_prometheus::PrometheusHandle;
 use runtime::{
     Backends, Config, Context, Health, Listen, Listeners, Process, RoleError, RoleName, Stop, SystemEntropy,
-    chain, serve_admin,
+    chain, raise_descriptors, serve_admin,
 };
 #[cfg(feature = "sandbox")]
 use store::Store;
@@ -202,6 +202,7 @@ async fn store_is_there(context: &Context) -> Result<bool, RoleError> {
 
 /// Binds every socket.
 async fn process(config: Config, roles: &[RoleName], clock: Arc<dyn Clock>) -> Result<Process, RunError> {
+    raise_descriptors();
     let listeners = bind(&config, roles).await?;
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     Ok(Process {

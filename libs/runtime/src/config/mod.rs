@@ -16,8 +16,8 @@ mod validate;
 pub use load::{ConfigError, Setting};
 pub use sections::{
     Acme, AcmeIssuer, Admin, Api, ApiClient, ApiOidc, ApiTls, BusSettings, C4, Cdn, ChallengeResponder,
-    Config, Console, ConsoleApi, ConsoleOidc, ConsoleTls, Dns, Issuer, IssuerLimits, KeyAlgorithm, Keys,
-    LimitNumber, LimitNumbers, OidcRole, Preflight, Renewal, Retention, Scheduler, StoreSettings, Telemetry,
-    Uploader,
+    Config, Connections, Console, ConsoleApi, ConsoleOidc, ConsoleTls, Dns, Issuer, IssuerLimits,
+    KeyAlgorithm, Keys, LimitNumber, LimitNumbers, OidcRole, Preflight, Renewal, Retention, Scheduler,
+    StoreSettings, Telemetry, Uploader,
 };
 pub use store_url::StorePlace;

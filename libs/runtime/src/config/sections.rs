@@ -29,6 +29,8 @@ pub struct Config {
     pub challenge_responder: ChallengeResponder,
     /// Health and metrics.
     pub admin: Admin,
+    /// What clients may use of every port.
+    pub connections: Connections,
     /// The CDN that domains must point at.
     pub cdn: Cdn,
     /// Whom to ask for DNS.
@@ -139,6 +141,9 @@ section! {
         client_ca_file: PathBuf = PathBuf::new(),
         /// Whether a client without a certificate may connect all the same, and show a token.
         client_certificate_optional: bool = false,
+        /// DNS names or URIs in the client certificates of consoles: what they say of a browser's address is believed.
+        #[serde(deserialize_with = "list")]
+        consoles: Vec<String> = Vec::new(),
         /// Who needs no token, because a client certificate says who it is.
         clients: Vec<ApiClient> = Vec::new(),
     }
@@ -195,6 +200,9 @@ section! {
         tls: Option<ConsoleTls> = None,
         /// Listen beyond loopback without TLS, for a proxy in front that speaks TLS to the browsers.
         plain_text_beyond_loopback: bool = false,
+        /// Proxies whose X-Forwarded-For is believed: its last address is the browser's.
+        #[serde(deserialize_with = "list")]
+        trusted_proxies: Vec<IpNet> = Vec::new(),
         /// Where the API is, and whom to trust there.
         api: ConsoleApi = ConsoleApi::default(),
         /// The OpenID provider that people may sign in with; the API needs `[api.oidc]` for it.
@@ -263,6 +271,20 @@ section! {
     Admin {
         /// Where `/livez`, `/readyz` and `/metrics` are served.
         listen: SocketAddr = loopback(9090),
+    }
+}
+
+section! {
+    /// `[connections]`
+    Connections {
+        /// Most connections of one port; fewer where the process may not open so many files.
+        max: u32 = 4096,
+        /// Most of one source, an IPv4 address or a /64, once a port is half full.
+        max_per_source: u32 = 256,
+        /// Sources that stand for many clients, which no share of one source bounds: load balancers, the CDN's edges, an
+        /// office behind one address. `cdn.addresses` are among them.
+        #[serde(deserialize_with = "list")]
+        shared_sources: Vec<IpNet> = Vec::new(),
     }
 }
 

@@ -15,6 +15,14 @@ impl Config {
         let mut problem = |setting: &str, what: String| problems.push(format!("{setting}: {what}"));
 
         self.check_store_and_bus(&mut problem);
+        for (setting, value) in [
+            ("connections.max", self.connections.max),
+            ("connections.max_per_source", self.connections.max_per_source),
+        ] {
+            if value == 0 {
+                problem(setting, "must be at least 1".to_owned());
+            }
+        }
         if self.renewal.pre_expiry_days == 0 {
             problem("renewal.pre_expiry_days", "must be at least 1".to_owned());
         }
@@ -201,6 +209,9 @@ impl Config {
 }
 
 fn check_clients(tls: &ApiTls, problem: &mut impl FnMut(&str, String)) {
+    if tls.client_ca_file.as_os_str().is_empty() && !tls.consoles.is_empty() {
+        problem("api.tls.consoles", "need api.tls.client_ca_file".to_owned());
+    }
     if tls.client_ca_file.as_os_str().is_empty() && !tls.clients.is_empty() {
         problem("api.tls.clients", "need api.tls.client_ca_file".to_owned());
     }

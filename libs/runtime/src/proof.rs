@@ -1,0 +1,24 @@
+//! What shows one role of a process that another role of the same process speaks to it over a socket.
+
+use std::sync::LazyLock;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use domain::Entropy;
+
+use crate::SystemEntropy;
+
+static PROOF: LazyLock<String> = LazyLock::new(|| {
+    let mut bytes = [0; 32];
+    SystemEntropy.fill(&mut bytes);
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+});
+
+/// 256 random bits that this process alone knows, as hexadecimal digits.
+pub fn process_proof() -> &'static str {
+    &PROOF
+}
+
+/// Whether that is what [`process_proof`] returns here.
+pub fn is_process_proof(shown: &[u8]) -> bool {
+    verify_slices_are_equal(shown, PROOF.as_bytes()).is_ok()
+}
