@@ -44,17 +44,17 @@ impl KeyWrapping for FileKeys {
         self.current.id
     }
 
-    async fn wrap(&self, id: &str, data_key: &DataKey) -> Result<Wrapped, SealError> {
+    async fn wrap(&self, bound_to: &str, data_key: &DataKey) -> Result<Wrapped, SealError> {
         let mut bytes = Vec::with_capacity(KEY_BYTES + aead::OVERHEAD_BYTES);
-        encrypt(&self.current.key, DATA_KEY_LABEL, id, data_key.as_bytes(), &mut bytes)?;
+        encrypt(&self.current.key, DATA_KEY_LABEL, bound_to, data_key.as_bytes(), &mut bytes)?;
         Ok(Wrapped { key_id: self.current.id, bytes })
     }
 
-    async fn unwrap(&self, id: &str, wrapped: &Wrapped) -> Result<DataKey, SealError> {
+    async fn unwrap(&self, bound_to: &str, wrapped: &Wrapped) -> Result<DataKey, SealError> {
         let sealing_key = std::iter::once(&self.current)
             .chain(&self.older)
             .find(|key| key.id == wrapped.key_id)
             .ok_or(SealError::UnknownKey(wrapped.key_id))?;
-        DataKey::from_bytes(&decrypt(&sealing_key.key, DATA_KEY_LABEL, id, &wrapped.bytes)?)
+        DataKey::from_bytes(&decrypt(&sealing_key.key, DATA_KEY_LABEL, bound_to, &wrapped.bytes)?)
     }
 }

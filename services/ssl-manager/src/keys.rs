@@ -11,7 +11,7 @@
 use audit::Caller;
 use domain::Clock;
 use runtime::{Config, SystemClock};
-use seal::{SealError, SealingKeys};
+use seal::{Binding, Purpose, SealError, SealingKeys};
 use serde_json::{Value, json};
 use store::{SealedKey, SealedPlace, Store, StoreError};
 
@@ -127,7 +127,7 @@ impl Walk {
         let mut anew = Vec::new();
         for key in page {
             self.seen += 1;
-            match keys.rewrap(&key.sealed_to, &key.sealed).await {
+            match keys.rewrap(&binding(key), &key.sealed).await {
                 Ok(None) => {}
                 Ok(Some(sealed)) => anew.push((key, sealed)),
                 Err(error @ SealError::Unavailable(_)) => {
@@ -212,6 +212,14 @@ impl Rotated {
         }
         Ok(())
     }
+}
+
+fn binding(key: &SealedKey) -> Binding {
+    let purpose = match key.place {
+        SealedPlace::PendingAccounts | SealedPlace::Accounts => Purpose::Account,
+        SealedPlace::Orders | SealedPlace::Certificates => Purpose::Certificate,
+    };
+    Binding::new(purpose, &key.sealed_to, &key.name)
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ pub async fn keys_of_deleted_names_are_destroyed(store: Case) {
     assert_eq!(destroy("gone", 10, 21).await, None, "once");
     assert_eq!(to_destroy(20).await, []);
     for certificate in &made {
-        let kept = store.certificate(certificate.id()).await.unwrap().unwrap();
+        let kept = store.certificate(&certificate.name, certificate.id()).await.unwrap().unwrap();
         assert_eq!(kept.sealed_key.is_none(), certificate.name == name("gone"));
         assert_eq!((&kept.summary, &kept.chain_pem), (&certificate.summary, &certificate.chain_pem));
     }

@@ -125,7 +125,7 @@ impl Served {
         let store = &self.context.store;
         let work = store.work(&name).await.unwrap();
         let imported = work.iter().find_map(|work| work.certificate).unwrap();
-        let certificate = store.certificate(imported).await.unwrap().unwrap();
+        let certificate = store.certificate(&name, imported).await.unwrap().unwrap();
         let live = Live { certificate: imported, not_after: certificate.summary.not_after };
         self.change(&name, HistoryKind::CertificateUploaded, |domain| domain.uploaded(live).unwrap()).await;
     }

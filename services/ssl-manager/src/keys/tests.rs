@@ -19,6 +19,7 @@ use super::*;
 const OLD: u8 = 1;
 const NEW: u8 = 2;
 const STRANGE: u8 = 3;
+const PUBLIC: [u8; 32] = [9; 32];
 
 /// What else goes on in the store: once per data key that is wrapped.
 #[async_trait]
@@ -47,18 +48,21 @@ impl<M: Meanwhile> KeyWrapping for Lines<M> {
         KeyId::of(&[self.current])
     }
 
-    async fn wrap(&self, id: &str, data_key: &DataKey) -> Result<Wrapped, SealError> {
+    async fn wrap(&self, bound_to: &str, data_key: &DataKey) -> Result<Wrapped, SealError> {
         self.meanwhile.goes_on(self.wrapped.fetch_add(1, Ordering::SeqCst) + 1).await;
-        Ok(Wrapped { key_id: self.current_key_id(), bytes: [data_key.as_bytes(), id.as_bytes()].concat() })
+        Ok(Wrapped {
+            key_id: self.current_key_id(),
+            bytes: [data_key.as_bytes(), bound_to.as_bytes()].concat(),
+        })
     }
 
-    async fn unwrap(&self, id: &str, wrapped: &Wrapped) -> Result<DataKey, SealError> {
+    async fn unwrap(&self, bound_to: &str, wrapped: &Wrapped) -> Result<DataKey, SealError> {
         let mut lines = self.older.iter().chain([&self.current]);
         if !lines.any(|line| KeyId::of(&[*line]) == wrapped.key_id) {
             return Err(SealError::UnknownKey(wrapped.key_id));
         }
         match wrapped.bytes.split_at(32) {
-            (key, bound_to) if bound_to == id.as_bytes() => DataKey::from_bytes(key),
+            (key, rest) if rest == bound_to.as_bytes() => DataKey::from_bytes(key),
             _ => Err(SealError::NotAuthentic),
         }
     }
@@ -91,8 +95,8 @@ impl Kit {
 
     /// A certificate whose key says its own id, sealed under a line.
     async fn certificate(&self, id: CertificateId, line: u8) {
-        let text = id.to_string();
-        let sealed = lines(line, &[]).seal(&text, text.as_bytes()).await.unwrap();
+        let binding = Binding::certificate(id, &name());
+        let sealed = lines(line, &[]).seal(&binding, &PUBLIC, id.to_string().as_bytes()).await.unwrap();
         self.sealed_certificate(id, sealed).await;
     }
 
@@ -128,8 +132,10 @@ impl Kit {
         let keys = lines(line, &[]);
         let account = AccountId::new(&SystemClock, &SystemEntropy);
         let certificate = fresh();
-        let sealed_account = keys.seal(&account.to_string(), b"account").await.unwrap();
-        let sealed_key = keys.seal(&certificate.to_string(), b"order").await.unwrap();
+        let binding = Binding::account(account, "https://ca");
+        let sealed_account = keys.seal(&binding, &PUBLIC, b"account").await.unwrap();
+        let binding = Binding::certificate(certificate, &name());
+        let sealed_key = keys.seal(&binding, &PUBLIC, b"order").await.unwrap();
         let order = Order {
             id: OrderId::new(&SystemClock, &SystemEntropy),
             name: name(),
@@ -165,7 +171,7 @@ impl Kit {
         let mut opened = 0;
         for place in SealedPlace::ALL {
             for key in self.store.sealed_keys(place, None, 1000).await.unwrap() {
-                if let Ok(content) = keys.unseal(&key.sealed_to, &key.sealed).await {
+                if let Ok(content) = keys.unseal(&binding(&key), &PUBLIC, &key.sealed).await {
                     let expected = match place {
                         SealedPlace::PendingAccounts => "pending",
                         SealedPlace::Accounts => "account",
@@ -285,7 +291,8 @@ async fn a_process_that_still_seals_under_an_older_line_is_told_of() {
 async fn what_no_line_opens_is_counted_and_named_and_the_rest_is_done() {
     let kit = Kit::new().await;
     kit.certificate(first(1), STRANGE).await;
-    let copied = lines(OLD, &[]).seal("another id", b"key").await.unwrap();
+    let binding = Binding::certificate(first(1), &name());
+    let copied = lines(OLD, &[]).seal(&binding, &PUBLIC, b"key").await.unwrap();
     kit.sealed_certificate(first(2), copied).await;
     kit.sealed_certificate(first(3), b"nonsense".to_vec()).await;
     for number in 4..4 + MOST_NAMED {
