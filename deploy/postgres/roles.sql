@@ -36,7 +36,8 @@ GRANT USAGE ON SEQUENCE lease_token
     TO ssl_manager_api, ssl_manager_issuer, ssl_manager_scheduler, ssl_manager_uploader;
 
 -- api: adds names and pasted certificates, numbers changes, shows everything, abandons orders; sees sealed keys for an authorised download, but
--- no account key. It can make no token: `ssl-manager token create` runs as the owner of the tables.
+-- no account key. It can make no token: `ssl-manager token create` runs as the owner of the tables, and what
+-- anybody else writes into `tokens`, `users` or `sessions` has no MAC that fits.
 GRANT INSERT ON domains TO ssl_manager_api;
 GRANT SELECT, UPDATE ON numbered TO ssl_manager_api;
 GRANT SELECT ON history, buckets, rechecked_days, tallies, tally_changes TO ssl_manager_api;

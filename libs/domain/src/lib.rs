@@ -33,6 +33,6 @@ pub use reason::{Reason, Who, who_must_act};
 pub use renewal::{PreExpiry, SuggestedWindow, renewal_point};
 pub use retry::Retry;
 pub use revocation::{RevocationReason, RevocationState};
-pub use role::{Action, Role};
+pub use role::{Action, Role, Roles};
 pub use status::{Activity, Facts, Live, Status};
 pub use work::{Cause, Lease, Work, WorkKind};

@@ -25,7 +25,7 @@ const CONTENT_LABEL: &str = "ssl-manager seal v1 content\0";
 
 /// Seals and opens private keys. It has no `Debug`: it may hold the sealing keys themselves.
 pub struct SealingKeys {
-    wrapping: Box<dyn KeyWrapping>,
+    pub(crate) wrapping: Box<dyn KeyWrapping>,
 }
 
 /// What was sealed, open: wiped after use, and without `Debug`.
@@ -290,6 +290,10 @@ mod tests {
             }
             assert!(wrapped.bytes.starts_with(bound_to.as_bytes()));
             DataKey::from_bytes(&wrapped.bytes[wrapped.bytes.len() - KEY_BYTES..])
+        }
+
+        async fn mac(&self, _: KeyId, _: &[u8]) -> Result<Vec<u8>, SealError> {
+            Err(SealError::Unavailable("503".to_owned()))
         }
     }
 

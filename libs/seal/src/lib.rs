@@ -16,9 +16,11 @@ mod binding;
 mod envelope;
 mod file_keys;
 mod key_file;
+mod mac;
 mod wrapping;
 
 pub use binding::{Binding, PublicKeyHash, Purpose};
 pub use envelope::{Opened, SealingKeys, public_key_of};
 pub use key_file::KeyFileError;
+pub use mac::Statement;
 pub use wrapping::{DataKey, KeyId, KeyWrapping, SealError, Wrapped};

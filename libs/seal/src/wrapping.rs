@@ -24,6 +24,10 @@ pub trait KeyWrapping: Send + Sync + 'static {
     /// Wraps a data key so that it unwraps for the same `bound_to` only: purpose, id, name and public key in lines.
     async fn wrap(&self, bound_to: &str, data_key: &DataKey) -> Result<Wrapped, SealError>;
 
+    /// The HMAC-SHA-256 of a message by a key that belongs to that sealing key and does nothing else.
+    /// [`SealError::UnknownKey`] if the sealing key cannot be used.
+    async fn mac(&self, key_id: KeyId, message: &[u8]) -> Result<Vec<u8>, SealError>;
+
     /// Unwraps what was wrapped for `bound_to`. [`SealError::UnknownKey`] if its sealing key cannot be used.
     async fn unwrap(&self, bound_to: &str, wrapped: &Wrapped) -> Result<DataKey, SealError>;
 }

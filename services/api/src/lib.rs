@@ -25,6 +25,7 @@ mod search;
 mod server;
 mod service;
 mod sessions;
+pub mod signed;
 mod summary;
 mod watch;
 

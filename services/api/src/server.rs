@@ -37,7 +37,7 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
         entropy: context.entropy.clone(),
         pre_expiry: PreExpiry::days(context.config.renewal.pre_expiry_days),
     };
-    let authenticator = Authenticator::new(&context);
+    let authenticator = Authenticator::new(&context)?;
     let passwords = Passwords::new(&*context.entropy)
         .map_err(|source| RoleError::Server { role: "api", source: source.into() })?;
     let id_tokens = provider::id_tokens(&context)?;

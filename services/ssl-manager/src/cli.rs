@@ -245,9 +245,9 @@ pub(crate) enum TokenCommand {
         /// Who it is for
         #[arg(long)]
         name: String,
-        /// viewer, support, key-reader or admin
-        #[arg(long)]
-        role: Role,
+        /// viewer, support, key-reader or admin; repeat it for several
+        #[arg(long = "role", value_name = "ROLE", required = true)]
+        roles: Vec<Role>,
         /// When it ends by itself; without, it has to be revoked
         #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..))]
         expires_in_days: Option<u16>,
