@@ -61,6 +61,10 @@ GRANT SELECT (issuer, directory_url, url) ON accounts TO ssl_manager_api;
 GRANT INSERT (at, actor, peer, call, subject, outcome, detail, request_id) ON audit
     TO ssl_manager_api, ssl_manager_issuer;
 
+-- The api follows the chain of the audit log and signs its end; the scheduler, which makes the chain, cannot.
+GRANT SELECT ON audit TO ssl_manager_api;
+GRANT SELECT, UPDATE ON audit_mark TO ssl_manager_api;
+
 -- issuer: account keys, orders, challenges, new certificates and when they are renewed, what became of revocations, the
 -- ledger of CAs' limits.
 GRANT SELECT, INSERT, UPDATE ON accounts, orders TO ssl_manager_issuer;

@@ -49,7 +49,7 @@ use sqlx::{PgPool, Postgres, Sqlite, SqlitePool};
 use tokio::sync::watch;
 
 pub use accounts::Account;
-pub use audit::{AuditEntry, AuditSeal, UnsealedAudit};
+pub use audit::{AuditEntry, AuditMark, AuditSeal, UnsealedAudit};
 pub use certificates::{Certificate, CertificatePlace, CertificateRecord, Renewal};
 pub use challenges::{Challenge, ProbeOf};
 pub use domains::{Change, DomainView};

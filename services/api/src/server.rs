@@ -10,6 +10,7 @@ use runtime::{Context, Listen, RoleError};
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 
+use crate::audit_end;
 use crate::auth::Authenticator;
 use crate::check::Checker;
 use crate::commands::Commands;
@@ -73,6 +74,8 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
             .tls_config(tls_config(tls)?)
             .map_err(|error| RoleError::setting("api.tls", error.to_string()))?;
     }
+    // Before the first call, so that no line of a call is older than what is signed.
+    audit_end::start(&context, context.require_sealing_keys()?).await;
     context.health.ok("api");
     server
         .add_service(domains)

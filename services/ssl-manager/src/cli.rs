@@ -274,7 +274,10 @@ pub(crate) enum AuditCommand {
     Verify {
         /// A head that was logged ("audit log sealed"), to find a chain that was rewritten: its sequence and hash
         #[arg(long, value_name = "SEQUENCE:HASH", value_parser = crate::audit_command::parse_head)]
-        head: Option<AuditSeal>,
+        head: Vec<AuditSeal>,
+        /// A file with heads, one or more a line, such as the scheduler's log; what is no head is left aside
+        #[arg(long, value_name = "FILE")]
+        heads: Option<PathBuf>,
     },
     /// Show who did what, newest first
     List {

@@ -363,6 +363,17 @@ CREATE TABLE audit_head (
 
 INSERT INTO audit_head (sequence, hash) VALUES (0, decode(repeat('00', 32), 'hex'));
 
+-- One row: number and hash of the row of `audit` up to which the api has followed the chain, when it last did, and a MAC
+-- over that by a key that is derived from the sealing key; the MAC is empty before the first time. The api writes it.
+CREATE TABLE audit_mark (
+    sequence  bigint      NOT NULL,
+    hash      bytea       NOT NULL CHECK (length(hash) = 32),
+    signed_at timestamptz NOT NULL,
+    mac       bytea       NOT NULL
+);
+
+INSERT INTO audit_mark (sequence, hash, signed_at, mac) VALUES (0, decode(repeat('00', 32), 'hex'), 'epoch', '');
+
 -- Rows are names, for searches by a part of the name (trigrams). A trigger writes them.
 -- PostgreSQL: a table with a trigram index. It has the names on the list only, because searches count its rows. It is
 -- no index on `domains` itself: each change of a row there would change it, too.

@@ -378,6 +378,17 @@ CREATE TABLE audit_head (
 
 INSERT INTO audit_head (sequence, hash) VALUES (0, zeroblob(32));
 
+-- One row: number and hash of the row of `audit` up to which the api has followed the chain, when it last did, and a MAC
+-- over that by a key that is derived from the sealing key; the MAC is empty before the first time. The api writes it.
+CREATE TABLE audit_mark (
+    sequence  INTEGER NOT NULL,
+    hash      BLOB    NOT NULL CHECK (length(hash) = 32),
+    signed_at INTEGER NOT NULL,
+    mac       BLOB    NOT NULL
+) STRICT;
+
+INSERT INTO audit_mark (sequence, hash, signed_at, mac) VALUES (0, zeroblob(32), 0, zeroblob(0));
+
 -- Rows are names, for searches by a part of the name (trigrams). A trigger writes them.
 -- SQLite: FTS5, because SQLite has no index on trigrams. It also has the deleted names, because it can find a row to
 -- delete by its number only. It is no index on `domains` itself: VACUUM may change the row numbers there.

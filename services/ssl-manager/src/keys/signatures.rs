@@ -2,6 +2,8 @@
 //!
 //! A row whose MAC does not fit is left as it is: signed here, it would count.
 
+use std::fmt::Display;
+
 use seal::{KeyId, SealError, SealingKeys};
 use store::{SignedRow, Store, StoreError};
 
@@ -35,6 +37,7 @@ pub(super) async fn renew(store: &Store, keys: &SealingKeys) -> Result<Signature
             done.replace(store, &row, &before, &user.mac).await?;
         }
     }
+    done.mark(store, keys).await?;
     let mut after = [0; 32];
     loop {
         let page = store.sessions(&after, PAGE).await?;
@@ -60,7 +63,7 @@ fn failed(error: &SealError) -> Failure {
 
 impl Signatures {
     /// Whether a row is to be signed anew.
-    fn is_due(&mut self, row: &SignedRow, keys: &SealingKeys, checked: Result<KeyId, SealError>) -> bool {
+    fn is_due(&mut self, row: &impl Display, keys: &SealingKeys, checked: Result<KeyId, SealError>) -> bool {
         match checked {
             Ok(key_id) => return key_id != keys.current_key_id(),
             Err(error @ (SealError::UnknownKey(_) | SealError::Unavailable(_))) => {
@@ -69,6 +72,19 @@ impl Signatures {
             Err(_) => self.refused.push(row.to_string()),
         }
         false
+    }
+
+    /// What the API signed of the audit log; the time stays.
+    async fn mark(&mut self, store: &Store, keys: &SealingKeys) -> Result<(), Failure> {
+        let mut mark = store.audit_mark().await?;
+        let before = mark.mac.clone();
+        if before.is_empty() || !self.is_due(&"audit_mark", keys, audit::check_mark(keys, &mark).await) {
+            return Ok(());
+        }
+        audit::sign_mark(keys, &mut mark).await.map_err(|error| failed(&error))?;
+        let mut tx = store.begin("renew_signature").await?;
+        self.renewed += u64::from(tx.set_audit_mark(&before, &mark).await?);
+        Ok(tx.commit().await?)
     }
 
     /// A row that was changed or removed meanwhile has a MAC of its own, or needs none.
