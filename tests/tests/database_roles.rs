@@ -35,8 +35,7 @@ const ROLES: [&str; 5] = [
     "ssl_manager_responder",
 ];
 /// How the table in the document begins.
-const HEAD: &str =
-    "| with the password of | become somebody | get a key | swap sealed keys and names | change or cut the audit log |";
+const HEAD: &str = "| with the password of | become somebody | get a key | swap sealed keys and names | change or cut the audit log |";
 const PASSWORD: &str = "correct horse battery";
 const NOT_ALLOWED: &str = "42501";
 
@@ -121,7 +120,9 @@ impl Prize {
     async fn people(&self, store: &Store) {
         let now = SystemClock.now();
         let mut tx = store.begin("people").await.unwrap();
-        for (name, text, role) in [("viewer", &self.viewer, Role::Viewer), ("admin", &self.admin, Role::Admin)] {
+        for (name, text, role) in
+            [("viewer", &self.viewer, Role::Viewer), ("admin", &self.admin, Role::Admin)]
+        {
             let mut token = TokenRecord {
                 name: name.to_owned(),
                 hash: api::hash_token(text),
@@ -139,7 +140,9 @@ impl Prize {
             let mut user = User {
                 name: name.to_owned(),
                 roles: role.into(),
-                password_hash: Some(api::hash_password(&format!("{name} {PASSWORD}"), &SystemEntropy).unwrap()),
+                password_hash: Some(
+                    api::hash_password(&format!("{name} {PASSWORD}"), &SystemEntropy).unwrap(),
+                ),
                 created_at: now,
                 mac: Vec::new(),
             };
@@ -167,7 +170,8 @@ impl Prize {
         let chain_pem = CertificateParams::new([name.to_string()]).unwrap().self_signed(&key).unwrap().pem();
         let id = CertificateId::new(&SystemClock, &SystemEntropy);
         let public_key = x509::leaf_public_key_sha256(&chain_pem).unwrap();
-        let sealed = self.keys.seal(&Binding::certificate(id, &name), &public_key, &key.serialize_der()).await;
+        let sealed =
+            self.keys.seal(&Binding::certificate(id, &name), &public_key, &key.serialize_der()).await;
         let not_after = now + SignedDuration::from_hours(24 * 90);
         let certificate = Certificate {
             summary: CertificateSummary {
@@ -389,7 +393,8 @@ impl Prize {
     async fn attack(&self, role: &str, goal: Goal, sql: &str) -> Outcome {
         // On a copy that is thrown away where the role may do it at all.
         let mut connection = self.as_role(role, &self.template).await;
-        let tried = sqlx::raw_sql(AssertSqlSafe(format!("BEGIN; {sql}; ROLLBACK"))).execute(&mut connection).await;
+        let tried =
+            sqlx::raw_sql(AssertSqlSafe(format!("BEGIN; {sql}; ROLLBACK"))).execute(&mut connection).await;
         connection.close().await.unwrap();
         if let Err(error) = tried {
             let code = error.as_database_error().and_then(|error| error.code().map(|code| code.into_owned()));
@@ -399,7 +404,8 @@ impl Prize {
         let database = self.copy();
         let mut connection = self.as_role(role, &database).await;
         if sql.starts_with("SELECT") {
-            let keys: Vec<(Option<Vec<u8>>,)> = sqlx::query_as(AssertSqlSafe(sql.to_owned())).fetch_all(&mut connection).await.unwrap();
+            let keys: Vec<(Option<Vec<u8>>,)> =
+                sqlx::query_as(AssertSqlSafe(sql.to_owned())).fetch_all(&mut connection).await.unwrap();
             assert!(!keys.is_empty(), "{role}: {sql}");
             for (key,) in keys {
                 let key = key.unwrap_or_default();
@@ -435,7 +441,11 @@ impl Prize {
         for user in ["forged", "boss", "eve"] {
             let request = v1::SignInRequest {
                 name: user.to_owned(),
-                password: if user == "eve" { format!("eve {PASSWORD}") } else { format!("{PASSWORD} {PASSWORD}") },
+                password: if user == "eve" {
+                    format!("eve {PASSWORD}")
+                } else {
+                    format!("{PASSWORD} {PASSWORD}")
+                },
             };
             let begun = SessionsClient::new(channel.clone()).sign_in(request).await;
             let is_admin = begun.is_ok_and(|begun| {
@@ -512,7 +522,8 @@ fn documented() -> Vec<Vec<String>> {
     let text = std::fs::read_to_string(path).unwrap();
     let rows = text.lines().skip_while(|line| *line != HEAD).skip(2);
     let rows = rows.take_while(|line| line.starts_with('|'));
-    rows.map(|row| row.trim_matches('|').split('|').map(|cell| cell.trim().replace('`', "")).collect()).collect()
+    rows.map(|row| row.trim_matches('|').split('|').map(|cell| cell.trim().replace('`', "")).collect())
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

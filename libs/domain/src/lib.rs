@@ -6,6 +6,7 @@
 mod certificate;
 mod clock;
 mod event;
+mod foreign;
 mod history;
 mod ids;
 mod managed;
@@ -23,6 +24,7 @@ mod work;
 pub use certificate::{CertificateSummary, Source};
 pub use clock::{Clock, Entropy};
 pub use event::{Delivery, Event, EventKind};
+pub use foreign::{is_unfit, one_line, printable};
 pub use history::{HistoryEntry, HistoryKind};
 pub use ids::{AccountId, CertificateId, EventId, OrderId};
 pub use managed::{Domain, InvalidChallenges, InvalidTransition};

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use aws_lc_rs::{constant_time, digest};
-use domain::{Clock, Role, Roles};
+use domain::{Clock, Role, Roles, is_unfit};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
@@ -184,7 +184,7 @@ impl IdTokens {
     fn name(&self, claims: &Map<String, Value>) -> Result<String, Refusal> {
         let claim = &self.settings.name_claim;
         let name = text(claims, claim).filter(|name| {
-            let is_plain = name.trim() == *name && !name.chars().any(is_unseen);
+            let is_plain = name.trim() == *name && !name.chars().any(is_unfit);
             !name.is_empty() && name.len() <= MAX_NAME_BYTES && is_plain
         });
         let name = name.ok_or_else(|| Refusal::NoName(claim.clone()))?;
@@ -237,12 +237,6 @@ fn instant(value: &Value) -> Option<Timestamp> {
 /// Some providers write it as a text.
 fn is_true(value: &Value) -> bool {
     value == &Value::Bool(true) || value.as_str() == Some("true")
-}
-
-/// Characters by which one name can look like another.
-fn is_unseen(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What is read off a leaf certificate.
 
 use aws_lc_rs::digest::{SHA256, digest};
+use domain::one_line;
 use jiff::{SignedDuration, Timestamp};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -81,15 +82,9 @@ pub fn alternative_names(der: &[u8]) -> Vec<String> {
         .collect()
 }
 
-/// Shortens a text from a certificate and takes out what is not for a line of a page.
+/// A text from a certificate.
 pub(crate) fn clean(text: &str) -> String {
-    text.chars().map(|c| if is_unfit(c) { ' ' } else { c }).take(MOST_CHARACTERS).collect()
-}
-
-/// Control characters, and those that are not seen or that turn the direction of what follows.
-fn is_unfit(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    one_line(text, MOST_CHARACTERS)
 }
 
 #[cfg(test)]
@@ -99,6 +94,6 @@ mod tests {
     #[test]
     fn words_of_a_certificate_stay_on_their_line() {
         assert_eq!(clean("a\nb\u{202e}c\u{0}é"), "a b c é");
-        assert_eq!(clean(&"a".repeat(1000)).len(), MOST_CHARACTERS);
+        assert_eq!(clean(&"a".repeat(1000)).chars().count(), MOST_CHARACTERS);
     }
 }

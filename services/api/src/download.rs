@@ -4,7 +4,7 @@
 //! audit log, which are there before the key leaves; configuration can forbid it to everybody. Key, password and PFX are wiped here after use; what the answer holds is its sender's.
 
 use audit::Caller;
-use domain::{Action, DomainName, HistoryEntry, HistoryKind, Status as DomainStatus};
+use domain::{Action, DomainName, HistoryEntry, HistoryKind, Status as DomainStatus, one_line};
 use proto::v1;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -31,7 +31,7 @@ struct KeyRequest {
 impl KeyRequest {
     fn read(asked: &mut v1::DownloadCertificateRequest) -> Result<Self, Status> {
         let password = Zeroizing::new(std::mem::take(&mut asked.pfx_password));
-        let reason = asked.reason.trim();
+        let reason = one_line(&asked.reason, usize::MAX);
         if reason.is_empty() || reason.len() > MOST_REASON {
             let sentence = format!("say why the key is needed, in at most {MOST_REASON} bytes");
             return Err(invalid("REASON_REQUIRED", sentence));
@@ -40,7 +40,7 @@ impl KeyRequest {
         Ok(Self {
             pem: asked.include_private_key,
             pfx: password.map_err(|problem| invalid(problem.reason(), problem.to_string()))?,
-            reason: reason.to_owned(),
+            reason,
         })
     }
 

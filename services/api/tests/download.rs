@@ -259,3 +259,22 @@ async fn a_live_pointer_to_another_names_certificate_gives_nothing() {
     }
     served.client.download_certificate(signed(pem("other.example.com"), &token)).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_reason_comes_out_as_one_plain_line() {
+    let mut served = served().await;
+    with_live(&mut served).await;
+    let token = served.token(Role::KeyReader, |_| {}).await;
+    let request = v1::DownloadCertificateRequest {
+        reason: "a\u{1b}[31m\u{202e}b\u{200b}\nc\u{9b}d".to_owned(),
+        ..pem(NAME)
+    };
+    served.client.download_certificate(signed(request, &token)).await.unwrap();
+    let said = downloads(&served).await;
+    assert!(said[0].ends_with(": a [31m b c d"), "{said:?}");
+    let told = &served.context.store.audit(Some(NAME), 1).await.unwrap()[0];
+    assert!(told.detail.ends_with(": a [31m b c d"), "{}", told.detail);
+    let request = v1::DownloadCertificateRequest { reason: "\u{200b}\u{202e}".to_owned(), ..pem(NAME) };
+    let refused = served.client.download_certificate(signed(request, &token)).await.err().unwrap();
+    assert!(has_reason(&refused, "REASON_REQUIRED"), "nothing is no reason");
+}

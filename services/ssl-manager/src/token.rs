@@ -1,7 +1,7 @@
 //! `token create | list | revoke`: works on the store directly, so that the first token needs no token.
 
 use audit::Caller;
-use domain::{Clock, Roles};
+use domain::{Clock, Roles, is_unfit};
 use jiff::SignedDuration;
 use runtime::{Config, SystemClock, SystemEntropy};
 use seal::SealingKeys;
@@ -50,7 +50,7 @@ pub(crate) async fn create(
     roles: Roles,
     expires_in_days: Option<u16>,
 ) -> Result<Zeroizing<String>, Failure> {
-    if name.is_empty() || name.len() > MOST_NAME || name.chars().any(char::is_control) {
+    if name.is_empty() || name.len() > MOST_NAME || name.chars().any(is_unfit) {
         let sentence = format!("a token's name has 1 to {MOST_NAME} printable characters");
         return Err(Failure::new("INVALID_ARGUMENT", sentence));
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use audit::Caller;
 use clap::Subcommand;
-use domain::{Clock, Role, Roles};
+use domain::{Clock, Role, Roles, is_unfit};
 use runtime::{Config, SystemClock, SystemEntropy};
 use seal::{SealError, SealingKeys};
 use serde_json::json;
@@ -201,7 +201,7 @@ fn done(output: Output, name: &str, what: &str, row: &serde_json::Value) -> Resu
 }
 
 fn check_name(name: &str) -> Result<(), Failure> {
-    if name.trim().is_empty() || name.len() > MOST_NAME || name.chars().any(char::is_control) {
+    if name.trim().is_empty() || name.len() > MOST_NAME || name.chars().any(is_unfit) {
         let sentence = format!("a person's name has 1 to {MOST_NAME} printable characters");
         return Err(Failure::new("INVALID_ARGUMENT", sentence));
     }
