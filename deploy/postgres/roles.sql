@@ -36,7 +36,8 @@ GRANT USAGE ON SEQUENCE lease_token
     TO ssl_manager_api, ssl_manager_issuer, ssl_manager_scheduler, ssl_manager_uploader;
 
 -- api: adds names and pasted certificates, numbers changes, shows everything, abandons orders; sees sealed keys for an authorised download, but
--- no account key. It can make no token: `ssl-manager token create` runs as the owner of the tables.
+-- no account key. It can make no token: `ssl-manager token create` runs as the owner of the tables, and what
+-- anybody else writes into `tokens`, `users` or `sessions` has no MAC that fits.
 GRANT INSERT ON domains TO ssl_manager_api;
 GRANT SELECT, UPDATE ON numbered TO ssl_manager_api;
 GRANT SELECT ON history, buckets, rechecked_days, tallies, tally_changes TO ssl_manager_api;
@@ -59,6 +60,10 @@ GRANT SELECT (issuer, directory_url, url) ON accounts TO ssl_manager_api;
 -- when it registers an account again that the CA has lost.
 GRANT INSERT (at, actor, peer, call, subject, outcome, detail, request_id) ON audit
     TO ssl_manager_api, ssl_manager_issuer;
+
+-- The api follows the chain of the audit log and signs its end; the scheduler, which makes the chain, cannot.
+GRANT SELECT ON audit TO ssl_manager_api;
+GRANT SELECT, UPDATE ON audit_mark TO ssl_manager_api;
 
 -- issuer: account keys, orders, challenges, new certificates and when they are renewed, what became of revocations, the
 -- ledger of CAs' limits.

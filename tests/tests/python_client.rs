@@ -124,7 +124,7 @@ client_ca_file = "{folder}/ca.pem"
 [[api.tls.clients]]
 name = "dashboard"
 san = "dashboard.example.net"
-role = "support"
+roles = ["support"]
 "#
         ),
         ..Surroundings::sandbox(&world)

@@ -13,7 +13,7 @@ use proto::v1::sessions_client::SessionsClient;
 use rcgen::{CertificateParams, KeyPair};
 use reqwest::Method;
 use sandbox::{World, WorldOptions};
-use seal::SealingKeys;
+use seal::{Binding, Purpose, SealingKeys};
 use serde_json::json;
 use tests::{
     Backends, Collector, Mode, Postgres, RabbitMq, SslManager, Surroundings,
@@ -258,10 +258,12 @@ fn files(manager: &SslManager) -> Vec<(String, Vec<u8>)> {
 /// The ACME account's key, unsealed the way that only who holds the sealing key can.
 async fn account_key(manager: &SslManager) -> Vec<u8> {
     let keys = SealingKeys::load(&manager.folder().join("data/sealing.key")).unwrap();
-    let sql = "SELECT id || ' ' || encode(sealed_key, 'hex') FROM accounts";
+    let sql = "SELECT id || ' ' || directory_url || ' ' || encode(sealed_key, 'hex') FROM accounts";
     let row = Postgres::shared().await.psql(&manager.backends().database, sql).unwrap();
-    let (id, sealed) = row.split_once(' ').unwrap();
-    let opened = keys.unseal(id, &hex::decode(sealed).unwrap()).await;
+    let [id, directory, sealed] = row.split(' ').collect::<Vec<_>>().try_into().unwrap();
+    let sealed = hex::decode(sealed).unwrap();
+    let binding = Binding::new(Purpose::Account, id, directory);
+    let opened = keys.unseal(&binding, &seal::public_key_of(&sealed).unwrap(), &sealed).await;
     opened.unwrap().to_vec()
 }
 

@@ -19,7 +19,9 @@ mod revoke;
 mod rollover;
 mod transport;
 
-pub use account::{AccountKey, ensure_account, find_account, open_account, register_again};
+pub use account::{
+    AccountKey, ensure_account, find_account, open_account, open_key, register_again, seal_account_key,
+};
 pub use ca::{Ca, CaOptions, ExternalAccountBinding};
 pub use error::AcmeError;
 pub use order::{AcmeOrder, ChallengeResponse, OrderProgress, Proof, WhyInvalid};

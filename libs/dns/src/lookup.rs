@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use domain::DomainName;
+use domain::{DomainName, one_line};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
@@ -158,10 +158,6 @@ fn code(code: ResponseCode) -> String {
 
 /// Why a question has no answer, with what a nameserver sent bounded and cleaned.
 pub(crate) fn could_not_ask(name: &Name, kind: RecordType, what: &str) -> CouldNotAsk {
-    let what: String = what
-        .chars()
-        .map(|character| if character.is_control() { ' ' } else { character })
-        .take(MOST_DETAIL_CHARACTERS)
-        .collect();
+    let what = one_line(what, MOST_DETAIL_CHARACTERS);
     CouldNotAsk { detail: format!("asking DNS for {kind} of {}: {what}", readable(name)) }
 }

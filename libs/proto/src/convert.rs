@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use domain::{CertificateSummary, DomainName, HistoryEntry, Reason, Source, Status};
+use domain::{CertificateSummary, DomainName, HistoryEntry, Reason, Source, Status, printable};
 use jiff::Timestamp;
 use store::DomainView;
 
@@ -72,7 +72,7 @@ impl From<&CertificateSummary> for v1::Certificate {
         Self {
             sha256: certificate.sha256.clone(),
             serial: certificate.serial.clone(),
-            issuer: certificate.issuer.clone(),
+            issuer: printable(&certificate.issuer),
             not_before: Some(to_timestamp(certificate.not_before)),
             not_after: Some(to_timestamp(certificate.not_after)),
             source: v1::Source::from(certificate.source).into(),
@@ -85,9 +85,9 @@ pub fn reason(reason: &Reason, name: &DomainName) -> v1::Reason {
     v1::Reason {
         code: reason.code().to_owned(),
         who: reason.who().as_str().to_owned(),
-        message: reason.message(name),
+        message: printable(&reason.message(name)),
         needed: needed(reason, name),
-        found: reason.found().unwrap_or_default().to_owned(),
+        found: printable(reason.found().unwrap_or_default()),
     }
 }
 
@@ -144,10 +144,10 @@ impl From<&HistoryEntry> for v1::HistoryEntry {
         Self {
             at: Some(to_timestamp(entry.at)),
             kind: entry.kind.as_str().to_owned(),
-            actor: entry.actor.clone(),
+            actor: printable(&entry.actor),
             status_from: word(entry.status_from),
             status_to: word(Some(entry.status_to)),
-            message: entry.message.clone(),
+            message: printable(&entry.message),
             certificate_sha256: entry.certificate_sha256.clone().unwrap_or_default(),
         }
     }

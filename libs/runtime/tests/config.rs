@@ -262,7 +262,8 @@ fn clients_by_certificate_are_told_apart_and_need_a_ca() {
             "[api.tls]\ncertificate_file = \"{PEOPLE}/leaf.pem\"\nkey_file = \"{PEOPLE}/key.pem\"\nclient_ca_file = \"{ca}\"\n"
         );
         for (name, san, role) in clients {
-            let entry = ["[[api.tls.clients]]", &format!("name = {name:?}\nsan = {san:?}\nrole = {role:?}")];
+            let entry =
+                ["[[api.tls.clients]]", &format!("name = {name:?}\nsan = {san:?}\nroles = [{role:?}]")];
             text.push_str(&entry.join("\n"));
             text.push('\n');
         }

@@ -232,9 +232,10 @@ mod tests {
         let text = format!("# made by operations\n\n  {}\r\n#{}\n{}\n", line(1), line(9), line(2));
         let keys = SealingKeys::load(&file(&directory, text, 0o600)).unwrap();
         assert_eq!(keys.current_key_id(), id_of(1));
+        let binding = crate::Binding::new(crate::Purpose::Account, "id", "name");
         let older = SealingKeys::new(FileKeys::from_bytes(&[2; KEY_BYTES], &[]).unwrap());
-        let sealed = older.seal("id", b"key").await.unwrap();
-        assert_eq!(*keys.unseal("id", &sealed).await.unwrap(), *b"key");
+        let sealed = older.seal(&binding, &[0; 32], b"key").await.unwrap();
+        assert_eq!(*keys.unseal(&binding, &[0; 32], &sealed).await.unwrap(), *b"key");
     }
 
     fn refused(path: &Path) -> KeyFileError {

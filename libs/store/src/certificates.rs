@@ -17,7 +17,7 @@ pub struct Certificate {
     pub revision: i64,
     /// Leaf and intermediates, PEM, in order.
     pub chain_pem: String,
-    /// PKCS #8 key, sealed to the certificate's id; none once it was destroyed.
+    /// PKCS #8 key, sealed to id, name and public key; none once it was destroyed.
     pub sealed_key: Option<Vec<u8>>,
     /// When it was stored.
     pub created_at: Timestamp,
@@ -181,11 +181,13 @@ impl FromRow for CertificateRecord {
 }
 
 impl Store {
-    /// A certificate with its chain and sealed key.
-    pub async fn certificate(&self, id: CertificateId) -> Result<Option<Certificate>> {
+    /// A certificate of a name, with its chain and sealed key; none if the certificate with that id is another name's,
+    /// whatever points at it.
+    pub async fn certificate(&self, name: &DomainName, id: CertificateId) -> Result<Option<Certificate>> {
         let mut reader = self.reader().await?;
         let mut db = reader.db();
-        let row = db.select::<CertificateRow>("certificate", "WHERE id = $1").bind(&id);
+        let row = db.select::<CertificateRow>("certificate", "WHERE id = $1 AND name = $2");
+        let row = row.bind(&id).bind(name);
         Ok(row.optional::<CertificateRow>().await?.map(Certificate::from))
     }
 

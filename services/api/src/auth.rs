@@ -12,16 +12,17 @@ use audit::Caller;
 use aws_lc_rs::digest;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use domain::{Action, Clock, Entropy, Role};
+use domain::{Action, Clock, Entropy, Roles};
 use jiff::{SignedDuration, Timestamp};
 use runtime::config::ApiClient;
-use runtime::{Context, Stop};
+use runtime::{Context, RoleError, Stop};
 use store::{SessionRecord, Store, StoreError, TokenRecord, TokenUse};
 use tonic::{Code, Request, Status};
 use zeroize::Zeroizing;
 
 use crate::error::{denied, from_store, retry, unauthenticated, unknown_client};
 use crate::limiter::Limiter;
+use crate::signed::Believer;
 
 /// What every token of a program begins with, so that a leaked one can be recognised.
 pub const TOKEN_PREFIX: &str = "slm_";
@@ -58,14 +59,14 @@ pub fn hash_token(text: &str) -> [u8; 32] {
 pub(crate) struct Principal {
     /// As history and logs name it.
     actor: String,
-    role: Role,
+    roles: Roles,
     /// Of a person.
     pub(crate) session: Option<SessionRecord>,
 }
 
 impl Principal {
     pub(crate) fn of_session(session: SessionRecord) -> Self {
-        Self { actor: format!("user:{}", session.user), role: session.role, session: Some(session) }
+        Self { actor: format!("user:{}", session.user), roles: session.roles, session: Some(session) }
     }
 
     /// As the audit log names who sent this request.
@@ -80,7 +81,7 @@ impl Principal {
     }
 
     pub(crate) fn require(&self, action: Action) -> Result<(), Status> {
-        if self.role.may(action) { Ok(()) } else { Err(denied(self.role, action)) }
+        if self.roles.may(action) { Ok(()) } else { Err(denied(self.roles, action)) }
     }
 }
 
@@ -88,6 +89,7 @@ impl Principal {
 #[derive(Clone)]
 pub(crate) struct Authenticator {
     store: Arc<Store>,
+    pub(crate) believer: Believer,
     clock: Arc<dyn Clock>,
     stop: Stop,
     noted: Arc<Mutex<HashMap<String, Timestamp>>>,
@@ -99,22 +101,23 @@ pub(crate) struct Authenticator {
 }
 
 impl Authenticator {
-    pub(crate) fn new(context: &Context) -> Self {
+    pub(crate) fn new(context: &Context) -> Result<Self, RoleError> {
         let settings = &context.config.api;
         let tls = settings.tls.as_ref();
         let requests = (settings.requests_per_second > 0).then(|| {
             let every = SignedDuration::from_nanos(1_000_000_000 / i64::from(settings.requests_per_second));
             Arc::new(Limiter::new(settings.requests_per_second.saturating_mul(2), every))
         });
-        Self {
+        Ok(Self {
             store: context.store.clone(),
+            believer: Believer::new(context)?,
             clock: context.clock.clone(),
             stop: context.stop.clone(),
             noted: Arc::default(),
             clients: tls.map(|tls| tls.clients.clone()).unwrap_or_default().into(),
             session_idle: SignedDuration::from_mins(settings.session_idle_minutes.into()),
             requests,
-        }
+        })
     }
 
     /// Who sent the request, if they may do that.
@@ -174,8 +177,8 @@ impl Authenticator {
     }
 
     async fn valid_token(&self, token: &str, now: Timestamp) -> Result<TokenRecord, Status> {
-        let found = self.store.token(&hash_token(token)).await;
-        let valid = found.map_err(|error| from_store(&error))?.filter(|record| {
+        let found = self.store.token(&hash_token(token)).await.map_err(|error| from_store(&error))?;
+        let valid = self.believer.token(found).await?.filter(|record| {
             record.revoked_at.is_none() && record.expires_at.is_none_or(|expires_at| now < expires_at)
         });
         valid.ok_or_else(unauthenticated)
@@ -184,15 +187,15 @@ impl Authenticator {
     async fn program(&self, token: &str, now: Timestamp) -> Result<Principal, Status> {
         let record = self.valid_token(token, now).await?;
         self.note_token(&record.name, now);
-        Ok(Principal { actor: format!("token:{}", record.name), role: record.role, session: None })
+        Ok(Principal { actor: format!("token:{}", record.name), roles: record.roles, session: None })
     }
 
     /// The session of a token, if it lasts.
     async fn lasting_session(&self, token: &str, now: Timestamp) -> Result<SessionRecord, Status> {
-        let found = self.store.session(&hash_token(token)).await;
-        let lasts = found
-            .map_err(|error| from_store(&error))?
-            .filter(|session| now < session.expires_at && now < session.used_at + self.session_idle);
+        let found = self.store.session(&hash_token(token)).await.map_err(|error| from_store(&error))?;
+        let session = self.believer.session(found).await?;
+        let lasts =
+            session.filter(|session| now < session.expires_at && now < session.used_at + self.session_idle);
         lasts.ok_or_else(unauthenticated)
     }
 
@@ -212,7 +215,7 @@ impl Authenticator {
         let names = x509::alternative_names(leaf);
         let client = self.clients.iter().find(|client| names.contains(&client.san));
         let client = client.ok_or_else(unknown_client)?;
-        Ok(Principal { actor: format!("client:{}", client.name), role: client.role, session: None })
+        Ok(Principal { actor: format!("client:{}", client.name), roles: client.roles, session: None })
     }
 
     /// When a session ends that is not used after this use of it.

@@ -6,7 +6,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use domain::{Action, DomainName, NameError, Role};
+use domain::{Action, DomainName, NameError, Roles};
 use store::StoreError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -48,14 +48,14 @@ pub(crate) fn unknown_client() -> Status {
     )
 }
 
-pub(crate) fn denied(role: Role, action: Action) -> Status {
+pub(crate) fn denied(roles: Roles, action: Action) -> Status {
     let (needed, what) = match action {
         Action::Read => ("viewer", "read"),
         Action::Operate => ("support or admin", "change domains"),
         Action::ReadKey => ("key-reader or admin", "take private keys out"),
         Action::Revoke => ("admin", "revoke certificates"),
     };
-    let sentence = format!("a {role} may not {what}: use a token with the role {needed}");
+    let sentence = format!("a {roles} may not {what}: use a token with the role {needed}");
     error(Code::PermissionDenied, "ROLE_LACKS_PERMISSION", sentence)
 }
 

@@ -3,6 +3,7 @@
 //! What a call does to a domain is written in [`commands`], each one transaction, without any gRPC. Around it stand
 //! who may call (`auth`), what is kept of it (`audited`), how errors look (`error`), and the stream of changes (`watch`).
 
+mod audit_end;
 mod audited;
 mod auth;
 mod batch;
@@ -25,6 +26,7 @@ mod search;
 mod server;
 mod service;
 mod sessions;
+pub mod signed;
 mod summary;
 mod watch;
 

@@ -3,6 +3,7 @@
 use domain::{CertificateId, CertificateSummary, DomainName, Source};
 use proto::v1;
 use runtime::Context;
+use seal::{Binding, SealError};
 use store::Certificate;
 use tonic::Status;
 use x509::PastedFiles;
@@ -69,8 +70,10 @@ impl DomainsService {
             .map_err(|problem| internal(&problem))?
             .map_err(|problem| invalid(problem.reason(), problem.to_string()))?;
         let id = CertificateId::new(&**clock, &**entropy);
-        let sealed_key =
-            self.keys.seal(&id.to_string(), &pasted.pkcs8).await.map_err(|problem| internal(&problem))?;
+        let public_key = x509::leaf_public_key_sha256(&pasted.chain_pem);
+        let public_key = public_key.ok_or_else(|| internal(&SealError::Encryption))?;
+        let sealed = self.keys.seal(&Binding::certificate(id, name), &public_key, &pasted.pkcs8).await;
+        let sealed_key = sealed.map_err(|problem| internal(&problem))?;
         let warnings = pasted.warnings.iter().map(|warning| warning.code().to_owned()).collect();
         let certificate = Certificate {
             summary: CertificateSummary {

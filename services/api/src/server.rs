@@ -10,6 +10,7 @@ use runtime::{Context, Listen, RoleError};
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 
+use crate::audit_end;
 use crate::auth::Authenticator;
 use crate::check::Checker;
 use crate::commands::Commands;
@@ -37,7 +38,7 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
         entropy: context.entropy.clone(),
         pre_expiry: PreExpiry::days(context.config.renewal.pre_expiry_days),
     };
-    let authenticator = Authenticator::new(&context);
+    let authenticator = Authenticator::new(&context)?;
     let passwords = Passwords::new(&*context.entropy)
         .map_err(|source| RoleError::Server { role: "api", source: source.into() })?;
     let id_tokens = provider::id_tokens(&context)?;
@@ -73,6 +74,8 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
             .tls_config(tls_config(tls)?)
             .map_err(|error| RoleError::setting("api.tls", error.to_string()))?;
     }
+    // Before the first call, so that no line of a call is older than what is signed.
+    audit_end::start(&context, context.require_sealing_keys()?).await;
     context.health.ok("api");
     server
         .add_service(domains)

@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 
 use audit::Caller;
-use domain::Role;
+use domain::Roles;
 use jiff::SignedDuration;
 use oidc::IdTokens;
 use proto::v1::sessions_server::Sessions;
@@ -62,8 +62,8 @@ impl SessionsService {
             let sentence = "too many attempts at this name: wait a little, then try again";
             retry("SIGN_IN_THROTTLED", sentence, wait.unsigned_abs())
         })?;
-        let user = self.context.store.user(name).await;
-        let user = user.map_err(|problem| from_store(&problem))?;
+        let user = self.context.store.user(name).await.map_err(|problem| from_store(&problem))?;
+        let user = self.authenticator.believer.user(user).await?;
         let hash = user.as_ref().and_then(|user| user.password_hash.clone());
         let fits = self.passwords.fits(password, hash).await;
         let fits = fits.map_err(|_busy| overloaded(std::time::Duration::from_secs(5)))?;
@@ -80,35 +80,35 @@ impl SessionsService {
     }
 
     /// A session that is not stored yet; with its token.
-    pub(crate) fn new_session(&self, name: String, role: Role) -> (Zeroizing<String>, SessionRecord) {
+    pub(crate) async fn new_session(
+        &self,
+        name: String,
+        roles: Roles,
+        is_vouched: bool,
+    ) -> Result<(Zeroizing<String>, SessionRecord), Status> {
         let now = self.context.clock.now();
         let token = new_session_token(&*self.context.entropy);
         let hours = self.context.config.api.session_hours;
-        let session = SessionRecord {
+        let mut session = SessionRecord {
             hash: hash_token(&token),
             user: name,
-            role,
+            roles,
             created_at: now,
             used_at: now,
             expires_at: now + SignedDuration::from_hours(hours.into()),
+            mac: Vec::new(),
         };
-        (token, session)
+        self.authenticator.believer.sign_session(&mut session, is_vouched).await?;
+        Ok((token, session))
     }
 
-    /// A new session; with its token.
-    async fn begin(
-        &self,
-        user: store::User,
-        by: &Caller,
-    ) -> Result<(Zeroizing<String>, SessionRecord), StoreError> {
+    async fn begin(&self, session: &SessionRecord, by: &Caller) -> Result<(), StoreError> {
         let now = self.context.clock.now();
-        let (token, session) = self.new_session(user.name, user.role);
         let mut tx = self.context.store.begin("sign_in").await?;
-        tx.insert_session(&session).await?;
-        let line = by.line(now, &session.user, audit::OK, session.role.as_str());
+        tx.insert_session(session).await?;
+        let line = by.line(now, &session.user, audit::OK, &session.roles.to_string());
         tx.append_audit(line);
-        tx.commit().await?;
-        Ok((token, session))
+        tx.commit().await
     }
 
     /// The session that the request's token is of, and who calls.
@@ -126,7 +126,7 @@ impl SessionsService {
     pub(crate) fn shown(&self, session: &SessionRecord) -> v1::Session {
         v1::Session {
             name: session.user.clone(),
-            role: session.role.to_string(),
+            roles: session.roles.iter().map(|role| role.to_string()).collect(),
             expires_at: Some(to_timestamp(session.expires_at)),
             idle_at: Some(to_timestamp(self.authenticator.idle_at(session))),
         }
@@ -157,8 +157,8 @@ impl Sessions for SessionsService {
         let asked = request.into_inner();
         let user = self.user(&asked.name, Zeroizing::new(asked.password)).await?;
         let by = signing_in(&user.name, peer, "SignIn");
-        let begun = self.begin(user, &by).await;
-        let (token, session) = begun.map_err(|problem| from_store(&problem))?;
+        let (token, session) = self.new_session(user.name, user.roles, false).await?;
+        self.begin(&session, &by).await.map_err(|problem| from_store(&problem))?;
         Ok(Response::new(v1::SignInResponse {
             token: token.to_string(),
             session: Some(self.shown(&session)),

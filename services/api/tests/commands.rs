@@ -43,7 +43,8 @@ impl Case {
     async fn uploaded(&self) -> CertificateId {
         let lease = self.claim(WorkKind::Upload).await;
         let id = lease.work.certificate.unwrap();
-        let not_after = self.store().certificate(id).await.unwrap().unwrap().summary.not_after;
+        let not_after =
+            self.store().certificate(&lease.work.name, id).await.unwrap().unwrap().summary.not_after;
         let mut tx = self.store().begin("uploaded").await.unwrap();
         let row = tx.fence(&lease).await.unwrap();
         let live = Live { certificate: id, not_after };

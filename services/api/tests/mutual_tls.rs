@@ -51,7 +51,11 @@ async fn world(client_certificate_optional: bool) -> World {
         std::fs::write(&path, text).unwrap();
         path
     };
-    let client = |name: &str, san: &str, role| ApiClient { name: name.to_owned(), san: san.to_owned(), role };
+    let client = |name: &str, san: &str, role: Role| ApiClient {
+        name: name.to_owned(),
+        san: san.to_owned(),
+        roles: role.into(),
+    };
     let tls = ApiTls {
         certificate_file: write("api.pem", certificate.pem()),
         key_file: write("api.key", key.serialize_pem()),

@@ -18,12 +18,15 @@ use served::{Served, has_reason, served, signed};
 const PASSWORD: &str = "correct horse battery";
 
 async fn person(served: &Served, name: &str, role: Role) {
-    let user = User {
+    let mut user = User {
         name: name.to_owned(),
-        role,
+        roles: role.into(),
         password_hash: Some(api::hash_password(PASSWORD, &SystemEntropy).unwrap()),
         created_at: served.context.clock.now(),
+        mac: Vec::new(),
     };
+    let keys = served.context.require_sealing_keys().unwrap();
+    api::signed::sign_user(&keys, &mut user).await.unwrap();
     let mut tx = served.context.store.begin("person").await.unwrap();
     tx.insert_user(&user).await.unwrap();
     tx.commit().await.unwrap();
@@ -50,7 +53,7 @@ async fn a_person_signs_in_works_under_their_own_name_and_signs_out() {
     let begun = sign_in(&served, "ann", PASSWORD).await.unwrap();
     assert!(begun.token.starts_with("sls_"));
     let session = resolve(&served, &begun.token).await.unwrap();
-    assert_eq!((session.name.as_str(), session.role.as_str()), ("ann", "support"));
+    assert_eq!((session.name.as_str(), session.roles[0].as_str()), ("ann", "support"));
     assert_eq!(session.expires_at, begun.session.unwrap().expires_at);
 
     let add = v1::AddDomainRequest { name: "a.example.com".into() };

@@ -67,15 +67,13 @@ impl<'a> Journal<'a> {
     pub(crate) async fn load(&self) -> Result<Option<Task>, JobError> {
         let store = &self.context.store;
         let wanted = match self.lease.work.certificate {
-            Some(id) => store.certificate(id).await?,
+            Some(id) => store.certificate(&self.lease.work.name, id).await?,
             None => None,
         };
         let Some((tx, domain)) = self.open("upload_loaded").await? else {
             return Ok(None);
         };
-        let usable = wanted
-            .filter(|certificate| certificate.name == domain.name)
-            .and_then(|certificate| Some((certificate.sealed_key.clone()?, certificate)));
+        let usable = wanted.and_then(|certificate| Some((certificate.sealed_key.clone()?, certificate)));
         let Some((sealed_key, certificate)) = usable else {
             tracing::error!("the certificate or its key is gone, nothing can be uploaded");
             return self.give_up(tx).await.map(|()| None);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Redirect, Response};
-use domain::{Action, Role};
+use domain::{Action, Role, Roles};
 use http::header::{COOKIE, HeaderValue, SET_COOKIE};
 use http::request::Parts;
 use http::{HeaderMap, Method};
@@ -94,7 +94,7 @@ pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
 #[derive(Clone)]
 pub(crate) struct Person {
     pub(crate) name: String,
-    pub(crate) role: Role,
+    pub(crate) roles: Roles,
     pub(crate) token: Token,
     /// When the session ends if nothing more is done.
     pub(crate) idle_at: Timestamp,
@@ -104,10 +104,10 @@ pub(crate) struct Person {
 
 impl Person {
     pub(crate) fn may(&self, action: Action) -> bool {
-        self.role.may(action)
+        self.roles.may(action)
     }
 
-    /// An answer that says what this role lacks, unless it may do that.
+    /// An answer that says what these roles lack, unless it may do that.
     pub(crate) fn require(&self, action: Action) -> Result<(), Problem> {
         if self.may(action) {
             return Ok(());
@@ -129,7 +129,8 @@ impl Person {
     pub(crate) fn of(session: v1::Session, token: Token) -> Option<Self> {
         Some(Self {
             // A role of a newer API may at least look.
-            role: session.role.parse().unwrap_or(Role::Viewer),
+            roles: Roles::of(session.roles.iter().filter_map(|role| role.parse().ok()))
+                .unwrap_or(Role::Viewer.into()),
             name: session.name,
             token,
             idle_at: from_timestamp(&session.idle_at?)?,

@@ -11,6 +11,7 @@ use acme::{AccountKey, AcmeError, AcmeOrder, OrderProgress, Proof, RenewalId, ch
 use domain::{Activity, CertificateId, DomainName, Order, OrderState, Reason, WorkKind};
 use jiff::{SignedDuration, Timestamp};
 use runtime::{JobError, checkpoint};
+use seal::{Binding, PublicKeyHash, SealError};
 use store::StoreError;
 
 use crate::answers::Request;
@@ -193,10 +194,9 @@ impl AtCa<'_> {
             let made = tokio::task::spawn_blocking(move || keys::make(&name, algorithm)).await;
             let key = made.map_err(|error| local(&error))?.map_err(|error| local(&error))?;
             let certificate = CertificateId::new(&*context.clock, &*context.entropy);
-            let sealed = sealing_keys
-                .seal(&certificate.to_string(), &key.pkcs8)
-                .await
-                .map_err(|error| local(&error))?;
+            let binding = Binding::certificate(certificate, self.name);
+            let sealed = sealing_keys.seal(&binding, &public_key(&key.csr)?, &key.pkcs8).await;
+            let sealed = sealed.map_err(|error| local(&error))?;
             self.journal.keyed(order, certificate, sealed, key.csr).await?;
             checkpoint("key-sealed").await;
         }
@@ -219,18 +219,15 @@ impl AtCa<'_> {
     }
 
     async fn download(&self, order: &mut Order, at_ca: &mut AcmeOrder) -> Result<(), Stop> {
-        let OrderState::Keyed { certificate, sealed_key, .. } = &order.state else {
+        let OrderState::Keyed { certificate, sealed_key, csr, .. } = &order.state else {
             // Valid, but not by a key of ours: nobody can use that certificate.
             return Err(another_order());
         };
         let chain = self.look(at_ca.certificate().await)?;
         checkpoint("certificate-downloaded").await;
-        let pkcs8 = self
-            .issuer
-            .keys
-            .unseal(&certificate.to_string(), sealed_key)
-            .await
-            .map_err(|error| local(&error))?;
+        let binding = Binding::certificate(*certificate, self.name);
+        let pkcs8 = self.issuer.keys.unseal(&binding, &public_key(csr)?, sealed_key).await;
+        let pkcs8 = pkcs8.map_err(|error| local(&error))?;
         let public_key = keys::public_key_der(&pkcs8).map_err(|error| local(&error))?;
         match check_delivered(&chain, self.name, &public_key, self.now()) {
             Ok(delivered) => {
@@ -294,4 +291,9 @@ pub(crate) fn later(now: Timestamp, wait: Duration) -> Timestamp {
 
 pub(crate) fn still_at_it(activity: Activity, not_before: Option<Timestamp>) -> Stop {
     ended(Ending::StillAtIt { activity, not_before })
+}
+
+/// The public key of a CSR of ours.
+fn public_key(csr: &[u8]) -> Result<PublicKeyHash, Stop> {
+    x509::csr_public_key_sha256(csr).ok_or_else(|| local(&SealError::Format))
 }

@@ -308,7 +308,7 @@ impl<'a> Issuance<'a> {
         let store = &self.issuer.context.store;
         let view = store.domain(self.name).await?;
         match view.and_then(|view| view.domain.facts.live) {
-            Some(live) => Ok(store.certificate(live.certificate).await?),
+            Some(live) => Ok(store.certificate(self.name, live.certificate).await?),
             None => Ok(None),
         }
     }

@@ -403,7 +403,7 @@ impl Journal {
         let store = &self.context.store;
         let view = store.domain(&self.lease.work.name).await?;
         let live = match view.and_then(|view| view.domain.facts.live) {
-            Some(live) => store.certificate(live.certificate).await?,
+            Some(live) => store.certificate(&self.lease.work.name, live.certificate).await?,
             None => None,
         };
         Ok(is_withdrawn(live.as_ref()))

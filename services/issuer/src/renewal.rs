@@ -87,7 +87,7 @@ async fn held_up_until(
     let store = &issuer.context.store;
     let view = store.domain(&certificate.name).await?;
     let previous = match view.and_then(|view| view.domain.previous) {
-        Some(previous) => store.certificate(previous).await?,
+        Some(previous) => store.certificate(&certificate.name, previous).await?,
         None => None,
     };
     let was_early = previous
@@ -162,7 +162,7 @@ async fn live(issuer: &Issuer, name: &DomainName) -> Result<Option<Certificate>,
     let Some(live) = view.and_then(|view| view.domain.facts.live) else {
         return Ok(None);
     };
-    let certificate = store.certificate(live.certificate).await?;
+    let certificate = store.certificate(name, live.certificate).await?;
     Ok(certificate.filter(|certificate| certificate.account.is_some()))
 }
 

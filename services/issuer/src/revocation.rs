@@ -88,7 +88,8 @@ struct One<'a> {
 
 impl One<'_> {
     async fn step(&self) -> Result<Outcome, JobError> {
-        let stored = self.issuer.context.store.certificate(self.revocation.certificate).await?;
+        let Revocation { name, certificate, .. } = self.revocation;
+        let stored = self.issuer.context.store.certificate(name, *certificate).await?;
         let certificate = stored.ok_or_else(|| JobError::Other("the certificate is gone".to_owned()))?;
         if certificate.summary.not_after <= self.now() {
             self.ended(&certificate).await?;

@@ -156,12 +156,16 @@ pub(crate) fn sealing_keys(
     if !roles.iter().any(|role| role.holds_sealing_keys()) {
         return Ok(None);
     }
+    Ok(Some(Arc::new(sealing_keys_for_command(config)?)))
+}
+
+/// The sealing keys for a command that signs or seals.
+pub(crate) fn sealing_keys_for_command(config: &Config) -> Result<SealingKeys, RunError> {
     let path = &config.keys.sealing_key_file;
-    let keys = match place(config)? {
+    Ok(match place(config)? {
         StorePlace::File(_) => SealingKeys::load_or_create(path)?,
         StorePlace::Server(_) => SealingKeys::load(path)?,
-    };
-    Ok(Some(Arc::new(keys)))
+    })
 }
 
 /// The database's folder, made for our eyes only if it is not there.

@@ -245,9 +245,9 @@ pub(crate) enum TokenCommand {
         /// Who it is for
         #[arg(long)]
         name: String,
-        /// viewer, support, key-reader or admin
-        #[arg(long)]
-        role: Role,
+        /// viewer, support, key-reader or admin; repeat it for several
+        #[arg(long = "role", value_name = "ROLE", required = true)]
+        roles: Vec<Role>,
         /// When it ends by itself; without, it has to be revoked
         #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..))]
         expires_in_days: Option<u16>,
@@ -274,7 +274,10 @@ pub(crate) enum AuditCommand {
     Verify {
         /// A head that was logged ("audit log sealed"), to find a chain that was rewritten: its sequence and hash
         #[arg(long, value_name = "SEQUENCE:HASH", value_parser = crate::audit_command::parse_head)]
-        head: Option<AuditSeal>,
+        head: Vec<AuditSeal>,
+        /// A file with heads, one or more a line, such as the scheduler's log; what is no head is left aside
+        #[arg(long, value_name = "FILE")]
+        heads: Option<PathBuf>,
     },
     /// Show who did what, newest first
     List {

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io::Write;
 
 use comfy_table::{ContentArrangement, Table, presets};
+use domain::{is_unfit, printable};
 use proto::v1;
 use serde_json::{Value, json};
 
@@ -70,7 +71,7 @@ pub(crate) fn history_json(entry: &v1::HistoryEntry) -> Value {
 /// Prints one value: as JSON, or as a table of its fields.
 pub(crate) fn print_one(output: Output, value: &Value) -> Result<(), Failure> {
     match (output, value) {
-        (Output::Json, value) => print(value),
+        (Output::Json, value) => print_json(value),
         (Output::Table, Value::Object(fields)) => {
             let mut table = new_table();
             for (field, value) in fields {
@@ -85,7 +86,7 @@ pub(crate) fn print_one(output: Output, value: &Value) -> Result<(), Failure> {
 /// Prints many values: as a JSON array, or as a table with these fields as columns.
 pub(crate) fn print_many(output: Output, values: &[Value], columns: &[&str]) -> Result<(), Failure> {
     match output {
-        Output::Json => print(Value::from(values.to_vec())),
+        Output::Json => print_json(&Value::from(values.to_vec())),
         Output::Table => print(table(values, columns)),
     }
 }
@@ -98,10 +99,29 @@ pub(crate) fn print_done(output: Output, sentence: impl Display, value: &Value) 
     }
 }
 
+/// Prints JSON. What has no place on a terminal is in strings only, and is escaped there.
+pub(crate) fn print_json(value: &Value) -> Result<(), Failure> {
+    write_out(escaped(&format!("{value}\n")).as_bytes())
+}
+
+fn escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for character in json.chars() {
+        if character == '\n' || !is_unfit(character) {
+            text.push(character);
+            continue;
+        }
+        for unit in character.encode_utf16(&mut [0; 2]) {
+            text.push_str(&format!("\\u{unit:04x}"));
+        }
+    }
+    text
+}
+
 /// Prints a line on stdout. Errors: the reader is gone, which ends the command quietly, or the disk is full.
 pub(crate) fn print(line: impl Display) -> Result<(), Failure> {
     // One write: a line is whole or not there.
-    write_out(format!("{line}\n").as_bytes())
+    write_out(printable(&format!("{line}\n")).as_bytes())
 }
 
 /// Writes bytes to stdout. Errors: as of [`print()`].
@@ -112,7 +132,7 @@ pub(crate) fn write_out(bytes: &[u8]) -> Result<(), Failure> {
 
 /// Prints a line on stderr. If stderr is gone, there is no place to say so.
 pub(crate) fn complain(line: impl Display) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = writeln!(std::io::stderr(), "{}", printable(&line.to_string()));
 }
 
 /// A table with these fields as columns.
@@ -131,7 +151,7 @@ fn new_table() -> Table {
     table
 }
 
-/// A value in a cell. Control characters from outside must not reach a terminal.
+/// A value in a cell.
 fn cell(value: &Value) -> String {
     let text = match value {
         Value::Null => "-".to_owned(),
@@ -146,7 +166,7 @@ fn cell(value: &Value) -> String {
         }
         other => other.to_string(),
     };
-    text.chars().filter(|c| *c == '\n' || !c.is_control()).collect()
+    printable(&text)
 }
 
 #[cfg(test)]
@@ -177,6 +197,10 @@ mod tests {
 
     #[test]
     fn escape_sequences_do_not_reach_the_terminal() {
-        assert_eq!(cell(&json!("a\u{1b}[31mb")), "a[31mb");
+        let hostile = "a\u{1b}[31mb\u{9b}c\u{202e}d\u{200b}e\u{e0041}f";
+        assert_eq!(cell(&json!(hostile)), "a [31mb c d e f");
+        let text = escaped(&json!({ "message": hostile }).to_string());
+        assert!(!text.chars().any(is_unfit), "{text}");
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), json!({ "message": hostile }));
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use domain::Role;
+use domain::{Role, Roles};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -158,7 +158,7 @@ pub struct ApiClient {
     /// A DNS name or URI among the subject alternative names of its certificate (RFC 5280 section 4.2.1.6).
     pub san: String,
     /// What it may do.
-    pub role: Role,
+    pub roles: Roles,
 }
 
 section! {
@@ -174,7 +174,7 @@ section! {
         name_claim: String = "email".to_owned(),
         /// The claim that holds the values which give a role, one text or several.
         roles_claim: String = "groups".to_owned(),
-        /// Who may sign in, and as what. Of several roles the last counts of viewer, support, key-reader, admin.
+        /// Who may sign in, and as what. Who has several of the values has all their roles.
         roles: Vec<OidcRole> = Vec::new(),
     }
 }

@@ -218,7 +218,7 @@ fn check_clients(tls: &ApiTls, problem: &mut impl FnMut(&str, String)) {
     for (index, client) in tls.clients.iter().enumerate() {
         let setting = format!("api.tls.clients.{index}");
         if client.name.is_empty() || client.san.is_empty() {
-            problem(&setting, "needs a name, a san and a role".to_owned());
+            problem(&setting, "needs a name, a san and roles".to_owned());
         }
         if tls.clients[..index].iter().any(|other| other.name == client.name || other.san == client.san) {
             problem(&setting, "has the name or the san of another".to_owned());

@@ -99,7 +99,8 @@ CREATE INDEX domains_with_keys_to_destroy ON domains (deleted_at)
     WHERE deleted_at IS NOT NULL AND (keys_destroyed_at IS NULL OR keys_destroyed_at < deleted_at);
 
 -- Rows are our accounts at CAs. The issuer and `ssl-manager account` write them. `pending_key` is the next key during a
--- rollover: it is stored before the CA receives it (RFC 8555 section 7.3.5). Both keys are sealed to `id`.
+-- rollover: it is stored before the CA receives it (RFC 8555 section 7.3.5). Both keys are sealed
+-- to `id` and `directory_url`.
 CREATE TABLE accounts (
     id            uuid        PRIMARY KEY,
     issuer        text        COLLATE "C" NOT NULL,
@@ -165,7 +166,7 @@ CREATE INDEX work_due ON work (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX work_of_midnight ON work (cause, due_at) WHERE cause = 'midnight';
 
 -- Rows are orders at a CA. The issuer writes them, and the api abandons them. Each state requires its columns; the key
--- is sealed to `certificate_id` and is here only until the certificate is stored.
+-- is sealed to `certificate_id` and `name`, and is here only until the certificate is stored.
 CREATE TABLE orders (
     id             uuid        PRIMARY KEY,
     name           text        COLLATE "C" NOT NULL REFERENCES domains (name),
@@ -282,38 +283,42 @@ CREATE TABLE buckets (
 CREATE INDEX buckets_by_time ON buckets (at);
 
 -- Rows are API tokens; the text of a token is not stored. `ssl-manager token` writes them, and the api writes the time
--- of the last use.
+-- of the last use. `roles`, here and below: one or more, with commas between them. `mac`, here and below: HMAC-SHA-256 of
+-- the row by a key that is derived from the sealing key; a row whose MAC does not fit counts as absent.
 CREATE TABLE tokens (
     name         text        COLLATE "C" PRIMARY KEY,
     hash         bytea       NOT NULL UNIQUE CHECK (length(hash) = 32),
-    role         text        NOT NULL,
+    roles        text        NOT NULL,
     created_at   timestamptz NOT NULL,
     expires_at   timestamptz,
     last_used_at timestamptz,
-    revoked_at   timestamptz
+    revoked_at   timestamptz,
+    mac          bytea       NOT NULL
 );
 
 -- Rows are people who sign in to the console. `ssl-manager user` writes them. The password is an Argon2id hash in PHC
 -- form; NULL for people who sign in through an OpenID provider.
 CREATE TABLE users (
     name          text        COLLATE "C" PRIMARY KEY,
-    role          text        NOT NULL,
+    roles         text        NOT NULL,
     password_hash text,
-    created_at    timestamptz NOT NULL
+    created_at    timestamptz NOT NULL,
+    mac           bytea       NOT NULL
 );
 
 -- Rows are sessions of the console, by the hash of the browser's token. The api writes them, and the scheduler deletes
 -- expired ones. A session belongs to a row of `users`, or to a person whom an OpenID provider authenticated: then it
--- has the name and the role of the sign-in.
+-- has the name and the roles of the sign-in.
 CREATE TABLE sessions (
     hash       bytea       PRIMARY KEY CHECK (length(hash) = 32),
     user_name  text        COLLATE "C" REFERENCES users (name) ON DELETE CASCADE,
     person     text        COLLATE "C",
-    role       text,
+    roles      text,
     created_at timestamptz NOT NULL,
     used_at    timestamptz NOT NULL,
     expires_at timestamptz NOT NULL,
-    CONSTRAINT sessions_of_one CHECK ((user_name IS NULL) <> (person IS NULL) AND (person IS NULL) = (role IS NULL))
+    mac        bytea       NOT NULL,
+    CONSTRAINT sessions_of_one CHECK ((user_name IS NULL) <> (person IS NULL) AND (person IS NULL) = (roles IS NULL))
 );
 
 CREATE INDEX sessions_of_user ON sessions (user_name);
@@ -357,6 +362,17 @@ CREATE TABLE audit_head (
 );
 
 INSERT INTO audit_head (sequence, hash) VALUES (0, decode(repeat('00', 32), 'hex'));
+
+-- One row: number and hash of the row of `audit` up to which the api has followed the chain, when it last did, and a MAC
+-- over that by a key that is derived from the sealing key; the MAC is empty before the first time. The api writes it.
+CREATE TABLE audit_mark (
+    sequence  bigint      NOT NULL,
+    hash      bytea       NOT NULL CHECK (length(hash) = 32),
+    signed_at timestamptz NOT NULL,
+    mac       bytea       NOT NULL
+);
+
+INSERT INTO audit_mark (sequence, hash, signed_at, mac) VALUES (0, decode(repeat('00', 32), 'hex'), 'epoch', '');
 
 -- Rows are names, for searches by a part of the name (trigrams). A trigger writes them.
 -- PostgreSQL: a table with a trigram index. It has the names on the list only, because searches count its rows. It is

@@ -162,6 +162,7 @@ cases! {
         users_come_back_and_are_changed
         sessions_last_until_they_are_ended
         people_of_a_provider_have_sessions_without_a_user
+        a_mac_is_replaced_as_it_was_read
         an_id_token_is_used_once;
     values:
         every_reason_comes_back

@@ -41,7 +41,7 @@ pub async fn keys_of_deleted_names_are_destroyed(store: Case) {
     assert_eq!(destroy("gone", 10, 21).await, None, "once");
     assert_eq!(to_destroy(20).await, []);
     for certificate in &made {
-        let kept = store.certificate(certificate.id()).await.unwrap().unwrap();
+        let kept = store.certificate(&certificate.name, certificate.id()).await.unwrap().unwrap();
         assert_eq!(kept.sealed_key.is_none(), certificate.name == name("gone"));
         assert_eq!((&kept.summary, &kept.chain_pem), (&certificate.summary, &certificate.chain_pem));
     }
@@ -71,14 +71,21 @@ pub async fn an_abandoned_order_has_no_key_to_destroy(store: Case) {
 
 /// Deleted are sessions that ended, buckets that are full, and days long past; nothing else.
 pub async fn rows_of_no_use_are_deleted(store: Case) {
-    let user = User { name: "ann".to_owned(), role: Role::Support, password_hash: None, created_at: at(0) };
+    let user = User {
+        name: "ann".to_owned(),
+        roles: Role::Support.into(),
+        password_hash: None,
+        created_at: at(0),
+        mac: vec![1],
+    };
     let session = |number: u8, expires_at| SessionRecord {
         hash: [number; 32],
         user: "ann".to_owned(),
-        role: Role::Support,
+        roles: Role::Support.into(),
         created_at: at(0),
         used_at: at(0),
         expires_at: at(expires_at),
+        mac: vec![1],
     };
     let (old, new) = (date(2025, 1, 1), date(2027, 1, 15));
     write(&store, async |tx| {

@@ -128,11 +128,12 @@ pub async fn every_role_comes_back(store: Case) {
         let written = TokenRecord {
             name: role.to_string(),
             hash: [byte; 32],
-            role,
+            roles: role.into(),
             created_at: at(0),
             expires_at: None,
             last_used_at: Some(at(1)),
             revoked_at: Some(at(2)),
+            mac: vec![byte],
         };
         write(&store, async |tx| tx.insert_token(&written).await).await;
         assert_eq!(store.token(&[byte; 32]).await.unwrap(), Some(written));

@@ -57,7 +57,7 @@ impl Commands {
             .filter(|domain| domain.deleted_at.is_none() && domain.source == Source::Text)
             .and_then(|domain| domain.facts.live);
         let Some(live) = live else { return Ok(false) };
-        let live = self.store.certificate(live.certificate).await?;
+        let live = self.store.certificate(&pasted.name, live.certificate).await?;
         Ok(live.is_some_and(|live| {
             live.summary.sha256 == pasted.summary.sha256
                 && live.chain_pem == pasted.chain_pem

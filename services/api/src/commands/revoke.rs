@@ -53,7 +53,7 @@ impl Commands {
     ) -> Result<Certificate, CommandError> {
         let found = match (sha256, row.facts.live) {
             (Some(sha256), _) => step.tx.certificate_by_sha256(&row.name, sha256).await?,
-            (None, Some(live)) => self.store.certificate(live.certificate).await?,
+            (None, Some(live)) => self.store.certificate(&row.name, live.certificate).await?,
             (None, None) => None,
         };
         found.ok_or_else(|| CommandError::NoSuchCertificate(row.name.clone()))
@@ -181,7 +181,7 @@ impl Commands {
         let Some(Work { certificate: Some(id), .. }) = upload else {
             return Ok(false);
         };
-        let coming = self.store.certificate(id).await?;
+        let coming = self.store.certificate(&row.name, id).await?;
         let is_live = row.facts.live.is_some_and(|live| live.certificate == id);
         // Of the certificate that is to be revoked, this transaction knows more than the store shows.
         let withdrawn = step.tx.revocation(id).await?.is_some();

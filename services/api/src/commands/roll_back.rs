@@ -14,7 +14,7 @@ impl Commands {
         let listed = step.before.clone().filter(|domain| domain.deleted_at.is_none());
         let listed = listed.ok_or_else(|| CommandError::NotFound(name.clone()))?;
         let previous = match listed.previous {
-            Some(previous) => self.store.certificate(previous).await?,
+            Some(previous) => self.store.certificate(name, previous).await?,
             None => None,
         };
         let previous = self.usable(name, previous)?;

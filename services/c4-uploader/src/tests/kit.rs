@@ -11,7 +11,7 @@ use domain::{
 use jiff::{SignedDuration, Timestamp};
 use runtime::testing::{JumpingClock, ManualClock, SeededEntropy, open_store};
 use runtime::{Config, Context, Health, Job, JobError, Stop};
-use seal::SealingKeys;
+use seal::{Binding, SealingKeys};
 use store::{Certificate, DomainView, Entry, Store};
 use tempfile::TempDir;
 
@@ -117,7 +117,10 @@ impl Kit {
             *next
         };
         let id = CertificateId::from(uuid::Uuid::from_u128(number));
-        let sealed = self.uploader.keys.seal(&id.to_string(), PKCS8).await.unwrap();
+        let chain_pem = chain_pem();
+        let public_key = x509::leaf_public_key_sha256(&chain_pem).unwrap();
+        let binding = Binding::certificate(id, &name());
+        let sealed = self.uploader.keys.seal(&binding, &public_key, PKCS8).await.unwrap();
         let summary = CertificateSummary {
             id,
             sha256: sha256(number),
@@ -131,7 +134,7 @@ impl Kit {
             summary,
             name: name(),
             revision: self.row().await.revision,
-            chain_pem: format!("-----BEGIN CERTIFICATE-----\n{number}\n-----END CERTIFICATE-----\n"),
+            chain_pem,
             sealed_key: Some(sealed),
             created_at: self.now(),
             uploaded_at: None,
@@ -253,6 +256,12 @@ impl Kit {
 
 pub(crate) fn name() -> DomainName {
     DomainName::parse(NAME).unwrap()
+}
+
+/// A certificate: what it says does not matter here.
+fn chain_pem() -> String {
+    let key = rcgen::KeyPair::generate().unwrap();
+    rcgen::CertificateParams::new([NAME.to_owned()]).unwrap().self_signed(&key).unwrap().pem()
 }
 
 pub(crate) fn sha256(number: u128) -> String {

@@ -75,15 +75,17 @@ pub(crate) async fn served() -> Served {
 
 async fn token(context: &Context) -> String {
     let text = api::new_token(&SystemEntropy);
-    let record = TokenRecord {
+    let mut record = TokenRecord {
         name: "test".to_owned(),
         hash: api::hash_token(&text),
-        role: Role::Admin,
+        roles: Role::Admin.into(),
         created_at: context.clock.now(),
         expires_at: None,
         last_used_at: None,
         revoked_at: None,
+        mac: Vec::new(),
     };
+    api::signed::sign_token(&context.require_sealing_keys().unwrap(), &mut record).await.unwrap();
     let mut tx = context.store.begin("token").await.unwrap();
     tx.insert_token(&record).await.unwrap();
     tx.commit().await.unwrap();
@@ -125,7 +127,7 @@ impl Served {
         let store = &self.context.store;
         let work = store.work(&name).await.unwrap();
         let imported = work.iter().find_map(|work| work.certificate).unwrap();
-        let certificate = store.certificate(imported).await.unwrap().unwrap();
+        let certificate = store.certificate(&name, imported).await.unwrap().unwrap();
         let live = Live { certificate: imported, not_after: certificate.summary.not_after };
         self.change(&name, HistoryKind::CertificateUploaded, |domain| domain.uploaded(live).unwrap()).await;
     }
@@ -160,12 +162,15 @@ impl Served {
 
     /// Somebody with that role, signed in.
     pub(crate) async fn browser(&self, role: Role) -> Browser {
-        let user = User {
+        let mut user = User {
             name: format!("ann-{role}"),
-            role,
+            roles: role.into(),
             password_hash: Some(api::hash_password(PASSWORD, &SystemEntropy).unwrap()),
             created_at: self.context.clock.now(),
+            mac: Vec::new(),
         };
+        let keys = self.context.require_sealing_keys().unwrap();
+        api::signed::sign_user(&keys, &mut user).await.unwrap();
         let mut tx = self.context.store.begin("person").await.unwrap();
         tx.insert_user(&user).await.unwrap();
         tx.commit().await.unwrap();

@@ -208,7 +208,7 @@ impl Kit {
     pub(crate) async fn issued(&self, name: &DomainName) -> Certificate {
         let work = self.store.work(name).await.unwrap();
         let upload = work.into_iter().find(|work| work.kind == WorkKind::Upload).unwrap();
-        self.store.certificate(upload.certificate.unwrap()).await.unwrap().unwrap()
+        self.store.certificate(name, upload.certificate.unwrap()).await.unwrap().unwrap()
     }
 
     /// What the uploader does: the certificate is live, and the CA is asked about its renewal.

@@ -108,3 +108,20 @@ async fn what_is_no_acme_server_speaking_is_the_cas_trouble() {
         }
     }
 }
+
+/// U+202E turns the rest of a line, U+200B hides in it, U+009B begins an escape sequence as ESC does.
+#[tokio::test]
+async fn what_turns_or_hides_text_in_a_problem_stays_outside() {
+    let hostile = "bad\u{202e}txt\u{200b}\u{9b}31m\u{1b}[31m\u{2028}line\r\n";
+    let kit = Kit::new().await;
+    kit.ca().validation_default(invalid("unauthorized", hostile));
+    attempted(&kit).await;
+    let name = name("shop");
+    let reason = kit.domain(&name).await.reason().unwrap().message(&name);
+    let history = kit.store.history(&name, 100).await.unwrap();
+    let told: Vec<String> = history.into_iter().map(|entry| entry.message).chain([reason]).collect();
+    assert!(told.iter().any(|text| text.contains("bad txt 31m [31m line")), "{told:?}");
+    for text in told {
+        assert!(!text.chars().any(domain::is_unfit), "{text:?}");
+    }
+}

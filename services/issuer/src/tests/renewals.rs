@@ -21,7 +21,7 @@ async fn the_cas_window_decides_and_pre_expiry_overrules_a_later_one() {
         kit.ca().set_renewal_window(Some(name.as_str()), from + DAY * start, from + DAY * end, None);
         kit.ask(&name, Cause::RenewalInfo).await;
         assert!(kit.run(&name).await);
-        let stored = kit.store.certificate(certificate.id()).await.unwrap().unwrap();
+        let stored = kit.store.certificate(&name, certificate.id()).await.unwrap().unwrap();
         let at = stored.renewal.unwrap().at;
         assert!(earliest <= at && at <= latest, "{at} for {start} to {end}");
         let work = kit.work(&name).await.unwrap();
@@ -40,10 +40,10 @@ async fn a_point_is_kept_while_the_window_stays_and_the_renewal_replaces_the_cer
     let name = name("shop");
     let first = kit.certified(&name).await;
     assert!(kit.run(&name).await);
-    let planned = kit.store.certificate(first.id()).await.unwrap().unwrap().renewal.unwrap();
+    let planned = kit.store.certificate(&name, first.id()).await.unwrap().unwrap().renewal.unwrap();
     while kit.work(&name).await.unwrap().cause == Cause::RenewalInfo {
         kit.run_next(&name).await;
-        let now = kit.store.certificate(first.id()).await.unwrap().unwrap().renewal.unwrap();
+        let now = kit.store.certificate(&name, first.id()).await.unwrap().unwrap().renewal.unwrap();
         assert_eq!(now, planned);
     }
     let due_at = kit.work(&name).await.unwrap().due_at;
@@ -96,7 +96,7 @@ async fn a_ca_that_does_not_say_changes_nothing_and_is_asked_again() {
         assert_eq!((work.cause, work.attempts), (Cause::RenewalInfo, attempts));
     }
     assert_eq!(kit.domain(&name).await.recorded, Status::Success);
-    let stored = kit.store.certificate(certificate.id()).await.unwrap().unwrap();
+    let stored = kit.store.certificate(&name, certificate.id()).await.unwrap().unwrap();
     assert_eq!(stored.renewal, certificate.renewal);
 }
 

@@ -100,7 +100,7 @@ async fn what_does_not_serve_any_more_is_revoked_at_once() {
         (revoked[0].sha256.as_str(), revoked[0].reason),
         (certificate.summary.sha256.as_str(), Some(1))
     );
-    let stored = kit.store.certificate(certificate.id()).await.unwrap().unwrap();
+    let stored = kit.store.certificate(&name, certificate.id()).await.unwrap().unwrap();
     assert_eq!(stored.revoked_at, Some(kit.now()));
     assert_eq!(kit.told(&name, HistoryKind::Revoked).await.len(), 1);
 }
@@ -112,10 +112,10 @@ async fn what_serves_is_revoked_once_its_replacement_is_live() {
     let first = kit.certified(&name).await;
     // The CA said when to renew it, so an order may say that it replaces it.
     assert!(kit.run(&name).await);
-    let known = kit.store.certificate(first.id()).await.unwrap().unwrap();
+    let known = kit.store.certificate(&name, first.id()).await.unwrap().unwrap();
     assert!(replaced(&known, known.account.unwrap()).is_some());
     kit.withdraw(&first).await;
-    let known = kit.store.certificate(first.id()).await.unwrap().unwrap();
+    let known = kit.store.certificate(&name, first.id()).await.unwrap().unwrap();
     assert!(replaced(&known, known.account.unwrap()).is_none(), "that is no renewal");
     let again = kit.revoke(&name).await.unwrap();
     assert!(again <= SignedDuration::from_mins(5), "{again}");
@@ -199,7 +199,7 @@ async fn a_refusal_ends_it_and_says_who_must_act() {
         assert_eq!(kit.state(&certificate).await, RevocationState::Refused);
         let told = kit.told(&name, HistoryKind::RevocationFailed).await;
         assert!(told[0].contains(problem) && told[0].contains("Operations"), "{told:?}");
-        let stored = kit.store.certificate(certificate.id()).await.unwrap().unwrap();
+        let stored = kit.store.certificate(&name, certificate.id()).await.unwrap().unwrap();
         assert_eq!((stored.revoked_at, stored.withdrawn), (None, true));
     }
 }

@@ -20,7 +20,7 @@ use tonic::{Request, Response, Status};
 
 use crate::cli::{DomainCommand, Global, Output};
 use crate::dispatch::Failure;
-use crate::output::{domain_json, history_json, print, print_done, print_many, print_one};
+use crate::output::{domain_json, history_json, print, print_done, print_json, print_many, print_one};
 use connect::{Client, connect};
 
 pub(crate) use add::AddArgs;
@@ -124,7 +124,7 @@ async fn watch(
                 let shown =
                     if change.deleted { json!({ "name": domain.name }) } else { domain_json(&domain) };
                 let line = json!({ "position": change.position, "at": at, "deleted": change.deleted, "domain": shown });
-                print(line)?;
+                print_json(&line)?;
             }
             Output::Table => {
                 let what = if change.deleted { "deleted" } else { proto::status_word(domain.status()) };

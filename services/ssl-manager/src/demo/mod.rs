@@ -38,13 +38,15 @@ pub(crate) async fn run(exit_when_settled: bool, metrics: PrometheusHandle) -> a
     let config = world.config(folder.path())?;
     let endpoint = format!("http://{}", config.api.listen);
     let page = format!("http://{}/", config.console.listen);
+    let keys = crate::backend::sealing_keys_for_command(&config)?;
     let running = Running::start(config, &RoleName::ALL, clock.clone(), metrics).await?;
     let store = running.store().ok_or_else(|| anyhow::anyhow!("no store"))?;
-    let token = crate::token::create(store, "demo", domain::Role::Admin, None)
+    let admin = domain::Role::Admin.into();
+    let token = crate::token::create(store, &keys, "demo", admin, None)
         .await
         .map_err(|_| anyhow::anyhow!("no token could be made"))?;
     let hash = api::hash_password(PASSWORD, &runtime::SystemEntropy)?;
-    crate::user::create(store, PERSON, domain::Role::Admin, Some(hash))
+    crate::user::create(store, &keys, PERSON, admin, Some(hash))
         .await
         .map_err(|_| anyhow::anyhow!("nobody can sign in"))?;
 

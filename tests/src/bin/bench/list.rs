@@ -58,6 +58,7 @@ struct Served {
     endpoint: String,
     bearer: String,
     store: Arc<Store>,
+    keys: Arc<SealingKeys>,
     stop: Stop,
     _folder: TempDir,
 }
@@ -70,31 +71,32 @@ impl Served {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let listeners = Listeners::default();
         let address = listeners.bind(Listen::Api, "127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let keys = SealingKeys::load_or_create(&folder.path().join("key")).unwrap();
+        let keys = Arc::new(SealingKeys::load_or_create(&folder.path().join("key")).unwrap());
         let context = Context {
             config: Arc::new(config),
             bus: Arc::new(EmbeddedBus::new(store.clone(), clock.clone())),
             store: store.clone(),
             clock,
             entropy: Arc::new(SystemEntropy),
-            sealing_keys: Some(Arc::new(keys)),
+            sealing_keys: Some(keys.clone()),
             stop: Stop::default(),
             health: Health::default(),
             listeners: Arc::new(listeners),
         };
         let text = api::new_token(&SystemEntropy);
         let mut tx = store.begin("token").await.unwrap();
-        tx.insert_token(&TokenRecord {
+        let mut token = TokenRecord {
             name: "bench".to_owned(),
             hash: api::hash_token(&text),
-            role: Role::Admin,
+            roles: Role::Admin.into(),
             created_at: SystemClock.now(),
             expires_at: None,
             last_used_at: None,
             revoked_at: None,
-        })
-        .await
-        .unwrap();
+            mac: Vec::new(),
+        };
+        api::signed::sign_token(&keys, &mut token).await.unwrap();
+        tx.insert_token(&token).await.unwrap();
         tx.commit().await.unwrap();
         let stop = context.stop.clone();
         let (bus, until) = (context.bus.clone(), stop.hard().clone());
@@ -150,7 +152,7 @@ async fn measure(store: Arc<Store>) {
     .await;
     batch(&served).await;
     fan_out(&served).await;
-    let page = Page::start(&served.endpoint, &served.store).await;
+    let page = Page::start(&served.endpoint, &served.store, &served.keys).await;
     page.measure(async |name| {
         let request = served.signed(v1::AddDomainRequest { name });
         served.client.clone().add_domain(request).await.unwrap();
