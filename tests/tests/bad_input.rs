@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use sandbox::{World, WorldOptions};
@@ -134,6 +135,7 @@ async fn a_bad_start_is_one_clear_line_and_binds_nothing() {
     assert_eq!(run_bare(&["--help"], &[]).code, 0);
     let key = manager.folder().join("eab.key");
     std::fs::write(&key, "no key!").unwrap();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
     let bound = format!(
         "[[acme.issuers]]\nname = \"bound\"\ndirectory_url = \"https://ca.example/directory\"\n\
          eab_key_id = \"kid\"\neab_hmac_key_file = {key:?}\n"

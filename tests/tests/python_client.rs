@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType};
@@ -156,6 +157,8 @@ fn identities() -> TempDir {
         let certificate = params.signed_by(&key, &authority).unwrap();
         write(&format!("{who}.pem"), certificate.pem());
         write(&format!("{who}.key"), key.serialize_pem());
+        let secret = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(files.path().join(format!("{who}.key")), secret).unwrap();
     }
     files
 }

@@ -86,6 +86,7 @@ impl Preflight {
         let options = Options {
             http_port: config.preflight.http_port,
             allow_private_addresses: config.preflight.allow_private_addresses,
+            refuse_addresses: config.preflight.refuse_addresses.clone(),
         };
         let rehearsal = config.preflight.rehearsal.then(|| Rehearsal::new(options));
         let rehearsal = rehearsal

@@ -1,5 +1,6 @@
 //! The sample configuration shows every setting, and bad settings are told apart.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use domain::Role;
@@ -156,6 +157,8 @@ fn tls_files_that_cannot_work_are_told_in_the_words_of_an_import() {
     let check = |certificate: &str, key: &str, ca: &str| {
         let path = |file: &str| if file.is_empty() { file.into() } else { Path::new(PEOPLE).join(file) };
         let mut config = Config::default();
+        // As they are checked out.
+        config.keys.open_secret_files = true;
         config.api.tls = Some(runtime::config::ApiTls {
             certificate_file: path(certificate),
             key_file: path(key),
@@ -259,7 +262,7 @@ fn clients_by_certificate_are_told_apart_and_need_a_ca() {
     let path = folder.path().join("api.toml");
     let check = |ca: &str, clients: &[(&str, &str, &str)]| {
         let mut text = format!(
-            "[api.tls]\ncertificate_file = \"{PEOPLE}/leaf.pem\"\nkey_file = \"{PEOPLE}/key.pem\"\nclient_ca_file = \"{ca}\"\n"
+            "[keys]\nopen_secret_files = true\n[api.tls]\ncertificate_file = \"{PEOPLE}/leaf.pem\"\nkey_file = \"{PEOPLE}/key.pem\"\nclient_ca_file = \"{ca}\"\n"
         );
         for (name, san, role) in clients {
             let entry =
@@ -314,4 +317,58 @@ fn a_provider_that_lets_nobody_or_anybody_in_is_refused() {
     assert!(
         problems(&|oidc| oidc.root_certificate_file = "/nowhere".into()).contains("root_certificate_file")
     );
+}
+
+/// Each in its setting, as who may run the process would find them; what is not read by a role is not looked at.
+#[test]
+fn files_with_secrets_that_others_can_read_are_refused_unless_a_setting_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, mode: u32| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, "secret").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        path
+    };
+    let settings = |mode: u32| {
+        let mut config = Config::default();
+        "https://c4.example.net".clone_into(&mut config.c4.base_url);
+        config.cdn.cname_targets = vec!["cdn.example.net".to_owned()];
+        config.c4.token_file = file("token", mode);
+        config.acme.issuers = vec![AcmeIssuer {
+            name: "x".to_owned(),
+            directory_url: "https://ca.example.net/directory".to_owned(),
+            eab_key_id: "kid".to_owned(),
+            eab_hmac_key_file: file("eab", mode),
+            ..AcmeIssuer::default()
+        }];
+        config.console.api.client_certificate_file = file("client.pem", mode);
+        config.console.api.client_key_file = file("client.key", mode);
+        config.console.tls = Some(runtime::config::ConsoleTls {
+            certificate_file: file("page.pem", mode),
+            key_file: file("page.key", mode),
+        });
+        config
+    };
+    let told = |config: &Config, roles: &[RoleName]| {
+        config.validate(roles).err().map(|error| error.to_string()).unwrap_or_default()
+    };
+    let all = [
+        "c4.token_file",
+        "acme.issuers.0.eab_hmac_key_file",
+        "console.api.client_key_file",
+        "console.tls.key_file",
+    ];
+    for mode in [0o644, 0o604, 0o602] {
+        let mut config = settings(mode);
+        let problem = told(&config, &RoleName::ALL);
+        for setting in all {
+            assert!(problem.contains(&format!("{setting}: ")), "{setting} in {problem}");
+        }
+        assert!(problem.contains("run chmod 600") && problem.contains("page.key"), "{problem}");
+        assert!(!problem.contains("client.pem") && !problem.contains("page.pem is"), "no secret: {problem}");
+        assert!(!told(&config, &[RoleName::Console]).contains("token_file"), "another role's");
+        config.keys.open_secret_files = true;
+        assert!(!told(&config, &RoleName::ALL).contains("chmod"));
+    }
+    assert_eq!(told(&settings(0o600), &RoleName::ALL), "");
 }

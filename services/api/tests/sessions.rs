@@ -128,21 +128,25 @@ async fn a_session_ends_when_it_rests_or_grows_old() {
     let cases = [(1, ago(59), ago(-60), true), (2, ago(61), ago(-60), false), (3, ago(1), ago(0), false)];
     for (number, used_at, expires_at, lasts) in cases {
         let token = format!("sls_{number}");
-        let session = SessionRecord {
+        let mut session = SessionRecord {
             hash: api::hash_token(&token),
             user: "ann".to_owned(),
-            role: Role::Viewer,
+            roles: Role::Viewer.into(),
             created_at: ago(600),
             used_at,
             expires_at,
+            mac: Vec::new(),
         };
+        let keys = served.context.require_sealing_keys().unwrap();
+        api::signed::sign_session(&keys, &mut session, false).await.unwrap();
         let mut tx = served.context.store.begin("session").await.unwrap();
         tx.insert_session(&session).await.unwrap();
         tx.commit().await.unwrap();
         let resolved = resolve(&served, &token).await;
         assert_eq!(resolved.is_ok(), lasts, "{number}");
         if lasts {
-            let noted = async || served.context.store.session(&session.hash).await.unwrap().unwrap().used_at;
+            let stored = async || served.context.store.session(&session.hash).await.unwrap().unwrap();
+            let noted = async || stored().await.session.used_at;
             while noted().await < now {
                 tokio::time::sleep(std::time::Duration::from_millis(10)).await;
             }

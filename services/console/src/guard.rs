@@ -17,7 +17,8 @@ use crate::App;
 use crate::problem::Problem;
 
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-                      form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
+                      form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
+                      trusted-types ssl-manager";
 
 /// Where the browser thinks that it is.
 #[derive(Clone, Debug)]
@@ -168,6 +169,10 @@ mod tests {
         {
             assert!(policy.contains(directive), "{policy}");
         }
+        assert!(
+            policy.ends_with("; trusted-types ssl-manager"),
+            "the script's own policy and no other: {policy}"
+        );
         assert!(!policy.contains("unsafe"), "{policy}");
         assert_eq!(headers(false)[6], "", "without TLS there is nothing to keep to");
     }

@@ -111,7 +111,7 @@ fn router(app: App) -> Router {
         .route("/events", get(live::events))
         .route("/clock", post(pages::clock::set))
         .route("/domains/new", get(pages::add::show).post(pages::add::send))
-        .route("/domains/new/check", get(pages::add::check))
+        .route("/domains/new/check", post(pages::add::check))
         .route("/overview", get(pages::overview::show))
         .route("/batches/{id}", get(pages::batch::show).post(pages::batch::send))
         .route("/batches/{id}/failures.csv", get(pages::batch::failures))

@@ -178,7 +178,8 @@ async fn the_request_to_the_provider_carries_what_it_must_and_never_twice() {
         let (one, other) = same(name);
         assert!(one.len() >= 43 && one != other, "{name}: {one} {other}");
     }
-    assert!(!one.values().any(|value| kept.ends_with(value.as_str())), "no verifier");
+    let verifier = kept.rsplit('.').nth(1).unwrap();
+    assert!(verifier.len() >= 43 && !one.values().any(|value| value == verifier), "no verifier");
 }
 
 #[tokio::test]
@@ -379,4 +380,40 @@ fn settings_that_cannot_lead_back_are_refused() {
     ] {
         assert!(said.contains(setting), "{setting}: {said}");
     }
+}
+
+/// Whoever can plant a cookie, such as from a neighbouring host, makes one up with a state, nonce and verifier of their own.
+#[tokio::test]
+async fn a_code_is_exchanged_only_for_a_state_that_we_gave() {
+    let scene = scene().await;
+    let mut browser = Browser::new();
+    let back = scene.leave(&mut browser, "/").await;
+    let ours = browser.cookie(SIGN_IN).unwrap().value.clone();
+    let parts: Vec<&str> = ours.split('.').collect();
+    assert_eq!(parts.len(), 6, "until, where to, state, nonce, verifier, MAC: {ours}");
+    let (made_up, later) = ("x".repeat(43), "9".repeat(12));
+    let forged = |change: &dyn Fn(&mut Vec<&str>)| {
+        let mut parts = parts.clone();
+        change(&mut parts);
+        parts.join(".")
+    };
+    let own_state = with_query(&back, "state", Some(&made_up));
+    for (what, cookie, address) in [
+        ("without a MAC", forged(&|parts| parts.truncate(5)), &back),
+        ("an empty MAC", forged(&|parts| parts[5] = ""), &back),
+        ("another state", forged(&|parts| parts[2] = &made_up), &own_state),
+        ("another nonce", forged(&|parts| parts[3] = &made_up), &back),
+        ("another verifier", forged(&|parts| parts[4] = &made_up), &back),
+        ("for ever", forged(&|parts| parts[0] = &later), &back),
+        ("another MAC", forged(&|parts| parts[5] = &made_up), &back),
+    ] {
+        browser.set_cookie(SIGN_IN, |value| *value = cookie);
+        let page = browser.arrive(address).await;
+        assert_trouble(&page, StatusCode::BAD_REQUEST, "was not begun in this browser");
+        assert!(browser.cookie(SESSION).is_none(), "{what}");
+    }
+    assert_eq!(scene.provider.control().exchanges(), 0, "no code went to the provider");
+    browser.set_cookie(SIGN_IN, |value| *value = ours);
+    browser.arrive(&back).await;
+    assert!(scene.is_signed_in(&mut browser).await);
 }

@@ -11,6 +11,7 @@ mod demo;
 mod dispatch;
 mod health;
 mod keys;
+mod memory;
 mod output;
 mod run;
 #[cfg(feature = "sandbox")]
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(code) => return code,
     };
+    memory::write_no_core();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -20,6 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::{JoinError, JoinSet};
 
 use crate::backend::{self, Backend};
+use crate::memory;
 
 const ASK_STORE_EVERY: Duration = Duration::from_secs(1);
 
@@ -62,6 +63,7 @@ pub(crate) async fn roles(
     roles: &[RoleName],
     metrics: PrometheusHandle,
 ) -> Result<(), RunError> {
+    memory::close_to_others();
     let running = Running::start(config, roles, Arc::new(runtime::SystemClock), metrics).await?;
     running.until(signalled()).await
 }

@@ -2543,9 +2543,9 @@ pub struct Session {
     /// The person's name; "oidc:" and the provider's name for them after a sign-in with an ID token.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
-    /// "viewer", "support", "key-reader" or "admin".
-    #[prost(string, tag = "2")]
-    pub role: ::prost::alloc::string::String,
+    /// Each is "viewer", "support", "key-reader" or "admin"; at least one. What one of them may do, the person may.
+    #[prost(string, repeated, tag = "2")]
+    pub roles: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// When it ends at the latest.
     #[prost(message, optional, tag = "3")]
     pub expires_at: ::core::option::Option<::prost_types::Timestamp>,
@@ -2740,7 +2740,8 @@ pub mod sessions_client {
         }
         /// Signs in with an ID token of the configured OpenID provider (OpenID Connect Core 1.0 section 2); needs no token. An ID
         /// token is good once and for ten minutes. The person's name begins with "oidc:", so that it is nobody's who has a password;
-        /// the role is that of the sign-in for as long as the session lasts.
+        /// the roles are those of the sign-in for as long as the session lasts; one that the settings no longer give is lost
+        /// at once.
         /// Errors: UNAUTHENTICATED (SIGN_IN_FAILED: the token is not to be believed, was used before, or gives no role),
         /// UNIMPLEMENTED (OIDC_OFF: no provider is configured), UNAVAILABLE (OIDC_UNAVAILABLE: the provider cannot be asked for its
         /// keys; sign-in with a password goes on).
@@ -2867,7 +2868,8 @@ pub mod sessions_server {
         ) -> std::result::Result<tonic::Response<super::SignInResponse>, tonic::Status>;
         /// Signs in with an ID token of the configured OpenID provider (OpenID Connect Core 1.0 section 2); needs no token. An ID
         /// token is good once and for ten minutes. The person's name begins with "oidc:", so that it is nobody's who has a password;
-        /// the role is that of the sign-in for as long as the session lasts.
+        /// the roles are those of the sign-in for as long as the session lasts; one that the settings no longer give is lost
+        /// at once.
         /// Errors: UNAUTHENTICATED (SIGN_IN_FAILED: the token is not to be believed, was used before, or gives no role),
         /// UNIMPLEMENTED (OIDC_OFF: no provider is configured), UNAVAILABLE (OIDC_UNAVAILABLE: the provider cannot be asked for its
         /// keys; sign-in with a password goes on).

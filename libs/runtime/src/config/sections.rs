@@ -104,6 +104,9 @@ section! {
     Keys {
         /// One 32-byte key in base64 per line, the first is current. Made on first start with an SQLite store.
         sealing_key_file: PathBuf = PathBuf::from("data/sealing.key"),
+        /// Whether the other files with secrets may be open to others than their owner (tokens, keys of TLS and of external
+        /// account bindings, the OpenID client's secret).
+        open_secret_files: bool = false,
     }
 }
 
@@ -322,6 +325,8 @@ section! {
         http_port: u16 = 80,
         /// Whether domains may point at private addresses.
         allow_private_addresses: bool = false,
+        /// Addresses that no rehearsal goes to, beside those that are not of the internet: the CDN's own hosts.
+        refuse_addresses: Vec<IpNet> = Vec::new(),
         /// Whether the challenge path is rehearsed before an order.
         rehearsal: bool = true,
     }

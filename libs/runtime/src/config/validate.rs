@@ -44,6 +44,7 @@ impl Config {
         if roles.contains(&RoleName::Console) {
             self.check_console(&mut problem);
         }
+        self.check_secret_files(roles, &mut problem);
         self.check_telemetry(&mut problem);
         if problems.is_empty() { Ok(()) } else { Err(ConfigError::Invalid(problems)) }
     }

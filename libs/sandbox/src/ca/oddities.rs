@@ -41,6 +41,7 @@ enum Switch {
     RelativeReferences,
     ListedOrders,
     SilentOrders,
+    ManyAuthorizations,
 }
 
 #[derive(Default)]
@@ -157,6 +158,11 @@ impl CaControl {
         self.0.odd.switch(Switch::SilentOrders, on);
     }
 
+    /// Gives each order a thousand authorizations.
+    pub fn give_many_authorizations(&self, on: bool) {
+        self.0.odd.switch(Switch::ManyAuthorizations, on);
+    }
+
     /// Forgets every account and order, as a CA that was reinstalled; certificates stay.
     pub fn forget_accounts(&self) {
         self.0.accounts.forget();
@@ -246,6 +252,10 @@ impl Oddities {
 
     pub(super) fn leaves_failed_orders_pending(&self) -> bool {
         self.get(|odd| odd.on.contains(&Switch::SilentOrders))
+    }
+
+    pub(super) fn authorizations_per_order(&self) -> usize {
+        if self.get(|odd| odd.on.contains(&Switch::ManyAuthorizations)) { 1000 } else { 1 }
     }
 
     /// An answer as this CA writes it.

@@ -106,6 +106,8 @@ impl Order {
             .authorizations
             .iter()
             .map(|authorization| request.url_of(&format!("authorization/{}", authorization.id)))
+            .cycle()
+            .take(self.authorizations.len() * state.odd.authorizations_per_order())
             .collect();
         let mut order = json!({
             "status": status.as_str(),

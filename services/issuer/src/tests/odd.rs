@@ -204,3 +204,20 @@ async fn a_renewal_comes_through_whatever_the_ca_has_against_replacements() {
         assert_eq!(kit.ca().orders_for(name.as_str()), 2, "{problem}");
     }
 }
+
+/// Each would be a request and a look of ours, and one more challenge that is answered.
+#[tokio::test]
+async fn an_order_with_many_authorizations_is_refused_at_once() {
+    let kit = Kit::new().await;
+    kit.ca().give_many_authorizations(true);
+    let name = name("shop");
+    kit.add(&name).await;
+    assert!(kit.run(&name).await);
+    let asked = kit.ca().requests();
+    assert!(asked < 100, "none of the thousand was looked at or answered: {asked} requests");
+    let (status, code, who) = kit.why(&name).await;
+    assert_eq!((status, code, who), (Status::Pending, "ca_down", Who::Us));
+    kit.ca().give_many_authorizations(false);
+    kit.run_next(&name).await;
+    kit.issued(&name).await;
+}
