@@ -15,11 +15,12 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use domain::{Action, Clock, Entropy, Roles};
 use jiff::{SignedDuration, Timestamp};
 use runtime::config::ApiClient;
-use runtime::{Context, RoleError, Stop};
+use runtime::{Context, Peer, RoleError, Seldom, Stop};
 use store::{SessionRecord, Store, StoreError, TokenRecord, TokenUse};
 use tonic::{Code, Request, Status};
 use zeroize::Zeroizing;
 
+use crate::admission::Origin;
 use crate::error::{denied, from_store, retry, unauthenticated, unknown_client};
 use crate::limiter::Limiter;
 use crate::signed::Believer;
@@ -74,10 +75,14 @@ impl Principal {
         let request_id = request.metadata().get("x-request-id").and_then(|value| value.to_str().ok());
         Caller {
             actor: self.actor.clone(),
-            peer: request.remote_addr().map(|peer| peer.to_string()).unwrap_or_default(),
+            peer: address(request),
             call,
             request_id: request_id.unwrap_or_default().to_owned(),
         }
+    }
+
+    pub(crate) fn actor(&self) -> &str {
+        &self.actor
     }
 
     pub(crate) fn require(&self, action: Action) -> Result<(), Status> {
@@ -98,6 +103,8 @@ pub(crate) struct Authenticator {
     session_idle: SignedDuration,
     /// Requests of one principal; none where it is switched off.
     requests: Option<Arc<Limiter>>,
+    requests_per_second: u32,
+    refusals: Arc<Seldom>,
 }
 
 impl Authenticator {
@@ -117,6 +124,8 @@ impl Authenticator {
             clients: tls.map(|tls| tls.clients.clone()).unwrap_or_default().into(),
             session_idle: SignedDuration::from_mins(settings.session_idle_minutes.into()),
             requests,
+            requests_per_second: settings.requests_per_second,
+            refusals: Arc::default(),
         })
     }
 
@@ -131,14 +140,18 @@ impl Authenticator {
         Ok(principal)
     }
 
-    /// Who sent the request. Who shows a token that is good for nothing is in the log, with where they came from.
+    /// Who sent the request, as admission found out, or as it is found out now. Tokens that are good for nothing are in
+    /// the log, at a bounded rate, with where they came from.
     pub(crate) async fn principal<T>(&self, request: &Request<T>) -> Result<Principal, Status> {
+        if let Some(principal) = request.extensions().get::<Principal>() {
+            return Ok(principal.clone());
+        }
         let principal = self.known(request).await;
         if let Err(problem) = &principal
             && (bearer(request).is_some() || problem.code() == Code::ResourceExhausted)
+            && let Some(withheld) = self.refusals.pass()
         {
-            let peer = request.remote_addr().map(|peer| peer.to_string());
-            tracing::warn!(peer, code = ?problem.code(), "a call was refused");
+            tracing::warn!(peer = address(request), code = ?problem.code(), withheld, "a call was refused");
         }
         principal
     }
@@ -166,13 +179,30 @@ impl Authenticator {
         Ok(principal)
     }
 
-    /// Whether the token that a stream began with is still good. A client certificate is for as long as the connection.
-    pub(crate) async fn still_good(&self, token: &str) -> Result<(), Status> {
+    /// Whether the token that a stream began with is still good, and its principal may still do that. A client
+    /// certificate is for as long as the connection.
+    pub(crate) async fn still_may(&self, token: &str, action: Action) -> Result<(), Status> {
         let now = self.clock.now();
-        if token.starts_with(SESSION_PREFIX) {
-            self.lasting_session(token, now).await.map(drop)
+        let principal = if token.starts_with(SESSION_PREFIX) {
+            Principal::of_session(self.lasting_session(token, now).await?)
         } else {
-            self.valid_token(token, now).await.map(drop)
+            self.program(token, now).await?
+        };
+        principal.require(action)
+    }
+
+    /// Most messages of a stream that are taken together.
+    pub(crate) fn together(&self, most: usize) -> usize {
+        let quarter =
+            self.requests.as_ref().map_or(usize::MAX, |_| (self.requests_per_second / 4).max(1) as usize);
+        most.min(quarter)
+    }
+
+    /// Waits until a stream of that principal may go on with so many messages: each counts as a request.
+    pub(crate) async fn pace(&self, actor: &str, messages: u32) {
+        let Some(requests) = &self.requests else { return };
+        while let Err(wait) = requests.take_for_stream(actor, messages, self.clock.now()) {
+            self.clock.sleep(wait.unsigned_abs()).await;
         }
     }
 
@@ -210,8 +240,8 @@ impl Authenticator {
 
     /// The principal of the settings that the client certificate names.
     fn client<T>(&self, request: &Request<T>) -> Result<Principal, Status> {
-        let certificates = request.peer_certs().ok_or_else(unauthenticated)?;
-        let leaf = certificates.first().ok_or_else(unauthenticated)?;
+        let peer = request.extensions().get::<Peer>().ok_or_else(unauthenticated)?;
+        let leaf = peer.certificates.first().ok_or_else(unauthenticated)?;
         let names = x509::alternative_names(leaf);
         let client = self.clients.iter().find(|client| names.contains(&client.san));
         let client = client.ok_or_else(unknown_client)?;
@@ -260,6 +290,11 @@ enum Use {
 /// Whether no person made the call: a page that stands open must not keep its session alive.
 fn is_in_the_background<T>(request: &Request<T>) -> bool {
     request.metadata().get("x-background").is_some()
+}
+
+/// Where a request came from, for logs and the audit log.
+pub(crate) fn address<T>(request: &Request<T>) -> String {
+    request.extensions().get::<Origin>().map(|origin| origin.address.clone()).unwrap_or_default()
 }
 
 /// The bearer token (RFC 6750 section 2.1).

@@ -4,7 +4,6 @@
 //! with [`PROVIDER_PREFIX`], so that `ann` at the provider is never taken for the `ann` who has a password. Why no row of
 //! users is written: the API's database role could then write any role for anybody.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use audit::Caller;
@@ -44,13 +43,13 @@ impl SessionsService {
     pub(crate) async fn begin_vouched(
         &self,
         asked: &SignInWithIdTokenRequest,
-        peer: Option<SocketAddr>,
+        peer: String,
     ) -> Result<(Zeroizing<String>, SessionRecord), Status> {
         let id_tokens = self.id_tokens.as_ref().ok_or_else(off)?;
         let vouched = id_tokens.verify(&asked.id_token, &asked.nonce).await;
         let vouched = vouched.map_err(|problem| match problem {
             VerifyError::Refused(why) => {
-                tracing::warn!(%why, "a sign-in with an ID token failed");
+                self.refused(&peer, &why);
                 failed()
             }
             VerifyError::Provider(_) => unavailable(),
@@ -60,10 +59,17 @@ impl SessionsService {
         let (token, session) = self.new_session(name, vouched.roles, true).await?;
         let stored = self.store_vouched(&vouched, &session, &by).await;
         if !stored.map_err(|problem| from_store(&problem))? {
-            tracing::warn!(why = "it was used before", "a sign-in with an ID token failed");
+            self.refused(&by.peer, &"it was used before");
             return Err(failed());
         }
         Ok((token, session))
+    }
+
+    /// Says at a bounded rate that an ID token was refused.
+    fn refused(&self, source: &str, why: &dyn std::fmt::Display) {
+        if let Some(withheld) = self.refusals.pass() {
+            tracing::warn!(%why, source, withheld, "a sign-in with an ID token failed");
+        }
     }
 
     /// Stores the session; false if the ID token was used before.

@@ -9,17 +9,17 @@ use proto::v1::domains_server::Domains;
 use runtime::Context;
 use seal::SealingKeys;
 use tonic::{Request, Response, Status, Streaming};
-use zeroize::Zeroizing;
 
-use crate::auth::{Authenticator, bearer};
+use crate::auth::Authenticator;
 use crate::batch::BatchStream;
 use crate::check::Checker;
 use crate::commands::Commands;
 use crate::error::{bad_name, from_store, invalid, not_found};
+use crate::lasts::Lasts;
 use crate::overview::OverviewCache;
 use crate::paste::Paste;
 use crate::summary;
-use crate::watch::{ChangeStream, Lasts, Watcher};
+use crate::watch::{ChangeStream, Watcher};
 
 const DEFAULT_HISTORY: u32 = 100;
 const MOST_PAGE: u32 = 1000;
@@ -215,11 +215,10 @@ impl Domains for DomainsService {
         request: Request<v1::WatchDomainsRequest>,
     ) -> Result<Response<Self::WatchDomainsStream>, Status> {
         self.authenticator.authorize(&request, Action::Read).await?;
-        let token = bearer(&request).map(|token| Zeroizing::new(token.to_owned()));
+        let lasts = Lasts::new(&self.authenticator, &request, Action::Read);
         let asked = request.into_inner();
         let only = if asked.name.is_empty() { None } else { Some(name(&asked.name)?) };
         let watcher = Watcher::new(&self.context, &asked, only).await?;
-        let lasts = Lasts { authenticator: self.authenticator.clone(), token };
         Ok(Response::new(watcher.stream(lasts)))
     }
 }

@@ -13,10 +13,9 @@ use tokio::sync::broadcast::error::TryRecvError;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status};
-use zeroize::Zeroizing;
 
-use crate::auth::Authenticator;
 use crate::error::{error, from_store, invalid};
+use crate::lasts::Lasts;
 
 /// What a client gets.
 pub(crate) type ChangeStream =
@@ -26,8 +25,6 @@ pub(crate) type ChangeStream =
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A client that has taken nothing for so long is sent away; it can resume.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How often it is asked whether whoever listens still may.
-const ASK_EVERY: Duration = Duration::from_secs(5);
 const BATCH: u32 = 500;
 const BUFFER: usize = 64;
 
@@ -128,28 +125,6 @@ impl Watcher {
 /// Takes all hints that wait: one look answers them, where a look for each would go on long after many domains changed.
 fn hear_out(hints: &mut broadcast::Receiver<Event>) {
     while matches!(hints.try_recv(), Ok(_) | Err(TryRecvError::Lagged(_))) {}
-}
-
-/// For how long somebody may listen who was let in once: a token can be revoked, and a session ends.
-pub(crate) struct Lasts {
-    pub(crate) authenticator: Authenticator,
-    /// None of a client certificate.
-    pub(crate) token: Option<Zeroizing<String>>,
-}
-
-impl Lasts {
-    /// Completes once the token is good no more.
-    async fn until_it_ends(self) -> Status {
-        loop {
-            tokio::time::sleep(ASK_EVERY).await;
-            let Some(token) = &self.token else { continue };
-            match self.authenticator.still_good(token).await {
-                Err(problem) if problem.code() == Code::Unauthenticated => return problem,
-                // A store that is away says nothing about the token.
-                Ok(()) | Err(_) => {}
-            }
-        }
-    }
 }
 
 fn message(change: &Change) -> v1::WatchDomainsResponse {

@@ -1,19 +1,33 @@
 //! What a form sent: read within bounds, and only if it carries its session's own value.
 
 use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use http::StatusCode;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
+use runtime::Shares;
 use url::form_urlencoded;
 use zeroize::Zeroizing;
 
 use crate::csrf;
 use crate::problem::Problem;
 use crate::session::Person;
+use crate::strangers::{Strangers, busy};
 
-/// A paste of 10 MB gets a sentence of its own further in; what is beyond that is cut off here.
-const MOST_BYTES: usize = 12 * 1024 * 1024;
+/// What a person may send at once.
+const MAX_BYTES: usize = 256 * 1024;
+/// A list of names is long; of a certificate or key that is far too long the page says so beside its field.
+const MAX_LARGE_BYTES: usize = 12 * 1024 * 1024;
+const MAX_STRANGERS_BYTES: usize = 8 * 1024;
+const WITHIN: Duration = Duration::from_secs(30);
+const STRANGERS_WITHIN: Duration = Duration::from_secs(5);
+/// Bytes of forms that are on their way, all and one person's.
+const BUDGET: usize = 32 * 1024 * 1024;
+const BUDGET_PER_PERSON: usize = 13 * 1024 * 1024;
+
+static BYTES: LazyLock<Arc<Shares<String>>> = LazyLock::new(|| Shares::new(BUDGET, BUDGET_PER_PERSON));
 
 /// The fields of a form, in order; names may come more than once. No `Debug`: there may be a password or a key in it.
 pub(crate) struct Form(Vec<(String, Zeroizing<String>)>);
@@ -21,7 +35,17 @@ pub(crate) struct Form(Vec<(String, Zeroizing<String>)>);
 impl Form {
     /// Reads a form of somebody who is signed in.
     pub(crate) async fn of(person: &Person, body: Body) -> Result<Self, Problem> {
-        let form = Self::read(body).await?;
+        Self::of_person(person, body, MAX_BYTES).await
+    }
+
+    /// Reads a form with a field that may be long.
+    pub(crate) async fn large_of(person: &Person, body: Body) -> Result<Self, Problem> {
+        Self::of_person(person, body, MAX_LARGE_BYTES).await
+    }
+
+    async fn of_person(person: &Person, body: Body, most: usize) -> Result<Self, Problem> {
+        let mut share = BYTES.take(&person.name, 0).map_err(|_| busy())?;
+        let form = Self::read(body, most, WITHIN, |length| share.grow(length).map_err(|_| busy())).await?;
         if !csrf::fits(&person.token, form.get("csrf")) {
             tracing::warn!(person = person.name, "a form that is not of this session was refused");
             return Err(Problem::new(
@@ -34,17 +58,25 @@ impl Form {
     }
 
     /// Reads a form of somebody who is not signed in yet.
-    pub(crate) async fn read(body: Body) -> Result<Self, Problem> {
-        let collected = Limited::new(body, MOST_BYTES).collect().await;
-        let bytes = collected.map_err(|error| {
-            if error.is::<LengthLimitError>() {
-                let sentence = "That is too much at once. Send at most 12 MB.";
-                return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "FORM_TOO_LARGE", sentence);
-            }
-            let sentence = "The form did not arrive whole. Send it again.";
-            Problem::new(StatusCode::BAD_REQUEST, "FORM_CUT", sentence)
-        })?;
-        let bytes = Zeroizing::new(bytes.to_bytes().to_vec());
+    pub(crate) async fn of_stranger(strangers: &Strangers, body: Body) -> Result<Self, Problem> {
+        let _share = strangers.body()?;
+        Self::read(body, MAX_STRANGERS_BYTES, STRANGERS_WITHIN, |_| Ok(())).await
+    }
+
+    async fn read(
+        body: Body,
+        most: usize,
+        within: Duration,
+        lend: impl FnMut(usize) -> Result<(), Problem>,
+    ) -> Result<Self, Problem> {
+        if body.size_hint().lower() > most as u64 {
+            return Err(too_large(most));
+        }
+        let bytes = tokio::time::timeout(within, whole(body, most, lend)).await;
+        let bytes = bytes.map_err(|_| {
+            let sentence = "The form did not arrive in time. Send it again.";
+            Problem::new(StatusCode::REQUEST_TIMEOUT, "FORM_TOO_SLOW", sentence)
+        })??;
         let fields = form_urlencoded::parse(&bytes);
         Ok(Self(
             fields.map(|(name, value)| (name.into_owned(), Zeroizing::new(value.into_owned()))).collect(),
@@ -67,6 +99,33 @@ impl Form {
         let found = self.0.iter().filter(move |(field, _)| field == name);
         found.map(|(_, value)| value.as_str())
     }
+}
+
+/// All bytes of a body.
+async fn whole(
+    mut body: Body,
+    most: usize,
+    mut lend: impl FnMut(usize) -> Result<(), Problem>,
+) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    let mut bytes = Zeroizing::new(Vec::new());
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| {
+            let sentence = "The form did not arrive whole. Send it again.";
+            Problem::new(StatusCode::BAD_REQUEST, "FORM_CUT", sentence)
+        })?;
+        let Ok(data) = frame.into_data() else { continue };
+        if bytes.len() + data.len() > most {
+            return Err(too_large(most));
+        }
+        lend(data.len())?;
+        bytes.extend_from_slice(&data);
+    }
+    Ok(bytes)
+}
+
+fn too_large(most: usize) -> Problem {
+    let sentence = format!("That is too much at once. Send at most {} KB.", most / 1024);
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "FORM_TOO_LARGE", sentence)
 }
 
 /// The pairs of a query; the last of a name counts, except where a page wants all of them.

@@ -45,6 +45,14 @@ impl Problem {
         self.status == StatusCode::SERVICE_UNAVAILABLE
     }
 
+    /// Says when to come again, where that is known.
+    pub(crate) fn say_when(&self, response: &mut Response) {
+        if let Some(wait) = self.retry_after {
+            let seconds = HeaderValue::from(wait.as_secs().max(1));
+            response.headers_mut().insert(RETRY_AFTER, seconds);
+        }
+    }
+
     fn title(&self) -> &'static str {
         match self.status {
             StatusCode::NOT_FOUND => "Not found",
@@ -122,10 +130,7 @@ impl IntoResponse for Problem {
         let page =
             ProblemPage { style: assets::STYLE, icon: assets::ICON, title: self.title(), problem: &self };
         let mut response = (self.status, html(&page)).into_response();
-        if let Some(wait) = self.retry_after {
-            let seconds = HeaderValue::from(wait.as_secs().max(1));
-            response.headers_mut().insert(RETRY_AFTER, seconds);
-        }
+        self.say_when(&mut response);
         response
     }
 }

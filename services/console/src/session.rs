@@ -45,6 +45,15 @@ impl Cookies {
         self.cookie(self.session_name(), "", "SameSite=Strict; Max-Age=0")
     }
 
+    pub(crate) fn device_name(self) -> &'static str {
+        if self.secure { "__Host-ssl-manager-device" } else { "ssl-manager-device" }
+    }
+
+    /// What the next sign-in on this browser shows.
+    pub(crate) fn device(self, device: &str) -> HeaderValue {
+        self.cookie(self.device_name(), device, "SameSite=Strict; Max-Age=15552000")
+    }
+
     pub(crate) fn sign_in_name(self) -> &'static str {
         if self.secure { "__Secure-ssl-manager-sign-in" } else { "ssl-manager-sign-in" }
     }
@@ -146,8 +155,12 @@ pub(crate) fn token(app: &App, headers: &HeaderMap) -> Option<Token> {
 
 /// Asks the API whose token it is; none if nobody's any more.
 pub(crate) async fn resolve(app: &App, token: Token) -> Result<Option<Person>, Problem> {
-    let mut sessions = app.api.sessions(Some(&token));
-    whose(sessions.resolve(v1::ResolveRequest {}).await, token)
+    let turn = app.strangers.lookup(&token).await?;
+    let answer = app.api.sessions(Some(&token)).resolve(v1::ResolveRequest {}).await;
+    drop(turn);
+    let person = whose(answer, token.clone())?;
+    app.strangers.learn(&token, person.is_some());
+    Ok(person)
 }
 
 /// The same for a page that stands open: it is no use of the session.

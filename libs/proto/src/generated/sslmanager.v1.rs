@@ -2563,6 +2563,9 @@ pub struct SignInRequest {
     /// The password, at most 1024 bytes.
     #[prost(string, tag = "2")]
     pub password: ::prost::alloc::string::String,
+    /// The device of an earlier sign-in of this person; empty without.
+    #[prost(string, tag = "3")]
+    pub device: ::prost::alloc::string::String,
 }
 /// Response of SignIn.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2574,6 +2577,10 @@ pub struct SignInResponse {
     /// The session.
     #[prost(message, optional, tag = "2")]
     pub session: ::core::option::Option<Session>,
+    /// To be kept and sent with the next sign-in of this person, whose attempts nobody else can then use up. It is good for
+    /// 180 days and opens nothing.
+    #[prost(string, tag = "3")]
+    pub device: ::prost::alloc::string::String,
 }
 /// Request of SignInWithIdToken.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -24,6 +24,7 @@ pub(crate) struct Served {
     pub(crate) client: DomainsClient<Channel>,
     pub(crate) channel: Channel,
     pub(crate) context: Context,
+    pub(crate) address: SocketAddr,
     _folder: TempDir,
 }
 
@@ -37,7 +38,7 @@ pub(crate) async fn served_with(change: impl FnOnce(&mut Config)) -> Served {
 
 async fn connected((context, address, folder): (Context, SocketAddr, TempDir)) -> Served {
     let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
-    Served { client: DomainsClient::new(channel.clone()), channel, context, _folder: folder }
+    Served { client: DomainsClient::new(channel.clone()), channel, context, address, _folder: folder }
 }
 
 /// On a clock of the test's own.
@@ -78,6 +79,22 @@ async fn serving_at(
 impl Served {
     pub(crate) async fn token(&self, role: Role, change: impl FnOnce(&mut TokenRecord)) -> String {
         token(&self.context, role, change).await
+    }
+
+    /// A person of the support team with a password.
+    pub(crate) async fn person(&self, name: &str, password: &str) {
+        let mut user = User {
+            name: name.to_owned(),
+            roles: Role::Support.into(),
+            password_hash: Some(api::hash_password(password, &SystemEntropy).unwrap()),
+            created_at: self.context.clock.now(),
+            mac: Vec::new(),
+        };
+        let keys = self.context.require_sealing_keys().unwrap();
+        api::signed::sign_user(&keys, &mut user).await.unwrap();
+        let mut tx = self.context.store.begin("person").await.unwrap();
+        tx.insert_user(&user).await.unwrap();
+        tx.commit().await.unwrap();
     }
 
     /// A person with that role signed in.

@@ -182,7 +182,7 @@ async fn ask(frame: &Frame, line: &Line) -> Checked {
 /// What the form of `/domains/new` sends.
 pub(crate) async fn send(frame: Frame, body: Body) -> Result<Response, Problem> {
     frame.person.require(Action::Operate)?;
-    let form = Form::of(&frame.person, body).await?;
+    let form = Form::large_of(&frame.person, body).await?;
     let text = form.get("names");
     let Ok(lines) = Lines::parse(text) else {
         return Ok(refused(frame, words::too_many_lines(), text));

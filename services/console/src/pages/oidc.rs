@@ -175,7 +175,7 @@ async fn enter(
         (status, sentence.to_owned())
     })?;
     let request = v1::SignInWithIdTokenRequest { id_token, nonce: pending.nonce.clone() };
-    match app.api.sessions(None).sign_in_with_id_token(request).await {
+    match app.api.sign_in().sign_in_with_id_token(request).await {
         Ok(answer) => Ok(Token::new(answer.into_inner().token)),
         Err(status) => {
             let problem = Problem::from(status);

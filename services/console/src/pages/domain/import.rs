@@ -54,7 +54,7 @@ pub(crate) async fn show(frame: Frame, Named(name): Named) -> Result<Response, P
 /// Imports.
 pub(crate) async fn import(frame: Frame, Named(name): Named, body: Body) -> Result<Response, Problem> {
     frame.person.require(Action::Operate)?;
-    let form = Form::of(&frame.person, body).await?;
+    let form = Form::large_of(&frame.person, body).await?;
     // Only a name that is on the list: this page must not bring a deleted one back unasked.
     let domain = read(&frame, &name).await?;
     let (certificate, key) = (form.get(CERTIFICATE), form.get(KEY));
