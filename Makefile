@@ -43,9 +43,10 @@ demo: ## Everything and the outside world on loopback
 	cargo run -- demo
 
 .PHONY: faults
-faults: install ## Look for trouble for half an hour: 2,000 random sequences, a year of 1,000 domains
+faults: install ## Look for trouble for half an hour: 2,000 random sequences, a year of 1,000 domains, attacks of a minute
 	SEED=$$(date +%s) SEQUENCES=2000 cargo test --package tests --test sequences -- --nocapture
 	DOMAINS=1000 cargo test --package tests --test year -- --nocapture
+	ATTACK_SECONDS=60 cargo test --package tests --test strangers -- --nocapture
 
 .PHONY: bench
 bench: install ## Print figures

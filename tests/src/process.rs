@@ -95,6 +95,15 @@ impl Subprocess {
         self.child.id()
     }
 
+    /// MiB of it in memory.
+    pub fn resident(&self) -> u64 {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("a process of ours");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("its memory");
+        let kibibytes = line.split_whitespace().nth(1).and_then(|number| number.parse::<u64>().ok());
+        kibibytes.expect("a number") / 1024
+    }
+
     fn signal(&self, signal: Signal) {
         let group = Pid::from_raw(i32::try_from(self.child.id()).expect("a process id"));
         // It may be gone already, which is what the caller wants.

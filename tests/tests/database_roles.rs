@@ -446,6 +446,7 @@ impl Prize {
                 } else {
                     format!("{PASSWORD} {PASSWORD}")
                 },
+                ..Default::default()
             };
             let begun = SessionsClient::new(channel.clone()).sign_in(request).await;
             let is_admin = begun.is_ok_and(|begun| {

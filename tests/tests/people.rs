@@ -12,7 +12,7 @@ tests::in_both_modes!(a_person_signs_in_until_they_are_removed);
 
 async fn sign_in(endpoint: &str, password: &str) -> Result<String, Status> {
     let mut client = SessionsClient::connect(endpoint.to_owned()).await.unwrap();
-    let request = v1::SignInRequest { name: "ann".into(), password: password.into() };
+    let request = v1::SignInRequest { name: "ann".into(), password: password.into(), ..Default::default() };
     Ok(client.sign_in(request).await?.into_inner().token)
 }
 

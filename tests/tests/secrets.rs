@@ -170,7 +170,11 @@ async fn sign_in_and_out(manager: &SslManager) -> Needles {
     arguments.extend(["--password-file", file.to_str().unwrap()]);
     assert_eq!(manager.run(&arguments, "").code, 0);
     let mut client = SessionsClient::connect(manager.endpoint()).await.unwrap();
-    let sign_in = |password: &str| v1::SignInRequest { name: "ann".into(), password: password.into() };
+    let sign_in = |password: &str| v1::SignInRequest {
+        name: "ann".into(),
+        password: password.into(),
+        ..Default::default()
+    };
     let wrong = "person-password-9999";
     client.sign_in(sign_in(wrong)).await.map(drop).unwrap_err();
     let token = client.sign_in(sign_in(password)).await.ok().unwrap().into_inner().token;

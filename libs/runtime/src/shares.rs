@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+/// Keys that are forgotten together once nobody uses them.
+const TIDY_AT: usize = 1024;
+
 /// Why there is nothing to lend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Full {
@@ -112,10 +115,13 @@ impl<K: Clone + Eq + Hash> Drop for Share<K> {
     }
 }
 
-/// A short queue for work that takes milliseconds: a few at once, a bounded number waits, and nobody waits long.
+/// A short queue for work that takes milliseconds: a few at once, a bounded number waits, and nobody waits long. Keys take
+/// turns: one of them has at most a quarter of what is done at once, however many of it wait.
 #[derive(Debug)]
 pub struct Queue<K> {
     at_once: Arc<Semaphore>,
+    at_once_of_key: usize,
+    by_key: Mutex<HashMap<K, Arc<Semaphore>>>,
     waiting: Arc<Shares<K>>,
     patience: Duration,
 }
@@ -123,13 +129,20 @@ pub struct Queue<K> {
 /// A turn; dropped, the next one begins.
 #[derive(Debug)]
 pub struct Turn {
-    _permit: OwnedSemaphorePermit,
+    _of_key: Option<OwnedSemaphorePermit>,
+    _of_all: OwnedSemaphorePermit,
 }
 
 impl<K: Clone + Eq + Hash> Queue<K> {
     /// `at_once` have a turn, `waiting` wait for one, `per_key` of them of one key.
     pub fn new(at_once: usize, waiting: usize, per_key: usize, patience: Duration) -> Self {
-        Self { at_once: Arc::new(Semaphore::new(at_once)), waiting: Shares::new(waiting, per_key), patience }
+        Self {
+            at_once: Arc::new(Semaphore::new(at_once)),
+            at_once_of_key: (at_once / 4).max(1),
+            by_key: Mutex::default(),
+            waiting: Shares::new(waiting, per_key),
+            patience,
+        }
     }
 
     /// Waits for a turn; a key that `is_shared` stands for many. Errors: the queue is full, or the turn did not come in
@@ -137,12 +150,23 @@ impl<K: Clone + Eq + Hash> Queue<K> {
     pub async fn turn(&self, key: &K, is_shared: bool) -> Result<Turn, Full> {
         let place =
             if is_shared { self.waiting.take_unbounded(key, 1)? } else { self.waiting.take(key, 1)? };
-        let permit = tokio::time::timeout(self.patience, self.at_once.clone().acquire_owned()).await;
+        let turns = async {
+            let of_key = if is_shared { None } else { Some(self.of_key(key).acquire_owned().await.ok()?) };
+            Some(Turn { _of_key: of_key, _of_all: self.at_once.clone().acquire_owned().await.ok()? })
+        };
+        let turn = tokio::time::timeout(self.patience, turns).await;
         drop(place);
-        match permit {
-            Ok(Ok(permit)) => Ok(Turn { _permit: permit }),
-            Ok(Err(_)) | Err(_) => Err(Full::Total),
+        turn.ok().flatten().ok_or(Full::Total)
+    }
+
+    fn of_key(&self, key: &K) -> Arc<Semaphore> {
+        let mut by_key = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
+        if by_key.len() >= TIDY_AT {
+            // Who has or waits for a permit holds one, too.
+            by_key.retain(|_, turns| Arc::strong_count(turns) > 1);
         }
+        let turns = by_key.entry(key.clone());
+        turns.or_insert_with(|| Arc::new(Semaphore::new(self.at_once_of_key))).clone()
     }
 }
 
@@ -166,6 +190,26 @@ mod tests {
         assert_eq!(shares.lent(), 0);
         assert!(shares.state().by_key.is_empty(), "keys are forgotten");
         shares.take_unbounded(&"nat", 10).expect("a key that stands for many");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_that_waits_in_numbers_lets_others_pass() {
+        let queue = Arc::new(Queue::new(4, 100, 100, Duration::from_hours(1)));
+        let greedy: Vec<_> = (0..50)
+            .map(|_| {
+                let queue = queue.clone();
+                tokio::spawn(async move {
+                    let _turn = queue.turn(&"greedy", false).await;
+                    std::future::pending::<()>().await;
+                })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        let others = [queue.turn(&"a", false).await, queue.turn(&"b", false).await];
+        assert!(others.iter().all(Result::is_ok), "one has a quarter");
+        let shared = queue.turn(&"office", true).await;
+        assert!(shared.is_ok());
+        greedy.iter().for_each(tokio::task::JoinHandle::abort);
     }
 
     #[tokio::test(start_paused = true)]

@@ -184,7 +184,8 @@ async fn a_person_whom_the_database_made_or_whose_password_it_set_cannot_sign_in
     tx.commit().await.unwrap();
     let mut client = SessionsClient::new(served.channel.clone());
     for name in ["ann", "eve"] {
-        let request = v1::SignInRequest { name: name.to_owned(), password: PASSWORD.to_owned() };
+        let request =
+            v1::SignInRequest { name: name.to_owned(), password: PASSWORD.to_owned(), ..Default::default() };
         let refused = client.sign_in(request).await.unwrap_err();
         assert!(has_reason(&refused, "SIGN_IN_FAILED"), "{refused:?}");
     }

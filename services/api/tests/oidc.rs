@@ -334,7 +334,8 @@ async fn signing_out_everywhere_ends_that_persons_sessions_and_not_those_of_a_na
     tx.insert_user(&user).await.unwrap();
     tx.commit().await.unwrap();
     let mut client = SessionsClient::new(scene.served.channel.clone());
-    let request = v1::SignInRequest { name: "ann".to_owned(), password: password.to_owned() };
+    let request =
+        v1::SignInRequest { name: "ann".to_owned(), password: password.to_owned(), ..Default::default() };
     let by_password = client.sign_in(request).await.unwrap().into_inner().token;
     let one = scene.sign_in().await.unwrap().token;
     scene.clock.advance(SignedDuration::from_secs(1));

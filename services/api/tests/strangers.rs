@@ -339,7 +339,7 @@ async fn a_stranger_who_guesses_keeps_nobody_out() {
     for _ in 0..6 {
         refused = sign_in(&served, "198.51.100.7", "", "wrong", proof).await.err();
     }
-    assert!(has_reason(&refused.unwrap(), "SIGN_IN_THROTTLED"));
+    assert!(has_reason(&refused.take().unwrap(), "SIGN_IN_THROTTLED"));
     let slowed = sign_in(&served, "198.51.100.7", "", PASSWORD, proof).await.err().unwrap();
     assert!(has_reason(&slowed, "SIGN_IN_THROTTLED"), "not even with the right one");
     sign_in(&served, "192.0.2.1", "", PASSWORD, proof).await.unwrap();
