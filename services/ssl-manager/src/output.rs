@@ -164,6 +164,7 @@ fn cell(value: &Value) -> String {
                 fields.iter().map(|(key, value)| format!("{key}: {}", cell(value))).collect();
             lines.join("\n")
         }
+        Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(", "),
         other => other.to_string(),
     };
     printable(&text)
