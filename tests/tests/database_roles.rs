@@ -6,6 +6,7 @@
 #[path = "database_roles/attacks.rs"]
 mod attacks;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -295,7 +296,7 @@ impl Prize {
             sqlx::raw_sql(AssertSqlSafe(format!("BEGIN; {sql}; ROLLBACK"))).execute(&mut connection).await;
         connection.close().await.unwrap();
         if let Err(error) = tried {
-            let code = error.as_database_error().and_then(|error| error.code().map(|code| code.into_owned()));
+            let code = error.as_database_error().and_then(|error| error.code().map(Cow::into_owned));
             assert_eq!(code.as_deref(), Some(NOT_ALLOWED), "{role}: {sql}: {error}");
             return Outcome::Refused;
         }
@@ -354,8 +355,8 @@ impl Prize {
         // Who may take keys out gets those of the name, or none.
         for label in ["shop", "evil"] {
             if let Ok(answer) = download(&channel, &self.admin, label).await {
-                let shop = x509::private_key_pem(&self.shop_key);
-                assert_eq!(answer.private_key_pem == *shop, label == "shop", "{role}, {label}: {sql}");
+                let key = x509::private_key_pem(&self.shop_key);
+                assert_eq!(answer.private_key_pem == *key, label == "shop", "{role}, {label}: {sql}");
                 let account = x509::private_key_pem(&self.account_key);
                 assert_ne!(answer.private_key_pem, *account, "{role}: {sql}");
             }

@@ -185,7 +185,7 @@ async fn a_person_whom_the_database_made_or_whose_password_it_set_cannot_sign_in
     let mut client = SessionsClient::new(served.channel.clone());
     for name in ["ann", "eve"] {
         let request = v1::SignInRequest { name: name.to_owned(), password: PASSWORD.to_owned() };
-        let refused = client.sign_in(request).await.unwrap_err();
+        let refused = client.sign_in(request).await.err().unwrap();
         assert!(has_reason(&refused, "SIGN_IN_FAILED"), "{refused:?}");
     }
 }
