@@ -3,6 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "database_roles/attacks.rs"]
+mod attacks;
+
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -285,111 +289,6 @@ impl Prize {
         panic!("{make}");
     }
 
-    /// The attacks of a column of the table.
-    fn attacks(&self, goal: Goal) -> Vec<String> {
-        let (token, session) = (hex_of(&self.forged_token), hex_of(&self.forged_session));
-        let own = hex_of(&self.own_session);
-        let password = format!("{PASSWORD} {PASSWORD}");
-        let password = api::hash_password(&password, &SystemEntropy).unwrap();
-        match goal {
-            Goal::BecomeSomebody => vec![
-                format!(
-                    "INSERT INTO tokens (name, hash, roles, created_at, mac)
-                    SELECT 'forged', {token}, 'admin', created_at, mac FROM tokens WHERE name = 'admin'"
-                ),
-                format!(
-                    "INSERT INTO tokens (name, hash, roles, created_at, mac)
-                    VALUES ('forged', {token}, 'admin', now(), decode(repeat('00', 40), 'hex'))"
-                ),
-                "UPDATE tokens SET roles = 'admin' WHERE name = 'viewer'".to_owned(),
-                format!("UPDATE tokens SET hash = {token} WHERE name = 'admin'"),
-                format!(
-                    "INSERT INTO users (name, roles, password_hash, created_at, mac)
-                    SELECT 'forged', 'admin', '{password}', created_at, mac FROM users WHERE name = 'boss'"
-                ),
-                "UPDATE users SET roles = 'admin' WHERE name = 'eve'".to_owned(),
-                format!("UPDATE users SET password_hash = '{password}' WHERE name = 'boss'"),
-                format!(
-                    "INSERT INTO sessions (hash, user_name, created_at, used_at, expires_at, mac)
-                    SELECT {session}, 'boss', created_at, used_at, expires_at, mac FROM sessions"
-                ),
-                format!(
-                    "INSERT INTO sessions (hash, user_name, created_at, used_at, expires_at, mac)
-                    VALUES ({session}, 'boss', now(), now(), now() + interval '1 hour', '')"
-                ),
-                format!(
-                    "INSERT INTO sessions (hash, person, roles, created_at, used_at, expires_at, mac)
-                    SELECT {session}, 'oidc:boss', 'admin', created_at, used_at, expires_at, mac FROM sessions"
-                ),
-                format!("UPDATE sessions SET user_name = 'boss' WHERE hash = {own}"),
-                format!(
-                    "DELETE FROM sessions WHERE hash = {own};
-                    INSERT INTO sessions (hash, user_name, created_at, used_at, expires_at, mac)
-                    VALUES ({own}, 'boss', now(), now(), now() + interval '1 hour', decode(repeat('11', 40), 'hex'))"
-                ),
-            ],
-            Goal::GetKey => vec![
-                "SELECT sealed_key FROM certificates".to_owned(),
-                "SELECT sealed_key FROM accounts".to_owned(),
-                "SELECT sealed_key FROM orders".to_owned(),
-                "UPDATE certificates SET sealed_key = (SELECT sealed_key FROM accounts) WHERE name = 'evil.example.com'"
-                    .to_owned(),
-                "UPDATE certificates SET sealed_key =
-                    (SELECT o.sealed_key FROM orders o WHERE o.name = 'evil.example.com')
-                    WHERE name = 'evil.example.com'"
-                    .to_owned(),
-                "INSERT INTO certificates (id, name, revision, source, sha256, serial, issuer, not_before, not_after,
-                        chain_pem, sealed_key, created_at)
-                    SELECT gen_random_uuid(), 'evil.example.com', revision, source, sha256, serial, issuer, not_before,
-                        not_after, chain_pem, sealed_key, created_at
-                    FROM certificates WHERE name = 'shop.example.com';
-                    UPDATE domains SET live_certificate_id = (SELECT id FROM certificates
-                        WHERE name = 'evil.example.com' AND sha256 IN
-                            (SELECT sha256 FROM certificates WHERE name = 'shop.example.com'))
-                    WHERE name = 'evil.example.com'"
-                    .to_owned(),
-            ],
-            Goal::Swap => vec![
-                "UPDATE certificates SET sealed_key = (SELECT sealed_key FROM certificates WHERE name = 'shop.example.com')
-                    WHERE name = 'evil.example.com'"
-                    .to_owned(),
-                "UPDATE certificates SET chain_pem = (SELECT chain_pem FROM certificates WHERE name = 'shop.example.com'),
-                        sealed_key = (SELECT sealed_key FROM certificates WHERE name = 'shop.example.com')
-                    WHERE name = 'evil.example.com'"
-                    .to_owned(),
-                "UPDATE certificates SET name = 'evil.example.com' WHERE name = 'shop.example.com';
-                    UPDATE domains SET live_certificate_id = (SELECT live_certificate_id FROM domains
-                        WHERE name = 'shop.example.com') WHERE name = 'evil.example.com'"
-                    .to_owned(),
-                "UPDATE domains SET live_certificate_id = (SELECT live_certificate_id FROM domains
-                        WHERE name = 'shop.example.com') WHERE name = 'evil.example.com'"
-                    .to_owned(),
-                "UPDATE domains SET previous_certificate_id = (SELECT live_certificate_id FROM domains
-                        WHERE name = 'shop.example.com'), live_certificate_id = (SELECT live_certificate_id FROM domains
-                        WHERE name = 'shop.example.com') WHERE name = 'evil.example.com'"
-                    .to_owned(),
-            ],
-            Goal::Audit => vec![
-                "UPDATE audit SET actor = 'token:other' WHERE sequence = 2".to_owned(),
-                "DELETE FROM audit WHERE sequence = 5".to_owned(),
-                "DELETE FROM audit WHERE sequence > 3;
-                    UPDATE audit_head SET sequence = 3, hash = (SELECT hash FROM audit WHERE sequence = 3)"
-                    .to_owned(),
-                "UPDATE audit_head SET sequence = 3, hash = (SELECT hash FROM audit WHERE sequence = 3)".to_owned(),
-                "UPDATE audit SET sequence = NULL, hash = NULL WHERE sequence > 3;
-                    UPDATE audit_head SET sequence = 3, hash = (SELECT hash FROM audit WHERE sequence = 3)"
-                    .to_owned(),
-                "UPDATE audit SET hash = decode(repeat('00', 32), 'hex') WHERE sequence = 5".to_owned(),
-                "UPDATE audit_mark SET sequence = 3, hash = (SELECT hash FROM audit WHERE sequence = 3)".to_owned(),
-                "UPDATE audit_mark SET sequence = 0, hash = decode(repeat('00', 32), 'hex'), mac = ''".to_owned(),
-                "DELETE FROM audit_mark".to_owned(),
-                "TRUNCATE audit".to_owned(),
-                "DROP TABLE audit".to_owned(),
-                "ALTER TABLE audit DISABLE TRIGGER ALL".to_owned(),
-            ],
-        }
-    }
-
     async fn attack(&self, role: &str, goal: Goal, sql: &str) -> Outcome {
         // On a copy that is thrown away where the role may do it at all.
         let mut connection = self.as_role(role, &self.template).await;
@@ -397,7 +296,7 @@ impl Prize {
             sqlx::raw_sql(AssertSqlSafe(format!("BEGIN; {sql}; ROLLBACK"))).execute(&mut connection).await;
         connection.close().await.unwrap();
         if let Err(error) = tried {
-            let code = error.as_database_error().and_then(|error| error.code().map(|code| code.into_owned()));
+            let code = error.as_database_error().and_then(|error| error.code().map(Cow::into_owned));
             assert_eq!(code.as_deref(), Some(NOT_ALLOWED), "{role}: {sql}: {error}");
             return Outcome::Refused;
         }
@@ -457,8 +356,8 @@ impl Prize {
         // Who may take keys out gets those of the name, or none.
         for label in ["shop", "evil"] {
             if let Ok(answer) = download(&channel, &self.admin, label).await {
-                let shop = x509::private_key_pem(&self.shop_key);
-                assert_eq!(answer.private_key_pem == *shop, label == "shop", "{role}, {label}: {sql}");
+                let key = x509::private_key_pem(&self.shop_key);
+                assert_eq!(answer.private_key_pem == *key, label == "shop", "{role}, {label}: {sql}");
                 let account = x509::private_key_pem(&self.account_key);
                 assert_ne!(answer.private_key_pem, *account, "{role}: {sql}");
             }

@@ -21,6 +21,7 @@ impl Statement {
     }
 
     /// With one more field.
+    #[must_use]
     pub fn and(mut self, field: &[u8]) -> Self {
         self.0.extend_from_slice(&(field.len() as u64).to_be_bytes());
         self.0.extend_from_slice(field);
@@ -28,6 +29,7 @@ impl Statement {
     }
 
     /// With one more field, which may be missing.
+    #[must_use]
     pub fn and_maybe(self, field: Option<&[u8]>) -> Self {
         match field {
             Some(field) => self.and(&[1]).and(field),

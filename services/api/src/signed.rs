@@ -145,10 +145,7 @@ impl Believer {
         row: &str,
         checked: Result<KeyId, SealError>,
     ) -> Result<bool, Status> {
-        let problem = match checked {
-            Ok(_) => return Ok(true),
-            Err(problem) => problem,
-        };
+        let Err(problem) = checked else { return Ok(true) };
         metrics::counter!("ssl_manager_unsigned_rows_total", "table" => table).increment(1);
         if self.told.take(&format!("{table} {row}"), self.clock.now()).is_ok() {
             let reason = &problem as &dyn std::error::Error;

@@ -186,7 +186,7 @@ async fn a_person_whom_the_database_made_or_whose_password_it_set_cannot_sign_in
     for name in ["ann", "eve"] {
         let request =
             v1::SignInRequest { name: name.to_owned(), password: PASSWORD.to_owned(), ..Default::default() };
-        let refused = client.sign_in(request).await.unwrap_err();
+        let refused = client.sign_in(request).await.err().unwrap();
         assert!(has_reason(&refused, "SIGN_IN_FAILED"), "{refused:?}");
     }
 }

@@ -389,9 +389,9 @@ async fn a_code_is_exchanged_only_for_a_state_that_we_gave() {
     let mut browser = Browser::new();
     let back = scene.leave(&mut browser, "/").await;
     let ours = browser.cookie(SIGN_IN).unwrap().value.clone();
+    let (made_up, later) = ("x".repeat(43), "9".repeat(12));
     let parts: Vec<&str> = ours.split('.').collect();
     assert_eq!(parts.len(), 6, "until, where to, state, nonce, verifier, MAC: {ours}");
-    let (made_up, later) = ("x".repeat(43), "9".repeat(12));
     let forged = |change: &dyn Fn(&mut Vec<&str>)| {
         let mut parts = parts.clone();
         change(&mut parts);

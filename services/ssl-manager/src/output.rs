@@ -105,6 +105,8 @@ pub(crate) fn print_json(value: &Value) -> Result<(), Failure> {
 }
 
 fn escaped(json: &str) -> String {
+    use std::fmt::Write;
+
     let mut text = String::with_capacity(json.len());
     for character in json.chars() {
         if character == '\n' || !is_unfit(character) {
@@ -112,7 +114,7 @@ fn escaped(json: &str) -> String {
             continue;
         }
         for unit in character.encode_utf16(&mut [0; 2]) {
-            text.push_str(&format!("\\u{unit:04x}"));
+            let _ = write!(text, "\\u{unit:04x}");
         }
     }
     text
@@ -164,6 +166,7 @@ fn cell(value: &Value) -> String {
                 fields.iter().map(|(key, value)| format!("{key}: {}", cell(value))).collect();
             lines.join("\n")
         }
+        Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(", "),
         other => other.to_string(),
     };
     printable(&text)

@@ -2,7 +2,7 @@
 
 use domain::{Activity, Cause, HistoryKind, Reason, Status, WorkKind};
 
-use super::kit::Kit;
+use super::kit::{Kit, name};
 
 /// Nothing listens there.
 const NOBODY: &str = "127.0.0.1:1";

@@ -61,13 +61,12 @@ impl SignInProvider {
             .map_err(|problem| RoleError::setting("console.oidc.issuer_url", problem.to_string()))?;
         let flow = Flow::new(provider, flow_settings(settings, &console.public_url)?)
             .map_err(|_| RoleError::setting("console.public_url", "is no URL"))?;
-        let cookie_key = match settings.client_secret()? {
-            Some(secret) => cookie_key(secret.as_bytes()),
-            None => {
-                let mut random = [0; 32];
-                process.entropy.fill(&mut random);
-                cookie_key(&random)
-            }
+        let cookie_key = if let Some(secret) = settings.client_secret()? {
+            cookie_key(secret.as_bytes())
+        } else {
+            let mut random = [0; 32];
+            process.entropy.fill(&mut random);
+            cookie_key(&random)
         };
         let exchanges = Semaphore::new(MOST_EXCHANGES);
         Ok(Some(Self { flow, label: settings.label.clone(), exchanges, cookie_key }))

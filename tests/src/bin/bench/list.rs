@@ -105,6 +105,7 @@ impl Served {
         let endpoint = format!("http://{address}");
         let channel = Channel::from_shared(endpoint.clone()).unwrap().connect().await.unwrap();
         Self {
+            keys,
             client: DomainsClient::new(channel),
             endpoint,
             bearer: format!("Bearer {}", &*text),
