@@ -207,6 +207,7 @@ impl<'a> Issuance<'a> {
         let mut dns = None;
         if order.state.url().is_none() {
             dns = Some(self.preflight(domain).await?);
+            self.journal.preflight_passed(domain).await?;
             checkpoint("preflight-passed").await;
         }
         let replaces = self.live().await?.and_then(|live| replaced(&live, order.account));
@@ -216,13 +217,14 @@ impl<'a> Issuance<'a> {
     /// Begins an order at the first CA that may and can; none if a certificate is there already.
     async fn begin(&self, domain: &Domain) -> Result<Option<Begin<'a>>, Stop> {
         let dns = self.preflight(domain).await?;
-        if domain.invalid_challenges.rest(&dns) && !self.was_asked_for() {
+        if domain.invalid_challenges.rest(&dns) && !self.unlocks_rest() {
             let reason = domain.facts.block.clone().unwrap_or_else(|| Reason::ChallengeInvalid {
                 problem: "unauthorized".to_owned(),
                 detail: "the challenge failed too often".to_owned(),
             });
             return Err(ended(Ending::Resting(reason)));
         }
+        self.journal.preflight_passed(domain).await?;
         checkpoint("preflight-passed").await;
         let live = self.live().await?;
         let mut why: Option<Ending> = None;
@@ -313,9 +315,10 @@ impl<'a> Issuance<'a> {
         }
     }
 
-    /// Whether a person or a program asked for this attempt, which unlocks a rest.
-    fn was_asked_for(&self) -> bool {
-        matches!(self.cause, Cause::Requested | Cause::Recheck)
+    /// Whether this attempt may order although the domain rests: a person or a program asked for it, or it is the daily
+    /// recheck.
+    fn unlocks_rest(&self) -> bool {
+        matches!(self.cause, Cause::Requested | Cause::Recheck | Cause::Midnight)
     }
 
     fn down(&self, authority: &Authority, until: Timestamp) -> Ending {
