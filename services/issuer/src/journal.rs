@@ -21,8 +21,6 @@ use crate::order_terms::{exempt, is_undelivered, is_withdrawn, lane};
 use preflight::Probe;
 
 const ACTOR: &str = "issuer";
-/// Clocks differ by less than this: a certificate that begins within it is used at once.
-const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_hours(1);
 
 /// The journal of one issuance.
 #[derive(Clone)]
@@ -113,7 +111,8 @@ impl Journal {
     /// Nothing that preflight looks at stands in the way any more: what is shown as the reason is what holds the domain up
     /// from here on. Whether CAA permits is asked per CA, after this.
     pub(crate) async fn preflight_passed(&self, before: &Domain) -> Result<(), JobError> {
-        let is_by_caa = matches!(before.facts.block, Some(Reason::CaaForbids { .. }));
+        let is_by_caa =
+            matches!(before.facts.block, Some(Reason::CaaForbids { .. } | Reason::CdnCaaForbids { .. }));
         if is_by_caa || before.clone().clear()? == *before {
             return Ok(());
         }
@@ -302,8 +301,6 @@ impl Journal {
         entry: Option<Entry<'_>>,
     ) -> Result<(), JobError> {
         let (now, certificate) = (self.context.clock.now(), summary.id);
-        let begins_later = summary.not_before.duration_since(now) > CLOCK_TOLERANCE;
-        let due_at = if begins_later { summary.not_before } else { now };
         let after = domain.clone().doing(Activity::Issued, None)?;
         tx.apply(Some(domain), &after, entry).await?;
         tx.schedule(&Work {
@@ -312,7 +309,7 @@ impl Journal {
             revision: domain.revision,
             cause: Cause::Requested,
             attempts: 0,
-            due_at: Some(due_at),
+            due_at: Some(summary.usable_at(now)),
             certificate: Some(certificate),
         })
         .await?;
@@ -391,15 +388,13 @@ impl Journal {
         let after = ending.change(domain.clone(), now, c4s_fault)?;
         let attempts = ending.attempt(&domain, self.lease.work.attempts);
         let due_at = self.next_attempt(&ending, &after, is_withdrawn, attempts, now);
-        let is_done =
-            !matches!(ending, Ending::Waiting { .. } | Ending::Lost { .. } | Ending::StillAtIt { .. });
         let is_news = attempts == 1 || after.status(now) != domain.recorded;
-        let entry = (is_news || (is_done && self.is_daily_recheck()))
+        let entry = (is_news || (ending.is_done() && self.is_daily_recheck()))
             .then(|| ending.reason())
             .flatten()
             .map(|reason| self.entry(ending.history(), &reason.message(&domain.name)));
         tx.apply(Some(&domain), &after, entry).await?;
-        let cause = if is_done { Cause::Retry } else { self.lease.work.cause };
+        let cause = if ending.is_done() { Cause::Retry } else { self.lease.work.cause };
         let next = Work { cause, attempts, due_at, ..self.lease.work.clone() };
         tx.finish(&self.lease, Some(&next)).await?;
         self.publish(&mut tx, EventKind::IssueFailed);

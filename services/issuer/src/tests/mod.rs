@@ -5,6 +5,7 @@ mod kit;
 mod bindings;
 mod budget;
 mod delivered;
+mod dns;
 mod keys;
 mod odd;
 mod pace;
