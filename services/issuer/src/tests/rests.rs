@@ -26,7 +26,7 @@ async fn after_five_invalid_challenges_nothing_is_ordered_until_dns_changes_or_s
     assert_eq!(minutes[..5], [1, 2, 5, 10, 30]);
     assert_eq!(kit.ca().orders_for(name.as_str()), 5);
     let domain = kit.domain(&name).await;
-    assert!(matches!(domain.reason(), Some(Reason::ChallengeInvalid { .. })), "it is still told why");
+    assert!(matches!(domain.reason(), Some(Reason::ChallengeFailedAtEdge { .. })), "it is still told why");
 
     for (cause, orders) in [(Cause::Midnight, 6), (Cause::Recheck, 7)] {
         kit.ask(&name, cause).await;
