@@ -2,6 +2,7 @@
 
 mod kit;
 
+mod bad_input;
 mod bindings;
 mod budget;
 mod delivered;
