@@ -5,6 +5,7 @@
 //! datagram that is cut is asked for again over TCP. Its size bounds the effort: no message has more than 65,535 bytes.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hickory_resolver::proto::op::{Edns, Message, Query, ResponseCode};
@@ -32,11 +33,13 @@ pub(crate) enum Way {
     Cached,
 }
 
-/// Asks nameservers, one after the other.
+/// Asks nameservers, one after the other, the one that answered last at first.
 pub(crate) struct Direct {
-    pub(crate) servers: Vec<SocketAddr>,
-    pub(crate) timeout: Duration,
-    pub(crate) attempts: usize,
+    servers: Vec<SocketAddr>,
+    timeout: Duration,
+    attempts: usize,
+    /// Index of the nameserver that answered last.
+    first: AtomicUsize,
 }
 
 /// What a nameserver sent.
@@ -48,6 +51,10 @@ pub(crate) struct Reply {
 }
 
 impl Direct {
+    pub(crate) fn new(servers: Vec<SocketAddr>, timeout: Duration, attempts: usize) -> Self {
+        Self { servers, timeout, attempts, first: AtomicUsize::new(0) }
+    }
+
     /// The answer to an ordinary question.
     pub(crate) async fn ask(&self, name: &Name, kind: RecordType) -> Result<Answer, AskError> {
         let reply = self.reply(name, kind, Way::Plain).await.map_err(|what| {
@@ -66,11 +73,16 @@ impl Direct {
     /// The first answer that is no failure; else the last failure. Errors: what happened, where no answer came at all.
     pub(crate) async fn reply(&self, name: &Name, kind: RecordType, way: Way) -> Result<Reply, String> {
         let mut last = Err("no nameserver is known".to_owned());
+        let servers = self.servers.iter().enumerate().cycle();
+        let servers = servers.skip(self.first.load(Ordering::Relaxed)).take(self.servers.len());
         for _ in 0..self.attempts.max(1) {
-            for server in &self.servers {
+            for (index, server) in servers.clone() {
                 let asked = tokio::time::timeout(self.timeout, exchange(*server, name, kind, way)).await;
                 last = match asked.unwrap_or_else(|_| Err("no answer in time".to_owned())) {
-                    Ok(reply) if is_final(reply.code) => return Ok(reply),
+                    Ok(reply) if is_final(reply.code) => {
+                        self.first.store(index, Ordering::Relaxed);
+                        return Ok(reply);
+                    }
                     // That it failed says more than that another one stayed silent.
                     Err(_) if last.is_ok() => last,
                     other => other,

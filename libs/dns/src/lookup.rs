@@ -62,7 +62,7 @@ pub(crate) fn resolver(
         let servers = nameservers.iter().copied().map(nameserver).collect();
         (ResolverConfig::from_name_servers(servers), ResolverOpts::default())
     };
-    let direct = Direct { servers: addresses(&config), timeout, attempts };
+    let direct = Direct::new(addresses(&config), timeout, attempts);
     let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
     let options = builder.options_mut();
     *options = system_options;

@@ -306,6 +306,24 @@ async fn masses_of_records_are_no_answer_and_long_lists_are_cut() {
 }
 
 #[tokio::test]
+async fn a_nameserver_that_is_silent_holds_up_one_question_and_not_all() {
+    let (silent, server) = (Nameserver::start().await, Nameserver::start().await);
+    for at in [NAME, PARENT, "com"] {
+        silent.set(at, RecordType::CAA, Reply::Silence);
+    }
+    set(&server, "com", &[FOREIGN]);
+    let servers = [silent.address, server.address];
+    let resolver = Resolver::with_timing(&servers, Duration::from_millis(300), 2).unwrap();
+    let applicant =
+        Applicant { identities: &["ca.example".to_owned()], method: "http-01", account_url: None };
+    let name = DomainName::parse(NAME).unwrap();
+    let caa = resolver.caa(&name, &applicant, &Targets::default()).await.unwrap();
+    assert_eq!(caa, forbids("com", r#"issue "other.example""#));
+    let asked = [NAME, PARENT, "com"].map(|at| silent.times_asked(at, RecordType::CAA));
+    assert_eq!(asked, [1, 0, 0]);
+}
+
+#[tokio::test]
 async fn a_set_of_the_cdns_is_not_the_customers() {
     let of_the_cdn = |at: &str| Caa::Forbids {
         at: at.to_owned(),
