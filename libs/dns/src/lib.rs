@@ -8,17 +8,21 @@
 //! A question that a CA does not need must not stop us: AAAA without an answer beside an A record of ours, and CNAME
 //! records on their own, which only we ask for.
 //!
+//! SERVFAIL may be ours, or the domain's own nameservers', or its signatures': [`Resolver::trouble`] finds out which.
+//!
 //! The CNAME chain is walked here, one question per name, instead of leaving it to the resolver library: that one
 //! forgets the chain when its end has no address, and then the customer could not be told where the name points.
 
 mod addresses;
 mod caa;
 mod chain;
+mod direct;
 mod issuers;
 mod lookup;
 mod named;
 mod pointing;
 mod resolver;
+mod trouble;
 
 use std::net::SocketAddr;
 
@@ -28,6 +32,7 @@ pub use caa::Caa;
 pub use issuers::Applicant;
 pub use named::Nameservers;
 pub use resolver::Resolver;
+pub use trouble::{Failed, Trouble};
 
 /// Where a name must lead.
 #[derive(Clone, Debug, Default)]
@@ -64,6 +69,14 @@ pub enum Pointing {
 pub struct CouldNotAsk {
     /// What was asked and what happened.
     pub detail: String,
+    /// The question, where the nameserver answered that it cannot find out (SERVFAIL).
+    pub failed: Option<Failed>,
+}
+
+impl CouldNotAsk {
+    pub(crate) fn new(detail: String) -> Self {
+        Self { detail, failed: None }
+    }
 }
 
 /// Why no resolver can be made.

@@ -23,7 +23,7 @@ impl Resolver {
         loop {
             // A CA asks for addresses alone, so a nameserver that does not answer for CNAME records must not stop us: the
             // answer for the addresses has the chain, too.
-            let found = match chain.step(&self.0).await? {
+            let found = match chain.step(&self.library).await? {
                 Step::On if targets.has_name(chain.at()) => return Ok(at_us(&chain)),
                 Step::On => continue,
                 Step::End | Step::NoAnswer => return self.compare_addresses(chain, targets).await,
@@ -43,8 +43,8 @@ impl Resolver {
 
     async fn compare_addresses(&self, chain: Chain, targets: &Targets) -> Result<Pointing, CouldNotAsk> {
         let (a, aaaa) = tokio::join!(
-            lookup::ask(&self.0, chain.at(), RecordType::A),
-            lookup::ask(&self.0, chain.at(), RecordType::AAAA)
+            lookup::ask(&self.library, chain.at(), RecordType::A),
+            lookup::ask(&self.library, chain.at(), RecordType::AAAA)
         );
         let mut found = Vec::new();
         let mut unanswered = None;
@@ -106,6 +106,21 @@ fn reaches_target(chain: &mut Chain, records: &[Record], targets: &Targets) -> R
 }
 
 impl Targets {
+    /// Whether a chain leads to a target, or has led past one.
+    pub(crate) fn are_passed_by(&self, chain: &Chain) -> bool {
+        chain.passed().any(|name| self.has_name(name))
+    }
+
+    /// Whether a name is that of a target, or above one. A top-level domain is nobody's.
+    pub(crate) fn are_below(&self, name: &Name) -> bool {
+        let above = lookup::readable(name);
+        let is_below = |target: &String| {
+            let target = target.trim_end_matches('.').to_ascii_lowercase();
+            target == above || target.strip_suffix(&above).is_some_and(|rest| rest.ends_with('.'))
+        };
+        above.contains('.') && self.cname_targets.iter().any(is_below)
+    }
+
     fn has_name(&self, name: &Name) -> bool {
         let name = lookup::readable(name);
         self.cname_targets.iter().any(|target| {

@@ -3,10 +3,13 @@
 use std::fmt;
 use std::str::FromStr;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::CertificateId;
+
+/// Clocks differ by less than this: a certificate that begins within it is used at once.
+const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_hours(1);
 
 /// Where a certificate comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -59,4 +62,11 @@ pub struct CertificateSummary {
     pub not_after: Timestamp,
     /// Where it comes from.
     pub source: Source,
+}
+
+impl CertificateSummary {
+    /// When it can be used, from `now` on.
+    pub fn usable_at(&self, now: Timestamp) -> Timestamp {
+        if self.not_before.duration_since(now) > CLOCK_TOLERANCE { self.not_before } else { now }
+    }
 }

@@ -50,10 +50,15 @@ pub fn who_must_act(code: &str) -> Option<Who> {
         | "caa_forbids"
         | "challenge_unreachable"
         | "challenge_invalid"
+        | "dnssec_broken"
+        | "dns_broken"
         | "pasted_ended" => Who::Customer,
-        "unknown_to_c4" | "challenge_unreachable_elsewhere" | "not_served" | "upload_failed" => {
-            Who::CdnOperator
-        }
+        "unknown_to_c4"
+        | "cdn_caa_forbids"
+        | "challenge_failed_at_edge"
+        | "challenge_unreachable_elsewhere"
+        | "not_served"
+        | "upload_failed" => Who::CdnOperator,
         "order_rejected" | "certificate_rejected" => Who::Ca,
         "issuer_refuses_us" | "paused_by_ca" | "ca_limited" | "ca_down" | "could_not_ask" => Who::Us,
         _ => return None,
@@ -92,6 +97,27 @@ pub enum Reason {
         /// What has to be allowed.
         wanted: String,
     },
+    /// CAA records of the CDN's own name, or above it, forbid every CA that we could use.
+    CdnCaaForbids {
+        /// The name whose records decide.
+        at: String,
+        /// What stands there.
+        found: String,
+        /// What has to be allowed.
+        wanted: String,
+    },
+    /// The signatures (DNSSEC) of the domain's zone are not valid.
+    DnssecBroken {
+        /// The zone.
+        zone: String,
+    },
+    /// The nameservers of the domain's zone have been failing for an hour.
+    DnsBroken {
+        /// The zone.
+        zone: String,
+        /// The nameservers; empty where they are not known.
+        nameservers: String,
+    },
     /// The challenge path was rehearsed, and something else than our answer came back.
     ChallengeUnreachable {
         /// What happened.
@@ -102,6 +128,13 @@ pub enum Reason {
     /// The CA looked and did not find the challenge response.
     ChallengeInvalid {
         /// The problem's type (RFC 8555 section 6.7), without its prefix.
+        problem: String,
+        /// The CA's own words.
+        detail: String,
+    },
+    /// The CA looked at the CDN's own addresses and did not find the challenge response there.
+    ChallengeFailedAtEdge {
+        /// The problem's type.
         problem: String,
         /// The CA's own words.
         detail: String,
@@ -182,9 +215,13 @@ impl Reason {
             Self::WrongAaaa { .. } => "wrong_aaaa",
             Self::PortMissing { .. } => "port_missing",
             Self::CaaForbids { .. } => "caa_forbids",
+            Self::CdnCaaForbids { .. } => "cdn_caa_forbids",
+            Self::DnssecBroken { .. } => "dnssec_broken",
+            Self::DnsBroken { .. } => "dns_broken",
             Self::ChallengeUnreachable { .. } => "challenge_unreachable",
             Self::UnknownToC4 => "unknown_to_c4",
             Self::ChallengeInvalid { .. } => "challenge_invalid",
+            Self::ChallengeFailedAtEdge { .. } => "challenge_failed_at_edge",
             Self::ChallengeUnreachableElsewhere { .. } => "challenge_unreachable_elsewhere",
             Self::OrderRejected { .. } => "order_rejected",
             Self::CertificateRejected { .. } => "certificate_rejected",
@@ -206,10 +243,14 @@ impl Reason {
             | Self::WrongAaaa { .. }
             | Self::PortMissing { .. }
             | Self::CaaForbids { .. }
+            | Self::DnssecBroken { .. }
+            | Self::DnsBroken { .. }
             | Self::ChallengeUnreachable { .. }
             | Self::ChallengeInvalid { .. }
             | Self::PastedEnded { .. } => Who::Customer,
             Self::UnknownToC4
+            | Self::CdnCaaForbids { .. }
+            | Self::ChallengeFailedAtEdge { .. }
             | Self::ChallengeUnreachableElsewhere { .. }
             | Self::NotServed { .. }
             | Self::UploadFailed { .. } => Who::CdnOperator,
@@ -228,6 +269,7 @@ impl Reason {
             Self::NotPointed { found, .. }
             | Self::WrongAaaa { found, .. }
             | Self::CaaForbids { found, .. }
+            | Self::CdnCaaForbids { found, .. }
             | Self::ChallengeUnreachable { found } => Some(found),
             _ => None,
         }
@@ -246,6 +288,15 @@ impl Reason {
                 "The CAA records of {at} allow no certificate for {name}: {found}. Add the record {at} CAA 0 issue \
                  \"{wanted}\", or remove the CAA records that forbid it."
             ),
+            Self::CdnCaaForbids { at, found, wanted } => format!(
+                "The CAA records of {at}, which {name} leads to, allow no certificate for it: {found}. The CDN operator \
+                 must add the record {at} CAA 0 issue \"{wanted}\"."
+            ),
+            Self::DnssecBroken { zone } => format!(
+                "The DNSSEC signatures of {zone} are not valid, so certificate authorities get no answer from DNS for \
+                 {name}. Have {zone} signed again where it is hosted, or delete its DS records at the registrar."
+            ),
+            Self::DnsBroken { zone, nameservers } => dns_broken(name, zone, nameservers),
             Self::ChallengeUnreachable { found } => format!(
                 "Requests to http://{name}/.well-known/acme-challenge/ must reach us, but {found}. Remove redirects, \
                  firewall rules and page rules for that path."
@@ -256,6 +307,11 @@ impl Reason {
             Self::ChallengeInvalid { problem, detail } => format!(
                 "Requests to http://{name}/.well-known/acme-challenge/ must reach us. The certificate authority \
                  reported {problem}: {detail}"
+            ),
+            Self::ChallengeFailedAtEdge { problem, detail } => format!(
+                "{name} leads to the CDN, but the certificate authority did not find our answer at \
+                 http://{name}/.well-known/acme-challenge/ there. The CDN operator must have the edges pass that path on \
+                 to us. The certificate authority reported {problem}: {detail}"
             ),
             Self::ChallengeUnreachableElsewhere { detail } => format!(
                 "The certificate authority reaches http://{name}/.well-known/acme-challenge/ from some parts of the \
@@ -302,6 +358,14 @@ fn wrong_aaaa(name: &DomainName, found: &str, ours: &str) -> String {
     format!(
         "Delete the AAAA records of {name} that lead to {found}{instead}: certificates cannot be issued while they are \
          there. Its A records are right."
+    )
+}
+
+fn dns_broken(name: &DomainName, zone: &str, nameservers: &str) -> String {
+    let told = if nameservers.is_empty() { String::new() } else { format!(" ({nameservers})") };
+    format!(
+        "The nameservers of {zone}{told} have given no answer for {name} for over an hour, and certificate authorities get \
+         none either. Check them where {zone} is hosted, and its NS records at the registrar."
     )
 }
 

@@ -12,9 +12,13 @@ fn every() -> Vec<Reason> {
         Reason::WrongAaaa { found: text(), ours: text() },
         Reason::PortMissing { missing: vec![80] },
         Reason::CaaForbids { at: text(), found: text(), wanted: text() },
+        Reason::CdnCaaForbids { at: text(), found: text(), wanted: text() },
+        Reason::DnssecBroken { zone: text() },
+        Reason::DnsBroken { zone: text(), nameservers: text() },
         Reason::ChallengeUnreachable { found: text() },
         Reason::UnknownToC4,
         Reason::ChallengeInvalid { problem: text(), detail: text() },
+        Reason::ChallengeFailedAtEdge { problem: text(), detail: text() },
         Reason::ChallengeUnreachableElsewhere { detail: text() },
         Reason::OrderRejected { problem: text(), detail: text() },
         Reason::CertificateRejected { detail: text() },
@@ -33,9 +37,13 @@ fn every() -> Vec<Reason> {
             | Reason::WrongAaaa { .. }
             | Reason::PortMissing { .. }
             | Reason::CaaForbids { .. }
+            | Reason::CdnCaaForbids { .. }
+            | Reason::DnssecBroken { .. }
+            | Reason::DnsBroken { .. }
             | Reason::ChallengeUnreachable { .. }
             | Reason::UnknownToC4
             | Reason::ChallengeInvalid { .. }
+            | Reason::ChallengeFailedAtEdge { .. }
             | Reason::ChallengeUnreachableElsewhere { .. }
             | Reason::OrderRejected { .. }
             | Reason::CertificateRejected { .. }

@@ -6,7 +6,7 @@
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use c4::{C4Client, C4Error, C4Options};
-use dns::{Applicant, Caa, Nameservers, Pointing, Targets};
+use dns::{Applicant, Caa, CouldNotAsk, Failed, Nameservers, Pointing, Targets, Trouble};
 use domain::{Clock, DomainName, Entropy, Reason};
 use rehearsal::{Options, Rehearsal, Rehearsed};
 use runtime::{Config, RoleError};
@@ -32,6 +32,16 @@ pub enum Verdict<T> {
     UnknownToC4,
     /// A question got no answer.
     CouldNotAsk(String),
+    /// The nameserver that was asked could not find out: the domain's own may be what is broken.
+    DnsFails(DnsFails),
+}
+
+/// A question to DNS that was answered by SERVFAIL.
+#[derive(Debug, PartialEq, Eq)]
+pub struct DnsFails {
+    /// What was asked and what happened.
+    pub detail: String,
+    failed: Failed,
 }
 
 /// What was found where all is fine.
@@ -109,6 +119,18 @@ impl Preflight {
             Verdict::Blocked(reason) => Verdict::Blocked(reason),
             Verdict::UnknownToC4 => Verdict::UnknownToC4,
             Verdict::CouldNotAsk(detail) => Verdict::CouldNotAsk(detail),
+            Verdict::DnsFails(fails) => Verdict::DnsFails(fails),
+        }
+    }
+
+    /// Why DNS fails, if the domain's owner has to mend it: broken signatures do not mend themselves, nameservers often do.
+    pub async fn why_dns_fails(&self, fails: &DnsFails) -> Option<Reason> {
+        match self.nameservers.trouble(&fails.failed).await {
+            Ok(Trouble::Signatures { zone }) => Some(Reason::DnssecBroken { zone }),
+            Ok(Trouble::Nameservers { zone, nameservers }) => {
+                Some(Reason::DnsBroken { zone, nameservers: nameservers.join(", ") })
+            }
+            Ok(Trouble::Ours) | Err(_) => None,
         }
     }
 
@@ -141,26 +163,32 @@ impl Preflight {
                 let ours = self.apex_addresses.iter().find(|address| address.contains(':'));
                 Verdict::Blocked(Reason::WrongAaaa { found, ours: ours.cloned().unwrap_or_default() })
             }
-            Err(error) => Verdict::CouldNotAsk(format!("DNS: {error}")),
+            Err(error) => unanswered(error),
         }
     }
 
-    /// Asks whether CAA permits a CA that answers to `identities`, with our account there if there is one yet.
+    /// Asks whether CAA permits a CA that answers to `identities`, with our account there if there is one yet. `found` says
+    /// where the name leads.
     pub async fn caa(
         &self,
         name: &DomainName,
+        found: &Found,
         identities: &[String],
         account_url: Option<&str>,
     ) -> Verdict<()> {
         let applicant = Applicant { identities, method: METHOD, account_url };
-        match self.nameservers.caa(name, &applicant).await {
+        let mut targets = self.targets.clone();
+        targets.cname_targets.push(found.dns.clone());
+        let wanted = || identities.first().cloned().unwrap_or_default();
+        match self.nameservers.caa(name, &applicant, &targets).await {
             Ok(Caa::Permits) => Verdict::Fine(()),
-            Ok(Caa::Forbids { at, found }) => Verdict::Blocked(Reason::CaaForbids {
-                at,
-                found,
-                wanted: identities.first().cloned().unwrap_or_default(),
-            }),
-            Err(error) => Verdict::CouldNotAsk(format!("DNS: {error}")),
+            Ok(Caa::Forbids { at, found, at_target: false }) => {
+                Verdict::Blocked(Reason::CaaForbids { at, found, wanted: wanted() })
+            }
+            Ok(Caa::Forbids { at, found, at_target: true }) => {
+                Verdict::Blocked(Reason::CdnCaaForbids { at, found, wanted: wanted() })
+            }
+            Err(error) => unanswered(error),
         }
     }
 
@@ -199,5 +227,13 @@ impl Preflight {
             return self.apex_addresses.join(" and ");
         }
         targets.cname_targets.last().cloned().unwrap_or_else(|| self.apex_addresses.join(" and "))
+    }
+}
+
+fn unanswered<T>(CouldNotAsk { detail, failed }: CouldNotAsk) -> Verdict<T> {
+    let detail = format!("DNS: {detail}");
+    match failed {
+        Some(failed) => Verdict::DnsFails(DnsFails { detail, failed }),
+        None => Verdict::CouldNotAsk(detail),
     }
 }

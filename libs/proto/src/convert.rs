@@ -113,7 +113,9 @@ fn needed(reason: &Reason, name: &DomainName) -> Vec<v1::DnsRecord> {
         Reason::WrongAaaa { ours, .. } if !ours.is_empty() => {
             vec![record("AAAA", name.as_str(), ours.clone())]
         }
-        Reason::CaaForbids { at, wanted, .. } => vec![record("CAA", at, format!("0 issue \"{wanted}\""))],
+        Reason::CaaForbids { at, wanted, .. } | Reason::CdnCaaForbids { at, wanted, .. } => {
+            vec![record("CAA", at, format!("0 issue \"{wanted}\""))]
+        }
         _ => Vec::new(),
     }
 }

@@ -46,6 +46,7 @@ pub(crate) struct DomainRow {
     missing_first_at: Option<Timestamp>,
     missing_last_at: Option<Timestamp>,
     missing_answers: u32,
+    dns_failing_since: Option<Timestamp>,
     upload_failing: Option<Reason>,
     live_certificate_id: Option<CertificateId>,
     live_not_after: Option<Timestamp>,
@@ -64,7 +65,7 @@ pub(crate) struct DomainRow {
 
 columns!(DomainRow in "domains":
     name, revision, source, created_at, deleted_at, unknown_to_c4, missing_first_at, missing_last_at, missing_answers,
-    upload_failing, live_certificate_id, live_not_after, previous_certificate_id, block, waiting, invalid_challenges,
+    dns_failing_since, upload_failing, live_certificate_id, live_not_after, previous_certificate_id, block, waiting, invalid_challenges,
     invalid_challenges_dns, status, activity, who, upload_revision, version, changed_at);
 
 impl DomainRow {
@@ -81,6 +82,7 @@ impl DomainRow {
             missing_first_at: facts.missing.map(|missing| missing.first_at),
             missing_last_at: facts.missing.map(|missing| missing.last_at),
             missing_answers: facts.missing.map_or(0, |missing| missing.answers),
+            dns_failing_since: facts.dns_failing_since,
             upload_failing: facts.upload_failing.clone(),
             live_certificate_id: facts.live.map(|live| live.certificate),
             live_not_after: facts.live.map(|live| live.not_after),
@@ -131,6 +133,7 @@ impl TryFrom<DomainRow> for Domain {
                 upload_failing: row.upload_failing,
                 live,
                 block: row.block,
+                dns_failing_since: row.dns_failing_since,
             },
             recorded: row.status,
             previous: row.previous_certificate_id,

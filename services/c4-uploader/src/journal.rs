@@ -83,8 +83,24 @@ impl<'a> Journal<'a> {
             return self.ended(tx, &domain, &certificate).await.map(|()| None);
         }
         let is_live = is_live(&domain, certificate.id());
+        if !is_live && self.begins_later(tx, &certificate).await? {
+            return Ok(None);
+        }
         let is_failing = domain.facts.upload_failing.is_some();
         Ok(Some(Task { certificate, sealed_key, is_live, is_failing }))
+    }
+
+    /// Whether a certificate cannot be used yet, whoever asked for its upload now; then that is due once it can.
+    async fn begins_later(&self, mut tx: Tx, certificate: &Certificate) -> Result<bool, JobError> {
+        let now = self.context.clock.now();
+        let usable_at = certificate.summary.usable_at(now);
+        if usable_at <= now {
+            return Ok(false);
+        }
+        tracing::info!(certificate.id = %certificate.id(), begins_at = %usable_at, "it cannot be used yet");
+        tx.finish(self.lease, Some(&self.next(self.lease.work.cause, Some(usable_at)))).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// That an upload is about to be sent; returns its revision. None if nobody wants it any more.

@@ -9,6 +9,7 @@ use domain::{Activity, DomainName, Reason, Retry};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::at_ca::{AtCa, later, still_at_it};
+use crate::blame;
 use crate::ending::Ending;
 use crate::issuance::{RELEASE_SPREAD, Stop, another_order, ended, local, order_over};
 
@@ -138,15 +139,28 @@ impl AtCa<'_> {
             }
             Meaning::Paused => paused(problem),
             Meaning::RefusesUs => return self.refused_us(problem, Request::Look),
-            Meaning::Caa => {
-                let wanted = self.identities.first().cloned().unwrap_or_default();
-                let at = caa_owner(self.name, &detail);
-                refused(Reason::CaaForbids { at, found: detail, wanted })
+            Meaning::Caa => refused(self.caa_forbids(detail)),
+            Meaning::NotFound => {
+                let ours = &self.issuer.context.config.cdn.addresses;
+                not_found(blame::not_found(self.name, kind, detail, ours))
             }
-            Meaning::NotFound => not_found(Reason::ChallengeInvalid { problem: kind, detail }),
             Meaning::NotFoundEverywhere => not_found(Reason::ChallengeUnreachableElsewhere { detail }),
             Meaning::Refused => refused(Reason::OrderRejected { problem: kind, detail }),
         })
+    }
+
+    /// By the CA's words: our own look at the records found nothing, or it was long ago.
+    fn caa_forbids(&self, detail: String) -> Reason {
+        let wanted = self.identities.first().cloned().unwrap_or_default();
+        let targets = self.issuer.context.config.cdn.cname_targets.iter();
+        let mut targets = targets.filter_map(|target| DomainName::parse(target).ok());
+        if let Some(at) = caa_owner(self.name, &detail) {
+            return Reason::CaaForbids { at, found: detail, wanted };
+        }
+        match targets.find_map(|target| caa_owner(&target, &detail)) {
+            Some(at) => Reason::CdnCaaForbids { at, found: detail, wanted },
+            None => Reason::CaaForbids { at: self.name.to_string(), found: detail, wanted },
+        }
     }
 
     /// The CA delivered something that cannot be used; another order brings the same again.
@@ -201,13 +215,13 @@ fn is_odd(error: &AcmeError) -> bool {
 }
 
 /// The name whose CAA records forbid it, as far as the CA's words say ("CAA record for example.com prevents issuance").
-fn caa_owner(name: &DomainName, detail: &str) -> String {
+fn caa_owner(name: &DomainName, detail: &str) -> Option<String> {
     let mut words = detail.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')));
     let is_above = |word: &&str| {
         let word = word.trim_matches('.');
         word.contains('.') && (word == name.as_str() || name.as_str().ends_with(&format!(".{word}")))
     };
-    words.find(is_above).map_or_else(|| name.to_string(), |word| word.trim_matches('.').to_owned())
+    words.find(is_above).map(|word| word.trim_matches('.').to_owned())
 }
 
 #[cfg(test)]
@@ -218,14 +232,14 @@ mod tests {
     fn the_owner_of_the_caa_records_is_read_off_the_cas_words() {
         let name = DomainName::parse("shop.example.com").unwrap();
         for (detail, owner) in [
-            ("CAA record for example.com prevents issuance", "example.com"),
-            ("While processing CAA for shop.example.com: DNS problem: SERVFAIL.", "shop.example.com"),
-            ("CAA record for other.example.net prevents issuance", "shop.example.com"),
-            ("CAA record for notexample.com.", "shop.example.com"),
-            ("com.", "shop.example.com"),
-            ("", "shop.example.com"),
+            ("CAA record for example.com prevents issuance", Some("example.com")),
+            ("While processing CAA for shop.example.com: DNS problem: SERVFAIL.", Some("shop.example.com")),
+            ("CAA record for other.example.net prevents issuance", None),
+            ("CAA record for notexample.com.", None),
+            ("com.", None),
+            ("", None),
         ] {
-            assert_eq!(caa_owner(&name, detail), owner, "{detail}");
+            assert_eq!(caa_owner(&name, detail).as_deref(), owner, "{detail}");
         }
     }
 }

@@ -20,6 +20,8 @@ pub(crate) enum Ending {
     UnknownToC4,
     /// Nobody's fault, or not known whose: asked again soon, or when there is room.
     Waiting { reason: Reason, not_before: Option<Timestamp> },
+    /// DNS fails for the name: not for long yet, or by a fault that is not the owner's. Asked again soon.
+    DnsFails { detail: String },
     /// The CA is still at it.
     StillAtIt { activity: Activity, not_before: Option<Timestamp> },
 }
@@ -35,6 +37,14 @@ impl Ending {
 
     pub(crate) fn limited(until: Timestamp) -> Self {
         Self::Waiting { reason: Reason::CaLimited { until }, not_before: Some(until) }
+    }
+
+    /// Whether the attempt did what it was for; else it goes on with the next one, as what it was.
+    pub(crate) fn is_done(&self) -> bool {
+        !matches!(
+            self,
+            Self::Waiting { .. } | Self::Lost { .. } | Self::DnsFails { .. } | Self::StillAtIt { .. }
+        )
     }
 
     /// Whether the CA counts a failed authorization.
@@ -70,6 +80,7 @@ impl Ending {
             | Self::Lost { reason, .. }
             | Self::Waiting { reason, .. } => Some(reason.clone()),
             Self::UnknownToC4 => Some(Reason::UnknownToC4),
+            Self::DnsFails { detail } => Some(Reason::CouldNotAsk { detail: detail.clone() }),
             Self::StillAtIt { .. } => None,
         }
     }
@@ -81,7 +92,9 @@ impl Ending {
             Self::UnknownToC4 => Retry::Unknown,
             // Time does not lift a pause: the CA is asked as rarely as about a domain that is blocked.
             Self::Waiting { reason: Reason::PausedByCa { .. }, .. } => Retry::Blocked,
-            Self::Waiting { .. } | Self::Lost { .. } | Self::StillAtIt { .. } => Retry::CouldNotAsk,
+            Self::Waiting { .. } | Self::Lost { .. } | Self::DnsFails { .. } | Self::StillAtIt { .. } => {
+                Retry::CouldNotAsk
+            }
             Self::Refused { reason: Reason::CertificateRejected { .. }, .. } => Retry::Rejected,
             Self::Blocked(_) | Self::Resting(_) | Self::Refused { .. } | Self::ChallengeInvalid { .. } => {
                 match domain.facts.live {
@@ -129,7 +142,9 @@ impl Ending {
             }
             Self::Blocked(_) | Self::Resting(_) => HistoryKind::Blocked,
             Self::UnknownToC4 => HistoryKind::UnknownToC4,
-            Self::Waiting { reason: Reason::CouldNotAsk { .. }, .. } => HistoryKind::CouldNotAsk,
+            Self::Waiting { reason: Reason::CouldNotAsk { .. }, .. } | Self::DnsFails { .. } => {
+                HistoryKind::CouldNotAsk
+            }
             Self::Waiting { .. } | Self::StillAtIt { .. } => HistoryKind::CaWaiting,
         }
     }
@@ -147,6 +162,9 @@ impl Ending {
             Self::Refused { reason, .. } => domain.order_refused(reason.clone()),
             Self::Lost { reason, .. } => domain.order_lost(reason.clone()),
             Self::UnknownToC4 => domain.unknown_to_c4(now, c4s_fault),
+            Self::DnsFails { detail } => {
+                domain.dns_fails(Reason::CouldNotAsk { detail: detail.clone() }, now)
+            }
             Self::Waiting { reason, .. } => {
                 let activity = match reason {
                     Reason::CaLimited { .. } => Activity::WaitingForBudget,

@@ -15,12 +15,14 @@ use crate::at_ca::AtCa;
 use crate::authority::{Authority, Closed};
 use crate::ending::Ending;
 use crate::journal::{Begun, Journal};
-use preflight::{Found, Verdict};
+use preflight::{DnsFails, Found, Verdict};
 
 /// An order that came no further for so long is given up where another CA can be used.
 const NO_PROGRESS: SignedDuration = SignedDuration::from_hours(1);
 /// Attempts that ended without an answer after which a rehearsal is believed.
 const BLAMED_AFTER: u32 = 2;
+/// How long DNS may fail for a name before its owner is told.
+const DNS_MAY_FAIL: SignedDuration = SignedDuration::from_hours(1);
 /// Seconds over which those who wait for a CA come back.
 pub(crate) const RELEASE_SPREAD: u64 = 120;
 
@@ -206,7 +208,8 @@ impl<'a> Issuance<'a> {
         };
         let mut dns = None;
         if order.state.url().is_none() {
-            dns = Some(self.preflight(domain).await?);
+            dns = Some(self.preflight(domain).await?.dns);
+            self.journal.preflight_passed(domain).await?;
             checkpoint("preflight-passed").await;
         }
         let replaces = self.live().await?.and_then(|live| replaced(&live, order.account));
@@ -215,23 +218,20 @@ impl<'a> Issuance<'a> {
 
     /// Begins an order at the first CA that may and can; none if a certificate is there already.
     async fn begin(&self, domain: &Domain) -> Result<Option<Begin<'a>>, Stop> {
-        let dns = self.preflight(domain).await?;
-        if domain.invalid_challenges.rest(&dns) && !self.was_asked_for() {
-            let reason = domain.facts.block.clone().unwrap_or_else(|| Reason::ChallengeInvalid {
-                problem: "unauthorized".to_owned(),
-                detail: "the challenge failed too often".to_owned(),
-            });
-            return Err(ended(Ending::Resting(reason)));
+        let found = self.preflight(domain).await?;
+        if domain.invalid_challenges.rest(&found.dns) && !self.unlocks_rest() {
+            return Err(ended(Ending::Resting(why_it_rests(domain))));
         }
+        self.journal.preflight_passed(domain).await?;
         checkpoint("preflight-passed").await;
         let live = self.live().await?;
         let mut why: Option<Ending> = None;
         for authority in self.issuer.in_order(live.as_ref()).await? {
-            let ending = match self.begin_at(authority, live.as_ref()).await {
+            let ending = match self.begin_at(authority, domain, &found, live.as_ref()).await {
                 Ok((Begun::AlreadyIssued, _)) => return Ok(None),
                 Ok((Begun::Order(order), refusals)) => {
                     let replaces = live.as_ref().and_then(|live| replaced(live, order.account));
-                    let dns = Some(dns);
+                    let dns = Some(found.dns);
                     return Ok(Some(Begin { order, authority, refusals, is_resumed: false, dns, replaces }));
                 }
                 Ok((Begun::NoRoom(until), _)) => Ending::limited(until),
@@ -252,6 +252,8 @@ impl<'a> Issuance<'a> {
     async fn begin_at(
         &self,
         authority: &Authority,
+        domain: &Domain,
+        found: &Found,
         live: Option<&Certificate>,
     ) -> Result<(Begun, u64), Stop> {
         let now = self.issuer.context.clock.now();
@@ -266,22 +268,46 @@ impl<'a> Issuance<'a> {
         checkpoint("account-ready").await;
         let identities = authority.identities().await;
         let identities = identities.map_err(|error| self.out_of_reach(authority, &error))?;
-        let verdict = self.issuer.preflight.caa(self.name, &identities, Some(account.url())).await;
-        stop_unless_fine(verdict)?;
+        let caa = self.issuer.preflight.caa(self.name, found, &identities, Some(account.url()));
+        self.fine(domain, caa.await).await?;
         let replaces = live.filter(|live| replaced(live, account.id).is_some());
         Ok((self.journal.begin_order(authority, &account, live, replaces).await?, refusals))
     }
 
-    /// Whether an order can succeed, whoever issues; what DNS answered.
-    async fn preflight(&self, domain: &Domain) -> Result<String, Stop> {
-        let Found { dns } = stop_unless_fine(self.issuer.preflight.ask(self.name).await)?;
+    /// Whether an order can succeed, whoever issues; what was found.
+    async fn preflight(&self, domain: &Domain) -> Result<Found, Stop> {
+        let found = self.fine(domain, self.issuer.preflight.ask(self.name).await).await?;
         if let Some(probe) = self.issuer.preflight.probe(&*self.issuer.context.entropy) {
             self.journal.probe(&probe).await?;
             let clock = &*self.issuer.context.clock;
             let rehearsed = self.issuer.preflight.rehearse(self.name, &probe, clock).await;
-            stop_unless_fine(self.once_more(domain, rehearsed))?;
+            self.fine(domain, self.once_more(domain, rehearsed)).await?;
         }
-        Ok(dns)
+        Ok(found)
+    }
+
+    async fn fine<T>(&self, domain: &Domain, verdict: Verdict<T>) -> Result<T, Stop> {
+        Err(ended(match verdict {
+            Verdict::Fine(found) => return Ok(found),
+            Verdict::Blocked(reason) => Ending::Blocked(reason),
+            Verdict::UnknownToC4 => Ending::UnknownToC4,
+            Verdict::CouldNotAsk(detail) => Ending::could_not_ask(detail),
+            Verdict::DnsFails(fails) => self.dns_fails(domain, fails).await,
+        }))
+    }
+
+    /// DNS failed. The first time says nothing: whose fault it is is looked for when it does so again.
+    async fn dns_fails(&self, domain: &Domain, fails: DnsFails) -> Ending {
+        let now = self.issuer.context.clock.now();
+        let Some(since) = domain.facts.dns_failing_since else {
+            return Ending::DnsFails { detail: fails.detail };
+        };
+        let is_long = now.duration_since(since) >= DNS_MAY_FAIL;
+        match self.issuer.preflight.why_dns_fails(&fails).await {
+            Some(reason @ Reason::DnssecBroken { .. }) => Ending::Blocked(reason),
+            Some(reason) if is_long => Ending::Blocked(reason),
+            _ => Ending::DnsFails { detail: fails.detail },
+        }
     }
 
     /// A rehearsal that went wrong may have met one of our own processes that was just starting: nobody is blamed before
@@ -313,9 +339,10 @@ impl<'a> Issuance<'a> {
         }
     }
 
-    /// Whether a person or a program asked for this attempt, which unlocks a rest.
-    fn was_asked_for(&self) -> bool {
-        matches!(self.cause, Cause::Requested | Cause::Recheck)
+    /// Whether this attempt may order although the domain rests: a person or a program asked for it, or it is the daily
+    /// recheck.
+    fn unlocks_rest(&self) -> bool {
+        matches!(self.cause, Cause::Requested | Cause::Recheck | Cause::Midnight)
     }
 
     fn down(&self, authority: &Authority, until: Timestamp) -> Ending {
@@ -362,12 +389,18 @@ pub(crate) fn replaced(live: &Certificate, account: AccountId) -> Option<Renewal
     suggested.then(|| RenewalId::of(&live.chain_pem)).flatten()
 }
 
-fn stop_unless_fine<T>(verdict: Verdict<T>) -> Result<T, Stop> {
-    match verdict {
-        Verdict::Fine(found) => Ok(found),
-        Verdict::Blocked(reason) => Err(ended(Ending::Blocked(reason))),
-        Verdict::UnknownToC4 => Err(ended(Ending::UnknownToC4)),
-        Verdict::CouldNotAsk(detail) => Err(ended(Ending::could_not_ask(detail))),
+/// What the last challenge failed for. Something else may have been in the way since, and is not any more.
+fn why_it_rests(domain: &Domain) -> Reason {
+    match &domain.facts.block {
+        Some(
+            reason @ (Reason::ChallengeInvalid { .. }
+            | Reason::ChallengeFailedAtEdge { .. }
+            | Reason::ChallengeUnreachableElsewhere { .. }),
+        ) => reason.clone(),
+        _ => Reason::ChallengeFailedAtEdge {
+            problem: "unauthorized".to_owned(),
+            detail: "the challenge failed too often".to_owned(),
+        },
     }
 }
 

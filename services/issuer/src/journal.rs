@@ -21,8 +21,6 @@ use crate::order_terms::{exempt, is_undelivered, is_withdrawn, lane};
 use preflight::Probe;
 
 const ACTOR: &str = "issuer";
-/// Clocks differ by less than this: a certificate that begins within it is used at once.
-const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_hours(1);
 
 /// The journal of one issuance.
 #[derive(Clone)]
@@ -73,7 +71,9 @@ impl Journal {
         if let Some(certificate) = &newest
             && is_undelivered(certificate, &domain, now)
         {
-            self.hand_over(&mut tx, &domain, &certificate.summary, None).await?;
+            let message = "A certificate is there, and only has to be uploaded.";
+            let entry = self.is_daily_recheck().then(|| self.entry(HistoryKind::CertificateIssued, message));
+            self.hand_over(&mut tx, &domain, &certificate.summary, entry).await?;
             tx.commit().await?;
             return Ok(Begun::AlreadyIssued);
         }
@@ -86,6 +86,7 @@ impl Journal {
         };
         let charged = budget::charge(&mut tx, &authority.limits, &purchase, now).await?;
         if let Err(until) = charged {
+            Self::clear(&mut tx, &domain).await?;
             tx.commit().await?;
             return Ok(Begun::NoRoom(until));
         }
@@ -105,6 +106,37 @@ impl Journal {
         let lane = purchase.lane.as_str();
         metrics::counter!("ssl_manager_orders_total", "lane" => lane).increment(1);
         Ok(Begun::Order(order))
+    }
+
+    /// Nothing that preflight looks at stands in the way any more: what is shown as the reason is what holds the domain up
+    /// from here on. Whether CAA permits is asked per CA, after this.
+    pub(crate) async fn preflight_passed(&self, before: &Domain) -> Result<(), JobError> {
+        let is_by_caa =
+            matches!(before.facts.block, Some(Reason::CaaForbids { .. } | Reason::CdnCaaForbids { .. }));
+        if is_by_caa || before.clone().clear()? == *before {
+            return Ok(());
+        }
+        let (mut tx, domain) = self.open("preflight_passed").await?;
+        Self::clear(&mut tx, &domain).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn clear(tx: &mut Tx, domain: &Domain) -> Result<(), JobError> {
+        let after = domain.clone().clear()?;
+        if after != *domain {
+            tx.apply(Some(domain), &after, None).await?;
+        }
+        Ok(())
+    }
+
+    fn is_daily_recheck(&self) -> bool {
+        self.lease.work.cause == Cause::Midnight
+    }
+
+    /// A line of the history; it says if the daily recheck is what it came of.
+    fn entry(&self, kind: HistoryKind, message: &str) -> Entry<'static> {
+        let by = if self.is_daily_recheck() { "Daily recheck: " } else { "" };
+        Entry::new(kind, ACTOR, format!("{by}{message}"))
     }
 
     /// What the rehearsal of the challenge path has to find, for the responder to answer.
@@ -269,8 +301,6 @@ impl Journal {
         entry: Option<Entry<'_>>,
     ) -> Result<(), JobError> {
         let (now, certificate) = (self.context.clock.now(), summary.id);
-        let begins_later = summary.not_before.duration_since(now) > CLOCK_TOLERANCE;
-        let due_at = if begins_later { summary.not_before } else { now };
         let after = domain.clone().doing(Activity::Issued, None)?;
         tx.apply(Some(domain), &after, entry).await?;
         tx.schedule(&Work {
@@ -279,7 +309,7 @@ impl Journal {
             revision: domain.revision,
             cause: Cause::Requested,
             attempts: 0,
-            due_at: Some(due_at),
+            due_at: Some(summary.usable_at(now)),
             certificate: Some(certificate),
         })
         .await?;
@@ -358,16 +388,13 @@ impl Journal {
         let after = ending.change(domain.clone(), now, c4s_fault)?;
         let attempts = ending.attempt(&domain, self.lease.work.attempts);
         let due_at = self.next_attempt(&ending, &after, is_withdrawn, attempts, now);
-        let entry = (attempts == 1 || after.status(now) != domain.recorded)
+        let is_news = attempts == 1 || after.status(now) != domain.recorded;
+        let entry = (is_news || (ending.is_done() && self.is_daily_recheck()))
             .then(|| ending.reason())
             .flatten()
-            .map(|reason| Entry::new(ending.history(), ACTOR, reason.message(&domain.name)));
+            .map(|reason| self.entry(ending.history(), &reason.message(&domain.name)));
         tx.apply(Some(&domain), &after, entry).await?;
-        let cause = match ending {
-            // It has not been done yet.
-            Ending::Waiting { .. } | Ending::Lost { .. } | Ending::StillAtIt { .. } => self.lease.work.cause,
-            _ => Cause::Retry,
-        };
+        let cause = if ending.is_done() { Cause::Retry } else { self.lease.work.cause };
         let next = Work { cause, attempts, due_at, ..self.lease.work.clone() };
         tx.finish(&self.lease, Some(&next)).await?;
         self.publish(&mut tx, EventKind::IssueFailed);
@@ -436,8 +463,8 @@ impl OrderJournal for Placing {
             let mut order = self.order.clone();
             let next = order.state.clone().placed(url.to_owned())?;
             self.journal.update_order(&mut tx, &mut order, next).await?;
-            let entry =
-                Entry::new(HistoryKind::OrderPlaced, ACTOR, "The certificate authority took the order.");
+            let message = "The certificate authority took the order.";
+            let entry = self.journal.entry(HistoryKind::OrderPlaced, message);
             let after = domain.clone();
             tx.apply(Some(&domain), &after, Some(entry)).await?;
             Ok::<_, JobError>(tx.commit().await?)

@@ -297,7 +297,8 @@ section! {
         /// A domain is pointed at us if its CNAME chain reaches one of these, or the `cname` C4 names for it.
         #[serde(deserialize_with = "list")]
         cname_targets: Vec<String> = Vec::new(),
-        /// Or if its A and AAAA records are among these.
+        /// Or if its A and AAAA records are among these. With all of the edges' addresses here, a challenge that failed at
+        /// another one is told to the customer.
         #[serde(deserialize_with = "list")]
         addresses: Vec<IpNet> = Vec::new(),
         /// What to tell the owner of an apex, which cannot have a CNAME, to set.

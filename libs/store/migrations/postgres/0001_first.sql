@@ -36,6 +36,8 @@ CREATE TABLE domains (
     missing_first_at        timestamptz,
     missing_last_at         timestamptz,
     missing_answers         integer     NOT NULL DEFAULT 0,
+    -- Since when DNS fails for the name (SERVFAIL).
+    dns_failing_since       timestamptz,
     upload_failing          jsonb,
     -- PostgreSQL: the foreign keys of certificates are below, because that table must exist first.
     live_certificate_id     uuid,

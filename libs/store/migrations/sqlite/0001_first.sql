@@ -34,6 +34,8 @@ CREATE TABLE domains (
     missing_first_at        INTEGER,
     missing_last_at         INTEGER,
     missing_answers         INTEGER NOT NULL DEFAULT 0,
+    -- Since when DNS fails for the name (SERVFAIL).
+    dns_failing_since       INTEGER,
     upload_failing          TEXT,
     live_certificate_id     TEXT    REFERENCES certificates (id),
     live_not_after          INTEGER,

@@ -42,6 +42,7 @@ pub async fn rows_are_written_together(store: Case) {
     whole.facts.block = reason("ünïcode\n");
     whole.waiting = Some(Reason::CaLimited { until: at(7) });
     whole.facts.missing = Some(Missing { first_at: at(2), last_at: at(3), answers: 2 });
+    whole.facts.dns_failing_since = Some(at(4));
     whole.invalid_challenges.count = 3;
     "192.0.2.1".clone_into(&mut whole.invalid_challenges.dns);
     whole.activity = Activity::WaitingForBudget;

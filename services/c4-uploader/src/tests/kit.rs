@@ -111,6 +111,11 @@ impl Kit {
 
     /// Stores a certificate of the name.
     pub(crate) async fn certificate(&self, source: Source) -> CertificateId {
+        self.certificate_from(source, self.now()).await
+    }
+
+    /// Stores a certificate of the name that begins then.
+    pub(crate) async fn certificate_from(&self, source: Source, not_before: Timestamp) -> CertificateId {
         let number = {
             let mut next = self.next_certificate.lock().unwrap();
             *next += 1;
@@ -126,8 +131,8 @@ impl Kit {
             sha256: sha256(number),
             serial: format!("{number:x}"),
             issuer: "CN=Test".to_owned(),
-            not_before: self.now(),
-            not_after: self.now() + LIFETIME,
+            not_before,
+            not_after: not_before + LIFETIME,
             source,
         };
         let certificate = Certificate {

@@ -54,6 +54,33 @@ async fn a_pasted_certificate_is_never_renewed() {
     assert_eq!(kit.work(WorkKind::Issue).await, None);
 }
 
+#[tokio::test]
+async fn a_certificate_that_begins_later_is_not_sent_early_whoever_asks() {
+    let (kit, _) = Kit::issued().await;
+    let begins = kit.now() + SignedDuration::from_hours(30);
+    let certificate = kit.certificate_from(Source::C4, begins).await;
+    for cause in [Cause::Requested, Cause::Recheck] {
+        kit.schedule_upload(certificate, cause).await;
+        kit.upload().await.unwrap();
+        assert_eq!(kit.c4.count("PUT"), 0);
+        let work = kit.work(WorkKind::Upload).await.unwrap();
+        assert_eq!((work.due_at, work.certificate), (Some(begins), Some(certificate)));
+    }
+    kit.advance_to_upload().await;
+    kit.upload().await.unwrap();
+    assert_eq!(kit.domain().await.facts.live.unwrap().certificate, certificate);
+}
+
+#[tokio::test]
+async fn a_clock_that_differs_a_little_holds_nothing_up() {
+    let (kit, _) = Kit::issued().await;
+    let soon = kit.now() + SignedDuration::from_mins(59);
+    let certificate = kit.certificate_from(Source::C4, soon).await;
+    kit.schedule_upload(certificate, Cause::Requested).await;
+    kit.upload().await.unwrap();
+    assert_eq!(kit.domain().await.facts.live.unwrap().certificate, certificate);
+}
+
 /// C4 shows the leaf alone, and it is the same with another chain.
 #[tokio::test]
 async fn a_pasted_certificate_is_sent_although_c4_shows_its_leaf() {

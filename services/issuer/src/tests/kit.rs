@@ -139,6 +139,11 @@ impl Kit {
     /// A customer points a domain at the CDN, and it is put on the list.
     pub(crate) async fn add(&self, name: &DomainName) {
         self.world.point_at_cdn(name.as_str());
+        self.put(name).await;
+    }
+
+    /// A domain is put on the list, wherever it leads.
+    pub(crate) async fn put(&self, name: &DomainName) {
         let mut tx = self.store.begin("add").await.unwrap();
         tx.insert_domain(&Domain::added(name.clone(), self.now())).await.unwrap();
         tx.commit().await.unwrap();

@@ -19,9 +19,16 @@ fn invalid(problem: &str, detail: &str) -> ValidationResult {
 #[tokio::test]
 async fn what_a_challenge_failed_for_says_who_must_act() {
     for (problem, detail, why) in [
-        ("connection", "timeout", (Status::Failure, "challenge_invalid", Who::Customer)),
-        ("unauthorized", "got 403", (Status::Failure, "challenge_invalid", Who::Customer)),
-        ("somethingNew", "?", (Status::Failure, "challenge_invalid", Who::Customer)),
+        ("connection", "timeout", (Status::Failure, "challenge_failed_at_edge", Who::CdnOperator)),
+        ("unauthorized", "got 403", (Status::Failure, "challenge_failed_at_edge", Who::CdnOperator)),
+        ("somethingNew", "?", (Status::Failure, "challenge_failed_at_edge", Who::CdnOperator)),
+        ("dns", "NXDOMAIN looking up A", (Status::Failure, "challenge_invalid", Who::Customer)),
+        ("unauthorized", "198.51.100.9: got 403", (Status::Failure, "challenge_invalid", Who::Customer)),
+        (
+            "caa",
+            "CAA record for cdn.example.net prevents issuance",
+            (Status::Failure, "cdn_caa_forbids", Who::CdnOperator),
+        ),
         (
             "caa",
             "CAA record for example.com prevents issuance",
@@ -37,7 +44,8 @@ async fn what_a_challenge_failed_for_says_who_must_act() {
         ("rateLimited", "no", (Status::Pending, "ca_down", Who::Us)),
         ("userActionRequired", "terms", (Status::Pending, "issuer_refuses_us", Who::Us)),
     ] {
-        let kit = Kit::new().await;
+        let ours = "203.0.113.0/24".parse().unwrap();
+        let kit = Kit::configured(|config| config.cdn.addresses = vec![ours]).await;
         kit.ca().validation_default(invalid(problem, detail));
         assert_eq!(attempted(&kit).await, why, "{problem}");
         assert_eq!(kit.ca().orders_placed(), 1, "{problem}");
@@ -61,7 +69,7 @@ async fn an_invalid_challenge_is_found_where_order_and_authorization_stay_pendin
     let kit = Kit::new().await;
     kit.ca().leave_failed_orders_pending(true);
     kit.ca().validation_default(invalid("unauthorized", "got 403"));
-    assert_eq!(attempted(&kit).await, (Status::Failure, "challenge_invalid", Who::Customer));
+    assert_eq!(attempted(&kit).await, (Status::Failure, "challenge_failed_at_edge", Who::CdnOperator));
     assert!(kit.ca().requests() < 25, "{} requests", kit.ca().requests());
     assert_eq!(kit.ca().orders_placed(), 1);
 }

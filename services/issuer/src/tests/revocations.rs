@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use domain::{Cause, DomainName, HistoryKind, RevocationReason, RevocationState, Status, Work, WorkKind};
+use domain::{
+    Cause, DomainName, HistoryKind, RevocationReason, RevocationState, Status, Who, Work, WorkKind,
+};
 use jiff::SignedDuration;
 use sandbox::{CaRefusal, Endpoint};
 use store::{Certificate, Revocation};
@@ -183,6 +185,49 @@ async fn a_ca_without_an_answer_is_asked_again() {
     kit.ca().drop_answer(Endpoint::RevokeCert);
     assert_eq!(kit.wait_and_revoke(&name, soon).await, None);
     assert_eq!(kit.ca().revoked().len(), 1);
+    assert_eq!(kit.state(&certificate).await, RevocationState::Revoked);
+}
+
+#[tokio::test]
+async fn a_limit_without_a_time_rests_for_a_minute() {
+    let kit = Kit::new().await;
+    let name = name("shop");
+    let certificate = kit.certified(&name).await;
+    kit.delete(&name).await;
+    kit.withdraw(&certificate).await;
+    kit.refuse(429, "rateLimited", None);
+    for _ in 0..3 {
+        let again = kit.revoke(&name).await.unwrap();
+        assert_eq!(again.as_secs(), 60);
+        kit.clock.advance(again);
+        assert_eq!(kit.state(&certificate).await, RevocationState::Asked);
+    }
+    kit.ca().refuse(Endpoint::RevokeCert, None);
+    assert_eq!(kit.revoke(&name).await, None);
+    assert_eq!(kit.state(&certificate).await, RevocationState::Revoked);
+}
+
+#[tokio::test]
+async fn terms_that_a_person_must_agree_to_hold_it_up_and_do_not_end_it() {
+    let kit = Kit::new().await;
+    let name = name("shop");
+    let certificate = kit.certified(&name).await;
+    kit.delete(&name).await;
+    kit.withdraw(&certificate).await;
+    kit.refuse(403, "userActionRequired", None);
+    let mut again = kit.revoke(&name).await.unwrap();
+    for _ in 0..2 {
+        assert!((60..=300).contains(&again.as_secs()), "{again}");
+        again = kit.wait_and_revoke(&name, again).await.unwrap();
+        assert_eq!(kit.state(&certificate).await, RevocationState::Asked);
+    }
+    assert_eq!(kit.told(&name, HistoryKind::RevocationFailed).await, [String::new(); 0]);
+    let other = super::kit::name("other");
+    kit.add(&other).await;
+    assert!(kit.run(&other).await);
+    assert_eq!(kit.why(&other).await, (Status::Pending, "issuer_refuses_us", Who::Us), "one alert for all");
+    kit.ca().refuse(Endpoint::RevokeCert, None);
+    assert_eq!(kit.wait_and_revoke(&name, again).await, None);
     assert_eq!(kit.state(&certificate).await, RevocationState::Revoked);
 }
 
