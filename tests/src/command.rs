@@ -69,6 +69,13 @@ pub(crate) fn ssl_manager() -> Command {
     command
 }
 
+/// The executable with these arguments, without any process or settings of its own.
+pub fn bare_command(arguments: &[&str]) -> Command {
+    let mut command = ssl_manager();
+    command.args(arguments);
+    command
+}
+
 /// Runs the executable without any process or settings of its own.
 pub fn run_bare(arguments: &[&str], environment: &[(&str, &str)]) -> Answer {
     let output = ssl_manager().args(arguments).envs(environment.iter().copied()).output();

@@ -18,7 +18,7 @@ use store::{SealedKey, SealedPlace, Store, StoreError};
 use crate::backend::open_for_command;
 use crate::cli::{KeysCommand, Output};
 use crate::dispatch::Failure;
-use crate::output::{complain, print, print_one};
+use crate::output::{complain, print};
 use crate::run::RunError;
 
 const PAGE: u32 = 100;
@@ -35,11 +35,11 @@ pub(crate) async fn run(command: KeysCommand, config: &Config, output: Output) -
     let rotated = rotate(&store, &keys).await?;
     rotated.note(&store).await?;
     match output {
-        Output::Json => print_one(output, &rotated.json(&keys))?,
-        Output::Table => rotated.print(&keys)?,
+        Output::Json => print(rotated.json(&keys))?,
+        _ => rotated.print(&keys)?,
     }
     rotated.verdict()?;
-    if output == Output::Table {
+    if output != Output::Json {
         print(format_args!(
             "The older lines may be removed from {}; keep them with the backups that were made before.",
             path.display()

@@ -3,11 +3,12 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use comfy_table::{ContentArrangement, Table, presets};
 use crossterm::{cursor, queue, terminal};
+use proto::v1;
 
 use super::cast::Row;
 use super::{PASSWORD, PERSON};
+use crate::terminal::{Cell, Look, grid};
 
 pub(super) struct Screen {
     on_terminal: bool,
@@ -64,12 +65,11 @@ impl Screen {
 }
 
 fn table(rows: &[Row]) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(["Domain", "Status", "Doing or waiting for", "Edge shows (SHA-256)"]);
-    for row in rows {
+    let row = |row: &Row| {
         let served = row.served.as_deref().map_or("-", |sha256| sha256.get(..16).unwrap_or(sha256));
-        table.add_row([row.name, row.status(), &row.doing(), served]);
-    }
-    table.to_string()
+        let status = row.domain.as_ref().map(v1::Domain::status).unwrap_or_default();
+        vec![row.name.into(), Cell::status(status), row.doing().into(), served.into()]
+    };
+    let rows: Vec<Vec<Cell>> = rows.iter().map(row).collect();
+    grid(&["domain", "status", "doing or waiting for", "edge shows (SHA-256)"], &rows, Look::of_stdout())
 }
