@@ -62,6 +62,11 @@ impl Store {
         Ok(())
     }
 
+    /// Whether no migration was applied yet.
+    pub async fn is_empty(&self) -> Result<bool> {
+        Ok(self.refuse_foreign().await? == 0)
+    }
+
     /// Refuses a schema that is not of this program's past; returns its number, 0 for an empty database.
     async fn refuse_foreign(&self) -> Result<i64> {
         let applied = self.applied().await?;

@@ -107,7 +107,11 @@ pub(crate) enum Command {
         part: SandboxPart,
     },
     /// Ask the process of these settings whether it is ready: 0, or 1 with the reasons
-    Health,
+    Health {
+        /// Ask again for so long, until it is
+        #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+        wait: u16,
+    },
     /// Look at the settings
     Config {
         #[command(subcommand)]
