@@ -4,7 +4,7 @@ use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, SqlSafeStr};
 
 use crate::sql::{Db, failed};
-use crate::{Pools, Result, Store, StoreError};
+use crate::{Pools, Result, Store, StoreError, dialect};
 
 /// Number, description, text for SQLite, text for PostgreSQL.
 const MIGRATIONS: [(i64, &str, &str, &str); 1] = [(
@@ -52,8 +52,10 @@ impl Store {
         }
     }
 
-    /// Checks that the schema is exactly the one that this program knows. [`StoreError::Schema`] otherwise.
+    /// Checks that the schema is exactly the one that this program knows. [`StoreError::Schema`] otherwise;
+    /// [`StoreError::SharedSessions`] where the sessions are not ours alone.
     pub async fn check_schema(&self) -> Result<()> {
+        dialect::refuse_shared_sessions(self).await?;
         let found = self.refuse_foreign().await?;
         if found < NEWEST {
             let advice = "run `ssl-manager db migrate`";

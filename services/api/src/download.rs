@@ -12,7 +12,7 @@ use store::Certificate;
 use tonic::{Code, Request, Status};
 use zeroize::Zeroizing;
 
-use crate::error::{error, from_store, internal, invalid, not_found};
+use crate::error::{error, from_seal, from_store, internal, invalid, not_found};
 use crate::pfx::{self, Password};
 use crate::service::{DomainsService, name};
 
@@ -114,7 +114,7 @@ impl DomainsService {
             .keys
             .unseal(&certificate.id().to_string(), sealed)
             .await
-            .map_err(|problem| internal(&problem))?;
+            .map_err(|problem| from_seal(&problem))?;
         let mut key = Key::default();
         if asked.pem {
             key.pem = x509::private_key_pem(&pkcs8);

@@ -12,6 +12,7 @@ pub mod commands;
 mod download;
 mod error;
 mod guard;
+mod history;
 mod limiter;
 mod list;
 mod overview;

@@ -8,7 +8,7 @@ use tonic::Status;
 use x509::PastedFiles;
 use zeroize::Zeroizing;
 
-use crate::error::{internal, invalid};
+use crate::error::{from_seal, internal, invalid};
 use crate::service::DomainsService;
 
 /// A certificate and its key as they were sent: wiped after use, and without `Debug`.
@@ -70,7 +70,7 @@ impl DomainsService {
             .map_err(|problem| invalid(problem.reason(), problem.to_string()))?;
         let id = CertificateId::new(&**clock, &**entropy);
         let sealed_key =
-            self.keys.seal(&id.to_string(), &pasted.pkcs8).await.map_err(|problem| internal(&problem))?;
+            self.keys.seal(&id.to_string(), &pasted.pkcs8).await.map_err(|problem| from_seal(&problem))?;
         let warnings = pasted.warnings.iter().map(|warning| warning.code().to_owned()).collect();
         let certificate = Certificate {
             summary: CertificateSummary {

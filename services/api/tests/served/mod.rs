@@ -24,7 +24,7 @@ pub(crate) struct Served {
     pub(crate) client: DomainsClient<Channel>,
     pub(crate) channel: Channel,
     pub(crate) context: Context,
-    _folder: TempDir,
+    pub(crate) folder: TempDir,
 }
 
 pub(crate) async fn served() -> Served {
@@ -37,7 +37,7 @@ pub(crate) async fn served_with(change: impl FnOnce(&mut Config)) -> Served {
 
 async fn connected((context, address, folder): (Context, SocketAddr, TempDir)) -> Served {
     let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
-    Served { client: DomainsClient::new(channel.clone()), channel, context, _folder: folder }
+    Served { client: DomainsClient::new(channel.clone()), channel, context, folder }
 }
 
 /// On a clock of the test's own.

@@ -15,8 +15,16 @@ use crate::times::Times;
 const INDENT: &str = "    ";
 
 pub(super) async fn run(client: &mut Client, name: &str, output: Output) -> Result<(), Failure> {
-    let request = v1::GetHistoryRequest { name: name.to_owned(), page_size: PAGE };
-    let entries = answer(client.get_history(Request::new(request)).await)?.entries;
+    let (mut entries, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let request = v1::GetHistoryRequest { name: name.to_owned(), page_size: PAGE, page_token };
+        let page = answer(client.get_history(Request::new(request)).await)?;
+        entries.extend(page.entries);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
     match output {
         Output::Json => print(entries.iter().map(history_json).collect::<Value>()),
         _ => print(text(&entries, &Times::here(), Look::of_stdout())),
@@ -43,7 +51,7 @@ fn text(entries: &[v1::HistoryEntry], times: &Times, look: Look) -> String {
     for (line, entry) in lines.zip(entries) {
         out.push(line.to_owned());
         let message = clean(&entry.message).replace('\n', " ");
-        let wrapped = wrap(&message, room).into_iter().filter(|line| !line.is_empty());
+        let wrapped = wrap(message.trim(), room).into_iter().filter(|line| !line.is_empty());
         out.extend(wrapped.map(|line| format!("{INDENT}{line}")));
     }
     out.join("\n")
