@@ -79,6 +79,13 @@ fn without_settings(mut command: Command) -> Command {
     command
 }
 
+/// The executable with these arguments, without any process or settings of its own.
+pub fn bare_command(arguments: &[&str]) -> Command {
+    let mut command = ssl_manager();
+    command.args(arguments);
+    command
+}
+
 /// Runs the executable without any process or settings of its own.
 pub fn run_bare(arguments: &[&str], environment: &[(&str, &str)]) -> Answer {
     let output = ssl_manager().args(arguments).envs(environment.iter().copied()).output();

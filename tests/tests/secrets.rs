@@ -120,7 +120,7 @@ fn take_the_key_out(manager: &SslManager) -> (String, String) {
 
 /// Takes the key out as a PFX; the password of it.
 fn make_a_pfx(manager: &SslManager, token: &str) -> Needles {
-    let password = "pfx-password-Grüße-7351";
+    let password = "pfx-password-greeting-7351";
     let file = manager.folder().join("pfx-password");
     std::fs::write(&file, password).unwrap();
     let pfx = manager.folder().join("shop.pfx");

@@ -105,6 +105,8 @@ pub struct Backends {
     pub store: Arc<Store>,
     /// The hints.
     pub bus: Arc<dyn Bus>,
+    /// Whether the process is of no use if the store takes no writes.
+    pub writes: bool,
 }
 
 #[derive(Clone)]
@@ -135,8 +137,14 @@ pub async fn serve_admin(
 }
 
 /// What the store says of itself.
-async fn ask_store(store: &Store, now: Timestamp) -> Result<(), String> {
-    let theirs = match tokio::time::timeout(ASK_WITHIN, store.clock()).await {
+async fn ask_store(store: &Store, writes: bool, now: Timestamp) -> Result<(), String> {
+    let asked = async {
+        if writes {
+            store.check_writes().await?;
+        }
+        store.clock().await
+    };
+    let theirs = match tokio::time::timeout(ASK_WITHIN, asked).await {
         Ok(Ok(theirs)) => theirs,
         Ok(Err(error)) => return Err(chain(&error)),
         Err(_) => return Err("no answer in time".to_owned()),
@@ -159,8 +167,8 @@ fn compare_clocks(ours: Timestamp, theirs: Timestamp) -> Result<(), String> {
 async fn ready(State(admin): State<Admin>, RawQuery(query): RawQuery) -> (StatusCode, String) {
     let Process { health, stop, clock, .. } = &admin.process;
     let mut parts = health.snapshot();
-    if let Some(Backends { store, bus }) = &admin.backends {
-        parts.insert("store", ask_store(store, clock.now()).await);
+    if let Some(Backends { store, bus, writes }) = &admin.backends {
+        parts.insert("store", ask_store(store, *writes, clock.now()).await);
         parts.insert("bus", bus.trouble().map_or(Ok(()), Err));
     }
     if stop.soft().is_cancelled() {

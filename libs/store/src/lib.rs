@@ -145,6 +145,14 @@ impl Store {
         db.query("clock", "SELECT clock_timestamp()").scalar().await.map(Some)
     }
 
+    /// Whether the database takes writes: a statement that would change rows, and finds none. A standby, a server that was
+    /// made read-only and a file on a read-only disk refuse it.
+    pub async fn check_writes(&self) -> Result<()> {
+        let mut writer = self.writer().await?;
+        let mut db = writer.db();
+        db.query("check_writes", "DELETE FROM messages WHERE 1 = 0").execute().await.map(drop)
+    }
+
     /// Grows with every commit that published something; wakes the bus.
     pub fn published(&self) -> watch::Receiver<u64> {
         self.published.subscribe()

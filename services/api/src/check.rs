@@ -46,7 +46,7 @@ impl DomainsService {
 fn unavailable() -> Status {
     let sentence =
         "this API has no settings of C4 to ask with: add the sections [c4], [cdn] and [dns] to its settings";
-    error(Code::Unavailable, "CHECK_UNAVAILABLE", sentence)
+    error(Code::FailedPrecondition, "CHECK_UNAVAILABLE", sentence)
 }
 
 /// Asks.

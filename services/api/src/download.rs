@@ -13,7 +13,7 @@ use store::Certificate;
 use tonic::{Code, Request, Status};
 use zeroize::Zeroizing;
 
-use crate::error::{error, from_store, internal, invalid, not_found};
+use crate::error::{error, from_seal, from_store, internal, invalid, not_found};
 use crate::pfx::{self, Password};
 use crate::service::{DomainsService, name};
 
@@ -112,10 +112,10 @@ impl DomainsService {
             error(Code::FailedPrecondition, "KEY_DESTROYED", "the private key was destroyed: generate anew")
         })?;
         let public_key = x509::leaf_public_key_sha256(&certificate.chain_pem);
-        let public_key = public_key.ok_or_else(|| internal(&SealError::NotAuthentic))?;
+        let public_key = public_key.ok_or_else(|| from_seal(&SealError::NotAuthentic))?;
         let binding = Binding::certificate(certificate.id(), &certificate.name);
         let pkcs8 = self.keys.unseal(&binding, &public_key, sealed).await;
-        let pkcs8 = pkcs8.map_err(|problem| internal(&problem))?;
+        let pkcs8 = pkcs8.map_err(|problem| from_seal(&problem))?;
         let mut key = Key::default();
         if asked.pem {
             key.pem = x509::private_key_pem(&pkcs8);

@@ -16,6 +16,7 @@ mod device;
 mod download;
 mod error;
 mod guard;
+mod history;
 mod lasts;
 mod limiter;
 mod list;

@@ -9,7 +9,7 @@ use tonic::Status;
 use x509::PastedFiles;
 use zeroize::Zeroizing;
 
-use crate::error::{internal, invalid};
+use crate::error::{from_seal, internal, invalid};
 use crate::service::DomainsService;
 
 /// A certificate and its key as they were sent: wiped after use, and without `Debug`.
@@ -71,9 +71,9 @@ impl DomainsService {
             .map_err(|problem| invalid(problem.reason(), problem.to_string()))?;
         let id = CertificateId::new(&**clock, &**entropy);
         let public_key = x509::leaf_public_key_sha256(&pasted.chain_pem);
-        let public_key = public_key.ok_or_else(|| internal(&SealError::Encryption))?;
+        let public_key = public_key.ok_or_else(|| from_seal(&SealError::Encryption))?;
         let sealed = self.keys.seal(&Binding::certificate(id, name), &public_key, &pasted.pkcs8).await;
-        let sealed_key = sealed.map_err(|problem| internal(&problem))?;
+        let sealed_key = sealed.map_err(|problem| from_seal(&problem))?;
         let warnings = pasted.warnings.iter().map(|warning| warning.code().to_owned()).collect();
         let certificate = Certificate {
             summary: CertificateSummary {

@@ -21,7 +21,6 @@ use crate::paste::Paste;
 use crate::summary;
 use crate::watch::{ChangeStream, Watcher};
 
-const DEFAULT_HISTORY: u32 = 100;
 const MOST_PAGE: u32 = 1000;
 
 pub(crate) struct DomainsService {
@@ -165,17 +164,7 @@ impl Domains for DomainsService {
         &self,
         request: Request<v1::GetHistoryRequest>,
     ) -> Result<Response<v1::GetHistoryResponse>, Status> {
-        self.authenticator.authorize(&request, Action::Read).await?;
-        let name = name(&request.get_ref().name)?;
-        let limit = page_size(request.get_ref().page_size, DEFAULT_HISTORY)?;
-        let entries =
-            self.context.store.history(&name, limit).await.map_err(|problem| from_store(&problem))?;
-        if entries.is_empty() {
-            return Err(not_found(&name));
-        }
-        Ok(Response::new(v1::GetHistoryResponse {
-            entries: entries.iter().map(v1::HistoryEntry::from).collect(),
-        }))
+        self.history(request).await.map(Response::new)
     }
 
     async fn download_certificate(

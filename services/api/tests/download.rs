@@ -22,7 +22,7 @@ use tonic::Code;
 use served::{Served, has_reason, served, signed};
 
 const NAME: &str = "shop.example.com";
-const PASSWORD: &str = "Grüße von 1 Schlüssel";
+const PASSWORD: &str = "greetings from 1 key";
 
 fn named(names: Vec<String>, common_name: &str) -> CertificateParams {
     let mut params = CertificateParams::new(names).unwrap();
@@ -183,6 +183,7 @@ async fn a_pfx_needs_role_reason_and_password_like_a_key() {
         ("secret", &long, "REASON_REQUIRED"),
         ("", "test", "PFX_PASSWORD_REQUIRED"),
         ("se\ncret", "test", "PFX_PASSWORD_INVALID"),
+        ("Grüße", "test", "PFX_PASSWORD_INVALID"),
         (&long, "test", "PFX_PASSWORD_INVALID"),
     ] {
         let request = signed(pfx(password, why), &token);

@@ -105,7 +105,7 @@ async fn a_name_in_the_certificate_says_who_it_is_and_what_it_may_do() {
     let dashboard = issued(&world.authority, uri("spiffe://cdn.example/dashboard"));
     let mut dashboard = world.connect(Some(dashboard)).await.unwrap();
     add(&mut dashboard).await.unwrap();
-    let history = v1::GetHistoryRequest { name: "a.example.com".into(), page_size: 0 };
+    let history = v1::GetHistoryRequest { name: "a.example.com".into(), page_size: 0, ..Default::default() };
     let history = dashboard.get_history(history).await.unwrap().into_inner();
     assert_eq!(history.entries[0].actor, "client:dashboard");
 

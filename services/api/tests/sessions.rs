@@ -59,7 +59,7 @@ async fn a_person_signs_in_works_under_their_own_name_and_signs_out() {
 
     let add = v1::AddDomainRequest { name: "a.example.com".into() };
     served.client.add_domain(signed(add, &begun.token)).await.unwrap();
-    let request = v1::GetHistoryRequest { name: "a.example.com".into(), page_size: 0 };
+    let request = v1::GetHistoryRequest { name: "a.example.com".into(), page_size: 0, ..Default::default() };
     let history = served.client.get_history(signed(request, &begun.token)).await.unwrap().into_inner();
     assert_eq!(history.entries[0].actor, "user:ann");
 

@@ -11,6 +11,9 @@ use tonic_types::StatusExt;
 
 use crate::assets;
 
+/// The reason where no API answers at all.
+const API_AWAY: &str = "API_AWAY";
+
 /// Why there is no answer, in the words of the API.
 #[derive(Clone, Debug)]
 pub(crate) struct Problem {
@@ -57,7 +60,8 @@ impl Problem {
         match self.status {
             StatusCode::NOT_FOUND => "Not found",
             StatusCode::FORBIDDEN => "Not allowed",
-            StatusCode::SERVICE_UNAVAILABLE => "The API does not answer",
+            StatusCode::SERVICE_UNAVAILABLE if self.reason == API_AWAY => "The API does not answer",
+            StatusCode::SERVICE_UNAVAILABLE => "Not possible at the moment",
             StatusCode::TOO_MANY_REQUESTS => "Too much at once",
             status if status.is_client_error() => "That did not work",
             _ => "Trouble on our side",
@@ -85,7 +89,7 @@ impl From<tonic::Status> for Problem {
             None if code == StatusCode::SERVICE_UNAVAILABLE || status.code() == Code::Unknown => {
                 return Self::new(
                     StatusCode::SERVICE_UNAVAILABLE,
-                    "API_AWAY",
+                    API_AWAY,
                     "The API does not answer at the moment. Nothing is lost; this page tries again by itself.",
                 );
             }

@@ -53,7 +53,7 @@ pub(crate) async fn run(command: &AuditCommand, config: &Config, output: Output)
             print_many(
                 output,
                 &rows,
-                &["at", "actor", "peer", "call", "subject", "outcome", "detail", "request_id"],
+                &["at", "actor", "call", "subject", "outcome", "detail", "peer", "request_id"],
             )
         }
     }

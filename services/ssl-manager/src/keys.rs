@@ -22,7 +22,7 @@ use store::{SealedKey, SealedPlace, Store, StoreError};
 use crate::backend::open_for_command;
 use crate::cli::{KeysCommand, Output};
 use crate::dispatch::Failure;
-use crate::output::{complain, print, print_one};
+use crate::output::{complain, print, print_json};
 use crate::run::RunError;
 use signatures::Signatures;
 
@@ -41,11 +41,11 @@ pub(crate) async fn run(command: KeysCommand, config: &Config, output: Output) -
     rotated.signatures = signatures::renew(&store, &keys).await?;
     rotated.note(&store).await?;
     match output {
-        Output::Json => print_one(output, &rotated.json(&keys))?,
-        Output::Table => rotated.print(&keys)?,
+        Output::Json => print_json(&rotated.json(&keys))?,
+        _ => rotated.print(&keys)?,
     }
     rotated.verdict()?;
-    if output == Output::Table {
+    if output != Output::Json {
         print(format_args!(
             "The older lines may be removed from {}; keep them with the backups that were made before.",
             path.display()

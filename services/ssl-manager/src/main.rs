@@ -16,6 +16,8 @@ mod output;
 mod run;
 #[cfg(feature = "sandbox")]
 mod sandbox_command;
+mod terminal;
+mod times;
 mod token;
 mod user;
 

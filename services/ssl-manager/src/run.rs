@@ -146,7 +146,8 @@ impl Running {
 
 fn spawn(context: &Context, roles: &[RoleName], metrics: PrometheusHandle) -> JoinSet<Result<(), RoleError>> {
     let mut tasks = JoinSet::new();
-    let backends = Backends { store: context.store.clone(), bus: context.bus.clone() };
+    let writes = roles.iter().any(|role| role.writes());
+    let backends = Backends { store: context.store.clone(), bus: context.bus.clone(), writes };
     tasks.spawn(serve_admin(context.process(), Some(backends), metrics));
     let parts: Vec<&'static str> = roles.iter().map(|role| role.as_str()).collect();
     for part in &parts {
@@ -188,7 +189,7 @@ async fn store_is_there(context: &Context) -> Result<bool, RoleError> {
     loop {
         match context.store.check_schema().await {
             Ok(()) => return Ok(true),
-            Err(error @ StoreError::Schema { .. }) => return Err(error.into()),
+            Err(error @ (StoreError::Schema { .. } | StoreError::SharedSessions)) => return Err(error.into()),
             Err(error) if !said => {
                 tracing::warn!(reason = chain(&error), "the store is away, it is asked again");
                 said = true;

@@ -671,6 +671,9 @@ pub struct GetHistoryRequest {
     /// Most entries in the answer, 1 to 1000; 0 means 100.
     #[prost(int32, tag = "2")]
     pub page_size: i32,
+    /// next_page_token of an answer about the same name; empty for the newest entries.
+    #[prost(string, tag = "3")]
+    pub page_token: ::prost::alloc::string::String,
 }
 /// Response of GetHistory.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -678,6 +681,9 @@ pub struct GetHistoryResponse {
     /// Newest first.
     #[prost(message, repeated, tag = "1")]
     pub entries: ::prost::alloc::vec::Vec<HistoryEntry>,
+    /// For the entries before these; empty if there are none.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
 }
 /// Request of DownloadCertificate.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -695,8 +701,8 @@ pub struct DownloadCertificateRequest {
     /// Ask for a PFX of the private key and the chain too. It needs what the private key needs.
     #[prost(bool, tag = "4")]
     pub include_pfx: bool,
-    /// Password of the PFX; required with include_pfx. 1 to 128 bytes, no control characters, and none above U+FFFF, which
-    /// the format cannot hold. It is not kept.
+    /// Password of the PFX; required with include_pfx. 1 to 128 printable ASCII characters: with others Java does not open
+    /// the file. It is not kept.
     #[prost(string, tag = "5")]
     pub pfx_password: ::prost::alloc::string::String,
 }
@@ -1053,7 +1059,8 @@ pub mod domains_client {
         }
         /// Asks what is asked before every order (C4, DNS, CAA, challenge path) and changes nothing. The name need not be on
         /// the list. A step is asked only if those before it are fine.
-        /// Errors: INVALID_ARGUMENT (name), UNAVAILABLE (CHECK_UNAVAILABLE: this API is not configured to ask).
+        /// Errors: INVALID_ARGUMENT (name), FAILED_PRECONDITION (CHECK_UNAVAILABLE: this API is not configured
+        /// to ask).
         pub async fn check_domain(
             &mut self,
             request: impl tonic::IntoRequest<super::CheckDomainRequest>,
@@ -1323,7 +1330,8 @@ pub mod domains_client {
                 .insert(GrpcMethod::new("sslmanager.v1.Domains", "ListCertificates"));
             self.inner.unary(req, path, codec).await
         }
-        /// What happened to a name, newest first, deleted names included. Errors: NOT_FOUND for a name never added.
+        /// What happened to a name, newest first, deleted names included. Errors: NOT_FOUND for a name never added,
+        /// INVALID_ARGUMENT (page token, page size).
         pub async fn get_history(
             &mut self,
             request: impl tonic::IntoRequest<super::GetHistoryRequest>,
@@ -1499,7 +1507,8 @@ pub mod domains_server {
         >;
         /// Asks what is asked before every order (C4, DNS, CAA, challenge path) and changes nothing. The name need not be on
         /// the list. A step is asked only if those before it are fine.
-        /// Errors: INVALID_ARGUMENT (name), UNAVAILABLE (CHECK_UNAVAILABLE: this API is not configured to ask).
+        /// Errors: INVALID_ARGUMENT (name), FAILED_PRECONDITION (CHECK_UNAVAILABLE: this API is not configured
+        /// to ask).
         async fn check_domain(
             &self,
             request: tonic::Request<super::CheckDomainRequest>,
@@ -1599,7 +1608,8 @@ pub mod domains_server {
             tonic::Response<super::ListCertificatesResponse>,
             tonic::Status,
         >;
-        /// What happened to a name, newest first, deleted names included. Errors: NOT_FOUND for a name never added.
+        /// What happened to a name, newest first, deleted names included. Errors: NOT_FOUND for a name never added,
+        /// INVALID_ARGUMENT (page token, page size).
         async fn get_history(
             &self,
             request: tonic::Request<super::GetHistoryRequest>,

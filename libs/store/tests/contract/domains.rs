@@ -201,6 +201,17 @@ pub async fn history_is_newest_first_and_survives_a_delete(store: Case) {
     let newest = store.history(&name("shop"), 2).await.unwrap();
     assert_eq!(newest, [entry(3, Some(Status::Failure)), entry(2, Some(Status::Pending))]);
     assert_eq!(store.history(&name("never"), 2).await.unwrap(), []);
+    let (mut pages, mut before) = (Vec::new(), None);
+    loop {
+        let (page, next) = store.history_before(&name("shop"), before, 2).await.unwrap();
+        pages.extend(page);
+        before = next;
+        if before.is_none() {
+            break;
+        }
+    }
+    assert_eq!(pages, store.history(&name("shop"), 1000).await.unwrap());
+    assert!(pages.len() > 2, "more than a page");
 }
 
 /// The next attempt in the view is the earliest due work that is no comparison; failed attempts are those of such work.

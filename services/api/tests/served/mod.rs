@@ -25,7 +25,7 @@ pub(crate) struct Served {
     pub(crate) channel: Channel,
     pub(crate) context: Context,
     pub(crate) address: SocketAddr,
-    _folder: TempDir,
+    pub(crate) folder: TempDir,
 }
 
 pub(crate) async fn served() -> Served {
@@ -38,7 +38,7 @@ pub(crate) async fn served_with(change: impl FnOnce(&mut Config)) -> Served {
 
 async fn connected((context, address, folder): (Context, SocketAddr, TempDir)) -> Served {
     let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
-    Served { client: DomainsClient::new(channel.clone()), channel, context, address, _folder: folder }
+    Served { client: DomainsClient::new(channel.clone()), channel, context, address, folder }
 }
 
 /// On a clock of the test's own.
