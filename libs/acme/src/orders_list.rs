@@ -75,7 +75,7 @@ impl Ca {
 /// Where a page of a list says that it goes on: a `Link` with the relation `next` (RFC 8288).
 fn next_page(page: &str, headers: &HeaderMap) -> Option<String> {
     let links = headers.get_all(LINK).iter().filter_map(|link| link.to_str().ok());
-    let mut links = links.flat_map(|link| link.split(",")).filter_map(|link| {
+    let mut links = links.flat_map(|link| link.split(',')).filter_map(|link| {
         let (reference, parameters) = link.split_once('<')?.1.split_once('>')?;
         let relation = parameters.split_once("rel=")?.1.split(';').next()?;
         let is_next = relation.trim().trim_matches('"').split_whitespace().any(|word| word == "next");

@@ -108,13 +108,11 @@ async fn exchange(server: SocketAddr, name: &Name, kind: RecordType, way: Way) -
     let wire = question.to_vec().map_err(|error| error.to_string())?;
     let datagram = by_udp(server, &wire).await?;
     // A datagram that cannot be read may be one that was cut.
-    match read(&datagram, &wire) {
-        Some(reply) => Ok(reply),
-        None => {
-            let message = by_tcp(server, &wire).await?;
-            read(&message, &wire).ok_or_else(|| "an answer that cannot be read".to_owned())
-        }
+    if let Some(reply) = read(&datagram, &wire) {
+        return Ok(reply);
     }
+    let message = by_tcp(server, &wire).await?;
+    read(&message, &wire).ok_or_else(|| "an answer that cannot be read".to_owned())
 }
 
 async fn by_udp(server: SocketAddr, question: &[u8]) -> Result<Vec<u8>, String> {
@@ -165,15 +163,18 @@ fn read(message: &[u8], question: &[u8]) -> Option<Reply> {
     for _ in 0..count(queries1, queries2) {
         Query::read(&mut decoder).ok()?;
     }
-    let mut records = |count| (0..count).map(|_| record(&mut decoder)).collect::<Option<Vec<_>>>();
+    let mut records = |count| {
+        let all = (0..count).map(|_| record(&mut decoder)).collect::<Option<Vec<_>>>()?;
+        let is_internet = |record: &Record| record.dns_class == DNSClass::IN;
+        Some(all.into_iter().filter(is_internet).collect::<Vec<_>>())
+    };
     let answers = records(count(answers1, answers2))?;
     let authorities = records(count(authorities1, authorities2))?;
-    let known = |records: Vec<Option<Record>>| records.into_iter().flatten().collect();
-    Some(Reply { code, answers: known(answers), authorities: known(authorities) })
+    Some(Reply { code, answers, authorities })
 }
 
-/// One record; `Some(None)` for one of another class than the Internet's.
-fn record(decoder: &mut BinDecoder<'_>) -> Option<Option<Record>> {
+/// One record.
+fn record(decoder: &mut BinDecoder<'_>) -> Option<Record> {
     let name = Name::read(decoder).ok()?;
     let kind = RecordType::from(decoder.read_u16().ok()?.unverified());
     let class = DNSClass::from(decoder.read_u16().ok()?.unverified());
@@ -190,7 +191,9 @@ fn record(decoder: &mut BinDecoder<'_>) -> Option<Option<Record>> {
         _ if bytes.is_empty() => RData::Update0(kind),
         _ => RData::Unknown { code: kind, rdata: NULL::with(bytes.to_vec()) },
     };
-    Some((class == DNSClass::IN).then(|| Record::from_rdata(name, ttl, data)))
+    let mut record = Record::from_rdata(name, ttl, data);
+    record.dns_class = class;
+    Some(record)
 }
 
 #[cfg(test)]

@@ -80,7 +80,7 @@ impl AtCa<'_> {
 
     /// The CA refuses us: the next one is used at once where there is one. An order that the CA has not taken yet stays
     /// where there is none.
-    fn refused_us(&self, problem: &Problem, request: Request) -> Stop {
+    pub(crate) fn refused_us(&self, problem: &Problem, request: Request) -> Stop {
         let now = self.now();
         let until = self.authority.refused(problem, now);
         let reason = self.authority.refuses_us(problem);

@@ -35,8 +35,8 @@ fn address(word: &str) -> Option<IpAddr> {
 
 /// Whether a URL is named that a redirect led to, on another host.
 fn names_another_host(name: &DomainName, detail: &str) -> bool {
-    let urls = ["http://", "https://"].into_iter().flat_map(|scheme| detail.split(scheme).skip(1));
-    urls.into_iter().any(|rest| {
+    let mut urls = ["http://", "https://"].into_iter().flat_map(|scheme| detail.split(scheme).skip(1));
+    urls.any(|rest| {
         let end = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'));
         let host = rest.split(end).next().unwrap_or_default().trim_end_matches('.');
         !host.is_empty() && !host.eq_ignore_ascii_case(name.as_str())

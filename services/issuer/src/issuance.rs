@@ -158,7 +158,7 @@ impl<'a> Issuance<'a> {
         let authority = at_ca.authority;
         let Issuer { context, keys, .. } = self.issuer;
         let reloaded = authority.reloaded(context, keys, &at_ca.account).await;
-        let reloaded = reloaded.map_err(|error| self.out_of_reach(authority, &error))?;
+        let reloaded = reloaded.map_err(|error| self.account_out_of_reach(&at_ca, &error, request))?;
         at_ca.is_reloaded = true;
         if let Some(account) = reloaded {
             if account.id != order.account {
@@ -169,11 +169,23 @@ impl<'a> Issuance<'a> {
         }
         if error.is_unknown_account() {
             let again = authority.registered_again(context, keys, &at_ca.account).await;
-            if again.map_err(|error| self.out_of_reach(authority, &error))?.is_some() {
+            let again = again.map_err(|error| self.account_out_of_reach(&at_ca, &error, request))?;
+            if again.is_some() {
                 return Err(another_order());
             }
         }
         Err(at_ca.trouble(error, request))
+    }
+
+    /// The account of an order that the CA has refused cannot be had again. Where the CA refuses us, the next one is used.
+    fn account_out_of_reach(&self, at_ca: &AtCa<'_>, error: &AcmeError, request: Request) -> Stop {
+        match error.as_problem() {
+            Some(problem) if problem.meaning(Asked::Account) == Meaning::RefusesUs => {
+                at_ca.authority.note(Some(error), at_ca.now());
+                at_ca.refused_us(problem, request)
+            }
+            _ => self.out_of_reach(at_ca.authority, error),
+        }
     }
 
     /// Goes on with an order, at the CA that it was made for.
