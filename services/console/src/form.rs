@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use axum::body::Body;
 use http::StatusCode;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use url::form_urlencoded;
 use zeroize::Zeroizing;
 
@@ -14,6 +14,8 @@ use crate::session::Person;
 
 /// A paste of 10 MB gets a sentence of its own further in; what is beyond that is cut off here.
 const MOST_BYTES: usize = 12 * 1024 * 1024;
+/// Nobody pastes that by mistake: the connection is closed.
+const MOST_READ_BYTES: usize = 128 * 1024 * 1024;
 
 /// The fields of a form, in order; names may come more than once. No `Debug`: there may be a password or a key in it.
 pub(crate) struct Form(Vec<(String, Zeroizing<String>)>);
@@ -35,16 +37,7 @@ impl Form {
 
     /// Reads a form of somebody who is not signed in yet.
     pub(crate) async fn read(body: Body) -> Result<Self, Problem> {
-        let collected = Limited::new(body, MOST_BYTES).collect().await;
-        let bytes = collected.map_err(|error| {
-            if error.is::<LengthLimitError>() {
-                let sentence = "That is too much at once. Send at most 12 MB.";
-                return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "FORM_TOO_LARGE", sentence);
-            }
-            let sentence = "The form did not arrive whole. Send it again.";
-            Problem::new(StatusCode::BAD_REQUEST, "FORM_CUT", sentence)
-        })?;
-        let bytes = Zeroizing::new(bytes.to_bytes().to_vec());
+        let bytes = bytes_of(body).await?;
         let fields = form_urlencoded::parse(&bytes);
         Ok(Self(
             fields.map(|(name, value)| (name.into_owned(), Zeroizing::new(value.into_owned()))).collect(),
@@ -67,6 +60,31 @@ impl Form {
         let found = self.0.iter().filter(move |(field, _)| field == name);
         found.map(|(_, value)| value.as_str())
     }
+}
+
+/// The bytes of a form. What is too large is read on and thrown away: a browser that is answered while it still sends
+/// shows that the connection broke, and not the answer.
+async fn bytes_of(mut body: Body) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    let mut bytes = Zeroizing::new(Vec::new());
+    let mut total = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| {
+            let sentence = "The form did not arrive whole. Send it again.";
+            Problem::new(StatusCode::BAD_REQUEST, "FORM_CUT", sentence)
+        })?;
+        let Ok(data) = frame.into_data() else { continue };
+        total += data.len();
+        if total <= MOST_BYTES {
+            bytes.extend_from_slice(&data);
+        } else if total > MOST_READ_BYTES {
+            break;
+        }
+    }
+    if total > MOST_BYTES {
+        let sentence = "That is too much at once. Send at most 12 MB.";
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "FORM_TOO_LARGE", sentence));
+    }
+    Ok(bytes)
 }
 
 /// The pairs of a query; the last of a name counts, except where a page wants all of them.
