@@ -1,4 +1,4 @@
-//! Debian's PgBouncer as a private child, before a PostgreSQL.
+//! Debian's `pgbouncer` as a private child, before a PostgreSQL.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::{Postgres, Subprocess, free_port, wait_for};
 
 const STARTS_WITHIN: Duration = Duration::from_mins(1);
 
-/// A running PgBouncer that gives everybody the sessions of PostgreSQL's superuser.
+/// A running `pgbouncer` that gives everybody the sessions of PostgreSQL's superuser.
 pub struct PgBouncer {
     port: u16,
     _process: Subprocess,

@@ -39,6 +39,22 @@ fn the_sample_shows_every_setting_with_its_default() {
 }
 
 #[test]
+fn what_is_no_toml_is_told_by_file_and_line_without_its_values() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ssl-manager.toml");
+    for (text, told) in [
+        ("[c4]\ntoken = \"s3cret\"\ntoken = \"s3cret\"\n", "line 3, column 1: duplicate key: token"),
+        ("[dns]\n[dns]\n", "line 2, column"),
+        ("[c4]\ntoken = \"s3cret\n", "line 2, column"),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let error = Config::read(Some(&path)).unwrap_err().to_string();
+        assert!(error.contains("ssl-manager.toml, ") && error.contains(told), "{error}");
+        assert!(!error.contains("s3cret") && error.lines().count() == 1, "{error}");
+    }
+}
+
+#[test]
 fn limits_are_a_name_or_a_table() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("limits.toml");

@@ -99,9 +99,10 @@ fn with_example(command: Command, path: &str) -> Command {
         with_example(sub, &path)
     });
     let lines = EXAMPLES.iter().find(|(of, _)| *of == path).map_or(&[][..], |(_, lines)| lines);
-    let examples: String = lines.iter().map(|line| format!("  {line}\n")).collect();
-    let heading = if lines.is_empty() { "" } else { "Example:\n" };
-    command.after_help(format!("{heading}{examples}Options of every command:\n  {GLOBAL}"))
+    let mut help = if lines.is_empty() { vec![] } else { vec!["Example:"] };
+    help.extend(lines);
+    help.extend(["Options of every command:", GLOBAL]);
+    command.after_help(help.join("\n  ").replace("\n  Options", "\nOptions"))
 }
 
 #[cfg(test)]

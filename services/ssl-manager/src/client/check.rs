@@ -26,9 +26,10 @@ pub(crate) async fn run(client: &mut Client, name: &str, output: Output) -> Resu
 
 /// First what follows, then the steps, then the message for whoever must act.
 fn text(checked: &v1::CheckDomainResponse, look: Look) -> String {
-    let verdict = match checked.ready {
-        true => "Nothing stands in the way: an order would be placed now.",
-        false => "No order would be placed now.",
+    let verdict = if checked.ready {
+        "Nothing stands in the way: an order would be placed now."
+    } else {
+        "No order would be placed now."
     };
     let row = |step: &v1::CheckStep| {
         let colour = match step.outcome() {

@@ -232,7 +232,7 @@ mod tests {
                 .collect(),
             budget: [300, 12, 0, 5, 299, 7].map(bucket).to_vec(),
             overdue: 10_000,
-            oldest_due_at: at("2026-11-30T07:00:00.123456Z"),
+            oldest_due_at: at("2026-11-30T06:59:59.123456Z"),
             waiting_for_budget: 1_000_000,
             queue_through_at: at("2027-11-30T07:00:00.123456Z"),
             last_midnight: Some(v1::Midnight { day: "2026-11-30".to_owned(), domains: 123_456, waiting: 4 }),
@@ -252,7 +252,7 @@ mod tests {
             "1 more reasons",
             "Ending           1000 in a day, 7000 in 7 days, 30000 in 30 days, 91000 in all",
             "Issued           today 10000 and 7 orders failed; in 30 days 300000 and 210",
-            "Overdue          10000 domains, the first 1 h ago, 30 Nov 07:00 UTC",
+            "Overdue          10000 domains, the first 1 h ago, 30 Nov 06:59 UTC",
             "Daily recheck    2026-11-30: 123456 domains, 4 of them still to come",
             "Left at CAs      letsencrypt: 0 of 300 new orders per account, next in 1 min",
         ] {

@@ -39,12 +39,11 @@ pub(super) async fn run(
     let mut position = after;
     while let Some(change) = changes.message().await.map_err(|status| failed(&status))? {
         position = Some(change.position);
-        match output {
-            Output::Json => print_json(&change_json(&change))?,
-            _ => {
-                watched.times = Times::here();
-                print(watched.line(&change))?;
-            }
+        if output == Output::Json {
+            print_json(&change_json(&change))?;
+        } else {
+            watched.times = Times::here();
+            print(watched.line(&change))?;
         }
     }
     let resume = position.map_or_else(String::new, |position| format!(" with --after {position}"));
@@ -197,7 +196,7 @@ mod tests {
         };
         let certificate =
             v1::Certificate { sha256: "0123456789abcdef".to_owned(), ..v1::Certificate::default() };
-        let live = v1::Domain {
+        let serving = v1::Domain {
             status: v1::Status::Success.into(),
             activity: "idle".to_owned(),
             certificate: Some(certificate),
@@ -208,9 +207,9 @@ mod tests {
             (again.clone(), false, "attempt 2 failed, next in 2 min"),
             (again, false, "looked at again, next in 2 min"),
             (validating, false, "Failure -> Pending, no longer not_pointed, waiting for ca"),
-            (live.clone(), false, "Pending -> Success, certificate 01234567 is live"),
-            (live.clone(), true, "deleted"),
-            (live, false, "Success"),
+            (serving.clone(), false, "Pending -> Success, certificate 01234567 is live"),
+            (serving.clone(), true, "deleted"),
+            (serving, false, "Success"),
         ] {
             let line = watched.line(&change(domain, deleted));
             assert_eq!(line, format!("08:00:07  {:<28}  {told}", "shop.example.com"));

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::cast::{CAST, Fate, Row};
 use super::{PASSWORD, PERSON};
@@ -24,7 +24,7 @@ impl Screen {
         writeln!(out, "Data: {} (removed at the end). Ctrl-C stops it.\n", folder.display())?;
         writeln!(out, "SSL Management:  {page}  (sign in as {PERSON}, password {PASSWORD})")?;
         writeln!(out, "Another terminal, with these lines:")?;
-        for line in environment(endpoint, token, std::env::current_exe().ok()) {
+        for line in environment(endpoint, token, std::env::current_exe().ok().as_deref()) {
             writeln!(out, "  {line}")?;
         }
         writeln!(out)?;
@@ -99,9 +99,9 @@ impl Screen {
 }
 
 /// What makes `ssl-manager` a command that asks this demo, in any shell of Unix.
-fn environment(endpoint: &str, token: &str, program: Option<PathBuf>) -> Vec<String> {
+fn environment(endpoint: &str, token: &str, program: Option<&Path>) -> Vec<String> {
     let mut lines = vec![format!("export SSL_MANAGER_ENDPOINT={endpoint} SSL_MANAGER_TOKEN={token}")];
-    let folder = program.as_deref().and_then(Path::parent);
+    let folder = program.and_then(Path::parent);
     let path = std::env::var_os("PATH").unwrap_or_default();
     if let Some(folder) = folder.filter(|folder| !std::env::split_paths(&path).any(|other| other == **folder))
     {
