@@ -37,5 +37,5 @@ pub use pebble::Pebble;
 pub use postgres::Postgres;
 pub use process::{Processes, Subprocess, free_port};
 pub use rabbitmq::{RabbitMq, Vhost};
-pub use simulation::{Command, DOMAINS, Operation, STEPS, Simulation, Then};
+pub use simulation::{Command, DOMAINS, Operation, STEPS, Simulation, Then, Trouble};
 pub use wait::{wait_for, within};

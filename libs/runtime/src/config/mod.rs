@@ -8,6 +8,7 @@
 mod api_tls;
 mod list;
 mod load;
+mod pre_expiry;
 mod secrets;
 mod sections;
 mod store_url;
