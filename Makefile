@@ -43,8 +43,9 @@ demo: ## Everything and the outside world on loopback
 	cargo run -- demo
 
 .PHONY: faults
-faults: install ## Look for trouble for half an hour: 2,000 random sequences, a year of 1,000 domains
+faults: install ## Look for trouble for an hour: 2,000 random sequences, 2,000 domains that fail and are mended, years of 1,000 domains
 	SEED=$$(date +%s) SEQUENCES=2000 cargo test --package tests --test sequences -- --nocapture
+	DOMAINS=2000 cargo test --package tests --test mended -- --nocapture
 	DOMAINS=1000 cargo test --package tests --test year -- --nocapture
 
 .PHONY: bench
