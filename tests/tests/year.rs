@@ -98,7 +98,7 @@ impl Year {
         self.troubles(hour);
     }
 
-    /// In most hours a domain gets into trouble for up to a day; once a day the CA has a mood.
+    /// Four times a day a domain gets into trouble, for up to a day; once a day the CA has a mood.
     fn troubles(&mut self, hour: i64) {
         let simulation = &mut self.simulation;
         self.in_trouble.retain(|name, (trouble, until)| {
@@ -113,6 +113,9 @@ impl Year {
         }
         if hour % DAY == 0 {
             simulation.mood(&self.random);
+        }
+        if hour % 6 != 0 {
+            return;
         }
         let name = name(self.random.below(self.domains as u64) as usize);
         if !self.left.contains(&name) && !self.in_trouble.contains_key(&name) {
