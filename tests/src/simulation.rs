@@ -18,7 +18,7 @@ use std::time::Duration;
 use api::commands::Commands;
 use audit::Caller;
 use bus_embedded::EmbeddedBus;
-use domain::{CertificateId, Clock, DomainName, Entropy, EventKind, Lease, WorkKind};
+use domain::{Clock, DomainName, Entropy, EventKind, Lease, WorkKind};
 use jiff::{SignedDuration, Timestamp};
 use runtime::config::{AcmeIssuer, IssuerLimits};
 use runtime::testing::{JumpingClock, SeededEntropy};
@@ -26,7 +26,7 @@ use runtime::{Config, Context, Health, Hold, Job, JobError, Stop};
 use sandbox::{C4Control, CaControl, CaOptions, DnsControl, Limits, ValidationResult, World, WorldOptions};
 use scheduler::Scheduler;
 use seal::SealingKeys;
-use store::{Certificate, DomainView, ListQuery, Message, Store};
+use store::{DomainView, ListQuery, Message, Store};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
@@ -167,11 +167,6 @@ impl Simulation {
     /// Somebody asks for another certificate, whatever there is.
     pub async fn generate_anew(&self, name: &DomainName) {
         self.commands.generate(name, true, &by()).await.expect("generated");
-    }
-
-    /// A certificate, as it is stored.
-    pub async fn certificate(&self, id: CertificateId) -> Certificate {
-        self.context.store.certificate(id).await.expect("read").expect("a certificate")
     }
 
     /// All domains on the list.

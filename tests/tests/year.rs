@@ -1,32 +1,17 @@
 //! A year in the life of a fleet: certificates of 90 days, then of 45, a CA that is down for three days, a C4 that is down
-//! for six hours, customers who leave, domains that are in trouble for a day, and a CA that has its moods.
-//!
-//! An order is necessary if a certificate that C4 got came of it, where the certificate before was in the last third of its
-//! life; or if the CA ended it, because a challenge was wrong or it could not issue. Every other order is one too many.
+//! for six hours, and customers who leave.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test may, and the figures are worth seeing")]
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use domain::{DomainName, Entropy, Live, Status};
+use domain::{DomainName, Status};
 use jiff::{SignedDuration, Timestamp};
-use runtime::testing::SeededEntropy;
-use tests::{Mode, Simulation, Trouble};
+use tests::{Mode, Simulation};
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 const DAY: i64 = 24;
-/// Of all troubles those in which the CA ends what it took, or takes nothing.
-const TROUBLES: [Trouble; 6] = [
-    Trouble::NotPointed,
-    Trouble::CaaForbids,
-    Trouble::NotFound,
-    Trouble::NotFoundElsewhere,
-    Trouble::Paused,
-    Trouble::Limited,
-];
-/// The CA is well behaved at the end, so that nothing is under way when orders are counted.
-const QUIET: i64 = 3 * DAY;
 
 /// `DOMAINS=…` makes it another fleet.
 fn domains() -> usize {
@@ -40,14 +25,8 @@ struct Year {
     domains: usize,
     simulation: Simulation,
     begins: Timestamp,
-    random: SeededEntropy,
     left: HashSet<DomainName>,
-    /// Domains in trouble, and until which hour.
-    in_trouble: BTreeMap<DomainName, (Trouble, i64)>,
-    lives: BTreeMap<DomainName, Live>,
-    /// Certificates that C4 got, and those of them that took another's place before it was due.
-    delivered: u64,
-    early: u64,
+    ends: BTreeMap<DomainName, Timestamp>,
     smallest_margin: SignedDuration,
 }
 
@@ -59,17 +38,12 @@ impl Year {
     async fn begin(seed: u64) -> Self {
         let begins = "2027-01-01T00:00:00Z".parse().unwrap();
         let simulation = Simulation::start(Mode::Embedded, seed, begins, Duration::from_hours(90 * 24)).await;
-        simulation.ca().list_orders(true);
         Self {
             domains: domains(),
             simulation,
             begins,
-            random: SeededEntropy::new(seed),
             left: HashSet::new(),
-            in_trouble: BTreeMap::new(),
-            lives: BTreeMap::new(),
-            delivered: 0,
-            early: 0,
+            ends: BTreeMap::new(),
             smallest_margin: SignedDuration::MAX,
         }
     }
@@ -91,38 +65,8 @@ impl Year {
             let leaving = (0..self.domains).step_by(20).skip(usize::try_from(hour / month).unwrap());
             for index in leaving.step_by(10) {
                 self.simulation.dns().remove(name(index).as_str());
-                self.in_trouble.remove(&name(index));
                 self.left.insert(name(index));
             }
-        }
-        self.troubles(hour);
-    }
-
-    /// Four times a day a domain gets into trouble, for up to a day; once a day the CA has a mood.
-    fn troubles(&mut self, hour: i64) {
-        let simulation = &mut self.simulation;
-        self.in_trouble.retain(|name, (trouble, until)| {
-            let goes_on = hour < *until;
-            if !goes_on {
-                simulation.trouble(name, *trouble, false);
-            }
-            goes_on
-        });
-        if !(DAY..365 * DAY - QUIET).contains(&hour) {
-            return;
-        }
-        if hour % DAY == 0 {
-            simulation.mood(&self.random);
-        }
-        if hour % 6 != 0 {
-            return;
-        }
-        let name = name(self.random.below(self.domains as u64) as usize);
-        if !self.left.contains(&name) && !self.in_trouble.contains_key(&name) {
-            let trouble = TROUBLES[self.random.below(TROUBLES.len() as u64) as usize];
-            simulation.trouble(&name, trouble, true);
-            let until = hour + 1 + self.random.below(24) as i64;
-            self.in_trouble.insert(name, (trouble, until));
         }
     }
 
@@ -131,9 +75,6 @@ impl Year {
         let now = self.simulation.now();
         for view in self.simulation.domains().await {
             let domain = view.domain;
-            if let Some(live) = domain.facts.live {
-                self.note_live(&domain.name, live, now).await;
-            }
             if self.left.contains(&domain.name) {
                 continue;
             }
@@ -143,30 +84,13 @@ impl Year {
                 assert!(domain.serves(now), "{} in hour {hour}: {reason:?}", domain.name);
                 assert!(view.next_attempt_at.is_some(), "{} has no next attempt", domain.name);
             }
+            let Some(live) = domain.facts.live else { continue };
+            if let Some(ended) = self.ends.insert(domain.name.clone(), live.not_after)
+                && ended != live.not_after
+            {
+                self.smallest_margin = self.smallest_margin.min(ended.duration_since(now));
+            }
         }
-    }
-
-    /// Takes note of a certificate that took another's place since the last look.
-    async fn note_live(&mut self, name: &DomainName, live: Live, now: Timestamp) {
-        let before = self.lives.insert(name.clone(), live);
-        if before.is_some_and(|before| before.certificate == live.certificate) {
-            return;
-        }
-        self.delivered += 1;
-        let Some(before) = before else { return };
-        let before = self.simulation.certificate(before.certificate).await.summary;
-        let left = before.not_after.duration_since(now);
-        self.smallest_margin = self.smallest_margin.min(left);
-        if left > before.not_after.duration_since(before.not_before) / 3 {
-            self.early += 1;
-        }
-    }
-
-    /// Orders that were neither needed for a certificate nor ended by the CA.
-    fn beyond_the_necessary(&self) -> u64 {
-        let ca = self.simulation.ca();
-        let necessary = self.delivered - self.early + ca.orders_ended();
-        ca.orders_placed().saturating_sub(necessary)
     }
 
     fn report(&self) {
@@ -183,12 +107,6 @@ impl Year {
             placed.len(),
             per_hour.len(),
             self.smallest_margin.as_secs_f64() / 86_400.0
-        );
-        println!(
-            "{} certificates delivered, {} orders ended by the CA; orders beyond the necessary: {}",
-            self.delivered,
-            self.simulation.ca().orders_ended(),
-            self.beyond_the_necessary()
         );
     }
 }
@@ -208,9 +126,7 @@ async fn no_certificate_of_a_customer_who_stays_ends_and_no_limit_is_exceeded() 
             year.check(hour).await;
         }
     }
-    year.check(365 * DAY).await;
     year.report();
-    assert_eq!(year.beyond_the_necessary(), 0);
     assert_eq!(year.simulation.ca().refused_by_limits(), 0, "the CA never had to say no");
     assert!(year.smallest_margin > SignedDuration::from_hours(24 * 3), "{:#}", year.smallest_margin);
     assert!(year.left.len() >= year.domains / 20);
