@@ -43,8 +43,9 @@ demo: ## Everything and the outside world on loopback
 	cargo run -- demo
 
 .PHONY: faults
-faults: install ## Look for trouble for half an hour: 2,000 random sequences, a year of 1,000 domains, attacks of a minute
+faults: install ## Look for trouble for an hour: 2,000 random sequences, 2,000 domains that are mended, a year of 1,000, attacks of a minute
 	SEED=$$(date +%s) SEQUENCES=2000 cargo test --package tests --test sequences -- --nocapture
+	DOMAINS=2000 cargo test --package tests --test mended -- --nocapture
 	DOMAINS=1000 cargo test --package tests --test year -- --nocapture
 	ATTACK_SECONDS=60 cargo test --package tests --test strangers -- --nocapture
 

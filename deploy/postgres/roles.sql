@@ -45,6 +45,8 @@ GRANT SELECT, INSERT, DELETE ON domain_names TO ssl_manager_api;
 GRANT SELECT, INSERT ON certificates TO ssl_manager_api;
 GRANT SELECT, INSERT, UPDATE ON revocations TO ssl_manager_api;
 GRANT SELECT, UPDATE ON orders TO ssl_manager_api;
+-- What an order that it abandons had reserved of a CA's limits it gives back; it spends nothing.
+GRANT SELECT, UPDATE, DELETE ON reservations TO ssl_manager_api;
 GRANT SELECT, UPDATE (last_used_at) ON tokens TO ssl_manager_api;
 GRANT SELECT, DELETE ON challenges TO ssl_manager_api;
 -- People sign in here; who they are and what they may do is `ssl-manager user`'s to say, as the owner of the tables.
@@ -72,6 +74,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON challenges, probes TO ssl_manager_issuer
 GRANT SELECT, INSERT, UPDATE (renewal_at, window_start, window_end, revoked_at) ON certificates TO ssl_manager_issuer;
 GRANT SELECT, UPDATE (state, waiting_for) ON revocations TO ssl_manager_issuer;
 GRANT SELECT, INSERT, UPDATE ON buckets TO ssl_manager_issuer;
+GRANT SELECT, INSERT, UPDATE, DELETE ON reservations TO ssl_manager_issuer;
 
 -- c4-uploader: what it uploads.
 GRANT SELECT, UPDATE ON certificates TO ssl_manager_uploader;
@@ -86,7 +89,7 @@ GRANT SELECT, UPDATE ON audit_head TO ssl_manager_scheduler;
 -- again (UPDATE: to lock those that it deletes).
 GRANT SELECT (name, key_destroyed_at), UPDATE (sealed_key, key_destroyed_at) ON certificates TO ssl_manager_scheduler;
 GRANT SELECT (expires_at), DELETE ON sessions TO ssl_manager_scheduler;
-GRANT SELECT, UPDATE, DELETE ON buckets TO ssl_manager_scheduler;
+GRANT SELECT, UPDATE, DELETE ON buckets, reservations TO ssl_manager_scheduler;
 
 -- challenge-responder: reads challenges and the probes of their path. It faces the internet.
 GRANT SELECT ON challenges, probes TO ssl_manager_responder;

@@ -41,5 +41,5 @@ pub use postgres::Postgres;
 pub use process::{Processes, Subprocess, free_port};
 pub use pty::in_terminal;
 pub use rabbitmq::{RabbitMq, Vhost};
-pub use simulation::{Command, DOMAINS, Operation, STEPS, Simulation, Then};
+pub use simulation::{Command, DOMAINS, Operation, STEPS, Simulation, Then, Trouble};
 pub use wait::{wait_for, within};

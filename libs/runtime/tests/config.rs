@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use domain::Role;
+use domain::{PreExpiry, Role};
 use runtime::config::{
     AcmeIssuer, ApiOidc, ConfigError, IssuerLimits, KeyAlgorithm, LimitNumber, LimitNumbers, OidcRole,
 };
@@ -71,6 +71,31 @@ fn limits_are_a_name_or_a_table() {
     assert_eq!(numbers.new_orders, Some(LimitNumber { count: 300, hours: 3 }));
     assert_eq!(numbers.failed_authorizations, None);
     assert!(read("{ new_odrers = { count = 300, hours = 3 } }").is_err(), "misspelt");
+}
+
+#[test]
+fn pre_expiry_is_a_number_of_days_or_a_third_of_the_lifetime() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("renewal.toml");
+    let read = |written: &str| {
+        std::fs::write(&path, format!("[renewal]\npre_expiry_days = {written}\n")).unwrap();
+        Config::read(Some(&path))
+    };
+    for (written, expected, shown) in [
+        ("14", PreExpiry::Days(14), "14"),
+        ("\"14\"", PreExpiry::Days(14), "14"),
+        ("\"third\"", PreExpiry::Third, "third"),
+    ] {
+        let config = read(written).unwrap();
+        assert_eq!(config.renewal.pre_expiry_days, expected, "{written}");
+        let settings = config.settings(Some(&path)).unwrap();
+        let setting = settings.iter().find(|setting| setting.key == "renewal.pre_expiry_days").unwrap();
+        assert_eq!(setting.value.to_string().trim_matches('"'), shown);
+    }
+    for written in ["\"half\"", "-1", "70000", "1.5", "true", "[7]"] {
+        let error = read(written).unwrap_err().to_string();
+        assert!(error.contains("pre_expiry_days") || error.contains("third"), "{written}: {error}");
+    }
 }
 
 #[test]
@@ -257,7 +282,7 @@ fn settings_that_make_no_sense_are_named() {
     assert!(problems(|c| c.issuer.max_in_flight = 0).contains("max_in_flight"));
     let both = problems(|c| {
         c.c4.base_url.clear();
-        c.renewal.pre_expiry_days = 0;
+        c.renewal.pre_expiry_days = PreExpiry::Days(0);
     });
     assert!(both.contains("c4.base_url") && both.contains("pre_expiry_days"), "all at once: {both}");
     assert!(!problems(|c| c.c4.base_url.clear()).contains("secret"));

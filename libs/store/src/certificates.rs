@@ -1,6 +1,6 @@
 //! Certificates, with their sealed keys.
 
-use domain::{AccountId, CertificateId, CertificateSummary, DomainName, Source, SuggestedWindow};
+use domain::{AccountId, CertificateId, CertificateSummary, DomainName, PreExpiry, Source, SuggestedWindow};
 use jiff::Timestamp;
 
 use crate::record::{FromRow, Reader, columns};
@@ -43,6 +43,12 @@ impl Certificate {
     pub fn ends_at(&self) -> Timestamp {
         let not_after = self.summary.not_after;
         self.revoked_at.map_or(not_after, |revoked_at| revoked_at.min(not_after))
+    }
+
+    /// Its pre-expiry, where that is configured: another one if its CA suggests a window.
+    pub fn pre_expiry(&self, configured: PreExpiry) -> PreExpiry {
+        let has_window = self.renewal.is_some_and(|renewal| renewal.window.is_some());
+        if has_window { configured.after_window() } else { configured }
     }
 }
 

@@ -153,6 +153,7 @@ async fn roles_see_what_they_need_and_nothing_else() {
                     "domains",
                     "messages",
                     "rechecked_days",
+                    "reservations",
                     "tallies",
                     "tally_changes",
                     "work",

@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::PreExpiry;
 use proto::v1::domains_server::DomainsServer;
 use proto::v1::sessions_server::SessionsServer;
 use runtime::config::ApiTls;
@@ -47,7 +46,7 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
         store: context.store.clone(),
         clock: context.clock.clone(),
         entropy: context.entropy.clone(),
-        pre_expiry: PreExpiry::days(context.config.renewal.pre_expiry_days),
+        pre_expiry: context.config.renewal.pre_expiry_days,
     };
     let authenticator = Authenticator::new(&context)?;
     let admission = Admission::new(&context, authenticator.clone());

@@ -148,6 +148,38 @@ async fn a_delete_abandons_the_order_and_revokes_every_lease() {
     assert_eq!(case.work().await.len(), 1, "the removal of the past life is off");
 }
 
+/// An abandoned order gives back what it had reserved of the CA's limits; one that was to be finalized may have been issued.
+#[tokio::test]
+async fn an_abandoned_order_gives_back_what_it_reserved_unless_it_was_finalized() {
+    for is_finalized in [false, true] {
+        let case = Case::begin().await;
+        case.commands.add(&case.name, &BY).await.unwrap();
+        let lease = case.claim(WorkKind::Issue).await;
+        case.live_order().await;
+        let bucket = "ca/names/shop.example.com".to_owned();
+        let mut tx = case.store().begin("reserve").await.unwrap();
+        tx.fence(&lease).await.unwrap();
+        let mut order = tx.live_order(&case.name).await.unwrap().unwrap();
+        tx.reserve(order.id, std::slice::from_ref(&bucket)).await.unwrap();
+        if is_finalized {
+            let certificate = CertificateId::new(&*case.clock, &*case.commands.entropy);
+            order.state = OrderState::Keyed {
+                url: "https://ca.example/order/1".to_owned(),
+                certificate,
+                sealed_key: vec![1],
+                csr: vec![2],
+            };
+            tx.update_order(&order, "created").await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        case.commands.delete(&case.name, false, &BY).await.unwrap();
+        let mut tx = case.store().begin("look").await.unwrap();
+        assert_eq!(tx.reserved(order.id).await.unwrap(), [""; 0]);
+        let spent = if is_finalized { vec![case.clock.now()] } else { Vec::new() };
+        assert_eq!(tx.take_spent(&bucket).await.unwrap(), spent);
+    }
+}
+
 #[tokio::test]
 async fn generate_joins_what_is_under_way() {
     let case = Case::begin().await;

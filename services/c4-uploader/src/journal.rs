@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use domain::{
-    Activity, Cause, CertificateId, Domain, EventKind, HistoryKind, Lease, Live, PreExpiry, Reason, Retry,
-    Source, Work, WorkKind, renewal_point,
+    Activity, Cause, CertificateId, Domain, EventKind, HistoryKind, Lease, Live, Reason, Retry, Source, Work,
+    WorkKind, renewal_point,
 };
 use jiff::{SignedDuration, Timestamp};
 use runtime::{Context, JobError};
@@ -193,7 +193,7 @@ impl<'a> Journal<'a> {
     fn renewal_of(&self, domain: &Domain, certificate: &Certificate) -> Work {
         let settings = &self.context.config.renewal;
         let summary = &certificate.summary;
-        let pre_expiry = PreExpiry::days(settings.pre_expiry_days);
+        let pre_expiry = settings.pre_expiry_days;
         let renewal_at = certificate.renewal.map_or_else(
             || renewal_point(summary.not_before, summary.not_after, pre_expiry),
             |renewal| renewal.at,

@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::at_ca::{AtCa, later, still_at_it};
 use crate::blame;
 use crate::ending::Ending;
-use crate::issuance::{RELEASE_SPREAD, Stop, another_order, ended, local, order_over};
+use crate::issuance::{RELEASE_SPREAD, Stop, another_order, ended, local, order_given_up, order_refused};
 
 /// Attempts, about nine minutes, that find nothing where the CA said it is, after which the order is given up.
 const MAX_LOOKS_IN_VAIN: u32 = 6;
@@ -85,12 +85,12 @@ impl AtCa<'_> {
         let until = self.authority.refused(problem, now);
         let reason = self.authority.refuses_us(problem);
         if self.issuer.authorities.len() > 1 {
-            return order_over(Ending::Waiting { reason, not_before: None });
+            return order_given_up(Ending::Waiting { reason, not_before: None });
         }
         let spread = self.issuer.context.entropy.below(RELEASE_SPREAD);
         let not_before = Some(until + SignedDuration::from_secs(i64::try_from(spread).unwrap_or(0)));
         let ending = Ending::Waiting { reason, not_before };
-        if request == Request::NewOrder { ended(ending) } else { order_over(ending) }
+        if request == Request::NewOrder { ended(ending) } else { order_given_up(ending) }
     }
 
     /// The validation of the challenge failed.
@@ -102,7 +102,7 @@ impl AtCa<'_> {
     pub(crate) fn no_challenge() -> Stop {
         let detail = "it offers no HTTP-01 challenge for this name".to_owned();
         let reason = Reason::OrderRejected { problem: NOT_OFFERED.to_owned(), detail };
-        order_over(Ending::Refused { reason, authorization_failed: false })
+        order_refused(Ending::Refused { reason, authorization_failed: false })
     }
 
     pub(crate) fn order_invalid(&self, why: WhyInvalid) -> Stop {
@@ -112,27 +112,27 @@ impl AtCa<'_> {
                 let about = problem.about(self.name);
                 // A fresh order is tried before anybody is blamed for one that ran out.
                 if about.detail.contains("expired") && self.attempts == 0 {
-                    return another_order();
+                    return order_refused(Ending::another_order());
                 }
                 self.meant(&about, Asked::Order)
             }
             // Orders that ran out may end like this, too.
-            WhyInvalid::Unexplained if self.attempts == 0 => another_order(),
+            WhyInvalid::Unexplained if self.attempts == 0 => order_refused(Ending::another_order()),
             WhyInvalid::Unexplained => {
                 let detail = "the order became invalid without a reason".to_owned();
                 let reason = Reason::OrderRejected { problem: "invalid".to_owned(), detail };
-                order_over(Ending::Refused { reason, authorization_failed: false })
+                order_refused(Ending::Refused { reason, authorization_failed: false })
             }
         }
     }
 
-    /// The order is over, for that.
+    /// The order is over, for that, and there is no certificate.
     fn meant(&self, problem: &Problem, asked: Asked) -> Stop {
         let authorization_failed = asked == Asked::Challenge;
         let (kind, detail) = (problem.kind.clone(), problem.detail.clone());
         let not_found = |reason| Ending::ChallengeInvalid { reason, dns: self.dns.clone() };
         let refused = |reason| Ending::Refused { reason, authorization_failed };
-        order_over(match problem.meaning(asked) {
+        order_refused(match problem.meaning(asked) {
             Meaning::CasTrouble | Meaning::Limited => {
                 let reason = Reason::CaDown { detail: format!("{kind}: {detail}") };
                 Ending::Lost { reason, authorization_failed }
@@ -174,7 +174,7 @@ impl AtCa<'_> {
         let issuer = self.authority.name().to_owned();
         metrics::counter!("ssl_manager_certificates_rejected_total", "issuer" => issuer).increment(1);
         let reason = Reason::CertificateRejected { detail: error.to_string() };
-        order_over(Ending::Refused { reason, authorization_failed: false })
+        order_given_up(Ending::Refused { reason, authorization_failed: false })
     }
 
     /// When a CA that is over its limits may be asked again: as it says; else after a minute, and later each time.

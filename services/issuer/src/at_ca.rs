@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use acme::budget::is_of_the_account;
 use acme::{AccountKey, AcmeError, AcmeOrder, OrderProgress, Proof, RenewalId, check_delivered};
 use domain::{Activity, CertificateId, DomainName, Order, OrderState, Reason, WorkKind};
 use jiff::{SignedDuration, Timestamp};
@@ -101,7 +102,7 @@ impl AtCa<'_> {
                     error = &error as &dyn std::error::Error,
                     "the CA takes no order that replaces the certificate: ordered without that"
                 );
-                if let Err(until) = self.journal.charge_renewal(self.authority).await? {
+                if let Err(until) = self.journal.charge_renewal(self.authority, order.id).await? {
                     return Err(ended(Ending::limited(until)));
                 }
                 self.place(order, None).await
@@ -147,6 +148,9 @@ impl AtCa<'_> {
             let until = self.room_at(&error);
             let detail = problem.about(self.name).detail;
             self.journal.correct_budget(self.authority, &detail, until).await?;
+            if is_of_the_account(&detail) && self.authority.limits.new_orders.is_none() {
+                self.authority.breaker.limited(problem, until);
+            }
         }
         Err(self.trouble(error, Request::NewOrder))
     }
@@ -211,10 +215,9 @@ impl AtCa<'_> {
         }
         // Whether it got through the order says, not the answer.
         match at_ca.refresh().await {
-            Ok(OrderProgress::Pending | OrderProgress::Ready) | Err(_) => {
-                Err(self.trouble(error, Request::Change))
-            }
+            Ok(OrderProgress::Pending | OrderProgress::Ready) => Err(self.trouble(error, Request::Change)),
             Ok(_) => Ok(()),
+            Err(unseen) => Err(self.trouble(unseen, Request::Look)),
         }
     }
 
@@ -231,7 +234,7 @@ impl AtCa<'_> {
         let public_key = keys::public_key_der(&pkcs8).map_err(|error| local(&error))?;
         match check_delivered(&chain, self.name, &public_key, self.now()) {
             Ok(delivered) => {
-                self.journal.issued(order.id, delivered).await?;
+                self.journal.issued(self.authority, order.id, delivered).await?;
                 checkpoint("certificate-stored").await;
                 Ok(())
             }

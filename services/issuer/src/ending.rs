@@ -26,7 +26,23 @@ pub(crate) enum Ending {
     StillAtIt { activity: Activity, not_before: Option<Timestamp> },
 }
 
+/// What the end of an attempt means for its order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OrderFate {
+    /// The next attempt goes on with it.
+    GoesOn,
+    /// It is given up, whatever becomes of it at the CA.
+    GivenUp,
+    /// The CA said that it comes to no certificate.
+    Refused,
+}
+
 impl Ending {
+    /// The order is over, and nothing is wrong with the name: another one is placed soon.
+    pub(crate) fn another_order() -> Self {
+        Self::StillAtIt { activity: Activity::Retrying, not_before: None }
+    }
+
     pub(crate) fn could_not_ask(detail: String) -> Self {
         Self::Waiting { reason: Reason::CouldNotAsk { detail }, not_before: None }
     }

@@ -2,18 +2,19 @@
 //! follows when it does not come to a certificate.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use acme::{AccountKey, AcmeError, Asked, Meaning, RenewalId};
-use domain::{AccountId, Activity, Cause, Domain, DomainName, Lease, Order, Reason};
+use domain::{AccountId, Cause, Domain, DomainName, Lease, Order, Reason};
 use jiff::{SignedDuration, Timestamp};
 use runtime::{JobError, checkpoint};
 use store::Certificate;
 
 use crate::Issuer;
 use crate::answers::{Request, room_without_retry_after};
-use crate::at_ca::AtCa;
+use crate::at_ca::{AtCa, later};
 use crate::authority::{Authority, Closed};
-use crate::ending::Ending;
+use crate::ending::{Ending, OrderFate};
 use crate::journal::{Begun, Journal};
 use preflight::{DnsFails, Found, Verdict};
 
@@ -42,8 +43,8 @@ pub(crate) enum Stop {
     Job(JobError),
     /// The CA may have refused our account's key, when it was asked for that.
     Account { error: AcmeError, request: Request },
-    /// The attempt is over; if `order_over`, so is the order.
-    Ended { ending: Box<Ending>, order_over: bool },
+    /// The attempt is over.
+    Ended { ending: Box<Ending>, order: OrderFate },
 }
 
 impl From<JobError> for Stop {
@@ -92,9 +93,7 @@ impl<'a> Issuance<'a> {
             Ok(()) => Ok(()),
             Err(Stop::Job(error)) => Err(error),
             Err(Stop::Account { error, .. }) => Err(JobError::Other(runtime::chain(&error))),
-            Err(Stop::Ended { ending, order_over }) => {
-                self.journal.ended(slot.filter(|_| order_over), at, *ending).await
-            }
+            Err(Stop::Ended { ending, order }) => self.journal.ended(slot, order, at, *ending).await,
         }
     }
 
@@ -205,9 +204,10 @@ impl<'a> Issuance<'a> {
         let has_others = self.issuer.authorities.len() > 1;
         let refusals = match asked {
             Ok(refusals) => refusals,
+            Err(Closed::Limited(until)) => return Err(ended(self.limited(until))),
             Err(Closed::Refused(until, problem)) => {
                 let ending = self.refused(authority, until, &problem);
-                return Err(if has_others { order_over(ending) } else { ended(ending) });
+                return Err(if has_others { order_given_up(ending) } else { ended(ending) });
             }
             Err(Closed::Down(until)) => {
                 let is_stuck = now.duration_since(order.created_at) >= NO_PROGRESS;
@@ -272,6 +272,7 @@ impl<'a> Issuance<'a> {
         let refusals = match authority.breaker.ask_for_order(now) {
             Ok(refusals) => refusals,
             Err(Closed::Down(until)) => return Err(ended(self.down(authority, until))),
+            Err(Closed::Limited(until)) => return Err(ended(self.limited(until))),
             Err(Closed::Refused(until, problem)) => {
                 return Err(ended(self.refused(authority, until, &problem)));
             }
@@ -358,16 +359,23 @@ impl<'a> Issuance<'a> {
     }
 
     fn down(&self, authority: &Authority, until: Timestamp) -> Ending {
-        // Not all at the same moment: the first of them finds out whether it works again.
-        let spread = SignedDuration::from_secs(self.issuer.context.entropy.below(RELEASE_SPREAD) as i64);
         let detail = format!("{} does not answer at present", authority.name());
-        Ending::ca_down(detail, Some(until + spread))
+        Ending::ca_down(detail, Some(self.spread(until)))
     }
 
-    /// Those that wait for a CA that refuses us come back one after the other, too.
+    /// The CA allows our account nothing before then.
+    fn limited(&self, until: Timestamp) -> Ending {
+        Ending::limited(self.spread(until))
+    }
+
     fn refused(&self, authority: &Authority, until: Timestamp, problem: &acme::Problem) -> Ending {
-        let spread = SignedDuration::from_secs(self.issuer.context.entropy.below(RELEASE_SPREAD) as i64);
-        Ending::Waiting { reason: authority.refuses_us(problem), not_before: Some(until + spread) }
+        Ending::Waiting { reason: authority.refuses_us(problem), not_before: Some(self.spread(until)) }
+    }
+
+    /// Those that wait for a CA do not come back all at once: the first of them finds out whether it works again.
+    fn spread(&self, until: Timestamp) -> Timestamp {
+        let spread = self.issuer.context.entropy.below(RELEASE_SPREAD);
+        later(until, Duration::from_secs(spread))
     }
 
     /// A CA that cannot even be asked for an account or its directory.
@@ -387,7 +395,11 @@ impl<'a> Issuance<'a> {
             AcmeError::Store(_) => Stop::Job(JobError::Other(runtime::chain(error))),
             error if error.is_rate_limited() => {
                 let room_at = || room_without_retry_after(self.before.get(), self.attempts, now);
-                ended(Ending::limited(not_before.unwrap_or_else(room_at)))
+                let until = not_before.unwrap_or_else(room_at);
+                if let Some(problem) = error.as_problem() {
+                    authority.breaker.limited(problem, until);
+                }
+                ended(Ending::limited(until))
             }
             error => ended(Ending::ca_down(error.to_string(), not_before)),
         }
@@ -417,16 +429,19 @@ fn why_it_rests(domain: &Domain) -> Reason {
 }
 
 pub(crate) fn ended(ending: Ending) -> Stop {
-    Stop::Ended { ending: Box::new(ending), order_over: false }
+    Stop::Ended { ending: Box::new(ending), order: OrderFate::GoesOn }
 }
 
-/// The order is over, and nothing is wrong with the name: another one is placed soon.
 pub(crate) fn another_order() -> Stop {
-    order_over(Ending::StillAtIt { activity: Activity::Retrying, not_before: None })
+    order_given_up(Ending::another_order())
 }
 
-pub(crate) fn order_over(ending: Ending) -> Stop {
-    Stop::Ended { ending: Box::new(ending), order_over: true }
+pub(crate) fn order_given_up(ending: Ending) -> Stop {
+    Stop::Ended { ending: Box::new(ending), order: OrderFate::GivenUp }
+}
+
+pub(crate) fn order_refused(ending: Ending) -> Stop {
+    Stop::Ended { ending: Box::new(ending), order: OrderFate::Refused }
 }
 
 /// Trouble of our own: it stands in the log, and the domain is tried again soon.

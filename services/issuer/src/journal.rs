@@ -16,7 +16,7 @@ use runtime::{Context, JobError, checkpoint};
 use store::{Certificate, Challenge, Counted, Entry, ProbeOf, Renewal, StoreError, Tx};
 
 use crate::authority::Authority;
-use crate::ending::{Ending, jittered};
+use crate::ending::{Ending, OrderFate, jittered};
 use crate::order_terms::{exempt, is_undelivered, is_withdrawn, lane};
 use preflight::Probe;
 
@@ -56,8 +56,8 @@ impl Journal {
         tx.publish(kind, &work.name, work.revision);
     }
 
-    /// The order row before new-order, charged to the CA's limits; or none, where an issued certificate only has to be
-    /// uploaded, or there is no room.
+    /// The order row before new-order, charged to the CA's limits, with what it reserves of them; or none, where an issued
+    /// certificate only has to be uploaded, or there is no room.
     pub(crate) async fn begin_order(
         &self,
         authority: &Authority,
@@ -77,21 +77,25 @@ impl Journal {
             tx.commit().await?;
             return Ok(Begun::AlreadyIssued);
         }
+        let id = OrderId::new(&*self.context.clock, &*self.context.entropy);
         let purchase = Purchase {
+            order: id,
             issuer: authority.name(),
             name: &domain.name,
             lane: lane(&domain, &self.lease.work, is_withdrawn(live), self.pre_expiry(newest.as_ref()), now),
             exempt: exempt(newest.as_ref(), replaces, account.id, now),
             was_promised: matches!(domain.waiting, Some(Reason::CaLimited { until }) if until <= now),
         };
-        let charged = budget::charge(&mut tx, &authority.limits, &purchase, now).await?;
-        if let Err(until) = charged {
-            Self::clear(&mut tx, &domain).await?;
-            tx.commit().await?;
-            return Ok(Begun::NoRoom(until));
-        }
+        let reserved = match budget::charge(&mut tx, &authority.limits, &purchase, now).await? {
+            Ok(reserved) => reserved,
+            Err(until) => {
+                Self::clear(&mut tx, &domain).await?;
+                tx.commit().await?;
+                return Ok(Begun::NoRoom(until));
+            }
+        };
         let order = Order {
-            id: OrderId::new(&*self.context.clock, &*self.context.entropy),
+            id,
             name: domain.name.clone(),
             revision: domain.revision,
             account: account.id,
@@ -99,6 +103,7 @@ impl Journal {
             state: OrderState::Created,
         };
         tx.insert_order(&order).await?;
+        tx.reserve(id, &reserved).await?;
         tx.drop_probe(&domain.name, ProbeOf::Order).await?;
         let after = domain.clone().clear()?.doing(Activity::WaitingForCa, None)?;
         tx.apply(Some(&domain), &after, None).await?;
@@ -151,10 +156,12 @@ impl Journal {
     pub(crate) async fn charge_renewal(
         &self,
         authority: &Authority,
+        order: OrderId,
     ) -> Result<Result<(), Timestamp>, JobError> {
         let (mut tx, domain) = self.open("order_charged").await?;
         let now = self.context.clock.now();
         let purchase = Purchase {
+            order,
             issuer: authority.name(),
             name: &domain.name,
             lane: Lane::Renewal,
@@ -162,8 +169,11 @@ impl Journal {
             was_promised: false,
         };
         let charged = budget::charge(&mut tx, &authority.limits, &purchase, now).await?;
+        if let Ok(reserved) = &charged {
+            tx.reserve(order, reserved).await?;
+        }
         tx.commit().await?;
-        Ok(charged)
+        Ok(charged.map(drop))
     }
 
     /// The CA itself said that there is no room before `until`.
@@ -238,8 +248,13 @@ impl Journal {
         Ok(tx.commit().await?)
     }
 
-    /// The certificate with its sealed key; the upload is due, and the lease is ended.
-    pub(crate) async fn issued(&self, order: OrderId, delivered: Delivered) -> Result<(), JobError> {
+    /// The certificate with its sealed key, which is spent of the CA's limits; the upload is due, and the lease is ended.
+    pub(crate) async fn issued(
+        &self,
+        authority: &Authority,
+        order: OrderId,
+        delivered: Delivered,
+    ) -> Result<(), JobError> {
         let (mut tx, domain) = self.open("certificate_issued").await?;
         // As it is stored now: since it was read, its data key may have been wrapped under another sealing key.
         let stored = tx.live_order(&domain.name).await?;
@@ -273,6 +288,8 @@ impl Journal {
             }),
         };
         tx.insert_certificate(&certificate).await?;
+        let (limits, issuer, now) = (&authority.limits, authority.name(), certificate.created_at);
+        budget::spend(&mut tx, limits, issuer, &domain.name, order.id, now).await?;
         tx.count_day(Counted::Issued, certificate.created_at);
         let next = order.state.clone().issued()?;
         self.update_order(&mut tx, &mut order, next).await?;
@@ -367,16 +384,15 @@ impl Journal {
     pub(crate) async fn ended(
         &self,
         order: Option<Order>,
+        fate: OrderFate,
         authority: Option<&Authority>,
         ending: Ending,
     ) -> Result<(), JobError> {
         let is_withdrawn = self.live_is_withdrawn().await?;
         let (mut tx, domain) = self.open("issue_ended").await?;
         let now = self.context.clock.now();
-        if let Some(mut order) = order {
-            let next = order.state.clone().failed()?;
-            self.update_order(&mut tx, &mut order, next).await?;
-            tx.drop_challenges(order.id).await?;
+        if let Some(order) = order.filter(|_| fate != OrderFate::GoesOn) {
+            self.end_order(&mut tx, order, fate).await?;
             tx.count_day(Counted::Failed, now);
         }
         if let Some(authority) = authority.filter(|_| ending.authorization_failed()) {
@@ -403,6 +419,18 @@ impl Journal {
         metrics::counter!("ssl_manager_issue_attempts_ended_total", "reason" => code).increment(1);
         tracing::info!(reason = code, next_attempt_at = due_at.map(|at| at.to_string()), "attempt ended");
         Ok(())
+    }
+
+    /// Ends an order without a certificate. What it reserved of the CA's limits is given back, unless the CA may have
+    /// issued: an order that was to be finalized, and of which the CA did not say that nothing came of it.
+    async fn end_order(&self, tx: &mut Tx, mut order: Order, fate: OrderFate) -> Result<(), JobError> {
+        match (&order.state, fate) {
+            (OrderState::Keyed { .. }, OrderFate::GivenUp) => tx.spend_later(order.id).await?,
+            _ => tx.give_back(order.id).await?,
+        }
+        let next = order.state.clone().failed()?;
+        self.update_order(tx, &mut order, next).await?;
+        Ok(tx.drop_challenges(order.id).await?)
     }
 
     /// When the next attempt begins; none if a person has to act first.
@@ -437,14 +465,14 @@ impl Journal {
     }
 
     fn configured(&self) -> PreExpiry {
-        PreExpiry::days(self.context.config.renewal.pre_expiry_days)
+        self.context.config.renewal.pre_expiry_days
     }
 
     /// How long before its end the newest certificate is to be renewed.
     fn pre_expiry(&self, newest: Option<&Certificate>) -> SignedDuration {
         newest.map_or(SignedDuration::ZERO, |certificate| {
             let CertificateSummary { not_before, not_after, .. } = certificate.summary;
-            self.configured().for_lifetime(not_after.duration_since(not_before))
+            certificate.pre_expiry(self.configured()).for_lifetime(not_after.duration_since(not_before))
         })
     }
 }

@@ -8,6 +8,7 @@
 mod api_tls;
 mod list;
 mod load;
+mod pre_expiry;
 mod secret_files;
 mod secrets;
 mod sections;

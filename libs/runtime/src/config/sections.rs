@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use domain::{Role, Roles};
+use domain::{PreExpiry, Role, Roles};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::list::list;
+use super::pre_expiry;
 
 use crate::{LogFormat, Secret, SecretUrl};
 
@@ -465,8 +466,10 @@ section! {
 section! {
     /// `[renewal]`
     Renewal {
-        /// How long before its end a certificate is renewed.
-        pre_expiry_days: u16 = 7,
+        /// How many days before its end a certificate is renewed; or `third` of its lifetime, where its CA suggests no
+        /// window.
+        #[serde(with = "pre_expiry")]
+        pre_expiry_days: PreExpiry = PreExpiry::DEFAULT,
         /// Whether the CA's renewal information (RFC 9773) is asked for.
         ari: bool = true,
     }

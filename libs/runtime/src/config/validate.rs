@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use domain::PreExpiry;
 use url::{Host, Url};
 
 use super::{AcmeIssuer, ApiOidc, ApiTls, Config, ConfigError, ConsoleOidc, IssuerLimits};
@@ -23,8 +24,8 @@ impl Config {
                 problem(setting, "must be at least 1".to_owned());
             }
         }
-        if self.renewal.pre_expiry_days == 0 {
-            problem("renewal.pre_expiry_days", "must be at least 1".to_owned());
+        if self.renewal.pre_expiry_days == PreExpiry::Days(0) {
+            problem("renewal.pre_expiry_days", "must be at least 1, or \"third\"".to_owned());
         }
         if roles.contains(&RoleName::Api) {
             self.check_api(&mut problem);

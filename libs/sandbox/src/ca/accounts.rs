@@ -63,6 +63,11 @@ impl Accounts {
         read(&self.0).by_id.get(&id).cloned()
     }
 
+    /// Its id; 0 if there is none yet.
+    pub(super) fn newest(&self) -> u64 {
+        read(&self.0).made
+    }
+
     pub(super) fn contacts(&self) -> Vec<Vec<String>> {
         read(&self.0).by_id.values().map(|account| lock(&account.state).contact.clone()).collect()
     }

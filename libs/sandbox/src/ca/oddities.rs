@@ -147,10 +147,10 @@ impl CaControl {
     /// resumed; none resumes it.
     pub fn pause(&self, domain: &str, url: Option<&str>) {
         let domain = domain.to_ascii_lowercase();
-        self.0.odd.set(|odd| match url {
-            Some(url) => odd.pauses.insert(domain, url.to_owned()),
-            None => odd.pauses.remove(&domain),
-        });
+        self.0.odd.pause(&domain, url);
+        if url.is_none() {
+            self.0.ledger.resumed(&domain);
+        }
     }
 
     /// Takes the next `times` finalized orders and ends them with that problem, as a CA without SCTs does.
@@ -169,9 +169,12 @@ impl CaControl {
         self.0.odd.set(|odd| odd.orders_per_page = Some(page.max(1)));
     }
 
-    /// Offers no HTTP-01 challenge for that name.
-    pub fn offer_no_http_01(&self, domain: &str) {
-        self.0.odd.set(|odd| odd.without_http_01.insert(domain.to_ascii_lowercase()));
+    /// Offers no HTTP-01 challenge for that name, or one again.
+    pub fn offer_http_01(&self, domain: &str, on: bool) {
+        let domain = domain.to_ascii_lowercase();
+        self.0.odd.set(|odd| {
+            if on { odd.without_http_01.remove(&domain) } else { odd.without_http_01.insert(domain) }
+        });
     }
 
     /// Leaves an order and its authorization pending where the challenge is invalid.
@@ -195,6 +198,13 @@ impl CaControl {
 impl Oddities {
     fn set<R>(&self, change: impl FnOnce(&mut Settings) -> R) {
         change(&mut write(&self.0));
+    }
+
+    pub(super) fn pause(&self, domain: &str, url: Option<&str>) {
+        self.set(|odd| match url {
+            Some(url) => odd.pauses.insert(domain.to_owned(), url.to_owned()),
+            None => odd.pauses.remove(domain),
+        });
     }
 
     fn switch(&self, switch: Switch, on: bool) {

@@ -53,7 +53,10 @@ pub(super) enum Switch {
     },
     ListOrders(bool),
     ListOrdersBy(usize),
-    OfferNoHttp01(String),
+    OfferHttp01 {
+        domain: String,
+        on: bool,
+    },
     LeaveFailedOrdersPending(bool),
     ForgetAccounts,
 }
@@ -87,7 +90,7 @@ impl Switch {
             Self::FailIssuances { problem, times } => control.fail_issuances(problem, *times),
             Self::ListOrders(on) => control.list_orders(*on),
             Self::ListOrdersBy(page) => control.list_orders_by(*page),
-            Self::OfferNoHttp01(domain) => control.offer_no_http_01(domain),
+            Self::OfferHttp01 { domain, on } => control.offer_http_01(domain, *on),
             Self::LeaveFailedOrdersPending(on) => control.leave_failed_orders_pending(*on),
             Self::ForgetAccounts => control.forget_accounts(),
         }

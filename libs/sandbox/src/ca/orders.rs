@@ -326,6 +326,7 @@ fn issue(state: &State, order: &Arc<Order>, key: PublicKey) {
     }
     if let Some(problem) = state.odd.issuance_failure() {
         *lock(&order.issuance) = Issuance::Failed(problem);
+        state.counters.count_ended_order();
         return;
     }
     let lifetime = state.knobs.lifetime_of(order.profile.as_deref());

@@ -284,6 +284,19 @@ CREATE TABLE buckets (
 
 CREATE INDEX buckets_by_time ON buckets (at);
 
+-- Rows are reservations: an order may still be counted in a bucket of a limit that its CA counts when it issues. The issuer
+-- writes them with the order and deletes them with its end; so does the api where it abandons one. An order that ended
+-- while its CA may have issued gives its rows that time (`spent_at`), and the issuer adds them to the bucket when it next
+-- looks at it. The scheduler deletes what was never looked at again.
+CREATE TABLE reservations (
+    bucket   text        COLLATE "C" NOT NULL,
+    order_id uuid        NOT NULL REFERENCES orders (id),
+    spent_at timestamptz,
+    PRIMARY KEY (bucket, order_id)
+);
+
+CREATE INDEX reservations_by_order ON reservations (order_id);
+
 -- Rows are API tokens; the text of a token is not stored. `ssl-manager token` writes them, and the api writes the time
 -- of the last use. `roles`, here and below: one or more, with commas between them. `mac`, here and below: HMAC-SHA-256 of
 -- the row by a key that is derived from the sealing key; a row whose MAC does not fit counts as absent.

@@ -107,7 +107,8 @@ cases! {
         the_figures_are_those_of_a_recount;
     ledger:
         buckets_come_back
-        a_bucket_that_was_read_waits_for_its_reader;
+        a_bucket_that_was_read_waits_for_its_reader
+        what_is_reserved_is_given_back_or_spent_once;
     list:
         the_list_has_every_order_and_filter
         the_orders_put_first_what_comes_first

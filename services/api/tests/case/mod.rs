@@ -37,7 +37,7 @@ impl Case {
             store,
             clock: clock.clone(),
             entropy: Arc::new(SeededEntropy::new(7)),
-            pre_expiry: PreExpiry::days(7),
+            pre_expiry: PreExpiry::DEFAULT,
         };
         let account = Account {
             id: AccountId::new(&*clock, &*commands.entropy),

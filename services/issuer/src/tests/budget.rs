@@ -3,7 +3,7 @@
 use domain::{Activity, Cause, DomainName, Reason, Status};
 use jiff::SignedDuration;
 use runtime::config::IssuerLimits;
-use sandbox::{Endpoint, Limits};
+use sandbox::{CaRefusal, Endpoint, Limits, ValidationResult};
 
 use super::kit::{DAY, Kit, refusal};
 
@@ -121,4 +121,90 @@ async fn a_ca_that_says_two_years_is_asked_again_within_a_day() {
     kit.clock.advance(DAY);
     assert!(kit.run(&name).await);
     assert_eq!(kit.domain(&name).await.activity, Activity::Issued);
+}
+
+/// A CA counts certificates when it issues them, so five orders that failed cost nothing of the five a week.
+#[tokio::test]
+async fn a_domain_that_was_mended_after_five_failed_orders_has_its_certificate_within_minutes() {
+    let kit = limited().await;
+    let name = stranger(1);
+    let (problem, detail) = ("unauthorized".to_owned(), "the answer was 403".to_owned());
+    kit.ca().validation_result(name.as_str(), ValidationResult::Invalid { problem, detail });
+    kit.add(&name).await;
+    assert!(kit.run(&name).await);
+    while kit.ca().orders_for(name.as_str()) < 5 {
+        kit.run_next(&name).await;
+    }
+    kit.ca().validation_result(name.as_str(), ValidationResult::Valid);
+    let mended_at = kit.now();
+    kit.ask(&name, Cause::Recheck).await;
+    assert!(kit.run(&name).await);
+    while kit.domain(&name).await.activity != Activity::Issued {
+        kit.run_next(&name).await;
+    }
+    let took = kit.now().duration_since(mended_at);
+    assert!(took <= SignedDuration::from_mins(13), "failures an hour, not certificates a week: {took:#}");
+    assert_eq!(kit.ca().refused_by_limits(), 0);
+}
+
+/// What may have been issued counts; what the CA said was not does not.
+#[tokio::test]
+async fn an_order_that_was_finalized_is_given_back_only_if_the_ca_says_that_it_came_to_nothing() {
+    for (fate, issued) in [(refusal(500, "serverInternal", "no SCTs"), 5), (refusal(403, "caa", "no"), 5)] {
+        let kit = limited().await;
+        let name = stranger(1);
+        kit.ca().fail_issuances(&fate, 3);
+        kit.add(&name).await;
+        assert!(kit.run(&name).await);
+        for _ in 0..3 {
+            kit.run_next(&name).await;
+        }
+        assert_eq!(kit.domain(&name).await.activity, Activity::Issued, "{fate:?}");
+        kit.live(&name).await;
+        // With the first, five a week; `force` is a revision's own business, here it is a renewal.
+        let mut certificates = 1;
+        loop {
+            kit.ask(&name, Cause::Renewal).await;
+            assert!(kit.run(&name).await);
+            if kit.domain(&name).await.activity != Activity::Issued {
+                break;
+            }
+            kit.live(&name).await;
+            certificates += 1;
+        }
+        assert_eq!(certificates, issued, "{fate:?}");
+        assert_eq!(kit.ca().refused_by_limits(), 0);
+    }
+}
+
+/// A limit of the account is one wait for all, also at a CA whose limits the settings do not have.
+#[tokio::test]
+async fn what_the_account_has_used_up_is_asked_for_once() {
+    let wait = std::time::Duration::from_hours(2);
+    for (endpoint, detail) in [
+        (Endpoint::NewAccount, "too many registrations for this IP address"),
+        (Endpoint::NewOrder, "too many new orders (10) from this account in the last 3h0m0s"),
+    ] {
+        let kit = Kit::new().await;
+        kit.ca().refuse(
+            endpoint,
+            Some(CaRefusal { retry_after: Some(wait), ..refusal(429, "rateLimited", detail) }),
+        );
+        kit.add(&stranger(0)).await;
+        assert!(kit.run(&stranger(0)).await);
+        let requests = kit.ca().requests();
+        for index in 1..5 {
+            let name = stranger(index);
+            kit.add(&name).await;
+            assert!(kit.run(&name).await);
+            assert_eq!(kit.domain(&name).await.activity, Activity::WaitingForBudget, "{detail}");
+            assert!((120..123).contains(&kit.minutes(&name).await), "{detail}");
+        }
+        assert_eq!(kit.ca().requests(), requests, "{detail}");
+        kit.ca().refuse(endpoint, None);
+        for index in 0..5 {
+            kit.run_next(&stranger(index)).await;
+            assert_eq!(kit.domain(&stranger(index)).await.activity, Activity::Issued, "{detail}");
+        }
+    }
 }

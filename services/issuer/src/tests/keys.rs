@@ -114,7 +114,7 @@ async fn a_key_that_was_wrapped_anew_while_the_ca_was_asked_goes_into_the_certif
         not_before: kit.now(),
         not_after: kit.now() + DAY * 90,
     };
-    journal.issued(order.id, delivered).await.unwrap();
+    journal.issued(&kit.issuer.authorities[0], order.id, delivered).await.unwrap();
     let sealed = kit.issued(&name).await.sealed_key;
     assert_eq!(sealed.as_deref(), Some(b"under the new key".as_slice()));
 }

@@ -77,7 +77,7 @@ async fn an_invalid_challenge_is_found_where_order_and_authorization_stay_pendin
 #[tokio::test]
 async fn a_name_without_an_http_01_challenge_is_told_so() {
     let kit = Kit::new().await;
-    kit.ca().offer_no_http_01("shop.example.com");
+    kit.ca().offer_http_01("shop.example.com", false);
     assert_eq!(attempted(&kit).await, (Status::Failure, "order_rejected", Who::Ca));
     let message = kit.domain(&name("shop")).await.reason().unwrap().message(&name("shop"));
     assert!(message.contains("HTTP-01"), "{message}");

@@ -1,6 +1,6 @@
 //! When certificates are renewed, and as what.
 
-use domain::{Cause, Reason, Status};
+use domain::{Cause, PreExpiry, Reason, Status};
 use jiff::SignedDuration;
 
 use super::kit::{DAY, Kit, name};
@@ -125,4 +125,24 @@ async fn a_failed_renewal_leaves_the_certificate_alone_and_is_tried_by_its_own_s
 
 async fn domain_live(kit: &Kit, name: &domain::DomainName) -> Option<domain::CertificateId> {
     kit.domain(name).await.facts.live.map(|live| live.certificate)
+}
+
+/// A third of the lifetime is for CAs that suggest nothing; a suggested window is not cut off by it.
+#[tokio::test]
+async fn a_third_of_the_lifetime_is_left_where_the_ca_suggests_nothing() {
+    for (offers_renewal_info, days) in [(false, 60), (true, 75)] {
+        let kit = Kit::configured(|config| config.renewal.pre_expiry_days = PreExpiry::Third).await;
+        if !offers_renewal_info {
+            kit.ca().leave_out_of_directory(Some("renewalInfo"));
+        }
+        let name = name("shop");
+        let certificate = kit.certified(&name).await;
+        let begins = certificate.summary.not_before;
+        let point = begins + DAY * 75;
+        kit.ca().set_renewal_window(Some(name.as_str()), point, point + SignedDuration::from_mins(1), None);
+        assert!(kit.run(&name).await);
+        let stored = kit.store.certificate(certificate.id()).await.unwrap().unwrap();
+        let planned = stored.renewal.unwrap().at.duration_since(begins);
+        assert_eq!(planned.as_hours() / 24, days, "{planned:#}");
+    }
 }

@@ -63,7 +63,7 @@ impl DemoWorld {
             Fate::FromSomePlaces => {
                 invalid("connection", "During secondary validation: 192.0.2.80: Timeout during connect");
             }
-            Fate::NotOffered => ca.control().offer_no_http_01(name),
+            Fate::NotOffered => ca.control().offer_http_01(name, false),
             Fate::Paused => ca.control().pause(name, Some("https://sandbox.example/resume")),
             Fate::DnsFails => {
                 dns.control().remove(name);
