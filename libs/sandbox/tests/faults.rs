@@ -298,7 +298,7 @@ async fn a_ca_on_its_own_is_steered_over_http() {
         { "refuse_us": { "problem": "userActionRequired", "detail": "terms" } }, { "refuse_us": null },
         { "pause": { "domain": "shop.example.com", "url": "https://ca.example/unpause" } },
         { "fail_issuances": { "problem": refusal, "times": 1 } }, { "list_orders": true }, { "list_orders_by": 2 },
-        { "offer_no_http01": "shop.example.com" }, { "leave_failed_orders_pending": true },
+        { "offer_http01": { "domain": "shop.example.com", "on": false } }, { "leave_failed_orders_pending": true },
         "forget_accounts", { "leave_out_of_directory": "newNonce" },
     ]);
     let change = json!({ "down": false, "switches": every });
