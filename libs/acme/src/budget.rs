@@ -234,6 +234,8 @@ pub struct Purchase<'a> {
     pub exempt: Exempt,
     /// It stood in line, and its time has come.
     pub was_promised: bool,
+    /// An earlier attempt has asked the CA for it, and charged the account's new order then.
+    pub is_asked_again: bool,
 }
 
 /// Charges an order to the ledger in the caller's transaction; or changes nothing but the line, and says when to come
@@ -469,6 +471,8 @@ impl Purchase<'_> {
         if self.exempt == Exempt::Nothing {
             let per_registered = limits.certificates_per_registered_domain;
             add(registered_key(issuer, name), per_registered, Kind::Certificates);
+        }
+        if self.exempt == Exempt::Nothing && !self.is_asked_again {
             let new_orders = limits.new_orders.map(Limit::seen_late);
             add(orders_key(issuer), new_orders, Kind::Orders);
             if self.lane.stands_in_line() {

@@ -140,6 +140,7 @@ fn new(name: &DomainName) -> Purchase<'_> {
         lane: Lane::New,
         exempt: Exempt::Nothing,
         was_promised: false,
+        is_asked_again: false,
     }
 }
 

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use acme::budget::is_of_the_account;
-use acme::{AccountKey, AcmeError, AcmeOrder, OrderProgress, Proof, RenewalId, check_delivered};
+use acme::{
+    AccountKey, AcmeError, AcmeOrder, Asked, Meaning, OrderProgress, Proof, RenewalId, check_delivered,
+};
 use domain::{Activity, CertificateId, DomainName, Order, OrderState, Reason, WorkKind};
 use jiff::{SignedDuration, Timestamp};
 use runtime::{JobError, checkpoint};
@@ -141,9 +143,13 @@ impl AtCa<'_> {
             self.authority.accepted();
             return self.look(self.authority.ca.resume(&self.account, url).await);
         }
+        let meaning = error.as_problem().map(|problem| problem.meaning(Asked::NewOrder));
+        if meaning.is_some_and(|meaning| meaning != Meaning::CasTrouble) {
+            self.journal.not_taken(order.id).await?;
+        }
         if error.is_rate_limited()
             && let Some(problem) = error.as_problem()
-            && problem.meaning(acme::Asked::NewOrder) == acme::Meaning::Limited
+            && meaning == Some(Meaning::Limited)
         {
             let until = self.room_at(&error);
             let detail = problem.about(self.name).detail;

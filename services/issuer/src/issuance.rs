@@ -224,7 +224,14 @@ impl<'a> Issuance<'a> {
             self.journal.preflight_passed(domain).await?;
             checkpoint("preflight-passed").await;
         }
-        let replaces = self.live().await?.and_then(|live| replaced(&live, order.account));
+        let live = self.live().await?;
+        let replaces = live.as_ref().and_then(|live| replaced(live, order.account));
+        if order.state.url().is_none() {
+            let live = live.as_ref().filter(|_| replaces.is_some());
+            if let Err(until) = self.journal.reserve_again(authority, &order, live).await? {
+                return Err(ended(Ending::limited(until)));
+            }
+        }
         Ok(Begin { order, authority, refusals, is_resumed: true, dns, replaces })
     }
 

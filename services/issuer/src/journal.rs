@@ -85,6 +85,7 @@ impl Journal {
             lane: lane(&domain, &self.lease.work, is_withdrawn(live), self.pre_expiry(newest.as_ref()), now),
             exempt: exempt(newest.as_ref(), replaces, account.id, now),
             was_promised: matches!(domain.waiting, Some(Reason::CaLimited { until }) if until <= now),
+            is_asked_again: false,
         };
         let reserved = match budget::charge(&mut tx, &authority.limits, &purchase, now).await? {
             Ok(reserved) => reserved,
@@ -167,10 +168,45 @@ impl Journal {
             lane: Lane::Renewal,
             exempt: Exempt::Renewal,
             was_promised: false,
+            is_asked_again: false,
         };
         let charged = budget::charge(&mut tx, &authority.limits, &purchase, now).await?;
         if let Ok(reserved) = &charged {
             tx.reserve(order, reserved).await?;
+        }
+        tx.commit().await?;
+        Ok(charged.map(drop))
+    }
+
+    /// The CA did not take the order: until it is asked again, others may have what it reserved.
+    pub(crate) async fn not_taken(&self, order: OrderId) -> Result<(), JobError> {
+        let mut tx = self.context.store.begin("order_not_taken").await?;
+        tx.give_back(order).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// An order that the CA has not taken yet is asked for again. The time before which there is no room for that.
+    pub(crate) async fn reserve_again(
+        &self,
+        authority: &Authority,
+        order: &Order,
+        replaces: Option<&Certificate>,
+    ) -> Result<Result<(), Timestamp>, JobError> {
+        let (mut tx, domain) = self.open("order_reserved_again").await?;
+        let now = self.context.clock.now();
+        let newest = tx.newest_generated(&domain.name, Timestamp::UNIX_EPOCH).await?;
+        let purchase = Purchase {
+            order: order.id,
+            issuer: authority.name(),
+            name: &domain.name,
+            lane: Lane::New,
+            exempt: exempt(newest.as_ref(), replaces, order.account, now),
+            was_promised: false,
+            is_asked_again: true,
+        };
+        let charged = budget::charge(&mut tx, &authority.limits, &purchase, now).await?;
+        if let Ok(reserved) = &charged {
+            tx.reserve(order.id, reserved).await?;
         }
         tx.commit().await?;
         Ok(charged.map(drop))

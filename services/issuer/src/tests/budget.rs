@@ -107,6 +107,28 @@ async fn a_refusal_that_names_no_limit_is_booked_on_none() {
     }
 }
 
+/// What is not taken holds nothing that others of the same registered domain need.
+#[tokio::test]
+async fn orders_that_the_ca_refuses_leave_room_for_their_siblings() {
+    let kit = limited().await;
+    let sibling = |number: u8| DomainName::parse(&format!("s{number}.customer1.com")).unwrap();
+    for number in 0..50 {
+        let name = sibling(number);
+        kit.ca().pause(name.as_str(), Some("https://ca.example/unpause"));
+        kit.add(&name).await;
+        assert!(kit.run(&name).await);
+    }
+    let (paused, fine) = (sibling(0), sibling(50));
+    kit.add(&fine).await;
+    assert!(kit.run(&fine).await);
+    assert_eq!(kit.domain(&fine).await.activity, Activity::Issued);
+    kit.ca().pause(paused.as_str(), None);
+    kit.ask(&paused, Cause::Recheck).await;
+    assert!(kit.run(&paused).await);
+    assert_eq!(kit.domain(&paused).await.activity, Activity::Issued);
+    assert_eq!(kit.ca().refused_by_limits(), 0);
+}
+
 #[tokio::test]
 async fn a_ca_that_says_two_years_is_asked_again_within_a_day() {
     let kit = Kit::with(|issuer| issuer.limits = letsencrypt()).await;
