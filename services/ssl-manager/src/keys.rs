@@ -184,7 +184,7 @@ impl Rotated {
             "rewrapped": self.rewrapped,
             "signed": self.signatures.renewed,
             "unsigned": self.signatures.refused,
-            "left": self.last.older,
+            "left": self.last.older + self.signatures.left,
             "unopened": self.last.unopened,
             "unopened_keys": named.collect::<Vec<_>>(),
         })
@@ -194,7 +194,7 @@ impl Rotated {
         let Walk { older, named, .. } = &self.last;
         let key = keys.current_key_id();
         print(format_args!("Wrapped anew under the sealing key {key}: {}", self.rewrapped))?;
-        print(format_args!("Left under older lines: {older}"))?;
+        print(format_args!("Left under older lines: {}", older + self.signatures.left))?;
         print(format_args!("Signed anew, of tokens, users and sessions: {}", self.signatures.renewed))?;
         for row in &self.signatures.refused {
             print(format_args!("Not written by SSL Manager, and of no use: {row}"))?;
@@ -221,10 +221,11 @@ impl Rotated {
             let sentence = format!("{row}; take no line out of the file");
             return Err(Failure::new("UNOPENED", sentence));
         }
-        if *older > 0 {
+        let left = older + self.signatures.left;
+        if left > 0 {
             let sentence = format!(
-                "the last of {MOST_WALKS} walks still found {older} keys under older lines: restart every process that \
-                 was started with the older file, then repeat this"
+                "the last of {MOST_WALKS} walks still found {left} keys or signatures under older lines: restart \
+                 every process that was started with the older file, then repeat this"
             );
             return Err(Failure::new("LEFT", sentence));
         }

@@ -15,13 +15,22 @@ use crate::dispatch::Failure;
 pub(super) struct Signatures {
     /// Rows that have a MAC under the first line now, and had not.
     pub(super) renewed: u64,
+    /// Rows that had none again a moment later: some process still signs under an older line.
+    pub(super) left: u64,
     /// Rows whose MAC does not fit.
     pub(super) refused: Vec<String>,
     /// Rows that could not be checked, with why.
     pub(super) unchecked: Vec<String>,
 }
 
+/// Renews all, and looks once more.
 pub(super) async fn renew(store: &Store, keys: &SealingKeys) -> Result<Signatures, Failure> {
+    let mut done = walk(store, keys).await?;
+    done.left = walk(store, keys).await?.renewed;
+    Ok(done)
+}
+
+async fn walk(store: &Store, keys: &SealingKeys) -> Result<Signatures, Failure> {
     let mut done = Signatures::default();
     for mut token in store.tokens().await? {
         let (row, before) = (SignedRow::Token(token.name.clone()), token.mac.clone());
