@@ -117,6 +117,8 @@ impl Scene {
 }
 
 async fn connect(to: SocketAddr) -> Option<TcpStream> {
+    // The ports of one address end one day.
+    tokio::time::sleep(Duration::from_millis(10)).await;
     let socket = TcpSocket::new_v4().ok()?;
     socket.bind(SocketAddr::from((ATTACKER, 0))).ok()?;
     socket.connect(to).await.ok()

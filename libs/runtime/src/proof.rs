@@ -8,9 +8,12 @@ use domain::Entropy;
 use crate::SystemEntropy;
 
 static PROOF: LazyLock<String> = LazyLock::new(|| {
-    let mut bytes = [0; 32];
-    SystemEntropy.fill(&mut bytes);
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let half = || {
+        let mut bytes = [0; 16];
+        SystemEntropy.fill(&mut bytes);
+        u128::from_be_bytes(bytes)
+    };
+    format!("{:032x}{:032x}", half(), half())
 });
 
 /// 256 random bits that this process alone knows, as hexadecimal digits.

@@ -157,11 +157,11 @@ impl Admission {
     fn stranger(&self, kind: Kind, origin: &Origin) -> Result<Held, Status> {
         let held = Held { deadline: STRANGERS_DEADLINE, ..Held::default() };
         if kind == Kind::StrangerStream {
-            let share = self.of_source(&self.strangers_streams, origin);
+            let share = Self::of_source(&self.strangers_streams, origin);
             let share = share.map_err(|full| self.refused("strangers-streams", full, &origin.address))?;
             return Ok(Held { stream: Some(StreamShare::Stranger { _share: share }), ..held });
         }
-        let share = self.of_source(&self.strangers, origin);
+        let share = Self::of_source(&self.strangers, origin);
         let share = share.map_err(|full| self.refused("strangers", full, &origin.address))?;
         Ok(Held { _of_source: Some(share), ..held })
     }
@@ -175,16 +175,16 @@ impl Admission {
     ) -> Result<(Held, Bound), Status> {
         let actor = actor.to_owned();
         let refused = |limit, full| self.refused(limit, full, &actor);
-        let mut held = Held { deadline: DEADLINE, ..Held::default() };
+        let (mut of_source, mut of_principal, mut stream) = (None, None, None);
         if kind == Kind::Call {
             if !origin.is_console {
-                let share = self.of_source(&self.sources, origin).map_err(|full| refused("calls", full))?;
-                held._of_source = Some(share);
+                let share = Self::of_source(&self.sources, origin).map_err(|full| refused("calls", full))?;
+                of_source = Some(share);
             }
-            held._of_principal = Some(self.calls.take(&actor, 1).map_err(|full| refused("calls", full))?);
+            of_principal = Some(self.calls.take(&actor, 1).map_err(|full| refused("calls", full))?);
         } else {
             let share = self.streams.take(&actor, 1).map_err(|full| refused("streams", full))?;
-            held.stream = Some(StreamShare::Principal { _share: share });
+            stream = Some(StreamShare::Principal { _share: share });
         }
         // A conversation has one message in hand at a time, a call grows with what it sends.
         let begins_with = if kind == Kind::Conversation { MAX_MESSAGE } else { 0 };
@@ -193,10 +193,11 @@ impl Admission {
             Kind::Conversation => Bound::Conversation { _bytes: bytes },
             _ => Bound::Message { max_bytes, bytes: Some(bytes) },
         };
+        let held = Held { _of_source: of_source, _of_principal: of_principal, stream, deadline: DEADLINE };
         Ok((held, bound))
     }
 
-    fn of_source(&self, shares: &Arc<Shares<Source>>, origin: &Origin) -> Result<Share<Source>, Full> {
+    fn of_source(shares: &Arc<Shares<Source>>, origin: &Origin) -> Result<Share<Source>, Full> {
         if origin.is_shared {
             shares.take_unbounded(&origin.source, 1)
         } else {

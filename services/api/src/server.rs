@@ -103,8 +103,8 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
         .add_service(reflection(tonic_reflection::server::Builder::build_v1)?)
         .add_service(reflection(tonic_reflection::server::Builder::build_v1alpha)?)
         .serve_with_incoming_shutdown(ReceiverStream::new(accepted), soft.clone().cancelled_owned());
-    let ((), served) = tokio::join!(accept, serve);
-    served.map_err(|source| RoleError::Server { role: "api", source: source.into() })
+    let ((), ended) = tokio::join!(accept, serve);
+    ended.map_err(|source| RoleError::Server { role: "api", source: source.into() })
 }
 
 fn reflection<S>(

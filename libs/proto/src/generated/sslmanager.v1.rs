@@ -2732,8 +2732,10 @@ pub mod sessions_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// Signs in with name and password; needs no token.
-        /// Errors: UNAUTHENTICATED (SIGN_IN_FAILED), RESOURCE_EXHAUSTED (SIGN_IN_THROTTLED, with a google.rpc.RetryInfo).
+        /// Signs in with name and password; needs no token. Attempts are counted for the name from one address (an IPv4 address or
+        /// an IPv6 /64), or for the device where the request has one; a console passes the browser's address on.
+        /// Errors: UNAUTHENTICATED (SIGN_IN_FAILED), RESOURCE_EXHAUSTED (SIGN_IN_THROTTLED or OVERLOADED, each with a
+        /// google.rpc.RetryInfo).
         pub async fn sign_in(
             &mut self,
             request: impl tonic::IntoRequest<super::SignInRequest>,
@@ -2877,8 +2879,10 @@ pub mod sessions_server {
     /// Generated trait containing gRPC methods that should be implemented for use with SessionsServer.
     #[async_trait]
     pub trait Sessions: std::marker::Send + std::marker::Sync + 'static {
-        /// Signs in with name and password; needs no token.
-        /// Errors: UNAUTHENTICATED (SIGN_IN_FAILED), RESOURCE_EXHAUSTED (SIGN_IN_THROTTLED, with a google.rpc.RetryInfo).
+        /// Signs in with name and password; needs no token. Attempts are counted for the name from one address (an IPv4 address or
+        /// an IPv6 /64), or for the device where the request has one; a console passes the browser's address on.
+        /// Errors: UNAUTHENTICATED (SIGN_IN_FAILED), RESOURCE_EXHAUSTED (SIGN_IN_THROTTLED or OVERLOADED, each with a
+        /// google.rpc.RetryInfo).
         async fn sign_in(
             &self,
             request: tonic::Request<super::SignInRequest>,

@@ -6,6 +6,7 @@
 //! anything is bound; whoever breaks a rule is told all of what is wrong, with the setting's name.
 
 mod api_tls;
+mod key_algorithm;
 mod list;
 mod load;
 mod pre_expiry;
@@ -15,11 +16,12 @@ mod sections;
 mod store_url;
 mod validate;
 
+pub use key_algorithm::KeyAlgorithm;
 pub use load::{ConfigError, Setting};
 pub use sections::{
     Acme, AcmeIssuer, Admin, Api, ApiClient, ApiOidc, ApiTls, BusSettings, C4, Cdn, ChallengeResponder,
-    Config, Connections, Console, ConsoleApi, ConsoleOidc, ConsoleTls, Dns, Issuer, IssuerLimits,
-    KeyAlgorithm, Keys, LimitNumber, LimitNumbers, OidcRole, Preflight, Renewal, Retention, Scheduler,
-    StoreSettings, Telemetry, Uploader,
+    Config, Connections, Console, ConsoleApi, ConsoleOidc, ConsoleTls, Dns, Issuer, IssuerLimits, Keys,
+    LimitNumber, LimitNumbers, OidcRole, Preflight, Renewal, Retention, Scheduler, StoreSettings, Telemetry,
+    Uploader,
 };
 pub use store_url::StorePlace;

@@ -3,7 +3,7 @@
 //! A connection is silent until it has sent a whole request; TLS that was not agreed on is silent, too. Places that are
 //! short go to who speaks: a newcomer takes the place of the oldest silent connection.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -45,7 +45,7 @@ struct Table {
 #[derive(Default)]
 struct OfSource {
     open: usize,
-    silent: BTreeMap<u64, ()>,
+    silent: BTreeSet<u64>,
 }
 
 /// What a connection shares with the gate.
@@ -158,7 +158,7 @@ impl Table {
         self.silent.insert(id, seat.clone());
         let of_source = self.by_source.entry(source).or_default();
         of_source.open += 1;
-        of_source.silent.insert(id, ());
+        of_source.silent.insert(id);
         (id, seat)
     }
 
@@ -167,7 +167,7 @@ impl Table {
         let oldest = match source {
             None => self.silent.keys().next().copied(),
             Some(source) => {
-                self.by_source.get(&source).and_then(|of_source| of_source.silent.keys().next().copied())
+                self.by_source.get(&source).and_then(|of_source| of_source.silent.first().copied())
             }
         };
         let Some(id) = oldest else { return false };
