@@ -85,7 +85,7 @@ impl fmt::Display for Found {
 }
 
 /// The first few of what was found, as a part of a sentence.
-pub fn listed(items: &[impl ToString]) -> String {
+pub(crate) fn listed(items: &[impl ToString]) -> String {
     let named: Vec<String> = items.iter().take(MAX_NAMED).map(ToString::to_string).collect();
     let named = named.join(", ");
     match items.len().saturating_sub(MAX_NAMED) {

@@ -144,45 +144,52 @@ fn served(serving: Serving, source: Source, trust: Option<Trust>) -> Option<Serv
     Some(ServedCertificate { not_after, source, issuer: "C=US, O=Let's Encrypt, CN=R12".to_owned(), trust })
 }
 
-/// What is read: on the page, in a row of its list, in a terminal, by the customer.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+/// What is read: by the support team on the page, in a row of its list and in a terminal, and by the customer.
+#[derive(Clone)]
 struct Texts {
-    page: String,
-    row: String,
-    terminal: String,
+    staff: Staff,
     customer: String,
 }
 
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Staff {
+    page: String,
+    row: String,
+    terminal: String,
+}
+
 impl Texts {
+    /// With NAME for the domain's name.
     fn of(situation: &Situation) -> Self {
         let page = reader(Medium::Page);
-        Self {
-            page: situation.verdict(&page),
-            row: situation.in_short(&page),
-            terminal: situation.verdict(&reader(Medium::Terminal)),
+        let texts = Self {
+            staff: Staff {
+                page: situation.verdict(&page),
+                row: situation.in_short(&page),
+                terminal: situation.verdict(&reader(Medium::Terminal)),
+            },
             customer: situation.letter(&zone(), now()).unwrap_or_default(),
-        }
+        };
+        assert_honest(situation, &texts);
+        let name = situation.name.as_str();
+        let Staff { page, row, terminal } = texts.staff;
+        let [page, row, terminal] = [page, row, terminal].map(|text| text.replace(name, "NAME"));
+        Self { staff: Staff { page, row, terminal }, customer: texts.customer.replace(name, "NAME") }
     }
+}
 
-    fn of_any_name(self, name: &str) -> Self {
-        let Self { page, row, terminal, customer } = self;
-        let [page, row, terminal, customer] =
-            [page, row, terminal, customer].map(|text| text.replace(name, "NAME"));
-        Self { page, row, terminal, customer }
-    }
-
+impl Staff {
     fn write(&self, text: &mut String) {
         writeln!(text, "- Page: {}", self.page).unwrap();
         writeln!(text, "- In the list: {}", self.row).unwrap();
         writeln!(text, "- Terminal: {}", self.terminal).unwrap();
-        let customer = if self.customer.is_empty() { "(nothing is sent)" } else { &self.customer };
-        writeln!(text, "- Customer: {customer}\n").unwrap();
     }
 }
 
 /// What no sentence may say, whatever the facts.
 fn assert_honest(situation: &Situation, texts: &Texts) {
-    let all = [&texts.page, &texts.row, &texts.terminal, &texts.customer];
+    let Texts { staff: Staff { page, row, terminal }, customer } = texts;
+    let all = [page, row, terminal, customer];
     let is_apex = situation.name.is_apex();
     let serves = situation.served.as_ref().is_some_and(|served| now() < served.not_after);
     for text in all {
@@ -197,14 +204,13 @@ fn assert_honest(situation: &Situation, texts: &Texts) {
         assert!(!text.contains("remove the CAA"), "{text}");
     }
     let is_quick = matches!(situation.activity, Activity::Validating | Activity::Uploading);
-    assert!(!texts.page.contains("under a minute") || is_quick, "{}", texts.page);
-    if situation.reason.as_ref().is_some_and(|reason| reason.who() != domain::Who::Customer)
-        && !matches!(situation.reason, Some(Reason::UnknownToC4))
-    {
-        assert!(texts.customer.contains("Nothing is needed from you"), "{}", texts.customer);
+    assert!(!page.contains("under a minute") || is_quick, "{page}");
+    if let Some(reason) = &situation.reason {
+        assert!(!reason.message(&situation.name).is_empty() && !customer.is_empty(), "{}", reason.code());
+        let is_theirs = reason.who() == domain::Who::Customer || *reason == Reason::UnknownToC4;
+        assert!(is_theirs || customer.contains("Nothing is needed from you"), "{customer}");
     }
-    let ends = texts.page.ends_with('.') && (texts.customer.is_empty() || !texts.customer.ends_with(' '));
-    assert!(ends, "{} {}", texts.page, texts.customer);
+    assert!(page.ends_with('.') && (customer.is_empty() || customer.ends_with('.')), "{page} {customer}");
 }
 
 /// Which domains over which certificates a text is for.
@@ -227,22 +233,25 @@ fn in_words(variants: &[(Cdn, Serving)]) -> String {
 /// The section of a reason: one paragraph per status, and per text that differs in it.
 fn section(text: &mut String, code: &str, who: &str, reasons: &[(Cdn, Reason)]) -> Vec<Status> {
     writeln!(text, "## {code}\n\nMust act: {who}.\n").unwrap();
-    let mut shown: BTreeMap<(Status, Texts), Vec<(Cdn, Serving)>> = BTreeMap::new();
+    let mut shown: BTreeMap<(Status, Staff), BTreeMap<String, Vec<(Cdn, Serving)>>> = BTreeMap::new();
     for (cdn, reason) in reasons {
         for place in places(reason) {
             for serving in Serving::ALL {
                 let Some(situation) = situation(cdn.name(), reason, *place, serving) else { continue };
-                let texts = Texts::of(&situation);
-                assert_honest(&situation, &texts);
-                let texts = texts.of_any_name(cdn.name());
-                shown.entry((situation.status, texts)).or_default().push((*cdn, serving));
+                let Texts { staff, customer } = Texts::of(&situation);
+                let customers = shown.entry((situation.status, staff)).or_default();
+                customers.entry(customer).or_default().push((*cdn, serving));
             }
         }
     }
     let mut statuses = Vec::new();
-    for ((status, texts), variants) in shown {
-        writeln!(text, "### {status}: {}\n", in_words(&variants)).unwrap();
-        texts.write(text);
+    for ((status, staff), customers) in shown {
+        writeln!(text, "### {status}\n").unwrap();
+        staff.write(text);
+        for (customer, variants) in customers {
+            writeln!(text, "- Customer ({}): {customer}", in_words(&variants)).unwrap();
+        }
+        writeln!(text).unwrap();
         statuses.push(status);
     }
     let never: Vec<&str> = Status::ALL
@@ -276,19 +285,38 @@ fn without_reason(status: Status, activity: Activity) -> Situation {
 }
 
 fn activities(text: &mut String) {
-    writeln!(text, "## Without a reason\n").unwrap();
-    for status in [Status::Pending, Status::Success, Status::Expired] {
-        for activity in Activity::ALL {
+    writeln!(text, "## Without a reason\n\nThe page, where nothing is served yet:\n").unwrap();
+    writeln!(text, "| activity | at first | after two minutes | where the next attempt is later |").unwrap();
+    writeln!(text, "|---|---|---|---|").unwrap();
+    for activity in Activity::ALL {
+        let mut row = format!("| {activity} |");
+        for status in [Status::Pending, Status::Success, Status::Expired] {
             let begun = without_reason(status, activity);
             let slow = Situation { since: Some(now() - SignedDuration::from_mins(3)), ..begun.clone() };
             let later = Situation { next: Some(now() + SignedDuration::from_mins(33)), ..begun.clone() };
-            for (when, situation) in [("now", begun), ("for three minutes", slow), ("planned", later)] {
-                let texts = Texts::of(&situation);
-                assert_honest(&situation, &texts);
-                writeln!(text, "### {status}: {activity}, {when}\n").unwrap();
-                texts.of_any_name(situation.name.as_str()).write(text);
+            for situation in [begun, slow, later] {
+                let Texts { staff, customer } = Texts::of(&situation);
+                assert!(customer.is_empty(), "there is nothing to tell: {customer}");
+                if status == Status::Pending {
+                    write!(row, " {} |", staff.page).unwrap();
+                }
             }
         }
+        writeln!(text, "{row}").unwrap();
+    }
+    writeln!(text, "\nWhere a certificate is served or has ended, that comes first:\n").unwrap();
+    for (status, activity) in [
+        (Status::Success, Activity::Idle),
+        (Status::Success, Activity::Validating),
+        (Status::Expired, Activity::Validating),
+    ] {
+        let mut situation = without_reason(status, activity);
+        if activity == Activity::Idle {
+            situation.next = Some(now() + SignedDuration::from_hours(5 * 24));
+        }
+        writeln!(text, "### {status}, {activity}\n").unwrap();
+        Texts::of(&situation).staff.write(text);
+        writeln!(text).unwrap();
     }
 }
 
@@ -305,12 +333,13 @@ fn pasted(text: &mut String) {
             next: None,
             ..without_reason(Status::Success, Activity::Idle)
         };
-        let texts = Texts::of(&situation);
-        assert_honest(&situation, &texts);
-        assert_eq!(texts.page.contains("HTTPS works"), trust == Trust::Public, "{}", texts.page);
-        assert_eq!(texts.customer.is_empty(), trust == Trust::Public, "{}", texts.customer);
-        writeln!(text, "### Success: {in_words}\n").unwrap();
-        texts.of_any_name(situation.name.as_str()).write(text);
+        let Texts { staff, customer } = Texts::of(&situation);
+        assert_eq!(staff.page.contains("HTTPS works"), trust == Trust::Public, "{}", staff.page);
+        assert_eq!(customer.is_empty(), trust == Trust::Public, "{customer}");
+        writeln!(text, "### Success, {in_words}\n").unwrap();
+        staff.write(text);
+        let customer = if customer.is_empty() { "(nothing is sent)" } else { &customer };
+        writeln!(text, "- Customer: {customer}\n").unwrap();
     }
 }
 
@@ -373,11 +402,12 @@ fn what_waits_is_told_its_place_and_what_is_late_is_told_as_such() {
         ..without_reason(Status::Pending, Activity::WaitingForBudget)
     };
     let page = reader(Medium::Page);
-    assert_eq!(queued.verdict(&page), "DNS is right now. Queued, place 11, about 17:33.");
+    let limit = "Limit: new orders per account, at letsencrypt.";
+    assert_eq!(queued.verdict(&page), format!("DNS is right now. Queued, place 11, about 17:33. {limit}"));
     let later = Reader { now: until - SignedDuration::from_secs(1), ..page.clone() };
-    assert_eq!(queued.verdict(&later), "DNS is right now. Queued, place 1, about 17:33.");
+    assert_eq!(queued.verdict(&later), format!("DNS is right now. Queued, place 1, about 17:33. {limit}"));
     let turn = Reader { now: until, ..page.clone() };
-    assert_eq!(queued.verdict(&turn), "DNS is right now. Queued; it is next.");
+    assert!(queued.verdict(&turn).starts_with("DNS is right now. Queued; it is next."));
 
     let mut validating = without_reason(Status::Pending, Activity::Validating);
     assert_eq!(validating.verdict(&page), "The CA is validating. Usually under a minute.");

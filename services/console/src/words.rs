@@ -41,7 +41,7 @@ pub(crate) fn who(who: &str) -> &'static str {
 
 /// A reason in a few words, by its code alone, for a table of counts.
 pub(crate) fn reason(code: &str) -> &str {
-    domain::sentence::short_of(code).unwrap_or(code)
+    ::domain::sentence::short_of(code).unwrap_or(code)
 }
 
 /// What is being done.

@@ -12,6 +12,10 @@ use super::{NamedZone, Situation};
 use crate::dns::listed;
 use crate::{DomainName, Found, Reason, RecordKind, Trust, Who};
 
+const SWITCH_ON: &str = "To switch on HTTPS for";
+/// The same where it is on.
+const KEEP: &str = "To keep HTTPS for";
+
 /// A reason in a few words, as a clause.
 pub fn short(reason: &Reason) -> &'static str {
     match reason {
@@ -60,7 +64,7 @@ impl Reason {
         Some(match self {
             Self::NotPointed { target, addresses, found, proxy } => {
                 let wanted = wanted(name, target, addresses);
-                format!("To switch on HTTPS for {name}, {wanted}. {}", today(found, proxy.as_deref()))
+                format!("{SWITCH_ON} {name}, {wanted}. {}", today(found, proxy.as_deref()))
             }
             Self::WrongAaaa { found, ours } => wrong_aaaa(name, found, ours),
             Self::PortMissing { missing } => port_missing(name, missing),
@@ -168,7 +172,10 @@ impl Situation {
                 self.works_until(zone, now)
             ),
             reason if reason.who() == Who::Customer => {
-                let asked = reason.message_in(name, zone);
+                let mut asked = reason.message_in(name, zone);
+                if self.served.as_ref().is_some_and(|served| now < served.not_after) {
+                    asked = asked.replacen(SWITCH_ON, KEEP, 1);
+                }
                 let stop = if asked.ends_with('.') { "" } else { "." };
                 format!("{asked}{stop}{}", self.until_then(zone, now))
             }
@@ -216,13 +223,17 @@ impl Situation {
         format!("Nothing is needed from you. The certificate for {name} {what}{when}.{works}")
     }
 
-    /// " Your present certificate works until …", where one is served.
+    /// Until when what is served works, or that it ended.
     fn works_until(&self, zone: &NamedZone, now: Timestamp) -> String {
         match &self.served {
             Some(served) if now < served.not_after => {
                 format!(" Your present certificate works until {}.", zone.date(served.not_after))
             }
-            _ => String::new(),
+            Some(served) => format!(
+                " Your certificate ended on {}, and browsers show a warning until the new one is there.",
+                zone.date(served.not_after)
+            ),
+            None => String::new(),
         }
     }
 
@@ -253,10 +264,10 @@ fn wanted(name: &DomainName, target: &str, addresses: &[IpAddr]) -> String {
              there)"
         ),
         (true, true, _) => {
-            format!("set at {name} {}, or ALIAS (ANAME) to {target}", records(addresses))
+            format!("set {} for {name}, or an ALIAS (ANAME) record to {target}", records(addresses))
         }
         (_, false, []) => format!("point {name} to the CDN; ask support for the address"),
-        (_, false, _) => format!("set at {name} {}", records(addresses)),
+        (_, false, _) => format!("set {} for {name}", records(addresses)),
     }
 }
 
@@ -332,13 +343,10 @@ fn port_missing(name: &DomainName, missing: &[u16]) -> String {
 }
 
 fn ca_limited(issuer: &str, limit: &str, until: &str) -> String {
-    let whose = if issuer.is_empty() { "the certificate authority" } else { issuer };
+    let whose = if issuer.is_empty() { "The certificate authority" } else { issuer };
     match limit {
-        "" => format!("{} takes no order before {until}.", super::sentence(whose).trim_end_matches('.')),
-        limit => format!(
-            "{} has no room before {until} (limit: {limit}).",
-            super::sentence(whose).trim_end_matches('.')
-        ),
+        "" => format!("{whose} takes no order before {until}."),
+        limit => format!("{whose} takes no order before {until} (limit: {limit})."),
     }
 }
 

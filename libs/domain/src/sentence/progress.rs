@@ -32,14 +32,17 @@ impl Situation {
     fn queued(&self, until: Timestamp, issuer: &str, limit: &str, reader: &Reader) -> String {
         let place = self.reason.as_ref().and_then(|reason| reason.place(reader.now));
         let at = reader.time(until);
-        match place {
-            _ if until <= reader.now => "DNS is right now. Queued; it is next.".to_owned(),
-            Some(place) => format!("DNS is right now. Queued, place {place}, about {at}."),
-            None if issuer.is_empty() || limit.is_empty() => {
-                format!("DNS is right now. The CA takes the next order {at}.")
-            }
-            None => format!("DNS is right now. {issuer} has room again {at} (limit: {limit})."),
-        }
+        let waits = match place {
+            _ if until <= reader.now => "Queued; it is next.".to_owned(),
+            Some(place) => format!("Queued, place {place}, about {at}."),
+            None => format!("The CA takes no order before {at}."),
+        };
+        let which = match (issuer, limit) {
+            (_, "") => String::new(),
+            ("", limit) => format!(" Limit: {limit}."),
+            (issuer, limit) => format!(" Limit: {limit}, at {issuer}."),
+        };
+        format!("DNS is right now. {waits}{which}")
     }
 
     /// The sentence of the activity.
@@ -65,7 +68,7 @@ impl Situation {
                 return self.within_a_minute("The CA is validating.", next.as_deref(), reader);
             }
             Activity::Issued => {
-                ("Issued. The upload to C4 is next.", "Issued. It is valid, and uploaded, from")
+                ("Issued. The upload to C4 is next.", "Issued. It becomes valid, and is uploaded,")
             }
             Activity::Uploading => return self.within_a_minute("Uploading.", next.as_deref(), reader),
             Activity::VerifyingEdges => (
