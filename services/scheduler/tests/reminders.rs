@@ -13,11 +13,11 @@ use jiff::SignedDuration;
 use runtime::testing::{ManualClock, SeededEntropy, open_store};
 use runtime::{Config, Context, Health, Stop};
 use scheduler::Scheduler;
-use store::Certificate;
+use store::{Certificate, Store};
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
-fn context(clock: &Arc<ManualClock>, store: store::Store) -> Context {
+fn context(clock: &Arc<ManualClock>, store: Arc<Store>) -> Context {
     Context {
         config: Arc::new(Config::default()),
         bus: Arc::new(EmbeddedBus::new(store.clone(), clock.clone())),

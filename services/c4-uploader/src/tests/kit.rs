@@ -126,6 +126,7 @@ impl Kit {
             not_before: self.now(),
             not_after: self.now() + LIFETIME,
             source,
+            trust: None,
         };
         let certificate = Certificate {
             summary,
