@@ -5,6 +5,7 @@
 
 mod certificate;
 mod clock;
+mod dns;
 mod event;
 mod foreign;
 mod history;
@@ -18,11 +19,13 @@ mod renewal;
 mod retry;
 mod revocation;
 mod role;
+pub mod sentence;
 mod status;
 mod work;
 
-pub use certificate::{CertificateSummary, Source};
+pub use certificate::{CertificateSummary, Source, Trust};
 pub use clock::{Clock, Entropy};
+pub use dns::{DnsRecord, Found, RecordKind};
 pub use event::{Delivery, Event, EventKind};
 pub use foreign::{is_unfit, one_line, printable};
 pub use history::{HistoryEntry, HistoryKind};

@@ -204,7 +204,7 @@ impl<'a> Issuance<'a> {
         let has_others = self.issuer.authorities.len() > 1;
         let refusals = match asked {
             Ok(refusals) => refusals,
-            Err(Closed::Limited(until)) => return Err(ended(self.limited(until))),
+            Err(Closed::Limited(until)) => return Err(ended(self.limited(authority, until))),
             Err(Closed::Refused(until, problem)) => {
                 let ending = self.refused(authority, until, &problem);
                 return Err(if has_others { order_given_up(ending) } else { ended(ending) });
@@ -229,7 +229,7 @@ impl<'a> Issuance<'a> {
         if order.state.url().is_none() {
             let live = live.as_ref().filter(|_| replaces.is_some());
             if let Err(until) = self.journal.reserve_again(authority, &order, live).await? {
-                return Err(ended(Ending::limited(until)));
+                return Err(ended(Ending::limited(until, authority.name(), "")));
             }
         }
         Ok(Begin { order, authority, refusals, is_resumed: true, dns, replaces })
@@ -253,7 +253,7 @@ impl<'a> Issuance<'a> {
                     let dns = Some(found.dns);
                     return Ok(Some(Begin { order, authority, refusals, is_resumed: false, dns, replaces }));
                 }
-                Ok((Begun::NoRoom(until), _)) => Ending::limited(until),
+                Ok((Begun::NoRoom(wait), _)) => Ending::queued(wait, authority.name()),
                 Err(Stop::Ended { ending, .. }) => *ending,
                 Err(stop) => return Err(stop),
             };
@@ -279,7 +279,7 @@ impl<'a> Issuance<'a> {
         let refusals = match authority.breaker.ask_for_order(now) {
             Ok(refusals) => refusals,
             Err(Closed::Down(until)) => return Err(ended(self.down(authority, until))),
-            Err(Closed::Limited(until)) => return Err(ended(self.limited(until))),
+            Err(Closed::Limited(until)) => return Err(ended(self.limited(authority, until))),
             Err(Closed::Refused(until, problem)) => {
                 return Err(ended(self.refused(authority, until, &problem)));
             }
@@ -371,8 +371,8 @@ impl<'a> Issuance<'a> {
     }
 
     /// The CA allows our account nothing before then.
-    fn limited(&self, until: Timestamp) -> Ending {
-        Ending::limited(self.spread(until))
+    fn limited(&self, authority: &Authority, until: Timestamp) -> Ending {
+        Ending::limited(self.spread(until), authority.name(), "")
     }
 
     fn refused(&self, authority: &Authority, until: Timestamp, problem: &acme::Problem) -> Ending {
@@ -403,10 +403,11 @@ impl<'a> Issuance<'a> {
             error if error.is_rate_limited() => {
                 let room_at = || room_without_retry_after(self.before.get(), self.attempts, now);
                 let until = not_before.unwrap_or_else(room_at);
+                let limit = error.as_problem().map_or("", |problem| acme::limit_named_in(&problem.detail));
                 if let Some(problem) = error.as_problem() {
                     authority.breaker.limited(problem, until);
                 }
-                ended(Ending::limited(until))
+                ended(Ending::limited(until, authority.name(), limit))
             }
             error => ended(Ending::ca_down(error.to_string(), not_before)),
         }

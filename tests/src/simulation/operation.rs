@@ -194,7 +194,7 @@ impl Simulation {
             Command::Import => commands.import(self.pasted(&name).await, &by).await.map(drop),
             Command::RollBack => commands.roll_back(&name, &by).await.map(drop),
             Command::Recheck => commands.recheck(&name, &by).await.map(drop),
-            Command::Delete { remove_from_c4 } => commands.delete(&name, remove_from_c4, &by).await,
+            Command::Delete { remove_from_c4 } => commands.delete(&name, remove_from_c4, &by).await.map(drop),
         };
         match result {
             Ok(()) | Err(CommandError::NotFound(_) | CommandError::NothingToRollBackTo { .. }) => {}
@@ -229,6 +229,7 @@ impl Simulation {
                 not_before: pasted.not_before,
                 not_after: pasted.not_after,
                 source: Source::Text,
+                trust: Some(pasted.trust),
             },
             name: name.clone(),
             revision: 0,

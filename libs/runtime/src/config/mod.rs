@@ -10,6 +10,7 @@ mod key_algorithm;
 mod list;
 mod load;
 mod pre_expiry;
+mod proxies;
 mod secret_files;
 mod secrets;
 mod sections;
@@ -18,6 +19,7 @@ mod validate;
 
 pub use key_algorithm::KeyAlgorithm;
 pub use load::{ConfigError, Setting};
+pub use proxies::KnownProxy;
 pub use sections::{
     Acme, AcmeIssuer, Admin, Api, ApiClient, ApiOidc, ApiTls, BusSettings, C4, Cdn, ChallengeResponder,
     Config, Connections, Console, ConsoleApi, ConsoleOidc, ConsoleTls, Dns, Issuer, IssuerLimits, Keys,

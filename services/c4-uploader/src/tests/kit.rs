@@ -134,6 +134,7 @@ impl Kit {
             not_before,
             not_after: not_before + LIFETIME,
             source,
+            trust: None,
         };
         let certificate = Certificate {
             summary,
