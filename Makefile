@@ -70,8 +70,9 @@ protos: ## Write the Rust code of the protos
 	WRITE_GENERATED_CODE=1 cargo test --package proto --test generated
 
 .PHONY: docs
-docs: protos ## Write docs/API.md from the protos
+docs: protos ## Write docs/API.md from the protos, and docs/SENTENCES.md
 	WRITE_API_REFERENCE=1 cargo test --workspace --test reference
+	WRITE_SENTENCES=1 cargo test --package domain --test sentences
 
 .PHONY: audit
 audit: $(TOOLS)/cargo-deny ## Look for known vulnerabilities and unwanted licences

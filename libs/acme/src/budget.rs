@@ -325,15 +325,15 @@ fn orders_key(issuer: &str) -> String {
     format!("{issuer}/orders")
 }
 
-fn registered_key(issuer: &str, name: &DomainName) -> String {
+pub(crate) fn registered_key(issuer: &str, name: &DomainName) -> String {
     format!("{issuer}/registered/{}", name.registered())
 }
 
-fn names_key(issuer: &str, name: &DomainName) -> String {
+pub(crate) fn names_key(issuer: &str, name: &DomainName) -> String {
     format!("{issuer}/names/{name}")
 }
 
-fn failures_key(issuer: &str, name: &DomainName) -> String {
+pub(crate) fn failures_key(issuer: &str, name: &DomainName) -> String {
     format!("{issuer}/failures/{name}")
 }
 

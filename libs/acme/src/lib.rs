@@ -18,6 +18,7 @@ mod renewal_info;
 mod revoke;
 mod rollover;
 mod transport;
+mod wait;
 
 pub use account::{AccountKey, ensure_account, find_account, open_account, register_again};
 pub use ca::{Ca, CaOptions, ExternalAccountBinding};
@@ -27,4 +28,5 @@ pub use problem::{Asked, Meaning, Problem};
 pub use renewal_info::{RenewalId, Suggestion};
 pub use rollover::{account_key_from_pem, roll_over, settle_rollover};
 pub use transport::OrderJournal;
+pub use wait::{Wait, limit_named_in};
 pub use x509::{Delivered, DeliveredError, check_delivered};

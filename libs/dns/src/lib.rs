@@ -20,8 +20,9 @@ mod named;
 mod pointing;
 mod resolver;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
+use domain::Found;
 use ipnet::IpNet;
 
 pub use caa::Caa;
@@ -48,13 +49,13 @@ pub enum Pointing {
     },
     /// To somewhere else, or nowhere.
     Elsewhere {
-        /// What was found, as a part of a sentence: `shop.other.net` or `203.0.113.9, 2001:db8::1`.
-        found: String,
+        /// What was found.
+        found: Found,
     },
     /// To the CDN by IPv4, but to somebody else by IPv6, which CAs prefer (RFC 8555 section 8.3 leaves the choice to them).
     ForeignAaaa {
-        /// The foreign addresses, as a part of a sentence.
-        found: String,
+        /// The foreign addresses.
+        found: Vec<IpAddr>,
     },
 }
 

@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use domain::DomainName;
+use domain::{DomainName, Found};
 use hickory_resolver::proto::rr::{Name, Record, RecordType};
 
-use crate::chain::{Chain, LONGEST_CHAIN, Step};
+use crate::chain::{Chain, Step};
 use crate::lookup::{self, Answer};
 use crate::resolver::in_time;
 use crate::{CouldNotAsk, Pointing, Resolver, Targets};
@@ -27,14 +27,11 @@ impl Resolver {
                 Step::On if targets.has_name(chain.at()) => return Ok(at_us(&chain)),
                 Step::On => continue,
                 Step::End | Step::NoAnswer => return self.compare_addresses(chain, targets).await,
-                Step::Loop => format!("{name} itself (its CNAME records lead in a circle)"),
-                Step::TooLong => {
-                    let last = lookup::readable(chain.at());
-                    format!("{last} (a chain of over {LONGEST_CHAIN} CNAME records)")
-                }
+                Step::Loop => Found::Circle,
+                Step::TooLong => Found::TooLong(lookup::readable(chain.at())),
                 Step::NoName => match chain.last_target() {
-                    Some(last) => lookup::readable(last),
-                    None => "nothing (the name does not exist)".to_owned(),
+                    Some(last) => Found::Name(lookup::readable(last)),
+                    None => Found::NoName,
                 },
             };
             return Ok(Pointing::Elsewhere { found });
@@ -79,12 +76,12 @@ impl Resolver {
         }
         let (ours, foreign): (Vec<IpAddr>, Vec<IpAddr>) = found.iter().partition(|address| is_ours(address));
         if !ours.is_empty() && !foreign.is_empty() && foreign.iter().all(IpAddr::is_ipv6) {
-            return Ok(Pointing::ForeignAaaa { found: lookup::list(&foreign) });
+            return Ok(Pointing::ForeignAaaa { found: foreign });
         }
         let found = match longest.last_target() {
-            Some(last_cname) => lookup::readable(last_cname),
-            None if found.is_empty() => "nothing (no A, AAAA or CNAME record)".to_owned(),
-            None => lookup::list(&found),
+            Some(last_cname) => Found::Name(lookup::readable(last_cname)),
+            None if found.is_empty() => Found::NoRecord,
+            None => Found::Addresses(found),
         };
         Ok(Pointing::Elsewhere { found })
     }

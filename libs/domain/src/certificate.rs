@@ -42,6 +42,37 @@ impl FromStr for Source {
     }
 }
 
+/// Whether browsers trust a pasted certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Trust {
+    /// Its chain leads to a root that browsers have.
+    Public,
+    /// A public CA issued it, but it came without the certificate of that CA.
+    IntermediateMissing,
+    /// A private CA issued it, or it signed itself.
+    Private,
+}
+
+impl Trust {
+    /// The word of the API and the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::IntermediateMissing => "intermediate_missing",
+            Self::Private => "private",
+        }
+    }
+}
+
+impl FromStr for Trust {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let all = [Self::Public, Self::IntermediateMissing, Self::Private];
+        all.into_iter().find(|trust| trust.as_str() == text).ok_or(())
+    }
+}
+
 /// A certificate's public facts (X.509, RFC 5280).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateSummary {
@@ -59,4 +90,6 @@ pub struct CertificateSummary {
     pub not_after: Timestamp,
     /// Where it comes from.
     pub source: Source,
+    /// Whether browsers trust it; none for a generated one.
+    pub trust: Option<Trust>,
 }

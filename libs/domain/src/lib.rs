@@ -5,6 +5,7 @@
 
 mod certificate;
 mod clock;
+mod dns;
 mod event;
 mod history;
 mod ids;
@@ -17,11 +18,13 @@ mod renewal;
 mod retry;
 mod revocation;
 mod role;
+pub mod sentence;
 mod status;
 mod work;
 
-pub use certificate::{CertificateSummary, Source};
+pub use certificate::{CertificateSummary, Source, Trust};
 pub use clock::{Clock, Entropy};
+pub use dns::{DnsRecord, Found, RecordKind};
 pub use event::{Delivery, Event, EventKind};
 pub use history::{HistoryEntry, HistoryKind};
 pub use ids::{AccountId, CertificateId, EventId, OrderId};

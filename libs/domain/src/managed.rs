@@ -337,7 +337,12 @@ mod tests {
     #[test]
     fn a_failed_renewal_takes_nothing_away() {
         let domain = domain().uploaded(live()).unwrap();
-        let reason = Reason::NotPointed { target: "cdn".into(), found: "nothing".into() };
+        let reason = Reason::NotPointed {
+            target: "cdn".into(),
+            addresses: Vec::new(),
+            found: crate::Found::NoName,
+            proxy: None,
+        };
         let domain = domain.blocked(reason.clone()).unwrap();
         assert_eq!(domain.status(at(999)), Status::Success);
         assert!(domain.facts.renewal_blocked(at(999)));

@@ -18,7 +18,12 @@ fn live(number: u128, not_after: i64) -> Live {
 }
 
 fn reason() -> Reason {
-    Reason::NotPointed { target: "cdn".to_owned(), found: "nothing".to_owned() }
+    Reason::NotPointed {
+        target: "cdn".to_owned(),
+        addresses: Vec::new(),
+        found: domain::Found::NoName,
+        proxy: None,
+    }
 }
 
 /// Every status, where it matters with and without a live certificate.

@@ -3,16 +3,20 @@
 //!
 //! Three kinds of answer: fine, will fail (with the reason), could not ask. The last is not a failure.
 
+use std::net::IpAddr;
+
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use c4::{C4Client, C4Error, C4Options};
 use dns::{Applicant, Caa, Nameservers, Pointing, Targets};
-use domain::{Clock, DomainName, Entropy, Reason};
+use domain::{Clock, DomainName, Entropy, Found as FoundInDns, Reason};
 use rehearsal::{Options, Rehearsal, Rehearsed};
+use runtime::config::KnownProxy;
 use runtime::{Config, RoleError};
 use zeroize::Zeroizing;
 
 mod doubt;
+mod proxy;
 
 use crate::doubt::Doubt;
 
@@ -62,7 +66,8 @@ pub struct Preflight {
     c4: C4Client,
     nameservers: Nameservers,
     targets: Targets,
-    apex_addresses: Vec<String>,
+    apex_addresses: Vec<IpAddr>,
+    proxies: Vec<KnownProxy>,
     /// None where it is switched off.
     rehearsal: Option<Rehearsal>,
     doubt: Doubt,
@@ -96,6 +101,7 @@ impl Preflight {
             nameservers,
             targets,
             apex_addresses: config.cdn.apex_addresses.clone(),
+            proxies: config.preflight.proxies.clone(),
             rehearsal,
             doubt: Doubt::default(),
         })
@@ -133,12 +139,10 @@ impl Preflight {
         }
         match self.nameservers.pointing(name, &targets).await {
             Ok(Pointing::AtUs { found }) => Verdict::Fine(Found { dns: found }),
-            Ok(Pointing::Elsewhere { found }) => {
-                Verdict::Blocked(Reason::NotPointed { target: self.wanted(name, &targets), found })
-            }
+            Ok(Pointing::Elsewhere { found }) => Verdict::Blocked(self.not_pointed(name, &targets, found)),
             Ok(Pointing::ForeignAaaa { found }) => {
-                let ours = self.apex_addresses.iter().find(|address| address.contains(':'));
-                Verdict::Blocked(Reason::WrongAaaa { found, ours: ours.cloned().unwrap_or_default() })
+                let ours = self.apex_addresses.iter().copied().filter(IpAddr::is_ipv6);
+                Verdict::Blocked(Reason::WrongAaaa { found, ours: ours.collect() })
             }
             Err(error) => Verdict::CouldNotAsk(format!("DNS: {error}")),
         }
@@ -192,11 +196,16 @@ impl Preflight {
         }
     }
 
-    /// What the customer has to set: a CNAME, or addresses where the name is an apex, which cannot have one.
-    fn wanted(&self, name: &DomainName, targets: &Targets) -> String {
-        if name.is_apex() && !self.apex_addresses.is_empty() {
-            return self.apex_addresses.join(" and ");
+    /// What is there and what the customer has to set: a CNAME, or addresses where the name is an apex, which cannot have
+    /// one.
+    fn not_pointed(&self, name: &DomainName, targets: &Targets, found: FoundInDns) -> Reason {
+        let target = targets.cname_targets.last().cloned().unwrap_or_default();
+        let needs_addresses = name.is_apex() || target.is_empty();
+        Reason::NotPointed {
+            target,
+            addresses: if needs_addresses { self.apex_addresses.clone() } else { Vec::new() },
+            proxy: proxy::of(&self.proxies, &found),
+            found,
         }
-        targets.cname_targets.last().cloned().unwrap_or_else(|| self.apex_addresses.join(" and "))
     }
 }

@@ -1,6 +1,6 @@
 //! Certificates, with their sealed keys.
 
-use domain::{AccountId, CertificateId, CertificateSummary, DomainName, Source, SuggestedWindow};
+use domain::{AccountId, CertificateId, CertificateSummary, DomainName, Source, SuggestedWindow, Trust};
 use jiff::Timestamp;
 
 use crate::record::{FromRow, Reader, columns};
@@ -81,7 +81,7 @@ pub struct Renewal {
     pub window: Option<SuggestedWindow>,
 }
 
-columns!(CertificateSummary in "certificates": id, source, sha256, serial, issuer, not_before, not_after);
+columns!(CertificateSummary in "certificates": id, source, sha256, serial, issuer, not_before, not_after, trust);
 
 /// A row of `certificates`.
 struct CertificateRow {
@@ -103,12 +103,13 @@ struct CertificateRow {
     window_start: Option<Timestamp>,
     window_end: Option<Timestamp>,
     revoked_at: Option<Timestamp>,
+    trust: Option<Trust>,
     withdrawn: bool,
 }
 
 columns!(CertificateRow in "certificates":
     id, name, revision, source, sha256, serial, issuer, not_before, not_after, chain_pem, sealed_key, created_at,
-    uploaded_at, account_id, renewal_at, window_start, window_end, revoked_at;
+    uploaded_at, account_id, renewal_at, window_start, window_end, revoked_at, trust;
     withdrawn = "EXISTS (SELECT 1 FROM revocations r WHERE r.certificate_id = certificates.id)");
 
 impl From<&Certificate> for CertificateRow {
@@ -134,6 +135,7 @@ impl From<&Certificate> for CertificateRow {
             window_start: window.map(|window| window.start),
             window_end: window.map(|window| window.end),
             revoked_at: certificate.revoked_at,
+            trust: summary.trust,
             withdrawn: certificate.withdrawn,
         }
     }
@@ -152,6 +154,7 @@ impl From<CertificateRow> for Certificate {
                 not_before: row.not_before,
                 not_after: row.not_after,
                 source: row.source,
+                trust: row.trust,
             },
             name: row.name,
             revision: row.revision,
@@ -198,7 +201,7 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<CertificateRecord>> {
         let text =
-            "SELECT id, source, sha256, serial, issuer, not_before, not_after, created_at, uploaded_at,
+            "SELECT id, source, sha256, serial, issuer, not_before, not_after, trust, created_at, uploaded_at,
                 sealed_key IS NOT NULL AS has_key, revoked_at,
                 EXISTS (SELECT 1 FROM revocations r WHERE r.certificate_id = certificates.id) AS withdrawn
             FROM certificates

@@ -193,7 +193,7 @@ fn note<T>(
     };
     step.set_outcome(outcome);
     if let Some(reason) = &reason {
-        reason.found().unwrap_or_default().clone_into(&mut step.found);
+        step.found = reason.found().unwrap_or_default();
         step.reason = Some(proto::reason(reason, name));
     }
     steps.push(step);

@@ -81,6 +81,7 @@ impl DomainsService {
                 not_before: pasted.not_before,
                 not_after: pasted.not_after,
                 source: Source::Text,
+                trust: Some(pasted.trust),
             },
             name: name.clone(),
             revision: 0,

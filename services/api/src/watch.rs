@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use domain::{DomainName, Event};
 use futures::{Stream, StreamExt, stream};
+use jiff::Timestamp;
 use proto::v1;
 use runtime::Context;
 use store::Change;
@@ -98,13 +99,13 @@ impl Watcher {
                 Ok(changes) => changes,
                 Err(problem) => return Some(from_store(&problem)),
             };
-            let more = changes.len() == BATCH as usize;
+            let (more, now) = (changes.len() == BATCH as usize, self.context.clock.now());
             for change in changes {
                 self.position = change.position;
                 if change.view.domain.deleted_at.is_some() && change.position <= self.start {
                     continue;
                 }
-                match tokio::time::timeout(PATIENCE, sender.send(Ok(message(&change)))).await {
+                match tokio::time::timeout(PATIENCE, sender.send(Ok(message(&change, now)))).await {
                     Ok(Ok(())) => {}
                     Ok(Err(_)) => return None,
                     Err(_) => {
@@ -152,13 +153,13 @@ impl Lasts {
     }
 }
 
-fn message(change: &Change) -> v1::WatchDomainsResponse {
+fn message(change: &Change, now: Timestamp) -> v1::WatchDomainsResponse {
     let domain = &change.view.domain;
     let deleted = domain.deleted_at.is_some();
     let domain = if deleted {
         v1::Domain { name: domain.name.to_string(), revision: domain.revision, ..v1::Domain::default() }
     } else {
-        (&change.view).into()
+        proto::domain(&change.view, now)
     };
     v1::WatchDomainsResponse {
         position: change.position,

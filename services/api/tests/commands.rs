@@ -109,6 +109,27 @@ async fn a_deleted_name_gets_its_certificate_back_without_an_order() {
     assert_eq!(case.row().await.revision, 7);
 }
 
+/// What a delete says is what becomes of visitors.
+#[tokio::test]
+async fn a_delete_says_what_goes_on_being_served() {
+    for (is_live, days, remove, told) in [
+        (false, 0, false, "Deleted. C4 had no certificate of it."),
+        (true, 0, false, "Deleted. C4 keeps serving its certificate until that ends."),
+        (true, 90, false, "Deleted. Its certificate had ended already; C4 keeps it."),
+        (true, 0, true, "Deleted. Its certificate is being removed from C4."),
+        (false, 0, true, "Deleted. No certificate of it was live; C4 is asked to remove any that it holds."),
+    ] {
+        let case = Case::begin().await;
+        case.commands.add(&case.name, &BY).await.unwrap();
+        case.stored(Source::C4, is_live).await;
+        case.clock.advance(DAY * days);
+        let done = case.commands.delete(&case.name, remove, &BY).await.unwrap();
+        assert_eq!(done.sentence(), told);
+        let history = case.store().history(&case.name, 1).await.unwrap();
+        assert_eq!(history[0].message, told, "in the history too");
+    }
+}
+
 #[tokio::test]
 async fn after_its_keys_were_destroyed_a_deleted_name_gets_a_new_certificate() {
     let case = Case::begin().await;
@@ -206,7 +227,12 @@ async fn recheck_brings_what_is_next_to_now() {
     let mut tx = case.store().begin("blocked").await.unwrap();
     tx.fence(&lease).await.expect("work under way goes on");
     let row = tx.domain(&case.name).await.unwrap().unwrap();
-    let reason = Reason::NotPointed { target: "cdn".into(), found: "nothing".into() };
+    let reason = Reason::NotPointed {
+        target: "cdn".into(),
+        addresses: Vec::new(),
+        found: domain::Found::NoName,
+        proxy: None,
+    };
     tx.update_domain(&row.blocked(reason).unwrap()).await.unwrap();
     let later = Work { due_at: Some(now + DAY), cause: Cause::Retry, attempts: 9, ..lease.work.clone() };
     tx.finish(&lease, Some(&later)).await.unwrap();

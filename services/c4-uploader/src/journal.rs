@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use domain::sentence::NamedZone;
 use domain::{
     Activity, Cause, CertificateId, Domain, EventKind, HistoryKind, Lease, Live, PreExpiry, Reason, Retry,
     Source, Work, WorkKind, renewal_point,
@@ -150,7 +151,7 @@ impl<'a> Journal<'a> {
         let entry = Entry {
             kind: HistoryKind::CertificateUploaded,
             actor: ACTOR,
-            message: format!("Active at C4, valid until {}.", summary.not_after),
+            message: format!("Active at C4, valid until {}.", NamedZone::utc().time(summary.not_after)),
             certificate_sha256: Some(summary.sha256.clone()),
         };
         tx.apply(Some(domain), &after, Some(entry)).await?;

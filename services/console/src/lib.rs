@@ -49,11 +49,6 @@ use session::Cookies;
 const ANSWER_WITHIN: Duration = Duration::from_secs(45);
 const ASK_EVERY: Duration = Duration::from_secs(2);
 
-/// What the status of a domain means and what follows, as its page begins; for other clients of the API.
-pub fn verdict(domain: &proto::v1::Domain, rules: jiff::tz::TimeZone, now: jiff::Timestamp) -> String {
-    words::status(domain, &zone::Zone::by(rules), now)
-}
-
 /// What every page works with. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct App(Arc<Parts>);

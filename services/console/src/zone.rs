@@ -1,5 +1,6 @@
 //! Times, in the zone that the person chose: their own, Singapore, or UTC. The zone is always named.
 
+use domain::sentence::{Medium, NamedZone, Reader};
 use http::HeaderMap;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -64,11 +65,6 @@ impl Zone {
         })
     }
 
-    /// By these rules, for those who name the zone themselves.
-    pub(crate) fn by(rules: TimeZone) -> Self {
-        Self { choice: Choice::Mine, label: String::new(), rules }
-    }
-
     fn named(choice: Choice, name: &str) -> Option<Self> {
         let is_name = name.len() <= 64
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/_+-".contains(&byte));
@@ -78,6 +74,16 @@ impl Zone {
             None => name.to_owned(),
         };
         Some(Self { choice, label, rules: zone })
+    }
+
+    /// The viewer, for sentences.
+    pub(crate) fn reader(&self, now: Timestamp) -> Reader {
+        Reader { medium: Medium::Page, zone: self.named_zone(), now }
+    }
+
+    /// The zone with its name, for texts that are read elsewhere.
+    pub(crate) fn named_zone(&self) -> NamedZone {
+        NamedZone { rules: self.rules.clone(), label: self.label.clone() }
     }
 
     /// `12 Nov 2026`

@@ -59,7 +59,11 @@ impl AtCa<'_> {
             Meaning::CasTrouble => {
                 ended(Ending::ca_down(AcmeError::Problem(problem).to_string(), not_before))
             }
-            Meaning::Limited => ended(Ending::limited(self.room_at(&AcmeError::Problem(problem)))),
+            Meaning::Limited => {
+                let limit = acme::limit_named_in(&about.detail);
+                let until = self.room_at(&AcmeError::Problem(problem));
+                ended(Ending::limited(until, self.authority.name(), limit))
+            }
             Meaning::Paused => ended(paused(&about)),
             Meaning::RefusesUs => self.refused_us(&about, request),
             _ => self.meant(&about, asked),

@@ -101,7 +101,7 @@ impl AtCa<'_> {
                     "the CA takes no order that replaces the certificate: ordered without that"
                 );
                 if let Err(until) = self.journal.charge_renewal(self.authority).await? {
-                    return Err(ended(Ending::limited(until)));
+                    return Err(ended(Ending::limited(until, self.authority.name(), "")));
                 }
                 self.place(order, None).await
             }

@@ -1,5 +1,6 @@
 //! How an attempt can end without a certificate, and what follows from it.
 
+use acme::Wait;
 use domain::{Activity, Domain, HistoryKind, InvalidTransition, Reason, Retry};
 use jiff::{SignedDuration, Timestamp};
 
@@ -33,8 +34,19 @@ impl Ending {
         Self::Waiting { reason: Reason::CaDown { detail }, not_before }
     }
 
-    pub(crate) fn limited(until: Timestamp) -> Self {
-        Self::Waiting { reason: Reason::CaLimited { until }, not_before: Some(until) }
+    /// The CA itself said so, of a limit that its words name or do not name (empty).
+    pub(crate) fn limited(until: Timestamp, issuer: &str, limit: &str) -> Self {
+        let (issuer, limit) = (issuer.to_owned(), limit.to_owned());
+        let reason = Reason::CaLimited { until, issuer, limit, seconds_per_place: 0 };
+        Self::Waiting { reason, not_before: Some(until) }
+    }
+
+    /// The ledger of the CA's limits says so.
+    pub(crate) fn queued(wait: Wait, issuer: &str) -> Self {
+        let Wait { until, limit, seconds_per_place } = wait;
+        let (issuer, limit) = (issuer.to_owned(), limit.to_owned());
+        let reason = Reason::CaLimited { until, issuer, limit, seconds_per_place };
+        Self::Waiting { reason, not_before: Some(until) }
     }
 
     /// Whether the CA counts a failed authorization.
@@ -178,7 +190,7 @@ mod tests {
     #[test]
     fn what_may_end_by_itself_is_shown_and_the_sooner_first() {
         let forbidden = Ending::Blocked(Reason::UnknownToC4);
-        let (soon, late) = (Ending::limited(at(10)), Ending::limited(at(20)));
+        let (soon, late) = (Ending::limited(at(10), "ca", ""), Ending::limited(at(20), "ca", ""));
         for (one, another, not_before) in [
             (&forbidden, &late, at(20)),
             (&late, &forbidden, at(20)),
@@ -202,7 +214,7 @@ mod tests {
 
     #[test]
     fn an_upload_that_fails_meanwhile_starts_no_schedule_anew() {
-        let ending = Ending::Blocked(Reason::NotPointed { target: String::new(), found: String::new() });
+        let ending = Ending::Blocked(Reason::DnssecBroken { zone: String::new() });
         let domain = Domain::added(DomainName::parse("shop.example.com").unwrap(), at(0));
         let failing = domain.upload_failed(Reason::UploadFailed { detail: String::new() });
         let blocked = ending.change(failing.unwrap(), at(1), false).unwrap();

@@ -234,7 +234,7 @@ impl<'a> Issuance<'a> {
                     let dns = Some(dns);
                     return Ok(Some(Begin { order, authority, refusals, is_resumed: false, dns, replaces }));
                 }
-                Ok((Begun::NoRoom(until), _)) => Ending::limited(until),
+                Ok((Begun::NoRoom(wait), _)) => Ending::queued(wait, authority.name()),
                 Err(Stop::Ended { ending, .. }) => *ending,
                 Err(stop) => return Err(stop),
             };
@@ -348,7 +348,8 @@ impl<'a> Issuance<'a> {
             AcmeError::Store(_) => Stop::Job(JobError::Other(runtime::chain(error))),
             error if error.is_rate_limited() => {
                 let room_at = || room_without_retry_after(self.before.get(), self.attempts, now);
-                ended(Ending::limited(not_before.unwrap_or_else(room_at)))
+                let limit = error.as_problem().map_or("", |problem| acme::limit_named_in(&problem.detail));
+                ended(Ending::limited(not_before.unwrap_or_else(room_at), authority.name(), limit))
             }
             error => ended(Ending::ca_down(error.to_string(), not_before)),
         }

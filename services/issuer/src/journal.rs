@@ -5,8 +5,9 @@
 use std::sync::Arc;
 
 use acme::budget::{self, Exempt, Lane, Purchase};
-use acme::{AccountKey, ChallengeResponse, Delivered, OrderJournal};
+use acme::{AccountKey, ChallengeResponse, Delivered, OrderJournal, Wait};
 use async_trait::async_trait;
+use domain::sentence::NamedZone;
 use domain::{
     Activity, Cause, CertificateId, CertificateSummary, Domain, EventKind, HistoryKind, Lease, Order,
     OrderId, OrderState, PreExpiry, Reason, Retry, Source, Work, WorkKind, renewal_point,
@@ -38,7 +39,7 @@ pub(crate) enum Begun {
     /// A certificate is there and only has to be uploaded; the lease is ended.
     AlreadyIssued,
     /// The CA's limits leave no room before then.
-    NoRoom(Timestamp),
+    NoRoom(Wait),
 }
 
 impl Journal {
@@ -82,12 +83,14 @@ impl Journal {
             name: &domain.name,
             lane: lane(&domain, &self.lease.work, is_withdrawn(live), self.pre_expiry(newest.as_ref()), now),
             exempt: exempt(newest.as_ref(), replaces, account.id, now),
-            was_promised: matches!(domain.waiting, Some(Reason::CaLimited { until }) if until <= now),
+            was_promised: matches!(domain.waiting, Some(Reason::CaLimited { until, .. }) if until <= now),
         };
         let charged = budget::charge(&mut tx, &authority.limits, &purchase, now).await?;
         if let Err(until) = charged {
+            let (limits, Purchase { issuer, name, lane, .. }) = (&authority.limits, purchase);
+            let wait = Wait::until(&mut tx, limits, issuer, name, lane, until).await?;
             tx.commit().await?;
-            return Ok(Begun::NoRoom(until));
+            return Ok(Begun::NoRoom(wait));
         }
         let order = Order {
             id: OrderId::new(&*self.context.clock, &*self.context.entropy),
@@ -225,6 +228,7 @@ impl Journal {
                 not_before: delivered.not_before,
                 not_after: delivered.not_after,
                 source: Source::C4,
+                trust: None,
             },
             name: domain.name.clone(),
             revision: domain.revision,
@@ -250,7 +254,8 @@ impl Journal {
             actor: ACTOR,
             message: format!(
                 "Issued by {}, valid until {}.",
-                certificate.summary.issuer, delivered.not_after
+                certificate.summary.issuer,
+                NamedZone::utc().time(delivered.not_after)
             ),
             certificate_sha256: Some(certificate.summary.sha256.clone()),
         };

@@ -10,6 +10,7 @@
 use std::sync::Arc;
 
 use acme::{AccountKey, AcmeError, open_account};
+use domain::sentence::NamedZone;
 use domain::{
     Cause, Domain, HistoryEntry, HistoryKind, Lease, Reason, Retry, RevocationState, Source, Work, WorkKind,
 };
@@ -122,8 +123,9 @@ impl One<'_> {
             tx.note_revocation(certificate.id(), code).await?;
             if let Some(reason) = reason {
                 let message = format!(
-                    "Not revoked yet, for its replacement cannot be had: {} It is revoked at {until} all the same.",
-                    reason.message(&domain.name)
+                    "Not revoked yet, for its replacement cannot be had: {} It is revoked on {} all the same.",
+                    reason.message(&domain.name),
+                    NamedZone::utc().time(until)
                 );
                 self.tell(&mut tx, &domain, &domain, HistoryKind::RevocationWaiting, message, certificate)
                     .await?;

@@ -25,7 +25,12 @@ fn name(label: &str) -> DomainName {
 }
 
 fn blocked(domain: Domain) -> Domain {
-    let reason = Reason::NotPointed { target: "cdn".to_owned(), found: "nothing".to_owned() };
+    let reason = Reason::NotPointed {
+        target: "cdn".to_owned(),
+        addresses: Vec::new(),
+        found: domain::Found::NoName,
+        proxy: None,
+    };
     domain.blocked(reason).unwrap()
 }
 

@@ -66,6 +66,7 @@ impl Kit {
                 not_before: now,
                 not_after: now + DAY * 90,
                 source: Source::C4,
+                trust: None,
             },
             name: name(label),
             revision: 1,

@@ -227,6 +227,7 @@ impl Simulation {
                 not_before: pasted.not_before,
                 not_after: pasted.not_after,
                 source: Source::Text,
+                trust: Some(pasted.trust),
             },
             name: name.clone(),
             revision: 0,

@@ -8,21 +8,63 @@ pub struct Reason {
     /// Who must act: "customer", "cdn_operator", "ca" or "us".
     #[prost(string, tag = "2")]
     pub who: ::prost::alloc::string::String,
-    /// A sentence that can be sent to that person as it stands.
+    /// A sentence that can be sent to that person as it stands, with times in UTC. The fields below carry what it is made
+    /// of, so that a client can tell times in its reader's zone.
     #[prost(string, tag = "3")]
     pub message: ::prost::alloc::string::String,
-    /// The DNS records that are needed; empty where DNS is not what blocks. Where a name cannot have the first (a CNAME
-    /// at an apex), the others are alternatives.
+    /// The DNS records that are needed; empty where DNS is not what blocks. At an apex, which cannot have a CNAME: A and AAAA
+    /// records, and an ALIAS as the alternative to all of them.
     #[prost(message, repeated, tag = "4")]
     pub needed: ::prost::alloc::vec::Vec<DnsRecord>,
     /// What is there today, in words; empty where that says nothing.
     #[prost(string, tag = "5")]
     pub found: ::prost::alloc::string::String,
+    /// A message for the customer, whoever must act, with times in UTC: what to set, or that nothing is needed.
+    #[prost(string, tag = "6")]
+    pub customer_message: ::prost::alloc::string::String,
+    /// The time that the sentences name: before it a limit leaves no room, or then a pasted certificate ends. Absent where
+    /// they name none.
+    #[prost(message, optional, tag = "7")]
+    pub at: ::core::option::Option<::prost_types::Timestamp>,
+    /// What is there today, where that is DNS records: addresses, or the name that CNAME records lead to.
+    #[prost(message, repeated, tag = "8")]
+    pub found_records: ::prost::alloc::vec::Vec<DnsRecord>,
+    /// What is wrong with them: "no_name", "no_record", "circle" or "too_long"; empty where they only lead elsewhere.
+    #[prost(string, tag = "9")]
+    pub found_problem: ::prost::alloc::string::String,
+    /// The known proxy to which all the found addresses belong, for example "Cloudflare"; empty for none.
+    #[prost(string, tag = "10")]
+    pub proxy: ::prost::alloc::string::String,
+    /// Ports that are missing.
+    #[prost(uint32, repeated, tag = "11")]
+    pub missing_ports: ::prost::alloc::vec::Vec<u32>,
+    /// The name of the CA in the configuration, where one is what is waited for.
+    #[prost(string, tag = "12")]
+    pub issuer: ::prost::alloc::string::String,
+    /// Which limit of that CA, in words, for example "new orders per account".
+    #[prost(string, tag = "13")]
+    pub limit: ::prost::alloc::string::String,
+    /// The queue for that limit moves up one place in so many seconds, so that the place is the time until `at`, divided by
+    /// this and rounded up; 0 where there is no queue.
+    #[prost(uint32, tag = "14")]
+    pub seconds_per_place: u32,
+    /// The type of the CA's problem (RFC 8555 section 6.7), without its prefix.
+    #[prost(string, tag = "15")]
+    pub problem: ::prost::alloc::string::String,
+    /// What the CA, C4, the edges or the nameservers said or did, for staff.
+    #[prost(string, tag = "16")]
+    pub detail: ::prost::alloc::string::String,
+    /// Where the CA sends people; empty if nowhere.
+    #[prost(string, tag = "17")]
+    pub url: ::prost::alloc::string::String,
+    /// The DNS zone that is broken.
+    #[prost(string, tag = "18")]
+    pub zone: ::prost::alloc::string::String,
 }
 /// A DNS record to set.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DnsRecord {
-    /// "CNAME", "A", "AAAA" or "CAA".
+    /// "CNAME", "A", "AAAA", "ALIAS" (also called ANAME or CNAME flattening) or "CAA".
     #[prost(string, tag = "1")]
     pub r#type: ::prost::alloc::string::String,
     /// Full name, without a trailing dot.
@@ -53,6 +95,11 @@ pub struct Certificate {
     /// Where this certificate comes from; may differ from the domain's source while a switch is under way.
     #[prost(enumeration = "Source", tag = "6")]
     pub source: i32,
+    /// Whether browsers trust a pasted certificate: "public"; "intermediate_missing": it came without the certificate of its
+    /// public issuer, so that many browsers show a warning; "private": its issuer is none that browsers know. Empty for a
+    /// generated certificate.
+    #[prost(string, tag = "7")]
+    pub trust: ::prost::alloc::string::String,
 }
 /// A domain and all that is known of it now.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -94,6 +141,9 @@ pub struct Domain {
     /// How many attempts at what is next failed in a row.
     #[prost(uint32, tag = "12")]
     pub failed_attempts: u32,
+    /// Since when the activity is what it is.
+    #[prost(message, optional, tag = "13")]
+    pub activity_since: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// One line of a domain's SSL history. History belongs to the name and survives a delete.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -351,10 +401,14 @@ pub struct ImportCertificateResponse {
     /// The domain as it is now.
     #[prost(message, optional, tag = "1")]
     pub domain: ::core::option::Option<Domain>,
-    /// What is accepted but worth telling: `not_publicly_trusted`; `duplicate_left_out`, `unrelated_left_out`: a certificate
-    /// of the chain that stood twice, or that issued none of the others.
+    /// What is accepted but worth telling: `not_publicly_trusted`; `intermediate_missing` beside it, if the certificate of
+    /// the public issuer did not come along; `duplicate_left_out`, `unrelated_left_out`: a certificate of the chain that stood
+    /// twice, or that issued none of the others.
     #[prost(string, repeated, tag = "2")]
     pub warnings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The certificate that was pasted. It is the domain's once it is uploaded.
+    #[prost(message, optional, tag = "3")]
+    pub certificate: ::core::option::Option<Certificate>,
 }
 /// Request of RollbackCertificate.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -546,6 +600,9 @@ pub struct Midnight {
     /// Of them, those whose recheck is still to come.
     #[prost(uint64, tag = "3")]
     pub waiting: u64,
+    /// When it began: the day's recheck in the scheduler's time zone.
+    #[prost(message, optional, tag = "4")]
+    pub at: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// Request of ListDomains.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -757,6 +814,9 @@ pub struct DeleteDomainResponse {
     /// The name that is gone.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
+    /// What that means for its visitors, in a sentence.
+    #[prost(string, tag = "2")]
+    pub message: ::prost::alloc::string::String,
 }
 /// Request of WatchDomains.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

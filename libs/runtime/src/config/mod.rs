@@ -8,12 +8,14 @@
 mod api_tls;
 mod list;
 mod load;
+mod proxies;
 mod secrets;
 mod sections;
 mod store_url;
 mod validate;
 
 pub use load::{ConfigError, Setting};
+pub use proxies::KnownProxy;
 pub use sections::{
     Acme, AcmeIssuer, Admin, Api, ApiClient, ApiOidc, ApiTls, BusSettings, C4, Cdn, ChallengeResponder,
     Config, Console, ConsoleApi, ConsoleOidc, ConsoleTls, Dns, Issuer, IssuerLimits, KeyAlgorithm, Keys,

@@ -1,6 +1,6 @@
 //! One struct per concern. A field's documentation is its meaning; the unit stands in its name.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use domain::Role;
@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::list::list;
+use super::proxies::KnownProxy;
 
 use crate::{LogFormat, Secret, SecretUrl};
 
@@ -277,7 +278,7 @@ section! {
         addresses: Vec<IpNet> = Vec::new(),
         /// What to tell the owner of an apex, which cannot have a CNAME, to set.
         #[serde(deserialize_with = "list")]
-        apex_addresses: Vec<String> = Vec::new(),
+        apex_addresses: Vec<IpAddr> = Vec::new(),
         /// `host:port` of edges to verify after an upload; empty is off.
         #[serde(deserialize_with = "list")]
         edge_addresses: Vec<String> = Vec::new(),
@@ -302,6 +303,8 @@ section! {
         allow_private_addresses: bool = false,
         /// Whether the challenge path is rehearsed before an order.
         rehearsal: bool = true,
+        /// Proxies that customers put between their domain and the CDN: a reason names the one it finds.
+        proxies: Vec<KnownProxy> = vec![KnownProxy::cloudflare()],
     }
 }
 

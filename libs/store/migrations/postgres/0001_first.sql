@@ -47,6 +47,8 @@ CREATE TABLE domains (
         CHECK (status IN ('Success', 'Pending', 'Failure', 'Discard', 'Expired', 'Emergency')),
     who                     text        COLLATE "C" CHECK (who IN ('customer', 'cdn_operator', 'ca', 'us')),
     activity                text        NOT NULL,
+    -- Since when; NULL is since `created_at`.
+    activity_since          timestamptz,
     waiting                 jsonb,
     upload_revision         bigint      NOT NULL,
 
@@ -91,6 +93,8 @@ CREATE UNIQUE INDEX domains_by_position ON domains (position);
 CREATE INDEX domains_unnumbered ON domains (changed_at) WHERE position IS NULL;
 -- Sweeps of the scheduler.
 CREATE INDEX domains_ending ON domains (live_not_after) WHERE deleted_at IS NULL AND status = 'Success';
+CREATE INDEX domains_pasted_ending ON domains (live_not_after)
+    WHERE deleted_at IS NULL AND status = 'Success' AND source = 'text' AND waiting IS NULL;
 CREATE INDEX domains_missing ON domains (missing_last_at)
     WHERE missing_last_at IS NOT NULL AND live_certificate_id IS NOT NULL;
 CREATE INDEX domains_to_recheck ON domains (rechecked_on, name)
@@ -131,6 +135,8 @@ CREATE TABLE certificates (
     renewal_at       timestamptz,
     window_start     timestamptz,
     window_end       timestamptz,
+    -- Whether browsers trust a pasted one; NULL for a generated one.
+    trust            text        CHECK (trust IN ('public', 'intermediate_missing', 'private')),
     revoked_at       timestamptz,
     key_destroyed_at timestamptz,
     chain_pem        text        NOT NULL,

@@ -44,6 +44,8 @@ CREATE TABLE domains (
         CHECK (status IN ('Success', 'Pending', 'Failure', 'Discard', 'Expired', 'Emergency')),
     who                     TEXT    CHECK (who IN ('customer', 'cdn_operator', 'ca', 'us')),
     activity                TEXT    NOT NULL,
+    -- Since when; NULL is since `created_at`.
+    activity_since          INTEGER,
     waiting                 TEXT,
     upload_revision         INTEGER NOT NULL,
 
@@ -109,6 +111,8 @@ CREATE INDEX domains_by_end ON domains (reversed) WHERE deleted_at IS NULL;
 CREATE UNIQUE INDEX domains_by_position ON domains (position);
 -- Sweeps of the scheduler.
 CREATE INDEX domains_ending ON domains (live_not_after) WHERE deleted_at IS NULL AND status = 'Success';
+CREATE INDEX domains_pasted_ending ON domains (live_not_after)
+    WHERE deleted_at IS NULL AND status = 'Success' AND source = 'text' AND waiting IS NULL;
 CREATE INDEX domains_missing ON domains (missing_last_at)
     WHERE missing_last_at IS NOT NULL AND live_certificate_id IS NOT NULL;
 CREATE INDEX domains_to_recheck ON domains (rechecked_on, name)
@@ -149,6 +153,8 @@ CREATE TABLE certificates (
     renewal_at       INTEGER,
     window_start     INTEGER,
     window_end       INTEGER,
+    -- Whether browsers trust a pasted one; NULL for a generated one.
+    trust            TEXT    CHECK (trust IN ('public', 'intermediate_missing', 'private')),
     revoked_at       INTEGER,
     key_destroyed_at INTEGER,
     -- Large columns last: SQLite reads a row from its beginning.

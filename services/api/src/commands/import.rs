@@ -1,6 +1,7 @@
 //! Import: a pasted certificate becomes the live one, in one step; what was live serves until then.
 
 use audit::Caller;
+use domain::sentence::NamedZone;
 use domain::{Cause, Domain, DomainName, HistoryKind, Source, WorkKind};
 use store::{Certificate, DomainView, Entry};
 
@@ -36,7 +37,8 @@ impl Commands {
             actor: &by.actor,
             message: format!(
                 "A certificate was pasted, issued by {}, valid until {}.",
-                summary.issuer, summary.not_after
+                summary.issuer,
+                NamedZone::utc().time(summary.not_after)
             ),
             certificate_sha256: Some(summary.sha256.clone()),
         };

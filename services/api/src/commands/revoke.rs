@@ -4,6 +4,7 @@
 //! back, whatever becomes of the wish.
 
 use audit::Caller;
+use domain::sentence::NamedZone;
 use domain::{
     Cause, Domain, DomainName, HistoryEntry, HistoryKind, RevocationReason, RevocationState, Source, Work,
     WorkKind,
@@ -116,6 +117,7 @@ impl Commands {
         let listed = row.deleted_at.is_none();
         let why = reason.in_words();
         let message = if listed && serves {
+            let until = NamedZone::utc().time(until);
             format!(
                 "To be revoked, as {why}, once another certificate is live, and on {until} at the latest."
             )

@@ -1,6 +1,7 @@
 //! Roll back: the last known good certificate is uploaded again.
 
 use audit::Caller;
+use domain::sentence::NamedZone;
 use domain::{Cause, DomainName, HistoryKind, WorkKind};
 use jiff::Timestamp;
 use store::{Certificate, DomainView, Entry};
@@ -26,7 +27,8 @@ impl Commands {
             actor: &by.actor,
             message: format!(
                 "Back to the certificate issued by {}, valid until {}.",
-                previous.summary.issuer, previous.summary.not_after
+                previous.summary.issuer,
+                NamedZone::utc().time(previous.summary.not_after)
             ),
             certificate_sha256: Some(previous.summary.sha256.clone()),
         };

@@ -82,6 +82,7 @@ impl Case {
                 not_before: now,
                 not_after: now + lives,
                 source,
+                trust: None,
             },
             name: self.name.clone(),
             revision: 0,

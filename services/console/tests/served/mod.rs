@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bus_embedded::EmbeddedBus;
-use domain::{Clock, DomainName, HistoryKind, Live, Reason, Role};
+use domain::{Clock, DomainName, Found, HistoryKind, Live, Reason, Role};
 use http::HeaderMap;
 use proto::v1;
 use proto::v1::domains_client::DomainsClient;
@@ -132,8 +132,12 @@ impl Served {
 
     /// A domain that is not pointed at the CDN.
     pub(crate) async fn block(&self, name: &DomainName) {
-        let reason =
-            Reason::NotPointed { target: "cdn.example.net".to_owned(), found: "203.0.113.7".to_owned() };
+        let reason = Reason::NotPointed {
+            target: "cdn.example.net".to_owned(),
+            addresses: Vec::new(),
+            found: Found::Addresses(vec!["203.0.113.7".parse().unwrap()]),
+            proxy: None,
+        };
         self.change(name, HistoryKind::Blocked, |domain| domain.blocked(reason).unwrap()).await;
     }
 

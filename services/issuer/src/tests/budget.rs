@@ -37,7 +37,10 @@ async fn who_finds_no_room_is_told_until_when_and_is_served_then() {
     let mut last = kit.now();
     for name in &waiting {
         let domain = kit.domain(name).await;
-        let Some(Reason::CaLimited { until }) = domain.reason() else { panic!("{:?}", domain.reason()) };
+        let Some(Reason::CaLimited { until, limit, seconds_per_place, .. }) = domain.reason() else {
+            panic!("{:?}", domain.reason())
+        };
+        assert_eq!((limit.as_str(), seconds_per_place), ("new orders per account", 36));
         assert!(last < until, "each has a time of its own");
         last = until;
         let work = kit.work(name).await.unwrap();

@@ -105,7 +105,7 @@ async fn delete(
     let request = v1::DeleteDomainRequest { name: name.to_owned(), remove_from_c4 };
     let deleted = answer(client.delete_domain(Request::new(request)).await)?;
     let value = json!({ "name": deleted.name, "deleted": true });
-    print_done(output, format_args!("{} is deleted.", deleted.name), &value)
+    print_done(output, format_args!("{}: {}", deleted.name, deleted.message), &value)
 }
 
 /// Asks on the terminal; where there is none, `--yes` has to say it.

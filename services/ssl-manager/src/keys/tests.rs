@@ -106,6 +106,7 @@ impl Kit {
                 not_before: Timestamp::UNIX_EPOCH,
                 not_after: Timestamp::MAX,
                 source: Source::C4,
+                trust: None,
             },
             name: name(),
             revision: 1,
