@@ -89,6 +89,11 @@ impl Journal {
         if let Err(until) = charged {
             let (limits, Purchase { issuer, name, lane, .. }) = (&authority.limits, purchase);
             let wait = Wait::until(&mut tx, limits, issuer, name, lane, until).await?;
+            // Nothing but our queue holds the domain up from here on.
+            let after = domain.clone().clear()?;
+            if after != domain {
+                tx.apply(Some(&domain), &after, None).await?;
+            }
             tx.commit().await?;
             return Ok(Begun::NoRoom(wait));
         }

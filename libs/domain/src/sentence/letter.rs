@@ -69,8 +69,8 @@ impl Reason {
             Self::WrongAaaa { found, ours } => wrong_aaaa(name, found, ours),
             Self::PortMissing { missing } => port_missing(name, missing),
             Self::CaaForbids { at, found, wanted } => format!(
-                "The CAA records of {at} do not allow our certificate authority to issue for {name}; they are: {found}. \
-                 Please add: {at}. CAA 0 issue \"{wanted}\"; keep the others."
+                "The CAA records of {at} do not allow our certificate authority to issue for {name} ({found}). Please add: \
+                 {at}. CAA 0 issue \"{wanted}\"; keep the others."
             ),
             Self::DnssecBroken { zone } => format!(
                 "The DNSSEC signatures of {zone} are broken, so no certificate authority may issue for {name}. Please have \
@@ -106,8 +106,8 @@ impl Reason {
                 format!("C4 does not know {name}. Create it in the CDN dashboard, then recheck.")
             }
             Self::CdnCaaForbids { at, found, wanted } => format!(
-                "The CAA records of {at}, which {name} leads to, do not allow our certificate authority to issue; they are: \
-                 {found}. The CDN operator must add: {at}. CAA 0 issue \"{wanted}\"; keep the others."
+                "The CAA records of {at}, which {name} leads to, do not allow our certificate authority to issue ({found}). \
+                 The CDN operator must add: {at}. CAA 0 issue \"{wanted}\"; keep the others."
             ),
             Self::ChallengeFailedAtEdge { problem, detail } => failed_at_edge(name, problem, detail),
             Self::ChallengeUnreachableElsewhere { detail } => unreachable_elsewhere(name, detail),

@@ -1,6 +1,6 @@
 //! The CA's limits, which the sandbox's CA enforces as the real one does.
 
-use domain::{Activity, Cause, DomainName, Reason, Status};
+use domain::{Activity, Cause, DomainName, Reason, Status, Who};
 use jiff::SignedDuration;
 use runtime::config::IssuerLimits;
 use sandbox::{Endpoint, Limits};
@@ -52,6 +52,24 @@ async fn who_finds_no_room_is_told_until_when_and_is_served_then() {
         assert_eq!(kit.domain(name).await.activity, Activity::Issued, "{name}");
     }
     assert_eq!(kit.ca().refused_by_limits(), 0, "the CA never had to say no");
+}
+
+#[tokio::test]
+async fn a_domain_that_is_mended_and_waits_in_line_is_not_blamed_any_more() {
+    let kit = limited().await;
+    for index in 0..260 {
+        kit.add(&stranger(index)).await;
+        assert!(kit.run(&stranger(index)).await);
+    }
+    let late = stranger(9999);
+    kit.add(&late).await;
+    kit.world.dns.control().set_cname(late.as_str(), "elsewhere.example.net");
+    assert!(kit.run(&late).await);
+    assert_eq!(kit.why(&late).await, (Status::Failure, "not_pointed", Who::Customer));
+    kit.world.point_at_cdn(late.as_str());
+    kit.run_next(&late).await;
+    assert_eq!(kit.why(&late).await, (Status::Pending, "ca_limited", Who::Us));
+    assert!(kit.domain(&late).await.reason().unwrap().place(kit.now()) > Some(1));
 }
 
 #[tokio::test]
