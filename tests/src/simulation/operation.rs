@@ -193,7 +193,7 @@ impl Simulation {
             Command::Import => commands.import(self.pasted(&name).await, &by).await.map(drop),
             Command::RollBack => commands.roll_back(&name, &by).await.map(drop),
             Command::Recheck => commands.recheck(&name, &by).await.map(drop),
-            Command::Delete { remove_from_c4 } => commands.delete(&name, remove_from_c4, &by).await,
+            Command::Delete { remove_from_c4 } => commands.delete(&name, remove_from_c4, &by).await.map(drop),
         };
         match result {
             Ok(()) | Err(CommandError::NotFound(_) | CommandError::NothingToRollBackTo { .. }) => {}
