@@ -32,9 +32,9 @@ impl Wait {
         lane: Lane,
         until: Timestamp,
     ) -> Result<Self> {
-        let line = line_key(issuer, lane);
+        let queue = line_key(issuer, lane);
         if let Some(limit) = limits.new_orders
-            && tx.buckets(std::slice::from_ref(&line)).await? == [until]
+            && tx.buckets(std::slice::from_ref(&queue)).await? == [until]
         {
             let seconds_per_place = u32::try_from(limit.interval().as_secs().max(1)).unwrap_or(u32::MAX);
             return Ok(Self { until, limit: NEW_ORDERS, seconds_per_place });
