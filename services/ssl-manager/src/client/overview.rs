@@ -244,7 +244,12 @@ mod tests {
             oldest_due_at: at("2026-11-30T06:59:59.123456Z"),
             waiting_for_budget: 1_000_000,
             queue_through_at: at("2027-11-30T07:00:00.123456Z"),
-            last_midnight: Some(v1::Midnight { day: "2026-11-30".to_owned(), domains: 123_456, waiting: 4 }),
+            last_midnight: Some(v1::Midnight {
+                day: "2026-11-30".to_owned(),
+                domains: 123_456,
+                waiting: 4,
+                ..v1::Midnight::default()
+            }),
             renewal_blocked: 123_456,
         }
     }
