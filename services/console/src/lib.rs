@@ -53,11 +53,6 @@ const ASK_EVERY: Duration = Duration::from_secs(2);
 const VIEWERS: usize = 2048;
 const VIEWERS_PER_PERSON: usize = 64;
 
-/// What the status of a domain means and what follows, as its page begins; for other clients of the API.
-pub fn verdict(domain: &proto::v1::Domain, rules: jiff::tz::TimeZone, now: jiff::Timestamp) -> String {
-    words::status(domain, &zone::Zone::by(rules), now)
-}
-
 /// What every page works with. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct App(Arc<Parts>);

@@ -65,11 +65,6 @@ impl Zone {
         })
     }
 
-    /// By these rules, for those who name the zone themselves.
-    pub(crate) fn by(rules: TimeZone) -> Self {
-        Self { choice: Choice::Mine, label: String::new(), rules }
-    }
-
     fn named(choice: Choice, name: &str) -> Option<Self> {
         let is_name = name.len() <= 64
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/_+-".contains(&byte));

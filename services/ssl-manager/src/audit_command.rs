@@ -11,7 +11,7 @@ use store::AuditSeal;
 use crate::backend::open_for_command;
 use crate::cli::{AuditCommand, Output};
 use crate::dispatch::Failure;
-use crate::output::{print_done, print_many};
+use crate::output::{complain, print_done, print_many};
 
 const MAX_HEADS_FILE_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -34,7 +34,11 @@ pub(crate) async fn run(command: &AuditCommand, config: &Config, output: Output)
             let subject = subject.as_deref().map(|subject| {
                 DomainName::parse(subject).map_or_else(|_| subject.to_owned(), |name| name.to_string())
             });
-            let lines = store.audit(subject.as_deref(), *limit).await?;
+            let mut lines = store.audit(subject.as_deref(), limit.saturating_add(1)).await?;
+            if lines.len() > *limit as usize {
+                lines.truncate(*limit as usize);
+                complain(format_args!("The newest {limit} lines; there are more: --limit N"));
+            }
             let rows: Vec<_> = lines
                 .iter()
                 .map(|line| {

@@ -13,6 +13,9 @@ use crate::output::{print, print_json, time};
 use crate::terminal::{Cell, Look};
 use crate::times::Times;
 
+/// The API counts no further.
+const MAX_OVERDUE: u64 = 10_000;
+
 pub(crate) async fn summary(client: &mut Client, output: Output) -> Result<(), Failure> {
     let told = answer(client.get_summary(Request::new(v1::GetSummaryRequest {})).await)?;
     let shown = json!({
@@ -123,16 +126,20 @@ fn issued(days: &[v1::IssuanceDay]) -> String {
 fn queue(waiting: u64, through: Option<&prost_types::Timestamp>, times: &Times) -> String {
     match through.and_then(from_timestamp) {
         _ if waiting == 0 => "empty".to_owned(),
-        Some(at) => format!("{waiting} domains wait for the CA's limits, the last until {}", times.both(at)),
-        None => format!("{waiting} domains wait for the CA's limits"),
+        Some(at) => format!("{waiting} domains, done {}", times.both(at)),
+        None => format!("{waiting} domains"),
     }
 }
 
 fn overdue(told: &v1::GetOverviewResponse, times: &Times) -> String {
+    let count = match told.overdue {
+        0 => return "none".to_owned(),
+        MAX_OVERDUE => format!("{MAX_OVERDUE} domains or more"),
+        count => format!("{count} domains"),
+    };
     match told.oldest_due_at.as_ref().and_then(from_timestamp) {
-        _ if told.overdue == 0 => "none".to_owned(),
-        Some(at) => format!("{} domains, the first {}", told.overdue, times.both(at)),
-        None => format!("{} domains", told.overdue),
+        Some(at) => format!("{count}, the first {}", times.both(at)),
+        None => count,
     }
 }
 
@@ -146,7 +153,9 @@ fn room(budget: &[v1::BudgetBucket], times: &Times) -> Vec<String> {
         let free = free.map_or_else(String::new, |at| format!(", next {}", times.relative(at)));
         format!("{}: {} of {} {}{free}", one.issuer, one.left, one.capacity, one.limit)
     };
-    limits.iter().take(MAX_LINES).map(line).collect()
+    let more = limits.len().saturating_sub(MAX_LINES);
+    let more = (more > 0).then(|| format!("and {more} limits that are further away: --output json"));
+    limits.iter().take(MAX_LINES).map(line).chain(more).collect()
 }
 
 fn overview_json(told: &v1::GetOverviewResponse) -> Value {
@@ -235,7 +244,12 @@ mod tests {
             oldest_due_at: at("2026-11-30T06:59:59.123456Z"),
             waiting_for_budget: 1_000_000,
             queue_through_at: at("2027-11-30T07:00:00.123456Z"),
-            last_midnight: Some(v1::Midnight { day: "2026-11-30".to_owned(), domains: 123_456, waiting: 4 }),
+            last_midnight: Some(v1::Midnight {
+                day: "2026-11-30".to_owned(),
+                domains: 123_456,
+                waiting: 4,
+                ..v1::Midnight::default()
+            }),
             renewal_blocked: 123_456,
         }
     }
@@ -252,9 +266,10 @@ mod tests {
             "1 more reasons",
             "Ending           1000 in a day, 7000 in 7 days, 30000 in 30 days, 91000 in all",
             "Issued           today 10000 and 7 orders failed; in 30 days 300000 and 210",
-            "Overdue          10000 domains, the first 1 h ago, 30 Nov 06:59 UTC",
+            "Overdue          10000 domains or more, the first 1 h ago, 30 Nov 06:59 UTC",
             "Daily recheck    2026-11-30: 123456 domains, 4 of them still to come",
             "Left at CAs      letsencrypt: 0 of 300 new orders per account, next in 1 min",
+            "and 4 limits that are further away: --output json",
         ] {
             assert!(shown.contains(told), "{told:?} in\n{shown}");
         }

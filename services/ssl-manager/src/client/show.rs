@@ -1,6 +1,7 @@
 //! A domain: first what its status means and what follows, then its facts, and the message for whoever must act.
 
 use domain::printable;
+use domain::sentence::{Medium, NamedZone, Reader};
 use proto::{from_timestamp, v1};
 
 use crate::cli::Output;
@@ -19,7 +20,7 @@ pub(super) fn print_domain(output: Output, domain: &v1::Domain) -> Result<(), Fa
 }
 
 fn text(domain: &v1::Domain, times: &Times, look: Look) -> String {
-    let verdict = console::verdict(domain, times.zone.clone(), times.now);
+    let verdict = verdict(domain, times);
     let facts: Vec<Vec<Cell>> =
         facts(domain, times).into_iter().map(|(field, fact)| vec![field.into(), fact]).collect();
     let mut parts = vec![wrap(&printable(&verdict), look.width).join("\n"), pairs(&facts, look)];
@@ -27,6 +28,17 @@ fn text(domain: &v1::Domain, times: &Times, look: Look) -> String {
         parts.push(message(reason, look));
     }
     parts.join("\n\n")
+}
+
+/// What the status means and what follows. Of words that only a newer API knows there is its own sentence.
+fn verdict(domain: &v1::Domain, times: &Times) -> String {
+    let zone = NamedZone { rules: times.zone.clone(), label: times.zone_name() };
+    let reader = Reader { medium: Medium::Terminal, zone, now: times.now };
+    match (proto::situation(domain), &domain.reason) {
+        (Some(situation), _) => situation.verdict(&reader),
+        (None, Some(reason)) => reason.message.clone(),
+        (None, None) => domain.activity.replace('_', " "),
+    }
 }
 
 fn facts(domain: &v1::Domain, times: &Times) -> Vec<(&'static str, Cell)> {
@@ -123,8 +135,9 @@ mod tests {
             ..v1::Domain::default()
         };
         let shown = text(&domain, &times, Look { width: 80, is_coloured: false });
-        let verdict = console::verdict(&domain, times.zone.clone(), now);
-        assert!(verdict.contains("DNS does not point to the CDN"), "{verdict}");
+        let verdict = verdict(&domain, &times);
+        assert!(verdict.starts_with("No certificate yet: DNS does not point to the CDN."), "{verdict}");
+        assert!(verdict.contains("30 Nov 09:35 CET (in 35 min)"), "{verdict}");
         assert!(shown.replace('\n', " ").starts_with(&verdict), "{shown}");
         assert!(shown.lines().all(|line| line.len() <= 80), "{shown}");
         for told in [
