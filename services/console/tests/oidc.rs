@@ -326,6 +326,7 @@ async fn a_client_with_a_secret_shows_it_and_a_wrong_one_is_the_operators_to_men
         let scene = scene_with(options, |config, folder| {
             let file = folder.path().join("secret");
             std::fs::write(&file, format!("{secret}\n")).unwrap();
+            std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
             config.console.oidc.as_mut().unwrap().client_secret_file = file;
         })
         .await;
