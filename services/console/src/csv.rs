@@ -1,7 +1,5 @@
 //! CSV as RFC 4180 has it, safe to open: a cell that a spreadsheet would take for a formula begins with an apostrophe.
 
-use std::borrow::Cow;
-
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 
@@ -26,10 +24,8 @@ impl Csv {
     }
 }
 
-fn safe(cell: &str) -> Cow<'_, str> {
-    let cell =
-        if cell.chars().any(domain::is_unfit) { domain::printable(cell).into() } else { Cow::from(cell) };
-    if cell.starts_with(['=', '+', '-', '@']) { format!("'{cell}").into() } else { cell }
+fn safe(cell: &str) -> std::borrow::Cow<'_, str> {
+    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}").into() } else { cell.into() }
 }
 
 /// An answer that a browser saves under that name.
