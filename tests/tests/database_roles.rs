@@ -15,7 +15,7 @@ use audit::{Caller, Signer};
 use bus_embedded::EmbeddedBus;
 use domain::{
     AccountId, CertificateId, CertificateSummary, Clock, Domain, DomainName, Live, Order, OrderId,
-    OrderState, Role, Source,
+    OrderState, Role, Source, Trust,
 };
 use jiff::SignedDuration;
 use proto::v1;
@@ -186,6 +186,7 @@ impl Prize {
                 not_before: now,
                 not_after,
                 source: Source::Text,
+                trust: Some(Trust::Private),
             },
             name: name.clone(),
             revision: 1,

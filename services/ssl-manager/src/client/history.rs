@@ -2,7 +2,6 @@
 
 use domain::printable;
 use proto::{from_timestamp, v1};
-use serde_json::Value;
 use tonic::Request;
 
 use super::connect::Client;

@@ -23,7 +23,7 @@ use tonic::{Request, Response, Status};
 
 use crate::cli::{DomainCommand, Global, Output};
 use crate::dispatch::Failure;
-use crate::output::{print_done, print_json};
+use crate::output::print_done;
 use connect::{Client, connect};
 
 pub(crate) use add::AddArgs;
