@@ -141,7 +141,7 @@ async fn a_third_of_the_lifetime_is_left_where_the_ca_suggests_nothing() {
         let point = begins + DAY * 75;
         kit.ca().set_renewal_window(Some(name.as_str()), point, point + SignedDuration::from_mins(1), None);
         assert!(kit.run(&name).await);
-        let stored = kit.store.certificate(certificate.id()).await.unwrap().unwrap();
+        let stored = kit.store.certificate(&name, certificate.id()).await.unwrap().unwrap();
         let planned = stored.renewal.unwrap().at.duration_since(begins);
         assert_eq!(planned.as_hours() / 24, days, "{planned:#}");
     }
