@@ -43,9 +43,11 @@ demo: ## Everything and the outside world on loopback
 	cargo run -- demo
 
 .PHONY: faults
-faults: install ## Look for trouble for half an hour: 2,000 random sequences, a year of 1,000 domains
+faults: install ## Look for trouble for an hour: 2,000 random sequences, 2,000 domains that are mended, a year of 1,000, attacks of a minute
 	SEED=$$(date +%s) SEQUENCES=2000 cargo test --package tests --test sequences -- --nocapture
+	DOMAINS=2000 cargo test --package tests --test mended -- --nocapture
 	DOMAINS=1000 cargo test --package tests --test year -- --nocapture
+	ATTACK_SECONDS=60 cargo test --package tests --test strangers -- --nocapture
 
 .PHONY: bench
 bench: ## Measure for half an hour, into docs/reports; PART=name measures one part (see --help of the program)
@@ -72,8 +74,9 @@ protos: ## Write the Rust code of the protos
 	WRITE_GENERATED_CODE=1 cargo test --package proto --test generated
 
 .PHONY: docs
-docs: protos ## Write docs/API.md from the protos
+docs: protos ## Write docs/API.md from the protos, and docs/SENTENCES.md
 	WRITE_API_REFERENCE=1 cargo test --workspace --test reference
+	WRITE_SENTENCES=1 cargo test --package domain --test sentences
 
 .PHONY: audit
 audit: $(TOOLS)/cargo-deny ## Look for known vulnerabilities and unwanted licences

@@ -114,6 +114,12 @@ def check_kubernetes(path):
     denied = name_of.get(("NetworkPolicy", "default-deny"), {}).get("spec", {})
     if denied.get("podSelector") != {} or set(denied.get("policyTypes", [])) != {"Ingress", "Egress"}:
         problem(path.stem, "what no NetworkPolicy names is not denied")
+    issuer = name_of.get(("NetworkPolicy", "issuer"), {}).get("spec", {})
+    blocks = [to.get("ipBlock", {}) for rule in issuer.get("egress", []) for to in rule.get("to", [{}])]
+    if not blocks or not all(block.get("except") for block in blocks):
+        problem(path.stem, "the issuer may be led to the platform's metadata and into the cluster")
+    if not any("169.254.0.0/16" in block.get("except", []) for block in blocks):
+        problem(path.stem, "the issuer may be led to the platform's metadata")
     outside = [
         resource["metadata"]["name"]
         for resource in resources

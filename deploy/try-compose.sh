@@ -91,7 +91,7 @@ fi
 
 manager=(exec -T api ssl-manager)
 for _ in $(seq 60); do
-    token=$(compose run --rm -T --no-deps migrate token create --name "try-$RANDOM" --role admin --config /etc/ssl-manager/config.toml 2>/dev/null) && break
+    token=$(compose run --rm -T --no-deps command token create --name "try-$RANDOM" --role admin --config /etc/ssl-manager/config.toml 2>/dev/null) && break
     sleep 1
 done
 [ -n "${token:-}" ] || problem "no token"

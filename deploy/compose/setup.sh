@@ -220,7 +220,7 @@ make_ca
 password c4-token >/dev/null
 [ -s "$secrets/sealing.key" ] || write "$secrets/sealing.key" <<<"$(openssl rand -base64 32)"
 
-for service in "${ROLES[@]}" console migrate postgres rabbitmq pebble sandbox-c4; do
+for service in "${ROLES[@]}" console migrate command postgres rabbitmq pebble sandbox-c4; do
     mkdir -p "$config/$service"
     # Each is seen by one service alone; inside, every file says who may read it.
     chmod 0755 "$config/$service"
@@ -230,7 +230,7 @@ for name in "${ROLES[@]}"; do
     role "$name"
 done
 certificate "$config/api" "$APP" api localhost
-for name in api issuer c4-uploader; do
+for name in api issuer c4-uploader command; do
     write "$config/$name/sealing.key" <"$secrets/sealing.key"
     give "$APP" 0600 "$config/$name/sealing.key"
 done
@@ -262,12 +262,15 @@ log_format = "json"
 TOML
 give "$APP" 0400 "$config/console/config.toml"
 
-give_ca "$config/migrate" "$APP"
-write "$config/migrate/config.toml" <<TOML
+for name in migrate command; do
+    give_ca "$config/$name" "$APP"
+    write "$config/$name/config.toml" <<TOML
 [store]
 url = "postgres://ssl_manager_owner:$(password postgres-owner)@postgres/ssl_manager?sslmode=verify-full&sslrootcert=$HERE/ca.pem"
+$([ "$name" = migrate ] || sealing)
 TOML
-give "$APP" 0400 "$config/migrate/config.toml"
+    give "$APP" 0400 "$config/$name/config.toml"
+done
 
 certificate "$config/postgres" "$POSTGRES" postgres
 password postgres-superuser | write "$config/postgres/password"

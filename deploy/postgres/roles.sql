@@ -36,7 +36,8 @@ GRANT USAGE ON SEQUENCE lease_token
     TO ssl_manager_api, ssl_manager_issuer, ssl_manager_scheduler, ssl_manager_uploader;
 
 -- api: adds names and pasted certificates, numbers changes, shows everything, abandons orders; sees sealed keys for an authorised download, but
--- no account key. It can make no token: `ssl-manager token create` runs as the owner of the tables.
+-- no account key. It can make no token: `ssl-manager token create` runs as the owner of the tables, and what
+-- anybody else writes into `tokens`, `users` or `sessions` has no MAC that fits.
 GRANT INSERT ON domains TO ssl_manager_api;
 GRANT SELECT, UPDATE ON numbered TO ssl_manager_api;
 GRANT SELECT ON history, buckets, rechecked_days, tallies, tally_changes TO ssl_manager_api;
@@ -44,6 +45,8 @@ GRANT SELECT, INSERT, DELETE ON domain_names TO ssl_manager_api;
 GRANT SELECT, INSERT ON certificates TO ssl_manager_api;
 GRANT SELECT, INSERT, UPDATE ON revocations TO ssl_manager_api;
 GRANT SELECT, UPDATE ON orders TO ssl_manager_api;
+-- What an order that it abandons had reserved of a CA's limits it gives back; it spends nothing.
+GRANT SELECT, UPDATE, DELETE ON reservations TO ssl_manager_api;
 GRANT SELECT, UPDATE (last_used_at) ON tokens TO ssl_manager_api;
 GRANT SELECT, DELETE ON challenges TO ssl_manager_api;
 -- People sign in here; who they are and what they may do is `ssl-manager user`'s to say, as the owner of the tables.
@@ -60,6 +63,10 @@ GRANT SELECT (issuer, directory_url, url) ON accounts TO ssl_manager_api;
 GRANT INSERT (at, actor, peer, call, subject, outcome, detail, request_id) ON audit
     TO ssl_manager_api, ssl_manager_issuer;
 
+-- The api follows the chain of the audit log and signs its end; the scheduler, which makes the chain, cannot.
+GRANT SELECT ON audit TO ssl_manager_api;
+GRANT SELECT, UPDATE ON audit_mark TO ssl_manager_api;
+
 -- issuer: account keys, orders, challenges, new certificates and when they are renewed, what became of revocations, the
 -- ledger of CAs' limits.
 GRANT SELECT, INSERT, UPDATE ON accounts, orders TO ssl_manager_issuer;
@@ -67,6 +74,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON challenges, probes TO ssl_manager_issuer
 GRANT SELECT, INSERT, UPDATE (renewal_at, window_start, window_end, revoked_at) ON certificates TO ssl_manager_issuer;
 GRANT SELECT, UPDATE (state, waiting_for) ON revocations TO ssl_manager_issuer;
 GRANT SELECT, INSERT, UPDATE ON buckets TO ssl_manager_issuer;
+GRANT SELECT, INSERT, UPDATE, DELETE ON reservations TO ssl_manager_issuer;
 
 -- c4-uploader: what it uploads.
 GRANT SELECT, UPDATE ON certificates TO ssl_manager_uploader;
@@ -81,7 +89,7 @@ GRANT SELECT, UPDATE ON audit_head TO ssl_manager_scheduler;
 -- again (UPDATE: to lock those that it deletes).
 GRANT SELECT (name, key_destroyed_at), UPDATE (sealed_key, key_destroyed_at) ON certificates TO ssl_manager_scheduler;
 GRANT SELECT (expires_at), DELETE ON sessions TO ssl_manager_scheduler;
-GRANT SELECT, UPDATE, DELETE ON buckets TO ssl_manager_scheduler;
+GRANT SELECT, UPDATE, DELETE ON buckets, reservations TO ssl_manager_scheduler;
 
 -- challenge-responder: reads challenges and the probes of their path. It faces the internet.
 GRANT SELECT ON challenges, probes TO ssl_manager_responder;

@@ -64,12 +64,29 @@ fn executable() -> &'static Path {
 
 /// The executable without settings of whoever runs the tests.
 pub(crate) fn ssl_manager() -> Command {
-    let mut command = Command::new(executable());
+    without_settings(Command::new(executable()))
+}
+
+/// The same where no more than so many files may be open.
+pub(crate) fn ssl_manager_with_files(most: u32) -> Command {
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(format!("ulimit -n {most} && exec \"$0\" \"$@\"")).arg(executable());
+    without_settings(shell)
+}
+
+fn without_settings(mut command: Command) -> Command {
     for (name, _) in std::env::vars_os() {
         if name == "RUST_LOG" || name.to_string_lossy().starts_with("SSL_MANAGER") {
             command.env_remove(name);
         }
     }
+    command
+}
+
+/// The executable with these arguments, without any process or settings of its own.
+pub fn bare_command(arguments: &[&str]) -> Command {
+    let mut command = ssl_manager();
+    command.args(arguments);
     command
 }
 

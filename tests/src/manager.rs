@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use crate::client::Client;
-use crate::command::ssl_manager;
+use crate::command::{ssl_manager, ssl_manager_with_files};
 use crate::mode::{Copy, alone};
 use crate::process::Processes;
 use crate::{Answer, Backends, Mode, Pebble, Postgres, RabbitMq, Subprocess, free_port, wait_for};
@@ -87,6 +87,8 @@ pub struct SslManager {
     copies: Vec<Copy>,
     backends: Option<Backends>,
     processes: Processes,
+    /// Files that each process may open; none is what the tests may.
+    pub open_files: Option<u32>,
 }
 
 impl SslManager {
@@ -136,6 +138,7 @@ impl SslManager {
             copies: Vec::new(),
             backends,
             processes: Processes(Vec::new()),
+            open_files: None,
         };
         let root = manager.folder.path().join("ca-root.pem");
         std::fs::write(root, &surroundings.ca_root_pem).expect("the root");
@@ -250,7 +253,7 @@ root_certificate_file = "{folder}/ca-root.pem"
     }
 
     fn start_copy(&self, copy: &Copy, environment: &[(&str, &str)]) -> Subprocess {
-        let mut command = ssl_manager();
+        let mut command = self.open_files.map_or_else(ssl_manager, ssl_manager_with_files);
         command.arg(copy.role).arg("--config").arg(&self.config);
         command.envs(copy.settings.iter().map(|(name, value)| (name, value)));
         command.envs(environment.iter().copied());
@@ -374,6 +377,11 @@ root_certificate_file = "{folder}/ca-root.pem"
     /// The processes.
     pub fn process(&mut self) -> &mut Processes {
         &mut self.processes
+    }
+
+    /// MiB in memory of the first process.
+    pub fn resident(&self) -> u64 {
+        self.processes.0[0].resident()
     }
 
     /// Everything the processes of this folder printed.

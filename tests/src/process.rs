@@ -100,12 +100,19 @@ impl Subprocess {
 
     /// User and system time of all its threads (proc_pid_stat(5), fields 14 and 15).
     fn cpu(&self) -> Duration {
-        let stat =
-            std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("a running child");
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).expect("a running child");
         let (_, fields) = stat.rsplit_once(") ").expect("a name in brackets");
-        let ticks: u64 =
-            fields.split(' ').skip(11).take(2).map(|field| field.parse::<u64>().expect("ticks")).sum();
-        Duration::from_millis(ticks * MILLISECONDS_PER_TICK)
+        let ticks = fields.split(' ').skip(11).take(2).map(|field| field.parse::<u64>().expect("ticks"));
+        Duration::from_millis(ticks.sum::<u64>() * MILLISECONDS_PER_TICK)
+    }
+
+    /// MiB of it in memory.
+    pub fn resident(&self) -> u64 {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("a process of ours");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("its memory");
+        let kibibytes = line.split_whitespace().nth(1).and_then(|number| number.parse::<u64>().ok());
+        kibibytes.expect("a number") / 1024
     }
 
     fn signal(&self, signal: Signal) {

@@ -1,13 +1,14 @@
 //! The real roles in one process, driven by hand: the scheduler looks, what it hints at is carried out to its end, and the
 //! clock jumps. A year passes in minutes, and the same seed gives the same year.
 //!
-//! What may happen to it is in `operation`, what must hold whatever happened is in `invariants`.
+//! What may happen to it is in `operation` and `trouble`, what must hold whatever happened is in `invariants`.
 //!
 //! SQLite, or PostgreSQL where the mode is the scaled one; the messages table as the queue; the sandbox's CA, C4 and DNS on
 //! loopback, with one clock for all of them.
 
 mod invariants;
 mod operation;
+mod trouble;
 
 use std::collections::{BTreeMap, HashMap};
 use std::pin::pin;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use api::commands::Commands;
 use audit::Caller;
 use bus_embedded::EmbeddedBus;
-use domain::{Clock, DomainName, Entropy, EventKind, Lease, PreExpiry, WorkKind};
+use domain::{Clock, DomainName, Entropy, EventKind, Lease, WorkKind};
 use jiff::{SignedDuration, Timestamp};
 use runtime::config::{AcmeIssuer, IssuerLimits};
 use runtime::testing::{JumpingClock, SeededEntropy};
@@ -31,6 +32,7 @@ use tokio::task::JoinSet;
 
 use self::invariants::Memory;
 pub use self::operation::{Command, DOMAINS, Operation, STEPS, Then};
+pub use self::trouble::Trouble;
 use crate::{Mode, Postgres};
 
 const LEASE: SignedDuration = SignedDuration::from_secs(30);
@@ -47,6 +49,8 @@ pub struct Simulation {
     /// What happens when work comes to a step.
     held: Option<(&'static str, Then)>,
     memory: BTreeMap<DomainName, Memory>,
+    /// Requests to the CA until its last mood.
+    moody_until: u64,
     _folder: TempDir,
 }
 
@@ -109,7 +113,7 @@ impl Simulation {
                 store: context.store.clone(),
                 clock: clock.clone(),
                 entropy: context.entropy.clone(),
-                pre_expiry: PreExpiry::days(context.config.renewal.pre_expiry_days),
+                pre_expiry: context.config.renewal.pre_expiry_days,
             },
             roles: Roles::start(&context),
             context,
@@ -118,6 +122,7 @@ impl Simulation {
             at_once: 32,
             held: None,
             memory: BTreeMap::new(),
+            moody_until: 0,
             _folder: folder,
         }
     }
@@ -152,6 +157,16 @@ impl Simulation {
     pub async fn add(&self, name: &DomainName) {
         self.world.point_at_cdn(name.as_str());
         self.commands.add(name, &by()).await.expect("added");
+    }
+
+    /// Somebody asks for the next step of a domain now.
+    pub async fn recheck(&self, name: &DomainName) {
+        self.commands.recheck(name, &by()).await.expect("rechecked");
+    }
+
+    /// Somebody asks for another certificate, whatever there is.
+    pub async fn generate_anew(&self, name: &DomainName) {
+        self.commands.generate(name, true, &by()).await.expect("generated");
     }
 
     /// All domains on the list.

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use sandbox::{World, WorldOptions};
@@ -85,6 +86,34 @@ async fn strangers_and_unknown_names_are_told_so() {
     fails(&manager.domain(&["delete", "a.example.com"]), 64, &["--yes"]);
 }
 
+/// Files that no editor writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn files_are_read_within_bounds_and_told() {
+    let (_world, manager) = running().await;
+    let path = |name: &str| manager.folder().join(name).to_str().unwrap().to_owned();
+    let gigabyte = path("gigabyte");
+    std::fs::File::create(&gigabyte).unwrap().set_len(1 << 30).unwrap();
+    let import = ["import", "a.example.com", "--certificate"];
+    let sized = manager.domain(&[&import[..], &[&gigabyte, "--password-file", &gigabyte]].concat());
+    fails(&sized, 1, &["TOO_LARGE", "gigabyte", "over 262144 bytes"]);
+    let create = ["user", "create", "--name", "lee", "--role", "viewer", "--password-file", &gigabyte];
+    fails(&manager.run(&create, ""), 64, &["gigabyte", "over 65536 bytes"]);
+    // It grows for as long as somebody reads.
+    let endless = manager.domain(&[&import[..], &["/dev/zero", "--key", "/dev/zero"]].concat());
+    fails(&endless, 1, &["TOO_LARGE", "/dev/zero"]);
+    fails(&manager.domain(&["add", "--file", "/dev/zero"]), 64, &["/dev/zero", "over"]);
+
+    let names = path("names");
+    std::fs::write(&names, "a.example.com\nb\0.example.com\n\0\0\nc.example.com\n").unwrap();
+    let added = manager.domain(&["add", "--file", &names]);
+    assert_eq!(added.code, 1, "{added:?}");
+    let results: Vec<_> = added.json.as_array().unwrap().iter().map(|row| row["result"].clone()).collect();
+    assert_eq!(results, ["added", "error", "error", "added"], "{added:?}");
+    assert_eq!(added.json[1]["reason"], "NAME_BAD_CHARACTER", "{added:?}");
+    let shown = manager.run(&["domain", "add", "--file", &names], &manager.new_token("support"));
+    assert!(!shown.stderr.contains('\0') && !shown.stdout.contains('\0'), "{shown:?}");
+}
+
 fn start_fails(manager: &SslManager, code: i32, words: &[&str]) {
     let answer = manager.run(&["all"], "");
     assert_eq!(answer.code, code, "{answer:?}");
@@ -106,6 +135,9 @@ async fn a_bad_start_is_one_clear_line_and_binds_nothing() {
 
     with("[dns]", "[dns]\nnameserver = [\"127.0.0.1:53\"]");
     start_fails(&manager, 64, &["nameserver"]);
+    with("[dns]\n", "[dns]\nnameservers = []\n");
+    start_fails(&manager, 64, &["duplicate key", "nameservers", "ssl-manager.toml"]);
+    fails(&manager.run(&["config", "check"], ""), 64, &["duplicate key", "nameservers"]);
     with("ca-root.pem", "missing.pem");
     start_fails(&manager, 64, &["root_certificate_file", "missing.pem"]);
     with("directory_url = \"https://", "directory_url = \"http://");
@@ -134,6 +166,7 @@ async fn a_bad_start_is_one_clear_line_and_binds_nothing() {
     assert_eq!(run_bare(&["--help"], &[]).code, 0);
     let key = manager.folder().join("eab.key");
     std::fs::write(&key, "no key!").unwrap();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
     let bound = format!(
         "[[acme.issuers]]\nname = \"bound\"\ndirectory_url = \"https://ca.example/directory\"\n\
          eab_key_id = \"kid\"\neab_hmac_key_file = {key:?}\n"

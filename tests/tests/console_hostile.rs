@@ -33,6 +33,20 @@ async fn is_inert(browser: &Browser, place: &str) {
     assert_eq!(browser.script(works, vec![]).await, false, "{place}");
 }
 
+/// As somebody does who pastes the wrong file: the browser has sent all of it before it looks for an answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_of_24_mb_gets_a_sentence_in_the_browser() {
+    let console = Console::start().await;
+    let browser = console.signed_in("support").await;
+    browser.goto(&console.address("/domains/new")).await;
+    browser.find("heading", "Add domains").await;
+    let script = "const field = document.querySelector('#names');
+        field.value = 'a'.repeat(24 * 1024 * 1024);
+        field.form.submit()";
+    browser.script(script, vec![]).await;
+    browser.see("That is too much at once. Send at most 12 MB.").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn markup_that_was_typed_or_pasted_comes_out_as_text() {
     let console = Console::start().await;

@@ -135,7 +135,7 @@ async fn a_ca_that_is_down_or_limits_us_is_nobodys_fault(mode: Mode) {
 
 async fn a_challenge_that_the_ca_cannot_see_is_told_to_the_customer(mode: Mode) {
     let (world, mut manager) = running(mode).await;
-    let detail = "Invalid response <b>403</b>".to_owned();
+    let detail = "Invalid response <b>403</b> from https://login.example.net/".to_owned();
     let invalid = ValidationResult::Invalid { problem: "unauthorized".to_owned(), detail };
     world.ca.control().validation_result(NAME, invalid);
     assert_eq!(manager.domain(&["add", NAME]).code, 0);

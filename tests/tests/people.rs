@@ -12,7 +12,7 @@ tests::in_both_modes!(a_person_signs_in_until_they_are_removed);
 
 async fn sign_in(endpoint: &str, password: &str) -> Result<String, Status> {
     let mut client = SessionsClient::connect(endpoint.to_owned()).await.unwrap();
-    let request = v1::SignInRequest { name: "ann".into(), password: password.into() };
+    let request = v1::SignInRequest { name: "ann".into(), password: password.into(), ..Default::default() };
     Ok(client.sign_in(request).await?.into_inner().token)
 }
 
@@ -43,7 +43,7 @@ async fn a_person_signs_in_until_they_are_removed(mode: Mode) {
     assert!(refused.stderr.contains("12 to 1024 bytes"), "{}", refused.stderr);
     assert_eq!(user(&create("ann", "/nowhere")).code, 64);
     let answer = user(&create("ann", &first));
-    assert_eq!((answer.code, answer.json["role"].as_str()), (0, Some("support")), "{}", answer.stderr);
+    assert_eq!((answer.code, answer.json["roles"][0].as_str()), (0, Some("support")), "{}", answer.stderr);
     assert!(user(&create("ann", &second)).stderr.starts_with("ALREADY_EXISTS: "));
     let listed = user(&["list"]).json;
     assert_eq!((&listed[0]["name"], &listed[0]["has_password"]), (&"ann".into(), &true.into()));

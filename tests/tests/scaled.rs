@@ -187,6 +187,39 @@ async fn wrong_credentials_are_a_reason_and_no_end() {
     manager.process().assert_alive();
 }
 
+/// As a standby that was not promoted, and a server that is out of disk: it answers, and takes no writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_takes_no_writes_is_a_reason_for_all_who_write() {
+    let postgres = Postgres::shared().await;
+    let world = world().await;
+    let mut manager = SslManager::new(Mode::Scaled, &Surroundings::sandbox(&world)).await;
+    manager.start().await;
+    let database = manager.backends().database.clone();
+    let read_only = |value: &str| {
+        let set = format!("ALTER DATABASE {database} SET default_transaction_read_only = {value}");
+        postgres.psql("postgres", &set).unwrap();
+        let end =
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database()
+            AND pid <> pg_backend_pid()";
+        postgres.psql(&database, end).unwrap();
+    };
+    read_only("on");
+    for role in ["api", "issuer", "scheduler", "c4-uploader"] {
+        red(&manager, role, "store: ").await;
+    }
+    wait_for("the responder", LIMIT, || async {
+        let said = manager.readiness("challenge-responder").await;
+        if said.iter().all(|(code, _)| *code == 200) { Ok(()) } else { Err(format!("{said:?}")) }
+    })
+    .await;
+    let refused = manager.domain(&["add", NAME]);
+    assert!(refused.stderr.starts_with("UNAVAILABLE: the database "), "{refused:?}");
+    assert_eq!(manager.domain(&["list"]).code, 0, "what only reads is answered");
+    read_only("off");
+    manager.ready().await;
+    assert_eq!(manager.domain(&["add", NAME]).code, 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_schema_that_is_not_there_ends_it_with_what_to_run() {
     let world = world().await;

@@ -13,7 +13,7 @@ use proto::v1::sessions_client::SessionsClient;
 use rcgen::{CertificateParams, KeyPair};
 use reqwest::Method;
 use sandbox::{World, WorldOptions};
-use seal::SealingKeys;
+use seal::{Binding, Purpose, SealingKeys};
 use serde_json::json;
 use tests::{
     Backends, Collector, Mode, Postgres, RabbitMq, SslManager, Surroundings,
@@ -120,7 +120,7 @@ fn take_the_key_out(manager: &SslManager) -> (String, String) {
 
 /// Takes the key out as a PFX; the password of it.
 fn make_a_pfx(manager: &SslManager, token: &str) -> Needles {
-    let password = "pfx-password-Grüße-7351";
+    let password = "pfx-password-greeting-7351";
     let file = manager.folder().join("pfx-password");
     std::fs::write(&file, password).unwrap();
     let pfx = manager.folder().join("shop.pfx");
@@ -170,7 +170,11 @@ async fn sign_in_and_out(manager: &SslManager) -> Needles {
     arguments.extend(["--password-file", file.to_str().unwrap()]);
     assert_eq!(manager.run(&arguments, "").code, 0);
     let mut client = SessionsClient::connect(manager.endpoint()).await.unwrap();
-    let sign_in = |password: &str| v1::SignInRequest { name: "ann".into(), password: password.into() };
+    let sign_in = |password: &str| v1::SignInRequest {
+        name: "ann".into(),
+        password: password.into(),
+        ..Default::default()
+    };
     let wrong = "person-password-9999";
     client.sign_in(sign_in(wrong)).await.map(drop).unwrap_err();
     let token = client.sign_in(sign_in(password)).await.ok().unwrap().into_inner().token;
@@ -258,10 +262,12 @@ fn files(manager: &SslManager) -> Vec<(String, Vec<u8>)> {
 /// The ACME account's key, unsealed the way that only who holds the sealing key can.
 async fn account_key(manager: &SslManager) -> Vec<u8> {
     let keys = SealingKeys::load(&manager.folder().join("data/sealing.key")).unwrap();
-    let sql = "SELECT id || ' ' || encode(sealed_key, 'hex') FROM accounts";
+    let sql = "SELECT id || ' ' || directory_url || ' ' || encode(sealed_key, 'hex') FROM accounts";
     let row = Postgres::shared().await.psql(&manager.backends().database, sql).unwrap();
-    let (id, sealed) = row.split_once(' ').unwrap();
-    let opened = keys.unseal(id, &hex::decode(sealed).unwrap()).await;
+    let [id, directory, sealed] = row.split(' ').collect::<Vec<_>>().try_into().unwrap();
+    let sealed = hex::decode(sealed).unwrap();
+    let binding = Binding::new(Purpose::Account, id, directory);
+    let opened = keys.unseal(&binding, &seal::public_key_of(&sealed).unwrap(), &sealed).await;
     opened.unwrap().to_vec()
 }
 

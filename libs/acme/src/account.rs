@@ -11,7 +11,7 @@ use bytes::Bytes;
 use domain::{AccountId, Entropy};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method};
-use seal::{Opened, SealingKeys};
+use seal::{Binding, Opened, SealError, SealingKeys};
 use serde_json::{Value, json};
 use store::{Account, AuditEntry, Store, StoreError};
 use zeroize::Zeroizing;
@@ -94,10 +94,26 @@ pub async fn open_account(row: &Account, keys: &SealingKeys) -> Result<AccountKe
 }
 
 /// A sealed key of an account, its own or the one that it is about to get.
-pub(crate) async fn open_key(row: &Account, sealed: &[u8], keys: &SealingKeys) -> Result<Opened, AcmeError> {
-    keys.unseal(&row.id.to_string(), sealed).await.map_err(|error| {
+pub async fn open_key(row: &Account, sealed: &[u8], keys: &SealingKeys) -> Result<Opened, AcmeError> {
+    let opened = async {
+        let binding = Binding::account(row.id, &row.directory_url);
+        keys.unseal(&binding, &seal::public_key_of(sealed)?, sealed).await
+    };
+    opened.await.map_err(|error: SealError| {
         AcmeError::Local(format!("the account key of {} does not open: {error}", row.issuer))
     })
+}
+
+/// Seals the key of an account at the CA with that directory.
+pub async fn seal_account_key(
+    id: AccountId,
+    directory_url: &str,
+    pkcs8: &[u8],
+    keys: &SealingKeys,
+) -> Result<Vec<u8>, AcmeError> {
+    let public_key = SigningKey::from_pkcs8(pkcs8)?.public_key_sha256()?;
+    let sealed = keys.seal(&Binding::account(id, directory_url), &public_key, pkcs8).await;
+    sealed.map_err(|error| AcmeError::Local(format!("the account key cannot be sealed: {error}")))
 }
 
 /// Registers an account again, with the same key, at a CA that does not know it any more: one that was reinstalled, or
@@ -123,7 +139,7 @@ pub async fn register_again(
         return Ok(AccountKey { id: row.id, url, pkcs8 });
     }
     let id = AccountId::new(&*ca.clock, entropy);
-    let sealed_key = seal(id, &pkcs8, keys).await?;
+    let sealed_key = seal_account_key(id, ca.directory_url(), &pkcs8, keys).await?;
     let created_at = ca.clock.now();
     let retired = format!("{} (until {created_at})", row.issuer);
     let fresh =
@@ -136,11 +152,6 @@ pub async fn register_again(
     Ok(AccountKey { id, url, pkcs8 })
 }
 
-async fn seal(id: AccountId, pkcs8: &[u8], keys: &SealingKeys) -> Result<Vec<u8>, AcmeError> {
-    let sealed = keys.seal(&id.to_string(), pkcs8).await;
-    sealed.map_err(|error| AcmeError::Local(format!("the account key cannot be sealed: {error}")))
-}
-
 async fn insert_account(
     ca: &Ca,
     store: &Arc<Store>,
@@ -149,7 +160,7 @@ async fn insert_account(
 ) -> Result<Account, AcmeError> {
     let id = AccountId::new(&*ca.clock, entropy);
     let pkcs8 = SigningKey::generate()?;
-    let sealed_key = seal(id, &pkcs8, keys).await?;
+    let sealed_key = seal_account_key(id, ca.directory_url(), &pkcs8, keys).await?;
     let account = Account {
         id,
         issuer: ca.name().to_owned(),

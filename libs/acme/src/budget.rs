@@ -1,16 +1,22 @@
 //! A CA's limits as a ledger: how much of each is spent, and when there is room again.
 //!
-//! One time per bucket says it all (GCRA, the generic cell rate algorithm of ATM): the theoretical arrival time, up to
-//! which the bucket is spent. It lies in the store and is changed in the transaction that writes the order's row, so all
-//! copies of the issuer spend from the same purse, and an order whose answer was lost stays charged.
+//! One time per bucket says what is spent (GCRA, the generic cell rate algorithm of ATM): the theoretical arrival time, up
+//! to which the bucket is spent. It lies in the store and is changed in the transaction of the step that spends, so all
+//! copies of the issuer spend from the same purse.
+//!
+//! The ledger spends when the CA does. A new order is spent with the order's row, and stays spent even if the answer was
+//! lost. A certificate is spent when it is issued: until then the order has a reservation in the buckets of its names and
+//! of its registered domain, so that no other order takes its place there. An order that ends without a certificate gives
+//! it back; one whose end is not known counts as issued. A failed authorization is spent when it fails.
 //!
 //! Lanes: what is about to expire goes before renewals, those before new domains, those before the daily recheck. A lower
-//! lane leaves a reserve for the upper ones; a bucket of under ten is too small to reserve anything.
+//! lane leaves a part of the account's new orders for the upper ones; a bucket of under ten is too small for that. No such
+//! part is left in the buckets of a name: its renewals are exempt from most of them, and others have no use for it.
 //!
 //! Who finds no room for a new order is given a place in the bucket's line: a time of its own. Told the same time, a
 //! thousand waiting domains would all come back together, and all but one in vain.
 
-use domain::DomainName;
+use domain::{DomainName, OrderId};
 use jiff::{SignedDuration, Timestamp};
 use runtime::config::{AcmeIssuer, IssuerLimits, LimitNumber, LimitNumbers};
 use store::{Result, Tx};
@@ -26,6 +32,10 @@ pub struct Limit {
 
 /// Buckets smaller than this have no reserve.
 const SMALLEST_WITH_RESERVE: u32 = 10;
+/// The clocks of our copies differ by less than this, and each dates what it spends by its own.
+const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_secs(10);
+/// When to look again where there is room only if another order ends without a certificate.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_mins(1);
 
 impl Limit {
     const fn new(count: u32, period: SignedDuration) -> Self {
@@ -36,22 +46,32 @@ impl Limit {
         i32::try_from(self.count.max(1)).unwrap_or(i32::MAX)
     }
 
-    /// After which one is given back. A hundredth later than at the CA, which sees our requests late, and some of them
-    /// later than others.
+    /// After which one is back.
     pub fn interval(self) -> SignedDuration {
-        self.period / self.count() / 100 * 101
+        self.period / self.count()
+    }
+
+    /// A hundredth slower than at the CA, for what we spend before the CA does: it sees our requests late, and some of them
+    /// later than others.
+    fn seen_late(self) -> Self {
+        Self { period: self.period / 100 * 101, ..self }
+    }
+
+    /// How far ahead of now all of it may be spent.
+    fn all(self) -> SignedDuration {
+        self.interval() * self.count()
     }
 
     /// How far ahead of now a lane may spend.
     fn reach(self, lane: Lane) -> SignedDuration {
-        let all = self.interval() * self.count();
-        if self.count < SMALLEST_WITH_RESERVE { all } else { all / 100 * (100 - lane.reserved_percent()) }
+        let reserved = if self.count < SMALLEST_WITH_RESERVE { 0 } else { lane.reserved_percent() };
+        self.all() / 100 * (100 - reserved)
     }
 
     /// How many it allows at `now`, where its bucket is spent up to `at`, and from when on one more if that is none; to
     /// the most urgent lane, for which nothing is reserved.
     pub fn left(self, at: Timestamp, now: Timestamp) -> (u32, Option<Timestamp>) {
-        let reach = self.interval() * self.count();
+        let reach = self.all();
         let spent = at.max(now).duration_since(now);
         let left = (reach - spent).as_micros() / self.interval().as_micros().max(1);
         match u32::try_from(left) {
@@ -143,7 +163,7 @@ pub fn shared_buckets(issuer: &str, limits: &Limits) -> Vec<SharedBucket> {
     let new_orders = limits.new_orders.map(|limit| SharedBucket {
         what: "new orders per account",
         key: orders_key(issuer),
-        limit,
+        limit: limit.seen_late(),
     });
     new_orders.into_iter().collect()
 }
@@ -199,9 +219,11 @@ pub enum Exempt {
     Replacement,
 }
 
-/// What is to be spent.
+/// What is to be spent and reserved.
 #[derive(Clone, Copy, Debug)]
 pub struct Purchase<'a> {
+    /// By which order. What it has reserved already does not stand in its way.
+    pub order: OrderId,
     /// Our name for the CA.
     pub issuer: &'a str,
     /// For which name.
@@ -212,37 +234,49 @@ pub struct Purchase<'a> {
     pub exempt: Exempt,
     /// It stood in line, and its time has come.
     pub was_promised: bool,
+    /// An earlier attempt has asked the CA for it, and charged the account's new order then.
+    pub is_asked_again: bool,
 }
 
 /// Charges an order to the ledger in the caller's transaction; or changes nothing but the line, and says when to come
-/// back.
+/// back. Returns the buckets of which the order is to reserve one, once its row is there.
 pub async fn charge(
     tx: &mut Tx,
     limits: &Limits,
     purchase: &Purchase<'_>,
     now: Timestamp,
-) -> Result<std::result::Result<(), Timestamp>> {
+) -> Result<std::result::Result<Vec<String>, Timestamp>> {
     let buckets = purchase.buckets(limits);
     let keys: Vec<String> = buckets.iter().map(|bucket| bucket.key.clone()).collect();
     let times = tx.buckets(&keys).await?;
     // Room for one more order of the account, and room in the limits of the name.
     let (mut in_line, mut of_the_name) = (None, None);
     let mut line = None;
-    let mut spent = Vec::new();
-    for (bucket, at) in buckets.iter().zip(times) {
+    let (mut spent, mut reserved) = (Vec::new(), Vec::new());
+    for (bucket, at) in buckets.into_iter().zip(times) {
         let next = at.max(now) + bucket.limit.interval();
-        let room_at = next - bucket.limit.reach(purchase.lane);
         match bucket.kind {
             Kind::Line => {
-                line = Some((&bucket.key, at + bucket.limit.interval()));
                 if at > now && !purchase.was_promised {
                     in_line = in_line.max(Some(at));
                 }
+                line = Some((bucket.key, at + bucket.limit.interval()));
             }
-            Kind::Orders if room_at > now => in_line = in_line.max(Some(room_at)),
-            Kind::OfTheName | Kind::Failures if room_at > now => of_the_name = of_the_name.max(Some(room_at)),
-            Kind::Orders | Kind::OfTheName | Kind::Charged => spent.push((&bucket.key, next)),
-            Kind::Failures => {}
+            Kind::Orders => {
+                let room_at = next - bucket.limit.reach(purchase.lane);
+                in_line = in_line.max(Some(room_at).filter(|room_at| *room_at > now));
+                spent.push((bucket.key, next));
+            }
+            Kind::Failures => {
+                let room_at = next - bucket.limit.all();
+                of_the_name = of_the_name.max(told(room_at, now));
+            }
+            Kind::Certificates => {
+                of_the_name =
+                    of_the_name.max(bucket.room_for_certificate(tx, purchase.order, at, now).await?);
+                reserved.push(bucket.key);
+            }
+            Kind::Counted => reserved.push(bucket.key),
         }
     }
     // A name that has to wait for itself takes no place from others.
@@ -251,16 +285,46 @@ pub async fn charge(
     }
     let Some(until) = in_line else {
         for (key, at) in spent {
-            tx.set_bucket(key, at).await?;
+            tx.set_bucket(&key, at).await?;
         }
-        return Ok(Ok(()));
+        return Ok(Ok(reserved));
     };
     let Some((key, after_the_last)) = line else {
         return Ok(Err(until));
     };
     let place = until.max(after_the_last);
-    tx.set_bucket(key, place).await?;
+    tx.set_bucket(&key, place).await?;
     Ok(Err(place))
+}
+
+/// Until when to wait for room that is there at `room_at`, if that is to come yet.
+fn told(room_at: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    (room_at > now).then(|| room_at + CLOCK_TOLERANCE)
+}
+
+/// Spends what an order has reserved: its CA has issued, or may have.
+pub async fn spend(
+    tx: &mut Tx,
+    limits: &Limits,
+    issuer: &str,
+    name: &DomainName,
+    order: OrderId,
+    now: Timestamp,
+) -> Result<()> {
+    let keys = tx.reserved(order).await?;
+    let times = tx.buckets(&keys).await?;
+    for (key, at) in keys.iter().zip(times) {
+        // A limit that the settings do not have any more is none.
+        let limit = if *key == names_key(issuer, name) {
+            limits.certificates_per_names
+        } else {
+            limits.certificates_per_registered_domain
+        };
+        if let Some(limit) = limit {
+            tx.set_bucket(key, at.max(now) + limit.interval()).await?;
+        }
+    }
+    tx.give_back(order).await
 }
 
 /// Charges a failed authorization.
@@ -291,8 +355,8 @@ pub async fn correct(
     detail: &str,
     until: Timestamp,
 ) -> Result<()> {
-    let (key, limit) = if detail.contains("new orders") {
-        (orders_key(issuer), limits.new_orders)
+    let (key, limit) = if is_of_the_account(detail) {
+        (orders_key(issuer), limits.new_orders.map(Limit::seen_late))
     } else if detail.contains("failed authorizations") {
         (failures_key(issuer, name), limits.failed_authorizations)
     } else if detail.contains("exact set") {
@@ -307,6 +371,11 @@ pub async fn correct(
     let full = until + limit.interval() * (limit.count() - 1);
     let at = times.first().copied().unwrap_or(full).max(full);
     tx.set_bucket(&key, at).await
+}
+
+/// Whether a CA's sentence is about a limit that all orders of the account share.
+pub fn is_of_the_account(detail: &str) -> bool {
+    detail.contains("new orders")
 }
 
 /// Whether a sentence has that domain as a word of its own.
@@ -325,15 +394,15 @@ fn orders_key(issuer: &str) -> String {
     format!("{issuer}/orders")
 }
 
-fn registered_key(issuer: &str, name: &DomainName) -> String {
+pub(crate) fn registered_key(issuer: &str, name: &DomainName) -> String {
     format!("{issuer}/registered/{}", name.registered())
 }
 
-fn names_key(issuer: &str, name: &DomainName) -> String {
+pub(crate) fn names_key(issuer: &str, name: &DomainName) -> String {
     format!("{issuer}/names/{name}")
 }
 
-fn failures_key(issuer: &str, name: &DomainName) -> String {
+pub(crate) fn failures_key(issuer: &str, name: &DomainName) -> String {
     format!("{issuer}/failures/{name}")
 }
 
@@ -349,12 +418,40 @@ enum Kind {
     Orders,
     /// The time of the last who stands in line for one of those.
     Line,
-    /// Certificates of the name or of its registered domain.
-    OfTheName,
-    /// Charged, but not looked at.
-    Charged,
+    /// Certificates of the name or of its registered domain: reserved.
+    Certificates,
+    /// Reserved, but not looked at.
+    Counted,
     /// Looked at, but charged only when an authorization fails.
     Failures,
+}
+
+impl Bucket {
+    /// Until when to wait for room for one more certificate; none if there is room even if all orders end with one.
+    async fn room_for_certificate(
+        &self,
+        tx: &mut Tx,
+        order: OrderId,
+        at: Timestamp,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>> {
+        let interval = self.limit.interval();
+        let mut at = at;
+        let spent = tx.take_spent(&self.key).await?;
+        for spent_at in &spent {
+            at = at.max(*spent_at) + interval;
+        }
+        if !spent.is_empty() {
+            tx.set_bucket(&self.key, at).await?;
+        }
+        let free_at = at.max(now) + interval - self.limit.all();
+        if free_at > now {
+            return Ok(told(free_at, now));
+        }
+        let others = i32::try_from(tx.reserved_by_others(&self.key, order).await?).unwrap_or(i32::MAX);
+        let room_at = free_at.saturating_add(interval.saturating_mul(others)).unwrap_or(Timestamp::MAX);
+        Ok((room_at > now).then(|| now + LOOK_AGAIN))
+    }
 }
 
 impl Purchase<'_> {
@@ -367,16 +464,19 @@ impl Purchase<'_> {
         };
         add(failures_key(issuer, name), limits.failed_authorizations, Kind::Failures);
         let of_the_names = match self.exempt {
-            Exempt::Replacement => Kind::Charged,
-            Exempt::Renewal | Exempt::Nothing => Kind::OfTheName,
+            Exempt::Replacement => Kind::Counted,
+            Exempt::Renewal | Exempt::Nothing => Kind::Certificates,
         };
         add(names_key(issuer, name), limits.certificates_per_names, of_the_names);
         if self.exempt == Exempt::Nothing {
             let per_registered = limits.certificates_per_registered_domain;
-            add(registered_key(issuer, name), per_registered, Kind::OfTheName);
-            add(orders_key(issuer), limits.new_orders, Kind::Orders);
+            add(registered_key(issuer, name), per_registered, Kind::Certificates);
+        }
+        if self.exempt == Exempt::Nothing && !self.is_asked_again {
+            let new_orders = limits.new_orders.map(Limit::seen_late);
+            add(orders_key(issuer), new_orders, Kind::Orders);
             if self.lane.stands_in_line() {
-                add(line_key(issuer, self.lane), limits.new_orders, Kind::Line);
+                add(line_key(issuer, self.lane), new_orders, Kind::Line);
             }
         }
         buckets.sort_by(|one, other| one.key.cmp(&other.key));

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use domain::one_line;
 use store::StoreError;
 
 use crate::problem::{Asked, Meaning, Problem};
@@ -111,9 +112,8 @@ impl AcmeError {
     }
 }
 
-/// Shortens a text from outside and takes out what is not for a line of a page.
 pub(crate) fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_DETAIL).collect()
+    one_line(text, MAX_DETAIL)
 }
 
 impl From<instant_acme::Error> for AcmeError {

@@ -1,6 +1,8 @@
 //! JSON web signatures for the requests that instant-acme cannot make the way we need them: new-account and key-change
 //! with a key that was sealed first, and looks at an account and its orders (RFC 8555 sections 6.2, 7.3 and 7.3.5; RFC 7515; RFC 7638).
 
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
@@ -32,6 +34,15 @@ impl SigningKey {
         EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8)
             .map(|pair| Self { pair })
             .map_err(|_| AcmeError::Local("the account key cannot be used".into()))
+    }
+
+    /// SHA-256 of the public key (SubjectPublicKeyInfo, DER).
+    pub(crate) fn public_key_sha256(&self) -> Result<[u8; 32], AcmeError> {
+        let unusable = |_| AcmeError::Local("the account key cannot be used".into());
+        let public: PublicKeyX509Der<'_> = self.pair.public_key().as_der().map_err(unusable)?;
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest(&SHA256, public.as_ref()).as_ref());
+        Ok(hash)
     }
 
     pub(crate) fn jwk(&self) -> Value {

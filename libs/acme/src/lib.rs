@@ -18,8 +18,11 @@ mod renewal_info;
 mod revoke;
 mod rollover;
 mod transport;
+mod wait;
 
-pub use account::{AccountKey, ensure_account, find_account, open_account, register_again};
+pub use account::{
+    AccountKey, ensure_account, find_account, open_account, open_key, register_again, seal_account_key,
+};
 pub use ca::{Ca, CaOptions, ExternalAccountBinding};
 pub use error::AcmeError;
 pub use order::{AcmeOrder, ChallengeResponse, OrderProgress, Proof, WhyInvalid};
@@ -27,4 +30,5 @@ pub use problem::{Asked, Meaning, Problem};
 pub use renewal_info::{RenewalId, Suggestion};
 pub use rollover::{account_key_from_pem, roll_over, settle_rollover};
 pub use transport::OrderJournal;
+pub use wait::{Wait, limit_named_in};
 pub use x509::{Delivered, DeliveredError, check_delivered};

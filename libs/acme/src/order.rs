@@ -98,7 +98,8 @@ impl Ca {
         if let Some(RenewalId(replaced)) = replaces {
             order = order.replaces(replaced.clone());
         }
-        let inner = session.account.new_order(&order).await?;
+        let mut inner = session.account.new_order(&order).await?;
+        one_authorization(&mut inner)?;
         Ok(AcmeOrder { inner, retry_after: session.retry_after })
     }
 
@@ -106,7 +107,8 @@ impl Ca {
     pub async fn resume(self: &Arc<Self>, account: &AccountKey, url: &str) -> Result<AcmeOrder, AcmeError> {
         let url = resolve(self.directory_url(), url).unwrap_or_else(|| url.to_owned());
         let session = self.session(account, None).await?;
-        let inner = session.account.order(url).await?;
+        let mut inner = session.account.order(url).await?;
+        one_authorization(&mut inner)?;
         Ok(AcmeOrder { inner, retry_after: session.retry_after })
     }
 
@@ -124,6 +126,17 @@ impl Ca {
     }
 }
 
+/// An order for one name has one authorization (RFC 8555 section 7.1.3): each of many would be asked for, and answered.
+fn one_authorization(order: &mut Order) -> Result<(), AcmeError> {
+    let state = order.state();
+    let count = state.authorizations.len();
+    // Once there is nothing to prove, some CAs leave them away.
+    if count == 1 || (count == 0 && state.status != OrderStatus::Pending) {
+        return Ok(());
+    }
+    Err(AcmeError::Nonsense(format!("an order with {count} authorizations for one name")))
+}
+
 impl AcmeOrder {
     /// Where it stands, as of the last answer.
     pub fn progress(&mut self) -> OrderProgress {
@@ -139,6 +152,7 @@ impl AcmeOrder {
     /// Asks the CA where it stands.
     pub async fn refresh(&mut self) -> Result<OrderProgress, AcmeError> {
         self.inner.refresh().await?;
+        one_authorization(&mut self.inner)?;
         Ok(self.progress())
     }
 

@@ -1,9 +1,14 @@
 //! The account's list of orders (RFC 8555 section 7.1.2.1), for an order whose URL we never got.
 //!
 //! A new-order whose answer was lost may have placed an order. Where the CA has a list (Let's Encrypt has none), that order
-//! is found there and gone on with, instead of a second one. The effort is bounded: a list may have thousands.
+//! is found there and gone on with, instead of a second one. The effort is bounded: a list may have thousands, on many
+//! pages.
+
+use std::collections::VecDeque;
 
 use domain::DomainName;
+use http::HeaderMap;
+use http::header::LINK;
 use serde_json::Value;
 
 use crate::account::post_signed;
@@ -13,6 +18,8 @@ use crate::{AccountKey, AcmeError};
 
 /// Orders that are looked at, from the end of the list, where CAs put the newest.
 const MAX_LOOKS: usize = 10;
+/// Pages that are read, each of which leads to the next.
+const MAX_PAGES: usize = 20;
 
 impl Ca {
     /// The URL of an order for exactly that name that was not finalized yet; none where the CA has none, or no list.
@@ -21,29 +28,42 @@ impl Ca {
         account: &AccountKey,
         name: &DomainName,
     ) -> Result<Option<String>, AcmeError> {
-        let Some(list) = self.look(account, &account.url).await?.and_then(|account_object| {
-            account_object["orders"].as_str().and_then(|orders| resolve(&account.url, orders))
-        }) else {
+        let account_object = self.look(account, &account.url).await?.map(|(object, _)| object);
+        let list = account_object.as_ref().and_then(|object| object["orders"].as_str());
+        let Some(list) = list.and_then(|list| resolve(&account.url, list)) else {
             return Ok(None);
         };
-        let Some(listed) = self.look(account, &list).await? else {
-            return Ok(None);
-        };
-        let orders = listed["orders"].as_array().map_or(&[][..], Vec::as_slice).iter().rev();
-        let urls = orders.filter_map(Value::as_str).filter_map(|order| resolve(&list, order));
-        for url in urls.take(MAX_LOOKS) {
-            if self.look(account, &url).await?.is_some_and(|order| can_go_on(&order, name)) {
+        for url in self.newest_orders(account, list).await? {
+            let order = self.look(account, &url).await?;
+            if order.is_some_and(|(order, _)| can_go_on(&order, name)) {
                 return Ok(Some(url));
             }
         }
         Ok(None)
     }
 
-    /// The object at a URL; none if the CA does not show it.
-    async fn look(&self, account: &AccountKey, url: &str) -> Result<Option<Value>, AcmeError> {
+    /// The last orders of a list, the newest first.
+    async fn newest_orders(&self, account: &AccountKey, list: String) -> Result<Vec<String>, AcmeError> {
+        let mut newest = VecDeque::new();
+        let mut page = Some(list);
+        for _ in 0..MAX_PAGES {
+            let Some(url) = page else { break };
+            let Some((listed, headers)) = self.look(account, &url).await? else { break };
+            let orders = listed["orders"].as_array().map_or(&[][..], Vec::as_slice);
+            newest.extend(orders.iter().filter_map(Value::as_str).filter_map(|order| resolve(&url, order)));
+            newest.drain(..newest.len().saturating_sub(MAX_LOOKS));
+            page = next_page(&url, &headers);
+        }
+        Ok(newest.into_iter().rev().collect())
+    }
+
+    /// The object at a URL, with the answer's headers; none if the CA does not show it.
+    async fn look(&self, account: &AccountKey, url: &str) -> Result<Option<(Value, HeaderMap)>, AcmeError> {
         let key = account.signing_key()?;
         match post_signed(self, url, |nonce| key.sign_look(&account.url, url, nonce)).await {
-            Ok(answer) => Ok(serde_json::from_slice(&answer.body).ok()),
+            Ok(answer) => {
+                Ok(serde_json::from_slice(&answer.body).ok().map(|object| (object, answer.headers)))
+            }
             Err(error) if error.is_gone() || (error.is_refusal() && !error.may_be_the_accounts_key()) => {
                 Ok(None)
             }
@@ -52,9 +72,43 @@ impl Ca {
     }
 }
 
+/// Where a page of a list says that it goes on: a `Link` with the relation `next` (RFC 8288).
+fn next_page(page: &str, headers: &HeaderMap) -> Option<String> {
+    let links = headers.get_all(LINK).iter().filter_map(|link| link.to_str().ok());
+    let mut links = links.flat_map(|link| link.split(',')).filter_map(|link| {
+        let (reference, parameters) = link.split_once('<')?.1.split_once('>')?;
+        let relation = parameters.split_once("rel=")?.1.split(';').next()?;
+        let is_next = relation.trim().trim_matches('"').split_whitespace().any(|word| word == "next");
+        is_next.then_some(reference)
+    });
+    resolve(page, links.next()?).filter(|next| next != page)
+}
+
 fn can_go_on(order: &Value, name: &DomainName) -> bool {
     let names = order["identifiers"].as_array().map_or(&[][..], Vec::as_slice);
     let is_ours = matches!(names, [only] if
         only["value"].as_str().is_some_and(|value| value.eq_ignore_ascii_case(name.as_str())));
     is_ours && matches!(order["status"].as_str(), Some("pending" | "ready"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_names_the_next_one() {
+        let page = "https://ca.example/acme/orders/7";
+        let second = "https://ca.example/acme/orders/7?cursor=2";
+        for (links, next) in [
+            (&["<https://ca.example/directory>;rel=\"index\"", "<?cursor=2>;rel=\"next\""][..], Some(second)),
+            (&["</acme/orders/7?cursor=2>; title=x; rel=next"], Some(second)),
+            (&["<https://ca.example/directory>;rel=\"index\", <?cursor=2>;rel=\"last next\""], Some(second)),
+            (&["</acme/orders/7>;rel=\"next\""], None),
+            (&["<?cursor=2>;rel=\"prev\"", "next", "<", ""], None),
+            (&[], None),
+        ] {
+            let headers = links.iter().map(|link| (LINK, link.parse().unwrap())).collect();
+            assert_eq!(next_page(page, &headers).as_deref(), next, "{links:?}");
+        }
+    }
 }

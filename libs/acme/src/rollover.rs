@@ -15,7 +15,7 @@ use store::{Account, AuditEntry, Store, StoreError};
 use zeroize::Zeroizing;
 
 use crate::AcmeError;
-use crate::account::{Resend, find_account, open_key, post_signed_with};
+use crate::account::{Resend, find_account, open_key, post_signed_with, seal_account_key};
 use crate::ca::Ca;
 use crate::jws::SigningKey;
 
@@ -90,10 +90,7 @@ async fn propose(
     line: &AuditEntry,
 ) -> Result<Account, AcmeError> {
     let pkcs8 = SigningKey::generate()?;
-    let sealed = keys
-        .seal(&row.id.to_string(), &pkcs8)
-        .await
-        .map_err(|error| AcmeError::Local(format!("the account key cannot be sealed: {error}")))?;
+    let sealed = seal_account_key(row.id, &row.directory_url, &pkcs8, keys).await?;
     let mut tx = store.begin("account_key_proposed").await?;
     match tx.propose_account_key(row.id, &sealed).await {
         Ok(()) => {

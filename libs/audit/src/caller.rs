@@ -1,10 +1,11 @@
 //! Who calls.
 
+use domain::one_line;
 use jiff::Timestamp;
 use store::AuditEntry;
 
-/// Longest text that a line keeps of what a caller sent, in bytes.
-const MOST_TEXT: usize = 512;
+/// Longest text that a line keeps of what a caller sent, in characters.
+const MAX_TEXT: usize = 512;
 
 /// Who calls what, from where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,11 +48,8 @@ impl Caller {
     }
 }
 
-/// What was sent, without what could make one line look like two, and not without end.
 fn bounded(text: &str) -> String {
-    let clean = text.replace(|letter: char| letter.is_control(), "\u{fffd}");
-    let end = clean.floor_char_boundary(MOST_TEXT);
-    clean[..end].to_owned()
+    one_line(text, MAX_TEXT)
 }
 
 #[cfg(test)]
@@ -64,11 +62,12 @@ mod tests {
             actor: "token:t".to_owned(),
             peer: "192.0.2.1:1".to_owned(),
             call: "AddDomain",
-            request_id: "r".repeat(MOST_TEXT * 2),
+            request_id: "r".repeat(MAX_TEXT * 2),
         };
-        let line = caller.line(Timestamp::UNIX_EPOCH, "a\nb\0", "OK", &"ü".repeat(MOST_TEXT));
-        assert_eq!(line.subject, "a\u{fffd}b\u{fffd}");
-        assert_eq!(line.request_id.len(), MOST_TEXT);
-        assert_eq!(line.detail, "ü".repeat(MOST_TEXT / 2));
+        let line = caller.line(Timestamp::UNIX_EPOCH, "a\nb\0\u{202e}c\u{200b}", "OK", &"ü".repeat(MAX_TEXT));
+        assert_eq!(line.subject, "a b c");
+        assert_eq!(line.request_id.chars().count(), MAX_TEXT);
+        assert!(line.request_id.ends_with('…'));
+        assert_eq!(line.detail, "ü".repeat(MAX_TEXT));
     }
 }

@@ -59,7 +59,8 @@ pub async fn seal(store: &Store) -> Result<(), StoreError> {
         tx.commit().await?;
         if !seals.is_empty() {
             let hash = hex::encode(head.hash);
-            tracing::info!(target: "audit", sequence = head.sequence, hash, "audit log sealed");
+            let logged = format!("{}:{hash}", head.sequence);
+            tracing::info!(target: "audit", head = logged, "audit log sealed");
         }
         if seals.len() < BATCH as usize {
             return Ok(());

@@ -3,19 +3,22 @@
 //! Rules. A line is appended in the transaction of the call it tells of ([`Caller::line`]), so that there is no change
 //! without its line. Once a second the scheduler seals what was committed ([`seal`]): each line gets the next number and
 //! a hash over the hash before and its own content, and the head of the chain is logged, so that it also stands where
-//! the database's owner cannot reach. [`verify()`] finds a line that was changed or removed after it was sealed, and lines
-//! that were cut off at the end; who rewrites the whole chain with its head is found by a head from the logs.
+//! the database's owner cannot reach. The API, which alone holds a key, signs the end of the chain ([`Signer`]).
+//! [`verify()`] finds a line that was changed or removed after it was sealed, lines that were cut off at the end, and a chain
+//! that was rewritten with its head: the first by the chain, the others by what the API signed and by heads from the logs.
 //!
 //! Why the hash is not made in the call's transaction: every call would have to wait for the one before it to commit.
 //! The price is that a line can be tampered with unnoticed until it is sealed, for about a second.
 
 mod caller;
 mod chain;
+mod sign;
 mod verify;
 
 pub use caller::Caller;
 pub use chain::{FIRST, link, seal};
-pub use verify::{Broken, Report, verify};
+pub use sign::{SignError, Signer, check_mark, sign_mark};
+pub use verify::{Broken, End, Report, verify};
 
 /// The outcome of a call that did what it was asked to.
 pub const OK: &str = "OK";

@@ -2,9 +2,12 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
+use seal::{SealError, SealingKeys};
 use store::{AuditSeal, Store, StoreError};
 
 use crate::chain::{FIRST, link};
+use crate::sign::{LOCAL, check_mark};
 
 /// Lines per page.
 const PAGE: u32 = 1000;
@@ -30,8 +33,19 @@ pub enum Broken {
         /// The number of the last line.
         last: i64,
     },
-    /// The line of that number has another hash than the head that was given.
+    /// The line of that number has another hash than the head that was given or signed.
     NotTheHead(i64),
+    /// The API has signed no end, though it has served calls: what it signed was taken away.
+    Unsigned,
+    /// What stands as signed was not signed with the sealing key.
+    Forged,
+    /// The API had signed a later line than the one that stands as signed now.
+    SetBack {
+        /// The line that was signed.
+        from: i64,
+        /// The line that stands there.
+        to: i64,
+    },
 }
 
 impl fmt::Display for Broken {
@@ -44,7 +58,15 @@ impl fmt::Display for Broken {
                 write!(f, "the head says line {head}, but the last line is {last} or has another seal")
             }
             Self::NotTheHead(sequence) => {
-                write!(f, "line {sequence} is not the one whose hash was given: the chain was rewritten")
+                write!(
+                    f,
+                    "line {sequence} is not the one whose hash was given or signed: the chain was rewritten"
+                )
+            }
+            Self::Unsigned => f.write_str("the signed end was taken away: the API had signed one"),
+            Self::Forged => f.write_str("the signed end was not signed by SSL Manager"),
+            Self::SetBack { from, to } => {
+                write!(f, "the signed end was set back from line {from} to line {to}")
             }
         }
     }
@@ -59,14 +81,50 @@ pub struct Report {
     pub head: AuditSeal,
     /// Lines that wait for their seal.
     pub unsealed: u64,
+    /// Whether the end was checked by more than the database.
+    pub end: End,
     /// What is wrong, from the first line on; empty if nothing is. Not more than the first few.
     pub broken: Vec<Broken>,
 }
 
-/// Verifies the whole chain, and that `given`, a head that was logged once, is still part of it. Read-only; lines that
-/// are sealed meanwhile are verified too.
-pub async fn verify(store: &Store, given: Option<AuditSeal>) -> Result<Report, StoreError> {
-    let mut walk = Walk { last: FIRST, lines: 0, broken: Vec::new(), given };
+/// What is known of the end beside what the database says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The API signed it.
+    Signed {
+        /// Up to this line.
+        sequence: i64,
+        /// When it last looked.
+        at: Timestamp,
+    },
+    /// No API has run yet, so none has signed.
+    NotYetSigned,
+    /// The signature could not be checked, and why.
+    NotChecked(String),
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Signed { sequence, at } => {
+                write!(f, "The end was checked: the API signed line {sequence} at {at}.")
+            }
+            Self::NotYetSigned => f.write_str("THE END WAS NOT CHECKED: no API has signed one yet."),
+            Self::NotChecked(why) => write!(f, "THE END WAS NOT CHECKED: {why}."),
+        }
+    }
+}
+
+/// Verifies the whole chain, and that `given`, heads that were logged once, and the end that the API signed are still
+/// part of it; for that, `keys`, or why there are none. Read-only; lines that are sealed meanwhile are verified too.
+pub async fn verify(
+    store: &Store,
+    given: &[AuditSeal],
+    keys: Result<&SealingKeys, String>,
+) -> Result<Report, StoreError> {
+    let (mut given, mut broken) = (given.to_vec(), Vec::new());
+    let mut end = signed_end(store, keys, &mut given, &mut broken).await?;
+    let mut walk = Walk { last: FIRST, lines: 0, broken, given, has_calls: false };
     let head = loop {
         while walk.page(store).await? {}
         // Read after the lines: it is behind none of them, unless somebody set it back.
@@ -77,11 +135,44 @@ pub async fn verify(store: &Store, given: Option<AuditSeal>) -> Result<Report, S
         }
     };
     walk.end(head);
+    if end == End::NotYetSigned && walk.has_calls {
+        walk.found(Broken::Unsigned);
+        end = End::NotChecked("what the API signed is gone".to_owned());
+    }
     Ok(Report {
         lines: walk.lines,
         head: walk.last,
         unsealed: store.unsealed_audit().await?,
+        end,
         broken: walk.broken,
+    })
+}
+
+/// The end that the API signed: among the heads that must be there, if it is authentic.
+async fn signed_end(
+    store: &Store,
+    keys: Result<&SealingKeys, String>,
+    given: &mut Vec<AuditSeal>,
+    broken: &mut Vec<Broken>,
+) -> Result<End, StoreError> {
+    let mark = store.audit_mark().await?;
+    if mark.mac.is_empty() {
+        return Ok(End::NotYetSigned);
+    }
+    let keys = match keys {
+        Ok(keys) => keys,
+        Err(why) => return Ok(End::NotChecked(why)),
+    };
+    Ok(match check_mark(keys, &mark).await {
+        Ok(_) => {
+            given.push(mark.head);
+            End::Signed { sequence: mark.head.sequence, at: mark.signed_at }
+        }
+        Err(SealError::NotAuthentic | SealError::Format) => {
+            broken.push(Broken::Forged);
+            End::NotChecked("what stands as signed was not signed by SSL Manager".to_owned())
+        }
+        Err(error) => End::NotChecked(error.to_string()),
     })
 }
 
@@ -89,7 +180,9 @@ struct Walk {
     last: AuditSeal,
     lines: u64,
     broken: Vec<Broken>,
-    given: Option<AuditSeal>,
+    given: Vec<AuditSeal>,
+    /// A line came over the API.
+    has_calls: bool,
 }
 
 impl Walk {
@@ -104,7 +197,8 @@ impl Walk {
             if follows && link(&before, entry) != *stored {
                 self.found(Broken::Changed(stored.sequence));
             }
-            if self.given.is_some_and(|given| given.sequence == stored.sequence && given != *stored) {
+            self.has_calls |= entry.peer != LOCAL;
+            if self.given.iter().any(|given| given.sequence == stored.sequence && given != stored) {
                 self.found(Broken::NotTheHead(stored.sequence));
             }
             self.last = *stored;
@@ -126,10 +220,9 @@ impl Walk {
         } else if head != self.last {
             self.found(Broken::HeadMoved { head: head.sequence, last: self.last.sequence });
         }
-        if let Some(given) = self.given
-            && given.sequence > self.last.sequence.max(head.sequence)
-        {
-            self.removed_before(given.sequence + 1);
+        let given = self.given.iter().map(|given| given.sequence).max().unwrap_or_default();
+        if given > self.last.sequence.max(head.sequence) {
+            self.removed_before(given + 1);
         }
     }
 

@@ -4,16 +4,18 @@
 
 use std::sync::Arc;
 
-use audit::{Broken, Caller, Report, link, seal, verify};
+use audit::{Broken, Caller, End, Report, SignError, Signer, link, seal, verify};
 use jiff::{SignedDuration, Timestamp};
 use runtime::SystemClock;
 use runtime::testing::open_store;
+use seal::SealingKeys;
 use sqlx::{Connection, SqliteConnection};
 use store::{AuditSeal, Store};
 use tempfile::TempDir;
 
 struct Log {
     store: Arc<Store>,
+    keys: SealingKeys,
     folder: TempDir,
 }
 
@@ -22,7 +24,10 @@ impl Log {
     async fn sealed() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = open_store(&folder.path().join("audit.db"), Arc::new(SystemClock)).await.unwrap();
-        let log = Self { store, folder };
+        let keys = SealingKeys::load_or_create(&folder.path().join("key")).unwrap();
+        let log = Self { store, keys, folder };
+        // An API signs before it serves.
+        assert!(log.sign_once().await.unwrap());
         for index in 1..=5 {
             log.append(index).await;
             // One at a time and several at once make the same chain.
@@ -56,7 +61,19 @@ impl Log {
     }
 
     async fn verify(&self, head: Option<AuditSeal>) -> Report {
-        verify(&self.store, head).await.unwrap()
+        let heads: Vec<AuditSeal> = head.into_iter().collect();
+        verify(&self.store, &heads, Ok(&self.keys)).await.unwrap()
+    }
+
+    /// What the API does each second.
+    async fn sign(&self, signer: &mut Signer, second: i64) -> Result<bool, SignError> {
+        let now = Timestamp::from_second(1_800_000_000 + second).unwrap();
+        signer.sign(&self.store, &self.keys, now).await
+    }
+
+    /// The same by an API that has just started.
+    async fn sign_once(&self) -> Result<bool, SignError> {
+        self.sign(&mut Signer::default(), 0).await
     }
 
     async fn broken_by(statements: &'static str) -> Vec<Broken> {
@@ -161,4 +178,103 @@ async fn a_seal_depends_on_its_place() {
     assert_eq!(link(&audit::FIRST, entry), *first);
     let elsewhere = AuditSeal { sequence: 7, hash: audit::FIRST.hash };
     assert_ne!(link(&elsewhere, entry).hash, first.hash);
+}
+
+const CUT: &str = "DELETE FROM audit WHERE sequence > 3;
+    UPDATE audit_head SET sequence = 3, hash = (SELECT hash FROM audit WHERE sequence = 3)";
+
+fn is_broken(signed: &Result<bool, SignError>, expected: &Broken) {
+    assert!(matches!(signed, Err(SignError::Broken(broken)) if broken == expected), "{signed:?}");
+}
+
+#[tokio::test]
+async fn lines_that_were_deleted_at_the_end_with_the_head_set_back_are_found_by_what_the_api_signed() {
+    let log = Log::sealed().await;
+    assert!(log.sign_once().await.unwrap());
+    let report = log.verify(None).await;
+    let at = Timestamp::from_second(1_800_000_000).unwrap();
+    assert_eq!((report.end, report.broken), (End::Signed { sequence: 5, at }, vec![]));
+    log.tamper(CUT).await;
+    let cut = Broken::Removed { from: 4, to: 5 };
+    assert_eq!(log.verify(None).await.broken, [cut]);
+    // The API does not sign over it, whether it was started before or after, and whatever is appended.
+    is_broken(&log.sign_once().await, &Broken::Removed { from: 5, to: 5 });
+    for index in 6..=9 {
+        log.append(index).await;
+    }
+    seal(&log.store).await.unwrap();
+    is_broken(&log.sign_once().await, &Broken::NotTheHead(5));
+    assert_eq!(log.verify(None).await.broken, [Broken::NotTheHead(5)]);
+}
+
+/// Who can write the mark has no key for it, and an old mark that was kept aside is one that the API has left behind.
+#[tokio::test]
+async fn a_mark_that_was_changed_removed_or_put_back_is_found() {
+    for (statement, expected) in [
+        (
+            "UPDATE audit_mark SET sequence = 3, hash = (SELECT hash FROM audit WHERE sequence = 3)",
+            Broken::Forged,
+        ),
+        ("UPDATE audit_mark SET signed_at = signed_at + 1", Broken::Forged),
+        ("UPDATE audit_mark SET mac = zeroblob(3)", Broken::Forged),
+        (
+            "UPDATE audit_mark SET sequence = 0, hash = zeroblob(32), signed_at = 0, mac = zeroblob(0)",
+            Broken::Unsigned,
+        ),
+    ] {
+        let log = Log::sealed().await;
+        assert!(log.sign_once().await.unwrap());
+        log.tamper(statement).await;
+        let report = log.verify(None).await;
+        assert!(matches!(report.end, End::NotChecked(_)), "{statement}: {:?}", report.end);
+        assert_eq!(report.broken, std::slice::from_ref(&expected), "{statement}");
+        is_broken(&log.sign_once().await, &expected);
+    }
+    let log = Log::sealed().await;
+    let mut signer = Signer::default();
+    assert!(log.sign(&mut signer, 0).await.unwrap());
+    log.tamper("CREATE TABLE kept AS SELECT * FROM audit_mark").await;
+    log.append(6).await;
+    seal(&log.store).await.unwrap();
+    assert!(log.sign(&mut signer, 1).await.unwrap());
+    log.tamper(
+        "DELETE FROM audit WHERE sequence > 5;
+        UPDATE audit_head SET sequence = 5, hash = (SELECT hash FROM audit WHERE sequence = 5);
+        UPDATE audit_mark SET (sequence, hash, signed_at, mac) = (SELECT sequence, hash, signed_at, mac FROM kept)",
+    )
+    .await;
+    is_broken(&log.sign(&mut signer, 2).await, &Broken::SetBack { from: 6, to: 5 });
+}
+
+#[tokio::test]
+async fn a_chain_that_was_rewritten_behind_the_mark_is_not_signed() {
+    let log = Log::sealed().await;
+    assert!(log.sign_once().await.unwrap());
+    log.append(6).await;
+    seal(&log.store).await.unwrap();
+    log.tamper("UPDATE audit SET subject = 'x' WHERE sequence = 6").await;
+    is_broken(&log.sign_once().await, &Broken::Changed(6));
+    log.tamper("DELETE FROM audit WHERE sequence = 5").await;
+    is_broken(&log.sign_once().await, &Broken::Removed { from: 5, to: 5 });
+}
+
+#[tokio::test]
+async fn the_end_is_signed_as_it_moves_and_each_minute() {
+    let log = Log::sealed().await;
+    let mut signer = Signer::default();
+    assert!(log.sign(&mut signer, 0).await.unwrap());
+    assert!(!log.sign(&mut signer, 59).await.unwrap(), "nothing new");
+    log.append(6).await;
+    assert!(!log.sign(&mut signer, 59).await.unwrap(), "it is not in the chain yet");
+    seal(&log.store).await.unwrap();
+    assert!(log.sign(&mut signer, 59).await.unwrap());
+    assert!(log.sign(&mut signer, 119).await.unwrap(), "the time");
+    let at = Timestamp::from_second(1_800_000_119).unwrap();
+    assert_eq!(log.verify(None).await.end, End::Signed { sequence: 6, at });
+    let without = verify(&log.store, &[], Err("no key here".to_owned())).await.unwrap();
+    assert_eq!(without.end.to_string(), "THE END WAS NOT CHECKED: no key here.");
+    assert_eq!(without.broken, []);
+    let stranger = SealingKeys::load_or_create(&log.folder.path().join("another")).unwrap();
+    let told = verify(&log.store, &[], Ok(&stranger)).await.unwrap().end.to_string();
+    assert!(told.contains("NOT CHECKED") && told.contains("add its line"), "{told}");
 }

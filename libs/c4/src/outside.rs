@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
+use domain::one_line;
 use jiff::fmt::rfc2822;
 use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
 
@@ -11,21 +12,8 @@ const LONGEST_WAIT: Duration = Duration::from_hours(1);
 /// A line of base64 in a PEM file is longer than this; what is shorter gives nothing away and occurs by chance.
 const SHORTEST_SECRET: usize = 16;
 
-/// Cuts a text to one short line without control and direction characters.
 pub(crate) fn tidy(text: &str) -> String {
-    let visible = |character: char| {
-        let turns_text =
-            matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if character.is_control() || turns_text { ' ' } else { character }
-    };
-    let line: String = text.chars().take(4 * MOST_CHARACTERS).map(visible).collect();
-    let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
-    if line.chars().count() <= MOST_CHARACTERS {
-        return line;
-    }
-    let mut short: String = line.chars().take(MOST_CHARACTERS - 1).collect();
-    short.push('…');
-    short
+    one_line(text, MOST_CHARACTERS)
 }
 
 /// Like [`tidy`], but withholds a text that repeats something secret, so that a server which echoes its input does

@@ -22,7 +22,7 @@ impl Resolver {
     pub async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, CouldNotAsk> {
         // With the final dot no search list of the system is tried.
         let name = Name::from_ascii(format!("{}.", host.trim_end_matches('.')))
-            .map_err(|_| CouldNotAsk { detail: "asking DNS for addresses: that is no name".to_owned() })?;
+            .map_err(|_| CouldNotAsk::new("asking DNS for addresses: that is no name".to_owned()))?;
         let (ipv6, ipv4) =
             tokio::join!(self.addresses_by(&name, RecordType::AAAA), self.addresses_by(&name, RecordType::A));
         match (ipv6, ipv4) {
@@ -33,11 +33,11 @@ impl Resolver {
     }
 
     async fn addresses_by(&self, name: &Name, kind: RecordType) -> Result<Vec<IpAddr>, CouldNotAsk> {
-        let asked = tokio::time::timeout(ANSWER_WITHIN, lookup::ask(&self.0, name, kind)).await;
+        let asked = tokio::time::timeout(ANSWER_WITHIN, lookup::ask(&self.library, name, kind)).await;
         let answer = asked.unwrap_or_else(|_| {
             let name = lookup::readable(name);
             let detail = format!("asking DNS for {kind} of {name}: no answer in time");
-            Err(AskError::NoAnswer(CouldNotAsk { detail }))
+            Err(AskError::NoAnswer(CouldNotAsk::new(detail)))
         })?;
         match answer {
             Answer::Records(records) => at_the_end(name, &records),

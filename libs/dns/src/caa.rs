@@ -3,9 +3,11 @@
 //! Rules. The first set that is not empty counts, from the name itself up to its top-level domain. An alias has the set
 //! of its target, but the climb goes on from the alias's own parent; climbing from the target was RFC 6844, which RFC
 //! 8659 replaced. A question without an answer ends the climb, because it may hide the set that counts. A value that
-//! does not follow the grammar names nobody, and is no reason not to read the records beside it. An answer with a
-//! record that is none (RFC 8659 section 4.1: no tag, or odd characters in it) is unreadable for the resolver library,
-//! and so no answer.
+//! does not follow the grammar names nobody, and is no reason not to read the records beside it; nor is a record that is
+//! none (RFC 8659 section 4.1: no tag, or odd characters in it), which is why the resolver library does not ask here: it
+//! reads no answer with one in it. The number of records is bounded by what fits into a message.
+//!
+//! A set at the end of an alias of the CDN's is the CDN's, and so is what fails there: no customer can mend that.
 //!
 //! The names are asked one after the other, not all at once: a failure above the set that counts must not matter.
 
@@ -18,9 +20,11 @@ use crate::chain::{Chain, Step};
 use crate::issuers::{Applicant, Issuers};
 use crate::lookup::{self, Answer};
 use crate::resolver::in_time;
-use crate::{CouldNotAsk, Resolver};
+use crate::{CouldNotAsk, Resolver, Targets};
 
 const MOST_VALUE_CHARACTERS: usize = 120;
+/// The flag of a property that an issuer must know.
+const CRITICAL: u8 = 0b1000_0000;
 /// What is said of wildcards (RFC 8659 section 4.3), reports (section 4.4) and mail (RFC 9495) restricts nothing here.
 const OTHER_KNOWN_TAGS: [&str; 3] = ["issuewild", "iodef", "issuemail"];
 
@@ -35,24 +39,36 @@ pub enum Caa {
         at: String,
         /// What stands there, as a part of a sentence: `issue "ca.example.net", issue "ca.example.org"`.
         found: String,
+        /// That name is one of the CDN's: it is a target, above one, or where one of them leads.
+        at_target: bool,
     },
 }
 
 impl Resolver {
     /// Asks whether the CAA records of a name let the applicant have a certificate for it (RFC 8659 section 3).
-    pub async fn caa(&self, name: &DomainName, applicant: &Applicant<'_>) -> Result<Caa, CouldNotAsk> {
+    pub async fn caa(
+        &self,
+        name: &DomainName,
+        applicant: &Applicant<'_>,
+        targets: &Targets,
+    ) -> Result<Caa, CouldNotAsk> {
         if applicant.identities.is_empty() {
             return Ok(Caa::Permits);
         }
-        let answer = in_time(name, self.climb(name, applicant)).await;
+        let answer = in_time(name, self.climb(name, applicant, targets)).await;
         tracing::debug!(domain = %name, ?answer, "asked DNS for CAA");
         answer
     }
 
-    async fn climb(&self, name: &DomainName, applicant: &Applicant<'_>) -> Result<Caa, CouldNotAsk> {
+    async fn climb(
+        &self,
+        name: &DomainName,
+        applicant: &Applicant<'_>,
+        targets: &Targets,
+    ) -> Result<Caa, CouldNotAsk> {
         let mut name = lookup::fully_qualified(name)?;
         while !name.is_root() {
-            if let Some(caa) = self.caa_at(&name, applicant).await? {
+            if let Some(caa) = self.caa_at(&name, applicant, targets).await? {
                 return Ok(caa);
             }
             name = name.base_name();
@@ -61,16 +77,44 @@ impl Resolver {
     }
 
     /// What the records of this one name say, if it has any.
-    async fn caa_at(&self, name: &Name, applicant: &Applicant<'_>) -> Result<Option<Caa>, CouldNotAsk> {
+    async fn caa_at(
+        &self,
+        name: &Name,
+        applicant: &Applicant<'_>,
+        targets: &Targets,
+    ) -> Result<Option<Caa>, CouldNotAsk> {
         let mut chain = Chain::new(name.clone());
-        while goes_on(name, chain.step(&self.0).await?)? {}
-        let Answer::Records(records) = lookup::ask(&self.0, chain.at(), RecordType::CAA).await? else {
-            return Ok(None);
-        };
-        // The records may have changed since the chain was walked.
+        while goes_on(name, chain.step(&self.library).await?)? {}
+        let mut records = self.records(&chain, targets).await?;
+        // They may have changed since the chain was walked; and some nameservers answer with the chain alone.
+        let end = chain.at().clone();
         while goes_on(name, chain.step_within(&records)?)? {}
-        let set: Vec<_> = properties_of(chain.at(), &records).collect();
-        Ok((!set.is_empty()).then(|| judge(chain.at(), &set, applicant)))
+        if *chain.at() != end && records.iter().all(|record| record.name != *chain.at()) {
+            records = self.records(&chain, targets).await?;
+        }
+        let at = chain.at();
+        let mut set = records.iter().filter(|record| record.name == *at).filter_map(data).peekable();
+        if set.peek().is_none() {
+            return Ok(None);
+        }
+        let Some(found) = objection(set, applicant) else {
+            return Ok(Some(Caa::Permits));
+        };
+        let at_target = targets.are_passed_by(&chain) || targets.are_below(at);
+        Ok(Some(Caa::Forbids { at: lookup::readable(at), found, at_target }))
+    }
+
+    /// What the end of a chain has of CAA records, and what stands in the same answer.
+    async fn records(&self, chain: &Chain, targets: &Targets) -> Result<Vec<Record>, CouldNotAsk> {
+        match self.direct.ask(chain.at(), RecordType::CAA).await {
+            Ok(Answer::Records(records)) => Ok(records),
+            Ok(Answer::NoRecord | Answer::NoName) => Ok(Vec::new()),
+            Err(error) => {
+                let error = CouldNotAsk::from(error);
+                let failed = error.failed.filter(|_| !targets.are_passed_by(chain));
+                Err(CouldNotAsk { failed, ..error })
+            }
+        }
     }
 }
 
@@ -86,38 +130,47 @@ fn goes_on(name: &Name, step: Step) -> Result<bool, CouldNotAsk> {
     }
 }
 
-fn judge(at: &Name, set: &[Property<'_>], applicant: &Applicant<'_>) -> Caa {
-    let forbids = |found| Caa::Forbids { at: lookup::readable(at), found };
+/// The data of a CAA record.
+fn data(record: &Record) -> Option<&[u8]> {
+    match &record.data {
+        RData::Unknown { code: RecordType::CAA, rdata } => Some(&rdata.anything),
+        RData::Update0(RecordType::CAA) => Some(&[]),
+        _ => None,
+    }
+}
+
+/// What in a set keeps the applicant from issuing, as a part of a sentence.
+fn objection<'a>(set: impl Iterator<Item = &'a [u8]>, applicant: &Applicant<'_>) -> Option<String> {
+    let set: Vec<_> = set.map(Property::read).collect();
     if let Some(unknown) = set.iter().find(|property| property.must_be_known()) {
-        return forbids(format!("{unknown}, which is critical and not known"));
+        return Some(format!("{unknown}, which is critical and not known"));
     }
     let issue: Vec<_> = set.iter().filter(|property| property.is("issue")).collect();
     let names_applicant = |property: &&Property| {
         Issuers::parse(property.value).is_some_and(|issuers| issuers.include(applicant))
     };
-    if issue.is_empty() || issue.iter().any(names_applicant) {
-        return Caa::Permits;
-    }
-    forbids(lookup::list(&issue))
+    let permits = issue.is_empty() || issue.iter().any(names_applicant);
+    (!permits).then(|| lookup::list(&issue))
 }
 
 /// One record (RFC 8659 section 4.1).
 struct Property<'a> {
     critical: bool,
-    tag: &'a str,
+    tag: &'a [u8],
     value: &'a [u8],
 }
 
-fn properties_of<'a>(name: &Name, records: &'a [Record]) -> impl Iterator<Item = Property<'a>> {
-    records.iter().filter(move |record| record.name == *name).filter_map(|record| match &record.data {
-        RData::CAA(caa) => Some(Property { critical: caa.issuer_critical, tag: &caa.tag, value: &caa.value }),
-        _ => None,
-    })
-}
+impl<'a> Property<'a> {
+    /// Of a record that is none, what can be read.
+    fn read(data: &'a [u8]) -> Self {
+        let (flags, rest) = data.split_first().unwrap_or((&0, &[]));
+        let (length, rest) = rest.split_first().unwrap_or((&0, &[]));
+        let (tag, value) = rest.split_at_checked(usize::from(*length)).unwrap_or((&[], rest));
+        Self { critical: flags & CRITICAL != 0, tag, value }
+    }
 
-impl Property<'_> {
     fn is(&self, tag: &str) -> bool {
-        self.tag.eq_ignore_ascii_case(tag)
+        self.tag.eq_ignore_ascii_case(tag.as_bytes())
     }
 
     fn must_be_known(&self) -> bool {
@@ -129,7 +182,8 @@ impl fmt::Display for Property<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let value = self.value.escape_ascii().to_string();
         let dots = if value.len() > MOST_VALUE_CHARACTERS { "..." } else { "" };
-        write!(f, "{} \"{value:.MOST_VALUE_CHARACTERS$}{dots}\"", self.tag)
+        let tag = self.tag.escape_ascii();
+        write!(f, "{tag} \"{value:.MOST_VALUE_CHARACTERS$}{dots}\"")
     }
 }
 
@@ -139,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_property_is_told_in_bounds_and_without_odd_characters() {
-        let told = |value: &[u8]| Property { value, tag: "issue", critical: false }.to_string();
+        let told = |value: &[u8]| Property { value, tag: b"issue", critical: false }.to_string();
         assert_eq!(told(b"ca.net; a=b"), r#"issue "ca.net; a=b""#);
         assert_eq!(told(b"a\0\"\x1b[1m\xe9\n"), r#"issue "a\x00\"\x1b[1m\xe9\n""#);
         let whole = "x".repeat(120);

@@ -47,6 +47,11 @@ impl Chain {
         self.passed.last()
     }
 
+    /// What its CNAME records led to.
+    pub(crate) fn passed(&self) -> impl Iterator<Item = &Name> {
+        self.passed.iter()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.passed.len()
     }

@@ -8,26 +8,32 @@
 //! A question that a CA does not need must not stop us: AAAA without an answer beside an A record of ours, and CNAME
 //! records on their own, which only we ask for.
 //!
+//! SERVFAIL may be ours, or the domain's own nameservers', or its signatures': [`Resolver::trouble`] finds out which.
+//!
 //! The CNAME chain is walked here, one question per name, instead of leaving it to the resolver library: that one
 //! forgets the chain when its end has no address, and then the customer could not be told where the name points.
 
 mod addresses;
 mod caa;
 mod chain;
+mod direct;
 mod issuers;
 mod lookup;
 mod named;
 mod pointing;
 mod resolver;
+mod trouble;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
+use domain::Found;
 use ipnet::IpNet;
 
 pub use caa::Caa;
 pub use issuers::Applicant;
 pub use named::Nameservers;
 pub use resolver::Resolver;
+pub use trouble::{Failed, Trouble};
 
 /// Where a name must lead.
 #[derive(Clone, Debug, Default)]
@@ -48,13 +54,13 @@ pub enum Pointing {
     },
     /// To somewhere else, or nowhere.
     Elsewhere {
-        /// What was found, as a part of a sentence: `shop.other.net` or `203.0.113.9, 2001:db8::1`.
-        found: String,
+        /// What was found.
+        found: Found,
     },
     /// To the CDN by IPv4, but to somebody else by IPv6, which CAs prefer (RFC 8555 section 8.3 leaves the choice to them).
     ForeignAaaa {
-        /// The foreign addresses, as a part of a sentence.
-        found: String,
+        /// The foreign addresses.
+        found: Vec<IpAddr>,
     },
 }
 
@@ -64,6 +70,14 @@ pub enum Pointing {
 pub struct CouldNotAsk {
     /// What was asked and what happened.
     pub detail: String,
+    /// The question, where the nameserver answered that it cannot find out (SERVFAIL).
+    pub failed: Option<Failed>,
+}
+
+impl CouldNotAsk {
+    pub(crate) fn new(detail: String) -> Self {
+        Self { detail, failed: None }
+    }
 }
 
 /// Why no resolver can be made.

@@ -3,15 +3,19 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use domain::DomainName;
+use domain::{DomainName, one_line};
 use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig};
+use hickory_resolver::config::{
+    ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
+};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError as Answered, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
+use hickory_resolver::system_conf;
 
-use crate::{CouldNotAsk, DnsError};
+use crate::direct::Direct;
+use crate::{CouldNotAsk, DnsError, Failed};
 
 const MOST_RECORDS: usize = 64;
 const MOST_DETAIL_CHARACTERS: usize = 200;
@@ -45,28 +49,41 @@ impl From<AskError> for CouldNotAsk {
     }
 }
 
-/// Makes a resolver that caches nothing and reads no hosts file.
+/// Makes a resolver that caches nothing and reads no hosts file, and what asks the same nameservers without it.
 pub(crate) fn resolver(
     nameservers: &[SocketAddr],
     timeout: Duration,
     attempts: usize,
-) -> Result<TokioResolver, DnsError> {
-    let mut builder = if nameservers.is_empty() {
-        TokioResolver::builder_tokio().map_err(|error| DnsError::SystemNameservers(error.into()))?
+) -> Result<(TokioResolver, Direct), DnsError> {
+    let (config, system_options) = if nameservers.is_empty() {
+        let system = system_conf::read_system_conf();
+        system.map_err(|error| DnsError::SystemNameservers(error.into()))?
     } else {
         let servers = nameservers.iter().copied().map(nameserver).collect();
-        let config = ResolverConfig::from_name_servers(servers);
-        TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+        (ResolverConfig::from_name_servers(servers), ResolverOpts::default())
     };
+    let direct = Direct::new(addresses(&config), timeout, attempts);
+    let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
     let options = builder.options_mut();
+    *options = system_options;
     options.cache_size = 0;
     options.use_hosts_file = ResolveHosts::Never;
     options.timeout = timeout;
     // The library counts the attempts after the first.
     options.attempts = attempts.saturating_sub(1);
-    builder
+    let resolver = builder
         .build()
-        .map_err(|error| DnsError::Resolver { nameservers: nameservers.to_vec(), source: error.into() })
+        .map_err(|error| DnsError::Resolver { nameservers: nameservers.to_vec(), source: error.into() })?;
+    Ok((resolver, direct))
+}
+
+fn addresses(config: &ResolverConfig) -> Vec<SocketAddr> {
+    let servers = config.name_servers().iter();
+    let address = |server: &NameServerConfig| {
+        let port = server.connections.first().map(|connection| connection.port);
+        port.map(|port| SocketAddr::new(server.ip, port))
+    };
+    servers.filter_map(address).collect()
 }
 
 fn nameserver(address: SocketAddr) -> NameServerConfig {
@@ -81,7 +98,7 @@ fn nameserver(address: SocketAddr) -> NameServerConfig {
 pub(crate) fn fully_qualified(name: &DomainName) -> Result<Name, CouldNotAsk> {
     // With the final dot no search list of the system is tried.
     Name::from_ascii(format!("{name}."))
-        .map_err(|error| CouldNotAsk { detail: format!("asking DNS for {name}: {error}") })
+        .map_err(|error| CouldNotAsk::new(format!("asking DNS for {name}: {error}")))
 }
 
 /// Asks for one type of record of one name.
@@ -99,8 +116,12 @@ pub(crate) async fn ask(resolver: &TokioResolver, name: &Name, kind: RecordType)
         NetError::Dns(Answered::NoRecordsFound(none)) => match none.response_code {
             ResponseCode::NXDomain => return Ok(Answer::NoName),
             ResponseCode::NoError => return Ok(Answer::NoRecord),
+            ResponseCode::ServFail => return Err(AskError::NoAnswer(servfail(name, kind))),
             other => code(other),
         },
+        NetError::Dns(Answered::ResponseCode(ResponseCode::ServFail)) => {
+            return Err(AskError::NoAnswer(servfail(name, kind)));
+        }
         NetError::Dns(Answered::ResponseCode(response)) => code(response),
         NetError::Timeout => "no answer in time".to_owned(),
         other => other.to_string(),
@@ -147,9 +168,14 @@ pub(crate) fn list(items: &[impl ToString]) -> String {
     }
 }
 
-fn code(code: ResponseCode) -> String {
+/// The nameserver says that it cannot find out.
+pub(crate) fn servfail(name: &Name, kind: RecordType) -> CouldNotAsk {
+    let error = could_not_ask(name, kind, "the nameserver answered SERVFAIL");
+    CouldNotAsk { failed: Some(Failed { name: name.clone(), kind }), ..error }
+}
+
+pub(crate) fn code(code: ResponseCode) -> String {
     let word = match code {
-        ResponseCode::ServFail => "SERVFAIL".to_owned(),
         ResponseCode::Refused => "REFUSED".to_owned(),
         other => format!("{other} (response code {})", u16::from(other)),
     };
@@ -158,10 +184,6 @@ fn code(code: ResponseCode) -> String {
 
 /// Why a question has no answer, with what a nameserver sent bounded and cleaned.
 pub(crate) fn could_not_ask(name: &Name, kind: RecordType, what: &str) -> CouldNotAsk {
-    let what: String = what
-        .chars()
-        .map(|character| if character.is_control() { ' ' } else { character })
-        .take(MOST_DETAIL_CHARACTERS)
-        .collect();
-    CouldNotAsk { detail: format!("asking DNS for {kind} of {}: {what}", readable(name)) }
+    let what = one_line(what, MOST_DETAIL_CHARACTERS);
+    CouldNotAsk::new(format!("asking DNS for {kind} of {}: {what}", readable(name)))
 }

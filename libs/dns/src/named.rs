@@ -7,7 +7,7 @@ use std::sync::Arc;
 use domain::DomainName;
 use tokio::sync::Mutex;
 
-use crate::{Applicant, Caa, CouldNotAsk, DnsError, Pointing, Resolver, Targets};
+use crate::{Applicant, Caa, CouldNotAsk, DnsError, Failed, Pointing, Resolver, Targets, Trouble};
 
 /// Asks nameservers, given as `host:port`; the system's if there are none.
 pub struct Nameservers {
@@ -30,10 +30,20 @@ impl Nameservers {
     }
 
     /// Asks whether the CAA records of a name let the applicant have a certificate for it (RFC 8659 section 3).
-    pub async fn caa(&self, name: &DomainName, applicant: &Applicant<'_>) -> Result<Caa, CouldNotAsk> {
-        let answer = self.resolver().await?.caa(name, applicant).await;
+    pub async fn caa(
+        &self,
+        name: &DomainName,
+        applicant: &Applicant<'_>,
+        targets: &Targets,
+    ) -> Result<Caa, CouldNotAsk> {
+        let answer = self.resolver().await?.caa(name, applicant, targets).await;
         self.look_up_again_if(answer.is_err()).await;
         answer
+    }
+
+    /// Asks why a question failed, as [`Resolver::trouble`] does.
+    pub async fn trouble(&self, failed: &Failed) -> Result<Trouble, CouldNotAsk> {
+        Ok(self.resolver().await?.trouble(failed).await)
     }
 
     async fn look_up_again_if(&self, unanswered: bool) {
@@ -65,10 +75,9 @@ impl Nameservers {
         }
         if addresses.is_empty() {
             let detail = format!("no nameserver is found: {}", self.names.join(", "));
-            return Err(CouldNotAsk { detail });
+            return Err(CouldNotAsk::new(detail));
         }
-        let resolver =
-            Resolver::new(&addresses).map_err(|error| CouldNotAsk { detail: error.to_string() })?;
+        let resolver = Resolver::new(&addresses).map_err(|error| CouldNotAsk::new(error.to_string()))?;
         Ok(slot.insert(Arc::new(resolver)).clone())
     }
 }

@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use domain::DomainName;
+use domain::{DomainName, Found};
 use hickory_resolver::proto::rr::{Name, Record, RecordType};
 
-use crate::chain::{Chain, LONGEST_CHAIN, Step};
+use crate::chain::{Chain, Step};
 use crate::lookup::{self, Answer};
 use crate::resolver::in_time;
 use crate::{CouldNotAsk, Pointing, Resolver, Targets};
@@ -23,18 +23,15 @@ impl Resolver {
         loop {
             // A CA asks for addresses alone, so a nameserver that does not answer for CNAME records must not stop us: the
             // answer for the addresses has the chain, too.
-            let found = match chain.step(&self.0).await? {
+            let found = match chain.step(&self.library).await? {
                 Step::On if targets.has_name(chain.at()) => return Ok(at_us(&chain)),
                 Step::On => continue,
                 Step::End | Step::NoAnswer => return self.compare_addresses(chain, targets).await,
-                Step::Loop => format!("{name} itself (its CNAME records lead in a circle)"),
-                Step::TooLong => {
-                    let last = lookup::readable(chain.at());
-                    format!("{last} (a chain of over {LONGEST_CHAIN} CNAME records)")
-                }
+                Step::Loop => Found::Circle,
+                Step::TooLong => Found::TooLong(lookup::readable(chain.at())),
                 Step::NoName => match chain.last_target() {
-                    Some(last) => lookup::readable(last),
-                    None => "nothing (the name does not exist)".to_owned(),
+                    Some(last) => Found::Name(lookup::readable(last)),
+                    None => Found::NoName,
                 },
             };
             return Ok(Pointing::Elsewhere { found });
@@ -43,8 +40,8 @@ impl Resolver {
 
     async fn compare_addresses(&self, chain: Chain, targets: &Targets) -> Result<Pointing, CouldNotAsk> {
         let (a, aaaa) = tokio::join!(
-            lookup::ask(&self.0, chain.at(), RecordType::A),
-            lookup::ask(&self.0, chain.at(), RecordType::AAAA)
+            lookup::ask(&self.library, chain.at(), RecordType::A),
+            lookup::ask(&self.library, chain.at(), RecordType::AAAA)
         );
         let mut found = Vec::new();
         let mut unanswered = None;
@@ -79,12 +76,12 @@ impl Resolver {
         }
         let (ours, foreign): (Vec<IpAddr>, Vec<IpAddr>) = found.iter().partition(|address| is_ours(address));
         if !ours.is_empty() && !foreign.is_empty() && foreign.iter().all(IpAddr::is_ipv6) {
-            return Ok(Pointing::ForeignAaaa { found: lookup::list(&foreign) });
+            return Ok(Pointing::ForeignAaaa { found: foreign });
         }
         let found = match longest.last_target() {
-            Some(last_cname) => lookup::readable(last_cname),
-            None if found.is_empty() => "nothing (no A, AAAA or CNAME record)".to_owned(),
-            None => lookup::list(&found),
+            Some(last_cname) => Found::Name(lookup::readable(last_cname)),
+            None if found.is_empty() => Found::NoRecord,
+            None => Found::Addresses(found),
         };
         Ok(Pointing::Elsewhere { found })
     }
@@ -106,6 +103,21 @@ fn reaches_target(chain: &mut Chain, records: &[Record], targets: &Targets) -> R
 }
 
 impl Targets {
+    /// Whether a chain leads to a target, or has led past one.
+    pub(crate) fn are_passed_by(&self, chain: &Chain) -> bool {
+        chain.passed().any(|name| self.has_name(name))
+    }
+
+    /// Whether a name is that of a target, or above one. A top-level domain is nobody's.
+    pub(crate) fn are_below(&self, name: &Name) -> bool {
+        let above = lookup::readable(name);
+        let is_below = |target: &String| {
+            let target = target.trim_end_matches('.').to_ascii_lowercase();
+            target == above || target.strip_suffix(&above).is_some_and(|rest| rest.ends_with('.'))
+        };
+        above.contains('.') && self.cname_targets.iter().any(is_below)
+    }
+
     fn has_name(&self, name: &Name) -> bool {
         let name = lookup::readable(name);
         self.cname_targets.iter().any(|target| {

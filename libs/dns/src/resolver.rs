@@ -6,15 +6,19 @@ use std::time::Duration;
 use domain::DomainName;
 use hickory_resolver::TokioResolver;
 
+use crate::direct::Direct;
 use crate::{CouldNotAsk, DnsError, lookup};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 const ATTEMPTS: usize = 2;
 /// For everything that is asked about one name: a slow zone at each of many hops must not hold up the preflight.
-const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
 /// Asks nameservers. Cheap to share.
-pub struct Resolver(pub(crate) TokioResolver);
+pub struct Resolver {
+    pub(crate) library: TokioResolver,
+    pub(crate) direct: Direct,
+}
 
 impl std::fmt::Debug for Resolver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -35,7 +39,8 @@ impl Resolver {
         timeout: Duration,
         attempts: usize,
     ) -> Result<Self, DnsError> {
-        lookup::resolver(nameservers, timeout, attempts).map(Self)
+        let (library, direct) = lookup::resolver(nameservers, timeout, attempts)?;
+        Ok(Self { library, direct })
     }
 }
 
@@ -46,5 +51,5 @@ pub(crate) async fn in_time<T>(
 ) -> Result<T, CouldNotAsk> {
     tokio::time::timeout(ANSWER_WITHIN, asking)
         .await
-        .unwrap_or_else(|_| Err(CouldNotAsk { detail: format!("asking DNS for {name}: no answer in time") }))
+        .unwrap_or_else(|_| Err(CouldNotAsk::new(format!("asking DNS for {name}: no answer in time"))))
 }

@@ -3,10 +3,13 @@
 use std::fmt;
 use std::str::FromStr;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::CertificateId;
+
+/// Clocks differ by less than this: a certificate that begins within it is used at once.
+const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_hours(1);
 
 /// Where a certificate comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -42,6 +45,37 @@ impl FromStr for Source {
     }
 }
 
+/// Whether browsers trust a pasted certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Trust {
+    /// Its chain leads to a root that browsers have.
+    Public,
+    /// A public CA issued it, but it came without the certificate of that CA.
+    IntermediateMissing,
+    /// A private CA issued it, or it signed itself.
+    Private,
+}
+
+impl Trust {
+    /// The word of the API and the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::IntermediateMissing => "intermediate_missing",
+            Self::Private => "private",
+        }
+    }
+}
+
+impl FromStr for Trust {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let all = [Self::Public, Self::IntermediateMissing, Self::Private];
+        all.into_iter().find(|trust| trust.as_str() == text).ok_or(())
+    }
+}
+
 /// A certificate's public facts (X.509, RFC 5280).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateSummary {
@@ -59,4 +93,13 @@ pub struct CertificateSummary {
     pub not_after: Timestamp,
     /// Where it comes from.
     pub source: Source,
+    /// Whether browsers trust it; none for a generated one.
+    pub trust: Option<Trust>,
+}
+
+impl CertificateSummary {
+    /// When it can be used, from `now` on.
+    pub fn usable_at(&self, now: Timestamp) -> Timestamp {
+        if self.not_before.duration_since(now) > CLOCK_TOLERANCE { self.not_before } else { now }
+    }
 }

@@ -77,6 +77,8 @@ history_kinds! {
     CertificateRemoved => "certificate_removed",
     /// The private keys of a deleted name were destroyed.
     KeysDestroyed => "keys_destroyed",
+    /// The active certificate was pasted and ends soon.
+    Ending => "ending",
     /// The active certificate ended.
     Expired => "expired",
     /// A certificate is to be revoked at its CA.

@@ -5,7 +5,9 @@
 
 mod certificate;
 mod clock;
+mod dns;
 mod event;
+mod foreign;
 mod history;
 mod ids;
 mod managed;
@@ -17,12 +19,15 @@ mod renewal;
 mod retry;
 mod revocation;
 mod role;
+pub mod sentence;
 mod status;
 mod work;
 
-pub use certificate::{CertificateSummary, Source};
+pub use certificate::{CertificateSummary, Source, Trust};
 pub use clock::{Clock, Entropy};
+pub use dns::{DnsRecord, Found, RecordKind};
 pub use event::{Delivery, Event, EventKind};
+pub use foreign::{is_unfit, one_line, printable};
 pub use history::{HistoryEntry, HistoryKind};
 pub use ids::{AccountId, CertificateId, EventId, OrderId};
 pub use managed::{Domain, InvalidChallenges, InvalidTransition};
@@ -33,6 +38,6 @@ pub use reason::{Reason, Who, who_must_act};
 pub use renewal::{PreExpiry, SuggestedWindow, renewal_point};
 pub use retry::Retry;
 pub use revocation::{RevocationReason, RevocationState};
-pub use role::{Action, Role};
+pub use role::{Action, Role, Roles};
 pub use status::{Activity, Facts, Live, Status};
 pub use work::{Cause, Lease, Work, WorkKind};

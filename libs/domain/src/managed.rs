@@ -220,15 +220,36 @@ impl Domain {
     /// Preflight says that an order can succeed.
     pub fn clear(self) -> Result<Self, InvalidTransition> {
         let listed = self.listed("clear")?;
-        let facts = Facts { unknown_to_c4: false, missing: None, block: None, ..listed.facts };
+        let facts = Facts {
+            unknown_to_c4: false,
+            missing: None,
+            block: None,
+            dns_failing_since: None,
+            ..listed.facts
+        };
         Ok(Self { facts, ..listed })
     }
 
     /// Something outside keeps verification from succeeding.
     pub fn blocked(self, reason: Reason) -> Result<Self, InvalidTransition> {
         let listed = self.listed("blocked")?;
-        let facts = Facts { unknown_to_c4: false, missing: None, block: Some(reason), ..listed.facts };
+        let by_dns = matches!(reason, Reason::DnssecBroken { .. } | Reason::DnsBroken { .. });
+        let facts = Facts {
+            unknown_to_c4: false,
+            missing: None,
+            block: Some(reason),
+            dns_failing_since: listed.facts.dns_failing_since.filter(|_| by_dns),
+            ..listed.facts
+        };
         Ok(Self { facts, activity: Activity::Retrying, waiting: None, ..listed })
+    }
+
+    /// A nameserver answered that it cannot find out (SERVFAIL). That is not held against the domain at first.
+    pub fn dns_fails(self, reason: Reason, now: Timestamp) -> Result<Self, InvalidTransition> {
+        let listed = self.doing(Activity::Retrying, Some(reason))?;
+        let dns_failing_since = listed.facts.dns_failing_since.or(Some(now));
+        let facts = Facts { dns_failing_since, ..listed.facts };
+        Ok(Self { facts, ..listed })
     }
 
     /// The CA found the challenge wrong though preflight was fine, while DNS answered `dns`.
@@ -337,7 +358,12 @@ mod tests {
     #[test]
     fn a_failed_renewal_takes_nothing_away() {
         let domain = domain().uploaded(live()).unwrap();
-        let reason = Reason::NotPointed { target: "cdn".into(), found: "nothing".into() };
+        let reason = Reason::NotPointed {
+            target: "cdn".into(),
+            addresses: Vec::new(),
+            found: crate::Found::NoName,
+            proxy: None,
+        };
         let domain = domain.blocked(reason.clone()).unwrap();
         assert_eq!(domain.status(at(999)), Status::Success);
         assert!(domain.facts.renewal_blocked(at(999)));

@@ -1,16 +1,18 @@
-//! Why a domain is where it is: typed, with who must act and a sentence that support can send on as it stands.
+//! Why a domain is where it is: typed, with who must act and what carries the sentences about it ([`crate::sentence`]).
+
+use std::net::IpAddr;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::DomainName;
+use crate::{DnsRecord, DomainName, Found, RecordKind};
 
 /// Who has to act before a domain can go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Who {
     /// The owner of the domain.
     Customer,
-    /// Whoever runs the CDN and C4.
+    /// The operator of the CDN and of C4.
     CdnOperator,
     /// The certificate authority.
     Ca,
@@ -50,10 +52,16 @@ pub fn who_must_act(code: &str) -> Option<Who> {
         | "caa_forbids"
         | "challenge_unreachable"
         | "challenge_invalid"
+        | "dnssec_broken"
+        | "dns_broken"
+        | "pasted_ends"
         | "pasted_ended" => Who::Customer,
-        "unknown_to_c4" | "challenge_unreachable_elsewhere" | "not_served" | "upload_failed" => {
-            Who::CdnOperator
-        }
+        "unknown_to_c4"
+        | "cdn_caa_forbids"
+        | "challenge_failed_at_edge"
+        | "challenge_unreachable_elsewhere"
+        | "not_served"
+        | "upload_failed" => Who::CdnOperator,
         "order_rejected" | "certificate_rejected" => Who::Ca,
         "issuer_refuses_us" | "paused_by_ca" | "ca_limited" | "ca_down" | "could_not_ask" => Who::Us,
         _ => return None,
@@ -66,17 +74,21 @@ pub fn who_must_act(code: &str) -> Option<Who> {
 pub enum Reason {
     /// DNS does not lead to the CDN.
     NotPointed {
-        /// The CNAME target to set, or the addresses for an apex.
+        /// The CNAME target to set; empty where there is none.
         target: String,
+        /// The addresses to set where a name cannot have a CNAME: at an apex.
+        addresses: Vec<IpAddr>,
         /// What DNS says today.
-        found: String,
+        found: Found,
+        /// The known proxy to which all the found addresses belong.
+        proxy: Option<String>,
     },
     /// A records lead to the CDN, AAAA records to somebody else.
     WrongAaaa {
         /// The foreign addresses.
-        found: String,
-        /// The CDN's; empty where it has none to set.
-        ours: String,
+        found: Vec<IpAddr>,
+        /// The CDN's; none where it has none to set.
+        ours: Vec<IpAddr>,
     },
     /// C4 knows the domain without port 80 or 443.
     PortMissing {
@@ -92,6 +104,27 @@ pub enum Reason {
         /// What has to be allowed.
         wanted: String,
     },
+    /// CAA records of the CDN's own name, or above it, forbid every CA that we could use.
+    CdnCaaForbids {
+        /// The name whose records decide.
+        at: String,
+        /// What stands there.
+        found: String,
+        /// What has to be allowed.
+        wanted: String,
+    },
+    /// The signatures (DNSSEC) of the domain's zone are not valid.
+    DnssecBroken {
+        /// The zone.
+        zone: String,
+    },
+    /// The nameservers of the domain's zone have been failing for an hour.
+    DnsBroken {
+        /// The zone.
+        zone: String,
+        /// The nameservers; empty where they are not known.
+        nameservers: String,
+    },
     /// The challenge path was rehearsed, and something else than our answer came back.
     ChallengeUnreachable {
         /// What happened.
@@ -102,6 +135,13 @@ pub enum Reason {
     /// The CA looked and did not find the challenge response.
     ChallengeInvalid {
         /// The problem's type (RFC 8555 section 6.7), without its prefix.
+        problem: String,
+        /// The CA's own words.
+        detail: String,
+    },
+    /// The CA looked at the CDN's own addresses and did not find the challenge response there.
+    ChallengeFailedAtEdge {
+        /// The problem's type.
         problem: String,
         /// The CA's own words.
         detail: String,
@@ -146,6 +186,12 @@ pub enum Reason {
     CaLimited {
         /// When there is room again.
         until: Timestamp,
+        /// Our name for the CA; empty where it is not known.
+        issuer: String,
+        /// Which of its limits, in words; empty where the CA did not say.
+        limit: String,
+        /// The queue for that limit moves up one place in so many seconds; 0 where there is no queue.
+        seconds_per_place: u32,
     },
     /// The CA does not answer, or answers that it cannot.
     CaDown {
@@ -162,7 +208,12 @@ pub enum Reason {
         /// Which, and what they show.
         edges: String,
     },
-    /// The pasted certificate ended, and nobody renews it.
+    /// The pasted certificate ends soon, and is not renewed.
+    PastedEnds {
+        /// When.
+        at: Timestamp,
+    },
+    /// The pasted certificate ended, and is not renewed.
     PastedEnded {
         /// When.
         at: Timestamp,
@@ -182,9 +233,13 @@ impl Reason {
             Self::WrongAaaa { .. } => "wrong_aaaa",
             Self::PortMissing { .. } => "port_missing",
             Self::CaaForbids { .. } => "caa_forbids",
+            Self::CdnCaaForbids { .. } => "cdn_caa_forbids",
+            Self::DnssecBroken { .. } => "dnssec_broken",
+            Self::DnsBroken { .. } => "dns_broken",
             Self::ChallengeUnreachable { .. } => "challenge_unreachable",
             Self::UnknownToC4 => "unknown_to_c4",
             Self::ChallengeInvalid { .. } => "challenge_invalid",
+            Self::ChallengeFailedAtEdge { .. } => "challenge_failed_at_edge",
             Self::ChallengeUnreachableElsewhere { .. } => "challenge_unreachable_elsewhere",
             Self::OrderRejected { .. } => "order_rejected",
             Self::CertificateRejected { .. } => "certificate_rejected",
@@ -194,6 +249,7 @@ impl Reason {
             Self::CaDown { .. } => "ca_down",
             Self::CouldNotAsk { .. } => "could_not_ask",
             Self::NotServed { .. } => "not_served",
+            Self::PastedEnds { .. } => "pasted_ends",
             Self::PastedEnded { .. } => "pasted_ended",
             Self::UploadFailed { .. } => "upload_failed",
         }
@@ -206,10 +262,15 @@ impl Reason {
             | Self::WrongAaaa { .. }
             | Self::PortMissing { .. }
             | Self::CaaForbids { .. }
+            | Self::DnssecBroken { .. }
+            | Self::DnsBroken { .. }
             | Self::ChallengeUnreachable { .. }
             | Self::ChallengeInvalid { .. }
+            | Self::PastedEnds { .. }
             | Self::PastedEnded { .. } => Who::Customer,
             Self::UnknownToC4
+            | Self::CdnCaaForbids { .. }
+            | Self::ChallengeFailedAtEdge { .. }
             | Self::ChallengeUnreachableElsewhere { .. }
             | Self::NotServed { .. }
             | Self::UploadFailed { .. } => Who::CdnOperator,
@@ -222,113 +283,47 @@ impl Reason {
         }
     }
 
-    /// What is there today in place of what is needed, where that is known.
-    pub fn found(&self) -> Option<&str> {
+    /// What is there today in place of what is needed, as a part of a sentence, where that is known.
+    pub fn found(&self) -> Option<String> {
         match self {
-            Self::NotPointed { found, .. }
-            | Self::WrongAaaa { found, .. }
-            | Self::CaaForbids { found, .. }
-            | Self::ChallengeUnreachable { found } => Some(found),
+            Self::NotPointed { found, .. } => Some(found.to_string()),
+            Self::WrongAaaa { found, .. } => Some(crate::dns::listed(found)),
+            Self::CaaForbids { found, .. }
+            | Self::CdnCaaForbids { found, .. }
+            | Self::ChallengeUnreachable { found } => Some(found.clone()),
             _ => None,
         }
     }
 
-    /// A sentence for that person.
-    pub fn message(&self, name: &DomainName) -> String {
+    /// The DNS records that are needed. At an apex an ALIAS is the alternative to the addresses before it.
+    pub fn needed(&self, name: &DomainName) -> Vec<DnsRecord> {
+        let record = |kind, value: String| DnsRecord { kind, name: name.to_string(), value };
+        let of_address = |address: &IpAddr| record(RecordKind::of_address(*address), address.to_string());
         match self {
-            Self::NotPointed { target, found } => format!(
-                "To switch on HTTPS for {name}, set {name} as CNAME to {target}. Today it points to {found}. \
-                 Remove other A and AAAA records of the same name."
-            ),
-            Self::WrongAaaa { found, ours } => wrong_aaaa(name, found, ours),
-            Self::PortMissing { missing } => port_missing(name, missing),
-            Self::CaaForbids { at, found, wanted } => format!(
-                "The CAA records of {at} allow no certificate for {name}: {found}. Add the record {at} CAA 0 issue \
-                 \"{wanted}\", or remove the CAA records that forbid it."
-            ),
-            Self::ChallengeUnreachable { found } => format!(
-                "Requests to http://{name}/.well-known/acme-challenge/ must reach us, but {found}. Remove redirects, \
-                 firewall rules and page rules for that path."
-            ),
-            Self::UnknownToC4 => {
-                format!("C4 does not know {name}. Create it in the CDN dashboard, then recheck.")
+            Self::NotPointed { target, addresses, .. } => {
+                let kind = if name.is_apex() { RecordKind::Alias } else { RecordKind::Cname };
+                let leads = (!target.is_empty()).then(|| record(kind, target.clone()));
+                match leads {
+                    Some(cname) if kind == RecordKind::Cname => vec![cname],
+                    alias => addresses.iter().map(of_address).chain(alias).collect(),
+                }
             }
-            Self::ChallengeInvalid { problem, detail } => format!(
-                "Requests to http://{name}/.well-known/acme-challenge/ must reach us. The certificate authority \
-                 reported {problem}: {detail}"
-            ),
-            Self::ChallengeUnreachableElsewhere { detail } => format!(
-                "The certificate authority reaches http://{name}/.well-known/acme-challenge/ from some parts of the \
-                 Internet, and not from others. The CDN operator must serve that path from every edge, to every country \
-                 and network. The certificate authority reported: {detail}"
-            ),
-            Self::OrderRejected { problem, detail } => {
-                format!("The certificate authority refused the order for {name} ({problem}): {detail}")
-            }
-            Self::CertificateRejected { detail } => {
-                format!("What the certificate authority delivered for {name} was not accepted: {detail}")
-            }
-            Self::IssuerRefusesUs { issuer, problem, detail, url } => {
-                issuer_refuses_us(issuer, problem, &told(detail, url))
-            }
-            Self::PausedByCa { detail, url } => paused_by_ca(name, &told(detail, url)),
-            Self::CaLimited { until } => format!(
-                "Nothing is needed from you. Delayed on our side by a limit of the certificate authority; \
-                 expected after {until:.0}."
-            ),
-            Self::CaDown { detail } => format!(
-                "Nothing is needed from you. The certificate authority cannot be reached ({detail}); we try again \
-                 by ourselves."
-            ),
-            Self::CouldNotAsk { detail } => {
-                format!("Not failed: we could not ask ({detail}). We ask again by ourselves.")
-            }
-            Self::NotServed { edges } => {
-                format!("The certificate for {name} is uploaded, but not yet served at {edges}")
-            }
-            Self::PastedEnded { at } => format!(
-                "The certificate that was pasted for {name} ended on {at:.0}, and pasted ones are not renewed by us. Paste \
-                 a new one, or switch to a free one that renews itself."
-            ),
-            Self::UploadFailed { detail } => {
-                format!("The certificate for {name} was issued, but C4 did not take it: {detail}")
-            }
+            Self::WrongAaaa { ours, .. } => ours.iter().map(of_address).collect(),
+            Self::CaaForbids { at, wanted, .. } | Self::CdnCaaForbids { at, wanted, .. } => vec![DnsRecord {
+                kind: RecordKind::Caa,
+                name: at.clone(),
+                value: format!("0 issue \"{wanted}\""),
+            }],
+            _ => Vec::new(),
         }
     }
-}
 
-fn wrong_aaaa(name: &DomainName, found: &str, ours: &str) -> String {
-    let instead = if ours.is_empty() { String::new() } else { format!(", or replace them by {ours}") };
-    format!(
-        "Delete the AAAA records of {name} that lead to {found}{instead}: certificates cannot be issued while they are \
-         there. Its A records are right."
-    )
-}
-
-fn port_missing(name: &DomainName, missing: &[u16]) -> String {
-    let ports: Vec<String> = missing.iter().map(ToString::to_string).collect();
-    let (noun, verb) = if ports.len() == 1 { ("port", "is") } else { ("ports", "are") };
-    let ports = ports.join(" and ");
-    format!(
-        "Switch on HTTP and HTTPS (ports 80 and 443) for {name} in the CDN dashboard; {noun} {ports} {verb} missing today."
-    )
-}
-
-fn issuer_refuses_us(issuer: &str, problem: &str, told: &str) -> String {
-    format!(
-        "The certificate authority {issuer} does not accept our requests at present, for whatever domain; our operations \
-         must act. It reported {problem}: {told}"
-    )
-}
-
-fn paused_by_ca(name: &DomainName, told: &str) -> String {
-    format!(
-        "The certificate authority has paused {name}, as a rule after many failed validations. Our operations must have it \
-         resumed. It reported: {told}"
-    )
-}
-
-/// A CA's words, with its URL at the end unless they have it already.
-fn told(detail: &str, url: &str) -> String {
-    if url.is_empty() || detail.contains(url) { detail.to_owned() } else { format!("{detail} (see {url})") }
+    /// The place in the queue of a CA's limit at `now`, counted from 1; none where there is no queue.
+    pub fn place(&self, now: Timestamp) -> Option<u32> {
+        let Self::CaLimited { until, seconds_per_place: seconds @ 1.., .. } = self else {
+            return None;
+        };
+        let wait = until.duration_since(now).as_secs().max(1);
+        u32::try_from(wait.unsigned_abs().div_ceil(u64::from(*seconds))).ok()
+    }
 }

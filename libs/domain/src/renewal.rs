@@ -5,26 +5,38 @@ use jiff::{SignedDuration, Timestamp};
 
 /// How long before its end a certificate is renewed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PreExpiry(SignedDuration);
+pub enum PreExpiry {
+    /// So many days.
+    Days(u16),
+    /// A third of its lifetime, as CAs advise; seven days where the CA suggests a window, which comes at about a third.
+    Third,
+}
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 impl PreExpiry {
-    /// So many days before the end.
-    pub fn days(days: u16) -> Self {
-        Self(DAY.saturating_mul(i32::from(days)))
+    /// Seven days.
+    pub const DEFAULT: Self = Self::Days(7);
+
+    /// For a certificate for which the CA suggests a window: pre-expiry is the deadline after it, and must not come before.
+    #[must_use]
+    pub fn after_window(self) -> Self {
+        match self {
+            Self::Third => Self::DEFAULT,
+            days @ Self::Days(_) => days,
+        }
     }
 
     /// For a certificate that lives `lifetime`: as configured; a third of the lifetime under 21 days, half of it under
     /// 10; never before half of the lifetime.
     pub fn for_lifetime(self, lifetime: SignedDuration) -> SignedDuration {
         let half = lifetime / 2;
-        if lifetime < DAY.saturating_mul(10) {
-            half
-        } else if lifetime < DAY.saturating_mul(21) {
-            lifetime / 3
-        } else {
-            self.0.min(half)
+        match self {
+            _ if lifetime < DAY.saturating_mul(10) => half,
+            Self::Days(days) if lifetime >= DAY.saturating_mul(21) => {
+                DAY.saturating_mul(i32::from(days)).min(half)
+            }
+            Self::Days(_) | Self::Third => lifetime / 3,
         }
     }
 }
@@ -76,7 +88,7 @@ mod tests {
 
     #[test]
     fn pre_expiry_follows_the_lifetime() {
-        let seven = PreExpiry::days(7);
+        let seven = PreExpiry::DEFAULT;
         for (lifetime_hours, before_end_hours) in [
             (90 * 24, 7 * 24),
             (45 * 24, 7 * 24),
@@ -91,9 +103,17 @@ mod tests {
         }
         let ninety = SignedDuration::from_hours(90 * 24);
         assert_eq!(
-            PreExpiry::days(80).for_lifetime(ninety).as_hours(),
+            PreExpiry::Days(80).for_lifetime(ninety).as_hours(),
             45 * 24,
             "never before half of the lifetime"
         );
+        for (lifetime_hours, before_end_hours) in
+            [(90 * 24, 30 * 24), (45 * 24, 15 * 24), (20 * 24, 160), (160, 80)]
+        {
+            let lifetime = SignedDuration::from_hours(lifetime_hours);
+            assert_eq!(PreExpiry::Third.for_lifetime(lifetime).as_hours(), before_end_hours);
+        }
+        assert_eq!(PreExpiry::Third.after_window(), seven, "a CA's window is not cut off");
+        assert_eq!(PreExpiry::Days(9).after_window(), PreExpiry::Days(9));
     }
 }

@@ -1,9 +1,9 @@
-//! Who may do what: four roles, each a set of actions.
+//! Who may do what: four roles, each a set of actions; a principal has a set of roles.
 
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What a principal may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -80,5 +80,108 @@ impl TryFrom<String> for Role {
     /// Not left to serde, whose sentence does not say what there is.
     fn try_from(text: String) -> Result<Self, String> {
         text.parse()
+    }
+}
+
+/// The roles of a principal, at least one. It may do what any of them may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Roles(u8);
+
+impl Roles {
+    /// The set of these; none if there are none.
+    pub fn of(roles: impl IntoIterator<Item = Role>) -> Option<Self> {
+        let set = roles.into_iter().fold(0, |set, role| set | Self::from(role).0);
+        (set != 0).then_some(Self(set))
+    }
+
+    /// In the order of the documentation.
+    pub fn iter(self) -> impl Iterator<Item = Role> {
+        Role::ALL.into_iter().filter(move |role| self.0 & Self::from(*role).0 != 0)
+    }
+
+    /// Whether one of them may do that.
+    pub fn may(self, action: Action) -> bool {
+        self.iter().any(|role| role.may(action))
+    }
+
+    /// Those that are in the other set, too.
+    pub fn within(self, other: Self) -> Option<Self> {
+        Self::of(self.iter().filter(|role| other.iter().any(|of_other| of_other == *role)))
+    }
+}
+
+impl From<Role> for Roles {
+    fn from(role: Role) -> Self {
+        Self(1 << role as u8)
+    }
+}
+
+/// The words, with a comma between them.
+impl fmt::Display for Roles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, role) in self.iter().enumerate() {
+            write!(f, "{}{role}", if index == 0 { "" } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Roles {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let roles: Vec<Role> = text.split(',').map(str::parse).collect::<Result<_, _>>()?;
+        Self::of(roles).ok_or_else(|| "at least one role is needed".to_owned())
+    }
+}
+
+impl Serialize for Roles {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for Roles {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let roles = Vec::<Role>::deserialize(deserializer)?;
+        Self::of(roles).ok_or_else(|| serde::de::Error::custom("at least one role is needed"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ACTIONS: [Action; 4] = [Action::Read, Action::Operate, Action::ReadKey, Action::Revoke];
+
+    #[test]
+    fn a_set_may_do_what_one_of_it_may_and_nothing_else() {
+        for bits in 1..16_u8 {
+            let roles: Vec<Role> = Role::ALL
+                .into_iter()
+                .enumerate()
+                .filter(|(bit, _)| bits >> bit & 1 == 1)
+                .map(|(_, r)| r)
+                .collect();
+            let set = Roles::of(roles.clone()).expect("not empty");
+            assert_eq!(set.iter().collect::<Vec<_>>(), roles);
+            assert_eq!(set.to_string().parse(), Ok(set));
+            for action in ACTIONS {
+                assert_eq!(set.may(action), roles.iter().any(|role| role.may(action)), "{set} {action:?}");
+            }
+        }
+        let both = Roles::of([Role::KeyReader, Role::Support]).expect("not empty");
+        assert!(both.may(Action::Operate) && both.may(Action::ReadKey) && !both.may(Action::Revoke));
+        assert_eq!(both.to_string(), "support,key-reader");
+        assert_eq!(both.within(Role::Support.into()), Some(Role::Support.into()));
+        assert_eq!(both.within(Role::Admin.into()), None);
+    }
+
+    #[test]
+    fn what_is_no_set_of_roles_says_so() {
+        for text in ["", ",", "support,", "boss", "support boss", "Support"] {
+            assert!(text.parse::<Roles>().unwrap_err().contains("unknown role"), "{text:?}");
+        }
+        assert_eq!(Roles::of([]), None);
     }
 }

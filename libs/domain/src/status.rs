@@ -82,6 +82,8 @@ pub struct Facts {
     pub live: Option<Live>,
     /// What keeps verification from succeeding.
     pub block: Option<Reason>,
+    /// Since when DNS fails for the name (SERVFAIL), as far as it was asked.
+    pub dns_failing_since: Option<Timestamp>,
 }
 
 impl Facts {
@@ -196,6 +198,7 @@ mod tests {
                 upload_failing: (failing != 0).then(reason).flatten(),
                 live: [None, Some(live(101)), Some(live(100))][usize::from(lived)],
                 block: (block != 0).then(reason).flatten(),
+                dns_failing_since: None,
             };
             let expected = match (unknown != 0, failing != 0, lived, block != 0) {
                 (true, _, _, _) => Status::Discard,

@@ -18,7 +18,12 @@ fn live(number: u128, not_after: i64) -> Live {
 }
 
 fn reason() -> Reason {
-    Reason::NotPointed { target: "cdn".to_owned(), found: "nothing".to_owned() }
+    Reason::NotPointed {
+        target: "cdn".to_owned(),
+        addresses: Vec::new(),
+        found: domain::Found::NoName,
+        proxy: None,
+    }
 }
 
 /// Every status, where it matters with and without a live certificate.
@@ -76,6 +81,7 @@ fn events() -> Vec<Event> {
         event("could not ask, limited, issued, edge behind", "PFDDSSXEE", |domain| {
             domain.doing(Activity::Retrying, Some(reason()))
         }),
+        event("DNS fails", "PFDDSSXEE", |domain| domain.dns_fails(reason(), at(NOW))),
         // One 404 takes nothing from what serves; all from what does not.
         event("404", "DDDDSSDDE", |domain| domain.unknown_to_c4(at(NOW), false)),
         event("404 of a broken C4", "DDDDSSDDE", |domain| domain.unknown_to_c4(at(NOW), true)),

@@ -4,13 +4,15 @@ use std::io;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
-use domain::DomainName;
+use domain::{DomainName, one_line};
 use rustls::{AlertDescription, CertificateError, ClientConfig, Error};
 use rustls_pki_types::ServerName;
 use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 
 pub(crate) const NO_ANSWER_IN_TIME: &str = "no answer in time";
+/// Of what a connection or handshake failed with.
+const MAX_CHARACTERS: usize = 200;
 const NO_CERTIFICATE: &str = "no certificate for the name";
 
 /// The SHA-256 (lower-case hex) of the leaf that an edge serves for a name, or what it shows instead.
@@ -33,7 +35,7 @@ fn no_connection(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::TimedOut => NO_ANSWER_IN_TIME.to_owned(),
         io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
-        _ => format!("no connection ({error})"),
+        _ => one_line(&format!("no connection ({error})"), MAX_CHARACTERS),
     }
 }
 
@@ -44,7 +46,7 @@ fn no_handshake(error: &io::Error) -> String {
         Some(Error::InvalidCertificate(CertificateError::BadSignature)) => {
             "a certificate whose key it does not hold".to_owned()
         }
-        _ => format!("no TLS handshake ({error})"),
+        _ => one_line(&format!("no TLS handshake ({error})"), MAX_CHARACTERS),
     }
 }
 

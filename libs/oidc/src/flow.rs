@@ -5,7 +5,7 @@
 use aws_lc_rs::{constant_time, digest};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use domain::Entropy;
+use domain::{Entropy, one_line};
 use reqwest::StatusCode;
 use serde_json::{Map, Value};
 use url::{Url, form_urlencoded};
@@ -18,6 +18,8 @@ use crate::provider::{Provider, ProviderError};
 /// 256 bits in base64url; RFC 7636 wants a verifier of 43 characters at least.
 const RANDOM_CHARACTERS: usize = 43;
 const MAX_CODE_BYTES: usize = 4096;
+/// Of the provider's own word for what went wrong, in the log.
+const MAX_ERROR_CHARACTERS: usize = 100;
 
 /// What is asked for at the provider.
 pub struct FlowSettings {
@@ -190,15 +192,9 @@ fn id_token_in(answer: &Answer) -> Result<String, FlowError> {
 fn refusal(object: &Map<String, Value>) -> FlowError {
     match text(object, "error") {
         Some("invalid_grant") => FlowError::Code,
-        Some(error) => FlowError::Refused(short(error)),
+        Some(error) => FlowError::Refused(one_line(error, MAX_ERROR_CHARACTERS)),
         None => ProviderError::Unavailable("its answer is not one of a token endpoint".to_owned()).into(),
     }
-}
-
-/// A word of the provider's, for the log.
-fn short(text: &str) -> String {
-    let plain = text.chars().filter(|character| !character.is_control());
-    plain.take(100).collect()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use aws_lc_rs::{constant_time, digest};
-use domain::{Clock, Role};
+use domain::{Clock, Role, Roles, is_unfit};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
@@ -51,8 +51,8 @@ pub struct Vouched {
     pub name: String,
     /// The provider's own identifier of the person.
     pub subject: String,
-    /// The strongest of their roles.
-    pub role: Role,
+    /// The roles that their values give.
+    pub roles: Roles,
     /// SHA-256 of what is signed of the token; its signature could be written in more than one way.
     pub token_hash: [u8; 32],
     /// When no copy of ours would take the token any more, whatever its clock says.
@@ -173,18 +173,18 @@ impl IdTokens {
         let subject = text(&token.claims, "sub").filter(|subject| !subject.is_empty());
         let subject = subject.ok_or(Refusal::Claims("it does not say whom it is about"))?.to_owned();
         let name = self.name(&token.claims)?;
-        let role = self.role(&token.claims).ok_or_else(|| Refusal::NoRole { name: name.clone() })?;
+        let roles = self.roles(&token.claims).ok_or_else(|| Refusal::NoRole { name: name.clone() })?;
         let mut token_hash = [0; 32];
         token_hash.copy_from_slice(digest::digest(&digest::SHA256, token.signed.as_bytes()).as_ref());
         // Once more the skew, because a copy of ours whose clock is behind still takes it then.
         let forget_after = issued + MAX_AGE + CLOCK_SKEW + CLOCK_SKEW;
-        Ok(Vouched { name, subject, role, token_hash, forget_after })
+        Ok(Vouched { name, subject, roles, token_hash, forget_after })
     }
 
     fn name(&self, claims: &Map<String, Value>) -> Result<String, Refusal> {
         let claim = &self.settings.name_claim;
         let name = text(claims, claim).filter(|name| {
-            let is_plain = name.trim() == *name && !name.chars().any(is_unseen);
+            let is_plain = name.trim() == *name && !name.chars().any(is_unfit);
             !name.is_empty() && name.len() <= MAX_NAME_BYTES && is_plain
         });
         let name = name.ok_or_else(|| Refusal::NoName(claim.clone()))?;
@@ -194,18 +194,14 @@ impl IdTokens {
         Ok(name.to_owned())
     }
 
-    /// The strongest role: the last of theirs in the order viewer, support, key-reader, admin.
-    fn role(&self, claims: &Map<String, Value>) -> Option<Role> {
+    fn roles(&self, claims: &Map<String, Value>) -> Option<Roles> {
         let values: Vec<&str> = match claims.get(&self.settings.roles_claim) {
             Some(Value::String(one)) => vec![one],
             Some(Value::Array(several)) => several.iter().filter_map(Value::as_str).collect(),
             _ => Vec::new(),
         };
-        let has = |role: Role| {
-            let given = |of: &RoleOf| of.role == role && values.contains(&of.value.as_str());
-            self.settings.roles.iter().any(given)
-        };
-        Role::ALL.into_iter().rev().find(|role| has(*role))
+        let given = self.settings.roles.iter().filter(|of| values.contains(&of.value.as_str()));
+        Roles::of(given.map(|of| of.role))
     }
 }
 
@@ -241,12 +237,6 @@ fn instant(value: &Value) -> Option<Timestamp> {
 /// Some providers write it as a text.
 fn is_true(value: &Value) -> bool {
     value == &Value::Bool(true) || value.as_str() == Some("true")
-}
-
-/// Characters by which one name can look like another.
-fn is_unseen(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]

@@ -3,16 +3,20 @@
 //!
 //! Three kinds of answer: fine, will fail (with the reason), could not ask. The last is not a failure.
 
+use std::net::IpAddr;
+
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use c4::{C4Client, C4Error, C4Options};
-use dns::{Applicant, Caa, Nameservers, Pointing, Targets};
-use domain::{Clock, DomainName, Entropy, Reason};
+use dns::{Applicant, Caa, CouldNotAsk, Failed, Nameservers, Pointing, Targets, Trouble};
+use domain::{Clock, DomainName, Entropy, Found as FoundInDns, Reason};
 use rehearsal::{Options, Rehearsal, Rehearsed};
+use runtime::config::KnownProxy;
 use runtime::{Config, RoleError};
 use zeroize::Zeroizing;
 
 mod doubt;
+mod proxy;
 
 use crate::doubt::Doubt;
 
@@ -32,6 +36,16 @@ pub enum Verdict<T> {
     UnknownToC4,
     /// A question got no answer.
     CouldNotAsk(String),
+    /// The nameserver that was asked could not find out: the domain's own may be what is broken.
+    DnsFails(DnsFails),
+}
+
+/// A question to DNS that was answered by SERVFAIL.
+#[derive(Debug, PartialEq, Eq)]
+pub struct DnsFails {
+    /// What was asked and what happened.
+    pub detail: String,
+    failed: Failed,
 }
 
 /// What was found where all is fine.
@@ -62,7 +76,8 @@ pub struct Preflight {
     c4: C4Client,
     nameservers: Nameservers,
     targets: Targets,
-    apex_addresses: Vec<String>,
+    apex_addresses: Vec<IpAddr>,
+    proxies: Vec<KnownProxy>,
     /// None where it is switched off.
     rehearsal: Option<Rehearsal>,
     doubt: Doubt,
@@ -86,6 +101,7 @@ impl Preflight {
         let options = Options {
             http_port: config.preflight.http_port,
             allow_private_addresses: config.preflight.allow_private_addresses,
+            refuse_addresses: config.preflight.refuse_addresses.clone(),
         };
         let rehearsal = config.preflight.rehearsal.then(|| Rehearsal::new(options));
         let rehearsal = rehearsal
@@ -96,6 +112,7 @@ impl Preflight {
             nameservers,
             targets,
             apex_addresses: config.cdn.apex_addresses.clone(),
+            proxies: config.preflight.proxies.clone(),
             rehearsal,
             doubt: Doubt::default(),
         })
@@ -108,6 +125,18 @@ impl Preflight {
             Verdict::Blocked(reason) => Verdict::Blocked(reason),
             Verdict::UnknownToC4 => Verdict::UnknownToC4,
             Verdict::CouldNotAsk(detail) => Verdict::CouldNotAsk(detail),
+            Verdict::DnsFails(fails) => Verdict::DnsFails(fails),
+        }
+    }
+
+    /// Why DNS fails, if the domain's owner has to mend it: broken signatures do not mend themselves, nameservers often do.
+    pub async fn why_dns_fails(&self, fails: &DnsFails) -> Option<Reason> {
+        match self.nameservers.trouble(&fails.failed).await {
+            Ok(Trouble::Signatures { zone }) => Some(Reason::DnssecBroken { zone }),
+            Ok(Trouble::Nameservers { zone, nameservers }) => {
+                Some(Reason::DnsBroken { zone, nameservers: nameservers.join(", ") })
+            }
+            Ok(Trouble::Ours) | Err(_) => None,
         }
     }
 
@@ -133,33 +162,37 @@ impl Preflight {
         }
         match self.nameservers.pointing(name, &targets).await {
             Ok(Pointing::AtUs { found }) => Verdict::Fine(Found { dns: found }),
-            Ok(Pointing::Elsewhere { found }) => {
-                Verdict::Blocked(Reason::NotPointed { target: self.wanted(name, &targets), found })
-            }
+            Ok(Pointing::Elsewhere { found }) => Verdict::Blocked(self.not_pointed(name, &targets, found)),
             Ok(Pointing::ForeignAaaa { found }) => {
-                let ours = self.apex_addresses.iter().find(|address| address.contains(':'));
-                Verdict::Blocked(Reason::WrongAaaa { found, ours: ours.cloned().unwrap_or_default() })
+                let ours = self.apex_addresses.iter().copied().filter(IpAddr::is_ipv6);
+                Verdict::Blocked(Reason::WrongAaaa { found, ours: ours.collect() })
             }
-            Err(error) => Verdict::CouldNotAsk(format!("DNS: {error}")),
+            Err(error) => unanswered(error),
         }
     }
 
-    /// Asks whether CAA permits a CA that answers to `identities`, with our account there if there is one yet.
+    /// Asks whether CAA permits a CA that answers to `identities`, with our account there if there is one yet. `found` says
+    /// where the name leads.
     pub async fn caa(
         &self,
         name: &DomainName,
+        found: &Found,
         identities: &[String],
         account_url: Option<&str>,
     ) -> Verdict<()> {
         let applicant = Applicant { identities, method: METHOD, account_url };
-        match self.nameservers.caa(name, &applicant).await {
+        let mut targets = self.targets.clone();
+        targets.cname_targets.push(found.dns.clone());
+        let wanted = || identities.first().cloned().unwrap_or_default();
+        match self.nameservers.caa(name, &applicant, &targets).await {
             Ok(Caa::Permits) => Verdict::Fine(()),
-            Ok(Caa::Forbids { at, found }) => Verdict::Blocked(Reason::CaaForbids {
-                at,
-                found,
-                wanted: identities.first().cloned().unwrap_or_default(),
-            }),
-            Err(error) => Verdict::CouldNotAsk(format!("DNS: {error}")),
+            Ok(Caa::Forbids { at, found, at_target: false }) => {
+                Verdict::Blocked(Reason::CaaForbids { at, found, wanted: wanted() })
+            }
+            Ok(Caa::Forbids { at, found, at_target: true }) => {
+                Verdict::Blocked(Reason::CdnCaaForbids { at, found, wanted: wanted() })
+            }
+            Err(error) => unanswered(error),
         }
     }
 
@@ -192,11 +225,24 @@ impl Preflight {
         }
     }
 
-    /// What the customer has to set: a CNAME, or addresses where the name is an apex, which cannot have one.
-    fn wanted(&self, name: &DomainName, targets: &Targets) -> String {
-        if name.is_apex() && !self.apex_addresses.is_empty() {
-            return self.apex_addresses.join(" and ");
+    /// What is there and what the customer has to set: a CNAME, or addresses where the name is an apex, which cannot have
+    /// one.
+    fn not_pointed(&self, name: &DomainName, targets: &Targets, found: FoundInDns) -> Reason {
+        let target = targets.cname_targets.last().cloned().unwrap_or_default();
+        let needs_addresses = name.is_apex() || target.is_empty();
+        Reason::NotPointed {
+            target,
+            addresses: if needs_addresses { self.apex_addresses.clone() } else { Vec::new() },
+            proxy: proxy::of(&self.proxies, &found),
+            found,
         }
-        targets.cname_targets.last().cloned().unwrap_or_else(|| self.apex_addresses.join(" and "))
+    }
+}
+
+fn unanswered<T>(CouldNotAsk { detail, failed }: CouldNotAsk) -> Verdict<T> {
+    let detail = format!("DNS: {detail}");
+    match failed {
+        Some(failed) => Verdict::DnsFails(DnsFails { detail, failed }),
+        None => Verdict::CouldNotAsk(detail),
     }
 }

@@ -1,11 +1,11 @@
 //! Domain types as messages.
 
-use std::net::IpAddr;
-
-use domain::{CertificateSummary, DomainName, HistoryEntry, Reason, Source, Status};
+use domain::sentence::{NamedZone, ServedCertificate, Situation};
+use domain::{CertificateSummary, DomainName, HistoryEntry, Source, Status, Trust, printable};
 use jiff::Timestamp;
 use store::DomainView;
 
+use crate::reason::{from_message, reason};
 use crate::v1;
 
 /// An instant as a message.
@@ -72,69 +72,95 @@ impl From<&CertificateSummary> for v1::Certificate {
         Self {
             sha256: certificate.sha256.clone(),
             serial: certificate.serial.clone(),
-            issuer: certificate.issuer.clone(),
+            issuer: printable(&certificate.issuer),
             not_before: Some(to_timestamp(certificate.not_before)),
             not_after: Some(to_timestamp(certificate.not_after)),
             source: v1::Source::from(certificate.source).into(),
+            trust: certificate.trust.map_or("", Trust::as_str).to_owned(),
         }
     }
 }
 
-/// Why a domain is where it is, as a message.
-pub fn reason(reason: &Reason, name: &DomainName) -> v1::Reason {
-    v1::Reason {
-        code: reason.code().to_owned(),
-        who: reason.who().as_str().to_owned(),
-        message: reason.message(name),
-        needed: needed(reason, name),
-        found: reason.found().unwrap_or_default().to_owned(),
+/// A domain as a message, at `now`.
+pub fn domain(view: &DomainView, now: Timestamp) -> v1::Domain {
+    let domain = &view.domain;
+    let situation = situation_of(view);
+    let why = situation.reason.as_ref().map(|why| v1::Reason {
+        customer_message: printable(&situation.letter(&NamedZone::utc(), now).unwrap_or_default()),
+        ..reason(why, &domain.name)
+    });
+    v1::Domain {
+        name: domain.name.to_string(),
+        status: v1::Status::from(domain.recorded).into(),
+        source: v1::Source::from(domain.source).into(),
+        created_at: Some(to_timestamp(domain.created_at)),
+        expires_at: domain.facts.live.map(|live| to_timestamp(live.not_after)),
+        reason: why,
+        activity: domain.activity.as_str().to_owned(),
+        next_attempt_at: view.next_attempt_at.map(to_timestamp),
+        failed_attempts: view.failed_attempts,
+        certificate: view.certificate.as_ref().map(v1::Certificate::from),
+        revision: domain.revision,
+        renewal_blocked: situation.renewal_blocked,
+        activity_since: Some(to_timestamp(view.activity_since)),
     }
 }
 
-/// The records that are needed: one CNAME, or addresses where the name is an apex, which cannot have one.
-fn needed(reason: &Reason, name: &DomainName) -> Vec<v1::DnsRecord> {
-    let record = |kind: &str, name: &str, value: String| v1::DnsRecord {
-        r#type: kind.to_owned(),
-        name: name.to_owned(),
-        value,
+fn situation_of(view: &DomainView) -> Situation {
+    let domain = &view.domain;
+    Situation {
+        name: domain.name.clone(),
+        status: domain.recorded,
+        source: domain.source,
+        reason: domain.reason(),
+        renewal_blocked: domain.recorded == Status::Success && domain.facts.block.is_some(),
+        served: view.certificate.as_ref().map(|certificate| ServedCertificate {
+            not_after: certificate.not_after,
+            source: certificate.source,
+            issuer: certificate.issuer.clone(),
+            trust: certificate.trust,
+        }),
+        activity: domain.activity,
+        since: Some(view.activity_since),
+        next: view.next_attempt_at,
+        failed_attempts: view.failed_attempts,
+    }
+}
+
+/// Where a domain stands, for sentences about it; none if the message has words that this program does not know.
+pub fn situation(message: &v1::Domain) -> Option<Situation> {
+    let instant = |at: &Option<prost_types::Timestamp>| at.as_ref().and_then(from_timestamp);
+    let reason = match &message.reason {
+        Some(reason) => Some(from_message(reason)?),
+        None => None,
     };
-    match reason {
-        Reason::NotPointed { target, .. } => target
-            .split(" and ")
-            .map(|value| {
-                let kind = match value.parse() {
-                    Ok(IpAddr::V4(_)) => "A",
-                    Ok(IpAddr::V6(_)) => "AAAA",
-                    Err(_) => "CNAME",
-                };
-                record(kind, name.as_str(), value.to_owned())
-            })
-            .collect(),
-        Reason::WrongAaaa { ours, .. } if !ours.is_empty() => {
-            vec![record("AAAA", name.as_str(), ours.clone())]
+    let served = instant(&message.expires_at).map(|not_after| {
+        let certificate = message.certificate.clone().unwrap_or_default();
+        ServedCertificate {
+            not_after,
+            source: source(certificate.source()),
+            trust: certificate.trust.parse().ok(),
+            issuer: certificate.issuer,
         }
-        Reason::CaaForbids { at, wanted, .. } => vec![record("CAA", at, format!("0 issue \"{wanted}\""))],
-        _ => Vec::new(),
-    }
+    });
+    Some(Situation {
+        name: DomainName::parse(&message.name).ok()?,
+        status: status(message.status())?,
+        source: source(message.source()),
+        reason,
+        renewal_blocked: message.renewal_blocked,
+        served,
+        activity: message.activity.parse().ok()?,
+        since: instant(&message.activity_since),
+        next: instant(&message.next_attempt_at),
+        failed_attempts: message.failed_attempts,
+    })
 }
 
-impl From<&DomainView> for v1::Domain {
-    fn from(view: &DomainView) -> Self {
-        let domain = &view.domain;
-        Self {
-            name: domain.name.to_string(),
-            status: v1::Status::from(domain.recorded).into(),
-            source: v1::Source::from(domain.source).into(),
-            created_at: Some(to_timestamp(domain.created_at)),
-            expires_at: domain.facts.live.map(|live| to_timestamp(live.not_after)),
-            reason: domain.reason().map(|why| reason(&why, &domain.name)),
-            activity: domain.activity.as_str().to_owned(),
-            next_attempt_at: view.next_attempt_at.map(to_timestamp),
-            failed_attempts: view.failed_attempts,
-            certificate: view.certificate.as_ref().map(v1::Certificate::from),
-            revision: domain.revision,
-            renewal_blocked: domain.recorded == Status::Success && domain.facts.block.is_some(),
-        }
+fn source(message: v1::Source) -> Source {
+    match message {
+        v1::Source::Text => Source::Text,
+        v1::Source::C4 | v1::Source::Unspecified => Source::C4,
     }
 }
 
@@ -144,10 +170,10 @@ impl From<&HistoryEntry> for v1::HistoryEntry {
         Self {
             at: Some(to_timestamp(entry.at)),
             kind: entry.kind.as_str().to_owned(),
-            actor: entry.actor.clone(),
+            actor: printable(&entry.actor),
             status_from: word(entry.status_from),
             status_to: word(Some(entry.status_to)),
-            message: entry.message.clone(),
+            message: printable(&entry.message),
             certificate_sha256: entry.certificate_sha256.clone().unwrap_or_default(),
         }
     }

@@ -5,9 +5,11 @@
 
 mod convert;
 mod event;
+mod reason;
 
-pub use convert::{from_timestamp, reason, status_from_word, status_word, to_timestamp};
+pub use convert::{domain, from_timestamp, situation, status_from_word, status_word, to_timestamp};
 pub use event::{EVENT_VERSION, EventError, decode_event, encode_event};
+pub use reason::reason;
 
 /// Messages, clients and servers of package `sslmanager.v1`.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, reason = "generated code")]

@@ -31,7 +31,7 @@ pub(crate) enum NoRoute {
 
 impl Route {
     /// Leaves out the addresses that may not be connected to, as CAs do.
-    pub(crate) fn choose(addresses: &[IpAddr], reach: Reach) -> Result<Self, NoRoute> {
+    pub(crate) fn choose(addresses: &[IpAddr], reach: &Reach) -> Result<Self, NoRoute> {
         let mut refused = NoRoute::NoAddress;
         let (mut ipv6, mut ipv4) = (None, None);
         for address in addresses {
@@ -88,10 +88,11 @@ fn not_connected(address: SocketAddr, error: &Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::internet::Within;
 
     fn chosen(addresses: &[&str]) -> Result<(String, Option<String>), NoRoute> {
         let addresses: Vec<IpAddr> = addresses.iter().map(|address| address.parse().unwrap()).collect();
-        let route = Route::choose(&addresses, Reach::Internet)?;
+        let route = Route::choose(&addresses, &Reach { within: Within::Internet, refused: [].into() })?;
         let text = |address: Checked| address.ip().to_string();
         Ok((text(route.first), route.fallback.map(text)))
     }

@@ -1,5 +1,7 @@
 //! Why the expected body did not come back, and whose fault that is.
 
+use domain::one_line;
+
 use crate::Rehearsed;
 use crate::target::Target;
 
@@ -48,17 +50,8 @@ impl Failure {
 impl From<Failure> for Rehearsed {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Site(found) => Self::Wrong { found: shortened(&found) },
-            Failure::Ours(detail) => Self::CouldNotAsk { detail: shortened(&detail) },
+            Failure::Site(found) => Self::Wrong { found: one_line(&found, MOST_CHARACTERS) },
+            Failure::Ours(detail) => Self::CouldNotAsk { detail: one_line(&detail, MOST_CHARACTERS) },
         }
     }
-}
-
-fn shortened(text: &str) -> String {
-    if text.chars().count() <= MOST_CHARACTERS {
-        return text.to_owned();
-    }
-    let mut short: String = text.chars().take(MOST_CHARACTERS - 1).collect();
-    short.push('…');
-    short
 }

@@ -10,7 +10,7 @@ use rustls::ClientConfig;
 use crate::connect::{NoRoute, Route};
 use crate::exchange::{self, Answer};
 use crate::failure::Failure;
-use crate::internet::Reach;
+use crate::internet::{Reach, Within};
 use crate::patience::Patience;
 use crate::target::Target;
 use crate::{Options, RehearsalError, Rehearsed, tls};
@@ -44,7 +44,10 @@ impl Rehearsal {
     ) -> Result<Self, RehearsalError> {
         Ok(Self {
             http_port: options.http_port,
-            reach: if options.allow_private_addresses { Reach::Anywhere } else { Reach::Internet },
+            reach: Reach {
+                within: if options.allow_private_addresses { Within::Anywhere } else { Within::Internet },
+                refused: options.refuse_addresses.into(),
+            },
             connect_within,
             fetch_within,
             tls: Arc::new(tls::accepting_any().map_err(RehearsalError)?),
@@ -104,7 +107,7 @@ impl Rehearsal {
     ) -> Result<Option<Target>, Failure> {
         let asking = nameservers.addresses(target.host().as_ref());
         let addresses = patience.with_dns(asking).await?;
-        let route = Route::choose(&addresses, self.reach).map_err(|none| no_route(&none, target))?;
+        let route = Route::choose(&addresses, &self.reach).map_err(|none| no_route(&none, target))?;
         let exchange = async {
             let stream = route.connect(target.port(), self.connect_within).await?;
             exchange::ask(stream, target, &self.tls).await
@@ -123,6 +126,7 @@ fn no_route(none: &NoRoute, target: &Target) -> Failure {
         NoRoute::Refused(kind, address) if target.is_first() => {
             format!("it leads to the {kind} address {address}")
         }
+        NoRoute::Refused("refused", _) => "the name leads to an address that is refused here".to_owned(),
         NoRoute::Refused(..) => "the name leads to an address that is not of the internet".to_owned(),
     })
 }
@@ -187,9 +191,9 @@ mod tests {
         }
 
         async fn fetch(&self) -> String {
-            let options = Options { http_port: self.port, allow_private_addresses: false };
+            let options = Options { http_port: self.port, ..Options::default() };
             let mut rehearsal = Rehearsal::new(options).unwrap();
-            rehearsal.reach = Reach::InternetAnd(IpAddr::V4(OUTSIDE));
+            rehearsal.reach.within = Within::InternetAnd(IpAddr::V4(OUTSIDE));
             let nameservers = Nameservers::new(vec![SocketAddr::to_string(&self.dns.addr())]).unwrap();
             let name = DomainName::parse("shop.example.com").unwrap();
             match rehearsal.fetch(&nameservers, &name, "token", "body").await {

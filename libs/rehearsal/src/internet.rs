@@ -10,8 +10,9 @@
 //! `is_global` is not stable.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
-use ipnet::{Ipv4Net, Ipv6Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 /// What else is not of the internet is "reserved".
 const SPECIAL_IPV4: [(Ipv4Net, &str); 17] = [
@@ -61,8 +62,15 @@ const fn ipv6([a, b, c]: [u16; 3], prefix: u8) -> Ipv6Net {
 }
 
 /// Where connections may go.
+#[derive(Clone, Debug)]
+pub(crate) struct Reach {
+    pub(crate) within: Within,
+    /// Refused, wherever it is.
+    pub(crate) refused: Arc<[IpNet]>,
+}
+
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Reach {
+pub(crate) enum Within {
     Anywhere,
     Internet,
     /// A test has no address on the internet.
@@ -82,16 +90,30 @@ impl Checked {
 
 impl Reach {
     /// Or what kind of address it is instead, as an adjective.
-    pub(crate) fn check(self, address: IpAddr) -> Result<Checked, &'static str> {
-        let special = match self {
-            Self::Anywhere => None,
-            Self::Internet => special(address),
+    pub(crate) fn check(&self, address: IpAddr) -> Result<Checked, &'static str> {
+        if self.refused.iter().any(|refused| refused.contains(&inner(address))) {
+            return Err("refused");
+        }
+        let special = match self.within {
+            Within::Anywhere => None,
+            Within::Internet => special(address),
             #[cfg(test)]
-            Self::InternetAnd(other) if other == address => None,
+            Within::InternetAnd(other) if other == address => None,
             #[cfg(test)]
-            Self::InternetAnd(_) => special(address),
+            Within::InternetAnd(_) => special(address),
         };
         special.map_or(Ok(Checked(address)), Err)
+    }
+}
+
+/// The IPv4 address behind NAT64, or that is mapped into IPv6; any other stays as it is.
+fn inner(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(address) if NAT64.contains(&address) => {
+            let [.., a, b, c, d] = address.octets();
+            Ipv4Addr::new(a, b, c, d).into()
+        }
+        address => address.to_canonical(),
     }
 }
 
@@ -123,6 +145,24 @@ fn special_ipv6(address: Ipv6Addr) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn reach(within: Within) -> Reach {
+        Reach { within, refused: Arc::new([]) }
+    }
+
+    #[test]
+    fn what_the_settings_refuse_is_refused_in_every_guise() {
+        let refused = ["8.8.0.0/16", "2606:4700::/32"].map(|net| net.parse().unwrap());
+        for within in [Within::Internet, Within::Anywhere] {
+            let reach = Reach { within, refused: Arc::new(refused) };
+            for address in ["8.8.8.8", "64:ff9b::8.8.8.8", "::ffff:8.8.8.8", "2606:4700::1111"] {
+                assert_eq!(reach.check(address.parse().unwrap()).unwrap_err(), "refused", "{address}");
+            }
+            for address in ["8.9.0.1", "2606:4701::1"] {
+                assert!(reach.check(address.parse().unwrap()).is_ok(), "{address}");
+            }
+        }
+    }
 
     #[test]
     fn addresses_that_are_not_of_the_internet_are_refused() {
@@ -184,8 +224,8 @@ mod tests {
             ("ff02::1", "multicast"),
         ] {
             let address = address.parse().unwrap();
-            assert_eq!(Reach::Internet.check(address).unwrap_err(), kind, "{address}");
-            assert_eq!(Reach::Anywhere.check(address).unwrap().ip(), address);
+            assert_eq!(reach(Within::Internet).check(address).unwrap_err(), kind, "{address}");
+            assert_eq!(reach(Within::Anywhere).check(address).unwrap().ip(), address);
         }
     }
 
@@ -228,7 +268,7 @@ mod tests {
             "3ffe::1",
         ] {
             let address = address.parse().unwrap();
-            let checked = Reach::Internet.check(address);
+            let checked = reach(Within::Internet).check(address);
             assert_eq!(checked.map(Checked::ip).ok(), Some(address), "{address}");
         }
     }

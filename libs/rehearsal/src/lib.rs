@@ -21,20 +21,24 @@ mod patience;
 mod target;
 mod tls;
 
+use ipnet::IpNet;
+
 pub use fetch::Rehearsal;
 
 /// Where probes may be fetched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// The port of the first request: 80 on the internet.
     pub http_port: u16,
     /// Whether loopback, private networks and whatever else is not of the internet may be connected to.
     pub allow_private_addresses: bool,
+    /// What is not connected to, whatever else is allowed.
+    pub refuse_addresses: Vec<IpNet>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { http_port: 80, allow_private_addresses: false }
+        Self { http_port: 80, allow_private_addresses: false, refuse_addresses: Vec::new() }
     }
 }
 

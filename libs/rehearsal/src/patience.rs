@@ -29,7 +29,7 @@ impl Patience {
         self.for_dns = self.for_dns.saturating_sub(began.elapsed());
         match answer {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(CouldNotAsk { detail })) => Err(Failure::Ours(detail)),
+            Ok(Err(CouldNotAsk { detail, .. })) => Err(Failure::Ours(detail)),
             Err(_) => Err(Failure::Ours("asking DNS took too long".to_owned())),
         }
     }

@@ -1,6 +1,7 @@
 //! What a role is given: its process, and, unless it is a client of the API alone, the store and the bus.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bus::Bus;
@@ -94,11 +95,24 @@ impl Listen {
             Self::Admin => "admin.listen",
         }
     }
+
+    /// As metrics, log lines and `/readyz` name the port.
+    pub(crate) fn port(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::ChallengeResponder => "challenge-responder",
+            Self::Console => "console",
+            Self::Admin => "admin",
+        }
+    }
 }
 
 /// Bound sockets: all of them before anything starts, so that a taken port starts nothing.
 #[derive(Default)]
-pub struct Listeners(Mutex<Vec<(Listen, TcpListener)>>);
+pub struct Listeners {
+    sockets: Mutex<Vec<(Listen, TcpListener)>>,
+    bound: AtomicUsize,
+}
 
 impl Listeners {
     /// Binds one.
@@ -106,13 +120,19 @@ impl Listeners {
         let failed = |source| RoleError::Listen { setting: what.setting(), address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let bound = listener.local_addr().map_err(failed)?;
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((what, listener));
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner).push((what, listener));
+        self.bound.fetch_add(1, Ordering::Relaxed);
         Ok(bound)
+    }
+
+    /// How many were bound.
+    pub(crate) fn bound(&self) -> usize {
+        self.bound.load(Ordering::Relaxed)
     }
 
     /// Hands a bound socket to its role, once.
     pub fn take(&self, what: Listen) -> Result<TcpListener, RoleError> {
-        let mut listeners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut listeners = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
         let index = listeners.iter().position(|(listen, _)| *listen == what);
         index
             .map(|index| listeners.swap_remove(index).1)

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{RawQuery, State};
@@ -15,14 +15,32 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use store::Store;
 
-use crate::{Listen, Process, RoleError, chain};
+use crate::{Listen, Listener, Process, RoleError, chain, serve_http};
 
 const ASK_WITHIN: Duration = Duration::from_secs(2);
 const CLOCKS_MAY_DIFFER: SignedDuration = SignedDuration::from_secs(5);
 
+/// How long a part that was full says so.
+const FULL_FOR: Duration = Duration::from_secs(10);
+
 /// What each part of the process says about itself.
 #[derive(Clone, Debug, Default)]
-pub struct Health(Arc<Mutex<BTreeMap<&'static str, Result<(), String>>>>);
+pub struct Health(Arc<Mutex<States>>);
+
+#[derive(Debug, Default)]
+struct States {
+    parts: BTreeMap<&'static str, Result<(), String>>,
+    pressed: BTreeMap<&'static str, Pressure>,
+}
+
+/// A limit that was reached a moment ago.
+#[derive(Clone, Debug)]
+struct Pressure {
+    reason: String,
+    /// Whether the process serves its users no more.
+    is_fatal: bool,
+    since: Instant,
+}
 
 impl Health {
     /// A part is needed, and not ready yet.
@@ -40,17 +58,43 @@ impl Health {
         self.set(part, Err(reason.into()));
     }
 
+    /// A limit of that part was reached, so users are refused: not ready, until that was ten seconds ago.
+    pub fn full(&self, part: &'static str, reason: impl Into<String>) {
+        self.press(part, reason.into(), true);
+    }
+
+    /// What strangers may use of that part is used up. It is said for ten seconds, and the process stays ready: else a
+    /// stranger could take it out of service.
+    pub fn crowded(&self, part: &'static str, reason: impl Into<String>) {
+        self.press(part, reason.into(), false);
+    }
+
     /// Whether a part of that name is in this process.
     pub fn knows(&self, part: &str) -> bool {
-        self.snapshot().contains_key(part)
+        self.states().parts.contains_key(part)
     }
 
     fn set(&self, part: &'static str, state: Result<(), String>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(part, state);
+        self.states().parts.insert(part, state);
+    }
+
+    fn press(&self, part: &'static str, reason: String, is_fatal: bool) {
+        self.states().pressed.insert(part, Pressure { reason, is_fatal, since: Instant::now() });
+    }
+
+    fn states(&self) -> MutexGuard<'_, States> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn snapshot(&self) -> BTreeMap<&'static str, Result<(), String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.states().parts.clone()
+    }
+
+    /// The limits that were reached within the last ten seconds, as a part and a reason each.
+    fn pressed(&self) -> Vec<(String, Pressure)> {
+        let mut states = self.states();
+        states.pressed.retain(|_, pressure| pressure.since.elapsed() < FULL_FOR);
+        states.pressed.iter().map(|(part, pressure)| (format!("{part}-limit"), pressure.clone())).collect()
     }
 }
 
@@ -61,6 +105,8 @@ pub struct Backends {
     pub store: Arc<Store>,
     /// The hints.
     pub bus: Arc<dyn Bus>,
+    /// Whether the process is of no use if the store takes no writes.
+    pub writes: bool,
 }
 
 #[derive(Clone)]
@@ -76,22 +122,29 @@ pub async fn serve_admin(
     backends: Option<Backends>,
     metrics: PrometheusHandle,
 ) -> Result<(), RoleError> {
-    let listener = process.listeners.take(Listen::Admin)?;
+    let listener = Listener::new(&process, Listen::Admin, None)?;
     let hard = process.stop.hard().clone();
     let router = Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(|State(admin): State<Admin>| async move { admin.metrics.render() }))
         .with_state(Admin { process, backends, metrics });
-    axum::serve(listener, router)
-        .with_graceful_shutdown(hard.cancelled_owned())
-        .await
-        .map_err(|source| RoleError::Server { role: "admin", source: source.into() })
+    let end = hard.clone();
+    let serve = move |stream| serve_http(stream, router.clone(), end.clone());
+    // The stop does not wait for a collector that keeps its connection.
+    listener.serve(hard, |task| drop(tokio::spawn(task)), serve).await;
+    Ok(())
 }
 
 /// What the store says of itself.
-async fn ask_store(store: &Store, now: Timestamp) -> Result<(), String> {
-    let theirs = match tokio::time::timeout(ASK_WITHIN, store.clock()).await {
+async fn ask_store(store: &Store, writes: bool, now: Timestamp) -> Result<(), String> {
+    let asked = async {
+        if writes {
+            store.check_writes().await?;
+        }
+        store.clock().await
+    };
+    let theirs = match tokio::time::timeout(ASK_WITHIN, asked).await {
         Ok(Ok(theirs)) => theirs,
         Ok(Err(error)) => return Err(chain(&error)),
         Err(_) => return Err("no answer in time".to_owned()),
@@ -114,8 +167,8 @@ fn compare_clocks(ours: Timestamp, theirs: Timestamp) -> Result<(), String> {
 async fn ready(State(admin): State<Admin>, RawQuery(query): RawQuery) -> (StatusCode, String) {
     let Process { health, stop, clock, .. } = &admin.process;
     let mut parts = health.snapshot();
-    if let Some(Backends { store, bus }) = &admin.backends {
-        parts.insert("store", ask_store(store, clock.now()).await);
+    if let Some(Backends { store, bus, writes }) = &admin.backends {
+        parts.insert("store", ask_store(store, *writes, clock.now()).await);
         parts.insert("bus", bus.trouble().map_or(Ok(()), Err));
     }
     if stop.soft().is_cancelled() {
@@ -124,8 +177,11 @@ async fn ready(State(admin): State<Admin>, RawQuery(query): RawQuery) -> (Status
     let query = query.unwrap_or_default();
     let excluded: Vec<&str> = query.split('&').filter_map(|pair| pair.strip_prefix("exclude=")).collect();
     parts.retain(|part, _| !excluded.contains(part));
-    let code =
-        if parts.values().all(Result::is_ok) { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let mut pressed = health.pressed();
+    pressed.retain(|(part, _)| !excluded.contains(&part.as_str()));
+    let is_ready =
+        parts.values().all(Result::is_ok) && pressed.iter().all(|(_, pressure)| !pressure.is_fatal);
+    let code = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let mut text = String::new();
     for (part, state) in parts {
         // Writing to a String cannot fail.
@@ -134,12 +190,29 @@ async fn ready(State(admin): State<Admin>, RawQuery(query): RawQuery) -> (Status
             Err(reason) => writeln!(text, "{part}: {reason}"),
         };
     }
+    for (part, pressure) in pressed {
+        let _ = writeln!(text, "{part}: {}", pressure.reason);
+    }
     (code, text)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_limit_that_was_reached_is_said_for_a_while() {
+        let health = Health::default();
+        health.full("api", "no place");
+        health.crowded("sign-in", "many strangers");
+        let said = health.pressed().into_iter().map(|(part, pressure)| (part, pressure.is_fatal));
+        let expected = [("api-limit".to_owned(), true), ("sign-in-limit".to_owned(), false)];
+        assert_eq!(said.collect::<Vec<_>>(), expected);
+        for pressure in health.states().pressed.values_mut() {
+            pressure.since = Instant::now().checked_sub(FULL_FOR).expect("an instant");
+        }
+        assert!(health.pressed().is_empty());
+    }
 
     #[test]
     fn clocks_that_differ_by_more_than_five_seconds_are_a_reason() {

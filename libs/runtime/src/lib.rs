@@ -1,5 +1,5 @@
-//! What every role's start and stop need, once: configuration, telemetry, health, shutdown, the clock, and the worker
-//! that claims work and runs it under its lease.
+//! What every role's start and stop need, once: configuration, telemetry, health, shutdown, the clock, the
+//! listener of every port, and the worker that claims work and runs it under its lease.
 //!
 //! A role gets a [`Context`] and nothing else; it cannot tell which store or bus is underneath.
 
@@ -7,10 +7,16 @@ mod checkpoint;
 mod clock;
 pub mod config;
 mod context;
+mod descriptors;
 mod error;
 mod health;
+mod listener;
+mod proof;
 mod role;
 mod secret;
+mod seldom;
+mod shares;
+mod source;
 mod stop;
 mod telemetry;
 pub mod testing;
@@ -22,10 +28,16 @@ pub use checkpoint::checkpoint;
 pub use clock::{SystemClock, SystemEntropy};
 pub use config::Config;
 pub use context::{Context, Listen, Listeners, Process};
+pub use descriptors::raise_descriptors;
 pub use error::{RoleError, chain};
 pub use health::{Backends, Health, serve_admin};
+pub use listener::{Accepted, Listener, Patience, Peer, Places, serve_http};
+pub use proof::{is_process_proof, process_proof};
 pub use role::RoleName;
 pub use secret::{Secret, SecretUrl};
+pub use seldom::Seldom;
+pub use shares::{Full, Queue, Share, Shares, Turn};
+pub use source::Source;
 pub use stop::Stop;
 pub use telemetry::{LogFormat, Telemetry, start_telemetry, start_telemetry_quietly};
 pub use worker::{Job, JobError, Worker};

@@ -1,8 +1,9 @@
 //! The sample configuration shows every setting, and bad settings are told apart.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use domain::Role;
+use domain::{PreExpiry, Role};
 use runtime::config::{
     AcmeIssuer, ApiOidc, ConfigError, IssuerLimits, KeyAlgorithm, LimitNumber, LimitNumbers, OidcRole,
 };
@@ -38,6 +39,22 @@ fn the_sample_shows_every_setting_with_its_default() {
 }
 
 #[test]
+fn what_is_no_toml_is_told_by_file_and_line_without_its_values() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ssl-manager.toml");
+    for (text, told) in [
+        ("[c4]\ntoken = \"s3cret\"\ntoken = \"s3cret\"\n", "line 3, column 1: duplicate key: token"),
+        ("[dns]\n[dns]\n", "line 2, column"),
+        ("[c4]\ntoken = \"s3cret\n", "line 2, column"),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let error = Config::read(Some(&path)).unwrap_err().to_string();
+        assert!(error.contains("ssl-manager.toml, ") && error.contains(told), "{error}");
+        assert!(!error.contains("s3cret") && error.lines().count() == 1, "{error}");
+    }
+}
+
+#[test]
 fn limits_are_a_name_or_a_table() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("limits.toml");
@@ -54,6 +71,31 @@ fn limits_are_a_name_or_a_table() {
     assert_eq!(numbers.new_orders, Some(LimitNumber { count: 300, hours: 3 }));
     assert_eq!(numbers.failed_authorizations, None);
     assert!(read("{ new_odrers = { count = 300, hours = 3 } }").is_err(), "misspelt");
+}
+
+#[test]
+fn pre_expiry_is_a_number_of_days_or_a_third_of_the_lifetime() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("renewal.toml");
+    let read = |written: &str| {
+        std::fs::write(&path, format!("[renewal]\npre_expiry_days = {written}\n")).unwrap();
+        Config::read(Some(&path))
+    };
+    for (written, expected, shown) in [
+        ("14", PreExpiry::Days(14), "14"),
+        ("\"14\"", PreExpiry::Days(14), "14"),
+        ("\"third\"", PreExpiry::Third, "third"),
+    ] {
+        let config = read(written).unwrap();
+        assert_eq!(config.renewal.pre_expiry_days, expected, "{written}");
+        let settings = config.settings(Some(&path)).unwrap();
+        let setting = settings.iter().find(|setting| setting.key == "renewal.pre_expiry_days").unwrap();
+        assert_eq!(setting.value.to_string().trim_matches('"'), shown);
+    }
+    for written in ["\"half\"", "-1", "70000", "1.5", "true", "[7]"] {
+        let error = read(written).unwrap_err().to_string();
+        assert!(error.contains("pre_expiry_days") || error.contains("third"), "{written}: {error}");
+    }
 }
 
 #[test]
@@ -156,6 +198,8 @@ fn tls_files_that_cannot_work_are_told_in_the_words_of_an_import() {
     let check = |certificate: &str, key: &str, ca: &str| {
         let path = |file: &str| if file.is_empty() { file.into() } else { Path::new(PEOPLE).join(file) };
         let mut config = Config::default();
+        // As they are checked out.
+        config.keys.open_secret_files = true;
         config.api.tls = Some(runtime::config::ApiTls {
             certificate_file: path(certificate),
             key_file: path(key),
@@ -238,7 +282,7 @@ fn settings_that_make_no_sense_are_named() {
     assert!(problems(|c| c.issuer.max_in_flight = 0).contains("max_in_flight"));
     let both = problems(|c| {
         c.c4.base_url.clear();
-        c.renewal.pre_expiry_days = 0;
+        c.renewal.pre_expiry_days = PreExpiry::Days(0);
     });
     assert!(both.contains("c4.base_url") && both.contains("pre_expiry_days"), "all at once: {both}");
     assert!(!problems(|c| c.c4.base_url.clear()).contains("secret"));
@@ -259,10 +303,11 @@ fn clients_by_certificate_are_told_apart_and_need_a_ca() {
     let path = folder.path().join("api.toml");
     let check = |ca: &str, clients: &[(&str, &str, &str)]| {
         let mut text = format!(
-            "[api.tls]\ncertificate_file = \"{PEOPLE}/leaf.pem\"\nkey_file = \"{PEOPLE}/key.pem\"\nclient_ca_file = \"{ca}\"\n"
+            "[keys]\nopen_secret_files = true\n[api.tls]\ncertificate_file = \"{PEOPLE}/leaf.pem\"\nkey_file = \"{PEOPLE}/key.pem\"\nclient_ca_file = \"{ca}\"\n"
         );
         for (name, san, role) in clients {
-            let entry = ["[[api.tls.clients]]", &format!("name = {name:?}\nsan = {san:?}\nrole = {role:?}")];
+            let entry =
+                ["[[api.tls.clients]]", &format!("name = {name:?}\nsan = {san:?}\nroles = [{role:?}]")];
             text.push_str(&entry.join("\n"));
             text.push('\n');
         }
@@ -313,4 +358,58 @@ fn a_provider_that_lets_nobody_or_anybody_in_is_refused() {
     assert!(
         problems(&|oidc| oidc.root_certificate_file = "/nowhere".into()).contains("root_certificate_file")
     );
+}
+
+/// Each in its setting, as who may run the process would find them; what is not read by a role is not looked at.
+#[test]
+fn files_with_secrets_that_others_can_read_are_refused_unless_a_setting_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, mode: u32| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, "secret").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        path
+    };
+    let settings = |mode: u32| {
+        let mut config = Config::default();
+        "https://c4.example.net".clone_into(&mut config.c4.base_url);
+        config.cdn.cname_targets = vec!["cdn.example.net".to_owned()];
+        config.c4.token_file = file("token", mode);
+        config.acme.issuers = vec![AcmeIssuer {
+            name: "x".to_owned(),
+            directory_url: "https://ca.example.net/directory".to_owned(),
+            eab_key_id: "kid".to_owned(),
+            eab_hmac_key_file: file("eab", mode),
+            ..AcmeIssuer::default()
+        }];
+        config.console.api.client_certificate_file = file("client.pem", mode);
+        config.console.api.client_key_file = file("client.key", mode);
+        config.console.tls = Some(runtime::config::ConsoleTls {
+            certificate_file: file("page.pem", mode),
+            key_file: file("page.key", mode),
+        });
+        config
+    };
+    let told = |config: &Config, roles: &[RoleName]| {
+        config.validate(roles).err().map(|error| error.to_string()).unwrap_or_default()
+    };
+    let all = [
+        "c4.token_file",
+        "acme.issuers.0.eab_hmac_key_file",
+        "console.api.client_key_file",
+        "console.tls.key_file",
+    ];
+    for mode in [0o644, 0o604, 0o602] {
+        let mut config = settings(mode);
+        let problem = told(&config, &RoleName::ALL);
+        for setting in all {
+            assert!(problem.contains(&format!("{setting}: ")), "{setting} in {problem}");
+        }
+        assert!(problem.contains("run chmod 600") && problem.contains("page.key"), "{problem}");
+        assert!(!problem.contains("client.pem") && !problem.contains("page.pem is"), "no secret: {problem}");
+        assert!(!told(&config, &[RoleName::Console]).contains("token_file"), "another role's");
+        config.keys.open_secret_files = true;
+        assert!(!told(&config, &RoleName::ALL).contains("chmod"));
+    }
+    assert_eq!(told(&settings(0o600), &RoleName::ALL), "");
 }

@@ -154,3 +154,40 @@ async fn every_name_of_a_zone_leads_to_its_target_unless_it_has_records() {
     assert_eq!(other.metadata.response_code, ResponseCode::NXDomain);
     dns.stop().await;
 }
+
+/// What a resolver says of a zone: asked as usual, without a check of signatures, and for what it knows already.
+async fn codes(server: SocketAddr, name: &str) -> [(ResponseCode, usize, usize); 3] {
+    let mut codes = Vec::new();
+    for (is_recursive, is_checked) in [(true, true), (true, false), (false, false)] {
+        let mut query = Message::query();
+        query.metadata.recursion_desired = is_recursive;
+        query.metadata.checking_disabled = !is_checked;
+        query.add_query(Query::query(Name::from_ascii(name).unwrap(), RecordType::A));
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        socket.connect(server).await.unwrap();
+        socket.send(&query.to_vec().unwrap()).await.unwrap();
+        let mut buffer = [0; 4096];
+        let length = socket.recv(&mut buffer).await.unwrap();
+        let answer = Message::from_vec(&buffer[..length]).unwrap();
+        codes.push((answer.metadata.response_code, answer.answers.len(), answer.authorities.len()));
+    }
+    codes.try_into().unwrap()
+}
+
+#[tokio::test]
+async fn a_zone_fails_by_its_signatures_or_its_nameservers() {
+    use ResponseCode::{NoError, ServFail};
+    let a = vec![("shop.customer.example".to_owned(), vec![EDGE])];
+    let dns = Dns::start(DnsOptions { a, ..DnsOptions::default() }).await.unwrap();
+    let (server, control) = (dns.addr(), dns.control());
+    let fine = (NoError, 1, 0);
+    assert_eq!(codes(server, "shop.customer.example.").await, [fine; 3]);
+    control.break_signatures("customer.example", true);
+    assert_eq!(codes(server, "shop.customer.example.").await, [(ServFail, 0, 0), fine, fine]);
+    control.break_signatures("customer.example", false);
+    control.break_nameservers("customer.example", Some(&["ns1.host.example", "ns2.host.example"]));
+    assert_eq!(codes(server, "shop.customer.example.").await, [(ServFail, 0, 0); 3]);
+    assert_eq!(codes(server, "customer.example.").await[2], (NoError, 0, 2), "whom to ask");
+    control.break_nameservers("customer.example", None);
+    assert_eq!(codes(server, "shop.customer.example.").await, [fine; 3]);
+}

@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use instant_acme::{Error, Identifier, NewOrder, OrderStatus};
 use sandbox::{CaOptions, Endpoint, Nonsense, ValidationResult, WorldOptions};
+use serde_json::json;
 use x509_parser::prelude::*;
 
 use kit::{AcmeHttp, Scene, csr, leaf, problem_type, until};
@@ -279,9 +280,37 @@ async fn a_ca_on_its_own_is_steered_over_http() {
     let url = |path: &str| ca.directory_url().replace("directory", path);
     let root = acme.client.get(url("sandbox/issuing-root.pem")).send().await.unwrap();
     assert_eq!(root.text().await.unwrap(), ca.issuing_root_pem());
-    let change = serde_json::json!({ "down": true });
+    let change = json!({ "down": true });
     let answer = acme.client.post(url("sandbox/control")).json(&change).send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
     let answer = acme.client.get(ca.directory_url()).send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+
+    let refusal = json!({ "status": 400, "problem": "caa", "detail": "no", "retry_after": 7 });
+    let every = json!([
+        { "write_nulls": true }, { "write_bare_problem_types": true }, { "write_relative_references": false },
+        { "write_subproblems": [["shop.example.com", "caa", "no"]] }, { "write_retry_after": ["9", "soon"] }, { "answer_after": { "endpoint": "order", "milliseconds": 1 } },
+        { "refuse": { "endpoint": "finalize", "refusal": refusal } },
+        { "refuse": { "endpoint": "finalize", "refusal": null } },
+        { "refuse_next": { "endpoint": "new_order", "refusal": refusal, "times": 2 } },
+        { "answer_with": { "endpoint": "challenge", "refusal": refusal } },
+        { "answer_with_page": { "endpoint": "order", "status": 502 } }, { "refuse_replacements": refusal },
+        { "refuse_us": { "problem": "userActionRequired", "detail": "terms" } }, { "refuse_us": null },
+        { "pause": { "domain": "shop.example.com", "url": "https://ca.example/unpause" } },
+        { "fail_issuances": { "problem": refusal, "times": 1 } }, { "list_orders": true }, { "list_orders_by": 2 },
+        { "offer_http01": { "domain": "shop.example.com", "on": false } }, { "leave_failed_orders_pending": true },
+        "forget_accounts", { "leave_out_of_directory": "newNonce" },
+    ]);
+    let change = json!({ "down": false, "switches": every });
+    let answer = acme.client.post(url("sandbox/control")).json(&change).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK, "{}", answer.text().await.unwrap());
+    let answer = acme.client.get(ca.directory_url()).send().await.unwrap();
+    assert_eq!(answer.headers().get_all("retry-after").iter().count(), 2);
+    let directory: serde_json::Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    assert!(directory["newNonce"].is_null() && directory["newOrder"].is_string(), "{directory}");
+    for unknown in [json!([{ "write_nonsense": true }]), json!([{ "refuse_us": { "problem": "x" } }])] {
+        let change = json!({ "switches": unknown });
+        let answer = acme.client.post(url("sandbox/control")).json(&change).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{change}");
+    }
 }

@@ -235,6 +235,37 @@ async fn a_name_fails_so_often_for_an_account() {
 }
 
 #[tokio::test]
+async fn a_name_that_fails_too_often_in_a_row_is_paused_until_it_is_resumed() {
+    let limited =
+        Limited::by(Limits { failures_in_a_row: Some(limit(3, 3 * DAY)), ..Limits::default() }).await;
+    let scene = &limited.scene;
+    let name = "broken.example";
+    let control = limited.control();
+    let names = identifiers([name]);
+    for _ in 0..2 {
+        limited.fail(name);
+        scene.failure(name).await;
+        scene.failure(name).await;
+        control.validation_result(name, ValidationResult::Valid);
+        scene.issue(name).await.unwrap();
+    }
+    limited.fail(name);
+    for _ in 0..3 {
+        scene.failure(name).await;
+    }
+    let Err(Error::Api(problem)) = scene.account.new_order(&NewOrder::new(&names)).await.map(drop) else {
+        panic!("not paused")
+    };
+    assert!(problem.detail.unwrap().contains("https://sandbox.invalid/unpause"), "where to have it resumed");
+    limited.pass(30 * DAY);
+    assert!(scene.account.new_order(&NewOrder::new(&names)).await.is_err(), "time does not lift it");
+    scene.order("whole.example").await;
+    control.pause(name, None);
+    scene.failure(name).await;
+    scene.order(name).await;
+}
+
+#[tokio::test]
 async fn a_replacement_that_came_to_nothing_frees_its_certificate() {
     let limited = Limited::by(Limits::letsencrypt()).await;
     let scene = &limited.scene;

@@ -1,4 +1,4 @@
-//! The one cipher of both layers: AES-256-GCM with a random nonce in front, bound to a label and an id.
+//! The one cipher of both layers: AES-256-GCM with a random nonce in front, bound to a label and what it belongs to.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use zeroize::Zeroizing;
@@ -15,21 +15,21 @@ pub(crate) fn key(key: &[u8; KEY_BYTES]) -> Result<RandomizedNonceKey, SealError
 }
 
 /// What a layer is bound to. The label says which layer, so that neither can stand in for the other.
-fn bound_to(label: &str, id: &str) -> Aad<String> {
-    Aad::from(format!("{label}{id}"))
+fn associated(label: &str, bound_to: &str) -> Aad<String> {
+    Aad::from(format!("{label}{bound_to}"))
 }
 
 pub(crate) fn encrypt(
     key: &RandomizedNonceKey,
     label: &str,
-    id: &str,
+    bound_to: &str,
     plain: &[u8],
     sealed: &mut Vec<u8>,
 ) -> Result<(), SealError> {
     // Encrypted in a buffer of its own that is wiped, in case the library stops half-way.
     let mut buffer = Zeroizing::new(plain.to_vec());
     let (nonce, tag) = key
-        .seal_in_place_separate_tag(bound_to(label, id), &mut buffer)
+        .seal_in_place_separate_tag(associated(label, bound_to), &mut buffer)
         .map_err(|_| SealError::Encryption)?;
     sealed.extend_from_slice(nonce.as_ref());
     sealed.extend_from_slice(&buffer);
@@ -40,7 +40,7 @@ pub(crate) fn encrypt(
 pub(crate) fn decrypt(
     key: &RandomizedNonceKey,
     label: &str,
-    id: &str,
+    bound_to: &str,
     sealed: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, SealError> {
     let (nonce, ciphertext) = sealed.split_first_chunk::<NONCE_LEN>().ok_or(SealError::Format)?;
@@ -49,7 +49,7 @@ pub(crate) fn decrypt(
     }
     let mut buffer = Zeroizing::new(ciphertext.to_vec());
     let plain_bytes = key
-        .open_in_place(Nonce::from(nonce), bound_to(label, id), &mut buffer)
+        .open_in_place(Nonce::from(nonce), associated(label, bound_to), &mut buffer)
         .map_err(|_| SealError::NotAuthentic)?
         .len();
     buffer.truncate(plain_bytes);

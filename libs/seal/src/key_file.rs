@@ -7,7 +7,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::rand;
@@ -115,13 +115,6 @@ impl SealingKeys {
     }
 }
 
-/// Kubernetes hands secrets out as root's files that a group of the pod may read; that much is allowed.
-fn is_open_to_others(owner: u32, mode: u32) -> bool {
-    const ROOT: u32 = 0;
-    let others = if owner == ROOT { 0o037 } else { 0o077 };
-    mode & others != 0
-}
-
 fn read(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
     let failed = |source| KeyFileError::Read { path: path.into(), source };
     let file = match File::open(path) {
@@ -136,7 +129,7 @@ fn read(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
         return Err(KeyFileError::NotAKeyFile { path: path.into() });
     }
     let mode = metadata.permissions().mode() & 0o777;
-    if is_open_to_others(metadata.uid(), mode) {
+    if text_file::is_open_to_others(&metadata) {
         return Err(KeyFileError::Permissions { path: path.into(), mode });
     }
     text_file::from_reader(file, MOST_FILE_BYTES).map_err(|error| match error.kind() {
@@ -232,9 +225,10 @@ mod tests {
         let text = format!("# made by operations\n\n  {}\r\n#{}\n{}\n", line(1), line(9), line(2));
         let keys = SealingKeys::load(&file(&directory, text, 0o600)).unwrap();
         assert_eq!(keys.current_key_id(), id_of(1));
+        let binding = crate::Binding::new(crate::Purpose::Account, "id", "name");
         let older = SealingKeys::new(FileKeys::from_bytes(&[2; KEY_BYTES], &[]).unwrap());
-        let sealed = older.seal("id", b"key").await.unwrap();
-        assert_eq!(*keys.unseal("id", &sealed).await.unwrap(), *b"key");
+        let sealed = older.seal(&binding, &[0; 32], b"key").await.unwrap();
+        assert_eq!(*keys.unseal(&binding, &[0; 32], &sealed).await.unwrap(), *b"key");
     }
 
     fn refused(path: &Path) -> KeyFileError {
@@ -315,20 +309,6 @@ mod tests {
                 starters.into_iter().map(|starter| starter.join().unwrap()).collect()
             });
             assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
-        }
-    }
-
-    #[test]
-    fn only_roots_file_may_be_read_by_its_group() {
-        for (owner, mode, open) in [
-            (1000, 0o600, false),
-            (1000, 0o440, true),
-            (0, 0o440, false),
-            (0, 0o640, false),
-            (0, 0o660, true),
-            (0, 0o444, true),
-        ] {
-            assert_eq!(is_open_to_others(owner, mode), open, "{owner} {mode:o}");
         }
     }
 }

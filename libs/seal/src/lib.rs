@@ -1,8 +1,8 @@
 //! Envelope encryption of private keys at rest.
 //!
 //! Each private key is encrypted under a data key of its own, and the data key under the first key of the
-//! sealing-key file. Both layers are AES-256-GCM and bound to the id of what is sealed, so that a sealed key copied
-//! into another row does not open there. Keys further down the file still open what was sealed under them, which is
+//! sealing-key file. Both layers are AES-256-GCM and bound to purpose, id, name and public key ([`Binding`]), so that a
+//! sealed key copied into another row does not open there, nor beside another name or certificate. Keys further down the file still open what was sealed under them, which is
 //! how a sealing key is changed: put the new one on top, and wrap the data keys anew ([`SealingKeys::rewrap`]). Who holds
 //! the sealing keys stands behind one trait, [`KeyWrapping`].
 //!
@@ -12,11 +12,15 @@
 //! Nothing here prints key bytes: the secret types have no `Debug`, and errors name lines and key ids.
 
 mod aead;
+mod binding;
 mod envelope;
 mod file_keys;
 mod key_file;
+mod mac;
 mod wrapping;
 
-pub use envelope::{Opened, SealingKeys};
+pub use binding::{Binding, PublicKeyHash, Purpose};
+pub use envelope::{Opened, SealingKeys, public_key_of};
 pub use key_file::KeyFileError;
+pub use mac::Statement;
 pub use wrapping::{DataKey, KeyId, KeyWrapping, SealError, Wrapped};

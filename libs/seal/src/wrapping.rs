@@ -21,11 +21,15 @@ pub trait KeyWrapping: Send + Sync + 'static {
     /// The id of the sealing key that wraps.
     fn current_key_id(&self) -> KeyId;
 
-    /// Wraps a data key so that it unwraps for the same `id` only.
-    async fn wrap(&self, id: &str, data_key: &DataKey) -> Result<Wrapped, SealError>;
+    /// Wraps a data key so that it unwraps for the same `bound_to` only: purpose, id, name and public key in lines.
+    async fn wrap(&self, bound_to: &str, data_key: &DataKey) -> Result<Wrapped, SealError>;
 
-    /// Unwraps what was wrapped for `id`. [`SealError::UnknownKey`] if its sealing key cannot be used.
-    async fn unwrap(&self, id: &str, wrapped: &Wrapped) -> Result<DataKey, SealError>;
+    /// The HMAC-SHA-256 of a message by a key that belongs to that sealing key and does nothing else.
+    /// [`SealError::UnknownKey`] if the sealing key cannot be used.
+    async fn mac(&self, key_id: KeyId, message: &[u8]) -> Result<Vec<u8>, SealError>;
+
+    /// Unwraps what was wrapped for `bound_to`. [`SealError::UnknownKey`] if its sealing key cannot be used.
+    async fn unwrap(&self, bound_to: &str, wrapped: &Wrapped) -> Result<DataKey, SealError>;
 }
 
 /// A data key in the form that is stored.
@@ -103,8 +107,8 @@ pub enum SealError {
     /// It was sealed under a key that this process does not have.
     #[error("the sealing key {0} is not in the sealing-key file: add its line and restart")]
     UnknownKey(KeyId),
-    /// Damaged, tampered with, or sealed for another id.
-    #[error("the sealed data is damaged or belongs to another id")]
+    /// Damaged, tampered with, or sealed for another purpose, id, name or public key.
+    #[error("the sealed data is damaged or belongs elsewhere: to another id, name or public key")]
     NotAuthentic,
     /// The cryptography library refused to work.
     #[error("encryption failed")]

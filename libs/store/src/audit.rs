@@ -55,6 +55,23 @@ pub struct AuditSeal {
 
 columns!(AuditSeal in "audit_head": sequence, hash);
 
+/// Up to which line the API has followed the chain, and when it last looked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditMark {
+    /// That line's seal.
+    pub head: AuditSeal,
+    /// When.
+    pub signed_at: Timestamp,
+    /// The MAC of both, by a key that is not in the database; empty before the first time.
+    pub mac: Vec<u8>,
+}
+
+impl FromRow for AuditMark {
+    fn read(reader: &mut Reader<'_>) -> Result<Self> {
+        Ok(Self { head: AuditSeal::read(reader)?, signed_at: reader.value()?, mac: reader.value()? })
+    }
+}
+
 /// A line with its seal.
 struct Sealed(AuditSeal, AuditEntry);
 
@@ -100,6 +117,12 @@ impl Store {
         head(&mut self.reader().await?.db(), "audit_head", "").await
     }
 
+    /// What the API signed last.
+    pub async fn audit_mark(&self) -> Result<AuditMark> {
+        let text = "SELECT sequence, hash, signed_at, mac FROM audit_mark";
+        self.reader().await?.db().query("audit_mark", text).one().await
+    }
+
     /// How many lines of the audit log wait for their seal.
     pub async fn unsealed_audit(&self) -> Result<u64> {
         let text = "SELECT count(*) FROM audit WHERE sequence IS NULL";
@@ -111,6 +134,16 @@ impl Tx {
     /// The seal that was given last, locked: no other transaction seals until this one ends.
     pub async fn lock_audit_head(&mut self) -> Result<AuditSeal> {
         head(&mut self.db(), "lock_audit_head", "{lock}").await
+    }
+
+    /// Stores what the API signed, if what was signed before still has the MAC `before`. False if it has another; then
+    /// the transaction may go on.
+    pub async fn set_audit_mark(&mut self, before: &[u8], mark: &AuditMark) -> Result<bool> {
+        let text = "UPDATE audit_mark SET sequence = $2, hash = $3, signed_at = $4, mac = $5 WHERE mac = $1";
+        let mut db = self.db();
+        let query = db.query("set_audit_mark", text).bind(before).bind(&mark.head.sequence);
+        let query = query.bind(&mark.head.hash).bind(&mark.signed_at).bind(&mark.mac);
+        Ok(query.execute().await? == 1)
     }
 
     /// Lines of the audit log that wait for their seal, oldest first.

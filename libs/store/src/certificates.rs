@@ -1,6 +1,8 @@
 //! Certificates, with their sealed keys.
 
-use domain::{AccountId, CertificateId, CertificateSummary, DomainName, Source, SuggestedWindow};
+use domain::{
+    AccountId, CertificateId, CertificateSummary, DomainName, PreExpiry, Source, SuggestedWindow, Trust,
+};
 use jiff::Timestamp;
 
 use crate::record::{FromRow, Reader, columns};
@@ -17,7 +19,7 @@ pub struct Certificate {
     pub revision: i64,
     /// Leaf and intermediates, PEM, in order.
     pub chain_pem: String,
-    /// PKCS #8 key, sealed to the certificate's id; none once it was destroyed.
+    /// PKCS #8 key, sealed to id, name and public key; none once it was destroyed.
     pub sealed_key: Option<Vec<u8>>,
     /// When it was stored.
     pub created_at: Timestamp,
@@ -43,6 +45,12 @@ impl Certificate {
     pub fn ends_at(&self) -> Timestamp {
         let not_after = self.summary.not_after;
         self.revoked_at.map_or(not_after, |revoked_at| revoked_at.min(not_after))
+    }
+
+    /// Its pre-expiry, where that is configured: another one if its CA suggests a window.
+    pub fn pre_expiry(&self, configured: PreExpiry) -> PreExpiry {
+        let has_window = self.renewal.is_some_and(|renewal| renewal.window.is_some());
+        if has_window { configured.after_window() } else { configured }
     }
 }
 
@@ -81,7 +89,7 @@ pub struct Renewal {
     pub window: Option<SuggestedWindow>,
 }
 
-columns!(CertificateSummary in "certificates": id, source, sha256, serial, issuer, not_before, not_after);
+columns!(CertificateSummary in "certificates": id, source, sha256, serial, issuer, not_before, not_after, trust);
 
 /// A row of `certificates`.
 struct CertificateRow {
@@ -103,12 +111,13 @@ struct CertificateRow {
     window_start: Option<Timestamp>,
     window_end: Option<Timestamp>,
     revoked_at: Option<Timestamp>,
+    trust: Option<Trust>,
     withdrawn: bool,
 }
 
 columns!(CertificateRow in "certificates":
     id, name, revision, source, sha256, serial, issuer, not_before, not_after, chain_pem, sealed_key, created_at,
-    uploaded_at, account_id, renewal_at, window_start, window_end, revoked_at;
+    uploaded_at, account_id, renewal_at, window_start, window_end, revoked_at, trust;
     withdrawn = "EXISTS (SELECT 1 FROM revocations r WHERE r.certificate_id = certificates.id)");
 
 impl From<&Certificate> for CertificateRow {
@@ -134,6 +143,7 @@ impl From<&Certificate> for CertificateRow {
             window_start: window.map(|window| window.start),
             window_end: window.map(|window| window.end),
             revoked_at: certificate.revoked_at,
+            trust: summary.trust,
             withdrawn: certificate.withdrawn,
         }
     }
@@ -152,6 +162,7 @@ impl From<CertificateRow> for Certificate {
                 not_before: row.not_before,
                 not_after: row.not_after,
                 source: row.source,
+                trust: row.trust,
             },
             name: row.name,
             revision: row.revision,
@@ -181,11 +192,13 @@ impl FromRow for CertificateRecord {
 }
 
 impl Store {
-    /// A certificate with its chain and sealed key.
-    pub async fn certificate(&self, id: CertificateId) -> Result<Option<Certificate>> {
+    /// A certificate of a name, with its chain and sealed key; none if the certificate with that id is another name's,
+    /// whatever points at it.
+    pub async fn certificate(&self, name: &DomainName, id: CertificateId) -> Result<Option<Certificate>> {
         let mut reader = self.reader().await?;
         let mut db = reader.db();
-        let row = db.select::<CertificateRow>("certificate", "WHERE id = $1").bind(&id);
+        let row = db.select::<CertificateRow>("certificate", "WHERE id = $1 AND name = $2");
+        let row = row.bind(&id).bind(name);
         Ok(row.optional::<CertificateRow>().await?.map(Certificate::from))
     }
 
@@ -198,7 +211,7 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<CertificateRecord>> {
         let text =
-            "SELECT id, source, sha256, serial, issuer, not_before, not_after, created_at, uploaded_at,
+            "SELECT id, source, sha256, serial, issuer, not_before, not_after, trust, created_at, uploaded_at,
                 sealed_key IS NOT NULL AS has_key, revoked_at,
                 EXISTS (SELECT 1 FROM revocations r WHERE r.certificate_id = certificates.id) AS withdrawn
             FROM certificates

@@ -22,6 +22,8 @@ pub struct DomainView {
     pub next_attempt_at: Option<Timestamp>,
     /// How many attempts at that failed in a row.
     pub failed_attempts: u32,
+    /// Since when the activity is what it is.
+    pub activity_since: Timestamp,
 }
 
 /// One change of one domain.
@@ -46,6 +48,7 @@ pub(crate) struct DomainRow {
     missing_first_at: Option<Timestamp>,
     missing_last_at: Option<Timestamp>,
     missing_answers: u32,
+    dns_failing_since: Option<Timestamp>,
     upload_failing: Option<Reason>,
     live_certificate_id: Option<CertificateId>,
     live_not_after: Option<Timestamp>,
@@ -60,12 +63,15 @@ pub(crate) struct DomainRow {
     upload_revision: i64,
     version: i64,
     changed_at: Timestamp,
+    /// None is since the creation.
+    activity_since: Option<Timestamp>,
 }
 
 columns!(DomainRow in "domains":
     name, revision, source, created_at, deleted_at, unknown_to_c4, missing_first_at, missing_last_at, missing_answers,
-    upload_failing, live_certificate_id, live_not_after, previous_certificate_id, block, waiting, invalid_challenges,
-    invalid_challenges_dns, status, activity, who, upload_revision, version, changed_at);
+    dns_failing_since, upload_failing, live_certificate_id, live_not_after, previous_certificate_id, block, waiting, invalid_challenges,
+    invalid_challenges_dns, status, activity, who, upload_revision, version, changed_at;
+    activity_since = "activity_since");
 
 impl DomainRow {
     /// The row as it is stored at `now`: with the status that follows from the facts then, and the next version.
@@ -81,6 +87,7 @@ impl DomainRow {
             missing_first_at: facts.missing.map(|missing| missing.first_at),
             missing_last_at: facts.missing.map(|missing| missing.last_at),
             missing_answers: facts.missing.map_or(0, |missing| missing.answers),
+            dns_failing_since: facts.dns_failing_since,
             upload_failing: facts.upload_failing.clone(),
             live_certificate_id: facts.live.map(|live| live.certificate),
             live_not_after: facts.live.map(|live| live.not_after),
@@ -95,6 +102,7 @@ impl DomainRow {
             upload_revision: domain.upload_revision,
             version: domain.version + 1,
             changed_at: now,
+            activity_since: None,
         }
     }
 
@@ -131,6 +139,7 @@ impl TryFrom<DomainRow> for Domain {
                 upload_failing: row.upload_failing,
                 live,
                 block: row.block,
+                dns_failing_since: row.dns_failing_since,
             },
             recorded: row.status,
             previous: row.previous_certificate_id,
@@ -154,7 +163,7 @@ pub(crate) fn select_changes<'c>(db: &'c mut Db<'_>, operation: &'static str, re
                 WHERE w.name = d.name AND w.cause <> 'compare' AND w.kind <> 'revoke') AS next_attempt_at,
             (SELECT coalesce(max(w.attempts), 0) FROM work w
                 WHERE w.name = d.name AND w.cause <> 'compare' AND w.kind <> 'revoke') AS failed_attempts,
-            c.sha256, c.serial, c.issuer, c.not_before, c.source AS certificate_source
+            c.sha256, c.serial, c.issuer, c.not_before, c.source AS certificate_source, c.trust
         FROM domains d LEFT JOIN certificates c ON c.id = d.live_certificate_id {rest}",
         DomainRow::selected("d")
     );
@@ -165,6 +174,7 @@ impl FromRow for Change {
     fn read(reader: &mut Reader<'_>) -> Result<Self> {
         let row = DomainRow::read(reader)?;
         let at = row.changed_at;
+        let activity_since = row.activity_since.unwrap_or(row.created_at);
         // Numbered by then: a change is asked for by its position, and a view has no use for it.
         let position: Option<i64> = reader.value()?;
         let next_attempt_at = reader.value()?;
@@ -180,11 +190,12 @@ impl FromRow for Change {
                 not_before: reader.value()?,
                 not_after: live.not_after,
                 source: reader.value()?,
+                trust: reader.value()?,
             }),
             (None, _) => None,
             (Some(_), None) => return Err(reader.bad_last()),
         };
-        let view = DomainView { domain, certificate, next_attempt_at, failed_attempts };
+        let view = DomainView { domain, certificate, next_attempt_at, failed_attempts, activity_since };
         Ok(Self { position: position.unwrap_or_default(), at, view })
     }
 }
@@ -205,6 +216,17 @@ impl Store {
             WHERE deleted_at IS NULL AND status = 'Success' AND live_not_after <= $1
             ORDER BY live_not_after LIMIT $2";
         reader.db().query("domains_expired", text).bind(&self.now()).limit(limit).scalars().await
+    }
+
+    /// Domains whose pasted certificate ends by `before`, and whose customer was not asked for another one yet.
+    pub async fn pasted_ending(&self, before: Timestamp, limit: u32) -> Result<Vec<DomainName>> {
+        let mut reader = self.reader().await?;
+        let text = "SELECT name FROM domains
+            WHERE deleted_at IS NULL AND status = 'Success' AND source = 'text' AND waiting IS NULL
+                AND live_not_after <= $1 AND EXISTS (
+                    SELECT 1 FROM certificates c WHERE c.id = live_certificate_id AND c.source = 'text')
+            ORDER BY live_not_after LIMIT $2";
+        reader.db().query("pasted_ending", text).bind(&before).limit(limit).scalars().await
     }
 
     /// The latest change of each domain (of one, if `name` is given) after a position, in order of position.
@@ -267,12 +289,19 @@ impl Tx {
     pub async fn update_domain(&mut self, domain: &Domain) -> Result<()> {
         let row = DomainRow::next(domain, self.now());
         // All but the first, the name.
-        let stored = DomainRow::stored().into_iter().enumerate().skip(1);
-        let set: Vec<String> = stored.map(|(index, column)| format!("{column} = ${}", index + 1)).collect();
-        let set = set.join(", ");
+        let stored = DomainRow::stored();
+        let place = |wanted| stored.iter().position(|column| *column == wanted).map_or(0, |index| index + 1);
+        let set =
+            stored.iter().enumerate().skip(1).map(|(index, column)| format!("{column} = ${}", index + 1));
+        let set: Vec<String> = set.collect();
         let text = format!(
-            "UPDATE domains SET {set}, position = {{next_position}} WHERE name = $1 AND version = ${}",
-            DomainRow::COLUMNS.len() + 1
+            "UPDATE domains SET {}, position = {{next_position}},
+                activity_since = CASE WHEN activity = ${} THEN activity_since ELSE ${} END
+            WHERE name = $1 AND version = ${}",
+            set.join(", "),
+            place("activity"),
+            place("changed_at"),
+            stored.len() + 1
         );
         self.db().query("update_domain", &text).bind_record(&row).bind(&domain.version).execute_one().await
     }

@@ -2,6 +2,9 @@
 
 use std::error::Error;
 
+/// The operation that fails where the database gives no answer.
+pub(crate) const WAITING: &str = "wait_for_the_database";
+
 /// The store's result.
 pub type Result<T> = std::result::Result<T, StoreError>;
 
@@ -42,6 +45,12 @@ pub enum StoreError {
         /// What to run.
         advice: &'static str,
     },
+    /// What stands before the database gives one session to several clients by turns.
+    #[error(
+        "a pooler before the database shares sessions between clients, and settings and prepared statements with them: \
+         set pool_mode = session (PgBouncer) for this database, or connect to PostgreSQL itself"
+    )]
+    SharedSessions,
     /// The database cannot be opened.
     #[error("cannot open the database {url}")]
     Open {
@@ -66,5 +75,59 @@ impl StoreError {
     /// Whether this says that the work belongs to somebody else now.
     pub fn is_lease_lost(&self) -> bool {
         matches!(self, Self::LeaseLost { .. })
+    }
+
+    /// Whether the database is away, stops, is full or takes no writes: the same request may do well in a while, or at
+    /// another server.
+    pub fn is_unavailable(&self) -> bool {
+        let Self::Database { operation, source } = self else { return false };
+        match source.downcast_ref::<sqlx::Error>() {
+            None => *operation == WAITING,
+            Some(sqlx::Error::Database(error)) => error.code().is_some_and(|code| passes(&code)),
+            Some(error) => matches!(
+                error,
+                sqlx::Error::Io(_)
+                    | sqlx::Error::Tls(_)
+                    | sqlx::Error::Protocol(_)
+                    | sqlx::Error::PoolTimedOut
+                    | sqlx::Error::PoolClosed
+                    | sqlx::Error::WorkerCrashed
+            ),
+        }
+    }
+}
+
+/// Whether what a database says with that code passes by itself, or once somebody has made room.
+fn passes(code: &str) -> bool {
+    // PostgreSQL's codes have five characters: connection, resources, intervention (statement timeout among it), system,
+    // and a server or a session that may only read.
+    const CLASSES: [&str; 4] = ["08", "53", "57", "58"];
+    const READ_ONLY: &str = "25006";
+    // SQLite's: busy, locked, read-only, I/O error, full, cannot open. The upper bytes of an extended code say more.
+    const SQLITE: [u32; 6] = [5, 6, 8, 10, 13, 14];
+    if code.len() == READ_ONLY.len() {
+        return code == READ_ONLY || CLASSES.iter().any(|class| code.starts_with(class));
+    }
+    code.parse().is_ok_and(|code: u32| SQLITE.contains(&(code & 0xff)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_is_told_from_what_is_wrong() {
+        for code in ["25006", "53100", "53300", "57014", "57P01", "08006", "5", "8", "13", "1032", "3338"] {
+            assert!(passes(code), "{code}");
+        }
+        for code in ["23505", "42501", "42P01", "22003", "1", "19", "2067"] {
+            assert!(!passes(code), "{code}");
+        }
+        let silent = StoreError::Database { operation: WAITING, source: "no answer within 20 s".into() };
+        assert!(silent.is_unavailable());
+        let closed = StoreError::Database { operation: "x", source: Box::new(sqlx::Error::PoolTimedOut) };
+        assert!(closed.is_unavailable());
+        let wrong = StoreError::Database { operation: "x", source: Box::new(sqlx::Error::RowNotFound) };
+        assert!(!wrong.is_unavailable() && !StoreError::Conflict { operation: "x" }.is_unavailable());
     }
 }

@@ -1,8 +1,19 @@
-//! The ledger of CAs' limits: one time per bucket.
+//! The ledger of CAs' limits: one time per bucket, and what live orders have reserved of it.
 
+use domain::OrderId;
 use jiff::Timestamp;
 
+use crate::record::columns;
 use crate::{Result, Store, Tx};
+
+/// A row of `reservations`.
+struct Reservation {
+    bucket: String,
+    order: OrderId,
+    spent_at: Option<Timestamp>,
+}
+
+columns!(Reservation in "reservations": bucket, order as "order_id", spent_at);
 
 impl Store {
     /// The time of a bucket of a CA's budget.
@@ -34,5 +45,46 @@ impl Tx {
         let text = "INSERT INTO buckets (key, at) VALUES ($1, $2)
             ON CONFLICT (key) DO UPDATE SET at = excluded.at";
         self.db().query("set_bucket", text).bind(key).bind(&at).execute().await.map(drop)
+    }
+
+    /// Reserves one of each of these buckets for an order; what it has reserved already stays.
+    pub async fn reserve(&mut self, order: OrderId, buckets: &[String]) -> Result<()> {
+        let reservation = |bucket: &String| Reservation { bucket: bucket.clone(), order, spent_at: None };
+        let rows: Vec<Reservation> = buckets.iter().map(reservation).collect();
+        self.db().insert("reserve", &rows, &[], "ON CONFLICT (bucket, order_id) DO NOTHING").await
+    }
+
+    /// The buckets of which an order has reserved one, sorted.
+    pub async fn reserved(&mut self, order: OrderId) -> Result<Vec<String>> {
+        let text = "SELECT bucket FROM reservations WHERE order_id = $1 AND spent_at IS NULL ORDER BY bucket";
+        self.db().query("reserved", text).bind(&order).scalars().await
+    }
+
+    /// How many orders beside this one have reserved one of a bucket.
+    pub async fn reserved_by_others(&mut self, bucket: &str, order: OrderId) -> Result<u64> {
+        let text = "SELECT count(*) FROM reservations
+            WHERE bucket = $1 AND order_id <> $2 AND spent_at IS NULL";
+        self.db().query("reserved_by_others", text).bind(bucket).bind(&order).count().await
+    }
+
+    /// Gives back what an order has reserved: its CA did not issue.
+    pub async fn give_back(&mut self, order: OrderId) -> Result<()> {
+        let text = "DELETE FROM reservations WHERE order_id = $1 AND spent_at IS NULL";
+        self.db().query("give_back", text).bind(&order).execute().await.map(drop)
+    }
+
+    /// Dates what an order has reserved: it ended, and its CA may have issued. [`Tx::take_spent`] finds it.
+    pub async fn spend_later(&mut self, order: OrderId) -> Result<()> {
+        let now = self.now();
+        let text = "UPDATE reservations SET spent_at = $2 WHERE order_id = $1 AND spent_at IS NULL";
+        self.db().query("spend_later", text).bind(&order).bind(&now).execute().await.map(drop)
+    }
+
+    /// Deletes the dated reservations of a bucket and returns their times, for its time to be moved on.
+    pub async fn take_spent(&mut self, bucket: &str) -> Result<Vec<Timestamp>> {
+        let text = "DELETE FROM reservations WHERE bucket = $1 AND spent_at IS NOT NULL RETURNING spent_at";
+        let mut times: Vec<Timestamp> = self.db().query("take_spent", text).bind(bucket).scalars().await?;
+        times.sort();
+        Ok(times)
     }
 }

@@ -31,6 +31,7 @@ mod revocations;
 mod schema;
 mod sealed;
 mod sessions;
+mod signed;
 mod sql;
 mod tokens;
 mod trace;
@@ -48,7 +49,7 @@ use sqlx::{PgPool, Postgres, Sqlite, SqlitePool};
 use tokio::sync::watch;
 
 pub use accounts::Account;
-pub use audit::{AuditEntry, AuditSeal, UnsealedAudit};
+pub use audit::{AuditEntry, AuditMark, AuditSeal, UnsealedAudit};
 pub use certificates::{Certificate, CertificatePlace, CertificateRecord, Renewal};
 pub use challenges::{Challenge, ProbeOf};
 pub use domains::{Change, DomainView};
@@ -60,7 +61,8 @@ pub use missing::is_c4s_fault;
 pub use retention::Past;
 pub use revocations::Revocation;
 pub use sealed::{SealedKey, SealedPlace};
-pub use sessions::{PROVIDER_PREFIX, SessionRecord};
+pub use sessions::{PROVIDER_PREFIX, SessionRecord, StoredSession};
+pub use signed::SignedRow;
 pub use tokens::{TokenRecord, TokenUse};
 pub use trace::{continue_trace, trace_parent};
 pub use tx::{Entry, Tx};
@@ -141,6 +143,14 @@ impl Store {
             return Ok(None);
         }
         db.query("clock", "SELECT clock_timestamp()").scalar().await.map(Some)
+    }
+
+    /// Whether the database takes writes: a statement that would change rows, and finds none. A standby, a server that was
+    /// made read-only and a file on a read-only disk refuse it.
+    pub async fn check_writes(&self) -> Result<()> {
+        let mut writer = self.writer().await?;
+        let mut db = writer.db();
+        db.query("check_writes", "DELETE FROM messages WHERE 1 = 0").execute().await.map(drop)
     }
 
     /// Grows with every commit that published something; wakes the bus.

@@ -16,6 +16,8 @@ pub struct Past {
     pub sessions: Timestamp,
     /// Buckets of CAs' limits whose time is not after this.
     pub buckets: Timestamp,
+    /// Reservations that were spent by then, of buckets that were never looked at again.
+    pub reservations: Timestamp,
     /// Days before this: of rechecks, and of what is counted per day.
     pub days: Date,
 }
@@ -56,7 +58,7 @@ impl Tx {
         db.query("destroy_keys", text).bind(name).bind(&now).execute().await.map(Some)
     }
 
-    /// Deletes ended sessions, full buckets and old day counts, about `limit` of each kind; returns the number of rows.
+    /// Deletes ended sessions, full buckets, old reservations and day counts, about `limit` of each kind; returns the number of rows.
     pub async fn forget(&mut self, past: Past, limit: u32) -> Result<u64> {
         let mut db = self.db();
         let mut deleted = 0;
@@ -65,9 +67,13 @@ impl Tx {
                     SELECT expires_at FROM sessions WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2) AS s)";
         let buckets = "DELETE FROM buckets WHERE key IN (
                 SELECT key FROM buckets WHERE at <= $1 LIMIT $2 {lock free})";
-        for (operation, text, by) in
-            [("delete_sessions", sessions, past.sessions), ("delete_buckets", buckets, past.buckets)]
-        {
+        let reservations = "DELETE FROM reservations WHERE (bucket, order_id) IN (
+                SELECT bucket, order_id FROM reservations WHERE spent_at <= $1 LIMIT $2 {lock free})";
+        for (operation, text, by) in [
+            ("delete_sessions", sessions, past.sessions),
+            ("delete_buckets", buckets, past.buckets),
+            ("delete_reservations", reservations, past.reservations),
+        ] {
             deleted += db.query(operation, text).bind(&by).limit(limit).execute().await?;
         }
         let days = "DELETE FROM rechecked_days WHERE day IN (

@@ -4,7 +4,7 @@ use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, SqlSafeStr};
 
 use crate::sql::{Db, failed};
-use crate::{Pools, Result, Store, StoreError};
+use crate::{Pools, Result, Store, StoreError, dialect};
 
 /// Number, description, text for SQLite, text for PostgreSQL.
 const MIGRATIONS: [(i64, &str, &str, &str); 1] = [(
@@ -52,14 +52,21 @@ impl Store {
         }
     }
 
-    /// Checks that the schema is exactly the one that this program knows. [`StoreError::Schema`] otherwise.
+    /// Checks that the schema is exactly the one that this program knows. [`StoreError::Schema`] otherwise;
+    /// [`StoreError::SharedSessions`] where the sessions are not ours alone.
     pub async fn check_schema(&self) -> Result<()> {
+        dialect::refuse_shared_sessions(self).await?;
         let found = self.refuse_foreign().await?;
         if found < NEWEST {
             let advice = "run `ssl-manager db migrate`";
             return Err(StoreError::Schema { found, known: NEWEST, advice });
         }
         Ok(())
+    }
+
+    /// Whether no migration was applied yet.
+    pub async fn is_empty(&self) -> Result<bool> {
+        Ok(self.refuse_foreign().await? == 0)
     }
 
     /// Refuses a schema that is not of this program's past; returns its number, 0 for an empty database.

@@ -2,6 +2,7 @@
 
 use domain::CertificateId;
 
+use crate::record::{FromRow, Reader};
 use crate::{Result, Store, Tx};
 
 /// Where private keys are sealed.
@@ -31,13 +32,13 @@ impl SealedPlace {
         }
     }
 
-    /// The table, the column of the key, and that of the id that it is sealed to.
-    fn columns(self) -> (&'static str, &'static str, &'static str) {
+    /// The table, the column of the key, and those of the id and the name that it is sealed to.
+    fn columns(self) -> (&'static str, &'static str, &'static str, &'static str) {
         match self {
-            Self::PendingAccounts => ("accounts", "pending_key", "id"),
-            Self::Accounts => ("accounts", "sealed_key", "id"),
-            Self::Orders => ("orders", "sealed_key", "certificate_id"),
-            Self::Certificates => ("certificates", "sealed_key", "id"),
+            Self::PendingAccounts => ("accounts", "pending_key", "id", "directory_url"),
+            Self::Accounts => ("accounts", "sealed_key", "id", "directory_url"),
+            Self::Orders => ("orders", "sealed_key", "certificate_id", "name"),
+            Self::Certificates => ("certificates", "sealed_key", "id", "name"),
         }
     }
 }
@@ -51,12 +52,32 @@ pub struct SealedKey {
     pub id: String,
     /// The id that it is sealed to: the row's own, or an order's certificate's.
     pub sealed_to: String,
+    /// The name that it is sealed to: a domain's, or an account's directory.
+    pub name: String,
     /// The key, sealed.
     pub sealed: Vec<u8>,
 }
 
 /// A row's id, whatever it is the id of.
 type AnyId = CertificateId;
+
+struct Row {
+    id: AnyId,
+    sealed_to: AnyId,
+    name: String,
+    sealed: Vec<u8>,
+}
+
+impl FromRow for Row {
+    fn read(reader: &mut Reader<'_>) -> Result<Self> {
+        Ok(Self {
+            id: reader.value()?,
+            sealed_to: reader.value()?,
+            name: reader.value()?,
+            sealed: reader.value()?,
+        })
+    }
+}
 
 fn parse(id: &str) -> AnyId {
     // A text that is no id is before every id, and no row's.
@@ -72,19 +93,21 @@ impl Store {
         after: Option<&str>,
         limit: u32,
     ) -> Result<Vec<SealedKey>> {
-        let (table, key, sealed_to) = place.columns();
+        let (table, key, sealed_to, name) = place.columns();
         let text = format!(
-            "SELECT id, {sealed_to}, {key} FROM {table} WHERE id > $1 AND {key} IS NOT NULL ORDER BY id LIMIT $2"
+            "SELECT id, {sealed_to} AS sealed_to, {name} AS name, {key} AS sealed FROM {table}
+            WHERE id > $1 AND {key} IS NOT NULL ORDER BY id LIMIT $2"
         );
         let mut reader = self.reader().await?;
         let mut db = reader.db();
         let query = db.query("sealed_keys", &text).bind(&parse(after.unwrap_or(""))).limit(limit);
-        let rows = query.all::<(AnyId, AnyId, Vec<u8>)>().await?;
-        let key = |(id, sealed_to, sealed): (AnyId, AnyId, Vec<u8>)| SealedKey {
+        let rows = query.all::<Row>().await?;
+        let key = |row: Row| SealedKey {
             place,
-            id: id.to_string(),
-            sealed_to: sealed_to.to_string(),
-            sealed,
+            id: row.id.to_string(),
+            sealed_to: row.sealed_to.to_string(),
+            name: row.name,
+            sealed: row.sealed,
         };
         Ok(rows.into_iter().map(key).collect())
     }
@@ -94,7 +117,7 @@ impl Tx {
     /// Puts `anew` in the place of a sealed key, if that is still as it was read. False if it is not; then the
     /// transaction may go on.
     pub async fn replace_sealed(&mut self, key: &SealedKey, anew: &[u8]) -> Result<bool> {
-        let (table, column, _) = key.place.columns();
+        let (table, column, _, _) = key.place.columns();
         let text = format!("UPDATE {table} SET {column} = $3 WHERE id = $1 AND {column} = $2");
         let mut db = self.db();
         let query = db.query("replace_sealed", &text).bind(&parse(&key.id)).bind(&key.sealed);

@@ -1,15 +1,15 @@
 //! Sessions of people who signed in, with a password of ours or by an OpenID provider.
 
-use domain::Role;
+use domain::Roles;
 use jiff::Timestamp;
 
 use crate::record::{FromRow, Reader};
-use crate::{Result, Store, Tx};
+use crate::{Result, Store, Tx, User};
 
 /// What the name of everybody begins with for whom an OpenID provider vouches; no user of ours is named like that.
 pub const PROVIDER_PREFIX: &str = "oidc:";
 
-/// A person's session, with the role that the person has now; a person for whom an OpenID provider vouches has the role
+/// A person's session, with the roles that the person has now; a person for whom an OpenID provider vouches has the roles
 /// of the sign-in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionRecord {
@@ -18,57 +18,89 @@ pub struct SessionRecord {
     /// Whose.
     pub user: String,
     /// What they may do.
-    pub role: Role,
+    pub roles: Roles,
     /// When they signed in.
     pub created_at: Timestamp,
     /// When it was last used, to the minute.
     pub used_at: Timestamp,
     /// When it ends, however much it is used.
     pub expires_at: Timestamp,
+    /// The MAC of hash, person and end, and of the roles that a provider gave, by a key that is not in the database.
+    pub mac: Vec<u8>,
 }
 
-impl FromRow for SessionRecord {
+/// A session as it is stored, with the row of its user; without one, an OpenID provider vouches for the person.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoredSession {
+    /// The session.
+    pub session: SessionRecord,
+    /// Whose, as of now.
+    pub user: Option<User>,
+}
+
+impl FromRow for StoredSession {
     fn read(reader: &mut Reader<'_>) -> Result<Self> {
         reader.table = "sessions";
-        Ok(Self {
+        let session = SessionRecord {
             user: reader.value()?,
             hash: reader.value()?,
-            role: reader.value()?,
+            roles: reader.value()?,
             created_at: reader.value()?,
             used_at: reader.value()?,
             expires_at: reader.value()?,
-        })
+            mac: reader.value()?,
+        };
+        let row: (Option<String>, Option<Timestamp>, Option<Vec<u8>>) =
+            (reader.value()?, reader.value()?, reader.value()?);
+        let (roles, password_hash) = (session.roles, reader.value()?);
+        let user = match row {
+            (Some(name), Some(created_at), Some(mac)) => {
+                Some(User { name, roles, password_hash, created_at, mac })
+            }
+            _ => None,
+        };
+        Ok(Self { session, user })
     }
 }
 
+const STORED: &str =
+    "SELECT coalesce(s.user_name, s.person) AS person, s.hash, coalesce(u.roles, s.roles) AS roles,
+        s.created_at, s.used_at, s.expires_at, s.mac,
+        u.name, u.created_at AS user_created_at, u.mac AS user_mac, u.password_hash
+    FROM sessions s LEFT JOIN users u ON u.name = s.user_name";
+
 impl Store {
     /// A session by the SHA-256 of its token, ended ones included until they are deleted.
-    pub async fn session(&self, hash: &[u8; 32]) -> Result<Option<SessionRecord>> {
-        let text =
-            "SELECT coalesce(s.user_name, s.person) AS user_name, s.hash, coalesce(u.role, s.role) AS role,
-                s.created_at, s.used_at, s.expires_at
-            FROM sessions s LEFT JOIN users u ON u.name = s.user_name WHERE s.hash = $1";
+    pub async fn session(&self, hash: &[u8; 32]) -> Result<Option<StoredSession>> {
+        let text = format!("{STORED} WHERE s.hash = $1");
         let mut reader = self.reader().await?;
-        reader.db().query("session", text).bind(hash).optional().await
+        reader.db().query("session", &text).bind(hash).optional().await
+    }
+
+    /// A page of all sessions in order of hash; `after` is the last one of the page before, or zeros.
+    pub async fn sessions(&self, after: &[u8; 32], limit: u32) -> Result<Vec<StoredSession>> {
+        let text = format!("{STORED} WHERE s.hash > $1 ORDER BY s.hash LIMIT $2");
+        let mut reader = self.reader().await?;
+        reader.db().query("sessions", &text).bind(after).limit(limit).all().await
     }
 }
 
 impl Tx {
-    /// Stores a session (the role is its user's) and deletes those of the same person that ended.
+    /// Stores a session (the roles are its user's) and deletes those of the same person that ended.
     pub async fn insert_session(&mut self, session: &SessionRecord) -> Result<()> {
         self.insert_session_of("user_name", None, session).await
     }
 
-    /// Stores a session of a person for whom an OpenID provider vouches, with the session's own role, and deletes those
+    /// Stores a session of a person for whom an OpenID provider vouches, with the session's own roles, and deletes those
     /// of the same person that ended.
     pub async fn insert_provider_session(&mut self, session: &SessionRecord) -> Result<()> {
-        self.insert_session_of("person", Some(session.role), session).await
+        self.insert_session_of("person", Some(session.roles), session).await
     }
 
     async fn insert_session_of(
         &mut self,
         column: &str,
-        role: Option<Role>,
+        roles: Option<Roles>,
         session: &SessionRecord,
     ) -> Result<()> {
         let mut db = self.db();
@@ -76,12 +108,12 @@ impl Tx {
         let query = db.query("delete_ended_sessions", &text).bind(&session.user).bind(&session.created_at);
         query.execute().await?;
         let text = format!(
-            "INSERT INTO sessions (hash, {column}, role, created_at, used_at, expires_at)
-            VALUES ($1, $2, $3, $4, $5, $6)"
+            "INSERT INTO sessions (hash, {column}, roles, created_at, used_at, expires_at, mac)
+            VALUES ($1, $2, $3, $4, $5, $6, $7)"
         );
-        let query = db.query("insert_session", &text).bind(&session.hash).bind(&session.user).bind(&role);
+        let query = db.query("insert_session", &text).bind(&session.hash).bind(&session.user).bind(&roles);
         let query = query.bind(&session.created_at).bind(&session.used_at).bind(&session.expires_at);
-        query.execute().await.map(drop)
+        query.bind(&session.mac).execute().await.map(drop)
     }
 
     /// Stores that the ID token of that hash was signed in with, and deletes the tokens whose time is over. False if it

@@ -13,6 +13,7 @@ use sqlx::postgres::PgArguments;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Arguments as _, AssertSqlSafe, PgConnection, SqliteConnection};
 
+use crate::error::WAITING;
 use crate::record::{AnyRow, FromRow, Reader, Record};
 use crate::value::{Bind, Value};
 use crate::{Result, StoreError};
@@ -28,7 +29,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// Waits for PostgreSQL, but not for ever. A file answers by itself.
 pub(crate) async fn within<T>(asked: impl Future<Output = Result<T>>) -> Result<T> {
     let silent = |_| StoreError::Database {
-        operation: "wait_for_the_database",
+        operation: WAITING,
         source: format!("no answer within {} s", ANSWER_TIMEOUT.as_secs()).into(),
     };
     tokio::time::timeout(ANSWER_TIMEOUT, asked).await.map_err(silent)?

@@ -1,6 +1,6 @@
 //! API tokens: hashes, never texts.
 
-use domain::Role;
+use domain::Roles;
 use jiff::Timestamp;
 
 use crate::record::columns;
@@ -14,7 +14,7 @@ pub struct TokenRecord {
     /// SHA-256 of the token's text.
     pub hash: [u8; 32],
     /// What it may do.
-    pub role: Role,
+    pub roles: Roles,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it ends; none for never.
@@ -23,9 +23,11 @@ pub struct TokenRecord {
     pub last_used_at: Option<Timestamp>,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
+    /// The MAC of name, hash, roles and end, by a key that is not in the database.
+    pub mac: Vec<u8>,
 }
 
-columns!(TokenRecord in "tokens": name, hash, role, created_at, expires_at, last_used_at, revoked_at);
+columns!(TokenRecord in "tokens": name, hash, roles, created_at, expires_at, last_used_at, revoked_at, mac);
 
 /// That a token was used.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! People who sign in to the console with a password of ours.
 
-use domain::Role;
+use domain::Roles;
 use jiff::Timestamp;
 
 use crate::record::columns;
@@ -12,14 +12,16 @@ pub struct User {
     /// What they sign in as.
     pub name: String,
     /// What they may do.
-    pub role: Role,
+    pub roles: Roles,
     /// Argon2id hash of the password in PHC form; without one they cannot sign in.
     pub password_hash: Option<String>,
     /// When the row was written.
     pub created_at: Timestamp,
+    /// The MAC of name, roles and password hash, by a key that is not in the database.
+    pub mac: Vec<u8>,
 }
 
-columns!(User in "users": name, role, password_hash, created_at);
+columns!(User in "users": name, roles, password_hash, created_at, mac);
 
 impl Store {
     /// A person who may sign in.
@@ -41,12 +43,12 @@ impl Tx {
         self.db().insert("insert_user", std::slice::from_ref(user), &[], "").await
     }
 
-    /// Stores a person's role and password hash. False if there is no such person.
+    /// Stores a person's roles and password hash. False if there is no such person.
     pub async fn update_user(&mut self, user: &User) -> Result<bool> {
-        let text = "UPDATE users SET role = $2, password_hash = $3 WHERE name = $1";
+        let text = "UPDATE users SET roles = $2, password_hash = $3, mac = $4 WHERE name = $1";
         let mut db = self.db();
-        let query = db.query("update_user", text).bind(&user.name).bind(&user.role);
-        Ok(query.bind(&user.password_hash).execute().await? == 1)
+        let query = db.query("update_user", text).bind(&user.name).bind(&user.roles);
+        Ok(query.bind(&user.password_hash).bind(&user.mac).execute().await? == 1)
     }
 
     /// Removes a person and their sessions. False if there is no such person.

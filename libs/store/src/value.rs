@@ -9,7 +9,7 @@
 
 use domain::{
     AccountId, Activity, Cause, CertificateId, DomainName, EventId, HistoryKind, OrderId, Reason,
-    RevocationReason, RevocationState, Role, Source, Status, Who, WorkKind,
+    RevocationReason, RevocationState, Roles, Source, Status, Trust, Who, WorkKind,
 };
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -124,9 +124,10 @@ macro_rules! words {
         text! { $($type: |word| word.as_str().to_owned(), |text| text.parse().ok();)+ }
     };
 }
-words!(Activity, Cause, HistoryKind, RevocationReason, RevocationState, Role, Source, Status, Who, WorkKind);
+words!(Activity, Cause, HistoryKind, RevocationReason, RevocationState, Source, Status, Trust, Who, WorkKind);
 text! {
     DomainName: |name| name.as_str().to_owned(), |text| text.parse().ok();
+    Roles: Roles::to_string, |text| text.parse().ok();
     Date: Date::to_string, |text| text.parse().ok();
 }
 

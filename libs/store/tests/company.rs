@@ -83,11 +83,12 @@ async fn insert_token(store: &Store, name: &str) {
     let token = TokenRecord {
         name: name.to_owned(),
         hash,
-        role: Role::Viewer,
+        roles: Role::Viewer.into(),
         created_at: Timestamp::UNIX_EPOCH,
         expires_at: None,
         last_used_at: None,
         revoked_at: None,
+        mac: vec![1],
     };
     let mut tx = store.begin("insert_token").await.unwrap();
     tx.insert_token(&token).await.unwrap();

@@ -153,6 +153,7 @@ async fn roles_see_what_they_need_and_nothing_else() {
                     "domains",
                     "messages",
                     "rechecked_days",
+                    "reservations",
                     "tallies",
                     "tally_changes",
                     "work",
@@ -167,6 +168,8 @@ async fn roles_see_what_they_need_and_nothing_else() {
             format!("SELECT has_table_privilege('ssl_manager_responder', '{table}', 'INSERT,UPDATE,DELETE')");
         assert_eq!(postgres.psql(&database, &ask).unwrap(), "f", "the responder writes {table}");
     }
+    let ask = "SELECT has_table_privilege('ssl_manager_scheduler', 'audit_mark', 'INSERT,UPDATE,DELETE')";
+    assert_eq!(postgres.psql(&database, ask).unwrap(), "f", "the scheduler signs nothing");
     let ask = "SELECT has_table_privilege('ssl_manager_api', 'accounts', 'SELECT')";
     assert_eq!(postgres.psql(&database, ask).unwrap(), "f", "no account key for the API");
     for (table, column) in
@@ -177,7 +180,7 @@ async fn roles_see_what_they_need_and_nothing_else() {
         let may = postgres.psql(&database, &ask).unwrap();
         assert_eq!(may, "f", "the scheduler reads {column} of {table}");
     }
-    for column in ["hash", "role", "expires_at", "revoked_at"] {
+    for column in ["hash", "roles", "expires_at", "revoked_at", "mac"] {
         let ask =
             format!("SELECT has_column_privilege('ssl_manager_api', 'tokens', '{column}', 'INSERT,UPDATE')");
         let may = postgres.psql(&database, &ask).unwrap();

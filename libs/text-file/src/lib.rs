@@ -3,8 +3,9 @@
 //! Many of them hold a secret, so every buffer is wiped, and none grows: growing would leave copies behind. A line may
 //! end with CR LF, which `str::lines` and `str::trim` take care of.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use zeroize::Zeroizing;
@@ -18,6 +19,18 @@ const UTF_16_SAMPLE: usize = 64;
 /// Errors: those of the file; `FileTooLarge` over `max_bytes`, however fast it grows; `InvalidData` if it is no text.
 pub fn read(path: &Path, max_bytes: u64) -> io::Result<Zeroizing<String>> {
     from_reader(File::open(path)?, max_bytes)
+}
+
+/// Whether others than the owner can read or change a file. Kubernetes hands secrets out as root's files that a group of
+/// the pod may read; that much is allowed.
+pub fn is_open_to_others(metadata: &Metadata) -> bool {
+    is_open(metadata.uid(), metadata.permissions().mode())
+}
+
+fn is_open(owner: u32, mode: u32) -> bool {
+    const ROOT: u32 = 0;
+    let others = if owner == ROOT { 0o037 } else { 0o077 };
+    mode & others != 0
 }
 
 /// The same of what is open already.
@@ -107,6 +120,20 @@ fn utf_16(bytes: &[u8]) -> Option<fn([u8; 2]) -> u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_roots_file_may_be_read_by_its_group() {
+        for (owner, mode, open) in [
+            (1000, 0o600, false),
+            (1000, 0o440, true),
+            (0, 0o440, false),
+            (0, 0o640, false),
+            (0, 0o660, true),
+            (0, 0o444, true),
+        ] {
+            assert_eq!(is_open(owner, mode), open, "{owner} {mode:o}");
+        }
+    }
 
     #[test]
     fn every_encoding_becomes_text() {

@@ -9,6 +9,7 @@
 //! our key or is refused, so a signature could tell us nothing that we would act upon.
 
 use domain::DomainName;
+use domain::sentence::NamedZone;
 use jiff::Timestamp;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::X509Certificate;
@@ -48,7 +49,7 @@ pub enum DeliveredError {
     OtherKey,
     #[error("it is for {found}, and {wanted} alone was ordered")]
     OtherNames { wanted: DomainName, found: String },
-    #[error("it ends at {0}, within the hour")]
+    #[error("it ends on {}, within the hour", NamedZone::utc().time(*.0))]
     EndsTooSoon(Timestamp),
     #[error("the certificate of its issuer ({0}) is not among those delivered with it")]
     BrokenChain(String),

@@ -1,7 +1,11 @@
 //! What is read off a leaf certificate.
 
 use aws_lc_rs::digest::{SHA256, digest};
+use domain::one_line;
 use jiff::{SignedDuration, Timestamp};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::time::ASN1Time;
@@ -17,6 +21,25 @@ const MOST_CHARACTERS: usize = 300;
 /// Lower-case hex SHA-256 of the DER.
 pub(crate) fn sha256(leaf: &X509Certificate<'_>) -> String {
     hex::encode(digest(&SHA256, leaf.as_raw()))
+}
+
+/// SHA-256 of the public key (SubjectPublicKeyInfo, DER) of the first certificate of a PEM chain.
+pub fn leaf_public_key_sha256(chain_pem: &str) -> Option<[u8; 32]> {
+    let leaf = CertificateDer::pem_slice_iter(chain_pem.as_bytes()).next()?.ok()?;
+    let (_, leaf) = X509Certificate::from_der(&leaf).ok()?;
+    Some(public_key_sha256(leaf.public_key().raw))
+}
+
+/// SHA-256 of the public key of a certificate signing request (PKCS #10, DER).
+pub fn csr_public_key_sha256(csr: &[u8]) -> Option<[u8; 32]> {
+    let (_, csr) = X509CertificationRequest::from_der(csr).ok()?;
+    Some(public_key_sha256(csr.certification_request_info.subject_pki.raw))
+}
+
+fn public_key_sha256(public_key: &[u8]) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, public_key).as_ref());
+    hash
 }
 
 /// Lower-case hex of the serial number.
@@ -59,15 +82,9 @@ pub fn alternative_names(der: &[u8]) -> Vec<String> {
         .collect()
 }
 
-/// Shortens a text from a certificate and takes out what is not for a line of a page.
+/// A text from a certificate.
 pub(crate) fn clean(text: &str) -> String {
-    text.chars().map(|c| if is_unfit(c) { ' ' } else { c }).take(MOST_CHARACTERS).collect()
-}
-
-/// Control characters, and those that are not seen or that turn the direction of what follows.
-fn is_unfit(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    one_line(text, MOST_CHARACTERS)
 }
 
 #[cfg(test)]
@@ -77,6 +94,6 @@ mod tests {
     #[test]
     fn words_of_a_certificate_stay_on_their_line() {
         assert_eq!(clean("a\nb\u{202e}c\u{0}é"), "a b c é");
-        assert_eq!(clean(&"a".repeat(1000)).len(), MOST_CHARACTERS);
+        assert_eq!(clean(&"a".repeat(1000)).chars().count(), MOST_CHARACTERS);
     }
 }

@@ -3,13 +3,13 @@
 //! Checked is what would break the domain's HTTPS for everybody: the key is the leaf's, of a kind and strength that
 //! browsers take, the leaf covers the name, is valid now, is for servers, and each further certificate issued the one
 //! before it, by name and by signature, because servers hand the chain out as it is and browsers walk it in that order.
-//! What stands twice or has nothing to do with the leaf is left out with a warning. Not refused is what only some visitors mind: a private CA or a self-signed certificate (`publicly_trusted` says so),
+//! What stands twice or has nothing to do with the leaf is left out with a warning. Not refused is what only some visitors mind: a private CA or a self-signed certificate (`trust` says so),
 //! a missing intermediate, an intermediate that ended. A root at the end is taken out: visitors have it or do not trust it.
 //!
 //! Why not let one library verify the whole chain and be done: it says yes or no for a client that has roots, while a
 //! customer needs to know which of many things to mend.
 
-use domain::DomainName;
+use domain::{DomainName, Trust};
 use jiff::Timestamp;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::X509Certificate;
@@ -44,8 +44,8 @@ pub struct Pasted {
     pub not_before: Timestamp,
     /// End of validity.
     pub not_after: Timestamp,
-    /// Whether the chain leads to a root of Mozilla's program now; if not, most visitors see a warning.
-    pub publicly_trusted: bool,
+    /// Whether browsers trust it now; if not, visitors see a warning.
+    pub trust: Trust,
     /// What is accepted but worth telling.
     pub warnings: Vec<Warning>,
 }
@@ -97,8 +97,12 @@ pub fn check_files(files: PastedFiles<'_>, name: &DomainName, now: Timestamp) ->
     check_name(&leaf, name)?;
     let (not_before, not_after) = check_dates(&leaf, now)?;
     let (chain, mut warnings) = chain::arrange(chain, certificates.is_unordered)?;
-    if !trust::is_publicly_trusted(&chain, now) {
+    let trust = trust::of(&chain, now);
+    if trust != Trust::Public {
         warnings.insert(0, Warning::NotPubliclyTrusted);
+    }
+    if trust == Trust::IntermediateMissing {
+        warnings.insert(1, Warning::IntermediateMissing);
     }
     Ok(Pasted {
         chain_pem: chain::encode(&chain),
@@ -108,7 +112,7 @@ pub fn check_files(files: PastedFiles<'_>, name: &DomainName, now: Timestamp) ->
         issuer: leaf::issuer(&leaf),
         not_before,
         not_after,
-        publicly_trusted: !warnings.contains(&Warning::NotPubliclyTrusted),
+        trust,
         warnings,
     })
 }

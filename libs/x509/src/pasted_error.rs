@@ -3,6 +3,7 @@
 use std::fmt;
 
 use domain::DomainName;
+use domain::sentence::NamedZone;
 use jiff::Timestamp;
 
 use crate::bundle::MAX_BYTES;
@@ -190,9 +191,12 @@ pub enum PastedError {
         /// Some of the names that the certificate has, cleaned.
         covered: String,
     },
-    #[error("the certificate ended at {0}: renew it at its CA and paste the new one")]
+    #[error("the certificate ended on {}: renew it at its CA and paste the new one", NamedZone::utc().time(*.0))]
     Expired(Timestamp),
-    #[error("the certificate begins only at {0}: paste it after that, or one that is valid already")]
+    #[error(
+        "the certificate begins only on {}: paste it after that, or one that is valid already",
+        NamedZone::utc().time(*.0)
+    )]
     NotYetValid(Timestamp),
     #[error(
         "the certificate's dates make no sense (it ends before it begins, or begins beyond year 9999): have it issued anew"

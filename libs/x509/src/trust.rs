@@ -6,13 +6,35 @@
 
 use std::time::Duration;
 
+use domain::Trust;
 use jiff::Timestamp;
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage};
+use x509_parser::oid_registry::Oid;
 use x509_parser::prelude::X509Certificate;
 
+use crate::chain::is_self_signed;
+
+/// The extension with which a CA shows that it logged a certificate (RFC 6962 section 3.3). Browsers ask for it, so the
+/// certificates of public CAs have it; private CAs have no log that takes theirs.
+const LOGGED: &[u64] = &[1, 3, 6, 1, 4, 1, 11129, 2, 4, 2];
+
+/// Whether browsers trust the chain, leaf first, at that time. A leaf alone that its CA logged came without the
+/// certificate of that CA: no public root issues leaves.
+pub(crate) fn of(chain: &[X509Certificate<'_>], now: Timestamp) -> Trust {
+    match chain {
+        chain if is_publicly_trusted(chain, now) => Trust::Public,
+        [leaf] if is_logged(leaf) && !is_self_signed(leaf) => Trust::IntermediateMissing,
+        _ => Trust::Private,
+    }
+}
+
+fn is_logged(leaf: &X509Certificate<'_>) -> bool {
+    Oid::from(LOGGED).is_ok_and(|logged| leaf.extensions().iter().any(|extension| extension.oid == logged))
+}
+
 /// Whether the chain, leaf first, leads to one of Mozilla's roots (RFC 5280 section 6) at that time.
-pub(crate) fn is_publicly_trusted(chain: &[X509Certificate<'_>], now: Timestamp) -> bool {
+fn is_publicly_trusted(chain: &[X509Certificate<'_>], now: Timestamp) -> bool {
     leads_to(chain, webpki_roots::TLS_SERVER_ROOTS, now)
 }
 
@@ -58,10 +80,17 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_without_its_intermediates_is_not_trusted() {
+    fn a_leaf_without_its_intermediate_is_told_from_one_of_a_private_ca() {
         let end = "-----END CERTIFICATE-----\n";
         let leaf = PUBLIC_CHAIN.split_inclusive(end).next().unwrap();
         assert!(!trusted(leaf, "2026-08-01T00:00:00Z"));
+        let trust = |pem: &str| {
+            let blocks = blocks::read(pem).unwrap_or_default();
+            of(&chain::parse(&blocks).unwrap(), "2026-08-01T00:00:00Z".parse().unwrap())
+        };
+        assert_eq!(trust(PUBLIC_CHAIN), Trust::Public);
+        assert_eq!(trust(leaf), Trust::IntermediateMissing);
+        assert_eq!(trust(include_str!("../tests/data/people/leaf.pem")), Trust::Private);
         assert!(!trusted("", "2026-08-01T00:00:00Z"));
     }
 

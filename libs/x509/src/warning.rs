@@ -7,6 +7,8 @@ use std::fmt;
 pub enum Warning {
     /// The chain leads to no root of Mozilla's program.
     NotPubliclyTrusted,
+    /// A public CA issued it, but its intermediate did not come along.
+    IntermediateMissing,
     /// A certificate stood twice.
     DuplicateLeftOut,
     /// A certificate did not issue any of the others.
@@ -14,12 +16,14 @@ pub enum Warning {
 }
 
 impl Warning {
-    const ALL: [Self; 3] = [Self::NotPubliclyTrusted, Self::DuplicateLeftOut, Self::UnrelatedLeftOut];
+    const ALL: [Self; 4] =
+        [Self::NotPubliclyTrusted, Self::IntermediateMissing, Self::DuplicateLeftOut, Self::UnrelatedLeftOut];
 
     /// Stable code for programs.
     pub fn code(self) -> &'static str {
         match self {
             Self::NotPubliclyTrusted => "not_publicly_trusted",
+            Self::IntermediateMissing => "intermediate_missing",
             Self::DuplicateLeftOut => "duplicate_left_out",
             Self::UnrelatedLeftOut => "unrelated_left_out",
         }
@@ -43,6 +47,9 @@ impl fmt::Display for Warning {
         f.write_str(match self {
             Self::NotPubliclyTrusted => {
                 "browsers do not trust this certificate's issuer: visitors will see a warning"
+            }
+            Self::IntermediateMissing => {
+                "the certificate of its issuer, the intermediate, is missing: import it again together with that one"
             }
             Self::DuplicateLeftOut => "a certificate that stood twice was left out",
             Self::UnrelatedLeftOut => "a certificate that does not belong to the domain's chain was left out",

@@ -12,16 +12,18 @@ use audit::Caller;
 use aws_lc_rs::digest;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use domain::{Action, Clock, Entropy, Role};
+use domain::{Action, Clock, Entropy, Roles};
 use jiff::{SignedDuration, Timestamp};
 use runtime::config::ApiClient;
-use runtime::{Context, Stop};
+use runtime::{Context, Peer, RoleError, Seldom, Stop};
 use store::{SessionRecord, Store, StoreError, TokenRecord, TokenUse};
 use tonic::{Code, Request, Status};
 use zeroize::Zeroizing;
 
+use crate::admission::Origin;
 use crate::error::{denied, from_store, retry, unauthenticated, unknown_client};
 use crate::limiter::Limiter;
+use crate::signed::Believer;
 
 /// What every token of a program begins with, so that a leaked one can be recognised.
 pub const TOKEN_PREFIX: &str = "slm_";
@@ -58,14 +60,14 @@ pub fn hash_token(text: &str) -> [u8; 32] {
 pub(crate) struct Principal {
     /// As history and logs name it.
     actor: String,
-    role: Role,
+    roles: Roles,
     /// Of a person.
     pub(crate) session: Option<SessionRecord>,
 }
 
 impl Principal {
     pub(crate) fn of_session(session: SessionRecord) -> Self {
-        Self { actor: format!("user:{}", session.user), role: session.role, session: Some(session) }
+        Self { actor: format!("user:{}", session.user), roles: session.roles, session: Some(session) }
     }
 
     /// As the audit log names who sent this request.
@@ -73,14 +75,18 @@ impl Principal {
         let request_id = request.metadata().get("x-request-id").and_then(|value| value.to_str().ok());
         Caller {
             actor: self.actor.clone(),
-            peer: request.remote_addr().map(|peer| peer.to_string()).unwrap_or_default(),
+            peer: address(request),
             call,
             request_id: request_id.unwrap_or_default().to_owned(),
         }
     }
 
+    pub(crate) fn actor(&self) -> &str {
+        &self.actor
+    }
+
     pub(crate) fn require(&self, action: Action) -> Result<(), Status> {
-        if self.role.may(action) { Ok(()) } else { Err(denied(self.role, action)) }
+        if self.roles.may(action) { Ok(()) } else { Err(denied(self.roles, action)) }
     }
 }
 
@@ -88,6 +94,7 @@ impl Principal {
 #[derive(Clone)]
 pub(crate) struct Authenticator {
     store: Arc<Store>,
+    pub(crate) believer: Believer,
     clock: Arc<dyn Clock>,
     stop: Stop,
     noted: Arc<Mutex<HashMap<String, Timestamp>>>,
@@ -96,25 +103,30 @@ pub(crate) struct Authenticator {
     session_idle: SignedDuration,
     /// Requests of one principal; none where it is switched off.
     requests: Option<Arc<Limiter>>,
+    requests_per_second: u32,
+    refusals: Arc<Seldom>,
 }
 
 impl Authenticator {
-    pub(crate) fn new(context: &Context) -> Self {
+    pub(crate) fn new(context: &Context) -> Result<Self, RoleError> {
         let settings = &context.config.api;
         let tls = settings.tls.as_ref();
         let requests = (settings.requests_per_second > 0).then(|| {
             let every = SignedDuration::from_nanos(1_000_000_000 / i64::from(settings.requests_per_second));
             Arc::new(Limiter::new(settings.requests_per_second.saturating_mul(2), every))
         });
-        Self {
+        Ok(Self {
             store: context.store.clone(),
+            believer: Believer::new(context)?,
             clock: context.clock.clone(),
             stop: context.stop.clone(),
             noted: Arc::default(),
             clients: tls.map(|tls| tls.clients.clone()).unwrap_or_default().into(),
             session_idle: SignedDuration::from_mins(settings.session_idle_minutes.into()),
             requests,
-        }
+            requests_per_second: settings.requests_per_second,
+            refusals: Arc::default(),
+        })
     }
 
     /// Who sent the request, if they may do that.
@@ -128,14 +140,18 @@ impl Authenticator {
         Ok(principal)
     }
 
-    /// Who sent the request. Who shows a token that is good for nothing is in the log, with where they came from.
+    /// Who sent the request, as admission found out, or as it is found out now. Tokens that are good for nothing are in
+    /// the log, at a bounded rate, with where they came from.
     pub(crate) async fn principal<T>(&self, request: &Request<T>) -> Result<Principal, Status> {
+        if let Some(principal) = request.extensions().get::<Principal>() {
+            return Ok(principal.clone());
+        }
         let principal = self.known(request).await;
         if let Err(problem) = &principal
             && (bearer(request).is_some() || problem.code() == Code::ResourceExhausted)
+            && let Some(withheld) = self.refusals.pass()
         {
-            let peer = request.remote_addr().map(|peer| peer.to_string());
-            tracing::warn!(peer, code = ?problem.code(), "a call was refused");
+            tracing::warn!(peer = address(request), code = ?problem.code(), withheld, "a call was refused");
         }
         principal
     }
@@ -163,19 +179,36 @@ impl Authenticator {
         Ok(principal)
     }
 
-    /// Whether the token that a stream began with is still good. A client certificate is for as long as the connection.
-    pub(crate) async fn still_good(&self, token: &str) -> Result<(), Status> {
+    /// Whether the token that a stream began with is still good, and its principal may still do that. A client
+    /// certificate is for as long as the connection.
+    pub(crate) async fn still_may(&self, token: &str, action: Action) -> Result<(), Status> {
         let now = self.clock.now();
-        if token.starts_with(SESSION_PREFIX) {
-            self.lasting_session(token, now).await.map(drop)
+        let principal = if token.starts_with(SESSION_PREFIX) {
+            Principal::of_session(self.lasting_session(token, now).await?)
         } else {
-            self.valid_token(token, now).await.map(drop)
+            self.program(token, now).await?
+        };
+        principal.require(action)
+    }
+
+    /// Most messages of a stream that are taken together.
+    pub(crate) fn together(&self, most: usize) -> usize {
+        let quarter =
+            self.requests.as_ref().map_or(usize::MAX, |_| (self.requests_per_second / 4).max(1) as usize);
+        most.min(quarter)
+    }
+
+    /// Waits until a stream of that principal may go on with so many messages: each counts as a request.
+    pub(crate) async fn pace(&self, actor: &str, messages: u32) {
+        let Some(requests) = &self.requests else { return };
+        while let Err(wait) = requests.take_for_stream(actor, messages, self.clock.now()) {
+            self.clock.sleep(wait.unsigned_abs()).await;
         }
     }
 
     async fn valid_token(&self, token: &str, now: Timestamp) -> Result<TokenRecord, Status> {
-        let found = self.store.token(&hash_token(token)).await;
-        let valid = found.map_err(|error| from_store(&error))?.filter(|record| {
+        let found = self.store.token(&hash_token(token)).await.map_err(|error| from_store(&error))?;
+        let valid = self.believer.token(found).await?.filter(|record| {
             record.revoked_at.is_none() && record.expires_at.is_none_or(|expires_at| now < expires_at)
         });
         valid.ok_or_else(unauthenticated)
@@ -184,15 +217,15 @@ impl Authenticator {
     async fn program(&self, token: &str, now: Timestamp) -> Result<Principal, Status> {
         let record = self.valid_token(token, now).await?;
         self.note_token(&record.name, now);
-        Ok(Principal { actor: format!("token:{}", record.name), role: record.role, session: None })
+        Ok(Principal { actor: format!("token:{}", record.name), roles: record.roles, session: None })
     }
 
     /// The session of a token, if it lasts.
     async fn lasting_session(&self, token: &str, now: Timestamp) -> Result<SessionRecord, Status> {
-        let found = self.store.session(&hash_token(token)).await;
-        let lasts = found
-            .map_err(|error| from_store(&error))?
-            .filter(|session| now < session.expires_at && now < session.used_at + self.session_idle);
+        let found = self.store.session(&hash_token(token)).await.map_err(|error| from_store(&error))?;
+        let session = self.believer.session(found).await?;
+        let lasts =
+            session.filter(|session| now < session.expires_at && now < session.used_at + self.session_idle);
         lasts.ok_or_else(unauthenticated)
     }
 
@@ -207,12 +240,12 @@ impl Authenticator {
 
     /// The principal of the settings that the client certificate names.
     fn client<T>(&self, request: &Request<T>) -> Result<Principal, Status> {
-        let certificates = request.peer_certs().ok_or_else(unauthenticated)?;
-        let leaf = certificates.first().ok_or_else(unauthenticated)?;
+        let peer = request.extensions().get::<Peer>().ok_or_else(unauthenticated)?;
+        let leaf = peer.certificates.first().ok_or_else(unauthenticated)?;
         let names = x509::alternative_names(leaf);
         let client = self.clients.iter().find(|client| names.contains(&client.san));
         let client = client.ok_or_else(unknown_client)?;
-        Ok(Principal { actor: format!("client:{}", client.name), role: client.role, session: None })
+        Ok(Principal { actor: format!("client:{}", client.name), roles: client.roles, session: None })
     }
 
     /// When a session ends that is not used after this use of it.
@@ -257,6 +290,11 @@ enum Use {
 /// Whether no person made the call: a page that stands open must not keep its session alive.
 fn is_in_the_background<T>(request: &Request<T>) -> bool {
     request.metadata().get("x-background").is_some()
+}
+
+/// Where a request came from, for logs and the audit log.
+pub(crate) fn address<T>(request: &Request<T>) -> String {
+    request.extensions().get::<Origin>().map(|origin| origin.address.clone()).unwrap_or_default()
 }
 
 /// The bearer token (RFC 6750 section 2.1).

@@ -12,12 +12,15 @@ use domain::{Action, DomainName};
 use futures::{Stream, StreamExt, stream};
 use proto::v1;
 use proto::v1::batch_add_domains_response::Result as Outcome;
+use tokio::sync::oneshot;
 use tonic::{Request, Status, Streaming};
 use tonic_types::StatusExt;
 
 use crate::audited::note_failure;
+use crate::auth::Authenticator;
 use crate::commands::Commands;
 use crate::guard::replacement;
+use crate::lasts::Lasts;
 use crate::service::{DomainsService, name};
 
 /// Names in one transaction.
@@ -34,21 +37,44 @@ impl DomainsService {
         &self,
         request: Request<Streaming<v1::BatchAddDomainsRequest>>,
     ) -> Result<BatchStream, Status> {
+        let lasts = Lasts::new(&self.authenticator, &request, Action::Operate);
         let begin = async |by: &Caller, names: Streaming<v1::BatchAddDomainsRequest>| {
-            let batch = Arc::new(Batch { commands: self.commands.clone(), by: by.clone() });
+            let batch = Arc::new(Batch {
+                commands: self.commands.clone(),
+                authenticator: self.authenticator.clone(),
+                lasts: lasts.clone(),
+                by: by.clone(),
+            });
             let add = move |sent| {
                 let batch = batch.clone();
                 async move { stream::iter(batch.add(sent).await) }
             };
-            let answers = names.ready_chunks(TOGETHER).map(add).buffered(AT_ONCE).flatten();
-            Ok(Box::pin(answers) as BatchStream)
+            let together = self.authenticator.together(TOGETHER);
+            let answers = names.ready_chunks(together).map(add).buffered(AT_ONCE).flatten();
+            Ok(until_it_ends(answers, lasts.clone()))
         };
         self.audited("BatchAddDomains", Action::Operate, request, |_| "", begin).await
     }
 }
 
+/// The answers, for as long as their principal may have them; a stream that is waited for ends within a second, too.
+fn until_it_ends(
+    answers: impl Stream<Item = Result<v1::BatchAddDomainsResponse, Status>> + Send + 'static,
+    lasts: Lasts,
+) -> BatchStream {
+    let (last_word, end) = oneshot::channel();
+    let until = async move {
+        // A client that is gone hears nothing.
+        let _ = last_word.send(Err(lasts.until_it_ends().await));
+    };
+    let end = stream::once(end).filter_map(|word| std::future::ready(word.ok()));
+    Box::pin(answers.take_until(Box::pin(until)).chain(end))
+}
+
 struct Batch {
     commands: Commands,
+    authenticator: Authenticator,
+    lasts: Lasts,
     by: Caller,
 }
 
@@ -58,6 +84,10 @@ impl Batch {
         &self,
         sent: Vec<Result<v1::BatchAddDomainsRequest, Status>>,
     ) -> Vec<Result<v1::BatchAddDomainsResponse, Status>> {
+        self.authenticator.pace(&self.by.actor, u32::try_from(sent.len()).unwrap_or(u32::MAX)).await;
+        if let Err(problem) = self.lasts.check().await {
+            return vec![Err(problem)];
+        }
         // Once the stream breaks there is nothing more.
         let cut = sent.last().and_then(|last| last.as_ref().err()).map(replacement);
         let texts: Vec<String> = sent.into_iter().flatten().map(|request| request.name).collect();

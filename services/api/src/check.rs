@@ -5,7 +5,7 @@
 
 use acme::{Ca, CaOptions};
 use domain::{Action, DomainName, Reason};
-use preflight::{Preflight, Verdict};
+use preflight::{DnsFails, Found, Preflight, Verdict};
 use proto::v1;
 use runtime::config::AcmeIssuer;
 use runtime::{Context, RoleError};
@@ -46,7 +46,7 @@ impl DomainsService {
 fn unavailable() -> Status {
     let sentence =
         "this API has no settings of C4 to ask with: add the sections [c4], [cdn] and [dns] to its settings";
-    error(Code::Unavailable, "CHECK_UNAVAILABLE", sentence)
+    error(Code::FailedPrecondition, "CHECK_UNAVAILABLE", sentence)
 }
 
 /// Asks.
@@ -114,10 +114,12 @@ impl Checker {
             return Ok(());
         };
         let pointed = self.preflight.pointed(name, &known).await;
-        if note(steps, name, pointed, |found| &found.dns).is_none() {
+        let pointed = self.explained(pointed).await;
+        let Some(found) = note(steps, name, pointed, |found| &found.dns) else {
             return Ok(());
-        }
-        let permitted = self.caa(name).await?;
+        };
+        let permitted = self.caa(name, &found).await?;
+        let permitted = self.explained(permitted).await;
         if note(steps, name, permitted, |()| "our CA may issue").is_none() {
             return Ok(());
         }
@@ -127,8 +129,19 @@ impl Checker {
         Ok(())
     }
 
+    /// Broken signatures are told at once; nameservers that fail may do so for a moment.
+    async fn explained<T>(&self, verdict: Verdict<T>) -> Verdict<T> {
+        let Verdict::DnsFails(fails) = verdict else {
+            return verdict;
+        };
+        match self.preflight.why_dns_fails(&fails).await {
+            Some(reason @ Reason::DnssecBroken { .. }) => Verdict::Blocked(reason),
+            _ => Verdict::CouldNotAsk(fails.detail),
+        }
+    }
+
     /// Whether any of the CAs may issue.
-    async fn caa(&self, name: &DomainName) -> Result<Verdict<()>, StoreError> {
+    async fn caa(&self, name: &DomainName, found: &Found) -> Result<Verdict<()>, StoreError> {
         let mut worst = Verdict::CouldNotAsk("this API's settings name no CA".to_owned());
         for authority in &self.authorities {
             let Authority { ca, identities } = authority;
@@ -136,7 +149,7 @@ impl Checker {
             let identities =
                 if identities.is_empty() { ca.caa_identities().await } else { Ok(identities.clone()) };
             worst = match identities {
-                Ok(identities) => self.preflight.caa(name, &identities, url.as_deref()).await,
+                Ok(identities) => self.preflight.caa(name, found, &identities, url.as_deref()).await,
                 Err(problem) => Verdict::CouldNotAsk(format!("{}: {problem}", ca.name())),
             };
             if worst == Verdict::Fine(()) {
@@ -186,14 +199,14 @@ fn note<T>(
         }
         Verdict::Blocked(reason) => (v1::CheckOutcome::Blocked, Some(reason.clone())),
         Verdict::UnknownToC4 => (v1::CheckOutcome::Blocked, Some(Reason::UnknownToC4)),
-        Verdict::CouldNotAsk(detail) => {
+        Verdict::CouldNotAsk(detail) | Verdict::DnsFails(DnsFails { detail, .. }) => {
             let detail = detail.clone();
             (v1::CheckOutcome::CouldNotAsk, Some(Reason::CouldNotAsk { detail }))
         }
     };
     step.set_outcome(outcome);
     if let Some(reason) = &reason {
-        reason.found().unwrap_or_default().clone_into(&mut step.found);
+        step.found = reason.found().unwrap_or_default();
         step.reason = Some(proto::reason(reason, name));
     }
     steps.push(step);

@@ -4,15 +4,16 @@
 //! audit log, which are there before the key leaves; configuration can forbid it to everybody. Key, password and PFX are wiped here after use; what the answer holds is its sender's.
 
 use audit::Caller;
-use domain::{Action, DomainName, HistoryEntry, HistoryKind, Status as DomainStatus};
+use domain::{Action, DomainName, HistoryEntry, HistoryKind, Status as DomainStatus, one_line};
 use proto::v1;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+use seal::{Binding, SealError};
 use store::Certificate;
 use tonic::{Code, Request, Status};
 use zeroize::Zeroizing;
 
-use crate::error::{error, from_store, internal, invalid, not_found};
+use crate::error::{error, from_seal, from_store, internal, invalid, not_found};
 use crate::pfx::{self, Password};
 use crate::service::{DomainsService, name};
 
@@ -30,7 +31,7 @@ struct KeyRequest {
 impl KeyRequest {
     fn read(asked: &mut v1::DownloadCertificateRequest) -> Result<Self, Status> {
         let password = Zeroizing::new(std::mem::take(&mut asked.pfx_password));
-        let reason = asked.reason.trim();
+        let reason = one_line(&asked.reason, usize::MAX);
         if reason.is_empty() || reason.len() > MOST_REASON {
             let sentence = format!("say why the key is needed, in at most {MOST_REASON} bytes");
             return Err(invalid("REASON_REQUIRED", sentence));
@@ -39,7 +40,7 @@ impl KeyRequest {
         Ok(Self {
             pem: asked.include_private_key,
             pfx: password.map_err(|problem| invalid(problem.reason(), problem.to_string()))?,
-            reason: reason.to_owned(),
+            reason,
         })
     }
 
@@ -102,7 +103,7 @@ impl DomainsService {
         };
         let live = live.ok_or_else(nothing)?;
         let certificate =
-            store.certificate(live.certificate).await.map_err(|problem| from_store(&problem))?;
+            store.certificate(name, live.certificate).await.map_err(|problem| from_store(&problem))?;
         certificate.ok_or_else(nothing)
     }
 
@@ -110,11 +111,11 @@ impl DomainsService {
         let sealed = certificate.sealed_key.as_ref().ok_or_else(|| {
             error(Code::FailedPrecondition, "KEY_DESTROYED", "the private key was destroyed: generate anew")
         })?;
-        let pkcs8 = self
-            .keys
-            .unseal(&certificate.id().to_string(), sealed)
-            .await
-            .map_err(|problem| internal(&problem))?;
+        let public_key = x509::leaf_public_key_sha256(&certificate.chain_pem);
+        let public_key = public_key.ok_or_else(|| from_seal(&SealError::NotAuthentic))?;
+        let binding = Binding::certificate(certificate.id(), &certificate.name);
+        let pkcs8 = self.keys.unseal(&binding, &public_key, sealed).await;
+        let pkcs8 = pkcs8.map_err(|problem| from_seal(&problem))?;
         let mut key = Key::default();
         if asked.pem {
             key.pem = x509::private_key_pem(&pkcs8);

@@ -6,12 +6,14 @@
 use std::error::Error;
 use std::time::Duration;
 
-use domain::{Action, DomainName, NameError, Role};
+use domain::{Action, DomainName, NameError, Roles};
+use seal::SealError;
 use store::StoreError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 const DOMAIN: &str = "ssl-manager";
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// An error with its typed detail.
 pub(crate) fn error(code: Code, reason: &str, sentence: impl Into<String>) -> Status {
@@ -21,15 +23,27 @@ pub(crate) fn error(code: Code, reason: &str, sentence: impl Into<String>) -> St
 }
 
 /// An error that passes by itself, with how long to wait.
-pub(crate) fn retry(reason: &str, sentence: impl Into<String>, after: Duration) -> Status {
+fn passing(code: Code, reason: &str, sentence: impl Into<String>, after: Duration) -> Status {
     let mut details = ErrorDetails::new();
     details.set_error_info(reason, DOMAIN, std::collections::HashMap::<String, String>::new());
     details.set_retry_info(Some(after));
-    Status::with_error_details(Code::ResourceExhausted, sentence, details)
+    Status::with_error_details(code, sentence, details)
 }
 
+/// Somebody asked for more than they may.
+pub(crate) fn retry(reason: &str, sentence: impl Into<String>, after: Duration) -> Status {
+    passing(Code::ResourceExhausted, reason, sentence, after)
+}
+
+/// This process has enough to do, whoever asks: another copy may take the call.
 pub(crate) fn overloaded(after: Duration) -> Status {
-    retry("OVERLOADED", "too much at once: wait a little, then try again", after)
+    passing(Code::Unavailable, "OVERLOADED", "too much at once: wait a little, then try again", after)
+}
+
+/// What a call needs is away for now.
+fn away(reason: &str, sentence: &str, problem: &(dyn Error + 'static)) -> Status {
+    tracing::warn!(error = problem, "request failed");
+    passing(Code::Unavailable, reason, sentence, TRY_AGAIN_AFTER)
 }
 
 pub(crate) fn unauthenticated() -> Status {
@@ -48,14 +62,14 @@ pub(crate) fn unknown_client() -> Status {
     )
 }
 
-pub(crate) fn denied(role: Role, action: Action) -> Status {
+pub(crate) fn denied(roles: Roles, action: Action) -> Status {
     let (needed, what) = match action {
         Action::Read => ("viewer", "read"),
         Action::Operate => ("support or admin", "change domains"),
         Action::ReadKey => ("key-reader or admin", "take private keys out"),
         Action::Revoke => ("admin", "revoke certificates"),
     };
-    let sentence = format!("a {role} may not {what}: use a token with the role {needed}");
+    let sentence = format!("a {roles} may not {what}: use a token with the role {needed}");
     error(Code::PermissionDenied, "ROLE_LACKS_PERMISSION", sentence)
 }
 
@@ -77,6 +91,22 @@ pub(crate) fn from_store(problem: &StoreError) -> Status {
             Code::Aborted,
             "CHANGED_MEANWHILE",
             "the domain changed at the same moment: send the request again",
+        ),
+        _ if problem.is_unavailable() => away(
+            "STORE_UNAVAILABLE",
+            "the database does not answer, or takes no writes: try again in a moment",
+            problem,
+        ),
+        _ => internal(problem),
+    }
+}
+
+pub(crate) fn from_seal(problem: &SealError) -> Status {
+    match problem {
+        SealError::Unavailable(_) => away(
+            "SEALING_UNAVAILABLE",
+            "private keys cannot be sealed or opened for now: try again in a moment",
+            problem,
         ),
         _ => internal(problem),
     }

@@ -1,4 +1,4 @@
-//! Around every call: a deadline, a bound on how many are in hand, and errors that are typed whoever made them.
+//! Around every call: admission, a deadline, and errors that are typed whoever made them.
 //!
 //! tonic refuses what it cannot decode, and methods that it does not know, before any code of ours runs, and says so in
 //! its own words. Those are replaced here: no client sees an error without a `google.rpc.ErrorInfo`, and none sees the
@@ -12,26 +12,23 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use http::{Request, Response};
-use tokio::sync::Semaphore;
+use runtime::Peer;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
-use crate::error::{error, overloaded};
-
-/// A call that has not begun to answer by then is given up. Streams may last.
-const DEADLINE: Duration = Duration::from_mins(1);
-/// Calls in hand at once in one process, streams only until they begin.
-const MOST_CALLS: usize = 1024;
+use crate::admission::Admission;
+use crate::body::Answers;
+use crate::error::error;
 
 #[derive(Clone)]
 pub(crate) struct GuardLayer {
-    calls: Arc<Semaphore>,
+    admission: Arc<Admission>,
 }
 
 impl GuardLayer {
-    pub(crate) fn new() -> Self {
-        Self { calls: Arc::new(Semaphore::new(MOST_CALLS)) }
+    pub(crate) fn new(admission: Arc<Admission>) -> Self {
+        Self { admission }
     }
 }
 
@@ -39,19 +36,19 @@ impl<S> Layer<S> for GuardLayer {
     type Service = Guard<S>;
 
     fn layer(&self, inner: S) -> Guard<S> {
-        Guard { inner, calls: self.calls.clone() }
+        Guard { inner, admission: self.admission.clone() }
     }
 }
 
 #[derive(Clone)]
 pub(crate) struct Guard<S> {
     inner: S,
-    calls: Arc<Semaphore>,
+    admission: Arc<Admission>,
 }
 
-impl<S, B> Service<Request<B>> for Guard<S>
+impl<S> Service<Request<Body>> for Guard<S>
 where
-    S: Service<Request<B>, Response = Response<Body>, Error = Infallible>,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
 {
     type Response = Response<Body>;
@@ -62,24 +59,43 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let permit = self.calls.clone().try_acquire_owned();
-        let answer = self.inner.call(request);
-        Box::pin(async move {
-            let Ok(_permit) = permit else {
-                return Ok(overloaded(Duration::from_secs(1)).into_http());
-            };
-            match tokio::time::timeout(DEADLINE, answer).await {
-                Ok(answer) => answer.map(typed),
-                Err(_) => Ok(too_slow().into_http()),
-            }
-        })
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        if let Some(peer) = request.extensions().get::<Peer>() {
+            peer.speaks();
+        }
+        // The one that is ready is taken, a clone of it stays (tower's documentation of `Service`).
+        let inner = self.inner.clone();
+        let inner = std::mem::replace(&mut self.inner, inner);
+        let admission = self.admission.clone();
+        Box::pin(async move { Ok(answer(&admission, inner, request).await) })
     }
 }
 
-fn too_slow() -> Status {
-    let sentence = format!("no answer within {} s: try again", DEADLINE.as_secs());
+async fn answer<S>(admission: &Admission, mut inner: S, request: Request<Body>) -> Response<Body>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+{
+    let (request, mut held) = match admission.admit(request).await {
+        Ok(admitted) => admitted,
+        Err(status) => return status.into_http(),
+    };
+    let answer = match tokio::time::timeout(held.deadline, inner.call(request)).await {
+        Ok(Ok(answer)) => typed(answer),
+        Err(_) => return too_slow(held.deadline).into_http(),
+    };
+    match held.stream.take() {
+        Some(share) => answer.map(|body| Body::new(Answers::new(body, share))),
+        None => answer,
+    }
+}
+
+fn too_slow(deadline: Duration) -> Status {
+    let sentence = format!("no answer within {} s: try again", deadline.as_secs());
     error(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", sentence)
+}
+
+pub(crate) fn too_large() -> Status {
+    error(Code::InvalidArgument, "MESSAGE_TOO_LARGE", "the message is too large: send less at once")
 }
 
 /// The answer, with an error that has no type replaced by one that has.
@@ -100,9 +116,7 @@ pub(crate) fn replacement(status: &Status) -> Status {
             "METHOD_UNKNOWN",
             "there is no such method, or no such compression: ask the reflection service what there is",
         ),
-        Code::OutOfRange | Code::ResourceExhausted => {
-            error(Code::InvalidArgument, "MESSAGE_TOO_LARGE", "the message is too large: send less at once")
-        }
+        Code::OutOfRange | Code::ResourceExhausted => too_large(),
         Code::Cancelled | Code::Unknown => {
             error(Code::Cancelled, "STREAM_CUT", "the request ended before it was complete: send it again")
         }

@@ -3,15 +3,21 @@
 //! What a call does to a domain is written in [`commands`], each one transaction, without any gRPC. Around it stand
 //! who may call (`auth`), what is kept of it (`audited`), how errors look (`error`), and the stream of changes (`watch`).
 
+mod admission;
+mod audit_end;
 mod audited;
 mod auth;
 mod batch;
+mod body;
 mod certificates;
 mod check;
 pub mod commands;
+mod device;
 mod download;
 mod error;
 mod guard;
+mod history;
+mod lasts;
 mod limiter;
 mod list;
 mod overview;
@@ -21,10 +27,12 @@ mod paste;
 mod pfx;
 mod provider;
 mod revoke;
+mod routes;
 mod search;
 mod server;
 mod service;
 mod sessions;
+pub mod signed;
 mod summary;
 mod watch;
 

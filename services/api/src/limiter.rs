@@ -39,6 +39,23 @@ impl Limiter {
         Ok(())
     }
 
+    /// Takes `count` at once for a stream, which leaves half of the burst to others of that key; else says how long to wait.
+    pub(crate) fn take_for_stream(
+        &self,
+        key: &str,
+        count: u32,
+        now: Timestamp,
+    ) -> Result<(), SignedDuration> {
+        let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let begins = full_at.get(key).copied().unwrap_or(now).max(now);
+        let too_early = begins.duration_since(now) - self.burst / 2;
+        if too_early.is_positive() {
+            return Err(too_early);
+        }
+        full_at.insert(key.to_owned(), begins + self.every * i32::try_from(count).unwrap_or(i32::MAX));
+        Ok(())
+    }
+
     /// As if it had never taken any.
     pub(crate) fn forget(&self, key: &str) {
         let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
@@ -68,6 +85,19 @@ mod tests {
             assert_eq!(limiter.take("c", second(1000)), Ok(()));
         }
         assert!(limiter.take("c", second(1000)).is_err(), "rest does not add up");
+    }
+
+    #[test]
+    fn a_stream_waits_before_it_takes_the_half_that_is_left_to_calls() {
+        let second = |second| Timestamp::from_second(second).unwrap();
+        let limiter = Limiter::new(8, SignedDuration::from_secs(1));
+        for _ in 0..3 {
+            assert_eq!(limiter.take_for_stream("a", 2, second(0)), Ok(()));
+        }
+        assert_eq!(limiter.take_for_stream("a", 2, second(0)), Err(SignedDuration::from_secs(2)));
+        assert_eq!(limiter.take("a", second(0)), Ok(()), "a call goes on");
+        assert_eq!(limiter.take_for_stream("a", 2, second(2)), Err(SignedDuration::from_secs(1)));
+        assert_eq!(limiter.take_for_stream("a", 2, second(3)), Ok(()));
     }
 
     #[test]

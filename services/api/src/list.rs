@@ -131,7 +131,7 @@ impl DomainsService {
             token.unwrap_or_default()
         };
         Ok(v1::ListDomainsResponse {
-            domains: views.iter().map(v1::Domain::from).collect(),
+            domains: views.iter().map(|view| self.shown(view)).collect(),
             next_page_token: token(after),
             previous_page_token: token(before),
             matching: u32::try_from(counted).map_or(MOST_COUNTED, |counted| counted.min(MOST_COUNTED)),

@@ -9,11 +9,12 @@ use std::collections::BTreeMap;
 
 use acme::budget::{limits, shared_buckets};
 use domain::{Action, who_must_act};
-use jiff::civil::Date;
+use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use proto::{to_timestamp, v1};
 use runtime::Context;
+use runtime::config::Scheduler;
 use store::{Overview, StoreError};
 use tokio::sync::Mutex;
 use tonic::{Request, Status};
@@ -69,7 +70,7 @@ async fn read(context: &Context) -> Result<v1::GetOverviewResponse, StoreError> 
         oldest_due_at: overview.oldest_due_at.map(to_timestamp),
         waiting_for_budget: figures.waiting_for_budget,
         queue_through_at: figures.queue_through_at,
-        last_midnight: last_midnight(&overview),
+        last_midnight: last_midnight(context, &overview),
         renewal_blocked: figures.renewal_blocked,
     })
 }
@@ -143,8 +144,20 @@ async fn budget(context: &Context, now: Timestamp) -> Result<Vec<v1::BudgetBucke
 }
 
 /// The day that was begun last: complete with nothing due, or with domains that were taken.
-fn last_midnight(overview: &Overview) -> Option<v1::Midnight> {
+fn last_midnight(context: &Context, overview: &Overview) -> Option<v1::Midnight> {
     let taken = overview.rechecked.iter().max_by_key(|(day, _)| *day).copied();
     let (day, domains) = taken.max(overview.last_complete.map(|day| (day, 0)))?;
-    Some(v1::Midnight { day: day.to_string(), domains, waiting: overview.rechecks_waiting.min(domains) })
+    Some(v1::Midnight {
+        day: day.to_string(),
+        domains,
+        waiting: overview.rechecks_waiting.min(domains),
+        at: begins(&context.config.scheduler, day).map(to_timestamp),
+    })
+}
+
+/// When a day's recheck begins.
+fn begins(settings: &Scheduler, day: Date) -> Option<Timestamp> {
+    let time: Time = settings.recheck_at.parse().ok()?;
+    let zone = TimeZone::get(&settings.time_zone).ok()?;
+    Some(day.to_datetime(time).to_zoned(zone).ok()?.timestamp())
 }

@@ -3,12 +3,13 @@
 use domain::{CertificateId, CertificateSummary, DomainName, Source};
 use proto::v1;
 use runtime::Context;
+use seal::{Binding, SealError};
 use store::Certificate;
 use tonic::Status;
 use x509::PastedFiles;
 use zeroize::Zeroizing;
 
-use crate::error::{internal, invalid};
+use crate::error::{from_seal, internal, invalid};
 use crate::service::DomainsService;
 
 /// A certificate and its key as they were sent: wiped after use, and without `Debug`.
@@ -69,8 +70,10 @@ impl DomainsService {
             .map_err(|problem| internal(&problem))?
             .map_err(|problem| invalid(problem.reason(), problem.to_string()))?;
         let id = CertificateId::new(&**clock, &**entropy);
-        let sealed_key =
-            self.keys.seal(&id.to_string(), &pasted.pkcs8).await.map_err(|problem| internal(&problem))?;
+        let public_key = x509::leaf_public_key_sha256(&pasted.chain_pem);
+        let public_key = public_key.ok_or_else(|| from_seal(&SealError::Encryption))?;
+        let sealed = self.keys.seal(&Binding::certificate(id, name), &public_key, &pasted.pkcs8).await;
+        let sealed_key = sealed.map_err(|problem| from_seal(&problem))?;
         let warnings = pasted.warnings.iter().map(|warning| warning.code().to_owned()).collect();
         let certificate = Certificate {
             summary: CertificateSummary {
@@ -81,6 +84,7 @@ impl DomainsService {
                 not_before: pasted.not_before,
                 not_after: pasted.not_after,
                 source: Source::Text,
+                trust: Some(pasted.trust),
             },
             name: name.clone(),
             revision: 0,

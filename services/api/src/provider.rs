@@ -4,9 +4,9 @@
 //! with [`PROVIDER_PREFIX`], so that `ann` at the provider is never taken for the `ann` who has a password. Why no row of
 //! users is written: the API's database role could then write any role for anybody.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
+use audit::Caller;
 use oidc::{Http, IdTokens, Provider, RoleOf, Settings, VerifyError, Vouched};
 use proto::v1::SignInWithIdTokenRequest;
 use runtime::{Context, RoleError};
@@ -43,46 +43,54 @@ impl SessionsService {
     pub(crate) async fn begin_vouched(
         &self,
         asked: &SignInWithIdTokenRequest,
-        peer: Option<SocketAddr>,
+        peer: String,
     ) -> Result<(Zeroizing<String>, SessionRecord), Status> {
         let id_tokens = self.id_tokens.as_ref().ok_or_else(off)?;
         let vouched = id_tokens.verify(&asked.id_token, &asked.nonce).await;
         let vouched = vouched.map_err(|problem| match problem {
             VerifyError::Refused(why) => {
-                tracing::warn!(%why, "a sign-in with an ID token failed");
+                self.refused(&peer, &why);
                 failed()
             }
             VerifyError::Provider(_) => unavailable(),
         })?;
-        let begun = self.store_vouched(vouched, peer).await;
-        let begun = begun.map_err(|problem| from_store(&problem))?;
-        begun.ok_or_else(|| {
-            tracing::warn!(why = "it was used before", "a sign-in with an ID token failed");
-            failed()
-        })
-    }
-
-    /// Stores the session; none if the ID token was used before.
-    async fn store_vouched(
-        &self,
-        vouched: Vouched,
-        peer: Option<SocketAddr>,
-    ) -> Result<Option<(Zeroizing<String>, SessionRecord)>, StoreError> {
-        let now = self.context.clock.now();
         let name = format!("{PROVIDER_PREFIX}{}", vouched.name);
         let by = signing_in(&name, peer, "SignInWithIdToken");
-        let (token, session) = self.new_session(name, vouched.role);
+        let (token, session) = self.new_session(name, vouched.roles, true).await?;
+        let stored = self.store_vouched(&vouched, &session, &by).await;
+        if !stored.map_err(|problem| from_store(&problem))? {
+            self.refused(&by.peer, &"it was used before");
+            return Err(failed());
+        }
+        Ok((token, session))
+    }
+
+    /// Says at a bounded rate that an ID token was refused.
+    fn refused(&self, source: &str, why: &dyn std::fmt::Display) {
+        if let Some(withheld) = self.refusals.pass() {
+            tracing::warn!(%why, source, withheld, "a sign-in with an ID token failed");
+        }
+    }
+
+    /// Stores the session; false if the ID token was used before.
+    async fn store_vouched(
+        &self,
+        vouched: &Vouched,
+        session: &SessionRecord,
+        by: &Caller,
+    ) -> Result<bool, StoreError> {
+        let now = self.context.clock.now();
         let mut tx = self.context.store.begin("sign_in_with_id_token").await?;
         if !tx.use_id_token(&vouched.token_hash, vouched.forget_after).await? {
-            return Ok(None);
+            return Ok(false);
         }
-        tx.insert_provider_session(&session).await?;
+        tx.insert_provider_session(session).await?;
         // The provider may give a name to somebody else one day; its own identifier of a person stays.
-        let detail = format!("{}; subject {}", session.role, vouched.subject);
+        let detail = format!("{}; subject {}", session.roles, vouched.subject);
         let line = by.line(now, &session.user, audit::OK, &detail);
         tx.append_audit(line);
         tx.commit().await?;
-        Ok(Some((token, session)))
+        Ok(true)
     }
 }
 

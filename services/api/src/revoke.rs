@@ -19,7 +19,7 @@ impl DomainsService {
             let sha256 = sha256(&asked.sha256)?;
             let revoking = self.commands.revoke(&name, sha256, reason, by).await?;
             Ok(v1::RevokeCertificateResponse {
-                domain: revoking.domain.as_ref().map(Into::into),
+                domain: revoking.domain.as_ref().map(|view| self.shown(view)),
                 sha256: revoking.sha256,
             })
         };

@@ -1,15 +1,23 @@
 //! The server around the service: TLS, health, reflection, limits, and the stop.
 
+use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
-use domain::PreExpiry;
 use proto::v1::domains_server::DomainsServer;
 use proto::v1::sessions_server::SessionsServer;
 use runtime::config::ApiTls;
-use runtime::{Context, Listen, RoleError};
-use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
+use runtime::{Accepted, Context, Listen, Listener, RoleError};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Server;
 
+use crate::admission::{Admission, MAX_MESSAGE};
+use crate::audit_end;
 use crate::auth::Authenticator;
 use crate::check::Checker;
 use crate::commands::Commands;
@@ -17,33 +25,37 @@ use crate::guard::GuardLayer;
 use crate::overview::OverviewCache;
 use crate::password::Passwords;
 use crate::provider;
+use crate::routes::BoundedDomains;
 use crate::service::DomainsService;
 use crate::sessions::SessionsService;
 
-/// Far over what any call needs, so that who pastes too much is told so and not only cut off.
-const MOST_MESSAGE_BYTES: usize = 12 * 1024 * 1024;
-const MOST_SESSION_BYTES: usize = 64 * 1024;
 /// A client that wants more at once waits, or opens one more connection.
 const MOST_STREAMS_PER_CONNECTION: u32 = 256;
 const KEEPALIVE: Duration = Duration::from_secs(30);
+/// What a client may send of one body, or of all bodies of a connection, before it is read.
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 256 * 1024;
+const MAX_HEADER_BYTES: u32 = 16 * 1024;
 
 /// Runs the API until the stop.
 pub async fn run(context: Context) -> Result<(), RoleError> {
     context.health.expect("api");
-    let listener = context.listeners.take(Listen::Api)?;
+    let tls = context.config.api.tls.as_ref().map(tls_config).transpose()?;
+    let listener = Listener::new(&context.process(), Listen::Api, tls)?;
     let commands = Commands {
         store: context.store.clone(),
         clock: context.clock.clone(),
         entropy: context.entropy.clone(),
-        pre_expiry: PreExpiry::days(context.config.renewal.pre_expiry_days),
+        pre_expiry: context.config.renewal.pre_expiry_days,
     };
-    let authenticator = Authenticator::new(&context);
+    let authenticator = Authenticator::new(&context)?;
+    let admission = Admission::new(&context, authenticator.clone());
     let passwords = Passwords::new(&*context.entropy)
         .map_err(|source| RoleError::Server { role: "api", source: source.into() })?;
     let id_tokens = provider::id_tokens(&context)?;
-    let sessions = SessionsService::new(&context, authenticator.clone(), passwords, id_tokens);
-    let sessions = SessionsServer::new(sessions).max_decoding_message_size(MOST_SESSION_BYTES);
     let keys = context.require_sealing_keys()?;
+    let sessions = SessionsService::new(&context, authenticator.clone(), passwords, id_tokens, keys.clone());
+    let sessions = SessionsServer::new(sessions).max_decoding_message_size(MAX_MESSAGE);
     let service = DomainsService {
         context: context.clone(),
         commands,
@@ -52,7 +64,7 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
         checker: Checker::new(&context)?,
         overview: OverviewCache::default(),
     };
-    let domains = DomainsServer::new(service).max_decoding_message_size(MOST_MESSAGE_BYTES);
+    let domains = BoundedDomains::new(service);
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<DomainsServer<DomainsService>>().await;
     reporter.set_serving::<SessionsServer<SessionsService>>().await;
@@ -60,6 +72,9 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
     let mut server = Server::builder()
         .max_concurrent_streams(MOST_STREAMS_PER_CONNECTION)
         .http2_keepalive_interval(Some(KEEPALIVE))
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_max_header_list_size(MAX_HEADER_BYTES)
         .trace_fn(|request| {
             let method = request.uri().path().rsplit('/').next().unwrap_or_default();
             let span = tracing::info_span!("call", otel.name = method);
@@ -67,26 +82,29 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
             store::continue_trace(&span, trace_parent.and_then(|header| header.to_str().ok()));
             span
         })
-        .layer(GuardLayer::new());
-    if let Some(tls) = &context.config.api.tls {
-        server = server
-            .tls_config(tls_config(tls)?)
-            .map_err(|error| RoleError::setting("api.tls", error.to_string()))?;
-    }
+        .layer(GuardLayer::new(admission));
+    // Before the first call, so that no line of a call is older than what is signed.
+    audit_end::start(&context, context.require_sealing_keys()?).await;
     context.health.ok("api");
-    server
+    let (sender, accepted) = mpsc::channel::<Result<Accepted, Infallible>>(1);
+    let hand_over = move |stream| {
+        let sender = sender.clone();
+        async move {
+            // Nobody takes it once the server stops.
+            let _ = sender.send(Ok(stream)).await;
+        }
+    };
+    let soft = context.stop.soft();
+    let accept = listener.serve(soft.clone(), |task| drop(tokio::spawn(task)), hand_over);
+    let serve = server
         .add_service(domains)
         .add_service(sessions)
         .add_service(health)
         .add_service(reflection(tonic_reflection::server::Builder::build_v1)?)
         .add_service(reflection(tonic_reflection::server::Builder::build_v1alpha)?)
-        .serve_with_incoming_shutdown(
-            // An answer of more than a packet would wait some 40 ms for the client's delayed acknowledgement.
-            TcpIncoming::from(listener).with_nodelay(Some(true)),
-            context.stop.soft().clone().cancelled_owned(),
-        )
-        .await
-        .map_err(|source| RoleError::Server { role: "api", source: source.into() })
+        .serve_with_incoming_shutdown(ReceiverStream::new(accepted), soft.clone().cancelled_owned());
+    let ((), ended) = tokio::join!(accept, serve);
+    ended.map_err(|source| RoleError::Server { role: "api", source: source.into() })
 }
 
 fn reflection<S>(
@@ -98,17 +116,37 @@ fn reflection<S>(
     build(builder).map_err(|source| RoleError::Server { role: "api", source: source.into() })
 }
 
-fn tls_config(tls: &ApiTls) -> Result<ServerTlsConfig, RoleError> {
+fn tls_config(tls: &ApiTls) -> Result<ServerConfig, RoleError> {
     let identity = tls.identity().map_err(|problems| {
         let told = problems.into_iter().map(|(setting, what)| format!("{setting}: {what}"));
         RoleError::setting("api.tls", told.collect::<Vec<_>>().join("; "))
     })?;
-    let identity = Identity::from_pem(identity.chain_pem, &*identity.private_key_pem);
-    let config = ServerTlsConfig::new().identity(identity);
-    match tls.client_ca_pem().map_err(|(setting, what)| RoleError::setting(setting, what))? {
-        None => Ok(config),
-        Some(roots) => Ok(config
-            .client_ca_root(Certificate::from_pem(roots))
-            .client_auth_optional(tls.client_certificate_optional)),
-    }
+    let wrong = |error: &dyn std::error::Error| RoleError::setting("api.tls", error.to_string());
+    let certificates = |pem: &str| -> Result<Vec<CertificateDer<'static>>, RoleError> {
+        CertificateDer::pem_slice_iter(pem.as_bytes())
+            .collect::<Result<_, _>>()
+            .map_err(|error| wrong(&error))
+    };
+    let chain = certificates(&identity.chain_pem)?;
+    let key = PrivateKeyDer::from_pem_slice(identity.private_key_pem.as_bytes());
+    let key = key.map_err(|error| wrong(&error))?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| wrong(&error))?;
+    let client_ca = tls.client_ca_pem().map_err(|(setting, what)| RoleError::setting(setting, what))?;
+    let builder = match client_ca {
+        None => builder.with_no_client_auth(),
+        Some(pem) => {
+            let mut roots = RootCertStore::empty();
+            roots.add_parsable_certificates(certificates(&pem)?);
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            let verifier =
+                if tls.client_certificate_optional { verifier.allow_unauthenticated() } else { verifier };
+            builder.with_client_cert_verifier(verifier.build().map_err(|error| wrong(&error))?)
+        }
+    };
+    let mut config = builder.with_single_cert(chain, key).map_err(|error| wrong(&error))?;
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(config)
 }

@@ -8,20 +8,20 @@ use proto::v1;
 use proto::v1::domains_server::Domains;
 use runtime::Context;
 use seal::SealingKeys;
+use store::DomainView;
 use tonic::{Request, Response, Status, Streaming};
-use zeroize::Zeroizing;
 
-use crate::auth::{Authenticator, bearer};
+use crate::auth::Authenticator;
 use crate::batch::BatchStream;
 use crate::check::Checker;
 use crate::commands::Commands;
 use crate::error::{bad_name, from_store, invalid, not_found};
+use crate::lasts::Lasts;
 use crate::overview::OverviewCache;
 use crate::paste::Paste;
 use crate::summary;
-use crate::watch::{ChangeStream, Lasts, Watcher};
+use crate::watch::{ChangeStream, Watcher};
 
-const DEFAULT_HISTORY: u32 = 100;
 const MOST_PAGE: u32 = 1000;
 
 pub(crate) struct DomainsService {
@@ -32,6 +32,13 @@ pub(crate) struct DomainsService {
     /// None where the settings say nothing of C4.
     pub(crate) checker: Option<Checker>,
     pub(crate) overview: OverviewCache,
+}
+
+impl DomainsService {
+    /// A domain as it is answered.
+    pub(crate) fn shown(&self, view: &DomainView) -> v1::Domain {
+        proto::domain(view, self.context.clock.now())
+    }
 }
 
 pub(crate) fn name(text: &str) -> Result<DomainName, Status> {
@@ -57,7 +64,7 @@ impl Domains for DomainsService {
     ) -> Result<Response<v1::AddDomainResponse>, Status> {
         let add = async |by: &Caller, asked: v1::AddDomainRequest| {
             let (view, created) = self.commands.add(&name(&asked.name)?, by).await?;
-            Ok(Response::new(v1::AddDomainResponse { domain: Some((&view).into()), created }))
+            Ok(Response::new(v1::AddDomainResponse { domain: Some(self.shown(&view)), created }))
         };
         self.audited("AddDomain", Action::Operate, request, |asked| &asked.name, add).await
     }
@@ -68,7 +75,7 @@ impl Domains for DomainsService {
     ) -> Result<Response<v1::GenerateCertificateResponse>, Status> {
         let generate = async |by: &Caller, asked: v1::GenerateCertificateRequest| {
             let view = self.commands.generate(&name(&asked.name)?, asked.force, by).await?;
-            Ok(Response::new(v1::GenerateCertificateResponse { domain: Some((&view).into()) }))
+            Ok(Response::new(v1::GenerateCertificateResponse { domain: Some(self.shown(&view)) }))
         };
         self.audited("GenerateCertificate", Action::Operate, request, |asked| &asked.name, generate).await
     }
@@ -80,8 +87,10 @@ impl Domains for DomainsService {
         let import = async |by: &Caller, asked: v1::ImportCertificateRequest| {
             let name = name(&asked.name)?;
             let (certificate, warnings) = self.pasted(&name, Paste::read(asked)?).await?;
+            let pasted = Some(v1::Certificate::from(&certificate.summary));
             let view = self.commands.import(certificate, by).await?;
-            Ok(Response::new(v1::ImportCertificateResponse { domain: Some((&view).into()), warnings }))
+            let domain = Some(self.shown(&view));
+            Ok(Response::new(v1::ImportCertificateResponse { domain, warnings, certificate: pasted }))
         };
         self.audited("ImportCertificate", Action::Operate, request, |asked| &asked.name, import).await
     }
@@ -92,7 +101,7 @@ impl Domains for DomainsService {
     ) -> Result<Response<v1::RollbackCertificateResponse>, Status> {
         let roll_back = async |by: &Caller, asked: v1::RollbackCertificateRequest| {
             let view = self.commands.roll_back(&name(&asked.name)?, by).await?;
-            Ok(Response::new(v1::RollbackCertificateResponse { domain: Some((&view).into()) }))
+            Ok(Response::new(v1::RollbackCertificateResponse { domain: Some(self.shown(&view)) }))
         };
         self.audited("RollbackCertificate", Action::Operate, request, |asked| &asked.name, roll_back).await
     }
@@ -114,7 +123,7 @@ impl Domains for DomainsService {
         let name = name(&request.get_ref().name)?;
         let view = self.context.store.domain(&name).await.map_err(|problem| from_store(&problem))?;
         let view = view.ok_or_else(|| not_found(&name))?;
-        Ok(Response::new(v1::GetDomainResponse { domain: Some((&view).into()) }))
+        Ok(Response::new(v1::GetDomainResponse { domain: Some(self.shown(&view)) }))
     }
 
     async fn list_domains(
@@ -165,17 +174,7 @@ impl Domains for DomainsService {
         &self,
         request: Request<v1::GetHistoryRequest>,
     ) -> Result<Response<v1::GetHistoryResponse>, Status> {
-        self.authenticator.authorize(&request, Action::Read).await?;
-        let name = name(&request.get_ref().name)?;
-        let limit = page_size(request.get_ref().page_size, DEFAULT_HISTORY)?;
-        let entries =
-            self.context.store.history(&name, limit).await.map_err(|problem| from_store(&problem))?;
-        if entries.is_empty() {
-            return Err(not_found(&name));
-        }
-        Ok(Response::new(v1::GetHistoryResponse {
-            entries: entries.iter().map(v1::HistoryEntry::from).collect(),
-        }))
+        self.history(request).await.map(Response::new)
     }
 
     async fn download_certificate(
@@ -191,7 +190,7 @@ impl Domains for DomainsService {
     ) -> Result<Response<v1::RecheckDomainResponse>, Status> {
         let recheck = async |by: &Caller, asked: v1::RecheckDomainRequest| {
             let view = self.commands.recheck(&name(&asked.name)?, by).await?;
-            Ok(Response::new(v1::RecheckDomainResponse { domain: Some((&view).into()) }))
+            Ok(Response::new(v1::RecheckDomainResponse { domain: Some(self.shown(&view)) }))
         };
         self.audited("RecheckDomain", Action::Operate, request, |asked| &asked.name, recheck).await
     }
@@ -202,8 +201,9 @@ impl Domains for DomainsService {
     ) -> Result<Response<v1::DeleteDomainResponse>, Status> {
         let delete = async |by: &Caller, asked: v1::DeleteDomainRequest| {
             let name = name(&asked.name)?;
-            self.commands.delete(&name, asked.remove_from_c4, by).await?;
-            Ok(Response::new(v1::DeleteDomainResponse { name: name.to_string() }))
+            let done = self.commands.delete(&name, asked.remove_from_c4, by).await?;
+            let message = done.sentence().to_owned();
+            Ok(Response::new(v1::DeleteDomainResponse { name: name.to_string(), message }))
         };
         self.audited("DeleteDomain", Action::Operate, request, |asked| &asked.name, delete).await
     }
@@ -215,11 +215,10 @@ impl Domains for DomainsService {
         request: Request<v1::WatchDomainsRequest>,
     ) -> Result<Response<Self::WatchDomainsStream>, Status> {
         self.authenticator.authorize(&request, Action::Read).await?;
-        let token = bearer(&request).map(|token| Zeroizing::new(token.to_owned()));
+        let lasts = Lasts::new(&self.authenticator, &request, Action::Read);
         let asked = request.into_inner();
         let only = if asked.name.is_empty() { None } else { Some(name(&asked.name)?) };
         let watcher = Watcher::new(&self.context, &asked, only).await?;
-        let lasts = Lasts { authenticator: self.authenticator.clone(), token };
         Ok(Response::new(watcher.stream(lasts)))
     }
 }

@@ -1,29 +1,40 @@
 //! The service `sslmanager.v1.Sessions`: people sign in and out.
 //!
-//! Every cause of a failed sign-in looks the same, and takes as long. Attempts at one name are slowed down, never shut
-//! out for good: who knows a colleague's name could otherwise keep them out.
+//! Every cause of a failed sign-in looks the same, and takes as long. Attempts at one name from one source are slowed
+//! down, never shut out for good; a browser on which that person signed in before is counted by itself. So nobody who
+//! knows a colleague's name can keep them out.
 
-use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use audit::Caller;
-use domain::Role;
+use domain::Roles;
 use jiff::SignedDuration;
 use oidc::IdTokens;
 use proto::v1::sessions_server::Sessions;
 use proto::{to_timestamp, v1};
-use runtime::Context;
+use runtime::{Context, Seldom};
+use seal::SealingKeys;
 use store::{SessionRecord, StoreError};
 use tonic::{Code, Request, Response, Status};
 use zeroize::Zeroizing;
 
-use crate::auth::{Authenticator, hash_token, new_session_token};
+use crate::admission::Origin;
+use crate::audited::note_failure;
+use crate::auth::{Authenticator, address, hash_token, new_session_token};
+use crate::device::Devices;
 use crate::error::{error, from_store, overloaded, retry, unauthenticated};
 use crate::limiter::Limiter;
 use crate::password::{MOST_PASSWORD, Passwords};
 
-/// Attempts at one name at once, and how long until there is one more.
+/// Attempts at one name from one source at once, and how long until there is one more.
 const ATTEMPTS: u32 = 5;
 const ATTEMPT_EVERY: SignedDuration = SignedDuration::from_secs(30);
+/// Failed sign-ins that are told of at once, in the log and the audit log, and how long until there is one more.
+const TOLD: u32 = 20;
+const TELL_EVERY: SignedDuration = SignedDuration::from_secs(10);
+/// As whom the log names somebody who is not on the list: a name that was typed may be a password.
+const NOT_ON_THE_LIST: &str = "(not on the list)";
 /// Longest name that anybody can have.
 pub(crate) const MOST_NAME: usize = 100;
 
@@ -34,6 +45,10 @@ pub(crate) struct SessionsService {
     /// Of the OpenID provider, where one is configured.
     pub(crate) id_tokens: Option<IdTokens>,
     attempts: Limiter,
+    devices: Devices,
+    failures: Limiter,
+    untold: AtomicU64,
+    pub(crate) refusals: Seldom,
 }
 
 impl SessionsService {
@@ -42,8 +57,14 @@ impl SessionsService {
         authenticator: Authenticator,
         passwords: Passwords,
         id_tokens: Option<IdTokens>,
+        keys: Arc<SealingKeys>,
     ) -> Self {
+        let (clock, entropy) = (context.clock.clone(), context.entropy.clone());
         Self {
+            devices: Devices { keys, clock, entropy },
+            failures: Limiter::new(TOLD, TELL_EVERY),
+            untold: AtomicU64::new(0),
+            refusals: Seldom::default(),
             context: context.clone(),
             authenticator,
             passwords,
@@ -53,62 +74,85 @@ impl SessionsService {
     }
 
     /// The user with that password.
-    async fn user(&self, name: &str, password: Zeroizing<String>) -> Result<store::User, Status> {
+    async fn user(
+        &self,
+        name: &str,
+        password: Zeroizing<String>,
+        device: &str,
+        origin: &Origin,
+    ) -> Result<store::User, Status> {
         if name.len() > MOST_NAME || password.len() > MOST_PASSWORD {
             return Err(failed());
         }
-        let wait = self.attempts.take(name, self.context.clock.now());
-        wait.map_err(|wait| {
+        let user = self.context.store.user(name).await.map_err(|problem| from_store(&problem))?;
+        let user = self.authenticator.believer.user(user).await?;
+        let bucket = match self.devices.of(name, device).await {
+            Some(device) => format!("{device} {name}"),
+            None => format!("{} {name}", origin.source),
+        };
+        if let Err(wait) = self.attempts.take(&bucket, self.context.clock.now()) {
             let sentence = "too many attempts at this name: wait a little, then try again";
-            retry("SIGN_IN_THROTTLED", sentence, wait.unsigned_abs())
-        })?;
-        let user = self.context.store.user(name).await;
-        let user = user.map_err(|problem| from_store(&problem))?;
+            let slowed = retry("SIGN_IN_THROTTLED", sentence, wait.unsigned_abs());
+            return Err(self.tell(user.as_ref(), origin, slowed).await);
+        }
         let hash = user.as_ref().and_then(|user| user.password_hash.clone());
-        let fits = self.passwords.fits(password, hash).await;
-        let fits = fits.map_err(|_busy| overloaded(std::time::Duration::from_secs(5)))?;
+        let fits = self.passwords.fits(password, hash, &origin.source, origin.is_shared).await;
+        let fits = fits.map_err(|_| overloaded(std::time::Duration::from_secs(5)))?;
         match user {
             Some(user) if fits => {
-                self.attempts.forget(name);
+                self.attempts.forget(&bucket);
                 Ok(user)
             }
-            user => {
-                tracing::warn!(is_known = user.is_some(), "a sign-in failed");
-                Err(failed())
-            }
+            user => Err(self.tell(user.as_ref(), origin, failed()).await),
         }
     }
 
+    /// Tells of a failed sign-in in the log and the audit log, within bounds: nobody outside fills the database. Returns
+    /// what the caller is told.
+    async fn tell(&self, user: Option<&store::User>, origin: &Origin, problem: Status) -> Status {
+        let Context { store, clock, .. } = &self.context;
+        if self.failures.take("", clock.now()).is_err() {
+            self.untold.fetch_add(1, Ordering::Relaxed);
+            return problem;
+        }
+        let withheld = self.untold.swap(0, Ordering::Relaxed);
+        let person = user.map_or(NOT_ON_THE_LIST, |user| user.name.as_str());
+        tracing::warn!(person, source = origin.address, withheld, "a sign-in failed");
+        let by = signing_in(person, origin.address.clone(), "SignIn");
+        note_failure(store, &**clock, &by, person, &problem).await;
+        problem
+    }
+
     /// A session that is not stored yet; with its token.
-    pub(crate) fn new_session(&self, name: String, role: Role) -> (Zeroizing<String>, SessionRecord) {
+    pub(crate) async fn new_session(
+        &self,
+        name: String,
+        roles: Roles,
+        is_vouched: bool,
+    ) -> Result<(Zeroizing<String>, SessionRecord), Status> {
         let now = self.context.clock.now();
         let token = new_session_token(&*self.context.entropy);
         let hours = self.context.config.api.session_hours;
-        let session = SessionRecord {
+        let mut session = SessionRecord {
             hash: hash_token(&token),
             user: name,
-            role,
+            roles,
             created_at: now,
             used_at: now,
             expires_at: now + SignedDuration::from_hours(hours.into()),
+            mac: Vec::new(),
         };
-        (token, session)
+        self.authenticator.believer.sign_session(&mut session, is_vouched).await?;
+        Ok((token, session))
     }
 
-    /// A new session; with its token.
-    async fn begin(
-        &self,
-        user: store::User,
-        by: &Caller,
-    ) -> Result<(Zeroizing<String>, SessionRecord), StoreError> {
+    async fn begin(&self, session: &SessionRecord, by: &Caller) -> Result<(), StoreError> {
         let now = self.context.clock.now();
-        let (token, session) = self.new_session(user.name, user.role);
         let mut tx = self.context.store.begin("sign_in").await?;
-        tx.insert_session(&session).await?;
-        let line = by.line(now, &session.user, audit::OK, session.role.as_str());
+        tx.insert_session(session).await?;
+        let line = by.line(now, &session.user, audit::OK, &session.roles.to_string());
         tx.append_audit(line);
-        tx.commit().await?;
-        Ok((token, session))
+        tx.commit().await
     }
 
     /// The session that the request's token is of, and who calls.
@@ -126,7 +170,7 @@ impl SessionsService {
     pub(crate) fn shown(&self, session: &SessionRecord) -> v1::Session {
         v1::Session {
             name: session.user.clone(),
-            role: session.role.to_string(),
+            roles: session.roles.iter().map(|role| role.to_string()).collect(),
             expires_at: Some(to_timestamp(session.expires_at)),
             idle_at: Some(to_timestamp(self.authenticator.idle_at(session))),
         }
@@ -134,13 +178,8 @@ impl SessionsService {
 }
 
 /// Who signs in, as the audit log names them.
-pub(crate) fn signing_in(name: &str, peer: Option<SocketAddr>, call: &'static str) -> Caller {
-    Caller {
-        actor: format!("user:{name}"),
-        peer: peer.map(|peer| peer.to_string()).unwrap_or_default(),
-        call,
-        request_id: String::new(),
-    }
+pub(crate) fn signing_in(name: &str, peer: String, call: &'static str) -> Caller {
+    Caller { actor: format!("user:{name}"), peer, call, request_id: String::new() }
 }
 
 fn failed() -> Status {
@@ -153,15 +192,19 @@ impl Sessions for SessionsService {
         &self,
         request: Request<v1::SignInRequest>,
     ) -> Result<Response<v1::SignInResponse>, Status> {
-        let peer = request.remote_addr();
+        let peer = address(&request);
+        let origin = request.extensions().get::<Origin>().cloned().ok_or_else(unauthenticated)?;
         let asked = request.into_inner();
-        let user = self.user(&asked.name, Zeroizing::new(asked.password)).await?;
+        let password = Zeroizing::new(asked.password);
+        let user = self.user(&asked.name, password, &asked.device, &origin).await?;
+        let device = self.devices.issue(&user.name).await;
         let by = signing_in(&user.name, peer, "SignIn");
-        let begun = self.begin(user, &by).await;
-        let (token, session) = begun.map_err(|problem| from_store(&problem))?;
+        let (token, session) = self.new_session(user.name, user.roles, false).await?;
+        self.begin(&session, &by).await.map_err(|problem| from_store(&problem))?;
         Ok(Response::new(v1::SignInResponse {
             token: token.to_string(),
             session: Some(self.shown(&session)),
+            device,
         }))
     }
 
@@ -169,7 +212,7 @@ impl Sessions for SessionsService {
         &self,
         request: Request<v1::SignInWithIdTokenRequest>,
     ) -> Result<Response<v1::SignInWithIdTokenResponse>, Status> {
-        let peer = request.remote_addr();
+        let peer = address(&request);
         let asked = request.into_inner();
         let (token, session) = self.begin_vouched(&asked, peer).await?;
         Ok(Response::new(v1::SignInWithIdTokenResponse {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use domain::{DomainName, Event};
 use futures::{Stream, StreamExt, stream};
+use jiff::Timestamp;
 use proto::v1;
 use runtime::Context;
 use store::Change;
@@ -13,10 +14,9 @@ use tokio::sync::broadcast::error::TryRecvError;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status};
-use zeroize::Zeroizing;
 
-use crate::auth::Authenticator;
 use crate::error::{error, from_store, invalid};
+use crate::lasts::Lasts;
 
 /// What a client gets.
 pub(crate) type ChangeStream =
@@ -26,8 +26,6 @@ pub(crate) type ChangeStream =
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A client that has taken nothing for so long is sent away; it can resume.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How often it is asked whether whoever listens still may.
-const ASK_EVERY: Duration = Duration::from_secs(5);
 const BATCH: u32 = 500;
 const BUFFER: usize = 64;
 
@@ -98,13 +96,13 @@ impl Watcher {
                 Ok(changes) => changes,
                 Err(problem) => return Some(from_store(&problem)),
             };
-            let more = changes.len() == BATCH as usize;
+            let (more, now) = (changes.len() == BATCH as usize, self.context.clock.now());
             for change in changes {
                 self.position = change.position;
                 if change.view.domain.deleted_at.is_some() && change.position <= self.start {
                     continue;
                 }
-                match tokio::time::timeout(PATIENCE, sender.send(Ok(message(&change)))).await {
+                match tokio::time::timeout(PATIENCE, sender.send(Ok(message(&change, now)))).await {
                     Ok(Ok(())) => {}
                     Ok(Err(_)) => return None,
                     Err(_) => {
@@ -130,35 +128,13 @@ fn hear_out(hints: &mut broadcast::Receiver<Event>) {
     while matches!(hints.try_recv(), Ok(_) | Err(TryRecvError::Lagged(_))) {}
 }
 
-/// For how long somebody may listen who was let in once: a token can be revoked, and a session ends.
-pub(crate) struct Lasts {
-    pub(crate) authenticator: Authenticator,
-    /// None of a client certificate.
-    pub(crate) token: Option<Zeroizing<String>>,
-}
-
-impl Lasts {
-    /// Completes once the token is good no more.
-    async fn until_it_ends(self) -> Status {
-        loop {
-            tokio::time::sleep(ASK_EVERY).await;
-            let Some(token) = &self.token else { continue };
-            match self.authenticator.still_good(token).await {
-                Err(problem) if problem.code() == Code::Unauthenticated => return problem,
-                // A store that is away says nothing about the token.
-                Ok(()) | Err(_) => {}
-            }
-        }
-    }
-}
-
-fn message(change: &Change) -> v1::WatchDomainsResponse {
+fn message(change: &Change, now: Timestamp) -> v1::WatchDomainsResponse {
     let domain = &change.view.domain;
     let deleted = domain.deleted_at.is_some();
     let domain = if deleted {
         v1::Domain { name: domain.name.to_string(), revision: domain.revision, ..v1::Domain::default() }
     } else {
-        (&change.view).into()
+        proto::domain(&change.view, now)
     };
     v1::WatchDomainsResponse {
         position: change.position,

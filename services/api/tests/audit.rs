@@ -65,7 +65,7 @@ async fn every_mutating_call_leaves_its_line_and_reading_leaves_none() {
     client.add_domain(named(v1::AddDomainRequest { name: "no\nname".into() }, &token)).await.unwrap_err();
 
     client.list_domains(named(v1::ListDomainsRequest::default(), &token)).await.unwrap();
-    let history = v1::GetHistoryRequest { name: name(), page_size: 0 };
+    let history = v1::GetHistoryRequest { name: name(), page_size: 0, ..Default::default() };
     client.get_history(named(history, &token)).await.unwrap();
 
     let expected = [
@@ -77,7 +77,7 @@ async fn every_mutating_call_leaves_its_line_and_reading_leaves_none() {
         line("ImportCertificate", NAME, "NOT_PEM"),
         line("DeleteDomain", NAME, "OK"),
         line("DeleteDomain", NAME, "DOMAIN_NOT_FOUND"),
-        line("AddDomain", "no\u{fffd}name", "NAME_BAD_CHARACTER"),
+        line("AddDomain", "no name", "NAME_BAD_CHARACTER"),
     ];
     assert_eq!(told(&served).await, expected);
     let lines = lines(&served).await;

@@ -43,7 +43,8 @@ impl Case {
     async fn uploaded(&self) -> CertificateId {
         let lease = self.claim(WorkKind::Upload).await;
         let id = lease.work.certificate.unwrap();
-        let not_after = self.store().certificate(id).await.unwrap().unwrap().summary.not_after;
+        let not_after =
+            self.store().certificate(&lease.work.name, id).await.unwrap().unwrap().summary.not_after;
         let mut tx = self.store().begin("uploaded").await.unwrap();
         let row = tx.fence(&lease).await.unwrap();
         let live = Live { certificate: id, not_after };
@@ -109,6 +110,27 @@ async fn a_deleted_name_gets_its_certificate_back_without_an_order() {
     assert_eq!(case.row().await.revision, 7);
 }
 
+/// What a delete says is what becomes of visitors.
+#[tokio::test]
+async fn a_delete_says_what_goes_on_being_served() {
+    for (is_live, days, remove, told) in [
+        (false, 0, false, "Deleted. C4 had no certificate of it."),
+        (true, 0, false, "Deleted. C4 keeps serving its certificate until that ends."),
+        (true, 90, false, "Deleted. Its certificate had ended already; C4 keeps it."),
+        (true, 0, true, "Deleted. Its certificate is being removed from C4."),
+        (false, 0, true, "Deleted. No certificate of it was live; C4 is asked to remove any that it holds."),
+    ] {
+        let case = Case::begin().await;
+        case.commands.add(&case.name, &BY).await.unwrap();
+        case.stored(Source::C4, is_live).await;
+        case.clock.advance(DAY * days);
+        let done = case.commands.delete(&case.name, remove, &BY).await.unwrap();
+        assert_eq!(done.sentence(), told);
+        let history = case.store().history(&case.name, 1).await.unwrap();
+        assert_eq!(history[0].message, told, "in the history too");
+    }
+}
+
 #[tokio::test]
 async fn after_its_keys_were_destroyed_a_deleted_name_gets_a_new_certificate() {
     let case = Case::begin().await;
@@ -145,6 +167,38 @@ async fn a_delete_abandons_the_order_and_revokes_every_lease() {
     assert!(matches!(again, Err(CommandError::NotFound(_))));
     case.commands.add(&case.name, &BY).await.unwrap();
     assert_eq!(case.work().await.len(), 1, "the removal of the past life is off");
+}
+
+/// An abandoned order gives back what it had reserved of the CA's limits; one that was to be finalized may have been issued.
+#[tokio::test]
+async fn an_abandoned_order_gives_back_what_it_reserved_unless_it_was_finalized() {
+    for is_finalized in [false, true] {
+        let case = Case::begin().await;
+        case.commands.add(&case.name, &BY).await.unwrap();
+        let lease = case.claim(WorkKind::Issue).await;
+        case.live_order().await;
+        let bucket = "ca/names/shop.example.com".to_owned();
+        let mut tx = case.store().begin("reserve").await.unwrap();
+        tx.fence(&lease).await.unwrap();
+        let mut order = tx.live_order(&case.name).await.unwrap().unwrap();
+        tx.reserve(order.id, std::slice::from_ref(&bucket)).await.unwrap();
+        if is_finalized {
+            let certificate = CertificateId::new(&*case.clock, &*case.commands.entropy);
+            order.state = OrderState::Keyed {
+                url: "https://ca.example/order/1".to_owned(),
+                certificate,
+                sealed_key: vec![1],
+                csr: vec![2],
+            };
+            tx.update_order(&order, "created").await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        case.commands.delete(&case.name, false, &BY).await.unwrap();
+        let mut tx = case.store().begin("look").await.unwrap();
+        assert_eq!(tx.reserved(order.id).await.unwrap(), [""; 0]);
+        let spent = if is_finalized { vec![case.clock.now()] } else { Vec::new() };
+        assert_eq!(tx.take_spent(&bucket).await.unwrap(), spent);
+    }
 }
 
 #[tokio::test]
@@ -206,7 +260,12 @@ async fn recheck_brings_what_is_next_to_now() {
     let mut tx = case.store().begin("blocked").await.unwrap();
     tx.fence(&lease).await.expect("work under way goes on");
     let row = tx.domain(&case.name).await.unwrap().unwrap();
-    let reason = Reason::NotPointed { target: "cdn".into(), found: "nothing".into() };
+    let reason = Reason::NotPointed {
+        target: "cdn".into(),
+        addresses: Vec::new(),
+        found: domain::Found::NoName,
+        proxy: None,
+    };
     tx.update_domain(&row.blocked(reason).unwrap()).await.unwrap();
     let later = Work { due_at: Some(now + DAY), cause: Cause::Retry, attempts: 9, ..lease.work.clone() };
     tx.finish(&lease, Some(&later)).await.unwrap();

@@ -6,7 +6,7 @@ mod served;
 
 use std::process::Command;
 
-use domain::{DomainName, HistoryKind, Live, Role};
+use domain::{CertificateId, DomainName, HistoryKind, Live, Role};
 use p12_keystore::KeyStore;
 use proto::v1;
 use rcgen::{
@@ -15,12 +15,14 @@ use rcgen::{
 };
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+use seal::{Binding, Purpose};
+use store::SealedPlace;
 use tonic::Code;
 
 use served::{Served, has_reason, served, signed};
 
 const NAME: &str = "shop.example.com";
-const PASSWORD: &str = "Grüße von 1 Schlüssel";
+const PASSWORD: &str = "greetings from 1 key";
 
 fn named(names: Vec<String>, common_name: &str) -> CertificateParams {
     let mut params = CertificateParams::new(names).unwrap();
@@ -30,7 +32,7 @@ fn named(names: Vec<String>, common_name: &str) -> CertificateParams {
 }
 
 /// A leaf with its intermediate, and the leaf's key. Their names differ: `p12-keystore` reads a circle of names for ever.
-fn pasted() -> (String, String) {
+fn pasted_for(name: &str) -> (String, String) {
     let ca = |common_name: &str| {
         let mut params = named(Vec::new(), common_name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -40,26 +42,30 @@ fn pasted() -> (String, String) {
     let intermediate =
         CertifiedIssuer::signed_by(ca("Intermediate"), KeyPair::generate().unwrap(), &root).unwrap();
     let key = KeyPair::generate().unwrap();
-    let leaf = named(vec![NAME.to_owned()], NAME).signed_by(&key, &intermediate);
+    let leaf = named(vec![name.to_owned()], name).signed_by(&key, &intermediate);
     (leaf.unwrap().pem() + &intermediate.pem(), key.serialize_pem())
 }
 
 /// A domain with a live certificate that a customer pasted.
 async fn with_live(served: &mut Served) {
+    with_live_named(served, NAME).await;
+}
+
+async fn with_live_named(served: &mut Served, name: &str) {
     let token = served.token(Role::Support, |_| {}).await;
-    let (certificate_pem, private_key_pem) = pasted();
+    let (certificate_pem, private_key_pem) = pasted_for(name);
     let request = v1::ImportCertificateRequest {
-        name: NAME.to_owned(),
+        name: name.to_owned(),
         certificate_pem,
         private_key_pem,
         ..v1::ImportCertificateRequest::default()
     };
     served.client.import_certificate(signed(request, &token)).await.unwrap();
-    let name = DomainName::parse(NAME).unwrap();
+    let name = DomainName::parse(name).unwrap();
     let store = &served.context.store;
     let work = store.work(&name).await.unwrap();
     let imported = work.iter().find_map(|work| work.certificate).unwrap();
-    let certificate = store.certificate(imported).await.unwrap().unwrap();
+    let certificate = store.certificate(&name, imported).await.unwrap().unwrap();
     let live = Live { certificate: imported, not_after: certificate.summary.not_after };
     let mut tx = store.begin("live").await.unwrap();
     let domain = tx.domain(&name).await.unwrap().unwrap();
@@ -177,6 +183,7 @@ async fn a_pfx_needs_role_reason_and_password_like_a_key() {
         ("secret", &long, "REASON_REQUIRED"),
         ("", "test", "PFX_PASSWORD_REQUIRED"),
         ("se\ncret", "test", "PFX_PASSWORD_INVALID"),
+        ("Grüße", "test", "PFX_PASSWORD_INVALID"),
         (&long, "test", "PFX_PASSWORD_INVALID"),
     ] {
         let request = signed(pfx(password, why), &token);
@@ -186,4 +193,89 @@ async fn a_pfx_needs_role_reason_and_password_like_a_key() {
         assert!(password.is_empty() || !refused.message().contains(password));
     }
     assert!(downloads(&served).await.is_empty(), "nothing left");
+}
+
+fn pem(name: &str) -> v1::DownloadCertificateRequest {
+    v1::DownloadCertificateRequest {
+        name: name.to_owned(),
+        include_private_key: true,
+        reason: "test".to_owned(),
+        ..v1::DownloadCertificateRequest::default()
+    }
+}
+
+/// Whoever writes to the database puts the sealed key of our account at a CA, of another certificate, or of an order in
+/// the place of a certificate's, or another chain before it.
+#[tokio::test]
+async fn no_other_sealed_key_comes_out_of_a_certificates_row() {
+    let mut served = served().await;
+    with_live(&mut served).await;
+    with_live_named(&mut served, "other.example.com").await;
+    let store = served.context.store.clone();
+    let keys = served.context.sealing_keys.clone().unwrap();
+    let live = DomainName::parse(NAME).unwrap();
+    let sealed_keys = store.sealed_keys(SealedPlace::Certificates, None, 10).await.unwrap();
+    let (own, other): (Vec<_>, Vec<_>) = sealed_keys.into_iter().partition(|key| key.name == NAME);
+    let (own, other) = (&own[0], &other[0]);
+    let id: CertificateId = own.id.parse().unwrap();
+    let public_key = seal::public_key_of(&own.sealed).unwrap();
+    let account = Binding::new(Purpose::Account, &own.id, NAME);
+    let of_account = keys.seal(&account, &public_key, b"the account's key").await.unwrap();
+    let elsewhere = Binding::certificate(id, &DomainName::parse("other.example.com").unwrap());
+    let of_other_name = keys.seal(&elsewhere, &public_key, b"another name's key").await.unwrap();
+    let of_other_key = keys.seal(&Binding::certificate(id, &live), &[1; 32], b"another key").await.unwrap();
+    let token = served.token(Role::Admin, |_| {}).await;
+    let mut stored = own.clone();
+    for swapped in [of_account, of_other_name, of_other_key, other.sealed.clone()] {
+        let mut tx = store.begin("attack").await.unwrap();
+        assert!(tx.replace_sealed(&stored, &swapped).await.unwrap(), "the attack happens");
+        tx.commit().await.unwrap();
+        stored.sealed = swapped;
+        let refused = served.client.download_certificate(signed(pem(NAME), &token)).await.err().unwrap();
+        assert_eq!(refused.code(), Code::Internal, "{refused}");
+    }
+    let mut tx = store.begin("back").await.unwrap();
+    assert!(tx.replace_sealed(&stored, &own.sealed).await.unwrap());
+    tx.commit().await.unwrap();
+    served.client.download_certificate(signed(pem(NAME), &token)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_live_pointer_to_another_names_certificate_gives_nothing() {
+    let mut served = served().await;
+    with_live(&mut served).await;
+    with_live_named(&mut served, "other.example.com").await;
+    let store = served.context.store.clone();
+    let mut tx = store.begin("attack").await.unwrap();
+    let victim = tx.domain(&DomainName::parse("other.example.com").unwrap()).await.unwrap().unwrap();
+    let mut domain = tx.domain(&DomainName::parse(NAME).unwrap()).await.unwrap().unwrap();
+    domain.facts.live = victim.facts.live;
+    tx.update_domain(&domain).await.unwrap();
+    tx.commit().await.unwrap();
+    let token = served.token(Role::Admin, |_| {}).await;
+    for include_private_key in [false, true] {
+        let request = v1::DownloadCertificateRequest { include_private_key, ..pem(NAME) };
+        let refused = served.client.download_certificate(signed(request, &token)).await.err().unwrap();
+        assert!(has_reason(&refused, "NO_CERTIFICATE"), "{refused:?}");
+    }
+    served.client.download_certificate(signed(pem("other.example.com"), &token)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_reason_comes_out_as_one_plain_line() {
+    let mut served = served().await;
+    with_live(&mut served).await;
+    let token = served.token(Role::KeyReader, |_| {}).await;
+    let request = v1::DownloadCertificateRequest {
+        reason: "a\u{1b}[31m\u{202e}b\u{200b}\nc\u{9b}d".to_owned(),
+        ..pem(NAME)
+    };
+    served.client.download_certificate(signed(request, &token)).await.unwrap();
+    let said = downloads(&served).await;
+    assert!(said[0].ends_with(": a [31m b c d"), "{said:?}");
+    let told = &served.context.store.audit(Some(NAME), 1).await.unwrap()[0];
+    assert!(told.detail.ends_with(": a [31m b c d"), "{}", told.detail);
+    let request = v1::DownloadCertificateRequest { reason: "\u{200b}\u{202e}".to_owned(), ..pem(NAME) };
+    let refused = served.client.download_certificate(signed(request, &token)).await.err().unwrap();
+    assert!(has_reason(&refused, "REASON_REQUIRED"), "nothing is no reason");
 }

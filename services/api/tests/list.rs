@@ -21,7 +21,12 @@ fn at(second: i64) -> Timestamp {
 async fn filled() -> (Served, String) {
     let served = served().await;
     let token = served.token(Role::Viewer, |_| {}).await;
-    let pointed = || Reason::NotPointed { target: "cdn".into(), found: "nothing".into() };
+    let pointed = || Reason::NotPointed {
+        target: "cdn".into(),
+        addresses: Vec::new(),
+        found: domain::Found::NoName,
+        proxy: None,
+    };
     let failed = || Reason::UploadFailed { detail: "503".into() };
     for (number, label, ends, block, failing, source) in [
         (0, "a-shop.example.com", Some(900), None, None, Source::C4),
@@ -61,6 +66,7 @@ fn certificate(name: &DomainName, number: u64, not_after: Timestamp) -> Certific
             not_before: at(-1000),
             not_after,
             source: Source::C4,
+            trust: None,
         },
         name: name.clone(),
         revision: 1,

@@ -51,12 +51,17 @@ async fn world(client_certificate_optional: bool) -> World {
         std::fs::write(&path, text).unwrap();
         path
     };
-    let client = |name: &str, san: &str, role| ApiClient { name: name.to_owned(), san: san.to_owned(), role };
+    let client = |name: &str, san: &str, role: Role| ApiClient {
+        name: name.to_owned(),
+        san: san.to_owned(),
+        roles: role.into(),
+    };
     let tls = ApiTls {
         certificate_file: write("api.pem", certificate.pem()),
         key_file: write("api.key", key.serialize_pem()),
         client_ca_file: write("ca.pem", authority.pem()),
         client_certificate_optional,
+        consoles: vec!["spiffe://cdn.example/console".to_owned()],
         clients: vec![
             client("dashboard", "spiffe://cdn.example/dashboard", Role::Support),
             client("reports", "reports.cdn.example", Role::Viewer),
@@ -100,7 +105,7 @@ async fn a_name_in_the_certificate_says_who_it_is_and_what_it_may_do() {
     let dashboard = issued(&world.authority, uri("spiffe://cdn.example/dashboard"));
     let mut dashboard = world.connect(Some(dashboard)).await.unwrap();
     add(&mut dashboard).await.unwrap();
-    let history = v1::GetHistoryRequest { name: "a.example.com".into(), page_size: 0 };
+    let history = v1::GetHistoryRequest { name: "a.example.com".into(), page_size: 0, ..Default::default() };
     let history = dashboard.get_history(history).await.unwrap().into_inner();
     assert_eq!(history.entries[0].actor, "client:dashboard");
 

@@ -110,7 +110,7 @@ async fn a_person_signs_in_with_an_id_token_under_a_name_that_is_nobody_elses() 
     let scene = scene().await;
     let begun = scene.sign_in().await.unwrap();
     let session = scene.resolve(&begun.token).await.unwrap();
-    assert_eq!((session.name.as_str(), session.role.as_str()), ("oidc:ann@example.net", "support"));
+    assert_eq!((session.name.as_str(), session.roles[0].as_str()), ("oidc:ann@example.net", "support"));
     let add = v1::AddDomainRequest { name: "a.example.com".into() };
     let mut domains = scene.served.client.clone();
     domains.add_domain(signed(add, &begun.token)).await.unwrap();
@@ -281,17 +281,17 @@ async fn a_verified_address_and_a_role_are_needed_and_the_strongest_role_counts(
         control.sign_in_as(person);
         scene.refused(what).await;
     }
-    for (groups, role) in [
-        (ann(&["staff", "lookers"]), "viewer"),
-        (ann(&["support", "lookers"]), "support"),
-        (ann(&["readers", "support"]), "key-reader"),
-        (ann(&["lookers", "admins", "readers"]), "admin"),
-        (good.clone().with("groups", "support"), "support"),
-        (good.clone().with("email_verified", "true"), "support"),
+    for (groups, roles) in [
+        (ann(&["staff", "lookers"]), vec!["viewer"]),
+        (ann(&["support", "lookers"]), vec!["viewer", "support"]),
+        (ann(&["readers", "support"]), vec!["support", "key-reader"]),
+        (ann(&["lookers", "admins", "readers"]), vec!["viewer", "key-reader", "admin"]),
+        (good.clone().with("groups", "support"), vec!["support"]),
+        (good.clone().with("email_verified", "true"), vec!["support"]),
     ] {
         control.sign_in_as(groups);
         let begun = scene.sign_in().await.unwrap();
-        assert_eq!(begun.session.unwrap().role, role);
+        assert_eq!(begun.session.unwrap().roles, roles);
     }
 }
 
@@ -308,7 +308,7 @@ async fn other_claims_may_name_the_person_and_their_roles() {
         .with("https://example.net/roles", "admins");
     scene.provider.control().sign_in_as(person);
     let session = scene.sign_in().await.unwrap().session.unwrap();
-    assert_eq!((session.name.as_str(), session.role.as_str()), ("oidc:ann", "admin"));
+    assert_eq!((session.name.as_str(), session.roles[0].as_str()), ("oidc:ann", "admin"));
 }
 
 #[tokio::test]
@@ -321,17 +321,21 @@ async fn signing_out_everywhere_ends_that_persons_sessions_and_not_those_of_a_na
     scene.provider.control().sign_in_as(namesake);
     let store = &scene.served.context.store;
     let password = "correct horse battery";
-    let user = User {
+    let mut user = User {
         name: "ann".to_owned(),
-        role: Role::Viewer,
+        roles: Role::Viewer.into(),
         password_hash: Some(api::hash_password(password, &SystemEntropy).unwrap()),
         created_at: scene.served.context.clock.now(),
+        mac: Vec::new(),
     };
+    let keys = scene.served.context.require_sealing_keys().unwrap();
+    api::signed::sign_user(&keys, &mut user).await.unwrap();
     let mut tx = store.begin("person").await.unwrap();
     tx.insert_user(&user).await.unwrap();
     tx.commit().await.unwrap();
     let mut client = SessionsClient::new(scene.served.channel.clone());
-    let request = v1::SignInRequest { name: "ann".to_owned(), password: password.to_owned() };
+    let request =
+        v1::SignInRequest { name: "ann".to_owned(), password: password.to_owned(), ..Default::default() };
     let by_password = client.sign_in(request).await.unwrap().into_inner().token;
     let one = scene.sign_in().await.unwrap().token;
     scene.clock.advance(SignedDuration::from_secs(1));
@@ -341,7 +345,7 @@ async fn signing_out_everywhere_ends_that_persons_sessions_and_not_those_of_a_na
     let ended = client.sign_out_everywhere(request).await.unwrap().into_inner().ended;
     assert_eq!(ended, 2);
     assert!(scene.resolve(&one).await.is_err() && scene.resolve(&two).await.is_err());
-    assert_eq!(scene.resolve(&by_password).await.unwrap().role, "viewer");
+    assert_eq!(scene.resolve(&by_password).await.unwrap().roles, ["viewer"]);
 }
 
 #[tokio::test]

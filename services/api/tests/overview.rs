@@ -81,6 +81,7 @@ impl Duty {
                 not_before: now,
                 not_after: now + left,
                 source: Source::C4,
+                trust: None,
             },
             name: name.clone(),
             revision: 1,
@@ -118,7 +119,12 @@ impl Duty {
 }
 
 fn not_pointed(domain: Domain) -> Domain {
-    let reason = Reason::NotPointed { target: "cdn".to_owned(), found: "nothing".to_owned() };
+    let reason = Reason::NotPointed {
+        target: "cdn".to_owned(),
+        addresses: Vec::new(),
+        found: domain::Found::NoName,
+        proxy: None,
+    };
     domain.blocked(reason).unwrap()
 }
 
@@ -240,6 +246,8 @@ async fn the_last_midnight_is_the_one_that_was_begun_last() {
     let mut duty = duty().await;
     let midnight = |told: v1::GetOverviewResponse| {
         let told = told.last_midnight.unwrap();
+        let began = proto::from_timestamp(&told.at.unwrap()).unwrap().to_string();
+        assert!(began.ends_with("T16:00:00Z"), "midnight in Singapore: {began}");
         (told.day, told.domains, told.waiting)
     };
     let (before, day) = ("2026-11-24".parse().unwrap(), "2026-11-25".parse().unwrap());

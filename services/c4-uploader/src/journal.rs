@@ -5,9 +5,10 @@
 
 use std::time::Duration;
 
+use domain::sentence::NamedZone;
 use domain::{
-    Activity, Cause, CertificateId, Domain, EventKind, HistoryKind, Lease, Live, PreExpiry, Reason, Retry,
-    Source, Work, WorkKind, renewal_point,
+    Activity, Cause, CertificateId, Domain, EventKind, HistoryKind, Lease, Live, Reason, Retry, Source, Work,
+    WorkKind, renewal_point,
 };
 use jiff::{SignedDuration, Timestamp};
 use runtime::{Context, JobError};
@@ -67,15 +68,13 @@ impl<'a> Journal<'a> {
     pub(crate) async fn load(&self) -> Result<Option<Task>, JobError> {
         let store = &self.context.store;
         let wanted = match self.lease.work.certificate {
-            Some(id) => store.certificate(id).await?,
+            Some(id) => store.certificate(&self.lease.work.name, id).await?,
             None => None,
         };
         let Some((tx, domain)) = self.open("upload_loaded").await? else {
             return Ok(None);
         };
-        let usable = wanted
-            .filter(|certificate| certificate.name == domain.name)
-            .and_then(|certificate| Some((certificate.sealed_key.clone()?, certificate)));
+        let usable = wanted.and_then(|certificate| Some((certificate.sealed_key.clone()?, certificate)));
         let Some((sealed_key, certificate)) = usable else {
             tracing::error!("the certificate or its key is gone, nothing can be uploaded");
             return self.give_up(tx).await.map(|()| None);
@@ -85,8 +84,24 @@ impl<'a> Journal<'a> {
             return self.ended(tx, &domain, &certificate).await.map(|()| None);
         }
         let is_live = is_live(&domain, certificate.id());
+        if !is_live && self.begins_later(tx, &certificate).await? {
+            return Ok(None);
+        }
         let is_failing = domain.facts.upload_failing.is_some();
         Ok(Some(Task { certificate, sealed_key, is_live, is_failing }))
+    }
+
+    /// Whether a certificate cannot be used yet, whoever asked for its upload now; then that is due once it can.
+    async fn begins_later(&self, mut tx: Tx, certificate: &Certificate) -> Result<bool, JobError> {
+        let now = self.context.clock.now();
+        let usable_at = certificate.summary.usable_at(now);
+        if usable_at <= now {
+            return Ok(false);
+        }
+        tracing::info!(certificate.id = %certificate.id(), begins_at = %usable_at, "it cannot be used yet");
+        tx.finish(self.lease, Some(&self.next(self.lease.work.cause, Some(usable_at)))).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// That an upload is about to be sent; returns its revision. None if nobody wants it any more.
@@ -150,7 +165,7 @@ impl<'a> Journal<'a> {
         let entry = Entry {
             kind: HistoryKind::CertificateUploaded,
             actor: ACTOR,
-            message: format!("Active at C4, valid until {}.", summary.not_after),
+            message: format!("Active at C4, valid until {}.", NamedZone::utc().time(summary.not_after)),
             certificate_sha256: Some(summary.sha256.clone()),
         };
         tx.apply(Some(domain), &after, Some(entry)).await?;
@@ -179,7 +194,7 @@ impl<'a> Journal<'a> {
     fn renewal_of(&self, domain: &Domain, certificate: &Certificate) -> Work {
         let settings = &self.context.config.renewal;
         let summary = &certificate.summary;
-        let pre_expiry = PreExpiry::days(settings.pre_expiry_days);
+        let pre_expiry = settings.pre_expiry_days;
         let renewal_at = certificate.renewal.map_or_else(
             || renewal_point(summary.not_before, summary.not_after, pre_expiry),
             |renewal| renewal.at,

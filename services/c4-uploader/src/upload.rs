@@ -10,7 +10,8 @@ use c4::C4Error;
 use domain::{DomainName, Lease};
 use edge::Behind;
 use runtime::{JobError, checkpoint};
-use seal::SealError;
+use seal::{Binding, SealError};
+use store::Certificate;
 use zeroize::Zeroizing;
 
 use crate::Uploader;
@@ -153,7 +154,10 @@ impl<'a> Upload<'a> {
     }
 
     async fn unsealed(&self, task: &Task) -> Result<Zeroizing<String>, SealError> {
-        let pkcs8 = self.uploader.keys.unseal(&task.certificate.id().to_string(), &task.sealed_key).await?;
+        let Certificate { name, chain_pem, .. } = &task.certificate;
+        let public_key = x509::leaf_public_key_sha256(chain_pem).ok_or(SealError::NotAuthentic)?;
+        let binding = Binding::certificate(task.certificate.id(), name);
+        let pkcs8 = self.uploader.keys.unseal(&binding, &public_key, &task.sealed_key).await?;
         Ok(x509::private_key_pem(&pkcs8))
     }
 

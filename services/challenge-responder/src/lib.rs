@@ -2,7 +2,7 @@
 //!
 //! Rules. It answers exact (host, token) pairs that were stored for that host; there is no stateless answer made of a
 //! token and a thumbprint, and nothing that was sent is ever sent back. It holds no key, and sees the store through a
-//! window that reads challenges and nothing else. Whatever a client can use up is bounded: connections, header bytes,
+//! window that reads challenges and nothing else. Whatever a client can use up is bounded: connections (`runtime::Listener`), header bytes,
 //! time, questions to the store.
 //!
 //! `challenge-ready` warms the memory before the CA asks. The memory is not the truth: what is older than a minute is
@@ -17,7 +17,7 @@ use std::error::Error;
 use std::sync::Arc;
 
 use domain::{Event, EventKind};
-use runtime::{Context, Listen, RoleError};
+use runtime::{Context, Listen, Listener, RoleError};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
@@ -29,7 +29,7 @@ use crate::server::{Limits, Server};
 /// Runs the responder until the hard stop: what other roles have in hand at the soft stop may still need its answers.
 pub async fn run(context: Context) -> Result<(), RoleError> {
     context.health.expect("challenge-responder");
-    let listener = context.listeners.take(Listen::ChallengeResponder)?;
+    let listener = Listener::new(&context.process(), Listen::ChallengeResponder, None)?;
     let events = context.bus.listen();
     let answers = Arc::new(Answers::new(Arc::new(context.store.clone()), context.clock.clone()));
     let hosts = Hosts::new(context.config.challenge_responder.trusted_proxies.clone());

@@ -1,8 +1,7 @@
 //! The HTTP server: everything a client can use up is bounded.
 
 use std::convert::Infallible;
-use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -17,24 +16,20 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use runtime::{Accepted, Listener};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::answers::{Answer, Answers};
 use crate::request::{Hosts, token};
 
-/// Pause after a failed accept, which means that the process has no file handles left.
-const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// How long open connections may go on after the stop.
 const FINISH_WITHIN: Duration = Duration::from_secs(2);
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
-/// What one client, and all of them, may use.
+/// What one connection may use.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    pub(crate) connections: usize,
     pub(crate) requests_per_connection: u32,
     pub(crate) header_bytes: usize,
     pub(crate) headers: usize,
@@ -45,7 +40,6 @@ pub(crate) struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 1024,
             requests_per_connection: 16,
             header_bytes: 8 * 1024,
             headers: 64,
@@ -59,65 +53,39 @@ pub(crate) struct Server {
     answers: Arc<Answers>,
     hosts: Hosts,
     limits: Limits,
-    connections: Arc<Semaphore>,
 }
 
 impl Server {
     pub(crate) fn new(answers: Arc<Answers>, hosts: Hosts, limits: Limits) -> Self {
-        let connections = Arc::new(Semaphore::new(limits.connections));
-        Self { answers, hosts, limits, connections }
+        Self { answers, hosts, limits }
     }
 
     /// Serves until the stop, then lets open connections finish for a moment.
-    pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener, stop: CancellationToken) {
+    pub(crate) async fn serve(self: Arc<Self>, listener: Listener, stop: CancellationToken) {
         let open = TaskTracker::new();
-        while let Some((place, accepted)) = self.accept(&listener, &stop).await {
-            match accepted {
-                Ok((stream, peer)) => {
-                    let connection = self.clone().connection(stream, peer, stop.clone());
-                    open.spawn(async move {
-                        connection.await;
-                        drop(place);
-                    });
-                }
-                Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "connection not accepted");
-                    tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
-                }
-            }
-        }
+        let end = stop.clone();
+        let connection = move |stream| self.clone().connection(stream, end.clone());
+        let spawn = |task| {
+            open.spawn(task);
+        };
+        listener.serve(stop, spawn, connection).await;
         open.close();
         if tokio::time::timeout(FINISH_WITHIN, open.wait()).await.is_err() {
             tracing::info!(connections = open.len(), "connections still open");
         }
     }
 
-    /// The next connection and its place; none at the stop. The place comes first: who finds none waits in the
-    /// kernel's queue and costs nothing here.
-    async fn accept(
-        &self,
-        listener: &TcpListener,
-        stop: &CancellationToken,
-    ) -> Option<(OwnedSemaphorePermit, io::Result<(TcpStream, SocketAddr)>)> {
-        let next = async {
-            let place = self.connections.clone().acquire_owned().await.ok()?;
-            Some((place, listener.accept().await))
-        };
-        tokio::select! {
-            next = next => next,
-            () = stop.cancelled() => None,
-        }
-    }
-
-    async fn connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, stop: CancellationToken) {
+    async fn connection(self: Arc<Self>, stream: Accepted, stop: CancellationToken) {
+        let peer = stream.peer();
         let within = self.limits.connection_within;
         let limits = self.limits;
         let requests = AtomicU32::new(0);
         let service = service_fn(move |request| {
-            let server = self.clone();
+            peer.speaks();
+            let (server, client) = (self.clone(), peer.address.ip());
             let is_last =
                 requests.fetch_add(1, Ordering::Relaxed) + 1 >= server.limits.requests_per_connection;
-            async move { Ok::<_, Infallible>(server.respond(request, peer.ip(), is_last).await) }
+            async move { Ok::<_, Infallible>(server.respond(request, client, is_last).await) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())

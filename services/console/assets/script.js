@@ -267,7 +267,9 @@ if (check && names) {
       if (name === asked) return;
       asked = name;
       if (!name) { check.replaceChildren(); return; }
-      const answer = await fetch(`${check.dataset.check}?name=${encodeURIComponent(name)}`).catch(() => null);
+      const csrf = names.form.elements.csrf.value;
+      const body = new URLSearchParams({ csrf, name });
+      const answer = await fetch(check.dataset.check, { method: "POST", body }).catch(() => null);
       if (answer && answer.ok && asked === name) check.replaceChildren(parse(await answer.text()));
     }, 400);
   });

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use proto::v1::domains_client::DomainsClient;
 use proto::v1::sessions_client::SessionsClient;
-use runtime::RoleError;
 use runtime::config::Config;
+use runtime::{RoleError, process_proof};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use tonic::metadata::{Ascii, MetadataValue};
@@ -15,6 +15,8 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Request, Status};
 use zeroize::Zeroizing;
+
+use crate::strangers::BROWSER;
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 /// Until an answer begins; streams may last.
@@ -47,6 +49,10 @@ pub(crate) type Sessions = SessionsClient<InterceptedService<Channel, As>>;
 pub(crate) struct As {
     bearer: Option<MetadataValue<Ascii>>,
     in_the_background: bool,
+    /// Of the browser that made this necessary.
+    browser: Option<MetadataValue<Ascii>>,
+    /// Of an API in this process.
+    proof: Option<MetadataValue<Ascii>>,
 }
 
 impl Interceptor for As {
@@ -58,19 +64,26 @@ impl Interceptor for As {
             let yes = MetadataValue::from_static("true");
             request.metadata_mut().insert("x-background", yes);
         }
+        for (name, value) in [("x-browser-address", &self.browser), ("x-process-proof", &self.proof)] {
+            if let Some(value) = value {
+                request.metadata_mut().insert(name, value.clone());
+            }
+        }
         Ok(request)
     }
 }
 
 impl As {
-    fn new(token: Option<&Token>, in_the_background: bool) -> Self {
+    fn new(token: Option<&Token>, in_the_background: bool, proof: Option<MetadataValue<Ascii>>) -> Self {
         let bearer = token.and_then(|token| {
             let header = Zeroizing::new(format!("Bearer {}", token.expose()));
             let mut value: MetadataValue<Ascii> = header.parse().ok()?;
             value.set_sensitive(true);
             Some(value)
         });
-        Self { bearer, in_the_background }
+        let browser = BROWSER.try_with(|browser| browser.address.to_string()).ok();
+        let browser = browser.and_then(|address| address.parse().ok());
+        Self { bearer, in_the_background, browser, proof }
     }
 }
 
@@ -78,6 +91,9 @@ impl As {
 #[derive(Clone)]
 pub(crate) struct Api {
     channel: Channel,
+    /// Sign-ins do not wait behind pages, nor pages behind sign-ins.
+    sign_in: Channel,
+    proof: Option<MetadataValue<Ascii>>,
 }
 
 impl Api {
@@ -94,27 +110,43 @@ impl Api {
         if url.starts_with("https://") {
             endpoint = endpoint.tls_config(tls(config)?).map_err(wrong)?;
         }
-        Ok(Self { channel: endpoint.connect_lazy() })
+        // An API elsewhere knows this console by its client certificate.
+        let proof = settings.url.is_empty().then(|| process_proof().parse().ok()).flatten().map(
+            |mut proof: MetadataValue<Ascii>| {
+                proof.set_sensitive(true);
+                proof
+            },
+        );
+        Ok(Self { channel: endpoint.connect_lazy(), sign_in: endpoint.connect_lazy(), proof })
     }
 
     /// As the person of that token.
     pub(crate) fn domains(&self, token: &Token) -> Domains {
-        DomainsClient::with_interceptor(self.channel.clone(), As::new(Some(token), false))
+        DomainsClient::with_interceptor(self.channel.clone(), self.on_behalf(Some(token), false))
             .max_decoding_message_size(MOST_ANSWER_BYTES)
     }
 
     /// As that person, but not because they asked: it keeps no session alive.
     pub(crate) fn domains_in_the_background(&self, token: &Token) -> Domains {
-        DomainsClient::with_interceptor(self.channel.clone(), As::new(Some(token), true))
+        DomainsClient::with_interceptor(self.channel.clone(), self.on_behalf(Some(token), true))
             .max_decoding_message_size(MOST_ANSWER_BYTES)
     }
 
     pub(crate) fn sessions(&self, token: Option<&Token>) -> Sessions {
-        SessionsClient::with_interceptor(self.channel.clone(), As::new(token, false))
+        SessionsClient::with_interceptor(self.channel.clone(), self.on_behalf(token, false))
+    }
+
+    /// For a sign-in.
+    pub(crate) fn sign_in(&self) -> Sessions {
+        SessionsClient::with_interceptor(self.sign_in.clone(), self.on_behalf(None, false))
+    }
+
+    fn on_behalf(&self, token: Option<&Token>, in_the_background: bool) -> As {
+        As::new(token, in_the_background, self.proof.clone())
     }
 
     pub(crate) fn sessions_in_the_background(&self, token: &Token) -> Sessions {
-        SessionsClient::with_interceptor(self.channel.clone(), As::new(Some(token), true))
+        SessionsClient::with_interceptor(self.channel.clone(), self.on_behalf(Some(token), true))
     }
 }
 

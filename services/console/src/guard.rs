@@ -4,6 +4,7 @@
 //! Cross-site requests are told by `Sec-Fetch-Site` (Fetch Metadata), or by `Origin` where a browser does not send that;
 //! one that says neither changes nothing. Forms of a session carry a value of it besides (`csrf`).
 
+use axum::Extension;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -12,12 +13,15 @@ use http::header::{
     STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::{HeaderMap, Method, StatusCode, Uri};
+use runtime::Peer;
 
 use crate::App;
 use crate::problem::Problem;
+use crate::strangers::BROWSER;
 
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-                      form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
+                      form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
+                      trusted-types ssl-manager";
 
 /// Where the browser thinks that it is.
 #[derive(Clone, Debug)]
@@ -66,13 +70,19 @@ fn host(request: &Request) -> Option<&str> {
 }
 
 /// The middleware.
-pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
+pub(crate) async fn guard(
+    State(app): State<App>,
+    Extension(peer): Extension<Peer>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let browser = app.strangers.browser(&peer, request.headers());
     let response = match refusal(&app.site, &request) {
         Some(problem) => {
             tracing::info!(reason = problem.reason, path = request.uri().path(), "refused");
             problem.into_response()
         }
-        None => next.run(request).await,
+        None => BROWSER.scope(browser, next.run(request)).await,
     };
     with_headers(response, app.cookies.secure)
 }
@@ -168,6 +178,10 @@ mod tests {
         {
             assert!(policy.contains(directive), "{policy}");
         }
+        assert!(
+            policy.ends_with("; trusted-types ssl-manager"),
+            "the script's own policy and no other: {policy}"
+        );
         assert!(!policy.contains("unsafe"), "{policy}");
         assert_eq!(headers(false)[6], "", "without TLS there is nothing to keep to");
     }

@@ -22,6 +22,7 @@ mod problem;
 mod row;
 mod serve;
 mod session;
+mod strangers;
 mod walk;
 mod words;
 mod zone;
@@ -34,7 +35,7 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use http::{StatusCode, Uri};
-use runtime::{Listen, Process, RoleError, RoleName};
+use runtime::{Listen, Listener, Process, RoleError, RoleName, Shares};
 use tower_http::compression::CompressionLayer;
 use tower_http::timeout::TimeoutLayer;
 
@@ -44,10 +45,13 @@ use guard::Site;
 use live::Hub;
 use pages::oidc::SignInProvider;
 use session::Cookies;
+use strangers::Strangers;
 
 /// Until an answer begins; far over what the API takes for any page.
 const ANSWER_WITHIN: Duration = Duration::from_secs(45);
 const ASK_EVERY: Duration = Duration::from_secs(2);
+const VIEWERS: usize = 2048;
+const VIEWERS_PER_PERSON: usize = 64;
 
 /// What every page works with. Cheap to clone.
 #[derive(Clone)]
@@ -60,6 +64,9 @@ pub(crate) struct Parts {
     pub(crate) site: Site,
     pub(crate) hub: Hub,
     pub(crate) batches: Batches,
+    pub(crate) strangers: Strangers,
+    /// Open event streams, of all and of one person.
+    pub(crate) viewers: Arc<Shares<String>>,
     /// The OpenID provider that people may sign in with.
     pub(crate) provider: Option<SignInProvider>,
 }
@@ -76,17 +83,19 @@ impl Deref for App {
 pub async fn run(process: Process) -> Result<(), RoleError> {
     let role = RoleName::Console.as_str();
     process.health.expect(role);
-    let listener = process.listeners.take(Listen::Console)?;
     let settings = &process.config.console;
-    let acceptor = serve::acceptor(settings.tls.as_ref())?;
+    let tls = serve::tls(settings.tls.as_ref())?;
     let public: Option<Uri> = settings.public_url.parse().ok().filter(|_| !settings.public_url.is_empty());
-    let secure = acceptor.is_some() || public.as_ref().and_then(Uri::scheme_str) == Some("https");
+    let secure = tls.is_some() || public.as_ref().and_then(Uri::scheme_str) == Some("https");
+    let listener = Listener::new(&process, Listen::Console, tls)?;
     let app = App(Arc::new(Parts {
         api: Api::new(&process.config)?,
         cookies: Cookies { secure },
         site: Site { public },
         hub: Hub::new(first_stream(&process)),
         batches: Batches::new(process.clock.clone(), process.entropy.clone()),
+        strangers: Strangers::new(&process.config, process.health.clone()),
+        viewers: Shares::new(VIEWERS, VIEWERS_PER_PERSON),
         provider: SignInProvider::new(&process)?,
         process: process.clone(),
     }));
@@ -96,7 +105,7 @@ pub async fn run(process: Process) -> Result<(), RoleError> {
     }
     process.stop.spawn(follow_changes(app.clone()));
     process.health.ok(role);
-    serve::serve(listener, acceptor, router(app), &process.stop).await;
+    serve::serve(listener, &router(app), &process.stop).await;
     Ok(())
 }
 
@@ -111,7 +120,7 @@ fn router(app: App) -> Router {
         .route("/events", get(live::events))
         .route("/clock", post(pages::clock::set))
         .route("/domains/new", get(pages::add::show).post(pages::add::send))
-        .route("/domains/new/check", get(pages::add::check))
+        .route("/domains/new/check", post(pages::add::check))
         .route("/overview", get(pages::overview::show))
         .route("/batches/{id}", get(pages::batch::show).post(pages::batch::send))
         .route("/batches/{id}/failures.csv", get(pages::batch::failures))

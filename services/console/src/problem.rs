@@ -11,6 +11,9 @@ use tonic_types::StatusExt;
 
 use crate::assets;
 
+/// The reason where no API answers at all.
+const API_AWAY: &str = "API_AWAY";
+
 /// Why there is no answer, in the words of the API.
 #[derive(Clone, Debug)]
 pub(crate) struct Problem {
@@ -45,11 +48,20 @@ impl Problem {
         self.status == StatusCode::SERVICE_UNAVAILABLE
     }
 
+    /// Says when to come again, where that is known.
+    pub(crate) fn say_when(&self, response: &mut Response) {
+        if let Some(wait) = self.retry_after {
+            let seconds = HeaderValue::from(wait.as_secs().max(1));
+            response.headers_mut().insert(RETRY_AFTER, seconds);
+        }
+    }
+
     fn title(&self) -> &'static str {
         match self.status {
             StatusCode::NOT_FOUND => "Not found",
             StatusCode::FORBIDDEN => "Not allowed",
-            StatusCode::SERVICE_UNAVAILABLE => "The API does not answer",
+            StatusCode::SERVICE_UNAVAILABLE if self.reason == API_AWAY => "The API does not answer",
+            StatusCode::SERVICE_UNAVAILABLE => "Not possible at the moment",
             StatusCode::TOO_MANY_REQUESTS => "Too much at once",
             status if status.is_client_error() => "That did not work",
             _ => "Trouble on our side",
@@ -77,7 +89,7 @@ impl From<tonic::Status> for Problem {
             None if code == StatusCode::SERVICE_UNAVAILABLE || status.code() == Code::Unknown => {
                 return Self::new(
                     StatusCode::SERVICE_UNAVAILABLE,
-                    "API_AWAY",
+                    API_AWAY,
                     "The API does not answer at the moment. Nothing is lost; this page tries again by itself.",
                 );
             }
@@ -122,10 +134,7 @@ impl IntoResponse for Problem {
         let page =
             ProblemPage { style: assets::STYLE, icon: assets::ICON, title: self.title(), problem: &self };
         let mut response = (self.status, html(&page)).into_response();
-        if let Some(wait) = self.retry_after {
-            let seconds = HeaderValue::from(wait.as_secs().max(1));
-            response.headers_mut().insert(RETRY_AFTER, seconds);
-        }
+        self.say_when(&mut response);
         response
     }
 }

@@ -89,6 +89,7 @@ pub(crate) struct Row {
     pub(crate) actor: &'static str,
     /// What is being done or waited for.
     pub(crate) doing: String,
+    /// When it is tried again, unless `doing` says that.
     pub(crate) next: Option<Moment>,
     pub(crate) created: Option<Moment>,
     pub(crate) expires: Option<Moment>,
@@ -119,7 +120,9 @@ impl Row {
             badge: Badge(domain.status()),
             actor,
             doing,
-            next: instant(domain.next_attempt_at.as_ref()).map(|at| Moment::time(at, zone)),
+            next: instant(domain.next_attempt_at.as_ref())
+                .filter(|_| domain.reason.as_ref().is_some_and(|reason| reason.code != "ca_limited"))
+                .map(|at| Moment::time(at, zone)),
             created: instant(domain.created_at.as_ref()).map(|at| Moment::date(at, zone)),
             expires: expires.map(|at| Moment::date(at, zone)),
             left: days.map(left).unwrap_or_default(),
@@ -138,22 +141,10 @@ impl Row {
     }
 }
 
-/// Who must act, and on what; where nobody must, what is going on.
+/// Who must act, and on what; where no action is needed, what is going on.
 fn doing(domain: &v1::Domain, zone: &Zone, now: Timestamp) -> (&'static str, String) {
-    if let Some(reason) = &domain.reason {
-        return (words::who(&reason.who), words::reason(&reason.code).to_owned());
-    }
-    if domain.status() == v1::Status::Success && domain.activity == "idle" {
-        let renews = instant(domain.next_attempt_at.as_ref());
-        let pasted = domain.source() == v1::Source::Text;
-        let text = match renews {
-            _ if pasted => "Pasted, not renewed".to_owned(),
-            Some(at) if at > now => format!("Renews about {}", zone.day(at)),
-            _ => words::activity(&domain.activity).to_owned(),
-        };
-        return ("", text);
-    }
-    ("", words::activity(&domain.activity).to_owned())
+    let actor = domain.reason.as_ref().map_or("", |reason| words::who(&reason.who));
+    (actor, words::in_short(domain, zone, now))
 }
 
 fn left(days: i64) -> String {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Redirect, Response};
-use domain::{Action, Role};
+use domain::{Action, Role, Roles};
 use http::header::{COOKIE, HeaderValue, SET_COOKIE};
 use http::request::Parts;
 use http::{HeaderMap, Method};
@@ -43,6 +43,15 @@ impl Cookies {
     /// The cookie that signs out.
     pub(crate) fn no_session(self) -> HeaderValue {
         self.cookie(self.session_name(), "", "SameSite=Strict; Max-Age=0")
+    }
+
+    pub(crate) fn device_name(self) -> &'static str {
+        if self.secure { "__Host-ssl-manager-device" } else { "ssl-manager-device" }
+    }
+
+    /// What the next sign-in on this browser shows.
+    pub(crate) fn device(self, device: &str) -> HeaderValue {
+        self.cookie(self.device_name(), device, "SameSite=Strict; Max-Age=15552000")
     }
 
     pub(crate) fn sign_in_name(self) -> &'static str {
@@ -94,7 +103,7 @@ pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
 #[derive(Clone)]
 pub(crate) struct Person {
     pub(crate) name: String,
-    pub(crate) role: Role,
+    pub(crate) roles: Roles,
     pub(crate) token: Token,
     /// When the session ends if nothing more is done.
     pub(crate) idle_at: Timestamp,
@@ -104,10 +113,10 @@ pub(crate) struct Person {
 
 impl Person {
     pub(crate) fn may(&self, action: Action) -> bool {
-        self.role.may(action)
+        self.roles.may(action)
     }
 
-    /// An answer that says what this role lacks, unless it may do that.
+    /// An answer that says what these roles lack, unless it may do that.
     pub(crate) fn require(&self, action: Action) -> Result<(), Problem> {
         if self.may(action) {
             return Ok(());
@@ -129,7 +138,8 @@ impl Person {
     pub(crate) fn of(session: v1::Session, token: Token) -> Option<Self> {
         Some(Self {
             // A role of a newer API may at least look.
-            role: session.role.parse().unwrap_or(Role::Viewer),
+            roles: Roles::of(session.roles.iter().filter_map(|role| role.parse().ok()))
+                .unwrap_or(Role::Viewer.into()),
             name: session.name,
             token,
             idle_at: from_timestamp(&session.idle_at?)?,
@@ -145,8 +155,12 @@ pub(crate) fn token(app: &App, headers: &HeaderMap) -> Option<Token> {
 
 /// Asks the API whose token it is; none if nobody's any more.
 pub(crate) async fn resolve(app: &App, token: Token) -> Result<Option<Person>, Problem> {
-    let mut sessions = app.api.sessions(Some(&token));
-    whose(sessions.resolve(v1::ResolveRequest {}).await, token)
+    let turn = app.strangers.lookup(&token).await?;
+    let answer = app.api.sessions(Some(&token)).resolve(v1::ResolveRequest {}).await;
+    drop(turn);
+    let person = whose(answer, token.clone())?;
+    app.strangers.learn(&token, person.is_some());
+    Ok(person)
 }
 
 /// The same for a page that stands open: it is no use of the session.

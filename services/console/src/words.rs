@@ -39,28 +39,9 @@ pub(crate) fn who(who: &str) -> &'static str {
     }
 }
 
-/// A reason in a few words, for a table; the sentence for the customer is the API's.
+/// A reason in a few words, by its code alone, for a table of counts.
 pub(crate) fn reason(code: &str) -> &str {
-    match code {
-        "not_pointed" => "DNS does not point to the CDN",
-        "wrong_aaaa" => "an AAAA record leads elsewhere",
-        "port_missing" => "port 80 or 443 is switched off",
-        "caa_forbids" => "CAA records forbid our CA",
-        "challenge_unreachable" | "challenge_invalid" => "the challenge path does not reach us",
-        "challenge_unreachable_elsewhere" => "the CA reaches the challenge path from some places only",
-        "unknown_to_c4" => "C4 does not know this domain",
-        "order_rejected" => "the order was refused",
-        "certificate_rejected" => "what was delivered is not what was ordered",
-        "issuer_refuses_us" => "the CA does not accept our requests",
-        "paused_by_ca" => "the CA has paused this domain",
-        "ca_limited" => "a limit of the CA leaves no room yet",
-        "ca_down" => "the CA does not answer",
-        "could_not_ask" => "we could not ask",
-        "not_served" => "some edges do not serve it yet",
-        "pasted_ended" => "the pasted certificate ended",
-        "upload_failed" => "C4 did not take the certificate",
-        other => other,
-    }
+    ::domain::sentence::short_of(code).unwrap_or(code)
 }
 
 /// What is being done.
@@ -84,49 +65,28 @@ pub(crate) fn instant(at: Option<&prost_types::Timestamp>) -> Option<Timestamp> 
     at.and_then(from_timestamp)
 }
 
-/// The status in a sentence.
+/// The status in a sentence or two. Of words that only a newer API knows there is its own sentence.
 pub(crate) fn status(domain: &v1::Domain, zone: &Zone, now: Timestamp) -> String {
-    let ends = instant(domain.expires_at.as_ref()).map(|at| zone.date(at)).unwrap_or_default();
-    let next = instant(domain.next_attempt_at.as_ref());
-    let code = domain.reason.as_ref().map_or("", |reason| &reason.code);
-    let actor = domain.reason.as_ref().map_or("", |reason| who(&reason.who));
-    let again = next.map(|at| zone.soon(at, now));
-    match domain.status() {
-        v1::Status::Success if domain.renewal_blocked => {
-            format!("HTTPS works until {ends}, but the renewal cannot go on: {}.", reason(code))
-        }
-        v1::Status::Success if domain.source() == v1::Source::Text => {
-            format!("HTTPS works until {ends}. A pasted certificate is not renewed.")
-        }
-        v1::Status::Success => match next {
-            Some(at) => format!("HTTPS works. Renews by itself about {}.", zone.day(at)),
-            None => format!("HTTPS works until {ends}."),
-        },
-        v1::Status::Pending => {
-            format!("Ordered. {}. Usually under a minute.", activity(&domain.activity))
-        }
-        v1::Status::Failure => {
-            let when = match again {
-                Some(at) => format!(" We ask again {at}."),
-                None => " We ask again after a Recheck.".to_owned(),
-            };
-            format!("No certificate yet: {}. {actor} must act.{when}", reason(code))
-        }
-        v1::Status::Discard => {
-            "C4 does not know this domain. Create it in the CDN dashboard, then Recheck.".to_owned()
-        }
-        v1::Status::Expired => format!("The certificate ended on {ends}. Browsers show a warning now."),
-        v1::Status::Emergency => {
-            let when = match (again, domain.failed_attempts) {
-                (None, _) => String::new(),
-                (Some(at), 0) => format!(" Next try {at}."),
-                (Some(at), failed) => format!(" Try {failed}, next {at}."),
-            };
-            let serves =
-                if domain.certificate.is_some() { " The certificate before it still serves." } else { "" };
-            format!("Issued, but C4 did not take it.{when}{serves}")
-        }
-        v1::Status::Unspecified => String::new(),
+    match proto::situation(domain) {
+        Some(situation) => situation.verdict(&zone.reader(now)),
+        None => newer(domain),
+    }
+}
+
+/// What a newer API says, as far as it does.
+fn newer(domain: &v1::Domain) -> String {
+    match &domain.reason {
+        Some(reason) => reason.message.clone(),
+        None => activity(&domain.activity).to_owned(),
+    }
+}
+
+/// What is going on, in a few words for a row; who must act stands beside it.
+pub(crate) fn in_short(domain: &v1::Domain, zone: &Zone, now: Timestamp) -> String {
+    match (proto::situation(domain), &domain.reason) {
+        (Some(situation), _) => situation.in_short(&zone.reader(now)),
+        (None, Some(reason)) => reason.code.replace('_', " "),
+        (None, None) => activity(&domain.activity).to_owned(),
     }
 }
 
@@ -145,8 +105,8 @@ pub(crate) fn number(number: u64) -> String {
 
 // Adding.
 
-pub(crate) const ADD_HINT: &str = "One per line, or separated by spaces or commas. Of an address its host counts. \
-                                   What stands after # is left out. At most 100,000.";
+pub(crate) const ADD_HINT: &str = "One per line, or separated by spaces or commas. URLs are reduced to their host. \
+                                   Text after # is ignored. At most 100,000.";
 pub(crate) const NO_NAME: &str = "Write at least one domain name, such as shop.example.com.";
 pub(crate) const ONE_TO_CHECK: &str = "Write one name to have it checked.";
 
@@ -175,12 +135,12 @@ pub(crate) fn verdict(is_listed: bool, has_live: bool, is_ready: bool) -> &'stat
     match (is_listed, has_live, is_ready) {
         (false, _, true) => "Nothing stands in the way: the certificate is ordered at once.",
         (false, _, false) => {
-            "It can be added now. We ask again by ourselves, and order once nothing stands in the way."
+            "It can be added now. It is checked again automatically, and ordered once nothing stands in the way."
         }
         (true, true, _) => "It is on the list, and has a certificate.",
         (true, false, true) => "It is on the list without a certificate. Nothing stands in the way any more.",
         (true, false, false) => {
-            "It is on the list. We ask again by ourselves, and order once nothing stands in the way."
+            "It is on the list. It is checked again automatically, and ordered once nothing stands in the way."
         }
     }
 }
@@ -193,7 +153,7 @@ pub(crate) const BATCH_STOPPED: &str =
 pub(crate) const BATCH_SIGNED_OUT: &str = "Not done: your session ended. Sign in and send it again.";
 pub(crate) const BATCH_AWAY: &str = "Not done: the API does not answer. Send it again once it does.";
 pub(crate) const BATCH_NO_ANSWER: &str = "The API did not say what became of it. Look for it in the list.";
-pub(crate) const BATCH_WAITS: &str = "Others are before it. It begins by itself.";
+pub(crate) const BATCH_WAITS: &str = "Queued; starts automatically.";
 pub(crate) const BATCH_KEPT: &str = "This page is kept for an hour, and for you alone.";
 pub(crate) const NO_SUCH_BATCH: &str = "There is no such page any more: results are kept for an hour, for the one who \
                                         began, and not over a restart. What was done is done; see the list.";
@@ -270,7 +230,7 @@ pub(crate) fn too_many_match() -> String {
 }
 
 pub(crate) fn queue_through(at: &str) -> String {
-    format!("The queue for new ones is through at about {at}.")
+    format!("New domains queued now will be done by about {at}.")
 }
 
 /// How soon new names are ordered. The room counts what is due besides, so it is "about".
@@ -349,11 +309,13 @@ pub(crate) fn waiting(waiting: u64, through: Option<&str>) -> String {
     }
 }
 
-pub(crate) fn midnight(midnight: Option<&v1::Midnight>) -> String {
+/// When the last daily recheck was, in the reader's zone, and what came of it.
+pub(crate) fn midnight(midnight: Option<&v1::Midnight>, zone: &Zone) -> String {
     let Some(midnight) = midnight else {
         return "There was none yet.".to_owned();
     };
-    let (on, domains) = (day(&midnight.day), number(midnight.domains));
+    let on = instant(midnight.at.as_ref()).map_or_else(|| day(&midnight.day), |at| zone.time(at));
+    let domains = number(midnight.domains);
     match midnight.waiting {
         0 => format!("{on}: {domains} were rechecked."),
         waiting => format!("{on}: {domains} are rechecked, {} are still to come.", number(waiting)),
@@ -376,6 +338,22 @@ pub(crate) fn age(age: jiff::SignedDuration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn midnight_is_told_as_the_reader_dates_it() {
+        let mut headers = http::HeaderMap::new();
+        headers.insert(http::header::COOKIE, http::HeaderValue::from_static("clock=utc"));
+        let at = "2026-11-29T16:00:00Z".parse().unwrap();
+        let last = v1::Midnight {
+            day: "2026-11-30".to_owned(),
+            domains: 7,
+            at: Some(proto::to_timestamp(at)),
+            ..v1::Midnight::default()
+        };
+        let told = |headers: &http::HeaderMap| midnight(Some(&last), &Zone::of(headers));
+        assert_eq!(told(&headers), "29 Nov 2026, 16:00: 7 were rechecked.");
+        assert_eq!(told(&http::HeaderMap::new()), "30 Nov 2026, 00:00: 7 were rechecked.");
+    }
 
     #[test]
     fn numbers_are_grouped() {
@@ -411,29 +389,5 @@ mod tests {
         assert!(forecast(10, Some(10), None).contains("all of them now"));
         assert!(forecast(11, Some(10), None).contains("About 10 can be ordered now"));
         assert!(forecast(1, Some(10), Some("14:20")).contains("until about 14:20"));
-    }
-
-    #[test]
-    fn an_emergency_says_which_try_it_was_and_what_still_serves() {
-        let now = Timestamp::from_second(1_800_000_000).unwrap();
-        let zone = Zone::of(&http::HeaderMap::new());
-        let emergency = |failed_attempts, next: Option<Timestamp>, certificate| {
-            let domain = v1::Domain {
-                status: v1::Status::Emergency.into(),
-                failed_attempts,
-                next_attempt_at: next.map(proto::to_timestamp),
-                certificate,
-                ..v1::Domain::default()
-            };
-            status(&domain, &zone, now)
-        };
-        let again = zone.soon(now, now);
-        let issued = "Issued, but C4 did not take it.";
-        assert_eq!(
-            emergency(7, Some(now), Some(v1::Certificate::default())),
-            format!("{issued} Try 7, next {again}. The certificate before it still serves.")
-        );
-        assert_eq!(emergency(0, Some(now), None), format!("{issued} Next try {again}."));
-        assert_eq!(emergency(7, None, None), issued);
     }
 }

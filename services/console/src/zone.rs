@@ -1,5 +1,6 @@
 //! Times, in the zone that the person chose: their own, Singapore, or UTC. The zone is always named.
 
+use domain::sentence::{Medium, NamedZone, Reader};
 use http::HeaderMap;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -73,6 +74,16 @@ impl Zone {
             None => name.to_owned(),
         };
         Some(Self { choice, label, rules: zone })
+    }
+
+    /// The viewer, for sentences.
+    pub(crate) fn reader(&self, now: Timestamp) -> Reader {
+        Reader { medium: Medium::Page, zone: self.named_zone(), now }
+    }
+
+    /// The zone with its name, for texts that are read elsewhere.
+    pub(crate) fn named_zone(&self) -> NamedZone {
+        NamedZone { rules: self.rules.clone(), label: self.label.clone() }
     }
 
     /// `12 Nov 2026`

@@ -73,10 +73,14 @@ async fn what_is_no_name_is_said_and_kept_in_the_box() {
 async fn a_check_that_cannot_be_made_says_so_and_never_hinders_adding() {
     let served = served().await;
     let browser = served.browser(Role::Support).await;
-    let fragment = browser.get("/domains/new/check?name=shop.example.com").await;
+    let check =
+        async |name: &str| browser.send("/domains/new", "/domains/new/check", &[("name", name)]).await;
+    let fragment = check("shop.example.com").await;
     assert_eq!(fragment.status, 200);
     assert!(fragment.body.contains("Not checked: ") && !fragment.body.contains("<html"));
-    let bad = browser.get("/domains/new/check?name=10.0.0.1").await;
+    let linked = browser.get("/domains/new/check?name=shop.example.com").await;
+    assert_eq!(linked.status, 405, "what another site can link to asks nobody");
+    let bad = check("10.0.0.1").await;
     assert!(bad.body.contains("is an IP address"), "{}", bad.body);
     let fields = [("names", NAME), ("action", "check")];
     let page = browser.send("/domains/new", "/domains/new", &fields).await;
@@ -208,7 +212,9 @@ async fn whoever_may_only_look_gets_none_of_it() {
     let browser = served.browser(Role::Viewer).await;
     let list = browser.get("/").await.body;
     assert!(!list.contains("/domains/new") && !list.contains("id=\"bulk\""));
-    for address in ["/domains/new", "/domains/new/check?name=a.example.com", "/batches/00"] {
+    let check = browser.send("/", "/domains/new/check", &[("name", "a.example.com")]).await;
+    assert_eq!(check.status, 403);
+    for address in ["/domains/new", "/batches/00"] {
         let refused = browser.get(address).await;
         assert_eq!(refused.status, 403, "{address}");
         assert!(refused.body.contains("Your role may not change domains."));

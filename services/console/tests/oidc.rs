@@ -178,7 +178,8 @@ async fn the_request_to_the_provider_carries_what_it_must_and_never_twice() {
         let (one, other) = same(name);
         assert!(one.len() >= 43 && one != other, "{name}: {one} {other}");
     }
-    assert!(!one.values().any(|value| kept.ends_with(value.as_str())), "no verifier");
+    let verifier = kept.rsplit('.').nth(1).unwrap();
+    assert!(verifier.len() >= 43 && !one.values().any(|value| value == verifier), "no verifier");
 }
 
 #[tokio::test]
@@ -250,7 +251,7 @@ async fn a_way_that_leads_elsewhere_ends_at_the_list() {
         *value = value.replace("L2xpc3Q", "Ly9ldmlsLmV4YW1wbGU");
     });
     let entered = browser.arrive(&back).await;
-    assert!(entered.body.contains("url=/\""), "{}", entered.body);
+    assert_trouble(&entered, StatusCode::BAD_REQUEST, "was not begun in this browser");
     let mut browser = Browser::new();
     let back = scene.leave(&mut browser, &format!("/?q={}", "x".repeat(5000))).await;
     assert!(browser.cookie(SIGN_IN).unwrap().whole.len() < 4096);
@@ -325,6 +326,7 @@ async fn a_client_with_a_secret_shows_it_and_a_wrong_one_is_the_operators_to_men
         let scene = scene_with(options, |config, folder| {
             let file = folder.path().join("secret");
             std::fs::write(&file, format!("{secret}\n")).unwrap();
+            std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
             config.console.oidc.as_mut().unwrap().client_secret_file = file;
         })
         .await;
@@ -379,4 +381,40 @@ fn settings_that_cannot_lead_back_are_refused() {
     ] {
         assert!(said.contains(setting), "{setting}: {said}");
     }
+}
+
+/// Whoever can plant a cookie, such as from a neighbouring host, makes one up with a state, nonce and verifier of their own.
+#[tokio::test]
+async fn a_code_is_exchanged_only_for_a_state_that_we_gave() {
+    let scene = scene().await;
+    let mut browser = Browser::new();
+    let back = scene.leave(&mut browser, "/").await;
+    let ours = browser.cookie(SIGN_IN).unwrap().value.clone();
+    let parts: Vec<&str> = ours.split('.').collect();
+    assert_eq!(parts.len(), 6, "until, where to, state, nonce, verifier, MAC: {ours}");
+    let made_up = "x".repeat(43);
+    let with = |place: usize, part: &str| {
+        let mut parts: Vec<String> = parts.iter().map(ToString::to_string).collect();
+        part.clone_into(&mut parts[place]);
+        parts.join(".")
+    };
+    let own_state = with_query(&back, "state", Some(&made_up));
+    for (what, cookie, address) in [
+        ("without a MAC", parts[..5].join("."), &back),
+        ("an empty MAC", with(5, ""), &back),
+        ("another state", with(2, &made_up), &own_state),
+        ("another nonce", with(3, &made_up), &back),
+        ("another verifier", with(4, &made_up), &back),
+        ("for ever", with(0, "999999999999"), &back),
+        ("another MAC", with(5, &made_up), &back),
+    ] {
+        browser.set_cookie(SIGN_IN, |value| *value = cookie);
+        let page = browser.arrive(address).await;
+        assert_trouble(&page, StatusCode::BAD_REQUEST, "was not begun in this browser");
+        assert!(browser.cookie(SESSION).is_none(), "{what}");
+    }
+    assert_eq!(scene.provider.control().exchanges(), 0, "no code went to the provider");
+    browser.set_cookie(SIGN_IN, |value| *value = ours);
+    browser.arrive(&back).await;
+    assert!(scene.is_signed_in(&mut browser).await);
 }

@@ -173,9 +173,9 @@ async fn a_pasted_certificate_that_is_wrong_says_why_and_a_key_never_comes_back(
     let fine = send(&certificate, &key).await;
     assert_eq!(
         (fine.status, fine.location.as_str()),
-        (303, "/domains/shop.example.com?done=import-untrusted")
+        (303, "/domains/shop.example.com?done=import.not_publicly_trusted")
     );
-    assert!(browser.get(&fine.location).await.body.contains("not_publicly_trusted"));
+    assert!(browser.get(&fine.location).await.body.contains("browsers do not trust"));
 }
 
 /// What becomes of the files that people have: the word of the next page, or the field with the error and the reason.
@@ -195,13 +195,13 @@ async fn every_file_is_read_or_told() {
     let browser = served.browser(Role::Support).await;
     let address = format!("/domains/{NAME}/import");
     for (what, certificate, key, password, expected) in [
-        ("PEM", LEAF, KEY, "", "import-untrusted"),
-        ("chain", CHAIN, KEY, "", "import-untrusted"),
-        ("byte-order mark", BOM, KEY, "", "import-untrusted"),
-        ("DER", &der, KEY, "", "import-untrusted"),
-        ("PKCS #7", P7B, KEY, "", "import-untrusted"),
-        ("PFX", &pfx, "", "x", "import-untrusted"),
-        ("twice", &[LEAF, LEAF].concat(), KEY, "", "import-untrusted-left-out"),
+        ("PEM", LEAF, KEY, "", "import.not_publicly_trusted"),
+        ("chain", CHAIN, KEY, "", "import.not_publicly_trusted"),
+        ("byte-order mark", BOM, KEY, "", "import.not_publicly_trusted"),
+        ("DER", &der, KEY, "", "import.not_publicly_trusted"),
+        ("PKCS #7", P7B, KEY, "", "import.not_publicly_trusted"),
+        ("PFX", &pfx, "", "x", "import.not_publicly_trusted"),
+        ("twice", &[LEAF, LEAF].concat(), KEY, "", "import.not_publicly_trusted.duplicate_left_out"),
         ("PFX without password", &pfx, "", "", "password-error"),
         ("PFX with another password", &pfx, "", "y", "password-error"),
         ("no key", LEAF, "", "", "key-error"),

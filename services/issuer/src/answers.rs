@@ -9,8 +9,9 @@ use domain::{Activity, DomainName, Reason, Retry};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::at_ca::{AtCa, later, still_at_it};
+use crate::blame;
 use crate::ending::Ending;
-use crate::issuance::{RELEASE_SPREAD, Stop, another_order, ended, local, order_over};
+use crate::issuance::{RELEASE_SPREAD, Stop, another_order, ended, local, order_given_up, order_refused};
 
 /// Attempts, about nine minutes, that find nothing where the CA said it is, after which the order is given up.
 const MAX_LOOKS_IN_VAIN: u32 = 6;
@@ -59,7 +60,11 @@ impl AtCa<'_> {
             Meaning::CasTrouble => {
                 ended(Ending::ca_down(AcmeError::Problem(problem).to_string(), not_before))
             }
-            Meaning::Limited => ended(Ending::limited(self.room_at(&AcmeError::Problem(problem)))),
+            Meaning::Limited => {
+                let limit = acme::limit_named_in(&about.detail);
+                let until = self.room_at(&AcmeError::Problem(problem));
+                ended(Ending::limited(until, self.authority.name(), limit))
+            }
             Meaning::Paused => ended(paused(&about)),
             Meaning::RefusesUs => self.refused_us(&about, request),
             _ => self.meant(&about, asked),
@@ -79,17 +84,17 @@ impl AtCa<'_> {
 
     /// The CA refuses us: the next one is used at once where there is one. An order that the CA has not taken yet stays
     /// where there is none.
-    fn refused_us(&self, problem: &Problem, request: Request) -> Stop {
+    pub(crate) fn refused_us(&self, problem: &Problem, request: Request) -> Stop {
         let now = self.now();
         let until = self.authority.refused(problem, now);
         let reason = self.authority.refuses_us(problem);
         if self.issuer.authorities.len() > 1 {
-            return order_over(Ending::Waiting { reason, not_before: None });
+            return order_given_up(Ending::Waiting { reason, not_before: None });
         }
         let spread = self.issuer.context.entropy.below(RELEASE_SPREAD);
         let not_before = Some(until + SignedDuration::from_secs(i64::try_from(spread).unwrap_or(0)));
         let ending = Ending::Waiting { reason, not_before };
-        if request == Request::NewOrder { ended(ending) } else { order_over(ending) }
+        if request == Request::NewOrder { ended(ending) } else { order_given_up(ending) }
     }
 
     /// The validation of the challenge failed.
@@ -101,7 +106,7 @@ impl AtCa<'_> {
     pub(crate) fn no_challenge() -> Stop {
         let detail = "it offers no HTTP-01 challenge for this name".to_owned();
         let reason = Reason::OrderRejected { problem: NOT_OFFERED.to_owned(), detail };
-        order_over(Ending::Refused { reason, authorization_failed: false })
+        order_refused(Ending::Refused { reason, authorization_failed: false })
     }
 
     pub(crate) fn order_invalid(&self, why: WhyInvalid) -> Stop {
@@ -111,42 +116,55 @@ impl AtCa<'_> {
                 let about = problem.about(self.name);
                 // A fresh order is tried before anybody is blamed for one that ran out.
                 if about.detail.contains("expired") && self.attempts == 0 {
-                    return another_order();
+                    return order_refused(Ending::another_order());
                 }
                 self.meant(&about, Asked::Order)
             }
             // Orders that ran out may end like this, too.
-            WhyInvalid::Unexplained if self.attempts == 0 => another_order(),
+            WhyInvalid::Unexplained if self.attempts == 0 => order_refused(Ending::another_order()),
             WhyInvalid::Unexplained => {
                 let detail = "the order became invalid without a reason".to_owned();
                 let reason = Reason::OrderRejected { problem: "invalid".to_owned(), detail };
-                order_over(Ending::Refused { reason, authorization_failed: false })
+                order_refused(Ending::Refused { reason, authorization_failed: false })
             }
         }
     }
 
-    /// The order is over, for that.
+    /// The order is over, for that, and there is no certificate.
     fn meant(&self, problem: &Problem, asked: Asked) -> Stop {
         let authorization_failed = asked == Asked::Challenge;
         let (kind, detail) = (problem.kind.clone(), problem.detail.clone());
         let not_found = |reason| Ending::ChallengeInvalid { reason, dns: self.dns.clone() };
         let refused = |reason| Ending::Refused { reason, authorization_failed };
-        order_over(match problem.meaning(asked) {
+        order_refused(match problem.meaning(asked) {
             Meaning::CasTrouble | Meaning::Limited => {
                 let reason = Reason::CaDown { detail: format!("{kind}: {detail}") };
                 Ending::Lost { reason, authorization_failed }
             }
             Meaning::Paused => paused(problem),
             Meaning::RefusesUs => return self.refused_us(problem, Request::Look),
-            Meaning::Caa => {
-                let wanted = self.identities.first().cloned().unwrap_or_default();
-                let at = caa_owner(self.name, &detail);
-                refused(Reason::CaaForbids { at, found: detail, wanted })
+            Meaning::Caa => refused(self.caa_forbids(detail)),
+            Meaning::NotFound => {
+                let ours = &self.issuer.context.config.cdn.addresses;
+                not_found(blame::not_found(self.name, kind, detail, ours))
             }
-            Meaning::NotFound => not_found(Reason::ChallengeInvalid { problem: kind, detail }),
             Meaning::NotFoundEverywhere => not_found(Reason::ChallengeUnreachableElsewhere { detail }),
             Meaning::Refused => refused(Reason::OrderRejected { problem: kind, detail }),
         })
+    }
+
+    /// By the CA's words: our own look at the records found nothing, or it was long ago.
+    fn caa_forbids(&self, detail: String) -> Reason {
+        let wanted = self.identities.first().cloned().unwrap_or_default();
+        let targets = self.issuer.context.config.cdn.cname_targets.iter();
+        let mut targets = targets.filter_map(|target| DomainName::parse(target).ok());
+        if let Some(at) = caa_owner(self.name, &detail) {
+            return Reason::CaaForbids { at, found: detail, wanted };
+        }
+        match targets.find_map(|target| caa_owner(&target, &detail)) {
+            Some(at) => Reason::CdnCaaForbids { at, found: detail, wanted },
+            None => Reason::CaaForbids { at: self.name.to_string(), found: detail, wanted },
+        }
     }
 
     /// The CA delivered something that cannot be used; another order brings the same again.
@@ -160,7 +178,7 @@ impl AtCa<'_> {
         let issuer = self.authority.name().to_owned();
         metrics::counter!("ssl_manager_certificates_rejected_total", "issuer" => issuer).increment(1);
         let reason = Reason::CertificateRejected { detail: error.to_string() };
-        order_over(Ending::Refused { reason, authorization_failed: false })
+        order_given_up(Ending::Refused { reason, authorization_failed: false })
     }
 
     /// When a CA that is over its limits may be asked again: as it says; else after a minute, and later each time.
@@ -201,13 +219,13 @@ fn is_odd(error: &AcmeError) -> bool {
 }
 
 /// The name whose CAA records forbid it, as far as the CA's words say ("CAA record for example.com prevents issuance").
-fn caa_owner(name: &DomainName, detail: &str) -> String {
+fn caa_owner(name: &DomainName, detail: &str) -> Option<String> {
     let mut words = detail.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')));
     let is_above = |word: &&str| {
         let word = word.trim_matches('.');
         word.contains('.') && (word == name.as_str() || name.as_str().ends_with(&format!(".{word}")))
     };
-    words.find(is_above).map_or_else(|| name.to_string(), |word| word.trim_matches('.').to_owned())
+    words.find(is_above).map(|word| word.trim_matches('.').to_owned())
 }
 
 #[cfg(test)]
@@ -218,14 +236,14 @@ mod tests {
     fn the_owner_of_the_caa_records_is_read_off_the_cas_words() {
         let name = DomainName::parse("shop.example.com").unwrap();
         for (detail, owner) in [
-            ("CAA record for example.com prevents issuance", "example.com"),
-            ("While processing CAA for shop.example.com: DNS problem: SERVFAIL.", "shop.example.com"),
-            ("CAA record for other.example.net prevents issuance", "shop.example.com"),
-            ("CAA record for notexample.com.", "shop.example.com"),
-            ("com.", "shop.example.com"),
-            ("", "shop.example.com"),
+            ("CAA record for example.com prevents issuance", Some("example.com")),
+            ("While processing CAA for shop.example.com: DNS problem: SERVFAIL.", Some("shop.example.com")),
+            ("CAA record for other.example.net prevents issuance", None),
+            ("CAA record for notexample.com.", None),
+            ("com.", None),
+            ("", None),
         ] {
-            assert_eq!(caa_owner(&name, detail), owner, "{detail}");
+            assert_eq!(caa_owner(&name, detail).as_deref(), owner, "{detail}");
         }
     }
 }

@@ -7,10 +7,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use acme::{AccountKey, AcmeError, AcmeOrder, OrderProgress, Proof, RenewalId, check_delivered};
+use acme::budget::is_of_the_account;
+use acme::{
+    AccountKey, AcmeError, AcmeOrder, Asked, Meaning, OrderProgress, Proof, RenewalId, check_delivered,
+};
 use domain::{Activity, CertificateId, DomainName, Order, OrderState, Reason, WorkKind};
 use jiff::{SignedDuration, Timestamp};
 use runtime::{JobError, checkpoint};
+use seal::{Binding, PublicKeyHash, SealError};
 use store::StoreError;
 
 use crate::answers::Request;
@@ -100,8 +104,8 @@ impl AtCa<'_> {
                     error = &error as &dyn std::error::Error,
                     "the CA takes no order that replaces the certificate: ordered without that"
                 );
-                if let Err(until) = self.journal.charge_renewal(self.authority).await? {
-                    return Err(ended(Ending::limited(until)));
+                if let Err(until) = self.journal.charge_renewal(self.authority, order.id).await? {
+                    return Err(ended(Ending::limited(until, self.authority.name(), "")));
                 }
                 self.place(order, None).await
             }
@@ -139,13 +143,20 @@ impl AtCa<'_> {
             self.authority.accepted();
             return self.look(self.authority.ca.resume(&self.account, url).await);
         }
+        let meaning = error.as_problem().map(|problem| problem.meaning(Asked::NewOrder));
+        if meaning.is_some_and(|meaning| meaning != Meaning::CasTrouble) {
+            self.journal.not_taken(order.id).await?;
+        }
         if error.is_rate_limited()
             && let Some(problem) = error.as_problem()
-            && problem.meaning(acme::Asked::NewOrder) == acme::Meaning::Limited
+            && meaning == Some(Meaning::Limited)
         {
             let until = self.room_at(&error);
             let detail = problem.about(self.name).detail;
             self.journal.correct_budget(self.authority, &detail, until).await?;
+            if is_of_the_account(&detail) && self.authority.limits.new_orders.is_none() {
+                self.authority.breaker.limited(problem, until);
+            }
         }
         Err(self.trouble(error, Request::NewOrder))
     }
@@ -193,10 +204,9 @@ impl AtCa<'_> {
             let made = tokio::task::spawn_blocking(move || keys::make(&name, algorithm)).await;
             let key = made.map_err(|error| local(&error))?.map_err(|error| local(&error))?;
             let certificate = CertificateId::new(&*context.clock, &*context.entropy);
-            let sealed = sealing_keys
-                .seal(&certificate.to_string(), &key.pkcs8)
-                .await
-                .map_err(|error| local(&error))?;
+            let binding = Binding::certificate(certificate, self.name);
+            let sealed = sealing_keys.seal(&binding, &public_key(&key.csr)?, &key.pkcs8).await;
+            let sealed = sealed.map_err(|error| local(&error))?;
             self.journal.keyed(order, certificate, sealed, key.csr).await?;
             checkpoint("key-sealed").await;
         }
@@ -211,30 +221,26 @@ impl AtCa<'_> {
         }
         // Whether it got through the order says, not the answer.
         match at_ca.refresh().await {
-            Ok(OrderProgress::Pending | OrderProgress::Ready) | Err(_) => {
-                Err(self.trouble(error, Request::Change))
-            }
+            Ok(OrderProgress::Pending | OrderProgress::Ready) => Err(self.trouble(error, Request::Change)),
             Ok(_) => Ok(()),
+            Err(unseen) => Err(self.trouble(unseen, Request::Look)),
         }
     }
 
     async fn download(&self, order: &mut Order, at_ca: &mut AcmeOrder) -> Result<(), Stop> {
-        let OrderState::Keyed { certificate, sealed_key, .. } = &order.state else {
+        let OrderState::Keyed { certificate, sealed_key, csr, .. } = &order.state else {
             // Valid, but not by a key of ours: nobody can use that certificate.
             return Err(another_order());
         };
         let chain = self.look(at_ca.certificate().await)?;
         checkpoint("certificate-downloaded").await;
-        let pkcs8 = self
-            .issuer
-            .keys
-            .unseal(&certificate.to_string(), sealed_key)
-            .await
-            .map_err(|error| local(&error))?;
+        let binding = Binding::certificate(*certificate, self.name);
+        let pkcs8 = self.issuer.keys.unseal(&binding, &public_key(csr)?, sealed_key).await;
+        let pkcs8 = pkcs8.map_err(|error| local(&error))?;
         let public_key = keys::public_key_der(&pkcs8).map_err(|error| local(&error))?;
         match check_delivered(&chain, self.name, &public_key, self.now()) {
             Ok(delivered) => {
-                self.journal.issued(order.id, delivered).await?;
+                self.journal.issued(self.authority, order.id, delivered).await?;
                 checkpoint("certificate-stored").await;
                 Ok(())
             }
@@ -294,4 +300,9 @@ pub(crate) fn later(now: Timestamp, wait: Duration) -> Timestamp {
 
 pub(crate) fn still_at_it(activity: Activity, not_before: Option<Timestamp>) -> Stop {
     ended(Ending::StillAtIt { activity, not_before })
+}
+
+/// The public key of a CSR of ours.
+fn public_key(csr: &[u8]) -> Result<PublicKeyHash, Stop> {
+    x509::csr_public_key_sha256(csr).ok_or_else(|| local(&SealError::Format))
 }

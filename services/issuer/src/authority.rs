@@ -60,6 +60,11 @@ impl Authority {
             return Ok(account.clone());
         }
         self.must_not_have_refused_since(refusals)?;
+        let now = context.clock.now();
+        if let Some((until, mut problem)) = self.breaker.limit(now) {
+            problem.retry_after = Some(until.duration_since(now).unsigned_abs());
+            return Err(AcmeError::Problem(Box::new(problem)));
+        }
         let account = ensure_account(&self.ca, &context.store, keys, &*context.entropy).await?;
         Ok(kept.insert(Arc::new(account)).clone())
     }
@@ -245,6 +250,8 @@ pub(crate) enum Closed {
     Down(Timestamp),
     /// It refuses us, and is asked again then.
     Refused(Timestamp, Box<Problem>),
+    /// It allows our account no more before then, and that is not in the ledger.
+    Limited(Timestamp),
 }
 
 /// Whether a CA is tried.
@@ -260,6 +267,8 @@ struct State {
     refusal: Option<(Timestamp, Problem)>,
     /// How often it has refused us.
     refusals: u64,
+    /// Before when it allows our account nothing, and what it said.
+    limit: Option<(Timestamp, Problem)>,
     /// The last answer to new-order was an order.
     takes_orders: bool,
 }
@@ -286,12 +295,27 @@ impl Breaker {
         {
             return Err(Closed::Refused(*until, Box::new(problem.clone())));
         }
+        if let Some((until, _)) = self.limit(now) {
+            return Err(Closed::Limited(until));
+        }
         self.ask(now).map_err(Closed::Down)?;
         let mut state = self.state();
         if let Some((until, _)) = &mut state.refusal {
             *until = now + REFUSED_PAUSE;
         }
         Ok(state.refusals)
+    }
+
+    /// It allows our account no more before then: one wait for all, where the ledger has no limit to book it on.
+    pub(crate) fn limited(&self, problem: &Problem, until: Timestamp) {
+        let mut state = self.state();
+        if state.limit.as_ref().is_none_or(|(before, _)| *before < until) {
+            state.limit = Some((until, problem.clone()));
+        }
+    }
+
+    fn limit(&self, now: Timestamp) -> Option<(Timestamp, Problem)> {
+        self.state().limit.clone().filter(|(until, _)| now < *until)
     }
 
     pub(crate) fn refusals(&self) -> u64 {

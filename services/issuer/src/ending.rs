@@ -1,5 +1,6 @@
 //! How an attempt can end without a certificate, and what follows from it.
 
+use acme::Wait;
 use domain::{Activity, Domain, HistoryKind, InvalidTransition, Reason, Retry};
 use jiff::{SignedDuration, Timestamp};
 
@@ -20,11 +21,29 @@ pub(crate) enum Ending {
     UnknownToC4,
     /// Nobody's fault, or not known whose: asked again soon, or when there is room.
     Waiting { reason: Reason, not_before: Option<Timestamp> },
+    /// DNS fails for the name: not for long yet, or by a fault that is not the owner's. Asked again soon.
+    DnsFails { detail: String },
     /// The CA is still at it.
     StillAtIt { activity: Activity, not_before: Option<Timestamp> },
 }
 
+/// What the end of an attempt means for its order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OrderFate {
+    /// The next attempt goes on with it.
+    GoesOn,
+    /// It is given up, whatever becomes of it at the CA.
+    GivenUp,
+    /// The CA said that it comes to no certificate.
+    Refused,
+}
+
 impl Ending {
+    /// The order is over, and nothing is wrong with the name: another one is placed soon.
+    pub(crate) fn another_order() -> Self {
+        Self::StillAtIt { activity: Activity::Retrying, not_before: None }
+    }
+
     pub(crate) fn could_not_ask(detail: String) -> Self {
         Self::Waiting { reason: Reason::CouldNotAsk { detail }, not_before: None }
     }
@@ -33,8 +52,27 @@ impl Ending {
         Self::Waiting { reason: Reason::CaDown { detail }, not_before }
     }
 
-    pub(crate) fn limited(until: Timestamp) -> Self {
-        Self::Waiting { reason: Reason::CaLimited { until }, not_before: Some(until) }
+    /// The CA itself said so, of a limit that its words name or do not name (empty).
+    pub(crate) fn limited(until: Timestamp, issuer: &str, limit: &str) -> Self {
+        let (issuer, limit) = (issuer.to_owned(), limit.to_owned());
+        let reason = Reason::CaLimited { until, issuer, limit, seconds_per_place: 0 };
+        Self::Waiting { reason, not_before: Some(until) }
+    }
+
+    /// The ledger of the CA's limits says so.
+    pub(crate) fn queued(wait: Wait, issuer: &str) -> Self {
+        let Wait { until, limit, seconds_per_place } = wait;
+        let (issuer, limit) = (issuer.to_owned(), limit.to_owned());
+        let reason = Reason::CaLimited { until, issuer, limit, seconds_per_place };
+        Self::Waiting { reason, not_before: Some(until) }
+    }
+
+    /// Whether the attempt did what it was for; else it goes on with the next one, as what it was.
+    pub(crate) fn is_done(&self) -> bool {
+        !matches!(
+            self,
+            Self::Waiting { .. } | Self::Lost { .. } | Self::DnsFails { .. } | Self::StillAtIt { .. }
+        )
     }
 
     /// Whether the CA counts a failed authorization.
@@ -70,6 +108,7 @@ impl Ending {
             | Self::Lost { reason, .. }
             | Self::Waiting { reason, .. } => Some(reason.clone()),
             Self::UnknownToC4 => Some(Reason::UnknownToC4),
+            Self::DnsFails { detail } => Some(Reason::CouldNotAsk { detail: detail.clone() }),
             Self::StillAtIt { .. } => None,
         }
     }
@@ -81,7 +120,9 @@ impl Ending {
             Self::UnknownToC4 => Retry::Unknown,
             // Time does not lift a pause: the CA is asked as rarely as about a domain that is blocked.
             Self::Waiting { reason: Reason::PausedByCa { .. }, .. } => Retry::Blocked,
-            Self::Waiting { .. } | Self::Lost { .. } | Self::StillAtIt { .. } => Retry::CouldNotAsk,
+            Self::Waiting { .. } | Self::Lost { .. } | Self::DnsFails { .. } | Self::StillAtIt { .. } => {
+                Retry::CouldNotAsk
+            }
             Self::Refused { reason: Reason::CertificateRejected { .. }, .. } => Retry::Rejected,
             Self::Blocked(_) | Self::Resting(_) | Self::Refused { .. } | Self::ChallengeInvalid { .. } => {
                 match domain.facts.live {
@@ -129,7 +170,9 @@ impl Ending {
             }
             Self::Blocked(_) | Self::Resting(_) => HistoryKind::Blocked,
             Self::UnknownToC4 => HistoryKind::UnknownToC4,
-            Self::Waiting { reason: Reason::CouldNotAsk { .. }, .. } => HistoryKind::CouldNotAsk,
+            Self::Waiting { reason: Reason::CouldNotAsk { .. }, .. } | Self::DnsFails { .. } => {
+                HistoryKind::CouldNotAsk
+            }
             Self::Waiting { .. } | Self::StillAtIt { .. } => HistoryKind::CaWaiting,
         }
     }
@@ -147,6 +190,9 @@ impl Ending {
             Self::Refused { reason, .. } => domain.order_refused(reason.clone()),
             Self::Lost { reason, .. } => domain.order_lost(reason.clone()),
             Self::UnknownToC4 => domain.unknown_to_c4(now, c4s_fault),
+            Self::DnsFails { detail } => {
+                domain.dns_fails(Reason::CouldNotAsk { detail: detail.clone() }, now)
+            }
             Self::Waiting { reason, .. } => {
                 let activity = match reason {
                     Reason::CaLimited { .. } => Activity::WaitingForBudget,
@@ -178,7 +224,7 @@ mod tests {
     #[test]
     fn what_may_end_by_itself_is_shown_and_the_sooner_first() {
         let forbidden = Ending::Blocked(Reason::UnknownToC4);
-        let (soon, late) = (Ending::limited(at(10)), Ending::limited(at(20)));
+        let (soon, late) = (Ending::limited(at(10), "ca", ""), Ending::limited(at(20), "ca", ""));
         for (one, another, not_before) in [
             (&forbidden, &late, at(20)),
             (&late, &forbidden, at(20)),
@@ -202,7 +248,7 @@ mod tests {
 
     #[test]
     fn an_upload_that_fails_meanwhile_starts_no_schedule_anew() {
-        let ending = Ending::Blocked(Reason::NotPointed { target: String::new(), found: String::new() });
+        let ending = Ending::Blocked(Reason::DnssecBroken { zone: String::new() });
         let domain = Domain::added(DomainName::parse("shop.example.com").unwrap(), at(0));
         let failing = domain.upload_failed(Reason::UploadFailed { detail: String::new() });
         let blocked = ending.change(failing.unwrap(), at(1), false).unwrap();

@@ -2,25 +2,28 @@
 //! follows when it does not come to a certificate.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use acme::{AccountKey, AcmeError, Asked, Meaning, RenewalId};
-use domain::{AccountId, Activity, Cause, Domain, DomainName, Lease, Order, Reason};
+use domain::{AccountId, Cause, Domain, DomainName, Lease, Order, Reason};
 use jiff::{SignedDuration, Timestamp};
 use runtime::{JobError, checkpoint};
 use store::Certificate;
 
 use crate::Issuer;
 use crate::answers::{Request, room_without_retry_after};
-use crate::at_ca::AtCa;
+use crate::at_ca::{AtCa, later};
 use crate::authority::{Authority, Closed};
-use crate::ending::Ending;
+use crate::ending::{Ending, OrderFate};
 use crate::journal::{Begun, Journal};
-use preflight::{Found, Verdict};
+use preflight::{DnsFails, Found, Verdict};
 
 /// An order that came no further for so long is given up where another CA can be used.
 const NO_PROGRESS: SignedDuration = SignedDuration::from_hours(1);
 /// Attempts that ended without an answer after which a rehearsal is believed.
 const BLAMED_AFTER: u32 = 2;
+/// How long DNS may fail for a name before its owner is told.
+const DNS_MAY_FAIL: SignedDuration = SignedDuration::from_hours(1);
 /// Seconds over which those who wait for a CA come back.
 pub(crate) const RELEASE_SPREAD: u64 = 120;
 
@@ -40,8 +43,8 @@ pub(crate) enum Stop {
     Job(JobError),
     /// The CA may have refused our account's key, when it was asked for that.
     Account { error: AcmeError, request: Request },
-    /// The attempt is over; if `order_over`, so is the order.
-    Ended { ending: Box<Ending>, order_over: bool },
+    /// The attempt is over.
+    Ended { ending: Box<Ending>, order: OrderFate },
 }
 
 impl From<JobError> for Stop {
@@ -90,9 +93,7 @@ impl<'a> Issuance<'a> {
             Ok(()) => Ok(()),
             Err(Stop::Job(error)) => Err(error),
             Err(Stop::Account { error, .. }) => Err(JobError::Other(runtime::chain(&error))),
-            Err(Stop::Ended { ending, order_over }) => {
-                self.journal.ended(slot.filter(|_| order_over), at, *ending).await
-            }
+            Err(Stop::Ended { ending, order }) => self.journal.ended(slot, order, at, *ending).await,
         }
     }
 
@@ -156,7 +157,7 @@ impl<'a> Issuance<'a> {
         let authority = at_ca.authority;
         let Issuer { context, keys, .. } = self.issuer;
         let reloaded = authority.reloaded(context, keys, &at_ca.account).await;
-        let reloaded = reloaded.map_err(|error| self.out_of_reach(authority, &error))?;
+        let reloaded = reloaded.map_err(|error| self.account_out_of_reach(&at_ca, &error, request))?;
         at_ca.is_reloaded = true;
         if let Some(account) = reloaded {
             if account.id != order.account {
@@ -167,11 +168,23 @@ impl<'a> Issuance<'a> {
         }
         if error.is_unknown_account() {
             let again = authority.registered_again(context, keys, &at_ca.account).await;
-            if again.map_err(|error| self.out_of_reach(authority, &error))?.is_some() {
+            let again = again.map_err(|error| self.account_out_of_reach(&at_ca, &error, request))?;
+            if again.is_some() {
                 return Err(another_order());
             }
         }
         Err(at_ca.trouble(error, request))
+    }
+
+    /// The account of an order that the CA has refused cannot be had again. Where the CA refuses us, the next one is used.
+    fn account_out_of_reach(&self, at_ca: &AtCa<'_>, error: &AcmeError, request: Request) -> Stop {
+        match error.as_problem() {
+            Some(problem) if problem.meaning(Asked::Account) == Meaning::RefusesUs => {
+                at_ca.authority.note(Some(error), at_ca.now());
+                at_ca.refused_us(problem, request)
+            }
+            _ => self.out_of_reach(at_ca.authority, error),
+        }
     }
 
     /// Goes on with an order, at the CA that it was made for.
@@ -191,9 +204,10 @@ impl<'a> Issuance<'a> {
         let has_others = self.issuer.authorities.len() > 1;
         let refusals = match asked {
             Ok(refusals) => refusals,
+            Err(Closed::Limited(until)) => return Err(ended(self.limited(authority, until))),
             Err(Closed::Refused(until, problem)) => {
                 let ending = self.refused(authority, until, &problem);
-                return Err(if has_others { order_over(ending) } else { ended(ending) });
+                return Err(if has_others { order_given_up(ending) } else { ended(ending) });
             }
             Err(Closed::Down(until)) => {
                 let is_stuck = now.duration_since(order.created_at) >= NO_PROGRESS;
@@ -206,35 +220,40 @@ impl<'a> Issuance<'a> {
         };
         let mut dns = None;
         if order.state.url().is_none() {
-            dns = Some(self.preflight(domain).await?);
+            dns = Some(self.preflight(domain).await?.dns);
+            self.journal.preflight_passed(domain).await?;
             checkpoint("preflight-passed").await;
         }
-        let replaces = self.live().await?.and_then(|live| replaced(&live, order.account));
+        let live = self.live().await?;
+        let replaces = live.as_ref().and_then(|live| replaced(live, order.account));
+        if order.state.url().is_none() {
+            let live = live.as_ref().filter(|_| replaces.is_some());
+            if let Err(until) = self.journal.reserve_again(authority, &order, live).await? {
+                return Err(ended(Ending::limited(until, authority.name(), "")));
+            }
+        }
         Ok(Begin { order, authority, refusals, is_resumed: true, dns, replaces })
     }
 
     /// Begins an order at the first CA that may and can; none if a certificate is there already.
     async fn begin(&self, domain: &Domain) -> Result<Option<Begin<'a>>, Stop> {
-        let dns = self.preflight(domain).await?;
-        if domain.invalid_challenges.rest(&dns) && !self.was_asked_for() {
-            let reason = domain.facts.block.clone().unwrap_or_else(|| Reason::ChallengeInvalid {
-                problem: "unauthorized".to_owned(),
-                detail: "the challenge failed too often".to_owned(),
-            });
-            return Err(ended(Ending::Resting(reason)));
+        let found = self.preflight(domain).await?;
+        if domain.invalid_challenges.rest(&found.dns) && !self.unlocks_rest() {
+            return Err(ended(Ending::Resting(why_it_rests(domain))));
         }
+        self.journal.preflight_passed(domain).await?;
         checkpoint("preflight-passed").await;
         let live = self.live().await?;
         let mut why: Option<Ending> = None;
         for authority in self.issuer.in_order(live.as_ref()).await? {
-            let ending = match self.begin_at(authority, live.as_ref()).await {
+            let ending = match self.begin_at(authority, domain, &found, live.as_ref()).await {
                 Ok((Begun::AlreadyIssued, _)) => return Ok(None),
                 Ok((Begun::Order(order), refusals)) => {
                     let replaces = live.as_ref().and_then(|live| replaced(live, order.account));
-                    let dns = Some(dns);
+                    let dns = Some(found.dns);
                     return Ok(Some(Begin { order, authority, refusals, is_resumed: false, dns, replaces }));
                 }
-                Ok((Begun::NoRoom(until), _)) => Ending::limited(until),
+                Ok((Begun::NoRoom(wait), _)) => Ending::queued(wait, authority.name()),
                 Err(Stop::Ended { ending, .. }) => *ending,
                 Err(stop) => return Err(stop),
             };
@@ -252,12 +271,15 @@ impl<'a> Issuance<'a> {
     async fn begin_at(
         &self,
         authority: &Authority,
+        domain: &Domain,
+        found: &Found,
         live: Option<&Certificate>,
     ) -> Result<(Begun, u64), Stop> {
         let now = self.issuer.context.clock.now();
         let refusals = match authority.breaker.ask_for_order(now) {
             Ok(refusals) => refusals,
             Err(Closed::Down(until)) => return Err(ended(self.down(authority, until))),
+            Err(Closed::Limited(until)) => return Err(ended(self.limited(authority, until))),
             Err(Closed::Refused(until, problem)) => {
                 return Err(ended(self.refused(authority, until, &problem)));
             }
@@ -266,22 +288,46 @@ impl<'a> Issuance<'a> {
         checkpoint("account-ready").await;
         let identities = authority.identities().await;
         let identities = identities.map_err(|error| self.out_of_reach(authority, &error))?;
-        let verdict = self.issuer.preflight.caa(self.name, &identities, Some(account.url())).await;
-        stop_unless_fine(verdict)?;
+        let caa = self.issuer.preflight.caa(self.name, found, &identities, Some(account.url()));
+        self.fine(domain, caa.await).await?;
         let replaces = live.filter(|live| replaced(live, account.id).is_some());
         Ok((self.journal.begin_order(authority, &account, live, replaces).await?, refusals))
     }
 
-    /// Whether an order can succeed, whoever issues; what DNS answered.
-    async fn preflight(&self, domain: &Domain) -> Result<String, Stop> {
-        let Found { dns } = stop_unless_fine(self.issuer.preflight.ask(self.name).await)?;
+    /// Whether an order can succeed, whoever issues; what was found.
+    async fn preflight(&self, domain: &Domain) -> Result<Found, Stop> {
+        let found = self.fine(domain, self.issuer.preflight.ask(self.name).await).await?;
         if let Some(probe) = self.issuer.preflight.probe(&*self.issuer.context.entropy) {
             self.journal.probe(&probe).await?;
             let clock = &*self.issuer.context.clock;
             let rehearsed = self.issuer.preflight.rehearse(self.name, &probe, clock).await;
-            stop_unless_fine(self.once_more(domain, rehearsed))?;
+            self.fine(domain, self.once_more(domain, rehearsed)).await?;
         }
-        Ok(dns)
+        Ok(found)
+    }
+
+    async fn fine<T>(&self, domain: &Domain, verdict: Verdict<T>) -> Result<T, Stop> {
+        Err(ended(match verdict {
+            Verdict::Fine(found) => return Ok(found),
+            Verdict::Blocked(reason) => Ending::Blocked(reason),
+            Verdict::UnknownToC4 => Ending::UnknownToC4,
+            Verdict::CouldNotAsk(detail) => Ending::could_not_ask(detail),
+            Verdict::DnsFails(fails) => self.dns_fails(domain, fails).await,
+        }))
+    }
+
+    /// DNS failed. The first time says nothing: whose fault it is is looked for when it does so again.
+    async fn dns_fails(&self, domain: &Domain, fails: DnsFails) -> Ending {
+        let now = self.issuer.context.clock.now();
+        let Some(since) = domain.facts.dns_failing_since else {
+            return Ending::DnsFails { detail: fails.detail };
+        };
+        let is_long = now.duration_since(since) >= DNS_MAY_FAIL;
+        match self.issuer.preflight.why_dns_fails(&fails).await {
+            Some(reason @ Reason::DnssecBroken { .. }) => Ending::Blocked(reason),
+            Some(reason) if is_long => Ending::Blocked(reason),
+            _ => Ending::DnsFails { detail: fails.detail },
+        }
     }
 
     /// A rehearsal that went wrong may have met one of our own processes that was just starting: nobody is blamed before
@@ -308,27 +354,35 @@ impl<'a> Issuance<'a> {
         let store = &self.issuer.context.store;
         let view = store.domain(self.name).await?;
         match view.and_then(|view| view.domain.facts.live) {
-            Some(live) => Ok(store.certificate(live.certificate).await?),
+            Some(live) => Ok(store.certificate(self.name, live.certificate).await?),
             None => Ok(None),
         }
     }
 
-    /// Whether a person or a program asked for this attempt, which unlocks a rest.
-    fn was_asked_for(&self) -> bool {
-        matches!(self.cause, Cause::Requested | Cause::Recheck)
+    /// Whether this attempt may order although the domain rests: a person or a program asked for it, or it is the daily
+    /// recheck.
+    fn unlocks_rest(&self) -> bool {
+        matches!(self.cause, Cause::Requested | Cause::Recheck | Cause::Midnight)
     }
 
     fn down(&self, authority: &Authority, until: Timestamp) -> Ending {
-        // Not all at the same moment: the first of them finds out whether it works again.
-        let spread = SignedDuration::from_secs(self.issuer.context.entropy.below(RELEASE_SPREAD) as i64);
         let detail = format!("{} does not answer at present", authority.name());
-        Ending::ca_down(detail, Some(until + spread))
+        Ending::ca_down(detail, Some(self.spread(until)))
     }
 
-    /// Those that wait for a CA that refuses us come back one after the other, too.
+    /// The CA allows our account nothing before then.
+    fn limited(&self, authority: &Authority, until: Timestamp) -> Ending {
+        Ending::limited(self.spread(until), authority.name(), "")
+    }
+
     fn refused(&self, authority: &Authority, until: Timestamp, problem: &acme::Problem) -> Ending {
-        let spread = SignedDuration::from_secs(self.issuer.context.entropy.below(RELEASE_SPREAD) as i64);
-        Ending::Waiting { reason: authority.refuses_us(problem), not_before: Some(until + spread) }
+        Ending::Waiting { reason: authority.refuses_us(problem), not_before: Some(self.spread(until)) }
+    }
+
+    /// Those that wait for a CA do not come back all at once: the first of them finds out whether it works again.
+    fn spread(&self, until: Timestamp) -> Timestamp {
+        let spread = self.issuer.context.entropy.below(RELEASE_SPREAD);
+        later(until, Duration::from_secs(spread))
     }
 
     /// A CA that cannot even be asked for an account or its directory.
@@ -348,7 +402,12 @@ impl<'a> Issuance<'a> {
             AcmeError::Store(_) => Stop::Job(JobError::Other(runtime::chain(error))),
             error if error.is_rate_limited() => {
                 let room_at = || room_without_retry_after(self.before.get(), self.attempts, now);
-                ended(Ending::limited(not_before.unwrap_or_else(room_at)))
+                let until = not_before.unwrap_or_else(room_at);
+                let limit = error.as_problem().map_or("", |problem| acme::limit_named_in(&problem.detail));
+                if let Some(problem) = error.as_problem() {
+                    authority.breaker.limited(problem, until);
+                }
+                ended(Ending::limited(until, authority.name(), limit))
             }
             error => ended(Ending::ca_down(error.to_string(), not_before)),
         }
@@ -362,26 +421,35 @@ pub(crate) fn replaced(live: &Certificate, account: AccountId) -> Option<Renewal
     suggested.then(|| RenewalId::of(&live.chain_pem)).flatten()
 }
 
-fn stop_unless_fine<T>(verdict: Verdict<T>) -> Result<T, Stop> {
-    match verdict {
-        Verdict::Fine(found) => Ok(found),
-        Verdict::Blocked(reason) => Err(ended(Ending::Blocked(reason))),
-        Verdict::UnknownToC4 => Err(ended(Ending::UnknownToC4)),
-        Verdict::CouldNotAsk(detail) => Err(ended(Ending::could_not_ask(detail))),
+/// What the last challenge failed for. Something else may have been in the way since, and is not any more.
+fn why_it_rests(domain: &Domain) -> Reason {
+    match &domain.facts.block {
+        Some(
+            reason @ (Reason::ChallengeInvalid { .. }
+            | Reason::ChallengeFailedAtEdge { .. }
+            | Reason::ChallengeUnreachableElsewhere { .. }),
+        ) => reason.clone(),
+        _ => Reason::ChallengeFailedAtEdge {
+            problem: "unauthorized".to_owned(),
+            detail: "the challenge failed too often".to_owned(),
+        },
     }
 }
 
 pub(crate) fn ended(ending: Ending) -> Stop {
-    Stop::Ended { ending: Box::new(ending), order_over: false }
+    Stop::Ended { ending: Box::new(ending), order: OrderFate::GoesOn }
 }
 
-/// The order is over, and nothing is wrong with the name: another one is placed soon.
 pub(crate) fn another_order() -> Stop {
-    order_over(Ending::StillAtIt { activity: Activity::Retrying, not_before: None })
+    order_given_up(Ending::another_order())
 }
 
-pub(crate) fn order_over(ending: Ending) -> Stop {
-    Stop::Ended { ending: Box::new(ending), order_over: true }
+pub(crate) fn order_given_up(ending: Ending) -> Stop {
+    Stop::Ended { ending: Box::new(ending), order: OrderFate::GivenUp }
+}
+
+pub(crate) fn order_refused(ending: Ending) -> Stop {
+    Stop::Ended { ending: Box::new(ending), order: OrderFate::Refused }
 }
 
 /// Trouble of our own: it stands in the log, and the domain is tried again soon.

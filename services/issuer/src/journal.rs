@@ -5,8 +5,9 @@
 use std::sync::Arc;
 
 use acme::budget::{self, Exempt, Lane, Purchase};
-use acme::{AccountKey, ChallengeResponse, Delivered, OrderJournal};
+use acme::{AccountKey, ChallengeResponse, Delivered, OrderJournal, Wait};
 use async_trait::async_trait;
+use domain::sentence::NamedZone;
 use domain::{
     Activity, Cause, CertificateId, CertificateSummary, Domain, EventKind, HistoryKind, Lease, Order,
     OrderId, OrderState, PreExpiry, Reason, Retry, Source, Work, WorkKind, renewal_point,
@@ -16,13 +17,11 @@ use runtime::{Context, JobError, checkpoint};
 use store::{Certificate, Challenge, Counted, Entry, ProbeOf, Renewal, StoreError, Tx};
 
 use crate::authority::Authority;
-use crate::ending::{Ending, jittered};
+use crate::ending::{Ending, OrderFate, jittered};
 use crate::order_terms::{exempt, is_undelivered, is_withdrawn, lane};
 use preflight::Probe;
 
 const ACTOR: &str = "issuer";
-/// Clocks differ by less than this: a certificate that begins within it is used at once.
-const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_hours(1);
 
 /// The journal of one issuance.
 #[derive(Clone)]
@@ -38,7 +37,7 @@ pub(crate) enum Begun {
     /// A certificate is there and only has to be uploaded; the lease is ended.
     AlreadyIssued,
     /// The CA's limits leave no room before then.
-    NoRoom(Timestamp),
+    NoRoom(Wait),
 }
 
 impl Journal {
@@ -58,8 +57,8 @@ impl Journal {
         tx.publish(kind, &work.name, work.revision);
     }
 
-    /// The order row before new-order, charged to the CA's limits; or none, where an issued certificate only has to be
-    /// uploaded, or there is no room.
+    /// The order row before new-order, charged to the CA's limits, with what it reserves of them; or none, where an issued
+    /// certificate only has to be uploaded, or there is no room.
     pub(crate) async fn begin_order(
         &self,
         authority: &Authority,
@@ -73,24 +72,34 @@ impl Journal {
         if let Some(certificate) = &newest
             && is_undelivered(certificate, &domain, now)
         {
-            self.hand_over(&mut tx, &domain, &certificate.summary, None).await?;
+            let message = "A certificate is there, and only has to be uploaded.";
+            let entry = self.is_daily_recheck().then(|| self.entry(HistoryKind::CertificateIssued, message));
+            self.hand_over(&mut tx, &domain, &certificate.summary, entry).await?;
             tx.commit().await?;
             return Ok(Begun::AlreadyIssued);
         }
+        let id = OrderId::new(&*self.context.clock, &*self.context.entropy);
         let purchase = Purchase {
+            order: id,
             issuer: authority.name(),
             name: &domain.name,
             lane: lane(&domain, &self.lease.work, is_withdrawn(live), self.pre_expiry(newest.as_ref()), now),
             exempt: exempt(newest.as_ref(), replaces, account.id, now),
-            was_promised: matches!(domain.waiting, Some(Reason::CaLimited { until }) if until <= now),
+            was_promised: matches!(domain.waiting, Some(Reason::CaLimited { until, .. }) if until <= now),
+            is_asked_again: false,
         };
-        let charged = budget::charge(&mut tx, &authority.limits, &purchase, now).await?;
-        if let Err(until) = charged {
-            tx.commit().await?;
-            return Ok(Begun::NoRoom(until));
-        }
+        let reserved = match budget::charge(&mut tx, &authority.limits, &purchase, now).await? {
+            Ok(reserved) => reserved,
+            Err(until) => {
+                let (limits, Purchase { issuer, name, lane, .. }) = (&authority.limits, purchase);
+                let wait = Wait::until(&mut tx, limits, issuer, name, lane, until).await?;
+                Self::clear(&mut tx, &domain).await?;
+                tx.commit().await?;
+                return Ok(Begun::NoRoom(wait));
+            }
+        };
         let order = Order {
-            id: OrderId::new(&*self.context.clock, &*self.context.entropy),
+            id,
             name: domain.name.clone(),
             revision: domain.revision,
             account: account.id,
@@ -98,6 +107,7 @@ impl Journal {
             state: OrderState::Created,
         };
         tx.insert_order(&order).await?;
+        tx.reserve(id, &reserved).await?;
         tx.drop_probe(&domain.name, ProbeOf::Order).await?;
         let after = domain.clone().clear()?.doing(Activity::WaitingForCa, None)?;
         tx.apply(Some(&domain), &after, None).await?;
@@ -105,6 +115,37 @@ impl Journal {
         let lane = purchase.lane.as_str();
         metrics::counter!("ssl_manager_orders_total", "lane" => lane).increment(1);
         Ok(Begun::Order(order))
+    }
+
+    /// Nothing that preflight looks at stands in the way any more: what is shown as the reason is what holds the domain up
+    /// from here on. Whether CAA permits is asked per CA, after this.
+    pub(crate) async fn preflight_passed(&self, before: &Domain) -> Result<(), JobError> {
+        let is_by_caa =
+            matches!(before.facts.block, Some(Reason::CaaForbids { .. } | Reason::CdnCaaForbids { .. }));
+        if is_by_caa || before.clone().clear()? == *before {
+            return Ok(());
+        }
+        let (mut tx, domain) = self.open("preflight_passed").await?;
+        Self::clear(&mut tx, &domain).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn clear(tx: &mut Tx, domain: &Domain) -> Result<(), JobError> {
+        let after = domain.clone().clear()?;
+        if after != *domain {
+            tx.apply(Some(domain), &after, None).await?;
+        }
+        Ok(())
+    }
+
+    fn is_daily_recheck(&self) -> bool {
+        self.lease.work.cause == Cause::Midnight
+    }
+
+    /// A line of the history; it says if the daily recheck is what it came of.
+    fn entry(&self, kind: HistoryKind, message: &str) -> Entry<'static> {
+        let by = if self.is_daily_recheck() { "Daily recheck: " } else { "" };
+        Entry::new(kind, ACTOR, format!("{by}{message}"))
     }
 
     /// What the rehearsal of the challenge path has to find, for the responder to answer.
@@ -119,19 +160,59 @@ impl Journal {
     pub(crate) async fn charge_renewal(
         &self,
         authority: &Authority,
+        order: OrderId,
     ) -> Result<Result<(), Timestamp>, JobError> {
         let (mut tx, domain) = self.open("order_charged").await?;
         let now = self.context.clock.now();
         let purchase = Purchase {
+            order,
             issuer: authority.name(),
             name: &domain.name,
             lane: Lane::Renewal,
             exempt: Exempt::Renewal,
             was_promised: false,
+            is_asked_again: false,
         };
         let charged = budget::charge(&mut tx, &authority.limits, &purchase, now).await?;
+        if let Ok(reserved) = &charged {
+            tx.reserve(order, reserved).await?;
+        }
         tx.commit().await?;
-        Ok(charged)
+        Ok(charged.map(drop))
+    }
+
+    /// The CA did not take the order: until it is asked again, others may have what it reserved.
+    pub(crate) async fn not_taken(&self, order: OrderId) -> Result<(), JobError> {
+        let mut tx = self.context.store.begin("order_not_taken").await?;
+        tx.give_back(order).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// An order that the CA has not taken yet is asked for again. The time before which there is no room for that.
+    pub(crate) async fn reserve_again(
+        &self,
+        authority: &Authority,
+        order: &Order,
+        replaces: Option<&Certificate>,
+    ) -> Result<Result<(), Timestamp>, JobError> {
+        let (mut tx, domain) = self.open("order_reserved_again").await?;
+        let now = self.context.clock.now();
+        let newest = tx.newest_generated(&domain.name, Timestamp::UNIX_EPOCH).await?;
+        let purchase = Purchase {
+            order: order.id,
+            issuer: authority.name(),
+            name: &domain.name,
+            lane: Lane::New,
+            exempt: exempt(newest.as_ref(), replaces, order.account, now),
+            was_promised: false,
+            is_asked_again: true,
+        };
+        let charged = budget::charge(&mut tx, &authority.limits, &purchase, now).await?;
+        if let Ok(reserved) = &charged {
+            tx.reserve(order.id, reserved).await?;
+        }
+        tx.commit().await?;
+        Ok(charged.map(drop))
     }
 
     /// The CA itself said that there is no room before `until`.
@@ -206,8 +287,13 @@ impl Journal {
         Ok(tx.commit().await?)
     }
 
-    /// The certificate with its sealed key; the upload is due, and the lease is ended.
-    pub(crate) async fn issued(&self, order: OrderId, delivered: Delivered) -> Result<(), JobError> {
+    /// The certificate with its sealed key, which is spent of the CA's limits; the upload is due, and the lease is ended.
+    pub(crate) async fn issued(
+        &self,
+        authority: &Authority,
+        order: OrderId,
+        delivered: Delivered,
+    ) -> Result<(), JobError> {
         let (mut tx, domain) = self.open("certificate_issued").await?;
         // As it is stored now: since it was read, its data key may have been wrapped under another sealing key.
         let stored = tx.live_order(&domain.name).await?;
@@ -225,6 +311,7 @@ impl Journal {
                 not_before: delivered.not_before,
                 not_after: delivered.not_after,
                 source: Source::C4,
+                trust: None,
             },
             name: domain.name.clone(),
             revision: domain.revision,
@@ -241,6 +328,8 @@ impl Journal {
             }),
         };
         tx.insert_certificate(&certificate).await?;
+        let (limits, issuer, now) = (&authority.limits, authority.name(), certificate.created_at);
+        budget::spend(&mut tx, limits, issuer, &domain.name, order.id, now).await?;
         tx.count_day(Counted::Issued, certificate.created_at);
         let next = order.state.clone().issued()?;
         self.update_order(&mut tx, &mut order, next).await?;
@@ -250,7 +339,8 @@ impl Journal {
             actor: ACTOR,
             message: format!(
                 "Issued by {}, valid until {}.",
-                certificate.summary.issuer, delivered.not_after
+                certificate.summary.issuer,
+                NamedZone::utc().time(delivered.not_after)
             ),
             certificate_sha256: Some(certificate.summary.sha256.clone()),
         };
@@ -269,8 +359,6 @@ impl Journal {
         entry: Option<Entry<'_>>,
     ) -> Result<(), JobError> {
         let (now, certificate) = (self.context.clock.now(), summary.id);
-        let begins_later = summary.not_before.duration_since(now) > CLOCK_TOLERANCE;
-        let due_at = if begins_later { summary.not_before } else { now };
         let after = domain.clone().doing(Activity::Issued, None)?;
         tx.apply(Some(domain), &after, entry).await?;
         tx.schedule(&Work {
@@ -279,7 +367,7 @@ impl Journal {
             revision: domain.revision,
             cause: Cause::Requested,
             attempts: 0,
-            due_at: Some(due_at),
+            due_at: Some(summary.usable_at(now)),
             certificate: Some(certificate),
         })
         .await?;
@@ -337,16 +425,15 @@ impl Journal {
     pub(crate) async fn ended(
         &self,
         order: Option<Order>,
+        fate: OrderFate,
         authority: Option<&Authority>,
         ending: Ending,
     ) -> Result<(), JobError> {
         let is_withdrawn = self.live_is_withdrawn().await?;
         let (mut tx, domain) = self.open("issue_ended").await?;
         let now = self.context.clock.now();
-        if let Some(mut order) = order {
-            let next = order.state.clone().failed()?;
-            self.update_order(&mut tx, &mut order, next).await?;
-            tx.drop_challenges(order.id).await?;
+        if let Some(order) = order.filter(|_| fate != OrderFate::GoesOn) {
+            self.end_order(&mut tx, order, fate).await?;
             tx.count_day(Counted::Failed, now);
         }
         if let Some(authority) = authority.filter(|_| ending.authorization_failed()) {
@@ -358,16 +445,13 @@ impl Journal {
         let after = ending.change(domain.clone(), now, c4s_fault)?;
         let attempts = ending.attempt(&domain, self.lease.work.attempts);
         let due_at = self.next_attempt(&ending, &after, is_withdrawn, attempts, now);
-        let entry = (attempts == 1 || after.status(now) != domain.recorded)
+        let is_news = attempts == 1 || after.status(now) != domain.recorded;
+        let entry = (is_news || (ending.is_done() && self.is_daily_recheck()))
             .then(|| ending.reason())
             .flatten()
-            .map(|reason| Entry::new(ending.history(), ACTOR, reason.message(&domain.name)));
+            .map(|reason| self.entry(ending.history(), &reason.message(&domain.name)));
         tx.apply(Some(&domain), &after, entry).await?;
-        let cause = match ending {
-            // It has not been done yet.
-            Ending::Waiting { .. } | Ending::Lost { .. } | Ending::StillAtIt { .. } => self.lease.work.cause,
-            _ => Cause::Retry,
-        };
+        let cause = if ending.is_done() { Cause::Retry } else { self.lease.work.cause };
         let next = Work { cause, attempts, due_at, ..self.lease.work.clone() };
         tx.finish(&self.lease, Some(&next)).await?;
         self.publish(&mut tx, EventKind::IssueFailed);
@@ -376,6 +460,18 @@ impl Journal {
         metrics::counter!("ssl_manager_issue_attempts_ended_total", "reason" => code).increment(1);
         tracing::info!(reason = code, next_attempt_at = due_at.map(|at| at.to_string()), "attempt ended");
         Ok(())
+    }
+
+    /// Ends an order without a certificate. What it reserved of the CA's limits is given back, unless the CA may have
+    /// issued: an order that was to be finalized, and of which the CA did not say that nothing came of it.
+    async fn end_order(&self, tx: &mut Tx, mut order: Order, fate: OrderFate) -> Result<(), JobError> {
+        match (&order.state, fate) {
+            (OrderState::Keyed { .. }, OrderFate::GivenUp) => tx.spend_later(order.id).await?,
+            _ => tx.give_back(order.id).await?,
+        }
+        let next = order.state.clone().failed()?;
+        self.update_order(tx, &mut order, next).await?;
+        Ok(tx.drop_challenges(order.id).await?)
     }
 
     /// When the next attempt begins; none if a person has to act first.
@@ -403,21 +499,21 @@ impl Journal {
         let store = &self.context.store;
         let view = store.domain(&self.lease.work.name).await?;
         let live = match view.and_then(|view| view.domain.facts.live) {
-            Some(live) => store.certificate(live.certificate).await?,
+            Some(live) => store.certificate(&self.lease.work.name, live.certificate).await?,
             None => None,
         };
         Ok(is_withdrawn(live.as_ref()))
     }
 
     fn configured(&self) -> PreExpiry {
-        PreExpiry::days(self.context.config.renewal.pre_expiry_days)
+        self.context.config.renewal.pre_expiry_days
     }
 
     /// How long before its end the newest certificate is to be renewed.
     fn pre_expiry(&self, newest: Option<&Certificate>) -> SignedDuration {
         newest.map_or(SignedDuration::ZERO, |certificate| {
             let CertificateSummary { not_before, not_after, .. } = certificate.summary;
-            self.configured().for_lifetime(not_after.duration_since(not_before))
+            certificate.pre_expiry(self.configured()).for_lifetime(not_after.duration_since(not_before))
         })
     }
 }
@@ -436,8 +532,8 @@ impl OrderJournal for Placing {
             let mut order = self.order.clone();
             let next = order.state.clone().placed(url.to_owned())?;
             self.journal.update_order(&mut tx, &mut order, next).await?;
-            let entry =
-                Entry::new(HistoryKind::OrderPlaced, ACTOR, "The certificate authority took the order.");
+            let message = "The certificate authority took the order.";
+            let entry = self.journal.entry(HistoryKind::OrderPlaced, message);
             let after = domain.clone();
             tx.apply(Some(&domain), &after, Some(entry)).await?;
             Ok::<_, JobError>(tx.commit().await?)

@@ -9,6 +9,7 @@
 mod answers;
 mod at_ca;
 mod authority;
+mod blame;
 mod ending;
 mod issuance;
 mod journal;

@@ -41,20 +41,22 @@ pub(crate) async fn plan(issuer: &Issuer, lease: &Lease) -> Result<Planned, JobE
         return Ok(Planned::Later);
     };
     let now = issuer.context.clock.now();
+    let configured = issuer.context.config.renewal.pre_expiry_days;
     let before = certificate
         .renewal
-        .unwrap_or_else(|| Renewal { at: pre_expiry_point(issuer, &certificate), window: None });
+        .unwrap_or_else(|| Renewal { at: pre_expiry_point(&certificate, configured), window: None });
     if before.at <= now {
         return Ok(Planned::Now);
     }
     let (renewal, ask_again_at) = match ask(issuer, &certificate).await? {
         Answer::Suggested { window, ask_again, is_explained } => {
             let point = chosen(window, before, issuer.context.entropy.below(window.seconds()));
-            let mut at = point.min(pre_expiry_point(issuer, &certificate));
+            let deadline = pre_expiry_point(&certificate, configured.after_window());
+            let mut at = point.min(deadline);
             if at <= now
                 && let Some(until) = held_up_until(issuer, &certificate, is_explained).await?
             {
-                at = until.min(pre_expiry_point(issuer, &certificate));
+                at = until.min(deadline);
                 early_renewal_withheld(&lease.work.name, at);
             }
             let window = Some(window);
@@ -87,7 +89,7 @@ async fn held_up_until(
     let store = &issuer.context.store;
     let view = store.domain(&certificate.name).await?;
     let previous = match view.and_then(|view| view.domain.previous) {
-        Some(previous) => store.certificate(previous).await?,
+        Some(previous) => store.certificate(&certificate.name, previous).await?,
         None => None,
     };
     let was_early = previous
@@ -162,14 +164,14 @@ async fn live(issuer: &Issuer, name: &DomainName) -> Result<Option<Certificate>,
     let Some(live) = view.and_then(|view| view.domain.facts.live) else {
         return Ok(None);
     };
-    let certificate = store.certificate(live.certificate).await?;
+    let certificate = store.certificate(name, live.certificate).await?;
     Ok(certificate.filter(|certificate| certificate.account.is_some()))
 }
 
-fn pre_expiry_point(issuer: &Issuer, certificate: &Certificate) -> Timestamp {
-    let configured = PreExpiry::days(issuer.context.config.renewal.pre_expiry_days);
+/// When a certificate is renewed at the latest: of a CA that suggests windows, and of one that does not.
+fn pre_expiry_point(certificate: &Certificate, pre_expiry: PreExpiry) -> Timestamp {
     let summary = &certificate.summary;
-    renewal_point(summary.not_before, summary.not_after, configured)
+    renewal_point(summary.not_before, summary.not_after, pre_expiry)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 use std::sync::Arc;
 
 use acme::{AccountKey, AcmeError, open_account};
+use domain::sentence::NamedZone;
 use domain::{
     Cause, Domain, HistoryEntry, HistoryKind, Lease, Reason, Retry, RevocationState, Source, Work, WorkKind,
 };
@@ -88,7 +89,8 @@ struct One<'a> {
 
 impl One<'_> {
     async fn step(&self) -> Result<Outcome, JobError> {
-        let stored = self.issuer.context.store.certificate(self.revocation.certificate).await?;
+        let Revocation { name, certificate, .. } = self.revocation;
+        let stored = self.issuer.context.store.certificate(name, *certificate).await?;
         let certificate = stored.ok_or_else(|| JobError::Other("the certificate is gone".to_owned()))?;
         if certificate.summary.not_after <= self.now() {
             self.ended(&certificate).await?;
@@ -122,8 +124,9 @@ impl One<'_> {
             tx.note_revocation(certificate.id(), code).await?;
             if let Some(reason) = reason {
                 let message = format!(
-                    "Not revoked yet, for its replacement cannot be had: {} It is revoked at {until} all the same.",
-                    reason.message(&domain.name)
+                    "Not revoked yet, for its replacement cannot be had: {} It is revoked on {} all the same.",
+                    reason.message(&domain.name),
+                    NamedZone::utc().time(until)
                 );
                 self.tell(&mut tx, &domain, &domain, HistoryKind::RevocationWaiting, message, certificate)
                     .await?;

@@ -1,13 +1,54 @@
 //! Certificates that ended: the status becomes Expired, and a renewal is due at once where the certificate was
-//! generated here.
+//! generated here. Pasted ones are not renewed, so their customers are asked for another one before the end.
 
-use domain::{Cause, DomainName, HistoryKind, Source, Status, Work, WorkKind};
+use domain::sentence::NamedZone;
+use domain::{Cause, DomainName, HistoryKind, Reason, Source, Status, Work, WorkKind};
+use jiff::SignedDuration;
 use runtime::Context;
 use store::{Entry, StoreError};
 
 use crate::BATCH;
 
 const ACTOR: &str = "scheduler";
+/// How long before the end of a pasted certificate its customer must act.
+const REMIND_BEFORE: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// Asks for another certificate in place of each pasted one that ends soon.
+pub(crate) async fn remind(context: &Context) -> Result<(), StoreError> {
+    loop {
+        let ending = context.store.pasted_ending(context.clock.now() + REMIND_BEFORE, BATCH).await?;
+        for name in &ending {
+            remind_one(context, name).await?;
+        }
+        if ending.len() < BATCH as usize {
+            return Ok(());
+        }
+    }
+}
+
+async fn remind_one(context: &Context, name: &DomainName) -> Result<(), StoreError> {
+    let mut tx = context.store.begin("remind").await?;
+    let Some(domain) = tx.domain(name).await? else {
+        return Ok(());
+    };
+    // Replaced, deleted or reminded of by another scheduler in the meantime.
+    let still = domain.deleted_at.is_none()
+        && domain.recorded == Status::Success
+        && domain.source == Source::Text
+        && domain.waiting.is_none();
+    let before = context.clock.now() + REMIND_BEFORE;
+    let Some(live) = domain.facts.live.filter(|live| still && live.not_after <= before) else {
+        return Ok(());
+    };
+    let reason = Reason::PastedEnds { at: live.not_after };
+    let entry = Entry::new(HistoryKind::Ending, ACTOR, reason.message(name));
+    let activity = domain.activity;
+    let Ok(after) = domain.clone().doing(activity, Some(reason)) else {
+        return Ok(());
+    };
+    tx.apply(Some(&domain), &after, Some(entry)).await?;
+    tx.commit().await
+}
 
 /// Records every certificate that ended since the last look.
 pub(crate) async fn sweep(context: &Context) -> Result<(), StoreError> {
@@ -35,7 +76,8 @@ async fn expire(context: &Context, name: &DomainName) -> Result<(), StoreError> 
     if domain.deleted_at.is_some() || domain.recorded != Status::Success {
         return Ok(());
     }
-    let message = format!("The certificate ended on {}. Browsers show a warning now.", live.not_after);
+    let ended = NamedZone::utc().time(live.not_after);
+    let message = format!("The certificate ended on {ended}. Browsers show a warning now.");
     let entry = Entry::new(HistoryKind::Expired, ACTOR, message);
     tx.apply(Some(&domain), &domain, Some(entry)).await?;
     let waits_longer = |work: &Work| work.due_at.is_none_or(|due_at| due_at > now);

@@ -2,7 +2,7 @@
 //!
 //! A timer is a work row's `due_at`, so one sweep serves renewals, retries, rechecks and what a crash left behind: it
 //! finds work that is due, that nobody holds, and that nobody was told of lately, and publishes the hint that makes a
-//! worker claim it. A second sweep finds certificates that ended, a third makes the daily recheck due, a fourth seals the
+//! worker claim it. A second sweep finds certificates that ended, and pasted ones that end soon, a third makes the daily recheck due, a fourth seals the
 //! audit log, a fifth destroys the keys of domains that were deleted and forgets what says nothing any more. All are idempotent and have no memory; any number of schedulers may run. Nothing here asks anybody outside,
 //! and nothing here is secret.
 
@@ -77,6 +77,7 @@ impl Scheduler {
         retention::fold_tallies(&self.context).await?;
         if look.is_multiple_of(EXPIRY_EVERY) {
             expiry::sweep(&self.context).await?;
+            expiry::remind(&self.context).await?;
             self.daily.sweep(&self.context).await?;
             count_messages(&self.context).await?;
             retention::destroy_keys(&self.context).await?;

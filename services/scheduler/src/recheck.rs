@@ -4,7 +4,8 @@
 //! The day is recorded with the work it makes due, in one transaction, so two schedulers, a crash or a second run double
 //! nothing; and it is the day that is asked for, not the instant, so a midnight that was slept through is made up on
 //! waking. The work is spread by name over `scheduler.recheck_spread_minutes`. Preflight comes first, as before every
-//! order, so a domain that still fails costs the CA nothing.
+//! order, so a domain that still fails costs the CA nothing. One that rests after invalid challenges gets one order: a
+//! single failure per day never makes a CA pause a name.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -87,17 +88,22 @@ impl DailyRecheck {
         Ok(names.len())
     }
 
-    /// Makes a domain's preflight due within the spread, unless it is due sooner anyway or an attempt is under way, which
-    /// counts as done.
+    /// Makes a domain's preflight due within the spread, unless an attempt is under way, which counts as done. A retry that
+    /// is due sooner keeps its time and becomes the recheck; an attempt that was asked for stays what it is.
     async fn plan(&self, tx: &mut Tx, domain: &Domain, now: Timestamp) -> Result<(), StoreError> {
         let name = &domain.name;
         if is_under_way(domain.activity) || tx.is_leased(name, WorkKind::Issue).await? {
             return Ok(());
         }
-        let due_at = now + self.slot(name);
+        let mut due_at = now + self.slot(name);
         let planned = tx.work(name, WorkKind::Issue).await?;
-        if planned.as_ref().and_then(|work| work.due_at).is_some_and(|planned| planned <= due_at) {
-            return Ok(());
+        if let Some((work, sooner)) = planned.as_ref().and_then(|work| Some((work, work.due_at?)))
+            && sooner <= due_at
+        {
+            if work.cause != Cause::Retry {
+                return Ok(());
+            }
+            due_at = sooner;
         }
         tx.schedule(&Work {
             name: name.clone(),

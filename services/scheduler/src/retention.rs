@@ -18,6 +18,8 @@ const NAMES: u32 = 100;
 const ROWS: u32 = 5_000;
 /// A bucket whose time has come is full again. It stays a while longer: clocks differ, and it is in nobody's way.
 const BUCKETS_STAY: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// Longer than any CA takes to give one of a limit back.
+const RESERVATIONS_STAY: SignedDuration = SignedDuration::from_hours(366 * 24);
 const DAYS_STAY: i64 = 366;
 
 /// Destroys the keys of all domains that were deleted long enough ago.
@@ -82,8 +84,12 @@ pub(crate) async fn forget(context: &Context) -> Result<(), StoreError> {
     loop {
         let now = context.clock.now();
         let today = now.to_zoned(TimeZone::UTC).date();
-        let past =
-            Past { sessions: now, buckets: now - BUCKETS_STAY, days: today.saturating_sub(DAYS_STAY.days()) };
+        let past = Past {
+            sessions: now,
+            buckets: now - BUCKETS_STAY,
+            reservations: now - RESERVATIONS_STAY,
+            days: today.saturating_sub(DAYS_STAY.days()),
+        };
         let mut tx = context.store.begin("forget").await?;
         let forgotten = tx.forget(past, ROWS).await?;
         tx.commit().await?;

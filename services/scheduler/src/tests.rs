@@ -25,7 +25,12 @@ fn name(label: &str) -> DomainName {
 }
 
 fn blocked(domain: Domain) -> Domain {
-    let reason = Reason::NotPointed { target: "cdn".to_owned(), found: "nothing".to_owned() };
+    let reason = Reason::NotPointed {
+        target: "cdn".to_owned(),
+        addresses: Vec::new(),
+        found: domain::Found::NoName,
+        proxy: None,
+    };
     domain.blocked(reason).unwrap()
 }
 
@@ -207,7 +212,28 @@ async fn a_recheck_brings_a_later_attempt_forward_and_keeps_its_count() {
         assert!(midnight <= due_at && due_at < midnight + HOUR, "{label}: within the spread");
     }
     let sooner = kit.planned("sooner").await.unwrap();
-    assert_eq!((sooner.cause, sooner.due_at), (Cause::Retry, Some(midnight)));
+    assert_eq!((sooner.cause, sooner.due_at), (Cause::Midnight, Some(midnight)), "the retry is the recheck");
+}
+
+#[tokio::test]
+async fn an_attempt_that_was_asked_for_is_no_recheck() {
+    let kit = Kit::new().await;
+    let midnight = kit.clock.now() + HOUR;
+    for cause in [Cause::Requested, Cause::Recheck, Cause::Renewal] {
+        let label = cause.as_str();
+        kit.add(label, blocked).await;
+        kit.plan(label, Some(midnight)).await;
+        let planned = Work { cause, ..kit.planned(label).await.unwrap() };
+        let mut tx = kit.context.store.begin("cause").await.unwrap();
+        tx.schedule(&planned).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+    kit.clock.advance(HOUR);
+    kit.sweep().await;
+    for cause in [Cause::Requested, Cause::Recheck, Cause::Renewal] {
+        let work = kit.planned(cause.as_str()).await.unwrap();
+        assert_eq!((work.cause, work.due_at), (cause, Some(midnight)));
+    }
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use runtime::testing::{ManualClock, SeededEntropy, open_store};
 use runtime::{Config, Context, Health, Stop};
 use scheduler::Scheduler;
-use store::{Certificate, Counted};
+use store::{Certificate, Counted, SealedPlace};
 use tempfile::TempDir;
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
@@ -66,6 +66,7 @@ impl Kit {
                 not_before: now,
                 not_after: now + DAY * 90,
                 source: Source::C4,
+                trust: None,
             },
             name: name(label),
             revision: 1,
@@ -98,8 +99,8 @@ impl Kit {
     }
 
     async fn has_key(&self, id: CertificateId) -> bool {
-        let certificate = self.context.store.certificate(id).await.unwrap().unwrap();
-        certificate.sealed_key.is_some()
+        let keys = self.context.store.sealed_keys(SealedPlace::Certificates, None, 100).await.unwrap();
+        keys.iter().any(|key| key.id == id.to_string())
     }
 
     /// How often the history says that keys of that domain were destroyed.

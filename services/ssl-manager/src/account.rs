@@ -16,7 +16,7 @@ use clap::Subcommand;
 use domain::{AccountId, Clock};
 use runtime::config::AcmeIssuer;
 use runtime::{Config, RoleName, SystemClock, SystemEntropy};
-use seal::{SealError, SealingKeys};
+use seal::SealingKeys;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use store::{Account, Store};
@@ -203,8 +203,7 @@ impl Desk {
     }
 
     async fn content(&self, row: &Account) -> Result<Zeroizing<String>, Failure> {
-        let pkcs8 = self.keys.unseal(&row.id.to_string(), &row.sealed_key).await;
-        let pkcs8 = pkcs8.map_err(|error| sealing(&error))?;
+        let pkcs8 = acme::open_key(row, &row.sealed_key, &self.keys).await?;
         let file = AccountFile {
             directory_url: row.directory_url.clone(),
             url: row.url.clone().unwrap_or_default(),
@@ -257,7 +256,7 @@ impl Desk {
     }
 
     async fn is_same(&self, row: &Account, pkcs8: &[u8], url: &str) -> bool {
-        let stored = self.keys.unseal(&row.id.to_string(), &row.sealed_key).await;
+        let stored = acme::open_key(row, &row.sealed_key, &self.keys).await;
         row.url.as_deref() == Some(url) && stored.is_ok_and(|stored| *stored == *pkcs8)
     }
 
@@ -268,7 +267,7 @@ impl Desk {
         row: &Account,
         pkcs8: &[u8],
     ) -> Result<&'static str, Failure> {
-        let sealed = self.sealed(row.id, pkcs8).await?;
+        let sealed = self.sealed(row.id, settings, pkcs8).await?;
         let mut tx = self.store.begin("import_account_key").await?;
         tx.replace_account_key(row.id, &row.sealed_key, &sealed).await?;
         let by = Caller::at_the_machine("ImportAccount");
@@ -291,7 +290,7 @@ impl Desk {
             id,
             issuer: settings.name.clone(),
             directory_url: settings.directory_url.clone(),
-            sealed_key: self.sealed(id, pkcs8).await?,
+            sealed_key: self.sealed(id, settings, pkcs8).await?,
             url: Some(url.to_owned()),
             created_at: now,
             pending_key: None,
@@ -319,9 +318,8 @@ impl Desk {
         Ok(came)
     }
 
-    async fn sealed(&self, id: AccountId, pkcs8: &[u8]) -> Result<Vec<u8>, Failure> {
-        let sealed = self.keys.seal(&id.to_string(), pkcs8).await;
-        sealed.map_err(|error| sealing(&error))
+    async fn sealed(&self, id: AccountId, settings: &AcmeIssuer, pkcs8: &[u8]) -> Result<Vec<u8>, Failure> {
+        Ok(acme::seal_account_key(id, &settings.directory_url, pkcs8, &self.keys).await?)
     }
 
     async fn row(&self, settings: &AcmeIssuer) -> Result<Option<Account>, Failure> {
@@ -335,10 +333,6 @@ impl Desk {
         tx.append_audit(line);
         Ok(tx.commit().await?)
     }
-}
-
-fn sealing(error: &SealError) -> Failure {
-    Failure::new("SEALING_KEY", error.to_string())
 }
 
 fn ca(settings: &AcmeIssuer) -> Result<Ca, Failure> {

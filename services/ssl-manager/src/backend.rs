@@ -93,12 +93,12 @@ pub(crate) async fn open_for_roles(
     Ok(Backend { store: Arc::new(store), _lock: lock })
 }
 
-/// Opens the store for a command that works on it directly. A new SQLite file is made, for this may be the first
-/// command on a new machine.
+/// Opens the store for a command that works on it directly. An SQLite file without a schema gets one: this may be the
+/// first command on a new machine, or `all` has made the file a moment ago and is about to.
 pub(crate) async fn open_for_command(config: &Config) -> Result<Arc<Store>, RunError> {
-    let is_new = make_room(config).await?;
+    let is_file = make_room(config).await?;
     let store = open(config, &system_clock()).await?;
-    if is_new {
+    if is_file && store.is_empty().await? {
         store.migrate().await?;
     }
     store.check_schema().await?;
@@ -114,10 +114,10 @@ pub(crate) async fn migrate(config: &Config) -> Result<(), RunError> {
     Ok(())
 }
 
-/// Makes the folder of a database file, or looks whether the server is there; returns whether a file is still to be made.
+/// Makes the folder of a database file, or looks whether the server is there; returns whether it is a file.
 async fn make_room(config: &Config) -> Result<bool, RunError> {
     match place(config)? {
-        StorePlace::File(path) => make_folder(&path).map(|_| !path.exists()),
+        StorePlace::File(path) => make_folder(&path).map(|_| true),
         StorePlace::Server(url) => reach(&url).await.map(|()| false),
     }
 }
@@ -156,12 +156,16 @@ pub(crate) fn sealing_keys(
     if !roles.iter().any(|role| role.holds_sealing_keys()) {
         return Ok(None);
     }
+    Ok(Some(Arc::new(sealing_keys_for_command(config)?)))
+}
+
+/// The sealing keys for a command that signs or seals.
+pub(crate) fn sealing_keys_for_command(config: &Config) -> Result<SealingKeys, RunError> {
     let path = &config.keys.sealing_key_file;
-    let keys = match place(config)? {
+    Ok(match place(config)? {
         StorePlace::File(_) => SealingKeys::load_or_create(path)?,
         StorePlace::Server(_) => SealingKeys::load(path)?,
-    };
-    Ok(Some(Arc::new(keys)))
+    })
 }
 
 /// The database's folder, made for our eyes only if it is not there.

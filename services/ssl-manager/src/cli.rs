@@ -1,12 +1,14 @@
 //! The command line (DESIGN: fixed outside surfaces).
 
 mod domain;
+mod help;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ::domain::Role;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 use store::AuditSeal;
 
 pub(crate) use domain::{DomainCommand, DownloadArgs, ImportArgs, ListArgs, RevokeArgs, When, pasted_name};
@@ -41,8 +43,8 @@ pub(crate) struct Global {
     /// Settings; the environment (SSL_MANAGER__SECTION__KEY) overrules them
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// How results are printed
-    #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
+    /// How results are printed; wide, name and csv are for `domain list`
+    #[arg(short, long, global = true, value_enum, default_value_t = Output::Table)]
     pub(crate) output: Output,
     /// Where the API is
     #[arg(
@@ -63,8 +65,14 @@ pub(crate) struct Global {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
-    /// For people
+    /// For people, as wide as the terminal
     Table,
+    /// For people, everything, however wide
+    Wide,
+    /// Names alone, one a line
+    Name,
+    /// For spreadsheets
+    Csv,
     /// For programs
     Json,
 }
@@ -99,7 +107,11 @@ pub(crate) enum Command {
         part: SandboxPart,
     },
     /// Ask the process of these settings whether it is ready: 0, or 1 with the reasons
-    Health,
+    Health {
+        /// Ask again for so long, until it is
+        #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+        wait: u16,
+    },
     /// Look at the settings
     Config {
         #[command(subcommand)]
@@ -245,9 +257,9 @@ pub(crate) enum TokenCommand {
         /// Who it is for
         #[arg(long)]
         name: String,
-        /// viewer, support, key-reader or admin
-        #[arg(long)]
-        role: Role,
+        /// viewer, support, key-reader or admin; repeat it for several
+        #[arg(long = "role", value_name = "ROLE", required = true)]
+        roles: Vec<Role>,
         /// When it ends by itself; without, it has to be revoked
         #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..))]
         expires_in_days: Option<u16>,
@@ -274,7 +286,10 @@ pub(crate) enum AuditCommand {
     Verify {
         /// A head that was logged ("audit log sealed"), to find a chain that was rewritten: its sequence and hash
         #[arg(long, value_name = "SEQUENCE:HASH", value_parser = crate::audit_command::parse_head)]
-        head: Option<AuditSeal>,
+        head: Vec<AuditSeal>,
+        /// A file with heads, one or more a line, such as the scheduler's log; what is no head is left aside
+        #[arg(long, value_name = "FILE")]
+        heads: Option<PathBuf>,
     },
     /// Show who did what, newest first
     List {
@@ -289,11 +304,22 @@ pub(crate) enum AuditCommand {
 
 /// Parses the arguments. Help and version go to stdout with 0, bad usage to stderr with 64.
 pub(crate) fn parse() -> Result<Cli, ExitCode> {
-    Cli::try_parse().map_err(|error| {
+    parse_from(std::env::args_os()).map_err(|error| {
         // Nothing can be done where the terminal is gone.
         let _ = error.print();
         if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS }
     })
+}
+
+fn parse_from(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Cli, clap::Error> {
+    let mut command = help::command();
+    let cli = Cli::from_arg_matches(&command.try_get_matches_from_mut(words)?)?;
+    let is_list = matches!(cli.command, Command::Domain { command: DomainCommand::List(_) });
+    if !is_list && !matches!(cli.global.output, Output::Table | Output::Json) {
+        let sentence = "wide, name and csv are for `domain list`: use --output table or json here";
+        return Err(command.error(clap::error::ErrorKind::InvalidValue, sentence));
+    }
+    Ok(cli)
 }
 
 #[cfg(test)]
@@ -314,8 +340,21 @@ mod tests {
             "ssl-manager domain list --output json --endpoint http://h:1",
             "ssl-manager --endpoint http://h:1 domain --output json list",
         ] {
-            let cli = Cli::try_parse_from(line.split(' ')).expect(line);
+            let cli = parse_from(line.split(' ')).expect(line);
             assert_eq!((cli.global.output, cli.global.endpoint.as_str()), (Output::Json, "http://h:1"));
+        }
+    }
+
+    #[test]
+    fn names_and_csv_are_for_the_list() {
+        for (line, is_fine) in [
+            ("ssl-manager domain list -o csv", true),
+            ("ssl-manager domain list -o name", true),
+            ("ssl-manager -o wide domain list", true),
+            ("ssl-manager token list -o csv", false),
+            ("ssl-manager domain show a.example.com -o name", false),
+        ] {
+            assert_eq!(parse_from(line.split(' ')).is_ok(), is_fine, "{line}");
         }
     }
 

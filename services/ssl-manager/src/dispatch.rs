@@ -103,7 +103,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Demo { exit_when_settled } => demo(*exit_when_settled).await,
         #[cfg(feature = "sandbox")]
         Command::Sandbox { part } => Ok(crate::sandbox_command::run(part.clone()).await?),
-        Command::Health => health::run(&Config::read(file)?, cli.global.output).await,
+        Command::Health { wait } => health::run(&Config::read(file)?, *wait, cli.global.output).await,
         Command::Config { command } => config_command::run(command, file, cli.global.output),
         Command::Db { command: DbCommand::Migrate } => {
             backend::migrate(&Config::read(file)?).await?;

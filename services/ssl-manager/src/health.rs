@@ -7,18 +7,36 @@ use runtime::Config;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use crate::cli::Output;
 use crate::dispatch::Failure;
 use crate::output::print_done;
 
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(200);
 const MOST_BYTES: u64 = 64 * 1024;
 
-pub(crate) async fn run(config: &Config, output: Output) -> Result<(), Failure> {
+/// Asks, and for so many seconds again.
+pub(crate) async fn run(config: &Config, wait_seconds: u16, output: Output) -> Result<(), Failure> {
     let address = reachable(config.admin.listen);
-    let asked = tokio::time::timeout(ANSWERS_WITHIN, ask(address)).await;
-    let answer = match asked {
+    let until = Instant::now() + Duration::from_secs(wait_seconds.into());
+    loop {
+        match ready(address).await {
+            Ok(parts) => {
+                let lines: Vec<_> = parts.lines().collect();
+                let sentence = lines.join("; ");
+                return print_done(output, sentence, &json!({ "ready": true, "parts": lines }));
+            }
+            Err(failure) if Instant::now() >= until => return Err(failure),
+            Err(_) => tokio::time::sleep(ASK_AGAIN_AFTER).await,
+        }
+    }
+}
+
+/// The parts of the process, all of them ready.
+async fn ready(address: SocketAddr) -> Result<String, Failure> {
+    let answer = match tokio::time::timeout(ANSWERS_WITHIN, ask(address)).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) => {
             let sentence = format!("nobody answers at {address} (admin.listen): {error}");
@@ -30,12 +48,10 @@ pub(crate) async fn run(config: &Config, output: Output) -> Result<(), Failure> 
         }
     };
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    let reasons = body.trim().replace('\n', "; ");
     if head.split(' ').nth(1) == Some("200") {
-        let parts: Vec<_> = body.lines().collect();
-        return print_done(output, reasons, &json!({ "ready": true, "parts": parts }));
+        return Ok(body.trim().to_owned());
     }
-    Err(Failure::new("NOT_READY", reasons))
+    Err(Failure::new("NOT_READY", body.trim().replace('\n', "; ")))
 }
 
 /// Where a process that listens on every address can be asked.

@@ -5,21 +5,26 @@
 //! transaction is open while keys are wrapped. It may end anywhere and be begun again: a sealed key says itself under
 //! which line it is, so there is no list of what is done.
 //!
+//! Then tokens, users and sessions are signed anew ([`signatures`]).
+//!
 //! Why several walks: a key that was sealed before a process was restarted may be stored behind us. Done is what a whole
 //! walk found nothing to do in; if even the last one did, some process still seals under an older line.
+
+mod signatures;
 
 use audit::Caller;
 use domain::Clock;
 use runtime::{Config, SystemClock};
-use seal::{SealError, SealingKeys};
+use seal::{Binding, Purpose, SealError, SealingKeys};
 use serde_json::{Value, json};
 use store::{SealedKey, SealedPlace, Store, StoreError};
 
 use crate::backend::open_for_command;
 use crate::cli::{KeysCommand, Output};
 use crate::dispatch::Failure;
-use crate::output::{complain, print, print_one};
+use crate::output::{complain, print, print_json};
 use crate::run::RunError;
+use signatures::Signatures;
 
 const PAGE: u32 = 100;
 const MOST_WALKS: u32 = 4;
@@ -32,14 +37,15 @@ pub(crate) async fn run(command: KeysCommand, config: &Config, output: Output) -
     let path = &config.keys.sealing_key_file;
     let keys = SealingKeys::load(path).map_err(RunError::from)?;
     let store = open_for_command(config).await?;
-    let rotated = rotate(&store, &keys).await?;
+    let mut rotated = rotate(&store, &keys).await?;
+    rotated.signatures = signatures::renew(&store, &keys).await?;
     rotated.note(&store).await?;
     match output {
-        Output::Json => print_one(output, &rotated.json(&keys))?,
-        Output::Table => rotated.print(&keys)?,
+        Output::Json => print_json(&rotated.json(&keys))?,
+        _ => rotated.print(&keys)?,
     }
     rotated.verdict()?;
-    if output == Output::Table {
+    if output != Output::Json {
         print(format_args!(
             "The older lines may be removed from {}; keep them with the backups that were made before.",
             path.display()
@@ -53,6 +59,8 @@ pub(crate) async fn run(command: KeysCommand, config: &Config, output: Output) -
 struct Rotated {
     rewrapped: u64,
     last: Walk,
+    /// Rows of tokens, users and sessions.
+    signatures: Signatures,
 }
 
 /// What one walk over everything found.
@@ -127,7 +135,7 @@ impl Walk {
         let mut anew = Vec::new();
         for key in page {
             self.seen += 1;
-            match keys.rewrap(&key.sealed_to, &key.sealed).await {
+            match keys.rewrap(&binding(key), &key.sealed).await {
                 Ok(None) => {}
                 Ok(Some(sealed)) => anew.push((key, sealed)),
                 Err(error @ SealError::Unavailable(_)) => {
@@ -174,7 +182,9 @@ impl Rotated {
         json!({
             "sealing_key": keys.current_key_id().to_string(),
             "rewrapped": self.rewrapped,
-            "left": self.last.older,
+            "signed": self.signatures.renewed,
+            "unsigned": self.signatures.refused,
+            "left": self.last.older + self.signatures.left,
             "unopened": self.last.unopened,
             "unopened_keys": named.collect::<Vec<_>>(),
         })
@@ -184,7 +194,11 @@ impl Rotated {
         let Walk { older, named, .. } = &self.last;
         let key = keys.current_key_id();
         print(format_args!("Wrapped anew under the sealing key {key}: {}", self.rewrapped))?;
-        print(format_args!("Left under older lines: {older}"))?;
+        print(format_args!("Left under older lines: {}", older + self.signatures.left))?;
+        print(format_args!("Signed anew, of tokens, users and sessions: {}", self.signatures.renewed))?;
+        for row in &self.signatures.refused {
+            print(format_args!("Not written by SSL Manager, and of no use: {row}"))?;
+        }
         for key in named {
             print(format_args!("Does not open: {} {}: {}", key.place.as_str(), key.id, key.why))?;
         }
@@ -203,15 +217,28 @@ impl Rotated {
             );
             return Err(Failure::new("UNOPENED", sentence));
         }
-        if *older > 0 {
+        if let Some(row) = self.signatures.unchecked.first() {
+            let sentence = format!("{row}; take no line out of the file");
+            return Err(Failure::new("UNOPENED", sentence));
+        }
+        let left = older + self.signatures.left;
+        if left > 0 {
             let sentence = format!(
-                "the last of {MOST_WALKS} walks still found {older} keys under older lines: restart every process that \
-                 was started with the older file, then repeat this"
+                "the last of {MOST_WALKS} walks still found {left} keys or signatures under older lines: restart \
+                 every process that was started with the older file, then repeat this"
             );
             return Err(Failure::new("LEFT", sentence));
         }
         Ok(())
     }
+}
+
+fn binding(key: &SealedKey) -> Binding {
+    let purpose = match key.place {
+        SealedPlace::PendingAccounts | SealedPlace::Accounts => Purpose::Account,
+        SealedPlace::Orders | SealedPlace::Certificates => Purpose::Certificate,
+    };
+    Binding::new(purpose, &key.sealed_to, &key.name)
 }
 
 #[cfg(test)]

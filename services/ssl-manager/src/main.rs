@@ -11,10 +11,13 @@ mod demo;
 mod dispatch;
 mod health;
 mod keys;
+mod memory;
 mod output;
 mod run;
 #[cfg(feature = "sandbox")]
 mod sandbox_command;
+mod terminal;
+mod times;
 mod token;
 mod user;
 
@@ -25,6 +28,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(code) => return code,
     };
+    memory::write_no_core();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

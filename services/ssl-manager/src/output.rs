@@ -3,22 +3,30 @@
 use std::fmt::Display;
 use std::io::Write;
 
-use comfy_table::{ContentArrangement, Table, presets};
+use domain::{is_unfit, printable};
+use jiff::Timestamp;
 use proto::v1;
 use serde_json::{Value, json};
 
 use crate::cli::Output;
 use crate::dispatch::Failure;
+use crate::terminal::{Cell, Look, fit, grid};
+use crate::times::Times;
 
 pub(crate) fn time(at: Option<&prost_types::Timestamp>) -> Value {
     at.and_then(proto::from_timestamp).map_or(Value::Null, |at| json!(at.to_string()))
 }
 
 fn source(source: v1::Source) -> Value {
+    Some(source_word(source)).filter(|word| !word.is_empty()).map_or(Value::Null, Value::from)
+}
+
+/// The API's word; empty for none.
+pub(crate) fn source_word(source: v1::Source) -> &'static str {
     match source {
-        v1::Source::C4 => json!("c4"),
-        v1::Source::Text => json!("text"),
-        v1::Source::Unspecified => Value::Null,
+        v1::Source::C4 => "c4",
+        v1::Source::Text => "text",
+        v1::Source::Unspecified => "",
     }
 }
 
@@ -67,41 +75,47 @@ pub(crate) fn history_json(entry: &v1::HistoryEntry) -> Value {
     })
 }
 
-/// Prints one value: as JSON, or as a table of its fields.
-pub(crate) fn print_one(output: Output, value: &Value) -> Result<(), Failure> {
-    match (output, value) {
-        (Output::Json, value) => print(value),
-        (Output::Table, Value::Object(fields)) => {
-            let mut table = new_table();
-            for (field, value) in fields {
-                table.add_row([field.replace('_', " "), cell(value)]);
-            }
-            print(table)
-        }
-        (Output::Table, other) => print(cell(other)),
-    }
-}
-
 /// Prints many values: as a JSON array, or as a table with these fields as columns.
 pub(crate) fn print_many(output: Output, values: &[Value], columns: &[&str]) -> Result<(), Failure> {
     match output {
-        Output::Json => print(Value::from(values.to_vec())),
-        Output::Table => print(table(values, columns)),
+        Output::Json => print_json(&Value::from(values.to_vec())),
+        _ => print(table(values, columns)),
     }
 }
 
 /// Prints a sentence, or for programs the value that says the same.
 pub(crate) fn print_done(output: Output, sentence: impl Display, value: &Value) -> Result<(), Failure> {
     match output {
-        Output::Table => print(sentence),
-        Output::Json => print_one(output, value),
+        Output::Json => print_json(value),
+        _ => print(sentence),
     }
+}
+
+/// Prints JSON. What has no place on a terminal is in strings only, and is escaped there.
+pub(crate) fn print_json(value: &Value) -> Result<(), Failure> {
+    write_out(escaped(&format!("{value}\n")).as_bytes())
+}
+
+fn escaped(json: &str) -> String {
+    use std::fmt::Write;
+
+    let mut text = String::with_capacity(json.len());
+    for character in json.chars() {
+        if character == '\n' || !is_unfit(character) {
+            text.push(character);
+            continue;
+        }
+        for unit in character.encode_utf16(&mut [0; 2]) {
+            let _ = write!(text, "\\u{unit:04x}");
+        }
+    }
+    text
 }
 
 /// Prints a line on stdout. Errors: the reader is gone, which ends the command quietly, or the disk is full.
 pub(crate) fn print(line: impl Display) -> Result<(), Failure> {
     // One write: a line is whole or not there.
-    write_out(format!("{line}\n").as_bytes())
+    write_out(fit(&format!("{line}\n")).as_bytes())
 }
 
 /// Writes bytes to stdout. Errors: as of [`print()`].
@@ -112,41 +126,30 @@ pub(crate) fn write_out(bytes: &[u8]) -> Result<(), Failure> {
 
 /// Prints a line on stderr. If stderr is gone, there is no place to say so.
 pub(crate) fn complain(line: impl Display) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = writeln!(std::io::stderr(), "{}", printable(&line.to_string()));
 }
 
 /// A table with these fields as columns.
-pub(crate) fn table(values: &[Value], columns: &[&str]) -> Table {
-    let mut table = new_table();
-    table.set_header(columns.iter().map(|column| column.replace('_', " ")));
-    for value in values {
-        table.add_row(columns.iter().map(|column| cell(&value[*column])));
-    }
-    table
+pub(crate) fn table(values: &[Value], columns: &[&str]) -> String {
+    let times = Times::here();
+    let row = |value: &Value| columns.iter().map(|column| cell(column, &value[*column], &times)).collect();
+    let rows: Vec<Vec<Cell>> = values.iter().map(row).collect();
+    grid(columns, &rows, Look::of_stdout())
 }
 
-fn new_table() -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
-    table
-}
-
-/// A value in a cell. Control characters from outside must not reach a terminal.
-fn cell(value: &Value) -> String {
+/// A value in a cell. What happened `at` a time has that time; other times say how far away they are.
+fn cell(column: &str, value: &Value, times: &Times) -> Cell {
     let text = match value {
         Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
-        Value::Object(fields) if fields.contains_key("message") => {
-            format!("{} ({}): {}", cell(&fields["code"]), cell(&fields["who"]), cell(&fields["message"]))
-        }
-        Value::Object(fields) => {
-            let lines: Vec<String> =
-                fields.iter().map(|(key, value)| format!("{key}: {}", cell(value))).collect();
-            lines.join("\n")
-        }
+        Value::Bool(is_so) => if *is_so { "yes" } else { "no" }.to_owned(),
+        Value::String(text) => match text.parse::<Timestamp>() {
+            Ok(at) if column == "at" => times.absolute(at),
+            Ok(at) => times.relative(at),
+            Err(_) => text.clone(),
+        },
         other => other.to_string(),
     };
-    text.chars().filter(|c| *c == '\n' || !c.is_control()).collect()
+    text.into()
 }
 
 #[cfg(test)]
@@ -176,7 +179,21 @@ mod tests {
     }
 
     #[test]
-    fn escape_sequences_do_not_reach_the_terminal() {
-        assert_eq!(cell(&json!("a\u{1b}[31mb")), "a[31mb");
+    fn json_is_escaped_where_a_terminal_would_obey() {
+        let hostile = "a\u{1b}[31mb\u{9b}c\u{202e}d\u{200b}e\u{e0041}f";
+        let text = escaped(&json!({ "message": hostile }).to_string());
+        assert!(!text.chars().any(is_unfit), "{text}");
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), json!({ "message": hostile }));
+    }
+
+    #[test]
+    fn times_in_a_table_are_for_people() {
+        let now: Timestamp = "2026-11-30T08:00:00Z".parse().unwrap();
+        let times = Times { zone: jiff::tz::TimeZone::UTC, now };
+        let shown = |column, value: &Value| cell(column, value, &times).text;
+        let at = json!("2026-11-30T04:59:00.123456Z");
+        assert_eq!(shown("created_at", &at), "3 h ago");
+        assert_eq!(shown("at", &at), "30 Nov 04:59 UTC");
+        assert_eq!((shown("x", &Value::Null), shown("x", &json!(true))), ("-".to_owned(), "yes".to_owned()));
     }
 }

@@ -11,7 +11,7 @@ use domain::{Clock, Entropy};
 use metrics_exporter_prometheus::PrometheusHandle;
 use runtime::{
     Backends, Config, Context, Health, Listen, Listeners, Process, RoleError, RoleName, Stop, SystemEntropy,
-    chain, serve_admin,
+    chain, raise_descriptors, serve_admin,
 };
 #[cfg(feature = "sandbox")]
 use store::Store;
@@ -20,6 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::{JoinError, JoinSet};
 
 use crate::backend::{self, Backend};
+use crate::memory;
 
 const ASK_STORE_EVERY: Duration = Duration::from_secs(1);
 
@@ -62,6 +63,7 @@ pub(crate) async fn roles(
     roles: &[RoleName],
     metrics: PrometheusHandle,
 ) -> Result<(), RunError> {
+    memory::close_to_others();
     let running = Running::start(config, roles, Arc::new(runtime::SystemClock), metrics).await?;
     running.until(signalled()).await
 }
@@ -144,7 +146,8 @@ impl Running {
 
 fn spawn(context: &Context, roles: &[RoleName], metrics: PrometheusHandle) -> JoinSet<Result<(), RoleError>> {
     let mut tasks = JoinSet::new();
-    let backends = Backends { store: context.store.clone(), bus: context.bus.clone() };
+    let writes = roles.iter().any(|role| role.writes());
+    let backends = Backends { store: context.store.clone(), bus: context.bus.clone(), writes };
     tasks.spawn(serve_admin(context.process(), Some(backends), metrics));
     let parts: Vec<&'static str> = roles.iter().map(|role| role.as_str()).collect();
     for part in &parts {
@@ -186,7 +189,7 @@ async fn store_is_there(context: &Context) -> Result<bool, RoleError> {
     loop {
         match context.store.check_schema().await {
             Ok(()) => return Ok(true),
-            Err(error @ StoreError::Schema { .. }) => return Err(error.into()),
+            Err(error @ (StoreError::Schema { .. } | StoreError::SharedSessions)) => return Err(error.into()),
             Err(error) if !said => {
                 tracing::warn!(reason = chain(&error), "the store is away, it is asked again");
                 said = true;
@@ -202,6 +205,7 @@ async fn store_is_there(context: &Context) -> Result<bool, RoleError> {
 
 /// Binds every socket.
 async fn process(config: Config, roles: &[RoleName], clock: Arc<dyn Clock>) -> Result<Process, RunError> {
+    raise_descriptors();
     let listeners = bind(&config, roles).await?;
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     Ok(Process {

@@ -1,26 +1,29 @@
 //! `token create | list | revoke`: works on the store directly, so that the first token needs no token.
 
 use audit::Caller;
-use domain::{Clock, Role};
+use domain::{Clock, Roles, is_unfit};
 use jiff::SignedDuration;
 use runtime::{Config, SystemClock, SystemEntropy};
+use seal::SealingKeys;
 use serde_json::json;
 use store::{Store, StoreError, TokenRecord};
 use zeroize::Zeroizing;
 
-use crate::backend::open_for_command;
+use crate::backend::{open_for_command, sealing_keys_for_command};
 use crate::cli::{Output, TokenCommand};
 use crate::dispatch::Failure;
 use crate::output::{print_done, print_many};
+use crate::user::{cannot_sign, roles_of};
 
 const MOST_NAME: usize = 100;
 
 pub(crate) async fn run(command: &TokenCommand, config: &Config, output: Output) -> Result<(), Failure> {
     let store = &*open_for_command(config).await?;
     match command {
-        TokenCommand::Create { name, role, expires_in_days } => {
-            let token = create(store, name, *role, *expires_in_days).await?;
-            let value = json!({ "name": name, "role": role.as_str(), "token": *token });
+        TokenCommand::Create { name, roles, expires_in_days } => {
+            let (keys, roles) = (sealing_keys_for_command(config)?, roles_of(roles)?);
+            let token = create(store, &keys, name, roles, *expires_in_days).await?;
+            let value = json!({ "name": name, "roles": roles, "token": *token });
             print_done(output, &*token, &value)
         }
         TokenCommand::List => list(store, output).await,
@@ -42,25 +45,28 @@ pub(crate) async fn run(command: &TokenCommand, config: &Config, output: Output)
 /// Stores a new token's hash and returns its text.
 pub(crate) async fn create(
     store: &Store,
+    keys: &SealingKeys,
     name: &str,
-    role: Role,
+    roles: Roles,
     expires_in_days: Option<u16>,
 ) -> Result<Zeroizing<String>, Failure> {
-    if name.is_empty() || name.len() > MOST_NAME || name.chars().any(char::is_control) {
+    if name.is_empty() || name.len() > MOST_NAME || name.chars().any(is_unfit) {
         let sentence = format!("a token's name has 1 to {MOST_NAME} printable characters");
         return Err(Failure::new("INVALID_ARGUMENT", sentence));
     }
     let token = api::new_token(&SystemEntropy);
     let now = SystemClock.now();
-    let record = TokenRecord {
+    let mut record = TokenRecord {
         name: name.to_owned(),
         hash: api::hash_token(&token),
-        role,
+        roles,
         created_at: now,
         expires_at: expires_in_days.map(|days| now + SignedDuration::from_hours(24 * i64::from(days))),
         last_used_at: None,
         revoked_at: None,
+        mac: Vec::new(),
     };
+    api::signed::sign_token(keys, &mut record).await.map_err(|error| cannot_sign(&error))?;
     let mut tx = store.begin("create_token").await?;
     tx.insert_token(&record).await.map_err(|error| match error {
         StoreError::Conflict { .. } => {
@@ -69,7 +75,7 @@ pub(crate) async fn create(
         other => other.into(),
     })?;
     let by = Caller::at_the_machine("CreateToken");
-    tx.append_audit(by.line(now, name, audit::OK, role.as_str()));
+    tx.append_audit(by.line(now, name, audit::OK, &roles.to_string()));
     tx.commit().await?;
     Ok(token)
 }
@@ -82,7 +88,7 @@ async fn list(store: &Store, output: Output) -> Result<(), Failure> {
         .map(|token| {
             json!({
                 "name": token.name,
-                "role": token.role.as_str(),
+                "roles": token.roles,
                 "created_at": token.created_at,
                 "expires_at": token.expires_at,
                 "last_used_at": token.last_used_at,
@@ -90,5 +96,5 @@ async fn list(store: &Store, output: Output) -> Result<(), Failure> {
             })
         })
         .collect();
-    print_many(output, &rows, &["name", "role", "created_at", "expires_at", "last_used_at", "revoked_at"])
+    print_many(output, &rows, &["name", "roles", "created_at", "expires_at", "last_used_at", "revoked_at"])
 }

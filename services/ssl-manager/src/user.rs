@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use audit::Caller;
 use clap::Subcommand;
-use domain::{Clock, Role};
+use domain::{Clock, Role, Roles, is_unfit};
 use runtime::{Config, SystemClock, SystemEntropy};
+use seal::{SealError, SealingKeys};
 use serde_json::json;
 use store::{PROVIDER_PREFIX, Store, StoreError, Tx, User};
 
-use crate::backend::open_for_command;
+use crate::backend::{open_for_command, sealing_keys_for_command};
 use crate::cli::Output;
 use crate::dispatch::Failure;
 use crate::output::{print_done, print_many};
@@ -26,9 +27,9 @@ pub(crate) enum UserCommand {
         /// What they sign in as
         #[arg(long)]
         name: String,
-        /// What they may do: viewer, support, key-reader or admin
-        #[arg(long)]
-        role: Role,
+        /// What they may do: viewer, support, key-reader or admin; repeat it for several
+        #[arg(long = "role", value_name = "ROLE", required = true)]
+        roles: Vec<Role>,
         /// A file with their password, 12 to 1024 bytes; a trailing newline is ignored
         #[arg(long, value_name = "FILE")]
         password_file: PathBuf,
@@ -68,14 +69,19 @@ pub(crate) async fn run(command: &UserCommand, config: &Config, output: Output) 
     };
     let store = &*open_for_command(config).await?;
     match command {
-        UserCommand::Create { name, role, .. } => {
-            create(store, name, *role, hash).await?;
-            done(output, name, "may sign in now", &json!({ "name": name, "role": role.as_str() }))
+        UserCommand::Create { name, roles, .. } => {
+            let (keys, roles) = (sealing_keys_for_command(config)?, roles_of(roles)?);
+            create(store, &keys, name, roles, hash).await?;
+            done(output, name, "may sign in now", &json!({ "name": name, "roles": roles }))
         }
         UserCommand::List => list(store, output).await,
         UserCommand::Password { name, .. } => {
+            let keys = sealing_keys_for_command(config)?;
             let mut user = store.user(name).await?.ok_or_else(|| unknown(name))?;
+            // Or a row that somebody else wrote would be signed here.
+            api::signed::check_user(&keys, &user).await.map_err(|error| not_ours(name, &error))?;
             user.password_hash = hash;
+            api::signed::sign_user(&keys, &mut user).await.map_err(|error| cannot_sign(&error))?;
             change(store, "SetPassword", name, async |tx| {
                 tx.end_sessions(name).await?;
                 tx.update_user(&user).await
@@ -102,12 +108,14 @@ pub(crate) async fn run(command: &UserCommand, config: &Config, output: Output) 
 /// Lets a person sign in.
 pub(crate) async fn create(
     store: &Store,
+    keys: &SealingKeys,
     name: &str,
-    role: Role,
+    roles: Roles,
     password_hash: Option<String>,
 ) -> Result<(), Failure> {
     let now = SystemClock.now();
-    let user = User { name: name.to_owned(), role, password_hash, created_at: now };
+    let mut user = User { name: name.to_owned(), roles, password_hash, created_at: now, mac: Vec::new() };
+    api::signed::sign_user(keys, &mut user).await.map_err(|error| cannot_sign(&error))?;
     let mut tx = store.begin("create_user").await?;
     tx.insert_user(&user).await.map_err(|error| match error {
         StoreError::Conflict { .. } => Failure::new(
@@ -117,7 +125,7 @@ pub(crate) async fn create(
         other => other.into(),
     })?;
     let by = Caller::at_the_machine("CreateUser");
-    tx.append_audit(by.line(now, name, audit::OK, role.as_str()));
+    tx.append_audit(by.line(now, name, audit::OK, &roles.to_string()));
     tx.commit().await?;
     Ok(())
 }
@@ -155,13 +163,33 @@ async fn list(store: &Store, output: Output) -> Result<(), Failure> {
     let row = |user: &User| {
         json!({
             "name": user.name,
-            "role": user.role.as_str(),
+            "roles": user.roles,
             "created_at": user.created_at,
             "has_password": user.password_hash.is_some(),
         })
     };
     let rows: Vec<_> = users.iter().map(row).collect();
-    print_many(output, &rows, &["name", "role", "created_at", "has_password"])
+    print_many(output, &rows, &["name", "roles", "created_at", "has_password"])
+}
+
+/// The roles of a command line.
+pub(crate) fn roles_of(roles: &[Role]) -> Result<Roles, Failure> {
+    Roles::of(roles.iter().copied()).ok_or_else(|| Failure::usage("at least one --role is needed"))
+}
+
+pub(crate) fn cannot_sign(error: &SealError) -> Failure {
+    Failure::new("SEALING_KEY", error.to_string())
+}
+
+fn not_ours(name: &str, error: &SealError) -> Failure {
+    let sentence = match error {
+        SealError::UnknownKey(_) | SealError::Unavailable(_) => error.to_string(),
+        _ => format!(
+            "the row of {name:?} was not written by SSL Manager: look into the database's log, then `user remove` and \
+             `user create`"
+        ),
+    };
+    Failure::new("NOT_SIGNED", sentence)
 }
 
 fn unknown(name: &str) -> Failure {
@@ -173,7 +201,7 @@ fn done(output: Output, name: &str, what: &str, row: &serde_json::Value) -> Resu
 }
 
 fn check_name(name: &str) -> Result<(), Failure> {
-    if name.trim().is_empty() || name.len() > MOST_NAME || name.chars().any(char::is_control) {
+    if name.trim().is_empty() || name.len() > MOST_NAME || name.chars().any(is_unfit) {
         let sentence = format!("a person's name has 1 to {MOST_NAME} printable characters");
         return Err(Failure::new("INVALID_ARGUMENT", sentence));
     }

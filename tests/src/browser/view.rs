@@ -68,7 +68,17 @@ impl Browser {
     /// The whole page as a picture: `target/screenshots/<name>.png`.
     pub async fn screenshot(&self, name: &str) -> PathBuf {
         let metrics = self.devtools("Page.getLayoutMetrics", json!({})).await;
-        let content = &metrics["cssContentSize"];
+        self.picture(name, &metrics["cssContentSize"]).await
+    }
+
+    /// What the window shows as a picture, in the same folder.
+    pub async fn window(&self, name: &str) -> PathBuf {
+        let metrics = self.devtools("Page.getLayoutMetrics", json!({})).await;
+        let view = &metrics["cssLayoutViewport"];
+        self.picture(name, &json!({ "width": view["clientWidth"], "height": view["clientHeight"] })).await
+    }
+
+    async fn picture(&self, name: &str, content: &Value) -> PathBuf {
         let picture = json!({
             "captureBeyondViewport": true,
             "clip": {

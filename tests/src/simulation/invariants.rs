@@ -118,7 +118,7 @@ impl Simulation {
         let Some(live) = domain.facts.live else {
             return false;
         };
-        let stored = self.context.store.certificate(live.certificate).await.expect("read");
+        let stored = self.context.store.certificate(&domain.name, live.certificate).await.expect("read");
         let held = self.c4().certificate(domain.name.as_str());
         stored.is_some_and(|stored| held.is_some_and(|held| held.sha256 == stored.summary.sha256))
     }

@@ -7,6 +7,7 @@ use domain::{CertificateId, CertificateSummary, DomainName, Source, WorkKind};
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{CertificateParams, KeyPair};
 use sandbox::{C4Domain, CDN_TARGET, Endpoint, Nonsense, Refusal, ValidationResult};
+use seal::Binding;
 use store::Certificate;
 
 use super::{Simulation, by};
@@ -193,7 +194,7 @@ impl Simulation {
             Command::Import => commands.import(self.pasted(&name).await, &by).await.map(drop),
             Command::RollBack => commands.roll_back(&name, &by).await.map(drop),
             Command::Recheck => commands.recheck(&name, &by).await.map(drop),
-            Command::Delete { remove_from_c4 } => commands.delete(&name, remove_from_c4, &by).await,
+            Command::Delete { remove_from_c4 } => commands.delete(&name, remove_from_c4, &by).await.map(drop),
         };
         match result {
             Ok(()) | Err(CommandError::NotFound(_) | CommandError::NothingToRollBackTo { .. }) => {}
@@ -217,7 +218,8 @@ impl Simulation {
         let context = &self.context;
         let id = CertificateId::new(&*context.clock, &*context.entropy);
         let keys = context.require_sealing_keys().expect("keys");
-        let sealed = keys.seal(&id.to_string(), &pasted.pkcs8).await;
+        let public_key = x509::leaf_public_key_sha256(&pasted.chain_pem).expect("a leaf");
+        let sealed = keys.seal(&Binding::certificate(id, name), &public_key, &pasted.pkcs8).await;
         Certificate {
             summary: CertificateSummary {
                 id,
@@ -227,6 +229,7 @@ impl Simulation {
                 not_before: pasted.not_before,
                 not_after: pasted.not_after,
                 source: Source::Text,
+                trust: Some(pasted.trust),
             },
             name: name.clone(),
             revision: 0,

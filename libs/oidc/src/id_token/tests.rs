@@ -56,7 +56,7 @@ fn believe(claims: &Value) -> Result<Vouched, Refusal> {
 #[test]
 fn a_good_token_says_who_signs_in() {
     let vouched = believe(&claims(&json!({}))).unwrap();
-    assert_eq!((vouched.name.as_str(), vouched.role), ("ann@example.net", Role::Support));
+    assert_eq!((vouched.name.as_str(), vouched.roles), ("ann@example.net", Role::Support.into()));
     assert_eq!(vouched.subject, "subject-of-ann");
     assert_eq!(vouched.forget_after, now() + SignedDuration::from_mins(12));
     // Null is absent, and what we do not know does not matter.

@@ -8,21 +8,63 @@ pub struct Reason {
     /// Who must act: "customer", "cdn_operator", "ca" or "us".
     #[prost(string, tag = "2")]
     pub who: ::prost::alloc::string::String,
-    /// A sentence that can be sent to that person as it stands.
+    /// A sentence that can be sent to that person as it stands, with times in UTC. The fields below carry what it is made
+    /// of, so that a client can tell times in its reader's zone.
     #[prost(string, tag = "3")]
     pub message: ::prost::alloc::string::String,
-    /// The DNS records that are needed; empty where DNS is not what blocks. Where a name cannot have the first (a CNAME
-    /// at an apex), the others are alternatives.
+    /// The DNS records that are needed; empty where DNS is not what blocks. At an apex, which cannot have a CNAME: A and AAAA
+    /// records, and an ALIAS as the alternative to all of them.
     #[prost(message, repeated, tag = "4")]
     pub needed: ::prost::alloc::vec::Vec<DnsRecord>,
     /// What is there today, in words; empty where that says nothing.
     #[prost(string, tag = "5")]
     pub found: ::prost::alloc::string::String,
+    /// A message for the customer, whoever must act, with times in UTC: what to set, or that nothing is needed.
+    #[prost(string, tag = "6")]
+    pub customer_message: ::prost::alloc::string::String,
+    /// The time that the sentences name: before it a limit leaves no room, or then a pasted certificate ends. Absent where
+    /// they name none.
+    #[prost(message, optional, tag = "7")]
+    pub at: ::core::option::Option<::prost_types::Timestamp>,
+    /// What is there today, where that is DNS records: addresses, or the name that CNAME records lead to.
+    #[prost(message, repeated, tag = "8")]
+    pub found_records: ::prost::alloc::vec::Vec<DnsRecord>,
+    /// What is wrong with them: "no_name", "no_record", "circle" or "too_long"; empty where they only lead elsewhere.
+    #[prost(string, tag = "9")]
+    pub found_problem: ::prost::alloc::string::String,
+    /// The known proxy to which all the found addresses belong, for example "Cloudflare"; empty for none.
+    #[prost(string, tag = "10")]
+    pub proxy: ::prost::alloc::string::String,
+    /// Ports that are missing.
+    #[prost(uint32, repeated, tag = "11")]
+    pub missing_ports: ::prost::alloc::vec::Vec<u32>,
+    /// The name of the CA in the configuration, where one is what is waited for.
+    #[prost(string, tag = "12")]
+    pub issuer: ::prost::alloc::string::String,
+    /// Which limit of that CA, in words, for example "new orders per account".
+    #[prost(string, tag = "13")]
+    pub limit: ::prost::alloc::string::String,
+    /// The queue for that limit moves up one place in so many seconds, so that the place is the time until `at`, divided by
+    /// this and rounded up; 0 where there is no queue.
+    #[prost(uint32, tag = "14")]
+    pub seconds_per_place: u32,
+    /// The type of the CA's problem (RFC 8555 section 6.7), without its prefix.
+    #[prost(string, tag = "15")]
+    pub problem: ::prost::alloc::string::String,
+    /// What the CA, C4, the edges or the nameservers said or did, for staff.
+    #[prost(string, tag = "16")]
+    pub detail: ::prost::alloc::string::String,
+    /// Where the CA sends people; empty if nowhere.
+    #[prost(string, tag = "17")]
+    pub url: ::prost::alloc::string::String,
+    /// The DNS zone that is broken.
+    #[prost(string, tag = "18")]
+    pub zone: ::prost::alloc::string::String,
 }
 /// A DNS record to set.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DnsRecord {
-    /// "CNAME", "A", "AAAA" or "CAA".
+    /// "CNAME", "A", "AAAA", "ALIAS" (also called ANAME or CNAME flattening) or "CAA".
     #[prost(string, tag = "1")]
     pub r#type: ::prost::alloc::string::String,
     /// Full name, without a trailing dot.
@@ -53,6 +95,11 @@ pub struct Certificate {
     /// Where this certificate comes from; may differ from the domain's source while a switch is under way.
     #[prost(enumeration = "Source", tag = "6")]
     pub source: i32,
+    /// Whether browsers trust a pasted certificate: "public"; "intermediate_missing": it came without the certificate of its
+    /// public issuer, so that many browsers show a warning; "private": its issuer is none that browsers know. Empty for a
+    /// generated certificate.
+    #[prost(string, tag = "7")]
+    pub trust: ::prost::alloc::string::String,
 }
 /// A domain and all that is known of it now.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -94,6 +141,9 @@ pub struct Domain {
     /// How many attempts at what is next failed in a row.
     #[prost(uint32, tag = "12")]
     pub failed_attempts: u32,
+    /// Since when the activity is what it is.
+    #[prost(message, optional, tag = "13")]
+    pub activity_since: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// One line of a domain's SSL history. History belongs to the name and survives a delete.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -351,10 +401,14 @@ pub struct ImportCertificateResponse {
     /// The domain as it is now.
     #[prost(message, optional, tag = "1")]
     pub domain: ::core::option::Option<Domain>,
-    /// What is accepted but worth telling: `not_publicly_trusted`; `duplicate_left_out`, `unrelated_left_out`: a certificate
-    /// of the chain that stood twice, or that issued none of the others.
+    /// What is accepted but worth telling: `not_publicly_trusted`; `intermediate_missing` beside it, if the certificate of
+    /// the public issuer did not come along; `duplicate_left_out`, `unrelated_left_out`: a certificate of the chain that stood
+    /// twice, or that issued none of the others.
     #[prost(string, repeated, tag = "2")]
     pub warnings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The certificate that was pasted. It is the domain's once it is uploaded.
+    #[prost(message, optional, tag = "3")]
+    pub certificate: ::core::option::Option<Certificate>,
 }
 /// Request of RollbackCertificate.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -546,6 +600,9 @@ pub struct Midnight {
     /// Of them, those whose recheck is still to come.
     #[prost(uint64, tag = "3")]
     pub waiting: u64,
+    /// When it began: the day's recheck in the scheduler's time zone.
+    #[prost(message, optional, tag = "4")]
+    pub at: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// Request of ListDomains.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -671,6 +728,9 @@ pub struct GetHistoryRequest {
     /// Most entries in the answer, 1 to 1000; 0 means 100.
     #[prost(int32, tag = "2")]
     pub page_size: i32,
+    /// next_page_token of an answer about the same name; empty for the newest entries.
+    #[prost(string, tag = "3")]
+    pub page_token: ::prost::alloc::string::String,
 }
 /// Response of GetHistory.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -678,6 +738,9 @@ pub struct GetHistoryResponse {
     /// Newest first.
     #[prost(message, repeated, tag = "1")]
     pub entries: ::prost::alloc::vec::Vec<HistoryEntry>,
+    /// For the entries before these; empty if there are none.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
 }
 /// Request of DownloadCertificate.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -695,8 +758,8 @@ pub struct DownloadCertificateRequest {
     /// Ask for a PFX of the private key and the chain too. It needs what the private key needs.
     #[prost(bool, tag = "4")]
     pub include_pfx: bool,
-    /// Password of the PFX; required with include_pfx. 1 to 128 bytes, no control characters, and none above U+FFFF, which
-    /// the format cannot hold. It is not kept.
+    /// Password of the PFX; required with include_pfx. 1 to 128 printable ASCII characters: with others Java does not open
+    /// the file. It is not kept.
     #[prost(string, tag = "5")]
     pub pfx_password: ::prost::alloc::string::String,
 }
@@ -751,6 +814,9 @@ pub struct DeleteDomainResponse {
     /// The name that is gone.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
+    /// What that means for its visitors, in a sentence.
+    #[prost(string, tag = "2")]
+    pub message: ::prost::alloc::string::String,
 }
 /// Request of WatchDomains.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1053,7 +1119,8 @@ pub mod domains_client {
         }
         /// Asks what is asked before every order (C4, DNS, CAA, challenge path) and changes nothing. The name need not be on
         /// the list. A step is asked only if those before it are fine.
-        /// Errors: INVALID_ARGUMENT (name), UNAVAILABLE (CHECK_UNAVAILABLE: this API is not configured to ask).
+        /// Errors: INVALID_ARGUMENT (name), FAILED_PRECONDITION (CHECK_UNAVAILABLE: this API is not configured
+        /// to ask).
         pub async fn check_domain(
             &mut self,
             request: impl tonic::IntoRequest<super::CheckDomainRequest>,
@@ -1323,7 +1390,8 @@ pub mod domains_client {
                 .insert(GrpcMethod::new("sslmanager.v1.Domains", "ListCertificates"));
             self.inner.unary(req, path, codec).await
         }
-        /// What happened to a name, newest first, deleted names included. Errors: NOT_FOUND for a name never added.
+        /// What happened to a name, newest first, deleted names included. Errors: NOT_FOUND for a name never added,
+        /// INVALID_ARGUMENT (page token, page size).
         pub async fn get_history(
             &mut self,
             request: impl tonic::IntoRequest<super::GetHistoryRequest>,
@@ -1499,7 +1567,8 @@ pub mod domains_server {
         >;
         /// Asks what is asked before every order (C4, DNS, CAA, challenge path) and changes nothing. The name need not be on
         /// the list. A step is asked only if those before it are fine.
-        /// Errors: INVALID_ARGUMENT (name), UNAVAILABLE (CHECK_UNAVAILABLE: this API is not configured to ask).
+        /// Errors: INVALID_ARGUMENT (name), FAILED_PRECONDITION (CHECK_UNAVAILABLE: this API is not configured
+        /// to ask).
         async fn check_domain(
             &self,
             request: tonic::Request<super::CheckDomainRequest>,
@@ -1599,7 +1668,8 @@ pub mod domains_server {
             tonic::Response<super::ListCertificatesResponse>,
             tonic::Status,
         >;
-        /// What happened to a name, newest first, deleted names included. Errors: NOT_FOUND for a name never added.
+        /// What happened to a name, newest first, deleted names included. Errors: NOT_FOUND for a name never added,
+        /// INVALID_ARGUMENT (page token, page size).
         async fn get_history(
             &self,
             request: tonic::Request<super::GetHistoryRequest>,
@@ -2543,9 +2613,9 @@ pub struct Session {
     /// The person's name; "oidc:" and the provider's name for them after a sign-in with an ID token.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
-    /// "viewer", "support", "key-reader" or "admin".
-    #[prost(string, tag = "2")]
-    pub role: ::prost::alloc::string::String,
+    /// Each is "viewer", "support", "key-reader" or "admin"; at least one. What one of them may do, the person may.
+    #[prost(string, repeated, tag = "2")]
+    pub roles: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// When it ends at the latest.
     #[prost(message, optional, tag = "3")]
     pub expires_at: ::core::option::Option<::prost_types::Timestamp>,
@@ -2563,6 +2633,9 @@ pub struct SignInRequest {
     /// The password, at most 1024 bytes.
     #[prost(string, tag = "2")]
     pub password: ::prost::alloc::string::String,
+    /// The device of an earlier sign-in of this person; empty without.
+    #[prost(string, tag = "3")]
+    pub device: ::prost::alloc::string::String,
 }
 /// Response of SignIn.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2574,6 +2647,10 @@ pub struct SignInResponse {
     /// The session.
     #[prost(message, optional, tag = "2")]
     pub session: ::core::option::Option<Session>,
+    /// To be kept and sent with the next sign-in of this person, whose attempts nobody else can then use up. It is good for
+    /// 180 days and opens nothing.
+    #[prost(string, tag = "3")]
+    pub device: ::prost::alloc::string::String,
 }
 /// Request of SignInWithIdToken.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2715,8 +2792,10 @@ pub mod sessions_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// Signs in with name and password; needs no token.
-        /// Errors: UNAUTHENTICATED (SIGN_IN_FAILED), RESOURCE_EXHAUSTED (SIGN_IN_THROTTLED, with a google.rpc.RetryInfo).
+        /// Signs in with name and password; needs no token. Attempts are counted for the name from one address (an IPv4 address or
+        /// an IPv6 /64), or for the device where the request has one; a console passes the browser's address on.
+        /// Errors: UNAUTHENTICATED (SIGN_IN_FAILED), RESOURCE_EXHAUSTED (SIGN_IN_THROTTLED or OVERLOADED, each with a
+        /// google.rpc.RetryInfo).
         pub async fn sign_in(
             &mut self,
             request: impl tonic::IntoRequest<super::SignInRequest>,
@@ -2740,7 +2819,8 @@ pub mod sessions_client {
         }
         /// Signs in with an ID token of the configured OpenID provider (OpenID Connect Core 1.0 section 2); needs no token. An ID
         /// token is good once and for ten minutes. The person's name begins with "oidc:", so that it is nobody's who has a password;
-        /// the role is that of the sign-in for as long as the session lasts.
+        /// the roles are those of the sign-in for as long as the session lasts; one that the settings no longer give is lost
+        /// at once.
         /// Errors: UNAUTHENTICATED (SIGN_IN_FAILED: the token is not to be believed, was used before, or gives no role),
         /// UNIMPLEMENTED (OIDC_OFF: no provider is configured), UNAVAILABLE (OIDC_UNAVAILABLE: the provider cannot be asked for its
         /// keys; sign-in with a password goes on).
@@ -2859,15 +2939,18 @@ pub mod sessions_server {
     /// Generated trait containing gRPC methods that should be implemented for use with SessionsServer.
     #[async_trait]
     pub trait Sessions: std::marker::Send + std::marker::Sync + 'static {
-        /// Signs in with name and password; needs no token.
-        /// Errors: UNAUTHENTICATED (SIGN_IN_FAILED), RESOURCE_EXHAUSTED (SIGN_IN_THROTTLED, with a google.rpc.RetryInfo).
+        /// Signs in with name and password; needs no token. Attempts are counted for the name from one address (an IPv4 address or
+        /// an IPv6 /64), or for the device where the request has one; a console passes the browser's address on.
+        /// Errors: UNAUTHENTICATED (SIGN_IN_FAILED), RESOURCE_EXHAUSTED (SIGN_IN_THROTTLED or OVERLOADED, each with a
+        /// google.rpc.RetryInfo).
         async fn sign_in(
             &self,
             request: tonic::Request<super::SignInRequest>,
         ) -> std::result::Result<tonic::Response<super::SignInResponse>, tonic::Status>;
         /// Signs in with an ID token of the configured OpenID provider (OpenID Connect Core 1.0 section 2); needs no token. An ID
         /// token is good once and for ten minutes. The person's name begins with "oidc:", so that it is nobody's who has a password;
-        /// the role is that of the sign-in for as long as the session lasts.
+        /// the roles are those of the sign-in for as long as the session lasts; one that the settings no longer give is lost
+        /// at once.
         /// Errors: UNAUTHENTICATED (SIGN_IN_FAILED: the token is not to be believed, was used before, or gives no role),
         /// UNIMPLEMENTED (OIDC_OFF: no provider is configured), UNAVAILABLE (OIDC_UNAVAILABLE: the provider cannot be asked for its
         /// keys; sign-in with a password goes on).

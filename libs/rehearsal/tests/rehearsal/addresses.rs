@@ -1,6 +1,6 @@
 //! Where a name leads, and what is connected to.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -159,7 +159,7 @@ async fn the_connection_goes_to_the_address_that_was_checked_and_each_hop_looks_
     let (nameserver, asked) = rotating_nameserver().await;
     let first = Site::start(|path| if path == PATH { redirect("/again") } else { ok("wrong") }).await;
     let second = Site::at(THERE.into(), first.port, |_| ok(BODY)).await;
-    let options = Options { http_port: first.port, allow_private_addresses: true };
+    let options = Options { http_port: first.port, allow_private_addresses: true, ..Options::default() };
     let rehearsal = Rehearsal::new(options).unwrap();
     let nameservers = Nameservers::new(vec![nameserver.to_string()]).unwrap();
     let name = DomainName::parse(NAME).unwrap();
@@ -167,4 +167,22 @@ async fn the_connection_goes_to_the_address_that_was_checked_and_each_hop_looks_
     assert_eq!(rehearsed, Rehearsed::Right);
     assert_eq!((first.connections(), second.connections()), (1, 1));
     assert_eq!(asked.load(Ordering::SeqCst), 2, "one question for A per hop");
+}
+
+/// The attack: a customer's DNS, or a redirect, leads to a host of the CDN's own; it is listened there, and nobody comes.
+#[tokio::test]
+async fn the_cdns_own_hosts_are_never_connected_to() {
+    let own = Site::at(THERE.into(), 0, |_| ok(BODY)).await;
+    let mut outside = Outside::start().await;
+    outside.dns().set_a(NAME, &[THERE]);
+    assert_eq!(outside.fetch(own.port).await, Rehearsed::Right, "or the test shows nothing");
+    assert_eq!(own.connections(), 1);
+    outside.refuse_addresses = vec![ipnet::IpNet::from(IpAddr::V4(THERE))];
+    assert_eq!(outside.wrong(own.port).await, format!("it leads to the refused address {THERE}"));
+    let front = Site::at(HERE.into(), own.port, move |_| redirect("http://own.example.net/")).await;
+    outside.dns().set_a(NAME, &[HERE]);
+    outside.dns().set_a("own.example.net", &[THERE]);
+    let found = outside.wrong(front.port).await;
+    assert!(found.ends_with("there the name leads to an address that is refused here"), "{found}");
+    assert_eq!(own.connections(), 1, "nobody came");
 }

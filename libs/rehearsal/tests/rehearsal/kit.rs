@@ -26,6 +26,7 @@ pub(crate) const THERE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 pub(crate) struct Outside {
     dns: Dns,
     pub(crate) allow_private_addresses: bool,
+    pub(crate) refuse_addresses: Vec<ipnet::IpNet>,
     pub(crate) connect_within: Duration,
     pub(crate) fetch_within: Duration,
 }
@@ -38,6 +39,7 @@ impl Outside {
         Self {
             dns,
             allow_private_addresses: true,
+            refuse_addresses: Vec::new(),
             connect_within: Duration::from_secs(5),
             fetch_within: Duration::from_secs(10),
         }
@@ -52,7 +54,11 @@ impl Outside {
     }
 
     pub(crate) async fn fetch_token(&self, http_port: u16, token: &str) -> Rehearsed {
-        let options = Options { http_port, allow_private_addresses: self.allow_private_addresses };
+        let options = Options {
+            http_port,
+            allow_private_addresses: self.allow_private_addresses,
+            refuse_addresses: self.refuse_addresses.clone(),
+        };
         let rehearsal = Rehearsal::with_timeouts(options, self.connect_within, self.fetch_within).unwrap();
         let nameservers = Nameservers::new(vec![self.dns.addr().to_string()]).unwrap();
         let name = DomainName::parse(NAME).unwrap();

@@ -70,7 +70,11 @@ impl Config {
         let mut builder = config::Config::builder();
         if let Some(path) = file {
             let text = read_text(path)?;
-            builder = builder.add_source(File::from_str(&text, FileFormat::Toml));
+            let source = File::from_str(&text, FileFormat::Toml);
+            // By itself first: what is no TOML is told with its file and line.
+            let read = config::Config::builder().add_source(source.clone()).build();
+            read.map_err(|error| no_toml(path, &error.to_string()))?;
+            builder = builder.add_source(source);
         }
         // Env files from Windows leave a carriage return at each value's end.
         let variables =
@@ -117,6 +121,19 @@ fn parse_error(error: config::ConfigError) -> ConfigError {
     let told = error.to_string();
     let allowed = if told.contains("expected a boolean") { ": write true or false" } else { "" };
     ConfigError::Parse(format!("{told}{allowed}"))
+}
+
+/// Where the file is no TOML, and why, in a line. The parser shows the whole line, which may hold a secret; its key does not.
+fn no_toml(path: &Path, told: &str) -> ConfigError {
+    let place = told.lines().next().and_then(|first| first.strip_prefix("TOML parse error at "));
+    let why = told.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+    let Some(place) = place else {
+        return ConfigError::Parse(format!("{}: {}", path.display(), told.replace('\n', " ")));
+    };
+    let shown = told.lines().filter_map(|line| line.split_once(" | ")).map(|(_, shown)| shown);
+    let key = shown.filter_map(|shown| shown.split_once('=')).map(|(key, _)| key.trim()).next();
+    let key = key.map(|key| format!(": {key}")).unwrap_or_default();
+    ConfigError::Parse(format!("{}, {place}: {why}{key}", path.display()))
 }
 
 fn flatten(prefix: &str, value: &Value, visit: &mut dyn FnMut(&str, &Value)) {

@@ -6,17 +6,23 @@
 //! anything is bound; whoever breaks a rule is told all of what is wrong, with the setting's name.
 
 mod api_tls;
+mod key_algorithm;
 mod list;
 mod load;
+mod pre_expiry;
+mod proxies;
+mod secret_files;
 mod secrets;
 mod sections;
 mod store_url;
 mod validate;
 
+pub use key_algorithm::KeyAlgorithm;
 pub use load::{ConfigError, Setting};
+pub use proxies::KnownProxy;
 pub use sections::{
     Acme, AcmeIssuer, Admin, Api, ApiClient, ApiOidc, ApiTls, BusSettings, C4, Cdn, ChallengeResponder,
-    Config, Console, ConsoleApi, ConsoleOidc, ConsoleTls, Dns, Issuer, IssuerLimits, KeyAlgorithm, Keys,
+    Config, Connections, Console, ConsoleApi, ConsoleOidc, ConsoleTls, Dns, Issuer, IssuerLimits, Keys,
     LimitNumber, LimitNumbers, OidcRole, Preflight, Renewal, Retention, Scheduler, StoreSettings, Telemetry,
     Uploader,
 };

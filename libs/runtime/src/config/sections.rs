@@ -1,13 +1,16 @@
 //! One struct per concern. A field's documentation is its meaning; the unit stands in its name.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use domain::Role;
+use domain::{PreExpiry, Role, Roles};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::key_algorithm::KeyAlgorithm;
 use super::list::list;
+use super::pre_expiry;
+use super::proxies::KnownProxy;
 
 use crate::{LogFormat, Secret, SecretUrl};
 
@@ -29,6 +32,8 @@ pub struct Config {
     pub challenge_responder: ChallengeResponder,
     /// Health and metrics.
     pub admin: Admin,
+    /// What clients may use of every port.
+    pub connections: Connections,
     /// The CDN that domains must point at.
     pub cdn: Cdn,
     /// Whom to ask for DNS.
@@ -102,6 +107,9 @@ section! {
     Keys {
         /// One 32-byte key in base64 per line, the first is current. Made on first start with an SQLite store.
         sealing_key_file: PathBuf = PathBuf::from("data/sealing.key"),
+        /// Whether the other files with secrets may be open to others than their owner (tokens, keys of TLS and of external
+        /// account bindings, the OpenID client's secret).
+        open_secret_files: bool = false,
     }
 }
 
@@ -139,6 +147,9 @@ section! {
         client_ca_file: PathBuf = PathBuf::new(),
         /// Whether a client without a certificate may connect all the same, and show a token.
         client_certificate_optional: bool = false,
+        /// DNS names or URIs in the client certificates of consoles: what they say of a browser's address is believed.
+        #[serde(deserialize_with = "list")]
+        consoles: Vec<String> = Vec::new(),
         /// Who needs no token, because a client certificate says who it is.
         clients: Vec<ApiClient> = Vec::new(),
     }
@@ -153,7 +164,7 @@ pub struct ApiClient {
     /// A DNS name or URI among the subject alternative names of its certificate (RFC 5280 section 4.2.1.6).
     pub san: String,
     /// What it may do.
-    pub role: Role,
+    pub roles: Roles,
 }
 
 section! {
@@ -169,7 +180,7 @@ section! {
         name_claim: String = "email".to_owned(),
         /// The claim that holds the values which give a role, one text or several.
         roles_claim: String = "groups".to_owned(),
-        /// Who may sign in, and as what. Of several roles the last counts of viewer, support, key-reader, admin.
+        /// Who may sign in, and as what. Who has several of the values has all their roles.
         roles: Vec<OidcRole> = Vec::new(),
     }
 }
@@ -195,6 +206,9 @@ section! {
         tls: Option<ConsoleTls> = None,
         /// Listen beyond loopback without TLS, for a proxy in front that speaks TLS to the browsers.
         plain_text_beyond_loopback: bool = false,
+        /// Proxies whose X-Forwarded-For is believed: its last address is the browser's.
+        #[serde(deserialize_with = "list")]
+        trusted_proxies: Vec<IpNet> = Vec::new(),
         /// Where the API is, and whom to trust there.
         api: ConsoleApi = ConsoleApi::default(),
         /// The OpenID provider that people may sign in with; the API needs `[api.oidc]` for it.
@@ -267,17 +281,32 @@ section! {
 }
 
 section! {
+    /// `[connections]`
+    Connections {
+        /// Most connections of one port; fewer where the process may not open so many files.
+        max: u32 = 4096,
+        /// Most of one source, an IPv4 address or a /64, once a port is half full.
+        max_per_source: u32 = 256,
+        /// Sources that stand for many clients, which no share of one source bounds: load balancers, the CDN's edges, an
+        /// office behind one address. `cdn.addresses` are among them.
+        #[serde(deserialize_with = "list")]
+        shared_sources: Vec<IpNet> = Vec::new(),
+    }
+}
+
+section! {
     /// `[cdn]`
     Cdn {
         /// A domain is pointed at us if its CNAME chain reaches one of these, or the `cname` C4 names for it.
         #[serde(deserialize_with = "list")]
         cname_targets: Vec<String> = Vec::new(),
-        /// Or if its A and AAAA records are among these.
+        /// Or if its A and AAAA records are among these. With all of the edges' addresses here, a challenge that failed at
+        /// another one is told to the customer.
         #[serde(deserialize_with = "list")]
         addresses: Vec<IpNet> = Vec::new(),
         /// What to tell the owner of an apex, which cannot have a CNAME, to set.
         #[serde(deserialize_with = "list")]
-        apex_addresses: Vec<String> = Vec::new(),
+        apex_addresses: Vec<IpAddr> = Vec::new(),
         /// `host:port` of edges to verify after an upload; empty is off.
         #[serde(deserialize_with = "list")]
         edge_addresses: Vec<String> = Vec::new(),
@@ -300,8 +329,12 @@ section! {
         http_port: u16 = 80,
         /// Whether domains may point at private addresses.
         allow_private_addresses: bool = false,
+        /// Addresses that no rehearsal goes to, beside those that are not of the internet: the CDN's own hosts.
+        refuse_addresses: Vec<IpNet> = Vec::new(),
         /// Whether the challenge path is rehearsed before an order.
         rehearsal: bool = true,
+        /// Proxies that customers put between their domain and the CDN: a reason names the one it finds.
+        proxies: Vec<KnownProxy> = vec![KnownProxy::cloudflare()],
     }
 }
 
@@ -397,35 +430,6 @@ section! {
     }
 }
 
-/// The kind of a certificate's key. All CAs of the public internet take these, and all browsers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase", try_from = "String")]
-pub enum KeyAlgorithm {
-    /// ECDSA on P-256: the smallest and fastest.
-    P256,
-    /// ECDSA on P-384.
-    P384,
-    /// RSA of 2048 bits, for clients that know no ECDSA.
-    Rsa2048,
-    /// RSA of 4096 bits: each handshake costs the edges several times what 2048 does.
-    Rsa4096,
-}
-
-impl TryFrom<String> for KeyAlgorithm {
-    type Error = String;
-
-    /// Not left to serde, whose sentence does not say what there is.
-    fn try_from(word: String) -> Result<Self, String> {
-        match word.as_str() {
-            "p256" => Ok(Self::P256),
-            "p384" => Ok(Self::P384),
-            "rsa2048" => Ok(Self::Rsa2048),
-            "rsa4096" => Ok(Self::Rsa4096),
-            _ => Err(format!("{word:?} is none of p256, p384, rsa2048, rsa4096")),
-        }
-    }
-}
-
 section! {
     /// `[uploader]`
     Uploader {
@@ -437,8 +441,10 @@ section! {
 section! {
     /// `[renewal]`
     Renewal {
-        /// How long before its end a certificate is renewed.
-        pre_expiry_days: u16 = 7,
+        /// How many days before its end a certificate is renewed; or `third` of its lifetime, where its CA suggests no
+        /// window.
+        #[serde(with = "pre_expiry")]
+        pre_expiry_days: PreExpiry = PreExpiry::DEFAULT,
         /// Whether the CA's renewal information (RFC 9773) is asked for.
         ari: bool = true,
     }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use domain::PreExpiry;
 use url::{Host, Url};
 
 use super::{AcmeIssuer, ApiOidc, ApiTls, Config, ConfigError, ConsoleOidc, IssuerLimits};
@@ -15,8 +16,16 @@ impl Config {
         let mut problem = |setting: &str, what: String| problems.push(format!("{setting}: {what}"));
 
         self.check_store_and_bus(&mut problem);
-        if self.renewal.pre_expiry_days == 0 {
-            problem("renewal.pre_expiry_days", "must be at least 1".to_owned());
+        for (setting, value) in [
+            ("connections.max", self.connections.max),
+            ("connections.max_per_source", self.connections.max_per_source),
+        ] {
+            if value == 0 {
+                problem(setting, "must be at least 1".to_owned());
+            }
+        }
+        if self.renewal.pre_expiry_days == PreExpiry::Days(0) {
+            problem("renewal.pre_expiry_days", "must be at least 1, or \"third\"".to_owned());
         }
         if roles.contains(&RoleName::Api) {
             self.check_api(&mut problem);
@@ -36,6 +45,7 @@ impl Config {
         if roles.contains(&RoleName::Console) {
             self.check_console(&mut problem);
         }
+        self.check_secret_files(roles, &mut problem);
         self.check_telemetry(&mut problem);
         if problems.is_empty() { Ok(()) } else { Err(ConfigError::Invalid(problems)) }
     }
@@ -201,13 +211,16 @@ impl Config {
 }
 
 fn check_clients(tls: &ApiTls, problem: &mut impl FnMut(&str, String)) {
+    if tls.client_ca_file.as_os_str().is_empty() && !tls.consoles.is_empty() {
+        problem("api.tls.consoles", "need api.tls.client_ca_file".to_owned());
+    }
     if tls.client_ca_file.as_os_str().is_empty() && !tls.clients.is_empty() {
         problem("api.tls.clients", "need api.tls.client_ca_file".to_owned());
     }
     for (index, client) in tls.clients.iter().enumerate() {
         let setting = format!("api.tls.clients.{index}");
         if client.name.is_empty() || client.san.is_empty() {
-            problem(&setting, "needs a name, a san and a role".to_owned());
+            problem(&setting, "needs a name, a san and roles".to_owned());
         }
         if tls.clients[..index].iter().any(|other| other.name == client.name || other.san == client.san) {
             problem(&setting, "has the name or the san of another".to_owned());

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, RwLock};
 
 use http::StatusCode;
-use http::header::LOCATION;
+use http::header::{LINK, LOCATION};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -61,6 +61,11 @@ struct Index {
 impl Accounts {
     pub(super) fn get(&self, id: u64) -> Option<Arc<Account>> {
         read(&self.0).by_id.get(&id).cloned()
+    }
+
+    /// Its id; 0 if there is none yet.
+    pub(super) fn newest(&self) -> u64 {
+        read(&self.0).made
     }
 
     pub(super) fn contacts(&self) -> Vec<Vec<String>> {
@@ -152,15 +157,23 @@ fn account_reply(state: &State, request: &Authentic, account: &Account, status: 
 }
 
 /// The account's list of orders (RFC 8555 section 7.1.2.1).
-pub(super) fn orders(state: &State, request: &Authentic, id: u64) -> Result<Reply, Problem> {
+pub(super) fn orders(state: &State, request: &Authentic, id: u64, page: usize) -> Result<Reply, Problem> {
     let account = request.account()?;
     if account.id != id || !state.odd.lists_orders() {
         return Err(Problem::not_found("list of orders"));
     }
     request.must_be_post_as_get()?;
-    let urls: Vec<_> =
-        lock(&account.orders).iter().map(|order| request.url_of(&format!("order/{order}"))).collect();
-    Ok(json(StatusCode::OK, &json!({ "orders": urls })))
+    let per_page = state.odd.orders_per_page();
+    let orders = lock(&account.orders).clone();
+    let rest = orders.get(page.saturating_mul(per_page)..).unwrap_or_default();
+    let shown = rest.iter().take(per_page);
+    let urls: Vec<_> = shown.map(|order| request.url_of(&format!("order/{order}"))).collect();
+    let mut reply = json(StatusCode::OK, &json!({ "orders": urls }));
+    if rest.len() > per_page {
+        let next = request.url_of(&format!("orders/{id}/{}", page + 1));
+        insert(&mut reply, LINK, &format!("<{next}>;rel=\"next\""));
+    }
+    Ok(reply)
 }
 
 fn check_contact(contact: &[String]) -> Result<(), Problem> {

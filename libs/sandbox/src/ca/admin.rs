@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::control::CaControl;
+use super::oddities_over_http::Switch;
 use super::state::State;
 use super::{Endpoint, ValidationResult};
 use crate::serve::{Reply, Request, json, reply, text};
@@ -24,6 +25,9 @@ struct Change {
     drop_answer: Option<Endpoint>,
     #[serde(default)]
     expire_orders: bool,
+    /// What real CAs do, one after the other.
+    #[serde(default)]
+    switches: Vec<Switch>,
 }
 
 pub(super) fn answer(state: &Arc<State>, request: &Request) -> Reply {
@@ -48,6 +52,7 @@ fn counters(control: &CaControl) -> serde_json::Value {
     json!({
         "requests": control.requests(),
         "orders_placed": control.orders_placed(),
+        "refused_us": control.refused_us(),
         "certificates_issued": control.certificates_issued(),
     })
 }
@@ -75,5 +80,8 @@ fn apply(control: &CaControl, change: &Change) {
     }
     if change.expire_orders {
         control.expire_orders();
+    }
+    for switch in &change.switches {
+        switch.turn(control);
     }
 }

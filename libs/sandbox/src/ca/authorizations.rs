@@ -134,8 +134,12 @@ impl Authorization {
         }
         if is_valid {
             lock(&account.authorized).insert(self.name.clone(), self.clone());
-        } else {
-            state.ledger.authorization_failed(self.account, &self.name);
+            state.ledger.authorization_valid(self.account, &self.name);
+            return;
+        }
+        state.counters.count_ended_order();
+        if state.ledger.authorization_failed(self.account, &self.name) {
+            state.odd.pause(&self.name, Some(&format!("https://sandbox.invalid/unpause?name={}", self.name)));
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::ari::RenewalWindow;
-use super::limits::Limits;
+use super::limits::{Asked, Limits};
 use super::problem::Problem;
 use super::state::State;
 use super::{CaRefusal, Endpoint, Nonsense, RevokedCertificate, ValidationResult};
@@ -100,6 +100,18 @@ impl CaControl {
         self.0.ledger.refused()
     }
 
+    /// How long what [`CaControl::enforce`] enforces would refuse the newest account an order for that domain.
+    pub fn wait_for_order(&self, domain: &str) -> Duration {
+        let names = [domain.to_ascii_lowercase()];
+        let account = self.0.accounts.newest();
+        self.0.ledger.wait(&Asked { account, names: &names, is_replacement: false })
+    }
+
+    /// How many new orders the newest account may place now; none without a limit.
+    pub fn new_orders_left(&self) -> Option<u32> {
+        self.0.ledger.new_orders_left(self.0.accounts.newest())
+    }
+
     /// Closes the connection on the next good request to that endpoint, which comes to nothing.
     pub fn drop_request(&self, next: Endpoint) {
         self.0.knobs.drops.wish(next, Lost::Request);
@@ -172,6 +184,11 @@ impl CaControl {
     /// Orders placed that have this name.
     pub fn orders_for(&self, domain: &str) -> u64 {
         self.0.counters.orders_for(domain)
+    }
+
+    /// Orders that the CA ended without a certificate: a challenge was wrong, or the issuance failed.
+    pub fn orders_ended(&self) -> u64 {
+        self.0.counters.orders_ended()
     }
 
     /// Certificates issued.

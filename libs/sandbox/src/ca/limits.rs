@@ -9,6 +9,10 @@
 //! | certificates | registered domain | a certificate, when issued, unless it renews | renewals and replacements |
 //! | certificates | exact set of names | a certificate, when issued | replacements |
 //! | failed authorizations | account and name | an authorization, when it fails | replacements |
+//! | failures in a row | account and name | an authorization, when it fails | none: the name is paused |
+//!
+//! A valid authorization fills the last of them again. A name that empties it is paused: its orders are refused, without
+//! a time, until the account's holder has it resumed ([`super::CaControl::pause`]).
 //!
 //! A renewal is an order for exactly the names of an earlier certificate of the account. A replacement names the
 //! certificate that it replaces, by RFC 9773 section 5, while that one's suggested window is open. So a replacement is
@@ -49,6 +53,8 @@ pub struct Limits {
     pub certificates_per_exact_set: Option<Limit>,
     /// Failed authorizations of an account for one name.
     pub failed_authorizations: Option<Limit>,
+    /// Failed authorizations of an account for one name without a valid one between them.
+    pub failures_in_a_row: Option<Limit>,
 }
 
 impl Limits {
@@ -62,6 +68,7 @@ impl Limits {
             certificates_per_registered_domain: limit(50, WEEK),
             certificates_per_exact_set: limit(5, WEEK),
             failed_authorizations: limit(5, HOUR),
+            failures_in_a_row: limit(1152, 1152 * 24 * HOUR),
         }
     }
 }
@@ -85,6 +92,7 @@ enum Bucket {
     RegisteredDomain(String),
     ExactSet(Vec<String>),
     FailedAuthorizations { account: u64, name: String },
+    FailuresInARow { account: u64, name: String },
 }
 
 impl Bucket {
@@ -99,6 +107,7 @@ impl Bucket {
             Self::RegisteredDomain(_) => limits.certificates_per_registered_domain,
             Self::ExactSet(_) => limits.certificates_per_exact_set,
             Self::FailedAuthorizations { .. } => limits.failed_authorizations,
+            Self::FailuresInARow { .. } => limits.failures_in_a_row,
         }
     }
 
@@ -108,7 +117,9 @@ impl Bucket {
             Self::NewOrders { .. } => false,
             Self::RegisteredDomain(domain) => registered_domain(name) == domain,
             Self::ExactSet(_) => true,
-            Self::FailedAuthorizations { name: failed, .. } => name == failed,
+            Self::FailedAuthorizations { name: failed, .. } | Self::FailuresInARow { name: failed, .. } => {
+                name == failed
+            }
         };
         names.iter().filter(|name| is_about(name)).cloned().collect()
     }
@@ -125,7 +136,7 @@ impl Bucket {
             Self::ExactSet(_) => format!(
                 "too many certificates ({most}) already issued for this exact set of identifiers in the last {per}"
             ),
-            Self::FailedAuthorizations { name, .. } => {
+            Self::FailedAuthorizations { name, .. } | Self::FailuresInARow { name, .. } => {
                 format!("too many failed authorizations ({most}) for {name:?} in the last {per}")
             }
         }
@@ -218,10 +229,46 @@ impl Ledger {
         books.issued.entry(names.to_owned()).or_default().insert(account);
     }
 
-    pub(super) fn authorization_failed(&self, account: u64, name: &str) {
+    /// True if the name is to be paused.
+    pub(super) fn authorization_failed(&self, account: u64, name: &str) -> bool {
         let now = (self.clock)();
-        let name = name.to_owned();
-        lock(&self.books).take(Bucket::FailedAuthorizations { account, name }, now);
+        let mut books = lock(&self.books);
+        books.take(Bucket::FailedAuthorizations { account, name: name.to_owned() }, now);
+        let in_a_row = Bucket::FailuresInARow { account, name: name.to_owned() };
+        let Some(limit) = in_a_row.limit(&books.limits) else {
+            return false;
+        };
+        books.take(in_a_row, now);
+        let in_a_row = Bucket::FailuresInARow { account, name: name.to_owned() };
+        limit.take(books.full_at(&in_a_row, now), now).is_err()
+    }
+
+    pub(super) fn authorization_valid(&self, account: u64, name: &str) {
+        lock(&self.books).full_at.remove(&Bucket::FailuresInARow { account, name: name.to_owned() });
+    }
+
+    /// The account's holder has the name resumed, whatever the account.
+    pub(super) fn resumed(&self, resumed: &str) {
+        let is_of =
+            |bucket: &Bucket| matches!(bucket, Bucket::FailuresInARow { name, .. } if name == resumed);
+        lock(&self.books).full_at.retain(|bucket, _| !is_of(bucket));
+    }
+
+    /// How long an order would be refused.
+    pub(super) fn wait(&self, asked: &Asked<'_>) -> Duration {
+        lock(&self.books).emptiest(asked, (self.clock)()).map_or(Duration::ZERO, |(wait, ..)| wait)
+    }
+}
+
+impl Ledger {
+    pub(super) fn new_orders_left(&self, account: u64) -> Option<u32> {
+        let books = lock(&self.books);
+        let limit = books.limits.new_orders?;
+        let (now, bucket) = ((self.clock)(), Bucket::NewOrders { account });
+        let used = books.full_at(&bucket, now).duration_since(now);
+        let refill = limit.per / limit.most.max(1);
+        let used = Duration::try_from(used).unwrap_or_default().as_secs_f64() / refill.as_secs_f64();
+        Some(limit.most.saturating_sub(used.ceil() as u32))
     }
 }
 
@@ -232,6 +279,14 @@ impl Books {
 
     /// By the emptiest of the order's buckets.
     fn refusal(&self, asked: &Asked<'_>, now: Timestamp) -> Option<Problem> {
+        let (wait, bucket, limit) = self.emptiest(asked, now)?;
+        let retry_at = after(now, wait).strftime("%Y-%m-%d %H:%M:%S UTC");
+        let detail = format!("{}, retry after {retry_at}", bucket.too_many(limit));
+        Some(Problem::rate_limited(detail, wait).about(bucket.names_among(asked.names)))
+    }
+
+    /// The bucket that keeps an order waiting for longest.
+    fn emptiest(&self, asked: &Asked<'_>, now: Timestamp) -> Option<(Duration, Bucket, Limit)> {
         let &Asked { account, names, .. } = asked;
         let mut buckets = vec![Bucket::ExactSet(names.to_owned())];
         buckets.extend(names.iter().cloned().map(|name| Bucket::FailedAuthorizations { account, name }));
@@ -239,15 +294,12 @@ impl Books {
             buckets.push(Bucket::NewOrders { account });
             buckets.extend(Bucket::of_registered_domains(names));
         }
-        let empty = buckets.iter().filter_map(|bucket| {
+        let empty = buckets.into_iter().filter_map(|bucket| {
             let limit = bucket.limit(&self.limits)?;
-            let wait = limit.take(self.full_at(bucket, now), now).err()?;
+            let wait = limit.take(self.full_at(&bucket, now), now).err()?;
             Some((wait, bucket, limit))
         });
-        let (wait, bucket, limit) = empty.max_by_key(|(wait, ..)| *wait)?;
-        let retry_at = after(now, wait).strftime("%Y-%m-%d %H:%M:%S UTC");
-        let detail = format!("{}, retry after {retry_at}", bucket.too_many(limit));
-        Some(Problem::rate_limited(detail, wait).about(bucket.names_among(names)))
+        empty.max_by_key(|(wait, ..)| *wait)
     }
 
     fn full_at(&self, bucket: &Bucket, now: Timestamp) -> Timestamp {

@@ -18,6 +18,7 @@ mod jws;
 mod limits;
 mod nonces;
 mod oddities;
+mod oddities_over_http;
 mod orders;
 mod problem;
 mod request;
@@ -31,7 +32,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 pub use self::control::CaControl;
 pub use self::limits::{Limit, Limits};
@@ -162,7 +163,8 @@ pub enum Nonsense {
 }
 
 /// What the CA answers instead of doing what it is asked to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CaRefusal {
     /// HTTP status.
     pub status: u16,
@@ -170,8 +172,13 @@ pub struct CaRefusal {
     pub problem: String,
     /// What the CA says about it.
     pub detail: String,
-    /// How long it asks to wait.
+    /// How long it asks to wait; in JSON, in seconds.
+    #[serde(default, deserialize_with = "seconds")]
     pub retry_after: Option<Duration>,
+}
+
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    Option::<u64>::deserialize(deserializer).map(|seconds| seconds.map(Duration::from_secs))
 }
 
 /// A certificate that was revoked.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, LINK, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::control::CaControl;
@@ -18,7 +19,8 @@ use crate::serve::{Reply, body_of, reply};
 use crate::sync::{read, write};
 
 /// What the CA refuses us for ([`CaControl::refuse_us`]).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct UsRefusal {
     /// Error type of RFC 8555 section 6.7, such as `userActionRequired`.
     pub problem: String,
@@ -41,6 +43,7 @@ enum Switch {
     RelativeReferences,
     ListedOrders,
     SilentOrders,
+    ManyAuthorizations,
 }
 
 #[derive(Default)]
@@ -58,6 +61,8 @@ struct Settings {
     pauses: HashMap<String, String>,
     issuance_failures: VecDeque<CaRefusal>,
     without_http_01: HashSet<String>,
+    orders_per_page: Option<usize>,
+    subproblems: Vec<Value>,
 }
 
 impl CaControl {
@@ -70,6 +75,17 @@ impl CaControl {
     /// Leaves the URN prefix of problem types away.
     pub fn write_bare_problem_types(&self, on: bool) {
         self.0.odd.switch(Switch::BareTypes, on);
+    }
+
+    /// Adds to every problem what it is about in detail: name, type, words (RFC 8555 section 6.7.1).
+    pub fn write_subproblems(&self, subproblems: &[(&str, &str, &str)]) {
+        let subproblems = subproblems.iter().map(|(name, kind, detail)| {
+            let identifier = json!({ "type": "dns", "value": name });
+            let kind = format!("urn:ietf:params:acme:error:{kind}");
+            json!({ "type": kind, "detail": detail, "identifier": identifier })
+        });
+        let subproblems = subproblems.collect();
+        self.0.odd.set(|odd| odd.subproblems = subproblems);
     }
 
     /// Gives `Location` and all URLs within orders as references relative to the origin (RFC 9110 section 10.2.2).
@@ -131,10 +147,10 @@ impl CaControl {
     /// resumed; none resumes it.
     pub fn pause(&self, domain: &str, url: Option<&str>) {
         let domain = domain.to_ascii_lowercase();
-        self.0.odd.set(|odd| match url {
-            Some(url) => odd.pauses.insert(domain, url.to_owned()),
-            None => odd.pauses.remove(&domain),
-        });
+        self.0.odd.pause(&domain, url);
+        if url.is_none() {
+            self.0.ledger.resumed(&domain);
+        }
     }
 
     /// Takes the next `times` finalized orders and ends them with that problem, as a CA without SCTs does.
@@ -147,14 +163,28 @@ impl CaControl {
         self.0.odd.switch(Switch::ListedOrders, on);
     }
 
-    /// Offers no HTTP-01 challenge for that name.
-    pub fn offer_no_http_01(&self, domain: &str) {
-        self.0.odd.set(|odd| odd.without_http_01.insert(domain.to_ascii_lowercase()));
+    /// Gives that list in pages of so many, each with a `Link` to the next.
+    pub fn list_orders_by(&self, page: usize) {
+        self.list_orders(true);
+        self.0.odd.set(|odd| odd.orders_per_page = Some(page.max(1)));
+    }
+
+    /// Offers no HTTP-01 challenge for that name, or one again.
+    pub fn offer_http_01(&self, domain: &str, on: bool) {
+        let domain = domain.to_ascii_lowercase();
+        self.0.odd.set(|odd| {
+            if on { odd.without_http_01.remove(&domain) } else { odd.without_http_01.insert(domain) }
+        });
     }
 
     /// Leaves an order and its authorization pending where the challenge is invalid.
     pub fn leave_failed_orders_pending(&self, on: bool) {
         self.0.odd.switch(Switch::SilentOrders, on);
+    }
+
+    /// Gives each order a thousand authorizations.
+    pub fn give_many_authorizations(&self, on: bool) {
+        self.0.odd.switch(Switch::ManyAuthorizations, on);
     }
 
     /// Forgets every account and order, as a CA that was reinstalled; certificates stay.
@@ -168,6 +198,13 @@ impl CaControl {
 impl Oddities {
     fn set<R>(&self, change: impl FnOnce(&mut Settings) -> R) {
         change(&mut write(&self.0));
+    }
+
+    pub(super) fn pause(&self, domain: &str, url: Option<&str>) {
+        self.set(|odd| match url {
+            Some(url) => odd.pauses.insert(domain.to_owned(), url.to_owned()),
+            None => odd.pauses.remove(domain),
+        });
     }
 
     fn switch(&self, switch: Switch, on: bool) {
@@ -240,12 +277,20 @@ impl Oddities {
         self.get(|odd| odd.on.contains(&Switch::ListedOrders))
     }
 
+    pub(super) fn orders_per_page(&self) -> usize {
+        self.get(|odd| odd.orders_per_page.unwrap_or(usize::MAX))
+    }
+
     pub(super) fn offers_http_01(&self, name: &str) -> bool {
         self.get(|odd| !odd.without_http_01.contains(name))
     }
 
     pub(super) fn leaves_failed_orders_pending(&self) -> bool {
         self.get(|odd| odd.on.contains(&Switch::SilentOrders))
+    }
+
+    pub(super) fn authorizations_per_order(&self) -> usize {
+        if self.get(|odd| odd.on.contains(&Switch::ManyAuthorizations)) { 1000 } else { 1 }
     }
 
     /// An answer as this CA writes it.
@@ -257,11 +302,12 @@ impl Oddities {
                 odd.on.contains(&Switch::RelativeReferences),
             )
         });
-        let without = self.get(|odd| odd.without_resource.clone());
+        let (without, subproblems) = self.get(|odd| (odd.without_resource.clone(), odd.subproblems.clone()));
         let mut good = good;
         self.headers(good.status(), good.headers_mut(), relative);
         let is_json = good.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().ends_with(b"json"));
-        if !is_json || !(nulls || bare_types || relative || without.is_some()) {
+        let changes_json = nulls || bare_types || relative || without.is_some() || !subproblems.is_empty();
+        if !is_json || !changes_json {
             return good;
         }
         let (head, body) = body_of(good).await;
@@ -272,6 +318,9 @@ impl Oddities {
             && members.contains_key("newOrder")
         {
             members.remove(&resource);
+        }
+        if !subproblems.is_empty() && head.status.as_u16() >= 400 {
+            value["subproblems"] = subproblems.into();
         }
         if bare_types {
             strip_prefixes(&mut value);

@@ -106,6 +106,8 @@ impl Order {
             .authorizations
             .iter()
             .map(|authorization| request.url_of(&format!("authorization/{}", authorization.id)))
+            .cycle()
+            .take(self.authorizations.len() * state.odd.authorizations_per_order())
             .collect();
         let mut order = json!({
             "status": status.as_str(),
@@ -324,6 +326,7 @@ fn issue(state: &State, order: &Arc<Order>, key: PublicKey) {
     }
     if let Some(problem) = state.odd.issuance_failure() {
         *lock(&order.issuance) = Issuance::Failed(problem);
+        state.counters.count_ended_order();
         return;
     }
     let lifetime = state.knobs.lifetime_of(order.profile.as_deref());

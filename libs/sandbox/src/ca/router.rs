@@ -28,7 +28,8 @@ enum Resource<'a> {
     RevokeCert,
     KeyChange,
     Account(u64),
-    Orders(u64),
+    /// Of an account, and which page.
+    Orders(u64, usize),
     Order(u64),
     Finalize(u64),
     Authorization(u64),
@@ -54,12 +55,15 @@ impl<'a> Resource<'a> {
         match kind {
             "renewal-info" => return Some(Self::RenewalInfo(id)),
             "certificate" => return Some(Self::Certificate(id)),
+            "orders" => {
+                let (account, page) = id.split_once('/').unwrap_or((id, "0"));
+                return Some(Self::Orders(account.parse().ok()?, page.parse().ok()?));
+            }
             _ => {}
         }
         let number = id.parse().ok()?;
         match kind {
             "account" => Some(Self::Account(number)),
-            "orders" => Some(Self::Orders(number)),
             "order" => Some(Self::Order(number)),
             "finalize" => Some(Self::Finalize(number)),
             "authorization" => Some(Self::Authorization(number)),
@@ -194,7 +198,7 @@ fn answer_authentic(
         Resource::RevokeCert => certificates::revoke_cert(state, request),
         Resource::KeyChange => accounts::key_change(state, request),
         Resource::Account(id) => accounts::account(state, request, *id),
-        Resource::Orders(id) => accounts::orders(state, request, *id),
+        Resource::Orders(id, page) => accounts::orders(state, request, *id, *page),
         Resource::Order(id) => orders::order(state, request, *id),
         Resource::Finalize(id) => orders::finalize(state, request, *id),
         Resource::Authorization(id) => authorizations::authorization(state, request, *id),

@@ -134,6 +134,7 @@ impl<K: Eq + Hash, T> Registry<K, T> {
 pub(super) struct Counters {
     pub(super) requests: AtomicU64,
     pub(super) certificates: AtomicU64,
+    orders_ended: AtomicU64,
     pub(super) revoked: Mutex<Vec<RevokedCertificate>>,
     orders_at: Mutex<Vec<Timestamp>>,
     orders_by_name: Mutex<HashMap<String, u64>>,
@@ -147,6 +148,15 @@ impl Counters {
         for name in names {
             *by_name.entry(name.clone()).or_default() += 1;
         }
+    }
+
+    /// The CA ended one without a certificate.
+    pub(super) fn count_ended_order(&self) {
+        self.orders_ended.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn orders_ended(&self) -> u64 {
+        self.orders_ended.load(Ordering::Relaxed)
     }
 
     pub(super) fn note_token(&self, name: &str, token: &str) {

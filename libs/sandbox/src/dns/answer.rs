@@ -11,7 +11,7 @@ use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseI
 use hickory_server::zone_handler::MessageResponseBuilder;
 use tracing::debug;
 
-use super::records::{Found, State};
+use super::records::{Asked, Found, State};
 
 /// What fits into a datagram anywhere.
 const UDP_PAYLOAD_BYTES: u16 = 1232;
@@ -37,7 +37,16 @@ impl RequestHandler for Answerer {
             return send(request, response, metadata, &[], &[]).await;
         }
         let name = Name::from(asked.query.name());
-        let (answers, code) = match self.0.find(&name, asked.query.query_type()) {
+        let question = Asked {
+            name: name.clone(),
+            kind: asked.query.query_type(),
+            is_checked: !request.metadata.checking_disabled,
+            is_recursive: request.metadata.recursion_desired,
+        };
+        let (answers, code) = match self.0.find(&question) {
+            Found::Delegation(nameservers) => {
+                return send(request, response, metadata, &[], &nameservers).await;
+            }
             Found::Records(records) => (records, ResponseCode::NoError),
             Found::NoSuchName(chain) => (chain, ResponseCode::NXDomain),
             Found::ServFail => (Vec::new(), ResponseCode::ServFail),
@@ -55,7 +64,7 @@ async fn send<R: ResponseHandler>(
     mut response: R,
     metadata: Metadata,
     answers: &[Record],
-    soa: &[Record],
+    authorities: &[Record],
 ) -> ResponseInfo {
     let mut edns = Edns::new();
     edns.set_max_payload(UDP_PAYLOAD_BYTES);
@@ -63,7 +72,7 @@ async fn send<R: ResponseHandler>(
     if request.edns.is_some() {
         message.edns(&edns);
     }
-    let message = message.build(metadata, answers, [], soa, []);
+    let message = message.build(metadata, answers, authorities, [], []);
     match response.send_response(message).await {
         Ok(info) => info,
         Err(error) => {

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::records::{Entry, State};
+use super::records::{Broken, Entry, State};
 
 /// Sets records and faults of a running DNS server. A name exists from its first record or fault to its removal.
 #[derive(Clone)]
@@ -46,6 +46,19 @@ impl DnsControl {
     /// Answers SERVFAIL to questions that lead to that name.
     pub fn servfail(&self, name: &str, on: bool) {
         self.0.change(name, |entry| entry.servfail = on);
+    }
+
+    /// Answers SERVFAIL to questions that lead to that zone or below, unless they ask for no check of signatures: the
+    /// zone's DNSSEC is broken.
+    pub fn break_signatures(&self, zone: &str, on: bool) {
+        self.0.set_broken(zone, on.then_some(Broken::Signatures));
+    }
+
+    /// Answers SERVFAIL to questions that lead to that zone or below: its nameservers, which have these names, are away.
+    /// With none they are back.
+    pub fn break_nameservers(&self, zone: &str, nameservers: Option<&[&str]>) {
+        let names = nameservers.map(|names| names.iter().map(ToString::to_string).collect());
+        self.0.set_broken(zone, names.map(Broken::Nameservers));
     }
 
     /// Leaves questions that lead to that name without an answer.

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::RwLock;
 use std::sync::atomic::AtomicU64;
 
-use hickory_proto::rr::rdata::{A, AAAA, CNAME, NULL};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, NS, NULL};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use crate::sync::{read, write};
@@ -25,7 +25,28 @@ struct Zone {
     entries: BTreeMap<Vec<String>, Entry>,
     /// By labels from the root down: the CNAME of every name below that is not set.
     zones: BTreeMap<Vec<String>, String>,
+    /// By labels from the root down: zones that fail with all that is below them.
+    broken: BTreeMap<Vec<String>, Broken>,
     default_a: Option<Ipv4Addr>,
+}
+
+/// What is wrong with a zone.
+#[derive(Clone)]
+pub(super) enum Broken {
+    /// Its signatures.
+    Signatures,
+    /// Its nameservers, of these names.
+    Nameservers(Vec<String>),
+}
+
+/// A question, as far as it matters.
+pub(super) struct Asked {
+    pub(super) name: Name,
+    pub(super) kind: RecordType,
+    /// Signatures are to be checked.
+    pub(super) is_checked: bool,
+    /// Other nameservers may be asked.
+    pub(super) is_recursive: bool,
 }
 
 #[derive(Clone, Default)]
@@ -57,6 +78,8 @@ pub(super) enum Found {
     Records(Vec<Record>),
     /// The chain, to a name that does not exist.
     NoSuchName(Vec<Record>),
+    /// Nothing but whom to ask.
+    Delegation(Vec<Record>),
     ServFail,
     Timeout,
 }
@@ -80,11 +103,29 @@ impl State {
         write(&self.zone).default_a = address;
     }
 
-    pub(super) fn find(&self, name: &Name, record_type: RecordType) -> Found {
+    pub(super) fn set_broken(&self, zone: &str, broken: Option<Broken>) {
+        let key = labels(zone);
+        let broken_zones = &mut write(&self.zone).broken;
+        match broken {
+            Some(broken) => broken_zones.insert(key, broken),
+            None => broken_zones.remove(&key),
+        };
+    }
+
+    pub(super) fn find(&self, asked: &Asked) -> Found {
         let zone = read(&self.zone);
+        let record_type = asked.kind;
         let mut records = Vec::new();
-        let mut owner = name.clone();
+        let mut owner = asked.name.clone();
+        if let Some(nameservers) = zone.delegation(&owner).filter(|_| !asked.is_recursive) {
+            return Found::Delegation(nameservers);
+        }
         for _ in 0..MOST_CNAMES {
+            match zone.broken_at(&owner) {
+                Some(Broken::Signatures) if !asked.is_checked => {}
+                None => {}
+                Some(_) => return Found::ServFail,
+            }
             let Some(entry) = zone.entry(&owner) else {
                 return if zone.has_below(&owner) {
                     Found::Records(records)
@@ -127,6 +168,21 @@ impl Zone {
     /// so no CNAME.
     fn zone_of(&self, name: &[String]) -> Option<&str> {
         (1..name.len()).rev().find_map(|length| self.zones.get(&name[..length])).map(String::as_str)
+    }
+
+    /// What is wrong with the innermost broken zone around that name, or of that name.
+    fn broken_at(&self, name: &Name) -> Option<&Broken> {
+        let name = labels(&name.to_ascii());
+        (1..=name.len()).rev().find_map(|length| self.broken.get(&name[..length]))
+    }
+
+    /// The nameservers of a zone of that name that fail.
+    fn delegation(&self, name: &Name) -> Option<Vec<Record>> {
+        let Some(Broken::Nameservers(nameservers)) = self.broken.get(&labels(&name.to_ascii())) else {
+            return None;
+        };
+        let targets = nameservers.iter().filter_map(|target| Name::from_ascii(target).ok());
+        Some(targets.map(|target| Record::from_rdata(name.clone(), TTL, RData::NS(NS(target)))).collect())
     }
 
     /// Whether a name below that one exists; then so does that one (RFC 8020).

@@ -36,6 +36,8 @@ CREATE TABLE domains (
     missing_first_at        timestamptz,
     missing_last_at         timestamptz,
     missing_answers         integer     NOT NULL DEFAULT 0,
+    -- Since when DNS fails for the name (SERVFAIL).
+    dns_failing_since       timestamptz,
     upload_failing          jsonb,
     -- PostgreSQL: the foreign keys of certificates are below, because that table must exist first.
     live_certificate_id     uuid,
@@ -47,6 +49,8 @@ CREATE TABLE domains (
         CHECK (status IN ('Success', 'Pending', 'Failure', 'Discard', 'Expired', 'Emergency')),
     who                     text        COLLATE "C" CHECK (who IN ('customer', 'cdn_operator', 'ca', 'us')),
     activity                text        NOT NULL,
+    -- Since when; NULL is since `created_at`.
+    activity_since          timestamptz,
     waiting                 jsonb,
     upload_revision         bigint      NOT NULL,
 
@@ -91,6 +95,8 @@ CREATE UNIQUE INDEX domains_by_position ON domains (position);
 CREATE INDEX domains_unnumbered ON domains (changed_at) WHERE position IS NULL;
 -- Sweeps of the scheduler.
 CREATE INDEX domains_ending ON domains (live_not_after) WHERE deleted_at IS NULL AND status = 'Success';
+CREATE INDEX domains_pasted_ending ON domains (live_not_after)
+    WHERE deleted_at IS NULL AND status = 'Success' AND source = 'text' AND waiting IS NULL;
 CREATE INDEX domains_missing ON domains (missing_last_at)
     WHERE missing_last_at IS NOT NULL AND live_certificate_id IS NOT NULL;
 CREATE INDEX domains_to_recheck ON domains (rechecked_on, name)
@@ -99,7 +105,8 @@ CREATE INDEX domains_with_keys_to_destroy ON domains (deleted_at)
     WHERE deleted_at IS NOT NULL AND (keys_destroyed_at IS NULL OR keys_destroyed_at < deleted_at);
 
 -- Rows are our accounts at CAs. The issuer and `ssl-manager account` write them. `pending_key` is the next key during a
--- rollover: it is stored before the CA receives it (RFC 8555 section 7.3.5). Both keys are sealed to `id`.
+-- rollover: it is stored before the CA receives it (RFC 8555 section 7.3.5). Both keys are sealed
+-- to `id` and `directory_url`.
 CREATE TABLE accounts (
     id            uuid        PRIMARY KEY,
     issuer        text        COLLATE "C" NOT NULL,
@@ -131,6 +138,8 @@ CREATE TABLE certificates (
     renewal_at       timestamptz,
     window_start     timestamptz,
     window_end       timestamptz,
+    -- Whether browsers trust a pasted one; NULL for a generated one.
+    trust            text        CHECK (trust IN ('public', 'intermediate_missing', 'private')),
     revoked_at       timestamptz,
     key_destroyed_at timestamptz,
     chain_pem        text        NOT NULL,
@@ -165,7 +174,7 @@ CREATE INDEX work_due ON work (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX work_of_midnight ON work (cause, due_at) WHERE cause = 'midnight';
 
 -- Rows are orders at a CA. The issuer writes them, and the api abandons them. Each state requires its columns; the key
--- is sealed to `certificate_id` and is here only until the certificate is stored.
+-- is sealed to `certificate_id` and `name`, and is here only until the certificate is stored.
 CREATE TABLE orders (
     id             uuid        PRIMARY KEY,
     name           text        COLLATE "C" NOT NULL REFERENCES domains (name),
@@ -281,39 +290,56 @@ CREATE TABLE buckets (
 
 CREATE INDEX buckets_by_time ON buckets (at);
 
+-- Rows are reservations: an order may still be counted in a bucket of a limit that its CA counts when it issues. The issuer
+-- writes them with the order and deletes them with its end; so does the api where it abandons one. An order that ended
+-- while its CA may have issued gives its rows that time (`spent_at`), and the issuer adds them to the bucket when it next
+-- looks at it. The scheduler deletes what was never looked at again.
+CREATE TABLE reservations (
+    bucket   text        COLLATE "C" NOT NULL,
+    order_id uuid        NOT NULL REFERENCES orders (id),
+    spent_at timestamptz,
+    PRIMARY KEY (bucket, order_id)
+);
+
+CREATE INDEX reservations_by_order ON reservations (order_id);
+
 -- Rows are API tokens; the text of a token is not stored. `ssl-manager token` writes them, and the api writes the time
--- of the last use.
+-- of the last use. `roles`, here and below: one or more, with commas between them. `mac`, here and below: HMAC-SHA-256 of
+-- the row by a key that is derived from the sealing key; a row whose MAC does not fit counts as absent.
 CREATE TABLE tokens (
     name         text        COLLATE "C" PRIMARY KEY,
     hash         bytea       NOT NULL UNIQUE CHECK (length(hash) = 32),
-    role         text        NOT NULL,
+    roles        text        NOT NULL,
     created_at   timestamptz NOT NULL,
     expires_at   timestamptz,
     last_used_at timestamptz,
-    revoked_at   timestamptz
+    revoked_at   timestamptz,
+    mac          bytea       NOT NULL
 );
 
 -- Rows are people who sign in to the console. `ssl-manager user` writes them. The password is an Argon2id hash in PHC
 -- form; NULL for people who sign in through an OpenID provider.
 CREATE TABLE users (
     name          text        COLLATE "C" PRIMARY KEY,
-    role          text        NOT NULL,
+    roles         text        NOT NULL,
     password_hash text,
-    created_at    timestamptz NOT NULL
+    created_at    timestamptz NOT NULL,
+    mac           bytea       NOT NULL
 );
 
 -- Rows are sessions of the console, by the hash of the browser's token. The api writes them, and the scheduler deletes
 -- expired ones. A session belongs to a row of `users`, or to a person whom an OpenID provider authenticated: then it
--- has the name and the role of the sign-in.
+-- has the name and the roles of the sign-in.
 CREATE TABLE sessions (
     hash       bytea       PRIMARY KEY CHECK (length(hash) = 32),
     user_name  text        COLLATE "C" REFERENCES users (name) ON DELETE CASCADE,
     person     text        COLLATE "C",
-    role       text,
+    roles      text,
     created_at timestamptz NOT NULL,
     used_at    timestamptz NOT NULL,
     expires_at timestamptz NOT NULL,
-    CONSTRAINT sessions_of_one CHECK ((user_name IS NULL) <> (person IS NULL) AND (person IS NULL) = (role IS NULL))
+    mac        bytea       NOT NULL,
+    CONSTRAINT sessions_of_one CHECK ((user_name IS NULL) <> (person IS NULL) AND (person IS NULL) = (roles IS NULL))
 );
 
 CREATE INDEX sessions_of_user ON sessions (user_name);
@@ -357,6 +383,17 @@ CREATE TABLE audit_head (
 );
 
 INSERT INTO audit_head (sequence, hash) VALUES (0, decode(repeat('00', 32), 'hex'));
+
+-- One row: number and hash of the row of `audit` up to which the api has followed the chain, when it last did, and a MAC
+-- over that by a key that is derived from the sealing key; the MAC is empty before the first time. The api writes it.
+CREATE TABLE audit_mark (
+    sequence  bigint      NOT NULL,
+    hash      bytea       NOT NULL CHECK (length(hash) = 32),
+    signed_at timestamptz NOT NULL,
+    mac       bytea       NOT NULL
+);
+
+INSERT INTO audit_mark (sequence, hash, signed_at, mac) VALUES (0, decode(repeat('00', 32), 'hex'), 'epoch', '');
 
 -- Rows are names, for searches by a part of the name (trigrams). A trigger writes them.
 -- PostgreSQL: a table with a trigram index. It has the names on the list only, because searches count its rows. It is

@@ -34,6 +34,8 @@ CREATE TABLE domains (
     missing_first_at        INTEGER,
     missing_last_at         INTEGER,
     missing_answers         INTEGER NOT NULL DEFAULT 0,
+    -- Since when DNS fails for the name (SERVFAIL).
+    dns_failing_since       INTEGER,
     upload_failing          TEXT,
     live_certificate_id     TEXT    REFERENCES certificates (id),
     live_not_after          INTEGER,
@@ -44,6 +46,8 @@ CREATE TABLE domains (
         CHECK (status IN ('Success', 'Pending', 'Failure', 'Discard', 'Expired', 'Emergency')),
     who                     TEXT    CHECK (who IN ('customer', 'cdn_operator', 'ca', 'us')),
     activity                TEXT    NOT NULL,
+    -- Since when; NULL is since `created_at`.
+    activity_since          INTEGER,
     waiting                 TEXT,
     upload_revision         INTEGER NOT NULL,
 
@@ -109,6 +113,8 @@ CREATE INDEX domains_by_end ON domains (reversed) WHERE deleted_at IS NULL;
 CREATE UNIQUE INDEX domains_by_position ON domains (position);
 -- Sweeps of the scheduler.
 CREATE INDEX domains_ending ON domains (live_not_after) WHERE deleted_at IS NULL AND status = 'Success';
+CREATE INDEX domains_pasted_ending ON domains (live_not_after)
+    WHERE deleted_at IS NULL AND status = 'Success' AND source = 'text' AND waiting IS NULL;
 CREATE INDEX domains_missing ON domains (missing_last_at)
     WHERE missing_last_at IS NOT NULL AND live_certificate_id IS NOT NULL;
 CREATE INDEX domains_to_recheck ON domains (rechecked_on, name)
@@ -117,7 +123,8 @@ CREATE INDEX domains_with_keys_to_destroy ON domains (deleted_at)
     WHERE deleted_at IS NOT NULL AND (keys_destroyed_at IS NULL OR keys_destroyed_at < deleted_at);
 
 -- Rows are our accounts at CAs. The issuer and `ssl-manager account` write them. `pending_key` is the next key during a
--- rollover: it is stored before the CA receives it (RFC 8555 section 7.3.5). Both keys are sealed to `id`.
+-- rollover: it is stored before the CA receives it (RFC 8555 section 7.3.5). Both keys are sealed
+-- to `id` and `directory_url`.
 CREATE TABLE accounts (
     id            TEXT    PRIMARY KEY,
     issuer        TEXT    NOT NULL,
@@ -149,6 +156,8 @@ CREATE TABLE certificates (
     renewal_at       INTEGER,
     window_start     INTEGER,
     window_end       INTEGER,
+    -- Whether browsers trust a pasted one; NULL for a generated one.
+    trust            TEXT    CHECK (trust IN ('public', 'intermediate_missing', 'private')),
     revoked_at       INTEGER,
     key_destroyed_at INTEGER,
     -- Large columns last: SQLite reads a row from its beginning.
@@ -180,7 +189,7 @@ CREATE INDEX work_due ON work (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX work_of_midnight ON work (cause, due_at) WHERE cause = 'midnight';
 
 -- Rows are orders at a CA. The issuer writes them, and the api abandons them. Each state requires its columns; the key
--- is sealed to `certificate_id` and is here only until the certificate is stored.
+-- is sealed to `certificate_id` and `name`, and is here only until the certificate is stored.
 CREATE TABLE orders (
     id             TEXT    PRIMARY KEY,
     name           TEXT    NOT NULL REFERENCES domains (name),
@@ -296,39 +305,56 @@ CREATE TABLE buckets (
 
 CREATE INDEX buckets_by_time ON buckets (at);
 
+-- Rows are reservations: an order may still be counted in a bucket of a limit that its CA counts when it issues. The issuer
+-- writes them with the order and deletes them with its end; so does the api where it abandons one. An order that ended
+-- while its CA may have issued gives its rows that time (`spent_at`), and the issuer adds them to the bucket when it next
+-- looks at it. The scheduler deletes what was never looked at again.
+CREATE TABLE reservations (
+    bucket   TEXT    NOT NULL,
+    order_id TEXT    NOT NULL REFERENCES orders (id),
+    spent_at INTEGER,
+    PRIMARY KEY (bucket, order_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX reservations_by_order ON reservations (order_id);
+
 -- Rows are API tokens; the text of a token is not stored. `ssl-manager token` writes them, and the api writes the time
--- of the last use.
+-- of the last use. `roles`, here and below: one or more, with commas between them. `mac`, here and below: HMAC-SHA-256 of
+-- the row by a key that is derived from the sealing key; a row whose MAC does not fit counts as absent.
 CREATE TABLE tokens (
     name         TEXT    PRIMARY KEY,
     hash         BLOB    NOT NULL UNIQUE CHECK (length(hash) = 32),
-    role         TEXT    NOT NULL,
+    roles        TEXT    NOT NULL,
     created_at   INTEGER NOT NULL,
     expires_at   INTEGER,
     last_used_at INTEGER,
-    revoked_at   INTEGER
+    revoked_at   INTEGER,
+    mac          BLOB    NOT NULL
 ) STRICT;
 
 -- Rows are people who sign in to the console. `ssl-manager user` writes them. The password is an Argon2id hash in PHC
 -- form; NULL for people who sign in through an OpenID provider.
 CREATE TABLE users (
     name          TEXT    PRIMARY KEY,
-    role          TEXT    NOT NULL,
+    roles         TEXT    NOT NULL,
     password_hash TEXT,
-    created_at    INTEGER NOT NULL
+    created_at    INTEGER NOT NULL,
+    mac           BLOB    NOT NULL
 ) STRICT;
 
 -- Rows are sessions of the console, by the hash of the browser's token. The api writes them, and the scheduler deletes
 -- expired ones. A session belongs to a row of `users`, or to a person whom an OpenID provider authenticated: then it
--- has the name and the role of the sign-in.
+-- has the name and the roles of the sign-in.
 CREATE TABLE sessions (
     hash       BLOB    PRIMARY KEY CHECK (length(hash) = 32),
     user_name  TEXT    REFERENCES users (name) ON DELETE CASCADE,
     person     TEXT,
-    role       TEXT,
+    roles      TEXT,
     created_at INTEGER NOT NULL,
     used_at    INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
-    CONSTRAINT sessions_of_one CHECK ((user_name IS NULL) <> (person IS NULL) AND (person IS NULL) = (role IS NULL))
+    mac        BLOB    NOT NULL,
+    CONSTRAINT sessions_of_one CHECK ((user_name IS NULL) <> (person IS NULL) AND (person IS NULL) = (roles IS NULL))
 ) STRICT;
 
 CREATE INDEX sessions_of_user ON sessions (user_name);
@@ -372,6 +398,17 @@ CREATE TABLE audit_head (
 ) STRICT;
 
 INSERT INTO audit_head (sequence, hash) VALUES (0, zeroblob(32));
+
+-- One row: number and hash of the row of `audit` up to which the api has followed the chain, when it last did, and a MAC
+-- over that by a key that is derived from the sealing key; the MAC is empty before the first time. The api writes it.
+CREATE TABLE audit_mark (
+    sequence  INTEGER NOT NULL,
+    hash      BLOB    NOT NULL CHECK (length(hash) = 32),
+    signed_at INTEGER NOT NULL,
+    mac       BLOB    NOT NULL
+) STRICT;
+
+INSERT INTO audit_mark (sequence, hash, signed_at, mac) VALUES (0, zeroblob(32), 0, zeroblob(0));
 
 -- Rows are names, for searches by a part of the name (trigrams). A trigger writes them.
 -- SQLite: FTS5, because SQLite has no index on trigrams. It also has the deleted names, because it can find a row to

@@ -11,6 +11,14 @@ use crate::messages::MessageRow;
 use crate::sql::Db;
 use crate::{Change, ListFilter, ListQuery, Pools, Result, Store};
 
+/// Refuses sessions that are not ours alone; a file has none.
+pub(crate) async fn refuse_shared_sessions(store: &Store) -> Result<()> {
+    match &store.pools {
+        Pools::Sqlite { .. } => Ok(()),
+        Pools::Postgres(pool) => postgres::refuse_shared_sessions(pool, &*store.entropy).await,
+    }
+}
+
 /// Gives every change that has committed its number.
 pub(crate) async fn number_changes(store: &Store) -> Result<()> {
     match &store.pools {

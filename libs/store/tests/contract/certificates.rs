@@ -71,8 +71,8 @@ pub async fn certificates_come_back(store: Case) {
     let missing = CertificateId::from(fresh_uuid());
     attempt(&store, async |tx| assert!(is_conflict(tx.mark_uploaded(missing).await))).await;
     kept.uploaded_at = Some(at(3));
-    assert_eq!(store.certificate(kept.id()).await.unwrap(), Some(kept));
-    assert_eq!(store.certificate(missing).await.unwrap(), None);
+    assert_eq!(store.certificate(&kept.name, kept.id()).await.unwrap(), Some(kept));
+    assert_eq!(store.certificate(&name("shop"), missing).await.unwrap(), None);
 }
 
 /// Of the generated certificates of a name that have not ended, the one that ends last.
@@ -104,7 +104,7 @@ pub async fn a_renewal_point_comes_back(store: Case) {
     for window in [Some(window), None] {
         let renewal = Renewal { at: at(350), window };
         write(&store, async |tx| tx.set_renewal(certificate.id(), renewal).await).await;
-        let stored = store.certificate(certificate.id()).await.unwrap().unwrap();
+        let stored = store.certificate(&certificate.name, certificate.id()).await.unwrap().unwrap();
         assert_eq!(stored.renewal, Some(renewal));
     }
     let renewal = Renewal { at: at(350), window: None };

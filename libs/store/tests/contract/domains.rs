@@ -1,7 +1,8 @@
 //! Domains, list, changes, history.
 
 use domain::{
-    Activity, Cause, Domain, HistoryEntry, HistoryKind, Live, Missing, Reason, Source, Status, Work, WorkKind,
+    Activity, Cause, Domain, HistoryEntry, HistoryKind, Live, Missing, Reason, Source, Status, Trust, Work,
+    WorkKind,
 };
 use store::{ListFilter, ListQuery, Page, Place, Search};
 
@@ -14,12 +15,23 @@ use crate::kit::{
 pub async fn a_domain_comes_back_as_it_was(store: Case) {
     let mut domain = add(&store, "shop").await;
     assert_eq!((domain.version, domain.recorded), (1, Status::Pending));
-    let kept = certificate("shop", at(500), Source::C4);
+    let mut kept = certificate("shop", at(500), Source::C4);
+    kept.summary.trust = Some(Trust::IntermediateMissing);
     insert_certificate(&store, &kept).await;
     domain.facts.live = Some(Live { certificate: kept.id(), not_after: at(500) });
-    domain.facts.block = Some(Reason::NotPointed { target: "cdn \"x\"".into(), found: "ünïcode\n".into() });
+    domain.facts.block = Some(Reason::NotPointed {
+        target: "cdn \"x\"".into(),
+        addresses: Vec::new(),
+        found: domain::Found::NoName,
+        proxy: None,
+    });
     domain.facts.upload_failing = Some(Reason::UploadFailed { detail: "quota".into() });
-    domain.waiting = Some(Reason::CaLimited { until: at(7) });
+    domain.waiting = Some(Reason::CaLimited {
+        until: at(7),
+        issuer: "ca".into(),
+        limit: "new orders per account".into(),
+        seconds_per_place: 36,
+    });
     domain.activity = Activity::WaitingForBudget;
     domain.upload_revision = 41;
     let stored = update(store.at(10), &domain).await;
@@ -40,8 +52,14 @@ pub async fn rows_are_written_together(store: Case) {
     whole.facts.unknown_to_c4 = true;
     whole.facts.upload_failing = reason("quota \"x\"");
     whole.facts.block = reason("ünïcode\n");
-    whole.waiting = Some(Reason::CaLimited { until: at(7) });
+    whole.waiting = Some(Reason::CaLimited {
+        until: at(7),
+        issuer: "ca".into(),
+        limit: "new orders per account".into(),
+        seconds_per_place: 36,
+    });
     whole.facts.missing = Some(Missing { first_at: at(2), last_at: at(3), answers: 2 });
+    whole.facts.dns_failing_since = Some(at(4));
     whole.invalid_challenges.count = 3;
     "192.0.2.1".clone_into(&mut whole.invalid_challenges.dns);
     whole.activity = Activity::WaitingForBudget;
@@ -200,6 +218,17 @@ pub async fn history_is_newest_first_and_survives_a_delete(store: Case) {
     let newest = store.history(&name("shop"), 2).await.unwrap();
     assert_eq!(newest, [entry(3, Some(Status::Failure)), entry(2, Some(Status::Pending))]);
     assert_eq!(store.history(&name("never"), 2).await.unwrap(), []);
+    let (mut pages, mut before) = (Vec::new(), None);
+    loop {
+        let (page, next) = store.history_before(&name("shop"), before, 2).await.unwrap();
+        pages.extend(page);
+        before = next;
+        if before.is_none() {
+            break;
+        }
+    }
+    assert_eq!(pages, store.history(&name("shop"), 1000).await.unwrap());
+    assert!(pages.len() > 2, "more than a page");
 }
 
 /// The next attempt in the view is the earliest due work that is no comparison; failed attempts are those of such work.
@@ -239,4 +268,50 @@ pub async fn overlapping_writers_all_get_through(store: Case) {
     }
     let domain = row(&store, "shop").await;
     assert_eq!((domain.upload_revision, domain.version), (WRITERS, WRITERS + 1));
+}
+
+/// Since when an activity lasts is kept while the row changes otherwise, and begins anew with another activity.
+pub async fn an_activity_lasts_since_it_began(store: Case) {
+    let since = async || store.domain(&name("shop")).await.unwrap().unwrap().activity_since;
+    let added = add(store.at(3), "shop").await;
+    assert_eq!(since().await, at(0), "since its creation");
+    let checking = update(store.at(5), &Domain { upload_revision: 1, ..added }).await;
+    assert_eq!(since().await, at(0));
+    let validating = update(store.at(7), &checking.doing(Activity::Validating, None).unwrap()).await;
+    assert_eq!(since().await, at(7));
+    let waiting = Some(Reason::UnknownToC4);
+    let later = update(store.at(9), &validating.doing(Activity::Validating, waiting).unwrap()).await;
+    assert_eq!(since().await, at(7));
+    update(store.at(11), &later.doing(Activity::Issued, None).unwrap()).await;
+    assert_eq!(since().await, at(11));
+}
+
+/// Live pasted certificates that end soon, as long as the domain waits for nothing else; never generated ones.
+pub async fn pasted_certificates_that_end_are_found_once(store: Case) {
+    for (label, source, ends) in [
+        ("generated", Source::C4, 50),
+        ("late", Source::Text, 60),
+        ("soon", Source::Text, 50),
+        ("taken-over", Source::Text, 50),
+    ] {
+        let mut domain = add(&store, label).await;
+        domain.source = source;
+        // What was pasted over a generated one is not live yet.
+        let of = if label == "taken-over" { Source::C4 } else { source };
+        let certificate = certificate(label, at(ends), of);
+        insert_certificate(&store, &certificate).await;
+        let live = Live { certificate: certificate.id(), not_after: at(ends) };
+        update(store.at(1), &domain.uploaded(live).unwrap()).await;
+    }
+    assert_eq!(store.pasted_ending(at(49), 9).await.unwrap(), []);
+    assert_eq!(store.pasted_ending(at(50), 9).await.unwrap(), [name("soon")]);
+    assert_eq!(store.pasted_ending(at(60), 9).await.unwrap(), [name("soon"), name("late")]);
+    assert_eq!(store.pasted_ending(at(60), 1).await.unwrap(), [name("soon")]);
+    let reminded = row(&store, "soon").await;
+    let reason = Some(Reason::PastedEnds { at: at(50) });
+    let reminded = update(store.at(2), &reminded.doing(Activity::Idle, reason.clone()).unwrap()).await;
+    assert_eq!(reminded.reason(), reason);
+    assert_eq!(store.pasted_ending(at(60), 9).await.unwrap(), [name("late")]);
+    update(store.at(2), &row(&store, "late").await.delete(at(2)).unwrap()).await;
+    assert_eq!(store.pasted_ending(at(60), 9).await.unwrap(), []);
 }

@@ -38,7 +38,12 @@ pub async fn reasons_are_counted_as_they_are_shown(store: Case) {
     add(&store, "fine").await;
     assert_eq!(reasons(&store).await, counts(&[("port_missing", 2)]));
 
-    let limited = Reason::CaLimited { until: at(9) };
+    let limited = Reason::CaLimited {
+        until: at(9),
+        issuer: "ca".into(),
+        limit: "new orders per account".into(),
+        seconds_per_place: 36,
+    };
     let waiting = one.clear().unwrap().doing(Activity::WaitingForBudget, Some(limited));
     let one = update(store.at(2), &waiting.unwrap()).await;
     assert_eq!(reasons(&store).await, counts(&[("ca_limited", 1), ("port_missing", 1)]));

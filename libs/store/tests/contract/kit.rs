@@ -100,6 +100,7 @@ pub fn certificate(label: &str, not_after: Timestamp, source: Source) -> Certifi
             not_before: at(-1000),
             not_after,
             source,
+            trust: None,
         },
         name: name(label),
         revision: 1,

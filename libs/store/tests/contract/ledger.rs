@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
 
-use crate::kit::{Case, at, write};
+use crate::kit::{Case, add, add_account, at, order, write};
 
 /// A bucket comes back as it was set; one without a row is at the beginning of time.
 pub async fn buckets_come_back(store: Case) {
@@ -42,4 +42,40 @@ pub async fn a_bucket_that_was_read_waits_for_its_reader(store: Case) {
         let sum = store.bucket(key).await.unwrap().unwrap();
         assert_eq!(sum.as_second(), 16, "{key}");
     }
+}
+
+/// What an order has reserved is counted until it is given back or taken as spent, each once.
+pub async fn what_is_reserved_is_given_back_or_spent_once(store: Case) {
+    let account = add_account(&store).await;
+    let orders = ["shop", "blog", "news"].map(|label| order(label, &account));
+    let both = ["a".to_owned(), "b".to_owned()];
+    for (label, order) in ["shop", "blog", "news"].iter().zip(&orders) {
+        add(&store, label).await;
+        write(&store, async |tx| {
+            tx.insert_order(order).await?;
+            tx.reserve(order.id, &both).await?;
+            tx.reserve(order.id, &both[..1]).await
+        })
+        .await;
+    }
+    let [shop, blog, news] = orders.map(|order| order.id);
+    let others =
+        async |bucket: &str| write(&store, async |tx| tx.reserved_by_others(bucket, shop).await).await;
+    assert_eq!((others("a").await, others("b").await, others("c").await), (2, 2, 0));
+    assert_eq!(write(&store, async |tx| tx.reserved(news).await).await, both);
+
+    write(&store, async |tx| tx.give_back(blog).await).await;
+    write(store.at(60), async |tx| tx.spend_later(news).await).await;
+    write(store.at(90), async |tx| {
+        // An end is an end.
+        tx.spend_later(blog).await?;
+        tx.spend_later(news).await?;
+        tx.give_back(news).await
+    })
+    .await;
+    assert_eq!((others("a").await, others("b").await), (0, 0));
+    let taken = async |bucket: &str| write(&store, async |tx| tx.take_spent(bucket).await).await;
+    assert_eq!((taken("a").await, taken("a").await), (vec![at(60)], Vec::new()));
+    assert_eq!(taken("b").await, [at(60)], "each bucket by itself");
+    assert_eq!(write(&store, async |tx| tx.reserved(shop).await).await, both, "the first goes on");
 }

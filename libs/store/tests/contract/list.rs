@@ -10,7 +10,12 @@ const ORDERS: [ListOrder; 4] =
 
 /// Domains in every status, with equals in everything that is ordered by, and one that is deleted.
 async fn fill(store: &Case) -> Vec<DomainView> {
-    let reason = || Reason::NotPointed { target: "cdn".to_owned(), found: "nothing".to_owned() };
+    let reason = || Reason::NotPointed {
+        target: "cdn".to_owned(),
+        addresses: Vec::new(),
+        found: domain::Found::NoName,
+        proxy: None,
+    };
     for number in 0..24_i64 {
         let label = format!("{}{number}", ["shop", "www", "api-shop"][(number % 3) as usize]);
         let row = add(store, &label).await;
@@ -22,7 +27,12 @@ async fn fill(store: &Case) -> Vec<DomainView> {
         facts.block = (number % 5 == 0).then(reason);
         facts.unknown_to_c4 = number == 7 || number == 8;
         facts.upload_failing = (number % 11 == 3).then(|| Reason::UploadFailed { detail: "503".to_owned() });
-        let waiting = (number % 5 == 1).then_some(Reason::CaLimited { until: at(500) });
+        let waiting = (number % 5 == 1).then_some(Reason::CaLimited {
+            until: at(500),
+            issuer: "ca".into(),
+            limit: "new orders per account".into(),
+            seconds_per_place: 36,
+        });
         let row = Domain {
             created_at: at(number % 6),
             source: if number % 6 == 1 { Source::Text } else { Source::C4 },

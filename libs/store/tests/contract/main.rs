@@ -78,6 +78,8 @@ cases! {
         the_list_pages_filters_and_hides_the_deleted
         changes_are_the_latest_of_each_domain_and_resume
         ended_certificates_are_found
+        an_activity_lasts_since_it_began
+        pasted_certificates_that_end_are_found_once
         history_is_newest_first_and_survives_a_delete
         the_next_attempt_is_no_comparison
         overlapping_writers_all_get_through;
@@ -107,7 +109,8 @@ cases! {
         the_figures_are_those_of_a_recount;
     ledger:
         buckets_come_back
-        a_bucket_that_was_read_waits_for_its_reader;
+        a_bucket_that_was_read_waits_for_its_reader
+        what_is_reserved_is_given_back_or_spent_once;
     list:
         the_list_has_every_order_and_filter
         the_orders_put_first_what_comes_first
@@ -162,6 +165,7 @@ cases! {
         users_come_back_and_are_changed
         sessions_last_until_they_are_ended
         people_of_a_provider_have_sessions_without_a_user
+        a_mac_is_replaced_as_it_was_read
         an_id_token_is_used_once;
     values:
         every_reason_comes_back

@@ -5,7 +5,8 @@ use jiff::civil::date;
 use store::{Counted, Past, SealedPlace, SessionRecord, User};
 
 use crate::kit::{
-    Case, account, add, at, certificate, insert_certificate, keyed_order, name, row, update, write,
+    Case, account, add, add_account, at, certificate, insert_certificate, keyed_order, name, order, row,
+    update, write,
 };
 
 /// The keys of a name are destroyed if it was deleted by then and was not added again; once per delete.
@@ -41,7 +42,7 @@ pub async fn keys_of_deleted_names_are_destroyed(store: Case) {
     assert_eq!(destroy("gone", 10, 21).await, None, "once");
     assert_eq!(to_destroy(20).await, []);
     for certificate in &made {
-        let kept = store.certificate(certificate.id()).await.unwrap().unwrap();
+        let kept = store.certificate(&certificate.name, certificate.id()).await.unwrap().unwrap();
         assert_eq!(kept.sealed_key.is_none(), certificate.name == name("gone"));
         assert_eq!((&kept.summary, &kept.chain_pem), (&certificate.summary, &certificate.chain_pem));
     }
@@ -69,16 +70,23 @@ pub async fn an_abandoned_order_has_no_key_to_destroy(store: Case) {
     assert!(store.sealed_keys(SealedPlace::Orders, None, 9).await.unwrap().is_empty());
 }
 
-/// Deleted are sessions that ended, buckets that are full, and days long past; nothing else.
+/// Deleted are sessions that ended, buckets that are full, reservations and days long past; nothing else.
 pub async fn rows_of_no_use_are_deleted(store: Case) {
-    let user = User { name: "ann".to_owned(), role: Role::Support, password_hash: None, created_at: at(0) };
+    let user = User {
+        name: "ann".to_owned(),
+        roles: Role::Support.into(),
+        password_hash: None,
+        created_at: at(0),
+        mac: vec![1],
+    };
     let session = |number: u8, expires_at| SessionRecord {
         hash: [number; 32],
         user: "ann".to_owned(),
-        role: Role::Support,
+        roles: Role::Support.into(),
         created_at: at(0),
         used_at: at(0),
         expires_at: at(expires_at),
+        mac: vec![1],
     };
     let (old, new) = (date(2025, 1, 1), date(2027, 1, 15));
     write(&store, async |tx| {
@@ -100,14 +108,25 @@ pub async fn rows_of_no_use_are_deleted(store: Case) {
     let cleared = update(store.at(1), &add(&store, "shop").await.blocked(Reason::UnknownToC4).unwrap()).await;
     update(store.at(1), &cleared.clear().unwrap()).await;
     while store.fold_tallies(100).await.unwrap() > 0 {}
+    let account = add_account(&store).await;
+    let order = order("shop", &account);
+    write(&store, async |tx| tx.insert_order(&order).await).await;
+    for (bucket, second) in [("d", 10), ("e", 20)] {
+        write(store.at(second), async |tx| {
+            tx.reserve(order.id, &[bucket.to_owned()]).await?;
+            tx.spend_later(order.id).await
+        })
+        .await;
+    }
 
-    let past = Past { sessions: at(11), buckets: at(6), days: date(2026, 1, 1) };
+    let past = Past { sessions: at(11), buckets: at(6), reservations: at(15), days: date(2026, 1, 1) };
     let mut deleted = Vec::new();
     while !matches!(deleted.last(), Some(0)) {
         deleted.push(write(&store, async |tx| tx.forget(past, 1).await).await);
     }
-    // Two sessions, two buckets, a day and its count, the figures of a status and of a reason that no domain has now.
-    assert_eq!(deleted.iter().sum::<u64>(), 8, "{deleted:?}");
+    // Two sessions, two buckets, a reservation, a day and its count, the figures of a status and of a reason that no
+    // domain has now.
+    assert_eq!(deleted.iter().sum::<u64>(), 9, "{deleted:?}");
     assert!(deleted.len() > 2, "in batches: {deleted:?}");
     for (number, is_kept) in [(1, false), (2, false), (3, true)] {
         let kept = store.session(&[number; 32]).await.unwrap();
@@ -115,6 +134,10 @@ pub async fn rows_of_no_use_are_deleted(store: Case) {
     }
     for (key, is_kept) in [("a", false), ("b", false), ("c", true)] {
         assert_eq!(store.bucket(key).await.unwrap().is_some(), is_kept, "bucket {key}");
+    }
+    for (bucket, is_kept) in [("d", false), ("e", true)] {
+        let times = write(&store, async |tx| tx.take_spent(bucket).await).await;
+        assert_eq!(!times.is_empty(), is_kept, "reservation of {bucket}");
     }
     assert!(!store.is_rechecked(old).await.unwrap());
     assert!(store.is_rechecked(new).await.unwrap());

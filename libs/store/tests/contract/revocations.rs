@@ -65,7 +65,7 @@ pub async fn a_revocation_comes_back_and_ends_once(store: Case) {
     attempt(&store, async |tx| assert!(is_conflict(tx.note_revocation(second.id(), "late").await))).await;
     // A revocation that was refused may be requested again.
     write(&store, async |tx| tx.put_revocation(&later).await).await;
-    let read = store.certificate(first.id()).await.unwrap().unwrap();
+    let read = store.certificate(&first.name, first.id()).await.unwrap().unwrap();
     assert_eq!((read.revoked_at, read.withdrawn, read.ends_at()), (Some(at(9)), true, at(9)));
 }
 
@@ -95,6 +95,6 @@ pub async fn a_withdrawn_certificate_says_so(store: Case) {
     assert!(!newest().await);
     write(&store, async |tx| tx.put_revocation(&asked(&certificate)).await).await;
     assert!(newest().await);
-    let read = store.certificate(certificate.id()).await.unwrap().unwrap();
+    let read = store.certificate(&certificate.name, certificate.id()).await.unwrap().unwrap();
     assert_eq!((read.withdrawn, read.revoked_at, read.ends_at()), (true, None, at(1000)));
 }

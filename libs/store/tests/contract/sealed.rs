@@ -23,14 +23,16 @@ fn key<T: ToString + Copy>(
     place: SealedPlace,
     id: T,
     sealed_to: impl ToString + Copy,
+    name: &str,
     sealed: &[u8],
 ) -> SealedKey {
-    SealedKey { place, id: id.to_string(), sealed_to: sealed_to.to_string(), sealed: sealed.to_vec() }
+    let (id, sealed_to) = (id.to_string(), sealed_to.to_string());
+    SealedKey { place, id, sealed_to, name: name.to_owned(), sealed: sealed.to_vec() }
 }
 
 fn of_certificate(certificate: &Certificate) -> SealedKey {
     let (id, sealed) = (certificate.id(), certificate.sealed_key.as_deref());
-    key(SealedPlace::Certificates, id, id, sealed.unwrap())
+    key(SealedPlace::Certificates, id, id, certificate.name.as_str(), sealed.unwrap())
 }
 
 /// Found are those of accounts, of orders that have one, and of certificates whose key was not destroyed; each once.
@@ -63,11 +65,15 @@ pub async fn every_sealed_key_is_found(store: Case) {
     })
     .await;
     let found = all(&store, SealedPlace::PendingAccounts).await;
-    assert!(found == [key(SealedPlace::PendingAccounts, account.id, account.id, &[4, 5])]);
+    assert!(
+        found == [key(SealedPlace::PendingAccounts, account.id, account.id, &account.directory_url, &[4, 5])]
+    );
     let found = all(&store, SealedPlace::Accounts).await;
-    assert!(found == [key(SealedPlace::Accounts, account.id, account.id, &[1, 2, 3])]);
+    assert!(
+        found == [key(SealedPlace::Accounts, account.id, account.id, &account.directory_url, &[1, 2, 3])]
+    );
     let found = all(&store, SealedPlace::Orders).await;
-    assert!(found == [key(SealedPlace::Orders, keyed.id, keyed_for, &[7, 0, 255])]);
+    assert!(found == [key(SealedPlace::Orders, keyed.id, keyed_for, keyed.name.as_str(), &[7, 0, 255])]);
     let found = all(&store, SealedPlace::Certificates).await;
     let mut expected: Vec<_> = kept.iter().map(of_certificate).collect();
     expected.sort_by(|one, other| one.id.cmp(&other.id));
@@ -103,16 +109,16 @@ pub async fn a_sealed_key_is_replaced_as_it_was_read(store: Case) {
         let anew = SealedKey { sealed: vec![9, 9], ..read };
         assert!(all(&store, place).await == [anew], "{place:?}");
     }
-    let gone = key(SealedPlace::Certificates, fresh_uuid(), fresh_uuid(), &[7]);
+    let gone = key(SealedPlace::Certificates, fresh_uuid(), fresh_uuid(), "gone", &[7]);
     write(&store, async |tx| {
         assert!(!tx.replace_sealed(&before, &[9]).await?, "it was destroyed");
         assert!(!tx.replace_sealed(&gone, &[9]).await?, "it is gone");
         Ok(())
     })
     .await;
-    let read = store.certificate(kept.id()).await.unwrap();
+    let read = store.certificate(&kept.name, kept.id()).await.unwrap();
     assert_eq!(read, Some(Certificate { sealed_key: Some(vec![9, 9]), ..kept }));
     let order = store.live_order(&name("shop")).await.unwrap().unwrap();
     assert!(matches!(order.state, OrderState::Keyed { sealed_key, .. } if sealed_key == [9, 9]));
-    assert_eq!(store.certificate(destroyed.id()).await.unwrap(), Some(destroyed));
+    assert_eq!(store.certificate(&destroyed.name, destroyed.id()).await.unwrap(), Some(destroyed));
 }

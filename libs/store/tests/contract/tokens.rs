@@ -1,6 +1,6 @@
 //! API tokens.
 
-use domain::Role;
+use domain::{Role, Roles};
 use store::{TokenRecord, TokenUse};
 
 use crate::kit::{Case, at, attempt, is_conflict, write};
@@ -10,11 +10,12 @@ pub async fn tokens_are_found_by_hash_and_revoked(store: Case) {
     let token = |name: &str, byte: u8| TokenRecord {
         name: name.into(),
         hash: [byte; 32],
-        role: Role::KeyReader,
+        roles: Roles::of([Role::KeyReader, Role::Support]).unwrap(),
         created_at: at(0),
         expires_at: Some(at(99)),
         last_used_at: None,
         revoked_at: None,
+        mac: vec![byte],
     };
     write(&store, async |tx| {
         tx.insert_token(&token("b", 1)).await?;

@@ -2,16 +2,17 @@
 
 use domain::Role;
 
-use store::{SessionRecord, User};
+use store::{SessionRecord, SignedRow, TokenRecord, User};
 
 use crate::kit::{Case, at, attempt, is_conflict, write};
 
 fn user(name: &str, role: Role) -> User {
     User {
         name: name.to_owned(),
-        role,
+        roles: role.into(),
         password_hash: Some("$argon2id$v=19$m=8,t=1,p=1$c2FsdA$aGFzaA".to_owned()),
         created_at: at(0),
+        mac: vec![7],
     }
 }
 
@@ -19,10 +20,11 @@ fn session(of: &User, number: u8, created: i64, expires: i64) -> SessionRecord {
     SessionRecord {
         hash: [number; 32],
         user: of.name.clone(),
-        role: of.role,
+        roles: of.roles,
         created_at: at(created),
         used_at: at(created),
         expires_at: at(expires),
+        mac: vec![number],
     }
 }
 
@@ -35,7 +37,8 @@ pub async fn users_come_back_and_are_changed(store: Case) {
     attempt(&store, async |tx| assert!(is_conflict(tx.insert_user(&bob).await))).await;
     assert!(store.users().await.unwrap() == [ann.clone(), bob.clone()]);
 
-    ann.role = Role::Admin;
+    ann.roles = Role::Admin.into();
+    ann.mac = vec![8];
     ann.password_hash = None;
     assert!(write(&store, async |tx| tx.update_user(&ann).await).await);
     let missing = user("carl", Role::Admin);
@@ -58,16 +61,18 @@ pub async fn sessions_last_until_they_are_ended(store: Case) {
         Ok(())
     })
     .await;
-    let found = async |number: u8| store.session(&[number; 32]).await.unwrap();
+    let stored = async |number: u8| store.session(&[number; 32]).await.unwrap();
+    let found = async |number: u8| stored(number).await.map(|stored| stored.session);
     assert_eq!(found(1).await.as_ref(), Some(&sessions[0]));
+    assert!(stored(1).await.unwrap().user.as_ref() == Some(&bob), "with the row of its user");
 
-    bob.role = Role::Admin;
+    bob.roles = Role::Admin.into();
     assert!(write(&store, async |tx| tx.update_user(&bob).await).await);
     for second in [5, 3] {
         write(&store, async |tx| tx.touch_session(&[1; 32], at(second)).await).await;
     }
     let touched = found(1).await.unwrap();
-    assert_eq!((touched.role, touched.used_at), (Role::Admin, at(5)));
+    assert_eq!((touched.roles, touched.used_at), (Role::Admin.into(), at(5)));
 
     // A new session of bob deletes those of bob that ended, and no other.
     write(&store, async |tx| tx.insert_session(&session(&bob, 4, 50, 100)).await).await;
@@ -96,7 +101,9 @@ pub async fn people_of_a_provider_have_sessions_without_a_user(store: Case) {
         tx.insert_provider_session(&theirs(2, 0)).await
     })
     .await;
-    let found = async |number: u8| store.session(&[number; 32]).await.unwrap();
+    let stored = async |number: u8| store.session(&[number; 32]).await.unwrap();
+    let found = async |number: u8| stored(number).await.map(|stored| stored.session);
+    assert!(stored(2).await.unwrap().user.is_none());
     assert_eq!(found(2).await, Some(theirs(2, 0)));
     assert!(store.user("oidc:ann").await.unwrap().is_none());
 
@@ -142,4 +149,48 @@ pub async fn an_id_token_is_used_once(store: Case) {
         winners += u32::from(attempt.await.unwrap());
     }
     assert_eq!(winners, 1);
+}
+
+/// The MAC of each kind of row is replaced only if it is as it was read; every session is found in pages.
+pub async fn a_mac_is_replaced_as_it_was_read(store: Case) {
+    let ann = user("ann", Role::Viewer);
+    let token = TokenRecord {
+        name: "t".to_owned(),
+        hash: [1; 32],
+        roles: Role::Viewer.into(),
+        created_at: at(0),
+        expires_at: None,
+        last_used_at: None,
+        revoked_at: None,
+        mac: vec![7],
+    };
+    let sessions = [7, 8, 9].map(|number| SessionRecord { mac: vec![7], ..session(&ann, number, 0, 9) });
+    write(&store, async |tx| {
+        tx.insert_token(&token).await?;
+        tx.insert_user(&ann).await?;
+        for session in &sessions {
+            tx.insert_session(session).await?;
+        }
+        Ok(())
+    })
+    .await;
+    let first = store.sessions(&[0; 32], 2).await.unwrap();
+    let second = store.sessions(&first[1].session.hash, 2).await.unwrap();
+    let found: Vec<u8> = first.iter().chain(&second).map(|stored| stored.session.hash[0]).collect();
+    assert_eq!(found, [7, 8, 9]);
+    let rows =
+        [SignedRow::Token("t".to_owned()), SignedRow::User("ann".to_owned()), SignedRow::Session([8; 32])];
+    for row in &rows {
+        write(&store, async |tx| {
+            assert!(!tx.replace_mac(row, &[6], &[9]).await?, "{row}: it is another");
+            assert!(tx.replace_mac(row, &[7], &[9]).await?, "{row}");
+            Ok(())
+        })
+        .await;
+    }
+    assert_eq!(store.tokens().await.unwrap()[0].mac, [9]);
+    assert_eq!(store.user("ann").await.unwrap().unwrap().mac, [9]);
+    let macs: Vec<u8> =
+        store.sessions(&[0; 32], 9).await.unwrap().iter().map(|stored| stored.session.mac[0]).collect();
+    assert_eq!(macs, [7, 9, 7]);
 }

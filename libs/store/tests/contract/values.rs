@@ -13,22 +13,48 @@ pub async fn every_reason_comes_back(store: Case) {
     let text = || "\"'\\ \u{1}\n<b>;-- ünï 域名 \u{1f512}".to_owned();
     let (problem, detail) = (text, text);
     let reasons = [
-        Reason::NotPointed { target: text(), found: text() },
+        Reason::NotPointed {
+            target: text(),
+            addresses: Vec::new(),
+            found: domain::Found::NoName,
+            proxy: None,
+        },
         Reason::PortMissing { missing: vec![80, 443] },
         Reason::CaaForbids { at: text(), found: text(), wanted: text() },
+        Reason::CdnCaaForbids { at: text(), found: text(), wanted: text() },
+        Reason::DnssecBroken { zone: text() },
+        Reason::DnsBroken { zone: text(), nameservers: text() },
         Reason::ChallengeUnreachable { found: text() },
         Reason::NotServed { edges: text() },
         Reason::UnknownToC4,
         Reason::ChallengeInvalid { problem: problem(), detail: detail() },
+        Reason::ChallengeFailedAtEdge { problem: problem(), detail: detail() },
         Reason::ChallengeUnreachableElsewhere { detail: detail() },
         Reason::OrderRejected { problem: problem(), detail: detail() },
         Reason::IssuerRefusesUs { issuer: text(), problem: problem(), detail: detail(), url: text() },
         Reason::PausedByCa { detail: detail(), url: text() },
         Reason::CertificateRejected { detail: detail() },
-        Reason::CaLimited { until: at(5) },
+        Reason::CaLimited {
+            until: at(5),
+            issuer: "ca".into(),
+            limit: "new orders per account".into(),
+            seconds_per_place: 36,
+        },
         Reason::CaDown { detail: detail() },
         Reason::CouldNotAsk { detail: detail() },
+        Reason::PastedEnds { at: at(6) },
         Reason::PastedEnded { at: at(7) },
+        Reason::WrongAaaa { found: vec!["2001:db8::1".parse().unwrap()], ours: Vec::new() },
+        Reason::NotPointed {
+            target: text(),
+            addresses: vec!["192.0.2.1".parse().unwrap()],
+            found: domain::Found::Addresses(vec!["2001:db8::1".parse().unwrap()]),
+            proxy: Some(text()),
+        },
+        Reason::CdnCaaForbids { at: text(), found: text(), wanted: text() },
+        Reason::DnssecBroken { zone: text() },
+        Reason::DnsBroken { zone: text(), nameservers: text() },
+        Reason::ChallengeFailedAtEdge { problem: problem(), detail: detail() },
         Reason::UploadFailed { detail: detail() },
     ];
     let mut row = add(store.at(1), "shop").await;
@@ -128,11 +154,12 @@ pub async fn every_role_comes_back(store: Case) {
         let written = TokenRecord {
             name: role.to_string(),
             hash: [byte; 32],
-            role,
+            roles: role.into(),
             created_at: at(0),
             expires_at: None,
             last_used_at: Some(at(1)),
             revoked_at: Some(at(2)),
+            mac: vec![byte],
         };
         write(&store, async |tx| tx.insert_token(&written).await).await;
         assert_eq!(store.token(&[byte; 32]).await.unwrap(), Some(written));

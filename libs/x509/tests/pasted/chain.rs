@@ -1,5 +1,6 @@
 //! The order of the certificates.
 
+use domain::Trust;
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P384_SHA384, PKCS_ECDSA_P521_SHA512};
 use x509::{PastedError, Warning};
 
@@ -14,7 +15,7 @@ fn a_chain_in_order_is_accepted_and_encoded_anew() {
     assert_eq!(pasted.issuer, "CN=Lower");
     assert_eq!(pasted.sha256.len(), 64);
     assert!(!pasted.serial.is_empty());
-    assert!(!pasted.publicly_trusted);
+    assert_eq!(pasted.trust, Trust::Private);
 }
 
 #[test]
@@ -132,7 +133,7 @@ fn a_certificate_made_for_oneself_is_accepted() {
         let params: CertificateParams = params;
         let own = params.self_signed(&key).unwrap().pem();
         let pasted = check(&own, &key.serialize_pem()).unwrap();
-        assert!(!pasted.publicly_trusted);
+        assert_eq!(pasted.trust, Trust::Private);
         assert_eq!(pasted.chain_pem.matches("BEGIN").count(), 1);
     }
 }

@@ -1,6 +1,7 @@
 //! Import: a pasted certificate becomes the live one, in one step; what was live serves until then.
 
 use audit::Caller;
+use domain::sentence::NamedZone;
 use domain::{Cause, Domain, DomainName, HistoryKind, Source, WorkKind};
 use store::{Certificate, DomainView, Entry};
 
@@ -36,7 +37,8 @@ impl Commands {
             actor: &by.actor,
             message: format!(
                 "A certificate was pasted, issued by {}, valid until {}.",
-                summary.issuer, summary.not_after
+                summary.issuer,
+                NamedZone::utc().time(summary.not_after)
             ),
             certificate_sha256: Some(summary.sha256.clone()),
         };
@@ -57,7 +59,7 @@ impl Commands {
             .filter(|domain| domain.deleted_at.is_none() && domain.source == Source::Text)
             .and_then(|domain| domain.facts.live);
         let Some(live) = live else { return Ok(false) };
-        let live = self.store.certificate(live.certificate).await?;
+        let live = self.store.certificate(&pasted.name, live.certificate).await?;
         Ok(live.is_some_and(|live| {
             live.summary.sha256 == pasted.summary.sha256
                 && live.chain_pem == pasted.chain_pem

@@ -137,7 +137,8 @@ impl Commands {
     /// Whether a certificate is still before its renewal point.
     fn is_fresh(&self, certificate: &Certificate, now: Timestamp) -> bool {
         let summary = &certificate.summary;
-        let pre_expiry = renewal_point(summary.not_before, summary.not_after, self.pre_expiry);
+        let configured = certificate.pre_expiry(self.pre_expiry);
+        let pre_expiry = renewal_point(summary.not_before, summary.not_after, configured);
         now < certificate.renewal.map_or(pre_expiry, |renewal| renewal.at.min(pre_expiry))
     }
 
@@ -152,10 +153,15 @@ impl Commands {
         Ok(usable.map(|certificate| certificate.id()))
     }
 
-    /// Ends the live order of a past revision.
+    /// Ends the live order of a past revision. What it reserved of the CA's limits is given back, unless it was to be
+    /// finalized: then the CA may have issued.
     async fn abandon_order(&self, tx: &mut Tx, name: &DomainName) -> Result<(), CommandError> {
         if let Some(mut order) = tx.live_order(name).await? {
             let from = order.state.as_str();
+            match order.state {
+                OrderState::Keyed { .. } => tx.spend_later(order.id).await?,
+                _ => tx.give_back(order.id).await?,
+            }
             order.state = OrderState::abandoned(order.state)?;
             tx.update_order(&order, from).await?;
             tx.drop_challenges(order.id).await?;

@@ -4,6 +4,7 @@
 //! back, whatever becomes of the wish.
 
 use audit::Caller;
+use domain::sentence::NamedZone;
 use domain::{
     Cause, Domain, DomainName, HistoryEntry, HistoryKind, RevocationReason, RevocationState, Source, Work,
     WorkKind,
@@ -53,7 +54,7 @@ impl Commands {
     ) -> Result<Certificate, CommandError> {
         let found = match (sha256, row.facts.live) {
             (Some(sha256), _) => step.tx.certificate_by_sha256(&row.name, sha256).await?,
-            (None, Some(live)) => self.store.certificate(live.certificate).await?,
+            (None, Some(live)) => self.store.certificate(&row.name, live.certificate).await?,
             (None, None) => None,
         };
         found.ok_or_else(|| CommandError::NoSuchCertificate(row.name.clone()))
@@ -116,6 +117,7 @@ impl Commands {
         let listed = row.deleted_at.is_none();
         let why = reason.in_words();
         let message = if listed && serves {
+            let until = NamedZone::utc().time(until);
             format!(
                 "To be revoked, as {why}, once another certificate is live, and on {until} at the latest."
             )
@@ -181,7 +183,7 @@ impl Commands {
         let Some(Work { certificate: Some(id), .. }) = upload else {
             return Ok(false);
         };
-        let coming = self.store.certificate(id).await?;
+        let coming = self.store.certificate(&row.name, id).await?;
         let is_live = row.facts.live.is_some_and(|live| live.certificate == id);
         // Of the certificate that is to be revoked, this transaction knows more than the store shows.
         let withdrawn = step.tx.revocation(id).await?.is_some();

@@ -1,6 +1,7 @@
 //! Roll back: the last known good certificate is uploaded again.
 
 use audit::Caller;
+use domain::sentence::NamedZone;
 use domain::{Cause, DomainName, HistoryKind, WorkKind};
 use jiff::Timestamp;
 use store::{Certificate, DomainView, Entry};
@@ -14,7 +15,7 @@ impl Commands {
         let listed = step.before.clone().filter(|domain| domain.deleted_at.is_none());
         let listed = listed.ok_or_else(|| CommandError::NotFound(name.clone()))?;
         let previous = match listed.previous {
-            Some(previous) => self.store.certificate(previous).await?,
+            Some(previous) => self.store.certificate(name, previous).await?,
             None => None,
         };
         let previous = self.usable(name, previous)?;
@@ -26,7 +27,8 @@ impl Commands {
             actor: &by.actor,
             message: format!(
                 "Back to the certificate issued by {}, valid until {}.",
-                previous.summary.issuer, previous.summary.not_after
+                previous.summary.issuer,
+                NamedZone::utc().time(previous.summary.not_after)
             ),
             certificate_sha256: Some(previous.summary.sha256.clone()),
         };

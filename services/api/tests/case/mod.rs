@@ -37,7 +37,7 @@ impl Case {
             store,
             clock: clock.clone(),
             entropy: Arc::new(SeededEntropy::new(7)),
-            pre_expiry: PreExpiry::days(7),
+            pre_expiry: PreExpiry::DEFAULT,
         };
         let account = Account {
             id: AccountId::new(&*clock, &*commands.entropy),
@@ -82,6 +82,7 @@ impl Case {
                 not_before: now,
                 not_after: now + lives,
                 source,
+                trust: None,
             },
             name: self.name.clone(),
             revision: 0,

@@ -24,7 +24,8 @@ pub(crate) struct Served {
     pub(crate) client: DomainsClient<Channel>,
     pub(crate) channel: Channel,
     pub(crate) context: Context,
-    _folder: TempDir,
+    pub(crate) address: SocketAddr,
+    pub(crate) folder: TempDir,
 }
 
 pub(crate) async fn served() -> Served {
@@ -37,7 +38,7 @@ pub(crate) async fn served_with(change: impl FnOnce(&mut Config)) -> Served {
 
 async fn connected((context, address, folder): (Context, SocketAddr, TempDir)) -> Served {
     let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
-    Served { client: DomainsClient::new(channel.clone()), channel, context, _folder: folder }
+    Served { client: DomainsClient::new(channel.clone()), channel, context, address, folder }
 }
 
 /// On a clock of the test's own.
@@ -80,21 +81,46 @@ impl Served {
         token(&self.context, role, change).await
     }
 
+    /// A person of the support team with a password.
+    pub(crate) async fn person(&self, name: &str, password: &str) {
+        let mut user = User {
+            name: name.to_owned(),
+            roles: Role::Support.into(),
+            password_hash: Some(api::hash_password(password, &SystemEntropy).unwrap()),
+            created_at: self.context.clock.now(),
+            mac: Vec::new(),
+        };
+        let keys = self.context.require_sealing_keys().unwrap();
+        api::signed::sign_user(&keys, &mut user).await.unwrap();
+        let mut tx = self.context.store.begin("person").await.unwrap();
+        tx.insert_user(&user).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
     /// A person with that role signed in.
     pub(crate) async fn session(&self, role: Role, change: impl FnOnce(&mut SessionRecord)) -> String {
         let now = self.context.clock.now();
         let text = api::new_token(&SystemEntropy).replacen("slm_", "sls_", 1);
-        let user =
-            User { name: format!("{role}-{}", &text[4..12]), role, password_hash: None, created_at: now };
+        let mut user = User {
+            name: format!("{role}-{}", &text[4..12]),
+            roles: role.into(),
+            password_hash: None,
+            created_at: now,
+            mac: Vec::new(),
+        };
+        let keys = self.context.require_sealing_keys().unwrap();
+        api::signed::sign_user(&keys, &mut user).await.unwrap();
         let mut session = SessionRecord {
             hash: api::hash_token(&text),
             user: user.name.clone(),
-            role,
+            roles: role.into(),
             created_at: now,
             used_at: now,
             expires_at: now + SignedDuration::from_hours(1),
+            mac: Vec::new(),
         };
         change(&mut session);
+        api::signed::sign_session(&keys, &mut session, false).await.unwrap();
         let mut tx = self.context.store.begin("session").await.unwrap();
         tx.insert_user(&user).await.unwrap();
         tx.insert_session(&session).await.unwrap();
@@ -108,13 +134,16 @@ pub(crate) async fn token(context: &Context, role: Role, change: impl FnOnce(&mu
     let mut record = TokenRecord {
         name: format!("{role}-{}", &text[4..12]),
         hash: api::hash_token(&text),
-        role,
+        roles: role.into(),
         created_at: context.clock.now(),
         expires_at: None,
         last_used_at: None,
         revoked_at: None,
+        mac: Vec::new(),
     };
     change(&mut record);
+    let keys = context.require_sealing_keys().unwrap();
+    api::signed::sign_token(&keys, &mut record).await.unwrap();
     let mut tx = context.store.begin("token").await.unwrap();
     tx.insert_token(&record).await.unwrap();
     tx.commit().await.unwrap();

@@ -99,7 +99,12 @@ async fn one_404_takes_nothing_from_a_live_domain() {
 #[tokio::test]
 async fn a_blocked_renewal_stays_blocked() {
     let (kit, _) = Kit::live().await;
-    let reason = Reason::NotPointed { target: "edge.cdn.example.net".into(), found: "nothing".into() };
+    let reason = Reason::NotPointed {
+        target: "edge.cdn.example.net".into(),
+        addresses: Vec::new(),
+        found: domain::Found::NoName,
+        proxy: None,
+    };
     let block = reason.clone();
     kit.change_listed(|domain| domain.blocked(block).unwrap()).await;
     kit.c4.inside().holds = None;

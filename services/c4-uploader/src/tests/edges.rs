@@ -2,7 +2,7 @@
 
 use domain::{Activity, Cause, HistoryKind, Reason, Status, WorkKind};
 
-use super::kit::Kit;
+use super::kit::{Kit, name};
 
 /// Nothing listens there.
 const NOBODY: &str = "127.0.0.1:1";
@@ -16,7 +16,7 @@ async fn edges_that_are_behind_hold_the_certificate_back_and_are_an_emergency_af
     assert_eq!((domain.recorded, domain.activity), (Status::Pending, Activity::VerifyingEdges));
     assert_eq!(domain.facts.live, None);
     assert!(matches!(&domain.waiting, Some(Reason::NotServed { edges }) if edges.starts_with(NOBODY)));
-    let stored = kit.store.certificate(certificate).await.unwrap().unwrap();
+    let stored = kit.store.certificate(&name(), certificate).await.unwrap().unwrap();
     assert_eq!(stored.uploaded_at, Some(began), "C4 has it");
     assert_eq!(kit.due_in(WorkKind::Upload).await, Some(5));
 

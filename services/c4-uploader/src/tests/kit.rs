@@ -11,7 +11,7 @@ use domain::{
 use jiff::{SignedDuration, Timestamp};
 use runtime::testing::{JumpingClock, ManualClock, SeededEntropy, open_store};
 use runtime::{Config, Context, Health, Job, JobError, Stop};
-use seal::SealingKeys;
+use seal::{Binding, SealingKeys};
 use store::{Certificate, DomainView, Entry, Store};
 use tempfile::TempDir;
 
@@ -111,27 +111,36 @@ impl Kit {
 
     /// Stores a certificate of the name.
     pub(crate) async fn certificate(&self, source: Source) -> CertificateId {
+        self.certificate_from(source, self.now()).await
+    }
+
+    /// Stores a certificate of the name that begins then.
+    pub(crate) async fn certificate_from(&self, source: Source, not_before: Timestamp) -> CertificateId {
         let number = {
             let mut next = self.next_certificate.lock().unwrap();
             *next += 1;
             *next
         };
         let id = CertificateId::from(uuid::Uuid::from_u128(number));
-        let sealed = self.uploader.keys.seal(&id.to_string(), PKCS8).await.unwrap();
+        let chain_pem = chain_pem();
+        let public_key = x509::leaf_public_key_sha256(&chain_pem).unwrap();
+        let binding = Binding::certificate(id, &name());
+        let sealed = self.uploader.keys.seal(&binding, &public_key, PKCS8).await.unwrap();
         let summary = CertificateSummary {
             id,
             sha256: sha256(number),
             serial: format!("{number:x}"),
             issuer: "CN=Test".to_owned(),
-            not_before: self.now(),
-            not_after: self.now() + LIFETIME,
+            not_before,
+            not_after: not_before + LIFETIME,
             source,
+            trust: None,
         };
         let certificate = Certificate {
             summary,
             name: name(),
             revision: self.row().await.revision,
-            chain_pem: format!("-----BEGIN CERTIFICATE-----\n{number}\n-----END CERTIFICATE-----\n"),
+            chain_pem,
             sealed_key: Some(sealed),
             created_at: self.now(),
             uploaded_at: None,
@@ -253,6 +262,12 @@ impl Kit {
 
 pub(crate) fn name() -> DomainName {
     DomainName::parse(NAME).unwrap()
+}
+
+/// A certificate: what it says does not matter here.
+fn chain_pem() -> String {
+    let key = rcgen::KeyPair::generate().unwrap();
+    rcgen::CertificateParams::new([NAME.to_owned()]).unwrap().self_signed(&key).unwrap().pem()
 }
 
 pub(crate) fn sha256(number: u128) -> String {

@@ -1,12 +1,12 @@
 //! A certificate on its way to C4.
 
 use domain::{
-    Activity, Cause, CertificateId, EventKind, HistoryKind, Reason, RevocationReason, RevocationState,
-    Source, Status, Work, WorkKind,
+    Activity, Cause, CertificateId, CertificateSummary, Domain, DomainName, EventKind, HistoryKind, Reason,
+    RevocationReason, RevocationState, Source, Status, Work, WorkKind,
 };
 use jiff::SignedDuration;
 use serde_json::json;
-use store::Revocation;
+use store::{Certificate, Revocation};
 
 use super::fake_c4::Trick;
 use super::kit::{Kit, NAME, PKCS8, name, sha256};
@@ -27,7 +27,7 @@ async fn an_issued_certificate_goes_live() {
     assert_eq!(view.domain.status(kit.now()), Status::Success);
     assert_eq!((view.domain.recorded, view.domain.activity), (Status::Success, Activity::Idle));
     assert_eq!(view.certificate.unwrap().id, certificate);
-    let stored = kit.store.certificate(certificate).await.unwrap().unwrap();
+    let stored = kit.store.certificate(&name(), certificate).await.unwrap().unwrap();
     assert_eq!(stored.uploaded_at, Some(kit.now()));
 
     assert_eq!(kit.history().await, [HistoryKind::CertificateUploaded]);
@@ -52,6 +52,33 @@ async fn a_pasted_certificate_is_never_renewed() {
     assert_eq!(kit.domain().await.status(kit.now()), Status::Success);
     assert_eq!(kit.c4.inside().holds.as_ref().unwrap()["source"], "text");
     assert_eq!(kit.work(WorkKind::Issue).await, None);
+}
+
+#[tokio::test]
+async fn a_certificate_that_begins_later_is_not_sent_early_whoever_asks() {
+    let (kit, _) = Kit::issued().await;
+    let begins = kit.now() + SignedDuration::from_hours(30);
+    let certificate = kit.certificate_from(Source::C4, begins).await;
+    for cause in [Cause::Requested, Cause::Recheck] {
+        kit.schedule_upload(certificate, cause).await;
+        kit.upload().await.unwrap();
+        assert_eq!(kit.c4.count("PUT"), 0);
+        let work = kit.work(WorkKind::Upload).await.unwrap();
+        assert_eq!((work.due_at, work.certificate), (Some(begins), Some(certificate)));
+    }
+    kit.advance_to_upload().await;
+    kit.upload().await.unwrap();
+    assert_eq!(kit.domain().await.facts.live.unwrap().certificate, certificate);
+}
+
+#[tokio::test]
+async fn a_clock_that_differs_a_little_holds_nothing_up() {
+    let (kit, _) = Kit::issued().await;
+    let soon = kit.now() + SignedDuration::from_mins(59);
+    let certificate = kit.certificate_from(Source::C4, soon).await;
+    kit.schedule_upload(certificate, Cause::Requested).await;
+    kit.upload().await.unwrap();
+    assert_eq!(kit.domain().await.facts.live.unwrap().certificate, certificate);
 }
 
 /// C4 shows the leaf alone, and it is the same with another chain.
@@ -287,10 +314,31 @@ async fn a_certificate_that_ended_on_the_way_is_ordered_anew() {
     assert_eq!(kit.due_in(WorkKind::Issue).await, Some(0));
 }
 
+/// Somebody who writes to the database gives another name's certificate as this one's.
+#[tokio::test]
+async fn another_names_certificate_is_not_uploaded() {
+    let (kit, certificate) = Kit::issued().await;
+    let evil = DomainName::parse("evil.example.com").unwrap();
+    let mut tx = kit.store.begin("test").await.unwrap();
+    tx.insert_domain(&Domain::added(evil.clone(), kit.now())).await.unwrap();
+    let stored = kit.store.certificate(&name(), certificate).await.unwrap().unwrap();
+    let copy = Certificate {
+        name: evil.clone(),
+        summary: CertificateSummary { id: uuid::Uuid::from_u128(98).into(), ..stored.summary },
+        ..stored
+    };
+    tx.insert_certificate(&copy).await.unwrap();
+    tx.commit().await.unwrap();
+    assert!(kit.store.certificate(&evil, copy.id()).await.unwrap().is_some(), "it is there");
+    kit.schedule_upload(copy.id(), Cause::Requested).await;
+    kit.upload().await.unwrap();
+    assert_eq!(kit.c4.count("PUT"), 0);
+}
+
 #[tokio::test]
 async fn a_key_that_cannot_be_opened_is_told_without_the_key() {
     let (kit, certificate) = Kit::issued().await;
-    let stored = kit.store.certificate(certificate).await.unwrap().unwrap();
+    let stored = kit.store.certificate(&name(), certificate).await.unwrap().unwrap();
     let mut other = stored.clone();
     other.summary.id = uuid::Uuid::from_u128(99).into();
     other.summary.sha256 = sha256(99);
@@ -300,7 +348,7 @@ async fn a_key_that_cannot_be_opened_is_told_without_the_key() {
     kit.schedule_upload(other.id(), Cause::Requested).await;
     kit.upload().await.unwrap();
     let reason = kit.domain().await.reason().unwrap().message(&name());
-    assert!(reason.contains("damaged or belongs to another id") && reason.contains(NAME), "{reason}");
+    assert!(reason.contains("damaged or belongs elsewhere") && reason.contains(NAME), "{reason}");
     assert_eq!(kit.c4.count("PUT"), 0);
 }
 

@@ -1,10 +1,13 @@
 //! The server over real sockets.
 
+use std::net::SocketAddr;
 use std::sync::atomic::Ordering::SeqCst;
 
 use jiff::Timestamp;
 use runtime::testing::ManualClock;
+use runtime::{Health, Patience, Places};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -23,12 +26,18 @@ struct Running {
 }
 
 async fn start(limits: Limits, trusted_proxies: &[&str]) -> Running {
+    start_with(limits, trusted_proxies, 1024).await
+}
+
+async fn start_with(limits: Limits, trusted_proxies: &[&str], connections: usize) -> Running {
     let store = FakeStore::new();
     let clock = Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH));
     let answers = Arc::new(Answers::new(store.clone(), clock));
     let hosts = Hosts::new(trusted_proxies.iter().map(|net| net.parse().unwrap()).collect());
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    let places = Places { connections, per_source: connections / 4, shared_sources: Vec::new() };
+    let listener = Listener::custom(socket, places, Patience::default(), None, Health::default());
     let stop = CancellationToken::new();
     let server = Arc::new(Server::new(answers, hosts, limits));
     let task = tokio::spawn(server.serve(listener, stop.clone()));
@@ -188,20 +197,38 @@ async fn a_connection_ends_in_time_and_after_some_requests() {
     assert_eq!(answers.matches("connection: close").count(), 1, "{answers}");
 }
 
-#[tokio::test]
-async fn who_finds_no_place_waits_for_one() {
-    let running = start(Limits { connections: 1, ..Limits::default() }, &[]).await;
+/// A connection from another address of this machine.
+async fn connect_from(host: u8, to: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from(([127, 0, 0, host], 0))).unwrap();
+    socket.connect(to).await.unwrap()
+}
+
+/// Half of the connections say nothing, half of them ask over and over; a CA asks from another address.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_from_one_source_leaves_the_cas_question_its_answer() {
+    let running = start_with(Limits::default(), &[], 40).await;
     let expected = running.store.put(HOST, TOKEN);
-    let mut first = running.connect().await;
-    // Once it was answered, the first connection surely has the only place.
-    first.write_all(format!("GET / HTTP/1.1\r\nhost: {HOST}\r\n\r\n").as_bytes()).await.unwrap();
-    first.read_exact(&mut [0; 12]).await.unwrap();
-    let (host, path) = (HOST, path(TOKEN));
-    let mut second = std::pin::pin!(running.get(host, &path));
-    let early = tokio::time::timeout(Duration::from_millis(100), second.as_mut()).await;
-    assert!(early.is_err(), "there is one place only");
-    drop(first);
-    assert!(second.await.ends_with(&expected));
+    let request = format!("GET / HTTP/1.1\r\nhost: {HOST}\r\n\r\n");
+    let mut flood = Vec::new();
+    for number in 0..400 {
+        let mut stream = connect_from(2, running.address).await;
+        if number % 2 == 0 {
+            let _ = stream.write_all(request.as_bytes()).await;
+        }
+        flood.push(stream);
+    }
+    let mut asked = Vec::new();
+    for _ in 0..20 {
+        let begun = std::time::Instant::now();
+        let mut stream = connect_from(3, running.address).await;
+        let question = format!("GET {} HTTP/1.1\r\nhost: {HOST}\r\nconnection: close\r\n\r\n", path(TOKEN));
+        stream.write_all(question.as_bytes()).await.unwrap();
+        assert!(until_closed(&mut stream).await.ends_with(&expected));
+        asked.push(begun.elapsed());
+    }
+    assert!(asked.iter().all(|took| *took < Duration::from_secs(10)), "{asked:?}");
+    assert_eq!(flood.len(), 400);
 }
 
 #[tokio::test]

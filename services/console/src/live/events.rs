@@ -26,12 +26,13 @@ use crate::filter::Filter;
 use crate::live::{Change, Heard};
 use crate::row::{Controls, Row};
 use crate::session::{Person, resolve_in_the_background};
+use crate::strangers::busy;
 use crate::words;
 use crate::zone::Zone;
 
 const GATHER: Duration = Duration::from_millis(250);
 const COUNT_EVERY: Duration = Duration::from_secs(5);
-const ASK_SESSION_EVERY: Duration = Duration::from_secs(20);
+const ASK_SESSION_EVERY: Duration = Duration::from_secs(1);
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Most names that a viewer may watch; a page has 50.
 const MOST_NAMES: usize = 200;
@@ -58,6 +59,9 @@ pub(crate) async fn events(
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Response {
+    let Ok(share) = app.viewers.take(&person.name, 1) else {
+        return busy().into_response();
+    };
     let query = query.unwrap_or_default();
     let pairs = || form_urlencoded::parse(query.as_bytes());
     let names = pairs().filter(|(name, _)| name == "on").map(|(_, value)| value.into_owned());
@@ -86,6 +90,7 @@ pub(crate) async fn events(
             }
         }
         metrics::gauge!("ssl_manager_console_viewers").decrement(1);
+        drop(share);
     });
     Sse::new(stream(receiver)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
 }

@@ -138,11 +138,12 @@ fn refused(frame: Frame, trouble: String, names: &str) -> Response {
     (StatusCode::UNPROCESSABLE_ENTITY, html(&page)).into_response()
 }
 
-/// Answers `/domains/new/check`: the part of the page that says what was found, for the script.
-pub(crate) async fn check(frame: Frame, RawQuery(text): RawQuery) -> Result<Response, Problem> {
+/// Answers `/domains/new/check`: the part of the page that says what was found, for the script. A form of our own page,
+/// because a check asks DNS, C4 and the domain's web server: no other site may have that done.
+pub(crate) async fn check(frame: Frame, body: Body) -> Result<Response, Problem> {
     frame.person.require(Action::Operate)?;
-    let query = query(text.as_deref());
-    let text = query.get("name").map_or("", String::as_str);
+    let form = Form::of(&frame.person, body).await?;
+    let text = form.get("name");
     let checked = match Lines::parse(text) {
         Ok(lines) => match (lines.names.as_slice(), lines.rubbish.as_slice()) {
             ([name], []) => ask(&frame, name).await,
@@ -181,7 +182,7 @@ async fn ask(frame: &Frame, line: &Line) -> Checked {
 /// What the form of `/domains/new` sends.
 pub(crate) async fn send(frame: Frame, body: Body) -> Result<Response, Problem> {
     frame.person.require(Action::Operate)?;
-    let form = Form::of(&frame.person, body).await?;
+    let form = Form::large_of(&frame.person, body).await?;
     let text = form.get("names");
     let Ok(lines) = Lines::parse(text) else {
         return Ok(refused(frame, words::too_many_lines(), text));

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use aws_lc_rs::hmac;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use base64::Engine;
@@ -41,6 +42,9 @@ pub(crate) struct SignInProvider {
     /// What the button says.
     pub(crate) label: String,
     exchanges: Semaphore,
+    /// Of the cookie. From the client's secret, so that any copy takes back whom another sent; a public client has none, and
+    /// only the copy that sent somebody takes them back.
+    cookie_key: hmac::Key,
 }
 
 impl SignInProvider {
@@ -57,8 +61,22 @@ impl SignInProvider {
             .map_err(|problem| RoleError::setting("console.oidc.issuer_url", problem.to_string()))?;
         let flow = Flow::new(provider, flow_settings(settings, &console.public_url)?)
             .map_err(|_| RoleError::setting("console.public_url", "is no URL"))?;
-        Ok(Some(Self { flow, label: settings.label.clone(), exchanges: Semaphore::new(MOST_EXCHANGES) }))
+        let cookie_key = if let Some(secret) = settings.client_secret()? {
+            cookie_key(secret.as_bytes())
+        } else {
+            let mut random = [0; 32];
+            process.entropy.fill(&mut random);
+            cookie_key(&random)
+        };
+        let exchanges = Semaphore::new(MOST_EXCHANGES);
+        Ok(Some(Self { flow, label: settings.label.clone(), exchanges, cookie_key }))
     }
+}
+
+/// The secret itself does nothing but show who we are to the provider.
+fn cookie_key(secret: &[u8]) -> hmac::Key {
+    let secret = hmac::Key::new(hmac::HMAC_SHA256, secret);
+    hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&secret, b"ssl-manager sign-in cookie").as_ref())
 }
 
 fn flow_settings(settings: &ConsoleOidc, public_url: &str) -> Result<FlowSettings, RoleError> {
@@ -79,7 +97,7 @@ pub(crate) async fn leave(State(app): State<App>, RawQuery(text): RawQuery) -> R
         Ok(address) => {
             let until = app.process.clock.now() + SignedDuration::try_from(PATIENCE).unwrap_or_default();
             let kept = Kept { pending, until: until.as_second(), to };
-            let cookie = app.cookies.sign_in(&kept.to_text(), PATIENCE);
+            let cookie = app.cookies.sign_in(&kept.to_text(&provider.cookie_key), PATIENCE);
             Ok(with_cookie(Redirect::to(&address).into_response(), cookie))
         }
         Err(_) => Ok(trouble_page(&app, StatusCode::SERVICE_UNAVAILABLE, words::PROVIDER_AWAY, &to)),
@@ -95,7 +113,8 @@ pub(crate) async fn come_back(
     let provider = app.provider.as_ref().ok_or_else(Problem::no_page)?;
     let answer = query(text.as_deref());
     let said = |name: &str| answer.get(name).map_or("", String::as_str);
-    let kept = session::cookie(&headers, app.cookies.sign_in_name()).and_then(Kept::from_text);
+    let cookie = session::cookie(&headers, app.cookies.sign_in_name());
+    let kept = cookie.and_then(|text| Kept::from_text(text, &provider.cookie_key));
     let now = app.process.clock.now().as_second();
     let kept = kept.filter(|kept| now < kept.until && kept.pending.is_answered_by(said("state")));
     let Some(kept) = kept else {
@@ -155,7 +174,7 @@ async fn enter(
         (status, sentence.to_owned())
     })?;
     let request = v1::SignInWithIdTokenRequest { id_token, nonce: pending.nonce.clone() };
-    match app.api.sessions(None).sign_in_with_id_token(request).await {
+    match app.api.sign_in().sign_in_with_id_token(request).await {
         Ok(answer) => Ok(Token::new(answer.into_inner().token)),
         Err(status) => {
             let problem = Problem::from(status);
@@ -178,13 +197,19 @@ struct Kept {
 }
 
 impl Kept {
-    fn to_text(&self) -> String {
+    fn to_text(&self, key: &hmac::Key) -> String {
         let to = if self.to.len() > MOST_TO_BYTES { "/" } else { &self.to };
         let to = BASE64_URL_SAFE_NO_PAD.encode(to);
-        format!("{}.{to}.{}", self.until, self.pending.to_text())
+        let text = format!("{}.{to}.{}", self.until, self.pending.to_text());
+        let mac = BASE64_URL_SAFE_NO_PAD.encode(hmac::sign(key, text.as_bytes()));
+        format!("{text}.{mac}")
     }
 
-    fn from_text(text: &str) -> Option<Self> {
+    /// None of a text that we did not write: a state in it is none that we gave.
+    fn from_text(text: &str, key: &hmac::Key) -> Option<Self> {
+        let (text, mac) = text.rsplit_once('.')?;
+        let mac = BASE64_URL_SAFE_NO_PAD.decode(mac).ok()?;
+        hmac::verify(key, text.as_bytes(), &mac).ok()?;
         let mut parts = text.splitn(3, '.');
         let until = parts.next()?.parse().ok()?;
         let to = BASE64_URL_SAFE_NO_PAD.decode(parts.next()?).ok()?;

@@ -165,7 +165,7 @@ fn figures(frame: &Frame, overview: &v1::GetOverviewResponse) -> Figures {
             count: words::number(overview.renewal_blocked),
             address: only(&|filter| filter.blocked = true),
         },
-        midnight: words::midnight(overview.last_midnight.as_ref()),
+        midnight: words::midnight(overview.last_midnight.as_ref(), &frame.zone),
     }
 }
 

@@ -4,8 +4,8 @@ use askama::Template;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Redirect, Response};
-use http::StatusCode;
 use http::header::HeaderName;
+use http::{HeaderMap, StatusCode};
 use proto::v1;
 use url::form_urlencoded;
 
@@ -15,7 +15,7 @@ use crate::assets;
 use crate::form::{Form, query};
 use crate::page::Frame;
 use crate::problem::{Problem, html};
-use crate::session::{Cookies, with_cookie};
+use crate::session::{Cookies, cookie, with_cookie};
 use crate::words;
 
 #[derive(Template)]
@@ -98,21 +98,39 @@ fn page(app: &App, trouble: &str, name: &str, to: &str) -> Response {
 }
 
 /// Signs in, or says why not; every cause that has to do with name or password reads the same.
-pub(crate) async fn sign_in(State(app): State<App>, body: Body) -> Result<Response, Problem> {
-    let form = Form::read(body).await?;
+pub(crate) async fn sign_in(
+    State(app): State<App>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let form = Form::of_stranger(&app.strangers, body).await?;
     let to = own_path(form.get("to"));
     let name = form.get("name");
-    let request = v1::SignInRequest { name: name.to_owned(), password: form.get("password").to_owned() };
-    match app.api.sessions(None).sign_in(request).await {
+    let request = v1::SignInRequest {
+        name: name.to_owned(),
+        password: form.get("password").to_owned(),
+        device: cookie(&headers, app.cookies.device_name()).unwrap_or_default().to_owned(),
+    };
+    let answer = match app.strangers.sign_in().await {
+        Ok(_turn) => app.api.sign_in().sign_in(request).await.map_err(Problem::from),
+        Err(busy) => Err(busy),
+    };
+    match answer {
         Ok(answer) => {
-            let token = Token::new(answer.into_inner().token);
-            Ok(enter(app.cookies, &token, &to))
+            let answer = answer.into_inner();
+            let entered = enter(app.cookies, &Token::new(answer.token), &to);
+            Ok(if answer.device.is_empty() {
+                entered
+            } else {
+                with_cookie(entered, app.cookies.device(&answer.device))
+            })
         }
-        Err(status) => {
-            let problem = Problem::from(status);
+        Err(problem) => {
             let trouble = match problem.status {
                 StatusCode::UNAUTHORIZED => words::SIGN_IN_FAILED.to_owned(),
-                StatusCode::TOO_MANY_REQUESTS => words::throttled(problem.retry_after),
+                StatusCode::TOO_MANY_REQUESTS if problem.reason == "SIGN_IN_THROTTLED" => {
+                    words::throttled(problem.retry_after)
+                }
                 _ => problem.sentence.clone(),
             };
             // A browser's password manager takes 200 for a sign-in that went well.
@@ -121,7 +139,9 @@ pub(crate) async fn sign_in(State(app): State<App>, body: Body) -> Result<Respon
             } else {
                 problem.status
             };
-            Ok((status, page(&app, &trouble, name, &to)).into_response())
+            let mut response = (status, page(&app, &trouble, name, &to)).into_response();
+            problem.say_when(&mut response);
+            Ok(response)
         }
     }
 }

@@ -1,50 +1,32 @@
 //! What the pages of one domain say.
 
+use domain::sentence;
 use jiff::Timestamp;
 use proto::v1;
+use x509::Warning;
 
 use super::{instant, number};
 use crate::zone::Zone;
 
-/// What follows from what was just done, shown once, at the top of the next page.
+/// What was just done and what follows, shown once, at the top of the next page.
 pub(crate) struct Done {
-    pub(crate) text: &'static str,
-    /// Done, but with something that somebody should know.
+    pub(crate) text: String,
+    /// Done, but with something that people should know.
     pub(crate) is_warning: bool,
 }
 
-/// The sentence for a word of the address; none for any other word, for an address can be made up.
+/// The sentences for a word of the address: what was done, and the codes of warnings after it, with dots between them.
+/// None for any other word, for an address can be made up.
 pub(crate) fn done(word: &str) -> Option<Done> {
-    let text = match word {
-        "deleted" => "Deleted. C4 keeps serving its certificate until that ends.",
-        "removed" => "Deleted. Its certificate is being removed from C4.",
-        "add" => "Added. The first certificate is on its way.",
-        "recheck" => "Recheck asked for. What is next happens now.",
-        "generate" => {
-            "A certificate was asked for. A live one that is not due yet stays and is compared with C4."
-        }
-        "force" => "A new certificate was ordered. The present one serves until the new one is live.",
-        "rollback" => "Rolling back. The certificate before is being uploaded to C4.",
-        "import" => "Stored. The certificate is being uploaded to C4; what is live serves until then.",
-        "import-untrusted" => {
-            "Stored, and being uploaded to C4. But browsers do not trust who issued this certificate \
-             (not_publicly_trusted): visitors will see a warning."
-        }
-        "import-left-out" => {
-            "Stored, and being uploaded to C4. Certificates that stood twice or do not belong to the chain were left out."
-        }
-        "import-untrusted-left-out" => {
-            "Stored, and being uploaded to C4. But browsers do not trust who issued this certificate \
-             (not_publicly_trusted): visitors will see a warning. Certificates that stood twice or do not belong to the \
-             chain were left out."
-        }
-        "revoke" => "Revocation asked for. The history below says when the CA has done it.",
-        "revoke-later" => {
-            "A replacement with a new key is ordered. The old certificate is revoked once the new one is live."
-        }
-        _ => return None,
-    };
-    Some(Done { text, is_warning: word.starts_with("import-") })
+    let mut words = word.split('.');
+    let done = sentence::Done::of(words.next()?)?;
+    let warnings = words.map(Warning::of_code).collect::<Option<Vec<_>>>()?;
+    let mut text = done.sentence().to_owned();
+    for warning in &warnings {
+        text.push(' ');
+        text.push_str(&crate::problem::sentence(&warning.to_string()));
+    }
+    Some(Done { text, is_warning: !warnings.is_empty() })
 }
 
 /// The first choice of Delete.
@@ -94,26 +76,25 @@ pub(crate) fn serves(domain: &v1::Domain, zone: &Zone, now: Timestamp) -> String
     }
 }
 
-/// How the API's sentence is headed, and whether it is for somebody to whom it is sent.
-pub(crate) fn letter(who: &str) -> (&'static str, bool) {
+/// How the text for staff is headed.
+pub(crate) fn for_staff(who: &str) -> &'static str {
     match who {
-        "customer" => ("Message for the customer", true),
-        "cdn_operator" => ("Message for the CDN operator", true),
-        "ca" => ("What happened at the certificate authority", false),
-        _ => ("What is going on", false),
+        "cdn_operator" => "Message for the CDN operator",
+        "ca" => "What happened at the certificate authority",
+        _ => "What is going on",
     }
 }
 
 /// What to tell the owner of an apex, by the kind of the first record that is needed.
 pub(crate) fn apex(kind: &str) -> Option<&'static str> {
     match kind {
-        "CNAME" => Some(
-            "This is an apex, which cannot have a CNAME. Set an ALIAS or ANAME record (some providers call it CNAME \
-             flattening) with the same value; where addresses are listed below it, those are the alternative.",
+        "ALIAS" => Some(
+            "This is an apex, which cannot have a CNAME. Set an ALIAS record; some providers call it ANAME or CNAME \
+             flattening.",
         ),
         "A" | "AAAA" => Some(
-            "This is an apex, which cannot have a CNAME. Set each of these records; an ALIAS or ANAME record that leads \
-             to the CDN does as well.",
+            "This is an apex, which cannot have a CNAME. Set each of the A and AAAA records, or only the ALIAS (also called \
+             ANAME or CNAME flattening) where one is listed.",
         ),
         _ => None,
     }
@@ -169,6 +150,7 @@ pub(crate) fn kind(word: &str) -> String {
         "upload_failed" => "Upload failed",
         "difference_found" => "C4 held something else",
         "certificate_removed" => "Removed from C4",
+        "ending" => "Certificate ends soon",
         "expired" => "Certificate ended",
         "keys_destroyed" => "Private keys destroyed",
         "revocation_requested" => "Revocation asked for",
@@ -210,8 +192,10 @@ mod tests {
     #[test]
     fn a_made_up_address_says_nothing() {
         assert!(done("recheck").is_some());
-        assert!(done("import-untrusted").is_some_and(|done| done.is_warning));
-        assert!(done("<script>alert(1)</script>").is_none() && done("").is_none());
+        assert!(done("import.not_publicly_trusted").is_some_and(|done| done.is_warning));
+        for made_up in ["<script>alert(1)</script>", "", "import.<b>", "import."] {
+            assert!(done(made_up).is_none(), "{made_up}");
+        }
     }
 
     #[test]

@@ -2,11 +2,11 @@
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bus_embedded::EmbeddedBus;
-use domain::{Clock, DomainName, HistoryKind, Live, Reason, Role};
+use domain::{Clock, DomainName, Found, HistoryKind, Live, Reason, Role};
 use http::HeaderMap;
 use proto::v1;
 use proto::v1::domains_client::DomainsClient;
@@ -22,17 +22,21 @@ use tonic::transport::Channel;
 use url::form_urlencoded;
 
 pub(crate) const NAME: &str = "shop.example.com";
-const PASSWORD: &str = "correct horse battery";
+pub(crate) const PASSWORD: &str = "correct horse battery";
 
 pub(crate) struct Served {
     pub(crate) context: Context,
-    page: SocketAddr,
+    pub(crate) page: SocketAddr,
     api: DomainsClient<Channel>,
     token: String,
     _folder: TempDir,
 }
 
 pub(crate) async fn served() -> Served {
+    served_with(|_| {}).await
+}
+
+pub(crate) async fn served_with(change: impl FnOnce(&mut Config)) -> Served {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("pages.db");
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -43,6 +47,7 @@ pub(crate) async fn served() -> Served {
     let page = listeners.bind(Listen::Console, any).await.unwrap();
     let mut config = Config::default();
     config.api.listen = api;
+    change(&mut config);
     let context = Context {
         config: Arc::new(config),
         bus: Arc::new(EmbeddedBus::new(store.clone(), clock.clone())),
@@ -75,15 +80,17 @@ pub(crate) async fn served() -> Served {
 
 async fn token(context: &Context) -> String {
     let text = api::new_token(&SystemEntropy);
-    let record = TokenRecord {
+    let mut record = TokenRecord {
         name: "test".to_owned(),
         hash: api::hash_token(&text),
-        role: Role::Admin,
+        roles: Role::Admin.into(),
         created_at: context.clock.now(),
         expires_at: None,
         last_used_at: None,
         revoked_at: None,
+        mac: Vec::new(),
     };
+    api::signed::sign_token(&context.require_sealing_keys().unwrap(), &mut record).await.unwrap();
     let mut tx = context.store.begin("token").await.unwrap();
     tx.insert_token(&record).await.unwrap();
     tx.commit().await.unwrap();
@@ -125,15 +132,19 @@ impl Served {
         let store = &self.context.store;
         let work = store.work(&name).await.unwrap();
         let imported = work.iter().find_map(|work| work.certificate).unwrap();
-        let certificate = store.certificate(imported).await.unwrap().unwrap();
+        let certificate = store.certificate(&name, imported).await.unwrap().unwrap();
         let live = Live { certificate: imported, not_after: certificate.summary.not_after };
         self.change(&name, HistoryKind::CertificateUploaded, |domain| domain.uploaded(live).unwrap()).await;
     }
 
     /// A domain that is not pointed at the CDN.
     pub(crate) async fn block(&self, name: &DomainName) {
-        let reason =
-            Reason::NotPointed { target: "cdn.example.net".to_owned(), found: "203.0.113.7".to_owned() };
+        let reason = Reason::NotPointed {
+            target: "cdn.example.net".to_owned(),
+            addresses: Vec::new(),
+            found: Found::Addresses(vec!["203.0.113.7".parse().unwrap()]),
+            proxy: None,
+        };
         self.change(name, HistoryKind::Blocked, |domain| domain.blocked(reason).unwrap()).await;
     }
 
@@ -160,22 +171,54 @@ impl Served {
 
     /// Somebody with that role, signed in.
     pub(crate) async fn browser(&self, role: Role) -> Browser {
-        let user = User {
+        let mut user = User {
             name: format!("ann-{role}"),
-            role,
+            roles: role.into(),
             password_hash: Some(api::hash_password(PASSWORD, &SystemEntropy).unwrap()),
             created_at: self.context.clock.now(),
+            mac: Vec::new(),
         };
+        let keys = self.context.require_sealing_keys().unwrap();
+        api::signed::sign_user(&keys, &mut user).await.unwrap();
         let mut tx = self.context.store.begin("person").await.unwrap();
         tx.insert_user(&user).await.unwrap();
         tx.commit().await.unwrap();
-        let client = reqwest::Client::builder().redirect(Policy::none()).build().unwrap();
-        let mut browser = Browser { client, origin: format!("http://{}", self.page), cookie: String::new() };
-        let fields = [("name", user.name.as_str()), ("password", PASSWORD)];
-        let entered = browser.post("/sign-in", &fields).await;
-        let cookie = entered.header("set-cookie");
-        cookie.split(';').next().unwrap().clone_into(&mut browser.cookie);
+        let mut browser = self.stranger([127, 0, 0, 1]);
+        assert_eq!(browser.sign_in(&user.name, PASSWORD).await.status, 303);
         browser
+    }
+
+    /// A browser at an address of this machine, before anybody signs in.
+    pub(crate) fn stranger(&self, address: [u8; 4]) -> Browser {
+        let client = reqwest::Client::builder().redirect(Policy::none()).local_address(IpAddr::from(address));
+        let (client, origin) = (client.build().unwrap(), format!("http://{}", self.page));
+        Browser { client, origin, cookie: String::new() }
+    }
+
+    /// The same browser at another address.
+    pub(crate) fn moved(&self, browser: Browser, address: [u8; 4]) -> Browser {
+        Browser { cookie: browser.cookie, ..self.stranger(address) }
+    }
+
+    /// People who all have one password.
+    pub(crate) async fn people(&self, count: usize) -> Vec<String> {
+        let hash = api::hash_password(PASSWORD, &SystemEntropy).unwrap();
+        let names: Vec<String> = (0..count).map(|number| format!("person-{number}")).collect();
+        let keys = self.context.require_sealing_keys().unwrap();
+        let mut tx = self.context.store.begin("people").await.unwrap();
+        for name in &names {
+            let mut user = User {
+                name: name.clone(),
+                roles: Role::Support.into(),
+                password_hash: Some(hash.clone()),
+                created_at: self.context.clock.now(),
+                mac: Vec::new(),
+            };
+            api::signed::sign_user(&keys, &mut user).await.unwrap();
+            tx.insert_user(&user).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        names
     }
 }
 
@@ -202,20 +245,38 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
+    /// Signs in, and keeps what the page sets.
+    pub(crate) async fn sign_in(&mut self, name: &str, password: &str) -> Answer {
+        let entered = self.post("/sign-in", &[("name", name), ("password", password)]).await;
+        for set in entered.headers.get_all("set-cookie") {
+            let pair = set.to_str().unwrap().split(';').next().unwrap();
+            if !self.cookie.is_empty() {
+                self.cookie.push_str("; ");
+            }
+            self.cookie.push_str(pair);
+        }
+        entered
+    }
+
     pub(crate) async fn get(&self, address: &str) -> Answer {
         self.answer(self.client.get(format!("{}{address}", self.origin))).await
     }
 
+    /// An answer that may go on for ever.
+    pub(crate) async fn open(&self, address: &str) -> reqwest::Response {
+        let request = self.client.get(format!("{}{address}", self.origin)).header("cookie", &self.cookie);
+        request.send().await.unwrap()
+    }
+
     /// Sends a form that no page of ours gave.
     pub(crate) async fn post(&self, address: &str, fields: &[(&str, &str)]) -> Answer {
-        let mut form = form_urlencoded::Serializer::new(String::new());
-        form.extend_pairs(fields);
+        let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         let request = self
             .client
             .post(format!("{}{address}", self.origin))
             .header("origin", &self.origin)
             .header("content-type", "application/x-www-form-urlencoded")
-            .body(form.finish());
+            .body(form);
         self.answer(request).await
     }
 

@@ -6,6 +6,7 @@ use acme::Delivered;
 use domain::{AccountId, CertificateId, Order, OrderId, OrderState, WorkKind};
 use jiff::SignedDuration;
 use runtime::config::KeyAlgorithm;
+use seal::Binding;
 use store::{Account, Certificate, SealedPlace};
 use x509_parser::pem::parse_x509_pem;
 use x509_parser::public_key::PublicKey;
@@ -35,8 +36,10 @@ async fn each_certificate_gets_a_new_key_of(algorithm: KeyAlgorithm) {
         let certificate = kit.certified(&name(label)).await;
         let (public, made) = leaf_key(&certificate);
         assert_eq!(made, algorithm);
-        let (id, sealed) = (certificate.id().to_string(), certificate.sealed_key.unwrap());
-        let opened = kit.issuer.keys.unseal(&id, &sealed).await.unwrap();
+        let sealed = certificate.sealed_key.unwrap();
+        let binding = Binding::certificate(certificate.summary.id, &name(label));
+        let public_key = seal::public_key_of(&sealed).unwrap();
+        let opened = kit.issuer.keys.unseal(&binding, &public_key, &sealed).await.unwrap();
         assert_eq!(crate::keys::public_key_der(&opened).unwrap(), public);
         assert!(publics.insert(public), "a new key");
     }
@@ -111,7 +114,7 @@ async fn a_key_that_was_wrapped_anew_while_the_ca_was_asked_goes_into_the_certif
         not_before: kit.now(),
         not_after: kit.now() + DAY * 90,
     };
-    journal.issued(order.id, delivered).await.unwrap();
+    journal.issued(&kit.issuer.authorities[0], order.id, delivered).await.unwrap();
     let sealed = kit.issued(&name).await.sealed_key;
     assert_eq!(sealed.as_deref(), Some(b"under the new key".as_slice()));
 }

@@ -139,6 +139,11 @@ impl Kit {
     /// A customer points a domain at the CDN, and it is put on the list.
     pub(crate) async fn add(&self, name: &DomainName) {
         self.world.point_at_cdn(name.as_str());
+        self.put(name).await;
+    }
+
+    /// A domain is put on the list, wherever it leads.
+    pub(crate) async fn put(&self, name: &DomainName) {
         let mut tx = self.store.begin("add").await.unwrap();
         tx.insert_domain(&Domain::added(name.clone(), self.now())).await.unwrap();
         tx.commit().await.unwrap();
@@ -208,7 +213,7 @@ impl Kit {
     pub(crate) async fn issued(&self, name: &DomainName) -> Certificate {
         let work = self.store.work(name).await.unwrap();
         let upload = work.into_iter().find(|work| work.kind == WorkKind::Upload).unwrap();
-        self.store.certificate(upload.certificate.unwrap()).await.unwrap().unwrap()
+        self.store.certificate(name, upload.certificate.unwrap()).await.unwrap().unwrap()
     }
 
     /// What the uploader does: the certificate is live, and the CA is asked about its renewal.

@@ -2,9 +2,11 @@
 
 mod kit;
 
+mod bad_input;
 mod bindings;
 mod budget;
 mod delivered;
+mod dns;
 mod keys;
 mod odd;
 mod pace;

@@ -178,6 +178,22 @@ async fn an_order_whose_answer_was_lost_is_found_in_the_accounts_list() {
 }
 
 #[tokio::test]
+async fn an_order_is_found_on_a_later_page_of_the_list() {
+    let kit = Kit::new().await;
+    kit.ca().list_orders_by(2);
+    for index in 0..5 {
+        succeeds_at_once(&kit, &format!("d{index}")).await;
+    }
+    let name = name("shop");
+    kit.ca().drop_answer(Endpoint::NewOrder);
+    kit.add(&name).await;
+    assert!(kit.run(&name).await);
+    kit.run_next(&name).await;
+    kit.issued(&name).await;
+    assert_eq!(kit.ca().orders_for(name.as_str()), 1);
+}
+
+#[tokio::test]
 async fn a_renewal_comes_through_whatever_the_ca_has_against_replacements() {
     for refused in [
         refusal(409, "alreadyReplaced", "it is replaced"),
@@ -203,4 +219,21 @@ async fn a_renewal_comes_through_whatever_the_ca_has_against_replacements() {
         kit.issued(&name).await;
         assert_eq!(kit.ca().orders_for(name.as_str()), 2, "{problem}");
     }
+}
+
+/// Each would be a request and a look of ours, and one more challenge that is answered.
+#[tokio::test]
+async fn an_order_with_many_authorizations_is_refused_at_once() {
+    let kit = Kit::new().await;
+    kit.ca().give_many_authorizations(true);
+    let name = name("shop");
+    kit.add(&name).await;
+    assert!(kit.run(&name).await);
+    let asked = kit.ca().requests();
+    assert!(asked < 100, "none of the thousand was looked at or answered: {asked} requests");
+    let (status, code, who) = kit.why(&name).await;
+    assert_eq!((status, code, who), (Status::Pending, "ca_down", Who::Us));
+    kit.ca().give_many_authorizations(false);
+    kit.run_next(&name).await;
+    kit.issued(&name).await;
 }

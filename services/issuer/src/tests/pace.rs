@@ -85,6 +85,7 @@ async fn renewals_in_two_days(explanation: Option<&str>) -> u64 {
     kit.ca().ask_renewal_again_after(std::time::Duration::from_mins(10));
     let end = kit.now() + DAY * 2 + HOUR;
     while kit.now() < end {
+        assert!(kit.ca().orders_placed() < 10, "renewed again and again, {} left", end - kit.now());
         kit.run_next(&name).await;
         if kit.work(&name).await.is_none_or(|work| work.due_at.is_none()) {
             kit.live(&name).await;

@@ -19,9 +19,16 @@ fn invalid(problem: &str, detail: &str) -> ValidationResult {
 #[tokio::test]
 async fn what_a_challenge_failed_for_says_who_must_act() {
     for (problem, detail, why) in [
-        ("connection", "timeout", (Status::Failure, "challenge_invalid", Who::Customer)),
-        ("unauthorized", "got 403", (Status::Failure, "challenge_invalid", Who::Customer)),
-        ("somethingNew", "?", (Status::Failure, "challenge_invalid", Who::Customer)),
+        ("connection", "timeout", (Status::Failure, "challenge_failed_at_edge", Who::CdnOperator)),
+        ("unauthorized", "got 403", (Status::Failure, "challenge_failed_at_edge", Who::CdnOperator)),
+        ("somethingNew", "?", (Status::Failure, "challenge_failed_at_edge", Who::CdnOperator)),
+        ("dns", "NXDOMAIN looking up A", (Status::Failure, "challenge_invalid", Who::Customer)),
+        ("unauthorized", "198.51.100.9: got 403", (Status::Failure, "challenge_invalid", Who::Customer)),
+        (
+            "caa",
+            "CAA record for cdn.example.net prevents issuance",
+            (Status::Failure, "cdn_caa_forbids", Who::CdnOperator),
+        ),
         (
             "caa",
             "CAA record for example.com prevents issuance",
@@ -37,7 +44,8 @@ async fn what_a_challenge_failed_for_says_who_must_act() {
         ("rateLimited", "no", (Status::Pending, "ca_down", Who::Us)),
         ("userActionRequired", "terms", (Status::Pending, "issuer_refuses_us", Who::Us)),
     ] {
-        let kit = Kit::new().await;
+        let ours = "203.0.113.0/24".parse().unwrap();
+        let kit = Kit::configured(|config| config.cdn.addresses = vec![ours]).await;
         kit.ca().validation_default(invalid(problem, detail));
         assert_eq!(attempted(&kit).await, why, "{problem}");
         assert_eq!(kit.ca().orders_placed(), 1, "{problem}");
@@ -61,7 +69,7 @@ async fn an_invalid_challenge_is_found_where_order_and_authorization_stay_pendin
     let kit = Kit::new().await;
     kit.ca().leave_failed_orders_pending(true);
     kit.ca().validation_default(invalid("unauthorized", "got 403"));
-    assert_eq!(attempted(&kit).await, (Status::Failure, "challenge_invalid", Who::Customer));
+    assert_eq!(attempted(&kit).await, (Status::Failure, "challenge_failed_at_edge", Who::CdnOperator));
     assert!(kit.ca().requests() < 25, "{} requests", kit.ca().requests());
     assert_eq!(kit.ca().orders_placed(), 1);
 }
@@ -69,7 +77,7 @@ async fn an_invalid_challenge_is_found_where_order_and_authorization_stay_pendin
 #[tokio::test]
 async fn a_name_without_an_http_01_challenge_is_told_so() {
     let kit = Kit::new().await;
-    kit.ca().offer_no_http_01("shop.example.com");
+    kit.ca().offer_http_01("shop.example.com", false);
     assert_eq!(attempted(&kit).await, (Status::Failure, "order_rejected", Who::Ca));
     let message = kit.domain(&name("shop")).await.reason().unwrap().message(&name("shop"));
     assert!(message.contains("HTTP-01"), "{message}");
@@ -106,5 +114,22 @@ async fn what_is_no_acme_server_speaking_is_the_cas_trouble() {
             assert!(format!("{reason:?}").contains(resource), "{reason:?}");
             assert!(kit.ca().requests() < 5, "{} requests", kit.ca().requests());
         }
+    }
+}
+
+/// U+202E turns the rest of a line, U+200B hides in it, U+009B begins an escape sequence as ESC does.
+#[tokio::test]
+async fn what_turns_or_hides_text_in_a_problem_stays_outside() {
+    let hostile = "bad\u{202e}txt\u{200b}\u{9b}31m\u{1b}[31m\u{2028}line\r\n";
+    let kit = Kit::new().await;
+    kit.ca().validation_default(invalid("unauthorized", hostile));
+    attempted(&kit).await;
+    let name = name("shop");
+    let reason = kit.domain(&name).await.reason().unwrap().message(&name);
+    let history = kit.store.history(&name, 100).await.unwrap();
+    let told: Vec<String> = history.into_iter().map(|entry| entry.message).chain([reason]).collect();
+    assert!(told.iter().any(|text| text.contains("bad txt 31m [31m line")), "{told:?}");
+    for text in told {
+        assert!(!text.chars().any(domain::is_unfit), "{text:?}");
     }
 }

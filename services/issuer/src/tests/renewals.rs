@@ -1,6 +1,6 @@
 //! When certificates are renewed, and as what.
 
-use domain::{Cause, Reason, Status};
+use domain::{Cause, PreExpiry, Reason, Status};
 use jiff::SignedDuration;
 
 use super::kit::{DAY, Kit, name};
@@ -21,7 +21,7 @@ async fn the_cas_window_decides_and_pre_expiry_overrules_a_later_one() {
         kit.ca().set_renewal_window(Some(name.as_str()), from + DAY * start, from + DAY * end, None);
         kit.ask(&name, Cause::RenewalInfo).await;
         assert!(kit.run(&name).await);
-        let stored = kit.store.certificate(certificate.id()).await.unwrap().unwrap();
+        let stored = kit.store.certificate(&name, certificate.id()).await.unwrap().unwrap();
         let at = stored.renewal.unwrap().at;
         assert!(earliest <= at && at <= latest, "{at} for {start} to {end}");
         let work = kit.work(&name).await.unwrap();
@@ -40,10 +40,10 @@ async fn a_point_is_kept_while_the_window_stays_and_the_renewal_replaces_the_cer
     let name = name("shop");
     let first = kit.certified(&name).await;
     assert!(kit.run(&name).await);
-    let planned = kit.store.certificate(first.id()).await.unwrap().unwrap().renewal.unwrap();
+    let planned = kit.store.certificate(&name, first.id()).await.unwrap().unwrap().renewal.unwrap();
     while kit.work(&name).await.unwrap().cause == Cause::RenewalInfo {
         kit.run_next(&name).await;
-        let now = kit.store.certificate(first.id()).await.unwrap().unwrap().renewal.unwrap();
+        let now = kit.store.certificate(&name, first.id()).await.unwrap().unwrap().renewal.unwrap();
         assert_eq!(now, planned);
     }
     let due_at = kit.work(&name).await.unwrap().due_at;
@@ -96,7 +96,7 @@ async fn a_ca_that_does_not_say_changes_nothing_and_is_asked_again() {
         assert_eq!((work.cause, work.attempts), (Cause::RenewalInfo, attempts));
     }
     assert_eq!(kit.domain(&name).await.recorded, Status::Success);
-    let stored = kit.store.certificate(certificate.id()).await.unwrap().unwrap();
+    let stored = kit.store.certificate(&name, certificate.id()).await.unwrap().unwrap();
     assert_eq!(stored.renewal, certificate.renewal);
 }
 
@@ -125,4 +125,24 @@ async fn a_failed_renewal_leaves_the_certificate_alone_and_is_tried_by_its_own_s
 
 async fn domain_live(kit: &Kit, name: &domain::DomainName) -> Option<domain::CertificateId> {
     kit.domain(name).await.facts.live.map(|live| live.certificate)
+}
+
+/// A third of the lifetime is for CAs that suggest nothing; a suggested window is not cut off by it.
+#[tokio::test]
+async fn a_third_of_the_lifetime_is_left_where_the_ca_suggests_nothing() {
+    for (offers_renewal_info, days) in [(false, 60), (true, 75)] {
+        let kit = Kit::configured(|config| config.renewal.pre_expiry_days = PreExpiry::Third).await;
+        if !offers_renewal_info {
+            kit.ca().leave_out_of_directory(Some("renewalInfo"));
+        }
+        let name = name("shop");
+        let certificate = kit.certified(&name).await;
+        let begins = certificate.summary.not_before;
+        let point = begins + DAY * 75;
+        kit.ca().set_renewal_window(Some(name.as_str()), point, point + SignedDuration::from_mins(1), None);
+        assert!(kit.run(&name).await);
+        let stored = kit.store.certificate(certificate.id()).await.unwrap().unwrap();
+        let planned = stored.renewal.unwrap().at.duration_since(begins);
+        assert_eq!(planned.as_hours() / 24, days, "{planned:#}");
+    }
 }

@@ -1,6 +1,6 @@
 //! What is not tried again and again: challenges that fail although preflight is fine, and what nobody waits for.
 
-use domain::{Cause, HistoryKind, Reason, Status};
+use domain::{Cause, HistoryKind, Reason, Status, Who};
 use sandbox::ValidationResult;
 
 use super::kit::{DAY, Kit, name};
@@ -26,27 +26,75 @@ async fn after_five_invalid_challenges_nothing_is_ordered_until_dns_changes_or_s
     assert_eq!(minutes[..5], [1, 2, 5, 10, 30]);
     assert_eq!(kit.ca().orders_for(name.as_str()), 5);
     let domain = kit.domain(&name).await;
-    assert!(matches!(domain.reason(), Some(Reason::ChallengeInvalid { .. })), "it is still told why");
+    assert!(matches!(domain.reason(), Some(Reason::ChallengeFailedAtEdge { .. })), "it is still told why");
 
-    kit.ask(&name, Cause::Midnight).await;
-    assert!(kit.run(&name).await);
-    assert_eq!(kit.ca().orders_for(name.as_str()), 5, "the midnight recheck does not unlock it");
-    kit.ask(&name, Cause::Recheck).await;
-    assert!(kit.run(&name).await);
-    assert_eq!(kit.ca().orders_for(name.as_str()), 6, "an operator does, for one order");
-    kit.run_next(&name).await;
-    assert_eq!(kit.ca().orders_for(name.as_str()), 6);
+    for (cause, orders) in [(Cause::Midnight, 6), (Cause::Recheck, 7)] {
+        kit.ask(&name, cause).await;
+        assert!(kit.run(&name).await);
+        assert_eq!(kit.ca().orders_for(name.as_str()), orders, "{cause:?} places one order");
+        kit.run_next(&name).await;
+        assert_eq!(kit.ca().orders_for(name.as_str()), orders, "and no more");
+    }
 
     let dns = kit.world.dns.control();
     dns.set_cname(name.as_str(), "alias.example.net");
     dns.set_cname("alias.example.net", kit.world.cdn_target());
     kit.run_next(&name).await;
-    assert_eq!(kit.ca().orders_for(name.as_str()), 6, "it ends at the same target");
+    assert_eq!(kit.ca().orders_for(name.as_str()), 7, "it ends at the same target");
     kit.ca().validation_result(name.as_str(), ValidationResult::Valid);
     kit.ask(&name, Cause::Recheck).await;
     assert!(kit.run(&name).await);
     kit.live(&name).await;
     assert_eq!(kit.domain(&name).await.recorded, Status::Success);
+}
+
+#[tokio::test]
+async fn the_daily_recheck_leaves_a_line_with_what_came_of_it() {
+    let kit = Kit::new().await;
+    let name = name("shop");
+    kit.add(&name).await;
+    kit.world.dns.control().set_cname(name.as_str(), "elsewhere.example.net");
+    assert!(kit.run(&name).await);
+    for _ in 0..2 {
+        kit.run_next(&name).await;
+    }
+    let lines = async || {
+        let history = kit.store.history(&name, 99).await.unwrap();
+        let lines = history.into_iter().map(|line| (line.kind, line.message));
+        lines.filter(|(_, message)| message.starts_with("Daily recheck: ")).collect::<Vec<_>>()
+    };
+    assert_eq!(lines().await, [], "retries leave no line where nothing changed");
+    for rechecks in 1..=3 {
+        kit.ask(&name, Cause::Midnight).await;
+        assert!(kit.run(&name).await);
+        let lines = lines().await;
+        assert_eq!(lines.len(), rechecks);
+        assert!(lines[0].0 == HistoryKind::Blocked && lines[0].1.contains("elsewhere"), "{lines:?}");
+    }
+    kit.world.point_at_cdn(name.as_str());
+    kit.ca().validation_result(name.as_str(), invalid());
+    kit.ask(&name, Cause::Midnight).await;
+    assert!(kit.run(&name).await);
+    let kinds: Vec<_> = lines().await.into_iter().map(|(kind, _)| kind).collect();
+    assert_eq!(kinds[..2], [HistoryKind::OrderFailed, HistoryKind::OrderPlaced]);
+    assert_eq!(kinds.len(), 5);
+    assert_eq!(kit.work(&name).await.unwrap().cause, Cause::Retry);
+}
+
+#[tokio::test]
+async fn once_preflight_passes_the_reason_is_what_holds_it_up_now() {
+    let kit = Kit::new().await;
+    let name = name("shop");
+    kit.add(&name).await;
+    kit.world.dns.control().set_cname(name.as_str(), "elsewhere.example.net");
+    assert!(kit.run(&name).await);
+    assert_eq!(kit.why(&name).await, (Status::Failure, "not_pointed", Who::Customer));
+    kit.ca().down(true);
+    kit.run_next(&name).await;
+    assert_eq!(kit.why(&name).await, (Status::Failure, "not_pointed", Who::Customer));
+    kit.world.point_at_cdn(name.as_str());
+    kit.run_next(&name).await;
+    assert_eq!(kit.why(&name).await, (Status::Pending, "ca_down", Who::Us));
 }
 
 #[tokio::test]

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use domain::{Cause, DomainName, HistoryKind, RevocationReason, RevocationState, Status, Work, WorkKind};
+use domain::{
+    Cause, DomainName, HistoryKind, RevocationReason, RevocationState, Status, Who, Work, WorkKind,
+};
 use jiff::SignedDuration;
 use sandbox::{CaRefusal, Endpoint};
 use store::{Certificate, Revocation};
@@ -100,7 +102,7 @@ async fn what_does_not_serve_any_more_is_revoked_at_once() {
         (revoked[0].sha256.as_str(), revoked[0].reason),
         (certificate.summary.sha256.as_str(), Some(1))
     );
-    let stored = kit.store.certificate(certificate.id()).await.unwrap().unwrap();
+    let stored = kit.store.certificate(&name, certificate.id()).await.unwrap().unwrap();
     assert_eq!(stored.revoked_at, Some(kit.now()));
     assert_eq!(kit.told(&name, HistoryKind::Revoked).await.len(), 1);
 }
@@ -112,10 +114,10 @@ async fn what_serves_is_revoked_once_its_replacement_is_live() {
     let first = kit.certified(&name).await;
     // The CA said when to renew it, so an order may say that it replaces it.
     assert!(kit.run(&name).await);
-    let known = kit.store.certificate(first.id()).await.unwrap().unwrap();
+    let known = kit.store.certificate(&name, first.id()).await.unwrap().unwrap();
     assert!(replaced(&known, known.account.unwrap()).is_some());
     kit.withdraw(&first).await;
-    let known = kit.store.certificate(first.id()).await.unwrap().unwrap();
+    let known = kit.store.certificate(&name, first.id()).await.unwrap().unwrap();
     assert!(replaced(&known, known.account.unwrap()).is_none(), "that is no renewal");
     let again = kit.revoke(&name).await.unwrap();
     assert!(again <= SignedDuration::from_mins(5), "{again}");
@@ -187,6 +189,49 @@ async fn a_ca_without_an_answer_is_asked_again() {
 }
 
 #[tokio::test]
+async fn a_limit_without_a_time_rests_for_a_minute() {
+    let kit = Kit::new().await;
+    let name = name("shop");
+    let certificate = kit.certified(&name).await;
+    kit.delete(&name).await;
+    kit.withdraw(&certificate).await;
+    kit.refuse(429, "rateLimited", None);
+    for _ in 0..3 {
+        let again = kit.revoke(&name).await.unwrap();
+        assert_eq!(again.as_secs(), 60);
+        kit.clock.advance(again);
+        assert_eq!(kit.state(&certificate).await, RevocationState::Asked);
+    }
+    kit.ca().refuse(Endpoint::RevokeCert, None);
+    assert_eq!(kit.revoke(&name).await, None);
+    assert_eq!(kit.state(&certificate).await, RevocationState::Revoked);
+}
+
+#[tokio::test]
+async fn terms_that_a_person_must_agree_to_hold_it_up_and_do_not_end_it() {
+    let kit = Kit::new().await;
+    let name = name("shop");
+    let certificate = kit.certified(&name).await;
+    kit.delete(&name).await;
+    kit.withdraw(&certificate).await;
+    kit.refuse(403, "userActionRequired", None);
+    let mut again = kit.revoke(&name).await.unwrap();
+    for _ in 0..2 {
+        assert!((60..=300).contains(&again.as_secs()), "{again}");
+        again = kit.wait_and_revoke(&name, again).await.unwrap();
+        assert_eq!(kit.state(&certificate).await, RevocationState::Asked);
+    }
+    assert_eq!(kit.told(&name, HistoryKind::RevocationFailed).await, [String::new(); 0]);
+    let other = super::kit::name("other");
+    kit.add(&other).await;
+    assert!(kit.run(&other).await);
+    assert_eq!(kit.why(&other).await, (Status::Pending, "issuer_refuses_us", Who::Us), "one alert for all");
+    kit.ca().refuse(Endpoint::RevokeCert, None);
+    assert_eq!(kit.wait_and_revoke(&name, again).await, None);
+    assert_eq!(kit.state(&certificate).await, RevocationState::Revoked);
+}
+
+#[tokio::test]
 async fn a_refusal_ends_it_and_says_who_must_act() {
     for problem in ["unauthorized", "malformed", "badRevocationReason"] {
         let kit = Kit::new().await;
@@ -199,7 +244,7 @@ async fn a_refusal_ends_it_and_says_who_must_act() {
         assert_eq!(kit.state(&certificate).await, RevocationState::Refused);
         let told = kit.told(&name, HistoryKind::RevocationFailed).await;
         assert!(told[0].contains(problem) && told[0].contains("Operations"), "{told:?}");
-        let stored = kit.store.certificate(certificate.id()).await.unwrap().unwrap();
+        let stored = kit.store.certificate(&name, certificate.id()).await.unwrap().unwrap();
         assert_eq!((stored.revoked_at, stored.withdrawn), (None, true));
     }
 }

@@ -49,10 +49,9 @@ impl Kit {
     async fn account_keys(&self) -> (Vec<u8>, Option<Vec<u8>>) {
         let account = self.store.accounts().await.unwrap().remove(0);
         let keys = self.operator().keys;
-        let id = account.id.to_string();
-        let own = keys.unseal(&id, &account.sealed_key).await.unwrap().to_vec();
+        let own = acme::open_key(&account, &account.sealed_key, &keys).await.unwrap().to_vec();
         let pending = match &account.pending_key {
-            Some(sealed) => Some(keys.unseal(&id, sealed).await.unwrap().to_vec()),
+            Some(sealed) => Some(acme::open_key(&account, sealed, &keys).await.unwrap().to_vec()),
             None => None,
         };
         (own, pending)

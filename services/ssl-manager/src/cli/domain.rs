@@ -12,8 +12,12 @@ use crate::client::AddArgs;
 #[derive(Debug, Subcommand)]
 pub(crate) enum DomainCommand {
     /// Put domains under management and start their certificates
+    ///
+    /// Each is checked (C4, DNS, CAA, challenge path) before anything is ordered. Adding a domain that is there is safe.
     Add(AddArgs),
     /// See to it that a domain has a generated certificate
+    ///
+    /// Adds the domain if it must, and takes the place of a pasted certificate. A live one that is not due stays.
     Generate {
         #[arg(value_parser = pasted_name)]
         name: String,
@@ -22,11 +26,15 @@ pub(crate) enum DomainCommand {
         force: bool,
     },
     /// Ask what stands in the way of a certificate; changes nothing
+    ///
+    /// Asks C4, DNS, CAA and the challenge path, as before every order. The domain need not be on the list.
     Check {
         #[arg(value_parser = pasted_name)]
         name: String,
     },
     /// Show a domain
+    ///
+    /// Begins with what its status means and what follows, and ends with the message for whoever must act.
     Show {
         #[arg(value_parser = pasted_name)]
         name: String,
@@ -42,24 +50,32 @@ pub(crate) enum DomainCommand {
         name: String,
     },
     /// Bring the next step to now
+    ///
+    /// An upload that failed, a check before an order, or a comparison with C4, whatever is next.
     Recheck {
         #[arg(value_parser = pasted_name)]
         name: String,
     },
     /// Store and upload a certificate of the customer's own, which is never renewed
     Import(ImportArgs),
-    /// Put the certificate before the live one back
+    /// Roll back to the previous certificate
     Rollback {
         #[arg(value_parser = pasted_name)]
         name: String,
     },
     /// The list in figures
+    ///
+    /// Domains per status, what ends within 7 days, and how long the queue is.
     Summary,
     /// The state of things: who must act, what ends when, what is issued, what is overdue
     Overview,
     /// List domains
+    ///
+    /// A line per domain: name, status, when its certificate ends, when the next attempt is, and why it is where it is.
     List(ListArgs),
     /// Follow changes, beginning with every domain as it is
+    ///
+    /// A line per change names what changed. Ctrl-C ends it; if the server goes, it ends with 1.
     Watch {
         /// Resume after this position
         #[arg(long)]
@@ -80,6 +96,8 @@ pub(crate) enum DomainCommand {
         remove_from_c4: bool,
     },
     /// Write the active certificate to files
+    ///
+    /// A private key needs the role key-reader and a reason, which is kept in the history.
     Download(DownloadArgs),
     /// Have a certificate revoked at its CA; one that serves is replaced first
     Revoke(RevokeArgs),

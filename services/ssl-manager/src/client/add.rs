@@ -15,10 +15,10 @@ use serde_json::{Value, json};
 use tonic::{Request, Status};
 
 use super::connect::Client;
-use super::{answer, failed};
+use super::{answer, failed, show};
 use crate::cli::{Output, pasted_name};
 use crate::dispatch::Failure;
-use crate::output::{complain, domain_json, print, print_one, table};
+use crate::output::{complain, print, print_json, table};
 
 /// A million names of a usual length, and then some.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
@@ -52,7 +52,7 @@ pub(crate) async fn run(client: &mut Client, args: &AddArgs, output: Output) -> 
 async fn one(client: &mut Client, name: &str, output: Output) -> Result<(), Failure> {
     let request = v1::AddDomainRequest { name: name.to_owned() };
     let added = answer(client.add_domain(Request::new(request)).await)?;
-    print_one(output, &domain_json(&added.domain.unwrap_or_default()))
+    show::print_domain(output, &added.domain.unwrap_or_default())
 }
 
 fn read(file: &Path) -> Result<String, Failure> {
@@ -132,7 +132,7 @@ fn count(rows: &[Value], result: &str) -> usize {
 
 fn tell(rows: &[Value], output: Output) -> Result<(), Failure> {
     if output == Output::Json {
-        return print_one(output, &Value::from(rows.to_vec()));
+        return print_json(&Value::from(rows.to_vec()));
     }
     let failures: Vec<Value> = rows.iter().filter(|row| row["result"] == "error").cloned().collect();
     if !failures.is_empty() {

@@ -11,7 +11,7 @@ use crate::dispatch::Failure;
 use crate::output::{certificate_json, print_many, time};
 
 const COLUMNS: [&str; 8] =
-    ["created_at", "source", "issuer", "not_after", "uploaded_at", "live", "has_key", "is_rollback_target"];
+    ["created_at", "source", "live", "not_after", "uploaded_at", "has_key", "is_rollback_target", "issuer"];
 
 pub(crate) async fn run(client: &mut Client, name: &str, output: Output) -> Result<(), Failure> {
     let mut rows = Vec::new();

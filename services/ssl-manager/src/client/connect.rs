@@ -1,11 +1,13 @@
 //! The connection to the API: endpoint, trust, token.
 
 use std::error::Error;
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use proto::v1::domains_client::DomainsClient;
 use runtime::chain;
+use tonic::codegen::http::uri::Authority;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -57,6 +59,9 @@ pub(crate) async fn connect(global: &Global) -> Result<Client, Failure> {
         endpoint
     };
     let bearer = bearer(global)?;
+    if bearer.0.is_some() && url.starts_with(HTTP) && !endpoint.uri().host().is_some_and(is_loopback) {
+        return Err(in_clear(url));
+    }
     let channel = endpoint.connect().await.map_err(|error| unreachable(url, &chain(&error)))?;
     Ok(DomainsClient::with_interceptor(channel, bearer))
 }
@@ -89,9 +94,22 @@ fn checked(url: &str) -> Result<&str, Failure> {
 }
 
 /// The API speaks plain text on loopback only, unless it is told otherwise.
-fn likely_scheme(host: &str) -> &'static str {
-    let is_loopback = ["127.", "localhost", "[::1]"].iter().any(|loopback| host.starts_with(loopback));
-    if is_loopback { HTTP } else { HTTPS }
+fn likely_scheme(authority: &str) -> &'static str {
+    let host = authority.parse::<Authority>();
+    if host.is_ok_and(|authority| is_loopback(authority.host())) { HTTP } else { HTTPS }
+}
+
+/// Whether what is sent to that host stays on this machine.
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+}
+
+fn in_clear(url: &str) -> Failure {
+    Failure::usage(format!(
+        "--endpoint {url:?}: over plain http everybody on the way could read the token, so it is sent to this machine \
+         only; write https://HOST:PORT (the API's [api.tls])"
+    ))
 }
 
 fn no_url(url: &str, cause: &str) -> Failure {
@@ -210,5 +228,45 @@ mod tests {
             let failure = format!("{:?}", checked(url).expect_err(url)).replace('\\', "");
             assert!(failure.contains(told), "{told} in {failure}");
         }
+    }
+
+    #[test]
+    fn loopback_is_this_machine_and_no_name_that_looks_like_it() {
+        let host =
+            |url: &str| Endpoint::from_shared(url.to_owned()).unwrap().uri().host().unwrap().to_owned();
+        for url in ["http://127.0.0.1:1", "http://127.9.9.9", "http://[::1]:1", "http://LocalHost:1"] {
+            assert!(is_loopback(&host(url)), "{url}");
+        }
+        for url in [
+            "http://127.0.0.1.evil.example:1",
+            "http://localhost.evil.example",
+            "http://127.0.0.1@evil.example:1",
+            "http://10.0.0.1:1",
+            "http://[::2]:1",
+            "http://0.0.0.0:1",
+        ] {
+            assert!(!is_loopback(&host(url)), "{url}");
+        }
+    }
+
+    /// Nobody may read it: it is looked at what arrives at an address of this machine that is not loopback.
+    #[tokio::test]
+    async fn a_token_does_not_leave_this_machine_in_clear() {
+        let folder = tempfile::tempdir().unwrap();
+        let token = folder.path().join("token");
+        std::fs::write(&token, "slm_secret").unwrap();
+        let listener = tokio::net::TcpListener::bind("0.0.0.0:0").await.unwrap();
+        let endpoint = format!("http://0.0.0.0:{}", listener.local_addr().unwrap().port());
+        let global = |token_file| Global {
+            config: None,
+            output: crate::cli::Output::Table,
+            endpoint: endpoint.clone(),
+            token_file,
+            ca_file: None,
+        };
+        let refused = connect(&global(Some(token))).await.err().unwrap();
+        assert!(format!("{refused:?}").contains("exit: 64"), "{refused:?}");
+        let nothing = tokio::time::timeout(Duration::from_millis(50), listener.accept()).await;
+        assert!(nothing.is_err(), "not even a connection");
     }
 }

@@ -22,8 +22,12 @@ pub(crate) async fn run(client: &mut Client, args: &ImportArgs) -> Result<Option
         ..v1::ImportCertificateRequest::default()
     };
     let imported = answer(client.import_certificate(Request::new(request)).await)?;
+    let issuer = imported.certificate.map(|certificate| certificate.issuer).unwrap_or_default();
     for code in &imported.warnings {
         match Warning::of_code(code) {
+            Some(warning @ Warning::IntermediateMissing) => {
+                complain(format_args!("warning: {code}: {warning}: {issuer}"));
+            }
             Some(warning) => complain(format_args!("warning: {code}: {warning}")),
             None => complain(format_args!("warning: {code}")),
         }

@@ -7,10 +7,13 @@ mod connect;
 mod destination;
 mod download;
 mod files;
+mod history;
 mod import;
 mod list;
 mod overview;
 mod revoke;
+mod show;
+mod watch;
 
 use std::io::{BufRead, IsTerminal, Write};
 
@@ -20,12 +23,11 @@ use tonic::{Request, Response, Status};
 
 use crate::cli::{DomainCommand, Global, Output};
 use crate::dispatch::Failure;
-use crate::output::{domain_json, history_json, print, print_done, print_many, print_one};
+use crate::output::print_done;
 use connect::{Client, connect};
 
 pub(crate) use add::AddArgs;
 
-const HISTORY_COLUMNS: [&str; 6] = ["at", "kind", "actor", "status_from", "status_to", "message"];
 const PAGE: i32 = 1000;
 
 /// What the server said, as one line; where the connection broke, what broke it.
@@ -76,10 +78,10 @@ pub(crate) async fn run(command: &DomainCommand, global: &Global) -> Result<(), 
         DomainCommand::Certificates { name } => return certificates::run(&mut client, name, output).await,
         DomainCommand::Summary => return overview::summary(&mut client, output).await,
         DomainCommand::Overview => return overview::overview(&mut client, output).await,
-        DomainCommand::History { name } => return history(&mut client, name, output).await,
+        DomainCommand::History { name } => return history::run(&mut client, name, output).await,
         DomainCommand::List(args) => return list::run(&mut client, args, output).await,
         DomainCommand::Watch { after, name } => {
-            return watch(&mut client, *after, name.as_deref(), output).await;
+            return watch::run(&mut client, *after, name.as_deref(), output).await;
         }
         DomainCommand::Delete { name, remove_from_c4, .. } => {
             return delete(&mut client, name, *remove_from_c4, output).await;
@@ -87,59 +89,11 @@ pub(crate) async fn run(command: &DomainCommand, global: &Global) -> Result<(), 
         DomainCommand::Download(args) => return download::run(&mut client, args, output).await,
         DomainCommand::Revoke(args) => return revoke::run(&mut client, args, output).await,
     };
-    print_one(output, &domain_json(&shown.unwrap_or_default()))
+    show::print_domain(output, &shown.unwrap_or_default())
 }
 
 pub(crate) fn answer<T>(result: Result<Response<T>, Status>) -> Result<T, Failure> {
     result.map(Response::into_inner).map_err(|status| failed(&status))
-}
-
-async fn history(client: &mut Client, name: &str, output: Output) -> Result<(), Failure> {
-    let request = v1::GetHistoryRequest { name: name.to_owned(), page_size: PAGE };
-    let entries = answer(client.get_history(Request::new(request)).await)?.entries;
-    let rows: Vec<_> = entries.iter().map(history_json).collect();
-    print_many(output, &rows, &HISTORY_COLUMNS)
-}
-
-/// Prints one line per change until Ctrl-C. Errors: the server ended the stream, which it does when it stops.
-async fn watch(
-    client: &mut Client,
-    after: Option<i64>,
-    name: Option<&str>,
-    output: Output,
-) -> Result<(), Failure> {
-    let request = v1::WatchDomainsRequest {
-        after_position: after,
-        name: name.unwrap_or_default().to_owned(),
-        ..v1::WatchDomainsRequest::default()
-    };
-    let mut changes = answer(client.watch_domains(Request::new(request)).await)?;
-    let mut position = after;
-    while let Some(change) = changes.message().await.map_err(|status| failed(&status))? {
-        position = Some(change.position);
-        let domain = change.domain.unwrap_or_default();
-        let at = change.at.as_ref().and_then(proto::from_timestamp).map(|at| at.to_string());
-        match output {
-            Output::Json => {
-                let shown =
-                    if change.deleted { json!({ "name": domain.name }) } else { domain_json(&domain) };
-                let line = json!({ "position": change.position, "at": at, "deleted": change.deleted, "domain": shown });
-                print(line)?;
-            }
-            Output::Table => {
-                let what = if change.deleted { "deleted" } else { proto::status_word(domain.status()) };
-                let reason = domain.reason.map(|reason| format!("  {}", reason.code)).unwrap_or_default();
-                let at = at.unwrap_or_default();
-                print(format_args!(
-                    "{:>8}  {at:<27}  {:<40}  {what:<10} {}{reason}",
-                    change.position, domain.name, domain.activity
-                ))?;
-            }
-        }
-    }
-    let resume = position.map_or_else(String::new, |position| format!(" with --after {position}"));
-    let sentence = format!("the server ended the stream, it stops or starts again: watch again{resume}");
-    Err(Failure::new("UNAVAILABLE", sentence))
 }
 
 async fn delete(
@@ -151,7 +105,7 @@ async fn delete(
     let request = v1::DeleteDomainRequest { name: name.to_owned(), remove_from_c4 };
     let deleted = answer(client.delete_domain(Request::new(request)).await)?;
     let value = json!({ "name": deleted.name, "deleted": true });
-    print_done(output, format_args!("{} is deleted.", deleted.name), &value)
+    print_done(output, format_args!("{}: {}", deleted.name, deleted.message), &value)
 }
 
 /// Asks on the terminal; where there is none, `--yes` has to say it.

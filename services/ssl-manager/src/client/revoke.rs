@@ -5,10 +5,10 @@ use proto::v1;
 use serde_json::json;
 use tonic::Request;
 
-use super::{Client, answer};
+use super::{Client, answer, show};
 use crate::cli::{Output, RevokeArgs};
 use crate::dispatch::Failure;
-use crate::output::{domain_json, print_one};
+use crate::output::print_done;
 
 pub(super) async fn run(client: &mut Client, args: &RevokeArgs, output: Output) -> Result<(), Failure> {
     let request = v1::RevokeCertificateRequest {
@@ -18,9 +18,13 @@ pub(super) async fn run(client: &mut Client, args: &RevokeArgs, output: Output) 
     };
     let revoking = answer(client.revoke_certificate(Request::new(request)).await)?;
     match revoking.domain {
-        Some(domain) => print_one(output, &domain_json(&domain)),
+        Some(domain) => show::print_domain(output, &domain),
         // The name is off the list.
-        None => print_one(output, &json!({ "name": args.name, "sha256": revoking.sha256 })),
+        None => print_done(
+            output,
+            format_args!("{}: the certificate {} is being revoked.", args.name, revoking.sha256),
+            &json!({ "name": args.name, "sha256": revoking.sha256 }),
+        ),
     }
 }
 

@@ -3,21 +3,21 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::Clock;
-use runtime::config::AcmeIssuer;
+use runtime::config::{AcmeIssuer, IssuerLimits, LimitNumber, LimitNumbers};
 use runtime::{Config, RoleName};
-use sandbox::{Refusal, ValidationResult, World, WorldOptions};
+use sandbox::{C4Domain, Endpoint, Nonsense, Refusal, ValidationResult, World, WorldOptions};
 
-use super::cast::{CAST, Fate};
+use super::cast::{CAST, Fate, PER_REGISTERED_DOMAIN};
 use super::clock::DemoClock;
 
-/// An address of documentation (RFC 5737): certainly not the CDN's.
+/// Addresses of documentation (RFC 5737, RFC 3849): certainly not the CDN's.
 const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 7);
-/// Lives past the hour that a certificate must have left when it is accepted, and has ended two hours later.
-const SHORT_LIFETIME: std::time::Duration = std::time::Duration::from_mins(110);
-const LIFETIME: std::time::Duration = std::time::Duration::from_hours(90 * 24);
-
+const ELSEWHERE_6: std::net::Ipv6Addr = std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 7);
+/// One of the CDN's, on which nothing listens.
+const SILENT: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 pub(crate) struct DemoWorld {
     world: World,
 }
@@ -26,30 +26,84 @@ impl DemoWorld {
     pub(super) async fn start(clock: Arc<DemoClock>) -> anyhow::Result<Self> {
         let options = WorldOptions { clock: Arc::new(move || clock.now()), ..WorldOptions::default() };
         let world = World::start(options).await?;
-        world.ca.control().set_lifetime(SHORT_LIFETIME);
+        let demo = Self { world };
         for sample in CAST {
-            let name = sample.name;
-            if sample.fate != Fate::UnknownToC4 {
-                world.point_at_cdn(name);
-            }
-            match sample.fate {
-                Fate::NeverValidated => world.ca.control().validation_result(name, ValidationResult::Never),
-                Fate::PointedElsewhere => point_elsewhere(&world, name),
-                Fate::Refused => {
-                    world.c4.control().refuse(Some(name), Refusal::unprocessable("quota exceeded"));
-                }
-                Fate::Fine | Fate::UnknownToC4 | Fate::Left => {}
-            }
+            demo.set_up(sample.name, sample.fate);
         }
-        Ok(Self { world })
+        Ok(demo)
     }
 
-    /// The old customer leaves, and the CA issues for 90 days from here on.
-    pub(super) fn two_hours_later(&self) {
-        for sample in CAST.iter().filter(|sample| sample.fate == Fate::Left) {
-            point_elsewhere(&self.world, sample.name);
+    /// What the world does to a domain from its beginning.
+    fn set_up(&self, name: &str, fate: Fate) {
+        let World { ca, c4, dns, .. } = &self.world;
+        if fate != Fate::UnknownToC4 {
+            self.world.point_at_cdn(name);
         }
-        self.world.ca.control().set_lifetime(LIFETIME);
+        let invalid = |problem: &str, detail: &str| {
+            let (problem, detail) = (problem.to_owned(), detail.to_owned());
+            ca.control().validation_result(name, ValidationResult::Invalid { problem, detail });
+        };
+        match fate {
+            Fate::NeverValidated => ca.control().validation_result(name, ValidationResult::Never),
+            Fate::PointedElsewhere => self.lead_to(name, ELSEWHERE),
+            Fate::ForeignAaaa => {
+                self.lead_to(name, Ipv4Addr::LOCALHOST);
+                dns.control().set_aaaa(name, &[ELSEWHERE_6]);
+            }
+            Fate::HttpOnly => {
+                let cname = self.world.cdn_target().to_owned();
+                c4.control().put_domain(name, C4Domain { ports: vec![80], cname });
+            }
+            Fate::CaaForbids => {
+                self.lead_to(name, Ipv4Addr::LOCALHOST);
+                dns.control().set_caa(name, vec![(0, "issue", "digicert.com")]);
+            }
+            Fate::NoAnswer => self.lead_to(name, SILENT),
+            Fate::Invalid => invalid("unauthorized", "Invalid response from https://old.example/: 404"),
+            Fate::FromSomePlaces => {
+                invalid("connection", "During secondary validation: 192.0.2.80: Timeout during connect");
+            }
+            Fate::NotOffered => ca.control().offer_http_01(name, false),
+            Fate::Paused => ca.control().pause(name, Some("https://sandbox.example/resume")),
+            Fate::DnsFails => {
+                dns.control().remove(name);
+                dns.control().servfail(name, true);
+            }
+            Fate::Refused => c4.control().refuse(Some(name), Refusal::unprocessable("quota exceeded")),
+            _ => {}
+        }
+    }
+
+    /// What happens outside before the act of so many days ago.
+    pub(super) fn turn(&self, days_ago: i64) {
+        for sample in CAST {
+            let is_gone = match sample.fate {
+                Fate::Left => days_ago < sample.since,
+                Fate::Leaves => days_ago == 0,
+                _ => false,
+            };
+            if is_gone {
+                self.lead_to(sample.name, ELSEWHERE);
+            }
+        }
+    }
+
+    /// Brings the world into the state for a domain that comes alone, and back.
+    pub(super) fn strange_for(&self, fate: Fate, on: bool) {
+        match fate {
+            Fate::OtherKey if on => {
+                self.world.ca.control().answer_nonsense(Endpoint::Certificate, Nonsense::OtherKey);
+            }
+            Fate::Lagging => self.world.edge.control().lag(on),
+            Fate::CaIsDown => self.world.ca.control().down(on),
+            _ => {}
+        }
+    }
+
+    fn lead_to(&self, name: &str, address: Ipv4Addr) {
+        let dns = self.world.dns.control();
+        dns.remove(name);
+        dns.set_a(name, &[address]);
     }
 
     /// SHA-256 of the leaf that the edge shows for a name, by a real TLS handshake.
@@ -59,8 +113,6 @@ impl DemoWorld {
 
     /// Settings for `all` in this world.
     pub(super) fn config(&self, folder: &Path) -> anyhow::Result<Config> {
-        let root = folder.join("ca-root.pem");
-        std::fs::write(&root, self.world.ca.api_root_pem())?;
         let mut config = Config::default();
         config.store.url = format!("sqlite://{}", folder.join("ssl-manager.db").display()).into();
         config.keys.sealing_key_file = folder.join("sealing.key");
@@ -69,16 +121,25 @@ impl DemoWorld {
         config.console.listen = free_address()?;
         config.challenge_responder.listen = free_address()?;
         self.world.edge.control().set_challenge_upstream(config.challenge_responder.listen);
-        config.cdn.cname_targets = vec!["cdn.example.net".to_owned()];
+        config.cdn.cname_targets = vec![self.world.cdn_target().to_owned()];
+        config.cdn.addresses = vec!["127.0.0.1/32".parse()?, "127.0.0.2/32".parse()?];
+        config.cdn.edge_addresses = vec![self.world.edge.https_addr().to_string()];
         config.dns.nameservers = vec![self.world.dns.addr().to_string()];
         config.preflight.allow_private_addresses = true;
         config.preflight.http_port = self.world.edge.http_addr().port();
         config.c4.base_url = self.world.c4.base_url();
         config.c4.token = self.world.c4.token().to_owned().into();
+        let root_certificate_file = folder.join("ca-root.pem");
+        std::fs::write(&root_certificate_file, self.world.ca.api_root_pem())?;
+        let week = LimitNumber { count: PER_REGISTERED_DOMAIN, hours: 7 * 24 };
         config.acme.issuers = vec![AcmeIssuer {
             name: "sandbox".to_owned(),
             directory_url: self.world.ca.directory_url(),
-            root_certificate_file: root,
+            root_certificate_file,
+            limits: IssuerLimits::Numbers(LimitNumbers {
+                certificates_per_registered_domain: Some(week),
+                ..LimitNumbers::default()
+            }),
             ..AcmeIssuer::default()
         }];
         config.validate(&RoleName::ALL)?;
@@ -90,9 +151,15 @@ impl DemoWorld {
     }
 }
 
-fn point_elsewhere(world: &World, name: &str) {
-    world.dns.control().remove(name);
-    world.dns.control().set_a(name, &[ELSEWHERE]);
+/// A certificate with its key as somebody pastes them, both PEM, that begins and ends so many days from now by the clock.
+pub(super) fn pasted(name: &str, clock: &DemoClock, lifetime: Duration) -> anyhow::Result<(String, String)> {
+    let key = rcgen::KeyPair::generate()?;
+    let mut params = rcgen::CertificateParams::new(vec![name.to_owned()])?;
+    let now = std::time::UNIX_EPOCH + Duration::from_secs(u64::try_from(clock.now().as_second())?);
+    params.not_before = now.into();
+    params.not_after = (now + lifetime).into();
+    let certificate = params.self_signed(&key)?;
+    Ok((certificate.pem(), key.serialize_pem()))
 }
 
 /// A port that is free now.

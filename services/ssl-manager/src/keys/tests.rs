@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use domain::{
-    AccountId, CertificateId, CertificateSummary, Domain, DomainName, Order, OrderId, OrderState, Source,
+    AccountId, CertificateId, CertificateSummary, Domain, DomainName, Order, OrderId, OrderState, Role,
+    Source,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use runtime::testing::open_store;
 use runtime::{SystemClock, SystemEntropy};
 use seal::{DataKey, KeyId, KeyWrapping, Wrapped};
-use store::{Account, Certificate};
+use store::{Account, Certificate, SessionRecord, TokenRecord, User};
 use tempfile::TempDir;
 
 use super::*;
@@ -19,6 +20,7 @@ use super::*;
 const OLD: u8 = 1;
 const NEW: u8 = 2;
 const STRANGE: u8 = 3;
+const PUBLIC: [u8; 32] = [9; 32];
 
 /// What else goes on in the store: once per data key that is wrapped.
 #[async_trait]
@@ -47,18 +49,27 @@ impl<M: Meanwhile> KeyWrapping for Lines<M> {
         KeyId::of(&[self.current])
     }
 
-    async fn wrap(&self, id: &str, data_key: &DataKey) -> Result<Wrapped, SealError> {
+    async fn wrap(&self, bound_to: &str, data_key: &DataKey) -> Result<Wrapped, SealError> {
         self.meanwhile.goes_on(self.wrapped.fetch_add(1, Ordering::SeqCst) + 1).await;
-        Ok(Wrapped { key_id: self.current_key_id(), bytes: [data_key.as_bytes(), id.as_bytes()].concat() })
+        Ok(Wrapped {
+            key_id: self.current_key_id(),
+            bytes: [data_key.as_bytes(), bound_to.as_bytes()].concat(),
+        })
     }
 
-    async fn unwrap(&self, id: &str, wrapped: &Wrapped) -> Result<DataKey, SealError> {
+    async fn mac(&self, key_id: KeyId, message: &[u8]) -> Result<Vec<u8>, SealError> {
+        let mut lines = self.older.iter().chain([&self.current]);
+        let line = lines.find(|line| KeyId::of(&[**line]) == key_id).ok_or(SealError::UnknownKey(key_id))?;
+        Ok([&[*line], message].concat())
+    }
+
+    async fn unwrap(&self, bound_to: &str, wrapped: &Wrapped) -> Result<DataKey, SealError> {
         let mut lines = self.older.iter().chain([&self.current]);
         if !lines.any(|line| KeyId::of(&[*line]) == wrapped.key_id) {
             return Err(SealError::UnknownKey(wrapped.key_id));
         }
         match wrapped.bytes.split_at(32) {
-            (key, bound_to) if bound_to == id.as_bytes() => DataKey::from_bytes(key),
+            (key, rest) if rest == bound_to.as_bytes() => DataKey::from_bytes(key),
             _ => Err(SealError::NotAuthentic),
         }
     }
@@ -91,8 +102,8 @@ impl Kit {
 
     /// A certificate whose key says its own id, sealed under a line.
     async fn certificate(&self, id: CertificateId, line: u8) {
-        let text = id.to_string();
-        let sealed = lines(line, &[]).seal(&text, text.as_bytes()).await.unwrap();
+        let binding = Binding::certificate(id, &name());
+        let sealed = lines(line, &[]).seal(&binding, &PUBLIC, id.to_string().as_bytes()).await.unwrap();
         self.sealed_certificate(id, sealed).await;
     }
 
@@ -106,6 +117,7 @@ impl Kit {
                 not_before: Timestamp::UNIX_EPOCH,
                 not_after: Timestamp::MAX,
                 source: Source::C4,
+                trust: None,
             },
             name: name(),
             revision: 1,
@@ -128,8 +140,10 @@ impl Kit {
         let keys = lines(line, &[]);
         let account = AccountId::new(&SystemClock, &SystemEntropy);
         let certificate = fresh();
-        let sealed_account = keys.seal(&account.to_string(), b"account").await.unwrap();
-        let sealed_key = keys.seal(&certificate.to_string(), b"order").await.unwrap();
+        let binding = Binding::account(account, "https://ca");
+        let sealed_account = keys.seal(&binding, &PUBLIC, b"account").await.unwrap();
+        let binding = Binding::certificate(certificate, &name());
+        let sealed_key = keys.seal(&binding, &PUBLIC, b"order").await.unwrap();
         let order = Order {
             id: OrderId::new(&SystemClock, &SystemEntropy),
             name: name(),
@@ -165,7 +179,7 @@ impl Kit {
         let mut opened = 0;
         for place in SealedPlace::ALL {
             for key in self.store.sealed_keys(place, None, 1000).await.unwrap() {
-                if let Ok(content) = keys.unseal(&key.sealed_to, &key.sealed).await {
+                if let Ok(content) = keys.unseal(&binding(&key), &PUBLIC, &key.sealed).await {
                     let expected = match place {
                         SealedPlace::PendingAccounts => "pending",
                         SealedPlace::Accounts => "account",
@@ -285,7 +299,8 @@ async fn a_process_that_still_seals_under_an_older_line_is_told_of() {
 async fn what_no_line_opens_is_counted_and_named_and_the_rest_is_done() {
     let kit = Kit::new().await;
     kit.certificate(first(1), STRANGE).await;
-    let copied = lines(OLD, &[]).seal("another id", b"key").await.unwrap();
+    let binding = Binding::certificate(first(1), &name());
+    let copied = lines(OLD, &[]).seal(&binding, &PUBLIC, b"key").await.unwrap();
     kit.sealed_certificate(first(2), copied).await;
     kit.sealed_certificate(first(3), b"nonsense".to_vec()).await;
     for number in 4..4 + MOST_NAMED {
@@ -311,4 +326,78 @@ async fn what_no_line_opens_is_counted_and_named_and_the_rest_is_done() {
     for part in ["UNOPENED", &unopened.to_string(), &first(1).to_string(), "exit: 1"] {
         assert!(failure.contains(part), "{failure}");
     }
+}
+
+/// Tokens, users and sessions count after the older line is gone; a forged one is not signed on the way.
+#[tokio::test]
+async fn signatures_are_made_anew_and_a_forged_row_gets_none() {
+    let kit = Kit::new().await;
+    let (old, new) = (lines(OLD, &[]), lines(NEW, &[OLD]));
+    let token = |name: &str| TokenRecord {
+        name: name.to_owned(),
+        hash: [name.as_bytes()[0]; 32],
+        roles: Role::Viewer.into(),
+        created_at: Timestamp::UNIX_EPOCH,
+        expires_at: None,
+        last_used_at: None,
+        revoked_at: None,
+        mac: vec![1; 40],
+    };
+    let (mut good, mut forged, mut strange) = (token("good"), token("forged"), token("strange"));
+    api::signed::sign_token(&old, &mut good).await.unwrap();
+    api::signed::sign_token(&old, &mut forged).await.unwrap();
+    forged.roles = Role::Admin.into();
+    let mut user = User {
+        name: "ann".to_owned(),
+        roles: Role::Support.into(),
+        password_hash: None,
+        created_at: Timestamp::UNIX_EPOCH,
+        mac: Vec::new(),
+    };
+    api::signed::sign_user(&old, &mut user).await.unwrap();
+    let session = |number: u8, user: &str| SessionRecord {
+        hash: [number; 32],
+        user: user.to_owned(),
+        roles: Role::Support.into(),
+        created_at: Timestamp::UNIX_EPOCH,
+        used_at: Timestamp::UNIX_EPOCH,
+        expires_at: Timestamp::UNIX_EPOCH + SignedDuration::from_hours(1),
+        mac: Vec::new(),
+    };
+    let (mut of_user, mut vouched) = (session(1, "ann"), session(2, "oidc:ann"));
+    api::signed::sign_session(&old, &mut of_user, false).await.unwrap();
+    api::signed::sign_session(&old, &mut vouched, true).await.unwrap();
+    let mut tx = kit.store.begin("rows").await.unwrap();
+    tx.insert_token(&good).await.unwrap();
+    tx.insert_token(&forged).await.unwrap();
+    tx.insert_user(&user).await.unwrap();
+    tx.insert_session(&of_user).await.unwrap();
+    tx.insert_provider_session(&vouched).await.unwrap();
+    tx.commit().await.unwrap();
+
+    let done = signatures::renew(&kit.store, &new).await.unwrap();
+    assert_eq!((done.renewed, done.unchecked.len()), (4, 0));
+    assert_eq!(done.refused, ["tokens \"forged\""]);
+    let alone = lines(NEW, &[]);
+    for token in kit.store.tokens().await.unwrap() {
+        let counts = api::signed::check_token(&alone, &token).await.is_ok();
+        assert_eq!(counts, token.name == "good", "{}", token.name);
+    }
+    let user = kit.store.user("ann").await.unwrap().unwrap();
+    api::signed::check_user(&alone, &user).await.unwrap();
+    for stored in kit.store.sessions(&[0; 32], 9).await.unwrap() {
+        api::signed::check_session(&alone, &stored).await.unwrap();
+    }
+    let again = signatures::renew(&kit.store, &new).await.unwrap();
+    assert_eq!(again.renewed, 0);
+
+    // What is under a line that is not in the file stops the rotation.
+    api::signed::sign_token(&lines(STRANGE, &[]), &mut strange).await.unwrap();
+    let mut tx = kit.store.begin("strange").await.unwrap();
+    tx.insert_token(&strange).await.unwrap();
+    tx.commit().await.unwrap();
+    let mut rotated = rotate(&kit.store, &new).await.unwrap();
+    rotated.signatures = signatures::renew(&kit.store, &new).await.unwrap();
+    let failure = format!("{:?}", rotated.verdict().unwrap_err());
+    assert!(failure.contains("UNOPENED") && failure.contains("strange"), "{failure}");
 }

@@ -60,6 +60,7 @@ struct Served {
     endpoint: String,
     bearer: String,
     store: Arc<Store>,
+    keys: Arc<SealingKeys>,
     stop: Stop,
     _folder: TempDir,
 }
@@ -72,31 +73,32 @@ impl Served {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let listeners = Listeners::default();
         let address = listeners.bind(Listen::Api, "127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let keys = SealingKeys::load_or_create(&folder.path().join("key")).unwrap();
+        let keys = Arc::new(SealingKeys::load_or_create(&folder.path().join("key")).unwrap());
         let context = Context {
             config: Arc::new(config),
             bus: Arc::new(EmbeddedBus::new(store.clone(), clock.clone())),
             store: store.clone(),
             clock,
             entropy: Arc::new(SystemEntropy),
-            sealing_keys: Some(Arc::new(keys)),
+            sealing_keys: Some(keys.clone()),
             stop: Stop::default(),
             health: Health::default(),
             listeners: Arc::new(listeners),
         };
         let text = api::new_token(&SystemEntropy);
         let mut tx = store.begin("token").await.unwrap();
-        tx.insert_token(&TokenRecord {
+        let mut token = TokenRecord {
             name: "bench".to_owned(),
             hash: api::hash_token(&text),
-            role: Role::Admin,
+            roles: Role::Admin.into(),
             created_at: SystemClock.now(),
             expires_at: None,
             last_used_at: None,
             revoked_at: None,
-        })
-        .await
-        .unwrap();
+            mac: Vec::new(),
+        };
+        api::signed::sign_token(&keys, &mut token).await.unwrap();
+        tx.insert_token(&token).await.unwrap();
         tx.commit().await.unwrap();
         let stop = context.stop.clone();
         let (bus, until) = (context.bus.clone(), stop.hard().clone());
@@ -105,6 +107,7 @@ impl Served {
         let endpoint = format!("http://{address}");
         let channel = Channel::from_shared(endpoint.clone()).unwrap().connect().await.unwrap();
         Self {
+            keys,
             client: DomainsClient::new(channel),
             endpoint,
             bearer: format!("Bearer {}", &*text),
@@ -152,7 +155,7 @@ async fn measure(store: Arc<Store>, report: &mut Report) {
     .await;
     batch(&served, report).await;
     fan_out(&served, report).await;
-    let page = Page::start(&served.endpoint, &served.store).await;
+    let page = Page::start(&served.endpoint, &served.store, &served.keys).await;
     page.measure(report, async |name| {
         let request = served.signed(v1::AddDomainRequest { name });
         served.client.clone().add_domain(request).await.unwrap();

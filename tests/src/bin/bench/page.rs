@@ -7,6 +7,7 @@ use std::time::Instant;
 use domain::{Clock, Role};
 use reqwest::header::{ACCEPT_ENCODING, COOKIE, SET_COOKIE};
 use runtime::{Config, Health, Listen, Listeners, Process, Stop, SystemClock, SystemEntropy};
+use seal::SealingKeys;
 use store::{Store, User};
 use tokio::sync::Barrier;
 
@@ -26,7 +27,7 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    pub(crate) async fn start(endpoint: &str, store: &Arc<Store>) -> Self {
+    pub(crate) async fn start(endpoint: &str, store: &Arc<Store>, keys: &SealingKeys) -> Self {
         let mut config = Config::default();
         endpoint.clone_into(&mut config.console.api.url);
         let listeners = Listeners::default();
@@ -41,12 +42,14 @@ impl Page {
             listeners: Arc::new(listeners),
         };
         tokio::spawn(console::run(process));
-        let user = User {
+        let mut user = User {
             name: "bench".to_owned(),
-            role: Role::Support,
+            roles: Role::Support.into(),
             password_hash: Some(api::hash_password(PASSWORD, &SystemEntropy).unwrap()),
             created_at: SystemClock.now(),
+            mac: Vec::new(),
         };
+        api::signed::sign_user(keys, &mut user).await.unwrap();
         let mut tx = store.begin("user").await.unwrap();
         tx.insert_user(&user).await.unwrap();
         tx.commit().await.unwrap();

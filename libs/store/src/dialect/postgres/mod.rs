@@ -12,6 +12,8 @@
 mod list;
 mod open;
 
+pub(super) use open::refuse_shared_sessions;
+
 use domain::WorkKind;
 
 use crate::domains::DomainRow;

@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use domain::{Clock, Entropy};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection, Executor, PgPool};
 
+use crate::sql::{failed, within};
 use crate::{Pools, Result, Store, StoreError};
 
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-/// No statement of ours takes longer on a healthy database; a stuck one must not keep a lease's holder waiting.
-const STATEMENT_TIMEOUT_MS: &str = "15000";
-/// No transaction of ours waits for anything but the database.
-const IDLE_IN_TRANSACTION_TIMEOUT_MS: &str = "15000";
+/// No statement of ours takes longer on a healthy database; a stuck one must not keep a lease's holder waiting. No
+/// transaction of ours waits for anything but the database.
+const TIMEOUTS: &str = "SET statement_timeout = 15000; SET idle_in_transaction_session_timeout = 15000";
+const LOOKS: u32 = 3;
 const MAX_LIFETIME: Duration = Duration::from_mins(30);
 
 impl Store {
@@ -28,17 +30,41 @@ impl Store {
         let options = PgConnectOptions::from_str(url)
             .map_err(|source| StoreError::Open { url: without_password(url), source: Box::new(source) })?
             .application_name("ssl-manager")
-            .options([
-                ("statement_timeout", STATEMENT_TIMEOUT_MS),
-                ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT_MS),
-            ]);
+            // A pooler refuses what it does not know at the start of a session.
+            .extra_float_digits(None);
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .max_lifetime(MAX_LIFETIME)
+            .after_connect(|connection, _| Box::pin(async { connection.execute(TIMEOUTS).await.map(drop) }))
             .connect_lazy_with(options);
         Ok(Self::new(Pools::Postgres(pool), clock, entropy))
     }
+}
+
+/// Refuses a pooler that gives one session to several clients by turns: what another connection sets must not be seen here.
+/// Such a pooler hands out the session that it got back last, so one look tells; several, because others use it too.
+pub(crate) async fn refuse_shared_sessions(pool: &PgPool, entropy: &dyn Entropy) -> Result<()> {
+    let mut bytes = [0; 16];
+    entropy.fill(&mut bytes);
+    let mark = hex::encode(bytes);
+    within(async {
+        let connect = || async { pool.connect_options().connect().await.map_err(failed("connect")) };
+        let (mut one, mut other) = (connect().await?, connect().await?);
+        let mut is_shared = false;
+        for _ in 0..LOOKS {
+            let set = sqlx::query("SELECT set_config('ssl_manager.session', $1, false)").bind(&mark);
+            set.persistent(false).execute(&mut one).await.map_err(failed("mark_session"))?;
+            let seen =
+                sqlx::query_scalar("SELECT current_setting('ssl_manager.session', true)").persistent(false);
+            let seen: Option<String> = seen.fetch_one(&mut other).await.map_err(failed("look_for_mark"))?;
+            is_shared |= seen.as_ref() == Some(&mark);
+        }
+        // They were for this alone.
+        let _ = tokio::join!(one.close(), other.close());
+        if is_shared { Err(StoreError::SharedSessions) } else { Ok(()) }
+    })
+    .await
 }
 
 /// The URL as an error may show it.

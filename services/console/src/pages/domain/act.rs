@@ -3,7 +3,9 @@
 use axum::body::Body;
 use axum::response::{IntoResponse, Redirect, Response};
 use domain::Action;
+use domain::sentence::Done;
 use http::StatusCode;
+use jiff::Timestamp;
 use proto::v1;
 
 use super::view::{self, Asked};
@@ -11,6 +13,7 @@ use super::{Named, Troubles, address, refused};
 use crate::form::Form;
 use crate::page::Frame;
 use crate::problem::Problem;
+use crate::words::instant;
 
 /// Answers a POST to `/domains/{name}`.
 pub(crate) async fn act(frame: Frame, Named(named): Named, body: Body) -> Result<Response, Problem> {
@@ -20,29 +23,45 @@ pub(crate) async fn act(frame: Frame, Named(named): Named, body: Body) -> Result
     let name = named.to_string();
     let action = form.get("action");
     let answer = match action {
-        "add" => domains.add_domain(v1::AddDomainRequest { name }).await.map(drop),
+        "add" => domains.add_domain(v1::AddDomainRequest { name }).await.map(|_| Done::Added),
         "recheck" => {
             let request = v1::RecheckDomainRequest { name };
-            domains.recheck_domain(request).await.map(drop)
+            domains.recheck_domain(request).await.map(|_| Done::Rechecked)
         }
         "generate" | "force" => {
             let force = action == "force";
             let request = v1::GenerateCertificateRequest { name, force };
-            domains.generate_certificate(request).await.map(drop)
+            let answer = domains.generate_certificate(request).await;
+            answer.map(|answer| generated(&answer.into_inner().domain.unwrap_or_default(), force, frame.now))
         }
         "rollback" => {
             let request = v1::RollbackCertificateRequest { name };
-            domains.rollback_certificate(request).await.map(drop)
+            domains.rollback_certificate(request).await.map(|_| Done::RolledBack)
         }
         _ => return Err(unknown()),
     };
-    let Err(status) = answer else {
-        let to = format!("{}?done={action}", address(&named));
-        return Ok(Redirect::to(&to).into_response());
-    };
-    let problem = refused(status)?;
-    let troubles = Troubles::one("", problem.sentence);
-    view::page(frame, &named, &Asked::default(), troubles).await
+    match answer {
+        Ok(done) => {
+            let to = format!("{}?done={}", address(&named), done.as_str());
+            Ok(Redirect::to(&to).into_response())
+        }
+        Err(status) => {
+            let problem = refused(status)?;
+            let troubles = Troubles::one("", problem.sentence);
+            view::page(frame, &named, &Asked::default(), troubles).await
+        }
+    }
+}
+
+/// What Generate has done, by the domain as it is after it: one that rests keeps its certificate.
+fn generated(domain: &v1::Domain, force: bool, now: Timestamp) -> Done {
+    let serves = instant(domain.expires_at.as_ref()).is_some_and(|ends| now < ends);
+    match (force, serves) {
+        (true, true) => Done::Forced,
+        (true, false) => Done::ForcedUnserved,
+        (false, true) if domain.activity == "idle" => Done::GeneratedKept,
+        (false, _) => Done::Generated,
+    }
 }
 
 fn unknown() -> Problem {

@@ -3,8 +3,10 @@
 use askama::Template;
 use axum::body::Body;
 use axum::response::{IntoResponse, Redirect, Response};
+use domain::sentence::{Done, Served};
 use domain::{Action, DomainName};
 use http::StatusCode;
+use jiff::Timestamp;
 use proto::v1;
 
 use super::{Named, Troubles, again, read};
@@ -64,8 +66,17 @@ pub(crate) async fn delete(frame: Frame, Named(name): Named, body: Body) -> Resu
     }
     let request = v1::DeleteDomainRequest { name: name.to_string(), remove_from_c4: page.remove };
     page.frame.domains().delete_domain(request).await?;
-    let to = if page.remove { "/?done=removed" } else { "/?done=deleted" };
-    Ok(Redirect::to(to).into_response())
+    let done = Done::deleted(served(&domain, page.frame.now), page.remove);
+    Ok(Redirect::to(&format!("/?done={}", done.as_str())).into_response())
+}
+
+/// Whether C4 served a certificate.
+fn served(domain: &v1::Domain, now: Timestamp) -> Served {
+    match instant(domain.expires_at.as_ref()) {
+        Some(ends) if now < ends => Served::Valid,
+        Some(_) => Served::Ended,
+        None => Served::Nothing,
+    }
 }
 
 /// Whether a person typed this name, in any spelling of it.

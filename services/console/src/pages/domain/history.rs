@@ -50,8 +50,8 @@ pub(super) async fn read(
     asked: Option<usize>,
 ) -> Result<Vec<v1::HistoryEntry>, Problem> {
     let lines = most(asked).saturating_add(1).clamp(100, STEPS[3]);
-    let request =
-        v1::GetHistoryRequest { name: name.to_string(), page_size: i32::try_from(lines).unwrap_or(0) };
+    let page_size = i32::try_from(lines).unwrap_or(0);
+    let request = v1::GetHistoryRequest { name: name.to_string(), page_size, page_token: String::new() };
     Ok(frame.domains().get_history(request).await?.into_inner().entries)
 }
 

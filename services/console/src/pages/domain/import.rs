@@ -5,6 +5,7 @@ use askama::Template;
 use axum::body::Body;
 use axum::response::{IntoResponse, Redirect, Response};
 use domain::Action;
+use domain::sentence::Done;
 use http::StatusCode;
 use proto::v1;
 use x509::{Field, PastedError, Warning};
@@ -14,6 +15,7 @@ use crate::form::Form;
 use crate::page::Frame;
 use crate::problem::{Problem, html, sentence};
 use crate::row::Name;
+use crate::words::instant;
 
 /// Most that the API takes of each.
 const MOST_BYTES: usize = 64 * 1024;
@@ -54,7 +56,7 @@ pub(crate) async fn show(frame: Frame, Named(name): Named) -> Result<Response, P
 /// Imports.
 pub(crate) async fn import(frame: Frame, Named(name): Named, body: Body) -> Result<Response, Problem> {
     frame.person.require(Action::Operate)?;
-    let form = Form::of(&frame.person, body).await?;
+    let form = Form::large_of(&frame.person, body).await?;
     // Only a name that is on the list: this page must not bring a deleted one back unasked.
     let domain = read(&frame, &name).await?;
     let (certificate, key) = (form.get(CERTIFICATE), form.get(KEY));
@@ -80,25 +82,16 @@ pub(crate) async fn import(frame: Frame, Named(name): Named, body: Body) -> Resu
             return Ok(again(StatusCode::UNPROCESSABLE_ENTITY, &page));
         }
     };
-    let done = done(warnings.iter().filter_map(|code| Warning::of_code(code)));
+    let serves = instant(domain.expires_at.as_ref()).is_some_and(|ends| page.frame.now < ends);
+    let done = done(serves, &warnings);
     Ok(Redirect::to(&format!("{}?done={done}", address(&name))).into_response())
 }
 
-/// The word for what was done, which the next page turns into a sentence.
-fn done(warnings: impl Iterator<Item = Warning>) -> &'static str {
-    let (mut is_untrusted, mut is_left_out) = (false, false);
-    for warning in warnings {
-        match warning {
-            Warning::NotPubliclyTrusted => is_untrusted = true,
-            Warning::DuplicateLeftOut | Warning::UnrelatedLeftOut => is_left_out = true,
-        }
-    }
-    match (is_untrusted, is_left_out) {
-        (false, false) => "import",
-        (true, false) => "import-untrusted",
-        (false, true) => "import-left-out",
-        (true, true) => "import-untrusted-left-out",
-    }
+/// The word for what was done, which the next page turns into a sentence, with what is worth telling.
+fn done(serves: bool, warnings: &[String]) -> String {
+    let done = if serves { Done::ImportedOver } else { Done::Imported };
+    let known = warnings.iter().filter_map(|code| Warning::of_code(code)).map(Warning::code);
+    std::iter::once(done.as_str()).chain(known).collect::<Vec<_>>().join(".")
 }
 
 /// What the form shows again of what was pasted as certificate: only what was read as certificates, encoded anew. Nobody
@@ -210,16 +203,20 @@ mod tests {
 
     #[test]
     fn every_warning_is_told_after_the_import() {
-        use Warning::{DuplicateLeftOut, NotPubliclyTrusted, UnrelatedLeftOut};
-        for (warnings, text) in [
+        for (codes, text) in [
             (vec![], "being uploaded"),
-            (vec![NotPubliclyTrusted], "not_publicly_trusted"),
-            (vec![DuplicateLeftOut, UnrelatedLeftOut], "left out"),
-            (vec![NotPubliclyTrusted, UnrelatedLeftOut], "left out"),
+            (vec!["not_publicly_trusted"], "visitors will see a warning"),
+            (vec!["not_publicly_trusted", "intermediate_missing"], "the intermediate, is missing"),
+            (vec!["duplicate_left_out", "of_a_newer_api"], "left out"),
         ] {
-            let told = crate::words::done(done(warnings.iter().copied())).unwrap();
+            let is_warning = !codes.is_empty();
+            let codes: Vec<String> = codes.into_iter().map(str::to_owned).collect();
+            let told = crate::words::done(&done(false, &codes)).unwrap();
             assert!(told.text.contains(text), "{}", told.text);
-            assert_eq!(told.is_warning, !warnings.is_empty());
+            assert_eq!(told.is_warning, is_warning);
         }
+        assert!(
+            crate::words::done(&done(true, &[])).unwrap().text.contains("The present certificate serves")
+        );
     }
 }

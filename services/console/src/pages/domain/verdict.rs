@@ -7,11 +7,11 @@ use crate::row::{Badge, Moment};
 use crate::words::{self, instant};
 use crate::zone::Zone;
 
-/// A text that can be sent to whoever must act, as it stands.
+/// A text about the reason.
 pub(super) struct Letter {
     pub(super) heading: &'static str,
     pub(super) text: String,
-    /// Whether it is for somebody outside, to whom it is sent.
+    /// Whether it can be sent on as it stands.
     pub(super) is_sent: bool,
 }
 
@@ -28,7 +28,7 @@ pub(super) struct Verdict {
     pub(super) failed_attempts: u32,
     pub(super) source: &'static str,
     pub(super) created: Option<Moment>,
-    pub(super) letter: Option<Letter>,
+    pub(super) letters: Vec<Letter>,
 }
 
 impl Verdict {
@@ -56,7 +56,7 @@ impl Verdict {
             failed_attempts: domain.failed_attempts,
             source: words::source(domain.source()),
             created: moment(domain.created_at.as_ref()),
-            letter: reason.map(letter),
+            letters: letters(domain, zone, now),
         }
     }
 
@@ -68,9 +68,24 @@ impl Verdict {
     }
 }
 
-fn letter(reason: &v1::Reason) -> Letter {
-    let (heading, is_sent) = words::letter(&reason.who);
-    Letter { heading, text: reason.message.clone(), is_sent }
+/// What staff is told, where somebody else than the customer must act, and the message for the customer.
+fn letters(domain: &v1::Domain, zone: &Zone, now: Timestamp) -> Vec<Letter> {
+    let (situation, zone) = (proto::situation(domain), zone.named_zone());
+    let mut letters = Vec::new();
+    if let Some(reason) = domain.reason.as_ref().filter(|reason| reason.who != "customer") {
+        let known = situation.as_ref().and_then(|situation| situation.message(&zone));
+        letters.push(Letter {
+            heading: words::for_staff(&reason.who),
+            text: known.unwrap_or_else(|| reason.message.clone()),
+            is_sent: reason.who == "cdn_operator",
+        });
+    }
+    let of_a_newer_api = || domain.reason.as_ref().map(|reason| reason.customer_message.clone());
+    let text = situation.map_or_else(of_a_newer_api, |situation| situation.letter(&zone, now));
+    if let Some(text) = text.filter(|text| !text.is_empty()) {
+        letters.push(Letter { heading: "Message for the customer", text, is_sent: true });
+    }
+    letters
 }
 
 /// When the status became what it is.

@@ -1,17 +1,13 @@
 //! Who may issue, by a nameserver that can answer anything.
 
-#![expect(clippy::unwrap_used, reason = "a test may")]
-
-mod kit;
-
 use std::time::Duration;
 
-use dns::{Applicant, Caa, CouldNotAsk, Nameservers, Resolver};
+use crate::kit::{self, Fails, Nameserver, Reply};
+use dns::{Applicant, Caa, CouldNotAsk, Nameservers, Resolver, Targets};
 use domain::DomainName;
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::rdata::NULL;
 use hickory_resolver::proto::rr::{RData, Record, RecordType};
-use kit::{Nameserver, Reply};
 
 const NAME: &str = "shop.example.com";
 const PARENT: &str = "example.com";
@@ -37,7 +33,11 @@ fn set(server: &Nameserver, name: &str, properties: &[(u8, &str, &str)]) {
     server.set(name, RecordType::CAA, Reply::Records(records));
 }
 
+/// Where the CDN is.
+const CDN: &str = "cdn.example.net";
+
 async fn ask(server: &Nameserver, account_url: Option<&str>) -> Result<Caa, CouldNotAsk> {
+    let targets = Targets { cname_targets: vec![CDN.to_owned()], addresses: Vec::new() };
     let resolver = Resolver::with_timing(&[server.address], Duration::from_millis(300), 2).unwrap();
     let applicant = Applicant {
         identities: &["CA.example".to_owned(), "ca.example.org".to_owned()],
@@ -45,7 +45,7 @@ async fn ask(server: &Nameserver, account_url: Option<&str>) -> Result<Caa, Coul
         account_url,
     };
     let name = DomainName::parse(NAME).unwrap();
-    tokio::time::timeout(Duration::from_secs(20), resolver.caa(&name, &applicant)).await.unwrap()
+    tokio::time::timeout(Duration::from_secs(20), resolver.caa(&name, &applicant, &targets)).await.unwrap()
 }
 
 async fn caa(server: &Nameserver) -> Caa {
@@ -54,13 +54,13 @@ async fn caa(server: &Nameserver) -> Caa {
 
 async fn unanswered(server: &Nameserver) -> String {
     match ask(server, Some(ACCOUNT)).await {
-        Err(CouldNotAsk { detail }) => detail,
+        Err(CouldNotAsk { detail, .. }) => detail,
         Ok(caa) => panic!("{caa:?}"),
     }
 }
 
 fn forbids(at: &str, found: &str) -> Caa {
-    Caa::Forbids { at: at.to_owned(), found: found.to_owned() }
+    Caa::Forbids { at: at.to_owned(), found: found.to_owned(), at_target: false }
 }
 
 #[tokio::test]
@@ -292,27 +292,100 @@ async fn masses_of_records_are_no_answer_and_long_lists_are_cut() {
     set(&server, NAME, &[FOREIGN; 20]);
     let told = [r#"issue "other.example""#; 6].join(", ");
     assert_eq!(caa(&server).await, forbids(NAME, &format!("{told} and 14 more")));
-    set(&server, NAME, &[(0, "a", ""); 65]);
-    assert!(unanswered(&server).await.contains("more than 64 records"));
+    let mut masses = vec![(0, "issue", "other.example"); 1_000];
+    set(&server, NAME, &masses);
+    assert_eq!(caa(&server).await, forbids(NAME, &format!("{told} and 994 more")));
+    masses.push(OURS);
+    set(&server, NAME, &masses);
+    assert_eq!(caa(&server).await, Caa::Permits, "they come by TCP");
+    set(&server, NAME, &[FOREIGN; 10_000]);
+    let asked = server.times_asked(NAME, RecordType::CAA);
+    let detail = unanswered(&server).await;
+    assert!(detail.contains("CAA of shop.example.com"), "more than a message holds: {detail}");
+    assert!(server.times_asked(NAME, RecordType::CAA) - asked <= 4);
 }
 
-/// The resolver library reads no answer with such a record in it.
 #[tokio::test]
-async fn a_record_that_is_none_is_no_answer() {
-    for tag in ["", "is-sue", "issue ", "sixteencharacter", "\u{e9}"] {
-        let server = Nameserver::start().await;
-        set(&server, NAME, &[(0, tag, "ca.example"), OURS]);
-        let detail = unanswered(&server).await;
+async fn a_nameserver_that_is_silent_holds_up_one_question_and_not_all() {
+    let (silent, server) = (Nameserver::start().await, Nameserver::start().await);
+    for at in [NAME, PARENT, "com"] {
+        silent.set(at, RecordType::CAA, Reply::Silence);
+    }
+    set(&server, "com", &[FOREIGN]);
+    let servers = [silent.address, server.address];
+    let resolver = Resolver::with_timing(&servers, Duration::from_millis(300), 2).unwrap();
+    let applicant =
+        Applicant { identities: &["ca.example".to_owned()], method: "http-01", account_url: None };
+    let name = DomainName::parse(NAME).unwrap();
+    let caa = resolver.caa(&name, &applicant, &Targets::default()).await.unwrap();
+    assert_eq!(caa, forbids("com", r#"issue "other.example""#));
+    let asked = [NAME, PARENT, "com"].map(|at| silent.times_asked(at, RecordType::CAA));
+    assert_eq!(asked, [1, 0, 0]);
+}
 
-        assert!(detail.contains("CAA of shop.example.com"), "{detail}");
-    }
+#[tokio::test]
+async fn a_set_of_the_cdns_is_not_the_customers() {
+    let of_the_cdn = |at: &str| Caa::Forbids {
+        at: at.to_owned(),
+        found: r#"issue "other.example""#.to_owned(),
+        at_target: true,
+    };
+    let server = Nameserver::start().await;
+    server.cname(NAME, "alias.example.org").cname("alias.example.org", CDN);
+    set(&server, CDN, &[FOREIGN]);
+    assert_eq!(caa(&server).await, of_the_cdn(CDN));
+    server.cname(CDN, "edge.example.info");
+    set(&server, "edge.example.info", &[FOREIGN]);
+    assert_eq!(caa(&server).await, of_the_cdn("edge.example.info"), "where the target leads");
+    set(&server, "edge.example.info", &[]);
+    set(&server, PARENT, &[FOREIGN]);
+    assert_eq!(caa(&server).await, forbids(PARENT, r#"issue "other.example""#));
+
+    let server = Nameserver::start().await;
+    server.cname(PARENT, "example.net");
+    set(&server, "example.net", &[FOREIGN]);
+    assert_eq!(caa(&server).await, of_the_cdn("example.net"), "above the target");
+    let server = Nameserver::start().await;
+    server.cname(NAME, "alias.example.org");
+    set(&server, "alias.example.org", &[FOREIGN]);
+    assert_eq!(caa(&server).await, forbids("alias.example.org", r#"issue "other.example""#));
+}
+
+/// What the customer cannot mend must not be held against them.
+#[tokio::test]
+async fn a_failure_at_the_cdns_own_name_is_not_the_customers() {
+    let server = Nameserver::start().await;
+    server.cname(NAME, CDN).fail(CDN, Fails::Always);
+    let failed = async |server: &Nameserver| ask(server, None).await.unwrap_err().failed;
+    assert_eq!(failed(&server).await, None);
+    let server = Nameserver::start().await;
+    server.cname(NAME, "alias.example.org").fail("alias.example.org", Fails::Always);
+    assert!(failed(&server).await.is_some());
+}
+
+#[tokio::test]
+async fn a_record_that_is_none_hides_nobody() {
+    let odd =
+        ["", "is-sue", "issue ", "sixteencharacter", "\u{e9}", "a\"b"].map(|tag| record(NAME, (0, tag, "x")));
     let empty = kit::record(NAME, RData::Update0(RecordType::CAA));
-    let cut = [vec![0], vec![0, 5], vec![0, 200, b'i', b's'], vec![0xff; 3]].map(|wire| raw(NAME, wire));
-    for unreadable in cut.into_iter().chain([empty]) {
+    let cut = [vec![0], vec![0, 5], vec![0, 200, b'i', b's']].map(|wire| raw(NAME, wire));
+    for none in odd.into_iter().chain(cut).chain([empty]) {
         let server = Nameserver::start().await;
-        server.set(NAME, RecordType::CAA, Reply::Records(vec![unreadable]));
-        assert!(unanswered(&server).await.contains("CAA of shop.example.com"));
+        for (beside, expected) in [
+            (vec![record(NAME, OURS)], Caa::Permits),
+            (vec![record(NAME, FOREIGN)], forbids(NAME, r#"issue "other.example""#)),
+            (Vec::new(), Caa::Permits),
+        ] {
+            let records = [beside, vec![none.clone()]].concat();
+            server.set(NAME, RecordType::CAA, Reply::Records(records));
+            set(&server, PARENT, &[(0, "issue", ";")]);
+            assert_eq!(caa(&server).await, expected, "{none:?}");
+        }
     }
+    let server = Nameserver::start().await;
+    server.set(NAME, RecordType::CAA, Reply::Records(vec![record(NAME, OURS), raw(NAME, vec![0xff; 3])]));
+    let expected = forbids(NAME, " \"\\xff\", which is critical and not known");
+    assert_eq!(caa(&server).await, expected, "it says that it must be understood");
 }
 
 #[tokio::test]
@@ -363,7 +436,7 @@ async fn a_ca_without_an_identity_is_not_judged() {
     let nameservers = Nameservers::new(vec![server.address.to_string()]).unwrap();
     let caa = async |identities: &[String]| {
         let applicant = Applicant { identities, method: "http-01", account_url: None };
-        nameservers.caa(&name, &applicant).await.unwrap()
+        nameservers.caa(&name, &applicant, &Targets::default()).await.unwrap()
     };
     assert_eq!(caa(&[]).await, Caa::Permits);
     assert_eq!(server.times_asked(NAME, RecordType::CAA), 0);

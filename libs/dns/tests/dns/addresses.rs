@@ -1,19 +1,14 @@
 //! The addresses of names, by a nameserver that can answer anything.
 
-#![expect(clippy::unwrap_used, reason = "a test may")]
-
-#[expect(dead_code, reason = "where names point needs more of it")]
-mod kit;
-
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use crate::kit::{Nameserver, Reply, cname, record};
 use dns::{CouldNotAsk, Nameservers, Resolver};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::RData;
 use hickory_resolver::proto::rr::RecordType::{A, AAAA};
 use hickory_resolver::proto::rr::rdata;
-use kit::{Nameserver, Reply, cname, record};
 
 const NAME: &str = "shop.example.com";
 

@@ -1,0 +1,71 @@
+//! Text that others wrote: CAs, C4, nameservers, certificates, providers, callers. It is made fit where it comes in, and
+//! again where it is printed, by these functions and no others.
+
+/// Whether a character has no place in a line for people: it moves the cursor or starts an escape sequence (C0, C1),
+/// ends the line, is not seen, or turns the direction of what follows.
+pub fn is_unfit(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// One line of at most `most` characters: what is unfit becomes a space, and spaces in a row become one.
+pub fn one_line(text: &str, most: usize) -> String {
+    let is_gap = |character: char| character.is_whitespace() || is_unfit(character);
+    let words: Vec<&str> = text.split(is_gap).filter(|word| !word.is_empty()).collect();
+    let line = words.join(" ");
+    if line.chars().count() <= most {
+        return line;
+    }
+    let mut short: String = line.chars().take(most.saturating_sub(1)).collect();
+    short.push('…');
+    short
+}
+
+/// The same text for a terminal or a page, its lines kept: what else is unfit becomes a space.
+pub fn printable(text: &str) -> String {
+    let fit = |character| if character != '\n' && is_unfit(character) { ' ' } else { character };
+    text.chars().map(fit).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_gets_through_that_moves_turns_or_hides() {
+        let kinds = [
+            ('\0', '\u{1f}'),
+            ('\u{7f}', '\u{9f}'),
+            ('\u{200b}', '\u{200f}'),
+            ('\u{2028}', '\u{202e}'),
+            ('\u{2060}', '\u{2069}'),
+            ('\u{feff}', '\u{feff}'),
+            ('\u{61c}', '\u{61c}'),
+        ];
+        for (first, last) in kinds {
+            for character in first..=last {
+                let text = format!("a{character}b");
+                assert_eq!(one_line(&text, 100), "a b", "{character:?}");
+                let kept = if character == '\n' { "a\nb" } else { "a b" };
+                assert_eq!(printable(&text), kept, "{character:?}");
+            }
+        }
+        for text in ["Grüße, 東京 – “ok” 🔒", "a\u{301}", "עברית"] {
+            assert_eq!((one_line(text, 100).as_str(), printable(text).as_str()), (text, text));
+        }
+    }
+
+    #[test]
+    fn a_line_is_short_and_says_where_it_was_cut() {
+        assert_eq!(one_line(" a\r\n\tb\u{1b}[31m \u{202e}c ", 100), "a b [31m c");
+        for (most, expected) in [(5, "ab cd"), (4, "ab …"), (3, "ab…"), (2, "a…"), (1, "…")] {
+            assert_eq!(one_line("ab cd", most), expected);
+        }
+        let long = one_line(&"ü".repeat(100_000), 200);
+        assert_eq!((long.chars().count(), long.chars().last()), (200, Some('…')));
+        assert_eq!(one_line("\u{202e}\n", 9), "");
+    }
+}

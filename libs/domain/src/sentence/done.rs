@@ -1,0 +1,95 @@
+//! What was just done, in a sentence that says no more than what is so.
+
+/// Whether C4 served a certificate of the domain when something was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Served {
+    /// A valid one.
+    Valid,
+    /// One that had ended.
+    Ended,
+    /// None.
+    Nothing,
+}
+
+macro_rules! done {
+    ($($(#[$doc:meta])* $done:ident => $word:literal, $sentence:literal;)*) => {
+        /// What was done.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Done {
+            $($(#[$doc])* $done,)*
+        }
+
+        impl Done {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$done,)*];
+
+            /// The word for it in an address.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$done => $word,)*
+                }
+            }
+
+            /// The sentence.
+            pub fn sentence(self) -> &'static str {
+                match self {
+                    $(Self::$done => $sentence,)*
+                }
+            }
+        }
+    };
+}
+
+done! {
+    /// Deleted while a valid certificate was served.
+    DeletedServed => "deleted-served", "Deleted. C4 keeps serving its certificate until that ends.";
+    /// Deleted after its certificate had ended.
+    DeletedEnded => "deleted-ended", "Deleted. Its certificate had ended already; C4 keeps it.";
+    /// Deleted without a certificate.
+    DeletedUnserved => "deleted-unserved", "Deleted. C4 had no certificate of it.";
+    /// Deleted, and its certificate is removed from C4.
+    Removed => "removed", "Deleted. Its certificate is being removed from C4.";
+    /// Deleted without a certificate, and C4 is asked all the same.
+    RemovedUnserved => "removed-unserved", "Deleted. No certificate of it was live; C4 is asked to remove any that it holds.";
+    /// Put on the list.
+    Added => "add", "Added. It is checked now, and ordered once nothing stands in the way.";
+    /// Rechecked.
+    Rechecked => "recheck", "Rechecking. The next step starts now.";
+    /// Generate was asked for, and a certificate is on its way.
+    Generated => "generate", "A certificate was asked for. It is checked now, and ordered once nothing stands in the way.";
+    /// Generate was asked for over a certificate that is not due.
+    GeneratedKept => "generate-kept", "The live certificate is not due yet: it stays, and is compared with C4.";
+    /// An order was forced while a certificate is served.
+    Forced => "force", "A new certificate was asked for. The present one serves until the new one is live.";
+    /// An order was forced.
+    ForcedUnserved => "force-unserved", "A new certificate was asked for. It is ordered once nothing stands in the way.";
+    /// Rolled back.
+    RolledBack => "rollback", "Rolling back. The previous certificate is being uploaded to C4.";
+    /// Pasted while another certificate is served.
+    ImportedOver => "import-over", "Stored, and being uploaded to C4. The present certificate serves until then.";
+    /// Pasted.
+    Imported => "import", "Stored, and being uploaded to C4.";
+    /// The revocation of a certificate that does not serve.
+    Revoked => "revoke", "Revocation asked for. The history below says when the CA has done it.";
+    /// The revocation of a certificate that serves.
+    RevokedLater => "revoke-later", "A replacement with a new key is asked for. The old certificate is revoked once the new one is live, \
+        after 20 hours at the latest.";
+}
+
+impl Done {
+    /// The one with that word.
+    pub fn of(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|done| done.as_str() == word)
+    }
+
+    /// What deleting has done.
+    pub fn deleted(served: Served, remove_from_c4: bool) -> Self {
+        match (served, remove_from_c4) {
+            (Served::Valid, false) => Self::DeletedServed,
+            (Served::Ended, false) => Self::DeletedEnded,
+            (Served::Nothing, false) => Self::DeletedUnserved,
+            (Served::Valid | Served::Ended, true) => Self::Removed,
+            (Served::Nothing, true) => Self::RemovedUnserved,
+        }
+    }
+}

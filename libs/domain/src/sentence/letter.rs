@@ -1,0 +1,356 @@
+//! Reasons in words: in short for a list, in full for who must act, and as a message that can be sent to the customer.
+//!
+//! A message to the customer stands alone in an e-mail: what is wrong, which record or setting mends it, and what happens
+//! until then. It never asks for what cannot be done, such as a CNAME at an apex, and never blames the customer for what
+//! is ours: our queue, our CA, our edges.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+
+use super::{NamedZone, Situation};
+use crate::dns::listed;
+use crate::{DomainName, Found, Reason, RecordKind, Trust, Who};
+
+const SWITCH_ON: &str = "To switch on HTTPS for";
+/// The same where it is on.
+const KEEP: &str = "To keep HTTPS for";
+
+/// A reason in a few words, as a clause.
+pub fn short(reason: &Reason) -> &'static str {
+    match reason {
+        Reason::NotPointed { proxy: Some(_), .. } => "a proxy stands between the domain and the CDN",
+        reason => short_of(reason.code()).unwrap_or_default(),
+    }
+}
+
+/// The same by the code alone; none for a code that no reason has.
+pub fn short_of(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "not_pointed" => "DNS does not point to the CDN",
+        "wrong_aaaa" => "an AAAA record leads elsewhere",
+        "port_missing" => "port 80 or 443 is switched off",
+        "caa_forbids" => "CAA records forbid our CA",
+        "cdn_caa_forbids" => "CAA records of the CDN forbid our CA",
+        "dnssec_broken" => "the DNSSEC signatures are broken",
+        "dns_broken" => "the nameservers do not answer properly",
+        "challenge_unreachable" | "challenge_invalid" => "the challenge path does not reach us",
+        "challenge_failed_at_edge" => "the edges do not pass the challenge path on to us",
+        "challenge_unreachable_elsewhere" => "the CA reaches the challenge path from some places only",
+        "unknown_to_c4" => "C4 does not know this domain",
+        "order_rejected" => "the order was refused",
+        "certificate_rejected" => "the CA did not deliver what was ordered",
+        "issuer_refuses_us" => "the CA does not accept our requests",
+        "paused_by_ca" => "the CA has paused this domain",
+        "ca_limited" => "a limit of the CA leaves no room yet",
+        "ca_down" => "the CA does not answer",
+        "could_not_ask" => "we could not check this yet",
+        "not_served" => "some edges do not serve it yet",
+        "pasted_ends" => "the pasted certificate ends soon",
+        "pasted_ended" => "the pasted certificate ended",
+        "upload_failed" => "C4 did not take the certificate",
+        _ => return None,
+    })
+}
+
+impl Reason {
+    /// The sentence for who must act, with times in UTC: for the API and the history.
+    pub fn message(&self, name: &DomainName) -> String {
+        self.message_in(name, &NamedZone::utc())
+    }
+
+    /// What the customer is asked to do; none where it is not the customer who must act.
+    fn request(&self, name: &DomainName, zone: &NamedZone) -> Option<String> {
+        Some(match self {
+            Self::NotPointed { target, addresses, found, proxy } => {
+                let wanted = wanted(name, target, addresses);
+                format!("{SWITCH_ON} {name}, {wanted}. {}", today(found, proxy.as_deref()))
+            }
+            Self::WrongAaaa { found, ours } => wrong_aaaa(name, found, ours),
+            Self::PortMissing { missing } => port_missing(name, missing),
+            Self::CaaForbids { at, found, wanted } => format!(
+                "The CAA records of {at} do not allow our certificate authority to issue for {name} ({found}). Please add: \
+                 {at}. CAA 0 issue \"{wanted}\"; keep the others."
+            ),
+            Self::DnssecBroken { zone } => format!(
+                "The DNSSEC signatures of {zone} are broken, so no certificate authority may issue for {name}. Please have \
+                 them mended at the operator of {zone}, or remove its DS record at the registrar."
+            ),
+            Self::DnsBroken { zone, nameservers } => dns_broken(name, zone, nameservers),
+            Self::ChallengeUnreachable { found } => format!(
+                "Requests to http://{name}/.well-known/acme-challenge/ must reach us, but {found}. Please remove \
+                 redirects, firewall rules and page rules for that path."
+            ),
+            Self::ChallengeInvalid { problem, detail } => format!(
+                "Requests to http://{name}/.well-known/acme-challenge/ must reach us. The certificate authority \
+                 reported {problem}: {detail}"
+            ),
+            Self::PastedEnds { at } => format!(
+                "The certificate that you gave us for {name} ends on {}. Please send us a new one with its key, or let us \
+                 generate a free one that renews itself. Without it browsers show a warning from then on.",
+                zone.date(*at)
+            ),
+            Self::PastedEnded { at } => format!(
+                "The certificate that you gave us for {name} ended on {}. Browsers show a warning now. Please send us a new \
+                 one with its key, or let us generate a free one that renews itself.",
+                zone.date(*at)
+            ),
+            _ => return None,
+        })
+    }
+
+    /// The sentence for who must act; where that is not the customer, with details that are of no use to the customer.
+    pub fn message_in(&self, name: &DomainName, zone: &NamedZone) -> String {
+        match self {
+            Self::UnknownToC4 => {
+                format!("C4 does not know {name}. Create it in the CDN dashboard, then recheck.")
+            }
+            Self::CdnCaaForbids { at, found, wanted } => format!(
+                "The CAA records of {at}, which {name} leads to, do not allow our certificate authority to issue ({found}). \
+                 The CDN operator must add: {at}. CAA 0 issue \"{wanted}\"; keep the others."
+            ),
+            Self::ChallengeFailedAtEdge { problem, detail } => failed_at_edge(name, problem, detail),
+            Self::ChallengeUnreachableElsewhere { detail } => unreachable_elsewhere(name, detail),
+            Self::OrderRejected { problem, detail } => {
+                format!("The certificate authority refused the order for {name} ({problem}): {detail}")
+            }
+            Self::CertificateRejected { detail } => {
+                format!("What the certificate authority delivered for {name} was not accepted: {detail}")
+            }
+            Self::IssuerRefusesUs { issuer, problem, detail, url } => format!(
+                "The certificate authority {issuer} does not accept our requests at present, for whatever domain; our \
+                 operations must act. It reported {problem}: {}",
+                told(detail, url)
+            ),
+            Self::PausedByCa { detail, url } => format!(
+                "The certificate authority has paused {name}, as a rule after many failed validations. Our operations must \
+                 have it resumed. It reported: {}",
+                told(detail, url)
+            ),
+            Self::CaLimited { until, issuer, limit, .. } => ca_limited(issuer, limit, &zone.time(*until)),
+            Self::CaDown { detail } => {
+                format!("The certificate authority cannot be reached ({detail}). Retrying automatically.")
+            }
+            Self::CouldNotAsk { detail } => {
+                format!("We could not check {name} yet ({detail}). Retrying automatically.")
+            }
+            Self::NotServed { edges } => {
+                format!("The certificate for {name} is uploaded, but not yet served at {edges}")
+            }
+            Self::UploadFailed { detail } => {
+                format!("C4 did not take the certificate for {name}: {detail}")
+            }
+            Self::NotPointed { .. }
+            | Self::WrongAaaa { .. }
+            | Self::PortMissing { .. }
+            | Self::CaaForbids { .. }
+            | Self::DnssecBroken { .. }
+            | Self::DnsBroken { .. }
+            | Self::ChallengeUnreachable { .. }
+            | Self::ChallengeInvalid { .. }
+            | Self::PastedEnds { .. }
+            | Self::PastedEnded { .. } => self.request(name, zone).unwrap_or_default(),
+        }
+    }
+}
+
+impl Situation {
+    /// The sentence about the reason for who must act, if there is a reason.
+    pub fn message(&self, zone: &NamedZone) -> Option<String> {
+        self.reason.as_ref().map(|reason| reason.message_in(&self.name, zone))
+    }
+
+    /// A message for the customer, with times in a zone that is named; none where there is nothing to tell.
+    pub fn letter(&self, zone: &NamedZone, now: Timestamp) -> Option<String> {
+        let name = &self.name;
+        let Some(reason) = &self.reason else { return self.letter_about_trust() };
+        Some(match reason {
+            Reason::PastedEnds { .. } | Reason::PastedEnded { .. } => reason.message_in(name, zone),
+            Reason::UnknownToC4 => format!(
+                "{name} is not set up in the CDN, so it gets no certificate. Create it in the CDN dashboard if you want \
+                 HTTPS for it.{}",
+                self.works_until(zone, now)
+            ),
+            reason if reason.who() == Who::Customer => {
+                let mut asked = reason.message_in(name, zone);
+                if self.served.as_ref().is_some_and(|served| now < served.not_after) {
+                    asked = asked.replacen(SWITCH_ON, KEEP, 1);
+                }
+                let stop = if asked.ends_with('.') { "" } else { "." };
+                format!("{asked}{stop}{}", self.until_then(zone, now))
+            }
+            Reason::CouldNotAsk { .. } => {
+                let next = self.next.map(|at| format!("; next try {}", zone.time(at))).unwrap_or_default();
+                format!(
+                    "We could not check {name} yet. Retrying automatically{next}. Nothing is needed from you.{}",
+                    self.works_until(zone, now)
+                )
+            }
+            reason => self.nothing_needed(reason, zone, now),
+        })
+    }
+
+    fn letter_about_trust(&self) -> Option<String> {
+        let name = &self.name;
+        Some(match self.distrust()? {
+            (Trust::IntermediateMissing, issuer) => format!(
+                "The certificate that you gave us for {name} came without its intermediate certificate \"{issuer}\", so \
+                 many browsers show a warning. Please send it again together with that one, which your certificate \
+                 authority hands out with it."
+            ),
+            (_, issuer) => format!(
+                "Browsers do not trust the certificate that you gave us for {name}: its issuer, \"{issuer}\", is no public \
+                 certificate authority. If visitors with usual browsers are to come, please send us one that a public \
+                 certificate authority issued, or let us generate a free one."
+            ),
+        })
+    }
+
+    /// What is ours to mend.
+    fn nothing_needed(&self, reason: &Reason, zone: &NamedZone, now: Timestamp) -> String {
+        let what = match reason {
+            Reason::NotServed { .. } | Reason::UploadFailed { .. } => {
+                "is issued, but its delivery is delayed on our side"
+            }
+            _ => "is delayed on our side",
+        };
+        let when = match reason {
+            Reason::CaLimited { until, .. } => format!("; it is expected by {}", zone.time(*until)),
+            _ => String::new(),
+        };
+        let name = &self.name;
+        let works = self.works_until(zone, now);
+        format!("Nothing is needed from you. The certificate for {name} {what}{when}.{works}")
+    }
+
+    /// Until when what is served works, or that it ended.
+    fn works_until(&self, zone: &NamedZone, now: Timestamp) -> String {
+        match &self.served {
+            Some(served) if now < served.not_after => {
+                format!(" Your present certificate works until {}.", zone.date(served.not_after))
+            }
+            Some(served) => format!(
+                " Your certificate ended on {}, and browsers show a warning until the new one is there.",
+                zone.date(served.not_after)
+            ),
+            None => String::new(),
+        }
+    }
+
+    /// What happens until the customer acts.
+    fn until_then(&self, zone: &NamedZone, now: Timestamp) -> String {
+        let name = &self.name;
+        match &self.served {
+            Some(served) if now < served.not_after => format!(
+                " Your present certificate works until {}; without this change browsers show a warning after that.",
+                zone.date(served.not_after)
+            ),
+            Some(served) => format!(
+                " Your certificate ended on {}, and browsers show a warning until this is done.",
+                zone.date(served.not_after)
+            ),
+            None => format!(" Until then {name} has no HTTPS. We check again automatically."),
+        }
+    }
+}
+
+/// What to set for a name that is not pointed at the CDN, as a clause that begins with "set".
+fn wanted(name: &DomainName, target: &str, addresses: &[IpAddr]) -> String {
+    let (is_apex, has_target) = (name.is_apex(), !target.is_empty());
+    match (is_apex, has_target, addresses) {
+        (false, true, _) => format!("set {name} as CNAME to {target}"),
+        (true, true, []) => format!(
+            "set {name} as ALIAS to {target} (some DNS providers call it ANAME or CNAME flattening; a CNAME cannot be set \
+             there)"
+        ),
+        (true, true, _) => {
+            format!("set {} for {name}, or an ALIAS (ANAME) record to {target}", records(addresses))
+        }
+        (_, false, []) => format!("point {name} to the CDN; ask support for the address"),
+        (_, false, _) => format!("set {} for {name}", records(addresses)),
+    }
+}
+
+/// `the A record 192.0.2.10 and the AAAA record 2001:db8::10`
+fn records(addresses: &[IpAddr]) -> String {
+    let of = |kind: RecordKind| {
+        let of_kind: Vec<&IpAddr> =
+            addresses.iter().filter(|address| RecordKind::of_address(**address) == kind).collect();
+        let noun = if of_kind.len() == 1 { "record" } else { "records" };
+        (!of_kind.is_empty()).then(|| format!("the {} {noun} {}", kind.as_str(), listed(&of_kind)))
+    };
+    let all: Vec<String> = [of(RecordKind::A), of(RecordKind::Aaaa)].into_iter().flatten().collect();
+    all.join(" and ")
+}
+
+/// What a name leads to today, and what has to go.
+fn today(found: &Found, proxy: Option<&str>) -> String {
+    let remove = "Remove other A and AAAA records of the same name.";
+    match (found, proxy) {
+        (Found::NoName, _) => "Today that name does not exist.".to_owned(),
+        (Found::NoRecord, _) => "Today it has no A, AAAA or CNAME record.".to_owned(),
+        (Found::Circle, _) => "Today its CNAME records lead in a circle.".to_owned(),
+        (found, Some(proxy)) => {
+            format!("Today it points to {found}, the proxy of {proxy}: turn its proxy switch off. {remove}")
+        }
+        (found, None) => format!("Today it points to {found}. {remove}"),
+    }
+}
+
+fn wrong_aaaa(name: &DomainName, found: &[IpAddr], ours: &[IpAddr]) -> String {
+    let noun = if found.len() == 1 { "record" } else { "records" };
+    let instead =
+        if ours.is_empty() { String::new() } else { format!(", or replace it by {}", listed(ours)) };
+    let (it, is) = if found.len() == 1 { ("it", "is") } else { ("they", "are") };
+    format!(
+        "Please delete the AAAA {noun} {} of {name}{instead}: certificates cannot be issued while {it} {is} there. Its A \
+         records are right.",
+        listed(found)
+    )
+}
+
+fn failed_at_edge(name: &DomainName, problem: &str, detail: &str) -> String {
+    format!(
+        "{name} leads to the CDN, but the certificate authority did not find our answer at \
+         http://{name}/.well-known/acme-challenge/ there. The CDN operator must have the edges pass that path on to us. The \
+         certificate authority reported {problem}: {detail}"
+    )
+}
+
+fn unreachable_elsewhere(name: &DomainName, detail: &str) -> String {
+    format!(
+        "The certificate authority reaches http://{name}/.well-known/acme-challenge/ from some parts of the Internet, and not \
+         from others. The CDN operator must serve that path from every edge, to every country and network. The certificate \
+         authority reported: {detail}"
+    )
+}
+
+fn dns_broken(name: &DomainName, zone: &str, nameservers: &str) -> String {
+    let which = if nameservers.is_empty() { String::new() } else { format!(" ({nameservers})") };
+    format!(
+        "The nameservers of {zone}{which} have not answered properly for over an hour, so no certificate authority may issue \
+         for {name}. Please have them mended where {zone} is hosted, and check its NS records at the registrar."
+    )
+}
+
+fn port_missing(name: &DomainName, missing: &[u16]) -> String {
+    let ports: Vec<String> = missing.iter().map(ToString::to_string).collect();
+    let (noun, verb) = if ports.len() == 1 { ("port", "is") } else { ("ports", "are") };
+    let ports = ports.join(" and ");
+    format!(
+        "Switch on HTTP and HTTPS (ports 80 and 443) for {name} in the CDN dashboard; {noun} {ports} {verb} missing today."
+    )
+}
+
+fn ca_limited(issuer: &str, limit: &str, until: &str) -> String {
+    let whose = if issuer.is_empty() { "The certificate authority" } else { issuer };
+    match limit {
+        "" => format!("{whose} takes no order before {until}."),
+        limit => format!("{whose} takes no order before {until} (limit: {limit})."),
+    }
+}
+
+/// A CA's words, with its URL at the end unless they have it already.
+fn told(detail: &str, url: &str) -> String {
+    if url.is_empty() || detail.contains(url) { detail.to_owned() } else { format!("{detail} (see {url})") }
+}

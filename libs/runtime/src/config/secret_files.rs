@@ -1,0 +1,55 @@
+//! Files that hold a secret and that others than their owner can read are refused, as the sealing-key file is.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::Config;
+use crate::RoleName;
+
+impl Config {
+    /// Looks at every file with a secret that these roles read.
+    pub(super) fn check_secret_files(&self, roles: &[RoleName], problem: &mut impl FnMut(&str, String)) {
+        if self.keys.open_secret_files {
+            return;
+        }
+        let mut check = |setting: &str, path: &Path| {
+            if let Some(what) = open_to_others(path) {
+                problem(setting, what);
+            }
+        };
+        let has = |role| roles.contains(&role);
+        if let Some(tls) = self.api.tls.as_ref().filter(|_| has(RoleName::Api)) {
+            check("api.tls.key_file", &tls.key_file);
+        }
+        if has(RoleName::Issuer) || has(RoleName::C4Uploader) {
+            check("c4.token_file", &self.c4.token_file);
+        }
+        if has(RoleName::Issuer) {
+            for (index, issuer) in self.acme.issuers.iter().enumerate() {
+                check(&format!("acme.issuers.{index}.eab_hmac_key_file"), &issuer.eab_hmac_key_file);
+            }
+        }
+        if has(RoleName::Console) {
+            if let Some(tls) = &self.console.tls {
+                check("console.tls.key_file", &tls.key_file);
+            }
+            if let Some(oidc) = &self.console.oidc {
+                check("console.oidc.client_secret_file", &oidc.client_secret_file);
+            }
+            check("console.api.client_key_file", &self.console.api.client_key_file);
+        }
+    }
+}
+
+/// What is wrong with the mode of a file; nothing if it is not there, which others tell of.
+fn open_to_others(path: &Path) -> Option<String> {
+    let metadata = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+    text_file::is_open_to_others(&metadata).then(|| {
+        format!(
+            "{0} is open to others than its owner (mode {1:04o}): run chmod 600 {0}, or set keys.open_secret_files",
+            path.display(),
+            metadata.permissions().mode() & 0o777
+        )
+    })
+}
