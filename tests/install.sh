@@ -21,7 +21,7 @@ declare -A package_of=(
 
 # What `make bench` compares with and measures by; no test needs it.
 if [ "${1:-}" = bench ]; then
-    package_of+=([certbot]=certbot [lego]=lego [nginx]=nginx-light [taskset]=util-linux [wrk]=wrk)
+    package_of+=([certbot]=certbot [lego]=lego [taskset]=util-linux [wrk]=wrk)
 fi
 
 install_packages() {
