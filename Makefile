@@ -50,9 +50,11 @@ faults: install ## Look for trouble for an hour: 2,000 random sequences, 2,000 d
 	ATTACK_SECONDS=60 cargo test --package tests --test strangers -- --nocapture
 
 .PHONY: bench
-bench: install ## Print figures
+bench: ## Measure for half an hour, into docs/reports; PART=name measures one part (see --help of the program)
+	tests/install.sh bench
 	cargo build --release --package ssl-manager
-	cargo run --release --package tests --bin bench
+	cargo build --release --package tests --bin bench
+	target/release/bench $(or $(PART),--report docs/reports)
 
 FUZZ_SECONDS ?= 60
 

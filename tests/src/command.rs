@@ -34,7 +34,7 @@ impl From<Output> for Answer {
 /// The executable, built once per test program with the profile of the tests.
 ///
 /// The tests' build asks for the same features as `cargo test --workspace`, so that nothing is compiled a second time
-/// for it; a benchmark measures what ships.
+/// for it. A benchmark measures what ships, which its caller has built.
 fn executable() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
@@ -44,17 +44,21 @@ fn executable() -> &'static Path {
             .ancestors()
             .find(|folder| folder.join(".cargo-lock").exists())
             .expect("cargo's target folder");
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet"]);
+        let program = profile.join("ssl-manager");
         if profile.ends_with("release") {
-            build.args(["--release", "--package", "ssl-manager"]);
-        } else {
-            build.args(["--workspace", "--bin", "ssl-manager", "--test", "demo"]);
+            assert!(
+                program.exists(),
+                "{} is missing: cargo build --release --package ssl-manager",
+                program.display()
+            );
+            return program;
         }
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--workspace", "--bin", "ssl-manager", "--test", "demo"]);
         let status =
             build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).status().expect("cargo runs");
         assert!(status.success(), "ssl-manager does not build");
-        profile.join("ssl-manager")
+        program
     })
 }
 

@@ -17,6 +17,9 @@ use crate::wait_for;
 /// Below what Linux gives to outgoing connections, so that none of them takes a port before its server does.
 const PORTS: RangeInclusive<u16> = 20_000..=32_000;
 
+/// What Linux counts processor time in towards user space.
+const MILLISECONDS_PER_TICK: u64 = 10;
+
 /// A port that is free, and that no other test is given as long as this one's program runs.
 pub fn free_port() -> u16 {
     static TAKEN: Mutex<Vec<File>> = Mutex::new(Vec::new());
@@ -93,6 +96,14 @@ impl Subprocess {
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// User and system time of all its threads (proc_pid_stat(5), fields 14 and 15).
+    fn cpu(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).expect("a running child");
+        let (_, fields) = stat.rsplit_once(") ").expect("a name in brackets");
+        let ticks = fields.split(' ').skip(11).take(2).map(|field| field.parse::<u64>().expect("ticks"));
+        Duration::from_millis(ticks.sum::<u64>() * MILLISECONDS_PER_TICK)
     }
 
     /// MiB of it in memory.
@@ -194,6 +205,11 @@ impl Processes {
             }
         }
         ended
+    }
+
+    /// The processor's time that all have used so far.
+    pub fn cpu(&self) -> Duration {
+        self.0.iter().map(Subprocess::cpu).sum()
     }
 
     /// The process id of the first.

@@ -19,6 +19,7 @@ use tonic::transport::Channel;
 
 use crate::fill;
 use crate::page::Page;
+use crate::report::{Report, say};
 
 const BATCH: usize = 20_000;
 const WATCHERS: usize = 100;
@@ -26,21 +27,22 @@ const CHANGES: usize = 50;
 const FAR_DOWN: usize = 200;
 const CONNECTIONS: u32 = 20;
 
-/// `DOMAINS` says how many, if not a million.
-pub(crate) async fn at_a_million() {
-    let many = std::env::var("DOMAINS").map_or(1_000_000, |many| many.parse().unwrap());
+/// On both databases, with so many domains.
+pub(crate) async fn at(many: usize, report: &mut Report) {
     let postgres = Postgres::start(true).await;
     let database = postgres.database();
     let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
     let url = postgres.superuser_url(&database);
+    report.section(&format!("API and page, {many} domains on PostgreSQL"));
     let store = Store::open_server(&url, CONNECTIONS, clock.clone(), entropy.clone()).unwrap();
     store.migrate().await.unwrap();
     let started = Instant::now();
     fill::postgres(&postgres, &database, many);
-    println!("{many} domains on PostgreSQL, filled in {:.0} s:", started.elapsed().as_secs_f64());
-    measure(Arc::new(store)).await;
+    say(&format!("  filled in {:.0} s", started.elapsed().as_secs_f64()));
+    measure(Arc::new(store), report).await;
     drop(postgres);
 
+    report.section(&format!("API and page, {many} domains on SQLite"));
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("list.db");
     let store = Store::open_file(&file, clock.clone(), entropy.clone()).await.unwrap();
@@ -48,8 +50,8 @@ pub(crate) async fn at_a_million() {
     store.close().await;
     let started = Instant::now();
     fill::sqlite(&file, many).await;
-    println!("{many} domains on SQLite, filled in {:.0} s:", started.elapsed().as_secs_f64());
-    measure(Arc::new(Store::open_file(&file, clock, entropy).await.unwrap())).await;
+    say(&format!("  filled in {:.0} s", started.elapsed().as_secs_f64()));
+    measure(Arc::new(Store::open_file(&file, clock, entropy).await.unwrap()), report).await;
 }
 
 /// An API on a port of its own, and a token for it.
@@ -127,7 +129,7 @@ impl Served {
     }
 }
 
-async fn measure(store: Arc<Store>) {
+async fn measure(store: Arc<Store>, report: &mut Report) {
     let served = Served::start(store).await;
     let many_names = v1::ListDomainsRequest {
         page_size: 1000,
@@ -135,7 +137,7 @@ async fn measure(store: Arc<Store>) {
         ..v1::ListDomainsRequest::default()
     };
     let names = served.list(&many_names).await.domains;
-    times("GetDomain", 1000, async |number| {
+    times(report, "GetDomain", 1000, async |number| {
         let name = names[number % names.len()].name.clone();
         let started = Instant::now();
         let request = served.signed(v1::GetDomainRequest { name });
@@ -143,18 +145,18 @@ async fn measure(store: Arc<Store>) {
         started.elapsed()
     })
     .await;
-    pages(&served).await;
-    times("GetSummary", 200, async |_| {
+    pages(&served, report).await;
+    times(report, "GetSummary", 200, async |_| {
         let started = Instant::now();
         let request = served.signed(v1::GetSummaryRequest {});
         served.client.clone().get_summary(request).await.unwrap();
         started.elapsed()
     })
     .await;
-    batch(&served).await;
-    fan_out(&served).await;
+    batch(&served, report).await;
+    fan_out(&served, report).await;
     let page = Page::start(&served.endpoint, &served.store, &served.keys).await;
-    page.measure(async |name| {
+    page.measure(report, async |name| {
         let request = served.signed(v1::AddDomainRequest { name });
         served.client.clone().add_domain(request).await.unwrap();
     })
@@ -162,7 +164,7 @@ async fn measure(store: Arc<Store>) {
     served.stop.stop().await;
 }
 
-async fn pages(served: &Served) {
+async fn pages(served: &Served, report: &mut Report) {
     let none = v1::ListDomainsRequest::default;
     let words = |search: &str| v1::ListDomainsRequest { search: search.to_owned(), ..none() };
     let by = |order: v1::ListOrder| v1::ListDomainsRequest { order: order.into(), ..none() };
@@ -220,7 +222,7 @@ async fn pages(served: &Served) {
             v1::ListDomainsRequest { search: "w".into(), ..by(v1::ListOrder::ByExpiry) },
         ),
     ] {
-        times(what, 100, async |_| {
+        times(report, what, 100, async |_| {
             let started = Instant::now();
             served.list(&request).await;
             started.elapsed()
@@ -229,24 +231,22 @@ async fn pages(served: &Served) {
     }
 }
 
-/// Runs it so often and prints p50 and p99.
-pub(crate) async fn times(what: &str, often: usize, run: impl AsyncFn(usize) -> Duration) {
+/// Runs it so often.
+pub(crate) async fn times(
+    report: &mut Report,
+    what: &str,
+    often: usize,
+    run: impl AsyncFn(usize) -> Duration,
+) {
     run(0).await;
     let mut times = Vec::new();
     for number in 0..often {
         times.push(run(number).await);
     }
-    print(what, times);
+    report.times(what, times);
 }
 
-pub(crate) fn print(what: &str, mut times: Vec<Duration>) {
-    times.sort();
-    let of =
-        |percent: usize| times[(times.len() * percent / 100).min(times.len() - 1)].as_secs_f64() * 1000.0;
-    println!("  {what:<42} {:8.1} ms p50, {:8.1} ms p99", of(50), of(99));
-}
-
-async fn batch(served: &Served) {
+async fn batch(served: &Served, report: &mut Report) {
     let names =
         (0..BATCH).map(|number| v1::BatchAddDomainsRequest { name: format!("batch{number}.example.com") });
     let started = Instant::now();
@@ -258,11 +258,11 @@ async fn batch(served: &Served) {
     }
     assert_eq!(told, BATCH);
     let rate = BATCH as f64 / started.elapsed().as_secs_f64();
-    println!("  {:<42} {rate:8.0} per second", "BatchAddDomains");
+    report.row("BatchAddDomains", &format!("{rate:.0}/s"));
 }
 
 /// From a change to the last of all who watch.
-async fn fan_out(served: &Served) {
+async fn fan_out(served: &Served, report: &mut Report) {
     let position = served.store.position().await.unwrap();
     let (told, mut heard) = mpsc::unbounded_channel();
     for _ in 0..WATCHERS {
@@ -292,5 +292,5 @@ async fn fan_out(served: &Served) {
         }
         times.push(started.elapsed());
     }
-    print(&format!("a change to the last of {WATCHERS} who watch"), times);
+    report.times(&format!("a change to the last of {WATCHERS} who watch"), times);
 }

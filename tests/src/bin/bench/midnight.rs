@@ -11,6 +11,8 @@ use runtime::SystemClock;
 use sandbox::{C4Domain, CDN_TARGET, World, WorldOptions};
 use tests::{Client, Mode, SslManager, Surroundings};
 
+use crate::report::Report;
+
 const FAILING: usize = 5000;
 const CUSTOMERS: usize = 60;
 const EVERY: Duration = Duration::from_millis(750);
@@ -20,7 +22,10 @@ const BEGINS_AFTER: SignedDuration = SignedDuration::from_mins(3);
 const LIMIT: Duration = Duration::from_mins(10);
 
 /// A new customer's time to Success before and in the minute of the recheck, and what that cost the CA.
-pub(crate) async fn beside_a_new_customer() {
+pub(crate) async fn beside_a_new_customer(report: &mut Report) {
+    report.section(&format!(
+        "{FAILING} failing domains, rechecked within a minute, beside a new customer (`all` on SQLite)"
+    ));
     let world = World::start(WorldOptions::default()).await.unwrap();
     let mut surroundings = Surroundings::sandbox(&world);
     let begins = (SystemClock.now() + BEGINS_AFTER).round(Unit::Minute).unwrap();
@@ -52,22 +57,16 @@ pub(crate) async fn beside_a_new_customer() {
     let rate = (asked() - asked_before) as f64 / started.elapsed().as_secs_f64();
 
     let orders = failing.iter().map(|name| world.ca.control().orders_for(name));
-    println!(
-        "{FAILING} failing domains, rechecked within a minute, beside a new customer (`all` on SQLite):"
-    );
-    println!("  preflights meanwhile                     {rate:8.1} per second");
-    println!("  orders for them                          {:8}", orders.sum::<u64>());
+    report.row("preflights meanwhile", &format!("{rate:.1}/s"));
+    report.row("orders for them", &orders.sum::<u64>().to_string());
     let [alone, beside] = [alone, beside].map(|mut times| {
         times.sort();
         (times[CUSTOMERS / 2].as_secs_f64(), times[CUSTOMERS * 95 / 100].as_secs_f64())
     });
-    println!("  add to Success, before                   {:8.3} s p50, {:.3} s p95", alone.0, alone.1);
-    println!("  add to Success, meanwhile                {:8.3} s p50, {:.3} s p95", beside.0, beside.1);
-    println!(
-        "  ratio                                    {:8.2} p50, {:.2} p95",
-        beside.0 / alone.0,
-        beside.1 / alone.1
-    );
+    let seconds = |(p50, p95): (f64, f64)| format!("{p50:.3} s p50, {p95:.3} s p95");
+    report.row("add to Success, before", &seconds(alone));
+    report.row("add to Success, meanwhile", &seconds(beside));
+    report.row("ratio", &format!("{:.2} p50, {:.2} p95", beside.0 / alone.0, beside.1 / alone.1));
 }
 
 /// From add to Success, one customer after the other, over most of a minute, as a client that watches sees it.

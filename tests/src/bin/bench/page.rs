@@ -11,7 +11,8 @@ use seal::SealingKeys;
 use store::{Store, User};
 use tokio::sync::Barrier;
 
-use crate::list::{print, times};
+use crate::list::times;
+use crate::report::Report;
 
 const VIEWERS: usize = 500;
 const CHANGES: usize = 20;
@@ -74,27 +75,27 @@ impl Page {
         answer
     }
 
-    /// Prints the times of pages and what a first view weighs; `change` changes one domain of that name.
-    pub(crate) async fn measure(self, change: impl AsyncFn(String)) {
+    /// The times of pages and what a first view weighs; `change` changes one domain of that name.
+    pub(crate) async fn measure(self, report: &mut Report, change: impl AsyncFn(String)) {
         for (what, path) in [
             ("page: the list", "/"),
             ("page: the list by name", "/?order=name"),
             ("page: Failure", "/?status=Failure"),
             ("page: a search", "/?q=customer-0012"),
         ] {
-            times(what, 200, async |_| {
+            times(report, what, 200, async |_| {
                 let started = Instant::now();
                 self.get(path).await.bytes().await.unwrap();
                 started.elapsed()
             })
             .await;
         }
-        self.weigh().await;
-        self.viewers(change).await;
+        self.weigh(report).await;
+        self.viewers(report, change).await;
         self.stop.stop().await;
     }
 
-    async fn weigh(&self) {
+    async fn weigh(&self, report: &mut Report) {
         let html = self.get("/").await.bytes().await.unwrap();
         let plain = self.client.get(&self.address).header(COOKIE, &self.cookie);
         let text = plain.send().await.unwrap().text().await.unwrap();
@@ -103,15 +104,14 @@ impl Page {
         for address in addresses.collect::<std::collections::BTreeSet<_>>() {
             all += self.get(address).await.bytes().await.unwrap().len();
         }
-        println!(
-            "  page: a first view, compressed             {:8.1} KiB, {:.1} KiB of it the list",
-            all as f64 / 1024.0,
-            html.len() as f64 / 1024.0
+        report.row(
+            "page: a first view, compressed",
+            &format!("{:.1} KiB, {:.1} KiB of it the list", all as f64 / 1024.0, html.len() as f64 / 1024.0),
         );
     }
 
     /// Every viewer has the same name on the screen, which changes again and again.
-    async fn viewers(&self, change: impl AsyncFn(String)) {
+    async fn viewers(&self, report: &mut Report, change: impl AsyncFn(String)) {
         let page = self.get("/").await.bytes().await.unwrap();
         drop(page);
         let everybody = Arc::new(Barrier::new(VIEWERS + 1));
@@ -143,6 +143,6 @@ impl Page {
             everybody.wait().await;
             until_all_saw.push(started.elapsed());
         }
-        print(&format!("page: until {VIEWERS} open pages showed a change"), until_all_saw);
+        report.times(&format!("page: until {VIEWERS} open pages showed a change"), until_all_saw);
     }
 }
