@@ -45,7 +45,7 @@ pub(crate) async fn with_all_calls(world: &World, names: &[String], in_flight: u
     world.edge.control().set_challenge_upstream(listen);
     let mut config = Config::default();
     config.c4.base_url = world.c4.base_url();
-    config.c4.token = Zeroizing::new(world.c4.token().to_owned()).into();
+    config.c4.token = world.c4.token().to_owned().into();
     config.cdn.cname_targets = vec![world.cdn_target().to_owned()];
     config.dns.nameservers = vec![world.dns.addr().to_string()];
     config.preflight.http_port = world.edge.http_addr().port();
@@ -137,8 +137,8 @@ struct All {
 impl All {
     async fn issue(&self, name: &str) {
         let domain: DomainName = name.parse().unwrap();
-        assert!(matches!(self.preflight.ask(&domain).await, Verdict::Fine(_)), "{name}: C4 and DNS");
-        assert_eq!(self.preflight.caa(&domain, &[], None).await, Verdict::Fine(()), "{name}: CAA");
+        let Verdict::Fine(found) = self.preflight.ask(&domain).await else { panic!("{name}: C4 and DNS") };
+        assert_eq!(self.preflight.caa(&domain, &found, &[], None).await, Verdict::Fine(()), "{name}: CAA");
         let probe = self.preflight.probe(&SystemEntropy).unwrap();
         let probes = || self.probes.lock().unwrap_or_else(PoisonError::into_inner);
         probes().insert(probe.token.clone(), probe.answer.clone());
@@ -149,7 +149,7 @@ impl All {
         let (chain, key) = issue(&self.account, name).await;
         let sha256 = tests::sha256_of_leaf(&chain);
         let upload = Upload {
-            certificate: CertificateId::random(&SystemEntropy),
+            certificate: CertificateId::new(&SystemClock, &SystemEntropy),
             certificate_pem: &chain,
             private_key_pem: &key.serialize_pem(),
             sha256: &sha256,
