@@ -98,7 +98,7 @@ impl Subprocess {
         self.child.id()
     }
 
-    /// User and system time of all its threads (proc_pid_stat(5), fields 14 and 15).
+    /// User and system time of all its threads (`proc_pid_stat(5)`, fields 14 and 15).
     fn cpu(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).expect("a running child");
         let (_, fields) = stat.rsplit_once(") ").expect("a name in brackets");
