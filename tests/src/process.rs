@@ -207,9 +207,10 @@ impl Processes {
         ended
     }
 
-    /// The processor's time that all have used so far.
-    pub fn cpu(&self) -> Duration {
-        self.0.iter().map(Subprocess::cpu).sum()
+    /// Seconds of processor time that all have used so far.
+    pub fn cpu_seconds(&self) -> f64 {
+        let used: Duration = self.0.iter().map(Subprocess::cpu).sum();
+        used.as_secs_f64()
     }
 
     /// The process id of the first.

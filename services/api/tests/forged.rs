@@ -73,9 +73,9 @@ async fn insert_token(served: &Served, token: &TokenRecord) {
 
 #[tokio::test]
 async fn a_token_that_the_database_made_or_changed_is_nobodys() {
+    type Change = fn(&mut TokenRecord);
     let served = served().await;
     let keys = keys(&served);
-    type Change = fn(&mut TokenRecord);
     let attacks: [(&str, Change); 7] = [
         ("without a MAC", |token| token.mac.clear()),
         ("a MAC of zeros", |token| token.mac = vec![0; 40]),
@@ -83,7 +83,7 @@ async fn a_token_that_the_database_made_or_changed_is_nobodys() {
         ("more roles", |token| token.roles = Role::Admin.into()),
         ("for ever", |token| token.expires_at = None),
         ("for longer", |token| {
-            token.expires_at = token.expires_at.map(|at| at + SignedDuration::from_hours(9))
+            token.expires_at = token.expires_at.map(|at| at + SignedDuration::from_hours(9));
         }),
         ("another's name", |token| token.name = format!("dashboard-{}", token.name)),
     ];

@@ -298,7 +298,7 @@ async fn masses_of_records_are_no_answer_and_long_lists_are_cut() {
     masses.push(OURS);
     set(&server, NAME, &masses);
     assert_eq!(caa(&server).await, Caa::Permits, "they come by TCP");
-    set(&server, NAME, &[FOREIGN; 10_000]);
+    set(&server, NAME, &vec![FOREIGN; 10_000]);
     let asked = server.times_asked(NAME, RecordType::CAA);
     let detail = unanswered(&server).await;
     assert!(detail.contains("CAA of shop.example.com"), "more than a message holds: {detail}");

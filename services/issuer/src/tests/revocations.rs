@@ -221,7 +221,7 @@ async fn terms_that_a_person_must_agree_to_hold_it_up_and_do_not_end_it() {
         again = kit.wait_and_revoke(&name, again).await.unwrap();
         assert_eq!(kit.state(&certificate).await, RevocationState::Asked);
     }
-    assert_eq!(kit.told(&name, HistoryKind::RevocationFailed).await, [String::new(); 0]);
+    assert!(kit.told(&name, HistoryKind::RevocationFailed).await.is_empty());
     let other = super::kit::name("other");
     kit.add(&other).await;
     assert!(kit.run(&other).await);

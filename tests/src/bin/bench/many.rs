@@ -70,7 +70,7 @@ async fn run(in_flight: u16, many: usize) -> Measured {
     let mut manager = manager(&world, in_flight).await;
     manager.start().await;
     warm_up(&world, &manager, usize::from(in_flight)).await;
-    let (cpu, commits) = (manager.process().cpu(), commits(&manager));
+    let (cpu, commits) = (manager.process().cpu_seconds(), commits(&manager));
     let started = Instant::now();
     manager.add_all(&names).await;
     all_uploaded(&world, &names, LIMIT).await;
@@ -78,7 +78,7 @@ async fn run(in_flight: u16, many: usize) -> Measured {
     let each = |total: f64| total / many as f64;
     Measured {
         rate,
-        cpu_ms: each((manager.process().cpu() - cpu).as_secs_f64() * 1000.0),
+        cpu_ms: each((manager.process().cpu_seconds() - cpu) * 1000.0),
         commits: each(f64::from(self::commits(&manager).wrapping_sub(commits))),
     }
 }

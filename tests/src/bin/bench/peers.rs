@@ -128,8 +128,8 @@ async fn run(mut command: Command) {
     let output = command.stdin(Stdio::null()).output().await;
     let output = output.unwrap_or_else(|error| {
         panic!(
-            "{:?} does not start ({error}): `make bench` installs what is missing",
-            command.as_std().get_program()
+            "{} does not start ({error}): `make bench` installs what is missing",
+            command.as_std().get_program().display()
         )
     });
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -106,7 +106,10 @@ fn load(at: SocketAddr, path: &str) -> f64 {
 
 fn output(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| {
-        panic!("{:?} does not start ({error}): `make bench` installs what is missing", command.get_program())
+        panic!(
+            "{} does not start ({error}): `make bench` installs what is missing",
+            command.get_program().display()
+        )
     });
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()

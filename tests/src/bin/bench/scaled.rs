@@ -35,12 +35,12 @@ pub(crate) async fn out(report: &mut Report) {
     let names: Vec<String> = (0..SUSTAINED).map(|number| format!("s{number}.example.com")).collect();
     point_all(&world, &names);
     ask("SELECT pg_stat_statements_reset(), pg_stat_reset_shared('wal')");
-    let cpu = manager.process().cpu();
+    let cpu = manager.process().cpu_seconds();
     let started = Instant::now();
     manager.add_all(&names).await;
     all_uploaded(&world, &names, LIMIT).await;
     let rate = SUSTAINED as f64 / started.elapsed().as_secs_f64();
-    let cpu = (manager.process().cpu() - cpu).as_secs_f64() * 1000.0 / SUSTAINED as f64;
+    let cpu = (manager.process().cpu_seconds() - cpu) * 1000.0 / SUSTAINED as f64;
     report.row(&format!("{SUSTAINED} certificates"), &format!("{rate:.1}/s"));
     report.row("CPU of all roles, each", &format!("{cpu:.2} ms"));
     let each = |sql: &str| ask(sql).parse::<f64>().unwrap() / SUSTAINED as f64;
