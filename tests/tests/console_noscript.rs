@@ -55,7 +55,7 @@ async fn a_domain_is_added_viewed_given_a_certificate_and_deleted() {
     browser.find("alert", "").await;
     browser.paste("Private key", &key.serialize_pem()).await;
     browser.click("button", "Upload certificate").await;
-    browser.see("browsers do not trust who issued this certificate").await;
+    browser.see("visitors will see a warning").await;
     let pasted = sha256_of_leaf(&certificate);
     console.serves(NAME, "the pasted one", |served| served == pasted).await;
     reload_until(&browser, "A pasted certificate is not renewed.").await;

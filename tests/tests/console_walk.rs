@@ -216,7 +216,7 @@ async fn pasted_generated_rolled_back_and_deleted() {
     assert_eq!(browser.value("Certificate chain").await.trim(), certificate.trim());
     browser.paste("Private key", &key).await;
     browser.click("button", "Upload certificate").await;
-    browser.see("browsers do not trust who issued this certificate").await;
+    browser.see("visitors will see a warning").await;
     console.serves(NAME, "the pasted one", |served| served == pasted).await;
 
     // A generated one takes the place of a pasted one.
@@ -234,7 +234,7 @@ async fn pasted_generated_rolled_back_and_deleted() {
     browser.see(&format!("Type {NAME} to confirm: it is live.")).await;
     browser.fill(&label, NAME).await;
     browser.click("button", &format!("Delete {NAME}")).await;
-    browser.at("/?done=deleted").await;
+    browser.at("/?done=deleted-served").await;
     browser.see("C4 keeps serving its certificate until that ends.").await;
     browser.gone("rowheader", NAME).await;
     console.serves(NAME, "still it", |served| served == pasted).await;

@@ -1,7 +1,7 @@
 //! The audit log: who did what, from where, with which result.
 //!
 //! Rules. A line is appended in the transaction of the call it tells of ([`Caller::line`]), so that there is no change
-//! without its line. Once a second the scheduler seals what was committed ([`seal`]): each line gets the next number and
+//! without its line. Once a second the scheduler seals what was committed ([`seal()`]): each line gets the next number and
 //! a hash over the hash before and its own content, and the head of the chain is logged, so that it also stands where
 //! the database's owner cannot reach. The API, which alone holds a key, signs the end of the chain ([`Signer`]).
 //! [`verify()`] finds a line that was changed or removed after it was sealed, lines that were cut off at the end, and a chain

@@ -24,7 +24,7 @@ async fn a_domain_shows_where_it_stands_and_what_can_be_done() {
     for text in [
         "data-live-domain=\"shop.example.com\"",
         "id=\"verdict\"",
-        "HTTPS works until",
+        "Served until",
         "Download certificate",
         "Download key…",
         ">Recheck</button>",
@@ -45,7 +45,7 @@ async fn a_recheck_says_what_it_did_and_never_repeats_what_an_address_says() {
     let address = format!("/domains/{NAME}");
     let answer = browser.send(&address, &address, &[("action", "recheck")]).await;
     assert_eq!((answer.status, answer.location.as_str()), (303, "/domains/shop.example.com?done=recheck"));
-    assert!(browser.get(&answer.location).await.body.contains("Recheck asked for."));
+    assert!(browser.get(&answer.location).await.body.contains("Rechecking."));
     let made_up = browser.get(&format!("{address}?done=%3Cb%3Emade+up")).await;
     assert!(!made_up.body.contains("made up</p>"));
     let nothing = browser.send(&address, &address, &[("action", "rollback")]).await;
@@ -69,8 +69,8 @@ async fn a_live_domain_is_deleted_once_its_name_is_typed_and_its_history_stays()
     }
     let fields = [("c4", "keep"), ("typed", " Shop.Example.com ")];
     let done = browser.send(&address, &address, &fields).await;
-    assert_eq!((done.status, done.location.as_str()), (303, "/?done=deleted"));
-    assert!(browser.get("/?done=deleted").await.body.contains("C4 keeps serving"));
+    assert_eq!((done.status, done.location.as_str()), (303, "/?done=deleted-served"));
+    assert!(browser.get("/?done=deleted-served").await.body.contains("C4 keeps serving"));
 
     let gone = browser.get(&format!("/domains/{NAME}")).await;
     assert_eq!(gone.status, 404);
@@ -175,7 +175,7 @@ async fn a_pasted_certificate_that_is_wrong_says_why_and_a_key_never_comes_back(
         (fine.status, fine.location.as_str()),
         (303, "/domains/shop.example.com?done=import.not_publicly_trusted")
     );
-    assert!(browser.get(&fine.location).await.body.contains("browsers do not trust"));
+    assert!(browser.get(&fine.location).await.body.contains("visitors will see a warning"));
 }
 
 /// What becomes of the files that people have: the word of the next page, or the field with the error and the reason.

@@ -131,6 +131,6 @@ async fn caa_records_of_the_cdns_own_name_are_the_operators() {
     assert!(kit.run(&name).await);
     assert_eq!(kit.why(&name).await, (Status::Failure, "cdn_caa_forbids", Who::CdnOperator));
     let message = kit.domain(&name).await.reason().unwrap().message(&name);
-    assert!(message.contains(&format!("{target} CAA 0 issue \"sandbox.example\"")), "{message}");
+    assert!(message.contains(&format!("{target}. CAA 0 issue \"sandbox.example\"")), "{message}");
     assert_eq!(kit.ca().orders_placed(), 0);
 }
