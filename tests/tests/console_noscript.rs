@@ -63,7 +63,7 @@ async fn a_domain_is_added_viewed_given_a_certificate_and_deleted() {
     browser.click("link", &format!("Delete {NAME}…")).await;
     browser.fill(&format!("Type {NAME}, because it is live"), NAME).await;
     browser.click("button", &format!("Delete {NAME}")).await;
-    browser.at("/?done=deleted").await;
+    browser.at("/?done=deleted-served").await;
     browser.see("No domains yet.").await;
     browser.assert_only_refusals().await;
 }
