@@ -2,9 +2,11 @@
 //!
 //! Whoever does not hold the lease any more, or works for an older revision of the name, changes nothing here.
 
+mod ledger;
+
 use std::sync::Arc;
 
-use acme::budget::{self, Exempt, Lane, Purchase};
+use acme::budget::{self, Purchase};
 use acme::{AccountKey, ChallengeResponse, Delivered, OrderJournal, Wait};
 use async_trait::async_trait;
 use domain::sentence::NamedZone;
@@ -152,79 +154,6 @@ impl Journal {
     pub(crate) async fn probe(&self, probe: &Probe) -> Result<(), JobError> {
         let (mut tx, domain) = self.open("probe_stored").await?;
         tx.put_probe(&domain.name, ProbeOf::Order, &probe.token, &probe.answer).await?;
-        Ok(tx.commit().await?)
-    }
-
-    /// An order that was to replace a certificate is an ordinary renewal after all. The time before which there is no
-    /// room for that.
-    pub(crate) async fn charge_renewal(
-        &self,
-        authority: &Authority,
-        order: OrderId,
-    ) -> Result<Result<(), Timestamp>, JobError> {
-        let (mut tx, domain) = self.open("order_charged").await?;
-        let now = self.context.clock.now();
-        let purchase = Purchase {
-            order,
-            issuer: authority.name(),
-            name: &domain.name,
-            lane: Lane::Renewal,
-            exempt: Exempt::Renewal,
-            was_promised: false,
-            is_asked_again: false,
-        };
-        let charged = budget::charge(&mut tx, &authority.limits, &purchase, now).await?;
-        if let Ok(reserved) = &charged {
-            tx.reserve(order, reserved).await?;
-        }
-        tx.commit().await?;
-        Ok(charged.map(drop))
-    }
-
-    /// The CA did not take the order: until it is asked again, others may have what it reserved.
-    pub(crate) async fn not_taken(&self, order: OrderId) -> Result<(), JobError> {
-        let mut tx = self.context.store.begin("order_not_taken").await?;
-        tx.give_back(order).await?;
-        Ok(tx.commit().await?)
-    }
-
-    /// An order that the CA has not taken yet is asked for again. The time before which there is no room for that.
-    pub(crate) async fn reserve_again(
-        &self,
-        authority: &Authority,
-        order: &Order,
-        replaces: Option<&Certificate>,
-    ) -> Result<Result<(), Timestamp>, JobError> {
-        let (mut tx, domain) = self.open("order_reserved_again").await?;
-        let now = self.context.clock.now();
-        let newest = tx.newest_generated(&domain.name, Timestamp::UNIX_EPOCH).await?;
-        let purchase = Purchase {
-            order: order.id,
-            issuer: authority.name(),
-            name: &domain.name,
-            lane: Lane::New,
-            exempt: exempt(newest.as_ref(), replaces, order.account, now),
-            was_promised: false,
-            is_asked_again: true,
-        };
-        let charged = budget::charge(&mut tx, &authority.limits, &purchase, now).await?;
-        if let Ok(reserved) = &charged {
-            tx.reserve(order.id, reserved).await?;
-        }
-        tx.commit().await?;
-        Ok(charged.map(drop))
-    }
-
-    /// The CA itself said that there is no room before `until`.
-    pub(crate) async fn correct_budget(
-        &self,
-        authority: &Authority,
-        detail: &str,
-        until: Timestamp,
-    ) -> Result<(), JobError> {
-        let mut tx = self.context.store.begin("budget_corrected").await?;
-        let name = &self.lease.work.name;
-        budget::correct(&mut tx, &authority.limits, authority.name(), name, detail, until).await?;
         Ok(tx.commit().await?)
     }
 
