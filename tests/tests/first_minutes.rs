@@ -86,7 +86,7 @@ fn a_command_beside_a_start_waits_for_the_schema() {
         let (environment, _) = own_ports();
         link_target(folder.path());
         std::fs::write(folder.path().join("ssl-manager.toml"), blocks("toml")[0]).unwrap();
-        let script = "echo token > c4.token
+        let script = "(umask 077; echo token > c4.token)
             target/debug/ssl-manager all --config ssl-manager.toml >all.log 2>&1 &
             for name in a b c d; do
                 target/debug/ssl-manager token create --name $name --role admin --config ssl-manager.toml
