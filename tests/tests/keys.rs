@@ -75,7 +75,7 @@ async fn a_sealing_key_is_changed_while_everything_runs(mode: Mode) {
 
     restart(&mut manager, &file, &old).await;
     let refused = downloaded(&manager, folder.path()).unwrap_err();
-    assert!(refused.starts_with("SEALING_KEY_MISSING"), "{refused}");
+    assert!(refused.starts_with("FAILED_PRECONDITION"), "{refused}");
     assert!(refused.contains("add its line and restart"), "{refused}");
     let refused = rotate(&manager);
     assert_eq!(refused.code, 1);

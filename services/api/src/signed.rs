@@ -10,7 +10,7 @@ use seal::{KeyId, SealError, SealingKeys, Statement};
 use store::{SessionRecord, StoredSession, TokenRecord, User};
 use tonic::{Code, Status};
 
-use crate::error::error;
+use crate::error::{error, from_seal};
 use crate::limiter::Limiter;
 
 /// A row is told of at most this often.
@@ -152,7 +152,8 @@ impl Believer {
             tracing::error!(table, row, reason, "a row is not believed: its MAC does not fit");
         }
         match problem {
-            SealError::UnknownKey(_) | SealError::Unavailable(_) => {
+            SealError::Unavailable(_) => Err(from_seal(&problem)),
+            SealError::UnknownKey(_) => {
                 let sentence = format!(
                     "what is stored of this token or person cannot be checked: {problem}; ask who runs SSL Manager"
                 );
