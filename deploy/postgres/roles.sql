@@ -85,9 +85,9 @@ GRANT SELECT, INSERT, DELETE ON rechecked_days TO ssl_manager_scheduler;
 GRANT SELECT, INSERT, UPDATE, DELETE ON tallies, tally_changes TO ssl_manager_scheduler;
 GRANT SELECT, UPDATE (sequence, hash) ON audit TO ssl_manager_scheduler;
 GRANT SELECT, UPDATE ON audit_head TO ssl_manager_scheduler;
--- It destroys the keys of deleted names without reading one, and forgets sessions that ended and buckets that are full
+-- It looks for pasted certificates that end, destroys the keys of deleted names without reading one, and forgets sessions that ended and buckets that are full
 -- again (UPDATE: to lock those that it deletes).
-GRANT SELECT (name, key_destroyed_at), UPDATE (sealed_key, key_destroyed_at) ON certificates TO ssl_manager_scheduler;
+GRANT SELECT (id, name, source, key_destroyed_at), UPDATE (sealed_key, key_destroyed_at) ON certificates TO ssl_manager_scheduler;
 GRANT SELECT (expires_at), DELETE ON sessions TO ssl_manager_scheduler;
 GRANT SELECT, UPDATE, DELETE ON buckets, reservations TO ssl_manager_scheduler;
 
