@@ -171,7 +171,8 @@ impl Authenticator {
             None => self.client(request)?,
         };
         if let Some(requests) = &self.requests {
-            requests.take(&principal.actor, now).map_err(|wait| {
+            // The time of now: a store that took seconds to answer is not this principal's haste.
+            requests.take(&principal.actor, self.clock.now()).map_err(|wait| {
                 let sentence = "too many requests of this principal: wait, then go on more slowly";
                 retry("RATE_LIMITED", sentence, wait.unsigned_abs())
             })?;
