@@ -1,6 +1,13 @@
 //! A client of the API, for what the client commands are too slow for.
 
+use std::time::Duration;
+
 use proto::v1::domains_client::DomainsClient;
+use tonic::Code;
+
+use crate::wait_for;
+
+const ADDED_WITHIN: Duration = Duration::from_secs(30);
 
 /// A client of the API.
 #[derive(Clone)]
@@ -25,11 +32,20 @@ impl Client {
         request
     }
 
-    /// Adds a domain.
+    /// Adds a domain; again where the API says that a retry helps, as its clients do.
     pub async fn add(&self, name: &str) {
-        let request = self.request(proto::v1::AddDomainRequest { name: name.to_owned() });
-        let mut client = DomainsClient::new(self.channel.clone());
-        client.add_domain(request).await.expect("added");
+        wait_for(&format!("{name} on the list"), ADDED_WITHIN, || async {
+            let request = self.request(proto::v1::AddDomainRequest { name: name.to_owned() });
+            let mut client = DomainsClient::new(self.channel.clone());
+            match client.add_domain(request).await {
+                Ok(_) => Ok(()),
+                Err(status) if matches!(status.code(), Code::Unavailable | Code::ResourceExhausted) => {
+                    Err(status.to_string())
+                }
+                Err(status) => panic!("{name} is not added: {status}"),
+            }
+        })
+        .await;
     }
 
     /// Every change from here on.
