@@ -21,6 +21,8 @@ use jiff::{SignedDuration, Timestamp};
 use runtime::config::{AcmeIssuer, IssuerLimits, LimitNumber, LimitNumbers};
 use store::{Result, Tx};
 
+use crate::{LimitKind, Wait};
+
 /// So many in a period, given back one by one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
@@ -238,29 +240,30 @@ pub struct Purchase<'a> {
     pub is_asked_again: bool,
 }
 
-/// Charges an order to the ledger in the caller's transaction; or changes nothing but the line, and says when to come
-/// back. Returns the buckets of which the order is to reserve one, once its row is there.
+/// Charges an order to the ledger in the caller's transaction; or changes nothing but the line, and says for what to wait
+/// and when to come back. Returns the buckets of which the order is to reserve one, once its row is there.
 pub async fn charge(
     tx: &mut Tx,
     limits: &Limits,
     purchase: &Purchase<'_>,
     now: Timestamp,
-) -> Result<std::result::Result<Vec<String>, Timestamp>> {
+) -> Result<std::result::Result<Vec<String>, Wait>> {
     let buckets = purchase.buckets(limits);
     let keys: Vec<String> = buckets.iter().map(|bucket| bucket.key.clone()).collect();
     let times = tx.buckets(&keys).await?;
     // Room for one more order of the account, and room in the limits of the name.
     let (mut in_line, mut of_the_name) = (None, None);
-    let mut line = None;
+    let mut line: Option<(String, Timestamp, SignedDuration)> = None;
     let (mut spent, mut reserved) = (Vec::new(), Vec::new());
     for (bucket, at) in buckets.into_iter().zip(times) {
-        let next = at.max(now) + bucket.limit.interval();
+        let interval = bucket.limit.interval();
+        let next = at.max(now) + interval;
         match bucket.kind {
             Kind::Line => {
                 if at > now && !purchase.was_promised {
                     in_line = in_line.max(Some(at));
                 }
-                line = Some((bucket.key, at + bucket.limit.interval()));
+                line = Some((bucket.key, at + interval, interval));
             }
             Kind::Orders => {
                 let room_at = next - bucket.limit.reach(purchase.lane);
@@ -268,20 +271,20 @@ pub async fn charge(
                 spent.push((bucket.key, next));
             }
             Kind::Failures => {
-                let room_at = next - bucket.limit.all();
-                of_the_name = of_the_name.max(told(room_at, now));
+                let until = told(next - bucket.limit.all(), now);
+                of_the_name = of_the_name.max(until.map(|until| (until, LimitKind::FailedAuthorizations)));
             }
-            Kind::Certificates => {
-                of_the_name =
-                    of_the_name.max(bucket.room_for_certificate(tx, purchase.order, at, now).await?);
+            Kind::Certificates(kind) => {
+                let until = bucket.room_for_certificate(tx, purchase.order, at, now).await?;
+                of_the_name = of_the_name.max(until.map(|until| (until, kind)));
                 reserved.push(bucket.key);
             }
             Kind::Counted => reserved.push(bucket.key),
         }
     }
     // A name that has to wait for itself takes no place from others.
-    if let Some(until) = of_the_name {
-        return Ok(Err(in_line.map_or(until, |in_line| until.max(in_line))));
+    if let Some((until, limit)) = of_the_name {
+        return Ok(Err(Wait::without_a_queue(in_line.map_or(until, |in_line| until.max(in_line)), limit)));
     }
     let Some(until) = in_line else {
         for (key, at) in spent {
@@ -289,12 +292,13 @@ pub async fn charge(
         }
         return Ok(Ok(reserved));
     };
-    let Some((key, after_the_last)) = line else {
-        return Ok(Err(until));
+    let Some((key, after_the_last, interval)) = line else {
+        return Ok(Err(Wait::without_a_queue(until, LimitKind::NewOrders)));
     };
-    let place = until.max(after_the_last);
-    tx.set_bucket(&key, place).await?;
-    Ok(Err(place))
+    let until = until.max(after_the_last);
+    tx.set_bucket(&key, until).await?;
+    let seconds_per_place = u32::try_from(interval.as_secs().max(1)).unwrap_or(u32::MAX);
+    Ok(Err(Wait { until, limit: LimitKind::NewOrders, seconds_per_place }))
 }
 
 /// Until when to wait for room that is there at `room_at`, if that is to come yet.
@@ -355,27 +359,20 @@ pub async fn correct(
     detail: &str,
     until: Timestamp,
 ) -> Result<()> {
-    let (key, limit) = if is_of_the_account(detail) {
-        (orders_key(issuer), limits.new_orders.map(Limit::seen_late))
-    } else if detail.contains("failed authorizations") {
-        (failures_key(issuer, name), limits.failed_authorizations)
-    } else if detail.contains("exact set") {
-        (names_key(issuer, name), limits.certificates_per_names)
-    } else if detail.contains("certificates") && names(detail, name.registered()) {
-        (registered_key(issuer, name), limits.certificates_per_registered_domain)
-    } else {
-        return Ok(());
+    let (key, limit) = match LimitKind::named_in(detail) {
+        Some(LimitKind::NewOrders) => (orders_key(issuer), limits.new_orders.map(Limit::seen_late)),
+        Some(LimitKind::FailedAuthorizations) => (failures_key(issuer, name), limits.failed_authorizations),
+        Some(LimitKind::Names) => (names_key(issuer, name), limits.certificates_per_names),
+        Some(LimitKind::RegisteredDomain) if names(detail, name.registered()) => {
+            (registered_key(issuer, name), limits.certificates_per_registered_domain)
+        }
+        Some(LimitKind::RegisteredDomain) | None => return Ok(()),
     };
     let Some(limit) = limit else { return Ok(()) };
     let times = tx.buckets(std::slice::from_ref(&key)).await?;
     let full = until + limit.interval() * (limit.count() - 1);
     let at = times.first().copied().unwrap_or(full).max(full);
     tx.set_bucket(&key, at).await
-}
-
-/// Whether a CA's sentence is about a limit that all orders of the account share.
-pub fn is_of_the_account(detail: &str) -> bool {
-    detail.contains("new orders")
 }
 
 /// Whether a sentence has that domain as a word of its own.
@@ -394,15 +391,15 @@ fn orders_key(issuer: &str) -> String {
     format!("{issuer}/orders")
 }
 
-pub(crate) fn registered_key(issuer: &str, name: &DomainName) -> String {
+fn registered_key(issuer: &str, name: &DomainName) -> String {
     format!("{issuer}/registered/{}", name.registered())
 }
 
-pub(crate) fn names_key(issuer: &str, name: &DomainName) -> String {
+fn names_key(issuer: &str, name: &DomainName) -> String {
     format!("{issuer}/names/{name}")
 }
 
-pub(crate) fn failures_key(issuer: &str, name: &DomainName) -> String {
+fn failures_key(issuer: &str, name: &DomainName) -> String {
     format!("{issuer}/failures/{name}")
 }
 
@@ -419,7 +416,7 @@ enum Kind {
     /// The time of the last who stands in line for one of those.
     Line,
     /// Certificates of the name or of its registered domain: reserved.
-    Certificates,
+    Certificates(LimitKind),
     /// Reserved, but not looked at.
     Counted,
     /// Looked at, but charged only when an authorization fails.
@@ -465,12 +462,13 @@ impl Purchase<'_> {
         add(failures_key(issuer, name), limits.failed_authorizations, Kind::Failures);
         let of_the_names = match self.exempt {
             Exempt::Replacement => Kind::Counted,
-            Exempt::Renewal | Exempt::Nothing => Kind::Certificates,
+            Exempt::Renewal | Exempt::Nothing => Kind::Certificates(LimitKind::Names),
         };
         add(names_key(issuer, name), limits.certificates_per_names, of_the_names);
         if self.exempt == Exempt::Nothing {
             let per_registered = limits.certificates_per_registered_domain;
-            add(registered_key(issuer, name), per_registered, Kind::Certificates);
+            let kind = Kind::Certificates(LimitKind::RegisteredDomain);
+            add(registered_key(issuer, name), per_registered, kind);
         }
         if self.exempt == Exempt::Nothing && !self.is_asked_again {
             let new_orders = limits.new_orders.map(Limit::seen_late);

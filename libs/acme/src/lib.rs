@@ -30,5 +30,5 @@ pub use problem::{Asked, Meaning, Problem};
 pub use renewal_info::{RenewalId, Suggestion};
 pub use rollover::{account_key_from_pem, roll_over, settle_rollover};
 pub use transport::OrderJournal;
-pub use wait::{Wait, limit_named_in};
+pub use wait::{LimitKind, Wait};
 pub use x509::{Delivered, DeliveredError, check_delivered};

@@ -73,7 +73,7 @@ impl Ledger {
     /// Writes the row of an order, with what it reserves.
     async fn begin(&self, purchase: Purchase<'_>, now: Timestamp) -> Result<Order, Timestamp> {
         let mut tx = self.store.begin("begin").await.unwrap();
-        let charged = charge(&mut tx, &LIMITS, &purchase, now).await.unwrap();
+        let charged = charge(&mut tx, &LIMITS, &purchase, now).await.unwrap().map_err(|wait| wait.until);
         let order = Order {
             id: purchase.order,
             name: purchase.name.clone(),
@@ -391,7 +391,7 @@ async fn what_is_left_is_what_can_be_bought() {
         let charged = charge(&mut tx, &LIMITS, &purchase, start()).await.unwrap().map(drop);
         tx.commit().await.unwrap();
         if left == 0 {
-            assert_eq!(charged, Err(free_at.unwrap()), "and then from when on");
+            assert_eq!(charged.unwrap_err().until, free_at.unwrap(), "and then from when on");
             break;
         }
         assert_eq!((charged, free_at), (Ok(()), None));

@@ -4,7 +4,7 @@
 //! trouble, it refuses us, it refuses this name, or there is nothing to see yet. An answer to a look that is odd ends no
 //! order: what the CA has said is there, and is asked for again for minutes.
 
-use acme::{AcmeError, Asked, DeliveredError, Meaning, Problem, WhyInvalid};
+use acme::{AcmeError, Asked, DeliveredError, LimitKind, Meaning, Problem, WhyInvalid};
 use domain::{Activity, DomainName, Reason, Retry};
 use jiff::{SignedDuration, Timestamp};
 
@@ -61,7 +61,7 @@ impl AtCa<'_> {
                 ended(Ending::ca_down(AcmeError::Problem(problem).to_string(), not_before))
             }
             Meaning::Limited => {
-                let limit = acme::limit_named_in(&about.detail);
+                let limit = LimitKind::named_in(&about.detail);
                 let until = self.room_at(&AcmeError::Problem(problem));
                 ended(Ending::limited(until, self.authority.name(), limit))
             }

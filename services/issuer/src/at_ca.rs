@@ -7,9 +7,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use acme::budget::is_of_the_account;
 use acme::{
-    AccountKey, AcmeError, AcmeOrder, Asked, Meaning, OrderProgress, Proof, RenewalId, check_delivered,
+    AccountKey, AcmeError, AcmeOrder, Asked, LimitKind, Meaning, OrderProgress, Proof, RenewalId,
+    check_delivered,
 };
 use domain::{Activity, CertificateId, DomainName, Order, OrderState, Reason, WorkKind};
 use jiff::{SignedDuration, Timestamp};
@@ -104,8 +104,8 @@ impl AtCa<'_> {
                     error = &error as &dyn std::error::Error,
                     "the CA takes no order that replaces the certificate: ordered without that"
                 );
-                if let Err(until) = self.journal.charge_renewal(self.authority, order.id).await? {
-                    return Err(ended(Ending::limited(until, self.authority.name(), "")));
+                if let Err(wait) = self.journal.charge_renewal(self.authority, order.id).await? {
+                    return Err(ended(Ending::queued(wait, self.authority.name())));
                 }
                 self.place(order, None).await
             }
@@ -154,7 +154,8 @@ impl AtCa<'_> {
             let until = self.room_at(&error);
             let detail = problem.about(self.name).detail;
             self.journal.correct_budget(self.authority, &detail, until).await?;
-            if is_of_the_account(&detail) && self.authority.limits.new_orders.is_none() {
+            let is_of_the_account = LimitKind::named_in(&detail) == Some(LimitKind::NewOrders);
+            if is_of_the_account && self.authority.limits.new_orders.is_none() {
                 self.authority.breaker.limited(problem, until);
             }
         }

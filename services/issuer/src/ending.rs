@@ -1,6 +1,6 @@
 //! How an attempt can end without a certificate, and what follows from it.
 
-use acme::Wait;
+use acme::{LimitKind, Wait};
 use domain::{Activity, Domain, HistoryKind, InvalidTransition, Reason, Retry};
 use jiff::{SignedDuration, Timestamp};
 
@@ -53,8 +53,8 @@ impl Ending {
     }
 
     /// The CA itself said so, of a limit that its words name or do not name (empty).
-    pub(crate) fn limited(until: Timestamp, issuer: &str, limit: &str) -> Self {
-        let (issuer, limit) = (issuer.to_owned(), limit.to_owned());
+    pub(crate) fn limited(until: Timestamp, issuer: &str, limit: Option<LimitKind>) -> Self {
+        let (issuer, limit) = (issuer.to_owned(), limit.map_or("", LimitKind::as_str).to_owned());
         let reason = Reason::CaLimited { until, issuer, limit, seconds_per_place: 0 };
         Self::Waiting { reason, not_before: Some(until) }
     }
@@ -62,7 +62,7 @@ impl Ending {
     /// The ledger of the CA's limits says so.
     pub(crate) fn queued(wait: Wait, issuer: &str) -> Self {
         let Wait { until, limit, seconds_per_place } = wait;
-        let (issuer, limit) = (issuer.to_owned(), limit.to_owned());
+        let (issuer, limit) = (issuer.to_owned(), limit.as_str().to_owned());
         let reason = Reason::CaLimited { until, issuer, limit, seconds_per_place };
         Self::Waiting { reason, not_before: Some(until) }
     }
@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn what_may_end_by_itself_is_shown_and_the_sooner_first() {
         let forbidden = Ending::Blocked(Reason::UnknownToC4);
-        let (soon, late) = (Ending::limited(at(10), "ca", ""), Ending::limited(at(20), "ca", ""));
+        let (soon, late) = (Ending::limited(at(10), "ca", None), Ending::limited(at(20), "ca", None));
         for (one, another, not_before) in [
             (&forbidden, &late, at(20)),
             (&late, &forbidden, at(20)),

@@ -4,7 +4,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use acme::{AccountKey, AcmeError, Asked, Meaning, RenewalId};
+use acme::{AccountKey, AcmeError, Asked, LimitKind, Meaning, RenewalId};
 use domain::{AccountId, Cause, Domain, DomainName, Lease, Order, Reason};
 use jiff::{SignedDuration, Timestamp};
 use runtime::{JobError, checkpoint};
@@ -228,8 +228,8 @@ impl<'a> Issuance<'a> {
         let replaces = live.as_ref().and_then(|live| replaced(live, order.account));
         if order.state.url().is_none() {
             let live = live.as_ref().filter(|_| replaces.is_some());
-            if let Err(until) = self.journal.reserve_again(authority, &order, live).await? {
-                return Err(ended(Ending::limited(until, authority.name(), "")));
+            if let Err(wait) = self.journal.reserve_again(authority, &order, live).await? {
+                return Err(ended(Ending::queued(wait, authority.name())));
             }
         }
         Ok(Begin { order, authority, refusals, is_resumed: true, dns, replaces })
@@ -372,7 +372,7 @@ impl<'a> Issuance<'a> {
 
     /// The CA allows our account nothing before then.
     fn limited(&self, authority: &Authority, until: Timestamp) -> Ending {
-        Ending::limited(self.spread(until), authority.name(), "")
+        Ending::limited(self.spread(until), authority.name(), Some(LimitKind::NewOrders))
     }
 
     fn refused(&self, authority: &Authority, until: Timestamp, problem: &acme::Problem) -> Ending {
@@ -403,7 +403,7 @@ impl<'a> Issuance<'a> {
             error if error.is_rate_limited() => {
                 let room_at = || room_without_retry_after(self.before.get(), self.attempts, now);
                 let until = not_before.unwrap_or_else(room_at);
-                let limit = error.as_problem().map_or("", |problem| acme::limit_named_in(&problem.detail));
+                let limit = error.as_problem().and_then(|problem| LimitKind::named_in(&problem.detail));
                 if let Some(problem) = error.as_problem() {
                     authority.breaker.limited(problem, until);
                 }

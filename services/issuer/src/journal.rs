@@ -92,9 +92,7 @@ impl Journal {
         };
         let reserved = match budget::charge(&mut tx, &authority.limits, &purchase, now).await? {
             Ok(reserved) => reserved,
-            Err(until) => {
-                let (limits, Purchase { issuer, name, lane, .. }) = (&authority.limits, purchase);
-                let wait = Wait::until(&mut tx, limits, issuer, name, lane, until).await?;
+            Err(wait) => {
                 Self::clear(&mut tx, &domain).await?;
                 tx.commit().await?;
                 return Ok(Begun::NoRoom(wait));

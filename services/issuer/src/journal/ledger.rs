@@ -1,5 +1,6 @@
 //! What an order that has a row costs of the CA's limits, beside what it was charged when it began.
 
+use acme::Wait;
 use acme::budget::{self, Exempt, Lane, Purchase};
 use domain::{Order, OrderId};
 use jiff::Timestamp;
@@ -11,13 +12,12 @@ use crate::authority::Authority;
 use crate::order_terms::exempt;
 
 impl Journal {
-    /// An order that was to replace a certificate is an ordinary renewal after all. The time before which there is no
-    /// room for that.
+    /// An order that was to replace a certificate is an ordinary renewal after all. Errors: there is no room for that.
     pub(crate) async fn charge_renewal(
         &self,
         authority: &Authority,
         order: OrderId,
-    ) -> Result<Result<(), Timestamp>, JobError> {
+    ) -> Result<Result<(), Wait>, JobError> {
         let (tx, domain) = self.open("order_charged").await?;
         let purchase = Purchase {
             order,
@@ -38,13 +38,13 @@ impl Journal {
         Ok(tx.commit().await?)
     }
 
-    /// An order that the CA has not taken yet is asked for again. The time before which there is no room for that.
+    /// An order that the CA has not taken yet is asked for again. Errors: there is no room for that.
     pub(crate) async fn reserve_again(
         &self,
         authority: &Authority,
         order: &Order,
         replaces: Option<&Certificate>,
-    ) -> Result<Result<(), Timestamp>, JobError> {
+    ) -> Result<Result<(), Wait>, JobError> {
         let (mut tx, domain) = self.open("order_reserved_again").await?;
         let now = self.context.clock.now();
         let newest = tx.newest_generated(&domain.name, Timestamp::UNIX_EPOCH).await?;
@@ -65,7 +65,7 @@ impl Journal {
         mut tx: Tx,
         authority: &Authority,
         purchase: &Purchase<'_>,
-    ) -> Result<Result<(), Timestamp>, JobError> {
+    ) -> Result<Result<(), Wait>, JobError> {
         let now = self.context.clock.now();
         let charged = budget::charge(&mut tx, &authority.limits, purchase, now).await?;
         if let Ok(reserved) = &charged {
