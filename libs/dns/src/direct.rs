@@ -160,8 +160,13 @@ fn read(message: &[u8], question: &[u8]) -> Option<Reply> {
     let count = |high, low| u16::from_be_bytes([high, low]);
     let mut decoder = BinDecoder::new(message);
     decoder.read_slice(12).ok()?;
-    for _ in 0..count(queries1, queries2) {
-        Query::read(&mut decoder).ok()?;
+    // The id alone has sixteen bits for somebody to guess; the question has to be ours, too.
+    let mut asked = BinDecoder::new(question);
+    asked.read_slice(12).ok()?;
+    let asked = Query::read(&mut asked).ok()?;
+    let answered = (0..count(queries1, queries2)).map(|_| Query::read(&mut decoder).ok());
+    if answered.collect::<Option<Vec<_>>>()? != [asked] {
+        return None;
     }
     let mut records = |count| {
         let all = (0..count).map(|_| record(&mut decoder)).collect::<Option<Vec<_>>>()?;

@@ -46,10 +46,10 @@ impl<K: Clone + Eq + Hash> Shares<K> {
         Ok(Share { shares: self.clone(), key: key.clone(), amount })
     }
 
-    /// The same for a key that stands for many: only the total counts.
-    pub fn take_unbounded(self: &Arc<Self>, key: &K, amount: usize) -> Result<Share<K>, Full> {
-        self.lend(key, amount, self.total)?;
-        Ok(Share { shares: self.clone(), key: key.clone(), amount })
+    /// Lends one to a key that may stand for many; if it does, only the total counts.
+    pub fn take_one(self: &Arc<Self>, key: &K, is_shared: bool) -> Result<Share<K>, Full> {
+        self.lend(key, 1, if is_shared { self.total } else { self.per_key })?;
+        Ok(Share { shares: self.clone(), key: key.clone(), amount: 1 })
     }
 
     /// How much is lent now.
@@ -148,8 +148,7 @@ impl<K: Clone + Eq + Hash> Queue<K> {
     /// Waits for a turn; a key that `is_shared` stands for many. Errors: the queue is full, or the turn did not come in
     /// time.
     pub async fn turn(&self, key: &K, is_shared: bool) -> Result<Turn, Full> {
-        let place =
-            if is_shared { self.waiting.take_unbounded(key, 1)? } else { self.waiting.take(key, 1)? };
+        let place = self.waiting.take_one(key, is_shared)?;
         let turns = async {
             let of_key = if is_shared { None } else { Some(self.of_key(key).acquire_owned().await.ok()?) };
             Some(Turn { _of_key: of_key, _of_all: self.at_once.clone().acquire_owned().await.ok()? })
@@ -189,7 +188,8 @@ mod tests {
         drop((second, others));
         assert_eq!(shares.lent(), 0);
         assert!(shares.state().by_key.is_empty(), "keys are forgotten");
-        shares.take_unbounded(&"nat", 10).expect("a key that stands for many");
+        let nat: Vec<_> = (0..10).map_while(|_| shares.take_one(&"nat", true).ok()).collect();
+        assert_eq!(nat.len(), 10, "a key that stands for many");
     }
 
     #[tokio::test(start_paused = true)]

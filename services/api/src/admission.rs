@@ -4,15 +4,14 @@
 //! first: a token that was good lately at once, any other by a short queue. Then each principal has a share of the calls,
 //! and each address of the network; a console, one address for many people, has none but theirs.
 
-use std::collections::HashSet;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Request};
 use ipnet::IpNet;
-use runtime::{Full, Health, Peer, Queue, Seldom, Share, Shares, Source, is_process_proof};
+use runtime::{Full, Health, KnownTokens, Peer, Queue, Seldom, Share, Shares, Source, is_process_proof};
 use tonic::body::Body;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
@@ -45,8 +44,6 @@ const LOOKUP_PATIENCE: Duration = Duration::from_secs(2);
 /// Bytes of bodies that are on their way.
 const BYTES: usize = 16 * 1024 * 1024;
 const BYTES_PER_PRINCIPAL: usize = 4 * 1024 * 1024;
-/// Good tokens that are remembered.
-const KNOWN: usize = 4096;
 /// Message bytes of the methods.
 pub(crate) const MAX_MESSAGE: usize = 64 * 1024;
 pub(crate) const MAX_IMPORT: usize = 160 * 1024;
@@ -102,8 +99,7 @@ pub(crate) struct Admission {
     calls: Arc<Shares<String>>,
     streams: Arc<Shares<String>>,
     bytes: Arc<Shares<String>>,
-    /// Hashes of tokens that were good when they were last looked up. They are looked up again all the same.
-    known: Mutex<HashSet<[u8; 32]>>,
+    known: KnownTokens,
     refusals: Seldom,
 }
 
@@ -122,7 +118,7 @@ impl Admission {
             calls: Shares::new(CALLS, CALLS_PER_PRINCIPAL),
             streams: Shares::new(STREAMS, STREAMS_PER_PRINCIPAL),
             bytes: Shares::new(BYTES, BYTES_PER_PRINCIPAL),
-            known: Mutex::default(),
+            known: KnownTokens::default(),
             refusals: Seldom::default(),
         })
     }
@@ -157,11 +153,11 @@ impl Admission {
     fn stranger(&self, kind: Kind, origin: &Origin) -> Result<Held, Status> {
         let held = Held { deadline: STRANGERS_DEADLINE, ..Held::default() };
         if kind == Kind::StrangerStream {
-            let share = Self::of_source(&self.strangers_streams, origin);
+            let share = self.strangers_streams.take_one(&origin.source, origin.is_shared);
             let share = share.map_err(|full| self.refused("strangers-streams", full, &origin.address))?;
             return Ok(Held { stream: Some(StreamShare::Stranger { _share: share }), ..held });
         }
-        let share = Self::of_source(&self.strangers, origin);
+        let share = self.strangers.take_one(&origin.source, origin.is_shared);
         let share = share.map_err(|full| self.refused("strangers", full, &origin.address))?;
         Ok(Held { _of_source: Some(share), ..held })
     }
@@ -178,8 +174,8 @@ impl Admission {
         let (mut of_source, mut of_principal, mut stream) = (None, None, None);
         if kind == Kind::Call {
             if !origin.is_console {
-                let share = Self::of_source(&self.sources, origin).map_err(|full| refused("calls", full))?;
-                of_source = Some(share);
+                let share = self.sources.take_one(&origin.source, origin.is_shared);
+                of_source = Some(share.map_err(|full| refused("calls", full))?);
             }
             of_principal = Some(self.calls.take(&actor, 1).map_err(|full| refused("calls", full))?);
         } else {
@@ -197,14 +193,6 @@ impl Admission {
         Ok((held, bound))
     }
 
-    fn of_source(shares: &Arc<Shares<Source>>, origin: &Origin) -> Result<Share<Source>, Full> {
-        if origin.is_shared {
-            shares.take_unbounded(&origin.source, 1)
-        } else {
-            shares.take(&origin.source, 1)
-        }
-    }
-
     /// Looks up who sent the request.
     async fn authenticate(
         &self,
@@ -215,39 +203,21 @@ impl Admission {
         let metadata = MetadataMap::from_headers(parts.headers);
         let probe = tonic::Request::from_parts(metadata, parts.extensions, ());
         let hash = bearer(&probe).map(hash_token);
-        let is_known = hash.is_none_or(|hash| self.is_known(&hash));
+        let is_known = hash.is_none_or(|hash| self.known.contains(&hash));
         let turn =
             if is_known { None } else { Some(self.lookups.turn(&origin.source, origin.is_shared).await) };
         let turn = turn.transpose().map_err(|full| self.refused("lookups", full, &origin.address))?;
         let principal = self.authenticator.principal(&probe).await;
         drop(turn);
-        if let Some(hash) = hash {
-            self.learn(hash, &principal);
+        match (hash, &principal) {
+            (Some(hash), Ok(_)) => self.known.remember(hash),
+            (Some(hash), Err(status)) if status.code() == Code::Unauthenticated => self.known.forget(&hash),
+            _ => {}
         }
         let (metadata, extensions, ()) = probe.into_parts();
         parts.headers = metadata.into_headers();
         parts.extensions = extensions;
         Ok((Request::from_parts(parts, body), principal?))
-    }
-
-    fn is_known(&self, hash: &[u8; 32]) -> bool {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).contains(hash)
-    }
-
-    fn learn(&self, hash: [u8; 32], principal: &Result<Principal, Status>) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        match principal {
-            Ok(_) => {
-                if known.len() >= KNOWN {
-                    known.clear();
-                }
-                known.insert(hash);
-            }
-            Err(status) if status.code() == Code::Unauthenticated => {
-                known.remove(&hash);
-            }
-            Err(_) => {}
-        }
     }
 
     /// None where the transport says nothing of its peer, which no port of ours does.

@@ -3,15 +3,14 @@
 //! A session's cookie that the API knew lately is taken at once; any other one waits in a short queue until the API has
 //! said whose it is. Sign-ins have a queue of their own, and a body of a few KiB that must come within seconds.
 
-use std::collections::HashSet;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest;
 use http::{HeaderMap, StatusCode};
 use ipnet::IpNet;
-use runtime::{Config, Full, Health, Peer, Queue, Seldom, Share, Shares, Source, Turn};
+use runtime::{Config, Full, Health, KnownTokens, Peer, Queue, Seldom, Share, Shares, Source, Turn};
 
 use crate::api::Token;
 use crate::problem::Problem;
@@ -29,8 +28,6 @@ const LOOKUPS: usize = 32;
 const LOOKUPS_WAITING: usize = 1024;
 const LOOKUPS_PER_SOURCE: usize = 256;
 const LOOKUP_PATIENCE: Duration = Duration::from_secs(5);
-/// Sessions that are remembered.
-const KNOWN: usize = 4096;
 
 /// Where a request comes from.
 #[derive(Clone, Copy, Debug)]
@@ -52,8 +49,7 @@ pub(crate) struct Strangers {
     bodies: Arc<Shares<Source>>,
     sign_ins: Queue<Source>,
     lookups: Queue<Source>,
-    /// Hashes of the tokens of sessions that were good when they were last asked for.
-    known: Mutex<HashSet<[u8; 32]>>,
+    known: KnownTokens,
     refusals: Seldom,
 }
 
@@ -66,7 +62,7 @@ impl Strangers {
             bodies: Shares::new(BODIES, BODIES_PER_SOURCE),
             sign_ins: Queue::new(SIGN_INS, SIGN_INS_WAITING, SIGN_INS_PER_SOURCE, SIGN_IN_PATIENCE),
             lookups: Queue::new(LOOKUPS, LOOKUPS_WAITING, LOOKUPS_PER_SOURCE, LOOKUP_PATIENCE),
-            known: Mutex::default(),
+            known: KnownTokens::default(),
             refusals: Seldom::default(),
         }
     }
@@ -84,8 +80,7 @@ impl Strangers {
     /// Room for one form of somebody who is not signed in.
     pub(crate) fn body(&self) -> Result<Share<Source>, Problem> {
         let (source, is_shared) = here();
-        let share =
-            if is_shared { self.bodies.take_unbounded(&source, 1) } else { self.bodies.take(&source, 1) };
+        let share = self.bodies.take_one(&source, is_shared);
         share.map_err(|full| self.refused("forms", full, source))
     }
 
@@ -98,7 +93,7 @@ impl Strangers {
 
     /// A turn to ask the API whose token it is; none is needed for one that was good lately.
     pub(crate) async fn lookup(&self, token: &Token) -> Result<Option<Turn>, Problem> {
-        if self.known().contains(&hash(token)) {
+        if self.known.contains(&hash(token)) {
             return Ok(None);
         }
         let (source, is_shared) = here();
@@ -108,19 +103,11 @@ impl Strangers {
 
     /// Remembers whether it was good.
     pub(crate) fn learn(&self, token: &Token, is_good: bool) {
-        let mut known = self.known();
-        if !is_good {
-            known.remove(&hash(token));
-            return;
+        if is_good {
+            self.known.remember(hash(token));
+        } else {
+            self.known.forget(&hash(token));
         }
-        if known.len() >= KNOWN {
-            known.clear();
-        }
-        known.insert(hash(token));
-    }
-
-    fn known(&self) -> std::sync::MutexGuard<'_, HashSet<[u8; 32]>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn refused(&self, limit: &'static str, full: Full, source: Source) -> Problem {
