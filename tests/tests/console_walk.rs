@@ -54,7 +54,7 @@ async fn a_domain_that_is_added_becomes_a_success_before_ones_eyes() {
     console.world.ca.control().delay(SLOW);
     browser.click("button", "Add and order now").await;
     browser.at(PAGE).await;
-    browser.see("Pending").await;
+    browser.see("The CA is validating.").await;
     browser.click("link", "All domains").await;
     browser.see_in_row(NAME, "Pending").await;
     browser.mark().await;
