@@ -251,7 +251,7 @@ async fn guesses_and_forms_without_an_end_stop_nothing() {
     let until = Instant::now() + lasts();
     let attack = tokio::spawn(guess(scene.console.manager.console(), until));
     scene.withstand("guesses and forms", until).await;
-    assert!(attack.await.unwrap() > 500, "so many were sent");
+    assert!(attack.await.unwrap() > 100, "each half of a form was sent, and guesses");
     assert!(scene.counted("ssl_manager_pages_refused_total", "").await > 10.0);
     let another = Visitor::new(scene.console.manager.console(), String::new());
     let entered = another.post("/sign-in", &[("name", "support"), ("password", Console::PASSWORD)]).await;
