@@ -131,7 +131,7 @@ async fn caa_that_forbids_us_is_told_with_the_record_to_add(mode: Mode) {
     let shown = reason(&manager, "caa_forbids").await;
     assert_eq!((&shown["status"], &shown["reason"]["who"]), (&"Failure".into(), &"customer".into()));
     let message = shown["reason"]["message"].as_str().unwrap();
-    assert!(message.contains("example.com CAA 0 issue \"sandbox.example\""), "{message}");
+    assert!(message.contains("example.com. CAA 0 issue \"sandbox.example\""), "{message}");
     assert_eq!(world.ca.control().orders_placed(), 0);
     world.dns.control().set_caa("example.com", vec![(0, "issue", "sandbox.example")]);
     assert_eq!(manager.domain(&["recheck", NAME]).code, 0);
