@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use crate::dialect::GroupError;
+
 /// The operation that fails where the database gives no answer.
 pub(crate) const WAITING: &str = "wait_for_the_database";
 
@@ -81,7 +83,8 @@ impl StoreError {
     /// another server.
     pub fn is_unavailable(&self) -> bool {
         let Self::Database { operation, source } = self else { return false };
-        match source.downcast_ref::<sqlx::Error>() {
+        let of_group = source.downcast_ref::<GroupError>().map(|GroupError(error)| &**error);
+        match of_group.or_else(|| source.downcast_ref::<sqlx::Error>()) {
             None => *operation == WAITING,
             Some(sqlx::Error::Database(error)) => error.code().is_some_and(|code| passes(&code)),
             Some(error) => matches!(

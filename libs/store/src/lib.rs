@@ -33,6 +33,7 @@ mod sealed;
 mod sessions;
 mod signed;
 mod sql;
+mod step;
 mod tokens;
 mod trace;
 mod tx;
@@ -57,17 +58,18 @@ pub use error::{Result, StoreError};
 pub use figures::{Counted, MOST_OVERDUE, Overview, Summary};
 pub use list::{ListFilter, ListOrder, ListQuery, Page, Place, Search};
 pub use messages::Message;
-pub use missing::is_c4s_fault;
 pub use retention::Past;
 pub use revocations::Revocation;
 pub use sealed::{SealedKey, SealedPlace};
 pub use sessions::{PROVIDER_PREFIX, SessionRecord, StoredSession};
 pub use signed::SignedRow;
+pub use step::{Decision, Finished, LastStep, Refusal, Step, Write};
 pub use tokens::{TokenRecord, TokenUse};
 pub use trace::{continue_trace, trace_parent};
 pub use tx::{Entry, Tx};
 pub use users::User;
 
+use crate::dialect::{Member, Writer};
 use crate::sql::{Db, failed, within};
 
 /// Everything that is remembered, in a file or on a server.
@@ -81,19 +83,19 @@ pub struct Store {
 enum Pools {
     /// One connection writes, a few read.
     Sqlite {
-        writer: SqlitePool,
+        writer: Writer,
         readers: SqlitePool,
     },
     Postgres(PgPool),
 }
 
-/// A connection of a pool.
-enum Pooled {
+/// A connection to read with.
+enum Reading {
     Sqlite(PoolConnection<Sqlite>),
     Postgres(PoolConnection<Postgres>),
 }
 
-impl Pooled {
+impl Reading {
     fn db(&mut self) -> Db<'_> {
         match self {
             Self::Sqlite(connection) => Db::Sqlite(connection),
@@ -102,31 +104,48 @@ impl Pooled {
     }
 }
 
+/// A connection for a single statement that writes and is a transaction of its own.
+enum Writing {
+    Sqlite(Member),
+    Postgres(PoolConnection<Postgres>),
+}
+
+impl Writing {
+    fn db(&mut self) -> Db<'_> {
+        match self {
+            Self::Sqlite(member) => member.db(),
+            Self::Postgres(connection) => Db::Postgres(connection),
+        }
+    }
+
+    /// What the statement answered, once what it wrote is durable.
+    async fn done<T>(self, answer: T) -> Result<T> {
+        if let Self::Sqlite(member) = self {
+            member.commit().await?;
+        }
+        Ok(answer)
+    }
+}
+
 impl Store {
     fn new(pools: Pools, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
         Self { pools, clock, entropy, published: watch::Sender::new(0) }
     }
 
-    /// A connection to read with.
-    async fn reader(&self) -> Result<Pooled> {
-        self.connection(false).await
-    }
-
-    /// A connection for a single statement that writes and is a transaction of its own.
-    async fn writer(&self) -> Result<Pooled> {
-        self.connection(true).await
-    }
-
-    async fn connection(&self, writes: bool) -> Result<Pooled> {
+    async fn reader(&self) -> Result<Reading> {
         match &self.pools {
-            Pools::Sqlite { writer, readers } => {
-                let pool = if writes { writer } else { readers };
-                pool.acquire().await.map(Pooled::Sqlite).map_err(failed("connect"))
+            Pools::Sqlite { readers, .. } => {
+                readers.acquire().await.map(Reading::Sqlite).map_err(failed("connect"))
             }
-            Pools::Postgres(pool) => {
-                let acquired = async { pool.acquire().await.map_err(failed("connect")) };
-                within(acquired).await.map(Pooled::Postgres)
-            }
+            Pools::Postgres(pool) => connection(pool).await.map(Reading::Postgres),
+        }
+    }
+
+    /// For one statement; [`Writing::done`] must follow.
+    async fn writer(&self, operation: &'static str) -> Result<Writing> {
+        match &self.pools {
+            Pools::Sqlite { writer, .. } => writer.single(operation).await.map(Writing::Sqlite),
+            Pools::Postgres(pool) => connection(pool).await.map(Writing::Postgres),
         }
     }
 
@@ -148,9 +167,9 @@ impl Store {
     /// Whether the database takes writes: a statement that would change rows, and finds none. A standby, a server that was
     /// made read-only and a file on a read-only disk refuse it.
     pub async fn check_writes(&self) -> Result<()> {
-        let mut writer = self.writer().await?;
-        let mut db = writer.db();
-        db.query("check_writes", "DELETE FROM messages WHERE 1 = 0").execute().await.map(drop)
+        let mut writer = self.writer("check_writes").await?;
+        writer.db().query("check_writes", "DELETE FROM messages WHERE 1 = 0").execute().await?;
+        writer.done(()).await
     }
 
     /// Grows with every commit that published something; wakes the bus.
@@ -168,4 +187,8 @@ impl Store {
             Pools::Postgres(pool) => pool.close().await,
         }
     }
+}
+
+async fn connection(pool: &PgPool) -> Result<PoolConnection<Postgres>> {
+    within(async { pool.acquire().await.map_err(failed("connect")) }).await
 }

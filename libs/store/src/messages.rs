@@ -97,7 +97,7 @@ impl Store {
         if !dialect::may_take(self, kinds).await? {
             return Ok(Vec::new());
         }
-        let mut writer = self.writer().await?;
+        let mut writer = self.writer("take_messages").await?;
         let mut db = writer.db();
         let text = format!(
             "{} RETURNING {}, messages.sequence, messages.attempts, messages.lease_token",
@@ -108,45 +108,49 @@ impl Store {
         let mut taken: Vec<Message> = query.bind(&self.now()).all().await?;
         // RETURNING promises no order.
         taken.sort_by_key(|message| message.sequence);
-        Ok(taken)
+        writer.done(taken).await
     }
 
     /// Keeps taken messages until `until`.
     pub async fn keep_messages(&self, messages: &[Message], until: Timestamp) -> Result<()> {
-        let mut writer = self.writer().await?;
+        let mut writer = self.writer("keep_messages").await?;
         let mut db = writer.db();
         let text = format!("UPDATE messages SET lease_until = $3 WHERE {}", dialect::are_taken(&db));
-        bind_taken(db.query("keep_messages", &text), messages).bind(&until).execute().await.map(drop)
+        bind_taken(db.query("keep_messages", &text), messages).bind(&until).execute().await?;
+        writer.done(()).await
     }
 
     /// Deletes messages that were handled.
     pub async fn delete_messages(&self, messages: &[Message]) -> Result<()> {
-        let mut writer = self.writer().await?;
+        let mut writer = self.writer("delete_messages").await?;
         let mut db = writer.db();
         let text = format!("DELETE FROM messages WHERE {}", dialect::are_taken(&db));
-        bind_taken(db.query("delete_messages", &text), messages).execute().await.map(drop)
+        bind_taken(db.query("delete_messages", &text), messages).execute().await?;
+        writer.done(()).await
     }
 
     /// Gives a message back, due at `due_at`, and counts the attempt. Like the other answers, of no effect on a message
     /// that is not ours any more.
     pub async fn delay_message(&self, message: &Message, due_at: Timestamp) -> Result<()> {
-        let mut writer = self.writer().await?;
+        let mut writer = self.writer("delay_message").await?;
         let text =
             "UPDATE messages SET due_at = $3, attempts = attempts + 1, lease_token = 0, lease_until = NULL
             WHERE sequence = $1 AND lease_token = $2";
         let mut db = writer.db();
         let query = db.query("delay_message", text).bind(&message.sequence).bind(&message.token);
-        query.bind(&due_at).execute().await.map(drop)
+        query.bind(&due_at).execute().await?;
+        writer.done(()).await
     }
 
     /// Sets a message aside for a person to look at.
     pub async fn bury_message(&self, message: &Message, why: &str) -> Result<()> {
-        let mut writer = self.writer().await?;
+        let mut writer = self.writer("bury_message").await?;
         let text = "UPDATE messages SET dead_reason = $3, lease_token = 0, lease_until = NULL
             WHERE sequence = $1 AND lease_token = $2";
         let mut db = writer.db();
         let query = db.query("bury_message", text).bind(&message.sequence).bind(&message.token);
-        query.bind(why).execute().await.map(drop)
+        query.bind(why).execute().await?;
+        writer.done(()).await
     }
 
     /// How many messages wait to be handled (taken ones included), and how many were set aside.

@@ -1,7 +1,7 @@
 //! Migrations: append-only, the same numbers on both databases, and a program that refuses a schema that is not its own.
 
 use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
-use sqlx::{AssertSqlSafe, SqlSafeStr};
+use sqlx::{AssertSqlSafe, Connection as _, SqlSafeStr};
 
 use crate::sql::{Db, failed};
 use crate::{Pools, Result, Store, StoreError, dialect};
@@ -36,7 +36,9 @@ impl Store {
             Pools::Sqlite { writer, .. } => {
                 // One transaction around all of it: the migrator takes no lock on SQLite, and two processes that start
                 // together on a new file would both find nothing there and both begin.
-                let mut tx = writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed("migrate"))?;
+                let mut alone = writer.alone("migrate").await?;
+                let begun = alone.connection().begin_with("BEGIN IMMEDIATE").await;
+                let mut tx = begun.map_err(failed("migrate"))?;
                 run(&migrator(true), &mut *tx).await?;
                 tx.commit().await.map_err(failed("migrate"))
             }
@@ -90,8 +92,8 @@ impl Store {
 
     /// Numbers and checksums of the migrations that were applied, in order.
     async fn applied(&self) -> Result<Vec<(i64, Vec<u8>)>> {
-        let mut writer = self.writer().await?;
-        let mut db = writer.db();
+        let mut reader = self.reader().await?;
+        let mut db = reader.db();
         let text = if db.is_sqlite() {
             "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = '_sqlx_migrations')"
         } else {

@@ -1,7 +1,7 @@
 //! A transaction, and the one way in which a domain's row changes: row, history and hint together.
 //!
-//! What it reads stays as it is until it ends: on SQLite it begins IMMEDIATE on the one writing connection (one that
-//! read first and wrote later would fail whenever another wrote in between), on PostgreSQL it locks what it reads. What
+//! What it reads stays as it is until it ends: on SQLite it has the one writing connection until then (and shares a commit
+//! with those who wait for it), on PostgreSQL it locks what it reads. What
 //! it appends and never reads (history, audit log, events, figures per day) is kept until the commit and then written
 //! by one statement per table, so that a batch of names costs as many statements for it as one name does.
 
@@ -12,9 +12,10 @@ use domain::{
     Clock, Domain, DomainName, Entropy, Event, EventId, EventKind, HistoryEntry, HistoryKind, Work,
 };
 use jiff::Timestamp;
-use sqlx::{Postgres, Sqlite, Transaction};
+use sqlx::{Postgres, Transaction};
 use tokio::sync::watch;
 
+use crate::dialect::Member;
 use crate::messages::Sent;
 use crate::sql::{Db, failed, within};
 use crate::{AuditEntry, Counted, Pools, Result, Store, messages};
@@ -34,7 +35,7 @@ pub struct Tx {
 }
 
 enum Open {
-    Sqlite(Transaction<'static, Sqlite>),
+    Sqlite(Member),
     Postgres(Transaction<'static, Postgres>),
 }
 
@@ -47,7 +48,7 @@ struct Appended {
 }
 
 /// The history's line about a transition.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Entry<'a> {
     /// What happened.
     pub kind: HistoryKind,
@@ -70,9 +71,7 @@ impl Store {
     /// Opens a transaction that may write. `name` stands in metrics and errors.
     pub async fn begin(&self, name: &'static str) -> Result<Tx> {
         let open = match &self.pools {
-            Pools::Sqlite { writer, .. } => {
-                Open::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed(name))?)
-            }
+            Pools::Sqlite { writer, .. } => Open::Sqlite(writer.begin(name).await?),
             Pools::Postgres(pool) => {
                 Open::Postgres(within(async { pool.begin().await.map_err(failed(name)) }).await?)
             }
@@ -92,7 +91,7 @@ impl Store {
 impl Tx {
     pub(crate) fn db(&mut self) -> Db<'_> {
         match &mut self.open {
-            Open::Sqlite(open) => Db::Sqlite(open),
+            Open::Sqlite(open) => open.db(),
             Open::Postgres(open) => Db::Postgres(open),
         }
     }
@@ -188,7 +187,7 @@ impl Tx {
         }
         messages::publish(&mut db, &appended.events).await?;
         match self.open {
-            Open::Sqlite(open) => open.commit().await.map_err(failed("commit"))?,
+            Open::Sqlite(open) => open.commit().await?,
             Open::Postgres(open) => within(async { open.commit().await.map_err(failed("commit")) }).await?,
         }
         if !appended.events.is_empty() {

@@ -46,12 +46,14 @@ impl Store {
         names: &[DomainName],
         until: Timestamp,
     ) -> Result<Vec<Lease>> {
-        let mut writer = self.writer().await?;
+        let mut writer = self.writer("claim").await?;
         let mut db = writer.db();
         let text = format!("{} RETURNING {}, work.lease_token", dialect::claim(&db), Work::selected("work"));
         let query = db.query("claim", &text).bind_set(names).bind(&kind).bind(&until).bind(&self.now());
+        let claimed = query.all().await?;
+        let claimed = writer.done(claimed).await?;
         let mut leases = Vec::new();
-        for Claimed { work, token } in query.all().await? {
+        for Claimed { work, token } in claimed {
             match work {
                 Ok(work) => leases.push(Lease { work, token, expires_at: until }),
                 Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "work not claimed"),
@@ -67,25 +69,24 @@ impl Store {
 
     /// Prolongs a lease. [`StoreError::LeaseLost`] if it is not ours any more.
     pub async fn renew(&self, lease: &Lease, until: Timestamp) -> Result<()> {
-        let mut writer = self.writer().await?;
+        let mut writer = self.writer("renew").await?;
         let text = "UPDATE work SET lease_until = $4 WHERE name = $1 AND kind = $2 AND lease_token = $3";
         let mut db = writer.db();
         let query = db.query("renew", text).bind(&lease.work.name).bind(&lease.work.kind).bind(&lease.token);
-        match query.bind(&until).execute().await? {
-            1 => Ok(()),
-            _ => Err(lost(lease)),
-        }
+        let rows = query.bind(&until).execute().await?;
+        ended(lease, writer.done(rows).await?)
     }
 
     /// Gives work back before its lease ends, due as it was; the lease is lost. Nothing happens if it is not ours any
     /// more.
     pub async fn release(&self, lease: &Lease) -> Result<()> {
-        let mut writer = self.writer().await?;
+        let mut writer = self.writer("release").await?;
         let text = "UPDATE work SET lease_token = 0, lease_until = NULL, hinted_at = NULL
             WHERE name = $1 AND kind = $2 AND lease_token = $3";
         let mut db = writer.db();
         let query = db.query("release", text).bind(&lease.work.name).bind(&lease.work.kind);
-        query.bind(&lease.token).execute().await.map(drop)
+        query.bind(&lease.token).execute().await?;
+        writer.done(()).await
     }
 
     /// Frees every lease and forgets which hints were given, of work and of messages. For the start of a process that
@@ -149,7 +150,8 @@ impl Tx {
         ours.ok_or_else(|| lost(lease))?.try_into()
     }
 
-    /// Ends a lease: the row becomes `next`, or goes. [`StoreError::LeaseLost`] if it is not ours any more.
+    /// Ends a lease: the row becomes `next`, or goes. [`StoreError::LeaseLost`] if it is not ours any more;
+    /// [`StoreError::Conflict`] if `next` is other work.
     pub async fn finish(&mut self, lease: &Lease, next: Option<&Work>) -> Result<()> {
         let mut db = self.db();
         let (name, kind) = (&lease.work.name, &lease.work.kind);
@@ -158,7 +160,9 @@ impl Tx {
             let query = db.query("finish", text).bind(name).bind(kind).bind(&lease.token);
             return ended(lease, query.execute().await?);
         };
-        debug_assert!(next.name == *name && next.kind == *kind, "a lease ends in its own row");
+        if next.name != *name || next.kind != *kind {
+            return Err(StoreError::Conflict { operation: "finish_as_another" });
+        }
         let text =
             "UPDATE work SET revision = $4, cause = $5, attempts = $6, due_at = $7, certificate_id = $8,
                 lease_token = {next_token}, lease_until = NULL, hinted_at = NULL

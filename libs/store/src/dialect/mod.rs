@@ -4,6 +4,8 @@
 mod postgres;
 mod sqlite;
 
+pub(crate) use sqlite::{GroupError, Member, Writer};
+
 use domain::WorkKind;
 
 use crate::domains::DomainRow;
@@ -101,8 +103,10 @@ pub(crate) async fn fold_tallies(store: &Store, limit: u32) -> Result<u64> {
     match &store.pools {
         Pools::Sqlite { .. } => Ok(0),
         Pools::Postgres(_) => {
-            let mut writer = store.writer().await?;
-            writer.db().query("fold_tallies", postgres::FOLD_TALLIES).limit(limit).count().await
+            let mut writer = store.writer("fold_tallies").await?;
+            let folded =
+                writer.db().query("fold_tallies", postgres::FOLD_TALLIES).limit(limit).count().await?;
+            writer.done(folded).await
         }
     }
 }

@@ -14,6 +14,7 @@ mod domains;
 mod due;
 mod fencing;
 mod figures;
+mod groups;
 mod kit;
 mod ledger;
 mod list;
@@ -24,6 +25,7 @@ mod recheck;
 mod retention;
 mod revocations;
 mod sealed;
+mod steps;
 mod tokens;
 mod transitions;
 mod users;
@@ -107,6 +109,10 @@ cases! {
         a_days_recheck_is_counted
         the_list_is_counted
         the_figures_are_those_of_a_recount;
+    groups:
+        each_of_many_at_once_has_its_own_answer
+        of_two_of_one_name_one_is_committed
+        those_that_are_dropped_hold_nobody_up;
     ledger:
         buckets_come_back
         a_bucket_that_was_read_waits_for_its_reader
@@ -154,6 +160,11 @@ cases! {
     sealed:
         every_sealed_key_is_found
         a_sealed_key_is_replaced_as_it_was_read;
+    steps:
+        a_step_is_written_whole
+        a_step_that_fails_half_way_leaves_nothing
+        a_step_counts_only_under_its_lease
+        a_changed_domain_is_decided_about_again;
     tokens:
         tokens_are_found_by_hash_and_revoked;
     transitions:

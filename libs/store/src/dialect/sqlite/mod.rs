@@ -1,11 +1,12 @@
 //! SQLite: one file, for one process or a few on one machine.
 //!
-//! One connection writes, a few read. Commits are durable (`synchronous = FULL`), because an order that the CA took, or
+//! One connection writes, a few read. Transactions that meet at the first are committed together (`writer.rs`). Commits are durable (`synchronous = FULL`), because an order that the CA took, or
 //! a key that it certified, must survive a power cut. Numbers come from the table `counters`: a statement that needs
 //! the next one reads it, and triggers raise what was used, in the same statement.
 
 mod list;
 mod open;
+mod writer;
 
 use domain::WorkKind;
 
@@ -17,6 +18,7 @@ use crate::sql::{Db, placeholders};
 use crate::{Result, Store};
 
 pub(super) use list::{count, page};
+pub(crate) use writer::{GroupError, Member, Writer};
 
 /// Each row of a claim has a token of its own. A claim that finds nothing, the fate of every second hint, costs no
 /// durable write.

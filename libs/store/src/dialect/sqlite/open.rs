@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{Clock, Entropy};
-use sqlx::SqlitePool;
+use sqlx::ConnectOptions as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
+use super::writer::Writer;
 use crate::{Pools, Result, Store, StoreError};
 
 const READERS: u32 = 4;
@@ -39,29 +40,29 @@ impl Store {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT);
-        let pool = |connections| {
-            SqlitePoolOptions::new()
-                .max_connections(connections)
-                .min_connections(1)
-                .acquire_timeout(ACQUIRE_TIMEOUT)
-                // A file does not hang up.
-                .test_before_acquire(false)
-                .idle_timeout(None)
-                .max_lifetime(None)
-        };
-        let writer = connect(pool(1), options.clone()).await.map_err(|error| cannot(error.into()))?;
-        let readers =
-            connect(pool(READERS), options.read_only(true)).await.map_err(|error| cannot(error.into()))?;
+        let pool = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .min_connections(1)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            // A file does not hang up.
+            .test_before_acquire(false)
+            .idle_timeout(None)
+            .max_lifetime(None);
+        let connection = connect(|| options.connect()).await.map_err(|error| cannot(error.into()))?;
+        let reading = options.clone().read_only(true);
+        let readers = connect(|| pool.clone().connect_with(reading.clone())).await;
+        let readers = readers.map_err(|error| cannot(error.into()))?;
+        let writer = Writer::new(options, connection);
         Ok(Self::new(Pools::Sqlite { writer, readers }, clock, entropy))
     }
 }
 
 /// Connects, and waits for others who are opening the same file. SQLite's own busy timeout does not hold while a new
 /// file is made one with a write-ahead log: a connection that comes in between is refused at once.
-async fn connect(pool: SqlitePoolOptions, options: SqliteConnectOptions) -> sqlx::Result<SqlitePool> {
+async fn connect<T, F: Future<Output = sqlx::Result<T>>>(connect: impl Fn() -> F) -> sqlx::Result<T> {
     let mut attempts = 0;
     loop {
-        match pool.clone().connect_with(options.clone()).await {
+        match connect().await {
             Err(error) if is_busy(&error) && attempts < OPEN_ATTEMPTS => {
                 attempts += 1;
                 tokio::time::sleep(OPEN_AGAIN_AFTER).await;

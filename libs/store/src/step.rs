@@ -1,0 +1,253 @@
+//! A step of a piece of work as a value: what the holder of a lease decided, and what becomes of the lease.
+//!
+//! Steps are made by plain functions from what a role holds in memory and has just learnt, so each decision can be read
+//! and tested without a database. [`Store::commit`] and [`Store::end`] write them; either all of a step is written, or
+//! none of it. A [`Step`] keeps the lease, a [`LastStep`] ends it, and only that makes a [`Finished`]: work that is given
+//! up without a word about its row does not compile.
+//!
+//! A step counts only under its lease (token and revision), whatever else changed. Where the domain is not as it was read,
+//! the answer has the fresh row, and the same function decides again from that and from the same learnt facts; no outside
+//! call is repeated ([`Store::decide`]). Why not decide within the open transaction: see ADR 0021.
+
+use domain::{CertificateId, Domain, EventKind, Lease, Work, WorkKind};
+
+use crate::{Entry, Result, Store, StoreError, Tx};
+
+/// How often a step is decided again before its domain counts as too busy.
+const MAX_DECISIONS: u32 = 20;
+
+/// What a step writes beside the domain and the lease.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Write {
+    /// A certificate is active at C4; the first time counts.
+    Uploaded(CertificateId),
+    /// A work row, whatever it was before.
+    Schedule(Work),
+    /// A work row, unless the name has one of that kind.
+    ScheduleIfNone(Work),
+    /// The name's work of that kind, if there is any, is due now.
+    DueNow(WorkKind),
+    /// An event about the lease's name and revision.
+    Publish(EventKind),
+}
+
+/// A step under a lease.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// What stands in metrics and errors.
+    pub name: &'static str,
+    /// The lease that it is taken under.
+    pub lease: Lease,
+    /// The domain as it was read.
+    pub before: Domain,
+    /// The domain as it shall be.
+    pub after: Domain,
+    /// The history's line about it.
+    pub entry: Option<Entry<'static>>,
+    /// What else is written, in order.
+    pub writes: Vec<Write>,
+}
+
+/// A step that ends its lease.
+#[derive(Clone, Debug)]
+pub struct LastStep {
+    /// What is written with the end; none if there is nothing to say of the domain.
+    pub step: Option<Step>,
+    /// The lease that ends.
+    pub lease: Lease,
+    /// What the work row becomes; none: it goes.
+    pub next: Option<Work>,
+}
+
+/// The proof that a lease was ended in its row.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Finished {}
+
+/// Why a step was not committed.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The domain is not as it was read; this is how it is now.
+    #[error("{} changed meanwhile", .0.name)]
+    Changed(Box<Domain>),
+    /// The store did not take it: the lease is lost, or the database failed. After a lost answer to the COMMIT nobody
+    /// knows, and the rows decide.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<Refusal> for StoreError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Changed(_) => Self::Conflict { operation: "step" },
+            Refusal::Store(error) => error,
+        }
+    }
+}
+
+impl Step {
+    /// A step that changes nothing yet.
+    pub fn new(name: &'static str, lease: &Lease, domain: &Domain) -> Self {
+        let (before, after) = (domain.clone(), domain.clone());
+        Self { name, lease: lease.clone(), before, after, entry: None, writes: Vec::new() }
+    }
+
+    /// The domain becomes this.
+    #[must_use]
+    pub fn becomes(self, after: Domain) -> Self {
+        Self { after, ..self }
+    }
+
+    /// The history says this of it.
+    #[must_use]
+    pub fn told(self, entry: Option<Entry<'static>>) -> Self {
+        Self { entry, ..self }
+    }
+
+    /// This is written, too.
+    #[must_use]
+    pub fn and(mut self, write: Write) -> Self {
+        self.writes.push(write);
+        self
+    }
+
+    /// It ends the lease; the work row goes.
+    #[must_use]
+    pub fn done(self) -> LastStep {
+        LastStep { lease: self.lease.clone(), step: Some(self), next: None }
+    }
+
+    /// It ends the lease; the work row becomes `next`.
+    #[must_use]
+    pub fn then(self, next: Work) -> LastStep {
+        LastStep { lease: self.lease.clone(), step: Some(self), next: Some(next) }
+    }
+}
+
+impl LastStep {
+    /// The work is of no use any more: its row goes, and nothing is said of the domain.
+    #[must_use]
+    pub fn dropped(lease: &Lease) -> Self {
+        Self { step: None, lease: lease.clone(), next: None }
+    }
+
+    /// The work is due again as `next`, and nothing is said of the domain.
+    #[must_use]
+    pub fn postponed(lease: &Lease, next: Work) -> Self {
+        Self { step: None, lease: lease.clone(), next: Some(next) }
+    }
+}
+
+/// What a function that decides makes, and what committing that gives.
+pub trait Decision {
+    /// What is there once it is committed.
+    type Committed;
+
+    /// Writes it.
+    fn commit(
+        self,
+        store: &Store,
+    ) -> impl Future<Output = std::result::Result<Self::Committed, Refusal>> + Send;
+}
+
+impl Decision for Step {
+    type Committed = Domain;
+
+    async fn commit(self, store: &Store) -> std::result::Result<Domain, Refusal> {
+        store.commit(&self).await
+    }
+}
+
+impl Decision for LastStep {
+    type Committed = Finished;
+
+    async fn commit(self, store: &Store) -> std::result::Result<Finished, Refusal> {
+        store.end(&self).await
+    }
+}
+
+impl Store {
+    /// Commits a step that keeps its lease; returns the domain as it is stored now.
+    pub async fn commit(&self, step: &Step) -> std::result::Result<Domain, Refusal> {
+        let mut tx = self.begin(step.name).await?;
+        let stored = tx.take(step).await?;
+        tx.commit().await?;
+        Ok(stored)
+    }
+
+    /// Commits a step that ends its lease.
+    pub async fn end(&self, last: &LastStep) -> std::result::Result<Finished, Refusal> {
+        let mut tx = self.begin(last.step.as_ref().map_or("work_ended", |step| step.name)).await?;
+        if let Some(step) = &last.step {
+            tx.take(step).await?;
+        }
+        Ok(tx.end(&last.lease, last.next.as_ref()).await?)
+    }
+
+    /// Commits what `decide` makes of the domain. Where that changed meanwhile it decides again, from the fresh row.
+    pub async fn decide<D: Decision, E: From<StoreError>>(
+        &self,
+        mut domain: Domain,
+        decide: impl Fn(&Domain) -> std::result::Result<D, E>,
+    ) -> std::result::Result<D::Committed, E> {
+        for _ in 0..MAX_DECISIONS {
+            match decide(&domain)?.commit(self).await {
+                Ok(committed) => return Ok(committed),
+                Err(Refusal::Changed(fresh)) => domain = *fresh,
+                Err(Refusal::Store(error)) => return Err(error.into()),
+            }
+        }
+        Err(StoreError::Conflict { operation: "decide" }.into())
+    }
+}
+
+impl Tx {
+    /// Ends a lease and commits: the work row becomes `next`, or goes. [`StoreError::LeaseLost`] if it is not ours any
+    /// more; then nothing is committed.
+    pub async fn end(mut self, lease: &Lease, next: Option<&Work>) -> Result<Finished> {
+        self.finish(lease, next).await?;
+        self.commit().await?;
+        Ok(Finished {})
+    }
+
+    async fn take(&mut self, step: &Step) -> std::result::Result<Domain, Refusal> {
+        let fresh = self.fence(&step.lease).await?;
+        if fresh.version != step.before.version {
+            return Err(Refusal::Changed(Box::new(fresh)));
+        }
+        let mut stored = fresh;
+        if step.after != step.before || step.entry.is_some() {
+            self.apply(Some(&step.before), &step.after, step.entry.clone()).await?;
+            let recorded = step.after.status(self.now());
+            stored = Domain { recorded, version: step.before.version + 1, ..step.after.clone() };
+        }
+        for write in &step.writes {
+            self.write(step, write).await?;
+        }
+        Ok(stored)
+    }
+
+    async fn write(&mut self, step: &Step, write: &Write) -> Result<()> {
+        let work = &step.lease.work;
+        match write {
+            Write::Uploaded(certificate) => self.mark_uploaded(*certificate).await,
+            Write::Schedule(work) => self.schedule(work).await,
+            Write::ScheduleIfNone(work) => match self.work(&work.name, work.kind).await? {
+                Some(_) => Ok(()),
+                None => self.schedule(work).await,
+            },
+            Write::DueNow(kind) => {
+                if let Some(waiting) = self.work(&work.name, *kind).await? {
+                    let due = Work { due_at: Some(self.now()), ..waiting };
+                    self.schedule(&due).await?;
+                    self.hint(&due);
+                }
+                Ok(())
+            }
+            Write::Publish(kind) => {
+                self.publish(kind.clone(), &work.name, work.revision);
+                Ok(())
+            }
+        }
+    }
+}
