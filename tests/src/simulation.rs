@@ -26,7 +26,7 @@ use runtime::{Config, Context, Health, Hold, Job, JobError, Stop};
 use sandbox::{C4Control, CaControl, CaOptions, DnsControl, Limits, ValidationResult, World, WorldOptions};
 use scheduler::Scheduler;
 use seal::SealingKeys;
-use store::{DomainView, ListQuery, Message, Store};
+use store::{DomainView, Finished, ListQuery, Message, Store};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
@@ -287,7 +287,7 @@ async fn store(mode: Mode, folder: &TempDir, clock: Arc<dyn Clock>, entropy: Arc
     Arc::new(store)
 }
 
-fn carried_out(result: Result<(), JobError>, lease: &Lease) {
+fn carried_out(result: Result<Finished, JobError>, lease: &Lease) {
     if let Err(error) = result {
         let work = &lease.work;
         panic!("{} of {}: {}", work.kind, work.name, runtime::chain(&error));

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use bus::{Handler, Outcome};
 use domain::{DomainName, Event, InvalidTransition, Lease, WorkKind};
 use jiff::SignedDuration;
-use store::StoreError;
+use store::{Finished, StoreError};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tracing::Instrument;
 
@@ -25,11 +25,11 @@ const RENEW_EVERY: Duration = Duration::from_secs(10);
 const MOST_CLAIMS: usize = 50;
 const CLAIM_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// What a role does with work it owns. It must end the lease itself, in the transaction that records the result.
+/// What a role does with work it owns: it ends the lease itself, with the step that records the result.
 #[async_trait]
 pub trait Job: Send + Sync + 'static {
     /// Does the work. Dropped half-way when the lease is lost or the process stops; must be resumable from the store.
-    async fn perform(&self, lease: &Lease) -> Result<(), JobError>;
+    async fn perform(&self, lease: &Lease) -> Result<Finished, JobError>;
 }
 
 /// Why work was dropped. Its row stays as it was, so the sweep finds it once the lease has ended.
@@ -136,7 +136,7 @@ impl Handler for Worker {
 async fn own(context: Context, job: Arc<dyn Job>, lease: Lease) {
     tokio::select! {
         result = job.perform(&lease) => match result {
-            Ok(()) => {}
+            Ok(Finished { .. }) => {}
             Err(JobError::Store(error)) if error.is_lease_lost() => {
                 tracing::info!("dropped: the work was taken over or is not wanted any more");
             }

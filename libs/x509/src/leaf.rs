@@ -30,10 +30,15 @@ pub fn leaf_public_key_sha256(chain_pem: &str) -> Option<[u8; 32]> {
     Some(public_key_sha256(leaf.public_key().raw))
 }
 
-/// SHA-256 of the public key of a certificate signing request (PKCS #10, DER).
-pub fn csr_public_key_sha256(csr: &[u8]) -> Option<[u8; 32]> {
+/// The public key (SubjectPublicKeyInfo, DER) of a certificate signing request (PKCS #10, DER).
+pub fn csr_public_key(csr: &[u8]) -> Option<Vec<u8>> {
     let (_, csr) = X509CertificationRequest::from_der(csr).ok()?;
-    Some(public_key_sha256(csr.certification_request_info.subject_pki.raw))
+    Some(csr.certification_request_info.subject_pki.raw.to_vec())
+}
+
+/// Its SHA-256.
+pub fn csr_public_key_sha256(csr: &[u8]) -> Option<[u8; 32]> {
+    csr_public_key(csr).map(|key| public_key_sha256(&key))
 }
 
 fn public_key_sha256(public_key: &[u8]) -> [u8; 32] {

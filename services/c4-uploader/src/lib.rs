@@ -9,6 +9,7 @@
 //! Before a request that changes something the store is told (`upload_revision` is raised), so that C4 can refuse
 //! whatever a stalled copy of this role sends late.
 
+mod decide;
 mod journal;
 mod remove;
 mod upload;
@@ -25,6 +26,7 @@ use domain::{Lease, WorkKind};
 use edge::Edges;
 use runtime::{Context, Job, JobError, RoleError, Worker};
 use seal::SealingKeys;
+use store::Finished;
 use tokio::sync::Semaphore;
 
 use crate::remove::Removal;
@@ -92,7 +94,7 @@ struct UploadJob(Arc<Uploader>);
 
 #[async_trait]
 impl Job for UploadJob {
-    async fn perform(&self, lease: &Lease) -> Result<(), JobError> {
+    async fn perform(&self, lease: &Lease) -> Result<Finished, JobError> {
         Upload::new(&self.0, lease).run().await
     }
 }
@@ -101,7 +103,7 @@ struct RemoveJob(Arc<Uploader>);
 
 #[async_trait]
 impl Job for RemoveJob {
-    async fn perform(&self, lease: &Lease) -> Result<(), JobError> {
+    async fn perform(&self, lease: &Lease) -> Result<Finished, JobError> {
         Removal::new(&self.0, lease).run().await
     }
 }

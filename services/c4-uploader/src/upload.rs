@@ -11,11 +11,12 @@ use domain::{DomainName, Lease};
 use edge::Behind;
 use runtime::{JobError, checkpoint};
 use seal::{Binding, SealError};
-use store::Certificate;
+use store::{Certificate, Finished};
 use zeroize::Zeroizing;
 
 use crate::Uploader;
-use crate::journal::{Failure, Journal, Task};
+use crate::decide::{Task, UploadError};
+use crate::journal::{Journal, Taken};
 
 /// Pauses between the quick attempts.
 const QUICK_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
@@ -38,16 +39,18 @@ enum Attempt {
     /// The comparison got no answer.
     NotCompared { retry_after: Option<Duration> },
     /// C4 did not take it.
-    Failed(Failure),
+    Failed(UploadError),
     /// Nobody wants it any more; the lease is ended.
-    Superseded,
+    Needless(Finished),
 }
 
 impl From<C4Error> for Attempt {
     fn from(error: C4Error) -> Self {
         match error {
             C4Error::UnknownDomain => Self::Unknown,
-            error => Self::Failed(Failure { retry_after: error.retry_after(), detail: error.to_string() }),
+            error => {
+                Self::Failed(UploadError { retry_after: error.retry_after(), detail: error.to_string() })
+            }
         }
     }
 }
@@ -57,55 +60,56 @@ impl<'a> Upload<'a> {
         Self { uploader, name: &lease.work.name, journal: Journal::new(&uploader.context, lease) }
     }
 
-    pub(crate) async fn run(&self) -> Result<(), JobError> {
-        let Some(task) = self.journal.load().await? else {
-            return Ok(());
+    pub(crate) async fn run(&self) -> Result<Finished, JobError> {
+        let mut task = match self.journal.load().await? {
+            Taken::Yes(task) => task,
+            Taken::Needless(finished) => return Ok(finished),
         };
-        match self.attempts(&task).await? {
+        let finished = match self.attempts(&mut task).await? {
             Attempt::Live { sent } => self.served(&task, sent).await?,
-            Attempt::Unknown => self.journal.unknown().await?,
-            Attempt::NotCompared { retry_after } => self.journal.not_compared(retry_after).await?,
-            Attempt::Failed(failure) => self.journal.failed(&task, failure).await?,
-            Attempt::Superseded => {}
-        }
+            Attempt::Unknown => self.journal.unknown(&task).await?,
+            Attempt::NotCompared { retry_after } => self.journal.not_compared(&task, retry_after).await?,
+            Attempt::Failed(error) => self.journal.failed(&task, &error).await?,
+            Attempt::Needless(finished) => finished,
+        };
         checkpoint("upload-stored").await;
-        Ok(())
+        Ok(finished)
     }
 
     /// C4 shows it; where edges are verified, they have to serve it before it counts as live.
-    async fn served(&self, task: &Task, sent: bool) -> Result<(), JobError> {
+    async fn served(&self, task: &Task, sent: bool) -> Result<Finished, JobError> {
         if sent || !task.is_live || task.is_failing {
             let behind = self.uploader.edges.behind(self.name, task.sha256()).await;
             if !behind.is_empty() {
-                return self.journal.not_served(task, listed(&behind)).await;
+                return self.journal.not_served(task, &listed(&behind)).await;
             }
         }
         self.journal.live(task, sent).await
     }
 
     /// A few attempts at once; one, where uploading fails for longer already.
-    async fn attempts(&self, task: &Task) -> Result<Attempt, JobError> {
+    async fn attempts(&self, task: &mut Task) -> Result<Attempt, JobError> {
         let mut revision = None;
         let mut pauses = if task.is_failing { [].iter() } else { QUICK_PAUSES.iter() };
         loop {
-            let failure = match self.attempt(task, &mut revision).await? {
-                Attempt::Failed(failure) => failure,
+            let error = match self.attempt(task, &mut revision).await? {
+                Attempt::Failed(error) => error,
                 ended => return Ok(ended),
             };
-            tracing::warn!(detail = failure.detail, "upload attempt failed");
+            tracing::warn!(detail = error.detail, "upload attempt failed");
             let Some(pause) = pauses.next() else {
-                return Ok(Attempt::Failed(failure));
+                return Ok(Attempt::Failed(error));
             };
-            let wait = failure.retry_after.unwrap_or_default().max(*pause);
+            let wait = error.retry_after.unwrap_or_default().max(*pause);
             if wait > LONGEST_QUICK_PAUSE {
-                return Ok(Attempt::Failed(failure));
+                return Ok(Attempt::Failed(error));
             }
             self.uploader.context.clock.sleep(wait).await;
         }
     }
 
     /// `revision` is that of this run's uploads, once it has one.
-    async fn attempt(&self, task: &Task, revision: &mut Option<i64>) -> Result<Attempt, JobError> {
+    async fn attempt(&self, task: &mut Task, revision: &mut Option<i64>) -> Result<Attempt, JobError> {
         let shown = match self.shown().await {
             Ok(shown) => shown,
             Err(C4Error::CouldNotAsk { retry_after, .. })
@@ -121,23 +125,26 @@ impl<'a> Upload<'a> {
         let key = match self.unsealed(task).await {
             Ok(key) => key,
             Err(error) => {
-                return Ok(Attempt::Failed(Failure { detail: error.to_string(), retry_after: None }));
+                return Ok(Attempt::Failed(UploadError { detail: error.to_string(), retry_after: None }));
             }
         };
-        if revision.is_none() {
-            *revision = self.journal.intent(task, shown.as_deref()).await?;
-        }
-        let Some(current) = *revision else {
-            return Ok(Attempt::Superseded);
+        let current = match *revision {
+            Some(revision) => revision,
+            None => match self.journal.intent(task, shown.as_deref()).await? {
+                Taken::Yes(first) => first,
+                Taken::Needless(finished) => return Ok(Attempt::Needless(finished)),
+            },
         };
+        *revision = Some(current);
         checkpoint("upload-intent").await;
         let mut sent = self.put(task, &key, current).await;
         if sent == Err(C4Error::Stale) {
-            *revision = self.journal.fresh_revision().await?;
-            let Some(fresh) = *revision else {
-                return Ok(Attempt::Superseded);
+            let higher = match self.journal.higher_revision(task).await? {
+                Taken::Yes(higher) => higher,
+                Taken::Needless(finished) => return Ok(Attempt::Needless(finished)),
             };
-            sent = self.put(task, &key, fresh).await;
+            *revision = Some(higher);
+            sent = self.put(task, &key, higher).await;
         }
         drop(key);
         if let Err(error) = sent {
@@ -177,7 +184,7 @@ impl<'a> Upload<'a> {
     async fn confirm(&self, task: &Task) -> Attempt {
         match self.shown().await {
             Ok(Some(shown)) if shown == task.sha256() => Attempt::Live { sent: true },
-            Ok(shown) => Attempt::Failed(Failure {
+            Ok(shown) => Attempt::Failed(UploadError {
                 detail: format!("C4 took the certificate but shows {}", described(shown.as_deref())),
                 retry_after: None,
             }),

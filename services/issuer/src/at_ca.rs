@@ -11,11 +11,11 @@ use acme::{
     AccountKey, AcmeError, AcmeOrder, Asked, LimitKind, Meaning, OrderProgress, Proof, RenewalId,
     check_delivered,
 };
-use domain::{Activity, CertificateId, DomainName, Order, OrderState, Reason, WorkKind};
+use domain::{Activity, CertificateId, DomainName, Order, OrderState, Reason};
 use jiff::{SignedDuration, Timestamp};
-use runtime::{JobError, checkpoint};
-use seal::{Binding, PublicKeyHash, SealError};
-use store::StoreError;
+use runtime::checkpoint;
+use seal::{Binding, SealError};
+use store::Finished;
 
 use crate::answers::Request;
 use crate::authority::Authority;
@@ -62,7 +62,7 @@ pub(crate) struct AtCa<'a> {
 
 impl AtCa<'_> {
     /// Goes the way to the certificate; `order` is the row as it was stored last.
-    pub(crate) async fn run(&self, order: &mut Order) -> Result<(), Stop> {
+    pub(crate) async fn run(&self, order: &mut Order) -> Result<Finished, Stop> {
         let mut at_ca = self.place_or_resume(order).await?;
         self.authority.note(None, self.now());
         checkpoint("order-placed").await;
@@ -99,7 +99,11 @@ impl AtCa<'_> {
         let alone = self.authority.alone(self.refusals).await;
         let _alone = alone.map_err(|error| self.trouble(error, Request::NewOrder))?;
         let placed = match self.place(order, self.replaces.as_ref()).await {
-            Err(error) if self.replaces.is_some() && error.may_be_the_replacement() => {
+            Err(error)
+                if self.replaces.is_some()
+                    && order.state.url().is_none()
+                    && error.may_be_the_replacement() =>
+            {
                 tracing::info!(
                     error = &error as &dyn std::error::Error,
                     "the CA takes no order that replaces the certificate: ordered without that"
@@ -114,23 +118,18 @@ impl AtCa<'_> {
         self.placed(order, placed).await
     }
 
-    async fn place(&self, order: &Order, replaces: Option<&RenewalId>) -> Result<AcmeOrder, AcmeError> {
+    /// The URL is in the row even where the rest of the answer was of no use.
+    async fn place(&self, order: &mut Order, replaces: Option<&RenewalId>) -> Result<AcmeOrder, AcmeError> {
         let journal = self.journal.placing(order);
-        let ca = &self.authority.ca;
-        ca.place(&self.account, self.name, replaces, journal).await
+        let answer = self.authority.ca.place(&self.account, self.name, replaces, journal.clone()).await;
+        if let Some(placed) = journal.placed() {
+            *order = placed;
+        }
+        answer
     }
 
-    /// The URL is in the row even where the rest of the answer was of no use; then the order is looked at.
-    async fn placed(
-        &self,
-        order: &mut Order,
-        placed: Result<AcmeOrder, AcmeError>,
-    ) -> Result<AcmeOrder, Stop> {
-        let store = &self.issuer.context.store;
-        let stored = store.live_order(self.name).await.map_err(JobError::from)?;
-        // Only who takes the work away abandons its order.
-        let lost = || StoreError::LeaseLost { kind: WorkKind::Issue.as_str(), name: self.name.to_string() };
-        *order = stored.ok_or_else(lost).map_err(JobError::from)?;
+    /// An order that has a URL is looked at, whatever else the answer was.
+    async fn placed(&self, order: &Order, placed: Result<AcmeOrder, AcmeError>) -> Result<AcmeOrder, Stop> {
         let error = match placed {
             Ok(placed) => {
                 self.authority.accepted();
@@ -206,7 +205,9 @@ impl AtCa<'_> {
             let key = made.map_err(|error| local(&error))?.map_err(|error| local(&error))?;
             let certificate = CertificateId::new(&*context.clock, &*context.entropy);
             let binding = Binding::certificate(certificate, self.name);
-            let sealed = sealing_keys.seal(&binding, &public_key(&key.csr)?, &key.pkcs8).await;
+            let public_key =
+                x509::csr_public_key_sha256(&key.csr).ok_or_else(|| local(&SealError::Format))?;
+            let sealed = sealing_keys.seal(&binding, &public_key, &key.pkcs8).await;
             let sealed = sealed.map_err(|error| local(&error))?;
             self.journal.keyed(order, certificate, sealed, key.csr).await?;
             checkpoint("key-sealed").await;
@@ -228,22 +229,19 @@ impl AtCa<'_> {
         }
     }
 
-    async fn download(&self, order: &mut Order, at_ca: &mut AcmeOrder) -> Result<(), Stop> {
-        let OrderState::Keyed { certificate, sealed_key, csr, .. } = &order.state else {
+    async fn download(&self, order: &Order, at_ca: &mut AcmeOrder) -> Result<Finished, Stop> {
+        let OrderState::Keyed { csr, .. } = &order.state else {
             // Valid, but not by a key of ours: nobody can use that certificate.
             return Err(another_order());
         };
         let chain = self.look(at_ca.certificate().await)?;
         checkpoint("certificate-downloaded").await;
-        let binding = Binding::certificate(*certificate, self.name);
-        let pkcs8 = self.issuer.keys.unseal(&binding, &public_key(csr)?, sealed_key).await;
-        let pkcs8 = pkcs8.map_err(|error| local(&error))?;
-        let public_key = keys::public_key_der(&pkcs8).map_err(|error| local(&error))?;
+        let public_key = x509::csr_public_key(csr).ok_or_else(|| local(&SealError::Format))?;
         match check_delivered(&chain, self.name, &public_key, self.now()) {
             Ok(delivered) => {
-                self.journal.issued(self.authority, order.id, delivered).await?;
+                let finished = self.journal.issued(self.authority, order.id, delivered).await?;
                 checkpoint("certificate-stored").await;
-                Ok(())
+                Ok(finished)
             }
             Err(error) => Err(self.rejected(&error)),
         }
@@ -301,9 +299,4 @@ pub(crate) fn later(now: Timestamp, wait: Duration) -> Timestamp {
 
 pub(crate) fn still_at_it(activity: Activity, not_before: Option<Timestamp>) -> Stop {
     ended(Ending::StillAtIt { activity, not_before })
-}
-
-/// The public key of a CSR of ours.
-fn public_key(csr: &[u8]) -> Result<PublicKeyHash, Stop> {
-    x509::csr_public_key_sha256(csr).ok_or_else(|| local(&SealError::Format))
 }

@@ -8,7 +8,7 @@ use acme::{AccountKey, AcmeError, Asked, LimitKind, Meaning, RenewalId};
 use domain::{AccountId, Cause, Domain, DomainName, Lease, Order, Reason};
 use jiff::{SignedDuration, Timestamp};
 use runtime::{JobError, checkpoint};
-use store::Certificate;
+use store::{Certificate, Finished};
 
 use crate::Issuer;
 use crate::answers::{Request, room_without_retry_after};
@@ -66,6 +66,13 @@ struct Begin<'a> {
     replaces: Option<RenewalId>,
 }
 
+/// What came of the wish for an order.
+enum Started<'a> {
+    Order(Box<Begin<'a>>),
+    /// A certificate was there already.
+    Finished(Finished),
+}
+
 impl<'a> Issuance<'a> {
     pub(crate) fn new(issuer: &'a Issuer, lease: &'a Lease) -> Self {
         let journal = Journal::new(&issuer.context, lease);
@@ -79,7 +86,7 @@ impl<'a> Issuance<'a> {
         }
     }
 
-    pub(crate) async fn run(&self) -> Result<(), JobError> {
+    pub(crate) async fn run(&self) -> Result<Finished, JobError> {
         let store = &self.issuer.context.store;
         let Some(view) = store.domain(self.name).await? else {
             return self.journal.nothing_to_do().await;
@@ -90,10 +97,13 @@ impl<'a> Issuance<'a> {
         let mut slot = store.live_order(self.name).await?;
         let mut at = None;
         match self.order(&view.domain, &mut slot, &mut at).await {
-            Ok(()) => Ok(()),
+            Ok(finished) => Ok(finished),
             Err(Stop::Job(error)) => Err(error),
             Err(Stop::Account { error, .. }) => Err(JobError::Other(runtime::chain(&error))),
-            Err(Stop::Ended { ending, order }) => self.journal.ended(slot, order, at, *ending).await,
+            Err(Stop::Ended { ending, order }) => {
+                let live = self.live(&view.domain).await?;
+                self.journal.ended(slot, order, at, live.as_ref(), *ending).await
+            }
         }
     }
 
@@ -103,15 +113,15 @@ impl<'a> Issuance<'a> {
         domain: &Domain,
         slot: &mut Option<Order>,
         at: &mut Option<&'a Authority>,
-    ) -> Result<(), Stop> {
+    ) -> Result<Finished, Stop> {
         let begin = match slot.take() {
             Some(order) => {
                 *slot = Some(order.clone());
                 self.resume(domain, order).await?
             }
             None => match self.begin(domain).await? {
-                Some(begin) => begin,
-                None => return Ok(()),
+                Started::Order(begin) => *begin,
+                Started::Finished(finished) => return Ok(finished),
             },
         };
         *at = Some(begin.authority);
@@ -153,7 +163,7 @@ impl<'a> Issuance<'a> {
         order: &mut Order,
         error: AcmeError,
         request: Request,
-    ) -> Result<(), Stop> {
+    ) -> Result<Finished, Stop> {
         let authority = at_ca.authority;
         let Issuer { context, keys, .. } = self.issuer;
         let reloaded = authority.reloaded(context, keys, &at_ca.account).await;
@@ -224,7 +234,7 @@ impl<'a> Issuance<'a> {
             self.journal.preflight_passed(domain).await?;
             checkpoint("preflight-passed").await;
         }
-        let live = self.live().await?;
+        let live = self.live(domain).await?;
         let replaces = live.as_ref().and_then(|live| replaced(live, order.account));
         if order.state.url().is_none() {
             let live = live.as_ref().filter(|_| replaces.is_some());
@@ -235,23 +245,24 @@ impl<'a> Issuance<'a> {
         Ok(Begin { order, authority, refusals, is_resumed: true, dns, replaces })
     }
 
-    /// Begins an order at the first CA that may and can; none if a certificate is there already.
-    async fn begin(&self, domain: &Domain) -> Result<Option<Begin<'a>>, Stop> {
+    /// Begins an order at the first CA that may and can.
+    async fn begin(&self, domain: &Domain) -> Result<Started<'a>, Stop> {
         let found = self.preflight(domain).await?;
         if domain.invalid_challenges.rest(&found.dns) && !self.unlocks_rest() {
             return Err(ended(Ending::Resting(why_it_rests(domain))));
         }
         self.journal.preflight_passed(domain).await?;
         checkpoint("preflight-passed").await;
-        let live = self.live().await?;
+        let live = self.live(domain).await?;
         let mut why: Option<Ending> = None;
         for authority in self.issuer.in_order(live.as_ref()).await? {
             let ending = match self.begin_at(authority, domain, &found, live.as_ref()).await {
-                Ok((Begun::AlreadyIssued, _)) => return Ok(None),
+                Ok((Begun::AlreadyIssued(finished), _)) => return Ok(Started::Finished(finished)),
                 Ok((Begun::Order(order), refusals)) => {
                     let replaces = live.as_ref().and_then(|live| replaced(live, order.account));
                     let dns = Some(found.dns);
-                    return Ok(Some(Begin { order, authority, refusals, is_resumed: false, dns, replaces }));
+                    let begin = Begin { order, authority, refusals, is_resumed: false, dns, replaces };
+                    return Ok(Started::Order(Box::new(begin)));
                 }
                 Ok((Begun::NoRoom(wait), _)) => Ending::queued(wait, authority.name()),
                 Err(Stop::Ended { ending, .. }) => *ending,
@@ -350,11 +361,9 @@ impl<'a> Issuance<'a> {
     }
 
     /// The certificate that is live.
-    async fn live(&self) -> Result<Option<Certificate>, JobError> {
-        let store = &self.issuer.context.store;
-        let view = store.domain(self.name).await?;
-        match view.and_then(|view| view.domain.facts.live) {
-            Some(live) => Ok(store.certificate(self.name, live.certificate).await?),
+    async fn live(&self, domain: &Domain) -> Result<Option<Certificate>, JobError> {
+        match domain.facts.live {
+            Some(live) => Ok(self.issuer.context.store.certificate(self.name, live.certificate).await?),
             None => Ok(None),
         }
     }

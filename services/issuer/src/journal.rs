@@ -4,7 +4,7 @@
 
 mod ledger;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use acme::budget::{self, Purchase};
 use acme::{AccountKey, ChallengeResponse, Delivered, OrderJournal, Wait};
@@ -16,7 +16,7 @@ use domain::{
 };
 use jiff::{SignedDuration, Timestamp};
 use runtime::{Context, JobError, checkpoint};
-use store::{Certificate, Challenge, Counted, Entry, ProbeOf, Renewal, StoreError, Tx};
+use store::{Certificate, Challenge, Counted, Entry, Finished, LastStep, ProbeOf, Renewal, StoreError, Tx};
 
 use crate::authority::Authority;
 use crate::ending::{Ending, OrderFate, jittered};
@@ -37,7 +37,7 @@ pub(crate) enum Begun {
     /// Go on with this order.
     Order(Order),
     /// A certificate is there and only has to be uploaded; the lease is ended.
-    AlreadyIssued,
+    AlreadyIssued(Finished),
     /// The CA's limits leave no room before then.
     NoRoom(Wait),
 }
@@ -76,9 +76,8 @@ impl Journal {
         {
             let message = "A certificate is there, and only has to be uploaded.";
             let entry = self.is_daily_recheck().then(|| self.entry(HistoryKind::CertificateIssued, message));
-            self.hand_over(&mut tx, &domain, &certificate.summary, entry).await?;
-            tx.commit().await?;
-            return Ok(Begun::AlreadyIssued);
+            let finished = self.hand_over(tx, &domain, &certificate.summary, entry).await?;
+            return Ok(Begun::AlreadyIssued(finished));
         }
         let id = OrderId::new(&*self.context.clock, &*self.context.entropy);
         let purchase = Purchase {
@@ -175,8 +174,8 @@ impl Journal {
     }
 
     /// The hook through which the order's URL is stored the moment it is known.
-    pub(crate) fn placing(&self, order: &Order) -> Arc<dyn OrderJournal> {
-        Arc::new(Placing { journal: self.clone(), order: order.clone() })
+    pub(crate) fn placing(&self, order: &Order) -> Arc<Placing> {
+        Arc::new(Placing { journal: self.clone(), order: order.clone(), placed: OnceLock::new() })
     }
 
     /// The challenge response, before the CA is told to look.
@@ -220,7 +219,7 @@ impl Journal {
         authority: &Authority,
         order: OrderId,
         delivered: Delivered,
-    ) -> Result<(), JobError> {
+    ) -> Result<Finished, JobError> {
         let (mut tx, domain) = self.open("certificate_issued").await?;
         // As it is stored now: since it was read, its data key may have been wrapped under another sealing key.
         let stored = tx.live_order(&domain.name).await?;
@@ -271,20 +270,19 @@ impl Journal {
             ),
             certificate_sha256: Some(certificate.summary.sha256.clone()),
         };
-        self.hand_over(&mut tx, &domain, &certificate.summary, Some(entry)).await?;
-        tx.commit().await?;
+        let finished = self.hand_over(tx, &domain, &certificate.summary, Some(entry)).await?;
         metrics::counter!("ssl_manager_certificates_issued_total").increment(1);
-        Ok(())
+        Ok(finished)
     }
 
     /// Makes the upload due and ends the lease. A certificate that begins later is kept until then.
     async fn hand_over(
         &self,
-        tx: &mut Tx,
+        mut tx: Tx,
         domain: &Domain,
         summary: &CertificateSummary,
         entry: Option<Entry<'_>>,
-    ) -> Result<(), JobError> {
+    ) -> Result<Finished, JobError> {
         let (now, certificate) = (self.context.clock.now(), summary.id);
         let after = domain.clone().doing(Activity::Issued, None)?;
         tx.apply(Some(domain), &after, entry).await?;
@@ -298,24 +296,23 @@ impl Journal {
             certificate: Some(certificate),
         })
         .await?;
-        tx.finish(&self.lease, None).await?;
-        self.publish(tx, EventKind::CertIssued { certificate });
-        Ok(())
+        self.publish(&mut tx, EventKind::CertIssued { certificate });
+        Ok(tx.end(&self.lease, None).await?)
     }
 
     /// The work is of no use any more; the lease is ended.
-    pub(crate) async fn nothing_to_do(&self) -> Result<(), JobError> {
-        let mut tx = self.context.store.begin("issue_dropped").await?;
-        tx.finish(&self.lease, None).await?;
-        Ok(tx.commit().await?)
+    pub(crate) async fn nothing_to_do(&self) -> Result<Finished, JobError> {
+        self.end(&LastStep::dropped(&self.lease)).await
+    }
+
+    async fn end(&self, last: &LastStep) -> Result<Finished, JobError> {
+        Ok(self.context.store.end(last).await.map_err(StoreError::from)?)
     }
 
     /// There is no room for background work now: it is due again soon, as it was.
-    pub(crate) async fn give_way(&self, wait: SignedDuration) -> Result<(), JobError> {
-        let mut tx = self.context.store.begin("issue_gave_way").await?;
+    pub(crate) async fn give_way(&self, wait: SignedDuration) -> Result<Finished, JobError> {
         let next = Work { due_at: Some(self.context.clock.now() + wait), ..self.lease.work.clone() };
-        tx.finish(&self.lease, Some(&next)).await?;
-        Ok(tx.commit().await?)
+        self.end(&LastStep::postponed(&self.lease, next)).await
     }
 
     /// When the live certificate is renewed, and when the CA is asked about that again (none: never).
@@ -324,7 +321,7 @@ impl Journal {
         certificate: CertificateId,
         renewal: Renewal,
         ask_again_at: Option<Timestamp>,
-    ) -> Result<(), JobError> {
+    ) -> Result<Finished, JobError> {
         let (mut tx, _) = self.open("renewal_planned").await?;
         tx.set_renewal(certificate, renewal).await?;
         let (cause, due_at) = match ask_again_at {
@@ -332,8 +329,7 @@ impl Journal {
             _ => (Cause::Renewal, renewal.at),
         };
         let next = Work { cause, due_at: Some(due_at), attempts: 0, ..self.lease.work.clone() };
-        tx.finish(&self.lease, Some(&next)).await?;
-        Ok(tx.commit().await?)
+        Ok(tx.end(&self.lease, Some(&next)).await?)
     }
 
     /// The CA did not say when the live certificate is to be renewed.
@@ -341,11 +337,10 @@ impl Journal {
         &self,
         due_at: Option<Timestamp>,
         attempts: u32,
-    ) -> Result<(), JobError> {
-        let (mut tx, _) = self.open("renewal_unanswered").await?;
+    ) -> Result<Finished, JobError> {
+        let (tx, _) = self.open("renewal_unanswered").await?;
         let next = Work { due_at, attempts, ..self.lease.work.clone() };
-        tx.finish(&self.lease, Some(&next)).await?;
-        Ok(tx.commit().await?)
+        Ok(tx.end(&self.lease, Some(&next)).await?)
     }
 
     /// Ends the attempt: what was learnt, the order's end if it is over, and when the next attempt begins.
@@ -354,9 +349,10 @@ impl Journal {
         order: Option<Order>,
         fate: OrderFate,
         authority: Option<&Authority>,
+        live: Option<&Certificate>,
         ending: Ending,
-    ) -> Result<(), JobError> {
-        let is_withdrawn = self.live_is_withdrawn().await?;
+    ) -> Result<Finished, JobError> {
+        let c4s_fault = matches!(ending, Ending::UnknownToC4) && self.is_c4s_fault().await?;
         let (mut tx, domain) = self.open("issue_ended").await?;
         let now = self.context.clock.now();
         if let Some(order) = order.filter(|_| fate != OrderFate::GoesOn) {
@@ -367,11 +363,9 @@ impl Journal {
             let (limits, issuer) = (&authority.limits, authority.name());
             budget::charge_failure(&mut tx, limits, issuer, &domain.name, now).await?;
         }
-        let c4s_fault =
-            matches!(ending, Ending::UnknownToC4) && store::is_c4s_fault(&mut tx, &domain).await?;
         let after = ending.change(domain.clone(), now, c4s_fault)?;
         let attempts = ending.attempt(&domain, self.lease.work.attempts);
-        let due_at = self.next_attempt(&ending, &after, is_withdrawn, attempts, now);
+        let due_at = self.next_attempt(&ending, &after, is_withdrawn(live), attempts, now);
         let is_news = attempts == 1 || after.status(now) != domain.recorded;
         let entry = (is_news || (ending.is_done() && self.is_daily_recheck()))
             .then(|| ending.reason())
@@ -380,13 +374,20 @@ impl Journal {
         tx.apply(Some(&domain), &after, entry).await?;
         let cause = if ending.is_done() { Cause::Retry } else { self.lease.work.cause };
         let next = Work { cause, attempts, due_at, ..self.lease.work.clone() };
-        tx.finish(&self.lease, Some(&next)).await?;
         self.publish(&mut tx, EventKind::IssueFailed);
-        tx.commit().await?;
+        let finished = tx.end(&self.lease, Some(&next)).await?;
         let code = ending.reason().map_or("waiting", |reason| reason.code());
         metrics::counter!("ssl_manager_issue_attempts_ended_total", "reason" => code).increment(1);
         tracing::info!(reason = code, next_attempt_at = due_at.map(|at| at.to_string()), "attempt ended");
-        Ok(())
+        Ok(finished)
+    }
+
+    async fn is_c4s_fault(&self) -> Result<bool, JobError> {
+        let store = &self.context.store;
+        match store.domain(&self.lease.work.name).await? {
+            Some(view) => Ok(store.is_c4s_fault(&view.domain).await?),
+            None => Ok(false),
+        }
     }
 
     /// Ends an order without a certificate. What it reserved of the CA's limits is given back, unless the CA may have
@@ -422,16 +423,6 @@ impl Journal {
         Some(due_at.max(ending.not_before(now)))
     }
 
-    async fn live_is_withdrawn(&self) -> Result<bool, JobError> {
-        let store = &self.context.store;
-        let view = store.domain(&self.lease.work.name).await?;
-        let live = match view.and_then(|view| view.domain.facts.live) {
-            Some(live) => store.certificate(&self.lease.work.name, live.certificate).await?,
-            None => None,
-        };
-        Ok(is_withdrawn(live.as_ref()))
-    }
-
     fn configured(&self) -> PreExpiry {
         self.context.config.renewal.pre_expiry_days
     }
@@ -445,9 +436,17 @@ impl Journal {
     }
 }
 
-struct Placing {
+pub(crate) struct Placing {
     journal: Journal,
     order: Order,
+    placed: OnceLock<Order>,
+}
+
+impl Placing {
+    /// The order as it is stored, if the CA gave it a URL.
+    pub(crate) fn placed(&self) -> Option<Order> {
+        self.placed.get().cloned()
+    }
 }
 
 #[async_trait]
@@ -463,7 +462,9 @@ impl OrderJournal for Placing {
             let entry = self.journal.entry(HistoryKind::OrderPlaced, message);
             let after = domain.clone();
             tx.apply(Some(&domain), &after, Some(entry)).await?;
-            Ok::<_, JobError>(tx.commit().await?)
+            tx.commit().await?;
+            let _ = self.placed.set(order);
+            Ok::<_, JobError>(())
         };
         step.await.map_err(|error| match error {
             JobError::Store(error) => error,

@@ -3,7 +3,7 @@
 use domain::DomainName;
 use rcgen::{
     CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384,
-    PKCS_RSA_SHA256, PublicKeyData, RsaKeySize,
+    PKCS_RSA_SHA256, RsaKeySize,
 };
 use runtime::config::KeyAlgorithm;
 use zeroize::{Zeroize, Zeroizing};
@@ -35,12 +35,4 @@ fn generate(algorithm: KeyAlgorithm) -> Result<KeyPair, rcgen::Error> {
         KeyAlgorithm::Rsa2048 => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048),
         KeyAlgorithm::Rsa4096 => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_4096),
     }
-}
-
-/// The public key of a sealed key's PKCS #8, as a certificate carries it (SubjectPublicKeyInfo, DER).
-pub(crate) fn public_key_der(pkcs8: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
-    let mut key = KeyPair::try_from(pkcs8)?;
-    let public = key.subject_public_key_info();
-    key.zeroize();
-    Ok(public)
 }

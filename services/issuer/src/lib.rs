@@ -35,7 +35,7 @@ use preflight::Preflight;
 use runtime::config::AcmeIssuer;
 use runtime::{Context, Job, JobError, RoleError, Worker};
 use seal::SealingKeys;
-use store::{Account, Certificate};
+use store::{Account, Certificate, Finished};
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
@@ -97,7 +97,7 @@ struct RevocationJob(Arc<Issuer>);
 
 #[async_trait]
 impl Job for RevocationJob {
-    async fn perform(&self, lease: &Lease) -> Result<(), JobError> {
+    async fn perform(&self, lease: &Lease) -> Result<Finished, JobError> {
         revocation::run(&self.0, lease).await
     }
 }
@@ -155,9 +155,11 @@ impl Issuer {
 
 #[async_trait]
 impl Job for Issuer {
-    async fn perform(&self, lease: &Lease) -> Result<(), JobError> {
-        if lease.work.cause == Cause::RenewalInfo && renewal::plan(self, lease).await? == Planned::Later {
-            return Ok(());
+    async fn perform(&self, lease: &Lease) -> Result<Finished, JobError> {
+        if lease.work.cause == Cause::RenewalInfo
+            && let Planned::Later(finished) = renewal::plan(self, lease).await?
+        {
+            return Ok(finished);
         }
         let mut background = None;
         if lease.work.cause == Cause::Midnight {

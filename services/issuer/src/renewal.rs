@@ -12,7 +12,7 @@ use acme::RenewalId;
 use domain::{DomainName, Lease, PreExpiry, Retry, SuggestedWindow, renewal_point};
 use jiff::{SignedDuration, Timestamp};
 use runtime::JobError;
-use store::{Certificate, Renewal};
+use store::{Certificate, Finished, Renewal};
 
 use crate::Issuer;
 use crate::journal::Journal;
@@ -26,19 +26,17 @@ const EARLY_RENEWAL_EVERY: SignedDuration = SignedDuration::from_hours(24);
 const SAME_INCIDENT: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// What follows from the question.
-#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Planned {
     /// The certificate is to be renewed now.
     Now,
     /// Later, or not at all; the lease is ended.
-    Later,
+    Later(Finished),
 }
 
 pub(crate) async fn plan(issuer: &Issuer, lease: &Lease) -> Result<Planned, JobError> {
     let journal = Journal::new(&issuer.context, lease);
     let Some(certificate) = live(issuer, &lease.work.name).await? else {
-        journal.nothing_to_do().await?;
-        return Ok(Planned::Later);
+        return journal.nothing_to_do().await.map(Planned::Later);
     };
     let now = issuer.context.clock.now();
     let configured = issuer.context.config.renewal.pre_expiry_days;
@@ -67,11 +65,10 @@ pub(crate) async fn plan(issuer: &Issuer, lease: &Lease) -> Result<Planned, JobE
         Answer::Unanswered => {
             let attempts = lease.work.attempts.saturating_add(1);
             let due_at = Retry::RenewalInfo.due(attempts, now).map(|due_at| due_at.min(before.at));
-            return journal.ask_renewal_again(due_at, attempts).await.map(|()| Planned::Later);
+            return journal.ask_renewal_again(due_at, attempts).await.map(Planned::Later);
         }
     };
-    journal.renewal_planned(certificate.id(), renewal, ask_again_at).await?;
-    Ok(Planned::Later)
+    journal.renewal_planned(certificate.id(), renewal, ask_again_at).await.map(Planned::Later)
 }
 
 /// Until when a window that is open already is not followed, so that a certificate is renewed early at most once a day.

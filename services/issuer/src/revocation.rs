@@ -16,7 +16,7 @@ use domain::{
 };
 use jiff::{SignedDuration, Timestamp};
 use runtime::{JobError, checkpoint};
-use store::{Account, Certificate, Entry, Revocation, StoreError, Tx};
+use store::{Account, Certificate, Entry, Finished, Revocation, StoreError, Tx};
 
 use crate::Issuer;
 use crate::authority::Authority;
@@ -53,7 +53,7 @@ struct By<'a> {
 }
 
 /// Carries out what is due of a name's revocations.
-pub(crate) async fn run(issuer: &Issuer, lease: &Lease) -> Result<(), JobError> {
+pub(crate) async fn run(issuer: &Issuer, lease: &Lease) -> Result<Finished, JobError> {
     let store = &issuer.context.store;
     let mut due: Option<Timestamp> = None;
     let mut attempts = 0;
@@ -76,9 +76,8 @@ pub(crate) async fn run(issuer: &Issuer, lease: &Lease) -> Result<(), JobError> 
     }
     let next =
         due.map(|due_at| Work { cause: Cause::Retry, attempts, due_at: Some(due_at), ..lease.work.clone() });
-    let mut tx = store.begin("revocations_looked_at").await?;
-    tx.finish(lease, next.as_ref()).await?;
-    Ok(tx.commit().await?)
+    let tx = store.begin("revocations_looked_at").await?;
+    Ok(tx.end(lease, next.as_ref()).await?)
 }
 
 /// One revocation.

@@ -180,12 +180,12 @@ impl Kit {
     }
 
     pub(crate) async fn perform_upload(&self, lease: &Lease) -> Result<(), JobError> {
-        UploadJob(self.uploader.clone()).perform(lease).await
+        UploadJob(self.uploader.clone()).perform(lease).await.map(drop)
     }
 
     pub(crate) async fn remove(&self) -> Result<(), JobError> {
         let lease = self.claim(WorkKind::Remove).await;
-        RemoveJob(self.uploader.clone()).perform(&lease).await
+        RemoveJob(self.uploader.clone()).perform(&lease).await.map(drop)
     }
 
     pub(crate) async fn advance_to_upload(&self) {

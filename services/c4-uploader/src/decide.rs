@@ -1,0 +1,285 @@
+//! What the uploader decides, as steps: from the domain, the lease, and what C4 and the edges have just said. No I/O.
+
+use std::time::Duration;
+
+use domain::sentence::NamedZone;
+use domain::{
+    Activity, Cause, CertificateId, Domain, EventKind, HistoryKind, InvalidTransition, Lease, Live, Reason,
+    Retry, Source, Work, WorkKind, renewal_point,
+};
+use jiff::{SignedDuration, Timestamp};
+use runtime::config::Renewal;
+use store::{Certificate, Entry, LastStep, Step, Write};
+
+use crate::ACTOR;
+use crate::upload::described;
+
+/// First comparison after an upload: whatever overwrites it by mistake does so soon.
+const FIRST_COMPARISON_DELAY: SignedDuration = SignedDuration::from_mins(5);
+const COMPARISON_INTERVAL: SignedDuration = SignedDuration::from_hours(24);
+/// A new certificate's CA is first asked when to renew it after this, and up to the spread (seconds) later.
+const FIRST_QUESTION_DELAY: SignedDuration = SignedDuration::from_hours(1);
+pub(crate) const FIRST_QUESTION_SPREAD: u64 = 5 * 3600;
+
+/// What is to be uploaded or compared.
+pub(crate) struct Task {
+    /// As it was stored last.
+    pub(crate) domain: Domain,
+    pub(crate) certificate: Certificate,
+    pub(crate) sealed_key: Vec<u8>,
+    /// It is the live one already: this is a comparison.
+    pub(crate) is_live: bool,
+    /// Uploading fails for longer already.
+    pub(crate) is_failing: bool,
+}
+
+impl Task {
+    pub(crate) fn sha256(&self) -> &str {
+        &self.certificate.summary.sha256
+    }
+
+    /// Whether the leaf, which is what C4 shows, says that C4 holds this certificate. A customer may paste the same leaf
+    /// with another chain, so until a pasted certificate is live, it says nothing.
+    pub(crate) fn is_told_by_leaf(&self) -> bool {
+        self.is_live || self.certificate.summary.source == Source::C4
+    }
+
+    fn entry(&self, kind: HistoryKind, message: String) -> Entry<'static> {
+        Entry { certificate_sha256: Some(self.sha256().to_owned()), ..Entry::new(kind, ACTOR, message) }
+    }
+}
+
+/// Why C4 did not take it.
+#[derive(Clone, Debug)]
+pub(crate) struct UploadError {
+    pub(crate) detail: String,
+    pub(crate) retry_after: Option<Duration>,
+}
+
+/// What all decisions of one upload rest on.
+pub(crate) struct Decider<'a> {
+    pub(crate) lease: &'a Lease,
+    pub(crate) now: Timestamp,
+    pub(crate) renewal: &'a Renewal,
+    /// Below [`FIRST_QUESTION_SPREAD`].
+    pub(crate) random: u64,
+}
+
+type Decided<T> = Result<T, InvalidTransition>;
+
+impl Decider<'_> {
+    /// A certificate that can be used only later, whoever asked for its upload now, is due then.
+    pub(crate) fn usable_later(&self, certificate: &Certificate) -> Option<LastStep> {
+        let usable_at = certificate.summary.usable_at(self.now);
+        (usable_at > self.now)
+            .then(|| LastStep::postponed(self.lease, self.next(self.lease.work.cause, Some(usable_at))))
+    }
+
+    /// A certificate that ended, or that is to be revoked, is of no use. If C4 never took it, the next one is ordered, or
+    /// the customer must paste one, and what is live goes on being compared.
+    pub(crate) fn of_no_use(&self, domain: &Domain, certificate: &Certificate) -> Decided<LastStep> {
+        let step = Step::new("upload_of_no_use", self.lease, domain);
+        if is_live(domain, certificate.id()) {
+            return Ok(step.done());
+        }
+        let step = match certificate.summary.source {
+            Source::C4 => step.and(Write::ScheduleIfNone(issue(domain, self.now))),
+            Source::Text => {
+                let at = certificate.summary.not_after;
+                step.becomes(domain.clone().upload_given_up(Reason::PastedEnded { at })?)
+            }
+        };
+        Ok(match domain.facts.live.filter(|live| self.now < live.not_after) {
+            Some(live) => step.then(Work {
+                certificate: Some(live.certificate),
+                attempts: 0,
+                ..self.next(Cause::Compare, Some(self.now))
+            }),
+            None => step.done(),
+        })
+    }
+
+    /// An upload is about to be sent.
+    pub(crate) fn intent(&self, domain: &Domain, task: &Task, shown: Option<&str>) -> Decided<Step> {
+        let entry = (task.is_live && !task.is_failing).then(|| {
+            let shown = described(shown);
+            let message = format!("C4 holds {shown} instead of the live one; it is uploaded again.");
+            task.entry(HistoryKind::DifferenceFound, message)
+        });
+        let after = raised(domain).doing(Activity::Uploading, None)?;
+        Ok(Step::new("upload_intent", self.lease, domain).becomes(after).told(entry))
+    }
+
+    /// C4 has seen a higher revision than the last one that was sent.
+    pub(crate) fn higher_revision(&self, domain: &Domain) -> Step {
+        Step::new("upload_revision", self.lease, domain).becomes(raised(domain))
+    }
+
+    /// C4 shows our certificate; `sent` if this run put it there.
+    pub(crate) fn live(&self, domain: &Domain, task: &Task, sent: bool) -> Decided<LastStep> {
+        let is_new = !is_live(domain, task.certificate.id());
+        let step = Step::new("upload_live", self.lease, domain);
+        let step = if is_new || sent || !is_settled(domain) {
+            self.goes_live(step, domain, task, is_new)?
+        } else {
+            step
+        };
+        let pause = if is_new || sent { FIRST_COMPARISON_DELAY } else { COMPARISON_INTERVAL };
+        Ok(step.then(Work { attempts: 0, ..self.next(Cause::Compare, Some(self.now + pause)) }))
+    }
+
+    fn goes_live(&self, step: Step, domain: &Domain, task: &Task, is_new: bool) -> Decided<Step> {
+        let summary = &task.certificate.summary;
+        let live = Live { certificate: summary.id, not_after: task.certificate.ends_at() };
+        let mut after = domain.clone().uploaded(live)?;
+        // What blocks the renewal of the live certificate is not settled by uploading that one again.
+        if !is_new && let Some(reason) = domain.facts.block.clone() {
+            after = after.blocked(reason)?;
+        }
+        let message = format!("Active at C4, valid until {}.", NamedZone::utc().time(summary.not_after));
+        let renewal = self.renewal_of(&after, &task.certificate);
+        let mut step = step
+            .becomes(after)
+            .told(Some(task.entry(HistoryKind::CertificateUploaded, message)))
+            .and(Write::Uploaded(summary.id));
+        if is_new && summary.source == Source::C4 {
+            step = step.and(Write::Schedule(renewal));
+        }
+        if is_new {
+            // What waited for its replacement to be revoked waits no longer.
+            step = step.and(Write::DueNow(WorkKind::Revoke));
+        }
+        Ok(step.and(Write::Publish(EventKind::CertUploaded { certificate: summary.id })))
+    }
+
+    /// The renewal's timer; or, if it comes earlier, the first question to the CA when that should be.
+    fn renewal_of(&self, domain: &Domain, certificate: &Certificate) -> Work {
+        let summary = &certificate.summary;
+        let renewal_at = certificate.renewal.map_or_else(
+            || renewal_point(summary.not_before, summary.not_after, self.renewal.pre_expiry_days),
+            |renewal| renewal.at,
+        );
+        let first_question = self.now + FIRST_QUESTION_DELAY + SignedDuration::from_secs(self.random as i64);
+        if self.renewal.ari && certificate.account.is_some() && first_question < renewal_at {
+            Work { cause: Cause::RenewalInfo, ..issue(domain, first_question) }
+        } else {
+            issue(domain, renewal_at)
+        }
+    }
+
+    /// C4 shows our certificate, but these edges do not serve it yet. An emergency once it takes too long.
+    pub(crate) fn not_served(&self, domain: &Domain, task: &Task, edges: &str) -> Decided<LastStep> {
+        let reason = Reason::NotServed { edges: edges.to_owned() };
+        if self.is_overdue(task) {
+            return self.emergency(domain, task, reason, None);
+        }
+        let attempts = self.lease.work.attempts + 1;
+        let entry =
+            (attempts == 1).then(|| task.entry(HistoryKind::NotServedYet, reason.message(&domain.name)));
+        let after = domain.clone().doing(Activity::VerifyingEdges, Some(reason))?;
+        let next = Work { attempts, ..self.next(Cause::Retry, Retry::Edges.due(attempts, self.now)) };
+        Ok(Step::new("upload_not_served", self.lease, domain)
+            .becomes(after)
+            .told(entry)
+            .and(Write::Uploaded(task.certificate.id()))
+            .then(next))
+    }
+
+    /// Whether edges that do not serve it are an emergency by now.
+    pub(crate) fn is_overdue(&self, task: &Task) -> bool {
+        task.is_failing || self.lease.work.attempts + 1 >= Retry::LAST_OF_EDGES
+    }
+
+    /// C4 does not know the domain. `c4s_fault`: it does not know so many that it is not believed.
+    pub(crate) fn unknown(&self, domain: &Domain, c4s_fault: bool) -> Decided<LastStep> {
+        let again = domain.facts.missing.is_some();
+        let attempts = if again { self.lease.work.attempts + 1 } else { 1 };
+        let after = domain.clone().unknown_to_c4(self.now, c4s_fault)?;
+        let mut due_at = Retry::Unknown.due(attempts, self.now);
+        if !after.facts.unknown_to_c4 {
+            due_at = due_at.or_else(|| self.now.checked_add(Retry::ASK_MISSING_EVERY).ok());
+        }
+        let told = again && domain.facts.unknown_to_c4 == after.facts.unknown_to_c4;
+        let message = Reason::UnknownToC4.message(&domain.name);
+        let entry = (!told).then(|| Entry::new(HistoryKind::UnknownToC4, ACTOR, message));
+        let next = Work { attempts, ..self.next(Cause::Retry, due_at) };
+        Ok(Step::new("upload_unknown", self.lease, domain).becomes(after).told(entry).then(next))
+    }
+
+    /// A comparison got no answer: nothing is known, so nothing changes.
+    pub(crate) fn not_compared(&self, domain: &Domain, retry_after: Option<Duration>) -> LastStep {
+        let attempts = self.lease.work.attempts + 1;
+        let due_at = self.not_before(Retry::CouldNotAsk, attempts, retry_after);
+        let next = Work { attempts, ..self.next(Cause::Compare, due_at) };
+        Step::new("upload_not_compared", self.lease, domain).then(next)
+    }
+
+    /// C4 did not take it, and the quick attempts are used up.
+    pub(crate) fn failed(&self, domain: &Domain, task: &Task, error: &UploadError) -> Decided<LastStep> {
+        let reason = Reason::UploadFailed { detail: error.detail.clone() };
+        self.emergency(domain, task, reason, error.retry_after)
+    }
+
+    fn emergency(
+        &self,
+        domain: &Domain,
+        task: &Task,
+        reason: Reason,
+        retry_after: Option<Duration>,
+    ) -> Decided<LastStep> {
+        let was = domain.facts.upload_failing.as_ref();
+        let attempts = if was.is_some() { self.lease.work.attempts + 1 } else { 1 };
+        let entry = (was != Some(&reason))
+            .then(|| task.entry(HistoryKind::UploadFailed, reason.message(&domain.name)));
+        let after = domain.clone().upload_failed(reason)?;
+        let next = Work {
+            attempts,
+            ..self.next(Cause::Retry, self.not_before(Retry::Upload, attempts, retry_after))
+        };
+        Ok(Step::new("upload_failed", self.lease, domain)
+            .becomes(after)
+            .told(entry)
+            .and(Write::Publish(EventKind::UploadFailed { certificate: task.certificate.id() }))
+            .then(next))
+    }
+
+    fn next(&self, cause: Cause, due_at: Option<Timestamp>) -> Work {
+        Work { cause, due_at, ..self.lease.work.clone() }
+    }
+
+    /// When the schedule says, or when C4 asked to be asked again, whichever is later.
+    fn not_before(&self, retry: Retry, attempts: u32, retry_after: Option<Duration>) -> Option<Timestamp> {
+        let asked = retry_after.and_then(|wait| self.now.checked_add(wait).ok());
+        retry.due(attempts, self.now).map(|due_at| asked.map_or(due_at, |asked| due_at.max(asked)))
+    }
+}
+
+pub(crate) fn is_live(domain: &Domain, certificate: CertificateId) -> bool {
+    domain.facts.live.is_some_and(|live| live.certificate == certificate)
+}
+
+/// Whether a comparison without a difference has nothing to put right.
+fn is_settled(domain: &Domain) -> bool {
+    domain.facts.missing.is_none()
+        && domain.facts.upload_failing.is_none()
+        && !matches!(domain.activity, Activity::Uploading | Activity::VerifyingEdges)
+}
+
+fn raised(domain: &Domain) -> Domain {
+    Domain { upload_revision: domain.upload_revision + 1, ..domain.clone() }
+}
+
+fn issue(domain: &Domain, due_at: Timestamp) -> Work {
+    Work {
+        name: domain.name.clone(),
+        kind: WorkKind::Issue,
+        revision: domain.revision,
+        cause: Cause::Renewal,
+        attempts: 0,
+        due_at: Some(due_at),
+        certificate: None,
+    }
+}
+
+#[cfg(test)]
+mod tests;
