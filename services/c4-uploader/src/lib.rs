@@ -95,7 +95,7 @@ struct UploadJob(Arc<Uploader>);
 #[async_trait]
 impl Job for UploadJob {
     async fn perform(&self, lease: &Lease) -> Result<Finished, JobError> {
-        Upload::new(&self.0, lease).run().await
+        Box::pin(Upload::new(&self.0, lease).run()).await
     }
 }
 

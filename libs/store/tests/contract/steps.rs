@@ -76,7 +76,7 @@ pub async fn a_step_that_fails_half_way_leaves_nothing(store: Case) {
     let refusal = refused(&store, last).await;
     assert!(matches!(refusal, Refusal::Store(StoreError::Conflict { .. })), "{refusal:?}");
     assert_eq!(row(&store, "shop").await, domain);
-    assert_eq!(store.work(&domain.name).await.unwrap(), [lease.work.clone()]);
+    assert_eq!(store.work(&domain.name).await.unwrap(), std::slice::from_ref(&lease.work));
     store.renew(&lease, at(60)).await.unwrap();
 }
 
