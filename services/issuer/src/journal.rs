@@ -21,6 +21,7 @@ use store::{Certificate, Challenge, Counted, Entry, ProbeOf, Renewal, StoreError
 use crate::authority::Authority;
 use crate::ending::{Ending, OrderFate, jittered};
 use crate::order_terms::{exempt, is_undelivered, is_withdrawn, lane};
+use crate::turn::Turn;
 use preflight::Probe;
 
 const ACTOR: &str = "issuer";
@@ -174,9 +175,9 @@ impl Journal {
         Ok(tx.commit().await?)
     }
 
-    /// The hook through which the order's URL is stored the moment it is known.
-    pub(crate) fn placing(&self, order: &Order) -> Arc<dyn OrderJournal> {
-        Arc::new(Placing { journal: self.clone(), order: order.clone() })
+    /// The hook through which the order's URL is stored the moment it is known. The turn ends with that.
+    pub(crate) fn placing(&self, order: &Order, turn: &Turn) -> Arc<dyn OrderJournal> {
+        Arc::new(Placing { journal: self.clone(), order: order.clone(), turn: turn.clone() })
     }
 
     /// The challenge response, before the CA is told to look.
@@ -448,11 +449,13 @@ impl Journal {
 struct Placing {
     journal: Journal,
     order: Order,
+    turn: Turn,
 }
 
 #[async_trait]
 impl OrderJournal for Placing {
     async fn placed(&self, url: &str) -> Result<(), StoreError> {
+        self.turn.end();
         checkpoint("new-order-answered").await;
         let step = async {
             let (mut tx, domain) = self.journal.open("order_placed").await?;
