@@ -88,9 +88,9 @@ impl AtCa<'_> {
 
     /// The same order, a little later; none after minutes of the same.
     fn look_again(&self, error: &AcmeError) -> Option<Stop> {
-        let reason = Reason::CaDown { detail: error.to_string() };
-        let is_in_vain = self.before.as_ref() == Some(&reason) && self.attempts >= MAX_LOOKS_IN_VAIN;
-        (!is_in_vain).then(|| ended(Ending::Waiting { reason, not_before: None }))
+        let ending = Ending::NotThere { detail: error.to_string() };
+        let is_in_vain = self.before == ending.reason() && self.attempts >= MAX_LOOKS_IN_VAIN;
+        (!is_in_vain).then(|| ended(ending))
     }
 
     /// The CA refuses us: the next one is used at once where there is one. An order that the CA has not taken yet stays
