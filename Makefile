@@ -43,10 +43,11 @@ demo: ## Everything and the outside world on loopback
 	cargo run -- demo
 
 .PHONY: faults
-faults: install ## Look for trouble for an hour: 2,000 random sequences, 2,000 domains that are mended, a year of 1,000, attacks of a minute
+faults: install ## Look for trouble for an hour: 2,000 random sequences, 2,000 domains that are mended, a year of 1,000 and one full of trouble, attacks of a minute
 	SEED=$$(date +%s) SEQUENCES=2000 cargo test --package tests --test sequences -- --nocapture
 	DOMAINS=2000 cargo test --package tests --test mended -- --nocapture
 	DOMAINS=1000 cargo test --package tests --test year -- --nocapture
+	SEED=$$(date +%s) DOMAINS=1000 cargo test --package tests --test troubled_year -- --nocapture
 	ATTACK_SECONDS=60 cargo test --package tests --test strangers -- --nocapture
 
 .PHONY: bench

@@ -32,8 +32,8 @@ mod world;
 
 pub use c4::{C4, C4Control, C4Domain, C4Identity, C4Options, Refusal, StoredCertificate};
 pub use ca::{
-    Ca, CaControl, CaOptions, CaRefusal, Endpoint, Limit, Limits, Nonsense, RevokedCertificate, UsRefusal,
-    ValidationResult,
+    Ca, CaControl, CaOptions, CaRefusal, Endpoint, Limit, Limits, Nonsense, OrderBefore, PlacedOrder,
+    RevokedCertificate, UsRefusal, ValidationResult,
 };
 pub use clock::{Clock, system_clock};
 pub use dns::{Dns, DnsControl, DnsOptions};

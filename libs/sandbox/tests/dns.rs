@@ -98,6 +98,12 @@ async fn faults_hold_along_the_chain() {
     let answer = ask(dns.addr(), "www.customer.example.", RecordType::A).await;
     assert_eq!(answer.metadata.response_code, ResponseCode::ServFail);
     control.servfail("cdn.example.net", false);
+    control.servfail_for_aaaa("cdn.example.net", true);
+    let answer = ask(dns.addr(), "www.customer.example.", RecordType::AAAA).await;
+    assert_eq!(answer.metadata.response_code, ResponseCode::ServFail);
+    let answer = ask(dns.addr(), "www.customer.example.", RecordType::A).await;
+    assert_eq!(types(&answer), [RecordType::CNAME, RecordType::A]);
+    control.servfail_for_aaaa("cdn.example.net", false);
 
     control.timeout("cdn.example.net", true);
     let unanswered = send(dns.addr(), "www.customer.example.", RecordType::A).await;

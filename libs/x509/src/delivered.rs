@@ -57,6 +57,13 @@ pub enum DeliveredError {
     BadDates,
 }
 
+impl DeliveredError {
+    /// Whether it is no certificate at all: what a proxy or a connection made of one, which the next download may not be.
+    pub fn is_unreadable(&self) -> bool {
+        matches!(self, Self::NotPem | Self::Unparsable(_))
+    }
+}
+
 /// Checks a delivered chain (RFC 8555 section 9.1) against the name and the public key (SubjectPublicKeyInfo, DER) that
 /// were asked for.
 pub fn check_delivered(

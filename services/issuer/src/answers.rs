@@ -38,7 +38,7 @@ impl AtCa<'_> {
     /// What an error of the CA means for this attempt.
     pub(crate) fn trouble(&self, error: AcmeError, request: Request) -> Stop {
         if !self.is_reloaded && error.may_be_the_accounts_key() {
-            return Stop::Account { error, request };
+            return Stop::Account { error, request, turn: None };
         }
         if request == Request::Look && is_odd(&error) {
             return self.not_there(&error);
@@ -74,12 +74,23 @@ impl AtCa<'_> {
     /// Nothing is there, or nothing that can be read, where the CA said that something is: asked for again, as the same
     /// order, and given up for another one only after minutes.
     fn not_there(&self, error: &AcmeError) -> Stop {
-        let reason = Reason::CaDown { detail: error.to_string() };
-        if self.before.as_ref() == Some(&reason) && self.attempts >= MAX_LOOKS_IN_VAIN {
+        self.look_again(error).unwrap_or_else(|| {
             tracing::warn!(error = error as &dyn std::error::Error, "the order is given up for another one");
-            return another_order();
-        }
-        ended(Ending::Waiting { reason, not_before: None })
+            another_order()
+        })
+    }
+
+    /// What was downloaded is no certificate: what the CA has is asked for again for minutes, and then counts as delivered.
+    pub(crate) fn unreadable(&self, error: &DeliveredError) -> Stop {
+        let nonsense = AcmeError::Nonsense(error.to_string());
+        self.look_again(&nonsense).unwrap_or_else(|| self.rejected(error))
+    }
+
+    /// The same order, a little later; none after minutes of the same.
+    fn look_again(&self, error: &AcmeError) -> Option<Stop> {
+        let ending = Ending::NotThere { detail: error.to_string() };
+        let is_in_vain = self.before == ending.reason() && self.attempts >= MAX_LOOKS_IN_VAIN;
+        (!is_in_vain).then(|| ended(ending))
     }
 
     /// The CA refuses us: the next one is used at once where there is one. An order that the CA has not taken yet stays

@@ -22,6 +22,7 @@ use crate::authority::Authority;
 use crate::ending::Ending;
 use crate::issuance::{Stop, another_order, ended, local};
 use crate::journal::Journal;
+use crate::turn::Turn;
 use crate::{Issuer, keys};
 
 /// First pause between two looks at an order; doubled each time. It is the floor, whatever Retry-After says.
@@ -96,9 +97,9 @@ impl AtCa<'_> {
         if let Some(url) = order.state.url() {
             return self.look(self.authority.ca.resume(&self.account, url).await);
         }
-        let alone = self.authority.alone(self.refusals).await;
-        let _alone = alone.map_err(|error| self.trouble(error, Request::NewOrder))?;
-        let placed = match self.place(order, self.replaces.as_ref()).await {
+        let turn = self.authority.turn(self.refusals).await;
+        let turn = turn.map_err(|error| self.trouble(error, Request::NewOrder))?;
+        let placed = match self.place(order, self.replaces.as_ref(), &turn).await {
             Err(error)
                 if self.replaces.is_some()
                     && order.state.url().is_none()
@@ -111,16 +112,21 @@ impl AtCa<'_> {
                 if let Err(wait) = self.journal.charge_renewal(self.authority, order.id).await? {
                     return Err(ended(Ending::queued(wait, self.authority.name())));
                 }
-                self.place(order, None).await
+                self.place(order, None, &turn).await
             }
             placed => placed,
         };
-        self.placed(order, placed).await
+        self.placed(order, placed).await.map_err(|stop| stop.within(turn))
     }
 
     /// The URL is in the row even where the rest of the answer was of no use.
-    async fn place(&self, order: &mut Order, replaces: Option<&RenewalId>) -> Result<AcmeOrder, AcmeError> {
-        let journal = self.journal.placing(order);
+    async fn place(
+        &self,
+        order: &mut Order,
+        replaces: Option<&RenewalId>,
+        turn: &Turn,
+    ) -> Result<AcmeOrder, AcmeError> {
+        let journal = self.journal.placing(order, turn);
         let answer = self.authority.ca.place(&self.account, self.name, replaces, journal.clone()).await;
         if let Some(placed) = journal.placed() {
             *order = placed;
@@ -243,6 +249,7 @@ impl AtCa<'_> {
                 checkpoint("certificate-stored").await;
                 Ok(finished)
             }
+            Err(error) if error.is_unreadable() => Err(self.unreadable(&error)),
             Err(error) => Err(self.rejected(&error)),
         }
     }

@@ -21,6 +21,8 @@ pub(crate) enum Ending {
     UnknownToC4,
     /// Nobody's fault, or not known whose: asked again soon, or when there is room.
     Waiting { reason: Reason, not_before: Option<Timestamp> },
+    /// What the CA said is there could not be seen: looked for again soon, as the same order.
+    NotThere { detail: String },
     /// DNS fails for the name: not for long yet, or by a fault that is not the owner's. Asked again soon.
     DnsFails { detail: String },
     /// The CA is still at it.
@@ -71,7 +73,11 @@ impl Ending {
     pub(crate) fn is_done(&self) -> bool {
         !matches!(
             self,
-            Self::Waiting { .. } | Self::Lost { .. } | Self::DnsFails { .. } | Self::StillAtIt { .. }
+            Self::Waiting { .. }
+                | Self::Lost { .. }
+                | Self::NotThere { .. }
+                | Self::DnsFails { .. }
+                | Self::StillAtIt { .. }
         )
     }
 
@@ -108,6 +114,7 @@ impl Ending {
             | Self::Lost { reason, .. }
             | Self::Waiting { reason, .. } => Some(reason.clone()),
             Self::UnknownToC4 => Some(Reason::UnknownToC4),
+            Self::NotThere { detail } => Some(Reason::CaDown { detail: detail.clone() }),
             Self::DnsFails { detail } => Some(Reason::CouldNotAsk { detail: detail.clone() }),
             Self::StillAtIt { .. } => None,
         }
@@ -120,9 +127,11 @@ impl Ending {
             Self::UnknownToC4 => Retry::Unknown,
             // Time does not lift a pause: the CA is asked as rarely as about a domain that is blocked.
             Self::Waiting { reason: Reason::PausedByCa { .. }, .. } => Retry::Blocked,
-            Self::Waiting { .. } | Self::Lost { .. } | Self::DnsFails { .. } | Self::StillAtIt { .. } => {
-                Retry::CouldNotAsk
-            }
+            Self::Waiting { .. }
+            | Self::Lost { .. }
+            | Self::NotThere { .. }
+            | Self::DnsFails { .. }
+            | Self::StillAtIt { .. } => Retry::CouldNotAsk,
             Self::Refused { reason: Reason::CertificateRejected { .. }, .. } => Retry::Rejected,
             Self::Blocked(_) | Self::Resting(_) | Self::Refused { .. } | Self::ChallengeInvalid { .. } => {
                 match domain.facts.live {
@@ -145,6 +154,8 @@ impl Ending {
             Self::Refused { reason, .. } | Self::Lost { reason, .. } => {
                 return domain.invalid_challenges.and_an_order(reason).count;
             }
+            // The order is given up after some of these: what the CA had trouble with before does not count.
+            Self::NotThere { .. } if domain.why_not_issued() != self.reason() => return 1,
             _ => {}
         }
         let [last, this] = [domain.why_not_issued(), self.reason()].map(|why| why.map(|why| why.code()));
@@ -173,7 +184,7 @@ impl Ending {
             Self::Waiting { reason: Reason::CouldNotAsk { .. }, .. } | Self::DnsFails { .. } => {
                 HistoryKind::CouldNotAsk
             }
-            Self::Waiting { .. } | Self::StillAtIt { .. } => HistoryKind::CaWaiting,
+            Self::Waiting { .. } | Self::NotThere { .. } | Self::StillAtIt { .. } => HistoryKind::CaWaiting,
         }
     }
 
@@ -192,6 +203,9 @@ impl Ending {
             Self::UnknownToC4 => domain.unknown_to_c4(now, c4s_fault),
             Self::DnsFails { detail } => {
                 domain.dns_fails(Reason::CouldNotAsk { detail: detail.clone() }, now)
+            }
+            Self::NotThere { detail } => {
+                domain.doing(Activity::Retrying, Some(Reason::CaDown { detail: detail.clone() }))
             }
             Self::Waiting { reason, .. } => {
                 let activity = match reason {

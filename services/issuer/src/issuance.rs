@@ -13,9 +13,11 @@ use store::{Certificate, Finished};
 use crate::Issuer;
 use crate::answers::{Request, room_without_retry_after};
 use crate::at_ca::{AtCa, later};
-use crate::authority::{Authority, Closed};
+use crate::authority::Authority;
+use crate::breaker::Closed;
 use crate::ending::{Ending, OrderFate};
 use crate::journal::{Begun, Journal};
+use crate::turn::Turn;
 use preflight::{DnsFails, Found, Verdict};
 
 /// An order that came no further for so long is given up where another CA can be used.
@@ -41,10 +43,20 @@ pub(crate) struct Issuance<'a> {
 pub(crate) enum Stop {
     /// The journal did not take a step.
     Job(JobError),
-    /// The CA may have refused our account's key, when it was asked for that.
-    Account { error: AcmeError, request: Request },
+    /// The CA may have refused our account's key, when it was asked for that. No other order goes while that is found out.
+    Account { error: AcmeError, request: Request, turn: Option<Turn> },
     /// The attempt is over.
     Ended { ending: Box<Ending>, order: OrderFate },
+}
+
+impl Stop {
+    /// What it leads to is found out before the next order goes.
+    pub(crate) fn within(self, turn: Turn) -> Self {
+        match self {
+            Self::Account { error, request, .. } => Self::Account { error, request, turn: Some(turn) },
+            other => other,
+        }
+    }
 }
 
 impl From<JobError> for Stop {
@@ -148,8 +160,8 @@ impl<'a> Issuance<'a> {
             replaces: begin.replaces,
         };
         match at_ca.run(order).await {
-            Err(Stop::Account { error, request }) => {
-                self.with_account_again(at_ca, order, error, request).await
+            Err(Stop::Account { error, request, turn }) => {
+                self.with_account_again(at_ca, order, error, request, turn).await
             }
             done => done,
         }
@@ -163,6 +175,7 @@ impl<'a> Issuance<'a> {
         order: &mut Order,
         error: AcmeError,
         request: Request,
+        turn: Option<Turn>,
     ) -> Result<Finished, Stop> {
         let authority = at_ca.authority;
         let Issuer { context, keys, .. } = self.issuer;
@@ -174,6 +187,7 @@ impl<'a> Issuance<'a> {
                 return Err(another_order());
             }
             at_ca.account = account;
+            drop(turn);
             return at_ca.run(order).await;
         }
         if error.is_unknown_account() {

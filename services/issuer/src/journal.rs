@@ -3,25 +3,28 @@
 //! Whoever does not hold the lease any more, or works for an older revision of the name, changes nothing here.
 
 mod ledger;
+mod placing;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use acme::budget::{self, Purchase};
-use acme::{AccountKey, ChallengeResponse, Delivered, OrderJournal, Wait};
-use async_trait::async_trait;
+use acme::{AccountKey, ChallengeResponse, Delivered, Wait};
 use domain::sentence::NamedZone;
 use domain::{
     Activity, Cause, CertificateId, CertificateSummary, Domain, EventKind, HistoryKind, Lease, Order,
     OrderId, OrderState, PreExpiry, Reason, Retry, Source, Work, WorkKind, renewal_point,
 };
 use jiff::{SignedDuration, Timestamp};
-use runtime::{Context, JobError, checkpoint};
+use runtime::{Context, JobError};
 use store::{Certificate, Challenge, Counted, Entry, Finished, LastStep, ProbeOf, Renewal, StoreError, Tx};
 
 use crate::authority::Authority;
 use crate::ending::{Ending, OrderFate, jittered};
 use crate::order_terms::{exempt, is_undelivered, is_withdrawn, lane};
+use crate::turn::Turn;
 use preflight::Probe;
+
+pub(crate) use self::placing::Placing;
 
 const ACTOR: &str = "issuer";
 
@@ -173,9 +176,9 @@ impl Journal {
         Ok(tx.commit().await?)
     }
 
-    /// The hook through which the order's URL is stored the moment it is known.
-    pub(crate) fn placing(&self, order: &Order) -> Arc<Placing> {
-        Arc::new(Placing { journal: self.clone(), order: order.clone(), placed: OnceLock::new() })
+    /// The hook through which the order's URL is stored the moment it is known. The turn ends with that.
+    pub(crate) fn placing(&self, order: &Order, turn: &Turn) -> Arc<Placing> {
+        Arc::new(Placing::new(self, order, turn))
     }
 
     /// The challenge response, before the CA is told to look.
@@ -432,43 +435,6 @@ impl Journal {
         newest.map_or(SignedDuration::ZERO, |certificate| {
             let CertificateSummary { not_before, not_after, .. } = certificate.summary;
             certificate.pre_expiry(self.configured()).for_lifetime(not_after.duration_since(not_before))
-        })
-    }
-}
-
-pub(crate) struct Placing {
-    journal: Journal,
-    order: Order,
-    placed: OnceLock<Order>,
-}
-
-impl Placing {
-    /// The order as it is stored, if the CA gave it a URL.
-    pub(crate) fn placed(&self) -> Option<Order> {
-        self.placed.get().cloned()
-    }
-}
-
-#[async_trait]
-impl OrderJournal for Placing {
-    async fn placed(&self, url: &str) -> Result<(), StoreError> {
-        checkpoint("new-order-answered").await;
-        let step = async {
-            let (mut tx, domain) = self.journal.open("order_placed").await?;
-            let mut order = self.order.clone();
-            let next = order.state.clone().placed(url.to_owned())?;
-            self.journal.update_order(&mut tx, &mut order, next).await?;
-            let message = "The certificate authority took the order.";
-            let entry = self.journal.entry(HistoryKind::OrderPlaced, message);
-            let after = domain.clone();
-            tx.apply(Some(&domain), &after, Some(entry)).await?;
-            tx.commit().await?;
-            let _ = self.placed.set(order);
-            Ok::<_, JobError>(())
-        };
-        step.await.map_err(|error| match error {
-            JobError::Store(error) => error,
-            other => StoreError::Database { operation: "order_placed", source: other.into() },
         })
     }
 }

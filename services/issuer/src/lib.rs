@@ -2,7 +2,7 @@
 //!
 //! It takes `certificate-requested` hints, claims the work, and runs each issuance as one async function (`issuance`,
 //! and `at_ca` for the part at one CA) that journals every step before the call it prepares. Which CA that is follows from
-//! who is up, whom CAA permits and whose limits leave room (`authority`, `acme::budget`). It hands over to the uploader by
+//! who is up, whom CAA permits and whose limits leave room (`authority`, `breaker`, `acme::budget`). It hands over to the uploader by
 //! storing the certificate; it never talks to C4 beyond asking for a domain. It also has CAs revoke certificates
 //! (`revocation`), on `revocation-requested` hints.
 
@@ -10,6 +10,7 @@ mod answers;
 mod at_ca;
 mod authority;
 mod blame;
+mod breaker;
 mod ending;
 mod issuance;
 mod journal;
@@ -17,6 +18,7 @@ mod keys;
 mod order_terms;
 mod renewal;
 mod revocation;
+mod turn;
 
 #[cfg(test)]
 mod tests;

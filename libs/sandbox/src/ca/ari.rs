@@ -29,6 +29,7 @@ pub(super) fn renewal_info(state: &State, id: &str) -> Result<Reply, Problem> {
     let certificate =
         state.certificates.get(&id.to_owned()).ok_or_else(|| Problem::not_found("certificate"))?;
     let window = window_of(state, &certificate);
+    certificate.note_told_window_start(window.start);
     let mut info = json!({
         "suggestedWindow": { "start": window.start.to_string(), "end": window.end.to_string() },
     });

@@ -43,11 +43,21 @@ pub(super) struct Certificate {
 struct Fate {
     revoked_at: Option<Timestamp>,
     replaced_by: Option<Arc<Order>>,
+    told_window_start: Option<Timestamp>,
 }
 
 impl Certificate {
     pub(super) fn revoked_at(&self) -> Option<Timestamp> {
         lock(&self.fate).revoked_at
+    }
+
+    /// When the window of ARI begins that the client was told last.
+    pub(super) fn told_window_start(&self) -> Option<Timestamp> {
+        lock(&self.fate).told_window_start
+    }
+
+    pub(super) fn note_told_window_start(&self, start: Timestamp) {
+        lock(&self.fate).told_window_start = Some(start);
     }
 
     /// RFC 9773 section 5: an order may replace a certificate of its account and of at least one of its names.

@@ -13,6 +13,7 @@ mod certificates;
 mod control;
 mod directory;
 mod fetch;
+mod history;
 mod issue;
 mod jws;
 mod limits;
@@ -35,6 +36,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 
 pub use self::control::CaControl;
+pub use self::history::{OrderBefore, PlacedOrder};
 pub use self::limits::{Limit, Limits};
 pub use self::oddities::UsRefusal;
 use self::state::State;

@@ -1,6 +1,7 @@
 //! Orders (RFC 8555 sections 7.1.3 and 7.4), with `profile` and with `replaces` of RFC 9773 section 5.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
@@ -34,6 +35,7 @@ pub(super) struct Order {
     replaces: Option<String>,
     expires: Timestamp,
     issuance: Mutex<Issuance>,
+    is_answered: AtomicBool,
 }
 
 enum Issuance {
@@ -81,8 +83,24 @@ impl Order {
         }
     }
 
+    /// Whether the client was given its URL.
+    pub(super) fn is_answered(&self) -> bool {
+        self.is_answered.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_answered(&self) {
+        self.is_answered.store(true, Ordering::Relaxed);
+    }
+
     fn is_expired(&self, state: &State) -> bool {
         self.expires <= state.now() || state.knobs.is_expired(self.id)
+    }
+
+    /// Whether an authorization has failed. A CA may leave such an order pending, and no certificate comes of it.
+    pub(super) fn has_failed_authorization(&self, state: &State) -> bool {
+        self.authorizations
+            .iter()
+            .any(|authorization| authorization.status(state) == AuthorizationStatus::Invalid)
     }
 
     fn status_by_authorizations(&self, state: &State) -> OrderStatus {
@@ -223,6 +241,7 @@ fn place(
         replaces: payload.replaces,
         expires,
         issuance: Mutex::new(Issuance::Open),
+        is_answered: AtomicBool::new(false),
     });
     if let Some(predecessor) = predecessor {
         predecessor.replace_by(state, &order)?;
@@ -230,6 +249,7 @@ fn place(
     state.orders.insert(order.id, order.clone());
     lock(&account.orders).push(order.id);
     state.counters.count_order(names, now);
+    state.history.placed(state, &order, names, now);
     Ok(order)
 }
 

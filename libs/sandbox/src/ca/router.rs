@@ -11,7 +11,9 @@ use http::{HeaderValue, Method, StatusCode};
 use super::problem::{Problem, insert};
 use super::request::{Authentic, base_url};
 use super::state::State;
-use super::{Endpoint, Nonsense, accounts, admin, ari, authorizations, certificates, directory, orders};
+use super::{
+    Endpoint, Nonsense, accounts, admin, ari, authorizations, certificates, directory, history, orders,
+};
 use crate::serve::{Dropped, Lost, Reply, Request, Service, body_of, empty, reply, text};
 
 const REPLAY_NONCE: HeaderName = HeaderName::from_static("replay-nonce");
@@ -152,6 +154,9 @@ async fn answer(state: &Arc<State>, request: &Request) -> Result<Option<Reply>, 
     let Some(endpoint) = endpoint else {
         return Ok(Some(reply));
     };
+    if endpoint == Endpoint::NewOrder {
+        history::answered(state, &reply);
+    }
     match state.knobs.nonsense_for(endpoint) {
         Some(nonsense) => Ok(Some(spoil(state, &resource, reply, nonsense).await)),
         None => Ok(Some(reply)),

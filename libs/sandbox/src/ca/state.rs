@@ -13,6 +13,7 @@ use super::accounts::Accounts;
 use super::authorizations::Authorization;
 use super::certificates::Certificate;
 use super::control::Knobs;
+use super::history::History;
 use super::issue::Issuer;
 use super::limits::Ledger;
 use super::nonces::Nonces;
@@ -35,6 +36,7 @@ pub(super) struct State {
     pub(super) knobs: Knobs,
     pub(super) odd: Oddities,
     pub(super) counters: Counters,
+    pub(super) history: History,
     pub(super) ledger: Ledger,
     pub(super) clock: Clock,
     /// HMAC keys by key identifier; when there are any, an account needs one.
@@ -65,6 +67,7 @@ impl State {
             knobs: Knobs::new(options.lifetime, options.profiles, options.order_life),
             odd: Oddities::default(),
             counters: Counters::default(),
+            history: History::default(),
             ledger: Ledger::new(options.clock.clone()),
             clock: options.clock,
             eab: options.eab,

@@ -48,6 +48,11 @@ impl DnsControl {
         self.0.change(name, |entry| entry.servfail = on);
     }
 
+    /// Answers SERVFAIL to questions for AAAA records that lead to that name, as nameservers do that know only A.
+    pub fn servfail_for_aaaa(&self, name: &str, on: bool) {
+        self.0.change(name, |entry| entry.servfail_for_aaaa = on);
+    }
+
     /// Answers SERVFAIL to questions that lead to that zone or below, unless they ask for no check of signatures: the
     /// zone's DNSSEC is broken.
     pub fn break_signatures(&self, zone: &str, on: bool) {

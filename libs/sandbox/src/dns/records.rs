@@ -57,6 +57,7 @@ pub(super) struct Entry {
     /// Flags, tag, value.
     pub(super) caa: Vec<(u8, String, String)>,
     pub(super) servfail: bool,
+    pub(super) servfail_for_aaaa: bool,
     pub(super) timeout: bool,
 }
 
@@ -67,6 +68,7 @@ impl Entry {
             && self.cname.is_none()
             && self.caa.is_empty()
             && !self.servfail
+            && !self.servfail_for_aaaa
             && !self.timeout
     }
 }
@@ -136,7 +138,7 @@ impl State {
             if entry.timeout {
                 return Found::Timeout;
             }
-            if entry.servfail {
+            if entry.servfail || (entry.servfail_for_aaaa && record_type == RecordType::AAAA) {
                 return Found::ServFail;
             }
             let target = entry.cname.as_ref().filter(|_| record_type != RecordType::CNAME);

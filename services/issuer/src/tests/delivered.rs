@@ -32,6 +32,32 @@ async fn a_certificate_for_an_added_name_costs_two_orders_and_then_one_a_day() {
 }
 
 #[tokio::test]
+async fn what_is_no_certificate_is_downloaded_again_and_after_minutes_counts_as_delivered() {
+    let kit = Kit::new().await;
+    for (label, nonsense) in [("cut", Nonsense::TruncatedJson), ("page", Nonsense::Html)] {
+        let name = name(label);
+        kit.ca().answer_nonsense(Endpoint::Certificate, nonsense);
+        kit.add(&name).await;
+        assert!(kit.run(&name).await);
+        assert_eq!(kit.why(&name).await, (Status::Pending, "ca_down", Who::Us), "{label}");
+        kit.run_next(&name).await;
+        kit.issued(&name).await;
+        assert_eq!(kit.ca().orders_for(name.as_str()), 1, "{label}");
+    }
+    let name = name("never");
+    for _ in 0..99 {
+        kit.ca().answer_nonsense(Endpoint::Certificate, Nonsense::Html);
+    }
+    kit.add(&name).await;
+    let today = kit.now() + DAY / 2;
+    while kit.work(&name).await.unwrap().due_at.unwrap() < today {
+        kit.run_next(&name).await;
+    }
+    assert_eq!(kit.why(&name).await, (Status::Failure, "certificate_rejected", Who::Ca));
+    assert_eq!(kit.ca().orders_for(name.as_str()), 2, "no third before a person or a day");
+}
+
+#[tokio::test]
 async fn a_chain_in_no_order_with_a_stranger_in_it_is_used() {
     let kit = Kit::new().await;
     let name = name("shop");

@@ -93,6 +93,24 @@ async fn a_certificate_that_is_not_there_yet_is_asked_for_again_for_minutes() {
 }
 
 #[tokio::test]
+async fn what_the_ca_had_trouble_with_before_is_no_look_in_vain() {
+    let kit = Kit::new().await;
+    let name = name("shop");
+    kit.ca().refuse(Endpoint::Finalize, Some(refusal(503, "serverInternal", "no")));
+    kit.add(&name).await;
+    for _ in 0..9 {
+        kit.run_next(&name).await;
+    }
+    kit.ca().refuse(Endpoint::Finalize, None);
+    kit.ca().refuse_next(Endpoint::Certificate, &refusal(404, "malformed", "Certificate not found"), 3);
+    for _ in 0..4 {
+        kit.run_next(&name).await;
+    }
+    kit.issued(&name).await;
+    assert_eq!((kit.ca().orders_placed(), kit.ca().certificates_issued()), (1, 1));
+}
+
+#[tokio::test]
 async fn an_order_that_is_never_there_again_is_left_after_minutes() {
     let kit = Kit::new().await;
     let name = name("shop");

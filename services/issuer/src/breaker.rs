@@ -1,0 +1,216 @@
+//! Whether a CA is asked at present: it is down, it refuses us, or it allows our account nothing more.
+
+use std::sync::{Mutex, PoisonError};
+
+use acme::Problem;
+use jiff::{SignedDuration, Timestamp};
+
+/// Failures in a row after which a CA counts as down.
+const FAILURES: u32 = 5;
+const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(30);
+const LONGEST_PAUSE: SignedDuration = SignedDuration::from_mins(10);
+
+/// How often a CA that refuses us is asked again.
+const REFUSED_PAUSE: SignedDuration = SignedDuration::from_mins(1);
+
+/// Why no order is placed at a CA now.
+pub(crate) enum Closed {
+    /// It is down, and asked again then.
+    Down(Timestamp),
+    /// It refuses us, and is asked again then.
+    Refused(Timestamp, Box<Problem>),
+    /// It allows our account no more before then, and that is not in the ledger.
+    Limited(Timestamp),
+}
+
+/// Whether a CA is tried.
+#[derive(Default)]
+pub(crate) struct Breaker(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    failures: u32,
+    /// While it is open: when the next attempt may go ahead, and how long the last pause was.
+    open: Option<(Timestamp, SignedDuration)>,
+    /// While it refuses us: when the next order may be tried, and what it said.
+    refusal: Option<(Timestamp, Problem)>,
+    /// How often it has refused us.
+    refusals: u64,
+    /// Before when it allows our account nothing, and what it said.
+    limit: Option<(Timestamp, Problem)>,
+    /// The last answer to new-order was an order.
+    takes_orders: bool,
+}
+
+impl Breaker {
+    /// Whether it may be tried now; else when to ask again. Of those who ask once the pause is over, one goes ahead.
+    pub(crate) fn ask(&self, now: Timestamp) -> Result<(), Timestamp> {
+        let mut state = self.state();
+        match &mut state.open {
+            Some((until, _)) if now < *until => Err(*until),
+            Some((until, pause)) => {
+                *until = now + *pause;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether an order may be placed now: how often it has refused us until then. Of those that ask once a minute is over,
+    /// one goes ahead.
+    pub(crate) fn ask_for_order(&self, now: Timestamp) -> Result<u64, Closed> {
+        if let Some((until, problem)) = &self.state().refusal
+            && now < *until
+        {
+            return Err(Closed::Refused(*until, Box::new(problem.clone())));
+        }
+        if let Some((until, _)) = self.limit(now) {
+            return Err(Closed::Limited(until));
+        }
+        self.ask(now).map_err(Closed::Down)?;
+        let mut state = self.state();
+        if let Some((until, _)) = &mut state.refusal {
+            *until = now + REFUSED_PAUSE;
+        }
+        Ok(state.refusals)
+    }
+
+    /// It allows our account no more before then: one wait for all, where the ledger has no limit to book it on.
+    pub(crate) fn limited(&self, problem: &Problem, until: Timestamp) {
+        let mut state = self.state();
+        if state.limit.as_ref().is_none_or(|(before, _)| *before < until) {
+            state.limit = Some((until, problem.clone()));
+        }
+    }
+
+    pub(crate) fn limit(&self, now: Timestamp) -> Option<(Timestamp, Problem)> {
+        self.state().limit.clone().filter(|(until, _)| now < *until)
+    }
+
+    pub(crate) fn refusals(&self) -> u64 {
+        self.state().refusals
+    }
+
+    pub(crate) fn refusal(&self) -> Option<Problem> {
+        self.state().refusal.as_ref().map(|(_, problem)| problem.clone())
+    }
+
+    pub(crate) fn takes_orders(&self) -> bool {
+        self.state().takes_orders
+    }
+
+    /// It took an order; true if that ends a refusal.
+    pub(crate) fn accepted(&self) -> bool {
+        let mut state = self.state();
+        state.takes_orders = true;
+        state.refusal.take().is_some()
+    }
+
+    /// It has our account again; true if that ends a refusal for want of it.
+    pub(crate) fn has_our_account_again(&self) -> bool {
+        let mut state = self.state();
+        let is_why = state.refusal.as_ref().is_some_and(|(_, problem)| problem.kind == "accountDoesNotExist");
+        is_why && state.refusal.take().is_some()
+    }
+
+    /// It refused us: when to ask again, and whether that is new.
+    pub(crate) fn refused(&self, problem: &Problem, now: Timestamp) -> (Timestamp, bool) {
+        let mut state = self.state();
+        let began = state.refusal.is_none();
+        // Those that were on their way when it refused the first say nothing new.
+        let until = match &state.refusal {
+            Some((until, _)) if now < *until => *until,
+            _ => now + REFUSED_PAUSE,
+        };
+        state.refusal = Some((until, problem.clone()));
+        state.refusals += 1;
+        state.takes_orders = false;
+        (until, began)
+    }
+
+    /// A call worked; false if that ends an outage.
+    pub(crate) fn worked(&self) -> Option<bool> {
+        let mut state = self.state();
+        state.failures = 0;
+        state.open.take().map(|_| false)
+    }
+
+    /// A call failed; true if that begins an outage.
+    pub(crate) fn failed(&self, now: Timestamp) -> Option<bool> {
+        let mut state = self.state();
+        state.failures = state.failures.saturating_add(1);
+        if state.failures < FAILURES {
+            return None;
+        }
+        let began = state.open.is_none();
+        let pause = match state.open {
+            // What was under way when it opened says nothing new.
+            Some((until, pause)) if until - pause / 2 > now => pause,
+            Some((_, pause)) => (pause * 2).min(LONGEST_PAUSE),
+            None => FIRST_PAUSE,
+        };
+        state.open = Some((now + pause, pause));
+        began.then_some(true)
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn an_outage_begins_once_is_probed_by_one_and_ends_once() {
+        let breaker = Breaker::default();
+        for _ in 0..4 {
+            assert_eq!(breaker.failed(at(0)), None);
+        }
+        assert_eq!(breaker.ask(at(0)), Ok(()), "four failures are none");
+        assert_eq!(breaker.failed(at(0)), Some(true));
+        assert_eq!(breaker.failed(at(0)), None, "one alert");
+        assert_eq!(breaker.ask(at(29)), Err(at(30)));
+        assert_eq!(breaker.ask(at(30)), Ok(()));
+        assert_eq!(breaker.ask(at(30)), Err(at(60)), "one goes ahead");
+        assert_eq!(breaker.failed(at(50)), None);
+        assert_eq!(breaker.ask(at(100)), Err(at(110)), "twice as long");
+        assert_eq!(breaker.ask(at(110)), Ok(()));
+        assert_eq!(breaker.worked(), Some(false));
+        assert_eq!(breaker.worked(), None);
+        assert_eq!(breaker.ask(at(111)), Ok(()));
+    }
+
+    #[test]
+    fn a_ca_that_refuses_us_is_asked_once_a_minute_and_goes_on_with_its_orders() {
+        let breaker = Breaker::default();
+        let problem = Problem::default();
+        assert!(!breaker.takes_orders(), "until it took one, the first goes alone");
+        assert_eq!(breaker.refused(&problem, at(0)), (at(60), true));
+        assert_eq!(breaker.refused(&problem, at(30)), (at(60), false), "one alert");
+        assert!(matches!(breaker.ask_for_order(at(59)), Err(Closed::Refused(until, _)) if until == at(60)));
+        assert_eq!(breaker.ask(at(59)), Ok(()), "it is not down");
+        assert!(breaker.ask_for_order(at(60)).is_ok());
+        assert!(breaker.ask_for_order(at(60)).is_err(), "one goes ahead");
+        breaker.worked();
+        assert!(breaker.ask_for_order(at(61)).is_err(), "an answer is no order");
+        assert!(breaker.accepted() && !breaker.accepted());
+        assert!(breaker.takes_orders() && breaker.ask_for_order(at(62)).is_ok());
+    }
+
+    #[test]
+    fn a_success_in_between_starts_the_count_anew() {
+        let breaker = Breaker::default();
+        for _ in 0..9 {
+            breaker.failed(at(0));
+            breaker.failed(at(0));
+            breaker.worked();
+        }
+        assert_eq!(breaker.ask(at(0)), Ok(()));
+    }
+}

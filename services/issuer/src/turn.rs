@@ -1,0 +1,159 @@
+//! New orders go to a CA carefully, so that few requests find out that it refuses us, however many are in hand.
+//!
+//! The first goes alone. Once the CA took one, as many may be on their way at a time as it took within the last second, and
+//! one: what goes beside others is never more than what was just seen to work, and a CA that answers fast is soon asked by
+//! many. A CA that takes long over its answers is not waited for: while it is known to take our orders, one more goes every
+//! two seconds. Until it has taken one, since the start or since it last refused us, nothing goes beside the first.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+
+use crate::breaker::Breaker;
+
+/// How long an answer may take before the next order goes all the same.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long an order that was taken says that the next one will be.
+const MEMORY: Duration = Duration::from_secs(1);
+/// More than are ever on their way at a time.
+const MAX_REMEMBERED: usize = 256;
+
+/// Orders that wait for their turn, in the order in which they came.
+#[derive(Default)]
+pub(crate) struct Turns {
+    next: tokio::sync::Mutex<()>,
+    way: Arc<OnTheirWay>,
+}
+
+#[derive(Default)]
+struct OnTheirWay {
+    state: Mutex<State>,
+    one_less: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    count: usize,
+    /// When the CA took the last ones.
+    taken: VecDeque<Instant>,
+}
+
+/// The right to ask for an order; it ends with its last copy, or before.
+#[derive(Clone)]
+pub(crate) struct Turn(Arc<Mutex<Option<Place>>>);
+
+/// One of those that are on their way.
+struct Place(Arc<OnTheirWay>);
+
+impl Turns {
+    /// Waits for a turn. Whether the CA still takes our orders has to be asked after this.
+    pub(crate) async fn wait(&self, breaker: &Breaker) -> Turn {
+        let _next = self.next.lock().await;
+        let patient_until = Instant::now() + PATIENCE;
+        loop {
+            let one_less = self.way.one_less.notified();
+            if let Some(place) = self.way.enter(breaker.takes_orders(), patient_until) {
+                return Turn(Arc::new(Mutex::new(Some(place))));
+            }
+            if breaker.takes_orders() {
+                let _ = timeout_at(patient_until, one_less).await;
+            } else {
+                one_less.await;
+            }
+        }
+    }
+}
+
+impl OnTheirWay {
+    fn enter(self: &Arc<Self>, takes_orders: bool, patient_until: Instant) -> Option<Place> {
+        let now = Instant::now();
+        let mut state = self.state();
+        while state.taken.front().is_some_and(|taken| now.duration_since(*taken) > MEMORY) {
+            state.taken.pop_front();
+        }
+        let is_free =
+            state.count == 0 || takes_orders && (state.count <= state.taken.len() || now >= patient_until);
+        is_free.then(|| {
+            state.count += 1;
+            Place(self.clone())
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Turn {
+    /// The CA took the order: the next may go.
+    pub(crate) fn taken(&self) {
+        if let Some(place) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let mut state = place.0.state();
+            if state.taken.len() < MAX_REMEMBERED {
+                state.taken.push_back(Instant::now());
+            }
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.state().count -= 1;
+        self.0.one_less.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use acme::Problem;
+    use futures::poll;
+    use jiff::Timestamp;
+    use tokio::time::{advance, timeout};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn as_many_go_as_the_ca_just_took_and_one() {
+        let (turns, breaker) = (Turns::default(), Breaker::default());
+        breaker.accepted();
+        let first = turns.wait(&breaker).await;
+        let copy = first.clone();
+        {
+            let mut second = pin!(turns.wait(&breaker));
+            assert!(poll!(&mut second).is_pending(), "nothing was taken yet");
+            drop(first);
+            assert!(poll!(&mut second).is_pending(), "the copy holds it");
+            copy.taken();
+            let _second = second.await;
+            let _third = turns.wait(&breaker).await;
+            assert!(poll!(pin!(turns.wait(&breaker))).is_pending(), "one was taken, so two go at a time");
+        }
+        advance(MEMORY * 2).await;
+        let _alone = turns.wait(&breaker).await;
+        assert!(poll!(pin!(turns.wait(&breaker))).is_pending(), "a second ago says nothing");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_ca_gets_one_more_every_two_seconds_until_it_refuses_us() {
+        let (turns, breaker) = (Turns::default(), Breaker::default());
+        breaker.accepted();
+        let began = Instant::now();
+        let first = turns.wait(&breaker).await;
+        let second = turns.wait(&breaker).await;
+        let third = turns.wait(&breaker).await;
+        assert_eq!(began.elapsed(), PATIENCE * 2);
+        let mut fourth = pin!(turns.wait(&breaker));
+        assert!(poll!(&mut fourth).is_pending());
+        breaker.refused(&Problem::default(), Timestamp::UNIX_EPOCH);
+        drop((first, second));
+        let waited = timeout(PATIENCE * 10, &mut fourth).await;
+        assert!(waited.is_err(), "nothing goes beside the one that finds out");
+        drop(third);
+        fourth.await;
+    }
+}
