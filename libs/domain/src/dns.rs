@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-/// Addresses that a sentence names; the others are counted.
-const MAX_NAMED: usize = 6;
+/// Addresses and records that a sentence names; the others are counted.
+pub(crate) const MAX_NAMED: usize = 6;
 
 /// A type of record, as zone editors name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -86,10 +86,15 @@ impl fmt::Display for Found {
 
 /// The first few of what was found, as a part of a sentence.
 pub(crate) fn listed(items: &[impl ToString]) -> String {
-    let named: Vec<String> = items.iter().take(MAX_NAMED).map(ToString::to_string).collect();
-    let named = named.join(", ");
-    match items.len().saturating_sub(MAX_NAMED) {
-        0 => named,
-        more => format!("{named} and {more} more"),
+    and_more(items.iter().take(MAX_NAMED).map(ToString::to_string), items.len())
+}
+
+/// What is named of so many.
+pub(crate) fn and_more(named: impl Iterator<Item = String>, count: usize) -> String {
+    let named: Vec<String> = named.collect();
+    let told = named.join(", ");
+    match count.saturating_sub(named.len()) {
+        0 => told,
+        more => format!("{told} and {more} more"),
     }
 }

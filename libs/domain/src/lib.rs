@@ -3,6 +3,7 @@
 //! Everything else depends on this crate and it depends on none of the others, so a rule can be read, and tested,
 //! in one place. Time and randomness come in as parameters ([`Clock`], [`Entropy`]); nothing here sleeps or asks.
 
+mod caa;
 mod certificate;
 mod clock;
 mod dns;
@@ -23,6 +24,7 @@ pub mod sentence;
 mod status;
 mod work;
 
+pub use caa::{CaaFound, CaaRecord};
 pub use certificate::{CertificateSummary, Source, Trust};
 pub use clock::{Clock, Entropy};
 pub use dns::{DnsRecord, Found, RecordKind};

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{DnsRecord, DomainName, Found, RecordKind};
+use crate::{CaaFound, DnsRecord, DomainName, Found, RecordKind};
 
 /// Who has to act before a domain can go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -100,7 +100,7 @@ pub enum Reason {
         /// The name whose records decide.
         at: String,
         /// What stands there.
-        found: String,
+        found: CaaFound,
         /// What has to be allowed.
         wanted: String,
     },
@@ -109,7 +109,7 @@ pub enum Reason {
         /// The name whose records decide.
         at: String,
         /// What stands there.
-        found: String,
+        found: CaaFound,
         /// What has to be allowed.
         wanted: String,
     },
@@ -288,9 +288,8 @@ impl Reason {
         match self {
             Self::NotPointed { found, .. } => Some(found.to_string()),
             Self::WrongAaaa { found, .. } => Some(crate::dns::listed(found)),
-            Self::CaaForbids { found, .. }
-            | Self::CdnCaaForbids { found, .. }
-            | Self::ChallengeUnreachable { found } => Some(found.clone()),
+            Self::CaaForbids { found, .. } | Self::CdnCaaForbids { found, .. } => Some(found.to_string()),
+            Self::ChallengeUnreachable { found } => Some(found.clone()),
             _ => None,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use domain::{DnsRecord, DomainName, Found, Reason, RecordKind, printable};
+use domain::{CaaFound, CaaRecord, DnsRecord, DomainName, Found, Reason, RecordKind, printable};
 
 use crate::{from_timestamp, to_timestamp, v1};
 
@@ -74,10 +74,8 @@ fn put(reason: &Reason, name: &DomainName, message: &mut v1::Reason) {
             message.zone = zone;
             message.detail = nameservers;
         }
-        Reason::CaaForbids { .. }
-        | Reason::CdnCaaForbids { .. }
-        | Reason::ChallengeUnreachable { .. }
-        | Reason::UnknownToC4 => {}
+        Reason::CaaForbids { found, .. } | Reason::CdnCaaForbids { found, .. } => put_caa(found, message),
+        Reason::ChallengeUnreachable { .. } | Reason::UnknownToC4 => {}
     }
 }
 
@@ -102,7 +100,7 @@ pub(crate) fn from_message(message: &v1::Reason) -> Option<Reason> {
         code @ ("caa_forbids" | "cdn_caa_forbids") => {
             let needed = message.needed.first()?;
             let wanted = needed.value.strip_prefix("0 issue \"")?.strip_suffix('"')?.to_owned();
-            let (at, found) = (needed.name.clone(), message.found.clone());
+            let (at, found) = (needed.name.clone(), found_caa(message));
             match code {
                 "caa_forbids" => Reason::CaaForbids { at, found, wanted },
                 _ => Reason::CdnCaaForbids { at, found, wanted },
@@ -175,6 +173,33 @@ fn found(message: &v1::Reason) -> Found {
             addresses => Found::Addresses(addresses),
         },
     }
+}
+
+fn put_caa(found: CaaFound, message: &mut v1::Reason) {
+    match found {
+        CaaFound::Records { records, more } => {
+            let of = |record: CaaRecord| v1::CaaRecord {
+                flags: record.flags.into(),
+                tag: printable(&record.tag),
+                value: printable(&record.value),
+            };
+            message.found_caa = records.into_iter().map(of).collect();
+            message.found_caa_more = more;
+        }
+        CaaFound::Told(words) => message.detail = words,
+    }
+}
+
+fn found_caa(message: &v1::Reason) -> CaaFound {
+    if message.found_caa.is_empty() {
+        return CaaFound::Told(message.detail.clone());
+    }
+    let of = |record: &v1::CaaRecord| CaaRecord {
+        flags: u8::try_from(record.flags).unwrap_or_default(),
+        tag: record.tag.clone(),
+        value: record.value.clone(),
+    };
+    CaaFound::Records { records: message.found_caa.iter().map(of).collect(), more: message.found_caa_more }
 }
 
 fn addresses(records: &[v1::DnsRecord]) -> Vec<IpAddr> {

@@ -27,6 +27,17 @@ pub fn is_open_to_others(metadata: &Metadata) -> bool {
     is_open(metadata.uid(), metadata.permissions().mode())
 }
 
+/// What is wrong with the mode of a file that holds a secret, and what to do. A pipe or a device is no file.
+pub fn open_to_others(path: &Path, metadata: &Metadata) -> Option<String> {
+    (metadata.is_file() && is_open_to_others(metadata)).then(|| {
+        format!(
+            "{0} is open to others than its owner (mode {1:04o}): run chmod 600 {0}, or set keys.open_secret_files",
+            path.display(),
+            metadata.permissions().mode() & 0o777
+        )
+    })
+}
+
 fn is_open(owner: u32, mode: u32) -> bool {
     const ROOT: u32 = 0;
     let others = if owner == ROOT { 0o037 } else { 0o077 };

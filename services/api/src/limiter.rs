@@ -56,6 +56,14 @@ impl Limiter {
         Ok(())
     }
 
+    /// Gives one back that was taken.
+    pub(crate) fn give_back(&self, key: &str) {
+        let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = full_at.get_mut(key) {
+            *at -= self.every;
+        }
+    }
+
     /// As if it had never taken any.
     pub(crate) fn forget(&self, key: &str) {
         let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
@@ -85,6 +93,19 @@ mod tests {
             assert_eq!(limiter.take("c", second(1000)), Ok(()));
         }
         assert!(limiter.take("c", second(1000)).is_err(), "rest does not add up");
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_taken_again_and_no_more_than_that() {
+        let now = Timestamp::UNIX_EPOCH;
+        let limiter = Limiter::new(2, SignedDuration::from_secs(10));
+        limiter.give_back("a");
+        for _ in 0..2 {
+            assert_eq!(limiter.take("a", now), Ok(()));
+        }
+        limiter.give_back("a");
+        assert_eq!(limiter.take("a", now), Ok(()));
+        assert_eq!(limiter.take("a", now), Err(SignedDuration::from_secs(10)));
     }
 
     #[test]

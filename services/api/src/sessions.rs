@@ -1,8 +1,9 @@
 //! The service `sslmanager.v1.Sessions`: people sign in and out.
 //!
-//! Every cause of a failed sign-in looks the same, and takes as long. Attempts at one name from one source are slowed
-//! down, never shut out for good; a browser on which that person signed in before is counted by itself. So nobody who
-//! knows a colleague's name can keep them out.
+//! Every cause of a failed sign-in looks the same, and takes as long. Attempts at one name are slowed down, those from one
+//! source and those from all sources together, never shut out for good. A browser on which that person signed in before is
+//! counted by itself, so a stranger who knows the name cannot keep them out there; on a new browser the person may have to
+//! wait while many sources guess.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,6 +31,9 @@ use crate::password::{MOST_PASSWORD, Passwords};
 /// Attempts at one name from one source at once, and how long until there is one more.
 const ATTEMPTS: u32 = 5;
 const ATTEMPT_EVERY: SignedDuration = SignedDuration::from_secs(30);
+/// Failed attempts at one name from all sources without a device, and how long until there is one more: 1,440 guesses a day.
+const GUESSES: u32 = 30;
+const GUESS_EVERY: SignedDuration = SignedDuration::from_mins(1);
 /// Failed sign-ins that are told of at once, in the log and the audit log, and how long until there is one more.
 const TOLD: u32 = 20;
 const TELL_EVERY: SignedDuration = SignedDuration::from_secs(10);
@@ -45,6 +49,8 @@ pub(crate) struct SessionsService {
     /// Of the OpenID provider, where one is configured.
     pub(crate) id_tokens: Option<IdTokens>,
     attempts: Limiter,
+    /// Of names, whatever the source.
+    guesses: Limiter,
     devices: Devices,
     failures: Limiter,
     untold: AtomicU64,
@@ -70,6 +76,7 @@ impl SessionsService {
             passwords,
             id_tokens,
             attempts: Limiter::new(ATTEMPTS, ATTEMPT_EVERY),
+            guesses: Limiter::new(GUESSES, GUESS_EVERY),
         }
     }
 
@@ -86,13 +93,12 @@ impl SessionsService {
         }
         let user = self.context.store.user(name).await.map_err(|problem| from_store(&problem))?;
         let user = self.authenticator.believer.user(user).await?;
-        let bucket = match self.devices.of(name, device).await {
+        let device = self.devices.of(name, device).await;
+        let bucket = match &device {
             Some(device) => format!("{device} {name}"),
             None => format!("{} {name}", origin.source),
         };
-        if let Err(wait) = self.attempts.take(&bucket, self.context.clock.now()) {
-            let sentence = "too many attempts at this name: wait a little, then try again";
-            let slowed = retry("SIGN_IN_THROTTLED", sentence, wait.unsigned_abs());
+        if let Err(slowed) = self.count_attempt(name, &bucket, device.is_some()) {
             return Err(self.tell(user.as_ref(), origin, slowed).await);
         }
         let hash = user.as_ref().and_then(|user| user.password_hash.clone());
@@ -101,10 +107,34 @@ impl SessionsService {
         match user {
             Some(user) if fits => {
                 self.attempts.forget(&bucket);
+                if device.is_none() {
+                    self.guesses.give_back(name);
+                }
                 Ok(user)
             }
             user => Err(self.tell(user.as_ref(), origin, failed()).await),
         }
+    }
+
+    /// Counts an attempt at a name against its bucket and, if it comes without a device, against those of all sources.
+    /// Errors: `SIGN_IN_THROTTLED` with how long to wait.
+    fn count_attempt(&self, name: &str, bucket: &str, has_device: bool) -> Result<(), Status> {
+        let now = self.context.clock.now();
+        let slowed = |by: &'static str, sentence: &str, wait: SignedDuration| {
+            metrics::counter!("ssl_manager_sign_ins_throttled_total", "by" => by).increment(1);
+            retry("SIGN_IN_THROTTLED", sentence, wait.unsigned_abs())
+        };
+        self.attempts.take(bucket, now).map_err(|wait| {
+            slowed("source", "too many attempts at this name: wait a little, then try again", wait)
+        })?;
+        if has_device {
+            return Ok(());
+        }
+        self.guesses.take(name, now).map_err(|wait| {
+            let sentence = "too many attempts at this name, from many addresses: wait a little, then try again, or sign in \
+                            on a browser on which you signed in before";
+            slowed("name", sentence, wait)
+        })
     }
 
     /// Tells of a failed sign-in in the log and the audit log, within bounds: nobody outside fills the database. Returns

@@ -6,7 +6,7 @@ mod served;
 
 use std::sync::Arc;
 
-use domain::Role;
+use domain::{Role, Roles};
 use jiff::{SignedDuration, Timestamp};
 use prost::Message;
 use proto::v1;
@@ -109,6 +109,38 @@ async fn exactly_the_allowed_cells_pass() {
                 expected,
                 "{role}"
             );
+        }
+    }
+}
+
+/// Each pair of roles: what one of them may is allowed, and nothing else.
+#[tokio::test]
+async fn two_roles_may_what_either_may_and_no_more() {
+    let served = served().await;
+    let key = v1::DownloadCertificateRequest {
+        name: "a.example.com".into(),
+        include_private_key: true,
+        reason: "test".into(),
+        ..v1::DownloadCertificateRequest::default()
+    };
+    for (index, first) in Role::ALL.into_iter().enumerate() {
+        for second in Role::ALL.into_iter().skip(index + 1) {
+            let roles = Roles::of([first, second]).unwrap();
+            let may = |allowed: &[Role]| {
+                let is_allowed = allowed.contains(&first) || allowed.contains(&second);
+                if is_allowed { Ok(()) } else { Err(Code::PermissionDenied) }
+            };
+            for token in [served.token(roles, |_| {}).await, served.session(roles, |_| {}).await] {
+                let token = format!("Bearer {token}");
+                for (method, allowed) in TABLE {
+                    let method = format!("Domains/{method}");
+                    let passed = passes(&served, &method, Vec::new(), Some(&token)).await;
+                    assert_eq!(passed, may(allowed), "{roles} {method}");
+                }
+                let taken =
+                    passes(&served, "Domains/DownloadCertificate", key.encode_to_vec(), Some(&token)).await;
+                assert_eq!(taken, may(KEYS), "{roles} a private key");
+            }
         }
     }
 }

@@ -6,23 +6,27 @@
 mod served;
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use domain::Role;
 use http_body::Frame;
 use http_body_util::StreamBody;
+use jiff::SignedDuration;
 use proto::v1;
 use proto::v1::domains_client::DomainsClient;
 use proto::v1::sessions_client::SessionsClient;
+use runtime::testing::ManualClock;
 use tokio::task::JoinSet;
 use tokio_stream::StreamExt;
 use tonic::body::Body;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
+use tonic_types::StatusExt;
 use tower::{Service, ServiceExt};
 
-use served::{Served, has_reason, served, served_with, signed};
+use served::{Served, has_reason, served, served_at, served_with, signed};
 
 /// Ten times what an answer may take under attack.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
@@ -324,7 +328,18 @@ async fn sign_in(
     password: &str,
     proof: Option<&str>,
 ) -> Result<v1::SignInResponse, Status> {
-    let message = v1::SignInRequest { name: "ann".into(), password: password.into(), device: device.into() };
+    sign_in_as("ann", served, browser, device, password, proof).await
+}
+
+async fn sign_in_as(
+    name: &str,
+    served: &Served,
+    browser: &str,
+    device: &str,
+    password: &str,
+    proof: Option<&str>,
+) -> Result<v1::SignInResponse, Status> {
+    let message = v1::SignInRequest { name: name.into(), password: password.into(), device: device.into() };
     let mut request = Request::new(message);
     request.metadata_mut().insert("x-browser-address", browser.parse().unwrap());
     if let Some(proof) = proof {
@@ -356,6 +371,51 @@ async fn a_stranger_who_guesses_keeps_nobody_out() {
         refused.is_none_or(|refused| has_reason(&refused, "SIGN_IN_THROTTLED")),
         "a bucket, and no way around"
     );
+}
+
+/// Each guess comes from an address of its own. The clock stands still, so nothing is granted meanwhile.
+#[tokio::test]
+async fn guesses_from_many_sources_are_bounded_per_name() {
+    let clock = Arc::new(ManualClock::new("2026-11-23T12:00:00Z".parse().unwrap()));
+    let served = served_at(clock.clone(), |_| {}).await;
+    served.person("ann", PASSWORD).await;
+    served.person("bob", PASSWORD).await;
+    let proof = Some(runtime::process_proof());
+    let device = sign_in(&served, "192.0.2.1", "", PASSWORD, proof).await.unwrap().device;
+    let guess = async |name: &str, number: u8| {
+        let source = format!("198.51.100.{number}");
+        sign_in_as(name, &served, &source, "", "wrong", proof).await.err().unwrap()
+    };
+    let mut sentences = Vec::new();
+    for name in ["ann", "not on the list"] {
+        for number in 0..30 {
+            assert!(has_reason(&guess(name, number).await, "SIGN_IN_FAILED"), "{name} {number}");
+        }
+        let slowed = guess(name, 30).await;
+        assert!(has_reason(&slowed, "SIGN_IN_THROTTLED"), "{name}: {slowed:?}");
+        sentences.push(slowed.message().to_owned());
+    }
+    assert_eq!(sentences[0], sentences[1], "it tells no names apart");
+    assert!(sentences[0].contains("from many addresses"), "{sentences:?}");
+
+    // On a new browser she is told how long to wait; on her own she gets in, however often, and so does bob on any.
+    let slowed = sign_in(&served, "203.0.113.1", "", PASSWORD, proof).await.err().unwrap();
+    assert_eq!(slowed.code(), Code::ResourceExhausted, "{slowed:?}");
+    let wait = slowed.get_details_retry_info().unwrap().retry_delay.unwrap();
+    assert_eq!(wait, Duration::from_mins(1));
+    for _ in 0..10 {
+        sign_in(&served, "198.51.100.30", &device, PASSWORD, proof).await.unwrap();
+    }
+    sign_in_as("bob", &served, "198.51.100.30", "", PASSWORD, proof).await.unwrap();
+
+    // Neither do sign-ins with a device make room for guesses, nor do those that go well use it up.
+    assert!(has_reason(&guess("ann", 31).await, "SIGN_IN_THROTTLED"));
+    clock.advance(SignedDuration::try_from(wait).unwrap());
+    for source in ["203.0.113.2", "203.0.113.3"] {
+        sign_in(&served, source, "", PASSWORD, proof).await.unwrap();
+    }
+    assert!(has_reason(&guess("ann", 32).await, "SIGN_IN_FAILED"), "one guess more");
+    assert!(has_reason(&guess("ann", 33).await, "SIGN_IN_THROTTLED"));
 }
 
 /// Who is no console is taken for who they are.

@@ -5,7 +5,7 @@
 //! order: what the CA has said is there, and is asked for again for minutes.
 
 use acme::{AcmeError, Asked, DeliveredError, LimitKind, Meaning, Problem, WhyInvalid};
-use domain::{Activity, DomainName, Reason, Retry};
+use domain::{Activity, CaaFound, DomainName, Reason, Retry};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::at_ca::{AtCa, later, still_at_it};
@@ -169,12 +169,13 @@ impl AtCa<'_> {
         let wanted = self.identities.first().cloned().unwrap_or_default();
         let targets = self.issuer.context.config.cdn.cname_targets.iter();
         let mut targets = targets.filter_map(|target| DomainName::parse(target).ok());
-        if let Some(at) = caa_owner(self.name, &detail) {
-            return Reason::CaaForbids { at, found: detail, wanted };
-        }
-        match targets.find_map(|target| caa_owner(&target, &detail)) {
-            Some(at) => Reason::CdnCaaForbids { at, found: detail, wanted },
-            None => Reason::CaaForbids { at: self.name.to_string(), found: detail, wanted },
+        let of_customer = caa_owner(self.name, &detail);
+        let of_target = targets.find_map(|target| caa_owner(&target, &detail));
+        let found = CaaFound::Told(detail);
+        match (of_customer, of_target) {
+            (Some(at), _) => Reason::CaaForbids { at, found, wanted },
+            (None, Some(at)) => Reason::CdnCaaForbids { at, found, wanted },
+            (None, None) => Reason::CaaForbids { at: self.name.to_string(), found, wanted },
         }
     }
 

@@ -8,7 +8,7 @@
 
 use std::net::IpAddr;
 
-use domain::{Found, Reason};
+use domain::{CaaFound, CaaRecord, Found, Reason};
 
 /// Which domain it is, and what the CDN has for it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -101,7 +101,8 @@ fn dns(cdn: Cdn) -> Vec<Reason> {
         proxy: proxy.map(str::to_owned),
     };
     let letsencrypt = || text("letsencrypt.org");
-    let caa = || text("issue \"digicert.com\"");
+    let caa = || CaaFound::records(vec![CaaRecord::new(0, b"issue", b"digicert.com")]);
+    let told = CaaFound::Told(text("CAA record for example.com prevents issuance"));
     let name = cdn.name();
     let mut reasons = vec![not_pointed(Found::Addresses(vec![address("203.0.113.9")]), None)];
     if cdn == Cdn::Below {
@@ -122,6 +123,7 @@ fn dns(cdn: Cdn) -> Vec<Reason> {
         Reason::PortMissing { missing: vec![443] },
         Reason::PortMissing { missing: vec![80, 443] },
         Reason::CaaForbids { at: text("example.com"), found: caa(), wanted: letsencrypt() },
+        Reason::CaaForbids { at: text("example.com"), found: told, wanted: letsencrypt() },
         Reason::CdnCaaForbids { at: text("cdn.example.net"), found: caa(), wanted: letsencrypt() },
         Reason::DnssecBroken { zone: text("example.com") },
         Reason::DnsBroken {

@@ -60,6 +60,13 @@ pub struct Reason {
     /// The DNS zone that is broken.
     #[prost(string, tag = "18")]
     pub zone: ::prost::alloc::string::String,
+    /// The CAA records that forbid our CA; their name is that of `needed`. Empty where only the CA saw them: then `detail` has
+    /// its words.
+    #[prost(message, repeated, tag = "19")]
+    pub found_caa: ::prost::alloc::vec::Vec<CaaRecord>,
+    /// How many more of them there are.
+    #[prost(uint32, tag = "20")]
+    pub found_caa_more: u32,
 }
 /// A DNS record to set.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -71,6 +78,19 @@ pub struct DnsRecord {
     #[prost(string, tag = "2")]
     pub name: ::prost::alloc::string::String,
     /// Value, as zone editors take it.
+    #[prost(string, tag = "3")]
+    pub value: ::prost::alloc::string::String,
+}
+/// A CAA record (RFC 8659).
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CaaRecord {
+    /// 128 is "critical": a CA that does not know the tag must not issue.
+    #[prost(uint32, tag = "1")]
+    pub flags: u32,
+    /// For example "issue"; what is not printable ASCII is escaped, what is long is cut, as in the value.
+    #[prost(string, tag = "2")]
+    pub tag: ::prost::alloc::string::String,
+    /// For example "letsencrypt.org".
     #[prost(string, tag = "3")]
     pub value: ::prost::alloc::string::String,
 }
@@ -2793,7 +2813,8 @@ pub mod sessions_client {
             self
         }
         /// Signs in with name and password; needs no token. Attempts are counted for the name from one address (an IPv4 address or
-        /// an IPv6 /64), or for the device where the request has one; a console passes the browser's address on.
+        /// an IPv6 /64), or for the device where the request has one; a console passes the browser's address on. Those without a
+        /// device that fail are counted for the name alone, too, whatever their address.
         /// Errors: UNAUTHENTICATED (SIGN_IN_FAILED), RESOURCE_EXHAUSTED (SIGN_IN_THROTTLED or OVERLOADED, each with a
         /// google.rpc.RetryInfo).
         pub async fn sign_in(
@@ -2940,7 +2961,8 @@ pub mod sessions_server {
     #[async_trait]
     pub trait Sessions: std::marker::Send + std::marker::Sync + 'static {
         /// Signs in with name and password; needs no token. Attempts are counted for the name from one address (an IPv4 address or
-        /// an IPv6 /64), or for the device where the request has one; a console passes the browser's address on.
+        /// an IPv6 /64), or for the device where the request has one; a console passes the browser's address on. Those without a
+        /// device that fail are counted for the name alone, too, whatever their address.
         /// Errors: UNAUTHENTICATED (SIGN_IN_FAILED), RESOURCE_EXHAUSTED (SIGN_IN_THROTTLED or OVERLOADED, each with a
         /// google.rpc.RetryInfo).
         async fn sign_in(

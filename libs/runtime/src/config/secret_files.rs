@@ -1,7 +1,6 @@
 //! Files that hold a secret and that others than their owner can read are refused, as the sealing-key file is.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::Config;
@@ -44,12 +43,5 @@ impl Config {
 
 /// What is wrong with the mode of a file; nothing if it is not there, which others tell of.
 fn open_to_others(path: &Path) -> Option<String> {
-    let metadata = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
-    text_file::is_open_to_others(&metadata).then(|| {
-        format!(
-            "{0} is open to others than its owner (mode {1:04o}): run chmod 600 {0}, or set keys.open_secret_files",
-            path.display(),
-            metadata.permissions().mode() & 0o777
-        )
-    })
+    text_file::open_to_others(path, &fs::metadata(path).ok()?)
 }

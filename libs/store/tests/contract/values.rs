@@ -1,8 +1,8 @@
 //! Every word of the domain is stored and comes back as it was.
 
 use domain::{
-    Activity, Cause, CertificateId, Domain, Event, EventKind, HistoryEntry, HistoryKind, Reason, Role,
-    Source, Status, Work, WorkKind,
+    Activity, CaaFound, CaaRecord, Cause, CertificateId, Domain, Event, EventKind, HistoryEntry, HistoryKind,
+    Reason, Role, Source, Status, Work, WorkKind,
 };
 use store::TokenRecord;
 
@@ -12,6 +12,10 @@ use crate::kit::{Case, add, at, fresh_uuid, name, schedule, update, work, write}
 pub async fn every_reason_comes_back(store: Case) {
     let text = || "\"'\\ \u{1}\n<b>;-- ünï 域名 \u{1f512}".to_owned();
     let (problem, detail) = (text, text);
+    let caa = || {
+        let record = CaaRecord { flags: 128, tag: text(), value: text() };
+        CaaFound::Records { records: vec![record; 2], more: 3 }
+    };
     let reasons = [
         Reason::NotPointed {
             target: text(),
@@ -20,8 +24,8 @@ pub async fn every_reason_comes_back(store: Case) {
             proxy: None,
         },
         Reason::PortMissing { missing: vec![80, 443] },
-        Reason::CaaForbids { at: text(), found: text(), wanted: text() },
-        Reason::CdnCaaForbids { at: text(), found: text(), wanted: text() },
+        Reason::CaaForbids { at: text(), found: caa(), wanted: text() },
+        Reason::CdnCaaForbids { at: text(), found: CaaFound::Told(text()), wanted: text() },
         Reason::DnssecBroken { zone: text() },
         Reason::DnsBroken { zone: text(), nameservers: text() },
         Reason::ChallengeUnreachable { found: text() },
@@ -51,7 +55,7 @@ pub async fn every_reason_comes_back(store: Case) {
             found: domain::Found::Addresses(vec!["2001:db8::1".parse().unwrap()]),
             proxy: Some(text()),
         },
-        Reason::CdnCaaForbids { at: text(), found: text(), wanted: text() },
+        Reason::CdnCaaForbids { at: text(), found: caa(), wanted: text() },
         Reason::DnssecBroken { zone: text() },
         Reason::DnsBroken { zone: text(), nameservers: text() },
         Reason::ChallengeFailedAtEdge { problem: problem(), detail: detail() },

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bus_embedded::EmbeddedBus;
 use bytes::{Buf, BufMut};
-use domain::{Clock, Role};
+use domain::{Clock, Role, Roles};
 use jiff::SignedDuration;
 use proto::v1::domains_client::DomainsClient;
 use runtime::testing::open_store;
@@ -77,8 +77,12 @@ async fn serving_at(
 }
 
 impl Served {
-    pub(crate) async fn token(&self, role: Role, change: impl FnOnce(&mut TokenRecord)) -> String {
-        token(&self.context, role, change).await
+    pub(crate) async fn token(
+        &self,
+        roles: impl Into<Roles>,
+        change: impl FnOnce(&mut TokenRecord),
+    ) -> String {
+        token(&self.context, roles, change).await
     }
 
     /// A person of the support team with a password.
@@ -97,13 +101,18 @@ impl Served {
         tx.commit().await.unwrap();
     }
 
-    /// A person with that role signed in.
-    pub(crate) async fn session(&self, role: Role, change: impl FnOnce(&mut SessionRecord)) -> String {
+    /// A person with those roles signed in.
+    pub(crate) async fn session(
+        &self,
+        roles: impl Into<Roles>,
+        change: impl FnOnce(&mut SessionRecord),
+    ) -> String {
+        let roles = roles.into();
         let now = self.context.clock.now();
         let text = api::new_token(&SystemEntropy).replacen("slm_", "sls_", 1);
         let mut user = User {
-            name: format!("{role}-{}", &text[4..12]),
-            roles: role.into(),
+            name: format!("{roles}-{}", &text[4..12]),
+            roles,
             password_hash: None,
             created_at: now,
             mac: Vec::new(),
@@ -113,7 +122,7 @@ impl Served {
         let mut session = SessionRecord {
             hash: api::hash_token(&text),
             user: user.name.clone(),
-            roles: role.into(),
+            roles,
             created_at: now,
             used_at: now,
             expires_at: now + SignedDuration::from_hours(1),
@@ -129,12 +138,17 @@ impl Served {
     }
 }
 
-pub(crate) async fn token(context: &Context, role: Role, change: impl FnOnce(&mut TokenRecord)) -> String {
+pub(crate) async fn token(
+    context: &Context,
+    roles: impl Into<Roles>,
+    change: impl FnOnce(&mut TokenRecord),
+) -> String {
+    let roles = roles.into();
     let text = api::new_token(&SystemEntropy);
     let mut record = TokenRecord {
-        name: format!("{role}-{}", &text[4..12]),
+        name: format!("{roles}-{}", &text[4..12]),
         hash: api::hash_token(&text),
-        roles: role.into(),
+        roles,
         created_at: context.clock.now(),
         expires_at: None,
         last_used_at: None,

@@ -192,7 +192,7 @@ fn root(path: &Path) -> Result<String, Failure> {
 /// The token, from its file or the environment; none is sent where there is none, and the server says so.
 fn bearer(global: &Global) -> Result<Bearer, Failure> {
     let text = match &global.token_file {
-        Some(path) => Some(files::password(path)?),
+        Some(path) => Some(files::token(path, global.config.as_deref())?),
         None => std::env::var(TOKEN_VARIABLE).ok().map(Zeroizing::new),
     };
     let Some(text) = text else { return Ok(Bearer(None)) };
@@ -205,6 +205,8 @@ fn bearer(global: &Global) -> Result<Bearer, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -255,6 +257,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let token = folder.path().join("token");
         std::fs::write(&token, "slm_secret").unwrap();
+        std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o600)).unwrap();
         let listener = tokio::net::TcpListener::bind("0.0.0.0:0").await.unwrap();
         let endpoint = format!("http://0.0.0.0:{}", listener.local_addr().unwrap().port());
         let global = |token_file| Global {
@@ -265,7 +268,8 @@ mod tests {
             ca_file: None,
         };
         let refused = connect(&global(Some(token))).await.err().unwrap();
-        assert!(format!("{refused:?}").contains("exit: 64"), "{refused:?}");
+        let refused = format!("{refused:?}");
+        assert!(refused.contains("exit: 64") && refused.contains("over plain http"), "{refused}");
         let nothing = tokio::time::timeout(Duration::from_millis(50), listener.accept()).await;
         assert!(nothing.is_err(), "not even a connection");
     }

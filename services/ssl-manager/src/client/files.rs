@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::path::Path;
 
+use runtime::Config;
 use zeroize::Zeroizing;
 
 use crate::dispatch::Failure;
@@ -25,6 +26,19 @@ pub(super) fn password(path: &Path) -> Result<Zeroizing<String>, Failure> {
     Ok(text)
 }
 
+/// The API token in a file. Errors: `USAGE` if others than the file's owner can read it and no setting allows that.
+pub(super) fn token(path: &Path, settings: Option<&Path>) -> Result<Zeroizing<String>, Failure> {
+    let failed = |error: &std::io::Error| cannot(path, error);
+    let file = File::open(path).map_err(|error| failed(&error))?;
+    let metadata = file.metadata().map_err(|error| failed(&error))?;
+    if let Some(problem) = text_file::open_to_others(path, &metadata)
+        && !Config::read(settings)?.keys.open_secret_files
+    {
+        return Err(Failure::usage(format!("--token-file: {problem} = true")));
+    }
+    text_file::from_reader(file, MAX_BYTES).map_err(|error| failed(&error))
+}
+
 fn cannot(path: &Path, error: &std::io::Error) -> Failure {
     let sentence = format!("cannot read {}: {error}", path.display());
     match error.kind() {
@@ -35,7 +49,33 @@ fn cannot(path: &Path, error: &std::io::Error) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
+
+    #[test]
+    fn a_token_file_that_others_can_read_is_refused_unless_a_setting_allows_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, settings) = (folder.path().join("token"), folder.path().join("settings.toml"));
+        std::fs::write(&path, "slm_secret\n").expect("written");
+        std::fs::write(&settings, "[keys]\nopen_secret_files = true\n").expect("written");
+        for mode in [0o644, 0o604, 0o602] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("a mode");
+            let refused = format!("{:?}", token(&path, None).expect_err("open to others"));
+            for told in [
+                "exit: 64",
+                &format!("(mode {mode:04o})"),
+                &format!("run chmod 600 {}", path.display()),
+                "or set keys.open_secret_files = true",
+            ] {
+                assert!(refused.contains(told), "{told} in {refused}");
+            }
+            assert!(!refused.contains("slm_secret"), "{refused}");
+            assert_eq!(token(&path, Some(&settings)).expect("allowed").trim(), "slm_secret");
+        }
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("a mode");
+        assert_eq!(token(&path, None).expect("its owner's alone").trim(), "slm_secret");
+    }
 
     #[test]
     fn a_password_is_what_stands_between_mark_and_newline() {
