@@ -220,6 +220,41 @@ async fn an_order_that_was_finalized_is_given_back_only_if_the_ca_says_that_it_c
     }
 }
 
+/// Five certificates that were issued and never came are all that the CA issues for the name in a week.
+#[tokio::test]
+async fn a_finalized_order_that_is_given_up_counts_as_issued() {
+    let kit = limited().await;
+    let name = stranger(1);
+    kit.ca().refuse(Endpoint::Certificate, Some(refusal(404, "malformed", "Certificate not found")));
+    kit.add(&name).await;
+    let today = kit.now() + DAY / 2;
+    while kit.work(&name).await.unwrap().due_at.unwrap() < today {
+        kit.run_next(&name).await;
+    }
+    assert_eq!((kit.ca().certificates_issued(), kit.ca().orders_for(name.as_str())), (5, 5));
+    assert_eq!(kit.why(&name).await, (Status::Pending, "ca_limited", Who::Us));
+    assert_eq!(kit.ca().refused_by_limits(), 0);
+}
+
+#[tokio::test]
+async fn five_challenges_that_failed_within_minutes_are_all_of_an_hour() {
+    let kit = limited().await;
+    let name = stranger(1);
+    let (problem, detail) = ("unauthorized".to_owned(), "the answer was 403".to_owned());
+    kit.ca().validation_result(name.as_str(), ValidationResult::Invalid { problem, detail });
+    kit.add(&name).await;
+    for _ in 0..7 {
+        kit.ask(&name, Cause::Recheck).await;
+        assert!(kit.run(&name).await);
+    }
+    assert_eq!((kit.ca().orders_for(name.as_str()), kit.ca().refused_by_limits()), (5, 0));
+    let waiting = kit.domain(&name).await.waiting;
+    assert!(
+        matches!(&waiting, Some(Reason::CaLimited { limit, .. }) if limit.contains("failed authorizations")),
+        "{waiting:?}"
+    );
+}
+
 /// A limit of the account is one wait for all, also at a CA whose limits the settings do not have.
 #[tokio::test]
 async fn what_the_account_has_used_up_is_asked_for_once() {
