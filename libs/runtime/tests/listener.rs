@@ -171,6 +171,11 @@ async fn silent_connections_of_many_sources_give_way() {
     for host in 10..30 {
         silent.extend(server.attack(host, PER_SOURCE, b"").await);
     }
+    let full = async {
+        // Those that gave way learn of it a little later.
+        while open(&mut silent).await > CONNECTIONS {}
+    };
+    tokio::time::timeout(ANSWERED_WITHIN, full).await.unwrap();
     assert_eq!(open(&mut silent).await, CONNECTIONS, "the port is full");
     server.serves(3).await;
 }
@@ -192,6 +197,23 @@ async fn what_never_ends_is_cut_off_and_keeps_nobody_out() {
         all_closed(&mut server.attack(2, 4, sent).await).await;
         server.serves(2).await;
     }
+}
+
+/// The end of a handshake comes even to who began it; who began a request has longer than who is silent.
+#[tokio::test(flavor = "multi_thread")]
+async fn handshake_and_first_request_have_times_of_their_own() {
+    let server = start(Patience { handshake: SHORT, ..patient() }, true, Vec::new());
+    all_closed(&mut server.attack(2, 4, &[0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00]).await).await;
+
+    let server = start(Patience { first_byte: SHORT, ..patient() }, false, Vec::new());
+    let mut slow = server.connect(2).await;
+    slow.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n").await.unwrap();
+    tokio::time::sleep(3 * SHORT).await;
+    slow.write_all(b"connection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer:?}");
+    all_closed(&mut [server.connect(2).await]).await;
 }
 
 /// Connections that have spoken keep their places: only the share of their source bounds them.

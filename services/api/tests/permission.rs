@@ -145,6 +145,26 @@ async fn two_roles_may_what_either_may_and_no_more() {
     }
 }
 
+/// A person's role is taken away while a stream of theirs waits for names.
+#[tokio::test]
+async fn a_stream_ends_with_the_role_that_it_needs() {
+    let served = served().await;
+    let mut name = String::new();
+    let token = served.session(Role::Support, |session| name.clone_from(&session.user)).await;
+    let names = tokio_stream::pending::<v1::BatchAddDomainsRequest>();
+    let mut answers =
+        served.client.clone().batch_add_domains(signed(names, &token)).await.unwrap().into_inner();
+    let mut user = served.context.store.user(&name).await.unwrap().unwrap();
+    user.roles = Role::Viewer.into();
+    let keys = served.context.require_sealing_keys().unwrap();
+    api::signed::sign_user(&keys, &mut user).await.unwrap();
+    let mut tx = served.context.store.begin("role").await.unwrap();
+    assert!(tx.update_user(&user).await.unwrap());
+    tx.commit().await.unwrap();
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(10), answers.message()).await.unwrap();
+    assert_eq!(ended.unwrap_err().code(), Code::PermissionDenied);
+}
+
 #[tokio::test]
 async fn no_bad_token_passes_anywhere() {
     let served = served().await;

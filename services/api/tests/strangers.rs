@@ -202,6 +202,30 @@ async fn a_principal_has_a_share_of_calls_bytes_and_time() {
     assert!(count("REQUEST_TOO_SLOW") > 10, "{} of {}", count("REQUEST_TOO_SLOW"), answers.len());
 }
 
+/// More calls from one address than it may have, of principals who each have fewer than they may.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_has_a_share_of_calls_whoever_sends_them() {
+    let served = served().await;
+    let mut attackers = JoinSet::new();
+    for _ in 0..3 {
+        let token = served.token(Role::Support, |_| {}).await;
+        // A token that is known waits for no look-up, which has a limit of its own.
+        let known = signed(v1::GetSummaryRequest {}, &token);
+        served.client.clone().get_summary(known).await.unwrap();
+        let channels = [from(&served, 2).await, from(&served, 2).await];
+        for number in 0..200 {
+            let (channel, token) = (channels[number % 2].clone(), token.clone());
+            let method = "/sslmanager.v1.Domains/AddDomain";
+            attackers.spawn(async move { unfinished(channel, method, begins(64, 0), Some(&token)).await });
+        }
+    }
+    let modest = served.token(Role::Support, |_| {}).await;
+    admin_works(&served, &modest, Instant::now()).await;
+    let answers: Vec<Status> = attackers.join_all().await.into_iter().flatten().collect();
+    let refused = answers.iter().filter(|status| has_reason(status, "OVERLOADED")).count();
+    assert!((88..300).contains(&refused), "{refused} of {}", answers.len());
+}
+
 #[tokio::test]
 async fn a_message_is_refused_by_its_size_for_each_method() {
     let served = served().await;
