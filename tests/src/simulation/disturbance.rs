@@ -145,7 +145,7 @@ impl Simulation {
                 }
             }
             D::RefusesUs(_) | D::NewOrderUnavailable | D::TooManyRequests { .. } => {
-                self.disturb_orders(what, on)
+                self.disturb_orders(what, on);
             }
             _ => self.disturb_ca(what, on),
         }
