@@ -62,7 +62,7 @@ FUZZ_SECONDS ?= 60
 # libFuzzer needs flags of the compiler that are not stable, hence the bootstrap.
 .PHONY: fuzz
 fuzz: export RUSTC_BOOTSTRAP = 1
-fuzz: ## Random input for a minute each: names, pasted certificates, messages, answers (see fuzz/README.md)
+fuzz: ## Random input for a minute each: names, certificates and their files, messages, answers (see fuzz/README.md)
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
 	for target in $$(cargo fuzz list --fuzz-dir fuzz); do \
 		mkdir -p fuzz/found/$$target; \

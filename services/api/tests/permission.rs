@@ -137,9 +137,9 @@ async fn two_roles_may_what_either_may_and_no_more() {
                     let passed = passes(&served, &method, Vec::new(), Some(&token)).await;
                     assert_eq!(passed, may(allowed), "{roles} {method}");
                 }
-                let key = key.encode_to_vec();
-                let passed = passes(&served, "Domains/DownloadCertificate", key, Some(&token)).await;
-                assert_eq!(passed, may(KEYS), "{roles} a private key");
+                let with_key =
+                    passes(&served, "Domains/DownloadCertificate", key.encode_to_vec(), Some(&token)).await;
+                assert_eq!(with_key, may(KEYS), "{roles} a private key");
             }
         }
     }
