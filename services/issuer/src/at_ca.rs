@@ -97,7 +97,7 @@ impl AtCa<'_> {
         if let Some(url) = order.state.url() {
             return self.look(self.authority.ca.resume(&self.account, url).await);
         }
-        let turn = self.authority.turn(self.refusals).await;
+        let turn = self.authority.turn(self.refusals, &*self.issuer.context.clock).await;
         let turn = turn.map_err(|error| self.trouble(error, Request::NewOrder))?;
         let placed = match self.place(order, self.replaces.as_ref(), &turn).await {
             Err(error)

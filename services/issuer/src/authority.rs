@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use acme::budget::{Limits, limits};
 use acme::{AccountKey, AcmeError, Ca, Problem, ensure_account, register_again, settle_rollover};
-use domain::Reason;
+use domain::{Clock, Reason};
 use jiff::{SignedDuration, Timestamp};
 use runtime::Context;
 use runtime::config::AcmeIssuer;
@@ -136,8 +136,8 @@ impl Authority {
 
     /// Waits until a new order may go. `refusals`: how many there were when this one was let through
     /// ([`Breaker::ask_for_order`]). Errors: another was refused since; the same would happen to this one.
-    pub(crate) async fn turn(&self, refusals: u64) -> Result<Turn, AcmeError> {
-        let turn = self.turns.wait(&self.breaker).await;
+    pub(crate) async fn turn(&self, refusals: u64, clock: &dyn Clock) -> Result<Turn, AcmeError> {
+        let turn = self.turns.wait(&self.breaker, clock).await;
         self.must_not_have_refused_since(refusals)?;
         Ok(turn)
     }

@@ -9,6 +9,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use domain::Clock;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
@@ -17,7 +19,7 @@ use crate::breaker::Breaker;
 /// How long an answer may take before the next order goes all the same.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long an order that was taken says that the next one will be.
-const MEMORY: Duration = Duration::from_secs(1);
+const MEMORY: SignedDuration = SignedDuration::from_secs(1);
 /// More than are ever on their way at a time.
 const MAX_REMEMBERED: usize = 256;
 
@@ -38,7 +40,7 @@ struct OnTheirWay {
 struct State {
     count: usize,
     /// When the CA took the last ones.
-    taken: VecDeque<Instant>,
+    taken: VecDeque<Timestamp>,
 }
 
 /// The right to ask for an order; it ends with its last copy, or before.
@@ -50,12 +52,13 @@ struct Place(Arc<OnTheirWay>);
 
 impl Turns {
     /// Waits for a turn. Whether the CA still takes our orders has to be asked after this.
-    pub(crate) async fn wait(&self, breaker: &Breaker) -> Turn {
+    pub(crate) async fn wait(&self, breaker: &Breaker, clock: &dyn Clock) -> Turn {
         let _next = self.next.lock().await;
         let patient_until = Instant::now() + PATIENCE;
         loop {
             let one_less = self.way.one_less.notified();
-            if let Some(place) = self.way.enter(breaker.takes_orders(), patient_until) {
+            let is_slow = Instant::now() >= patient_until;
+            if let Some(place) = self.way.enter(breaker.takes_orders(), is_slow, clock.now()) {
                 return Turn(Arc::new(Mutex::new(Some(place))));
             }
             if breaker.takes_orders() {
@@ -68,14 +71,12 @@ impl Turns {
 }
 
 impl OnTheirWay {
-    fn enter(self: &Arc<Self>, takes_orders: bool, patient_until: Instant) -> Option<Place> {
-        let now = Instant::now();
+    fn enter(self: &Arc<Self>, takes_orders: bool, is_slow: bool, now: Timestamp) -> Option<Place> {
         let mut state = self.state();
         while state.taken.front().is_some_and(|taken| now.duration_since(*taken) > MEMORY) {
             state.taken.pop_front();
         }
-        let is_free =
-            state.count == 0 || takes_orders && (state.count <= state.taken.len() || now >= patient_until);
+        let is_free = state.count == 0 || takes_orders && (state.count <= state.taken.len() || is_slow);
         is_free.then(|| {
             state.count += 1;
             Place(self.clone())
@@ -88,12 +89,12 @@ impl OnTheirWay {
 }
 
 impl Turn {
-    /// The CA took the order: the next may go.
-    pub(crate) fn taken(&self) {
+    /// The CA took the order at `now`: the next may go.
+    pub(crate) fn taken(&self, now: Timestamp) {
         if let Some(place) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
             let mut state = place.0.state();
             if state.taken.len() < MAX_REMEMBERED {
-                state.taken.push_back(Instant::now());
+                state.taken.push_back(now);
             }
         }
     }
@@ -112,42 +113,47 @@ mod tests {
 
     use acme::Problem;
     use futures::poll;
-    use jiff::Timestamp;
-    use tokio::time::{advance, timeout};
+    use runtime::testing::ManualClock;
+    use tokio::time::timeout;
 
     use super::*;
 
     #[tokio::test(start_paused = true)]
     async fn as_many_go_as_the_ca_just_took_and_one() {
         let (turns, breaker) = (Turns::default(), Breaker::default());
+        let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
         breaker.accepted();
-        let first = turns.wait(&breaker).await;
+        let first = turns.wait(&breaker, &clock).await;
         let copy = first.clone();
         {
-            let mut second = pin!(turns.wait(&breaker));
+            let mut second = pin!(turns.wait(&breaker, &clock));
             assert!(poll!(&mut second).is_pending(), "nothing was taken yet");
             drop(first);
             assert!(poll!(&mut second).is_pending(), "the copy holds it");
-            copy.taken();
+            copy.taken(clock.now());
             let _second = second.await;
-            let _third = turns.wait(&breaker).await;
-            assert!(poll!(pin!(turns.wait(&breaker))).is_pending(), "one was taken, so two go at a time");
+            let _third = turns.wait(&breaker, &clock).await;
+            assert!(
+                poll!(pin!(turns.wait(&breaker, &clock))).is_pending(),
+                "one was taken, so two go at a time"
+            );
         }
-        advance(MEMORY * 2).await;
-        let _alone = turns.wait(&breaker).await;
-        assert!(poll!(pin!(turns.wait(&breaker))).is_pending(), "a second ago says nothing");
+        clock.advance(MEMORY * 2);
+        let _alone = turns.wait(&breaker, &clock).await;
+        assert!(poll!(pin!(turns.wait(&breaker, &clock))).is_pending(), "a second ago says nothing");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_ca_gets_one_more_every_two_seconds_until_it_refuses_us() {
         let (turns, breaker) = (Turns::default(), Breaker::default());
+        let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
         breaker.accepted();
         let began = Instant::now();
-        let first = turns.wait(&breaker).await;
-        let second = turns.wait(&breaker).await;
-        let third = turns.wait(&breaker).await;
+        let first = turns.wait(&breaker, &clock).await;
+        let second = turns.wait(&breaker, &clock).await;
+        let third = turns.wait(&breaker, &clock).await;
         assert_eq!(began.elapsed(), PATIENCE * 2);
-        let mut fourth = pin!(turns.wait(&breaker));
+        let mut fourth = pin!(turns.wait(&breaker, &clock));
         assert!(poll!(&mut fourth).is_pending());
         breaker.refused(&Problem::default(), Timestamp::UNIX_EPOCH);
         drop((first, second));

@@ -46,7 +46,7 @@ impl Placing {
 #[async_trait]
 impl OrderJournal for Placing {
     async fn placed(&self, url: &str) -> Result<(), StoreError> {
-        self.turn.taken();
+        self.turn.taken(self.journal.context.clock.now());
         checkpoint("new-order-answered").await;
         let order = self.store(url).await.map_err(|error| match error {
             JobError::Store(error) => error,
