@@ -5,6 +5,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use proto::v1::domains_client::DomainsClient;
@@ -209,15 +211,17 @@ async fn calls_without_a_token_stop_nothing() {
     scene.comes_back().await;
 }
 
-/// Guesses at the page, each name and password another one, and forms of which half is missing.
-async fn guess(page: String, until: Instant) -> usize {
+/// Guesses at the page, each name and password another one, and forms of which half is missing; until then, and until
+/// it is enough.
+async fn guess(page: String, until: Instant, enough: Arc<AtomicBool>) -> usize {
     let mut guessers = JoinSet::new();
+    let goes_on = move || Instant::now() < until || !enough.load(Ordering::Relaxed);
     for number in 0..100 {
-        let page = page.clone();
+        let (page, goes_on) = (page.clone(), goes_on.clone());
         guessers.spawn(async move {
             let client = reqwest::Client::builder().local_address(IpAddr::V4(ATTACKER)).build().unwrap();
             let mut answered = 0;
-            while Instant::now() < until {
+            while goes_on() {
                 let form = format!("name=n{number}-{answered}&password=wrong-password");
                 let request = client.post(format!("{page}/sign-in")).header("origin", &page).body(form);
                 answered += usize::from(request.send().await.is_ok());
@@ -230,10 +234,10 @@ async fn guess(page: String, until: Instant) -> usize {
         address(&page)
     );
     for _ in 0..100 {
-        let (to, head) = (address(&page), head.clone());
+        let (to, head, goes_on) = (address(&page), head.clone(), goes_on.clone());
         guessers.spawn(async move {
             let mut sent = 0;
-            while Instant::now() < until {
+            while goes_on() {
                 let Some(mut stream) = connect(to).await else { continue };
                 sent += usize::from(stream.write_all(head.as_bytes()).await.is_ok());
                 let _ = tokio::time::timeout_at(until.into(), stream.read(&mut [0; 64])).await;
@@ -249,10 +253,16 @@ async fn guess(page: String, until: Instant) -> usize {
 async fn guesses_and_forms_without_an_end_stop_nothing() {
     let mut scene = Scene::new().await;
     let until = Instant::now() + lasts();
-    let attack = tokio::spawn(guess(scene.console.manager.console(), until));
+    let enough = Arc::new(AtomicBool::new(false));
+    let attack = tokio::spawn(guess(scene.console.manager.console(), until, enough.clone()));
     scene.withstand("guesses and forms", until).await;
+    wait_for("refused pages", LEAVES_WITHIN, || async {
+        let refused = scene.counted("ssl_manager_pages_refused_total", "").await;
+        if refused > 10.0 { Ok(()) } else { Err(refused.to_string()) }
+    })
+    .await;
+    enough.store(true, Ordering::Relaxed);
     assert!(attack.await.unwrap() > 100, "each half of a form was sent, and guesses");
-    assert!(scene.counted("ssl_manager_pages_refused_total", "").await > 10.0);
     let another = Visitor::new(scene.console.manager.console(), String::new());
     let entered = another.post("/sign-in", &[("name", "support"), ("password", Console::PASSWORD)]).await;
     assert_eq!(entered.status, 303);
