@@ -3,6 +3,8 @@
 //! Work of an older revision of the name, or of a deleted one, comes to nothing: its lease is ended, so that the sweep
 //! does not find it again.
 
+use std::time::Duration;
+
 use domain::{Domain, InvalidTransition, Lease};
 use runtime::{Context, JobError};
 use store::{Finished, LastStep, Step, StoreError};
@@ -97,7 +99,7 @@ impl<'a> Journal<'a> {
         let not_served = |decider: &Decider<'_>, domain: &Domain| decider.not_served(domain, task, edges);
         let finished = self.ended(&task.domain, not_served).await?;
         if self.decider().is_overdue(task) {
-            self.told_of_emergency(edges);
+            tell_of_emergency(edges);
         }
         Ok(finished)
     }
@@ -115,7 +117,7 @@ impl<'a> Journal<'a> {
     pub(crate) async fn not_compared(
         &self,
         task: &Task,
-        retry_after: Option<std::time::Duration>,
+        retry_after: Option<Duration>,
     ) -> Result<Finished, JobError> {
         let unanswered =
             |decider: &Decider<'_>, domain: &Domain| Ok(decider.not_compared(domain, retry_after));
@@ -126,13 +128,8 @@ impl<'a> Journal<'a> {
     pub(crate) async fn failed(&self, task: &Task, error: &UploadError) -> Result<Finished, JobError> {
         let failed = |decider: &Decider<'_>, domain: &Domain| decider.failed(domain, task, error);
         let finished = self.ended(&task.domain, failed).await?;
-        self.told_of_emergency(&error.detail);
+        tell_of_emergency(&error.detail);
         Ok(finished)
-    }
-
-    fn told_of_emergency(&self, detail: &str) {
-        metrics::counter!("ssl_manager_uploads_total", "result" => "failed").increment(1);
-        tracing::error!(detail, attempts = self.lease.work.attempts + 1, "upload failed");
     }
 
     async fn kept(
@@ -180,4 +177,9 @@ fn raised(task: &mut Task, taken: Taken<Domain>) -> Taken<i64> {
         }
         Taken::Needless(finished) => Taken::Needless(finished),
     }
+}
+
+fn tell_of_emergency(detail: &str) {
+    metrics::counter!("ssl_manager_uploads_total", "result" => "failed").increment(1);
+    tracing::error!(detail, "upload failed");
 }

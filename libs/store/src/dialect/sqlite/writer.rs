@@ -2,8 +2,7 @@
 //!
 //! A commit is a wait for the disk, and a file has one writer. So transactions that meet there share one: each runs in a
 //! savepoint of its own, one after the other, and one COMMIT makes all of them durable. Each is answered by itself, and
-//! none before that COMMIT. A group is who stood in line when its first member's turn came; there is no timer, so that
-//! nobody waits for others when nobody else is there.
+//! none before that COMMIT. There is no timer, so that nobody waits for others when nobody else is there.
 //!
 //! The line is the connection's lock, which is fair. Whoever finds no group opens one and sends its COMMIT to the end of
 //! the line, in a task of its own: whoever stands before it is in the group, and no member's being dropped can leave a
@@ -127,7 +126,8 @@ impl Writer {
         Ok(line)
     }
 
-    /// Opens a group, and sends its COMMIT to the end of the line.
+    /// Opens a group, and sends its COMMIT to the end of the line: it is there once the task runs, while the first member
+    /// begins.
     fn open_group(&self, line: &mut Line) {
         line.group = Some(Group::default());
         let end_of_line = self.line.clone().lock_owned();
