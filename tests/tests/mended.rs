@@ -3,14 +3,14 @@
 //!
 //! What is mended is asked for: a customer mends a record and presses the button, or support does. The CA's new orders
 //! per account are left for more urgent ones in part, so an order counts as permitted while the CA has more left than
-//! that part.
+//! that part. Nor does it count while the CA has answered with its own trouble: then the next try is what is close.
 
 #![expect(clippy::print_stdout, reason = "the figures are worth seeing")]
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use domain::{DomainName, Entropy, Status};
+use domain::{DomainName, Entropy, Reason, Status};
 use jiff::{SignedDuration, Timestamp};
 use runtime::testing::SeededEntropy;
 use tests::{Mode, Simulation, Trouble};
@@ -18,6 +18,8 @@ use tests::{Mode, Simulation, Trouble};
 const MINUTE: SignedDuration = SignedDuration::from_mins(1);
 /// From the moment at which the CA permits an order to the certificate at C4.
 const AT_MOST: SignedDuration = SignedDuration::from_mins(5);
+/// From an answer that is the CA's own trouble to the next try: the longest of its delays, and a tenth.
+const NEXT_TRY_WITHIN: SignedDuration = SignedDuration::from_secs(330);
 /// Domains of one registered domain: more than Let's Encrypt certifies in a week at once.
 const SIBLINGS: u64 = 66;
 /// Of the account's 300 new orders those that new domains leave for others, and a few that are seen late.
@@ -146,6 +148,13 @@ impl Trial {
             if !has_room || !ca.wait_for_order(domain.name.as_str()).is_zero() {
                 story.permitted_since = None;
                 self.waited_for_ca += 1;
+                continue;
+            }
+            if matches!(domain.waiting, Some(Reason::CaDown { .. })) {
+                let next = view.next_attempt_at.expect("what the CA has trouble with is tried again");
+                let tried_soon = next > now - MINUTE && next <= now + NEXT_TRY_WITHIN;
+                assert!(tried_soon, "{} is tried at {next}, not soon after {now}: {domain:#?}", domain.name);
+                story.permitted_since = None;
                 continue;
             }
             // An order that the CA took and ended by its own trouble was not withheld.
