@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sandbox::{World, WorldOptions};
 use serde_json::Value;
-use tests::{Mode, SslManager, Surroundings};
+use tests::{Mode, Postgres, RabbitMq, SslManager, Surroundings, wait_for};
 
 const LIMIT: Duration = Duration::from_mins(1);
 const NAME: &str = "shop.example.com";
@@ -28,12 +28,45 @@ async fn logs_are_json_on_request_and_metrics_count_what_was_done() {
 
     let log = manager.log();
     assert!(log.lines().count() > 10, "{log}");
+    let mut of_the_name = Vec::new();
     for line in log.lines() {
         let entry: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"));
         for field in ["timestamp", "level", "target"] {
             assert!(entry[field].is_string(), "{field} in {line}");
         }
+        let is_of_the_name = entry["domain"] == NAME || entry["span"]["domain"] == NAME;
+        if is_of_the_name && entry["level"] == "INFO" {
+            of_the_name.push(entry);
+        }
     }
+    let place = |message: &str| of_the_name.iter().position(|entry| entry["message"] == message);
+    let places =
+        ["order placed", "challenge answered", "certificate issued", "certificate live at C4"].map(place);
+    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{places:?} of {of_the_name:#?}");
+    let placed = &of_the_name[places[0].unwrap()];
+    assert!(placed["order.url"].as_str().is_some_and(|url| url.starts_with("http")), "{placed}");
+    assert!(of_the_name[places[2].unwrap()]["seconds"].is_number());
+}
+
+/// A line about a fault says what it came of, down to the innermost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_json_line_of_a_fault_has_its_innermost_cause() {
+    let world = World::start(WorldOptions::default()).await.unwrap();
+    let (mut postgres, rabbitmq) = tokio::join!(Postgres::start(false), RabbitMq::start());
+    let mut manager = SslManager::on(&Surroundings::sandbox(&world), &postgres, &rabbitmq, 1).await;
+    manager.spawn(&[("SSL_MANAGER__TELEMETRY__LOG_FORMAT", "json")]);
+    manager.ready().await;
+    postgres.kill_9();
+    let innermost = |entry: &Value| {
+        let sources = entry["error.sources"].as_array().cloned().unwrap_or_default();
+        sources.last().and_then(Value::as_str).is_some_and(|cause| cause.contains("onnection refused"))
+    };
+    wait_for("a line with the innermost cause", LIMIT, || {
+        let log = manager.log();
+        let mut entries = log.lines().filter_map(|line| serde_json::from_str(line).ok());
+        std::future::ready(if entries.any(|entry| innermost(&entry)) { Ok(()) } else { Err(log) })
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

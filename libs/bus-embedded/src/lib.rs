@@ -3,7 +3,8 @@
 //! A consumer takes messages by a lease, hands them out, and deletes them once handled; what a crash leaves is taken
 //! again. It wakes on commits that published something and looks once a second besides, for what became due or was
 //! given back. Why not a channel in memory: a hint would be lost between the commit and the handling, and the two
-//! modes would differ where it matters.
+//! modes would differ where it matters. Broadcasts are for those who listen now, and do go through memory; only those of
+//! commands on the same file are rows, and are looked for once a second.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,23 +26,19 @@ const LEASE: SignedDuration = SignedDuration::from_secs(30);
 const KEEP_EVERY: Duration = Duration::from_secs(10);
 /// How often a queue is looked at without a wake-up.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Broadcasts held for a slow listener before it misses some.
-const BROADCAST_CAPACITY: usize = 4096;
-/// Broadcasts moved, and handled messages deleted, in one go.
+/// Broadcasts of others moved, and handled messages deleted, in one go.
 const BATCH: usize = 256;
 
 /// See the crate's documentation.
 pub struct EmbeddedBus {
     store: Arc<Store>,
     clock: Arc<dyn Clock>,
-    broadcasts: broadcast::Sender<Event>,
 }
 
 impl EmbeddedBus {
     /// A bus over the messages table of `store`.
     pub fn new(store: Arc<Store>, clock: Arc<dyn Clock>) -> Self {
-        let (broadcasts, _) = broadcast::channel(BROADCAST_CAPACITY);
-        Self { store, clock, broadcasts }
+        Self { store, clock }
     }
 }
 
@@ -72,7 +69,7 @@ impl Bus for EmbeddedBus {
     }
 
     fn listen(&self) -> broadcast::Receiver<Event> {
-        self.broadcasts.subscribe()
+        self.store.broadcasts().subscribe()
     }
 
     fn trouble(&self) -> Option<String> {
@@ -81,18 +78,16 @@ impl Bus for EmbeddedBus {
     }
 
     async fn run(&self, stop: CancellationToken) -> Result<(), BusError> {
+        self.store.hear_broadcasts(true);
         let kinds = EventKind::words(Delivery::Broadcast);
-        let mut published = self.store.published();
-        while !stop.is_cancelled() {
-            published.mark_unchanged();
-            let moved = self.move_broadcasts(&kinds).await.unwrap_or_else(|error| {
+        while stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
+            while self.move_broadcasts(&kinds).await.unwrap_or_else(|error| {
                 say_waiting(&error);
                 0
-            });
-            if moved == 0 {
-                look_again(&mut published, &stop).await;
-            }
+            }) > 0
+            {}
         }
+        self.store.hear_broadcasts(false);
         Ok(())
     }
 }
@@ -103,7 +98,7 @@ impl EmbeddedBus {
         let messages = self.store.take_messages(kinds, BATCH as u32, now + LEASE).await?;
         for message in &messages {
             // Nobody listening is fine: a broadcast is for those who are there.
-            let _ = self.broadcasts.send(message.event.clone());
+            let _ = self.store.broadcasts().send(message.event.clone());
         }
         if !messages.is_empty() {
             self.store.delete_messages(&messages).await?;

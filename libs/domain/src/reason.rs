@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{CaaFound, DnsRecord, DomainName, Found, RecordKind};
+use crate::{CaaFound, DnsRecord, DomainName, EdgesBehind, Found, RecordKind};
 
 /// Who has to act before a domain can go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -206,7 +206,7 @@ pub enum Reason {
     /// C4 has it, but these edges do not serve it.
     NotServed {
         /// Which, and what they show.
-        edges: String,
+        behind: EdgesBehind,
     },
     /// The pasted certificate ends soon, and is not renewed.
     PastedEnds {

@@ -19,7 +19,7 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::DomainName;
+use domain::{DomainName, EdgeBehind};
 use futures::{StreamExt, future, stream};
 use rustls::ClientConfig;
 use rustls_pki_types::DnsName;
@@ -41,15 +41,6 @@ pub enum EdgeError {
     /// TLS cannot be set up.
     #[error("the TLS towards the edges cannot be set up")]
     Tls(#[source] rustls::Error),
-}
-
-/// An edge that does not serve what it should.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Behind {
-    /// `host:port`, as configured.
-    pub edge: String,
-    /// What it shows instead, as a part of a sentence.
-    pub shows: String,
 }
 
 /// The edges that are asked.
@@ -85,9 +76,14 @@ impl Edges {
         self.addresses.is_empty()
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.addresses.len()
+    }
+
     /// Those edges, sorted, that do not serve for that name the leaf certificate with this SHA-256 (lower-case hex of
     /// its DER). Empty when all do.
-    pub async fn behind(&self, name: &DomainName, sha256: &str) -> Vec<Behind> {
+    pub async fn behind(&self, name: &DomainName, sha256: &str) -> Vec<EdgeBehind> {
         let asks: Vec<_> = self.addresses.iter().map(|edge| self.compare(edge, name, sha256)).collect();
         let answers = stream::iter(asks).buffer_unordered(MOST_IN_FLIGHT);
         let mut behind: Vec<_> = answers.filter_map(future::ready).collect().await;
@@ -95,7 +91,7 @@ impl Edges {
         behind
     }
 
-    async fn compare(&self, edge: &str, name: &DomainName, sha256: &str) -> Option<Behind> {
+    async fn compare(&self, edge: &str, name: &DomainName, sha256: &str) -> Option<EdgeBehind> {
         let asked = tokio::time::timeout(self.within, ask::leaf(edge, name, self.tls.clone()));
         let shows = match asked.await {
             Ok(Ok(leaf)) if leaf == sha256 => return None,
@@ -104,7 +100,7 @@ impl Edges {
             Err(_) => ask::NO_ANSWER_IN_TIME.to_owned(),
         };
         let edge = edge.to_owned();
-        Some(Behind { edge, shows })
+        Some(EdgeBehind { edge, shows })
     }
 }
 

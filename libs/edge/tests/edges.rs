@@ -8,7 +8,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use edge::{Behind, Edges};
+use domain::EdgeBehind;
+use edge::Edges;
 use tokio::net::TcpListener;
 
 use kit::{Cdn, Pair, TlsServer, name};
@@ -20,8 +21,8 @@ fn edges(addresses: &[SocketAddr], within: Duration) -> Edges {
     Edges::with_timeout(addresses, within).unwrap()
 }
 
-fn shows(edge: SocketAddr, shows: impl Into<String>) -> Behind {
-    Behind { edge: edge.to_string(), shows: shows.into() }
+fn shows(edge: SocketAddr, shows: impl Into<String>) -> EdgeBehind {
+    EdgeBehind { edge: edge.to_string(), shows: shows.into() }
 }
 
 #[tokio::test]
@@ -95,7 +96,7 @@ async fn a_host_name_is_looked_up_and_an_edge_named_twice_is_asked_once() {
     let address = format!("localhost:{}", cdn.addresses()[0].port());
     let edges = Edges::with_timeout(vec![address.clone(), address.clone()], PATIENCE).unwrap();
     let behind = edges.behind(&name(), "").await;
-    let expected = Behind { edge: address, shows: "no certificate for the name".to_owned() };
+    let expected = EdgeBehind { edge: address, shows: "no certificate for the name".to_owned() };
     assert_eq!(behind, [expected]);
 }
 

@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use domain::{CaaFound, CaaRecord, DnsRecord, DomainName, Found, Reason, RecordKind, printable};
+use domain::{
+    CaaFound, CaaRecord, DnsRecord, DomainName, EdgeBehind, EdgesBehind, Found, Reason, RecordKind, printable,
+};
 
 use crate::{from_timestamp, to_timestamp, v1};
 
@@ -67,8 +69,8 @@ fn put(reason: &Reason, name: &DomainName, message: &mut v1::Reason) {
         | Reason::CertificateRejected { detail }
         | Reason::CaDown { detail }
         | Reason::CouldNotAsk { detail }
-        | Reason::UploadFailed { detail }
-        | Reason::NotServed { edges: detail } => message.detail = detail,
+        | Reason::UploadFailed { detail } => message.detail = detail,
+        Reason::NotServed { behind } => put_edges(behind, message),
         Reason::DnssecBroken { zone } => message.zone = zone,
         Reason::DnsBroken { zone, nameservers } => {
             message.zone = zone;
@@ -128,7 +130,7 @@ pub(crate) fn from_message(message: &v1::Reason) -> Option<Reason> {
         },
         "ca_down" => Reason::CaDown { detail },
         "could_not_ask" => Reason::CouldNotAsk { detail },
-        "not_served" => Reason::NotServed { edges: detail },
+        "not_served" => Reason::NotServed { behind: edges_behind(message) },
         "pasted_ends" => Reason::PastedEnds { at: at()? },
         "pasted_ended" => Reason::PastedEnded { at: at()? },
         "upload_failed" => Reason::UploadFailed { detail },
@@ -200,6 +202,23 @@ fn found_caa(message: &v1::Reason) -> CaaFound {
         value: record.value.clone(),
     };
     CaaFound::Records { records: message.found_caa.iter().map(of).collect(), more: message.found_caa_more }
+}
+
+fn put_edges(behind: EdgesBehind, message: &mut v1::Reason) {
+    message.detail = behind.to_string();
+    message.edges_asked = behind.asked;
+    message.edges_behind_more = behind.more;
+    let of = |behind: EdgeBehind| v1::EdgeBehind { edge: behind.edge, shows: behind.shows };
+    message.edges_behind = behind.edges.into_iter().map(of).collect();
+}
+
+fn edges_behind(message: &v1::Reason) -> EdgesBehind {
+    let of = |behind: &v1::EdgeBehind| EdgeBehind { edge: behind.edge.clone(), shows: behind.shows.clone() };
+    EdgesBehind {
+        edges: message.edges_behind.iter().map(of).collect(),
+        more: message.edges_behind_more,
+        asked: message.edges_asked,
+    }
 }
 
 fn addresses(records: &[v1::DnsRecord]) -> Vec<IpAddr> {

@@ -2,6 +2,8 @@
 //!
 //! A span carries names and ids, like a log line: nothing secret has a place in either.
 
+mod json;
+
 use std::io::IsTerminal;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -17,6 +19,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use self::json::JsonLines;
 use crate::{RoleError, RoleName, config};
 
 /// Whose spans are exported: ours. Those of libraries tell of connections, not of domains.
@@ -131,7 +134,7 @@ fn start(
     let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(may_colour());
     let logs = match format {
         LogFormat::Text => logs.boxed(),
-        LogFormat::Json => logs.json().flatten_event(true).boxed(),
+        LogFormat::Json => logs.json().event_format(JsonLines).boxed(),
     };
     let spans = traces.as_ref().map(|traces| spans(traces.tracer("ssl-manager")));
     tracing_subscriber::registry()

@@ -61,27 +61,27 @@ impl Store {
 impl Tx {
     /// Writes an account row. [`crate::StoreError::Conflict`] if there is one for that issuer and directory.
     pub async fn insert_account(&mut self, account: &Account) -> Result<()> {
-        self.db().insert("insert_account", std::slice::from_ref(account), &[], "").await
+        self.db().await?.insert("insert_account", std::slice::from_ref(account), &[], "").await
     }
 
     /// Stores an account's URL once. [`crate::StoreError::Conflict`] if it has another.
     pub async fn set_account_url(&mut self, id: AccountId, url: &str) -> Result<()> {
         let text = "UPDATE accounts SET url = $2 WHERE id = $1 AND (url IS NULL OR url = $2)";
-        self.db().query("set_account_url", text).bind(&id).bind(url).execute_one().await
+        self.db().await?.query("set_account_url", text).bind(&id).bind(url).execute_one().await
     }
 
     /// Stores the key that an account is about to get. [`crate::StoreError::Conflict`] if it is about to get one
     /// already.
     pub async fn propose_account_key(&mut self, id: AccountId, sealed: &[u8]) -> Result<()> {
         let text = "UPDATE accounts SET pending_key = $2 WHERE id = $1 AND pending_key IS NULL";
-        self.db().query("propose_account_key", text).bind(&id).bind(sealed).execute_one().await
+        self.db().await?.query("propose_account_key", text).bind(&id).bind(sealed).execute_one().await
     }
 
     /// Makes the key that an account is about to get its own. [`crate::StoreError::Conflict`] if that is not `pending`,
     /// as it was read.
     pub async fn adopt_account_key(&mut self, id: AccountId, pending: &[u8]) -> Result<()> {
         let text = "UPDATE accounts SET sealed_key = pending_key, pending_key = NULL WHERE id = $1 AND pending_key = $2";
-        self.db().query("adopt_account_key", text).bind(&id).bind(pending).execute_one().await
+        self.db().await?.query("adopt_account_key", text).bind(&id).bind(pending).execute_one().await
     }
 
     /// Puts a key in the place of an account's own, and of one that it is about to get. [`crate::StoreError::Conflict`]
@@ -89,7 +89,7 @@ impl Tx {
     pub async fn replace_account_key(&mut self, id: AccountId, before: &[u8], sealed: &[u8]) -> Result<()> {
         let text =
             "UPDATE accounts SET sealed_key = $3, pending_key = NULL WHERE id = $1 AND sealed_key = $2";
-        let mut db = self.db();
+        let mut db = self.db().await?;
         db.query("replace_account_key", text).bind(&id).bind(before).bind(sealed).execute_one().await
     }
 
@@ -97,6 +97,6 @@ impl Tx {
     /// issued with it goes on referring to it. [`crate::StoreError::Conflict`] if its name is not `from`.
     pub async fn retire_account(&mut self, id: AccountId, from: &str, to: &str) -> Result<()> {
         let text = "UPDATE accounts SET issuer = $3 WHERE id = $1 AND issuer = $2";
-        self.db().query("retire_account", text).bind(&id).bind(from).bind(to).execute_one().await
+        self.db().await?.query("retire_account", text).bind(&id).bind(from).bind(to).execute_one().await
     }
 }

@@ -133,14 +133,14 @@ impl Store {
 impl Tx {
     /// The seal that was given last, locked: no other transaction seals until this one ends.
     pub async fn lock_audit_head(&mut self) -> Result<AuditSeal> {
-        head(&mut self.db(), "lock_audit_head", "{lock}").await
+        head(&mut self.db().await?, "lock_audit_head", "{lock}").await
     }
 
     /// Stores what the API signed, if what was signed before still has the MAC `before`. False if it has another; then
     /// the transaction may go on.
     pub async fn set_audit_mark(&mut self, before: &[u8], mark: &AuditMark) -> Result<bool> {
         let text = "UPDATE audit_mark SET sequence = $2, hash = $3, signed_at = $4, mac = $5 WHERE mac = $1";
-        let mut db = self.db();
+        let mut db = self.db().await?;
         let query = db.query("set_audit_mark", text).bind(before).bind(&mark.head.sequence);
         let query = query.bind(&mark.head.hash).bind(&mark.signed_at).bind(&mark.mac);
         Ok(query.execute().await? == 1)
@@ -152,14 +152,14 @@ impl Tx {
             "SELECT id, {} FROM audit WHERE sequence IS NULL ORDER BY id LIMIT $1",
             AuditEntry::selected("")
         );
-        self.db().query("unsealed_audit", &text).limit(limit).all().await
+        self.db().await?.query("unsealed_audit", &text).limit(limit).all().await
     }
 
     /// Gives lines their seals, in order; the last is the head then. [`crate::StoreError::Conflict`] if one of them has
     /// a seal.
     pub async fn seal_audit(&mut self, seals: &[(i64, AuditSeal)]) -> Result<()> {
         let Some((_, head)) = seals.last() else { return Ok(()) };
-        let mut db = self.db();
+        let mut db = self.db().await?;
         for (id, seal) in seals {
             let text = "UPDATE audit SET sequence = $2, hash = $3 WHERE id = $1 AND sequence IS NULL";
             let query = db.query("seal_audit", text).bind(id).bind(&seal.sequence).bind(&seal.hash);

@@ -229,24 +229,25 @@ impl Store {
 impl Tx {
     /// Stores a certificate.
     pub async fn insert_certificate(&mut self, certificate: &Certificate) -> Result<()> {
-        self.db().insert("insert_certificate", &[CertificateRow::from(certificate)], &[], "").await
+        self.insert("insert_certificate", "", &[CertificateRow::from(certificate)], &[], "").await
     }
 
     /// Stores when a certificate was first active at C4; the first time counts.
     pub async fn mark_uploaded(&mut self, id: CertificateId) -> Result<()> {
         let now = self.now();
         let text = "UPDATE certificates SET uploaded_at = coalesce(uploaded_at, $2) WHERE id = $1";
-        self.db().query("mark_uploaded", text).bind(&id).bind(&now).execute_one().await
+        self.write("mark_uploaded", "", text).await?.bind(&id).bind(&now).keep_one();
+        Ok(())
     }
 
     /// Stores when a certificate is renewed. [`crate::StoreError::Conflict`] if it is not there.
     pub async fn set_renewal(&mut self, id: CertificateId, renewal: Renewal) -> Result<()> {
         let text =
             "UPDATE certificates SET renewal_at = $2, window_start = $3, window_end = $4 WHERE id = $1";
-        let mut db = self.db();
-        let query = db.query("set_renewal", text).bind(&id).bind(&renewal.at);
-        let query = query.bind(&renewal.window.map(|window| window.start));
-        query.bind(&renewal.window.map(|window| window.end)).execute_one().await
+        let write = self.write("set_renewal", "", text).await?.bind(&id).bind(&renewal.at);
+        let write = write.bind(&renewal.window.map(|window| window.start));
+        write.bind(&renewal.window.map(|window| window.end)).keep_one();
+        Ok(())
     }
 
     /// The generated certificate of a name that ends last, if it ends after `ends_after`.
@@ -257,7 +258,7 @@ impl Tx {
     ) -> Result<Option<Certificate>> {
         let rest = "WHERE name = $1 AND source = 'c4' AND not_after > $2
             ORDER BY not_after DESC, created_at DESC LIMIT 1";
-        let mut db = self.db();
+        let mut db = self.db().await?;
         let row = db.select::<CertificateRow>("newest_generated", rest).bind(name).bind(&ends_after);
         Ok(row.optional::<CertificateRow>().await?.map(Certificate::from))
     }
@@ -269,7 +270,7 @@ impl Tx {
         sha256: &str,
     ) -> Result<Option<Certificate>> {
         let rest = "WHERE name = $1 AND sha256 = $2 ORDER BY created_at DESC LIMIT 1";
-        let mut db = self.db();
+        let mut db = self.db().await?;
         let row = db.select::<CertificateRow>("certificate_by_sha256", rest).bind(name).bind(sha256);
         Ok(row.optional::<CertificateRow>().await?.map(Certificate::from))
     }

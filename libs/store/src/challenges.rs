@@ -66,13 +66,14 @@ impl Tx {
     pub async fn put_challenge(&mut self, challenge: &Challenge) -> Result<()> {
         let rest = "ON CONFLICT (host, token) DO UPDATE SET key_authorization = excluded.key_authorization,
             order_id = excluded.order_id, created_at = excluded.created_at";
-        self.db().insert("put_challenge", std::slice::from_ref(challenge), &[], rest).await
+        self.insert("put_challenge", "", std::slice::from_ref(challenge), &[], rest).await
     }
 
     /// Deletes the challenge responses of an order.
     pub async fn drop_challenges(&mut self, order: OrderId) -> Result<()> {
         let text = "DELETE FROM challenges WHERE order_id = $1";
-        self.db().query("drop_challenges", text).bind(&order).execute().await.map(drop)
+        self.write("drop_challenges", "", text).await?.bind(&order).keep();
+        Ok(())
     }
 
     /// Stores what the rehearsal of a host's challenge path has to find, in place of an earlier one of the same asker;
@@ -86,14 +87,15 @@ impl Tx {
     ) -> Result<()> {
         let text = "INSERT INTO probes (host, asker, token, answer) VALUES ($1, $2, $3, $4)
             ON CONFLICT (host, asker) DO UPDATE SET token = excluded.token, answer = excluded.answer";
-        let mut db = self.db();
-        let query = db.query("put_probe", text).bind(host).bind(of.as_str()).bind(token).bind(answer);
-        query.execute().await.map(drop)
+        let write = self.write("put_probe", "", text).await?;
+        write.bind(host).bind(of.as_str()).bind(token).bind(answer).keep();
+        Ok(())
     }
 
     /// Deletes a host's probe of that asker.
     pub async fn drop_probe(&mut self, host: &DomainName, of: ProbeOf) -> Result<()> {
         let text = "DELETE FROM probes WHERE host = $1 AND asker = $2";
-        self.db().query("drop_probe", text).bind(host).bind(of.as_str()).execute().await.map(drop)
+        self.write("drop_probe", "", text).await?.bind(host).bind(of.as_str()).keep();
+        Ok(())
     }
 }

@@ -260,7 +260,7 @@ impl Store {
 impl Tx {
     /// The rows of those of these names that were ever here, deleted or not, locked in the order of their names.
     pub async fn domains(&mut self, names: &[DomainName]) -> Result<Vec<Domain>> {
-        let mut db = self.db();
+        let mut db = self.db().await?;
         let query = db.select::<DomainRow>("domain_rows", "WHERE name {in 1} ORDER BY name {lock}");
         let rows = query.bind_set(names).all::<DomainRow>().await?;
         rows.into_iter().map(Domain::try_from).collect()
@@ -276,7 +276,7 @@ impl Tx {
     pub async fn insert_domains(&mut self, domains: &[Domain]) -> Result<()> {
         let now = self.now();
         let rows: Vec<DomainRow> = domains.iter().map(|domain| DomainRow::next(domain, now)).collect();
-        dialect::insert_domains(&mut self.db(), &rows).await
+        dialect::insert_domains(self, &rows).await
     }
 
     /// Writes a row that was not there.
@@ -303,6 +303,8 @@ impl Tx {
             place("changed_at"),
             stored.len() + 1
         );
-        self.db().query("update_domain", &text).bind_record(&row).bind(&domain.version).execute_one().await
+        let write = self.write("update_domain", domain.name.as_str(), &text).await?;
+        write.bind_record(&row).bind(&domain.version).keep_one();
+        Ok(())
     }
 }

@@ -15,8 +15,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use crate::sql::Db;
-use crate::{Result, Store, StoreError, dialect};
+use crate::{Result, Store, StoreError, Tx, dialect};
 
 /// Most rows of overdue work that are counted.
 pub const MOST_OVERDUE: u32 = 10_000;
@@ -103,15 +102,18 @@ impl Overview {
     }
 }
 
-/// Counts one more on the day of `at`.
-pub(crate) async fn count_on_day_of(db: &mut Db<'_>, counted: Counted, at: Timestamp) -> Result<()> {
-    add(db, counted.as_str(), at.to_zoned(TimeZone::UTC).date(), 1).await
-}
+impl Tx {
+    /// Counts one more on the day of `at`.
+    pub(crate) async fn count_on_day_of(&mut self, counted: Counted, at: Timestamp) -> Result<()> {
+        self.add_tally(counted.as_str(), at.to_zoned(TimeZone::UTC).date(), 1).await
+    }
 
-/// Raises what is counted per day.
-pub(crate) async fn add(db: &mut Db<'_>, what: &str, day: Date, amount: usize) -> Result<()> {
-    let text = dialect::add_tally(db);
-    db.query("tally", text).bind(what).bind(&day).bind(&(amount as i64)).execute().await.map(drop)
+    /// Raises what is counted per day.
+    pub(crate) async fn add_tally(&mut self, what: &str, day: Date, amount: usize) -> Result<()> {
+        let text = dialect::add_tally(self.is_sqlite());
+        self.write("tally", what, text).await?.bind(what).bind(&day).bind(&(amount as i64)).keep();
+        Ok(())
+    }
 }
 
 impl Store {

@@ -12,6 +12,7 @@
 
 mod accounts;
 mod audit;
+mod batch;
 mod certificates;
 mod challenges;
 mod dialect;
@@ -42,12 +43,13 @@ mod value;
 mod work;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use domain::{Clock, Entropy};
+use domain::{Clock, Entropy, Event};
 use jiff::Timestamp;
 use sqlx::pool::PoolConnection;
 use sqlx::{PgPool, Postgres, Sqlite, SqlitePool};
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 pub use accounts::Account;
 pub use audit::{AuditEntry, AuditMark, AuditSeal, UnsealedAudit};
@@ -72,12 +74,17 @@ pub use users::User;
 use crate::dialect::{Member, Writer};
 use crate::sql::{Db, failed, within};
 
+/// Broadcasts held for a slow listener before it misses some.
+const BROADCAST_CAPACITY: usize = 4096;
+
 /// Everything that is remembered, in a file or on a server.
 pub struct Store {
     pools: Pools,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     published: watch::Sender<u64>,
+    broadcasts: broadcast::Sender<Event>,
+    are_heard: AtomicBool,
 }
 
 enum Pools {
@@ -129,7 +136,9 @@ impl Writing {
 
 impl Store {
     fn new(pools: Pools, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
-        Self { pools, clock, entropy, published: watch::Sender::new(0) }
+        let (broadcasts, _) = broadcast::channel(BROADCAST_CAPACITY);
+        let (published, are_heard) = (watch::Sender::new(0), AtomicBool::new(false));
+        Self { pools, clock, entropy, published, broadcasts, are_heard }
     }
 
     async fn reader(&self) -> Result<Reading> {
@@ -170,6 +179,17 @@ impl Store {
         let mut writer = self.writer("check_writes").await?;
         writer.db().query("check_writes", "DELETE FROM messages WHERE 1 = 0").execute().await?;
         writer.done(()).await
+    }
+
+    /// Broadcasts that are heard within this process ([`Store::hear_broadcasts`]).
+    pub fn broadcasts(&self) -> &broadcast::Sender<Event> {
+        &self.broadcasts
+    }
+
+    /// Whether broadcasts go to [`Store::broadcasts`], once their transaction has committed, in place of a row. Whoever
+    /// misses one finds out by itself, so where all that listen are in this process, rows would be for nothing.
+    pub fn hear_broadcasts(&self, are_heard: bool) {
+        self.are_heard.store(are_heard, Ordering::Relaxed);
     }
 
     /// Grows with every commit that published something; wakes the bus.

@@ -5,8 +5,8 @@ use domain::{DomainName, Event, EventId, EventKind};
 use jiff::Timestamp;
 
 use crate::record::{FromRow, Reader, Record, columns};
-use crate::sql::{Db, Query};
-use crate::{Result, Store, StoreError, dialect};
+use crate::sql::Query;
+use crate::{Result, Store, StoreError, Tx, dialect};
 
 /// An event on its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,10 +79,10 @@ impl FromRow for Message {
 
 /// Stores events, and on the work rows that they are about that a hint was given, so that the sweep does not give it
 /// again at once.
-pub(crate) async fn publish(db: &mut Db<'_>, sent: &[Sent]) -> Result<()> {
+pub(crate) async fn publish(tx: &mut Tx, sent: &[Sent]) -> Result<()> {
     let messages: Vec<MessageRow> = sent.iter().map(MessageRow::from).collect();
     let hints = sent.iter().map(|sent| sent.event.kind.work()).collect::<Vec<_>>();
-    dialect::publish(db, &messages, &hints).await
+    dialect::publish(tx, &messages, &hints).await
 }
 
 impl Store {

@@ -102,7 +102,7 @@ impl Store {
 impl Tx {
     /// Writes an order row. [`StoreError::Conflict`] if the name has a live one.
     pub async fn insert_order(&mut self, order: &Order) -> Result<()> {
-        self.db().insert("insert_order", &[OrderRow::from(order)], &[], "").await
+        self.insert("insert_order", "", &[OrderRow::from(order)], &[], "").await
     }
 
     /// Writes an order's state if the stored one is still `from` (a word of [`domain::OrderState::as_str`]).
@@ -111,21 +111,21 @@ impl Tx {
         let row = OrderRow::from(order);
         let text = "UPDATE orders SET state = $1, url = coalesce($2, url), certificate_id = $3, sealed_key = $4, csr = $5
             WHERE id = $6 AND state = $7 AND revision = $8";
-        let mut db = self.db();
-        let query = db.query("update_order", text).bind(&row.state).bind(&row.url).bind(&row.certificate_id);
-        let query = query.bind(&row.sealed_key).bind(&row.csr).bind(&row.id).bind(from).bind(&row.revision);
-        query.execute_one().await
+        let write = self.write("update_order", "", text).await?;
+        let write = write.bind(&row.state).bind(&row.url).bind(&row.certificate_id).bind(&row.sealed_key);
+        write.bind(&row.csr).bind(&row.id).bind(from).bind(&row.revision).keep_one();
+        Ok(())
     }
 
     /// The one live order of a name, locked.
     pub async fn live_order(&mut self, name: &DomainName) -> Result<Option<Order>> {
-        live(&mut self.db(), "live_order_locked", &format!("{LIVE} {{lock}}"), name).await
+        live(&mut self.db().await?, "live_order_locked", &format!("{LIVE} {{lock}}"), name).await
     }
 
     /// How many live orders an account has.
     pub async fn live_orders_of(&mut self, id: AccountId) -> Result<u64> {
         let text =
             "SELECT count(*) FROM orders WHERE account_id = $1 AND state IN ('created', 'placed', 'keyed')";
-        self.db().query("live_orders_of", text).bind(&id).count().await
+        self.db().await?.query("live_orders_of", text).bind(&id).count().await
     }
 }

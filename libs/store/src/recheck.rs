@@ -4,7 +4,7 @@ use domain::DomainName;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-use crate::{Result, Store, Tx, figures};
+use crate::{Result, Store, Tx};
 
 impl Store {
     /// Whether the daily recheck of that day is complete.
@@ -30,11 +30,11 @@ impl Tx {
                     AND rechecked_on < $1 AND created_at < $2
                 ORDER BY name LIMIT $3 {lock})
             RETURNING name";
-        let mut db = self.db();
+        let mut db = self.db().await?;
         let query = db.query("take_recheck", text).bind(&day).bind(&created_before).limit(limit);
         let names: Vec<DomainName> = query.scalars().await?;
         if !names.is_empty() {
-            figures::add(&mut db, "rechecked", day, names.len()).await?;
+            self.add_tally("rechecked", day, names.len()).await?;
         }
         Ok(names)
     }
@@ -44,14 +44,14 @@ impl Tx {
         let now = self.now();
         let text =
             "INSERT INTO rechecked_days (day, completed_at) VALUES ($1, $2) ON CONFLICT (day) DO NOTHING";
-        self.db().query("set_rechecked", text).bind(&day).bind(&now).execute().await.map(drop)
+        self.db().await?.query("set_rechecked", text).bind(&day).bind(&now).execute().await.map(drop)
     }
 
     /// Of how many domains with a live certificate C4 said since `since` that it does not know them; and how many
     /// domains with a live certificate there are, counted only as far as it takes to see whether the former are over 1%
     /// of them.
     pub async fn missing_and_live(&mut self, since: Timestamp) -> Result<(u64, u64)> {
-        let mut db = self.db();
+        let mut db = self.db().await?;
         let text = "SELECT count(*) FROM domains
             WHERE missing_last_at >= $1 AND live_certificate_id IS NOT NULL AND deleted_at IS NULL";
         let missing = db.query("count_missing", text).bind(&since).count().await?;
@@ -67,6 +67,6 @@ impl Tx {
                 SELECT name FROM domains
                 WHERE missing_last_at >= $1 AND missing_answers > 0 AND live_certificate_id IS NOT NULL
                 {lock free})";
-        self.db().query("discount_missing", text).bind(&since).execute().await.map(drop)
+        self.db().await?.query("discount_missing", text).bind(&since).execute().await.map(drop)
     }
 }

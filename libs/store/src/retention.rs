@@ -45,7 +45,7 @@ impl Tx {
     /// keeps no key anyway.)
     pub async fn destroy_keys(&mut self, name: &DomainName, deleted_by: Timestamp) -> Result<Option<u64>> {
         let now = self.now();
-        let mut db = self.db();
+        let mut db = self.db().await?;
         let text = "UPDATE domains SET keys_destroyed_at = {greatest}($3, deleted_at)
             WHERE name = $1 AND deleted_at <= $2
                 AND (keys_destroyed_at IS NULL OR keys_destroyed_at < deleted_at)";
@@ -60,7 +60,7 @@ impl Tx {
 
     /// Deletes ended sessions, full buckets, old reservations and day counts, about `limit` of each kind; returns the number of rows.
     pub async fn forget(&mut self, past: Past, limit: u32) -> Result<u64> {
-        let mut db = self.db();
+        let mut db = self.db().await?;
         let mut deleted = 0;
         let sessions = "DELETE FROM sessions WHERE expires_at <= (
                 SELECT max(expires_at) FROM (

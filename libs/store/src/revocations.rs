@@ -43,7 +43,7 @@ impl Store {
 impl Tx {
     /// The revocation of a certificate, locked.
     pub async fn revocation(&mut self, certificate: CertificateId) -> Result<Option<Revocation>> {
-        let mut db = self.db();
+        let mut db = self.db().await?;
         let query = db.select::<Revocation>("revocation", "WHERE certificate_id = $1 {lock}");
         query.bind(&certificate).optional().await
     }
@@ -58,14 +58,14 @@ impl Tx {
                 requested_by = excluded.requested_by, requested_at = excluded.requested_at,
                 waits_until = excluded.waits_until, waiting_for = excluded.waiting_for
             WHERE revocations.state <> 'revoked'";
-        self.db().query("put_revocation", text).bind_record(revocation).execute_one().await
+        self.db().await?.query("put_revocation", text).bind_record(revocation).execute_one().await
     }
 
     /// Ends a revocation that was asked for; a certificate that is revoked is marked as such.
     /// [`crate::StoreError::Conflict`] if it is ended.
     pub async fn end_revocation(&mut self, certificate: CertificateId, state: RevocationState) -> Result<()> {
         let now = self.now();
-        let mut db = self.db();
+        let mut db = self.db().await?;
         let text = "UPDATE revocations SET state = $2, waiting_for = '' WHERE certificate_id = $1 AND state = 'asked'";
         db.query("end_revocation", text).bind(&certificate).bind(&state).execute_one().await?;
         if state != RevocationState::Revoked {
@@ -79,6 +79,6 @@ impl Tx {
     /// [`crate::StoreError::Conflict`] if the revocation is ended.
     pub async fn note_revocation(&mut self, certificate: CertificateId, why: &str) -> Result<()> {
         let text = "UPDATE revocations SET waiting_for = $2 WHERE certificate_id = $1 AND state = 'asked'";
-        self.db().query("note_revocation", text).bind(&certificate).bind(why).execute_one().await
+        self.db().await?.query("note_revocation", text).bind(&certificate).bind(why).execute_one().await
     }
 }

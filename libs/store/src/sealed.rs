@@ -119,7 +119,7 @@ impl Tx {
     pub async fn replace_sealed(&mut self, key: &SealedKey, anew: &[u8]) -> Result<bool> {
         let (table, column, _, _) = key.place.columns();
         let text = format!("UPDATE {table} SET {column} = $3 WHERE id = $1 AND {column} = $2");
-        let mut db = self.db();
+        let mut db = self.db().await?;
         let query = db.query("replace_sealed", &text).bind(&parse(&key.id)).bind(&key.sealed);
         Ok(query.bind(anew).execute().await? == 1)
     }

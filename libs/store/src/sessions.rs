@@ -103,7 +103,7 @@ impl Tx {
         roles: Option<Roles>,
         session: &SessionRecord,
     ) -> Result<()> {
-        let mut db = self.db();
+        let mut db = self.db().await?;
         let text = format!("DELETE FROM sessions WHERE {column} = $1 AND expires_at <= $2");
         let query = db.query("delete_ended_sessions", &text).bind(&session.user).bind(&session.created_at);
         query.execute().await?;
@@ -120,7 +120,7 @@ impl Tx {
     /// was used before.
     pub async fn use_id_token(&mut self, hash: &[u8; 32], forget_after: Timestamp) -> Result<bool> {
         let now = self.now();
-        let mut db = self.db();
+        let mut db = self.db().await?;
         let text = "DELETE FROM used_id_tokens WHERE forget_after < $1";
         db.query("delete_id_tokens", text).bind(&now).execute().await?;
         let text =
@@ -131,18 +131,18 @@ impl Tx {
     /// Stores that a session was used.
     pub async fn touch_session(&mut self, hash: &[u8; 32], at: Timestamp) -> Result<()> {
         let text = "UPDATE sessions SET used_at = {greatest}(used_at, $2) WHERE hash = $1";
-        self.db().query("touch_session", text).bind(hash).bind(&at).execute().await.map(drop)
+        self.db().await?.query("touch_session", text).bind(hash).bind(&at).execute().await.map(drop)
     }
 
     /// Ends a session. False if there is none.
     pub async fn end_session(&mut self, hash: &[u8; 32]) -> Result<bool> {
         let text = "DELETE FROM sessions WHERE hash = $1";
-        Ok(self.db().query("end_session", text).bind(hash).execute().await? == 1)
+        Ok(self.db().await?.query("end_session", text).bind(hash).execute().await? == 1)
     }
 
     /// Ends every session of a person; returns the number of sessions.
     pub async fn end_sessions(&mut self, user: &str) -> Result<u64> {
         let text = "DELETE FROM sessions WHERE user_name = $1 OR person = $1";
-        self.db().query("end_sessions", text).bind(user).execute().await
+        self.db().await?.query("end_sessions", text).bind(user).execute().await
     }
 }

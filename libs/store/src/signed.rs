@@ -35,7 +35,7 @@ impl Tx {
             SignedRow::Session(_) => ("sessions", "hash"),
         };
         let text = format!("UPDATE {table} SET mac = $3 WHERE {key} = $1 AND mac = $2");
-        let mut db = self.db();
+        let mut db = self.db().await?;
         let query = db.query("replace_mac", &text);
         let query = match row {
             SignedRow::Token(name) | SignedRow::User(name) => query.bind(name),

@@ -2,7 +2,7 @@
 //!
 //! A statement's first line is its name, so that `pg_stat_statements` shows it. Its text is made of constants of this
 //! crate alone; whatever comes from outside is bound. Where the databases say the same thing in other words, the text
-//! has a word in braces, which the dialect replaces (see [`Db::words`]).
+//! has a word in braces, which the dialect replaces (see [`words`]).
 //!
 //! A row that is there already, a serialization failure and a deadlock are [`StoreError::Conflict`].
 
@@ -48,6 +48,39 @@ pub(crate) fn failed(operation: &'static str) -> impl FnOnce(sqlx::Error) -> Sto
     }
 }
 
+/// What a word in braces stands for: `{lock}` keeps what is selected as it is, `{lock free}` skips what others have
+/// locked, `{in 1}` tests for being in the set that is bound as `$1`, and
+/// `{set 1}` is that set as a table.
+fn words(word: &str, is_sqlite: bool) -> &'static str {
+    match (word, is_sqlite) {
+        ("lock" | "lock free" | "bigint" | "timestamptz" | "uuid", true) => "",
+        ("lock", false) => "FOR NO KEY UPDATE",
+        ("lock free", false) => "FOR NO KEY UPDATE SKIP LOCKED",
+        ("bigint", false) => "::bigint",
+        ("timestamptz", false) => "::timestamptz",
+        ("uuid", false) => "::uuid",
+        ("set 1", true) => "(SELECT value AS key FROM json_each($1))",
+        ("set 1", false) => "(SELECT unnest($1) AS key)",
+        ("in 1", true) => "IN (SELECT value FROM json_each($1))",
+        ("in 1", false) => "= ANY($1)",
+        ("infinity", true) => "9223372036854775807",
+        ("infinity", false) => "'infinity'::timestamptz",
+        ("greatest", true) => "max",
+        ("greatest", false) => "greatest",
+        ("next_token", true) => "(SELECT value + 1 FROM counters WHERE counters.name = 'lease_token')",
+        ("next_token", false) => "nextval('lease_token')",
+        ("next_position", true) => "(SELECT value + 1 FROM counters WHERE counters.name = 'position')",
+        ("next_position", false) => "NULL",
+        ("position", true) => "value FROM counters WHERE name = 'position'",
+        ("position", false) => "position FROM numbered",
+        ("tallies", true) => "tallies",
+        ("tallies", false) => {
+            "(SELECT what, key, amount FROM tallies UNION ALL SELECT what, key, amount FROM tally_changes) AS tallies"
+        }
+        _ => "(a word that no dialect knows)",
+    }
+}
+
 /// A connection to either database, borrowed from a pool or a transaction.
 pub(crate) enum Db<'c> {
     Sqlite(&'c mut SqliteConnection),
@@ -59,46 +92,14 @@ impl Db<'_> {
         matches!(self, Self::Sqlite(_))
     }
 
-    /// What a word in braces stands for: `{lock}` keeps what is selected as it is, `{lock free}` skips what others have
-    /// locked, `{in 1}` tests for being in the set that is bound as `$1`.
-    fn words(&self, word: &str) -> &'static str {
-        match (word, self.is_sqlite()) {
-            ("lock" | "lock free" | "bigint" | "timestamptz" | "uuid", true) => "",
-            ("lock", false) => "FOR NO KEY UPDATE",
-            ("lock free", false) => "FOR NO KEY UPDATE SKIP LOCKED",
-            ("bigint", false) => "::bigint",
-            ("timestamptz", false) => "::timestamptz",
-            ("uuid", false) => "::uuid",
-            ("in 1", true) => "IN (SELECT value FROM json_each($1))",
-            ("in 1", false) => "= ANY($1)",
-            ("infinity", true) => "9223372036854775807",
-            ("infinity", false) => "'infinity'::timestamptz",
-            ("greatest", true) => "max",
-            ("greatest", false) => "greatest",
-            ("next_token", true) => "(SELECT value + 1 FROM counters WHERE counters.name = 'lease_token')",
-            ("next_token", false) => "nextval('lease_token')",
-            ("next_position", true) => "(SELECT value + 1 FROM counters WHERE counters.name = 'position')",
-            ("next_position", false) => "NULL",
-            ("position", true) => "value FROM counters WHERE name = 'position'",
-            ("position", false) => "position FROM numbered",
-            ("tallies", true) => "tallies",
-            ("tallies", false) => {
-                "(SELECT what, key, amount FROM tallies UNION ALL SELECT what, key, amount FROM tally_changes) AS tallies"
-            }
-            _ => "(a word that no dialect knows)",
-        }
-    }
-
     /// Begins a statement.
     pub(crate) fn query(&mut self, operation: &'static str, text: &str) -> Query<'_> {
         let db = match self {
             Self::Sqlite(connection) => Db::Sqlite(connection),
             Self::Postgres(connection) => Db::Postgres(connection),
         };
-        let mut query = Query::new(db, operation, String::with_capacity(text.len() + 64));
-        query.sql.push_str("-- ");
-        query.sql.push_str(operation);
-        query.sql.push('\n');
+        let values = Values::new(db.is_sqlite());
+        let mut query = Statement::new(db, operation, values, 0);
         query.push(text);
         query
     }
@@ -117,23 +118,29 @@ impl Db<'_> {
         with: &[(&str, &str)],
         rest: &str,
     ) -> Result<()> {
-        let stored = R::stored();
-        let columns = stored.iter().copied().chain(with.iter().map(|(column, _)| *column));
-        let columns = columns.collect::<Vec<_>>().join(", ");
-        let with: String = with.iter().flat_map(|(_, given)| [", ", given]).collect();
-        let into = format!("INSERT INTO {} ({columns})", R::TABLE);
+        let text = insertion::<R>(self.is_sqlite(), with, rest);
         if self.is_sqlite() {
-            let values = placeholders(stored.len());
-            let text = format!("{into} VALUES ({values}{with}) {rest}");
             for record in records {
                 self.query(operation, &text).bind_record(record).execute().await?;
             }
         } else if !records.is_empty() {
-            let arrays = arrays::<R>();
-            let text = format!("{into} SELECT r.*{with} FROM unnest({arrays}) AS r {rest}");
             self.query(operation, &text).bind_records(records).execute().await?;
         }
         Ok(())
+    }
+}
+
+/// An `INSERT` of one record on SQLite, of any number on PostgreSQL; see [`Db::insert`].
+pub(crate) fn insertion<R: Record>(is_sqlite: bool, with: &[(&str, &str)], rest: &str) -> String {
+    let stored = R::stored();
+    let columns = stored.iter().copied().chain(with.iter().map(|(column, _)| *column));
+    let columns = columns.collect::<Vec<_>>().join(", ");
+    let with: String = with.iter().flat_map(|(_, given)| [", ", given]).collect();
+    let into = format!("INSERT INTO {} ({columns})", R::TABLE);
+    if is_sqlite {
+        format!("{into} VALUES ({}{with}) {rest}", placeholders(stored.len()))
+    } else {
+        format!("{into} SELECT r.*{with} FROM unnest({}) AS r {rest}", arrays::<R>())
     }
 }
 
@@ -157,12 +164,29 @@ pub(crate) struct Values {
     error: Option<BoxDynError>,
 }
 
-enum Arguments {
+pub(crate) enum Arguments {
     Sqlite(SqliteArguments),
     Postgres(PgArguments),
 }
 
 impl Values {
+    pub(crate) fn new(is_sqlite: bool) -> Self {
+        let arguments = if is_sqlite {
+            Arguments::Sqlite(SqliteArguments::default())
+        } else {
+            Arguments::Postgres(PgArguments::default())
+        };
+        Self { arguments, error: None }
+    }
+
+    /// As the driver takes them.
+    pub(crate) fn into_arguments(self, operation: &'static str) -> Result<Arguments> {
+        match self.error {
+            None => Ok(self.arguments),
+            Some(source) => Err(StoreError::Database { operation, source }),
+        }
+    }
+
     pub(crate) fn push<T: Bind + ?Sized>(&mut self, value: &T) {
         let added = match &mut self.arguments {
             Arguments::Sqlite(arguments) => arguments.add(value.to_sqlite()),
@@ -198,36 +222,51 @@ impl Values {
     }
 }
 
-/// A statement that is being put together, with the connection that it is for.
-pub(crate) struct Query<'c> {
-    db: Db<'c>,
-    operation: &'static str,
-    sql: String,
-    values: Values,
-    bound: usize,
+/// Where a statement goes.
+pub(crate) trait To {
+    /// Which of the two databases that is.
+    fn is_sqlite(&self) -> bool;
+}
+
+impl To for Db<'_> {
+    fn is_sqlite(&self) -> bool {
+        Self::is_sqlite(self)
+    }
+}
+
+/// A statement that is being put together.
+#[must_use]
+pub(crate) struct Statement<T> {
+    pub(crate) to: T,
+    pub(crate) operation: &'static str,
+    pub(crate) sql: String,
+    pub(crate) values: Values,
+    /// How many of the values are other statements', which go before it.
+    pub(crate) before: usize,
+    pub(crate) bound: usize,
     is_kept: bool,
 }
 
-impl<'c> Query<'c> {
-    fn new(db: Db<'c>, operation: &'static str, sql: String) -> Self {
-        let arguments = match &db {
-            Db::Sqlite(_) => Arguments::Sqlite(SqliteArguments::default()),
-            Db::Postgres(_) => Arguments::Postgres(PgArguments::default()),
-        };
-        Self { db, operation, sql, values: Values { arguments, error: None }, bound: 0, is_kept: true }
+/// A statement with the connection that it is for.
+pub(crate) type Query<'c> = Statement<Db<'c>>;
+
+impl<T: To> Statement<T> {
+    pub(crate) fn new(to: T, operation: &'static str, values: Values, before: usize) -> Self {
+        let sql = format!("-- {operation}\n");
+        Self { to, operation, sql, values, before, bound: 0, is_kept: true }
     }
 
     /// The next value.
-    pub(crate) fn bind<T: Bind + ?Sized>(mut self, value: &T) -> Self {
+    pub(crate) fn bind<V: Bind + ?Sized>(mut self, value: &V) -> Self {
         self.values.push(value);
         self.bound += 1;
         self
     }
 
-    /// The next value, a set; see [`Db::words`].
-    pub(crate) fn bind_set<T: Bind>(mut self, values: &[T]) -> Self
+    /// The next value, a set; see [`words`].
+    pub(crate) fn bind_set<V: Bind>(mut self, values: &[V]) -> Self
     where
-        serde_json::Value: From<T::Sqlite>,
+        serde_json::Value: From<V::Sqlite>,
     {
         self.values.push_set(values);
         self.bound += 1;
@@ -249,7 +288,7 @@ impl<'c> Query<'c> {
     }
 
     /// The next value, for PostgreSQL: an array.
-    pub(crate) fn bind_array<T: Bind>(mut self, values: &[T]) -> Self {
+    pub(crate) fn bind_array<V: Bind>(mut self, values: &[V]) -> Self {
         self.values.push_all(values.iter());
         self.bound += 1;
         self
@@ -264,17 +303,29 @@ impl<'c> Query<'c> {
     pub(crate) fn push(&mut self, text: impl AsRef<str>) -> &mut Self {
         let mut rest = text.as_ref();
         while let Some((before, after)) = rest.split_once('{') {
-            self.sql.push_str(before);
+            self.push_placed(before);
             let (word, after) = after.split_once('}').unwrap_or((after, ""));
-            self.sql.push_str(self.db.words(word));
+            self.push_placed(words(word, self.to.is_sqlite()));
             rest = after;
         }
-        self.sql.push_str(rest);
+        self.push_placed(rest);
         self
     }
 
+    /// Text whose `$1` is this statement's first value.
+    fn push_placed(&mut self, text: &str) {
+        let mut parts = text.split('$');
+        self.sql.push_str(parts.next().unwrap_or_default());
+        for part in parts {
+            let digits = part.len() - part.trim_start_matches(|digit: char| digit.is_ascii_digit()).len();
+            let (number, rest) = part.split_at(digits);
+            let place = self.before + number.parse::<usize>().unwrap_or_default();
+            self.sql.push_str(&format!("${place}{rest}"));
+        }
+    }
+
     /// The place of a value in the text, and the value.
-    pub(crate) fn push_bind<T: Bind + ?Sized>(&mut self, value: &T) -> &mut Self {
+    pub(crate) fn push_bind<V: Bind + ?Sized>(&mut self, value: &V) -> &mut Self {
         self.values.push(value);
         self.bound += 1;
         let place = format!("${}", self.bound);
@@ -286,13 +337,15 @@ impl<'c> Query<'c> {
         self.values.push_set(values);
         self.bound += 1;
         let place = self.bound;
-        if self.db.is_sqlite() {
+        if self.to.is_sqlite() {
             self.push(format!(" IN (SELECT value FROM json_each(${place}))"))
         } else {
             self.push(format!(" = ANY(${place})"))
         }
     }
+}
 
+impl Query<'_> {
     /// There are too many texts of this kind to keep a plan for each.
     pub(crate) fn once(mut self) -> Self {
         self.is_kept = false;
@@ -301,10 +354,9 @@ impl<'c> Query<'c> {
 
     /// Runs it; returns the number of rows that it changed.
     pub(crate) async fn execute(self) -> Result<u64> {
-        let Self { db, operation, sql, values, is_kept, .. } = self;
+        let Self { to: db, operation, sql, values, is_kept, .. } = self;
         let sql = AssertSqlSafe(sql);
-        check(operation, values.error)?;
-        match (db, values.arguments) {
+        match (db, values.into_arguments(operation)?) {
             (Db::Sqlite(db), Arguments::Sqlite(values)) => {
                 let done = sqlx::query_with(sql, values).persistent(is_kept).execute(db).await;
                 done.map(|done| done.rows_affected()).map_err(failed(operation))
@@ -363,10 +415,9 @@ impl<'c> Query<'c> {
     }
 
     async fn fetch(self, first: bool) -> Result<Vec<AnyRow>> {
-        let Self { db, operation, sql, values, is_kept, .. } = self;
+        let Self { to: db, operation, sql, values, is_kept, .. } = self;
         let sql = AssertSqlSafe(sql);
-        check(operation, values.error)?;
-        match (db, values.arguments) {
+        match (db, values.into_arguments(operation)?) {
             (Db::Sqlite(db), Arguments::Sqlite(values)) => {
                 let query = sqlx::query_with(sql, values).persistent(is_kept);
                 let rows = if first {
@@ -392,8 +443,4 @@ impl<'c> Query<'c> {
             _ => unreachable!("a query's values are made for its connection"),
         }
     }
-}
-
-fn check(operation: &'static str, error: Option<BoxDynError>) -> Result<()> {
-    error.map_or(Ok(()), |source| Err(StoreError::Database { operation, source }))
 }

@@ -222,20 +222,17 @@ impl Tx {
             stored = Domain { recorded, version: step.before.version + 1, ..step.after.clone() };
         }
         for write in &step.writes {
-            self.write(step, write).await?;
+            self.put(step, write).await?;
         }
         Ok(stored)
     }
 
-    async fn write(&mut self, step: &Step, write: &Write) -> Result<()> {
+    async fn put(&mut self, step: &Step, write: &Write) -> Result<()> {
         let work = &step.lease.work;
         match write {
             Write::Uploaded(certificate) => self.mark_uploaded(*certificate).await,
             Write::Schedule(work) => self.schedule(work).await,
-            Write::ScheduleIfNone(work) => match self.work(&work.name, work.kind).await? {
-                Some(_) => Ok(()),
-                None => self.schedule(work).await,
-            },
+            Write::ScheduleIfNone(work) => self.schedule_if_none(work).await,
             Write::DueNow(kind) => {
                 if let Some(waiting) = self.work(&work.name, *kind).await? {
                     let due = Work { due_at: Some(self.now()), ..waiting };

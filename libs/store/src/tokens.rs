@@ -55,14 +55,14 @@ impl Store {
 impl Tx {
     /// Stores an API token's hash. [`crate::StoreError::Conflict`] if the name is taken.
     pub async fn insert_token(&mut self, token: &TokenRecord) -> Result<()> {
-        self.db().insert("insert_token", std::slice::from_ref(token), &[], "").await
+        self.db().await?.insert("insert_token", std::slice::from_ref(token), &[], "").await
     }
 
     /// Revokes a token. False if no unrevoked token has that name.
     pub async fn revoke_token(&mut self, name: &str) -> Result<bool> {
         let now = self.now();
         let text = "UPDATE tokens SET revoked_at = $2 WHERE name = $1 AND revoked_at IS NULL";
-        Ok(self.db().query("revoke_token", text).bind(name).bind(&now).execute().await? == 1)
+        Ok(self.db().await?.query("revoke_token", text).bind(name).bind(&now).execute().await? == 1)
     }
 
     /// Stores that tokens were used. Coarse and late on purpose: callers batch it.
@@ -70,7 +70,7 @@ impl Tx {
         let text =
             "UPDATE tokens SET last_used_at = {greatest}(coalesce(last_used_at, $2), $2) WHERE name = $1";
         for used in uses {
-            self.db().query("touch_token", text).bind(&used.name).bind(&used.at).execute().await?;
+            self.db().await?.query("touch_token", text).bind(&used.name).bind(&used.at).execute().await?;
         }
         Ok(())
     }

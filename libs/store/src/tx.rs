@@ -1,27 +1,34 @@
 //! A transaction, and the one way in which a domain's row changes: row, history and hint together.
 //!
 //! What it reads stays as it is until it ends: on SQLite it has the one writing connection until then (and shares a commit
-//! with those who wait for it), on PostgreSQL it locks what it reads. What
-//! it appends and never reads (history, audit log, events, figures per day) is kept until the commit and then written
-//! by one statement per table, so that a batch of names costs as many statements for it as one name does.
+//! with those who wait for it), on PostgreSQL it locks what it reads. What it writes goes to the database with the next
+//! read or the commit (`batch.rs`), and that is where a condition that is not met is told. What it appends and never reads
+//! (history, audit log, events, figures per day) is written by the commit with one statement per table, so that a batch of
+//! names costs as many statements for it as one name does.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use domain::{
-    Clock, Domain, DomainName, Entropy, Event, EventId, EventKind, HistoryEntry, HistoryKind, Work,
+    Clock, Delivery, Domain, DomainName, Entropy, Event, EventId, EventKind, HistoryEntry, HistoryKind, Work,
 };
 use jiff::Timestamp;
 use sqlx::{Postgres, Transaction};
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
+use crate::batch::{Batch, Keeping};
 use crate::dialect::Member;
 use crate::messages::Sent;
-use crate::sql::{Db, failed, within};
+use crate::record::Record;
+use crate::sql::{Db, Statement, failed, insertion, within};
 use crate::{AuditEntry, Counted, Pools, Result, Store, messages};
 
 /// A transaction that kept its locks longer than this is worth a line.
 const SLOW: Duration = Duration::from_millis(200);
+
+/// Rows of one kind that go to SQLite together with other writes.
+const MAX_KEPT_ROWS: usize = 4;
 
 /// An open transaction. Dropping it rolls back.
 pub struct Tx {
@@ -31,7 +38,9 @@ pub struct Tx {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     published: watch::Sender<u64>,
+    broadcasts: Option<broadcast::Sender<Event>>,
     appended: Appended,
+    batch: Batch,
 }
 
 enum Open {
@@ -83,17 +92,67 @@ impl Store {
             clock: self.clock.clone(),
             entropy: self.entropy.clone(),
             published: self.published.clone(),
+            broadcasts: self.are_heard.load(Ordering::Relaxed).then(|| self.broadcasts.clone()),
             appended: Appended::default(),
+            batch: Batch::new(matches!(&self.pools, Pools::Sqlite { .. })),
         })
     }
 }
 
-impl Tx {
-    pub(crate) fn db(&mut self) -> Db<'_> {
-        match &mut self.open {
-            Open::Sqlite(open) => open.db(),
-            Open::Postgres(open) => Db::Postgres(open),
+impl Open {
+    fn db(&mut self) -> Db<'_> {
+        match self {
+            Self::Sqlite(open) => open.db(),
+            Self::Postgres(open) => Db::Postgres(open),
         }
+    }
+}
+
+impl Tx {
+    /// The connection, on which everything that was written is seen.
+    pub(crate) async fn db(&mut self) -> Result<Db<'_>> {
+        self.batch.send(self.open.db()).await?;
+        Ok(self.open.db())
+    }
+
+    /// Begins a write that goes to the database with others. `part` says of which part of its table that is, where others
+    /// may be written at the same time; empty for all of it.
+    pub(crate) async fn write(
+        &mut self,
+        operation: &'static str,
+        part: &str,
+        text: &str,
+    ) -> Result<Statement<Keeping<'_>>> {
+        if !self.batch.takes(part, text) {
+            self.batch.send(self.open.db()).await?;
+        }
+        Ok(self.batch.write(operation, part, text))
+    }
+
+    /// What [`Db::insert`] does, with other writes if it is not much.
+    pub(crate) async fn insert<R: Record>(
+        &mut self,
+        operation: &'static str,
+        part: &str,
+        records: &[R],
+        with: &[(&str, &str)],
+        rest: &str,
+    ) -> Result<()> {
+        let text = insertion::<R>(self.is_sqlite(), with, rest);
+        if !self.is_sqlite() && !records.is_empty() {
+            self.write(operation, part, &text).await?.bind_records(records).keep();
+        } else if records.len() > MAX_KEPT_ROWS {
+            self.db().await?.insert(operation, records, with, rest).await?;
+        } else {
+            for record in records {
+                self.write(operation, part, &text).await?.bind_record(record).keep();
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn is_sqlite(&self) -> bool {
+        self.batch.is_sqlite()
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -178,20 +237,29 @@ impl Tx {
 
     /// Commits the transaction.
     pub async fn commit(mut self) -> Result<()> {
-        let appended = std::mem::take(&mut self.appended);
-        let mut db = self.db();
-        db.insert("append_history", &appended.history, &[], "").await?;
-        db.insert("append_audit", &appended.audit, &[], "").await?;
+        let mut appended = std::mem::take(&mut self.appended);
+        let is_heard_here =
+            |sent: &Sent| self.broadcasts.is_some() && sent.event.kind.delivery() == Delivery::Broadcast;
+        let (broadcasts, events) = appended.events.into_iter().partition(is_heard_here);
+        let broadcasts: Vec<Sent> = broadcasts;
+        appended.events = events;
+        self.insert("append_history", "", &appended.history, &[], "").await?;
+        self.insert("append_audit", "", &appended.audit, &[], "").await?;
         for (counted, at) in appended.counted {
-            crate::figures::count_on_day_of(&mut db, counted, at).await?;
+            self.count_on_day_of(counted, at).await?;
         }
-        messages::publish(&mut db, &appended.events).await?;
+        messages::publish(&mut self, &appended.events).await?;
+        self.batch.send(self.open.db()).await?;
         match self.open {
             Open::Sqlite(open) => open.commit().await?,
             Open::Postgres(open) => within(async { open.commit().await.map_err(failed("commit")) }).await?,
         }
         if !appended.events.is_empty() {
             self.published.send_modify(|count| *count += 1);
+        }
+        for Sent { event, .. } in broadcasts {
+            // Nobody listening is fine: a broadcast is for those who are there.
+            let _ = self.broadcasts.as_ref().map(|listeners| listeners.send(event));
         }
         let took = self.began.elapsed();
         if took > SLOW {

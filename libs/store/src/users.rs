@@ -40,13 +40,13 @@ impl Store {
 impl Tx {
     /// Stores a person. [`crate::StoreError::Conflict`] if the name is taken.
     pub async fn insert_user(&mut self, user: &User) -> Result<()> {
-        self.db().insert("insert_user", std::slice::from_ref(user), &[], "").await
+        self.db().await?.insert("insert_user", std::slice::from_ref(user), &[], "").await
     }
 
     /// Stores a person's roles and password hash. False if there is no such person.
     pub async fn update_user(&mut self, user: &User) -> Result<bool> {
         let text = "UPDATE users SET roles = $2, password_hash = $3, mac = $4 WHERE name = $1";
-        let mut db = self.db();
+        let mut db = self.db().await?;
         let query = db.query("update_user", text).bind(&user.name).bind(&user.roles);
         Ok(query.bind(&user.password_hash).bind(&user.mac).execute().await? == 1)
     }
@@ -55,6 +55,6 @@ impl Tx {
     pub async fn remove_user(&mut self, name: &str) -> Result<bool> {
         self.end_sessions(name).await?;
         let text = "DELETE FROM users WHERE name = $1";
-        Ok(self.db().query("remove_user", text).bind(name).execute().await? == 1)
+        Ok(self.db().await?.query("remove_user", text).bind(name).execute().await? == 1)
     }
 }

@@ -95,9 +95,9 @@ impl Store {
         let mut tx = self.begin("free_all_leases").await?;
         let text = "UPDATE work SET lease_token = 0, lease_until = NULL, hinted_at = NULL
             WHERE lease_until IS NOT NULL OR hinted_at IS NOT NULL";
-        tx.db().query("free_work", text).execute().await?;
+        tx.db().await?.query("free_work", text).execute().await?;
         let text = "UPDATE messages SET lease_token = 0, lease_until = NULL WHERE lease_until IS NOT NULL";
-        tx.db().query("free_messages", text).execute().await?;
+        tx.db().await?.query("free_messages", text).execute().await?;
         tx.commit().await
     }
 }
@@ -109,7 +109,11 @@ impl Tx {
             "ON CONFLICT (name, kind) DO UPDATE SET revision = excluded.revision, cause = excluded.cause,
             attempts = excluded.attempts, due_at = excluded.due_at, certificate_id = excluded.certificate_id,
             lease_token = excluded.lease_token, lease_until = NULL, hinted_at = NULL";
-        self.db().insert("schedule", work, &[("lease_token", "{next_token}")], rest).await
+        let part = match work {
+            [work] => work.kind.as_str(),
+            _ => "",
+        };
+        self.insert("schedule", part, work, &[("lease_token", "{next_token}")], rest).await
     }
 
     /// Writes a work row, whatever it was before; a lease on it is lost.
@@ -117,15 +121,22 @@ impl Tx {
         self.schedule_all(std::slice::from_ref(work)).await
     }
 
+    /// Writes a work row, unless the name has one of that kind.
+    pub async fn schedule_if_none(&mut self, work: &Work) -> Result<()> {
+        let (with, rest) = ([("lease_token", "{next_token}")], "ON CONFLICT (name, kind) DO NOTHING");
+        self.insert("schedule_if_none", work.kind.as_str(), std::slice::from_ref(work), &with, rest).await
+    }
+
     /// Removes a work row; a lease on it is lost. Nothing happens if there is none.
     pub async fn cancel(&mut self, name: &DomainName, kind: WorkKind) -> Result<()> {
         let text = "DELETE FROM work WHERE name = $1 AND kind = $2";
-        self.db().query("cancel", text).bind(name).bind(&kind).execute().await.map(drop)
+        self.write("cancel", kind.as_str(), text).await?.bind(name).bind(&kind).keep();
+        Ok(())
     }
 
     /// A name's work row of one kind, locked.
     pub async fn work(&mut self, name: &DomainName, kind: WorkKind) -> Result<Option<Work>> {
-        let mut db = self.db();
+        let mut db = self.db().await?;
         let query = db.select::<Work>("work_row", "WHERE name = $1 AND kind = $2 {lock}");
         query.bind(name).bind(&kind).optional().await
     }
@@ -134,7 +145,7 @@ impl Tx {
     pub async fn is_leased(&mut self, name: &DomainName, kind: WorkKind) -> Result<bool> {
         let now = self.now();
         let text = "SELECT coalesce(lease_until > $3, false) FROM work WHERE name = $1 AND kind = $2 {lock}";
-        let mut db = self.db();
+        let mut db = self.db().await?;
         let query = db.query("is_leased", text).bind(name).bind(&kind).bind(&now);
         Ok(query.optional::<(bool,)>().await?.is_some_and(|(leased,)| leased))
     }
@@ -143,7 +154,7 @@ impl Tx {
     /// until the transaction ends, the name's row locked first, as everywhere. [`StoreError::LeaseLost`] otherwise, and
     /// then the transaction may go on.
     pub async fn fence(&mut self, lease: &Lease) -> Result<Domain> {
-        let mut db = self.db();
+        let mut db = self.db().await?;
         let text = dialect::fence(&db);
         let query = db.query("fence", &text).bind(&lease.work.name).bind(&lease.work.kind);
         let ours = query.bind(&lease.token).bind(&lease.work.revision).optional::<DomainRow>().await?;
@@ -153,12 +164,12 @@ impl Tx {
     /// Ends a lease: the row becomes `next`, or goes. [`StoreError::LeaseLost`] if it is not ours any more;
     /// [`StoreError::Conflict`] if `next` is other work.
     pub async fn finish(&mut self, lease: &Lease, next: Option<&Work>) -> Result<()> {
-        let mut db = self.db();
         let (name, kind) = (&lease.work.name, &lease.work.kind);
         let Some(next) = next else {
             let text = "DELETE FROM work WHERE name = $1 AND kind = $2 AND lease_token = $3";
-            let query = db.query("finish", text).bind(name).bind(kind).bind(&lease.token);
-            return ended(lease, query.execute().await?);
+            let write = self.write("finish", kind.as_str(), text).await?;
+            write.bind(name).bind(kind).bind(&lease.token).keep_or(lost(lease));
+            return Ok(());
         };
         if next.name != *name || next.kind != *kind {
             return Err(StoreError::Conflict { operation: "finish_as_another" });
@@ -167,9 +178,11 @@ impl Tx {
             "UPDATE work SET revision = $4, cause = $5, attempts = $6, due_at = $7, certificate_id = $8,
                 lease_token = {next_token}, lease_until = NULL, hinted_at = NULL
             WHERE name = $1 AND kind = $2 AND lease_token = $3";
-        let query = db.query("finish_and_schedule", text).bind(name).bind(kind).bind(&lease.token);
-        let query = query.bind(&next.revision).bind(&next.cause).bind(&next.attempts).bind(&next.due_at);
-        ended(lease, query.bind(&next.certificate).execute().await?)
+        let write = self.write("finish_and_schedule", kind.as_str(), text).await?;
+        let write = write.bind(name).bind(kind).bind(&lease.token).bind(&next.revision).bind(&next.cause);
+        let write = write.bind(&next.attempts).bind(&next.due_at).bind(&next.certificate);
+        write.keep_or(lost(lease));
+        Ok(())
     }
 
     /// Marks up to `limit` rows of work that are due, free and not hinted at since `hinted_before`, and returns them,
@@ -185,7 +198,7 @@ impl Tx {
             RETURNING {}",
             Work::selected("")
         );
-        let mut db = self.db();
+        let mut db = self.db().await?;
         let query = db.query("mark_due", &text).bind(&now).bind(&hinted_before).limit(limit);
         let mut marked: Vec<Work> = query.all().await?;
         // RETURNING promises no order.

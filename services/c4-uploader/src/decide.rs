@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use domain::sentence::NamedZone;
 use domain::{
-    Activity, Cause, CertificateId, Domain, EventKind, HistoryKind, InvalidTransition, Lease, Live, Reason,
-    Retry, Source, Work, WorkKind, renewal_point,
+    Activity, Cause, CertificateId, Domain, EdgesBehind, EventKind, HistoryKind, InvalidTransition, Lease,
+    Live, Reason, Retry, Source, Work, WorkKind, renewal_point,
 };
 use jiff::{SignedDuration, Timestamp};
 use runtime::config::Renewal;
@@ -168,8 +168,8 @@ impl Decider<'_> {
     }
 
     /// C4 shows our certificate, but these edges do not serve it yet. An emergency once it takes too long.
-    pub(crate) fn not_served(&self, domain: &Domain, task: &Task, edges: &str) -> Decided<LastStep> {
-        let reason = Reason::NotServed { edges: edges.to_owned() };
+    pub(crate) fn not_served(&self, domain: &Domain, task: &Task, behind: &EdgesBehind) -> Decided<LastStep> {
+        let reason = Reason::NotServed { behind: behind.clone() };
         if self.is_overdue(task) {
             return self.emergency(domain, task, reason, None);
         }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use domain::{Domain, InvalidTransition, Lease};
+use domain::{Domain, EdgesBehind, InvalidTransition, Lease};
 use runtime::{Context, JobError};
 use store::{Finished, LastStep, Step, StoreError};
 
@@ -95,11 +95,11 @@ impl<'a> Journal<'a> {
     }
 
     /// C4 shows our certificate, but these edges do not serve it yet.
-    pub(crate) async fn not_served(&self, task: &Task, edges: &str) -> Result<Finished, JobError> {
-        let not_served = |decider: &Decider<'_>, domain: &Domain| decider.not_served(domain, task, edges);
+    pub(crate) async fn not_served(&self, task: &Task, behind: &EdgesBehind) -> Result<Finished, JobError> {
+        let not_served = |decider: &Decider<'_>, domain: &Domain| decider.not_served(domain, task, behind);
         let finished = self.ended(&task.domain, not_served).await?;
         if self.decider().is_overdue(task) {
-            tell_of_emergency(edges);
+            tell_of_emergency(&behind.to_string());
         }
         Ok(finished)
     }

@@ -7,8 +7,7 @@
 use std::time::Duration;
 
 use c4::C4Error;
-use domain::{DomainName, Lease};
-use edge::Behind;
+use domain::{DomainName, EdgesBehind, Lease};
 use runtime::{JobError, checkpoint};
 use seal::{Binding, SealError};
 use store::{Certificate, Finished};
@@ -20,7 +19,6 @@ use crate::journal::{Journal, Taken};
 
 /// Pauses between the quick attempts.
 const QUICK_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
-const MOST_EDGES_TOLD: usize = 5;
 /// Whoever asks us to wait longer than this gets no further quick attempt.
 const LONGEST_QUICK_PAUSE: Duration = Duration::from_secs(10);
 
@@ -81,7 +79,8 @@ impl<'a> Upload<'a> {
         if sent || !task.is_live || task.is_failing {
             let behind = self.uploader.edges.behind(self.name, task.sha256()).await;
             if !behind.is_empty() {
-                return self.journal.not_served(task, &listed(&behind)).await;
+                let behind = EdgesBehind::new(behind, self.uploader.edges.count());
+                return self.journal.not_served(task, &behind).await;
             }
         }
         self.journal.live(task, sent).await
@@ -190,19 +189,6 @@ impl<'a> Upload<'a> {
             }),
             Err(error) => error.into(),
         }
-    }
-}
-
-/// The edges that are behind, as a part of a sentence.
-fn listed(behind: &[Behind]) -> String {
-    let told: Vec<String> = behind
-        .iter()
-        .take(MOST_EDGES_TOLD)
-        .map(|behind| format!("{} ({})", behind.edge, behind.shows))
-        .collect();
-    match behind.len().saturating_sub(MOST_EDGES_TOLD) {
-        0 => told.join(", "),
-        more => format!("{} and {more} more", told.join(", ")),
     }
 }
 

@@ -256,9 +256,9 @@ impl Journal {
                 window: None,
             }),
         };
-        tx.insert_certificate(&certificate).await?;
         let (limits, issuer, now) = (&authority.limits, authority.name(), certificate.created_at);
         budget::spend(&mut tx, limits, issuer, &domain.name, order.id, now).await?;
+        tx.insert_certificate(&certificate).await?;
         tx.count_day(Counted::Issued, certificate.created_at);
         let next = order.state.clone().issued()?;
         self.update_order(&mut tx, &mut order, next).await?;
@@ -274,6 +274,8 @@ impl Journal {
             certificate_sha256: Some(certificate.summary.sha256.clone()),
         };
         let finished = self.hand_over(tx, &domain, &certificate.summary, Some(entry)).await?;
+        let seconds = now.duration_since(order.created_at).as_secs_f64();
+        tracing::info!(order.id = %order.id, certificate.id = %id, seconds, "certificate issued");
         metrics::counter!("ssl_manager_certificates_issued_total").increment(1);
         Ok(finished)
     }
@@ -358,13 +360,13 @@ impl Journal {
         let c4s_fault = matches!(ending, Ending::UnknownToC4) && self.is_c4s_fault().await?;
         let (mut tx, domain) = self.open("issue_ended").await?;
         let now = self.context.clock.now();
-        if let Some(order) = order.filter(|_| fate != OrderFate::GoesOn) {
-            self.end_order(&mut tx, order, fate).await?;
-            tx.count_day(Counted::Failed, now);
-        }
         if let Some(authority) = authority.filter(|_| ending.authorization_failed()) {
             let (limits, issuer) = (&authority.limits, authority.name());
             budget::charge_failure(&mut tx, limits, issuer, &domain.name, now).await?;
+        }
+        if let Some(order) = order.filter(|_| fate != OrderFate::GoesOn) {
+            self.end_order(&mut tx, order, fate).await?;
+            tx.count_day(Counted::Failed, now);
         }
         let after = ending.change(domain.clone(), now, c4s_fault)?;
         let attempts = ending.attempt(&domain, self.lease.work.attempts);

@@ -134,8 +134,8 @@ impl Reason {
             Self::CouldNotAsk { detail } => {
                 format!("We could not check {name} yet ({detail}). Retrying automatically.")
             }
-            Self::NotServed { edges } => {
-                format!("The certificate for {name} is uploaded, but not yet served at {edges}")
+            Self::NotServed { behind } => {
+                format!("C4 has the certificate for {name}, but {}: {behind}", behind.clause())
             }
             Self::UploadFailed { detail } => {
                 format!("C4 did not take the certificate for {name}: {detail}")

@@ -93,9 +93,11 @@ impl Situation {
 
     fn emergency(&self, reader: &Reader) -> String {
         let what = match (&self.reason, self.source) {
-            (Some(Reason::NotServed { .. }), _) => "C4 took the certificate, but some edges do not serve it.",
-            (_, Source::C4) => "Issued, but C4 did not take it.",
-            (_, Source::Text) => "Stored, but C4 did not take it.",
+            (Some(Reason::NotServed { behind }), _) => {
+                format!("C4 took the certificate, but {}.", behind.clause())
+            }
+            (_, Source::C4) => "Issued, but C4 did not take it.".to_owned(),
+            (_, Source::Text) => "Stored, but C4 did not take it.".to_owned(),
         };
         let when = match (self.upcoming(reader), self.failed_attempts) {
             (None, _) => String::new(),

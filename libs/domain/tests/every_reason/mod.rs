@@ -8,7 +8,7 @@
 
 use std::net::IpAddr;
 
-use domain::{CaaFound, CaaRecord, Found, Reason};
+use domain::{CaaFound, CaaRecord, EdgeBehind, EdgesBehind, Found, Reason};
 
 /// Which domain it is, and what the CDN has for it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -170,7 +170,12 @@ fn of_ours() -> Vec<Reason> {
     vec![
         Reason::UnknownToC4,
         Reason::CouldNotAsk { detail: text("DNS: asking for A of shop.example.com: SERVFAIL") },
-        Reason::NotServed { edges: text("192.0.2.10:443 (another certificate)") },
+        Reason::NotServed {
+            behind: EdgesBehind::new(
+                vec![EdgeBehind { edge: text("192.0.2.10:443"), shows: text("another certificate") }],
+                6,
+            ),
+        },
         Reason::PastedEnds { at: "2026-12-12T09:00:00Z".parse().unwrap() },
         Reason::PastedEnded { at: "2026-11-28T09:00:00Z".parse().unwrap() },
         Reason::UploadFailed { detail: text("503") },

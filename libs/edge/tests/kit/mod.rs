@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use aws_lc_rs::digest;
 use c4::{C4Client, Upload};
+use domain::EdgeBehind;
 use domain::{CertificateId, DomainName, Source};
-use edge::Behind;
 use rcgen::{CertificateParams, KeyPair};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::default_provider;
@@ -77,11 +77,11 @@ impl Cdn {
         self.edges.iter().map(Edge::https_addr).collect()
     }
 
-    pub(crate) fn each_shows(&self, shows: &str) -> Vec<Behind> {
+    pub(crate) fn each_shows(&self, shows: &str) -> Vec<EdgeBehind> {
         let mut behind: Vec<_> = self
             .addresses()
             .iter()
-            .map(|edge| Behind { edge: edge.to_string(), shows: shows.to_owned() })
+            .map(|edge| EdgeBehind { edge: edge.to_string(), shows: shows.to_owned() })
             .collect();
         behind.sort();
         behind

@@ -67,6 +67,25 @@ pub struct Reason {
     /// How many more of them there are.
     #[prost(uint32, tag = "20")]
     pub found_caa_more: u32,
+    /// The edges that do not serve the certificate.
+    #[prost(message, repeated, tag = "21")]
+    pub edges_behind: ::prost::alloc::vec::Vec<EdgeBehind>,
+    /// How many more of them there are.
+    #[prost(uint32, tag = "22")]
+    pub edges_behind_more: u32,
+    /// How many edges were asked in all; 0 where none was.
+    #[prost(uint32, tag = "23")]
+    pub edges_asked: u32,
+}
+/// An edge that does not serve the certificate that C4 has.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EdgeBehind {
+    /// As host:port.
+    #[prost(string, tag = "1")]
+    pub edge: ::prost::alloc::string::String,
+    /// What it shows instead, in words.
+    #[prost(string, tag = "2")]
+    pub shows: ::prost::alloc::string::String,
 }
 /// A DNS record to set.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -11,7 +11,7 @@ use domain::WorkKind;
 use crate::domains::DomainRow;
 use crate::messages::MessageRow;
 use crate::sql::Db;
-use crate::{Change, ListFilter, ListQuery, Pools, Result, Store};
+use crate::{Change, ListFilter, ListQuery, Pools, Result, Store, Tx};
 
 /// Refuses sessions that are not ours alone; a file has none.
 pub(crate) async fn refuse_shared_sessions(store: &Store) -> Result<()> {
@@ -31,10 +31,11 @@ pub(crate) async fn number_changes(store: &Store) -> Result<()> {
 }
 
 /// Writes rows that were not there.
-pub(crate) async fn insert_domains(db: &mut Db<'_>, rows: &[DomainRow]) -> Result<()> {
-    match db {
-        Db::Sqlite(_) => sqlite::insert_domains(db, rows).await,
-        Db::Postgres(_) => db.insert("insert_domains", rows, &[], "").await,
+pub(crate) async fn insert_domains(tx: &mut Tx, rows: &[DomainRow]) -> Result<()> {
+    if tx.is_sqlite() {
+        sqlite::insert_domains(tx, rows).await
+    } else {
+        tx.insert("insert_domains", "", rows, &[], "").await
     }
 }
 
@@ -55,14 +56,11 @@ pub(crate) fn fence(db: &Db<'_>) -> String {
 }
 
 /// Stores messages, and on the work rows that they are about that a hint was given.
-pub(crate) async fn publish(
-    db: &mut Db<'_>,
-    messages: &[MessageRow],
-    hints: &[Option<WorkKind>],
-) -> Result<()> {
-    match db {
-        Db::Sqlite(_) => sqlite::publish(db, messages, hints).await,
-        Db::Postgres(_) => postgres::publish(db, messages, hints).await,
+pub(crate) async fn publish(tx: &mut Tx, messages: &[MessageRow], hints: &[Option<WorkKind>]) -> Result<()> {
+    if tx.is_sqlite() {
+        sqlite::publish(tx, messages, hints).await
+    } else {
+        postgres::publish(tx, messages, hints).await
     }
 }
 
@@ -91,11 +89,8 @@ pub(crate) fn are_taken(db: &Db<'_>) -> &'static str {
 }
 
 /// An `INSERT` that raises the tally `$1` of the key `$2` by `$3`.
-pub(crate) fn add_tally(db: &Db<'_>) -> &'static str {
-    match db {
-        Db::Sqlite(_) => sqlite::ADD_TALLY,
-        Db::Postgres(_) => postgres::ADD_TALLY,
-    }
+pub(crate) fn add_tally(is_sqlite: bool) -> &'static str {
+    if is_sqlite { sqlite::ADD_TALLY } else { postgres::ADD_TALLY }
 }
 
 /// See [`Store::fold_tallies`].

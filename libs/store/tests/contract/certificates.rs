@@ -4,7 +4,7 @@ use domain::{CertificateId, Source, SuggestedWindow};
 use store::{Certificate, CertificateRecord, Renewal};
 
 use crate::kit::{
-    Case, add, at, attempt, certificate, fresh_uuid, insert_certificate, is_conflict, name, update, write,
+    Case, add, at, certificate, committing, fresh_uuid, insert_certificate, is_conflict, name, update, write,
 };
 
 fn record(certificate: &Certificate) -> CertificateRecord {
@@ -69,7 +69,7 @@ pub async fn certificates_come_back(store: Case) {
     write(store.at(3), async |tx| tx.mark_uploaded(kept.id()).await).await;
     write(store.at(9), async |tx| tx.mark_uploaded(kept.id()).await).await;
     let missing = CertificateId::from(fresh_uuid());
-    attempt(&store, async |tx| assert!(is_conflict(tx.mark_uploaded(missing).await))).await;
+    assert!(is_conflict(committing(&store, async |tx| tx.mark_uploaded(missing).await).await));
     kept.uploaded_at = Some(at(3));
     assert_eq!(store.certificate(&kept.name, kept.id()).await.unwrap(), Some(kept));
     assert_eq!(store.certificate(&name("shop"), missing).await.unwrap(), None);
@@ -109,5 +109,5 @@ pub async fn a_renewal_point_comes_back(store: Case) {
     }
     let renewal = Renewal { at: at(350), window: None };
     let missing = CertificateId::from(fresh_uuid());
-    attempt(&store, async |tx| assert!(is_conflict(tx.set_renewal(missing, renewal).await))).await;
+    assert!(is_conflict(committing(&store, async |tx| tx.set_renewal(missing, renewal).await).await));
 }

@@ -7,8 +7,8 @@ use domain::{
 use store::{ListFilter, ListQuery, Page, Place, Search};
 
 use crate::kit::{
-    Case, add, at, attempt, certificate, insert_certificate, is_conflict, live, name, row, schedule, update,
-    work, write,
+    Case, add, at, attempt, certificate, committing, insert_certificate, is_conflict, live, name, row,
+    schedule, update, work, write,
 };
 
 /// Every column comes back as it was, microseconds and reasons included, and the status is derived.
@@ -102,7 +102,7 @@ pub async fn rows_are_written_together(store: Case) {
     let names: Vec<_> = read.into_iter().map(|domain| domain.name).collect();
     assert_eq!(names, [name("a"), name("b")]);
     let late = [Domain::added(name("c"), at(9)), plain];
-    attempt(&store, async |tx| assert!(is_conflict(tx.insert_domains(&late).await))).await;
+    assert!(is_conflict(committing(&store, async |tx| tx.insert_domains(&late).await).await));
     assert_eq!(store.domain(&name("c")).await.unwrap(), None);
 }
 
@@ -110,14 +110,18 @@ pub async fn rows_are_written_together(store: Case) {
 pub async fn a_write_on_an_old_version_is_a_conflict(store: Case) {
     let read = add(&store, "shop").await;
     update(store.at(1), &read).await;
-    attempt(&store, async |tx| assert!(is_conflict(tx.update_domain(&read).await))).await;
-    attempt(&store, async |tx| assert!(is_conflict(tx.insert_domain(&read).await))).await;
+    assert!(is_conflict(committing(&store, async |tx| tx.update_domain(&read).await).await));
+    assert!(is_conflict(committing(&store, async |tx| tx.insert_domain(&read).await).await));
 }
 
 /// A transaction that does not commit changes nothing.
 pub async fn a_dropped_transaction_changes_nothing(store: Case) {
     let ghost = Domain::added(name("ghost"), at(0));
-    attempt(&store, async |tx| tx.insert_domain(&ghost).await.unwrap()).await;
+    attempt(&store, async |tx| {
+        tx.insert_domain(&ghost).await.unwrap();
+        assert!(tx.domain(&ghost.name).await.unwrap().is_some());
+    })
+    .await;
     assert_eq!(store.domain(&name("ghost")).await.unwrap(), None);
     assert_eq!(store.position().await.unwrap(), 0);
 }

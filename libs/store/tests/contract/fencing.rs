@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::{Lease, WorkKind};
 use store::Store;
 
-use crate::kit::{Case, add_due, at, is_lost, name, schedule, work, write};
+use crate::kit::{Case, add_due, at, committing, is_lost, name, schedule, work, write};
 
 /// How long a claim that has to wait is observed.
 const GLANCE: Duration = Duration::from_millis(100);
@@ -21,11 +21,9 @@ async fn assert_ours(store: &Store, lease: &Lease) {
 /// Every call that needs the lease is refused, and none changes the row.
 async fn assert_not_ours(store: &Store, lease: &Lease) {
     let before = store.work(&lease.work.name).await.unwrap();
-    let mut tx = store.begin("not_ours").await.unwrap();
-    assert!(is_lost(tx.fence(lease).await.map(drop)));
-    assert!(is_lost(tx.finish(lease, None).await));
-    assert!(is_lost(tx.finish(lease, Some(&lease.work)).await));
-    tx.commit().await.unwrap();
+    assert!(is_lost(committing(store, async |tx| tx.fence(lease).await).await));
+    assert!(is_lost(committing(store, async |tx| tx.finish(lease, None).await).await));
+    assert!(is_lost(committing(store, async |tx| tx.finish(lease, Some(&lease.work)).await).await));
     assert!(is_lost(store.renew(lease, at(1_000_000)).await));
     assert_eq!(store.work(&lease.work.name).await.unwrap(), before);
 }

@@ -159,6 +159,13 @@ pub async fn attempt<T>(store: &Store, work: impl AsyncFnOnce(&mut Tx) -> T) -> 
     work(&mut tx).await
 }
 
+/// What becomes of `work` in a transaction that is committed: a condition that is not met is told by then.
+pub async fn committing<T>(store: &Store, work: impl AsyncFnOnce(&mut Tx) -> Result<T>) -> Result<()> {
+    let mut tx = store.begin("committing").await.unwrap();
+    work(&mut tx).await?;
+    tx.commit().await
+}
+
 /// Puts a domain on the list and returns its row as stored.
 pub async fn add(store: &Store, label: &str) -> Domain {
     let domain = Domain::added(name(label), at(0));

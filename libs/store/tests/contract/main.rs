@@ -8,6 +8,7 @@
 
 mod accounts;
 mod audit;
+mod batches;
 mod certificates;
 mod challenges;
 mod domains;
@@ -64,6 +65,12 @@ cases! {
         lines_of_the_audit_log_come_back
         a_line_is_sealed_once
         sealers_at_once_leave_no_gap;
+    batches:
+        one_that_meets_no_row_fails_the_whole
+        one_that_is_there_already_is_named
+        a_transaction_sees_what_it_has_written
+        an_old_version_of_ones_own_is_a_conflict
+        more_than_go_together_are_all_written;
     certificates:
         the_certificates_of_a_name_have_pages
         certificates_come_back

@@ -2,7 +2,7 @@
 
 use domain::{CertificateId, Order, OrderState};
 
-use crate::kit::{Case, add, add_account, attempt, fresh_uuid, is_conflict, name, order, write};
+use crate::kit::{Case, add, add_account, committing, fresh_uuid, is_conflict, name, order, write};
 
 /// The database itself refuses a second live order.
 pub async fn one_live_order_per_name(store: Case) {
@@ -11,7 +11,7 @@ pub async fn one_live_order_per_name(store: Case) {
     let mut first = order("shop", &account);
     write(&store, async |tx| tx.insert_order(&first).await).await;
     let second = order("shop", &account);
-    attempt(&store, async |tx| assert!(is_conflict(tx.insert_order(&second).await))).await;
+    assert!(is_conflict(committing(&store, async |tx| tx.insert_order(&second).await).await));
     first.state = OrderState::Failed;
     write(&store, async |tx| {
         tx.update_order(&first, "created").await?;
@@ -31,14 +31,15 @@ pub async fn an_order_moves_only_from_the_state_it_was_read_in(store: Case) {
     order.state = OrderState::Created.placed("https://ca/1".into()).unwrap();
     tx.update_order(&order, "created").await.unwrap();
     assert_eq!(tx.live_order(&name("shop")).await.unwrap(), Some(order.clone()));
-    assert!(is_conflict(tx.update_order(&order, "created").await));
     tx.commit().await.unwrap();
+    let late = committing(&store, async |tx| tx.update_order(&order, "created").await).await;
+    assert!(is_conflict(late));
     let certificate = CertificateId::from(fresh_uuid());
     order.state = order.state.keyed(certificate, vec![0, 1, 255], vec![48]).unwrap();
     write(&store, async |tx| tx.update_order(&order, "placed").await).await;
     assert_eq!(store.live_order(&name("shop")).await.unwrap(), Some(order.clone()));
     let other = Order { revision: 2, ..order };
-    attempt(&store, async |tx| assert!(is_conflict(tx.update_order(&other, "keyed").await))).await;
+    assert!(is_conflict(committing(&store, async |tx| tx.update_order(&other, "keyed").await).await));
 }
 
 /// The key of an issued order is kept with the certificate, not with the order; a failed order keeps none.
@@ -56,7 +57,8 @@ pub async fn an_ended_order_keeps_no_key(store: Case) {
     order.state = order.state.issued().unwrap();
     tx.update_order(&order, "keyed").await.unwrap();
     assert_eq!(tx.live_order(&name("shop")).await.unwrap(), None);
-    assert!(is_conflict(tx.update_order(&order, "keyed").await), "an end is an end");
+    tx.update_order(&order, "keyed").await.unwrap();
+    assert!(is_conflict(tx.commit().await), "an end is an end");
 }
 
 /// Twenty issuers that each found no order of the name.
@@ -68,12 +70,12 @@ pub async fn of_many_orders_at_once_one_is_taken(store: Case) {
             let (store, order) = (store.clone(), order("shop", &account));
             tokio::spawn(async move {
                 let mut tx = store.begin("order").await.unwrap();
-                let inserted = tx.insert_order(&order).await;
-                if inserted.is_ok() {
-                    tx.commit().await.unwrap();
+                tx.insert_order(&order).await.unwrap();
+                let committed = tx.commit().await;
+                if committed.is_ok() {
                     return Some(order);
                 }
-                assert!(is_conflict(inserted));
+                assert!(is_conflict(committed));
                 None
             })
         })
@@ -111,7 +113,7 @@ pub async fn an_end_is_an_end(store: Case) {
         let ended = Order { state: end, ..read.clone() };
         write(&store, async |tx| tx.update_order(&ended, read.state.as_str()).await).await;
         assert_eq!(store.live_order(&name("shop")).await.unwrap(), None);
-        let late = attempt(&store, async |tx| tx.update_order(&read, read.state.as_str()).await).await;
+        let late = committing(&store, async |tx| tx.update_order(&read, read.state.as_str()).await).await;
         assert!(is_conflict(late));
     }
 }

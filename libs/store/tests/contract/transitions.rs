@@ -68,9 +68,10 @@ pub async fn a_transition_of_a_changed_row_is_a_conflict(store: Case) {
     for before in [Some(&read), None] {
         let mut tx = store.begin("late").await.unwrap();
         let entry = Entry::new(HistoryKind::Deleted, "test", "");
-        assert!(is_conflict(tx.apply(before, &after, Some(entry)).await));
-        // Even a caller that commits in spite of the conflict writes nothing.
-        tx.commit().await.unwrap();
+        tx.apply(before, &after, Some(entry)).await.unwrap();
+        // A caller that reads on in spite of the conflict, and commits, writes nothing either.
+        assert!(is_conflict(tx.domain(&read.name).await));
+        assert!(is_conflict(tx.commit().await));
     }
     assert_eq!(store.history(&name("shop"), 9).await.unwrap(), []);
     assert_eq!(store.message_counts().await.unwrap(), (0, 0));

@@ -1,8 +1,8 @@
 //! Every word of the domain is stored and comes back as it was.
 
 use domain::{
-    Activity, CaaFound, CaaRecord, Cause, CertificateId, Domain, Event, EventKind, HistoryEntry, HistoryKind,
-    Reason, Role, Source, Status, Work, WorkKind,
+    Activity, CaaFound, CaaRecord, Cause, CertificateId, Domain, EdgeBehind, EdgesBehind, Event, EventKind,
+    HistoryEntry, HistoryKind, Reason, Role, Source, Status, Work, WorkKind,
 };
 use store::TokenRecord;
 
@@ -29,7 +29,13 @@ pub async fn every_reason_comes_back(store: Case) {
         Reason::DnssecBroken { zone: text() },
         Reason::DnsBroken { zone: text(), nameservers: text() },
         Reason::ChallengeUnreachable { found: text() },
-        Reason::NotServed { edges: text() },
+        Reason::NotServed {
+            behind: EdgesBehind {
+                edges: vec![EdgeBehind { edge: text(), shows: text() }; 2],
+                more: 3,
+                asked: 7,
+            },
+        },
         Reason::UnknownToC4,
         Reason::ChallengeInvalid { problem: problem(), detail: detail() },
         Reason::ChallengeFailedAtEdge { problem: problem(), detail: detail() },

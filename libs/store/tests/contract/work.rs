@@ -3,7 +3,9 @@
 use domain::{Cause, EventKind, Lease, Work, WorkKind};
 use std::collections::HashSet;
 
-use crate::kit::{Case, add, add_due, at, attempt, is_lost, name, publish, schedule, update, work, write};
+use crate::kit::{
+    Case, add, add_due, at, attempt, committing, is_lost, name, publish, schedule, update, work, write,
+};
 
 /// Claims the issuing of shop.example.com for 30 seconds.
 async fn claim(store: &Case, now: i64) -> Option<Lease> {
@@ -61,9 +63,9 @@ pub async fn a_lease_that_ended_is_taken_over(store: Case) {
     assert!(new.token > old.token);
     let mut tx = store.begin("fence").await.unwrap();
     assert!(is_lost(tx.fence(&old).await));
-    assert!(is_lost(tx.finish(&old, None).await));
     tx.fence(&new).await.unwrap();
     drop(tx);
+    assert!(is_lost(committing(&store, async |tx| tx.finish(&old, None).await).await));
     assert!(is_lost(store.renew(&old, at(90)).await));
     store.release(&old).await.expect("nothing happens");
     assert_eq!(claim(&store, 31).await, None);

@@ -1,4 +1,4 @@
-use domain::{CertificateSummary, DomainName, Missing, Status};
+use domain::{CertificateSummary, DomainName, EdgeBehind, Missing, Status};
 
 use super::*;
 
@@ -170,9 +170,11 @@ fn a_failure_is_an_emergency_that_is_told_once() {
 fn edges_that_are_behind_are_an_emergency_in_the_end() {
     let renewal = Renewal::default();
     let new = task(&domain(), certificate(1));
+    let edge = EdgeBehind { edge: "edge-1:443".to_owned(), shows: "no answer".to_owned() };
+    let behind = EdgesBehind::new(vec![edge], 6);
     for attempts in 0..Retry::LAST_OF_EDGES {
         let lease = lease(attempts);
-        let last = decider(&lease, &renewal).not_served(&new.domain, &new, "edge-1").unwrap();
+        let last = decider(&lease, &renewal).not_served(&new.domain, &new, &behind).unwrap();
         let is_last = attempts + 1 == Retry::LAST_OF_EDGES;
         let expected = if is_last { Status::Emergency } else { Status::Pending };
         assert_eq!(step(&last).after.status(at(100)), expected, "{attempts}");

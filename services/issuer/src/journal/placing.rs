@@ -39,6 +39,7 @@ impl Placing {
         let entry = self.journal.entry(HistoryKind::OrderPlaced, message);
         tx.apply(Some(&domain), &domain, Some(entry)).await?;
         tx.commit().await?;
+        tracing::info!(order.id = %order.id, order.url = url, "order placed");
         Ok(order)
     }
 }

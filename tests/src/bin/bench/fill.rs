@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::str::FromStr;
 
+use domain::{Found, Reason};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use tests::Postgres;
 
@@ -16,18 +17,28 @@ const ZONES: &str =
 const COLUMNS: &str =
     "name, revision, source, created_at, unknown_to_c4, live_certificate_id, live_not_after, block, status,
     activity, upload_revision, version, changed_at, position, upload_failing, who";
-const BLOCK: &str = r#"'{"code":"not_pointed","target":"cdn.example.net","found":"nothing"}'"#;
-const FAILED: &str = r#"'{"code":"upload_failed","detail":"503"}'"#;
+
+/// A reason as the store keeps it, as a word of SQL.
+fn stored(reason: &Reason) -> String {
+    format!("'{}'", serde_json::to_string(reason).unwrap())
+}
 
 /// The rows without what differs: times and ids. `now` and `day` are in the database's own units.
 fn rows(series: &str, id: &str, now: &str, day: &str, json: &str, yes: [&str; 2]) -> String {
     let [yes, no] = yes;
+    let block = stored(&Reason::NotPointed {
+        target: "cdn.example.net".to_owned(),
+        addresses: Vec::new(),
+        found: Found::NoRecord,
+        proxy: None,
+    });
+    let failed = stored(&Reason::UploadFailed { detail: "503".to_owned() });
     format!(
         "SELECT name, 1, CASE WHEN i % 20 = 7 THEN 'text' ELSE 'c4' END, {now} - {day} * (i % 700),
             CASE WHEN status = 'Discard' THEN {yes} ELSE {no} END,
             CASE WHEN is_live THEN id END, CASE WHEN is_live THEN ends END,
-            CASE WHEN status = 'Failure' OR (status = 'Success' AND i % 500 = 3) THEN {BLOCK}{json} END, status,
-            'idle', 1, 1, {now}, i, CASE WHEN status = 'Emergency' THEN {FAILED}{json} END,
+            CASE WHEN status = 'Failure' OR (status = 'Success' AND i % 500 = 3) THEN {block}{json} END, status,
+            'idle', 1, 1, {now}, i, CASE WHEN status = 'Emergency' THEN {failed}{json} END,
             CASE WHEN status IN ('Emergency', 'Discard') THEN 'cdn_operator'
                 WHEN status = 'Failure' OR (status = 'Success' AND i % 500 = 3) THEN 'customer' END
         FROM (SELECT i, name, status, {id} AS id, status IN ('Success', 'Expired', 'Emergency') AS is_live,

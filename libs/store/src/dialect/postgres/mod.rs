@@ -14,13 +14,13 @@ mod open;
 
 pub(super) use open::refuse_shared_sessions;
 
-use domain::WorkKind;
+use domain::{DomainName, WorkKind};
+use jiff::Timestamp;
 
 use crate::domains::DomainRow;
 use crate::messages::MessageRow;
-use crate::record::Record;
-use crate::sql::{Db, arrays};
-use crate::{Result, Store};
+use crate::record::Record as _;
+use crate::{Result, Store, Tx};
 
 pub(super) use list::{count, page};
 
@@ -72,33 +72,27 @@ pub(super) fn fence() -> String {
     )
 }
 
-pub(super) async fn publish(
-    db: &mut Db<'_>,
-    messages: &[MessageRow],
-    hints: &[Option<WorkKind>],
-) -> Result<()> {
-    if messages.is_empty() {
+pub(super) async fn publish(tx: &mut Tx, messages: &[MessageRow], hints: &[Option<WorkKind>]) -> Result<()> {
+    tx.insert("publish", "", messages, &[], "").await?;
+    let hinted = messages.iter().zip(hints).filter_map(|(message, kind)| Some((message, (*kind)?)));
+    let (hinted, kinds): (Vec<&MessageRow>, Vec<WorkKind>) = hinted.unzip();
+    if hinted.is_empty() {
         return Ok(());
     }
-    let stored = MessageRow::stored();
-    let (columns, work) = (stored.join(", "), stored.len() + 1);
-    let text = format!(
-        "WITH sent AS MATERIALIZED (
-            SELECT * FROM unnest({}, ${work}::text[]) AS s ({columns}, work)),
-        hinted AS (
-            UPDATE work w SET hinted_at = sent.created_at FROM sent
-            WHERE w.name = sent.name AND w.kind = sent.work)
-        INSERT INTO messages ({columns}) SELECT {columns} FROM sent",
-        arrays::<MessageRow>()
-    );
-    db.query("publish", &text).bind_records(messages).bind_array(hints).execute().await.map(drop)
+    let names: Vec<DomainName> = hinted.iter().map(|message| message.name.clone()).collect();
+    let times: Vec<Timestamp> = hinted.iter().map(|message| message.created_at).collect();
+    let text = "UPDATE work SET hinted_at = s.at FROM unnest($1::timestamptz[], $2::text[], $3::text[]) AS s (at, name, kind)
+        WHERE work.name = s.name AND work.kind = s.kind";
+    let write = tx.write("hint", "", text).await?;
+    write.bind_array(&times).bind_array(&names).bind_array(&kinds).keep();
+    Ok(())
 }
 
 /// Numbers every change that has committed. What another transaction is changing again is left to the next time.
 pub(super) async fn number_changes(store: &Store) -> Result<()> {
     while any_unnumbered(store).await? {
         let mut tx = store.begin("number_changes").await?;
-        let mut db = tx.db();
+        let mut db = tx.db().await?;
         db.query("numbering", "SELECT position FROM numbered FOR UPDATE").scalar::<i64>().await?;
         let text = "WITH changed AS MATERIALIZED (
                 SELECT name, changed_at FROM domains WHERE position IS NULL

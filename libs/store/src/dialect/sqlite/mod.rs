@@ -14,8 +14,8 @@ use crate::domains::DomainRow;
 use crate::list::reversed;
 use crate::messages::MessageRow;
 use crate::record::Record;
-use crate::sql::{Db, placeholders};
-use crate::{Result, Store};
+use crate::sql::placeholders;
+use crate::{Result, Store, Tx};
 
 pub(super) use list::{count, page};
 pub(crate) use writer::{GroupError, Member, Writer};
@@ -52,7 +52,7 @@ pub(super) fn fence() -> String {
 }
 
 /// SQLite cannot write a name from its end to its beginning.
-pub(super) async fn insert_domains(db: &mut Db<'_>, rows: &[DomainRow]) -> Result<()> {
+pub(super) async fn insert_domains(tx: &mut Tx, rows: &[DomainRow]) -> Result<()> {
     let stored = DomainRow::stored();
     let text = format!(
         "INSERT INTO domains ({}, reversed, position) VALUES ({}, {{next_position}})",
@@ -60,27 +60,20 @@ pub(super) async fn insert_domains(db: &mut Db<'_>, rows: &[DomainRow]) -> Resul
         placeholders(stored.len() + 1)
     );
     for row in rows {
-        let query = db.query("insert_domain", &text).bind_record(row);
-        query.bind(&reversed(row.name.as_str())).execute().await?;
+        let write = tx.write("insert_domain", "", &text).await?;
+        write.bind_record(row).bind(&reversed(row.name.as_str())).keep();
     }
     Ok(())
 }
 
-/// Two statements in one are one way to the thread that has the file.
-pub(super) async fn publish(
-    db: &mut Db<'_>,
-    messages: &[MessageRow],
-    hints: &[Option<WorkKind>],
-) -> Result<()> {
-    let stored = MessageRow::stored();
-    let text = format!(
-        "INSERT INTO messages ({}) VALUES ({});
-        UPDATE work SET hinted_at = $7 WHERE name = $4 AND kind = $9",
-        stored.join(", "),
-        placeholders(stored.len())
-    );
-    for (message, hint) in messages.iter().zip(hints) {
-        db.query("publish", &text).bind_record(message).bind(hint).execute().await?;
+pub(super) async fn publish(tx: &mut Tx, messages: &[MessageRow], hints: &[Option<WorkKind>]) -> Result<()> {
+    tx.insert("publish", "", messages, &[], "").await?;
+    let text = "UPDATE work SET hinted_at = $1 WHERE name = $2 AND kind = $3";
+    for (message, kind) in messages.iter().zip(hints) {
+        if let Some(kind) = kind {
+            let write = tx.write("hint", "", text).await?;
+            write.bind(&message.created_at).bind(&message.name).bind(kind).keep();
+        }
     }
     Ok(())
 }
