@@ -146,6 +146,10 @@ def make_tests(alerts):
             if not found:
                 problem(f"rules_test.yml: {name}", f"has no test in which it {'fires' if kind == 'fires' else 'is silent'}")
             tests += [promtool_test(name, rule, case, kind == "fires") for case in found]
+        early = [case for case in cases.get(name, {}).get("fires", []) if "not_yet" in case]
+        if "for" in rule and not early:
+            problem(f"rules_test.yml: {name}", "has no test in which it waits (not_yet)")
+        tests += [promtool_test(name, rule, {**case, "at": case["not_yet"]}, False) for case in early]
     return {"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": tests}
 
 
