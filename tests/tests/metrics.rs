@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use sandbox::{World, WorldOptions};
+use serde_json::Value;
 use tests::{Mode, SslManager, Surroundings, run_bare};
 
 fn project() -> &'static Path {
@@ -40,6 +41,14 @@ fn names_and_values(text: &str) -> BTreeSet<String> {
     found
 }
 
+fn dashboard_queries() -> Vec<String> {
+    let file = std::fs::File::open(project().join("deploy/grafana/ssl-manager.json")).unwrap();
+    let dashboard: Value = serde_json::from_reader(file).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap().iter();
+    let targets = panels.flat_map(|panel| panel["targets"].as_array().unwrap());
+    targets.map(|target| target["expr"].as_str().unwrap().to_owned()).collect()
+}
+
 fn promtool() -> PathBuf {
     let fetched = Command::new(project().join("deploy/promtool.sh")).output().unwrap();
     assert!(fetched.status.success(), "{}", String::from_utf8_lossy(&fetched.stderr));
@@ -52,11 +61,12 @@ async fn what_the_alerts_ask_for_is_there_from_the_start_and_described() {
     let samples: Vec<&str> = shown.lines().filter(|line| !line.starts_with('#')).collect();
     let exported = names_and_values(&samples.join("\n"));
     let rules = std::fs::read_to_string(project().join("deploy/prometheus/rules.yml")).unwrap();
-    let asked = names_and_values(&rules);
+    let mut asked = names_and_values(&rules);
+    asked.extend(dashboard_queries().iter().flat_map(|query| names_and_values(query)));
     assert!(asked.contains("ssl_manager_domains status Emergency"), "{asked:?}");
     assert!(asked.contains("ssl_manager_calls_refused_total limit streams"), "{asked:?}");
     let missing: Vec<_> = asked.difference(&exported).collect();
-    assert!(missing.is_empty(), "alerts ask for {missing:?}, which are not in {shown}");
+    assert!(missing.is_empty(), "alerts and dashboard ask for {missing:?}, which are not in {shown}");
 
     let mut checker = Command::new(promtool())
         .args(["check", "metrics"])
