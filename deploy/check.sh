@@ -89,6 +89,10 @@ for overlay in single-node production; do
         fail "overlay $overlay does not build"
     fi
 done
+if [ "${#rendered[@]}" -gt 0 ] && ! "${render[@]}" deploy/k8s/monitoring >"$work/monitoring.yaml" 2>"$work/kustomize.log"; then
+    cat "$work/kustomize.log" >&2
+    fail "deploy/k8s/monitoring does not build"
+fi
 if have_python; then
     for out in ${rendered[@]+"${rendered[@]}"}; do
         # A kind without a schema is a warning there, and as bad as a field that does not exist.
@@ -107,10 +111,25 @@ else
     skip "schema and rules: no Python with venv and pip, see $work/pip.log"
 fi
 
-if command -v promtool >/dev/null; then
-    promtool check rules deploy/prometheus/rules.yml >"$work/promtool.log" 2>&1 ||
-        { cat "$work/promtool.log" >&2; fail "deploy/prometheus/rules.yml"; }
-fi
+# Alerts: rules, runbooks, and the tests of the rules.
+check_alerts() {
+    "$python" deploy/check_alerts.py --folder "$work" || failed=1
+    promtool=$(deploy/promtool.sh 2>"$work/promtool.log")
+    local code=$?
+    if [ "$code" -eq 69 ]; then
+        skip "tests of the alerts: promtool is missing, and no apt-get is there"
+    elif [ "$code" -ne 0 ]; then
+        cat "$work/promtool.log" >&2
+        fail "promtool is missing and could not be fetched"
+    elif "$promtool" check rules deploy/prometheus/rules.yml "$work/dashboard.yml" >"$work/promtool.log" 2>&1 &&
+        "$promtool" test rules "$work/rules_test.yml" >>"$work/promtool.log" 2>&1; then
+        say "the alerts fire when they must, and only then"
+    else
+        cat "$work/promtool.log" >&2
+        fail "the alerts or the queries of the dashboard"
+    fi
+}
+if have_python; then check_alerts; else skip "alerts: no Python with venv and pip, see $work/pip.log"; fi
 
 [ "$failed" -eq 0 ] && say "all fine"
 exit "$failed"

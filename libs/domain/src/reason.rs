@@ -226,6 +226,33 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// The codes of all reasons.
+    pub const CODES: [&str; 23] = [
+        "not_pointed",
+        "wrong_aaaa",
+        "port_missing",
+        "caa_forbids",
+        "cdn_caa_forbids",
+        "dnssec_broken",
+        "dns_broken",
+        "challenge_unreachable",
+        "unknown_to_c4",
+        "challenge_invalid",
+        "challenge_failed_at_edge",
+        "challenge_unreachable_elsewhere",
+        "order_rejected",
+        "certificate_rejected",
+        "issuer_refuses_us",
+        "paused_by_ca",
+        "ca_limited",
+        "ca_down",
+        "could_not_ask",
+        "not_served",
+        "pasted_ends",
+        "pasted_ended",
+        "upload_failed",
+    ];
+
     /// Stable code, for programs.
     pub fn code(&self) -> &'static str {
         match self {

@@ -3,7 +3,7 @@
 mod every_reason;
 
 use domain::sentence::short_of;
-use domain::who_must_act;
+use domain::{Reason, who_must_act};
 use every_reason::{Cdn, every_reason};
 
 #[test]
@@ -14,4 +14,14 @@ fn a_code_says_who_must_act_and_what_is_wrong_as_its_reason_does() {
     }
     assert_eq!(who_must_act("boredom"), None);
     assert_eq!(short_of("boredom"), None);
+}
+
+#[test]
+fn the_list_of_codes_is_complete() {
+    let mut listed = Reason::CODES.to_vec();
+    let mut known: Vec<&str> = every_reason(Cdn::Below).iter().map(Reason::code).collect();
+    listed.sort_unstable();
+    known.sort_unstable();
+    known.dedup();
+    assert_eq!(listed, known);
 }

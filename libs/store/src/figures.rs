@@ -10,7 +10,7 @@
 //! change is a row of its own there, which the scheduler adds up ([`Store::fold_tallies`]); a reader sums both and so
 //! sees exactly what has committed, folded or not.
 
-use domain::Status;
+use domain::{Status, WorkKind};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -166,6 +166,25 @@ impl Store {
             rechecks_waiting,
             ..Overview::from_tallies(tallies)?
         })
+    }
+
+    /// Since when the oldest due work of each kind waits that no lease holds, looked for among the [`MOST_OVERDUE`] rows
+    /// that are due longest.
+    pub async fn oldest_due(&self) -> Result<Vec<(WorkKind, Timestamp)>> {
+        let text = "SELECT kind, min(due_at) FROM (
+                SELECT kind, due_at FROM work
+                WHERE due_at <= $1 AND (lease_until IS NULL OR lease_until <= $1) ORDER BY due_at LIMIT $2) AS w
+            GROUP BY kind ORDER BY kind";
+        let now = self.now();
+        self.reader().await?.db().query("oldest_due", text).bind(&now).limit(MOST_OVERDUE).all().await
+    }
+
+    /// Live certificates of domains to be renewed that end before `ends_before`, without those whose customer must act.
+    pub async fn late_renewals(&self, ends_before: Timestamp) -> Result<u64> {
+        let text = "SELECT count(*) FROM domains
+            WHERE deleted_at IS NULL AND status = 'Success' AND source = 'c4' AND live_not_after < $1
+                AND (who IS NULL OR who <> 'customer')";
+        self.reader().await?.db().query("late_renewals", text).bind(&ends_before).count().await
     }
 
     /// Adds up to `limit` changes of figures to them, and returns how many there were. It costs readers when it is not

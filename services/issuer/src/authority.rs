@@ -159,7 +159,7 @@ impl Authority {
     fn takes_orders_again(&self, is_new: bool) {
         if is_new {
             let issuer = self.name().to_owned();
-            metrics::gauge!("ssl_manager_issuer_refuses_us", "issuer" => issuer).set(0.0);
+            metrics::gauge!("ssl_manager_refused_by_issuer", "issuer" => issuer).set(0.0);
             tracing::info!(issuer = self.name(), "the CA takes orders of ours again");
         }
     }
@@ -169,7 +169,7 @@ impl Authority {
         let (until, began) = self.breaker.refused(problem, now);
         if began {
             let issuer = self.name().to_owned();
-            metrics::gauge!("ssl_manager_issuer_refuses_us", "issuer" => issuer).set(1.0);
+            metrics::gauge!("ssl_manager_refused_by_issuer", "issuer" => issuer).set(1.0);
             tracing::error!(
                 issuer = self.name(),
                 problem = problem.kind,

@@ -7,6 +7,7 @@
 //! and nothing here is secret.
 
 mod expiry;
+mod gauges;
 mod recheck;
 mod retention;
 
@@ -28,6 +29,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const EXPIRY_EVERY: u32 = 5;
 /// Every how many looks it is looked for what says nothing any more.
 const FORGET_EVERY: u32 = 60;
+/// Every how many looks the gauges of the list are read.
+const GAUGES_EVERY: u32 = 30;
 /// A hint older than this is taken for lost. Longer than a worker needs to get to its queue's end at rest; a second
 /// hint about work that is still queued does no harm but costs a claim that finds nothing.
 const HINT_LIVES: SignedDuration = SignedDuration::from_secs(30);
@@ -41,7 +44,10 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
     let stop = context.stop.soft().clone();
     while !stop.is_cancelled() {
         match scheduler.look().await {
-            Ok(()) => context.health.ok("scheduler"),
+            Ok(()) => {
+                context.health.ok("scheduler");
+                gauges::swept(context.clock.now());
+            }
             Err(error) => {
                 tracing::error!(error = &error as &dyn Error, "sweep failed, it is tried again");
                 context.health.bad("scheduler", error.to_string());
@@ -81,6 +87,9 @@ impl Scheduler {
             self.daily.sweep(&self.context).await?;
             count_messages(&self.context).await?;
             retention::destroy_keys(&self.context).await?;
+        }
+        if look.is_multiple_of(GAUGES_EVERY) {
+            gauges::export(&self.context, &self.daily).await?;
         }
         if look.is_multiple_of(FORGET_EVERY) {
             retention::forget(&self.context).await?;

@@ -60,12 +60,14 @@ impl DailyRecheck {
     /// taken as the zone's rules take it.
     fn day(&self, now: Timestamp) -> (Date, Timestamp) {
         let today = now.to_zoned(self.zone.clone()).date();
-        let begins = |day: Date| {
-            let zoned = day.to_datetime(self.at).to_zoned(self.zone.clone());
-            zoned.map_or(Timestamp::MAX, |zoned| zoned.timestamp())
-        };
-        let day = if begins(today) <= now { today } else { today.yesterday().unwrap_or(today) };
-        (day, begins(day))
+        let day = if self.begins(today) <= now { today } else { today.yesterday().unwrap_or(today) };
+        (day, self.begins(day))
+    }
+
+    /// When a day's recheck begins.
+    pub(crate) fn begins(&self, day: Date) -> Timestamp {
+        let zoned = day.to_datetime(self.at).to_zoned(self.zone.clone());
+        zoned.map_or(Timestamp::MAX, |zoned| zoned.timestamp())
     }
 
     async fn take(&self, context: &Context, day: Date, begins: Timestamp) -> Result<usize, StoreError> {

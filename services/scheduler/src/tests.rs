@@ -1,15 +1,21 @@
-//! The daily recheck on a real store and a clock that the test moves.
+//! The daily recheck, and the gauges, on a real store and a clock that the test moves.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bus_embedded::EmbeddedBus;
-use domain::{Activity, Cause, Clock, Domain, DomainName, Reason, Work, WorkKind};
+use domain::{
+    Activity, Cause, CertificateId, CertificateSummary, Clock, Domain, DomainName, Live, Reason, Source,
+    Work, WorkKind,
+};
 use jiff::{SignedDuration, Timestamp};
+use metrics_exporter_prometheus::PrometheusBuilder;
 use runtime::testing::{ManualClock, SeededEntropy, open_store};
 use runtime::{Config, Context, Health, Stop};
+use store::Certificate;
 use tempfile::TempDir;
 
+use crate::gauges;
 use crate::recheck::DailyRecheck;
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
@@ -88,6 +94,38 @@ impl Kit {
 
     async fn planned(&self, label: &str) -> Option<Work> {
         self.context.store.work(&name(label)).await.unwrap().pop()
+    }
+
+    /// Makes a certificate of that domain live.
+    async fn serve(&self, label: &str, not_after: Timestamp) {
+        let id = CertificateId::new(&*self.clock, &*self.context.entropy);
+        let certificate = Certificate {
+            summary: CertificateSummary {
+                id,
+                sha256: label.repeat(64),
+                serial: "01".to_owned(),
+                issuer: "CN=Test".to_owned(),
+                not_before: self.clock.now(),
+                not_after,
+                source: Source::C4,
+                trust: None,
+            },
+            name: name(label),
+            revision: 1,
+            chain_pem: String::new(),
+            sealed_key: None,
+            created_at: self.clock.now(),
+            uploaded_at: None,
+            account: None,
+            renewal: None,
+            revoked_at: None,
+            withdrawn: false,
+        };
+        let mut tx = self.context.store.begin("serve").await.unwrap();
+        tx.insert_certificate(&certificate).await.unwrap();
+        let domain = tx.domain(&name(label)).await.unwrap().unwrap();
+        tx.update_domain(&domain.uploaded(Live { certificate: id, not_after }).unwrap()).await.unwrap();
+        tx.commit().await.unwrap();
     }
 
     /// Whether the recheck has planned that domain; forgets the plan, as if it had been carried out.
@@ -247,4 +285,60 @@ async fn a_day_has_as_many_batches_as_it_takes() {
     for index in 0..=crate::BATCH {
         assert!(kit.take_recheck(&format!("d{index}")).await, "d{index}");
     }
+}
+
+/// The gauges after a look, as Prometheus reads them.
+async fn gauges_of(kit: &Kit) -> String {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let daily = DailyRecheck::new(&kit.context).unwrap();
+    gauges::export(&kit.context, &daily).await.unwrap();
+    recorder.handle().render()
+}
+
+#[tokio::test]
+async fn gauges_show_the_list_the_oldest_work_and_the_last_midnight() {
+    let kit = Kit::new().await;
+    kit.add("shop", blocked).await;
+    kit.add("fine", |domain| domain).await;
+    kit.plan("fine", Some(kit.clock.now())).await;
+    kit.clock.advance(HOUR / 2);
+    let shown = gauges_of(&kit).await;
+    for line in [
+        "ssl_manager_domains{status=\"Failure\"} 1",
+        "ssl_manager_domains{status=\"Pending\"} 1",
+        "ssl_manager_domains{status=\"Emergency\"} 0",
+        "ssl_manager_oldest_due_seconds{kind=\"issue\"} 1800",
+        "ssl_manager_oldest_due_seconds{kind=\"upload\"} 0",
+        "ssl_manager_certificates_ending{within_days=\"90\"} 0",
+        "ssl_manager_renewals_late 0",
+        "ssl_manager_renewal_blocked 0",
+        // 2026-11-23 00:00 in Singapore.
+        "ssl_manager_last_daily_recheck_timestamp_seconds 1795363200",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line} in {shown}");
+    }
+    kit.clock.advance(HOUR);
+    let late = gauges_of(&kit).await;
+    assert!(
+        late.contains("recheck_timestamp_seconds 1795363200"),
+        "midnight passed and no sweep took it: {late}"
+    );
+    kit.sweep().await;
+    assert!(gauges_of(&kit).await.contains("recheck_timestamp_seconds 1795449600"), "made up");
+}
+
+#[tokio::test]
+async fn certificates_are_counted_by_the_days_they_have_left() {
+    let kit = Kit::new().await;
+    for (label, days) in [("a", 2), ("b", 6), ("c", 40)] {
+        kit.add(label, |domain| domain).await;
+        kit.serve(label, kit.clock.now() + HOUR * 24 * days).await;
+    }
+    let shown = gauges_of(&kit).await;
+    for (days, certificates) in [(1, 0), (3, 1), (7, 2), (14, 2), (30, 2), (90, 3)] {
+        let line = format!("ssl_manager_certificates_ending{{within_days=\"{days}\"}} {certificates}");
+        assert!(shown.lines().any(|shown| shown == line), "{line} in {shown}");
+    }
+    assert!(shown.contains("ssl_manager_renewals_late 1"), "{shown}");
 }

@@ -11,7 +11,7 @@ use domain::{Clock, Entropy};
 use metrics_exporter_prometheus::PrometheusHandle;
 use runtime::{
     Backends, Config, Context, Health, Listen, Listeners, Process, RoleError, RoleName, Stop, SystemEntropy,
-    chain, raise_descriptors, serve_admin,
+    chain, raise_descriptors, register_metrics, serve_admin,
 };
 #[cfg(feature = "sandbox")]
 use store::Store;
@@ -76,6 +76,7 @@ impl Running {
         clock: Arc<dyn Clock>,
         metrics: PrometheusHandle,
     ) -> Result<Self, RunError> {
+        register_metrics(&config, roles);
         if !roles.iter().any(|role| role.needs_store()) {
             return Self::start_without_store(config, roles, clock, metrics).await;
         }

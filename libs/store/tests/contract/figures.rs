@@ -169,6 +169,46 @@ pub async fn overdue_work_is_counted(store: Case) {
     assert_eq!(store.at(21).overview(at(10)).await.unwrap().overdue, 2, "its lease ended");
 }
 
+/// The oldest due work is known by kind; leased work and work of the future do not count.
+pub async fn the_oldest_due_work_of_each_kind_is_known(store: Case) {
+    assert_eq!(store.oldest_due().await.unwrap(), []);
+    for (label, kind, due_at) in [
+        ("early", WorkKind::Issue, 5),
+        ("late", WorkKind::Issue, 7),
+        ("late", WorkKind::Upload, 8),
+        ("future", WorkKind::Revoke, 30),
+    ] {
+        if store.domain(&name(label)).await.unwrap().is_none() {
+            add(&store, label).await;
+        }
+        schedule(&store, &work(label, kind, Some(at(due_at)))).await;
+    }
+    store.at(20);
+    let both = |issue| [(WorkKind::Issue, at(issue)), (WorkKind::Upload, at(8))];
+    assert_eq!(store.oldest_due().await.unwrap(), both(5));
+    store.claim(WorkKind::Issue, &name("early"), at(21)).await.unwrap().unwrap();
+    assert_eq!(store.oldest_due().await.unwrap(), both(7), "one is leased");
+    assert_eq!(store.at(21).oldest_due().await.unwrap(), both(5), "its lease ended");
+}
+
+/// A certificate that ends soon is a late renewal, unless it was pasted or its customer must act.
+pub async fn late_renewals_are_those_that_wait_for_no_customer(store: Case) {
+    let late = async |ends_before| store.late_renewals(at(ends_before)).await.unwrap();
+    let mut domains = Vec::new();
+    for (label, ends_at) in [("plain", 100), ("moved", 200), ("edges", 300), ("far", 9_000)] {
+        add(&store, label).await;
+        let live = live(&store, label, ends_at).await;
+        domains.push(update(&store, &row(&store, label).await.uploaded(live).unwrap()).await);
+    }
+    assert_eq!((late(100).await, late(101).await, late(301).await), (0, 1, 3));
+    let edges = Reason::ChallengeUnreachableElsewhere { detail: "timeout".into() };
+    update(&store, &blocked(domains[1].clone())).await;
+    update(&store, &domains[2].clone().blocked(edges).unwrap()).await;
+    assert_eq!(late(301).await, 2, "a customer must act for one");
+    update(&store, &domains[0].clone().delete(at(0)).unwrap()).await;
+    assert_eq!(late(301).await, 1);
+}
+
 /// The number of domains that a day's recheck took, and of those that still wait.
 pub async fn a_days_recheck_is_counted(store: Case) {
     let (before, day) = (date(2026, 11, 23), date(2026, 11, 24));

@@ -112,6 +112,8 @@ cases! {
         ends_are_counted_by_the_hour
         issuance_is_counted_by_the_day
         counts_of_writers_at_once_are_added_up
+        the_oldest_due_work_of_each_kind_is_known
+        late_renewals_are_those_that_wait_for_no_customer
         overdue_work_is_counted
         a_days_recheck_is_counted
         the_list_is_counted

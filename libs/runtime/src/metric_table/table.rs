@@ -1,0 +1,196 @@
+//! The table itself, in the order of the roles.
+
+use super::Labels::{Issuer, Of, Plain, Port, Reason, Refusal, Role, Status, Version, WithinDays, Work};
+use super::{Kind, Labels, Metric};
+use crate::RoleName;
+
+const EVERY: &[RoleName] = &RoleName::ALL;
+const API: &[RoleName] = &[RoleName::Api];
+const ISSUER: &[RoleName] = &[RoleName::Issuer];
+const RESPONDER: &[RoleName] = &[RoleName::ChallengeResponder];
+const SCHEDULER: &[RoleName] = &[RoleName::Scheduler];
+const UPLOADER: &[RoleName] = &[RoleName::C4Uploader];
+const CONSOLE: &[RoleName] = &[RoleName::Console];
+/// Roles that take messages from queues.
+const WORKERS: &[RoleName] = &[RoleName::Issuer, RoleName::C4Uploader];
+/// Roles that ask DNS and rehearse.
+const PREFLIGHT: &[RoleName] = &[RoleName::Api, RoleName::Issuer];
+/// Roles that may publish through the outbox.
+const PUBLISHERS: &[RoleName] = &[RoleName::Api, RoleName::Issuer, RoleName::Scheduler, RoleName::C4Uploader];
+
+const fn counter(
+    name: &'static str,
+    roles: &'static [RoleName],
+    labels: Labels,
+    help: &'static str,
+) -> Metric {
+    Metric { name, kind: Kind::Counter, help, roles, labels }
+}
+
+const fn gauge(name: &'static str, roles: &'static [RoleName], labels: Labels, help: &'static str) -> Metric {
+    Metric { name, kind: Kind::Gauge, help, roles, labels }
+}
+
+pub(super) const TABLE: &[Metric] = &[
+    gauge("ssl_manager_build_info", EVERY, Version, "1, with the version as a label."),
+    gauge("ssl_manager_role_up", EVERY, Role, "1 for each role of this process."),
+    gauge("ssl_manager_connections", EVERY, Port, "Open connections."),
+    counter(
+        "ssl_manager_connections_refused_total",
+        EVERY,
+        Refusal,
+        "Connections that were refused or closed early.",
+    ),
+    counter(
+        "ssl_manager_messages_published_total",
+        PUBLISHERS,
+        Plain,
+        "Messages that the broker confirmed; 0 without a broker.",
+    ),
+    counter(
+        "ssl_manager_messages_dead_total",
+        WORKERS,
+        Plain,
+        "Messages that could not be handled and were set aside.",
+    ),
+    counter(
+        "ssl_manager_c4_doubted_total",
+        WORKERS,
+        Plain,
+        "Times that C4 did not know so many live domains that its answer did not count.",
+    ),
+    gauge(
+        "ssl_manager_rehearsal_doubted",
+        PREFLIGHT,
+        Plain,
+        "1 while so many rehearsals fail that they do not count.",
+    ),
+    counter(
+        "ssl_manager_calls_refused_total",
+        API,
+        Of("limit", &["strangers", "strangers-streams", "calls", "streams", "bytes", "lookups"]),
+        "Calls that were refused because a limit was reached.",
+    ),
+    counter(
+        "ssl_manager_sign_ins_throttled_total",
+        API,
+        Of("by", &["source", "name"]),
+        "Sign-ins that have to wait after too many attempts.",
+    ),
+    counter(
+        "ssl_manager_unsigned_rows_total",
+        API,
+        Of("table", &["tokens", "users", "sessions"]),
+        "Rows that count as absent because their MAC does not fit.",
+    ),
+    gauge("ssl_manager_audit_broken", API, Plain, "1 while the audit log is not as it was signed."),
+    counter(
+        "ssl_manager_orders_total",
+        ISSUER,
+        Of("lane", &["expiring", "renewal", "new", "recheck"]),
+        "Orders that were begun.",
+    ),
+    counter("ssl_manager_certificates_issued_total", ISSUER, Plain, "Certificates that were issued."),
+    counter(
+        "ssl_manager_issue_attempts_ended_total",
+        ISSUER,
+        Reason,
+        "Attempts to get a certificate that ended without one, by the code of the reason.",
+    ),
+    counter(
+        "ssl_manager_certificates_rejected_total",
+        ISSUER,
+        Issuer,
+        "Certificates that differ from what was ordered.",
+    ),
+    counter(
+        "ssl_manager_early_renewals_withheld_total",
+        ISSUER,
+        Plain,
+        "Renewals that a CA suggested within a day of the issuance, and that were postponed.",
+    ),
+    counter(
+        "ssl_manager_revocations_total",
+        ISSUER,
+        Of("result", &["revoked", "refused"]),
+        "Revocations that ended.",
+    ),
+    gauge("ssl_manager_ca_down", ISSUER, Issuer, "1 while the CA does not work."),
+    gauge(
+        "ssl_manager_refused_by_issuer",
+        ISSUER,
+        Issuer,
+        "1 while the CA refuses our account, whatever the domain.",
+    ),
+    counter(
+        "ssl_manager_challenge_requests_total",
+        RESPONDER,
+        Of("result", &["found", "not_found", "busy", "not_allowed"]),
+        "Requests for challenge responses.",
+    ),
+    counter(
+        "ssl_manager_uploads_total",
+        UPLOADER,
+        Of("result", &["live", "failed", "unknown"]),
+        "Uploads to C4 that ended; failed: the domain is in Emergency; unknown: C4 does not know it.",
+    ),
+    counter(
+        "ssl_manager_removals_total",
+        UPLOADER,
+        Of("result", &["removed", "failed"]),
+        "Removals from C4 that ended.",
+    ),
+    gauge("ssl_manager_console_viewers", CONSOLE, Plain, "Pages that are open and updated live."),
+    counter(
+        "ssl_manager_pages_refused_total",
+        CONSOLE,
+        Of("limit", &["forms", "sign-ins", "sessions"]),
+        "Requests of browsers that were refused because a limit was reached.",
+    ),
+    gauge("ssl_manager_messages_waiting", SCHEDULER, Plain, "Messages in the database."),
+    counter(
+        "ssl_manager_keys_destroyed_total",
+        SCHEDULER,
+        Plain,
+        "Keys of deleted domains that were destroyed.",
+    ),
+    counter("ssl_manager_daily_rechecks_total", SCHEDULER, Plain, "Domains whose daily recheck was planned."),
+    gauge("ssl_manager_domains", SCHEDULER, Status, "Domains by status."),
+    gauge(
+        "ssl_manager_renewal_blocked",
+        SCHEDULER,
+        Plain,
+        "Domains with status Success whose renewal is blocked.",
+    ),
+    gauge("ssl_manager_waiting_for_budget", SCHEDULER, Plain, "Domains that wait for room in a CA's limits."),
+    gauge(
+        "ssl_manager_certificates_ending",
+        SCHEDULER,
+        WithinDays,
+        "Live certificates that end within so many days, the pasted ones among them.",
+    ),
+    gauge(
+        "ssl_manager_renewals_late",
+        SCHEDULER,
+        Plain,
+        "Live generated certificates that end within 3 days though the customer need not act.",
+    ),
+    gauge(
+        "ssl_manager_oldest_due_seconds",
+        SCHEDULER,
+        Work,
+        "For how long the oldest due work that no worker holds has been due.",
+    ),
+    gauge(
+        "ssl_manager_last_sweep_timestamp_seconds",
+        SCHEDULER,
+        Plain,
+        "Time of the last complete sweep of this scheduler.",
+    ),
+    gauge(
+        "ssl_manager_last_daily_recheck_timestamp_seconds",
+        SCHEDULER,
+        Plain,
+        "Beginning of the last daily recheck that is complete.",
+    ),
+];
