@@ -171,7 +171,7 @@ async fn ready(State(admin): State<Admin>, RawQuery(query): RawQuery) -> (Status
         parts.insert("store", ask_store(store, *writes, clock.now()).await);
         parts.insert("bus", bus.trouble().map_or(Ok(()), Err));
     }
-    if stop.soft().is_cancelled() {
+    if stop.drain().is_cancelled() || stop.soft().is_cancelled() {
         parts.insert("process", Err("stopping".to_owned()));
     }
     let query = query.unwrap_or_default();

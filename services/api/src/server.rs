@@ -7,7 +7,7 @@ use std::time::Duration;
 use proto::v1::domains_server::DomainsServer;
 use proto::v1::sessions_server::SessionsServer;
 use runtime::config::ApiTls;
-use runtime::{Accepted, Context, Listen, Listener, RoleError};
+use runtime::{Accepted, Context, Listen, Listener, RoleError, Stop};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
@@ -15,6 +15,8 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
 
 use crate::admission::{Admission, MAX_MESSAGE};
 use crate::audit_end;
@@ -68,6 +70,7 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<DomainsServer<DomainsService>>().await;
     reporter.set_serving::<SessionsServer<SessionsService>>().await;
+    tokio::spawn(say_that_it_goes(reporter, context.stop.clone()));
 
     let mut server = Server::builder()
         .max_concurrent_streams(MOST_STREAMS_PER_CONNECTION)
@@ -105,6 +108,14 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
         .serve_with_incoming_shutdown(ReceiverStream::new(accepted), soft.clone().cancelled_owned());
     let ((), ended) = tokio::join!(accept, serve);
     ended.map_err(|source| RoleError::Server { role: "api", source: source.into() })
+}
+
+/// At the drain `grpc.health.v1` says it as `/readyz` does, for clients that choose among copies by it.
+async fn say_that_it_goes(reporter: HealthReporter, stop: Stop) {
+    stop.drain().cancelled().await;
+    reporter.set_service_status("", ServingStatus::NotServing).await;
+    reporter.set_not_serving::<DomainsServer<DomainsService>>().await;
+    reporter.set_not_serving::<SessionsServer<SessionsService>>().await;
 }
 
 fn reflection<S>(

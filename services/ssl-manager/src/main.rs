@@ -16,6 +16,7 @@ mod output;
 mod run;
 #[cfg(feature = "sandbox")]
 mod sandbox_command;
+mod signals;
 mod terminal;
 mod times;
 mod token;

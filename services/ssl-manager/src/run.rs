@@ -16,11 +16,11 @@ use runtime::{
 #[cfg(feature = "sandbox")]
 use store::Store;
 use store::StoreError;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::{JoinError, JoinSet};
 
 use crate::backend::{self, Backend};
 use crate::memory;
+use crate::signals::StopSignals;
 
 const ASK_STORE_EVERY: Duration = Duration::from_secs(1);
 
@@ -65,7 +65,7 @@ pub(crate) async fn roles(
 ) -> Result<(), RunError> {
     memory::close_to_others();
     let running = Running::start(config, roles, Arc::new(runtime::SystemClock), metrics).await?;
-    running.until(signalled()).await
+    running.until(StopSignals::new()).await
 }
 
 impl Running {
@@ -121,12 +121,31 @@ impl Running {
         self.backend.as_ref().map(|backend| &*backend.store)
     }
 
-    /// Works until `end` completes or a role ends by itself; then stops everything in order.
-    pub(crate) async fn until(mut self, end: impl Future<Output = ()>) -> Result<(), RunError> {
-        let ended = tokio::select! {
-            () = end => None,
+    /// Works until a signal comes or a role ends by itself; then stops everything in order, after a signal not before
+    /// `admin.drain_seconds` or another signal.
+    async fn until(mut self, mut signals: StopSignals) -> Result<(), RunError> {
+        let mut ended = tokio::select! {
+            () = signals.next() => None,
             ended = self.tasks.join_next() => ended,
         };
+        let seconds = self.process.config.admin.drain_seconds;
+        if ended.is_none() && seconds > 0 {
+            tracing::info!(seconds, "not ready any more, the ports stay open (admin.drain_seconds)");
+            self.process.stop.drain().cancel();
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_secs(seconds.into())) => {}
+                () = signals.next() => tracing::info!("a second signal: the rest of the wait is left out"),
+                early = self.tasks.join_next() => ended = early,
+            }
+        }
+        self.stop(ended).await
+    }
+
+    /// Stops everything in order; `ended` is how a role ended that did so by itself.
+    pub(crate) async fn stop(
+        mut self,
+        ended: Option<Result<Result<(), RoleError>, JoinError>>,
+    ) -> Result<(), RunError> {
         tracing::info!("stopping");
         let in_time = self.process.stop.stop().await;
         let mut result = match ended {
@@ -235,19 +254,5 @@ async fn bind(config: &Config, roles: &[RoleName]) -> Result<Listeners, RoleErro
 
 /// Completes on SIGTERM or Ctrl-C.
 pub(crate) async fn signalled() {
-    let terminate = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut signals) => {
-                signals.recv().await;
-            }
-            Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "SIGTERM is not heard, Ctrl-C is");
-                std::future::pending::<()>().await;
-            }
-        }
-    };
-    tokio::select! {
-        () = terminate => {}
-        _ = tokio::signal::ctrl_c() => {}
-    }
+    StopSignals::new().next().await;
 }
