@@ -72,6 +72,13 @@ impl RabbitMqBus {
     }
 }
 
+impl RabbitMqBus {
+    /// Connects by another URL from now on, as after a change of the password; the connection that is open stays.
+    pub fn use_url(&self, url: &str) -> Result<(), BusError> {
+        self.link.use_url(url)
+    }
+}
+
 #[async_trait]
 impl Bus for RabbitMqBus {
     async fn consume(

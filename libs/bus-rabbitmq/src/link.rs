@@ -54,7 +54,7 @@ impl LinkError {
 }
 
 pub(crate) struct Link {
-    uri: AMQPUri,
+    uri: Mutex<AMQPUri>,
     tls: OwnedTLSConfig,
     name: String,
     connection: tokio::sync::Mutex<Option<Connection>>,
@@ -63,11 +63,6 @@ pub(crate) struct Link {
 
 impl Link {
     pub(crate) fn new(options: RabbitMqOptions) -> Result<Self, BusError> {
-        // What is wrong with it is not repeated: a URL holds a password.
-        let mut uri: AMQPUri = options.url.parse().map_err(|_| {
-            BusError::Setting("bus.url is not amqp(s)://USER:PASSWORD@HOST:PORT/VHOST".to_owned())
-        })?;
-        uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
         let cert_chain = match &options.root_certificate_file {
             None => None,
             Some(path) => Some(std::fs::read_to_string(path).map_err(|error| {
@@ -78,12 +73,17 @@ impl Link {
             })?),
         };
         Ok(Self {
-            uri,
+            uri: Mutex::new(parse(&options.url)?),
             tls: OwnedTLSConfig { identity: None, cert_chain },
             name: options.name,
             connection: tokio::sync::Mutex::new(None),
             trouble: Mutex::default(),
         })
+    }
+
+    pub(crate) fn use_url(&self, url: &str) -> Result<(), BusError> {
+        *self.uri.lock().unwrap_or_else(PoisonError::into_inner) = parse(url)?;
+        Ok(())
     }
 
     /// A fresh channel.
@@ -100,8 +100,8 @@ impl Link {
     async fn connect(&self) -> Result<Connection, LinkError> {
         let properties = ConnectionProperties::default().with_connection_name(self.name.as_str().into());
         let runtime = lapin::runtime::default_runtime()?;
-        let connecting =
-            Connection::connect_uri_with_config(self.uri.clone(), properties, self.tls.clone(), runtime);
+        let uri = self.uri.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let connecting = Connection::connect_uri_with_config(uri, properties, self.tls.clone(), runtime);
         let connection = tokio::time::timeout(CONNECT_WITHIN, connecting)
             .await
             .map_err(|_| LinkError::Silent)?
@@ -141,6 +141,15 @@ impl Link {
         self.note(part, "not connected yet");
         Attempts { link: self, part, stop, pause: FIRST_PAUSE }
     }
+}
+
+/// What is wrong with it is not repeated: a URL holds a password.
+fn parse(url: &str) -> Result<AMQPUri, BusError> {
+    let mut uri: AMQPUri = url.parse().map_err(|_| {
+        BusError::Setting("bus.url is not amqp(s)://USER:PASSWORD@HOST:PORT/VHOST".to_owned())
+    })?;
+    uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
+    Ok(uri)
 }
 
 /// A part's sessions: `while attempts.go_on() { match session().await { … } }`.

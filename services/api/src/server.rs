@@ -7,7 +7,7 @@ use std::time::Duration;
 use proto::v1::domains_server::DomainsServer;
 use proto::v1::sessions_server::SessionsServer;
 use runtime::config::ApiTls;
-use runtime::{Accepted, Context, Listen, Listener, RoleError, Stop};
+use runtime::{Accepted, Context, Current, Listen, Listener, RoleError, Stop, show_own_certificate};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
@@ -42,7 +42,7 @@ const MAX_HEADER_BYTES: u32 = 16 * 1024;
 /// Runs the API until the stop.
 pub async fn run(context: Context) -> Result<(), RoleError> {
     context.health.expect("api");
-    let tls = context.config.api.tls.as_ref().map(tls_config).transpose()?;
+    let tls = context.config.api.tls.as_ref().map(|tls| own_tls(&context, tls)).transpose()?;
     let listener = Listener::new(&context.process(), Listen::Api, tls)?;
     let commands = Commands {
         store: context.store.clone(),
@@ -127,6 +127,16 @@ fn reflection<S>(
     build(builder).map_err(|source| RoleError::Server { role: "api", source: source.into() })
 }
 
+/// TLS of this port, read again when its files change.
+fn own_tls(context: &Context, tls: &ApiTls) -> Result<Current<ServerConfig>, RoleError> {
+    let files = vec![tls.certificate_file.clone(), tls.key_file.clone(), tls.client_ca_file.clone()];
+    let (config, tls) = (context.config.clone(), tls.clone());
+    context.reload.keep("api.tls", files, move || {
+        config.check_secret_file("api.tls.key_file", &tls.key_file)?;
+        tls_config(&tls)
+    })
+}
+
 fn tls_config(tls: &ApiTls) -> Result<ServerConfig, RoleError> {
     let identity = tls.identity().map_err(|problems| {
         let told = problems.into_iter().map(|(setting, what)| format!("{setting}: {what}"));
@@ -139,6 +149,7 @@ fn tls_config(tls: &ApiTls) -> Result<ServerConfig, RoleError> {
             .map_err(|error| wrong(&error))
     };
     let chain = certificates(&identity.chain_pem)?;
+    let leaf = chain.first().cloned();
     let key = PrivateKeyDer::from_pem_slice(identity.private_key_pem.as_bytes());
     let key = key.map_err(|error| wrong(&error))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -159,5 +170,8 @@ fn tls_config(tls: &ApiTls) -> Result<ServerConfig, RoleError> {
     };
     let mut config = builder.with_single_cert(chain, key).map_err(|error| wrong(&error))?;
     config.alpn_protocols = vec![b"h2".to_vec()];
+    if let Some(leaf) = leaf {
+        show_own_certificate(&tls.certificate_file, &leaf);
+    }
     Ok(config)
 }

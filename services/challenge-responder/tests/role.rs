@@ -48,6 +48,7 @@ impl Running {
             sealing_keys: None,
             stop: Stop::default(),
             health: Health::default(),
+            reload: runtime::Reload::default(),
             listeners: Arc::new(listeners),
         };
         let role = tokio::spawn(challenge_responder::run(context.clone()));

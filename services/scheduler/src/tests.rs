@@ -49,6 +49,7 @@ impl Kit {
             sealing_keys: None,
             stop: Stop::default(),
             health: Health::default(),
+            reload: runtime::Reload::default(),
             listeners: Arc::default(),
         };
         let kit = Self { context, clock, _folder: folder };

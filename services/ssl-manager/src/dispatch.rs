@@ -128,7 +128,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
 async fn start(cli: &Cli, names: &[RoleName]) -> Result<(), Failure> {
     let config = Config::load(cli.global.config.as_deref(), names)?;
     let telemetry = start_telemetry(&config.telemetry, names).map_err(RunError::from)?;
-    let ended = roles(config, names, telemetry.metrics.clone()).await;
+    let ended = roles(config, cli.global.config.as_deref(), names, telemetry.metrics.clone()).await;
     // The exporter sends by the runtime's help, so it must not be waited for on its threads.
     let _ = tokio::task::spawn_blocking(|| telemetry.end()).await;
     Ok(ended?)

@@ -13,6 +13,7 @@ mod health;
 mod keys;
 mod memory;
 mod output;
+mod passwords;
 mod run;
 #[cfg(feature = "sandbox")]
 mod sandbox_command;

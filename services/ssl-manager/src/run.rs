@@ -3,10 +3,11 @@
 //! Everything that can be wrong with the surroundings is found before the first role starts. A role that ends by
 //! itself takes the process down; a signal stops all of them in order.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bus_rabbitmq::RabbitMqBus;
 use domain::{Clock, Entropy};
 use metrics_exporter_prometheus::PrometheusHandle;
 use runtime::{
@@ -18,9 +19,10 @@ use store::Store;
 use store::StoreError;
 use tokio::task::{JoinError, JoinSet};
 
-use crate::backend::{self, Backend};
+use crate::backend::{self, Backend, OpenedBus};
 use crate::memory;
-use crate::signals::StopSignals;
+use crate::passwords::{self, Passwords};
+use crate::signals::{Hangups, StopSignals};
 
 const ASK_STORE_EVERY: Duration = Duration::from_secs(1);
 
@@ -53,18 +55,23 @@ pub(crate) enum RunError {
 pub(crate) struct Running {
     process: Process,
     tasks: JoinSet<Result<(), RoleError>>,
-    #[cfg_attr(not(feature = "sandbox"), expect(dead_code, reason = "held as long as the roles run"))]
+    /// Held as long as the roles run.
     backend: Option<Backend>,
+    broker: Option<Arc<RabbitMqBus>>,
 }
 
-/// Runs roles until SIGTERM or Ctrl-C.
+/// Runs roles until SIGTERM or Ctrl-C. `file` is where the settings were read from.
 pub(crate) async fn roles(
     config: Config,
+    file: Option<&Path>,
     roles: &[RoleName],
     metrics: PrometheusHandle,
 ) -> Result<(), RunError> {
     memory::close_to_others();
     let running = Running::start(config, roles, Arc::new(runtime::SystemClock), metrics).await?;
+    if let Some(file) = file {
+        running.follow_passwords(file, roles);
+    }
     running.until(StopSignals::new()).await
 }
 
@@ -81,7 +88,7 @@ impl Running {
         }
         let backend = backend::open_for_roles(&config, roles, &clock).await?;
         let sealing_keys = backend::sealing_keys(&config, roles)?;
-        let bus = backend::open_bus(&config, roles, &backend.store, &clock)?;
+        let OpenedBus { bus, broker } = backend::open_bus(&config, roles, &backend.store, &clock)?;
         let process = process(config, roles, clock).await?;
         let context = Context {
             bus,
@@ -93,10 +100,12 @@ impl Running {
             stop: process.stop.clone(),
             health: process.health.clone(),
             listeners: process.listeners.clone(),
+            reload: process.reload.clone(),
         };
-        let tasks = spawn(&context, roles, metrics);
+        let mut tasks = spawn(&context, roles, metrics);
+        tasks.spawn(follow_files(process.clone()));
         tracing::info!(roles = ?roles, version = env!("CARGO_PKG_VERSION"), "started");
-        Ok(Self { process, tasks, backend: Some(backend) })
+        Ok(Self { process, tasks, backend: Some(backend), broker })
     }
 
     /// The page alone: a client of the API that opens no store and no bus.
@@ -111,14 +120,28 @@ impl Running {
         tasks.spawn(serve_admin(process.clone(), None, metrics));
         process.health.expect(RoleName::Console.as_str());
         tasks.spawn(console::run(process.clone()));
+        tasks.spawn(follow_files(process.clone()));
         tracing::info!(roles = ?roles, version = env!("CARGO_PKG_VERSION"), "started");
-        Ok(Self { process, tasks, backend: None })
+        Ok(Self { process, tasks, backend: None, broker: None })
     }
 
     /// What the roles work on; none for those that have no store.
     #[cfg(feature = "sandbox")]
     pub(crate) fn store(&self) -> Option<&Store> {
         self.backend.as_ref().map(|backend| &*backend.store)
+    }
+
+    /// Passwords that change in the settings file count from the next connection on.
+    fn follow_passwords(&self, file: &Path, roles: &[RoleName]) {
+        let Some(backend) = &self.backend else { return };
+        let passwords = Passwords {
+            file: file.to_owned(),
+            roles: roles.to_vec(),
+            config: self.process.config.clone(),
+            store: backend.store.clone(),
+            broker: self.broker.clone(),
+        };
+        self.process.reload.watch(passwords::SETTING, vec![file.to_owned()], move || passwords.read_again());
     }
 
     /// Works until a signal comes or a role ends by itself; then stops everything in order, after a signal not before
@@ -161,6 +184,25 @@ impl Running {
         tracing::info!("stopped");
         if in_time { result } else { result.and(Err(RunError::StillRunning)) }
     }
+}
+
+/// Reads changed files again, at SIGHUP at once.
+async fn follow_files(process: Process) -> Result<(), RoleError> {
+    let stop = process.stop.soft().clone();
+    let mut hangups = Hangups::new();
+    let looking = process.reload.clone().run(stop.clone());
+    let listening = async {
+        loop {
+            hangups.next().await;
+            tracing::info!("SIGHUP: looking for changed files");
+            process.reload.look_now();
+        }
+    };
+    tokio::select! {
+        () = looking => {}
+        () = listening => {}
+    }
+    Ok(())
 }
 
 fn spawn(context: &Context, roles: &[RoleName], metrics: PrometheusHandle) -> JoinSet<Result<(), RoleError>> {
@@ -233,6 +275,7 @@ async fn process(config: Config, roles: &[RoleName], clock: Arc<dyn Clock>) -> R
         entropy,
         stop: Stop::default(),
         health: Health::default(),
+        reload: runtime::Reload::default(),
         listeners: Arc::new(listeners),
     })
 }

@@ -1,6 +1,7 @@
 //! The signals that a process obeys, heard from its start on: none is lost between two waits.
 
 use std::error::Error;
+use std::io::IsTerminal;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -25,6 +26,24 @@ impl StopSignals {
             () = next(&mut self.terminate) => {}
             () = next(&mut self.interrupt) => {}
         }
+    }
+}
+
+/// SIGHUP. In a terminal it is the terminal's end, and stops the process as it always did.
+pub(crate) struct Hangups(Option<Signal>);
+
+impl Hangups {
+    /// Must be called within the runtime.
+    pub(crate) fn new() -> Self {
+        if std::io::stdin().is_terminal() {
+            return Self(None);
+        }
+        Self(hear(SignalKind::hangup(), "SIGHUP"))
+    }
+
+    /// Completes on the next one.
+    pub(crate) async fn next(&mut self) {
+        next(&mut self.0).await;
     }
 }
 
