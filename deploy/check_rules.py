@@ -126,6 +126,9 @@ def check_kubernetes(path):
         if path.stem == "production":
             if ("PodDisruptionBudget", role) not in name_of:
                 problem(path.stem, f"role {role} has no PodDisruptionBudget")
+            budget = name_of.get(("PodDisruptionBudget", role), {}).get("spec", {})
+            if budget.get("unhealthyPodEvictionPolicy") != "AlwaysAllow":
+                problem(path.stem, f"copies of {role} that are not ready hold up a drain")
             scaler = name_of.get(("HorizontalPodAutoscaler", role), {})
             if scaler.get("spec", {}).get("minReplicas", 0) < 2:
                 problem(path.stem, f"role {role} may run in fewer than two copies")

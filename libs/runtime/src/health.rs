@@ -23,6 +23,9 @@ const CLOCKS_MAY_DIFFER: SignedDuration = SignedDuration::from_secs(5);
 /// How long a part that was full says so.
 const FULL_FOR: Duration = Duration::from_secs(10);
 
+/// Said of a part that a process can do without for a while.
+const NOT_COUNTED: &str = "not counted: what was seen within the hour is answered without it";
+
 /// What each part of the process says about itself.
 #[derive(Clone, Debug, Default)]
 pub struct Health(Arc<Mutex<States>>);
@@ -107,6 +110,8 @@ pub struct Backends {
     pub bus: Arc<dyn Bus>,
     /// Whether the process is of no use if the store takes no writes.
     pub writes: bool,
+    /// Whether the process is of no use without them. If it is, their trouble is told and does not count.
+    pub needed: bool,
 }
 
 #[derive(Clone)]
@@ -167,16 +172,20 @@ fn compare_clocks(ours: Timestamp, theirs: Timestamp) -> Result<(), String> {
 async fn ready(State(admin): State<Admin>, RawQuery(query): RawQuery) -> (StatusCode, String) {
     let Process { health, stop, clock, .. } = &admin.process;
     let mut parts = health.snapshot();
-    if let Some(Backends { store, bus, writes }) = &admin.backends {
-        parts.insert("store", ask_store(store, *writes, clock.now()).await);
-        parts.insert("bus", bus.trouble().map_or(Ok(()), Err));
+    let mut aside = BTreeMap::new();
+    if let Some(Backends { store, bus, writes, needed }) = &admin.backends {
+        let backends = if *needed { &mut parts } else { &mut aside };
+        backends.insert("store", ask_store(store, *writes, clock.now()).await);
+        backends.insert("bus", bus.trouble().map_or(Ok(()), Err));
     }
     if stop.drain().is_cancelled() || stop.soft().is_cancelled() {
         parts.insert("process", Err("stopping".to_owned()));
     }
     let query = query.unwrap_or_default();
     let excluded: Vec<&str> = query.split('&').filter_map(|pair| pair.strip_prefix("exclude=")).collect();
-    parts.retain(|part, _| !excluded.contains(part));
+    for parts in [&mut parts, &mut aside] {
+        parts.retain(|part, _| !excluded.contains(part));
+    }
     let mut pressed = health.pressed();
     pressed.retain(|(part, _)| !excluded.contains(&part.as_str()));
     let is_ready =
@@ -188,6 +197,12 @@ async fn ready(State(admin): State<Admin>, RawQuery(query): RawQuery) -> (Status
         let _ = match state {
             Ok(()) => writeln!(text, "{part}: ok"),
             Err(reason) => writeln!(text, "{part}: {reason}"),
+        };
+    }
+    for (part, state) in aside {
+        let _ = match state {
+            Ok(()) => writeln!(text, "{part}: ok"),
+            Err(reason) => writeln!(text, "{part}: {reason} ({NOT_COUNTED})"),
         };
     }
     for (part, pressure) in pressed {

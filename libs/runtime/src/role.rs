@@ -44,6 +44,11 @@ impl RoleName {
         !matches!(self, Self::ChallengeResponder | Self::Console)
     }
 
+    /// Whether it is of use while store and bus are away: a responder answers what it has seen.
+    pub fn serves_from_memory(self) -> bool {
+        self == Self::ChallengeResponder
+    }
+
     /// Whether it works on the store at all; the page is a client of the API like any other.
     pub fn needs_store(self) -> bool {
         self != Self::Console
