@@ -34,8 +34,8 @@ pub(crate) enum LinkError {
 }
 
 impl LinkError {
-    /// What the broker will refuse for ever, as a sentence. A connection that is refused is not among it: a
-    /// wrong password is mended at the broker, and we come back by ourselves.
+    /// What the broker refuses until an administrator changes something there, as a sentence. A connection that is refused is
+    /// not among it: its own words say all there is.
     fn refusal(&self) -> Option<String> {
         let Self::Amqp(error) = self else { return None };
         let ErrorKind::ProtocolError(error) = error.kind() else {
@@ -50,6 +50,10 @@ impl LinkError {
             }
             _ => None,
         }
+    }
+
+    pub(crate) fn in_a_sentence(&self) -> String {
+        self.refusal().unwrap_or_else(|| self.to_string())
     }
 }
 
@@ -139,7 +143,7 @@ impl Link {
     /// The sessions of a part, one after the other.
     pub(crate) fn attempts<'a>(&'a self, part: &'a str, stop: &'a CancellationToken) -> Attempts<'a> {
         self.note(part, "not connected yet");
-        Attempts { link: self, part, stop, pause: FIRST_PAUSE }
+        Attempts { link: self, part, stop, pause: FIRST_PAUSE, has_worked: false }
     }
 }
 
@@ -158,6 +162,7 @@ pub(crate) struct Attempts<'a> {
     part: &'a str,
     stop: &'a CancellationToken,
     pause: Duration,
+    has_worked: bool,
 }
 
 impl Attempts<'_> {
@@ -169,15 +174,20 @@ impl Attempts<'_> {
     /// The part works: the session got through.
     pub(crate) fn works(&mut self) {
         self.pause = FIRST_PAUSE;
+        self.has_worked = true;
         self.link.works(self.part);
     }
 
-    /// Notes why a session ended, and waits a while; an error if there is no point in another.
+    /// Notes why a session ended, and waits a while. What the broker refuses to a part that never worked is an error: the
+    /// process was set up wrong, and its start should say so. From a part that did work a right was taken, which is given back
+    /// at the broker; until then it is a line in `/readyz`.
     pub(crate) async fn failed(&mut self, error: LinkError) -> Result<(), BusError> {
-        if let Some(refusal) = error.refusal() {
+        if let Some(refusal) = error.refusal()
+            && !self.has_worked
+        {
             return Err(BusError::Refused(refusal));
         }
-        let reason = error.to_string();
+        let reason = error.in_a_sentence();
         if self.link.note(self.part, &reason) {
             tracing::warn!(part = self.part, reason, "not working, it is tried again");
         }

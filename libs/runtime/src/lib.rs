@@ -3,6 +3,7 @@
 //!
 //! A role gets a [`Context`] and nothing else; it cannot tell which store or bus is underneath.
 
+mod backends;
 mod checkpoint;
 mod clock;
 pub mod config;
@@ -24,6 +25,7 @@ mod telemetry;
 pub mod testing;
 mod worker;
 
+pub use backends::{Backends, Findings, check_sealing_keys};
 #[cfg(feature = "sandbox")]
 pub use checkpoint::Hold;
 pub use checkpoint::checkpoint;
@@ -32,7 +34,7 @@ pub use config::Config;
 pub use context::{Context, Listen, Listeners, Process};
 pub use descriptors::raise_descriptors;
 pub use error::{RoleError, chain};
-pub use health::{Backends, Health, serve_admin};
+pub use health::{Health, serve_admin};
 pub use known::KnownTokens;
 pub use listener::{Accepted, Listener, Patience, Peer, Places, serve_http};
 pub use proof::{is_process_proof, process_proof};

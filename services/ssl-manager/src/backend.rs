@@ -105,6 +105,16 @@ pub(crate) async fn open_for_command(config: &Config) -> Result<Arc<Store>, RunE
     Ok(Arc::new(store))
 }
 
+/// Opens the store to look at it; none where its file is not there yet.
+pub(crate) async fn open_for_check(config: &Config) -> Result<Option<Arc<Store>>, RunError> {
+    match place(config)? {
+        StorePlace::File(path) if !path.exists() => return Ok(None),
+        StorePlace::File(_) => {}
+        StorePlace::Server(url) => reach(&url).await?,
+    }
+    Ok(Some(Arc::new(open(config, &system_clock()).await?)))
+}
+
 /// `db migrate`.
 pub(crate) async fn migrate(config: &Config) -> Result<(), RunError> {
     make_room(config).await?;

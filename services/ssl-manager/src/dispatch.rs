@@ -104,7 +104,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         #[cfg(feature = "sandbox")]
         Command::Sandbox { part } => Ok(crate::sandbox_command::run(part.clone()).await?),
         Command::Health { wait } => health::run(&Config::read(file)?, *wait, cli.global.output).await,
-        Command::Config { command } => config_command::run(command, file, cli.global.output),
+        Command::Config { command } => config_command::run(command, file, cli.global.output).await,
         Command::Db { command: DbCommand::Migrate } => {
             backend::migrate(&Config::read(file)?).await?;
             print_done(cli.global.output, "The schema is up to date.", &json!({ "migrated": true }))

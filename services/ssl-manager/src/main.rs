@@ -11,6 +11,7 @@ mod demo;
 mod dispatch;
 mod health;
 mod keys;
+mod live_check;
 mod memory;
 mod output;
 mod passwords;

@@ -207,9 +207,12 @@ async fn follow_files(process: Process) -> Result<(), RoleError> {
 
 fn spawn(context: &Context, roles: &[RoleName], metrics: PrometheusHandle) -> JoinSet<Result<(), RoleError>> {
     let mut tasks = JoinSet::new();
-    let writes = roles.iter().any(|role| role.writes());
-    let needed = roles.iter().any(|role| !role.serves_from_memory());
-    let backends = Backends { store: context.store.clone(), bus: context.bus.clone(), writes, needed };
+    let backends = Backends {
+        store: context.store.clone(),
+        bus: context.bus.clone(),
+        sealing_keys: context.sealing_keys.clone(),
+        roles: roles.to_vec(),
+    };
     tasks.spawn(serve_admin(context.process(), Some(backends), metrics));
     let parts: Vec<&'static str> = roles.iter().map(|role| role.as_str()).collect();
     for part in &parts {
