@@ -8,6 +8,10 @@ import sys
 import yaml
 
 ROLES = {"api", "issuer", "challenge-responder", "scheduler", "c4-uploader", "console"}
+# Clients come to these by a Service.
+SERVING = {"api", "challenge-responder", "console"}
+# What the program takes at most from the end of the drain to its own.
+STOPS_WITHIN = 30
 SEALING = {"api", "issuer", "c4-uploader"}
 OURS = re.compile(r"(^|/)ssl-manager(-sandbox)?(:|@|$)")
 problems = []
@@ -65,6 +69,18 @@ def check_container(where, kind, pod, container):
                 problem(where, f"{probe} is missing")
 
 
+def check_drain(where, name, pod, name_of):
+    """The ports stay open until the nodes' tables are without the copy, and the end of it is not cut off."""
+    used = [of for source, of in sources(pod.get("volumes", [])) if source == "configMap"]
+    settings = "".join(str(name_of.get(("ConfigMap", of), {}).get("data", {})) for of in used)
+    found = re.search(r"drain_seconds = (\d+)", settings)
+    seconds = int(found.group(1)) if found else 0
+    if (seconds > 0) != (name in SERVING):
+        problem(where, f"admin.drain_seconds is {seconds}")
+    if pod.get("terminationGracePeriodSeconds", 30) < seconds + STOPS_WITHIN:
+        problem(where, "terminationGracePeriodSeconds is shorter than drain and stop")
+
+
 def check_kubernetes(path):
     resources = [document for document in yaml.safe_load_all(path.read_text()) if document]
     name_of = {(resource["kind"], resource["metadata"]["name"]): resource for resource in resources}
@@ -94,6 +110,8 @@ def check_kubernetes(path):
                 value = str(variable.get("value", ""))
                 if re.search(r"://[^/\s]*:[^/\s]*@", value) or re.search(r"TOKEN$|PASSWORD$", variable["name"]) and value:
                     problem(where, f"{variable['name']} holds a secret")
+        if name in ROLES:
+            check_drain(where, name, pod, name_of)
         used = set(sources(pod.get("volumes", [])))
         for source, of in used:
             # A name without a hash refers to nothing that is generated here: it was misspelt.
@@ -108,6 +126,9 @@ def check_kubernetes(path):
         if path.stem == "production":
             if ("PodDisruptionBudget", role) not in name_of:
                 problem(path.stem, f"role {role} has no PodDisruptionBudget")
+            budget = name_of.get(("PodDisruptionBudget", role), {}).get("spec", {})
+            if budget.get("unhealthyPodEvictionPolicy") != "AlwaysAllow":
+                problem(path.stem, f"copies of {role} that are not ready hold up a drain")
             scaler = name_of.get(("HorizontalPodAutoscaler", role), {})
             if scaler.get("spec", {}).get("minReplicas", 0) < 2:
                 problem(path.stem, f"role {role} may run in fewer than two copies")

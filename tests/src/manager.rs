@@ -300,6 +300,13 @@ root_certificate_file = "{folder}/ca-root.pem"
         }
     }
 
+    /// Takes a setting from every copy of a role, which then has what stands in the settings file.
+    pub fn drop_setting(&mut self, role: &str, variable: &str) {
+        for copy in self.copies.iter_mut().filter(|copy| copy.role == role) {
+            copy.settings.retain(|(name, _)| *name != variable);
+        }
+    }
+
     /// Starts one role in a process of its own beside what runs, and waits until it is ready.
     pub async fn start_role(&self, role: &'static str, environment: &[(&str, &str)]) -> Subprocess {
         let admin = free_port();

@@ -132,6 +132,11 @@ impl Subprocess {
         self.signal(Signal::SIGTERM);
     }
 
+    /// SIGHUP.
+    pub fn hang_up(&self) {
+        self.signal(Signal::SIGHUP);
+    }
+
     /// Ctrl-C.
     pub fn interrupt(&self) {
         self.signal(Signal::SIGINT);
@@ -188,6 +193,11 @@ impl Processes {
     /// SIGTERM to all.
     pub fn terminate(&self) {
         self.0.iter().for_each(Subprocess::terminate);
+    }
+
+    /// SIGHUP to all.
+    pub fn hang_up(&self) {
+        self.0.iter().for_each(Subprocess::hang_up);
     }
 
     /// kill -9 of all.

@@ -364,6 +364,7 @@ fn context(
         sealing_keys: Some(Arc::new(keys)),
         stop: Stop::default(),
         health: Health::default(),
+        reload: runtime::Reload::default(),
         listeners: Arc::default(),
     }
 }

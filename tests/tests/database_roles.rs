@@ -383,6 +383,7 @@ impl Prize {
             sealing_keys: Some(self.keys.clone()),
             stop: stop.clone(),
             health: Health::default(),
+            reload: runtime::Reload::default(),
             listeners: Arc::new(listeners),
         };
         tokio::spawn(api::run(context));

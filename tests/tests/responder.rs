@@ -7,9 +7,11 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use sandbox::{ValidationResult, World, WorldOptions};
-use tests::{Mode, SslManager, Surroundings};
+use tests::{Mode, Postgres, RabbitMq, SslManager, Surroundings};
 
 const LIMIT: Duration = Duration::from_secs(30);
+/// For what happens once; ten times what it takes.
+const WITHIN: Duration = Duration::from_mins(2);
 const NAME: &str = "shop.example.com";
 
 tests::in_both_modes!(only_what_was_stored_for_the_host_is_answered, a_client_that_dawdles_is_cut_off);
@@ -82,6 +84,52 @@ async fn only_what_was_stored_for_the_host_is_answered(mode: Mode) {
     let many = "X-Filler: 0123456789\r\n".repeat(5000);
     let answer = exchange(at, &format!("GET {path} HTTP/1.1\r\nHost: {NAME}\r\n{many}\r\n"));
     assert!(!answer.starts_with("HTTP/1.1 200"), "headers are bounded: {answer}");
+}
+
+/// Both copies were told of the challenge, or asked for it; then database and broker go.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_seen_is_answered_without_database_and_broker() {
+    let (mut postgres, mut rabbitmq) = tokio::join!(Postgres::start(false), RabbitMq::start());
+    let world = World::start(WorldOptions::default()).await.unwrap();
+    let mut manager = SslManager::on(&Surroundings::sandbox(&world), &postgres, &rabbitmq, 2).await;
+    world.edge.control().set_challenge_upstream(manager.responder());
+    world.point_at_cdn(NAME);
+    world.ca.control().validation_result(NAME, ValidationResult::Never);
+    manager.start().await;
+    assert_eq!(manager.domain(&["add", NAME]).code, 0);
+    let token = tests::wait_for("a token", WITHIN, || {
+        let token = world.ca.control().token_for(NAME);
+        std::future::ready(token.ok_or_else(|| "no authorization".to_owned()))
+    })
+    .await;
+    let copies = manager.settings_of("challenge-responder", "SSL_MANAGER__CHALLENGE_RESPONDER__LISTEN");
+    let copies: Vec<SocketAddr> = copies.iter().map(|listen| listen.parse().unwrap()).collect();
+    assert_eq!(copies.len(), 2);
+    let path = format!("/.well-known/acme-challenge/{token}");
+    let answered = |at| {
+        let answer = get(at, "GET", NAME, &path);
+        std::future::ready(if answer.contains(&format!("{token}.")) { Ok(()) } else { Err(answer) })
+    };
+    for at in &copies {
+        tests::wait_for("the answer", WITHIN, || answered(*at)).await;
+    }
+    postgres.kill_9();
+    rabbitmq.kill_9();
+    tests::wait_for("readiness that tells and does not count", WITHIN, || async {
+        let said = manager.readiness("challenge-responder").await;
+        let is_told = |(code, text): &(u16, String)| {
+            let of =
+                |part: &str| text.lines().any(|line| line.starts_with(part) && line.contains("not counted"));
+            *code == 200 && of("store: ") && of("bus: ")
+        };
+        if said.iter().all(is_told) { Ok(()) } else { Err(format!("{said:?}")) }
+    })
+    .await;
+    for at in copies {
+        answered(at).await.unwrap();
+        let other = get(at, "GET", NAME, &format!("/.well-known/acme-challenge/{}", "A".repeat(43)));
+        assert!(other.starts_with("HTTP/1.1 503"), "the database is asked, and is gone: {other}");
+    }
 }
 
 async fn a_client_that_dawdles_is_cut_off(mode: Mode) {

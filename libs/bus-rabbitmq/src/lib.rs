@@ -72,6 +72,22 @@ impl RabbitMqBus {
     }
 }
 
+impl RabbitMqBus {
+    /// Whether the broker lets us in and declares what we need of it. Nothing is left open.
+    pub async fn check(&self) -> Result<(), BusError> {
+        let refused = |error: link::LinkError| BusError::Refused(error.in_a_sentence());
+        let channel = self.link.channel().await.map_err(refused)?;
+        let declared = topology::declare(&channel).await.map_err(refused);
+        self.link.close().await;
+        declared
+    }
+
+    /// Connects by another URL from now on, as after a change of the password; the connection that is open stays.
+    pub fn use_url(&self, url: &str) -> Result<(), BusError> {
+        self.link.use_url(url)
+    }
+}
+
 #[async_trait]
 impl Bus for RabbitMqBus {
     async fn consume(

@@ -34,8 +34,8 @@ pub(crate) enum LinkError {
 }
 
 impl LinkError {
-    /// What the broker will refuse for ever, as a sentence. A connection that is refused is not among it: a
-    /// wrong password is mended at the broker, and we come back by ourselves.
+    /// What the broker refuses until an administrator changes something there, as a sentence. A connection that is refused is
+    /// not among it: its own words say all there is.
     fn refusal(&self) -> Option<String> {
         let Self::Amqp(error) = self else { return None };
         let ErrorKind::ProtocolError(error) = error.kind() else {
@@ -51,10 +51,14 @@ impl LinkError {
             _ => None,
         }
     }
+
+    pub(crate) fn in_a_sentence(&self) -> String {
+        self.refusal().unwrap_or_else(|| self.to_string())
+    }
 }
 
 pub(crate) struct Link {
-    uri: AMQPUri,
+    uri: Mutex<AMQPUri>,
     tls: OwnedTLSConfig,
     name: String,
     connection: tokio::sync::Mutex<Option<Connection>>,
@@ -63,11 +67,6 @@ pub(crate) struct Link {
 
 impl Link {
     pub(crate) fn new(options: RabbitMqOptions) -> Result<Self, BusError> {
-        // What is wrong with it is not repeated: a URL holds a password.
-        let mut uri: AMQPUri = options.url.parse().map_err(|_| {
-            BusError::Setting("bus.url is not amqp(s)://USER:PASSWORD@HOST:PORT/VHOST".to_owned())
-        })?;
-        uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
         let cert_chain = match &options.root_certificate_file {
             None => None,
             Some(path) => Some(std::fs::read_to_string(path).map_err(|error| {
@@ -78,12 +77,17 @@ impl Link {
             })?),
         };
         Ok(Self {
-            uri,
+            uri: Mutex::new(parse(&options.url)?),
             tls: OwnedTLSConfig { identity: None, cert_chain },
             name: options.name,
             connection: tokio::sync::Mutex::new(None),
             trouble: Mutex::default(),
         })
+    }
+
+    pub(crate) fn use_url(&self, url: &str) -> Result<(), BusError> {
+        *self.uri.lock().unwrap_or_else(PoisonError::into_inner) = parse(url)?;
+        Ok(())
     }
 
     /// A fresh channel.
@@ -100,8 +104,8 @@ impl Link {
     async fn connect(&self) -> Result<Connection, LinkError> {
         let properties = ConnectionProperties::default().with_connection_name(self.name.as_str().into());
         let runtime = lapin::runtime::default_runtime()?;
-        let connecting =
-            Connection::connect_uri_with_config(self.uri.clone(), properties, self.tls.clone(), runtime);
+        let uri = self.uri.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let connecting = Connection::connect_uri_with_config(uri, properties, self.tls.clone(), runtime);
         let connection = tokio::time::timeout(CONNECT_WITHIN, connecting)
             .await
             .map_err(|_| LinkError::Silent)?
@@ -139,8 +143,17 @@ impl Link {
     /// The sessions of a part, one after the other.
     pub(crate) fn attempts<'a>(&'a self, part: &'a str, stop: &'a CancellationToken) -> Attempts<'a> {
         self.note(part, "not connected yet");
-        Attempts { link: self, part, stop, pause: FIRST_PAUSE }
+        Attempts { link: self, part, stop, pause: FIRST_PAUSE, has_worked: false }
     }
+}
+
+/// What is wrong with it is not repeated: a URL holds a password.
+fn parse(url: &str) -> Result<AMQPUri, BusError> {
+    let mut uri: AMQPUri = url.parse().map_err(|_| {
+        BusError::Setting("bus.url is not amqp(s)://USER:PASSWORD@HOST:PORT/VHOST".to_owned())
+    })?;
+    uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
+    Ok(uri)
 }
 
 /// A part's sessions: `while attempts.go_on() { match session().await { … } }`.
@@ -149,6 +162,7 @@ pub(crate) struct Attempts<'a> {
     part: &'a str,
     stop: &'a CancellationToken,
     pause: Duration,
+    has_worked: bool,
 }
 
 impl Attempts<'_> {
@@ -160,15 +174,20 @@ impl Attempts<'_> {
     /// The part works: the session got through.
     pub(crate) fn works(&mut self) {
         self.pause = FIRST_PAUSE;
+        self.has_worked = true;
         self.link.works(self.part);
     }
 
-    /// Notes why a session ended, and waits a while; an error if there is no point in another.
+    /// Notes why a session ended, and waits a while. What the broker refuses to a part that never worked is an error: the
+    /// process was set up wrong, and its start should say so. From a part that did work a right was taken, which is given back
+    /// at the broker; until then it is a line in `/readyz`.
     pub(crate) async fn failed(&mut self, error: LinkError) -> Result<(), BusError> {
-        if let Some(refusal) = error.refusal() {
+        if let Some(refusal) = error.refusal()
+            && !self.has_worked
+        {
             return Err(BusError::Refused(refusal));
         }
-        let reason = error.to_string();
+        let reason = error.in_a_sentence();
         if self.link.note(self.part, &reason) {
             tracing::warn!(part = self.part, reason, "not working, it is tried again");
         }

@@ -75,7 +75,7 @@ pub enum BusError {
     /// The URL or a file that it needs cannot be used.
     #[error("{0}")]
     Setting(String),
-    /// The broker will never take what we ask of it. Somebody must change its configuration.
+    /// The broker refuses what we ask of it from the start. Its configuration, or ours, must be changed.
     #[error("the broker refuses: {0}")]
     Refused(String),
 }

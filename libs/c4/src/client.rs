@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -62,11 +63,39 @@ impl fmt::Debug for Upload<'_> {
     }
 }
 
+/// The bearer token of a client; a new one counts from the next request on. Cheap to clone; no `Debug`.
+#[derive(Clone)]
+pub struct C4Token(Arc<RwLock<Zeroizing<String>>>);
+
+impl C4Token {
+    fn new(token: &str) -> Result<Self, C4ConfigError> {
+        checked_token(token).map(|token| Self(Arc::new(RwLock::new(token))))
+    }
+
+    /// Puts another token in place of the one that is used now, which stays if that one cannot be used.
+    pub fn replace(&self, token: &str) -> Result<(), C4ConfigError> {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = checked_token(token)?;
+        Ok(())
+    }
+
+    fn get(&self) -> Zeroizing<String> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn checked_token(token: &str) -> Result<Zeroizing<String>, C4ConfigError> {
+    let token = Zeroizing::new(token.trim().to_owned());
+    if token.is_empty() || bearer(&token).is_none() {
+        return Err(C4ConfigError::BadToken);
+    }
+    Ok(token)
+}
+
 /// Speaks to C4. One request per call; the connections are shared.
 pub struct C4Client {
     http: reqwest::Client,
     base_url: Url,
-    token: Zeroizing<String>,
+    token: C4Token,
 }
 
 impl fmt::Debug for C4Client {
@@ -99,10 +128,7 @@ impl C4Client {
         let C4Options { base_url, token, root_certificate_pem } = options;
         let base_url = checked_url(&base_url)?;
         let is_https = base_url.scheme() == "https";
-        let token = Zeroizing::new(token.trim().to_owned());
-        if token.is_empty() || bearer(&token).is_none() {
-            return Err(C4ConfigError::BadToken);
-        }
+        let token = C4Token::new(&token)?;
         let tls =
             if is_https { tls::trusting(root_certificate_pem.as_deref())? } else { tls::trusting_nobody()? };
         let http = reqwest::Client::builder()
@@ -116,6 +142,11 @@ impl C4Client {
             .build()
             .map_err(|source| C4ConfigError::Client { source: source.into() })?;
         Ok(Self { http, base_url, token })
+    }
+
+    /// Its token, to be replaced.
+    pub fn token(&self) -> C4Token {
+        self.token.clone()
     }
 
     /// What C4 has for a name; none if it does not know the name.
@@ -167,7 +198,7 @@ impl C4Client {
 
     fn request(&self, method: Method, url: Url) -> RequestBuilder {
         let mut headers = HeaderMap::new();
-        if let Some(value) = bearer(&self.token) {
+        if let Some(value) = bearer(&self.token.get()) {
             headers.insert(AUTHORIZATION, value);
         }
         self.http.request(method, url).headers(headers)
@@ -224,7 +255,7 @@ impl C4Client {
     }
 
     fn tidy(&self, message: &str, secrets: &[&str]) -> String {
-        tidy_message(message, &[secrets, &[self.token.as_str()]].concat())
+        tidy_message(message, &[secrets, &[self.token.get().as_str()]].concat())
     }
 }
 
@@ -344,12 +375,16 @@ mod tests {
         assert!(!format!("{options:?}").contains("secret"));
         let client = C4Client::new(options).unwrap();
         assert!(!format!("{client:?}").contains("secret"));
-        assert_eq!(bearer(&client.token).unwrap(), "Bearer very-secret-token");
+        assert_eq!(bearer(&client.token().get()).unwrap(), "Bearer very-secret-token");
         assert!(!format!("{:?}", client.request(Method::GET, client.url(&[]))).contains("secret"));
         for token in ["", " \n", "a\nb", "a\0b"] {
             let error = C4Client::new(self::options("http://localhost", token)).unwrap_err();
             assert!(matches!(error, C4ConfigError::BadToken), "{token:?}");
+            assert!(client.token().replace(token).is_err(), "{token:?}");
         }
+        assert_eq!(*client.token().get(), "very-secret-token", "a bad one changes nothing");
+        client.token().replace("another\n").unwrap();
+        assert_eq!(*client.token().get(), "another");
     }
 
     #[test]

@@ -14,6 +14,6 @@ mod outside;
 mod tls;
 mod wire;
 
-pub use client::{C4Client, C4Options, Upload};
+pub use client::{C4Client, C4Options, C4Token, Upload};
 pub use error::{C4ConfigError, C4Error};
 pub use wire::{C4Certificate, C4Domain};

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use c4::{C4Client, C4Error, C4Options};
+use c4::{C4Client, C4Error, C4Options, C4Token};
 use dns::{Applicant, Caa, CouldNotAsk, Failed, Nameservers, Pointing, Targets, Trouble};
 use domain::{Clock, DomainName, Entropy, Found as FoundInDns, Reason};
 use rehearsal::{Options, Rehearsal, Rehearsed};
@@ -116,6 +116,11 @@ impl Preflight {
             rehearsal,
             doubt: Doubt::default(),
         })
+    }
+
+    /// The token of the client that asks C4, to be replaced.
+    pub fn c4_token(&self) -> C4Token {
+        self.c4.token()
     }
 
     /// Asks C4 and DNS.

@@ -9,8 +9,9 @@ use domain::{Clock, Entropy};
 use seal::SealingKeys;
 use store::Store;
 use tokio::net::TcpListener;
+use zeroize::Zeroizing;
 
-use crate::{Config, Health, RoleError, Stop};
+use crate::{Config, Health, Reload, RoleError, Stop};
 
 /// What every process has, whatever it works on. Cheap to clone.
 #[derive(Clone)]
@@ -27,6 +28,8 @@ pub struct Process {
     pub health: Health,
     /// Sockets, bound before any role started.
     pub listeners: Arc<Listeners>,
+    /// Files that are read again when they change.
+    pub reload: Reload,
 }
 
 /// Everything a role may use. Cheap to clone.
@@ -50,6 +53,8 @@ pub struct Context {
     pub health: Health,
     /// Sockets, bound before any role started.
     pub listeners: Arc<Listeners>,
+    /// Files that are read again when they change.
+    pub reload: Reload,
 }
 
 impl Context {
@@ -62,6 +67,7 @@ impl Context {
             stop: self.stop.clone(),
             health: self.health.clone(),
             listeners: self.listeners.clone(),
+            reload: self.reload.clone(),
         }
     }
 
@@ -70,6 +76,20 @@ impl Context {
         self.sealing_keys
             .clone()
             .ok_or_else(|| RoleError::setting("keys.sealing_key_file", "this role needs a sealing key"))
+    }
+
+    /// Hands the bearer token of C4 to `replace` when its file changes; a token from the environment stays.
+    pub fn follow_c4_token(
+        &self,
+        replace: impl Fn(Zeroizing<String>) -> Result<(), String> + Send + Sync + 'static,
+    ) {
+        const SETTING: &str = "c4.token_file";
+        let config = self.config.clone();
+        let files = vec![config.c4.token_file.clone()];
+        self.reload.watch(SETTING, files, move || {
+            config.check_secret_file(SETTING, &config.c4.token_file)?;
+            replace(config.c4.bearer_token()?).map_err(|problem| RoleError::setting(SETTING, problem))
+        });
     }
 }
 

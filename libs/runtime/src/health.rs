@@ -9,19 +9,16 @@ use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::routing::get;
-use bus::Bus;
-use jiff::{SignedDuration, Timestamp};
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use store::Store;
-
-use crate::{Listen, Listener, Process, RoleError, chain, serve_http};
-
-const ASK_WITHIN: Duration = Duration::from_secs(2);
-const CLOCKS_MAY_DIFFER: SignedDuration = SignedDuration::from_secs(5);
+use crate::backends::{Backends, Findings};
+use crate::{Listen, Listener, Process, RoleError, serve_http};
 
 /// How long a part that was full says so.
 const FULL_FOR: Duration = Duration::from_secs(10);
+
+/// Said of a part that a process can do without for a while.
+const NOT_COUNTED: &str = "not counted: what was seen within the hour is answered without it";
 
 /// What each part of the process says about itself.
 #[derive(Clone, Debug, Default)]
@@ -98,17 +95,6 @@ impl Health {
     }
 }
 
-/// What a process works on, whose state is a part of its own.
-#[derive(Clone)]
-pub struct Backends {
-    /// The truth.
-    pub store: Arc<Store>,
-    /// The hints.
-    pub bus: Arc<dyn Bus>,
-    /// Whether the process is of no use if the store takes no writes.
-    pub writes: bool,
-}
-
 #[derive(Clone)]
 struct Admin {
     process: Process,
@@ -136,47 +122,25 @@ pub async fn serve_admin(
     Ok(())
 }
 
-/// What the store says of itself.
-async fn ask_store(store: &Store, writes: bool, now: Timestamp) -> Result<(), String> {
-    let asked = async {
-        if writes {
-            store.check_writes().await?;
-        }
-        store.clock().await
-    };
-    let theirs = match tokio::time::timeout(ASK_WITHIN, asked).await {
-        Ok(Ok(theirs)) => theirs,
-        Ok(Err(error)) => return Err(chain(&error)),
-        Err(_) => return Err("no answer in time".to_owned()),
-    };
-    theirs.map_or(Ok(()), |theirs| compare_clocks(now, theirs))
-}
-
-/// Whether a lease ends at nearly the same moment for everybody: each process compares it with its own clock.
-fn compare_clocks(ours: Timestamp, theirs: Timestamp) -> Result<(), String> {
-    let apart = ours.duration_since(theirs).abs();
-    if apart <= CLOCKS_MAY_DIFFER {
-        return Ok(());
-    }
-    let seconds = apart.as_secs();
-    Err(format!("the database's clock and this machine's are {seconds} s apart: set the clock"))
-}
-
 /// Says what works and what does not. `?exclude=PART` leaves a part aside, as Kubernetes' own servers do: a process that
 /// serves without the broker need not be taken out of service because of it.
 async fn ready(State(admin): State<Admin>, RawQuery(query): RawQuery) -> (StatusCode, String) {
     let Process { health, stop, clock, .. } = &admin.process;
     let mut parts = health.snapshot();
-    if let Some(Backends { store, bus, writes }) = &admin.backends {
-        parts.insert("store", ask_store(store, *writes, clock.now()).await);
-        parts.insert("bus", bus.trouble().map_or(Ok(()), Err));
+    let mut aside = BTreeMap::new();
+    if let Some(backends) = &admin.backends {
+        let Findings { counted, told } = backends.look(clock.now()).await;
+        parts.extend(counted);
+        aside = told;
     }
-    if stop.soft().is_cancelled() {
+    if stop.drain().is_cancelled() || stop.soft().is_cancelled() {
         parts.insert("process", Err("stopping".to_owned()));
     }
     let query = query.unwrap_or_default();
     let excluded: Vec<&str> = query.split('&').filter_map(|pair| pair.strip_prefix("exclude=")).collect();
-    parts.retain(|part, _| !excluded.contains(part));
+    for parts in [&mut parts, &mut aside] {
+        parts.retain(|part, _| !excluded.contains(part));
+    }
     let mut pressed = health.pressed();
     pressed.retain(|(part, _)| !excluded.contains(&part.as_str()));
     let is_ready =
@@ -188,6 +152,12 @@ async fn ready(State(admin): State<Admin>, RawQuery(query): RawQuery) -> (Status
         let _ = match state {
             Ok(()) => writeln!(text, "{part}: ok"),
             Err(reason) => writeln!(text, "{part}: {reason}"),
+        };
+    }
+    for (part, state) in aside {
+        let _ = match state {
+            Ok(()) => writeln!(text, "{part}: ok"),
+            Err(reason) => writeln!(text, "{part}: {reason} ({NOT_COUNTED})"),
         };
     }
     for (part, pressure) in pressed {
@@ -212,17 +182,5 @@ mod tests {
             pressure.since = Instant::now().checked_sub(FULL_FOR).expect("an instant");
         }
         assert!(health.pressed().is_empty());
-    }
-
-    #[test]
-    fn clocks_that_differ_by_more_than_five_seconds_are_a_reason() {
-        let at = |second| Timestamp::from_second(1_800_000_000 + second).unwrap();
-        for agree in [0, 5, -5] {
-            assert_eq!(compare_clocks(at(agree), at(0)), Ok(()), "{agree}");
-        }
-        for differ in [6_i64, -6, 86_400] {
-            let reason = compare_clocks(at(differ), at(0)).unwrap_err();
-            assert!(reason.contains(&format!("{} s apart", differ.abs())), "{reason}");
-        }
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! A role gets a [`Context`] and nothing else; it cannot tell which store or bus is underneath.
 
+mod backends;
 mod checkpoint;
 mod clock;
 pub mod config;
@@ -14,6 +15,7 @@ mod known;
 mod listener;
 mod metric_table;
 mod proof;
+mod reload;
 mod role;
 mod secret;
 mod seldom;
@@ -24,6 +26,7 @@ mod telemetry;
 pub mod testing;
 mod worker;
 
+pub use backends::{Backends, Findings, check_sealing_keys};
 #[cfg(feature = "sandbox")]
 pub use checkpoint::Hold;
 pub use checkpoint::checkpoint;
@@ -32,11 +35,12 @@ pub use config::Config;
 pub use context::{Context, Listen, Listeners, Process};
 pub use descriptors::raise_descriptors;
 pub use error::{RoleError, chain};
-pub use health::{Backends, Health, serve_admin};
+pub use health::{Health, serve_admin};
 pub use known::KnownTokens;
 pub use listener::{Accepted, Listener, Patience, Peer, Places, serve_http};
 pub use metric_table::{ENDING_WITHIN_DAYS, register_metrics};
 pub use proof::{is_process_proof, process_proof};
+pub use reload::{Current, Reload, show_own_certificate};
 pub use role::RoleName;
 pub use secret::{Secret, SecretUrl};
 pub use seldom::Seldom;

@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Listen, Process, RoleError, descriptors};
+use crate::{Current, Listen, Process, RoleError, descriptors};
 use connection::Connection;
 use gate::Gate;
 
@@ -61,13 +61,17 @@ type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub struct Listener {
     socket: TcpListener,
     gate: Arc<Gate>,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Current<ServerConfig>>,
     patience: Patience,
 }
 
 impl Listener {
-    /// Takes the socket that was bound for this; with `tls`, connections begin with a handshake.
-    pub fn new(process: &Process, what: Listen, tls: Option<ServerConfig>) -> Result<Self, RoleError> {
+    /// Takes the socket that was bound for this; with `tls`, connections begin with a handshake by what it is then.
+    pub fn new(
+        process: &Process,
+        what: Listen,
+        tls: Option<Current<ServerConfig>>,
+    ) -> Result<Self, RoleError> {
         let settings = &process.config.connections;
         let share = descriptors::share(descriptors::descriptors(), process.listeners.bound());
         let most = if what == Listen::Admin { MAX_ADMIN_CONNECTIONS } else { settings.max as usize };
@@ -85,8 +89,13 @@ impl Listener {
         Ok(Self::with(socket, gate, tls, Patience::default()))
     }
 
-    fn with(socket: TcpListener, gate: Arc<Gate>, tls: Option<ServerConfig>, patience: Patience) -> Self {
-        Self { socket, gate, tls: tls.map(|tls| TlsAcceptor::from(Arc::new(tls))), patience }
+    fn with(
+        socket: TcpListener,
+        gate: Arc<Gate>,
+        tls: Option<Current<ServerConfig>>,
+        patience: Patience,
+    ) -> Self {
+        Self { socket, gate, tls, patience }
     }
 
     /// A listener with limits of its own, for tests.
@@ -97,7 +106,7 @@ impl Listener {
         tls: Option<ServerConfig>,
         health: crate::Health,
     ) -> Self {
-        Self::with(socket, Gate::new("custom", places, health), tls, patience)
+        Self::with(socket, Gate::new("custom", places, health), tls.map(Current::new), patience)
     }
 
     /// Accepts until the stop, and hands each connection that got a place, and shook hands in time, to `serve`, in a
@@ -118,7 +127,8 @@ impl Listener {
             match accepted {
                 Ok((stream, client)) => {
                     let Some(connection) = self.admit(stream, client) else { continue };
-                    let (tls, within, serve) = (self.tls.clone(), self.patience.handshake, serve.clone());
+                    let tls = self.tls.as_ref().map(|tls| TlsAcceptor::from(tls.get()));
+                    let (within, serve) = (self.patience.handshake, serve.clone());
                     let stop = stop.clone();
                     spawn(Box::pin(async move {
                         let accepted = tokio::select! {

@@ -44,6 +44,23 @@ impl RoleName {
         !matches!(self, Self::ChallengeResponder | Self::Console)
     }
 
+    /// The database role of `deploy/postgres/roles.sql` whose rights it needs.
+    pub fn database_role(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Api => "ssl_manager_api",
+            Self::Issuer => "ssl_manager_issuer",
+            Self::ChallengeResponder => "ssl_manager_responder",
+            Self::Scheduler => "ssl_manager_scheduler",
+            Self::C4Uploader => "ssl_manager_uploader",
+            Self::Console => return None,
+        })
+    }
+
+    /// Whether it is of use while store and bus are away: a responder answers what it has seen.
+    pub fn serves_from_memory(self) -> bool {
+        self == Self::ChallengeResponder
+    }
+
     /// Whether it works on the store at all; the page is a client of the API like any other.
     pub fn needs_store(self) -> bool {
         self != Self::Console

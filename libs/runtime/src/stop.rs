@@ -1,4 +1,4 @@
-//! Stopping: first no new work, then no work.
+//! Stopping: first the process says that it goes and serves on (the drain), then there is no new work, then no work.
 
 use std::future::Future;
 use std::time::Duration;
@@ -11,15 +11,21 @@ const GRACE: Duration = Duration::from_secs(8);
 /// How long releasing it may take; with the grace, well within the 30 s that an orchestrator gives.
 const RELEASE_WITHIN: Duration = Duration::from_secs(15);
 
-/// The two signals of a stop, and what is still running.
+/// The three signals of a stop, and what is still running.
 #[derive(Clone, Debug, Default)]
 pub struct Stop {
+    drain: CancellationToken,
     soft: CancellationToken,
     hard: CancellationToken,
     tasks: TaskTracker,
 }
 
 impl Stop {
+    /// The process goes soon: send it nothing that others can take. Everything still works.
+    pub fn drain(&self) -> &CancellationToken {
+        &self.drain
+    }
+
     /// Take no new work from here on.
     pub fn soft(&self) -> &CancellationToken {
         &self.soft
@@ -37,6 +43,7 @@ impl Stop {
 
     /// Stops: waits for what is in hand, then has it released. False if something still ran at the deadline.
     pub async fn stop(&self) -> bool {
+        self.drain.cancel();
         self.soft.cancel();
         self.tasks.close();
         if tokio::time::timeout(GRACE, self.tasks.wait()).await.is_err() {

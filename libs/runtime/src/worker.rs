@@ -24,6 +24,7 @@ const RENEW_EVERY: Duration = Duration::from_secs(10);
 /// Claims made in one transaction.
 const MOST_CLAIMS: usize = 50;
 const CLAIM_AGAIN_AFTER: Duration = Duration::from_secs(1);
+const RELEASE_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// What a role does with work it owns: it ends the lease itself, with the step that records the result.
 #[async_trait]
@@ -32,7 +33,8 @@ pub trait Job: Send + Sync + 'static {
     async fn perform(&self, lease: &Lease) -> Result<Finished, JobError>;
 }
 
-/// Why work was dropped. Its row stays as it was, so the sweep finds it once the lease has ended.
+/// Why work was dropped. Its row stays as it was, so the sweep finds it: where the database did not do its part, as soon as it
+/// does again, because the lease is released then; else once the lease has ended.
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
     /// The store failed, or the lease is lost.
@@ -140,13 +142,42 @@ async fn own(context: Context, job: Arc<dyn Job>, lease: Lease) {
             Err(JobError::Store(error)) if error.is_lease_lost() => {
                 tracing::info!("dropped: the work was taken over or is not wanted any more");
             }
-            Err(error) => tracing::error!(error = &error as &dyn Error, "work dropped until its lease ends"),
+            Err(error) => {
+                let kind = lease.work.kind.as_str();
+                metrics::counter!("ssl_manager_work_dropped_total", "kind" => kind).increment(1);
+                if matches!(&error, JobError::Store(error) if error.is_unavailable()) {
+                    tracing::warn!(error = &error as &dyn Error, "work dropped, its lease is released");
+                    give_back(&context, &lease).await;
+                } else {
+                    tracing::error!(error = &error as &dyn Error, "work dropped until its lease ends");
+                }
+            }
         },
         () = keep(&context, &lease) => tracing::info!("dropped: the lease is lost"),
         () = context.stop.hard().cancelled() => {
             if let Err(error) = context.store.release(&lease).await {
                 tracing::warn!(error = &error as &dyn Error, "lease not released, it will end by itself");
             }
+        }
+    }
+}
+
+/// Releases the lease as soon as the database takes it, so that the work goes on then and not when the lease ends, after
+/// which there is nothing to release. At the hard stop it is left to its end.
+async fn give_back(context: &Context, lease: &Lease) {
+    let ends_at = context.clock.now() + LEASE;
+    while context.clock.now() < ends_at {
+        match context.store.release(lease).await {
+            Ok(()) => return,
+            Err(error) if !error.is_unavailable() => {
+                tracing::warn!(error = &error as &dyn Error, "lease not released, it will end by itself");
+                return;
+            }
+            Err(_) => {}
+        }
+        tokio::select! {
+            () = context.clock.sleep(RELEASE_AGAIN_AFTER) => {}
+            () = context.stop.hard().cancelled() => return,
         }
     }
 }

@@ -280,6 +280,7 @@ fn settings_that_make_no_sense_are_named() {
         LimitNumbers { new_orders: Some(LimitNumber { count: 0, hours: 3 }), ..LimitNumbers::default() };
     assert!(limited(IssuerLimits::Numbers(nothing)).contains("limits.new_orders"));
     assert!(problems(|c| c.issuer.max_in_flight = 0).contains("max_in_flight"));
+    assert!(problems(|c| c.admin.drain_seconds = 301).contains("admin.drain_seconds: must be at most 300"));
     let both = problems(|c| {
         c.c4.base_url.clear();
         c.renewal.pre_expiry_days = PreExpiry::Days(0);

@@ -88,6 +88,13 @@ impl SealingKeys {
         decrypt(&content_key, CONTENT_LABEL, &bound_to, content).map(Opened)
     }
 
+    /// Whether the sealing key that something was sealed under is at hand: [`SealError::UnknownKey`] if not. Nothing is
+    /// opened.
+    pub async fn has_key_of(&self, sealed: &[u8]) -> Result<(), SealError> {
+        let Parts { wrapped, .. } = split(sealed)?;
+        self.wrapping.mac(wrapped.key_id, &[]).await.map(drop)
+    }
+
     /// Wraps the data key under the key that seals now; none if it is under that key already. The content stays as it
     /// is, and closed.
     pub async fn rewrap(&self, binding: &Binding, sealed: &[u8]) -> Result<Option<Vec<u8>>, SealError> {
@@ -245,6 +252,8 @@ mod tests {
 
         let error = open(&keys(2, &[3]), ID, &sealed).await.unwrap_err();
         assert_eq!(error, SealError::UnknownKey(before.current_key_id()));
+        assert_eq!(after.has_key_of(&sealed).await, Err(error.clone()));
+        assert_eq!(before.has_key_of(&sealed).await, Ok(()));
         let text = error.to_string();
         assert!(text.contains(&before.current_key_id().to_string()), "{text}");
         assert!(!text.contains("0101"), "{text}");

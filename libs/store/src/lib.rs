@@ -29,6 +29,7 @@ mod recheck;
 mod record;
 mod retention;
 mod revocations;
+mod rights;
 mod schema;
 mod sealed;
 mod sessions;

@@ -113,6 +113,19 @@ impl Store {
     }
 }
 
+impl Store {
+    /// What was sealed last in a place, none if nothing is: which sealing key is used now.
+    pub async fn newest_sealed(&self, place: SealedPlace) -> Result<Option<Vec<u8>>> {
+        let (table, key, _, _) = place.columns();
+        // Ids grow with time.
+        let text = format!("SELECT {key} FROM {table} WHERE {key} IS NOT NULL ORDER BY id DESC LIMIT 1");
+        let mut reader = self.reader().await?;
+        let mut db = reader.db();
+        let row = db.query("newest_sealed", &text).optional::<(Vec<u8>,)>().await?;
+        Ok(row.map(|(sealed,)| sealed))
+    }
+}
+
 impl Tx {
     /// Puts `anew` in the place of a sealed key, if that is still as it was read. False if it is not; then the
     /// transaction may go on.

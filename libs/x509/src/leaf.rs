@@ -66,6 +66,12 @@ pub(crate) fn validity(leaf: &X509Certificate<'_>) -> Option<(Timestamp, Timesta
     Some((instant(validity.not_before)?, not_after))
 }
 
+/// When a certificate in DER ends; none if it cannot be read. See [`NO_END`].
+pub fn not_after(der: &[u8]) -> Option<Timestamp> {
+    let (_, leaf) = X509Certificate::from_der(der).ok()?;
+    validity(&leaf).map(|(_, not_after)| not_after)
+}
+
 /// The subject alternative names (RFC 5280 section 4.2.1.6); none if they cannot be read.
 pub(crate) fn names<'a>(leaf: &'a X509Certificate<'a>) -> Option<&'a [GeneralName<'a>]> {
     let extension = leaf.subject_alternative_name().ok()?;

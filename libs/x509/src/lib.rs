@@ -30,7 +30,9 @@ mod warning;
 pub use delivered::{Delivered, DeliveredError, check_delivered};
 pub use files::{ServerIdentity, only_certificates, server_identity};
 pub use kind::FileKind;
-pub use leaf::{NO_END, alternative_names, csr_public_key, csr_public_key_sha256, leaf_public_key_sha256};
+pub use leaf::{
+    NO_END, alternative_names, csr_public_key, csr_public_key_sha256, leaf_public_key_sha256, not_after,
+};
 pub use pasted::{Pasted, PastedFiles, check_files, check_pasted};
 pub use pasted_error::{Field, LockedKind, PastedError};
 pub use private_key::private_key_pem;

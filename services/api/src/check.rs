@@ -86,8 +86,11 @@ impl Checker {
                 identities: settings.caa_identities.clone(),
             })
         };
+        let preflight = Preflight::new(config)?;
+        let token = preflight.c4_token();
+        context.follow_c4_token(move |fresh| token.replace(&fresh).map_err(|error| error.to_string()));
         Ok(Some(Self {
-            preflight: Preflight::new(config)?,
+            preflight,
             authorities: config.acme.issuers.iter().map(authority).collect::<Result<_, RoleError>>()?,
             permits: Semaphore::new(AT_ONCE),
             context: context.clone(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use proto::v1::domains_server::DomainsServer;
 use proto::v1::sessions_server::SessionsServer;
 use runtime::config::ApiTls;
-use runtime::{Accepted, Context, Listen, Listener, RoleError};
+use runtime::{Accepted, Context, Current, Listen, Listener, RoleError, Stop, show_own_certificate};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
@@ -15,6 +15,8 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
 
 use crate::admission::{Admission, MAX_MESSAGE};
 use crate::audit_end;
@@ -40,7 +42,7 @@ const MAX_HEADER_BYTES: u32 = 16 * 1024;
 /// Runs the API until the stop.
 pub async fn run(context: Context) -> Result<(), RoleError> {
     context.health.expect("api");
-    let tls = context.config.api.tls.as_ref().map(tls_config).transpose()?;
+    let tls = context.config.api.tls.as_ref().map(|tls| own_tls(&context, tls)).transpose()?;
     let listener = Listener::new(&context.process(), Listen::Api, tls)?;
     let commands = Commands {
         store: context.store.clone(),
@@ -68,6 +70,7 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<DomainsServer<DomainsService>>().await;
     reporter.set_serving::<SessionsServer<SessionsService>>().await;
+    tokio::spawn(say_that_it_goes(reporter, context.stop.clone()));
 
     let mut server = Server::builder()
         .max_concurrent_streams(MOST_STREAMS_PER_CONNECTION)
@@ -107,6 +110,14 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
     ended.map_err(|source| RoleError::Server { role: "api", source: source.into() })
 }
 
+/// At the drain `grpc.health.v1` says it as `/readyz` does, for clients that choose among copies by it.
+async fn say_that_it_goes(reporter: HealthReporter, stop: Stop) {
+    stop.drain().cancelled().await;
+    reporter.set_service_status("", ServingStatus::NotServing).await;
+    reporter.set_not_serving::<DomainsServer<DomainsService>>().await;
+    reporter.set_not_serving::<SessionsServer<SessionsService>>().await;
+}
+
 fn reflection<S>(
     build: impl FnOnce(tonic_reflection::server::Builder<'static>) -> Result<S, tonic_reflection::server::Error>,
 ) -> Result<S, RoleError> {
@@ -114,6 +125,16 @@ fn reflection<S>(
         .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
     build(builder).map_err(|source| RoleError::Server { role: "api", source: source.into() })
+}
+
+/// TLS of this port, read again when its files change.
+fn own_tls(context: &Context, tls: &ApiTls) -> Result<Current<ServerConfig>, RoleError> {
+    let files = vec![tls.certificate_file.clone(), tls.key_file.clone(), tls.client_ca_file.clone()];
+    let (config, tls) = (context.config.clone(), tls.clone());
+    context.reload.keep("api.tls", files, move || {
+        config.check_secret_file("api.tls.key_file", &tls.key_file)?;
+        tls_config(&tls)
+    })
 }
 
 fn tls_config(tls: &ApiTls) -> Result<ServerConfig, RoleError> {
@@ -128,6 +149,7 @@ fn tls_config(tls: &ApiTls) -> Result<ServerConfig, RoleError> {
             .map_err(|error| wrong(&error))
     };
     let chain = certificates(&identity.chain_pem)?;
+    let leaf = chain.first().cloned();
     let key = PrivateKeyDer::from_pem_slice(identity.private_key_pem.as_bytes());
     let key = key.map_err(|error| wrong(&error))?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -148,5 +170,8 @@ fn tls_config(tls: &ApiTls) -> Result<ServerConfig, RoleError> {
     };
     let mut config = builder.with_single_cert(chain, key).map_err(|error| wrong(&error))?;
     config.alpn_protocols = vec![b"h2".to_vec()];
+    if let Some(leaf) = leaf {
+        show_own_certificate(&tls.certificate_file, &leaf);
+    }
     Ok(config)
 }

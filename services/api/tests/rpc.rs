@@ -9,6 +9,7 @@ use std::time::Duration;
 use domain::Role;
 use proto::v1;
 use tonic::{Code, Request};
+use tonic_health::pb::health_check_response::ServingStatus;
 
 use served::{has_reason, served, served_with, signed};
 
@@ -155,7 +156,7 @@ async fn health_and_reflection_need_no_token() {
     let mut health = tonic_health::pb::health_client::HealthClient::new(served.channel.clone());
     let request = tonic_health::pb::HealthCheckRequest { service: "sslmanager.v1.Domains".into() };
     let answer = health.check(request).await.unwrap().into_inner();
-    assert_eq!(answer.status(), tonic_health::pb::health_check_response::ServingStatus::Serving);
+    assert_eq!(answer.status(), ServingStatus::Serving);
 
     let mut reflection = tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient::new(
         served.channel.clone(),
@@ -170,6 +171,23 @@ async fn health_and_reflection_need_no_token() {
         reflection.server_reflection_info(tokio_stream::iter([list])).await.unwrap().into_inner();
     let answer = format!("{:?}", answers.message().await.unwrap().unwrap());
     assert!(answer.contains("sslmanager.v1.Domains") && answer.contains("grpc.health.v1.Health"), "{answer}");
+}
+
+#[tokio::test]
+async fn at_the_drain_the_health_says_so_and_calls_go_on() {
+    let served = served().await;
+    let token = served.token(Role::Viewer, |_| {}).await;
+    let mut health = tonic_health::pb::health_client::HealthClient::new(served.channel.clone());
+    served.context.stop.drain().cancel();
+    for service in ["", "sslmanager.v1.Domains", "sslmanager.v1.Sessions"] {
+        let request = tonic_health::pb::HealthCheckRequest { service: service.into() };
+        let mut said = health.watch(request).await.unwrap().into_inner();
+        let not_serving =
+            async { while said.message().await.unwrap().unwrap().status() != ServingStatus::NotServing {} };
+        tokio::time::timeout(Duration::from_secs(30), not_serving).await.expect("it says that it goes");
+    }
+    let list = signed(v1::ListDomainsRequest::default(), &token);
+    served.client.clone().list_domains(list).await.expect("calls are answered");
 }
 
 /// A self-signed certificate for that name, with its key.

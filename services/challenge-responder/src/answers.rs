@@ -17,6 +17,8 @@ use crate::memory::{Memory, Recalled};
 const MOST_QUESTIONS: usize = 32;
 const QUEUE_FOR: Duration = Duration::from_secs(1);
 const READ_WITHIN: Duration = Duration::from_secs(5);
+/// The same where there is an answer already, should the store not have one: a CA waits some ten seconds.
+const LOOK_AGAIN_WITHIN: Duration = Duration::from_secs(1);
 
 /// All that this role may see of the store.
 #[async_trait]
@@ -80,7 +82,8 @@ impl Answers {
         if let Some(Recalled::Fresh(key_authorization)) = recalled {
             return Answer::Found(key_authorization);
         }
-        match self.ask_store(host, token).await {
+        let within = if recalled.is_some() { LOOK_AGAIN_WITHIN } else { READ_WITHIN };
+        match self.ask_store(host, token, within).await {
             Some(Some(key_authorization)) => {
                 self.memory().remember(host, token.to_owned(), key_authorization.clone(), asked_at);
                 Answer::Found(key_authorization)
@@ -100,9 +103,9 @@ impl Answers {
     }
 
     /// None if the store has no room, no time or no answer.
-    async fn ask_store(&self, host: &DomainName, token: &str) -> Option<Option<String>> {
+    async fn ask_store(&self, host: &DomainName, token: &str, within: Duration) -> Option<Option<String>> {
         let permit = timeout(QUEUE_FOR, self.questions.acquire()).await.ok()?.ok()?;
-        let answer = timeout(READ_WITHIN, self.store.one(host, token)).await;
+        let answer = timeout(within, self.store.one(host, token)).await;
         drop(permit);
         match answer {
             Ok(Ok(answer)) => Some(answer),
@@ -260,6 +263,22 @@ pub(crate) mod tests {
         assert_eq!(answers.find(&host, TOKEN).await, Answer::Found(expected));
         clock.advance(SignedDuration::from_mins(2));
         assert_eq!(answers.find(&host, TOKEN).await, Answer::Busy);
+    }
+
+    /// A database that is gone is tried again by its connections for as long as they may.
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_hangs_delays_what_is_known_by_a_moment_only() {
+        let (store, clock, answers, host) = setup();
+        let expected = store.put(host.as_str(), TOKEN);
+        answers.warm(&host).await.unwrap();
+        store.gate.forget_permits(Semaphore::MAX_PERMITS);
+        clock.advance(SignedDuration::from_mins(59));
+        let asked = tokio::time::Instant::now();
+        assert_eq!(answers.find(&host, TOKEN).await, Answer::Found(expected));
+        assert!(asked.elapsed() <= LOOK_AGAIN_WITHIN, "{:?}", asked.elapsed());
+        let other = DomainName::parse("other.example.com").unwrap();
+        assert_eq!(answers.find(&other, TOKEN).await, Answer::Busy);
+        assert!(asked.elapsed() >= READ_WITHIN, "what is not known is waited for");
     }
 
     /// The store hangs, and every place in it is taken by questions that nobody stored.

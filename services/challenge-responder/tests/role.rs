@@ -9,7 +9,7 @@ use std::time::Duration;
 use bus::Bus;
 use bus_embedded::EmbeddedBus;
 use domain::{Domain, DomainName, Event, EventKind, HistoryKind, Order, OrderState};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use runtime::testing::{ManualClock, SeededEntropy, open_store};
 use runtime::{Config, Context, Health, Listen, Listeners, Stop};
 use store::{Account, Challenge, Entry};
@@ -24,6 +24,7 @@ const ANSWER: &str = "evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA.thumbprint";
 
 struct Running {
     context: Context,
+    clock: Arc<ManualClock>,
     address: SocketAddr,
     role: JoinHandle<Result<(), runtime::RoleError>>,
     _folder: TempDir,
@@ -43,17 +44,18 @@ impl Running {
             config: Arc::new(Config::default()),
             store,
             bus: bus.clone(),
-            clock,
+            clock: clock.clone(),
             entropy: Arc::new(SeededEntropy::new(7)),
             sealing_keys: None,
             stop: Stop::default(),
             health: Health::default(),
+            reload: runtime::Reload::default(),
             listeners: Arc::new(listeners),
         };
         let role = tokio::spawn(challenge_responder::run(context.clone()));
         let stop = context.stop.soft().clone();
         tokio::spawn(async move { bus.run(stop).await });
-        Self { context, address, role, _folder: folder }
+        Self { context, clock, address, role, _folder: folder }
     }
 
     /// Stores a challenge as the issuer does; the hint is lost.
@@ -133,6 +135,18 @@ async fn a_stored_challenge_is_answered_until_its_order_is_over() {
         }
     });
     forgotten.await.expect("the answer outlives its order");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_seen_within_the_hour_is_answered_without_the_store() {
+    let running = Running::start().await;
+    running.store_challenge().await;
+    assert!(running.ask().await.ends_with(ANSWER));
+    running.context.store.close().await;
+    running.clock.advance(SignedDuration::from_mins(59));
+    assert!(running.ask().await.ends_with(ANSWER));
+    running.clock.advance(SignedDuration::from_mins(2));
+    assert!(running.ask().await.starts_with("HTTP/1.1 503"), "an hour is over");
 }
 
 #[tokio::test(flavor = "multi_thread")]

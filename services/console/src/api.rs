@@ -6,7 +6,7 @@ use std::time::Duration;
 use proto::v1::domains_client::DomainsClient;
 use proto::v1::sessions_client::SessionsClient;
 use runtime::config::Config;
-use runtime::{RoleError, process_proof};
+use runtime::{Current, Process, RoleError, process_proof, show_own_certificate};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use tonic::metadata::{Ascii, MetadataValue};
@@ -90,16 +90,19 @@ impl As {
 /// The connection to the API; it is made when it is needed, and again after a break.
 #[derive(Clone)]
 pub(crate) struct Api {
-    channel: Channel,
-    /// Sign-ins do not wait behind pages, nor pages behind sign-ins.
-    sign_in: Channel,
+    channels: Current<Channels>,
     proof: Option<MetadataValue<Ascii>>,
 }
 
-impl Api {
-    pub(crate) fn new(config: &Config) -> Result<Self, RoleError> {
-        let settings = &config.console.api;
-        let url = if settings.url.is_empty() { own_url(config) } else { settings.url.clone() };
+struct Channels {
+    pages: Channel,
+    /// Sign-ins do not wait behind pages, nor pages behind sign-ins.
+    sign_in: Channel,
+}
+
+impl Channels {
+    fn new(config: &Config) -> Result<Self, RoleError> {
+        let url = url(config);
         let wrong = |error: tonic::transport::Error| RoleError::setting("console.api", error.to_string());
         let mut endpoint = Endpoint::from_shared(url.clone())
             .map_err(wrong)?
@@ -110,35 +113,59 @@ impl Api {
         if url.starts_with("https://") {
             endpoint = endpoint.tls_config(tls(config)?).map_err(wrong)?;
         }
+        Ok(Self { pages: endpoint.connect_lazy(), sign_in: endpoint.connect_lazy() })
+    }
+}
+
+impl Api {
+    /// Connections that are made after a change of the files come with what stands there.
+    pub(crate) fn new(process: &Process) -> Result<Self, RoleError> {
+        let config = process.config.clone();
+        let own = config.api.tls.as_ref().filter(|_| config.console.api.url.is_empty());
+        let own = own.map(|tls| tls.certificate_file.clone()).unwrap_or_default();
+        let settings = config.console.api.clone();
+        let mut files = vec![
+            own,
+            settings.root_certificate_file,
+            settings.client_certificate_file,
+            settings.client_key_file.clone(),
+        ];
+        if !url(&config).starts_with("https://") {
+            files.clear();
+        }
+        let channels = process.reload.keep("console.api", files, move || {
+            config.check_secret_file("console.api.client_key_file", &settings.client_key_file)?;
+            Channels::new(&config)
+        })?;
         // An API elsewhere knows this console by its client certificate.
-        let proof = settings.url.is_empty().then(|| process_proof().parse().ok()).flatten().map(
-            |mut proof: MetadataValue<Ascii>| {
+        let is_own = process.config.console.api.url.is_empty();
+        let proof =
+            is_own.then(|| process_proof().parse().ok()).flatten().map(|mut proof: MetadataValue<Ascii>| {
                 proof.set_sensitive(true);
                 proof
-            },
-        );
-        Ok(Self { channel: endpoint.connect_lazy(), sign_in: endpoint.connect_lazy(), proof })
+            });
+        Ok(Self { channels, proof })
     }
 
     /// As the person of that token.
     pub(crate) fn domains(&self, token: &Token) -> Domains {
-        DomainsClient::with_interceptor(self.channel.clone(), self.on_behalf(Some(token), false))
+        DomainsClient::with_interceptor(self.channels.get().pages.clone(), self.on_behalf(Some(token), false))
             .max_decoding_message_size(MOST_ANSWER_BYTES)
     }
 
     /// As that person, but not because they asked: it keeps no session alive.
     pub(crate) fn domains_in_the_background(&self, token: &Token) -> Domains {
-        DomainsClient::with_interceptor(self.channel.clone(), self.on_behalf(Some(token), true))
+        DomainsClient::with_interceptor(self.channels.get().pages.clone(), self.on_behalf(Some(token), true))
             .max_decoding_message_size(MOST_ANSWER_BYTES)
     }
 
     pub(crate) fn sessions(&self, token: Option<&Token>) -> Sessions {
-        SessionsClient::with_interceptor(self.channel.clone(), self.on_behalf(token, false))
+        SessionsClient::with_interceptor(self.channels.get().pages.clone(), self.on_behalf(token, false))
     }
 
     /// For a sign-in.
     pub(crate) fn sign_in(&self) -> Sessions {
-        SessionsClient::with_interceptor(self.sign_in.clone(), self.on_behalf(None, false))
+        SessionsClient::with_interceptor(self.channels.get().sign_in.clone(), self.on_behalf(None, false))
     }
 
     fn on_behalf(&self, token: Option<&Token>, in_the_background: bool) -> As {
@@ -146,8 +173,13 @@ impl Api {
     }
 
     pub(crate) fn sessions_in_the_background(&self, token: &Token) -> Sessions {
-        SessionsClient::with_interceptor(self.channel.clone(), self.on_behalf(Some(token), true))
+        SessionsClient::with_interceptor(self.channels.get().pages.clone(), self.on_behalf(Some(token), true))
     }
+}
+
+fn url(config: &Config) -> String {
+    let settings = &config.console.api;
+    if settings.url.is_empty() { own_url(config) } else { settings.url.clone() }
 }
 
 /// The API of the same settings: the address it listens on, or loopback where it listens on all of them.
@@ -174,6 +206,9 @@ fn tls(config: &Config) -> Result<ClientTlsConfig, RoleError> {
     if !settings.client_key_file.as_os_str().is_empty() {
         let certificate = read(&settings.client_certificate_file, "console.api.client_certificate_file")?;
         let key = Zeroizing::new(read(&settings.client_key_file, "console.api.client_key_file")?);
+        if let Ok(leaf) = CertificateDer::from_pem_slice(&certificate) {
+            show_own_certificate(&settings.client_certificate_file, &leaf);
+        }
         tls = tls.identity(Identity::from_pem(certificate, &*key));
     }
     if let Some(name) = server_name(config)? {

@@ -35,7 +35,7 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use http::{StatusCode, Uri};
-use runtime::{Listen, Listener, Process, RoleError, RoleName, Shares};
+use runtime::{Current, Listen, Listener, Process, RoleError, RoleName, Shares};
 use tower_http::compression::CompressionLayer;
 use tower_http::timeout::TimeoutLayer;
 
@@ -68,7 +68,7 @@ pub(crate) struct Parts {
     /// Open event streams, of all and of one person.
     pub(crate) viewers: Arc<Shares<String>>,
     /// The OpenID provider that people may sign in with.
-    pub(crate) provider: Option<SignInProvider>,
+    pub(crate) provider: Option<Current<SignInProvider>>,
 }
 
 impl Deref for App {
@@ -84,12 +84,12 @@ pub async fn run(process: Process) -> Result<(), RoleError> {
     let role = RoleName::Console.as_str();
     process.health.expect(role);
     let settings = &process.config.console;
-    let tls = serve::tls(settings.tls.as_ref())?;
+    let tls = serve::tls(&process)?;
     let public: Option<Uri> = settings.public_url.parse().ok().filter(|_| !settings.public_url.is_empty());
     let secure = tls.is_some() || public.as_ref().and_then(Uri::scheme_str) == Some("https");
     let listener = Listener::new(&process, Listen::Console, tls)?;
     let app = App(Arc::new(Parts {
-        api: Api::new(&process.config)?,
+        api: Api::new(&process)?,
         cookies: Cookies { secure },
         site: Site { public },
         hub: Hub::new(first_stream(&process)),

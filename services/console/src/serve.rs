@@ -6,18 +6,29 @@ use std::sync::Arc;
 
 use axum::Router;
 use runtime::config::ConsoleTls;
-use runtime::{Listener, RoleError, Stop, serve_http};
+use runtime::{Current, Listener, Process, RoleError, Stop, serve_http, show_own_certificate};
 use rustls::ServerConfig;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-/// What speaks TLS; none where there is none to be spoken.
-pub(crate) fn tls(tls: Option<&ConsoleTls>) -> Result<Option<ServerConfig>, RoleError> {
-    let Some(tls) = tls else { return Ok(None) };
+/// What speaks TLS, read again when its files change; none where there is none to be spoken.
+pub(crate) fn tls(process: &Process) -> Result<Option<Current<ServerConfig>>, RoleError> {
+    let config = process.config.clone();
+    let Some(tls) = config.console.tls.clone() else { return Ok(None) };
+    let files = vec![tls.certificate_file.clone(), tls.key_file.clone()];
+    let kept = process.reload.keep("console.tls", files, move || {
+        config.check_secret_file("console.tls.key_file", &tls.key_file)?;
+        server_config(&tls)
+    });
+    kept.map(Some)
+}
+
+fn server_config(tls: &ConsoleTls) -> Result<ServerConfig, RoleError> {
     let chain: Vec<CertificateDer<'static>> = read(&tls.certificate_file, "console.tls.certificate_file")?;
     let keys: Vec<PrivateKeyDer<'static>> = read(&tls.key_file, "console.tls.key_file")?;
     let [key] = <[_; 1]>::try_from(keys)
         .map_err(|_| RoleError::setting("console.tls.key_file", "must hold exactly one private key"))?;
+    let leaf = chain.first().cloned();
     let wrong = |error: rustls::Error| RoleError::setting("console.tls", error.to_string());
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
@@ -27,7 +38,10 @@ pub(crate) fn tls(tls: Option<&ConsoleTls>) -> Result<Option<ServerConfig>, Role
         .with_single_cert(chain, key)
         .map_err(wrong)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Some(config))
+    if let Some(leaf) = leaf {
+        show_own_certificate(&tls.certificate_file, &leaf);
+    }
+    Ok(config)
 }
 
 fn read<T: PemObject>(path: &Path, setting: &'static str) -> Result<Vec<T>, RoleError> {

@@ -74,6 +74,7 @@ async fn scene_with(options: OidcOptions, change: impl FnOnce(&mut Config, &Temp
         sealing_keys: Some(Arc::new(SealingKeys::load_or_create(&folder.path().join("key")).unwrap())),
         stop: Stop::default(),
         health: Health::default(),
+        reload: runtime::Reload::default(),
         listeners: Arc::new(listeners),
     };
     tokio::spawn(api::run(context.clone()));

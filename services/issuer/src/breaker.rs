@@ -7,7 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 
 /// Failures in a row after which a CA counts as down.
 const FAILURES: u32 = 5;
-const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(30);
+/// Short, because most outages are: a load balancer's restart is over by then.
+const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(5);
 const LONGEST_PAUSE: SignedDuration = SignedDuration::from_mins(10);
 
 /// How often a CA that refuses us is asked again.
@@ -30,8 +31,7 @@ pub(crate) struct Breaker(Mutex<State>);
 #[derive(Default)]
 struct State {
     failures: u32,
-    /// While it is open: when the next attempt may go ahead, and how long the last pause was.
-    open: Option<(Timestamp, SignedDuration)>,
+    open: Option<Outage>,
     /// While it refuses us: when the next order may be tried, and what it said.
     refusal: Option<(Timestamp, Problem)>,
     /// How often it has refused us.
@@ -42,14 +42,24 @@ struct State {
     takes_orders: bool,
 }
 
+struct Outage {
+    /// When the next attempt may go ahead.
+    until: Timestamp,
+    /// How long the last pause was.
+    pause: SignedDuration,
+    /// An attempt went ahead: the next failure is news.
+    is_probed: bool,
+}
+
 impl Breaker {
     /// Whether it may be tried now; else when to ask again. Of those who ask once the pause is over, one goes ahead.
     pub(crate) fn ask(&self, now: Timestamp) -> Result<(), Timestamp> {
         let mut state = self.state();
         match &mut state.open {
-            Some((until, _)) if now < *until => Err(*until),
-            Some((until, pause)) => {
-                *until = now + *pause;
+            Some(outage) if now < outage.until => Err(outage.until),
+            Some(outage) => {
+                outage.until = now + outage.pause;
+                outage.is_probed = true;
                 Ok(())
             }
             None => Ok(()),
@@ -143,13 +153,13 @@ impl Breaker {
             return None;
         }
         let began = state.open.is_none();
-        let pause = match state.open {
+        let pause = match &state.open {
+            Some(outage) if outage.is_probed => (outage.pause * 2).min(LONGEST_PAUSE),
             // What was under way when it opened says nothing new.
-            Some((until, pause)) if until - pause / 2 > now => pause,
-            Some((_, pause)) => (pause * 2).min(LONGEST_PAUSE),
+            Some(outage) => outage.pause,
             None => FIRST_PAUSE,
         };
-        state.open = Some((now + pause, pause));
+        state.open = Some(Outage { until: now + pause, pause, is_probed: false });
         began.then_some(true)
     }
 
@@ -175,15 +185,18 @@ mod tests {
         assert_eq!(breaker.ask(at(0)), Ok(()), "four failures are none");
         assert_eq!(breaker.failed(at(0)), Some(true));
         assert_eq!(breaker.failed(at(0)), None, "one alert");
-        assert_eq!(breaker.ask(at(29)), Err(at(30)));
-        assert_eq!(breaker.ask(at(30)), Ok(()));
-        assert_eq!(breaker.ask(at(30)), Err(at(60)), "one goes ahead");
-        assert_eq!(breaker.failed(at(50)), None);
-        assert_eq!(breaker.ask(at(100)), Err(at(110)), "twice as long");
-        assert_eq!(breaker.ask(at(110)), Ok(()));
+        assert_eq!(breaker.ask(at(4)), Err(at(5)));
+        assert_eq!(breaker.ask(at(5)), Ok(()));
+        assert_eq!(breaker.ask(at(5)), Err(at(10)), "one goes ahead");
+        assert_eq!(breaker.failed(at(9)), None);
+        assert_eq!(breaker.ask(at(18)), Err(at(19)), "twice as long");
+        assert_eq!(breaker.ask(at(19)), Ok(()));
+        assert_eq!(breaker.failed(at(19)), None, "a refused connection takes no time");
+        assert_eq!(breaker.ask(at(38)), Err(at(39)), "and doubles the pause all the same");
+        assert_eq!(breaker.ask(at(39)), Ok(()));
         assert_eq!(breaker.worked(), Some(false));
         assert_eq!(breaker.worked(), None);
-        assert_eq!(breaker.ask(at(111)), Ok(()));
+        assert_eq!(breaker.ask(at(40)), Ok(()));
     }
 
     #[test]

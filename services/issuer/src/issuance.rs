@@ -26,7 +26,7 @@ const NO_PROGRESS: SignedDuration = SignedDuration::from_hours(1);
 const BLAMED_AFTER: u32 = 2;
 /// How long DNS may fail for a name before its owner is told.
 const DNS_MAY_FAIL: SignedDuration = SignedDuration::from_hours(1);
-/// Seconds over which those who wait for a CA come back.
+/// Seconds over which those who wait for a CA come back, at most.
 pub(crate) const RELEASE_SPREAD: u64 = 120;
 
 pub(crate) struct Issuance<'a> {
@@ -390,7 +390,10 @@ impl<'a> Issuance<'a> {
 
     fn down(&self, authority: &Authority, until: Timestamp) -> Ending {
         let detail = format!("{} does not answer at present", authority.name());
-        Ending::ca_down(detail, Some(self.spread(until)))
+        // After a short outage they are few, and after a long one the pause is long.
+        let pause = until.duration_since(self.issuer.context.clock.now()).as_secs();
+        let most = u64::try_from(pause).unwrap_or(0).clamp(1, RELEASE_SPREAD);
+        Ending::ca_down(detail, Some(self.spread_over(most, until)))
     }
 
     /// The CA allows our account nothing before then.
@@ -404,7 +407,11 @@ impl<'a> Issuance<'a> {
 
     /// Those that wait for a CA do not come back all at once: the first of them finds out whether it works again.
     fn spread(&self, until: Timestamp) -> Timestamp {
-        let spread = self.issuer.context.entropy.below(RELEASE_SPREAD);
+        self.spread_over(RELEASE_SPREAD, until)
+    }
+
+    fn spread_over(&self, seconds: u64, until: Timestamp) -> Timestamp {
+        let spread = self.issuer.context.entropy.below(seconds);
         later(until, Duration::from_secs(spread))
     }
 

@@ -115,6 +115,8 @@ impl Issuer {
             return Err(RoleError::setting("acme.issuers", "name a certificate authority"));
         }
         let preflight = Preflight::new(&context.config)?;
+        let token = preflight.c4_token();
+        context.follow_c4_token(move |fresh| token.replace(&fresh).map_err(|error| error.to_string()));
         let keys = context.require_sealing_keys()?;
         let background = usize::from(context.config.issuer.max_in_flight).div_ceil(2);
         Ok(Self { context, keys, authorities, preflight, background: Semaphore::new(background) })

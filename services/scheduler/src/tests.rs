@@ -55,6 +55,7 @@ impl Kit {
             sealing_keys: None,
             stop: Stop::default(),
             health: Health::default(),
+            reload: runtime::Reload::default(),
             listeners: Arc::default(),
         };
         let kit = Self { context, clock, _folder: folder };

@@ -27,6 +27,7 @@ fn context(clock: &Arc<ManualClock>, store: Arc<Store>) -> Context {
         sealing_keys: None,
         stop: Stop::default(),
         health: Health::default(),
+        reload: runtime::Reload::default(),
         listeners: Arc::default(),
     }
 }

@@ -42,6 +42,7 @@ impl Kit {
             sealing_keys: None,
             stop: Stop::default(),
             health: Health::default(),
+            reload: runtime::Reload::default(),
             listeners: Arc::default(),
         };
         Self { context, clock, _folder: folder }

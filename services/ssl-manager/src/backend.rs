@@ -105,6 +105,16 @@ pub(crate) async fn open_for_command(config: &Config) -> Result<Arc<Store>, RunE
     Ok(Arc::new(store))
 }
 
+/// Opens the store to look at it; none where its file is not there yet.
+pub(crate) async fn open_for_check(config: &Config) -> Result<Option<Arc<Store>>, RunError> {
+    match place(config)? {
+        StorePlace::File(path) if !path.exists() => return Ok(None),
+        StorePlace::File(_) => {}
+        StorePlace::Server(url) => reach(&url).await?,
+    }
+    Ok(Some(Arc::new(open(config, &system_clock()).await?)))
+}
+
 /// `db migrate`.
 pub(crate) async fn migrate(config: &Config) -> Result<(), RunError> {
     make_room(config).await?;
@@ -126,15 +136,22 @@ fn system_clock() -> Arc<dyn Clock> {
     Arc::new(SystemClock)
 }
 
+/// A bus, and the same as a client of a broker, where it is one.
+pub(crate) struct OpenedBus {
+    pub(crate) bus: Arc<dyn Bus>,
+    pub(crate) broker: Option<Arc<RabbitMqBus>>,
+}
+
 /// The bus of the configuration, over that store.
 pub(crate) fn open_bus(
     config: &Config,
     roles: &[RoleName],
     store: &Arc<Store>,
     clock: &Arc<dyn Clock>,
-) -> Result<Arc<dyn Bus>, RunError> {
+) -> Result<OpenedBus, RunError> {
     if config.bus.is_embedded() {
-        return Ok(Arc::new(EmbeddedBus::new(store.clone(), clock.clone())));
+        let bus = Arc::new(EmbeddedBus::new(store.clone(), clock.clone()));
+        return Ok(OpenedBus { bus, broker: None });
     }
     let root = &config.bus.root_certificate_file;
     let names: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
@@ -144,7 +161,8 @@ pub(crate) fn open_bus(
         name: format!("ssl-manager {}", names.join(" ")),
         relay: roles.iter().any(|role| role.writes()),
     };
-    Ok(Arc::new(RabbitMqBus::new(options, store.clone(), clock.clone())?))
+    let bus = Arc::new(RabbitMqBus::new(options, store.clone(), clock.clone())?);
+    Ok(OpenedBus { bus: bus.clone(), broker: Some(bus) })
 }
 
 /// The sealing keys for roles that hold them. They are made on the first start with a file of our own; beside a

@@ -239,7 +239,11 @@ pub(crate) enum SandboxPart {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Say whether the settings can be used
-    Check,
+    Check {
+        /// Ask the database and the broker as well, and whether the sealing key is the one in use
+        #[arg(long)]
+        live: bool,
+    },
     /// Show every setting and where it came from, secrets masked
     Dump,
 }

@@ -10,13 +10,21 @@ use serde_json::json;
 
 use crate::cli::{ConfigCommand, Output};
 use crate::dispatch::Failure;
+use crate::live_check;
 use crate::output::{print_done, print_many};
 
-pub(crate) fn run(command: &ConfigCommand, file: Option<&Path>, output: Output) -> Result<(), Failure> {
+pub(crate) async fn run(command: &ConfigCommand, file: Option<&Path>, output: Output) -> Result<(), Failure> {
     match command {
-        ConfigCommand::Check => {
-            check_issuers(&Config::load(file, &RoleName::ALL)?)?;
-            print_done(output, "The configuration is fine.", &json!({ "fine": true }))
+        ConfigCommand::Check { live } => {
+            let config = Config::load(file, &RoleName::ALL)?;
+            check_issuers(&config)?;
+            if !live {
+                return print_done(output, "The configuration is fine.", &json!({ "fine": true }));
+            }
+            let parts = live_check::run(&config).await?;
+            let states = parts.iter().map(|part| format!("{part}: ok")).collect::<Vec<_>>().join("; ");
+            let sentence = format!("The configuration is fine. {states}.");
+            print_done(output, sentence, &json!({ "fine": true, "live": parts }))
         }
         ConfigCommand::Dump => {
             let settings = Config::read(file)?.settings(file)?;

@@ -104,7 +104,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         #[cfg(feature = "sandbox")]
         Command::Sandbox { part } => Ok(crate::sandbox_command::run(part.clone()).await?),
         Command::Health { wait } => health::run(&Config::read(file)?, *wait, cli.global.output).await,
-        Command::Config { command } => config_command::run(command, file, cli.global.output),
+        Command::Config { command } => config_command::run(command, file, cli.global.output).await,
         Command::Db { command: DbCommand::Migrate } => {
             backend::migrate(&Config::read(file)?).await?;
             print_done(cli.global.output, "The schema is up to date.", &json!({ "migrated": true }))
@@ -128,7 +128,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
 async fn start(cli: &Cli, names: &[RoleName]) -> Result<(), Failure> {
     let config = Config::load(cli.global.config.as_deref(), names)?;
     let telemetry = start_telemetry(&config.telemetry, names).map_err(RunError::from)?;
-    let ended = roles(config, names, telemetry.metrics.clone()).await;
+    let ended = roles(config, cli.global.config.as_deref(), names, telemetry.metrics.clone()).await;
     // The exporter sends by the runtime's help, so it must not be waited for on its threads.
     let _ = tokio::task::spawn_blocking(|| telemetry.end()).await;
     Ok(ended?)

@@ -11,11 +11,14 @@ mod demo;
 mod dispatch;
 mod health;
 mod keys;
+mod live_check;
 mod memory;
 mod output;
+mod passwords;
 mod run;
 #[cfg(feature = "sandbox")]
 mod sandbox_command;
+mod signals;
 mod terminal;
 mod times;
 mod token;

@@ -3,10 +3,11 @@
 //! Everything that can be wrong with the surroundings is found before the first role starts. A role that ends by
 //! itself takes the process down; a signal stops all of them in order.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bus_rabbitmq::RabbitMqBus;
 use domain::{Clock, Entropy};
 use metrics_exporter_prometheus::PrometheusHandle;
 use runtime::{
@@ -16,11 +17,12 @@ use runtime::{
 #[cfg(feature = "sandbox")]
 use store::Store;
 use store::StoreError;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::{JoinError, JoinSet};
 
-use crate::backend::{self, Backend};
+use crate::backend::{self, Backend, OpenedBus};
 use crate::memory;
+use crate::passwords::{self, Passwords};
+use crate::signals::{Hangups, StopSignals};
 
 const ASK_STORE_EVERY: Duration = Duration::from_secs(1);
 
@@ -53,19 +55,24 @@ pub(crate) enum RunError {
 pub(crate) struct Running {
     process: Process,
     tasks: JoinSet<Result<(), RoleError>>,
-    #[cfg_attr(not(feature = "sandbox"), expect(dead_code, reason = "held as long as the roles run"))]
+    /// Held as long as the roles run.
     backend: Option<Backend>,
+    broker: Option<Arc<RabbitMqBus>>,
 }
 
-/// Runs roles until SIGTERM or Ctrl-C.
+/// Runs roles until SIGTERM or Ctrl-C. `file` is where the settings were read from.
 pub(crate) async fn roles(
     config: Config,
+    file: Option<&Path>,
     roles: &[RoleName],
     metrics: PrometheusHandle,
 ) -> Result<(), RunError> {
     memory::close_to_others();
     let running = Running::start(config, roles, Arc::new(runtime::SystemClock), metrics).await?;
-    running.until(signalled()).await
+    if let Some(file) = file {
+        running.follow_passwords(file, roles);
+    }
+    running.until(StopSignals::new()).await
 }
 
 impl Running {
@@ -82,7 +89,7 @@ impl Running {
         }
         let backend = backend::open_for_roles(&config, roles, &clock).await?;
         let sealing_keys = backend::sealing_keys(&config, roles)?;
-        let bus = backend::open_bus(&config, roles, &backend.store, &clock)?;
+        let OpenedBus { bus, broker } = backend::open_bus(&config, roles, &backend.store, &clock)?;
         let process = process(config, roles, clock).await?;
         let context = Context {
             bus,
@@ -94,10 +101,12 @@ impl Running {
             stop: process.stop.clone(),
             health: process.health.clone(),
             listeners: process.listeners.clone(),
+            reload: process.reload.clone(),
         };
-        let tasks = spawn(&context, roles, metrics);
+        let mut tasks = spawn(&context, roles, metrics);
+        tasks.spawn(follow_files(process.clone()));
         tracing::info!(roles = ?roles, version = env!("CARGO_PKG_VERSION"), "started");
-        Ok(Self { process, tasks, backend: Some(backend) })
+        Ok(Self { process, tasks, backend: Some(backend), broker })
     }
 
     /// The page alone: a client of the API that opens no store and no bus.
@@ -112,8 +121,9 @@ impl Running {
         tasks.spawn(serve_admin(process.clone(), None, metrics));
         process.health.expect(RoleName::Console.as_str());
         tasks.spawn(console::run(process.clone()));
+        tasks.spawn(follow_files(process.clone()));
         tracing::info!(roles = ?roles, version = env!("CARGO_PKG_VERSION"), "started");
-        Ok(Self { process, tasks, backend: None })
+        Ok(Self { process, tasks, backend: None, broker: None })
     }
 
     /// What the roles work on; none for those that have no store.
@@ -122,12 +132,44 @@ impl Running {
         self.backend.as_ref().map(|backend| &*backend.store)
     }
 
-    /// Works until `end` completes or a role ends by itself; then stops everything in order.
-    pub(crate) async fn until(mut self, end: impl Future<Output = ()>) -> Result<(), RunError> {
-        let ended = tokio::select! {
-            () = end => None,
+    /// Passwords that change in the settings file count from the next connection on.
+    fn follow_passwords(&self, file: &Path, roles: &[RoleName]) {
+        let Some(backend) = &self.backend else { return };
+        let passwords = Passwords {
+            file: file.to_owned(),
+            roles: roles.to_vec(),
+            config: self.process.config.clone(),
+            store: backend.store.clone(),
+            broker: self.broker.clone(),
+        };
+        self.process.reload.watch(passwords::SETTING, vec![file.to_owned()], move || passwords.read_again());
+    }
+
+    /// Works until a signal comes or a role ends by itself; then stops everything in order, after a signal not before
+    /// `admin.drain_seconds` or another signal.
+    async fn until(mut self, mut signals: StopSignals) -> Result<(), RunError> {
+        let mut ended = tokio::select! {
+            () = signals.next() => None,
             ended = self.tasks.join_next() => ended,
         };
+        let seconds = self.process.config.admin.drain_seconds;
+        if ended.is_none() && seconds > 0 {
+            tracing::info!(seconds, "not ready any more, the ports stay open (admin.drain_seconds)");
+            self.process.stop.drain().cancel();
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_secs(seconds.into())) => {}
+                () = signals.next() => tracing::info!("a second signal: the rest of the wait is left out"),
+                early = self.tasks.join_next() => ended = early,
+            }
+        }
+        self.stop(ended).await
+    }
+
+    /// Stops everything in order; `ended` is how a role ended that did so by itself.
+    pub(crate) async fn stop(
+        mut self,
+        ended: Option<Result<Result<(), RoleError>, JoinError>>,
+    ) -> Result<(), RunError> {
         tracing::info!("stopping");
         let in_time = self.process.stop.stop().await;
         let mut result = match ended {
@@ -145,10 +187,33 @@ impl Running {
     }
 }
 
+/// Reads changed files again, at SIGHUP at once.
+async fn follow_files(process: Process) -> Result<(), RoleError> {
+    let stop = process.stop.soft().clone();
+    let mut hangups = Hangups::new();
+    let looking = process.reload.clone().run(stop.clone());
+    let listening = async {
+        loop {
+            hangups.next().await;
+            tracing::info!("SIGHUP: looking for changed files");
+            process.reload.look_now();
+        }
+    };
+    tokio::select! {
+        () = looking => {}
+        () = listening => {}
+    }
+    Ok(())
+}
+
 fn spawn(context: &Context, roles: &[RoleName], metrics: PrometheusHandle) -> JoinSet<Result<(), RoleError>> {
     let mut tasks = JoinSet::new();
-    let writes = roles.iter().any(|role| role.writes());
-    let backends = Backends { store: context.store.clone(), bus: context.bus.clone(), writes };
+    let backends = Backends {
+        store: context.store.clone(),
+        bus: context.bus.clone(),
+        sealing_keys: context.sealing_keys.clone(),
+        roles: roles.to_vec(),
+    };
     tasks.spawn(serve_admin(context.process(), Some(backends), metrics));
     let parts: Vec<&'static str> = roles.iter().map(|role| role.as_str()).collect();
     for part in &parts {
@@ -215,6 +280,7 @@ async fn process(config: Config, roles: &[RoleName], clock: Arc<dyn Clock>) -> R
         entropy,
         stop: Stop::default(),
         health: Health::default(),
+        reload: runtime::Reload::default(),
         listeners: Arc::new(listeners),
     })
 }
@@ -236,19 +302,5 @@ async fn bind(config: &Config, roles: &[RoleName]) -> Result<Listeners, RoleErro
 
 /// Completes on SIGTERM or Ctrl-C.
 pub(crate) async fn signalled() {
-    let terminate = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut signals) => {
-                signals.recv().await;
-            }
-            Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "SIGTERM is not heard, Ctrl-C is");
-                std::future::pending::<()>().await;
-            }
-        }
-    };
-    tokio::select! {
-        () = terminate => {}
-        _ = tokio::signal::ctrl_c() => {}
-    }
+    StopSignals::new().next().await;
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::Config;
-use crate::RoleName;
+use crate::{RoleError, RoleName};
 
 impl Config {
     /// Looks at every file with a secret that these roles read.
@@ -38,6 +38,14 @@ impl Config {
             }
             check("console.api.client_key_file", &self.console.api.client_key_file);
         }
+    }
+}
+
+impl Config {
+    /// The same of one file that is read again.
+    pub fn check_secret_file(&self, setting: &'static str, path: &Path) -> Result<(), RoleError> {
+        let problem = (!self.keys.open_secret_files).then(|| open_to_others(path)).flatten();
+        problem.map_or(Ok(()), |what| Err(RoleError::setting(setting, what)))
     }
 }
 

@@ -277,6 +277,9 @@ section! {
     Admin {
         /// Where `/livez`, `/readyz` and `/metrics` are served.
         listen: SocketAddr = loopback(9090),
+        /// Seconds from SIGTERM to the stop, in which `/readyz` answers 503 and everything else goes on. For load balancers,
+        /// which look at readiness and need a moment to send new connections elsewhere; 0 where nothing stands in front.
+        drain_seconds: u16 = 0,
     }
 }
 

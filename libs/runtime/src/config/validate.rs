@@ -9,6 +9,9 @@ use url::{Host, Url};
 use super::{AcmeIssuer, ApiOidc, ApiTls, Config, ConfigError, ConsoleOidc, IssuerLimits};
 use crate::RoleName;
 
+/// Orchestrators kill a process that goes on for much longer after SIGTERM.
+const MAX_DRAIN_SECONDS: u16 = 300;
+
 impl Config {
     /// Checks every rule that needs nothing but the settings and the files they name, of all that these roles use.
     pub fn validate(&self, roles: &[RoleName]) -> Result<(), ConfigError> {
@@ -23,6 +26,9 @@ impl Config {
             if value == 0 {
                 problem(setting, "must be at least 1".to_owned());
             }
+        }
+        if self.admin.drain_seconds > MAX_DRAIN_SECONDS {
+            problem("admin.drain_seconds", format!("must be at most {MAX_DRAIN_SECONDS}"));
         }
         if self.renewal.pre_expiry_days == PreExpiry::Days(0) {
             problem("renewal.pre_expiry_days", "must be at least 1, or \"third\"".to_owned());

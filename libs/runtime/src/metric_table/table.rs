@@ -1,6 +1,6 @@
 //! The table itself, in the order of the roles.
 
-use super::Labels::{Issuer, Of, Plain, Port, Reason, Refusal, Role, Status, Version, WithinDays, Work};
+use super::Labels::{Issuer, Later, Of, Plain, Port, Reason, Refusal, Role, Status, Version, WithinDays, Work};
 use super::{Kind, Labels, Metric};
 use crate::RoleName;
 
@@ -40,6 +40,30 @@ pub(super) const TABLE: &[Metric] = &[
         EVERY,
         Refusal,
         "Connections that were refused or closed early.",
+    ),
+    gauge(
+        "ssl_manager_own_certificate_end_timestamp_seconds",
+        EVERY,
+        Later,
+        "End of the certificate that a port of this process shows, by its file.",
+    ),
+    counter(
+        "ssl_manager_reloads_total",
+        EVERY,
+        Later,
+        "Times that the changed files of a setting were read again, by whether they could be used.",
+    ),
+    gauge(
+        "ssl_manager_reload_refused",
+        EVERY,
+        Later,
+        "1 while the changed files of a setting cannot be used.",
+    ),
+    counter(
+        "ssl_manager_work_dropped_total",
+        WORKERS,
+        Work,
+        "Work that was given up because a step could not be stored.",
     ),
     counter(
         "ssl_manager_messages_published_total",

@@ -70,6 +70,7 @@ async fn serving_at(
         sealing_keys: Some(Arc::new(SealingKeys::load_or_create(&folder.path().join("key")).unwrap())),
         stop: Stop::default(),
         health: Health::default(),
+        reload: runtime::Reload::default(),
         listeners: Arc::new(listeners),
     };
     tokio::spawn(api::run(context.clone()));

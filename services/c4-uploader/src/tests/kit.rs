@@ -76,6 +76,7 @@ impl Kit {
             sealing_keys: Some(Arc::new(keys)),
             stop: Stop::default(),
             health: Health::default(),
+            reload: runtime::Reload::default(),
             listeners: Arc::default(),
         };
         let uploader = Arc::new(Uploader::new(context).unwrap());

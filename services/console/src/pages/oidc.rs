@@ -4,6 +4,7 @@
 //! unchanged is kept in a cookie of its own, which is Lax: the provider sends the browser back from another site, and a
 //! Strict one would not come along. For the same reason the way ends with a page that loads the next one as our own.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
@@ -11,12 +12,13 @@ use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use domain::{Clock, Entropy};
 use http::{HeaderMap, StatusCode};
 use jiff::SignedDuration;
 use oidc::{Flow, FlowError, FlowSettings, Http, Pending, Provider};
 use proto::v1;
 use runtime::config::ConsoleOidc;
-use runtime::{Process, RoleError};
+use runtime::{Current, Process, RoleError};
 use tokio::sync::Semaphore;
 
 use crate::App;
@@ -48,28 +50,43 @@ pub(crate) struct SignInProvider {
 }
 
 impl SignInProvider {
-    /// What the settings say, made ready. Nothing is asked yet.
-    pub(crate) fn new(process: &Process) -> Result<Option<Self>, RoleError> {
-        let console = &process.config.console;
-        let Some(settings) = &console.oidc else {
+    /// What the settings say, made ready, and anew when the client's secret changes. Nothing is asked yet.
+    pub(crate) fn new(process: &Process) -> Result<Option<Current<Self>>, RoleError> {
+        const SECRET: &str = "console.oidc.client_secret_file";
+        let Some(settings) = process.config.console.oidc.clone() else {
             return Ok(None);
         };
+        let (config, clock, entropy) =
+            (process.config.clone(), process.clock.clone(), process.entropy.clone());
+        let kept = process.reload.keep(SECRET, vec![settings.client_secret_file.clone()], move || {
+            config.check_secret_file(SECRET, &settings.client_secret_file)?;
+            Self::read(&settings, &config.console.public_url, &clock, &*entropy)
+        });
+        kept.map(Some)
+    }
+
+    fn read(
+        settings: &ConsoleOidc,
+        public_url: &str,
+        clock: &Arc<dyn Clock>,
+        entropy: &dyn Entropy,
+    ) -> Result<Self, RoleError> {
         let http = Http::new(settings.root_certificate_pem()?.as_deref()).map_err(|problem| {
             RoleError::setting("console.oidc.root_certificate_file", problem.to_string())
         })?;
-        let provider = Provider::new(&settings.issuer_url, http, process.clock.clone())
+        let provider = Provider::new(&settings.issuer_url, http, clock.clone())
             .map_err(|problem| RoleError::setting("console.oidc.issuer_url", problem.to_string()))?;
-        let flow = Flow::new(provider, flow_settings(settings, &console.public_url)?)
+        let flow = Flow::new(provider, flow_settings(settings, public_url)?)
             .map_err(|_| RoleError::setting("console.public_url", "is no URL"))?;
         let cookie_key = if let Some(secret) = settings.client_secret()? {
             cookie_key(secret.as_bytes())
         } else {
             let mut random = [0; 32];
-            process.entropy.fill(&mut random);
+            entropy.fill(&mut random);
             cookie_key(&random)
         };
         let exchanges = Semaphore::new(MOST_EXCHANGES);
-        Ok(Some(Self { flow, label: settings.label.clone(), exchanges, cookie_key }))
+        Ok(Self { flow, label: settings.label.clone(), exchanges, cookie_key })
     }
 }
 
@@ -90,7 +107,7 @@ fn flow_settings(settings: &ConsoleOidc, public_url: &str) -> Result<FlowSetting
 
 /// Sends somebody to the provider.
 pub(crate) async fn leave(State(app): State<App>, RawQuery(text): RawQuery) -> Result<Response, Problem> {
-    let provider = app.provider.as_ref().ok_or_else(Problem::no_page)?;
+    let provider = app.provider.as_ref().ok_or_else(Problem::no_page)?.get();
     let to = own_path(query(text.as_deref()).get("to").map_or("/", String::as_str));
     let pending = Pending::new(&*app.process.entropy);
     match provider.flow.address(&pending).await {
@@ -110,7 +127,7 @@ pub(crate) async fn come_back(
     headers: HeaderMap,
     RawQuery(text): RawQuery,
 ) -> Result<Response, Problem> {
-    let provider = app.provider.as_ref().ok_or_else(Problem::no_page)?;
+    let provider = app.provider.as_ref().ok_or_else(Problem::no_page)?.get();
     let answer = query(text.as_deref());
     let said = |name: &str| answer.get(name).map_or("", String::as_str);
     let cookie = session::cookie(&headers, app.cookies.sign_in_name());
@@ -122,9 +139,9 @@ pub(crate) async fn come_back(
         let sentence = words::PROVIDER_ANSWER_UNKNOWN;
         return Ok(trouble_page(&app, StatusCode::BAD_REQUEST, sentence, "/"));
     };
-    let entered = match refusal(provider, &said) {
+    let entered = match refusal(&provider, &said) {
         Some(sentence) => Err((StatusCode::UNPROCESSABLE_ENTITY, sentence.to_owned())),
-        None => enter(&app, provider, &kept.pending, said("code")).await,
+        None => enter(&app, &provider, &kept.pending, said("code")).await,
     };
     let response = match entered {
         Ok(token) => with_cookie(once_more(&kept.to), app.cookies.session(token.expose())),

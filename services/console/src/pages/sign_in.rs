@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use http::header::HeaderName;
 use http::{HeaderMap, StatusCode};
 use proto::v1;
+use runtime::Current;
 use url::form_urlencoded;
 
 use crate::App;
@@ -82,8 +83,8 @@ pub(crate) fn trouble_page(app: &App, status: StatusCode, trouble: &str, to: &st
 }
 
 fn page(app: &App, trouble: &str, name: &str, to: &str) -> Response {
-    let provider = app
-        .provider
+    let provider = app.provider.as_ref().map(Current::get);
+    let provider = provider
         .as_ref()
         .map(|provider| ProviderLink { label: &provider.label, address: leading_to("/sign-in/oidc", to) });
     html(&SignInPage {

@@ -13,7 +13,7 @@ use proto::v1::domains_client::DomainsClient;
 use rcgen::{CertificateParams, KeyPair};
 use reqwest::redirect::Policy;
 use runtime::testing::open_store;
-use runtime::{Config, Context, Health, Listen, Listeners, Process, Stop, SystemClock, SystemEntropy};
+use runtime::{Config, Context, Health, Listen, Listeners, Stop, SystemClock, SystemEntropy};
 use seal::SealingKeys;
 use store::{Entry, TokenRecord, User};
 use tempfile::TempDir;
@@ -57,17 +57,11 @@ pub(crate) async fn served_with(change: impl FnOnce(&mut Config)) -> Served {
         sealing_keys: Some(Arc::new(SealingKeys::load_or_create(&folder.path().join("key")).unwrap())),
         stop: Stop::default(),
         health: Health::default(),
+        reload: runtime::Reload::default(),
         listeners: Arc::new(listeners),
     };
     tokio::spawn(api::run(context.clone()));
-    tokio::spawn(console::run(Process {
-        config: context.config.clone(),
-        clock: context.clock.clone(),
-        entropy: context.entropy.clone(),
-        stop: context.stop.clone(),
-        health: context.health.clone(),
-        listeners: context.listeners.clone(),
-    }));
+    tokio::spawn(console::run(context.process()));
     let channel = Channel::from_shared(format!("http://{api}")).unwrap();
     Served {
         token: token(&context).await,

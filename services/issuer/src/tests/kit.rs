@@ -123,6 +123,7 @@ impl Kit {
             sealing_keys: Some(Arc::new(keys)),
             stop: Stop::default(),
             health: Health::default(),
+            reload: runtime::Reload::default(),
             listeners: Arc::default(),
         };
         Self { issuer: Issuer::new(context).unwrap(), world, second, clock, store, _folder: folder }

@@ -1,7 +1,7 @@
 //! How often a CA is asked: about an order, and about renewals.
 
 use domain::{Cause, DomainName, Status};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use sandbox::{Endpoint, ValidationResult};
 
 use super::kit::{DAY, Kit, name, refusal};
@@ -118,4 +118,40 @@ async fn an_incident_is_followed_at_once() {
     assert!(kit.run(&name).await);
     kit.issued(&name).await;
     assert_eq!(kit.ca().orders_placed(), 2);
+}
+
+/// The longest until any of them is tried again, once the CA is back after 3 s.
+#[tokio::test]
+async fn after_an_outage_of_seconds_all_are_tried_within_half_a_minute() {
+    let kit = Kit::new().await;
+    let names: Vec<_> = (0..12).map(|number| name(&format!("d{number}"))).collect();
+    for name in &names {
+        kit.add(name).await;
+    }
+    kit.ca().down(true);
+    for name in &names {
+        assert!(kit.run(name).await);
+    }
+    kit.clock.advance(SignedDuration::from_secs(3));
+    kit.ca().down(false);
+    let at_the_latest = kit.now() + SignedDuration::from_secs(30);
+    let mut waiting = names;
+    while let Some((due_at, next)) = soonest(&kit, &waiting).await {
+        assert!(due_at <= at_the_latest, "{next} waits until {due_at}, over half a minute");
+        kit.run_next(&next).await;
+        waiting.retain(|name| *name != next);
+        if kit.work(&next).await.is_some() {
+            waiting.push(next);
+        }
+    }
+    assert_eq!(kit.ca().certificates_issued(), 12);
+}
+
+/// The first of them to be tried, and when.
+async fn soonest(kit: &Kit, names: &[DomainName]) -> Option<(Timestamp, DomainName)> {
+    let mut all = Vec::new();
+    for name in names {
+        all.push((kit.work(name).await.unwrap().due_at.unwrap(), name.clone()));
+    }
+    all.into_iter().min()
 }

@@ -21,7 +21,13 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("sandbox c4", &["ssl-manager sandbox c4 --c4-token-file c4.token --domains shop.example.com"]),
     ("sandbox dns", &["ssl-manager sandbox dns --domains shop.example.com --edge 127.0.0.1"]),
     ("health", &["ssl-manager health --wait 30 --config ssl-manager.toml"]),
-    ("config check", &["ssl-manager config check --config ssl-manager.toml"]),
+    (
+        "config check",
+        &[
+            "ssl-manager config check --config ssl-manager.toml",
+            "ssl-manager config check --live --config ssl-manager.toml",
+        ],
+    ),
     ("config dump", &["ssl-manager config dump --config ssl-manager.toml"]),
     ("db migrate", &["ssl-manager db migrate --config ssl-manager.toml"]),
     (

@@ -58,7 +58,7 @@ pub(crate) async fn run(exit_when_settled: bool, metrics: PrometheusHandle) -> a
             () = signalled() => Ok(true),
         }
     };
-    running.until(std::future::ready(())).await?;
+    running.stop(None).await?;
     world.shutdown().await;
     settled
 }

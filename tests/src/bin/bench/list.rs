@@ -83,6 +83,7 @@ impl Served {
             sealing_keys: Some(keys.clone()),
             stop: Stop::default(),
             health: Health::default(),
+            reload: runtime::Reload::default(),
             listeners: Arc::new(listeners),
         };
         let text = api::new_token(&SystemEntropy);

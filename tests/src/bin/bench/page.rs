@@ -39,6 +39,7 @@ impl Page {
             entropy: Arc::new(SystemEntropy),
             stop: stop.clone(),
             health: Health::default(),
+            reload: runtime::Reload::default(),
             listeners: Arc::new(listeners),
         };
         tokio::spawn(console::run(process));

@@ -27,19 +27,30 @@ impl Store {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self> {
-        let options = PgConnectOptions::from_str(url)
-            .map_err(|source| StoreError::Open { url: without_password(url), source: Box::new(source) })?
-            .application_name("ssl-manager")
-            // A pooler refuses what it does not know at the start of a session.
-            .extra_float_digits(None);
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .max_lifetime(MAX_LIFETIME)
             .after_connect(|connection, _| Box::pin(async { connection.execute(TIMEOUTS).await.map(drop) }))
-            .connect_lazy_with(options);
+            .connect_lazy_with(connect_options(url)?);
         Ok(Self::new(Pools::Postgres(pool), clock, entropy))
     }
+
+    /// Makes connections by another URL from now on, as after a change of the password; those that are open stay. A file
+    /// has no password.
+    pub fn use_url(&self, url: &str) -> Result<()> {
+        if let Pools::Postgres(pool) = &self.pools {
+            pool.set_connect_options(connect_options(url)?);
+        }
+        Ok(())
+    }
+}
+
+fn connect_options(url: &str) -> Result<PgConnectOptions> {
+    let options = PgConnectOptions::from_str(url)
+        .map_err(|source| StoreError::Open { url: without_password(url), source: Box::new(source) })?;
+    // A pooler refuses what it does not know at the start of a session.
+    Ok(options.application_name("ssl-manager").extra_float_digits(None))
 }
 
 /// Refuses a pooler that gives one session to several clients by turns: what another connection sets must not be seen here.

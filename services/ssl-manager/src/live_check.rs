@@ -1,0 +1,52 @@
+//! `config check --live`: whether what the settings name is there, and fits: what `/readyz` of `all` would say of it, without a
+//! process. It changes nothing.
+
+use std::sync::Arc;
+
+use bus_rabbitmq::RabbitMqBus;
+use domain::Clock;
+use runtime::{Backends, Config, RoleName, SystemClock, chain, check_sealing_keys};
+use seal::SealingKeys;
+use store::{SealedPlace, Store};
+
+use crate::backend::{self, OpenedBus};
+use crate::dispatch::Failure;
+use crate::run::RunError;
+
+/// The parts that are fine. An error names every part that is not.
+pub(crate) async fn run(config: &Config) -> Result<Vec<&'static str>, Failure> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let mut parts: Vec<(&'static str, Result<(), String>)> = Vec::new();
+    // A file that is not there yet is made by the first start, and the sealing key with it.
+    if let Some(store) = backend::open_for_check(config).await? {
+        let OpenedBus { bus, broker } = backend::open_bus(config, &RoleName::ALL, &store, &clock)?;
+        let backends =
+            Backends { store: store.clone(), bus, sealing_keys: None, roles: RoleName::ALL.to_vec() };
+        parts.push(("schema", store.check_schema().await.map_err(|error| chain(&error))));
+        let found = backends.look(clock.now()).await;
+        // The bus does not run here, so it has no trouble of its own.
+        parts.extend(found.counted.into_iter().filter(|(part, _)| *part != "bus"));
+        parts.push(("sealing-key", sealing_key(config, &store).await));
+        if let Some(broker) = broker {
+            parts.push(("bus", reach(&broker).await));
+        }
+    }
+    let troubles =
+        parts.iter().filter_map(|(part, state)| state.as_ref().err().map(|why| format!("{part}: {why}")));
+    let troubles: Vec<String> = troubles.collect();
+    if !troubles.is_empty() {
+        return Err(Failure::new("LIVE", troubles.join("; ")));
+    }
+    Ok(parts.into_iter().map(|(part, _)| part).collect())
+}
+
+/// Whether everything that is sealed is so under a line of the file.
+async fn sealing_key(config: &Config, store: &Store) -> Result<(), String> {
+    let keys = SealingKeys::load(&config.keys.sealing_key_file).map_err(RunError::from);
+    let keys = keys.map_err(|error| chain(&error))?;
+    check_sealing_keys(store, &keys, &SealedPlace::ALL).await.map_err(|error| chain(&error))?
+}
+
+async fn reach(broker: &RabbitMqBus) -> Result<(), String> {
+    broker.check().await.map_err(|error| chain(&error))
+}
