@@ -42,6 +42,6 @@ pub use process::{Processes, Subprocess, free_port};
 pub use pty::in_terminal;
 pub use rabbitmq::{RabbitMq, Vhost};
 pub use simulation::{
-    Command, DISTURBANCES, DOMAINS, Disturbance, Operation, STEPS, Simulation, Then, Trouble,
+    Backup, Command, DISTURBANCES, DOMAINS, Disturbance, Operation, STEPS, Simulation, Then, Trouble,
 };
 pub use wait::{wait_for, within};

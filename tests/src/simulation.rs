@@ -9,6 +9,7 @@
 mod disturbance;
 mod invariants;
 mod operation;
+mod restore;
 mod trouble;
 
 use std::collections::{BTreeMap, HashMap};
@@ -19,7 +20,7 @@ use std::time::Duration;
 use api::commands::Commands;
 use audit::Caller;
 use bus_embedded::EmbeddedBus;
-use domain::{Clock, DomainName, Entropy, EventKind, Lease, WorkKind};
+use domain::{Clock, DomainName, EventKind, Lease, WorkKind};
 use jiff::{SignedDuration, Timestamp};
 use runtime::config::{AcmeIssuer, IssuerLimits};
 use runtime::testing::{JumpingClock, SeededEntropy};
@@ -34,10 +35,14 @@ use tokio::task::JoinSet;
 pub use self::disturbance::{DISTURBANCES, Disturbance};
 use self::invariants::Memory;
 pub use self::operation::{Command, DOMAINS, Operation, STEPS, Then};
+pub use self::restore::Backup;
+use self::restore::Place;
 pub use self::trouble::Trouble;
-use crate::{Mode, Postgres};
+use crate::Mode;
 
 const LEASE: SignedDuration = SignedDuration::from_secs(30);
+/// For what another program has to end first.
+const PATIENCE: Duration = Duration::from_mins(5);
 /// Lease of work that is carried out beside other work. A worker prolongs its leases; here, where each sleep of one moves the
 /// clock for all of them, they last longer than all of them can sleep.
 const LEASE_BESIDE_OTHERS: SignedDuration = SignedDuration::from_hours(1);
@@ -54,6 +59,7 @@ pub struct Simulation {
     /// What happens when work comes to a step.
     held: Option<(&'static str, Then)>,
     memory: BTreeMap<DomainName, Memory>,
+    place: Place,
     /// Requests to the CA until its last mood.
     moody_until: u64,
     /// Certificates from which on something may happen to the next requests again.
@@ -113,7 +119,8 @@ impl Simulation {
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
         let folder = folder.expect("a folder");
         let entropy = Arc::new(SeededEntropy::new(seed));
-        let store = store(mode, &folder, clock.clone(), entropy.clone()).await;
+        let place = Place::new(mode, &folder).await;
+        let store = place.open(clock.clone(), entropy.clone()).await;
         let context = context(&world, &folder, store, clock.clone(), entropy);
         Self {
             commands: Commands {
@@ -129,6 +136,7 @@ impl Simulation {
             at_once: 32,
             held: None,
             memory: BTreeMap::new(),
+            place,
             moody_until: 0,
             counted_after: 0,
             _folder: folder,
@@ -309,19 +317,6 @@ impl Simulation {
         };
         job.clone()
     }
-}
-
-async fn store(mode: Mode, folder: &TempDir, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Arc<Store> {
-    let store = match mode {
-        Mode::Embedded => Store::open_file(&folder.path().join("simulation.db"), clock, entropy).await,
-        Mode::Scaled => {
-            let postgres = Postgres::shared().await;
-            Store::open_server(&postgres.superuser_url(&postgres.database()), 4, clock, entropy)
-        }
-    };
-    let store = store.expect("a store");
-    store.migrate().await.expect("migrated");
-    Arc::new(store)
 }
 
 fn carried_out(result: Result<Finished, JobError>, lease: &Lease) {

@@ -49,7 +49,7 @@ pub struct Upload<'a> {
     pub sha256: &'a str,
     /// Where it comes from.
     pub source: Source,
-    /// Counts uploads and removals of the name.
+    /// Grows with uploads and removals of the name.
     pub revision: i64,
 }
 

@@ -73,6 +73,12 @@ history_kinds! {
     UploadFailed => "upload_failed",
     /// C4 held something else than the live certificate.
     DifferenceFound => "difference_found",
+    /// C4 was ahead of this database, and what was to be uploaded was not.
+    AheadAtC4 => "ahead_at_c4",
+    /// C4 was ahead of this database: the certificate that it held is the live one from then on.
+    TakenOver => "taken_over",
+    /// C4 held something else than the live certificate, which is revoked or to be, so it was not uploaded again.
+    NotUploadedAgain => "not_uploaded_again",
     /// The certificate was removed from C4.
     CertificateRemoved => "certificate_removed",
     /// The private keys of a deleted name were destroyed.

@@ -23,6 +23,7 @@ mod revocation;
 mod role;
 pub mod sentence;
 mod status;
+mod upload;
 mod work;
 
 pub use caa::{CaaFound, CaaRecord};
@@ -44,4 +45,5 @@ pub use retry::Retry;
 pub use revocation::{RevocationReason, RevocationState};
 pub use role::{Action, Role, Roles};
 pub use status::{Activity, Facts, Live, Status};
+pub use upload::AheadAtC4;
 pub use work::{Cause, Lease, Work, WorkKind};

@@ -5,7 +5,9 @@
 
 use jiff::Timestamp;
 
-use crate::{Activity, CertificateId, DomainName, Facts, Live, Missing, Reason, Source, Status, Who};
+use crate::{
+    Activity, AheadAtC4, CertificateId, DomainName, Facts, Live, Missing, Reason, Source, Status, Who,
+};
 
 /// A transition that the present state does not allow.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -83,8 +85,10 @@ pub struct Domain {
     pub activity: Activity,
     /// Why it has to wait, where nobody is to blame.
     pub waiting: Option<Reason>,
-    /// Counts uploads and removals, so that C4 can refuse a late one.
+    /// Rises with uploads and removals, so that C4 can refuse a late one.
     pub upload_revision: i64,
+    /// What C4 held when it was last found to be ahead of this database; none if it never was.
+    pub ahead_at_c4: Option<AheadAtC4>,
     /// Raised by every write; a write that finds another one fails.
     pub version: i64,
 }
@@ -105,6 +109,7 @@ impl Domain {
             activity: Activity::Preflight,
             waiting: None,
             upload_revision: 0,
+            ahead_at_c4: None,
             version: 0,
         }
     }
@@ -152,8 +157,9 @@ impl Domain {
         if self.deleted_at.is_none() {
             return Err(InvalidTransition { what: "domain", from: "listed", to: "added again" });
         }
-        let Self { name, revision, upload_revision, version, .. } = self;
-        Ok(Self { revision: revision + 1, upload_revision, version, ..Self::added(name, now) })
+        let Self { name, revision, upload_revision, ahead_at_c4, version, .. } = self;
+        let counters = Self { revision: revision + 1, upload_revision, version, ..Self::added(name, now) };
+        Ok(Self { ahead_at_c4, ..counters })
     }
 
     /// A generated certificate is wanted from here on; what is live keeps serving until the new one is. An upload that
@@ -300,6 +306,7 @@ impl Domain {
         let facts = Facts { live: Some(live), ..Facts::default() };
         Ok(Self {
             facts,
+            ahead_at_c4: None,
             previous: before.filter(|_| is_new).or(listed.previous),
             invalid_challenges: if is_new { InvalidChallenges::default() } else { listed.invalid_challenges },
             activity: Activity::Idle,

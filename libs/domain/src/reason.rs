@@ -55,7 +55,8 @@ pub fn who_must_act(code: &str) -> Option<Who> {
         | "dnssec_broken"
         | "dns_broken"
         | "pasted_ends"
-        | "pasted_ended" => Who::Customer,
+        | "pasted_ended"
+        | "pasted_lost" => Who::Customer,
         "unknown_to_c4"
         | "cdn_caa_forbids"
         | "challenge_failed_at_edge"
@@ -218,6 +219,11 @@ pub enum Reason {
         /// When.
         at: Timestamp,
     },
+    /// C4 is ahead of this database by a certificate that was pasted, or by its removal.
+    PastedLost {
+        /// When the certificate that C4 holds ends; none if it holds none.
+        at: Option<Timestamp>,
+    },
     /// C4 did not take key and certificate.
     UploadFailed {
         /// What C4 said, or how it failed.
@@ -278,6 +284,7 @@ impl Reason {
             Self::NotServed { .. } => "not_served",
             Self::PastedEnds { .. } => "pasted_ends",
             Self::PastedEnded { .. } => "pasted_ended",
+            Self::PastedLost { .. } => "pasted_lost",
             Self::UploadFailed { .. } => "upload_failed",
         }
     }
@@ -294,7 +301,8 @@ impl Reason {
             | Self::ChallengeUnreachable { .. }
             | Self::ChallengeInvalid { .. }
             | Self::PastedEnds { .. }
-            | Self::PastedEnded { .. } => Who::Customer,
+            | Self::PastedEnded { .. }
+            | Self::PastedLost { .. } => Who::Customer,
             Self::UnknownToC4
             | Self::CdnCaaForbids { .. }
             | Self::ChallengeFailedAtEdge { .. }

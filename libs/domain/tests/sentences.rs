@@ -80,6 +80,7 @@ fn places(reason: &Reason) -> &'static [Place] {
         Reason::NotServed { .. } => &[Place::UploadFailing, Place::Waiting],
         Reason::PastedEnded { .. } => &[Place::Derived],
         Reason::PastedEnds { .. }
+        | Reason::PastedLost { .. }
         | Reason::IssuerRefusesUs { .. }
         | Reason::PausedByCa { .. }
         | Reason::CaLimited { .. }
@@ -90,7 +91,7 @@ fn places(reason: &Reason) -> &'static [Place] {
 }
 
 fn is_pasted(reason: &Reason) -> bool {
-    matches!(reason, Reason::PastedEnds { .. } | Reason::PastedEnded { .. })
+    matches!(reason, Reason::PastedEnds { .. } | Reason::PastedEnded { .. } | Reason::PastedLost { .. })
 }
 
 /// A domain that holds the reason there, if it is then the one that is shown.
@@ -113,7 +114,7 @@ fn situation(name: &str, reason: &Reason, place: Place, serving: Serving) -> Opt
     }
     domain.activity = match reason {
         Reason::CaLimited { .. } => Activity::WaitingForBudget,
-        Reason::PastedEnds { .. } | Reason::PastedEnded { .. } => Activity::Idle,
+        reason if is_pasted(reason) => Activity::Idle,
         _ => Activity::Retrying,
     };
     domain.recorded = domain.status(now());

@@ -49,6 +49,7 @@ fn put(reason: &Reason, name: &DomainName, message: &mut v1::Reason) {
             message.seconds_per_place = seconds_per_place;
         }
         Reason::PastedEnds { at } | Reason::PastedEnded { at } => message.at = Some(to_timestamp(at)),
+        Reason::PastedLost { at } => message.at = at.map(to_timestamp),
         Reason::ChallengeInvalid { problem, detail }
         | Reason::ChallengeFailedAtEdge { problem, detail }
         | Reason::OrderRejected { problem, detail } => {
@@ -133,6 +134,7 @@ pub(crate) fn from_message(message: &v1::Reason) -> Option<Reason> {
         "not_served" => Reason::NotServed { behind: edges_behind(message) },
         "pasted_ends" => Reason::PastedEnds { at: at()? },
         "pasted_ended" => Reason::PastedEnded { at: at()? },
+        "pasted_lost" => Reason::PastedLost { at: at() },
         "upload_failed" => Reason::UploadFailed { detail },
         _ => return None,
     })

@@ -6,6 +6,7 @@ use domain::{
 use jiff::Timestamp;
 
 use crate::record::{FromRow, Reader, columns};
+use crate::sql::Db;
 use crate::{Result, Store, Tx};
 
 /// A certificate with everything but an open key.
@@ -202,6 +203,15 @@ impl Store {
         Ok(row.optional::<CertificateRow>().await?.map(Certificate::from))
     }
 
+    /// A name's certificate by the SHA-256 of its leaf; the newest row, where it was pasted twice.
+    pub async fn certificate_by_sha256(
+        &self,
+        name: &DomainName,
+        sha256: &str,
+    ) -> Result<Option<Certificate>> {
+        by_sha256(&mut self.reader().await?.db(), name, sha256).await
+    }
+
     /// A page of a name's certificates, newest first, whatever became of the name; `after` is where the page before
     /// ended. A name has few enough to sort them.
     pub async fn certificates(
@@ -263,15 +273,18 @@ impl Tx {
         Ok(row.optional::<CertificateRow>().await?.map(Certificate::from))
     }
 
-    /// A name's certificate by the SHA-256 of its leaf; the newest row, where it was pasted twice.
+    /// [`Store::certificate_by_sha256`], within the transaction.
     pub async fn certificate_by_sha256(
         &mut self,
         name: &DomainName,
         sha256: &str,
     ) -> Result<Option<Certificate>> {
-        let rest = "WHERE name = $1 AND sha256 = $2 ORDER BY created_at DESC LIMIT 1";
-        let mut db = self.db().await?;
-        let row = db.select::<CertificateRow>("certificate_by_sha256", rest).bind(name).bind(sha256);
-        Ok(row.optional::<CertificateRow>().await?.map(Certificate::from))
+        by_sha256(&mut self.db().await?, name, sha256).await
     }
+}
+
+async fn by_sha256(db: &mut Db<'_>, name: &DomainName, sha256: &str) -> Result<Option<Certificate>> {
+    let rest = "WHERE name = $1 AND sha256 = $2 ORDER BY created_at DESC LIMIT 1";
+    let row = db.select::<CertificateRow>("certificate_by_sha256", rest).bind(name).bind(sha256);
+    Ok(row.optional::<CertificateRow>().await?.map(Certificate::from))
 }

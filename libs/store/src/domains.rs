@@ -1,8 +1,8 @@
 //! Domains: the one row that a name has for ever, and what the list and the API show of it.
 
 use domain::{
-    Activity, CertificateId, CertificateSummary, Domain, DomainName, Facts, InvalidChallenges, Live, Missing,
-    Reason, Source, Status, Who,
+    Activity, AheadAtC4, CertificateId, CertificateSummary, Domain, DomainName, Facts, InvalidChallenges,
+    Live, Missing, Reason, Source, Status, Who,
 };
 use jiff::Timestamp;
 
@@ -61,6 +61,9 @@ pub(crate) struct DomainRow {
     activity: Activity,
     who: Option<Who>,
     upload_revision: i64,
+    ahead_sha256: Option<String>,
+    ahead_found_at: Option<Timestamp>,
+    ahead_revision: Option<i64>,
     version: i64,
     changed_at: Timestamp,
     /// None is since the creation.
@@ -70,13 +73,15 @@ pub(crate) struct DomainRow {
 columns!(DomainRow in "domains":
     name, revision, source, created_at, deleted_at, unknown_to_c4, missing_first_at, missing_last_at, missing_answers,
     dns_failing_since, upload_failing, live_certificate_id, live_not_after, previous_certificate_id, block, waiting, invalid_challenges,
-    invalid_challenges_dns, status, activity, who, upload_revision, version, changed_at;
+    invalid_challenges_dns, status, activity, who, upload_revision, ahead_sha256, ahead_found_at, ahead_revision, version,
+    changed_at;
     activity_since = "activity_since");
 
 impl DomainRow {
     /// The row as it is stored at `now`: with the status that follows from the facts then, and the next version.
     fn next(domain: &Domain, now: Timestamp) -> Self {
         let facts = &domain.facts;
+        let ahead = domain.ahead_at_c4.as_ref();
         Self {
             name: domain.name.clone(),
             revision: domain.revision,
@@ -100,6 +105,9 @@ impl DomainRow {
             activity: domain.activity,
             who: domain.who(now),
             upload_revision: domain.upload_revision,
+            ahead_sha256: ahead.and_then(|ahead| ahead.sha256.clone()),
+            ahead_found_at: ahead.map(|ahead| ahead.found_at),
+            ahead_revision: ahead.map(|ahead| ahead.revision),
             version: domain.version + 1,
             changed_at: now,
             activity_since: None,
@@ -127,6 +135,13 @@ impl TryFrom<DomainRow> for Domain {
             (None, None) => None,
             _ => return Err(row.bad("missing_last_at")),
         };
+        let ahead_at_c4 = match (row.ahead_found_at, row.ahead_revision) {
+            (Some(found_at), Some(revision)) => {
+                Some(AheadAtC4 { sha256: row.ahead_sha256, found_at, revision })
+            }
+            (None, None) => None,
+            _ => return Err(row.bad("ahead_revision")),
+        };
         Ok(Self {
             name: row.name,
             revision: row.revision,
@@ -150,6 +165,7 @@ impl TryFrom<DomainRow> for Domain {
             activity: row.activity,
             waiting: row.waiting,
             upload_revision: row.upload_revision,
+            ahead_at_c4,
             version: row.version,
         })
     }

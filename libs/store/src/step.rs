@@ -25,6 +25,10 @@ pub enum Write {
     Schedule(Work),
     /// A work row, unless the name has one of that kind.
     ScheduleIfNone(Work),
+    /// A work row that is due now, unless a worker holds the name's work of that kind.
+    ScheduleIfFree(Work),
+    /// The name's work of that kind goes.
+    Cancel(WorkKind),
     /// The name's work of that kind, if there is any, is due now.
     DueNow(WorkKind),
     /// An event about the lease's name and revision.
@@ -233,6 +237,14 @@ impl Tx {
             Write::Uploaded(certificate) => self.mark_uploaded(*certificate).await,
             Write::Schedule(work) => self.schedule(work).await,
             Write::ScheduleIfNone(work) => self.schedule_if_none(work).await,
+            Write::ScheduleIfFree(due) => {
+                if !self.is_leased(&due.name, due.kind).await? {
+                    self.schedule(due).await?;
+                    self.hint(due);
+                }
+                Ok(())
+            }
+            Write::Cancel(kind) => self.cancel(&work.name, *kind).await,
             Write::DueNow(kind) => {
                 if let Some(waiting) = self.work(&work.name, *kind).await? {
                     let due = Work { due_at: Some(self.now()), ..waiting };

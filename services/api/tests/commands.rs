@@ -131,6 +131,23 @@ async fn a_delete_says_what_goes_on_being_served() {
     }
 }
 
+/// C4 held something newer than what is stored, as after a restore.
+#[tokio::test]
+async fn a_deleted_name_does_not_get_back_what_c4_has_overtaken() {
+    let case = Case::begin().await;
+    case.commands.add(&case.name, &BY).await.unwrap();
+    case.issued(true).await;
+    case.clock.advance(DAY);
+    let row = case.row().await;
+    let ahead = row.note_ahead(Some("aa"), case.clock.now());
+    let mut tx = case.store().begin("overtaken").await.unwrap();
+    tx.update_domain(&row.overtaken(ahead).unwrap()).await.unwrap();
+    tx.commit().await.unwrap();
+    case.commands.delete(&case.name, false, &BY).await.unwrap();
+    case.commands.add(&case.name, &BY).await.unwrap();
+    assert_eq!(case.work().await[0].0, WorkKind::Issue, "it is ordered");
+}
+
 #[tokio::test]
 async fn after_its_keys_were_destroyed_a_deleted_name_gets_a_new_certificate() {
     let case = Case::begin().await;

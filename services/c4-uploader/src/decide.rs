@@ -14,6 +14,8 @@ use store::{Certificate, Entry, LastStep, Step, Write};
 use crate::ACTOR;
 use crate::upload::described;
 
+pub(crate) use self::withheld::{Shown, Withheld};
+
 /// First comparison after an upload: whatever overwrites it by mistake does so soon.
 const FIRST_COMPARISON_DELAY: SignedDuration = SignedDuration::from_mins(5);
 const COMPARISON_INTERVAL: SignedDuration = SignedDuration::from_hours(24);
@@ -103,16 +105,17 @@ impl Decider<'_> {
     pub(crate) fn intent(&self, domain: &Domain, task: &Task, shown: Option<&str>) -> Decided<Step> {
         let entry = (task.is_live && !task.is_failing).then(|| {
             let shown = described(shown);
-            let message = format!("C4 holds {shown} instead of the live one; it is uploaded again.");
+            let message = format!("C4 holds {shown} instead of the live one.");
             task.entry(HistoryKind::DifferenceFound, message)
         });
-        let after = raised(domain).doing(Activity::Uploading, None)?;
+        let numbered = if task.is_live { domain.uploading_again() } else { domain.uploading() };
+        let after = numbered.doing(Activity::Uploading, None)?;
         Ok(Step::new("upload_intent", self.lease, domain).becomes(after).told(entry))
     }
 
-    /// C4 has seen a higher revision than the last one that was sent.
+    /// C4 has seen a higher revision than the last one that was sent, and ours is wanted all the same.
     pub(crate) fn higher_revision(&self, domain: &Domain) -> Step {
-        Step::new("upload_revision", self.lease, domain).becomes(raised(domain))
+        Step::new("upload_revision", self.lease, domain).becomes(domain.uploading_over(self.now))
     }
 
     /// C4 shows our certificate; `sent` if this run put it there.
@@ -120,7 +123,10 @@ impl Decider<'_> {
         let is_new = !is_live(domain, task.certificate.id());
         let step = Step::new("upload_live", self.lease, domain);
         let step = if is_new || sent || !is_settled(domain) {
-            self.goes_live(step, domain, task, is_new)?
+            let ends = NamedZone::utc().time(task.certificate.summary.not_after);
+            let message = format!("Active at C4, valid until {ends}.");
+            let entry = task.entry(HistoryKind::CertificateUploaded, message);
+            self.goes_live(step, domain, &task.certificate, entry)?
         } else {
             step
         };
@@ -128,20 +134,23 @@ impl Decider<'_> {
         Ok(step.then(Work { attempts: 0, ..self.next(Cause::Compare, Some(self.now + pause)) }))
     }
 
-    fn goes_live(&self, step: Step, domain: &Domain, task: &Task, is_new: bool) -> Decided<Step> {
-        let summary = &task.certificate.summary;
-        let live = Live { certificate: summary.id, not_after: task.certificate.ends_at() };
+    fn goes_live(
+        &self,
+        step: Step,
+        domain: &Domain,
+        certificate: &Certificate,
+        entry: Entry<'static>,
+    ) -> Decided<Step> {
+        let summary = &certificate.summary;
+        let is_new = !is_live(domain, summary.id);
+        let live = Live { certificate: summary.id, not_after: certificate.ends_at() };
         let mut after = domain.clone().uploaded(live)?;
         // What blocks the renewal of the live certificate is not settled by uploading that one again.
         if !is_new && let Some(reason) = domain.facts.block.clone() {
             after = after.blocked(reason)?;
         }
-        let message = format!("Active at C4, valid until {}.", NamedZone::utc().time(summary.not_after));
-        let renewal = self.renewal_of(&after, &task.certificate);
-        let mut step = step
-            .becomes(after)
-            .told(Some(task.entry(HistoryKind::CertificateUploaded, message)))
-            .and(Write::Uploaded(summary.id));
+        let renewal = self.renewal_of(&after, certificate);
+        let mut step = step.becomes(after).told(Some(entry)).and(Write::Uploaded(summary.id));
         if is_new && summary.source == Source::C4 {
             step = step.and(Write::Schedule(renewal));
         }
@@ -265,10 +274,6 @@ fn is_settled(domain: &Domain) -> bool {
         && !matches!(domain.activity, Activity::Uploading | Activity::VerifyingEdges)
 }
 
-fn raised(domain: &Domain) -> Domain {
-    Domain { upload_revision: domain.upload_revision + 1, ..domain.clone() }
-}
-
 fn issue(domain: &Domain, due_at: Timestamp) -> Work {
     Work {
         name: domain.name.clone(),
@@ -280,6 +285,8 @@ fn issue(domain: &Domain, due_at: Timestamp) -> Work {
         certificate: None,
     }
 }
+
+mod withheld;
 
 #[cfg(test)]
 mod tests;

@@ -5,11 +5,12 @@
 
 use std::time::Duration;
 
+use c4::C4Certificate;
 use domain::{Domain, EdgesBehind, InvalidTransition, Lease};
 use runtime::{Context, JobError};
 use store::{Finished, LastStep, Step, StoreError};
 
-use crate::decide::{Decider, FIRST_QUESTION_SPREAD, Task, UploadError, is_live};
+use crate::decide::{Decider, FIRST_QUESTION_SPREAD, Shown, Task, UploadError, Withheld, is_live};
 
 /// The journal of one upload.
 pub(crate) struct Journal<'a> {
@@ -30,7 +31,7 @@ impl<'a> Journal<'a> {
         Self { context, lease }
     }
 
-    fn decider(&self) -> Decider<'_> {
+    pub(crate) fn decider(&self) -> Decider<'_> {
         Decider {
             lease: self.lease,
             now: self.context.clock.now(),
@@ -76,7 +77,18 @@ impl<'a> Journal<'a> {
         Ok(raised(task, taken))
     }
 
-    /// A higher revision, for when C4 has seen a higher one.
+    /// What C4 shows, with our row of it.
+    pub(crate) async fn shown(&self, certificate: Option<C4Certificate>) -> Result<Shown, JobError> {
+        let row = match &certificate {
+            Some(shown) => {
+                self.context.store.certificate_by_sha256(&self.lease.work.name, &shown.sha256).await?
+            }
+            None => None,
+        };
+        Ok(Shown { certificate, row })
+    }
+
+    /// A higher revision than any that C4 has seen.
     pub(crate) async fn higher_revision(&self, task: &mut Task) -> Result<Taken<i64>, JobError> {
         let higher = |decider: &Decider<'_>, domain: &Domain| Ok(decider.higher_revision(domain));
         let taken = self.kept(&task.domain, higher).await?;
@@ -101,6 +113,20 @@ impl<'a> Journal<'a> {
         if self.decider().is_overdue(task) {
             tell_of_emergency(&behind.to_string());
         }
+        Ok(finished)
+    }
+
+    /// Ours is not sent, because of what C4 holds or because it is revoked.
+    pub(crate) async fn withheld(
+        &self,
+        task: &Task,
+        why: Withheld,
+        shown: &Shown,
+    ) -> Result<Finished, JobError> {
+        let withheld = |decider: &Decider<'_>, domain: &Domain| decider.withheld(domain, task, why, shown);
+        let finished = self.ended(&task.domain, withheld).await?;
+        metrics::counter!("ssl_manager_uploads_total", "result" => "withheld").increment(1);
+        tracing::warn!(certificate.id = %task.certificate.id(), ?why, "not uploaded");
         Ok(finished)
     }
 

@@ -2,15 +2,26 @@
 
 use c4::C4Error;
 use domain::{Cause, Domain, HistoryKind, Lease, Retry, Work};
+use jiff::Timestamp;
 use runtime::{JobError, checkpoint};
 use store::{Entry, Finished, StoreError, Tx};
 
 use crate::journal::Taken;
+use crate::upload::described;
 use crate::{ACTOR, Uploader};
 
 pub(crate) struct Removal<'a> {
     uploader: &'a Uploader,
     lease: &'a Lease,
+}
+
+/// What C4 holds for a name that is to have nothing there.
+enum Held {
+    Nothing,
+    /// A certificate that is stored here, or that was known to be there when the removal was asked for.
+    Known,
+    /// Another one: its SHA-256.
+    Unknown(String),
 }
 
 impl<'a> Removal<'a> {
@@ -19,16 +30,21 @@ impl<'a> Removal<'a> {
     }
 
     pub(crate) async fn run(&self) -> Result<Finished, JobError> {
-        let revision = match self.intent().await? {
-            Taken::Yes(revision) => revision,
+        let domain = match self.intent(Domain::uploading).await? {
+            Taken::Yes(domain) => domain,
             Taken::Needless(finished) => return Ok(finished),
         };
         checkpoint("remove-intent").await;
-        let mut removed = self.delete(revision).await;
+        let mut removed = self.delete(domain.upload_revision).await;
         if removed == Err(C4Error::Stale) {
-            removed = match self.intent().await? {
-                Taken::Yes(higher) => self.delete(higher).await,
-                Taken::Needless(finished) => return Ok(finished),
+            removed = match self.held(&domain).await? {
+                Ok(Held::Nothing) => Ok(()),
+                Ok(Held::Unknown(sha256)) => return self.left(&sha256).await,
+                Ok(Held::Known) => match self.intent(|domain| domain.uploading_over(self.now())).await? {
+                    Taken::Yes(higher) => self.delete(higher.upload_revision).await,
+                    Taken::Needless(finished) => return Ok(finished),
+                },
+                Err(error) => Err(error),
             };
         }
         checkpoint("remove-sent").await;
@@ -42,21 +58,38 @@ impl<'a> Removal<'a> {
         Ok(finished)
     }
 
+    /// What C4 holds, that has seen a higher revision than is stored here.
+    async fn held(&self, domain: &Domain) -> Result<Result<Held, C4Error>, JobError> {
+        let name = &self.lease.work.name;
+        let shown = match self.uploader.c4.domain(name).await {
+            Ok(Some(shown)) => shown.certificate,
+            Ok(None) => return Ok(Err(C4Error::UnknownDomain)),
+            Err(error) => return Ok(Err(error)),
+        };
+        let Some(shown) = shown else {
+            return Ok(Ok(Held::Nothing));
+        };
+        let is_ours = self.uploader.context.store.certificate_by_sha256(name, &shown.sha256).await?.is_some();
+        let known = domain.known_ahead(Some(&shown.sha256));
+        let is_asked_for = known.is_some_and(|known| domain.revision > known.revision);
+        Ok(Ok(if is_ours || is_asked_for { Held::Known } else { Held::Unknown(shown.sha256) }))
+    }
+
     async fn delete(&self, revision: i64) -> Result<(), C4Error> {
         self.uploader.c4.delete_certificate(&self.lease.work.name, revision).await
     }
 
-    /// That a removal is about to be sent; returns its revision. Needless if the name is back on the list, because then
+    /// That a removal is about to be sent; returns the domain with its revision. Needless if the name is back on the list, because then
     /// its certificate must stay.
-    async fn intent(&self) -> Result<Taken<i64>, JobError> {
+    async fn intent(&self, numbered: impl Fn(&Domain) -> Domain) -> Result<Taken<Domain>, JobError> {
         let (mut tx, domain) = match self.open("remove_intent").await? {
             Taken::Yes(open) => open,
             Taken::Needless(finished) => return Ok(Taken::Needless(finished)),
         };
-        let after = Domain { upload_revision: domain.upload_revision + 1, ..domain.clone() };
+        let after = numbered(&domain);
         tx.apply(Some(&domain), &after, None).await?;
         tx.commit().await?;
-        Ok(Taken::Yes(after.upload_revision))
+        Ok(Taken::Yes(after))
     }
 
     async fn removed(&self, message: &str) -> Result<Finished, JobError> {
@@ -71,12 +104,37 @@ impl<'a> Removal<'a> {
         Ok(finished)
     }
 
+    /// C4 is ahead of this database by a certificate that is not stored here. It was uploaded after all that is known of
+    /// the name, so it stays.
+    async fn left(&self, sha256: &str) -> Result<Finished, JobError> {
+        let (mut tx, domain) = match self.open("remove_left").await? {
+            Taken::Yes(open) => open,
+            Taken::Needless(finished) => return Ok(finished),
+        };
+        let holds = described(Some(sha256));
+        let message = format!(
+            "C4 has had an upload that is not stored here, and holds {holds}. It is not removed; to have it removed, add \
+             the name and delete it again."
+        );
+        let ahead = Some(domain.note_ahead(Some(sha256), self.now()));
+        let after = Domain { ahead_at_c4: ahead, ..domain.clone() };
+        tx.apply(Some(&domain), &after, Some(Entry::new(HistoryKind::AheadAtC4, ACTOR, message))).await?;
+        let finished = tx.end(self.lease, None).await?;
+        metrics::counter!("ssl_manager_removals_total", "result" => "withheld").increment(1);
+        tracing::warn!("certificate left at C4");
+        Ok(finished)
+    }
+
+    fn now(&self) -> Timestamp {
+        self.uploader.context.clock.now()
+    }
+
     async fn failed(&self, error: &C4Error) -> Result<Finished, JobError> {
         let tx = match self.open("remove_failed").await? {
             Taken::Yes((tx, _)) => tx,
             Taken::Needless(finished) => return Ok(finished),
         };
-        let now = self.uploader.context.clock.now();
+        let now = self.now();
         let attempts = self.lease.work.attempts + 1;
         let asked = error.retry_after().and_then(|wait| now.checked_add(wait).ok());
         let due_at = Retry::Upload.due(attempts, now).max(asked);

@@ -3,10 +3,13 @@
 //! Whether it is a comparison is decided by the facts, not by why the work is due: the certificate is live already.
 //! Then a question that got no answer changes nothing. An upload of anything else that C4 does not take is tried three
 //! times at once, and after that is an emergency, whatever the reason.
+//!
+//! Nothing goes backwards: where C4 is ahead of this database, as after a restore, ours stays here
+//! (`decide/withheld.rs`).
 
 use std::time::Duration;
 
-use c4::C4Error;
+use c4::{C4Certificate, C4Error};
 use domain::{DomainName, EdgesBehind, Lease};
 use runtime::{JobError, checkpoint};
 use seal::{Binding, SealError};
@@ -14,7 +17,7 @@ use store::{Certificate, Finished};
 use zeroize::Zeroizing;
 
 use crate::Uploader;
-use crate::decide::{Task, UploadError};
+use crate::decide::{Shown, Task, UploadError, Withheld};
 use crate::journal::{Journal, Taken};
 
 /// Pauses between the quick attempts.
@@ -36,6 +39,8 @@ enum Attempt {
     Unknown,
     /// The comparison got no answer.
     NotCompared { retry_after: Option<Duration> },
+    /// It must not be sent.
+    Withheld(Withheld, Box<Shown>),
     /// C4 did not take it.
     Failed(UploadError),
     /// Nobody wants it any more; the lease is ended.
@@ -59,7 +64,7 @@ impl<'a> Upload<'a> {
     }
 
     pub(crate) async fn run(&self) -> Result<Finished, JobError> {
-        let mut task = match self.journal.load().await? {
+        let mut task = match Box::pin(self.journal.load()).await? {
             Taken::Yes(task) => task,
             Taken::Needless(finished) => return Ok(finished),
         };
@@ -67,6 +72,7 @@ impl<'a> Upload<'a> {
             Attempt::Live { sent } => self.served(&task, sent).await?,
             Attempt::Unknown => self.journal.unknown(&task).await?,
             Attempt::NotCompared { retry_after } => self.journal.not_compared(&task, retry_after).await?,
+            Attempt::Withheld(why, shown) => self.journal.withheld(&task, why, &shown).await?,
             Attempt::Failed(error) => self.journal.failed(&task, &error).await?,
             Attempt::Needless(finished) => finished,
         };
@@ -118,8 +124,12 @@ impl<'a> Upload<'a> {
             }
             Err(error) => return Ok(error.into()),
         };
-        if shown.as_deref() == Some(task.sha256()) && (revision.is_some() || task.is_told_by_leaf()) {
+        if is_ours(shown.as_ref(), task) && (revision.is_some() || task.is_told_by_leaf()) {
             return Ok(Attempt::Live { sent: revision.is_some() });
+        }
+        let shown = self.journal.shown(shown).await?;
+        if let Some(why) = self.journal.decider().withholds(task, &shown) {
+            return Ok(Attempt::Withheld(why, Box::new(shown)));
         }
         let key = match self.unsealed(task).await {
             Ok(key) => key,
@@ -129,7 +139,7 @@ impl<'a> Upload<'a> {
         };
         let current = match *revision {
             Some(revision) => revision,
-            None => match self.journal.intent(task, shown.as_deref()).await? {
+            None => match self.journal.intent(task, shown.sha256()).await? {
                 Taken::Yes(first) => first,
                 Taken::Needless(finished) => return Ok(Attempt::Needless(finished)),
             },
@@ -138,25 +148,28 @@ impl<'a> Upload<'a> {
         checkpoint("upload-intent").await;
         let mut sent = self.put(task, &key, current).await;
         if sent == Err(C4Error::Stale) {
+            if !self.journal.decider().is_wanted_all_the_same(task, &shown) {
+                return Ok(Attempt::Withheld(Withheld::Ahead, Box::new(shown)));
+            }
             let higher = match self.journal.higher_revision(task).await? {
-                Taken::Yes(higher) => higher,
+                Taken::Yes(higher) => *revision.insert(higher),
                 Taken::Needless(finished) => return Ok(Attempt::Needless(finished)),
             };
-            *revision = Some(higher);
             sent = self.put(task, &key, higher).await;
         }
         drop(key);
-        if let Err(error) = sent {
-            return Ok(error.into());
+        match sent {
+            Ok(()) => {
+                checkpoint("upload-sent").await;
+                Ok(self.confirm(task).await)
+            }
+            Err(error) => Ok(error.into()),
         }
-        checkpoint("upload-sent").await;
-        Ok(self.confirm(task).await)
     }
 
     /// The certificate that C4 shows for the name.
-    async fn shown(&self) -> Result<Option<String>, C4Error> {
-        let known = self.uploader.c4.domain(self.name).await?.ok_or(C4Error::UnknownDomain)?;
-        Ok(known.certificate.map(|certificate| certificate.sha256))
+    async fn shown(&self) -> Result<Option<C4Certificate>, C4Error> {
+        Ok(self.uploader.c4.domain(self.name).await?.ok_or(C4Error::UnknownDomain)?.certificate)
     }
 
     async fn unsealed(&self, task: &Task) -> Result<Zeroizing<String>, SealError> {
@@ -182,14 +195,19 @@ impl<'a> Upload<'a> {
     /// "Taken" is what C4 says; what counts is what it shows.
     async fn confirm(&self, task: &Task) -> Attempt {
         match self.shown().await {
-            Ok(Some(shown)) if shown == task.sha256() => Attempt::Live { sent: true },
-            Ok(shown) => Attempt::Failed(UploadError {
-                detail: format!("C4 took the certificate but shows {}", described(shown.as_deref())),
-                retry_after: None,
-            }),
+            Ok(shown) if is_ours(shown.as_ref(), task) => Attempt::Live { sent: true },
+            Ok(shown) => {
+                let shown = described(shown.as_ref().map(|shown| shown.sha256.as_str()));
+                let detail = format!("C4 took the certificate but shows {shown}");
+                Attempt::Failed(UploadError { detail, retry_after: None })
+            }
             Err(error) => error.into(),
         }
     }
+}
+
+fn is_ours(shown: Option<&C4Certificate>, task: &Task) -> bool {
+    shown.is_some_and(|shown| shown.sha256 == task.sha256())
 }
 
 /// What C4 holds instead of ours, as a part of a sentence.

@@ -9,6 +9,7 @@ use store::Certificate;
 pub(crate) fn is_undelivered(certificate: &Certificate, domain: &Domain, now: Timestamp) -> bool {
     let is_live = domain.facts.live.is_some_and(|live| live.certificate == certificate.id());
     !is_live
+        && !domain.has_overtaken(certificate.created_at)
         && !certificate.withdrawn
         && certificate.revision == domain.revision
         && certificate.sealed_key.is_some()

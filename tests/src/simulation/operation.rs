@@ -203,7 +203,7 @@ impl Simulation {
     }
 
     /// A certificate of the customer's own.
-    async fn pasted(&self, name: &DomainName) -> Certificate {
+    pub(super) async fn pasted(&self, name: &DomainName) -> Certificate {
         let now = self.now();
         let date = |at: Timestamp| {
             let at = std::time::SystemTime::from(at);

@@ -48,6 +48,7 @@ pub fn short_of(code: &str) -> Option<&'static str> {
         "not_served" => "some edges do not serve it yet",
         "pasted_ends" => "the pasted certificate ends soon",
         "pasted_ended" => "the pasted certificate ended",
+        "pasted_lost" => "our copy of the pasted certificate is lost",
         "upload_failed" => "C4 did not take the certificate",
         _ => return None,
     })
@@ -95,6 +96,7 @@ impl Reason {
                  one with its key, or let us generate a free one that renews itself.",
                 zone.date(*at)
             ),
+            Self::PastedLost { at } => pasted_lost(name, at.map(|at| zone.date(at))),
             _ => return None,
         })
     }
@@ -149,7 +151,8 @@ impl Reason {
             | Self::ChallengeUnreachable { .. }
             | Self::ChallengeInvalid { .. }
             | Self::PastedEnds { .. }
-            | Self::PastedEnded { .. } => self.request(name, zone).unwrap_or_default(),
+            | Self::PastedEnded { .. }
+            | Self::PastedLost { .. } => self.request(name, zone).unwrap_or_default(),
         }
     }
 }
@@ -165,7 +168,9 @@ impl Situation {
         let name = &self.name;
         let Some(reason) = &self.reason else { return self.letter_about_trust() };
         Some(match reason {
-            Reason::PastedEnds { .. } | Reason::PastedEnded { .. } => reason.message_in(name, zone),
+            Reason::PastedEnds { .. } | Reason::PastedEnded { .. } | Reason::PastedLost { .. } => {
+                reason.message_in(name, zone)
+            }
             Reason::UnknownToC4 => format!(
                 "{name} is not set up in the CDN, so it gets no certificate. Create it in the CDN dashboard if you want \
                  HTTPS for it.{}",
@@ -340,6 +345,22 @@ fn port_missing(name: &DomainName, missing: &[u16]) -> String {
     format!(
         "Switch on HTTP and HTTPS (ports 80 and 443) for {name} in the CDN dashboard; {noun} {ports} {verb} missing today."
     )
+}
+
+/// `ends`: the last day of the certificate that C4 serves; none if it serves none.
+fn pasted_lost(name: &DomainName, ends: Option<String>) -> String {
+    let ask =
+        "Please send it to us once more with its key, or let us generate a free one that renews itself.";
+    match ends {
+        Some(ends) => format!(
+            "The certificate that you gave us for {name} is served until {ends}, but we have lost our copy of it, so we \
+             cannot put it back if it gets lost at the CDN, too. {ask}"
+        ),
+        None => format!(
+            "The certificate that you gave us for {name} is not served any more, and we do not have the latest copy of it. \
+             {ask} Until then {name} has no HTTPS."
+        ),
+    }
 }
 
 fn ca_limited(issuer: &str, limit: &str, until: &str) -> String {

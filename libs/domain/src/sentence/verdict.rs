@@ -36,6 +36,7 @@ impl Situation {
             Some(Reason::PastedEnds { .. }) => {
                 format!("{works}. A pasted certificate is not renewed: the customer must send a new one.")
             }
+            Some(Reason::PastedLost { at }) => pasted_lost(at.map(|at| reader.date(at))),
             Some(Reason::UnknownToC4) => {
                 let next = self.next_attempt("check", reader);
                 format!(
@@ -142,6 +143,19 @@ impl Situation {
             _ if is_pasted => "Pasted, not renewed".to_owned(),
             (None, Some(at)) => format!("Renews about {}", reader.day(at)),
             (None, None) => "Nothing to do".to_owned(),
+        }
+    }
+}
+
+/// C4 is ahead by a pasted certificate that ends then, or by a removal.
+fn pasted_lost(ends: Option<String>) -> String {
+    let act = "The customer must send it again.";
+    match ends {
+        Some(ends) => {
+            format!("HTTPS works until {ends}, with a pasted certificate that we have no copy of. {act}")
+        }
+        None => {
+            format!("C4 holds no certificate, and we do not have the latest copy of the pasted one. {act}")
         }
     }
 }

@@ -84,6 +84,7 @@ pub(crate) fn every_reason(cdn: Cdn) -> Vec<Reason> {
             | Reason::NotServed { .. }
             | Reason::PastedEnds { .. }
             | Reason::PastedEnded { .. }
+            | Reason::PastedLost { .. }
             | Reason::UploadFailed { .. } => {}
         }
     }
@@ -178,6 +179,8 @@ fn of_ours() -> Vec<Reason> {
         },
         Reason::PastedEnds { at: "2026-12-12T09:00:00Z".parse().unwrap() },
         Reason::PastedEnded { at: "2026-11-28T09:00:00Z".parse().unwrap() },
+        Reason::PastedLost { at: Some("2027-02-08T09:00:00Z".parse().unwrap()) },
+        Reason::PastedLost { at: None },
         Reason::UploadFailed { detail: text("503") },
     ]
 }

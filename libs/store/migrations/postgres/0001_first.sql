@@ -20,7 +20,7 @@ INSERT INTO numbered (position) VALUES (0);
 
 -- Rows are names, one each; a deleted name keeps its row. The api, the issuer, the c4-uploader and the scheduler write
 -- them. `revision` rises with every request for the name, `version` with every write, `upload_revision` with every
--- upload or removal.
+-- upload or removal (odd), and with a comparison that uploads the live certificate again (even).
 CREATE TABLE domains (
     name                    text        COLLATE "C" PRIMARY KEY,
     revision                bigint      NOT NULL CHECK (revision > 0),
@@ -53,6 +53,11 @@ CREATE TABLE domains (
     activity_since          timestamptz,
     waiting                 jsonb,
     upload_revision         bigint      NOT NULL,
+    -- What C4 held when it was found to be ahead of this database (its SHA-256; NULL is nothing), when that was, and the
+    -- name's revision then; no time is never.
+    ahead_sha256            text,
+    ahead_found_at          timestamptz,
+    ahead_revision          bigint,
 
     -- The certificate that was live before the present one, for a roll back.
     previous_certificate_id uuid,

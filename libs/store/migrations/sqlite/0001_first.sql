@@ -18,7 +18,7 @@ INSERT INTO counters (name, value) VALUES ('position', 0), ('lease_token', 0);
 
 -- Rows are names, one each; a deleted name keeps its row. The api, the issuer, the c4-uploader and the scheduler write
 -- them. `revision` rises with every request for the name, `version` with every write, `upload_revision` with every
--- upload or removal.
+-- upload or removal (odd), and with a comparison that uploads the live certificate again (even).
 CREATE TABLE domains (
     name                    TEXT    PRIMARY KEY,
     revision                INTEGER NOT NULL CHECK (revision > 0),
@@ -50,6 +50,11 @@ CREATE TABLE domains (
     activity_since          INTEGER,
     waiting                 TEXT,
     upload_revision         INTEGER NOT NULL,
+    -- What C4 held when it was found to be ahead of this database (its SHA-256; NULL is nothing), when that was, and the
+    -- name's revision then; no time is never.
+    ahead_sha256            TEXT,
+    ahead_found_at          INTEGER,
+    ahead_revision          INTEGER,
 
     -- The certificate that was live before the present one, for a roll back.
     previous_certificate_id TEXT    REFERENCES certificates (id),

@@ -1,8 +1,8 @@
 //! Domains, list, changes, history.
 
 use domain::{
-    Activity, Cause, Domain, HistoryEntry, HistoryKind, Live, Missing, Reason, Source, Status, Trust, Work,
-    WorkKind,
+    Activity, AheadAtC4, Cause, Domain, HistoryEntry, HistoryKind, Live, Missing, Reason, Source, Status,
+    Trust, Work, WorkKind,
 };
 use store::{ListFilter, ListQuery, Page, Place, Search};
 
@@ -34,6 +34,7 @@ pub async fn a_domain_comes_back_as_it_was(store: Case) {
     });
     domain.activity = Activity::WaitingForBudget;
     domain.upload_revision = 41;
+    domain.ahead_at_c4 = Some(AheadAtC4 { sha256: None, found_at: at(6), revision: 1 });
     let stored = update(store.at(10), &domain).await;
     domain.version = 2;
     domain.recorded = Status::Emergency;
@@ -64,6 +65,7 @@ pub async fn rows_are_written_together(store: Case) {
     "192.0.2.1".clone_into(&mut whole.invalid_challenges.dns);
     whole.activity = Activity::WaitingForBudget;
     whole.upload_revision = 41;
+    whole.ahead_at_c4 = Some(AheadAtC4 { sha256: Some("aa".into()), found_at: at(6), revision: 2 });
     let plain = Domain::added(name("a"), at(1));
     let rows = [whole, plain.clone()];
     let due = [work("b", WorkKind::Issue, Some(at(5))), work("a", WorkKind::Upload, None)];

@@ -172,6 +172,7 @@ cases! {
     steps:
         a_step_is_written_whole
         a_step_that_fails_half_way_leaves_nothing
+        a_step_leaves_what_a_worker_holds
         a_step_counts_only_under_its_lease
         a_changed_domain_is_decided_about_again;
     tokens:

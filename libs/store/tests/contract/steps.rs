@@ -64,6 +64,34 @@ pub async fn a_step_is_written_whole(store: Case) {
     assert_eq!(history[0].message, "said once");
 }
 
+/// What a worker holds goes on as it is; other work of that kind is replaced, and its worker is told. Work that is not
+/// wanted goes.
+pub async fn a_step_leaves_what_a_worker_holds(store: Case) {
+    let (domain, lease) = leased(&store, "shop").await;
+    let later = work("shop", WorkKind::Issue, Some(at(900)));
+    let now = Work { cause: Cause::Renewal, due_at: Some(at(5)), ..later.clone() };
+    let ordered = || Step::new("test", &lease, &domain).and(Write::ScheduleIfFree(now.clone()));
+    let due = async || {
+        let rows = store.work(&domain.name).await.unwrap();
+        rows.into_iter().find(|row| row.kind == WorkKind::Issue)
+    };
+    store.at(5).commit(&ordered()).await.unwrap();
+    assert_eq!(due().await, Some(now.clone()), "there was none");
+    schedule(&store, &later).await;
+    store.at(5).commit(&ordered()).await.unwrap();
+    assert_eq!(due().await, Some(now.clone()));
+    let taken = store.take_messages(&EventKind::WORDS, 9, at(60)).await.unwrap();
+    assert_eq!(taken.len(), 2, "its worker is told");
+    let held = Work { cause: Cause::Recheck, ..now.clone() };
+    schedule(&store, &held).await;
+    let others = store.claim(WorkKind::Issue, &domain.name, at(30)).await.unwrap().unwrap();
+    store.commit(&ordered()).await.unwrap();
+    assert_eq!(due().await, Some(held));
+    store.renew(&others, at(60)).await.unwrap();
+    store.commit(&Step::new("test", &lease, &domain).and(Write::Cancel(WorkKind::Issue))).await.unwrap();
+    assert_eq!(due().await, None);
+}
+
 /// One that breaks a rule of the database half-way leaves nothing of itself.
 pub async fn a_step_that_fails_half_way_leaves_nothing(store: Case) {
     let (domain, lease) = leased(&store, "shop").await;

@@ -54,6 +54,8 @@ pub async fn every_reason_comes_back(store: Case) {
         Reason::CouldNotAsk { detail: detail() },
         Reason::PastedEnds { at: at(6) },
         Reason::PastedEnded { at: at(7) },
+        Reason::PastedLost { at: Some(at(8)) },
+        Reason::PastedLost { at: None },
         Reason::WrongAaaa { found: vec!["2001:db8::1".parse().unwrap()], ours: Vec::new() },
         Reason::NotPointed {
             target: text(),
@@ -109,6 +111,9 @@ pub async fn every_kind_of_history_comes_back(store: Case) {
         HistoryKind::CertificateUploaded,
         HistoryKind::UploadFailed,
         HistoryKind::DifferenceFound,
+        HistoryKind::AheadAtC4,
+        HistoryKind::TakenOver,
+        HistoryKind::NotUploadedAgain,
         HistoryKind::CertificateRemoved,
         HistoryKind::KeysDestroyed,
         HistoryKind::Expired,

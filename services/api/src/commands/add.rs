@@ -91,7 +91,7 @@ impl Commands {
         let added = deleted.clone().added_again(self.clock.now())?;
         // A removal that was asked for in the past life must not take the new one's certificate away.
         tx.cancel(&added.name, WorkKind::Remove).await?;
-        let (after, work, certificate) = match self.reusable(tx, &added.name).await? {
+        let (after, work, certificate) = match self.reusable(tx, &added).await? {
             Some(certificate) => {
                 let after = added.doing(Activity::Uploading, None)?;
                 (after, WorkKind::Upload, Some(certificate))

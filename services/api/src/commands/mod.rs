@@ -144,11 +144,14 @@ impl Commands {
 
     /// The generated certificate that can be put back instead of ordering another one: a CA allows few of the same
     /// name a week.
-    async fn reusable(&self, tx: &mut Tx, name: &DomainName) -> Result<Option<CertificateId>, StoreError> {
+    async fn reusable(&self, tx: &mut Tx, domain: &Domain) -> Result<Option<CertificateId>, StoreError> {
         let now = self.clock.now();
-        let newest = tx.newest_generated(name, now).await?;
+        let newest = tx.newest_generated(&domain.name, now).await?;
         let usable = newest.filter(|certificate| {
-            certificate.sealed_key.is_some() && !certificate.withdrawn && self.is_fresh(certificate, now)
+            certificate.sealed_key.is_some()
+                && !certificate.withdrawn
+                && !domain.has_overtaken(certificate.created_at)
+                && self.is_fresh(certificate, now)
         });
         Ok(usable.map(|certificate| certificate.id()))
     }

@@ -115,7 +115,8 @@ async fn show(State(fake): State<FakeC4>, Path(name): Path<String>) -> Response 
         return unknown();
     }
     let certificate = inside.holds.as_ref().map(|held| {
-        json!({ "sha256": held["sha256"], "source": held["source"], "not_after": "2030-01-01T00:00:00Z" })
+        let ends = held["not_after"].as_str().unwrap_or("2026-06-02T00:00:00Z");
+        json!({ "sha256": held["sha256"], "source": held["source"], "not_after": ends })
     });
     json!({ "name": name, "ports": [80, 443], "cname": "edge.cdn.example.net", "certificate": certificate })
         .to_string()

@@ -3,6 +3,7 @@
 mod fake_c4;
 mod kit;
 
+mod backwards;
 mod compares;
 mod edges;
 mod removes;

@@ -225,22 +225,6 @@ async fn taken_but_something_else_shown_is_not_live() {
 }
 
 #[tokio::test]
-async fn a_stale_revision_is_raised_once() {
-    let (kit, _) = Kit::issued().await;
-    kit.c4.inside().revision = 2;
-    kit.upload().await.unwrap();
-    assert_eq!(kit.c4.inside().requests, [("GET", None), ("PUT", Some(1)), ("PUT", Some(2)), ("GET", None)]);
-    assert_eq!(kit.domain().await.upload_revision, 2);
-    assert_eq!(kit.domain().await.recorded, Status::Success);
-
-    let (kit, _) = Kit::issued().await;
-    kit.c4.inside().revision = 100;
-    kit.upload().await.unwrap();
-    assert_eq!(kit.domain().await.recorded, Status::Emergency);
-    assert_eq!(kit.domain().await.upload_revision, 4, "one to begin with, and one per attempt");
-}
-
-#[tokio::test]
 async fn a_domain_that_c4_does_not_know_is_discarded() {
     let (kit, _) = Kit::issued().await;
     kit.c4.inside().knows = false;

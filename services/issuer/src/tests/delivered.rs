@@ -90,3 +90,25 @@ async fn a_certificate_that_begins_later_is_kept_and_uploaded_then() {
     }
     assert_eq!(kit.ca().orders_placed(), 1);
 }
+
+/// C4 was found to be ahead of the database, as after a restore: what was issued before stays here, what comes after is used.
+#[tokio::test]
+async fn what_c4_has_overtaken_is_never_handed_over() {
+    let kit = Kit::new().await;
+    let name = name("shop");
+    kit.add(&name).await;
+    assert!(kit.run(&name).await);
+    let overtaken = kit.issued(&name).await;
+    let mut tx = kit.store.begin("overtaken").await.unwrap();
+    let domain = tx.domain(&name).await.unwrap().unwrap();
+    let ahead = domain.note_ahead(Some("aa"), overtaken.created_at + SignedDuration::from_secs(1));
+    tx.update_domain(&domain.overtaken(ahead).unwrap()).await.unwrap();
+    tx.commit().await.unwrap();
+    kit.clock.advance(SignedDuration::from_secs(2));
+    for orders in [2, 2] {
+        kit.ask(&name, Cause::Requested).await;
+        assert!(kit.run(&name).await);
+        assert_eq!(kit.ca().orders_placed(), orders);
+        assert_ne!(kit.issued(&name).await.id(), overtaken.id());
+    }
+}
