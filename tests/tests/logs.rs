@@ -39,13 +39,13 @@ async fn logs_are_json_on_request_and_metrics_count_what_was_done() {
             of_the_name.push(entry);
         }
     }
-    let place = |message: &str| of_the_name.iter().position(|entry| entry["message"] == message);
-    let places =
-        ["order placed", "challenge answered", "certificate issued", "certificate live at C4"].map(place);
-    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{places:?} of {of_the_name:#?}");
-    let placed = &of_the_name[places[0].unwrap()];
+    let position = |message: &str| of_the_name.iter().position(|entry| entry["message"] == message);
+    let order =
+        ["order placed", "challenge answered", "certificate issued", "certificate live at C4"].map(position);
+    assert!(order.iter().all(Option::is_some) && order.is_sorted(), "{order:?} of {of_the_name:#?}");
+    let placed = &of_the_name[order[0].unwrap()];
     assert!(placed["order.url"].as_str().is_some_and(|url| url.starts_with("http")), "{placed}");
-    assert!(of_the_name[places[2].unwrap()]["seconds"].is_number());
+    assert!(of_the_name[order[2].unwrap()]["seconds"].is_number());
 }
 
 /// A line about a fault says what it came of, down to the innermost.

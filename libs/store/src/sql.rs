@@ -320,7 +320,7 @@ impl<T: To> Statement<T> {
             let digits = part.len() - part.trim_start_matches(|digit: char| digit.is_ascii_digit()).len();
             let (number, rest) = part.split_at(digits);
             let place = self.before + number.parse::<usize>().unwrap_or_default();
-            self.sql.push_str(&format!("${place}{rest}"));
+            self.sql.extend(["$", &place.to_string(), rest]);
         }
     }
 

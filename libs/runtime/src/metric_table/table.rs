@@ -1,6 +1,8 @@
 //! The table itself, in the order of the roles.
 
-use super::Labels::{Issuer, Later, Of, Plain, Port, Reason, Refusal, Role, Status, Version, WithinDays, Work};
+use super::Labels::{
+    Issuer, Later, Of, Plain, Port, Reason, Refusal, Role, Status, Version, WithinDays, Work,
+};
 use super::{Kind, Labels, Metric};
 use crate::RoleName;
 

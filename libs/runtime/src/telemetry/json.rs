@@ -7,13 +7,15 @@
 use std::error::Error;
 use std::fmt;
 
-use jiff::Timestamp;
+use domain::Clock as _;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::registry::{LookupSpan, Scope};
+
+use crate::SystemClock;
 
 /// Causes of an error that are written. A longer chain is a circle.
 const MAX_SOURCES: usize = 16;
@@ -35,7 +37,7 @@ where
         let metadata = event.metadata();
         let mut fields = Fields::default();
         event.record(&mut fields);
-        write!(line, r#"{{"timestamp":"{:.6}","level":"{}""#, Timestamp::now(), metadata.level())?;
+        write!(line, r#"{{"timestamp":"{:.6}","level":"{}""#, SystemClock.now(), metadata.level())?;
         if let Some(message) = fields.take("message") {
             write!(line, r#","message":{message}"#)?;
         }
@@ -46,7 +48,7 @@ where
             write!(line, ",{}:{value}", Value::from(name.as_str()))?;
         }
         let mut spans = Vec::new();
-        for span in context.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
+        for span in context.event_scope().into_iter().flat_map(Scope::from_root) {
             let extensions = span.extensions();
             let written = extensions.get::<FormattedFields<N>>();
             let fields = written.and_then(|written| serde_json::from_str(&written.fields).ok());
@@ -158,8 +160,8 @@ mod tests {
         assert_eq!(lines[0]["level"], "WARN");
         assert_eq!(lines[0]["domain"], "shop.example.com");
         assert_eq!(lines[0]["target"], module_path!());
-        let at: Timestamp = lines[0]["timestamp"].as_str().unwrap().parse().unwrap();
-        assert!(at <= Timestamp::now());
+        let at: jiff::Timestamp = lines[0]["timestamp"].as_str().unwrap().parse().unwrap();
+        assert!(at <= SystemClock.now());
     }
 
     #[test]
