@@ -301,6 +301,7 @@ async fn bind(config: &Config, roles: &[RoleName]) -> Result<Listeners, RoleErro
 }
 
 /// Completes on SIGTERM or Ctrl-C.
+#[cfg(feature = "sandbox")]
 pub(crate) async fn signalled() {
     StopSignals::new().next().await;
 }
