@@ -4,7 +4,9 @@
 
 mod served;
 
+use std::fs::Permissions;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 
 use domain::Role;
 use proto::v1;
@@ -49,6 +51,7 @@ async fn world(client_certificate_optional: bool) -> World {
     let write = |name: &str, text: String| {
         let path = files.path().join(name);
         std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
         path
     };
     let client = |name: &str, san: &str, role: Role| ApiClient {
