@@ -233,7 +233,7 @@ pub enum Reason {
 
 impl Reason {
     /// The codes of all reasons.
-    pub const CODES: [&str; 23] = [
+    pub const CODES: [&str; 24] = [
         "not_pointed",
         "wrong_aaaa",
         "port_missing",
@@ -256,6 +256,7 @@ impl Reason {
         "not_served",
         "pasted_ends",
         "pasted_ended",
+        "pasted_lost",
         "upload_failed",
     ];
 

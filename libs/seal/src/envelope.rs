@@ -250,10 +250,11 @@ mod tests {
         assert_eq!(open(&after, ID, &sealed).await.unwrap(), PLAIN);
         assert_ne!(seal(&after, PLAIN).await[1..9], sealed[1..9], "the first key seals");
 
-        let error = open(&keys(2, &[3]), ID, &sealed).await.unwrap_err();
+        let without = keys(2, &[3]);
+        let error = open(&without, ID, &sealed).await.unwrap_err();
         assert_eq!(error, SealError::UnknownKey(before.current_key_id()));
-        assert_eq!(after.has_key_of(&sealed).await, Err(error.clone()));
-        assert_eq!(before.has_key_of(&sealed).await, Ok(()));
+        assert_eq!(without.has_key_of(&sealed).await, Err(error.clone()));
+        assert_eq!(after.has_key_of(&sealed).await, Ok(()));
         let text = error.to_string();
         assert!(text.contains(&before.current_key_id().to_string()), "{text}");
         assert!(!text.contains("0101"), "{text}");
