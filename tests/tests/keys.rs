@@ -21,10 +21,15 @@ fn write(path: &Path, text: &str) {
 
 /// Starts everything again with these lines in the sealing-key file.
 async fn restart(manager: &mut SslManager, file: &Path, lines: &str) {
+    spawn_again(manager, file, lines).await;
+    manager.ready().await;
+}
+
+async fn spawn_again(manager: &mut SslManager, file: &Path, lines: &str) {
     manager.process().terminate();
     manager.process().exit(LIMIT).await;
     write(file, lines);
-    manager.start().await;
+    manager.spawn(&[]);
 }
 
 /// Downloads the key, and has it as PEM and in a PFX.
@@ -73,7 +78,13 @@ async fn a_sealing_key_is_changed_while_everything_runs(mode: Mode) {
     .await;
     manager.status(NAME, "Success", LIMIT).await;
 
-    restart(&mut manager, &file, &old).await;
+    // It is not ready with that key, and answers all the same.
+    spawn_again(&mut manager, &file, &old).await;
+    tests::wait_for("the API's answer", LIMIT, || {
+        let said = manager.domain(&["list"]).stderr;
+        std::future::ready(if said.contains("add its line and restart") { Ok(()) } else { Err(said) })
+    })
+    .await;
     let refused = downloaded(&manager, folder.path()).unwrap_err();
     assert!(refused.starts_with("FAILED_PRECONDITION"), "{refused}");
     assert!(refused.contains("add its line and restart"), "{refused}");
