@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sandbox::{World, WorldOptions};
 use serde_json::Value;
-use tests::{Mode, Postgres, RabbitMq, SslManager, Surroundings, wait_for};
+use tests::{Mode, SslManager, Surroundings};
 
 const LIMIT: Duration = Duration::from_mins(1);
 const NAME: &str = "shop.example.com";
@@ -47,27 +47,6 @@ async fn logs_are_json_on_request_and_metrics_count_what_was_done() {
     let placed = &of_the_name[order[0].unwrap()];
     assert!(placed["order.url"].as_str().is_some_and(|url| url.starts_with("http")), "{placed}");
     assert!(of_the_name[order[2].unwrap()]["seconds"].is_number());
-}
-
-/// A line about a fault says what it came of, down to the innermost.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_json_line_of_a_fault_has_its_innermost_cause() {
-    let world = World::start(WorldOptions::default()).await.unwrap();
-    let (mut postgres, rabbitmq) = tokio::join!(Postgres::start(false), RabbitMq::start());
-    let mut manager = SslManager::on(&Surroundings::sandbox(&world), &postgres, &rabbitmq, 1).await;
-    manager.spawn(&[("SSL_MANAGER__TELEMETRY__LOG_FORMAT", "json")]);
-    manager.ready().await;
-    postgres.kill_9();
-    let innermost = |entry: &Value| {
-        let sources = entry["error.sources"].as_array().cloned().unwrap_or_default();
-        sources.last().and_then(Value::as_str).is_some_and(|cause| cause.contains("onnection refused"))
-    };
-    wait_for("a line with the innermost cause", LIMIT, || {
-        let log = manager.log();
-        let mut entries = log.lines().filter_map(|line| serde_json::from_str(line).ok());
-        std::future::ready(if entries.any(|entry| innermost(&entry)) { Ok(()) } else { Err(log) })
-    })
-    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
