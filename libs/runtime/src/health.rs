@@ -133,7 +133,7 @@ async fn ready(State(admin): State<Admin>, RawQuery(query): RawQuery) -> (Status
         parts.extend(counted);
         aside = told;
     }
-    if stop.drain().is_cancelled() || stop.soft().is_cancelled() {
+    if stop.drain().is_cancelled() {
         parts.insert("process", Err("stopping".to_owned()));
     }
     let query = query.unwrap_or_default();

@@ -187,7 +187,8 @@ async fn as_one(db: &mut PgConnection, writes: &[Write], values: PgArguments) ->
     let parts: Vec<String> = writes.iter().enumerate().map(part).collect();
     let counts: Vec<String> =
         (0..writes.len()).map(|number| format!("(SELECT count(*) FROM w{number})")).collect();
-    let text = format!("WITH {}\nSELECT {}", parts.join(",\n"), counts.join(", "));
+    let names: Vec<&str> = writes.iter().map(|write| write.operation).collect();
+    let text = format!("-- {}\nWITH {}\nSELECT {}", names.join(", "), parts.join(",\n"), counts.join(", "));
     let row = sqlx::query_with(AssertSqlSafe(text), values).fetch_one(db).await;
     let row = row.map_err(|error| failed(refused(writes, &error))(error))?;
     let met = (0..writes.len()).map(|number| row.try_get::<i64, _>(number).map(i64::unsigned_abs));

@@ -58,7 +58,8 @@ pub(crate) async fn at(many: usize, report: &mut Report) {
 struct Served {
     client: DomainsClient<Channel>,
     endpoint: String,
-    bearer: String,
+    /// Of two principals: one may not watch that often.
+    bearers: [String; 2],
     store: Arc<Store>,
     keys: Arc<SealingKeys>,
     stop: Stop,
@@ -86,41 +87,23 @@ impl Served {
             reload: runtime::Reload::default(),
             listeners: Arc::new(listeners),
         };
-        let text = api::new_token(&SystemEntropy);
-        let mut tx = store.begin("token").await.unwrap();
-        let mut token = TokenRecord {
-            name: "bench".to_owned(),
-            hash: api::hash_token(&text),
-            roles: Role::Admin.into(),
-            created_at: SystemClock.now(),
-            expires_at: None,
-            last_used_at: None,
-            revoked_at: None,
-            mac: Vec::new(),
-        };
-        api::signed::sign_token(&keys, &mut token).await.unwrap();
-        tx.insert_token(&token).await.unwrap();
-        tx.commit().await.unwrap();
+        let bearers = [bearer(&store, &keys, "bench").await, bearer(&store, &keys, "watcher").await];
         let stop = context.stop.clone();
         let (bus, until) = (context.bus.clone(), stop.hard().clone());
         tokio::spawn(async move { bus.run(until).await });
         tokio::spawn(api::run(context));
         let endpoint = format!("http://{address}");
         let channel = Channel::from_shared(endpoint.clone()).unwrap().connect().await.unwrap();
-        Self {
-            keys,
-            client: DomainsClient::new(channel),
-            endpoint,
-            bearer: format!("Bearer {}", &*text),
-            store,
-            stop,
-            _folder: folder,
-        }
+        Self { keys, client: DomainsClient::new(channel), endpoint, bearers, store, stop, _folder: folder }
     }
 
     fn signed<T>(&self, message: T) -> Request<T> {
+        self.signed_by(0, message)
+    }
+
+    fn signed_by<T>(&self, principal: usize, message: T) -> Request<T> {
         let mut request = Request::new(message);
-        request.metadata_mut().insert("authorization", self.bearer.parse().unwrap());
+        request.metadata_mut().insert("authorization", self.bearers[principal].parse().unwrap());
         request
     }
 
@@ -262,15 +245,34 @@ async fn batch(served: &Served, report: &mut Report) {
     report.row("BatchAddDomains", &format!("{rate:.0}/s"));
 }
 
+/// Makes an admin token; what a call shows of it.
+async fn bearer(store: &Store, keys: &SealingKeys, name: &str) -> String {
+    let text = api::new_token(&SystemEntropy);
+    let mut token = TokenRecord {
+        name: name.to_owned(),
+        hash: api::hash_token(&text),
+        roles: Role::Admin.into(),
+        created_at: SystemClock.now(),
+        expires_at: None,
+        last_used_at: None,
+        revoked_at: None,
+        mac: Vec::new(),
+    };
+    api::signed::sign_token(keys, &mut token).await.unwrap();
+    let mut tx = store.begin("token").await.unwrap();
+    tx.insert_token(&token).await.unwrap();
+    tx.commit().await.unwrap();
+    format!("Bearer {}", &*text)
+}
+
 /// From a change to the last of all who watch.
 async fn fan_out(served: &Served, report: &mut Report) {
     let position = served.store.position().await.unwrap();
     let (told, mut heard) = mpsc::unbounded_channel();
-    for _ in 0..WATCHERS {
-        let request = served.signed(v1::WatchDomainsRequest {
-            after_position: Some(position),
-            ..v1::WatchDomainsRequest::default()
-        });
+    for watcher in 0..WATCHERS {
+        let request =
+            v1::WatchDomainsRequest { after_position: Some(position), ..v1::WatchDomainsRequest::default() };
+        let request = served.signed_by(watcher % 2, request);
         let mut changes = served.client.clone().watch_domains(request).await.unwrap().into_inner();
         let told = told.clone();
         tokio::spawn(async move {
