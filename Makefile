@@ -38,6 +38,25 @@ deploy-check: ## Compose and Kubernetes files against their schemas and our rule
 install: ## Install the servers and the browser that the tests start
 	tests/install.sh
 
+PREFIX ?= /usr/local
+# What is installed; packages and tests name one that is built already.
+PROGRAM ?= target/release/ssl-manager
+
+target/release/ssl-manager:
+	cargo build --release --package ssl-manager --no-default-features
+
+.PHONY: install-program
+install-program: $(PROGRAM) ## Build the program; install it with manual pages, completions and a systemd unit below PREFIX (and DESTDIR)
+	install -D -m 0755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/ssl-manager
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	$(PROGRAM) man $(DESTDIR)$(PREFIX)/share/man/man1
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions \
+		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	$(PROGRAM) completions bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/ssl-manager
+	$(PROGRAM) completions zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_ssl-manager
+	$(PROGRAM) completions fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/ssl-manager.fish
+	sed 's|@PREFIX@|$(PREFIX)|' deploy/systemd/ssl-manager.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/ssl-manager.service
+
 .PHONY: demo
 demo: ## Everything and the outside world on loopback
 	cargo run -- demo

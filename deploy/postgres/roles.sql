@@ -1,23 +1,31 @@
--- Least privilege: one database role per service, each with what it needs and nothing else. Run it after
--- `ssl-manager db migrate`, once per upgrade, as the owner of the tables, who must be allowed to create roles (once; a
--- superuser may do that part before):  psql --single-transaction --set=ON_ERROR_STOP=1 --file roles.sql
--- What an earlier version of this file granted is taken back first. The roles are made without a password; give them
--- one each with `ALTER ROLE … PASSWORD`.
+-- Least privilege: one database role per service, each with what it needs and nothing else. `ssl-manager db migrate` runs
+-- this file after the migrations where the owner of the tables may; otherwise run it as a superuser, as often as you like:
+--   psql --set=ON_ERROR_STOP=1 --dbname=ssl_manager --file=roles.sql
+-- It is one transaction: what an earlier version granted is taken back, and no role is without its rights in between.
+-- Roles that are missing are made without a password; give them one each with `ALTER ROLE … PASSWORD`.
+
+BEGIN;
 
 DO $$
 DECLARE
     role text;
 BEGIN
+    -- Two that run it together would change the same rows of the catalog.
+    PERFORM pg_advisory_xact_lock(hashtext('ssl_manager roles.sql'));
     FOREACH role IN ARRAY ARRAY['ssl_manager_api', 'ssl_manager_issuer', 'ssl_manager_scheduler',
         'ssl_manager_uploader', 'ssl_manager_responder'] LOOP
-        BEGIN
-            EXECUTE format('CREATE ROLE %I LOGIN', role);
-        EXCEPTION WHEN duplicate_object OR unique_violation THEN
-            NULL;
-        END;
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role) THEN
+            BEGIN
+                EXECUTE format('CREATE ROLE %I LOGIN', role);
+            EXCEPTION WHEN duplicate_object OR unique_violation THEN
+                NULL; -- by somebody who migrates another database of this server
+            END;
+        END IF;
         EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA public FROM %I', role);
-        EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), role);
-        EXECUTE format('GRANT SELECT ON _sqlx_migrations TO %I', role);
+        IF NOT has_database_privilege(role, current_database(), 'CONNECT') THEN
+            EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), role);
+        END IF;
+        EXECUTE format('GRANT SELECT ON _sqlx_migrations, schema_compatibility TO %I', role);
     END LOOP;
 END
 $$;
@@ -93,3 +101,5 @@ GRANT SELECT, UPDATE, DELETE ON buckets, reservations TO ssl_manager_scheduler;
 
 -- challenge-responder: reads challenges and the probes of their path. It faces the internet.
 GRANT SELECT ON challenges, probes TO ssl_manager_responder;
+
+COMMIT;

@@ -1,5 +1,6 @@
 //! A client of the API, for what the client commands are too slow for.
 
+use std::error::Error as _;
 use std::time::Duration;
 
 use proto::v1::domains_client::DomainsClient;
@@ -39,7 +40,11 @@ impl Client {
             let mut client = DomainsClient::new(self.channel.clone());
             match client.add_domain(request).await {
                 Ok(_) => Ok(()),
-                Err(status) if matches!(status.code(), Code::Unavailable | Code::ResourceExhausted) => {
+                // With a source it is the connection's error, not an answer.
+                Err(status)
+                    if matches!(status.code(), Code::Unavailable | Code::ResourceExhausted)
+                        || status.source().is_some() =>
+                {
                     Err(status.to_string())
                 }
                 Err(status) => panic!("{name} is not added: {status}"),

@@ -17,6 +17,7 @@ use crate::mode::{Copy, alone};
 use crate::process::Processes;
 use crate::{Answer, Backends, Mode, Pebble, Postgres, RabbitMq, Subprocess, free_port, wait_for};
 
+const ENDS_WITHIN: Duration = Duration::from_secs(40);
 const STARTS_WITHIN: Duration = Duration::from_secs(30);
 const ADDS_AT_ONCE: usize = 16;
 const STOPS_AT_WITHIN: Duration = Duration::from_secs(30);
@@ -274,6 +275,19 @@ root_certificate_file = "{folder}/ca-root.pem"
         for index in 0..self.copies.len() {
             if self.copies[index].role == role {
                 self.processes.0[index] = self.start_copy(&self.copies[index], &[]);
+            }
+        }
+    }
+
+    /// Replaces every copy of one role, one after the other, as a rolling upgrade does: SIGTERM, its end, a new one that
+    /// is ready.
+    pub async fn roll(&mut self, role: &str) {
+        for index in 0..self.copies.len() {
+            if self.copies[index].role == role {
+                self.processes.0[index].terminate();
+                assert!(self.processes.0[index].exit(ENDS_WITHIN).await.success(), "{role} ends well");
+                self.processes.0[index] = self.start_copy(&self.copies[index], &[]);
+                is_ready(&mut self.processes.0[index], self.copies[index].admin).await;
             }
         }
     }

@@ -103,7 +103,7 @@ impl Backends {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).expect("it is there");
     }
 
-    /// Makes the database's roles and the broker's users, once the schema is there; the processes of all roles.
+    /// Gives the database's roles their passwords and makes the broker's users; the processes of all roles.
     pub(crate) async fn copies(
         &self,
         postgres: &Postgres,
@@ -112,8 +112,6 @@ impl Backends {
         copies_of_each: usize,
     ) -> Vec<Copy> {
         let database = &self.database;
-        let grants = include_str!("../../deploy/postgres/roles.sql");
-        postgres.psql(database, grants).expect("the grants");
         let mut copies = Vec::new();
         for role in ROLES {
             let count = if role == "api" { 1 } else { copies_of_each };

@@ -179,6 +179,37 @@ async fn a_bad_start_is_one_clear_line_and_binds_nothing() {
     assert_eq!(from_environment.code, 0, "{from_environment:?}");
 }
 
+/// What each role would find out at its start, or nobody before it is needed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_of_the_settings_finds_what_a_start_would() {
+    let world = World::start(WorldOptions::default()).await.unwrap();
+    let manager = SslManager::new(Mode::Embedded, &Surroundings::sandbox(&world)).await;
+    let check = |environment: &[(&str, &str)]| manager.run_with(&["config", "check"], environment);
+    let server = ("SSL_MANAGER__STORE__URL", "postgres://ssl_manager@127.0.0.1/ssl_manager");
+    let broker = ("SSL_MANAGER__BUS__URL", "amqp://127.0.0.1");
+    let key = manager.folder().join("data/sealing.key");
+    let nowhere = ("SSL_MANAGER__KEYS__SEALING_KEY_FILE", "/nowhere/sealing.key");
+    let file = |name: &str, text: &str, mode: u32| {
+        let path = manager.folder().join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        path.display().to_string()
+    };
+
+    assert_eq!(check(&[]).code, 0);
+    assert_eq!(check(&[server, broker]).code, 0, "nothing is asked of either");
+    fails(&check(&[server]), 64, &["bus.url", "embedded:", "RabbitMQ"]);
+    fails(&check(&[server, broker, nowhere]), 64, &["keys.sealing_key_file", "/nowhere/sealing.key"]);
+    assert_eq!(check(&[nowhere]).code, 0, "beside a file the first start makes one");
+    let open = file("open.key", &std::fs::read_to_string(key).unwrap(), 0o644);
+    fails(&check(&[("SSL_MANAGER__KEYS__SEALING_KEY_FILE", &open)]), 64, &["open.key", "chmod 600"]);
+    let broken = file("broken.key", "no key", 0o600);
+    fails(&check(&[("SSL_MANAGER__KEYS__SEALING_KEY_FILE", &broken)]), 64, &["broken.key", "line 1"]);
+    let root = file("root.pem", "no root", 0o644);
+    fails(&check(&[("SSL_MANAGER__C4__ROOT_CERTIFICATE_FILE", &root)]), 64, &["c4.root_certificate_file"]);
+    fails(&check(&[("SSL_MANAGER__RENEWAL__PRE_EXPIRY_DAYS", "90")]), 64, &["pre_expiry_days", "60"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_processes_do_not_share_a_folder() {
     let (_world, mut manager) = running().await;

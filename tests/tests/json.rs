@@ -51,6 +51,7 @@ fn calls(file: &str) -> Vec<(&'static str, String)> {
         call("config dump", ""),
         call("db migrate", ""),
         call("health", ""),
+        call("man", "FILE.man"),
         call("token create", "--name t --role viewer"),
         call("token list", ""),
         call("token revoke", "t"),
@@ -99,6 +100,7 @@ async fn every_command_prints_json() {
     assert_eq!(manager.domain(&["add", NAME]).code, 0);
     manager.status(NAME, "Success", LIMIT).await;
 
+    std::fs::create_dir(format!("{file}.man")).unwrap();
     let calls = calls(&file);
     let mut called: Vec<&str> = calls.iter().map(|(command, _)| *command).chain(EXCEPTED).collect();
     called.sort_unstable();

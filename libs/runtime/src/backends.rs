@@ -120,7 +120,7 @@ fn lacks(missing: &[String]) -> String {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    format!("the database role lacks {named}{more}: run deploy/postgres/roles.sql as the owner of the tables")
+    format!("the database role lacks {named}{more}: run `ssl-manager db migrate` as the owner of the tables")
 }
 
 /// Whether a lease ends at nearly the same moment for everybody: each process compares it with its own clock.

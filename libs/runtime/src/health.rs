@@ -100,6 +100,24 @@ struct Admin {
     process: Process,
     backends: Option<Backends>,
     metrics: PrometheusHandle,
+    /// Memory, descriptors and CPU time of the process.
+    own: metrics_process::Collector,
+}
+
+impl Admin {
+    /// What is counted all the time, and what is only looked at now.
+    fn shown_metrics(&self) -> String {
+        self.own.describe();
+        self.own.collect();
+        if let Some(backends) = &self.backends {
+            let connections = backends.store.connections();
+            let of = |state| metrics::gauge!("ssl_manager_store_connections", "state" => state);
+            of("used").set(f64::from(connections.used));
+            of("idle").set(f64::from(connections.idle));
+            metrics::gauge!("ssl_manager_store_connections_allowed").set(f64::from(connections.allowed));
+        }
+        self.metrics.render()
+    }
 }
 
 /// Serves the admin endpoints until the hard stop, so that a probe sees the process go.
@@ -113,8 +131,8 @@ pub async fn serve_admin(
     let router = Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
-        .route("/metrics", get(|State(admin): State<Admin>| async move { admin.metrics.render() }))
-        .with_state(Admin { process, backends, metrics });
+        .route("/metrics", get(|State(admin): State<Admin>| async move { admin.shown_metrics() }))
+        .with_state(Admin { process, backends, metrics, own: metrics_process::Collector::default() });
     let end = hard.clone();
     let serve = move |stream| serve_http(stream, router.clone(), end.clone());
     // The stop does not wait for a collector that keeps its connection.

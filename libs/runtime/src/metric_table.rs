@@ -15,6 +15,9 @@ use crate::{Config, Listen, RoleName};
 const WAITING: &str = "waiting";
 const REFUSAL_REASONS: [&str; 6] = ["source", "full", "silent", "slow", "handshake", "accept"];
 
+/// Bounds of the buckets of every histogram: from a read by index to the longest patience with somebody else's server.
+pub(crate) const SECONDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
+
 /// Up to how many days before their end live certificates are counted.
 pub const ENDING_WITHIN_DAYS: [u16; 6] = [1, 3, 7, 14, 30, 90];
 
@@ -30,6 +33,8 @@ struct Metric {
 enum Kind {
     Counter,
     Gauge,
+    /// Of seconds, in the buckets of [`SECONDS`].
+    Histogram,
 }
 
 /// The label sets of a metric.
@@ -64,11 +69,14 @@ pub fn register_metrics(config: &Config, roles: &[RoleName]) {
             match metric.kind {
                 Kind::Counter => metrics::counter!(metric.name, labels).increment(0),
                 Kind::Gauge => metrics::gauge!(metric.name, labels).increment(0.0),
+                // It is there once something was measured: `rate()` of sums needs no zero.
+                Kind::Histogram => {}
             }
         }
         match metric.kind {
             Kind::Counter => metrics::describe_counter!(metric.name, metric.help),
             Kind::Gauge => metrics::describe_gauge!(metric.name, metric.help),
+            Kind::Histogram => metrics::describe_histogram!(metric.name, metric.help),
         }
     }
     metrics::gauge!("ssl_manager_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);

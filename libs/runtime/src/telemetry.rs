@@ -20,6 +20,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use self::json::JsonLines;
+use crate::metric_table::SECONDS;
 use crate::{RoleError, RoleName, config};
 
 /// Whose spans are exported: ours. Those of libraries tell of connections, not of domains.
@@ -143,7 +144,8 @@ fn start(
         .try_init()
         .map_err(|error| RoleError::setting("telemetry.log_format", error.to_string()))?;
     let metrics = PrometheusBuilder::new()
-        .install_recorder()
+        .set_buckets(&SECONDS)
+        .and_then(PrometheusBuilder::install_recorder)
         .map_err(|error| RoleError::setting("telemetry", error.to_string()))?;
     Ok(Telemetry { metrics, traces })
 }

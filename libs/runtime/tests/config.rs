@@ -281,6 +281,18 @@ fn settings_that_make_no_sense_are_named() {
     assert!(limited(IssuerLimits::Numbers(nothing)).contains("limits.new_orders"));
     assert!(problems(|c| c.issuer.max_in_flight = 0).contains("max_in_flight"));
     assert!(problems(|c| c.admin.drain_seconds = 301).contains("admin.drain_seconds: must be at most 300"));
+    for days in [61, 90, u16::MAX] {
+        let said = problems(|c| c.renewal.pre_expiry_days = PreExpiry::Days(days));
+        assert!(said.contains("pre_expiry_days: must be from 1 to 60"), "{said}");
+    }
+    let said = problems(|c| c.console.listen = c.api.listen);
+    assert!(said.contains("console.listen: ") && said.contains("is api.listen already"), "{said}");
+    assert!(
+        problems(|c| c.c4.base_url = "c4.example.net".into()).contains("c4.base_url: write http(s)://HOST")
+    );
+    assert!(problems(|c| c.acme.issuers = vec![issuer("https:///x y")]).contains("must be a URL"));
+    let said = problems(|c| c.cdn.cname_targets = vec!["https://cdn.example.net".into()]);
+    assert!(said.contains("is no domain name"), "{said}");
     let both = problems(|c| {
         c.c4.base_url.clear();
         c.renewal.pre_expiry_days = PreExpiry::Days(0);

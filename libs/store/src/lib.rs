@@ -63,6 +63,7 @@ pub use list::{ListFilter, ListOrder, ListQuery, Page, Place, Search};
 pub use messages::Message;
 pub use retention::Past;
 pub use revocations::Revocation;
+pub use rights::Rights;
 pub use sealed::{SealedKey, SealedPlace};
 pub use sessions::{PROVIDER_PREFIX, SessionRecord, StoredSession};
 pub use signed::SignedRow;
@@ -95,6 +96,17 @@ enum Pools {
         readers: SqlitePool,
     },
     Postgres(PgPool),
+}
+
+/// Connections to the database; of a file those that read, because one more writes.
+#[derive(Clone, Copy, Debug)]
+pub struct Connections {
+    /// At work.
+    pub used: u32,
+    /// Open, and free.
+    pub idle: u32,
+    /// At most so many are opened.
+    pub allowed: u32,
 }
 
 /// A connection to read with.
@@ -157,6 +169,18 @@ impl Store {
             Pools::Sqlite { writer, .. } => writer.single(operation).await.map(Writing::Sqlite),
             Pools::Postgres(pool) => connection(pool).await.map(Writing::Postgres),
         }
+    }
+
+    /// How many connections there are now.
+    pub fn connections(&self) -> Connections {
+        let (size, idle, allowed) = match &self.pools {
+            Pools::Sqlite { readers, .. } => {
+                (readers.size(), readers.num_idle(), readers.options().get_max_connections())
+            }
+            Pools::Postgres(pool) => (pool.size(), pool.num_idle(), pool.options().get_max_connections()),
+        };
+        let idle = u32::try_from(idle).unwrap_or(u32::MAX).min(size);
+        Connections { used: size - idle, idle, allowed }
     }
 
     fn now(&self) -> Timestamp {

@@ -1,15 +1,52 @@
-//! Which rights a database role needs, as `deploy/postgres/roles.sql` grants them, and which of them a connection lacks.
+//! The rights of the database roles: `deploy/postgres/roles.sql` gives them, and says which a role needs, so that what a
+//! connection lacks can be named.
 //!
-//! The file itself is read, so that there is no second list. Its statements are of one form: `GRANT privileges ON tables TO
+//! The file itself is run and read, so that there is no second list. Its statements are of one form: `GRANT privileges ON tables TO
 //! roles`, with columns in brackets behind a privilege; what it does in another form (roles, CONNECT) is not looked at.
 
 use std::collections::BTreeSet;
 
-use crate::{Result, Store};
+use sqlx::{AssertSqlSafe, Executor as _, raw_sql};
+
+use crate::sql::failed;
+use crate::{Pools, Result, Store};
+
+/// PostgreSQL's error for what the connection's role may not do.
+const INSUFFICIENT_PRIVILEGE: &str = "42501";
 
 const GRANTS: &str = include_str!("../../../deploy/postgres/roles.sql");
 
+/// What became of the rights of the database roles.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rights {
+    /// A file has no roles.
+    NotNeeded,
+    /// Every role has what this program's roles need, and nothing else.
+    Given,
+    /// The connection's role may not give them, in PostgreSQL's words. Nothing was changed.
+    Refused(String),
+}
+
 impl Store {
+    /// Gives the database roles their rights and makes those that are missing, in one transaction.
+    pub async fn give_rights(&self) -> Result<Rights> {
+        let Pools::Postgres(pool) = &self.pools else { return Ok(Rights::NotNeeded) };
+        let mut connection = pool.acquire().await.map_err(failed("give_rights"))?;
+        match (&mut *connection).execute(raw_sql(AssertSqlSafe(GRANTS))).await {
+            Ok(_) => Ok(Rights::Given),
+            Err(error) => {
+                // Not back to the pool: the transaction that failed is still open.
+                let _ = connection.close().await;
+                match error.as_database_error() {
+                    Some(told) if told.code().is_some_and(|code| code == INSUFFICIENT_PRIVILEGE) => {
+                        Ok(Rights::Refused(told.message().to_owned()))
+                    }
+                    _ => Err(failed("give_rights")(error)),
+                }
+            }
+        }
+    }
+
     /// What the connection lacks of the rights of these database roles (`ssl_manager_api` and so on), as `INSERT on history`.
     /// Always nothing in a file.
     pub async fn missing_rights(&self, roles: &[&str]) -> Result<Vec<String>> {

@@ -1,4 +1,6 @@
-//! Migrations: append-only, the same numbers on both databases, and a program that refuses a schema that is not its own.
+//! Migrations: append-only, the same numbers on both databases. A program works on its own schema, and on a newer one
+//! that says that it may (`schema_compatibility`), so that an upgrade needs no window and one step back is possible
+//! (ADR 0024). Every other schema is refused with what to do.
 
 use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, Connection as _, SqlSafeStr};
@@ -24,12 +26,14 @@ fn migrator(is_sqlite: bool) -> Migrator {
             let text = AssertSqlSafe(text).into_sql_str();
             Migration::new(number, description.into(), MigrationType::Simple, text, false)
         };
-    Migrator { migrations: MIGRATIONS.map(migration).to_vec().into(), ..Migrator::DEFAULT }
+    // Those of a newer program are missing here; whether we may work with them is asked before.
+    let ignore_missing = true;
+    Migrator { migrations: MIGRATIONS.map(migration).to_vec().into(), ignore_missing, ..Migrator::DEFAULT }
 }
 
 impl Store {
-    /// Brings the schema up to date. A schema that is newer than this program, or older than the first release, is
-    /// refused. Programs that start together wait for each other.
+    /// Brings the schema up to date; one that is newer stays as it is. [`StoreError::Schema`] if this program cannot
+    /// work on it. Programs that start together wait for each other.
     pub async fn migrate(&self) -> Result<()> {
         self.refuse_foreign().await?;
         match &self.pools {
@@ -54,7 +58,7 @@ impl Store {
         }
     }
 
-    /// Checks that the schema is exactly the one that this program knows. [`StoreError::Schema`] otherwise;
+    /// Checks that this program can work on the schema. [`StoreError::Schema`] otherwise;
     /// [`StoreError::SharedSessions`] where the sessions are not ours alone.
     pub async fn check_schema(&self) -> Result<()> {
         dialect::refuse_shared_sessions(self).await?;
@@ -71,7 +75,8 @@ impl Store {
         Ok(self.refuse_foreign().await? == 0)
     }
 
-    /// Refuses a schema that is not of this program's past; returns its number, 0 for an empty database.
+    /// Refuses a schema that is neither of this program's past nor compatible with it; returns its number, 0 for an
+    /// empty database.
     async fn refuse_foreign(&self) -> Result<i64> {
         let applied = self.applied().await?;
         let found = applied.last().map_or(0, |(number, _)| *number);
@@ -82,12 +87,18 @@ impl Store {
         };
         let advice = if applied.iter().any(is_other) {
             "it is from before the first release: start with a new database"
-        } else if found > NEWEST {
+        } else if found > NEWEST && self.compatible_from().await? > NEWEST {
             "install the ssl-manager that wrote it, or a newer one"
         } else {
             return Ok(found);
         };
         Err(StoreError::Schema { found, known: NEWEST, advice })
+    }
+
+    /// The oldest schema whose programs may work on this one.
+    async fn compatible_from(&self) -> Result<i64> {
+        let text = "SELECT compatible_from FROM schema_compatibility";
+        self.reader().await?.db().query("compatible_from", text).scalar().await
     }
 
     /// Numbers and checksums of the migrations that were applied, in order.

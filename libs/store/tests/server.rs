@@ -8,7 +8,7 @@ use std::time::Duration;
 use domain::{Domain, DomainName};
 use jiff::Timestamp;
 use runtime::{SystemClock, SystemEntropy};
-use store::{Result, Store, StoreError, Tx};
+use store::{Result, Rights, Store, StoreError, Tx};
 use tests::Postgres;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -76,6 +76,9 @@ async fn a_schema_that_is_not_ours_is_refused_with_what_to_do() {
 
     let meddle = |statement: &str| postgres.psql(&database, statement).unwrap();
     meddle("INSERT INTO _sqlx_migrations VALUES (14, 'of the future', now(), true, '', 0)");
+    store.check_schema().await.expect("it says that programs of schema 1 may work on it");
+    store.migrate().await.unwrap();
+    meddle("UPDATE schema_compatibility SET compatible_from = 2");
     refused(14, "install the ssl-manager that wrote it, or a newer one").await;
     meddle("UPDATE _sqlx_migrations SET checksum = ''");
     refused(14, "it is from before the first release: start with a new database").await;
@@ -125,6 +128,40 @@ async fn tls_is_verified() {
     assert!(matches!(error, StoreError::Database { .. }), "another name: {error:?}");
 }
 
+/// An owner of the tables who may create no roles gives the rights to roles that are there; nobody else gives any, and
+/// what is there stays. Several at once do not disturb each other.
+#[tokio::test(flavor = "multi_thread")]
+async fn rights_are_given_with_the_schema_where_the_owner_may() {
+    let (postgres, _, store) = fresh().await;
+    store.migrate().await.unwrap();
+    assert_eq!(store.give_rights().await.unwrap(), Rights::Given, "a superuser makes the roles, too");
+
+    let database = postgres.database();
+    let owner = format!("owner_of_{database}");
+    let take = format!("CREATE ROLE {owner} LOGIN; ALTER DATABASE {database} OWNER TO {owner}");
+    postgres.psql("postgres", &take).unwrap();
+    postgres.psql(&database, &format!("ALTER SCHEMA public OWNER TO {owner}")).unwrap();
+    let url = postgres.tls_url(&owner, &postgres.role_password(&owner), &database);
+    let stores = [open(&url, 1), open(&url, 1), open(&url, 1)];
+    let give = async |store: &Store| {
+        store.migrate().await.unwrap();
+        assert_eq!(store.give_rights().await.unwrap(), Rights::Given);
+    };
+    tokio::join!(give(&stores[0]), give(&stores[1]), give(&stores[2]));
+    let may_read = || {
+        let ask = "SELECT has_table_privilege('ssl_manager_responder', 'challenges', 'SELECT')";
+        postgres.psql(&database, ask).unwrap()
+    };
+    assert_eq!(may_read(), "t");
+
+    let url = postgres.tls_url("ssl_manager_api", &postgres.role_password("ssl_manager_api"), &database);
+    let other = open(&url, 1);
+    let Rights::Refused(why) = other.give_rights().await.unwrap() else { panic!("it is not the owner") };
+    assert!(why.starts_with("permission denied"), "{why}");
+    assert_eq!(may_read(), "t");
+    other.check_schema().await.expect("the connection that failed was not kept");
+}
+
 /// The end-to-end tests show that each role may do what it must; here, that it may do no more.
 #[tokio::test(flavor = "multi_thread")]
 async fn roles_see_what_they_need_and_nothing_else() {
@@ -142,7 +179,10 @@ async fn roles_see_what_they_need_and_nothing_else() {
         .unwrap();
     for table in tables.lines() {
         for (role, may_read) in [
-            ("ssl_manager_responder", ["challenges", "probes", "_sqlx_migrations"].as_slice()),
+            (
+                "ssl_manager_responder",
+                ["challenges", "probes", "_sqlx_migrations", "schema_compatibility"].as_slice(),
+            ),
             (
                 "ssl_manager_scheduler",
                 &[
@@ -154,6 +194,7 @@ async fn roles_see_what_they_need_and_nothing_else() {
                     "messages",
                     "rechecked_days",
                     "reservations",
+                    "schema_compatibility",
                     "tallies",
                     "tally_changes",
                     "work",

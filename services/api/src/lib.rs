@@ -20,6 +20,7 @@ mod history;
 mod lasts;
 mod limiter;
 mod list;
+mod measure;
 mod overview;
 mod page;
 mod password;

@@ -24,6 +24,7 @@ use crate::auth::Authenticator;
 use crate::check::Checker;
 use crate::commands::Commands;
 use crate::guard::GuardLayer;
+use crate::measure::MeasureLayer;
 use crate::overview::OverviewCache;
 use crate::password::Passwords;
 use crate::provider;
@@ -85,6 +86,7 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
             store::continue_trace(&span, trace_parent.and_then(|header| header.to_str().ok()));
             span
         })
+        .layer(MeasureLayer)
         .layer(GuardLayer::new(admission));
     // Before the first call, so that no line of a call is older than what is signed.
     audit_end::start(&context, context.require_sealing_keys()?).await;

@@ -14,7 +14,7 @@ use domain::Clock;
 use runtime::config::StorePlace;
 use runtime::{Config, RoleName, SystemClock, SystemEntropy, chain};
 use seal::SealingKeys;
-use store::Store;
+use store::{Rights, Store};
 use tokio::net::TcpStream;
 
 use crate::run::RunError;
@@ -115,13 +115,15 @@ pub(crate) async fn open_for_check(config: &Config) -> Result<Option<Arc<Store>>
     Ok(Some(Arc::new(open(config, &system_clock()).await?)))
 }
 
-/// `db migrate`.
-pub(crate) async fn migrate(config: &Config) -> Result<(), RunError> {
+/// `db migrate`: the schema, then the rights of the database roles, so that both are there before a process of the new
+/// version starts.
+pub(crate) async fn migrate(config: &Config) -> Result<Rights, RunError> {
     make_room(config).await?;
     let store = open(config, &system_clock()).await?;
     store.migrate().await?;
+    let rights = store.give_rights().await?;
     store.close().await;
-    Ok(())
+    Ok(rights)
 }
 
 /// Makes the folder of a database file, or looks whether the server is there; returns whether it is a file.

@@ -152,6 +152,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: DomainCommand,
     },
+    /// Write a manual page for each command into a folder: `man ssl-manager-domain-add`
+    Man {
+        /// Where, such as /usr/local/share/man/man1
+        folder: PathBuf,
+    },
     /// Print what makes a shell complete these commands: `source <(ssl-manager completions bash)`
     Completions {
         /// Which shell

@@ -1,6 +1,7 @@
 //! From a parsed command to an exit code: 0 done; 1 failed; 64 bad usage or bad configuration. A failure is one line
 //! on stderr: a code and a sentence.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use bus::BusError;
@@ -8,9 +9,9 @@ use clap::CommandFactory;
 use runtime::config::ConfigError;
 use runtime::{Config, RoleError, RoleName, chain, start_telemetry};
 use serde_json::json;
-use store::StoreError;
+use store::{Rights, StoreError};
 
-use crate::cli::{Cli, Command, DbCommand, EXIT_USAGE};
+use crate::cli::{Cli, Command, DbCommand, EXIT_USAGE, Output};
 use crate::output::{complain, print_done, write_out};
 use crate::run::{RunError, roles};
 use crate::{account, audit_command, backend, client, config_command, health, keys, token, user};
@@ -105,10 +106,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Sandbox { part } => Ok(crate::sandbox_command::run(part.clone()).await?),
         Command::Health { wait } => health::run(&Config::read(file)?, *wait, cli.global.output).await,
         Command::Config { command } => config_command::run(command, file, cli.global.output).await,
-        Command::Db { command: DbCommand::Migrate } => {
-            backend::migrate(&Config::read(file)?).await?;
-            print_done(cli.global.output, "The schema is up to date.", &json!({ "migrated": true }))
-        }
+        Command::Db { command: DbCommand::Migrate } => migrate(&cli).await,
         Command::Token { command } => token::run(command, &Config::read(file)?, cli.global.output).await,
         Command::User { command } => user::run(command, &Config::read(file)?, cli.global.output).await,
         Command::Keys { command } => keys::run(*command, &Config::read(file)?, cli.global.output).await,
@@ -117,12 +115,38 @@ async fn run(cli: Cli) -> Result<(), Failure> {
             audit_command::run(command, &Config::read(file)?, cli.global.output).await
         }
         Command::Domain { command } => client::run(command, &cli.global).await,
+        Command::Man { folder } => man(folder, cli.global.output),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "ssl-manager", &mut script);
             write_out(&script)
         }
     }
+}
+
+fn man(folder: &Path, output: Output) -> Result<(), Failure> {
+    let written = clap_mangen::generate_to(Cli::command(), folder);
+    written.map_err(|error| {
+        Failure::new("OUTPUT", format!("cannot write into {}: {error}", folder.display()))
+    })?;
+    let sentence = format!("The manual pages are in {}.", folder.display());
+    print_done(output, sentence, &json!({ "folder": folder }))
+}
+
+async fn migrate(cli: &Cli) -> Result<(), Failure> {
+    let rights = backend::migrate(&Config::read(cli.global.config.as_deref())?).await?;
+    let (word, sentence) = match &rights {
+        Rights::NotNeeded => ("not_needed", "The schema is up to date."),
+        Rights::Given => ("given", "The schema is up to date, and every database role has its rights."),
+        Rights::Refused(why) => {
+            complain(format_args!(
+                "The database roles did not get their rights ({why}). If each service has a role of its own, run \
+                 deploy/postgres/roles.sql as a superuser now."
+            ));
+            ("refused", "The schema is up to date.")
+        }
+    };
+    print_done(cli.global.output, sentence, &json!({ "migrated": true, "rights": word }))
 }
 
 async fn start(cli: &Cli, names: &[RoleName]) -> Result<(), Failure> {

@@ -6,6 +6,7 @@
 //! anything is bound; whoever breaks a rule is told all of what is wrong, with the setting's name.
 
 mod api_tls;
+mod files;
 mod key_algorithm;
 mod list;
 mod load;

@@ -21,7 +21,7 @@ impl Config {
         if let Some(tls) = self.api.tls.as_ref().filter(|_| has(RoleName::Api)) {
             check("api.tls.key_file", &tls.key_file);
         }
-        if has(RoleName::Issuer) || has(RoleName::C4Uploader) {
+        if [RoleName::Api, RoleName::Issuer, RoleName::C4Uploader].into_iter().any(has) {
             check("c4.token_file", &self.c4.token_file);
         }
         if has(RoleName::Issuer) {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use domain::PreExpiry;
+use domain::{DomainName, PreExpiry};
 use url::{Host, Url};
 
 use super::{AcmeIssuer, ApiOidc, ApiTls, Config, ConfigError, ConsoleOidc, IssuerLimits};
@@ -11,6 +11,8 @@ use crate::RoleName;
 
 /// Orchestrators kill a process that goes on for much longer after SIGTERM.
 const MAX_DRAIN_SECONDS: u16 = 300;
+/// A certificate of Let's Encrypt lives 90 days: one that is renewed earlier than this is renewed for ever.
+const MAX_PRE_EXPIRY_DAYS: u16 = 60;
 
 impl Config {
     /// Checks every rule that needs nothing but the settings and the files they name, of all that these roles use.
@@ -30,9 +32,16 @@ impl Config {
         if self.admin.drain_seconds > MAX_DRAIN_SECONDS {
             problem("admin.drain_seconds", format!("must be at most {MAX_DRAIN_SECONDS}"));
         }
-        if self.renewal.pre_expiry_days == PreExpiry::Days(0) {
-            problem("renewal.pre_expiry_days", "must be at least 1, or \"third\"".to_owned());
+        match self.renewal.pre_expiry_days {
+            PreExpiry::Days(1..=MAX_PRE_EXPIRY_DAYS) | PreExpiry::Third => {}
+            PreExpiry::Days(_) => problem(
+                "renewal.pre_expiry_days",
+                format!(
+                    "must be from 1 to {MAX_PRE_EXPIRY_DAYS}, or \"third\": certificates live 90 days or less"
+                ),
+            ),
         }
+        self.check_addresses(roles, &mut problem);
         if roles.contains(&RoleName::Api) {
             self.check_api(&mut problem);
         }
@@ -54,6 +63,28 @@ impl Config {
         self.check_secret_files(roles, &mut problem);
         self.check_telemetry(&mut problem);
         if problems.is_empty() { Ok(()) } else { Err(ConfigError::Invalid(problems)) }
+    }
+
+    /// No two ports of this process may be the same.
+    fn check_addresses(&self, roles: &[RoleName], problem: &mut impl FnMut(&str, String)) {
+        let listens = [
+            (None, "admin.listen", self.admin.listen),
+            (Some(RoleName::Api), "api.listen", self.api.listen),
+            (Some(RoleName::Console), "console.listen", self.console.listen),
+            (
+                Some(RoleName::ChallengeResponder),
+                "challenge_responder.listen",
+                self.challenge_responder.listen,
+            ),
+        ];
+        let used: Vec<_> =
+            listens.into_iter().filter(|(role, ..)| role.is_none_or(|role| roles.contains(&role))).collect();
+        for (index, (_, setting, address)) in used.iter().enumerate() {
+            let other = used[..index].iter().find(|(.., other)| other == address && address.port() != 0);
+            if let Some((_, other, _)) = other {
+                problem(setting, format!("{address} is {other} already"));
+            }
+        }
     }
 
     fn check_console(&self, problem: &mut impl FnMut(&str, String)) {
@@ -151,6 +182,8 @@ impl Config {
     fn check_c4(&self, problem: &mut impl FnMut(&str, String)) {
         if self.c4.base_url.is_empty() {
             problem("c4.base_url", "is missing: where is C4?".to_owned());
+        } else if !is_url(&self.c4.base_url) {
+            problem("c4.base_url", "write http(s)://HOST".to_owned());
         }
         match (self.c4.token.is_empty(), self.c4.token_file.as_os_str().is_empty()) {
             (true, true) => problem("c4.token_file", "is missing, and there is no c4.token".to_owned()),
@@ -169,6 +202,11 @@ impl Config {
     fn check_issuer(&self, problem: &mut impl FnMut(&str, String)) {
         if self.cdn.cname_targets.is_empty() && self.cdn.addresses.is_empty() {
             problem("cdn.cname_targets", "and cdn.addresses are empty: where must domains point?".to_owned());
+        }
+        for target in &self.cdn.cname_targets {
+            if DomainName::parse(target).is_err() {
+                problem("cdn.cname_targets", format!("{target:?} is no domain name"));
+            }
         }
         for nameserver in &self.dns.nameservers {
             if !is_host_and_port(nameserver) {
@@ -310,8 +348,8 @@ fn check_acme_issuer(setting: &str, issuer: &AcmeIssuer, problem: &mut impl FnMu
     if issuer.name.is_empty() {
         problem(setting, "name is missing".to_owned());
     }
-    if !issuer.directory_url.starts_with("https://") {
-        problem(setting, "directory_url must begin with https://".to_owned());
+    if !issuer.directory_url.starts_with("https://") || !is_url(&issuer.directory_url) {
+        problem(setting, "directory_url must be a URL that begins with https://".to_owned());
     }
     if let Some(contact) = issuer.contact.iter().find(|contact| !contact.starts_with("mailto:")) {
         problem(setting, format!("contact {contact:?} must begin with mailto:"));
@@ -350,6 +388,10 @@ fn check_limits(setting: &str, limits: &IssuerLimits, problem: &mut impl FnMut(&
             problem(setting, format!("limits.{name} needs a count and hours of at least 1"));
         }
     }
+}
+
+fn is_url(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| ["http", "https"].contains(&url.scheme()) && url.has_host())
 }
 
 /// Scheme, host and perhaps a port, and nothing more (RFC 6454 section 6.2).

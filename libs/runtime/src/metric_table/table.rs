@@ -13,6 +13,14 @@ const RESPONDER: &[RoleName] = &[RoleName::ChallengeResponder];
 const SCHEDULER: &[RoleName] = &[RoleName::Scheduler];
 const UPLOADER: &[RoleName] = &[RoleName::C4Uploader];
 const CONSOLE: &[RoleName] = &[RoleName::Console];
+/// Roles that open the database.
+const STORE: &[RoleName] = &[
+    RoleName::Api,
+    RoleName::Issuer,
+    RoleName::ChallengeResponder,
+    RoleName::Scheduler,
+    RoleName::C4Uploader,
+];
 /// Roles that take messages from queues.
 const WORKERS: &[RoleName] = &[RoleName::Issuer, RoleName::C4Uploader];
 /// Roles that ask DNS and rehearse.
@@ -33,10 +41,21 @@ const fn gauge(name: &'static str, roles: &'static [RoleName], labels: Labels, h
     Metric { name, kind: Kind::Gauge, help, roles, labels }
 }
 
+const fn histogram(name: &'static str, roles: &'static [RoleName], help: &'static str) -> Metric {
+    Metric { name, kind: Kind::Histogram, help, roles, labels: Later }
+}
+
 pub(super) const TABLE: &[Metric] = &[
     gauge("ssl_manager_build_info", EVERY, Version, "1, with the version as a label."),
     gauge("ssl_manager_role_up", EVERY, Role, "1 for each role of this process."),
     gauge("ssl_manager_connections", EVERY, Port, "Open connections."),
+    gauge(
+        "ssl_manager_store_connections",
+        STORE,
+        Of("state", &["used", "idle"]),
+        "Connections to the database (to a file: those that read).",
+    ),
+    gauge("ssl_manager_store_connections_allowed", STORE, Plain, "Connections to the database at most."),
     counter(
         "ssl_manager_connections_refused_total",
         EVERY,
@@ -109,6 +128,8 @@ pub(super) const TABLE: &[Metric] = &[
         Of("table", &["tokens", "users", "sessions"]),
         "Rows that count as absent because their MAC does not fit.",
     ),
+    counter("ssl_manager_calls_total", API, Later, "Calls by method and how they ended."),
+    histogram("ssl_manager_call_seconds", API, "How long calls took, streams up to their first answer."),
     gauge("ssl_manager_audit_broken", API, Plain, "1 while the audit log is not as it was signed."),
     counter(
         "ssl_manager_orders_total",

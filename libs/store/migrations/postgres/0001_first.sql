@@ -18,6 +18,14 @@ CREATE TABLE numbered (
 
 INSERT INTO numbered (position) VALUES (0);
 
+-- One row: the oldest release of the schema (the number of its last migration) whose programs may work on this one. A
+-- migration that an older program could not live with raises it: see docs/adr/0024-schemas-that-run-together.md.
+CREATE TABLE schema_compatibility (
+    compatible_from bigint NOT NULL
+);
+
+INSERT INTO schema_compatibility (compatible_from) VALUES (1);
+
 -- Rows are names, one each; a deleted name keeps its row. The api, the issuer, the c4-uploader and the scheduler write
 -- them. `revision` rises with every request for the name, `version` with every write, `upload_revision` with every
 -- upload or removal (odd), and with a comparison that uploads the live certificate again (even).

@@ -85,6 +85,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         ],
     ),
     ("domain revoke", &["ssl-manager domain revoke shop.example.com --reason key-compromise"]),
+    ("man", &["ssl-manager man ~/.local/share/man/man1"]),
     ("completions", &["source <(ssl-manager completions bash)"]),
 ];
 

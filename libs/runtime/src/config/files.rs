@@ -1,0 +1,130 @@
+//! What stands in the files that settings name: `config check` reads them all, so that an upgrade or a new installation
+//! does not find out role by role at its start.
+//!
+//! Apart from [`Config::validate`], which every start runs: a role reads its own files when it starts, with its own
+//! words, and one that ended must not keep it from starting.
+
+use std::fs::File;
+use std::path::Path;
+
+use jiff::Timestamp;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use x509::Field;
+use zeroize::Zeroizing;
+
+use super::{Config, ConfigError};
+
+/// Far over what a chain, a key or a set of roots has.
+const MAX_BYTES: u64 = 256 * 1024;
+
+impl Config {
+    /// Reads every file that the settings name but the sealing key. Errors: all that cannot work, and own certificates
+    /// that have ended by `now`.
+    pub fn check_files(&self, now: Timestamp) -> Result<(), ConfigError> {
+        let mut problems = Vec::new();
+        let mut told = |found: Result<(), String>, setting: &str| {
+            problems.extend(found.err().map(|what| format!("{setting}: {what}")));
+        };
+        for (setting, path) in self.roots() {
+            told(is_root(path), &setting);
+        }
+        let own = self.own_certificates();
+        for Pair { section, certificate, key } in &own {
+            match identity(certificate, key) {
+                Ok(()) => told(has_not_ended(certificate, now), &format!("{section}.certificate_file")),
+                Err((file, what)) => told(Err(what), &format!("{section}.{file}")),
+            }
+        }
+        if !self.c4.base_url.is_empty() {
+            told(self.c4.bearer_token().map(drop).map_err(|error| error.to_string()), "c4");
+        }
+        if let Some(oidc) = &self.console.oidc {
+            told(oidc.client_secret().map(drop).map_err(|error| error.to_string()), "console.oidc");
+        }
+        if problems.is_empty() { Ok(()) } else { Err(ConfigError::Invalid(problems)) }
+    }
+
+    /// Settings that name roots, as far as they are set.
+    fn roots(&self) -> Vec<(String, &Path)> {
+        let api = self.api.oidc.as_ref().map(|oidc| &oidc.root_certificate_file);
+        let console = self.console.oidc.as_ref().map(|oidc| &oidc.root_certificate_file);
+        let client_ca = self.api.tls.as_ref().map(|tls| &tls.client_ca_file);
+        let fixed = [
+            ("api.oidc.root_certificate_file", api),
+            ("api.tls.client_ca_file", client_ca),
+            ("bus.root_certificate_file", Some(&self.bus.root_certificate_file)),
+            ("c4.root_certificate_file", Some(&self.c4.root_certificate_file)),
+            ("console.api.root_certificate_file", Some(&self.console.api.root_certificate_file)),
+            ("console.oidc.root_certificate_file", console),
+        ];
+        let fixed = fixed.into_iter().filter_map(|(setting, path)| Some((setting.to_owned(), path?)));
+        let issuers = self.acme.issuers.iter().enumerate().map(|(index, issuer)| {
+            (format!("acme.issuers.{index}.root_certificate_file"), &issuer.root_certificate_file)
+        });
+        let set = fixed.chain(issuers).filter(|(_, path)| !path.as_os_str().is_empty());
+        set.map(|(setting, path)| (setting, path.as_path())).collect()
+    }
+
+    /// Certificates that we show to others.
+    fn own_certificates(&self) -> Vec<Pair<'_>> {
+        let mut own = Vec::new();
+        if let Some(tls) = &self.api.tls {
+            own.push(Pair { section: "api.tls", certificate: &tls.certificate_file, key: &tls.key_file });
+        }
+        if let Some(tls) = &self.console.tls {
+            own.push(Pair { section: "console.tls", certificate: &tls.certificate_file, key: &tls.key_file });
+        }
+        let client = &self.console.api;
+        if !client.client_key_file.as_os_str().is_empty() {
+            own.push(Pair {
+                section: "console.api.client",
+                certificate: &client.client_certificate_file,
+                key: &client.client_key_file,
+            });
+        }
+        own
+    }
+}
+
+/// A certificate and its key.
+struct Pair<'a> {
+    section: &'static str,
+    certificate: &'a Path,
+    key: &'a Path,
+}
+
+fn is_root(path: &Path) -> Result<(), String> {
+    let bytes = read(path)?;
+    let found = x509::only_certificates(&bytes);
+    found
+        .map(drop)
+        .ok_or_else(|| format!("{} holds no certificate in PEM, or other things too", path.display()))
+}
+
+/// Whether both can be read and belong together; the file that is wrong and why.
+fn identity(certificate: &Path, key: &Path) -> Result<(), (&'static str, String)> {
+    let (certificate, key) = (
+        read(certificate).map_err(|what| ("certificate_file", what))?,
+        read(key).map_err(|what| ("key_file", what))?,
+    );
+    x509::server_identity(&certificate, &key).map(drop).map_err(|problem| {
+        let file = if problem.field() == Field::PrivateKey { "key_file" } else { "certificate_file" };
+        (file, problem.to_string())
+    })
+}
+
+fn has_not_ended(path: &Path, now: Timestamp) -> Result<(), String> {
+    let Ok(leaf) = CertificateDer::from_pem_slice(&read(path)?) else { return Ok(()) };
+    match x509::not_after(&leaf) {
+        Some(end) if end <= now => {
+            Err(format!("the certificate in {} ended at {end}: renew it", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+    let bytes = File::open(path).and_then(|file| text_file::read_bytes(file, MAX_BYTES));
+    bytes.map_err(|error| format!("cannot read {}: {error}", path.display()))
+}
