@@ -81,6 +81,29 @@ def check_drain(where, name, pod, name_of):
         problem(where, "terminationGracePeriodSeconds is shorter than drain and stop")
 
 
+def check_trust(where, pod, name_of):
+    """No public CA signs a name without a dot: who calls one by https has a root for it, from an object that must exist."""
+    volumes = pod.get("volumes", [])
+    settings = "".join(
+        text
+        for source, of in sources(volumes)
+        if source == "configMap"
+        for text in name_of.get(("ConfigMap", of), {}).get("data", {}).values()
+    )
+    needed = {
+        source["configMap"]["name"]
+        for volume in volumes
+        for source in volume.get("projected", {}).get("sources", [])
+        if "configMap" in source and not source["configMap"].get("optional")
+    }
+    for section in re.split(r"^(?=\[)", settings, flags=re.M):
+        inside = re.search(r'(?<!public_)url = "https://[^./":]+(:\d+)?[/"]', section)
+        if inside and "root_certificate_file" not in section:
+            problem(where, f"trusts nobody who could sign the certificate of {inside.group(0)}")
+        if inside and "ssl-manager-roots" not in needed:
+            problem(where, f"may start without the root for {inside.group(0)}")
+
+
 def check_kubernetes(path):
     resources = [document for document in yaml.safe_load_all(path.read_text()) if document]
     name_of = {(resource["kind"], resource["metadata"]["name"]): resource for resource in resources}
@@ -112,12 +135,13 @@ def check_kubernetes(path):
                     problem(where, f"{variable['name']} holds a secret")
         if name in ROLES:
             check_drain(where, name, pod, name_of)
+            check_trust(where, pod, name_of)
         used = set(sources(pod.get("volumes", [])))
         for source, of in used:
             # A name without a hash refers to nothing that is generated here: it was misspelt.
             if source == "configMap" and of not in generated and of != "ssl-manager-roots":
                 problem(where, f"ConfigMap {of} does not exist")
-        if name in ROLES | {"migrate"} and (("secret", "ssl-manager-sealing") in used) != (name in SEALING):
+        if (name in ROLES or kind == "Job") and (("secret", "ssl-manager-sealing") in used) != (name in SEALING):
             problem(where, "holds the sealing key and must not, or does not and must")
 
     for role in ROLES:
@@ -135,12 +159,15 @@ def check_kubernetes(path):
     denied = name_of.get(("NetworkPolicy", "default-deny"), {}).get("spec", {})
     if denied.get("podSelector") != {} or set(denied.get("policyTypes", [])) != {"Ingress", "Egress"}:
         problem(path.stem, "what no NetworkPolicy names is not denied")
-    issuer = name_of.get(("NetworkPolicy", "issuer"), {}).get("spec", {})
-    blocks = [to.get("ipBlock", {}) for rule in issuer.get("egress", []) for to in rule.get("to", [{}])]
+    version = re.search(r'^version = "([^"]+)"', pathlib.Path("Cargo.toml").read_text(), re.M).group(1)
+    if ("Job", f"migrate-{version.replace('.', '-')}") not in name_of:
+        problem(path.stem, f"the Job that migrates is not named by the version {version}")
+    questions = name_of.get(("NetworkPolicy", "questions"), {}).get("spec", {})
+    blocks = [to.get("ipBlock", {}) for rule in questions.get("egress", []) for to in rule.get("to", [{}])]
     if not blocks or not all(block.get("except") for block in blocks):
-        problem(path.stem, "the issuer may be led to the platform's metadata and into the cluster")
+        problem(path.stem, "issuer and api may be led to the platform's metadata and into the cluster")
     if not any("169.254.0.0/16" in block.get("except", []) for block in blocks):
-        problem(path.stem, "the issuer may be led to the platform's metadata")
+        problem(path.stem, "issuer and api may be led to the platform's metadata")
     outside = [
         resource["metadata"]["name"]
         for resource in resources

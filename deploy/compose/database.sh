@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
-# What is done in the database as its superuser. It may run as often as it likes.
-#
-#   database.sh owner   before the migration: the role that owns the schema and, to create extensions, the database
-#   database.sh roles   after it: the roles of the services, their rights, and everybody's password
+# What is done in the database as its superuser, before the migration: the role that owns the schema and, to create
+# extensions, the database; the roles of the services, to which the migration gives their rights; and everybody's
+# password. It may run as often as it likes.
 set -euo pipefail
 
 secrets=${SECRETS:-/secrets}
@@ -22,27 +21,23 @@ ALTER ROLE :"role" LOGIN PASSWORD :'password';
 SQL
 }
 
-case ${1:-} in
-    owner)
-        sql <<'SQL'
-SELECT 'CREATE ROLE ssl_manager_owner' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'ssl_manager_owner') \gexec
+# role NAME FILE
+role() {
+    sql --set role="$1" <<'SQL'
+SELECT format('CREATE ROLE %I', :'role') WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'role') \gexec
+SQL
+    password "$1" "$2"
+}
+
+role ssl_manager_owner owner
+role ssl_manager_api api
+role ssl_manager_issuer issuer
+role ssl_manager_responder challenge-responder
+role ssl_manager_scheduler scheduler
+role ssl_manager_uploader c4-uploader
+sql <<'SQL'
 ALTER DATABASE ssl_manager OWNER TO ssl_manager_owner;
 ALTER SCHEMA public OWNER TO ssl_manager_owner;
 REVOKE ALL ON DATABASE ssl_manager FROM PUBLIC;
 SQL
-        password ssl_manager_owner owner
-        ;;
-    roles)
-        sql --file "${ROLES_SQL:-/roles.sql}"
-        password ssl_manager_api api
-        password ssl_manager_issuer issuer
-        password ssl_manager_responder challenge-responder
-        password ssl_manager_scheduler scheduler
-        password ssl_manager_uploader c4-uploader
-        ;;
-    *)
-        echo "usage: database.sh owner | roles" >&2
-        exit 64
-        ;;
-esac
-echo "database: $1 done"
+echo "database: done"

@@ -126,25 +126,10 @@ root_certificate_file = "$HERE/ca.pem"
 TOML
 }
 
-# What is beyond the store and the bus.
-own() {
-    case $1 in
-        api)
-            sealing
-            cat <<TOML
-
-[api]
-listen = "0.0.0.0:50051"
-
-[api.tls]
-certificate_file = "$HERE/tls.pem"
-key_file = "$HERE/tls.key"
-TOML
-            ;;
-        issuer)
-            sealing
-            c4
-            cat <<TOML
+# What is asked before an order, by the issuer and by a check on the page.
+questions() {
+    c4
+    cat <<TOML
 
 [cdn]
 cname_targets = ["cdn.example.net"]
@@ -162,8 +147,29 @@ name = "pebble"
 directory_url = "https://pebble:14000/dir"
 contact = ["mailto:ssl@example.net"]
 root_certificate_file = "$HERE/ca.pem"
-limits = "none"
 TOML
+}
+
+# What is beyond the store and the bus.
+own() {
+    case $1 in
+        api)
+            sealing
+            questions
+            cat <<TOML
+
+[api]
+listen = "0.0.0.0:50051"
+
+[api.tls]
+certificate_file = "$HERE/tls.pem"
+key_file = "$HERE/tls.key"
+TOML
+            ;;
+        issuer)
+            sealing
+            questions
+            echo 'limits = "none"'
             ;;
         challenge-responder)
             cat <<TOML
@@ -234,7 +240,7 @@ for name in api issuer c4-uploader command; do
     write "$config/$name/sealing.key" <"$secrets/sealing.key"
     give "$APP" 0600 "$config/$name/sealing.key"
 done
-for name in issuer c4-uploader sandbox-c4; do
+for name in api issuer c4-uploader sandbox-c4; do
     write "$config/$name/c4.token" <"$secrets/c4-token"
     give "$APP" 0400 "$config/$name/c4.token"
 done

@@ -42,15 +42,13 @@ done
 put secret generic ssl-manager-passwords "${passwords[@]}"
 put configmap ssl-manager-roots --from-file=ca.pem="$secrets/ca.pem"
 
-k delete job migrate --ignore-not-found
+# The image may be another one under the same tag.
+k delete job --selector app.kubernetes.io/component=migrate --ignore-not-found
 kubectl apply --kustomize "$here"
 k rollout status statefulset/postgres --timeout=5m
 # In the pod, under the name that the certificate has.
-in_postgres() { k exec --stdin postgres-0 -- env PGHOSTADDR=127.0.0.1 ROLES_SQL=/tmp/roles.sql "$@"; }
-in_postgres sh -c 'cat >/tmp/roles.sql' <"$deploy/postgres/roles.sql"
-in_postgres bash -s owner <"$deploy/compose/database.sh"
-k wait job/migrate --for=condition=complete --timeout=5m
-in_postgres bash -s roles <"$deploy/compose/database.sh"
+k exec --stdin postgres-0 -- env PGHOSTADDR=127.0.0.1 bash -s <"$deploy/compose/database.sh"
+k wait job --selector app.kubernetes.io/component=migrate --for=condition=complete --timeout=5m
 for role in api issuer challenge-responder scheduler c4-uploader console; do
     k rollout status "deployment/$role" --timeout=5m
 done
