@@ -11,7 +11,9 @@ mod edges;
 mod event;
 mod foreign;
 mod history;
+mod https;
 mod ids;
+mod labels;
 mod managed;
 mod missing;
 mod name;
@@ -34,7 +36,11 @@ pub use edges::{EdgeBehind, EdgesBehind};
 pub use event::{Delivery, Event, EventKind};
 pub use foreign::{is_unfit, one_line, printable};
 pub use history::{HistoryEntry, HistoryKind};
+pub use https::{HttpsSwitch, SWITCHED_ON};
 pub use ids::{AccountId, CertificateId, EventId, OrderId};
+pub use labels::{
+    LabelChange, LabelError, MAX_LABELS, check_label, customer_ref_of, label_changes, parse_label,
+};
 pub use managed::{Domain, InvalidChallenges, InvalidTransition};
 pub use missing::Missing;
 pub use name::{DomainName, NameError, host_of, spelled};

@@ -11,6 +11,7 @@
 //! there would be one implementation (ADR 0019).
 
 mod accounts;
+mod attention;
 mod audit;
 mod batch;
 mod certificates;
@@ -20,6 +21,7 @@ mod domains;
 mod error;
 mod figures;
 mod history;
+mod labels;
 mod ledger;
 mod list;
 mod messages;
@@ -53,6 +55,7 @@ use sqlx::{PgPool, Postgres, Sqlite, SqlitePool};
 use tokio::sync::{broadcast, watch};
 
 pub use accounts::Account;
+pub use attention::AtRisk;
 pub use audit::{AuditEntry, AuditMark, AuditSeal, UnsealedAudit};
 pub use certificates::{Certificate, CertificatePlace, CertificateRecord, Renewal};
 pub use challenges::{Challenge, ProbeOf};

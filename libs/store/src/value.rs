@@ -7,9 +7,11 @@
 //! Why not sqlx's own traits: they cannot be implemented here for types of `domain` and `jiff`, and each would need one
 //! implementation per database instead of one in all.
 
+use std::collections::BTreeMap;
+
 use domain::{
-    AccountId, Activity, Cause, CertificateId, DomainName, EventId, HistoryKind, OrderId, Reason,
-    RevocationReason, RevocationState, Roles, Source, Status, Trust, Who, WorkKind,
+    AccountId, Activity, Cause, CertificateId, DomainName, EventId, HistoryKind, HttpsSwitch, OrderId,
+    Reason, RevocationReason, RevocationState, Roles, Source, Status, Trust, Who, WorkKind,
 };
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -124,7 +126,19 @@ macro_rules! words {
         text! { $($type: |word| word.as_str().to_owned(), |text| text.parse().ok();)+ }
     };
 }
-words!(Activity, Cause, HistoryKind, RevocationReason, RevocationState, Source, Status, Trust, Who, WorkKind);
+words!(
+    Activity,
+    Cause,
+    HistoryKind,
+    HttpsSwitch,
+    RevocationReason,
+    RevocationState,
+    Source,
+    Status,
+    Trust,
+    Who,
+    WorkKind
+);
 text! {
     DomainName: |name| name.as_str().to_owned(), |text| text.parse().ok();
     Roles: Roles::to_string, |text| text.parse().ok();
@@ -217,6 +231,32 @@ impl Bind for Reason {
 }
 
 impl Value for Reason {
+    fn from_sqlite(stored: String) -> Option<Self> {
+        serde_json::from_str(&stored).ok()
+    }
+    fn from_postgres(stored: serde_json::Value) -> Option<Self> {
+        serde_json::from_value(stored).ok()
+    }
+}
+
+/// Labels, by their keys: a JSON object.
+impl Bind for BTreeMap<String, String> {
+    type Sqlite = String;
+    type Postgres = serde_json::Value;
+    const POSTGRES_TYPE: &'static str = "jsonb";
+
+    fn to_sqlite(&self) -> String {
+        self.to_postgres().to_string()
+    }
+    fn to_postgres(&self) -> serde_json::Value {
+        self.iter()
+            .map(|(key, value)| (key.clone(), value.as_str().into()))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
+    }
+}
+
+impl Value for BTreeMap<String, String> {
     fn from_sqlite(stored: String) -> Option<Self> {
         serde_json::from_str(&stored).ok()
     }

@@ -17,6 +17,7 @@ mod download;
 mod error;
 mod guard;
 mod history;
+mod labels;
 mod lasts;
 mod limiter;
 mod list;

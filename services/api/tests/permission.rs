@@ -21,7 +21,7 @@ const KEYS: &[Role] = &[Role::KeyReader, Role::Admin];
 const REVOKE: &[Role] = &[Role::Admin];
 
 /// Who may call what. Those of `Sessions` take no token of a program; they are below.
-const TABLE: [(&str, &[Role]); 17] = [
+const TABLE: [(&str, &[Role]); 18] = [
     ("AddDomain", OPERATE),
     ("BatchAddDomains", OPERATE),
     ("CheckDomain", OPERATE),
@@ -38,6 +38,7 @@ const TABLE: [(&str, &[Role]); 17] = [
     ("RecheckDomain", OPERATE),
     ("RevokeCertificate", REVOKE),
     ("RollbackCertificate", OPERATE),
+    ("SetDomainLabels", OPERATE),
     ("WatchDomains", ALL),
 ];
 

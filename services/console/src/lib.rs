@@ -112,6 +112,7 @@ pub async fn run(process: Process) -> Result<(), RoleError> {
 fn router(app: App) -> Router {
     Router::new()
         .route("/", get(pages::list::show).post(pages::bulk::send))
+        .route("/domains", get(pages::domains))
         .route("/domains.csv", get(pages::export::domains))
         .route("/sign-in", get(pages::sign_in::show).post(pages::sign_in::sign_in))
         .route("/sign-in/oidc", get(pages::oidc::leave))

@@ -11,7 +11,9 @@ use ::domain::Role;
 use clap::{Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 use store::AuditSeal;
 
-pub(crate) use domain::{DomainCommand, DownloadArgs, ImportArgs, ListArgs, RevokeArgs, When, pasted_name};
+pub(crate) use domain::{
+    DomainCommand, DownloadArgs, ImportArgs, ListArgs, OwnerArgs, RevokeArgs, When, pasted_name,
+};
 
 use crate::account::AccountCommand;
 use crate::user::UserCommand;

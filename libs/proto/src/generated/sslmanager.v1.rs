@@ -5,7 +5,7 @@ pub struct Reason {
     /// Stable code in snake_case, for example "not_pointed".
     #[prost(string, tag = "1")]
     pub code: ::prost::alloc::string::String,
-    /// Who must act: "customer", "cdn_operator", "ca" or "us".
+    /// Who must act: "customer", "cdn_operator", "ca" or "us"; empty if nobody must.
     #[prost(string, tag = "2")]
     pub who: ::prost::alloc::string::String,
     /// A sentence that can be sent to that person as it stands, with times in UTC. The fields below carry what it is made
@@ -140,6 +140,16 @@ pub struct Certificate {
     #[prost(string, tag = "7")]
     pub trust: ::prost::alloc::string::String,
 }
+/// A label of a domain: the caller's own words. Nothing is decided by them.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Label {
+    /// 1 to 63 of the characters a-z A-Z 0-9 - _ . / and first a letter or a digit.
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+    /// At most 255 characters, without control characters, line breaks and invisible characters.
+    #[prost(string, tag = "2")]
+    pub value: ::prost::alloc::string::String,
+}
 /// A domain and all that is known of it now.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Domain {
@@ -183,6 +193,16 @@ pub struct Domain {
     /// Since when the activity is what it is.
     #[prost(message, optional, tag = "13")]
     pub activity_since: ::core::option::Option<::prost_types::Timestamp>,
+    /// The reference of the customer whom the domain belongs to, as the caller gave it; empty for none.
+    #[prost(string, tag = "40")]
+    pub customer_ref: ::prost::alloc::string::String,
+    /// Labels, as callers gave them, by their keys.
+    #[prost(message, repeated, tag = "41")]
+    pub labels: ::prost::alloc::vec::Vec<Label>,
+    /// Set where visitors see a warning soon unless somebody acts: the live certificate ends within 14 days and cannot be
+    /// renewed or was pasted, or its renewal lags.
+    #[prost(bool, tag = "42")]
+    pub at_risk: bool,
 }
 /// One line of a domain's SSL history. History belongs to the name and survives a delete.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -290,11 +310,17 @@ impl Source {
     }
 }
 /// Request of AddDomain.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AddDomainRequest {
     /// Domain name; Unicode becomes punycode, upper case lower case, a trailing dot goes.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
+    /// The customer's reference, at most 128 characters; empty keeps the one that the domain has.
+    #[prost(string, tag = "40")]
+    pub customer_ref: ::prost::alloc::string::String,
+    /// Labels that are set; others stay. A domain has at most 32.
+    #[prost(message, repeated, tag = "41")]
+    pub labels: ::prost::alloc::vec::Vec<Label>,
 }
 /// Response of AddDomain.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -307,11 +333,17 @@ pub struct AddDomainResponse {
     pub created: bool,
 }
 /// Request of BatchAddDomains: one name.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct BatchAddDomainsRequest {
     /// Domain name, as in AddDomain.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
+    /// The customer's reference, at most 128 characters; empty keeps the one that the domain has.
+    #[prost(string, tag = "40")]
+    pub customer_ref: ::prost::alloc::string::String,
+    /// Labels that are set; others stay. A domain has at most 32.
+    #[prost(message, repeated, tag = "41")]
+    pub labels: ::prost::alloc::vec::Vec<Label>,
 }
 /// Response of BatchAddDomains: what became of one name.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -393,7 +425,7 @@ pub struct CheckStep {
     pub found: ::prost::alloc::string::String,
 }
 /// Request of GenerateCertificate.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct GenerateCertificateRequest {
     /// Domain name.
     #[prost(string, tag = "1")]
@@ -401,6 +433,12 @@ pub struct GenerateCertificateRequest {
     /// Order anew even though a live certificate is not due. Spends the CA's budget of five a week for one name.
     #[prost(bool, tag = "2")]
     pub force: bool,
+    /// The customer's reference, at most 128 characters; empty keeps the one that the domain has.
+    #[prost(string, tag = "40")]
+    pub customer_ref: ::prost::alloc::string::String,
+    /// Labels that are set; others stay. A domain has at most 32.
+    #[prost(message, repeated, tag = "41")]
+    pub labels: ::prost::alloc::vec::Vec<Label>,
 }
 /// Response of GenerateCertificate.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -448,6 +486,29 @@ pub struct ImportCertificateResponse {
     /// The certificate that was pasted. It is the domain's once it is uploaded.
     #[prost(message, optional, tag = "3")]
     pub certificate: ::core::option::Option<Certificate>,
+}
+/// Request of SetDomainLabels.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SetDomainLabelsRequest {
+    /// Domain name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// The new reference of the customer, at most 128 characters; empty removes it, absent keeps it.
+    #[prost(string, optional, tag = "2")]
+    pub customer_ref: ::core::option::Option<::prost::alloc::string::String>,
+    /// Labels that are set.
+    #[prost(message, repeated, tag = "3")]
+    pub labels: ::prost::alloc::vec::Vec<Label>,
+    /// Keys of labels that are removed. One that is set as well is set.
+    #[prost(string, repeated, tag = "4")]
+    pub remove_labels: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Response of SetDomainLabels.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SetDomainLabelsResponse {
+    /// The domain as it is now.
+    #[prost(message, optional, tag = "1")]
+    pub domain: ::core::option::Option<Domain>,
 }
 /// Request of RollbackCertificate.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -507,6 +568,9 @@ pub struct GetSummaryResponse {
     /// When the last of them will have been served; absent if none waits in line.
     #[prost(message, optional, tag = "5")]
     pub queue_through_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Domains at risk; see Domain.
+    #[prost(uint64, tag = "40")]
+    pub at_risk: u64,
 }
 /// How many domains have a status.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -644,7 +708,7 @@ pub struct Midnight {
     pub at: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// Request of ListDomains.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListDomainsRequest {
     /// Only what fits these words, in any case; empty for all. Domains off the list are never found.
     ///
@@ -690,6 +754,15 @@ pub struct ListDomainsRequest {
     /// The last page instead of the first; not with a page token.
     #[prost(bool, tag = "12")]
     pub last_page: bool,
+    /// Only domains of the customer with this reference; empty for all.
+    #[prost(string, tag = "40")]
+    pub customer_ref: ::prost::alloc::string::String,
+    /// Only domains that have all of these labels, key and value; at most 32.
+    #[prost(message, repeated, tag = "41")]
+    pub labels: ::prost::alloc::vec::Vec<Label>,
+    /// Only domains at risk; see Domain.
+    #[prost(bool, tag = "42")]
+    pub at_risk: bool,
 }
 /// Response of ListDomains.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -858,7 +931,7 @@ pub struct DeleteDomainResponse {
     pub message: ::prost::alloc::string::String,
 }
 /// Request of WatchDomains.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WatchDomainsRequest {
     /// Changes after this position; 0 or absent starts with every domain as it is now.
     #[prost(int64, optional, tag = "1")]
@@ -869,6 +942,16 @@ pub struct WatchDomainsRequest {
     /// Begin with what changes from now on; not together with after_position.
     #[prost(bool, tag = "3")]
     pub only_new: bool,
+    /// With a filter, a domain is sent while it fits, and once more when it fits no longer.
+    /// Only domains of the customer with this reference; empty for all.
+    #[prost(string, tag = "40")]
+    pub customer_ref: ::prost::alloc::string::String,
+    /// Only domains that have all of these labels, key and value; at most 32.
+    #[prost(message, repeated, tag = "41")]
+    pub labels: ::prost::alloc::vec::Vec<Label>,
+    /// Only domains at risk; see Domain.
+    #[prost(bool, tag = "42")]
+    pub at_risk: bool,
 }
 /// One change of one domain.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -885,6 +968,11 @@ pub struct WatchDomainsResponse {
     /// When the change was made.
     #[prost(message, optional, tag = "4")]
     pub at: ::core::option::Option<::prost_types::Timestamp>,
+    /// True if the domain does not fit the filter any more: it was sent on this stream before, or may have been before the
+    /// position at which the stream was resumed. Its name and revision alone are set. Time that passes is no change: a domain
+    /// that is at risk only because of that is sent with its next change.
+    #[prost(bool, tag = "40")]
+    pub no_longer_fits: bool,
 }
 /// What came of one question of a preflight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -980,7 +1068,9 @@ pub enum ListOrder {
     ByCreation = 2,
     /// By the end of the live certificate; domains without one come last.
     ByExpiry = 3,
-    /// What needs a person first: Emergency, Expired, Failure, Discard, Pending, Success; within each by expiry.
+    /// What needs a person first, by the time until visitors see a warning: Emergency and Expired; then live certificates
+    /// that cannot be renewed or were pasted; then what never had HTTPS (Failure, Discard, Pending); then what renews itself,
+    /// and what has HTTPS switched off. Within each by expiry.
     ByAttention = 4,
 }
 impl ListOrder {
@@ -1102,7 +1192,9 @@ pub mod domains_client {
             self
         }
         /// Puts a domain under management and starts its first certificate. Adding a domain that is there answers with it.
-        /// Errors: INVALID_ARGUMENT (name).
+        /// A customer's reference and labels that come along are stored, also where the domain is there.
+        /// Errors: INVALID_ARGUMENT (name; CUSTOMER_REF_TOO_LONG, CUSTOMER_REF_BAD_CHARACTER, LABEL_KEY_INVALID,
+        /// LABEL_VALUE_TOO_LONG, LABEL_VALUE_BAD_CHARACTER, TOO_MANY_LABELS).
         pub async fn add_domain(
             &mut self,
             request: impl tonic::IntoRequest<super::AddDomainRequest>,
@@ -1187,7 +1279,7 @@ pub mod domains_client {
         /// The dashboard's button: adds the domain if it must, switches a text certificate to a generated one, and orders
         /// what is due. Over a live generated certificate that is not due it answers with that one, unless `force` is set.
         /// An order that is under way is joined.
-        /// Errors: INVALID_ARGUMENT (name).
+        /// Errors: INVALID_ARGUMENT (name, customer reference and labels as in AddDomain).
         pub async fn generate_certificate(
             &mut self,
             request: impl tonic::IntoRequest<super::GenerateCertificateRequest>,
@@ -1238,6 +1330,33 @@ pub mod domains_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("sslmanager.v1.Domains", "ImportCertificate"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Changes the customer's reference and the labels of a domain; what is not named stays. A domain that is deleted and
+        /// added again begins without them.
+        /// Errors: NOT_FOUND, INVALID_ARGUMENT (customer reference and labels as in AddDomain).
+        pub async fn set_domain_labels(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SetDomainLabelsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetDomainLabelsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sslmanager.v1.Domains/SetDomainLabels",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sslmanager.v1.Domains", "SetDomainLabels"));
             self.inner.unary(req, path, codec).await
         }
         /// Uploads the certificate that was live before the present one again.
@@ -1580,7 +1699,9 @@ pub mod domains_server {
     #[async_trait]
     pub trait Domains: std::marker::Send + std::marker::Sync + 'static {
         /// Puts a domain under management and starts its first certificate. Adding a domain that is there answers with it.
-        /// Errors: INVALID_ARGUMENT (name).
+        /// A customer's reference and labels that come along are stored, also where the domain is there.
+        /// Errors: INVALID_ARGUMENT (name; CUSTOMER_REF_TOO_LONG, CUSTOMER_REF_BAD_CHARACTER, LABEL_KEY_INVALID,
+        /// LABEL_VALUE_TOO_LONG, LABEL_VALUE_BAD_CHARACTER, TOO_MANY_LABELS).
         async fn add_domain(
             &self,
             request: tonic::Request<super::AddDomainRequest>,
@@ -1618,7 +1739,7 @@ pub mod domains_server {
         /// The dashboard's button: adds the domain if it must, switches a text certificate to a generated one, and orders
         /// what is due. Over a live generated certificate that is not due it answers with that one, unless `force` is set.
         /// An order that is under way is joined.
-        /// Errors: INVALID_ARGUMENT (name).
+        /// Errors: INVALID_ARGUMENT (name, customer reference and labels as in AddDomain).
         async fn generate_certificate(
             &self,
             request: tonic::Request<super::GenerateCertificateRequest>,
@@ -1635,6 +1756,16 @@ pub mod domains_server {
             request: tonic::Request<super::ImportCertificateRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ImportCertificateResponse>,
+            tonic::Status,
+        >;
+        /// Changes the customer's reference and the labels of a domain; what is not named stays. A domain that is deleted and
+        /// added again begins without them.
+        /// Errors: NOT_FOUND, INVALID_ARGUMENT (customer reference and labels as in AddDomain).
+        async fn set_domain_labels(
+            &self,
+            request: tonic::Request<super::SetDomainLabelsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetDomainLabelsResponse>,
             tonic::Status,
         >;
         /// Uploads the certificate that was live before the present one again.
@@ -2052,6 +2183,51 @@ pub mod domains_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ImportCertificateSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sslmanager.v1.Domains/SetDomainLabels" => {
+                    #[allow(non_camel_case_types)]
+                    struct SetDomainLabelsSvc<T: Domains>(pub Arc<T>);
+                    impl<
+                        T: Domains,
+                    > tonic::server::UnaryService<super::SetDomainLabelsRequest>
+                    for SetDomainLabelsSvc<T> {
+                        type Response = super::SetDomainLabelsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SetDomainLabelsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Domains>::set_domain_labels(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SetDomainLabelsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

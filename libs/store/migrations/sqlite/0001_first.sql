@@ -24,6 +24,8 @@ CREATE TABLE domains (
     revision                INTEGER NOT NULL CHECK (revision > 0),
     version                 INTEGER NOT NULL,
     source                  TEXT    NOT NULL CHECK (source IN ('c4', 'text')),
+    -- The reference of the customer whom the name belongs to; NULL for none. Labels are rows of `domain_labels`.
+    customer_ref            TEXT,
     created_at              INTEGER NOT NULL,
     deleted_at              INTEGER,
     -- When the keys of the name's certificates were destroyed after a delete.
@@ -34,6 +36,8 @@ CREATE TABLE domains (
     missing_first_at        INTEGER,
     missing_last_at         INTEGER,
     missing_answers         INTEGER NOT NULL DEFAULT 0,
+    -- Whether C4 last showed port 443, the customer's switch; 'off' is after it was on.
+    https_switch            TEXT    NOT NULL DEFAULT 'unknown' CHECK (https_switch IN ('unknown', 'on', 'off')),
     -- Since when DNS fails for the name (SERVFAIL).
     dns_failing_since       INTEGER,
     upload_failing          TEXT,
@@ -71,9 +75,12 @@ CREATE TABLE domains (
 
     -- Orders of the list.
     -- SQLite: computed columns are VIRTUAL, which costs no space; PostgreSQL 15 has STORED ones only.
+    -- `attention` is the rank of `Domain`s by the time until visitors see a warning (libs/store/src/attention.rs).
     attention               INTEGER NOT NULL GENERATED ALWAYS AS (
-        CASE status WHEN 'Emergency' THEN 1 WHEN 'Expired' THEN 2 WHEN 'Failure' THEN 3
-            WHEN 'Discard' THEN 4 WHEN 'Pending' THEN 5 ELSE 6 END) VIRTUAL,
+        CASE status WHEN 'Emergency' THEN 1 WHEN 'Expired' THEN 2 WHEN 'Failure' THEN 4 WHEN 'Discard' THEN 5
+            WHEN 'Pending' THEN CASE WHEN https_switch = 'off' THEN 9 ELSE 6 END
+            ELSE CASE WHEN https_switch = 'off' THEN 8 WHEN block IS NOT NULL OR source = 'text' THEN 3 ELSE 7 END
+        END) VIRTUAL,
     ends_at                 INTEGER NOT NULL
         GENERATED ALWAYS AS (coalesce(live_not_after, 9223372036854775807)) VIRTUAL,
 
@@ -92,6 +99,7 @@ CREATE TABLE domains (
             WHEN unknown_to_c4 THEN 'unknown_to_c4'
             WHEN upload_failing IS NOT NULL THEN json_extract(upload_failing, '$.code')
             WHEN source = 'text' AND status = 'Expired' THEN 'pasted_ended'
+            WHEN https_switch = 'off' THEN 'https_off'
             WHEN block IS NOT NULL THEN json_extract(block, '$.code')
             ELSE json_extract(waiting, '$.code')
         END) VIRTUAL,
@@ -109,6 +117,7 @@ CREATE INDEX domains_by_status_and_creation ON domains (status, created_at, name
 CREATE INDEX domains_by_expiry ON domains (ends_at, name) WHERE deleted_at IS NULL;
 CREATE INDEX domains_by_attention ON domains (attention, ends_at, name) WHERE deleted_at IS NULL;
 CREATE INDEX domains_by_who ON domains (who, attention, ends_at, name) WHERE deleted_at IS NULL AND who IS NOT NULL;
+CREATE INDEX domains_by_customer ON domains (customer_ref, name) WHERE deleted_at IS NULL AND customer_ref IS NOT NULL;
 CREATE INDEX domains_by_text ON domains (name) WHERE deleted_at IS NULL AND source = 'text';
 CREATE INDEX domains_renewal_blocked ON domains (name)
     WHERE deleted_at IS NULL AND status = 'Success' AND block IS NOT NULL;
@@ -126,6 +135,16 @@ CREATE INDEX domains_to_recheck ON domains (rechecked_on, name)
     WHERE deleted_at IS NULL AND source = 'c4' AND status IN ('Failure', 'Pending', 'Expired');
 CREATE INDEX domains_with_keys_to_destroy ON domains (deleted_at)
     WHERE deleted_at IS NOT NULL AND (keys_destroyed_at IS NULL OR keys_destroyed_at < deleted_at);
+
+-- Rows are labels of names, the callers' own words. The api writes them.
+CREATE TABLE domain_labels (
+    name  TEXT NOT NULL REFERENCES domains (name),
+    key   TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (name, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX domain_labels_by_value ON domain_labels (key, value, name);
 
 -- Rows are our accounts at CAs. The issuer and `ssl-manager account` write them. `pending_key` is the next key during a
 -- rollover: it is stored before the CA receives it (RFC 8555 section 7.3.5). Both keys are sealed
@@ -447,7 +466,8 @@ CREATE TRIGGER domains_tally_insert AFTER INSERT ON domains BEGIN
 END;
 
 CREATE TRIGGER domains_tally_update
-AFTER UPDATE OF status, deleted_at, live_not_after, source, unknown_to_c4, upload_failing, block, waiting, activity
+AFTER UPDATE OF status, deleted_at, live_not_after, source, unknown_to_c4, https_switch, upload_failing, block, waiting,
+    activity
 ON domains
 WHEN (old.status, old.deleted_at IS NULL, old.is_renewal_blocked, old.is_waiting_for_budget, old.reason_code,
         old.end_hour)

@@ -17,6 +17,7 @@ mod fencing;
 mod figures;
 mod groups;
 mod kit;
+mod labels;
 mod ledger;
 mod list;
 mod listing;
@@ -122,6 +123,9 @@ cases! {
         each_of_many_at_once_has_its_own_answer
         of_two_of_one_name_one_is_committed
         those_that_are_dropped_hold_nobody_up;
+    labels:
+        labels_belong_to_a_name_and_are_searched_for
+        the_rank_of_the_databases_is_that_of_the_program;
     ledger:
         buckets_come_back
         a_bucket_that_was_read_waits_for_its_reader

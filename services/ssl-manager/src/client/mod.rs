@@ -57,9 +57,23 @@ pub(crate) async fn run(command: &DomainCommand, global: &Global) -> Result<(), 
     let output = global.output;
     let shown = match command {
         DomainCommand::Add(args) => return add::run(&mut client, args, output).await,
-        DomainCommand::Generate { name, force } => {
-            let request = v1::GenerateCertificateRequest { name: name.clone(), force: *force };
+        DomainCommand::Generate { name, force, owner } => {
+            let request = v1::GenerateCertificateRequest {
+                name: name.clone(),
+                force: *force,
+                customer_ref: owner.customer_ref(),
+                labels: owner.labels(),
+            };
             answer(client.generate_certificate(Request::new(request)).await)?.domain
+        }
+        DomainCommand::Label(args) => {
+            let request = v1::SetDomainLabelsRequest {
+                name: args.name.clone(),
+                customer_ref: args.owner.customer.clone(),
+                labels: args.owner.labels(),
+                remove_labels: args.remove.clone(),
+            };
+            answer(client.set_domain_labels(Request::new(request)).await)?.domain
         }
         DomainCommand::Show { name } => {
             let request = v1::GetDomainRequest { name: name.clone() };
@@ -80,8 +94,16 @@ pub(crate) async fn run(command: &DomainCommand, global: &Global) -> Result<(), 
         DomainCommand::Overview => return overview::overview(&mut client, output).await,
         DomainCommand::History { name } => return history::run(&mut client, name, output).await,
         DomainCommand::List(args) => return list::run(&mut client, args, output).await,
-        DomainCommand::Watch { after, name } => {
-            return watch::run(&mut client, *after, name.as_deref(), output).await;
+        DomainCommand::Watch { after, name, owner, at_risk } => {
+            let request = v1::WatchDomainsRequest {
+                after_position: *after,
+                name: name.clone().unwrap_or_default(),
+                customer_ref: owner.customer_ref(),
+                labels: owner.labels(),
+                at_risk: *at_risk,
+                ..v1::WatchDomainsRequest::default()
+            };
+            return watch::run(&mut client, request, output).await;
         }
         DomainCommand::Delete { name, remove_from_c4, .. } => {
             return delete(&mut client, name, *remove_from_c4, output).await;
