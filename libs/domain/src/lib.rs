@@ -15,8 +15,10 @@ mod https;
 mod ids;
 mod labels;
 mod managed;
+mod midnight;
 mod missing;
 mod name;
+mod note;
 mod order;
 mod reason;
 mod renewal;
@@ -37,13 +39,15 @@ pub use event::{Delivery, Event, EventKind};
 pub use foreign::{is_unfit, one_line, printable};
 pub use history::{HistoryEntry, HistoryKind};
 pub use https::{HttpsSwitch, SWITCHED_ON};
-pub use ids::{AccountId, CertificateId, EventId, OrderId};
+pub use ids::{AccountId, CertificateId, EventId, NoteId, OrderId};
 pub use labels::{
     LabelChange, LabelError, MAX_LABELS, check_label, customer_ref_of, label_changes, parse_label,
 };
 pub use managed::{Domain, InvalidChallenges, InvalidTransition};
+pub use midnight::MidnightOutcome;
 pub use missing::Missing;
 pub use name::{DomainName, NameError, host_of, spelled};
+pub use note::{MAX_NOTES, NoteError, note_text};
 pub use order::{Order, OrderState};
 pub use reason::{Reason, Who, who_must_act};
 pub use renewal::{PreExpiry, SuggestedWindow, renewal_point};

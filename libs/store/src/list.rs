@@ -114,6 +114,11 @@ impl ListFilter {
         *self == Self { search, ..Self::default() }
     }
 
+    /// Those of a customer, or of labels, are asked for.
+    pub(crate) fn is_owned(&self) -> bool {
+        self.customer_ref.is_some() || !self.labels.is_empty()
+    }
+
     /// The statuses that are asked for, each once; none for all.
     pub fn some_statuses(&self) -> Option<Vec<Status>> {
         let asked: Vec<Status> =

@@ -10,8 +10,9 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    AccountId, Activity, Cause, CertificateId, DomainName, EventId, HistoryKind, HttpsSwitch, OrderId,
-    Reason, RevocationReason, RevocationState, Roles, Source, Status, Trust, Who, WorkKind,
+    AccountId, Activity, Cause, CertificateId, DomainName, EventId, HistoryKind, HttpsSwitch,
+    MidnightOutcome, NoteId, OrderId, Reason, RevocationReason, RevocationState, Roles, Source, Status,
+    Trust, Who, WorkKind,
 };
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -131,6 +132,7 @@ words!(
     Cause,
     HistoryKind,
     HttpsSwitch,
+    MidnightOutcome,
     RevocationReason,
     RevocationState,
     Source,
@@ -169,7 +171,7 @@ macro_rules! ids {
         }
     )+};
 }
-ids!(AccountId, CertificateId, EventId, OrderId);
+ids!(AccountId, CertificateId, EventId, NoteId, OrderId);
 
 impl Bind for Timestamp {
     type Sqlite = i64;

@@ -21,6 +21,8 @@ mod labels;
 mod lasts;
 mod limiter;
 mod list;
+mod midnight;
+mod notes;
 mod overview;
 mod page;
 mod password;

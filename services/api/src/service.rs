@@ -159,6 +159,34 @@ impl Domains for DomainsService {
         self.overview(request).await.map(Response::new)
     }
 
+    async fn get_midnight_report(
+        &self,
+        request: Request<v1::GetMidnightReportRequest>,
+    ) -> Result<Response<v1::GetMidnightReportResponse>, Status> {
+        self.midnight(request).await.map(Response::new)
+    }
+
+    async fn add_domain_note(
+        &self,
+        request: Request<v1::AddDomainNoteRequest>,
+    ) -> Result<Response<v1::AddDomainNoteResponse>, Status> {
+        self.add_note(request).await.map(Response::new)
+    }
+
+    async fn list_domain_notes(
+        &self,
+        request: Request<v1::ListDomainNotesRequest>,
+    ) -> Result<Response<v1::ListDomainNotesResponse>, Status> {
+        self.list_notes(request).await.map(Response::new)
+    }
+
+    async fn delete_domain_note(
+        &self,
+        request: Request<v1::DeleteDomainNoteRequest>,
+    ) -> Result<Response<v1::DeleteDomainNoteResponse>, Status> {
+        self.delete_note(request).await.map(Response::new)
+    }
+
     async fn check_domain(
         &self,
         request: Request<v1::CheckDomainRequest>,

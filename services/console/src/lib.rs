@@ -123,6 +123,8 @@ fn router(app: App) -> Router {
         .route("/domains/new", get(pages::add::show).post(pages::add::send))
         .route("/domains/new/check", post(pages::add::check))
         .route("/overview", get(pages::overview::show))
+        .route("/midnight", get(pages::midnight::show))
+        .route("/midnight.csv", get(pages::midnight::csv))
         .route("/batches/{id}", get(pages::batch::show).post(pages::batch::send))
         .route("/batches/{id}/failures.csv", get(pages::batch::failures))
         .route("/assets/{file}", get(assets::asset))

@@ -380,6 +380,9 @@ impl Journal {
             .flatten()
             .map(|reason| self.entry(ending.history(), &reason.message(&domain.name)));
         tx.apply(Some(&domain), &after, entry).await?;
+        if ending.is_done() {
+            tx.decide_midnight(&after).await?;
+        }
         let cause = if ending.is_done() { Cause::Retry } else { self.lease.work.cause };
         let next = Work { cause, attempts, due_at, ..self.lease.work.clone() };
         self.publish(&mut tx, EventKind::IssueFailed);

@@ -12,7 +12,8 @@ use clap::{Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 use store::AuditSeal;
 
 pub(crate) use domain::{
-    DomainCommand, DownloadArgs, ImportArgs, ListArgs, OwnerArgs, RevokeArgs, When, pasted_name,
+    DomainCommand, DownloadArgs, ImportArgs, ListArgs, MidnightArgs, NoteArgs, OwnerArgs, RevokeArgs, When,
+    pasted_name,
 };
 
 use crate::account::AccountCommand;
@@ -154,6 +155,10 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: DomainCommand,
     },
+    /// What the last midnight's recheck asked, and what came out
+    ///
+    /// Each domain that is Failure, Pending or Expired is asked once a day.
+    Midnight(MidnightArgs),
     /// Print what makes a shell complete these commands: `source <(ssl-manager completions bash)`
     Completions {
         /// Which shell

@@ -117,6 +117,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
             audit_command::run(command, &Config::read(file)?, cli.global.output).await
         }
         Command::Domain { command } => client::run(command, &cli.global).await,
+        Command::Midnight(args) => client::midnight(args, &cli.global).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "ssl-manager", &mut script);

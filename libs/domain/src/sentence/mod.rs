@@ -7,6 +7,7 @@
 
 mod done;
 mod letter;
+mod midnight;
 mod progress;
 mod reader;
 mod verdict;
@@ -15,6 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 
 pub use self::done::{Done, Served};
 pub use self::letter::{short, short_of};
+pub use self::midnight::{MidnightTotals, midnight};
 pub use self::reader::{Medium, NamedZone, Reader, relative};
 use crate::{Activity, DomainName, Reason, Source, Status, Trust, Who};
 

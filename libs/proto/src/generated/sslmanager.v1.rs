@@ -707,6 +707,154 @@ pub struct Midnight {
     #[prost(message, optional, tag = "4")]
     pub at: ::core::option::Option<::prost_types::Timestamp>,
 }
+/// Request of GetMidnightReport.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetMidnightReportRequest {
+    /// The day, as YYYY-MM-DD, in the scheduler's time zone; empty for the last one.
+    #[prost(string, tag = "1")]
+    pub day: ::prost::alloc::string::String,
+    /// Only this outcome; unspecified for all.
+    #[prost(enumeration = "MidnightOutcome", tag = "2")]
+    pub outcome: i32,
+    /// Only domains that were not asked the day before.
+    #[prost(bool, tag = "3")]
+    pub only_new: bool,
+    /// Most entries in the answer, 1 to 1000; 0 means 100.
+    #[prost(int32, tag = "4")]
+    pub page_size: i32,
+    /// next_page_token of an answer to the same question; empty for the first page.
+    #[prost(string, tag = "5")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// Response of GetMidnightReport.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetMidnightReportResponse {
+    /// The day, as YYYY-MM-DD, in the scheduler's time zone; empty if there was no midnight yet.
+    #[prost(string, tag = "1")]
+    pub day: ::prost::alloc::string::String,
+    /// When its recheck began. To a reader in another zone that may be the day before.
+    #[prost(message, optional, tag = "2")]
+    pub at: ::core::option::Option<::prost_types::Timestamp>,
+    /// The scheduler's time zone, for example "Asia/Singapore".
+    #[prost(string, tag = "3")]
+    pub time_zone: ::prost::alloc::string::String,
+    /// Domains per outcome, one entry for each.
+    #[prost(message, repeated, tag = "4")]
+    pub counts: ::prost::alloc::vec::Vec<MidnightCount>,
+    /// Domains that were asked, and were not the day before.
+    #[prost(uint64, tag = "5")]
+    pub new_since: u64,
+    /// Domains that were asked the day before, and not on this day.
+    #[prost(uint64, tag = "6")]
+    pub gone_since: u64,
+    /// In order of name.
+    #[prost(message, repeated, tag = "7")]
+    pub entries: ::prost::alloc::vec::Vec<MidnightEntry>,
+    /// Empty on the last page.
+    #[prost(string, tag = "8")]
+    pub next_page_token: ::prost::alloc::string::String,
+    /// The last day that there is a report of, as YYYY-MM-DD.
+    #[prost(string, tag = "9")]
+    pub last_day: ::prost::alloc::string::String,
+}
+/// How many domains had an outcome.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MidnightCount {
+    /// Which.
+    #[prost(enumeration = "MidnightOutcome", tag = "1")]
+    pub outcome: i32,
+    /// How many on that day.
+    #[prost(uint64, tag = "2")]
+    pub domains: u64,
+    /// How many the day before.
+    #[prost(uint64, tag = "3")]
+    pub day_before: u64,
+}
+/// A domain of a midnight report.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MidnightEntry {
+    /// Domain name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// What came out.
+    #[prost(enumeration = "MidnightOutcome", tag = "2")]
+    pub outcome: i32,
+    /// The status that it was asked in.
+    #[prost(enumeration = "Status", tag = "3")]
+    pub status_before: i32,
+    /// The code of its reason then, as in Reason; empty for none.
+    #[prost(string, tag = "4")]
+    pub reason_before: ::prost::alloc::string::String,
+    /// The status that came out; unspecified while it waits.
+    #[prost(enumeration = "Status", tag = "5")]
+    pub status_after: i32,
+    /// The code of the reason that came out; empty for none.
+    #[prost(string, tag = "6")]
+    pub reason_after: ::prost::alloc::string::String,
+    /// When it came out; absent while it waits.
+    #[prost(message, optional, tag = "7")]
+    pub decided_at: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// Request of AddDomainNote.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AddDomainNoteRequest {
+    /// Domain name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// What it says, at most 4 KiB; line breaks are kept, other control characters and invisible ones are refused.
+    #[prost(string, tag = "2")]
+    pub text: ::prost::alloc::string::String,
+}
+/// Response of AddDomainNote.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AddDomainNoteResponse {
+    /// The note.
+    #[prost(message, optional, tag = "1")]
+    pub note: ::core::option::Option<DomainNote>,
+}
+/// Request of ListDomainNotes.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListDomainNotesRequest {
+    /// Domain name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
+/// Response of ListDomainNotes.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListDomainNotesResponse {
+    /// Newest first.
+    #[prost(message, repeated, tag = "1")]
+    pub notes: ::prost::alloc::vec::Vec<DomainNote>,
+}
+/// Request of DeleteDomainNote.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteDomainNoteRequest {
+    /// Domain name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// As in DomainNote.
+    #[prost(string, tag = "2")]
+    pub id: ::prost::alloc::string::String,
+}
+/// Response of DeleteDomainNote.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteDomainNoteResponse {}
+/// A note of staff on a domain.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DomainNote {
+    /// Its id.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// When it was written.
+    #[prost(message, optional, tag = "2")]
+    pub at: ::core::option::Option<::prost_types::Timestamp>,
+    /// The principal who wrote it, such as "user:lee".
+    #[prost(string, tag = "3")]
+    pub author: ::prost::alloc::string::String,
+    /// What it says.
+    #[prost(string, tag = "4")]
+    pub text: ::prost::alloc::string::String,
+}
 /// Request of ListDomains.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListDomainsRequest {
@@ -1052,6 +1200,50 @@ impl RevocationReason {
             "REVOCATION_REASON_CESSATION_OF_OPERATION" => {
                 Some(Self::CessationOfOperation)
             }
+            _ => None,
+        }
+    }
+}
+/// What came out for a domain that was asked at midnight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum MidnightOutcome {
+    Unspecified = 0,
+    /// Its attempt is still to come, or under way.
+    Waiting = 1,
+    /// It has a live certificate now.
+    Works = 2,
+    /// It has none yet, and its status or its reason is another one.
+    Changed = 3,
+    /// It is as it was.
+    Unchanged = 4,
+    /// It was deleted before anything came out.
+    Deleted = 5,
+}
+impl MidnightOutcome {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "MIDNIGHT_OUTCOME_UNSPECIFIED",
+            Self::Waiting => "MIDNIGHT_OUTCOME_WAITING",
+            Self::Works => "MIDNIGHT_OUTCOME_WORKS",
+            Self::Changed => "MIDNIGHT_OUTCOME_CHANGED",
+            Self::Unchanged => "MIDNIGHT_OUTCOME_UNCHANGED",
+            Self::Deleted => "MIDNIGHT_OUTCOME_DELETED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "MIDNIGHT_OUTCOME_UNSPECIFIED" => Some(Self::Unspecified),
+            "MIDNIGHT_OUTCOME_WAITING" => Some(Self::Waiting),
+            "MIDNIGHT_OUTCOME_WORKS" => Some(Self::Works),
+            "MIDNIGHT_OUTCOME_CHANGED" => Some(Self::Changed),
+            "MIDNIGHT_OUTCOME_UNCHANGED" => Some(Self::Unchanged),
+            "MIDNIGHT_OUTCOME_DELETED" => Some(Self::Deleted),
             _ => None,
         }
     }
@@ -1471,6 +1663,111 @@ pub mod domains_client {
                 .insert(GrpcMethod::new("sslmanager.v1.Domains", "GetOverview"));
             self.inner.unary(req, path, codec).await
         }
+        /// What the daily recheck asked, and what came out, of one day, with the difference to the day before. Kept for 30 days.
+        /// Errors: INVALID_ARGUMENT (DAY_INVALID: not a day, or a midnight that has not come yet; page token, page size, an unknown
+        /// number in an enum).
+        pub async fn get_midnight_report(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetMidnightReportRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetMidnightReportResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sslmanager.v1.Domains/GetMidnightReport",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sslmanager.v1.Domains", "GetMidnightReport"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Adds a note on a domain, for staff. Notes are not edited; they stay with the name when the domain is deleted.
+        /// Errors: NOT_FOUND, INVALID_ARGUMENT (NOTE_EMPTY, NOTE_TOO_LONG, NOTE_BAD_CHARACTER), FAILED_PRECONDITION
+        /// (TOO_MANY_NOTES).
+        pub async fn add_domain_note(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AddDomainNoteRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AddDomainNoteResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sslmanager.v1.Domains/AddDomainNote",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sslmanager.v1.Domains", "AddDomainNote"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// The notes on a name, newest first; at most 200. A name without notes has none, whether it is on the list or not.
+        pub async fn list_domain_notes(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListDomainNotesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListDomainNotesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sslmanager.v1.Domains/ListDomainNotes",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sslmanager.v1.Domains", "ListDomainNotes"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Deletes a note: its author may, and an admin.
+        /// Errors: NOT_FOUND (NOTE_NOT_FOUND), INVALID_ARGUMENT (NOTE_ID_INVALID), PERMISSION_DENIED (NOTE_OF_ANOTHER).
+        pub async fn delete_domain_note(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DeleteDomainNoteRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteDomainNoteResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sslmanager.v1.Domains/DeleteDomainNote",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sslmanager.v1.Domains", "DeleteDomainNote"));
+            self.inner.unary(req, path, codec).await
+        }
         /// One domain. Errors: NOT_FOUND.
         pub async fn get_domain(
             &mut self,
@@ -1810,6 +2107,43 @@ pub mod domains_server {
             request: tonic::Request<super::GetOverviewRequest>,
         ) -> std::result::Result<
             tonic::Response<super::GetOverviewResponse>,
+            tonic::Status,
+        >;
+        /// What the daily recheck asked, and what came out, of one day, with the difference to the day before. Kept for 30 days.
+        /// Errors: INVALID_ARGUMENT (DAY_INVALID: not a day, or a midnight that has not come yet; page token, page size, an unknown
+        /// number in an enum).
+        async fn get_midnight_report(
+            &self,
+            request: tonic::Request<super::GetMidnightReportRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetMidnightReportResponse>,
+            tonic::Status,
+        >;
+        /// Adds a note on a domain, for staff. Notes are not edited; they stay with the name when the domain is deleted.
+        /// Errors: NOT_FOUND, INVALID_ARGUMENT (NOTE_EMPTY, NOTE_TOO_LONG, NOTE_BAD_CHARACTER), FAILED_PRECONDITION
+        /// (TOO_MANY_NOTES).
+        async fn add_domain_note(
+            &self,
+            request: tonic::Request<super::AddDomainNoteRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AddDomainNoteResponse>,
+            tonic::Status,
+        >;
+        /// The notes on a name, newest first; at most 200. A name without notes has none, whether it is on the list or not.
+        async fn list_domain_notes(
+            &self,
+            request: tonic::Request<super::ListDomainNotesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListDomainNotesResponse>,
+            tonic::Status,
+        >;
+        /// Deletes a note: its author may, and an admin.
+        /// Errors: NOT_FOUND (NOTE_NOT_FOUND), INVALID_ARGUMENT (NOTE_ID_INVALID), PERMISSION_DENIED (NOTE_OF_ANOTHER).
+        async fn delete_domain_note(
+            &self,
+            request: tonic::Request<super::DeleteDomainNoteRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteDomainNoteResponse>,
             tonic::Status,
         >;
         /// One domain. Errors: NOT_FOUND.
@@ -2408,6 +2742,186 @@ pub mod domains_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetOverviewSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sslmanager.v1.Domains/GetMidnightReport" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetMidnightReportSvc<T: Domains>(pub Arc<T>);
+                    impl<
+                        T: Domains,
+                    > tonic::server::UnaryService<super::GetMidnightReportRequest>
+                    for GetMidnightReportSvc<T> {
+                        type Response = super::GetMidnightReportResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetMidnightReportRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Domains>::get_midnight_report(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetMidnightReportSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sslmanager.v1.Domains/AddDomainNote" => {
+                    #[allow(non_camel_case_types)]
+                    struct AddDomainNoteSvc<T: Domains>(pub Arc<T>);
+                    impl<
+                        T: Domains,
+                    > tonic::server::UnaryService<super::AddDomainNoteRequest>
+                    for AddDomainNoteSvc<T> {
+                        type Response = super::AddDomainNoteResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AddDomainNoteRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Domains>::add_domain_note(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AddDomainNoteSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sslmanager.v1.Domains/ListDomainNotes" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListDomainNotesSvc<T: Domains>(pub Arc<T>);
+                    impl<
+                        T: Domains,
+                    > tonic::server::UnaryService<super::ListDomainNotesRequest>
+                    for ListDomainNotesSvc<T> {
+                        type Response = super::ListDomainNotesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListDomainNotesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Domains>::list_domain_notes(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListDomainNotesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sslmanager.v1.Domains/DeleteDomainNote" => {
+                    #[allow(non_camel_case_types)]
+                    struct DeleteDomainNoteSvc<T: Domains>(pub Arc<T>);
+                    impl<
+                        T: Domains,
+                    > tonic::server::UnaryService<super::DeleteDomainNoteRequest>
+                    for DeleteDomainNoteSvc<T> {
+                        type Response = super::DeleteDomainNoteResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DeleteDomainNoteRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Domains>::delete_domain_note(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DeleteDomainNoteSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -304,6 +304,35 @@ CREATE TABLE rechecked_days (
     completed_at timestamptz NOT NULL
 );
 
+-- Rows are domains of a day's daily recheck: in which status each was asked, and what came out. The scheduler writes them
+-- and, after 30 days, deletes them; the step that decides one writes its outcome.
+CREATE TABLE midnights (
+    day           text        COLLATE "C" NOT NULL,
+    name          text        COLLATE "C" NOT NULL REFERENCES domains (name),
+    outcome       text        COLLATE "C" NOT NULL
+        CHECK (outcome IN ('waiting', 'works', 'changed', 'unchanged', 'deleted')),
+    status_before text        NOT NULL,
+    reason_before text        NOT NULL,
+    status_after  text,
+    reason_after  text        NOT NULL,
+    decided_at    timestamptz,
+    PRIMARY KEY (day, name)
+);
+
+CREATE INDEX midnights_by_outcome ON midnights (day, outcome, name);
+CREATE INDEX midnights_waiting ON midnights (name) WHERE outcome = 'waiting';
+
+-- Rows are notes of staff on a name. The api writes and deletes them.
+CREATE TABLE notes (
+    id     uuid        PRIMARY KEY,
+    name   text        COLLATE "C" NOT NULL REFERENCES domains (name),
+    at     timestamptz NOT NULL,
+    author text        NOT NULL,
+    text   text        NOT NULL
+);
+
+CREATE INDEX notes_by_name ON notes (name, at);
+
 -- Rows are rate limits of CAs: `at` is the time up to which a limit is used (GCRA), or the last place in its queue. The
 -- issuer writes them in the transaction of the order; the scheduler deletes those that were unused for a week.
 CREATE TABLE buckets (

@@ -320,6 +320,34 @@ CREATE TABLE rechecked_days (
     completed_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- Rows are domains of a day's daily recheck: in which status each was asked, and what came out. The scheduler writes them
+-- and, after 30 days, deletes them; the step that decides one writes its outcome.
+CREATE TABLE midnights (
+    day           TEXT    NOT NULL,
+    name          TEXT    NOT NULL REFERENCES domains (name),
+    outcome       TEXT    NOT NULL CHECK (outcome IN ('waiting', 'works', 'changed', 'unchanged', 'deleted')),
+    status_before TEXT    NOT NULL,
+    reason_before TEXT    NOT NULL,
+    status_after  TEXT,
+    reason_after  TEXT    NOT NULL,
+    decided_at    INTEGER,
+    PRIMARY KEY (day, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX midnights_by_outcome ON midnights (day, outcome, name);
+CREATE INDEX midnights_waiting ON midnights (name) WHERE outcome = 'waiting';
+
+-- Rows are notes of staff on a name. The api writes and deletes them.
+CREATE TABLE notes (
+    id     TEXT    PRIMARY KEY,
+    name   TEXT    NOT NULL REFERENCES domains (name),
+    at     INTEGER NOT NULL,
+    author TEXT    NOT NULL,
+    text   TEXT    NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX notes_by_name ON notes (name, at);
+
 -- Rows are rate limits of CAs: `at` is the time up to which a limit is used (GCRA), or the last place in its queue. The
 -- issuer writes them in the transaction of the order; the scheduler deletes those that were unused for a week.
 CREATE TABLE buckets (

@@ -22,6 +22,8 @@ mod ledger;
 mod list;
 mod listing;
 mod messages;
+mod midnights;
+mod notes;
 mod orders;
 mod recheck;
 mod retention;
@@ -140,6 +142,11 @@ cases! {
         only_listed_domains_expire
         a_watcher_misses_nothing_while_others_write
         the_changes_of_one_name_resume;
+    midnights:
+        what_was_asked_at_midnight_has_an_outcome
+        reports_are_kept_for_a_while;
+    notes:
+        notes_are_added_and_deleted;
     messages:
         messages_come_in_order_and_by_kind
         a_taken_message_is_leased

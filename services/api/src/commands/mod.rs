@@ -6,6 +6,7 @@ mod delete;
 mod generate;
 mod import;
 mod labels;
+mod notes;
 mod recheck;
 mod revoke;
 pub(crate) mod roll_back;

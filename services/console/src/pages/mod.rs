@@ -7,6 +7,7 @@ pub(crate) mod clock;
 pub(crate) mod domain;
 pub(crate) mod export;
 pub(crate) mod list;
+pub(crate) mod midnight;
 pub(crate) mod oidc;
 pub(crate) mod overview;
 pub(crate) mod sign_in;

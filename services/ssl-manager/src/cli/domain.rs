@@ -38,6 +38,10 @@ pub(crate) enum DomainCommand {
         #[arg(value_parser = pasted_name)]
         name: String,
     },
+    /// Add a note on a domain, list its notes, or delete one
+    ///
+    /// Notes are for staff and are not edited. Their author or an admin may delete them.
+    Note(NoteArgs),
     /// Show a domain
     ///
     /// Begins with what its status means and what follows, and ends with the message for whoever must act.
@@ -147,6 +151,28 @@ pub(crate) struct LabelArgs {
     /// The key of a label to remove; can be given several times
     #[arg(long, value_name = "KEY")]
     pub(crate) remove: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MidnightArgs {
+    /// The day in the scheduler's time zone, such as 2026-11-30; without, the last one
+    #[arg(long, value_name = "DAY", default_value = "")]
+    pub(crate) day: String,
+    /// Lines of CSV, for programs
+    #[arg(long)]
+    pub(crate) csv: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NoteArgs {
+    #[arg(value_parser = pasted_name)]
+    pub(crate) name: String,
+    /// What the new note says; without, the notes are listed
+    #[arg(conflicts_with = "delete")]
+    pub(crate) text: Option<String>,
+    /// Delete the note with this id
+    #[arg(long, value_name = "ID")]
+    pub(crate) delete: Option<String>,
 }
 
 #[derive(Debug, Args)]

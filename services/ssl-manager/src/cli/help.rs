@@ -59,6 +59,11 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ),
     ("domain generate", &["ssl-manager domain generate shop.example.com"]),
     ("domain label", &["ssl-manager domain label shop.example.com --customer 4711 --remove tier"]),
+    (
+        "domain note",
+        &["ssl-manager domain note shop.example.com ticket-4711", "ssl-manager domain note shop.example.com"],
+    ),
+    ("midnight", &["ssl-manager midnight", "ssl-manager midnight --day 2026-11-30 --csv"]),
     ("domain check", &["ssl-manager domain check shop.example.com"]),
     ("domain show", &["ssl-manager domain show shop.example.com"]),
     ("domain history", &["ssl-manager domain history shop.example.com"]),

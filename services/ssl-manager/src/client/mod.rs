@@ -10,6 +10,8 @@ mod files;
 mod history;
 mod import;
 mod list;
+mod midnight;
+mod notes;
 mod overview;
 mod revoke;
 mod show;
@@ -21,7 +23,7 @@ use proto::v1;
 use serde_json::json;
 use tonic::{Request, Response, Status};
 
-use crate::cli::{DomainCommand, Global, Output};
+use crate::cli::{DomainCommand, Global, MidnightArgs, Output};
 use crate::dispatch::Failure;
 use crate::output::print_done;
 use connect::{Client, connect};
@@ -92,6 +94,7 @@ pub(crate) async fn run(command: &DomainCommand, global: &Global) -> Result<(), 
         DomainCommand::Certificates { name } => return certificates::run(&mut client, name, output).await,
         DomainCommand::Summary => return overview::summary(&mut client, output).await,
         DomainCommand::Overview => return overview::overview(&mut client, output).await,
+        DomainCommand::Note(args) => return notes::run(&mut client, args, output).await,
         DomainCommand::History { name } => return history::run(&mut client, name, output).await,
         DomainCommand::List(args) => return list::run(&mut client, args, output).await,
         DomainCommand::Watch { after, name, owner, at_risk } => {
@@ -112,6 +115,12 @@ pub(crate) async fn run(command: &DomainCommand, global: &Global) -> Result<(), 
         DomainCommand::Revoke(args) => return revoke::run(&mut client, args, output).await,
     };
     show::print_domain(output, &shown.unwrap_or_default())
+}
+
+/// `midnight`: the report of a daily recheck.
+pub(crate) async fn midnight(args: &MidnightArgs, global: &Global) -> Result<(), Failure> {
+    let mut client = connect(global).await?;
+    midnight::run(&mut client, args, global.output).await
 }
 
 pub(crate) fn answer<T>(result: Result<Response<T>, Status>) -> Result<T, Failure> {

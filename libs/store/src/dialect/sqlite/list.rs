@@ -33,7 +33,7 @@ enum Way {
 /// Whether what is filtered lies together in the index of the order.
 fn is_along(query: &ListQuery) -> bool {
     let ListFilter { search, source, expires_from, expires_before, renewal_blocked, who, .. } = &query.filter;
-    let ListFilter { customer_ref, labels, at_risk, .. } = &query.filter;
+    let at_risk = query.filter.at_risk;
     let by_end = query.is_by_end();
     let by_search = match search {
         None => true,
@@ -42,9 +42,8 @@ fn is_along(query: &ListQuery) -> bool {
     };
     let expires = expires_from.is_some() || expires_before.is_some();
     let by_expiry = query.order == ListOrder::Expiry || !expires;
-    let by_owner = customer_ref.is_none() && labels.is_empty();
     by_search
-        && by_owner
+        && !query.filter.is_owned()
         && (at_risk.is_none() || by_end)
         && by_expiry
         && source.is_none()
@@ -59,21 +58,26 @@ pub(crate) async fn page(readers: &SqlitePool, query: &ListQuery) -> Result<Vec<
     let way = match &query.filter.search {
         Some(search) if search.is_exact() => Way::Found,
         _ if is_along(query) => Way::Along,
+        None if query.filter.is_owned() => by_index(&mut db, &query.filter).await?,
         _ => Way::Nearby,
     };
     let mut changes = read(&mut db, query, way).await?;
     if way == Way::Nearby && changes.len() < query.limit as usize {
         let way = if is_small(&mut db, &query.filter).await? {
             Way::Small
-        } else if count(&mut db, &query.filter, MANY).await? == u64::from(MANY) {
-            Way::Along
         } else {
-            Way::Found
+            by_index(&mut db, &query.filter).await?
         };
         changes = read(&mut db, query, way).await?;
     }
     tx.commit().await.map_err(failed("domain_list"))?;
     Ok(changes)
+}
+
+/// All by its index, or along the order where that is so much that it is cheaper to come across.
+async fn by_index(db: &mut Db<'_>, filter: &ListFilter) -> Result<Way> {
+    let is_common = count(db, filter, MANY).await? == u64::from(MANY);
+    Ok(if is_common { Way::Along } else { Way::Found })
 }
 
 async fn read(db: &mut Db<'_>, query: &ListQuery, way: Way) -> Result<Vec<Change>> {
