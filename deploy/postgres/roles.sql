@@ -37,6 +37,11 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON work, messages
     TO ssl_manager_api, ssl_manager_issuer, ssl_manager_scheduler, ssl_manager_uploader;
 GRANT INSERT ON history
     TO ssl_manager_api, ssl_manager_issuer, ssl_manager_scheduler, ssl_manager_uploader;
+-- What came out of a midnight is written by the step that decides it.
+GRANT SELECT, UPDATE ON midnights
+    TO ssl_manager_api, ssl_manager_issuer, ssl_manager_scheduler, ssl_manager_uploader;
+-- A domain is read with its labels.
+GRANT SELECT ON domain_labels TO ssl_manager_issuer, ssl_manager_uploader;
 -- What a change of a domain changes in figures: triggers append it, on whoever's behalf.
 GRANT INSERT ON tally_changes
     TO ssl_manager_api, ssl_manager_issuer, ssl_manager_scheduler, ssl_manager_uploader;
@@ -47,6 +52,7 @@ GRANT USAGE ON SEQUENCE lease_token
 -- no account key. It can make no token: `ssl-manager token create` runs as the owner of the tables, and what
 -- anybody else writes into `tokens`, `users` or `sessions` has no MAC that fits.
 GRANT INSERT ON domains TO ssl_manager_api;
+GRANT SELECT, INSERT, DELETE ON domain_labels, notes TO ssl_manager_api;
 GRANT SELECT, UPDATE ON numbered TO ssl_manager_api;
 GRANT SELECT ON history, buckets, rechecked_days, tallies, tally_changes TO ssl_manager_api;
 GRANT SELECT, INSERT, DELETE ON domain_names TO ssl_manager_api;
@@ -90,6 +96,7 @@ GRANT SELECT ON revocations TO ssl_manager_uploader;
 
 -- scheduler: the days of the daily recheck, the seals of the audit log, the figures of list and overview, and nothing secret.
 GRANT SELECT, INSERT, DELETE ON rechecked_days TO ssl_manager_scheduler;
+GRANT INSERT, DELETE ON midnights TO ssl_manager_scheduler;
 GRANT SELECT, INSERT, UPDATE, DELETE ON tallies, tally_changes TO ssl_manager_scheduler;
 GRANT SELECT, UPDATE (sequence, hash) ON audit TO ssl_manager_scheduler;
 GRANT SELECT, UPDATE ON audit_head TO ssl_manager_scheduler;

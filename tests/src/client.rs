@@ -36,7 +36,8 @@ impl Client {
     /// Adds a domain; again where the API says that a retry helps, as its clients do.
     pub async fn add(&self, name: &str) {
         wait_for(&format!("{name} on the list"), ADDED_WITHIN, || async {
-            let request = self.request(proto::v1::AddDomainRequest { name: name.to_owned() });
+            let request =
+                self.request(proto::v1::AddDomainRequest { name: name.to_owned(), ..Default::default() });
             let mut client = DomainsClient::new(self.channel.clone());
             match client.add_domain(request).await {
                 Ok(_) => Ok(()),

@@ -67,7 +67,7 @@ impl Scene {
         let begun = Instant::now();
         self.added += 1;
         let name = format!("d{}.example.com", self.added);
-        let add = self.signed(AddDomainRequest { name });
+        let add = self.signed(AddDomainRequest { name, ..Default::default() });
         self.admin.add_domain(add).await.unwrap();
         let list = self.signed(ListDomainsRequest::default());
         self.admin.list_domains(list).await.unwrap();

@@ -13,7 +13,7 @@ const COLUMNS: u16 = 80;
 const NAME: &str = "shop.example.com";
 const ELSEWHERE: &str = "a-customer-with-a-rather-long-name-that-left.example.com";
 
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 25] = [
     "domain list",
     "domain list -o table --status Failure",
     "domain show NAME",
@@ -23,6 +23,10 @@ const COMMANDS: [&str; 21] = [
     "domain certificates NAME",
     "domain summary",
     "domain overview",
+    "domain label NAME --customer 4711 --label tier=gold",
+    "domain note NAME told-the-customer",
+    "domain note NAME",
+    "midnight",
     "domain check NAME",
     "domain check ELSEWHERE",
     "domain recheck ELSEWHERE",

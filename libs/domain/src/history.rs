@@ -47,10 +47,16 @@ history_kinds! {
     RolledBack => "rolled_back",
     /// Taken off the list.
     Deleted => "deleted",
+    /// The customer reference or labels changed.
+    LabelsChanged => "labels_changed",
     /// A private key left through the API.
     KeyDownloaded => "key_downloaded",
     /// Something outside blocks the domain.
     Blocked => "blocked",
+    /// The customer switched HTTPS off.
+    HttpsOff => "https_off",
+    /// The customer switched HTTPS on again.
+    HttpsOn => "https_on",
     /// A preflight question got no answer.
     CouldNotAsk => "could_not_ask",
     /// C4 said that it does not know the domain.

@@ -57,6 +57,10 @@ typed_id!(
     AccountId
 );
 typed_id!(
+    /// A note on a domain.
+    NoteId
+);
+typed_id!(
     /// An order, from before the CA has heard of it.
     OrderId
 );

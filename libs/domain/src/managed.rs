@@ -6,7 +6,8 @@
 use jiff::Timestamp;
 
 use crate::{
-    Activity, AheadAtC4, CertificateId, DomainName, Facts, Live, Missing, Reason, Source, Status, Who,
+    Activity, AheadAtC4, CertificateId, DomainName, Facts, HttpsSwitch, Live, Missing, Reason, Source,
+    Status, Who,
 };
 
 /// A transition that the present state does not allow.
@@ -69,6 +70,8 @@ pub struct Domain {
     pub revision: i64,
     /// Where the next certificate comes from.
     pub source: Source,
+    /// The reference of the customer whom it belongs to; empty for none.
+    pub customer_ref: String,
     /// When it was put on the list.
     pub created_at: Timestamp,
     /// When it was taken off the list; none while it is there.
@@ -100,6 +103,7 @@ impl Domain {
             name,
             revision: 1,
             source: Source::C4,
+            customer_ref: String::new(),
             created_at: now,
             deleted_at: None,
             facts: Facts::default(),
@@ -134,7 +138,7 @@ impl Domain {
 
     /// Who has to act, by the reason that is shown once the status as of `now` is stored.
     pub fn who(&self, now: Timestamp) -> Option<Who> {
-        self.reason_at(self.status(now)).map(|reason| reason.who())
+        self.reason_at(self.status(now)).and_then(|reason| reason.who())
     }
 
     /// What was pasted is not renewed, so its end is for the customer to mend.
@@ -148,6 +152,9 @@ impl Domain {
     pub fn why_not_issued(&self) -> Option<Reason> {
         if self.facts.unknown_to_c4 {
             return Some(Reason::UnknownToC4);
+        }
+        if self.facts.https == HttpsSwitch::Off {
+            return Some(Reason::HttpsOff);
         }
         self.facts.block.clone().or_else(|| self.waiting.clone())
     }
@@ -206,6 +213,11 @@ impl Domain {
         })
     }
 
+    /// It belongs to that customer.
+    pub fn belongs_to(self, customer_ref: &str) -> Result<Self, InvalidTransition> {
+        Ok(Self { customer_ref: customer_ref.to_owned(), ..self.listed("belongs to")? })
+    }
+
     /// Taken off the list.
     pub fn delete(self, now: Timestamp) -> Result<Self, InvalidTransition> {
         let listed = self.listed("deleted")?;
@@ -231,6 +243,7 @@ impl Domain {
             missing: None,
             block: None,
             dns_failing_since: None,
+            https: HttpsSwitch::On,
             ..listed.facts
         };
         Ok(Self { facts, ..listed })
@@ -243,6 +256,7 @@ impl Domain {
         let facts = Facts {
             unknown_to_c4: false,
             missing: None,
+            https: listed.facts.https.after(&reason),
             block: Some(reason),
             dns_failing_since: listed.facts.dns_failing_since.filter(|_| by_dns),
             ..listed.facts
@@ -303,7 +317,7 @@ impl Domain {
         let listed = self.listed("uploaded")?;
         let before = listed.facts.live.map(|live| live.certificate);
         let is_new = before != Some(live.certificate);
-        let facts = Facts { live: Some(live), ..Facts::default() };
+        let facts = Facts { live: Some(live), https: listed.facts.https, ..Facts::default() };
         Ok(Self {
             facts,
             ahead_at_c4: None,
@@ -337,7 +351,7 @@ impl Domain {
         Ok(Self { facts, activity: Activity::Idle, waiting: Some(reason), ..listed })
     }
 
-    fn listed(self, to: &'static str) -> Result<Self, InvalidTransition> {
+    pub(crate) fn listed(self, to: &'static str) -> Result<Self, InvalidTransition> {
         match self.deleted_at {
             None => Ok(self),
             Some(_) => Err(InvalidTransition { what: "domain", from: "deleted", to }),

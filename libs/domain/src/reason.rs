@@ -65,6 +65,7 @@ pub fn who_must_act(code: &str) -> Option<Who> {
         | "upload_failed" => Who::CdnOperator,
         "order_rejected" | "certificate_rejected" => Who::Ca,
         "issuer_refuses_us" | "paused_by_ca" | "ca_limited" | "ca_down" | "could_not_ask" => Who::Us,
+        // Of `https_off`, too: nobody has to act.
         _ => return None,
     })
 }
@@ -91,6 +92,8 @@ pub enum Reason {
         /// The CDN's; none where it has none to set.
         ours: Vec<IpAddr>,
     },
+    /// The customer switched HTTPS off, after it was on.
+    HttpsOff,
     /// C4 knows the domain without port 80 or 443.
     PortMissing {
         /// The ports that are missing.
@@ -233,9 +236,10 @@ pub enum Reason {
 
 impl Reason {
     /// The codes of all reasons.
-    pub const CODES: [&str; 24] = [
+    pub const CODES: [&str; 25] = [
         "not_pointed",
         "wrong_aaaa",
+        "https_off",
         "port_missing",
         "caa_forbids",
         "cdn_caa_forbids",
@@ -265,6 +269,7 @@ impl Reason {
         match self {
             Self::NotPointed { .. } => "not_pointed",
             Self::WrongAaaa { .. } => "wrong_aaaa",
+            Self::HttpsOff => "https_off",
             Self::PortMissing { .. } => "port_missing",
             Self::CaaForbids { .. } => "caa_forbids",
             Self::CdnCaaForbids { .. } => "cdn_caa_forbids",
@@ -290,9 +295,10 @@ impl Reason {
         }
     }
 
-    /// Who has to act.
-    pub fn who(&self) -> Who {
-        match self {
+    /// Who has to act; none if nobody has to.
+    pub fn who(&self) -> Option<Who> {
+        Some(match self {
+            Self::HttpsOff => return None,
             Self::NotPointed { .. }
             | Self::WrongAaaa { .. }
             | Self::PortMissing { .. }
@@ -316,7 +322,7 @@ impl Reason {
             | Self::CaLimited { .. }
             | Self::CaDown { .. }
             | Self::CouldNotAsk { .. } => Who::Us,
-        }
+        })
     }
 
     /// What is there today in place of what is needed, as a part of a sentence, where that is known.

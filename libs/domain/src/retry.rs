@@ -7,6 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 pub enum Retry {
     /// Preflight says no, or the CA does: 1, 2, 5, 10, 30, 60 min, hourly for a day, then daily.
     Blocked,
+    /// HTTPS is switched off: daily, and nobody waits for it.
+    HttpsOff,
     /// C4 does not know the domain: 1, 5, 30 min and 6 h, then a person must act.
     Unknown,
     /// A question got no answer, or the CA does not work: soon, at most 5 min apart.
@@ -46,6 +48,7 @@ impl Retry {
                 None if attempt <= 6 + HOURLY_TRIES => SignedDuration::from_hours(1),
                 None => SignedDuration::from_hours(24),
             }),
+            Self::HttpsOff => Some(SignedDuration::from_hours(24)),
             Self::Unknown => [1, 5, 30, 360].get(step).map(|minutes| SignedDuration::from_mins(*minutes)),
             Self::CouldNotAsk => {
                 Some(SignedDuration::from_secs([5, 10, 30, 60, 120].get(step).copied().unwrap_or(300)))

@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 
-use crate::{CertificateId, Missing, Reason};
+use crate::{CertificateId, HttpsSwitch, Missing, Reason};
 
 /// What support and customers see, in these words everywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -82,6 +82,8 @@ pub struct Facts {
     pub live: Option<Live>,
     /// What keeps verification from succeeding.
     pub block: Option<Reason>,
+    /// Whether the customer has HTTPS switched on.
+    pub https: HttpsSwitch,
     /// Since when DNS fails for the name (SERVFAIL), as far as it was asked.
     pub dns_failing_since: Option<Timestamp>,
 }
@@ -97,6 +99,8 @@ impl Facts {
         }
         match &self.live {
             Some(live) if now < live.not_after => Status::Success,
+            // Nobody sees that it ended.
+            _ if self.https == HttpsSwitch::Off => Status::Pending,
             Some(_) => Status::Expired,
             None if self.block.is_some() => Status::Failure,
             None => Status::Pending,
@@ -199,6 +203,7 @@ mod tests {
                 live: [None, Some(live(101)), Some(live(100))][usize::from(lived)],
                 block: (block != 0).then(reason).flatten(),
                 dns_failing_since: None,
+                https: HttpsSwitch::On,
             };
             let expected = match (unknown != 0, failing != 0, lived, block != 0) {
                 (true, _, _, _) => Status::Discard,

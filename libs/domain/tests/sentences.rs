@@ -11,7 +11,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use domain::sentence::{Done, Medium, NamedZone, Reader, ServedCertificate, Situation};
-use domain::{Activity, CertificateId, Domain, DomainName, Facts, Live, Reason, Source, Status, Trust};
+use domain::{
+    Activity, CertificateId, Domain, DomainName, Facts, HttpsSwitch, Live, Reason, Source, Status, Trust,
+};
 use every_reason::{Cdn, every_reason};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -68,6 +70,7 @@ enum Place {
     Waiting,
     UploadFailing,
     UnknownToC4,
+    HttpsOff,
     /// It follows from the end of what was pasted.
     Derived,
 }
@@ -75,6 +78,7 @@ enum Place {
 /// Where the transitions put a reason.
 fn places(reason: &Reason) -> &'static [Place] {
     match reason {
+        Reason::HttpsOff => &[Place::HttpsOff],
         Reason::UnknownToC4 => &[Place::UnknownToC4, Place::Waiting],
         Reason::UploadFailed { .. } => &[Place::UploadFailing],
         Reason::NotServed { .. } => &[Place::UploadFailing, Place::Waiting],
@@ -109,6 +113,7 @@ fn situation(name: &str, reason: &Reason, place: Place, serving: Serving) -> Opt
         Place::Block => domain.facts.block = held(),
         Place::Waiting => domain.waiting = held(),
         Place::UploadFailing => domain.facts.upload_failing = held(),
+        Place::HttpsOff => domain.facts.https = HttpsSwitch::Off,
         Place::UnknownToC4 => domain.facts.unknown_to_c4 = true,
         Place::Derived => {}
     }
@@ -208,7 +213,7 @@ fn assert_honest(situation: &Situation, texts: &Texts) {
     assert!(!page.contains("under a minute") || is_quick, "{page}");
     if let Some(reason) = &situation.reason {
         assert!(!reason.message(&situation.name).is_empty() && !customer.is_empty(), "{}", reason.code());
-        let is_theirs = reason.who() == domain::Who::Customer || *reason == Reason::UnknownToC4;
+        let is_theirs = reason.who() == Some(domain::Who::Customer) || *reason == Reason::UnknownToC4;
         assert!(is_theirs || customer.contains("Nothing is needed from you"), "{customer}");
     }
     assert!(page.ends_with('.') && (customer.is_empty() || customer.ends_with('.')), "{page} {customer}");
@@ -365,7 +370,11 @@ fn sentences() -> String {
             let code = reason.code();
             match by_code.iter_mut().find(|(known, _, _)| *known == code) {
                 Some((_, _, reasons)) => reasons.push((cdn, reason)),
-                None => by_code.push((code, reason.who().as_str(), vec![(cdn, reason)])),
+                None => by_code.push((
+                    code,
+                    reason.who().map_or("nobody", domain::Who::as_str),
+                    vec![(cdn, reason)],
+                )),
             }
         }
     }

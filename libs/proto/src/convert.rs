@@ -3,7 +3,7 @@
 use domain::sentence::{NamedZone, ServedCertificate, Situation};
 use domain::{CertificateSummary, DomainName, HistoryEntry, Source, Status, Trust, printable};
 use jiff::Timestamp;
-use store::DomainView;
+use store::{AtRisk, DomainView};
 
 use crate::reason::{from_message, reason};
 use crate::v1;
@@ -103,7 +103,14 @@ pub fn domain(view: &DomainView, now: Timestamp) -> v1::Domain {
         revision: domain.revision,
         renewal_blocked: situation.renewal_blocked,
         activity_since: Some(to_timestamp(view.activity_since)),
+        customer_ref: printable(&domain.customer_ref),
+        labels: view.labels.iter().map(label).collect(),
+        at_risk: AtRisk::at(now).includes(view),
     }
+}
+
+fn label((key, value): (&String, &String)) -> v1::Label {
+    v1::Label { key: key.clone(), value: printable(value) }
 }
 
 fn situation_of(view: &DomainView) -> Situation {

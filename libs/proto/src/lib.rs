@@ -5,10 +5,12 @@
 
 mod convert;
 mod event;
+mod midnight;
 mod reason;
 
 pub use convert::{domain, from_timestamp, situation, status_from_word, status_word, to_timestamp};
 pub use event::{EVENT_VERSION, EventError, decode_event, encode_event};
+pub use midnight::{midnight_outcome, midnight_sentence};
 pub use reason::reason;
 
 /// Messages, clients and servers of package `sslmanager.v1`.

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use domain::{
-    CaaFound, CaaRecord, DnsRecord, DomainName, EdgeBehind, EdgesBehind, Found, Reason, RecordKind, printable,
+    CaaFound, CaaRecord, DnsRecord, DomainName, EdgeBehind, EdgesBehind, Found, Reason, RecordKind, Who,
+    printable,
 };
 
 use crate::{from_timestamp, to_timestamp, v1};
@@ -17,7 +18,7 @@ const TOO_LONG: &str = "too_long";
 pub fn reason(reason: &Reason, name: &DomainName) -> v1::Reason {
     let mut message = v1::Reason {
         code: reason.code().to_owned(),
-        who: reason.who().as_str().to_owned(),
+        who: reason.who().map_or("", Who::as_str).to_owned(),
         message: reason.message(name),
         needed: reason.needed(name).iter().map(record).collect(),
         found: reason.found().unwrap_or_default(),
@@ -78,7 +79,7 @@ fn put(reason: &Reason, name: &DomainName, message: &mut v1::Reason) {
             message.detail = nameservers;
         }
         Reason::CaaForbids { found, .. } | Reason::CdnCaaForbids { found, .. } => put_caa(found, message),
-        Reason::ChallengeUnreachable { .. } | Reason::UnknownToC4 => {}
+        Reason::ChallengeUnreachable { .. } | Reason::UnknownToC4 | Reason::HttpsOff => {}
     }
 }
 
@@ -93,6 +94,7 @@ pub(crate) fn from_message(message: &v1::Reason) -> Option<Reason> {
             found: found(message),
             proxy: Some(message.proxy.clone()).filter(|proxy| !proxy.is_empty()),
         },
+        "https_off" => Reason::HttpsOff,
         "wrong_aaaa" => {
             Reason::WrongAaaa { found: addresses(&message.found_records), ours: addresses(&message.needed) }
         }

@@ -1,8 +1,10 @@
 //! Domains: the one row that a name has for ever, and what the list and the API show of it.
 
+use std::collections::BTreeMap;
+
 use domain::{
-    Activity, AheadAtC4, CertificateId, CertificateSummary, Domain, DomainName, Facts, InvalidChallenges,
-    Live, Missing, Reason, Source, Status, Who,
+    Activity, AheadAtC4, CertificateId, CertificateSummary, Domain, DomainName, Facts, HttpsSwitch,
+    InvalidChallenges, Live, Missing, Reason, Source, Status, Who,
 };
 use jiff::Timestamp;
 
@@ -24,6 +26,8 @@ pub struct DomainView {
     pub failed_attempts: u32,
     /// Since when the activity is what it is.
     pub activity_since: Timestamp,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// One change of one domain.
@@ -42,12 +46,14 @@ pub(crate) struct DomainRow {
     pub(crate) name: DomainName,
     revision: i64,
     source: Source,
+    customer_ref: Option<String>,
     created_at: Timestamp,
     deleted_at: Option<Timestamp>,
     unknown_to_c4: bool,
     missing_first_at: Option<Timestamp>,
     missing_last_at: Option<Timestamp>,
     missing_answers: u32,
+    https_switch: HttpsSwitch,
     dns_failing_since: Option<Timestamp>,
     upload_failing: Option<Reason>,
     live_certificate_id: Option<CertificateId>,
@@ -71,8 +77,8 @@ pub(crate) struct DomainRow {
 }
 
 columns!(DomainRow in "domains":
-    name, revision, source, created_at, deleted_at, unknown_to_c4, missing_first_at, missing_last_at, missing_answers,
-    dns_failing_since, upload_failing, live_certificate_id, live_not_after, previous_certificate_id, block, waiting, invalid_challenges,
+    name, revision, source, customer_ref, created_at, deleted_at, unknown_to_c4, missing_first_at, missing_last_at, missing_answers,
+    https_switch, dns_failing_since, upload_failing, live_certificate_id, live_not_after, previous_certificate_id, block, waiting, invalid_challenges,
     invalid_challenges_dns, status, activity, who, upload_revision, ahead_sha256, ahead_found_at, ahead_revision, version,
     changed_at;
     activity_since = "activity_since");
@@ -86,12 +92,14 @@ impl DomainRow {
             name: domain.name.clone(),
             revision: domain.revision,
             source: domain.source,
+            customer_ref: Some(domain.customer_ref.clone()).filter(|customer_ref| !customer_ref.is_empty()),
             created_at: domain.created_at,
             deleted_at: domain.deleted_at,
             unknown_to_c4: facts.unknown_to_c4,
             missing_first_at: facts.missing.map(|missing| missing.first_at),
             missing_last_at: facts.missing.map(|missing| missing.last_at),
             missing_answers: facts.missing.map_or(0, |missing| missing.answers),
+            https_switch: facts.https,
             dns_failing_since: facts.dns_failing_since,
             upload_failing: facts.upload_failing.clone(),
             live_certificate_id: facts.live.map(|live| live.certificate),
@@ -146,6 +154,7 @@ impl TryFrom<DomainRow> for Domain {
             name: row.name,
             revision: row.revision,
             source: row.source,
+            customer_ref: row.customer_ref.unwrap_or_default(),
             created_at: row.created_at,
             deleted_at: row.deleted_at,
             facts: Facts {
@@ -154,6 +163,7 @@ impl TryFrom<DomainRow> for Domain {
                 upload_failing: row.upload_failing,
                 live,
                 block: row.block,
+                https: row.https_switch,
                 dns_failing_since: row.dns_failing_since,
             },
             recorded: row.status,
@@ -179,7 +189,7 @@ pub(crate) fn select_changes<'c>(db: &'c mut Db<'_>, operation: &'static str, re
                 WHERE w.name = d.name AND w.cause <> 'compare' AND w.kind <> 'revoke') AS next_attempt_at,
             (SELECT coalesce(max(w.attempts), 0) FROM work w
                 WHERE w.name = d.name AND w.cause <> 'compare' AND w.kind <> 'revoke') AS failed_attempts,
-            c.sha256, c.serial, c.issuer, c.not_before, c.source AS certificate_source, c.trust
+            {{labels}} AS labels, c.sha256, c.serial, c.issuer, c.not_before, c.source AS certificate_source, c.trust
         FROM domains d LEFT JOIN certificates c ON c.id = d.live_certificate_id {rest}",
         DomainRow::selected("d")
     );
@@ -195,6 +205,7 @@ impl FromRow for Change {
         let position: Option<i64> = reader.value()?;
         let next_attempt_at = reader.value()?;
         let failed_attempts = reader.value()?;
+        let labels = reader.value()?;
         let sha256: Option<String> = reader.value()?;
         let domain = Domain::try_from(row)?;
         let certificate = match (domain.facts.live, sha256) {
@@ -211,7 +222,8 @@ impl FromRow for Change {
             (None, _) => None,
             (Some(_), None) => return Err(reader.bad_last()),
         };
-        let view = DomainView { domain, certificate, next_attempt_at, failed_attempts, activity_since };
+        let view =
+            DomainView { domain, certificate, next_attempt_at, failed_attempts, activity_since, labels };
         Ok(Self { position: position.unwrap_or_default(), at, view })
     }
 }
@@ -239,7 +251,7 @@ impl Store {
         let mut reader = self.reader().await?;
         let text = "SELECT name FROM domains
             WHERE deleted_at IS NULL AND status = 'Success' AND source = 'text' AND waiting IS NULL
-                AND live_not_after <= $1 AND EXISTS (
+                AND https_switch <> 'off' AND live_not_after <= $1 AND EXISTS (
                     SELECT 1 FROM certificates c WHERE c.id = live_certificate_id AND c.source = 'text')
             ORDER BY live_not_after LIMIT $2";
         reader.db().query("pasted_ending", text).bind(&before).limit(limit).scalars().await

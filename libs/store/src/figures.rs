@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use crate::{Result, Store, StoreError, Tx, dialect};
+use crate::{AtRisk, ListFilter, Result, Store, StoreError, Tx, dialect};
 
 /// Most rows of overdue work that are counted.
 pub const MOST_OVERDUE: u32 = 10_000;
@@ -31,6 +31,8 @@ pub struct Summary {
     pub expiring: u64,
     /// Waiting for room in a CA's limits.
     pub waiting_for_budget: u64,
+    /// Live, and visitors see a warning soon unless somebody acts.
+    pub at_risk: u64,
 }
 
 /// What is counted per day (UTC).
@@ -117,8 +119,10 @@ impl Tx {
 }
 
 impl Store {
-    /// The list in figures; `expiring` counts what ends before `ends_before`.
-    pub async fn summary(&self, ends_before: Timestamp) -> Result<Summary> {
+    /// The list in figures; `expiring` counts what ends before `ends_before`, `at_risk` what is at `risk`.
+    pub async fn summary(&self, ends_before: Timestamp, risk: AtRisk) -> Result<Summary> {
+        let at_risk = ListFilter { at_risk: Some(risk), ..ListFilter::default() };
+        let at_risk = self.count(&at_risk, u32::MAX).await?;
         let mut reader = self.reader().await?;
         let mut db = reader.db();
         let text = "SELECT key, sum(amount){bigint} FROM {tallies} WHERE what = 'domains' GROUP BY key";
@@ -139,6 +143,7 @@ impl Store {
             renewal_blocked: count("renewal_blocked"),
             expiring,
             waiting_for_budget: count("waiting_for_budget"),
+            at_risk,
         })
     }
 
@@ -183,7 +188,7 @@ impl Store {
     pub async fn late_renewals(&self, ends_before: Timestamp) -> Result<u64> {
         let text = "SELECT count(*) FROM domains
             WHERE deleted_at IS NULL AND status = 'Success' AND source = 'c4' AND live_not_after < $1
-                AND (who IS NULL OR who <> 'customer')";
+                AND (who IS NULL OR who <> 'customer') AND https_switch <> 'off'";
         self.reader().await?.db().query("late_renewals", text).bind(&ends_before).count().await
     }
 

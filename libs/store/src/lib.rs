@@ -11,6 +11,7 @@
 //! there would be one implementation (ADR 0019).
 
 mod accounts;
+mod attention;
 mod audit;
 mod batch;
 mod certificates;
@@ -20,10 +21,13 @@ mod domains;
 mod error;
 mod figures;
 mod history;
+mod labels;
 mod ledger;
 mod list;
 mod messages;
+mod midnights;
 mod missing;
+mod notes;
 mod orders;
 mod recheck;
 mod record;
@@ -53,6 +57,7 @@ use sqlx::{PgPool, Postgres, Sqlite, SqlitePool};
 use tokio::sync::{broadcast, watch};
 
 pub use accounts::Account;
+pub use attention::AtRisk;
 pub use audit::{AuditEntry, AuditMark, AuditSeal, UnsealedAudit};
 pub use certificates::{Certificate, CertificatePlace, CertificateRecord, Renewal};
 pub use challenges::{Challenge, ProbeOf};
@@ -61,6 +66,8 @@ pub use error::{Result, StoreError};
 pub use figures::{Counted, MOST_OVERDUE, Overview, Summary};
 pub use list::{ListFilter, ListOrder, ListQuery, Page, Place, Search};
 pub use messages::Message;
+pub use midnights::{MidnightFigures, MidnightQuery, MidnightRow};
+pub use notes::Note;
 pub use retention::Past;
 pub use revocations::Revocation;
 pub use rights::Rights;

@@ -8,8 +8,9 @@ use std::cmp::Ordering;
 use domain::{Source, Status, Who};
 use jiff::Timestamp;
 
+use crate::attention::{RENEWED, UNRENEWED, rank, ranks};
 use crate::sql::Query;
-use crate::{DomainView, Result, Store, dialect};
+use crate::{AtRisk, DomainView, Result, Store, dialect};
 
 /// How many rows of the order are looked through for what is not ordered by, before it is looked up by its own index.
 /// What fills a page sooner is common, and all of it need not be found.
@@ -25,7 +26,7 @@ pub enum ListOrder {
     Creation,
     /// The end of the live certificate; domains without one come last.
     Expiry,
-    /// What needs a person first (Emergency, Expired, Failure, Discard, Pending, Success), within that by expiry.
+    /// What needs a person first: the less time until visitors see a warning, the earlier.
     Attention,
 }
 
@@ -92,6 +93,12 @@ pub struct ListFilter {
     pub renewal_blocked: bool,
     /// Only those that wait for this person.
     pub who: Option<Who>,
+    /// Only those of the customer with this reference.
+    pub customer_ref: Option<String>,
+    /// Only those that have all of these labels, key and value.
+    pub labels: Vec<(String, String)>,
+    /// Only those at risk.
+    pub at_risk: Option<AtRisk>,
 }
 
 impl ListFilter {
@@ -107,6 +114,11 @@ impl ListFilter {
         *self == Self { search, ..Self::default() }
     }
 
+    /// Those of a customer, or of labels, are asked for.
+    pub(crate) fn is_owned(&self) -> bool {
+        self.customer_ref.is_some() || !self.labels.is_empty()
+    }
+
     /// The statuses that are asked for, each once; none for all.
     pub fn some_statuses(&self) -> Option<Vec<Status>> {
         let asked: Vec<Status> =
@@ -115,22 +127,10 @@ impl ListFilter {
     }
 }
 
-/// How early a status needs a person's attention, from 1.
-pub(crate) fn attention(status: Status) -> i16 {
-    match status {
-        Status::Emergency => 1,
-        Status::Expired => 2,
-        Status::Failure => 3,
-        Status::Discard => 4,
-        Status::Pending => 5,
-        Status::Success => 6,
-    }
-}
-
 /// Where a domain stands in an order. What does not count in that order is empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// How early the status needs a person's attention, from 1; 0 if it does not count.
+    /// How early it needs a person's attention, from 1; 0 if it does not count.
     pub attention: i16,
     /// Creation or expiry; none comes last.
     pub at: Option<Timestamp>,
@@ -147,7 +147,7 @@ impl Place {
             ListOrder::Name => (0, None),
             ListOrder::Creation => (0, Some(domain.created_at)),
             ListOrder::Expiry => (0, ends_at),
-            ListOrder::Attention => (attention(domain.recorded), ends_at),
+            ListOrder::Attention => (rank(domain), ends_at),
         };
         Self { attention: rank, at, name: domain.name.to_string() }
     }
@@ -166,11 +166,22 @@ impl Ord for Place {
     }
 }
 
-/// Domains of one status, or of all, beyond a place.
+/// What an index of the list has together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Group {
+    /// All domains.
+    All,
+    /// Those of a status.
+    Status(Status),
+    /// Those of a rank of attention.
+    Rank(i16),
+}
+
+/// Domains of a group beyond a place.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Part<'a> {
-    /// The one; none for all.
-    pub(crate) status: Option<Status>,
+    /// Which.
+    pub(crate) group: Group,
     /// See [`ListQuery::beyond`].
     pub(crate) beyond: Option<&'a Place>,
 }
@@ -219,29 +230,45 @@ impl ListQuery {
         }
     }
 
-    /// The parts that the page is merged from: one for each of some statuses, so that a rare one is found by its index
+    /// Whether the list is ordered by the end of certificates, among others.
+    pub(crate) fn is_by_end(&self) -> bool {
+        matches!(self.order, ListOrder::Expiry | ListOrder::Attention)
+    }
+
+    /// The parts that the page is merged from: one for each of some groups, so that a rare one is found by its index
     /// among millions of names, else one of all. A part that lies before the page as a whole is left out.
     pub(crate) fn parts(&self) -> Vec<Part<'_>> {
         let beyond = self.beyond();
-        // Who has to act is indexed by status.
-        let of_all = self.filter.who.is_some() && self.order == ListOrder::Expiry;
-        let statuses = self.filter.some_statuses().or(of_all.then(|| Status::ALL.to_vec()));
-        let Some(statuses) = statuses else {
-            return vec![Part { status: None, beyond }];
-        };
-        let part = |status| {
-            let rank = beyond
-                .filter(|_| self.order == ListOrder::Attention)
-                .map_or(Ordering::Equal, |place| attention(status).cmp(&place.attention));
+        let part = |group| {
+            let order = match (group, beyond) {
+                (Group::Rank(rank), Some(place)) if self.order == ListOrder::Attention => {
+                    rank.cmp(&place.attention)
+                }
+                _ => Ordering::Equal,
+            };
             let is_beyond = if self.reads_upwards() { Ordering::Greater } else { Ordering::Less };
-            match rank {
+            match order {
                 Ordering::Equal => Some(beyond),
-                rank if rank == is_beyond => Some(None),
+                order if order == is_beyond => Some(None),
                 _ => None,
             }
-            .map(|beyond| Part { status: Some(status), beyond })
+            .map(|beyond| Part { group, beyond })
         };
-        statuses.into_iter().filter_map(part).collect()
+        self.groups().into_iter().filter_map(part).collect()
+    }
+
+    fn groups(&self) -> Vec<Group> {
+        // Who has to act is indexed by rank.
+        let of_all = self.filter.who.is_some() && self.order == ListOrder::Expiry;
+        let is_at_risk = self.filter.at_risk.is_some() && self.is_by_end();
+        let statuses = self.filter.some_statuses().or((of_all || is_at_risk).then(|| Status::ALL.to_vec()));
+        let Some(statuses) = statuses else { return vec![Group::All] };
+        if !self.is_by_end() {
+            return statuses.into_iter().map(Group::Status).collect();
+        }
+        let ranks = statuses.into_iter().flat_map(ranks).copied();
+        let fits = |rank: &i16| self.filter.at_risk.is_none_or(|risk| risk.before(*rank).is_some());
+        ranks.filter(fits).map(Group::Rank).collect()
     }
 
     /// The columns that the list is ordered by; that of the status may be left out where there is one.
@@ -321,8 +348,47 @@ pub(crate) fn push_beyond(sql: &mut Query<'_>, query: &ListQuery, beyond: Option
     sql.push(")");
 }
 
+/// ` AND …` for the group of a part, of rows `d`.
+pub(crate) fn push_group(sql: &mut Query<'_>, group: Group, filter: &ListFilter) {
+    match group {
+        Group::All => {}
+        Group::Status(status) => {
+            sql.push(format!(" AND d.status = '{status}'"));
+        }
+        Group::Rank(rank) => {
+            sql.push(format!(" AND d.attention = {rank}"));
+            if let Some(before) = filter.at_risk.and_then(|risk| risk.before(rank)) {
+                sql.push(" AND d.ends_at < ").push_bind(&before);
+            }
+        }
+    }
+}
+
+fn push_owner(sql: &mut Query<'_>, filter: &ListFilter) {
+    if let Some(customer_ref) = &filter.customer_ref {
+        sql.push(" AND d.customer_ref = ").push_bind(customer_ref);
+    }
+    for (key, value) in &filter.labels {
+        sql.push(" AND EXISTS (SELECT 1 FROM domain_labels l WHERE l.name = d.name AND l.key = ")
+            .push_bind(key);
+        sql.push(" AND l.value = ").push_bind(value).push(")");
+    }
+}
+
+fn push_at_risk(sql: &mut Query<'_>, risk: AtRisk) {
+    sql.push(format!(" AND d.attention IN ({UNRENEWED}, {RENEWED}) AND d.ends_at < "));
+    sql.push_bind(&risk.unrenewed_before.max(risk.lagging_before));
+    sql.push(format!(" AND (d.attention = {UNRENEWED} AND d.ends_at < ")).push_bind(&risk.unrenewed_before);
+    sql.push(format!(" OR d.attention = {RENEWED} AND d.ends_at < ")).push_bind(&risk.lagging_before);
+    sql.push(")");
+}
+
 /// ` AND …` for what is filtered beside statuses and search, of rows `d`.
 pub(crate) fn push_filter(sql: &mut Query<'_>, filter: &ListFilter) {
+    push_owner(sql, filter);
+    if let Some(risk) = filter.at_risk {
+        push_at_risk(sql, risk);
+    }
     if let Some(source) = filter.source {
         sql.push(format!(" AND d.source = '{}'", source.as_str()));
     }

@@ -18,6 +18,8 @@ pub struct Past {
     pub buckets: Timestamp,
     /// Reservations that were spent by then, of buckets that were never looked at again.
     pub reservations: Timestamp,
+    /// Days before this: of the midnight report.
+    pub midnights: Date,
     /// Days before this: of rechecks, and of what is counted per day.
     pub days: Date,
 }
@@ -85,6 +87,7 @@ impl Tx {
         for (operation, text) in [("delete_days", days), ("delete_tallies", tallies)] {
             deleted += db.query(operation, text).bind(&past.days).limit(limit).execute().await?;
         }
+        deleted += self.forget_midnights(past.midnights, limit).await?;
         Ok(deleted)
     }
 }

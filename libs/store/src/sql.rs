@@ -50,7 +50,7 @@ pub(crate) fn failed(operation: &'static str) -> impl FnOnce(sqlx::Error) -> Sto
 
 /// What a word in braces stands for: `{lock}` keeps what is selected as it is, `{lock free}` skips what others have
 /// locked, `{in 1}` tests for being in the set that is bound as `$1`, and
-/// `{set 1}` is that set as a table.
+/// `{set 1}` is that set as a table; `{labels}` are the labels of a row `d` of `domains`.
 fn words(word: &str, is_sqlite: bool) -> &'static str {
     match (word, is_sqlite) {
         ("lock" | "lock free" | "bigint" | "timestamptz" | "uuid", true) => "",
@@ -71,6 +71,12 @@ fn words(word: &str, is_sqlite: bool) -> &'static str {
         ("next_token", false) => "nextval('lease_token')",
         ("next_position", true) => "(SELECT value + 1 FROM counters WHERE counters.name = 'position')",
         ("next_position", false) => "NULL",
+        ("labels", true) => {
+            "(SELECT json_group_object(l.key, l.value) FROM domain_labels l WHERE l.name = d.name)"
+        }
+        ("labels", false) => {
+            "coalesce((SELECT jsonb_object_agg(l.key, l.value) FROM domain_labels l WHERE l.name = d.name), '{}')"
+        }
         ("position", true) => "value FROM counters WHERE name = 'position'",
         ("position", false) => "position FROM numbered",
         ("tallies", true) => "tallies",

@@ -11,7 +11,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use domain::{
-    Clock, Delivery, Domain, DomainName, Entropy, Event, EventId, EventKind, HistoryEntry, HistoryKind, Work,
+    Clock, Delivery, Domain, DomainName, Entropy, Event, EventId, EventKind, HistoryEntry, HistoryKind,
+    Status, Work,
 };
 use jiff::Timestamp;
 use sqlx::{Postgres, Transaction};
@@ -170,7 +171,14 @@ impl Tx {
     ) -> Result<()> {
         match before {
             None => self.insert_domain(after).await?,
-            Some(_) => self.update_domain(after).await?,
+            Some(before) => {
+                self.update_domain(after).await?;
+                let is_mended =
+                    before.recorded != Status::Success && after.status(self.now()) == Status::Success;
+                if is_mended || after.deleted_at.is_some() {
+                    self.decide_midnight(after).await?;
+                }
+            }
         }
         self.record(before, after, entry);
         Ok(())

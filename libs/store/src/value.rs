@@ -7,9 +7,12 @@
 //! Why not sqlx's own traits: they cannot be implemented here for types of `domain` and `jiff`, and each would need one
 //! implementation per database instead of one in all.
 
+use std::collections::BTreeMap;
+
 use domain::{
-    AccountId, Activity, Cause, CertificateId, DomainName, EventId, HistoryKind, OrderId, Reason,
-    RevocationReason, RevocationState, Roles, Source, Status, Trust, Who, WorkKind,
+    AccountId, Activity, Cause, CertificateId, DomainName, EventId, HistoryKind, HttpsSwitch,
+    MidnightOutcome, NoteId, OrderId, Reason, RevocationReason, RevocationState, Roles, Source, Status,
+    Trust, Who, WorkKind,
 };
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -124,7 +127,20 @@ macro_rules! words {
         text! { $($type: |word| word.as_str().to_owned(), |text| text.parse().ok();)+ }
     };
 }
-words!(Activity, Cause, HistoryKind, RevocationReason, RevocationState, Source, Status, Trust, Who, WorkKind);
+words!(
+    Activity,
+    Cause,
+    HistoryKind,
+    HttpsSwitch,
+    MidnightOutcome,
+    RevocationReason,
+    RevocationState,
+    Source,
+    Status,
+    Trust,
+    Who,
+    WorkKind
+);
 text! {
     DomainName: |name| name.as_str().to_owned(), |text| text.parse().ok();
     Roles: Roles::to_string, |text| text.parse().ok();
@@ -155,7 +171,7 @@ macro_rules! ids {
         }
     )+};
 }
-ids!(AccountId, CertificateId, EventId, OrderId);
+ids!(AccountId, CertificateId, EventId, NoteId, OrderId);
 
 impl Bind for Timestamp {
     type Sqlite = i64;
@@ -217,6 +233,32 @@ impl Bind for Reason {
 }
 
 impl Value for Reason {
+    fn from_sqlite(stored: String) -> Option<Self> {
+        serde_json::from_str(&stored).ok()
+    }
+    fn from_postgres(stored: serde_json::Value) -> Option<Self> {
+        serde_json::from_value(stored).ok()
+    }
+}
+
+/// Labels, by their keys: a JSON object.
+impl Bind for BTreeMap<String, String> {
+    type Sqlite = String;
+    type Postgres = serde_json::Value;
+    const POSTGRES_TYPE: &'static str = "jsonb";
+
+    fn to_sqlite(&self) -> String {
+        self.to_postgres().to_string()
+    }
+    fn to_postgres(&self) -> serde_json::Value {
+        self.iter()
+            .map(|(key, value)| (key.clone(), value.as_str().into()))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
+    }
+}
+
+impl Value for BTreeMap<String, String> {
     fn from_sqlite(stored: String) -> Option<Self> {
         serde_json::from_str(&stored).ok()
     }

@@ -12,7 +12,7 @@ use audit::Caller;
 use aws_lc_rs::digest;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use domain::{Action, Clock, Entropy, Roles};
+use domain::{Action, Clock, Entropy, Role, Roles};
 use jiff::{SignedDuration, Timestamp};
 use runtime::config::ApiClient;
 use runtime::{Context, Peer, RoleError, Seldom, Stop};
@@ -83,6 +83,10 @@ impl Principal {
 
     pub(crate) fn actor(&self) -> &str {
         &self.actor
+    }
+
+    pub(crate) fn is_admin(&self) -> bool {
+        self.roles.iter().any(|role| role == Role::Admin)
     }
 
     pub(crate) fn require(&self, action: Action) -> Result<(), Status> {

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use audit::Caller;
-use domain::{Action, DomainName};
+use domain::Action;
 use futures::{Stream, StreamExt, stream};
 use proto::v1;
 use proto::v1::batch_add_domains_response::Result as Outcome;
@@ -18,8 +18,9 @@ use tonic_types::StatusExt;
 
 use crate::audited::note_failure;
 use crate::auth::Authenticator;
-use crate::commands::Commands;
+use crate::commands::{Addition, Commands};
 use crate::guard::replacement;
+use crate::labels;
 use crate::lasts::Lasts;
 use crate::service::{DomainsService, name};
 
@@ -90,9 +91,10 @@ impl Batch {
         }
         // Once the stream breaks there is nothing more.
         let cut = sent.last().and_then(|last| last.as_ref().err()).map(replacement);
-        let texts: Vec<String> = sent.into_iter().flatten().map(|request| request.name).collect();
-        let parsed: Vec<Result<DomainName, Status>> = texts.iter().map(|text| name(text)).collect();
-        let good: Vec<DomainName> = parsed.iter().flatten().cloned().collect();
+        let sent: Vec<v1::BatchAddDomainsRequest> = sent.into_iter().flatten().collect();
+        let texts: Vec<String> = sent.iter().map(|request| request.name.clone()).collect();
+        let parsed: Vec<Result<Addition, Status>> = sent.into_iter().map(addition).collect();
+        let good: Vec<Addition> = parsed.iter().flatten().cloned().collect();
         let mut outcomes: Vec<_> =
             parsed.into_iter().map(|parsed| parsed.map(|_| v1::BatchAdded::default())).collect();
         let of_good = outcomes.iter_mut().filter(|outcome| outcome.is_ok());
@@ -108,21 +110,29 @@ impl Batch {
         answers.chain(cut.map(Err)).collect()
     }
 
-    async fn add_good(&self, names: &[DomainName]) -> Vec<Result<v1::BatchAdded, Status>> {
-        let added = |name: &DomainName, created| Ok(v1::BatchAdded { name: name.to_string(), created });
-        match self.commands.add_all(names, &self.by).await {
-            Ok(created) => names.iter().zip(created).map(|(name, created)| added(name, created)).collect(),
+    async fn add_good(&self, additions: &[Addition]) -> Vec<Result<v1::BatchAdded, Status>> {
+        let added =
+            |addition: &Addition, created| Ok(v1::BatchAdded { name: addition.name.to_string(), created });
+        match self.commands.add_all(additions, &self.by).await {
+            Ok(created) => {
+                additions.iter().zip(created).map(|(addition, created)| added(addition, created)).collect()
+            }
             Err(problem) => {
                 tracing::debug!(error = &problem as &dyn std::error::Error, "a batch goes on name by name");
-                let mut results = Vec::with_capacity(names.len());
-                for name in names {
-                    let one = self.commands.add(name, &self.by).await;
-                    results.push(one.map_err(Status::from).and_then(|(_, created)| added(name, created)));
+                let mut results = Vec::with_capacity(additions.len());
+                for addition in additions {
+                    let one = self.commands.add(addition.clone(), &self.by).await;
+                    results.push(one.map_err(Status::from).and_then(|(_, created)| added(addition, created)));
                 }
                 results
             }
         }
     }
+}
+
+fn addition(request: v1::BatchAddDomainsRequest) -> Result<Addition, Status> {
+    let labels = labels::of_added(&request.customer_ref, request.labels)?;
+    Ok(Addition { name: name(&request.name)?, labels })
 }
 
 fn answer(sent: &str, outcome: Result<v1::BatchAdded, Status>) -> v1::BatchAddDomainsResponse {

@@ -6,7 +6,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use domain::{Action, DomainName, NameError, Roles};
+use domain::{Action, DomainName, LabelError, NameError, Roles};
 use seal::SealError;
 use store::StoreError;
 use tonic::{Code, Status};
@@ -77,6 +77,10 @@ pub(crate) fn bad_name(problem: &NameError) -> Status {
     error(Code::InvalidArgument, problem.reason(), problem.to_string())
 }
 
+pub(crate) fn bad_label(problem: LabelError) -> Status {
+    invalid(problem.reason(), problem.to_string())
+}
+
 pub(crate) fn invalid(reason: &str, sentence: impl Into<String>) -> Status {
     error(Code::InvalidArgument, reason, sentence)
 }
@@ -136,6 +140,7 @@ impl From<crate::commands::CommandError> for Status {
             problem @ CommandError::NotRevocable { .. } => {
                 error(Code::FailedPrecondition, "CERTIFICATE_NOT_REVOCABLE", problem.to_string())
             }
+            CommandError::Label(problem) => bad_label(problem),
             CommandError::Store(problem) => from_store(&problem),
             CommandError::Transition(problem) => internal(&problem),
         }

@@ -3,10 +3,11 @@
 use domain::{Action, Source, Status as DomainStatus, Who};
 use jiff::Timestamp;
 use proto::v1;
-use store::{DomainView, ListFilter, ListOrder, ListQuery, Page, Place};
+use store::{AtRisk, DomainView, ListFilter, ListOrder, ListQuery, Page, Place};
 use tonic::{Request, Status};
 
 use crate::error::{from_store, invalid};
+use crate::labels::{wanted_customer, wanted_labels};
 use crate::service::{DomainsService, page_size};
 use crate::{page, search};
 
@@ -58,7 +59,7 @@ fn instant(at: Option<&prost_types::Timestamp>) -> Result<Option<Timestamp>, Sta
     proto::from_timestamp(at).map(Some).ok_or_else(out_of_range)
 }
 
-fn filter(asked: &v1::ListDomainsRequest) -> Result<ListFilter, Status> {
+fn filter(asked: &v1::ListDomainsRequest, now: Timestamp) -> Result<ListFilter, Status> {
     Ok(ListFilter {
         search: search::parse(&asked.search)?,
         statuses: statuses(&asked.statuses)?,
@@ -67,6 +68,9 @@ fn filter(asked: &v1::ListDomainsRequest) -> Result<ListFilter, Status> {
         expires_before: instant(asked.expires_before.as_ref())?,
         renewal_blocked: asked.renewal_blocked,
         who: who(&asked.who)?,
+        customer_ref: wanted_customer(&asked.customer_ref)?,
+        labels: wanted_labels(&asked.labels)?,
+        at_risk: asked.at_risk.then(|| AtRisk::at(now)),
     })
 }
 
@@ -110,10 +114,12 @@ impl DomainsService {
     ) -> Result<v1::ListDomainsResponse, Status> {
         self.authenticator.authorize(&request, Action::Read).await?;
         let asked = request.into_inner();
-        let filter = filter(&asked)?;
+        let filter = filter(&asked, self.context.clock.now())?;
         let order = order(asked.order)?;
         let limit = page_size(asked.page_size, DEFAULT_PAGE)?;
-        let bound_to = format!("{filter:?} {order:?} {}", asked.descending);
+        // What is at risk moves with the clock; a page token stays good.
+        let at_rest = ListFilter { at_risk: None, ..filter.clone() };
+        let bound_to = format!("{at_rest:?} {} {order:?} {}", asked.at_risk, asked.descending);
         let query = ListQuery {
             page: which_page(&asked.page_token, asked.last_page, &bound_to)?,
             filter,

@@ -156,7 +156,7 @@ fn last_midnight(context: &Context, overview: &Overview) -> Option<v1::Midnight>
 }
 
 /// When a day's recheck begins.
-fn begins(settings: &Scheduler, day: Date) -> Option<Timestamp> {
+pub(crate) fn begins(settings: &Scheduler, day: Date) -> Option<Timestamp> {
     let time: Time = settings.recheck_at.parse().ok()?;
     let zone = TimeZone::get(&settings.time_zone).ok()?;
     Some(day.to_datetime(time).to_zoned(zone).ok()?.timestamp())

@@ -14,13 +14,14 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::auth::Authenticator;
 use crate::batch::BatchStream;
 use crate::check::Checker;
-use crate::commands::Commands;
+use crate::commands::{Addition, Commands};
 use crate::error::{bad_name, from_store, invalid, not_found};
+use crate::labels;
 use crate::lasts::Lasts;
 use crate::overview::OverviewCache;
 use crate::paste::Paste;
 use crate::summary;
-use crate::watch::{ChangeStream, Watcher};
+use crate::watch::{ChangeStream, WatchFilter, Watcher};
 
 const MOST_PAGE: u32 = 1000;
 
@@ -63,7 +64,9 @@ impl Domains for DomainsService {
         request: Request<v1::AddDomainRequest>,
     ) -> Result<Response<v1::AddDomainResponse>, Status> {
         let add = async |by: &Caller, asked: v1::AddDomainRequest| {
-            let (view, created) = self.commands.add(&name(&asked.name)?, by).await?;
+            let labels = labels::of_added(&asked.customer_ref, asked.labels)?;
+            let addition = Addition { name: name(&asked.name)?, labels };
+            let (view, created) = self.commands.add(addition, by).await?;
             Ok(Response::new(v1::AddDomainResponse { domain: Some(self.shown(&view)), created }))
         };
         self.audited("AddDomain", Action::Operate, request, |asked| &asked.name, add).await
@@ -74,7 +77,9 @@ impl Domains for DomainsService {
         request: Request<v1::GenerateCertificateRequest>,
     ) -> Result<Response<v1::GenerateCertificateResponse>, Status> {
         let generate = async |by: &Caller, asked: v1::GenerateCertificateRequest| {
-            let view = self.commands.generate(&name(&asked.name)?, asked.force, by).await?;
+            let labels = labels::of_added(&asked.customer_ref, asked.labels)?;
+            let addition = Addition { name: name(&asked.name)?, labels };
+            let view = self.commands.generate(addition, asked.force, by).await?;
             Ok(Response::new(v1::GenerateCertificateResponse { domain: Some(self.shown(&view)) }))
         };
         self.audited("GenerateCertificate", Action::Operate, request, |asked| &asked.name, generate).await
@@ -93,6 +98,13 @@ impl Domains for DomainsService {
             Ok(Response::new(v1::ImportCertificateResponse { domain, warnings, certificate: pasted }))
         };
         self.audited("ImportCertificate", Action::Operate, request, |asked| &asked.name, import).await
+    }
+
+    async fn set_domain_labels(
+        &self,
+        request: Request<v1::SetDomainLabelsRequest>,
+    ) -> Result<Response<v1::SetDomainLabelsResponse>, Status> {
+        self.set_labels(request).await
     }
 
     async fn rollback_certificate(
@@ -145,6 +157,34 @@ impl Domains for DomainsService {
         request: Request<v1::GetOverviewRequest>,
     ) -> Result<Response<v1::GetOverviewResponse>, Status> {
         self.overview(request).await.map(Response::new)
+    }
+
+    async fn get_midnight_report(
+        &self,
+        request: Request<v1::GetMidnightReportRequest>,
+    ) -> Result<Response<v1::GetMidnightReportResponse>, Status> {
+        self.midnight(request).await.map(Response::new)
+    }
+
+    async fn add_domain_note(
+        &self,
+        request: Request<v1::AddDomainNoteRequest>,
+    ) -> Result<Response<v1::AddDomainNoteResponse>, Status> {
+        self.add_note(request).await.map(Response::new)
+    }
+
+    async fn list_domain_notes(
+        &self,
+        request: Request<v1::ListDomainNotesRequest>,
+    ) -> Result<Response<v1::ListDomainNotesResponse>, Status> {
+        self.list_notes(request).await.map(Response::new)
+    }
+
+    async fn delete_domain_note(
+        &self,
+        request: Request<v1::DeleteDomainNoteRequest>,
+    ) -> Result<Response<v1::DeleteDomainNoteResponse>, Status> {
+        self.delete_note(request).await.map(Response::new)
     }
 
     async fn check_domain(
@@ -218,7 +258,8 @@ impl Domains for DomainsService {
         let lasts = Lasts::new(&self.authenticator, &request, Action::Read);
         let asked = request.into_inner();
         let only = if asked.name.is_empty() { None } else { Some(name(&asked.name)?) };
-        let watcher = Watcher::new(&self.context, &asked, only).await?;
+        let filter = WatchFilter::new(&asked)?;
+        let watcher = Watcher::new(&self.context, &asked, only, filter).await?;
         Ok(Response::new(watcher.stream(lasts)))
     }
 }

@@ -5,13 +5,13 @@ use domain::Status;
 use jiff::SignedDuration;
 use proto::{to_timestamp, v1};
 use runtime::Context;
-use store::StoreError;
+use store::{AtRisk, StoreError};
 
 const SOON: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 pub(crate) async fn read(context: &Context) -> Result<v1::GetSummaryResponse, StoreError> {
     let now = context.clock.now();
-    let summary = context.store.summary(now + SOON).await?;
+    let summary = context.store.summary(now + SOON, AtRisk::at(now)).await?;
     let domains = |status| {
         let counted = summary.statuses.iter().find(|(counted, _)| *counted == status);
         counted.map_or(0, |(_, domains)| *domains)
@@ -34,5 +34,6 @@ pub(crate) async fn read(context: &Context) -> Result<v1::GetSummaryResponse, St
         expiring_within_7_days: summary.expiring,
         waiting_for_budget: summary.waiting_for_budget,
         queue_through_at: through.map(to_timestamp),
+        at_risk: summary.at_risk,
     })
 }

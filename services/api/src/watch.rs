@@ -1,6 +1,7 @@
 //! The stream of changes. A domain's latest change is its row's position, so a client that was away gets each domain
 //! once, as it is now, and misses nothing.
 
+use std::collections::HashSet;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -9,13 +10,14 @@ use futures::{Stream, StreamExt, stream};
 use jiff::Timestamp;
 use proto::v1;
 use runtime::Context;
-use store::Change;
+use store::{AtRisk, Change, DomainView};
 use tokio::sync::broadcast::error::TryRecvError;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status};
 
 use crate::error::{error, from_store, invalid};
+use crate::labels::{wanted_customer, wanted_labels};
 use crate::lasts::Lasts;
 
 /// What a client gets.
@@ -29,8 +31,38 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const BATCH: u32 = 500;
 const BUFFER: usize = 64;
 
+/// Which domains are watched.
+#[derive(Default)]
+pub(crate) struct WatchFilter {
+    customer_ref: Option<String>,
+    labels: Vec<(String, String)>,
+    at_risk: bool,
+}
+
+impl WatchFilter {
+    pub(crate) fn new(asked: &v1::WatchDomainsRequest) -> Result<Self, Status> {
+        Ok(Self {
+            customer_ref: wanted_customer(&asked.customer_ref)?,
+            labels: wanted_labels(&asked.labels)?,
+            at_risk: asked.at_risk,
+        })
+    }
+
+    fn fits(&self, view: &DomainView, now: Timestamp) -> bool {
+        let has = |(key, value): &(String, String)| view.labels.get(key) == Some(value);
+        self.customer_ref.as_ref().is_none_or(|wanted| *wanted == view.domain.customer_ref)
+            && self.labels.iter().all(has)
+            && (!self.at_risk || AtRisk::at(now).includes(view))
+    }
+}
+
 pub(crate) struct Watcher {
     context: Context,
+    filter: WatchFilter,
+    /// Names that were sent as fitting.
+    fitting: HashSet<DomainName>,
+    /// Names that do not fit, and were told as such; on a stream that was resumed any may have been sent before.
+    told: HashSet<DomainName>,
     position: i64,
     /// Until here, what was deleted is not news.
     start: i64,
@@ -42,6 +74,7 @@ impl Watcher {
         context: &Context,
         asked: &v1::WatchDomainsRequest,
         only: Option<DomainName>,
+        filter: WatchFilter,
     ) -> Result<Self, Status> {
         let present = context.store.position().await.map_err(|problem| from_store(&problem))?;
         let after = match asked.after_position {
@@ -57,7 +90,8 @@ impl Watcher {
             return Err(invalid("POSITION_INVALID", sentence));
         }
         let start = if after == 0 { present } else { 0 };
-        Ok(Self { context: context.clone(), position: after, start, only })
+        let (fitting, told) = (HashSet::new(), HashSet::new());
+        Ok(Self { context: context.clone(), filter, fitting, told, position: after, start, only })
     }
 
     pub(crate) fn stream(self, lasts: Lasts) -> ChangeStream {
@@ -102,7 +136,8 @@ impl Watcher {
                 if change.view.domain.deleted_at.is_some() && change.position <= self.start {
                     continue;
                 }
-                match tokio::time::timeout(PATIENCE, sender.send(Ok(message(&change, now)))).await {
+                let Some(message) = self.told(&change, now) else { continue };
+                match tokio::time::timeout(PATIENCE, sender.send(Ok(message))).await {
                     Ok(Ok(())) => {}
                     Ok(Err(_)) => return None,
                     Err(_) => {
@@ -123,6 +158,33 @@ impl Watcher {
     }
 }
 
+impl Watcher {
+    /// What is sent of a change; none for a domain that does not fit, and did not before.
+    fn told(&mut self, change: &Change, now: Timestamp) -> Option<v1::WatchDomainsResponse> {
+        let name = &change.view.domain.name;
+        let is_filtered =
+            self.filter.customer_ref.is_some() || !self.filter.labels.is_empty() || self.filter.at_risk;
+        if !is_filtered || change.view.domain.deleted_at.is_some() {
+            return Some(message(change, now));
+        }
+        if self.filter.fits(&change.view, now) {
+            self.told.remove(name);
+            self.fitting.insert(name.clone());
+            return Some(message(change, now));
+        }
+        let is_resumed = self.start == 0;
+        let is_news = self.fitting.remove(name) || (is_resumed && !self.told.contains(name));
+        is_news.then(|| {
+            self.told.insert(name.clone());
+            v1::WatchDomainsResponse {
+                domain: Some(named(change)),
+                no_longer_fits: true,
+                ..message(change, now)
+            }
+        })
+    }
+}
+
 /// Takes all hints that wait: one look answers them, where a look for each would go on long after many domains changed.
 fn hear_out(hints: &mut broadcast::Receiver<Event>) {
     while matches!(hints.try_recv(), Ok(_) | Err(TryRecvError::Lagged(_))) {}
@@ -131,17 +193,19 @@ fn hear_out(hints: &mut broadcast::Receiver<Event>) {
 fn message(change: &Change, now: Timestamp) -> v1::WatchDomainsResponse {
     let domain = &change.view.domain;
     let deleted = domain.deleted_at.is_some();
-    let domain = if deleted {
-        v1::Domain { name: domain.name.to_string(), revision: domain.revision, ..v1::Domain::default() }
-    } else {
-        proto::domain(&change.view, now)
-    };
+    let domain = if deleted { named(change) } else { proto::domain(&change.view, now) };
     v1::WatchDomainsResponse {
         position: change.position,
         domain: Some(domain),
         deleted,
         at: Some(proto::to_timestamp(change.at)),
+        no_longer_fits: false,
     }
+}
+
+fn named(change: &Change) -> v1::Domain {
+    let domain = &change.view.domain;
+    v1::Domain { name: domain.name.to_string(), revision: domain.revision, ..v1::Domain::default() }
 }
 
 #[cfg(test)]

@@ -44,10 +44,10 @@ async fn every_mutating_call_leaves_its_line_and_reading_leaves_none() {
     let name = || NAME.to_owned();
     let client = &mut served.client;
     for _ in 0..2 {
-        let add = v1::AddDomainRequest { name: "Shop.Example.com.".into() };
+        let add = v1::AddDomainRequest { name: "Shop.Example.com.".into(), ..Default::default() };
         client.add_domain(named(add, &token)).await.unwrap();
     }
-    let generate = v1::GenerateCertificateRequest { name: name(), force: false };
+    let generate = v1::GenerateCertificateRequest { name: name(), force: false, ..Default::default() };
     client.generate_certificate(named(generate, &token)).await.unwrap();
     let recheck = v1::RecheckDomainRequest { name: name() };
     client.recheck_domain(named(recheck, &token)).await.unwrap();
@@ -62,7 +62,10 @@ async fn every_mutating_call_leaves_its_line_and_reading_leaves_none() {
     let delete = v1::DeleteDomainRequest { name: name(), remove_from_c4: false };
     client.delete_domain(named(delete.clone(), &token)).await.unwrap();
     client.delete_domain(named(delete, &token)).await.unwrap_err();
-    client.add_domain(named(v1::AddDomainRequest { name: "no\nname".into() }, &token)).await.unwrap_err();
+    client
+        .add_domain(named(v1::AddDomainRequest { name: "no\nname".into(), ..Default::default() }, &token))
+        .await
+        .unwrap_err();
 
     client.list_domains(named(v1::ListDomainsRequest::default(), &token)).await.unwrap();
     let history = v1::GetHistoryRequest { name: name(), page_size: 0, ..Default::default() };
@@ -93,7 +96,7 @@ async fn every_mutating_call_leaves_its_line_and_reading_leaves_none() {
 async fn who_may_not_is_told_of_and_who_is_nobody_is_not() {
     let mut served = served().await;
     let token = served.token(Role::Viewer, |_| {}).await;
-    let add = || v1::AddDomainRequest { name: NAME.into() };
+    let add = || v1::AddDomainRequest { name: NAME.into(), ..Default::default() };
     let denied = served.client.add_domain(signed(add(), &token)).await.unwrap_err();
     assert_eq!(denied.code(), Code::PermissionDenied);
     for token in ["", "slm_guessed"] {

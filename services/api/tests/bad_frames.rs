@@ -95,7 +95,7 @@ fn is(ended: &Result<(), Status>, code: Code, reason: &str) {
 async fn frames_that_are_none_are_refused_in_our_words() {
     let served = served().await;
     let token = served.token(Role::Admin, |_| {}).await;
-    let add = v1::AddDomainRequest { name: "a.example.com".into() };
+    let add = v1::AddDomainRequest { name: "a.example.com".into(), ..Default::default() };
     let add = add.encode_to_vec();
     let malformed = [
         Vec::new(),
@@ -122,7 +122,8 @@ async fn frames_that_are_none_are_refused_in_our_words() {
 async fn a_stream_that_breaks_within_a_frame_keeps_what_came_before() {
     let served = served().await;
     let token = served.token(Role::Support, |_| {}).await;
-    let asked = |name: &str| v1::BatchAddDomainsRequest { name: name.into() }.encode_to_vec();
+    let asked =
+        |name: &str| v1::BatchAddDomainsRequest { name: name.into(), ..Default::default() }.encode_to_vec();
     let mut body = frame(&asked("a.example.com"));
     body.extend(framed(0, 100, &asked("b.example.com")));
     let broken = post(&served, "Domains/BatchAddDomains", body, false, &token).await;
@@ -212,7 +213,7 @@ async fn ten_thousand_bad_requests_leave_it_serving_and_tell_nothing_of_the_insi
     }
     assert!(refusals > BAD_REQUESTS / 2, "{refusals}");
     let name = "shop.example.com";
-    let add = v1::AddDomainRequest { name: name.into() };
+    let add = v1::AddDomainRequest { name: name.into(), ..Default::default() };
     served.client.add_domain(signed(add, &token)).await.unwrap();
     let get = v1::GetDomainRequest { name: name.into() };
     served.client.get_domain(signed(get, &token)).await.unwrap();

@@ -16,7 +16,7 @@ use tonic::Code;
 use served::{Served, has_reason, send_all, served, signed};
 
 fn asked(name: &str) -> v1::BatchAddDomainsRequest {
-    v1::BatchAddDomainsRequest { name: name.to_owned() }
+    v1::BatchAddDomainsRequest { name: name.to_owned(), ..Default::default() }
 }
 
 /// The name as kept and whether it is new, or the reason why not.

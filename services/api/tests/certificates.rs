@@ -62,7 +62,7 @@ async fn list(served: &mut Served, token: &str) -> Vec<v1::CertificateRecord> {
 
 async fn added(served: &mut Served) -> String {
     let token = served.token(Role::Support, |_| {}).await;
-    let add = v1::AddDomainRequest { name: NAME.to_owned() };
+    let add = v1::AddDomainRequest { name: NAME.to_owned(), ..Default::default() };
     served.client.add_domain(signed(add, &token)).await.unwrap();
     token
 }

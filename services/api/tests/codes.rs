@@ -23,7 +23,7 @@ fn reason(status: &Status) -> String {
 async fn a_history_has_pages() {
     let mut served = served().await;
     let token = served.token(Role::Support, |_| {}).await;
-    let add = v1::AddDomainRequest { name: NAME.to_owned() };
+    let add = v1::AddDomainRequest { name: NAME.to_owned(), ..Default::default() };
     served.client.add_domain(signed(add, &token)).await.unwrap();
     for _ in 0..4 {
         let recheck = v1::RecheckDomainRequest { name: NAME.to_owned() };
@@ -68,7 +68,7 @@ async fn a_database_that_takes_no_writes_is_unavailable() {
     let path = served.folder.path().join("rpc.db");
     let other = open_store(&path, served.context.clock.clone()).await.unwrap();
     let held = other.begin("hold").await.unwrap();
-    let add = || v1::AddDomainRequest { name: NAME.to_owned() };
+    let add = || v1::AddDomainRequest { name: NAME.to_owned(), ..Default::default() };
     let refused = served.client.add_domain(signed(add(), &token)).await.unwrap_err();
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unavailable, "STORE_UNAVAILABLE"));
     assert!(refused.message().contains("try again"), "{refused:?}");

@@ -31,7 +31,7 @@ async fn what_cannot_be_decoded_is_refused_in_our_words() {
     for rubbish in [vec![0x0d], vec![0x0a, 0xff], vec![0x0a, 1, 0xff]] {
         is(&refused("Domains/AddDomain", rubbish).await, Code::InvalidArgument, "MESSAGE_MALFORMED");
     }
-    let large = v1::AddDomainRequest { name: "x".repeat(13 * 1024 * 1024) };
+    let large = v1::AddDomainRequest { name: "x".repeat(13 * 1024 * 1024), ..Default::default() };
     is(
         &refused("Domains/AddDomain", large.encode_to_vec()).await,
         Code::InvalidArgument,

@@ -91,7 +91,7 @@ impl World {
 }
 
 async fn add(client: &mut DomainsClient<Channel>) -> Result<(), Status> {
-    let request = v1::AddDomainRequest { name: "a.example.com".into() };
+    let request = v1::AddDomainRequest { name: "a.example.com".into(), ..Default::default() };
     client.add_domain(request).await.map(drop)
 }
 
@@ -119,7 +119,7 @@ async fn a_name_in_the_certificate_says_who_it_is_and_what_it_may_do() {
 
     // A token goes first: a console with a certificate speaks for the person.
     let viewer = token(&world.context, Role::Viewer, |_| {}).await;
-    let request = v1::AddDomainRequest { name: "b.example.com".into() };
+    let request = v1::AddDomainRequest { name: "b.example.com".into(), ..Default::default() };
     let refused = dashboard.add_domain(signed(request, &viewer)).await.unwrap_err();
     assert_eq!(refused.code(), Code::PermissionDenied);
     let mut request = Request::new(v1::GetSummaryRequest {});
@@ -152,7 +152,7 @@ async fn where_certificates_are_optional_a_token_will_do() {
     let mut client = world.connect(None).await.unwrap();
     assert_eq!(add(&mut client).await.unwrap_err().code(), Code::Unauthenticated);
     let support = token(&world.context, Role::Support, |_| {}).await;
-    let request = v1::AddDomainRequest { name: "a.example.com".into() };
+    let request = v1::AddDomainRequest { name: "a.example.com".into(), ..Default::default() };
     client.add_domain(signed(request, &support)).await.unwrap();
     let forged = issued(&authority(), uri("spiffe://cdn.example/dashboard"));
     if let Ok(mut client) = world.connect(Some(forged)).await {

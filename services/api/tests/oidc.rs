@@ -111,7 +111,7 @@ async fn a_person_signs_in_with_an_id_token_under_a_name_that_is_nobody_elses() 
     let begun = scene.sign_in().await.unwrap();
     let session = scene.resolve(&begun.token).await.unwrap();
     assert_eq!((session.name.as_str(), session.roles[0].as_str()), ("oidc:ann@example.net", "support"));
-    let add = v1::AddDomainRequest { name: "a.example.com".into() };
+    let add = v1::AddDomainRequest { name: "a.example.com".into(), ..Default::default() };
     let mut domains = scene.served.client.clone();
     domains.add_domain(signed(add, &begun.token)).await.unwrap();
 

@@ -21,23 +21,28 @@ const KEYS: &[Role] = &[Role::KeyReader, Role::Admin];
 const REVOKE: &[Role] = &[Role::Admin];
 
 /// Who may call what. Those of `Sessions` take no token of a program; they are below.
-const TABLE: [(&str, &[Role]); 17] = [
+const TABLE: [(&str, &[Role]); 22] = [
     ("AddDomain", OPERATE),
+    ("AddDomainNote", OPERATE),
     ("BatchAddDomains", OPERATE),
     ("CheckDomain", OPERATE),
     ("DeleteDomain", OPERATE),
+    ("DeleteDomainNote", OPERATE),
     ("DownloadCertificate", ALL),
     ("GenerateCertificate", OPERATE),
     ("GetDomain", ALL),
     ("GetHistory", ALL),
+    ("GetMidnightReport", ALL),
     ("GetOverview", ALL),
     ("GetSummary", ALL),
     ("ImportCertificate", OPERATE),
     ("ListCertificates", ALL),
+    ("ListDomainNotes", ALL),
     ("ListDomains", ALL),
     ("RecheckDomain", OPERATE),
     ("RevokeCertificate", REVOKE),
     ("RollbackCertificate", OPERATE),
+    ("SetDomainLabels", OPERATE),
     ("WatchDomains", ALL),
 ];
 

@@ -14,7 +14,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use served::{has_reason, served, served_with, signed};
 
 fn add(name: &str) -> v1::AddDomainRequest {
-    v1::AddDomainRequest { name: name.to_owned() }
+    v1::AddDomainRequest { name: name.to_owned(), ..Default::default() }
 }
 
 #[tokio::test]

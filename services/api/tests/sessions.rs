@@ -57,7 +57,7 @@ async fn a_person_signs_in_works_under_their_own_name_and_signs_out() {
     assert_eq!((session.name.as_str(), session.roles[0].as_str()), ("ann", "support"));
     assert_eq!(session.expires_at, begun.session.unwrap().expires_at);
 
-    let add = v1::AddDomainRequest { name: "a.example.com".into() };
+    let add = v1::AddDomainRequest { name: "a.example.com".into(), ..Default::default() };
     served.client.add_domain(signed(add, &begun.token)).await.unwrap();
     let request = v1::GetHistoryRequest { name: "a.example.com".into(), page_size: 0, ..Default::default() };
     let history = served.client.get_history(signed(request, &begun.token)).await.unwrap().into_inner();

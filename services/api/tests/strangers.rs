@@ -76,7 +76,7 @@ async fn admin_works(served: &Served, token: &str, until: Instant) -> Vec<Durati
     while Instant::now() < until || took.len() < 10 {
         let begun = Instant::now();
         let name = format!("d{}.example.com", took.len());
-        client.add_domain(signed(v1::AddDomainRequest { name }, token)).await.unwrap();
+        client.add_domain(signed(v1::AddDomainRequest { name, ..Default::default() }, token)).await.unwrap();
         client.list_domains(signed(v1::ListDomainsRequest::default(), token)).await.unwrap();
         took.push(begun.elapsed());
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -298,7 +298,7 @@ async fn a_revoked_token_ends_its_streams_and_adds_no_more_names() {
     let served = served().await;
     let token = served.token(Role::Support, |token| token.name = "bulk".into()).await;
     let (names, sent) = tokio::sync::mpsc::channel(4);
-    let asked = |name: &str| v1::BatchAddDomainsRequest { name: name.to_owned() };
+    let asked = |name: &str| v1::BatchAddDomainsRequest { name: name.to_owned(), ..Default::default() };
     names.send(asked("a.example.com")).await.unwrap();
     let stream = tokio_stream::wrappers::ReceiverStream::new(sent);
     let mut answers =
@@ -336,7 +336,10 @@ async fn names_of_a_stream_count_as_requests_and_calls_go_on() {
     let served = served_with(|config| config.api.requests_per_second = 40).await;
     let token = served.token(Role::Support, |_| {}).await;
     let names: Vec<_> = (0..200)
-        .map(|number| v1::BatchAddDomainsRequest { name: format!("d{number}.example.com") })
+        .map(|number| v1::BatchAddDomainsRequest {
+            name: format!("d{number}.example.com"),
+            ..Default::default()
+        })
         .collect();
     let begun = Instant::now();
     let answers = served.client.clone().batch_add_domains(signed(tokio_stream::iter(names), &token)).await;

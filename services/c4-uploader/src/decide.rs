@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use domain::sentence::NamedZone;
 use domain::{
-    Activity, Cause, CertificateId, Domain, EdgesBehind, EventKind, HistoryKind, InvalidTransition, Lease,
-    Live, Reason, Retry, Source, Work, WorkKind, renewal_point,
+    Activity, Cause, CertificateId, Domain, EdgesBehind, EventKind, HistoryKind, HttpsSwitch,
+    InvalidTransition, Lease, Live, Reason, Retry, SWITCHED_ON, Source, Work, WorkKind, renewal_point,
 };
 use jiff::{SignedDuration, Timestamp};
 use runtime::config::Renewal;
@@ -33,6 +33,8 @@ pub(crate) struct Task {
     pub(crate) is_live: bool,
     /// Uploading fails for longer already.
     pub(crate) is_failing: bool,
+    /// Whether C4 shows that HTTPS is switched on; none before C4 answered.
+    pub(crate) is_https_on: Option<bool>,
 }
 
 impl Task {
@@ -130,6 +132,7 @@ impl Decider<'_> {
         } else {
             step
         };
+        let step = switched(step, task)?;
         let pause = if is_new || sent { FIRST_COMPARISON_DELAY } else { COMPARISON_INTERVAL };
         Ok(step.then(Work { attempts: 0, ..self.next(Cause::Compare, Some(self.now + pause)) }))
     }
@@ -287,6 +290,22 @@ fn issue(domain: &Domain, due_at: Timestamp) -> Work {
 }
 
 mod withheld;
+
+/// The customer switched HTTPS off, after it was on, or on again: then what rested goes on.
+fn switched(step: Step, task: &Task) -> Decided<Step> {
+    let after = step.after.clone();
+    Ok(match (task.is_https_on, after.facts.https) {
+        (Some(false), HttpsSwitch::On) => {
+            let entry = Entry::new(HistoryKind::HttpsOff, ACTOR, Reason::HttpsOff.message(&after.name));
+            step.becomes(after.https_off()?).told(Some(entry))
+        }
+        (Some(true), HttpsSwitch::Off) => {
+            let entry = Entry::new(HistoryKind::HttpsOn, ACTOR, SWITCHED_ON);
+            step.becomes(after.https_on()?).told(Some(entry)).and(Write::DueNow(WorkKind::Issue))
+        }
+        _ => step,
+    })
+}
 
 #[cfg(test)]
 mod tests;

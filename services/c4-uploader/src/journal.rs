@@ -67,7 +67,7 @@ impl<'a> Journal<'a> {
             return Ok(Taken::Needless(self.end(&later).await?));
         }
         let is_failing = domain.facts.upload_failing.is_some();
-        Ok(Taken::Yes(Task { domain, certificate, sealed_key, is_live, is_failing }))
+        Ok(Taken::Yes(Task { domain, certificate, sealed_key, is_live, is_failing, is_https_on: None }))
     }
 
     /// That an upload is about to be sent; returns its revision.

@@ -9,8 +9,8 @@
 
 use std::time::Duration;
 
-use c4::{C4Certificate, C4Error};
-use domain::{DomainName, EdgesBehind, Lease};
+use c4::{C4Certificate, C4Domain, C4Error};
+use domain::{DomainName, EdgesBehind, HttpsSwitch, Lease};
 use runtime::{JobError, checkpoint};
 use seal::{Binding, SealError};
 use store::{Certificate, Finished};
@@ -115,8 +115,11 @@ impl<'a> Upload<'a> {
 
     /// `revision` is that of this run's uploads, once it has one.
     async fn attempt(&self, task: &mut Task, revision: &mut Option<i64>) -> Result<Attempt, JobError> {
-        let shown = match self.shown().await {
-            Ok(shown) => shown,
+        let shown = match self.known().await {
+            Ok(known) => {
+                task.is_https_on = Some(HttpsSwitch::is_on(&known.ports));
+                known.certificate
+            }
             Err(C4Error::CouldNotAsk { retry_after, .. })
                 if task.is_live && !task.is_failing && revision.is_none() =>
             {
@@ -167,9 +170,9 @@ impl<'a> Upload<'a> {
         }
     }
 
-    /// The certificate that C4 shows for the name.
-    async fn shown(&self) -> Result<Option<C4Certificate>, C4Error> {
-        Ok(self.uploader.c4.domain(self.name).await?.ok_or(C4Error::UnknownDomain)?.certificate)
+    /// What C4 shows for the name.
+    async fn known(&self) -> Result<C4Domain, C4Error> {
+        self.uploader.c4.domain(self.name).await?.ok_or(C4Error::UnknownDomain)
     }
 
     async fn unsealed(&self, task: &Task) -> Result<Zeroizing<String>, SealError> {
@@ -194,7 +197,7 @@ impl<'a> Upload<'a> {
 
     /// "Taken" is what C4 says; what counts is what it shows.
     async fn confirm(&self, task: &Task) -> Attempt {
-        match self.shown().await {
+        match self.known().await.map(|known| known.certificate) {
             Ok(shown) if is_ours(shown.as_ref(), task) => Attempt::Live { sent: true },
             Ok(shown) => {
                 let shown = described(shown.as_ref().map(|shown| shown.sha256.as_str()));

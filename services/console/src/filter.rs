@@ -1,5 +1,6 @@
 //! What of the list is shown. The address bar holds all of it, so that a copied address shows the same.
 
+use domain::{MAX_LABELS, customer_ref_of, parse_label};
 use jiff::{SignedDuration, Timestamp};
 use proto::{status_from_word, status_word, to_timestamp, v1};
 use url::form_urlencoded;
@@ -58,6 +59,12 @@ pub(crate) struct Filter {
     pub(crate) days_from: Option<u16>,
     pub(crate) days_to: Option<u16>,
     pub(crate) blocked: bool,
+    /// Only what visitors see a warning of soon unless somebody acts.
+    pub(crate) at_risk: bool,
+    /// Only domains of the customer with this reference; empty for all.
+    pub(crate) customer: String,
+    /// Only domains with all of these labels.
+    pub(crate) labels: Vec<(String, String)>,
     pub(crate) order: Order,
     pub(crate) descending: bool,
     /// A page token of the API; empty for the first page.
@@ -80,6 +87,13 @@ impl Filter {
                 "from" => filter.days_from = value.parse().ok(),
                 "days" => filter.days_to = value.parse().ok(),
                 "blocked" => filter.blocked = value == "1",
+                "risk" => filter.at_risk = value == "1",
+                "customer" => filter.customer = customer_ref_of(&value).unwrap_or_default(),
+                "label" => filter.labels.extend(
+                    parse_label(&value)
+                        .ok()
+                        .filter(|label| !filter.labels.contains(label) && filter.labels.len() < MAX_LABELS),
+                ),
                 "order" => filter.order = Order::of(&value).unwrap_or_default(),
                 "dir" => filter.descending = value == "desc",
                 "page" => filter.page = value.into_owned(),
@@ -124,6 +138,9 @@ impl Filter {
         if self.blocked {
             put("blocked", "1");
         }
+        for (name, value) in self.owner() {
+            put(name, &value);
+        }
         if self.order != Order::default() {
             put("order", self.order.word());
         }
@@ -137,6 +154,36 @@ impl Filter {
             put("last", "1");
         }
         query.finish()
+    }
+
+    /// The parameters that say whose domains are shown, and those at risk.
+    pub(crate) fn owner(&self) -> Vec<(&'static str, String)> {
+        let mut owner = Vec::new();
+        if self.at_risk {
+            owner.push(("risk", "1".to_owned()));
+        }
+        if !self.customer.is_empty() {
+            owner.push(("customer", self.customer.clone()));
+        }
+        owner.extend(self.labels.iter().map(|(key, value)| ("label", format!("{key}={value}"))));
+        owner
+    }
+
+    /// What of that is on, in words, each with the list without it.
+    pub(crate) fn owner_tokens(&self) -> Vec<(String, Self)> {
+        let mut tokens = Vec::new();
+        if self.at_risk {
+            tokens.push(("At risk".to_owned(), self.with(|filter| filter.at_risk = false)));
+        }
+        if !self.customer.is_empty() {
+            let without = self.with(|filter| filter.customer.clear());
+            tokens.push((format!("Customer {}", self.customer), without));
+        }
+        for label in &self.labels {
+            let without = self.with(|filter| filter.labels.retain(|other| other != label));
+            tokens.push((format!("Label {}={}", label.0, label.1), without));
+        }
+        tokens
     }
 
     /// Whether anything is left out of the list.
@@ -178,6 +225,11 @@ impl Filter {
             && self.days_from.is_none_or(|days| ends.is_some_and(|ends| ends >= day(days)))
             && self.days_to.is_none_or(|days| ends.is_some_and(|ends| ends < day(days)))
             && (!self.blocked || domain.renewal_blocked)
+            && (!self.at_risk || domain.at_risk)
+            && (self.customer.is_empty() || self.customer == domain.customer_ref)
+            && self.labels.iter().all(|(key, value)| {
+                domain.labels.iter().any(|label| label.key == *key && label.value == *value)
+            })
     }
 
     /// The request for this page.
@@ -196,6 +248,13 @@ impl Filter {
             renewal_blocked: self.blocked,
             who: self.who.unwrap_or_default().to_owned(),
             last_page: self.last && self.page.is_empty(),
+            customer_ref: self.customer.clone(),
+            labels: self
+                .labels
+                .iter()
+                .map(|(key, value)| v1::Label { key: key.clone(), value: value.clone() })
+                .collect(),
+            at_risk: self.at_risk,
         }
     }
 }
@@ -223,18 +282,25 @@ mod tests {
     #[test]
     fn an_address_shows_the_same_list_again() {
         let query = "q=shop&status=Failure&status=Expired&source=text&who=customer&from=3&days=7&blocked=1\
+                     &risk=1&customer=%3Cb%3E%3D1%2B1&label=tier%3Dgold&label=team%3D\
                      &order=expires&dir=desc&page=abc";
         let filter = Filter::parse(Some(query));
         assert_eq!(filter.query(), query);
         assert_eq!(filter.search, "shop");
         assert!(!filter.is_empty());
+        let tokens = filter.owner_tokens();
+        let words: Vec<&str> = tokens.iter().map(|(word, _)| word.as_str()).collect();
+        assert_eq!(words, ["At risk", "Customer <b>=1+1", "Label tier=gold", "Label team="]);
+        assert!(tokens[1].1.customer.is_empty() && tokens[2].1.labels.len() == 1);
         assert_eq!(Filter::parse(None).address(), "/");
         assert_eq!(filter.with(|_| {}).page, "", "another list begins on its first page");
     }
 
     #[test]
     fn what_makes_no_sense_is_left_out() {
-        let filter = Filter::parse(Some("status=Fine&source=x&who=me&days=-1&order=x&dir=x&blocked=2&z=1"));
+        let filter = Filter::parse(Some(
+            "status=Fine&source=x&who=me&days=-1&order=x&dir=x&blocked=2&z=1&risk=2&label=x&label==&customer=a%0Ab",
+        ));
         assert_eq!(filter, Filter::default());
         assert!(filter.is_empty());
     }
@@ -252,6 +318,9 @@ mod tests {
             status: v1::Status::Success.into(),
             source: v1::Source::C4.into(),
             expires_at: Some(to_timestamp(now + SignedDuration::from_hours(5 * 24))),
+            customer_ref: "4711".to_owned(),
+            labels: vec![v1::Label { key: "tier".to_owned(), value: "gold".to_owned() }],
+            at_risk: true,
             ..v1::Domain::default()
         };
         for (query, fits_failing, fits_live) in [
@@ -264,6 +333,11 @@ mod tests {
             ("from=5&days=6", false, true),
             ("from=6", false, false),
             ("blocked=1", false, false),
+            ("risk=1", false, true),
+            ("customer=4711", false, true),
+            ("customer=471", false, false),
+            ("label=tier%3Dgold", false, true),
+            ("label=tier%3Dgold&label=team%3Da", false, false),
         ] {
             let filter = Filter::parse(Some(query));
             assert_eq!(filter.fits(&failing, now), fits_failing, "{query}");

@@ -112,6 +112,7 @@ pub async fn run(process: Process) -> Result<(), RoleError> {
 fn router(app: App) -> Router {
     Router::new()
         .route("/", get(pages::list::show).post(pages::bulk::send))
+        .route("/domains", get(pages::domains))
         .route("/domains.csv", get(pages::export::domains))
         .route("/sign-in", get(pages::sign_in::show).post(pages::sign_in::sign_in))
         .route("/sign-in/oidc", get(pages::oidc::leave))
@@ -122,6 +123,8 @@ fn router(app: App) -> Router {
         .route("/domains/new", get(pages::add::show).post(pages::add::send))
         .route("/domains/new/check", post(pages::add::check))
         .route("/overview", get(pages::overview::show))
+        .route("/midnight", get(pages::midnight::show))
+        .route("/midnight.csv", get(pages::midnight::csv))
         .route("/batches/{id}", get(pages::batch::show).post(pages::batch::send))
         .route("/batches/{id}/failures.csv", get(pages::batch::failures))
         .route("/assets/{file}", get(assets::asset))

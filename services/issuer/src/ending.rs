@@ -17,6 +17,8 @@ pub(crate) enum Ending {
     Lost { reason: Reason, authorization_failed: bool },
     /// Too many challenges were wrong: nothing is ordered until somebody acts or DNS changes.
     Resting(Reason),
+    /// The customer switched HTTPS off: the domain rests.
+    HttpsOff,
     /// C4 does not know the domain.
     UnknownToC4,
     /// Nobody's fault, or not known whose: asked again soon, or when there is room.
@@ -113,6 +115,7 @@ impl Ending {
             | Self::Refused { reason, .. }
             | Self::Lost { reason, .. }
             | Self::Waiting { reason, .. } => Some(reason.clone()),
+            Self::HttpsOff => Some(Reason::HttpsOff),
             Self::UnknownToC4 => Some(Reason::UnknownToC4),
             Self::NotThere { detail } => Some(Reason::CaDown { detail: detail.clone() }),
             Self::DnsFails { detail } => Some(Reason::CouldNotAsk { detail: detail.clone() }),
@@ -124,6 +127,7 @@ impl Ending {
     /// revoked (`is_withdrawn`), which is a matter of hours.
     pub(crate) fn retry(&self, domain: &Domain, is_withdrawn: bool, now: Timestamp) -> Retry {
         match self {
+            Self::HttpsOff => Retry::HttpsOff,
             Self::UnknownToC4 => Retry::Unknown,
             // Time does not lift a pause: the CA is asked as rarely as about a domain that is blocked.
             Self::Waiting { reason: Reason::PausedByCa { .. }, .. } => Retry::Blocked,
@@ -180,6 +184,7 @@ impl Ending {
                 HistoryKind::OrderFailed
             }
             Self::Blocked(_) | Self::Resting(_) => HistoryKind::Blocked,
+            Self::HttpsOff => HistoryKind::HttpsOff,
             Self::UnknownToC4 => HistoryKind::UnknownToC4,
             Self::Waiting { reason: Reason::CouldNotAsk { .. }, .. } | Self::DnsFails { .. } => {
                 HistoryKind::CouldNotAsk
@@ -200,6 +205,7 @@ impl Ending {
             Self::ChallengeInvalid { reason, dns } => domain.challenge_invalid(reason.clone(), dns.clone()),
             Self::Refused { reason, .. } => domain.order_refused(reason.clone()),
             Self::Lost { reason, .. } => domain.order_lost(reason.clone()),
+            Self::HttpsOff => domain.https_off(),
             Self::UnknownToC4 => domain.unknown_to_c4(now, c4s_fault),
             Self::DnsFails { detail } => {
                 domain.dns_fails(Reason::CouldNotAsk { detail: detail.clone() }, now)

@@ -334,6 +334,7 @@ impl<'a> Issuance<'a> {
     async fn fine<T>(&self, domain: &Domain, verdict: Verdict<T>) -> Result<T, Stop> {
         Err(ended(match verdict {
             Verdict::Fine(found) => return Ok(found),
+            Verdict::Blocked(reason) if domain.has_https_switched_off(&reason) => Ending::HttpsOff,
             Verdict::Blocked(reason) => Ending::Blocked(reason),
             Verdict::UnknownToC4 => Ending::UnknownToC4,
             Verdict::CouldNotAsk(detail) => Ending::could_not_ask(detail),

@@ -11,8 +11,8 @@ use acme::budget::{self, Purchase};
 use acme::{AccountKey, ChallengeResponse, Delivered, Wait};
 use domain::sentence::NamedZone;
 use domain::{
-    Activity, Cause, CertificateId, CertificateSummary, Domain, EventKind, HistoryKind, Lease, Order,
-    OrderId, OrderState, PreExpiry, Reason, Retry, Source, Work, WorkKind, renewal_point,
+    Activity, Cause, CertificateId, CertificateSummary, Domain, EventKind, HistoryKind, HttpsSwitch, Lease,
+    Order, OrderId, OrderState, PreExpiry, Reason, Retry, SWITCHED_ON, Source, Work, WorkKind, renewal_point,
 };
 use jiff::{SignedDuration, Timestamp};
 use runtime::{Context, JobError};
@@ -135,7 +135,9 @@ impl Journal {
     async fn clear(tx: &mut Tx, domain: &Domain) -> Result<(), JobError> {
         let after = domain.clone().clear()?;
         if after != *domain {
-            tx.apply(Some(domain), &after, None).await?;
+            let entry = (domain.facts.https == HttpsSwitch::Off)
+                .then(|| Entry::new(HistoryKind::HttpsOn, ACTOR, SWITCHED_ON));
+            tx.apply(Some(domain), &after, entry).await?;
         }
         Ok(())
     }
@@ -372,11 +374,15 @@ impl Journal {
         let attempts = ending.attempt(&domain, self.lease.work.attempts);
         let due_at = self.next_attempt(&ending, &after, is_withdrawn(live), attempts, now);
         let is_news = attempts == 1 || after.status(now) != domain.recorded;
-        let entry = (is_news || (ending.is_done() && self.is_daily_recheck()))
+        let is_at_rest = matches!(ending, Ending::HttpsOff);
+        let entry = (is_news || (ending.is_done() && self.is_daily_recheck() && !is_at_rest))
             .then(|| ending.reason())
             .flatten()
             .map(|reason| self.entry(ending.history(), &reason.message(&domain.name)));
         tx.apply(Some(&domain), &after, entry).await?;
+        if ending.is_done() {
+            tx.decide_midnight(&after).await?;
+        }
         let cause = if ending.is_done() { Cause::Retry } else { self.lease.work.cause };
         let next = Work { cause, attempts, due_at, ..self.lease.work.clone() };
         self.publish(&mut tx, EventKind::IssueFailed);

@@ -2,7 +2,7 @@
 //! generated here. Pasted ones are not renewed, so their customers are asked for another one before the end.
 
 use domain::sentence::NamedZone;
-use domain::{Cause, DomainName, HistoryKind, Reason, Source, Status, Work, WorkKind};
+use domain::{Cause, DomainName, HistoryKind, HttpsSwitch, Reason, Source, Status, Work, WorkKind};
 use jiff::SignedDuration;
 use runtime::Context;
 use store::{Entry, StoreError};
@@ -77,7 +77,11 @@ async fn expire(context: &Context, name: &DomainName) -> Result<(), StoreError> 
         return Ok(());
     }
     let ended = NamedZone::utc().time(live.not_after);
-    let message = format!("The certificate ended on {ended}. Browsers show a warning now.");
+    let effect = match domain.facts.https {
+        HttpsSwitch::Off => "HTTPS is switched off, so nobody sees that.",
+        HttpsSwitch::On | HttpsSwitch::Unknown => "Browsers show a warning now.",
+    };
+    let message = format!("The certificate ended on {ended}. {effect}");
     let entry = Entry::new(HistoryKind::Expired, ACTOR, message);
     tx.apply(Some(&domain), &domain, Some(entry)).await?;
     let waits_longer = |work: &Work| work.due_at.is_none_or(|due_at| due_at > now);

@@ -3,7 +3,7 @@
 use domain::{Status, WorkKind};
 use jiff::{SignedDuration, Timestamp};
 use runtime::{Context, ENDING_WITHIN_DAYS};
-use store::{Overview, StoreError, Summary};
+use store::{AtRisk, Overview, StoreError, Summary};
 
 use crate::recheck::DailyRecheck;
 
@@ -19,7 +19,7 @@ pub(crate) fn swept(now: Timestamp) {
 /// Reads the numbers and sets the gauges.
 pub(crate) async fn export(context: &Context, daily: &DailyRecheck) -> Result<(), StoreError> {
     let (store, now) = (&context.store, context.clock.now());
-    let summary = store.summary(now).await?;
+    let summary = store.summary(now, AtRisk::at(now)).await?;
     let overview = store.overview(now).await?;
     let oldest = store.oldest_due().await?;
     let late = store.late_renewals(now + LATE).await?;

@@ -74,10 +74,10 @@ impl DailyRecheck {
         let now = context.clock.now();
         let mut tx = context.store.begin("recheck").await?;
         let names = tx.take_recheck(day, begins, BATCH).await?;
-        for name in &names {
-            if let Some(domain) = tx.domain(name).await? {
-                self.plan(&mut tx, &domain, now).await?;
-            }
+        let domains = tx.domains(&names).await?;
+        tx.ask_at_midnight(day, &domains).await?;
+        for domain in &domains {
+            self.plan(&mut tx, domain, now).await?;
         }
         if names.is_empty() {
             tx.set_rechecked(day).await?;

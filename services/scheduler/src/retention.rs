@@ -21,6 +21,7 @@ const BUCKETS_STAY: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Longer than any CA takes to give one of a limit back.
 const RESERVATIONS_STAY: SignedDuration = SignedDuration::from_hours(366 * 24);
 const DAYS_STAY: i64 = 366;
+const MIDNIGHTS_STAY: i64 = 30;
 
 /// Destroys the keys of all domains that were deleted long enough ago.
 pub(crate) async fn destroy_keys(context: &Context) -> Result<(), StoreError> {
@@ -79,7 +80,8 @@ pub(crate) async fn fold_tallies(context: &Context) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Forgets sessions that ended, buckets of CAs' limits that have long been full again, and days over a year ago.
+/// Forgets sessions that ended, buckets of CAs' limits that have long been full again, days over a year ago, and midnight reports over
+/// 30 days ago.
 pub(crate) async fn forget(context: &Context) -> Result<(), StoreError> {
     loop {
         let now = context.clock.now();
@@ -89,6 +91,7 @@ pub(crate) async fn forget(context: &Context) -> Result<(), StoreError> {
             buckets: now - BUCKETS_STAY,
             reservations: now - RESERVATIONS_STAY,
             days: today.saturating_sub(DAYS_STAY.days()),
+            midnights: today.saturating_sub(MIDNIGHTS_STAY.days()),
         };
         let mut tx = context.store.begin("forget").await?;
         let forgotten = tx.forget(past, ROWS).await?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bus_embedded::EmbeddedBus;
 use domain::{
-    Activity, Cause, CertificateId, CertificateSummary, Clock, Domain, DomainName, Live, Reason, Source,
+    Activity, Cause, CertificateId, CertificateSummary, Clock, Domain, DomainName, Live, MidnightOutcome, Reason, Source,
     Work, WorkKind,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -342,4 +342,19 @@ async fn certificates_are_counted_by_the_days_they_have_left() {
         assert!(shown.lines().any(|shown| shown == line), "{line} in {shown}");
     }
     assert!(shown.contains("ssl_manager_renewals_late 1"), "{shown}");
+}
+
+#[tokio::test]
+async fn each_domain_that_is_asked_is_in_the_report_once() {
+    let kit = Kit::new().await;
+    kit.add("shop", blocked).await;
+    kit.add("busy", |domain| domain.doing(Activity::Validating, None).unwrap()).await;
+    kit.clock.advance(HOUR);
+    for _ in 0..2 {
+        kit.sweep().await;
+    }
+    let day = kit.context.store.last_midnight().await.unwrap().unwrap();
+    assert_eq!(day.to_string(), "2026-11-24");
+    let figures = kit.context.store.midnight_figures(day).await.unwrap();
+    assert_eq!((figures.outcomes, figures.new), (vec![(MidnightOutcome::Waiting, 2)], 2));
 }

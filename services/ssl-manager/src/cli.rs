@@ -11,7 +11,10 @@ use ::domain::Role;
 use clap::{Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 use store::AuditSeal;
 
-pub(crate) use domain::{DomainCommand, DownloadArgs, ImportArgs, ListArgs, RevokeArgs, When, pasted_name};
+pub(crate) use domain::{
+    DomainCommand, DownloadArgs, ImportArgs, ListArgs, MidnightArgs, NoteArgs, OwnerArgs, RevokeArgs, When,
+    pasted_name,
+};
 
 use crate::account::AccountCommand;
 use crate::user::UserCommand;
@@ -157,6 +160,10 @@ pub(crate) enum Command {
         /// Where, such as /usr/local/share/man/man1
         folder: PathBuf,
     },
+    /// What the last midnight's recheck asked, and what came out
+    ///
+    /// Each domain that is Failure, Pending or Expired is asked once a day.
+    Midnight(MidnightArgs),
     /// Print what makes a shell complete these commands: `source <(ssl-manager completions bash)`
     Completions {
         /// Which shell

@@ -116,6 +116,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         }
         Command::Domain { command } => client::run(command, &cli.global).await,
         Command::Man { folder } => man(folder, cli.global.output),
+        Command::Midnight(args) => client::midnight(args, &cli.global).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "ssl-manager", &mut script);

@@ -6,7 +6,7 @@ use std::io::Write;
 use domain::{is_unfit, printable};
 use jiff::Timestamp;
 use proto::v1;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::cli::Output;
 use crate::dispatch::Failure;
@@ -52,6 +52,9 @@ pub(crate) fn domain_json(domain: &v1::Domain) -> Value {
         "activity": domain.activity,
         "next_attempt_at": time(domain.next_attempt_at.as_ref()),
         "certificate": domain.certificate.as_ref().map(certificate_json),
+        "customer_ref": Some(&domain.customer_ref).filter(|customer_ref| !customer_ref.is_empty()),
+        "labels": domain.labels.iter().map(|label| (label.key.clone(), json!(label.value))).collect::<Map<_, _>>(),
+        "at_risk": domain.at_risk,
     })
 }
 

@@ -90,7 +90,7 @@ impl Simulation {
             return;
         }
         let work = self.context.store.work(&domain.name).await.expect("read");
-        let person = domain.reason().is_some_and(|reason| reason.who() != Who::Us);
+        let person = domain.reason().is_some_and(|reason| reason.who().is_some_and(|who| who != Who::Us));
         let history = self.context.store.history(&domain.name, 5).await.expect("read");
         assert!(
             person || work.iter().any(|work| work.due_at.is_some()),
@@ -178,7 +178,7 @@ impl Simulation {
     /// Success and C4 agrees; or a customer is named, who has something to do.
     async fn is_settled(&self, domain: &Domain) -> bool {
         let status = domain.status(self.now());
-        let blames = domain.reason().map(|reason| reason.who());
+        let blames = domain.reason().and_then(|reason| reason.who());
         match status {
             Status::Success => self.c4_agrees(domain).await,
             Status::Failure | Status::Expired | Status::Pending => blames == Some(Who::Customer),

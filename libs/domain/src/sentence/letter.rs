@@ -29,6 +29,7 @@ pub fn short_of(code: &str) -> Option<&'static str> {
     Some(match code {
         "not_pointed" => "DNS does not point to the CDN",
         "wrong_aaaa" => "an AAAA record leads elsewhere",
+        "https_off" => "HTTPS is switched off",
         "port_missing" => "port 80 or 443 is switched off",
         "caa_forbids" => "CAA records forbid our CA",
         "cdn_caa_forbids" => "CAA records of the CDN forbid our CA",
@@ -104,6 +105,9 @@ impl Reason {
     /// The sentence for who must act; where that is not the customer, with details that are of no use to the customer.
     pub fn message_in(&self, name: &DomainName, zone: &NamedZone) -> String {
         match self {
+            Self::HttpsOff => format!(
+                "HTTPS for {name} is switched off in the CDN dashboard. Nothing is done until it is switched on."
+            ),
             Self::UnknownToC4 => {
                 format!("C4 does not know {name}. Create it in the CDN dashboard, then recheck.")
             }
@@ -176,7 +180,11 @@ impl Situation {
                  HTTPS for it.{}",
                 self.works_until(zone, now)
             ),
-            reason if reason.who() == Who::Customer => {
+            Reason::HttpsOff => format!(
+                "HTTPS for {name} is switched off in the CDN dashboard. Nothing is needed from you; switch it on there when you \
+                 want HTTPS again, and the certificate follows by itself."
+            ),
+            reason if reason.who() == Some(Who::Customer) => {
                 let mut asked = reason.message_in(name, zone);
                 if self.served.as_ref().is_some_and(|served| now < served.not_after) {
                     asked = asked.replacen(SWITCH_ON, KEEP, 1);

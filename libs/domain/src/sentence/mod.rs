@@ -7,6 +7,7 @@
 
 mod done;
 mod letter;
+mod midnight;
 mod progress;
 mod reader;
 mod verdict;
@@ -15,9 +16,12 @@ use jiff::{SignedDuration, Timestamp};
 
 pub use self::done::{Done, Served};
 pub use self::letter::{short, short_of};
+pub use self::midnight::{MidnightTotals, midnight};
 pub use self::reader::{Medium, NamedZone, Reader, relative};
 use crate::{Activity, DomainName, Reason, Source, Status, Trust, Who};
 
+const HTTPS_OFF: &str =
+    "HTTPS is switched off in the CDN dashboard. Nothing is done until it is switched on.";
 /// What takes longer is told as such.
 const USUAL: SignedDuration = SignedDuration::from_mins(2);
 
@@ -79,12 +83,13 @@ impl Situation {
 }
 
 /// Who must act, as a sentence.
-fn must_act(who: Who) -> &'static str {
+fn must_act(who: Option<Who>) -> &'static str {
     match who {
-        Who::Customer => "The customer must act.",
-        Who::CdnOperator => "The CDN operator must act.",
-        Who::Ca => "The certificate authority must act.",
-        Who::Us => "Nothing is needed from the customer.",
+        None => "Nobody must act.",
+        Some(Who::Customer) => "The customer must act.",
+        Some(Who::CdnOperator) => "The CDN operator must act.",
+        Some(Who::Ca) => "The certificate authority must act.",
+        Some(Who::Us) => "Nothing is needed from the customer.",
     }
 }
 

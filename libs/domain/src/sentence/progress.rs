@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::letter::short;
-use super::{Reader, Situation, must_act, sentence};
+use super::{HTTPS_OFF, Reader, Situation, must_act, sentence};
 use crate::{Activity, Reason};
 
 impl Situation {
@@ -13,6 +13,7 @@ impl Situation {
             Some(Reason::CaLimited { until, issuer, limit, .. }) => {
                 self.queued(*until, issuer, limit, reader)
             }
+            Some(Reason::HttpsOff) => HTTPS_OFF.to_owned(),
             Some(Reason::CouldNotAsk { .. }) => match self.upcoming(reader) {
                 Some(at) => format!(
                     "We could not check this yet. Retrying automatically; next try {}.",

@@ -31,7 +31,7 @@ impl NamedZone {
         format!("{} {}", self.shown(at, "%-d %b %Y, %H:%M"), self.label)
     }
 
-    fn shown(&self, at: Timestamp, format: &str) -> String {
+    pub(super) fn shown(&self, at: Timestamp, format: &str) -> String {
         at.to_zoned(self.rules.clone()).strftime(format).to_string()
     }
 }

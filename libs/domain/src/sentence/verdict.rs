@@ -1,7 +1,7 @@
 //! Where a domain stands, in a sentence or two for the support team.
 
 use super::letter::short;
-use super::{Reader, ServedCertificate, Situation, must_act};
+use super::{HTTPS_OFF, Reader, ServedCertificate, Situation, must_act};
 use crate::{Activity, Reason, Source, Status, Trust};
 
 impl Situation {
@@ -36,6 +36,7 @@ impl Situation {
             Some(Reason::PastedEnds { .. }) => {
                 format!("{works}. A pasted certificate is not renewed: the customer must send a new one.")
             }
+            Some(Reason::HttpsOff) => HTTPS_OFF.to_owned(),
             Some(Reason::PastedLost { at }) => pasted_lost(at.map(|at| reader.date(at))),
             Some(Reason::UnknownToC4) => {
                 let next = self.next_attempt("check", reader);

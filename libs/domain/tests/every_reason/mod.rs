@@ -64,6 +64,7 @@ pub(crate) fn every_reason(cdn: Cdn) -> Vec<Reason> {
         match reason {
             Reason::NotPointed { .. }
             | Reason::WrongAaaa { .. }
+            | Reason::HttpsOff
             | Reason::PortMissing { .. }
             | Reason::CaaForbids { .. }
             | Reason::CdnCaaForbids { .. }
@@ -121,6 +122,7 @@ fn dns(cdn: Cdn) -> Vec<Reason> {
             found: vec![address("2001:db8:2::1")],
             ours: cdn.addresses().into_iter().filter(IpAddr::is_ipv6).collect(),
         },
+        Reason::HttpsOff,
         Reason::PortMissing { missing: vec![443] },
         Reason::PortMissing { missing: vec![80, 443] },
         Reason::CaaForbids { at: text("example.com"), found: caa(), wanted: letsencrypt() },

@@ -5,7 +5,7 @@ pub struct Reason {
     /// Stable code in snake_case, for example "not_pointed".
     #[prost(string, tag = "1")]
     pub code: ::prost::alloc::string::String,
-    /// Who must act: "customer", "cdn_operator", "ca" or "us".
+    /// Who must act: "customer", "cdn_operator", "ca" or "us"; empty if nobody must.
     #[prost(string, tag = "2")]
     pub who: ::prost::alloc::string::String,
     /// A sentence that can be sent to that person as it stands, with times in UTC. The fields below carry what it is made
@@ -140,6 +140,16 @@ pub struct Certificate {
     #[prost(string, tag = "7")]
     pub trust: ::prost::alloc::string::String,
 }
+/// A label of a domain: the caller's own words. Nothing is decided by them.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Label {
+    /// 1 to 63 of the characters a-z A-Z 0-9 - _ . / and first a letter or a digit.
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+    /// At most 255 characters, without control characters, line breaks and invisible characters.
+    #[prost(string, tag = "2")]
+    pub value: ::prost::alloc::string::String,
+}
 /// A domain and all that is known of it now.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Domain {
@@ -183,6 +193,16 @@ pub struct Domain {
     /// Since when the activity is what it is.
     #[prost(message, optional, tag = "13")]
     pub activity_since: ::core::option::Option<::prost_types::Timestamp>,
+    /// The reference of the customer whom the domain belongs to, as the caller gave it; empty for none.
+    #[prost(string, tag = "40")]
+    pub customer_ref: ::prost::alloc::string::String,
+    /// Labels, as callers gave them, by their keys.
+    #[prost(message, repeated, tag = "41")]
+    pub labels: ::prost::alloc::vec::Vec<Label>,
+    /// Set where visitors see a warning soon unless somebody acts: the live certificate ends within 14 days and cannot be
+    /// renewed or was pasted, or its renewal lags.
+    #[prost(bool, tag = "42")]
+    pub at_risk: bool,
 }
 /// One line of a domain's SSL history. History belongs to the name and survives a delete.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -290,11 +310,17 @@ impl Source {
     }
 }
 /// Request of AddDomain.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AddDomainRequest {
     /// Domain name; Unicode becomes punycode, upper case lower case, a trailing dot goes.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
+    /// The customer's reference, at most 128 characters; empty keeps the one that the domain has.
+    #[prost(string, tag = "40")]
+    pub customer_ref: ::prost::alloc::string::String,
+    /// Labels that are set; others stay. A domain has at most 32.
+    #[prost(message, repeated, tag = "41")]
+    pub labels: ::prost::alloc::vec::Vec<Label>,
 }
 /// Response of AddDomain.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -307,11 +333,17 @@ pub struct AddDomainResponse {
     pub created: bool,
 }
 /// Request of BatchAddDomains: one name.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct BatchAddDomainsRequest {
     /// Domain name, as in AddDomain.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
+    /// The customer's reference, at most 128 characters; empty keeps the one that the domain has.
+    #[prost(string, tag = "40")]
+    pub customer_ref: ::prost::alloc::string::String,
+    /// Labels that are set; others stay. A domain has at most 32.
+    #[prost(message, repeated, tag = "41")]
+    pub labels: ::prost::alloc::vec::Vec<Label>,
 }
 /// Response of BatchAddDomains: what became of one name.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -393,7 +425,7 @@ pub struct CheckStep {
     pub found: ::prost::alloc::string::String,
 }
 /// Request of GenerateCertificate.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct GenerateCertificateRequest {
     /// Domain name.
     #[prost(string, tag = "1")]
@@ -401,6 +433,12 @@ pub struct GenerateCertificateRequest {
     /// Order anew even though a live certificate is not due. Spends the CA's budget of five a week for one name.
     #[prost(bool, tag = "2")]
     pub force: bool,
+    /// The customer's reference, at most 128 characters; empty keeps the one that the domain has.
+    #[prost(string, tag = "40")]
+    pub customer_ref: ::prost::alloc::string::String,
+    /// Labels that are set; others stay. A domain has at most 32.
+    #[prost(message, repeated, tag = "41")]
+    pub labels: ::prost::alloc::vec::Vec<Label>,
 }
 /// Response of GenerateCertificate.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -448,6 +486,29 @@ pub struct ImportCertificateResponse {
     /// The certificate that was pasted. It is the domain's once it is uploaded.
     #[prost(message, optional, tag = "3")]
     pub certificate: ::core::option::Option<Certificate>,
+}
+/// Request of SetDomainLabels.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SetDomainLabelsRequest {
+    /// Domain name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// The new reference of the customer, at most 128 characters; empty removes it, absent keeps it.
+    #[prost(string, optional, tag = "2")]
+    pub customer_ref: ::core::option::Option<::prost::alloc::string::String>,
+    /// Labels that are set.
+    #[prost(message, repeated, tag = "3")]
+    pub labels: ::prost::alloc::vec::Vec<Label>,
+    /// Keys of labels that are removed. One that is set as well is set.
+    #[prost(string, repeated, tag = "4")]
+    pub remove_labels: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Response of SetDomainLabels.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SetDomainLabelsResponse {
+    /// The domain as it is now.
+    #[prost(message, optional, tag = "1")]
+    pub domain: ::core::option::Option<Domain>,
 }
 /// Request of RollbackCertificate.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -507,6 +568,9 @@ pub struct GetSummaryResponse {
     /// When the last of them will have been served; absent if none waits in line.
     #[prost(message, optional, tag = "5")]
     pub queue_through_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Domains at risk; see Domain.
+    #[prost(uint64, tag = "40")]
+    pub at_risk: u64,
 }
 /// How many domains have a status.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -643,8 +707,156 @@ pub struct Midnight {
     #[prost(message, optional, tag = "4")]
     pub at: ::core::option::Option<::prost_types::Timestamp>,
 }
-/// Request of ListDomains.
+/// Request of GetMidnightReport.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetMidnightReportRequest {
+    /// The day, as YYYY-MM-DD, in the scheduler's time zone; empty for the last one.
+    #[prost(string, tag = "1")]
+    pub day: ::prost::alloc::string::String,
+    /// Only this outcome; unspecified for all.
+    #[prost(enumeration = "MidnightOutcome", tag = "2")]
+    pub outcome: i32,
+    /// Only domains that were not asked the day before.
+    #[prost(bool, tag = "3")]
+    pub only_new: bool,
+    /// Most entries in the answer, 1 to 1000; 0 means 100.
+    #[prost(int32, tag = "4")]
+    pub page_size: i32,
+    /// next_page_token of an answer to the same question; empty for the first page.
+    #[prost(string, tag = "5")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// Response of GetMidnightReport.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetMidnightReportResponse {
+    /// The day, as YYYY-MM-DD, in the scheduler's time zone; empty if there was no midnight yet.
+    #[prost(string, tag = "1")]
+    pub day: ::prost::alloc::string::String,
+    /// When its recheck began. To a reader in another zone that may be the day before.
+    #[prost(message, optional, tag = "2")]
+    pub at: ::core::option::Option<::prost_types::Timestamp>,
+    /// The scheduler's time zone, for example "Asia/Singapore".
+    #[prost(string, tag = "3")]
+    pub time_zone: ::prost::alloc::string::String,
+    /// Domains per outcome, one entry for each.
+    #[prost(message, repeated, tag = "4")]
+    pub counts: ::prost::alloc::vec::Vec<MidnightCount>,
+    /// Domains that were asked, and were not the day before.
+    #[prost(uint64, tag = "5")]
+    pub new_since: u64,
+    /// Domains that were asked the day before, and not on this day.
+    #[prost(uint64, tag = "6")]
+    pub gone_since: u64,
+    /// In order of name.
+    #[prost(message, repeated, tag = "7")]
+    pub entries: ::prost::alloc::vec::Vec<MidnightEntry>,
+    /// Empty on the last page.
+    #[prost(string, tag = "8")]
+    pub next_page_token: ::prost::alloc::string::String,
+    /// The last day that there is a report of, as YYYY-MM-DD.
+    #[prost(string, tag = "9")]
+    pub last_day: ::prost::alloc::string::String,
+}
+/// How many domains had an outcome.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MidnightCount {
+    /// Which.
+    #[prost(enumeration = "MidnightOutcome", tag = "1")]
+    pub outcome: i32,
+    /// How many on that day.
+    #[prost(uint64, tag = "2")]
+    pub domains: u64,
+    /// How many the day before.
+    #[prost(uint64, tag = "3")]
+    pub day_before: u64,
+}
+/// A domain of a midnight report.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MidnightEntry {
+    /// Domain name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// What came out.
+    #[prost(enumeration = "MidnightOutcome", tag = "2")]
+    pub outcome: i32,
+    /// The status that it was asked in.
+    #[prost(enumeration = "Status", tag = "3")]
+    pub status_before: i32,
+    /// The code of its reason then, as in Reason; empty for none.
+    #[prost(string, tag = "4")]
+    pub reason_before: ::prost::alloc::string::String,
+    /// The status that came out; unspecified while it waits.
+    #[prost(enumeration = "Status", tag = "5")]
+    pub status_after: i32,
+    /// The code of the reason that came out; empty for none.
+    #[prost(string, tag = "6")]
+    pub reason_after: ::prost::alloc::string::String,
+    /// When it came out; absent while it waits.
+    #[prost(message, optional, tag = "7")]
+    pub decided_at: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// Request of AddDomainNote.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AddDomainNoteRequest {
+    /// Domain name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// What it says, at most 4 KiB; line breaks are kept, other control characters and invisible ones are refused.
+    #[prost(string, tag = "2")]
+    pub text: ::prost::alloc::string::String,
+}
+/// Response of AddDomainNote.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AddDomainNoteResponse {
+    /// The note.
+    #[prost(message, optional, tag = "1")]
+    pub note: ::core::option::Option<DomainNote>,
+}
+/// Request of ListDomainNotes.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListDomainNotesRequest {
+    /// Domain name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
+/// Response of ListDomainNotes.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListDomainNotesResponse {
+    /// Newest first.
+    #[prost(message, repeated, tag = "1")]
+    pub notes: ::prost::alloc::vec::Vec<DomainNote>,
+}
+/// Request of DeleteDomainNote.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteDomainNoteRequest {
+    /// Domain name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// As in DomainNote.
+    #[prost(string, tag = "2")]
+    pub id: ::prost::alloc::string::String,
+}
+/// Response of DeleteDomainNote.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteDomainNoteResponse {}
+/// A note of staff on a domain.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DomainNote {
+    /// Its id.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// When it was written.
+    #[prost(message, optional, tag = "2")]
+    pub at: ::core::option::Option<::prost_types::Timestamp>,
+    /// The principal who wrote it, such as "user:lee".
+    #[prost(string, tag = "3")]
+    pub author: ::prost::alloc::string::String,
+    /// What it says.
+    #[prost(string, tag = "4")]
+    pub text: ::prost::alloc::string::String,
+}
+/// Request of ListDomains.
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListDomainsRequest {
     /// Only what fits these words, in any case; empty for all. Domains off the list are never found.
     ///
@@ -690,6 +902,15 @@ pub struct ListDomainsRequest {
     /// The last page instead of the first; not with a page token.
     #[prost(bool, tag = "12")]
     pub last_page: bool,
+    /// Only domains of the customer with this reference; empty for all.
+    #[prost(string, tag = "40")]
+    pub customer_ref: ::prost::alloc::string::String,
+    /// Only domains that have all of these labels, key and value; at most 32.
+    #[prost(message, repeated, tag = "41")]
+    pub labels: ::prost::alloc::vec::Vec<Label>,
+    /// Only domains at risk; see Domain.
+    #[prost(bool, tag = "42")]
+    pub at_risk: bool,
 }
 /// Response of ListDomains.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -858,7 +1079,7 @@ pub struct DeleteDomainResponse {
     pub message: ::prost::alloc::string::String,
 }
 /// Request of WatchDomains.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WatchDomainsRequest {
     /// Changes after this position; 0 or absent starts with every domain as it is now.
     #[prost(int64, optional, tag = "1")]
@@ -869,6 +1090,16 @@ pub struct WatchDomainsRequest {
     /// Begin with what changes from now on; not together with after_position.
     #[prost(bool, tag = "3")]
     pub only_new: bool,
+    /// With a filter, a domain is sent while it fits, and once more when it fits no longer.
+    /// Only domains of the customer with this reference; empty for all.
+    #[prost(string, tag = "40")]
+    pub customer_ref: ::prost::alloc::string::String,
+    /// Only domains that have all of these labels, key and value; at most 32.
+    #[prost(message, repeated, tag = "41")]
+    pub labels: ::prost::alloc::vec::Vec<Label>,
+    /// Only domains at risk; see Domain.
+    #[prost(bool, tag = "42")]
+    pub at_risk: bool,
 }
 /// One change of one domain.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -885,6 +1116,11 @@ pub struct WatchDomainsResponse {
     /// When the change was made.
     #[prost(message, optional, tag = "4")]
     pub at: ::core::option::Option<::prost_types::Timestamp>,
+    /// True if the domain does not fit the filter any more: it was sent on this stream before, or may have been before the
+    /// position at which the stream was resumed. Its name and revision alone are set. Time that passes is no change: a domain
+    /// that is at risk only because of that is sent with its next change.
+    #[prost(bool, tag = "40")]
+    pub no_longer_fits: bool,
 }
 /// What came of one question of a preflight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -968,6 +1204,50 @@ impl RevocationReason {
         }
     }
 }
+/// What came out for a domain that was asked at midnight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum MidnightOutcome {
+    Unspecified = 0,
+    /// Its attempt is still to come, or under way.
+    Waiting = 1,
+    /// It has a live certificate now.
+    Works = 2,
+    /// It has none yet, and its status or its reason is another one.
+    Changed = 3,
+    /// It is as it was.
+    Unchanged = 4,
+    /// It was deleted before anything came out.
+    Deleted = 5,
+}
+impl MidnightOutcome {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "MIDNIGHT_OUTCOME_UNSPECIFIED",
+            Self::Waiting => "MIDNIGHT_OUTCOME_WAITING",
+            Self::Works => "MIDNIGHT_OUTCOME_WORKS",
+            Self::Changed => "MIDNIGHT_OUTCOME_CHANGED",
+            Self::Unchanged => "MIDNIGHT_OUTCOME_UNCHANGED",
+            Self::Deleted => "MIDNIGHT_OUTCOME_DELETED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "MIDNIGHT_OUTCOME_UNSPECIFIED" => Some(Self::Unspecified),
+            "MIDNIGHT_OUTCOME_WAITING" => Some(Self::Waiting),
+            "MIDNIGHT_OUTCOME_WORKS" => Some(Self::Works),
+            "MIDNIGHT_OUTCOME_CHANGED" => Some(Self::Changed),
+            "MIDNIGHT_OUTCOME_UNCHANGED" => Some(Self::Unchanged),
+            "MIDNIGHT_OUTCOME_DELETED" => Some(Self::Deleted),
+            _ => None,
+        }
+    }
+}
 /// By what the list is ordered; names decide between equals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -980,7 +1260,9 @@ pub enum ListOrder {
     ByCreation = 2,
     /// By the end of the live certificate; domains without one come last.
     ByExpiry = 3,
-    /// What needs a person first: Emergency, Expired, Failure, Discard, Pending, Success; within each by expiry.
+    /// What needs a person first, by the time until visitors see a warning: Emergency and Expired; then live certificates
+    /// that cannot be renewed or were pasted; then what never had HTTPS (Failure, Discard, Pending); then what renews itself,
+    /// and what has HTTPS switched off. Within each by expiry.
     ByAttention = 4,
 }
 impl ListOrder {
@@ -1102,7 +1384,9 @@ pub mod domains_client {
             self
         }
         /// Puts a domain under management and starts its first certificate. Adding a domain that is there answers with it.
-        /// Errors: INVALID_ARGUMENT (name).
+        /// A customer's reference and labels that come along are stored, also where the domain is there.
+        /// Errors: INVALID_ARGUMENT (name; CUSTOMER_REF_TOO_LONG, CUSTOMER_REF_BAD_CHARACTER, LABEL_KEY_INVALID,
+        /// LABEL_VALUE_TOO_LONG, LABEL_VALUE_BAD_CHARACTER, TOO_MANY_LABELS).
         pub async fn add_domain(
             &mut self,
             request: impl tonic::IntoRequest<super::AddDomainRequest>,
@@ -1187,7 +1471,7 @@ pub mod domains_client {
         /// The dashboard's button: adds the domain if it must, switches a text certificate to a generated one, and orders
         /// what is due. Over a live generated certificate that is not due it answers with that one, unless `force` is set.
         /// An order that is under way is joined.
-        /// Errors: INVALID_ARGUMENT (name).
+        /// Errors: INVALID_ARGUMENT (name, customer reference and labels as in AddDomain).
         pub async fn generate_certificate(
             &mut self,
             request: impl tonic::IntoRequest<super::GenerateCertificateRequest>,
@@ -1238,6 +1522,33 @@ pub mod domains_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("sslmanager.v1.Domains", "ImportCertificate"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Changes the customer's reference and the labels of a domain; what is not named stays. A domain that is deleted and
+        /// added again begins without them.
+        /// Errors: NOT_FOUND, INVALID_ARGUMENT (customer reference and labels as in AddDomain).
+        pub async fn set_domain_labels(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SetDomainLabelsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetDomainLabelsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sslmanager.v1.Domains/SetDomainLabels",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sslmanager.v1.Domains", "SetDomainLabels"));
             self.inner.unary(req, path, codec).await
         }
         /// Uploads the certificate that was live before the present one again.
@@ -1350,6 +1661,111 @@ pub mod domains_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("sslmanager.v1.Domains", "GetOverview"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// What the daily recheck asked, and what came out, of one day, with the difference to the day before. Kept for 30 days.
+        /// Errors: INVALID_ARGUMENT (DAY_INVALID: not a day, or a midnight that has not come yet; page token, page size, an unknown
+        /// number in an enum).
+        pub async fn get_midnight_report(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetMidnightReportRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetMidnightReportResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sslmanager.v1.Domains/GetMidnightReport",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sslmanager.v1.Domains", "GetMidnightReport"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Adds a note on a domain, for staff. Notes are not edited; they stay with the name when the domain is deleted.
+        /// Errors: NOT_FOUND, INVALID_ARGUMENT (NOTE_EMPTY, NOTE_TOO_LONG, NOTE_BAD_CHARACTER), FAILED_PRECONDITION
+        /// (TOO_MANY_NOTES).
+        pub async fn add_domain_note(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AddDomainNoteRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AddDomainNoteResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sslmanager.v1.Domains/AddDomainNote",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sslmanager.v1.Domains", "AddDomainNote"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// The notes on a name, newest first; at most 200. A name without notes has none, whether it is on the list or not.
+        pub async fn list_domain_notes(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListDomainNotesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListDomainNotesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sslmanager.v1.Domains/ListDomainNotes",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sslmanager.v1.Domains", "ListDomainNotes"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Deletes a note: its author may, and an admin.
+        /// Errors: NOT_FOUND (NOTE_NOT_FOUND), INVALID_ARGUMENT (NOTE_ID_INVALID), PERMISSION_DENIED (NOTE_OF_ANOTHER).
+        pub async fn delete_domain_note(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DeleteDomainNoteRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteDomainNoteResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sslmanager.v1.Domains/DeleteDomainNote",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sslmanager.v1.Domains", "DeleteDomainNote"));
             self.inner.unary(req, path, codec).await
         }
         /// One domain. Errors: NOT_FOUND.
@@ -1580,7 +1996,9 @@ pub mod domains_server {
     #[async_trait]
     pub trait Domains: std::marker::Send + std::marker::Sync + 'static {
         /// Puts a domain under management and starts its first certificate. Adding a domain that is there answers with it.
-        /// Errors: INVALID_ARGUMENT (name).
+        /// A customer's reference and labels that come along are stored, also where the domain is there.
+        /// Errors: INVALID_ARGUMENT (name; CUSTOMER_REF_TOO_LONG, CUSTOMER_REF_BAD_CHARACTER, LABEL_KEY_INVALID,
+        /// LABEL_VALUE_TOO_LONG, LABEL_VALUE_BAD_CHARACTER, TOO_MANY_LABELS).
         async fn add_domain(
             &self,
             request: tonic::Request<super::AddDomainRequest>,
@@ -1618,7 +2036,7 @@ pub mod domains_server {
         /// The dashboard's button: adds the domain if it must, switches a text certificate to a generated one, and orders
         /// what is due. Over a live generated certificate that is not due it answers with that one, unless `force` is set.
         /// An order that is under way is joined.
-        /// Errors: INVALID_ARGUMENT (name).
+        /// Errors: INVALID_ARGUMENT (name, customer reference and labels as in AddDomain).
         async fn generate_certificate(
             &self,
             request: tonic::Request<super::GenerateCertificateRequest>,
@@ -1635,6 +2053,16 @@ pub mod domains_server {
             request: tonic::Request<super::ImportCertificateRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ImportCertificateResponse>,
+            tonic::Status,
+        >;
+        /// Changes the customer's reference and the labels of a domain; what is not named stays. A domain that is deleted and
+        /// added again begins without them.
+        /// Errors: NOT_FOUND, INVALID_ARGUMENT (customer reference and labels as in AddDomain).
+        async fn set_domain_labels(
+            &self,
+            request: tonic::Request<super::SetDomainLabelsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SetDomainLabelsResponse>,
             tonic::Status,
         >;
         /// Uploads the certificate that was live before the present one again.
@@ -1679,6 +2107,43 @@ pub mod domains_server {
             request: tonic::Request<super::GetOverviewRequest>,
         ) -> std::result::Result<
             tonic::Response<super::GetOverviewResponse>,
+            tonic::Status,
+        >;
+        /// What the daily recheck asked, and what came out, of one day, with the difference to the day before. Kept for 30 days.
+        /// Errors: INVALID_ARGUMENT (DAY_INVALID: not a day, or a midnight that has not come yet; page token, page size, an unknown
+        /// number in an enum).
+        async fn get_midnight_report(
+            &self,
+            request: tonic::Request<super::GetMidnightReportRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetMidnightReportResponse>,
+            tonic::Status,
+        >;
+        /// Adds a note on a domain, for staff. Notes are not edited; they stay with the name when the domain is deleted.
+        /// Errors: NOT_FOUND, INVALID_ARGUMENT (NOTE_EMPTY, NOTE_TOO_LONG, NOTE_BAD_CHARACTER), FAILED_PRECONDITION
+        /// (TOO_MANY_NOTES).
+        async fn add_domain_note(
+            &self,
+            request: tonic::Request<super::AddDomainNoteRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AddDomainNoteResponse>,
+            tonic::Status,
+        >;
+        /// The notes on a name, newest first; at most 200. A name without notes has none, whether it is on the list or not.
+        async fn list_domain_notes(
+            &self,
+            request: tonic::Request<super::ListDomainNotesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListDomainNotesResponse>,
+            tonic::Status,
+        >;
+        /// Deletes a note: its author may, and an admin.
+        /// Errors: NOT_FOUND (NOTE_NOT_FOUND), INVALID_ARGUMENT (NOTE_ID_INVALID), PERMISSION_DENIED (NOTE_OF_ANOTHER).
+        async fn delete_domain_note(
+            &self,
+            request: tonic::Request<super::DeleteDomainNoteRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteDomainNoteResponse>,
             tonic::Status,
         >;
         /// One domain. Errors: NOT_FOUND.
@@ -2067,6 +2532,51 @@ pub mod domains_server {
                     };
                     Box::pin(fut)
                 }
+                "/sslmanager.v1.Domains/SetDomainLabels" => {
+                    #[allow(non_camel_case_types)]
+                    struct SetDomainLabelsSvc<T: Domains>(pub Arc<T>);
+                    impl<
+                        T: Domains,
+                    > tonic::server::UnaryService<super::SetDomainLabelsRequest>
+                    for SetDomainLabelsSvc<T> {
+                        type Response = super::SetDomainLabelsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SetDomainLabelsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Domains>::set_domain_labels(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SetDomainLabelsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/sslmanager.v1.Domains/RollbackCertificate" => {
                     #[allow(non_camel_case_types)]
                     struct RollbackCertificateSvc<T: Domains>(pub Arc<T>);
@@ -2232,6 +2742,186 @@ pub mod domains_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetOverviewSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sslmanager.v1.Domains/GetMidnightReport" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetMidnightReportSvc<T: Domains>(pub Arc<T>);
+                    impl<
+                        T: Domains,
+                    > tonic::server::UnaryService<super::GetMidnightReportRequest>
+                    for GetMidnightReportSvc<T> {
+                        type Response = super::GetMidnightReportResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetMidnightReportRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Domains>::get_midnight_report(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetMidnightReportSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sslmanager.v1.Domains/AddDomainNote" => {
+                    #[allow(non_camel_case_types)]
+                    struct AddDomainNoteSvc<T: Domains>(pub Arc<T>);
+                    impl<
+                        T: Domains,
+                    > tonic::server::UnaryService<super::AddDomainNoteRequest>
+                    for AddDomainNoteSvc<T> {
+                        type Response = super::AddDomainNoteResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AddDomainNoteRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Domains>::add_domain_note(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AddDomainNoteSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sslmanager.v1.Domains/ListDomainNotes" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListDomainNotesSvc<T: Domains>(pub Arc<T>);
+                    impl<
+                        T: Domains,
+                    > tonic::server::UnaryService<super::ListDomainNotesRequest>
+                    for ListDomainNotesSvc<T> {
+                        type Response = super::ListDomainNotesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListDomainNotesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Domains>::list_domain_notes(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListDomainNotesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sslmanager.v1.Domains/DeleteDomainNote" => {
+                    #[allow(non_camel_case_types)]
+                    struct DeleteDomainNoteSvc<T: Domains>(pub Arc<T>);
+                    impl<
+                        T: Domains,
+                    > tonic::server::UnaryService<super::DeleteDomainNoteRequest>
+                    for DeleteDomainNoteSvc<T> {
+                        type Response = super::DeleteDomainNoteResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DeleteDomainNoteRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Domains>::delete_domain_note(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DeleteDomainNoteSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

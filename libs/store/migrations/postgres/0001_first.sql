@@ -34,6 +34,8 @@ CREATE TABLE domains (
     revision                bigint      NOT NULL CHECK (revision > 0),
     version                 bigint      NOT NULL,
     source                  text        NOT NULL CHECK (source IN ('c4', 'text')),
+    -- The reference of the customer whom the name belongs to; NULL for none. Labels are rows of `domain_labels`.
+    customer_ref            text        COLLATE "C",
     created_at              timestamptz NOT NULL,
     deleted_at              timestamptz,
     -- When the keys of the name's certificates were destroyed after a delete.
@@ -44,6 +46,8 @@ CREATE TABLE domains (
     missing_first_at        timestamptz,
     missing_last_at         timestamptz,
     missing_answers         integer     NOT NULL DEFAULT 0,
+    -- Whether C4 last showed port 443, the customer's switch; 'off' is after it was on.
+    https_switch            text        NOT NULL DEFAULT 'unknown' CHECK (https_switch IN ('unknown', 'on', 'off')),
     -- Since when DNS fails for the name (SERVFAIL).
     dns_failing_since       timestamptz,
     upload_failing          jsonb,
@@ -82,9 +86,12 @@ CREATE TABLE domains (
 
     -- Orders of the list.
     -- PostgreSQL: computed columns are STORED; version 15 has no VIRTUAL ones.
+    -- `attention` is the rank of `Domain`s by the time until visitors see a warning (libs/store/src/attention.rs).
     attention               smallint    NOT NULL GENERATED ALWAYS AS (
-        CASE status WHEN 'Emergency' THEN 1 WHEN 'Expired' THEN 2 WHEN 'Failure' THEN 3
-            WHEN 'Discard' THEN 4 WHEN 'Pending' THEN 5 ELSE 6 END) STORED,
+        CASE status WHEN 'Emergency' THEN 1 WHEN 'Expired' THEN 2 WHEN 'Failure' THEN 4 WHEN 'Discard' THEN 5
+            WHEN 'Pending' THEN CASE WHEN https_switch = 'off' THEN 9 ELSE 6 END
+            ELSE CASE WHEN https_switch = 'off' THEN 8 WHEN block IS NOT NULL OR source = 'text' THEN 3 ELSE 7 END
+        END) STORED,
     ends_at                 timestamptz NOT NULL
         GENERATED ALWAYS AS (coalesce(live_not_after, 'infinity')) STORED,
 
@@ -99,6 +106,7 @@ CREATE INDEX domains_by_status_and_creation ON domains (status, created_at, name
 CREATE INDEX domains_by_expiry ON domains (ends_at, name) WHERE deleted_at IS NULL;
 CREATE INDEX domains_by_attention ON domains (attention, ends_at, name) WHERE deleted_at IS NULL;
 CREATE INDEX domains_by_who ON domains (who, attention, ends_at, name) WHERE deleted_at IS NULL AND who IS NOT NULL;
+CREATE INDEX domains_by_customer ON domains (customer_ref, name) WHERE deleted_at IS NULL AND customer_ref IS NOT NULL;
 CREATE INDEX domains_by_text ON domains (name) WHERE deleted_at IS NULL AND source = 'text';
 CREATE INDEX domains_renewal_blocked ON domains (name)
     WHERE deleted_at IS NULL AND status = 'Success' AND block IS NOT NULL;
@@ -116,6 +124,16 @@ CREATE INDEX domains_to_recheck ON domains (rechecked_on, name)
     WHERE deleted_at IS NULL AND source = 'c4' AND status IN ('Failure', 'Pending', 'Expired');
 CREATE INDEX domains_with_keys_to_destroy ON domains (deleted_at)
     WHERE deleted_at IS NOT NULL AND (keys_destroyed_at IS NULL OR keys_destroyed_at < deleted_at);
+
+-- Rows are labels of names, the callers' own words. The api writes them.
+CREATE TABLE domain_labels (
+    name  text COLLATE "C" NOT NULL REFERENCES domains (name),
+    key   text COLLATE "C" NOT NULL,
+    value text COLLATE "C" NOT NULL,
+    PRIMARY KEY (name, key)
+);
+
+CREATE INDEX domain_labels_by_value ON domain_labels (key, value, name);
 
 -- Rows are our accounts at CAs. The issuer and `ssl-manager account` write them. `pending_key` is the next key during a
 -- rollover: it is stored before the CA receives it (RFC 8555 section 7.3.5). Both keys are sealed
@@ -293,6 +311,35 @@ CREATE TABLE rechecked_days (
     day          text        COLLATE "C" PRIMARY KEY,
     completed_at timestamptz NOT NULL
 );
+
+-- Rows are domains of a day's daily recheck: in which status each was asked, and what came out. The scheduler writes them
+-- and, after 30 days, deletes them; the step that decides one writes its outcome.
+CREATE TABLE midnights (
+    day           text        COLLATE "C" NOT NULL,
+    name          text        COLLATE "C" NOT NULL REFERENCES domains (name),
+    outcome       text        COLLATE "C" NOT NULL
+        CHECK (outcome IN ('waiting', 'works', 'changed', 'unchanged', 'deleted')),
+    status_before text        NOT NULL,
+    reason_before text        NOT NULL,
+    status_after  text,
+    reason_after  text        NOT NULL,
+    decided_at    timestamptz,
+    PRIMARY KEY (day, name)
+);
+
+CREATE INDEX midnights_by_outcome ON midnights (day, outcome, name);
+CREATE INDEX midnights_waiting ON midnights (name) WHERE outcome = 'waiting';
+
+-- Rows are notes of staff on a name. The api writes and deletes them.
+CREATE TABLE notes (
+    id     uuid        PRIMARY KEY,
+    name   text        COLLATE "C" NOT NULL REFERENCES domains (name),
+    at     timestamptz NOT NULL,
+    author text        NOT NULL,
+    text   text        NOT NULL
+);
+
+CREATE INDEX notes_by_name ON notes (name, at);
 
 -- Rows are rate limits of CAs: `at` is the time up to which a limit is used (GCRA), or the last place in its queue. The
 -- issuer writes them in the transaction of the order; the scheduler deletes those that were unused for a week.
@@ -483,6 +530,7 @@ CREATE FUNCTION tallied_as(d domains) RETURNS TABLE (what text, key text) LANGUA
             WHEN d.unknown_to_c4 THEN 'unknown_to_c4'
             WHEN d.upload_failing IS NOT NULL THEN d.upload_failing ->> 'code'
             WHEN d.source = 'text' AND d.status = 'Expired' THEN 'pasted_ended'
+            WHEN d.https_switch = 'off' THEN 'https_off'
             WHEN d.block IS NOT NULL THEN d.block ->> 'code'
             ELSE d.waiting ->> 'code' END),
         ('ends', CASE WHEN d.status <> 'Expired'
@@ -514,9 +562,9 @@ END
 $$;
 
 CREATE TRIGGER domains_tally_update AFTER UPDATE ON domains FOR EACH ROW
-    WHEN ((OLD.status, OLD.deleted_at, OLD.live_not_after, OLD.source, OLD.unknown_to_c4,
+    WHEN ((OLD.status, OLD.deleted_at, OLD.live_not_after, OLD.source, OLD.unknown_to_c4, OLD.https_switch,
             OLD.upload_failing, OLD.block, OLD.waiting, OLD.activity = 'waiting_for_budget')
-        IS DISTINCT FROM (NEW.status, NEW.deleted_at, NEW.live_not_after, NEW.source, NEW.unknown_to_c4,
+        IS DISTINCT FROM (NEW.status, NEW.deleted_at, NEW.live_not_after, NEW.source, NEW.unknown_to_c4, NEW.https_switch,
             NEW.upload_failing, NEW.block, NEW.waiting, NEW.activity = 'waiting_for_budget'))
     EXECUTE FUNCTION tally_changed_domain();
 

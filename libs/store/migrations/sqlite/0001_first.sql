@@ -32,6 +32,8 @@ CREATE TABLE domains (
     revision                INTEGER NOT NULL CHECK (revision > 0),
     version                 INTEGER NOT NULL,
     source                  TEXT    NOT NULL CHECK (source IN ('c4', 'text')),
+    -- The reference of the customer whom the name belongs to; NULL for none. Labels are rows of `domain_labels`.
+    customer_ref            TEXT,
     created_at              INTEGER NOT NULL,
     deleted_at              INTEGER,
     -- When the keys of the name's certificates were destroyed after a delete.
@@ -42,6 +44,8 @@ CREATE TABLE domains (
     missing_first_at        INTEGER,
     missing_last_at         INTEGER,
     missing_answers         INTEGER NOT NULL DEFAULT 0,
+    -- Whether C4 last showed port 443, the customer's switch; 'off' is after it was on.
+    https_switch            TEXT    NOT NULL DEFAULT 'unknown' CHECK (https_switch IN ('unknown', 'on', 'off')),
     -- Since when DNS fails for the name (SERVFAIL).
     dns_failing_since       INTEGER,
     upload_failing          TEXT,
@@ -79,9 +83,12 @@ CREATE TABLE domains (
 
     -- Orders of the list.
     -- SQLite: computed columns are VIRTUAL, which costs no space; PostgreSQL 15 has STORED ones only.
+    -- `attention` is the rank of `Domain`s by the time until visitors see a warning (libs/store/src/attention.rs).
     attention               INTEGER NOT NULL GENERATED ALWAYS AS (
-        CASE status WHEN 'Emergency' THEN 1 WHEN 'Expired' THEN 2 WHEN 'Failure' THEN 3
-            WHEN 'Discard' THEN 4 WHEN 'Pending' THEN 5 ELSE 6 END) VIRTUAL,
+        CASE status WHEN 'Emergency' THEN 1 WHEN 'Expired' THEN 2 WHEN 'Failure' THEN 4 WHEN 'Discard' THEN 5
+            WHEN 'Pending' THEN CASE WHEN https_switch = 'off' THEN 9 ELSE 6 END
+            ELSE CASE WHEN https_switch = 'off' THEN 8 WHEN block IS NOT NULL OR source = 'text' THEN 3 ELSE 7 END
+        END) VIRTUAL,
     ends_at                 INTEGER NOT NULL
         GENERATED ALWAYS AS (coalesce(live_not_after, 9223372036854775807)) VIRTUAL,
 
@@ -100,6 +107,7 @@ CREATE TABLE domains (
             WHEN unknown_to_c4 THEN 'unknown_to_c4'
             WHEN upload_failing IS NOT NULL THEN json_extract(upload_failing, '$.code')
             WHEN source = 'text' AND status = 'Expired' THEN 'pasted_ended'
+            WHEN https_switch = 'off' THEN 'https_off'
             WHEN block IS NOT NULL THEN json_extract(block, '$.code')
             ELSE json_extract(waiting, '$.code')
         END) VIRTUAL,
@@ -117,6 +125,7 @@ CREATE INDEX domains_by_status_and_creation ON domains (status, created_at, name
 CREATE INDEX domains_by_expiry ON domains (ends_at, name) WHERE deleted_at IS NULL;
 CREATE INDEX domains_by_attention ON domains (attention, ends_at, name) WHERE deleted_at IS NULL;
 CREATE INDEX domains_by_who ON domains (who, attention, ends_at, name) WHERE deleted_at IS NULL AND who IS NOT NULL;
+CREATE INDEX domains_by_customer ON domains (customer_ref, name) WHERE deleted_at IS NULL AND customer_ref IS NOT NULL;
 CREATE INDEX domains_by_text ON domains (name) WHERE deleted_at IS NULL AND source = 'text';
 CREATE INDEX domains_renewal_blocked ON domains (name)
     WHERE deleted_at IS NULL AND status = 'Success' AND block IS NOT NULL;
@@ -134,6 +143,16 @@ CREATE INDEX domains_to_recheck ON domains (rechecked_on, name)
     WHERE deleted_at IS NULL AND source = 'c4' AND status IN ('Failure', 'Pending', 'Expired');
 CREATE INDEX domains_with_keys_to_destroy ON domains (deleted_at)
     WHERE deleted_at IS NOT NULL AND (keys_destroyed_at IS NULL OR keys_destroyed_at < deleted_at);
+
+-- Rows are labels of names, the callers' own words. The api writes them.
+CREATE TABLE domain_labels (
+    name  TEXT NOT NULL REFERENCES domains (name),
+    key   TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (name, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX domain_labels_by_value ON domain_labels (key, value, name);
 
 -- Rows are our accounts at CAs. The issuer and `ssl-manager account` write them. `pending_key` is the next key during a
 -- rollover: it is stored before the CA receives it (RFC 8555 section 7.3.5). Both keys are sealed
@@ -309,6 +328,34 @@ CREATE TABLE rechecked_days (
     completed_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- Rows are domains of a day's daily recheck: in which status each was asked, and what came out. The scheduler writes them
+-- and, after 30 days, deletes them; the step that decides one writes its outcome.
+CREATE TABLE midnights (
+    day           TEXT    NOT NULL,
+    name          TEXT    NOT NULL REFERENCES domains (name),
+    outcome       TEXT    NOT NULL CHECK (outcome IN ('waiting', 'works', 'changed', 'unchanged', 'deleted')),
+    status_before TEXT    NOT NULL,
+    reason_before TEXT    NOT NULL,
+    status_after  TEXT,
+    reason_after  TEXT    NOT NULL,
+    decided_at    INTEGER,
+    PRIMARY KEY (day, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX midnights_by_outcome ON midnights (day, outcome, name);
+CREATE INDEX midnights_waiting ON midnights (name) WHERE outcome = 'waiting';
+
+-- Rows are notes of staff on a name. The api writes and deletes them.
+CREATE TABLE notes (
+    id     TEXT    PRIMARY KEY,
+    name   TEXT    NOT NULL REFERENCES domains (name),
+    at     INTEGER NOT NULL,
+    author TEXT    NOT NULL,
+    text   TEXT    NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX notes_by_name ON notes (name, at);
+
 -- Rows are rate limits of CAs: `at` is the time up to which a limit is used (GCRA), or the last place in its queue. The
 -- issuer writes them in the transaction of the order; the scheduler deletes those that were unused for a week.
 CREATE TABLE buckets (
@@ -455,7 +502,8 @@ CREATE TRIGGER domains_tally_insert AFTER INSERT ON domains BEGIN
 END;
 
 CREATE TRIGGER domains_tally_update
-AFTER UPDATE OF status, deleted_at, live_not_after, source, unknown_to_c4, upload_failing, block, waiting, activity
+AFTER UPDATE OF status, deleted_at, live_not_after, source, unknown_to_c4, https_switch, upload_failing, block, waiting,
+    activity
 ON domains
 WHEN (old.status, old.deleted_at IS NULL, old.is_renewal_blocked, old.is_waiting_for_budget, old.reason_code,
         old.end_hour)

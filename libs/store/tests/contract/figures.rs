@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use domain::{Activity, Cause, CertificateId, Domain, Live, Reason, Status, Work, WorkKind};
 use jiff::Timestamp;
 use jiff::civil::{Date, date};
-use store::{Counted, DomainView, ListFilter, ListQuery, Overview, Store, Summary};
+use store::{AtRisk, Counted, ListFilter, ListQuery, Overview, Store, Summary};
 use tokio::task::JoinSet;
 
 use crate::kit::{Case, add, at, attempt, is_conflict, live, name, row, schedule, update, work, write};
@@ -238,7 +238,7 @@ pub async fn a_days_recheck_is_counted(store: Case) {
 
 /// The list in figures: a deleted domain does not count.
 pub async fn the_list_is_counted(store: Case) {
-    assert_eq!(store.summary(at(0)).await.unwrap(), Summary::default());
+    assert_eq!(store.summary(at(0), risk(0)).await.unwrap(), Summary::default());
     let blocked = |domain: Domain| domain.blocked(Reason::UnknownToC4).unwrap();
     add(&store, "pending").await;
     let failing = add(&store, "failing").await;
@@ -256,7 +256,7 @@ pub async fn the_list_is_counted(store: Case) {
         }
         update(store.at(1), &domain).await;
     }
-    let mut summary = store.summary(at(900)).await.unwrap();
+    let mut summary = store.summary(at(900), risk(902)).await.unwrap();
     summary.statuses.sort();
     assert_eq!(
         summary,
@@ -265,8 +265,14 @@ pub async fn the_list_is_counted(store: Case) {
             renewal_blocked: 1,
             expiring: 1,
             waiting_for_budget: 1,
+            at_risk: 2,
         }
     );
+}
+
+/// What is not renewed is at risk if it ends before that, what lags if it ends before 600.
+fn risk(ends: i64) -> AtRisk {
+    AtRisk { unrenewed_before: at(ends), lagging_before: at(600) }
 }
 
 /// The figures that a walk through all domains gives.
@@ -280,7 +286,9 @@ async fn recount(store: &Store) -> Summary {
             summary.statuses.push((status, domains as u64));
         }
     }
-    for DomainView { domain, .. } in &views {
+    for view in &views {
+        let domain = &view.domain;
+        summary.at_risk += u64::from(risk(1000).includes(view));
         let is_live = domain.recorded == Status::Success;
         summary.renewal_blocked += u64::from(is_live && domain.facts.block.is_some());
         summary.waiting_for_budget += u64::from(domain.activity == Activity::WaitingForBudget);
@@ -311,6 +319,7 @@ async fn change(store: &Store, now: Timestamp, certificate: CertificateId, choic
                 3 | 4 => row.blocked(Reason::UnknownToC4),
                 5 => row.doing(Activity::WaitingForBudget, None),
                 6 => row.upload_failed(Reason::UploadFailed { detail: String::new() }),
+                7 if choice.is_multiple_of(2) => row.https_off(),
                 7 => row.unknown_to_c4(now, false),
                 _ => row.clear(),
             };
@@ -350,7 +359,7 @@ pub async fn the_figures_are_those_of_a_recount(store: Case) {
         if round % 3 == 2 {
             store.fold_tallies(1000).await.unwrap();
         }
-        let mut summary = store.summary(at(1000)).await.unwrap();
+        let mut summary = store.summary(at(1000), risk(1000)).await.unwrap();
         summary.statuses.sort();
         let mut recounted = recount(&store).await;
         recounted.statuses.sort();

@@ -1,7 +1,9 @@
 //! The list: every order and filter against a plain model of it, and searches.
 
-use domain::{Domain, Facts, Live, Reason, Source, Status, Who};
-use store::{DomainView, ListFilter, ListOrder, ListQuery, Page, Place, Search, Store};
+use std::collections::BTreeMap;
+
+use domain::{Domain, Facts, HttpsSwitch, Live, Reason, Source, Status, Who};
+use store::{AtRisk, DomainView, ListFilter, ListOrder, ListQuery, Page, Place, Search, Store};
 
 use crate::kit::{Case, add, at, certificate, insert_certificate, live, name, update};
 
@@ -25,6 +27,10 @@ async fn fill(store: &Case) -> Vec<DomainView> {
             facts.live = Some(live(store, &label, 90 + 10 * (number % 4)).await);
         }
         facts.block = (number % 5 == 0).then(reason);
+        if number % 7 == 6 {
+            facts.https = HttpsSwitch::Off;
+            facts.block = None;
+        }
         facts.unknown_to_c4 = number == 7 || number == 8;
         facts.upload_failing = (number % 11 == 3).then(|| Reason::UploadFailed { detail: "503".to_owned() });
         let waiting = (number % 5 == 1).then_some(Reason::CaLimited {
@@ -38,9 +44,13 @@ async fn fill(store: &Case) -> Vec<DomainView> {
             source: if number % 6 == 1 { Source::Text } else { Source::C4 },
             facts,
             waiting,
+            customer_ref: ["", "4711", "=1+1"][(number % 3) as usize].to_owned(),
             ..row
         };
         update(store.at(100), &row).await;
+        let mut tx = store.begin("labels").await.unwrap();
+        tx.set_labels(&row.name, &labels(number)).await.unwrap();
+        tx.commit().await.unwrap();
     }
     let gone = add(store, "shop-gone").await;
     update(store.at(3), &gone.delete(at(3)).unwrap()).await;
@@ -52,6 +62,12 @@ async fn fill(store: &Case) -> Vec<DomainView> {
         assert_ne!(of_it.count(), 0, "{status}");
     }
     views
+}
+
+fn labels(number: i64) -> BTreeMap<String, String> {
+    let tier = ("tier".to_owned(), ["gold", "free"][(number % 2) as usize].to_owned());
+    let team = (number % 4 == 1).then(|| ("team".to_owned(), "a".to_owned()));
+    std::iter::once(tier).chain(team).collect()
 }
 
 /// The meaning of a filter.
@@ -68,6 +84,9 @@ fn fits(filter: &ListFilter, view: &DomainView) -> bool {
         && filter.expires_from.is_none_or(|from| ends_at.is_some_and(|end| end >= from))
         && filter.expires_before.is_none_or(|before| ends_at.is_some_and(|end| end < before))
         && (!filter.renewal_blocked || (domain.recorded == Status::Success && domain.facts.block.is_some()))
+        && filter.customer_ref.as_ref().is_none_or(|customer_ref| domain.customer_ref == *customer_ref)
+        && filter.labels.iter().all(|(key, value)| view.labels.get(key) == Some(value))
+        && filter.at_risk.is_none_or(|risk| risk.includes(view))
         && match &filter.search {
             None => true,
             Some(Search::Names(names)) => names.iter().any(|one| one == name),
@@ -110,6 +129,28 @@ fn filters(views: &[DomainView]) -> Vec<ListFilter> {
         words(Search::Sha256(sha256.unwrap())),
         words(Search::Serial("0a1b".into())),
     ];
+    let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let of_customer =
+        |customer_ref: &str| ListFilter { customer_ref: Some(customer_ref.to_owned()), ..none.clone() };
+    let labelled = |labels: Vec<(String, String)>| ListFilter { labels, ..none.clone() };
+    let risk = Some(AtRisk { unrenewed_before: at(115), lagging_before: at(111) });
+    filters.extend([
+        of_customer("4711"),
+        of_customer("nobody"),
+        ListFilter { labels: vec![label("tier", "gold")], ..of_customer("=1+1") },
+        ListFilter { search: Some(Search::Part("shop".into())), ..of_customer("=1+1") },
+        ListFilter { statuses: vec![Status::Success, Status::Pending], ..of_customer("4711") },
+        labelled(vec![label("tier", "gold")]),
+        labelled(vec![label("tier", "free"), label("team", "a")]),
+        labelled(vec![label("tier", "lead")]),
+        ListFilter { who: Some(Who::Customer), ..labelled(vec![label("tier", "gold")]) },
+        ListFilter { at_risk: risk, ..none.clone() },
+        ListFilter { at_risk: risk, statuses: vec![Status::Success], ..none.clone() },
+        ListFilter { at_risk: risk, statuses: vec![Status::Failure], ..none.clone() },
+        ListFilter { at_risk: risk, ..of_customer("4711") },
+        ListFilter { at_risk: risk, ..words(Search::Part("shop".into())) },
+        ListFilter { at_risk: risk, who: Some(Who::Customer), ..none.clone() },
+    ]);
     filters.extend(Who::ALL.map(|who| ListFilter { who: Some(who), ..none.clone() }));
     filters.extend(Status::ALL.map(|status| of(&[status])));
     filters
@@ -180,19 +221,22 @@ pub async fn the_orders_put_first_what_comes_first(store: Case) {
     let with = ends.iter().take_while(|end| end.is_some()).count();
     assert!(ends[..with].is_sorted() && ends[with..].iter().all(Option::is_none));
     assert!(with > 0 && with < views.len());
-    let mut statuses: Vec<Status> =
-        in_order(ListOrder::Attention).await.iter().map(|view| view.domain.recorded).collect();
-    statuses.dedup();
+    let kind = |view: &DomainView| {
+        let domain = &view.domain;
+        let is_off = domain.facts.https == HttpsSwitch::Off;
+        let is_unrenewed = domain.facts.block.is_some() || domain.source == Source::Text;
+        match domain.recorded {
+            Status::Success if is_off => "live, off",
+            Status::Pending if is_off => "off",
+            Status::Success if is_unrenewed => "unrenewed",
+            status => status.as_str(),
+        }
+    };
+    let mut kinds: Vec<&str> = in_order(ListOrder::Attention).await.iter().map(kind).collect();
+    kinds.dedup();
     assert_eq!(
-        statuses,
-        [
-            Status::Emergency,
-            Status::Expired,
-            Status::Failure,
-            Status::Discard,
-            Status::Pending,
-            Status::Success
-        ]
+        kinds,
+        ["Emergency", "Expired", "unrenewed", "Failure", "Discard", "Pending", "Success", "live, off", "off"]
     );
     let created = in_order(ListOrder::Creation).await;
     assert!(created.is_sorted_by_key(|view| (view.domain.created_at, view.domain.name.to_string())));

@@ -17,10 +17,13 @@ mod fencing;
 mod figures;
 mod groups;
 mod kit;
+mod labels;
 mod ledger;
 mod list;
 mod listing;
 mod messages;
+mod midnights;
+mod notes;
 mod orders;
 mod recheck;
 mod retention;
@@ -122,6 +125,9 @@ cases! {
         each_of_many_at_once_has_its_own_answer
         of_two_of_one_name_one_is_committed
         those_that_are_dropped_hold_nobody_up;
+    labels:
+        labels_belong_to_a_name_and_are_searched_for
+        the_rank_of_the_databases_is_that_of_the_program;
     ledger:
         buckets_come_back
         a_bucket_that_was_read_waits_for_its_reader
@@ -136,6 +142,11 @@ cases! {
         only_listed_domains_expire
         a_watcher_misses_nothing_while_others_write
         the_changes_of_one_name_resume;
+    midnights:
+        what_was_asked_at_midnight_has_an_outcome
+        reports_are_kept_for_a_while;
+    notes:
+        notes_are_added_and_deleted;
     messages:
         messages_come_in_order_and_by_kind
         a_taken_message_is_leased

@@ -1,11 +1,11 @@
 //! Generate: the dashboard's button. It never orders what is there, under way, or not due, unless it is forced to.
 
 use audit::Caller;
-use domain::{Cause, Domain, DomainName, HistoryKind, Source, Work, WorkKind};
+use domain::{Cause, Domain, HistoryKind, Source, Work, WorkKind};
 use jiff::SignedDuration;
 use store::{DomainView, Entry, Tx};
 
-use super::{CommandError, Commands, Step};
+use super::{Addition, CommandError, Commands, Step};
 
 /// By then the new certificate is usually live, and brings a comparison of its own.
 const COMPARE_AFTER: SignedDuration = SignedDuration::from_mins(5);
@@ -14,17 +14,23 @@ impl Commands {
     /// Sees to it that a domain has a generated certificate.
     pub async fn generate(
         &self,
-        name: &DomainName,
+        addition: impl Into<Addition>,
         force: bool,
         by: &Caller,
     ) -> Result<DomainView, CommandError> {
+        let addition = addition.into();
+        let name = &addition.name;
         let mut step = self.open("generate_certificate", name, by).await?;
         match step.before.clone().filter(|domain| domain.deleted_at.is_none()) {
             None => {
-                self.put_on_list(&mut step, name, HistoryKind::Generated).await?;
+                self.put_on_list(&mut step, &addition, HistoryKind::Generated).await?;
                 step.commit().await?;
             }
-            Some(listed) => self.generate_listed(step, listed, force).await?,
+            Some(listed) => {
+                self.label_step(&mut step, &listed, &addition.labels).await?;
+                let listed = step.before.clone().unwrap_or(listed);
+                self.generate_listed(step, listed, force).await?;
+            }
         }
         self.result(name).await
     }

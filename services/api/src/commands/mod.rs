@@ -5,6 +5,8 @@ mod add;
 mod delete;
 mod generate;
 mod import;
+mod labels;
+mod notes;
 mod recheck;
 mod revoke;
 pub(crate) mod roll_back;
@@ -13,12 +15,13 @@ use std::sync::Arc;
 
 use audit::Caller;
 use domain::{
-    Cause, CertificateId, Clock, Domain, DomainName, Entropy, InvalidTransition, OrderState, PreExpiry, Work,
-    WorkKind, renewal_point,
+    Cause, CertificateId, Clock, Domain, DomainName, Entropy, InvalidTransition, LabelError, OrderState,
+    PreExpiry, Work, WorkKind, renewal_point,
 };
 use jiff::Timestamp;
 use store::{AuditEntry, Certificate, DomainView, Entry, Store, StoreError, Tx};
 
+pub use add::Addition;
 pub use revoke::Revoking;
 
 /// Why a command did nothing.
@@ -46,6 +49,9 @@ pub enum CommandError {
         /// Why not.
         why: String,
     },
+    /// The reference or the labels are not kept.
+    #[error(transparent)]
+    Label(#[from] LabelError),
     /// The store failed or the row changed meanwhile.
     #[error(transparent)]
     Store(#[from] StoreError),

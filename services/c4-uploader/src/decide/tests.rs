@@ -1,4 +1,4 @@
-use domain::{CertificateSummary, DomainName, EdgeBehind, Missing, Status};
+use domain::{CertificateSummary, DomainName, EdgeBehind, Facts, Missing, Status};
 
 use super::*;
 
@@ -57,6 +57,7 @@ pub(super) fn task(domain: &Domain, certificate: Certificate) -> Task {
         is_live: is_live(domain, certificate.id()),
         is_failing: domain.facts.upload_failing.is_some(),
         sealed_key: vec![1],
+        is_https_on: None,
         certificate,
     }
 }
@@ -236,4 +237,29 @@ fn a_question_without_an_answer_changes_nothing() {
     assert_eq!(step(&last).before, step(&last).after);
     assert_eq!(due_in(&last), SignedDuration::from_hours(3));
     assert_eq!(last.next.unwrap().attempts, 2);
+}
+
+/// A comparison sees the customer's switch: off after it was on, and on again.
+#[test]
+fn a_comparison_sees_that_https_is_switched_off_and_on_again() {
+    let live = Live { certificate: certificate(1).id(), not_after: certificate(1).summary.not_after };
+    let on = domain().clear().unwrap().uploaded(live).unwrap();
+    let off = on.clone().https_off().unwrap();
+    let unknown = Domain { facts: Facts { https: HttpsSwitch::Unknown, ..on.facts.clone() }, ..on.clone() };
+    for (before, shown, after, goes_on) in [
+        (&on, Some(false), &off, false),
+        (&on, Some(true), &on, false),
+        (&on, None, &on, false),
+        (&off, Some(false), &off, false),
+        (&off, Some(true), &on, true),
+        (&unknown, Some(false), &unknown, false),
+    ] {
+        let task = Task { is_https_on: shown, ..task(before, certificate(1)) };
+        let (lease, renewal) = (lease(0), Renewal::default());
+        let last = decider(&lease, &renewal).live(before, &task, false).unwrap();
+        let step = last.step.unwrap();
+        assert_eq!(step.after.facts, after.facts, "{shown:?}");
+        assert_eq!(step.entry.is_some(), before.facts != after.facts);
+        assert_eq!(step.writes.contains(&Write::DueNow(WorkKind::Issue)), goes_on, "{shown:?}");
+    }
 }

@@ -23,7 +23,8 @@ impl Stream for Names {
 
     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let line = self.batch.names.get(self.next);
-        let request = line.map(|line| v1::BatchAddDomainsRequest { name: line.text.clone() });
+        let request =
+            line.map(|line| v1::BatchAddDomainsRequest { name: line.text.clone(), ..Default::default() });
         self.next += 1;
         Poll::Ready(request)
     }

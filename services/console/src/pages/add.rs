@@ -221,11 +221,12 @@ fn many(frame: &Frame, lines: Lines) -> Result<Arc<Batch>, Problem> {
 /// Adds one; one that is there already and has nothing live gets its certificate ordered.
 async fn add(frame: &Frame, line: &Line) -> Result<Response, Problem> {
     let name = line.text.clone();
-    let request = v1::AddDomainRequest { name: name.clone() };
+    let request = v1::AddDomainRequest { name: name.clone(), ..Default::default() };
     let added = frame.domains().add_domain(request).await?.into_inner();
     let has_live = added.domain.is_some_and(|domain| domain.certificate.is_some());
     if !added.created && !has_live {
-        let request = v1::GenerateCertificateRequest { name: name.clone(), force: false };
+        let request =
+            v1::GenerateCertificateRequest { name: name.clone(), force: false, ..Default::default() };
         frame.domains().generate_certificate(request).await?;
     }
     Ok(Redirect::to(&format!("/domains/{name}")).into_response())

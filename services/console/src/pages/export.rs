@@ -28,6 +28,9 @@ pub(crate) async fn domains(frame: Frame) -> Result<Response, Problem> {
         "activity",
         "next_attempt_at",
         "sha256",
+        "customer_ref",
+        "labels",
+        "at_risk",
     ])?;
     for domain in walk.next().await?.unwrap_or_default() {
         line(&mut first, &domain)?;
@@ -55,6 +58,8 @@ fn line(csv: &mut Csv, domain: &v1::Domain) -> Result<(), csv::Error> {
     let time = |at| instant(at).map_or_else(String::new, |at| format!("{at:.0}"));
     let reason = domain.reason.as_ref();
     let certificate = domain.certificate.as_ref();
+    let labels: Vec<String> =
+        domain.labels.iter().map(|label| format!("{}={}", label.key, label.value)).collect();
     csv.line([
         &domain.name,
         status_word(domain.status()),
@@ -66,6 +71,9 @@ fn line(csv: &mut Csv, domain: &v1::Domain) -> Result<(), csv::Error> {
         &domain.activity,
         &time(domain.next_attempt_at.as_ref()),
         certificate.map_or("", |certificate| &certificate.sha256),
+        &domain.customer_ref,
+        &labels.join("; "),
+        if domain.at_risk { "yes" } else { "" },
     ])
 }
 
@@ -88,13 +96,16 @@ mod tests {
                 ..v1::Reason::default()
             }),
             activity: "retrying".to_owned(),
+            customer_ref: "=1+1".to_owned(),
+            labels: vec![v1::Label { key: "tier".to_owned(), value: "gold".to_owned() }],
             ..v1::Domain::default()
         };
         let mut csv = Csv::new();
         line(&mut csv, &domain).unwrap();
         assert_eq!(
             String::from_utf8(csv.bytes().unwrap()).unwrap(),
-            "shop.example.com,Failure,c4,1970-01-01T00:00:00Z,,not_pointed,customer,retrying,1970-01-01T00:01:00Z,\r\n"
+            "shop.example.com,Failure,c4,1970-01-01T00:00:00Z,,not_pointed,customer,retrying,1970-01-01T00:01:00Z,,\
+             '=1+1,tier=gold,\r\n"
         );
     }
 }

@@ -85,6 +85,7 @@ impl ListPage {
         let mut kept: Vec<(&'static str, String)> = Vec::new();
         let statuses = self.filter.statuses.iter();
         kept.extend(statuses.map(|status| ("status", status_word(*status).to_owned())));
+        kept.extend(self.filter.owner());
         if self.filter.order != Order::default() {
             kept.push(("order", self.filter.order.word().to_owned()));
         }
@@ -216,6 +217,8 @@ fn tokens(filter: &Filter) -> Vec<Token> {
     if filter.blocked {
         put("Renewal blocked".to_owned(), &|filter| filter.blocked = false);
     }
+    let owner = filter.owner_tokens().into_iter();
+    tokens.extend(owner.map(|(label, without)| Token { label, without: without.address() }));
     tokens
 }
 

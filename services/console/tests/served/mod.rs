@@ -107,7 +107,7 @@ impl Served {
     }
 
     pub(crate) async fn add(&self, name: &str) {
-        let request = v1::AddDomainRequest { name: name.to_owned() };
+        let request = v1::AddDomainRequest { name: name.to_owned(), ..Default::default() };
         self.api.clone().add_domain(self.signed(request)).await.unwrap();
     }
 

@@ -201,7 +201,7 @@ impl Kit {
     pub(crate) async fn why(&self, name: &DomainName) -> (Status, &'static str, Who) {
         let domain = self.domain(name).await;
         let reason = domain.reason().unwrap();
-        (domain.status(self.now()), reason.code(), reason.who())
+        (domain.status(self.now()), reason.code(), reason.who().unwrap())
     }
 
     /// Minutes until the next attempt.

@@ -16,3 +16,4 @@ mod renewals;
 mod rests;
 mod revocations;
 mod rollovers;
+mod switched_off;

@@ -1,6 +1,7 @@
 //! What is not tried again and again: challenges that fail although preflight is fine, and what nobody waits for.
 
-use domain::{Cause, HistoryKind, Reason, Status, Who};
+use domain::{Cause, HistoryKind, MidnightOutcome, Reason, Status, Who};
+use jiff::civil::{Date, date};
 use sandbox::ValidationResult;
 
 use super::kit::{DAY, Kit, name};
@@ -158,4 +159,27 @@ async fn a_recheck_gives_way_where_all_hands_are_busy() {
     drop(busy);
     kit.run_next(&name).await;
     assert_eq!(kit.ca().orders_placed(), 1);
+}
+
+#[tokio::test]
+async fn what_comes_of_the_daily_recheck_is_in_the_report() {
+    let kit = Kit::new().await;
+    let name = name("shop");
+    kit.add(&name).await;
+    kit.world.dns.control().set_cname(name.as_str(), "elsewhere.example.net");
+    assert!(kit.run(&name).await);
+    let outcome = async |day: Date| {
+        let mut tx = kit.store.begin("midnight").await.unwrap();
+        tx.ask_at_midnight(day, &[kit.domain(&name).await]).await.unwrap();
+        tx.commit().await.unwrap();
+        kit.ask(&name, Cause::Midnight).await;
+        assert!(kit.run(&name).await);
+        kit.store.midnight_figures(day).await.unwrap().outcomes
+    };
+    assert_eq!(outcome(date(2026, 11, 24)).await, [(MidnightOutcome::Unchanged, 1)]);
+    kit.world.point_at_cdn(name.as_str());
+    kit.ca().validation_result(name.as_str(), invalid());
+    assert_eq!(outcome(date(2026, 11, 25)).await, [(MidnightOutcome::Changed, 1)]);
+    kit.ca().validation_result(name.as_str(), ValidationResult::Valid);
+    assert_eq!(outcome(date(2026, 11, 26)).await, [(MidnightOutcome::Waiting, 1)], "C4 has to show it");
 }

@@ -24,7 +24,13 @@ pub(crate) enum DomainCommand {
         /// Order anew although the certificate is not due; a CA allows five of the same name a week
         #[arg(long)]
         force: bool,
+        #[command(flatten)]
+        owner: OwnerArgs,
     },
+    /// Change whom a domain belongs to: the customer's reference and labels
+    ///
+    /// What is not named stays.
+    Label(LabelArgs),
     /// Ask what stands in the way of a certificate; changes nothing
     ///
     /// Asks C4, DNS, CAA and the challenge path, as before every order. The domain need not be on the list.
@@ -32,6 +38,10 @@ pub(crate) enum DomainCommand {
         #[arg(value_parser = pasted_name)]
         name: String,
     },
+    /// Add a note on a domain, list its notes, or delete one
+    ///
+    /// Notes are for staff and are not edited. Their author or an admin may delete them.
+    Note(NoteArgs),
     /// Show a domain
     ///
     /// Begins with what its status means and what follows, and ends with the message for whoever must act.
@@ -83,6 +93,11 @@ pub(crate) enum DomainCommand {
         /// Only this domain
         #[arg(value_parser = pasted_name)]
         name: Option<String>,
+        #[command(flatten)]
+        owner: OwnerArgs,
+        /// Only those of which visitors see a warning soon unless somebody acts
+        #[arg(long)]
+        at_risk: bool,
     },
     /// Take a domain off the list; its history stays
     Delete {
@@ -101,6 +116,63 @@ pub(crate) enum DomainCommand {
     Download(DownloadArgs),
     /// Have a certificate revoked at its CA; one that serves is replaced first
     Revoke(RevokeArgs),
+}
+
+/// Whom a domain belongs to.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct OwnerArgs {
+    /// The customer's reference
+    #[arg(long, value_name = "REF")]
+    pub(crate) customer: Option<String>,
+    /// A label; can be given several times
+    #[arg(long, value_name = "KEY=VALUE", value_parser = ::domain::parse_label)]
+    pub(crate) label: Vec<(String, String)>,
+}
+
+impl OwnerArgs {
+    /// The labels as the API has them.
+    pub(crate) fn labels(&self) -> Vec<v1::Label> {
+        let label = |(key, value): &(String, String)| v1::Label { key: key.clone(), value: value.clone() };
+        self.label.iter().map(label).collect()
+    }
+
+    /// The reference; empty for none.
+    pub(crate) fn customer_ref(&self) -> String {
+        self.customer.clone().unwrap_or_default()
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LabelArgs {
+    #[arg(value_parser = pasted_name)]
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) owner: OwnerArgs,
+    /// The key of a label to remove; can be given several times
+    #[arg(long, value_name = "KEY")]
+    pub(crate) remove: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MidnightArgs {
+    /// The day in the scheduler's time zone, such as 2026-11-30; without, the last one
+    #[arg(long, value_name = "DAY", default_value = "")]
+    pub(crate) day: String,
+    /// Lines of CSV, for programs
+    #[arg(long)]
+    pub(crate) csv: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NoteArgs {
+    #[arg(value_parser = pasted_name)]
+    pub(crate) name: String,
+    /// What the new note says; without, the notes are listed
+    #[arg(conflicts_with = "delete")]
+    pub(crate) text: Option<String>,
+    /// Delete the note with this id
+    #[arg(long, value_name = "ID")]
+    pub(crate) delete: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -186,6 +258,11 @@ pub(crate) struct ListArgs {
     /// Only those that are live but cannot be renewed as things are
     #[arg(long)]
     pub(crate) renewal_blocked: bool,
+    #[command(flatten)]
+    pub(crate) owner: OwnerArgs,
+    /// Only those of which visitors see a warning soon unless somebody acts
+    #[arg(long)]
+    pub(crate) at_risk: bool,
     /// At most so many
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: Option<u32>,
@@ -308,9 +385,13 @@ mod tests {
     #[test]
     fn the_list_takes_words_and_times() {
         let args = list(
-            "--order attention --descending --source text --who cdn-operator --expires-before 7d --limit 5",
+            "--order attention --descending --source text --who cdn-operator --expires-before 7d --limit 5 \
+             --customer 4711 --label tier=gold --label team=a=b --at-risk",
         )
         .expect("good options");
+        let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        assert_eq!(args.owner.label, [label("tier", "gold"), label("team", "a=b")]);
+        assert_eq!((args.owner.customer.as_deref(), args.at_risk), (Some("4711"), true));
         assert_eq!((args.order, args.descending), (Order::Attention, true));
         assert_eq!((args.source, args.who), (Some(SourceWord::Text), Some(WhoWord::CdnOperator)));
         assert_eq!((args.expires_before, args.limit), (Some(When::InDays(7)), Some(5)));
@@ -332,6 +413,7 @@ mod tests {
             "--expires-before 7",
             "--limit 0",
             "--source c5",
+            "--label tier",
         ] {
             assert!(list(bad).is_none(), "{bad}");
         }

@@ -50,8 +50,20 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("account import", &["ssl-manager account import --issuer letsencrypt --file account.json"]),
     ("audit verify", &["ssl-manager audit verify --config ssl-manager.toml"]),
     ("audit list", &["ssl-manager audit list --subject shop.example.com --limit 20"]),
-    ("domain add", &["ssl-manager domain add shop.example.com", "ssl-manager domain add --file names.txt"]),
+    (
+        "domain add",
+        &[
+            "ssl-manager domain add shop.example.com --customer 4711",
+            "ssl-manager domain add --file names.txt --label tier=gold",
+        ],
+    ),
     ("domain generate", &["ssl-manager domain generate shop.example.com"]),
+    ("domain label", &["ssl-manager domain label shop.example.com --customer 4711 --remove tier"]),
+    (
+        "domain note",
+        &["ssl-manager domain note shop.example.com ticket-4711", "ssl-manager domain note shop.example.com"],
+    ),
+    ("midnight", &["ssl-manager midnight", "ssl-manager midnight --day 2026-11-30 --csv"]),
     ("domain check", &["ssl-manager domain check shop.example.com"]),
     ("domain show", &["ssl-manager domain show shop.example.com"]),
     ("domain history", &["ssl-manager domain history shop.example.com"]),
@@ -71,6 +83,8 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         "domain list",
         &[
             "ssl-manager domain list --status Failure --who customer",
+            "ssl-manager domain list --customer 4711 --label tier=gold",
+            "ssl-manager domain list --at-risk --order attention",
             "ssl-manager domain list --search .example.com -o csv",
             "ssl-manager domain list --expires-before 7d -o name",
         ],

@@ -16,7 +16,7 @@ use tonic::{Request, Status};
 
 use super::connect::Client;
 use super::{answer, failed, show};
-use crate::cli::{Output, pasted_name};
+use crate::cli::{Output, OwnerArgs, pasted_name};
 use crate::dispatch::Failure;
 use crate::output::{complain, print, print_json, table};
 
@@ -32,25 +32,31 @@ pub(crate) struct AddArgs {
     /// File with names, one a line, or - for stdin; blank lines and those that begin with # are ignored
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
+    #[command(flatten)]
+    owner: OwnerArgs,
 }
 
 pub(crate) async fn run(client: &mut Client, args: &AddArgs, output: Output) -> Result<(), Failure> {
     match (&args.file, &args.names[..]) {
-        (None, [name]) => one(client, name, output).await,
-        (None, _) => many(client, args.names.clone(), output).await,
+        (None, [name]) => one(client, name, &args.owner, output).await,
+        (None, _) => many(client, args.names.clone(), &args.owner, output).await,
         (Some(file), _) => {
             let mut names = args.names.clone();
             names.extend(listed(&read(file)?));
             if names.is_empty() {
                 return Err(Failure::usage(format!("there is no name in {}", file.display())));
             }
-            many(client, names, output).await
+            many(client, names, &args.owner, output).await
         }
     }
 }
 
-async fn one(client: &mut Client, name: &str, output: Output) -> Result<(), Failure> {
-    let request = v1::AddDomainRequest { name: name.to_owned() };
+async fn one(client: &mut Client, name: &str, owner: &OwnerArgs, output: Output) -> Result<(), Failure> {
+    let request = v1::AddDomainRequest {
+        name: name.to_owned(),
+        customer_ref: owner.customer_ref(),
+        labels: owner.labels(),
+    };
     let added = answer(client.add_domain(Request::new(request)).await)?;
     show::print_domain(output, &added.domain.unwrap_or_default())
 }
@@ -77,10 +83,19 @@ enum End {
     Cut(Status),
 }
 
-async fn many(client: &mut Client, names: Vec<String>, output: Output) -> Result<(), Failure> {
+async fn many(
+    client: &mut Client,
+    names: Vec<String>,
+    owner: &OwnerArgs,
+    output: Output,
+) -> Result<(), Failure> {
     let sent = names.len();
-    let requests: Vec<_> =
-        names.iter().map(|name| v1::BatchAddDomainsRequest { name: name.clone() }).collect();
+    let request = |name: &String| v1::BatchAddDomainsRequest {
+        name: name.clone(),
+        customer_ref: owner.customer_ref(),
+        labels: owner.labels(),
+    };
+    let requests: Vec<_> = names.iter().map(request).collect();
     let call = client.batch_add_domains(Request::new(tokio_stream::iter(requests)));
     let mut answers = answer(call.await)?;
     let progress = progress(sent);

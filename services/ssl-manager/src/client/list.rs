@@ -18,9 +18,20 @@ use crate::terminal::{Cell, Look, columns, grid};
 use crate::times::Times;
 
 const HEADS: [&str; 5] = ["NAME", "STATUS", "EXPIRES", "NEXT", "WHY"];
-const WIDE_HEADS: [&str; 9] =
-    ["name", "status", "why", "who", "activity", "next_attempt", "expires", "source", "added"];
-const CSV_HEADS: [&str; 10] = [
+const WIDE_HEADS: [&str; 11] = [
+    "name",
+    "status",
+    "why",
+    "who",
+    "activity",
+    "next_attempt",
+    "expires",
+    "source",
+    "added",
+    "customer",
+    "labels",
+];
+const CSV_HEADS: [&str; 13] = [
     "name",
     "status",
     "source",
@@ -31,6 +42,9 @@ const CSV_HEADS: [&str; 10] = [
     "reason",
     "who",
     "message",
+    "customer_ref",
+    "labels",
+    "at_risk",
 ];
 const GAP: usize = 2;
 /// Fewer characters than these of a cell say nothing.
@@ -165,6 +179,8 @@ fn wide(domains: &[v1::Domain], times: &Times, look: Look) -> String {
             when(domain.expires_at.as_ref()),
             Cell::from(show::source(domain.source())),
             when(domain.created_at.as_ref()),
+            dash(&domain.customer_ref),
+            dash(&show::labels(domain)),
         ]
     };
     let rows: Vec<Vec<Cell>> = domains.iter().map(row).collect();
@@ -196,11 +212,19 @@ fn csv(domains: &[v1::Domain], with_heads: bool) -> Result<String, Failure> {
             reason.code,
             reason.who,
             reason.message,
+            unlike_formula(&domain.customer_ref),
+            show::labels(domain),
+            domain.at_risk.to_string(),
         ];
         writer.write_record(record).map_err(failed)?;
     }
     let bytes = writer.into_inner().map_err(|error| Failure::new("OUTPUT", error.to_string()))?;
     Ok(String::from_utf8_lossy(&bytes).trim_end_matches('\n').to_owned())
+}
+
+/// A cell that a spreadsheet would take for a formula begins with an apostrophe.
+fn unlike_formula(cell: &str) -> String {
+    if cell.starts_with(['=', '+', '-', '@']) { format!("'{cell}") } else { cell.to_owned() }
 }
 
 fn request(args: &ListArgs) -> Result<v1::ListDomainsRequest, Failure> {
@@ -226,6 +250,9 @@ fn request(args: &ListArgs) -> Result<v1::ListDomainsRequest, Failure> {
         expires_before: instant(args.expires_before)?,
         renewal_blocked: args.renewal_blocked,
         who: args.who.map_or("", |who| who.as_str()).to_owned(),
+        customer_ref: args.owner.customer_ref(),
+        labels: args.owner.labels(),
+        at_risk: args.at_risk,
         ..v1::ListDomainsRequest::default()
     })
 }
@@ -283,14 +310,16 @@ mod tests {
     #[test]
     fn csv_is_for_programs() {
         let mut domain = domain("a.example.com", v1::Status::Failure, "caa_forbids");
+        domain.customer_ref = "=1+1".to_owned();
+        domain.labels = vec![v1::Label { key: "tier".to_owned(), value: "gold".to_owned() }];
         if let Some(reason) = &mut domain.reason {
             reason.message = "Add the record 0 issue \"ca.example\", please.".to_owned();
         }
         assert_eq!(
             csv(&[domain], true).unwrap(),
-            "name,status,source,created_at,expires_at,activity,next_attempt_at,reason,who,message\n\
+            "name,status,source,created_at,expires_at,activity,next_attempt_at,reason,who,message,customer_ref,labels,at_risk\n\
              a.example.com,Failure,,,,idle,2026-11-30T17:00:00.5Z,caa_forbids,customer,\
-             \"Add the record 0 issue \"\"ca.example\"\", please.\""
+             \"Add the record 0 issue \"\"ca.example\"\", please.\",'=1+1,tier=gold,false"
         );
         assert_eq!(csv(&[], false).unwrap(), "");
     }

@@ -10,6 +10,8 @@ mod files;
 mod history;
 mod import;
 mod list;
+mod midnight;
+mod notes;
 mod overview;
 mod revoke;
 mod show;
@@ -21,7 +23,7 @@ use proto::v1;
 use serde_json::json;
 use tonic::{Request, Response, Status};
 
-use crate::cli::{DomainCommand, Global, Output};
+use crate::cli::{DomainCommand, Global, MidnightArgs, Output};
 use crate::dispatch::Failure;
 use crate::output::print_done;
 use connect::{Client, connect};
@@ -57,9 +59,23 @@ pub(crate) async fn run(command: &DomainCommand, global: &Global) -> Result<(), 
     let output = global.output;
     let shown = match command {
         DomainCommand::Add(args) => return add::run(&mut client, args, output).await,
-        DomainCommand::Generate { name, force } => {
-            let request = v1::GenerateCertificateRequest { name: name.clone(), force: *force };
+        DomainCommand::Generate { name, force, owner } => {
+            let request = v1::GenerateCertificateRequest {
+                name: name.clone(),
+                force: *force,
+                customer_ref: owner.customer_ref(),
+                labels: owner.labels(),
+            };
             answer(client.generate_certificate(Request::new(request)).await)?.domain
+        }
+        DomainCommand::Label(args) => {
+            let request = v1::SetDomainLabelsRequest {
+                name: args.name.clone(),
+                customer_ref: args.owner.customer.clone(),
+                labels: args.owner.labels(),
+                remove_labels: args.remove.clone(),
+            };
+            answer(client.set_domain_labels(Request::new(request)).await)?.domain
         }
         DomainCommand::Show { name } => {
             let request = v1::GetDomainRequest { name: name.clone() };
@@ -78,10 +94,19 @@ pub(crate) async fn run(command: &DomainCommand, global: &Global) -> Result<(), 
         DomainCommand::Certificates { name } => return certificates::run(&mut client, name, output).await,
         DomainCommand::Summary => return overview::summary(&mut client, output).await,
         DomainCommand::Overview => return overview::overview(&mut client, output).await,
+        DomainCommand::Note(args) => return notes::run(&mut client, args, output).await,
         DomainCommand::History { name } => return history::run(&mut client, name, output).await,
         DomainCommand::List(args) => return list::run(&mut client, args, output).await,
-        DomainCommand::Watch { after, name } => {
-            return watch::run(&mut client, *after, name.as_deref(), output).await;
+        DomainCommand::Watch { after, name, owner, at_risk } => {
+            let request = v1::WatchDomainsRequest {
+                after_position: *after,
+                name: name.clone().unwrap_or_default(),
+                customer_ref: owner.customer_ref(),
+                labels: owner.labels(),
+                at_risk: *at_risk,
+                ..v1::WatchDomainsRequest::default()
+            };
+            return watch::run(&mut client, request, output).await;
         }
         DomainCommand::Delete { name, remove_from_c4, .. } => {
             return delete(&mut client, name, *remove_from_c4, output).await;
@@ -90,6 +115,12 @@ pub(crate) async fn run(command: &DomainCommand, global: &Global) -> Result<(), 
         DomainCommand::Revoke(args) => return revoke::run(&mut client, args, output).await,
     };
     show::print_domain(output, &shown.unwrap_or_default())
+}
+
+/// `midnight`: the report of a daily recheck.
+pub(crate) async fn midnight(args: &MidnightArgs, global: &Global) -> Result<(), Failure> {
+    let mut client = connect(global).await?;
+    midnight::run(&mut client, args, global.output).await
 }
 
 pub(crate) fn answer<T>(result: Result<Response<T>, Status>) -> Result<T, Failure> {

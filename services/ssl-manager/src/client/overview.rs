@@ -24,6 +24,7 @@ pub(crate) async fn summary(client: &mut Client, output: Output) -> Result<(), F
         "expiring_within_7_days": told.expiring_within_7_days,
         "waiting_for_budget": told.waiting_for_budget,
         "queue_through_at": time(told.queue_through_at.as_ref()),
+        "at_risk": told.at_risk,
     });
     match output {
         Output::Json => print_json(&shown),
@@ -37,6 +38,7 @@ fn summary_text(told: &v1::GetSummaryResponse, times: &Times, look: Look) -> Str
         ("Domains", status_counts(&told.statuses)),
         ("Renewal blocked", format!("{} live domains", told.renewal_blocked)),
         ("Ending", format!("{} within 7 days", told.expiring_within_7_days)),
+        ("At risk", format!("{} live domains", told.at_risk)),
         ("Queue", queue(told.waiting_for_budget, through, times)),
     ];
     facts(rows, look)

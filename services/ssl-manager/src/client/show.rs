@@ -52,7 +52,14 @@ fn facts(domain: &v1::Domain, times: &Times) -> Vec<(&'static str, Cell)> {
         ("Next attempt", time(domain.next_attempt_at.as_ref())),
     ];
     if let Some(reason) = &domain.reason {
-        facts.push(("Reason", format!("{} ({} must act)", reason.code, who(&reason.who)).into()));
+        let act = if reason.who.is_empty() { "nobody" } else { who(&reason.who) };
+        facts.push(("Reason", format!("{} ({act} must act)", reason.code).into()));
+    }
+    if !domain.customer_ref.is_empty() {
+        facts.push(("Customer", Cell::from(&domain.customer_ref)));
+    }
+    if !domain.labels.is_empty() {
+        facts.push(("Labels", labels(domain).into()));
     }
     facts.push(("Source", source(domain.source()).into()));
     facts.push(("Expires", time(domain.expires_at.as_ref())));
@@ -65,6 +72,12 @@ fn facts(domain: &v1::Domain, times: &Times) -> Vec<(&'static str, Cell)> {
     facts
 }
 
+/// `tier=gold; team=a`
+pub(super) fn labels(domain: &v1::Domain) -> String {
+    let labels = domain.labels.iter().map(|label| format!("{}={}", label.key, label.value));
+    labels.collect::<Vec<_>>().join("; ")
+}
+
 /// Facts beside their names.
 pub(super) fn pairs(rows: &[Vec<Cell>], look: Look) -> String {
     let shown = grid(&["", ""], rows, look);
@@ -74,7 +87,7 @@ pub(super) fn pairs(rows: &[Vec<Cell>], look: Look) -> String {
 /// The sentence for whoever must act, and the records to set.
 pub(super) fn message(reason: &v1::Reason, look: Look) -> String {
     let mut lines = vec![match reason.who.as_str() {
-        "us" => "What is going on:".to_owned(),
+        "us" | "" => "What is going on:".to_owned(),
         other => format!("Message for the {}:", who(other)),
     }];
     let room = look.width.saturating_sub(INDENT.len());

@@ -22,15 +22,10 @@ const NAME_WIDTH: usize = 28;
 /// Prints one line per change until Ctrl-C. Errors: the server ended the stream, which it does when it stops.
 pub(super) async fn run(
     client: &mut Client,
-    after: Option<i64>,
-    name: Option<&str>,
+    request: v1::WatchDomainsRequest,
     output: Output,
 ) -> Result<(), Failure> {
-    let request = v1::WatchDomainsRequest {
-        after_position: after,
-        name: name.unwrap_or_default().to_owned(),
-        ..v1::WatchDomainsRequest::default()
-    };
+    let after = request.after_position;
     let mut changes = answer(client.watch_domains(Request::new(request)).await)?;
     let mut watched = Watched::new(Look::of_stdout(), Times::here());
     if output != Output::Json {
@@ -53,9 +48,15 @@ pub(super) async fn run(
 
 fn change_json(change: &v1::WatchDomainsResponse) -> serde_json::Value {
     let domain = change.domain.clone().unwrap_or_default();
-    let shown = if change.deleted { json!({ "name": domain.name }) } else { domain_json(&domain) };
-    let at = time(change.at.as_ref());
-    json!({ "position": change.position, "at": at, "deleted": change.deleted, "domain": shown })
+    let is_gone = change.deleted || change.no_longer_fits;
+    let shown = if is_gone { json!({ "name": domain.name }) } else { domain_json(&domain) };
+    json!({
+        "position": change.position,
+        "at": time(change.at.as_ref()),
+        "deleted": change.deleted,
+        "no_longer_fits": change.no_longer_fits,
+        "domain": shown,
+    })
 }
 
 /// What was told of each domain, so that the next line can name the difference.
@@ -92,6 +93,9 @@ impl Watched {
         let what = if change.deleted {
             self.before.remove(&domain.name);
             self.look.paint("deleted", Some(Colour::Grey))
+        } else if change.no_longer_fits {
+            self.before.remove(&domain.name);
+            self.look.paint("no longer fits the filter", Some(Colour::Grey))
         } else {
             self.what(&domain)
         };
@@ -172,7 +176,7 @@ mod tests {
     fn change(domain: v1::Domain, deleted: bool) -> v1::WatchDomainsResponse {
         let at = to_timestamp("2026-11-30T08:00:07.123456Z".parse().unwrap());
         let domain = Some(v1::Domain { name: "shop.example.com".to_owned(), ..domain });
-        v1::WatchDomainsResponse { position: 7, at: Some(at), deleted, domain }
+        v1::WatchDomainsResponse { position: 7, at: Some(at), deleted, domain, no_longer_fits: false }
     }
 
     #[test]

@@ -108,7 +108,7 @@ impl<'a> Driver<'a> {
             Fate::PastedEnds => 44 * DAY,
             Fate::PastedEnded => 40 * DAY,
             _ => {
-                let request = self.signed(v1::AddDomainRequest { name });
+                let request = self.signed(v1::AddDomainRequest { name, ..Default::default() });
                 self.client.add_domain(request).await?;
                 return Ok(());
             }

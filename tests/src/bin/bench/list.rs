@@ -141,7 +141,7 @@ async fn measure(store: Arc<Store>, report: &mut Report) {
     fan_out(&served, report).await;
     let page = Page::start(&served.endpoint, &served.store, &served.keys).await;
     page.measure(report, async |name| {
-        let request = served.signed(v1::AddDomainRequest { name });
+        let request = served.signed(v1::AddDomainRequest { name, ..Default::default() });
         served.client.clone().add_domain(request).await.unwrap();
     })
     .await;
@@ -231,8 +231,10 @@ pub(crate) async fn times(
 }
 
 async fn batch(served: &Served, report: &mut Report) {
-    let names =
-        (0..BATCH).map(|number| v1::BatchAddDomainsRequest { name: format!("batch{number}.example.com") });
+    let names = (0..BATCH).map(|number| v1::BatchAddDomainsRequest {
+        name: format!("batch{number}.example.com"),
+        ..Default::default()
+    });
     let started = Instant::now();
     let request = served.signed(futures::stream::iter(names.collect::<Vec<_>>()));
     let mut answers = served.client.clone().batch_add_domains(request).await.unwrap().into_inner();
@@ -287,7 +289,7 @@ async fn fan_out(served: &Served, report: &mut Report) {
     for number in 0..CHANGES {
         let name = format!("watched{number}.example.com");
         let started = Instant::now();
-        let request = served.signed(v1::AddDomainRequest { name: name.clone() });
+        let request = served.signed(v1::AddDomainRequest { name: name.clone(), ..Default::default() });
         served.client.clone().add_domain(request).await.unwrap();
         let mut of = 0;
         while of < WATCHERS {

@@ -6,7 +6,8 @@
 
 use crate::domains::select_changes;
 use crate::list::{
-    LOOK_THROUGH, Part, after_all, attention, push_beyond, push_filter, push_order, push_statuses, reversed,
+    Group, LOOK_THROUGH, Part, after_all, push_beyond, push_filter, push_group, push_order, push_statuses,
+    reversed,
 };
 use crate::sql::{Db, Query};
 use crate::{Change, ListFilter, ListOrder, ListQuery, Result, Search};
@@ -89,18 +90,9 @@ fn push_part(sql: &mut Query<'_>, query: &ListQuery, part: &Part<'_>, way: Way) 
     if way == Way::Along {
         push_search(sql, query.filter.search.as_ref(), false);
     }
-    // Of one status the attention is one, too, and the index is by that where expiry counts.
-    let columns = match (part.status, query.order) {
-        (None, _) => columns,
-        (Some(status), ListOrder::Name | ListOrder::Creation) => {
-            sql.push(format!(" AND d.status = '{status}'"));
-            columns
-        }
-        (Some(status), ListOrder::Expiry | ListOrder::Attention) => {
-            sql.push(format!(" AND d.attention = {}", attention(status)));
-            &["ends_at", "name"]
-        }
-    };
+    push_group(sql, part.group, &query.filter);
+    // Of one rank the attention is one.
+    let columns = if matches!(part.group, Group::Rank(_)) { &["ends_at", "name"] } else { columns };
     push_beyond(sql, query, part.beyond, columns);
     if way == Way::Nearby {
         push_order(sql, query, LOOK_THROUGH);

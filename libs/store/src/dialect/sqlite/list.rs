@@ -8,7 +8,8 @@ use sqlx::SqlitePool;
 
 use crate::domains::select_changes;
 use crate::list::{
-    LOOK_THROUGH, Part, after_all, attention, push_beyond, push_filter, push_order, push_statuses, reversed,
+    Group, LOOK_THROUGH, Part, after_all, push_beyond, push_filter, push_group, push_order, push_statuses,
+    reversed,
 };
 use crate::sql::{Db, Query, failed};
 use crate::{Change, ListFilter, ListOrder, ListQuery, Result, Search};
@@ -32,7 +33,8 @@ enum Way {
 /// Whether what is filtered lies together in the index of the order.
 fn is_along(query: &ListQuery) -> bool {
     let ListFilter { search, source, expires_from, expires_before, renewal_blocked, who, .. } = &query.filter;
-    let by_end = matches!(query.order, ListOrder::Expiry | ListOrder::Attention);
+    let at_risk = query.filter.at_risk;
+    let by_end = query.is_by_end();
     let by_search = match search {
         None => true,
         Some(Search::Prefix(_)) => query.order == ListOrder::Name,
@@ -40,7 +42,13 @@ fn is_along(query: &ListQuery) -> bool {
     };
     let expires = expires_from.is_some() || expires_before.is_some();
     let by_expiry = query.order == ListOrder::Expiry || !expires;
-    by_search && by_expiry && source.is_none() && !renewal_blocked && (who.is_none() || by_end)
+    by_search
+        && !query.filter.is_owned()
+        && (at_risk.is_none() || by_end)
+        && by_expiry
+        && source.is_none()
+        && !renewal_blocked
+        && (who.is_none() || by_end)
 }
 
 /// A page, in no order. Both looks see the same.
@@ -50,21 +58,26 @@ pub(crate) async fn page(readers: &SqlitePool, query: &ListQuery) -> Result<Vec<
     let way = match &query.filter.search {
         Some(search) if search.is_exact() => Way::Found,
         _ if is_along(query) => Way::Along,
+        None if query.filter.is_owned() => by_index(&mut db, &query.filter).await?,
         _ => Way::Nearby,
     };
     let mut changes = read(&mut db, query, way).await?;
     if way == Way::Nearby && changes.len() < query.limit as usize {
         let way = if is_small(&mut db, &query.filter).await? {
             Way::Small
-        } else if count(&mut db, &query.filter, MANY).await? == u64::from(MANY) {
-            Way::Along
         } else {
-            Way::Found
+            by_index(&mut db, &query.filter).await?
         };
         changes = read(&mut db, query, way).await?;
     }
     tx.commit().await.map_err(failed("domain_list"))?;
     Ok(changes)
+}
+
+/// All by its index, or along the order where that is so much that it is cheaper to come across.
+async fn by_index(db: &mut Db<'_>, filter: &ListFilter) -> Result<Way> {
+    let is_common = count(db, filter, MANY).await? == u64::from(MANY);
+    Ok(if is_common { Way::Along } else { Way::Found })
 }
 
 async fn read(db: &mut Db<'_>, query: &ListQuery, way: Way) -> Result<Vec<Change>> {
@@ -97,15 +110,15 @@ async fn read(db: &mut Db<'_>, query: &ListQuery, way: Way) -> Result<Vec<Change
 fn push_part(sql: &mut Query<'_>, query: &ListQuery, part: &Part<'_>, way: Way) {
     let filter = &query.filter;
     let columns = query.columns();
-    // Of one status the attention is one, too, and the index is by that where expiry counts.
-    let (index, within) = match (query.order, part.status) {
-        (ListOrder::Name, None) => ("listed", columns),
-        (ListOrder::Creation, None) => ("by_creation", columns),
-        (ListOrder::Expiry, None) => ("by_expiry", columns),
-        (ListOrder::Name, Some(_)) => ("by_status", columns),
-        (ListOrder::Creation, Some(_)) => ("by_status_and_creation", columns),
-        (ListOrder::Attention, None) => ("by_attention", columns),
-        (ListOrder::Expiry | ListOrder::Attention, Some(_)) => ("by_attention", &["ends_at", "name"][..]),
+    // Of one rank the attention is one.
+    let (index, within) = match (query.order, part.group) {
+        (_, Group::Rank(_)) => ("by_attention", &["ends_at", "name"][..]),
+        (ListOrder::Name, Group::Status(_)) => ("by_status", columns),
+        (_, Group::Status(_)) => ("by_status_and_creation", columns),
+        (ListOrder::Name, Group::All) => ("listed", columns),
+        (ListOrder::Creation, Group::All) => ("by_creation", columns),
+        (ListOrder::Expiry, Group::All) => ("by_expiry", columns),
+        (ListOrder::Attention, Group::All) => ("by_attention", columns),
     };
     // Of somebody who must act, too.
     let index = match index {
@@ -121,15 +134,7 @@ fn push_part(sql: &mut Query<'_>, query: &ListQuery, part: &Part<'_>, way: Way) 
     }
     sql.push("SELECT d.").push(selected.join(", d."));
     sql.push(format!(" FROM domains d INDEXED BY domains_{index} WHERE d.deleted_at IS NULL"));
-    match part.status {
-        Some(status) if index == "by_attention" || index == "by_who" => {
-            sql.push(format!(" AND d.attention = {}", attention(status)));
-        }
-        Some(status) => {
-            sql.push(format!(" AND d.status = '{status}'"));
-        }
-        None => {}
-    }
+    push_group(sql, part.group, filter);
     push_beyond(sql, query, part.beyond, within);
     if way == Way::Nearby {
         push_order(sql, query, LOOK_THROUGH);
@@ -151,6 +156,15 @@ fn filtered_by(filter: &ListFilter) -> Vec<&'static str> {
     }
     if filter.renewal_blocked {
         columns.extend(["status", "block"]);
+    }
+    if filter.customer_ref.is_some() {
+        columns.push("customer_ref");
+    }
+    if !filter.labels.is_empty() {
+        columns.push("name");
+    }
+    if filter.at_risk.is_some() {
+        columns.extend(["attention", "ends_at"]);
     }
     if filter.expires_from.is_some() || filter.expires_before.is_some() {
         columns.push("ends_at");
@@ -209,8 +223,15 @@ fn push_found(sql: &mut Query<'_>, filter: &ListFilter, selected: &str) {
             sql.push("domains d INDEXED BY domains_listed WHERE true");
             push_search(sql, Some(search));
         }
+        None if filter.customer_ref.is_none() && !filter.labels.is_empty() => {
+            let (key, value) = &filter.labels[0];
+            sql.push("domain_labels f CROSS JOIN domains d ON d.name = f.name WHERE f.key = ").push_bind(key);
+            sql.push(" AND f.value = ").push_bind(value);
+        }
         None => {
             let index = match filter {
+                ListFilter { customer_ref: Some(_), .. } => "by_customer",
+                ListFilter { at_risk: Some(_), .. } => "by_attention",
                 ListFilter { renewal_blocked: true, .. } => "renewal_blocked",
                 ListFilter { source: Some(Source::Text), .. } => "by_text",
                 ListFilter { who: Some(_), .. } => "by_who",

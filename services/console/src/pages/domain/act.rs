@@ -23,14 +23,16 @@ pub(crate) async fn act(frame: Frame, Named(named): Named, body: Body) -> Result
     let name = named.to_string();
     let action = form.get("action");
     let answer = match action {
-        "add" => domains.add_domain(v1::AddDomainRequest { name }).await.map(|_| Done::Added),
+        "add" => {
+            domains.add_domain(v1::AddDomainRequest { name, ..Default::default() }).await.map(|_| Done::Added)
+        }
         "recheck" => {
             let request = v1::RecheckDomainRequest { name };
             domains.recheck_domain(request).await.map(|_| Done::Rechecked)
         }
         "generate" | "force" => {
             let force = action == "force";
-            let request = v1::GenerateCertificateRequest { name, force };
+            let request = v1::GenerateCertificateRequest { name, force, ..Default::default() };
             let answer = domains.generate_certificate(request).await;
             answer.map(|answer| generated(&answer.into_inner().domain.unwrap_or_default(), force, frame.now))
         }

@@ -1,0 +1,82 @@
+//! The order "what needs a person first": by the time until visitors see a warning.
+//!
+//! Each domain has a rank, and within a rank the end of its live certificate decides. The databases compute the rank
+//! (column `attention`); this is the same for a row at hand, and a test compares the two.
+
+use domain::{Domain, HttpsSwitch, Source, Status};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::DomainView;
+
+/// Live, and nobody renews it as things are: the renewal is blocked, or the certificate was pasted.
+pub(crate) const UNRENEWED: i16 = 3;
+/// Live, and renewed by itself.
+pub(crate) const RENEWED: i16 = 7;
+
+/// The ranks that domains of a status have, the earliest first.
+pub(crate) fn ranks(status: Status) -> &'static [i16] {
+    match status {
+        Status::Emergency => &[1],
+        Status::Expired => &[2],
+        Status::Failure => &[4],
+        Status::Discard => &[5],
+        Status::Pending => &[6, 9],
+        Status::Success => &[UNRENEWED, RENEWED, 8],
+    }
+}
+
+/// The rank of a domain, as of its last write.
+pub(crate) fn rank(domain: &Domain) -> i16 {
+    let is_off = domain.facts.https == HttpsSwitch::Off;
+    match domain.recorded {
+        Status::Emergency => 1,
+        Status::Expired => 2,
+        Status::Failure => 4,
+        Status::Discard => 5,
+        Status::Pending if is_off => 9,
+        Status::Pending => 6,
+        Status::Success if is_off => 8,
+        Status::Success if domain.facts.block.is_some() || domain.source == Source::Text => UNRENEWED,
+        Status::Success => RENEWED,
+    }
+}
+
+/// Which live domains are at risk: visitors see a warning soon unless somebody acts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AtRisk {
+    /// Those whose renewal is blocked, or whose certificate was pasted, if it ends before this.
+    pub unrenewed_before: Timestamp,
+    /// Those whose renewal lags, if the certificate ends before this.
+    pub lagging_before: Timestamp,
+}
+
+impl AtRisk {
+    const UNRENEWED_WITHIN: SignedDuration = SignedDuration::from_hours(14 * 24);
+    /// A generated certificate is renewed earlier: at half of its lifetime where that is short.
+    const LAGGING_WITHIN: SignedDuration = SignedDuration::from_hours(3 * 24);
+
+    /// Those at risk at `now`.
+    pub fn at(now: Timestamp) -> Self {
+        let within = |within| now.checked_add(within).unwrap_or(Timestamp::MAX);
+        Self {
+            unrenewed_before: within(Self::UNRENEWED_WITHIN),
+            lagging_before: within(Self::LAGGING_WITHIN),
+        }
+    }
+
+    /// Before which end domains of that rank are at risk; none of the other ranks are.
+    pub(crate) fn before(&self, rank: i16) -> Option<Timestamp> {
+        match rank {
+            UNRENEWED => Some(self.unrenewed_before),
+            RENEWED => Some(self.lagging_before),
+            _ => None,
+        }
+    }
+
+    /// Whether a domain is at risk.
+    pub fn includes(&self, view: &DomainView) -> bool {
+        let ends_at = view.domain.facts.live.map(|live| live.not_after);
+        let before = self.before(rank(&view.domain));
+        before.zip(ends_at).is_some_and(|(before, ends_at)| ends_at < before)
+    }
+}
