@@ -1,6 +1,7 @@
 //! Every sentence of the page that is not the API's, in one place; the compiler checks that their placeholders are filled.
 
 mod domain;
+mod todo;
 
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use jiff::Timestamp;
 use proto::{from_timestamp, v1};
 
 pub(crate) use self::domain::*;
+pub(crate) use self::todo::{ToDo, to_do};
 use crate::batches::{Phase, What};
 use crate::lines::MOST_LINES;
 use crate::zone::Zone;
@@ -24,9 +26,80 @@ pub(crate) const PROVIDER_ANSWER_UNKNOWN: &str =
     "This sign-in was not begun in this browser, was used already, or took over ten minutes. Sign in again.";
 pub(crate) const LAST_KNOWN: &str = "The API does not answer. Showing what was last known.";
 
+/// In front of a title: `(6!) `.
+pub(crate) fn alarm(emergencies: u64) -> String {
+    if emergencies == 0 { String::new() } else { format!("({}!) ", number(emergencies)) }
+}
+
+/// The banner of every page.
+pub(crate) fn emergencies(count: u64) -> String {
+    match count {
+        1 => "1 emergency: C4 or the edges did not take a certificate.".to_owned(),
+        count => format!("{} emergencies: C4 or the edges did not take the certificates.", number(count)),
+    }
+}
+
 pub(crate) fn throttled(wait: Option<Duration>) -> String {
     let seconds = wait.map_or(30, |wait| wait.as_secs().max(1));
     format!("Too many attempts at this name. Try again in {seconds} seconds.")
+}
+
+/// The roles that may do that: `support or admin`.
+pub(crate) fn who_may(action: ::domain::Action) -> String {
+    let roles = ::domain::Role::ALL.into_iter().filter(|role| role.may(action));
+    roles.map(::domain::Role::as_str).collect::<Vec<_>>().join(" or ")
+}
+
+/// What a status means, in the sense that the whole system uses it in, and what follows.
+pub(crate) fn legend(status: v1::Status) -> (&'static str, &'static str) {
+    match status {
+        v1::Status::Success => (
+            "The domain is valid; its certificate was issued, uploaded and is active.",
+            "A certificate from C4 renews by itself, one by text does not.",
+        ),
+        v1::Status::Pending => (
+            "Requested or issued, but ownership is not yet verified or the certificate not yet active.",
+            "It goes on by itself.",
+        ),
+        v1::Status::Failure => (
+            "Verification cannot succeed: typically the domain is not pointed at the CDN.",
+            "The customer usually has to act. We keep checking, and order once it is right.",
+        ),
+        v1::Status::Discard => (
+            "C4 does not know the domain: nothing can be attached to it.",
+            "Create it in the CDN dashboard, then Recheck; or delete it here.",
+        ),
+        v1::Status::Expired => {
+            ("The active certificate is past its end date.", "Browsers show a warning now.")
+        }
+        v1::Status::Emergency => {
+            ("The upload of key and certificate to C4 failed.", "Somebody must look now.")
+        }
+        v1::Status::Unspecified => ("", ""),
+    }
+}
+
+pub(crate) const AT_RISK: &str = "A Success that ends within 14 days and does not renew by itself as things are: the renewal is blocked, \
+                                  its last attempt failed, or the certificate came by text.";
+
+/// The keys of the page.
+pub(crate) const KEYS: [(&str, &str); 6] = [
+    ("/", "Search"),
+    ("j", "The next domain of the list"),
+    ("k", "The domain before it"),
+    ("Enter", "Opens the domain that has the focus"),
+    ("r", "Recheck: the domain of this page, or the one in the list that has the focus"),
+    ("?", "This help"),
+];
+
+/// What a role may do.
+pub(crate) fn may(action: ::domain::Action) -> &'static str {
+    match action {
+        ::domain::Action::Read => "look at everything",
+        ::domain::Action::Operate => "add, generate, paste, recheck, roll back and delete",
+        ::domain::Action::ReadKey => "download private keys",
+        ::domain::Action::Revoke => "revoke certificates",
+    }
 }
 
 /// Who must act, as a table says it in bold.
@@ -167,9 +240,13 @@ pub(crate) const NO_SUCH_ACTION: &str = "There is no such action. Go back to the
 pub(crate) const NOTHING_MATCHES: &str = "No domain matches any more. Go back to the list.";
 
 fn domains(count: usize) -> String {
+    domains_counted(count as u64)
+}
+
+fn domains_counted(count: u64) -> String {
     match count {
         1 => "1 domain".to_owned(),
-        count => format!("{} domains", number(count as u64)),
+        count => format!("{} domains", number(count)),
     }
 }
 
@@ -309,6 +386,27 @@ pub(crate) fn waiting(waiting: u64, through: Option<&str>) -> String {
     }
 }
 
+/// What a figure of today was yesterday.
+pub(crate) fn yesterday(count: u64) -> String {
+    format!("Yesterday {}", number(count))
+}
+
+/// How a part of the whole is, by the domains that have trouble with it.
+pub(crate) fn health(domains: u64, trouble: &str) -> String {
+    match domains {
+        0 => "No trouble".to_owned(),
+        count => format!("{}: {trouble}", domains_counted(count)),
+    }
+}
+
+/// What is overdue, and since when.
+pub(crate) fn queue(overdue: u64, oldest: Option<&str>) -> String {
+    match (overdue, oldest) {
+        (0, _) | (_, None) => "Nothing is overdue".to_owned(),
+        (count, Some(age)) => format!("{} overdue, the oldest for {age}", number(count)),
+    }
+}
+
 /// When the last daily recheck was, in the reader's zone, and what came of it.
 pub(crate) fn midnight(midnight: Option<&v1::Midnight>, zone: &Zone) -> String {
     let Some(midnight) = midnight else {
@@ -319,6 +417,38 @@ pub(crate) fn midnight(midnight: Option<&v1::Midnight>, zone: &Zone) -> String {
     match midnight.waiting {
         0 => format!("{on}: {domains} were rechecked."),
         waiting => format!("{on}: {domains} are rechecked, {} are still to come.", number(waiting)),
+    }
+}
+
+/// What is left until then, in a few words.
+pub(crate) fn days_left(at: Timestamp, zone: &Zone, now: Timestamp) -> String {
+    match (at > now, zone.days_left(at, now)) {
+        (true, _) if hours(at, now) < 24 => format!("{} left", short_time(at, now)),
+        (true, 1) => "1 day left".to_owned(),
+        (true, days) => format!("{} days left", number(days.unsigned_abs())),
+        (false, 0) => "ended today".to_owned(),
+        (false, -1) => "ended yesterday".to_owned(),
+        (false, days) => format!("ended {} days ago", number(days.unsigned_abs())),
+    }
+}
+
+/// The same of what has not ended, as a part of a badge.
+pub(crate) fn ends_in(at: Timestamp, zone: &Zone, now: Timestamp) -> String {
+    match zone.days_left(at, now) {
+        _ if hours(at, now) < 24 => format!("ends in {}", short_time(at, now)),
+        1 => "ends in 1 day".to_owned(),
+        days => format!("ends in {days} days"),
+    }
+}
+
+fn hours(at: Timestamp, now: Timestamp) -> i64 {
+    at.duration_since(now).as_hours()
+}
+
+fn short_time(at: Timestamp, now: Timestamp) -> String {
+    match hours(at, now) {
+        0 => format!("{} min", at.duration_since(now).as_mins()),
+        hours => format!("{hours} h"),
     }
 }
 
@@ -353,6 +483,25 @@ mod tests {
         let told = |headers: &http::HeaderMap| midnight(Some(&last), &Zone::of(headers));
         assert_eq!(told(&headers), "29 Nov 2026, 16:00: 7 were rechecked.");
         assert_eq!(told(&http::HeaderMap::new()), "30 Nov 2026, 00:00: 7 were rechecked.");
+    }
+
+    #[test]
+    fn what_is_left_is_told_in_hours_at_last() {
+        let zone = Zone::of(&http::HeaderMap::new());
+        // 01:30 in Singapore.
+        let now: Timestamp = "2026-11-12T17:30:00Z".parse().unwrap();
+        for (minutes, text) in [
+            (30, "30 min left"),
+            (9 * 60, "9 h left"),
+            (24 * 60, "1 day left"),
+            (47 * 60, "2 days left"),
+            (-60, "ended today"),
+            (-120, "ended yesterday"),
+            (-60 * 26, "ended 2 days ago"),
+        ] {
+            let at = now + jiff::SignedDuration::from_mins(minutes);
+            assert_eq!(days_left(at, &zone, now), text, "{minutes}");
+        }
     }
 
     #[test]

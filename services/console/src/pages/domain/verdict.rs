@@ -3,8 +3,9 @@
 use jiff::Timestamp;
 use proto::v1;
 
-use crate::row::{Badge, Moment};
-use crate::words::{self, instant};
+use crate::checks::{Check, Checked};
+use crate::row::{Badge, Moment, risk};
+use crate::words::{self, ToDo, instant};
 use crate::zone::Zone;
 
 /// A text about the reason.
@@ -15,9 +16,36 @@ pub(super) struct Letter {
     pub(super) is_sent: bool,
 }
 
+/// When it was looked at, and what was found.
+pub(super) struct LastCheck {
+    pub(super) at: Moment,
+    pub(super) found: String,
+}
+
+impl LastCheck {
+    /// From the check that was made with a recheck, else from the last attempt that found what blocks.
+    fn new(domain: &v1::Domain, checks: Option<&Checked>, zone: &Zone) -> Option<Self> {
+        let (at, found) = match checks {
+            Some(Checked { at, check: Check::Done(steps) }) => (*at, words::found(steps)),
+            Some(Checked { check: Check::Running, .. }) => return None,
+            _ => {
+                let reason = domain.reason.as_ref().filter(|reason| !reason.found.is_empty())?;
+                let is_at_rest = matches!(domain.activity.as_str(), "idle" | "retrying");
+                (instant(domain.activity_since.as_ref()).filter(|_| is_at_rest)?, words::still(&reason.found))
+            }
+        };
+        Some(Self { at: Moment::clock(at, zone), found })
+    }
+}
+
 pub(super) struct Verdict {
     pub(super) badge: Badge,
+    /// When it ends, where it is at risk; empty where it is not.
+    pub(super) risk: String,
     pub(super) sentence: String,
+    /// What the last check found; none before one was made.
+    pub(super) checked: Option<LastCheck>,
+    pub(super) to_do: ToDo,
     pub(super) actor: &'static str,
     pub(super) doing: String,
     /// Of this status; none where the history that was read does not go back so far.
@@ -36,6 +64,7 @@ impl Verdict {
     pub(super) fn new(
         domain: &v1::Domain,
         entries: &[v1::HistoryEntry],
+        checks: Option<&Checked>,
         zone: &Zone,
         now: Timestamp,
     ) -> Self {
@@ -46,7 +75,10 @@ impl Verdict {
             && domain.source() == v1::Source::C4;
         Self {
             badge: Badge(domain.status()),
+            risk: risk(domain, zone, now),
             sentence: words::status(domain, zone, now),
+            checked: LastCheck::new(domain, checks, zone),
+            to_do: words::to_do(domain),
             actor: reason.map_or("Nobody", |reason| words::who(&reason.who)),
             doing: words::activity(&domain.activity).to_owned(),
             since: since(domain.status(), entries).map(|at| Moment::time(at, zone)),
