@@ -102,6 +102,7 @@ let paused = false;
 const held = new Map();
 let counted = null;
 let changed = 0;
+let figuresTimer = null;
 
 function address() {
   const query = new URLSearchParams(table ? table.dataset.live : "");
@@ -235,7 +236,11 @@ function listen() {
   });
   stream.addEventListener("counts", (event) => {
     applyCounts(JSON.parse(event.data));
-    if (figures) refresh();
+    if (!figures) return;
+    refresh();
+    // The API keeps figures for a few seconds: what changed last is in the next ones.
+    clearTimeout(figuresTimer);
+    figuresTimer = setTimeout(refresh, 6000);
   });
   stream.addEventListener("resync", (event) => { cursor = event.data; refresh(); });
   stream.addEventListener("away", () => { away.hidden = false; say(away.textContent); });

@@ -28,8 +28,8 @@ impl Step {
         let (class, word) = match step.outcome() {
             v1::CheckOutcome::Fine => ("success", "Fine"),
             v1::CheckOutcome::Blocked => ("failure", "Blocked"),
-            v1::CheckOutcome::CouldNotAsk => ("pending", "Could not ask"),
-            v1::CheckOutcome::NotAsked | v1::CheckOutcome::Unspecified => ("none", "Not asked"),
+            v1::CheckOutcome::CouldNotAsk => ("pending", "No answer"),
+            v1::CheckOutcome::NotAsked | v1::CheckOutcome::Unspecified => ("none", "Not checked"),
         };
         let reason = step.reason.unwrap_or_default();
         let record =

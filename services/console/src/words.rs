@@ -1,6 +1,7 @@
 //! Every sentence of the page that is not the API's, in one place; the compiler checks that their placeholders are filled.
 
 mod domain;
+mod help;
 mod todo;
 
 use std::time::Duration;
@@ -9,6 +10,7 @@ use jiff::Timestamp;
 use proto::{from_timestamp, v1};
 
 pub(crate) use self::domain::*;
+pub(crate) use self::help::*;
 pub(crate) use self::todo::{ToDo, to_do};
 use crate::batches::{Phase, What};
 use crate::lines::MOST_LINES;
@@ -19,11 +21,10 @@ pub(crate) const PROVIDER_AWAY: &str =
     "The sign-in provider does not answer. Try again in a moment, or sign in with name and password.";
 pub(crate) const PROVIDER_CANCELLED: &str = "The sign-in was cancelled at the provider.";
 pub(crate) const PROVIDER_REFUSED: &str =
-    "The provider did not sign you in. Try again, and ask an administrator if it stays like that.";
+    "The provider did not sign you in. Try again, and ask an administrator if it keeps happening.";
 pub(crate) const PROVIDER_NOT_ENOUGH: &str =
     "The provider knows you, but you may not sign in here. Ask an administrator for a role.";
-pub(crate) const PROVIDER_ANSWER_UNKNOWN: &str =
-    "This sign-in was not begun in this browser, was used already, or took over ten minutes. Sign in again.";
+pub(crate) const PROVIDER_ANSWER_UNKNOWN: &str = "This sign-in was not started in this browser, was used already, or took over ten minutes. Sign in again.";
 pub(crate) const LAST_KNOWN: &str = "The API does not answer. Showing what was last known.";
 
 /// In front of a title: `(6!) `.
@@ -34,72 +35,14 @@ pub(crate) fn alarm(emergencies: u64) -> String {
 /// The banner of every page.
 pub(crate) fn emergencies(count: u64) -> String {
     match count {
-        1 => "1 emergency: C4 or the edges did not take a certificate.".to_owned(),
-        count => format!("{} emergencies: C4 or the edges did not take the certificates.", number(count)),
+        1 => "1 emergency".to_owned(),
+        count => format!("{} emergencies", number(count)),
     }
 }
 
 pub(crate) fn throttled(wait: Option<Duration>) -> String {
     let seconds = wait.map_or(30, |wait| wait.as_secs().max(1));
     format!("Too many attempts at this name. Try again in {seconds} seconds.")
-}
-
-/// The roles that may do that: `support or admin`.
-pub(crate) fn who_may(action: ::domain::Action) -> String {
-    let roles = ::domain::Role::ALL.into_iter().filter(|role| role.may(action));
-    roles.map(::domain::Role::as_str).collect::<Vec<_>>().join(" or ")
-}
-
-/// What a status means, in the sense that the whole system uses it in, and what follows.
-pub(crate) fn legend(status: v1::Status) -> (&'static str, &'static str) {
-    match status {
-        v1::Status::Success => (
-            "The domain is valid; its certificate was issued, uploaded and is active.",
-            "A certificate from C4 renews by itself, one by text does not.",
-        ),
-        v1::Status::Pending => (
-            "Requested or issued, but ownership is not yet verified or the certificate not yet active.",
-            "It goes on by itself.",
-        ),
-        v1::Status::Failure => (
-            "Verification cannot succeed: typically the domain is not pointed at the CDN.",
-            "The customer usually has to act. We keep checking, and order once it is right.",
-        ),
-        v1::Status::Discard => (
-            "C4 does not know the domain: nothing can be attached to it.",
-            "Create it in the CDN dashboard, then Recheck; or delete it here.",
-        ),
-        v1::Status::Expired => {
-            ("The active certificate is past its end date.", "Browsers show a warning now.")
-        }
-        v1::Status::Emergency => {
-            ("The upload of key and certificate to C4 failed.", "Somebody must look now.")
-        }
-        v1::Status::Unspecified => ("", ""),
-    }
-}
-
-pub(crate) const AT_RISK: &str = "A Success that ends within 14 days and does not renew by itself as things are: the renewal is blocked, \
-                                  its last attempt failed, or the certificate came by text.";
-
-/// The keys of the page.
-pub(crate) const KEYS: [(&str, &str); 6] = [
-    ("/", "Search"),
-    ("j", "The next domain of the list"),
-    ("k", "The domain before it"),
-    ("Enter", "Opens the domain that has the focus"),
-    ("r", "Recheck: the domain of this page, or the one in the list that has the focus"),
-    ("?", "This help"),
-];
-
-/// What a role may do.
-pub(crate) fn may(action: ::domain::Action) -> &'static str {
-    match action {
-        ::domain::Action::Read => "look at everything",
-        ::domain::Action::Operate => "add, generate, paste, recheck, roll back and delete",
-        ::domain::Action::ReadKey => "download private keys",
-        ::domain::Action::Revoke => "revoke certificates",
-    }
 }
 
 /// Who must act, as a table says it in bold.
@@ -189,7 +132,7 @@ pub(crate) fn too_many_lines() -> String {
 }
 
 pub(crate) fn not_checked(why: &str) -> String {
-    format!("Not checked: {why} It can be added all the same; it is checked before its order.")
+    format!("Not checked: {why} It can still be added; it is checked before it is ordered.")
 }
 
 /// A question of the preflight.
@@ -199,7 +142,7 @@ pub(crate) fn step(step: &str) -> &'static str {
         "dns" => "DNS points to the CDN",
         "caa" => "CAA permits our CA",
         "challenge_path" => "The challenge path reaches us",
-        _ => "Another question",
+        _ => "Another check",
     }
 }
 
@@ -225,13 +168,13 @@ pub(crate) const BATCH_STOPPED: &str =
     "Not done: this page was stopped before its answer came. Send it again.";
 pub(crate) const BATCH_SIGNED_OUT: &str = "Not done: your session ended. Sign in and send it again.";
 pub(crate) const BATCH_AWAY: &str = "Not done: the API does not answer. Send it again once it does.";
-pub(crate) const BATCH_NO_ANSWER: &str = "The API did not say what became of it. Look for it in the list.";
+pub(crate) const BATCH_NO_ANSWER: &str = "The API gave no result for it. Look for it in the list.";
 pub(crate) const BATCH_WAITS: &str = "Queued; starts automatically.";
-pub(crate) const BATCH_KEPT: &str = "This page is kept for an hour, and for you alone.";
-pub(crate) const NO_SUCH_BATCH: &str = "There is no such page any more: results are kept for an hour, for the one who \
-                                        began, and not over a restart. What was done is done; see the list.";
+pub(crate) const BATCH_KEPT: &str = "This page is kept for an hour, for you alone.";
+pub(crate) const NO_SUCH_BATCH: &str = "This page is gone: results are kept for an hour, for the person who started it, \
+                                        and are lost at a restart. What was done stays done; see the list.";
 pub(crate) const TOO_MANY_BATCHES: &str =
-    "Too much is being done at once. Wait for something to end, then send it again.";
+    "Too many of these run already. Wait until one has ended, then send it again.";
 pub(crate) const KEEP_SERVING: &str = "Keep serving each until it ends";
 pub(crate) const REMOVE_TOO: &str = "Remove from C4 too, so that HTTPS ends now";
 pub(crate) const NOTHING_SELECTED: &str =
@@ -313,9 +256,9 @@ pub(crate) fn queue_through(at: &str) -> String {
 /// How soon new names are ordered. The room counts what is due besides, so it is "about".
 pub(crate) fn forecast(names: u64, room: Option<u64>, queue: Option<&str>) -> String {
     match (room, queue) {
-        (_, Some(at)) => format!(
-            "Others are waiting for room in the CA's limits until about {at}. These follow one after the other."
-        ),
+        (_, Some(at)) => {
+            format!("Other domains are queued for the CA's limits until about {at}. These follow after them.")
+        }
         (Some(room), None) if room >= names => "The CA's limits have room for all of them now.".to_owned(),
         (Some(room), None) => format!(
             "About {} can be ordered now. The rest follows one after the other, as the CA's limits allow.",
@@ -380,7 +323,7 @@ pub(crate) fn room(room: Option<u64>) -> String {
 
 pub(crate) fn waiting(waiting: u64, through: Option<&str>) -> String {
     match (waiting, through) {
-        (0, None) => "Nobody waits for room.".to_owned(),
+        (0, None) => "No domain waits for room.".to_owned(),
         (waiting, None) => format!("{} wait for room.", number(waiting)),
         (waiting, Some(at)) => format!("{} wait for room, until about {at}.", number(waiting)),
     }
@@ -395,7 +338,7 @@ pub(crate) fn yesterday(count: u64) -> String {
 pub(crate) fn health(domains: u64, trouble: &str) -> String {
     match domains {
         0 => "No trouble".to_owned(),
-        count => format!("{}: {trouble}", domains_counted(count)),
+        count => format!("{trouble}: {}", domains_counted(count)),
     }
 }
 
@@ -415,8 +358,8 @@ pub(crate) fn midnight(midnight: Option<&v1::Midnight>, zone: &Zone) -> String {
     let on = instant(midnight.at.as_ref()).map_or_else(|| day(&midnight.day), |at| zone.time(at));
     let domains = number(midnight.domains);
     match midnight.waiting {
-        0 => format!("{on}: {domains} were rechecked."),
-        waiting => format!("{on}: {domains} are rechecked, {} are still to come.", number(waiting)),
+        0 => format!("{on}: {domains} rechecked."),
+        waiting => format!("{on}: {domains} rechecked, {} still to come.", number(waiting)),
     }
 }
 
@@ -481,8 +424,8 @@ mod tests {
             ..v1::Midnight::default()
         };
         let told = |headers: &http::HeaderMap| midnight(Some(&last), &Zone::of(headers));
-        assert_eq!(told(&headers), "29 Nov 2026, 16:00: 7 were rechecked.");
-        assert_eq!(told(&http::HeaderMap::new()), "30 Nov 2026, 00:00: 7 were rechecked.");
+        assert_eq!(told(&headers), "29 Nov 2026, 16:00: 7 rechecked.");
+        assert_eq!(told(&http::HeaderMap::new()), "30 Nov 2026, 00:00: 7 rechecked.");
     }
 
     #[test]

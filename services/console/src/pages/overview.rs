@@ -202,9 +202,9 @@ fn health(frame: &Frame, overview: &v1::GetOverviewResponse) -> Vec<Part> {
     };
     let oldest = instant(overview.oldest_due_at.as_ref()).map(|at| words::age(frame.now.duration_since(at)));
     vec![
-        by_domains("CA", &["ca_down", "issuer_refuses_us"], "wait for it"),
-        by_domains("C4", &["upload_failed"], "were not taken"),
-        by_domains("Edges", &["not_served"], "are not served everywhere"),
+        by_domains("CA", &["ca_down", "issuer_refuses_us"], "Does not answer, or refuses us"),
+        by_domains("C4", &["upload_failed"], "Upload failed"),
+        by_domains("Edges", &["not_served"], "Not served everywhere"),
         Part {
             label: "Queue",
             is_well: overview.overdue == 0,

@@ -52,7 +52,7 @@ pub(crate) fn revocation(word: &str) -> &'static str {
         "key-compromise" => "Key compromise: the private key is, or may be, in other hands",
         "superseded" => "Superseded: another certificate took its place",
         "cessation-of-operation" => "Cessation of operation: it is no longer needed",
-        "affiliation-changed" => "Affiliation changed: whom it was issued to is not the same any more",
+        "affiliation-changed" => "Affiliation changed: the organisation that it was issued to has changed",
         _ => "",
     }
 }
@@ -70,9 +70,9 @@ pub(crate) fn source(source: v1::Source) -> &'static str {
 pub(crate) fn serves(domain: &v1::Domain, zone: &Zone, now: Timestamp) -> String {
     let ends = instant(domain.expires_at.as_ref());
     match ends {
-        Some(ends) if ends > now => format!("A certificate that works until {}", zone.date(ends)),
-        Some(ends) => format!("A certificate that ended on {}: browsers show a warning", zone.date(ends)),
-        None => "No certificate of ours: HTTPS does not work".to_owned(),
+        Some(ends) if ends > now => format!("a certificate that works until {}", zone.date(ends)),
+        Some(ends) => format!("a certificate that ended on {}; browsers show a warning", zone.date(ends)),
+        None => "no certificate of ours; HTTPS does not work".to_owned(),
     }
 }
 
@@ -152,14 +152,14 @@ fn days(days: i64) -> String {
 pub(crate) fn kind(word: &str) -> String {
     let known = match word {
         "added" => "Added",
-        "generated" => "Certificate asked for",
+        "generated" => "Certificate requested",
         "imported" => "Certificate pasted",
         "rechecked" => "Rechecked",
         "rolled_back" => "Rolled back",
         "deleted" => "Deleted",
         "key_downloaded" => "Private key downloaded",
         "blocked" => "Blocked",
-        "could_not_ask" => "Could not ask",
+        "could_not_ask" => "Could not check",
         "unknown_to_c4" => "Unknown to C4",
         "order_placed" => "Order placed",
         "order_failed" => "Order failed",
@@ -177,7 +177,7 @@ pub(crate) fn kind(word: &str) -> String {
         "ending" => "Certificate ends soon",
         "expired" => "Certificate ended",
         "keys_destroyed" => "Private keys destroyed",
-        "revocation_requested" => "Revocation asked for",
+        "revocation_requested" => "Revocation requested",
         "revocation_waiting" => "Revocation waits",
         "revoked" => "Revoked",
         "revocation_failed" => "Revocation failed",

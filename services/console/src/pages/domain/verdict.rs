@@ -23,18 +23,13 @@ pub(super) struct LastCheck {
 }
 
 impl LastCheck {
-    /// From the check that was made with a recheck, else from the last attempt that found what blocks.
-    fn new(domain: &v1::Domain, checks: Option<&Checked>, zone: &Zone) -> Option<Self> {
-        let (at, found) = match checks {
-            Some(Checked { at, check: Check::Done(steps) }) => (*at, words::found(steps)),
-            Some(Checked { check: Check::Running, .. }) => return None,
-            _ => {
-                let reason = domain.reason.as_ref().filter(|reason| !reason.found.is_empty())?;
-                let is_at_rest = matches!(domain.activity.as_str(), "idle" | "retrying");
-                (instant(domain.activity_since.as_ref()).filter(|_| is_at_rest)?, words::still(&reason.found))
+    fn new(checked: &Checked, zone: &Zone) -> Option<Self> {
+        match &checked.check {
+            Check::Done(steps) => {
+                Some(Self { at: Moment::clock(checked.at, zone), found: words::found(steps) })
             }
-        };
-        Some(Self { at: Moment::clock(at, zone), found })
+            Check::Running | Check::Failed(_) => None,
+        }
     }
 }
 
@@ -43,7 +38,7 @@ pub(super) struct Verdict {
     /// When it ends, where it is at risk; empty where it is not.
     pub(super) risk: String,
     pub(super) sentence: String,
-    /// What the last check found; none before one was made.
+    /// What the checks of the last recheck found; none before there was one.
     pub(super) checked: Option<LastCheck>,
     pub(super) to_do: ToDo,
     pub(super) actor: &'static str,
@@ -77,7 +72,7 @@ impl Verdict {
             badge: Badge(domain.status()),
             risk: risk(domain, zone, now),
             sentence: words::status(domain, zone, now),
-            checked: LastCheck::new(domain, checks, zone),
+            checked: checks.and_then(|checked| LastCheck::new(checked, zone)),
             to_do: words::to_do(domain),
             actor: reason.map_or("Nobody", |reason| words::who(&reason.who)),
             doing: words::activity(&domain.activity).to_owned(),
@@ -94,8 +89,8 @@ impl Verdict {
 
     pub(super) fn no_next(&self) -> &'static str {
         match self.badge.0 {
-            v1::Status::Success => "None: nothing is waited for",
-            _ => "None until somebody acts, or rechecks",
+            v1::Status::Success => "None",
+            _ => "None until it is rechecked",
         }
     }
 }
