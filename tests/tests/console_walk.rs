@@ -173,7 +173,9 @@ async fn a_key_is_handed_to_who_may_have_it_and_to_nobody_else() {
     browser.find("link", "Download certificate").await;
     browser.gone("link", "Download key…").await;
     browser.goto(&console.address(&format!("{PAGE}/key"))).await;
-    browser.see("Your role may not take private keys out. Ask an administrator if you need it.").await;
+    let refusal =
+        "You may not take private keys out: that needs the role key-reader or admin, and yours is support.";
+    browser.see(refusal).await;
     let support = console.visitor("support").await;
     let csrf = support.csrf(PAGE).await;
     let fields = [("csrf", csrf.as_str()), ("reason", "curious"), ("format", "pem")];

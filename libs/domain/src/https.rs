@@ -1,7 +1,7 @@
 //! The customer's HTTPS switch: port 443 among the ports that C4 has for a domain.
 //!
 //! Where it was never on, the customer has to switch it on. Where it was on and is off, the customer wants no HTTPS for
-//! now: nothing is done, nobody has to act, and it goes on by itself once the switch is on again (ADR 24).
+//! now: nothing is done, nobody has to act, and it goes on by itself once the switch is on again (ADR 25).
 
 use std::fmt;
 use std::str::FromStr;

@@ -77,6 +77,7 @@ impl From<&CertificateSummary> for v1::Certificate {
             not_after: Some(to_timestamp(certificate.not_after)),
             source: v1::Source::from(certificate.source).into(),
             trust: certificate.trust.map_or("", Trust::as_str).to_owned(),
+            edges: 0,
         }
     }
 }
@@ -99,7 +100,10 @@ pub fn domain(view: &DomainView, now: Timestamp) -> v1::Domain {
         activity: domain.activity.as_str().to_owned(),
         next_attempt_at: view.next_attempt_at.map(to_timestamp),
         failed_attempts: view.failed_attempts,
-        certificate: view.certificate.as_ref().map(v1::Certificate::from),
+        certificate: view
+            .certificate
+            .as_ref()
+            .map(|certificate| v1::Certificate { edges: view.edges, ..certificate.into() }),
         revision: domain.revision,
         renewal_blocked: situation.renewal_blocked,
         activity_since: Some(to_timestamp(view.activity_since)),

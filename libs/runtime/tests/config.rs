@@ -426,3 +426,19 @@ fn files_with_secrets_that_others_can_read_are_refused_unless_a_setting_says_so(
     }
     assert_eq!(told(&settings(0o600), &RoleName::ALL), "");
 }
+
+#[test]
+fn a_support_contact_is_one_line() {
+    for (contact, is_fine) in [
+        ("ssl-help@example.net", true),
+        ("the night desk, extension 4711", true),
+        ("", true),
+        ("a\nb", false),
+        (&"x".repeat(201), false),
+    ] {
+        let mut config = Config::default();
+        config.console.support_contact = contact.to_owned();
+        let problems = config.validate(&[RoleName::Console]).err().map(|error| error.to_string()).unwrap_or_default();
+        assert_eq!(!problems.contains("console.support_contact"), is_fine, "{contact}: {problems}");
+    }
+}

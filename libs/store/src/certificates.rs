@@ -250,6 +250,13 @@ impl Tx {
         Ok(())
     }
 
+    /// Stores how many edges were asked for a certificate, and serve it.
+    pub async fn set_edges(&mut self, id: CertificateId, edges: u32) -> Result<()> {
+        let text = "UPDATE certificates SET edges = $2 WHERE id = $1";
+        self.write("set_edges", "", text).await?.bind(&id).bind(&i64::from(edges)).keep_one();
+        Ok(())
+    }
+
     /// Stores when a certificate is renewed. [`crate::StoreError::Conflict`] if it is not there.
     pub async fn set_renewal(&mut self, id: CertificateId, renewal: Renewal) -> Result<()> {
         let text =

@@ -20,6 +20,8 @@ pub struct DomainView {
     pub domain: Domain,
     /// The certificate that is active at C4.
     pub certificate: Option<CertificateSummary>,
+    /// How many edges were asked for it, and served it, when it went live.
+    pub edges: u32,
     /// When the next attempt begins: the earliest due work that is more than a comparison.
     pub next_attempt_at: Option<Timestamp>,
     /// How many attempts at that failed in a row.
@@ -189,7 +191,8 @@ pub(crate) fn select_changes<'c>(db: &'c mut Db<'_>, operation: &'static str, re
                 WHERE w.name = d.name AND w.cause <> 'compare' AND w.kind <> 'revoke') AS next_attempt_at,
             (SELECT coalesce(max(w.attempts), 0) FROM work w
                 WHERE w.name = d.name AND w.cause <> 'compare' AND w.kind <> 'revoke') AS failed_attempts,
-            {{labels}} AS labels, c.sha256, c.serial, c.issuer, c.not_before, c.source AS certificate_source, c.trust
+            {{labels}} AS labels, c.sha256, c.serial, c.issuer, c.not_before, c.source AS certificate_source, c.trust,
+            coalesce(c.edges, 0) AS edges
         FROM domains d LEFT JOIN certificates c ON c.id = d.live_certificate_id {rest}",
         DomainRow::selected("d")
     );
@@ -222,8 +225,9 @@ impl FromRow for Change {
             (None, _) => None,
             (Some(_), None) => return Err(reader.bad_last()),
         };
+        let edges = if certificate.is_some() { reader.value()? } else { 0 };
         let view =
-            DomainView { domain, certificate, next_attempt_at, failed_attempts, activity_since, labels };
+            DomainView { domain, certificate, edges, next_attempt_at, failed_attempts, activity_since, labels };
         Ok(Self { position: position.unwrap_or_default(), at, view })
     }
 }

@@ -21,6 +21,8 @@ const MAX_DECISIONS: u32 = 20;
 pub enum Write {
     /// A certificate is active at C4; the first time counts.
     Uploaded(CertificateId),
+    /// So many edges were asked for a certificate, and all of them serve it.
+    ServedByEdges(CertificateId, u32),
     /// A work row, whatever it was before.
     Schedule(Work),
     /// A work row, unless the name has one of that kind.
@@ -235,6 +237,7 @@ impl Tx {
         let work = &step.lease.work;
         match write {
             Write::Uploaded(certificate) => self.mark_uploaded(*certificate).await,
+            Write::ServedByEdges(certificate, edges) => self.set_edges(*certificate, *edges).await,
             Write::Schedule(work) => self.schedule(work).await,
             Write::ScheduleIfNone(work) => self.schedule_if_none(work).await,
             Write::ScheduleIfFree(due) => {

@@ -29,6 +29,7 @@ const FAILURE_LIVES: SignedDuration = SignedDuration::from_secs(1);
 const OVERDUE_AFTER: SignedDuration = SignedDuration::from_mins(1);
 /// All that end later are one entry.
 const MOST_DAYS_LEFT: i64 = 90;
+const MAX_END_HOURS: i64 = 120 * 24;
 const DAYS_OF_ISSUANCE: i64 = 30;
 
 /// The last answer, and when it was made. Whoever holds it makes the next one.
@@ -64,6 +65,7 @@ async fn read(context: &Context) -> Result<v1::GetOverviewResponse, StoreError> 
         statuses: figures.statuses,
         reasons: reasons(&overview),
         days_left: days_left(&overview, now),
+        end_hours: end_hours(&overview, now),
         issuance: issuance(&overview, now),
         budget: budget(context, now).await?,
         overdue: overview.overdue,
@@ -105,6 +107,22 @@ fn days_left(overview: &Overview, now: Timestamp) -> Vec<v1::DayCount> {
     (0..=MOST_DAYS_LEFT)
         .map(|days| v1::DayCount { days: days as u32, domains: domains.get(&days).copied().unwrap_or(0) })
         .collect()
+}
+
+fn end_hours(overview: &Overview, now: Timestamp) -> Vec<v1::HourCount> {
+    let this_hour = now.as_second().div_euclid(3600);
+    let mut hours: Vec<(i64, u64)> = overview
+        .end_hours
+        .iter()
+        .copied()
+        .filter(|(hour, _)| (0..MAX_END_HOURS).contains(&(hour - this_hour)))
+        .collect();
+    hours.sort_unstable();
+    let count = |(hour, domains): (i64, u64)| v1::HourCount {
+        hour: Some(prost_types::Timestamp { seconds: hour * 3600, nanos: 0 }),
+        domains,
+    };
+    hours.into_iter().map(count).collect()
 }
 
 fn issuance(overview: &Overview, now: Timestamp) -> Vec<v1::IssuanceDay> {

@@ -48,6 +48,11 @@ impl Task {
         self.is_live || self.certificate.summary.source == Source::C4
     }
 
+    /// Whether the edges are asked before it counts as live; `sent` if this run put it at C4.
+    pub(crate) fn needs_edges(&self, sent: bool) -> bool {
+        sent || !self.is_live || self.is_failing
+    }
+
     fn entry(&self, kind: HistoryKind, message: String) -> Entry<'static> {
         Entry { certificate_sha256: Some(self.sha256().to_owned()), ..Entry::new(kind, ACTOR, message) }
     }
@@ -67,6 +72,8 @@ pub(crate) struct Decider<'a> {
     pub(crate) renewal: &'a Renewal,
     /// Below [`FIRST_QUESTION_SPREAD`].
     pub(crate) random: u64,
+    /// How many edges are asked before a certificate counts as live; 0 where none is.
+    pub(crate) edges: u32,
 }
 
 type Decided<T> = Result<T, InvalidTransition>;
@@ -128,7 +135,12 @@ impl Decider<'_> {
             let ends = NamedZone::utc().time(task.certificate.summary.not_after);
             let message = format!("Active at C4, valid until {ends}.");
             let entry = task.entry(HistoryKind::CertificateUploaded, message);
-            self.goes_live(step, domain, &task.certificate, entry)?
+            let step = self.goes_live(step, domain, &task.certificate, entry)?;
+            if self.edges > 0 && task.needs_edges(sent) {
+                step.and(Write::ServedByEdges(task.certificate.id(), self.edges))
+            } else {
+                step
+            }
         } else {
             step
         };

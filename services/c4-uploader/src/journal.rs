@@ -37,6 +37,7 @@ impl<'a> Journal<'a> {
             now: self.context.clock.now(),
             renewal: &self.context.config.renewal,
             random: self.context.entropy.below(FIRST_QUESTION_SPREAD),
+            edges: u32::try_from(self.context.config.cdn.edge_addresses.len()).unwrap_or(u32::MAX),
         }
     }
 

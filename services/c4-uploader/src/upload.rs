@@ -82,7 +82,7 @@ impl<'a> Upload<'a> {
 
     /// C4 shows it; where edges are verified, they have to serve it before it counts as live.
     async fn served(&self, task: &Task, sent: bool) -> Result<Finished, JobError> {
-        if sent || !task.is_live || task.is_failing {
+        if task.needs_edges(sent) {
             let behind = self.uploader.edges.behind(self.name, task.sha256()).await;
             if !behind.is_empty() {
                 let behind = EdgesBehind::new(behind, self.uploader.edges.count());

@@ -1,4 +1,4 @@
-// What the page does by itself when it may run a script: live rows, copying, a warning before the session ends. Every
+// What the page does by itself when it may run a script: live rows, keys, copying, a warning before the session ends. Every
 // page works without. Nothing here makes markup: it comes from the server, and one policy lets it in.
 "use strict";
 
@@ -54,18 +54,28 @@ function say(text) {
   }, Math.max(0, wait));
 }
 
-// Before the session ends.
+// Before the session ends. Staying signed in leaves the page, and what was typed in it, as it is.
 {
-  const { idleAt, expiresAt } = document.body.dataset;
-  if (idleAt) {
-    const end = Math.min(Date.parse(idleAt), Date.parse(expiresAt));
+  let timer = null;
+  const watch = ({ idle_at, expires_at }) => {
+    const end = Math.min(Date.parse(idle_at), Date.parse(expires_at));
     const warn = () => {
       const time = find("#session-ends");
       time.textContent = new Date(end).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
       find("#session").hidden = false;
       say(`Your session ends at ${time.textContent}`);
     };
-    setTimeout(warn, Math.max(0, Math.min(end - Date.now() - 120000, 2 ** 31 - 1)));
+    find("#session").hidden = true;
+    clearTimeout(timer);
+    timer = setTimeout(warn, Math.max(0, Math.min(end - Date.now() - 120000, 2 ** 31 - 1)));
+  };
+  const { idleAt, expiresAt } = document.body.dataset;
+  if (idleAt) {
+    watch({ idle_at: idleAt, expires_at: expiresAt });
+    find("#stay").addEventListener("click", async () => {
+      const answer = await fetch("/stay", { headers: { accept: "application/json" } }).catch(() => null);
+      if (answer?.ok) watch(await answer.json()); else say("The session could not be extended. Sign in again in another tab.");
+    });
   }
 }
 
@@ -77,11 +87,14 @@ function isInUse(element) {
     || find("details[open]", element) !== null;
 }
 
-// Live rows and the live domain: one stream per tab, closed while the tab is hidden.
+// Live rows, a live domain, live figures: one stream per tab, closed while the tab is hidden.
 const table = find("#domains");
 const domain = find("[data-live-domain]");
-// The sections of the domain as they came from the server, by id.
-const came = new Map([...(domain?.children ?? [])].map((section) => [section.id, section.outerHTML]));
+const figures = find("[data-live-page]");
+const live = domain ?? figures;
+const parts = (root) => new Map(all(".live-part", root).map((part) => [part.dataset.part, part]));
+// The sections of the page as they came from the server, by id.
+const came = new Map(all(".live-part > [id]", live ?? document).map((section) => [section.id, section.outerHTML]));
 const pause = find("#pause");
 let stream = null;
 let cursor = find("[data-cursor]")?.dataset.cursor ?? "";
@@ -89,11 +102,13 @@ let paused = false;
 const held = new Map();
 let counted = null;
 let changed = 0;
+let figuresTimer = null;
 
 function address() {
-  const query = new URLSearchParams(table ? table.dataset.live.split("?")[1] : "");
+  const query = new URLSearchParams(table ? table.dataset.live : "");
   query.delete("page");
   query.delete("last");
+  if (table) query.set("list", "1");
   if (table) for (const row of all("tr[data-name]", table)) query.append("on", row.dataset.name);
   if (domain) query.append("on", domain.dataset.liveDomain);
   if (cursor) query.set("cursor", cursor);
@@ -134,11 +149,16 @@ function applyRow(change) {
 function release() {
   for (const change of [...held.values()]) applyRow(change);
   if (counted && !paused) applyCounts(counted);
-  if (domain && domain.dataset.stale && !paused) refresh();
+  if (live && live.dataset.stale && !paused) refresh();
 }
 
 function applyCounts(counts) {
   counted = counts;
+  // An emergency is told also on a page that is paused.
+  const banner = find("#banner");
+  banner.hidden = counts.emergencies === 0;
+  if (find("a", banner).textContent !== counts.emergency) find("a", banner).textContent = counts.emergency;
+  document.title = counts.alarm + document.title.replace(/^\([\d,]+!\) /, "");
   if (paused) return;
   for (const count of all("[data-count]")) {
     const value = counts.statuses[count.dataset.count];
@@ -152,18 +172,16 @@ function applyCounts(counts) {
   if (news > 0) more.replaceChildren(`${news} more match. `, Object.assign(document.createElement("a"), { href: location.href, textContent: "Show" }));
 }
 
-// Takes over each section of the domain that differs; one that is being used waits until that ends.
-function takeOver(body) {
-  offerCopy(body);
-  delete domain.dataset.stale;
-  const fresh = new Map([...body.children].map((section) => [section.id, section]));
-  const mine = new Map([...domain.children].map((section) => [section.id, section]));
+// Takes over each section of a part of the page that differs; one that is being used waits until that ends.
+function takeOver(part, body) {
+  const fresh = new Map([...(body?.children ?? [])].map((section) => [section.id, section]));
+  const mine = new Map([...part.children].map((section) => [section.id, section]));
   let differs = false;
   for (const id of new Set([...fresh.keys(), ...mine.keys()])) {
     const html = fresh.get(id)?.outerHTML;
-    if (html === came.get(id)) continue;
+    if (html === came.get(id) && mine.has(id)) continue;
     const old = mine.get(id);
-    if (old && isInUse(old)) { domain.dataset.stale = "1"; continue; }
+    if (old && isInUse(old)) { live.dataset.stale = "1"; continue; }
     if (html) came.set(id, html); else came.delete(id);
     if (html) mine.set(id, fresh.get(id)); else mine.delete(id);
     if (!html) old.remove(); else if (old) old.replaceWith(fresh.get(id));
@@ -172,10 +190,10 @@ function takeOver(body) {
   let last = null;
   for (const id of fresh.keys()) {
     const section = mine.get(id);
-    if (!section.isConnected) { if (last) last.after(section); else domain.prepend(section); }
+    if (!section.isConnected) { if (last) last.after(section); else part.prepend(section); }
     last = section;
   }
-  if (differs) say(`${domain.dataset.liveDomain} changed`);
+  return differs;
 }
 
 // Fetches this very page again and takes over what differs.
@@ -186,8 +204,16 @@ async function refresh() {
   if (!answer || !(answer.ok || (domain && answer.status === 404))) return;
   const fresh = parse(await answer.text());
   cursor = find("[data-cursor]", fresh)?.dataset.cursor ?? cursor;
-  const body = domain && find("[data-live-domain]", fresh);
-  if (body) takeOver(body);
+  const body = live && find("[data-live-domain], [data-live-page]", fresh);
+  if (body) {
+    delete live.dataset.stale;
+    offerCopy(body);
+    const theirs = parts(body);
+    const changes = [...parts(live)].map(([name, part]) => takeOver(part, theirs.get(name)));
+    if (domain && changes.includes(true)) say(`${domain.dataset.liveDomain} changed`);
+    tellAges();
+    lookAgain();
+  }
   for (const row of all("#domains tr[data-name]", fresh)) {
     const mine = document.getElementById(row.id);
     if (!mine || isInUse(mine)) continue;
@@ -199,7 +225,7 @@ async function refresh() {
 }
 
 function listen() {
-  if (stream || document.hidden || (!table && !domain)) return;
+  if (stream || document.hidden || !document.body.dataset.idleAt) return;
   stream = new EventSource(address());
   const away = find("#away");
   stream.addEventListener("row", (event) => {
@@ -208,7 +234,14 @@ function listen() {
     if (table) applyRow(change);
     if (domain && change.name === domain.dataset.liveDomain) { if (paused) domain.dataset.stale = "1"; else refresh(); }
   });
-  stream.addEventListener("counts", (event) => applyCounts(JSON.parse(event.data)));
+  stream.addEventListener("counts", (event) => {
+    applyCounts(JSON.parse(event.data));
+    if (!figures) return;
+    refresh();
+    // The API keeps figures for a few seconds: what changed last is in the next ones.
+    clearTimeout(figuresTimer);
+    figuresTimer = setTimeout(refresh, 6000);
+  });
   stream.addEventListener("resync", (event) => { cursor = event.data; refresh(); });
   stream.addEventListener("away", () => { away.hidden = false; say(away.textContent); });
   // What changed meanwhile may not be told any more.
@@ -252,6 +285,117 @@ if (pause) {
   });
 }
 listen();
+
+// A check that was made just now is told by its age, and one that runs is asked for again.
+function tellAges() {
+  for (const time of all("time.ago")) {
+    const seconds = Math.max(0, Math.round((Date.now() - Date.parse(time.dateTime)) / 1000));
+    const text = seconds < 60 ? `${seconds} s ago` : seconds < 3600 ? `${Math.floor(seconds / 60)} min ago` : null;
+    if (text && time.textContent !== text) time.textContent = text;
+  }
+}
+function lookAgain() {
+  if (find("[data-again]")) setTimeout(refresh, 1000);
+}
+tellAges();
+lookAgain();
+setInterval(tellAges, 1000);
+
+// What is ticked: its number, all of the page, a range with Shift, and buttons that wait for something to be ticked.
+const bulk = find("#bulk");
+if (bulk && table) {
+  const boxes = () => all('input[name="name"]', table);
+  const everything = find('input[name="of"]', bulk);
+  const header = find("#all");
+  const ticked = find("#ticked");
+  header.parentElement.hidden = false;
+  header.parentElement.previousElementSibling.hidden = true;
+  ticked.hidden = false;
+  const tell = () => {
+    const count = boxes().filter((box) => box.checked).length;
+    ticked.textContent = everything.checked ? "All that match" : `${count} selected`;
+    header.checked = count > 0 && count === boxes().length;
+    header.indeterminate = count > 0 && !header.checked;
+    for (const button of all("button", bulk)) button.disabled = count === 0 && !everything.checked;
+  };
+  let last = null;
+  table.addEventListener("click", (event) => {
+    const box = event.target.closest('input[name="name"]');
+    if (!box) return;
+    const rows = boxes();
+    if (event.shiftKey && last?.isConnected) {
+      const [from, to] = [rows.indexOf(last), rows.indexOf(box)].sort((a, b) => a - b);
+      for (const between of rows.slice(from, to + 1)) between.checked = box.checked;
+    }
+    last = box;
+    tell();
+  });
+  header.addEventListener("change", () => { for (const box of boxes()) box.checked = header.checked; tell(); });
+  everything.addEventListener("change", tell);
+  // After Back a browser ticks again what was ticked.
+  addEventListener("pageshow", tell);
+  tell();
+}
+
+// Keys, unless they were switched off in this browser. Nothing happens while somebody types.
+const KEYS_OFF = "keys-off";
+function showHelp() {
+  const open = find("dialog[open]");
+  if (open) { open.close(); return; }
+  fetch("/help", { headers: { accept: "text/html" } }).then(async (answer) => {
+    const help = answer.ok && find("#help", parse(await answer.text()));
+    if (!help) { location.href = "/help"; return; }
+    const dialog = document.createElement("dialog");
+    const close = Object.assign(document.createElement("button"), { type: "button", textContent: "Close" });
+    dialog.setAttribute("aria-label", "Help");
+    close.addEventListener("click", () => dialog.close());
+    dialog.addEventListener("close", () => dialog.remove());
+    dialog.append(help, close);
+    document.body.append(dialog);
+    offerKeys(dialog);
+    dialog.showModal();
+  }, () => { location.href = "/help"; });
+}
+function offerKeys(root) {
+  const box = find("#keys-on", root);
+  if (!box) return;
+  box.closest("[hidden]")?.removeAttribute("hidden");
+  box.checked = !localStorage.getItem(KEYS_OFF);
+  box.addEventListener("change", () => (box.checked ? localStorage.removeItem(KEYS_OFF) : localStorage.setItem(KEYS_OFF, "1")));
+}
+offerKeys(document);
+function step(by) {
+  const rows = all("tbody tr", table ?? document.createElement("table"));
+  const here = rows.findIndex((row) => row.contains(document.activeElement));
+  const next = rows[here < 0 ? (by > 0 ? 0 : rows.length - 1) : here + by];
+  const link = next && find("th a", next);
+  link?.focus();
+  link?.scrollIntoView({ block: "nearest" });
+}
+function recheck() {
+  const button = domain && find('button[name="action"][value="recheck"]');
+  if (button) { button.click(); return; }
+  const row = document.activeElement.closest?.("tr[data-name]");
+  if (!row || !bulk) return;
+  const form = Object.assign(document.createElement("form"), { method: "post", action: `/domains/${row.dataset.name}` });
+  for (const [name, value] of [["csrf", bulk.elements.csrf.value], ["action", "recheck"]]) {
+    form.append(Object.assign(document.createElement("input"), { type: "hidden", name, value }));
+  }
+  document.body.append(form);
+  form.submit();
+}
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || localStorage.getItem(KEYS_OFF)) return;
+  if (event.target.closest?.('input:not([type="checkbox"], [type="radio"]), textarea, select, [contenteditable]')) return;
+  const keys = { "/": () => find("#q")?.focus(), j: () => step(1), k: () => step(-1), r: recheck, "?": showHelp };
+  const does = Object.hasOwn(keys, event.key) && document.body.dataset.idleAt && keys[event.key];
+  if (!does || (find("dialog[open]") && event.key !== "?")) return;
+  event.preventDefault();
+  does();
+});
+for (const link of all(".legend-link")) {
+  link.addEventListener("click", (event) => { event.preventDefault(); showHelp(); });
+}
 
 // Names are checked as they are typed, if there is one.
 const check = find("#check");

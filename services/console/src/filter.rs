@@ -1,11 +1,12 @@
 //! What of the list is shown. The address bar holds all of it, so that a copied address shows the same.
 
 use domain::{MAX_LABELS, customer_ref_of, parse_label};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use proto::{status_from_word, status_word, to_timestamp, v1};
 use url::form_urlencoded;
 
 use crate::words::instant;
+use crate::zone::Zone;
 
 pub(crate) const PAGE_SIZE: i32 = 50;
 /// Who may have to act, in the words of the API.
@@ -216,13 +217,13 @@ impl Filter {
     }
 
     /// Whether a domain belongs on this list. A search is left to the API: a row that was found stays found.
-    pub(crate) fn fits(&self, domain: &v1::Domain, now: Timestamp) -> bool {
-        let day = |days: u16| now + SignedDuration::from_hours(24 * i64::from(days));
+    pub(crate) fn fits(&self, domain: &v1::Domain, zone: &Zone, now: Timestamp) -> bool {
+        let day = |days: u16| zone.day_begins(days, now);
         let ends = instant(domain.expires_at.as_ref());
         (self.statuses.is_empty() || self.statuses.contains(&domain.status()))
             && self.source.is_none_or(|source| source == domain.source())
             && self.who.is_none_or(|who| domain.reason.as_ref().is_some_and(|reason| reason.who == who))
-            && self.days_from.is_none_or(|days| ends.is_some_and(|ends| ends >= day(days)))
+            && self.first_day().is_none_or(|days| ends.is_some_and(|ends| ends >= day(days)))
             && self.days_to.is_none_or(|days| ends.is_some_and(|ends| ends < day(days)))
             && (!self.blocked || domain.renewal_blocked)
             && (!self.at_risk || domain.at_risk)
@@ -232,9 +233,14 @@ impl Filter {
             })
     }
 
+    /// The first of the days in which a certificate may end: what ends within a week has not ended yet.
+    fn first_day(&self) -> Option<u16> {
+        self.days_from.or(self.days_to.map(|_| 0))
+    }
+
     /// The request for this page.
-    pub(crate) fn request(&self, now: Timestamp) -> v1::ListDomainsRequest {
-        let day = |days: u16| to_timestamp(now + SignedDuration::from_hours(24 * i64::from(days)));
+    pub(crate) fn request(&self, zone: &Zone, now: Timestamp) -> v1::ListDomainsRequest {
+        let day = |days: u16| to_timestamp(zone.day_begins(days, now));
         v1::ListDomainsRequest {
             search: self.search.clone(),
             statuses: self.statuses.iter().map(|status| i32::from(*status)).collect(),
@@ -243,7 +249,7 @@ impl Filter {
             order: self.order.message().into(),
             descending: self.descending,
             source: self.source.unwrap_or_default().into(),
-            expires_from: self.days_from.map(day),
+            expires_from: self.first_day().map(day),
             expires_before: self.days_to.map(day),
             renewal_blocked: self.blocked,
             who: self.who.unwrap_or_default().to_owned(),
@@ -307,7 +313,7 @@ mod tests {
 
     #[test]
     fn a_row_that_changed_fits_or_does_not() {
-        let now = Timestamp::UNIX_EPOCH;
+        let (now, zone) = (Timestamp::UNIX_EPOCH, Zone::of(&http::HeaderMap::new()));
         let failing = v1::Domain {
             status: v1::Status::Failure.into(),
             source: v1::Source::C4.into(),
@@ -317,7 +323,7 @@ mod tests {
         let live = v1::Domain {
             status: v1::Status::Success.into(),
             source: v1::Source::C4.into(),
-            expires_at: Some(to_timestamp(now + SignedDuration::from_hours(5 * 24))),
+            expires_at: Some(to_timestamp(now + jiff::SignedDuration::from_hours(5 * 24))),
             customer_ref: "4711".to_owned(),
             labels: vec![v1::Label { key: "tier".to_owned(), value: "gold".to_owned() }],
             at_risk: true,
@@ -340,8 +346,8 @@ mod tests {
             ("label=tier%3Dgold&label=team%3Da", false, false),
         ] {
             let filter = Filter::parse(Some(query));
-            assert_eq!(filter.fits(&failing, now), fits_failing, "{query}");
-            assert_eq!(filter.fits(&live, now), fits_live, "{query}");
+            assert_eq!(filter.fits(&failing, &zone, now), fits_failing, "{query}");
+            assert_eq!(filter.fits(&live, &zone, now), fits_live, "{query}");
         }
     }
 

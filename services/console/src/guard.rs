@@ -16,7 +16,7 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 use runtime::Peer;
 
 use crate::App;
-use crate::problem::Problem;
+use crate::problem::{Problem, SUPPORT_CONTACT};
 use crate::strangers::BROWSER;
 
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -82,7 +82,10 @@ pub(crate) async fn guard(
             tracing::info!(reason = problem.reason, path = request.uri().path(), "refused");
             problem.into_response()
         }
-        None => BROWSER.scope(browser, next.run(request)).await,
+        None => {
+            let contact = app.process.config.console.support_contact.clone();
+            SUPPORT_CONTACT.scope(contact, BROWSER.scope(browser, next.run(request))).await
+        }
     };
     with_headers(response, app.cookies.secure)
 }

@@ -9,6 +9,7 @@ mod api;
 mod assets;
 mod batches;
 mod chart;
+mod checks;
 mod csrf;
 mod csv;
 mod filter;
@@ -22,6 +23,7 @@ mod problem;
 mod row;
 mod serve;
 mod session;
+mod step;
 mod strangers;
 mod walk;
 mod words;
@@ -41,6 +43,7 @@ use tower_http::timeout::TimeoutLayer;
 
 use api::Api;
 use batches::Batches;
+use checks::Checks;
 use guard::Site;
 use live::Hub;
 use pages::oidc::SignInProvider;
@@ -64,6 +67,7 @@ pub(crate) struct Parts {
     pub(crate) site: Site,
     pub(crate) hub: Hub,
     pub(crate) batches: Batches,
+    pub(crate) checks: Checks,
     pub(crate) strangers: Strangers,
     /// Open event streams, of all and of one person.
     pub(crate) viewers: Arc<Shares<String>>,
@@ -94,6 +98,7 @@ pub async fn run(process: Process) -> Result<(), RoleError> {
         site: Site { public },
         hub: Hub::new(first_stream(&process)),
         batches: Batches::new(process.clock.clone(), process.entropy.clone()),
+        checks: Checks::default(),
         strangers: Strangers::new(&process.config, process.health.clone()),
         viewers: Shares::new(VIEWERS, VIEWERS_PER_PERSON),
         provider: SignInProvider::new(&process)?,
@@ -125,6 +130,8 @@ fn router(app: App) -> Router {
         .route("/overview", get(pages::overview::show))
         .route("/midnight", get(pages::midnight::show))
         .route("/midnight.csv", get(pages::midnight::csv))
+        .route("/help", get(pages::help::show))
+        .route("/stay", get(pages::stay::stay))
         .route("/batches/{id}", get(pages::batch::show).post(pages::batch::send))
         .route("/batches/{id}/failures.csv", get(pages::batch::failures))
         .route("/assets/{file}", get(assets::asset))

@@ -4,12 +4,19 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::response::{Html, IntoResponse, Redirect, Response};
+use domain::Roles;
 use http::StatusCode;
 use http::header::{HeaderValue, RETRY_AFTER};
 use tonic::Code;
 use tonic_types::StatusExt;
 
 use crate::assets;
+use crate::page::Contact;
+
+tokio::task_local! {
+    /// Whom people ask who cannot go on, for the pages that this task answers with.
+    pub(crate) static SUPPORT_CONTACT: String;
+}
 
 /// The reason where no API answers at all.
 const API_AWAY: &str = "API_AWAY";
@@ -29,9 +36,11 @@ impl Problem {
         Self { status, reason: reason.to_owned(), sentence: sentence.into(), retry_after: None }
     }
 
-    /// Who is signed in may not do that.
-    pub(crate) fn not_yours(what: &str) -> Self {
-        let sentence = format!("Your role may not {what}. Ask an administrator if you need it.");
+    /// Who is signed in may not do that; one of the roles that are needed may.
+    pub(crate) fn not_yours(what: &str, roles: Roles, needed: &str) -> Self {
+        let sentence = format!(
+            "You may not {what}: that needs the role {needed}, and yours is {roles}. Ask an administrator if you need it."
+        );
         Self::new(StatusCode::FORBIDDEN, "ROLE_LACKS_PERMISSION", sentence)
     }
 
@@ -124,6 +133,7 @@ struct ProblemPage<'a> {
     icon: &'static str,
     title: &'static str,
     problem: &'a Problem,
+    contact: Contact<'a>,
 }
 
 impl IntoResponse for Problem {
@@ -131,8 +141,14 @@ impl IntoResponse for Problem {
         if self.status == StatusCode::UNAUTHORIZED {
             return Redirect::to("/sign-in").into_response();
         }
-        let page =
-            ProblemPage { style: assets::STYLE, icon: assets::ICON, title: self.title(), problem: &self };
+        let contact = SUPPORT_CONTACT.try_with(Clone::clone).unwrap_or_default();
+        let page = ProblemPage {
+            style: assets::STYLE,
+            icon: assets::ICON,
+            title: self.title(),
+            problem: &self,
+            contact: Contact(&contact),
+        };
         let mut response = (self.status, html(&page)).into_response();
         self.say_when(&mut response);
         response

@@ -5,9 +5,11 @@ use askama::Template;
 use jiff::Timestamp;
 use proto::{status_word, v1};
 
-use crate::filter::source_word;
 use crate::words::{self, instant};
-use crate::zone::{Zone, days_left};
+use crate::zone::Zone;
+
+/// A live certificate that ends within so many days and does not renew by itself is at risk.
+const RISK_DAYS: i64 = 14;
 
 /// The shape and colour of a status; the word stands beside it.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +55,15 @@ impl Moment {
         Self { machine: format!("{at:.0}"), shown: zone.time(at) }
     }
 
+    pub(crate) fn soon(at: Timestamp, zone: &Zone, now: Timestamp) -> Self {
+        Self { machine: format!("{at:.0}"), shown: zone.soon(at, now) }
+    }
+
+    /// `10:52:07`, for what was just now.
+    pub(crate) fn clock(at: Timestamp, zone: &Zone) -> Self {
+        Self { machine: format!("{at:.0}"), shown: zone.clock(at) }
+    }
+
     pub(crate) fn second(at: Timestamp, zone: &Zone) -> Self {
         Self { machine: format!("{at:.0}"), shown: zone.second(at) }
     }
@@ -85,6 +96,8 @@ impl Name {
 pub(crate) struct Row {
     pub(crate) name: Name,
     pub(crate) badge: Badge,
+    /// When it ends, where it is at risk; empty where it is not.
+    pub(crate) risk: String,
     /// Who must act; empty where nobody must.
     pub(crate) actor: &'static str,
     /// What is being done or waited for.
@@ -113,24 +126,21 @@ pub(crate) enum Controls {
 impl Row {
     pub(crate) fn new(domain: &v1::Domain, zone: &Zone, now: Timestamp, controls: Controls) -> Self {
         let expires = instant(domain.expires_at.as_ref());
-        let days = expires.map(|at| days_left(at, now));
         let (actor, doing) = doing(domain, zone, now);
         Self {
             name: Name::new(&domain.name),
             badge: Badge(domain.status()),
+            risk: risk(domain, zone, now),
             actor,
             doing,
             next: instant(domain.next_attempt_at.as_ref())
                 .filter(|_| domain.reason.as_ref().is_some_and(|reason| reason.code != "ca_limited"))
-                .map(|at| Moment::time(at, zone)),
+                .map(|at| Moment::soon(at, zone, now)),
             created: instant(domain.created_at.as_ref()).map(|at| Moment::date(at, zone)),
             expires: expires.map(|at| Moment::date(at, zone)),
-            left: days.map(left).unwrap_or_default(),
-            is_soon: days.is_some_and(|days| days < 7),
-            source: match source_word(domain.source()) {
-                "text" => "Pasted",
-                _ => "Generated",
-            },
+            left: expires.map(|at| words::days_left(at, zone, now)).unwrap_or_default(),
+            is_soon: expires.is_some_and(|at| zone.days_left(at, now) < 7),
+            source: words::source(domain.source()),
             controls,
         }
     }
@@ -147,15 +157,18 @@ fn doing(domain: &v1::Domain, zone: &Zone, now: Timestamp) -> (&'static str, Str
     (actor, words::in_short(domain, zone, now))
 }
 
-fn left(days: i64) -> String {
-    match days {
-        1 => "1 day left".to_owned(),
-        0 => "ends today".to_owned(),
-        -1 => "ended within a day".to_owned(),
-        -2 => "ended 1 day ago".to_owned(),
-        days if days < 0 => format!("ended {} days ago", -days - 1),
-        days => format!("{days} days left"),
-    }
+/// When a live certificate ends that is blocked, pasted or behind with its renewal, and ends soon; else empty.
+pub(crate) fn risk(domain: &v1::Domain, zone: &Zone, now: Timestamp) -> String {
+    let ends = instant(domain.expires_at.as_ref());
+    let Some(ends) = ends.filter(|ends| now < *ends && zone.days_left(*ends, now) < RISK_DAYS) else {
+        return String::new();
+    };
+    let certificate = domain.certificate.as_ref();
+    let is_pasted = certificate.is_some_and(|certificate| certificate.source() == v1::Source::Text);
+    let is_behind = domain.failed_attempts > 0 || domain.reason.is_some();
+    let is_at_risk =
+        domain.status() == v1::Status::Success && (domain.renewal_blocked || is_pasted || is_behind);
+    if is_at_risk { words::ends_in(ends, zone, now) } else { String::new() }
 }
 
 #[cfg(test)]
@@ -169,6 +182,37 @@ mod tests {
         let cyrillic = Name::new("xn--80ak6aa92e.com");
         assert_eq!(cyrillic.shown(), "аррӏе.com");
         assert_eq!(cyrillic.ascii, "xn--80ak6aa92e.com");
+    }
+
+    #[test]
+    fn a_live_certificate_that_will_end_is_at_risk() {
+        let zone = Zone::of(&http::HeaderMap::new());
+        let now = Timestamp::from_second(1_790_000_000).unwrap();
+        let live = |hours: i64, change: &dyn Fn(&mut v1::Domain)| {
+            let mut domain = v1::Domain {
+                status: v1::Status::Success.into(),
+                expires_at: Some(proto::to_timestamp(now + jiff::SignedDuration::from_hours(hours))),
+                certificate: Some(v1::Certificate::default()),
+                ..v1::Domain::default()
+            };
+            change(&mut domain);
+            risk(&domain, &zone, now)
+        };
+        let blocked = |domain: &mut v1::Domain| domain.renewal_blocked = true;
+        let pasted = |domain: &mut v1::Domain| {
+            domain.certificate.as_mut().unwrap().source = v1::Source::Text.into();
+        };
+        assert_eq!(live(9, &blocked), "ends in 9 h");
+        assert_eq!(live(13 * 24, &pasted), "ends in 13 days");
+        assert_eq!(live(13 * 24, &|domain| domain.failed_attempts = 2), "ends in 13 days");
+        assert_eq!(live(9, &|_| ()), "", "it renews by itself");
+        assert_eq!(live(15 * 24, &blocked), "", "there is time");
+        assert_eq!(live(-1, &blocked), "", "it has ended");
+        let expired = |domain: &mut v1::Domain| {
+            domain.status = v1::Status::Emergency.into();
+            domain.renewal_blocked = true;
+        };
+        assert_eq!(live(9, &expired), "", "its own status says more");
     }
 
     #[test]

@@ -21,6 +21,7 @@ use crate::api::Token;
 use crate::csrf;
 use crate::pages::sign_in;
 use crate::problem::Problem;
+use crate::words;
 
 /// How our cookies are called and marked.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +68,11 @@ impl Cookies {
     /// They are back.
     pub(crate) fn no_sign_in(self) -> HeaderValue {
         self.cookie_below("/sign-in", self.sign_in_name(), "", "SameSite=Lax; Max-Age=0")
+    }
+
+    /// What is kept until the browser is closed.
+    pub(crate) fn passing(self, name: &str, value: &str) -> HeaderValue {
+        self.cookie(name, value, "SameSite=Lax")
     }
 
     /// A preference, kept for a year.
@@ -121,12 +127,13 @@ impl Person {
         if self.may(action) {
             return Ok(());
         }
-        Err(Problem::not_yours(match action {
+        let what = match action {
             Action::Read => "read this",
             Action::Operate => "change domains",
             Action::ReadKey => "take private keys out",
             Action::Revoke => "revoke certificates",
-        }))
+        };
+        Err(Problem::not_yours(what, self.roles, &words::who_may(action)))
     }
 
     /// What forms of this session carry.

@@ -24,7 +24,8 @@ impl Walk {
             filter.order = Order::Name;
             filter.descending = false;
         });
-        let request = v1::ListDomainsRequest { page_size: PAGE_SIZE, ..filter.request(frame.now) };
+        let request =
+            v1::ListDomainsRequest { page_size: PAGE_SIZE, ..filter.request(&frame.zone, frame.now) };
         Self { domains: frame.domains(), next: Some(request) }
     }
 

@@ -1,6 +1,8 @@
 //! Every sentence of the page that is not the API's, in one place; the compiler checks that their placeholders are filled.
 
 mod domain;
+mod help;
+mod todo;
 
 use std::time::Duration;
 
@@ -8,6 +10,8 @@ use jiff::Timestamp;
 use proto::{from_timestamp, v1};
 
 pub(crate) use self::domain::*;
+pub(crate) use self::help::*;
+pub(crate) use self::todo::{ToDo, to_do};
 use crate::batches::{Phase, What};
 use crate::lines::MOST_LINES;
 use crate::zone::Zone;
@@ -17,12 +21,24 @@ pub(crate) const PROVIDER_AWAY: &str =
     "The sign-in provider does not answer. Try again in a moment, or sign in with name and password.";
 pub(crate) const PROVIDER_CANCELLED: &str = "The sign-in was cancelled at the provider.";
 pub(crate) const PROVIDER_REFUSED: &str =
-    "The provider did not sign you in. Try again, and ask an administrator if it stays like that.";
+    "The provider did not sign you in. Try again, and ask an administrator if it keeps happening.";
 pub(crate) const PROVIDER_NOT_ENOUGH: &str =
     "The provider knows you, but you may not sign in here. Ask an administrator for a role.";
-pub(crate) const PROVIDER_ANSWER_UNKNOWN: &str =
-    "This sign-in was not begun in this browser, was used already, or took over ten minutes. Sign in again.";
+pub(crate) const PROVIDER_ANSWER_UNKNOWN: &str = "This sign-in was not started in this browser, was used already, or took over ten minutes. Sign in again.";
 pub(crate) const LAST_KNOWN: &str = "The API does not answer. Showing what was last known.";
+
+/// In front of a title: `(6!) `.
+pub(crate) fn alarm(emergencies: u64) -> String {
+    if emergencies == 0 { String::new() } else { format!("({}!) ", number(emergencies)) }
+}
+
+/// The banner of every page.
+pub(crate) fn emergencies(count: u64) -> String {
+    match count {
+        1 => "1 emergency".to_owned(),
+        count => format!("{} emergencies", number(count)),
+    }
+}
 
 pub(crate) fn throttled(wait: Option<Duration>) -> String {
     let seconds = wait.map_or(30, |wait| wait.as_secs().max(1));
@@ -116,7 +132,7 @@ pub(crate) fn too_many_lines() -> String {
 }
 
 pub(crate) fn not_checked(why: &str) -> String {
-    format!("Not checked: {why} It can be added all the same; it is checked before its order.")
+    format!("Not checked: {why} It can still be added; it is checked before it is ordered.")
 }
 
 /// A question of the preflight.
@@ -126,7 +142,7 @@ pub(crate) fn step(step: &str) -> &'static str {
         "dns" => "DNS points to the CDN",
         "caa" => "CAA permits our CA",
         "challenge_path" => "The challenge path reaches us",
-        _ => "Another question",
+        _ => "Another check",
     }
 }
 
@@ -152,13 +168,13 @@ pub(crate) const BATCH_STOPPED: &str =
     "Not done: this page was stopped before its answer came. Send it again.";
 pub(crate) const BATCH_SIGNED_OUT: &str = "Not done: your session ended. Sign in and send it again.";
 pub(crate) const BATCH_AWAY: &str = "Not done: the API does not answer. Send it again once it does.";
-pub(crate) const BATCH_NO_ANSWER: &str = "The API did not say what became of it. Look for it in the list.";
+pub(crate) const BATCH_NO_ANSWER: &str = "The API gave no result for it. Look for it in the list.";
 pub(crate) const BATCH_WAITS: &str = "Queued; starts automatically.";
-pub(crate) const BATCH_KEPT: &str = "This page is kept for an hour, and for you alone.";
-pub(crate) const NO_SUCH_BATCH: &str = "There is no such page any more: results are kept for an hour, for the one who \
-                                        began, and not over a restart. What was done is done; see the list.";
+pub(crate) const BATCH_KEPT: &str = "This page is kept for an hour, for you alone.";
+pub(crate) const NO_SUCH_BATCH: &str = "This page is gone: results are kept for an hour, for the person who started it, \
+                                        and are lost at a restart. What was done stays done; see the list.";
 pub(crate) const TOO_MANY_BATCHES: &str =
-    "Too much is being done at once. Wait for something to end, then send it again.";
+    "Too many of these run already. Wait until one has ended, then send it again.";
 pub(crate) const KEEP_SERVING: &str = "Keep serving each until it ends";
 pub(crate) const REMOVE_TOO: &str = "Remove from C4 too, so that HTTPS ends now";
 pub(crate) const NOTHING_SELECTED: &str =
@@ -167,9 +183,13 @@ pub(crate) const NO_SUCH_ACTION: &str = "There is no such action. Go back to the
 pub(crate) const NOTHING_MATCHES: &str = "No domain matches any more. Go back to the list.";
 
 fn domains(count: usize) -> String {
+    domains_counted(count as u64)
+}
+
+fn domains_counted(count: u64) -> String {
     match count {
         1 => "1 domain".to_owned(),
-        count => format!("{} domains", number(count as u64)),
+        count => format!("{} domains", number(count)),
     }
 }
 
@@ -236,9 +256,9 @@ pub(crate) fn queue_through(at: &str) -> String {
 /// How soon new names are ordered. The room counts what is due besides, so it is "about".
 pub(crate) fn forecast(names: u64, room: Option<u64>, queue: Option<&str>) -> String {
     match (room, queue) {
-        (_, Some(at)) => format!(
-            "Others are waiting for room in the CA's limits until about {at}. These follow one after the other."
-        ),
+        (_, Some(at)) => {
+            format!("Other domains are queued for the CA's limits until about {at}. These follow after them.")
+        }
         (Some(room), None) if room >= names => "The CA's limits have room for all of them now.".to_owned(),
         (Some(room), None) => format!(
             "About {} can be ordered now. The rest follows one after the other, as the CA's limits allow.",
@@ -303,9 +323,30 @@ pub(crate) fn room(room: Option<u64>) -> String {
 
 pub(crate) fn waiting(waiting: u64, through: Option<&str>) -> String {
     match (waiting, through) {
-        (0, None) => "Nobody waits for room.".to_owned(),
+        (0, None) => "No domain waits for room.".to_owned(),
         (waiting, None) => format!("{} wait for room.", number(waiting)),
         (waiting, Some(at)) => format!("{} wait for room, until about {at}.", number(waiting)),
+    }
+}
+
+/// What a figure of today was yesterday.
+pub(crate) fn yesterday(count: u64) -> String {
+    format!("Yesterday {}", number(count))
+}
+
+/// How a part of the whole is, by the domains that have trouble with it.
+pub(crate) fn health(domains: u64, trouble: &str) -> String {
+    match domains {
+        0 => "No trouble".to_owned(),
+        count => format!("{trouble}: {}", domains_counted(count)),
+    }
+}
+
+/// What is overdue, and since when.
+pub(crate) fn queue(overdue: u64, oldest: Option<&str>) -> String {
+    match (overdue, oldest) {
+        (0, _) | (_, None) => "Nothing is overdue".to_owned(),
+        (count, Some(age)) => format!("{} overdue, the oldest for {age}", number(count)),
     }
 }
 
@@ -317,8 +358,40 @@ pub(crate) fn midnight(midnight: Option<&v1::Midnight>, zone: &Zone) -> String {
     let on = instant(midnight.at.as_ref()).map_or_else(|| day(&midnight.day), |at| zone.time(at));
     let domains = number(midnight.domains);
     match midnight.waiting {
-        0 => format!("{on}: {domains} were rechecked."),
-        waiting => format!("{on}: {domains} are rechecked, {} are still to come.", number(waiting)),
+        0 => format!("{on}: {domains} rechecked."),
+        waiting => format!("{on}: {domains} rechecked, {} still to come.", number(waiting)),
+    }
+}
+
+/// What is left until then, in a few words.
+pub(crate) fn days_left(at: Timestamp, zone: &Zone, now: Timestamp) -> String {
+    match (at > now, zone.days_left(at, now)) {
+        (true, _) if hours(at, now) < 24 => format!("{} left", short_time(at, now)),
+        (true, 1) => "1 day left".to_owned(),
+        (true, days) => format!("{} days left", number(days.unsigned_abs())),
+        (false, 0) => "ended today".to_owned(),
+        (false, -1) => "ended yesterday".to_owned(),
+        (false, days) => format!("ended {} days ago", number(days.unsigned_abs())),
+    }
+}
+
+/// The same of what has not ended, as a part of a badge.
+pub(crate) fn ends_in(at: Timestamp, zone: &Zone, now: Timestamp) -> String {
+    match zone.days_left(at, now) {
+        _ if hours(at, now) < 24 => format!("ends in {}", short_time(at, now)),
+        1 => "ends in 1 day".to_owned(),
+        days => format!("ends in {days} days"),
+    }
+}
+
+fn hours(at: Timestamp, now: Timestamp) -> i64 {
+    at.duration_since(now).as_hours()
+}
+
+fn short_time(at: Timestamp, now: Timestamp) -> String {
+    match hours(at, now) {
+        0 => format!("{} min", at.duration_since(now).as_mins()),
+        hours => format!("{hours} h"),
     }
 }
 
@@ -351,8 +424,27 @@ mod tests {
             ..v1::Midnight::default()
         };
         let told = |headers: &http::HeaderMap| midnight(Some(&last), &Zone::of(headers));
-        assert_eq!(told(&headers), "29 Nov 2026, 16:00: 7 were rechecked.");
-        assert_eq!(told(&http::HeaderMap::new()), "30 Nov 2026, 00:00: 7 were rechecked.");
+        assert_eq!(told(&headers), "29 Nov 2026, 16:00: 7 rechecked.");
+        assert_eq!(told(&http::HeaderMap::new()), "30 Nov 2026, 00:00: 7 rechecked.");
+    }
+
+    #[test]
+    fn what_is_left_is_told_in_hours_at_last() {
+        let zone = Zone::of(&http::HeaderMap::new());
+        // 01:30 in Singapore.
+        let now: Timestamp = "2026-11-12T17:30:00Z".parse().unwrap();
+        for (minutes, text) in [
+            (30, "30 min left"),
+            (9 * 60, "9 h left"),
+            (24 * 60, "1 day left"),
+            (47 * 60, "2 days left"),
+            (-60, "ended today"),
+            (-120, "ended yesterday"),
+            (-60 * 26, "ended 2 days ago"),
+        ] {
+            let at = now + jiff::SignedDuration::from_mins(minutes);
+            assert_eq!(days_left(at, &zone, now), text, "{minutes}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use domain::sentence::{Medium, NamedZone, Reader};
 use http::HeaderMap;
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, ToSpan};
 
 use crate::session::cookie;
 
@@ -46,6 +46,8 @@ pub(crate) struct Zone {
     pub(crate) choice: Choice,
     /// As the page names it.
     pub(crate) label: String,
+    /// The browser's own zone by name; empty until it has told which that is.
+    pub(crate) own: String,
     rules: TimeZone,
 }
 
@@ -58,11 +60,10 @@ impl Zone {
             Choice::Singapore => "Asia/Singapore",
             Choice::Mine => cookie(headers, "zone").unwrap_or("Asia/Singapore"),
         };
-        Self::named(choice, name).unwrap_or_else(|| Self {
-            choice,
-            label: "UTC".to_owned(),
-            rules: TimeZone::UTC,
-        })
+        let named = |name| Self::named(choice, name);
+        let own = cookie(headers, "zone").and_then(named).map(|zone| zone.label).unwrap_or_default();
+        let utc = || Self { choice, label: "UTC".to_owned(), own: String::new(), rules: TimeZone::UTC };
+        Self { own, ..named(name).unwrap_or_else(utc) }
     }
 
     fn named(choice: Choice, name: &str) -> Option<Self> {
@@ -73,7 +74,7 @@ impl Zone {
             Some(city) => city.replace('_', " "),
             None => name.to_owned(),
         };
-        Some(Self { choice, label, rules: zone })
+        Some(Self { choice, label, own: String::new(), rules: zone })
     }
 
     /// The viewer, for sentences.
@@ -98,7 +99,7 @@ impl Zone {
 
     /// `12 Nov`, with its year where that is not plain.
     pub(crate) fn until(&self, at: Timestamp, now: Timestamp) -> String {
-        if days_left(at, now) < 180 { self.day(at) } else { self.date(at) }
+        if self.days_left(at, now) < 180 { self.day(at) } else { self.date(at) }
     }
 
     /// `12 Nov 2026, 10:52`
@@ -111,6 +112,11 @@ impl Zone {
         at.to_zoned(self.rules.clone()).strftime("%-d %b %Y, %H:%M:%S").to_string()
     }
 
+    /// `10:52:07`
+    pub(crate) fn clock(&self, at: Timestamp) -> String {
+        at.to_zoned(self.rules.clone()).strftime("%H:%M:%S").to_string()
+    }
+
     /// `10:52` for a moment within a day of `now`, else with its date.
     pub(crate) fn soon(&self, at: Timestamp, now: Timestamp) -> String {
         if at.duration_since(now).abs() < SignedDuration::from_hours(20) {
@@ -119,11 +125,22 @@ impl Zone {
             self.time(at)
         }
     }
-}
 
-/// Whole days until `at`, rounded down; negative once it is past.
-pub(crate) fn days_left(at: Timestamp, now: Timestamp) -> i64 {
-    at.duration_since(now).as_secs().div_euclid(24 * 60 * 60)
+    /// Days of this calendar from today until `at`: 0 is today, 1 tomorrow, negative a day that is past. The one count of
+    /// "days left", for rows, filters, figures and their lists.
+    pub(crate) fn days_left(&self, at: Timestamp, now: Timestamp) -> i64 {
+        let day = |at: Timestamp| at.to_zoned(self.rules.clone()).date();
+        day(now).until(day(at)).map_or(0, |span| i64::from(span.get_days()))
+    }
+
+    /// When the day that is so many days from today begins; for today, now: what ended is not left.
+    pub(crate) fn day_begins(&self, days: u16, now: Timestamp) -> Timestamp {
+        if days == 0 {
+            return now;
+        }
+        let day = now.to_zoned(self.rules.clone()).date().saturating_add(i64::from(days).days());
+        day.to_zoned(self.rules.clone()).map_or(Timestamp::MAX, |day| day.timestamp())
+    }
 }
 
 #[cfg(test)]
@@ -156,11 +173,31 @@ mod tests {
     }
 
     #[test]
-    fn days_left_are_whole_days() {
-        let at: Timestamp = "2026-11-12T00:00:00Z".parse().unwrap();
-        let hours = SignedDuration::from_hours;
-        for (left, days) in [(47, 1), (24, 1), (23, 0), (0, 0), (-1, -1), (-25, -2)] {
-            assert_eq!(days_left(at, at - hours(left)), days, "{left}");
+    fn days_left_are_those_of_the_calendar_that_is_shown() {
+        let now: Timestamp = "2026-11-12T17:30:00Z".parse().unwrap();
+        for (cookies, at, days) in [
+            ("clock=utc", "2026-11-12T23:59:59Z", 0),
+            ("clock=utc", "2026-11-13T00:00:00Z", 1),
+            ("clock=singapore", "2026-11-12T23:59:59Z", 0),
+            ("clock=singapore", "2026-11-13T15:59:59Z", 0),
+            ("clock=singapore", "2026-11-13T16:00:00Z", 1),
+            ("clock=singapore", "2026-11-12T15:00:00Z", -1),
+        ] {
+            let zone = zone(cookies);
+            let at: Timestamp = at.parse().unwrap();
+            assert_eq!(zone.days_left(at, now), days, "{cookies}: {at}");
+            if let Ok(days @ 1..) = u16::try_from(days) {
+                let (begins, ends) = (zone.day_begins(days, now), zone.day_begins(days + 1, now));
+                assert!(begins <= at && at < ends, "{cookies}: {at} is in the list of its own day");
+            }
+        }
+        assert_eq!(zone("").day_begins(0, now), now);
+    }
+
+    #[test]
+    fn the_browsers_own_zone_is_named_whichever_is_shown() {
+        for (cookies, own) in [("", ""), ("clock=utc; zone=Europe/Berlin", "Berlin"), ("zone=<b>", "")] {
+            assert_eq!(zone(cookies).own, own, "{cookies}");
         }
     }
 }

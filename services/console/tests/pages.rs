@@ -263,3 +263,68 @@ async fn a_blocked_domain_shows_the_record_that_is_needed() {
         assert!(page.contains(text), "{text} in {page}");
     }
 }
+
+#[tokio::test]
+async fn a_refusal_says_what_is_needed_and_every_page_whom_to_ask() {
+    let served = served::served_with(|config| {
+        config.console.support_contact = "ssl-help@example.net".to_owned();
+    })
+    .await;
+    served.with_live().await;
+    let browser = served.browser(Role::Viewer).await;
+    let contact = "<a href=\"mailto:ssl-help@example.net\">ssl-help@example.net</a>";
+    for page in
+        ["/", "/overview", "/help", &format!("/domains/{NAME}"), "/domains/new", "/nowhere", "/sign-in"]
+    {
+        let answer = browser.get(page).await;
+        assert!(answer.body.contains(contact), "{page}: {}", answer.body);
+    }
+    let refused = browser.get("/domains/new").await;
+    assert_eq!(refused.status, 403);
+    assert!(
+        refused.body.contains("that needs the role support or admin, and yours is viewer."),
+        "{}",
+        refused.body
+    );
+    assert!(refused.body.contains("<a href=\"/overview\">"), "a way on: {}", refused.body);
+    let view = browser.get(&format!("/domains/{NAME}")).await.body;
+    assert!(
+        view.contains("The private key is for the roles key-reader or admin; yours is viewer."),
+        "{view}"
+    );
+}
+
+#[tokio::test]
+async fn the_way_back_leads_to_the_list_as_it_was_filtered() {
+    let (_served, browser) = live(Role::Support).await;
+    let address = format!("/domains/{NAME}");
+    assert!(browser.get(&address).await.body.contains("<a href=\"/\">All domains</a>"));
+    let browser = browser.looking_at("q=shop&status=Success").await;
+    let view = browser.get(&address).await.body;
+    assert!(view.contains("<a href=\"/?q=shop&#38;status=Success\">Back to the filtered list</a>"), "{view}");
+    let address = format!("{address}/delete");
+    let done = browser.send(&address, &address, &[("c4", "keep"), ("typed", NAME)]).await;
+    assert_eq!(done.location, "/?q=shop&status=Success&done=deleted-served");
+}
+
+#[tokio::test]
+async fn a_single_hit_of_a_search_opens_by_itself() {
+    let (served, browser) = live(Role::Viewer).await;
+    let hit = browser.get("/?q=shop&open=1").await;
+    assert_eq!((hit.status, hit.location.as_str()), (303, "/domains/shop.example.com"));
+    assert_eq!(browser.get("/?q=shop").await.status, 200, "an address shows its list");
+    served.add("shop.example.org").await;
+    assert_eq!(browser.get("/?q=shop&open=1").await.status, 200, "there is a choice");
+}
+
+#[tokio::test]
+async fn staying_signed_in_answers_with_when_the_session_ends() {
+    let (_served, browser) = live(Role::Viewer).await;
+    let answer = browser.get("/stay").await;
+    assert_eq!(answer.status, 200);
+    assert!(
+        answer.body.contains("\"idle_at\":\"2") && answer.body.contains("\"expires_at\":\"2"),
+        "{}",
+        answer.body
+    );
+}

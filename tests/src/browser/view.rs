@@ -28,6 +28,8 @@ pub enum Size {
     Phone,
     /// The desktop's window at 200%.
     Zoomed,
+    /// So wide and so high.
+    Of(u32, u32),
 }
 
 impl Browser {
@@ -49,6 +51,7 @@ impl Browser {
             Size::Phone => (390, 844, 1),
             // What zoom is to a page: fewer pixels, each of them larger.
             Size::Zoomed => (640, 450, 2),
+            Size::Of(width, height) => (width, height, 1),
         };
         let metrics = json!({
             "width": width,

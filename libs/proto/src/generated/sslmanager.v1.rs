@@ -139,6 +139,10 @@ pub struct Certificate {
     /// generated certificate.
     #[prost(string, tag = "7")]
     pub trust: ::prost::alloc::string::String,
+    /// How many edges were asked for it, and served it, when it went live; 0 where none was asked, and of certificates that
+    /// are not live.
+    #[prost(uint32, tag = "60")]
+    pub edges: u32,
 }
 /// A label of a domain: the caller's own words. Nothing is decided by them.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -635,6 +639,20 @@ pub struct GetOverviewResponse {
     /// Live domains whose renewal is blocked.
     #[prost(uint64, tag = "11")]
     pub renewal_blocked: u64,
+    /// Live certificates by the hour in which they end, soonest first, within 120 days, so that a client can count the days
+    /// of its reader's calendar; those that end later are in days_left alone.
+    #[prost(message, repeated, tag = "60")]
+    pub end_hours: ::prost::alloc::vec::Vec<HourCount>,
+}
+/// How many live certificates end within one hour.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HourCount {
+    /// When the hour begins.
+    #[prost(message, optional, tag = "1")]
+    pub hour: ::core::option::Option<::prost_types::Timestamp>,
+    /// How many domains.
+    #[prost(uint64, tag = "2")]
+    pub domains: u64,
 }
 /// How many domains show one reason.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -202,6 +202,8 @@ section! {
         listen: SocketAddr = loopback(8080),
         /// What the browser sees, as `https://HOST`; needed for OpenID Connect and behind a proxy.
         public_url: String = String::new(),
+        /// Whom people ask who cannot go on, as every page says it: for example `ssl-help@example.net` or an https address.
+        support_contact: String = String::new(),
         /// TLS of the page; without it, only loopback is listened on.
         tls: Option<ConsoleTls> = None,
         /// Listen beyond loopback without TLS, for a proxy in front that speaks TLS to the browsers.

@@ -107,6 +107,12 @@ impl Config {
                 "write https://HOST or https://HOST:PORT, without a path".to_owned(),
             );
         }
+        if console.support_contact.chars().count() > 200
+            || console.support_contact.chars().any(char::is_control)
+        {
+            let what = "write one line of at most 200 characters, such as ssl-help@example.net";
+            problem("console.support_contact", what.to_owned());
+        }
         if let Some(oidc) = &console.oidc {
             check_console_oidc(oidc, problem);
             if console.public_url.is_empty() {

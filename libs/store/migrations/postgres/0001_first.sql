@@ -165,6 +165,8 @@ CREATE TABLE certificates (
     not_after        timestamptz NOT NULL,
     created_at       timestamptz NOT NULL,
     uploaded_at      timestamptz,
+    -- How many edges were asked for it, and served it, when it went live; 0 if none was asked.
+    edges            integer     NOT NULL DEFAULT 0,
     -- The time of the renewal, and the window that the CA suggested for it (RFC 9773).
     renewal_at       timestamptz,
     window_start     timestamptz,

@@ -184,6 +184,8 @@ CREATE TABLE certificates (
     not_after        INTEGER NOT NULL,
     created_at       INTEGER NOT NULL,
     uploaded_at      INTEGER,
+    -- How many edges were asked for it, and served it, when it went live; 0 if none was asked.
+    edges            INTEGER NOT NULL DEFAULT 0,
     -- The time of the renewal, and the window that the CA suggested for it (RFC 9773).
     renewal_at       INTEGER,
     window_start     INTEGER,

@@ -37,6 +37,7 @@ pub async fn a_step_is_written_whole(store: Case) {
         .becomes(uploading(&domain))
         .told(Some(entry))
         .and(Write::Uploaded(stored.id()))
+        .and(Write::ServedByEdges(stored.id(), 6))
         .and(Write::Schedule(renewal.clone()))
         .and(Write::ScheduleIfNone(other))
         .and(Write::DueNow(WorkKind::Revoke))

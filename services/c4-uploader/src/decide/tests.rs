@@ -63,7 +63,7 @@ pub(super) fn task(domain: &Domain, certificate: Certificate) -> Task {
 }
 
 pub(super) fn decider<'a>(lease: &'a Lease, renewal: &'a Renewal) -> Decider<'a> {
-    Decider { lease, now: at(100), renewal, random: 60 }
+    Decider { lease, now: at(100), renewal, random: 60, edges: 6 }
 }
 
 pub(super) fn live(number: u128) -> Domain {
@@ -102,6 +102,7 @@ fn an_upload_makes_the_domain_live_and_plans_its_renewal() {
             Write::Schedule(issue(&step(&last).after, renewal_at)),
             Write::DueNow(WorkKind::Revoke),
             Write::Publish(EventKind::CertUploaded { certificate: id }),
+            Write::ServedByEdges(id, 6),
         ]
     );
 }

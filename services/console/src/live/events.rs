@@ -1,7 +1,7 @@
 //! `/events`: what changed of the rows on one viewer's screen, as server-sent events (HTML Living Standard, 9.2).
 //!
 //! Changes are gathered for a quarter of a second, and only the last of a name is sent. Of all others a viewer is told, at
-//! most every five seconds, how many domains there are and how many match.
+//! most every few seconds, how many domains there are, how many emergencies, and how many match.
 
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use url::form_urlencoded;
 
 use crate::App;
+use crate::api::Domains;
 use crate::filter::Filter;
 use crate::live::{Change, Heard};
 use crate::row::{Controls, Row};
@@ -31,7 +32,7 @@ use crate::words;
 use crate::zone::Zone;
 
 const GATHER: Duration = Duration::from_millis(250);
-const COUNT_EVERY: Duration = Duration::from_secs(5);
+const COUNT_EVERY: Duration = Duration::from_secs(3);
 const ASK_SESSION_EVERY: Duration = Duration::from_secs(1);
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Most names that a viewer may watch; a page has 50.
@@ -71,7 +72,7 @@ pub(crate) async fn events(
     let (sender, receiver) = mpsc::channel(BUFFER);
     let viewer = Viewer {
         names: names.take(MOST_NAMES).collect(),
-        is_list: pairs().all(|(name, _)| name != "domain"),
+        is_list: pairs().any(|(name, _)| name == "list"),
         filter: Filter::parse(Some(&query)),
         zone: Zone::of(&headers),
         app: app.clone(),
@@ -126,9 +127,7 @@ impl Viewer {
                         gathered.push(change);
                     }
                     self.rows(&gathered).await?;
-                    if self.is_list {
-                        count_at = count_at.or(Some(Instant::now() + COUNT_EVERY));
-                    }
+                    count_at = count_at.or(Some(Instant::now() + COUNT_EVERY));
                 }
                 changed = is_there.changed() => {
                     changed.map_err(|_| Gone)?;
@@ -185,37 +184,48 @@ impl Viewer {
             "position": change.position,
             "cursor": cursor,
             "deleted": change.deleted,
-            "fits": !change.deleted && self.filter.fits(&change.domain, now),
+            "fits": !change.deleted && self.filter.fits(&change.domain, &self.zone, now),
             "html": html,
         })
         .to_string()
     }
 
-    /// How many domains there are, and how many match. What cannot be asked now is told with the next change.
+    /// How many domains there are, and of a list how many match. What cannot be asked now is told with the next change.
     async fn counts(&self) -> Result<(), Gone> {
         let mut domains = self.app.api.domains_in_the_background(&self.person.token);
         let Ok(summary) = domains.get_summary(v1::GetSummaryRequest {}).await else {
             return Ok(());
         };
-        let request = v1::ListDomainsRequest {
-            page_size: 1,
-            ..self.filter.with(|_| {}).request(self.app.process.clock.now())
-        };
-        let matching = domains.list_domains(request).await.ok();
-        let statuses: serde_json::Map<String, serde_json::Value> = summary
-            .into_inner()
-            .statuses
+        let counted = summary.into_inner().statuses;
+        let emergencies = counted.iter().filter(|count| count.status() == v1::Status::Emergency);
+        let emergencies: u64 = emergencies.map(|count| count.domains).sum();
+        let statuses: serde_json::Map<String, serde_json::Value> = counted
             .iter()
             .map(|count| {
                 let word = status_word(count.status()).to_owned();
                 (word, words::number(count.domains).into())
             })
             .collect();
-        let matching = matching
-            .map(tonic::Response::into_inner)
-            .filter(|listed| !listed.matching_more)
-            .map(|listed| listed.matching);
-        self.send("counts", json!({ "statuses": statuses, "matching": matching }).to_string()).await
+        let counts = json!({
+            "statuses": statuses,
+            "emergencies": emergencies,
+            "alarm": words::alarm(emergencies),
+            "emergency": words::emergencies(emergencies),
+            "matching": self.matching(domains).await,
+        });
+        self.send("counts", counts.to_string()).await
+    }
+
+    /// How many domains match the list; none where there is no list, or too many to be counted.
+    async fn matching(&self, mut domains: Domains) -> Option<u32> {
+        if !self.is_list {
+            return None;
+        }
+        let filter = self.filter.with(|_| {});
+        let request = filter.request(&self.zone, self.app.process.clock.now());
+        let request = v1::ListDomainsRequest { page_size: 1, ..request };
+        let listed = domains.list_domains(request).await.ok()?.into_inner();
+        (!listed.matching_more).then_some(listed.matching)
     }
 
     /// Ends what somebody sees who is signed out.

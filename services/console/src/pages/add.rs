@@ -20,49 +20,8 @@ use crate::page::Frame;
 use crate::pages::batch;
 use crate::problem::{Problem, html, sentence};
 use crate::row::{Badge, Name};
+use crate::step::Step;
 use crate::words;
-
-/// A question of the preflight, with its answer.
-struct Step {
-    title: &'static str,
-    /// Shape and colour, those of the status that is most like it.
-    class: &'static str,
-    word: &'static str,
-    found: String,
-    actor: &'static str,
-    message: String,
-    needed: Vec<Record>,
-}
-
-/// A record to set.
-struct Record {
-    kind: String,
-    name: String,
-    value: String,
-}
-
-impl Step {
-    fn new(step: v1::CheckStep) -> Self {
-        let (class, word) = match step.outcome() {
-            v1::CheckOutcome::Fine => ("success", "Fine"),
-            v1::CheckOutcome::Blocked => ("failure", "Blocked"),
-            v1::CheckOutcome::CouldNotAsk => ("pending", "Could not ask"),
-            v1::CheckOutcome::NotAsked | v1::CheckOutcome::Unspecified => ("none", "Not asked"),
-        };
-        let reason = step.reason.unwrap_or_default();
-        let record =
-            |record: v1::DnsRecord| Record { kind: record.r#type, name: record.name, value: record.value };
-        Self {
-            title: words::step(&step.step),
-            class,
-            word,
-            found: step.found,
-            actor: if reason.code.is_empty() { "" } else { words::who(&reason.who) },
-            message: reason.message,
-            needed: reason.needed.into_iter().map(record).collect(),
-        }
-    }
-}
 
 /// What is known of a name that is not added yet.
 struct Checked {

@@ -1,15 +1,22 @@
 //! The list: what needs a person first, by default.
 
 use askama::Template;
-use axum::response::Response;
+use axum::response::{IntoResponse, Redirect, Response};
+use domain::DomainName;
 use proto::{status_word, v1};
 
-use crate::filter::{Filter, Order, WHO, source_word};
+use crate::filter::{Filter, Order, PAGE_SIZE, WHO, source_word};
+use crate::form::query;
 use crate::live::Cursor;
-use crate::page::Frame;
+use crate::page::{Frame, LIST};
+use crate::pages::domain::address;
 use crate::problem::{Problem, html};
 use crate::row::{Badge, Controls, Row};
+use crate::session::with_cookie;
 use crate::words::{self, instant};
+
+/// A query that is longer is not kept for the way back: cookies have little room.
+const MAX_LIST_BYTES: usize = 1024;
 
 /// A status above the list, with how many have it.
 struct Tab {
@@ -23,6 +30,13 @@ impl Tab {
     fn count(&self) -> String {
         words::number(self.domains)
     }
+}
+
+/// A filter that is looked at often, one click away.
+struct Preset {
+    label: &'static str,
+    address: String,
+    is_on: bool,
 }
 
 /// A filter that is on, and the address without it.
@@ -47,8 +61,7 @@ struct ListPage {
     cursor: Cursor,
     filter: Filter,
     tabs: Vec<Tab>,
-    emergencies: u64,
-    emergency_address: String,
+    presets: Vec<Preset>,
     whos: [(&'static str, &'static str); 4],
     tokens: Vec<Token>,
     heads: Vec<Head>,
@@ -64,8 +77,9 @@ struct ListPage {
 }
 
 impl ListPage {
-    fn emergency_count(&self) -> String {
-        words::number(self.emergencies)
+    /// Those that match and are not all on this page.
+    fn is_longer(&self) -> bool {
+        self.count > PAGE_SIZE as u32
     }
 
     fn is_source(&self, word: &str) -> bool {
@@ -100,43 +114,51 @@ impl ListPage {
 pub(crate) async fn show(frame: Frame) -> Result<Response, Problem> {
     // Before anything is read: what changes after that is told.
     let cursor = frame.app.hub.cursor(&frame.person.token).await;
-    let query = frame.here.split_once('?').map(|(_, query)| query.to_owned());
-    let mut filter = Filter::parse(query.as_deref());
-    let (listed, summary) = tokio::join!(read(&frame, &mut filter), async {
-        frame.domains().get_summary(v1::GetSummaryRequest {}).await
-    });
-    let (listed, summary) = (listed?, summary?.into_inner());
-    let controls = if frame.may_operate() { Controls::Operate } else { Controls::Look };
-    let rows = listed.domains.iter();
-    let rows = rows.map(|domain| Row::new(domain, &frame.zone, frame.now, controls)).collect();
-    let queue = instant(summary.queue_through_at.as_ref()).map(|at| frame.zone.soon(at, frame.now));
-    let page = ListPage {
-        cursor,
-        tabs: tabs(&filter, &summary),
-        emergencies: domains_of(&summary, v1::Status::Emergency),
-        emergency_address: Filter::default()
-            .with(|only| only.statuses = vec![v1::Status::Emergency])
-            .address(),
-        whos: WHO.map(|who| (who, words::who(who))),
-        tokens: tokens(&filter),
-        heads: heads(&filter),
-        matching: matching(&listed),
-        count: listed.matching,
-        rows,
-        queue,
-        first: (!listed.previous_page_token.is_empty()).then(|| filter.with(|_| {}).address()),
-        previous: other_page(&filter, &listed.previous_page_token),
-        next: other_page(&filter, &listed.next_page_token),
-        last: (!listed.next_page_token.is_empty()).then(|| filter.with(|last| last.last = true).address()),
-        filter,
-        frame,
-    };
-    Ok(html(&page))
+    let text = frame.here.split_once('?').map(|(_, query)| query.to_owned());
+    let mut filter = Filter::parse(text.as_deref());
+    let listed = read(&frame, &mut filter).await?;
+    let is_searched = query(text.as_deref()).contains_key("open") && !filter.search.is_empty();
+    if let ([only], true) = (&listed.domains[..], is_searched)
+        && let Ok(name) = DomainName::parse(&only.name)
+    {
+        return Ok(Redirect::to(&address(&name)).into_response());
+    }
+    let page = ListPage::new(frame, cursor, filter, &listed);
+    let kept = page.filter.query();
+    let cookie = page.frame.app.cookies.passing(LIST, if kept.len() > MAX_LIST_BYTES { "" } else { &kept });
+    Ok(with_cookie(html(&page), cookie))
+}
+
+impl ListPage {
+    fn new(frame: Frame, cursor: Cursor, filter: Filter, listed: &v1::ListDomainsResponse) -> Self {
+        let controls = if frame.may_operate() { Controls::Operate } else { Controls::Look };
+        let rows = listed.domains.iter();
+        let queue = frame.summary.as_ref().and_then(|summary| instant(summary.queue_through_at.as_ref()));
+        Self {
+            cursor,
+            tabs: tabs(&filter, &frame),
+            presets: presets(&filter),
+            whos: WHO.map(|who| (who, words::who(who))),
+            tokens: tokens(&filter),
+            heads: heads(&filter),
+            matching: matching(listed),
+            count: listed.matching,
+            rows: rows.map(|domain| Row::new(domain, &frame.zone, frame.now, controls)).collect(),
+            queue: queue.map(|at| words::queue_through(&frame.zone.soon(at, frame.now))),
+            first: (!listed.previous_page_token.is_empty()).then(|| filter.with(|_| {}).address()),
+            previous: other_page(&filter, &listed.previous_page_token),
+            next: other_page(&filter, &listed.next_page_token),
+            last: (!listed.next_page_token.is_empty())
+                .then(|| filter.with(|last| last.last = true).address()),
+            filter,
+            frame,
+        }
+    }
 }
 
 /// Reads the page. A token of another list, or one that is old, leads to the first page.
 async fn read(frame: &Frame, filter: &mut Filter) -> Result<v1::ListDomainsResponse, Problem> {
-    let answer = frame.domains().list_domains(filter.request(frame.now)).await;
+    let answer = frame.domains().list_domains(filter.request(&frame.zone, frame.now)).await;
     match answer {
         Ok(answer) => Ok(answer.into_inner()),
         Err(status) => {
@@ -145,22 +167,17 @@ async fn read(frame: &Frame, filter: &mut Filter) -> Result<v1::ListDomainsRespo
                 return Err(problem);
             }
             *filter = filter.with(|_| {});
-            let request = filter.request(frame.now);
+            let request = filter.request(&frame.zone, frame.now);
             Ok(frame.domains().list_domains(request).await?.into_inner())
         }
     }
-}
-
-fn domains_of(summary: &v1::GetSummaryResponse, status: v1::Status) -> u64 {
-    let counted = summary.statuses.iter().find(|count| count.status() == status);
-    counted.map_or(0, |count| count.domains)
 }
 
 fn other_page(filter: &Filter, token: &str) -> Option<String> {
     (!token.is_empty()).then(|| filter.with(|page| token.clone_into(&mut page.page)).address())
 }
 
-fn tabs(filter: &Filter, summary: &v1::GetSummaryResponse) -> Vec<Tab> {
+fn tabs(filter: &Filter, frame: &Frame) -> Vec<Tab> {
     // What needs a person first, as in the list.
     let order = [
         v1::Status::Emergency,
@@ -179,9 +196,29 @@ fn tabs(filter: &Filter, summary: &v1::GetSummaryResponse) -> Vec<Tab> {
                 filter.statuses.push(status);
             }
         });
-        Tab { badge: Badge(status), domains: domains_of(summary, status), address: address.address(), is_on }
+        Tab { badge: Badge(status), domains: frame.count(status), address: address.address(), is_on }
     };
     order.into_iter().map(tab).collect()
+}
+
+/// Each is a list of its own; what is filtered beside it goes.
+fn presets(filter: &Filter) -> Vec<Preset> {
+    let preset = |label, change: &dyn Fn(&mut Filter)| {
+        let mut only = Filter::default().with(change);
+        let is_on = only == Filter { page: String::new(), last: false, ..filter.clone() };
+        if is_on {
+            only = Filter::default();
+        }
+        Preset { label, address: only.address(), is_on }
+    };
+    vec![
+        preset("Renewal blocked", &|only| only.blocked = true),
+        preset("Ends within 7 days", &|only| {
+            (only.days_from, only.days_to, only.order) = (Some(0), Some(7), Order::Expires);
+        }),
+        preset("Customer must act", &|only| only.who = Some("customer")),
+        preset("Newest first", &|only| (only.order, only.descending) = (Order::Created, true)),
+    ]
 }
 
 fn tokens(filter: &Filter) -> Vec<Token> {
@@ -200,11 +237,10 @@ fn tokens(filter: &Filter) -> Vec<Token> {
         });
     }
     if let Some(source) = filter.source {
-        let word = if source == v1::Source::Text { "pasted" } else { "generated" };
-        put(format!("Source {word}"), &|filter| filter.source = None);
+        put(format!("Source {}", words::source(source)), &|filter| filter.source = None);
     }
     if let Some(who) = filter.who {
-        put(format!("{} must act", words::who(who)), &|filter| {
+        put(format!("Who must act: {}", words::who(who)), &|filter| {
             filter.who = None;
         });
     }
@@ -224,8 +260,10 @@ fn tokens(filter: &Filter) -> Vec<Token> {
 
 fn days(from: Option<u16>, to: Option<u16>) -> String {
     match (from, to) {
+        (Some(0), Some(1)) => "Ends today".to_owned(),
+        (Some(0), Some(to)) => format!("Ends within {to} days"),
         (Some(from), Some(to)) if to == from.saturating_add(1) => format!("Ends in {from} days"),
-        (Some(from), Some(to)) => format!("Ends in {from} to {to} days"),
+        (Some(from), Some(to)) => format!("Ends in {from} to {} days", to.saturating_sub(1)),
         (Some(from), None) => format!("Ends in {from} days or later"),
         (None, to) => format!("Ends within {} days", to.unwrap_or_default()),
     }

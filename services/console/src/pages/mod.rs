@@ -6,11 +6,13 @@ pub(crate) mod bulk;
 pub(crate) mod clock;
 pub(crate) mod domain;
 pub(crate) mod export;
+pub(crate) mod help;
 pub(crate) mod list;
 pub(crate) mod midnight;
 pub(crate) mod oidc;
 pub(crate) mod overview;
 pub(crate) mod sign_in;
+pub(crate) mod stay;
 
 use axum::response::{IntoResponse, Redirect, Response};
 use http::Uri;

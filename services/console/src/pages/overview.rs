@@ -1,30 +1,26 @@
-//! What a person on duty looks at first. Every figure is a number in a table too; bars only show them side by side.
+//! What a person on duty looks at first. Every bar has its number beside it, and leads to its list.
 
 use std::collections::BTreeMap;
 
 use askama::Template;
 use axum::response::Response;
+use jiff::Timestamp;
 use proto::v1;
 use tonic::Code;
 
-use crate::chart::{self, Bar, short};
+use crate::chart::{height, short};
 use crate::filter::{Filter, Order, WHO};
 use crate::page::Frame;
 use crate::pages::batch::room;
 use crate::problem::{Problem, html};
-use crate::row::Moment;
+use crate::row::Badge;
 use crate::words::{self, instant};
+use crate::zone::Zone;
 
-/// Days that have a bar of their own; then a bar is a week.
-const SINGLE_DAYS: u32 = 7;
+/// Days that have a bar of their own, on a scale of their own.
+const SINGLE_DAYS: u32 = 14;
 /// From here on all is one bar.
-const BEYOND: u32 = 90;
-const COLUMN: u64 = 44;
-/// Between days and weeks.
-const GAP: u64 = 24;
-const DAY_COLUMN: u64 = 30;
-/// So that the date below the last day is not cut off.
-const DAY_MARGIN: u64 = 12;
+const BEYOND: u32 = 98;
 
 /// Something counted, and the list of it.
 struct Counted {
@@ -33,55 +29,50 @@ struct Counted {
     address: String,
 }
 
+/// A figure of the first row.
+struct Figure {
+    label: &'static str,
+    /// The class of the style sheet.
+    class: &'static str,
+    count: String,
+    /// What it was before, in words.
+    before: String,
+    address: String,
+}
+
+/// A part of the whole, and how it is.
+struct Part {
+    label: &'static str,
+    is_well: bool,
+    words: String,
+}
+
 /// A reason, and how many it blocks.
 struct Why {
     reason: String,
     who: &'static str,
     count: String,
+    address: String,
 }
 
 /// How many end in these days.
 struct Ends {
-    bar: Bar,
+    bar: u64,
     span: String,
-    count: u64,
     count_short: String,
     address: String,
     /// In words.
     label: String,
 }
 
-impl Ends {
-    fn column(&self) -> u64 {
-        self.bar.x - (COLUMN - self.bar.width) / 2
-    }
-}
-
 /// One day's orders.
 struct Day {
-    issued: Bar,
-    failed: Bar,
+    issued: u64,
+    failed: u64,
     date: String,
-    /// Below the chart; most days have none.
     tick: String,
     issued_count: String,
     failed_count: String,
-}
-
-/// How large a chart is.
-struct Size {
-    width: u64,
-    height: u64,
-    /// The base line of what stands below its bars.
-    tick: u64,
-    /// The width of what belongs to one bar.
-    column: u64,
-}
-
-impl Size {
-    fn new(columns: usize, column: u64, gap: u64) -> Self {
-        Self { width: columns as u64 * column + gap, height: chart::HEIGHT, tick: chart::FLOOR + 18, column }
-    }
 }
 
 /// A limit of a CA.
@@ -95,23 +86,17 @@ struct Limit {
 
 /// All figures.
 struct Figures {
-    emergencies: String,
-    has_emergency: bool,
-    emergency_address: String,
+    first: Vec<Figure>,
+    health: Vec<Part>,
     whos: Vec<Counted>,
     reasons: Vec<Why>,
-    ends: Vec<Ends>,
-    ends_size: Size,
+    soon: Vec<Ends>,
+    later: Vec<Ends>,
     days: Vec<Day>,
-    days_size: Size,
     issuance: String,
     limits: Vec<Limit>,
     room: String,
-    overdue: String,
-    oldest: Option<(String, Moment)>,
     waiting: String,
-    blocked: Counted,
-    midnight: String,
 }
 
 #[derive(Template)]
@@ -134,39 +119,104 @@ pub(crate) async fn show(frame: Frame) -> Result<Response, Problem> {
 }
 
 fn figures(frame: &Frame, overview: &v1::GetOverviewResponse) -> Figures {
-    let emergencies = overview.statuses.iter();
-    let emergencies =
-        emergencies.filter(|count| count.status() == v1::Status::Emergency).map(|count| count.domains).sum();
-    let only = |change: &dyn Fn(&mut Filter)| Filter::default().with(change).address();
-    let oldest = instant(overview.oldest_due_at.as_ref());
     let queue = instant(overview.queue_through_at.as_ref()).map(|at| frame.zone.soon(at, frame.now));
-    let (ends, days) = (ends(&overview.days_left), days(&overview.issuance));
+    let left = DaysLeft::new(overview, &frame.zone, frame.now);
+    let days: Vec<(u32, u32)> = (0..SINGLE_DAYS).map(|day| (day, day + 1)).collect();
+    let weeks = (SINGLE_DAYS..BEYOND).step_by(7).map(|from| (from, from + 7));
+    let weeks: Vec<(u32, u32)> = weeks.chain([(BEYOND, u32::MAX)]).collect();
     Figures {
-        emergencies: words::number(emergencies),
-        has_emergency: emergencies > 0,
-        emergency_address: only(&|filter| filter.statuses = vec![v1::Status::Emergency]),
+        first: first_row(overview, &left),
+        health: health(frame, overview),
         whos: whos(&overview.reasons),
         reasons: overview.reasons.iter().take(10).map(why).collect(),
-        ends_size: Size::new(ends.len(), COLUMN, GAP),
-        ends,
-        days_size: Size::new(days.len(), DAY_COLUMN, DAY_MARGIN),
-        days,
+        soon: ends(&left, &days),
+        later: ends(&left, &weeks),
+        days: issued_and_failed(&overview.issuance),
         issuance: words::issuance(&overview.issuance),
         limits: overview.budget.iter().map(|bucket| limit(frame, bucket)).collect(),
         room: words::room(room(&overview.budget)),
-        overdue: words::number(overview.overdue),
-        oldest: oldest.map(|at| {
-            let age = frame.now.duration_since(at);
-            (words::age(age), Moment::time(at, &frame.zone))
-        }),
         waiting: words::waiting(overview.waiting_for_budget, queue.as_deref()),
-        blocked: Counted {
-            label: "Renewal blocked",
-            count: words::number(overview.renewal_blocked),
-            address: only(&|filter| filter.blocked = true),
-        },
-        midnight: words::midnight(overview.last_midnight.as_ref(), &frame.zone),
     }
+}
+
+fn only(change: impl FnOnce(&mut Filter)) -> String {
+    Filter::default().with(change).address()
+}
+
+/// What matters most, and what it was yesterday where that is known.
+fn first_row(overview: &v1::GetOverviewResponse, left: &DaysLeft) -> Vec<Figure> {
+    let of = |status: v1::Status| {
+        let counts = overview.statuses.iter().filter(|count| count.status() == status);
+        let badge = Badge(status);
+        Figure {
+            label: badge.word(),
+            class: badge.class(),
+            count: words::number(counts.map(|count| count.domains).sum()),
+            before: String::new(),
+            address: only(|filter| filter.statuses = vec![status]),
+        }
+    };
+    let plain = |label, count, before, address| Figure {
+        label,
+        class: "",
+        count: words::number(count),
+        before,
+        address,
+    };
+    let mut newest = overview.issuance.iter().rev();
+    let (today, yesterday) = (newest.next(), newest.next());
+    let of_day = |count: fn(&v1::IssuanceDay) -> u64| {
+        let before = yesterday.map_or_else(String::new, |day| words::yesterday(count(day)));
+        (today.map_or(0, count), before)
+    };
+    let (issued, issued_before) = of_day(|day| day.issued);
+    let (failed, failed_before) = of_day(|day| day.failed);
+    let week = only(|filter| {
+        (filter.days_from, filter.days_to, filter.order) = (Some(0), Some(7), Order::Expires);
+    });
+    vec![
+        of(v1::Status::Emergency),
+        of(v1::Status::Expired),
+        of(v1::Status::Failure),
+        plain(
+            "Renewal blocked",
+            overview.renewal_blocked,
+            String::new(),
+            only(|filter| filter.blocked = true),
+        ),
+        plain("End within 7 days", left.between(0, 7), String::new(), week),
+        plain("Issued today (UTC)", issued, issued_before, String::new()),
+        plain("Failed orders today (UTC)", failed, failed_before, String::new()),
+    ]
+}
+
+/// The parts of the whole, as far as the figures tell of them.
+fn health(frame: &Frame, overview: &v1::GetOverviewResponse) -> Vec<Part> {
+    let domains_of = |codes: &[&str]| -> u64 {
+        let counts = overview.reasons.iter().filter(|count| codes.contains(&count.code.as_str()));
+        counts.map(|count| count.domains).sum()
+    };
+    let by_domains = |label, codes: &[&str], trouble: &str| {
+        let domains = domains_of(codes);
+        Part { label, is_well: domains == 0, words: words::health(domains, trouble) }
+    };
+    let oldest = instant(overview.oldest_due_at.as_ref()).map(|at| words::age(frame.now.duration_since(at)));
+    vec![
+        by_domains("CA", &["ca_down", "issuer_refuses_us"], "Does not answer, or refuses us"),
+        by_domains("C4", &["upload_failed"], "Upload failed"),
+        by_domains("Edges", &["not_served"], "Not served everywhere"),
+        Part {
+            label: "Queue",
+            is_well: overview.overdue == 0,
+            words: words::queue(overview.overdue, oldest.as_deref()),
+        },
+        Part {
+            label: "Last midnight",
+            is_well: overview.last_midnight.as_ref().is_none_or(|midnight| midnight.waiting == 0),
+            words: words::midnight(overview.last_midnight.as_ref(), &frame.zone),
+        },
+        Part { label: "Version", is_well: true, words: env!("CARGO_PKG_VERSION").to_owned() },
+    ]
 }
 
 /// How many wait for each, of those for whom any does.
@@ -191,55 +241,69 @@ fn why(reason: &v1::ReasonCount) -> Why {
         reason: words::reason(&reason.code).to_owned(),
         who: words::who(&reason.who),
         count: words::number(reason.domains),
+        address: only(|filter| filter.who = WHO.into_iter().find(|who| *who == reason.who)),
     }
 }
 
-/// Each of the next seven days, then weeks, then all beyond.
-fn ends(days_left: &[v1::DayCount]) -> Vec<Ends> {
-    let weeks = (SINGLE_DAYS..BEYOND).step_by(7).map(|from| (from, (from + 7).min(BEYOND)));
-    let spans: Vec<(u32, u32)> =
-        (0..SINGLE_DAYS).map(|day| (day, day + 1)).chain(weeks).chain([(BEYOND, u32::MAX)]).collect();
-    let count = |(from, to): &(u32, u32)| -> u64 {
-        let within = days_left.iter().filter(|day| (*from..*to).contains(&day.days));
-        within.map(|day| day.domains).sum()
-    };
-    let counts: Vec<u64> = spans.iter().map(count).collect();
-    let most = counts.iter().copied().max().unwrap_or_default();
-    let end = |(index, ((from, to), count)): (usize, ((u32, u32), u64))| {
-        let gap = if from < SINGLE_DAYS { 0 } else { GAP };
-        let x = index as u64 * COLUMN + gap + 5;
-        Ends {
-            bar: Bar::new(x, COLUMN - 10, count, most),
-            span: words::span(from, to),
-            count,
-            count_short: short(count),
-            label: words::ends(from, to, count),
-            address: Filter::default()
-                .with(|filter| {
-                    filter.days_from = u16::try_from(from).ok();
-                    filter.days_to = u16::try_from(to).ok();
-                    filter.order = Order::Expires;
-                })
-                .address(),
-        }
-    };
-    spans.into_iter().zip(counts).enumerate().map(end).collect()
+/// Live certificates by the days that are left to them in the reader's calendar.
+struct DaysLeft {
+    days: BTreeMap<u32, u64>,
+    all: u64,
 }
 
-fn days(issuance: &[v1::IssuanceDay]) -> Vec<Day> {
-    let most = issuance.iter().map(|day| day.issued.max(day.failed)).max();
-    let most = most.unwrap_or_default();
-    let day = |(index, day): (usize, &v1::IssuanceDay)| {
-        let x = index as u64 * DAY_COLUMN;
-        let is_ticked = (issuance.len() - 1 - index).is_multiple_of(5);
-        Day {
-            issued: Bar::new(x + 3, 12, day.issued, most),
-            failed: Bar::new(x + 15, 12, day.failed, most),
-            tick: if is_ticked { words::day(&day.day) } else { String::new() },
-            date: day.day.clone(),
-            issued_count: words::number(day.issued),
-            failed_count: words::number(day.failed),
+impl DaysLeft {
+    fn new(overview: &v1::GetOverviewResponse, zone: &Zone, now: Timestamp) -> Self {
+        let mut days = BTreeMap::new();
+        for ending in &overview.end_hours {
+            // The hour that runs has begun in the past; its day is today all the same.
+            let hour = instant(ending.hour.as_ref()).map_or(now, |hour| hour.max(now));
+            let left = u32::try_from(zone.days_left(hour, now)).unwrap_or(0);
+            *days.entry(left).or_default() += ending.domains;
         }
+        Self { days, all: overview.days_left.iter().map(|count| count.domains).sum() }
+    }
+
+    /// How many end from `from` days on and before `to`.
+    fn between(&self, from: u32, to: u32) -> u64 {
+        if to == u32::MAX {
+            return self.all.saturating_sub(self.between(0, from));
+        }
+        self.days.range(from..to).map(|(_, domains)| domains).sum()
+    }
+}
+
+fn ends(left: &DaysLeft, spans: &[(u32, u32)]) -> Vec<Ends> {
+    let counts: Vec<u64> = spans.iter().map(|(from, to)| left.between(*from, *to)).collect();
+    let most = counts.iter().copied().max().unwrap_or_default();
+    let end = |(&(from, to), count): (&(u32, u32), u64)| Ends {
+        bar: height(count, most),
+        span: words::span(from, to),
+        count_short: short(count),
+        label: words::ends(from, to, count),
+        address: only(|filter| {
+            filter.days_from = u16::try_from(from).ok();
+            filter.days_to = u16::try_from(to).ok();
+            filter.order = Order::Expires;
+        }),
+    };
+    spans.iter().zip(counts).map(end).collect()
+}
+
+/// Failures have a scale of their own: a few of them matter among many that are issued.
+fn issued_and_failed(issuance: &[v1::IssuanceDay]) -> Vec<Day> {
+    let most = |count: fn(&v1::IssuanceDay) -> u64| issuance.iter().map(count).max().unwrap_or_default();
+    let (most_issued, most_failed) = (most(|day| day.issued), most(|day| day.failed));
+    let day = |(index, day): (usize, &v1::IssuanceDay)| Day {
+        issued: height(day.issued, most_issued),
+        failed: height(day.failed, most_failed),
+        tick: if (issuance.len() - 1 - index).is_multiple_of(7) {
+            words::day(&day.day)
+        } else {
+            String::new()
+        },
+        date: words::day(&day.day),
+        issued_count: words::number(day.issued),
+        failed_count: words::number(day.failed),
     };
     issuance.iter().enumerate().map(day).collect()
 }
@@ -257,25 +321,45 @@ fn limit(frame: &Frame, bucket: &v1::BudgetBucket) -> Limit {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+
     use super::*;
 
-    fn day(days: u32, domains: u64) -> v1::DayCount {
-        v1::DayCount { days, domains }
-    }
-
     #[test]
-    fn days_are_counted_once_each_and_lead_to_their_list() {
-        let days_left: Vec<v1::DayCount> = (0..=BEYOND).map(|days| day(days, 1)).collect();
-        let ends = ends(&days_left);
-        assert_eq!(ends.len(), 20);
-        assert_eq!(ends.iter().map(|ends| ends.count).sum::<u64>(), 91);
-        let shown =
-            |index: usize| (ends[index].span.as_str(), ends[index].count, ends[index].address.as_str());
-        assert_eq!(shown(0), ("0", 1, "/?from=0&days=1&order=expires"));
-        assert_eq!(shown(7), ("7–13", 7, "/?from=7&days=14&order=expires"));
-        assert_eq!(shown(18), ("84–89", 6, "/?from=84&days=90&order=expires"));
-        assert_eq!(shown(19), ("90+", 1, "/?from=90&order=expires"));
-        assert!(ends.windows(2).all(|pair| pair[0].bar.x + pair[0].bar.width < pair[1].bar.x));
+    fn a_bar_counts_what_its_list_shows() {
+        let zone = Zone::of(&HeaderMap::new());
+        // 01:30 in Singapore.
+        let now: Timestamp = "2026-11-12T17:30:00Z".parse().unwrap();
+        let hour = |text: &str, domains| v1::HourCount {
+            hour: Some(proto::to_timestamp(text.parse().unwrap())),
+            domains,
+        };
+        let overview = v1::GetOverviewResponse {
+            end_hours: vec![
+                hour("2026-11-12T17:00:00Z", 1),
+                hour("2026-11-13T15:00:00Z", 2),
+                hour("2026-11-13T16:00:00Z", 4),
+                hour("2026-11-20T16:00:00Z", 8),
+            ],
+            days_left: vec![v1::DayCount { days: 90, domains: 31 }],
+            ..v1::GetOverviewResponse::default()
+        };
+        let left = DaysLeft::new(&overview, &zone, now);
+        assert_eq!(
+            [left.between(0, 1), left.between(1, 2), left.between(2, 8), left.between(8, 9)],
+            [3, 4, 0, 8]
+        );
+        assert_eq!(left.between(BEYOND, u32::MAX), 16, "those that end later");
+        let shown = ends(&left, &[(0, 1), (14, 21), (BEYOND, u32::MAX)]);
+        let shown: Vec<_> = shown.iter().map(|ends| (ends.span.as_str(), ends.address.as_str())).collect();
+        assert_eq!(
+            shown,
+            [
+                ("0", "/?from=0&days=1&order=expires"),
+                ("14–20", "/?from=14&days=21&order=expires"),
+                ("98+", "/?from=98&order=expires")
+            ]
+        );
     }
 
     #[test]

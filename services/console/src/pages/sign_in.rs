@@ -14,7 +14,7 @@ use crate::App;
 use crate::api::Token;
 use crate::assets;
 use crate::form::{Form, query};
-use crate::page::Frame;
+use crate::page::{Contact, Frame};
 use crate::problem::{Problem, html};
 use crate::session::{Cookies, cookie, with_cookie};
 use crate::words;
@@ -31,6 +31,7 @@ struct SignInPage<'a> {
     to: &'a str,
     /// The OpenID provider, if there is one.
     provider: Option<ProviderLink<'a>>,
+    contact: Contact<'a>,
 }
 
 struct ProviderLink<'a> {
@@ -95,6 +96,7 @@ fn page(app: &App, trouble: &str, name: &str, to: &str) -> Response {
         name,
         to,
         provider,
+        contact: Contact(&app.process.config.console.support_contact),
     })
 }
 

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use proto::v1;
 use x509::Warning;
 
-use super::{instant, number};
+use super::{days_left, instant, number};
 use crate::zone::Zone;
 
 /// What was just done and what follows, shown once, at the top of the next page.
@@ -52,7 +52,7 @@ pub(crate) fn revocation(word: &str) -> &'static str {
         "key-compromise" => "Key compromise: the private key is, or may be, in other hands",
         "superseded" => "Superseded: another certificate took its place",
         "cessation-of-operation" => "Cessation of operation: it is no longer needed",
-        "affiliation-changed" => "Affiliation changed: whom it was issued to is not the same any more",
+        "affiliation-changed" => "Affiliation changed: the organisation that it was issued to has changed",
         _ => "",
     }
 }
@@ -60,8 +60,8 @@ pub(crate) fn revocation(word: &str) -> &'static str {
 /// Where a certificate comes from.
 pub(crate) fn source(source: v1::Source) -> &'static str {
     match source {
-        v1::Source::C4 => "Generated",
-        v1::Source::Text => "Pasted",
+        v1::Source::C4 => "C4",
+        v1::Source::Text => "Text",
         v1::Source::Unspecified => "",
     }
 }
@@ -70,10 +70,36 @@ pub(crate) fn source(source: v1::Source) -> &'static str {
 pub(crate) fn serves(domain: &v1::Domain, zone: &Zone, now: Timestamp) -> String {
     let ends = instant(domain.expires_at.as_ref());
     match ends {
-        Some(ends) if ends > now => format!("A certificate that works until {}", zone.date(ends)),
-        Some(ends) => format!("A certificate that ended on {}: browsers show a warning", zone.date(ends)),
-        None => "No certificate of ours: HTTPS does not work".to_owned(),
+        Some(ends) if ends > now => format!("a certificate that works until {}", zone.date(ends)),
+        Some(ends) => format!("a certificate that ended on {}; browsers show a warning", zone.date(ends)),
+        None => "no certificate of ours; HTTPS does not work".to_owned(),
     }
+}
+
+/// What the checks of a recheck found.
+pub(crate) fn found(steps: &[v1::CheckStep]) -> String {
+    let blocked = steps.iter().find(|step| step.outcome() == v1::CheckOutcome::Blocked);
+    let unanswered = steps.iter().find(|step| step.outcome() == v1::CheckOutcome::CouldNotAsk);
+    match (blocked, unanswered) {
+        (Some(step), _) => {
+            let reason = step.reason.clone().unwrap_or_default();
+            let found = [reason.found, step.found.clone(), super::reason(&reason.code).to_owned()];
+            still(found.iter().find(|found| !found.is_empty()).map_or("", String::as_str))
+        }
+        (None, Some(_)) => "not every question was answered. It is tried again automatically.".to_owned(),
+        (None, None) => "nothing stands in the way.".to_owned(),
+    }
+}
+
+/// What has not changed.
+pub(crate) fn still(found: &str) -> String {
+    format!("still {}.", found.trim_end_matches('.'))
+}
+
+/// How many edges serve what is live.
+pub(crate) fn served_by(serving: u32, asked: u32) -> String {
+    let edges = if asked == 1 { "edge" } else { "edges" };
+    format!("Served by {serving} of {asked} {edges}.")
 }
 
 /// How the text for staff is headed.
@@ -105,16 +131,11 @@ pub(crate) fn life(
     from: Timestamp,
     until: Timestamp,
     renewal: Option<Timestamp>,
-    left: i64,
     zone: &Zone,
+    now: Timestamp,
 ) -> String {
     let whole = days(until.duration_since(from).as_secs().div_euclid(24 * 60 * 60));
-    let left = match left {
-        -1 => "Ended yesterday.".to_owned(),
-        left if left < 0 => format!("Ended {} ago.", days(-left)),
-        0 => "Ends within a day.".to_owned(),
-        left => format!("{} left.", days(left)),
-    };
+    let left = crate::problem::sentence(&days_left(until, zone, now));
     let renews = renewal.map_or_else(String::new, |at| format!(" Renews about {}.", zone.day(at)));
     let (from, until) = (zone.date(from), zone.date(until));
     format!("Valid for {whole}, from {from} to {until}. {left}{renews}")
@@ -131,14 +152,14 @@ fn days(days: i64) -> String {
 pub(crate) fn kind(word: &str) -> String {
     let known = match word {
         "added" => "Added",
-        "generated" => "Certificate asked for",
+        "generated" => "Certificate requested",
         "imported" => "Certificate pasted",
         "rechecked" => "Rechecked",
         "rolled_back" => "Rolled back",
         "deleted" => "Deleted",
         "key_downloaded" => "Private key downloaded",
         "blocked" => "Blocked",
-        "could_not_ask" => "Could not ask",
+        "could_not_ask" => "Could not check",
         "unknown_to_c4" => "Unknown to C4",
         "order_placed" => "Order placed",
         "order_failed" => "Order failed",
@@ -156,7 +177,7 @@ pub(crate) fn kind(word: &str) -> String {
         "ending" => "Certificate ends soon",
         "expired" => "Certificate ended",
         "keys_destroyed" => "Private keys destroyed",
-        "revocation_requested" => "Revocation asked for",
+        "revocation_requested" => "Revocation requested",
         "revocation_waiting" => "Revocation waits",
         "revoked" => "Revoked",
         "revocation_failed" => "Revocation failed",

@@ -252,6 +252,15 @@ impl Browser {
         entered
     }
 
+    /// The same browser after it looked at a list.
+    pub(crate) async fn looking_at(mut self, query: &str) -> Self {
+        let list = self.get(&format!("/?{query}")).await;
+        let set = list.header("set-cookie").split(';').next().unwrap().to_owned();
+        assert!(set.starts_with("list="), "{set}");
+        self.cookie = format!("{}; {set}", self.cookie);
+        self
+    }
+
     pub(crate) async fn get(&self, address: &str) -> Answer {
         self.answer(self.client.get(format!("{}{address}", self.origin))).await
     }

@@ -238,6 +238,7 @@ mod tests {
             statuses: [1, 2, 3, 4, 5, 6].map(|number| count(v1::Status::try_from(number).unwrap())).to_vec(),
             reasons: reasons.map(reason).to_vec(),
             days_left: (0..=90).map(|days| v1::DayCount { days, domains: 1000 }).collect(),
+            end_hours: Vec::new(),
             issuance: (0..30)
                 .map(|day| v1::IssuanceDay { day: format!("2026-11-{day:02}"), issued: 10_000, failed: 7 })
                 .collect(),

@@ -2,14 +2,15 @@
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Redirect, Response};
-use domain::Action;
 use domain::sentence::Done;
+use domain::{Action, DomainName};
 use http::StatusCode;
 use jiff::Timestamp;
 use proto::v1;
 
 use super::view::{self, Asked};
 use super::{Named, Troubles, address, refused};
+use crate::checks::Check;
 use crate::form::Form;
 use crate::page::Frame;
 use crate::problem::Problem;
@@ -28,7 +29,11 @@ pub(crate) async fn act(frame: Frame, Named(named): Named, body: Body) -> Result
         }
         "recheck" => {
             let request = v1::RecheckDomainRequest { name };
-            domains.recheck_domain(request).await.map(|_| Done::Rechecked)
+            let answer = domains.recheck_domain(request).await;
+            answer.map(|_| {
+                check(&frame, &named);
+                Done::Rechecked
+            })
         }
         "generate" | "force" => {
             let force = action == "force";
@@ -53,6 +58,21 @@ pub(crate) async fn act(frame: Frame, Named(named): Named, body: Body) -> Result
             view::page(frame, &named, &Asked::default(), troubles).await
         }
     }
+}
+
+/// Has the four checks made beside the recheck, so that the page can show what they found.
+fn check(frame: &Frame, name: &DomainName) {
+    let (app, mut domains, name) = (frame.app.clone(), frame.domains(), name.to_string());
+    app.checks.put(&name, frame.now, Check::Running);
+    let stop = frame.app.process.stop.clone();
+    stop.spawn(async move {
+        let answer = domains.check_domain(v1::CheckDomainRequest { name: name.clone() }).await;
+        let check = match answer {
+            Ok(answer) => Check::Done(answer.into_inner().steps),
+            Err(status) => Check::Failed(Problem::from(status).sentence),
+        };
+        app.checks.put(&name, app.process.clock.now(), check);
+    });
 }
 
 /// What Generate has done, by the domain as it is after it: one that rests keeps its certificate.

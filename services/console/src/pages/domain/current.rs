@@ -5,10 +5,12 @@ use proto::v1;
 
 use crate::row::Moment;
 use crate::words::{self, instant};
-use crate::zone::{Zone, days_left};
+use crate::zone::Zone;
 
 /// Length of the bar in its own units.
 pub(crate) const LENGTH: u32 = 1000;
+/// Marks that are nearer to each other than this would lie one on the other.
+const APART: u32 = 20;
 const WEEK: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 pub(super) struct Current {
@@ -20,6 +22,31 @@ pub(super) struct Current {
     pub(super) source: &'static str,
     pub(super) life: Option<Life>,
     pub(super) is_ended: bool,
+}
+
+/// Which edges serve the certificate.
+pub(super) struct Edges {
+    pub(super) words: String,
+    pub(super) behind: Vec<v1::EdgeBehind>,
+    /// How many are behind besides.
+    pub(super) more: u32,
+}
+
+impl Edges {
+    /// None where none was asked.
+    pub(super) fn new(domain: &v1::Domain) -> Option<Self> {
+        let reason = domain.reason.clone().unwrap_or_default();
+        let (asked, behind) = if reason.edges_asked > 0 {
+            (reason.edges_asked, reason.edges_behind.len() as u32 + reason.edges_behind_more)
+        } else {
+            (domain.certificate.as_ref()?.edges, 0)
+        };
+        (asked > 0).then(|| Self {
+            words: words::served_by(asked.saturating_sub(behind), asked),
+            behind: reason.edges_behind,
+            more: reason.edges_behind_more,
+        })
+    }
 }
 
 /// Where things are on the bar.
@@ -43,11 +70,14 @@ impl Life {
         let renewal = renewal.filter(within);
         let week = until.checked_sub(WEEK).ok().filter(within);
         let all = until.duration_since(from).as_secs();
+        let at = |at| place(at, from, all);
         (all > 0).then(|| Self {
-            today: place(now, from, all),
-            renewal: renewal.map(|at| place(at, from, all)),
-            week: week.map(|at| place(at, from, all)),
-            words: words::life(from, until, renewal, days_left(until, now), zone),
+            today: at(now),
+            renewal: renewal.map(at),
+            week: week
+                .map(at)
+                .filter(|week| renewal.is_none_or(|renewal| week.abs_diff(at(renewal)) >= APART)),
+            words: words::life(from, until, renewal, zone, now),
         })
     }
 }
@@ -99,6 +129,28 @@ mod tests {
         assert_eq!(place(life(100, 130, None)), Some((1000, None, Some(930))), "it ended");
         assert_eq!(place(life(6, 3, Some(9))), Some((500, None, None)), "what is outside is not shown");
         assert_eq!(place(life(0, 0, None)), None, "dates that make no sense");
+        assert_eq!(
+            place(life(100, 25, Some(93))),
+            Some((250, Some(930), None)),
+            "one mark where two would lie"
+        );
+    }
+
+    #[test]
+    fn edges_are_counted_and_those_that_lag_are_named() {
+        let words = |domain: &v1::Domain| Edges::new(domain).map(|edges| edges.words);
+        let mut domain = v1::Domain::default();
+        assert_eq!(words(&domain), None);
+        domain.certificate = Some(v1::Certificate { edges: 6, ..v1::Certificate::default() });
+        assert_eq!(words(&domain).unwrap(), "Served by 6 of 6 edges.");
+        let behind = v1::EdgeBehind { edge: "192.0.2.1:443".to_owned(), shows: "no answer".to_owned() };
+        domain.reason = Some(v1::Reason {
+            edges_asked: 6,
+            edges_behind: vec![behind],
+            edges_behind_more: 1,
+            ..v1::Reason::default()
+        });
+        assert_eq!(words(&domain).unwrap(), "Served by 4 of 6 edges.");
     }
 
     #[test]

@@ -67,7 +67,9 @@ pub(crate) async fn delete(frame: Frame, Named(name): Named, body: Body) -> Resu
     let request = v1::DeleteDomainRequest { name: name.to_string(), remove_from_c4: page.remove };
     page.frame.domains().delete_domain(request).await?;
     let done = Done::deleted(served(&domain, page.frame.now), page.remove);
-    Ok(Redirect::to(&format!("/?done={}", done.as_str())).into_response())
+    let list = page.frame.list().address();
+    let joint = if list.contains('?') { '&' } else { '?' };
+    Ok(Redirect::to(&format!("{list}{joint}done={}", done.as_str())).into_response())
 }
 
 /// Whether C4 served a certificate.

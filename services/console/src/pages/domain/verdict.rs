@@ -3,8 +3,9 @@
 use jiff::Timestamp;
 use proto::v1;
 
-use crate::row::{Badge, Moment};
-use crate::words::{self, instant};
+use crate::checks::{Check, Checked};
+use crate::row::{Badge, Moment, risk};
+use crate::words::{self, ToDo, instant};
 use crate::zone::Zone;
 
 /// A text about the reason.
@@ -15,9 +16,31 @@ pub(super) struct Letter {
     pub(super) is_sent: bool,
 }
 
+/// When it was looked at, and what was found.
+pub(super) struct LastCheck {
+    pub(super) at: Moment,
+    pub(super) found: String,
+}
+
+impl LastCheck {
+    fn new(checked: &Checked, zone: &Zone) -> Option<Self> {
+        match &checked.check {
+            Check::Done(steps) => {
+                Some(Self { at: Moment::clock(checked.at, zone), found: words::found(steps) })
+            }
+            Check::Running | Check::Failed(_) => None,
+        }
+    }
+}
+
 pub(super) struct Verdict {
     pub(super) badge: Badge,
+    /// When it ends, where it is at risk; empty where it is not.
+    pub(super) risk: String,
     pub(super) sentence: String,
+    /// What the checks of the last recheck found; none before there was one.
+    pub(super) checked: Option<LastCheck>,
+    pub(super) to_do: ToDo,
     pub(super) actor: &'static str,
     pub(super) doing: String,
     /// Of this status; none where the history that was read does not go back so far.
@@ -36,6 +59,7 @@ impl Verdict {
     pub(super) fn new(
         domain: &v1::Domain,
         entries: &[v1::HistoryEntry],
+        checks: Option<&Checked>,
         zone: &Zone,
         now: Timestamp,
     ) -> Self {
@@ -46,7 +70,10 @@ impl Verdict {
             && domain.source() == v1::Source::C4;
         Self {
             badge: Badge(domain.status()),
+            risk: risk(domain, zone, now),
             sentence: words::status(domain, zone, now),
+            checked: checks.and_then(|checked| LastCheck::new(checked, zone)),
+            to_do: words::to_do(domain),
             actor: reason.map_or("Nobody", |reason| words::who(&reason.who)),
             doing: words::activity(&domain.activity).to_owned(),
             since: since(domain.status(), entries).map(|at| Moment::time(at, zone)),
@@ -62,8 +89,8 @@ impl Verdict {
 
     pub(super) fn no_next(&self) -> &'static str {
         match self.badge.0 {
-            v1::Status::Success => "None: nothing is waited for",
-            _ => "None until somebody acts, or rechecks",
+            v1::Status::Success => "None",
+            _ => "None until it is rechecked",
         }
     }
 }

@@ -4,27 +4,51 @@
 use askama::Template;
 use axum::extract::RawQuery;
 use axum::response::{IntoResponse, Response};
-use domain::DomainName;
+use domain::{Action, DomainName};
 use http::StatusCode;
 use proto::v1;
 
 use super::certificates::{self, Certificates};
-use super::current::Current;
+use super::current::{Current, Edges};
 use super::history::{self, Timeline};
 use super::records::Records;
 use super::verdict::Verdict;
 use super::{Named, Troubles};
+use crate::checks::{Check, Checked};
 use crate::form::query;
 use crate::page::Frame;
 use crate::problem::{Problem, html};
 use crate::row::{Moment, Name};
-use crate::words::instant;
+use crate::step::Step;
+use crate::words::{self, instant};
+use crate::zone::Zone;
 
 /// What the viewer may do with this domain as it is now.
 struct Controls {
     operate: bool,
     key: bool,
     revoke: bool,
+}
+
+/// The four checks that were made with a recheck.
+struct ShownChecks {
+    at: Moment,
+    is_running: bool,
+    /// Why there is no answer; empty where there is one.
+    trouble: String,
+    steps: Vec<Step>,
+}
+
+impl ShownChecks {
+    fn new(checked: Checked, zone: &Zone) -> Self {
+        let at = Moment::clock(checked.at, zone);
+        let (is_running, trouble, steps) = match checked.check {
+            Check::Running => (true, String::new(), Vec::new()),
+            Check::Failed(sentence) => (false, sentence, Vec::new()),
+            Check::Done(steps) => (false, String::new(), steps),
+        };
+        Self { at, is_running, trouble, steps: steps.into_iter().map(Step::new).collect() }
+    }
 }
 
 #[derive(Template)]
@@ -35,11 +59,23 @@ struct ViewPage {
     name: Name,
     verdict: Verdict,
     records: Option<Records>,
+    checks: Option<ShownChecks>,
     current: Option<Current>,
+    edges: Option<Edges>,
     controls: Controls,
     is_pasted: bool,
     timeline: Timeline,
     certificates: Certificates,
+}
+
+impl ViewPage {
+    fn key_readers(&self) -> String {
+        words::who_may(Action::ReadKey)
+    }
+
+    fn operators(&self) -> String {
+        words::who_may(Action::Operate)
+    }
 }
 
 /// A domain that is not on the list.
@@ -103,12 +139,15 @@ pub(super) async fn page(
     let (zone, now) = (&frame.zone, frame.now);
     let controls =
         Controls { operate: frame.may_operate(), key: frame.may_read_keys(), revoke: frame.may_revoke() };
+    let checks = frame.app.checks.find(name.as_str(), now);
     let page = ViewPage {
         troubles,
         name: Name::new(&domain.name),
-        verdict: Verdict::new(&domain, &entries, zone, now),
+        verdict: Verdict::new(&domain, &entries, checks.as_ref(), zone, now),
         records: Records::new(&domain),
+        checks: checks.map(|checks| ShownChecks::new(checks, zone)),
         current: Current::new(&domain, zone, now),
+        edges: Edges::new(&domain),
         is_pasted: domain.source() == v1::Source::Text,
         timeline: Timeline::new(name, Some(&domain), &entries, asked.lines, zone),
         certificates: Certificates::new(name, listed, controls.operate, controls.revoke, zone, now),

@@ -1,0 +1,12 @@
+//! Stays signed in without leaving the page: that it was asked for is a use of the session.
+
+use axum::Json;
+use serde_json::{Value, json};
+
+use crate::page::Frame;
+
+/// Answers `/stay` with when the session ends now.
+pub(crate) async fn stay(frame: Frame) -> Json<Value> {
+    let (idle_at, expires_at) = (frame.person.idle_at, frame.person.expires_at);
+    Json(json!({ "idle_at": idle_at.to_string(), "expires_at": expires_at.to_string() }))
+}

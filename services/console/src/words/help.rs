@@ -1,0 +1,62 @@
+//! What the statuses mean, the keys, and who may do what.
+
+use domain::{Action, Role};
+use proto::v1;
+
+/// The roles that may do that: `support or admin`.
+pub(crate) fn who_may(action: Action) -> String {
+    let roles = Role::ALL.into_iter().filter(|role| role.may(action));
+    roles.map(Role::as_str).collect::<Vec<_>>().join(" or ")
+}
+
+/// What a status means, in the sense that the whole system uses it in, and what follows.
+pub(crate) fn legend(status: v1::Status) -> (&'static str, &'static str) {
+    match status {
+        v1::Status::Success => (
+            "The domain is valid; its certificate was issued, uploaded and is active.",
+            "A certificate from C4 renews by itself, one by text does not.",
+        ),
+        v1::Status::Pending => (
+            "Requested or issued, but ownership is not yet verified or the certificate not yet active.",
+            "It goes on by itself.",
+        ),
+        v1::Status::Failure => (
+            "Verification cannot succeed: typically the domain is not pointed at the CDN.",
+            "The customer usually has to act. We keep checking, and order once it is right.",
+        ),
+        v1::Status::Discard => (
+            "C4 does not know the domain: nothing can be attached to it.",
+            "Create it in the CDN dashboard, then Recheck; or delete it here.",
+        ),
+        v1::Status::Expired => {
+            ("The active certificate is past its end date.", "Browsers show a warning now.")
+        }
+        v1::Status::Emergency => {
+            ("The upload of key and certificate to C4 failed.", "Somebody must look now.")
+        }
+        v1::Status::Unspecified => ("", ""),
+    }
+}
+
+pub(crate) const AT_RISK: &str = "A Success that ends within 14 days and does not renew by itself as things are: the renewal is blocked, \
+                                  its last attempt failed, or the certificate came by text.";
+
+/// The keys of the page.
+pub(crate) const KEYS: [(&str, &str); 6] = [
+    ("/", "Search"),
+    ("j", "The next domain of the list"),
+    ("k", "The domain before it"),
+    ("Enter", "Opens the domain that has the focus"),
+    ("r", "Recheck: the domain of this page, or the one in the list that has the focus"),
+    ("?", "This help"),
+];
+
+/// What a role may do.
+pub(crate) fn may(action: Action) -> &'static str {
+    match action {
+        Action::Read => "look at everything",
+        Action::Operate => "add, generate, paste, recheck, roll back and delete",
+        Action::ReadKey => "download private keys",
+        Action::Revoke => "revoke certificates",
+    }
+}

@@ -1,0 +1,115 @@
+//! What the support team does about a domain, by its status and reason.
+
+use proto::v1;
+
+/// What there is to do.
+pub(crate) struct ToDo {
+    pub(crate) steps: Vec<&'static str>,
+    /// Whether one of them changes the domain, which not every role may do.
+    pub(crate) operates: bool,
+}
+
+impl ToDo {
+    fn acts(steps: &[&'static str]) -> Self {
+        Self { steps: steps.to_vec(), operates: true }
+    }
+
+    fn waits(steps: &[&'static str]) -> Self {
+        Self { steps: steps.to_vec(), operates: false }
+    }
+}
+
+/// What there is to do about a domain.
+pub(crate) fn to_do(domain: &v1::Domain) -> ToDo {
+    match &domain.reason {
+        Some(reason) => about(&reason.code, &reason.who),
+        None => at(domain),
+    }
+}
+
+fn about(code: &str, who: &str) -> ToDo {
+    match code {
+        "port_missing" => ToDo::acts(&[
+            "Send the message below to the customer: the switch is in the CDN dashboard.",
+            "Recheck once it is on. It is also checked again automatically.",
+        ]),
+        "pasted_ends" | "pasted_ended" | "pasted_lost" => ToDo::acts(&[
+            "Send the message below to the customer.",
+            "Paste the new certificate when it comes, or switch to a generated certificate.",
+        ]),
+        "unknown_to_c4" => ToDo::acts(&[
+            "Create the domain in the CDN dashboard, then Recheck.",
+            "If the customer has left, delete the domain here.",
+        ]),
+        "upload_failed" => ToDo::acts(&[
+            "Read below what C4 said. Recheck uploads again now.",
+            "If C4 refuses again, give the message below to the CDN operator.",
+        ]),
+        "not_served" => ToDo::acts(&[
+            "Give the names of the edges that lag to the CDN operator.",
+            "Recheck asks the edges again.",
+        ]),
+        "order_rejected" | "certificate_rejected" => ToDo::acts(&[
+            "Read below what the certificate authority said.",
+            "Recheck orders again. If it is refused again, tell an administrator.",
+        ]),
+        "issuer_refuses_us" => ToDo::waits(&[
+            "Tell an administrator: the certificate authority refuses our account, so every domain waits. Its words are below.",
+        ]),
+        "paused_by_ca" => ToDo::acts(&[
+            "An administrator opens the address below and has the pause lifted.",
+            "Recheck after that.",
+        ]),
+        "ca_limited" | "ca_down" | "could_not_ask" => {
+            ToDo::waits(&["Nothing. It goes on automatically, and this page shows when it does."])
+        }
+        _ if who == "customer" => ToDo::acts(&[
+            "Send the message below to the customer.",
+            "Recheck once the customer says that it is done. It is also checked again automatically.",
+        ]),
+        _ if who == "cdn_operator" => ToDo::acts(&[
+            "Give the message below to the CDN operator.",
+            "Recheck once it is mended. It is also checked again automatically.",
+        ]),
+        _ => ToDo::waits(&["Nothing. It goes on automatically."]),
+    }
+}
+
+fn at(domain: &v1::Domain) -> ToDo {
+    match domain.status() {
+        v1::Status::Success if domain.source() == v1::Source::Text => ToDo::waits(&[
+            "Nothing now. A pasted certificate is not renewed: from 30 days before its end the customer must send a new one.",
+        ]),
+        v1::Status::Success => ToDo::waits(&["Nothing. The certificate renews by itself."]),
+        v1::Status::Emergency => ToDo::acts(&["Recheck uploads again now."]),
+        v1::Status::Discard => about("unknown_to_c4", ""),
+        v1::Status::Expired if domain.source() == v1::Source::Text => about("pasted_ended", ""),
+        v1::Status::Expired | v1::Status::Failure => ToDo::acts(&["Recheck brings the next order to now."]),
+        v1::Status::Pending | v1::Status::Unspecified => {
+            ToDo::waits(&["Nothing. It goes on automatically, and this page shows it as it happens."])
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_something_to_read_for_every_status_and_reason() {
+        for code in domain::Reason::CODES {
+            let who = domain::who_must_act(code).map_or("", domain::Who::as_str);
+            let to_do = about(code, who);
+            assert!(!to_do.steps.is_empty(), "{code}");
+            assert!(
+                who != "customer" || to_do.steps[0].contains("the customer"),
+                "{code}: {:?}",
+                to_do.steps
+            );
+        }
+        for status in 0..=6 {
+            let domain = v1::Domain { status, ..v1::Domain::default() };
+            assert!(!to_do(&domain).steps.is_empty(), "{status}");
+        }
+    }
+}
