@@ -25,6 +25,7 @@ mod list;
 mod messages;
 mod missing;
 mod orders;
+mod pauses;
 mod recheck;
 mod record;
 mod retention;

@@ -8,7 +8,7 @@
 //! implementation per database instead of one in all.
 
 use domain::{
-    AccountId, Activity, Cause, CertificateId, DomainName, EventId, HistoryKind, OrderId, Reason,
+    AccountId, Activity, Cause, CertificateId, DomainName, EventId, HistoryKind, OrderId, Outbound, Reason,
     RevocationReason, RevocationState, Roles, Source, Status, Trust, Who, WorkKind,
 };
 use jiff::Timestamp;
@@ -124,7 +124,7 @@ macro_rules! words {
         text! { $($type: |word| word.as_str().to_owned(), |text| text.parse().ok();)+ }
     };
 }
-words!(Activity, Cause, HistoryKind, RevocationReason, RevocationState, Source, Status, Trust, Who, WorkKind);
+words!(Activity, Cause, HistoryKind, Outbound, RevocationReason, RevocationState, Source, Status, Trust, Who, WorkKind);
 text! {
     DomainName: |name| name.as_str().to_owned(), |text| text.parse().ok();
     Roles: Roles::to_string, |text| text.parse().ok();

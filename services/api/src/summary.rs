@@ -34,5 +34,6 @@ pub(crate) async fn read(context: &Context) -> Result<v1::GetSummaryResponse, St
         expiring_within_7_days: summary.expiring,
         waiting_for_budget: summary.waiting_for_budget,
         queue_through_at: through.map(to_timestamp),
+        pauses: context.store.pauses().await?.iter().map(proto::pause).collect(),
     })
 }

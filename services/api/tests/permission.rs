@@ -18,10 +18,10 @@ use served::{Served, has_reason, send, served, served_at, signed};
 const ALL: &[Role] = &Role::ALL;
 const OPERATE: &[Role] = &[Role::Support, Role::Admin];
 const KEYS: &[Role] = &[Role::KeyReader, Role::Admin];
-const REVOKE: &[Role] = &[Role::Admin];
+const ADMIN: &[Role] = &[Role::Admin];
 
 /// Who may call what. Those of `Sessions` take no token of a program; they are below.
-const TABLE: [(&str, &[Role]); 17] = [
+const TABLE: [(&str, &[Role]); 19] = [
     ("AddDomain", OPERATE),
     ("BatchAddDomains", OPERATE),
     ("CheckDomain", OPERATE),
@@ -35,8 +35,10 @@ const TABLE: [(&str, &[Role]); 17] = [
     ("ImportCertificate", OPERATE),
     ("ListCertificates", ALL),
     ("ListDomains", ALL),
+    ("PauseOutbound", ADMIN),
     ("RecheckDomain", OPERATE),
-    ("RevokeCertificate", REVOKE),
+    ("ResumeOutbound", ADMIN),
+    ("RevokeCertificate", ADMIN),
     ("RollbackCertificate", OPERATE),
     ("WatchDomains", ALL),
 ];

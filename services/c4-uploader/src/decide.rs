@@ -286,6 +286,7 @@ fn issue(domain: &Domain, due_at: Timestamp) -> Work {
     }
 }
 
+mod paused;
 mod withheld;
 
 #[cfg(test)]

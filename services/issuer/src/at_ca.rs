@@ -141,7 +141,9 @@ impl AtCa<'_> {
                 self.authority.accepted();
                 return Ok(placed);
             }
-            Err(error @ AcmeError::Store(_)) => return Err(self.trouble(error, Request::NewOrder)),
+            Err(error @ (AcmeError::Paused(_) | AcmeError::Store(_))) => {
+                return Err(self.trouble(error, Request::NewOrder));
+            }
             Err(error) => error,
         };
         if let Some(url) = order.state.url() {
@@ -224,7 +226,7 @@ impl AtCa<'_> {
         let Err(error) = at_ca.finalize(csr).await else {
             return Ok(());
         };
-        if let AcmeError::Store(_) | AcmeError::Local(_) = error {
+        if let AcmeError::Paused(_) | AcmeError::Store(_) | AcmeError::Local(_) = error {
             return Err(self.trouble(error, Request::Change));
         }
         // Whether it got through the order says, not the answer.

@@ -196,6 +196,12 @@ pub(super) const TABLE: &[Metric] = &[
         "Live certificates that end within so many days, the pasted ones among them.",
     ),
     gauge(
+        "ssl_manager_paused",
+        SCHEDULER,
+        Pause,
+        "1 while requests to that target are paused by an operator; the issuer is empty for all CAs and for C4.",
+    ),
+    gauge(
         "ssl_manager_renewals_late",
         SCHEDULER,
         Plain,

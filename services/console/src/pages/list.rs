@@ -49,6 +49,7 @@ struct ListPage {
     tabs: Vec<Tab>,
     emergencies: u64,
     emergency_address: String,
+    paused: Vec<String>,
     whos: [(&'static str, &'static str); 4],
     tokens: Vec<Token>,
     heads: Vec<Head>,
@@ -116,6 +117,7 @@ pub(crate) async fn show(frame: Frame) -> Result<Response, Problem> {
         emergency_address: Filter::default()
             .with(|only| only.statuses = vec![v1::Status::Emergency])
             .address(),
+        paused: words::paused(&summary.pauses, &frame.zone),
         whos: WHO.map(|who| (who, words::who(who))),
         tokens: tokens(&filter),
         heads: heads(&filter),

@@ -149,6 +149,7 @@ pub(crate) fn kind(word: &str) -> String {
         "not_served_yet" => "Not served at every edge yet",
         "upload_failed" => "Upload failed",
         "difference_found" => "C4 held something else",
+        "paused" => "Paused by an operator",
         "ahead_at_c4" => "C4 was ahead of us",
         "taken_over" => "Taken over from C4",
         "not_uploaded_again" => "Not uploaded again",

@@ -11,6 +11,7 @@ mod history;
 mod import;
 mod list;
 mod overview;
+pub(crate) mod pause;
 mod revoke;
 mod show;
 mod watch;
