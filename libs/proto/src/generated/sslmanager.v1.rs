@@ -76,6 +76,9 @@ pub struct Reason {
     /// How many edges were asked in all; 0 where none was.
     #[prost(uint32, tag = "23")]
     pub edges_asked: u32,
+    /// What an operator has paused, where that is the reason.
+    #[prost(message, optional, tag = "80")]
+    pub pause: ::core::option::Option<Pause>,
 }
 /// An edge that does not serve the certificate that C4 has.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -86,9 +89,6 @@ pub struct EdgeBehind {
     /// What it shows instead, in words.
     #[prost(string, tag = "2")]
     pub shows: ::prost::alloc::string::String,
-    /// What an operator has paused, where that is the reason.
-    #[prost(message, optional, tag = "80")]
-    pub pause: ::core::option::Option<Pause>,
 }
 /// That nothing is sent to an outside system, by any process, until the pause is lifted.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -1,7 +1,7 @@
 //! The table itself, in the order of the roles.
 
 use super::Labels::{
-    Issuer, Later, Of, Plain, Port, Reason, Refusal, Role, Status, Version, WithinDays, Work,
+    Issuer, Later, Of, Pause, Plain, Port, Reason, Refusal, Role, Status, Version, WithinDays, Work,
 };
 use super::{Kind, Labels, Metric};
 use crate::RoleName;

@@ -15,6 +15,13 @@ pub(crate) struct Done {
     pub(crate) is_warning: bool,
 }
 
+/// What is paused, a sentence each; without those that this program does not know.
+pub(crate) fn paused(pauses: &[v1::Pause], zone: &Zone) -> Vec<String> {
+    let zone = zone.named_zone();
+    let known = pauses.iter().filter_map(proto::pause_from_message);
+    known.map(|pause| sentence::paused(&pause, &zone.time(pause.since))).collect()
+}
+
 /// The sentences for a word of the address: what was done, and the codes of warnings after it, with dots between them.
 /// None for any other word, for an address can be made up.
 pub(crate) fn done(word: &str) -> Option<Done> {
