@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use domain::{
-    CaaFound, CaaRecord, DnsRecord, DomainName, EdgeBehind, EdgesBehind, Found, Pause, Reason, RecordKind, printable,
+    CaaFound, CaaRecord, DnsRecord, DomainName, EdgeBehind, EdgesBehind, Found, Pause, Reason, RecordKind,
+    printable,
 };
 
 use crate::{from_timestamp, to_timestamp, v1};
@@ -127,7 +128,9 @@ pub(crate) fn from_message(message: &v1::Reason) -> Option<Reason> {
             Reason::IssuerRefusesUs { issuer, problem, detail, url }
         }
         "paused_by_ca" => Reason::PausedByCa { detail, url: message.url.clone() },
-        "paused_by_operator" => Reason::PausedByOperator { pause: pause_from_message(message.pause.as_ref()?)? },
+        "paused_by_operator" => {
+            Reason::PausedByOperator { pause: pause_from_message(message.pause.as_ref()?)? }
+        }
         "ca_limited" => Reason::CaLimited {
             until: at()?,
             issuer: message.issuer.clone(),

@@ -11,7 +11,8 @@ use crate::{Result, Store, Tx};
 
 columns!(Pause in "pauses": target, issuer, by as "paused_by", since, reason);
 
-const STRANDED: &str = "paused_for <> '' AND NOT EXISTS (SELECT 1 FROM pauses WHERE pauses.target = work.paused_for)";
+const STRANDED: &str =
+    "paused_for <> '' AND NOT EXISTS (SELECT 1 FROM pauses WHERE pauses.target = work.paused_for)";
 
 impl Store {
     /// What is paused, by target and issuer.

@@ -124,7 +124,19 @@ macro_rules! words {
         text! { $($type: |word| word.as_str().to_owned(), |text| text.parse().ok();)+ }
     };
 }
-words!(Activity, Cause, HistoryKind, Outbound, RevocationReason, RevocationState, Source, Status, Trust, Who, WorkKind);
+words!(
+    Activity,
+    Cause,
+    HistoryKind,
+    Outbound,
+    RevocationReason,
+    RevocationState,
+    Source,
+    Status,
+    Trust,
+    Who,
+    WorkKind
+);
 text! {
     DomainName: |name| name.as_str().to_owned(), |text| text.parse().ok();
     Roles: Roles::to_string, |text| text.parse().ok();

@@ -84,10 +84,7 @@ impl Checker {
             };
             let ca = Ca::new(options, context.clock.clone());
             let ca = ca.map_err(|error| unusable(error.to_string()))?.behind(brake.clone());
-            Ok(Authority {
-                ca,
-                identities: settings.caa_identities.clone(),
-            })
+            Ok(Authority { ca, identities: settings.caa_identities.clone() })
         };
         let preflight = Preflight::new(config)?.behind(brake.clone());
         let token = preflight.c4_token();

@@ -98,9 +98,8 @@ impl Ending {
     /// Of two CAs' answers the one to show: what may end by itself, and of that the sooner.
     pub(crate) fn or_sooner(self, other: Self) -> Self {
         match (&self, &other) {
-            (Self::Blocked(_), Self::Waiting { .. } | Self::Paused(_)) | (Self::Paused(_), Self::Waiting { .. }) => {
-                other
-            }
+            (Self::Blocked(_), Self::Waiting { .. } | Self::Paused(_))
+            | (Self::Paused(_), Self::Waiting { .. }) => other,
             (Self::Waiting { not_before: one, .. }, Self::Waiting { not_before: another, .. })
                 if another < one =>
             {

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use acme::{AccountKey, AcmeError, open_account};
 use domain::sentence::NamedZone;
 use domain::{
-    Cause, Domain, HistoryEntry, HistoryKind, Lease, Outbound, Pause, Reason, Retry, RevocationState, Source, Work, WorkKind,
+    Cause, Domain, HistoryEntry, HistoryKind, Lease, Outbound, Pause, Reason, Retry, RevocationState, Source,
+    Work, WorkKind,
 };
 use jiff::{SignedDuration, Timestamp};
 use runtime::{JobError, checkpoint};
@@ -156,7 +157,8 @@ impl One<'_> {
         if reason.code() != self.revocation.waiting_for {
             tx.note_revocation(certificate.id(), reason.code()).await?;
             let message = format!("Not revoked yet. {}", reason.message(&domain.name));
-            self.tell(&mut tx, &domain, &domain, HistoryKind::RevocationWaiting, message, certificate).await?;
+            self.tell(&mut tx, &domain, &domain, HistoryKind::RevocationWaiting, message, certificate)
+                .await?;
         }
         Ok(tx.commit().await?)
     }

@@ -14,8 +14,7 @@ impl Pauses {
     /// Shows what is paused, and brings work back that waits for a pause which is not there any more.
     pub(crate) async fn look(&mut self, context: &Context) -> Result<(), StoreError> {
         let pauses = context.store.pauses().await?;
-        let now: BTreeSet<_> =
-            pauses.into_iter().map(|pause| (pause.target, pause.issuer)).collect();
+        let now: BTreeSet<_> = pauses.into_iter().map(|pause| (pause.target, pause.issuer)).collect();
         self.0.extend(now.iter().cloned());
         for pause in &self.0 {
             let (target, issuer) = (pause.0.as_str(), pause.1.clone());

@@ -321,7 +321,9 @@ pub fn paused(pause: &Pause, since: &str) -> String {
     let (subject, by) = (pause.subject(), &pause.by);
     let why = if pause.reason.is_empty() { String::new() } else { format!(": {}", pause.reason) };
     let stop = if why.ends_with('.') { "" } else { "." };
-    format!("Requests to {subject} are paused by {by} since {since}{why}{stop} Continues automatically once this is lifted.")
+    format!(
+        "Requests to {subject} are paused by {by} since {since}{why}{stop} Continues automatically once this is lifted."
+    )
 }
 
 fn failed_at_edge(name: &DomainName, problem: &str, detail: &str) -> String {
