@@ -10,7 +10,7 @@ use super::kit::{Kit, name};
 
 impl Kit {
     /// Pauses, as the API does, and waits until no process can have missed it.
-    async fn pause(&self, target: Outbound, issuer: &str) {
+    pub(crate) async fn pause(&self, target: Outbound, issuer: &str) {
         let pause = Pause {
             target,
             issuer: issuer.to_owned(),
@@ -24,7 +24,7 @@ impl Kit {
         a_second().await;
     }
 
-    async fn resume(&self, target: Outbound, issuer: &str) {
+    pub(crate) async fn resume(&self, target: Outbound, issuer: &str) {
         let mut tx = self.store.begin("resume").await.unwrap();
         tx.lift_pause(target, issuer).await.unwrap().unwrap();
         tx.commit().await.unwrap();
@@ -36,18 +36,13 @@ impl Kit {
         (self.ca().requests(), second)
     }
 
-    async fn told(&self, name: &DomainName, kind: HistoryKind) -> usize {
-        let history = self.store.history(name, 100).await.unwrap();
-        history.iter().filter(|entry| entry.kind == kind).count()
-    }
-
     /// It waits as it was, for an hour at most, and says why.
     async fn waits_for_a_pause(&self, name: &DomainName, cause: Cause) {
         assert_eq!(self.why(name).await, (Status::Pending, "paused_by_operator", Who::Us));
         let work = self.work(name).await.unwrap();
         assert_eq!((work.cause, work.attempts), (cause, 0));
         assert_eq!(work.due_at, Some(self.now() + SignedDuration::from_hours(1)));
-        assert_eq!(self.told(name, HistoryKind::Paused).await, 1);
+        assert_eq!(self.told(name, HistoryKind::Paused).await.len(), 1);
     }
 }
 
