@@ -86,7 +86,9 @@ impl AtCa<'_> {
 
     async fn place_or_resume(&self, order: &mut Order) -> Result<AcmeOrder, Stop> {
         if self.is_resumed && order.state.url().is_none() {
-            match self.authority.ca.find_order(&self.account, self.name).await {
+            let known = self.issuer.context.store.order_urls(self.name).await;
+            let known = known.map_err(|error| Stop::Job(error.into()))?;
+            match self.authority.ca.find_order(&self.account, self.name, &known).await {
                 Ok(Some(url)) => self.journal.found(order, &url).await?,
                 Ok(None) => {}
                 // A CA that does not show a list all the same may take an order.

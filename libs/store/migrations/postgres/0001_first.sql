@@ -216,6 +216,7 @@ CREATE TABLE orders (
 );
 
 CREATE UNIQUE INDEX one_live_order_per_name ON orders (name) WHERE state IN ('created', 'placed', 'keyed');
+CREATE INDEX orders_by_name ON orders (name);
 CREATE INDEX live_orders_by_account ON orders (account_id) WHERE state IN ('created', 'placed', 'keyed');
 
 -- Rows are challenge responses (RFC 8555 section 8.3). The issuer writes and deletes them, the api deletes those of an
