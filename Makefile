@@ -69,6 +69,12 @@ faults: install ## Look for trouble for an hour: 2,000 random sequences, 2,000 d
 	SEED=$$(date +%s) DOMAINS=1000 cargo test --package tests --test troubled_year -- --nocapture
 	ATTACK_SECONDS=60 cargo test --package tests --test strangers -- --nocapture
 
+SOAK_SECONDS ?= 600
+
+.PHONY: soak
+soak: install ## Add domains for ten minutes (SOAK_SECONDS) while something fails every 20 s, into docs/reports/soak.md
+	SOAK_SECONDS=$(SOAK_SECONDS) SOAK_REPORT=$(CURDIR)/docs/reports/soak.md cargo test --package tests --test soak -- --nocapture
+
 .PHONY: bench
 bench: ## Measure for half an hour, into docs/reports; PART=name measures one part (see --help of the program)
 	tests/install.sh bench

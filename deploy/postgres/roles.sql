@@ -48,6 +48,9 @@ GRANT INSERT ON tally_changes
 GRANT USAGE ON SEQUENCE lease_token
     TO ssl_manager_api, ssl_manager_issuer, ssl_manager_scheduler, ssl_manager_uploader;
 
+-- Who calls a CA or C4 asks before each call whether it is paused; the scheduler brings work back that waited.
+GRANT SELECT ON pauses TO ssl_manager_api, ssl_manager_issuer, ssl_manager_scheduler, ssl_manager_uploader;
+
 -- api: adds names and pasted certificates, numbers changes, shows everything, abandons orders; sees sealed keys for an authorised download, but
 -- no account key. It can make no token: `ssl-manager token create` runs as the owner of the tables, and what
 -- anybody else writes into `tokens`, `users` or `sessions` has no MAC that fits.
@@ -58,6 +61,8 @@ GRANT SELECT ON history, buckets, rechecked_days, tallies, tally_changes TO ssl_
 GRANT SELECT, INSERT, DELETE ON domain_names TO ssl_manager_api;
 GRANT SELECT, INSERT ON certificates TO ssl_manager_api;
 GRANT SELECT, INSERT, UPDATE ON revocations TO ssl_manager_api;
+-- It pauses and resumes (UPDATE: to lock the row).
+GRANT INSERT, UPDATE, DELETE ON pauses TO ssl_manager_api;
 GRANT SELECT, UPDATE ON orders TO ssl_manager_api;
 -- What an order that it abandons had reserved of a CA's limits it gives back; it spends nothing.
 GRANT SELECT, UPDATE, DELETE ON reservations TO ssl_manager_api;

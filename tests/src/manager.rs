@@ -437,6 +437,15 @@ root_certificate_file = "{folder}/ca-root.pem"
         output.expect("the executable runs").into()
     }
 
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// Runs a command as admin, to its end.
+    pub fn admin(&self, arguments: &[&str]) -> Answer {
+        self.run(arguments, &self.token)
+    }
+
     /// `domain …` as admin, with JSON.
     pub fn domain(&self, arguments: &[&str]) -> Answer {
         let mut all = vec!["--output", "json", "domain"];

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sandbox::{Endpoint, Nonsense, Refusal, ValidationResult, World, WorldOptions};
 use serde_json::Value;
-use tests::{Mode, SslManager, Surroundings};
+use tests::{Deserved, Mode, SslManager, Surroundings};
 
 const LIMIT: Duration = Duration::from_mins(1);
 const NAME: &str = "shop.example.com";
@@ -45,6 +45,12 @@ async fn reason(manager: &SslManager, code: &str) -> Value {
     .await
 }
 
+/// The domain is a Success of so many orders, and everything else is in order, too.
+async fn in_order(world: &World, manager: &mut SslManager, orders: u64) {
+    manager.status(NAME, "Success", LIMIT).await;
+    manager.assert_in_order(world, &[Deserved::success(NAME, orders..=orders)]).await;
+}
+
 fn ordered(world: &World, orders: u64) {
     assert_eq!(world.ca.control().orders_for(NAME), orders, "orders placed");
 }
@@ -61,8 +67,7 @@ async fn a_lost_answer_of_the_ca_costs_no_order(mode: Mode) {
         let (world, mut manager) = running(mode).await;
         world.ca.control().drop_answer(endpoint);
         assert_eq!(manager.domain(&["add", NAME]).code, 0);
-        manager.status(NAME, "Success", LIMIT).await;
-        ordered(&world, 1);
+        in_order(&world, &mut manager, 1).await;
     }
 }
 
@@ -70,8 +75,7 @@ async fn a_lost_answer_to_new_order_costs_one_order_at_most(mode: Mode) {
     let (world, mut manager) = running(mode).await;
     world.ca.control().drop_answer(Endpoint::NewOrder);
     assert_eq!(manager.domain(&["add", NAME]).code, 0);
-    manager.status(NAME, "Success", LIMIT).await;
-    ordered(&world, 2);
+    in_order(&world, &mut manager, 2).await;
     assert_eq!(world.ca.control().certificates_issued(), 1);
 }
 
@@ -83,8 +87,7 @@ async fn nonsense_of_the_ca_is_survived_and_a_placed_order_is_kept(mode: Mode) {
             world.ca.control().answer_nonsense(Endpoint::NewOrder, nonsense);
         }
         assert_eq!(manager.domain(&["add", NAME]).code, 0);
-        manager.status(NAME, "Success", LIMIT).await;
-        ordered(&world, 1);
+        in_order(&world, &mut manager, 1).await;
     }
 }
 
@@ -108,8 +111,7 @@ async fn refused_nonces_are_asked_for_again(mode: Mode) {
     let (world, mut manager) = running(mode).await;
     world.ca.control().reject_nonces(30);
     assert_eq!(manager.domain(&["add", NAME]).code, 0);
-    manager.status(NAME, "Success", LIMIT).await;
-    ordered(&world, 1);
+    in_order(&world, &mut manager, 1).await;
 }
 
 async fn a_ca_that_is_down_or_limits_us_is_nobodys_fault(mode: Mode) {
@@ -129,8 +131,7 @@ async fn a_ca_that_is_down_or_limits_us_is_nobodys_fault(mode: Mode) {
     );
     world.ca.control().rate_limit(None, None);
     manager.domain(&["recheck", NAME]);
-    manager.status(NAME, "Success", LIMIT).await;
-    ordered(&world, 1);
+    in_order(&world, &mut manager, 1).await;
 }
 
 async fn a_challenge_that_the_ca_cannot_see_is_told_to_the_customer(mode: Mode) {
@@ -151,8 +152,7 @@ async fn a_challenge_that_the_ca_cannot_see_is_told_to_the_customer(mode: Mode) 
     );
     world.ca.control().validation_result(NAME, ValidationResult::Real);
     manager.domain(&["recheck", NAME]);
-    manager.status(NAME, "Success", LIMIT).await;
-    ordered(&world, 2);
+    in_order(&world, &mut manager, 2).await;
 }
 
 async fn preflight_keeps_what_must_fail_from_the_ca(mode: Mode) {
@@ -182,7 +182,7 @@ async fn preflight_keeps_what_must_fail_from_the_ca(mode: Mode) {
     world.dns.control().servfail(NAME, false);
     world.point_at_cdn(NAME);
     manager.domain(&["recheck", NAME]);
-    manager.status(NAME, "Success", LIMIT).await;
+    in_order(&world, &mut manager, 1).await;
 }
 
 async fn an_unknown_domain_is_discarded_until_c4_knows_it(mode: Mode) {
@@ -200,7 +200,7 @@ async fn an_unknown_domain_is_discarded_until_c4_knows_it(mode: Mode) {
     ordered(&world, 0);
     world.point_at_cdn(NAME);
     manager.domain(&["recheck", NAME]);
-    manager.status(NAME, "Success", LIMIT).await;
+    in_order(&world, &mut manager, 1).await;
 }
 
 async fn a_refused_upload_is_an_emergency_and_costs_no_second_order(mode: Mode) {
@@ -212,17 +212,15 @@ async fn a_refused_upload_is_an_emergency_and_costs_no_second_order(mode: Mode) 
     assert_eq!(world.c4.control().puts(NAME), 3, "three quick attempts");
     world.c4.control().accept(None);
     manager.domain(&["recheck", NAME]);
-    manager.status(NAME, "Success", LIMIT).await;
-    ordered(&world, 1);
+    in_order(&world, &mut manager, 1).await;
 }
 
 async fn a_lost_answer_of_c4_is_found_out_by_asking(mode: Mode) {
     let (world, mut manager) = running(mode).await;
     world.c4.control().drop_answer_once(NAME);
     assert_eq!(manager.domain(&["add", NAME]).code, 0);
-    manager.status(NAME, "Success", LIMIT).await;
+    in_order(&world, &mut manager, 1).await;
     assert_eq!(world.c4.control().puts(NAME), 1, "C4 had taken it");
-    ordered(&world, 1);
 }
 
 async fn c4_away_at_preflight_changes_nothing(mode: Mode) {
@@ -233,5 +231,5 @@ async fn c4_away_at_preflight_changes_nothing(mode: Mode) {
     assert_eq!(shown["status"], "Pending");
     ordered(&world, 0);
     world.c4.control().down(false);
-    manager.status(NAME, "Success", LIMIT).await;
+    in_order(&world, &mut manager, 1).await;
 }

@@ -1,14 +1,23 @@
-//! `docs/SECURITY.md` names the tests that show what it says. Each of them is there, and no item is without one.
+//! `docs/SECURITY.md` and `docs/RELIABILITY.md` name the tests that show what they say. Each of them is there, and no item is
+//! without one.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-const DOCUMENT: &str = "docs/SECURITY.md";
-/// How a table of items begins whose last cell is a test.
-const HEAD: &str = "| id | asks for | how it holds here | test |";
-/// Fewer than are there: so many must be found, or it is the reading of the document that is broken.
-const LEAST: usize = 100;
+
+struct Document {
+    path: &'static str,
+    /// How a table of items begins whose last cell is a test.
+    head: &'static str,
+    /// Fewer than are there: so many must be found, or it is the reading of the document that is broken.
+    min: usize,
+}
+
+const DOCUMENTS: [Document; 2] = [
+    Document { path: "docs/SECURITY.md", head: "| id | asks for | how it holds here | test |", min: 100 },
+    Document { path: "docs/RELIABILITY.md", head: "| promise | what the test breaks | test |", min: 25 },
+];
 
 fn is_function(quoted: &str) -> bool {
     let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
@@ -40,8 +49,14 @@ fn a_cell_names_files_and_their_functions() {
 
 #[test]
 fn every_test_that_the_document_names_is_there() {
-    let document = std::fs::read_to_string(Path::new(ROOT).join(DOCUMENT))
-        .unwrap_or_else(|error| panic!("{DOCUMENT}: {error}"));
+    for document in DOCUMENTS {
+        check(&document);
+    }
+}
+
+fn check(Document { path, head, min }: &Document) {
+    let document =
+        std::fs::read_to_string(Path::new(ROOT).join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
     let mut sources: BTreeMap<&str, String> = BTreeMap::new();
     let mut complaints = Vec::new();
     let mut checked = 0;
@@ -55,7 +70,7 @@ fn every_test_that_the_document_names_is_there() {
         if wants_tests && found.is_empty() && !line.starts_with("|---") {
             complaints.push(format!("no test: {line}"));
         }
-        wants_tests = wants_tests || line == HEAD;
+        wants_tests = wants_tests || line == *head;
         for (file, function) in found {
             // What cannot be read has no function.
             let source = sources
@@ -67,6 +82,6 @@ fn every_test_that_the_document_names_is_there() {
             checked += 1;
         }
     }
-    assert!(complaints.is_empty(), "{DOCUMENT}:\n{}", complaints.join("\n"));
-    assert!(checked >= LEAST, "only {checked} tests were found in {DOCUMENT}");
+    assert!(complaints.is_empty(), "{path}:\n{}", complaints.join("\n"));
+    assert!(checked >= *min, "only {checked} tests were found in {path}");
 }

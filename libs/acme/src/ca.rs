@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::Clock;
+use domain::{Clock, Gate, Outbound};
 use http::{HeaderMap, Method, StatusCode, Uri};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
@@ -75,6 +75,7 @@ pub struct Ca {
     http: reqwest::Client,
     origin: Origin,
     directory: Mutex<Option<(Timestamp, Bytes)>>,
+    gate: Option<Arc<dyn Gate>>,
 }
 
 /// What we read of a directory ourselves (RFC 8555 section 7.1.1).
@@ -146,7 +147,22 @@ impl Ca {
             builder = builder.tls_certs_merge(roots);
         }
         let http = builder.build().map_err(|error| local(format!("no https client: {error}")))?;
-        Ok(Self { options, nonces: Nonces::default(), clock, http, origin, directory: Mutex::default() })
+        let (nonces, directory) = (Nonces::default(), Mutex::default());
+        Ok(Self { options, nonces, clock, http, origin, directory, gate: None })
+    }
+
+    /// The same, with a gate that is asked before each request.
+    #[must_use]
+    pub fn behind(self, gate: Arc<dyn Gate>) -> Self {
+        Self { gate: Some(gate), ..self }
+    }
+
+    /// Whether requests may be sent now. [`AcmeError::Paused`] if an operator has paused them.
+    pub async fn may_send(&self) -> Result<(), AcmeError> {
+        match &self.gate {
+            Some(gate) => Ok(gate.check(Outbound::Ca, &self.options.name).await?),
+            None => Ok(()),
+        }
     }
 
     /// Our name for it.
@@ -236,6 +252,7 @@ impl Ca {
         if Origin::of(&uri).as_ref() != Some(&self.origin) {
             return Err(AcmeError::Nonsense("a URL of another origin than its directory's".into()));
         }
+        self.may_send().await?;
         let timeout = match patience {
             Patience::Look => self.options.look_timeout.unwrap_or(LOOK_TIMEOUT),
             Patience::Change => self.options.change_timeout.unwrap_or(CHANGE_TIMEOUT),

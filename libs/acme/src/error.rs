@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::one_line;
+use domain::{Closed, Pause, one_line};
 use store::StoreError;
 
 use crate::problem::{Asked, Meaning, Problem};
@@ -25,6 +25,9 @@ pub enum AcmeError {
     /// An answer that makes no sense.
     #[error("the CA's answer makes no sense: {0}")]
     Nonsense(String),
+    /// An operator paused requests to the CA, so it was not sent.
+    #[error("requests to {} are paused by {}", .0.subject(), .0.by)]
+    Paused(Box<Pause>),
     /// The store did not take a step of the journal.
     #[error("the journal did not take a step")]
     Store(#[from] StoreError),
@@ -101,7 +104,7 @@ impl AcmeError {
         match self {
             Self::Unreachable(_) | Self::Lost(_) | Self::Nonsense(_) => true,
             Self::Problem(problem) => problem.meaning(Asked::Order) == Meaning::CasTrouble && !self.is_gone(),
-            Self::Store(_) | Self::Local(_) => false,
+            Self::Paused(_) | Self::Store(_) | Self::Local(_) => false,
         }
     }
 
@@ -114,6 +117,15 @@ impl AcmeError {
 
 pub(crate) fn clean(text: &str) -> String {
     one_line(text, MAX_DETAIL)
+}
+
+impl From<Closed> for AcmeError {
+    fn from(closed: Closed) -> Self {
+        match closed {
+            Closed::Paused(pause) => Self::Paused(pause),
+            Closed::Unknown(why) => Self::Store(StoreError::away(why)),
+        }
+    }
 }
 
 impl From<instant_acme::Error> for AcmeError {

@@ -2,7 +2,7 @@
 //!
 //! A new-order whose answer was lost may have placed an order. Where the CA has a list (Let's Encrypt has none), that order
 //! is found there and gone on with, instead of a second one. The effort is bounded: a list may have thousands, on many
-//! pages.
+//! pages. An order that another row of ours has is left to that row.
 
 use std::collections::VecDeque;
 
@@ -19,14 +19,16 @@ use crate::{AccountKey, AcmeError};
 /// Orders that are looked at, from the end of the list, where CAs put the newest.
 const MAX_LOOKS: usize = 10;
 /// Pages that are read, each of which leads to the next.
-const MAX_PAGES: usize = 20;
+const MAX_PAGES: usize = 3;
 
 impl Ca {
-    /// The URL of an order for exactly that name that was not finalized yet; none where the CA has none, or no list.
+    /// The URL of an order for exactly that name that was not finalized yet and is not among `known`; none where the CA has
+    /// none, or no list.
     pub async fn find_order(
         &self,
         account: &AccountKey,
         name: &DomainName,
+        known: &[String],
     ) -> Result<Option<String>, AcmeError> {
         let account_object = self.look(account, &account.url).await?.map(|(object, _)| object);
         let list = account_object.as_ref().and_then(|object| object["orders"].as_str());
@@ -34,6 +36,9 @@ impl Ca {
             return Ok(None);
         };
         for url in self.newest_orders(account, list).await? {
+            if known.contains(&url) {
+                continue;
+            }
             let order = self.look(account, &url).await?;
             if order.is_some_and(|(order, _)| can_go_on(&order, name)) {
                 return Ok(Some(url));

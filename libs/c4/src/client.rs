@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::{CertificateId, DomainName, Source};
+use domain::{CertificateId, DomainName, Gate, Outbound, Source};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, redirect};
 use zeroize::Zeroizing;
@@ -96,6 +96,7 @@ pub struct C4Client {
     http: reqwest::Client,
     base_url: Url,
     token: C4Token,
+    gate: Option<Arc<dyn Gate>>,
 }
 
 impl fmt::Debug for C4Client {
@@ -141,7 +142,13 @@ impl C4Client {
             .user_agent(concat!("ssl-manager/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|source| C4ConfigError::Client { source: source.into() })?;
-        Ok(Self { http, base_url, token })
+        Ok(Self { http, base_url, token, gate: None })
+    }
+
+    /// The same, with a gate that is asked before each request.
+    #[must_use]
+    pub fn behind(self, gate: Arc<dyn Gate>) -> Self {
+        Self { gate: Some(gate), ..self }
     }
 
     /// Its token, to be replaced.
@@ -210,6 +217,9 @@ impl C4Client {
         name: &DomainName,
         request: RequestBuilder,
     ) -> Result<Answer, C4Error> {
+        if let Some(gate) = &self.gate {
+            gate.check(Outbound::C4, "").await?;
+        }
         let could_not_ask = |detail| C4Error::CouldNotAsk { operation, detail, retry_after: None };
         let response = request.send().await.map_err(|error| could_not_ask(failure(error)))?;
         let (status, retry_after) = (response.status(), retry_after(response.headers()));

@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::time::Duration;
 
+use domain::Closed;
+
 /// Why a client cannot be made from its settings. None of it shows the token.
 #[derive(Debug, thiserror::Error)]
 pub enum C4ConfigError {
@@ -51,6 +53,9 @@ pub enum C4Error {
         /// How long C4 asked to be left alone, at most an hour.
         retry_after: Option<Duration>,
     },
+    /// It was not sent.
+    #[error(transparent)]
+    NotSent(#[from] Closed),
     /// C4 does not know the domain.
     #[error("C4 does not know the domain")]
     UnknownDomain,

@@ -67,6 +67,8 @@ history_kinds! {
     OrderFailed => "order_failed",
     /// The CA is down, slow or asked us to wait.
     CaWaiting => "ca_waiting",
+    /// Requests to the CA or C4 are paused by an operator.
+    Paused => "paused",
     /// Certificate and sealed key are stored.
     CertificateIssued => "certificate_issued",
     /// What the CA delivered was not what was asked for.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{CaaFound, DnsRecord, DomainName, EdgesBehind, Found, RecordKind};
+use crate::{CaaFound, DnsRecord, DomainName, EdgesBehind, Found, Pause, RecordKind};
 
 /// Who has to act before a domain can go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,7 +64,8 @@ pub fn who_must_act(code: &str) -> Option<Who> {
         | "not_served"
         | "upload_failed" => Who::CdnOperator,
         "order_rejected" | "certificate_rejected" => Who::Ca,
-        "issuer_refuses_us" | "paused_by_ca" | "ca_limited" | "ca_down" | "could_not_ask" => Who::Us,
+        "issuer_refuses_us" | "paused_by_ca" | "paused_by_operator" | "ca_limited" | "ca_down"
+        | "could_not_ask" => Who::Us,
         // Of `https_off`, too: nobody has to act.
         _ => return None,
     })
@@ -186,6 +187,11 @@ pub enum Reason {
         /// Where to have it resumed.
         url: String,
     },
+    /// An operator of ours paused the CA or C4: nothing is sent there until that is lifted.
+    PausedByOperator {
+        /// What is paused, since when, by whom and why.
+        pause: Pause,
+    },
     /// The CA's limits leave no room before `until`.
     CaLimited {
         /// When there is room again.
@@ -254,6 +260,7 @@ impl Reason {
         "certificate_rejected",
         "issuer_refuses_us",
         "paused_by_ca",
+        "paused_by_operator",
         "ca_limited",
         "ca_down",
         "could_not_ask",
@@ -284,6 +291,7 @@ impl Reason {
             Self::CertificateRejected { .. } => "certificate_rejected",
             Self::IssuerRefusesUs { .. } => "issuer_refuses_us",
             Self::PausedByCa { .. } => "paused_by_ca",
+            Self::PausedByOperator { .. } => "paused_by_operator",
             Self::CaLimited { .. } => "ca_limited",
             Self::CaDown { .. } => "ca_down",
             Self::CouldNotAsk { .. } => "could_not_ask",
@@ -319,6 +327,7 @@ impl Reason {
             Self::OrderRejected { .. } | Self::CertificateRejected { .. } => Who::Ca,
             Self::IssuerRefusesUs { .. }
             | Self::PausedByCa { .. }
+            | Self::PausedByOperator { .. }
             | Self::CaLimited { .. }
             | Self::CaDown { .. }
             | Self::CouldNotAsk { .. } => Who::Us,

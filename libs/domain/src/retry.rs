@@ -2,6 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::Pause;
+
 /// Which schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
@@ -18,6 +20,8 @@ pub enum Retry {
     Rejected,
     /// A CA that does not say when to renew a certificate: 1, 5, 30 min, 2 h, then every 6 h (RFC 9773 section 4.3.3).
     RenewalInfo,
+    /// An operator has paused the CA or C4. Lifting that brings the work to now; this is for work that was missed.
+    Paused,
     /// C4 did not take a certificate, after the quick attempts: 1, 2, 4 … 60 min, for ever.
     Upload,
     /// C4 has the certificate, edges do not serve it yet: 5, 10, 20, 30 s, then every minute, until it is an emergency.
@@ -57,6 +61,7 @@ impl Retry {
             Self::RenewalInfo => {
                 Some(SignedDuration::from_mins([1, 5, 30, 120].get(step).copied().unwrap_or(360)))
             }
+            Self::Paused => Some(Pause::LOOK_AGAIN),
             Self::Upload => {
                 Some(SignedDuration::from_mins(1 << step.min(6)).min(SignedDuration::from_mins(60)))
             }

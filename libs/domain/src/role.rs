@@ -30,6 +30,8 @@ pub enum Action {
     ReadKey,
     /// Have a CA revoke a certificate: nothing brings it back.
     Revoke,
+    /// Pause requests to the CAs or to C4, and lift that.
+    Pause,
 }
 
 impl Role {
@@ -42,7 +44,7 @@ impl Role {
             Action::Read => true,
             Action::Operate => matches!(self, Self::Support | Self::Admin),
             Action::ReadKey => matches!(self, Self::KeyReader | Self::Admin),
-            Action::Revoke => self == Self::Admin,
+            Action::Revoke | Action::Pause => self == Self::Admin,
         }
     }
 
@@ -152,7 +154,8 @@ impl<'de> Deserialize<'de> for Roles {
 mod tests {
     use super::*;
 
-    const ACTIONS: [Action; 4] = [Action::Read, Action::Operate, Action::ReadKey, Action::Revoke];
+    const ACTIONS: [Action; 5] =
+        [Action::Read, Action::Operate, Action::ReadKey, Action::Revoke, Action::Pause];
 
     #[test]
     fn a_set_may_do_what_one_of_it_may_and_nothing_else() {

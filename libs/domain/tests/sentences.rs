@@ -87,6 +87,7 @@ fn places(reason: &Reason) -> &'static [Place] {
         | Reason::PastedLost { .. }
         | Reason::IssuerRefusesUs { .. }
         | Reason::PausedByCa { .. }
+        | Reason::PausedByOperator { .. }
         | Reason::CaLimited { .. }
         | Reason::CaDown { .. }
         | Reason::CouldNotAsk { .. } => &[Place::Waiting],

@@ -4,12 +4,13 @@
 //! Three kinds of answer: fine, will fail (with the reason), could not ask. The last is not a failure.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use c4::{C4Client, C4Error, C4Options, C4Token};
 use dns::{Applicant, Caa, CouldNotAsk, Failed, Nameservers, Pointing, Targets, Trouble};
-use domain::{Clock, DomainName, Entropy, Found as FoundInDns, Reason};
+use domain::{Clock, Closed, DomainName, Entropy, Found as FoundInDns, Gate, Pause, Reason};
 use rehearsal::{Options, Rehearsal, Rehearsed};
 use runtime::config::KnownProxy;
 use runtime::{Config, RoleError};
@@ -36,6 +37,8 @@ pub enum Verdict<T> {
     UnknownToC4,
     /// A question got no answer.
     CouldNotAsk(String),
+    /// C4 was not asked, because an operator has paused requests to it.
+    Paused(Box<Pause>),
     /// The nameserver that was asked could not find out: the domain's own may be what is broken.
     DnsFails(DnsFails),
 }
@@ -118,6 +121,12 @@ impl Preflight {
         })
     }
 
+    /// The same, with a gate that is asked before each request to C4.
+    #[must_use]
+    pub fn behind(self, gate: Arc<dyn Gate>) -> Self {
+        Self { c4: self.c4.behind(gate), ..self }
+    }
+
     /// The token of the client that asks C4, to be replaced.
     pub fn c4_token(&self) -> C4Token {
         self.c4.token()
@@ -130,6 +139,7 @@ impl Preflight {
             Verdict::Blocked(reason) => Verdict::Blocked(reason),
             Verdict::UnknownToC4 => Verdict::UnknownToC4,
             Verdict::CouldNotAsk(detail) => Verdict::CouldNotAsk(detail),
+            Verdict::Paused(pause) => Verdict::Paused(pause),
             Verdict::DnsFails(fails) => Verdict::DnsFails(fails),
         }
     }
@@ -150,6 +160,7 @@ impl Preflight {
         let known = match self.c4.domain(name).await {
             Ok(Some(known)) => known,
             Ok(None) | Err(C4Error::UnknownDomain) => return Verdict::UnknownToC4,
+            Err(C4Error::NotSent(Closed::Paused(pause))) => return Verdict::Paused(pause),
             Err(error) => return Verdict::CouldNotAsk(format!("C4: {error}")),
         };
         let missing: Vec<u16> = NEEDED_PORTS.into_iter().filter(|port| !known.ports.contains(port)).collect();

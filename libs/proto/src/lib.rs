@@ -11,7 +11,7 @@ mod reason;
 pub use convert::{domain, from_timestamp, situation, status_from_word, status_word, to_timestamp};
 pub use event::{EVENT_VERSION, EventError, decode_event, encode_event};
 pub use midnight::{midnight_outcome, midnight_sentence};
-pub use reason::reason;
+pub use reason::{pause, pause_from_message, reason};
 
 /// Messages, clients and servers of package `sslmanager.v1`.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, reason = "generated code")]

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use domain::{
-    CaaFound, CaaRecord, DnsRecord, DomainName, EdgeBehind, EdgesBehind, Found, Reason, RecordKind, Who,
+    CaaFound, CaaRecord, DnsRecord, DomainName, EdgeBehind, EdgesBehind, Found, Pause, Reason, RecordKind, Who,
     printable,
 };
 
@@ -62,6 +62,10 @@ fn put(reason: &Reason, name: &DomainName, message: &mut v1::Reason) {
             message.problem = problem;
             message.detail = detail;
             message.url = url;
+        }
+        Reason::PausedByOperator { pause: paused } => {
+            message.issuer.clone_from(&paused.issuer);
+            message.pause = Some(pause(&paused));
         }
         Reason::PausedByCa { detail, url } => {
             message.detail = detail;
@@ -125,6 +129,9 @@ pub(crate) fn from_message(message: &v1::Reason) -> Option<Reason> {
             Reason::IssuerRefusesUs { issuer, problem, detail, url }
         }
         "paused_by_ca" => Reason::PausedByCa { detail, url: message.url.clone() },
+        "paused_by_operator" => {
+            Reason::PausedByOperator { pause: pause_from_message(message.pause.as_ref()?)? }
+        }
         "ca_limited" => Reason::CaLimited {
             until: at()?,
             issuer: message.issuer.clone(),
@@ -139,6 +146,28 @@ pub(crate) fn from_message(message: &v1::Reason) -> Option<Reason> {
         "pasted_lost" => Reason::PastedLost { at: at() },
         "upload_failed" => Reason::UploadFailed { detail },
         _ => return None,
+    })
+}
+
+/// A pause as a message.
+pub fn pause(pause: &Pause) -> v1::Pause {
+    v1::Pause {
+        target: pause.target.as_str().to_owned(),
+        issuer: pause.issuer.clone(),
+        by: printable(&pause.by),
+        since: Some(to_timestamp(pause.since)),
+        reason: printable(&pause.reason),
+    }
+}
+
+/// The pause that a message carries; none for a target that this program does not know.
+pub fn pause_from_message(message: &v1::Pause) -> Option<Pause> {
+    Some(Pause {
+        target: message.target.parse().ok()?,
+        issuer: message.issuer.clone(),
+        by: message.by.clone(),
+        since: from_timestamp(message.since.as_ref()?)?,
+        reason: message.reason.clone(),
     })
 }
 

@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bus::Bus;
-use domain::{Clock, Entropy};
+use domain::{Clock, Entropy, Gate};
 use seal::SealingKeys;
 use store::Store;
 use tokio::net::TcpListener;
 use zeroize::Zeroizing;
 
-use crate::{Config, Health, Reload, RoleError, Stop};
+use crate::{Brake, Config, Health, Reload, RoleError, Stop};
 
 /// What every process has, whatever it works on. Cheap to clone.
 #[derive(Clone)]
@@ -69,6 +69,11 @@ impl Context {
             listeners: self.listeners.clone(),
             reload: self.reload.clone(),
         }
+    }
+
+    /// What is asked before each request to a CA or C4.
+    pub fn brake(&self) -> Arc<dyn Gate> {
+        Arc::new(Brake::new(self.store.clone()))
     }
 
     /// The sealing keys, for a role that cannot work without.

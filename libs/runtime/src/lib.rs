@@ -4,6 +4,7 @@
 //! A role gets a [`Context`] and nothing else; it cannot tell which store or bus is underneath.
 
 mod backends;
+mod brake;
 mod checkpoint;
 mod clock;
 pub mod config;
@@ -27,6 +28,7 @@ pub mod testing;
 mod worker;
 
 pub use backends::{Backends, Findings, check_sealing_keys};
+pub use brake::Brake;
 #[cfg(feature = "sandbox")]
 pub use checkpoint::Hold;
 pub use checkpoint::checkpoint;

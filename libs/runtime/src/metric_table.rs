@@ -5,7 +5,7 @@
 
 mod table;
 
-use domain::{Reason, Status, WorkKind};
+use domain::{Outbound, Reason, Status, WorkKind};
 use metrics::Label;
 
 use self::table::TABLE;
@@ -50,6 +50,8 @@ enum Labels {
     Version,
     /// The names of `acme.issuers`.
     Issuer,
+    /// What can be paused: each target, and each of `acme.issuers`.
+    Pause,
     /// The reasons for which an attempt to get a certificate ends.
     Reason,
     Status,
@@ -95,6 +97,7 @@ impl Labels {
             Self::Role => each("name", roles.iter().map(|role| role.as_str())),
             Self::Version => each("version", [env!("CARGO_PKG_VERSION")]),
             Self::Issuer => each("issuer", config.acme.issuers.iter().map(|issuer| issuer.name.clone())),
+            Self::Pause => pauses(config),
             Self::Reason => each("reason", Reason::CODES.into_iter().chain([WAITING])),
             Self::Status => each("status", Status::ALL.map(Status::as_str)),
             Self::Work => each("kind", WorkKind::ALL.map(WorkKind::as_str)),
@@ -116,6 +119,15 @@ fn each<V: Into<metrics::SharedString>>(
     values: impl IntoIterator<Item = V>,
 ) -> Vec<Vec<Label>> {
     values.into_iter().map(|value| vec![Label::new(label, value)]).collect()
+}
+
+fn pauses(config: &Config) -> Vec<Vec<Label>> {
+    let whole = Outbound::ALL.map(|target| (target, String::new()));
+    let issuers = config.acme.issuers.iter().map(|issuer| (Outbound::Ca, issuer.name.clone()));
+    let pairs = whole.into_iter().chain(issuers);
+    pairs
+        .map(|(target, issuer)| vec![Label::new("target", target.as_str()), Label::new("issuer", issuer)])
+        .collect()
 }
 
 /// What these roles listen on.

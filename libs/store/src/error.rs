@@ -74,6 +74,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// The database is away, as another part of this process found out.
+    pub fn away(detail: String) -> Self {
+        Self::Database { operation: WAITING, source: detail.into() }
+    }
+
     /// Whether this says that the work belongs to somebody else now.
     pub fn is_lease_lost(&self) -> bool {
         matches!(self, Self::LeaseLost { .. })

@@ -29,6 +29,7 @@ mod midnights;
 mod missing;
 mod notes;
 mod orders;
+mod pauses;
 mod recheck;
 mod record;
 mod retention;

@@ -97,6 +97,12 @@ impl Store {
     pub async fn live_order(&self, name: &DomainName) -> Result<Option<Order>> {
         live(&mut self.reader().await?.db(), "live_order", LIVE, name).await
     }
+
+    /// The URLs of all orders of a name that have one, ended ones included.
+    pub async fn order_urls(&self, name: &DomainName) -> Result<Vec<String>> {
+        let text = "SELECT url FROM orders WHERE name = $1 AND url IS NOT NULL";
+        self.reader().await?.db().query("order_urls", text).bind(name).scalars().await
+    }
 }
 
 impl Tx {

@@ -9,7 +9,7 @@
 //! the answer has the fresh row, and the same function decides again from that and from the same learnt facts; no outside
 //! call is repeated ([`Store::decide`]). Why not decide within the open transaction: see ADR 0021.
 
-use domain::{CertificateId, Domain, EventKind, Lease, Work, WorkKind};
+use domain::{CertificateId, Domain, EventKind, Lease, Outbound, Work, WorkKind};
 
 use crate::{Entry, Result, Store, StoreError, Tx};
 
@@ -63,6 +63,8 @@ pub struct LastStep {
     pub lease: Lease,
     /// What the work row becomes; none: it goes.
     pub next: Option<Work>,
+    /// The system whose pause the next work waits for.
+    pub paused_for: Option<Outbound>,
 }
 
 /// The proof that a lease was ended in its row.
@@ -120,13 +122,13 @@ impl Step {
     /// It ends the lease; the work row goes.
     #[must_use]
     pub fn done(self) -> LastStep {
-        LastStep { lease: self.lease.clone(), step: Some(self), next: None }
+        LastStep { lease: self.lease.clone(), step: Some(self), next: None, paused_for: None }
     }
 
     /// It ends the lease; the work row becomes `next`.
     #[must_use]
     pub fn then(self, next: Work) -> LastStep {
-        LastStep { lease: self.lease.clone(), step: Some(self), next: Some(next) }
+        LastStep { lease: self.lease.clone(), step: Some(self), next: Some(next), paused_for: None }
     }
 }
 
@@ -134,13 +136,19 @@ impl LastStep {
     /// The work is of no use any more: its row goes, and nothing is said of the domain.
     #[must_use]
     pub fn dropped(lease: &Lease) -> Self {
-        Self { step: None, lease: lease.clone(), next: None }
+        Self { step: None, lease: lease.clone(), next: None, paused_for: None }
     }
 
     /// The work is due again as `next`, and nothing is said of the domain.
     #[must_use]
     pub fn postponed(lease: &Lease, next: Work) -> Self {
-        Self { step: None, lease: lease.clone(), next: Some(next) }
+        Self { step: None, lease: lease.clone(), next: Some(next), paused_for: None }
+    }
+
+    /// The next work waits until no pause of that system is left, or for its time, whichever is sooner.
+    #[must_use]
+    pub fn paused_for(self, target: Outbound) -> Self {
+        Self { paused_for: Some(target), ..self }
     }
 }
 
@@ -187,7 +195,7 @@ impl Store {
         if let Some(step) = &last.step {
             tx.take(step).await?;
         }
-        Ok(tx.end(&last.lease, last.next.as_ref()).await?)
+        Ok(tx.end_paused(&last.lease, last.next.as_ref(), last.paused_for).await?)
     }
 
     /// Commits what `decide` makes of the domain. Where that changed meanwhile it decides again, from the fresh row.
@@ -210,8 +218,18 @@ impl Store {
 impl Tx {
     /// Ends a lease and commits: the work row becomes `next`, or goes. [`StoreError::LeaseLost`] if it is not ours any
     /// more; then nothing is committed.
-    pub async fn end(mut self, lease: &Lease, next: Option<&Work>) -> Result<Finished> {
-        self.finish(lease, next).await?;
+    pub async fn end(self, lease: &Lease, next: Option<&Work>) -> Result<Finished> {
+        self.end_paused(lease, next, None).await
+    }
+
+    /// What [`Self::end`] does; the next work waits until no pause of `paused_for` is left, or for its time.
+    pub async fn end_paused(
+        mut self,
+        lease: &Lease,
+        next: Option<&Work>,
+        paused_for: Option<Outbound>,
+    ) -> Result<Finished> {
+        self.finish_paused(lease, next, paused_for).await?;
         self.commit().await?;
         Ok(Finished {})
     }

@@ -10,9 +10,8 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    AccountId, Activity, Cause, CertificateId, DomainName, EventId, HistoryKind, HttpsSwitch,
-    MidnightOutcome, NoteId, OrderId, Reason, RevocationReason, RevocationState, Roles, Source, Status,
-    Trust, Who, WorkKind,
+    AccountId, Activity, Cause, CertificateId, DomainName, EventId, HistoryKind, HttpsSwitch, MidnightOutcome, NoteId,
+    OrderId, Outbound, Reason, RevocationReason, RevocationState, Roles, Source, Status, Trust, Who, WorkKind,
 };
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -133,6 +132,7 @@ words!(
     HistoryKind,
     HttpsSwitch,
     MidnightOutcome,
+    Outbound,
     RevocationReason,
     RevocationState,
     Source,

@@ -2,7 +2,7 @@
 //! one. The counter begins above 0, so a row with token 0 is nobody's: what gives a lease back writes it, and the old
 //! holder's later writes meet nothing.
 
-use domain::{Domain, DomainName, Lease, Work, WorkKind};
+use domain::{Domain, DomainName, Lease, Outbound, Work, WorkKind};
 use jiff::Timestamp;
 
 use crate::domains::DomainRow;
@@ -108,7 +108,7 @@ impl Tx {
         let rest =
             "ON CONFLICT (name, kind) DO UPDATE SET revision = excluded.revision, cause = excluded.cause,
             attempts = excluded.attempts, due_at = excluded.due_at, certificate_id = excluded.certificate_id,
-            lease_token = excluded.lease_token, lease_until = NULL, hinted_at = NULL";
+            lease_token = excluded.lease_token, lease_until = NULL, hinted_at = NULL, paused_for = ''";
         let part = match work {
             [work] => work.kind.as_str(),
             _ => "",
@@ -164,6 +164,16 @@ impl Tx {
     /// Ends a lease: the row becomes `next`, or goes. [`StoreError::LeaseLost`] if it is not ours any more;
     /// [`StoreError::Conflict`] if `next` is other work.
     pub async fn finish(&mut self, lease: &Lease, next: Option<&Work>) -> Result<()> {
+        self.finish_paused(lease, next, None).await
+    }
+
+    /// What [`Self::finish`] does; the next work waits until no pause of `paused_for` is left, or for its time.
+    pub(crate) async fn finish_paused(
+        &mut self,
+        lease: &Lease,
+        next: Option<&Work>,
+        paused_for: Option<Outbound>,
+    ) -> Result<()> {
         let (name, kind) = (&lease.work.name, &lease.work.kind);
         let Some(next) = next else {
             let text = "DELETE FROM work WHERE name = $1 AND kind = $2 AND lease_token = $3";
@@ -176,11 +186,12 @@ impl Tx {
         }
         let text =
             "UPDATE work SET revision = $4, cause = $5, attempts = $6, due_at = $7, certificate_id = $8,
-                lease_token = {next_token}, lease_until = NULL, hinted_at = NULL
+                paused_for = $9, lease_token = {next_token}, lease_until = NULL, hinted_at = NULL
             WHERE name = $1 AND kind = $2 AND lease_token = $3";
         let write = self.write("finish_and_schedule", kind.as_str(), text).await?;
         let write = write.bind(name).bind(kind).bind(&lease.token).bind(&next.revision).bind(&next.cause);
         let write = write.bind(&next.attempts).bind(&next.due_at).bind(&next.certificate);
+        let write = write.bind(paused_for.map_or("", Outbound::as_str));
         write.keep_or(lost(lease));
         Ok(())
     }

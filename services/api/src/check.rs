@@ -3,7 +3,7 @@
 //! The API asks by itself and not through the issuer, so that a person has the answer in seconds; it needs C4's token and
 //! the settings of the CDN and of DNS for that, and answers `CHECK_UNAVAILABLE` where it has none.
 
-use acme::{Ca, CaOptions};
+use acme::{AcmeError, Ca, CaOptions};
 use domain::{Action, DomainName, Reason};
 use preflight::{DnsFails, Found, Preflight, Verdict};
 use proto::v1;
@@ -71,6 +71,7 @@ impl Checker {
         if config.c4.base_url.is_empty() {
             return Ok(None);
         }
+        let brake = context.brake();
         let authority = |settings: &AcmeIssuer| {
             let unusable = |what: String| RoleError::setting("acme.issuers", what);
             let root = &settings.root_certificate_file;
@@ -81,12 +82,11 @@ impl Checker {
                 root_certificate_pem: root.map_err(|error| unusable(error.to_string()))?,
                 ..CaOptions::default()
             };
-            Ok(Authority {
-                ca: Ca::new(options, context.clock.clone()).map_err(|error| unusable(error.to_string()))?,
-                identities: settings.caa_identities.clone(),
-            })
+            let ca = Ca::new(options, context.clock.clone());
+            let ca = ca.map_err(|error| unusable(error.to_string()))?.behind(brake.clone());
+            Ok(Authority { ca, identities: settings.caa_identities.clone() })
         };
-        let preflight = Preflight::new(config)?;
+        let preflight = Preflight::new(config)?.behind(brake.clone());
         let token = preflight.c4_token();
         context.follow_c4_token(move |fresh| token.replace(&fresh).map_err(|error| error.to_string()));
         Ok(Some(Self {
@@ -153,6 +153,7 @@ impl Checker {
                 if identities.is_empty() { ca.caa_identities().await } else { Ok(identities.clone()) };
             worst = match identities {
                 Ok(identities) => self.preflight.caa(name, found, &identities, url.as_deref()).await,
+                Err(AcmeError::Paused(pause)) => Verdict::Paused(pause),
                 Err(problem) => Verdict::CouldNotAsk(format!("{}: {problem}", ca.name())),
             };
             if worst == Verdict::Fine(()) {
@@ -202,6 +203,10 @@ fn note<T>(
         }
         Verdict::Blocked(reason) => (v1::CheckOutcome::Blocked, Some(reason.clone())),
         Verdict::UnknownToC4 => (v1::CheckOutcome::Blocked, Some(Reason::UnknownToC4)),
+        Verdict::Paused(pause) => {
+            let pause = (**pause).clone();
+            (v1::CheckOutcome::CouldNotAsk, Some(Reason::PausedByOperator { pause }))
+        }
         Verdict::CouldNotAsk(detail) | Verdict::DnsFails(DnsFails { detail, .. }) => {
             let detail = detail.clone();
             (v1::CheckOutcome::CouldNotAsk, Some(Reason::CouldNotAsk { detail }))

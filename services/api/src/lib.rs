@@ -28,6 +28,7 @@ mod overview;
 mod page;
 mod password;
 mod paste;
+mod pause;
 mod pfx;
 mod provider;
 mod revoke;

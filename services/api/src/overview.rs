@@ -74,6 +74,7 @@ async fn read(context: &Context) -> Result<v1::GetOverviewResponse, StoreError> 
         queue_through_at: figures.queue_through_at,
         last_midnight: last_midnight(context, &overview),
         renewal_blocked: figures.renewal_blocked,
+        pauses: figures.pauses,
     })
 }
 

@@ -201,6 +201,20 @@ impl Domains for DomainsService {
         self.revoke(request).await.map(Response::new)
     }
 
+    async fn pause_outbound(
+        &self,
+        request: Request<v1::PauseOutboundRequest>,
+    ) -> Result<Response<v1::PauseOutboundResponse>, Status> {
+        self.pause(request).await.map(Response::new)
+    }
+
+    async fn resume_outbound(
+        &self,
+        request: Request<v1::ResumeOutboundRequest>,
+    ) -> Result<Response<v1::ResumeOutboundResponse>, Status> {
+        self.resume(request).await.map(Response::new)
+    }
+
     type BatchAddDomainsStream = BatchStream;
 
     async fn batch_add_domains(

@@ -35,5 +35,6 @@ pub(crate) async fn read(context: &Context) -> Result<v1::GetSummaryResponse, St
         waiting_for_budget: summary.waiting_for_budget,
         queue_through_at: through.map(to_timestamp),
         at_risk: summary.at_risk,
+        pauses: context.store.pauses().await?.iter().map(proto::pause).collect(),
     })
 }

@@ -18,10 +18,10 @@ use served::{Served, has_reason, send, served, served_at, signed};
 const ALL: &[Role] = &Role::ALL;
 const OPERATE: &[Role] = &[Role::Support, Role::Admin];
 const KEYS: &[Role] = &[Role::KeyReader, Role::Admin];
-const REVOKE: &[Role] = &[Role::Admin];
+const ADMIN: &[Role] = &[Role::Admin];
 
 /// Who may call what. Those of `Sessions` take no token of a program; they are below.
-const TABLE: [(&str, &[Role]); 22] = [
+const TABLE: [(&str, &[Role]); 24] = [
     ("AddDomain", OPERATE),
     ("AddDomainNote", OPERATE),
     ("BatchAddDomains", OPERATE),
@@ -39,8 +39,10 @@ const TABLE: [(&str, &[Role]); 22] = [
     ("ListCertificates", ALL),
     ("ListDomainNotes", ALL),
     ("ListDomains", ALL),
+    ("PauseOutbound", ADMIN),
     ("RecheckDomain", OPERATE),
-    ("RevokeCertificate", REVOKE),
+    ("ResumeOutbound", ADMIN),
+    ("RevokeCertificate", ADMIN),
     ("RollbackCertificate", OPERATE),
     ("SetDomainLabels", OPERATE),
     ("WatchDomains", ALL),

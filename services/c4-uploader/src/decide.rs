@@ -301,6 +301,7 @@ fn issue(domain: &Domain, due_at: Timestamp) -> Work {
     }
 }
 
+mod paused;
 mod withheld;
 
 /// The customer switched HTTPS off, after it was on, or on again: then what rested goes on.

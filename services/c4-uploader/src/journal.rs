@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use c4::C4Certificate;
-use domain::{Domain, EdgesBehind, InvalidTransition, Lease};
+use domain::{Domain, EdgesBehind, InvalidTransition, Lease, Pause};
 use runtime::{Context, JobError};
 use store::{Finished, LastStep, Step, StoreError};
 
@@ -149,6 +149,11 @@ impl<'a> Journal<'a> {
         let unanswered =
             |decider: &Decider<'_>, domain: &Domain| Ok(decider.not_compared(domain, retry_after));
         self.ended(&task.domain, unanswered).await
+    }
+
+    /// An operator has paused requests to C4.
+    pub(crate) async fn paused(&self, task: &Task, pause: Pause) -> Result<Finished, JobError> {
+        self.ended(&task.domain, |decider, domain| decider.paused(domain, task, pause.clone())).await
     }
 
     /// C4 did not take it, and the quick attempts are used up.

@@ -52,6 +52,7 @@ impl Uploader {
             root_certificate_pem: settings.root_certificate_pem()?,
         };
         let c4 = C4Client::new(options).map_err(|error| RoleError::setting("c4", error.to_string()))?;
+        let c4 = c4.behind(context.brake());
         let token = c4.token();
         context.follow_c4_token(move |fresh| token.replace(&fresh).map_err(|error| error.to_string()));
         let keys = context.require_sealing_keys()?;

@@ -1,7 +1,7 @@
 //! Has C4 hold no certificate for a name that was deleted.
 
 use c4::C4Error;
-use domain::{Cause, Domain, HistoryKind, Lease, Retry, Work};
+use domain::{Cause, Closed, Domain, HistoryKind, Lease, Outbound, Pause, Retry, Work};
 use jiff::Timestamp;
 use runtime::{JobError, checkpoint};
 use store::{Entry, Finished, StoreError, Tx};
@@ -51,6 +51,8 @@ impl<'a> Removal<'a> {
         let told = match removed {
             Ok(()) => "Removed from C4; the edges serve it no more.",
             Err(C4Error::UnknownDomain) => "C4 does not know the domain any more.",
+            Err(C4Error::NotSent(Closed::Paused(_))) => return self.paused().await,
+            Err(C4Error::NotSent(Closed::Unknown(why))) => return Err(StoreError::away(why).into()),
             Err(error) => return self.failed(&error).await,
         };
         let finished = self.removed(told).await?;
@@ -127,6 +129,16 @@ impl<'a> Removal<'a> {
 
     fn now(&self) -> Timestamp {
         self.uploader.context.clock.now()
+    }
+
+    /// An operator has paused requests to C4: that is no attempt.
+    async fn paused(&self) -> Result<Finished, JobError> {
+        let tx = match self.open("remove_paused").await? {
+            Taken::Yes((tx, _)) => tx,
+            Taken::Needless(finished) => return Ok(finished),
+        };
+        let next = Work { due_at: Some(self.now() + Pause::LOOK_AGAIN), ..self.lease.work.clone() };
+        Ok(tx.end_paused(self.lease, Some(&next), Some(Outbound::C4)).await?)
     }
 
     async fn failed(&self, error: &C4Error) -> Result<Finished, JobError> {

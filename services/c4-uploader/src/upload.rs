@@ -10,10 +10,10 @@
 use std::time::Duration;
 
 use c4::{C4Certificate, C4Domain, C4Error};
-use domain::{DomainName, EdgesBehind, HttpsSwitch, Lease};
+use domain::{Closed, DomainName, EdgesBehind, HttpsSwitch, Lease};
 use runtime::{JobError, checkpoint};
 use seal::{Binding, SealError};
-use store::{Certificate, Finished};
+use store::{Certificate, Finished, StoreError};
 use zeroize::Zeroizing;
 
 use crate::Uploader;
@@ -41,6 +41,8 @@ enum Attempt {
     NotCompared { retry_after: Option<Duration> },
     /// It must not be sent.
     Withheld(Withheld, Box<Shown>),
+    /// Nothing may be sent to C4.
+    NotSent(Closed),
     /// C4 did not take it.
     Failed(UploadError),
     /// Nobody wants it any more; the lease is ended.
@@ -51,6 +53,7 @@ impl From<C4Error> for Attempt {
     fn from(error: C4Error) -> Self {
         match error {
             C4Error::UnknownDomain => Self::Unknown,
+            C4Error::NotSent(closed) => Self::NotSent(closed),
             error => {
                 Self::Failed(UploadError { retry_after: error.retry_after(), detail: error.to_string() })
             }
@@ -73,6 +76,8 @@ impl<'a> Upload<'a> {
             Attempt::Unknown => self.journal.unknown(&task).await?,
             Attempt::NotCompared { retry_after } => self.journal.not_compared(&task, retry_after).await?,
             Attempt::Withheld(why, shown) => self.journal.withheld(&task, why, &shown).await?,
+            Attempt::NotSent(Closed::Paused(pause)) => self.journal.paused(&task, *pause).await?,
+            Attempt::NotSent(Closed::Unknown(why)) => return Err(StoreError::away(why).into()),
             Attempt::Failed(error) => self.journal.failed(&task, &error).await?,
             Attempt::Needless(finished) => finished,
         };

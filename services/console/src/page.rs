@@ -82,6 +82,12 @@ impl Frame {
         words::emergencies(self.emergencies())
     }
 
+    /// What is paused, a sentence each.
+    pub(crate) fn paused(&self) -> Vec<String> {
+        let pauses = self.summary.as_ref().map(|summary| summary.pauses.as_slice());
+        words::paused(pauses.unwrap_or_default(), &self.zone)
+    }
+
     /// The list as it was looked at last.
     pub(crate) fn list(&self) -> Filter {
         Filter::parse(Some(&self.list))

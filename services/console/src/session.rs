@@ -132,6 +132,7 @@ impl Person {
             Action::Operate => "change domains",
             Action::ReadKey => "take private keys out",
             Action::Revoke => "revoke certificates",
+            Action::Pause => "pause requests to the CAs or to C4",
         };
         Err(Problem::not_yours(what, self.roles, &words::who_may(action)))
     }

@@ -40,6 +40,9 @@ impl AtCa<'_> {
         if !self.is_reloaded && error.may_be_the_accounts_key() {
             return Stop::Account { error, request, turn: None };
         }
+        if let AcmeError::Paused(pause) = error {
+            return ended(Ending::Paused(pause));
+        }
         if request == Request::Look && is_odd(&error) {
             return self.not_there(&error);
         }

@@ -86,7 +86,9 @@ impl AtCa<'_> {
 
     async fn place_or_resume(&self, order: &mut Order) -> Result<AcmeOrder, Stop> {
         if self.is_resumed && order.state.url().is_none() {
-            match self.authority.ca.find_order(&self.account, self.name).await {
+            let known = self.issuer.context.store.order_urls(self.name).await;
+            let known = known.map_err(|error| Stop::Job(error.into()))?;
+            match self.authority.ca.find_order(&self.account, self.name, &known).await {
                 Ok(Some(url)) => self.journal.found(order, &url).await?,
                 Ok(None) => {}
                 // A CA that does not show a list all the same may take an order.
@@ -141,7 +143,9 @@ impl AtCa<'_> {
                 self.authority.accepted();
                 return Ok(placed);
             }
-            Err(error @ AcmeError::Store(_)) => return Err(self.trouble(error, Request::NewOrder)),
+            Err(error @ (AcmeError::Paused(_) | AcmeError::Store(_))) => {
+                return Err(self.trouble(error, Request::NewOrder));
+            }
             Err(error) => error,
         };
         if let Some(url) = order.state.url() {
@@ -224,7 +228,7 @@ impl AtCa<'_> {
         let Err(error) = at_ca.finalize(csr).await else {
             return Ok(());
         };
-        if let AcmeError::Store(_) | AcmeError::Local(_) = error {
+        if let AcmeError::Paused(_) | AcmeError::Store(_) | AcmeError::Local(_) = error {
             return Err(self.trouble(error, Request::Change));
         }
         // Whether it got through the order says, not the answer.

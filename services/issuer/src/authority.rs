@@ -201,7 +201,7 @@ impl Authority {
     pub(crate) fn note(&self, failed: Option<&AcmeError>, now: Timestamp) {
         let change = match failed {
             Some(error) if error.is_outage() => self.breaker.failed(now),
-            Some(AcmeError::Store(_) | AcmeError::Local(_)) => None,
+            Some(AcmeError::Paused(_) | AcmeError::Store(_) | AcmeError::Local(_)) => None,
             _ => self.breaker.worked(),
         };
         let Some(is_down) = change else { return };

@@ -1,7 +1,7 @@
 //! How an attempt can end without a certificate, and what follows from it.
 
 use acme::{LimitKind, Wait};
-use domain::{Activity, Domain, HistoryKind, InvalidTransition, Reason, Retry};
+use domain::{Activity, Domain, HistoryKind, InvalidTransition, Outbound, Pause, Reason, Retry};
 use jiff::{SignedDuration, Timestamp};
 
 /// How an attempt ended.
@@ -23,6 +23,8 @@ pub(crate) enum Ending {
     UnknownToC4,
     /// Nobody's fault, or not known whose: asked again soon, or when there is room.
     Waiting { reason: Reason, not_before: Option<Timestamp> },
+    /// An operator has paused the CA or C4: nothing was tried, so it counts as no attempt.
+    Paused(Box<Pause>),
     /// What the CA said is there could not be seen: looked for again soon, as the same order.
     NotThere { detail: String },
     /// DNS fails for the name: not for long yet, or by a fault that is not the owner's. Asked again soon.
@@ -76,6 +78,7 @@ impl Ending {
         !matches!(
             self,
             Self::Waiting { .. }
+                | Self::Paused(_)
                 | Self::Lost { .. }
                 | Self::NotThere { .. }
                 | Self::DnsFails { .. }
@@ -97,7 +100,8 @@ impl Ending {
     /// Of two CAs' answers the one to show: what may end by itself, and of that the sooner.
     pub(crate) fn or_sooner(self, other: Self) -> Self {
         match (&self, &other) {
-            (Self::Blocked(_), Self::Waiting { .. }) => other,
+            (Self::Blocked(_), Self::Waiting { .. } | Self::Paused(_))
+            | (Self::Paused(_), Self::Waiting { .. }) => other,
             (Self::Waiting { not_before: one, .. }, Self::Waiting { not_before: another, .. })
                 if another < one =>
             {
@@ -117,6 +121,7 @@ impl Ending {
             | Self::Waiting { reason, .. } => Some(reason.clone()),
             Self::HttpsOff => Some(Reason::HttpsOff),
             Self::UnknownToC4 => Some(Reason::UnknownToC4),
+            Self::Paused(pause) => Some(Reason::PausedByOperator { pause: (**pause).clone() }),
             Self::NotThere { detail } => Some(Reason::CaDown { detail: detail.clone() }),
             Self::DnsFails { detail } => Some(Reason::CouldNotAsk { detail: detail.clone() }),
             Self::StillAtIt { .. } => None,
@@ -129,6 +134,7 @@ impl Ending {
         match self {
             Self::HttpsOff => Retry::HttpsOff,
             Self::UnknownToC4 => Retry::Unknown,
+            Self::Paused(_) => Retry::Paused,
             // Time does not lift a pause: the CA is asked as rarely as about a domain that is blocked.
             Self::Waiting { reason: Reason::PausedByCa { .. }, .. } => Retry::Blocked,
             Self::Waiting { .. }
@@ -158,6 +164,7 @@ impl Ending {
             Self::Refused { reason, .. } | Self::Lost { reason, .. } => {
                 return domain.invalid_challenges.and_an_order(reason).count;
             }
+            Self::Paused(_) => return attempts,
             // The order is given up after some of these: what the CA had trouble with before does not count.
             Self::NotThere { .. } if domain.why_not_issued() != self.reason() => return 1,
             _ => {}
@@ -186,6 +193,7 @@ impl Ending {
             Self::Blocked(_) | Self::Resting(_) => HistoryKind::Blocked,
             Self::HttpsOff => HistoryKind::HttpsOff,
             Self::UnknownToC4 => HistoryKind::UnknownToC4,
+            Self::Paused(_) => HistoryKind::Paused,
             Self::Waiting { reason: Reason::CouldNotAsk { .. }, .. } | Self::DnsFails { .. } => {
                 HistoryKind::CouldNotAsk
             }
@@ -220,6 +228,13 @@ impl Ending {
                     _ => Activity::Retrying,
                 };
                 domain.doing(activity, Some(reason.clone()))
+            }
+            Self::Paused(pause) => {
+                let activity = match pause.target {
+                    Outbound::Ca => Activity::WaitingForCa,
+                    Outbound::C4 => Activity::Preflight,
+                };
+                domain.doing(activity, self.reason())
             }
             Self::StillAtIt { activity, .. } => domain.doing(*activity, None),
         }

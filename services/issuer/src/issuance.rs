@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use acme::{AccountKey, AcmeError, Asked, LimitKind, Meaning, RenewalId};
-use domain::{AccountId, Cause, Domain, DomainName, Lease, Order, Reason};
+use domain::{AccountId, Cause, Domain, DomainName, Lease, Order, Outbound, Reason};
 use jiff::{SignedDuration, Timestamp};
 use runtime::{JobError, checkpoint};
 use store::{Certificate, Finished};
@@ -37,6 +37,8 @@ pub(crate) struct Issuance<'a> {
     journal: Journal,
     /// What the attempt before this one ended with.
     before: OnceLock<Reason>,
+    /// This attempt met a pause, so the lifting of one may be what the next attempt waits for.
+    met_pause: OnceLock<Outbound>,
 }
 
 /// Why the way to the certificate ends here.
@@ -95,6 +97,7 @@ impl<'a> Issuance<'a> {
             attempts: lease.work.attempts,
             journal,
             before: OnceLock::new(),
+            met_pause: OnceLock::new(),
         }
     }
 
@@ -114,7 +117,11 @@ impl<'a> Issuance<'a> {
             Err(Stop::Account { error, .. }) => Err(JobError::Other(runtime::chain(&error))),
             Err(Stop::Ended { ending, order }) => {
                 let live = self.live(&view.domain).await?;
-                self.journal.ended(slot, order, at, live.as_ref(), *ending).await
+                if let Ending::Paused(pause) = &*ending {
+                    self.met_pause.get_or_init(|| pause.target);
+                }
+                let paused_for = self.met_pause.get().copied();
+                self.journal.ended(slot, order, at, live.as_ref(), *ending, paused_for).await
             }
         }
     }
@@ -217,6 +224,7 @@ impl<'a> Issuance<'a> {
             tracing::warn!(order.id = %order.id, "the order's CA is not configured any more");
             return Err(another_order());
         };
+        self.may_send(authority).await?;
         let now = self.issuer.context.clock.now();
         let asked = match order.state.url() {
             // What it took before, it goes on with.
@@ -261,6 +269,7 @@ impl<'a> Issuance<'a> {
 
     /// Begins an order at the first CA that may and can.
     async fn begin(&self, domain: &Domain) -> Result<Started<'a>, Stop> {
+        self.must_not_all_be_paused().await?;
         let found = self.preflight(domain).await?;
         if domain.invalid_challenges.rest(&found.dns) && !self.unlocks_rest() {
             return Err(ended(Ending::Resting(why_it_rests(domain))));
@@ -300,6 +309,7 @@ impl<'a> Issuance<'a> {
         found: &Found,
         live: Option<&Certificate>,
     ) -> Result<(Begun, u64), Stop> {
+        self.may_send(authority).await?;
         let now = self.issuer.context.clock.now();
         let refusals = match authority.breaker.ask_for_order(now) {
             Ok(refusals) => refusals,
@@ -338,6 +348,7 @@ impl<'a> Issuance<'a> {
             Verdict::Blocked(reason) => Ending::Blocked(reason),
             Verdict::UnknownToC4 => Ending::UnknownToC4,
             Verdict::CouldNotAsk(detail) => Ending::could_not_ask(detail),
+            Verdict::Paused(pause) => Ending::Paused(pause),
             Verdict::DnsFails(fails) => self.dns_fails(domain, fails).await,
         }))
     }
@@ -368,6 +379,24 @@ impl<'a> Issuance<'a> {
             }
             other => other,
         }
+    }
+
+    /// Whether requests to a CA are paused is found out before anything is asked or charged for it.
+    async fn may_send(&self, authority: &Authority) -> Result<(), Stop> {
+        let sent = authority.ca.may_send().await;
+        sent.map_err(|error| self.out_of_reach(authority, &error))
+    }
+
+    /// While no CA may be asked, neither C4 nor DNS is.
+    async fn must_not_all_be_paused(&self) -> Result<(), Stop> {
+        let mut paused = None;
+        for authority in &self.issuer.authorities {
+            match self.may_send(authority).await {
+                Ok(()) => return Ok(()),
+                Err(stop) => paused = paused.or(Some(stop)),
+            }
+        }
+        paused.map_or(Ok(()), Err)
     }
 
     async fn account(&self, authority: &Authority) -> Result<Arc<AccountKey>, Stop> {
@@ -429,6 +458,10 @@ impl<'a> Issuance<'a> {
             return ended(self.refused(authority, until, problem));
         }
         match error {
+            AcmeError::Paused(pause) => {
+                self.met_pause.get_or_init(|| pause.target);
+                ended(Ending::Paused(pause.clone()))
+            }
             AcmeError::Local(_) => local(error),
             AcmeError::Store(_) => Stop::Job(JobError::Other(runtime::chain(error))),
             error if error.is_rate_limited() => {

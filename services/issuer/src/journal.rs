@@ -11,8 +11,8 @@ use acme::budget::{self, Purchase};
 use acme::{AccountKey, ChallengeResponse, Delivered, Wait};
 use domain::sentence::NamedZone;
 use domain::{
-    Activity, Cause, CertificateId, CertificateSummary, Domain, EventKind, HistoryKind, HttpsSwitch, Lease,
-    Order, OrderId, OrderState, PreExpiry, Reason, Retry, SWITCHED_ON, Source, Work, WorkKind, renewal_point,
+    Activity, Cause, CertificateId, CertificateSummary, Domain, EventKind, HistoryKind, HttpsSwitch, Lease, Order,
+    OrderId, OrderState, Outbound, Pause, PreExpiry, Reason, Retry, SWITCHED_ON, Source, Work, WorkKind, renewal_point,
 };
 use jiff::{SignedDuration, Timestamp};
 use runtime::{Context, JobError};
@@ -322,6 +322,13 @@ impl Journal {
         self.end(&LastStep::postponed(&self.lease, next)).await
     }
 
+    /// The CA is paused: its question is asked once that is lifted, or by `latest`.
+    pub(crate) async fn paused_by_operator(&self, latest: Timestamp) -> Result<Finished, JobError> {
+        let due_at = (self.context.clock.now() + Pause::LOOK_AGAIN).min(latest);
+        let next = Work { due_at: Some(due_at), ..self.lease.work.clone() };
+        self.end(&LastStep::postponed(&self.lease, next).paused_for(Outbound::Ca)).await
+    }
+
     /// When the live certificate is renewed, and when the CA is asked about that again (none: never).
     pub(crate) async fn renewal_planned(
         &self,
@@ -358,6 +365,7 @@ impl Journal {
         authority: Option<&Authority>,
         live: Option<&Certificate>,
         ending: Ending,
+        paused_for: Option<Outbound>,
     ) -> Result<Finished, JobError> {
         let c4s_fault = matches!(ending, Ending::UnknownToC4) && self.is_c4s_fault().await?;
         let (mut tx, domain) = self.open("issue_ended").await?;
@@ -373,7 +381,10 @@ impl Journal {
         let after = ending.change(domain.clone(), now, c4s_fault)?;
         let attempts = ending.attempt(&domain, self.lease.work.attempts);
         let due_at = self.next_attempt(&ending, &after, is_withdrawn(live), attempts, now);
-        let is_news = attempts == 1 || after.status(now) != domain.recorded;
+        let is_news = match &ending {
+            Ending::Paused(_) => domain.why_not_issued() != ending.reason(),
+            _ => attempts == 1 || after.status(now) != domain.recorded,
+        };
         let is_at_rest = matches!(ending, Ending::HttpsOff);
         let entry = (is_news || (ending.is_done() && self.is_daily_recheck() && !is_at_rest))
             .then(|| ending.reason())
@@ -385,8 +396,10 @@ impl Journal {
         }
         let cause = if ending.is_done() { Cause::Retry } else { self.lease.work.cause };
         let next = Work { cause, attempts, due_at, ..self.lease.work.clone() };
-        self.publish(&mut tx, EventKind::IssueFailed);
-        let finished = tx.end(&self.lease, Some(&next)).await?;
+        if !matches!(ending, Ending::Paused(_)) {
+            self.publish(&mut tx, EventKind::IssueFailed);
+        }
+        let finished = tx.end_paused(&self.lease, Some(&next), paused_for).await?;
         let code = ending.reason().map_or("waiting", |reason| reason.code());
         metrics::counter!("ssl_manager_issue_attempts_ended_total", "reason" => code).increment(1);
         tracing::info!(reason = code, next_attempt_at = due_at.map(|at| at.to_string()), "attempt ended");

@@ -106,15 +106,16 @@ impl Job for RevocationJob {
 
 impl Issuer {
     fn new(context: Context) -> Result<Self, RoleError> {
+        let brake = context.brake();
         let mut authorities = Vec::new();
         for settings in &context.config.acme.issuers {
-            let ca = ca(settings, &context.clock)?;
+            let ca = ca(settings, &context.clock)?.behind(brake.clone());
             authorities.push(Authority::new(ca, settings));
         }
         if authorities.is_empty() {
             return Err(RoleError::setting("acme.issuers", "name a certificate authority"));
         }
-        let preflight = Preflight::new(&context.config)?;
+        let preflight = Preflight::new(&context.config)?.behind(brake);
         let token = preflight.c4_token();
         context.follow_c4_token(move |fresh| token.replace(&fresh).map_err(|error| error.to_string()));
         let keys = context.require_sealing_keys()?;

@@ -8,7 +8,7 @@
 //! a day of its issue because of a window; unless the CA gives an explanation, and it is not itself the one that took
 //! another's place because of that. Pre-expiry is not held up by this.
 
-use acme::RenewalId;
+use acme::{AcmeError, RenewalId};
 use domain::{DomainName, Lease, PreExpiry, Retry, SuggestedWindow, renewal_point};
 use jiff::{SignedDuration, Timestamp};
 use runtime::JobError;
@@ -62,6 +62,7 @@ pub(crate) async fn plan(issuer: &Issuer, lease: &Lease) -> Result<Planned, JobE
         }
         Answer::Nothing => (before, None),
         Answer::NotKnown => (before, Some(now + ASK_AGAIN)),
+        Answer::Paused => return journal.paused_by_operator(before.at).await.map(Planned::Later),
         Answer::Unanswered => {
             let attempts = lease.work.attempts.saturating_add(1);
             let due_at = Retry::RenewalInfo.due(attempts, now).map(|due_at| due_at.min(before.at));
@@ -123,6 +124,8 @@ enum Answer {
     Nothing,
     /// The CA does not know this certificate, not yet or not any more.
     NotKnown,
+    /// It was not asked: an operator has paused requests to it.
+    Paused,
     /// It does not answer now.
     Unanswered,
 }
@@ -142,6 +145,7 @@ async fn ask(issuer: &Issuer, certificate: &Certificate) -> Result<Answer, JobEr
             is_explained: suggestion.is_explained,
         }),
         Ok(None) => Ok(Answer::Nothing),
+        Err(AcmeError::Paused(_)) => Ok(Answer::Paused),
         Err(error) if error.is_gone() => Ok(Answer::NotKnown),
         Err(error) => {
             tracing::info!(

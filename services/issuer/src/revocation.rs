@@ -12,7 +12,8 @@ use std::sync::Arc;
 use acme::{AccountKey, AcmeError, open_account};
 use domain::sentence::NamedZone;
 use domain::{
-    Cause, Domain, HistoryEntry, HistoryKind, Lease, Reason, Retry, RevocationState, Source, Work, WorkKind,
+    Cause, Domain, HistoryEntry, HistoryKind, Lease, Outbound, Pause, Reason, Retry, RevocationState, Source,
+    Work, WorkKind,
 };
 use jiff::{SignedDuration, Timestamp};
 use runtime::{JobError, checkpoint};
@@ -35,6 +36,8 @@ enum Outcome {
     Waits(Timestamp),
     /// The CA gave no answer to go by; not asked again before that.
     Again(Option<Timestamp>),
+    /// An operator has paused requests to the CA.
+    Paused,
 }
 
 /// What the CA said.
@@ -42,6 +45,8 @@ enum Answer {
     Revoked,
     Refused(String),
     Again(Option<Timestamp>),
+    /// It was not asked: an operator has paused requests to it.
+    Paused(Box<Pause>),
 }
 
 /// An account that may revoke a certificate, and where.
@@ -57,6 +62,7 @@ pub(crate) async fn run(issuer: &Issuer, lease: &Lease) -> Result<Finished, JobE
     let store = &issuer.context.store;
     let mut due: Option<Timestamp> = None;
     let mut attempts = 0;
+    let mut paused_for = None;
     for revocation in store.revocations(&lease.work.name).await? {
         if revocation.state != RevocationState::Asked {
             continue;
@@ -65,6 +71,11 @@ pub(crate) async fn run(issuer: &Issuer, lease: &Lease) -> Result<Finished, JobE
         let at = match one.step().await? {
             Outcome::Over => continue,
             Outcome::Waits(at) => at,
+            Outcome::Paused => {
+                paused_for = Some(Outbound::Ca);
+                attempts = attempts.max(lease.work.attempts);
+                issuer.context.clock.now() + Pause::LOOK_AGAIN
+            }
             Outcome::Again(not_before) => {
                 attempts = lease.work.attempts.saturating_add(1);
                 let now = issuer.context.clock.now();
@@ -77,7 +88,7 @@ pub(crate) async fn run(issuer: &Issuer, lease: &Lease) -> Result<Finished, JobE
     let next =
         due.map(|due_at| Work { cause: Cause::Retry, attempts, due_at: Some(due_at), ..lease.work.clone() });
     let tx = store.begin("revocations_looked_at").await?;
-    Ok(tx.end(lease, next.as_ref()).await?)
+    Ok(tx.end_paused(lease, next.as_ref(), paused_for).await?)
 }
 
 /// One revocation.
@@ -105,6 +116,10 @@ impl One<'_> {
             Answer::Revoked => self.revoked(&certificate).await?,
             Answer::Refused(why) => self.refused(&certificate, &why).await?,
             Answer::Again(not_before) => return Ok(Outcome::Again(not_before)),
+            Answer::Paused(pause) => {
+                self.paused(&certificate, *pause).await?;
+                return Ok(Outcome::Paused);
+            }
         }
         checkpoint("revocation-stored").await;
         Ok(Outcome::Over)
@@ -133,6 +148,19 @@ impl One<'_> {
             tx.commit().await?;
         }
         Ok(Some((now + LOOK_AGAIN).min(until)))
+    }
+
+    /// The CA is paused; the first time that is told.
+    async fn paused(&self, certificate: &Certificate, pause: Pause) -> Result<(), JobError> {
+        let (mut tx, domain) = self.open("revocation_paused").await?;
+        let reason = Reason::PausedByOperator { pause };
+        if reason.code() != self.revocation.waiting_for {
+            tx.note_revocation(certificate.id(), reason.code()).await?;
+            let message = format!("Not revoked yet. {}", reason.message(&domain.name));
+            self.tell(&mut tx, &domain, &domain, HistoryKind::RevocationWaiting, message, certificate)
+                .await?;
+        }
+        Ok(tx.commit().await?)
     }
 
     async fn ask(&self, certificate: &Certificate) -> Result<Answer, JobError> {
@@ -182,6 +210,7 @@ impl One<'_> {
                 authority.note(None, self.now());
                 return Ok(Answer::Revoked);
             }
+            Err(AcmeError::Paused(pause)) => return Ok(Answer::Paused(pause)),
             Err(error) => error,
         };
         authority.note(Some(&error), self.now());
@@ -231,6 +260,7 @@ impl One<'_> {
         match account {
             Ok(account) => Ok(Ok(By { authority, account, is_current })),
             Err(AcmeError::Store(error)) => Err(error.into()),
+            Err(AcmeError::Paused(pause)) => Ok(Err(Answer::Paused(pause))),
             Err(error) => {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,

@@ -8,6 +8,7 @@
 
 mod expiry;
 mod gauges;
+mod pauses;
 mod recheck;
 mod retention;
 
@@ -21,6 +22,7 @@ use jiff::SignedDuration;
 use runtime::{Context, RoleError};
 use store::StoreError;
 
+use crate::pauses::Pauses;
 use crate::recheck::DailyRecheck;
 
 /// How often due work is looked for. Finer than the design's 5 s, because retries are planned to the second.
@@ -65,6 +67,7 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
 pub struct Scheduler {
     context: Context,
     daily: DailyRecheck,
+    pauses: Pauses,
     looks: u32,
 }
 
@@ -72,13 +75,15 @@ impl Scheduler {
     /// One that has not looked yet.
     pub fn new(context: Context) -> Result<Self, RoleError> {
         let daily = DailyRecheck::new(&context)?;
-        Ok(Self { context, daily, looks: 0 })
+        Ok(Self { context, daily, pauses: Pauses::default(), looks: 0 })
     }
 
-    /// Looks once: for due work and lines of the audit log every time, for the rest now and then, beginning with the first time.
+    /// Looks once: for due work and lines of the audit log every time, for the rest now and then, beginning with the first time. Work that waited
+    /// for a pause is due by the time that due work is looked for.
     pub async fn look(&mut self) -> Result<(), StoreError> {
         let look = self.looks;
         self.looks = look.wrapping_add(1);
+        self.pauses.look(&self.context).await?;
         sweep_due(&self.context).await?;
         retention::fold_tallies(&self.context).await?;
         if look.is_multiple_of(EXPIRY_EVERY) {

@@ -15,7 +15,7 @@ use audit::Caller;
 use clap::Subcommand;
 use domain::{AccountId, Clock};
 use runtime::config::AcmeIssuer;
-use runtime::{Config, RoleName, SystemClock, SystemEntropy};
+use runtime::{Brake, Config, RoleName, SystemClock, SystemEntropy};
 use seal::SealingKeys;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -85,6 +85,10 @@ impl From<AcmeError> for Failure {
         match error {
             AcmeError::Store(error) => error.into(),
             AcmeError::Local(sentence) => Self::new("FAILED", sentence),
+            error @ AcmeError::Paused(_) => Self::new(
+                "PAUSED",
+                format!("{error}: see `ssl-manager paused`, and try again once it is lifted"),
+            ),
             error => Self::new("CA", error.to_string()),
         }
     }
@@ -171,7 +175,7 @@ impl Desk {
     async fn roll_over(&self, settings: &AcmeIssuer) -> Result<(), Failure> {
         let by = Caller::at_the_machine("RolloverAccount");
         let line = by.line(SystemClock.now(), &settings.name, audit::OK, "");
-        Ok(acme::roll_over(&ca(settings)?, &self.store, &self.keys, &line).await?)
+        Ok(acme::roll_over(&self.ca(settings)?, &self.store, &self.keys, &line).await?)
     }
 
     async fn export(&self, settings: &AcmeIssuer, path: &Path) -> Result<(), Failure> {
@@ -231,7 +235,7 @@ impl Desk {
             );
             return Err(Failure::new("OTHER_DIRECTORY", sentence));
         }
-        let known = acme::find_account(&ca(settings)?, &pkcs8).await?;
+        let known = acme::find_account(&self.ca(settings)?, &pkcs8).await?;
         let url = known.ok_or_else(|| {
             let sentence =
                 "the CA knows no account by this key: it got another key since, or was deactivated";
@@ -322,6 +326,13 @@ impl Desk {
         Ok(acme::seal_account_key(id, &settings.directory_url, pkcs8, &self.keys).await?)
     }
 
+    /// A paused CA is not asked from here either.
+    fn ca(&self, settings: &AcmeIssuer) -> Result<Ca, Failure> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let ca = issuer::ca(settings, &clock).map_err(RunError::from)?;
+        Ok(ca.behind(Arc::new(Brake::new(self.store.clone()))))
+    }
+
     async fn row(&self, settings: &AcmeIssuer) -> Result<Option<Account>, Failure> {
         let found = self.store.account(&settings.name, &settings.directory_url);
         Ok(found.await?)
@@ -333,11 +344,6 @@ impl Desk {
         tx.append_audit(line);
         Ok(tx.commit().await?)
     }
-}
-
-fn ca(settings: &AcmeIssuer) -> Result<Ca, Failure> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    Ok(issuer::ca(settings, &clock).map_err(RunError::from)?)
 }
 
 fn read(path: &Path) -> Result<AccountFile, Failure> {

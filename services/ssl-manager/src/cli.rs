@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use ::domain::Role;
+use ::domain::{Outbound, Role};
 use clap::{Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 use store::AuditSeal;
 
@@ -164,6 +164,21 @@ pub(crate) enum Command {
     ///
     /// Each domain that is Failure, Pending or Expired is asked once a day.
     Midnight(MidnightArgs),
+    /// Send nothing to the CAs, one of them, or C4, until it is resumed; through the API, for admins
+    Pause {
+        #[command(flatten)]
+        brake: Brake,
+        /// Why, for the others on duty
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// Lift a pause
+    Resume {
+        #[command(flatten)]
+        brake: Brake,
+    },
+    /// Show what is paused
+    Paused,
     /// Print what makes a shell complete these commands: `source <(ssl-manager completions bash)`
     Completions {
         /// Which shell
@@ -246,6 +261,28 @@ pub(crate) enum SandboxPart {
         #[arg(long, value_name = "HOST")]
         edge: Option<String>,
     },
+}
+
+/// What is paused or resumed.
+#[derive(Debug, Args)]
+pub(crate) struct Brake {
+    /// ca or c4
+    #[arg(value_name = "ca|c4", value_parser = parse_target)]
+    pub(crate) target: Outbound,
+    /// Only this one of the CAs
+    #[arg(long, value_name = "NAME")]
+    issuer: Option<String>,
+}
+
+impl Brake {
+    /// Empty for all.
+    pub(crate) fn issuer(&self) -> String {
+        self.issuer.clone().unwrap_or_default()
+    }
+}
+
+fn parse_target(text: &str) -> Result<Outbound, String> {
+    text.parse().map_err(|()| "say ca or c4".to_owned())
 }
 
 #[derive(Debug, Subcommand)]

@@ -117,6 +117,9 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Domain { command } => client::run(command, &cli.global).await,
         Command::Man { folder } => man(folder, cli.global.output),
         Command::Midnight(args) => client::midnight(args, &cli.global).await,
+        Command::Pause { brake, reason } => client::pause::pause(brake, reason.as_deref(), &cli.global).await,
+        Command::Resume { brake } => client::pause::resume(brake, &cli.global).await,
+        Command::Paused => client::pause::list(&cli.global).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "ssl-manager", &mut script);

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::{NamedZone, Situation};
 use crate::dns::listed;
-use crate::{DomainName, Found, Reason, RecordKind, Trust, Who};
+use crate::{DomainName, Found, Pause, Reason, RecordKind, Trust, Who};
 
 const SWITCH_ON: &str = "To switch on HTTPS for";
 /// The same where it is on.
@@ -43,6 +43,7 @@ pub fn short_of(code: &str) -> Option<&'static str> {
         "certificate_rejected" => "the CA did not deliver what was ordered",
         "issuer_refuses_us" => "the CA does not accept our requests",
         "paused_by_ca" => "the CA has paused this domain",
+        "paused_by_operator" => "our operations have paused requests",
         "ca_limited" => "a limit of the CA leaves no room yet",
         "ca_down" => "the CA does not answer",
         "could_not_ask" => "we could not check this yet",
@@ -133,6 +134,7 @@ impl Reason {
                  have it resumed. It reported: {}",
                 told(detail, url)
             ),
+            Self::PausedByOperator { pause } => paused(pause, &zone.time(pause.since)),
             Self::CaLimited { until, issuer, limit, .. } => ca_limited(issuer, limit, &zone.time(*until)),
             Self::CaDown { detail } => {
                 format!("The certificate authority cannot be reached ({detail}). Retrying automatically.")
@@ -319,6 +321,16 @@ fn wrong_aaaa(name: &DomainName, found: &[IpAddr], ours: &[IpAddr]) -> String {
         "Please delete the AAAA {noun} {} of {name}{instead}: certificates cannot be issued while {it} {is} there. Its A \
          records are right.",
         listed(found)
+    )
+}
+
+/// For staff: what is paused, by whom, since when and why.
+pub fn paused(pause: &Pause, since: &str) -> String {
+    let (subject, by) = (pause.subject(), &pause.by);
+    let why = if pause.reason.is_empty() { String::new() } else { format!(": {}", pause.reason) };
+    let stop = if why.ends_with('.') { "" } else { "." };
+    format!(
+        "Requests to {subject} are paused by {by} since {since}{why}{stop} Continues automatically once this is lifted."
     )
 }
 

@@ -15,7 +15,7 @@ mod verdict;
 use jiff::{SignedDuration, Timestamp};
 
 pub use self::done::{Done, Served};
-pub use self::letter::{short, short_of};
+pub use self::letter::{paused, short, short_of};
 pub use self::midnight::{MidnightTotals, midnight};
 pub use self::reader::{Medium, NamedZone, Reader, relative};
 use crate::{Activity, DomainName, Reason, Source, Status, Trust, Who};

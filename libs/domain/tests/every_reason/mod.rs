@@ -8,7 +8,7 @@
 
 use std::net::IpAddr;
 
-use domain::{CaaFound, CaaRecord, EdgeBehind, EdgesBehind, Found, Reason};
+use domain::{CaaFound, CaaRecord, EdgeBehind, EdgesBehind, Found, Outbound, Pause, Reason};
 
 /// Which domain it is, and what the CDN has for it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -79,6 +79,7 @@ pub(crate) fn every_reason(cdn: Cdn) -> Vec<Reason> {
             | Reason::CertificateRejected { .. }
             | Reason::IssuerRefusesUs { .. }
             | Reason::PausedByCa { .. }
+            | Reason::PausedByOperator { .. }
             | Reason::CaLimited { .. }
             | Reason::CaDown { .. }
             | Reason::CouldNotAsk { .. }
@@ -170,8 +171,20 @@ fn of_the_ca() -> Vec<Reason> {
 
 fn of_ours() -> Vec<Reason> {
     let text = str::to_owned;
+    let paused = |target, issuer: &str, reason: &str| Reason::PausedByOperator {
+        pause: Pause {
+            target,
+            issuer: text(issuer),
+            by: text("token:operations"),
+            since: "2026-11-30T08:30:00Z".parse().unwrap(),
+            reason: text(reason),
+        },
+    };
     vec![
         Reason::UnknownToC4,
+        paused(Outbound::C4, "", "edge maintenance"),
+        paused(Outbound::Ca, "letsencrypt", ""),
+        paused(Outbound::Ca, "", "wrong chain, under investigation."),
         Reason::CouldNotAsk { detail: text("DNS: asking for A of shop.example.com: SERVFAIL") },
         Reason::NotServed {
             behind: EdgesBehind::new(

@@ -76,6 +76,9 @@ pub struct Reason {
     /// How many edges were asked in all; 0 where none was.
     #[prost(uint32, tag = "23")]
     pub edges_asked: u32,
+    /// What an operator has paused, where that is the reason.
+    #[prost(message, optional, tag = "80")]
+    pub pause: ::core::option::Option<Pause>,
 }
 /// An edge that does not serve the certificate that C4 has.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -86,6 +89,25 @@ pub struct EdgeBehind {
     /// What it shows instead, in words.
     #[prost(string, tag = "2")]
     pub shows: ::prost::alloc::string::String,
+}
+/// That nothing is sent to an outside system, by any process, until the pause is lifted.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Pause {
+    /// "ca" or "c4".
+    #[prost(string, tag = "1")]
+    pub target: ::prost::alloc::string::String,
+    /// The one CA, by its name in the configuration; empty for all of them, and for C4.
+    #[prost(string, tag = "2")]
+    pub issuer: ::prost::alloc::string::String,
+    /// Who paused it: a principal such as "token:operations".
+    #[prost(string, tag = "3")]
+    pub by: ::prost::alloc::string::String,
+    /// When.
+    #[prost(message, optional, tag = "4")]
+    pub since: ::core::option::Option<::prost_types::Timestamp>,
+    /// Why, in that person's words; may be empty.
+    #[prost(string, tag = "5")]
+    pub reason: ::prost::alloc::string::String,
 }
 /// A DNS record to set.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -575,6 +597,49 @@ pub struct GetSummaryResponse {
     /// Domains at risk; see Domain.
     #[prost(uint64, tag = "40")]
     pub at_risk: u64,
+    /// What is paused; empty as a rule.
+    #[prost(message, repeated, tag = "80")]
+    pub pauses: ::prost::alloc::vec::Vec<Pause>,
+}
+/// Request of PauseOutbound.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PauseOutboundRequest {
+    /// "ca" or "c4".
+    #[prost(string, tag = "1")]
+    pub target: ::prost::alloc::string::String,
+    /// With "ca": the one CA, by its name in the configuration; empty for all of them.
+    #[prost(string, tag = "2")]
+    pub issuer: ::prost::alloc::string::String,
+    /// Why, for the others on duty: it is shown wherever something waits. At most 200 characters; may be empty.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// Response of PauseOutbound.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PauseOutboundResponse {
+    /// The pause that holds now.
+    #[prost(message, optional, tag = "1")]
+    pub pause: ::core::option::Option<Pause>,
+    /// False if it was paused already.
+    #[prost(bool, tag = "2")]
+    pub created: bool,
+}
+/// Request of ResumeOutbound.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResumeOutboundRequest {
+    /// "ca" or "c4".
+    #[prost(string, tag = "1")]
+    pub target: ::prost::alloc::string::String,
+    /// As in the pause that is to be lifted.
+    #[prost(string, tag = "2")]
+    pub issuer: ::prost::alloc::string::String,
+}
+/// Response of ResumeOutbound.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResumeOutboundResponse {
+    /// The pause that was lifted.
+    #[prost(message, optional, tag = "1")]
+    pub pause: ::core::option::Option<Pause>,
 }
 /// How many domains have a status.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -643,6 +708,9 @@ pub struct GetOverviewResponse {
     /// of its reader's calendar; those that end later are in days_left alone.
     #[prost(message, repeated, tag = "60")]
     pub end_hours: ::prost::alloc::vec::Vec<HourCount>,
+    /// What is paused; empty as a rule.
+    #[prost(message, repeated, tag = "80")]
+    pub pauses: ::prost::alloc::vec::Vec<Pause>,
 }
 /// How many live certificates end within one hour.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1630,6 +1698,62 @@ pub mod domains_client {
                 .insert(GrpcMethod::new("sslmanager.v1.Domains", "RevokeCertificate"));
             self.inner.unary(req, path, codec).await
         }
+        /// Stops requests to all CAs, to one of them, or to C4, by every process, within a second; revocations are among them.
+        /// Challenges are answered, keys and certificates downloaded and DNS asked all the same. Work that needs what is paused
+        /// waits, without an attempt being counted; where another CA can be used, it is. Pausing what is paused answers with the
+        /// pause that is there.
+        /// Errors: INVALID_ARGUMENT (PAUSE_TARGET_INVALID; ISSUER_NOT_ALLOWED: C4 has none; PAUSE_REASON_TOO_LONG), NOT_FOUND
+        /// (ISSUER_NOT_FOUND: no CA of that name).
+        pub async fn pause_outbound(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PauseOutboundRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PauseOutboundResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sslmanager.v1.Domains/PauseOutbound",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sslmanager.v1.Domains", "PauseOutbound"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lifts a pause, exactly the one of that target and issuer. What waited for it goes on within seconds.
+        /// Errors: INVALID_ARGUMENT (PAUSE_TARGET_INVALID, ISSUER_NOT_ALLOWED), NOT_FOUND (NOT_PAUSED).
+        pub async fn resume_outbound(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ResumeOutboundRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ResumeOutboundResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sslmanager.v1.Domains/ResumeOutbound",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sslmanager.v1.Domains", "ResumeOutbound"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Counts, for a dashboard, and when the queue of new domains will be through.
         pub async fn get_summary(
             &mut self,
@@ -2108,6 +2232,28 @@ pub mod domains_server {
             request: tonic::Request<super::RevokeCertificateRequest>,
         ) -> std::result::Result<
             tonic::Response<super::RevokeCertificateResponse>,
+            tonic::Status,
+        >;
+        /// Stops requests to all CAs, to one of them, or to C4, by every process, within a second; revocations are among them.
+        /// Challenges are answered, keys and certificates downloaded and DNS asked all the same. Work that needs what is paused
+        /// waits, without an attempt being counted; where another CA can be used, it is. Pausing what is paused answers with the
+        /// pause that is there.
+        /// Errors: INVALID_ARGUMENT (PAUSE_TARGET_INVALID; ISSUER_NOT_ALLOWED: C4 has none; PAUSE_REASON_TOO_LONG), NOT_FOUND
+        /// (ISSUER_NOT_FOUND: no CA of that name).
+        async fn pause_outbound(
+            &self,
+            request: tonic::Request<super::PauseOutboundRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PauseOutboundResponse>,
+            tonic::Status,
+        >;
+        /// Lifts a pause, exactly the one of that target and issuer. What waited for it goes on within seconds.
+        /// Errors: INVALID_ARGUMENT (PAUSE_TARGET_INVALID, ISSUER_NOT_ALLOWED), NOT_FOUND (NOT_PAUSED).
+        async fn resume_outbound(
+            &self,
+            request: tonic::Request<super::ResumeOutboundRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ResumeOutboundResponse>,
             tonic::Status,
         >;
         /// Counts, for a dashboard, and when the queue of new domains will be through.
@@ -2670,6 +2816,96 @@ pub mod domains_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RevokeCertificateSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sslmanager.v1.Domains/PauseOutbound" => {
+                    #[allow(non_camel_case_types)]
+                    struct PauseOutboundSvc<T: Domains>(pub Arc<T>);
+                    impl<
+                        T: Domains,
+                    > tonic::server::UnaryService<super::PauseOutboundRequest>
+                    for PauseOutboundSvc<T> {
+                        type Response = super::PauseOutboundResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PauseOutboundRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Domains>::pause_outbound(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PauseOutboundSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sslmanager.v1.Domains/ResumeOutbound" => {
+                    #[allow(non_camel_case_types)]
+                    struct ResumeOutboundSvc<T: Domains>(pub Arc<T>);
+                    impl<
+                        T: Domains,
+                    > tonic::server::UnaryService<super::ResumeOutboundRequest>
+                    for ResumeOutboundSvc<T> {
+                        type Response = super::ResumeOutboundResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ResumeOutboundRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Domains>::resume_outbound(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ResumeOutboundSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

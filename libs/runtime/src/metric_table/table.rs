@@ -1,7 +1,7 @@
 //! The table itself, in the order of the roles.
 
 use super::Labels::{
-    Issuer, Later, Of, Plain, Port, Reason, Refusal, Role, Status, Version, WithinDays, Work,
+    Issuer, Later, Of, Pause, Plain, Port, Reason, Refusal, Role, Status, Version, WithinDays, Work,
 };
 use super::{Kind, Labels, Metric};
 use crate::RoleName;
@@ -215,6 +215,12 @@ pub(super) const TABLE: &[Metric] = &[
         SCHEDULER,
         WithinDays,
         "Live certificates that end within so many days, the pasted ones among them.",
+    ),
+    gauge(
+        "ssl_manager_paused",
+        SCHEDULER,
+        Pause,
+        "1 while requests to that target are paused by an operator; the issuer is empty for all CAs and for C4.",
     ),
     gauge(
         "ssl_manager_renewals_late",

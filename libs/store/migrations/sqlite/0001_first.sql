@@ -216,11 +216,26 @@ CREATE TABLE work (
     hinted_at      INTEGER,
     lease_token    INTEGER NOT NULL,
     lease_until    INTEGER,
+    -- The system whose pause it waits for; empty for none.
+    paused_for     TEXT    NOT NULL DEFAULT '' CHECK (paused_for IN ('', 'ca', 'c4')),
     PRIMARY KEY (name, kind)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX work_due ON work (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX work_of_midnight ON work (cause, due_at) WHERE cause = 'midnight';
+CREATE INDEX work_paused ON work (paused_for) WHERE paused_for <> '';
+
+-- Rows are outside systems to which nothing is sent until an operator lifts the pause. The api writes and deletes them;
+-- every service that calls a CA or C4 reads them before each call.
+CREATE TABLE pauses (
+    target    TEXT    NOT NULL CHECK (target IN ('ca', 'c4')),
+    -- The one CA; empty for all of them, and for C4.
+    issuer    TEXT    NOT NULL,
+    paused_by TEXT    NOT NULL,
+    since     INTEGER NOT NULL,
+    reason    TEXT    NOT NULL,
+    PRIMARY KEY (target, issuer)
+) STRICT, WITHOUT ROWID;
 
 -- Rows are orders at a CA. The issuer writes them, and the api abandons them. Each state requires its columns; the key
 -- is sealed to `certificate_id` and `name`, and is here only until the certificate is stored.
@@ -245,6 +260,7 @@ CREATE TABLE orders (
 ) STRICT;
 
 CREATE UNIQUE INDEX one_live_order_per_name ON orders (name) WHERE state IN ('created', 'placed', 'keyed');
+CREATE INDEX orders_by_name ON orders (name);
 CREATE INDEX live_orders_by_account ON orders (account_id) WHERE state IN ('created', 'placed', 'keyed');
 
 -- Rows are challenge responses (RFC 8555 section 8.3). The issuer writes and deletes them, the api deletes those of an

@@ -25,6 +25,7 @@ mod messages;
 mod midnights;
 mod notes;
 mod orders;
+mod pauses;
 mod recheck;
 mod retention;
 mod revocations;
@@ -164,6 +165,12 @@ cases! {
         an_ended_order_keeps_no_key
         of_many_orders_at_once_one_is_taken
         an_end_is_an_end;
+    pauses:
+        a_pause_stays_as_it_is_until_it_is_lifted
+        a_pause_that_was_not_committed_is_none
+        lifting_a_pause_makes_due_what_waits_for_it
+        work_that_missed_the_lifting_is_found
+        a_claim_ends_the_wait_for_a_pause;
     recheck:
         a_domains_memory_comes_back
         a_recheck_takes_each_domain_once_a_day

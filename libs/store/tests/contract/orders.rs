@@ -32,6 +32,7 @@ pub async fn an_order_moves_only_from_the_state_it_was_read_in(store: Case) {
     tx.update_order(&order, "created").await.unwrap();
     assert_eq!(tx.live_order(&name("shop")).await.unwrap(), Some(order.clone()));
     tx.commit().await.unwrap();
+    assert_eq!(store.order_urls(&name("shop")).await.unwrap(), ["https://ca/1"]);
     let late = committing(&store, async |tx| tx.update_order(&order, "created").await).await;
     assert!(is_conflict(late));
     let certificate = CertificateId::from(fresh_uuid());

@@ -43,6 +43,15 @@ pub async fn every_reason_comes_back(store: Case) {
         Reason::OrderRejected { problem: problem(), detail: detail() },
         Reason::IssuerRefusesUs { issuer: text(), problem: problem(), detail: detail(), url: text() },
         Reason::PausedByCa { detail: detail(), url: text() },
+        Reason::PausedByOperator {
+            pause: domain::Pause {
+                target: domain::Outbound::Ca,
+                issuer: "ca".into(),
+                by: text(),
+                since: at(4),
+                reason: text(),
+            },
+        },
         Reason::CertificateRejected { detail: detail() },
         Reason::CaLimited {
             until: at(5),
@@ -114,6 +123,7 @@ pub async fn every_kind_of_history_comes_back(store: Case) {
         HistoryKind::CertificateUploaded,
         HistoryKind::UploadFailed,
         HistoryKind::DifferenceFound,
+        HistoryKind::Paused,
         HistoryKind::AheadAtC4,
         HistoryKind::TakenOver,
         HistoryKind::NotUploadedAgain,

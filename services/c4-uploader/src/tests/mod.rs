@@ -6,5 +6,6 @@ mod kit;
 mod backwards;
 mod compares;
 mod edges;
+mod pauses;
 mod removes;
 mod uploads;

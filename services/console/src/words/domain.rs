@@ -15,6 +15,13 @@ pub(crate) struct Done {
     pub(crate) is_warning: bool,
 }
 
+/// What is paused, a sentence each; without those that this program does not know.
+pub(crate) fn paused(pauses: &[v1::Pause], zone: &Zone) -> Vec<String> {
+    let zone = zone.named_zone();
+    let known = pauses.iter().filter_map(proto::pause_from_message);
+    known.map(|pause| sentence::paused(&pause, &zone.time(pause.since))).collect()
+}
+
 /// The sentences for a word of the address: what was done, and the codes of warnings after it, with dots between them.
 /// None for any other word, for an address can be made up.
 pub(crate) fn done(word: &str) -> Option<Done> {
@@ -170,6 +177,7 @@ pub(crate) fn kind(word: &str) -> String {
         "not_served_yet" => "Not served at every edge yet",
         "upload_failed" => "Upload failed",
         "difference_found" => "C4 held something else",
+        "paused" => "Paused by an operator",
         "ahead_at_c4" => "C4 was ahead of us",
         "taken_over" => "Taken over from C4",
         "not_uploaded_again" => "Not uploaded again",

@@ -60,6 +60,9 @@ fn about(code: &str, who: &str) -> ToDo {
             "An administrator opens the address below and has the pause lifted.",
             "Recheck after that.",
         ]),
+        "paused_by_operator" => {
+            ToDo::waits(&["Nothing. It goes on within seconds once an administrator lifts the pause."])
+        }
         "ca_limited" | "ca_down" | "could_not_ask" => {
             ToDo::waits(&["Nothing. It goes on automatically, and this page shows when it does."])
         }

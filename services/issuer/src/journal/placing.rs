@@ -1,6 +1,10 @@
 //! The hook through which an order's URL is stored the moment it is known.
+//!
+//! Nobody else knows the URL: work that was dropped here would be taken up with a second order. So while the database does
+//! not answer, the URL is kept in memory and stored again, until the store takes it, or says that the lease is lost.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use acme::OrderJournal;
 use async_trait::async_trait;
@@ -10,6 +14,8 @@ use store::StoreError;
 
 use super::Journal;
 use crate::turn::Turn;
+
+const STORE_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// What hears of the URL; the order's turn ends with that.
 pub(crate) struct Placing {
@@ -28,6 +34,28 @@ impl Placing {
     /// The order as it is stored, if the CA gave it a URL.
     pub(crate) fn placed(&self) -> Option<Order> {
         self.placed.get().cloned()
+    }
+
+    /// Ends with the process's hard stop, as all work does.
+    async fn store_until_it_is_taken(&self, url: &str) -> Result<Order, JobError> {
+        let mut is_told = false;
+        loop {
+            match self.store(url).await {
+                Err(JobError::Store(error)) if error.is_unavailable() => {
+                    if !is_told {
+                        let error = &error as &dyn std::error::Error;
+                        tracing::warn!(
+                            error,
+                            order.url = url,
+                            "the order's URL is not stored yet, tried again"
+                        );
+                    }
+                    is_told = true;
+                }
+                stored => return stored,
+            }
+            self.journal.context.clock.sleep(STORE_AGAIN_AFTER).await;
+        }
     }
 
     async fn store(&self, url: &str) -> Result<Order, JobError> {
@@ -49,7 +77,7 @@ impl OrderJournal for Placing {
     async fn placed(&self, url: &str) -> Result<(), StoreError> {
         self.turn.taken(self.journal.context.clock.now());
         checkpoint("new-order-answered").await;
-        let order = self.store(url).await.map_err(|error| match error {
+        let order = self.store_until_it_is_taken(url).await.map_err(|error| match error {
             JobError::Store(error) => error,
             other => StoreError::Database { operation: "order_placed", source: other.into() },
         })?;

@@ -10,6 +10,7 @@ mod dns;
 mod keys;
 mod odd;
 mod pace;
+mod pauses;
 mod problems;
 mod refusals;
 mod renewals;

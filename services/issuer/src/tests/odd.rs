@@ -196,6 +196,29 @@ async fn an_order_whose_answer_was_lost_is_found_in_the_accounts_list() {
 }
 
 #[tokio::test]
+async fn an_order_of_another_row_is_not_taken_for_the_lost_one() {
+    let kit = Kit::new().await;
+    let name = name("shop");
+    kit.ca().list_orders(true);
+    kit.ca().validation_result(name.as_str(), ValidationResult::Never);
+    kit.add(&name).await;
+    assert!(kit.run(&name).await);
+    let mut first = kit.store.live_order(&name).await.unwrap().unwrap();
+    let url = first.state.url().unwrap().to_owned();
+    first.state = first.state.failed().unwrap();
+    let mut tx = kit.store.begin("given_up").await.unwrap();
+    tx.update_order(&first, "placed").await.unwrap();
+    tx.commit().await.unwrap();
+    kit.ca().drop_request(Endpoint::NewOrder);
+    kit.ask(&name, Cause::Requested).await;
+    assert!(kit.run(&name).await);
+    kit.run_next(&name).await;
+    let second = kit.store.live_order(&name).await.unwrap().unwrap();
+    assert_ne!(second.state.url().unwrap(), url);
+    assert_eq!(kit.ca().orders_placed(), 2);
+}
+
+#[tokio::test]
 async fn an_order_is_found_on_a_later_page_of_the_list() {
     let kit = Kit::new().await;
     kit.ca().list_orders_by(2);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::{
-    Cause, DomainName, HistoryKind, RevocationReason, RevocationState, Status, Who, Work, WorkKind,
+    Cause, DomainName, HistoryKind, Outbound, RevocationReason, RevocationState, Status, Who, Work, WorkKind,
 };
 use jiff::SignedDuration;
 use sandbox::{CaRefusal, Endpoint};
@@ -68,7 +68,7 @@ impl Kit {
         found.unwrap().state
     }
 
-    async fn told(&self, name: &DomainName, kind: HistoryKind) -> Vec<String> {
+    pub(crate) async fn told(&self, name: &DomainName, kind: HistoryKind) -> Vec<String> {
         let history = self.store.history(name, 100).await.unwrap();
         let of_kind = history.into_iter().filter(|entry| entry.kind == kind);
         of_kind.map(|entry| entry.message).collect()
@@ -105,6 +105,27 @@ async fn what_does_not_serve_any_more_is_revoked_at_once() {
     let stored = kit.store.certificate(&name, certificate.id()).await.unwrap().unwrap();
     assert_eq!(stored.revoked_at, Some(kit.now()));
     assert_eq!(kit.told(&name, HistoryKind::Revoked).await.len(), 1);
+}
+
+#[tokio::test]
+async fn while_the_ca_is_paused_nothing_is_revoked() {
+    let kit = Kit::new().await;
+    let name = name("shop");
+    let certificate = kit.certified(&name).await;
+    kit.delete(&name).await;
+    kit.withdraw(&certificate).await;
+    kit.pause(Outbound::Ca, "sandbox").await;
+    let before = kit.ca().requests();
+    for _ in 0..2 {
+        assert_eq!(kit.revoke(&name).await, Some(HOUR));
+        kit.clock.advance(HOUR);
+    }
+    assert_eq!((kit.ca().requests(), kit.ca().revoked().len()), (before, 0));
+    let told = kit.told(&name, HistoryKind::RevocationWaiting).await;
+    assert!(matches!(&told[..], [once] if once.contains("paused by token:ops")), "{told:?}");
+    kit.resume(Outbound::Ca, "sandbox").await;
+    assert_eq!(kit.revoke(&name).await, None);
+    assert_eq!(kit.state(&certificate).await, RevocationState::Revoked);
 }
 
 #[tokio::test]

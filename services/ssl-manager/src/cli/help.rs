@@ -51,6 +51,12 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("audit verify", &["ssl-manager audit verify --config ssl-manager.toml"]),
     ("audit list", &["ssl-manager audit list --subject shop.example.com --limit 20"]),
     (
+        "pause",
+        &["ssl-manager pause c4 --reason 'edge maintenance'", "ssl-manager pause ca --issuer letsencrypt"],
+    ),
+    ("resume", &["ssl-manager resume c4", "ssl-manager resume ca --issuer letsencrypt"]),
+    ("paused", &["ssl-manager paused"]),
+    (
         "domain add",
         &[
             "ssl-manager domain add shop.example.com --customer 4711",

@@ -13,6 +13,7 @@ mod list;
 mod midnight;
 mod notes;
 mod overview;
+pub(crate) mod pause;
 mod revoke;
 mod show;
 mod watch;

@@ -6,6 +6,7 @@ use tonic::Request;
 
 use super::answer;
 use super::connect::Client;
+use super::pause::{pauses, told};
 use super::show::{pairs, who};
 use crate::cli::Output;
 use crate::dispatch::Failure;
@@ -25,6 +26,7 @@ pub(crate) async fn summary(client: &mut Client, output: Output) -> Result<(), F
         "waiting_for_budget": told.waiting_for_budget,
         "queue_through_at": time(told.queue_through_at.as_ref()),
         "at_risk": told.at_risk,
+        "pauses": pauses(&told.pauses),
     });
     match output {
         Output::Json => print_json(&shown),
@@ -41,7 +43,7 @@ fn summary_text(told: &v1::GetSummaryResponse, times: &Times, look: Look) -> Str
         ("At risk", format!("{} live domains", told.at_risk)),
         ("Queue", queue(told.waiting_for_budget, through, times)),
     ];
-    facts(rows, look)
+    facts(rows.into_iter().chain(paused(&told.pauses, times)), look)
 }
 
 pub(crate) async fn overview(client: &mut Client, output: Output) -> Result<(), Failure> {
@@ -55,6 +57,7 @@ pub(crate) async fn overview(client: &mut Client, output: Output) -> Result<(), 
 /// At most twenty lines of eighty columns, the first what a person on duty looks for first.
 fn overview_text(told: &v1::GetOverviewResponse, times: &Times, look: Look) -> String {
     let mut rows = vec![("Domains", status_counts(&told.statuses))];
+    rows.extend(paused(&told.pauses, times));
     rows.extend(must_act(&told.reasons).into_iter().enumerate().map(|(index, line)| match index {
         0 => ("Who must act", line),
         _ => ("", line),
@@ -73,6 +76,10 @@ fn overview_text(told: &v1::GetOverviewResponse, times: &Times, look: Look) -> S
         _ => ("", line),
     }));
     facts(rows, look)
+}
+
+fn paused(pauses: &[v1::Pause], times: &Times) -> impl Iterator<Item = (&'static str, String)> {
+    pauses.iter().map(|pause| ("Paused", told(pause, times)))
 }
 
 fn facts(rows: impl IntoIterator<Item = (&'static str, String)>, look: Look) -> String {
@@ -187,6 +194,7 @@ fn overview_json(told: &v1::GetOverviewResponse) -> Value {
         "waiting_for_budget": told.waiting_for_budget,
         "queue_through_at": time(told.queue_through_at.as_ref()),
         "last_midnight": told.last_midnight.as_ref().map(midnight),
+        "pauses": pauses(&told.pauses),
     })
 }
 
@@ -254,6 +262,7 @@ mod tests {
                 ..v1::Midnight::default()
             }),
             renewal_blocked: 123_456,
+            pauses: Vec::new(),
         }
     }
 

@@ -33,7 +33,7 @@ pub(super) const CLAIM: &str = "WITH free AS MATERIALIZED (
         SELECT name FROM work
         WHERE name {in 1} AND kind = $2 AND due_at <= $4 AND (lease_until IS NULL OR lease_until <= $4)
         ORDER BY name FOR NO KEY UPDATE)
-    UPDATE work SET lease_until = $3, lease_token = nextval('lease_token')
+    UPDATE work SET lease_until = $3, lease_token = nextval('lease_token'), paused_for = ''
     FROM free WHERE work.name = free.name AND work.kind = $2";
 
 pub(super) const TAKE: &str = "WITH taken AS MATERIALIZED (

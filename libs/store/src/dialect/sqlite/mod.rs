@@ -22,7 +22,7 @@ pub(crate) use writer::{GroupError, Member, Writer};
 
 /// Each row of a claim has a token of its own. A claim that finds nothing, the fate of every second hint, costs no
 /// durable write.
-pub(super) const CLAIM: &str = "UPDATE work SET lease_until = $3,
+pub(super) const CLAIM: &str = "UPDATE work SET lease_until = $3, paused_for = '',
         lease_token = (SELECT value FROM counters WHERE counters.name = 'lease_token') + free.place
     FROM (
         SELECT name, row_number() OVER (ORDER BY name) AS place FROM work

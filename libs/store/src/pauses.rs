@@ -1,0 +1,72 @@
+//! Pauses: outside systems to which nothing is sent, and the work that waits until one is lifted.
+//!
+//! Work that met a pause has its target in `paused_for`, until it is claimed or scheduled again. Lifting a pause makes it
+//! due in the same transaction. A worker may have read the pause just before that and store its wait after it: such work
+//! is found by [`Store::release_paused_work`].
+
+use domain::{Outbound, Pause};
+
+use crate::record::columns;
+use crate::{Result, Store, Tx};
+
+columns!(Pause in "pauses": target, issuer, by as "paused_by", since, reason);
+
+const STRANDED: &str =
+    "paused_for <> '' AND NOT EXISTS (SELECT 1 FROM pauses WHERE pauses.target = work.paused_for)";
+
+impl Store {
+    /// What is paused, by target and issuer.
+    pub async fn pauses(&self) -> Result<Vec<Pause>> {
+        let mut reader = self.reader().await?;
+        reader.db().select::<Pause>("pauses", "ORDER BY target, issuer").all().await
+    }
+
+    /// The names of the CAs with which we ever had an account, retired accounts included.
+    pub async fn account_issuers(&self) -> Result<Vec<String>> {
+        let mut reader = self.reader().await?;
+        let text = "SELECT DISTINCT issuer FROM accounts ORDER BY issuer";
+        reader.db().query("account_issuers", text).scalars().await
+    }
+
+    /// Makes work due that waits for a pause, where nothing of that kind is paused any more.
+    pub async fn release_paused_work(&self) -> Result<()> {
+        let text = format!("SELECT EXISTS (SELECT 1 FROM work WHERE {STRANDED})");
+        let is_stranded: bool = self.reader().await?.db().query("has_paused_work", &text).scalar().await?;
+        if !is_stranded {
+            return Ok(());
+        }
+        let mut writer = self.writer("release_paused_work").await?;
+        let text = format!("UPDATE work SET due_at = $1, hinted_at = NULL, paused_for = '' WHERE {STRANDED}");
+        writer.db().query("release_paused_work", &text).bind(&self.now()).execute().await?;
+        writer.done(()).await
+    }
+}
+
+impl Tx {
+    /// Stores a pause and returns it, and whether it is new: one that is there already stays as it is.
+    pub async fn pause(&mut self, pause: &Pause) -> Result<(Pause, bool)> {
+        let mut db = self.db().await?;
+        let text = "INSERT INTO pauses (target, issuer, paused_by, since, reason) VALUES ($1, $2, $3, $4, $5)
+            ON CONFLICT (target, issuer) DO NOTHING";
+        let is_new = db.query("pause", text).bind_record(pause).execute().await? == 1;
+        let query = db.select::<Pause>("pause_row", "WHERE target = $1 AND issuer = $2 {lock}");
+        let stored = query.bind(&pause.target).bind(&pause.issuer).one().await?;
+        Ok((stored, is_new))
+    }
+
+    /// Deletes a pause and makes the work due that waits for any of that target: the next worker finds out what is still
+    /// paused. None if there is no such pause.
+    pub async fn lift_pause(&mut self, target: Outbound, issuer: &str) -> Result<Option<Pause>> {
+        let now = self.now();
+        let mut db = self.db().await?;
+        let query = db.select::<Pause>("pause_row", "WHERE target = $1 AND issuer = $2 {lock}");
+        let Some(pause) = query.bind(&target).bind(issuer).optional::<Pause>().await? else {
+            return Ok(None);
+        };
+        let text = "DELETE FROM pauses WHERE target = $1 AND issuer = $2";
+        db.query("lift_pause", text).bind(&target).bind(issuer).execute_one().await?;
+        let text = "UPDATE work SET due_at = $2, hinted_at = NULL, paused_for = '' WHERE paused_for = $1";
+        db.query("resume_work", text).bind(&target).bind(&now).execute().await?;
+        Ok(Some(pause))
+    }
+}
