@@ -19,6 +19,8 @@ pub(crate) use self::withheld::{Shown, Withheld};
 /// First comparison after an upload: whatever overwrites it by mistake does so soon.
 const FIRST_COMPARISON_DELAY: SignedDuration = SignedDuration::from_mins(5);
 const COMPARISON_INTERVAL: SignedDuration = SignedDuration::from_hours(24);
+/// While the guard after a restore is up.
+pub(crate) const GUARDED_DELAY: SignedDuration = SignedDuration::from_mins(1);
 /// A new certificate's CA is first asked when to renew it after this, and up to the spread (seconds) later.
 const FIRST_QUESTION_DELAY: SignedDuration = SignedDuration::from_hours(1);
 pub(crate) const FIRST_QUESTION_SPREAD: u64 = 5 * 3600;
@@ -75,6 +77,12 @@ impl Decider<'_> {
         let usable_at = certificate.summary.usable_at(self.now);
         (usable_at > self.now)
             .then(|| LastStep::postponed(self.lease, self.next(self.lease.work.cause, Some(usable_at))))
+    }
+
+    /// What would be sent waits until the guard after a restore is down.
+    pub(crate) fn guarded(&self) -> LastStep {
+        let due_at = Some(self.now + GUARDED_DELAY);
+        LastStep::postponed(self.lease, self.next(self.lease.work.cause, due_at))
     }
 
     /// A certificate that ended, or that is to be revoked, is of no use. If C4 never took it, the next one is ordered, or

@@ -39,6 +39,8 @@ enum Attempt {
     Unknown,
     /// The comparison got no answer.
     NotCompared { retry_after: Option<Duration> },
+    /// The guard after a restore is up.
+    Guarded,
     /// It must not be sent.
     Withheld(Withheld, Box<Shown>),
     /// C4 did not take it.
@@ -72,6 +74,7 @@ impl<'a> Upload<'a> {
             Attempt::Live { sent } => self.served(&task, sent).await?,
             Attempt::Unknown => self.journal.unknown(&task).await?,
             Attempt::NotCompared { retry_after } => self.journal.not_compared(&task, retry_after).await?,
+            Attempt::Guarded => self.journal.guarded().await?,
             Attempt::Withheld(why, shown) => self.journal.withheld(&task, why, &shown).await?,
             Attempt::Failed(error) => self.journal.failed(&task, &error).await?,
             Attempt::Needless(finished) => finished,
@@ -130,6 +133,9 @@ impl<'a> Upload<'a> {
         let shown = self.journal.shown(shown).await?;
         if let Some(why) = self.journal.decider().withholds(task, &shown) {
             return Ok(Attempt::Withheld(why, Box::new(shown)));
+        }
+        if !self.uploader.guard.may_send().await? {
+            return Ok(Attempt::Guarded);
         }
         let key = match self.unsealed(task).await {
             Ok(key) => key,

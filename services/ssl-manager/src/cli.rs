@@ -14,6 +14,7 @@ use store::AuditSeal;
 pub(crate) use domain::{DomainCommand, DownloadArgs, ImportArgs, ListArgs, RevokeArgs, When, pasted_name};
 
 use crate::account::AccountCommand;
+use crate::restore_command::RestoreCommand;
 use crate::user::UserCommand;
 
 /// Exit code of bad usage and bad configuration (sysexits' `EX_USAGE`).
@@ -146,6 +147,11 @@ pub(crate) enum Command {
     Audit {
         #[command(subcommand)]
         command: AuditCommand,
+    },
+    /// After a restore from a backup: what C4 holds beside what is in the database; works on the database directly
+    Restore {
+        #[command(subcommand)]
+        command: RestoreCommand,
     },
     /// Domains, through the API
     Domain {

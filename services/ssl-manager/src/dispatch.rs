@@ -13,7 +13,9 @@ use store::StoreError;
 use crate::cli::{Cli, Command, DbCommand, EXIT_USAGE};
 use crate::output::{complain, print_done, write_out};
 use crate::run::{RunError, roles};
-use crate::{account, audit_command, backend, client, config_command, health, keys, token, user};
+use crate::{
+    account, audit_command, backend, client, config_command, health, keys, restore_command, token, user,
+};
 
 /// Why a command did not do what it was asked to.
 #[derive(Debug)]
@@ -115,6 +117,9 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Account { command } => account::run(command, &Config::read(file)?, cli.global.output).await,
         Command::Audit { command } => {
             audit_command::run(command, &Config::read(file)?, cli.global.output).await
+        }
+        Command::Restore { command } => {
+            restore_command::run(command, &Config::read(file)?, cli.global.output).await
         }
         Command::Domain { command } => client::run(command, &cli.global).await,
         Command::Completions { shell } => {

@@ -6,5 +6,6 @@ mod kit;
 mod backwards;
 mod compares;
 mod edges;
+mod guards;
 mod removes;
 mod uploads;

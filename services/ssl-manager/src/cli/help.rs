@@ -50,6 +50,14 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("account import", &["ssl-manager account import --issuer letsencrypt --file account.json"]),
     ("audit verify", &["ssl-manager audit verify --config ssl-manager.toml"]),
     ("audit list", &["ssl-manager audit list --subject shop.example.com --limit 20"]),
+    (
+        "restore check",
+        &[
+            "ssl-manager restore check --config ssl-manager.toml",
+            "ssl-manager restore check --names names.txt --output json",
+        ],
+    ),
+    ("restore accept", &["ssl-manager restore accept --config ssl-manager.toml"]),
     ("domain add", &["ssl-manager domain add shop.example.com", "ssl-manager domain add --file names.txt"]),
     ("domain generate", &["ssl-manager domain generate shop.example.com"]),
     ("domain check", &["ssl-manager domain check shop.example.com"]),
