@@ -68,15 +68,17 @@ impl Store {
         Ok(changes.all::<Change>().await?.into_iter().map(|change| change.view).collect())
     }
 
-    /// Domains with a live certificate whose renewal or comparison is overdue, of the `limit` rows that are due the longest.
-    /// A database that was put back from a backup has many, because that work was done since.
-    pub async fn overdue_and_live(&self, limit: u32) -> Result<Vec<DomainView>> {
-        let rest = "WHERE d.deleted_at IS NULL AND d.live_certificate_id IS NOT NULL AND d.name IN (
-                SELECT w.name FROM work w WHERE w.due_at <= $1 AND w.kind IN ('issue', 'upload')
-                ORDER BY w.due_at LIMIT $2)";
+    /// Up to `limit` domains with a live certificate, those first whose renewal or comparison is due the longest or the soonest.
+    /// A database that was put back from a backup shows there what was done since.
+    pub async fn first_due_and_live(&self, limit: u32) -> Result<Vec<DomainView>> {
+        let rest = "WHERE d.name IN (
+                SELECT w.name FROM work w JOIN domains l ON l.name = w.name
+                WHERE w.due_at IS NOT NULL AND w.kind IN ('issue', 'upload')
+                    AND l.deleted_at IS NULL AND l.live_certificate_id IS NOT NULL
+                ORDER BY w.due_at LIMIT $1)";
         let mut reader = self.reader().await?;
         let mut db = reader.db();
-        let changes = select_changes(&mut db, "overdue_and_live", rest).bind(&self.now()).limit(limit);
+        let changes = select_changes(&mut db, "first_due_and_live", rest).limit(limit);
         Ok(changes.all::<Change>().await?.into_iter().map(|change| change.view).collect())
     }
 

@@ -1,8 +1,8 @@
 //! The guard after a restore: while C4 shows that this database is older than what it holds, nothing is sent there.
 //!
-//! A process asks C4 at its start for the names whose renewal or comparison is overdue. A database that was put back from a
-//! backup has many of those, because that work was done since, and C4 shows what came of it: a certificate that ends later
-//! and is not stored here. One such name raises the guard, in the store, for every copy. Then all names are compared; those
+//! A process asks C4 at its start for the names whose renewal or comparison is overdue or comes next. In a database that was
+//! put back from a backup some of that work was done since, and C4 shows what came of it: a certificate that ends later and
+//! is not stored here. One such name raises the guard, in the store, for every copy. Then all names are compared; those
 //! that differ are dealt with one by one (`decide/withheld.rs`), which takes over what C4 holds or orders anew. Once the
 //! last name was compared, or an operator has run `ssl-manager restore accept`, the guard is released (ADR 0024).
 //!
@@ -15,6 +15,7 @@ use domain::DomainName;
 use jiff::SignedDuration;
 use runtime::Context;
 use store::{RestoreGuard, StoreError};
+use tokio::sync::Mutex;
 
 use crate::comparison::{Compared, Comparison, ComparisonError, Difference};
 
@@ -34,6 +35,8 @@ pub struct Guard {
     comparison: Comparison,
     /// This process has asked C4 whether the store is older.
     has_looked: AtomicBool,
+    /// One look at a time.
+    looking: Mutex<()>,
 }
 
 /// Why a round was not finished. The next one goes on from where it was.
@@ -61,7 +64,7 @@ pub enum Round {
 
 impl Guard {
     pub(crate) fn new(context: Context, comparison: Comparison) -> Self {
-        Self { context, comparison, has_looked: AtomicBool::new(false) }
+        Self { context, comparison, has_looked: AtomicBool::new(false), looking: Mutex::new(()) }
     }
 
     /// Without a look at the start.
@@ -69,10 +72,13 @@ impl Guard {
         self.has_looked.store(true, Ordering::Relaxed);
     }
 
-    /// Whether C4 may be sent what changes it.
+    /// Whether C4 may be sent what changes it; looks before, if this process has not.
     pub(crate) async fn may_send(&self) -> Result<bool, StoreError> {
-        let has_looked = self.has_looked.load(Ordering::Relaxed);
-        Ok(has_looked && self.context.store.restore_guard().await?.up_since().is_none())
+        if let Err(error) = self.look().await {
+            self.tell_trouble(&error);
+            return Ok(false);
+        }
+        Ok(self.context.store.restore_guard().await?.up_since().is_none())
     }
 
     /// Looks before the first upload; where that takes too long, [`Self::watch`] looks again.
@@ -104,11 +110,9 @@ impl Guard {
         }
     }
 
-    /// Looks, if this process has not; then compares the next page of names, if the guard is up.
+    /// Looks, if this process has not yet; then compares the next page of names, if the guard is up.
     pub async fn round(&self) -> Result<Round, GuardError> {
-        if !self.has_looked.load(Ordering::Relaxed) {
-            self.look().await?;
-        }
+        self.look().await?;
         let guard = self.context.store.restore_guard().await?;
         if guard.up_since().is_none() {
             self.context.health.ok(PART);
@@ -119,36 +123,42 @@ impl Guard {
         Ok(Round::Compared)
     }
 
-    /// Asks C4 whether it is ahead of the store.
+    /// Asks C4 whether it is ahead of the store, once.
     async fn look(&self) -> Result<(), GuardError> {
+        if self.has_looked.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let _one = self.looking.lock().await;
         let store = &self.context.store;
         let guard = store.restore_guard().await?;
         let is_quiet =
             guard.released_at.is_some_and(|at| self.context.clock.now() < at + QUIET_AFTER_RELEASE);
-        if guard.up_since().is_none() && !is_quiet {
-            let sample = store.overdue_and_live(SAMPLE).await?;
-            let compared = self.comparison.compare(&sample).await?;
-            must_be_answered(&compared)?;
-            let noted = |name: &DomainName, sha256: &str| {
-                let view = sample.iter().find(|view| view.domain.name == *name);
-                view.is_some_and(|view| view.domain.known_ahead(Some(sha256)).is_some())
-            };
-            let evidence = compared.iter().find(|compared| {
-                let sha256 = compared.held.as_ref().map(|held| held.sha256.as_str());
-                compared.shows_older_store() && !sha256.is_some_and(|sha256| noted(&compared.name, sha256))
-            });
-            if let Some(evidence) = evidence
-                && store.raise_restore_guard(&evidence.name).await?
-            {
-                tracing::error!(
-                    domain = %evidence.name,
-                    "the database is older than C4, as after a restore from a backup: nothing is uploaded until all names \
-                     were compared; `ssl-manager restore check` shows the differences, `ssl-manager restore accept` ends this"
-                );
-            }
+        if guard.up_since().is_none()
+            && !is_quiet
+            && let Some(evidence) = self.evidence().await?
+            && store.raise_restore_guard(&evidence).await?
+        {
+            tracing::error!(
+                domain = %evidence,
+                "the database is older than C4, as after a restore from a backup: nothing is uploaded until all names were \
+                 compared; `ssl-manager restore check` shows the differences, `ssl-manager restore accept` ends this"
+            );
         }
         self.set_looked();
         Ok(())
+    }
+
+    /// A name of which C4 holds what this database has never heard of.
+    async fn evidence(&self) -> Result<Option<DomainName>, GuardError> {
+        let sample = self.context.store.first_due_and_live(SAMPLE).await?;
+        let compared = self.comparison.compare(&sample).await?;
+        must_be_answered(&compared)?;
+        // Answers are in the order of the sample. What is noted at the name was dealt with.
+        let news = sample.iter().zip(&compared).find(|(view, compared)| {
+            let sha256 = compared.held.as_ref().map(|held| held.sha256.as_str());
+            compared.shows_older_store() && view.domain.known_ahead(sha256).is_none()
+        });
+        Ok(news.map(|(view, _)| view.domain.name.clone()))
     }
 
     async fn compare_page(&self, guard: &RestoreGuard) -> Result<(), GuardError> {

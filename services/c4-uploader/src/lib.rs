@@ -3,7 +3,7 @@
 //! It takes `cert-issued` hints (upload, compare) and `domain-deleted` hints (remove), claims the work and runs it
 //! under its lease. An upload counts as done only once C4 itself shows our certificate; a certificate whose upload was
 //! interrupted is found that way too, and is not sent twice. Where edges are verified (`cdn.edge_addresses`), they have to
-//! serve it as well. Key bytes are unsealed for the one request that needs
+//! serve it as well, daily too. What is not fresh is uploaded only if its CA has not revoked it. Key bytes are unsealed for the one request that needs
 //! them and wiped after it.
 //!
 //! After a restore from a backup nothing is sent until all names were compared ([`Guard`]).
@@ -16,6 +16,7 @@ mod decide;
 mod guard;
 mod journal;
 mod remove;
+mod revocation;
 mod upload;
 
 #[cfg(test)]
@@ -36,6 +37,7 @@ use tokio::sync::Semaphore;
 pub use crate::comparison::{Compared, Comparison, ComparisonError, Difference};
 pub use crate::guard::{Guard, GuardError, Round};
 use crate::remove::Removal;
+use crate::revocation::Revocations;
 use crate::upload::Upload;
 
 /// Who stands in the history.
@@ -48,6 +50,7 @@ pub(crate) struct Uploader {
     pub(crate) keys: Arc<SealingKeys>,
     pub(crate) edges: Edges,
     pub(crate) guard: Arc<Guard>,
+    pub(crate) revocations: Revocations,
 }
 
 impl Uploader {
@@ -61,7 +64,8 @@ impl Uploader {
         let (store, clock) = (context.store.clone(), context.clock.clone());
         let comparison = Comparison::new(store, c4.clone(), keys.clone(), clock);
         let guard = Arc::new(Guard::new(context.clone(), comparison));
-        Ok(Self { context, c4, keys, edges, guard })
+        let revocations = Revocations::new(&context.config)?;
+        Ok(Self { context, c4, keys, edges, guard, revocations })
     }
 }
 

@@ -161,7 +161,7 @@ cases! {
         missing_domains_are_counted_among_the_live;
     restore:
         the_guard_is_raised_once_and_released_once
-        overdue_work_of_live_names_is_sampled
+        what_is_due_first_of_live_names_is_sampled
         a_comparison_is_due_at_once;
     retention:
         keys_of_deleted_names_are_destroyed

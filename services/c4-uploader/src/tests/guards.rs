@@ -22,7 +22,7 @@ async fn restored() -> (Kit, GuardedJobs) {
 #[tokio::test]
 async fn nothing_is_sent_until_every_name_was_compared() {
     let (kit, jobs) = restored().await;
-    assert!(!jobs.guard.may_send().await.unwrap(), "before the first look");
+    assert!(!jobs.guard.may_send().await.unwrap(), "an upload looks before");
     assert_eq!(jobs.guard.round().await.unwrap(), Round::Compared);
     let guard = kit.store.restore_guard().await.unwrap();
     assert_eq!((guard.up_since(), guard.evidence.as_str()), (Some(kit.now()), name().as_str()));
@@ -102,10 +102,11 @@ async fn what_is_noted_already_raises_nothing() {
 #[tokio::test]
 async fn a_c4_that_cannot_be_asked_keeps_everything_back() {
     let (kit, jobs) = restored().await;
-    kit.c4.trick("GET", 503, 3);
+    kit.c4.trick("GET", 503, 6);
     let error = jobs.guard.round().await.unwrap_err().to_string();
     assert!(error.contains("503"), "{error}");
     assert!(!jobs.guard.may_send().await.unwrap());
+    assert!(kit.c4.inside().tricks.is_empty());
     assert_eq!(kit.store.restore_guard().await.unwrap().raised_at, None);
     assert_eq!(jobs.guard.round().await.unwrap(), Round::Compared, "it is asked again");
 }
