@@ -98,6 +98,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON reservations TO ssl_manager_issuer;
 -- c4-uploader: what it uploads.
 GRANT SELECT, UPDATE ON certificates TO ssl_manager_uploader;
 GRANT SELECT ON revocations TO ssl_manager_uploader;
+-- It raises the guard after a restore, and releases it once everything was compared.
+GRANT SELECT, UPDATE ON restore_guard TO ssl_manager_uploader;
 
 -- scheduler: the days of the daily recheck, the seals of the audit log, the figures of list and overview, and nothing secret.
 GRANT SELECT, INSERT, DELETE ON rechecked_days TO ssl_manager_scheduler;

@@ -119,7 +119,8 @@ impl Postgres {
         self.url(SUPERUSER, &self.password, database)
     }
 
-    pub(crate) fn password(&self) -> &str {
+    /// Its password.
+    pub fn password(&self) -> &str {
         &self.password
     }
 

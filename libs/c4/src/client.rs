@@ -1,4 +1,4 @@
-//! The three calls of the contract.
+//! The calls of the contract about one domain.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -106,11 +106,11 @@ impl fmt::Debug for C4Client {
 }
 
 /// An answer whose body was read.
-struct Answer {
+pub(crate) struct Answer {
     operation: &'static str,
-    status: StatusCode,
+    pub(crate) status: StatusCode,
     retry_after: Option<Duration>,
-    body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl C4Client {
@@ -194,7 +194,7 @@ impl C4Client {
         self.accepted(&answer, &[])
     }
 
-    fn url(&self, path: &[&str]) -> Url {
+    pub(crate) fn url(&self, path: &[&str]) -> Url {
         let mut url = self.base_url.clone();
         // Only URLs that cannot be a base have no path, and those were refused.
         if let Ok(mut segments) = url.path_segments_mut() {
@@ -203,7 +203,7 @@ impl C4Client {
         url
     }
 
-    fn request(&self, method: Method, url: Url) -> RequestBuilder {
+    pub(crate) fn request(&self, method: Method, url: Url) -> RequestBuilder {
         let mut headers = HeaderMap::new();
         if let Some(value) = bearer(&self.token.get()) {
             headers.insert(AUTHORIZATION, value);
@@ -217,6 +217,17 @@ impl C4Client {
         name: &DomainName,
         request: RequestBuilder,
     ) -> Result<Answer, C4Error> {
+        self.send_within(operation, name.as_str(), request, MOST_BODY_BYTES).await
+    }
+
+    /// Sends a request about `name`, and reads at most so many bytes of the answer.
+    pub(crate) async fn send_within(
+        &self,
+        operation: &'static str,
+        name: &str,
+        request: RequestBuilder,
+        most_bytes: usize,
+    ) -> Result<Answer, C4Error> {
         if let Some(gate) = &self.gate {
             gate.check(Outbound::C4, "").await?;
         }
@@ -224,7 +235,7 @@ impl C4Client {
         let response = request.send().await.map_err(|error| could_not_ask(failure(error)))?;
         let (status, retry_after) = (response.status(), retry_after(response.headers()));
         tracing::debug!(operation, domain = %name, status = status.as_u16(), "C4 answered");
-        let body = bounded_body(response).await.map_err(|detail| C4Error::CouldNotAsk {
+        let body = bounded_body(response, most_bytes).await.map_err(|detail| C4Error::CouldNotAsk {
             operation,
             detail,
             retry_after,
@@ -247,7 +258,7 @@ impl C4Client {
         }
     }
 
-    fn no_answer(&self, answer: &Answer) -> C4Error {
+    pub(crate) fn no_answer(&self, answer: &Answer) -> C4Error {
         let status = answer.status.as_u16();
         answer.could_not_ask(match answer.status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
@@ -270,7 +281,7 @@ impl C4Client {
 }
 
 impl Answer {
-    fn could_not_ask(&self, detail: String) -> C4Error {
+    pub(crate) fn could_not_ask(&self, detail: String) -> C4Error {
         C4Error::CouldNotAsk { operation: self.operation, detail, retry_after: self.retry_after }
     }
 }
@@ -294,11 +305,11 @@ fn failure(error: reqwest::Error) -> String {
     if error.is_timeout() { "no answer in time".to_owned() } else { causes(error) }
 }
 
-async fn bounded_body(mut response: Response) -> Result<Vec<u8>, String> {
+async fn bounded_body(mut response: Response, most_bytes: usize) -> Result<Vec<u8>, String> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(failure)? {
-        if body.len() + chunk.len() > MOST_BODY_BYTES {
-            return Err(format!("an answer of more than {MOST_BODY_BYTES} bytes"));
+        if body.len() + chunk.len() > most_bytes {
+            return Err(format!("an answer of more than {most_bytes} bytes"));
         }
         body.extend_from_slice(&chunk);
     }

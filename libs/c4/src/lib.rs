@@ -10,10 +10,12 @@
 
 mod client;
 mod error;
+mod list;
 mod outside;
 mod tls;
 mod wire;
 
 pub use client::{C4Client, C4Options, C4Token, Upload};
 pub use error::{C4ConfigError, C4Error};
+pub use list::C4Page;
 pub use wire::{C4Certificate, C4Domain};

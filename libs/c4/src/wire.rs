@@ -42,9 +42,7 @@ struct DomainBody {
 
 /// Reads the answer about `asked`; what does not fit is told in a sentence part.
 pub(crate) fn domain(asked: &DomainName, body: &[u8]) -> Result<C4Domain, String> {
-    let body: DomainBody = serde_json::from_slice(body).map_err(|error| {
-        format!("an answer that is not the contract's (line {}, column {})", error.line(), error.column())
-    })?;
+    let body: DomainBody = serde_json::from_slice(body).map_err(|error| not_the_contracts(&error))?;
     if body.name != asked.as_str() {
         return Err("an answer about another domain".to_owned());
     }
@@ -52,13 +50,22 @@ pub(crate) fn domain(asked: &DomainName, body: &[u8]) -> Result<C4Domain, String
     if body.cname.len() > MOST_NAME_BYTES + 1 || !body.cname.bytes().all(host_like) {
         return Err("a cname that is no host name".to_owned());
     }
+    check_certificate(body.certificate.as_ref())?;
+    Ok(C4Domain { ports: body.ports, cname: body.cname, certificate: body.certificate })
+}
+
+pub(crate) fn not_the_contracts(error: &serde_json::Error) -> String {
+    format!("an answer that is not the contract's (line {}, column {})", error.line(), error.column())
+}
+
+pub(crate) fn check_certificate(certificate: Option<&C4Certificate>) -> Result<(), String> {
     let lower_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    if let Some(certificate) = &body.certificate
+    if let Some(certificate) = certificate
         && (certificate.sha256.len() != SHA256_HEX_BYTES || !certificate.sha256.bytes().all(lower_hex))
     {
         return Err("a certificate whose sha256 is none".to_owned());
     }
-    Ok(C4Domain { ports: body.ports, cname: body.cname, certificate: body.certificate })
+    Ok(())
 }
 
 #[derive(Deserialize)]

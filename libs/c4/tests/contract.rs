@@ -392,3 +392,32 @@ async fn https_needs_a_certificate_that_is_trusted() {
     let (detail, _) = could_not_ask(C4Client::new(doubting).unwrap().domain(&name()).await);
     assert!(detail.contains("certificate"), "{detail}");
 }
+
+#[tokio::test]
+async fn the_list_is_optional_and_has_pages() {
+    let server = Server::start().await;
+    let client = server.client();
+    let held = format!(r#"{{"sha256":"{SHA256}","source":"c4","not_after":"2027-01-02T03:04:05Z"}}"#);
+    server.answers(200, format!(r#"{{"domains":[{{"name":"shop.example.com","certificate":{held}}}]}}"#));
+    let page = client.domains_after("a&b").await.unwrap().unwrap();
+    assert_eq!(page.domains[0].0, name());
+    assert_eq!(page.domains[0].1.as_ref().unwrap().sha256, SHA256);
+    assert_eq!(page.next.as_deref(), Some("shop.example.com"));
+    let request = server.only_request();
+    assert_eq!(request.uri.to_string(), "/c4/v1/domains?after=a%26b&limit=1000");
+    assert_eq!(request.headers["authorization"], format!("Bearer {TOKEN}"));
+
+    for status in [404, 405, 501] {
+        server.answers(status, "");
+        assert_eq!(client.domains_after("").await, Ok(None), "{status}");
+    }
+    for (status, body) in [
+        (401, String::new()),
+        (503, String::new()),
+        (200, "<html>".to_owned()),
+        (200, format!(r#"{{"domains":[],"x":"{}"}}"#, "x".repeat(1024 * 1024))),
+    ] {
+        server.answers(status, body);
+        could_not_ask(client.domains_after("").await);
+    }
+}

@@ -15,20 +15,41 @@ pub(crate) const NO_ANSWER_IN_TIME: &str = "no answer in time";
 const MAX_CHARACTERS: usize = 200;
 const NO_CERTIFICATE: &str = "no certificate for the name";
 
-/// The SHA-256 (lower-case hex) of the leaf that an edge serves for a name, or what it shows instead.
-pub(crate) async fn leaf(edge: &str, name: &DomainName, tls: Arc<ClientConfig>) -> Result<String, String> {
+/// What an edge shows instead of certificates.
+pub(crate) struct NoChain {
+    /// As a part of a sentence.
+    pub(crate) shows: String,
+    /// It gave no answer, so nothing is known of what it serves.
+    pub(crate) is_silent: bool,
+}
+
+/// The SHA-256 (lower-case hex) of each certificate that an edge serves for a name, the leaf first.
+pub(crate) async fn chain(
+    edge: &str,
+    name: &DomainName,
+    tls: Arc<ClientConfig>,
+) -> Result<Vec<String>, NoChain> {
     let server_name = ServerName::try_from(name.as_str().to_owned())
-        .map_err(|_| "nothing: the name does not fit into TLS".to_owned())?;
+        .map_err(|_| NoChain::silent("nothing: the name does not fit into TLS".to_owned()))?;
+    let found = lookup_host(edge).await;
     let addresses: Vec<_> =
-        lookup_host(edge).await.map_err(|error| format!("no address ({error})"))?.collect();
-    let connection = TcpStream::connect(&*addresses).await.map_err(|error| no_connection(&error))?;
+        found.map_err(|error| NoChain::silent(format!("no address ({error})")))?.collect();
+    let connection = TcpStream::connect(&*addresses).await;
+    let connection = connection.map_err(|error| NoChain::silent(no_connection(&error)))?;
     let session = TlsConnector::from(tls)
         .connect(server_name, connection)
         .await
         .map_err(|error| no_handshake(&error))?;
     let shown = session.get_ref().1.peer_certificates();
-    let leaf = shown.and_then(<[_]>::first).ok_or_else(|| NO_CERTIFICATE.to_owned())?;
-    Ok(hex::encode(digest::digest(&digest::SHA256, leaf)))
+    let shown = shown.filter(|chain| !chain.is_empty());
+    let chain = shown.ok_or_else(|| NoChain { shows: NO_CERTIFICATE.to_owned(), is_silent: false })?;
+    Ok(chain.iter().map(|der| hex::encode(digest::digest(&digest::SHA256, der))).collect())
+}
+
+impl NoChain {
+    pub(crate) fn silent(shows: String) -> Self {
+        Self { shows, is_silent: true }
+    }
 }
 
 fn no_connection(error: &io::Error) -> String {
@@ -39,14 +60,15 @@ fn no_connection(error: &io::Error) -> String {
     }
 }
 
-fn no_handshake(error: &io::Error) -> String {
+fn no_handshake(error: &io::Error) -> NoChain {
     let cause = error.get_ref().and_then(|inner| inner.downcast_ref());
+    let told = |shows: &str| NoChain { shows: shows.to_owned(), is_silent: false };
     match cause {
-        Some(Error::AlertReceived(alert)) if means_no_certificate(*alert) => NO_CERTIFICATE.to_owned(),
+        Some(Error::AlertReceived(alert)) if means_no_certificate(*alert) => told(NO_CERTIFICATE),
         Some(Error::InvalidCertificate(CertificateError::BadSignature)) => {
-            "a certificate whose key it does not hold".to_owned()
+            told("a certificate whose key it does not hold")
         }
-        _ => one_line(&format!("no TLS handshake ({error})"), MAX_CHARACTERS),
+        _ => NoChain::silent(one_line(&format!("no TLS handshake ({error})"), MAX_CHARACTERS)),
     }
 }
 

@@ -1,8 +1,8 @@
 //! Asks the CDN's edges which certificate they serve for a name, because what C4 holds is not yet what visitors see.
 //!
-//! An edge is asked as a visitor asks it: a TLS handshake with the name in SNI (RFC 6066 section 3), of which the leaf
-//! certificate is looked at. Nothing else is sent, and the answer is the leaf's SHA-256, which is what C4 knows a
-//! certificate by.
+//! An edge is asked as a visitor asks it: a TLS handshake with the name in SNI (RFC 6066 section 3), of which the
+//! certificates are looked at. Nothing else is sent. The leaf has to be the right one, and its intermediates have to follow
+//! it: without them some browsers turn away.
 //!
 //! Rules. Every ask is a whole handshake of its own, because a resumed session shows the certificate of the first one.
 //! An ask is bounded in time from the lookup of the edge's host name on, and so is the number of asks in flight; an
@@ -23,6 +23,8 @@ use domain::{DomainName, EdgeBehind};
 use futures::{StreamExt, future, stream};
 use rustls::ClientConfig;
 use rustls_pki_types::DnsName;
+
+use crate::ask::NoChain;
 
 /// For the lookup, the connection and the handshake together.
 const WITHIN: Duration = Duration::from_secs(5);
@@ -81,26 +83,50 @@ impl Edges {
         self.addresses.len()
     }
 
-    /// Those edges, sorted, that do not serve for that name the leaf certificate with this SHA-256 (lower-case hex of
-    /// its DER). Empty when all do.
-    pub async fn behind(&self, name: &DomainName, sha256: &str) -> Vec<EdgeBehind> {
-        let asks: Vec<_> = self.addresses.iter().map(|edge| self.compare(edge, name, sha256)).collect();
+    /// Those edges, sorted, that do not serve for that name this chain: the SHA-256 (lower-case hex of the DER) of the leaf and
+    /// of each issuer. Further certificates after them, such as a root, are no difference. Empty when all do.
+    pub async fn behind(&self, name: &DomainName, chain: &[String]) -> Vec<EdgeBehind> {
+        self.compared(name, chain).await.into_iter().map(|(behind, _)| behind).collect()
+    }
+
+    /// Like [`Self::behind`], without those that gave no answer: of edges that served the chain once.
+    pub async fn fallen_back(&self, name: &DomainName, chain: &[String]) -> Vec<EdgeBehind> {
+        let compared = self.compared(name, chain).await.into_iter();
+        compared.filter(|(_, is_silent)| !is_silent).map(|(behind, _)| behind).collect()
+    }
+
+    async fn compared(&self, name: &DomainName, chain: &[String]) -> Vec<(EdgeBehind, bool)> {
+        let asks: Vec<_> = self.addresses.iter().map(|edge| self.compare(edge, name, chain)).collect();
         let answers = stream::iter(asks).buffer_unordered(MOST_IN_FLIGHT);
         let mut behind: Vec<_> = answers.filter_map(future::ready).collect().await;
         behind.sort_unstable();
         behind
     }
 
-    async fn compare(&self, edge: &str, name: &DomainName, sha256: &str) -> Option<EdgeBehind> {
-        let asked = tokio::time::timeout(self.within, ask::leaf(edge, name, self.tls.clone()));
-        let shows = match asked.await {
-            Ok(Ok(leaf)) if leaf == sha256 => return None,
-            Ok(Ok(leaf)) => format!("another certificate (SHA-256 {leaf})"),
-            Ok(Err(shows)) => shows,
-            Err(_) => ask::NO_ANSWER_IN_TIME.to_owned(),
+    /// What an edge shows instead of the chain, and whether that is no answer.
+    async fn compare(&self, edge: &str, name: &DomainName, chain: &[String]) -> Option<(EdgeBehind, bool)> {
+        let asked = tokio::time::timeout(self.within, ask::chain(edge, name, self.tls.clone()));
+        let no_chain = match asked.await {
+            Ok(Ok(shown)) if !chain.is_empty() && shown.starts_with(chain) => return None,
+            Ok(Ok(shown)) => NoChain { shows: difference(&shown, chain), is_silent: false },
+            Ok(Err(no_chain)) => no_chain,
+            Err(_) => NoChain::silent(ask::NO_ANSWER_IN_TIME.to_owned()),
         };
-        let edge = edge.to_owned();
-        Some(EdgeBehind { edge, shows })
+        let NoChain { shows, is_silent } = no_chain;
+        Some((EdgeBehind { edge: edge.to_owned(), shows }, is_silent))
+    }
+}
+
+fn difference(shown: &[String], chain: &[String]) -> String {
+    match (shown.first(), chain.first()) {
+        (Some(leaf), Some(expected)) if leaf == expected && chain.starts_with(shown) => {
+            "the right certificate without its intermediate".to_owned()
+        }
+        (Some(leaf), Some(expected)) if leaf == expected => {
+            "the right certificate with other intermediates".to_owned()
+        }
+        (Some(leaf), _) => format!("another certificate (SHA-256 {leaf})"),
+        (None, _) => "no certificate for the name".to_owned(),
     }
 }
 
@@ -151,7 +177,7 @@ mod tests {
         let edges = Edges::new(Vec::new()).unwrap();
         assert!(edges.is_off());
         let name = DomainName::parse("shop.example.com").unwrap();
-        assert_eq!(edges.behind(&name, "").await, []);
+        assert_eq!(edges.behind(&name, &[]).await, []);
         assert!(!Edges::new(vec!["edge:443".to_owned()]).unwrap().is_off());
     }
 }

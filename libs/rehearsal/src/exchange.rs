@@ -19,8 +19,6 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::failure::Failure;
 use crate::target::Target;
 
-/// A key authorization has 66 to 87 bytes (RFC 8555 section 8.1); Let's Encrypt reads this much.
-const MOST_BODY_BYTES: usize = 128;
 const MOST_HEAD_BYTES: usize = 16 * 1024;
 const MOST_HEADERS: usize = 100;
 /// The only ones that a CA may follow (CA/Browser Forum Baseline Requirements section 3.2.2.4.19): not 303.
@@ -38,24 +36,26 @@ pub(crate) enum Answer {
     Redirect(HeaderValue),
 }
 
-/// Asks for the target over a connection to its host.
+/// Asks for the target over a connection to its host, and reads a body of at most so many bytes.
 pub(crate) async fn ask(
     stream: TcpStream,
     target: &Target,
     tls: &Arc<ClientConfig>,
+    most_bytes: usize,
 ) -> Result<Answer, Failure> {
     if !target.is_https() {
-        return get(stream, target).await;
+        return get(stream, target, most_bytes).await;
     }
     let name = ServerName::DnsName(target.host().clone());
     let stream = TlsConnector::from(tls.clone()).connect(name, stream).await;
     let stream = stream.map_err(|_| Failure::site("the TLS handshake failed"))?;
-    get(stream, target).await
+    get(stream, target, most_bytes).await
 }
 
 async fn get(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     target: &Target,
+    most_bytes: usize,
 ) -> Result<Answer, Failure> {
     let request = Request::get(target.path_and_query())
         .header(HOST, target.authority())
@@ -74,10 +74,10 @@ async fn get(
     // Ends with this function, however that ends.
     let _connection = AbortOnDropHandle::new(tokio::spawn(connection));
     let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
-    read(response).await
+    read(response, most_bytes).await
 }
 
-async fn read(response: Response<Incoming>) -> Result<Answer, Failure> {
+async fn read(response: Response<Incoming>, most_bytes: usize) -> Result<Answer, Failure> {
     let status = response.status();
     if REDIRECTS.contains(&status) {
         let location = response.headers().get(LOCATION).cloned();
@@ -91,10 +91,10 @@ async fn read(response: Response<Incoming>) -> Result<Answer, Failure> {
     if status != StatusCode::OK {
         return Err(Failure::Site(format!("the answer was {}", status.as_str())));
     }
-    match Limited::new(response.into_body(), MOST_BODY_BYTES).collect().await {
+    match Limited::new(response.into_body(), most_bytes).collect().await {
         Ok(body) => Ok(Answer::Body(body.to_bytes())),
         Err(error) if error.is::<LengthLimitError>() => {
-            Err(Failure::Site(format!("another body came back (over {MOST_BODY_BYTES} bytes)")))
+            Err(Failure::Site(format!("another body came back (over {most_bytes} bytes)")))
         }
         Err(_) => Err(Failure::site("the answer broke off")),
     }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use dns::Nameservers;
-use domain::DomainName;
+use domain::{DomainName, one_line};
 use rustls::ClientConfig;
 
 use crate::connect::{NoRoute, Route};
@@ -17,7 +18,11 @@ use crate::{Options, RehearsalError, Rehearsed, tls};
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const FETCH_WITHIN: Duration = Duration::from_secs(10);
+/// Of what is told of a failure.
+const MOST_CHARACTERS: usize = 200;
 const MOST_REDIRECTS: usize = 10;
+/// A key authorization has 66 to 87 bytes (RFC 8555 section 8.1); Let's Encrypt reads this much.
+const MOST_PROBE_BYTES: usize = 128;
 
 /// Fetches probes. Cheap to share.
 #[derive(Clone, Debug)]
@@ -105,16 +110,50 @@ impl Rehearsal {
         expected: &str,
         patience: &mut Patience,
     ) -> Result<Option<Target>, Failure> {
+        match self.answer(nameservers, target, MOST_PROBE_BYTES, patience).await? {
+            Answer::Body(body) => compare(&body, expected).map(|()| None),
+            Answer::Redirect(location) => target.redirected(&location, self.http_port).map(Some),
+        }
+    }
+}
+
+impl Rehearsal {
+    async fn answer(
+        &self,
+        nameservers: &Nameservers,
+        target: &Target,
+        most_bytes: usize,
+        patience: &mut Patience,
+    ) -> Result<Answer, Failure> {
         let asking = nameservers.addresses(target.host().as_ref());
         let addresses = patience.with_dns(asking).await?;
         let route = Route::choose(&addresses, &self.reach).map_err(|none| no_route(&none, target))?;
         let exchange = async {
             let stream = route.connect(target.port(), self.connect_within).await?;
-            exchange::ask(stream, target, &self.tls).await
+            exchange::ask(stream, target, &self.tls, most_bytes).await
         };
-        match patience.with_site(exchange).await? {
-            Answer::Body(body) => compare(&body, expected).map(|()| None),
-            Answer::Redirect(location) => target.redirected(&location, self.http_port).map(Some),
+        patience.with_site(exchange).await
+    }
+
+    /// A document that is believed for its signature, such as a revocation list, from an `http://` URL that stands in a
+    /// certificate: anybody's, so it is fetched like a probe, from the internet alone. Redirects are not followed. Errors: why
+    /// not, as a part of a sentence.
+    pub async fn document(
+        &self,
+        nameservers: &Nameservers,
+        url: &str,
+        most_bytes: usize,
+    ) -> Result<Bytes, String> {
+        let told = |failure: Failure| match failure {
+            Failure::Site(found) | Failure::Ours(found) => one_line(&found, MOST_CHARACTERS),
+        };
+        let is_any_port = matches!(self.reach.within, Within::Anywhere);
+        let target = Target::document(url, self.http_port, is_any_port).map_err(told)?;
+        let mut patience = Patience::new(self.fetch_within);
+        match self.answer(nameservers, &target, most_bytes, &mut patience).await {
+            Ok(Answer::Body(body)) => Ok(body),
+            Ok(Answer::Redirect(_)) => Err("the answer is a redirect, which is not followed".to_owned()),
+            Err(failure) => Err(told(failure)),
         }
     }
 }

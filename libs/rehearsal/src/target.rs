@@ -38,6 +38,22 @@ impl Target {
         Ok(Self { url, host, port: http_port, is_first: true })
     }
 
+    /// A document's URL: http, the usual port, or any where addresses are not restricted.
+    pub(crate) fn document(url: &str, http_port: u16, is_any_port: bool) -> Result<Self, Failure> {
+        let no_url = || Failure::site("its URL cannot be used");
+        if url.len() > LONGEST_URL {
+            return Err(no_url());
+        }
+        let url = Url::parse(url).map_err(|_| no_url())?;
+        let is_plain = url.scheme() == "http" && url.username().is_empty() && url.password().is_none();
+        let port = url.port_or_known_default().filter(|port| is_any_port || [HTTP, http_port].contains(port));
+        let (true, Some(port)) = (is_plain, port) else {
+            return Err(no_url());
+        };
+        let host = host_of(&url).map_err(|_| no_url())?;
+        Ok(Self { url, host, port, is_first: true })
+    }
+
     /// Where a redirect from here leads.
     pub(crate) fn redirected(&self, location: &HeaderValue, http_port: u16) -> Result<Self, Failure> {
         if location.len() > LONGEST_URL {

@@ -10,13 +10,16 @@ use crate::{
 /// What customers point their domains at.
 pub const CDN_TARGET: &str = "cdn.example.net";
 
+/// Where the CA's revocation list is.
+const CRL_HOST: &str = "crl.sandbox.example";
+
 /// How a world starts. Addresses and wiring in the parts' options are overwritten where the parts depend on each
 /// other.
 #[derive(Clone)]
 pub struct WorldOptions {
     /// The CA's time.
     pub clock: Clock,
-    /// The CA; `dns`, `http_port`, `https_port` and `clock` are the world's.
+    /// The CA; `dns`, `http_port`, `https_port`, `crl_host` and `clock` are the world's.
     pub ca: CaOptions,
     /// C4.
     pub c4: C4Options,
@@ -55,6 +58,7 @@ impl World {
     pub async fn start(options: WorldOptions) -> Result<Self, SandboxError> {
         let dns = Dns::start(options.dns).await?;
         dns.control().set_a(CDN_TARGET, &[Ipv4Addr::LOCALHOST]);
+        dns.control().set_a(CRL_HOST, &[Ipv4Addr::LOCALHOST]);
         let c4 = C4::start(options.c4).await?;
         let edge = Edge::start(options.edge, c4.control()).await?;
         let ca = Ca::start(CaOptions {
@@ -62,6 +66,7 @@ impl World {
             http_port: edge.http_addr().port(),
             https_port: edge.https_addr().port(),
             clock: options.clock,
+            crl_host: Some(CRL_HOST.to_owned()),
             ..options.ca
         })
         .await?;

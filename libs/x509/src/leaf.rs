@@ -30,6 +30,12 @@ pub fn leaf_public_key_sha256(chain_pem: &str) -> Option<[u8; 32]> {
     Some(public_key_sha256(leaf.public_key().raw))
 }
 
+/// Lower-case hex SHA-256 of each certificate of a PEM chain, as far as it can be read.
+pub fn chain_sha256(chain_pem: &str) -> Vec<String> {
+    let ders = CertificateDer::pem_slice_iter(chain_pem.as_bytes()).map_while(Result::ok);
+    ders.map(|der| hex::encode(digest(&SHA256, &der))).collect()
+}
+
 /// The public key (SubjectPublicKeyInfo, DER) of a certificate signing request (PKCS #10, DER).
 pub fn csr_public_key(csr: &[u8]) -> Option<Vec<u8>> {
     let (_, csr) = X509CertificationRequest::from_der(csr).ok()?;

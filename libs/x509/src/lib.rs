@@ -12,6 +12,7 @@
 mod blocks;
 mod bundle;
 mod chain;
+mod crl;
 mod delivered;
 mod der;
 mod files;
@@ -27,11 +28,13 @@ mod private_key;
 mod trust;
 mod warning;
 
+pub use crl::{CrlError, RevocationList, crl_urls};
 pub use delivered::{Delivered, DeliveredError, check_delivered};
 pub use files::{ServerIdentity, only_certificates, server_identity};
 pub use kind::FileKind;
 pub use leaf::{
-    NO_END, alternative_names, csr_public_key, csr_public_key_sha256, leaf_public_key_sha256, not_after,
+    NO_END, alternative_names, chain_sha256, csr_public_key, csr_public_key_sha256, leaf_public_key_sha256,
+    not_after,
 };
 pub use pasted::{Pasted, PastedFiles, check_files, check_pasted};
 pub use pasted_error::{Field, LockedKind, PastedError};

@@ -19,6 +19,12 @@ pub(crate) use self::withheld::{Shown, Withheld};
 /// First comparison after an upload: whatever overwrites it by mistake does so soon.
 const FIRST_COMPARISON_DELAY: SignedDuration = SignedDuration::from_mins(5);
 const COMPARISON_INTERVAL: SignedDuration = SignedDuration::from_hours(24);
+/// A CA that revokes what it has just issued tells nobody sooner.
+const FRESH_FOR: SignedDuration = SignedDuration::from_hours(1);
+/// For a revocation list, before an upload goes without: within a minute.
+const ATTEMPTS_AT_LIST: u32 = 3;
+/// While the guard after a restore is up.
+pub(crate) const GUARDED_DELAY: SignedDuration = SignedDuration::from_mins(1);
 /// A new certificate's CA is first asked when to renew it after this, and up to the spread (seconds) later.
 const FIRST_QUESTION_DELAY: SignedDuration = SignedDuration::from_hours(1);
 pub(crate) const FIRST_QUESTION_SPREAD: u64 = 5 * 3600;
@@ -48,9 +54,16 @@ impl Task {
         self.is_live || self.certificate.summary.source == Source::C4
     }
 
-    /// Whether the edges are asked before it counts as live; `sent` if this run put it at C4.
-    pub(crate) fn needs_edges(&self, sent: bool) -> bool {
-        sent || !self.is_live || self.is_failing
+    /// Whether the edges are asked until all of them serve it. Of a live one they are asked once a comparison has found one
+    /// that does not.
+    pub(crate) fn is_verified_at_edges(&self) -> bool {
+        !self.is_live || self.is_failing || self.domain.activity == Activity::VerifyingEdges
+    }
+
+    /// SHA-256 of the leaf and of each issuer, as servers show them.
+    pub(crate) fn shown_chain(&self) -> Vec<String> {
+        let issuers = x509::chain_sha256(&self.certificate.chain_pem).into_iter().skip(1);
+        std::iter::once(self.sha256().to_owned()).chain(issuers).collect()
     }
 
     fn entry(&self, kind: HistoryKind, message: String) -> Entry<'static> {
@@ -86,6 +99,32 @@ impl Decider<'_> {
             .then(|| LastStep::postponed(self.lease, self.next(self.lease.work.cause, Some(usable_at))))
     }
 
+    /// Whether the CA may have revoked it without a trace here: it is not fresh, as after a restore, a roll back, or a long
+    /// absence at C4.
+    pub(crate) fn is_in_doubt(&self, certificate: &Certificate) -> bool {
+        self.now.duration_since(certificate.created_at) >= FRESH_FOR
+    }
+
+    /// Whether it is uploaded although the CA's list cannot be had: C4 holds nothing of use, and the list was asked for often
+    /// enough. A visitor without any certificate is worse off than one with a certificate that is most likely good.
+    pub(crate) fn goes_unvouched(&self, shown: &Shown) -> bool {
+        let is_served = shown.certificate.as_ref().is_some_and(|held| self.now < held.not_after);
+        !is_served && self.lease.work.attempts >= ATTEMPTS_AT_LIST
+    }
+
+    /// The CA's list cannot be had: it is asked for again.
+    pub(crate) fn unvouched(&self) -> LastStep {
+        let attempts = self.lease.work.attempts + 1;
+        let due_at = Retry::CouldNotAsk.due(attempts, self.now);
+        LastStep::postponed(self.lease, Work { attempts, ..self.next(self.lease.work.cause, due_at) })
+    }
+
+    /// What would be sent waits until the guard after a restore is down.
+    pub(crate) fn guarded(&self) -> LastStep {
+        let due_at = Some(self.now + GUARDED_DELAY);
+        LastStep::postponed(self.lease, self.next(self.lease.work.cause, due_at))
+    }
+
     /// A certificate that ended, or that is to be revoked, is of no use. If C4 never took it, the next one is ordered, or
     /// the customer must paste one, and what is live goes on being compared.
     pub(crate) fn of_no_use(&self, domain: &Domain, certificate: &Certificate) -> Decided<LastStep> {
@@ -111,10 +150,18 @@ impl Decider<'_> {
     }
 
     /// An upload is about to be sent.
-    pub(crate) fn intent(&self, domain: &Domain, task: &Task, shown: Option<&str>) -> Decided<Step> {
+    pub(crate) fn intent(
+        &self,
+        domain: &Domain,
+        task: &Task,
+        shown: Option<&str>,
+        fallen_back: Option<&EdgesBehind>,
+    ) -> Decided<Step> {
         let entry = (task.is_live && !task.is_failing).then(|| {
-            let shown = described(shown);
-            let message = format!("C4 holds {shown} instead of the live one.");
+            let message = match fallen_back {
+                Some(behind) => format!("Edges serve something else than the live certificate: {behind}."),
+                None => format!("C4 holds {} instead of the live one.", described(shown)),
+            };
             task.entry(HistoryKind::DifferenceFound, message)
         });
         let numbered = if task.is_live { domain.uploading_again() } else { domain.uploading() };

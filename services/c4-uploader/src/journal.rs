@@ -6,10 +6,11 @@
 use std::time::Duration;
 
 use c4::C4Certificate;
-use domain::{Domain, EdgesBehind, InvalidTransition, Lease, Pause};
+use domain::{Domain, EdgesBehind, InvalidTransition, Lease, Pause, RevocationReason, RevocationState};
 use runtime::{Context, JobError};
-use store::{Finished, LastStep, Step, StoreError};
+use store::{Certificate, Finished, LastStep, Revocation, Step, StoreError};
 
+use crate::ACTOR;
 use crate::decide::{Decider, FIRST_QUESTION_SPREAD, Shown, Task, UploadError, Withheld, is_live};
 
 /// The journal of one upload.
@@ -60,8 +61,7 @@ impl<'a> Journal<'a> {
         let is_live = is_live(&domain, certificate.id());
         let is_of_no_use = certificate.withdrawn && !is_live;
         if is_of_no_use || certificate.summary.not_after <= self.context.clock.now() {
-            let of_no_use = |decider: &Decider<'_>, domain: &Domain| decider.of_no_use(domain, &certificate);
-            return self.ended(&domain, of_no_use).await.map(Taken::Needless);
+            return self.of_no_use(&domain, &certificate).await.map(Taken::Needless);
         }
         if !is_live && let Some(later) = self.decider().usable_later(&certificate) {
             tracing::info!(certificate.id = %certificate.id(), "it cannot be used yet");
@@ -71,9 +71,64 @@ impl<'a> Journal<'a> {
         Ok(Taken::Yes(Task { domain, certificate, sealed_key, is_live, is_failing, is_https_on: None }))
     }
 
+    /// It ended, or is revoked or to be.
+    pub(crate) async fn of_no_use(
+        &self,
+        domain: &Domain,
+        certificate: &Certificate,
+    ) -> Result<Finished, JobError> {
+        let of_no_use = |decider: &Decider<'_>, domain: &Domain| decider.of_no_use(domain, certificate);
+        self.ended(domain, of_no_use).await
+    }
+
+    /// Its CA has revoked it, which was not known here: it is never put back.
+    pub(crate) async fn note_revoked(
+        &self,
+        task: &mut Task,
+        reason: RevocationReason,
+    ) -> Result<(), JobError> {
+        let (id, now) = (task.certificate.id(), self.context.clock.now());
+        let mut tx = self.context.store.begin("upload_revoked").await?;
+        if tx.revocation(id).await?.is_none_or(|known| known.state != RevocationState::Revoked) {
+            tx.put_revocation(&Revocation {
+                certificate: id,
+                name: self.lease.work.name.clone(),
+                reason,
+                state: RevocationState::Asked,
+                requested_by: ACTOR.to_owned(),
+                requested_at: now,
+                waits_until: now,
+                waiting_for: String::new(),
+            })
+            .await?;
+            tx.end_revocation(id, RevocationState::Revoked).await?;
+        }
+        tx.commit().await?;
+        task.certificate.withdrawn = true;
+        tracing::warn!(certificate.id = %id, reason = %reason, "revoked by its CA, which was not known here");
+        Ok(())
+    }
+
+    /// Whether its CA has revoked it cannot be found out.
+    pub(crate) async fn unvouched(&self, task: &Task, detail: &str) -> Result<Finished, JobError> {
+        metrics::counter!("ssl_manager_uploads_total", "result" => "withheld").increment(1);
+        tracing::warn!(
+            certificate.id = %task.certificate.id(),
+            detail,
+            "not uploaded yet: its CA's revocation list cannot be had; it is asked for again"
+        );
+        self.end(&self.decider().unvouched()).await
+    }
+
     /// That an upload is about to be sent; returns its revision.
-    pub(crate) async fn intent(&self, task: &mut Task, shown: Option<&str>) -> Result<Taken<i64>, JobError> {
-        let intent = |decider: &Decider<'_>, domain: &Domain| decider.intent(domain, task, shown);
+    pub(crate) async fn intent(
+        &self,
+        task: &mut Task,
+        shown: Option<&str>,
+        fallen_back: Option<&EdgesBehind>,
+    ) -> Result<Taken<i64>, JobError> {
+        let intent =
+            |decider: &Decider<'_>, domain: &Domain| decider.intent(domain, task, shown, fallen_back);
         let taken = self.kept(&task.domain, intent).await?;
         Ok(raised(task, taken))
     }
@@ -129,6 +184,12 @@ impl<'a> Journal<'a> {
         metrics::counter!("ssl_manager_uploads_total", "result" => "withheld").increment(1);
         tracing::warn!(certificate.id = %task.certificate.id(), ?why, "not uploaded");
         Ok(finished)
+    }
+
+    /// Nothing is sent now, because the database is older than C4.
+    pub(crate) async fn guarded(&self) -> Result<Finished, JobError> {
+        tracing::info!("kept back: the guard after a restore is up");
+        self.end(&self.decider().guarded()).await
     }
 
     /// C4 does not know the domain.

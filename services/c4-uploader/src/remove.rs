@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use runtime::{JobError, checkpoint};
 use store::{Entry, Finished, StoreError, Tx};
 
+use crate::decide::GUARDED_DELAY;
 use crate::journal::Taken;
 use crate::upload::described;
 use crate::{ACTOR, Uploader};
@@ -30,6 +31,9 @@ impl<'a> Removal<'a> {
     }
 
     pub(crate) async fn run(&self) -> Result<Finished, JobError> {
+        if !self.uploader.guard.may_send().await? {
+            return self.guarded().await;
+        }
         let domain = match self.intent(Domain::uploading).await? {
             Taken::Yes(domain) => domain,
             Taken::Needless(finished) => return Ok(finished),
@@ -58,6 +62,17 @@ impl<'a> Removal<'a> {
         let finished = self.removed(told).await?;
         checkpoint("remove-stored").await;
         Ok(finished)
+    }
+
+    /// Nothing is sent now, because the database is older than C4.
+    async fn guarded(&self) -> Result<Finished, JobError> {
+        let tx = match self.open("remove_guarded").await? {
+            Taken::Yes((tx, _)) => tx,
+            Taken::Needless(finished) => return Ok(finished),
+        };
+        let next = Work { due_at: Some(self.now() + GUARDED_DELAY), ..self.lease.work.clone() };
+        tracing::info!("kept back: the guard after a restore is up");
+        Ok(tx.end(self.lease, Some(&next)).await?)
     }
 
     /// What C4 holds, that has seen a higher revision than is stored here.

@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 use crate::Uploader;
 use crate::decide::{Shown, Task, UploadError, Withheld};
 use crate::journal::{Journal, Taken};
+use crate::revocation::Verdict;
 
 /// Pauses between the quick attempts.
 const QUICK_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
@@ -39,6 +40,12 @@ enum Attempt {
     Unknown,
     /// The comparison got no answer.
     NotCompared { retry_after: Option<Duration> },
+    /// The guard after a restore is up.
+    Guarded,
+    /// Whether its CA has revoked it cannot be found out.
+    Unvouched { detail: String },
+    /// It was never live, and its CA has revoked it.
+    OfNoUse,
     /// It must not be sent.
     Withheld(Withheld, Box<Shown>),
     /// Nothing may be sent to C4.
@@ -75,6 +82,9 @@ impl<'a> Upload<'a> {
             Attempt::Live { sent } => self.served(&task, sent).await?,
             Attempt::Unknown => self.journal.unknown(&task).await?,
             Attempt::NotCompared { retry_after } => self.journal.not_compared(&task, retry_after).await?,
+            Attempt::Guarded => self.journal.guarded().await?,
+            Attempt::Unvouched { detail } => self.journal.unvouched(&task, &detail).await?,
+            Attempt::OfNoUse => self.journal.of_no_use(&task.domain, &task.certificate).await?,
             Attempt::Withheld(why, shown) => self.journal.withheld(&task, why, &shown).await?,
             Attempt::NotSent(Closed::Paused(pause)) => self.journal.paused(&task, *pause).await?,
             Attempt::NotSent(Closed::Unknown(why)) => return Err(StoreError::away(why).into()),
@@ -87,8 +97,8 @@ impl<'a> Upload<'a> {
 
     /// C4 shows it; where edges are verified, they have to serve it before it counts as live.
     async fn served(&self, task: &Task, sent: bool) -> Result<Finished, JobError> {
-        if task.needs_edges(sent) {
-            let behind = self.uploader.edges.behind(self.name, task.sha256()).await;
+        if sent || task.is_verified_at_edges() {
+            let behind = self.uploader.edges.behind(self.name, &task.shown_chain()).await;
             if !behind.is_empty() {
                 let behind = EdgesBehind::new(behind, self.uploader.edges.count());
                 return self.journal.not_served(task, &behind).await;
@@ -132,12 +142,24 @@ impl<'a> Upload<'a> {
             }
             Err(error) => return Ok(error.into()),
         };
+        let mut fallen_back = None;
         if is_ours(shown.as_ref(), task) && (revision.is_some() || task.is_told_by_leaf()) {
-            return Ok(Attempt::Live { sent: revision.is_some() });
+            fallen_back = self.fallen_back(task, revision.is_some()).await;
+            if fallen_back.is_none() {
+                return Ok(Attempt::Live { sent: revision.is_some() });
+            }
         }
         let shown = self.journal.shown(shown).await?;
         if let Some(why) = self.journal.decider().withholds(task, &shown) {
             return Ok(Attempt::Withheld(why, Box::new(shown)));
+        }
+        if !self.uploader.guard.may_send().await? {
+            return Ok(Attempt::Guarded);
+        }
+        if revision.is_none()
+            && let Some(ended) = self.revoked(task, &shown).await?
+        {
+            return Ok(ended);
         }
         let key = match self.unsealed(task).await {
             Ok(key) => key,
@@ -147,7 +169,7 @@ impl<'a> Upload<'a> {
         };
         let current = match *revision {
             Some(revision) => revision,
-            None => match self.journal.intent(task, shown.sha256()).await? {
+            None => match self.journal.intent(task, shown.sha256(), fallen_back.as_ref()).await? {
                 Taken::Yes(first) => first,
                 Taken::Needless(finished) => return Ok(Attempt::Needless(finished)),
             },
@@ -178,6 +200,42 @@ impl<'a> Upload<'a> {
     /// What C4 shows for the name.
     async fn known(&self) -> Result<C4Domain, C4Error> {
         self.uploader.c4.domain(self.name).await?.ok_or(C4Error::UnknownDomain)
+    }
+
+    /// Edges that serve something else than the live certificate, which C4 shows; silent ones say nothing. Not while they are
+    /// given time to follow.
+    async fn fallen_back(&self, task: &Task, sent: bool) -> Option<EdgesBehind> {
+        if sent || task.is_verified_at_edges() {
+            return None;
+        }
+        let edges = &self.uploader.edges;
+        let behind = edges.fallen_back(self.name, &task.shown_chain()).await;
+        (!behind.is_empty()).then(|| EdgesBehind::new(behind, edges.count()))
+    }
+
+    /// How the attempt ends if the CA has revoked a certificate that is not fresh, or does not say.
+    async fn revoked(&self, task: &mut Task, shown: &Shown) -> Result<Option<Attempt>, JobError> {
+        let decider = self.journal.decider();
+        if !decider.is_in_doubt(&task.certificate) {
+            return Ok(None);
+        }
+        match self.uploader.revocations.verdict(&task.certificate.chain_pem, decider.now).await {
+            Verdict::NotRevoked => Ok(None),
+            Verdict::Revoked(reason) => {
+                self.journal.note_revoked(task, reason).await?;
+                let shown = Box::new(shown.clone());
+                let withheld = Attempt::Withheld(Withheld::Revoked, shown);
+                Ok(Some(if task.is_live { withheld } else { Attempt::OfNoUse }))
+            }
+            Verdict::Unknown(detail) if decider.goes_unvouched(shown) => {
+                tracing::warn!(
+                    detail,
+                    "uploaded without its CA's revocation list, because C4 holds nothing of use"
+                );
+                Ok(None)
+            }
+            Verdict::Unknown(detail) => Ok(Some(Attempt::Unvouched { detail })),
+        }
     }
 
     async fn unsealed(&self, task: &Task) -> Result<Zeroizing<String>, SealError> {

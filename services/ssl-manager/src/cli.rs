@@ -17,6 +17,7 @@ pub(crate) use domain::{
 };
 
 use crate::account::AccountCommand;
+use crate::restore_command::RestoreCommand;
 use crate::user::UserCommand;
 
 /// Exit code of bad usage and bad configuration (sysexits' `EX_USAGE`).
@@ -149,6 +150,11 @@ pub(crate) enum Command {
     Audit {
         #[command(subcommand)]
         command: AuditCommand,
+    },
+    /// After a restore from a backup: what C4 holds beside what is in the database; works on the database directly
+    Restore {
+        #[command(subcommand)]
+        command: RestoreCommand,
     },
     /// Domains, through the API
     Domain {

@@ -14,7 +14,9 @@ use store::{Rights, StoreError};
 use crate::cli::{Cli, Command, DbCommand, EXIT_USAGE, Output};
 use crate::output::{complain, print_done, write_out};
 use crate::run::{RunError, roles};
-use crate::{account, audit_command, backend, client, config_command, health, keys, token, user};
+use crate::{
+    account, audit_command, backend, client, config_command, health, keys, restore_command, token, user,
+};
 
 /// Why a command did not do what it was asked to.
 #[derive(Debug)]
@@ -113,6 +115,9 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Account { command } => account::run(command, &Config::read(file)?, cli.global.output).await,
         Command::Audit { command } => {
             audit_command::run(command, &Config::read(file)?, cli.global.output).await
+        }
+        Command::Restore { command } => {
+            restore_command::run(command, &Config::read(file)?, cli.global.output).await
         }
         Command::Domain { command } => client::run(command, &cli.global).await,
         Command::Man { folder } => man(folder, cli.global.output),

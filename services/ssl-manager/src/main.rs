@@ -15,6 +15,7 @@ mod live_check;
 mod memory;
 mod output;
 mod passwords;
+mod restore_command;
 mod run;
 #[cfg(feature = "sandbox")]
 mod sandbox_command;

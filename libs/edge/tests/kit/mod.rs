@@ -42,6 +42,13 @@ impl Pair {
         self.certified_with_the_key_of(self)
     }
 
+    /// With these after it.
+    pub(crate) fn certified_with(&self, others: &[&Self]) -> CertifiedKey {
+        let mut certified = self.certified();
+        certified.cert.extend(others.iter().map(|other| CertificateDer::clone(other.certificate.der())));
+        certified
+    }
+
     pub(crate) fn certified_with_the_key_of(&self, other: &Self) -> CertifiedKey {
         let key = PrivatePkcs8KeyDer::from(other.key.serialize_der());
         let key = any_supported_type(&key.into()).unwrap();

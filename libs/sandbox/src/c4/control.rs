@@ -99,6 +99,11 @@ impl C4Control {
         self.0.faults.known_as_unknown.store(on, Ordering::Relaxed);
     }
 
+    /// Does not have the call that lists domains, which the contract leaves open.
+    pub fn lists_nothing(&self, on: bool) {
+        self.0.faults.lists_nothing.store(on, Ordering::Relaxed);
+    }
+
     /// Makes a domain known, like that, when it is first asked for; none ends it.
     pub fn unknown_as_known(&self, domain: Option<C4Domain>) {
         *write(&self.0.faults.unknown_as) = domain;

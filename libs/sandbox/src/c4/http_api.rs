@@ -10,10 +10,13 @@ use http::{HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::admin;
-use super::certificate::Upload;
+use super::certificate::{StoredCertificate, Upload};
 use super::state::{Outcome, State};
 use crate::serve::{Dropped, Lost, Reply, Request, Service, empty, json};
 use crate::sync::read;
+
+/// Of a page of domains.
+const MOST_LISTED: usize = 1000;
 
 impl Service for State {
     async fn answer(self: Arc<Self>, request: Request) -> Result<Reply, Dropped> {
@@ -28,6 +31,9 @@ impl Service for State {
         }
         if self.admin && request.uri().path().starts_with("/sandbox/") {
             return Ok(admin::answer(&self, &request));
+        }
+        if request.uri().path() == "/v1/domains" && request.method() == Method::GET {
+            return Ok(list_domains(&self, &request));
         }
         let Some(path) = request.uri().path().strip_prefix("/v1/domains/") else {
             return Ok(empty(StatusCode::NOT_FOUND));
@@ -52,12 +58,32 @@ fn get_domain(state: &State, name: &str) -> Reply {
     let Some((domain, certificate)) = state.domain(name) else {
         return unknown(name);
     };
-    let certificate = certificate.map_or(Value::Null, |stored| {
-        json!({ "sha256": stored.sha256, "source": stored.source, "not_after": stored.not_after.to_string() })
-    });
+    let certificate = shown(certificate.as_deref());
     let domain =
         json!({ "name": name, "ports": domain.ports, "cname": domain.cname, "certificate": certificate });
     json(StatusCode::OK, &domain)
+}
+
+fn shown(certificate: Option<&StoredCertificate>) -> Value {
+    certificate.map_or(Value::Null, |stored| {
+        json!({ "sha256": stored.sha256, "source": stored.source, "not_after": stored.not_after.to_string() })
+    })
+}
+
+fn list_domains(state: &State, request: &Request) -> Reply {
+    if state.faults.lists_nothing.load(Ordering::Relaxed) {
+        return empty(StatusCode::NOT_FOUND);
+    }
+    let query = request.uri().query().unwrap_or_default();
+    let value = |key: &str| query.split('&').find_map(|pair| pair.strip_prefix(key)).unwrap_or_default();
+    let limit: usize = value("limit=").parse().unwrap_or(0).min(MOST_LISTED);
+    if limit == 0 {
+        return message(StatusCode::BAD_REQUEST, "limit is missing or not a positive number");
+    }
+    let page = state.after(value("after="), limit).into_iter();
+    let page: Vec<Value> =
+        page.map(|(name, stored)| json!({ "name": name, "certificate": shown(stored.as_deref()) })).collect();
+    json(StatusCode::OK, &json!({ "domains": page }))
 }
 
 fn put_certificate(state: &State, name: &str, request: &Request) -> Result<Reply, Dropped> {

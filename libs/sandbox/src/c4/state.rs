@@ -49,6 +49,8 @@ pub(super) struct Faults {
     pub(super) down: AtomicBool,
     pub(super) bare_404: AtomicBool,
     pub(super) known_as_unknown: AtomicBool,
+    /// It does not have the call that lists domains.
+    pub(super) lists_nothing: AtomicBool,
     pub(super) unknown_as: RwLock<Option<C4Domain>>,
     /// By name; none is all.
     pub(super) refusals: RwLock<HashMap<Option<String>, Refusal>>,
@@ -109,6 +111,16 @@ impl State {
         let mut names: Vec<_> = read(&self.domains).keys().cloned().collect();
         names.sort_unstable();
         names
+    }
+
+    /// Domains after a name, in order.
+    pub(super) fn after(&self, after: &str, limit: usize) -> Vec<(String, Option<Arc<StoredCertificate>>)> {
+        let domains = read(&self.domains);
+        let mut names: Vec<&String> = domains.keys().filter(|name| name.as_str() > after).collect();
+        names.sort_unstable();
+        names.truncate(limit);
+        let stored = |name: &String| domains[name].held.as_ref().map(|held| held.stored.clone());
+        names.into_iter().map(|name| (name.clone(), stored(name))).collect()
     }
 
     fn adopt(&self, name: &str) {

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use x509_parser::parse_x509_certificate;
 
 use super::ari;
+use super::crl::Listed;
 use super::issue::Leaf;
 use super::orders::{Order, OrderStatus};
 use super::problem::Problem;
@@ -226,6 +227,10 @@ pub(super) fn revoke_cert(state: &State, request: &Authentic) -> Result<Reply, P
         return Err(Problem::new("alreadyRevoked", StatusCode::BAD_REQUEST, detail));
     }
     fate.revoked_at = Some(state.now());
+    if let Some((serial, _)) = serial_and_authority(&der) {
+        let listed = Listed { serial, at: state.now(), reason: revocation.reason };
+        lock(&state.counters.listed).push(listed);
+    }
     lock(&state.counters.revoked).push(RevokedCertificate {
         names: certificate.names.clone(),
         sha256: crate::c4::sha256(&der),

@@ -80,6 +80,11 @@ impl CaControl {
         self.0.knobs.down.store(down, Ordering::Relaxed);
     }
 
+    /// Serves no revocation list.
+    pub fn crl_down(&self, down: bool) {
+        self.0.knobs.crl_down.store(down, Ordering::Relaxed);
+    }
+
     /// Answers 429 `rateLimited` to new orders of that domain, or of all; no wait ends it.
     pub fn rate_limit(&self, domain: Option<&str>, retry_after: Option<Duration>) {
         let domain = domain.map(str::to_ascii_lowercase);
@@ -208,6 +213,7 @@ impl CaControl {
 
 pub(super) struct Knobs {
     down: AtomicBool,
+    crl_down: AtomicBool,
     reject_percent: AtomicU8,
     redeemed: AtomicU64,
     expired_up_to: AtomicU64,
@@ -241,6 +247,7 @@ impl Knobs {
     ) -> Self {
         Self {
             down: AtomicBool::new(false),
+            crl_down: AtomicBool::new(false),
             reject_percent: AtomicU8::new(0),
             redeemed: AtomicU64::new(0),
             expired_up_to: AtomicU64::new(0),
@@ -261,6 +268,10 @@ impl Knobs {
             drops: Drops::default(),
             nonsense: Mutex::default(),
         }
+    }
+
+    pub(super) fn crl_is_down(&self) -> bool {
+        self.crl_down.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_down(&self) -> bool {

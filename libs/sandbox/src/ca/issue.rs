@@ -2,14 +2,15 @@
 //! speed; made at the start, gone at the end.
 
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use jiff::Timestamp;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer, DistinguishedName,
-    DnType, DnValue, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PublicKey, PublicKeyData,
-    SanType, SerialNumber, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertificateSigningRequestParams,
+    CertifiedIssuer, CrlDistributionPoint, DistinguishedName, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose, PublicKey, PublicKeyData, SanType, SerialNumber, date_time_ymd,
 };
 use rustls_pki_types::CertificateDer;
 
@@ -25,6 +26,8 @@ pub(super) struct Issuer {
     intermediate_pem: String,
     /// Of the intermediate, in base64url: the first half of a certificate's identifier (RFC 9773 section 4.1).
     key_identifier: String,
+    /// Where certificates say that the revocation list is; without, they say nothing.
+    crl_url: OnceLock<String>,
 }
 
 pub(super) struct Leaf {
@@ -45,7 +48,13 @@ impl Issuer {
         let key = KeyPair::generate()?;
         let key_identifier = BASE64_URL_SAFE_NO_PAD.encode(params.key_identifier(&key));
         let intermediate = CertifiedIssuer::signed_by(params, key, &root)?;
-        Ok(Self { root_pem: root.pem(), intermediate_pem: intermediate.pem(), intermediate, key_identifier })
+        Ok(Self {
+            root_pem: root.pem(),
+            intermediate_pem: intermediate.pem(),
+            intermediate,
+            key_identifier,
+            crl_url: OnceLock::new(),
+        })
     }
 
     pub(super) fn root_pem(&self) -> &str {
@@ -54,6 +63,15 @@ impl Issuer {
 
     pub(super) fn intermediate_pem(&self) -> &str {
         &self.intermediate_pem
+    }
+
+    /// The first call counts.
+    pub(super) fn set_crl_url(&self, url: String) {
+        let _ = self.crl_url.set(url);
+    }
+
+    pub(super) fn sign_list(&self, list: &CertificateRevocationListParams) -> Result<Vec<u8>, rcgen::Error> {
+        Ok(list.signed_by(&self.intermediate)?.der().to_vec())
     }
 
     pub(super) fn sign(
@@ -76,6 +94,9 @@ impl Issuer {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
+        if let Some(url) = self.crl_url.get() {
+            params.crl_distribution_points = vec![CrlDistributionPoint { uris: vec![url.clone()] }];
+        }
         Ok(Leaf {
             id: format!("{}.{}", self.key_identifier, BASE64_URL_SAFE_NO_PAD.encode(serial)),
             der: params.signed_by(key, &self.intermediate)?.der().clone(),
@@ -85,7 +106,7 @@ impl Issuer {
     }
 }
 
-fn since_epoch(moment: Timestamp) -> Duration {
+pub(super) fn since_epoch(moment: Timestamp) -> Duration {
     Duration::from_secs(moment.as_second().max(0).unsigned_abs())
 }
 

@@ -11,6 +11,7 @@ mod ari;
 mod authorizations;
 mod certificates;
 mod control;
+mod crl;
 mod directory;
 mod fetch;
 mod history;
@@ -36,6 +37,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 
 pub use self::control::CaControl;
+use self::crl::List;
 pub use self::history::{OrderBefore, PlacedOrder};
 pub use self::limits::{Limit, Limits};
 pub use self::oddities::UsRefusal;
@@ -71,6 +73,8 @@ pub struct CaOptions {
     pub caa_identities: Vec<String>,
     /// Whether a valid authorization serves the account's next orders too.
     pub reuse_authorizations: bool,
+    /// The name under which certificates say that the revocation list is served, by http on a free port; none serves none.
+    pub crl_host: Option<String>,
     /// Whether `/sandbox/control` steers it over HTTP.
     pub admin: bool,
     /// The CA's time. Delays and time-outs are real time.
@@ -92,6 +96,7 @@ impl Default for CaOptions {
             eab: HashMap::new(),
             caa_identities: vec!["sandbox.example".to_owned()],
             reuse_authorizations: true,
+            crl_host: None,
             admin: false,
             clock: system_clock(),
         }
@@ -199,16 +204,21 @@ pub struct Ca {
     server: Server,
     api_root_pem: String,
     state: Arc<State>,
+    _list: Option<Server>,
 }
 
 impl Ca {
     /// Makes keys and certificates, and listens.
     pub async fn start(options: CaOptions) -> Result<Self, SandboxError> {
         let identity = ApiIdentity::make("CA", &options.names)?;
-        let listen = options.listen;
+        let (listen, crl_host) = (options.listen, options.crl_host.clone());
         let state = Arc::new(State::new(options)?);
         let server = Server::start(listen, Some(identity.config), state.clone()).await?;
-        Ok(Self { server, api_root_pem: identity.root_pem, state })
+        let list = match crl_host {
+            Some(host) => Some(List::start(listen, &host, &state).await?),
+            None => None,
+        };
+        Ok(Self { server, api_root_pem: identity.root_pem, state, _list: list })
     }
 
     /// Where a client begins.

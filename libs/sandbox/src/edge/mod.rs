@@ -183,6 +183,11 @@ impl EdgeControl {
         self.certificates.serve_nothing(on);
     }
 
+    /// Serves leaves without their intermediates.
+    pub fn lose_intermediates(&self, on: bool) {
+        self.certificates.lose_intermediates(on);
+    }
+
     /// Answers 403 to requests for challenges, as a firewall would.
     pub fn block_challenges(&self, on: bool) {
         self.forwarder.block(on);

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 
 use http::StatusCode;
@@ -30,11 +31,12 @@ pub(super) struct Certificates {
     c4: C4Control,
     /// What is served whatever C4 holds: nothing, or what was served when the lag began.
     pinned: RwLock<Option<HashMap<String, Arc<CertifiedKey>>>>,
+    leaves_alone: AtomicBool,
 }
 
 impl Certificates {
     pub(super) fn new(c4: C4Control) -> Self {
-        Self { c4, pinned: RwLock::default() }
+        Self { c4, pinned: RwLock::default(), leaves_alone: AtomicBool::new(false) }
     }
 
     pub(super) fn lag(&self, on: bool) {
@@ -44,6 +46,10 @@ impl Certificates {
             (false, _) => *pinned = None,
             (true, true) => {}
         }
+    }
+
+    pub(super) fn lose_intermediates(&self, on: bool) {
+        self.leaves_alone.store(on, Ordering::Relaxed);
     }
 
     pub(super) fn serve_nothing(&self, on: bool) {
@@ -60,10 +66,16 @@ impl fmt::Debug for Certificates {
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, client_hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let name = client_hello.server_name()?.to_ascii_lowercase();
-        match &*read(&self.pinned) {
+        let served = match &*read(&self.pinned) {
             Some(served) => served.get(&name).cloned(),
             None => self.c4.0.key_for(&name),
+        }?;
+        if !self.leaves_alone.load(Ordering::Relaxed) {
+            return Some(served);
         }
+        let mut alone = CertifiedKey::clone(&served);
+        alone.cert.truncate(1);
+        Some(Arc::new(alone))
     }
 }
 

@@ -473,6 +473,20 @@ CREATE TABLE audit_mark (
 
 INSERT INTO audit_mark (sequence, hash, signed_at, mac) VALUES (0, decode(repeat('00', 32), 'hex'), 'epoch', '');
 
+-- One row: whether C4 showed that this database is older than what it holds, as after a restore from a backup. Raised and
+-- not released, it keeps every certificate from being sent until all names were compared, or an operator released it. The
+-- c4-uploader and `ssl-manager restore accept` write it.
+CREATE TABLE restore_guard (
+    raised_at   timestamptz,
+    -- The name of which C4 holds a newer certificate.
+    evidence    text        COLLATE "C" NOT NULL,
+    -- The comparison has got to this name.
+    compared_to text        COLLATE "C" NOT NULL,
+    released_at timestamptz
+);
+
+INSERT INTO restore_guard (evidence, compared_to) VALUES ('', '');
+
 -- Rows are names, for searches by a part of the name (trigrams). A trigger writes them.
 -- PostgreSQL: a table with a trigram index. It has the names on the list only, because searches count its rows. It is
 -- no index on `domains` itself: each change of a row there would change it, too.

@@ -488,6 +488,20 @@ CREATE TABLE audit_mark (
 
 INSERT INTO audit_mark (sequence, hash, signed_at, mac) VALUES (0, zeroblob(32), 0, zeroblob(0));
 
+-- One row: whether C4 showed that this database is older than what it holds, as after a restore from a backup. Raised and
+-- not released, it keeps every certificate from being sent until all names were compared, or an operator released it. The
+-- c4-uploader and `ssl-manager restore accept` write it.
+CREATE TABLE restore_guard (
+    raised_at   INTEGER,
+    -- The name of which C4 holds a newer certificate.
+    evidence    TEXT    NOT NULL,
+    -- The comparison has got to this name.
+    compared_to TEXT    NOT NULL,
+    released_at INTEGER
+) STRICT;
+
+INSERT INTO restore_guard (evidence, compared_to) VALUES ('', '');
+
 -- Rows are names, for searches by a part of the name (trigrams). A trigger writes them.
 -- SQLite: FTS5, because SQLite has no index on trigrams. It also has the deleted names, because it can find a row to
 -- delete by its number only. It is no index on `domains` itself: VACUUM may change the row numbers there.

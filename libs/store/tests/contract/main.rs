@@ -27,6 +27,7 @@ mod notes;
 mod orders;
 mod pauses;
 mod recheck;
+mod restore;
 mod retention;
 mod revocations;
 mod sealed;
@@ -176,6 +177,10 @@ cases! {
         a_recheck_takes_each_domain_once_a_day
         rechecks_at_once_take_distinct_domains
         missing_domains_are_counted_among_the_live;
+    restore:
+        the_guard_is_raised_once_and_released_once
+        what_is_due_first_of_live_names_is_sampled
+        a_comparison_is_due_at_once;
     retention:
         keys_of_deleted_names_are_destroyed
         an_abandoned_order_has_no_key_to_destroy

@@ -84,7 +84,7 @@ fn an_upload_makes_the_domain_live_and_plans_its_renewal() {
     let (lease, renewal) = (lease(2), Renewal::default());
     let decider = decider(&lease, &renewal);
     let task = task(&domain(), certificate(1));
-    let intent = decider.intent(&task.domain, &task, None).unwrap();
+    let intent = decider.intent(&task.domain, &task, None, None).unwrap();
     assert_eq!(intent.after.upload_revision, 1);
     assert_eq!((intent.after.activity, &intent.entry), (Activity::Uploading, &None));
 
@@ -138,7 +138,7 @@ fn a_difference_is_told_and_the_block_of_a_renewal_stays() {
     let blocked = live(1).blocked(reason.clone()).unwrap();
     let task = task(&blocked, certificate(1));
     let decider = decider(&lease, &renewal);
-    let intent = decider.intent(&blocked, &task, Some("00ff")).unwrap();
+    let intent = decider.intent(&blocked, &task, Some("00ff"), None).unwrap();
     let entry = intent.entry.unwrap();
     assert_eq!(entry.kind, HistoryKind::DifferenceFound);
     assert!(entry.message.contains("00ff"), "{}", entry.message);

@@ -27,7 +27,7 @@ pub(crate) struct Kit {
     pub(crate) c4: FakeC4,
     pub(crate) clock: Arc<JumpingClock>,
     pub(crate) store: Arc<Store>,
-    uploader: Arc<Uploader>,
+    pub(crate) uploader: Arc<Uploader>,
     next_certificate: Mutex<u128>,
     _folder: TempDir,
 }
@@ -80,6 +80,7 @@ impl Kit {
             listeners: Arc::default(),
         };
         let uploader = Arc::new(Uploader::new(context).unwrap());
+        uploader.guard.set_looked();
         Self { c4, clock, store, uploader, next_certificate: Mutex::new(1), _folder: folder }
     }
 

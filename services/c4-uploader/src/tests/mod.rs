@@ -6,6 +6,7 @@ mod kit;
 mod backwards;
 mod compares;
 mod edges;
+mod guards;
 mod pauses;
 mod removes;
 mod uploads;

@@ -51,6 +51,14 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("audit verify", &["ssl-manager audit verify --config ssl-manager.toml"]),
     ("audit list", &["ssl-manager audit list --subject shop.example.com --limit 20"]),
     (
+        "restore check",
+        &[
+            "ssl-manager restore check --config ssl-manager.toml",
+            "ssl-manager restore check --names names.txt --output json",
+        ],
+    ),
+    ("restore accept", &["ssl-manager restore accept --config ssl-manager.toml"]),
+    (
         "pause",
         &["ssl-manager pause c4 --reason 'edge maintenance'", "ssl-manager pause ca --issuer letsencrypt"],
     ),

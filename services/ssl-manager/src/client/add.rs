@@ -61,7 +61,8 @@ async fn one(client: &mut Client, name: &str, owner: &OwnerArgs, output: Output)
     show::print_domain(output, &added.domain.unwrap_or_default())
 }
 
-fn read(file: &Path) -> Result<String, Failure> {
+/// Text of a file, or of stdin for `-`.
+pub(crate) fn read(file: &Path) -> Result<String, Failure> {
     let cannot = |error: std::io::Error| Failure::usage(format!("cannot read {}: {error}", file.display()));
     let text = if file == Path::new(STDIN) {
         text_file::from_reader(std::io::stdin().lock(), MAX_BYTES)
@@ -71,7 +72,8 @@ fn read(file: &Path) -> Result<String, Failure> {
     Ok(text.map_err(cannot)?.to_string())
 }
 
-fn listed(text: &str) -> impl Iterator<Item = String> {
+/// The names in it, one a line.
+pub(crate) fn listed(text: &str) -> impl Iterator<Item = String> {
     let lines = text.lines().map(str::trim);
     lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(|line| host_of(line).to_owned())
 }
@@ -122,7 +124,7 @@ async fn many(
 }
 
 /// A bar on a terminal, nothing elsewhere.
-fn progress(length: usize) -> ProgressBar {
+pub(crate) fn progress(length: usize) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }

@@ -29,7 +29,7 @@ use crate::dispatch::Failure;
 use crate::output::print_done;
 use connect::{Client, connect};
 
-pub(crate) use add::AddArgs;
+pub(crate) use add::{AddArgs, listed as listed_names, progress, read as read_names};
 
 const PAGE: i32 = 1000;
 
