@@ -8,7 +8,7 @@ use std::time::Duration;
 use reqwest::Method;
 use sandbox::{World, WorldOptions};
 use serde_json::{Value, json};
-use tests::{Mode, Postgres, RabbitMq, SslManager, Surroundings, wait_for};
+use tests::{Answer, Mode, Postgres, RabbitMq, SslManager, Surroundings, wait_for};
 
 const LIMIT: Duration = Duration::from_mins(2);
 const NAME: &str = "shop.example.com";
@@ -101,12 +101,19 @@ async fn a_missing_right_in_the_database_is_named() {
     issues(&world, &mut manager, NAME).await;
 }
 
+/// As the owner of the tables, and at the broker as the API.
+fn check_live(manager: &SslManager) -> Answer {
+    let of_bus = ["SSL_MANAGER__BUS__URL", "SSL_MANAGER__BUS__ROOT_CERTIFICATE_FILE"];
+    let [url, root] = of_bus.map(|variable| manager.setting("api", variable));
+    manager.run_with(&["config", "check", "--live"], &[(of_bus[0], &url), (of_bus[1], &root)])
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_sealing_key_is_red_wherever_keys_are_opened_and_named_by_config_check() {
     let (world, mut manager) = scaled().await;
     manager.start().await;
     issues(&world, &mut manager, NAME).await;
-    let checked = manager.run(&["config", "check", "--live"], "");
+    let checked = check_live(&manager);
     assert_eq!(checked.code, 0, "{checked:?}");
     assert!(checked.stdout.contains("sealing-key: ok"), "{checked:?}");
     manager.process().terminate();
@@ -123,7 +130,7 @@ async fn a_wrong_sealing_key_is_red_wherever_keys_are_opened_and_named_by_config
     for role in ["scheduler", "challenge-responder"] {
         is_ready(&manager, role).await;
     }
-    let checked = manager.run(&["config", "check", "--live"], "");
+    let checked = check_live(&manager);
     assert_eq!((checked.code, checked.stdout.as_str()), (1, ""), "{checked:?}");
     assert!(checked.stderr.contains("sealing-key: the sealing key "), "{checked:?}");
     assert_eq!(checked.stderr.trim_end().lines().count(), 1, "{checked:?}");

@@ -183,7 +183,7 @@ impl Decider<'_> {
             let message = format!("Active at C4, valid until {ends}.");
             let entry = task.entry(HistoryKind::CertificateUploaded, message);
             let step = self.goes_live(step, domain, &task.certificate, entry)?;
-            if self.edges > 0 && task.needs_edges(sent) {
+            if self.edges > 0 && (sent || task.is_verified_at_edges()) {
                 step.and(Write::ServedByEdges(task.certificate.id(), self.edges))
             } else {
                 step

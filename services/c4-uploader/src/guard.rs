@@ -4,7 +4,7 @@
 //! put back from a backup some of that work was done since, and C4 shows what came of it: a certificate that ends later and
 //! is not stored here. One such name raises the guard, in the store, for every copy. Then all names are compared; those
 //! that differ are dealt with one by one (`decide/withheld.rs`), which takes over what C4 holds or orders anew. Once the
-//! last name was compared, or an operator has run `ssl-manager restore accept`, the guard is released (ADR 0024).
+//! last name was compared, or an operator has run `ssl-manager restore accept`, the guard is released (ADR 0026).
 //!
 //! Orders and renewals go on meanwhile: what they issue waits here.
 
