@@ -8,7 +8,7 @@ use tonic::Code;
 
 use crate::wait_for;
 
-const ADDED_WITHIN: Duration = Duration::from_secs(30);
+const ADDED_WITHIN: Duration = Duration::from_secs(90);
 
 /// A client of the API.
 #[derive(Clone)]

@@ -242,7 +242,7 @@ pub enum Reason {
 
 impl Reason {
     /// The codes of all reasons.
-    pub const CODES: [&str; 25] = [
+    pub const CODES: [&str; 26] = [
         "not_pointed",
         "wrong_aaaa",
         "https_off",

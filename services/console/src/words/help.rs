@@ -58,5 +58,6 @@ pub(crate) fn may(action: Action) -> &'static str {
         Action::Operate => "add, generate, paste, recheck, roll back and delete",
         Action::ReadKey => "download private keys",
         Action::Revoke => "revoke certificates",
+        Action::Pause => "pause requests to the CAs and to C4",
     }
 }
