@@ -104,15 +104,15 @@ const SQLITE_ONLY: &[Difference] = &[
     ),
     (
         "There is no function reverse() for an index of names by their end.",
-        &["domains column 34: reversed TEXT NOT NULL", "domains index domains_by_end (reversed) WHERE"],
+        &["domains column 36: reversed TEXT NOT NULL", "domains index domains_by_end (reversed) WHERE"],
     ),
     (
         "The triggers of the tallies need them; on PostgreSQL computed columns take space, and a function does it.",
         &[
-            "domains column 35: is_renewal_blocked INTEGER NOT NULL GENERATED",
-            "domains column 36: is_waiting_for_budget INTEGER NOT NULL GENERATED",
-            "domains column 37: reason_code TEXT GENERATED",
-            "domains column 38: end_hour INTEGER GENERATED",
+            "domains column 37: is_renewal_blocked INTEGER NOT NULL GENERATED",
+            "domains column 38: is_waiting_for_budget INTEGER NOT NULL GENERATED",
+            "domains column 39: reason_code TEXT GENERATED",
+            "domains column 40: end_hour INTEGER GENERATED",
         ],
     ),
     (
@@ -135,7 +135,7 @@ const POSTGRES_ONLY: &[Difference] = &[
         &[
             "table numbered",
             "numbered column 1: position INTEGER NOT NULL",
-            "domains column 31: position INTEGER",
+            "domains column 33: position INTEGER",
             "domains index domains_unnumbered (changed_at) WHERE",
         ],
     ),

@@ -192,6 +192,7 @@ async fn roles_see_what_they_need_and_nothing_else() {
                     "buckets",
                     "domains",
                     "messages",
+                    "midnights",
                     "rechecked_days",
                     "reservations",
                     "schema_compatibility",

@@ -153,7 +153,8 @@ impl Row {
 
 /// Who must act, and on what; where no action is needed, what is going on.
 fn doing(domain: &v1::Domain, zone: &Zone, now: Timestamp) -> (&'static str, String) {
-    let actor = domain.reason.as_ref().map_or("", |reason| words::who(&reason.who));
+    let acts = domain.reason.as_ref().filter(|reason| !reason.who.is_empty());
+    let actor = acts.map_or("", |reason| words::who(&reason.who));
     (actor, words::in_short(domain, zone, now))
 }
 

@@ -51,6 +51,7 @@ pub(crate) fn who(who: &str) -> &'static str {
         "customer" => "Customer",
         "cdn_operator" => "CDN operator",
         "ca" => "Certificate authority",
+        "" => "Nobody",
         _ => "SSL Manager",
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bus_embedded::EmbeddedBus;
 use domain::{
-    Activity, Cause, CertificateId, CertificateSummary, Clock, Domain, DomainName, Live, MidnightOutcome, Reason, Source,
-    Work, WorkKind,
+    Activity, Cause, CertificateId, CertificateSummary, Clock, Domain, DomainName, Live, MidnightOutcome,
+    Reason, Source, Work, WorkKind,
 };
 use jiff::{SignedDuration, Timestamp};
 use metrics_exporter_prometheus::PrometheusBuilder;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use domain::{Domain, DomainName, Facts, HttpsSwitch, Reason, Source};
 use store::{ListFilter, ListOrder, ListQuery, Place, Store};
 
-use crate::kit::{Case, add, at, live, name, update};
+use crate::kit::{Case, add, live, name, update};
 
 fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()

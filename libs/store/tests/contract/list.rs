@@ -75,7 +75,7 @@ fn fits(filter: &ListFilter, view: &DomainView) -> bool {
     let domain = &view.domain;
     let name = domain.name.as_str();
     let ends_at = domain.facts.live.map(|live| live.not_after);
-    let who = domain.reason().map(|reason| reason.who());
+    let who = domain.reason().and_then(|reason| reason.who());
     let serial = view.certificate.as_ref().map(|certificate| &certificate.serial);
     let sha256 = view.certificate.as_ref().map(|certificate| &certificate.sha256);
     (filter.statuses.is_empty() || filter.statuses.contains(&domain.recorded))
