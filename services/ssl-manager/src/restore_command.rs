@@ -13,7 +13,7 @@ use domain::{CertificateSummary, Clock, DomainName, Source};
 use indicatif::ProgressBar;
 use runtime::{Config, SystemClock, chain};
 use serde_json::{Value, json};
-use store::Store;
+use store::{AtRisk, Store};
 
 use crate::backend::{open_for_command, sealing_keys_for_command};
 use crate::cli::Output;
@@ -97,7 +97,8 @@ struct Report {
 
 impl Report {
     async fn compare(&mut self, store: &Store, comparison: &Comparison) -> Result<(), Failure> {
-        let counted = store.summary(SystemClock.now()).await?;
+        let now = SystemClock.now();
+        let counted = store.summary(now, AtRisk::at(now)).await?;
         let length: u64 = counted.statuses.iter().map(|(_, count)| count).sum();
         let progress = progress(usize::try_from(length).unwrap_or_default());
         let mut after = String::new();

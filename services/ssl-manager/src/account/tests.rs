@@ -44,7 +44,7 @@ impl Kit {
     /// One with an account that the CA knows.
     async fn registered(&self, name: &str) -> Desk {
         let desk = self.desk(name).await;
-        let ca = ca(&self.settings).unwrap();
+        let ca = desk.ca(&self.settings).unwrap();
         acme::ensure_account(&ca, &desk.store, &desk.keys, &SystemEntropy).await.unwrap();
         desk
     }
