@@ -16,11 +16,14 @@
 //! Who finds no room for a new order is given a place in the bucket's line: a time of its own. Told the same time, a
 //! thousand waiting domains would all come back together, and all but one in vain.
 
+mod shared;
+
 use domain::{DomainName, OrderId};
 use jiff::{SignedDuration, Timestamp};
 use runtime::config::{AcmeIssuer, IssuerLimits, LimitNumber, LimitNumbers};
 use store::{Result, Tx};
 
+pub use self::shared::{Left, SharedBucket, left, shared_buckets};
 use crate::{LimitKind, Wait};
 
 /// So many in a period, given back one by one.
@@ -147,27 +150,6 @@ fn in_numbers(numbers: &LimitNumbers) -> Limits {
         certificates_per_names: limit(&numbers.certificates_per_names),
         failed_authorizations: limit(&numbers.failed_authorizations),
     }
-}
-
-/// A bucket that all names share.
-#[derive(Clone, Debug)]
-pub struct SharedBucket {
-    /// What is limited, in words.
-    pub what: &'static str,
-    /// Where its time is kept.
-    pub key: String,
-    /// The limit.
-    pub limit: Limit,
-}
-
-/// The buckets of an issuer that all names share. Those of a name or a registered domain are as many as there are names.
-pub fn shared_buckets(issuer: &str, limits: &Limits) -> Vec<SharedBucket> {
-    let new_orders = limits.new_orders.map(|limit| SharedBucket {
-        what: "new orders per account",
-        key: orders_key(issuer),
-        limit: limit.seen_late(),
-    });
-    new_orders.into_iter().collect()
 }
 
 /// How urgent an order is. The first goes first.

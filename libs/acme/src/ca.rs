@@ -1,7 +1,7 @@
 //! One CA as all issuances of a process share it: connections, directory, nonces.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use domain::{Clock, Gate, Outbound};
@@ -253,6 +253,21 @@ impl Ca {
             return Err(AcmeError::Nonsense("a URL of another origin than its directory's".into()));
         }
         self.may_send().await?;
+        let begun = Instant::now();
+        let answer = self.exchange(method, url, headers, body, patience).await;
+        metrics::histogram!("ssl_manager_ca_request_seconds", "issuer" => self.options.name.clone())
+            .record(begun.elapsed());
+        answer
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        url: &str,
+        headers: HeaderMap,
+        body: Bytes,
+        patience: Patience,
+    ) -> Result<Answer, AcmeError> {
         let timeout = match patience {
             Patience::Look => self.options.look_timeout.unwrap_or(LOOK_TIMEOUT),
             Patience::Change => self.options.change_timeout.unwrap_or(CHANGE_TIMEOUT),

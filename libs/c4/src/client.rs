@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use domain::{CertificateId, DomainName, Gate, Outbound, Source};
@@ -232,7 +232,10 @@ impl C4Client {
             gate.check(Outbound::C4, "").await?;
         }
         let could_not_ask = |detail| C4Error::CouldNotAsk { operation, detail, retry_after: None };
-        let response = request.send().await.map_err(|error| could_not_ask(failure(error)))?;
+        let begun = Instant::now();
+        let response = request.send().await;
+        metrics::histogram!("ssl_manager_c4_request_seconds").record(begun.elapsed());
+        let response = response.map_err(|error| could_not_ask(failure(error)))?;
         let (status, retry_after) = (response.status(), retry_after(response.headers()));
         tracing::debug!(operation, domain = %name, status = status.as_u16(), "C4 answered");
         let body = bounded_body(response, most_bytes).await.map_err(|detail| C4Error::CouldNotAsk {

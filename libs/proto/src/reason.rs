@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use domain::{
-    CaaFound, CaaRecord, DnsRecord, DomainName, EdgeBehind, EdgesBehind, Found, Pause, Reason, RecordKind, Who,
-    printable,
+    CaaFound, CaaRecord, DnsRecord, DomainName, EdgeBehind, EdgesBehind, Found, Pause, Reason, RecordKind,
+    Who, printable,
 };
 
 use crate::{from_timestamp, to_timestamp, v1};

@@ -226,8 +226,15 @@ impl FromRow for Change {
             (Some(_), None) => return Err(reader.bad_last()),
         };
         let edges = if certificate.is_some() { reader.value()? } else { 0 };
-        let view =
-            DomainView { domain, certificate, edges, next_attempt_at, failed_attempts, activity_since, labels };
+        let view = DomainView {
+            domain,
+            certificate,
+            edges,
+            next_attempt_at,
+            failed_attempts,
+            activity_since,
+            labels,
+        };
         Ok(Self { position: position.unwrap_or_default(), at, view })
     }
 }

@@ -10,8 +10,9 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    AccountId, Activity, Cause, CertificateId, DomainName, EventId, HistoryKind, HttpsSwitch, MidnightOutcome, NoteId,
-    OrderId, Outbound, Reason, RevocationReason, RevocationState, Roles, Source, Status, Trust, Who, WorkKind,
+    AccountId, Activity, Cause, CertificateId, DomainName, EventId, HistoryKind, HttpsSwitch,
+    MidnightOutcome, NoteId, OrderId, Outbound, Reason, RevocationReason, RevocationState, Roles, Source,
+    Status, Trust, Who, WorkKind,
 };
 use jiff::Timestamp;
 use jiff::civil::Date;

@@ -7,7 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use acme::budget::{limits, shared_buckets};
+use acme::budget;
 use domain::{Action, who_must_act};
 use jiff::civil::{Date, Time};
 use jiff::tz::TimeZone;
@@ -67,7 +67,7 @@ async fn read(context: &Context) -> Result<v1::GetOverviewResponse, StoreError> 
         days_left: days_left(&overview, now),
         end_hours: end_hours(&overview, now),
         issuance: issuance(&overview, now),
-        budget: budget(context, now).await?,
+        budget: buckets(context, now).await?,
         overdue: overview.overdue,
         oldest_due_at: overview.oldest_due_at.map(to_timestamp),
         waiting_for_budget: figures.waiting_for_budget,
@@ -144,22 +144,19 @@ fn issuance(overview: &Overview, now: Timestamp) -> Vec<v1::IssuanceDay> {
 }
 
 /// In the order of the configuration.
-async fn budget(context: &Context, now: Timestamp) -> Result<Vec<v1::BudgetBucket>, StoreError> {
-    let mut budget = Vec::new();
+async fn buckets(context: &Context, now: Timestamp) -> Result<Vec<v1::BudgetBucket>, StoreError> {
+    let mut buckets = Vec::new();
     for issuer in &context.config.acme.issuers {
-        for bucket in shared_buckets(&issuer.name, &limits(issuer)) {
-            let spent_until = context.store.bucket(&bucket.key).await?;
-            let (left, free_at) = bucket.limit.left(spent_until.unwrap_or(now), now);
-            budget.push(v1::BudgetBucket {
-                issuer: issuer.name.clone(),
-                limit: bucket.what.to_owned(),
-                capacity: bucket.limit.count,
-                left,
-                free_at: free_at.map(to_timestamp),
-            });
-        }
+        let left = budget::left(&context.store, issuer, now).await?;
+        buckets.extend(left.into_iter().map(|left| v1::BudgetBucket {
+            issuer: issuer.name.clone(),
+            limit: left.what.to_owned(),
+            capacity: left.capacity,
+            left: left.orders,
+            free_at: left.free_at.map(to_timestamp),
+        }));
     }
-    Ok(budget)
+    Ok(buckets)
 }
 
 /// The day that was begun last: complete with nothing due, or with domains that were taken.

@@ -11,8 +11,9 @@ use acme::budget::{self, Purchase};
 use acme::{AccountKey, ChallengeResponse, Delivered, Wait};
 use domain::sentence::NamedZone;
 use domain::{
-    Activity, Cause, CertificateId, CertificateSummary, Domain, EventKind, HistoryKind, HttpsSwitch, Lease, Order,
-    OrderId, OrderState, Outbound, Pause, PreExpiry, Reason, Retry, SWITCHED_ON, Source, Work, WorkKind, renewal_point,
+    Activity, Cause, CertificateId, CertificateSummary, Domain, EventKind, HistoryKind, HttpsSwitch, Lease,
+    Order, OrderId, OrderState, Outbound, Pause, PreExpiry, Reason, Retry, SWITCHED_ON, Source, Work,
+    WorkKind, renewal_point,
 };
 use jiff::{SignedDuration, Timestamp};
 use runtime::{Context, JobError};

@@ -25,6 +25,7 @@ mod tests;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use acme::{AcmeError, Ca, CaOptions, ExternalAccountBinding};
 use async_trait::async_trait;
@@ -51,6 +52,7 @@ const GIVES_WAY_FOR: SignedDuration = SignedDuration::from_secs(5);
 
 /// Beside the issuances, and never behind them.
 const REVOCATIONS_IN_FLIGHT: u16 = 8;
+const SHOW_BUDGET_EVERY: Duration = Duration::from_secs(30);
 
 /// What all issuances of this process share.
 pub(crate) struct Issuer {
@@ -71,9 +73,28 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
     context.health.ok("issuer");
     tokio::try_join!(
         consume(&context, "certificate-requested", WorkKind::Issue, most, issuances),
-        consume(&context, "revocation-requested", WorkKind::Revoke, REVOCATIONS_IN_FLIGHT, revocations,),
+        consume(&context, "revocation-requested", WorkKind::Revoke, REVOCATIONS_IN_FLIGHT, revocations),
+        show_budget(&context),
     )?;
     Ok(())
+}
+
+/// Exports what is left of the CAs' limits, until the stop. What the database does not say now it says the next time.
+async fn show_budget(context: &Context) -> Result<(), RoleError> {
+    loop {
+        for issuer in &context.config.acme.issuers {
+            let left = acme::budget::left(&context.store, issuer, context.clock.now()).await;
+            for left in left.unwrap_or_default() {
+                let labels = [("issuer", issuer.name.clone()), ("limit", left.what.to_owned())];
+                metrics::gauge!("ssl_manager_budget_left", &labels).set(f64::from(left.orders));
+                metrics::gauge!("ssl_manager_budget_capacity", &labels).set(f64::from(left.capacity));
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(SHOW_BUDGET_EVERY) => {}
+            () = context.stop.soft().cancelled() => return Ok(()),
+        }
+    }
 }
 
 /// What is done with a claimed issuance, and with claimed revocations; for [`run`], and for whoever drives them by hand.

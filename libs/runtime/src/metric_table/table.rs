@@ -25,6 +25,8 @@ const STORE: &[RoleName] = &[
 const WORKERS: &[RoleName] = &[RoleName::Issuer, RoleName::C4Uploader];
 /// Roles that ask DNS and rehearse.
 const PREFLIGHT: &[RoleName] = &[RoleName::Api, RoleName::Issuer];
+/// Roles that ask C4.
+const ASK_C4: &[RoleName] = &[RoleName::Api, RoleName::Issuer, RoleName::C4Uploader];
 /// Roles that may publish through the outbox.
 const PUBLISHERS: &[RoleName] = &[RoleName::Api, RoleName::Issuer, RoleName::Scheduler, RoleName::C4Uploader];
 
@@ -162,6 +164,14 @@ pub(super) const TABLE: &[Metric] = &[
         Of("result", &["revoked", "refused"]),
         "Revocations that ended.",
     ),
+    gauge("ssl_manager_budget_left", ISSUER, Later, "Orders that a CA's limit leaves now."),
+    gauge("ssl_manager_budget_capacity", ISSUER, Later, "Orders that a CA's limit allows at once."),
+    histogram(
+        "ssl_manager_ca_request_seconds",
+        PREFLIGHT,
+        "How long requests to a CA took, whatever it answered.",
+    ),
+    histogram("ssl_manager_c4_request_seconds", ASK_C4, "How long C4 took to answer, whatever it said."),
     gauge("ssl_manager_ca_down", ISSUER, Issuer, "1 while the CA does not work."),
     gauge(
         "ssl_manager_refused_by_issuer",

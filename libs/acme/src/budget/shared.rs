@@ -1,0 +1,52 @@
+//! The limits that all names share, and what is left of them: what people and alerts are shown.
+
+use jiff::Timestamp;
+use runtime::config::AcmeIssuer;
+use store::{Result, Store};
+
+use super::{Limit, Limits, limits, orders_key};
+
+/// A bucket that all names share.
+#[derive(Clone, Debug)]
+pub struct SharedBucket {
+    /// What is limited, in words.
+    pub what: &'static str,
+    /// Where its time is kept.
+    pub key: String,
+    /// The limit.
+    pub limit: Limit,
+}
+
+/// The buckets of an issuer that all names share. Those of a name or a registered domain are as many as there are names.
+pub fn shared_buckets(issuer: &str, limits: &Limits) -> Vec<SharedBucket> {
+    let new_orders = limits.new_orders.map(|limit| SharedBucket {
+        what: "new orders per account",
+        key: orders_key(issuer),
+        limit: limit.seen_late(),
+    });
+    new_orders.into_iter().collect()
+}
+
+/// What is left of a limit that all names share.
+#[derive(Clone, Debug)]
+pub struct Left {
+    /// Which limit, for people.
+    pub what: &'static str,
+    /// What it allows.
+    pub capacity: u32,
+    /// Orders that may be placed now.
+    pub orders: u32,
+    /// When the next one may be placed; none if one may now.
+    pub free_at: Option<Timestamp>,
+}
+
+/// What is left now of the limits of an issuer that all names share.
+pub async fn left(store: &Store, issuer: &AcmeIssuer, now: Timestamp) -> Result<Vec<Left>> {
+    let mut found = Vec::new();
+    for bucket in shared_buckets(&issuer.name, &limits(issuer)) {
+        let spent_until = store.bucket(&bucket.key).await?;
+        let (orders, free_at) = bucket.limit.left(spent_until.unwrap_or(now), now);
+        found.push(Left { what: bucket.what, capacity: bucket.limit.count, orders, free_at });
+    }
+    Ok(found)
+}
