@@ -120,8 +120,7 @@ pub async fn rows_of_no_use_are_deleted(store: Case) {
     }
 
     let day = date(2026, 1, 1);
-    let past =
-        Past { sessions: at(11), buckets: at(6), reservations: at(15), days: day, midnights: day };
+    let past = Past { sessions: at(11), buckets: at(6), reservations: at(15), days: day, midnights: day };
     let mut deleted = Vec::new();
     while !matches!(deleted.last(), Some(0)) {
         deleted.push(write(&store, async |tx| tx.forget(past, 1).await).await);

@@ -71,8 +71,13 @@ pub(crate) async fn send(frame: Frame, Named(name): Named, body: Body) -> Result
     let (mut domains, to) = (frame.domains(), name.to_string());
     let text = form.get("text").to_owned();
     let answer = match form.get("delete") {
-        "" => domains.add_domain_note(v1::AddDomainNoteRequest { name: to, text: text.clone() }).await.map(drop),
-        id => domains.delete_domain_note(v1::DeleteDomainNoteRequest { name: to, id: id.to_owned() }).await.map(drop),
+        "" => {
+            domains.add_domain_note(v1::AddDomainNoteRequest { name: to, text: text.clone() }).await.map(drop)
+        }
+        id => domains
+            .delete_domain_note(v1::DeleteDomainNoteRequest { name: to, id: id.to_owned() })
+            .await
+            .map(drop),
     };
     if let Err(status) = answer {
         let problem = refused(status)?;
