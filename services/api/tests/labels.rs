@@ -112,7 +112,9 @@ async fn what_would_move_or_hide_text_and_what_is_too_much_is_refused() {
     let token = served.token(Role::Support, |_| {}).await;
     let client = &mut served.client;
     client.add_domain(signed(add(NAME, "", &[]), &token)).await.unwrap();
-    let many: Vec<v1::Label> = (0..10_000).map(|number| label(&format!("k{number}"), "v")).collect();
+    let many = |count: usize| -> Vec<v1::Label> {
+        (0..count).map(|number| label(&format!("k{number}"), "v")).collect()
+    };
     for (customer_ref, labels, reason) in [
         ("a\u{202e}b", vec![], "CUSTOMER_REF_BAD_CHARACTER"),
         ("a\nb", vec![], "CUSTOMER_REF_BAD_CHARACTER"),
@@ -121,7 +123,8 @@ async fn what_would_move_or_hide_text_and_what_is_too_much_is_refused() {
         ("", vec![label("k", &"x".repeat(256))], "LABEL_VALUE_TOO_LONG"),
         ("", vec![label("k\n", "v")], "LABEL_KEY_INVALID"),
         ("", vec![label("", "v")], "LABEL_KEY_INVALID"),
-        ("", many, "TOO_MANY_LABELS"),
+        ("", many(33), "TOO_MANY_LABELS"),
+        ("", many(10_000), "MESSAGE_TOO_LARGE"),
     ] {
         let request = set(Some(customer_ref), &labels, &[]);
         let refused = client.set_domain_labels(signed(request, &token)).await.unwrap_err();

@@ -145,7 +145,7 @@ async fn every_order_has_pages_in_both_directions() {
         (v1::ListOrder::ByName, "abcdex"),
         (v1::ListOrder::ByCreation, "xedcba"),
         (v1::ListOrder::ByExpiry, "ecdabx"),
-        (v1::ListOrder::ByAttention, "cbxeda"),
+        (v1::ListOrder::ByAttention, "cedbxa"),
     ] {
         for descending in [false, true] {
             let expected: String =

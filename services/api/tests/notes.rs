@@ -75,7 +75,8 @@ async fn notes_are_bounded() {
     served.client.add_domain(signed(domain, &token)).await.unwrap();
     for (text, reason) in [
         (String::new(), "NOTE_EMPTY"),
-        ("x".repeat(1024 * 1024), "NOTE_TOO_LONG"),
+        ("x".repeat(4097), "NOTE_TOO_LONG"),
+        ("x".repeat(1024 * 1024), "MESSAGE_TOO_LARGE"),
         ("a\u{1b}[2Jb".to_owned(), "NOTE_BAD_CHARACTER"),
     ] {
         let refused = add(&mut served, &token, &text).await.unwrap_err();

@@ -196,7 +196,7 @@ async fn the_list_is_csv_as_it_is_filtered() {
     let rows: Vec<&str> = all.body.split("\r\n").collect();
     assert_eq!(
         rows[0],
-        "name,status,source,created_at,expires_at,reason,who,activity,next_attempt_at,sha256"
+        "name,status,source,created_at,expires_at,reason,who,activity,next_attempt_at,sha256,customer_ref,labels,at_risk"
     );
     assert!(rows[1].starts_with("other.example.com,Pending,c4,2"), "{}", rows[1]);
     assert!(rows[2].starts_with("shop.example.com,Success,text,2"), "{}", rows[2]);

@@ -54,7 +54,6 @@ pub(crate) fn domain_json(domain: &v1::Domain) -> Value {
         "certificate": domain.certificate.as_ref().map(certificate_json),
         "customer_ref": Some(&domain.customer_ref).filter(|customer_ref| !customer_ref.is_empty()),
         "labels": domain.labels.iter().map(|label| (label.key.clone(), json!(label.value))).collect::<Map<_, _>>(),
-        "at_risk": domain.at_risk,
     })
 }
 
@@ -170,7 +169,9 @@ mod tests {
                 "activity",
                 "certificate",
                 "created_at",
+                "customer_ref",
                 "expires_at",
+                "labels",
                 "name",
                 "next_attempt_at",
                 "reason",
@@ -178,6 +179,7 @@ mod tests {
                 "status"
             ]
         );
+        assert!(value["customer_ref"].is_null() && value["labels"] == json!({}));
         assert!(value["certificate"].is_null() && value["reason"].is_null() && value["expires_at"].is_null());
     }
 

@@ -1,5 +1,6 @@
 //! Add: puts a name, or many, on the list, and starts its first certificate.
 
+use std::collections::btree_map::Entry as Entries;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use audit::Caller;
@@ -50,12 +51,12 @@ impl Commands {
         for name in &names {
             tx.append_audit(by.line(now, name.as_str(), audit::OK, ""));
         }
-        // Of a name that is there twice, the labels that came last.
         let mut wanted: BTreeMap<&DomainName, &Addition> = BTreeMap::new();
+        let mut repeated = Vec::new();
         for addition in additions {
-            let kept = wanted.entry(&addition.name).or_insert(addition);
-            if !addition.labels.is_empty() {
-                *kept = addition;
+            match wanted.entry(&addition.name) {
+                Entries::Vacant(free) => _ = free.insert(addition),
+                Entries::Occupied(_) => repeated.push(addition),
             }
         }
         let known = tx.domains(&names).await?.into_iter();
@@ -77,6 +78,11 @@ impl Commands {
             missing.insert(name);
         }
         self.begin_first(&mut tx, &never_here, HistoryKind::Added, by).await?;
+        for addition in repeated.into_iter().filter(|addition| !addition.labels.is_empty()) {
+            if let Some(listed) = tx.domain(&addition.name).await? {
+                self.label(&mut tx, &listed, &addition.labels, by).await?;
+            }
+        }
         tx.commit().await?;
         Ok(names.iter().map(|name| missing.remove(name)).collect())
     }
