@@ -23,6 +23,7 @@ const COMMANDS: [&str; 21] = [
     "domain certificates NAME",
     "domain summary",
     "domain overview",
+    "paused",
     "domain check NAME",
     "domain check ELSEWHERE",
     "domain recheck ELSEWHERE",
