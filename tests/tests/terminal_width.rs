@@ -27,6 +27,7 @@ const COMMANDS: [&str; 25] = [
     "domain note NAME told-the-customer",
     "domain note NAME",
     "midnight",
+    "paused",
     "domain check NAME",
     "domain check ELSEWHERE",
     "domain recheck ELSEWHERE",

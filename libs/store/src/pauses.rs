@@ -5,11 +5,16 @@
 //! is found by [`Store::release_paused_work`].
 
 use domain::{Outbound, Pause};
+use jiff::SignedDuration;
 
 use crate::record::columns;
 use crate::{Result, Store, Tx};
 
 columns!(Pause in "pauses": target, issuer, by as "paused_by", since, reason);
+
+/// From the lifting of a pause to the work that waited for it: longer than any process goes on using what it read of the
+/// pauses, so that none sends the work back to wait.
+const RESUMES_AFTER: SignedDuration = SignedDuration::from_secs(2);
 
 const STRANDED: &str =
     "paused_for <> '' AND NOT EXISTS (SELECT 1 FROM pauses WHERE pauses.target = work.paused_for)";
@@ -54,10 +59,10 @@ impl Tx {
         Ok((stored, is_new))
     }
 
-    /// Deletes a pause and makes the work due that waits for any of that target: the next worker finds out what is still
+    /// Deletes a pause and makes the work due soon that waits for any of that target: the next worker finds out what is still
     /// paused. None if there is no such pause.
     pub async fn lift_pause(&mut self, target: Outbound, issuer: &str) -> Result<Option<Pause>> {
-        let now = self.now();
+        let due_at = self.now() + RESUMES_AFTER;
         let mut db = self.db().await?;
         let query = db.select::<Pause>("pause_row", "WHERE target = $1 AND issuer = $2 {lock}");
         let Some(pause) = query.bind(&target).bind(issuer).optional::<Pause>().await? else {
@@ -66,7 +71,7 @@ impl Tx {
         let text = "DELETE FROM pauses WHERE target = $1 AND issuer = $2";
         db.query("lift_pause", text).bind(&target).bind(issuer).execute_one().await?;
         let text = "UPDATE work SET due_at = $2, hinted_at = NULL, paused_for = '' WHERE paused_for = $1";
-        db.query("resume_work", text).bind(&target).bind(&now).execute().await?;
+        db.query("resume_work", text).bind(&target).bind(&due_at).execute().await?;
         Ok(Some(pause))
     }
 }

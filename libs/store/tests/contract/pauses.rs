@@ -63,7 +63,7 @@ pub async fn a_pause_that_was_not_committed_is_none(store: Case) {
     assert!(store.pauses().await.unwrap().is_empty());
 }
 
-/// Lifting a pause makes the work due that waits for it, as it was otherwise, and nothing else.
+/// Lifting a pause makes the work due in two seconds that waits for it, as it was otherwise, and nothing else.
 pub async fn lifting_a_pause_makes_due_what_waits_for_it(store: Case) {
     add_due(&store, "shop", WorkKind::Upload).await;
     put(&store, &pause(Outbound::C4, "", 0)).await;
@@ -74,7 +74,7 @@ pub async fn lifting_a_pause_makes_due_what_waits_for_it(store: Case) {
     assert_eq!(due_at(&store).await, waits.due_at, "it waits for another one");
     store.at(60);
     lift(&store, Outbound::C4, "").await.unwrap();
-    let due = Work { due_at: Some(at(60)), ..waits };
+    let due = Work { due_at: Some(at(62)), ..waits };
     assert_eq!(store.work(&name("shop")).await.unwrap(), [due]);
 }
 
@@ -86,6 +86,7 @@ pub async fn work_that_missed_the_lifting_is_found(store: Case) {
     store.release_paused_work().await.unwrap();
     assert_eq!(due_at(&store).await, waits.due_at, "still paused");
     lift(&store, Outbound::C4, "").await.unwrap();
+    store.at(2);
     let waits = meets_a_pause(&store).await;
     assert_eq!(due_at(&store).await, waits.due_at);
     store.at(5).release_paused_work().await.unwrap();

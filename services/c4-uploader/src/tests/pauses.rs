@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use domain::{Cause, HistoryKind, Outbound, Pause, Status, WorkKind};
+use jiff::SignedDuration;
 
 use super::kit::{Kit, sha256};
 
@@ -28,6 +29,7 @@ impl Kit {
         let mut tx = self.store.begin("resume").await.unwrap();
         tx.lift_pause(Outbound::C4, "").await.unwrap().unwrap();
         tx.commit().await.unwrap();
+        self.advance(SignedDuration::from_secs(2));
         tokio::time::sleep(Duration::from_millis(1050)).await;
     }
 }
