@@ -426,7 +426,8 @@ fn a_support_contact_is_one_line() {
     ] {
         let mut config = Config::default();
         config.console.support_contact = contact.to_owned();
-        let problems = config.validate(&[RoleName::Console]).err().map(|error| error.to_string()).unwrap_or_default();
+        let problems =
+            config.validate(&[RoleName::Console]).err().map(|error| error.to_string()).unwrap_or_default();
         assert_eq!(!problems.contains("console.support_contact"), is_fine, "{contact}: {problems}");
     }
 }
