@@ -332,7 +332,7 @@ pub(crate) fn waiting(waiting: u64, through: Option<&str>) -> String {
 
 /// What a figure of today was yesterday.
 pub(crate) fn yesterday(count: u64) -> String {
-    format!("Yesterday {}", number(count))
+    format!("Yesterday {} (UTC)", number(count))
 }
 
 /// How a part of the whole is, by the domains that have trouble with it.

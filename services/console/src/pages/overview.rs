@@ -1,5 +1,6 @@
 //! What a person on duty looks at first. Every bar has its number beside it, and leads to its list.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use askama::Template;
@@ -12,7 +13,7 @@ use crate::chart::{height, short};
 use crate::filter::{Filter, Order, WHO};
 use crate::page::Frame;
 use crate::pages::batch::room;
-use crate::problem::{Problem, html};
+use crate::problem::{Problem, html, sentence};
 use crate::row::Badge;
 use crate::words::{self, instant};
 use crate::zone::Zone;
@@ -128,7 +129,7 @@ fn figures(frame: &Frame, overview: &v1::GetOverviewResponse) -> Figures {
         first: first_row(overview, &left),
         health: health(frame, overview),
         whos: whos(&overview.reasons),
-        reasons: overview.reasons.iter().take(10).map(why).collect(),
+        reasons: reasons(&overview.reasons),
         soon: ends(&left, &days),
         later: ends(&left, &weeks),
         days: issued_and_failed(&overview.issuance),
@@ -185,8 +186,8 @@ fn first_row(overview: &v1::GetOverviewResponse, left: &DaysLeft) -> Vec<Figure>
             only(|filter| filter.blocked = true),
         ),
         plain("End within 7 days", left.between(0, 7), String::new(), week),
-        plain("Issued today (UTC)", issued, issued_before, String::new()),
-        plain("Failed orders today (UTC)", failed, failed_before, String::new()),
+        plain("Issued today", issued, issued_before, String::new()),
+        plain("Orders failed today", failed, failed_before, String::new()),
     ]
 }
 
@@ -236,13 +237,22 @@ fn whos(reasons: &[v1::ReasonCount]) -> Vec<Counted> {
     WHO.into_iter().filter_map(counted).collect()
 }
 
-fn why(reason: &v1::ReasonCount) -> Why {
-    Why {
-        reason: words::reason(&reason.code).to_owned(),
-        who: words::who(&reason.who),
-        count: words::number(reason.domains),
-        address: only(|filter| filter.who = WHO.into_iter().find(|who| *who == reason.who)),
+/// The reasons that block most, each sentence once: several codes may read the same.
+fn reasons(counts: &[v1::ReasonCount]) -> Vec<Why> {
+    let mut domains = BTreeMap::<(String, &str), u64>::new();
+    for count in counts {
+        let reason = sentence(words::reason(&count.code)).trim_end_matches('.').to_owned();
+        *domains.entry((reason, &count.who)).or_default() += count.domains;
     }
+    let mut domains: Vec<_> = domains.into_iter().collect();
+    domains.sort_by_key(|(_, domains)| Reverse(*domains));
+    let why = |((reason, who), domains): ((String, &str), u64)| Why {
+        reason,
+        who: words::who(who),
+        count: words::number(domains),
+        address: only(|filter| filter.who = WHO.into_iter().find(|word| *word == who)),
+    };
+    domains.into_iter().take(10).map(why).collect()
 }
 
 /// Live certificates by the days that are left to them in the reader's calendar.
@@ -360,6 +370,21 @@ mod tests {
                 ("98+", "/?from=98&order=expires")
             ]
         );
+    }
+
+    #[test]
+    fn reasons_that_read_the_same_are_one_line() {
+        let count = |code: &str, domains| v1::ReasonCount {
+            code: code.to_owned(),
+            who: "customer".to_owned(),
+            domains,
+        };
+        let counts =
+            [count("challenge_invalid", 2), count("not_pointed", 3), count("challenge_unreachable", 2)];
+        let shown: Vec<_> = reasons(&counts).into_iter().map(|why| (why.reason, why.count)).collect();
+        let expected =
+            [("The challenge path does not reach us", "4"), ("DNS does not point to the CDN", "3")];
+        assert_eq!(shown, expected.map(|(reason, count)| (reason.to_owned(), count.to_owned())));
     }
 
     #[test]
