@@ -33,6 +33,7 @@ const COMMANDS: [&str; 21] = [
     "account list",
     "audit list",
     "audit verify",
+    "restore check",
     "config check",
     "config dump",
 ];
