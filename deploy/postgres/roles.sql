@@ -97,7 +97,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON reservations TO ssl_manager_issuer;
 
 -- c4-uploader: what it uploads.
 GRANT SELECT, UPDATE ON certificates TO ssl_manager_uploader;
-GRANT SELECT ON revocations TO ssl_manager_uploader;
+-- What a CA's list says is revoked it notes as such.
+GRANT SELECT, INSERT, UPDATE ON revocations TO ssl_manager_uploader;
 -- It raises the guard after a restore, and releases it once everything was compared.
 GRANT SELECT, UPDATE ON restore_guard TO ssl_manager_uploader;
 

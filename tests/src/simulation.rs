@@ -20,6 +20,7 @@ use std::time::Duration;
 use api::commands::Commands;
 use audit::Caller;
 use bus_embedded::EmbeddedBus;
+use c4_uploader::{Guard, GuardedJobs, Round};
 use domain::{Clock, DomainName, EventKind, Lease, WorkKind};
 use jiff::{SignedDuration, Timestamp};
 use runtime::config::{AcmeIssuer, IssuerLimits};
@@ -74,6 +75,8 @@ struct Roles {
     uploads: Arc<dyn Job>,
     removals: Arc<dyn Job>,
     revocations: Arc<dyn Job>,
+    /// Keeps uploads back, if the store was put back from a backup.
+    guard: Option<Arc<Guard>>,
 }
 
 impl Roles {
@@ -86,7 +89,14 @@ impl Roles {
             uploads,
             removals,
             revocations,
+            guard: None,
         }
+    }
+
+    /// As they start on a store of which nobody knows where it comes from.
+    fn start_guarded(context: &Context) -> Self {
+        let GuardedJobs { uploads, removals, guard } = GuardedJobs::new(context).expect("an uploader");
+        Self { uploads, removals, guard: Some(guard), ..Self::start(context) }
     }
 }
 
@@ -195,6 +205,9 @@ impl Simulation {
     pub async fn pass(&mut self, time: SignedDuration) {
         self.clock.advance(time);
         loop {
+            if let Some(guard) = &self.roles.guard {
+                while guard.round().await.expect("a round") == Round::Compared {}
+            }
             self.look().await;
             if !self.handle().await {
                 return;

@@ -67,6 +67,8 @@ fn calls(file: &str) -> Vec<(&'static str, String)> {
         call("account rollover", ""),
         call("audit list", ""),
         call("audit verify", ""),
+        call("restore check", ""),
+        call("restore accept", ""),
         call("domain add", "a.example.com b.example.com"),
         call("domain generate", "NAME"),
         call("domain label", "NAME --customer 4711 --label tier=gold"),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use domain::{DomainName, HistoryKind, Reason, Status};
 use jiff::{SignedDuration, Timestamp};
+use sandbox::C4Domain;
 use tests::{Backup, Mode, Simulation, in_both_modes};
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
@@ -17,7 +18,12 @@ const COMPARED_WITHIN: usize = DAY + 2;
 /// What happens to each domain between the backup and the restore.
 const NAMES: [&str; 8] = ["kept", "renewed", "twice", "revoked", "rolled", "pasted", "removed", "added"];
 
-in_both_modes!(nothing_at_c4_goes_backwards_after_a_restore);
+in_both_modes!(
+    nothing_at_c4_goes_backwards_after_a_restore,
+    what_its_ca_has_revoked_is_not_uploaded_again,
+    a_backup_from_before_every_live_certificate_brings_none_back,
+    a_list_that_cannot_be_had_keeps_nobody_without_a_certificate,
+);
 
 fn name(what: &str) -> DomainName {
     DomainName::parse(&format!("shop.{what}.com")).unwrap()
@@ -134,6 +140,7 @@ async fn nothing_at_c4_goes_backwards_after_a_restore(mode: Mode) {
         story.simulation.pass(HOUR).await;
         story.check();
     }
+    assert!(story.simulation.was_guarded().await);
     for (what, orders) in
         [("kept", 0), ("renewed", 1), ("twice", 1), ("revoked", 1), ("rolled", 0), ("removed", 1)]
     {
@@ -166,4 +173,86 @@ async fn asked_for_afterwards(story: &mut Story) {
         story.check_success(what).await;
         assert_ne!(story.held_now(what), story.held[what], "{what}");
     }
+}
+
+/// C4 forgot the domains, revisions included, so it takes anything: only the CA knows what was revoked after the backup.
+async fn what_its_ca_has_revoked_is_not_uploaded_again(mode: Mode) {
+    let (mut simulation, certificates) = forgotten_by_c4(mode).await;
+    let orders = ["kept", "revoked"].map(|what| simulation.ca().orders_for(name(what).as_str()));
+    for _ in 0..COMPARED_WITHIN {
+        simulation.pass(HOUR).await;
+        let held = simulation.c4().certificate(name("revoked").as_str()).map(|held| held.sha256);
+        assert_ne!(held.as_ref(), Some(&certificates[1]), "a revoked certificate is back");
+    }
+    let held =
+        ["kept", "revoked"].map(|what| simulation.c4().certificate(name(what).as_str()).unwrap().sha256);
+    assert_eq!(held[0], certificates[0], "what is not on the list goes up again");
+    let more = ["kept", "revoked"].map(|what| simulation.ca().orders_for(name(what).as_str()));
+    assert_eq!([more[0] - orders[0], more[1] - orders[1]], [0, 1]);
+    let stored = simulation.certificates(&name("revoked")).await;
+    let revoked = stored.iter().find(|stored| stored.summary.sha256 == certificates[1]).unwrap();
+    assert!(revoked.withdrawn && revoked.revoked_at.is_some(), "it is never put back");
+}
+
+async fn a_list_that_cannot_be_had_keeps_nobody_without_a_certificate(mode: Mode) {
+    let (mut simulation, certificates) = forgotten_by_c4(mode).await;
+    simulation.ca().crl_down(true);
+    for _ in 0..COMPARED_WITHIN {
+        simulation.pass(HOUR).await;
+    }
+    let held = simulation.c4().certificate(name("kept").as_str()).map(|held| held.sha256);
+    assert_eq!(held.as_ref(), Some(&certificates[0]), "C4 held nothing, so it goes up all the same");
+}
+
+/// Everything was renewed since the backup, and what was live then has ended.
+async fn a_backup_from_before_every_live_certificate_brings_none_back(mode: Mode) {
+    let begins = "2027-01-01T00:00:00Z".parse().unwrap();
+    let mut simulation = Simulation::start(mode, 7, begins, Duration::from_hours(10 * 24)).await;
+    let all = ["one", "two", "three"].map(name);
+    for name in &all {
+        simulation.add(name).await;
+    }
+    pass(&mut simulation, 2).await;
+    let backup = simulation.back_up().await;
+    pass(&mut simulation, 14 * DAY).await;
+    let c4 = simulation.c4();
+    let held = all.clone().map(|name| c4.certificate(name.as_str()).unwrap());
+    let orders = all.clone().map(|name| simulation.ca().orders_for(name.as_str()));
+    simulation.restore(backup).await;
+    let stored = simulation.certificates(&all[0]).await;
+    assert!(stored.iter().all(|stored| stored.summary.not_after < simulation.now()), "all have ended");
+    for _ in 0..COMPARED_WITHIN {
+        simulation.pass(HOUR).await;
+        for (name, held) in all.iter().zip(&held) {
+            let now = c4.certificate(name.as_str()).unwrap();
+            assert!(now.not_after >= held.not_after, "{name} went backwards");
+        }
+    }
+    for (name, before) in all.iter().zip(orders) {
+        assert_eq!(simulation.ca().orders_for(name.as_str()) - before, 1, "{name} has no key");
+    }
+    assert!(simulation.domains().await.iter().all(|view| view.domain.recorded == Status::Success));
+}
+
+/// A store from before a revocation, and a C4 that has lost everything of two names; what it held of them at the backup.
+async fn forgotten_by_c4(mode: Mode) -> (Simulation, [String; 2]) {
+    let begins = "2027-01-01T00:00:00Z".parse().unwrap();
+    let mut simulation = Simulation::start(mode, 7, begins, Duration::from_hours(90 * 24)).await;
+    for what in ["kept", "revoked"] {
+        simulation.add(&name(what)).await;
+    }
+    pass(&mut simulation, 2 * DAY).await;
+    let certificates =
+        ["kept", "revoked"].map(|what| simulation.c4().certificate(name(what).as_str()).unwrap().sha256);
+    let backup = simulation.back_up().await;
+    simulation.revoke(&name("revoked")).await;
+    pass(&mut simulation, 2).await;
+    assert_eq!(simulation.ca().revoked()[0].sha256, certificates[1]);
+    simulation.restore(backup).await;
+    for what in ["kept", "revoked"] {
+        let (c4, name) = (simulation.c4(), name(what));
+        c4.remove_domain(name.as_str());
+        c4.put_domain(name.as_str(), C4Domain { ports: vec![80, 443], cname: "cdn.example.net".to_owned() });
+    }
+    (simulation, certificates)
 }

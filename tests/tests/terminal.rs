@@ -142,6 +142,7 @@ async fn output_that_fails_never_panics() {
         "account list",
         "audit list",
         "audit verify",
+        "restore check",
         "config check",
         "config dump",
         "completions bash",

@@ -38,6 +38,7 @@ const COMMANDS: [&str; 25] = [
     "account list",
     "audit list",
     "audit verify",
+    "restore check",
     "config check",
     "config dump",
 ];

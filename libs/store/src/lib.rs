@@ -83,7 +83,7 @@ pub use trace::{continue_trace, trace_parent};
 pub use tx::{Entry, Tx};
 pub use users::User;
 
-use crate::dialect::{Member, Writer};
+use crate::dialect::{Member, OpenedFile, Writer};
 use crate::sql::{Db, failed, within};
 
 /// Broadcasts held for a slow listener before it misses some.
@@ -104,6 +104,7 @@ enum Pools {
     Sqlite {
         writer: Writer,
         readers: SqlitePool,
+        file: OpenedFile,
     },
     Postgres(PgPool),
 }
@@ -209,8 +210,11 @@ impl Store {
     }
 
     /// Whether the database takes writes: a statement that would change rows, and finds none. A standby, a server that was
-    /// made read-only and a file on a read-only disk refuse it.
+    /// made read-only and a file on a read-only disk refuse it. A file that was replaced takes them, and keeps nothing.
     pub async fn check_writes(&self) -> Result<()> {
+        if let Pools::Sqlite { file, .. } = &self.pools {
+            file.check()?;
+        }
         let mut writer = self.writer("check_writes").await?;
         writer.db().query("check_writes", "DELETE FROM messages WHERE 1 = 0").execute().await?;
         writer.done(()).await
@@ -235,7 +239,7 @@ impl Store {
     /// Closes the connections after what is under way.
     pub async fn close(&self) {
         match &self.pools {
-            Pools::Sqlite { writer, readers } => {
+            Pools::Sqlite { writer, readers, .. } => {
                 readers.close().await;
                 writer.close().await;
             }

@@ -9,7 +9,7 @@
 //! the answer has the fresh row, and the same function decides again from that and from the same learnt facts; no outside
 //! call is repeated ([`Store::decide`]). Why not decide within the open transaction: see ADR 0021.
 
-use domain::{CertificateId, Domain, EventKind, Lease, Outbound, Work, WorkKind};
+use domain::{Cause, CertificateId, Domain, EventKind, Lease, Outbound, Work, WorkKind};
 
 use crate::{Entry, Result, Store, StoreError, Tx};
 
@@ -27,7 +27,8 @@ pub enum Write {
     Schedule(Work),
     /// A work row, unless the name has one of that kind.
     ScheduleIfNone(Work),
-    /// A work row that is due now, unless a worker holds the name's work of that kind.
+    /// A work row that is due now, unless a worker holds the name's work of that kind; one that only asks when to renew loses
+    /// it, because what it would write is a later time.
     ScheduleIfFree(Work),
     /// The name's work of that kind goes.
     Cancel(WorkKind),
@@ -259,7 +260,9 @@ impl Tx {
             Write::Schedule(work) => self.schedule(work).await,
             Write::ScheduleIfNone(work) => self.schedule_if_none(work).await,
             Write::ScheduleIfFree(due) => {
-                if !self.is_leased(&due.name, due.kind).await? {
+                let is_leased = self.is_leased(&due.name, due.kind).await?;
+                let held = if is_leased { self.work(&due.name, due.kind).await? } else { None };
+                if held.is_none_or(|held| held.cause == Cause::RenewalInfo) {
                     self.schedule(due).await?;
                     self.hint(due);
                 }

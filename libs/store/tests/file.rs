@@ -142,3 +142,23 @@ async fn a_wrong_row_does_not_stop_a_batch() {
     assert_eq!(claimed, [names[0].clone(), names[2].clone()]);
     assert!(matches!(store.work(&names[1]).await, Err(StoreError::Inconsistency { table: "work", .. })));
 }
+
+/// A backup that was put in its place under a running process, or a file that was deleted: what is written is lost.
+#[tokio::test]
+async fn a_file_that_was_replaced_under_the_process_takes_no_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("used.db");
+    let store = open_store(&path, Arc::new(SystemClock)).await.unwrap();
+    store.check_writes().await.unwrap();
+    let backup = folder.path().join("backup.db");
+    std::fs::copy(&path, &backup).unwrap();
+    std::fs::rename(&backup, &path).unwrap();
+    let is_told = |error: StoreError| {
+        let told = runtime::chain(&error);
+        assert!(told.contains("was replaced or removed") && told.contains("restart the process"), "{told}");
+    };
+    is_told(store.check_writes().await.unwrap_err());
+    std::fs::remove_file(&path).unwrap();
+    is_told(store.check_writes().await.unwrap_err());
+    store.close().await;
+}

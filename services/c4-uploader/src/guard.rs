@@ -11,13 +11,15 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use domain::DomainName;
+use domain::{Domain, DomainName, HistoryKind};
 use jiff::SignedDuration;
 use runtime::Context;
-use store::{RestoreGuard, StoreError};
+use store::{Entry, RestoreGuard, StoreError, Tx};
 use tokio::sync::Mutex;
 
+use crate::ACTOR;
 use crate::comparison::{Compared, Comparison, ComparisonError, Difference};
+use crate::upload::described;
 
 /// Of the names that C4 is asked for at the start.
 const SAMPLE: u32 = 100;
@@ -177,13 +179,39 @@ impl Guard {
         let live: Vec<_> = page.into_iter().filter(|view| view.certificate.is_some()).collect();
         let compared = self.comparison.compare(&live).await?;
         must_be_answered(&compared)?;
+        let mut tx = store.begin("compare_restored").await?;
+        for ended in compared.iter().filter(|compared| self.has_ended(compared)) {
+            self.note_ahead(&mut tx, ended).await?;
+        }
         let differing = compared.into_iter().filter(|compared| !compared.differences.is_empty());
         let differing: Vec<DomainName> = differing.map(|compared| compared.name).collect();
-        let mut tx = store.begin("compare_restored").await?;
         tx.compare_now(&differing).await?;
         tx.note_restore_compared(raised_at, &last).await?;
         tx.commit().await?;
         Ok(())
+    }
+
+    /// Whether C4 is ahead of a certificate that has ended, which is not compared any more.
+    fn has_ended(&self, compared: &Compared) -> bool {
+        let now = self.context.clock.now();
+        compared.shows_older_store() && compared.live.as_ref().is_some_and(|live| live.not_after <= now)
+    }
+
+    /// What is ordered from now on for the name goes over what C4 holds; else the first order would be for nothing.
+    async fn note_ahead(&self, tx: &mut Tx, compared: &Compared) -> Result<(), StoreError> {
+        let Some(held) = &compared.held else { return Ok(()) };
+        let Some(domain) = tx.domain(&compared.name).await? else { return Ok(()) };
+        let live = domain.facts.live.map(|live| live.certificate);
+        if domain.deleted_at.is_some() || live != compared.live.as_ref().map(|live| live.id) {
+            return Ok(());
+        }
+        let ahead = domain.note_ahead(Some(&held.sha256), self.context.clock.now());
+        let holds = described(Some(&held.sha256));
+        let message = format!(
+            "C4 has had an upload that is not stored here, and holds {holds}. What is live here has ended; a new one goes over it."
+        );
+        let after = Domain { ahead_at_c4: Some(ahead), ..domain.clone() };
+        tx.apply(Some(&domain), &after, Some(Entry::new(HistoryKind::AheadAtC4, ACTOR, message))).await
     }
 
     fn tell_up(&self, guard: &RestoreGuard) {

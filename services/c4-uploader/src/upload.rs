@@ -150,15 +150,7 @@ impl<'a> Upload<'a> {
             }
         }
         let shown = self.journal.shown(shown).await?;
-        if let Some(why) = self.journal.decider().withholds(task, &shown) {
-            return Ok(Attempt::Withheld(why, Box::new(shown)));
-        }
-        if !self.uploader.guard.may_send().await? {
-            return Ok(Attempt::Guarded);
-        }
-        if revision.is_none()
-            && let Some(ended) = self.revoked(task, &shown).await?
-        {
+        if let Some(ended) = self.kept_back(task, &shown, revision.is_none()).await? {
             return Ok(ended);
         }
         let key = match self.unsealed(task).await {
@@ -211,6 +203,22 @@ impl<'a> Upload<'a> {
         let edges = &self.uploader.edges;
         let behind = edges.fallen_back(self.name, &task.shown_chain()).await;
         (!behind.is_empty()).then(|| EdgesBehind::new(behind, edges.count()))
+    }
+
+    /// How the attempt ends if nothing may be sent.
+    async fn kept_back(
+        &self,
+        task: &mut Task,
+        shown: &Shown,
+        is_first: bool,
+    ) -> Result<Option<Attempt>, JobError> {
+        if let Some(why) = self.journal.decider().withholds(task, shown) {
+            return Ok(Some(Attempt::Withheld(why, Box::new(shown.clone()))));
+        }
+        if !self.uploader.guard.may_send().await? {
+            return Ok(Some(Attempt::Guarded));
+        }
+        if is_first { self.revoked(task, shown).await } else { Ok(None) }
     }
 
     /// How the attempt ends if the CA has revoked a certificate that is not fresh, or does not say.

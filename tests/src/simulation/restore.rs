@@ -87,6 +87,12 @@ impl Simulation {
     pub async fn restore(&mut self, backup: Backup) {
         self.context.store.close().await;
         self.start_on(backup.0).await;
+        self.roles = Roles::start_guarded(&self.context);
+    }
+
+    /// Whether the guard after a restore was raised, whatever became of it.
+    pub async fn was_guarded(&self) -> bool {
+        self.context.store.restore_guard().await.expect("a guard").raised_at.is_some()
     }
 
     async fn start_on(&mut self, place: Place) {

@@ -54,16 +54,27 @@ impl Outside {
     }
 
     pub(crate) async fn fetch_token(&self, http_port: u16, token: &str) -> Rehearsed {
+        let rehearsal = self.client(http_port);
+        let nameservers = Nameservers::new(vec![self.dns.addr().to_string()]).unwrap();
+        let name = DomainName::parse(NAME).unwrap();
+        let fetch = rehearsal.fetch(&nameservers, &name, token, BODY);
+        tokio::time::timeout(Duration::from_secs(12), fetch).await.unwrap()
+    }
+
+    /// A document of at most 1000 bytes.
+    pub(crate) async fn document(&self, http_port: u16, url: &str) -> Result<String, String> {
+        let nameservers = Nameservers::new(vec![self.dns.addr().to_string()]).unwrap();
+        let document = self.client(http_port).document(&nameservers, url, 1000).await?;
+        Ok(String::from_utf8(document.to_vec()).unwrap())
+    }
+
+    fn client(&self, http_port: u16) -> Rehearsal {
         let options = Options {
             http_port,
             allow_private_addresses: self.allow_private_addresses,
             refuse_addresses: self.refuse_addresses.clone(),
         };
-        let rehearsal = Rehearsal::with_timeouts(options, self.connect_within, self.fetch_within).unwrap();
-        let nameservers = Nameservers::new(vec![self.dns.addr().to_string()]).unwrap();
-        let name = DomainName::parse(NAME).unwrap();
-        let fetch = rehearsal.fetch(&nameservers, &name, token, BODY);
-        tokio::time::timeout(Duration::from_secs(12), fetch).await.unwrap()
+        Rehearsal::with_timeouts(options, self.connect_within, self.fetch_within).unwrap()
     }
 
     /// What is found to be wrong.

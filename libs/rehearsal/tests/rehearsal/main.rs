@@ -4,5 +4,6 @@
 
 mod addresses;
 mod answers;
+mod documents;
 mod kit;
 mod redirects;

@@ -4,7 +4,7 @@
 mod postgres;
 mod sqlite;
 
-pub(crate) use sqlite::{GroupError, Member, Writer};
+pub(crate) use sqlite::{GroupError, Member, OpenedFile, Writer};
 
 use domain::WorkKind;
 

@@ -89,6 +89,13 @@ pub async fn a_step_leaves_what_a_worker_holds(store: Case) {
     store.commit(&ordered()).await.unwrap();
     assert_eq!(due().await, Some(held));
     store.renew(&others, at(60)).await.unwrap();
+
+    let asking = Work { cause: Cause::RenewalInfo, ..now.clone() };
+    schedule(&store, &asking).await;
+    let asked = store.claim(WorkKind::Issue, &domain.name, at(30)).await.unwrap().unwrap();
+    store.commit(&ordered()).await.unwrap();
+    assert_eq!(due().await, Some(now.clone()), "a question about the renewal would only put it off");
+    assert!(store.renew(&asked, at(60)).await.unwrap_err().is_lease_lost());
     store.commit(&Step::new("test", &lease, &domain).and(Write::Cancel(WorkKind::Issue))).await.unwrap();
     assert_eq!(due().await, None);
 }

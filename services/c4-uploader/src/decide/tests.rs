@@ -264,3 +264,30 @@ fn a_comparison_sees_that_https_is_switched_off_and_on_again() {
         assert_eq!(step.writes.contains(&Write::DueNow(WorkKind::Issue)), goes_on, "{shown:?}");
     }
 }
+
+#[test]
+fn a_list_that_cannot_be_had_holds_up_what_replaces_something() {
+    let renewal = Renewal::default();
+    let held = |ends| {
+        let certificate = c4::C4Certificate { sha256: "00".to_owned(), source: Source::C4, not_after: ends };
+        Shown { certificate: Some(certificate), row: None }
+    };
+    for (attempts, shown, goes) in [
+        (2, Shown::default(), false),
+        (3, Shown::default(), true),
+        (3, held(at(99)), true),
+        (99, held(at(101)), false),
+    ] {
+        let lease = lease(attempts);
+        let decider = decider(&lease, &renewal);
+        assert_eq!(decider.goes_unvouched(&shown), goes, "{attempts} {shown:?}");
+        let again = decider.unvouched().next.unwrap();
+        assert_eq!((again.attempts, again.cause), (attempts + 1, lease.work.cause));
+        assert!(again.due_at.unwrap() > at(100));
+    }
+    let lease = lease(0);
+    let fresh = Certificate { created_at: at(100) - SignedDuration::from_mins(59), ..certificate(1) };
+    let older = Certificate { created_at: at(100) - SignedDuration::from_mins(60), ..certificate(1) };
+    let decider = decider(&lease, &renewal);
+    assert!(!decider.is_in_doubt(&fresh) && decider.is_in_doubt(&older));
+}

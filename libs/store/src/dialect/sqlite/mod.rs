@@ -18,6 +18,7 @@ use crate::sql::placeholders;
 use crate::{Result, Store, Tx};
 
 pub(super) use list::{count, page};
+pub(crate) use open::OpenedFile;
 pub(crate) use writer::{GroupError, Member, Writer};
 
 /// Each row of a claim has a token of its own. A claim that finds nothing, the fate of every second hint, costs no

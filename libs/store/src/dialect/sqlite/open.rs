@@ -1,8 +1,9 @@
 //! Opening the file.
 
 use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,7 +56,36 @@ impl Store {
         let readers = connect(|| pool.clone().connect_with(reading.clone())).await;
         let readers = readers.map_err(|error| cannot(error.into()))?;
         let writer = Writer::new(options, connection);
-        Ok(Self::new(Pools::Sqlite { writer, readers }, clock, entropy))
+        let file = OpenedFile::new(path).map_err(|error| cannot(error.into()))?;
+        Ok(Self::new(Pools::Sqlite { writer, readers, file }, clock, entropy))
+    }
+}
+
+/// The file that was opened, to see whether it is still the one at its path: what is written into a file that was replaced is
+/// gone with the process.
+pub(crate) struct OpenedFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl OpenedFile {
+    fn new(path: &Path) -> io::Result<Self> {
+        let found = std::fs::metadata(path)?;
+        Ok(Self { path: path.to_owned(), device: found.dev(), inode: found.ino() })
+    }
+
+    /// Whether another file, or none, is at its path.
+    pub(crate) fn check(&self) -> Result<()> {
+        let found = std::fs::metadata(&self.path);
+        if found.is_ok_and(|found| (found.dev(), found.ino()) == (self.device, self.inode)) {
+            return Ok(());
+        }
+        let path = self.path.display();
+        let source = format!(
+            "{path} was replaced or removed while this process has it open: restart the process; what it writes is not kept"
+        );
+        Err(StoreError::Database { operation: "check_file", source: source.into() })
     }
 }
 
