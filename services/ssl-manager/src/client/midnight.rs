@@ -12,7 +12,7 @@ use super::connect::Client;
 use crate::cli::{MidnightArgs, Output};
 use crate::dispatch::Failure;
 use crate::output::{print, print_json, time};
-use crate::terminal::{Cell, Look, grid};
+use crate::terminal::{Cell, Look, grid, wrap};
 use crate::times::Times;
 
 /// What a terminal shows of unchanged domains is their number.
@@ -49,9 +49,10 @@ fn text(report: &v1::GetMidnightReportResponse, times: &Times, look: Look) -> St
     let Some(sentence) = midnight_sentence(report, &here) else {
         return "There was no midnight yet.".to_owned();
     };
-    let mut parts = vec![sentence];
+    let mut parts = wrap(&sentence, look.width);
     let (new, gone) = (report.new_since, report.gone_since);
-    parts.push(format!("Against the day before: {new} more were asked, {gone} are no longer asked."));
+    let difference = format!("Against the day before: {new} more were asked, {gone} are no longer asked.");
+    parts.extend(wrap(&difference, look.width));
     let listed = report
         .entries
         .iter()
@@ -173,7 +174,8 @@ mod tests {
         let shown = text(&report, &times, Look { width: 80, is_coloured: false });
         assert_eq!(
             shown,
-            "00:00 Singapore (30 Nov 2026, 17:00 your time): 2 asked, 1 now work, 1 unchanged.\n\
+            "00:00 Singapore (30 Nov 2026, 17:00 your time): 2 asked, 1 now work, 1\n\
+             unchanged.\n\
              Against the day before: 2 more were asked, 0 are no longer asked.\n\
              NAME           OUTCOME  BEFORE               NOW\n\
              a.example.com  works    Failure not_pointed  Success"

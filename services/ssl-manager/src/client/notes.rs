@@ -49,7 +49,8 @@ fn text(notes: &[v1::DomainNote], times: &Times, look: Look) -> String {
     let mut lines = Vec::new();
     for note in notes {
         let at = note.at.as_ref().and_then(from_timestamp).map(|at| times.absolute(at)).unwrap_or_default();
-        lines.push(format!("{at}  {}  {}", printable(&note.author), note.id));
+        let head = format!("{at}  {}  {}", printable(&note.author), note.id);
+        lines.extend(wrap(&head, look.width));
         let room = look.width.saturating_sub(4);
         let wrapped = note.text.lines().flat_map(|line| wrap(&printable(line), room)).collect::<Vec<_>>();
         lines.extend(wrapped.into_iter().map(|line| format!("    {line}")));
