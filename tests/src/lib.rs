@@ -27,6 +27,7 @@ mod pty;
 mod rabbitmq;
 mod server;
 mod simulation;
+mod surroundings;
 mod wait;
 
 pub use browser::{Browser, Element, Key, Size, Theme};
@@ -35,7 +36,7 @@ pub use collector::Collector;
 pub use command::{Answer, bare_command, run_bare};
 pub use facts::{certificate_and_key_belong_together, sha256_of_leaf};
 pub use in_order::Deserved;
-pub use manager::{SslManager, Surroundings};
+pub use manager::SslManager;
 pub use mode::{Backends, Mode};
 pub use page::{Console, Reply, Visitor};
 pub use pebble::Pebble;
@@ -48,4 +49,5 @@ pub use rabbitmq::{RabbitMq, Vhost};
 pub use simulation::{
     Backup, Command, DISTURBANCES, DOMAINS, Disturbance, Operation, STEPS, Simulation, Then, Trouble,
 };
+pub use surroundings::Surroundings;
 pub use wait::{wait_for, within};

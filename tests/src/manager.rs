@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use sandbox::World;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
@@ -15,67 +14,12 @@ use crate::client::Client;
 use crate::command::{ssl_manager, ssl_manager_with_files};
 use crate::mode::{Copy, alone};
 use crate::process::Processes;
-use crate::{Answer, Backends, Mode, Pebble, Postgres, RabbitMq, Subprocess, free_port, wait_for};
+use crate::{Answer, Backends, Mode, Postgres, RabbitMq, Subprocess, Surroundings, free_port, wait_for};
 
 const ENDS_WITHIN: Duration = Duration::from_secs(40);
 const STARTS_WITHIN: Duration = Duration::from_secs(30);
 const ADDS_AT_ONCE: usize = 16;
 const STOPS_AT_WITHIN: Duration = Duration::from_secs(30);
-
-/// What the process is pointed at.
-#[derive(Clone, Debug)]
-pub struct Surroundings {
-    /// The CA's directory.
-    pub directory_url: String,
-    /// Trust for the CA's API.
-    pub ca_root_pem: String,
-    /// Nameserver.
-    pub dns: SocketAddr,
-    /// C4.
-    pub c4_url: String,
-    /// C4's token.
-    pub c4_token: String,
-    /// CNAME target.
-    pub cname_target: String,
-    /// Where the CA, and so the rehearsal, looks for challenges.
-    pub http_port: u16,
-    /// Issuances in flight.
-    pub max_in_flight: u16,
-    /// Edges to verify after an upload.
-    pub edge_addresses: Vec<SocketAddr>,
-    /// More sections of the settings file.
-    pub more_settings: String,
-}
-
-impl Surroundings {
-    /// The sandbox alone.
-    pub fn sandbox(world: &World) -> Self {
-        Self {
-            directory_url: world.ca.directory_url(),
-            ca_root_pem: world.ca.api_root_pem(),
-            dns: world.dns.addr(),
-            c4_url: world.c4.base_url(),
-            c4_token: world.c4.token().to_owned(),
-            cname_target: world.cdn_target().to_owned(),
-            http_port: world.edge.http_addr().port(),
-            max_in_flight: 32,
-            edge_addresses: Vec::new(),
-            more_settings: String::new(),
-        }
-    }
-
-    /// Pebble as the CA, the sandbox's C4 and edge.
-    pub fn pebble(pebble: &Pebble, world: &World) -> Self {
-        Self {
-            directory_url: pebble.directory_url(),
-            ca_root_pem: pebble.api_root_pem().to_owned(),
-            dns: pebble.dns(),
-            // Pebble hangs with eight or more orders in flight.
-            max_in_flight: 4,
-            ..Self::sandbox(world)
-        }
-    }
-}
 
 /// An SSL Manager with a folder, settings and ports of its own.
 pub struct SslManager {

@@ -203,8 +203,8 @@ async fn a_check_of_the_settings_finds_what_a_start_would() {
     assert_eq!(check(&[nowhere]).code, 0, "beside a file the first start makes one");
     let open = file("open.key", &std::fs::read_to_string(key).unwrap(), 0o644);
     fails(&check(&[("SSL_MANAGER__KEYS__SEALING_KEY_FILE", &open)]), 64, &["open.key", "chmod 600"]);
-    let broken = file("broken.key", "no key", 0o600);
-    fails(&check(&[("SSL_MANAGER__KEYS__SEALING_KEY_FILE", &broken)]), 64, &["broken.key", "line 1"]);
+    let garbled = file("garbled.key", "no key", 0o600);
+    fails(&check(&[("SSL_MANAGER__KEYS__SEALING_KEY_FILE", &garbled)]), 64, &["garbled.key", "line 1"]);
     let root = file("root.pem", "no root", 0o644);
     fails(&check(&[("SSL_MANAGER__C4__ROOT_CERTIFICATE_FILE", &root)]), 64, &["c4.root_certificate_file"]);
     fails(&check(&[("SSL_MANAGER__RENEWAL__PRE_EXPIRY_DAYS", "90")]), 64, &["pre_expiry_days", "60"]);

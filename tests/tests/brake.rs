@@ -34,8 +34,9 @@ async fn running(mode: Mode) -> (World, Ca, SslManager) {
     std::fs::write(&root, second.api_root_pem()).unwrap();
     let mut surroundings = Surroundings::sandbox(&world);
     surroundings.more_settings = format!(
-        "[[acme.issuers]]\nname = \"second\"\ndirectory_url = {:?}\nroot_certificate_file = {root:?}\n",
-        second.directory_url()
+        "[[acme.issuers]]\nname = \"second\"\ndirectory_url = \"{}\"\nroot_certificate_file = \"{}\"\n",
+        second.directory_url(),
+        root.display()
     );
     let mut manager = SslManager::new(mode, &surroundings).await;
     world.edge.control().set_challenge_upstream(manager.responder());

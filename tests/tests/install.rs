@@ -1,7 +1,5 @@
 //! `make install-program`: everything is where a shell, `man` and systemd look for it.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::path::Path;
 use std::process::Command;
 

@@ -187,8 +187,8 @@ async fn what_its_ca_has_revoked_is_not_uploaded_again(mode: Mode) {
     let held =
         ["kept", "revoked"].map(|what| simulation.c4().certificate(name(what).as_str()).unwrap().sha256);
     assert_eq!(held[0], certificates[0], "what is not on the list goes up again");
-    let more = ["kept", "revoked"].map(|what| simulation.ca().orders_for(name(what).as_str()));
-    assert_eq!([more[0] - orders[0], more[1] - orders[1]], [0, 1]);
+    let then = ["kept", "revoked"].map(|what| simulation.ca().orders_for(name(what).as_str()));
+    assert_eq!([then[0] - orders[0], then[1] - orders[1]], [0, 1]);
     let stored = simulation.certificates(&name("revoked")).await;
     let revoked = stored.iter().find(|stored| stored.summary.sha256 == certificates[1]).unwrap();
     assert!(revoked.withdrawn && revoked.revoked_at.is_some(), "it is never put back");

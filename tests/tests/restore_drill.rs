@@ -251,8 +251,8 @@ async fn nothing_goes_backwards(mode: Mode) {
     drill.manager.ready().await;
     let lost = names(lost);
     for (name, orders) in orders {
-        let more = drill.world.ca.control().orders_for(&name) - orders;
-        assert_eq!(more, u64::from(lost.contains(&name)), "orders of {name}");
+        let extra = drill.world.ca.control().orders_for(&name) - orders;
+        assert_eq!(extra, u64::from(lost.contains(&name)), "orders of {name}");
     }
     adopt(&mut drill).await;
     drill.assert_nothing_backwards(&at_backup, &before);

@@ -97,7 +97,9 @@ impl Domains for DomainsService {
             let domain = Some(self.shown(&view));
             Ok(Response::new(v1::ImportCertificateResponse { domain, warnings, certificate: pasted }))
         };
-        self.audited("ImportCertificate", Action::Operate, request, |asked| &asked.name, import).await
+        let audited =
+            self.audited("ImportCertificate", Action::Operate, request, |asked| &asked.name, import);
+        Box::pin(audited).await
     }
 
     async fn set_domain_labels(

@@ -11,7 +11,8 @@ use jiff::{SignedDuration, Timestamp};
 use crate::at_ca::{AtCa, later, still_at_it};
 use crate::blame;
 use crate::ending::Ending;
-use crate::issuance::{RELEASE_SPREAD, Stop, another_order, ended, local, order_given_up, order_refused};
+use crate::issuance::RELEASE_SPREAD;
+use crate::stop::{Stop, another_order, ended, local, order_given_up, order_refused};
 
 /// Attempts, about nine minutes, that find nothing where the CA said it is, after which the order is given up.
 const MAX_LOOKS_IN_VAIN: u32 = 6;

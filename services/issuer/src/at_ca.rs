@@ -20,8 +20,8 @@ use store::Finished;
 use crate::answers::Request;
 use crate::authority::Authority;
 use crate::ending::Ending;
-use crate::issuance::{Stop, another_order, ended, local};
 use crate::journal::Journal;
+use crate::stop::{Stop, another_order, ended, local};
 use crate::turn::Turn;
 use crate::{Issuer, keys};
 

@@ -15,8 +15,9 @@ use crate::answers::{Request, room_without_retry_after};
 use crate::at_ca::{AtCa, later};
 use crate::authority::Authority;
 use crate::breaker::Closed;
-use crate::ending::{Ending, OrderFate};
+use crate::ending::Ending;
 use crate::journal::{Begun, Journal};
+use crate::stop::{Stop, another_order, ended, local, order_given_up};
 use crate::turn::Turn;
 use preflight::{DnsFails, Found, Verdict};
 
@@ -39,32 +40,6 @@ pub(crate) struct Issuance<'a> {
     before: OnceLock<Reason>,
     /// This attempt met a pause, so the lifting of one may be what the next attempt waits for.
     met_pause: OnceLock<Outbound>,
-}
-
-/// Why the way to the certificate ends here.
-pub(crate) enum Stop {
-    /// The journal did not take a step.
-    Job(JobError),
-    /// The CA may have refused our account's key, when it was asked for that. No other order goes while that is found out.
-    Account { error: AcmeError, request: Request, turn: Option<Turn> },
-    /// The attempt is over.
-    Ended { ending: Box<Ending>, order: OrderFate },
-}
-
-impl Stop {
-    /// What it leads to is found out before the next order goes.
-    pub(crate) fn within(self, turn: Turn) -> Self {
-        match self {
-            Self::Account { error, request, .. } => Self::Account { error, request, turn: Some(turn) },
-            other => other,
-        }
-    }
-}
-
-impl From<JobError> for Stop {
-    fn from(error: JobError) -> Self {
-        Self::Job(error)
-    }
 }
 
 /// An order to go on with.
@@ -498,26 +473,4 @@ fn why_it_rests(domain: &Domain) -> Reason {
             detail: "the challenge failed too often".to_owned(),
         },
     }
-}
-
-pub(crate) fn ended(ending: Ending) -> Stop {
-    Stop::Ended { ending: Box::new(ending), order: OrderFate::GoesOn }
-}
-
-pub(crate) fn another_order() -> Stop {
-    order_given_up(Ending::another_order())
-}
-
-pub(crate) fn order_given_up(ending: Ending) -> Stop {
-    Stop::Ended { ending: Box::new(ending), order: OrderFate::GivenUp }
-}
-
-pub(crate) fn order_refused(ending: Ending) -> Stop {
-    Stop::Ended { ending: Box::new(ending), order: OrderFate::Refused }
-}
-
-/// Trouble of our own: it stands in the log, and the domain is tried again soon.
-pub(crate) fn local(error: &(dyn std::error::Error + 'static)) -> Stop {
-    tracing::error!(error, "issuance cannot go on");
-    ended(Ending::could_not_ask("trouble on our side, see the log".to_owned()))
 }

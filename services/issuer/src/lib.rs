@@ -18,6 +18,7 @@ mod keys;
 mod order_terms;
 mod renewal;
 mod revocation;
+mod stop;
 mod turn;
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use askama::Template;
 use axum::extract::RawQuery;
 use axum::response::{IntoResponse, Response};
-use domain::{Action, DomainName};
+use domain::DomainName;
 use http::StatusCode;
 use proto::v1;
 
@@ -66,16 +66,6 @@ struct ViewPage {
     is_pasted: bool,
     timeline: Timeline,
     certificates: Certificates,
-}
-
-impl ViewPage {
-    fn key_readers(&self) -> String {
-        words::who_may(Action::ReadKey)
-    }
-
-    fn operators(&self) -> String {
-        words::who_may(Action::Operate)
-    }
 }
 
 /// A domain that is not on the list.

@@ -1,0 +1,56 @@
+//! Why the way to a certificate ends before there is one.
+
+use acme::AcmeError;
+use runtime::JobError;
+
+use crate::answers::Request;
+use crate::ending::{Ending, OrderFate};
+use crate::turn::Turn;
+
+/// Why the way to the certificate ends here.
+pub(crate) enum Stop {
+    /// The journal did not take a step.
+    Job(JobError),
+    /// The CA may have refused our account's key, when it was asked for that. No other order goes while that is found out.
+    Account { error: AcmeError, request: Request, turn: Option<Turn> },
+    /// The attempt is over.
+    Ended { ending: Box<Ending>, order: OrderFate },
+}
+
+impl Stop {
+    /// What it leads to is found out before the next order goes.
+    pub(crate) fn within(self, turn: Turn) -> Self {
+        match self {
+            Self::Account { error, request, .. } => Self::Account { error, request, turn: Some(turn) },
+            other => other,
+        }
+    }
+}
+
+impl From<JobError> for Stop {
+    fn from(error: JobError) -> Self {
+        Self::Job(error)
+    }
+}
+
+pub(crate) fn ended(ending: Ending) -> Stop {
+    Stop::Ended { ending: Box::new(ending), order: OrderFate::GoesOn }
+}
+
+pub(crate) fn another_order() -> Stop {
+    order_given_up(Ending::another_order())
+}
+
+pub(crate) fn order_given_up(ending: Ending) -> Stop {
+    Stop::Ended { ending: Box::new(ending), order: OrderFate::GivenUp }
+}
+
+pub(crate) fn order_refused(ending: Ending) -> Stop {
+    Stop::Ended { ending: Box::new(ending), order: OrderFate::Refused }
+}
+
+/// Trouble of our own: it stands in the log, and the domain is tried again soon.
+pub(crate) fn local(error: &(dyn std::error::Error + 'static)) -> Stop {
+    tracing::error!(error, "issuance cannot go on");
+    ended(Ending::could_not_ask("trouble on our side, see the log".to_owned()))
+}
