@@ -24,15 +24,12 @@ pub(super) async fn run(client: &mut Client, args: &NoteArgs, output: Output) ->
             &json!({ "id": id, "deleted": true }),
         );
     }
-    let notes = match &args.text {
-        Some(text) => {
-            let request = v1::AddDomainNoteRequest { name, text: text.clone() };
-            Vec::from_iter(answer(client.add_domain_note(Request::new(request)).await)?.note)
-        }
-        None => {
-            let request = v1::ListDomainNotesRequest { name };
-            answer(client.list_domain_notes(Request::new(request)).await)?.notes
-        }
+    let notes = if let Some(text) = &args.text {
+        let request = v1::AddDomainNoteRequest { name, text: text.clone() };
+        Vec::from_iter(answer(client.add_domain_note(Request::new(request)).await)?.note)
+    } else {
+        let request = v1::ListDomainNotesRequest { name };
+        answer(client.list_domain_notes(Request::new(request)).await)?.notes
     };
     match output {
         Output::Json => print_json(&notes.iter().map(note_json).collect()),
