@@ -97,9 +97,8 @@ impl Domains for DomainsService {
             let domain = Some(self.shown(&view));
             Ok(Response::new(v1::ImportCertificateResponse { domain, warnings, certificate: pasted }))
         };
-        let audited =
-            self.audited("ImportCertificate", Action::Operate, request, |asked| &asked.name, import);
-        Box::pin(audited).await
+        Box::pin(self.audited("ImportCertificate", Action::Operate, request, |asked| &asked.name, import))
+            .await
     }
 
     async fn set_domain_labels(

@@ -43,7 +43,10 @@ async fn a_days_report_has_its_outcomes_and_the_difference_to_the_day_before() {
     let clock = Arc::new(ManualClock::new("2026-11-30T17:00:00Z".parse().unwrap()));
     let mut served = served_at(clock, |_| {}).await;
     let token = served.token(Role::Viewer, |_| {}).await;
-    assert_eq!(report(&mut served, &token, request("")).await.unwrap(), Default::default());
+    assert_eq!(
+        report(&mut served, &token, request("")).await.unwrap(),
+        v1::GetMidnightReportResponse::default()
+    );
     for label in ["a", "b", "c"] {
         let name = DomainName::parse(&format!("{label}.example.com")).unwrap();
         let mut tx = served.context.store.begin("add").await.unwrap();

@@ -51,7 +51,7 @@ impl Order {
 
 /// The state of the list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a word of the address that is there or not")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a parameter of the address")]
 pub(crate) struct Filter {
     pub(crate) search: String,
     pub(crate) statuses: Vec<v1::Status>,
