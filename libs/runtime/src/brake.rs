@@ -19,11 +19,14 @@ use crate::chain;
 
 const MAX_AGE: Duration = Duration::from_secs(1);
 
+/// What the store said, or why it did not answer; and when it was asked.
+type Asked = (Instant, Result<Vec<Pause>, String>);
+
 /// See the module's documentation.
 pub struct Brake {
     store: Arc<Store>,
     /// Held while the store is asked, so that those who wait for the same answer ask once.
-    last: Mutex<Option<(Instant, Result<Vec<Pause>, String>)>>,
+    last: Mutex<Option<Asked>>,
 }
 
 impl Brake {

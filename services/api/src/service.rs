@@ -92,7 +92,8 @@ impl Domains for DomainsService {
             let domain = Some(self.shown(&view));
             Ok(Response::new(v1::ImportCertificateResponse { domain, warnings, certificate: pasted }))
         };
-        self.audited("ImportCertificate", Action::Operate, request, |asked| &asked.name, import).await
+        Box::pin(self.audited("ImportCertificate", Action::Operate, request, |asked| &asked.name, import))
+            .await
     }
 
     async fn rollback_certificate(
