@@ -2,17 +2,16 @@
 //! follows when it does not come to a certificate.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use acme::{AccountKey, AcmeError, Asked, LimitKind, Meaning, RenewalId};
 use domain::{AccountId, Cause, Domain, DomainName, Lease, Order, Outbound, Reason};
 use jiff::{SignedDuration, Timestamp};
 use runtime::{JobError, checkpoint};
-use store::{Certificate, Finished};
+use store::{Certificate, Finished, StoreError};
 
 use crate::Issuer;
 use crate::answers::{Request, room_without_retry_after};
-use crate::at_ca::{AtCa, later};
+use crate::at_ca::AtCa;
 use crate::authority::Authority;
 use crate::breaker::Closed;
 use crate::ending::Ending;
@@ -20,6 +19,8 @@ use crate::journal::{Begun, Journal};
 use crate::stop::{Stop, another_order, ended, local, order_given_up};
 use crate::turn::Turn;
 use preflight::{DnsFails, Found, Verdict};
+
+mod closed;
 
 /// An order that came no further for so long is given up where another CA can be used.
 const NO_PROGRESS: SignedDuration = SignedDuration::from_hours(1);
@@ -356,24 +357,6 @@ impl<'a> Issuance<'a> {
         }
     }
 
-    /// Whether requests to a CA are paused is found out before anything is asked or charged for it.
-    async fn may_send(&self, authority: &Authority) -> Result<(), Stop> {
-        let sent = authority.ca.may_send().await;
-        sent.map_err(|error| self.out_of_reach(authority, &error))
-    }
-
-    /// While no CA may be asked, neither C4 nor DNS is.
-    async fn must_not_all_be_paused(&self) -> Result<(), Stop> {
-        let mut paused = None;
-        for authority in &self.issuer.authorities {
-            match self.may_send(authority).await {
-                Ok(()) => return Ok(()),
-                Err(stop) => paused = paused.or(Some(stop)),
-            }
-        }
-        paused.map_or(Ok(()), Err)
-    }
-
     async fn account(&self, authority: &Authority) -> Result<Arc<AccountKey>, Stop> {
         let account = authority.account(&self.issuer.context, &self.issuer.keys).await;
         account.map_err(|error| self.out_of_reach(authority, &error))
@@ -391,33 +374,6 @@ impl<'a> Issuance<'a> {
     /// recheck.
     fn unlocks_rest(&self) -> bool {
         matches!(self.cause, Cause::Requested | Cause::Recheck | Cause::Midnight)
-    }
-
-    fn down(&self, authority: &Authority, until: Timestamp) -> Ending {
-        let detail = format!("{} does not answer at present", authority.name());
-        // After a short outage they are few, and after a long one the pause is long.
-        let pause = until.duration_since(self.issuer.context.clock.now()).as_secs();
-        let most = u64::try_from(pause).unwrap_or(0).clamp(1, RELEASE_SPREAD);
-        Ending::ca_down(detail, Some(self.spread_over(most, until)))
-    }
-
-    /// The CA allows our account nothing before then.
-    fn limited(&self, authority: &Authority, until: Timestamp) -> Ending {
-        Ending::limited(self.spread(until), authority.name(), Some(LimitKind::NewOrders))
-    }
-
-    fn refused(&self, authority: &Authority, until: Timestamp, problem: &acme::Problem) -> Ending {
-        Ending::Waiting { reason: authority.refuses_us(problem), not_before: Some(self.spread(until)) }
-    }
-
-    /// Those that wait for a CA do not come back all at once: the first of them finds out whether it works again.
-    fn spread(&self, until: Timestamp) -> Timestamp {
-        self.spread_over(RELEASE_SPREAD, until)
-    }
-
-    fn spread_over(&self, seconds: u64, until: Timestamp) -> Timestamp {
-        let spread = self.issuer.context.entropy.below(seconds);
-        later(until, Duration::from_secs(spread))
     }
 
     /// A CA that cannot even be asked for an account or its directory.
@@ -438,6 +394,10 @@ impl<'a> Issuance<'a> {
                 ended(Ending::Paused(pause.clone()))
             }
             AcmeError::Local(_) => local(error),
+            // Its lease is released as soon as the database is back.
+            AcmeError::Store(cause) if cause.is_unavailable() => {
+                Stop::Job(StoreError::away(runtime::chain(error)).into())
+            }
             AcmeError::Store(_) => Stop::Job(JobError::Other(runtime::chain(error))),
             error if error.is_rate_limited() => {
                 let room_at = || room_without_retry_after(self.before.get(), self.attempts, now);
