@@ -77,15 +77,12 @@ pub(crate) async fn guard(
     next: Next,
 ) -> Response {
     let browser = app.strangers.browser(&peer, request.headers());
-    let response = match refusal(&app.site, &request) {
-        Some(problem) => {
-            tracing::info!(reason = problem.reason, path = request.uri().path(), "refused");
-            problem.into_response()
-        }
-        None => {
-            let contact = app.process.config.console.support_contact.clone();
-            SUPPORT_CONTACT.scope(contact, BROWSER.scope(browser, next.run(request))).await
-        }
+    let response = if let Some(problem) = refusal(&app.site, &request) {
+        tracing::info!(reason = problem.reason, path = request.uri().path(), "refused");
+        problem.into_response()
+    } else {
+        let contact = app.process.config.console.support_contact.clone();
+        SUPPORT_CONTACT.scope(contact, BROWSER.scope(browser, next.run(request))).await
     };
     with_headers(response, app.cookies.secure)
 }

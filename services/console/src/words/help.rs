@@ -60,3 +60,11 @@ pub(crate) fn may(action: Action) -> &'static str {
         Action::Revoke => "revoke certificates",
     }
 }
+
+pub(crate) fn key_readers() -> String {
+    who_may(Action::ReadKey)
+}
+
+pub(crate) fn operators() -> String {
+    who_may(Action::Operate)
+}

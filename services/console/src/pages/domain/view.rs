@@ -4,7 +4,7 @@
 use askama::Template;
 use axum::extract::RawQuery;
 use axum::response::{IntoResponse, Response};
-use domain::{Action, DomainName};
+use domain::DomainName;
 use http::StatusCode;
 use proto::v1;
 
@@ -20,7 +20,7 @@ use crate::page::Frame;
 use crate::problem::{Problem, html};
 use crate::row::{Moment, Name};
 use crate::step::Step;
-use crate::words::{self, instant};
+use crate::words::instant;
 use crate::zone::Zone;
 
 /// What the viewer may do with this domain as it is now.
@@ -66,16 +66,6 @@ struct ViewPage {
     is_pasted: bool,
     timeline: Timeline,
     certificates: Certificates,
-}
-
-impl ViewPage {
-    fn key_readers(&self) -> String {
-        words::who_may(Action::ReadKey)
-    }
-
-    fn operators(&self) -> String {
-        words::who_may(Action::Operate)
-    }
 }
 
 /// A domain that is not on the list.
