@@ -15,7 +15,7 @@ fuzz_target!(|data: &[u8]| {
     let key = parts.next().unwrap_or_default();
     let can_be_used = !password.is_empty()
         && password.len() <= 128
-        && !password.chars().any(|c| c.is_control() || c > '\u{ffff}');
+        && password.bytes().all(|byte| matches!(byte, b' '..=b'~'));
     let password = match pfx::Password::new(Zeroizing::new(password)) {
         Ok(password) => password,
         Err(problem) => {

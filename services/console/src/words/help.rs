@@ -61,3 +61,11 @@ pub(crate) fn may(action: Action) -> &'static str {
         Action::Pause => "pause requests to the CAs and to C4",
     }
 }
+
+pub(crate) fn key_readers() -> String {
+    who_may(Action::ReadKey)
+}
+
+pub(crate) fn operators() -> String {
+    who_may(Action::Operate)
+}

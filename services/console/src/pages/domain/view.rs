@@ -20,7 +20,7 @@ use crate::page::Frame;
 use crate::problem::{Problem, html};
 use crate::row::{Moment, Name};
 use crate::step::Step;
-use crate::words::{self, instant};
+use crate::words::instant;
 use crate::zone::Zone;
 
 /// What the viewer may do with this domain as it is now.
