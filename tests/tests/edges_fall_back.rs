@@ -1,7 +1,5 @@
 //! The comparison asks the edges too: one that fell back, or lost the intermediate, is named, and the upload is made again.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::time::Duration;
 
 use sandbox::{World, WorldOptions};
