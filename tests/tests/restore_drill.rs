@@ -183,7 +183,8 @@ fn names(numbers: impl Iterator<Item = usize>) -> BTreeSet<String> {
     numbers.map(name).collect()
 }
 
-async fn nothing_goes_backwards(mode: Mode) {
+/// Everything live but for the orders under way, and nothing differs; the names of both.
+async fn settled(mode: Mode) -> (Drill, Vec<String>, Vec<String>) {
     let mut drill = Drill::begin(mode).await;
     let slow: Vec<String> = (0..UNDER_WAY).map(under_way).collect();
     for name in &slow {
@@ -210,7 +211,11 @@ async fn nothing_goes_backwards(mode: Mode) {
     let same = drill.check();
     assert_eq!(same.code, 0, "{} {}", same.stderr, same.stdout);
     assert_eq!(same.json["same"].as_array().map(Vec::len), Some(DOMAINS + UNDER_WAY));
+    (drill, all, slow)
+}
 
+async fn nothing_goes_backwards(mode: Mode) {
+    let (mut drill, all, slow) = settled(mode).await;
     drill.back_up().await;
     let at_backup = drill.held(all.iter().cloned());
     drill.go_on().await;
@@ -223,17 +228,7 @@ async fn nothing_goes_backwards(mode: Mode) {
         .collect();
     check_lists(&drill);
 
-    // Started while C4 is away it sends nothing, and says why.
-    drill.world.c4.control().down(true);
-    drill.manager.spawn(&[]);
-    let role = if mode == Mode::Embedded { "all" } else { "c4-uploader" };
-    wait_for("the red line", LIMIT, || async {
-        let said = drill.manager.readiness(role).await;
-        let is_red =
-            |(code, text): &(u16, String)| *code == 503 && text.contains("restore: nothing is uploaded");
-        if said.iter().all(is_red) { Ok(()) } else { Err(format!("{said:?}")) }
-    })
-    .await;
+    start_while_c4_is_away(&mut drill).await;
     for name in &slow {
         drill.world.ca.control().validation_result(name, ValidationResult::Valid);
     }
@@ -251,11 +246,25 @@ async fn nothing_goes_backwards(mode: Mode) {
     drill.manager.ready().await;
     let lost = names(lost);
     for (name, orders) in orders {
-        let extra = drill.world.ca.control().orders_for(&name) - orders;
-        assert_eq!(extra, u64::from(lost.contains(&name)), "orders of {name}");
+        let placed = drill.world.ca.control().orders_for(&name) - orders;
+        assert_eq!(placed, u64::from(lost.contains(&name)), "orders of {name}");
     }
     adopt(&mut drill).await;
     drill.assert_nothing_backwards(&at_backup, &before);
+}
+
+/// It sends nothing, and says why.
+async fn start_while_c4_is_away(drill: &mut Drill) {
+    drill.world.c4.control().down(true);
+    drill.manager.spawn(&[]);
+    let role = if drill.mode == Mode::Embedded { "all" } else { "c4-uploader" };
+    wait_for("the red line", LIMIT, || async {
+        let said = drill.manager.readiness(role).await;
+        let is_red =
+            |(code, text): &(u16, String)| *code == 503 && text.contains("restore: nothing is uploaded");
+        if said.iter().all(is_red) { Ok(()) } else { Err(format!("{said:?}")) }
+    })
+    .await;
 }
 
 /// Every difference is on a list, and looking sends nothing.

@@ -45,7 +45,7 @@ async fn a_document_has_bounds() {
         ("long", "over 1000 bytes"),
         ("elsewhere", "redirect"),
         ("silent", "no answer in time"),
-        ("endless", "headers"),
+        ("nonsense", "not HTTP/1.1"),
     ] {
         let url = format!("http://{NAME}:{}/{path}", site.port);
         let why = outside.document(site.port, &url).await.unwrap_err();
