@@ -31,11 +31,12 @@ async fn nobody_is_behind_once_all_serve_the_upload() {
     let edges = edges(&cdn.addresses(), PATIENCE);
     let uploaded = Pair::make();
     let before = cdn.each_shows("no certificate for the name");
-    assert_eq!(edges.behind(&name(), &[uploaded.sha256.clone()]).await, before);
+    assert_eq!(edges.behind(&name(), std::slice::from_ref(&uploaded.sha256)).await, before);
     cdn.upload(&uploaded, 1).await;
 
     // From another task, as the uploader does it.
-    let behind = tokio::spawn(async move { edges.behind(&name(), &[uploaded.sha256.clone()]).await });
+    let behind =
+        tokio::spawn(async move { edges.behind(&name(), std::slice::from_ref(&uploaded.sha256)).await });
     assert_eq!(behind.await.unwrap(), []);
 }
 
@@ -46,7 +47,7 @@ async fn whoever_lags_is_named_with_what_it_shows() {
     let all = edges(&cdn.addresses(), PATIENCE);
     let (old, new) = (Pair::make(), Pair::make());
     cdn.upload(&old, 1).await;
-    assert_eq!(all.behind(&name(), &[old.sha256.clone()]).await, []);
+    assert_eq!(all.behind(&name(), std::slice::from_ref(&old.sha256)).await, []);
 
     cdn.edges[1].control().lag(true);
     cdn.edges[2].control().serve_nothing(true);
@@ -58,12 +59,12 @@ async fn whoever_lags_is_named_with_what_it_shows() {
         shows(down, "connection refused"),
     ];
     expected.sort();
-    assert_eq!(all.behind(&name(), &[new.sha256.clone()]).await, expected);
+    assert_eq!(all.behind(&name(), std::slice::from_ref(&new.sha256)).await, expected);
 
     cdn.edges[1].control().lag(false);
     cdn.edges[2].control().serve_nothing(false);
     cdn.edges[3].come_up().await.unwrap();
-    assert_eq!(all.behind(&name(), &[new.sha256.clone()]).await, []);
+    assert_eq!(all.behind(&name(), std::slice::from_ref(&new.sha256)).await, []);
 }
 
 #[tokio::test]
@@ -105,16 +106,16 @@ async fn a_resumed_session_does_not_show_the_certificate_of_before() {
     let (old, new) = (Pair::make(), Pair::make());
     let server = TlsServer::start(old.certified()).await;
     let edges = edges(&[server.address], PATIENCE);
-    assert_eq!(edges.behind(&name(), &[old.sha256.clone()]).await, []);
+    assert_eq!(edges.behind(&name(), std::slice::from_ref(&old.sha256)).await, []);
     server.show(new.certified());
-    assert_eq!(edges.behind(&name(), &[new.sha256.clone()]).await, []);
+    assert_eq!(edges.behind(&name(), std::slice::from_ref(&new.sha256)).await, []);
 }
 
 #[tokio::test]
 async fn a_leaf_without_its_key_is_not_served() {
     let (leaf, other) = (Pair::make(), Pair::make());
     let server = TlsServer::start(leaf.certified_with_the_key_of(&other)).await;
-    let behind = edges(&[server.address], PATIENCE).behind(&name(), &[leaf.sha256.clone()]).await;
+    let behind = edges(&[server.address], PATIENCE).behind(&name(), std::slice::from_ref(&leaf.sha256)).await;
     let expected = shows(server.address, "a certificate whose key it does not hold");
     assert_eq!(behind, [expected]);
 }

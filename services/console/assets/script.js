@@ -161,7 +161,7 @@ function applyCounts(counts) {
   document.title = counts.alarm + document.title.replace(/^\([\d,]+!\) /, "");
   if (paused) return;
   for (const count of all("[data-count]")) {
-    const value = counts.statuses[count.dataset.count];
+    const value = count.dataset.count === "at_risk" ? counts.at_risk : counts.statuses[count.dataset.count];
     if (value !== undefined) count.textContent = value;
   }
   const more = find("#more-match");

@@ -69,6 +69,11 @@ impl Frame {
         counts.filter(|count| count.status() == status).map(|count| count.domains).sum()
     }
 
+    /// How many live domains end soon and do not renew by themselves.
+    pub(crate) fn at_risk(&self) -> String {
+        words::number(self.summary.as_ref().map_or(0, |summary| summary.at_risk))
+    }
+
     pub(crate) fn emergencies(&self) -> u64 {
         self.count(v1::Status::Emergency)
     }

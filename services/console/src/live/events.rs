@@ -196,7 +196,8 @@ impl Viewer {
         let Ok(summary) = domains.get_summary(v1::GetSummaryRequest {}).await else {
             return Ok(());
         };
-        let counted = summary.into_inner().statuses;
+        let summary = summary.into_inner();
+        let counted = &summary.statuses;
         let emergencies = counted.iter().filter(|count| count.status() == v1::Status::Emergency);
         let emergencies: u64 = emergencies.map(|count| count.domains).sum();
         let statuses: serde_json::Map<String, serde_json::Value> = counted
@@ -208,6 +209,7 @@ impl Viewer {
             .collect();
         let counts = json!({
             "statuses": statuses,
+            "at_risk": words::number(summary.at_risk),
             "emergencies": emergencies,
             "alarm": words::alarm(emergencies),
             "emergency": words::emergencies(emergencies),

@@ -62,6 +62,8 @@ struct ListPage {
     filter: Filter,
     tabs: Vec<Tab>,
     presets: Vec<Preset>,
+    /// The seventh of the tabs, which is no status.
+    at_risk: Preset,
     whos: [(&'static str, &'static str); 4],
     tokens: Vec<Token>,
     heads: Vec<Head>,
@@ -137,6 +139,7 @@ impl ListPage {
         Self {
             cursor,
             tabs: tabs(&filter, &frame),
+            at_risk: preset(&filter, "At risk", &|only| only.at_risk = true),
             presets: presets(&filter),
             whos: WHO.map(|who| (who, words::who(who))),
             tokens: tokens(&filter),
@@ -202,15 +205,17 @@ fn tabs(filter: &Filter, frame: &Frame) -> Vec<Tab> {
 }
 
 /// Each is a list of its own; what is filtered beside it goes.
+fn preset(filter: &Filter, label: &'static str, change: &dyn Fn(&mut Filter)) -> Preset {
+    let mut only = Filter::default().with(change);
+    let is_on = only == Filter { page: String::new(), last: false, ..filter.clone() };
+    if is_on {
+        only = Filter::default();
+    }
+    Preset { label, address: only.address(), is_on }
+}
+
 fn presets(filter: &Filter) -> Vec<Preset> {
-    let preset = |label, change: &dyn Fn(&mut Filter)| {
-        let mut only = Filter::default().with(change);
-        let is_on = only == Filter { page: String::new(), last: false, ..filter.clone() };
-        if is_on {
-            only = Filter::default();
-        }
-        Preset { label, address: only.address(), is_on }
-    };
+    let preset = |label, change: &dyn Fn(&mut Filter)| preset(filter, label, change);
     vec![
         preset("Renewal blocked", &|only| only.blocked = true),
         preset("Ends within 7 days", &|only| {
