@@ -118,6 +118,7 @@ impl Guard {
         let guard = self.context.store.restore_guard().await?;
         if guard.up_since().is_none() {
             self.context.health.ok(PART);
+            metrics::gauge!("ssl_manager_restore_guard").set(0.0);
             return Ok(Round::Down);
         }
         self.tell_up(&guard);
@@ -215,6 +216,7 @@ impl Guard {
     }
 
     fn tell_up(&self, guard: &RestoreGuard) {
+        metrics::gauge!("ssl_manager_restore_guard").set(1.0);
         let place = if guard.compared_to.is_empty() { "the beginning" } else { &guard.compared_to };
         self.context.health.bad(
             PART,

@@ -185,6 +185,12 @@ pub(super) const TABLE: &[Metric] = &[
         Of("result", &["found", "not_found", "busy", "not_allowed"]),
         "Requests for challenge responses.",
     ),
+    gauge(
+        "ssl_manager_restore_guard",
+        UPLOADER,
+        Plain,
+        "1 while nothing is uploaded because the database is older than what C4 holds.",
+    ),
     counter(
         "ssl_manager_uploads_total",
         UPLOADER,
