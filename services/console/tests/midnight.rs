@@ -94,6 +94,12 @@ async fn all_domains_of_a_customer_are_one_address() {
         list.body
     );
     assert!(!list.body.contains("other.example.com") && !list.body.contains("<b>1"), "{}", list.body);
+    let view = browser.get(&format!("/domains/{NAME}")).await;
+    assert!(
+        view.body.contains(&format!("href=\"/?{customer}\"")) && !view.body.contains("<b>1"),
+        "{}",
+        view.body
+    );
     let csv = browser.get(&format!("/domains.csv?{customer}")).await;
     let line = csv.body.lines().nth(1).unwrap();
     assert!(line.starts_with("shop.example.com,") && line.ends_with(",'=<b>1</b>,,"), "{line}");

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use proto::v1;
 
 use crate::checks::{Check, Checked};
+use crate::filter::Filter;
 use crate::row::{Badge, Moment, risk};
 use crate::words::{self, ToDo, instant};
 use crate::zone::Zone;
@@ -33,6 +34,12 @@ impl LastCheck {
     }
 }
 
+/// What the domain is filed under, and the list of all that are.
+pub(super) struct FiledUnder {
+    pub(super) text: String,
+    pub(super) address: String,
+}
+
 pub(super) struct Verdict {
     pub(super) badge: Badge,
     /// When it ends, where it is at risk; empty where it is not.
@@ -51,6 +58,9 @@ pub(super) struct Verdict {
     pub(super) failed_attempts: u32,
     pub(super) source: &'static str,
     pub(super) created: Option<Moment>,
+    /// None where the domain has no customer's reference.
+    pub(super) customer: Option<FiledUnder>,
+    pub(super) labels: Vec<FiledUnder>,
     pub(super) letters: Vec<Letter>,
 }
 
@@ -83,6 +93,8 @@ impl Verdict {
             failed_attempts: domain.failed_attempts,
             source: words::source(domain.source()),
             created: moment(domain.created_at.as_ref()),
+            customer: customer(domain),
+            labels: labels(domain),
             letters: letters(domain, zone, now),
         }
     }
@@ -93,6 +105,21 @@ impl Verdict {
             _ => "None until it is rechecked",
         }
     }
+}
+
+fn customer(domain: &v1::Domain) -> Option<FiledUnder> {
+    let text = domain.customer_ref.clone();
+    let address = Filter::default().with(|only| only.customer.clone_from(&text)).address();
+    (!text.is_empty()).then_some(FiledUnder { text, address })
+}
+
+fn labels(domain: &v1::Domain) -> Vec<FiledUnder> {
+    let filed = domain.labels.iter().map(|label| {
+        let pair = (label.key.clone(), label.value.clone());
+        let address = Filter::default().with(|only| only.labels.push(pair)).address();
+        FiledUnder { text: format!("{}={}", label.key, label.value), address }
+    });
+    filed.collect()
 }
 
 /// What staff is told, where somebody else than the customer must act, and the message for the customer.
