@@ -45,29 +45,9 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
     context.health.expect("api");
     let tls = context.config.api.tls.as_ref().map(|tls| own_tls(&context, tls)).transpose()?;
     let listener = Listener::new(&context.process(), Listen::Api, tls)?;
-    let commands = Commands {
-        store: context.store.clone(),
-        clock: context.clock.clone(),
-        entropy: context.entropy.clone(),
-        pre_expiry: context.config.renewal.pre_expiry_days,
-    };
     let authenticator = Authenticator::new(&context)?;
     let admission = Admission::new(&context, authenticator.clone());
-    let passwords = Passwords::new(&*context.entropy)
-        .map_err(|source| RoleError::Server { role: "api", source: source.into() })?;
-    let id_tokens = provider::id_tokens(&context)?;
-    let keys = context.require_sealing_keys()?;
-    let sessions = SessionsService::new(&context, authenticator.clone(), passwords, id_tokens, keys.clone());
-    let sessions = SessionsServer::new(sessions).max_decoding_message_size(MAX_MESSAGE);
-    let service = DomainsService {
-        context: context.clone(),
-        commands,
-        authenticator,
-        keys,
-        checker: Checker::new(&context)?,
-        overview: OverviewCache::default(),
-    };
-    let domains = BoundedDomains::new(service);
+    let (domains, sessions) = services(&context, authenticator)?;
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<DomainsServer<DomainsService>>().await;
     reporter.set_serving::<SessionsServer<SessionsService>>().await;
@@ -110,6 +90,33 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
         .serve_with_incoming_shutdown(ReceiverStream::new(accepted), soft.clone().cancelled_owned());
     let ((), ended) = tokio::join!(accept, serve);
     ended.map_err(|source| RoleError::Server { role: "api", source: source.into() })
+}
+
+fn services(
+    context: &Context,
+    authenticator: Authenticator,
+) -> Result<(BoundedDomains, SessionsServer<SessionsService>), RoleError> {
+    let commands = Commands {
+        store: context.store.clone(),
+        clock: context.clock.clone(),
+        entropy: context.entropy.clone(),
+        pre_expiry: context.config.renewal.pre_expiry_days,
+    };
+    let passwords = Passwords::new(&*context.entropy)
+        .map_err(|source| RoleError::Server { role: "api", source: source.into() })?;
+    let id_tokens = provider::id_tokens(context)?;
+    let keys = context.require_sealing_keys()?;
+    let sessions = SessionsService::new(context, authenticator.clone(), passwords, id_tokens, keys.clone());
+    let sessions = SessionsServer::new(sessions).max_decoding_message_size(MAX_MESSAGE);
+    let service = DomainsService {
+        context: context.clone(),
+        commands,
+        authenticator,
+        keys,
+        checker: Checker::new(context)?,
+        overview: OverviewCache::default(),
+    };
+    Ok((BoundedDomains::new(service), sessions))
 }
 
 /// At the drain `grpc.health.v1` says it as `/readyz` does, for clients that choose among copies by it.

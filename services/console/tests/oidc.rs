@@ -186,7 +186,7 @@ async fn the_request_to_the_provider_carries_what_it_must_and_never_twice() {
 #[tokio::test]
 async fn a_state_that_is_not_this_browsers_signs_nobody_in() {
     let scene = scene().await;
-    let unknown = "was not begun in this browser";
+    let unknown = "was not started in this browser";
     let mut browser = Browser::new();
     let back = scene.leave(&mut browser, "/").await;
     for (what, address) in [
@@ -252,7 +252,7 @@ async fn a_way_that_leads_elsewhere_ends_at_the_list() {
         *value = value.replace("L2xpc3Q", "Ly9ldmlsLmV4YW1wbGU");
     });
     let entered = browser.arrive(&back).await;
-    assert_trouble(&entered, StatusCode::BAD_REQUEST, "was not begun in this browser");
+    assert_trouble(&entered, StatusCode::BAD_REQUEST, "was not started in this browser");
     let mut browser = Browser::new();
     let back = scene.leave(&mut browser, &format!("/?q={}", "x".repeat(5000))).await;
     assert!(browser.cookie(SIGN_IN).unwrap().whole.len() < 4096);
@@ -281,7 +281,7 @@ async fn what_the_provider_says_no_to_is_said_plainly() {
     let back = scene.leave(&mut browser, "/").await;
     let elsewhere = with_query(&back, "iss", Some("https://elsewhere.example"));
     let page = browser.arrive(&elsewhere).await;
-    assert_trouble(&page, StatusCode::UNPROCESSABLE_ENTITY, "was not begun in this browser");
+    assert_trouble(&page, StatusCode::UNPROCESSABLE_ENTITY, "was not started in this browser");
     assert_eq!(control.exchanges(), 0, "another provider's code is shown to nobody");
 }
 
@@ -411,7 +411,7 @@ async fn a_code_is_exchanged_only_for_a_state_that_we_gave() {
     ] {
         browser.set_cookie(SIGN_IN, |value| *value = cookie);
         let page = browser.arrive(address).await;
-        assert_trouble(&page, StatusCode::BAD_REQUEST, "was not begun in this browser");
+        assert_trouble(&page, StatusCode::BAD_REQUEST, "was not started in this browser");
         assert!(browser.cookie(SESSION).is_none(), "{what}");
     }
     assert_eq!(scene.provider.control().exchanges(), 0, "no code went to the provider");

@@ -11,9 +11,9 @@ use acme::budget::{self, Purchase};
 use acme::{AccountKey, ChallengeResponse, Delivered, Wait};
 use domain::sentence::NamedZone;
 use domain::{
-    Activity, Cause, CertificateId, CertificateSummary, Domain, EventKind, HistoryKind, HttpsSwitch, Lease,
-    Order, OrderId, OrderState, Outbound, Pause, PreExpiry, Reason, Retry, SWITCHED_ON, Source, Work,
-    WorkKind, renewal_point,
+    AccountId, Activity, Cause, CertificateId, CertificateSummary, Domain, EventKind, HistoryKind,
+    HttpsSwitch, Lease, Order, OrderId, OrderState, Outbound, Pause, PreExpiry, Reason, Retry, SWITCHED_ON,
+    Source, Work, WorkKind, renewal_point,
 };
 use jiff::{SignedDuration, Timestamp};
 use runtime::{Context, JobError};
@@ -219,22 +219,16 @@ impl Journal {
         Ok(tx.commit().await?)
     }
 
-    /// The certificate with its sealed key, which is spent of the CA's limits; the upload is due, and the lease is ended.
-    pub(crate) async fn issued(
+    /// What the CA delivered for an order, with the key that was made for it.
+    fn certificate(
         &self,
-        authority: &Authority,
-        order: OrderId,
+        domain: &Domain,
+        account: AccountId,
+        id: CertificateId,
+        sealed_key: Vec<u8>,
         delivered: Delivered,
-    ) -> Result<Finished, JobError> {
-        let (mut tx, domain) = self.open("certificate_issued").await?;
-        // As it is stored now: since it was read, its data key may have been wrapped under another sealing key.
-        let stored = tx.live_order(&domain.name).await?;
-        let keyed = stored.filter(|stored| stored.id == order);
-        let mut order = keyed.ok_or_else(|| JobError::Other("the order is gone".to_owned()))?;
-        let OrderState::Keyed { certificate: id, sealed_key, .. } = order.state.clone() else {
-            return Err(JobError::Other("a certificate for an order without a key".to_owned()));
-        };
-        let certificate = Certificate {
+    ) -> Certificate {
+        Certificate {
             summary: CertificateSummary {
                 id,
                 sha256: delivered.sha256,
@@ -251,14 +245,33 @@ impl Journal {
             sealed_key: Some(sealed_key),
             created_at: self.context.clock.now(),
             uploaded_at: None,
-            account: Some(order.account),
+            account: Some(account),
             revoked_at: None,
             withdrawn: false,
             renewal: Some(Renewal {
                 at: renewal_point(delivered.not_before, delivered.not_after, self.configured()),
                 window: None,
             }),
+        }
+    }
+
+    /// The certificate with its sealed key, which is spent of the CA's limits; the upload is due, and the lease is ended.
+    pub(crate) async fn issued(
+        &self,
+        authority: &Authority,
+        order: OrderId,
+        delivered: Delivered,
+    ) -> Result<Finished, JobError> {
+        let (mut tx, domain) = self.open("certificate_issued").await?;
+        // As it is stored now: since it was read, its data key may have been wrapped under another sealing key.
+        let stored = tx.live_order(&domain.name).await?;
+        let keyed = stored.filter(|stored| stored.id == order);
+        let mut order = keyed.ok_or_else(|| JobError::Other("the order is gone".to_owned()))?;
+        let OrderState::Keyed { certificate: id, sealed_key, .. } = order.state.clone() else {
+            return Err(JobError::Other("a certificate for an order without a key".to_owned()));
         };
+        let (not_after, certificate) =
+            (delivered.not_after, self.certificate(&domain, order.account, id, sealed_key, delivered));
         let (limits, issuer, now) = (&authority.limits, authority.name(), certificate.created_at);
         budget::spend(&mut tx, limits, issuer, &domain.name, order.id, now).await?;
         tx.insert_certificate(&certificate).await?;
@@ -272,7 +285,7 @@ impl Journal {
             message: format!(
                 "Issued by {}, valid until {}.",
                 certificate.summary.issuer,
-                NamedZone::utc().time(delivered.not_after)
+                NamedZone::utc().time(not_after)
             ),
             certificate_sha256: Some(certificate.summary.sha256.clone()),
         };
