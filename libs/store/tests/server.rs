@@ -193,6 +193,7 @@ async fn roles_see_what_they_need_and_nothing_else() {
                     "domains",
                     "messages",
                     "midnights",
+                    "pauses",
                     "rechecked_days",
                     "reservations",
                     "schema_compatibility",

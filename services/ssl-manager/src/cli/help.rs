@@ -58,10 +58,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         ],
     ),
     ("restore accept", &["ssl-manager restore accept --config ssl-manager.toml"]),
-    (
-        "pause",
-        &["ssl-manager pause c4 --reason 'edge maintenance'", "ssl-manager pause ca --issuer letsencrypt"],
-    ),
+    ("pause", &["ssl-manager pause c4 --reason maintenance", "ssl-manager pause ca --issuer letsencrypt"]),
     ("resume", &["ssl-manager resume c4", "ssl-manager resume ca --issuer letsencrypt"]),
     ("paused", &["ssl-manager paused"]),
     (
