@@ -2,7 +2,7 @@
 //!
 //! Work that met a pause has its target in `paused_for`, until it is claimed or scheduled again. Lifting a pause makes it
 //! due in the same transaction. A worker may have read the pause just before that and store its wait after it: such work
-//! is found by [`Store::release_paused_work`].
+//! is found by [`Store::resume_work`] within seconds, and by [`Store::release_paused_work`].
 
 use domain::{Outbound, Pause};
 use jiff::SignedDuration;
@@ -15,6 +15,8 @@ columns!(Pause in "pauses": target, issuer, by as "paused_by", since, reason);
 /// From the lifting of a pause to the work that waited for it: longer than any process goes on using what it read of the
 /// pauses, so that none sends the work back to wait.
 const RESUMES_AFTER: SignedDuration = SignedDuration::from_secs(2);
+
+const RESUME: &str = "UPDATE work SET due_at = $2, hinted_at = NULL, paused_for = '' WHERE paused_for = $1";
 
 const STRANDED: &str =
     "paused_for <> '' AND NOT EXISTS (SELECT 1 FROM pauses WHERE pauses.target = work.paused_for)";
@@ -45,6 +47,14 @@ impl Store {
         writer.db().query("release_paused_work", &text).bind(&self.now()).execute().await?;
         writer.done(()).await
     }
+
+    /// Makes all work due that waits for a pause of that target; what is paused still comes back to wait.
+    pub async fn resume_work(&self, target: Outbound) -> Result<()> {
+        let mut writer = self.writer("resume_work").await?;
+        let query = writer.db().query("resume_work", RESUME);
+        query.bind(&target).bind(&self.now()).execute().await?;
+        writer.done(()).await
+    }
 }
 
 impl Tx {
@@ -70,8 +80,7 @@ impl Tx {
         };
         let text = "DELETE FROM pauses WHERE target = $1 AND issuer = $2";
         db.query("lift_pause", text).bind(&target).bind(issuer).execute_one().await?;
-        let text = "UPDATE work SET due_at = $2, hinted_at = NULL, paused_for = '' WHERE paused_for = $1";
-        db.query("resume_work", text).bind(&target).bind(&due_at).execute().await?;
+        db.query("resume_work", RESUME).bind(&target).bind(&due_at).execute().await?;
         Ok(Some(pause))
     }
 }
