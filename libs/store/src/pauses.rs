@@ -51,8 +51,7 @@ impl Store {
     /// Makes all work due that waits for a pause of that target; what is paused still comes back to wait.
     pub async fn resume_work(&self, target: Outbound) -> Result<()> {
         let mut writer = self.writer("resume_work").await?;
-        let query = writer.db().query("resume_work", RESUME);
-        query.bind(&target).bind(&self.now()).execute().await?;
+        writer.db().query("resume_work", RESUME).bind(&target).bind(&self.now()).execute().await?;
         writer.done(()).await
     }
 }
