@@ -46,6 +46,8 @@ have_python() {
 for script in deploy/*.sh deploy/compose/*.sh deploy/k8s/overlays/*/*.sh; do
     bash -n "$script" || fail "$script"
 done
+cmp -s deploy/compose/pebble.json deploy/k8s/overlays/sandbox/pebble.json ||
+    fail "deploy/k8s/overlays/sandbox/pebble.json is not deploy/compose/pebble.json any more: copy it"
 # The overlay's copies, which kustomize cannot take from another folder.
 for file in pg_hba.conf rabbitmq.conf; do
     cmp -s "deploy/compose/$file" "deploy/k8s/overlays/single-node/$file" ||
@@ -70,7 +72,7 @@ if docker compose version >/dev/null 2>&1; then check_compose docker compose; fi
 
 # Kubernetes: render, then schema.
 rendered=()
-for overlay in single-node production; do
+for overlay in single-node sandbox production; do
     out=$work/$overlay.yaml
     rm -f "$out"
     if have kubectl kubernetes-client; then
@@ -94,7 +96,8 @@ if [ "${#rendered[@]}" -gt 0 ] && ! "${render[@]}" deploy/k8s/monitoring >"$work
     fail "deploy/k8s/monitoring does not build"
 fi
 if have_python; then
-    for out in ${rendered[@]+"${rendered[@]}"}; do
+    deploy/k8s/overlays/single-node/command.sh --print user create --name 'a "b" \c' >"$work/command.yaml" || fail "command.sh"
+    for out in "$work/command.yaml" ${rendered[@]+"${rendered[@]}"}; do
         # A kind without a schema is a warning there, and as bad as a field that does not exist.
         if "$work/venv/bin/kubernetes-validate" --strict "$out" >"$work/validate.log" 2>&1 &&
             ! grep -q '^WARN' "$work/validate.log"; then

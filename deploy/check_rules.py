@@ -82,7 +82,8 @@ def check_drain(where, name, pod, name_of):
 
 
 def check_trust(where, pod, name_of):
-    """No public CA signs a name without a dot: who calls one by https has a root for it, from an object that must exist."""
+    """No public CA signs a name without a dot: who calls one by https has a root for it. (A file that is not there ends a
+    process at its start.)"""
     volumes = pod.get("volumes", [])
     settings = "".join(
         text
@@ -90,18 +91,10 @@ def check_trust(where, pod, name_of):
         if source == "configMap"
         for text in name_of.get(("ConfigMap", of), {}).get("data", {}).values()
     )
-    needed = {
-        source["configMap"]["name"]
-        for volume in volumes
-        for source in volume.get("projected", {}).get("sources", [])
-        if "configMap" in source and not source["configMap"].get("optional")
-    }
     for section in re.split(r"^(?=\[)", settings, flags=re.M):
         inside = re.search(r'(?<!public_)url = "https://[^./":]+(:\d+)?[/"]', section)
         if inside and "root_certificate_file" not in section:
             problem(where, f"trusts nobody who could sign the certificate of {inside.group(0)}")
-        if inside and "ssl-manager-roots" not in needed:
-            problem(where, f"may start without the root for {inside.group(0)}")
 
 
 def check_kubernetes(path):

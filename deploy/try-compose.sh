@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs docker-compose.yml for real on a machine that can pull no image, until `domain add` reaches Success. Stand-ins
-# take the place of the images: PostgreSQL, RabbitMQ and Pebble as Debian has them, under the same names; our own are
-# packed from target/debug/ssl-manager (or BINARY). Needs root, docker.io, docker-compose and debootstrap.
+# Runs docker-compose.yml for real on a machine that can pull no image, until `domain add` reaches Success; again after a
+# restart of each container, and after one of all. Stand-ins take the place of the images: PostgreSQL, RabbitMQ and Pebble
+# as Debian has them, under the same names; our own are packed from target/debug/ssl-manager (or BINARY). Needs root, docker.io, docker-compose and debootstrap.
 #
 #   deploy/try-compose.sh [SERVICE...]     with services: starts only these, and says how they are
 set -euo pipefail
@@ -96,16 +96,31 @@ for _ in $(seq 60); do
 done
 [ -n "${token:-}" ] || problem "no token"
 manager=(exec -T -e SSL_MANAGER_TOKEN="$token" api ssl-manager)
-compose "${manager[@]}" domain add shop.example.com || problem "domain add"
-for _ in $(seq 60); do
-    compose "${manager[@]}" --output json domain show shop.example.com >"$work/domain.json" 2>&1 || true
-    if grep -q '"status": *"Success"' "$work/domain.json"; then
-        echo "try-compose: fine: shop.example.com is Success"
-        compose ps
-        compose down --volumes >/dev/null 2>&1 || true
-        exit 0
-    fi
-    sleep 1
+# add NAME: adds a domain and waits until it is Success.
+add() {
+    for _ in $(seq 60); do
+        compose "${manager[@]}" domain add "$1" >"$work/add.log" 2>&1 && break
+        sleep 1
+    done
+    for _ in $(seq 90); do
+        compose "${manager[@]}" --output json domain show "$1" >"$work/domain.json" 2>&1 || true
+        if grep -q '"status": *"Success"' "$work/domain.json"; then
+            echo "try-compose: fine: $1 is Success"
+            return
+        fi
+        sleep 1
+    done
+    cat "$work/add.log" "$work/domain.json"
+    problem "$1 is not Success after a minute and a half"
+}
+
+add shop.example.com
+# Each container on its own, and then all of them, as after a reboot of the machine.
+for service in postgres rabbitmq pebble sandbox-c4 sandbox-dns api issuer challenge-responder scheduler c4-uploader console; do
+    compose restart "$service" >"$work/restart.log" 2>&1 || { cat "$work/restart.log"; problem "restart of $service"; }
+    add "after-$service.example.com"
 done
-cat "$work/domain.json"
-problem "shop.example.com is not Success after a minute"
+compose stop >"$work/restart.log" 2>&1 && compose start >>"$work/restart.log" 2>&1 || { cat "$work/restart.log"; problem "reboot"; }
+add after-a-reboot.example.com
+compose ps
+compose down --volumes >/dev/null 2>&1 || true

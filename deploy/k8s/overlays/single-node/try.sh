@@ -2,10 +2,15 @@
 # Makes the secrets of the single-node overlay, applies it, and prepares the database. It may run as often as it likes;
 # what it makes stays in FOLDER (passwords and the sealing key: keep it, or lose the sealed keys).
 #
-#   deploy/k8s/overlays/single-node/try.sh FOLDER
+#   deploy/k8s/overlays/single-node/try.sh FOLDER            C4 and the CA are those of the settings
+#   deploy/k8s/overlays/single-node/try.sh FOLDER sandbox    with Pebble, and the sandbox's C4, edge and DNS beside it
 set -euo pipefail
 
-[ $# -eq 1 ] || { echo "usage: $0 FOLDER" >&2; exit 64; }
+overlay=${2:-single-node}
+if [ $# -lt 1 ] || [ $# -gt 2 ] || [[ ! $overlay =~ ^(single-node|sandbox)$ ]]; then
+    echo "usage: $0 FOLDER [sandbox]" >&2
+    exit 64
+fi
 here=$(cd "$(dirname "$0")" && pwd)
 deploy=$(cd "$here/../../.." && pwd)
 mkdir -p "$1"
@@ -33,6 +38,8 @@ put secret generic ssl-manager-sealing --from-file=sealing.key="$secrets/sealing
 put secret generic ssl-manager-c4 --from-file=token="$secrets/c4-token"
 put secret tls ssl-manager-api-tls --cert="$config/api/tls.pem" --key="$config/api/tls.key"
 put secret tls ssl-manager-console-tls --cert="$config/console/tls.pem" --key="$config/console/tls.key"
+put secret generic ssl-manager-sandbox-c4 --from-file="$config/sandbox-c4"
+put secret generic ssl-manager-pebble --from-file="$config/pebble"
 put secret generic ssl-manager-postgres --from-file="$config/postgres"
 put secret generic ssl-manager-rabbitmq --from-file="$config/rabbitmq"
 passwords=()
@@ -44,7 +51,7 @@ put configmap ssl-manager-roots --from-file=ca.pem="$secrets/ca.pem"
 
 # The image may be another one under the same tag.
 k delete job --selector app.kubernetes.io/component=migrate --ignore-not-found
-kubectl apply --kustomize "$here"
+kubectl apply --kustomize "$here/../$overlay"
 k rollout status statefulset/postgres --timeout=5m
 # In the pod, under the name that the certificate has.
 k exec --stdin postgres-0 -- env PGHOSTADDR=127.0.0.1 bash -s <"$deploy/compose/database.sh"
@@ -52,3 +59,9 @@ k wait job --selector app.kubernetes.io/component=migrate --for=condition=comple
 for role in api issuer challenge-responder scheduler c4-uploader console; do
     k rollout status "deployment/$role" --timeout=5m
 done
+cat <<TEXT
+Everything runs. A token, and somebody who signs in to the page:
+    $here/command.sh token create --name me --role admin
+    echo 'a long password' | $here/command.sh user create --name me --role admin --password-file /dev/stdin
+    kubectl --namespace ssl-manager port-forward service/console 8443:443      # https://localhost:8443
+TEXT
