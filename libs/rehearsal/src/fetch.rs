@@ -193,6 +193,17 @@ mod tests {
     const OUTSIDE: Ipv4Addr = Ipv4Addr::LOCALHOST;
     const INSIDE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
+    /// Listeners outside and inside; a port that is free on one address may be taken on the other.
+    async fn two_at_one_port() -> (TcpListener, TcpListener) {
+        loop {
+            let outside = TcpListener::bind((OUTSIDE, 0)).await.unwrap();
+            let port = outside.local_addr().unwrap().port();
+            if let Ok(inside) = TcpListener::bind((INSIDE, port)).await {
+                return (outside, inside);
+            }
+        }
+    }
+
     /// One host that counts as one of the internet, and one within our network at the same port.
     struct Hosts {
         dns: Dns,
@@ -207,9 +218,8 @@ mod tests {
             let control = dns.control();
             control.set_a("shop.example.com", &[OUTSIDE]);
             control.set_a("inside.example.com", &[INSIDE]);
-            let outside = TcpListener::bind((OUTSIDE, 0)).await.unwrap();
+            let (outside, inside) = two_at_one_port().await;
             let port = outside.local_addr().unwrap().port();
-            let inside = TcpListener::bind((INSIDE, port)).await.unwrap();
             let connections_inside = Arc::new(AtomicUsize::new(0));
             let counter = connections_inside.clone();
             tokio::spawn(async move {
