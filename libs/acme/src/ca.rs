@@ -253,26 +253,19 @@ impl Ca {
             return Err(AcmeError::Nonsense("a URL of another origin than its directory's".into()));
         }
         self.may_send().await?;
-        let begun = Instant::now();
-        let answer = self.exchange(method, url, headers, body, patience).await;
-        metrics::histogram!("ssl_manager_ca_request_seconds", "issuer" => self.options.name.clone())
-            .record(begun.elapsed());
-        answer
-    }
-
-    async fn exchange(
-        &self,
-        method: Method,
-        url: &str,
-        headers: HeaderMap,
-        body: Bytes,
-        patience: Patience,
-    ) -> Result<Answer, AcmeError> {
         let timeout = match patience {
             Patience::Look => self.options.look_timeout.unwrap_or(LOOK_TIMEOUT),
             Patience::Change => self.options.change_timeout.unwrap_or(CHANGE_TIMEOUT),
         };
         let request = self.http.request(method, url).headers(headers).body(body).timeout(timeout);
+        let begun = Instant::now();
+        let answer = self.exchange(request).await;
+        metrics::histogram!("ssl_manager_ca_request_seconds", "issuer" => self.options.name.clone())
+            .record(begun.elapsed());
+        answer
+    }
+
+    async fn exchange(&self, request: reqwest::RequestBuilder) -> Result<Answer, AcmeError> {
         let mut response = request.send().await.map_err(unreachable)?;
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(unreachable)? {

@@ -1,8 +1,8 @@
 //! Pauses: outside systems to which nothing is sent, and the work that waits until one is lifted.
 //!
-//! Work that met a pause has its target in `paused_for`, until it is claimed or scheduled again. Lifting a pause makes it
-//! due in the same transaction. A worker may have read the pause just before that and store its wait after it: such work
-//! is found by [`Store::resume_work`] within seconds, and by [`Store::release_paused_work`].
+//! Work that met a pause has its target in `paused_for`, until it is claimed or scheduled again. Lifting a pause makes the
+//! first of it due in the same transaction. The rest, and what a worker that had read the pause just before that puts aside
+//! after it, is found by [`Store::resume_work`] within seconds, and by [`Store::release_paused_work`].
 
 use domain::{Outbound, Pause};
 use jiff::SignedDuration;
@@ -16,10 +16,13 @@ columns!(Pause in "pauses": target, issuer, by as "paused_by", since, reason);
 /// pauses, so that none sends the work back to wait.
 const RESUMES_AFTER: SignedDuration = SignedDuration::from_secs(2);
 
-const RESUME: &str = "UPDATE work SET due_at = $2, hinted_at = NULL, paused_for = '' WHERE paused_for = $1";
+/// Rows of work that one statement brings back: as many as are waiting may be millions.
+const BATCH: u32 = 1000;
+/// Batches that follow each other; what is brought back and meets another pause comes to wait again.
+const MAX_BATCHES: usize = 100;
 
-const STRANDED: &str =
-    "paused_for <> '' AND NOT EXISTS (SELECT 1 FROM pauses WHERE pauses.target = work.paused_for)";
+const RESUME: &str = "UPDATE work SET due_at = $2, hinted_at = NULL, paused_for = '' WHERE (name, kind) IN (
+        SELECT name, kind FROM work WHERE paused_for = $1 LIMIT $3)";
 
 impl Store {
     /// What is paused, by target and issuer.
@@ -37,22 +40,31 @@ impl Store {
 
     /// Makes work due that waits for a pause, where nothing of that kind is paused any more.
     pub async fn release_paused_work(&self) -> Result<()> {
-        let text = format!("SELECT EXISTS (SELECT 1 FROM work WHERE {STRANDED})");
-        let is_stranded: bool = self.reader().await?.db().query("has_paused_work", &text).scalar().await?;
-        if !is_stranded {
-            return Ok(());
+        for target in Outbound::ALL {
+            let text = "SELECT EXISTS (SELECT 1 FROM work WHERE paused_for = $1)
+                AND NOT EXISTS (SELECT 1 FROM pauses WHERE target = $1)";
+            let mut reader = self.reader().await?;
+            let is_stranded: bool = reader.db().query("has_paused_work", text).bind(&target).scalar().await?;
+            drop(reader);
+            if is_stranded {
+                self.resume_work(target).await?;
+            }
         }
-        let mut writer = self.writer("release_paused_work").await?;
-        let text = format!("UPDATE work SET due_at = $1, hinted_at = NULL, paused_for = '' WHERE {STRANDED}");
-        writer.db().query("release_paused_work", &text).bind(&self.now()).execute().await?;
-        writer.done(()).await
+        Ok(())
     }
 
-    /// Makes all work due that waits for a pause of that target; what is paused still comes back to wait.
+    /// Makes work due that waits for a pause of that target, in batches; what is paused still comes back to wait.
     pub async fn resume_work(&self, target: Outbound) -> Result<()> {
-        let mut writer = self.writer("resume_work").await?;
-        writer.db().query("resume_work", RESUME).bind(&target).bind(&self.now()).execute().await?;
-        writer.done(()).await
+        for _ in 0..MAX_BATCHES {
+            let mut writer = self.writer("resume_work").await?;
+            let mut db = writer.db();
+            let query = db.query("resume_work", RESUME).bind(&target).bind(&self.now());
+            let resumed = query.limit(BATCH).execute().await?;
+            if writer.done(resumed).await? < u64::from(BATCH) {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -68,8 +80,8 @@ impl Tx {
         Ok((stored, is_new))
     }
 
-    /// Deletes a pause and makes the work due soon that waits for any of that target: the next worker finds out what is still
-    /// paused. None if there is no such pause.
+    /// Deletes a pause and makes work due soon that waits for any of that target: the next worker finds out what is still
+    /// paused. Of much of it the scheduler brings back the rest. None if there is no such pause.
     pub async fn lift_pause(&mut self, target: Outbound, issuer: &str) -> Result<Option<Pause>> {
         let due_at = self.now() + RESUMES_AFTER;
         let mut db = self.db().await?;
@@ -79,7 +91,7 @@ impl Tx {
         };
         let text = "DELETE FROM pauses WHERE target = $1 AND issuer = $2";
         db.query("lift_pause", text).bind(&target).bind(issuer).execute_one().await?;
-        db.query("resume_work", RESUME).bind(&target).bind(&due_at).execute().await?;
+        db.query("resume_work", RESUME).bind(&target).bind(&due_at).limit(BATCH).execute().await?;
         Ok(Some(pause))
     }
 }

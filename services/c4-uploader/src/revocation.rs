@@ -2,9 +2,10 @@
 //!
 //! After a restore the database may not know; so the CA is asked for whatever is not fresh. The list's URL stands in the
 //! certificate, which a customer may have pasted, so it is fetched like a probe: from the internet alone, bounded, without
-//! redirects. It is believed for its signature. It is kept until it ends, an hour at most, because a CA adds to it any time.
+//! redirects. Who waits for one list holds up nobody who needs another. It is believed for its signature. It is kept until it ends, an hour at most, because a CA adds to it any time.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use dns::Nameservers;
@@ -12,7 +13,7 @@ use domain::RevocationReason;
 use jiff::{SignedDuration, Timestamp};
 use rehearsal::{Options, Rehearsal};
 use runtime::{Config, RoleError};
-use tokio::sync::Mutex;
+use tokio::sync::Mutex as AsyncMutex;
 use x509::{RevocationList, crl_urls};
 
 /// Lists of public CAs are cut so that each has less than a tenth of this.
@@ -37,8 +38,11 @@ pub(crate) enum Verdict {
 pub(crate) struct Revocations {
     nameservers: Nameservers,
     fetch: Rehearsal,
-    lists: Mutex<HashMap<Place, Kept>>,
+    lists: Mutex<HashMap<Place, Arc<Slot>>>,
 }
+
+/// A list, once it was asked for; locked while it is, so that those who need it ask once.
+type Slot = AsyncMutex<Option<Kept>>;
 
 /// A list's URL and the issuers of the chain that it was checked against: the URL alone may stand in anybody's certificate.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -74,21 +78,29 @@ impl Revocations {
         let mut trouble = None;
         for url in crl_urls(chain_pem) {
             let place = Place { url, issuers_pem: issuers_pem.trim().to_owned() };
-            let mut lists = self.lists.lock().await;
-            if lists.get(&place).is_none_or(|kept| kept.until <= now) {
-                let list = self.fetched(&place.url, chain_pem, now).await;
-                make_room(&mut lists, now);
-                lists.insert(place.clone(), Kept::new(list, now));
-            }
-            match lists.get(&place).map(|kept| &kept.list) {
-                Some(Ok(list)) => {
+            let slot = self.slot(&place, now);
+            let mut kept = slot.lock().await;
+            let fresh = kept.take().filter(|kept| now < kept.until);
+            let found = match fresh {
+                Some(found) => found,
+                None => Kept::new(self.fetched(&place.url, chain_pem, now).await, now),
+            };
+            match &kept.insert(found).list {
+                Ok(list) => {
                     return list.revocation(chain_pem).map_or(Verdict::NotRevoked, Verdict::Revoked);
                 }
-                Some(Err(why)) => trouble = Some(format!("{}: {why}", place.url)),
-                None => {}
+                Err(why) => trouble = Some(format!("{}: {why}", place.url)),
             }
         }
         trouble.map_or(Verdict::NotRevoked, Verdict::Unknown)
+    }
+
+    fn slot(&self, place: &Place, now: Timestamp) -> Arc<Slot> {
+        let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        if !lists.contains_key(place) {
+            make_room(&mut lists, now);
+        }
+        lists.entry(place.clone()).or_default().clone()
     }
 
     async fn fetched(&self, url: &str, chain_pem: &str, now: Timestamp) -> Result<RevocationList, String> {
@@ -112,11 +124,55 @@ impl Kept {
     }
 }
 
-fn make_room(lists: &mut HashMap<Place, Kept>, now: Timestamp) {
+/// One that is being asked for stays.
+fn make_room(lists: &mut HashMap<Place, Arc<Slot>>, now: Timestamp) {
+    let is_kept = |slot: &Arc<Slot>, until: &dyn Fn(&Kept) -> bool| {
+        slot.try_lock().map_or(true, |kept| kept.as_ref().is_some_and(until))
+    };
     if lists.len() >= MAX_LISTS {
-        lists.retain(|_, kept| now < kept.until);
+        lists.retain(|_, slot| is_kept(slot, &|kept| now < kept.until));
     }
     if lists.len() >= MAX_LISTS {
-        lists.clear();
+        lists.retain(|_, slot| is_kept(slot, &|_| false));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rcgen::{CertificateParams, CrlDistributionPoint, KeyPair};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// A chain whose list is at that host.
+    fn chain(host: &str) -> (String, Place) {
+        let url = format!("http://{host}/1.crl");
+        let mut params = CertificateParams::new(vec!["shop.example.com".to_owned()]).unwrap();
+        params.crl_distribution_points = vec![CrlDistributionPoint { uris: vec![url.clone()] }];
+        let pem = params.self_signed(&KeyPair::generate().unwrap()).unwrap().pem();
+        (pem, Place { url, issuers_pem: String::new() })
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_one_list_holds_up_nobody_who_needs_another() {
+        let mut config = Config::default();
+        // Nobody listens there.
+        config.dns.nameservers = vec!["127.0.0.1:1".to_owned()];
+        let revocations = Revocations::new(&config).unwrap();
+        let now = Timestamp::UNIX_EPOCH;
+        let ((waiting, place), (other, _)) = (chain("slow.example.com"), chain("other.example.com"));
+        let slot = revocations.slot(&place, now);
+        let _asked_for = slot.lock().await;
+        let found = timeout(Duration::from_secs(30), revocations.verdict(&other, now)).await.unwrap();
+        assert!(matches!(found, Verdict::Unknown(why) if why.contains("other.example.com")));
+        assert!(timeout(Duration::from_millis(100), revocations.verdict(&waiting, now)).await.is_err());
+        for number in 0..2 * MAX_LISTS {
+            let url = format!("http://{number}.example.com/");
+            revocations.slot(&Place { url, issuers_pem: String::new() }, now);
+        }
+        assert!(Arc::ptr_eq(&slot, &revocations.slot(&place, now)), "what is being asked for stays");
+        assert!(revocations.lists.lock().unwrap().len() <= MAX_LISTS + 1);
     }
 }

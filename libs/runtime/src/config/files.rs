@@ -10,10 +10,13 @@ use std::path::Path;
 use jiff::Timestamp;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
-use x509::Field;
+use x509::{Field, ServerIdentity};
 use zeroize::Zeroizing;
 
 use super::{Config, ConfigError};
+
+/// A setting, and what is wrong with its file.
+pub(crate) type FileProblem = (&'static str, String);
 
 /// Far over what a chain, a key or a set of roots has.
 const MAX_BYTES: u64 = 256 * 1024;
@@ -32,8 +35,12 @@ impl Config {
         let own = self.own_certificates();
         for Pair { section, certificate, key } in &own {
             match identity(certificate, key) {
-                Ok(()) => told(has_not_ended(certificate, now), &format!("{section}.certificate_file")),
-                Err((file, what)) => told(Err(what), &format!("{section}.{file}")),
+                Ok(_) => told(has_not_ended(certificate, now), &format!("{section}.certificate_file")),
+                Err(wrong) => {
+                    for (file, what) in wrong {
+                        told(Err(what), &format!("{section}.{file}"));
+                    }
+                }
             }
         }
         if !self.c4.base_url.is_empty() {
@@ -102,16 +109,19 @@ fn is_root(path: &Path) -> Result<(), String> {
         .ok_or_else(|| format!("{} holds no certificate in PEM, or other things too", path.display()))
 }
 
-/// Whether both can be read and belong together; the file that is wrong and why.
-fn identity(certificate: &Path, key: &Path) -> Result<(), (&'static str, String)> {
-    let (certificate, key) = (
-        read(certificate).map_err(|what| ("certificate_file", what))?,
-        read(key).map_err(|what| ("key_file", what))?,
-    );
-    x509::server_identity(&certificate, &key).map(drop).map_err(|problem| {
-        let file = if problem.field() == Field::PrivateKey { "key_file" } else { "certificate_file" };
-        (file, problem.to_string())
-    })
+/// A certificate chain and its key, which belong together. Errors: each file that cannot work, by its name in its section.
+pub(super) fn identity(certificate: &Path, key: &Path) -> Result<ServerIdentity, Vec<FileProblem>> {
+    const CERTIFICATE: &str = "certificate_file";
+    const KEY: &str = "key_file";
+    let certificate = read(certificate).map_err(|what| (CERTIFICATE, what));
+    let key = read(key).map_err(|what| (KEY, what));
+    match (certificate, key) {
+        (Ok(certificate), Ok(key)) => x509::server_identity(&certificate, &key).map_err(|problem| {
+            let file = if problem.field() == Field::PrivateKey { KEY } else { CERTIFICATE };
+            vec![(file, problem.to_string())]
+        }),
+        (certificate, key) => Err([certificate.err(), key.err()].into_iter().flatten().collect()),
+    }
 }
 
 fn has_not_ended(path: &Path, now: Timestamp) -> Result<(), String> {
@@ -124,7 +134,10 @@ fn has_not_ended(path: &Path, now: Timestamp) -> Result<(), String> {
     }
 }
 
-fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+    if path.as_os_str().is_empty() {
+        return Err("is missing".to_owned());
+    }
     let bytes = File::open(path).and_then(|file| text_file::read_bytes(file, MAX_BYTES));
     bytes.map_err(|error| format!("cannot read {}: {error}", path.display()))
 }
