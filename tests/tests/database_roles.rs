@@ -14,7 +14,7 @@ use std::sync::Arc;
 use audit::{Caller, Signer};
 use bus_embedded::EmbeddedBus;
 use domain::{
-    AccountId, CertificateId, CertificateSummary, Clock, Domain, DomainName, Live, Order, OrderId,
+    AccountId, CertificateId, CertificateSummary, Clock, Domain, DomainName, Live, Order, OrderId, OrderKey,
     OrderState, Role, Source, Trust,
 };
 use jiff::SignedDuration;
@@ -236,11 +236,9 @@ impl Prize {
             revision: 1,
             account: id,
             created_at: now,
-            state: OrderState::Keyed {
+            state: OrderState::Placed {
                 url: "https://ca.example.net/order/1".to_owned(),
-                certificate,
-                sealed_key,
-                csr: vec![48],
+                key: OrderKey { certificate, sealed: sealed_key, csr: vec![48] },
             },
         })
         .await

@@ -9,7 +9,8 @@ use sandbox::{World, WorldOptions};
 use tests::{Mode, Postgres, RabbitMq, SslManager, Surroundings, wait_for};
 
 const LIMIT: Duration = Duration::from_mins(2);
-const AFTER_THE_LAST_FAULT: Duration = Duration::from_mins(1);
+/// A domain that the CA looked at while no responder was there is tried again after a minute.
+const AFTER_THE_LAST_FAULT: Duration = Duration::from_mins(2);
 const DEADLINE: Duration = Duration::from_secs(30);
 const NAME: &str = "shop.example.com";
 const MANY: usize = 200;

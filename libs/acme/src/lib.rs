@@ -18,7 +18,6 @@ mod renewal_info;
 mod revoke;
 mod rollover;
 mod transport;
-mod wait;
 
 pub use account::{
     AccountKey, ensure_account, find_account, open_account, open_key, register_again, seal_account_key,
@@ -30,5 +29,4 @@ pub use problem::{Asked, Meaning, Problem};
 pub use renewal_info::{RenewalId, Suggestion};
 pub use rollover::{account_key_from_pem, roll_over, settle_rollover};
 pub use transport::OrderJournal;
-pub use wait::{LimitKind, Wait};
 pub use x509::{Delivered, DeliveredError, check_delivered};

@@ -4,11 +4,9 @@
 
 use std::sync::Arc;
 
-use acme::budget::{
-    self, Exempt, Lane, Limit, Limits, Purchase, charge, charge_failure, correct, line_key, shared_buckets,
-    spend,
-};
-use domain::{AccountId, Clock, Domain, DomainName, Order, OrderId, OrderState};
+use acme::budget::{self, correct, shared_buckets};
+use domain::budget::{Charge, Exempt, Lane, Limit, Limits, line_key};
+use domain::{AccountId, CertificateId, Clock, Domain, DomainName, Order, OrderId, OrderKey, OrderState};
 use jiff::{SignedDuration, Timestamp};
 use runtime::config::{AcmeIssuer, IssuerLimits, LimitNumber, LimitNumbers};
 use runtime::testing::open_store;
@@ -64,23 +62,25 @@ impl Ledger {
     }
 
     /// Places an order that is issued at once.
-    async fn buy(&self, purchase: Purchase<'_>, now: Timestamp) -> Result<(), Timestamp> {
-        let order = self.begin(purchase, now).await?;
+    async fn buy(&self, charge: Charge, now: Timestamp) -> Result<(), Timestamp> {
+        let order = self.begin(charge, now).await?;
         self.issue(order, now).await;
         Ok(())
     }
 
     /// Writes the row of an order, with what it reserves.
-    async fn begin(&self, purchase: Purchase<'_>, now: Timestamp) -> Result<Order, Timestamp> {
+    async fn begin(&self, charge: Charge, now: Timestamp) -> Result<Order, Timestamp> {
         let mut tx = self.store.begin("begin").await.unwrap();
-        let charged = charge(&mut tx, &LIMITS, &purchase, now).await.unwrap().map_err(|wait| wait.until);
+        let charged = tx.charge(&charge, now).await.unwrap().map_err(|wait| wait.until);
+        let certificate = CertificateId::new(&SystemClock, &SystemEntropy);
+        let key = OrderKey { certificate, sealed: vec![1], csr: vec![48] };
         let order = Order {
-            id: purchase.order,
-            name: purchase.name.clone(),
+            id: charge.order,
+            name: charge.name.clone(),
             revision: 1,
             account: self.account,
             created_at: now,
-            state: OrderState::Created,
+            state: OrderState::Created { key },
         };
         if let Ok(reserved) = &charged {
             if tx.domain(&order.name).await.unwrap().is_none() {
@@ -100,7 +100,7 @@ impl Ledger {
     /// Ends an order with a certificate.
     async fn issue(&self, order: Order, now: Timestamp) {
         let mut tx = self.store.begin("issue").await.unwrap();
-        spend(&mut tx, &LIMITS, CA, &order.name, order.id, now).await.unwrap();
+        tx.spend_reserved(order.id, &order.name, CA, &LIMITS, now).await.unwrap();
         let ended = Order { state: OrderState::Failed, ..order };
         tx.update_order(&ended, "created").await.unwrap();
         tx.commit().await.unwrap();
@@ -123,8 +123,8 @@ impl Ledger {
     async fn exhaust(&self, lane: Lane, now: Timestamp) -> i64 {
         for bought in 0.. {
             let name = stranger(bought);
-            let purchase = Purchase { lane, ..new(&name) };
-            if self.buy(purchase, now).await.is_err() {
+            let charge = Charge { lane, ..new(&name) };
+            if self.buy(charge, now).await.is_err() {
                 return bought;
             }
         }
@@ -132,11 +132,12 @@ impl Ledger {
     }
 }
 
-fn new(name: &DomainName) -> Purchase<'_> {
-    Purchase {
+fn new(name: &DomainName) -> Charge {
+    Charge {
         order: OrderId::new(&SystemClock, &SystemEntropy),
-        issuer: CA,
-        name,
+        issuer: CA.to_owned(),
+        limits: LIMITS,
+        name: name.clone(),
         lane: Lane::New,
         exempt: Exempt::Nothing,
         was_promised: false,
@@ -175,7 +176,7 @@ async fn who_waits_is_given_a_time_of_his_own_and_is_served_at_it() {
     assert!(late > places[9], "nobody jumps the queue");
     for (index, place) in (1000..).zip(places) {
         let name = stranger(index);
-        let served = Purchase { was_promised: true, ..new(&name) };
+        let served = Charge { was_promised: true, ..new(&name) };
         assert_eq!(ledger.buy(served, place).await, Ok(()), "{index} at {place}");
     }
 }
@@ -240,8 +241,8 @@ async fn orders_without_a_certificate_give_back_what_they_reserved() {
     }
     let fifth = ledger.begin_new(&shop, now).await.unwrap();
     let mut tx = ledger.store.begin("again").await.unwrap();
-    let again = Purchase { order: fifth.id, exempt: Exempt::Renewal, ..new(&shop) };
-    let charged = charge(&mut tx, &LIMITS, &again, now).await.unwrap();
+    let again = Charge { order: fifth.id, exempt: Exempt::Renewal, ..new(&shop) };
+    let charged = tx.charge(&again, now).await.unwrap();
     assert!(charged.is_ok(), "an order does not stand in its own way");
     drop(tx);
     ledger.give_back(fifth).await;
@@ -297,7 +298,7 @@ async fn renewals_and_replacements_are_exempt() {
     let ledger = Ledger::new().await;
     ledger.exhaust(Lane::Expiring, start()).await;
     let shop = name("shop.example.com");
-    let purchase = |exempt| Purchase { lane: Lane::Renewal, exempt, ..new(&shop) };
+    let purchase = |exempt| Charge { lane: Lane::Renewal, exempt, ..new(&shop) };
     assert!(ledger.buy(purchase(Exempt::Nothing), start()).await.is_err());
     for _ in 0..5 {
         assert_eq!(ledger.buy(purchase(Exempt::Renewal), start()).await, Ok(()));
@@ -312,7 +313,7 @@ async fn failed_authorizations_hold_the_name_back() {
     let shop = name("shop.example.com");
     for _ in 0..5 {
         let mut tx = ledger.store.begin("fail").await.unwrap();
-        charge_failure(&mut tx, &LIMITS, CA, &shop, start()).await.unwrap();
+        tx.charge_failure(&shop, CA, &LIMITS, start()).await.unwrap();
         tx.commit().await.unwrap();
     }
     assert_eq!(ledger.buy_new(&shop, start()).await, Err(start() + minutes(12) + TOLERANCE));
@@ -349,7 +350,7 @@ async fn what_is_not_committed_is_not_spent() {
     let shop = name("shop.example.com");
     for _ in 0..9 {
         let mut tx = ledger.store.begin("buy").await.unwrap();
-        assert!(charge(&mut tx, &LIMITS, &new(&shop), start()).await.unwrap().is_ok());
+        assert!(tx.charge(&new(&shop), start()).await.unwrap().is_ok());
     }
 }
 
@@ -386,9 +387,9 @@ async fn what_is_left_is_what_can_be_bought() {
         let (left, free_at) = bucket.limit.left(at.unwrap_or(start()), start());
         assert_eq!(i64::from(left), 300 - bought);
         let shop = stranger(bought);
-        let purchase = Purchase { lane: Lane::Expiring, ..new(&shop) };
+        let purchase = Charge { lane: Lane::Expiring, ..new(&shop) };
         let mut tx = ledger.store.begin("buy").await.unwrap();
-        let charged = charge(&mut tx, &LIMITS, &purchase, start()).await.unwrap().map(drop);
+        let charged = tx.charge(&purchase, start()).await.unwrap().map(drop);
         tx.commit().await.unwrap();
         if left == 0 {
             assert_eq!(charged.unwrap_err().until, free_at.unwrap(), "and then from when on");

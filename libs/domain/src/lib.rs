@@ -3,6 +3,7 @@
 //! Everything else depends on this crate and it depends on none of the others, so a rule can be read, and tested,
 //! in one place. Time and randomness come in as parameters ([`Clock`], [`Entropy`]); nothing here sleeps or asks.
 
+pub mod budget;
 mod caa;
 mod certificate;
 mod clock;
@@ -49,7 +50,7 @@ pub use midnight::MidnightOutcome;
 pub use missing::Missing;
 pub use name::{DomainName, NameError, host_of, spelled};
 pub use note::{MAX_NOTES, NoteError, note_text};
-pub use order::{Order, OrderState};
+pub use order::{Order, OrderKey, OrderState};
 pub use pause::{Closed, Gate, Outbound, Pause};
 pub use reason::{Reason, Who, who_must_act};
 pub use renewal::{PreExpiry, SuggestedWindow, renewal_point};

@@ -1,32 +1,38 @@
 //! The order journal's states: what we knew, and had stored, before each call to the CA.
 //!
-//! A state carries exactly its data and a transition takes `self`, so an order cannot be finalized without a sealed
-//! key or placed twice. After a crash the state says where to go on (RFC 8555 section 7.1.6 has the CA's own view).
+//! A state carries exactly its data and a transition takes `self`, so an order cannot be placed without a sealed key, or
+//! placed twice. After a crash the state says where to go on (RFC 8555 section 7.1.6 has the CA's own view).
 
 use jiff::Timestamp;
 
 use crate::{AccountId, CertificateId, DomainName, InvalidTransition, OrderId};
 
+/// The private key of a certificate-to-be, sealed, and the request that carries its public half. Made before the CA hears of
+/// the order and used for no other one.
+#[derive(Clone, PartialEq, Eq)]
+pub struct OrderKey {
+    /// The certificate-to-be, to whose id the key is sealed.
+    pub certificate: CertificateId,
+    /// The sealed PKCS #8 key, as it was when the row was read: a rotation of the sealing keys may have sealed it again.
+    pub sealed: Vec<u8>,
+    /// The certificate signing request (PKCS #10, DER).
+    pub csr: Vec<u8>,
+}
+
 /// How far an order has come.
 #[derive(Clone, PartialEq, Eq)]
 pub enum OrderState {
     /// The row exists; the CA may or may not have seen a new-order.
-    Created,
-    /// The CA took it; nothing but the URL is needed to go on.
+    Created {
+        /// Its key.
+        key: OrderKey,
+    },
+    /// The CA took it; finalize may or may not have been sent.
     Placed {
         /// The order's URL at the CA.
         url: String,
-    },
-    /// The certificate's key and CSR are stored; finalize may or may not have been sent.
-    Keyed {
-        /// The order's URL at the CA.
-        url: String,
-        /// The certificate-to-be, to whose id the key is sealed.
-        certificate: CertificateId,
-        /// The sealed PKCS #8 key.
-        sealed_key: Vec<u8>,
-        /// The certificate signing request (PKCS #10, DER).
-        csr: Vec<u8>,
+        /// Its key.
+        key: OrderKey,
     },
     /// The certificate is stored.
     Issued {
@@ -43,9 +49,8 @@ impl OrderState {
     /// The word of the store.
     pub fn as_str(&self) -> &'static str {
         match self {
-            Self::Created => "created",
+            Self::Created { .. } => "created",
             Self::Placed { .. } => "placed",
-            Self::Keyed { .. } => "keyed",
             Self::Issued { .. } => "issued",
             Self::Failed => "failed",
             Self::Abandoned => "abandoned",
@@ -54,13 +59,26 @@ impl OrderState {
 
     /// Whether the order may still become a certificate. At most one live order exists per name.
     pub fn is_live(&self) -> bool {
-        matches!(self, Self::Created | Self::Placed { .. } | Self::Keyed { .. })
+        matches!(self, Self::Created { .. } | Self::Placed { .. })
+    }
+
+    /// Whether the CA may have issued a certificate for it: it was placed, so it may have been finalized.
+    pub fn may_have_issued(&self) -> bool {
+        matches!(self, Self::Placed { .. })
     }
 
     /// The order's URL, once the CA gave one.
     pub fn url(&self) -> Option<&str> {
         match self {
-            Self::Placed { url } | Self::Keyed { url, .. } => Some(url),
+            Self::Placed { url, .. } => Some(url),
+            _ => None,
+        }
+    }
+
+    /// The key of the certificate-to-be, while the order is live.
+    pub fn key(&self) -> Option<&OrderKey> {
+        match self {
+            Self::Created { key } | Self::Placed { key, .. } => Some(key),
             _ => None,
         }
     }
@@ -68,28 +86,15 @@ impl OrderState {
     /// The CA answered with the order's URL.
     pub fn placed(self, url: String) -> Result<Self, InvalidTransition> {
         match self {
-            Self::Created => Ok(Self::Placed { url }),
+            Self::Created { key } => Ok(Self::Placed { url, key }),
             other => Err(other.invalid("placed")),
-        }
-    }
-
-    /// Key and CSR are made and sealed.
-    pub fn keyed(
-        self,
-        certificate: CertificateId,
-        sealed_key: Vec<u8>,
-        csr: Vec<u8>,
-    ) -> Result<Self, InvalidTransition> {
-        match self {
-            Self::Placed { url } => Ok(Self::Keyed { url, certificate, sealed_key, csr }),
-            other => Err(other.invalid("keyed")),
         }
     }
 
     /// The certificate was downloaded, checked and stored.
     pub fn issued(self) -> Result<Self, InvalidTransition> {
         match self {
-            Self::Keyed { certificate, .. } => Ok(Self::Issued { certificate }),
+            Self::Placed { key, .. } => Ok(Self::Issued { certificate: key.certificate }),
             other => Err(other.invalid("issued")),
         }
     }
@@ -143,15 +148,18 @@ mod tests {
     #[test]
     fn an_order_goes_forward_only() {
         let certificate = CertificateId::from(uuid::Uuid::nil());
-        let placed = OrderState::Created.placed("https://ca/1".into()).unwrap();
+        let key = OrderKey { certificate, sealed: vec![1], csr: vec![2] };
+        let created = OrderState::Created { key: key.clone() };
+        assert!(created.clone().issued().is_err(), "issued before the CA took it");
+        let placed = created.placed("https://ca/1".into()).unwrap();
         assert!(placed.clone().placed("https://ca/2".into()).is_err(), "placed twice");
-        assert!(OrderState::Created.keyed(certificate, vec![], vec![]).is_err(), "keyed before it has a URL");
-        assert!(placed.clone().issued().is_err(), "issued without a key");
-        let keyed = placed.keyed(certificate, vec![1], vec![2]).unwrap();
-        assert_eq!(keyed.url(), Some("https://ca/1"));
-        let issued = keyed.clone().issued().unwrap();
-        assert!(!issued.is_live());
+        assert!(placed.url() == Some("https://ca/1") && placed.key() == Some(&key));
+        let issued = placed.clone().issued().unwrap();
+        assert_eq!(issued, OrderState::Issued { certificate });
+        assert!(!issued.is_live() && issued.key().is_none());
         assert!(issued.clone().failed().is_err() && issued.abandoned().is_err(), "an end is an end");
-        assert!(!format!("{keyed:?}").contains("[1]"), "the sealed key is not for logs");
+        let failed = placed.clone().failed().unwrap();
+        assert!(failed.key().is_none(), "the key goes with the order");
+        assert!(!format!("{placed:?}").contains("[1]"), "the sealed key is not for logs");
     }
 }

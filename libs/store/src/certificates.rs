@@ -1,13 +1,14 @@
 //! Certificates, with their sealed keys.
 
 use domain::{
-    AccountId, CertificateId, CertificateSummary, DomainName, PreExpiry, Source, SuggestedWindow, Trust,
+    AccountId, CertificateId, CertificateSummary, DomainName, OrderId, PreExpiry, Source, SuggestedWindow,
+    Trust,
 };
 use jiff::Timestamp;
 
 use crate::record::{FromRow, Reader, columns};
 use crate::sql::Db;
-use crate::{Result, Store, Tx};
+use crate::{Result, Store, StoreError, Tx};
 
 /// A certificate with everything but an open key.
 #[derive(Clone, PartialEq, Eq)]
@@ -234,12 +235,43 @@ impl Store {
             db.query("certificates_of", text).bind(name).bind(&after.map(|(created_at, _)| created_at));
         query.bind(&after.map(|(_, id)| id)).limit(limit).all().await
     }
+
+    /// [`Tx::newest_generated`], as it is now.
+    pub async fn newest_generated(
+        &self,
+        name: &DomainName,
+        ends_after: Timestamp,
+    ) -> Result<Option<Certificate>> {
+        newest_generated(&mut self.reader().await?.db(), name, ends_after).await
+    }
+}
+
+async fn newest_generated(
+    db: &mut Db<'_>,
+    name: &DomainName,
+    ends_after: Timestamp,
+) -> Result<Option<Certificate>> {
+    let rest = "WHERE name = $1 AND source = 'c4' AND not_after > $2
+        ORDER BY not_after DESC, created_at DESC LIMIT 1";
+    let row = db.select::<CertificateRow>("newest_generated", rest).bind(name).bind(&ends_after);
+    Ok(row.optional::<CertificateRow>().await?.map(Certificate::from))
 }
 
 impl Tx {
     /// Stores a certificate.
     pub async fn insert_certificate(&mut self, certificate: &Certificate) -> Result<()> {
         self.insert("insert_certificate", "", &[CertificateRow::from(certificate)], &[], "").await
+    }
+
+    /// Stores what a CA delivered for an order, with the key of the order's row as that is now: since it was read, its data
+    /// key may have been wrapped under another sealing key. [`crate::StoreError::Conflict`] if the order is not placed any
+    /// more.
+    pub async fn insert_issued(&mut self, certificate: &Certificate, order: OrderId) -> Result<()> {
+        let text = "SELECT sealed_key FROM orders WHERE id = $1 AND state = 'placed' {lock}";
+        let mut db = self.db().await?;
+        let found = db.query("order_key", text).bind(&order).optional::<(Option<Vec<u8>>,)>().await?;
+        let (sealed_key,) = found.ok_or(StoreError::Conflict { operation: "insert_issued" })?;
+        self.insert_certificate(&Certificate { sealed_key, ..certificate.clone() }).await
     }
 
     /// Stores when a certificate was first active at C4; the first time counts.
@@ -273,11 +305,7 @@ impl Tx {
         name: &DomainName,
         ends_after: Timestamp,
     ) -> Result<Option<Certificate>> {
-        let rest = "WHERE name = $1 AND source = 'c4' AND not_after > $2
-            ORDER BY not_after DESC, created_at DESC LIMIT 1";
-        let mut db = self.db().await?;
-        let row = db.select::<CertificateRow>("newest_generated", rest).bind(name).bind(&ends_after);
-        Ok(row.optional::<CertificateRow>().await?.map(Certificate::from))
+        newest_generated(&mut self.db().await?, name, ends_after).await
     }
 
     /// [`Store::certificate_by_sha256`], within the transaction.

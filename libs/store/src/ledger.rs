@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use domain::OrderId;
+use domain::budget::{Bucket, BucketState, Charge, Limits, Wait, Weighed, failures_key, names_key};
+use domain::{DomainName, OrderId};
 use jiff::Timestamp;
 
 use crate::record::columns;
+use crate::sql::Db;
 use crate::{Result, Store, Tx};
 
 /// A row of `reservations`.
@@ -17,6 +19,37 @@ struct Reservation {
 
 columns!(Reservation in "reservations": bucket, order as "order_id", spent_at);
 
+/// The states of an order's buckets, as `times` has them and the reservations of other orders make them.
+async fn states(
+    db: &mut Db<'_>,
+    charge: &Charge,
+    buckets: &[Bucket],
+    times: BTreeMap<String, Timestamp>,
+) -> Result<Vec<BucketState>> {
+    let reserving: Vec<String> = buckets.iter().filter(|b| b.has_reservations()).map(key).collect();
+    let mut found: Vec<(String, Option<Timestamp>)> = Vec::new();
+    if !reserving.is_empty() {
+        let text = "SELECT bucket, spent_at FROM reservations
+            WHERE bucket IN (SELECT k.key FROM {set 1} AS k) AND (order_id <> $2 OR spent_at IS NOT NULL)
+            ORDER BY spent_at";
+        let query = db.query("reservations", text).bind_set(&reserving).bind(&charge.order);
+        found = query.all().await?;
+    }
+    let mut states: Vec<BucketState> = Vec::new();
+    for bucket in buckets {
+        let of_bucket = found.iter().filter(|(key, _)| key == bucket.key());
+        let ended_orders: Vec<Timestamp> = of_bucket.clone().filter_map(|(_, spent_at)| *spent_at).collect();
+        let live = of_bucket.filter(|(_, spent_at)| spent_at.is_none()).count();
+        let reserved = u32::try_from(live).unwrap_or(u32::MAX);
+        states.push(BucketState { spent_until: times.get(bucket.key()).copied(), ended_orders, reserved });
+    }
+    Ok(states)
+}
+
+fn key(bucket: &Bucket) -> String {
+    bucket.key().to_owned()
+}
+
 impl Store {
     /// The time of a bucket of a CA's budget.
     pub async fn bucket(&self, key: &str) -> Result<Option<Timestamp>> {
@@ -27,7 +60,106 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Whether there is room for an order now, as far as can be seen without locking anything; else what it would wait for.
+    pub async fn look_for_room(
+        &self,
+        charge: &Charge,
+        now: Timestamp,
+    ) -> Result<std::result::Result<(), Wait>> {
+        let buckets = charge.buckets();
+        if buckets.is_empty() {
+            return Ok(Ok(()));
+        }
+        let mut reader = self.reader().await?;
+        let mut db = reader.db();
+        let keys: Vec<String> = buckets.iter().map(key).collect();
+        let text = "SELECT key, at FROM buckets WHERE key IN (SELECT k.key FROM {set 1} AS k)";
+        let times = db.query("buckets", text).bind_set(&keys).all::<(_, _)>().await?;
+        let states = states(&mut db, charge, &buckets, times.into_iter().collect()).await?;
+        Ok(charge.weigh(&buckets, &states, now).outcome.map(drop))
+    }
+
+    /// Gives an order for which there is no room a place in its lane's line, and returns what it waits for; nothing is
+    /// charged. None if there is room after all.
+    pub async fn stand_in_line(&self, charge: &Charge, now: Timestamp) -> Result<Option<Wait>> {
+        let mut tx = self.begin("order_queued").await?;
+        let Err(wait) = tx.charge(charge, now).await? else { return Ok(None) };
+        tx.commit().await?;
+        Ok(Some(wait))
+    }
+}
+
 impl Tx {
+    /// Charges an order to its CA's limits; or changes nothing but the line, and returns what it waits for. Returns the
+    /// buckets of which the order has to [`Tx::reserve`] one, once its row is there.
+    pub async fn charge(
+        &mut self,
+        charge: &Charge,
+        now: Timestamp,
+    ) -> Result<std::result::Result<Vec<String>, Wait>> {
+        let buckets = charge.buckets();
+        if buckets.is_empty() {
+            return Ok(Ok(Vec::new()));
+        }
+        let keys: Vec<String> = buckets.iter().map(key).collect();
+        let times = keys.iter().cloned().zip(self.buckets(&keys).await?).collect();
+        let mut states = states(&mut self.db().await?, charge, &buckets, times).await?;
+        for (bucket, state) in buckets.iter().zip(&mut states) {
+            if !state.ended_orders.is_empty() {
+                state.ended_orders = self.take_spent(bucket.key()).await?;
+            }
+        }
+        let Weighed { times, outcome } = charge.weigh(&buckets, &states, now);
+        for (key, at) in times {
+            self.set_bucket(&key, at).await?;
+        }
+        Ok(outcome)
+    }
+
+    /// Spends what an order has reserved: its CA has issued, or may have.
+    pub async fn spend_reserved(
+        &mut self,
+        order: OrderId,
+        name: &DomainName,
+        issuer: &str,
+        limits: &Limits,
+        now: Timestamp,
+    ) -> Result<()> {
+        if *limits == Limits::default() {
+            return self.give_back(order).await;
+        }
+        let keys = self.reserved(order).await?;
+        let times = self.buckets(&keys).await?;
+        for (key, at) in keys.iter().zip(times) {
+            // A limit that the settings do not have any more is none.
+            let limit = if *key == names_key(issuer, name) {
+                limits.certificates_per_names
+            } else {
+                limits.certificates_per_registered_domain
+            };
+            if let Some(limit) = limit {
+                self.set_bucket(key, at.max(now) + limit.interval()).await?;
+            }
+        }
+        self.give_back(order).await
+    }
+
+    /// Charges a failed authorization.
+    pub async fn charge_failure(
+        &mut self,
+        name: &DomainName,
+        issuer: &str,
+        limits: &Limits,
+        now: Timestamp,
+    ) -> Result<()> {
+        let Some(limit) = limits.failed_authorizations else { return Ok(()) };
+        let key = failures_key(issuer, name);
+        let times = self.buckets(std::slice::from_ref(&key)).await?;
+        let at = times.first().copied().unwrap_or(now).max(now);
+        self.set_bucket(&key, at + limit.interval()).await
+    }
+
     /// The times of these buckets of a CA's budget, in the order of `keys`, which must be sorted, locked; one that was
     /// never there stands at the beginning of time.
     pub async fn buckets(&mut self, keys: &[String]) -> Result<Vec<Timestamp>> {
@@ -63,13 +195,6 @@ impl Tx {
     pub async fn reserved(&mut self, order: OrderId) -> Result<Vec<String>> {
         let text = "SELECT bucket FROM reservations WHERE order_id = $1 AND spent_at IS NULL ORDER BY bucket";
         self.db().await?.query("reserved", text).bind(&order).scalars().await
-    }
-
-    /// How many orders beside this one have reserved one of a bucket.
-    pub async fn reserved_by_others(&mut self, bucket: &str, order: OrderId) -> Result<u64> {
-        let text = "SELECT count(*) FROM reservations
-            WHERE bucket = $1 AND order_id <> $2 AND spent_at IS NULL";
-        self.db().await?.query("reserved_by_others", text).bind(bucket).bind(&order).count().await
     }
 
     /// Gives back what an order has reserved: its CA did not issue.

@@ -77,7 +77,7 @@ pub use rights::Rights;
 pub use sealed::{SealedKey, SealedPlace};
 pub use sessions::{PROVIDER_PREFIX, SessionRecord, StoredSession};
 pub use signed::SignedRow;
-pub use step::{Decision, Finished, LastStep, Refusal, Step, Write};
+pub use step::{Decision, Finished, LastStep, LedgerOf, OrderWrite, Refusal, Step, Write};
 pub use tokens::{TokenRecord, TokenUse};
 pub use trace::{continue_trace, trace_parent};
 pub use tx::{Entry, Tx};

@@ -1,6 +1,6 @@
 //! The order journal: one row per order, from before the CA has heard of it.
 
-use domain::{AccountId, CertificateId, DomainName, Order, OrderId, OrderState};
+use domain::{AccountId, CertificateId, DomainName, Order, OrderId, OrderKey, OrderState};
 use jiff::Timestamp;
 
 use crate::record::{Record, columns};
@@ -39,10 +39,10 @@ impl From<&Order> for OrderRow {
             csr: None,
         };
         match &order.state {
-            OrderState::Keyed { certificate, sealed_key, csr, .. } => {
-                row.certificate_id = Some(*certificate);
-                row.sealed_key = Some(sealed_key.clone());
-                row.csr = Some(csr.clone());
+            OrderState::Created { key } | OrderState::Placed { key, .. } => {
+                row.certificate_id = Some(key.certificate);
+                row.sealed_key = Some(key.sealed.clone());
+                row.csr = Some(key.csr.clone());
             }
             OrderState::Issued { certificate } => row.certificate_id = Some(*certificate),
             _ => {}
@@ -55,13 +55,13 @@ impl TryFrom<OrderRow> for Order {
     type Error = StoreError;
 
     fn try_from(row: OrderRow) -> Result<Self> {
-        let state = match (row.state.as_str(), row.url, row.certificate_id, row.sealed_key, row.csr) {
-            ("created", None, None, None, None) => OrderState::Created,
-            ("placed", Some(url), None, None, None) => OrderState::Placed { url },
-            ("keyed", Some(url), Some(certificate), Some(sealed_key), Some(csr)) => {
-                OrderState::Keyed { url, certificate, sealed_key, csr }
-            }
-            ("issued", _, Some(certificate), None, _) => OrderState::Issued { certificate },
+        let certificate = row.certificate_id;
+        let key = certificate.zip(row.sealed_key).zip(row.csr);
+        let key = key.map(|((certificate, sealed), csr)| OrderKey { certificate, sealed, csr });
+        let state = match (row.state.as_str(), row.url, key, certificate) {
+            ("created", None, Some(key), _) => OrderState::Created { key },
+            ("placed", Some(url), Some(key), _) => OrderState::Placed { url, key },
+            ("issued", _, None, Some(certificate)) => OrderState::Issued { certificate },
             ("failed", ..) => OrderState::Failed,
             ("abandoned", ..) => OrderState::Abandoned,
             _ => {
@@ -80,7 +80,7 @@ impl TryFrom<OrderRow> for Order {
     }
 }
 
-const LIVE: &str = "WHERE name = $1 AND state IN ('created', 'placed', 'keyed')";
+const LIVE: &str = "WHERE name = $1 AND state IN ('created', 'placed')";
 
 async fn live(
     db: &mut Db<'_>,
@@ -112,14 +112,16 @@ impl Tx {
     }
 
     /// Writes an order's state if the stored one is still `from` (a word of [`domain::OrderState::as_str`]).
-    /// [`StoreError::Conflict`] otherwise.
+    /// [`StoreError::Conflict`] otherwise. The sealed key is never written back, because a rotation of the sealing keys may
+    /// have sealed it again since it was read; it is erased with the order's end.
     pub async fn update_order(&mut self, order: &Order, from: &'static str) -> Result<()> {
-        let row = OrderRow::from(order);
-        let text = "UPDATE orders SET state = $1, url = coalesce($2, url), certificate_id = $3, sealed_key = $4, csr = $5
-            WHERE id = $6 AND state = $7 AND revision = $8";
+        let text = "UPDATE orders SET state = $1, url = coalesce($2, url),
+                sealed_key = CASE WHEN $3 = 1 THEN sealed_key END, csr = CASE WHEN $3 = 1 THEN csr END
+            WHERE id = $4 AND state = $5 AND revision = $6";
         let write = self.write("update_order", "", text).await?;
-        let write = write.bind(&row.state).bind(&row.url).bind(&row.certificate_id).bind(&row.sealed_key);
-        write.bind(&row.csr).bind(&row.id).bind(from).bind(&row.revision).keep_one();
+        let write = write.bind(order.state.as_str()).bind(&order.state.url().map(str::to_owned));
+        let write = write.bind(&i64::from(order.state.is_live())).bind(&order.id).bind(from);
+        write.bind(&order.revision).keep_one();
         Ok(())
     }
 
@@ -130,8 +132,7 @@ impl Tx {
 
     /// How many live orders an account has.
     pub async fn live_orders_of(&mut self, id: AccountId) -> Result<u64> {
-        let text =
-            "SELECT count(*) FROM orders WHERE account_id = $1 AND state IN ('created', 'placed', 'keyed')";
+        let text = "SELECT count(*) FROM orders WHERE account_id = $1 AND state IN ('created', 'placed')";
         self.db().await?.query("live_orders_of", text).bind(&id).count().await
     }
 }

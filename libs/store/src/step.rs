@@ -9,9 +9,13 @@
 //! the answer has the fresh row, and the same function decides again from that and from the same learnt facts; no outside
 //! call is repeated ([`Store::decide`]). Why not decide within the open transaction: see ADR 0021.
 
+mod order;
+
+use domain::budget::{Charge, Wait};
 use domain::{Cause, CertificateId, Domain, EventKind, Lease, Outbound, Work, WorkKind};
 
-use crate::{Entry, Result, Store, StoreError, Tx};
+pub use self::order::{LedgerOf, OrderWrite};
+use crate::{Counted, Entry, Renewal, Result, Store, StoreError, Tx};
 
 /// How often a step is decided again before its domain counts as too busy.
 const MAX_DECISIONS: u32 = 20;
@@ -36,6 +40,14 @@ pub enum Write {
     DueNow(WorkKind),
     /// An event about the lease's name and revision.
     Publish(EventKind),
+    /// What an order writes.
+    Order(OrderWrite),
+    /// When a certificate is renewed.
+    SetRenewal(CertificateId, Renewal),
+    /// One more on this day.
+    CountDay(Counted),
+    /// The outcome of the daily recheck, if the domain's waits for one.
+    DecideMidnight,
 }
 
 /// A step under a lease.
@@ -51,6 +63,8 @@ pub struct Step {
     pub after: Domain,
     /// The history's line about it.
     pub entry: Option<Entry<'static>>,
+    /// What it spends of a CA's limits. Where there is no room for that, nothing else is written.
+    pub charge: Option<Charge>,
     /// What else is written, in order.
     pub writes: Vec<Write>,
 }
@@ -79,6 +93,9 @@ pub enum Refusal {
     /// The domain is not as it was read; this is how it is now.
     #[error("{} changed meanwhile", .0.name)]
     Changed(Box<Domain>),
+    /// The CA's limits leave no room for its charge. Nothing was written but the place in the line.
+    #[error("no room in the CA's limits before {}", .0.until)]
+    NoRoom(Wait),
     /// The store did not take it: the lease is lost, or the database failed. After a lost answer to the COMMIT nobody
     /// knows, and the rows decide.
     #[error(transparent)]
@@ -88,7 +105,7 @@ pub enum Refusal {
 impl From<Refusal> for StoreError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::Changed(_) => Self::Conflict { operation: "step" },
+            Refusal::Changed(_) | Refusal::NoRoom(_) => Self::Conflict { operation: "step" },
             Refusal::Store(error) => error,
         }
     }
@@ -98,7 +115,7 @@ impl Step {
     /// A step that changes nothing yet.
     pub fn new(name: &'static str, lease: &Lease, domain: &Domain) -> Self {
         let (before, after) = (domain.clone(), domain.clone());
-        Self { name, lease: lease.clone(), before, after, entry: None, writes: Vec::new() }
+        Self { name, lease: lease.clone(), before, after, entry: None, charge: None, writes: Vec::new() }
     }
 
     /// The domain becomes this.
@@ -111,6 +128,12 @@ impl Step {
     #[must_use]
     pub fn told(self, entry: Option<Entry<'static>>) -> Self {
         Self { entry, ..self }
+    }
+
+    /// It spends this of a CA's limits.
+    #[must_use]
+    pub fn charged(self, charge: Charge) -> Self {
+        Self { charge: Some(charge), ..self }
     }
 
     /// This is written, too.
@@ -185,9 +208,18 @@ impl Store {
     /// Commits a step that keeps its lease; returns the domain as it is stored now.
     pub async fn commit(&self, step: &Step) -> std::result::Result<Domain, Refusal> {
         let mut tx = self.begin(step.name).await?;
-        let stored = tx.take(step).await?;
-        tx.commit().await?;
-        Ok(stored)
+        match tx.take(step).await {
+            // Of what has no room, the place in the line stays.
+            Err(refusal @ Refusal::NoRoom(_)) => {
+                tx.commit().await?;
+                Err(refusal)
+            }
+            taken => {
+                let stored = taken?;
+                tx.commit().await?;
+                Ok(stored)
+            }
+        }
     }
 
     /// Commits a step that ends its lease.
@@ -202,13 +234,24 @@ impl Store {
     /// Commits what `decide` makes of the domain. Where that changed meanwhile it decides again, from the fresh row.
     pub async fn decide<D: Decision, E: From<StoreError>>(
         &self,
-        mut domain: Domain,
+        domain: Domain,
         decide: impl Fn(&Domain) -> std::result::Result<D, E>,
     ) -> std::result::Result<D::Committed, E> {
+        let committed = self.decide_charged(domain, decide).await?;
+        committed.map_err(|wait| StoreError::from(Refusal::NoRoom(wait)).into())
+    }
+
+    /// What [`Self::decide`] does, for a step with a charge; also returns what that waits for, if there is no room.
+    pub async fn decide_charged<D: Decision, E: From<StoreError>>(
+        &self,
+        mut domain: Domain,
+        decide: impl Fn(&Domain) -> std::result::Result<D, E>,
+    ) -> std::result::Result<std::result::Result<D::Committed, Wait>, E> {
         for _ in 0..MAX_DECISIONS {
             match decide(&domain)?.commit(self).await {
-                Ok(committed) => return Ok(committed),
+                Ok(committed) => return Ok(Ok(committed)),
                 Err(Refusal::Changed(fresh)) => domain = *fresh,
+                Err(Refusal::NoRoom(wait)) => return Ok(Err(wait)),
                 Err(Refusal::Store(error)) => return Err(error.into()),
             }
         }
@@ -240,14 +283,25 @@ impl Tx {
         if fresh.version != step.before.version {
             return Err(Refusal::Changed(Box::new(fresh)));
         }
+        let mut reserved = None;
+        if let Some(charge) = &step.charge {
+            let buckets = self.charge(charge, self.now()).await?.map_err(Refusal::NoRoom)?;
+            reserved = Some((charge.order, buckets));
+        }
         let mut stored = fresh;
-        if step.after != step.before || step.entry.is_some() {
+        let is_dated = step.entry.is_some() && step.after.status(self.now()) != step.before.recorded;
+        if step.after != step.before || is_dated {
             self.apply(Some(&step.before), &step.after, step.entry.clone()).await?;
             let recorded = step.after.status(self.now());
             stored = Domain { recorded, version: step.before.version + 1, ..step.after.clone() };
+        } else if let Some(entry) = step.entry.clone() {
+            self.record(Some(&step.before), &step.after, Some(entry));
         }
         for write in &step.writes {
             self.put(step, write).await?;
+        }
+        if let Some((order, buckets)) = reserved {
+            self.reserve(order, &buckets).await?;
         }
         Ok(stored)
     }
@@ -281,6 +335,13 @@ impl Tx {
                 self.publish(kind.clone(), &work.name, work.revision);
                 Ok(())
             }
+            Write::Order(write) => self.put_of_order(&work.name, write).await,
+            Write::SetRenewal(certificate, renewal) => self.set_renewal(*certificate, *renewal).await,
+            Write::CountDay(counted) => {
+                self.count_day(*counted, self.now());
+                Ok(())
+            }
+            Write::DecideMidnight => self.decide_midnight(&step.after).await,
         }
     }
 }

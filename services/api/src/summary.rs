@@ -1,7 +1,7 @@
 //! The list in figures, and when the queue of new domains will be through.
 
-use acme::budget::{Lane, line_key};
 use domain::Status;
+use domain::budget::{Lane, line_key};
 use jiff::SignedDuration;
 use proto::{to_timestamp, v1};
 use runtime::Context;

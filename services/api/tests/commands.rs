@@ -14,6 +14,7 @@ use domain::{
     Status, Work, WorkKind,
 };
 use jiff::{SignedDuration, Timestamp};
+use runtime::testing::order_key;
 use store::Certificate;
 
 static BY: LazyLock<Caller> = LazyLock::new(|| caller("token:test", "Test"));
@@ -62,7 +63,7 @@ impl Case {
             revision: self.row().await.revision,
             account: self.account,
             created_at: now,
-            state: OrderState::Created,
+            state: OrderState::Created { key: order_key() },
         };
         let mut tx = self.store().begin("order").await.unwrap();
         tx.insert_order(&order).await.unwrap();
@@ -186,10 +187,11 @@ async fn a_delete_abandons_the_order_and_revokes_every_lease() {
     assert_eq!(case.work().await.len(), 1, "the removal of the past life is off");
 }
 
-/// An abandoned order gives back what it had reserved of the CA's limits; one that was to be finalized may have been issued.
+/// An abandoned order gives back what it had reserved of the CA's limits; one that the CA took may have been
+/// finalized, and issued.
 #[tokio::test]
-async fn an_abandoned_order_gives_back_what_it_reserved_unless_it_was_finalized() {
-    for is_finalized in [false, true] {
+async fn an_abandoned_order_gives_back_what_it_reserved_unless_it_may_have_been_finalized() {
+    for is_placed in [false, true] {
         let case = Case::begin().await;
         case.commands.add(&case.name, &BY).await.unwrap();
         let lease = case.claim(WorkKind::Issue).await;
@@ -199,21 +201,15 @@ async fn an_abandoned_order_gives_back_what_it_reserved_unless_it_was_finalized(
         tx.fence(&lease).await.unwrap();
         let mut order = tx.live_order(&case.name).await.unwrap().unwrap();
         tx.reserve(order.id, std::slice::from_ref(&bucket)).await.unwrap();
-        if is_finalized {
-            let certificate = CertificateId::new(&*case.clock, &*case.commands.entropy);
-            order.state = OrderState::Keyed {
-                url: "https://ca.example/order/1".to_owned(),
-                certificate,
-                sealed_key: vec![1],
-                csr: vec![2],
-            };
+        if is_placed {
+            order.state = order.state.placed("https://ca.example/order/1".to_owned()).unwrap();
             tx.update_order(&order, "created").await.unwrap();
         }
         tx.commit().await.unwrap();
         case.commands.delete(&case.name, false, &BY).await.unwrap();
         let mut tx = case.store().begin("look").await.unwrap();
         assert_eq!(tx.reserved(order.id).await.unwrap(), [""; 0]);
-        let spent = if is_finalized { vec![case.clock.now()] } else { Vec::new() };
+        let spent = if is_placed { vec![case.clock.now()] } else { Vec::new() };
         assert_eq!(tx.take_spent(&bucket).await.unwrap(), spent);
     }
 }

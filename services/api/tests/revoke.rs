@@ -14,6 +14,7 @@ use domain::{
     RevocationState, Source, Work, WorkKind,
 };
 use jiff::SignedDuration;
+use runtime::testing::order_key;
 use store::{Certificate, Revocation};
 
 static BY: LazyLock<Caller> = LazyLock::new(|| caller("token:ops", "RevokeCertificate"));
@@ -115,7 +116,7 @@ async fn what_is_on_its_way_already_takes_its_place() {
         revision: case.row().await.revision,
         account: case.account,
         created_at: case.clock.now(),
-        state: OrderState::Created,
+        state: OrderState::Created { key: order_key() },
     };
     let mut tx = case.store().begin("order").await.unwrap();
     tx.insert_order(&order).await.unwrap();

@@ -271,7 +271,7 @@ async fn the_summary_counts_and_says_when_the_queue_is_through() {
 
     let through = served.context.clock.now() + jiff::SignedDuration::from_hours(3);
     let mut tx = served.context.store.begin("line").await.unwrap();
-    let key = acme::budget::line_key("letsencrypt", acme::budget::Lane::New);
+    let key = domain::budget::line_key("letsencrypt", domain::budget::Lane::New);
     tx.set_bucket(&key, through).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(summary().await.queue_through_at, Some(proto::to_timestamp(through)));

@@ -10,7 +10,7 @@ use bus::Bus;
 use bus_embedded::EmbeddedBus;
 use domain::{Domain, DomainName, Event, EventKind, HistoryKind, Order, OrderState};
 use jiff::{SignedDuration, Timestamp};
-use runtime::testing::{ManualClock, SeededEntropy, open_store};
+use runtime::testing::{ManualClock, SeededEntropy, open_store, order_key};
 use runtime::{Config, Context, Health, Listen, Listeners, Stop};
 use store::{Account, Challenge, Entry};
 use tempfile::TempDir;
@@ -77,7 +77,7 @@ impl Running {
             revision: 1,
             account: account.id,
             created_at: now,
-            state: OrderState::Created,
+            state: OrderState::Created { key: order_key() },
         };
         let challenge = Challenge {
             host: name.clone(),

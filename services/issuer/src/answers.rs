@@ -4,7 +4,8 @@
 //! trouble, it refuses us, it refuses this name, or there is nothing to see yet. An answer to a look that is odd ends no
 //! order: what the CA has said is there, and is asked for again for minutes.
 
-use acme::{AcmeError, Asked, DeliveredError, LimitKind, Meaning, Problem, WhyInvalid};
+use acme::{AcmeError, Asked, DeliveredError, Meaning, Problem, WhyInvalid};
+use domain::budget::LimitKind;
 use domain::{Activity, CaaFound, DomainName, Reason, Retry};
 use jiff::{SignedDuration, Timestamp};
 

@@ -8,22 +8,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use acme::{
-    AccountKey, AcmeError, AcmeOrder, Asked, LimitKind, Meaning, OrderProgress, Proof, RenewalId,
-    check_delivered,
+    AccountKey, AcmeError, AcmeOrder, Asked, Meaning, OrderProgress, Proof, RenewalId, check_delivered,
 };
-use domain::{Activity, CertificateId, DomainName, Order, OrderState, Reason};
+use domain::budget::{Charge, Exempt, Lane, LimitKind};
+use domain::{Activity, DomainName, Order, Reason};
 use jiff::{SignedDuration, Timestamp};
 use runtime::checkpoint;
-use seal::{Binding, SealError};
+use seal::SealError;
 use store::Finished;
 
+use crate::Issuer;
 use crate::answers::Request;
 use crate::authority::Authority;
 use crate::ending::Ending;
 use crate::journal::Journal;
 use crate::stop::{Stop, another_order, ended, local};
 use crate::turn::Turn;
-use crate::{Issuer, keys};
 
 /// First pause between two looks at an order; doubled each time. It is the floor, whatever Retry-After says.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -111,7 +111,7 @@ impl AtCa<'_> {
                     error = &error as &dyn std::error::Error,
                     "the CA takes no order that replaces the certificate: ordered without that"
                 );
-                if let Err(wait) = self.journal.charge_renewal(self.authority, order.id).await? {
+                if let Err(wait) = self.journal.charge(&self.as_renewal(order)).await? {
                     return Err(ended(Ending::queued(wait, self.authority.name())));
                 }
                 self.place(order, None, &turn).await
@@ -121,6 +121,20 @@ impl AtCa<'_> {
         self.placed(order, placed).await.map_err(|stop| stop.within(turn))
     }
 
+    /// What an order costs that was to replace a certificate and is an ordinary renewal after all.
+    fn as_renewal(&self, order: &Order) -> Charge {
+        Charge {
+            order: order.id,
+            issuer: self.authority.name().to_owned(),
+            limits: self.authority.limits,
+            name: self.name.clone(),
+            lane: Lane::Renewal,
+            exempt: Exempt::Renewal,
+            was_promised: false,
+            is_asked_again: false,
+        }
+    }
+
     /// The URL is in the row even where the rest of the answer was of no use.
     async fn place(
         &self,
@@ -128,7 +142,7 @@ impl AtCa<'_> {
         replaces: Option<&RenewalId>,
         turn: &Turn,
     ) -> Result<AcmeOrder, AcmeError> {
-        let journal = self.journal.placing(order, turn);
+        let journal = self.journal.order_url(order, turn);
         let answer = self.authority.ca.place(&self.account, self.name, replaces, journal.clone()).await;
         if let Some(placed) = journal.placed() {
             *order = placed;
@@ -154,7 +168,7 @@ impl AtCa<'_> {
         }
         let meaning = error.as_problem().map(|problem| problem.meaning(Asked::NewOrder));
         if meaning.is_some_and(|meaning| meaning != Meaning::CasTrouble) {
-            self.journal.not_taken(order.id).await?;
+            self.journal.not_taken(order).await?;
         }
         if error.is_rate_limited()
             && let Some(problem) = error.as_problem()
@@ -207,25 +221,11 @@ impl AtCa<'_> {
         }
     }
 
-    async fn finalize(&self, order: &mut Order, at_ca: &mut AcmeOrder) -> Result<(), Stop> {
-        if let OrderState::Placed { .. } = order.state {
-            let Issuer { context, keys: sealing_keys, .. } = self.issuer;
-            let (name, algorithm) = (self.name.clone(), context.config.issuer.key_algorithm);
-            let made = tokio::task::spawn_blocking(move || keys::make(&name, algorithm)).await;
-            let key = made.map_err(|error| local(&error))?.map_err(|error| local(&error))?;
-            let certificate = CertificateId::new(&*context.clock, &*context.entropy);
-            let binding = Binding::certificate(certificate, self.name);
-            let public_key =
-                x509::csr_public_key_sha256(&key.csr).ok_or_else(|| local(&SealError::Format))?;
-            let sealed = sealing_keys.seal(&binding, &public_key, &key.pkcs8).await;
-            let sealed = sealed.map_err(|error| local(&error))?;
-            self.journal.keyed(order, certificate, sealed, key.csr).await?;
-            checkpoint("key-sealed").await;
-        }
-        let OrderState::Keyed { csr, .. } = &order.state else {
-            return Ok(());
+    async fn finalize(&self, order: &Order, at_ca: &mut AcmeOrder) -> Result<(), Stop> {
+        let Some(key) = order.state.key() else {
+            return Err(another_order());
         };
-        let Err(error) = at_ca.finalize(csr).await else {
+        let Err(error) = at_ca.finalize(&key.csr).await else {
             return Ok(());
         };
         if let AcmeError::Paused(_) | AcmeError::Store(_) | AcmeError::Local(_) = error {
@@ -240,16 +240,15 @@ impl AtCa<'_> {
     }
 
     async fn download(&self, order: &Order, at_ca: &mut AcmeOrder) -> Result<Finished, Stop> {
-        let OrderState::Keyed { csr, .. } = &order.state else {
-            // Valid, but not by a key of ours: nobody can use that certificate.
+        let Some(key) = order.state.key() else {
             return Err(another_order());
         };
         let chain = self.look(at_ca.certificate().await)?;
         checkpoint("certificate-downloaded").await;
-        let public_key = x509::csr_public_key(csr).ok_or_else(|| local(&SealError::Format))?;
+        let public_key = x509::csr_public_key(&key.csr).ok_or_else(|| local(&SealError::Format))?;
         match check_delivered(&chain, self.name, &public_key, self.now()) {
             Ok(delivered) => {
-                let finished = self.journal.issued(self.authority, order.id, delivered).await?;
+                let finished = self.journal.issued(self.authority, order, &delivered).await?;
                 checkpoint("certificate-stored").await;
                 Ok(finished)
             }

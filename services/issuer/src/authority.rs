@@ -10,14 +10,15 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use acme::budget::{Limits, limits};
+use acme::budget::limits;
 use acme::{AccountKey, AcmeError, Ca, Problem, ensure_account, register_again, settle_rollover};
+use domain::budget::Limits;
 use domain::{Clock, Reason};
 use jiff::{SignedDuration, Timestamp};
 use runtime::Context;
 use runtime::config::AcmeIssuer;
 use seal::SealingKeys;
-use store::AuditEntry;
+use store::{AuditEntry, LedgerOf};
 
 use crate::breaker::Breaker;
 use crate::turn::{Turn, Turns};
@@ -47,6 +48,11 @@ impl Authority {
 
     pub(crate) fn name(&self) -> &str {
         self.ca.name()
+    }
+
+    /// Whose limits its orders spend.
+    pub(crate) fn ledger(&self) -> LedgerOf {
+        LedgerOf { issuer: self.name().to_owned(), limits: self.limits }
     }
 
     /// Our account there, registered on first use.

@@ -1,6 +1,6 @@
 //! How an attempt can end without a certificate, and what follows from it.
 
-use acme::{LimitKind, Wait};
+use domain::budget::{LimitKind, Wait};
 use domain::{Activity, Domain, HistoryKind, InvalidTransition, Outbound, Pause, Reason, Retry};
 use jiff::{SignedDuration, Timestamp};
 

@@ -3,19 +3,23 @@
 
 use std::sync::{Arc, OnceLock};
 
-use acme::{AccountKey, AcmeError, Asked, LimitKind, Meaning, RenewalId};
-use domain::{AccountId, Cause, Domain, DomainName, Lease, Order, Outbound, Reason};
+use acme::{AccountKey, AcmeError, Asked, Meaning, RenewalId};
+use domain::budget::{Charge, Lane, LimitKind, Wait};
+use domain::{AccountId, Cause, Domain, DomainName, Lease, Order, OrderId, OrderState, Outbound, Reason};
 use jiff::{SignedDuration, Timestamp};
 use runtime::{JobError, checkpoint};
-use store::{Certificate, Finished, StoreError};
+use store::{Certificate, Finished, LastStep, StoreError};
 
 use crate::Issuer;
 use crate::answers::{Request, room_without_retry_after};
 use crate::at_ca::AtCa;
 use crate::authority::Authority;
 use crate::breaker::Closed;
+use crate::decide::AttemptEnd;
 use crate::ending::Ending;
-use crate::journal::{Begun, Journal};
+use crate::journal::{Journal, end};
+use crate::keys;
+use crate::order_terms::{exempt, is_undelivered, is_withdrawn, lane, pre_expiry};
 use crate::stop::{Stop, another_order, ended, local, order_given_up};
 use crate::turn::Turn;
 use preflight::{DnsFails, Found, Verdict};
@@ -33,9 +37,8 @@ pub(crate) const RELEASE_SPREAD: u64 = 120;
 
 pub(crate) struct Issuance<'a> {
     issuer: &'a Issuer,
+    lease: &'a Lease,
     name: &'a DomainName,
-    cause: Cause,
-    attempts: u32,
     journal: Journal,
     /// What the attempt before this one ended with.
     before: OnceLock<Reason>,
@@ -44,7 +47,7 @@ pub(crate) struct Issuance<'a> {
 }
 
 /// An order to go on with.
-struct Begin<'a> {
+struct StartedOrder<'a> {
     order: Order,
     authority: &'a Authority,
     /// How often the CA had refused us when this attempt was let through.
@@ -58,46 +61,64 @@ struct Begin<'a> {
 
 /// What came of the wish for an order.
 enum Started<'a> {
-    Order(Box<Begin<'a>>),
-    /// A certificate was there already.
-    Finished(Finished),
+    Order(Box<StartedOrder<'a>>),
+    /// A certificate is there and only has to be uploaded.
+    AlreadyIssued(Finished),
+}
+
+/// What came of the wish for an order's row at one CA.
+enum OrderRow {
+    Written(Order),
+    AlreadyIssued(Finished),
+    /// The CA's limits leave no room before then.
+    NoRoom(Wait),
 }
 
 impl<'a> Issuance<'a> {
-    pub(crate) fn new(issuer: &'a Issuer, lease: &'a Lease) -> Self {
-        let journal = Journal::new(&issuer.context, lease);
-        Self {
+    /// Does the work of a lease.
+    pub(crate) async fn perform(issuer: &'a Issuer, lease: &'a Lease) -> Result<Finished, JobError> {
+        let Some(view) = issuer.context.store.domain(&lease.work.name).await? else {
+            return end(&issuer.context, &LastStep::dropped(lease)).await;
+        };
+        let before = view.domain.why_not_issued();
+        let issuance = Self {
             issuer,
+            lease,
             name: &lease.work.name,
-            cause: lease.work.cause,
-            attempts: lease.work.attempts,
-            journal,
-            before: OnceLock::new(),
+            journal: Journal::new(&issuer.context, lease, view.domain.clone()),
+            before: before.map_or_else(OnceLock::new, OnceLock::from),
             met_pause: OnceLock::new(),
-        }
+        };
+        issuance.run(&view.domain).await
     }
 
-    pub(crate) async fn run(&self) -> Result<Finished, JobError> {
-        let store = &self.issuer.context.store;
-        let Some(view) = store.domain(self.name).await? else {
-            return self.journal.nothing_to_do().await;
-        };
-        if let Some(before) = view.domain.why_not_issued() {
-            self.before.get_or_init(|| before);
-        }
-        let mut slot = store.live_order(self.name).await?;
+    fn attempts(&self) -> u32 {
+        self.lease.work.attempts
+    }
+
+    async fn run(&self, domain: &Domain) -> Result<Finished, JobError> {
+        let mut slot = self.issuer.context.store.live_order(self.name).await?;
         let mut at = None;
-        match self.order(&view.domain, &mut slot, &mut at).await {
+        match self.order(domain, &mut slot, &mut at).await {
             Ok(finished) => Ok(finished),
             Err(Stop::Job(error)) => Err(error),
             Err(Stop::Account { error, .. }) => Err(JobError::Other(runtime::chain(&error))),
             Err(Stop::Ended { ending, order }) => {
-                let live = self.live(&view.domain).await?;
                 if let Ending::Paused(pause) = &*ending {
                     self.met_pause.get_or_init(|| pause.target);
                 }
-                let paused_for = self.met_pause.get().copied();
-                self.journal.ended(slot, order, at, live.as_ref(), *ending, paused_for).await
+                let failed_at = at.filter(|_| ending.authorization_failed());
+                let c4s_fault = matches!(*ending, Ending::UnknownToC4)
+                    && self.issuer.context.store.is_c4s_fault(domain).await?;
+                let end = AttemptEnd {
+                    is_withdrawn: is_withdrawn(self.live(domain).await?.as_ref()),
+                    order: slot.map(|slot| (slot, order)),
+                    failure: failed_at.map(Authority::ledger),
+                    paused_for: self.met_pause.get().copied(),
+                    ending: *ending,
+                    c4s_fault,
+                };
+                self.journal.ended(&end).await
             }
         }
     }
@@ -116,7 +137,7 @@ impl<'a> Issuance<'a> {
             }
             None => match self.begin(domain).await? {
                 Started::Order(begin) => *begin,
-                Started::Finished(finished) => return Ok(finished),
+                Started::AlreadyIssued(finished) => return Ok(finished),
             },
         };
         *at = Some(begin.authority);
@@ -134,7 +155,7 @@ impl<'a> Issuance<'a> {
             is_reloaded: false,
             name: self.name,
             journal: &self.journal,
-            attempts: self.attempts,
+            attempts: self.attempts(),
             before: self.before.get().cloned(),
             refusals: begin.refusals,
             is_resumed: begin.is_resumed,
@@ -195,7 +216,7 @@ impl<'a> Issuance<'a> {
     }
 
     /// Goes on with an order, at the CA that it was made for.
-    async fn resume(&self, domain: &Domain, order: Order) -> Result<Begin<'a>, Stop> {
+    async fn resume(&self, domain: &Domain, order: Order) -> Result<StartedOrder<'a>, Stop> {
         let Some(authority) = self.issuer.authority_of(&order).await? else {
             tracing::warn!(order.id = %order.id, "the order's CA is not configured any more");
             return Err(another_order());
@@ -229,18 +250,49 @@ impl<'a> Issuance<'a> {
         let mut dns = None;
         if order.state.url().is_none() {
             dns = Some(self.preflight(domain).await?.dns);
-            self.journal.preflight_passed(domain).await?;
-            checkpoint("preflight-passed").await;
+            self.preflight_passed(domain).await?;
         }
         let live = self.live(domain).await?;
         let replaces = live.as_ref().and_then(|live| replaced(live, order.account));
         if order.state.url().is_none() {
             let live = live.as_ref().filter(|_| replaces.is_some());
-            if let Err(wait) = self.journal.reserve_again(authority, &order, live).await? {
+            if let Err(wait) = self.charge_again(authority, &order, live).await? {
                 return Err(ended(Ending::queued(wait, authority.name())));
             }
         }
-        Ok(Begin { order, authority, refusals, is_resumed: true, dns, replaces })
+        Ok(StartedOrder { order, authority, refusals, is_resumed: true, dns, replaces })
+    }
+
+    /// An order that the CA has not taken yet is asked for again. Errors: there is no room for that.
+    async fn charge_again(
+        &self,
+        authority: &Authority,
+        order: &Order,
+        replaces: Option<&Certificate>,
+    ) -> Result<Result<(), Wait>, JobError> {
+        let now = self.issuer.context.clock.now();
+        let newest = self.newest().await?;
+        let charge = Charge {
+            order: order.id,
+            issuer: authority.name().to_owned(),
+            limits: authority.limits,
+            name: self.name.clone(),
+            lane: Lane::New,
+            exempt: exempt(newest.as_ref(), replaces, order.account, now),
+            was_promised: false,
+            is_asked_again: true,
+        };
+        self.journal.charge(&charge).await
+    }
+
+    /// Nothing that preflight looks at stands in the way any more. Whether CAA permits is asked per CA, after this.
+    async fn preflight_passed(&self, domain: &Domain) -> Result<(), JobError> {
+        let block = &domain.facts.block;
+        if !matches!(block, Some(Reason::CaaForbids { .. } | Reason::CdnCaaForbids { .. })) {
+            self.journal.cleared().await?;
+        }
+        checkpoint("preflight-passed").await;
+        Ok(())
     }
 
     /// Begins an order at the first CA that may and can.
@@ -250,20 +302,20 @@ impl<'a> Issuance<'a> {
         if domain.invalid_challenges.rest(&found.dns) && !self.unlocks_rest() {
             return Err(ended(Ending::Resting(why_it_rests(domain))));
         }
-        self.journal.preflight_passed(domain).await?;
-        checkpoint("preflight-passed").await;
+        self.preflight_passed(domain).await?;
         let live = self.live(domain).await?;
         let mut why: Option<Ending> = None;
         for authority in self.issuer.in_order(live.as_ref()).await? {
             let ending = match self.begin_at(authority, domain, &found, live.as_ref()).await {
-                Ok((Begun::AlreadyIssued(finished), _)) => return Ok(Started::Finished(finished)),
-                Ok((Begun::Order(order), refusals)) => {
+                Ok((OrderRow::AlreadyIssued(finished), _)) => return Ok(Started::AlreadyIssued(finished)),
+                Ok((OrderRow::Written(order), refusals)) => {
                     let replaces = live.as_ref().and_then(|live| replaced(live, order.account));
                     let dns = Some(found.dns);
-                    let begin = Begin { order, authority, refusals, is_resumed: false, dns, replaces };
-                    return Ok(Started::Order(Box::new(begin)));
+                    let started =
+                        StartedOrder { order, authority, refusals, is_resumed: false, dns, replaces };
+                    return Ok(Started::Order(Box::new(started)));
                 }
-                Ok((Begun::NoRoom(wait), _)) => Ending::queued(wait, authority.name()),
+                Ok((OrderRow::NoRoom(wait), _)) => Ending::queued(wait, authority.name()),
                 Err(Stop::Ended { ending, .. }) => *ending,
                 Err(stop) => return Err(stop),
             };
@@ -284,7 +336,7 @@ impl<'a> Issuance<'a> {
         domain: &Domain,
         found: &Found,
         live: Option<&Certificate>,
-    ) -> Result<(Begun, u64), Stop> {
+    ) -> Result<(OrderRow, u64), Stop> {
         self.may_send(authority).await?;
         let now = self.issuer.context.clock.now();
         let refusals = match authority.breaker.ask_for_order(now) {
@@ -302,7 +354,62 @@ impl<'a> Issuance<'a> {
         let caa = self.issuer.preflight.caa(self.name, found, &identities, Some(account.url()));
         self.fine(domain, caa.await).await?;
         let replaces = live.filter(|live| replaced(live, account.id).is_some());
-        Ok((self.journal.begin_order(authority, &account, live, replaces).await?, refusals))
+        Ok((self.order_row(authority, account.id, live, replaces).await?, refusals))
+    }
+
+    /// The order's row with its key, charged to the CA's limits. The key is made once there seems to be room.
+    async fn order_row(
+        &self,
+        authority: &Authority,
+        account: AccountId,
+        live: Option<&Certificate>,
+        replaces: Option<&Certificate>,
+    ) -> Result<OrderRow, Stop> {
+        let Issuer { context, keys, .. } = self.issuer;
+        let (now, domain) = (context.clock.now(), self.journal.domain());
+        let newest = self.newest().await?;
+        if let Some(certificate) = &newest
+            && is_undelivered(certificate, &domain, now)
+        {
+            let finished = self.journal.already_issued(&certificate.summary).await?;
+            return Ok(OrderRow::AlreadyIssued(finished));
+        }
+        let pre_expiry = pre_expiry(newest.as_ref(), context.config.renewal.pre_expiry_days);
+        let charge = Charge {
+            order: OrderId::new(&*context.clock, &*context.entropy),
+            issuer: authority.name().to_owned(),
+            limits: authority.limits,
+            name: self.name.clone(),
+            lane: lane(&domain, &self.lease.work, is_withdrawn(live), pre_expiry, now),
+            exempt: exempt(newest.as_ref(), replaces, account, now),
+            was_promised: matches!(domain.waiting, Some(Reason::CaLimited { until, .. }) if until <= now),
+            is_asked_again: false,
+        };
+        let room = context.store.look_for_room(&charge, now).await.map_err(JobError::from)?;
+        if room.is_err()
+            && let Some(wait) = context.store.stand_in_line(&charge, now).await.map_err(JobError::from)?
+        {
+            self.journal.cleared().await?;
+            return Ok(OrderRow::NoRoom(wait));
+        }
+        let key = keys::for_order(context, keys, self.name).await.map_err(|error| local(&error))?;
+        checkpoint("key-sealed").await;
+        let state = OrderState::Created { key };
+        let (name, revision) = (self.name.clone(), domain.revision);
+        let order = Order { id: charge.order, name, revision, account, created_at: now, state };
+        match self.journal.started(&order, &charge).await? {
+            Ok(()) => Ok(OrderRow::Written(order)),
+            Err(wait) => {
+                self.journal.cleared().await?;
+                Ok(OrderRow::NoRoom(wait))
+            }
+        }
+    }
+
+    /// The generated certificate of the name that ends last.
+    async fn newest(&self) -> Result<Option<Certificate>, JobError> {
+        let store = &self.issuer.context.store;
+        Ok(store.newest_generated(self.name, Timestamp::UNIX_EPOCH).await?)
     }
 
     /// Whether an order can succeed, whoever issues; what was found.
@@ -349,7 +456,7 @@ impl<'a> Issuance<'a> {
         let was_blamed = matches!(domain.facts.block, Some(Reason::ChallengeUnreachable { .. }));
         match rehearsed {
             Verdict::Blocked(Reason::ChallengeUnreachable { found })
-                if !was_blamed && self.attempts < BLAMED_AFTER =>
+                if !was_blamed && self.attempts() < BLAMED_AFTER =>
             {
                 Verdict::CouldNotAsk(format!("the challenge path: {found}; looked at once more"))
             }
@@ -373,7 +480,7 @@ impl<'a> Issuance<'a> {
     /// Whether this attempt may order although the domain rests: a person or a program asked for it, or it is the daily
     /// recheck.
     fn unlocks_rest(&self) -> bool {
-        matches!(self.cause, Cause::Requested | Cause::Recheck | Cause::Midnight)
+        matches!(self.lease.work.cause, Cause::Requested | Cause::Recheck | Cause::Midnight)
     }
 
     /// A CA that cannot even be asked for an account or its directory.
@@ -400,7 +507,7 @@ impl<'a> Issuance<'a> {
             }
             AcmeError::Store(_) => Stop::Job(JobError::Other(runtime::chain(error))),
             error if error.is_rate_limited() => {
-                let room_at = || room_without_retry_after(self.before.get(), self.attempts, now);
+                let room_at = || room_without_retry_after(self.before.get(), self.attempts(), now);
                 let until = not_before.unwrap_or_else(room_at);
                 let limit = error.as_problem().and_then(|problem| LimitKind::named_in(&problem.detail));
                 if let Some(problem) = error.as_problem() {

@@ -1,11 +1,14 @@
 //! The key of a certificate-to-be and the request that carries its public half.
 
-use domain::DomainName;
+use domain::{CertificateId, DomainName, OrderKey};
 use rcgen::{
     CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384,
     PKCS_RSA_SHA256, RsaKeySize,
 };
+use runtime::Context;
 use runtime::config::KeyAlgorithm;
+use seal::{Binding, SealError, SealingKeys};
+use tokio::task::spawn_blocking;
 use zeroize::{Zeroize, Zeroizing};
 
 /// A key made for one certificate. It has no `Debug`.
@@ -14,6 +17,31 @@ pub(crate) struct NewKey {
     pub(crate) pkcs8: Zeroizing<Vec<u8>>,
     /// Certificate signing request (PKCS #10, DER).
     pub(crate) csr: Vec<u8>,
+}
+
+/// Why there is no key for an order.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum KeyError {
+    #[error("the key was not made")]
+    Stopped(#[from] tokio::task::JoinError),
+    #[error("the key was not made")]
+    Make(#[from] rcgen::Error),
+    #[error("the key was not sealed")]
+    Seal(#[from] SealError),
+}
+
+/// Makes the key of an order that is about to get its row, and seals it.
+pub(crate) async fn for_order(
+    context: &Context,
+    keys: &SealingKeys,
+    name: &DomainName,
+) -> Result<OrderKey, KeyError> {
+    let (owned, algorithm) = (name.clone(), context.config.issuer.key_algorithm);
+    let NewKey { pkcs8, csr } = spawn_blocking(move || make(&owned, algorithm)).await??;
+    let certificate = CertificateId::new(&*context.clock, &*context.entropy);
+    let public_key = x509::csr_public_key_sha256(&csr).ok_or(SealError::Format)?;
+    let sealed = keys.seal(&Binding::certificate(certificate, name), &public_key, &pkcs8).await?;
+    Ok(OrderKey { certificate, sealed, csr })
 }
 
 /// Makes a key and a CSR with `name` as its only subject alternative name and no subject: CAs ignore a common name, and

@@ -11,6 +11,7 @@ mod at_ca;
 mod authority;
 mod blame;
 mod breaker;
+mod decide;
 mod ending;
 mod issuance;
 mod journal;
@@ -45,11 +46,10 @@ use zeroize::Zeroizing;
 
 use crate::authority::Authority;
 use crate::issuance::Issuance;
-use crate::journal::Journal;
 use crate::renewal::Planned;
 
-/// After so long what found no room in the background asks again.
-const GIVES_WAY_FOR: SignedDuration = SignedDuration::from_secs(5);
+/// Background work that finds no permit is due again after this.
+const YIELD_INTERVAL: SignedDuration = SignedDuration::from_secs(5);
 
 /// Beside the issuances, and never behind them.
 const REVOCATIONS_IN_FLIGHT: u16 = 8;
@@ -192,11 +192,12 @@ impl Job for Issuer {
         if lease.work.cause == Cause::Midnight {
             background = self.background.try_acquire().ok();
             if background.is_none() {
-                let wait = GIVES_WAY_FOR + SignedDuration::from_secs(self.context.entropy.below(10) as i64);
-                return Journal::new(&self.context, lease).give_way(wait).await;
+                let wait = YIELD_INTERVAL + SignedDuration::from_secs(self.context.entropy.below(10) as i64);
+                let yielded = journal::decider(&self.context, lease).yielded(self.context.clock.now() + wait);
+                return journal::end(&self.context, &yielded).await;
             }
         }
-        let done = Issuance::new(self, lease).run().await;
+        let done = Issuance::perform(self, lease).await;
         drop(background);
         done
     }

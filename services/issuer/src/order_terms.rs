@@ -1,7 +1,7 @@
 //! On which terms a certificate is ordered: whether it is needed, how urgent it is, and of which limits it is exempt.
 
-use acme::budget::{Exempt, Lane};
-use domain::{AccountId, Cause, Domain, Work};
+use domain::budget::{Exempt, Lane};
+use domain::{AccountId, Cause, CertificateSummary, Domain, PreExpiry, Work};
 use jiff::{SignedDuration, Timestamp};
 use store::Certificate;
 
@@ -19,6 +19,14 @@ pub(crate) fn is_undelivered(certificate: &Certificate, domain: &Domain, now: Ti
 /// Whether a certificate that serves is to be revoked: then another one is urgent.
 pub(crate) fn is_withdrawn(live: Option<&Certificate>) -> bool {
     live.is_some_and(|live| live.withdrawn)
+}
+
+/// How long before its end the newest certificate is to be renewed.
+pub(crate) fn pre_expiry(newest: Option<&Certificate>, configured: PreExpiry) -> SignedDuration {
+    newest.map_or(SignedDuration::ZERO, |certificate| {
+        let CertificateSummary { not_before, not_after, .. } = certificate.summary;
+        certificate.pre_expiry(configured).for_lifetime(not_after.duration_since(not_before))
+    })
 }
 
 /// How urgent an order is.

@@ -9,13 +9,13 @@
 //! another's place because of that. Pre-expiry is not held up by this.
 
 use acme::{AcmeError, RenewalId};
-use domain::{DomainName, Lease, PreExpiry, Retry, SuggestedWindow, renewal_point};
+use domain::{Domain, DomainName, Lease, PreExpiry, Retry, SuggestedWindow, renewal_point};
 use jiff::{SignedDuration, Timestamp};
 use runtime::JobError;
-use store::{Certificate, Finished, Renewal};
+use store::{Certificate, Finished, LastStep, Renewal};
 
 use crate::Issuer;
-use crate::journal::Journal;
+use crate::journal::{Journal, decider, end};
 
 /// When a CA that does not know a certificate is asked about it again (RFC 9773 section 4.3.3).
 const ASK_AGAIN: SignedDuration = SignedDuration::from_hours(6);
@@ -34,12 +34,12 @@ pub(crate) enum Planned {
 }
 
 pub(crate) async fn plan(issuer: &Issuer, lease: &Lease) -> Result<Planned, JobError> {
-    let journal = Journal::new(&issuer.context, lease);
-    let Some(certificate) = live(issuer, &lease.work.name).await? else {
-        return journal.nothing_to_do().await.map(Planned::Later);
+    let context = &issuer.context;
+    let Some((domain, certificate)) = live(issuer, &lease.work.name).await? else {
+        return end(context, &LastStep::dropped(lease)).await.map(Planned::Later);
     };
-    let now = issuer.context.clock.now();
-    let configured = issuer.context.config.renewal.pre_expiry_days;
+    let now = context.clock.now();
+    let configured = context.config.renewal.pre_expiry_days;
     let before = certificate
         .renewal
         .unwrap_or_else(|| Renewal { at: pre_expiry_point(&certificate, configured), window: None });
@@ -62,14 +62,21 @@ pub(crate) async fn plan(issuer: &Issuer, lease: &Lease) -> Result<Planned, JobE
         }
         Answer::Nothing => (before, None),
         Answer::NotKnown => (before, Some(now + ASK_AGAIN)),
-        Answer::Paused => return journal.paused_by_operator(before.at).await.map(Planned::Later),
+        Answer::Paused => {
+            let paused = decider(context, lease).paused_by_operator(before.at);
+            return end(context, &paused).await.map(Planned::Later);
+        }
         Answer::Unanswered => {
             let attempts = lease.work.attempts.saturating_add(1);
             let due_at = Retry::RenewalInfo.due(attempts, now).map(|due_at| due_at.min(before.at));
-            return journal.ask_renewal_again(due_at, attempts).await.map(Planned::Later);
+            let unanswered = decider(context, lease).renewal_unanswered(due_at, attempts);
+            return end(context, &unanswered).await.map(Planned::Later);
         }
     };
-    journal.renewal_planned(certificate.id(), renewal, ask_again_at).await.map(Planned::Later)
+    let journal = Journal::new(context, lease, domain);
+    let planned = journal
+        .ended_by(|decider, domain| Ok(decider.renewal_planned(domain, &certificate, renewal, ask_again_at)));
+    planned.await.map(Planned::Later)
 }
 
 /// Until when a window that is open already is not followed, so that a certificate is renewed early at most once a day.
@@ -158,15 +165,18 @@ async fn ask(issuer: &Issuer, certificate: &Certificate) -> Result<Answer, JobEr
     }
 }
 
-/// The live certificate, if it was generated here.
-async fn live(issuer: &Issuer, name: &DomainName) -> Result<Option<Certificate>, JobError> {
+/// The domain and its live certificate, if that was generated here.
+async fn live(issuer: &Issuer, name: &DomainName) -> Result<Option<(Domain, Certificate)>, JobError> {
     let store = &issuer.context.store;
-    let view = store.domain(name).await?;
-    let Some(live) = view.and_then(|view| view.domain.facts.live) else {
+    let Some(domain) = store.domain(name).await?.map(|view| view.domain) else {
+        return Ok(None);
+    };
+    let Some(live) = domain.facts.live else {
         return Ok(None);
     };
     let certificate = store.certificate(name, live.certificate).await?;
-    Ok(certificate.filter(|certificate| certificate.account.is_some()))
+    let generated = certificate.filter(|certificate| certificate.account.is_some());
+    Ok(generated.map(|certificate| (domain, certificate)))
 }
 
 /// When a certificate is renewed at the latest: of a CA that suggests windows, and of one that does not.

@@ -1,10 +1,11 @@
 //! The limits that all names share, and what is left of them: what people and alerts are shown.
 
+use domain::budget::{Limit, Limits, orders_key};
 use jiff::Timestamp;
 use runtime::config::AcmeIssuer;
 use store::{Result, Store};
 
-use super::{Limit, Limits, limits, orders_key};
+use super::limits;
 
 /// A bucket that all names share.
 #[derive(Clone, Debug)]

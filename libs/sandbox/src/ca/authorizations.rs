@@ -1,5 +1,6 @@
 //! Authorizations and their one challenge, `http-01` (RFC 8555 sections 7.1.4, 7.5 and 8.3).
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use http::StatusCode;
@@ -119,6 +120,7 @@ impl Authorization {
     fn settle(self: &Arc<Self>, state: &State, account: &Account, result: Result<(), Problem>) {
         let now = state.now();
         let is_valid = result.is_ok();
+        state.counters.validations.fetch_add(1, Ordering::Relaxed);
         {
             let mut progress = lock(&self.state);
             if !matches!(progress.step, Step::Processing { .. }) {

@@ -196,6 +196,11 @@ impl CaControl {
         self.0.counters.orders_ended()
     }
 
+    /// Validations that came to a result.
+    pub fn validations(&self) -> u64 {
+        self.0.counters.validations.load(Ordering::Relaxed)
+    }
+
     /// Certificates issued.
     pub fn certificates_issued(&self) -> u64 {
         self.0.counters.certificates.load(Ordering::Relaxed)

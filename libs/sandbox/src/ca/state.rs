@@ -139,6 +139,7 @@ pub(super) struct Counters {
     pub(super) requests: AtomicU64,
     pub(super) certificates: AtomicU64,
     orders_ended: AtomicU64,
+    pub(super) validations: AtomicU64,
     pub(super) revoked: Mutex<Vec<RevokedCertificate>>,
     /// The same, as they stand on the revocation list.
     pub(super) listed: Mutex<Vec<Listed>>,

@@ -246,22 +246,22 @@ CREATE TABLE orders (
     account_id     TEXT    NOT NULL REFERENCES accounts (id),
     created_at     INTEGER NOT NULL,
     state          TEXT    NOT NULL
-        CHECK (state IN ('created', 'placed', 'keyed', 'issued', 'failed', 'abandoned')),
+        CHECK (state IN ('created', 'placed', 'issued', 'failed', 'abandoned')),
     url            TEXT,
     certificate_id TEXT,
     csr            BLOB,
     sealed_key     BLOB,
     CONSTRAINT orders_created CHECK (state <> 'created' OR url IS NULL),
     CONSTRAINT orders_placed CHECK (state <> 'placed' OR url IS NOT NULL),
-    CONSTRAINT orders_keyed CHECK (state <> 'keyed'
-        OR (url IS NOT NULL AND certificate_id IS NOT NULL AND sealed_key IS NOT NULL AND csr IS NOT NULL)),
+    CONSTRAINT orders_key CHECK (state NOT IN ('created', 'placed')
+        OR (certificate_id IS NOT NULL AND sealed_key IS NOT NULL AND csr IS NOT NULL)),
     CONSTRAINT orders_issued CHECK (state <> 'issued' OR certificate_id IS NOT NULL),
-    CONSTRAINT orders_sealed_key CHECK (state = 'keyed' OR sealed_key IS NULL)
+    CONSTRAINT orders_sealed_key CHECK (state IN ('created', 'placed') OR (sealed_key IS NULL AND csr IS NULL))
 ) STRICT;
 
-CREATE UNIQUE INDEX one_live_order_per_name ON orders (name) WHERE state IN ('created', 'placed', 'keyed');
+CREATE UNIQUE INDEX one_live_order_per_name ON orders (name) WHERE state IN ('created', 'placed');
 CREATE INDEX orders_by_name ON orders (name);
-CREATE INDEX live_orders_by_account ON orders (account_id) WHERE state IN ('created', 'placed', 'keyed');
+CREATE INDEX live_orders_by_account ON orders (account_id) WHERE state IN ('created', 'placed');
 
 -- Rows are challenge responses (RFC 8555 section 8.3). The issuer writes and deletes them, the api deletes those of an
 -- abandoned order, and the challenge-responder reads them.

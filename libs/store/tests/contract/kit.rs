@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use domain::{
     AccountId, Cause, CertificateId, CertificateSummary, Clock, Domain, DomainName, Event, EventKind, Live,
-    Order, OrderId, OrderState, Source, Work, WorkKind,
+    Order, OrderId, OrderKey, OrderState, Source, Work, WorkKind,
 };
 use jiff::{SignedDuration, Timestamp};
 use runtime::testing::{ManualClock, SeededEntropy};
@@ -134,15 +134,19 @@ pub fn order(label: &str, account: &Account) -> Order {
         revision: 1,
         account: account.id,
         created_at: at(0),
-        state: OrderState::Created,
+        state: OrderState::Created { key: order_key(&[0, 1, 255]) },
     }
 }
 
-/// An order that is ready for its certificate.
-pub fn keyed_order(label: &str, account: &Account, sealed_key: &[u8]) -> Order {
-    let certificate = CertificateId::from(fresh_uuid());
-    let (url, sealed_key, csr) = ("https://ca/1".to_owned(), sealed_key.to_vec(), vec![48]);
-    Order { state: OrderState::Keyed { url, certificate, sealed_key, csr }, ..order(label, account) }
+/// The key of an order.
+pub fn order_key(sealed: &[u8]) -> OrderKey {
+    OrderKey { certificate: CertificateId::from(fresh_uuid()), sealed: sealed.to_vec(), csr: vec![48] }
+}
+
+/// An order that its CA took.
+pub fn placed_order(label: &str, account: &Account, sealed: &[u8]) -> Order {
+    let (url, key) = ("https://ca/1".to_owned(), order_key(sealed));
+    Order { state: OrderState::Placed { url, key }, ..order(label, account) }
 }
 
 /// Runs `work` in a transaction and commits.

@@ -133,7 +133,8 @@ cases! {
     ledger:
         buckets_come_back
         a_bucket_that_was_read_waits_for_its_reader
-        what_is_reserved_is_given_back_or_spent_once;
+        what_is_reserved_is_given_back_or_spent_once
+        an_order_is_charged_only_where_there_is_room;
     list:
         the_list_has_every_order_and_filter
         the_orders_put_first_what_comes_first

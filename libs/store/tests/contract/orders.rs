@@ -1,8 +1,8 @@
 //! The order journal, also under several issuers at once.
 
-use domain::{CertificateId, Order, OrderState};
+use domain::{Order, OrderState};
 
-use crate::kit::{Case, add, add_account, committing, fresh_uuid, is_conflict, name, order, write};
+use crate::kit::{Case, add, add_account, committing, is_conflict, name, order, write};
 
 /// The database itself refuses a second live order.
 pub async fn one_live_order_per_name(store: Case) {
@@ -28,19 +28,15 @@ pub async fn an_order_moves_only_from_the_state_it_was_read_in(store: Case) {
     let mut tx = store.begin("order").await.unwrap();
     tx.insert_order(&order).await.unwrap();
     assert_eq!(tx.live_order(&name("shop")).await.unwrap(), Some(order.clone()));
-    order.state = OrderState::Created.placed("https://ca/1".into()).unwrap();
+    order.state = order.state.placed("https://ca/1".into()).unwrap();
     tx.update_order(&order, "created").await.unwrap();
     assert_eq!(tx.live_order(&name("shop")).await.unwrap(), Some(order.clone()));
     tx.commit().await.unwrap();
     assert_eq!(store.order_urls(&name("shop")).await.unwrap(), ["https://ca/1"]);
     let late = committing(&store, async |tx| tx.update_order(&order, "created").await).await;
     assert!(is_conflict(late));
-    let certificate = CertificateId::from(fresh_uuid());
-    order.state = order.state.keyed(certificate, vec![0, 1, 255], vec![48]).unwrap();
-    write(&store, async |tx| tx.update_order(&order, "placed").await).await;
-    assert_eq!(store.live_order(&name("shop")).await.unwrap(), Some(order.clone()));
     let other = Order { revision: 2, ..order };
-    assert!(is_conflict(committing(&store, async |tx| tx.update_order(&other, "keyed").await).await));
+    assert!(is_conflict(committing(&store, async |tx| tx.update_order(&other, "placed").await).await));
 }
 
 /// The key of an issued order is kept with the certificate, not with the order; a failed order keeps none.
@@ -48,17 +44,14 @@ pub async fn an_ended_order_keeps_no_key(store: Case) {
     add(&store, "shop").await;
     let account = add_account(&store).await;
     let mut order = order("shop", &account);
-    let certificate = CertificateId::from(fresh_uuid());
     let mut tx = store.begin("order").await.unwrap();
     tx.insert_order(&order).await.unwrap();
-    order.state = OrderState::Created.placed("https://ca/1".into()).unwrap();
+    order.state = order.state.placed("https://ca/1".into()).unwrap();
     tx.update_order(&order, "created").await.unwrap();
-    order.state = order.state.keyed(certificate, vec![7; 32], vec![48]).unwrap();
-    tx.update_order(&order, "placed").await.unwrap();
     order.state = order.state.issued().unwrap();
-    tx.update_order(&order, "keyed").await.unwrap();
+    tx.update_order(&order, "placed").await.unwrap();
     assert_eq!(tx.live_order(&name("shop")).await.unwrap(), None);
-    tx.update_order(&order, "keyed").await.unwrap();
+    tx.update_order(&order, "placed").await.unwrap();
     assert!(is_conflict(tx.commit().await), "an end is an end");
 }
 
@@ -95,18 +88,15 @@ pub async fn of_many_orders_at_once_one_is_taken(store: Case) {
 pub async fn an_end_is_an_end(store: Case) {
     add(&store, "shop").await;
     let account = add_account(&store).await;
-    let placed = OrderState::Created.placed("https://ca/1".into()).unwrap();
-    let certificate = CertificateId::from(fresh_uuid());
-    let keyed = placed.clone().keyed(certificate, vec![0, 255], vec![48]).unwrap();
-    let issued = keyed.clone().issued().unwrap();
+    let created = order("shop", &account).state;
+    let placed = created.clone().placed("https://ca/1".into()).unwrap();
+    let issued = placed.clone().issued().unwrap();
     for (live, end) in [
-        (OrderState::Created, OrderState::Failed),
-        (OrderState::Created, OrderState::Abandoned),
+        (created.clone(), OrderState::Failed),
+        (created, OrderState::Abandoned),
         (placed.clone(), OrderState::Failed),
-        (placed, OrderState::Abandoned),
-        (keyed.clone(), OrderState::Failed),
-        (keyed.clone(), OrderState::Abandoned),
-        (keyed, issued),
+        (placed.clone(), OrderState::Abandoned),
+        (placed, issued),
     ] {
         let read = Order { state: live, ..order("shop", &account) };
         write(&store, async |tx| tx.insert_order(&read).await).await;

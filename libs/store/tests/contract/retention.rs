@@ -5,7 +5,7 @@ use jiff::civil::date;
 use store::{Counted, Past, SealedPlace, SessionRecord, User};
 
 use crate::kit::{
-    Case, account, add, add_account, at, certificate, insert_certificate, keyed_order, name, order, row,
+    Case, account, add, add_account, at, certificate, insert_certificate, name, order, placed_order, row,
     update, write,
 };
 
@@ -59,12 +59,12 @@ pub async fn keys_of_deleted_names_are_destroyed(store: Case) {
 pub async fn an_abandoned_order_has_no_key_to_destroy(store: Case) {
     let account = account();
     add(&store, "shop").await;
-    let keyed = keyed_order("shop", &account, &[7]);
-    let abandoned = Order { state: OrderState::Abandoned, ..keyed.clone() };
+    let placed = placed_order("shop", &account, &[7]);
+    let abandoned = Order { state: OrderState::Abandoned, ..placed.clone() };
     write(&store, async |tx| {
         tx.insert_account(&account).await?;
-        tx.insert_order(&keyed).await?;
-        tx.update_order(&abandoned, "keyed").await
+        tx.insert_order(&placed).await?;
+        tx.update_order(&abandoned, "placed").await
     })
     .await;
     assert!(store.sealed_keys(SealedPlace::Orders, None, 9).await.unwrap().is_empty());

@@ -1,9 +1,11 @@
 //! Sealed keys, in every place.
 
-use domain::{OrderState, Source};
+use domain::{Order, OrderState, Source};
 use store::{Certificate, SealedKey, SealedPlace, Store};
 
-use crate::kit::{Case, account, add, at, attempt, certificate, fresh_uuid, keyed_order, name, order, write};
+use crate::kit::{
+    Case, account, add, at, attempt, certificate, fresh_uuid, name, order, placed_order, write,
+};
 
 /// All keys of one place, in pages of two.
 async fn all(store: &Store, place: SealedPlace) -> Vec<SealedKey> {
@@ -41,8 +43,8 @@ pub async fn every_sealed_key_is_found(store: Case) {
         assert!(all(&store, place).await.is_empty(), "{place:?}");
     }
     let account = account();
-    let keyed = keyed_order("keyed", &account, &[7, 0, 255]);
-    let OrderState::Keyed { certificate: keyed_for, .. } = keyed.state else { unreachable!() };
+    let placed = placed_order("placed", &account, &[7, 0, 255]);
+    let sealed_to = placed.state.key().unwrap().certificate;
     let destroyed = Certificate { sealed_key: None, ..certificate("shop", at(500), Source::C4) };
     let kept: Vec<Certificate> = (1..=5)
         .map(|number| Certificate {
@@ -50,14 +52,14 @@ pub async fn every_sealed_key_is_found(store: Case) {
             ..certificate("shop", at(500), Source::Text)
         })
         .collect();
-    for label in ["keyed", "created", "shop"] {
+    for label in ["placed", "ended", "shop"] {
         add(&store, label).await;
     }
     write(&store, async |tx| {
         tx.insert_account(&account).await?;
         tx.propose_account_key(account.id, &[4, 5]).await?;
-        tx.insert_order(&order("created", &account)).await?;
-        tx.insert_order(&keyed).await?;
+        tx.insert_order(&Order { state: OrderState::Failed, ..order("ended", &account) }).await?;
+        tx.insert_order(&placed).await?;
         for certificate in kept.iter().rev().chain([&destroyed]) {
             tx.insert_certificate(certificate).await?;
         }
@@ -73,7 +75,7 @@ pub async fn every_sealed_key_is_found(store: Case) {
         found == [key(SealedPlace::Accounts, account.id, account.id, &account.directory_url, &[1, 2, 3])]
     );
     let found = all(&store, SealedPlace::Orders).await;
-    assert!(found == [key(SealedPlace::Orders, keyed.id, keyed_for, keyed.name.as_str(), &[7, 0, 255])]);
+    assert!(found == [key(SealedPlace::Orders, placed.id, sealed_to, placed.name.as_str(), &[7, 0, 255])]);
     let found = all(&store, SealedPlace::Certificates).await;
     let mut expected: Vec<_> = kept.iter().map(of_certificate).collect();
     expected.sort_by(|one, other| one.id.cmp(&other.id));
@@ -84,7 +86,7 @@ pub async fn every_sealed_key_is_found(store: Case) {
 /// key stays destroyed.
 pub async fn a_sealed_key_is_replaced_as_it_was_read(store: Case) {
     let account = account();
-    let keyed = keyed_order("shop", &account, &[7]);
+    let placed = placed_order("shop", &account, &[7]);
     let [kept, whole] = [(); 2].map(|()| certificate("shop", at(500), Source::C4));
     let before = of_certificate(&whole);
     let destroyed = Certificate { sealed_key: None, ..whole };
@@ -92,7 +94,7 @@ pub async fn a_sealed_key_is_replaced_as_it_was_read(store: Case) {
     write(&store, async |tx| {
         tx.insert_account(&account).await?;
         tx.propose_account_key(account.id, &[4]).await?;
-        tx.insert_order(&keyed).await?;
+        tx.insert_order(&placed).await?;
         tx.insert_certificate(&kept).await?;
         tx.insert_certificate(&destroyed).await
     })
@@ -119,6 +121,6 @@ pub async fn a_sealed_key_is_replaced_as_it_was_read(store: Case) {
     let read = store.certificate(&kept.name, kept.id()).await.unwrap();
     assert_eq!(read, Some(Certificate { sealed_key: Some(vec![9, 9]), ..kept }));
     let order = store.live_order(&name("shop")).await.unwrap().unwrap();
-    assert!(matches!(order.state, OrderState::Keyed { sealed_key, .. } if sealed_key == [9, 9]));
+    assert_eq!(order.state.key().unwrap().sealed, [9, 9]);
     assert_eq!(store.certificate(&destroyed.name, destroyed.id()).await.unwrap(), Some(destroyed));
 }

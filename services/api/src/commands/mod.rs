@@ -162,14 +162,15 @@ impl Commands {
         Ok(usable.map(|certificate| certificate.id()))
     }
 
-    /// Ends the live order of a past revision. What it reserved of the CA's limits is given back, unless it was to be
-    /// finalized: then the CA may have issued.
+    /// Ends the live order of a past revision. What it reserved of the CA's limits is given back, unless the CA may have
+    /// issued.
     async fn abandon_order(&self, tx: &mut Tx, name: &DomainName) -> Result<(), CommandError> {
         if let Some(mut order) = tx.live_order(name).await? {
             let from = order.state.as_str();
-            match order.state {
-                OrderState::Keyed { .. } => tx.spend_later(order.id).await?,
-                _ => tx.give_back(order.id).await?,
+            if order.state.may_have_issued() {
+                tx.spend_later(order.id).await?;
+            } else {
+                tx.give_back(order.id).await?;
             }
             order.state = OrderState::abandoned(order.state)?;
             tx.update_order(&order, from).await?;

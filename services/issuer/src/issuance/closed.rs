@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use acme::LimitKind;
+use domain::budget::LimitKind;
 use jiff::Timestamp;
 
 use super::{Issuance, RELEASE_SPREAD, Stop};

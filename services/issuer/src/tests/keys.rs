@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use acme::Delivered;
-use domain::{AccountId, CertificateId, Order, OrderId, OrderState, WorkKind};
+use domain::{AccountId, CertificateId, Order, OrderId, OrderKey, OrderState, WorkKind};
 use jiff::SignedDuration;
 use rcgen::{KeyPair, PublicKeyData as _};
 use runtime::config::KeyAlgorithm;
@@ -88,20 +88,22 @@ async fn a_key_that_was_wrapped_anew_while_the_ca_was_asked_goes_into_the_certif
         revision: kit.domain(&name).await.revision,
         account: account.id,
         created_at: kit.now(),
-        state: OrderState::Keyed {
+        state: OrderState::Placed {
             url: "https://ca/order/1".to_owned(),
-            certificate: CertificateId::new(&*kit.clock, &*context.entropy),
-            sealed_key: b"under the older key".to_vec(),
-            csr: vec![48],
+            key: OrderKey {
+                certificate: CertificateId::new(&*kit.clock, &*context.entropy),
+                sealed: b"under the older key".to_vec(),
+                csr: vec![48],
+            },
         },
     };
-    let mut tx = kit.store.begin("keyed").await.unwrap();
+    let mut tx = kit.store.begin("placed").await.unwrap();
     tx.insert_account(&account).await.unwrap();
     tx.insert_order(&order).await.unwrap();
     tx.commit().await.unwrap();
     let until = kit.now() + SignedDuration::from_secs(30);
     let lease = kit.store.claim(WorkKind::Issue, &name, until).await;
-    let journal = Journal::new(context, &lease.unwrap().unwrap());
+    let journal = Journal::new(context, &lease.unwrap().unwrap(), kit.domain(&name).await);
 
     let sealed = kit.store.sealed_keys(SealedPlace::Orders, None, 1).await.unwrap();
     let mut tx = kit.store.begin("rotation").await.unwrap();
@@ -115,7 +117,7 @@ async fn a_key_that_was_wrapped_anew_while_the_ca_was_asked_goes_into_the_certif
         not_before: kit.now(),
         not_after: kit.now() + DAY * 90,
     };
-    journal.issued(&kit.issuer.authorities[0], order.id, delivered).await.unwrap();
+    journal.issued(&kit.issuer.authorities[0], &order, &delivered).await.unwrap();
     let sealed = kit.issued(&name).await.sealed_key;
     assert_eq!(sealed.as_deref(), Some(b"under the new key".as_slice()));
 }

@@ -49,7 +49,8 @@ async fn a_live_order_that_was_stored_with_a_relative_reference_is_gone_on_with(
     let mut order = kit.store.live_order(&name).await.unwrap().unwrap();
     let url = order.state.url().unwrap().to_owned();
     let path = url.splitn(4, '/').nth(3).unwrap();
-    order.state = OrderState::Placed { url: format!("/{path}") };
+    let key = order.state.key().unwrap().clone();
+    order.state = OrderState::Placed { url: format!("/{path}"), key };
     let mut tx = kit.store.begin("relative").await.unwrap();
     tx.update_order(&order, "placed").await.unwrap();
     tx.commit().await.unwrap();

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use domain::{Domain, DomainName, Order, OrderId, OrderState};
 use jiff::Timestamp;
-use runtime::testing::open_store;
+use runtime::testing::{open_store, order_key};
 use sandbox::{CaOptions, Endpoint};
 use tempfile::TempDir;
 
@@ -80,7 +80,7 @@ impl Desk {
             revision: 1,
             account,
             created_at: Timestamp::UNIX_EPOCH,
-            state: OrderState::Created,
+            state: OrderState::Created { key: order_key() },
         };
         let mut tx = self.store.begin("order").await.unwrap();
         tx.insert_domain(&Domain::added(name, Timestamp::UNIX_EPOCH)).await.unwrap();

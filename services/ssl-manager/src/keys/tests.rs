@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use domain::{
-    AccountId, CertificateId, CertificateSummary, Domain, DomainName, Order, OrderId, OrderState, Role,
-    Source,
+    AccountId, CertificateId, CertificateSummary, Domain, DomainName, Order, OrderId, OrderKey, OrderState,
+    Role, Source,
 };
 use jiff::{SignedDuration, Timestamp};
 use runtime::testing::open_store;
@@ -150,11 +150,9 @@ impl Kit {
             revision: 1,
             account,
             created_at: Timestamp::UNIX_EPOCH,
-            state: OrderState::Keyed {
+            state: OrderState::Placed {
                 url: "https://ca/1".to_owned(),
-                certificate,
-                sealed_key,
-                csr: vec![48],
+                key: OrderKey { certificate, sealed: sealed_key, csr: vec![48] },
             },
         };
         let mut tx = self.store.begin("order").await.unwrap();
@@ -245,7 +243,7 @@ impl Meanwhile for Others {
             2 => {
                 let ended = Order { state: OrderState::Failed, ..self.order.clone() };
                 let mut tx = self.kit.store.begin("ended").await.unwrap();
-                tx.update_order(&ended, "keyed").await.unwrap();
+                tx.update_order(&ended, "placed").await.unwrap();
                 tx.commit().await.unwrap();
             }
             3 => {

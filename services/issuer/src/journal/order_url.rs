@@ -1,31 +1,31 @@
 //! The hook through which an order's URL is stored the moment it is known.
 //!
-//! Nobody else knows the URL: work that was dropped here would be taken up with a second order. So while the database does
-//! not answer, the URL is kept in memory and stored again, until the store takes it, or says that the lease is lost.
+//! The URL is known nowhere else: work that was dropped here would be taken up with a second order. So while the database
+//! does not answer, the URL is kept in memory and stored again, until the store takes it, or says that the lease is lost.
 
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use acme::OrderJournal;
 use async_trait::async_trait;
-use domain::{HistoryKind, Order};
+use domain::Order;
 use runtime::{JobError, checkpoint};
 use store::StoreError;
 
 use super::Journal;
 use crate::turn::Turn;
 
-const STORE_AGAIN_AFTER: Duration = Duration::from_millis(500);
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// What hears of the URL; the order's turn ends with that.
-pub(crate) struct Placing {
+pub(crate) struct OrderUrlJournal {
     journal: Journal,
     order: Order,
     turn: Turn,
     placed: OnceLock<Order>,
 }
 
-impl Placing {
+impl OrderUrlJournal {
     pub(super) fn new(journal: &Journal, order: &Order, turn: &Turn) -> Self {
         let (journal, order, turn) = (journal.clone(), order.clone(), turn.clone());
         Self { journal, order, turn, placed: OnceLock::new() }
@@ -54,26 +54,20 @@ impl Placing {
                 }
                 stored => return stored,
             }
-            self.journal.context.clock.sleep(STORE_AGAIN_AFTER).await;
+            self.journal.context.clock.sleep(RETRY_INTERVAL).await;
         }
     }
 
     async fn store(&self, url: &str) -> Result<Order, JobError> {
-        let (mut tx, domain) = self.journal.open("order_placed").await?;
-        let mut order = self.order.clone();
-        let next = order.state.clone().placed(url.to_owned())?;
-        self.journal.update_order(&mut tx, &mut order, next).await?;
-        let message = "The certificate authority took the order.";
-        let entry = self.journal.entry(HistoryKind::OrderPlaced, message);
-        tx.apply(Some(&domain), &domain, Some(entry)).await?;
-        tx.commit().await?;
+        let order = Order { state: self.order.state.clone().placed(url.to_owned())?, ..self.order.clone() };
+        self.journal.kept(|decider, domain| Ok(decider.placed(domain, &order))).await?;
         tracing::info!(order.id = %order.id, order.url = url, "order placed");
         Ok(order)
     }
 }
 
 #[async_trait]
-impl OrderJournal for Placing {
+impl OrderJournal for OrderUrlJournal {
     async fn placed(&self, url: &str) -> Result<(), StoreError> {
         self.turn.taken(self.journal.context.clock.now());
         checkpoint("new-order-answered").await;
