@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use bus::{Bus, BusError, Handler, Outcome, Queue};
 use domain::{Clock, Delivery, Event, EventKind};
 use jiff::SignedDuration;
-use store::{Message, Store, StoreError};
+use store::{Message, Published, Store, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -113,10 +113,15 @@ fn say_waiting(error: &StoreError) {
     tracing::warn!(error, "messages not taken, they are looked for again");
 }
 
-/// Waits for a commit that published something, a second, or the stop.
-async fn look_again(published: &mut watch::Receiver<u64>, stop: &CancellationToken) {
+/// Waits for a commit that published an event of the kind beyond those that were `seen`, a second, or the stop.
+async fn look_again(
+    published: &mut watch::Receiver<Published>,
+    kind: &str,
+    seen: u64,
+    stop: &CancellationToken,
+) {
     tokio::select! {
-        _ = published.changed() => {}
+        _ = published.wait_for(|published| published.of(kind) != seen) => {}
         () = tokio::time::sleep(LOOK_EVERY) => {}
         () = stop.cancelled() => {}
     }
@@ -143,23 +148,22 @@ impl Consumer {
             while let Ok(permit) = prefetch.clone().try_acquire_owned() {
                 permits.push(permit);
             }
-            published.mark_unchanged();
-            let now = self.clock.now();
-            let messages = self
-                .store
-                .take_messages(&[queue.kind], permits.len() as u32, now + LEASE)
-                .await
-                .unwrap_or_else(|error| {
-                    say_waiting(&error);
-                    Vec::new()
-                });
-            let none = messages.is_empty();
+            let seen = published.borrow_and_update().of(queue.kind);
+            let (now, asked) = (self.clock.now(), permits.len());
+            let messages =
+                self.store.take_messages(&[queue.kind], asked as u32, now + LEASE).await.unwrap_or_else(
+                    |error| {
+                        say_waiting(&error);
+                        Vec::new()
+                    },
+                );
+            let is_all = messages.len() < asked;
             for (message, permit) in messages.into_iter().zip(permits.drain(..)) {
                 self.hand().insert(message.sequence, message.clone());
                 handlers.spawn(self.clone().handle(message, permit));
             }
-            if none {
-                look_again(&mut published, &stop).await;
+            if is_all {
+                look_again(&mut published, queue.kind, seen, &stop).await;
             }
         }
         handlers.close();

@@ -67,7 +67,7 @@ pub use domains::{Change, DomainView};
 pub use error::{Result, StoreError};
 pub use figures::{Counted, MOST_OVERDUE, Overview, Summary};
 pub use list::{ListFilter, ListOrder, ListQuery, Page, Place, Search};
-pub use messages::Message;
+pub use messages::{Message, Published};
 pub use midnights::{MidnightFigures, MidnightQuery, MidnightRow};
 pub use notes::Note;
 pub use restore::RestoreGuard;
@@ -94,7 +94,7 @@ pub struct Store {
     pools: Pools,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
-    published: watch::Sender<u64>,
+    published: watch::Sender<Published>,
     broadcasts: broadcast::Sender<Event>,
     are_heard: AtomicBool,
 }
@@ -161,7 +161,7 @@ impl Writing {
 impl Store {
     fn new(pools: Pools, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
         let (broadcasts, _) = broadcast::channel(BROADCAST_CAPACITY);
-        let (published, are_heard) = (watch::Sender::new(0), AtomicBool::new(false));
+        let (published, are_heard) = (watch::Sender::new(Published::default()), AtomicBool::new(false));
         Self { pools, clock, entropy, published, broadcasts, are_heard }
     }
 
@@ -231,8 +231,8 @@ impl Store {
         self.are_heard.store(are_heard, Ordering::Relaxed);
     }
 
-    /// Grows with every commit that published something; wakes the bus.
-    pub fn published(&self) -> watch::Receiver<u64> {
+    /// What commits have published; wakes the bus.
+    pub fn published(&self) -> watch::Receiver<Published> {
         self.published.subscribe()
     }
 

@@ -1,6 +1,8 @@
 //! Events on their way. A taken message is its taker's by a token; answering with an older one changes nothing, nor
 //! does answering twice (token 0 is nobody's).
 
+use std::collections::BTreeMap;
+
 use domain::{DomainName, Event, EventId, EventKind};
 use jiff::Timestamp;
 
@@ -21,6 +23,23 @@ pub struct Message {
     pub token: i64,
     /// The trace it belongs to (W3C `traceparent`), if its publisher was traced.
     pub trace_parent: Option<String>,
+}
+
+/// How many commits of this process have published an event of each kind.
+#[derive(Clone, Debug, Default)]
+pub struct Published(BTreeMap<&'static str, u64>);
+
+impl Published {
+    /// Those with an event of that kind.
+    pub fn of(&self, kind: &str) -> u64 {
+        self.0.get(kind).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn add(&mut self, kinds: impl Iterator<Item = &'static str>) {
+        for kind in kinds {
+            *self.0.entry(kind).or_default() += 1;
+        }
+    }
 }
 
 /// An event, when it was published, and the trace that it belongs to.

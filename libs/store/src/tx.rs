@@ -20,7 +20,7 @@ use tokio::sync::{broadcast, watch};
 
 use crate::batch::{Batch, Keeping};
 use crate::dialect::Member;
-use crate::messages::Sent;
+use crate::messages::{Published, Sent};
 use crate::record::Record;
 use crate::sql::{Db, Statement, failed, insertion, within};
 use crate::{AuditEntry, Counted, Pools, Result, Store, messages};
@@ -38,7 +38,7 @@ pub struct Tx {
     open: Open,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
-    published: watch::Sender<u64>,
+    published: watch::Sender<Published>,
     broadcasts: Option<broadcast::Sender<Event>>,
     appended: Appended,
     batch: Batch,
@@ -263,7 +263,8 @@ impl Tx {
             Open::Postgres(open) => within(async { open.commit().await.map_err(failed("commit")) }).await?,
         }
         if !appended.events.is_empty() {
-            self.published.send_modify(|count| *count += 1);
+            let kinds = appended.events.iter().map(|sent| sent.event.kind.as_str());
+            self.published.send_modify(|published| published.add(kinds));
         }
         for Sent { event, .. } in broadcasts {
             // Nobody listening is fine: a broadcast is for those who are there.

@@ -6,7 +6,7 @@ use domain::budget::Charge;
 use domain::sentence::NamedZone;
 use domain::{
     Activity, Cause, CertificateSummary, Domain, EventKind, HistoryKind, HttpsSwitch, InvalidTransition,
-    Lease, Order, OrderState, Outbound, Pause, PreExpiry, Retry, SWITCHED_ON, Source, Work, WorkKind,
+    Lease, Order, OrderState, Outbound, Pause, PreExpiry, Reason, Retry, SWITCHED_ON, Source, Work, WorkKind,
     renewal_point,
 };
 use jiff::Timestamp;
@@ -39,6 +39,8 @@ pub(crate) struct AttemptEnd {
     pub(crate) paused_for: Option<Outbound>,
     /// C4 is missing so many domains that it is not believed.
     pub(crate) c4s_fault: bool,
+    /// Preflight found nothing in the way.
+    pub(crate) passed_preflight: bool,
 }
 
 type Decided<T> = Result<T, InvalidTransition>;
@@ -226,7 +228,12 @@ impl Decider<'_> {
     /// begins.
     pub(crate) fn ended(&self, domain: &Domain, end: &AttemptEnd) -> Decided<LastStep> {
         let ending = &end.ending;
-        let after = ending.change(domain.clone(), self.now, end.c4s_fault)?;
+        let found = if end.passed_preflight && !is_forbidden_by_caa(domain) {
+            domain.clone().clear()?
+        } else {
+            domain.clone()
+        };
+        let after = ending.change(found, self.now, end.c4s_fault)?;
         let attempts = ending.attempt(domain, self.lease.work.attempts);
         let due_at = self.next_attempt(end, &after, attempts);
         let mut step = self.step("issue_ended", domain);
@@ -322,6 +329,11 @@ impl Decider<'_> {
 const CREATED: &str = "created";
 const PLACED: &str = "placed";
 const ISSUED: &str = "issued";
+
+/// CAA is asked per CA, after preflight.
+pub(crate) fn is_forbidden_by_caa(domain: &Domain) -> bool {
+    matches!(domain.facts.block, Some(Reason::CaaForbids { .. } | Reason::CdnCaaForbids { .. }))
+}
 
 fn update(order: Order, from: &'static str) -> Write {
     Write::Order(OrderWrite::Update(Box::new(order), from))

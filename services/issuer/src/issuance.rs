@@ -15,7 +15,7 @@ use crate::answers::{Request, room_without_retry_after};
 use crate::at_ca::AtCa;
 use crate::authority::Authority;
 use crate::breaker::Closed;
-use crate::decide::AttemptEnd;
+use crate::decide::{AttemptEnd, is_forbidden_by_caa};
 use crate::ending::Ending;
 use crate::journal::{Journal, end};
 use crate::keys;
@@ -44,6 +44,7 @@ pub(crate) struct Issuance<'a> {
     before: OnceLock<Reason>,
     /// This attempt met a pause, so the lifting of one may be what the next attempt waits for.
     met_pause: OnceLock<Outbound>,
+    passed_preflight: OnceLock<()>,
 }
 
 /// An order to go on with.
@@ -88,6 +89,7 @@ impl<'a> Issuance<'a> {
             journal: Journal::new(&issuer.context, lease, view.domain.clone()),
             before: before.map_or_else(OnceLock::new, OnceLock::from),
             met_pause: OnceLock::new(),
+            passed_preflight: OnceLock::new(),
         };
         issuance.run(&view.domain).await
     }
@@ -117,6 +119,7 @@ impl<'a> Issuance<'a> {
                     paused_for: self.met_pause.get().copied(),
                     ending: *ending,
                     c4s_fault,
+                    passed_preflight: self.passed_preflight.get().is_some(),
                 };
                 self.journal.ended(&end).await
             }
@@ -287,8 +290,8 @@ impl<'a> Issuance<'a> {
 
     /// Nothing that preflight looks at stands in the way any more. Whether CAA permits is asked per CA, after this.
     async fn preflight_passed(&self, domain: &Domain) -> Result<(), JobError> {
-        let block = &domain.facts.block;
-        if !matches!(block, Some(Reason::CaaForbids { .. } | Reason::CdnCaaForbids { .. })) {
+        self.passed_preflight.get_or_init(|| ());
+        if !is_forbidden_by_caa(domain) {
             self.journal.cleared().await?;
         }
         checkpoint("preflight-passed").await;

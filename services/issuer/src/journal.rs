@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use acme::{ChallengeResponse, Delivered, budget};
 use domain::budget::{Charge, Wait};
-use domain::{CertificateSummary, Domain, InvalidTransition, Lease, Order};
+use domain::{CertificateSummary, Domain, HttpsSwitch, InvalidTransition, Lease, Order};
 use jiff::Timestamp;
 use preflight::Probe;
 use runtime::{Context, JobError};
@@ -85,10 +85,15 @@ impl Journal {
         self.context.store.decide(self.domain(), decided).await
     }
 
-    /// Nothing that was looked at blocks the domain any more.
+    /// Nothing that was looked at blocks the domain any more. That a new domain's HTTPS is on is left to the attempt's next
+    /// step.
     pub(crate) async fn cleared(&self) -> Result<(), JobError> {
         let domain = self.domain();
-        if domain.clone().clear()? == domain {
+        let mut cleared = domain.clone().clear()?;
+        if domain.facts.https == HttpsSwitch::Unknown {
+            cleared.facts.https = HttpsSwitch::Unknown;
+        }
+        if cleared == domain {
             return Ok(());
         }
         self.kept(|decider, domain| decider.cleared(domain)).await

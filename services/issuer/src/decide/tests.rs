@@ -1,7 +1,7 @@
 //! Every decision of an issuance without a database: what a step writes, what becomes of the work row, when it is due.
 
 use domain::budget::{Exempt, Lane, Limits};
-use domain::{AccountId, CertificateId, DomainName, Live, OrderId, OrderKey, Reason, Status};
+use domain::{AccountId, CertificateId, DomainName, Live, OrderId, OrderKey, Status};
 use jiff::SignedDuration;
 
 use super::*;
@@ -61,7 +61,15 @@ fn ledger() -> LedgerOf {
 }
 
 fn end(ending: Ending) -> AttemptEnd {
-    AttemptEnd { ending, order: None, failure: None, is_withdrawn: false, paused_for: None, c4s_fault: false }
+    AttemptEnd {
+        ending,
+        order: None,
+        failure: None,
+        is_withdrawn: false,
+        paused_for: None,
+        c4s_fault: false,
+        passed_preflight: false,
+    }
 }
 
 fn challenge_invalid() -> Ending {
@@ -195,6 +203,17 @@ fn what_could_not_be_asked_goes_on_as_what_it_was() {
     assert_eq!(last.step.as_ref().unwrap().after.status(at(100)), Status::Pending);
     assert_eq!((next(&last).cause, next(&last).due_at), (Cause::Midnight, Some(at(105))));
     assert!(!writes(&last).contains(&Write::DecideMidnight), "the day's question is not answered");
+}
+
+#[test]
+fn what_preflight_found_is_kept_where_the_ca_is_waited_for() {
+    let lease = lease(Cause::Requested, 0);
+    let down = end(Ending::ca_down("503".to_owned(), None));
+    for (passed_preflight, https) in [(true, HttpsSwitch::On), (false, HttpsSwitch::Unknown)] {
+        let down = AttemptEnd { passed_preflight, ending: down.ending.clone(), ..end(Ending::HttpsOff) };
+        let last = decider(&lease).ended(&domain(), &down).unwrap();
+        assert_eq!(last.step.unwrap().after.facts.https, https);
+    }
 }
 
 #[test]
