@@ -231,7 +231,7 @@ async fn recovers_running(world: &World, manager: &mut SslManager) {
 }
 
 async fn nothing_of_a_past_life_lands_on_the_present_one(mode: Mode) {
-    for step in ["order-placed", "challenge-answered", "key-sealed", "certificate-downloaded"] {
+    for step in ["order-placed", "challenge-answered", "authorization-valid", "certificate-downloaded"] {
         let (world, mut manager) = world(mode).await;
         // The process goes on serving its API while the issuance stands still at the step.
         manager.spawn(&[("SSL_MANAGER_STOP_AT", step)]);
