@@ -24,6 +24,7 @@ mod listing;
 mod messages;
 mod midnights;
 mod notes;
+mod order_steps;
 mod orders;
 mod pauses;
 mod recheck;
@@ -161,6 +162,11 @@ cases! {
         an_answer_counts_once
         a_freed_message_cannot_be_answered
         an_empty_request_does_nothing;
+    order_steps:
+        a_step_without_room_leaves_only_its_place
+        a_certificate_gets_its_orders_key_as_it_is_now
+        an_order_that_ends_erases_its_key
+        of_many_steps_at_once_each_has_its_own_answer;
     orders:
         one_live_order_per_name
         an_order_moves_only_from_the_state_it_was_read_in
