@@ -48,7 +48,7 @@ impl AtCa<'_> {
         if request == Request::Look && is_odd(&error) {
             return self.not_there(&error);
         }
-        self.authority.note(Some(&error), self.now());
+        self.issuer.note(Some(&error), self.now());
         let not_before = error.retry_after().map(|wait| later(self.now(), wait));
         if error.is_order_not_ready() {
             return still_at_it(Activity::WaitingForCa, not_before);
@@ -68,7 +68,7 @@ impl AtCa<'_> {
             Meaning::Limited => {
                 let limit = LimitKind::named_in(&about.detail);
                 let until = self.room_at(&AcmeError::Problem(problem));
-                ended(Ending::limited(until, self.authority.name(), limit))
+                ended(Ending::limited(until, self.issuer.name(), limit))
             }
             Meaning::Paused => ended(paused(&about)),
             Meaning::RefusesUs => self.refused_us(&about, request),
@@ -102,12 +102,12 @@ impl AtCa<'_> {
     /// where there is none.
     pub(crate) fn refused_us(&self, problem: &Problem, request: Request) -> Stop {
         let now = self.now();
-        let until = self.authority.refused(problem, now);
-        let reason = self.authority.refuses_us(problem);
-        if self.issuer.authorities.len() > 1 {
+        let until = self.issuer.refused(problem, now);
+        let reason = self.issuer.refuses_us(problem);
+        if self.role.issuers.len() > 1 {
             return order_given_up(Ending::Waiting { reason, not_before: None });
         }
-        let spread = self.issuer.context.entropy.below(RELEASE_SPREAD);
+        let spread = self.role.context.entropy.below(RELEASE_SPREAD);
         let not_before = Some(until + SignedDuration::from_secs(i64::try_from(spread).unwrap_or(0)));
         let ending = Ending::Waiting { reason, not_before };
         if request == Request::NewOrder { ended(ending) } else { order_given_up(ending) }
@@ -161,7 +161,7 @@ impl AtCa<'_> {
             Meaning::RefusesUs => return self.refused_us(problem, Request::Look),
             Meaning::Caa => refused(self.caa_forbids(detail)),
             Meaning::NotFound => {
-                let ours = &self.issuer.context.config.cdn.addresses;
+                let ours = &self.role.context.config.cdn.addresses;
                 not_found(blame::not_found(self.name, kind, detail, ours))
             }
             Meaning::NotFoundEverywhere => not_found(Reason::ChallengeUnreachableElsewhere { detail }),
@@ -172,7 +172,7 @@ impl AtCa<'_> {
     /// By the CA's words: our own look at the records found nothing, or it was long ago.
     fn caa_forbids(&self, detail: String) -> Reason {
         let wanted = self.identities.first().cloned().unwrap_or_default();
-        let targets = self.issuer.context.config.cdn.cname_targets.iter();
+        let targets = self.role.context.config.cdn.cname_targets.iter();
         let mut targets = targets.filter_map(|target| DomainName::parse(target).ok());
         let of_customer = caa_owner(self.name, &detail);
         let of_target = targets.find_map(|target| caa_owner(&target, &detail));
@@ -188,11 +188,11 @@ impl AtCa<'_> {
     pub(crate) fn rejected(&self, error: &DeliveredError) -> Stop {
         tracing::error!(
             error = error as &dyn std::error::Error,
-            issuer = self.authority.name(),
+            issuer = self.issuer.name(),
             domain = %self.name,
             "the CA delivered something else than what was ordered"
         );
-        let issuer = self.authority.name().to_owned();
+        let issuer = self.issuer.name().to_owned();
         metrics::counter!("ssl_manager_certificates_rejected_total", "issuer" => issuer).increment(1);
         let reason = Reason::CertificateRejected { detail: error.to_string() };
         order_given_up(Ending::Refused { reason, authorization_failed: false })

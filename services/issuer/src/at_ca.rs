@@ -17,10 +17,10 @@ use runtime::checkpoint;
 use seal::SealError;
 use store::Finished;
 
-use crate::Issuer;
+use crate::IssuerRole;
 use crate::answers::Request;
-use crate::authority::Authority;
 use crate::ending::Ending;
+use crate::issuer::Issuer;
 use crate::journal::Journal;
 use crate::stop::{Stop, another_order, ended, local};
 use crate::turn::Turn;
@@ -38,8 +38,8 @@ const PATIENCE: SignedDuration = SignedDuration::from_secs(15);
 
 /// An order of this attempt at a CA.
 pub(crate) struct AtCa<'a> {
+    pub(crate) role: &'a IssuerRole,
     pub(crate) issuer: &'a Issuer,
-    pub(crate) authority: &'a Authority,
     pub(crate) account: Arc<AccountKey>,
     /// The account was looked up again in this attempt: what the CA refuses now, it refuses for another reason.
     pub(crate) is_reloaded: bool,
@@ -65,7 +65,7 @@ impl AtCa<'_> {
     /// Goes the way to the certificate; `order` is the row as it was stored last.
     pub(crate) async fn run(&self, order: &mut Order) -> Result<Finished, Stop> {
         let mut at_ca = self.place_or_resume(order).await?;
-        self.authority.note(None, self.now());
+        self.issuer.note(None, self.now());
         checkpoint("order-placed").await;
         if at_ca.progress() == OrderProgress::Pending {
             self.prove_ownership(order, &mut at_ca).await?;
@@ -86,9 +86,9 @@ impl AtCa<'_> {
 
     async fn place_or_resume(&self, order: &mut Order) -> Result<AcmeOrder, Stop> {
         if self.is_resumed && order.state.url().is_none() {
-            let known = self.issuer.context.store.order_urls(self.name).await;
+            let known = self.role.context.store.order_urls(self.name).await;
             let known = known.map_err(|error| Stop::Job(error.into()))?;
-            match self.authority.ca.find_order(&self.account, self.name, &known).await {
+            match self.issuer.ca.find_order(&self.account, self.name, &known).await {
                 Ok(Some(url)) => self.journal.found(order, &url).await?,
                 Ok(None) => {}
                 // A CA that does not show a list all the same may take an order.
@@ -97,9 +97,9 @@ impl AtCa<'_> {
             }
         }
         if let Some(url) = order.state.url() {
-            return self.look(self.authority.ca.resume(&self.account, url).await);
+            return self.look(self.issuer.ca.resume(&self.account, url).await);
         }
-        let turn = self.authority.turn(self.refusals, &*self.issuer.context.clock).await;
+        let turn = self.issuer.turn(self.refusals, &*self.role.context.clock).await;
         let turn = turn.map_err(|error| self.trouble(error, Request::NewOrder))?;
         let placed = match self.place(order, self.replaces.as_ref(), &turn).await {
             Err(error)
@@ -112,7 +112,7 @@ impl AtCa<'_> {
                     "the CA takes no order that replaces the certificate: ordered without that"
                 );
                 if let Err(wait) = self.journal.charge(&self.as_renewal(order)).await? {
-                    return Err(ended(Ending::queued(wait, self.authority.name())));
+                    return Err(ended(Ending::queued(wait, self.issuer.name())));
                 }
                 self.place(order, None, &turn).await
             }
@@ -125,8 +125,8 @@ impl AtCa<'_> {
     fn as_renewal(&self, order: &Order) -> Charge {
         Charge {
             order: order.id,
-            issuer: self.authority.name().to_owned(),
-            limits: self.authority.limits,
+            issuer: self.issuer.name().to_owned(),
+            limits: self.issuer.limits,
             name: self.name.clone(),
             lane: Lane::Renewal,
             exempt: Exempt::Renewal,
@@ -143,7 +143,7 @@ impl AtCa<'_> {
         turn: &Turn,
     ) -> Result<AcmeOrder, AcmeError> {
         let journal = self.journal.order_url(order, turn);
-        let answer = self.authority.ca.place(&self.account, self.name, replaces, journal.clone()).await;
+        let answer = self.issuer.ca.place(&self.account, self.name, replaces, journal.clone()).await;
         if let Some(placed) = journal.placed() {
             *order = placed;
         }
@@ -154,7 +154,7 @@ impl AtCa<'_> {
     async fn placed(&self, order: &Order, placed: Result<AcmeOrder, AcmeError>) -> Result<AcmeOrder, Stop> {
         let error = match placed {
             Ok(placed) => {
-                self.authority.accepted();
+                self.issuer.accepted();
                 return Ok(placed);
             }
             Err(error @ (AcmeError::Paused(_) | AcmeError::Store(_))) => {
@@ -163,8 +163,8 @@ impl AtCa<'_> {
             Err(error) => error,
         };
         if let Some(url) = order.state.url() {
-            self.authority.accepted();
-            return self.look(self.authority.ca.resume(&self.account, url).await);
+            self.issuer.accepted();
+            return self.look(self.issuer.ca.resume(&self.account, url).await);
         }
         let meaning = error.as_problem().map(|problem| problem.meaning(Asked::NewOrder));
         if meaning.is_some_and(|meaning| meaning != Meaning::CasTrouble) {
@@ -176,10 +176,10 @@ impl AtCa<'_> {
         {
             let until = self.room_at(&error);
             let detail = problem.about(self.name).detail;
-            self.journal.correct_budget(self.authority, &detail, until).await?;
+            self.journal.correct_budget(self.issuer, &detail, until).await?;
             let is_of_the_account = LimitKind::named_in(&detail) == Some(LimitKind::NewOrders);
-            if is_of_the_account && self.authority.limits.new_orders.is_none() {
-                self.authority.breaker.limited(problem, until);
+            if is_of_the_account && self.issuer.limits.new_orders.is_none() {
+                self.issuer.breaker.limited(problem, until);
             }
         }
         Err(self.trouble(error, Request::NewOrder))
@@ -248,7 +248,7 @@ impl AtCa<'_> {
         let public_key = x509::csr_public_key(&key.csr).ok_or_else(|| local(&SealError::Format))?;
         match check_delivered(&chain, self.name, &public_key, self.now()) {
             Ok(delivered) => {
-                let finished = self.journal.issued(self.authority, order, &delivered).await?;
+                let finished = self.journal.issued(self.issuer, order, &delivered).await?;
                 checkpoint("certificate-stored").await;
                 Ok(finished)
             }
@@ -273,7 +273,7 @@ impl AtCa<'_> {
             if next_look > until {
                 return Err(still_at_it(activity, Some(next_look)));
             }
-            self.issuer.context.clock.sleep(wait).await;
+            self.role.context.clock.sleep(wait).await;
             self.look(at_ca.refresh().await)?;
             if while_progress == OrderProgress::Pending
                 && at_ca.progress() == while_progress
@@ -298,7 +298,7 @@ impl AtCa<'_> {
     }
 
     pub(crate) fn now(&self) -> Timestamp {
-        self.issuer.context.clock.now()
+        self.role.context.clock.now()
     }
 }
 

@@ -10,13 +10,13 @@ use jiff::{SignedDuration, Timestamp};
 use runtime::{JobError, checkpoint};
 use store::{Certificate, Finished, LastStep, StoreError};
 
-use crate::Issuer;
+use crate::IssuerRole;
 use crate::answers::{Request, room_without_retry_after};
 use crate::at_ca::AtCa;
-use crate::authority::Authority;
 use crate::breaker::Closed;
 use crate::decide::{AttemptEnd, is_forbidden_by_caa};
 use crate::ending::Ending;
+use crate::issuer::Issuer;
 use crate::journal::{Journal, end};
 use crate::keys;
 use crate::order_terms::{exempt, is_undelivered, is_withdrawn, lane, pre_expiry};
@@ -36,7 +36,7 @@ const DNS_MAY_FAIL: SignedDuration = SignedDuration::from_hours(1);
 pub(crate) const RELEASE_SPREAD: u64 = 120;
 
 pub(crate) struct Issuance<'a> {
-    issuer: &'a Issuer,
+    role: &'a IssuerRole,
     lease: &'a Lease,
     name: &'a DomainName,
     journal: Journal,
@@ -50,7 +50,7 @@ pub(crate) struct Issuance<'a> {
 /// An order to go on with.
 struct StartedOrder<'a> {
     order: Order,
-    authority: &'a Authority,
+    issuer: &'a Issuer,
     /// How often the CA had refused us when this attempt was let through.
     refusals: u64,
     /// An earlier attempt began it.
@@ -77,16 +77,16 @@ enum OrderRow {
 
 impl<'a> Issuance<'a> {
     /// Does the work of a lease.
-    pub(crate) async fn perform(issuer: &'a Issuer, lease: &'a Lease) -> Result<Finished, JobError> {
-        let Some(view) = issuer.context.store.domain(&lease.work.name).await? else {
-            return end(&issuer.context, &LastStep::dropped(lease)).await;
+    pub(crate) async fn perform(role: &'a IssuerRole, lease: &'a Lease) -> Result<Finished, JobError> {
+        let Some(view) = role.context.store.domain(&lease.work.name).await? else {
+            return end(&role.context, &LastStep::dropped(lease)).await;
         };
         let before = view.domain.why_not_issued();
         let issuance = Self {
-            issuer,
+            role,
             lease,
             name: &lease.work.name,
-            journal: Journal::new(&issuer.context, lease, view.domain.clone()),
+            journal: Journal::new(&role.context, lease, view.domain.clone()),
             before: before.map_or_else(OnceLock::new, OnceLock::from),
             met_pause: OnceLock::new(),
             passed_preflight: OnceLock::new(),
@@ -99,7 +99,7 @@ impl<'a> Issuance<'a> {
     }
 
     async fn run(&self, domain: &Domain) -> Result<Finished, JobError> {
-        let mut slot = self.issuer.context.store.live_order(self.name).await?;
+        let mut slot = self.role.context.store.live_order(self.name).await?;
         let mut at = None;
         match self.order(domain, &mut slot, &mut at).await {
             Ok(finished) => Ok(finished),
@@ -111,11 +111,11 @@ impl<'a> Issuance<'a> {
                 }
                 let failed_at = at.filter(|_| ending.authorization_failed());
                 let c4s_fault = matches!(*ending, Ending::UnknownToC4)
-                    && self.issuer.context.store.is_c4s_fault(domain).await?;
+                    && self.role.context.store.is_c4s_fault(domain).await?;
                 let end = AttemptEnd {
                     is_withdrawn: is_withdrawn(self.live(domain).await?.as_ref()),
                     order: slot.map(|slot| (slot, order)),
-                    failure: failed_at.map(Authority::ledger),
+                    failure: failed_at.map(Issuer::ledger),
                     paused_for: self.met_pause.get().copied(),
                     ending: *ending,
                     c4s_fault,
@@ -131,7 +131,7 @@ impl<'a> Issuance<'a> {
         &self,
         domain: &Domain,
         slot: &mut Option<Order>,
-        at: &mut Option<&'a Authority>,
+        at: &mut Option<&'a Issuer>,
     ) -> Result<Finished, Stop> {
         let begin = match slot.take() {
             Some(order) => {
@@ -143,17 +143,17 @@ impl<'a> Issuance<'a> {
                 Started::AlreadyIssued(finished) => return Ok(finished),
             },
         };
-        *at = Some(begin.authority);
+        *at = Some(begin.issuer);
         let order = slot.insert(begin.order);
         checkpoint("order-created").await;
-        let account = self.account(begin.authority).await?;
+        let account = self.account(begin.issuer).await?;
         if account.id != order.account {
             // The CA had lost the account, or another took its place: the CA does not show its orders to this one.
             return Err(another_order());
         }
         let at_ca = AtCa {
-            issuer: self.issuer,
-            authority: begin.authority,
+            role: self.role,
+            issuer: begin.issuer,
             account,
             is_reloaded: false,
             name: self.name,
@@ -162,7 +162,7 @@ impl<'a> Issuance<'a> {
             before: self.before.get().cloned(),
             refusals: begin.refusals,
             is_resumed: begin.is_resumed,
-            identities: begin.authority.identities().await.unwrap_or_default(),
+            identities: begin.issuer.identities().await.unwrap_or_default(),
             dns: begin.dns,
             replaces: begin.replaces,
         };
@@ -184,9 +184,9 @@ impl<'a> Issuance<'a> {
         request: Request,
         turn: Option<Turn>,
     ) -> Result<Finished, Stop> {
-        let authority = at_ca.authority;
-        let Issuer { context, keys, .. } = self.issuer;
-        let reloaded = authority.reloaded(context, keys, &at_ca.account).await;
+        let issuer = at_ca.issuer;
+        let IssuerRole { context, keys, .. } = self.role;
+        let reloaded = issuer.reloaded(context, keys, &at_ca.account).await;
         let reloaded = reloaded.map_err(|error| self.account_out_of_reach(&at_ca, &error, request))?;
         at_ca.is_reloaded = true;
         if let Some(account) = reloaded {
@@ -198,7 +198,7 @@ impl<'a> Issuance<'a> {
             return at_ca.run(order).await;
         }
         if error.is_unknown_account() {
-            let again = authority.registered_again(context, keys, &at_ca.account).await;
+            let again = issuer.registered_again(context, keys, &at_ca.account).await;
             let again = again.map_err(|error| self.account_out_of_reach(&at_ca, &error, request))?;
             if again.is_some() {
                 return Err(another_order());
@@ -211,34 +211,32 @@ impl<'a> Issuance<'a> {
     fn account_out_of_reach(&self, at_ca: &AtCa<'_>, error: &AcmeError, request: Request) -> Stop {
         match error.as_problem() {
             Some(problem) if problem.meaning(Asked::Account) == Meaning::RefusesUs => {
-                at_ca.authority.note(Some(error), at_ca.now());
+                at_ca.issuer.note(Some(error), at_ca.now());
                 at_ca.refused_us(problem, request)
             }
-            _ => self.out_of_reach(at_ca.authority, error),
+            _ => self.out_of_reach(at_ca.issuer, error),
         }
     }
 
     /// Goes on with an order, at the CA that it was made for.
     async fn resume(&self, domain: &Domain, order: Order) -> Result<StartedOrder<'a>, Stop> {
-        let Some(authority) = self.issuer.authority_of(&order).await? else {
+        let Some(issuer) = self.role.issuer_of(&order).await? else {
             tracing::warn!(order.id = %order.id, "the order's CA is not configured any more");
             return Err(another_order());
         };
-        self.may_send(authority).await?;
-        let now = self.issuer.context.clock.now();
+        self.may_send(issuer).await?;
+        let now = self.role.context.clock.now();
         let asked = match order.state.url() {
             // What it took before, it goes on with.
-            Some(_) => {
-                authority.breaker.ask(now).map(|()| authority.breaker.refusals()).map_err(Closed::Down)
-            }
-            None => authority.breaker.ask_for_order(now),
+            Some(_) => issuer.breaker.ask(now).map(|()| issuer.breaker.refusals()).map_err(Closed::Down),
+            None => issuer.breaker.ask_for_order(now),
         };
-        let has_others = self.issuer.authorities.len() > 1;
+        let has_others = self.role.issuers.len() > 1;
         let refusals = match asked {
             Ok(refusals) => refusals,
-            Err(Closed::Limited(until)) => return Err(ended(self.limited(authority, until))),
+            Err(Closed::Limited(until)) => return Err(ended(self.limited(issuer, until))),
             Err(Closed::Refused(until, problem)) => {
-                let ending = self.refused(authority, until, &problem);
+                let ending = self.refused(issuer, until, &problem);
                 return Err(if has_others { order_given_up(ending) } else { ended(ending) });
             }
             Err(Closed::Down(until)) => {
@@ -246,7 +244,7 @@ impl<'a> Issuance<'a> {
                 return Err(if is_stuck && has_others {
                     another_order()
                 } else {
-                    ended(self.down(authority, until))
+                    ended(self.down(issuer, until))
                 });
             }
         };
@@ -259,26 +257,26 @@ impl<'a> Issuance<'a> {
         let replaces = live.as_ref().and_then(|live| replaced(live, order.account));
         if order.state.url().is_none() {
             let live = live.as_ref().filter(|_| replaces.is_some());
-            if let Err(wait) = self.charge_again(authority, &order, live).await? {
-                return Err(ended(Ending::queued(wait, authority.name())));
+            if let Err(wait) = self.charge_again(issuer, &order, live).await? {
+                return Err(ended(Ending::queued(wait, issuer.name())));
             }
         }
-        Ok(StartedOrder { order, authority, refusals, is_resumed: true, dns, replaces })
+        Ok(StartedOrder { order, issuer, refusals, is_resumed: true, dns, replaces })
     }
 
     /// An order that the CA has not taken yet is asked for again. Errors: there is no room for that.
     async fn charge_again(
         &self,
-        authority: &Authority,
+        issuer: &Issuer,
         order: &Order,
         replaces: Option<&Certificate>,
     ) -> Result<Result<(), Wait>, JobError> {
-        let now = self.issuer.context.clock.now();
+        let now = self.role.context.clock.now();
         let newest = self.newest().await?;
         let charge = Charge {
             order: order.id,
-            issuer: authority.name().to_owned(),
-            limits: authority.limits,
+            issuer: issuer.name().to_owned(),
+            limits: issuer.limits,
             name: self.name.clone(),
             lane: Lane::New,
             exempt: exempt(newest.as_ref(), replaces, order.account, now),
@@ -308,17 +306,16 @@ impl<'a> Issuance<'a> {
         self.preflight_passed(domain).await?;
         let live = self.live(domain).await?;
         let mut why: Option<Ending> = None;
-        for authority in self.issuer.in_order(live.as_ref()).await? {
-            let ending = match self.begin_at(authority, domain, &found, live.as_ref()).await {
+        for issuer in self.role.in_order(live.as_ref()).await? {
+            let ending = match self.begin_at(issuer, domain, &found, live.as_ref()).await {
                 Ok((OrderRow::AlreadyIssued(finished), _)) => return Ok(Started::AlreadyIssued(finished)),
                 Ok((OrderRow::Written(order), refusals)) => {
                     let replaces = live.as_ref().and_then(|live| replaced(live, order.account));
                     let dns = Some(found.dns);
-                    let started =
-                        StartedOrder { order, authority, refusals, is_resumed: false, dns, replaces };
+                    let started = StartedOrder { order, issuer, refusals, is_resumed: false, dns, replaces };
                     return Ok(Started::Order(Box::new(started)));
                 }
-                Ok((OrderRow::NoRoom(wait), _)) => Ending::queued(wait, authority.name()),
+                Ok((OrderRow::NoRoom(wait), _)) => Ending::queued(wait, issuer.name()),
                 Err(Stop::Ended { ending, .. }) => *ending,
                 Err(stop) => return Err(stop),
             };
@@ -335,40 +332,40 @@ impl<'a> Issuance<'a> {
     /// What became of it at one CA, and how often that had refused us when it was asked.
     async fn begin_at(
         &self,
-        authority: &Authority,
+        issuer: &Issuer,
         domain: &Domain,
         found: &Found,
         live: Option<&Certificate>,
     ) -> Result<(OrderRow, u64), Stop> {
-        self.may_send(authority).await?;
-        let now = self.issuer.context.clock.now();
-        let refusals = match authority.breaker.ask_for_order(now) {
+        self.may_send(issuer).await?;
+        let now = self.role.context.clock.now();
+        let refusals = match issuer.breaker.ask_for_order(now) {
             Ok(refusals) => refusals,
-            Err(Closed::Down(until)) => return Err(ended(self.down(authority, until))),
-            Err(Closed::Limited(until)) => return Err(ended(self.limited(authority, until))),
+            Err(Closed::Down(until)) => return Err(ended(self.down(issuer, until))),
+            Err(Closed::Limited(until)) => return Err(ended(self.limited(issuer, until))),
             Err(Closed::Refused(until, problem)) => {
-                return Err(ended(self.refused(authority, until, &problem)));
+                return Err(ended(self.refused(issuer, until, &problem)));
             }
         };
-        let account = self.account(authority).await?;
+        let account = self.account(issuer).await?;
         checkpoint("account-ready").await;
-        let identities = authority.identities().await;
-        let identities = identities.map_err(|error| self.out_of_reach(authority, &error))?;
-        let caa = self.issuer.preflight.caa(self.name, found, &identities, Some(account.url()));
+        let identities = issuer.identities().await;
+        let identities = identities.map_err(|error| self.out_of_reach(issuer, &error))?;
+        let caa = self.role.preflight.caa(self.name, found, &identities, Some(account.url()));
         self.fine(domain, caa.await).await?;
         let replaces = live.filter(|live| replaced(live, account.id).is_some());
-        Ok((self.order_row(authority, account.id, live, replaces).await?, refusals))
+        Ok((self.order_row(issuer, account.id, live, replaces).await?, refusals))
     }
 
     /// The order's row with its key, charged to the CA's limits. The key is made once there seems to be room.
     async fn order_row(
         &self,
-        authority: &Authority,
+        issuer: &Issuer,
         account: AccountId,
         live: Option<&Certificate>,
         replaces: Option<&Certificate>,
     ) -> Result<OrderRow, Stop> {
-        let Issuer { context, keys, .. } = self.issuer;
+        let IssuerRole { context, keys, .. } = self.role;
         let (now, domain) = (context.clock.now(), self.journal.domain());
         let newest = self.newest().await?;
         if let Some(certificate) = &newest
@@ -380,8 +377,8 @@ impl<'a> Issuance<'a> {
         let pre_expiry = pre_expiry(newest.as_ref(), context.config.renewal.pre_expiry_days);
         let charge = Charge {
             order: OrderId::new(&*context.clock, &*context.entropy),
-            issuer: authority.name().to_owned(),
-            limits: authority.limits,
+            issuer: issuer.name().to_owned(),
+            limits: issuer.limits,
             name: self.name.clone(),
             lane: lane(&domain, &self.lease.work, is_withdrawn(live), pre_expiry, now),
             exempt: exempt(newest.as_ref(), replaces, account, now),
@@ -411,17 +408,17 @@ impl<'a> Issuance<'a> {
 
     /// The generated certificate of the name that ends last.
     async fn newest(&self) -> Result<Option<Certificate>, JobError> {
-        let store = &self.issuer.context.store;
+        let store = &self.role.context.store;
         Ok(store.newest_generated(self.name, Timestamp::UNIX_EPOCH).await?)
     }
 
     /// Whether an order can succeed, whoever issues; what was found.
     async fn preflight(&self, domain: &Domain) -> Result<Found, Stop> {
-        let found = self.fine(domain, self.issuer.preflight.ask(self.name).await).await?;
-        if let Some(probe) = self.issuer.preflight.probe(&*self.issuer.context.entropy) {
+        let found = self.fine(domain, self.role.preflight.ask(self.name).await).await?;
+        if let Some(probe) = self.role.preflight.probe(&*self.role.context.entropy) {
             self.journal.probe(&probe).await?;
-            let clock = &*self.issuer.context.clock;
-            let rehearsed = self.issuer.preflight.rehearse(self.name, &probe, clock).await;
+            let clock = &*self.role.context.clock;
+            let rehearsed = self.role.preflight.rehearse(self.name, &probe, clock).await;
             self.fine(domain, self.once_more(domain, rehearsed)).await?;
         }
         Ok(found)
@@ -441,12 +438,12 @@ impl<'a> Issuance<'a> {
 
     /// DNS failed. The first time says nothing: whose fault it is is looked for when it does so again.
     async fn dns_fails(&self, domain: &Domain, fails: DnsFails) -> Ending {
-        let now = self.issuer.context.clock.now();
+        let now = self.role.context.clock.now();
         let Some(since) = domain.facts.dns_failing_since else {
             return Ending::DnsFails { detail: fails.detail };
         };
         let is_long = now.duration_since(since) >= DNS_MAY_FAIL;
-        match self.issuer.preflight.why_dns_fails(&fails).await {
+        match self.role.preflight.why_dns_fails(&fails).await {
             Some(reason @ Reason::DnssecBroken { .. }) => Ending::Blocked(reason),
             Some(reason) if is_long => Ending::Blocked(reason),
             _ => Ending::DnsFails { detail: fails.detail },
@@ -467,15 +464,15 @@ impl<'a> Issuance<'a> {
         }
     }
 
-    async fn account(&self, authority: &Authority) -> Result<Arc<AccountKey>, Stop> {
-        let account = authority.account(&self.issuer.context, &self.issuer.keys).await;
-        account.map_err(|error| self.out_of_reach(authority, &error))
+    async fn account(&self, issuer: &Issuer) -> Result<Arc<AccountKey>, Stop> {
+        let account = issuer.account(&self.role.context, &self.role.keys).await;
+        account.map_err(|error| self.out_of_reach(issuer, &error))
     }
 
     /// The certificate that is live.
     async fn live(&self, domain: &Domain) -> Result<Option<Certificate>, JobError> {
         match domain.facts.live {
-            Some(live) => Ok(self.issuer.context.store.certificate(self.name, live.certificate).await?),
+            Some(live) => Ok(self.role.context.store.certificate(self.name, live.certificate).await?),
             None => Ok(None),
         }
     }
@@ -487,16 +484,16 @@ impl<'a> Issuance<'a> {
     }
 
     /// A CA that cannot even be asked for an account or its directory.
-    fn out_of_reach(&self, authority: &Authority, error: &AcmeError) -> Stop {
-        let now = self.issuer.context.clock.now();
-        authority.note(Some(error), now);
+    fn out_of_reach(&self, issuer: &Issuer, error: &AcmeError) -> Stop {
+        let now = self.role.context.clock.now();
+        issuer.note(Some(error), now);
         let wait = error.retry_after().and_then(|wait| SignedDuration::try_from(wait).ok());
         let not_before = wait.map(|wait| now.saturating_add(wait).unwrap_or(Timestamp::MAX));
         if let Some(problem) = error.as_problem()
             && problem.meaning(Asked::Account) == Meaning::RefusesUs
         {
-            let until = authority.refused(problem, now);
-            return ended(self.refused(authority, until, problem));
+            let until = issuer.refused(problem, now);
+            return ended(self.refused(issuer, until, problem));
         }
         match error {
             AcmeError::Paused(pause) => {
@@ -514,9 +511,9 @@ impl<'a> Issuance<'a> {
                 let until = not_before.unwrap_or_else(room_at);
                 let limit = error.as_problem().and_then(|problem| LimitKind::named_in(&problem.detail));
                 if let Some(problem) = error.as_problem() {
-                    authority.breaker.limited(problem, until);
+                    issuer.breaker.limited(problem, until);
                 }
-                ended(Ending::limited(until, authority.name(), limit))
+                ended(Ending::limited(until, issuer.name(), limit))
             }
             error => ended(Ending::ca_down(error.to_string(), not_before)),
         }

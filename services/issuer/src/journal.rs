@@ -16,8 +16,8 @@ use runtime::{Context, JobError};
 use store::{Finished, LastStep, Step, StoreError};
 
 pub(crate) use self::order_url::OrderUrlJournal;
-use crate::authority::Authority;
 use crate::decide::{AttemptEnd, Decider};
+use crate::issuer::Issuer;
 use crate::turn::Turn;
 
 type Decided<T> = Result<T, InvalidTransition>;
@@ -147,11 +147,11 @@ impl Journal {
     /// The certificate is stored, and its upload is due.
     pub(crate) async fn issued(
         &self,
-        authority: &Authority,
+        issuer: &Issuer,
         order: &Order,
         delivered: &Delivered,
     ) -> Result<Finished, JobError> {
-        let ledger = authority.ledger();
+        let ledger = issuer.ledger();
         let issued =
             |decider: &Decider<'_>, domain: &Domain| decider.issued(domain, order, delivered, &ledger);
         let finished = self.ended_by(issued).await?;
@@ -189,13 +189,13 @@ impl Journal {
     /// The CA itself said that there is no room before `until`.
     pub(crate) async fn correct_budget(
         &self,
-        authority: &Authority,
+        issuer: &Issuer,
         detail: &str,
         until: Timestamp,
     ) -> Result<(), JobError> {
         let mut tx = self.context.store.begin("budget_corrected").await?;
         let name = &self.lease.work.name;
-        budget::correct(&mut tx, &authority.limits, authority.name(), name, detail, until).await?;
+        budget::correct(&mut tx, &issuer.limits, issuer.name(), name, detail, until).await?;
         Ok(tx.commit().await?)
     }
 }

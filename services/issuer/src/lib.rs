@@ -2,18 +2,18 @@
 //!
 //! It takes `certificate-requested` hints, claims the work, and runs each issuance as one async function (`issuance`,
 //! and `at_ca` for the part at one CA) that journals every step before the call it prepares. Which CA that is follows from
-//! who is up, whom CAA permits and whose limits leave room (`authority`, `breaker`, `acme::budget`). It hands over to the uploader by
+//! who is up, whom CAA permits and whose limits leave room (`issuer`, `breaker`, `acme::budget`). It hands over to the uploader by
 //! storing the certificate; it never talks to C4 beyond asking for a domain. It also has CAs revoke certificates
 //! (`revocation`), on `revocation-requested` hints.
 
 mod answers;
 mod at_ca;
-mod authority;
 mod blame;
 mod breaker;
 mod decide;
 mod ending;
 mod issuance;
+mod issuer;
 mod journal;
 mod keys;
 mod order_terms;
@@ -44,8 +44,8 @@ use store::{Account, Certificate, Finished};
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
-use crate::authority::Authority;
 use crate::issuance::Issuance;
+use crate::issuer::Issuer;
 use crate::renewal::Planned;
 
 /// Background work that finds no permit is due again after this.
@@ -56,11 +56,11 @@ const REVOCATIONS_IN_FLIGHT: u16 = 8;
 const SHOW_BUDGET_EVERY: Duration = Duration::from_secs(30);
 
 /// What all issuances of this process share.
-pub(crate) struct Issuer {
+pub(crate) struct IssuerRole {
     pub(crate) context: Context,
     pub(crate) keys: Arc<SealingKeys>,
     /// In order of preference.
-    pub(crate) authorities: Vec<Authority>,
+    pub(crate) issuers: Vec<Issuer>,
     pub(crate) preflight: Preflight,
     /// Room for what nobody waits for.
     background: Semaphore,
@@ -100,7 +100,7 @@ async fn show_budget(context: &Context) -> Result<(), RoleError> {
 
 /// What is done with a claimed issuance, and with claimed revocations; for [`run`], and for whoever drives them by hand.
 pub fn jobs(context: &Context) -> Result<[Arc<dyn Job>; 2], RoleError> {
-    let issuer = Arc::new(Issuer::new(context.clone())?);
+    let issuer = Arc::new(IssuerRole::new(context.clone())?);
     Ok([issuer.clone(), Arc::new(RevocationJob(issuer))])
 }
 
@@ -117,7 +117,7 @@ async fn consume(
     Ok(context.bus.consume(queue, Arc::new(worker), context.stop.soft().clone()).await?)
 }
 
-struct RevocationJob(Arc<Issuer>);
+struct RevocationJob(Arc<IssuerRole>);
 
 #[async_trait]
 impl Job for RevocationJob {
@@ -126,15 +126,15 @@ impl Job for RevocationJob {
     }
 }
 
-impl Issuer {
+impl IssuerRole {
     fn new(context: Context) -> Result<Self, RoleError> {
         let brake = context.brake();
-        let mut authorities = Vec::new();
+        let mut issuers = Vec::new();
         for settings in &context.config.acme.issuers {
             let ca = ca(settings, &context.clock)?.behind(brake.clone());
-            authorities.push(Authority::new(ca, settings));
+            issuers.push(Issuer::new(ca, settings));
         }
-        if authorities.is_empty() {
+        if issuers.is_empty() {
             return Err(RoleError::setting("acme.issuers", "name a certificate authority"));
         }
         let preflight = Preflight::new(&context.config)?.behind(brake);
@@ -142,46 +142,43 @@ impl Issuer {
         context.follow_c4_token(move |fresh| token.replace(&fresh).map_err(|error| error.to_string()));
         let keys = context.require_sealing_keys()?;
         let background = usize::from(context.config.issuer.max_in_flight).div_ceil(2);
-        Ok(Self { context, keys, authorities, preflight, background: Semaphore::new(background) })
+        Ok(Self { context, keys, issuers, preflight, background: Semaphore::new(background) })
     }
 
     /// The CA that an order was made for; none if it is not configured any more.
-    pub(crate) async fn authority_of(&self, order: &Order) -> Result<Option<&Authority>, JobError> {
-        self.authority_of_account(order.account).await
+    pub(crate) async fn issuer_of(&self, order: &Order) -> Result<Option<&Issuer>, JobError> {
+        self.issuer_of_account(order.account).await
     }
 
-    pub(crate) async fn authority_of_account(
-        &self,
-        account: AccountId,
-    ) -> Result<Option<&Authority>, JobError> {
+    pub(crate) async fn issuer_of_account(&self, account: AccountId) -> Result<Option<&Issuer>, JobError> {
         let accounts = self.context.store.accounts().await?;
         let row = accounts.iter().find(|row| row.id == account);
-        Ok(row.and_then(|row| self.authority_at(row)))
+        Ok(row.and_then(|row| self.issuer_at(row)))
     }
 
     /// The CA of an account; also of one that another has taken the place of, and that has no issuer's name any more.
-    pub(crate) fn authority_at(&self, row: &Account) -> Option<&Authority> {
-        let is_there = |authority: &&Authority| authority.ca.directory_url() == row.directory_url;
-        let mut there = self.authorities.iter().filter(is_there);
-        let named = there.clone().find(|authority| authority.name() == row.issuer);
+    pub(crate) fn issuer_at(&self, row: &Account) -> Option<&Issuer> {
+        let is_there = |issuer: &&Issuer| issuer.ca.directory_url() == row.directory_url;
+        let mut there = self.issuers.iter().filter(is_there);
+        let named = there.clone().find(|issuer| issuer.name() == row.issuer);
         named.or_else(|| there.next())
     }
 
     /// The CAs in order of preference, the one that issued the live certificate first: only there can an order replace it.
-    pub(crate) async fn in_order(&self, live: Option<&Certificate>) -> Result<Vec<&Authority>, JobError> {
+    pub(crate) async fn in_order(&self, live: Option<&Certificate>) -> Result<Vec<&Issuer>, JobError> {
         let account = live.filter(|live| live.renewal.is_some_and(|renewal| renewal.window.is_some()));
         let first = match account.and_then(|live| live.account) {
-            Some(account) if self.authorities.len() > 1 => self.authority_of_account(account).await?,
+            Some(account) if self.issuers.len() > 1 => self.issuer_of_account(account).await?,
             _ => None,
         };
-        let is_first = |authority: &&Authority| first.is_some_and(|first| std::ptr::eq(first, *authority));
-        let others = self.authorities.iter().filter(|authority| !is_first(authority));
+        let is_first = |issuer: &&Issuer| first.is_some_and(|first| std::ptr::eq(first, *issuer));
+        let others = self.issuers.iter().filter(|issuer| !is_first(issuer));
         Ok(first.into_iter().chain(others).collect())
     }
 }
 
 #[async_trait]
-impl Job for Issuer {
+impl Job for IssuerRole {
     async fn perform(&self, lease: &Lease) -> Result<Finished, JobError> {
         if lease.work.cause == Cause::RenewalInfo
             && let Planned::Later(finished) = renewal::plan(self, lease).await?

@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use runtime::JobError;
 use store::{Certificate, Finished, LastStep, Renewal};
 
-use crate::Issuer;
+use crate::IssuerRole;
 use crate::journal::{Journal, decider, end};
 
 /// When a CA that does not know a certificate is asked about it again (RFC 9773 section 4.3.3).
@@ -33,9 +33,9 @@ pub(crate) enum Planned {
     Later(Finished),
 }
 
-pub(crate) async fn plan(issuer: &Issuer, lease: &Lease) -> Result<Planned, JobError> {
-    let context = &issuer.context;
-    let Some((domain, certificate)) = live(issuer, &lease.work.name).await? else {
+pub(crate) async fn plan(role: &IssuerRole, lease: &Lease) -> Result<Planned, JobError> {
+    let context = &role.context;
+    let Some((domain, certificate)) = live(role, &lease.work.name).await? else {
         return end(context, &LastStep::dropped(lease)).await.map(Planned::Later);
     };
     let now = context.clock.now();
@@ -46,13 +46,13 @@ pub(crate) async fn plan(issuer: &Issuer, lease: &Lease) -> Result<Planned, JobE
     if before.at <= now {
         return Ok(Planned::Now);
     }
-    let (renewal, ask_again_at) = match ask(issuer, &certificate).await? {
+    let (renewal, ask_again_at) = match ask(role, &certificate).await? {
         Answer::Suggested { window, ask_again, is_explained } => {
-            let point = chosen(window, before, issuer.context.entropy.below(window.seconds()));
+            let point = chosen(window, before, role.context.entropy.below(window.seconds()));
             let deadline = pre_expiry_point(&certificate, configured.after_window());
             let mut at = point.min(deadline);
             if at <= now
-                && let Some(until) = held_up_until(issuer, &certificate, is_explained).await?
+                && let Some(until) = held_up_until(role, &certificate, is_explained).await?
             {
                 at = until.min(deadline);
                 early_renewal_withheld(&lease.work.name, at);
@@ -81,17 +81,17 @@ pub(crate) async fn plan(issuer: &Issuer, lease: &Lease) -> Result<Planned, JobE
 
 /// Until when a window that is open already is not followed, so that a certificate is renewed early at most once a day.
 async fn held_up_until(
-    issuer: &Issuer,
+    role: &IssuerRole,
     certificate: &Certificate,
     is_explained: bool,
 ) -> Result<Option<Timestamp>, JobError> {
     let until = certificate.created_at.checked_add(EARLY_RENEWAL_EVERY).ok();
-    let until = until.filter(|until| issuer.context.clock.now() < *until);
+    let until = until.filter(|until| role.context.clock.now() < *until);
     if until.is_none() || !is_explained {
         return Ok(until);
     }
     // An incident: the first renewal because of it is at once.
-    let store = &issuer.context.store;
+    let store = &role.context.store;
     let view = store.domain(&certificate.name).await?;
     let previous = match view.and_then(|view| view.domain.previous) {
         Some(previous) => store.certificate(&certificate.name, previous).await?,
@@ -137,15 +137,15 @@ enum Answer {
     Unanswered,
 }
 
-async fn ask(issuer: &Issuer, certificate: &Certificate) -> Result<Answer, JobError> {
-    let authority = match certificate.account {
-        Some(account) => issuer.authority_of_account(account).await?,
+async fn ask(role: &IssuerRole, certificate: &Certificate) -> Result<Answer, JobError> {
+    let issuer = match certificate.account {
+        Some(account) => role.issuer_of_account(account).await?,
         None => None,
     };
-    let (Some(authority), Some(id)) = (authority, RenewalId::of(&certificate.chain_pem)) else {
+    let (Some(issuer), Some(id)) = (issuer, RenewalId::of(&certificate.chain_pem)) else {
         return Ok(Answer::Nothing);
     };
-    match authority.ca.renewal_info(&id).await {
+    match issuer.ca.renewal_info(&id).await {
         Ok(Some(suggestion)) => Ok(Answer::Suggested {
             window: suggestion.window,
             ask_again: SignedDuration::try_from(suggestion.ask_again).unwrap_or(SignedDuration::MAX),
@@ -157,7 +157,7 @@ async fn ask(issuer: &Issuer, certificate: &Certificate) -> Result<Answer, JobEr
         Err(error) => {
             tracing::info!(
                 error = &error as &dyn std::error::Error,
-                issuer = authority.name(),
+                issuer = issuer.name(),
                 "no renewal information"
             );
             Ok(Answer::Unanswered)
@@ -166,8 +166,8 @@ async fn ask(issuer: &Issuer, certificate: &Certificate) -> Result<Answer, JobEr
 }
 
 /// The domain and its live certificate, if that was generated here.
-async fn live(issuer: &Issuer, name: &DomainName) -> Result<Option<(Domain, Certificate)>, JobError> {
-    let store = &issuer.context.store;
+async fn live(role: &IssuerRole, name: &DomainName) -> Result<Option<(Domain, Certificate)>, JobError> {
+    let store = &role.context.store;
     let Some(domain) = store.domain(name).await?.map(|view| view.domain) else {
         return Ok(None);
     };

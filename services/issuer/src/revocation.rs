@@ -19,8 +19,8 @@ use jiff::{SignedDuration, Timestamp};
 use runtime::{JobError, checkpoint};
 use store::{Account, Certificate, Entry, Finished, Revocation, StoreError, Tx};
 
-use crate::Issuer;
-use crate::authority::Authority;
+use crate::IssuerRole;
+use crate::issuer::Issuer;
 
 const ACTOR: &str = "issuer";
 /// The uploader brings the revocation to now when the replacement is live; this is for what it could not bring.
@@ -50,16 +50,16 @@ enum Answer {
 }
 
 /// An account that may revoke a certificate, and where.
-struct By<'a> {
-    authority: &'a Authority,
+struct RevokingAccount<'a> {
+    issuer: &'a Issuer,
     account: Arc<AccountKey>,
     /// It is the one that the CA is asked with for orders, and may have got another key.
     is_current: bool,
 }
 
 /// Carries out what is due of a name's revocations.
-pub(crate) async fn run(issuer: &Issuer, lease: &Lease) -> Result<Finished, JobError> {
-    let store = &issuer.context.store;
+pub(crate) async fn run(role: &IssuerRole, lease: &Lease) -> Result<Finished, JobError> {
+    let store = &role.context.store;
     let mut due: Option<Timestamp> = None;
     let mut attempts = 0;
     let mut paused_for = None;
@@ -67,18 +67,18 @@ pub(crate) async fn run(issuer: &Issuer, lease: &Lease) -> Result<Finished, JobE
         if revocation.state != RevocationState::Asked {
             continue;
         }
-        let one = One { issuer, revocation: &revocation };
+        let one = DueRevocation { role, revocation: &revocation };
         let at = match one.step().await? {
             Outcome::Over => continue,
             Outcome::Waits(at) => at,
             Outcome::Paused => {
                 paused_for = Some(Outbound::Ca);
                 attempts = attempts.max(lease.work.attempts);
-                issuer.context.clock.now() + Pause::LOOK_AGAIN
+                role.context.clock.now() + Pause::LOOK_AGAIN
             }
             Outcome::Again(not_before) => {
                 attempts = lease.work.attempts.saturating_add(1);
-                let now = issuer.context.clock.now();
+                let now = role.context.clock.now();
                 let planned = Retry::CouldNotAsk.due(attempts, now).unwrap_or(now);
                 not_before.map_or(planned, |not_before| planned.max(not_before))
             }
@@ -92,15 +92,15 @@ pub(crate) async fn run(issuer: &Issuer, lease: &Lease) -> Result<Finished, JobE
 }
 
 /// One revocation.
-struct One<'a> {
-    issuer: &'a Issuer,
+struct DueRevocation<'a> {
+    role: &'a IssuerRole,
     revocation: &'a Revocation,
 }
 
-impl One<'_> {
+impl DueRevocation<'_> {
     async fn step(&self) -> Result<Outcome, JobError> {
         let Revocation { name, certificate, .. } = self.revocation;
-        let stored = self.issuer.context.store.certificate(name, *certificate).await?;
+        let stored = self.role.context.store.certificate(name, *certificate).await?;
         let certificate = stored.ok_or_else(|| JobError::Other("the certificate is gone".to_owned()))?;
         if certificate.summary.not_after <= self.now() {
             self.ended(&certificate).await?;
@@ -169,7 +169,7 @@ impl One<'_> {
             Err(answer) => return Ok(answer),
         };
         let now = self.now();
-        if let Err(until) = by.authority.breaker.ask(now) {
+        if let Err(until) = by.issuer.breaker.ask(now) {
             return Ok(Answer::Again(Some(until)));
         }
         let asked = self.ask_by(&by, &by.account, certificate).await;
@@ -182,38 +182,38 @@ impl One<'_> {
             }
             asked => asked,
         };
-        self.answer(by.authority, asked)
+        self.answer(by.issuer, asked)
     }
 
     async fn ask_by(
         &self,
-        by: &By<'_>,
+        by: &RevokingAccount<'_>,
         account: &AccountKey,
         certificate: &Certificate,
     ) -> Result<(), AcmeError> {
-        let ca = &by.authority.ca;
+        let ca = &by.issuer.ca;
         ca.revoke(account, &certificate.chain_pem, self.revocation.reason).await
     }
 
-    async fn reloaded(&self, by: &By<'_>) -> Result<Option<Arc<AccountKey>>, JobError> {
-        let Issuer { context, keys, .. } = self.issuer;
-        match by.authority.reloaded(context, keys, &by.account).await {
+    async fn reloaded(&self, by: &RevokingAccount<'_>) -> Result<Option<Arc<AccountKey>>, JobError> {
+        let IssuerRole { context, keys, .. } = self.role;
+        match by.issuer.reloaded(context, keys, &by.account).await {
             Ok(fresh) => Ok(fresh),
             Err(AcmeError::Store(error)) => Err(error.into()),
             Err(_) => Ok(None),
         }
     }
 
-    fn answer(&self, authority: &Authority, asked: Result<(), AcmeError>) -> Result<Answer, JobError> {
+    fn answer(&self, issuer: &Issuer, asked: Result<(), AcmeError>) -> Result<Answer, JobError> {
         let error = match asked {
             Ok(()) => {
-                authority.note(None, self.now());
+                issuer.note(None, self.now());
                 return Ok(Answer::Revoked);
             }
             Err(AcmeError::Paused(pause)) => return Ok(Answer::Paused(pause)),
             Err(error) => error,
         };
-        authority.note(Some(&error), self.now());
+        issuer.note(Some(&error), self.now());
         if error.is_already_revoked() {
             return Ok(Answer::Revoked);
         }
@@ -224,13 +224,13 @@ impl One<'_> {
             AcmeError::Store(error) => Err(error.into()),
             // A person must act at the CA, and it is done then: the revocation is not to be asked for again.
             AcmeError::Problem(problem) if problem.kind == "userActionRequired" => {
-                Ok(Answer::Again(Some(authority.refused(&problem, self.now()))))
+                Ok(Answer::Again(Some(issuer.refused(&problem, self.now()))))
             }
             error if error.is_refusal() => Ok(Answer::Refused(error.to_string())),
             error => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    issuer = authority.name(),
+                    issuer = issuer.name(),
                     "not revoked yet"
                 );
                 Ok(Answer::Again(not_before))
@@ -239,32 +239,32 @@ impl One<'_> {
     }
 
     /// The account that ordered the certificate, even one that another has taken the place of.
-    async fn by(&self, certificate: &Certificate) -> Result<Result<By<'_>, Answer>, JobError> {
+    async fn by(&self, certificate: &Certificate) -> Result<Result<RevokingAccount<'_>, Answer>, JobError> {
         let refused = |why: &str| Ok(Err(Answer::Refused(why.to_owned())));
-        let Issuer { context, keys, .. } = self.issuer;
+        let IssuerRole { context, keys, .. } = self.role;
         let accounts = context.store.accounts().await?;
         let row = accounts.into_iter().find(|row| Some(row.id) == certificate.account);
         let Some(row) = row else {
             return refused("it is not known with which account it was ordered");
         };
-        let Some(authority) = self.issuer.authority_at(&row) else {
+        let Some(issuer) = self.role.issuer_at(&row) else {
             let why = format!("no acme.issuers has the directory {} any more", row.directory_url);
             return Ok(Err(Answer::Refused(why)));
         };
-        let is_current = is_account_of(&row, authority);
+        let is_current = is_account_of(&row, issuer);
         let account = if is_current {
-            authority.account(context, keys).await
+            issuer.account(context, keys).await
         } else {
             open_account(&row, keys).await.map(Arc::new)
         };
         match account {
-            Ok(account) => Ok(Ok(By { authority, account, is_current })),
+            Ok(account) => Ok(Ok(RevokingAccount { issuer, account, is_current })),
             Err(AcmeError::Store(error)) => Err(error.into()),
             Err(AcmeError::Paused(pause)) => Ok(Err(Answer::Paused(pause))),
             Err(error) => {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
-                    issuer = authority.name(),
+                    issuer = issuer.name(),
                     "the account cannot be used, nothing is revoked"
                 );
                 Ok(Err(Answer::Again(None)))
@@ -337,7 +337,7 @@ impl One<'_> {
     }
 
     async fn open(&self, step: &'static str) -> Result<(Tx, Domain), JobError> {
-        let mut tx = self.issuer.context.store.begin(step).await?;
+        let mut tx = self.role.context.store.begin(step).await?;
         let domain = tx.domain(&self.revocation.name).await?;
         let domain = domain.ok_or_else(|| JobError::Other("the name is gone".to_owned()))?;
         Ok((tx, domain))
@@ -372,7 +372,7 @@ impl One<'_> {
     }
 
     fn now(&self) -> Timestamp {
-        self.issuer.context.clock.now()
+        self.role.context.clock.now()
     }
 }
 
@@ -382,6 +382,6 @@ fn serves(domain: &Domain, certificate: &Certificate) -> bool {
     is_live && domain.deleted_at.is_none()
 }
 
-fn is_account_of(row: &Account, authority: &Authority) -> bool {
-    row.issuer == authority.name() && row.directory_url == authority.ca.directory_url()
+fn is_account_of(row: &Account, issuer: &Issuer) -> bool {
+    row.issuer == issuer.name() && row.directory_url == issuer.ca.directory_url()
 }

@@ -7,21 +7,21 @@ use jiff::Timestamp;
 
 use super::{Issuance, RELEASE_SPREAD, Stop};
 use crate::at_ca::later;
-use crate::authority::Authority;
 use crate::ending::Ending;
+use crate::issuer::Issuer;
 
 impl Issuance<'_> {
     /// Whether requests to a CA are paused is found out before anything is asked or charged for it.
-    pub(super) async fn may_send(&self, authority: &Authority) -> Result<(), Stop> {
-        let sent = authority.ca.may_send().await;
-        sent.map_err(|error| self.out_of_reach(authority, &error))
+    pub(super) async fn may_send(&self, issuer: &Issuer) -> Result<(), Stop> {
+        let sent = issuer.ca.may_send().await;
+        sent.map_err(|error| self.out_of_reach(issuer, &error))
     }
 
     /// While no CA may be asked, neither C4 nor DNS is.
     pub(super) async fn must_not_all_be_paused(&self) -> Result<(), Stop> {
         let mut paused = None;
-        for authority in &self.issuer.authorities {
-            match self.may_send(authority).await {
+        for issuer in &self.role.issuers {
+            match self.may_send(issuer).await {
                 Ok(()) => return Ok(()),
                 Err(stop) => paused = paused.or(Some(stop)),
             }
@@ -29,21 +29,21 @@ impl Issuance<'_> {
         paused.map_or(Ok(()), Err)
     }
 
-    pub(super) fn down(&self, authority: &Authority, until: Timestamp) -> Ending {
-        let detail = format!("{} does not answer at present", authority.name());
+    pub(super) fn down(&self, issuer: &Issuer, until: Timestamp) -> Ending {
+        let detail = format!("{} does not answer at present", issuer.name());
         // After a short outage they are few, and after a long one the pause is long.
-        let pause = until.duration_since(self.issuer.context.clock.now()).as_secs();
+        let pause = until.duration_since(self.role.context.clock.now()).as_secs();
         let most = u64::try_from(pause).unwrap_or(0).clamp(1, RELEASE_SPREAD);
         Ending::ca_down(detail, Some(self.spread_over(most, until)))
     }
 
     /// The CA allows our account nothing before then.
-    pub(super) fn limited(&self, authority: &Authority, until: Timestamp) -> Ending {
-        Ending::limited(self.spread(until), authority.name(), Some(LimitKind::NewOrders))
+    pub(super) fn limited(&self, issuer: &Issuer, until: Timestamp) -> Ending {
+        Ending::limited(self.spread(until), issuer.name(), Some(LimitKind::NewOrders))
     }
 
-    pub(super) fn refused(&self, authority: &Authority, until: Timestamp, problem: &acme::Problem) -> Ending {
-        Ending::Waiting { reason: authority.refuses_us(problem), not_before: Some(self.spread(until)) }
+    pub(super) fn refused(&self, issuer: &Issuer, until: Timestamp, problem: &acme::Problem) -> Ending {
+        Ending::Waiting { reason: issuer.refuses_us(problem), not_before: Some(self.spread(until)) }
     }
 
     /// Those that wait for a CA do not come back all at once: the first of them finds out whether it works again.
@@ -52,7 +52,7 @@ impl Issuance<'_> {
     }
 
     fn spread_over(&self, seconds: u64, until: Timestamp) -> Timestamp {
-        let spread = self.issuer.context.entropy.below(seconds);
+        let spread = self.role.context.entropy.below(seconds);
         later(until, Duration::from_secs(spread))
     }
 }

@@ -4,7 +4,7 @@ use domain::{DomainName, Status, Who};
 use jiff::SignedDuration;
 
 use super::kit::{DAY, Kit, name};
-use crate::Issuer;
+use crate::IssuerRole;
 
 const MINUTE: SignedDuration = SignedDuration::from_mins(1);
 const COULD_NOT_ASK: (Status, &str, Who) = (Status::Pending, "could_not_ask", Who::Us);
@@ -28,7 +28,7 @@ async fn nameservers_that_fail_for_an_hour_are_the_customers() {
     assert_eq!(kit.why(&name).await, COULD_NOT_ASK);
     run_until(&kit, &name, MINUTE * 30).await;
     // A process that was started anew knows since when.
-    kit.issuer = Issuer::new(kit.issuer.context.clone()).unwrap();
+    kit.role = IssuerRole::new(kit.role.context.clone()).unwrap();
     run_until(&kit, &name, MINUTE * 29).await;
     assert_eq!(kit.why(&name).await, COULD_NOT_ASK);
     while kit.why(&name).await == COULD_NOT_ASK {

@@ -40,7 +40,7 @@ async fn each_certificate_gets_a_new_key_of(algorithm: KeyAlgorithm) {
         let sealed = certificate.sealed_key.unwrap();
         let binding = Binding::certificate(certificate.summary.id, &name(label));
         let public_key = seal::public_key_of(&sealed).unwrap();
-        let opened = kit.issuer.keys.unseal(&binding, &public_key, &sealed).await.unwrap();
+        let opened = kit.role.keys.unseal(&binding, &public_key, &sealed).await.unwrap();
         assert_eq!(KeyPair::try_from(&opened[..]).unwrap().subject_public_key_info(), public);
         assert!(publics.insert(public), "a new key");
     }
@@ -72,7 +72,7 @@ async fn a_key_that_was_wrapped_anew_while_the_ca_was_asked_goes_into_the_certif
     let kit = Kit::new().await;
     let name = name("shop");
     kit.add(&name).await;
-    let context = &kit.issuer.context;
+    let context = &kit.role.context;
     let account = Account {
         id: AccountId::new(&*kit.clock, &*context.entropy),
         issuer: "sandbox".to_owned(),
@@ -117,7 +117,7 @@ async fn a_key_that_was_wrapped_anew_while_the_ca_was_asked_goes_into_the_certif
         not_before: kit.now(),
         not_after: kit.now() + DAY * 90,
     };
-    journal.issued(&kit.issuer.authorities[0], &order, &delivered).await.unwrap();
+    journal.issued(&kit.role.issuers[0], &order, &delivered).await.unwrap();
     let sealed = kit.issued(&name).await.sealed_key;
     assert_eq!(sealed.as_deref(), Some(b"under the new key".as_slice()));
 }

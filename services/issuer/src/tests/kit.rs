@@ -14,7 +14,7 @@ use seal::SealingKeys;
 use store::{Certificate, Store};
 use tempfile::TempDir;
 
-use crate::Issuer;
+use crate::IssuerRole;
 
 const LEASE: SignedDuration = SignedDuration::from_secs(30);
 pub(crate) const DAY: SignedDuration = SignedDuration::from_hours(24);
@@ -25,7 +25,7 @@ pub(crate) struct Kit {
     pub(crate) second: Option<Ca>,
     pub(crate) clock: Arc<JumpingClock>,
     pub(crate) store: Arc<Store>,
-    pub(crate) issuer: Issuer,
+    pub(crate) role: IssuerRole,
     _folder: TempDir,
 }
 
@@ -126,7 +126,7 @@ impl Kit {
             reload: runtime::Reload::default(),
             listeners: Arc::default(),
         };
-        Self { issuer: Issuer::new(context).unwrap(), world, second, clock, store, _folder: folder }
+        Self { role: IssuerRole::new(context).unwrap(), world, second, clock, store, _folder: folder }
     }
 
     pub(crate) fn ca(&self) -> CaControl {
@@ -186,7 +186,7 @@ impl Kit {
         let Some(lease) = claim.await.unwrap() else {
             return false;
         };
-        self.issuer.perform(&lease).await.unwrap();
+        self.role.perform(&lease).await.unwrap();
         true
     }
 

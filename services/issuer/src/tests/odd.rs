@@ -164,7 +164,7 @@ async fn an_order_that_ends_by_the_cas_own_trouble_is_placed_anew_soon_and_is_no
 #[tokio::test]
 async fn a_new_order_may_take_longer_than_a_look() {
     let mut kit = Kit::new().await;
-    let settings = &kit.issuer.context.config.acme.issuers[0];
+    let settings = &kit.role.context.config.acme.issuers[0];
     let options = CaOptions {
         name: settings.name.clone(),
         directory_url: settings.directory_url.clone(),
@@ -172,8 +172,8 @@ async fn a_new_order_may_take_longer_than_a_look() {
         look_timeout: Some(Duration::from_millis(500)),
         ..CaOptions::default()
     };
-    let clock = kit.issuer.context.clock.clone();
-    kit.issuer.authorities[0].ca = Arc::new(Ca::new(options, clock).unwrap());
+    let clock = kit.role.context.clock.clone();
+    kit.role.issuers[0].ca = Arc::new(Ca::new(options, clock).unwrap());
     for endpoint in [Endpoint::NewAccount, Endpoint::NewOrder, Endpoint::Finalize] {
         kit.ca().answer_after(endpoint, Duration::from_secs(1));
     }

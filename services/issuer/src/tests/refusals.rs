@@ -174,7 +174,7 @@ async fn many_that_come_at_once_cost_one_request() {
         if has_account {
             kit.certified(&name("first")).await;
             // A process that was started anew does not know yet whether the CA takes its orders.
-            kit.issuer = crate::Issuer::new(kit.issuer.context.clone()).unwrap();
+            kit.role = crate::IssuerRole::new(kit.role.context.clone()).unwrap();
         }
         kit.ca().refuse_us(Some(us("userActionRequired")));
         let names = add_many(&kit, "a", 20).await;

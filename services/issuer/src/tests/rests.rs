@@ -148,8 +148,8 @@ async fn a_recheck_gives_way_where_all_hands_are_busy() {
     let name = name("shop");
     kit.add(&name).await;
     kit.ask(&name, Cause::Midnight).await;
-    let all = kit.issuer.background.available_permits();
-    let busy = kit.issuer.background.acquire_many(all as u32).await.unwrap();
+    let all = kit.role.background.available_permits();
+    let busy = kit.role.background.acquire_many(all as u32).await.unwrap();
     assert!(kit.run(&name).await);
     let work = kit.work(&name).await.unwrap();
     assert_eq!((work.cause, work.attempts), (Cause::Midnight, 0));

@@ -51,7 +51,7 @@ impl Kit {
     async fn revoke(&self, name: &DomainName) -> Option<SignedDuration> {
         let claim = self.store.claim(WorkKind::Revoke, name, self.now() + LEASE);
         let lease = claim.await.unwrap().expect("it is due");
-        revocation::run(&self.issuer, &lease).await.unwrap();
+        revocation::run(&self.role, &lease).await.unwrap();
         let work = self.store.work(name).await.unwrap();
         let next = work.into_iter().find(|work| work.kind == WorkKind::Revoke)?;
         Some(next.due_at.unwrap().duration_since(self.now()))

@@ -11,7 +11,7 @@ use seal::SealingKeys;
 use store::AuditEntry;
 
 use super::kit::{Kit, name};
-use crate::{Issuer, ca};
+use crate::{IssuerRole, ca};
 
 const LEASE: SignedDuration = SignedDuration::from_secs(30);
 
@@ -22,7 +22,7 @@ struct Operator {
 
 impl Kit {
     fn operator(&self) -> Operator {
-        let context = &self.issuer.context;
+        let context = &self.role.context;
         Operator {
             ca: ca(&context.config.acme.issuers[0], &context.clock).unwrap(),
             keys: context.sealing_keys.clone().unwrap(),
@@ -57,12 +57,12 @@ impl Kit {
         (own, pending)
     }
 
-    async fn run_at(&self, issuer: &Issuer, name: &DomainName) {
+    async fn run_at(&self, role: &IssuerRole, name: &DomainName) {
         let due_at = self.work(name).await.unwrap().due_at.unwrap();
         self.clock.advance(due_at.duration_since(self.now()).max(SignedDuration::ZERO));
         let claim = self.store.claim(WorkKind::Issue, name, self.now() + LEASE);
         let lease = claim.await.unwrap().unwrap();
-        issuer.perform(&lease).await.unwrap();
+        role.perform(&lease).await.unwrap();
     }
 
     async fn is_issued(&self, name: &DomainName) -> bool {
@@ -74,13 +74,13 @@ impl Kit {
 #[tokio::test]
 async fn orders_under_way_and_every_copy_survive_a_rollover() {
     let kit = Kit::new().await;
-    let other = Issuer::new(kit.issuer.context.clone()).unwrap();
+    let other = IssuerRole::new(kit.role.context.clone()).unwrap();
     let [first, second, third] = ["a", "b", "c"].map(name);
     for name in [&first, &second] {
         kit.ca().validation_result(name.as_str(), ValidationResult::Never);
         kit.add(name).await;
     }
-    kit.run_at(&kit.issuer, &first).await;
+    kit.run_at(&kit.role, &first).await;
     kit.run_at(&other, &second).await;
     assert!(!kit.is_issued(&first).await && !kit.is_issued(&second).await);
     let answer = async |name| kit.store.challenges(name).await.unwrap().remove(0).key_authorization;
@@ -91,14 +91,14 @@ async fn orders_under_way_and_every_copy_survive_a_rollover() {
     let (new, pending) = kit.account_keys().await;
     assert!(new != old && pending.is_none());
     // The CA goes on not deciding: both copies look, with the key that they remember.
-    kit.run_at(&kit.issuer, &first).await;
+    kit.run_at(&kit.role, &first).await;
     let after = answer(&first).await;
     assert_ne!(before, after, "the answer has the thumbprint of the new key");
     assert_eq!(before.split('.').next(), after.split('.').next(), "to the same token");
     for name in [&first, &second] {
         kit.ca().validation_result(name.as_str(), ValidationResult::Valid);
     }
-    kit.run_at(&kit.issuer, &first).await;
+    kit.run_at(&kit.role, &first).await;
     kit.run_at(&other, &second).await;
     assert!(kit.is_issued(&first).await && kit.is_issued(&second).await);
     assert_eq!(kit.ca().orders_placed(), 2, "nothing was ordered twice");
@@ -119,7 +119,7 @@ async fn whoever_dies_before_the_ca_knows_the_next_run_tells_it() {
     // Until then the old key is what the CA knows.
     let other = name("other");
     kit.add(&other).await;
-    kit.run_at(&kit.issuer, &other).await;
+    kit.run_at(&kit.role, &other).await;
     assert!(kit.is_issued(&other).await);
     kit.roll_over().await.unwrap();
     let (own, pending) = kit.account_keys().await;
@@ -149,7 +149,7 @@ async fn an_issuer_finishes_what_the_command_left() {
     let (_, proposed) = kit.account_keys().await;
     let other = name("other");
     kit.add(&other).await;
-    kit.run_at(&kit.issuer, &other).await;
+    kit.run_at(&kit.role, &other).await;
     assert!(kit.is_issued(&other).await);
     let (own, pending) = kit.account_keys().await;
     assert!(Some(own) == proposed && pending.is_none());

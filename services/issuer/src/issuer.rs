@@ -23,7 +23,7 @@ use store::{AuditEntry, LedgerOf};
 use crate::breaker::Breaker;
 use crate::turn::{Turn, Turns};
 
-pub(crate) struct Authority {
+pub(crate) struct Issuer {
     pub(crate) ca: Arc<Ca>,
     pub(crate) limits: Limits,
     pub(crate) breaker: Breaker,
@@ -33,7 +33,7 @@ pub(crate) struct Authority {
     registered_again_at: Mutex<Option<Timestamp>>,
 }
 
-impl Authority {
+impl Issuer {
     pub(crate) fn new(ca: Ca, settings: &AcmeIssuer) -> Self {
         Self {
             ca: Arc::new(ca),
