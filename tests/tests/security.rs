@@ -15,7 +15,7 @@ struct Document {
 }
 
 const DOCUMENTS: [Document; 2] = [
-    Document { path: "docs/SECURITY.md", head: "| id | asks for | how it holds here | test |", min: 100 },
+    Document { path: "docs/SECURITY.md", head: "| id | requirement | how it holds here | test |", min: 100 },
     Document { path: "docs/RELIABILITY.md", head: "| promise | failure | test |", min: 25 },
 ];
 
