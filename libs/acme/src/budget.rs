@@ -1,20 +1,22 @@
-//! A CA's limits as a ledger: how much of each is spent, and when there is room again.
+//! A ledger of a CA's limits: how much of each is spent, and when there is room again.
 //!
-//! One time per bucket says what is spent (GCRA, the generic cell rate algorithm of ATM): the theoretical arrival time, up
-//! to which the bucket is spent. It lies in the store and is changed in the transaction of the step that spends, so all
-//! copies of the issuer spend from the same purse.
+//! A bucket is one timestamp (GCRA, the generic cell rate algorithm of ATM): the theoretical arrival time, up to which
+//! the bucket is spent. It is in the store and changed in the transaction of the step that spends, so all copies of the
+//! issuer share it.
 //!
-//! The ledger spends when the CA does. A new order is spent with the order's row, and stays spent even if the answer was
-//! lost. A certificate is spent when it is issued: until then the order has a reservation in the buckets of its names and
-//! of its registered domain, so that no other order takes its place there. An order that ends without a certificate gives
-//! it back; one whose end is not known counts as issued. A failed authorization is spent when it fails.
+//! A limit is charged when the CA charges it. A new order is charged with the order's row, and stays charged even if
+//! the answer was lost. A certificate is charged when it is issued: until then the order has a reservation in the
+//! buckets of its names and of its registered domain, so that no other order takes its place there. An order that ends
+//! without a certificate deletes its reservation; an order with an unknown end counts as issued. A failed authorization
+//! is charged when it fails.
 //!
-//! Lanes: what is about to expire goes before renewals, those before new domains, those before the daily recheck. A lower
-//! lane leaves a part of the account's new orders for the upper ones; a bucket of under ten is too small for that. No such
-//! part is left in the buckets of a name: its renewals are exempt from most of them, and others have no use for it.
+//! Lanes: certificates about to expire go before renewals, those before new domains, those before the daily recheck. A
+//! lower lane leaves a part of the account's new orders for the upper ones; a bucket of under ten is too small for
+//! that. The buckets of a name have no such part: its renewals are exempt from most of them, and other names cannot use
+//! it.
 //!
-//! Who finds no room for a new order is given a place in the bucket's line: a time of its own. Told the same time, a
-//! thousand waiting domains would all come back together, and all but one in vain.
+//! A domain that finds no room for a new order gets its own time in the bucket's queue. With one time for all, a
+//! thousand waiting domains would come back together, and all but one in vain.
 
 mod shared;
 
@@ -40,7 +42,7 @@ const SMALLEST_WITH_RESERVE: u32 = 10;
 /// The clocks of our copies differ by less than this, and each dates what it spends by its own.
 const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_secs(10);
 /// When to look again where there is room only if another order ends without a certificate.
-const LOOK_AGAIN: SignedDuration = SignedDuration::from_mins(1);
+const RECHECK_PAUSE: SignedDuration = SignedDuration::from_mins(1);
 
 impl Limit {
     const fn new(count: u32, period: SignedDuration) -> Self {
@@ -185,7 +187,7 @@ impl Lane {
         }
     }
 
-    /// Whether who finds no room stands in line. Renewals have weeks, and do not wait behind a bulk of new domains.
+    /// Whether a domain without room is queued. Renewals have weeks, and do not queue behind a bulk of new domains.
     fn stands_in_line(self) -> bool {
         self >= Self::New
     }
@@ -395,7 +397,7 @@ struct Bucket {
 enum Kind {
     /// New orders of the account.
     Orders,
-    /// The time of the last who stands in line for one of those.
+    /// The time of the last place in the queue of one of those.
     Line,
     /// Certificates of the name or of its registered domain: reserved.
     Certificates(LimitKind),
@@ -429,7 +431,7 @@ impl Bucket {
         }
         let others = i32::try_from(tx.reserved_by_others(&self.key, order).await?).unwrap_or(i32::MAX);
         let room_at = free_at.saturating_add(interval.saturating_mul(others)).unwrap_or(Timestamp::MAX);
-        Ok((room_at > now).then(|| now + LOOK_AGAIN))
+        Ok((room_at > now).then(|| now + RECHECK_PAUSE))
     }
 }
 

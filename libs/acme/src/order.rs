@@ -1,4 +1,4 @@
-//! An order at a CA, as far as an issuance needs it: place or resume, answer, poll, finalize, download.
+//! The operations on an order at a CA that an issuance needs: place or resume, answer, poll, finalize, download.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

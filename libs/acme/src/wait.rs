@@ -1,4 +1,4 @@
-//! For which of a CA's limits an order waits, and how fast its queue moves.
+//! The limit of a CA that an order waits for, and the speed of its queue.
 
 use jiff::Timestamp;
 

@@ -1,4 +1,4 @@
-//! Who calls.
+//! The caller of an audited call.
 
 use domain::one_line;
 use jiff::Timestamp;

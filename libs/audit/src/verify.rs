@@ -12,7 +12,7 @@ use crate::sign::{LOCAL, check_mark};
 /// Lines per page.
 const PAGE: u32 = 1000;
 /// Where nothing fits any more, every line would be one.
-const MOST_BROKEN: usize = 20;
+const MAX_BROKEN: usize = 20;
 
 /// What a chain that is not whole has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,7 +127,7 @@ pub async fn verify(
     let mut walk = Walk { last: FIRST, lines: 0, broken, given, has_calls: false };
     let head = loop {
         while walk.page(store).await? {}
-        // Read after the lines: it is behind none of them, unless somebody set it back.
+        // Read after the lines: it is behind none of them, unless it was set back.
         let head = store.audit_head().await?;
         let page = store.sealed_audit(walk.last.sequence, 1).await?;
         if page.is_empty() {
@@ -227,7 +227,7 @@ impl Walk {
     }
 
     fn found(&mut self, broken: Broken) {
-        if self.broken.len() < MOST_BROKEN {
+        if self.broken.len() < MAX_BROKEN {
             self.broken.push(broken);
         }
     }

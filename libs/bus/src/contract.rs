@@ -1,6 +1,6 @@
 //! The cases that every backend of the [`Bus`] passes.
 //!
-//! A backend's test gives a fresh store, a bus over it and what to look behind it with ([`Rig`]), and calls
+//! A backend's test provides a fresh store, a bus over it and access to its internals ([`Rig`]), and calls
 //! [`bus_contract!`](crate::bus_contract).
 
 #![expect(clippy::missing_panics_doc, reason = "a case fails by panicking")]
@@ -50,8 +50,8 @@ macro_rules! bus_contract {
     };
 }
 
-const PATIENCE: Duration = Duration::from_secs(30);
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+const TIMEOUT: Duration = Duration::from_secs(30);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 const REQUESTS: Queue = Queue { role: "issuer", kind: "certificate-requested", prefetch: 4 };
 const DELETIONS: Queue = Queue { role: "c4-uploader", kind: "domain-deleted", prefetch: 4 };
 
@@ -95,7 +95,7 @@ impl Scripted {
                 changed.await;
             }
         };
-        assert!(tokio::time::timeout(PATIENCE, wait).await.is_ok(), "never came: {what}");
+        assert!(tokio::time::timeout(TIMEOUT, wait).await.is_ok(), "never came: {what}");
     }
 }
 
@@ -154,11 +154,11 @@ async fn expect_counts(rig: &dyn Rig, expected: (u64, u64)) {
     let mut seen = rig.counts().await;
     let reached = async {
         while seen != expected {
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
             seen = rig.counts().await;
         }
     };
-    let in_time = tokio::time::timeout(PATIENCE, reached).await.is_ok();
+    let in_time = tokio::time::timeout(TIMEOUT, reached).await.is_ok();
     assert!(in_time, "{seen:?} waiting and aside, not {expected:?}");
 }
 
@@ -172,7 +172,7 @@ fn consume(bus: &Arc<dyn Bus>, queue: Queue, handler: Arc<Scripted>) -> Consumin
 impl Consuming {
     async fn stop(self) {
         self.stop.cancel();
-        tokio::time::timeout(PATIENCE, self.task)
+        tokio::time::timeout(TIMEOUT, self.task)
             .await
             .expect("it stops")
             .expect("without a panic")
@@ -329,7 +329,7 @@ pub async fn a_broadcast_reaches_every_listener(store: Arc<Store>, bus: Arc<dyn 
     let running = run(&bus);
     let sent = publish(&store, &[event("heard.example.com", EventKind::StatusChanged)]).await;
     for listener in [&mut first, &mut second] {
-        let heard = tokio::time::timeout(PATIENCE, listener.recv()).await.expect("in time");
+        let heard = tokio::time::timeout(TIMEOUT, listener.recv()).await.expect("in time");
         assert_eq!([heard.expect("heard")], *sent);
     }
     drop((first, second));

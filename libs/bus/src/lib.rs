@@ -1,8 +1,8 @@
-//! How the roles hear of each other: the [`Bus`] and [`Handler`] traits, and the contract suite of every backend.
+//! Messages between the roles: the [`Bus`] and [`Handler`] traits, and the contract suite of every backend.
 //!
 //! Publishing is not here: an event is published inside the transaction that changes state ([`store::Tx::publish`]),
-//! and a bus only moves what was committed. Messages come at least once, late and out of order; delays, attempts and
-//! timers are columns of the store, never features of a broker.
+//! and a bus only moves committed events. Messages are delivered at least once, may be late and out of order; delays,
+//! attempts and timers are columns of the store, never features of a broker.
 
 #[cfg(feature = "contract")]
 pub mod contract;
@@ -16,7 +16,7 @@ use store::StoreError;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
-/// Who works on which kind of event.
+/// The role that handles each kind of event.
 pub const QUEUES: [(&str, &str); 4] = [
     ("issuer", "certificate-requested"),
     ("issuer", "revocation-requested"),
@@ -27,7 +27,7 @@ pub const QUEUES: [(&str, &str); 4] = [
 /// A work queue: `ssl-manager.<role>.<kind>`, one of [`QUEUES`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Queue {
-    /// Who works on it.
+    /// The role that handles it.
     pub role: &'static str,
     /// Which kind of event it takes, a word of [`domain::EventKind::WORDS`].
     pub kind: &'static str,

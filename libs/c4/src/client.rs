@@ -14,9 +14,9 @@ use zeroize::Zeroizing;
 use crate::outside::{causes, retry_after, tidy_message};
 use crate::{C4ConfigError, C4Domain, C4Error, tls, wire};
 
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
-const ANSWER_WITHIN: Duration = Duration::from_secs(15);
-const MOST_BODY_BYTES: usize = 64 * 1024;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+const MAX_BODY_BYTES: usize = 64 * 1024;
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// Where C4 is and how to speak to it.
@@ -116,7 +116,7 @@ pub(crate) struct Answer {
 impl C4Client {
     /// Checks the settings; nothing is asked yet.
     pub fn new(options: C4Options) -> Result<Self, C4ConfigError> {
-        Self::with_timeouts(options, CONNECT_WITHIN, ANSWER_WITHIN)
+        Self::with_timeouts(options, CONNECT_TIMEOUT, ANSWER_TIMEOUT)
     }
 
     /// Like [`C4Client::new`], for tests that cannot wait that long.
@@ -217,7 +217,7 @@ impl C4Client {
         name: &DomainName,
         request: RequestBuilder,
     ) -> Result<Answer, C4Error> {
-        self.send_within(operation, name.as_str(), request, MOST_BODY_BYTES).await
+        self.send_within(operation, name.as_str(), request, MAX_BODY_BYTES).await
     }
 
     /// Sends a request about `name`, and reads at most so many bytes of the answer.

@@ -1,4 +1,4 @@
-//! What C4 can answer instead of what was asked for, and what can be wrong with the settings.
+//! Error answers of C4, and errors in the settings.
 
 use std::error::Error;
 use std::time::Duration;
@@ -73,7 +73,7 @@ pub enum C4Error {
 }
 
 impl C4Error {
-    /// Whether the same call may succeed later without anybody changing anything.
+    /// Whether the same call may succeed later without any change.
     pub fn may_retry(&self) -> bool {
         matches!(self, Self::CouldNotAsk { .. })
     }

@@ -1,7 +1,7 @@
 //! All names that C4 has: an optional call of the contract, for the comparison after a restore.
 //!
-//! The pages are bounded, and each name comes after the one before it, so that no answer can keep the walk from its end or
-//! lead it in a circle.
+//! The pages are bounded, and each name must come after the previous one, so that no answer can make the walk endless
+//! or circular.
 
 use domain::DomainName;
 use reqwest::{Method, StatusCode};

@@ -1,4 +1,4 @@
-//! One ask of one edge. What comes of it instead of a leaf is said as a part of a sentence, for people.
+//! One query of one edge. An error is a part of a sentence, for people.
 
 use std::io;
 use std::sync::Arc;

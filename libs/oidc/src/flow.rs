@@ -1,6 +1,6 @@
-//! The way to an ID token: the authorization code flow with PKCE (OpenID Connect Core 1.0 section 3.1, RFC 7636).
+//! Gets an ID token by the authorization code flow with PKCE (OpenID Connect Core 1.0 section 3.1, RFC 7636).
 //!
-//! What is begun is kept by the browser: whoever comes back must show the same state.
+//! The browser keeps the pending sign-in: the callback must have the same state.
 
 use aws_lc_rs::{constant_time, digest};
 use base64::Engine;
@@ -82,7 +82,7 @@ pub enum FlowError {
     /// The provider cannot be asked.
     #[error(transparent)]
     Provider(#[from] ProviderError),
-    /// The code is not good, or not any more: who signs in begins anew.
+    /// The code is invalid or has expired: the person has to sign in again.
     #[error("the provider does not take the code")]
     Code,
     /// The provider refused us, not the person.

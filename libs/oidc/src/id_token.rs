@@ -1,4 +1,4 @@
-//! Whom an ID token is about, if it is to be believed (OpenID Connect Core 1.0 section 3.1.3.7).
+//! Validates an ID token and returns its person (OpenID Connect Core 1.0 section 3.1.3.7).
 //!
 //! Order: form and header, issuer and audience, key and signature, then times, nonce and authorized party, then the person.
 
@@ -35,7 +35,7 @@ pub struct Settings {
     pub roles: Vec<RoleOf>,
 }
 
-/// The role of whoever has a value.
+/// The role for a value of the roles claim.
 #[derive(Clone, Debug)]
 pub struct RoleOf {
     /// Among those of the roles claim.
@@ -65,7 +65,7 @@ pub enum Refusal {
     /// Not a token.
     #[error("it is no ID token, or too long")]
     NoToken,
-    /// Without a nonce, a token could be anybody's.
+    /// Without a nonce, a token could belong to another sign-in.
     #[error("the nonce that was sent is empty or too long")]
     NoNonce,
     /// The provider may have a new key since it was asked.
@@ -77,7 +77,7 @@ pub enum Refusal {
     /// There is nothing to call the person by.
     #[error("the claim {0:?} is missing, or no name")]
     NoName(String),
-    /// Whoever typed it in may own that address.
+    /// An unverified address may belong to another person.
     #[error("the provider did not verify the address")]
     EmailNotVerified,
     /// They may not sign in here.
@@ -88,7 +88,7 @@ pub enum Refusal {
     },
 }
 
-/// Why there is nobody to sign in.
+/// Why the sign-in fails.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
     /// The token is not believed.

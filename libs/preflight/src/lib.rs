@@ -1,5 +1,5 @@
-//! Asks whether an order can succeed: before one is placed, and when somebody wants to know without placing any. An order that must fail costs the CA's budget and tells
-//! the customer nothing that C4, DNS and a look at the challenge path do not say at once.
+//! Checks whether an order can succeed: before one is placed, and on request without placing one. An order that must
+//! fail costs the CA's budget and tells the customer nothing that C4, DNS and the challenge path do not say at once.
 //!
 //! Three kinds of answer: fine, will fail (with the reason), could not ask. The last is not a failure.
 
@@ -51,7 +51,7 @@ pub struct DnsFails {
     failed: Failed,
 }
 
-/// What was found where all is fine.
+/// The result if all checks pass.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Found {
     /// DNS's answer, to see later whether it changed.
@@ -67,7 +67,7 @@ pub struct Probe {
     pub answer: String,
 }
 
-/// What C4 says of a domain that it knows, with all that is needed of it.
+/// C4's answer about a known domain, as far as it is needed.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Known {
     /// The domain's own CNAME target; empty if C4 names none.

@@ -1,8 +1,8 @@
-//! Which addresses a fetch may go to: those of the internet.
+//! The addresses to which a fetch may connect: those of the public internet.
 //!
 //! For IPv4 this is a list of what is refused, after the registry of special-purpose addresses (RFC 6890). For IPv6 it
 //! is the other way round: unicast addresses of the internet are within `2000::/3` (RFC 4291 section 2.4), and a few
-//! blocks in there are refused. An address that carries an IPv4 address leads to wherever a gateway takes that one:
+//! blocks in there are refused. An address with an embedded IPv4 address leads to where a gateway sends that one:
 //! behind NAT64 (RFC 6052), which a resolver may put in front of any site, the inner address decides; IPv4-mapped, 6to4
 //! and Teredo addresses have no business in DNS and are refused.
 //!

@@ -1,4 +1,4 @@
-//! What a role is given: its process, and, unless it is a client of the API alone, the store and the bus.
+//! The arguments of a role: its process and, unless it is only a client of the API, the store and the bus.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};

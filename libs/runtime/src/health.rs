@@ -15,7 +15,7 @@ use crate::backends::{Backends, Findings};
 use crate::{Listen, Listener, Process, RoleError, serve_http};
 
 /// How long a part that was full says so.
-const FULL_FOR: Duration = Duration::from_secs(10);
+const FULL_HOLD: Duration = Duration::from_secs(10);
 
 /// Said of a part that a process can do without for a while.
 const NOT_COUNTED: &str = "not counted: what was seen within the hour is answered without it";
@@ -90,7 +90,7 @@ impl Health {
     /// The limits that were reached within the last ten seconds, as a part and a reason each.
     fn pressed(&self) -> Vec<(String, Pressure)> {
         let mut states = self.states();
-        states.pressed.retain(|_, pressure| pressure.since.elapsed() < FULL_FOR);
+        states.pressed.retain(|_, pressure| pressure.since.elapsed() < FULL_HOLD);
         states.pressed.iter().map(|(part, pressure)| (format!("{part}-limit"), pressure.clone())).collect()
     }
 }
@@ -197,7 +197,7 @@ mod tests {
         let expected = [("api-limit".to_owned(), true), ("sign-in-limit".to_owned(), false)];
         assert_eq!(said.collect::<Vec<_>>(), expected);
         for pressure in health.states().pressed.values_mut() {
-            pressure.since = Instant::now().checked_sub(FULL_FOR).expect("an instant");
+            pressure.since = Instant::now().checked_sub(FULL_HOLD).expect("an instant");
         }
         assert!(health.pressed().is_empty());
     }

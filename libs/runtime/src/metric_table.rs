@@ -15,7 +15,7 @@ use crate::{Config, Listen, RoleName};
 const WAITING: &str = "waiting";
 const REFUSAL_REASONS: [&str; 6] = ["source", "full", "silent", "slow", "handshake", "accept"];
 
-/// Bounds of the buckets of every histogram: from a read by index to the longest patience with somebody else's server.
+/// Bounds of the buckets of every histogram: from a read by index to the longest timeout for an outside server.
 pub(crate) const SECONDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
 
 /// Up to how many days before their end live certificates are counted.

@@ -1,9 +1,9 @@
-//! Files of our own that are read again while the process runs: certificates and keys of its ports, tokens, passwords.
+//! Reads changed files again while the process runs: certificates and keys of its ports, tokens, passwords.
 //!
-//! A look every ten seconds finds what changed, because nothing sends a signal into a pod whose Secret was renewed; SIGHUP
-//! looks at once. What cannot be used changes nothing: the value before stays, the log says why, and a metric is 1 until the
-//! files can be used. Contents are compared, not times: an orchestrator swaps links, and an editor may write twice within
-//! a tick.
+//! The files are checked every ten seconds, because no signal is sent to a pod whose Secret was renewed, and at once on
+//! SIGHUP. Unusable files change nothing: the earlier value stays, the log says why, and a metric is 1 until the files
+//! can be used. Contents are compared, not times: an orchestrator swaps links, and an editor may write twice within one
+//! clock tick.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{RoleError, chain};
 
-const LOOK_EVERY: Duration = Duration::from_secs(10);
+const POLL_INTERVAL: Duration = Duration::from_secs(10);
 /// Far over what any of these files has.
 const MAX_BYTES: u64 = 1024 * 1024;
 
@@ -124,7 +124,7 @@ impl Reload {
     pub async fn run(self, stop: CancellationToken) {
         loop {
             let again = tokio::select! {
-                () = tokio::time::sleep(LOOK_EVERY) => false,
+                () = tokio::time::sleep(POLL_INTERVAL) => false,
                 () = self.0.asked.notified() => true,
                 () = stop.cancelled() => return,
             };

@@ -1,6 +1,6 @@
-//! HTTP/1.1 over TCP or TLS, with one thing that servers do not offer: to close the connection instead of processing a
-//! request, or instead of answering it. HTTP/2 is not spoken, because there a lost answer would be a reset stream and the
-//! connection would live on.
+//! HTTP/1.1 over TCP or TLS, with one feature that servers do not offer: closing the connection instead of processing a
+//! request, or instead of answering it. HTTP/2 is not supported, because there a lost answer would be a reset stream
+//! and the connection would stay open.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -29,10 +29,10 @@ use tracing::debug;
 use crate::SandboxError;
 use crate::sync::lock;
 
-const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
-const MOST_BODY_BYTES: usize = 256 * 1024;
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+const MAX_BODY_BYTES: usize = 256 * 1024;
 /// Accepting fails when file descriptors run out; some are given back soon.
-const AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(20);
+const ACCEPT_RETRY_PAUSE: Duration = Duration::from_millis(20);
 
 /// A request with its body.
 pub(crate) type Request = http::Request<Bytes>;
@@ -143,7 +143,7 @@ async fn accept(
             }
             Err(error) => {
                 debug!(%error, "accepting a connection failed");
-                sleep(AFTER_FAILED_ACCEPT).await;
+                sleep(ACCEPT_RETRY_PAUSE).await;
             }
         }
     }
@@ -156,7 +156,7 @@ async fn connect(stream: TcpStream, tls: Option<TlsAcceptor>, service: Arc<impl 
     let Some(tls) = tls else {
         return converse(stream, service).await;
     };
-    match timeout(HANDSHAKE_WITHIN, tls.accept(stream)).await {
+    match timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
         Ok(Ok(stream)) => converse(stream, service).await,
         Ok(Err(error)) => debug!(%error, "tls handshake failed"),
         Err(_) => debug!("tls handshake took too long"),
@@ -174,7 +174,7 @@ async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, service: Arc<impl
 
 async fn answer(service: Arc<impl Service>, request: http::Request<Incoming>) -> Result<Reply, Dropped> {
     let (head, body) = request.into_parts();
-    match Limited::new(body, MOST_BODY_BYTES).collect().await {
+    match Limited::new(body, MAX_BODY_BYTES).collect().await {
         Ok(body) => service.answer(Request::from_parts(head, body.to_bytes())).await,
         Err(_) => Ok(text(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large or ended early\n")),
     }

@@ -5,9 +5,9 @@
 //!     | length (2) | wrapped data key | nonce (12) | content + tag (16)
 //! ```
 //!
-//! The length is that of the wrapped data key, big-endian: 60 from the sealing-key file, whatever it likes from another
-//! [`KeyWrapping`]. Purpose, id and name are not stored: the reader knows them. They and the public key are what both
-//! layers are bound to.
+//! The length is that of the wrapped data key, big-endian: 60 from the sealing-key file, any length from another
+//! [`KeyWrapping`]. Purpose, id and name are not stored: the reader knows them. Both layers are bound to them and to
+//! the public key.
 
 use std::ops::Deref;
 

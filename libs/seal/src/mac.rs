@@ -1,10 +1,11 @@
-//! Statements that the database alone cannot make: who a row says may do what counts only with its MAC.
+//! MACs for rows with rights: a row of a token, user or session counts only with a valid MAC, which a writer of the
+//! database cannot forge.
 //!
 //! ```text
 //! id of the sealing key (8) | HMAC-SHA-256 (32)
 //! ```
 //!
-//! The key of the MAC is derived from the sealing key, and is another than the one that wraps.
+//! The key of the MAC is derived from the sealing key, and differs from the key that wraps.
 
 use aws_lc_rs::constant_time;
 

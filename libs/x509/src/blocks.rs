@@ -1,7 +1,7 @@
-//! PEM as people paste it (RFC 7468): blocks in their order, whatever text stands around them.
+//! Pasted PEM (RFC 7468): blocks in their order, with any text around them.
 //!
-//! Why not a library's reader: those at hand pass over labels that they do not know, an encrypted key's among them, stop
-//! at the headers that older encrypted keys have (RFC 1421), and leave the text of a key in buffers that nobody wipes.
+//! Why not a library's reader: existing ones skip unknown labels, including that of an encrypted key, stop at the
+//! headers of older encrypted keys (RFC 1421), and leave the text of a key in buffers that are not wiped.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -59,7 +59,7 @@ pub(crate) fn read(text: &str) -> Result<Vec<Block<'_>>, Malformed> {
     let mut lines =
         text.lines().map(|line| line.trim_matches(|c: char| c.is_whitespace() || c == BYTE_ORDER_MARK));
     while let Some(line) = lines.find(|line| line.starts_with("-----")) {
-        // A line of hyphens is text around; an END here lost its BEGIN when somebody copied it.
+        // A line of hyphens is surrounding text; an END here lost its BEGIN when it was copied.
         if line.starts_with("-----BEGIN") {
             let label = boundary(line, "BEGIN").ok_or(Malformed)?;
             blocks.push(block(label, &mut lines)?);

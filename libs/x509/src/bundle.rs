@@ -1,4 +1,4 @@
-//! Everything that one pasted text or uploaded file holds: certificates and keys, whatever they came wrapped in.
+//! The content of a pasted text or uploaded file: certificates and keys, in any container.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -19,7 +19,7 @@ pub(crate) const MAX_BYTES: usize = 64 * 1024;
 /// How certificates and keys stand together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// In an order that somebody chose, each kind for itself.
+    /// In the order of the text, each kind by itself.
     #[default]
     Text,
     /// PKCS #7: the order of the certificates means nothing.

@@ -1,4 +1,4 @@
-//! What a file is, told by its bytes: people have many things under the name of a certificate.
+//! The kind of a file, detected by its bytes: many kinds of files are called certificates.
 
 use std::fmt;
 

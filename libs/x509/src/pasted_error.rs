@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::bundle::MAX_BYTES;
 use crate::chain::MAX_CERTIFICATES;
-use crate::key::{FEWEST_RSA_BITS, MOST_RSA_BITS};
+use crate::key::{MAX_RSA_BITS, MIN_RSA_BITS};
 use crate::kind::FileKind;
 
 /// One of the two texts that a customer pastes.
@@ -132,18 +132,18 @@ pub enum PastedError {
     )]
     EncryptedKey,
     #[error(
-        "the private key cannot be read as an RSA key of {FEWEST_RSA_BITS} to {MOST_RSA_BITS} bits or an EC key on P-256 or \
+        "the private key cannot be read as an RSA key of {MIN_RSA_BITS} to {MAX_RSA_BITS} bits or an EC key on P-256 or \
          P-384: paste the key that the certificate was requested with, unchanged"
     )]
     UnparsableKey,
     #[error(
-        "the certificate's RSA key has {0} bits, which browsers refuse: make a key of at least {FEWEST_RSA_BITS} bits and \
+        "the certificate's RSA key has {0} bits, which browsers refuse: make a key of at least {MIN_RSA_BITS} bits and \
          have the certificate issued anew for it"
     )]
     WeakKey(usize),
     #[error(
-        "browsers or the CDN's servers do not take a key of this kind: make an RSA key of {FEWEST_RSA_BITS} to \
-         {MOST_RSA_BITS} bits or an EC key on P-256 or P-384 and have the certificate issued anew for it"
+        "browsers or the CDN's servers do not take a key of this kind: make an RSA key of {MIN_RSA_BITS} to \
+         {MAX_RSA_BITS} bits or an EC key on P-256 or P-384 and have the certificate issued anew for it"
     )]
     UnsupportedKey,
     #[error(

@@ -1,4 +1,4 @@
-//! The limits that all names share, and what is left of them: what people and alerts are shown.
+//! The limits that all names share, and what is left of them, for people and alerts.
 
 use jiff::Timestamp;
 use runtime::config::AcmeIssuer;

@@ -1,4 +1,4 @@
-//! The files of `[api.tls]`, read as `domain import` reads those of customers, with the same words for what is wrong.
+//! The files of `[api.tls]`, read like the files of `domain import`, with the same error texts.
 
 use x509::ServerIdentity;
 

@@ -1,8 +1,8 @@
-//! What stands in the files that settings name: `config check` reads them all, so that an upgrade or a new installation
-//! does not find out role by role at its start.
+//! Checks the content of all files that settings name, for `config check`, so that errors are found before the roles
+//! start one by one.
 //!
-//! Apart from [`Config::validate`], which every start runs: a role reads its own files when it starts, with its own
-//! words, and one that ended must not keep it from starting.
+//! Separate from [`Config::validate`], which every start runs: a role reads its own files when it starts, with its own
+//! error texts, and an expired certificate must not prevent the start.
 
 use std::fs::File;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Files that hold a secret and that others than their owner can read are refused, as the sealing-key file is.
+//! Refuses files with secrets that users other than their owner can read, as for the sealing-key file.
 
 use std::fs;
 use std::path::Path;

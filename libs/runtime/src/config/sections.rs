@@ -1,4 +1,4 @@
-//! One struct per concern. A field's documentation is its meaning; the unit stands in its name.
+//! One struct per concern. A field's documentation is its meaning; its name has the unit.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -28,17 +28,17 @@ pub struct Config {
     pub api: Api,
     /// The support team's page.
     pub console: Console,
-    /// What answers HTTP-01.
+    /// The answers to HTTP-01 challenges.
     pub challenge_responder: ChallengeResponder,
     /// Health and metrics.
     pub admin: Admin,
-    /// What clients may use of every port.
+    /// Limits of connections per port and source.
     pub connections: Connections,
     /// The CDN that domains must point at.
     pub cdn: Cdn,
-    /// Whom to ask for DNS.
+    /// The nameservers.
     pub dns: Dns,
-    /// What is asked before an order.
+    /// The checks before an order.
     pub preflight: Preflight,
     /// The CDN's configuration system.
     pub c4: C4,
@@ -118,7 +118,7 @@ section! {
     Api {
         /// Where gRPC is served. Beyond loopback it needs TLS.
         listen: SocketAddr = loopback(50051),
-        /// Whether anybody may download private keys; who, their role says.
+        /// Whether private keys may be downloaded at all; the role decides by whom.
         key_downloads: bool = true,
         /// TLS of the API; without it, only loopback is listened on.
         tls: Option<ApiTls> = None,
@@ -150,7 +150,7 @@ section! {
         /// DNS names or URIs in the client certificates of consoles: what they say of a browser's address is believed.
         #[serde(deserialize_with = "list")]
         consoles: Vec<String> = Vec::new(),
-        /// Who needs no token, because a client certificate says who it is.
+        /// Programs that need no token, because a client certificate identifies them.
         clients: Vec<ApiClient> = Vec::new(),
     }
 }
@@ -180,7 +180,7 @@ section! {
         name_claim: String = "email".to_owned(),
         /// The claim that holds the values which give a role, one text or several.
         roles_claim: String = "groups".to_owned(),
-        /// Who may sign in, and as what. Who has several of the values has all their roles.
+        /// The roles by values of the claim. A person with several of the values has all of their roles.
         roles: Vec<OidcRole> = Vec::new(),
     }
 }
@@ -191,7 +191,7 @@ section! {
 pub struct OidcRole {
     /// One of the values of the roles claim.
     pub value: String,
-    /// What whoever has it may do.
+    /// The role that it gives.
     pub role: Role,
 }
 
@@ -202,7 +202,8 @@ section! {
         listen: SocketAddr = loopback(8080),
         /// What the browser sees, as `https://HOST`; needed for OpenID Connect and behind a proxy.
         public_url: String = String::new(),
-        /// Whom people ask who cannot go on, as every page says it: for example `ssl-help@example.net` or an https address.
+        /// The contact for users who need help, shown on every page: for example `ssl-help@example.net` or an https
+        /// address.
         support_contact: String = String::new(),
         /// TLS of the page; without it, only loopback is listened on.
         tls: Option<ConsoleTls> = None,
@@ -211,7 +212,7 @@ section! {
         /// Proxies whose X-Forwarded-For is believed: its last address is the browser's.
         #[serde(deserialize_with = "list")]
         trusted_proxies: Vec<IpNet> = Vec::new(),
-        /// Where the API is, and whom to trust there.
+        /// The URL of the API, and its trusted root.
         api: ConsoleApi = ConsoleApi::default(),
         /// The OpenID provider that people may sign in with; the API needs `[api.oidc]` for it.
         oidc: Option<ConsoleOidc> = None,

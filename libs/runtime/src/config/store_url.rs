@@ -1,7 +1,6 @@
-//! `store.url` as people write it: with the prefixes of other tools, passwords that nobody escaped, and options.
+//! Parses `store.url` leniently: prefixes of other tools, unescaped passwords, and options.
 //!
-//! What can be understood is honoured. Everything else is refused with a sentence of its own, because a URL that is half
-//! understood is another database.
+//! Everything else is refused with its own error text, because a partly understood URL might select another database.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! What a C4 is told to do from outside.
+//! Test controls of a C4.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -16,7 +16,7 @@ use crate::serve::{Dropped, Lost, Reply, Request, Service, empty, json};
 use crate::sync::read;
 
 /// Of a page of domains.
-const MOST_LISTED: usize = 1000;
+const MAX_LISTED: usize = 1000;
 
 impl Service for State {
     async fn answer(self: Arc<Self>, request: Request) -> Result<Reply, Dropped> {
@@ -76,7 +76,7 @@ fn list_domains(state: &State, request: &Request) -> Reply {
     }
     let query = request.uri().query().unwrap_or_default();
     let value = |key: &str| query.split('&').find_map(|pair| pair.strip_prefix(key)).unwrap_or_default();
-    let limit: usize = value("limit=").parse().unwrap_or(0).min(MOST_LISTED);
+    let limit: usize = value("limit=").parse().unwrap_or(0).min(MAX_LISTED);
     if limit == 0 {
         return message(StatusCode::BAD_REQUEST, "limit is missing or not a positive number");
     }

@@ -26,11 +26,11 @@ struct Entry {
     domain: C4Domain,
     /// The highest that an upload or removal had.
     revision: i64,
-    held: Option<Held>,
+    held: Option<HeldCertificate>,
 }
 
 #[derive(Clone)]
-struct Held {
+struct HeldCertificate {
     stored: Arc<StoredCertificate>,
     key: Arc<CertifiedKey>,
 }
@@ -146,7 +146,7 @@ impl State {
             {
                 return Outcome::KeyReused;
             }
-            entry.held = Some(Held { stored: Arc::new(stored), key });
+            entry.held = Some(HeldCertificate { stored: Arc::new(stored), key });
             Outcome::Done
         })
     }

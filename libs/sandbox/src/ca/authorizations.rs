@@ -18,7 +18,7 @@ use crate::serve::{Reply, json};
 use crate::sync::lock;
 
 /// As long as Let's Encrypt's.
-const VALID_FOR: std::time::Duration = std::time::Duration::from_hours(30 * 24);
+const VALIDITY: std::time::Duration = std::time::Duration::from_hours(30 * 24);
 
 pub(super) struct Authorization {
     pub(super) id: u64,
@@ -127,7 +127,7 @@ impl Authorization {
             match result {
                 Ok(()) => {
                     *progress =
-                        Progress { step: Step::Valid { validated: now }, expires: after(now, VALID_FOR) }
+                        Progress { step: Step::Valid { validated: now }, expires: after(now, VALIDITY) }
                 }
                 Err(problem) => progress.step = Step::Invalid(problem),
             }

@@ -1,4 +1,4 @@
-//! What a CA is told to do from outside: faults, limits, lifetimes, windows. The rest of the CA asks here.
+//! Test controls of a CA: faults, limits, lifetimes, windows. The rest of the CA reads them here.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::ari::RenewalWindow;
-use super::limits::{Asked, Limits};
+use super::limits::{Limits, OrderRequest};
 use super::problem::Problem;
 use super::state::State;
 use super::{CaRefusal, Endpoint, Nonsense, RevokedCertificate, ValidationResult};
@@ -109,7 +109,7 @@ impl CaControl {
     pub fn wait_for_order(&self, domain: &str) -> Duration {
         let names = [domain.to_ascii_lowercase()];
         let account = self.0.accounts.newest();
-        self.0.ledger.wait(&Asked { account, names: &names, is_replacement: false })
+        self.0.ledger.wait(&OrderRequest { account, names: &names, is_replacement: false })
     }
 
     /// How many new orders the newest account may place now; none without a limit.

@@ -1,4 +1,4 @@
-//! The CA's revocation list (RFC 5280 section 5), over plain http as CAs serve it: anew for each request.
+//! The CA's revocation list (RFC 5280 section 5), over plain http as CAs serve it: created for each request.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::serve::{Dropped, Reply, Request, Server, Service, empty, reply};
 use crate::sync::lock;
 
 /// Real lists count for days.
-const CURRENT_FOR: Duration = Duration::from_hours(7 * 24);
+const CRL_VALIDITY: Duration = Duration::from_hours(7 * 24);
 
 /// A certificate on the list.
 #[derive(Clone)]
@@ -59,7 +59,7 @@ impl List {
         });
         let list = CertificateRevocationListParams {
             this_update: date_time_ymd(1970, 1, 1) + since_epoch(now),
-            next_update: date_time_ymd(1970, 1, 1) + since_epoch(after(now, CURRENT_FOR)),
+            next_update: date_time_ymd(1970, 1, 1) + since_epoch(after(now, CRL_VALIDITY)),
             crl_number: SerialNumber::from(self.numbers.fetch_add(1, Ordering::Relaxed)),
             issuing_distribution_point: None,
             revoked_certs: revoked.collect(),

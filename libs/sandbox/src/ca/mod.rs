@@ -1,9 +1,8 @@
 //! An ACME CA (RFC 8555, HTTP-01 only, ES256 only) with renewal information (RFC 9773) and profiles.
 //!
-//! What it checks, it checks for real: nonces, signatures, CSRs, and by default the challenge too. What a CA may do
-//! wrong, it does when told to, and it enforces a real CA's limits when told to, so that a test can show that they are
-//! kept. Why not Pebble: it deadlocks with many orders in flight and cannot be told to lose an answer; conformance is
-//! shown against Pebble all the same.
+//! Its checks are real: nonces, signatures, CSRs, and by default the challenge too. On request it makes the mistakes of
+//! real CAs and enforces a real CA's limits, so that a test can show that they are kept. Why not Pebble: it deadlocks
+//! with many orders in flight and cannot be told to lose an answer; conformance is shown against Pebble all the same.
 
 mod accounts;
 mod admin;

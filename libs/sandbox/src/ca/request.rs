@@ -1,4 +1,4 @@
-//! A request that is authentic: its JWS verified, its nonce redeemed, its URL the one that was asked.
+//! An authenticated request: its JWS verified, its nonce redeemed, its URL checked.
 
 use std::sync::Arc;
 

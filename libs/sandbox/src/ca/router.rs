@@ -17,7 +17,7 @@ use super::{
 use crate::serve::{Dropped, Lost, Reply, Request, Service, body_of, empty, reply, text};
 
 const REPLAY_NONCE: HeaderName = HeaderName::from_static("replay-nonce");
-const DOWN_FOR: Duration = Duration::from_secs(5);
+const DOWNTIME: Duration = Duration::from_secs(5);
 const HUGE_BODY_BYTES: usize = 32 * 1024 * 1024;
 
 enum Resource<'a> {
@@ -101,7 +101,7 @@ impl Service for State {
         if self.knobs.is_down() {
             let detail = "the service is down for maintenance";
             let problem = Problem::new("serverInternal", StatusCode::SERVICE_UNAVAILABLE, detail);
-            return Ok(problem.retry_after(DOWN_FOR).to_reply());
+            return Ok(problem.retry_after(DOWNTIME).to_reply());
         }
         let mut reply = match answer(&self, &request).await {
             Ok(Some(reply)) => reply,

@@ -1,4 +1,4 @@
-//! What the CA knows. Everything is found by id; nothing is ever searched through.
+//! The CA's state. Everything is found by id, without searching.
 
 use std::collections::HashMap;
 use std::hash::Hash;

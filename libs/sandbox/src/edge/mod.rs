@@ -1,5 +1,5 @@
-//! The CDN's edge: forwards challenges to whoever answers them, and terminates TLS with what was uploaded to C4. Edges
-//! differ in nothing but what they are told: to lag behind, to serve nothing, to be down.
+//! The CDN's edge: forwards challenges to the responder, and terminates TLS with the certificates uploaded to C4. Edges
+//! differ only by their test controls: lagging behind, serving nothing, being down.
 
 mod forward;
 mod probe;

@@ -1,4 +1,4 @@
-//! What the provider signs with, and what it publishes of it.
+//! The provider's signing keys, and their published parts.
 
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;

@@ -1,5 +1,5 @@
-//! An OpenID provider (OpenID Connect Core 1.0, authorization code flow with PKCE) that signs in whoever it is told to at
-//! once, without asking, and whose ID tokens can be wrong in every way that a client must notice.
+//! An OpenID provider (OpenID Connect Core 1.0, authorization code flow with PKCE) that signs in a configured person at
+//! once, without asking, and whose ID tokens can have every error that a client must notice.
 
 mod control;
 mod http_api;
