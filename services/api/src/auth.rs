@@ -1,4 +1,4 @@
-//! Who calls: a program with a token, a person with a session, or a program with a client certificate.
+//! Authenticates callers: a program with a token, a person with a session, or a program with a client certificate.
 //!
 //! Tokens, of programs and of sessions, are 256 random bits, stored as their SHA-256 and looked up by it. A hash that is
 //! looked up needs no slow function: there is nothing to guess in 256 random bits. A client certificate was checked in
@@ -30,7 +30,7 @@ pub const TOKEN_PREFIX: &str = "slm_";
 /// What every token of a session begins with.
 const SESSION_PREFIX: &str = "sls_";
 /// A use is noted at most this often per token or session.
-const NOTE_EVERY: SignedDuration = SignedDuration::from_mins(1);
+const NOTE_INTERVAL: SignedDuration = SignedDuration::from_mins(1);
 
 /// A new token's text.
 pub fn new_token(entropy: &dyn Entropy) -> Zeroizing<String> {
@@ -70,7 +70,7 @@ impl Principal {
         Self { actor: format!("user:{}", session.user), roles: session.roles, session: Some(session) }
     }
 
-    /// As the audit log names who sent this request.
+    /// The audit log's name for the caller of this request.
     pub(crate) fn caller<T>(&self, request: &Request<T>, call: &'static str) -> Caller {
         let request_id = request.metadata().get("x-request-id").and_then(|value| value.to_str().ok());
         Caller {
@@ -94,7 +94,7 @@ impl Principal {
     }
 }
 
-/// Knows who calls.
+/// Authenticates requests.
 #[derive(Clone)]
 pub(crate) struct Authenticator {
     store: Arc<Store>,
@@ -133,7 +133,7 @@ impl Authenticator {
         })
     }
 
-    /// Who sent the request, if they may do that.
+    /// The caller of the request, if it has the right.
     pub(crate) async fn authorize<T>(
         &self,
         request: &Request<T>,
@@ -144,7 +144,7 @@ impl Authenticator {
         Ok(principal)
     }
 
-    /// Who sent the request, as admission found out, or as it is found out now. Tokens that are good for nothing are in
+    /// The caller of the request, as found by admission, or as looked up now. Tokens that are good for nothing are in
     /// the log, at a bounded rate, with where they came from.
     pub(crate) async fn principal<T>(&self, request: &Request<T>) -> Result<Principal, Status> {
         if let Some(principal) = request.extensions().get::<Principal>() {
@@ -236,7 +236,7 @@ impl Authenticator {
 
     /// The session after a use of it.
     fn used(&self, mut session: SessionRecord, now: Timestamp) -> SessionRecord {
-        if now.duration_since(session.used_at) >= NOTE_EVERY {
+        if now.duration_since(session.used_at) >= NOTE_INTERVAL {
             session.used_at = now;
             self.note(Use::Session(session.hash, now));
         }
@@ -260,7 +260,7 @@ impl Authenticator {
 
     fn note_token(&self, name: &str, now: Timestamp) {
         let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_news = noted.get(name).is_none_or(|last| now.duration_since(*last) >= NOTE_EVERY);
+        let is_news = noted.get(name).is_none_or(|last| now.duration_since(*last) >= NOTE_INTERVAL);
         if is_news {
             noted.insert(name.to_owned(), now);
             self.note(Use::Token(TokenUse { name: name.to_owned(), at: now }));

@@ -29,7 +29,7 @@ const TOGETHER: usize = 250;
 /// Transactions at once of one stream.
 const AT_ONCE: usize = 4;
 /// Of a name that is no name, so much comes back.
-const MOST_ECHO: usize = 300;
+const MAX_ECHO: usize = 300;
 
 pub(crate) type BatchStream = Pin<Box<dyn Stream<Item = Result<v1::BatchAddDomainsResponse, Status>> + Send>>;
 
@@ -144,7 +144,7 @@ fn answer(sent: &str, outcome: Result<v1::BatchAdded, Status>) -> v1::BatchAddDo
         }),
     };
     v1::BatchAddDomainsResponse {
-        name: sent[..sent.floor_char_boundary(MOST_ECHO)].to_owned(),
+        name: sent[..sent.floor_char_boundary(MAX_ECHO)].to_owned(),
         result: Some(outcome),
     }
 }

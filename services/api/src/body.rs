@@ -16,7 +16,7 @@ use crate::error::{error, overloaded};
 use crate::guard::too_large;
 
 /// A request's one message arrives whole by then, or not at all.
-const MESSAGE_WITHIN: Duration = Duration::from_secs(10);
+const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What bounds a body.
 pub(crate) enum Bound {
@@ -40,7 +40,7 @@ impl Metered {
 
     pub(crate) fn new(inner: Body, bound: Bound) -> Self {
         let deadline = match bound {
-            Bound::Message { .. } => Some(Box::pin(sleep_until(Instant::now() + MESSAGE_WITHIN))),
+            Bound::Message { .. } => Some(Box::pin(sleep_until(Instant::now() + MESSAGE_TIMEOUT))),
             Bound::Conversation { .. } => None,
         };
         Self { inner, bound, received: 0, deadline }
@@ -93,7 +93,8 @@ impl HttpBody for Metered {
 }
 
 fn too_slow() -> Status {
-    let sentence = format!("the request did not arrive within {} s: send it again", MESSAGE_WITHIN.as_secs());
+    let sentence =
+        format!("the request did not arrive within {} s: send it again", MESSAGE_TIMEOUT.as_secs());
     error(Code::DeadlineExceeded, "REQUEST_TOO_SLOW", sentence)
 }
 

@@ -16,7 +16,7 @@ use tonic::{Code, Request, Status};
 use crate::error::{error, from_store, overloaded};
 use crate::service::{DomainsService, name};
 
-/// Checks at once in one process: each waits for somebody else's servers.
+/// Concurrent checks in one process: each waits for outside servers.
 const AT_ONCE: usize = 32;
 const STEPS: [&str; 4] = ["c4", "dns", "caa", "challenge_path"];
 

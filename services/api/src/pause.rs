@@ -1,4 +1,4 @@
-//! The brake: an admin pauses requests to the CAs or to C4, and lifts that.
+//! The brake: an admin pauses requests to the CAs or to C4, and lifts the pause.
 
 use audit::Caller;
 use domain::{Action, Outbound, Pause, one_line};

@@ -1,4 +1,4 @@
-//! The service `sslmanager.v1.Domains`: checks who calls and what they sent, then calls a command or reads.
+//! The service `sslmanager.v1.Domains`: checks the caller and the request, then runs a command or reads.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use crate::paste::Paste;
 use crate::summary;
 use crate::watch::{ChangeStream, WatchFilter, Watcher};
 
-const MOST_PAGE: u32 = 1000;
+const MAX_PAGE: u32 = 1000;
 
 pub(crate) struct DomainsService {
     pub(crate) context: Context,
@@ -49,10 +49,10 @@ pub(crate) fn name(text: &str) -> Result<DomainName, Status> {
 pub(crate) fn page_size(asked: i32, default: u32) -> Result<u32, Status> {
     match u32::try_from(asked) {
         Ok(0) => Ok(default),
-        Ok(size) if size <= MOST_PAGE => Ok(size),
+        Ok(size) if size <= MAX_PAGE => Ok(size),
         _ => Err(invalid(
             "PAGE_SIZE_INVALID",
-            format!("page_size must be 1 to {MOST_PAGE}, or 0 for {default}"),
+            format!("page_size must be 1 to {MAX_PAGE}, or 0 for {default}"),
         )),
     }
 }

@@ -1,5 +1,5 @@
-//! What the database says of a token, a user or a session counts only with its MAC. A row without one, or with one that
-//! does not fit, was not written by SSL Manager: it counts as absent, with a line in the log and a metric.
+//! A row of a token, a user or a session counts only with its MAC. A row without one, or with a wrong one, was not
+//! written by SSL Manager: it counts as absent, with a line in the log and a metric.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::error::{error, from_seal};
 use crate::limiter::Limiter;
 
 /// A row is told of at most this often.
-const TELL_EVERY: SignedDuration = SignedDuration::from_mins(1);
+const LOG_INTERVAL: SignedDuration = SignedDuration::from_mins(1);
 
 fn of_token(token: &TokenRecord) -> Statement {
     let ends = token.expires_at.map(|at| at.as_microsecond().to_be_bytes());
@@ -96,7 +96,7 @@ impl Believer {
             keys: context.require_sealing_keys()?,
             clock: context.clock.clone(),
             provider_roles: provider.and_then(|oidc| Roles::of(oidc.roles.iter().map(|of| of.role))),
-            told: Arc::new(Limiter::new(1, TELL_EVERY)),
+            told: Arc::new(Limiter::new(1, LOG_INTERVAL)),
         })
     }
 

@@ -1,4 +1,4 @@
-//! What of the list is shown. The address bar holds all of it, so that a copied address shows the same.
+//! Filter and order of the list. The address contains all of it, so that a copied address shows the same list.
 
 use domain::{MAX_LABELS, customer_ref_of, parse_label};
 use jiff::Timestamp;

@@ -1,4 +1,4 @@
-//! What every page has around its content: title, navigation, who is signed in, the clock.
+//! The frame of every page: title, navigation, the signed-in person, the clock.
 
 use axum::extract::FromRequestParts;
 use axum::response::Response;

@@ -1,5 +1,5 @@
-//! A row of the list. The same template serves the list and the live events, so a row looks the same however it came;
-//! what depends on the viewer's role is not in it.
+//! A row of the list. The same template serves the list and the live events, so a row always looks the same; it has no
+//! content that depends on the viewer's role.
 
 use askama::Template;
 use jiff::Timestamp;

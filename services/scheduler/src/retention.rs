@@ -1,9 +1,9 @@
-//! What is not kept for ever: the keys of domains that were deleted, and rows that say nothing any more.
+//! Deletes data that is not kept for ever: the keys of deleted domains, and outdated rows.
 //!
 //! `retention.deleted_keys_days` after a delete the sealed keys of all certificates of that name are destroyed; the
-//! certificates stay, and who puts the name on the list again later gets a new one. A name that is put on the list before
-//! keeps them: whether it is still deleted is asked in the transaction that destroys. Orders need no such sweep, for an
-//! order that ends gives its key up at once, and a delete ends it.
+//! certificates stay, and a name that is added again later gets a new one. A name that is added again before that keeps
+//! them: the transaction that destroys checks whether the name is still deleted. Orders need no such sweep: an order
+//! that ends deletes its key at once, and a delete ends it.
 
 use domain::{DomainName, HistoryEntry, HistoryKind};
 use jiff::tz::TimeZone;

@@ -24,7 +24,7 @@ use crate::memory;
 use crate::passwords::{self, Passwords};
 use crate::signals::{Hangups, StopSignals};
 
-const ASK_STORE_EVERY: Duration = Duration::from_secs(1);
+const STORE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Why the process cannot start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -263,7 +263,7 @@ async fn store_is_there(context: &Context) -> Result<bool, RoleError> {
             Err(_) => {}
         }
         tokio::select! {
-            () = tokio::time::sleep(ASK_STORE_EVERY) => {}
+            () = tokio::time::sleep(STORE_CHECK_INTERVAL) => {}
             () = context.stop.soft().cancelled() => return Ok(false),
         }
     }

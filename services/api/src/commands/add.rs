@@ -63,7 +63,7 @@ impl Commands {
         let known: HashMap<DomainName, Domain> = known.map(|domain| (domain.name.clone(), domain)).collect();
         let mut missing = BTreeSet::new();
         let mut never_here = Vec::new();
-        // Everybody writes in the order of the names, or two batches could wait for each other.
+        // All writers use the order of the names, or two batches could wait for each other.
         for (name, addition) in wanted {
             match known.get(name) {
                 Some(listed) if listed.deleted_at.is_none() => {

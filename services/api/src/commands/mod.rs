@@ -73,7 +73,7 @@ pub struct Commands {
     pub pre_expiry: PreExpiry,
 }
 
-/// What a transaction is about: the row as it was read, if there was one, and who changes it.
+/// The subject of a transaction: the row as it was read, if there was one, and the actor.
 struct Step<'a> {
     tx: Tx,
     before: Option<Domain>,

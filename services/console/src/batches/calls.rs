@@ -1,4 +1,4 @@
-//! What a batch asks of the API. A trait, so that a test can have the API fail.
+//! The API calls of a batch. A trait, so that a test can make the API fail.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ pub(crate) trait Calls: Send + Sync + 'static {
     fn delete(&self, name: String, remove_from_c4: bool) -> BoxFuture<'_, Result<(), Status>>;
 }
 
-/// The calls of the person who started it.
+/// The calls, made as the person who started it.
 pub(crate) struct AsPerson(pub(crate) Domains);
 
 impl Calls for AsPerson {

@@ -1,7 +1,7 @@
 //! Adding: one name with what a preflight finds, or many.
 //!
-//! Adding orders by itself, at once if nothing stands in the way and else once that is gone: the API knows no adding
-//! without. So there is one button, and its label says which of the two will happen.
+//! Adding always orders, at once if all checks pass and otherwise once they do: the API cannot add without ordering. So
+//! there is one button, and its label says which of the two will happen.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use domain::Action;
 use http::StatusCode;
 use proto::v1;
 
-use crate::batches::{Batch, Failure, Plan, What};
+use crate::batches::{Batch, BatchKind, FailedLine, Plan};
 use crate::form::{Form, query};
 use crate::lines::{Line, Lines, Rubbish};
 use crate::page::Frame;
@@ -161,15 +161,15 @@ pub(crate) async fn send(frame: Frame, body: Body) -> Result<Response, Problem> 
     }
 }
 
-/// Keeps a list until somebody has seen what is in it.
+/// Keeps a list until the user has confirmed it.
 fn many(frame: &Frame, lines: Lines) -> Result<Arc<Batch>, Problem> {
-    let failure = |rubbish: Rubbish| Failure {
+    let failure = |rubbish: Rubbish| FailedLine {
         line: rubbish.line,
         reason: rubbish.error.reason().to_owned(),
         sentence: sentence(&rubbish.error.to_string()),
     };
     let plan = Plan {
-        what: What::Add,
+        what: BatchKind::Add,
         names: lines.names,
         failures: lines.rubbish.into_iter().map(failure).collect(),
         repeated: lines.repeated,

@@ -1,4 +1,4 @@
-//! What a person on duty looks at first. Every bar has its number beside it, and leads to its list.
+//! The overview for a person on duty. Every bar has its number beside it, and links to its list.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;

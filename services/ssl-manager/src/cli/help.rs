@@ -155,7 +155,7 @@ mod tests {
             let help = leaf.render_long_help().to_string();
             assert!(help.contains("Example:\n"), "{path}: {help}");
             assert!(
-                !help.contains("overrules them") && !help.contains("SSL_MANAGER_ENDPOINT"),
+                !help.contains("overrides it") && !help.contains("SSL_MANAGER_ENDPOINT"),
                 "{path}: {help}"
             );
         }

@@ -9,7 +9,7 @@ use super::connect::Client;
 use super::pause::{pauses, told};
 use super::show::{pairs, who};
 use crate::cli::Output;
-use crate::dispatch::Failure;
+use crate::dispatch::CommandError;
 use crate::output::{print, print_json, time};
 use crate::terminal::{Cell, Look};
 use crate::times::Times;
@@ -17,7 +17,7 @@ use crate::times::Times;
 /// The API counts no further.
 const MAX_OVERDUE: u64 = 10_000;
 
-pub(crate) async fn summary(client: &mut Client, output: Output) -> Result<(), Failure> {
+pub(crate) async fn summary(client: &mut Client, output: Output) -> Result<(), CommandError> {
     let told = answer(client.get_summary(Request::new(v1::GetSummaryRequest {})).await)?;
     let shown = json!({
         "statuses": statuses(&told.statuses),
@@ -46,7 +46,7 @@ fn summary_text(told: &v1::GetSummaryResponse, times: &Times, look: Look) -> Str
     facts(rows.into_iter().chain(paused(&told.pauses, times)), look)
 }
 
-pub(crate) async fn overview(client: &mut Client, output: Output) -> Result<(), Failure> {
+pub(crate) async fn overview(client: &mut Client, output: Output) -> Result<(), CommandError> {
     let told = answer(client.get_overview(Request::new(v1::GetOverviewRequest {})).await)?;
     match output {
         Output::Json => print_json(&overview_json(&told)),

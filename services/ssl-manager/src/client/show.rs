@@ -5,14 +5,14 @@ use domain::sentence::{Medium, NamedZone, Reader};
 use proto::{from_timestamp, v1};
 
 use crate::cli::Output;
-use crate::dispatch::Failure;
+use crate::dispatch::CommandError;
 use crate::output::{domain_json, print, print_json};
 use crate::terminal::{Cell, Look, grid, wrap};
 use crate::times::Times;
 
 const INDENT: &str = "  ";
 
-pub(super) fn print_domain(output: Output, domain: &v1::Domain) -> Result<(), Failure> {
+pub(super) fn print_domain(output: Output, domain: &v1::Domain) -> Result<(), CommandError> {
     match output {
         Output::Json => print_json(&domain_json(domain)),
         _ => print(text(domain, &Times::here(), Look::of_stdout())),

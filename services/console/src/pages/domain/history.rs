@@ -1,4 +1,4 @@
-//! What happened to a domain, newest first, with what is going on now before it.
+//! The history of a domain, newest first, after its present activity.
 
 use askama::Template;
 use domain::DomainName;

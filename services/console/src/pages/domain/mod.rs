@@ -1,5 +1,5 @@
-//! The pages of one domain: what is known of it, and everything that can be done to it. Each action has a page of its own,
-//! and each page checks the role of who opens it and of who sends it.
+//! The pages of one domain: its state, and all actions on it. Each action has its own page, and the role is checked
+//! when it is opened and when its form is sent.
 
 mod act;
 mod certificates;

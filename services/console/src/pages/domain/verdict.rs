@@ -1,4 +1,4 @@
-//! Where a domain stands, in a card: what, who must act, since when, what still serves, when it goes on.
+//! The verdict card of a domain: its state, who must act, since when, what still serves, and the next attempt.
 
 use jiff::Timestamp;
 use proto::v1;
@@ -122,7 +122,7 @@ fn labels(domain: &v1::Domain) -> Vec<FiledUnder> {
     filed.collect()
 }
 
-/// What staff is told, where somebody else than the customer must act, and the message for the customer.
+/// The text for staff, if a party other than the customer must act, and the message for the customer.
 fn letters(domain: &v1::Domain, zone: &Zone, now: Timestamp) -> Vec<Letter> {
     let (situation, zone) = (proto::situation(domain), zone.named_zone());
     let mut letters = Vec::new();
