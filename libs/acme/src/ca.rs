@@ -53,7 +53,7 @@ pub struct CaOptions {
     pub name: String,
     /// Its directory, https.
     pub directory_url: String,
-    /// Whom it may write to, as `mailto:` URLs.
+    /// Contact addresses of the account, as `mailto:` URLs.
     pub contact: Vec<String>,
     /// Profile to order; none is its default.
     pub profile: Option<String>,

@@ -21,7 +21,7 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Whoever runs a command on the store itself, by the name that the system gives them.
+    /// The user who runs a command on the store, by their system name.
     pub fn at_the_machine(call: &'static str) -> Self {
         let user = std::env::var("USER").unwrap_or_default();
         let user = if user.is_empty() { "unknown" } else { &user };

@@ -193,7 +193,7 @@ pub async fn a_committed_event_is_handled_once(store: Arc<Store>, bus: Arc<dyn B
     running.stop().await;
 }
 
-/// An event of a transaction that did not commit is nobody's.
+/// An event of a transaction that did not commit is not delivered.
 pub async fn what_was_rolled_back_is_never_seen(store: Arc<Store>, bus: Arc<dyn Bus>, rig: Arc<dyn Rig>) {
     let running = run(&bus);
     let handler = Scripted::new(|_, _| Outcome::Done);
@@ -323,7 +323,7 @@ pub async fn queues_do_not_wait_for_each_other(store: Arc<Store>, bus: Arc<dyn B
     running.stop().await;
 }
 
-/// Every listener hears a broadcast; nobody listening is fine.
+/// Every listener hears a broadcast; no listener is fine.
 pub async fn a_broadcast_reaches_every_listener(store: Arc<Store>, bus: Arc<dyn Bus>, rig: Arc<dyn Rig>) {
     let (mut first, mut second) = (bus.listen(), bus.listen());
     let running = run(&bus);

@@ -44,7 +44,7 @@ pub struct RoleOf {
     pub role: Role,
 }
 
-/// Whom the provider vouches for.
+/// The person whom the provider signed in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vouched {
     /// By the name claim.
@@ -112,7 +112,7 @@ impl IdTokens {
         Self { provider, settings, clock }
     }
 
-    /// Whom the token is about.
+    /// The person of the token.
     pub async fn verify(&self, token: &str, nonce: &str) -> Result<Vouched, VerifyError> {
         if nonce.is_empty() || nonce.len() > MAX_NONCE_BYTES {
             return Err(Refusal::NoNonce.into());

@@ -158,7 +158,8 @@ impl Rehearsal {
     }
 }
 
-/// Behind a redirect the address is withheld: whoever sends redirects would otherwise read the names of our network.
+/// Behind a redirect the address is withheld: otherwise the sender of the redirect could learn addresses of our
+/// network.
 fn no_route(none: &NoRoute, target: &Target) -> FetchError {
     FetchError::Site(match none {
         NoRoute::NoAddress => "the name has no address (no A or AAAA record)".to_owned(),

@@ -44,7 +44,7 @@ pub(crate) type Reply = http::Response<Full<Bytes>>;
 pub(crate) enum Lost {
     /// It is never processed.
     Request,
-    /// What was asked for is done, and nobody is told.
+    /// The request is processed, and not answered.
     Answer,
 }
 

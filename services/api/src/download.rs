@@ -1,4 +1,4 @@
-//! `DownloadCertificate`: the active certificate, and for whom it is meant its private key.
+//! `DownloadCertificate`: the active certificate and, for authorised callers, its private key.
 //!
 //! A key is sent as PEM or as a PFX; both need the role and a reason, and are one line in the history and one in the
 //! audit log, which are written before the key is sent; a setting can forbid it for all roles. Key, password and PFX
@@ -130,7 +130,7 @@ impl DomainsService {
         Ok(key)
     }
 
-    /// That the key leaves, to whom, and why.
+    /// The history's line about the download: by whom, and why.
     async fn record(&self, certificate: &Certificate, by: &Caller, message: String) -> Result<(), Status> {
         let now = self.context.clock.now();
         let line = by.line(now, certificate.name.as_str(), audit::OK, &message);

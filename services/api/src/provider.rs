@@ -39,7 +39,7 @@ pub(crate) fn id_tokens(context: &Context) -> Result<Option<IdTokens>, RoleError
 }
 
 impl SessionsService {
-    /// A new session of whom the ID token is about; with its token.
+    /// A new session for the person of the ID token, with its token.
     pub(crate) async fn begin_vouched(
         &self,
         asked: &SignInWithIdTokenRequest,

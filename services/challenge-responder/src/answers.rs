@@ -281,7 +281,7 @@ pub(crate) mod tests {
         assert!(asked.elapsed() >= READ_TIMEOUT, "what is not known is waited for");
     }
 
-    /// The store hangs, and every place in it is taken by questions that nobody stored.
+    /// The store hangs, and all its slots are in use by queries for unknown tokens.
     #[tokio::test(start_paused = true)]
     async fn a_flood_starves_no_live_token() {
         let (store, clock, answers, host) = setup();

@@ -95,7 +95,7 @@ pub(crate) enum Outcome {
     Failed { reason: String, sentence: String },
 }
 
-/// What somebody wants done with many names.
+/// A plan for many names.
 pub(crate) struct Plan {
     pub(crate) what: BatchKind,
     pub(crate) names: Vec<Line>,

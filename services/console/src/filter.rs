@@ -61,7 +61,7 @@ pub(crate) struct Filter {
     pub(crate) days_from: Option<u16>,
     pub(crate) days_to: Option<u16>,
     pub(crate) blocked: bool,
-    /// Only what visitors see a warning of soon unless somebody acts.
+    /// Only domains at risk: visitors will see a warning soon unless a person acts.
     pub(crate) at_risk: bool,
     /// Only domains of the customer with this reference; empty for all.
     pub(crate) customer: String,

@@ -37,7 +37,7 @@ static BYTES: LazyLock<Arc<Shares<String>>> = LazyLock::new(|| Shares::new(BUDGE
 pub(crate) struct Form(Vec<(String, Zeroizing<String>)>);
 
 impl Form {
-    /// Reads a form of somebody who is signed in.
+    /// Reads a form of a signed-in person.
     pub(crate) async fn of(person: &Person, body: Body) -> Result<Self, Problem> {
         Self::of_person(person, body, MAX_BYTES).await
     }
@@ -62,7 +62,7 @@ impl Form {
         Ok(form)
     }
 
-    /// Reads a form of somebody who is not signed in yet.
+    /// Reads a form before the sign-in.
     pub(crate) async fn of_stranger(strangers: &Strangers, body: Body) -> Result<Self, Problem> {
         let _share = strangers.body()?;
         let limits =

@@ -163,7 +163,7 @@ async fn watch_the_api(app: App) {
     let Process { health, stop, .. } = &app.process;
     health.expect("api-connection");
     loop {
-        // Nobody's token: that it is refused shows that the API is there.
+        // An invalid token: its refusal shows that the API answers.
         let answer = app.api.sessions(None).resolve(proto::v1::ResolveRequest {}).await;
         match answer {
             Err(status) if problem::Problem::from(status.clone()).is_away() => {

@@ -15,7 +15,7 @@ use crate::session::{self, Person, cookie};
 use crate::words::{self, Done};
 use crate::zone::Zone;
 
-/// The frame of a page for somebody who is signed in.
+/// The frame of a page for a signed-in person.
 pub(crate) struct Frame {
     pub(crate) app: App,
     pub(crate) person: Person,
@@ -136,7 +136,7 @@ impl Frame {
     }
 }
 
-/// Whom people ask who cannot go on, as the settings say.
+/// The configured contact for users who need help.
 #[derive(Clone, Copy)]
 pub(crate) struct Contact<'a>(pub(crate) &'a str);
 

@@ -98,7 +98,7 @@ pub(crate) struct Row {
     pub(crate) badge: Badge,
     /// When it ends, where it is at risk; empty where it is not.
     pub(crate) risk: String,
-    /// Who must act; empty where nobody must.
+    /// Who must act; empty if no action is needed.
     pub(crate) actor: &'static str,
     /// What is being done or waited for.
     pub(crate) doing: String,

@@ -77,7 +77,7 @@ impl Strangers {
         Browser { address, is_shared: contains(&self.shared_sources, address) }
     }
 
-    /// Room for one form of somebody who is not signed in.
+    /// A slot for one form before the sign-in.
     pub(crate) fn body(&self) -> Result<Share<Source>, Problem> {
         let (source, is_shared) = here();
         let share = self.bodies.take_one(&source, is_shared);

@@ -246,6 +246,8 @@ async fn the_overview_says_who_must_act_and_what_ends() {
         "figure emergency zero",
         "DNS does not point to the CDN",
         "1 domain ends in 98 days or later",
+        "Days left as a table",
+        ">98+</a></th><td class=\"count\">1</td>",
         "No limit is known.",
         "Last midnight",
         "/?from=0&amp;days=1&amp;order=expires",

@@ -63,7 +63,7 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
     Ok(())
 }
 
-/// The sweeps; for [`run`], and for whoever drives them by hand.
+/// The sweeps, for [`run`] and for tests.
 pub struct Scheduler {
     context: Context,
     daily: DailyRecheck,

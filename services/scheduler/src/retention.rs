@@ -16,7 +16,7 @@ const ACTOR: &str = "scheduler";
 const NAMES: u32 = 100;
 /// Rows per statement.
 const ROWS: u32 = 5_000;
-/// A bucket whose time has come is full again. It stays a while longer: clocks differ, and it is in nobody's way.
+/// A bucket whose time has come is full again. It stays a while longer, because clocks differ.
 const BUCKETS_STAY: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Longer than any CA takes to give one of a limit back.
 const RESERVATIONS_STAY: SignedDuration = SignedDuration::from_hours(366 * 24);

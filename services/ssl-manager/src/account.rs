@@ -1,8 +1,8 @@
 //! `account list | rollover | export | import`: our accounts at CAs; works on the store directly, and asks the CA itself.
 //!
-//! Rules. A key that the CA is to know is sealed and stored before it hears of it; a key that leaves is in the audit log
-//! before its bytes are in the file; a key that comes in is stored only if the CA knows the account by it. Issuers that run
-//! meanwhile find out from the CA that their key is an old one, and look the account up again.
+//! Rules. A new key is sealed and stored before it is sent to the CA; an export is in the audit log before the key is
+//! written to the file; an imported key is stored only if the CA knows the account by it. Running issuers learn from
+//! the CA that their key is outdated, and load the account again.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;

@@ -1,14 +1,14 @@
 //! `keys rotate`: wraps every data key under the first line of the sealing-key file, while everything runs.
 //!
-//! Rules. No private key is opened, only the data key in front of it. A sealed key is replaced only if it is still as it
-//! was read, so that nothing that others write meanwhile is lost. Tables are walked by id, a page at a time, and no
-//! transaction is open while keys are wrapped. It may end anywhere and be begun again: a sealed key says itself under
-//! which line it is, so there is no list of what is done.
+//! Rules. No private key is opened, only the data key in front of it. A sealed key is replaced only if it is still as
+//! it was read, so that no concurrent write is lost. Tables are walked by id, a page at a time, and no transaction is
+//! open while keys are wrapped. It may be interrupted and repeated: a sealed key names its line, so no progress has to
+//! be stored.
 //!
 //! Then tokens, users and sessions are signed anew ([`signatures`]).
 //!
-//! Why several walks: a key that was sealed before a process was restarted may be stored behind us. Done is what a whole
-//! walk found nothing to do in; if even the last one did, some process still seals under an older line.
+//! Why several walks: a key sealed by a process before its restart may be stored behind the walk. It is done when a
+//! whole walk finds nothing to do; if even the last walk does, a process still seals under an older line.
 
 mod signatures;
 

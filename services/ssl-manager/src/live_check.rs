@@ -1,4 +1,4 @@
-//! `config check --live`: whether what the settings name is there, and fits: what `/readyz` of `all` would say of it, without a
+//! `config check --live`: runs the checks of `/readyz` of `all` against the configured database and broker, without a
 //! process. It changes nothing.
 
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! `restore check | accept`: what C4 holds beside what is in a database that was put back from a backup. Works on the store
-//! directly. `check` sends nothing and changes nothing.
+//! `restore check | accept`: compares C4 with a database that was restored from a backup. Works on the store directly.
+//! `check` sends nothing and changes nothing.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

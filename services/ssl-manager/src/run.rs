@@ -1,7 +1,7 @@
 //! Wiring: opens the store and the bus that the settings name, binds every socket, then starts the roles.
 //!
-//! Everything that can be wrong with the surroundings is found before the first role starts. A role that ends by
-//! itself takes the process down; a signal stops all of them in order.
+//! All errors of the environment are found before the first role starts. A role that ends by itself takes the process
+//! down; a signal stops all of them in order.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

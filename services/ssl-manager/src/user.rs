@@ -1,5 +1,5 @@
-//! `user create | list | password | remove`: people who sign in to the console; works on the store directly, so that the
-//! first person needs nobody.
+//! `user create | list | password | remove`: users of the console; works on the store directly, so that the first user
+//! can be created.
 
 use std::path::{Path, PathBuf};
 
@@ -78,7 +78,7 @@ pub(crate) async fn run(command: &UserCommand, config: &Config, output: Output) 
         UserCommand::Password { name, .. } => {
             let keys = sealing_keys_for_command(config)?;
             let mut user = store.user(name).await?.ok_or_else(|| unknown(name))?;
-            // Or a row that somebody else wrote would be signed here.
+            // Otherwise a foreign row would be signed here.
             api::signed::check_user(&keys, &user).await.map_err(|error| not_ours(name, &error))?;
             user.password_hash = hash;
             api::signed::sign_user(&keys, &mut user).await.map_err(|error| cannot_sign(&error))?;

@@ -9,8 +9,8 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 
 use super::{NamedZone, Situation};
-use crate::dns::listed;
-use crate::{DomainName, Found, Pause, Reason, RecordKind, Trust, Who};
+use crate::dns::{MAX_NAMED, and_more, listed};
+use crate::{CaaFound, DomainName, Found, Pause, Reason, RecordKind, Trust, Who};
 
 const SWITCH_ON: &str = "To switch on HTTPS for";
 /// The same where it is on.
@@ -71,10 +71,7 @@ impl Reason {
             }
             Self::WrongAaaa { found, ours } => wrong_aaaa(name, found, ours),
             Self::PortMissing { missing } => port_missing(name, missing),
-            Self::CaaForbids { at, found, wanted } => format!(
-                "The CAA records of {at} do not allow our certificate authority to issue for {name} ({found}). Please add: \
-                 {at}. CAA 0 issue \"{wanted}\"; keep the others."
-            ),
+            Self::CaaForbids { at, found, wanted } => caa_forbids(name, at, found, wanted),
             Self::DnssecBroken { zone } => format!(
                 "The DNSSEC signatures of {zone} are broken, so no certificate authority may issue for {name}. Please have \
                  them fixed by the operator of {zone}, or remove its DS record at the registrar."
@@ -114,7 +111,7 @@ impl Reason {
             }
             Self::CdnCaaForbids { at, found, wanted } => format!(
                 "The CAA records of {at}, which {name} leads to, do not allow our certificate authority to issue ({found}). \
-                 The CDN operator must add: {at}. CAA 0 issue \"{wanted}\"; keep the others."
+                 The CDN operator must add: {at}. CAA 0 issue \"{wanted}\". Keep the others."
             ),
             Self::ChallengeFailedAtEdge { problem, detail } => failed_at_edge(name, problem, detail),
             Self::ChallengeUnreachableElsewhere { detail } => unreachable_elsewhere(name, detail),
@@ -350,6 +347,25 @@ fn unreachable_elsewhere(name: &DomainName, detail: &str) -> String {
          from others. The CDN operator must serve that path from every edge, to every country and network. The certificate \
          authority reported: {detail}"
     )
+}
+
+fn caa_forbids(name: &DomainName, at: &str, found: &CaaFound, wanted: &str) -> String {
+    let now = match found.allowed() {
+        Some((allowed, 0)) if allowed.is_empty() => {
+            format!("CAA records at {at} allow no certificate authority to issue for {name}.")
+        }
+        Some((allowed, more)) => {
+            let count = allowed.len() + more as usize;
+            let only = and_more(allowed.into_iter().take(MAX_NAMED).map(str::to_owned), count);
+            format!("CAA records at {at} allow only {only} to issue for {name}.")
+        }
+        None => {
+            format!(
+                "CAA records at {at} do not allow our certificate authority to issue for {name} ({found})."
+            )
+        }
+    };
+    format!("{now} Please add: {at}. CAA 0 issue \"{wanted}\". Keep the others.")
 }
 
 fn dns_broken(name: &DomainName, zone: &str, nameservers: &str) -> String {

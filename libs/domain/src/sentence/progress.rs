@@ -44,7 +44,7 @@ impl Situation {
             ("", limit) => format!(" Limit: {limit}."),
             (issuer, limit) => format!(" Limit: {limit}, at {issuer}."),
         };
-        format!("DNS is right now. {waits}{which}")
+        format!("DNS is right. {waits}{which}")
     }
 
     /// The sentence of the activity.

@@ -373,7 +373,7 @@ section! {
         name: String = String::new(),
         /// Its directory; https.
         directory_url: String = String::new(),
-        /// Whom the CA may write to, as `mailto:` URLs.
+        /// Contact addresses of the account, as `mailto:` URLs.
         #[serde(deserialize_with = "list")]
         contact: Vec<String> = Vec::new(),
         /// Which of its profiles to order; empty is its default.

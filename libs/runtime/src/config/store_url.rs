@@ -79,7 +79,7 @@ fn without_scheme(url: &str) -> String {
 fn sqlite(rest: &str) -> Result<StorePlace, String> {
     let (path, options) = rest.split_once('?').unwrap_or((rest, ""));
     for (option, value) in pairs(options) {
-        // A new file is made, and nobody else's cache is shared, whatever is written.
+        // A new file is created, and no cache is shared, whatever the URL says.
         if !matches!((option, value), ("mode", "rwc") | ("cache", "private")) {
             return Err(format!("has the option {option:?}, which SQLite does not take here: leave it out"));
         }

@@ -64,7 +64,7 @@ impl C4Control {
         self.0.certificate(&lower(name))
     }
 
-    /// Loses the certificate of a domain, as if somebody else had removed it.
+    /// Loses the certificate of a domain, as if it had been removed by hand.
     pub fn remove_certificate(&self, name: &str) {
         self.0.lose_certificate(&lower(name));
     }

@@ -35,7 +35,7 @@ struct Progress {
 
 enum Step {
     Pending,
-    /// The client responded; `running` while somebody is validating.
+    /// The client responded; `running` during the validation.
     Processing {
         running: bool,
     },
@@ -101,7 +101,7 @@ impl Authorization {
         self.status(state) == AuthorizationStatus::Valid
     }
 
-    /// Takes up the validation, unless it is over or somebody is at it.
+    /// Starts the validation, unless it is over or running.
     fn start(&self) -> bool {
         let mut progress = lock(&self.state);
         let free = matches!(progress.step, Step::Pending | Step::Processing { running: false });
@@ -193,7 +193,7 @@ pub(super) fn for_order(
     names.iter().map(|name| for_name(state, account, name, expires)).collect()
 }
 
-/// A valid one is used again, except for a name whose validation is steered: whoever steers wants to see it happen.
+/// A valid one is reused, except for a name whose validation is controlled by a test, which expects it to happen.
 fn for_name(state: &State, account: &Account, name: &str, expires: Timestamp) -> Arc<Authorization> {
     let may_reuse =
         state.reuse_authorizations && matches!(state.knobs.validation_of(name), ValidationResult::Real);

@@ -58,7 +58,7 @@ struct Addresses {
 
 enum Presence {
     Up(Servers),
-    /// Sockets that do not listen: connections are refused, and nobody else is given the ports.
+    /// Sockets that do not listen: connections are refused, and the ports stay reserved.
     Down {
         _held: Vec<TcpSocket>,
     },
@@ -152,7 +152,7 @@ impl Edge {
     }
 }
 
-/// None where the system does not let go of the port at once; then it is held by nobody.
+/// None if the system does not release the port at once; then it is not reserved.
 fn hold(address: SocketAddr) -> Option<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.ok()?;
     socket.set_reuseaddr(true).ok()?;

@@ -73,7 +73,7 @@ fn keys(state: &State) -> Reply {
     json(StatusCode::OK, &json!({ "keys": [state.key().jwk()] }))
 }
 
-/// Signs in whoever it is told to, and sends the browser back at once.
+/// Signs in the configured person, and sends the browser back at once.
 fn authorize(state: &State, request: &Request) -> Reply {
     let asked = pairs(request.uri().query().unwrap_or_default().as_bytes());
     let text_of = |key: &str| asked.get(key).cloned().unwrap_or_default();

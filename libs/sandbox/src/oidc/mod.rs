@@ -60,7 +60,7 @@ pub struct OidcPerson {
 }
 
 impl OidcPerson {
-    /// Somebody with a verified address, in these groups.
+    /// A person with a verified address, in these groups.
     pub fn new(email: &str, groups: &[&str]) -> Self {
         Self { subject: format!("subject-of-{email}"), claims: Map::new() }
             .with("email", email)
@@ -129,9 +129,9 @@ pub enum ProviderTrouble {
     Down,
     /// Takes requests and never answers.
     Silent,
-    /// Sends everybody elsewhere.
+    /// Redirects all requests elsewhere.
     Redirect,
-    /// Answers with more than anybody should read.
+    /// Answers with a huge body.
     Endless,
     /// Answers with something that is no JSON.
     Nonsense,

@@ -12,7 +12,7 @@ use store::{DomainView, Entry, Tx};
 use super::labels::MAX_TOLD;
 use super::{CommandError, Commands, Step};
 
-/// A name to put on the list, and whom it belongs to.
+/// A name to put on the list, and its owner.
 #[derive(Clone, Debug)]
 pub struct Addition {
     /// The name.

@@ -45,8 +45,8 @@ pub(crate) struct SignInProvider {
     /// What the button says.
     pub(crate) label: String,
     exchanges: Semaphore,
-    /// Of the cookie. From the client's secret, so that any copy takes back whom another sent; a public client has
-    /// none, and only the copy that started a sign-in can complete it.
+    /// Of the cookie. Derived from the client's secret, so that any copy can complete a sign-in that another one
+    /// started; a public client has none, and only the copy that started a sign-in can complete it.
     cookie_key: hmac::Key,
 }
 

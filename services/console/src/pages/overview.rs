@@ -220,7 +220,7 @@ fn health(frame: &Frame, overview: &v1::GetOverviewResponse) -> Vec<Part> {
     ]
 }
 
-/// How many wait for each, of those for whom any does.
+/// The number of domains that wait for each party, without zeros.
 fn whos(reasons: &[v1::ReasonCount]) -> Vec<Counted> {
     let mut counts = BTreeMap::<&str, u64>::new();
     for reason in reasons {

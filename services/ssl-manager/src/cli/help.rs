@@ -1,5 +1,4 @@
-//! What `--help` adds to the words beside the commands: an example for each, and the options of every command told once,
-//! by `ssl-manager --help`.
+//! Additions to `--help`: an example for each command; the global options are shown once, by `ssl-manager --help`.
 
 use clap::{Arg, Command, CommandFactory};
 

@@ -1,7 +1,7 @@
 //! `domain add`: one name shows its domain; several go over one stream, each with an answer of its own.
 //!
-//! However the stream ends, by Ctrl-C or because the server went away, what was answered by then is told. Adding the same
-//! names again is safe: those that are there are told as present.
+//! If the stream ends early, by Ctrl-C or because the server stopped, the results up to then are printed. Adding the
+//! same names again is safe: existing ones are reported as present.
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};

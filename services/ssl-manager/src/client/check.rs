@@ -1,4 +1,4 @@
-//! `domain check`: what stands in the way of a certificate, step by step.
+//! `domain check`: the checks before an order, one by one.
 
 use proto::v1;
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ pub(crate) async fn run(client: &mut Client, name: &str, output: Output) -> Resu
     }
 }
 
-/// First what follows, then the steps, then the message for whoever must act.
+/// First the result, then the checks, then the message for the party that must act.
 fn text(checked: &v1::CheckDomainResponse, look: Look) -> String {
     let verdict = if checked.ready {
         "All checks pass: an order would be placed now."

@@ -41,8 +41,8 @@ impl Interceptor for Bearer {
     }
 }
 
-/// Connects. Errors: `USAGE` if the endpoint is no URL that can be used; `UNAVAILABLE` with the cause if nobody answers
-/// there, or not as an API does.
+/// Connects. Errors: `USAGE` if the endpoint is no URL that can be used; `UNAVAILABLE` with the cause if no server
+/// answers there, or not as an API does.
 pub(crate) async fn connect(global: &Global) -> Result<Client, CommandError> {
     let url = checked(&global.endpoint)?;
     let endpoint = Endpoint::from_shared(url.to_owned())

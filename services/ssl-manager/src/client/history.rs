@@ -1,4 +1,4 @@
-//! `domain history`: what happened to a name, newest first.
+//! `domain history`: the history of a name, newest first.
 
 use domain::printable;
 use proto::{from_timestamp, v1};

@@ -101,7 +101,7 @@ impl Printer {
     }
 }
 
-/// What stands in the way, or else what is being done.
+/// The reason, or else the activity.
 fn why(domain: &v1::Domain) -> String {
     match &domain.reason {
         Some(reason) => reason.code.clone(),

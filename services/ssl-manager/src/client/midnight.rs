@@ -1,4 +1,4 @@
-//! `midnight`: what the daily recheck asked, and what came out.
+//! `midnight`: the domains that the daily recheck checked, and their outcomes.
 
 use domain::MidnightOutcome;
 use domain::sentence::NamedZone;

@@ -1,4 +1,5 @@
-//! A domain: first what its status means and what follows, then its facts, and the message for whoever must act.
+//! A domain: first the meaning of its status and the next step, then its facts, and the message for the party that must
+//! act.
 
 use domain::printable;
 use domain::sentence::{Medium, NamedZone, Reader};
@@ -84,7 +85,7 @@ pub(super) fn pairs(rows: &[Vec<Cell>], look: Look) -> String {
     shown.trim_start_matches('\n').to_owned()
 }
 
-/// The sentence for whoever must act, and the records to set.
+/// The sentence for the party that must act, and the records to set.
 pub(super) fn message(reason: &v1::Reason, look: Look) -> String {
     let mut lines = vec![match reason.who.as_str() {
         "us" | "" => "What is going on:".to_owned(),

@@ -1,4 +1,4 @@
-//! `domain watch`: a line per change that names what changed, until Ctrl-C.
+//! `domain watch`: a line per change, until Ctrl-C.
 
 use domain::printable;
 use std::collections::HashMap;
