@@ -88,7 +88,7 @@ impl Limit {
     }
 }
 
-/// What a CA allows; none where it has no such limit.
+/// The limits of a CA; none where it has no such limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     /// New orders of one account.
@@ -205,7 +205,7 @@ pub enum Exempt {
     Replacement,
 }
 
-/// What is to be spent and reserved.
+/// The amounts to spend and reserve.
 #[derive(Clone, Copy, Debug)]
 pub struct Purchase<'a> {
     /// By which order. What it has reserved already does not stand in its way.

@@ -78,7 +78,7 @@ pub struct Ca {
     gate: Option<Arc<dyn Gate>>,
 }
 
-/// What we read of a directory ourselves (RFC 8555 section 7.1.1).
+/// The members of a directory that we read ourselves (RFC 8555 section 7.1.1).
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Directory {
@@ -198,7 +198,7 @@ impl Ca {
         parse_directory(&self.directory_body().await?)
     }
 
-    /// What CAA records must name for it to issue, as its directory says (RFC 8555 section 7.1.1).
+    /// The CA's names in CAA records, from its directory (RFC 8555 section 7.1.1).
     pub async fn caa_identities(&self) -> Result<Vec<String>, AcmeError> {
         Ok(self.directory().await?.meta.caa_identities)
     }

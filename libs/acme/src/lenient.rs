@@ -117,7 +117,7 @@ fn challenge(url: &str, members: &Map<String, Value>) -> Value {
     })
 }
 
-/// What is missing or unknown is not guessed at; instant-acme will say that it cannot read it.
+/// Missing and unknown values are not guessed; instant-acme reports that it cannot read them.
 fn status(word: Option<&str>) -> Value {
     word.map(|word| word.trim().to_ascii_lowercase()).into()
 }

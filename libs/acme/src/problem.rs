@@ -56,7 +56,7 @@ pub enum Asked {
     Challenge,
 }
 
-/// What a problem means.
+/// The meaning of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meaning {
     /// The CA has trouble of its own; only the CA can fix it.
@@ -147,7 +147,7 @@ impl Problem {
         }
     }
 
-    /// What it means as the answer to that request.
+    /// Its meaning as the answer to that request.
     pub fn meaning(&self, asked: Asked) -> Meaning {
         match self.kind.as_str() {
             "badNonce" | "serverInternal" => Meaning::CasTrouble,

@@ -23,7 +23,7 @@ const DEFAULT_QUERY_INTERVAL: Duration = Duration::from_hours(6);
 /// Minimum time between two queries about one certificate, whatever the CA suggests.
 const MIN_QUERY_INTERVAL: Duration = Duration::from_mins(10);
 
-/// What a CA suggests.
+/// A CA's suggestion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Suggestion {
     /// When to renew.

@@ -35,7 +35,7 @@ pub trait OrderJournal: Send + Sync + 'static {
 pub(crate) struct Transport {
     pub(crate) ca: Arc<Ca>,
     pub(crate) journal: Option<Arc<dyn OrderJournal>>,
-    /// What the last answer asked us to wait.
+    /// The wait that the last answer asked for.
     pub(crate) retry_after: Arc<Mutex<Option<Duration>>>,
 }
 

@@ -39,7 +39,7 @@ impl LimitKind {
     }
 }
 
-/// What an order waits for.
+/// The reason why an order waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wait {
     /// Until when.

@@ -16,7 +16,7 @@ pub struct Caller {
     pub peer: String,
     /// The call, such as `AddDomain`.
     pub call: &'static str,
-    /// What the caller named the request; empty if nothing.
+    /// The caller's id of the request; empty for none.
     pub request_id: String,
 }
 

@@ -34,13 +34,13 @@ use crate::link::Link;
 /// Broadcasts held for a slow listener before it misses some.
 const BROADCAST_CAPACITY: usize = 4096;
 
-/// What the bus needs to know.
+/// The options of the bus.
 pub struct RabbitMqOptions {
     /// `amqp://` or `amqps://`, with user, password and virtual host.
     pub url: String,
     /// One more root to trust, PEM.
     pub root_certificate_file: Option<PathBuf>,
-    /// What the process is called at the broker.
+    /// The name of the process at the broker.
     pub name: String,
     /// Whether this process publishes what stands in the messages table. A process that may only read does not.
     pub relay: bool,

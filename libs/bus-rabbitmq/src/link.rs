@@ -133,7 +133,7 @@ impl Link {
         trouble.insert(part.to_owned(), reason.to_owned()).as_deref() != Some(reason)
     }
 
-    /// What keeps parts from working.
+    /// The parts that are not connected, with reasons.
     pub(crate) fn trouble(&self) -> Option<String> {
         let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         let parts: Vec<String> = trouble.iter().map(|(part, reason)| format!("{part}: {reason}")).collect();
@@ -147,7 +147,7 @@ impl Link {
     }
 }
 
-/// What is wrong with it is not repeated: a URL holds a password.
+/// The URL is not repeated in the error, because it holds a password.
 fn parse(url: &str) -> Result<AMQPUri, BusError> {
     let mut uri: AMQPUri = url.parse().map_err(|_| {
         BusError::Setting("bus.url is not amqp(s)://USER:PASSWORD@HOST:PORT/VHOST".to_owned())

@@ -9,14 +9,14 @@ use crate::link::{LinkError, answer};
 
 /// The topic exchange of all events; the routing key is the event's kind.
 pub const EVENTS: &str = "ssl-manager.events";
-/// The exchange and the queue of what could not be handled.
+/// The exchange and the queue of messages that could not be handled.
 pub const DEAD: &str = "ssl-manager.dead";
-/// What begins the name of each listener's queue.
+/// Prefix of the name of each listener's queue.
 pub(crate) const BROADCAST: &str = "ssl-manager.broadcast.";
 
 /// How often a message may come back from consumers that died with it. RabbitMQ 4's default; 3.10 has none.
 const DELIVERY_LIMIT: i32 = 20;
-/// Looking at a dead message and putting it back counts as a delivery, too, and must not lose it.
+/// Inspecting a dead message and putting it back counts as a delivery, too, and must not lose it.
 const DEAD_LETTER_DELIVERY_LIMIT: i32 = 1_000_000;
 
 /// The name of a work queue.

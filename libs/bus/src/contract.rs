@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Bus, BusError, Handler, Outcome, Queue};
 
-/// What a test sees and does behind a bus.
+/// A test's access to the internals of a bus.
 #[async_trait]
 pub trait Rig: Send + Sync {
     /// How many messages wait to be handled (those in hand included), and how many were set aside.
@@ -180,7 +180,7 @@ impl Consuming {
     }
 }
 
-/// What was committed arrives, and is gone once it was handled.
+/// A committed event arrives, and is deleted once it was handled.
 pub async fn a_committed_event_is_handled_once(store: Arc<Store>, bus: Arc<dyn Bus>, rig: Arc<dyn Rig>) {
     let running = run(&bus);
     let handler = Scripted::new(|_, _| Outcome::Done);

@@ -35,7 +35,7 @@ pub struct Queue {
     pub prefetch: u16,
 }
 
-/// What became of a message.
+/// The result of handling a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Handled, or of no use any more. It is acknowledged.
@@ -52,7 +52,7 @@ pub enum Outcome {
     },
 }
 
-/// What a role does with a message. Must be idempotent.
+/// Handles a message. Must be idempotent.
 #[async_trait]
 pub trait Handler: Send + Sync + 'static {
     /// Handles one message; until it returns, the message is unacknowledged.
@@ -66,7 +66,7 @@ pub fn span(event: &Event, trace_parent: Option<&str>) -> tracing::Span {
     span
 }
 
-/// What can go wrong with a bus.
+/// Errors of a bus.
 #[derive(Debug, thiserror::Error)]
 pub enum BusError {
     /// The store behind it failed.
@@ -95,7 +95,7 @@ pub trait Bus: Send + Sync + 'static {
     /// because broadcasts are hints.
     fn listen(&self) -> broadcast::Receiver<Event>;
 
-    /// What keeps messages from moving now, in a sentence.
+    /// Why messages do not move now, as a sentence.
     fn trouble(&self) -> Option<String>;
 
     /// Moves broadcasts (and, over a broker, everything published) until `stop`. Every process runs one; what passes,

@@ -22,7 +22,7 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// Where C4 is and how to speak to it.
 #[derive(Clone)]
 pub struct C4Options {
-    /// What the paths of the contract are put under.
+    /// The base of the contract's paths.
     pub base_url: String,
     /// The bearer token.
     pub token: Zeroizing<String>,
@@ -36,7 +36,7 @@ impl fmt::Debug for C4Options {
     }
 }
 
-/// What C4 is to hold.
+/// An upload to C4.
 #[derive(Clone, Copy)]
 pub struct Upload<'a> {
     /// Our id of the certificate; the request's idempotency key.
@@ -156,7 +156,7 @@ impl C4Client {
         self.token.clone()
     }
 
-    /// What C4 has for a name; none if it does not know the name.
+    /// C4's state of a name; none if C4 does not know the name.
     pub async fn domain(&self, name: &DomainName) -> Result<Option<C4Domain>, C4Error> {
         let request = self.request(Method::GET, self.url(&[name.as_str()]));
         let answer = self.send("asking for the domain", name, request).await?;
@@ -246,7 +246,7 @@ impl C4Client {
         Ok(Answer { operation, status, retry_after, body })
     }
 
-    /// What an upload's or a removal's answer means.
+    /// Interprets the answer to an upload or a removal.
     fn accepted(&self, answer: &Answer, secrets: &[&str]) -> Result<(), C4Error> {
         let said = wire::said(&answer.body);
         match answer.status {

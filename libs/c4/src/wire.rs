@@ -15,7 +15,7 @@ const SHA256_HEX_BYTES: usize = 64;
 pub struct C4Domain {
     /// Ports that the CDN serves it on; 443 is the customer's HTTPS switch.
     pub ports: Vec<u16>,
-    /// What the customer's CNAME must lead to.
+    /// The target of the customer's CNAME.
     pub cname: String,
     /// The certificate it holds.
     pub certificate: Option<C4Certificate>,

@@ -22,10 +22,10 @@ use crate::{CouldNotAsk, Resolver, Targets};
 
 /// The flag of a property that an issuer must know.
 const CRITICAL: u8 = 0b1000_0000;
-/// What is said of wildcards (RFC 8659 section 4.3), reports (section 4.4) and mail (RFC 9495) restricts nothing here.
+/// Properties for wildcards (RFC 8659 section 4.3), reports (section 4.4) and mail (RFC 9495) do not restrict here.
 const OTHER_KNOWN_TAGS: [&str; 3] = ["issuewild", "iodef", "issuemail"];
 
-/// What CAA says.
+/// The result of the CAA check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Caa {
     /// The applicant may issue.
@@ -34,7 +34,7 @@ pub enum Caa {
     Forbids {
         /// The name whose records decided: the name, one above it, or where a CNAME record of these leads.
         at: String,
-        /// What stands there.
+        /// The records.
         found: CaaFound,
         /// That name is one of the CDN's: it is a target, above one, or where one of them leads.
         at_target: bool,
@@ -73,7 +73,7 @@ impl Resolver {
         Ok(Caa::Permits)
     }
 
-    /// What the records of this one name say, if it has any.
+    /// The result of the records of this one name, if it has any.
     async fn caa_at(
         &self,
         name: &Name,
@@ -136,7 +136,7 @@ fn data(record: &Record) -> Option<&[u8]> {
     }
 }
 
-/// What in a set keeps the applicant from issuing.
+/// The records of a set that forbid the applicant.
 fn objection<'a>(set: impl Iterator<Item = &'a [u8]>, applicant: &Applicant<'_>) -> Option<CaaFound> {
     let set: Vec<_> = set.map(Property::read).collect();
     if let Some(unknown) = set.iter().find(|property| property.must_be_known()) {

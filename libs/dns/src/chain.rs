@@ -16,7 +16,7 @@ pub(crate) struct Chain {
     passed: Vec<Name>,
 }
 
-/// What the name at the end of the chain turned out to be.
+/// The end of the chain.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Step {
     /// An alias: the chain is one name longer.
@@ -42,12 +42,12 @@ impl Chain {
         self.last_target().unwrap_or(&self.start)
     }
 
-    /// What the last CNAME record led to, if there was one.
+    /// The target of the last CNAME record, if there was one.
     pub(crate) fn last_target(&self) -> Option<&Name> {
         self.passed.last()
     }
 
-    /// What its CNAME records led to.
+    /// The targets of its CNAME records.
     pub(crate) fn passed(&self) -> impl Iterator<Item = &Name> {
         self.passed.iter()
     }

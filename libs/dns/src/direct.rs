@@ -18,7 +18,7 @@ use tokio::net::{TcpStream, UdpSocket};
 
 use crate::lookup::{Answer, AskError, code, could_not_ask, servfail};
 
-/// What fits into a datagram anywhere.
+/// Maximum datagram size that works everywhere.
 const MAX_DATAGRAM: u16 = 1232;
 /// Datagrams that are read for one question before it counts as unanswered.
 const MAX_DATAGRAMS: usize = 16;
@@ -43,7 +43,7 @@ pub(crate) struct Direct {
     first: AtomicUsize,
 }
 
-/// What a nameserver sent.
+/// The answer of a nameserver.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) code: ResponseCode,

@@ -5,7 +5,7 @@
 /// The CA that wants to issue, and its method (RFC 8659 section 4.2, RFC 8657).
 #[derive(Clone, Copy, Debug)]
 pub struct Applicant<'a> {
-    /// What the CA answers to, such as `letsencrypt.org`. If there is nothing, nothing can be judged, and CAA permits.
+    /// The CA's names, such as `letsencrypt.org`. If empty, nothing can be checked, and CAA permits.
     pub identities: &'a [String],
     /// How the name will be validated, such as `http-01` (RFC 8657 section 4).
     pub method: &'a str,

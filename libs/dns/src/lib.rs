@@ -70,7 +70,7 @@ pub enum Pointing {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
 pub struct CouldNotAsk {
-    /// What was asked and what happened.
+    /// The query and its error.
     pub detail: String,
     /// The question, where the nameserver answered that it cannot find out (SERVFAIL).
     pub failed: Option<Failed>,

@@ -37,7 +37,7 @@ pub enum EdgeError {
     /// Nothing that can be connected to.
     #[error("{address:?} is not host:port")]
     BadAddress {
-        /// What was configured.
+        /// The configured value.
         address: String,
     },
     /// TLS cannot be set up.
@@ -103,7 +103,7 @@ impl Edges {
         behind
     }
 
-    /// What an edge shows instead of the chain, and whether that is no answer.
+    /// What an edge serves instead of the chain, and whether it did not answer at all.
     async fn compare(&self, edge: &str, name: &DomainName, chain: &[String]) -> Option<(EdgeBehind, bool)> {
         let asked = tokio::time::timeout(self.within, ask::chain(edge, name, self.tls.clone()));
         let no_chain = match asked.await {

@@ -21,7 +21,7 @@ const MAX_CODE_BYTES: usize = 4096;
 /// Of the provider's own word for what went wrong, in the log.
 const MAX_ERROR_CHARACTERS: usize = 100;
 
-/// What is asked for at the provider.
+/// The settings of the flow.
 pub struct FlowSettings {
     /// Our name there.
     pub client_id: String,
@@ -29,11 +29,11 @@ pub struct FlowSettings {
     pub client_secret: Option<String>,
     /// Where the provider sends the browser back to.
     pub redirect_url: String,
-    /// What is asked for beside `openid`.
+    /// Scopes in addition to `openid`.
     pub scopes: Vec<String>,
 }
 
-/// What the browser keeps between leaving and coming back. No `Debug`: the verifier is secret.
+/// The pending sign-in, which the browser keeps. No `Debug`: the verifier is secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Pending {
     /// Comes back in the answer.
@@ -60,7 +60,7 @@ impl Pending {
         format!("{}.{}.{}", self.state, self.nonce, self.verifier)
     }
 
-    /// What [`Pending::to_text`] made; none if it is something else.
+    /// Parses the output of [`Pending::to_text`]; none for any other text.
     pub fn from_text(text: &str) -> Option<Self> {
         let mut parts = text.split('.').map(|part| {
             let is_random = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';

@@ -40,7 +40,7 @@ pub struct Settings {
 pub struct RoleOf {
     /// Among those of the roles claim.
     pub value: String,
-    /// What it stands for.
+    /// The role that it gives.
     pub role: Role,
 }
 
@@ -71,7 +71,7 @@ pub enum Refusal {
     /// The provider may have a new key since it was asked.
     #[error("it is signed with a key that the provider does not publish")]
     UnknownKey,
-    /// What the token says about itself.
+    /// The claims about the token.
     #[error("{0}")]
     Claims(&'static str),
     /// There is nothing to call the person by.
@@ -168,7 +168,7 @@ impl IdTokens {
         if is_for_us { Ok(()) } else { Err(Refusal::Claims("it is for another audience, too, or only")) }
     }
 
-    /// What the believed token says of the person.
+    /// The person of the validated token.
     fn vouched(&self, token: &Jws<'_>, issued: Timestamp) -> Result<Vouched, Refusal> {
         let subject = text(&token.claims, "sub").filter(|subject| !subject.is_empty());
         let subject = subject.ok_or(Refusal::Claims("it does not say whom it is about"))?.to_owned();

@@ -26,7 +26,7 @@ const NEEDED_PORTS: [u16; 2] = [80, 443];
 /// The one way in which we prove ownership, as CAA calls it (RFC 8657 section 4).
 const METHOD: &str = "http-01";
 
-/// What preflight says.
+/// The result of preflight.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict<T> {
     /// An order can succeed.
@@ -46,7 +46,7 @@ pub enum Verdict<T> {
 /// A question to DNS that was answered by SERVFAIL.
 #[derive(Debug, PartialEq, Eq)]
 pub struct DnsFails {
-    /// What was asked and what happened.
+    /// The query and its error.
     pub detail: String,
     failed: Failed,
 }
@@ -58,7 +58,7 @@ pub struct Found {
     pub dns: String,
 }
 
-/// What a rehearsal has to find.
+/// The probe that a rehearsal has to find.
 #[derive(Debug)]
 pub struct Probe {
     /// The last part of the path.

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use crate::fetch_error::FetchError;
 use crate::internet::{Checked, Reach};
 
-/// What to connect to.
+/// The target of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Route {
     first: Checked,
@@ -70,7 +70,7 @@ async fn connect(address: Checked, port: u16, within: Duration) -> Result<TcpStr
     }
 }
 
-/// What a host on the way or at the end said is the site's; that we have no network, no port or no right is ours.
+/// Errors reported by a host on the way or at the end are the site's; a missing network, port or right is ours.
 fn not_connected(address: SocketAddr, error: &Error) -> FetchError {
     match error.kind() {
         ErrorKind::ConnectionRefused => {

@@ -30,7 +30,7 @@ const REDIRECTS: [StatusCode; 4] = [
 ];
 const AGENT: &str = concat!("ssl-manager/", env!("CARGO_PKG_VERSION"), " (rehearsal)");
 
-/// What one request came to.
+/// The result of one request.
 pub(crate) enum Answer {
     Body(Bytes),
     Redirect(HeaderValue),

@@ -32,7 +32,7 @@ pub struct Options {
     pub http_port: u16,
     /// Whether loopback, private networks and whatever else is not of the internet may be connected to.
     pub allow_private_addresses: bool,
-    /// What is not connected to, whatever else is allowed.
+    /// Networks that are never connected to.
     pub refuse_addresses: Vec<IpNet>,
 }
 
@@ -42,19 +42,19 @@ impl Default for Options {
     }
 }
 
-/// What came of a rehearsal.
+/// The result of a rehearsal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rehearsed {
     /// The expected body came back.
     Right,
     /// A CA would not find what it expects.
     Wrong {
-        /// What happened, as a part of a sentence: `the answer was 404`. Bounded, and never any of the body.
+        /// The error, as a part of a sentence: `the answer was 404`. Bounded, and without any of the body.
         found: String,
     },
     /// Nothing is known.
     CouldNotAsk {
-        /// What was tried and what happened.
+        /// The step and its error.
         detail: String,
     },
 }

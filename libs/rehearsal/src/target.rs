@@ -1,4 +1,4 @@
-//! What to fetch next, and where redirects may lead.
+//! The next URL to fetch, and the rules for redirects.
 //!
 //! The rules are those of CAs: http and https, ports 80 and 443, host names only. A URL is parsed once, and the result
 //! is used for check, lookup, connection and request, so that no second parser can disagree.

@@ -22,25 +22,25 @@ const MAX_NAMED: usize = 3;
 /// A part of the process, and what is wrong with it.
 type Parts = BTreeMap<&'static str, Result<(), String>>;
 
-/// What a process works on.
+/// Store, bus and sealing keys of a process.
 #[derive(Clone)]
 pub struct Backends {
     /// The truth.
     pub store: Arc<Store>,
     /// The hints.
     pub bus: Arc<dyn Bus>,
-    /// What opens and seals private keys, in a process that does.
+    /// The sealing keys, in a process that uses them.
     pub sealing_keys: Option<Arc<SealingKeys>>,
     /// The roles of this process that use them.
     pub roles: Vec<RoleName>,
 }
 
-/// What was found.
+/// The result of the checks.
 #[derive(Debug, Default)]
 pub struct Findings {
-    /// What the process is of no use without.
+    /// Parts without which the process cannot work.
     pub counted: Parts,
-    /// What it can do without for a while.
+    /// Parts that it can do without for a while.
     pub told: Parts,
 }
 

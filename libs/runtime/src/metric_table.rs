@@ -50,7 +50,7 @@ enum Labels {
     Version,
     /// The names of `acme.issuers`.
     Issuer,
-    /// What can be paused: each target, and each of `acme.issuers`.
+    /// The possible pauses: each target, and each of `acme.issuers`.
     Pause,
     /// The reasons for which an attempt to get a certificate ends.
     Reason,
@@ -130,7 +130,7 @@ fn pauses(config: &Config) -> Vec<Vec<Label>> {
         .collect()
 }
 
-/// What these roles listen on.
+/// The ports of these roles.
 fn ports(roles: &[RoleName]) -> Vec<&'static str> {
     let port_of = |role: &RoleName| match role {
         RoleName::Api => Some(Listen::Api),

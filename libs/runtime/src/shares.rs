@@ -19,7 +19,7 @@ pub enum Full {
     Key,
 }
 
-/// What can be lent, in whatever unit.
+/// The capacity, in any unit.
 #[derive(Debug)]
 pub struct Shares<K> {
     total: usize,
@@ -92,7 +92,7 @@ impl<K: Clone + Eq + Hash> Shares<K> {
     }
 }
 
-/// What was lent; dropped, it is given back.
+/// A lent share; dropping it gives it back.
 #[derive(Debug)]
 pub struct Share<K: Clone + Eq + Hash> {
     shares: Arc<Shares<K>>,

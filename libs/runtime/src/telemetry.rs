@@ -63,7 +63,7 @@ impl TryFrom<String> for LogFormat {
     }
 }
 
-/// What was started. Ended last, so that what was traced until then is sent.
+/// The running telemetry. Ended last, so that all traces are sent.
 pub struct Telemetry {
     /// Renders the metrics.
     pub metrics: PrometheusHandle,

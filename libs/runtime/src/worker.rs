@@ -27,7 +27,7 @@ const MAX_CLAIMS: usize = 50;
 const CLAIM_RETRY_PAUSE: Duration = Duration::from_secs(1);
 const RELEASE_RETRY_PAUSE: Duration = Duration::from_secs(1);
 
-/// What a role does with work it owns: it ends the lease itself, with the step that records the result.
+/// A role's job on leased work: it ends the lease itself, with the step that records the result.
 #[async_trait]
 pub trait Job: Send + Sync + 'static {
     /// Does the work. Dropped half-way when the lease is lost or the process stops; must be resumable from the store.

@@ -39,7 +39,7 @@ pub(crate) type Request = http::Request<Bytes>;
 /// An answer.
 pub(crate) type Reply = http::Response<Full<Bytes>>;
 
-/// What gets lost on its way when a connection breaks.
+/// The part that is lost when a connection breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Lost {
     /// It is never processed.
@@ -48,7 +48,7 @@ pub(crate) enum Lost {
     Answer,
 }
 
-/// What is to be lost, and how often.
+/// The requested losses, and their number.
 #[derive(Debug)]
 pub(crate) struct Drops<K>(Mutex<HashMap<(K, Lost), u32>>);
 

@@ -28,7 +28,7 @@ pub struct SealingKeys {
     pub(crate) wrapping: Box<dyn KeyWrapping>,
 }
 
-/// What was sealed, open: wiped after use, and without `Debug`.
+/// An opened plain text: wiped after use, and without `Debug`.
 pub struct Opened(Zeroizing<Vec<u8>>);
 
 impl Deref for Opened {

@@ -12,7 +12,8 @@ use aws_lc_rs::constant_time;
 use crate::SealingKeys;
 use crate::wrapping::{KEY_ID_BYTES, KeyId, SealError};
 
-/// What is stated: a purpose and fields, each with its length before it, so that no two statements read alike.
+/// The authenticated text: a purpose and fields, each preceded by its length, so that no two statements have the same
+/// encoding.
 pub struct Statement(Vec<u8>);
 
 impl Statement {

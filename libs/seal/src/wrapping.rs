@@ -37,7 +37,7 @@ pub trait KeyWrapping: Send + Sync + 'static {
 pub struct Wrapped {
     /// The sealing key that it is under.
     pub key_id: KeyId,
-    /// What only that sealing key turns into the data key.
+    /// The wrapped data key, which only that sealing key unwraps.
     pub bytes: Vec<u8>,
 }
 

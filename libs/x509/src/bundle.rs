@@ -28,7 +28,7 @@ pub(crate) enum Shape {
     Pfx,
 }
 
-/// What was found. It may hold keys, so it has no `Debug`.
+/// The parsed content. It may hold keys, so it has no `Debug`.
 #[derive(Default)]
 pub(crate) struct Bundle {
     /// DER, in the order of the file. Not all of it can be parsed.
@@ -82,7 +82,7 @@ impl Bundle {
         self.has_encrypted_key || !self.keys.is_empty()
     }
 
-    /// What a block's label says counts where it is one of ours; otherwise its bytes do.
+    /// A known label of a block decides its kind; otherwise its bytes do.
     fn add_block(&mut self, block: &Block<'_>, opener: &mut Opener<'_>) -> Result<(), PastedError> {
         let kind = DerKind::of(&block.der);
         if let Some(kind) = FileKind::of_label(block.label()) {

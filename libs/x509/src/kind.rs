@@ -43,7 +43,7 @@ pub enum FileKind {
 }
 
 impl fmt::Display for FileKind {
-    /// What it is, and what to do.
+    /// The kind, and what to do.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::JavaKeyStore => {
@@ -123,7 +123,7 @@ impl FileKind {
     }
 }
 
-/// What DER is.
+/// The kind of a DER file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DerKind {
     Certificate,

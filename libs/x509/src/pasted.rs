@@ -47,7 +47,7 @@ pub struct Pasted {
     pub not_after: Timestamp,
     /// Whether browsers trust it now; if not, visitors see a warning.
     pub trust: Trust,
-    /// What is accepted but worth telling.
+    /// Warnings about accepted input.
     pub warnings: Vec<Warning>,
 }
 
@@ -67,7 +67,7 @@ pub struct PastedFiles<'a> {
     pub certificate: &'a [u8],
     /// The leaf's key, PEM or DER, or a PFX; empty where the certificate's file is a PFX. At most 64 KiB.
     pub private_key: &'a [u8],
-    /// What opens a PFX or an encrypted PKCS #8 key; empty if there is none.
+    /// The password of a PFX or an encrypted PKCS #8 key; empty if there is none.
     pub password: &'a str,
 }
 

@@ -29,7 +29,7 @@ impl fmt::Display for Field {
     }
 }
 
-/// What a password opens.
+/// A text that is encrypted with a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockedKind {
     /// A PKCS #12 file.
@@ -73,7 +73,7 @@ pub enum PastedError {
     Foreign {
         /// Where it was.
         field: Field,
-        /// What it is.
+        /// The kind of the file.
         kind: FileKind,
     },
     #[error("the file is a PFX (PKCS #12) with a password: give the password with it")]

@@ -33,7 +33,7 @@ pub(crate) enum PfxProblem {
     Locked(Locked),
 }
 
-/// What was in it.
+/// The content of a PFX.
 #[derive(Default)]
 pub(crate) struct Contents {
     /// DER, in the order of the file, which means nothing.

@@ -9,7 +9,7 @@ use runtime::Context;
 use seal::SealingKeys;
 
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// What is broken is told of at most this often.
+/// Minimum interval between two log lines about a broken chain.
 const LOG_INTERVAL: SignedDuration = SignedDuration::from_mins(1);
 
 /// Signs once, then until the stop.

@@ -25,9 +25,9 @@ use crate::error::{denied, from_store, retry, unauthenticated, unknown_client};
 use crate::limiter::Limiter;
 use crate::signed::Believer;
 
-/// What every token of a program begins with, so that a leaked one can be recognised.
+/// Prefix of every token of a program, so that a leaked one can be recognised.
 pub const TOKEN_PREFIX: &str = "slm_";
-/// What every token of a session begins with.
+/// Prefix of every token of a session.
 const SESSION_PREFIX: &str = "sls_";
 /// A use is noted at most this often per token or session.
 const NOTE_INTERVAL: SignedDuration = SignedDuration::from_mins(1);
@@ -48,7 +48,7 @@ fn random_token(prefix: &str, entropy: &dyn Entropy) -> Zeroizing<String> {
     Zeroizing::new(format!("{prefix}{}", BASE64_URL_SAFE_NO_PAD.encode(*bytes)))
 }
 
-/// What is stored of a token.
+/// The stored form of a token.
 pub fn hash_token(text: &str) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());

@@ -18,7 +18,7 @@ use crate::guard::too_large;
 /// A request's one message arrives whole by then, or not at all.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What bounds a body.
+/// The limits of a body.
 pub(crate) enum Bound {
     /// One message, each byte of it on the account of its principal; strangers' are few and short instead.
     Message { max_bytes: usize, bytes: Option<Share<String>> },

@@ -60,7 +60,7 @@ pub(crate) struct Checker {
 /// A CA, as far as CAA is concerned.
 struct Authority {
     ca: Ca,
-    /// What CAA records must name; empty is what its directory says.
+    /// The CA's names in CAA records; empty: those in its directory.
     identities: Vec<String>,
 }
 

@@ -1,5 +1,6 @@
-//! What a browser keeps of a sign-in that went well, so that its next attempts are counted apart from those of strangers
-//! (OWASP, "Slow down online guessing attacks with device cookies"). It says whose device it is, and opens nothing.
+//! The browser's proof of an earlier successful sign-in, so that its next attempts are counted separately from those of
+//! strangers (OWASP, "Slow down online guessing attacks with device cookies"). It says whose device it is, and opens
+//! nothing.
 
 use std::sync::Arc;
 

@@ -40,7 +40,7 @@ pub(crate) fn overloaded(after: Duration) -> Status {
     passing(Code::Unavailable, "OVERLOADED", "too much at once: wait a little, then try again", after)
 }
 
-/// What a call needs is away for now.
+/// A dependency of the call is away.
 fn away(reason: &str, sentence: &str, problem: &(dyn Error + 'static)) -> Status {
     tracing::warn!(error = problem, "request failed");
     passing(Code::Unavailable, reason, sentence, RETRY_DELAY)

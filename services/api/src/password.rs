@@ -41,7 +41,7 @@ pub enum PasswordError {
     Hash,
 }
 
-/// What is kept of a password.
+/// The stored form of a password.
 pub fn hash_password(password: &str, entropy: &dyn Entropy) -> Result<String, PasswordError> {
     if !(MIN_PASSWORD..=MAX_PASSWORD).contains(&password.len()) {
         return Err(PasswordError::Length);

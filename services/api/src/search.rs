@@ -12,7 +12,7 @@ const MAX_TERMS: usize = 100;
 const SHA256_DIGITS: usize = 64;
 const MIN_SERIAL_DIGITS: usize = 16;
 
-/// What is searched for; none for everything.
+/// The parsed search; none for everything.
 pub(crate) fn parse(text: &str) -> Result<Option<Search>, Status> {
     let too_long = |most: &str| Err(invalid("SEARCH_TOO_LONG", format!("search for at most {most}")));
     if text.len() > MAX_BYTES {

@@ -20,7 +20,7 @@ use crate::error::{error, from_store, invalid};
 use crate::labels::{wanted_customer, wanted_labels};
 use crate::lasts::Lasts;
 
-/// What a client gets.
+/// The stream that a client gets.
 pub(crate) type ChangeStream =
     Pin<Box<dyn Stream<Item = Result<v1::WatchDomainsResponse, Status>> + Send + 'static>>;
 

@@ -38,7 +38,7 @@ impl Challenges for Arc<Store> {
     }
 }
 
-/// What there is to answer.
+/// The answer to a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// This key authorization.
@@ -75,7 +75,7 @@ impl Answers {
         self.memory().forget(host);
     }
 
-    /// What to answer for exactly this host and token.
+    /// Returns the answer for exactly this host and token.
     pub(crate) async fn find(&self, host: &DomainName, token: &str) -> Answer {
         let asked_at = self.clock.now();
         let recalled = self.memory().recall(host, token, asked_at);

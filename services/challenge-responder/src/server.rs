@@ -27,7 +27,7 @@ use crate::request::{Hosts, token};
 const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
-/// What one connection may use.
+/// The limits of one connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) requests_per_connection: u32,

@@ -23,7 +23,7 @@ pub(crate) use run::run;
 const MAX_BATCHES: usize = 100;
 /// Of all that is kept together.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
-/// What a line costs beside its text.
+/// Memory of a line besides its text.
 const LINE_BYTES: usize = 64;
 const RETENTION: SignedDuration = SignedDuration::from_hours(1);
 /// Batches that run at once; others wait for their turn.
@@ -87,7 +87,7 @@ pub(crate) struct Figures {
     pub(crate) repeated: usize,
 }
 
-/// What became of a line.
+/// The result of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Done,
@@ -185,7 +185,7 @@ impl Batch {
         self.cancel.cancel();
     }
 
-    /// What was pasted, to be changed.
+    /// The pasted text, to be edited.
     pub(crate) fn text(&self) -> String {
         let state = self.state();
         let failures = state.failures.values().map(|failure| &failure.line);

@@ -13,7 +13,7 @@ const RETENTION: SignedDuration = SignedDuration::from_hours(1);
 /// A check that takes longer counts as failed.
 const MAX_RUNTIME: SignedDuration = SignedDuration::from_secs(30);
 
-/// What is known of a check.
+/// The state of a check.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Check {
     Running,
@@ -48,7 +48,7 @@ impl Checks {
         }
     }
 
-    /// What is known of a domain; none if nothing is, or it is too old.
+    /// The last check of a domain; none if there is none, or it is too old.
     pub(crate) fn find(&self, name: &str, now: Timestamp) -> Option<Checked> {
         let kept = self.kept();
         let (_, checked) = kept.iter().find(|(known, _)| known == name)?;

@@ -15,7 +15,7 @@ pub(crate) const WHO: [&str; 4] = ["customer", "cdn_operator", "ca", "us"];
 /// By what the list is ordered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Order {
-    /// What needs a person first, then expiry.
+    /// By urgency, then expiry.
     #[default]
     Attention,
     Name,

@@ -17,7 +17,7 @@ use crate::session::Person;
 use crate::strangers::{Strangers, busy};
 
 const MEGABYTE: usize = 1024 * 1024;
-/// What a person may send at once.
+/// Maximum bytes of a form of a signed-in person.
 const MAX_BYTES: usize = 256 * 1024;
 /// A list of names is long; of a certificate or key that is far too long the page says so beside its field.
 const MAX_LARGE_BYTES: usize = 12 * MEGABYTE;

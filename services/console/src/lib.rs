@@ -56,7 +56,7 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 const VIEWERS: usize = 2048;
 const VIEWERS_PER_PERSON: usize = 64;
 
-/// What every page works with. Cheap to clone.
+/// The shared state of all pages. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct App(Arc<Parts>);
 

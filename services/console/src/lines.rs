@@ -17,7 +17,7 @@ pub(crate) struct Line {
     pub(crate) text: String,
 }
 
-/// What is no name, and why.
+/// A line that is not a domain name, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Rubbish {
     pub(crate) line: Line,

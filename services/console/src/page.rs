@@ -87,7 +87,7 @@ impl Frame {
         words::emergencies(self.emergencies())
     }
 
-    /// What is paused, a sentence each.
+    /// The pauses, one sentence each.
     pub(crate) fn paused(&self) -> Vec<String> {
         let pauses = self.summary.as_ref().map(|summary| summary.pauses.as_slice());
         words::paused(pauses.unwrap_or_default(), &self.zone)
@@ -129,7 +129,7 @@ impl Frame {
         self.here.split('?').next() == Some(path)
     }
 
-    /// What was just done, if the address says so.
+    /// The message about the last action, if the address has one.
     pub(crate) fn done(&self) -> Option<Done> {
         let (_, text) = self.here.split_once('?')?;
         words::done(query(Some(text)).get("done")?)

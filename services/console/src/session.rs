@@ -70,7 +70,7 @@ impl Cookies {
         self.cookie_below("/sign-in", self.sign_in_name(), "", "SameSite=Lax; Max-Age=0")
     }
 
-    /// What is kept until the browser is closed.
+    /// The session cookie, kept until the browser is closed.
     pub(crate) fn passing(self, name: &str, value: &str) -> HeaderValue {
         self.cookie(name, value, "SameSite=Lax")
     }
@@ -137,7 +137,7 @@ impl Person {
         Err(Problem::not_yours(what, self.roles, &words::who_may(action)))
     }
 
-    /// What forms of this session carry.
+    /// The CSRF value for forms of this session.
     pub(crate) fn csrf(&self, app: &App) -> String {
         csrf::masked(&self.token, &*app.process.entropy)
     }

@@ -61,7 +61,7 @@ pub(crate) fn reason(code: &str) -> &str {
     ::domain::sentence::short_of(code).unwrap_or(code)
 }
 
-/// What is being done.
+/// The activity in words.
 pub(crate) fn activity(word: &str) -> &str {
     match word {
         "idle" => "Nothing to do",
@@ -90,7 +90,7 @@ pub(crate) fn status(domain: &v1::Domain, zone: &Zone, now: Timestamp) -> String
     }
 }
 
-/// What a newer API says, as far as it does.
+/// The text from a newer API, as far as it has one.
 fn newer(domain: &v1::Domain) -> String {
     match &domain.reason {
         Some(reason) => reason.message.clone(),
@@ -98,7 +98,7 @@ fn newer(domain: &v1::Domain) -> String {
     }
 }
 
-/// What is going on, in a few words for a row; who must act stands beside it.
+/// The activity or reason, in a few words for a row that names who must act.
 pub(crate) fn in_short(domain: &v1::Domain, zone: &Zone, now: Timestamp) -> String {
     match (proto::situation(domain), &domain.reason) {
         (Some(situation), _) => situation.in_short(&zone.reader(now)),
@@ -147,7 +147,7 @@ pub(crate) fn step(step: &str) -> &'static str {
     }
 }
 
-/// What follows from a preflight.
+/// The result of a preflight as a sentence.
 pub(crate) fn verdict(is_listed: bool, has_live: bool, is_ready: bool) -> &'static str {
     match (is_listed, has_live, is_ready) {
         (false, _, true) => "All checks pass: the certificate is ordered at once.",
@@ -330,7 +330,7 @@ pub(crate) fn waiting(waiting: u64, through: Option<&str>) -> String {
     }
 }
 
-/// What a figure of today was yesterday.
+/// Yesterday's value of a figure.
 pub(crate) fn yesterday(count: u64) -> String {
     format!("Yesterday {} (UTC)", number(count))
 }
@@ -343,7 +343,7 @@ pub(crate) fn health(domains: u64, trouble: &str) -> String {
     }
 }
 
-/// What is overdue, and since when.
+/// The overdue work, and its age.
 pub(crate) fn queue(overdue: u64, oldest: Option<&str>) -> String {
     match (overdue, oldest) {
         (0, _) | (_, None) => "Nothing is overdue".to_owned(),
@@ -364,7 +364,7 @@ pub(crate) fn midnight(midnight: Option<&v1::Midnight>, zone: &Zone) -> String {
     }
 }
 
-/// What is left until then, in a few words.
+/// The time left until then, in a few words.
 pub(crate) fn days_left(at: Timestamp, zone: &Zone, now: Timestamp) -> String {
     match (at > now, zone.days_left(at, now)) {
         (true, _) if hours(at, now) < 24 => format!("{} left", short_time(at, now)),

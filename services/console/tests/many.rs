@@ -56,7 +56,7 @@ async fn what_is_no_name_is_said_and_kept_in_the_box() {
     let browser = served.browser(Role::Support).await;
     for (text, said) in [
         ("*.example.com", "add each name by itself"),
-        ("# nothing", "Write at least one domain name"),
+        ("# nothing", "Enter at least one domain name"),
         ("<b>x", "a character that a domain name cannot have"),
     ] {
         let fields = [("names", text), ("action", "add")];

@@ -12,7 +12,7 @@ use store::StoreError;
 /// Sweeps after the one that found a pause lifted, in which waiting work is made due again.
 const RELEASE_SWEEPS: [u8; 2] = [3, 10];
 
-/// What was found when it was looked at last.
+/// The pauses found by the last sweep.
 #[derive(Default)]
 pub(crate) struct Pauses {
     standing: BTreeSet<(Outbound, String)>,

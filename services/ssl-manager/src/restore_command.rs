@@ -88,7 +88,7 @@ async fn check(
     report.verdict()
 }
 
-/// What was found.
+/// The differences.
 #[derive(Debug, Default)]
 struct Report {
     same: Vec<DomainName>,

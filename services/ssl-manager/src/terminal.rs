@@ -15,7 +15,7 @@ const PLAIN: u8 = 0;
 const GAP: usize = 2;
 const MIN_COLUMN: usize = 8;
 
-/// What stdout can show.
+/// The abilities of stdout.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Look {
     /// Columns; without end where there is no terminal.

@@ -27,12 +27,12 @@ pub fn shared_buckets(issuer: &str, limits: &Limits) -> Vec<SharedBucket> {
     new_orders.into_iter().collect()
 }
 
-/// What is left of a limit that all names share.
+/// The remainder of a limit that all names share.
 #[derive(Clone, Debug)]
 pub struct Left {
     /// Which limit, for people.
     pub what: &'static str,
-    /// What it allows.
+    /// Its capacity.
     pub capacity: u32,
     /// Orders that may be placed now.
     pub orders: u32,
@@ -40,7 +40,7 @@ pub struct Left {
     pub free_at: Option<Timestamp>,
 }
 
-/// What is left now of the limits of an issuer that all names share.
+/// The remaining limits of an issuer that all names share.
 pub async fn left(store: &Store, issuer: &AcmeIssuer, now: Timestamp) -> Result<Vec<Left>> {
     let mut found = Vec::new();
     for bucket in shared_buckets(&issuer.name, &limits(issuer)) {

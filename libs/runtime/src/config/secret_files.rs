@@ -49,7 +49,7 @@ impl Config {
     }
 }
 
-/// What is wrong with the mode of a file; nothing if it is not there, which others tell of.
+/// The error in the mode of a file; none if the file does not exist, which other checks report.
 fn open_to_others(path: &Path) -> Option<String> {
     text_file::open_to_others(path, &fs::metadata(path).ok()?)
 }

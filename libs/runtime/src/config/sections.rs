@@ -18,9 +18,9 @@ use crate::{LogFormat, Secret, SecretUrl};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// What remembers.
+    /// The database.
     pub store: StoreSettings,
-    /// What carries hints.
+    /// The message bus.
     pub bus: BusSettings,
     /// How private keys are sealed.
     pub keys: Keys,
@@ -50,7 +50,7 @@ pub struct Config {
     pub uploader: Uploader,
     /// When certificates are renewed.
     pub renewal: Renewal,
-    /// What is destroyed, and when.
+    /// The retention of data.
     pub retention: Retention,
     /// The scheduler role.
     pub scheduler: Scheduler,
@@ -200,7 +200,7 @@ section! {
     Console {
         /// Where the page is served.
         listen: SocketAddr = loopback(8080),
-        /// What the browser sees, as `https://HOST`; needed for OpenID Connect and behind a proxy.
+        /// The URL in the browser, as `https://HOST`; needed for OpenID Connect and behind a proxy.
         public_url: String = String::new(),
         /// The contact for users who need help, shown on every page: for example `ssl-help@example.net` or an https
         /// address.
@@ -230,10 +230,10 @@ section! {
         client_secret_file: PathBuf = PathBuf::new(),
         /// One more root to trust for it, PEM.
         root_certificate_file: PathBuf = PathBuf::new(),
-        /// What is asked for beside `openid`.
+        /// Scopes in addition to `openid`.
         #[serde(deserialize_with = "list")]
         scopes: Vec<String> = vec!["email".to_owned(), "profile".to_owned()],
-        /// What the button says.
+        /// The label of the button.
         label: String = "Sign in with OpenID".to_owned(),
     }
 }
@@ -310,7 +310,7 @@ section! {
         /// another one is told to the customer.
         #[serde(deserialize_with = "list")]
         addresses: Vec<IpNet> = Vec::new(),
-        /// What to tell the owner of an apex, which cannot have a CNAME, to set.
+        /// A and AAAA addresses for an apex, which cannot have a CNAME.
         #[serde(deserialize_with = "list")]
         apex_addresses: Vec<IpAddr> = Vec::new(),
         /// `host:port` of edges to verify after an upload; empty is off.
@@ -384,7 +384,7 @@ section! {
         eab_key_id: String = String::new(),
         /// Its HMAC key as the CA hands it out: base64url or standard base64, padded or not.
         eab_hmac_key_file: PathBuf = PathBuf::new(),
-        /// What CAA records must name; empty is what the directory says.
+        /// The CA's names in CAA records; empty: those in its directory.
         #[serde(deserialize_with = "list")]
         caa_identities: Vec<String> = Vec::new(),
         /// `auto`, `letsencrypt`, `letsencrypt-staging`, `none`, or numbers.

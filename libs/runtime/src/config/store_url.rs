@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::StoreSettings;
 
 const WRITE: &str = "write sqlite://PATH or postgres://USER:PASSWORD@HOST:5432/DATABASE";
-/// What the connection to PostgreSQL takes, with libpq's names.
+/// Supported options of a PostgreSQL connection, with libpq's names.
 const POSTGRES_OPTIONS: [&str; 13] = [
     "application_name",
     "dbname",
@@ -26,7 +26,7 @@ const POSTGRES_OPTIONS: [&str; 13] = [
 const HEX_DIGITS: &[u8; 16] = b"0123456789ABCDEF";
 const SSL_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
 
-/// What a store's URL names.
+/// The database of a store's URL.
 #[derive(Clone, PartialEq, Eq)]
 pub enum StorePlace {
     /// An SQLite file.
@@ -66,7 +66,7 @@ fn place(url: &str) -> Result<StorePlace, String> {
     }
 }
 
-/// What has no scheme may hold anything, so only a path is repeated.
+/// A text without a scheme may contain secrets, so only a path is repeated.
 fn without_scheme(url: &str) -> String {
     let is_path = !url.is_empty() && !url.contains(['@', '=', ':', '?']);
     match (is_path, url.contains('=')) {

@@ -114,7 +114,7 @@ impl AsyncWrite for Connection {
     }
 }
 
-/// What a role reads requests from.
+/// The stream of a connection, in clear or under TLS.
 pub struct Accepted(Transport);
 
 enum Transport {

@@ -48,7 +48,7 @@ struct OfSource {
     silent: BTreeSet<u64>,
 }
 
-/// What a connection shares with the gate.
+/// The state that a connection shares with the gate.
 #[derive(Default)]
 pub(super) struct Seat {
     pub(super) has_spoken: AtomicBool,

@@ -15,7 +15,7 @@ const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HEADER_BYTES: u32 = 64 * 1024;
 const MAX_STREAMS: u32 = 64;
 const KEEPALIVE: Duration = Duration::from_secs(30);
-/// What a client may send of one body, or of all bodies, before it is read.
+/// Flow-control window: the bytes of one body, or of all bodies, that a client may send before they are read.
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 256 * 1024;
 

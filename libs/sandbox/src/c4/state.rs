@@ -35,7 +35,7 @@ struct HeldCertificate {
     key: Arc<CertifiedKey>,
 }
 
-/// What happens to a domain's certificate.
+/// The result of a change to a domain's certificate.
 pub(super) enum Outcome {
     Done,
     UnknownDomain,

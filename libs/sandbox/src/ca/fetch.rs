@@ -30,7 +30,7 @@ pub(super) struct Fetcher<'a> {
     pub(super) connect_to: Option<SocketAddr>,
 }
 
-/// What to fetch next.
+/// The next URL to fetch.
 pub(super) struct Target {
     is_https: bool,
     name: String,
@@ -69,7 +69,7 @@ impl Target {
     }
 }
 
-/// What one request came to.
+/// The result of one request.
 enum Fetched {
     Body(Bytes),
     Redirect(String),

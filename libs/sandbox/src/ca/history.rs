@@ -25,7 +25,7 @@ pub struct PlacedOrder {
     pub before: OrderBefore,
 }
 
-/// What had become of an order when the next one for its name was placed.
+/// The state of an order when the next one for its name was placed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OrderBefore {
     /// There was none.

@@ -42,7 +42,7 @@ pub struct Limit {
     pub per: Duration,
 }
 
-/// What a CA enforces; a limit that is none is off.
+/// The enforced limits of a CA; none switches a limit off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     /// New orders of an account.

@@ -13,7 +13,7 @@ use tracing::debug;
 
 use super::records::{DnsAnswer, DnsQuestion, State};
 
-/// What fits into a datagram anywhere.
+/// Maximum datagram size that works everywhere.
 const UDP_PAYLOAD_BYTES: u16 = 1232;
 
 pub(super) struct Answerer(pub(super) Arc<State>);

@@ -30,7 +30,7 @@ struct Zone {
     default_a: Option<Ipv4Addr>,
 }
 
-/// What is wrong with a zone.
+/// A fault of a zone.
 #[derive(Clone)]
 pub(super) enum Broken {
     /// Its signatures.
@@ -73,14 +73,14 @@ impl Entry {
     }
 }
 
-/// What a question comes to.
+/// The answer to a question.
 #[derive(Debug)]
 pub(super) enum DnsAnswer {
     /// The chain, then the records that were asked for, if there are any.
     Records(Vec<Record>),
     /// The chain, to a name that does not exist.
     NoSuchName(Vec<Record>),
-    /// Nothing but whom to ask.
+    /// Only a delegation to other nameservers.
     Delegation(Vec<Record>),
     ServFail,
     Timeout,

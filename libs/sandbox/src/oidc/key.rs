@@ -15,7 +15,7 @@ use x509_parser::x509::SubjectPublicKeyInfo;
 use super::fresh;
 use crate::SandboxError;
 
-/// What a provider signs with.
+/// A signing key of a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OidcAlgorithm {
     /// RSA with 2,048 bits, the algorithm that every provider has.

@@ -27,11 +27,11 @@ pub struct OidcOptions {
     pub listen: SocketAddr,
     /// The one client that it knows.
     pub client_id: String,
-    /// What that client must show at the token endpoint; none is a public client.
+    /// The client secret at the token endpoint; none for a public client.
     pub client_secret: Option<String>,
     /// Https rather than http, with a certificate of its own making.
     pub tls: bool,
-    /// What it signs with.
+    /// Its signing algorithm.
     pub algorithm: OidcAlgorithm,
     /// Its time.
     pub clock: Clock,
@@ -83,7 +83,7 @@ impl OidcPerson {
     }
 }
 
-/// What is wrong with an ID token.
+/// Errors of an ID token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TokenFlaw {
     /// Another nonce than the one that was sent.
@@ -122,7 +122,7 @@ pub enum TokenFlaw {
     Critical,
 }
 
-/// What is wrong with the provider itself.
+/// Faults of the provider itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProviderTrouble {
     /// 503 to everything.

@@ -1,4 +1,4 @@
-//! What people and programs can do to a domain: each command is one transaction with its line in the audit log, and
+//! The commands of people and programs on a domain: each is one transaction with its line in the audit log, and
 //! idempotent.
 
 mod add;

@@ -32,7 +32,7 @@ impl Stream for Names {
 
 pub(crate) type Answers = Pin<Box<dyn Stream<Item = Result<v1::BatchAddDomainsResponse, Status>> + Send>>;
 
-/// What a batch asks of the API.
+/// The API calls of a batch.
 pub(crate) trait Calls: Send + Sync + 'static {
     fn add(&self, names: Names) -> BoxFuture<'_, Result<Answers, Status>>;
     fn recheck(&self, name: String) -> BoxFuture<'_, Result<(), Status>>;

@@ -54,9 +54,9 @@ impl FromStr for Cursor {
     }
 }
 
-/// What a viewer hears.
+/// A viewer's subscription.
 pub(crate) struct Heard {
-    /// What was missed; none if too much was.
+    /// The missed changes; none if there were too many.
     pub(crate) missed: Option<Vec<Arc<Change>>>,
     pub(crate) changes: broadcast::Receiver<Arc<Change>>,
     /// Whether the API answers.

@@ -23,7 +23,7 @@ use crate::row::{Badge, Name};
 use crate::step::Step;
 use crate::words;
 
-/// What is known of a name that is not added yet.
+/// The check of a name that is not added yet.
 struct Checked {
     name: Name,
     /// Why nothing is known.
@@ -51,7 +51,7 @@ impl Checked {
         words::verdict(self.listed.is_some(), self.has_live, self.ready)
     }
 
-    /// What the button will do; none where there is nothing to be done.
+    /// The label of the button; none if there is nothing to do.
     fn button(&self) -> Option<&'static str> {
         match (self.listed, self.ready) {
             (None, true) => Some("Add and order now"),
@@ -138,7 +138,7 @@ async fn ask(frame: &Frame, line: &Line) -> Checked {
     }
 }
 
-/// What the form of `/domains/new` sends.
+/// The fields of the form of `/domains/new`.
 pub(crate) async fn send(frame: Frame, body: Body) -> Result<Response, Problem> {
     frame.person.require(Action::Operate)?;
     let form = Form::large_of(&frame.person, body).await?;

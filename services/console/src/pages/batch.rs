@@ -81,7 +81,7 @@ impl BatchPage {
     }
 }
 
-/// What is asked before it begins.
+/// The confirmation before it begins.
 #[derive(Template)]
 #[template(path = "batch_draft.html")]
 struct DraftPage {
@@ -232,7 +232,7 @@ pub(crate) fn room(budget: &[v1::BudgetBucket]) -> Option<u64> {
     (!tightest.is_empty()).then(|| tightest.values().sum())
 }
 
-/// What the forms of `/batches/{id}` send.
+/// The fields of the forms of `/batches/{id}`.
 pub(crate) async fn send(frame: Frame, Path(id): Path<String>, body: Body) -> Result<Response, Problem> {
     let batch = own(&frame, &id)?;
     let form = Form::of(&frame.person, body).await?;

@@ -15,7 +15,7 @@ use crate::problem::{Problem, sentence};
 use crate::walk::Walk;
 use crate::words;
 
-/// What the form of the list sends. A recheck begins at once; a delete is asked about first.
+/// The fields of the list's form. A recheck begins at once; a delete has to be confirmed.
 pub(crate) async fn send(frame: Frame, body: Body) -> Result<Response, Problem> {
     frame.person.require(Action::Operate)?;
     let form = Form::of(&frame.person, body).await?;

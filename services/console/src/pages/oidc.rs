@@ -42,7 +42,7 @@ const MAX_EXCHANGES: usize = 16;
 /// The provider of `[console.oidc]`.
 pub(crate) struct SignInProvider {
     flow: Flow,
-    /// What the button says.
+    /// The label of the button.
     pub(crate) label: String,
     exchanges: Semaphore,
     /// Of the cookie. Derived from the client's secret, so that any copy can complete a sign-in that another one

@@ -36,7 +36,7 @@ struct Figure {
     /// The class of the style sheet.
     class: &'static str,
     count: String,
-    /// What it was before, in words.
+    /// The earlier value, in words.
     before: String,
     address: String,
 }
@@ -144,7 +144,7 @@ fn only(change: impl FnOnce(&mut Filter)) -> String {
     Filter::default().with(change).address()
 }
 
-/// What matters most, and what it was yesterday where that is known.
+/// The most important figures, with yesterday's value where it is known.
 fn first_row(overview: &v1::GetOverviewResponse, left: &DaysLeft) -> Vec<Figure> {
     let of = |status: v1::Status| {
         let counts = overview.statuses.iter().filter(|count| count.status() == status);

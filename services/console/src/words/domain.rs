@@ -8,14 +8,14 @@ use x509::Warning;
 use super::{days_left, instant, number};
 use crate::zone::Zone;
 
-/// What was just done and what follows, shown once, at the top of the next page.
+/// The message about the last action, shown once, at the top of the next page.
 pub(crate) struct Done {
     pub(crate) text: String,
     /// Done, but with something that people should know.
     pub(crate) is_warning: bool,
 }
 
-/// What is paused, a sentence each; without those that this program does not know.
+/// The pauses, one sentence each; unknown targets of a newer API are left out.
 pub(crate) fn paused(pauses: &[v1::Pause], zone: &Zone) -> Vec<String> {
     let zone = zone.named_zone();
     let known = pauses.iter().filter_map(proto::pause_from_message);
@@ -73,7 +73,7 @@ pub(crate) fn source(source: v1::Source) -> &'static str {
     }
 }
 
-/// What visitors get now.
+/// What visitors are served now.
 pub(crate) fn serves(domain: &v1::Domain, zone: &Zone, now: Timestamp) -> String {
     let ends = instant(domain.expires_at.as_ref());
     match ends {
@@ -83,7 +83,7 @@ pub(crate) fn serves(domain: &v1::Domain, zone: &Zone, now: Timestamp) -> String
     }
 }
 
-/// What the checks of a recheck found.
+/// The result of the checks of a recheck.
 pub(crate) fn found(steps: &[v1::CheckStep]) -> String {
     let blocked = steps.iter().find(|step| step.outcome() == v1::CheckOutcome::Blocked);
     let unanswered = steps.iter().find(|step| step.outcome() == v1::CheckOutcome::CouldNotAsk);
@@ -98,7 +98,7 @@ pub(crate) fn found(steps: &[v1::CheckStep]) -> String {
     }
 }
 
-/// What has not changed.
+/// A finding that has not changed.
 pub(crate) fn still(found: &str) -> String {
     format!("still {}.", found.trim_end_matches('.'))
 }
@@ -118,7 +118,7 @@ pub(crate) fn for_staff(who: &str) -> &'static str {
     }
 }
 
-/// What to tell the owner of an apex, by the kind of the first record that is needed.
+/// The hint for an apex, by the kind of the first needed record.
 pub(crate) fn apex(kind: &str) -> Option<&'static str> {
     match kind {
         "ALIAS" => Some(
@@ -155,7 +155,7 @@ fn days(days: i64) -> String {
     }
 }
 
-/// What happened, from the API's word for it.
+/// The title of a history line, from the API's word for it.
 pub(crate) fn kind(word: &str) -> String {
     let known = match word {
         "added" => "Added",

@@ -9,7 +9,7 @@ pub(crate) fn who_may(action: Action) -> String {
     roles.map(Role::as_str).collect::<Vec<_>>().join(" or ")
 }
 
-/// What a status means, in the sense that the whole system uses it in, and what follows.
+/// The meaning of a status, and the next step.
 pub(crate) fn legend(status: v1::Status) -> (&'static str, &'static str) {
     match status {
         v1::Status::Success => (
@@ -51,7 +51,7 @@ pub(crate) const KEYS: [(&str, &str); 6] = [
     ("?", "This help"),
 ];
 
-/// What a role may do.
+/// The rights of a role.
 pub(crate) fn may(action: Action) -> &'static str {
     match action {
         Action::Read => "look at everything",

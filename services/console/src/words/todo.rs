@@ -1,8 +1,8 @@
-//! What the support team does about a domain, by its status and reason.
+//! The next steps of the support team for a domain, by its status and reason.
 
 use proto::v1;
 
-/// What there is to do.
+/// The next steps.
 pub(crate) struct ToDo {
     pub(crate) steps: Vec<&'static str>,
     /// Whether one of them changes the domain, which not every role may do.
@@ -19,7 +19,7 @@ impl ToDo {
     }
 }
 
-/// What there is to do about a domain.
+/// The next steps for a domain.
 pub(crate) fn to_do(domain: &v1::Domain) -> ToDo {
     match &domain.reason {
         Some(reason) => about(&reason.code, &reason.who),

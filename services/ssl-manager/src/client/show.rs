@@ -31,7 +31,7 @@ fn text(domain: &v1::Domain, times: &Times, look: Look) -> String {
     parts.join("\n\n")
 }
 
-/// What the status means and what follows. Of words that only a newer API knows there is its own sentence.
+/// The meaning of the status and the next step. For unknown words of a newer API, the API's own sentence.
 fn verdict(domain: &v1::Domain, times: &Times) -> String {
     let zone = NamedZone { rules: times.zone.clone(), label: times.zone_name() };
     let reader = Reader { medium: Medium::Terminal, zone, now: times.now };

@@ -59,7 +59,7 @@ fn change_json(change: &v1::WatchDomainsResponse) -> serde_json::Value {
     })
 }
 
-/// What was told of each domain, so that the next line can name the difference.
+/// The last printed state of each domain, so that the next line can name the difference.
 struct Watched {
     before: HashMap<String, Seen>,
     look: Look,

@@ -29,7 +29,7 @@ struct Line {
 #[derive(Template)]
 #[template(path = "domain/history.html")]
 pub(super) struct Timeline {
-    /// What is being done now; empty where nothing is.
+    /// The present activity; empty for none.
     running: String,
     lines: Vec<Line>,
     /// Where there are more.

@@ -17,7 +17,7 @@ pub(super) struct Letter {
     pub(super) is_sent: bool,
 }
 
-/// When it was looked at, and what was found.
+/// The time and result of the last check.
 pub(super) struct LastCheck {
     pub(super) at: Moment,
     pub(super) found: String,
@@ -34,7 +34,7 @@ impl LastCheck {
     }
 }
 
-/// What the domain is filed under, and the list of all that are.
+/// A customer or label of the domain, with the list of all its domains.
 pub(super) struct FiledUnder {
     pub(super) text: String,
     pub(super) address: String,

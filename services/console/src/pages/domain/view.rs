@@ -23,7 +23,7 @@ use crate::step::Step;
 use crate::words::instant;
 use crate::zone::Zone;
 
-/// What the viewer may do with this domain as it is now.
+/// The actions that the viewer may take on this domain in its present state.
 struct Controls {
     operate: bool,
     key: bool,
