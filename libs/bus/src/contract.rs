@@ -137,16 +137,16 @@ async fn publish(store: &Arc<Store>, events: &[Event]) -> Vec<Event> {
 }
 
 /// A consumer, or the bus itself, at work.
-struct Consuming {
+struct RunningConsumer {
     stop: CancellationToken,
     task: JoinHandle<Result<(), BusError>>,
 }
 
-fn run(bus: &Arc<dyn Bus>) -> Consuming {
+fn run(bus: &Arc<dyn Bus>) -> RunningConsumer {
     let stop = CancellationToken::new();
     let (bus, stopped) = (bus.clone(), stop.clone());
     let task = tokio::spawn(async move { bus.run(stopped).await });
-    Consuming { stop, task }
+    RunningConsumer { stop, task }
 }
 
 /// Waits until that many messages wait and were set aside.
@@ -162,14 +162,14 @@ async fn expect_counts(rig: &dyn Rig, expected: (u64, u64)) {
     assert!(in_time, "{seen:?} waiting and aside, not {expected:?}");
 }
 
-fn consume(bus: &Arc<dyn Bus>, queue: Queue, handler: Arc<Scripted>) -> Consuming {
+fn consume(bus: &Arc<dyn Bus>, queue: Queue, handler: Arc<Scripted>) -> RunningConsumer {
     let stop = CancellationToken::new();
     let (bus, stopped) = (bus.clone(), stop.clone());
     let task = tokio::spawn(async move { bus.consume(queue, handler, stopped).await });
-    Consuming { stop, task }
+    RunningConsumer { stop, task }
 }
 
-impl Consuming {
+impl RunningConsumer {
     async fn stop(self) {
         self.stop.cancel();
         tokio::time::timeout(TIMEOUT, self.task)

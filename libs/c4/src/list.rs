@@ -26,11 +26,11 @@ pub struct C4Page {
 
 #[derive(Deserialize)]
 struct PageBody {
-    domains: Vec<Listed>,
+    domains: Vec<ListedDomain>,
 }
 
 #[derive(Deserialize)]
-struct Listed {
+struct ListedDomain {
     name: String,
     certificate: Option<C4Certificate>,
 }
@@ -58,7 +58,7 @@ fn page(after: &str, body: &[u8]) -> Result<C4Page, String> {
     }
     let mut page = C4Page::default();
     let mut last = after.to_owned();
-    for Listed { name, certificate } in body.domains {
+    for ListedDomain { name, certificate } in body.domains {
         if name <= last {
             return Err("a page that is not in the order of names".to_owned());
         }

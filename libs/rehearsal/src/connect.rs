@@ -12,13 +12,13 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::fetch_error::FetchError;
-use crate::internet::{Checked, Reach};
+use crate::internet::{CheckedAddress, Reach};
 
 /// The target of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Route {
-    first: Checked,
-    fallback: Option<Checked>,
+    first: CheckedAddress,
+    fallback: Option<CheckedAddress>,
 }
 
 /// Why there is none.
@@ -61,7 +61,7 @@ impl Route {
     }
 }
 
-async fn connect(address: Checked, port: u16, within: Duration) -> Result<TcpStream, FetchError> {
+async fn connect(address: CheckedAddress, port: u16, within: Duration) -> Result<TcpStream, FetchError> {
     let address = SocketAddr::new(address.ip(), port);
     match timeout(within, TcpStream::connect(address)).await {
         Ok(Ok(stream)) => Ok(stream),
@@ -93,7 +93,7 @@ mod tests {
     fn chosen(addresses: &[&str]) -> Result<(String, Option<String>), NoRoute> {
         let addresses: Vec<IpAddr> = addresses.iter().map(|address| address.parse().unwrap()).collect();
         let route = Route::choose(&addresses, &Reach { within: Within::Internet, refused: [].into() })?;
-        let text = |address: Checked| address.ip().to_string();
+        let text = |address: CheckedAddress| address.ip().to_string();
         Ok((text(route.first), route.fallback.map(text)))
     }
 

@@ -1,5 +1,6 @@
 //! One request over one connection, and its answer.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -43,18 +44,22 @@ pub(crate) async fn ask(
     tls: &Arc<ClientConfig>,
     most_bytes: usize,
 ) -> Result<Answer, FetchError> {
+    // Behind a redirect the address is withheld: the sender of the redirect could learn addresses of our network.
+    let site = stream.peer_addr().ok().filter(|_| target.is_first()).map(|peer| peer.ip());
     if !target.is_https() {
-        return get(stream, target, most_bytes).await;
+        return get(stream, target, site, most_bytes).await;
     }
     let name = ServerName::DnsName(target.host().clone());
     let stream = TlsConnector::from(tls.clone()).connect(name, stream).await;
     let stream = stream.map_err(|_| FetchError::site("the TLS handshake failed"))?;
-    get(stream, target, most_bytes).await
+    get(stream, target, site, most_bytes).await
 }
 
+/// `site`: the address to name in an error about the status.
 async fn get(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     target: &Target,
+    site: Option<IpAddr>,
     most_bytes: usize,
 ) -> Result<Answer, FetchError> {
     let request = Request::get(target.path_and_query())
@@ -74,11 +79,19 @@ async fn get(
     // Ends with this function, however that ends.
     let _connection = AbortOnDropHandle::new(tokio::spawn(connection));
     let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
-    read(response, most_bytes).await
+    read(response, site, most_bytes).await
 }
 
-async fn read(response: Response<Incoming>, most_bytes: usize) -> Result<Answer, FetchError> {
+async fn read(
+    response: Response<Incoming>,
+    site: Option<IpAddr>,
+    most_bytes: usize,
+) -> Result<Answer, FetchError> {
     let status = response.status();
+    let answers = |status: StatusCode| match site {
+        Some(site) => format!("{site} answers with {}", status.as_str()),
+        None => format!("the answer was {}", status.as_str()),
+    };
     if REDIRECTS.contains(&status) {
         let location = response.headers().get(LOCATION).cloned();
         return location
@@ -86,10 +99,10 @@ async fn read(response: Response<Incoming>, most_bytes: usize) -> Result<Answer,
             .ok_or_else(|| FetchError::site("it redirects without saying where to"));
     }
     if status.is_redirection() {
-        return Err(FetchError::Site(format!("the answer was {}, which CAs do not follow", status.as_str())));
+        return Err(FetchError::Site(format!("{}, which CAs do not follow", answers(status))));
     }
     if status != StatusCode::OK {
-        return Err(FetchError::Site(format!("the answer was {}", status.as_str())));
+        return Err(FetchError::Site(answers(status)));
     }
     match Limited::new(response.into_body(), most_bytes).collect().await {
         Ok(body) => Ok(Answer::Body(body.to_bytes())),

@@ -49,7 +49,7 @@ pub enum Rehearsed {
     Right,
     /// A CA would not find what it expects.
     Wrong {
-        /// The error, as a part of a sentence: `the answer was 404`. Bounded, and without any of the body.
+        /// The error, as a part of a sentence: `203.0.113.7 answers with 404`. Bounded, and without any of the body.
         found: String,
     },
     /// Nothing is known.

@@ -55,11 +55,11 @@ pub struct Reload(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    watched: Mutex<Vec<Watched>>,
+    watched: Mutex<Vec<WatchedFiles>>,
     asked: Notify,
 }
 
-struct Watched {
+struct WatchedFiles {
     setting: &'static str,
     files: Vec<PathBuf>,
     seen: Fingerprint,
@@ -107,11 +107,11 @@ impl Reload {
         let mut all = self.watched();
         match all.iter_mut().find(|watched| watched.setting == setting && watched.files == files) {
             Some(watched) => watched.rereads.push(reread),
-            None => all.push(Watched { setting, files, seen, is_refused: false, rereads: vec![reread] }),
+            None => all.push(WatchedFiles { setting, files, seen, is_refused: false, rereads: vec![reread] }),
         }
     }
 
-    fn watched(&self) -> MutexGuard<'_, Vec<Watched>> {
+    fn watched(&self) -> MutexGuard<'_, Vec<WatchedFiles>> {
         self.0.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -143,7 +143,7 @@ impl Reload {
     }
 }
 
-impl Watched {
+impl WatchedFiles {
     fn look(&mut self, again: bool) {
         let now = fingerprint(&self.files);
         if now == self.seen && !(again && self.is_refused) {

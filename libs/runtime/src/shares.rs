@@ -24,11 +24,11 @@ pub enum Full {
 pub struct Shares<K> {
     total: usize,
     per_key: usize,
-    lent: Mutex<Lent<K>>,
+    lent: Mutex<LentShare<K>>,
 }
 
 #[derive(Debug)]
-struct Lent<K> {
+struct LentShare<K> {
     total: usize,
     by_key: HashMap<K, usize>,
 }
@@ -36,7 +36,7 @@ struct Lent<K> {
 impl<K: Clone + Eq + Hash> Shares<K> {
     /// `total` for all, at most `per_key` of it for one key.
     pub fn new(total: usize, per_key: usize) -> Arc<Self> {
-        let lent = Mutex::new(Lent { total: 0, by_key: HashMap::new() });
+        let lent = Mutex::new(LentShare { total: 0, by_key: HashMap::new() });
         Arc::new(Self { total, per_key: per_key.min(total), lent })
     }
 
@@ -87,7 +87,7 @@ impl<K: Clone + Eq + Hash> Shares<K> {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, Lent<K>> {
+    fn state(&self) -> MutexGuard<'_, LentShare<K>> {
         self.lent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

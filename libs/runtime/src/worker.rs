@@ -61,10 +61,10 @@ pub struct Worker {
 /// A claim that a handler waits for; an error says that the store did not answer.
 struct Claim {
     name: DomainName,
-    answer: oneshot::Sender<Result<Option<Lease>, Unanswered>>,
+    answer: oneshot::Sender<Result<Option<Lease>, ClaimAbandoned>>,
 }
 
-struct Unanswered;
+struct ClaimAbandoned;
 
 impl Worker {
     /// A worker that owns at most as many pieces of work as `permits` has. Must be called within the runtime.
@@ -74,11 +74,11 @@ impl Worker {
         Self { context, kind, permits, claims, job }
     }
 
-    async fn claim(&self, name: &DomainName) -> Result<Option<Lease>, Unanswered> {
+    async fn claim(&self, name: &DomainName) -> Result<Option<Lease>, ClaimAbandoned> {
         let (answer, answered) = oneshot::channel();
         let claim = Claim { name: name.clone(), answer };
-        self.claims.send(claim).map_err(|_| Unanswered)?;
-        answered.await.unwrap_or(Err(Unanswered))
+        self.claims.send(claim).map_err(|_| ClaimAbandoned)?;
+        answered.await.unwrap_or(Err(ClaimAbandoned))
     }
 }
 
@@ -101,7 +101,7 @@ async fn claim_in_batches(context: Context, kind: WorkKind, mut wanted: mpsc::Un
         for claim in claims.drain(..) {
             let answer = match &mut leases {
                 Ok(leases) => Ok(leases.remove(&claim.name)),
-                Err(_) => Err(Unanswered),
+                Err(_) => Err(ClaimAbandoned),
             };
             // The worker has stopped waiting: the lease ends by itself, and the sweep finds the work.
             let _ = claim.answer.send(answer);
@@ -131,7 +131,7 @@ impl Handler for Worker {
                 );
                 Outcome::Done
             }
-            Err(Unanswered) => Outcome::Retry { after: CLAIM_RETRY_PAUSE },
+            Err(ClaimAbandoned) => Outcome::Retry { after: CLAIM_RETRY_PAUSE },
         }
     }
 }

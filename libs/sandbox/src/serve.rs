@@ -41,7 +41,7 @@ pub(crate) type Reply = http::Response<Full<Bytes>>;
 
 /// The part that is lost when a connection breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Lost {
+pub(crate) enum LostPart {
     /// It is never processed.
     Request,
     /// The request is processed, and not answered.
@@ -50,22 +50,22 @@ pub(crate) enum Lost {
 
 /// The requested losses, and their number.
 #[derive(Debug)]
-pub(crate) struct Drops<K>(Mutex<HashMap<(K, Lost), u32>>);
+pub(crate) struct PlannedLosses<K>(Mutex<HashMap<(K, LostPart), u32>>);
 
-impl<K> Default for Drops<K> {
+impl<K> Default for PlannedLosses<K> {
     fn default() -> Self {
         Self(Mutex::default())
     }
 }
 
-impl<K: Eq + Hash> Drops<K> {
+impl<K: Eq + Hash> PlannedLosses<K> {
     /// Once more.
-    pub(crate) fn wish(&self, of: K, lost: Lost) {
+    pub(crate) fn wish(&self, of: K, lost: LostPart) {
         *lock(&self.0).entry((of, lost)).or_default() += 1;
     }
 
     /// Whether this one is.
-    pub(crate) fn take(&self, of: K, lost: Lost) -> bool {
+    pub(crate) fn take(&self, of: K, lost: LostPart) -> bool {
         let mut wished = lock(&self.0);
         let left = wished.get_mut(&(of, lost)).filter(|left| **left > 0);
         left.map(|left| *left -= 1).is_some()
@@ -75,11 +75,14 @@ impl<K: Eq + Hash> Drops<K> {
 /// Nothing comes back and the connection is closed.
 #[derive(Debug, thiserror::Error)]
 #[error("dropped, as was wished")]
-pub(crate) struct Dropped;
+pub(crate) struct DroppedConnection;
 
 /// Answers requests.
 pub(crate) trait Service: Send + Sync + 'static {
-    fn answer(self: Arc<Self>, request: Request) -> impl Future<Output = Result<Reply, Dropped>> + Send;
+    fn answer(
+        self: Arc<Self>,
+        request: Request,
+    ) -> impl Future<Output = Result<Reply, DroppedConnection>> + Send;
 }
 
 /// A server; dropped, it stops.
@@ -172,7 +175,10 @@ async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, service: Arc<impl
     }
 }
 
-async fn answer(service: Arc<impl Service>, request: http::Request<Incoming>) -> Result<Reply, Dropped> {
+async fn answer(
+    service: Arc<impl Service>,
+    request: http::Request<Incoming>,
+) -> Result<Reply, DroppedConnection> {
     let (head, body) = request.into_parts();
     match Limited::new(body, MAX_BODY_BYTES).collect().await {
         Ok(body) => service.answer(Request::from_parts(head, body.to_bytes())).await,

@@ -155,7 +155,7 @@ fn create(path: &Path) -> io::Result<()> {
     };
     DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
 
-    let temporary = Temporary(temporary_path(path)?);
+    let temporary = TemporaryFile(temporary_path(path)?);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary.0)?;
     let mut line = fresh_line()?;
     let written = file.write_all(line.as_bytes());
@@ -188,9 +188,9 @@ fn temporary_path(path: &Path) -> io::Result<PathBuf> {
 }
 
 /// Removes the temporary name, whatever happened.
-struct Temporary(PathBuf);
+struct TemporaryFile(PathBuf);
 
-impl Drop for Temporary {
+impl Drop for TemporaryFile {
     fn drop(&mut self) {
         // An error here can be ignored: a temporary file that was not linked is never used.
         let _ = fs::remove_file(&self.0);

@@ -100,13 +100,9 @@ pub enum PastedError {
          key as private key"
     )]
     Swapped,
-    #[error(
-        "a private key stands among the certificates: take it out of the certificate text and paste it as private key"
-    )]
+    #[error("the certificate text contains a private key: remove it there and paste it as private key")]
     KeyInCertificate,
-    #[error(
-        "a certificate stands with the private key: take it out of the private key's text and paste it as certificate"
-    )]
+    #[error("the private key's text contains a certificate: remove it there and paste it as certificate")]
     CertificateInKey,
     #[error(
         "there is no certificate in the certificate text: paste the file that begins with BEGIN CERTIFICATE; a signing \
@@ -117,7 +113,7 @@ pub enum PastedError {
         "the certificate text has over {MAX_CERTIFICATES} certificates: paste this one certificate and its intermediates"
     )]
     TooManyCertificates,
-    #[error("certificate {0} of the text cannot be read: get it anew from the CA and paste it unchanged")]
+    #[error("certificate {0} of the text cannot be read: get it again from the CA and paste it unchanged")]
     Unparsable(usize),
     #[error(
         "there is no private key in the private key's text: paste the file that begins with BEGIN PRIVATE KEY, BEGIN RSA \
@@ -199,7 +195,7 @@ pub enum PastedError {
     )]
     NotYetValid(Timestamp),
     #[error(
-        "the certificate's dates make no sense (it ends before it begins, or begins beyond year 9999): have it issued anew"
+        "the certificate's dates are invalid (it ends before it begins, or begins beyond year 9999): have it issued again"
     )]
     BadDates,
     #[error(

@@ -106,7 +106,7 @@ fn is_root(path: &Path) -> Result<(), String> {
     let found = x509::only_certificates(&bytes);
     found
         .map(drop)
-        .ok_or_else(|| format!("{} holds no certificate in PEM, or other things too", path.display()))
+        .ok_or_else(|| format!("{} has no certificate in PEM, or other content too", path.display()))
 }
 
 /// A certificate chain and its key, which belong together. Errors: each file that cannot work, by its name in its section.

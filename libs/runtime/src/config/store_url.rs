@@ -155,8 +155,10 @@ fn check_authority(authority: &str) -> Result<(), String> {
     };
     match port.parse::<u16>() {
         Ok(1..) => Ok(()),
-        _ => Err("has a port that is none, or a password with a character that must be escaped (%40 for @)"
-            .to_owned()),
+        _ => {
+            Err("has an invalid port, or a password with a character that must be escaped (%40 for @)"
+                .to_owned())
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::state::State;
 use super::{C4Domain, StoredCertificate};
-use crate::serve::Lost;
+use crate::serve::LostPart;
 use crate::sync::write;
 
 /// Steers a running C4. Every setting holds until it is set again.
@@ -116,12 +116,12 @@ impl C4Control {
 
     /// Applies the next upload for that domain, then closes the connection without an answer.
     pub fn drop_answer_once(&self, name: &str) {
-        self.0.faults.drops.wish(lower(name), Lost::Answer);
+        self.0.faults.drops.wish(lower(name), LostPart::Answer);
     }
 
     /// Closes the connection on the next upload for that domain, which comes to nothing.
     pub fn drop_request_once(&self, name: &str) {
-        self.0.faults.drops.wish(lower(name), Lost::Request);
+        self.0.faults.drops.wish(lower(name), LostPart::Request);
     }
 
     /// Uploads for that domain, refused ones included.

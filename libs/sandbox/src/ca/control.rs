@@ -13,7 +13,7 @@ use super::limits::{Limits, OrderRequest};
 use super::problem::Problem;
 use super::state::State;
 use super::{CaRefusal, Endpoint, Nonsense, RevokedCertificate, ValidationResult};
-use crate::serve::{Drops, Lost};
+use crate::serve::{LostPart, PlannedLosses};
 use crate::sync::{lock, read, write};
 
 /// Steers a running CA. Every setting holds until it is set again.
@@ -119,12 +119,12 @@ impl CaControl {
 
     /// Closes the connection on the next good request to that endpoint, which comes to nothing.
     pub fn drop_request(&self, next: Endpoint) {
-        self.0.knobs.drops.wish(next, Lost::Request);
+        self.0.knobs.drops.wish(next, LostPart::Request);
     }
 
     /// Processes the next good request to that endpoint, then closes the connection without an answer.
     pub fn drop_answer(&self, next: Endpoint) {
-        self.0.knobs.drops.wish(next, Lost::Answer);
+        self.0.knobs.drops.wish(next, LostPart::Answer);
     }
 
     /// Processes the next good request to that endpoint and answers nonsense. `OtherKey` and `OtherName` are for
@@ -218,7 +218,7 @@ pub(super) struct Knobs {
     redeemed: AtomicU64,
     expired_up_to: AtomicU64,
     settings: RwLock<Settings>,
-    pub(super) drops: Drops<Endpoint>,
+    pub(super) drops: PlannedLosses<Endpoint>,
     nonsense: Mutex<HashMap<Endpoint, VecDeque<Nonsense>>>,
 }
 
@@ -265,7 +265,7 @@ impl Knobs {
                 ask_renewal_again_after: Duration::from_hours(6),
                 refusals: HashMap::new(),
             }),
-            drops: Drops::default(),
+            drops: PlannedLosses::default(),
             nonsense: Mutex::default(),
         }
     }

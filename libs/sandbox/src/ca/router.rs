@@ -14,7 +14,7 @@ use super::state::State;
 use super::{
     Endpoint, Nonsense, accounts, admin, ari, authorizations, certificates, directory, history, orders,
 };
-use crate::serve::{Dropped, Lost, Reply, Request, Service, body_of, empty, reply, text};
+use crate::serve::{DroppedConnection, LostPart, Reply, Request, Service, body_of, empty, reply, text};
 
 const REPLAY_NONCE: HeaderName = HeaderName::from_static("replay-nonce");
 const DOWNTIME: Duration = Duration::from_secs(5);
@@ -93,7 +93,7 @@ impl<'a> Resource<'a> {
 }
 
 impl Service for State {
-    async fn answer(self: Arc<Self>, request: Request) -> Result<Reply, Dropped> {
+    async fn answer(self: Arc<Self>, request: Request) -> Result<Reply, DroppedConnection> {
         if self.admin && request.uri().path().starts_with("/sandbox/") {
             return Ok(admin::answer(&self, &request));
         }
@@ -105,7 +105,7 @@ impl Service for State {
         }
         let mut reply = match answer(&self, &request).await {
             Ok(Some(reply)) => reply,
-            Ok(None) => return Err(Dropped),
+            Ok(None) => return Err(DroppedConnection),
             Err(problem) => problem.to_reply(),
         };
         reply = self.odd.write(reply).await;
@@ -132,7 +132,7 @@ async fn answer(state: &Arc<State>, request: &Request) -> Result<Option<Reply>, 
     let authentic = Authentic::new(state, request)?;
     let endpoint = resource.endpoint();
     let drops = |lost| endpoint.is_some_and(|endpoint| state.knobs.drops.take(endpoint, lost));
-    if drops(Lost::Request) {
+    if drops(LostPart::Request) {
         return Ok(None);
     }
     if let Some(refusal) = endpoint.and_then(|endpoint| state.knobs.refusal_of(endpoint)) {
@@ -148,7 +148,7 @@ async fn answer(state: &Arc<State>, request: &Request) -> Result<Option<Reply>, 
     if let Some(wrong) = endpoint.and_then(|endpoint| state.odd.wrong_answer(endpoint)) {
         reply = wrong;
     }
-    if drops(Lost::Answer) {
+    if drops(LostPart::Answer) {
         return Ok(None);
     }
     let Some(endpoint) = endpoint else {

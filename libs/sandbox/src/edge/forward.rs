@@ -13,7 +13,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tokio::time::timeout;
 
-use crate::serve::{Dropped, Reply, Request, Service, reply, text};
+use crate::serve::{DroppedConnection, Reply, Request, Service, reply, text};
 use crate::sync::{read, write};
 
 const CHALLENGES: &str = "/.well-known/acme-challenge/";
@@ -72,7 +72,7 @@ impl Forwarder {
 }
 
 impl Service for Forwarder {
-    async fn answer(self: Arc<Self>, request: Request) -> Result<Reply, Dropped> {
+    async fn answer(self: Arc<Self>, request: Request) -> Result<Reply, DroppedConnection> {
         if !request.uri().path().starts_with(CHALLENGES) {
             return Ok(text(StatusCode::NOT_FOUND, "nothing here\n"));
         }

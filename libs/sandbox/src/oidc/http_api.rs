@@ -13,14 +13,14 @@ use url::form_urlencoded;
 
 use super::ProviderTrouble;
 use super::state::{Grant, State};
-use crate::serve::{Dropped, Reply, Request, Service, empty, json, text};
+use crate::serve::{DroppedConnection, Reply, Request, Service, empty, json, text};
 
 const ENDLESS_BYTES: usize = 32 * 1024 * 1024;
 
 type Pairs = HashMap<String, String>;
 
 impl Service for State {
-    async fn answer(self: Arc<Self>, request: Request) -> Result<Reply, Dropped> {
+    async fn answer(self: Arc<Self>, request: Request) -> Result<Reply, DroppedConnection> {
         match self.trouble() {
             Some(ProviderTrouble::Down) => return Ok(empty(StatusCode::SERVICE_UNAVAILABLE)),
             Some(ProviderTrouble::Silent) => std::future::pending().await,
