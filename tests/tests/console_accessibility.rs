@@ -86,6 +86,8 @@ async fn the_list_the_overview_and_adding_are_for_everybody() {
     visit(&console, &browser, "list-filtered", "/?q=example&status=Failure&order=name").await;
     visit(&console, &browser, "list-nothing-found", "/?q=shpo").await;
     visit(&console, &browser, "overview", "/overview").await;
+    visit(&console, &browser, "midnight", "/midnight").await;
+    visit(&console, &browser, "help", "/help").await;
 
     visit(&console, &browser, "add", "/domains/new").await;
     browser.fill("Domain names", BLOCKED).await;
@@ -137,6 +139,7 @@ async fn the_pages_of_a_domain_are_for_everybody() {
     browser.click("button", "Upload certificate").await;
     browser.find("alert", "").await;
     look(&browser, "import-refused").await;
+    visit(&console, &browser, "notes", &of(LIVE, "/notes")).await;
     visit(&console, &browser, "key", &of(LIVE, "/key")).await;
     visit(&console, &browser, "revoke", &of(LIVE, "/revoke")).await;
     visit(&console, &browser, "view-never", &of("never.example.com", "")).await;

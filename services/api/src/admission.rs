@@ -17,7 +17,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 
 use crate::auth::{Authenticator, Principal, bearer, hash_token};
-use crate::body::{Bound, Metered};
+use crate::body::{Bound, MeteredBody};
 use crate::error::{overloaded, unauthenticated};
 use crate::guard::too_large;
 
@@ -141,12 +141,12 @@ impl Admission {
             Kind::Stranger | Kind::StrangerStream => {
                 let held = self.stranger(kind, &origin)?;
                 let bound = Bound::Message { max_bytes, bytes: None };
-                Ok((request.map(|body| Body::new(Metered::new(body, bound))), held))
+                Ok((request.map(|body| Body::new(MeteredBody::new(body, bound))), held))
             }
             Kind::Call | Kind::Stream | Kind::Conversation => {
                 let (request, principal) = self.authenticate(request, &origin).await?;
                 let (held, bound) = self.principal(kind, &origin, principal.actor(), max_bytes)?;
-                let mut request = request.map(|body| Body::new(Metered::new(body, bound)));
+                let mut request = request.map(|body| Body::new(MeteredBody::new(body, bound)));
                 request.extensions_mut().insert(principal);
                 Ok((request, held))
             }
@@ -288,5 +288,5 @@ fn method(path: &str) -> (Kind, usize) {
 /// Whether the header alone says that it is too much.
 fn says_more(headers: &HeaderMap, max_bytes: usize) -> bool {
     let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    length.is_some_and(|length| length > max_bytes + Metered::FRAME_HEADER)
+    length.is_some_and(|length| length > max_bytes + MeteredBody::FRAME_HEADER)
 }

@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 use crate::admission::Origin;
 use crate::error::{denied, from_store, retry, unauthenticated, unknown_client};
 use crate::limiter::Limiter;
-use crate::signed::Believer;
+use crate::signed::RowVerifier;
 
 /// Prefix of every token of a program, so that a leaked one can be recognised.
 pub const TOKEN_PREFIX: &str = "slm_";
@@ -98,7 +98,7 @@ impl Principal {
 #[derive(Clone)]
 pub(crate) struct Authenticator {
     store: Arc<Store>,
-    pub(crate) believer: Believer,
+    pub(crate) believer: RowVerifier,
     clock: Arc<dyn Clock>,
     stop: Stop,
     noted: Arc<Mutex<HashMap<String, Timestamp>>>,
@@ -121,7 +121,7 @@ impl Authenticator {
         });
         Ok(Self {
             store: context.store.clone(),
-            believer: Believer::new(context)?,
+            believer: RowVerifier::new(context)?,
             clock: context.clock.clone(),
             stop: context.stop.clone(),
             noted: Arc::default(),

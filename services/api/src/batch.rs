@@ -21,7 +21,7 @@ use crate::auth::Authenticator;
 use crate::commands::{Addition, Commands};
 use crate::guard::replacement;
 use crate::labels;
-use crate::lasts::Lasts;
+use crate::lasts::StreamRights;
 use crate::service::{DomainsService, name};
 
 /// Names in one transaction.
@@ -38,7 +38,7 @@ impl DomainsService {
         &self,
         request: Request<Streaming<v1::BatchAddDomainsRequest>>,
     ) -> Result<BatchStream, Status> {
-        let lasts = Lasts::new(&self.authenticator, &request, Action::Operate);
+        let lasts = StreamRights::new(&self.authenticator, &request, Action::Operate);
         let begin = async |by: &Caller, names: Streaming<v1::BatchAddDomainsRequest>| {
             let batch = Arc::new(Batch {
                 commands: self.commands.clone(),
@@ -61,7 +61,7 @@ impl DomainsService {
 /// The answers, for as long as their principal may have them; a stream that is waited for ends within a second, too.
 fn until_it_ends(
     answers: impl Stream<Item = Result<v1::BatchAddDomainsResponse, Status>> + Send + 'static,
-    lasts: Lasts,
+    lasts: StreamRights,
 ) -> BatchStream {
     let (last_word, end) = oneshot::channel();
     let until = async move {
@@ -75,7 +75,7 @@ fn until_it_ends(
 struct Batch {
     commands: Commands,
     authenticator: Authenticator,
-    lasts: Lasts,
+    lasts: StreamRights,
     by: Caller,
 }
 

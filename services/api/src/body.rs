@@ -27,14 +27,14 @@ pub(crate) enum Bound {
 }
 
 /// A request's body within bounds.
-pub(crate) struct Metered {
+pub(crate) struct MeteredBody {
     inner: Body,
     bound: Bound,
     received: usize,
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
-impl Metered {
+impl MeteredBody {
     /// Before each message of gRPC stand a flag and its length.
     pub(crate) const FRAME_HEADER: usize = 5;
 
@@ -59,7 +59,7 @@ impl Metered {
     }
 }
 
-impl HttpBody for Metered {
+impl HttpBody for MeteredBody {
     type Data = Bytes;
     type Error = Status;
 

@@ -181,7 +181,7 @@ impl Checker {
         tx.commit().await?;
         Ok(Some(match verdict {
             Verdict::Blocked(_) if !is_still_ours => {
-                Verdict::CouldNotAsk("somebody else checked this domain at the same moment".to_owned())
+                Verdict::CouldNotAsk("another check of this domain ran at the same moment".to_owned())
             }
             verdict => verdict,
         }))

@@ -110,7 +110,11 @@ impl DomainsService {
 
     async fn private_key(&self, certificate: &Certificate, asked: KeyRequest) -> Result<Key, Status> {
         let sealed = certificate.sealed_key.as_ref().ok_or_else(|| {
-            error(Code::FailedPrecondition, "KEY_DESTROYED", "the private key was destroyed: generate anew")
+            error(
+                Code::FailedPrecondition,
+                "KEY_DESTROYED",
+                "the private key was destroyed: generate a new certificate",
+            )
         })?;
         let public_key = x509::leaf_public_key_sha256(&certificate.chain_pem);
         let public_key = public_key.ok_or_else(|| from_seal(&SealError::NotAuthentic))?;

@@ -113,7 +113,7 @@ pub(crate) fn replacement(status: &Status) -> Status {
         Code::Unimplemented => error(
             Code::Unimplemented,
             "METHOD_UNKNOWN",
-            "there is no such method, or no such compression: ask the reflection service what there is",
+            "unknown method or compression: the reflection service lists the methods",
         ),
         Code::OutOfRange | Code::ResourceExhausted => too_large(),
         Code::Cancelled | Code::Unknown => {

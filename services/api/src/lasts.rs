@@ -12,14 +12,14 @@ use crate::auth::{Authenticator, bearer};
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Clone)]
-pub(crate) struct Lasts {
+pub(crate) struct StreamRights {
     authenticator: Authenticator,
     /// None of a client certificate.
     token: Option<Zeroizing<String>>,
     action: Action,
 }
 
-impl Lasts {
+impl StreamRights {
     pub(crate) fn new<T>(authenticator: &Authenticator, request: &Request<T>, action: Action) -> Self {
         let token = bearer(request).map(|token| Zeroizing::new(token.to_owned()));
         Self { authenticator: authenticator.clone(), token, action }

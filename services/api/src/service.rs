@@ -17,7 +17,7 @@ use crate::check::Checker;
 use crate::commands::{Addition, Commands};
 use crate::error::{bad_name, from_store, invalid, not_found};
 use crate::labels;
-use crate::lasts::Lasts;
+use crate::lasts::StreamRights;
 use crate::overview::OverviewCache;
 use crate::paste::Paste;
 use crate::summary;
@@ -270,7 +270,7 @@ impl Domains for DomainsService {
         request: Request<v1::WatchDomainsRequest>,
     ) -> Result<Response<Self::WatchDomainsStream>, Status> {
         self.authenticator.authorize(&request, Action::Read).await?;
-        let lasts = Lasts::new(&self.authenticator, &request, Action::Read);
+        let lasts = StreamRights::new(&self.authenticator, &request, Action::Read);
         let asked = request.into_inner();
         let only = if asked.name.is_empty() { None } else { Some(name(&asked.name)?) };
         let filter = WatchFilter::new(&asked)?;

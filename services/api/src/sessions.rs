@@ -125,13 +125,13 @@ impl SessionsService {
             retry("SIGN_IN_THROTTLED", sentence, wait.unsigned_abs())
         };
         self.attempts.take(bucket, now).map_err(|wait| {
-            slowed("source", "too many attempts at this name: wait a little, then try again", wait)
+            slowed("source", "too many attempts for this name: wait a little, then try again", wait)
         })?;
         if has_device {
             return Ok(());
         }
         self.guesses.take(name, now).map_err(|wait| {
-            let sentence = "too many attempts at this name, from many addresses: wait a little, then try again, or sign in \
+            let sentence = "too many attempts for this name, from many addresses: wait a little, then try again, or sign in \
                             on a browser on which you signed in before";
             slowed("name", sentence, wait)
         })

@@ -81,7 +81,7 @@ pub async fn check_session(keys: &SealingKeys, stored: &StoredSession) -> Result
 
 /// Believes rows, or not.
 #[derive(Clone)]
-pub(crate) struct Believer {
+pub(crate) struct RowVerifier {
     keys: Arc<SealingKeys>,
     clock: Arc<dyn Clock>,
     /// What the OpenID provider can make of people; none without one.
@@ -89,7 +89,7 @@ pub(crate) struct Believer {
     told: Arc<Limiter>,
 }
 
-impl Believer {
+impl RowVerifier {
     pub(crate) fn new(context: &Context) -> Result<Self, RoleError> {
         let provider = context.config.api.oidc.as_ref();
         Ok(Self {
@@ -155,7 +155,7 @@ impl Believer {
             SealError::Unavailable(_) => Err(from_seal(&problem)),
             SealError::UnknownKey(_) => {
                 let sentence = format!(
-                    "what is stored of this token or person cannot be checked: {problem}; ask who runs SSL Manager"
+                    "the stored row of this token or user cannot be checked: {problem}; ask who runs SSL Manager"
                 );
                 Err(error(Code::FailedPrecondition, "SEALING_KEY_MISSING", sentence))
             }

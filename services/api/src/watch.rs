@@ -18,7 +18,7 @@ use tonic::{Code, Status};
 
 use crate::error::{error, from_store, invalid};
 use crate::labels::{wanted_customer, wanted_labels};
-use crate::lasts::Lasts;
+use crate::lasts::StreamRights;
 
 /// The stream that a client gets.
 pub(crate) type ChangeStream =
@@ -94,7 +94,7 @@ impl Watcher {
         Ok(Self { context: context.clone(), filter, fitting, told, position: after, start, only })
     }
 
-    pub(crate) fn stream(self, lasts: Lasts) -> ChangeStream {
+    pub(crate) fn stream(self, lasts: StreamRights) -> ChangeStream {
         let (sender, receiver) = mpsc::channel(BUFFER);
         // The reason for an early end comes after what is buffered: a slow client's buffer is full.
         let (last_word, end) = oneshot::channel();

@@ -77,7 +77,7 @@ async fn what_is_not_named_stays_and_each_change_has_its_line() {
     assert_eq!(
         changed,
         [
-            "shop.example.com was put under management. Labels: the customer is 4711; tier=gold.",
+            "shop.example.com was added. Labels: the customer is 4711; tier=gold.",
             "Labels: team=a.",
             "A certificate was requested.",
             "Labels: team was removed.",

@@ -12,7 +12,7 @@ use store::{Challenge, Store, StoreError};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use crate::memory::{Memory, Recalled};
+use crate::memory::{Memory, MemoryLookup};
 
 const MAX_QUESTIONS: usize = 32;
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -79,7 +79,7 @@ impl Answers {
     pub(crate) async fn find(&self, host: &DomainName, token: &str) -> Answer {
         let asked_at = self.clock.now();
         let recalled = self.memory().recall(host, token, asked_at);
-        if let Some(Recalled::Fresh(key_authorization)) = recalled {
+        if let Some(MemoryLookup::Fresh(key_authorization)) = recalled {
             return Answer::Found(key_authorization);
         }
         let within = if recalled.is_some() { REREAD_TIMEOUT } else { READ_TIMEOUT };
@@ -94,7 +94,7 @@ impl Answers {
             }
             // It was stored for this host within the hour; better than failing the CA's question.
             None => match recalled {
-                Some(Recalled::Fresh(key_authorization) | Recalled::Stale(key_authorization)) => {
+                Some(MemoryLookup::Fresh(key_authorization) | MemoryLookup::Stale(key_authorization)) => {
                     Answer::Found(key_authorization)
                 }
                 None => Answer::Busy,

@@ -15,10 +15,10 @@ const MAX_PER_HOST: usize = 16;
 
 #[derive(Default)]
 pub(crate) struct Memory {
-    hosts: HashMap<DomainName, Vec<Remembered>>,
+    hosts: HashMap<DomainName, Vec<MemoryEntry>>,
 }
 
-struct Remembered {
+struct MemoryEntry {
     token: String,
     key_authorization: String,
     seen_at: Timestamp,
@@ -26,7 +26,7 @@ struct Remembered {
 
 /// A response from memory.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Recalled {
+pub(crate) enum MemoryLookup {
     /// Seen in the store a moment ago.
     Fresh(String),
     /// To be looked up again.
@@ -34,14 +34,14 @@ pub(crate) enum Recalled {
 }
 
 impl Memory {
-    pub(crate) fn recall(&self, host: &DomainName, token: &str, now: Timestamp) -> Option<Recalled> {
+    pub(crate) fn recall(&self, host: &DomainName, token: &str, now: Timestamp) -> Option<MemoryLookup> {
         let remembered = self.hosts.get(host)?.iter().find(|remembered| remembered.token == token)?;
         let age = now.duration_since(remembered.seen_at);
         let key_authorization = || remembered.key_authorization.clone();
         if age <= FRESH_TTL {
-            Some(Recalled::Fresh(key_authorization()))
+            Some(MemoryLookup::Fresh(key_authorization()))
         } else if age <= RETENTION {
-            Some(Recalled::Stale(key_authorization()))
+            Some(MemoryLookup::Stale(key_authorization()))
         } else {
             None
         }
@@ -75,7 +75,7 @@ impl Memory {
         if responses.len() >= MAX_PER_HOST {
             responses.remove(0);
         }
-        responses.push(Remembered { token, key_authorization, seen_at: now });
+        responses.push(MemoryEntry { token, key_authorization, seen_at: now });
     }
 
     pub(crate) fn forget(&mut self, host: &DomainName) {
@@ -94,7 +94,7 @@ impl Memory {
     /// Drops what is too old; if that is nothing, the host that was seen longest ago.
     fn make_room(&mut self, now: Timestamp) {
         let last_seen =
-            |responses: &[Remembered]| responses.iter().map(|remembered| remembered.seen_at).max();
+            |responses: &[MemoryEntry]| responses.iter().map(|remembered| remembered.seen_at).max();
         self.hosts.retain(|_, responses| {
             last_seen(responses).is_some_and(|seen_at| now.duration_since(seen_at) <= RETENTION)
         });
@@ -125,9 +125,9 @@ mod tests {
         let mut memory = Memory::default();
         memory.remember(&name(1), "token".into(), "answer".into(), at(0));
         let recall = |memory: &Memory, second| memory.recall(&name(1), "token", at(second));
-        assert_eq!(recall(&memory, 60), Some(Recalled::Fresh("answer".into())));
-        assert_eq!(recall(&memory, 61), Some(Recalled::Stale("answer".into())));
-        assert_eq!(recall(&memory, 3600), Some(Recalled::Stale("answer".into())));
+        assert_eq!(recall(&memory, 60), Some(MemoryLookup::Fresh("answer".into())));
+        assert_eq!(recall(&memory, 61), Some(MemoryLookup::Stale("answer".into())));
+        assert_eq!(recall(&memory, 3600), Some(MemoryLookup::Stale("answer".into())));
         assert_eq!(recall(&memory, 3601), None);
         assert_eq!(memory.recall(&name(2), "token", at(0)), None);
         assert_eq!(memory.recall(&name(1), "other", at(0)), None);

@@ -19,7 +19,7 @@ pub(crate) struct Line {
 
 /// A line that is not a domain name, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Rubbish {
+pub(crate) struct InvalidLine {
     pub(crate) line: Line,
     pub(crate) error: NameError,
 }
@@ -29,7 +29,7 @@ pub(crate) struct Rubbish {
 pub(crate) struct Lines {
     /// Every name once, in the order in which they stood.
     pub(crate) names: Vec<Line>,
-    pub(crate) rubbish: Vec<Rubbish>,
+    pub(crate) rubbish: Vec<InvalidLine>,
     /// Names that stood there before.
     pub(crate) repeated: usize,
 }
@@ -56,7 +56,7 @@ impl Lines {
                 match DomainName::parse(host_of(piece)) {
                     Ok(name) if !seen.insert(name.clone()) => lines.repeated += 1,
                     Ok(name) => lines.names.push(Line { number, text: name.to_string() }),
-                    Err(error) => lines.rubbish.push(Rubbish {
+                    Err(error) => lines.rubbish.push(InvalidLine {
                         line: Line { number, text: piece[..piece.floor_char_boundary(MAX_ECHO)].to_owned() },
                         error,
                     }),

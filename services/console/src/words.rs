@@ -51,7 +51,7 @@ pub(crate) fn who(who: &str) -> &'static str {
         "customer" => "Customer",
         "cdn_operator" => "CDN operator",
         "ca" => "Certificate authority",
-        "" => "Nobody",
+        "" => "No one",
         _ => "SSL Manager",
     }
 }

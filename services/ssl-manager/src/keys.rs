@@ -198,11 +198,11 @@ impl Rotated {
     fn print(&self, keys: &SealingKeys) -> Result<(), CommandError> {
         let Walk { older, named, .. } = &self.last;
         let key = keys.current_key_id();
-        print(format_args!("Wrapped anew under the sealing key {key}: {}", self.rewrapped))?;
+        print(format_args!("Rewrapped under the sealing key {key}: {}", self.rewrapped))?;
         print(format_args!("Left under older lines: {}", older + self.signatures.left))?;
-        print(format_args!("Signed anew, of tokens, users and sessions: {}", self.signatures.renewed))?;
+        print(format_args!("Signed again, of tokens, users and sessions: {}", self.signatures.renewed))?;
         for row in &self.signatures.refused {
-            print(format_args!("Not written by SSL Manager, and of no use: {row}"))?;
+            print(format_args!("Not written by SSL Manager, and ignored: {row}"))?;
         }
         for key in named {
             print(format_args!("Does not open: {} {}: {}", key.place.as_str(), key.id, key.why))?;

@@ -158,7 +158,7 @@ impl Running {
             self.process.stop.drain().cancel();
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_secs(seconds.into())) => {}
-                () = signals.next() => tracing::info!("a second signal: the rest of the wait is left out"),
+                () = signals.next() => tracing::info!("a second signal: the rest of the wait is skipped"),
                 early = self.tasks.join_next() => ended = early,
             }
         }

@@ -193,7 +193,7 @@ fn not_ours(name: &str, error: &SealError) -> CommandError {
 }
 
 fn unknown(name: &str) -> CommandError {
-    CommandError::new("NOT_FOUND", format!("nobody named {name:?} may sign in: see `user list`"))
+    CommandError::new("NOT_FOUND", format!("there is no user {name:?}: see `user list`"))
 }
 
 fn done(output: Output, name: &str, what: &str, row: &serde_json::Value) -> Result<(), CommandError> {

@@ -175,6 +175,6 @@ fn put_under_management<'a>(
     by: &'a Caller,
 ) -> Entry<'a> {
     let told = label_changes(("", &domain.customer_ref), (&BTreeMap::new(), labels)).unwrap_or_default();
-    let message = format!("{} was put under management. {told}", domain.name);
+    let message = format!("{} was added. {told}", domain.name);
     Entry::new(kind, &by.actor, one_line(&message, MAX_TOLD))
 }

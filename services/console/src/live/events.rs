@@ -24,7 +24,7 @@ use url::form_urlencoded;
 use crate::App;
 use crate::api::Domains;
 use crate::filter::Filter;
-use crate::live::{Change, Heard};
+use crate::live::{Change, Subscription};
 use crate::row::{Controls, Row};
 use crate::session::{Person, resolve_in_the_background};
 use crate::strangers::busy;
@@ -104,8 +104,8 @@ fn stream(mut receiver: mpsc::Receiver<Event>) -> impl Stream<Item = Result<Even
 struct Disconnected;
 
 impl Viewer {
-    async fn follow(self, heard: Heard) -> Result<(), Disconnected> {
-        let Heard { missed, mut changes, mut is_there } = heard;
+    async fn follow(self, heard: Subscription) -> Result<(), Disconnected> {
+        let Subscription { missed, mut changes, mut is_there } = heard;
         match missed {
             Some(missed) => self.rows(&missed).await?,
             None => self.resync().await?,

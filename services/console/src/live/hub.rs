@@ -55,7 +55,7 @@ impl FromStr for Cursor {
 }
 
 /// A viewer's subscription.
-pub(crate) struct Heard {
+pub(crate) struct Subscription {
     /// The missed changes; none if there were too many.
     pub(crate) missed: Option<Vec<Arc<Change>>>,
     pub(crate) changes: broadcast::Receiver<Arc<Change>>,
@@ -122,7 +122,7 @@ impl Hub {
     }
 
     /// Listens from a cursor on.
-    pub(crate) fn listen(&self, token: &Token, from: Option<Cursor>) -> Heard {
+    pub(crate) fn listen(&self, token: &Token, from: Option<Cursor>) -> Subscription {
         self.offer(token);
         let state = self.state();
         let missed =
@@ -130,7 +130,7 @@ impl Hub {
                 let kept = state.kept.iter().filter(|change| change.position > from.position);
                 kept.cloned().collect()
             });
-        Heard { missed, changes: self.0.changes.subscribe(), is_there: self.0.is_there.subscribe() }
+        Subscription { missed, changes: self.0.changes.subscribe(), is_there: self.0.is_there.subscribe() }
     }
 
     /// The cursor after a change.
@@ -248,7 +248,7 @@ mod tests {
         Token::new("sls_test".to_owned())
     }
 
-    fn positions(heard: &Heard) -> Option<Vec<i64>> {
+    fn positions(heard: &Subscription) -> Option<Vec<i64>> {
         let missed = heard.missed.as_ref()?;
         Some(missed.iter().map(|change| change.position).collect())
     }

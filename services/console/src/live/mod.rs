@@ -9,4 +9,4 @@ mod events;
 mod hub;
 
 pub(crate) use events::events;
-pub(crate) use hub::{Change, Cursor, Heard, Hub};
+pub(crate) use hub::{Change, Cursor, Hub, Subscription};

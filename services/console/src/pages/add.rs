@@ -15,7 +15,7 @@ use proto::v1;
 
 use crate::batches::{Batch, BatchKind, FailedLine, Plan};
 use crate::form::{Form, query};
-use crate::lines::{Line, Lines, Rubbish};
+use crate::lines::{InvalidLine, Line, Lines};
 use crate::page::Frame;
 use crate::pages::batch;
 use crate::problem::{Problem, html, sentence};
@@ -163,7 +163,7 @@ pub(crate) async fn send(frame: Frame, body: Body) -> Result<Response, Problem> 
 
 /// Keeps a list until the user has confirmed it.
 fn many(frame: &Frame, lines: Lines) -> Result<Arc<Batch>, Problem> {
-    let failure = |rubbish: Rubbish| FailedLine {
+    let failure = |rubbish: InvalidLine| FailedLine {
         line: rubbish.line,
         reason: rubbish.error.reason().to_owned(),
         sentence: sentence(&rubbish.error.to_string()),

@@ -110,7 +110,7 @@ impl DraftPage {
 
     fn counts(&self) -> Vec<(&'static str, String)> {
         let figures = &self.figures;
-        let mut counts = vec![("Can be added", figures.total), ("No domain names", figures.failures)];
+        let mut counts = vec![("Can be added", figures.total), ("Not domain names", figures.failures)];
         if figures.repeated > 0 {
             counts.push(("Duplicates", figures.repeated));
         }

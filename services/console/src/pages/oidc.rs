@@ -163,7 +163,7 @@ fn refusal<'a>(provider: &SignInProvider, said: &impl Fn(&str) -> &'a str) -> Op
         "access_denied" => Some(words::PROVIDER_CANCELLED),
         _ => {
             let error: String = error.chars().take(100).collect();
-            tracing::warn!(?error, "the OpenID provider sent somebody back with an error");
+            tracing::warn!(?error, "the OpenID provider returned an error");
             Some(words::PROVIDER_REFUSED)
         }
     }

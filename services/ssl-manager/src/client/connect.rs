@@ -144,7 +144,7 @@ fn advice(cause: &str) -> Option<&'static str> {
         ),
         (
             &["UnknownIssuer", "self-signed", "SelfSigned", "CaUsedAsEndEntity"],
-            "its certificate is not trusted here: --ca-file FILE names one more root to trust",
+            "its certificate is not trusted here: --ca-file FILE names an additional root to trust",
         ),
         (
             &["NotValidForName", "not valid for name"],
@@ -185,7 +185,7 @@ fn root(path: &Path) -> Result<String, CommandError> {
     let bytes = files::read(path)?;
     x509::only_certificates(&bytes).ok_or_else(|| {
         CommandError::usage(format!(
-            "--ca-file: {} holds no certificate that can be read, or other things too",
+            "--ca-file: {} has no readable certificate, or other content too",
             path.display()
         ))
     })

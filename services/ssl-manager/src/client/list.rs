@@ -238,7 +238,7 @@ fn request(args: &ListArgs) -> Result<v1::ListDomainsRequest, CommandError> {
     let instant = |when: Option<When>| match when.map(|when| when.at(now)) {
         None => Ok(None),
         Some(Some(at)) => Ok(Some(to_timestamp(at))),
-        Some(None) => Err(CommandError::usage("a time in so many days cannot be told: use fewer")),
+        Some(None) => Err(CommandError::usage("a time that many days away is out of range: use fewer days")),
     };
     Ok(v1::ListDomainsRequest {
         search: args.search.clone(),

@@ -143,7 +143,7 @@ async fn delete(
 /// Asks on the terminal; where there is none, `--yes` has to say it.
 fn confirm(what: &str, name: &str) -> Result<(), CommandError> {
     if !std::io::stdin().is_terminal() {
-        return Err(CommandError::usage("this asks on a terminal and there is none: say --yes"));
+        return Err(CommandError::usage("there is no terminal to ask on: use --yes"));
     }
     let mut line = String::new();
     let asked = write!(std::io::stderr(), "About to {what} {name}. Type the name to confirm: ");

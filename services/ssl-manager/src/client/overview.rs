@@ -163,7 +163,7 @@ fn room(budget: &[v1::BudgetBucket], times: &Times) -> Vec<String> {
         format!("{}: {} of {} {}{free}", one.issuer, one.left, one.capacity, one.limit)
     };
     let more = limits.len().saturating_sub(MAX_LINES);
-    let more = (more > 0).then(|| format!("and {more} limits that are further away: --output json"));
+    let more = (more > 0).then(|| format!("and {more} limits with more room: --output json"));
     limits.iter().take(MAX_LINES).map(line).chain(more).collect()
 }
 
@@ -281,7 +281,7 @@ mod tests {
             "Overdue          10000 domains or more, the first 1 h ago, 30 Nov 06:59 UTC",
             "Daily recheck    2026-11-30: 123456 domains, 4 of them still to come",
             "Left at CAs      letsencrypt: 0 of 300 new orders per account, next in 1 min",
-            "and 4 limits that are further away: --output json",
+            "and 4 limits with more room: --output json",
         ] {
             assert!(shown.contains(told), "{told:?} in\n{shown}");
         }

@@ -84,7 +84,7 @@ impl Verdict {
             sentence: words::status(domain, zone, now),
             checked: checks.and_then(|checked| LastCheck::new(checked, zone)),
             to_do: words::to_do(domain),
-            actor: reason.map_or("Nobody", |reason| words::who(&reason.who)),
+            actor: reason.map_or("No one", |reason| words::who(&reason.who)),
             doing: words::activity(&domain.activity).to_owned(),
             since: since(domain.status(), entries).map(|at| Moment::time(at, zone)),
             serves: words::serves(domain, zone, now),
