@@ -258,8 +258,8 @@ mod tests {
             ("jdbc:mysql://h/db?password=secret", "not supported"),
             ("host=h user=u password=secret", "a list of keys and values"),
             ("host=h password=se:cret", "a list of keys and values"),
-            ("postgres://u:secret@h:port/db", "a port that is none"),
-            ("postgres://u:secret@h:0/db", "a port that is none"),
+            ("postgres://u:secret@h:port/db", "an invalid port"),
+            ("postgres://u:secret@h:0/db", "an invalid port"),
             ("postgres://u:secret@h1,h2/db", "several hosts"),
             ("postgres://h1,h2/db", "several hosts"),
             (
