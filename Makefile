@@ -10,7 +10,7 @@ export RUSTDOCFLAGS := -D warnings
 TOOLS := target/tools/bin
 
 .PHONY: help
-help: ## Say what there is
+help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: test
@@ -58,11 +58,11 @@ install-program: $(PROGRAM) ## Build the program; install it with manual pages, 
 	sed 's|@PREFIX@|$(PREFIX)|' deploy/systemd/ssl-manager.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/ssl-manager.service
 
 .PHONY: demo
-demo: ## Everything and the outside world on loopback
+demo: ## Run all roles and a sandbox of the outside world on loopback
 	cargo run -- demo
 
 .PHONY: faults
-faults: install ## Look for trouble for an hour: 2,000 random sequences, 2,000 domains that are mended, a year of 1,000 and one full of trouble, attacks of a minute
+faults: install ## Search for faults for an hour: 2,000 random sequences, 2,000 domains that fail and are fixed, two years of 1,000 domains, attacks of a minute
 	SEED=$$(date +%s) SEQUENCES=2000 cargo test --package tests --test sequences -- --nocapture
 	DOMAINS=2000 cargo test --package tests --test mended -- --nocapture
 	DOMAINS=1000 cargo test --package tests --test year -- --nocapture
@@ -72,11 +72,11 @@ faults: install ## Look for trouble for an hour: 2,000 random sequences, 2,000 d
 SOAK_SECONDS ?= 600
 
 .PHONY: soak
-soak: install ## Add domains for ten minutes (SOAK_SECONDS) while something fails every 20 s, into docs/reports/soak.md
+soak: install ## Add domains for ten minutes (SOAK_SECONDS) with a failure every 20 s; writes docs/reports/soak.md
 	SOAK_SECONDS=$(SOAK_SECONDS) SOAK_REPORT=$(CURDIR)/docs/reports/soak.md cargo test --package tests --test soak -- --nocapture
 
 .PHONY: bench
-bench: ## Measure for half an hour, into docs/reports; PART=name measures one part (see --help of the program)
+bench: ## Run benchmarks for half an hour; writes docs/reports; PART=name measures one part (see --help of the program)
 	tests/install.sh bench
 	cargo build --release --package ssl-manager
 	cargo build --release --package tests --bin bench

@@ -1,5 +1,5 @@
-//! Every screen in both themes, at the width of a phone and zoomed in, judged by axe and walked through by keyboard.
-//! Leaves a picture of each, `<screen>-<light|dark|phone>`.
+//! Every screen in both themes, on windows from 320 to 1440 px and zoomed in, checked by axe and by keyboard.
+//! Leaves pictures of each in `target/screenshots`: `<screen>-<width>-<light|dark>`.
 
 use std::time::Duration;
 
@@ -12,13 +12,21 @@ const BLOCKED: &str = "blog.example.com";
 const UNLOVED: &str = "unloved.example.com";
 const LIMIT: Duration = Duration::from_mins(1);
 
-/// Everything that is asked of every screen.
+/// Widths of a small phone, a phone, a tablet and a laptop.
+const WINDOWS: [(u32, u32); 4] = [(320, 568), (390, 844), (834, 1112), (1440, 900)];
+
+/// The checks of every screen.
 async fn look(browser: &Browser, screen: &str) {
     for (theme, word) in [(Theme::Light, "light"), (Theme::Dark, "dark"), (Theme::ForcedColors, "forced")] {
         browser.theme(theme).await;
         browser.assert_accessible(&format!("{screen}, {word}")).await;
-        if theme != Theme::ForcedColors {
-            browser.screenshot(&format!("{screen}-{word}")).await;
+    }
+    for (theme, word) in [(Theme::Light, "light"), (Theme::Dark, "dark")] {
+        browser.theme(theme).await;
+        for (width, height) in WINDOWS {
+            browser.size(Size::Of(width, height)).await;
+            assert_eq!(browser.overflow().await, 0, "{screen} is wider than {width} px");
+            browser.screenshot(&format!("{screen}-{width}-{word}")).await;
         }
     }
     browser.theme(Theme::Light).await;
@@ -27,7 +35,6 @@ async fn look(browser: &Browser, screen: &str) {
         assert_eq!(browser.overflow().await, 0, "{screen} is wider than the window at {size:?}");
     }
     browser.assert_accessible(&format!("{screen} on a phone")).await;
-    browser.screenshot(&format!("{screen}-phone")).await;
     browser.size(Size::Desktop).await;
 }
 
@@ -79,6 +86,8 @@ async fn the_list_the_overview_and_adding_are_for_everybody() {
     visit(&console, &browser, "list-filtered", "/?q=example&status=Failure&order=name").await;
     visit(&console, &browser, "list-nothing-found", "/?q=shpo").await;
     visit(&console, &browser, "overview", "/overview").await;
+    visit(&console, &browser, "midnight", "/midnight").await;
+    visit(&console, &browser, "help", "/help").await;
 
     visit(&console, &browser, "add", "/domains/new").await;
     browser.fill("Domain names", BLOCKED).await;
@@ -130,6 +139,7 @@ async fn the_pages_of_a_domain_are_for_everybody() {
     browser.click("button", "Upload certificate").await;
     browser.find("alert", "").await;
     look(&browser, "import-refused").await;
+    visit(&console, &browser, "notes", &of(LIVE, "/notes")).await;
     visit(&console, &browser, "key", &of(LIVE, "/key")).await;
     visit(&console, &browser, "revoke", &of(LIVE, "/revoke")).await;
     visit(&console, &browser, "view-never", &of("never.example.com", "")).await;

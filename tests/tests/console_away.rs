@@ -108,7 +108,7 @@ async fn a_page_that_is_loaded_meanwhile_says_so_and_loads_by_itself_once_it_can
     browser.see(LAST_KNOWN).await;
     browser.goto(&format!("{url}/?q=shop")).await;
     browser.find("heading", "The API does not answer").await;
-    browser.see("Nothing is lost; this page tries again by itself.").await;
+    browser.see("Nothing is lost; this page retries by itself.").await;
     browser.screenshot("away-page").await;
 
     let stranger = Browser::start().await;

@@ -315,7 +315,7 @@ async fn ten_thousand_lines_with_rubbish_in_the_middle_each_get_their_answer() {
     .await;
     browser.see("Adding 9,994 domains: done").await;
     let text = browser.text().await;
-    for count in ["Added\n9,993", "On the list already\n1", "Did not work\n5", "Written twice\n1"] {
+    for count in ["Added\n9,993", "On the list already\n1", "Failed\n5", "Duplicates\n1"] {
         assert!(text.contains(count), "{count}: {text}");
     }
     let csv = somebody.get(&format!("{path}/failures.csv")).await.body;

@@ -34,7 +34,7 @@ async fn a_domain_is_added_viewed_given_a_certificate_and_deleted() {
     browser.click("link", "+ Add").await;
     browser.fill("Domain names", NAME).await;
     browser.click("button", "Check").await;
-    browser.see("Nothing stands in the way: the certificate is ordered at once.").await;
+    browser.see("All checks pass: the certificate is ordered at once.").await;
     assert_eq!(browser.value("Domain names").await, NAME);
     browser.click("button", "Add and order now").await;
     browser.at(PAGE).await;
@@ -86,8 +86,8 @@ async fn many_are_added_and_the_page_that_says_how_far_it_is_loads_itself() {
     assert_eq!(browser.url().await, address);
     let text = browser.text().await;
     assert!(text.contains("Added\n40"), "{text}");
-    assert!(text.contains("Did not work\n1"), "{text}");
-    assert!(text.contains("Written twice\n1"), "{text}");
+    assert!(text.contains("Failed\n1"), "{text}");
+    assert!(text.contains("Duplicates\n1"), "{text}");
 
     browser.click("link", "Go to the list").await;
     browser.fill("Search domains", "d39").await;

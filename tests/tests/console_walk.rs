@@ -223,7 +223,7 @@ async fn pasted_generated_rolled_back_and_deleted() {
 
     // A generated one takes the place of a pasted one.
     browser.click("button", "Switch to a generated certificate").await;
-    browser.see("A certificate was asked for.").await;
+    browser.see("Certificate requested.").await;
     console.serves(NAME, "a generated one again", |served| served != pasted).await;
     browser.click("button", "Roll back to this certificate").await;
     browser.see("Rolling back.").await;

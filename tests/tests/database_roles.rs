@@ -39,7 +39,7 @@ const ROLES: [&str; 5] = [
     "ssl_manager_responder",
 ];
 /// How the table in the document begins.
-const HEAD: &str = "| with the password of | become somebody | get a key | swap sealed keys and names | change or cut the audit log |";
+const HEAD: &str = "| with the password of | impersonate a principal | get a key | swap sealed keys and names | change or cut the audit log |";
 const PASSWORD: &str = "correct horse battery";
 const NOT_ALLOWED: &str = "42501";
 

@@ -15,8 +15,8 @@ struct Document {
 }
 
 const DOCUMENTS: [Document; 2] = [
-    Document { path: "docs/SECURITY.md", head: "| id | asks for | how it holds here | test |", min: 100 },
-    Document { path: "docs/RELIABILITY.md", head: "| promise | what the test breaks | test |", min: 25 },
+    Document { path: "docs/SECURITY.md", head: "| id | requirement | how it holds here | test |", min: 100 },
+    Document { path: "docs/RELIABILITY.md", head: "| promise | failure | test |", min: 25 },
 ];
 
 fn is_function(quoted: &str) -> bool {

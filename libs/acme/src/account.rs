@@ -1,7 +1,7 @@
-//! Our account at a CA: one row, whose key is sealed and stored before the CA hears of it.
+//! Our account at a CA: one row, whose key is sealed and stored before it is sent to the CA.
 //!
 //! If the process dies between the two, the next start finds the row without a URL and asks again with the same key;
-//! new-account with a known key answers with the account that is there (RFC 8555 section 7.3.1).
+//! new-account with a known key returns the existing account (RFC 8555 section 7.3.1).
 
 use std::sync::Arc;
 

@@ -22,11 +22,11 @@ const DIRECTORY_TTL: SignedDuration = SignedDuration::from_hours(1);
 /// Longest wait that a CA may impose by Retry-After.
 const MAX_RETRY_AFTER: Duration = Duration::from_hours(24);
 /// Pauses before a request whose answer was lost is sent again.
-const RESEND_AFTER: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(1)];
+const RESEND_PAUSES: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(1)];
 /// Let's Encrypt answers new-order and finalize within seconds as a rule; other CAs validate, check CAA or sign before
 /// they answer, and a request that is given up too early is an order too many.
 const CHANGE_TIMEOUT: Duration = Duration::from_mins(3);
-const LOOK_TIMEOUT: Duration = Duration::from_secs(30);
+const POLL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a CA may take for an answer.
 #[derive(Clone, Copy)]
@@ -46,14 +46,14 @@ pub struct ExternalAccountBinding {
     pub hmac_key: Zeroizing<Vec<u8>>,
 }
 
-/// How to reach a CA and who we are to it.
+/// How to reach a CA, and our account there.
 #[derive(Clone, Default)]
 pub struct CaOptions {
     /// Our name for it; accounts belong to it.
     pub name: String,
     /// Its directory, https.
     pub directory_url: String,
-    /// Whom it may write to, as `mailto:` URLs.
+    /// Contact addresses of the account, as `mailto:` URLs.
     pub contact: Vec<String>,
     /// Profile to order; none is its default.
     pub profile: Option<String>,
@@ -78,7 +78,7 @@ pub struct Ca {
     gate: Option<Arc<dyn Gate>>,
 }
 
-/// What we read of a directory ourselves (RFC 8555 section 7.1.1).
+/// The members of a directory that we read ourselves (RFC 8555 section 7.1.1).
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Directory {
@@ -198,7 +198,7 @@ impl Ca {
         parse_directory(&self.directory_body().await?)
     }
 
-    /// What CAA records must name for it to issue, as its directory says (RFC 8555 section 7.1.1).
+    /// The CA's names in CAA records, from its directory (RFC 8555 section 7.1.1).
     pub async fn caa_identities(&self) -> Result<Vec<String>, AcmeError> {
         Ok(self.directory().await?.meta.caa_identities)
     }
@@ -230,7 +230,7 @@ impl Ca {
         body: Bytes,
         patience: Patience,
     ) -> Result<Answer, AcmeError> {
-        for pause in RESEND_AFTER {
+        for pause in RESEND_PAUSES {
             match self.send(method.clone(), url, headers.clone(), body.clone(), patience).await {
                 Err(AcmeError::Lost(_)) => self.clock.sleep(pause).await,
                 answered => return answered,
@@ -254,7 +254,7 @@ impl Ca {
         }
         self.may_send().await?;
         let timeout = match patience {
-            Patience::Look => self.options.look_timeout.unwrap_or(LOOK_TIMEOUT),
+            Patience::Look => self.options.look_timeout.unwrap_or(POLL_TIMEOUT),
             Patience::Change => self.options.change_timeout.unwrap_or(CHANGE_TIMEOUT),
         };
         let request = self.http.request(method, url).headers(headers).body(body).timeout(timeout);

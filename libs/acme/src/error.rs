@@ -1,4 +1,4 @@
-//! What a CA can answer, as far as it matters for what to do next.
+//! The answers of a CA, as far as the next step depends on them.
 
 use std::time::Duration;
 

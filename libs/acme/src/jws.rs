@@ -1,5 +1,6 @@
-//! JSON web signatures for the requests that instant-acme cannot make the way we need them: new-account and key-change
-//! with a key that was sealed first, and looks at an account and its orders (RFC 8555 sections 6.2, 7.3 and 7.3.5; RFC 7515; RFC 7638).
+//! JSON web signatures for requests that instant-acme cannot make as we need them: new-account and key-change with a
+//! key that was sealed first, and queries of an account and its orders (RFC 8555 sections 6.2, 7.3 and 7.3.5; RFC 7515;
+//! RFC 7638).
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};

@@ -1,9 +1,9 @@
-//! The CA's JSON as instant-acme is given it: the members that we use, in the types that they should have.
+//! Rewrites the CA's JSON for instant-acme: only the members that we use, in the types that they should have.
 //!
 //! RFC 8555 section 7.1 lets servers add members, and real ones also write `null`, leave out what is empty, or give
-//! relative references for URLs (RFC 9110 section 10.2.2). instant-acme refuses some of that, and an answer that it refuses
-//! is an order that is lost. So each answer is made anew from what is usable in it. Why not lenient types of our own beside
-//! instant-acme's: it parses the answers itself.
+//! relative references for URLs (RFC 9110 section 10.2.2). instant-acme refuses some of that, and each refused answer
+//! loses an order. So each answer is rebuilt from its usable members. Why not our own lenient types: instant-acme
+//! parses the answers itself.
 
 use bytes::Bytes;
 use reqwest::Url;
@@ -117,7 +117,7 @@ fn challenge(url: &str, members: &Map<String, Value>) -> Value {
     })
 }
 
-/// What is missing or unknown is not guessed at; instant-acme will say that it cannot read it.
+/// Missing and unknown values are not guessed; instant-acme reports that it cannot read them.
 fn status(word: Option<&str>) -> Value {
     word.map(|word| word.trim().to_ascii_lowercase()).into()
 }

@@ -1,8 +1,9 @@
-//! What we add to instant-acme: one transport, accounts whose key is sealed before the CA hears of it, the order
-//! journal's hook, the ledger of a CA's limits, renewal information, and, from crate `x509`, the check of what a CA delivers.
+//! Additions to instant-acme: one transport, accounts whose key is sealed before it is sent to the CA, the order
+//! journal's hook, the ledger of a CA's limits, renewal information, and, from crate `x509`, the check of delivered
+//! certificates.
 //!
 //! Everything a CA sends is hostile: URLs stay on its directory's origin, bodies, waits and chains are bounded, and a
-//! certificate is accepted only if its key and name are the ones that were asked for.
+//! certificate is accepted only with the key and name of the order.
 
 mod account;
 pub mod budget;

@@ -3,9 +3,9 @@
 use std::sync::{Mutex, PoisonError};
 
 /// More are of no use, and a CA forgets old ones.
-const MOST: usize = 128;
+const MAX_NONCES: usize = 128;
 /// A nonce is one base64url text (RFC 8555 section 6.5.1); what is longer is not kept.
-const MOST_BYTES: usize = 512;
+const MAX_NONCE_BYTES: usize = 512;
 
 /// Nonces that the CA gave with its answers, the newest first out.
 #[derive(Default)]
@@ -13,11 +13,11 @@ pub(crate) struct Nonces(Mutex<Vec<String>>);
 
 impl Nonces {
     pub(crate) fn put(&self, nonce: String) {
-        if nonce.is_empty() || nonce.len() > MOST_BYTES {
+        if nonce.is_empty() || nonce.len() > MAX_NONCE_BYTES {
             return;
         }
         let mut pool = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if pool.len() == MOST {
+        if pool.len() == MAX_NONCES {
             pool.remove(0);
         }
         pool.push(nonce);

@@ -1,4 +1,4 @@
-//! An order at a CA, as far as an issuance needs it: place or resume, answer, poll, finalize, download.
+//! The operations on an order at a CA that an issuance needs: place or resume, answer, poll, finalize, download.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -43,18 +43,18 @@ pub enum WhyInvalid {
     Unexplained,
 }
 
-/// What has to be served for the CA to find (RFC 8555 section 8.3).
+/// The challenge response that has to be served (RFC 8555 section 8.3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChallengeResponse {
     /// The token in the path.
     pub token: String,
-    /// What to answer there.
+    /// The body of the response.
     pub key_authorization: String,
     /// Whether the CA was already told to look.
     pub answered: bool,
 }
 
-/// What is wanted before an order can be finalized.
+/// The challenges to complete before an order can be finalized.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Proof {
     /// Nothing more.
@@ -156,7 +156,7 @@ impl AcmeOrder {
         Ok(self.progress())
     }
 
-    /// What the last answer asked us to wait.
+    /// The wait that the last answer asked for.
     pub fn retry_after(&self) -> Option<Duration> {
         *self.retry_after.lock().unwrap_or_else(PoisonError::into_inner)
     }

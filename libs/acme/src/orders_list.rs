@@ -1,8 +1,8 @@
-//! The account's list of orders (RFC 8555 section 7.1.2.1), for an order whose URL we never got.
+//! The account's list of orders (RFC 8555 section 7.1.2.1), to find an order whose URL we never received.
 //!
-//! A new-order whose answer was lost may have placed an order. Where the CA has a list (Let's Encrypt has none), that order
-//! is found there and gone on with, instead of a second one. The effort is bounded: a list may have thousands, on many
-//! pages. An order that another row of ours has is left to that row.
+//! A new-order whose answer was lost may have placed an order. If the CA has a list (Let's Encrypt has none), that
+//! order is found there and continued, instead of placing a second one. The effort is bounded: a list may have
+//! thousands of orders on many pages. An order of another row is left to that row.
 
 use std::collections::VecDeque;
 

@@ -1,8 +1,8 @@
-//! A CA's problem documents (RFC 8555 section 6.7, RFC 9457), read leniently, and what each of them means for us.
+//! Reads a CA's problem documents (RFC 8555 section 6.7, RFC 9457) leniently, and decides what each means for us.
 //!
-//! The type and the subject decide, wherever a problem appears: as an answer, in a challenge, in an order. Where a type
-//! says nothing (`malformed`, one that we do not know) the request decides that it answers. Why no match on HTTP statuses:
-//! CAs disagree about them, and problems inside of orders have none.
+//! The type and the subject decide, wherever a problem appears: as an answer, in a challenge, in an order. If the type
+//! says nothing (`malformed`, unknown types), the request that it answers decides. Why no match on HTTP statuses: CAs
+//! disagree about them, and problems inside of orders have none.
 
 use std::time::Duration;
 
@@ -56,22 +56,22 @@ pub enum Asked {
     Challenge,
 }
 
-/// What a problem means.
+/// The meaning of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meaning {
-    /// The CA has trouble of its own; nobody else can help.
+    /// The CA has trouble of its own; only the CA can fix it.
     CasTrouble,
     /// We ask too often.
     Limited,
-    /// The CA refuses this name until the account's holder has it resume at the problem's URL.
+    /// The CA refuses this name until the account's holder resumes it at the problem's URL.
     Paused,
-    /// The CA refuses us, for whatever name: terms, account, profile, binding, contact.
+    /// The CA refuses us, whatever the name: terms, account, profile, binding, contact.
     RefusesUs,
     /// CAA records forbid it (RFC 8659).
     Caa,
     /// The CA did not find the challenge's response.
     NotFound,
-    /// Some of the places that the CA looks from did not find it; the first did.
+    /// Some of the CA's validation servers did not find it; the first one did.
     NotFoundEverywhere,
     /// The CA refuses this name or this order.
     Refused,
@@ -147,7 +147,7 @@ impl Problem {
         }
     }
 
-    /// What it means as the answer to that request.
+    /// Its meaning as the answer to that request.
     pub fn meaning(&self, asked: Asked) -> Meaning {
         match self.kind.as_str() {
             "badNonce" | "serverInternal" => Meaning::CasTrouble,

@@ -1,6 +1,6 @@
 //! ACME Renewal Information (RFC 9773): when a CA suggests to renew a certificate.
 //!
-//! Asked for by a plain GET of our own, because instant-acme's reads the system's clock and sleeps.
+//! Uses our own GET request, because instant-acme's reads the system's clock and sleeps.
 
 use std::time::Duration;
 
@@ -18,12 +18,12 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use crate::AcmeError;
 use crate::ca::{Ca, Patience};
 
-/// Where a CA does not say when to ask again (RFC 9773 section 4.3.3 suggests six hours).
-const ASK_AGAIN: Duration = Duration::from_hours(6);
-/// However eager a CA is, it is not asked more often about one certificate.
-const SOONEST: Duration = Duration::from_mins(10);
+/// Used if a CA does not say when to ask again (RFC 9773 section 4.3.3 suggests six hours).
+const DEFAULT_QUERY_INTERVAL: Duration = Duration::from_hours(6);
+/// Minimum time between two queries about one certificate, whatever the CA suggests.
+const MIN_QUERY_INTERVAL: Duration = Duration::from_mins(10);
 
-/// What a CA suggests.
+/// A CA's suggestion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Suggestion {
     /// When to renew.
@@ -80,9 +80,9 @@ impl Ca {
         if !answer.status.is_success() {
             return Err(self.problem(&answer));
         }
-        let ask_again = self.retry_after(&answer.headers).unwrap_or(ASK_AGAIN);
+        let ask_again = self.retry_after(&answer.headers).unwrap_or(DEFAULT_QUERY_INTERVAL);
         let (window, is_explained) = parse(&answer.body)?;
-        Ok(Some(Suggestion { window, ask_again: ask_again.max(SOONEST), is_explained }))
+        Ok(Some(Suggestion { window, ask_again: ask_again.max(MIN_QUERY_INTERVAL), is_explained }))
     }
 }
 

@@ -1,9 +1,9 @@
-//! A new key for an account of ours (RFC 8555 section 7.3.5), in three steps: the new key is sealed and stored beside the
-//! old one, the CA is told, the new one takes the old one's place.
+//! Changes the key of one of our accounts (RFC 8555 section 7.3.5), in three steps: the new key is sealed and stored
+//! beside the old one, the CA is told, and the new one replaces the old one.
 //!
-//! Whoever dies in between leaves two keys, of which the CA knows exactly one. So the next to come asks it which, by
-//! new-account with `onlyReturnExisting`, and goes on from there: the next run of the command, and any issuer that finds
-//! the CA refusing its signatures. Why not instant-acme's `update_key`: it makes the new key in memory.
+//! A process that dies in between leaves two keys, of which the CA knows exactly one. The next run of the command, or
+//! any issuer whose signatures the CA refuses, asks the CA which one it knows, by new-account with
+//! `onlyReturnExisting`, and continues from there. Why not instant-acme's `update_key`: it makes the new key in memory.
 
 use std::sync::Arc;
 
@@ -56,7 +56,8 @@ pub async fn roll_over(
     adopt(store, keys, row, &new, Some(line)).await
 }
 
-/// Finishes a rollover that the CA knows of already; whether there was one. For whoever finds its signatures refused.
+/// Finishes a rollover that the CA already knows of; returns whether there was one. For an issuer whose signatures are
+/// refused.
 pub async fn settle_rollover(ca: &Ca, store: &Arc<Store>, keys: &SealingKeys) -> Result<bool, AcmeError> {
     match store.account(ca.name(), ca.directory_url()).await? {
         Some(row) if row.pending_key.is_some() && row.url.is_some() => {
@@ -98,7 +99,7 @@ async fn propose(
             tx.commit().await?;
             Ok(Account { pending_key: Some(sealed), ..row })
         }
-        // Somebody else rolls over at the same time: it is their key then.
+        // Another process rolls over at the same time: its key is used then.
         Err(StoreError::Conflict { .. }) => {
             drop(tx);
             registered(ca, store).await
@@ -141,7 +142,7 @@ async fn change_key(ca: &Ca, row: &Account, old: &[u8], new: &[u8]) -> Result<()
     post_signed_with(ca, &url, sign, Resend::Never).await.map(drop)
 }
 
-/// Makes `new` the account's key, unless somebody did so already.
+/// Makes `new` the account's key, unless another process already did.
 async fn adopt(
     store: &Arc<Store>,
     keys: &SealingKeys,

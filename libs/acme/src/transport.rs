@@ -1,9 +1,9 @@
-//! The transport that instant-acme is given, one per issuance: timeouts and bounds, nonces from the pool, problems
-//! with their Retry-After, and the journal's hook.
+//! The transport for instant-acme, one per issuance: timeouts and bounds, nonces from the pool, problems with their
+//! Retry-After, and the journal's hook.
 //!
 //! instant-acme would drop an order's URL if the answer's body did not parse. Here the URL is stored before
-//! instant-acme sees the answer, so an order that the CA took is never lost; and it sees of an answer what it can read
-//! (`lenient`).
+//! instant-acme sees the answer, so an order that the CA accepted is never lost; and instant-acme gets only the members
+//! that it can read (`lenient`).
 
 use std::future::Future;
 use std::pin::Pin;
@@ -35,7 +35,7 @@ pub trait OrderJournal: Send + Sync + 'static {
 pub(crate) struct Transport {
     pub(crate) ca: Arc<Ca>,
     pub(crate) journal: Option<Arc<dyn OrderJournal>>,
-    /// What the last answer asked us to wait.
+    /// The wait that the last answer asked for.
     pub(crate) retry_after: Arc<Mutex<Option<Duration>>>,
 }
 

@@ -1,4 +1,4 @@
-//! Who calls.
+//! The caller of an audited call.
 
 use domain::one_line;
 use jiff::Timestamp;
@@ -16,12 +16,12 @@ pub struct Caller {
     pub peer: String,
     /// The call, such as `AddDomain`.
     pub call: &'static str,
-    /// What the caller named the request; empty if nothing.
+    /// The caller's id of the request; empty for none.
     pub request_id: String,
 }
 
 impl Caller {
-    /// Whoever runs a command on the store itself, by the name that the system gives them.
+    /// The user who runs a command on the store, by their system name.
     pub fn at_the_machine(call: &'static str) -> Self {
         let user = std::env::var("USER").unwrap_or_default();
         let user = if user.is_empty() { "unknown" } else { &user };

@@ -1,4 +1,4 @@
-//! The chain: a line's hash is over the hash before and its own content.
+//! The chain: a line's hash covers the previous hash and its own content.
 
 use aws_lc_rs::digest::{Context, SHA256};
 use store::{AuditEntry, AuditSeal, Store, StoreError};

@@ -1,9 +1,9 @@
-//! The end of the chain, signed by the API: the database holds neither the key, nor can it make the mark.
+//! The end of the chain, signed by the API: the database does not hold the key and cannot create the mark.
 //!
-//! Rules. The API follows the chain from the line that was signed last to its present end, and signs that end only if
-//! every line between follows from the one before; so a chain that was cut off, set back or rewritten behind the mark is
-//! not signed again. It signs anew each minute even if nothing happened, so that the mark says until when it was looked.
-//! Once a mark is there it never goes back, neither in the database nor in the memory of the API.
+//! Rules. The API follows the chain from the last signed line to its present end, and signs that end only if every line
+//! in between follows from the previous one; so a chain that was cut off, set back or rewritten behind the mark is not
+//! signed again. It signs again each minute even without new lines, so that the mark shows the time of the last check.
+//! A mark never goes back, neither in the database nor in the API's memory.
 
 use jiff::{SignedDuration, Timestamp};
 use seal::{KeyId, SealError, SealingKeys, Statement};
@@ -13,7 +13,7 @@ use crate::chain::{FIRST, link};
 use crate::verify::Broken;
 
 /// A mark older than this is made anew, with the time.
-const SIGN_EVERY: SignedDuration = SignedDuration::from_mins(1);
+const SIGN_INTERVAL: SignedDuration = SignedDuration::from_mins(1);
 const PAGE: u32 = 1000;
 /// The peer of a line that no call to the API made.
 pub(crate) const LOCAL: &str = "local";
@@ -67,7 +67,7 @@ impl Signer {
         let stored = store.audit_mark().await?;
         self.check(store, keys, &stored).await?;
         let head = follow(store, stored.head).await?;
-        let is_recent = !stored.mac.is_empty() && now.duration_since(stored.signed_at) < SIGN_EVERY;
+        let is_recent = !stored.mac.is_empty() && now.duration_since(stored.signed_at) < SIGN_INTERVAL;
         if head == stored.head && is_recent {
             self.last = Some(stored);
             return Ok(false);

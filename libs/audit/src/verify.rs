@@ -12,9 +12,9 @@ use crate::sign::{LOCAL, check_mark};
 /// Lines per page.
 const PAGE: u32 = 1000;
 /// Where nothing fits any more, every line would be one.
-const MOST_BROKEN: usize = 20;
+const MAX_BROKEN: usize = 20;
 
-/// What a chain that is not whole has.
+/// A defect of a chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Broken {
     /// The line of that number is not what was sealed, or the one before it was replaced with its seal.
@@ -37,7 +37,7 @@ pub enum Broken {
     NotTheHead(i64),
     /// The API has signed no end, though it has served calls: what it signed was taken away.
     Unsigned,
-    /// What stands as signed was not signed with the sealing key.
+    /// The mark was not signed with the sealing key.
     Forged,
     /// The API had signed a later line than the one that stands as signed now.
     SetBack {
@@ -72,7 +72,7 @@ impl fmt::Display for Broken {
     }
 }
 
-/// What was found.
+/// The result of a verification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// Lines in the chain.
@@ -83,11 +83,11 @@ pub struct Report {
     pub unsealed: u64,
     /// Whether the end was checked by more than the database.
     pub end: End,
-    /// What is wrong, from the first line on; empty if nothing is. Not more than the first few.
+    /// The defects, from the first line on; empty if there are none. Only the first few.
     pub broken: Vec<Broken>,
 }
 
-/// What is known of the end beside what the database says.
+/// Knowledge about the end from outside of the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
     /// The API signed it.
@@ -127,7 +127,7 @@ pub async fn verify(
     let mut walk = Walk { last: FIRST, lines: 0, broken, given, has_calls: false };
     let head = loop {
         while walk.page(store).await? {}
-        // Read after the lines: it is behind none of them, unless somebody set it back.
+        // Read after the lines: it is behind none of them, unless it was set back.
         let head = store.audit_head().await?;
         let page = store.sealed_audit(walk.last.sequence, 1).await?;
         if page.is_empty() {
@@ -227,7 +227,7 @@ impl Walk {
     }
 
     fn found(&mut self, broken: Broken) {
-        if self.broken.len() < MOST_BROKEN {
+        if self.broken.len() < MAX_BROKEN {
             self.broken.push(broken);
         }
     }

@@ -1,10 +1,10 @@
 //! The bus inside one process: the messages table is the queue.
 //!
-//! A consumer takes messages by a lease, hands them out, and deletes them once handled; what a crash leaves is taken
-//! again. It wakes on commits that published something and looks once a second besides, for what became due or was
-//! given back. Why not a channel in memory: a hint would be lost between the commit and the handling, and the two
-//! modes would differ where it matters. Broadcasts are for those who listen now, and do go through memory; only those of
-//! commands on the same file are rows, and are looked for once a second.
+//! A consumer leases messages, hands them out, and deletes them once handled; after a crash they are taken again. It
+//! wakes on commits that published an event, and polls once a second for messages that became due or were given back.
+//! Why not a channel in memory: a hint could be lost between the commit and the handling, and the two modes would
+//! differ in an important point. Broadcasts concern only present listeners and do go through memory; only those from
+//! commands on the same file are rows, polled once a second.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,12 +20,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-/// How long a taken message is nobody else's, unless kept.
+/// How long a taken message is reserved, unless the lease is renewed.
 const LEASE: SignedDuration = SignedDuration::from_secs(30);
 /// How often taken messages are kept.
-const KEEP_EVERY: Duration = Duration::from_secs(10);
+const KEEP_INTERVAL: Duration = Duration::from_secs(10);
 /// How often a queue is looked at without a wake-up.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Broadcasts of others moved, and handled messages deleted, in one go.
 const BATCH: usize = 256;
 
@@ -80,7 +80,7 @@ impl Bus for EmbeddedBus {
     async fn run(&self, stop: CancellationToken) -> Result<(), BusError> {
         self.store.hear_broadcasts(true);
         let kinds = EventKind::words(Delivery::Broadcast);
-        while stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
+        while stop.run_until_cancelled(tokio::time::sleep(POLL_INTERVAL)).await.is_some() {
             while self.move_broadcasts(&kinds).await.unwrap_or_else(|error| {
                 say_waiting(&error);
                 0
@@ -97,7 +97,7 @@ impl EmbeddedBus {
         let now = self.clock.now();
         let messages = self.store.take_messages(kinds, BATCH as u32, now + LEASE).await?;
         for message in &messages {
-            // Nobody listening is fine: a broadcast is for those who are there.
+            // No listener is fine: a broadcast concerns only present listeners.
             let _ = self.store.broadcasts().send(message.event.clone());
         }
         if !messages.is_empty() {
@@ -122,7 +122,7 @@ async fn look_again(
 ) {
     tokio::select! {
         _ = published.wait_for(|published| published.of(kind) != seen) => {}
-        () = tokio::time::sleep(LOOK_EVERY) => {}
+        () = tokio::time::sleep(POLL_INTERVAL) => {}
         () = stop.cancelled() => {}
     }
 }
@@ -203,7 +203,7 @@ impl Consumer {
     /// Keeps what is in hand from being taken again while a handler waits for a permit.
     async fn keep(self: Arc<Self>) {
         loop {
-            tokio::time::sleep(KEEP_EVERY).await;
+            tokio::time::sleep(KEEP_INTERVAL).await;
             let messages: Vec<Message> = self.hand().values().cloned().collect();
             if messages.is_empty() {
                 continue;

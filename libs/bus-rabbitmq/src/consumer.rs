@@ -1,5 +1,5 @@
-//! A work queue's consumer. A message is acknowledged once it was handled, given back at the stop, and set aside with
-//! its reason if it can never be handled. One that must wait for something is kept in hand: the broker delays nothing.
+//! A work queue's consumer. A message is acknowledged once it is handled, given back at the stop, and set aside with
+//! its reason if it can never be handled. A message that must wait stays unacknowledged: the broker delays nothing.
 
 use std::sync::Arc;
 

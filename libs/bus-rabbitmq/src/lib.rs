@@ -1,14 +1,14 @@
 //! The bus over RabbitMQ.
 //!
-//! What a transaction publishes stands in the messages table (the outbox) until a relay has published it with a
-//! confirm; relays of any number of processes share the table by leases. Work goes through quorum queues, one per role
-//! and kind, and is acknowledged once it was handled; what cannot be handled ends in `ssl-manager.dead` with its
-//! reason. Broadcasts go to an exclusive queue of each process that listens.
+//! Events of a transaction stay in the messages table (the outbox) until a relay has published them with a confirm; the
+//! relays of all processes share the table by leases. Work goes through quorum queues, one per role and kind, and is
+//! acknowledged once it is handled; messages that cannot be handled end in `ssl-manager.dead` with their reason.
+//! Broadcasts go to an exclusive queue of each listening process.
 //!
-//! Nothing is delayed, counted or timed by the broker. Its outage stops nothing but the speed: each part (relay,
-//! consumers, listener) connects again by itself, and says in [`Bus::trouble`] what keeps it. Why not the client's
-//! own recovery: it covers lost connections, but neither a closed channel nor a deleted queue, and a confirm that
-//! never comes looks like one that is late.
+//! The broker delays, counts and times nothing. After an outage each part (relay, consumers, listener) reconnects by
+//! itself, and reports in [`Bus::trouble`] why it is not connected. Why not the client's own recovery: it covers lost
+//! connections, but neither a closed channel nor a deleted queue, and a confirm that never comes looks like one that is
+//! late.
 
 mod consumer;
 mod link;
@@ -34,13 +34,13 @@ use crate::link::Link;
 /// Broadcasts held for a slow listener before it misses some.
 const BROADCAST_CAPACITY: usize = 4096;
 
-/// What the bus needs to know.
+/// The options of the bus.
 pub struct RabbitMqOptions {
     /// `amqp://` or `amqps://`, with user, password and virtual host.
     pub url: String,
     /// One more root to trust, PEM.
     pub root_certificate_file: Option<PathBuf>,
-    /// What the process is called at the broker.
+    /// The name of the process at the broker.
     pub name: String,
     /// Whether this process publishes what stands in the messages table. A process that may only read does not.
     pub relay: bool,
@@ -53,7 +53,7 @@ pub struct RabbitMqBus {
     link: Arc<Link>,
     relay: bool,
     broadcasts: broadcast::Sender<Event>,
-    /// Whether anybody ever listened: a queue that nobody reads is not declared.
+    /// Whether there was ever a listener: a queue without a reader is not declared.
     wanted: watch::Sender<bool>,
 }
 

@@ -1,4 +1,4 @@
-//! The one connection of the process, made again whenever a part needs a channel and it is gone.
+//! The only connection of the process, opened again when a part needs a channel and the connection is lost.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -14,11 +14,11 @@ use tokio_util::sync::CancellationToken;
 use crate::RabbitMqOptions;
 
 const HEARTBEAT_SECONDS: u16 = 10;
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// An answer that does not come within this will not come: the connection hangs.
-pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const MAX_PAUSE: Duration = Duration::from_secs(2);
 
 /// Why a part has to begin again.
 #[derive(Debug, thiserror::Error)]
@@ -106,7 +106,7 @@ impl Link {
         let runtime = lapin::runtime::default_runtime()?;
         let uri = self.uri.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let connecting = Connection::connect_uri_with_config(uri, properties, self.tls.clone(), runtime);
-        let connection = tokio::time::timeout(CONNECT_WITHIN, connecting)
+        let connection = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
             .await
             .map_err(|_| LinkError::Silent)?
             .map_err(LinkError::Connect)?;
@@ -117,7 +117,7 @@ impl Link {
     pub(crate) async fn close(&self) {
         if let Some(connection) = self.connection.lock().await.take() {
             // It ends with the process anyway.
-            let _ = tokio::time::timeout(ANSWER_WITHIN, connection.close(200, "stopping".into())).await;
+            let _ = tokio::time::timeout(ANSWER_TIMEOUT, connection.close(200, "stopping".into())).await;
         }
     }
 
@@ -133,7 +133,7 @@ impl Link {
         trouble.insert(part.to_owned(), reason.to_owned()).as_deref() != Some(reason)
     }
 
-    /// What keeps parts from working.
+    /// The parts that are not connected, with reasons.
     pub(crate) fn trouble(&self) -> Option<String> {
         let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         let parts: Vec<String> = trouble.iter().map(|(part, reason)| format!("{part}: {reason}")).collect();
@@ -147,7 +147,7 @@ impl Link {
     }
 }
 
-/// What is wrong with it is not repeated: a URL holds a password.
+/// The URL is not repeated in the error, because it holds a password.
 fn parse(url: &str) -> Result<AMQPUri, BusError> {
     let mut uri: AMQPUri = url.parse().map_err(|_| {
         BusError::Setting("bus.url is not amqp(s)://USER:PASSWORD@HOST:PORT/VHOST".to_owned())
@@ -195,14 +195,14 @@ impl Attempts<'_> {
             () = tokio::time::sleep(self.pause) => {}
             () = self.stop.cancelled() => {}
         }
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        self.pause = (self.pause * 2).min(MAX_PAUSE);
         Ok(())
     }
 }
 
 /// Waits for an answer of the broker, but not for ever.
 pub(crate) async fn answer<T>(asked: impl Future<Output = Result<T, lapin::Error>>) -> Result<T, LinkError> {
-    match tokio::time::timeout(ANSWER_WITHIN, asked).await {
+    match tokio::time::timeout(ANSWER_TIMEOUT, asked).await {
         Ok(answered) => Ok(answered?),
         Err(_) => Err(LinkError::Silent),
     }

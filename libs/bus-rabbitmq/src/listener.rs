@@ -1,5 +1,5 @@
-//! Broadcasts: an exclusive queue of this process, gone with its connection. What it misses meanwhile is no loss, for
-//! broadcasts are hints.
+//! Broadcasts: an exclusive queue of this process, deleted with its connection. Missed broadcasts do no harm, because
+//! they are hints.
 
 use bus::BusError;
 use domain::{Delivery, Event, EventKind};
@@ -16,9 +16,9 @@ use crate::topology::{BROADCAST, EVENTS, bind};
 
 const PART: &str = "listener";
 /// Broadcasts that a process which does not read may leave at the broker.
-const MOST_WAITING: i32 = 10_000;
+const MAX_WAITING: i32 = 10_000;
 
-/// Listens once somebody in this process wants to hear. `bound` is cancelled once the queue is there.
+/// Listens once this process has a listener. `bound` is cancelled once the queue exists.
 pub(crate) async fn run(
     link: &Link,
     broadcasts: &broadcast::Sender<Event>,
@@ -62,7 +62,7 @@ async fn hear(
             return Err(LinkError::Other("the queue or the connection is gone".to_owned()));
         };
         match proto::decode_event(&delivery?.data) {
-            // Nobody listening any more is fine.
+            // No listener is fine.
             Ok(event) => drop(broadcasts.send(event)),
             Err(error) => {
                 let error: &dyn std::error::Error = &error;
@@ -74,7 +74,7 @@ async fn hear(
 
 /// A queue of our own, bound to every broadcast; its name.
 async fn declare(channel: &Channel) -> Result<String, LinkError> {
-    // Whoever publishes declares the exchange; until then there is nothing to hear.
+    // Publishers declare the exchange; before that there are no messages.
     let passive = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
     answer(channel.exchange_declare(EVENTS.into(), ExchangeKind::Topic, passive, FieldTable::default()))
         .await?;
@@ -82,7 +82,7 @@ async fn declare(channel: &Channel) -> Result<String, LinkError> {
     let exclusive =
         QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
     let mut arguments = FieldTable::default();
-    arguments.insert("x-max-length".into(), AMQPValue::LongInt(MOST_WAITING));
+    arguments.insert("x-max-length".into(), AMQPValue::LongInt(MAX_WAITING));
     answer(channel.queue_declare(queue.as_str().into(), exclusive, arguments)).await?;
     for kind in EventKind::words(Delivery::Broadcast) {
         bind(channel, &queue, EVENTS, kind).await?;

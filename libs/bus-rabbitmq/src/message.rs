@@ -1,4 +1,4 @@
-//! What an AMQP message of ours looks like: the event in protobuf as the body, the trace in a header.
+//! The format of our AMQP messages: the event in protobuf as the body, the trace in a header.
 
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};

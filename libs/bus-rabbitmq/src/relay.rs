@@ -1,6 +1,6 @@
 //! The relay: takes events out of the outbox by a lease, publishes them with confirms, then deletes them.
 //!
-//! Dies it in between, the lease ends and another relay publishes them again; consumers do not mind a message twice.
+//! If it dies in between, the lease ends and another relay publishes them again; consumers tolerate duplicates.
 
 use std::time::Duration;
 
@@ -21,9 +21,9 @@ const BATCH: u32 = 256;
 /// Longer than a batch may take; what a dead relay had taken waits as long.
 const LEASE: SignedDuration = SignedDuration::from_secs(15);
 /// How often the outbox is looked at without a wake-up, for what others left.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Publishes once `bound`, so that who listened before this process published anything hears all of it.
+/// Publishes once `bound`, so that earlier listeners receive everything that this process publishes.
 pub(crate) async fn run(
     link: &Link,
     store: &Store,
@@ -68,7 +68,7 @@ async fn relay(
         if messages.is_empty() {
             tokio::select! {
                 _ = published.changed() => {}
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = tokio::time::sleep(POLL_INTERVAL) => {}
                 () = stop.cancelled() => {}
             }
             if !channel.status().connected() {
@@ -143,7 +143,7 @@ async fn publish(
 async fn send(channel: &Channel, message: &Message) -> Result<lapin::PublisherConfirm, LinkError> {
     let event = &message.event;
     let options = BasicPublishOptions {
-        // A broadcast is for those who are there, if any.
+        // A broadcast concerns only present listeners, if any.
         mandatory: event.kind.delivery() == Delivery::Work,
         ..BasicPublishOptions::default()
     };

@@ -1,4 +1,4 @@
-//! Exchanges and queues, declared with the same arguments by everybody who uses them.
+//! Exchanges and queues, declared with the same arguments by all their users.
 
 use bus::QUEUES;
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
@@ -9,15 +9,15 @@ use crate::link::{LinkError, answer};
 
 /// The topic exchange of all events; the routing key is the event's kind.
 pub const EVENTS: &str = "ssl-manager.events";
-/// The exchange and the queue of what could not be handled.
+/// The exchange and the queue of messages that could not be handled.
 pub const DEAD: &str = "ssl-manager.dead";
-/// What begins the name of each listener's queue.
+/// Prefix of the name of each listener's queue.
 pub(crate) const BROADCAST: &str = "ssl-manager.broadcast.";
 
 /// How often a message may come back from consumers that died with it. RabbitMQ 4's default; 3.10 has none.
 const DELIVERY_LIMIT: i32 = 20;
-/// Looking at a dead message and putting it back counts as a delivery, too, and must not lose it.
-const LOOKS_AT_THE_DEAD: i32 = 1_000_000;
+/// Inspecting a dead message and putting it back counts as a delivery, too, and must not lose it.
+const DEAD_LETTER_DELIVERY_LIMIT: i32 = 1_000_000;
 
 /// The name of a work queue.
 pub(crate) fn queue_name(role: &str, kind: &str) -> String {
@@ -44,7 +44,7 @@ pub(crate) async fn declare(channel: &Channel) -> Result<(), LinkError> {
     }
     let dead = arguments([
         ("x-queue-type", text("quorum")),
-        ("x-delivery-limit", AMQPValue::LongInt(LOOKS_AT_THE_DEAD)),
+        ("x-delivery-limit", AMQPValue::LongInt(DEAD_LETTER_DELIVERY_LIMIT)),
     ]);
     answer(channel.queue_declare(DEAD.into(), QueueDeclareOptions::durable(), dead)).await?;
     bind(channel, DEAD, DEAD, "").await?;

@@ -1,6 +1,6 @@
 //! The cases that every backend of the [`Bus`] passes.
 //!
-//! A backend's test gives a fresh store, a bus over it and what to look behind it with ([`Rig`]), and calls
+//! A backend's test provides a fresh store, a bus over it and access to its internals ([`Rig`]), and calls
 //! [`bus_contract!`](crate::bus_contract).
 
 #![expect(clippy::missing_panics_doc, reason = "a case fails by panicking")]
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Bus, BusError, Handler, Outcome, Queue};
 
-/// What a test sees and does behind a bus.
+/// A test's access to the internals of a bus.
 #[async_trait]
 pub trait Rig: Send + Sync {
     /// How many messages wait to be handled (those in hand included), and how many were set aside.
@@ -50,8 +50,8 @@ macro_rules! bus_contract {
     };
 }
 
-const PATIENCE: Duration = Duration::from_secs(30);
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+const TIMEOUT: Duration = Duration::from_secs(30);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 const REQUESTS: Queue = Queue { role: "issuer", kind: "certificate-requested", prefetch: 4 };
 const DELETIONS: Queue = Queue { role: "c4-uploader", kind: "domain-deleted", prefetch: 4 };
 
@@ -95,7 +95,7 @@ impl Scripted {
                 changed.await;
             }
         };
-        assert!(tokio::time::timeout(PATIENCE, wait).await.is_ok(), "never came: {what}");
+        assert!(tokio::time::timeout(TIMEOUT, wait).await.is_ok(), "never came: {what}");
     }
 }
 
@@ -137,16 +137,16 @@ async fn publish(store: &Arc<Store>, events: &[Event]) -> Vec<Event> {
 }
 
 /// A consumer, or the bus itself, at work.
-struct Consuming {
+struct RunningConsumer {
     stop: CancellationToken,
     task: JoinHandle<Result<(), BusError>>,
 }
 
-fn run(bus: &Arc<dyn Bus>) -> Consuming {
+fn run(bus: &Arc<dyn Bus>) -> RunningConsumer {
     let stop = CancellationToken::new();
     let (bus, stopped) = (bus.clone(), stop.clone());
     let task = tokio::spawn(async move { bus.run(stopped).await });
-    Consuming { stop, task }
+    RunningConsumer { stop, task }
 }
 
 /// Waits until that many messages wait and were set aside.
@@ -154,25 +154,25 @@ async fn expect_counts(rig: &dyn Rig, expected: (u64, u64)) {
     let mut seen = rig.counts().await;
     let reached = async {
         while seen != expected {
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
             seen = rig.counts().await;
         }
     };
-    let in_time = tokio::time::timeout(PATIENCE, reached).await.is_ok();
+    let in_time = tokio::time::timeout(TIMEOUT, reached).await.is_ok();
     assert!(in_time, "{seen:?} waiting and aside, not {expected:?}");
 }
 
-fn consume(bus: &Arc<dyn Bus>, queue: Queue, handler: Arc<Scripted>) -> Consuming {
+fn consume(bus: &Arc<dyn Bus>, queue: Queue, handler: Arc<Scripted>) -> RunningConsumer {
     let stop = CancellationToken::new();
     let (bus, stopped) = (bus.clone(), stop.clone());
     let task = tokio::spawn(async move { bus.consume(queue, handler, stopped).await });
-    Consuming { stop, task }
+    RunningConsumer { stop, task }
 }
 
-impl Consuming {
+impl RunningConsumer {
     async fn stop(self) {
         self.stop.cancel();
-        tokio::time::timeout(PATIENCE, self.task)
+        tokio::time::timeout(TIMEOUT, self.task)
             .await
             .expect("it stops")
             .expect("without a panic")
@@ -180,7 +180,7 @@ impl Consuming {
     }
 }
 
-/// What was committed arrives, and is gone once it was handled.
+/// A committed event arrives, and is deleted once it was handled.
 pub async fn a_committed_event_is_handled_once(store: Arc<Store>, bus: Arc<dyn Bus>, rig: Arc<dyn Rig>) {
     let running = run(&bus);
     let handler = Scripted::new(|_, _| Outcome::Done);
@@ -193,7 +193,7 @@ pub async fn a_committed_event_is_handled_once(store: Arc<Store>, bus: Arc<dyn B
     running.stop().await;
 }
 
-/// An event of a transaction that did not commit is nobody's.
+/// An event of a transaction that did not commit is not delivered.
 pub async fn what_was_rolled_back_is_never_seen(store: Arc<Store>, bus: Arc<dyn Bus>, rig: Arc<dyn Rig>) {
     let running = run(&bus);
     let handler = Scripted::new(|_, _| Outcome::Done);
@@ -323,13 +323,13 @@ pub async fn queues_do_not_wait_for_each_other(store: Arc<Store>, bus: Arc<dyn B
     running.stop().await;
 }
 
-/// Every listener hears a broadcast; nobody listening is fine.
+/// Every listener hears a broadcast; no listener is fine.
 pub async fn a_broadcast_reaches_every_listener(store: Arc<Store>, bus: Arc<dyn Bus>, rig: Arc<dyn Rig>) {
     let (mut first, mut second) = (bus.listen(), bus.listen());
     let running = run(&bus);
     let sent = publish(&store, &[event("heard.example.com", EventKind::StatusChanged)]).await;
     for listener in [&mut first, &mut second] {
-        let heard = tokio::time::timeout(PATIENCE, listener.recv()).await.expect("in time");
+        let heard = tokio::time::timeout(TIMEOUT, listener.recv()).await.expect("in time");
         assert_eq!([heard.expect("heard")], *sent);
     }
     drop((first, second));

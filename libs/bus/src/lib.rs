@@ -1,8 +1,8 @@
-//! How the roles hear of each other: the [`Bus`] and [`Handler`] traits, and the contract suite of every backend.
+//! Messages between the roles: the [`Bus`] and [`Handler`] traits, and the contract suite of every backend.
 //!
 //! Publishing is not here: an event is published inside the transaction that changes state ([`store::Tx::publish`]),
-//! and a bus only moves what was committed. Messages come at least once, late and out of order; delays, attempts and
-//! timers are columns of the store, never features of a broker.
+//! and a bus only moves committed events. Messages are delivered at least once, may be late and out of order; delays,
+//! attempts and timers are columns of the store, never features of a broker.
 
 #[cfg(feature = "contract")]
 pub mod contract;
@@ -16,7 +16,7 @@ use store::StoreError;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
-/// Who works on which kind of event.
+/// The role that handles each kind of event.
 pub const QUEUES: [(&str, &str); 4] = [
     ("issuer", "certificate-requested"),
     ("issuer", "revocation-requested"),
@@ -27,7 +27,7 @@ pub const QUEUES: [(&str, &str); 4] = [
 /// A work queue: `ssl-manager.<role>.<kind>`, one of [`QUEUES`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Queue {
-    /// Who works on it.
+    /// The role that handles it.
     pub role: &'static str,
     /// Which kind of event it takes, a word of [`domain::EventKind::WORDS`].
     pub kind: &'static str,
@@ -35,7 +35,7 @@ pub struct Queue {
     pub prefetch: u16,
 }
 
-/// What became of a message.
+/// The result of handling a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Handled, or of no use any more. It is acknowledged.
@@ -52,7 +52,7 @@ pub enum Outcome {
     },
 }
 
-/// What a role does with a message. Must be idempotent.
+/// Handles a message. Must be idempotent.
 #[async_trait]
 pub trait Handler: Send + Sync + 'static {
     /// Handles one message; until it returns, the message is unacknowledged.
@@ -66,7 +66,7 @@ pub fn span(event: &Event, trace_parent: Option<&str>) -> tracing::Span {
     span
 }
 
-/// What can go wrong with a bus.
+/// Errors of a bus.
 #[derive(Debug, thiserror::Error)]
 pub enum BusError {
     /// The store behind it failed.
@@ -95,7 +95,7 @@ pub trait Bus: Send + Sync + 'static {
     /// because broadcasts are hints.
     fn listen(&self) -> broadcast::Receiver<Event>;
 
-    /// What keeps messages from moving now, in a sentence.
+    /// Why messages do not move now, as a sentence.
     fn trouble(&self) -> Option<String>;
 
     /// Moves broadcasts (and, over a broker, everything published) until `stop`. Every process runs one; what passes,

@@ -14,15 +14,15 @@ use zeroize::Zeroizing;
 use crate::outside::{causes, retry_after, tidy_message};
 use crate::{C4ConfigError, C4Domain, C4Error, tls, wire};
 
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
-const ANSWER_WITHIN: Duration = Duration::from_secs(15);
-const MOST_BODY_BYTES: usize = 64 * 1024;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+const MAX_BODY_BYTES: usize = 64 * 1024;
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// Where C4 is and how to speak to it.
 #[derive(Clone)]
 pub struct C4Options {
-    /// What the paths of the contract are put under.
+    /// The base of the contract's paths.
     pub base_url: String,
     /// The bearer token.
     pub token: Zeroizing<String>,
@@ -36,7 +36,7 @@ impl fmt::Debug for C4Options {
     }
 }
 
-/// What C4 is to hold.
+/// An upload to C4.
 #[derive(Clone, Copy)]
 pub struct Upload<'a> {
     /// Our id of the certificate; the request's idempotency key.
@@ -116,7 +116,7 @@ pub(crate) struct Answer {
 impl C4Client {
     /// Checks the settings; nothing is asked yet.
     pub fn new(options: C4Options) -> Result<Self, C4ConfigError> {
-        Self::with_timeouts(options, CONNECT_WITHIN, ANSWER_WITHIN)
+        Self::with_timeouts(options, CONNECT_TIMEOUT, ANSWER_TIMEOUT)
     }
 
     /// Like [`C4Client::new`], for tests that cannot wait that long.
@@ -156,7 +156,7 @@ impl C4Client {
         self.token.clone()
     }
 
-    /// What C4 has for a name; none if it does not know the name.
+    /// C4's state of a name; none if C4 does not know the name.
     pub async fn domain(&self, name: &DomainName) -> Result<Option<C4Domain>, C4Error> {
         let request = self.request(Method::GET, self.url(&[name.as_str()]));
         let answer = self.send("asking for the domain", name, request).await?;
@@ -217,7 +217,7 @@ impl C4Client {
         name: &DomainName,
         request: RequestBuilder,
     ) -> Result<Answer, C4Error> {
-        self.send_within(operation, name.as_str(), request, MOST_BODY_BYTES).await
+        self.send_within(operation, name.as_str(), request, MAX_BODY_BYTES).await
     }
 
     /// Sends a request about `name`, and reads at most so many bytes of the answer.
@@ -246,7 +246,7 @@ impl C4Client {
         Ok(Answer { operation, status, retry_after, body })
     }
 
-    /// What an upload's or a removal's answer means.
+    /// Interprets the answer to an upload or a removal.
     fn accepted(&self, answer: &Answer, secrets: &[&str]) -> Result<(), C4Error> {
         let said = wire::said(&answer.body);
         match answer.status {

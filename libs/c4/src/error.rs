@@ -1,4 +1,4 @@
-//! What C4 can answer instead of what was asked for, and what can be wrong with the settings.
+//! Error answers of C4, and errors in the settings.
 
 use std::error::Error;
 use std::time::Duration;
@@ -13,7 +13,7 @@ pub enum C4ConfigError {
         "c4.base_url {url} is not https: plain http is for loopback alone, because private keys travel there"
     )]
     InsecureUrl {
-        /// What was configured.
+        /// The configured value.
         url: String,
     },
     /// Not a URL that requests can be made under.
@@ -46,9 +46,9 @@ pub enum C4Error {
     /// No answer, or none that says anything about the domain.
     #[error("{operation} at C4 got no answer: {detail}")]
     CouldNotAsk {
-        /// What was tried.
+        /// The call that was tried.
         operation: &'static str,
-        /// What happened instead, without secrets.
+        /// The error, without secrets.
         detail: String,
         /// How long C4 asked to be left alone, at most an hour.
         retry_after: Option<Duration>,
@@ -73,7 +73,7 @@ pub enum C4Error {
 }
 
 impl C4Error {
-    /// Whether the same call may succeed later without anybody changing anything.
+    /// Whether the same call may succeed later without any change.
     pub fn may_retry(&self) -> bool {
         matches!(self, Self::CouldNotAsk { .. })
     }

@@ -1,7 +1,7 @@
 //! All names that C4 has: an optional call of the contract, for the comparison after a restore.
 //!
-//! The pages are bounded, and each name comes after the one before it, so that no answer can keep the walk from its end or
-//! lead it in a circle.
+//! The pages are bounded, and each name must come after the previous one, so that no answer can make the walk endless
+//! or circular.
 
 use domain::DomainName;
 use reqwest::{Method, StatusCode};
@@ -26,11 +26,11 @@ pub struct C4Page {
 
 #[derive(Deserialize)]
 struct PageBody {
-    domains: Vec<Listed>,
+    domains: Vec<ListedDomain>,
 }
 
 #[derive(Deserialize)]
-struct Listed {
+struct ListedDomain {
     name: String,
     certificate: Option<C4Certificate>,
 }
@@ -58,7 +58,7 @@ fn page(after: &str, body: &[u8]) -> Result<C4Page, String> {
     }
     let mut page = C4Page::default();
     let mut last = after.to_owned();
-    for Listed { name, certificate } in body.domains {
+    for ListedDomain { name, certificate } in body.domains {
         if name <= last {
             return Err("a page that is not in the order of names".to_owned());
         }

@@ -7,21 +7,20 @@ use domain::one_line;
 use jiff::fmt::rfc2822;
 use reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
 
-const MOST_CHARACTERS: usize = 200;
-const LONGEST_WAIT: Duration = Duration::from_hours(1);
+const MAX_CHARACTERS: usize = 200;
+const MAX_WAIT: Duration = Duration::from_hours(1);
 /// A line of base64 in a PEM file is longer than this; what is shorter gives nothing away and occurs by chance.
-const SHORTEST_SECRET: usize = 16;
+const MIN_SECRET: usize = 16;
 
 pub(crate) fn tidy(text: &str) -> String {
-    one_line(text, MOST_CHARACTERS)
+    one_line(text, MAX_CHARACTERS)
 }
 
 /// Like [`tidy`], but withholds a text that repeats something secret, so that a server which echoes its input does
 /// not carry a key into the history.
 pub(crate) fn tidy_message(text: &str, secrets: &[&str]) -> String {
     let mut lines = secrets.iter().flat_map(|secret| secret.lines()).map(str::trim);
-    if text.contains("PRIVATE KEY") || lines.any(|line| line.len() >= SHORTEST_SECRET && text.contains(line))
-    {
+    if text.contains("PRIVATE KEY") || lines.any(|line| line.len() >= MIN_SECRET && text.contains(line)) {
         return "(withheld: the answer repeated secret input)".to_owned();
     }
     match tidy(text) {
@@ -55,7 +54,7 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
         let sent = rfc2822::parse(text(DATE)?).ok()?.timestamp();
         Duration::try_from(until.duration_since(sent)).unwrap_or(Duration::ZERO)
     };
-    Some(wait.min(LONGEST_WAIT))
+    Some(wait.min(MAX_WAIT))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! TLS towards C4: the machine's roots and one of our choice, on one named cryptography provider.
 //!
-//! The configuration is built here rather than by the HTTP client, which would take whatever provider the process
-//! installed first.
+//! The configuration is built here rather than by the HTTP client, which would use the first provider that the process
+//! installed.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The JSON of the contract, and what of it is believed.
+//! The JSON of the contract, and which parts of it are trusted.
 
 use domain::{DomainName, Source};
 use jiff::Timestamp;
@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::Upload;
 
-const MOST_NAME_BYTES: usize = 253;
+const MAX_NAME_BYTES: usize = 253;
 const SHA256_HEX_BYTES: usize = 64;
 
 /// A domain as C4 has it.
@@ -15,7 +15,7 @@ const SHA256_HEX_BYTES: usize = 64;
 pub struct C4Domain {
     /// Ports that the CDN serves it on; 443 is the customer's HTTPS switch.
     pub ports: Vec<u16>,
-    /// What the customer's CNAME must lead to.
+    /// The target of the customer's CNAME.
     pub cname: String,
     /// The certificate it holds.
     pub certificate: Option<C4Certificate>,
@@ -47,7 +47,7 @@ pub(crate) fn domain(asked: &DomainName, body: &[u8]) -> Result<C4Domain, String
         return Err("an answer about another domain".to_owned());
     }
     let host_like = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-    if body.cname.len() > MOST_NAME_BYTES + 1 || !body.cname.bytes().all(host_like) {
+    if body.cname.len() > MAX_NAME_BYTES + 1 || !body.cname.bytes().all(host_like) {
         return Err("a cname that is no host name".to_owned());
     }
     check_certificate(body.certificate.as_ref())?;
@@ -74,18 +74,18 @@ struct MessageBody {
     code: Option<String>,
 }
 
-/// What C4 said beside the status.
+/// The body of an error answer.
 #[derive(Default)]
-pub(crate) struct Said {
+pub(crate) struct ErrorBody {
     pub(crate) message: Option<String>,
     pub(crate) is_stale: bool,
 }
 
 /// Reads an error's body; nothing if it is not the contract's.
-pub(crate) fn said(body: &[u8]) -> Said {
+pub(crate) fn said(body: &[u8]) -> ErrorBody {
     match serde_json::from_slice::<MessageBody>(body) {
-        Ok(body) => Said { message: body.message, is_stale: body.code.as_deref() == Some("stale") },
-        Err(_) => Said::default(),
+        Ok(body) => ErrorBody { message: body.message, is_stale: body.code.as_deref() == Some("stale") },
+        Err(_) => ErrorBody::default(),
     }
 }
 

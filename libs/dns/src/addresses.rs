@@ -1,7 +1,7 @@
-//! The addresses of a name, for somebody who goes there.
+//! The addresses of a name, for a client that connects to it.
 //!
-//! Unlike [`Resolver::pointing`] this leaves the CNAME chain to the resolver library: whoever connects wants to know
-//! where the chain ends, not how it got there.
+//! Unlike [`Resolver::pointing`] this leaves the CNAME chain to the resolver library: a client that connects needs only
+//! the end of the chain.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -12,9 +12,9 @@ use crate::lookup::{self, Answer, AskError};
 use crate::{CouldNotAsk, Resolver};
 
 /// For each of the two questions, so that a nameserver which leaves one of them open does not hold up the other.
-const ANSWER_WITHIN: Duration = Duration::from_secs(4);
-const LONGEST_CHAIN: usize = 10;
-const MOST_ADDRESSES_OF_A_KIND: usize = 8;
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(4);
+const MAX_CHAIN: usize = 10;
+const MAX_ADDRESSES_OF_A_KIND: usize = 8;
 
 impl Resolver {
     /// Asks for AAAA and A records, separately. IPv6 comes first; nothing if the name or such records do not exist.
@@ -33,7 +33,7 @@ impl Resolver {
     }
 
     async fn addresses_by(&self, name: &Name, kind: RecordType) -> Result<Vec<IpAddr>, CouldNotAsk> {
-        let asked = tokio::time::timeout(ANSWER_WITHIN, lookup::ask(&self.library, name, kind)).await;
+        let asked = tokio::time::timeout(ANSWER_TIMEOUT, lookup::ask(&self.library, name, kind)).await;
         let answer = asked.unwrap_or_else(|_| {
             let name = lookup::readable(name);
             let detail = format!("asking DNS for {kind} of {name}: no answer in time");
@@ -48,11 +48,11 @@ impl Resolver {
 
 fn at_the_end(name: &Name, records: &[Record]) -> Result<Vec<IpAddr>, CouldNotAsk> {
     let mut end = name.clone();
-    for _ in 0..LONGEST_CHAIN {
+    for _ in 0..MAX_CHAIN {
         let Some(next) = lookup::cname_of(&end, records)? else {
             break;
         };
         end = next;
     }
-    Ok(lookup::addresses_of(&end, records).take(MOST_ADDRESSES_OF_A_KIND).collect())
+    Ok(lookup::addresses_of(&end, records).take(MAX_ADDRESSES_OF_A_KIND).collect())
 }

@@ -1,15 +1,15 @@
-//! Who may issue for a name: the records with which its owner says so (RFC 8659), and how (RFC 8657).
+//! The CAs that may issue for a name: the CAA records of its owner (RFC 8659), and their parameters (RFC 8657).
 //!
 //! Rules. The first set that is not empty counts, from the name itself up to its top-level domain. An alias has the set
 //! of its target, but the climb goes on from the alias's own parent; climbing from the target was RFC 6844, which RFC
-//! 8659 replaced. A question without an answer ends the climb, because it may hide the set that counts. A value that
-//! does not follow the grammar names nobody, and is no reason not to read the records beside it; nor is a record that is
-//! none (RFC 8659 section 4.1: no tag, or odd characters in it), which is why the resolver library does not ask here: it
-//! reads no answer with one in it. The number of records is bounded by what fits into a message.
+//! 8659 replaced. A query without an answer ends the climb, because it may hide the set that counts. A value that does
+//! not follow the grammar permits no CA, and does not affect the other records; nor does a malformed record (RFC 8659
+//! section 4.1: no tag, or odd characters in it). The resolver library is not used here, because it rejects an answer
+//! with such a record. The number of records is bounded by the size of a message.
 //!
-//! A set at the end of an alias of the CDN's is the CDN's, and so is what fails there: no customer can mend that.
+//! A set at the end of one of the CDN's aliases belongs to the CDN, and so do errors there: no customer can fix them.
 //!
-//! The names are asked one after the other, not all at once: a failure above the set that counts must not matter.
+//! The names are queried one after the other, not all at once: an error above the set that counts must not matter.
 
 use domain::{CaaFound, CaaRecord, DomainName};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
@@ -22,10 +22,10 @@ use crate::{CouldNotAsk, Resolver, Targets};
 
 /// The flag of a property that an issuer must know.
 const CRITICAL: u8 = 0b1000_0000;
-/// What is said of wildcards (RFC 8659 section 4.3), reports (section 4.4) and mail (RFC 9495) restricts nothing here.
+/// Properties for wildcards (RFC 8659 section 4.3), reports (section 4.4) and mail (RFC 9495) do not restrict here.
 const OTHER_KNOWN_TAGS: [&str; 3] = ["issuewild", "iodef", "issuemail"];
 
-/// What CAA says.
+/// The result of the CAA check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Caa {
     /// The applicant may issue.
@@ -34,7 +34,7 @@ pub enum Caa {
     Forbids {
         /// The name whose records decided: the name, one above it, or where a CNAME record of these leads.
         at: String,
-        /// What stands there.
+        /// The records.
         found: CaaFound,
         /// That name is one of the CDN's: it is a target, above one, or where one of them leads.
         at_target: bool,
@@ -73,7 +73,7 @@ impl Resolver {
         Ok(Caa::Permits)
     }
 
-    /// What the records of this one name say, if it has any.
+    /// The result of the records of this one name, if it has any.
     async fn caa_at(
         &self,
         name: &Name,
@@ -136,7 +136,7 @@ fn data(record: &Record) -> Option<&[u8]> {
     }
 }
 
-/// What in a set keeps the applicant from issuing.
+/// The records of a set that forbid the applicant.
 fn objection<'a>(set: impl Iterator<Item = &'a [u8]>, applicant: &Applicant<'_>) -> Option<CaaFound> {
     let set: Vec<_> = set.map(Property::read).collect();
     if let Some(unknown) = set.iter().find(|property| property.must_be_known()) {

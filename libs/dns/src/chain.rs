@@ -1,5 +1,5 @@
-//! The CNAME records that lead from one name to the next, followed step by step so that whoever follows them can stop
-//! and knows where it was. A chain that nobody bounds is a weapon: circles are seen, and length has a limit.
+//! Follows CNAME records from one name to the next, step by step, so that the caller can stop at any name and knows
+//! which it is. An unbounded chain would be an attack: circles are detected, and the length has a limit.
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::proto::rr::{Name, Record, RecordType};
@@ -7,7 +7,7 @@ use hickory_resolver::proto::rr::{Name, Record, RecordType};
 use crate::CouldNotAsk;
 use crate::lookup::{self, Answer, AskError};
 
-pub(crate) const LONGEST_CHAIN: usize = 10;
+pub(crate) const MAX_CHAIN: usize = 10;
 
 /// The CNAME records followed so far.
 #[derive(Clone)]
@@ -16,7 +16,7 @@ pub(crate) struct Chain {
     passed: Vec<Name>,
 }
 
-/// What the name at the end of the chain turned out to be.
+/// The end of the chain.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Step {
     /// An alias: the chain is one name longer.
@@ -42,12 +42,12 @@ impl Chain {
         self.last_target().unwrap_or(&self.start)
     }
 
-    /// What the last CNAME record led to, if there was one.
+    /// The target of the last CNAME record, if there was one.
     pub(crate) fn last_target(&self) -> Option<&Name> {
         self.passed.last()
     }
 
-    /// What its CNAME records led to.
+    /// The targets of its CNAME records.
     pub(crate) fn passed(&self) -> impl Iterator<Item = &Name> {
         self.passed.iter()
     }
@@ -58,7 +58,7 @@ impl Chain {
 
     /// Asks where the chain leads next, and goes there.
     pub(crate) async fn step(&mut self, resolver: &TokioResolver) -> Result<Step, CouldNotAsk> {
-        if self.len() > LONGEST_CHAIN {
+        if self.len() > MAX_CHAIN {
             return Ok(Step::TooLong);
         }
         match lookup::ask(resolver, self.at(), RecordType::CNAME).await {

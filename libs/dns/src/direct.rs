@@ -1,8 +1,9 @@
-//! Questions that are asked without the resolver library, which reads no answer that has one record it cannot decode, and
-//! always has signatures checked.
+//! DNS queries without the resolver library, which rejects an answer with one record that it cannot decode, and always
+//! requests a check of signatures.
 //!
-//! An answer is read record by record: names, and the data as bytes, CNAME records apart. What cannot be read ends it. A
-//! datagram that is cut is asked for again over TCP. Its size bounds the effort: no message has more than 65,535 bytes.
+//! An answer is read record by record: names, and the data as bytes, except for CNAME records. An unreadable record
+//! ends it. A truncated datagram is requested again over TCP. The effort is bounded: no message has more than 65,535
+//! bytes.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,23 +18,23 @@ use tokio::net::{TcpStream, UdpSocket};
 
 use crate::lookup::{Answer, AskError, code, could_not_ask, servfail};
 
-/// What fits into a datagram anywhere.
+/// Maximum datagram size that works everywhere.
 const MAX_DATAGRAM: u16 = 1232;
 /// Datagrams that are read for one question before it counts as unanswered.
 const MAX_DATAGRAMS: usize = 16;
 
-/// How a question is asked.
+/// The flags of a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
-    /// Without any wish.
+pub(crate) enum QueryMode {
+    /// Without flags.
     Plain,
-    /// Signatures are not to be checked (the CD bit of RFC 4035 section 3.2.2).
+    /// Signatures are not checked (the CD bit of RFC 4035 section 3.2.2).
     Unchecked,
-    /// The same, and no other nameserver is to be asked.
+    /// The same, and the nameserver answers only from its cache.
     Cached,
 }
 
-/// Asks nameservers, one after the other, the one that answered last at first.
+/// Queries nameservers, one after the other, beginning with the one that answered last.
 pub(crate) struct Direct {
     servers: Vec<SocketAddr>,
     timeout: Duration,
@@ -42,7 +43,7 @@ pub(crate) struct Direct {
     first: AtomicUsize,
 }
 
-/// What a nameserver sent.
+/// The answer of a nameserver.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) code: ResponseCode,
@@ -57,7 +58,7 @@ impl Direct {
 
     /// The answer to an ordinary question.
     pub(crate) async fn ask(&self, name: &Name, kind: RecordType) -> Result<Answer, AskError> {
-        let reply = self.reply(name, kind, Way::Plain).await.map_err(|what| {
+        let reply = self.reply(name, kind, QueryMode::Plain).await.map_err(|what| {
             let error = could_not_ask(name, kind, &what);
             AskError::NoAnswer(error)
         })?;
@@ -71,7 +72,7 @@ impl Direct {
     }
 
     /// The first answer that is no failure; else the last failure. Errors: what happened, where no answer came at all.
-    pub(crate) async fn reply(&self, name: &Name, kind: RecordType, way: Way) -> Result<Reply, String> {
+    pub(crate) async fn reply(&self, name: &Name, kind: RecordType, way: QueryMode) -> Result<Reply, String> {
         let mut last = Err("no nameserver is known".to_owned());
         let servers = self.servers.iter().enumerate().cycle();
         let servers = servers.skip(self.first.load(Ordering::Relaxed)).take(self.servers.len());
@@ -97,10 +98,15 @@ fn is_final(code: ResponseCode) -> bool {
     matches!(code, ResponseCode::NoError | ResponseCode::NXDomain)
 }
 
-async fn exchange(server: SocketAddr, name: &Name, kind: RecordType, way: Way) -> Result<Reply, String> {
+async fn exchange(
+    server: SocketAddr,
+    name: &Name,
+    kind: RecordType,
+    way: QueryMode,
+) -> Result<Reply, String> {
     let mut question = Message::query();
-    question.metadata.recursion_desired = way != Way::Cached;
-    question.metadata.checking_disabled = way != Way::Plain;
+    question.metadata.recursion_desired = way != QueryMode::Cached;
+    question.metadata.checking_disabled = way != QueryMode::Plain;
     question.add_query(Query::query(name.clone(), kind));
     let mut edns = Edns::new();
     edns.set_max_payload(MAX_DATAGRAM);
@@ -160,7 +166,7 @@ fn read(message: &[u8], question: &[u8]) -> Option<Reply> {
     let count = |high, low| u16::from_be_bytes([high, low]);
     let mut decoder = BinDecoder::new(message);
     decoder.read_slice(12).ok()?;
-    // The id alone has sixteen bits for somebody to guess; the question has to be ours, too.
+    // The id has only sixteen bits and could be guessed; the question has to be ours, too.
     let mut asked = BinDecoder::new(question);
     asked.read_slice(12).ok()?;
     let asked = Query::read(&mut asked).ok()?;

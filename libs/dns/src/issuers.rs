@@ -1,11 +1,11 @@
-//! The grammar of an `issue` property (RFC 8659 section 4.2, RFC 8657). Text in, answer out: nothing here asks anybody.
+//! The grammar of an `issue` property (RFC 8659 section 4.2, RFC 8657). Pure functions: text in, answer out.
 //!
 //! Parsed here, because the resolver library takes a space for a part of a name, and a CA does not.
 
-/// Who wants to issue, and how (RFC 8659 section 4.2, RFC 8657).
+/// The CA that wants to issue, and its method (RFC 8659 section 4.2, RFC 8657).
 #[derive(Clone, Copy, Debug)]
 pub struct Applicant<'a> {
-    /// What the CA answers to, such as `letsencrypt.org`. If there is nothing, nothing can be judged, and CAA permits.
+    /// The CA's names, such as `letsencrypt.org`. If empty, nothing can be checked, and CAA permits.
     pub identities: &'a [String],
     /// How the name will be validated, such as `http-01` (RFC 8657 section 4).
     pub method: &'a str,
@@ -16,7 +16,7 @@ pub struct Applicant<'a> {
 /// The value of an `issue` property (RFC 8659 section 4.2).
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Issuers<'a> {
-    /// Empty is nobody.
+    /// Empty: no CA.
     domain: &'a str,
     parameters: Vec<(&'a str, &'a str)>,
 }

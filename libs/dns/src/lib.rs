@@ -1,17 +1,18 @@
-//! The preflight's questions to DNS: does a name lead to the CDN, and may the CA issue a certificate for it?
+//! The preflight's DNS queries: does a name lead to the CDN, and may the CA issue a certificate for it?
 //!
-//! Rules. Nothing is cached here, because a customer who has just mended a record presses the button again at once.
-//! "The name does not exist" and "there is no such record" are answers; a nameserver that fails, refuses, stays
-//! silent or sends nonsense is [`CouldNotAsk`], which is no failure of the name. What comes back is hostile: chains,
-//! record counts and waits are bounded, and only records that belong to the question are looked at.
+//! Rules. Nothing is cached here, because a customer who has just fixed a record tries again at once. "The name does
+//! not exist" and "there is no such record" are answers; a nameserver that fails, refuses, stays silent or sends an
+//! invalid answer is [`CouldNotAsk`], which says nothing about the name. Answers are hostile: chains, record counts and
+//! waits are bounded, and only records that belong to the question are read.
 //!
-//! A question that a CA does not need must not stop us: AAAA without an answer beside an A record of ours, and CNAME
-//! records on their own, which only we ask for.
+//! A query that a CA does not need must not stop us: AAAA without an answer beside an A record of ours, and queries for
+//! CNAME records, which only we send.
 //!
-//! SERVFAIL may be ours, or the domain's own nameservers', or its signatures': [`Resolver::trouble`] finds out which.
+//! SERVFAIL may be caused by our nameserver, by the domain's nameservers, or by its signatures: [`Resolver::trouble`]
+//! finds out which.
 //!
-//! The CNAME chain is walked here, one question per name, instead of leaving it to the resolver library: that one
-//! forgets the chain when its end has no address, and then the customer could not be told where the name points.
+//! The CNAME chain is followed here, one query per name, and not by the resolver library: the library drops the chain
+//! if its end has no address, and then we could not tell the customer where the name points.
 
 mod addresses;
 mod caa;
@@ -57,7 +58,8 @@ pub enum Pointing {
         /// What was found.
         found: Found,
     },
-    /// To the CDN by IPv4, but to somebody else by IPv6, which CAs prefer (RFC 8555 section 8.3 leaves the choice to them).
+    /// To the CDN over IPv4, but elsewhere over IPv6, which CAs prefer (RFC 8555 section 8.3 leaves the choice to
+    /// them).
     ForeignAaaa {
         /// The foreign addresses.
         found: Vec<IpAddr>,
@@ -68,7 +70,7 @@ pub enum Pointing {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
 pub struct CouldNotAsk {
-    /// What was asked and what happened.
+    /// The query and its error.
     pub detail: String,
     /// The question, where the nameserver answered that it cannot find out (SERVFAIL).
     pub failed: Option<Failed>,

@@ -1,4 +1,4 @@
-//! One question to the nameservers, and what its answer says.
+//! One query to the nameservers, and its answer.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -17,9 +17,9 @@ use hickory_resolver::system_conf;
 use crate::direct::Direct;
 use crate::{CouldNotAsk, DnsError, Failed};
 
-const MOST_RECORDS: usize = 64;
-const MOST_DETAIL_CHARACTERS: usize = 200;
-const MOST_TOLD: usize = 6;
+const MAX_RECORDS: usize = 64;
+const MAX_DETAIL_CHARACTERS: usize = 200;
+const MAX_TOLD: usize = 6;
 
 /// An answer that is one.
 #[derive(Clone, Debug)]
@@ -104,8 +104,8 @@ pub(crate) fn fully_qualified(name: &DomainName) -> Result<Name, CouldNotAsk> {
 /// Asks for one type of record of one name.
 pub(crate) async fn ask(resolver: &TokioResolver, name: &Name, kind: RecordType) -> Result<Answer, AskError> {
     let error = match resolver.lookup(name.clone(), kind).await {
-        Ok(lookup) if lookup.answers().len() > MOST_RECORDS => {
-            let what = format!("more than {MOST_RECORDS} records");
+        Ok(lookup) if lookup.answers().len() > MAX_RECORDS => {
+            let what = format!("more than {MAX_RECORDS} records");
             return Err(AskError::BadAnswer(could_not_ask(name, kind, &what)));
         }
         Ok(lookup) if lookup.answers().is_empty() => return Ok(Answer::NoRecord),
@@ -160,9 +160,9 @@ pub(crate) fn readable(name: &Name) -> String {
 
 /// The first few of what was found, as a part of a sentence.
 pub(crate) fn list(items: &[impl ToString]) -> String {
-    let told: Vec<String> = items.iter().take(MOST_TOLD).map(ToString::to_string).collect();
+    let told: Vec<String> = items.iter().take(MAX_TOLD).map(ToString::to_string).collect();
     let told = told.join(", ");
-    match items.len().saturating_sub(MOST_TOLD) {
+    match items.len().saturating_sub(MAX_TOLD) {
         0 => told,
         more => format!("{told} and {more} more"),
     }
@@ -184,6 +184,6 @@ pub(crate) fn code(code: ResponseCode) -> String {
 
 /// Why a question has no answer, with what a nameserver sent bounded and cleaned.
 pub(crate) fn could_not_ask(name: &Name, kind: RecordType, what: &str) -> CouldNotAsk {
-    let what = one_line(what, MOST_DETAIL_CHARACTERS);
+    let what = one_line(what, MAX_DETAIL_CHARACTERS);
     CouldNotAsk::new(format!("asking DNS for {kind} of {}: {what}", readable(name)))
 }

@@ -1,5 +1,5 @@
-//! Nameservers that are known by a name, as in Compose and Kubernetes: looked up when they are first needed, and again
-//! once they did not answer, because what has a name may come back at another address.
+//! Nameservers given by name, as in Compose and Kubernetes: looked up when they are first needed, and again when they
+//! do not answer, because they may have moved to another address.
 
 use std::net::IpAddr;
 use std::sync::Arc;

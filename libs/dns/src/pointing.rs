@@ -1,4 +1,4 @@
-//! Follows a name and compares where it leads.
+//! Follows a name and compares its target with the CDN.
 
 use std::net::IpAddr;
 
@@ -65,7 +65,7 @@ impl Resolver {
         found.dedup();
         let is_ours = |address: &IpAddr| targets.addresses.iter().any(|net| net.contains(address));
         if found.iter().all(is_ours) {
-            // An address of somebody else would settle it, whatever the other question brings; ours do not.
+            // A foreign address decides, whatever the other query returns; our own does not.
             if let Some(error) = unanswered {
                 return Err(error.into());
             }
@@ -108,7 +108,7 @@ impl Targets {
         chain.passed().any(|name| self.has_name(name))
     }
 
-    /// Whether a name is that of a target, or above one. A top-level domain is nobody's.
+    /// Whether a name is that of a target, or above one. A top-level domain does not count.
     pub(crate) fn are_below(&self, name: &Name) -> bool {
         let above = lookup::readable(name);
         let is_below = |target: &String| {

@@ -1,4 +1,4 @@
-//! Nameservers to ask, and how long everything that is asked about one name may take.
+//! The nameservers, and the time limit for all queries about one name.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::{CouldNotAsk, DnsError, lookup};
 const TIMEOUT: Duration = Duration::from_secs(5);
 const ATTEMPTS: usize = 2;
 /// For everything that is asked about one name: a slow zone at each of many hops must not hold up the preflight.
-pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Asks nameservers. Cheap to share.
 pub struct Resolver {
@@ -49,7 +49,7 @@ pub(crate) async fn in_time<T>(
     name: &DomainName,
     asking: impl Future<Output = Result<T, CouldNotAsk>>,
 ) -> Result<T, CouldNotAsk> {
-    tokio::time::timeout(ANSWER_WITHIN, asking)
+    tokio::time::timeout(ANSWER_TIMEOUT, asking)
         .await
         .unwrap_or_else(|_| Err(CouldNotAsk::new(format!("asking DNS for {name}: no answer in time"))))
 }

@@ -1,17 +1,17 @@
-//! Why a question fails: a nameserver that cannot find out (SERVFAIL) does not say whether that is its own trouble, that of
-//! the domain's nameservers, or that of its signatures (DNSSEC).
+//! Why a query fails: a nameserver that answers SERVFAIL does not say whether the cause is itself, the domain's
+//! nameservers, or the domain's signatures (DNSSEC).
 //!
-//! Where even a top-level domain fails, it is the nameserver that we ask. Otherwise the highest name on the way up that
-//! fails is the zone to be mended; and if there is an answer once signatures are not checked, it is they that are wrong.
+//! If even a top-level domain fails, the cause is our nameserver. Otherwise the highest name on the way up that fails
+//! is the broken zone; and if there is an answer without a check of signatures, the signatures are wrong.
 
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 
-use crate::direct::{Reply, Way};
-use crate::resolver::ANSWER_WITHIN;
+use crate::direct::{QueryMode, Reply};
+use crate::resolver::ANSWER_TIMEOUT;
 use crate::{Resolver, lookup};
 
-const MOST_NAMESERVERS: usize = 6;
+const MAX_NAMESERVERS: usize = 6;
 
 /// A question that the nameserver answered with SERVFAIL.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub enum Trouble {
 impl Resolver {
     /// Finds out why a question failed, with a bounded number of questions.
     pub async fn trouble(&self, failed: &Failed) -> Trouble {
-        let found = tokio::time::timeout(ANSWER_WITHIN, self.find_trouble(failed)).await;
+        let found = tokio::time::timeout(ANSWER_TIMEOUT, self.find_trouble(failed)).await;
         let trouble = found.ok().flatten().unwrap_or(Trouble::Ours);
         tracing::debug!(question = ?failed, ?trouble, "looked why DNS fails");
         trouble
@@ -50,10 +50,10 @@ impl Resolver {
 
     async fn find_trouble(&self, Failed { name, kind }: &Failed) -> Option<Trouble> {
         let zone = self.failing_zone(name).await?;
-        let unchecked = self.direct.reply(name, *kind, Way::Unchecked).await;
+        let unchecked = self.direct.reply(name, *kind, QueryMode::Unchecked).await;
         let is_answered = unchecked.is_ok_and(|reply| !fails(&reply));
         // It may have been mended in between.
-        let still_fails = fails(&self.direct.reply(name, *kind, Way::Plain).await.ok()?);
+        let still_fails = fails(&self.direct.reply(name, *kind, QueryMode::Plain).await.ok()?);
         if !still_fails {
             return None;
         }
@@ -70,7 +70,7 @@ impl Resolver {
         let mut highest = name.clone();
         let mut at = name.clone();
         while !at.is_root() {
-            let reply = self.direct.reply(&at, RecordType::SOA, Way::Plain).await.ok()?;
+            let reply = self.direct.reply(&at, RecordType::SOA, QueryMode::Plain).await.ok()?;
             if !fails(&reply) {
                 // Some fail for the one kind of record only.
                 return Some(if at == *name { owner_of_soa(&reply).unwrap_or(at) } else { highest });
@@ -83,12 +83,12 @@ impl Resolver {
 
     /// The nameservers of a zone that fails: from what is known without asking them, else from themselves.
     async fn nameservers_of(&self, zone: &Name) -> Vec<String> {
-        for way in [Way::Cached, Way::Unchecked] {
+        for way in [QueryMode::Cached, QueryMode::Unchecked] {
             let Ok(reply) = self.direct.reply(zone, RecordType::NS, way).await else { continue };
             let records = reply.answers.iter().chain(&reply.authorities);
             let mut found: Vec<_> = records.filter_map(|record| nameserver(zone, record)).collect();
             found.sort_unstable();
-            found.truncate(MOST_NAMESERVERS);
+            found.truncate(MAX_NAMESERVERS);
             if !found.is_empty() {
                 return found;
             }

@@ -1,21 +1,23 @@
-//! A CA's limits as a ledger: how much of each is spent, and when there is room again.
+//! A ledger of a CA's limits: how much of each is spent, and when there is room again.
 //!
-//! One time per bucket says what is spent (GCRA, the generic cell rate algorithm of ATM): the theoretical arrival time, up
-//! to which the bucket is spent. It lies in the store and is changed by the step that spends, so all copies of the issuer
-//! spend from the same budget. What is here decides without I/O: a [`Charge`] names its buckets, the store reads them
-//! locked, and [`Charge::weigh`] says what becomes of them.
+//! A bucket is one timestamp (GCRA, the generic cell rate algorithm of ATM): the theoretical arrival time, up to which
+//! the bucket is spent. It is in the store and changed by the step that spends, so all copies of the issuer share it.
+//! This module decides without I/O: a [`Charge`] names its buckets, the store reads them locked, and [`Charge::weigh`]
+//! returns what becomes of them.
 //!
-//! The ledger spends when the CA does. A new order is spent with the order's row, and stays spent even if the answer was
-//! lost. A certificate is spent when it is issued: until then the order has a reservation in the buckets of its names and
-//! of its registered domain, so that no other order takes its place there. An order that ends without a certificate gives
-//! it back; one whose end is not known counts as issued. A failed authorization is spent when it fails.
+//! A limit is charged when the CA charges it. A new order is charged with the order's row, and stays charged even if
+//! the answer was lost. A certificate is charged when it is issued: until then the order has a reservation in the
+//! buckets of its names and of its registered domain, so that no other order takes its place there. An order that ends
+//! without a certificate deletes its reservation; an order with an unknown end counts as issued. A failed authorization
+//! is charged when it fails.
 //!
-//! Lanes: what is about to expire goes before renewals, those before new domains, those before the daily recheck. A lower
-//! lane leaves a part of the account's new orders for the upper ones; a bucket of under ten is too small for that. The
-//! buckets of a name keep no such part: its renewals are exempt from most of them, and others have no use for it.
+//! Lanes: certificates about to expire go before renewals, those before new domains, those before the daily recheck. A
+//! lower lane leaves a part of the account's new orders for the upper ones; a bucket of under ten is too small for
+//! that. The buckets of a name have no such part: its renewals are exempt from most of them, and other names cannot use
+//! it.
 //!
-//! An order that finds no room is given a place in the bucket's line: a time of its own. Told the same time, a thousand
-//! waiting domains would all come back together, and all but one in vain.
+//! A domain that finds no room for a new order gets its own time in the bucket's queue. With one time for all, a
+//! thousand waiting domains would come back together, and all but one in vain.
 
 mod limits;
 

@@ -74,6 +74,16 @@ impl CaaFound {
         records.truncate(MAX_RECORDS);
         Self::Records { records, more: u32::try_from(more).unwrap_or(u32::MAX) }
     }
+
+    /// The certificate authorities that the records allow, and how many more records there are. None if the records do not
+    /// say so: critical ones with an unknown tag, or those that only the CA saw.
+    pub(crate) fn allowed(&self) -> Option<(Vec<&str>, u32)> {
+        let Self::Records { records, more } = self else { return None };
+        let says = |record: &CaaRecord| record.is("issue") || record.is("issuewild");
+        let names =
+            records.iter().map(|record| record.value.trim()).filter(|value| !matches!(*value, "" | ";"));
+        records.iter().all(says).then(|| (names.collect(), *more))
+    }
 }
 
 impl fmt::Display for CaaFound {
@@ -98,6 +108,7 @@ impl fmt::Display for CaaFound {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{DomainName, Reason};
 
     #[test]
     fn a_record_is_told_in_bounds_and_without_odd_characters() {
@@ -126,5 +137,33 @@ mod tests {
         assert_eq!(told(128, b"tbs"), r#"tbs "x", which is critical and not known"#);
         assert_eq!(told(128, b"Issue"), r#"Issue "x""#);
         assert_eq!(told(127, b"tbs"), r#"tbs "x""#);
+    }
+
+    #[test]
+    fn the_message_names_the_certificate_authorities_that_are_allowed() {
+        let record = |tag: &[u8], value: &[u8]| CaaRecord::new(0, tag, value);
+        let message = |records: Vec<CaaRecord>| {
+            let at = "example.com".to_owned();
+            let reason =
+                Reason::CaaForbids { at, found: CaaFound::records(records), wanted: "ca.net".to_owned() };
+            reason.message(&DomainName::parse("shop.example.com").unwrap())
+        };
+        let add = "Please add: example.com. CAA 0 issue \"ca.net\". Keep the others.";
+        let one = message(vec![record(b"issue", b"digicert.com")]);
+        assert_eq!(
+            one,
+            format!(
+                "CAA records at example.com allow only digicert.com to issue for shop.example.com. {add}"
+            )
+        );
+        let two =
+            message(vec![record(b"issue", b"a.net"), record(b"issuewild", b"b.net"), record(b"issue", b";")]);
+        assert!(two.contains("allow only a.net, b.net to issue"), "{two}");
+        let none = message(vec![record(b"issue", b";")]);
+        assert!(none.contains("allow no certificate authority to issue"), "{none}");
+        let unknown = message(vec![CaaRecord::new(CRITICAL, b"tbs", b"x")]);
+        assert!(unknown.contains("(tbs \"x\", which is critical and not known)"), "{unknown}");
+        let many = message(vec![record(b"issue", b"a.net"); 1000]);
+        assert!(many.contains("and 994 more to issue"), "{many}");
     }
 }

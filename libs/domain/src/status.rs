@@ -118,7 +118,7 @@ impl Facts {
 pub enum Activity {
     /// Nothing until the next timer, or until a person acts.
     Idle,
-    /// Asking C4 and DNS whether an order can succeed.
+    /// Checking C4 and DNS whether an order can succeed.
     Preflight,
     /// The CA's limits leave no room yet.
     WaitingForBudget,

@@ -419,11 +419,11 @@ fn what_waits_is_told_its_place_and_what_is_late_is_told_as_such() {
     };
     let page = reader(Medium::Page);
     let limit = "Limit: new orders per account, at letsencrypt.";
-    assert_eq!(queued.verdict(&page), format!("DNS is right now. Queued, place 11, about 17:33. {limit}"));
+    assert_eq!(queued.verdict(&page), format!("DNS is right. Queued, place 11, about 17:33. {limit}"));
     let later = Reader { now: until - SignedDuration::from_secs(1), ..page.clone() };
-    assert_eq!(queued.verdict(&later), format!("DNS is right now. Queued, place 1, about 17:33. {limit}"));
+    assert_eq!(queued.verdict(&later), format!("DNS is right. Queued, place 1, about 17:33. {limit}"));
     let turn = Reader { now: until, ..page.clone() };
-    assert!(queued.verdict(&turn).starts_with("DNS is right now. Queued; it is next."));
+    assert!(queued.verdict(&turn).starts_with("DNS is right. Queued; it is next."));
 
     let mut validating = without_reason(Status::Pending, Activity::Validating);
     assert_eq!(validating.verdict(&page), "The CA is validating. Usually under a minute.");

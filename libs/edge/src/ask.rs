@@ -1,4 +1,4 @@
-//! One ask of one edge. What comes of it instead of a leaf is said as a part of a sentence, for people.
+//! One query of one edge. An error is a part of a sentence, for people.
 
 use std::io;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ pub(crate) const NO_ANSWER_IN_TIME: &str = "no answer in time";
 const MAX_CHARACTERS: usize = 200;
 const NO_CERTIFICATE: &str = "no certificate for the name";
 
-/// What an edge shows instead of certificates.
+/// The error of an edge that served no certificate.
 pub(crate) struct NoChain {
     /// As a part of a sentence.
     pub(crate) shows: String,

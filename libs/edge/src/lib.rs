@@ -1,15 +1,15 @@
 //! Asks the CDN's edges which certificate they serve for a name, because what C4 holds is not yet what visitors see.
 //!
-//! An edge is asked as a visitor asks it: a TLS handshake with the name in SNI (RFC 6066 section 3), of which the
-//! certificates are looked at. Nothing else is sent. The leaf has to be the right one, and its intermediates have to follow
-//! it: without them some browsers turn away.
+//! An edge is asked like by a visitor: a TLS handshake with the name in SNI (RFC 6066 section 3), whose certificates
+//! are read. Nothing else is sent. The leaf has to be the right one, and its intermediates have to follow it: without
+//! them some browsers show a warning.
 //!
-//! Rules. Every ask is a whole handshake of its own, because a resumed session shows the certificate of the first one.
-//! An ask is bounded in time from the lookup of the edge's host name on, and so is the number of asks in flight; an
-//! edge that does not answer is behind like one that answers wrongly. Asking again is the caller's, who has a clock
-//! and a database.
+//! Rules. Every query is a full handshake, because a resumed session shows the certificate of the first one. The time
+//! of a query, including the lookup of the edge's host name, and the number of queries in flight are bounded; an edge
+//! that does not answer counts as behind, like one that serves another certificate. The caller retries, because it has
+//! a clock and a database.
 //!
-//! Why not ask C4 which edges it has reached: its word is what is being checked.
+//! Why not ask C4 which edges it has reached: C4's claim is what is checked here.
 
 mod ask;
 mod tls;
@@ -27,9 +27,9 @@ use rustls_pki_types::DnsName;
 use crate::ask::NoChain;
 
 /// For the lookup, the connection and the handshake together.
-const WITHIN: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// Of one call: edges of many places are asked at once, but not a whole CDN.
-const MOST_IN_FLIGHT: usize = 16;
+const MAX_IN_FLIGHT: usize = 16;
 
 /// Why edges cannot be asked at all.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +37,7 @@ pub enum EdgeError {
     /// Nothing that can be connected to.
     #[error("{address:?} is not host:port")]
     BadAddress {
-        /// What was configured.
+        /// The configured value.
         address: String,
     },
     /// TLS cannot be set up.
@@ -56,7 +56,7 @@ pub struct Edges {
 impl Edges {
     /// Edges by `host:port`; without any the check is off. Nothing is asked yet.
     pub fn new(addresses: Vec<String>) -> Result<Self, EdgeError> {
-        Self::with_timeout(addresses, WITHIN)
+        Self::with_timeout(addresses, TIMEOUT)
     }
 
     /// Like [`Edges::new`], for tests that cannot wait that long.
@@ -97,13 +97,13 @@ impl Edges {
 
     async fn compared(&self, name: &DomainName, chain: &[String]) -> Vec<(EdgeBehind, bool)> {
         let asks: Vec<_> = self.addresses.iter().map(|edge| self.compare(edge, name, chain)).collect();
-        let answers = stream::iter(asks).buffer_unordered(MOST_IN_FLIGHT);
+        let answers = stream::iter(asks).buffer_unordered(MAX_IN_FLIGHT);
         let mut behind: Vec<_> = answers.filter_map(future::ready).collect().await;
         behind.sort_unstable();
         behind
     }
 
-    /// What an edge shows instead of the chain, and whether that is no answer.
+    /// What an edge serves instead of the chain, and whether it did not answer at all.
     async fn compare(&self, edge: &str, name: &DomainName, chain: &[String]) -> Option<(EdgeBehind, bool)> {
         let asked = tokio::time::timeout(self.within, ask::chain(edge, name, self.tls.clone()));
         let no_chain = match asked.await {

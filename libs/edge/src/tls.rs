@@ -1,12 +1,12 @@
 //! TLS towards the edges, on one named cryptography provider, without a judgement of what they show.
 //!
-//! The chain, the name and the dates of a certificate are deliberately not verified. The question is which leaf an
-//! edge serves, and its hash alone answers that: the hash of the right leaf admits no other, and there is nothing to
-//! protect, because no byte is sent once the handshake is over. Verification would only make edges look wrong that
-//! are right: a certificate that a customer pasted may be self-signed, and a test CA is in nobody's trust store.
+//! The chain, the name and the dates of a certificate are deliberately not verified. The question is which leaf an edge
+//! serves, and its hash alone answers that: the hash of the right leaf admits no other, and there is nothing to
+//! protect, because no byte is sent once the handshake is over. Verification would only reject edges that are right: a
+//! pasted certificate may be self-signed, and a test CA is in no trust store.
 //!
-//! The handshake's signature is verified (RFC 8446 section 4.4.3), because a leaf is public and anybody can show it:
-//! an edge serves it only if it holds the key, and one with the key of another certificate turns every visitor away.
+//! The handshake's signature is verified (RFC 8446 section 4.4.3), because a leaf is public and any server can send it:
+//! an edge serves it only if it holds the key, and an edge with the wrong key fails for every visitor.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
-//! The way to an ID token: the authorization code flow with PKCE (OpenID Connect Core 1.0 section 3.1, RFC 7636).
+//! Gets an ID token by the authorization code flow with PKCE (OpenID Connect Core 1.0 section 3.1, RFC 7636).
 //!
-//! What is begun is kept by the browser: whoever comes back must show the same state.
+//! The browser keeps the pending sign-in: the callback must have the same state.
 
 use aws_lc_rs::{constant_time, digest};
 use base64::Engine;
@@ -21,7 +21,7 @@ const MAX_CODE_BYTES: usize = 4096;
 /// Of the provider's own word for what went wrong, in the log.
 const MAX_ERROR_CHARACTERS: usize = 100;
 
-/// What is asked for at the provider.
+/// The settings of the flow.
 pub struct FlowSettings {
     /// Our name there.
     pub client_id: String,
@@ -29,11 +29,11 @@ pub struct FlowSettings {
     pub client_secret: Option<String>,
     /// Where the provider sends the browser back to.
     pub redirect_url: String,
-    /// What is asked for beside `openid`.
+    /// Scopes in addition to `openid`.
     pub scopes: Vec<String>,
 }
 
-/// What the browser keeps between leaving and coming back. No `Debug`: the verifier is secret.
+/// The pending sign-in, which the browser keeps. No `Debug`: the verifier is secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Pending {
     /// Comes back in the answer.
@@ -60,7 +60,7 @@ impl Pending {
         format!("{}.{}.{}", self.state, self.nonce, self.verifier)
     }
 
-    /// What [`Pending::to_text`] made; none if it is something else.
+    /// Parses the output of [`Pending::to_text`]; none for any other text.
     pub fn from_text(text: &str) -> Option<Self> {
         let mut parts = text.split('.').map(|part| {
             let is_random = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
@@ -82,7 +82,7 @@ pub enum FlowError {
     /// The provider cannot be asked.
     #[error(transparent)]
     Provider(#[from] ProviderError),
-    /// The code is not good, or not any more: who signs in begins anew.
+    /// The code is invalid or has expired: the person has to sign in again.
     #[error("the provider does not take the code")]
     Code,
     /// The provider refused us, not the person.

@@ -13,7 +13,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_BODY_BYTES: usize = 256 * 1024;
 const JSON: &str = "application/json";
-/// What some providers call their key set.
+/// The content type that some providers give their key set.
 const KEY_SET: &str = "application/jwk-set+json";
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -47,7 +47,7 @@ pub enum HttpError {
 #[derive(Clone, Debug)]
 pub struct Http(reqwest::Client);
 
-/// What the provider answered, whatever its status.
+/// The provider's answer, with any status.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     is_json: bool,

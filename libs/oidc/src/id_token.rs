@@ -1,4 +1,4 @@
-//! Whom an ID token is about, if it is to be believed (OpenID Connect Core 1.0 section 3.1.3.7).
+//! Validates an ID token and returns its person (OpenID Connect Core 1.0 section 3.1.3.7).
 //!
 //! Order: form and header, issuer and audience, key and signature, then times, nonce and authorized party, then the person.
 
@@ -35,16 +35,16 @@ pub struct Settings {
     pub roles: Vec<RoleOf>,
 }
 
-/// The role of whoever has a value.
+/// The role for a value of the roles claim.
 #[derive(Clone, Debug)]
 pub struct RoleOf {
     /// Among those of the roles claim.
     pub value: String,
-    /// What it stands for.
+    /// The role that it gives.
     pub role: Role,
 }
 
-/// Whom the provider vouches for.
+/// The person whom the provider signed in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vouched {
     /// By the name claim.
@@ -65,19 +65,19 @@ pub enum Refusal {
     /// Not a token.
     #[error("it is no ID token, or too long")]
     NoToken,
-    /// Without a nonce, a token could be anybody's.
+    /// Without a nonce, a token could belong to another sign-in.
     #[error("the nonce that was sent is empty or too long")]
     NoNonce,
     /// The provider may have a new key since it was asked.
     #[error("it is signed with a key that the provider does not publish")]
     UnknownKey,
-    /// What the token says about itself.
+    /// The claims about the token.
     #[error("{0}")]
     Claims(&'static str),
     /// There is nothing to call the person by.
     #[error("the claim {0:?} is missing, or no name")]
     NoName(String),
-    /// Whoever typed it in may own that address.
+    /// An unverified address may belong to another person.
     #[error("the provider did not verify the address")]
     EmailNotVerified,
     /// They may not sign in here.
@@ -88,7 +88,7 @@ pub enum Refusal {
     },
 }
 
-/// Why there is nobody to sign in.
+/// Why the sign-in fails.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
     /// The token is not believed.
@@ -112,7 +112,7 @@ impl IdTokens {
         Self { provider, settings, clock }
     }
 
-    /// Whom the token is about.
+    /// The person of the token.
     pub async fn verify(&self, token: &str, nonce: &str) -> Result<Vouched, VerifyError> {
         if nonce.is_empty() || nonce.len() > MAX_NONCE_BYTES {
             return Err(Refusal::NoNonce.into());
@@ -168,7 +168,7 @@ impl IdTokens {
         if is_for_us { Ok(()) } else { Err(Refusal::Claims("it is for another audience, too, or only")) }
     }
 
-    /// What the believed token says of the person.
+    /// The person of the validated token.
     fn vouched(&self, token: &Jws<'_>, issued: Timestamp) -> Result<Vouched, Refusal> {
         let subject = text(&token.claims, "sub").filter(|subject| !subject.is_empty());
         let subject = subject.ok_or(Refusal::Claims("it does not say whom it is about"))?.to_owned();

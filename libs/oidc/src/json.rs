@@ -1,4 +1,4 @@
-//! Members of JSON objects that others wrote: null counts as absent.
+//! Members of foreign JSON objects: null counts as absent.
 
 use serde_json::{Map, Value};
 

@@ -1,4 +1,4 @@
-//! What a provider publishes about itself (OpenID Connect Discovery 1.0 section 3), as far as we use it.
+//! The provider's published configuration (OpenID Connect Discovery 1.0 section 3), as far as we use it.
 
 use serde_json::{Map, Value};
 use url::Url;

@@ -1,8 +1,8 @@
-//! The provider's configuration and keys, asked for when they are needed and kept.
+//! The provider's configuration and keys, fetched when needed and cached.
 //!
-//! They are used for an hour, so that a key which the provider withdrew stops working. An unknown key makes the provider be
-//! asked again, at most once a minute, because anyone can make up the name of a key. After a failure it is not asked for a
-//! few seconds, so that one caller waits for a provider that is down and not all of them.
+//! They are used for an hour, so that a key which the provider withdrew stops working. An unknown key causes another
+//! request to the provider, at most once a minute, because anyone can invent a key id. After an error no request is
+//! sent for a few seconds, so that only one caller waits for a provider that is down.
 
 use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +17,7 @@ use crate::metadata::{Configuration, Metadata, configuration_url};
 
 const METADATA_TTL: SignedDuration = SignedDuration::from_hours(1);
 const REFRESH_INTERVAL: SignedDuration = SignedDuration::from_mins(1);
-const PAUSE_AFTER_FAILURE: SignedDuration = SignedDuration::from_secs(5);
+const ERROR_PAUSE: SignedDuration = SignedDuration::from_secs(5);
 
 /// Why the provider cannot be used.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -79,7 +79,7 @@ impl Provider {
     pub(crate) async fn metadata(&self) -> Result<Arc<Metadata>, ProviderError> {
         match self.cached() {
             Some(cached) => Ok(cached.metadata),
-            None => self.ask(PAUSE_AFTER_FAILURE, None).await,
+            None => self.ask(ERROR_PAUSE, None).await,
         }
     }
 

@@ -1,5 +1,5 @@
-//! Whether rehearsal itself is what is broken: where a good part of all domains fail at the same time, it is our
-//! responders, our network or our edges, not the customers' sites.
+//! Detects a broken rehearsal: if many domains fail at the same time, the cause is our responders, our network or our
+//! edges, not the customers' sites.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -8,9 +8,9 @@ use domain::DomainName;
 use jiff::{SignedDuration, Timestamp};
 
 const WINDOW: SignedDuration = SignedDuration::from_mins(10);
-/// Of fewer domains than this nothing can be said.
-const FEWEST: usize = 20;
-/// It is doubted when more than one in so many fails.
+/// Minimum number of domains for a decision.
+const MIN_DOMAINS: usize = 20;
+/// Rehearsals are doubted when more than one in this many fails.
 const ONE_IN: usize = 5;
 
 /// How the latest rehearsals of this process went, one per domain.
@@ -30,7 +30,7 @@ impl Doubt {
         state.latest.insert(name.clone(), (now, went_well));
         state.latest.retain(|_, (at, _)| now.duration_since(*at) < WINDOW);
         let failed = state.latest.values().filter(|(_, went_well)| !went_well).count();
-        let is_doubted = state.latest.len() >= FEWEST && failed * ONE_IN > state.latest.len();
+        let is_doubted = state.latest.len() >= MIN_DOMAINS && failed * ONE_IN > state.latest.len();
         if is_doubted != state.is_doubted {
             state.is_doubted = is_doubted;
             metrics::gauge!("ssl_manager_rehearsal_doubted").set(if is_doubted { 1.0 } else { 0.0 });

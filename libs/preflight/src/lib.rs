@@ -1,5 +1,5 @@
-//! Asks whether an order can succeed: before one is placed, and when somebody wants to know without placing any. An order that must fail costs the CA's budget and tells
-//! the customer nothing that C4, DNS and a look at the challenge path do not say at once.
+//! Checks whether an order can succeed: before one is placed, and on request without placing one. An order that must
+//! fail costs the CA's budget and tells the customer nothing that C4, DNS and the challenge path do not say at once.
 //!
 //! Three kinds of answer: fine, will fail (with the reason), could not ask. The last is not a failure.
 
@@ -26,7 +26,7 @@ const NEEDED_PORTS: [u16; 2] = [80, 443];
 /// The one way in which we prove ownership, as CAA calls it (RFC 8657 section 4).
 const METHOD: &str = "http-01";
 
-/// What preflight says.
+/// The result of preflight.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict<T> {
     /// An order can succeed.
@@ -46,19 +46,19 @@ pub enum Verdict<T> {
 /// A question to DNS that was answered by SERVFAIL.
 #[derive(Debug, PartialEq, Eq)]
 pub struct DnsFails {
-    /// What was asked and what happened.
+    /// The query and its error.
     pub detail: String,
     failed: Failed,
 }
 
-/// What was found where all is fine.
+/// The result if all checks pass.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Found {
     /// DNS's answer, to see later whether it changed.
     pub dns: String,
 }
 
-/// What a rehearsal has to find.
+/// The probe that a rehearsal has to find.
 #[derive(Debug)]
 pub struct Probe {
     /// The last part of the path.
@@ -67,7 +67,7 @@ pub struct Probe {
     pub answer: String,
 }
 
-/// What C4 says of a domain that it knows, with all that is needed of it.
+/// C4's answer about a known domain, as far as it is needed.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Known {
     /// The domain's own CNAME target; empty if C4 names none.

@@ -1,4 +1,4 @@
-//! Proxies that customers put between their domain and the CDN, known by the networks that they publish.
+//! Proxies that customers put between their domain and the CDN, recognised by their published networks.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! Reasons and records as messages, and back: a client makes its sentences from what the message carries.
+//! Converts reasons and records to messages and back: a client makes its sentences from the fields of the message.
 
 use std::net::IpAddr;
 

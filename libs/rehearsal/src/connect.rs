@@ -1,8 +1,8 @@
 //! From addresses to a connection.
 //!
-//! IPv6 is preferred, and IPv4 is tried only when no connection to IPv6 comes about, be it refused or left open: that
-//! is what Let's Encrypt does. A connection that was made and then disappoints is not tried again over IPv4, because a
-//! CA would not do so either, and a broken site behind a AAAA record would pass. One address of each kind is tried.
+//! IPv6 is preferred, and IPv4 is tried only if no connection over IPv6 is established, because it was refused or timed
+//! out: that is what Let's Encrypt does. If an established connection fails later, IPv4 is not tried, because a CA
+//! would not do so either, and a broken site behind an AAAA record would pass. One address of each kind is tried.
 
 use std::io::{Error, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
@@ -11,14 +11,14 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::failure::Failure;
-use crate::internet::{Checked, Reach};
+use crate::fetch_error::FetchError;
+use crate::internet::{CheckedAddress, Reach};
 
-/// What to connect to.
+/// The target of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Route {
-    first: Checked,
-    fallback: Option<Checked>,
+    first: CheckedAddress,
+    fallback: Option<CheckedAddress>,
 }
 
 /// Why there is none.
@@ -49,7 +49,7 @@ impl Route {
     }
 
     /// Connects, by a wait of at most `within` for each address.
-    pub(crate) async fn connect(self, port: u16, within: Duration) -> Result<TcpStream, Failure> {
+    pub(crate) async fn connect(self, port: u16, within: Duration) -> Result<TcpStream, FetchError> {
         let failure = match connect(self.first, port, within).await {
             Ok(stream) => return Ok(stream),
             Err(failure) => failure,
@@ -61,27 +61,27 @@ impl Route {
     }
 }
 
-async fn connect(address: Checked, port: u16, within: Duration) -> Result<TcpStream, Failure> {
+async fn connect(address: CheckedAddress, port: u16, within: Duration) -> Result<TcpStream, FetchError> {
     let address = SocketAddr::new(address.ip(), port);
     match timeout(within, TcpStream::connect(address)).await {
         Ok(Ok(stream)) => Ok(stream),
         Ok(Err(error)) => Err(not_connected(address, &error)),
-        Err(_) => Err(Failure::no_answer()),
+        Err(_) => Err(FetchError::no_answer()),
     }
 }
 
-/// What a host on the way or at the end said is the site's; that we have no network, no port or no right is ours.
-fn not_connected(address: SocketAddr, error: &Error) -> Failure {
+/// Errors reported by a host on the way or at the end are the site's; a missing network, port or right is ours.
+fn not_connected(address: SocketAddr, error: &Error) -> FetchError {
     match error.kind() {
         ErrorKind::ConnectionRefused => {
-            Failure::Site(format!("nothing listens at {address} (connection refused)"))
+            FetchError::Site(format!("nothing listens at {address} (connection refused)"))
         }
         ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => {
-            Failure::Site(format!("{address} closed the connection"))
+            FetchError::Site(format!("{address} closed the connection"))
         }
-        ErrorKind::TimedOut => Failure::no_answer(),
-        ErrorKind::HostUnreachable => Failure::Site(format!("{address} cannot be reached")),
-        kind => Failure::Ours(format!("no connection to {address} can be made from here: {kind}")),
+        ErrorKind::TimedOut => FetchError::no_answer(),
+        ErrorKind::HostUnreachable => FetchError::Site(format!("{address} cannot be reached")),
+        kind => FetchError::Ours(format!("no connection to {address} can be made from here: {kind}")),
     }
 }
 
@@ -93,7 +93,7 @@ mod tests {
     fn chosen(addresses: &[&str]) -> Result<(String, Option<String>), NoRoute> {
         let addresses: Vec<IpAddr> = addresses.iter().map(|address| address.parse().unwrap()).collect();
         let route = Route::choose(&addresses, &Reach { within: Within::Internet, refused: [].into() })?;
-        let text = |address: Checked| address.ip().to_string();
+        let text = |address: CheckedAddress| address.ip().to_string();
         Ok((text(route.first), route.fallback.map(text)))
     }
 
@@ -120,11 +120,11 @@ mod tests {
         let failure = |kind: ErrorKind| not_connected(address, &kind.into());
         for ours in [ErrorKind::NetworkUnreachable, ErrorKind::AddrNotAvailable, ErrorKind::PermissionDenied]
         {
-            assert!(matches!(failure(ours), Failure::Ours(_)), "{ours}");
+            assert!(matches!(failure(ours), FetchError::Ours(_)), "{ours}");
             let tried = failure(ours).or(failure(ErrorKind::ConnectionRefused));
-            assert!(matches!(tried, Failure::Ours(_)), "{ours}");
+            assert!(matches!(tried, FetchError::Ours(_)), "{ours}");
         }
         let refused = failure(ErrorKind::ConnectionRefused).or(failure(ErrorKind::HostUnreachable));
-        assert!(matches!(refused, Failure::Site(found) if found.contains("cannot be reached")));
+        assert!(matches!(refused, FetchError::Site(found) if found.contains("cannot be reached")));
     }
 }

@@ -1,5 +1,6 @@
-//! One request over one connection, and what its answer says.
+//! One request over one connection, and its answer.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,11 +17,11 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::failure::Failure;
+use crate::fetch_error::FetchError;
 use crate::target::Target;
 
-const MOST_HEAD_BYTES: usize = 16 * 1024;
-const MOST_HEADERS: usize = 100;
+const MAX_HEAD_BYTES: usize = 16 * 1024;
+const MAX_HEADERS: usize = 100;
 /// The only ones that a CA may follow (CA/Browser Forum Baseline Requirements section 3.2.2.4.19): not 303.
 const REDIRECTS: [StatusCode; 4] = [
     StatusCode::MOVED_PERMANENTLY,
@@ -30,7 +31,7 @@ const REDIRECTS: [StatusCode; 4] = [
 ];
 const AGENT: &str = concat!("ssl-manager/", env!("CARGO_PKG_VERSION"), " (rehearsal)");
 
-/// What one request came to.
+/// The result of one request.
 pub(crate) enum Answer {
     Body(Bytes),
     Redirect(HeaderValue),
@@ -42,66 +43,78 @@ pub(crate) async fn ask(
     target: &Target,
     tls: &Arc<ClientConfig>,
     most_bytes: usize,
-) -> Result<Answer, Failure> {
+) -> Result<Answer, FetchError> {
+    // Behind a redirect the address is withheld: the sender of the redirect could learn addresses of our network.
+    let site = stream.peer_addr().ok().filter(|_| target.is_first()).map(|peer| peer.ip());
     if !target.is_https() {
-        return get(stream, target, most_bytes).await;
+        return get(stream, target, site, most_bytes).await;
     }
     let name = ServerName::DnsName(target.host().clone());
     let stream = TlsConnector::from(tls.clone()).connect(name, stream).await;
-    let stream = stream.map_err(|_| Failure::site("the TLS handshake failed"))?;
-    get(stream, target, most_bytes).await
+    let stream = stream.map_err(|_| FetchError::site("the TLS handshake failed"))?;
+    get(stream, target, site, most_bytes).await
 }
 
+/// `site`: the address to name in an error about the status.
 async fn get(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     target: &Target,
+    site: Option<IpAddr>,
     most_bytes: usize,
-) -> Result<Answer, Failure> {
+) -> Result<Answer, FetchError> {
     let request = Request::get(target.path_and_query())
         .header(HOST, target.authority())
         .header(USER_AGENT, AGENT)
-        // Firewalls of some sites turn away whoever sends none; CAs send this one.
+        // Firewalls of some sites reject requests without one; CAs send this one.
         .header(ACCEPT, "*/*")
         .header(CONNECTION, "close")
         .body(Empty::<Bytes>::new())
-        .map_err(|_| Failure::site("it redirects to something that is no URL"))?;
+        .map_err(|_| FetchError::site("it redirects to something that is no URL"))?;
     let handshake = http1::Builder::new()
-        .max_buf_size(MOST_HEAD_BYTES)
-        .max_headers(MOST_HEADERS)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .max_headers(MAX_HEADERS)
         .handshake(TokioIo::new(stream))
         .await;
     let (mut sender, connection) = handshake.map_err(|error| broken(&error))?;
     // Ends with this function, however that ends.
     let _connection = AbortOnDropHandle::new(tokio::spawn(connection));
     let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
-    read(response, most_bytes).await
+    read(response, site, most_bytes).await
 }
 
-async fn read(response: Response<Incoming>, most_bytes: usize) -> Result<Answer, Failure> {
+async fn read(
+    response: Response<Incoming>,
+    site: Option<IpAddr>,
+    most_bytes: usize,
+) -> Result<Answer, FetchError> {
     let status = response.status();
+    let answers = |status: StatusCode| match site {
+        Some(site) => format!("{site} answers with {}", status.as_str()),
+        None => format!("the answer was {}", status.as_str()),
+    };
     if REDIRECTS.contains(&status) {
         let location = response.headers().get(LOCATION).cloned();
         return location
             .map(Answer::Redirect)
-            .ok_or_else(|| Failure::site("it redirects without saying where to"));
+            .ok_or_else(|| FetchError::site("it redirects without saying where to"));
     }
     if status.is_redirection() {
-        return Err(Failure::Site(format!("the answer was {}, which CAs do not follow", status.as_str())));
+        return Err(FetchError::Site(format!("{}, which CAs do not follow", answers(status))));
     }
     if status != StatusCode::OK {
-        return Err(Failure::Site(format!("the answer was {}", status.as_str())));
+        return Err(FetchError::Site(answers(status)));
     }
     match Limited::new(response.into_body(), most_bytes).collect().await {
         Ok(body) => Ok(Answer::Body(body.to_bytes())),
         Err(error) if error.is::<LengthLimitError>() => {
-            Err(Failure::Site(format!("another body came back (over {most_bytes} bytes)")))
+            Err(FetchError::Site(format!("another body came back (over {most_bytes} bytes)")))
         }
-        Err(_) => Err(Failure::site("the answer broke off")),
+        Err(_) => Err(FetchError::site("the answer broke off")),
     }
 }
 
-fn broken(error: &hyper::Error) -> Failure {
-    Failure::site(if error.is_parse_too_large() {
+fn broken(error: &hyper::Error) -> FetchError {
+    FetchError::site(if error.is_parse_too_large() {
         "the answer has too many or too long headers"
     } else if error.is_parse() {
         "the answer is not HTTP/1.1"

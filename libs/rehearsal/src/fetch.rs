@@ -10,19 +10,19 @@ use rustls::ClientConfig;
 
 use crate::connect::{NoRoute, Route};
 use crate::exchange::{self, Answer};
-use crate::failure::Failure;
+use crate::fetch_error::FetchError;
 use crate::internet::{Reach, Within};
 use crate::patience::Patience;
 use crate::target::Target;
 use crate::{Options, RehearsalError, Rehearsed, tls};
 
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
-const FETCH_WITHIN: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
 /// Of what is told of a failure.
-const MOST_CHARACTERS: usize = 200;
-const MOST_REDIRECTS: usize = 10;
+const MAX_CHARACTERS: usize = 200;
+const MAX_REDIRECTS: usize = 10;
 /// A key authorization has 66 to 87 bytes (RFC 8555 section 8.1); Let's Encrypt reads this much.
-const MOST_PROBE_BYTES: usize = 128;
+const MAX_PROBE_BYTES: usize = 128;
 
 /// Fetches probes. Cheap to share.
 #[derive(Clone, Debug)]
@@ -37,7 +37,7 @@ pub struct Rehearsal {
 impl Rehearsal {
     /// Nothing is asked yet.
     pub fn new(options: Options) -> Result<Self, RehearsalError> {
-        Self::with_timeouts(options, CONNECT_WITHIN, FETCH_WITHIN)
+        Self::with_timeouts(options, CONNECT_TIMEOUT, FETCH_TIMEOUT)
     }
 
     /// Like [`Rehearsal::new`], for tests that cannot wait that long.
@@ -82,7 +82,7 @@ impl Rehearsal {
         name: &DomainName,
         token: &str,
         expected: &str,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), FetchError> {
         let mut patience = Patience::new(self.fetch_within);
         let mut target = Target::first(name, self.http_port, token)?;
         let mut passed = Vec::new();
@@ -93,10 +93,10 @@ impl Rehearsal {
             };
             passed.push(target);
             if passed.iter().any(|earlier: &Target| earlier.is_same(&next)) {
-                return Err(Failure::site("its redirects lead in a circle"));
+                return Err(FetchError::site("its redirects lead in a circle"));
             }
-            if passed.len() > MOST_REDIRECTS {
-                return Err(Failure::Site(format!("it redirects over {MOST_REDIRECTS} times")));
+            if passed.len() > MAX_REDIRECTS {
+                return Err(FetchError::Site(format!("it redirects over {MAX_REDIRECTS} times")));
             }
             target = next;
         }
@@ -109,8 +109,8 @@ impl Rehearsal {
         target: &Target,
         expected: &str,
         patience: &mut Patience,
-    ) -> Result<Option<Target>, Failure> {
-        match self.answer(nameservers, target, MOST_PROBE_BYTES, patience).await? {
+    ) -> Result<Option<Target>, FetchError> {
+        match self.answer(nameservers, target, MAX_PROBE_BYTES, patience).await? {
             Answer::Body(body) => compare(&body, expected).map(|()| None),
             Answer::Redirect(location) => target.redirected(&location, self.http_port).map(Some),
         }
@@ -124,7 +124,7 @@ impl Rehearsal {
         target: &Target,
         most_bytes: usize,
         patience: &mut Patience,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<Answer, FetchError> {
         let asking = nameservers.addresses(target.host().as_ref());
         let addresses = patience.with_dns(asking).await?;
         let route = Route::choose(&addresses, &self.reach).map_err(|none| no_route(&none, target))?;
@@ -144,8 +144,8 @@ impl Rehearsal {
         url: &str,
         most_bytes: usize,
     ) -> Result<Bytes, String> {
-        let told = |failure: Failure| match failure {
-            Failure::Site(found) | Failure::Ours(found) => one_line(&found, MOST_CHARACTERS),
+        let told = |failure: FetchError| match failure {
+            FetchError::Site(found) | FetchError::Ours(found) => one_line(&found, MAX_CHARACTERS),
         };
         let is_any_port = matches!(self.reach.within, Within::Anywhere);
         let target = Target::document(url, self.http_port, is_any_port).map_err(told)?;
@@ -158,9 +158,10 @@ impl Rehearsal {
     }
 }
 
-/// Behind a redirect the address is withheld: whoever sends redirects would otherwise read the names of our network.
-fn no_route(none: &NoRoute, target: &Target) -> Failure {
-    Failure::Site(match none {
+/// Behind a redirect the address is withheld: otherwise the sender of the redirect could learn addresses of our
+/// network.
+fn no_route(none: &NoRoute, target: &Target) -> FetchError {
+    FetchError::Site(match none {
         NoRoute::NoAddress => "the name has no address (no A or AAAA record)".to_owned(),
         NoRoute::Refused(kind, address) if target.is_first() => {
             format!("it leads to the {kind} address {address}")
@@ -170,11 +171,11 @@ fn no_route(none: &NoRoute, target: &Target) -> Failure {
     })
 }
 
-fn compare(body: &[u8], expected: &str) -> Result<(), Failure> {
+fn compare(body: &[u8], expected: &str) -> Result<(), FetchError> {
     match body.trim_ascii_end() {
         body if body == expected.as_bytes() => Ok(()),
-        [] => Err(Failure::site("an empty body came back")),
-        _ => Err(Failure::site("another body came back")),
+        [] => Err(FetchError::site("an empty body came back")),
+        _ => Err(FetchError::site("another body came back")),
     }
 }
 

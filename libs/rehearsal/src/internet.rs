@@ -1,8 +1,8 @@
-//! Which addresses a fetch may go to: those of the internet.
+//! The addresses to which a fetch may connect: those of the public internet.
 //!
 //! For IPv4 this is a list of what is refused, after the registry of special-purpose addresses (RFC 6890). For IPv6 it
 //! is the other way round: unicast addresses of the internet are within `2000::/3` (RFC 4291 section 2.4), and a few
-//! blocks in there are refused. An address that carries an IPv4 address leads to wherever a gateway takes that one:
+//! blocks in there are refused. An address with an embedded IPv4 address leads to where a gateway sends that one:
 //! behind NAT64 (RFC 6052), which a resolver may put in front of any site, the inner address decides; IPv4-mapped, 6to4
 //! and Teredo addresses have no business in DNS and are refused.
 //!
@@ -80,9 +80,9 @@ pub(crate) enum Within {
 
 /// An address that was checked; only [`Reach::check`] makes it, and nothing else is connected to.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Checked(IpAddr);
+pub(crate) struct CheckedAddress(IpAddr);
 
-impl Checked {
+impl CheckedAddress {
     pub(crate) fn ip(self) -> IpAddr {
         self.0
     }
@@ -90,7 +90,7 @@ impl Checked {
 
 impl Reach {
     /// Or what kind of address it is instead, as an adjective.
-    pub(crate) fn check(&self, address: IpAddr) -> Result<Checked, &'static str> {
+    pub(crate) fn check(&self, address: IpAddr) -> Result<CheckedAddress, &'static str> {
         if self.refused.iter().any(|refused| refused.contains(&inner(address))) {
             return Err("refused");
         }
@@ -102,7 +102,7 @@ impl Reach {
             #[cfg(test)]
             Within::InternetAnd(_) => special(address),
         };
-        special.map_or(Ok(Checked(address)), Err)
+        special.map_or(Ok(CheckedAddress(address)), Err)
     }
 }
 
@@ -269,7 +269,7 @@ mod tests {
         ] {
             let address = address.parse().unwrap();
             let checked = reach(Within::Internet).check(address);
-            assert_eq!(checked.map(Checked::ip).ok(), Some(address), "{address}");
+            assert_eq!(checked.map(CheckedAddress::ip).ok(), Some(address), "{address}");
         }
     }
 }

@@ -1,21 +1,21 @@
 //! Rehearses HTTP-01: fetches a probe the way a CA fetches a challenge response (RFC 8555 section 8.3), before an order
 //! is placed that could only fail.
 //!
-//! Rules. Customers decide where this leads, by DNS and by redirects, and it runs inside our network; so everything is
-//! hostile. On every hop the name is looked up by us, its addresses are checked, and the connection goes to exactly the
-//! address that was checked. Redirects, heads, bodies and waits are bounded as a CA bounds them. What is told of a
-//! failure are our own words, never what a server wrote, so that nobody reads answers of our network in a history.
-//! What a CA would fail at is [`Rehearsed::Wrong`]; what DNS or this machine could not do is
-//! [`Rehearsed::CouldNotAsk`], which blames nobody.
+//! Rules. Customers decide where a rehearsal connects, by DNS and redirects, and it runs inside our network; so
+//! everything is hostile. On every hop we look the name up, check its addresses, and connect to exactly the checked
+//! address. Redirects, heads, bodies and waits are bounded as a CA bounds them. An error is described in our own words,
+//! never in a server's, so that a history cannot leak answers from our network. If a CA would fail, too, it is
+//! [`Rehearsed::Wrong`]; if DNS or this machine failed, it is [`Rehearsed::CouldNotAsk`], which says nothing about the
+//! site.
 //!
 //! Why not reqwest, which this project uses for C4 and the CA: it looks names up, follows redirects and reuses
-//! connections by itself, and each of these would need a check that nobody may forget. Here connections take an address
-//! of a type that only the check makes, and the rest is one request over one connection (ADR 10).
+//! connections by itself, and each of these would need a check that is easily forgotten. Here a connection needs an
+//! address of a type that only the check can create, and the rest is one request over one connection (ADR 10).
 
 mod connect;
 mod exchange;
-mod failure;
 mod fetch;
+mod fetch_error;
 mod internet;
 mod patience;
 mod target;
@@ -32,7 +32,7 @@ pub struct Options {
     pub http_port: u16,
     /// Whether loopback, private networks and whatever else is not of the internet may be connected to.
     pub allow_private_addresses: bool,
-    /// What is not connected to, whatever else is allowed.
+    /// Networks that are never connected to.
     pub refuse_addresses: Vec<IpNet>,
 }
 
@@ -42,19 +42,19 @@ impl Default for Options {
     }
 }
 
-/// What came of a rehearsal.
+/// The result of a rehearsal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rehearsed {
     /// The expected body came back.
     Right,
     /// A CA would not find what it expects.
     Wrong {
-        /// What happened, as a part of a sentence: `the answer was 404`. Bounded, and never any of the body.
+        /// The error, as a part of a sentence: `203.0.113.7 answers with 404`. Bounded, and without any of the body.
         found: String,
     },
     /// Nothing is known.
     CouldNotAsk {
-        /// What was tried and what happened.
+        /// The step and its error.
         detail: String,
     },
 }

@@ -1,11 +1,11 @@
-//! TLS behind a redirect to https: whatever certificate the server shows is accepted.
+//! TLS behind a redirect to https: any certificate of the server is accepted.
 //!
-//! That is right here, and here alone. HTTP-01 begins over http, where nobody is authenticated, and its proof is the
-//! body, not the server (RFC 8555 section 8.3). A CA follows redirects to https without verifying, because a site that
-//! is about to get its first certificate shows an expired or a self-signed one; a rehearsal that verified would blame
-//! sites that a CA accepts. Nothing secret is sent over these connections and nothing from them is believed. For the
-//! same reason the handshake's signatures are not verified: keys that a strict verifier refuses would fail it, and
-//! whom they belong to is not asked.
+//! This is right only here. HTTP-01 begins over http, without authentication, and its proof is the body, not the server
+//! (RFC 8555 section 8.3). A CA follows redirects to https without verifying, because a site that is about to get its
+//! first certificate shows an expired or a self-signed one; a rehearsal that verified would reject sites that a CA
+//! accepts. Nothing secret is sent over these connections and nothing from them is trusted. For the same reason the
+//! handshake's signatures are not verified: a strict verifier would refuse some keys, and the owner of the key does not
+//! matter.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-/// Offers no protocol by ALPN, so that a server speaks HTTP/1.1, its default, and remembers nobody.
+/// Offers no protocol by ALPN, so that a server speaks HTTP/1.1, its default; sessions are not resumed.
 pub(crate) fn accepting_any() -> Result<ClientConfig, Error> {
     let provider = Arc::new(default_provider());
     let schemes = provider.signature_verification_algorithms.supported_schemes();

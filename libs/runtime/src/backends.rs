@@ -1,5 +1,5 @@
-//! What a process works on, and whether it can: the store answers and takes writes, the clocks agree, the database role has its
-//! rights, the sealing key is the one that is used, the bus moves messages.
+//! Store and bus of a process, and their readiness: the store answers and accepts writes, the clocks agree, the
+//! database role has its rights, the sealing key is the one in use, the bus moves messages.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::{RoleName, chain};
 
 /// For all questions together: a probe waits three seconds.
-const ASK_WITHIN: Duration = Duration::from_secs(2);
+const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
 const CLOCKS_MAY_DIFFER: SignedDuration = SignedDuration::from_secs(5);
 /// Rights that are named; the others are counted.
 const MAX_NAMED: usize = 3;
@@ -22,32 +22,32 @@ const MAX_NAMED: usize = 3;
 /// A part of the process, and what is wrong with it.
 type Parts = BTreeMap<&'static str, Result<(), String>>;
 
-/// What a process works on.
+/// Store, bus and sealing keys of a process.
 #[derive(Clone)]
 pub struct Backends {
     /// The truth.
     pub store: Arc<Store>,
     /// The hints.
     pub bus: Arc<dyn Bus>,
-    /// What opens and seals private keys, in a process that does.
+    /// The sealing keys, in a process that uses them.
     pub sealing_keys: Option<Arc<SealingKeys>>,
-    /// Who works on them here.
+    /// The roles of this process that use them.
     pub roles: Vec<RoleName>,
 }
 
-/// What was found.
+/// The result of the checks.
 #[derive(Debug, Default)]
 pub struct Findings {
-    /// What the process is of no use without.
+    /// Parts without which the process cannot work.
     pub counted: Parts,
-    /// What it can do without for a while.
+    /// Parts that it can do without for a while.
     pub told: Parts,
 }
 
 impl Backends {
     /// Asks all of them.
     pub async fn look(&self, now: Timestamp) -> Findings {
-        let until = Instant::now() + ASK_WITHIN;
+        let until = Instant::now() + QUERY_TIMEOUT;
         let asked = async {
             tokio::join!(self.ask_store(until, now), self.ask_rights(until), self.ask_sealing_key(until))
         };
@@ -113,7 +113,7 @@ pub async fn check_sealing_keys(
     Ok(Ok(()))
 }
 
-/// What a role lacks, and who gives it.
+/// The rights that a role lacks, and how to grant them.
 fn lacks(missing: &[String]) -> String {
     let named = missing.iter().take(MAX_NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
     let more = match missing.len().saturating_sub(MAX_NAMED) {
@@ -123,7 +123,7 @@ fn lacks(missing: &[String]) -> String {
     format!("the database role lacks {named}{more}: run `ssl-manager db migrate` as the owner of the tables")
 }
 
-/// Whether a lease ends at nearly the same moment for everybody: each process compares it with its own clock.
+/// Whether a lease ends at nearly the same moment for all processes: each compares it with its own clock.
 fn compare_clocks(ours: Timestamp, theirs: Timestamp) -> Result<(), String> {
     let apart = ours.duration_since(theirs).abs();
     if apart <= CLOCKS_MAY_DIFFER {

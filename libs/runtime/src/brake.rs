@@ -1,9 +1,8 @@
-//! The brake ([`domain::Gate`]) as the store keeps it: asked before each request to a CA or C4.
+//! The brake ([`domain::Gate`]), stored in the database and checked before each request to a CA or C4.
 //!
-//! What was read is used for a second at most, so that a busy process does not ask the database before each of its
-//! requests, and a pause holds in every process a second after it was stored. Where the database does not answer, nothing
-//! is sent: a pause that cannot be read is not taken for none. The age is measured by the machine's steady clock, which
-//! nobody sets back.
+//! The answer is reused for a second at most, so that a busy process does not query the database before each request,
+//! and a pause is in effect in every process a second after it was stored. If the database does not answer, nothing is
+//! sent: an unreadable pause does not count as no pause. The age is measured by the machine's monotonic clock.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -19,14 +18,14 @@ use crate::chain;
 
 const MAX_AGE: Duration = Duration::from_secs(1);
 
-/// When the store was asked, and what it said.
-type Asked = (Instant, Result<Vec<Pause>, String>);
+/// Time and result of the last query.
+type PauseReading = (Instant, Result<Vec<Pause>, String>);
 
 /// See the module's documentation.
 pub struct Brake {
     store: Arc<Store>,
-    /// Held while the store is asked, so that those who wait for the same answer ask once.
-    last: Mutex<Option<Asked>>,
+    /// Locked during a query, so that concurrent callers cause only one.
+    last: Mutex<Option<PauseReading>>,
 }
 
 impl Brake {
@@ -40,7 +39,7 @@ impl Brake {
         if last.as_ref().is_none_or(|(asked_at, _)| asked_at.elapsed() >= MAX_AGE) {
             let asked_at = Instant::now();
             let pauses = self.store.pauses().await.map_err(|error| chain(&error));
-            // An error is as old as the answer was late: those who waited for it do not all ask again, one by one.
+            // The age of an error begins when it arrives, so that waiting callers do not repeat the query one by one.
             *last = Some((if pauses.is_ok() { asked_at } else { Instant::now() }, pauses));
         }
         match last.as_ref() {

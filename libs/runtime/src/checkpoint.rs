@@ -1,4 +1,4 @@
-//! Named steps of long work, at which a test can stop the process to kill it, or hold the work while it does something else.
+//! Named steps of long work. A test can kill the process at each, or hold the work there.
 
 #[cfg(feature = "sandbox")]
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What a role is given: its process, and, unless it is a client of the API alone, the store and the bus.
+//! The arguments of a role: its process and, unless it is only a client of the API, the store and the bus.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::{Brake, Config, Health, Reload, RoleError, Stop};
 
-/// What every process has, whatever it works on. Cheap to clone.
+/// The common parts of every process. Cheap to clone.
 #[derive(Clone)]
 pub struct Process {
     /// The settings, validated.
@@ -58,7 +58,7 @@ pub struct Context {
 }
 
 impl Context {
-    /// What the process has beside its store and bus.
+    /// The parts of the process besides store and bus.
     pub fn process(&self) -> Process {
         Process {
             config: self.config.clone(),
@@ -71,7 +71,7 @@ impl Context {
         }
     }
 
-    /// What is asked before each request to a CA or C4.
+    /// The brake, checked before each request to a CA or C4.
     pub fn brake(&self) -> Arc<dyn Gate> {
         Arc::new(Brake::new(self.store.clone()))
     }
@@ -98,7 +98,7 @@ impl Context {
     }
 }
 
-/// What is listened on.
+/// The bound sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listen {
     /// gRPC.

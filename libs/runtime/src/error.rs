@@ -22,7 +22,7 @@ pub enum RoleError {
     /// The bus failed.
     #[error("the bus failed")]
     Bus(#[from] bus::BusError),
-    /// What a setting says cannot be used.
+    /// A setting has an unusable value.
     #[error("{setting}: {problem}")]
     Setting {
         /// The setting.

@@ -14,13 +14,13 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use crate::backends::{Backends, Findings};
 use crate::{Listen, Listener, Process, RoleError, serve_http};
 
-/// How long a part that was full says so.
-const FULL_FOR: Duration = Duration::from_secs(10);
+/// How long a full part is reported.
+const FULL_HOLD: Duration = Duration::from_secs(10);
 
 /// Said of a part that a process can do without for a while.
 const NOT_COUNTED: &str = "not counted: what was seen within the hour is answered without it";
 
-/// What each part of the process says about itself.
+/// The readiness of each part of the process.
 #[derive(Clone, Debug, Default)]
 pub struct Health(Arc<Mutex<States>>);
 
@@ -60,8 +60,8 @@ impl Health {
         self.press(part, reason.into(), true);
     }
 
-    /// What strangers may use of that part is used up. It is said for ten seconds, and the process stays ready: else a
-    /// stranger could take it out of service.
+    /// The strangers' share of that part is used up. It is reported for ten seconds, and the process stays ready:
+    /// otherwise a stranger could take it out of service.
     pub fn crowded(&self, part: &'static str, reason: impl Into<String>) {
         self.press(part, reason.into(), false);
     }
@@ -90,7 +90,7 @@ impl Health {
     /// The limits that were reached within the last ten seconds, as a part and a reason each.
     fn pressed(&self) -> Vec<(String, Pressure)> {
         let mut states = self.states();
-        states.pressed.retain(|_, pressure| pressure.since.elapsed() < FULL_FOR);
+        states.pressed.retain(|_, pressure| pressure.since.elapsed() < FULL_HOLD);
         states.pressed.iter().map(|(part, pressure)| (format!("{part}-limit"), pressure.clone())).collect()
     }
 }
@@ -105,7 +105,7 @@ struct Admin {
 }
 
 impl Admin {
-    /// What is counted all the time, and what is only looked at now.
+    /// Renders the metrics that are counted continuously and those that are read now.
     fn shown_metrics(&self) -> String {
         self.own.describe();
         self.own.collect();
@@ -197,7 +197,7 @@ mod tests {
         let expected = [("api-limit".to_owned(), true), ("sign-in-limit".to_owned(), false)];
         assert_eq!(said.collect::<Vec<_>>(), expected);
         for pressure in health.states().pressed.values_mut() {
-            pressure.since = Instant::now().checked_sub(FULL_FOR).expect("an instant");
+            pressure.since = Instant::now().checked_sub(FULL_HOLD).expect("an instant");
         }
         assert!(health.pressed().is_empty());
     }

@@ -1,6 +1,6 @@
-//! Who was good lately: the hashes of tokens that need not wait among strangers.
+//! Recently valid tokens, as hashes: they need not wait in the queue of strangers.
 //!
-//! It decides about a place in a queue and nothing else: a token that is in here is looked up like any other.
+//! This decides only about the queue: a token in here is looked up like any other.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,5 +1,5 @@
-//! What every role's start and stop need, once: configuration, telemetry, health, shutdown, the clock, the
-//! listener of every port, and the worker that claims work and runs it under its lease.
+//! The common parts of all roles: configuration, telemetry, health, shutdown, the clock, the listener of every port,
+//! and the worker that claims work and runs it under its lease.
 //!
 //! A role gets a [`Context`] and nothing else; it cannot tell which store or bus is underneath.
 

@@ -1,8 +1,8 @@
-//! The one way in: every port of every role takes its connections here.
+//! Accepts the connections of every port of every role.
 //!
-//! Whatever a stranger can use up before saying who they are is bounded: connections of a port, connections of a source
-//! once the port is half full, the time to the first byte, to the end of a TLS handshake and to the first whole request.
-//! Under pressure the oldest silent connection gives way.
+//! Everything that a client can use up before it is authenticated is bounded: connections of a port, connections of a
+//! source once the port is half full, the time to the first byte, to the end of a TLS handshake and to the first whole
+//! request. Under pressure the oldest silent connection gives way.
 
 mod connection;
 mod gate;
@@ -28,7 +28,7 @@ pub use gate::Places;
 pub use http::serve_http;
 
 /// Pause after a failed accept: without descriptors the next one fails as well, and a loop would take a core.
-const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
+const ACCEPT_RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// The admin port is for probes and a collector.
 const MAX_ADMIN_CONNECTIONS: usize = 64;
 /// Even where descriptors are short, a source may have so many.
@@ -155,7 +155,7 @@ impl Listener {
     async fn pause(&self, error: &io::Error) {
         tracing::debug!(error = error as &dyn std::error::Error, "connection not accepted");
         self.gate.refused("accept");
-        tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
+        tokio::time::sleep(ACCEPT_RETRY_PAUSE).await;
     }
 }
 

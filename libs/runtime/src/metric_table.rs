@@ -15,7 +15,7 @@ use crate::{Config, Listen, RoleName};
 const WAITING: &str = "waiting";
 const REFUSAL_REASONS: [&str; 6] = ["source", "full", "silent", "slow", "handshake", "accept"];
 
-/// Bounds of the buckets of every histogram: from a read by index to the longest patience with somebody else's server.
+/// Bounds of the buckets of every histogram: from a read by index to the longest timeout for an outside server.
 pub(crate) const SECONDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
 
 /// Up to how many days before their end live certificates are counted.
@@ -50,7 +50,7 @@ enum Labels {
     Version,
     /// The names of `acme.issuers`.
     Issuer,
-    /// What can be paused: each target, and each of `acme.issuers`.
+    /// The possible pauses: each target, and each of `acme.issuers`.
     Pause,
     /// The reasons for which an attempt to get a certificate ends.
     Reason,
@@ -130,7 +130,7 @@ fn pauses(config: &Config) -> Vec<Vec<Label>> {
         .collect()
 }
 
-/// What these roles listen on.
+/// The ports of these roles.
 fn ports(roles: &[RoleName]) -> Vec<&'static str> {
     let port_of = |role: &RoleName| match role {
         RoleName::Api => Some(Listen::Api),

@@ -1,4 +1,4 @@
-//! What shows one role of a process that another role of the same process speaks to it over a socket.
+//! Proves to one role that another role of the same process calls it over a socket.
 
 use std::sync::LazyLock;
 

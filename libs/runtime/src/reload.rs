@@ -1,9 +1,9 @@
-//! Files of our own that are read again while the process runs: certificates and keys of its ports, tokens, passwords.
+//! Reads changed files again while the process runs: certificates and keys of its ports, tokens, passwords.
 //!
-//! A look every ten seconds finds what changed, because nothing sends a signal into a pod whose Secret was renewed; SIGHUP
-//! looks at once. What cannot be used changes nothing: the value before stays, the log says why, and a metric is 1 until the
-//! files can be used. Contents are compared, not times: an orchestrator swaps links, and an editor may write twice within
-//! a tick.
+//! The files are checked every ten seconds, because no signal is sent to a pod whose Secret was renewed, and at once on
+//! SIGHUP. Unusable files change nothing: the earlier value stays, the log says why, and a metric is 1 until the files
+//! can be used. Contents are compared, not times: an orchestrator swaps links, and an editor may write twice within one
+//! clock tick.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{RoleError, chain};
 
-const LOOK_EVERY: Duration = Duration::from_secs(10);
+const POLL_INTERVAL: Duration = Duration::from_secs(10);
 /// Far over what any of these files has.
 const MAX_BYTES: u64 = 1024 * 1024;
 
@@ -55,11 +55,11 @@ pub struct Reload(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    watched: Mutex<Vec<Watched>>,
+    watched: Mutex<Vec<WatchedFiles>>,
     asked: Notify,
 }
 
-struct Watched {
+struct WatchedFiles {
     setting: &'static str,
     files: Vec<PathBuf>,
     seen: Fingerprint,
@@ -107,11 +107,11 @@ impl Reload {
         let mut all = self.watched();
         match all.iter_mut().find(|watched| watched.setting == setting && watched.files == files) {
             Some(watched) => watched.rereads.push(reread),
-            None => all.push(Watched { setting, files, seen, is_refused: false, rereads: vec![reread] }),
+            None => all.push(WatchedFiles { setting, files, seen, is_refused: false, rereads: vec![reread] }),
         }
     }
 
-    fn watched(&self) -> MutexGuard<'_, Vec<Watched>> {
+    fn watched(&self) -> MutexGuard<'_, Vec<WatchedFiles>> {
         self.0.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -124,7 +124,7 @@ impl Reload {
     pub async fn run(self, stop: CancellationToken) {
         loop {
             let again = tokio::select! {
-                () = tokio::time::sleep(LOOK_EVERY) => false,
+                () = tokio::time::sleep(POLL_INTERVAL) => false,
                 () = self.0.asked.notified() => true,
                 () = stop.cancelled() => return,
             };
@@ -143,7 +143,7 @@ impl Reload {
     }
 }
 
-impl Watched {
+impl WatchedFiles {
     fn look(&mut self, again: bool) {
         let now = fingerprint(&self.files);
         if now == self.seen && !(again && self.is_refused) {

@@ -1,9 +1,9 @@
-//! Log lines at a bounded rate: what strangers cause must not fill a disk.
+//! Log lines at a bounded rate: strangers must not be able to fill a disk.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-const EVERY: Duration = Duration::from_secs(5);
+const INTERVAL: Duration = Duration::from_secs(5);
 
 /// Lets one line pass each five seconds and counts the others.
 #[derive(Debug, Default)]
@@ -14,7 +14,7 @@ impl Seldom {
     pub fn pass(&self) -> Option<u64> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (last, withheld) = &mut *state;
-        if last.is_some_and(|last| last.elapsed() < EVERY) {
+        if last.is_some_and(|last| last.elapsed() < INTERVAL) {
             *withheld += 1;
             return None;
         }
@@ -32,7 +32,7 @@ mod tests {
         let seldom = Seldom::default();
         assert_eq!(seldom.pass(), Some(0));
         assert_eq!((seldom.pass(), seldom.pass()), (None, None));
-        seldom.0.lock().expect("a lock").0 = Instant::now().checked_sub(EVERY);
+        seldom.0.lock().expect("a lock").0 = Instant::now().checked_sub(INTERVAL);
         assert_eq!(seldom.pass(), Some(2));
     }
 }

@@ -1,4 +1,4 @@
-//! So much for all together, and so much of it for one: permits, streams and bytes are lent out this way.
+//! Shared limits: a maximum for all together and a maximum for each key, for permits, streams and bytes.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Keys that are forgotten together once nobody uses them.
+/// Keys that are removed together once they are unused.
 const TIDY_AT: usize = 1024;
 
 /// Why there is nothing to lend.
@@ -19,16 +19,16 @@ pub enum Full {
     Key,
 }
 
-/// What can be lent, in whatever unit.
+/// The capacity, in any unit.
 #[derive(Debug)]
 pub struct Shares<K> {
     total: usize,
     per_key: usize,
-    lent: Mutex<Lent<K>>,
+    lent: Mutex<LentShare<K>>,
 }
 
 #[derive(Debug)]
-struct Lent<K> {
+struct LentShare<K> {
     total: usize,
     by_key: HashMap<K, usize>,
 }
@@ -36,7 +36,7 @@ struct Lent<K> {
 impl<K: Clone + Eq + Hash> Shares<K> {
     /// `total` for all, at most `per_key` of it for one key.
     pub fn new(total: usize, per_key: usize) -> Arc<Self> {
-        let lent = Mutex::new(Lent { total: 0, by_key: HashMap::new() });
+        let lent = Mutex::new(LentShare { total: 0, by_key: HashMap::new() });
         Arc::new(Self { total, per_key: per_key.min(total), lent })
     }
 
@@ -87,12 +87,12 @@ impl<K: Clone + Eq + Hash> Shares<K> {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, Lent<K>> {
+    fn state(&self) -> MutexGuard<'_, LentShare<K>> {
         self.lent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What was lent; dropped, it is given back.
+/// A lent share; dropping it gives it back.
 #[derive(Debug)]
 pub struct Share<K: Clone + Eq + Hash> {
     shares: Arc<Shares<K>>,
@@ -115,8 +115,8 @@ impl<K: Clone + Eq + Hash> Drop for Share<K> {
     }
 }
 
-/// A short queue for work that takes milliseconds: a few at once, a bounded number waits, and nobody waits long. Keys take
-/// turns: one of them has at most a quarter of what is done at once, however many of it wait.
+/// A short queue for work that takes milliseconds: a few run at once, a bounded number waits, for a bounded time. Keys
+/// take turns: one of them has at most a quarter of what is done at once, however many of it wait.
 #[derive(Debug)]
 pub struct Queue<K> {
     at_once: Arc<Semaphore>,
@@ -161,7 +161,7 @@ impl<K: Clone + Eq + Hash> Queue<K> {
     fn of_key(&self, key: &K) -> Arc<Semaphore> {
         let mut by_key = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
         if by_key.len() >= TIDY_AT {
-            // Who has or waits for a permit holds one, too.
+            // Holders and waiters of a permit hold one, too.
             by_key.retain(|_, turns| Arc::strong_count(turns) > 1);
         }
         let turns = by_key.entry(key.clone());

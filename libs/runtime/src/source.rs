@@ -1,9 +1,9 @@
-//! Where a connection comes from, as limits count it.
+//! The source of a connection, as limits count it.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
-/// An IPv4 address, or the /64 of an IPv6 address: who has one address of a /64 has all of them (RFC 6177).
+/// An IPv4 address, or the /64 of an IPv6 address: a host with one address of a /64 has all of them (RFC 6177).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Source(IpAddr);
 

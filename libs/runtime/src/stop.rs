@@ -1,4 +1,5 @@
-//! Stopping: first the process says that it goes and serves on (the drain), then there is no new work, then no work.
+//! Stopping in three steps: the process reports that it is stopping and keeps serving (the drain); it takes no new
+//! work; it ends its work.
 
 use std::future::Future;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use tokio_util::task::TaskTracker;
 /// How long work in hand may go on after the stop before it is released.
 const GRACE: Duration = Duration::from_secs(8);
 /// How long releasing it may take; with the grace, well within the 30 s that an orchestrator gives.
-const RELEASE_WITHIN: Duration = Duration::from_secs(15);
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The three signals of a stop, and what is still running.
 #[derive(Clone, Debug, Default)]
@@ -50,6 +51,6 @@ impl Stop {
             tracing::info!(tasks = self.tasks.len(), "releasing the work in hand");
         }
         self.hard.cancel();
-        tokio::time::timeout(RELEASE_WITHIN, self.tasks.wait()).await.is_ok()
+        tokio::time::timeout(RELEASE_TIMEOUT, self.tasks.wait()).await.is_ok()
     }
 }

@@ -1,6 +1,6 @@
 //! Logs on stderr, metrics in memory, and traces to a collector where one is configured.
 //!
-//! A span carries names and ids, like a log line: nothing secret has a place in either.
+//! A span carries names and ids, like a log line, and no secrets.
 
 mod json;
 
@@ -63,7 +63,7 @@ impl TryFrom<String> for LogFormat {
     }
 }
 
-/// What was started. Ended last, so that what was traced until then is sent.
+/// The running telemetry. Ended last, so that all traces are sent.
 pub struct Telemetry {
     /// Renders the metrics.
     pub metrics: PrometheusHandle,
@@ -114,7 +114,7 @@ fn exporter(endpoint: &str, roles: &[RoleName]) -> Result<SdkTracerProvider, Rol
         .build())
 }
 
-/// Colour is for a terminal, and not for everybody there (<https://no-color.org>).
+/// Colour only on a terminal, and not with NO_COLOR (<https://no-color.org>).
 fn may_colour() -> bool {
     let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     !unwanted && std::io::stderr().is_terminal()

@@ -1,5 +1,4 @@
-//! A clock that a test moves and a random source that repeats itself. Test equipment, kept here because every role's
-//! tests need it.
+//! Test equipment for all roles: a clock that a test moves and a random source that repeats itself.
 
 use std::future::Future;
 use std::path::Path;
@@ -37,7 +36,7 @@ impl ManualClock {
         Self(watch::channel(now).0)
     }
 
-    /// Moves it forward and wakes who slept that long.
+    /// Moves it forward and wakes the sleepers whose time has come.
     pub fn advance(&self, by: SignedDuration) {
         self.0.send_modify(|now| *now += by);
     }
@@ -71,7 +70,7 @@ impl JumpingClock {
         Self { time: ManualClock::new(now), slept: Mutex::default() }
     }
 
-    /// Moves it forward without anybody having slept.
+    /// Moves it forward without waking sleepers.
     pub fn advance(&self, by: SignedDuration) {
         self.time.advance(by);
     }

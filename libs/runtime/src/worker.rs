@@ -1,8 +1,9 @@
 //! Claims work and runs it under its lease (DESIGN: claim, not cursor; lease, not lock).
 //!
-//! A permit comes first, so that a process never owns more than it can do; without one the message stays
-//! unacknowledged. Claims that are wanted at the same time are made in one transaction. The message is acknowledged once the claim is committed; from there the lease owns the work and is
-//! prolonged while the work runs. Whether a write counts is decided by the lease's fencing token alone, in the store.
+//! A permit comes first, so that a process never owns more work than it can do; without one the message stays
+//! unacknowledged. Concurrent claims are made in one transaction. The message is acknowledged once the claim is
+//! committed; from then on the lease protects the work and is renewed while it runs. Only the lease's fencing token,
+//! checked in the store, decides whether a write is accepted.
 
 use std::collections::{BTreeSet, HashMap};
 use std::error::Error;
@@ -20,13 +21,13 @@ use tracing::Instrument;
 use crate::Context;
 
 const LEASE: SignedDuration = SignedDuration::from_secs(30);
-const RENEW_EVERY: Duration = Duration::from_secs(10);
+const RENEW_INTERVAL: Duration = Duration::from_secs(10);
 /// Claims made in one transaction.
-const MOST_CLAIMS: usize = 50;
-const CLAIM_AGAIN_AFTER: Duration = Duration::from_secs(1);
-const RELEASE_AGAIN_AFTER: Duration = Duration::from_secs(1);
+const MAX_CLAIMS: usize = 50;
+const CLAIM_RETRY_PAUSE: Duration = Duration::from_secs(1);
+const RELEASE_RETRY_PAUSE: Duration = Duration::from_secs(1);
 
-/// What a role does with work it owns: it ends the lease itself, with the step that records the result.
+/// A role's job on leased work: it ends the lease itself, with the step that records the result.
 #[async_trait]
 pub trait Job: Send + Sync + 'static {
     /// Does the work. Dropped half-way when the lease is lost or the process stops; must be resumable from the store.
@@ -60,10 +61,10 @@ pub struct Worker {
 /// A claim that a handler waits for; an error says that the store did not answer.
 struct Claim {
     name: DomainName,
-    answer: oneshot::Sender<Result<Option<Lease>, Unanswered>>,
+    answer: oneshot::Sender<Result<Option<Lease>, ClaimAbandoned>>,
 }
 
-struct Unanswered;
+struct ClaimAbandoned;
 
 impl Worker {
     /// A worker that owns at most as many pieces of work as `permits` has. Must be called within the runtime.
@@ -73,18 +74,18 @@ impl Worker {
         Self { context, kind, permits, claims, job }
     }
 
-    async fn claim(&self, name: &DomainName) -> Result<Option<Lease>, Unanswered> {
+    async fn claim(&self, name: &DomainName) -> Result<Option<Lease>, ClaimAbandoned> {
         let (answer, answered) = oneshot::channel();
         let claim = Claim { name: name.clone(), answer };
-        self.claims.send(claim).map_err(|_| Unanswered)?;
-        answered.await.unwrap_or(Err(Unanswered))
+        self.claims.send(claim).map_err(|_| ClaimAbandoned)?;
+        answered.await.unwrap_or(Err(ClaimAbandoned))
     }
 }
 
 /// Claims what is wanted, as much at once as came while the last claim ran. Ends with its worker.
 async fn claim_in_batches(context: Context, kind: WorkKind, mut wanted: mpsc::UnboundedReceiver<Claim>) {
     let mut claims = Vec::new();
-    while wanted.recv_many(&mut claims, MOST_CLAIMS).await > 0 {
+    while wanted.recv_many(&mut claims, MAX_CLAIMS).await > 0 {
         // The same name twice is one claim; the second to ask gets none.
         let names: BTreeSet<DomainName> = claims.iter().map(|claim| claim.name.clone()).collect();
         let names: Vec<DomainName> = names.into_iter().collect();
@@ -100,9 +101,9 @@ async fn claim_in_batches(context: Context, kind: WorkKind, mut wanted: mpsc::Un
         for claim in claims.drain(..) {
             let answer = match &mut leases {
                 Ok(leases) => Ok(leases.remove(&claim.name)),
-                Err(_) => Err(Unanswered),
+                Err(_) => Err(ClaimAbandoned),
             };
-            // Nobody waits any more: the lease ends by itself, and the sweep finds the work.
+            // The worker has stopped waiting: the lease ends by itself, and the sweep finds the work.
             let _ = claim.answer.send(answer);
         }
     }
@@ -116,7 +117,7 @@ impl Handler for Worker {
             () = self.context.stop.soft().cancelled() => return Outcome::Retry { after: Duration::ZERO },
         };
         match self.claim(&event.name).await {
-            // Done already, not due yet, or somebody else's.
+            // Already done, not due yet, or leased by another worker.
             Ok(None) => Outcome::Done,
             Ok(Some(lease)) => {
                 let span = tracing::info_span!("work", kind = self.kind.as_str(), domain = %lease.work.name);
@@ -130,7 +131,7 @@ impl Handler for Worker {
                 );
                 Outcome::Done
             }
-            Err(Unanswered) => Outcome::Retry { after: CLAIM_AGAIN_AFTER },
+            Err(ClaimAbandoned) => Outcome::Retry { after: CLAIM_RETRY_PAUSE },
         }
     }
 }
@@ -176,7 +177,7 @@ async fn give_back(context: &Context, lease: &Lease) {
             Err(_) => {}
         }
         tokio::select! {
-            () = context.clock.sleep(RELEASE_AGAIN_AFTER) => {}
+            () = context.clock.sleep(RELEASE_RETRY_PAUSE) => {}
             () = context.stop.hard().cancelled() => return,
         }
     }
@@ -185,7 +186,7 @@ async fn give_back(context: &Context, lease: &Lease) {
 /// Prolongs the lease; completes when it is lost.
 async fn keep(context: &Context, lease: &Lease) {
     loop {
-        context.clock.sleep(RENEW_EVERY).await;
+        context.clock.sleep(RENEW_INTERVAL).await;
         match context.store.renew(lease, context.clock.now() + LEASE).await {
             Ok(()) => {}
             Err(error) if error.is_lease_lost() => return,

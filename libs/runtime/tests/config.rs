@@ -218,7 +218,7 @@ fn tls_files_that_cannot_work_are_told_in_the_words_of_an_import() {
             "",
             "api.tls.certificate_file: certificate and private key are in each other's place",
         ),
-        ("leaf.pem", "leaf.pem", "", "api.tls.key_file: a certificate stands with the private key"),
+        ("leaf.pem", "leaf.pem", "", "api.tls.key_file: the private key's text contains a certificate"),
         ("leaf.pem", "../test-p256.sec1.pem", "", "api.tls.key_file: the private key does not belong"),
         ("leaf.pfx", "key.pem", "", "api.tls.certificate_file: the file is a PFX (PKCS #12) with a password"),
         (
@@ -227,7 +227,7 @@ fn tls_files_that_cannot_work_are_told_in_the_words_of_an_import() {
             "",
             "api.tls.certificate_file: the certificate is not complete PEM text",
         ),
-        ("leaf.pem", "key.pem", "key.pem", "api.tls.client_ca_file: it holds no certificate"),
+        ("leaf.pem", "key.pem", "key.pem", "api.tls.client_ca_file: it has no readable certificate"),
         ("", "", "", "api.tls.certificate_file: is missing; api.tls.key_file: is missing"),
         ("leaf.pem", "nowhere.pem", "", "api.tls.key_file: cannot read"),
     ] {

@@ -39,7 +39,7 @@ fn roots_are_certificates() {
     assert_eq!(told(|_, _| {}), "");
     assert_eq!(told(|config, _| config.bus.root_certificate_file = people("leaf.pem")), "");
     let said = told(|config, file| config.bus.root_certificate_file = file("no certificate"));
-    assert!(said.contains("bus.root_certificate_file: ") && said.contains("holds no certificate"), "{said}");
+    assert!(said.contains("bus.root_certificate_file: ") && said.contains("has no certificate"), "{said}");
     let said = told(|config, _| config.c4.root_certificate_file = people("key.pem"));
     assert!(said.contains("c4.root_certificate_file: "), "{said}");
     let said = told(|config, _| config.console.api.root_certificate_file = "/nowhere".into());

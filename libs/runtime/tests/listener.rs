@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 const CONNECTIONS: usize = 40;
 const PER_SOURCE: usize = 8;
 /// Ten times what an answer may take under attack.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
+const ANSWERED_TIMEOUT: Duration = Duration::from_secs(10);
 const SHORT: Duration = Duration::from_millis(300);
 const LONG: Duration = Duration::from_hours(1);
 
@@ -111,7 +111,7 @@ impl Server {
     #[track_caller]
     fn is_served(answer: &str, took: Duration) {
         assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("here"), "{answer:?}");
-        assert!(took < ANSWERED_WITHIN, "{took:?}");
+        assert!(took < ANSWERED_TIMEOUT, "{took:?}");
     }
 
     async fn serves(&self, host: u8) {
@@ -150,7 +150,7 @@ async fn all_closed(streams: &mut [TcpStream]) {
             let _ = stream.read_to_end(&mut bytes).await;
         }
     };
-    tokio::time::timeout(ANSWERED_WITHIN, closed).await.unwrap();
+    tokio::time::timeout(ANSWERED_TIMEOUT, closed).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -175,7 +175,7 @@ async fn silent_connections_of_many_sources_give_way() {
         // Those that gave way learn of it a little later.
         while open(&mut silent).await > CONNECTIONS {}
     };
-    tokio::time::timeout(ANSWERED_WITHIN, full).await.unwrap();
+    tokio::time::timeout(ANSWERED_TIMEOUT, full).await.unwrap();
     assert_eq!(open(&mut silent).await, CONNECTIONS, "the port is full");
     server.serves(3).await;
 }

@@ -1,4 +1,4 @@
-//! Where the parts take the time from.
+//! The clock of the parts.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What can go wrong in starting or asking a part.
+//! Errors of starting or calling a part.
 
 use std::io;
 use std::net::SocketAddr;

@@ -1,8 +1,8 @@
 //! The outside world in one process: an ACME CA that can misbehave, C4, an edge that terminates TLS, DNS,
 //! and an OpenID provider.
 //!
-//! **Test equipment.** It is there for the demo, for end-to-end, fault and load tests and for benchmarks, and has no
-//! place in production: it issues to whoever asks, and its keys live as long as the process.
+//! **Test equipment** for the demo, for end-to-end, fault and load tests and for benchmarks. It is not for production:
+//! it issues to any client, and its keys live as long as the process.
 //!
 //! | part | is | is told what to do by |
 //! |---|---|---|
@@ -13,8 +13,8 @@
 //! | [`Oidc`] | the OpenID provider that people sign in with, which can be wrong in every way | [`OidcControl`] |
 //! | [`World`] | the first four, wired to each other | [`World::point_at_cdn`] |
 //!
-//! Rules: a part behaves as the real one would until its control says otherwise; a fault is asked for, never random,
-//! so that a failing test fails again; no lock is held over an await and no request looks at all orders, because load
+//! Rules: a part behaves as the real one would until its control says otherwise; a fault is requested, never random, so
+//! that a failing test fails again; no lock is held over an await and no request looks at all orders, because load
 //! tests measure the system under test and not this crate.
 
 mod c4;

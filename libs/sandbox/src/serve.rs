@@ -1,6 +1,6 @@
-//! HTTP/1.1 over TCP or TLS, with one thing that servers do not offer: to close the connection instead of processing a
-//! request, or instead of answering it. HTTP/2 is not spoken, because there a lost answer would be a reset stream and the
-//! connection would live on.
+//! HTTP/1.1 over TCP or TLS, with one feature that servers do not offer: closing the connection instead of processing a
+//! request, or instead of answering it. HTTP/2 is not supported, because there a lost answer would be a reset stream
+//! and the connection would stay open.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -29,43 +29,43 @@ use tracing::debug;
 use crate::SandboxError;
 use crate::sync::lock;
 
-const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
-const MOST_BODY_BYTES: usize = 256 * 1024;
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+const MAX_BODY_BYTES: usize = 256 * 1024;
 /// Accepting fails when file descriptors run out; some are given back soon.
-const AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(20);
+const ACCEPT_RETRY_PAUSE: Duration = Duration::from_millis(20);
 
 /// A request with its body.
 pub(crate) type Request = http::Request<Bytes>;
 /// An answer.
 pub(crate) type Reply = http::Response<Full<Bytes>>;
 
-/// What gets lost on its way when a connection breaks.
+/// The part that is lost when a connection breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Lost {
+pub(crate) enum LostPart {
     /// It is never processed.
     Request,
-    /// What was asked for is done, and nobody is told.
+    /// The request is processed, and not answered.
     Answer,
 }
 
-/// What is to be lost, and how often.
+/// The requested losses, and their number.
 #[derive(Debug)]
-pub(crate) struct Drops<K>(Mutex<HashMap<(K, Lost), u32>>);
+pub(crate) struct PlannedLosses<K>(Mutex<HashMap<(K, LostPart), u32>>);
 
-impl<K> Default for Drops<K> {
+impl<K> Default for PlannedLosses<K> {
     fn default() -> Self {
         Self(Mutex::default())
     }
 }
 
-impl<K: Eq + Hash> Drops<K> {
+impl<K: Eq + Hash> PlannedLosses<K> {
     /// Once more.
-    pub(crate) fn wish(&self, of: K, lost: Lost) {
+    pub(crate) fn wish(&self, of: K, lost: LostPart) {
         *lock(&self.0).entry((of, lost)).or_default() += 1;
     }
 
     /// Whether this one is.
-    pub(crate) fn take(&self, of: K, lost: Lost) -> bool {
+    pub(crate) fn take(&self, of: K, lost: LostPart) -> bool {
         let mut wished = lock(&self.0);
         let left = wished.get_mut(&(of, lost)).filter(|left| **left > 0);
         left.map(|left| *left -= 1).is_some()
@@ -75,11 +75,14 @@ impl<K: Eq + Hash> Drops<K> {
 /// Nothing comes back and the connection is closed.
 #[derive(Debug, thiserror::Error)]
 #[error("dropped, as was wished")]
-pub(crate) struct Dropped;
+pub(crate) struct DroppedConnection;
 
 /// Answers requests.
 pub(crate) trait Service: Send + Sync + 'static {
-    fn answer(self: Arc<Self>, request: Request) -> impl Future<Output = Result<Reply, Dropped>> + Send;
+    fn answer(
+        self: Arc<Self>,
+        request: Request,
+    ) -> impl Future<Output = Result<Reply, DroppedConnection>> + Send;
 }
 
 /// A server; dropped, it stops.
@@ -143,7 +146,7 @@ async fn accept(
             }
             Err(error) => {
                 debug!(%error, "accepting a connection failed");
-                sleep(AFTER_FAILED_ACCEPT).await;
+                sleep(ACCEPT_RETRY_PAUSE).await;
             }
         }
     }
@@ -156,7 +159,7 @@ async fn connect(stream: TcpStream, tls: Option<TlsAcceptor>, service: Arc<impl 
     let Some(tls) = tls else {
         return converse(stream, service).await;
     };
-    match timeout(HANDSHAKE_WITHIN, tls.accept(stream)).await {
+    match timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
         Ok(Ok(stream)) => converse(stream, service).await,
         Ok(Err(error)) => debug!(%error, "tls handshake failed"),
         Err(_) => debug!("tls handshake took too long"),
@@ -172,9 +175,12 @@ async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, service: Arc<impl
     }
 }
 
-async fn answer(service: Arc<impl Service>, request: http::Request<Incoming>) -> Result<Reply, Dropped> {
+async fn answer(
+    service: Arc<impl Service>,
+    request: http::Request<Incoming>,
+) -> Result<Reply, DroppedConnection> {
     let (head, body) = request.into_parts();
-    match Limited::new(body, MOST_BODY_BYTES).collect().await {
+    match Limited::new(body, MAX_BODY_BYTES).collect().await {
         Ok(body) => service.answer(Request::from_parts(head, body.to_bytes())).await,
         Err(_) => Ok(text(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large or ended early\n")),
     }

@@ -78,7 +78,7 @@ impl World {
         CDN_TARGET
     }
 
-    /// What a customer does: points the domain at the CDN and switches HTTPS on.
+    /// Acts as a customer: points the domain at the CDN and switches HTTPS on.
     pub fn point_at_cdn(&self, name: &str) {
         let dns = self.dns.control();
         dns.remove(name);

@@ -7,14 +7,14 @@ use crate::SealError;
 use crate::wrapping::KEY_BYTES;
 
 const TAG_BYTES: usize = 16;
-/// What a ciphertext has more than its plain text.
+/// Bytes of a ciphertext beyond its plain text.
 pub(crate) const OVERHEAD_BYTES: usize = NONCE_LEN + TAG_BYTES;
 
 pub(crate) fn key(key: &[u8; KEY_BYTES]) -> Result<RandomizedNonceKey, SealError> {
     RandomizedNonceKey::new(&AES_256_GCM, key).map_err(|_| SealError::Encryption)
 }
 
-/// What a layer is bound to. The label says which layer, so that neither can stand in for the other.
+/// The context of a layer. The label says which layer, so that one cannot replace the other.
 fn associated(label: &str, bound_to: &str) -> Aad<String> {
     Aad::from(format!("{label}{bound_to}"))
 }

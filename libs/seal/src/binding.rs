@@ -1,11 +1,11 @@
-//! What a sealed text belongs to.
+//! The context to which a sealed text is bound.
 
 use domain::{AccountId, CertificateId, DomainName};
 
 /// SHA-256 of a public key (SubjectPublicKeyInfo, DER).
 pub type PublicKeyHash = [u8; 32];
 
-/// What a sealed key is for.
+/// The purpose of a sealed key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// The key of a certificate, issued or still to be.

@@ -5,9 +5,9 @@
 //!     | length (2) | wrapped data key | nonce (12) | content + tag (16)
 //! ```
 //!
-//! The length is that of the wrapped data key, big-endian: 60 from the sealing-key file, whatever it likes from another
-//! [`KeyWrapping`]. Purpose, id and name are not stored: the reader knows them. They and the public key are what both
-//! layers are bound to.
+//! The length is that of the wrapped data key, big-endian: 60 from the sealing-key file, any length from another
+//! [`KeyWrapping`]. Purpose, id and name are not stored: the reader knows them. Both layers are bound to them and to
+//! the public key.
 
 use std::ops::Deref;
 
@@ -28,7 +28,7 @@ pub struct SealingKeys {
     pub(crate) wrapping: Box<dyn KeyWrapping>,
 }
 
-/// What was sealed, open: wiped after use, and without `Debug`.
+/// An opened plain text: wiped after use, and without `Debug`.
 pub struct Opened(Zeroizing<Vec<u8>>);
 
 impl Deref for Opened {

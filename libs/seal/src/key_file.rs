@@ -19,7 +19,7 @@ use crate::SealingKeys;
 use crate::file_keys::FileKeys;
 use crate::wrapping::KEY_BYTES;
 
-const MOST_FILE_BYTES: u64 = 64 * 1024;
+const MAX_FILE_BYTES: u64 = 64 * 1024;
 const TEXT_BYTES: usize = KEY_BYTES.div_ceil(3) * 4;
 
 /// Why the sealing-key file cannot be used. None of it shows what is in the file.
@@ -125,14 +125,14 @@ fn read(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
     };
     // Asked of the open file, so that what is checked is what is read.
     let metadata = file.metadata().map_err(failed)?;
-    if !metadata.is_file() || metadata.len() > MOST_FILE_BYTES {
+    if !metadata.is_file() || metadata.len() > MAX_FILE_BYTES {
         return Err(KeyFileError::NotAKeyFile { path: path.into() });
     }
     let mode = metadata.permissions().mode() & 0o777;
     if text_file::is_open_to_others(&metadata) {
         return Err(KeyFileError::Permissions { path: path.into(), mode });
     }
-    text_file::from_reader(file, MOST_FILE_BYTES).map_err(|error| match error.kind() {
+    text_file::from_reader(file, MAX_FILE_BYTES).map_err(|error| match error.kind() {
         io::ErrorKind::InvalidData | io::ErrorKind::FileTooLarge => {
             KeyFileError::NotAKeyFile { path: path.into() }
         }
@@ -155,7 +155,7 @@ fn create(path: &Path) -> io::Result<()> {
     };
     DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
 
-    let temporary = Temporary(temporary_path(path)?);
+    let temporary = TemporaryFile(temporary_path(path)?);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary.0)?;
     let mut line = fresh_line()?;
     let written = file.write_all(line.as_bytes());
@@ -188,11 +188,11 @@ fn temporary_path(path: &Path) -> io::Result<PathBuf> {
 }
 
 /// Removes the temporary name, whatever happened.
-struct Temporary(PathBuf);
+struct TemporaryFile(PathBuf);
 
-impl Drop for Temporary {
+impl Drop for TemporaryFile {
     fn drop(&mut self) {
-        // Nothing can be done about a failure, and the file harms nobody: its key, if not linked, is never used.
+        // An error here can be ignored: a temporary file that was not linked is never used.
         let _ = fs::remove_file(&self.0);
     }
 }

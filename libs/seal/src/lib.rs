@@ -1,13 +1,13 @@
 //! Envelope encryption of private keys at rest.
 //!
-//! Each private key is encrypted under a data key of its own, and the data key under the first key of the
-//! sealing-key file. Both layers are AES-256-GCM and bound to purpose, id, name and public key ([`Binding`]), so that a
-//! sealed key copied into another row does not open there, nor beside another name or certificate. Keys further down the file still open what was sealed under them, which is
-//! how a sealing key is changed: put the new one on top, and wrap the data keys anew ([`SealingKeys::rewrap`]). Who holds
-//! the sealing keys stands behind one trait, [`KeyWrapping`].
+//! Each private key is encrypted under a data key of its own, and the data key under the first key of the sealing-key
+//! file. Both layers are AES-256-GCM and bound to purpose, id, name and public key ([`Binding`]), so that a sealed key
+//! copied into another row does not open there, nor beside another name or certificate. Keys further down the file
+//! still open data that was sealed under them. So a sealing key is changed by putting the new one on top and rewrapping
+//! the data keys ([`SealingKeys::rewrap`]). The holder of the sealing keys is behind one trait, [`KeyWrapping`].
 //!
-//! Why not encrypt under the sealing key directly: the sealing key can then be changed by wrapping 32 bytes anew per
-//! row, and the number of messages under one key stays far below what random nonces allow.
+//! Why not encrypt under the sealing key directly: with data keys, changing the sealing key only rewraps 32 bytes per
+//! row, and the number of messages under one key stays far below the limit of random nonces.
 //!
 //! Nothing here prints key bytes: the secret types have no `Debug`, and errors name lines and key ids.
 

@@ -1,17 +1,19 @@
-//! Statements that the database alone cannot make: who a row says may do what counts only with its MAC.
+//! MACs for rows with rights: a row of a token, user or session counts only with a valid MAC, which a writer of the
+//! database cannot forge.
 //!
 //! ```text
 //! id of the sealing key (8) | HMAC-SHA-256 (32)
 //! ```
 //!
-//! The key of the MAC is derived from the sealing key, and is another than the one that wraps.
+//! The key of the MAC is derived from the sealing key, and differs from the key that wraps.
 
 use aws_lc_rs::constant_time;
 
 use crate::SealingKeys;
 use crate::wrapping::{KEY_ID_BYTES, KeyId, SealError};
 
-/// What is stated: a purpose and fields, each with its length before it, so that no two statements read alike.
+/// The authenticated text: a purpose and fields, each preceded by its length, so that no two statements have the same
+/// encoding.
 pub struct Statement(Vec<u8>);
 
 impl Statement {

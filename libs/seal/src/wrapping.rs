@@ -1,8 +1,8 @@
-//! The seam for a key-management service: who wraps data keys.
+//! The interface for a key-management service, which wraps data keys.
 //!
-//! A data key is all that ever goes through it: the content is encrypted here, whoever holds the sealing key. The
-//! calls are async, because such a service is a network away; the implementation here, the sealing-key file, answers
-//! at once. See `docs/adr/0013-a-seam-for-a-kms.md`.
+//! Only data keys go through it: the content is always encrypted here. The calls are async, because such a service is
+//! reached over the network; the implementation here, the sealing-key file, answers at once. See
+//! `docs/adr/0013-a-seam-for-a-kms.md`.
 
 use std::fmt;
 
@@ -37,7 +37,7 @@ pub trait KeyWrapping: Send + Sync + 'static {
 pub struct Wrapped {
     /// The sealing key that it is under.
     pub key_id: KeyId,
-    /// What only that sealing key turns into the data key.
+    /// The wrapped data key, which only that sealing key unwraps.
     pub bytes: Vec<u8>,
 }
 

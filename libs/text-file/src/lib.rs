@@ -1,7 +1,7 @@
-//! Text files as editors of any system leave them: UTF-8 or UTF-16, with a byte-order mark or without.
+//! Reads text files from any system: UTF-8 or UTF-16, with or without a byte-order mark.
 //!
-//! Many of them hold a secret, so every buffer is wiped, and none grows: growing would leave copies behind. A line may
-//! end with CR LF, which `str::lines` and `str::trim` take care of.
+//! Many of them hold a secret, so every buffer is wiped, and none grows: growing would leave copies behind.
+//! `str::lines` and `str::trim` handle lines that end with CR LF.
 
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind, Read};

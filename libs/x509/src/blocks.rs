@@ -1,7 +1,7 @@
-//! PEM as people paste it (RFC 7468): blocks in their order, whatever text stands around them.
+//! Pasted PEM (RFC 7468): blocks in their order, with any text around them.
 //!
-//! Why not a library's reader: those at hand pass over labels that they do not know, an encrypted key's among them, stop
-//! at the headers that older encrypted keys have (RFC 1421), and leave the text of a key in buffers that nobody wipes.
+//! Why not a library's reader: existing ones skip unknown labels, including that of an encrypted key, stop at the
+//! headers of older encrypted keys (RFC 1421), and leave the text of a key in buffers that are not wiped.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -51,20 +51,20 @@ impl AsRef<[u8]> for Block<'_> {
 }
 
 /// A block without its end, an end without its beginning, or something in one that is not base64.
-pub(crate) struct Malformed;
+pub(crate) struct MalformedBlock;
 
 /// The blocks of a text. Callers bound the text.
-pub(crate) fn read(text: &str) -> Result<Vec<Block<'_>>, Malformed> {
+pub(crate) fn read(text: &str) -> Result<Vec<Block<'_>>, MalformedBlock> {
     let mut blocks = Vec::new();
     let mut lines =
         text.lines().map(|line| line.trim_matches(|c: char| c.is_whitespace() || c == BYTE_ORDER_MARK));
     while let Some(line) = lines.find(|line| line.starts_with("-----")) {
-        // A line of hyphens is text around; an END here lost its BEGIN when somebody copied it.
+        // A line of hyphens is surrounding text; an END here lost its BEGIN when it was copied.
         if line.starts_with("-----BEGIN") {
-            let label = boundary(line, "BEGIN").ok_or(Malformed)?;
+            let label = boundary(line, "BEGIN").ok_or(MalformedBlock)?;
             blocks.push(block(label, &mut lines)?);
         } else if line.starts_with("-----END") {
-            return Err(Malformed);
+            return Err(MalformedBlock);
         }
     }
     Ok(blocks)
@@ -74,10 +74,10 @@ fn boundary<'a>(line: &'a str, word: &str) -> Option<&'a str> {
     line.strip_prefix("-----")?.strip_prefix(word)?.strip_prefix(' ')?.strip_suffix("-----")
 }
 
-fn block<'a>(label: &'a str, lines: &mut impl Iterator<Item = &'a str>) -> Result<Block<'a>, Malformed> {
+fn block<'a>(label: &'a str, lines: &mut impl Iterator<Item = &'a str>) -> Result<Block<'a>, MalformedBlock> {
     let (mut body, mut encrypted) = (Vec::new(), false);
     loop {
-        let line = lines.next().ok_or(Malformed)?;
+        let line = lines.next().ok_or(MalformedBlock)?;
         if boundary(line, "END") == Some(label) {
             break;
         }
@@ -92,7 +92,7 @@ fn block<'a>(label: &'a str, lines: &mut impl Iterator<Item = &'a str>) -> Resul
     let mut base64 = Zeroizing::new(String::with_capacity(length));
     base64.extend(body);
     let mut der = Zeroizing::new(Vec::with_capacity(length));
-    STANDARD.decode_vec(base64.as_bytes(), &mut der).map_err(|_| Malformed)?;
+    STANDARD.decode_vec(base64.as_bytes(), &mut der).map_err(|_| MalformedBlock)?;
     Ok(Block { label, encrypted, der })
 }
 

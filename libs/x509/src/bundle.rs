@@ -1,4 +1,4 @@
-//! Everything that one pasted text or uploaded file holds: certificates and keys, whatever they came wrapped in.
+//! The content of a pasted text or uploaded file: certificates and keys, in any container.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -19,7 +19,7 @@ pub(crate) const MAX_BYTES: usize = 64 * 1024;
 /// How certificates and keys stand together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// In an order that somebody chose, each kind for itself.
+    /// In the order of the text, each kind by itself.
     #[default]
     Text,
     /// PKCS #7: the order of the certificates means nothing.
@@ -28,7 +28,7 @@ pub(crate) enum Shape {
     Pfx,
 }
 
-/// What was found. It may hold keys, so it has no `Debug`.
+/// The parsed content. It may hold keys, so it has no `Debug`.
 #[derive(Default)]
 pub(crate) struct Bundle {
     /// DER, in the order of the file. Not all of it can be parsed.
@@ -82,7 +82,7 @@ impl Bundle {
         self.has_encrypted_key || !self.keys.is_empty()
     }
 
-    /// What a block's label says counts where it is one of ours; otherwise its bytes do.
+    /// A known label of a block decides its kind; otherwise its bytes do.
     fn add_block(&mut self, block: &Block<'_>, opener: &mut Opener<'_>) -> Result<(), PastedError> {
         let kind = DerKind::of(&block.der);
         if let Some(kind) = FileKind::of_label(block.label()) {

@@ -1,4 +1,4 @@
-//! Certificates one after the other: parsed, in order, encoded anew.
+//! A sequence of certificates: parsed, in order, encoded again.
 
 use x509_parser::error::X509Error;
 use x509_parser::prelude::{FromDer, X509Certificate};

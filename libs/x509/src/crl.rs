@@ -1,8 +1,8 @@
 //! Certificate revocation lists (RFC 5280 section 5): whether a CA has revoked a certificate.
 //!
-//! A list is believed only if the certificate's issuer, as it stands in its own chain, has signed it, if it is current, and if
-//! it says that it is for such certificates. What else it says in a critical extension makes it useless. Its transport needs no
-//! protection then: CAs serve lists by plain http.
+//! A list is trusted only if the certificate's issuer, from the certificate's own chain, has signed it, if it is
+//! current, and if it covers such certificates. Any other critical extension makes it unusable. So its transport needs
+//! no protection: CAs serve lists by plain http.
 
 use std::collections::HashMap;
 
@@ -32,13 +32,13 @@ pub struct RevocationList {
 /// Why a list says nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum CrlError {
-    /// Nobody's signature could be checked.
+    /// The signature could not be checked.
     #[error("the certificate's chain has no issuer")]
     NoIssuer,
     /// Not a list.
     #[error("what was served is no revocation list")]
     NoList,
-    /// Anybody may have made it.
+    /// Its signature is wrong, so any party may have made it.
     #[error("the revocation list is not signed by the certificate's issuer")]
     BadSignature,
     /// It is too old, or of tomorrow.
@@ -117,7 +117,7 @@ impl RevocationList {
     }
 }
 
-/// DER may put a zero before a serial number, which not everybody keeps.
+/// DER may put a zero before a serial number, which not every encoder keeps.
 fn serial(raw: &[u8]) -> &[u8] {
     let zeros = raw.iter().take_while(|byte| **byte == 0).count();
     &raw[zeros.min(raw.len())..]

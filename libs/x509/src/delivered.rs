@@ -1,9 +1,9 @@
-//! What a CA delivers is checked before anything is stored: key, name, dates and chain (DESIGN rule 11).
+//! Checks a delivered certificate before anything is stored: key, name, dates and chain (DESIGN rule 11).
 //!
-//! What can be used is used, because another order would bring the same again: the leaf is the certificate with our key,
-//! wherever it stands, the intermediates are put in order, and what does not belong to the chain is left out. A certificate
-//! that begins later is accepted, too: its reader keeps it until then. Another key, other names or an end within the hour
-//! cannot be mended here.
+//! Usable parts are used, because another order would deliver the same again: the leaf is the certificate with our key,
+//! at any position, the intermediates are sorted, and unrelated certificates are dropped. A certificate that begins
+//! later is accepted, too: the caller keeps it until then. Another key, other names or an end within the hour are
+//! errors.
 //!
 //! Issuers are compared by name only: the chain came over TLS from the CA that the operator trusts, and the leaf holds
 //! our key or is refused, so a signature could tell us nothing that we would act upon.

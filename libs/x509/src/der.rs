@@ -1,7 +1,7 @@
 //! A reader of DER elements (X.690 section 10), for the containers that certificates and keys come in.
 //!
-//! It reads definite lengths and tags of one byte, which is all that PKCS #7, PKCS #8 and PKCS #12 files need. It copies
-//! nothing and allocates nothing, so whatever a length claims, it cannot make the reader work more than the input is long.
+//! It reads definite lengths and tags of one byte, which is all that PKCS #7, PKCS #8 and PKCS #12 files need. It
+//! copies and allocates nothing, so the effort is bounded by the length of the input, whatever a length field claims.
 
 pub(crate) const INTEGER: u8 = 0x02;
 pub(crate) const BIT_STRING: u8 = 0x03;

@@ -1,4 +1,4 @@
-//! Certificates and keys of our own configuration, in every form that customers have them in.
+//! Certificates and keys of our own configuration, in the same formats as pasted ones.
 
 use zeroize::Zeroizing;
 
@@ -33,8 +33,8 @@ pub fn server_identity(certificate: &[u8], private_key: &[u8]) -> Result<ServerI
     Ok(ServerIdentity { chain_pem: chain::encode(&chain), private_key_pem: private_key_pem(&pkcs8) })
 }
 
-/// The certificates of a text or a file as PEM, encoded anew, if certificates are all that it holds. None if any block of it is another
-/// thing, or cannot be read: then nobody knows what it is, and it may be a key.
+/// The certificates of a text or a file as PEM, encoded anew, if certificates are all that it holds. None if any block
+/// of it is another thing, or cannot be read: then its kind is unknown, and it may be a key.
 pub fn only_certificates(bytes: &[u8]) -> Option<String> {
     let bundle = Bundle::read(Field::Certificate, bytes, &mut Opener::new("")).ok()?;
     if bundle.has_key() || bundle.is_pfx() || bundle.foreign.is_some() || bundle.has_unknown {

@@ -1,8 +1,8 @@
 //! A pasted private key, and the kinds of key that a certificate may have.
 //!
 //! One library both reads a key and proves it sound (the modulus is that of its primes, the exponents fit, the point is
-//! on its curve): aws-lc-rs, which does all our cryptography. What is kept is its encoding anew, so that nothing that
-//! stood beside the key comes along.
+//! on its curve): aws-lc-rs, which does all our cryptography. The key is encoded again, so that nothing beside it is
+//! stored.
 
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rsa::KeyPair as RsaKeyPair;
@@ -18,9 +18,9 @@ use zeroize::Zeroizing;
 use crate::pasted_error::PastedError;
 
 /// Fewest bits of an RSA key (CA/Browser Forum Baseline Requirements, section 6.1.5).
-pub(crate) const FEWEST_RSA_BITS: usize = 2048;
+pub(crate) const MIN_RSA_BITS: usize = 2048;
 /// Most bits of an RSA key: above, each handshake costs the edges more than it gives.
-pub(crate) const MOST_RSA_BITS: usize = 4096;
+pub(crate) const MAX_RSA_BITS: usize = 4096;
 
 /// A key of a kind that we take.
 pub(crate) struct PrivateKey {
@@ -61,8 +61,8 @@ fn read_ec(der: &[u8]) -> Option<PrivateKey> {
 pub(crate) fn check_kind(key: &SubjectPublicKeyInfo<'_>) -> Result<(), PastedError> {
     match key.parsed() {
         Ok(PublicKey::RSA(rsa)) => match bits(rsa.modulus) {
-            bits @ ..FEWEST_RSA_BITS => Err(PastedError::WeakKey(bits)),
-            FEWEST_RSA_BITS..=MOST_RSA_BITS => Ok(()),
+            bits @ ..MIN_RSA_BITS => Err(PastedError::WeakKey(bits)),
+            MIN_RSA_BITS..=MAX_RSA_BITS => Ok(()),
             _ => Err(PastedError::UnsupportedKey),
         },
         Ok(PublicKey::EC(_)) => {

@@ -1,4 +1,4 @@
-//! What a file is, told by its bytes: people have many things under the name of a certificate.
+//! The kind of a file, detected by its bytes: many kinds of files are called certificates.
 
 use std::fmt;
 
@@ -43,7 +43,7 @@ pub enum FileKind {
 }
 
 impl fmt::Display for FileKind {
-    /// What it is, and what to do.
+    /// The kind, and what to do.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::JavaKeyStore => {
@@ -123,7 +123,7 @@ impl FileKind {
     }
 }
 
-/// What DER is.
+/// The kind of a DER file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DerKind {
     Certificate,

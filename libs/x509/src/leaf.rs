@@ -1,4 +1,4 @@
-//! What is read off a leaf certificate.
+//! Properties of a leaf certificate.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use domain::one_line;
@@ -16,7 +16,7 @@ pub(crate) const TOLERANCE: SignedDuration = SignedDuration::from_hours(1);
 /// from it stays in their range.
 pub const NO_END: Timestamp = Timestamp::constant(253_399_622_400, 0);
 /// Most characters of a certificate's own words that are kept.
-const MOST_CHARACTERS: usize = 300;
+const MAX_CHARACTERS: usize = 300;
 
 /// Lower-case hex SHA-256 of the DER.
 pub(crate) fn sha256(leaf: &X509Certificate<'_>) -> String {
@@ -101,7 +101,7 @@ pub fn alternative_names(der: &[u8]) -> Vec<String> {
 
 /// A text from a certificate.
 pub(crate) fn clean(text: &str) -> String {
-    one_line(text, MOST_CHARACTERS)
+    one_line(text, MAX_CHARACTERS)
 }
 
 #[cfg(test)]
@@ -111,6 +111,6 @@ mod tests {
     #[test]
     fn words_of_a_certificate_stay_on_their_line() {
         assert_eq!(clean("a\nb\u{202e}c\u{0}é"), "a b c é");
-        assert_eq!(clean(&"a".repeat(1000)).chars().count(), MOST_CHARACTERS);
+        assert_eq!(clean(&"a".repeat(1000)).chars().count(), MAX_CHARACTERS);
     }
 }

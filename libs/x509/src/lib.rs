@@ -1,13 +1,13 @@
-//! Everything that is checked of certificates (X.509, RFC 5280): those a CA delivers and those a customer pastes.
+//! Checks of certificates (X.509, RFC 5280): delivered by a CA or pasted by a customer.
 //!
-//! A CA was asked for something and has to deliver exactly that: our key, one name, dates that hold now. A customer may
-//! paste what browsers can use: their own key, any certificate that covers the name, a private CA's and a self-signed
-//! one included. So these are two checks with rules of their own on the same ground: one reader of PEM, one parser of
-//! certificates, one spelling of what is kept of them. What people bring is text or a file, and the file may be PEM,
-//! DER, PKCS #7 or a PFX; anything else is told by its kind, with the command that converts it.
+//! A CA has to deliver exactly what was ordered: our key, one name, valid dates. A customer may paste anything that
+//! browsers can use: their own key, any certificate that covers the name, including a private CA's or a self-signed
+//! one. So there are two checks with their own rules on a common base: one PEM reader, one certificate parser, one
+//! stored encoding. The input is text or a file in PEM, DER, PKCS #7 or PFX; for other kinds, the error names the kind
+//! and the command that converts it.
 //!
-//! All of it is hostile (DESIGN rule 11): bounded before it is read, encoded anew before it is kept, and never repeated
-//! in an error, the names of a certificate aside, which are cleaned and shortened.
+//! All input is hostile (DESIGN rule 11): bounded before it is read, encoded again before it is stored, and never
+//! repeated in an error, except for the names in a certificate, which are cleaned and shortened.
 
 mod blocks;
 mod bundle;

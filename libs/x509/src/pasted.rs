@@ -1,13 +1,14 @@
 //! The check of a certificate and key that a customer pastes (DESIGN section 2, "certificates by text").
 //!
-//! Checked is what would break the domain's HTTPS for everybody: the key is the leaf's, of a kind and strength that
-//! browsers take, the leaf covers the name, is valid now, is for servers, and each further certificate issued the one
-//! before it, by name and by signature, because servers hand the chain out as it is and browsers walk it in that order.
-//! What stands twice or has nothing to do with the leaf is left out with a warning. Not refused is what only some visitors mind: a private CA or a self-signed certificate (`trust` says so),
-//! a missing intermediate, an intermediate that ended. A root at the end is taken out: visitors have it or do not trust it.
+//! Refused is whatever would break HTTPS for all visitors: the key must be the leaf's, of a kind and strength that
+//! browsers accept; the leaf must cover the name, be valid now and be for servers; and each further certificate must
+//! have issued the one before it, by name and by signature, because servers send the chain unchanged and browsers
+//! follow it in that order. Repeated and unrelated certificates are dropped with a warning. Accepted is what affects
+//! only some visitors: a private CA or a self-signed certificate (`trust` says so), a missing intermediate, an expired
+//! intermediate. A root at the end is removed: visitors have it or do not trust it.
 //!
-//! Why not let one library verify the whole chain and be done: it says yes or no for a client that has roots, while a
-//! customer needs to know which of many things to mend.
+//! Why not let one library verify the whole chain: it says yes or no for a client that has roots, but a customer needs
+//! to know what exactly to fix.
 
 use domain::{DomainName, Trust};
 use jiff::Timestamp;
@@ -26,7 +27,7 @@ use crate::trust;
 use crate::warning::Warning;
 
 /// Most names of a certificate that an error repeats.
-const MOST_NAMES: usize = 3;
+const MAX_NAMES: usize = 3;
 
 /// A pasted certificate and key that were accepted.
 pub struct Pasted {
@@ -46,7 +47,7 @@ pub struct Pasted {
     pub not_after: Timestamp,
     /// Whether browsers trust it now; if not, visitors see a warning.
     pub trust: Trust,
-    /// What is accepted but worth telling.
+    /// Warnings about accepted input.
     pub warnings: Vec<Warning>,
 }
 
@@ -66,7 +67,7 @@ pub struct PastedFiles<'a> {
     pub certificate: &'a [u8],
     /// The leaf's key, PEM or DER, or a PFX; empty where the certificate's file is a PFX. At most 64 KiB.
     pub private_key: &'a [u8],
-    /// What opens a PFX or an encrypted PKCS #8 key; empty if there is none.
+    /// The password of a PFX or an encrypted PKCS #8 key; empty if there is none.
     pub password: &'a str,
 }
 
@@ -204,9 +205,9 @@ pub(crate) fn key_of_leaf(
     owner.map(|_| key.pkcs8).ok_or(PastedError::KeyMismatch)
 }
 
-/// Whether the leaf may be a server's: its extended key usage (RFC 5280 section 4.2.1.12), where it has one, says so, it
-/// is no CA (section 4.2.1.9), and it is signed as browsers want it. A certificate that people make for themselves is
-/// often marked as a CA, and its own signature tells nobody anything.
+/// Whether the leaf may be a server's: its extended key usage (RFC 5280 section 4.2.1.12), where it has one, says so,
+/// it is no CA (section 4.2.1.9), and it is signed as browsers want it. A certificate that people make for themselves
+/// is often marked as a CA, and its own signature proves nothing.
 fn check_use(leaf: &X509Certificate<'_>) -> Result<(), PastedError> {
     let unparsable = |_| PastedError::Unparsable(1);
     if let Some(usage) = leaf.extended_key_usage().map_err(unparsable)?
@@ -265,11 +266,11 @@ fn covers(pattern: &str, name: &str) -> bool {
 }
 
 fn describe(names: &[&str]) -> String {
-    let first = leaf::clean(&names[..names.len().min(MOST_NAMES)].join(", "));
+    let first = leaf::clean(&names[..names.len().min(MAX_NAMES)].join(", "));
     match names.len() {
         0 => "no DNS name".to_owned(),
-        1..=MOST_NAMES => first,
-        count => format!("{first} and {} more", count - MOST_NAMES),
+        1..=MAX_NAMES => first,
+        count => format!("{first} and {} more", count - MAX_NAMES),
     }
 }
 

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::bundle::MAX_BYTES;
 use crate::chain::MAX_CERTIFICATES;
-use crate::key::{FEWEST_RSA_BITS, MOST_RSA_BITS};
+use crate::key::{MAX_RSA_BITS, MIN_RSA_BITS};
 use crate::kind::FileKind;
 
 /// One of the two texts that a customer pastes.
@@ -29,7 +29,7 @@ impl fmt::Display for Field {
     }
 }
 
-/// What a password opens.
+/// A text that is encrypted with a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockedKind {
     /// A PKCS #12 file.
@@ -73,7 +73,7 @@ pub enum PastedError {
     Foreign {
         /// Where it was.
         field: Field,
-        /// What it is.
+        /// The kind of the file.
         kind: FileKind,
     },
     #[error("the file is a PFX (PKCS #12) with a password: give the password with it")]
@@ -100,13 +100,9 @@ pub enum PastedError {
          key as private key"
     )]
     Swapped,
-    #[error(
-        "a private key stands among the certificates: take it out of the certificate text and paste it as private key"
-    )]
+    #[error("the certificate text contains a private key: remove it there and paste it as private key")]
     KeyInCertificate,
-    #[error(
-        "a certificate stands with the private key: take it out of the private key's text and paste it as certificate"
-    )]
+    #[error("the private key's text contains a certificate: remove it there and paste it as certificate")]
     CertificateInKey,
     #[error(
         "there is no certificate in the certificate text: paste the file that begins with BEGIN CERTIFICATE; a signing \
@@ -117,7 +113,7 @@ pub enum PastedError {
         "the certificate text has over {MAX_CERTIFICATES} certificates: paste this one certificate and its intermediates"
     )]
     TooManyCertificates,
-    #[error("certificate {0} of the text cannot be read: get it anew from the CA and paste it unchanged")]
+    #[error("certificate {0} of the text cannot be read: get it again from the CA and paste it unchanged")]
     Unparsable(usize),
     #[error(
         "there is no private key in the private key's text: paste the file that begins with BEGIN PRIVATE KEY, BEGIN RSA \
@@ -132,18 +128,18 @@ pub enum PastedError {
     )]
     EncryptedKey,
     #[error(
-        "the private key cannot be read as an RSA key of {FEWEST_RSA_BITS} to {MOST_RSA_BITS} bits or an EC key on P-256 or \
+        "the private key cannot be read as an RSA key of {MIN_RSA_BITS} to {MAX_RSA_BITS} bits or an EC key on P-256 or \
          P-384: paste the key that the certificate was requested with, unchanged"
     )]
     UnparsableKey,
     #[error(
-        "the certificate's RSA key has {0} bits, which browsers refuse: make a key of at least {FEWEST_RSA_BITS} bits and \
+        "the certificate's RSA key has {0} bits, which browsers refuse: make a key of at least {MIN_RSA_BITS} bits and \
          have the certificate issued anew for it"
     )]
     WeakKey(usize),
     #[error(
-        "browsers or the CDN's servers do not take a key of this kind: make an RSA key of {FEWEST_RSA_BITS} to \
-         {MOST_RSA_BITS} bits or an EC key on P-256 or P-384 and have the certificate issued anew for it"
+        "browsers or the CDN's servers do not take a key of this kind: make an RSA key of {MIN_RSA_BITS} to \
+         {MAX_RSA_BITS} bits or an EC key on P-256 or P-384 and have the certificate issued anew for it"
     )]
     UnsupportedKey,
     #[error(
@@ -199,7 +195,7 @@ pub enum PastedError {
     )]
     NotYetValid(Timestamp),
     #[error(
-        "the certificate's dates make no sense (it ends before it begins, or begins beyond year 9999): have it issued anew"
+        "the certificate's dates are invalid (it ends before it begins, or begins beyond year 9999): have it issued again"
     )]
     BadDates,
     #[error(

@@ -1,8 +1,8 @@
 //! Decryption by a password (PKCS #5, RFC 8018 section 6.2): PBKDF2 and AES-CBC, as OpenSSL 3, Java and Windows write
 //! keys and PFX files today.
 //!
-//! The older schemes (RC2, triple DES; RFC 7292 appendix C) are not read: our cryptographic library has them no longer.
-//! Their files are named, with the command that converts them.
+//! The older schemes (RC2, triple DES; RFC 7292 appendix C) are not supported: our cryptographic library no longer has
+//! them. The error names the scheme and the command that converts the file.
 
 use std::num::NonZeroU32;
 

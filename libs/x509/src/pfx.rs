@@ -1,10 +1,10 @@
 //! Reads a PFX (PKCS #12, RFC 7292): certificates and keys under a password.
 //!
-//! The file's MAC is not checked. It proves that nobody without the password changed the file; here the certificates and
-//! keys prove themselves, because a key is taken only with the certificate that it fits.
+//! The file's MAC is not checked. It proves that the file was not changed without the password; that is not needed
+//! here, because a key is accepted only with the certificate that it matches.
 //!
-//! Why not crate `p12-keystore`, which writes our PFX files: its reader walks a circle of issuers for ever, and has no
-//! bound for what a file can make it compute.
+//! Why not crate `p12-keystore`, which writes our PFX files: its reader follows a circle of issuers for ever, and does
+//! not bound the computation that a file can cause.
 
 use zeroize::Zeroizing;
 
@@ -33,7 +33,7 @@ pub(crate) enum PfxProblem {
     Locked(Locked),
 }
 
-/// What was in it.
+/// The content of a PFX.
 #[derive(Default)]
 pub(crate) struct Contents {
     /// DER, in the order of the file, which means nothing.

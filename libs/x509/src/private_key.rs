@@ -1,6 +1,6 @@
-//! The one encoding in which keys leave us (RFC 7468): to C4, and to whoever may download them.
+//! The encoding of keys that we send to C4 and offer for download (RFC 7468).
 //!
-//! Why not crate `pem`: it copies the key into buffers that nobody wipes.
+//! Why not crate `pem`: it copies the key into buffers that are not wiped.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -1,8 +1,8 @@
-//! Whether browsers trust a chain, asked of the roots of Mozilla's program without any network.
+//! Whether browsers trust a chain, checked against the roots of Mozilla's program without any network access.
 //!
-//! The roots are compiled in, not the machine's: the same paste gets the same answer on every machine, and an operator's
-//! own root in a machine's store says nothing about visitors. Revocation is not asked for. The answer is a warning to
-//! the customer, never a refusal, so what it cannot know does no harm.
+//! The roots are compiled in, not the machine's: the same paste gets the same answer on every machine, and an
+//! operator's own root in a machine's store says nothing about visitors. Revocation is not checked. The result is a
+//! warning to the customer, never a refusal, so gaps do no harm.
 
 use std::time::Duration;
 

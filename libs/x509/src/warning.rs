@@ -1,4 +1,4 @@
-//! What is accepted of a pasted certificate but worth telling.
+//! Warnings about an accepted pasted certificate.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Who may use how much, decided from the headers alone, before a body is polled.
+//! Limits per caller, decided from the headers alone, before a body is polled.
 //!
 //! Callers without a principal (sign-in, health, reflection) have a small budget of their own. Others are looked up
 //! first: a token that was good lately at once, any other by a short queue. Then each principal has a share of the calls,
@@ -17,7 +17,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 
 use crate::auth::{Authenticator, Principal, bearer, hash_token};
-use crate::body::{Bound, Metered};
+use crate::body::{Bound, MeteredBody};
 use crate::error::{overloaded, unauthenticated};
 use crate::guard::too_large;
 
@@ -40,7 +40,7 @@ const STRANGERS_STREAMS_PER_SOURCE: usize = 8;
 const LOOKUPS: usize = 32;
 const LOOKUPS_WAITING: usize = 512;
 const LOOKUPS_PER_SOURCE: usize = 256;
-const LOOKUP_PATIENCE: Duration = Duration::from_secs(2);
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
 /// Bytes of bodies that are on their way.
 const BYTES: usize = 16 * 1024 * 1024;
 const BYTES_PER_PRINCIPAL: usize = 4 * 1024 * 1024;
@@ -72,9 +72,9 @@ enum Kind {
     Conversation,
 }
 
-/// What is held while a call is in hand.
+/// The shares that a call holds while it runs.
 #[derive(Default)]
-pub(crate) struct Held {
+pub(crate) struct CallPermit {
     _of_source: Option<Share<Source>>,
     _of_principal: Option<Share<String>>,
     /// Of a stream, until its last answer.
@@ -113,7 +113,7 @@ impl Admission {
             shared_sources: context.config.connections.shared_sources.clone(),
             strangers: Shares::new(STRANGERS, STRANGERS_PER_SOURCE),
             strangers_streams: Shares::new(STRANGERS_STREAMS, STRANGERS_STREAMS_PER_SOURCE),
-            lookups: Queue::new(LOOKUPS, LOOKUPS_WAITING, LOOKUPS_PER_SOURCE, LOOKUP_PATIENCE),
+            lookups: Queue::new(LOOKUPS, LOOKUPS_WAITING, LOOKUPS_PER_SOURCE, LOOKUP_TIMEOUT),
             sources: Shares::new(CALLS, CALLS_PER_SOURCE),
             calls: Shares::new(CALLS, CALLS_PER_PRINCIPAL),
             streams: Shares::new(STREAMS, STREAMS_PER_PRINCIPAL),
@@ -125,7 +125,10 @@ impl Admission {
 
     /// The request with who sent it and a bounded body, and what is held for it. Errors: `UNAUTHENTICATED`, or what
     /// limit is reached.
-    pub(crate) async fn admit(&self, mut request: Request<Body>) -> Result<(Request<Body>, Held), Status> {
+    pub(crate) async fn admit(
+        &self,
+        mut request: Request<Body>,
+    ) -> Result<(Request<Body>, CallPermit), Status> {
         let (kind, max_bytes) = method(request.uri().path());
         if kind != Kind::Conversation && says_more(request.headers(), max_bytes) {
             return Err(too_large());
@@ -138,28 +141,28 @@ impl Admission {
             Kind::Stranger | Kind::StrangerStream => {
                 let held = self.stranger(kind, &origin)?;
                 let bound = Bound::Message { max_bytes, bytes: None };
-                Ok((request.map(|body| Body::new(Metered::new(body, bound))), held))
+                Ok((request.map(|body| Body::new(MeteredBody::new(body, bound))), held))
             }
             Kind::Call | Kind::Stream | Kind::Conversation => {
                 let (request, principal) = self.authenticate(request, &origin).await?;
                 let (held, bound) = self.principal(kind, &origin, principal.actor(), max_bytes)?;
-                let mut request = request.map(|body| Body::new(Metered::new(body, bound)));
+                let mut request = request.map(|body| Body::new(MeteredBody::new(body, bound)));
                 request.extensions_mut().insert(principal);
                 Ok((request, held))
             }
         }
     }
 
-    fn stranger(&self, kind: Kind, origin: &Origin) -> Result<Held, Status> {
-        let held = Held { deadline: STRANGERS_DEADLINE, ..Held::default() };
+    fn stranger(&self, kind: Kind, origin: &Origin) -> Result<CallPermit, Status> {
+        let held = CallPermit { deadline: STRANGERS_DEADLINE, ..CallPermit::default() };
         if kind == Kind::StrangerStream {
             let share = self.strangers_streams.take_one(&origin.source, origin.is_shared);
             let share = share.map_err(|full| self.refused("strangers-streams", full, &origin.address))?;
-            return Ok(Held { stream: Some(StreamShare::Stranger { _share: share }), ..held });
+            return Ok(CallPermit { stream: Some(StreamShare::Stranger { _share: share }), ..held });
         }
         let share = self.strangers.take_one(&origin.source, origin.is_shared);
         let share = share.map_err(|full| self.refused("strangers", full, &origin.address))?;
-        Ok(Held { _of_source: Some(share), ..held })
+        Ok(CallPermit { _of_source: Some(share), ..held })
     }
 
     fn principal(
@@ -168,7 +171,7 @@ impl Admission {
         origin: &Origin,
         actor: &str,
         max_bytes: usize,
-    ) -> Result<(Held, Bound), Status> {
+    ) -> Result<(CallPermit, Bound), Status> {
         let actor = actor.to_owned();
         let refused = |limit, full| self.refused(limit, full, &actor);
         let (mut of_source, mut of_principal, mut stream) = (None, None, None);
@@ -189,11 +192,12 @@ impl Admission {
             Kind::Conversation => Bound::Conversation { _bytes: bytes },
             _ => Bound::Message { max_bytes, bytes: Some(bytes) },
         };
-        let held = Held { _of_source: of_source, _of_principal: of_principal, stream, deadline: DEADLINE };
+        let held =
+            CallPermit { _of_source: of_source, _of_principal: of_principal, stream, deadline: DEADLINE };
         Ok((held, bound))
     }
 
-    /// Looks up who sent the request.
+    /// Looks up the caller of the request.
     async fn authenticate(
         &self,
         request: Request<Body>,
@@ -284,5 +288,5 @@ fn method(path: &str) -> (Kind, usize) {
 /// Whether the header alone says that it is too much.
 fn says_more(headers: &HeaderMap, max_bytes: usize) -> bool {
     let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    length.is_some_and(|length| length > max_bytes + Metered::FRAME_HEADER)
+    length.is_some_and(|length| length > max_bytes + MeteredBody::FRAME_HEADER)
 }

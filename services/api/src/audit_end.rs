@@ -8,9 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 use runtime::Context;
 use seal::SealingKeys;
 
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// What is broken is told of at most this often.
-const TELL_EVERY: SignedDuration = SignedDuration::from_mins(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// Minimum interval between two log lines about a broken chain.
+const LOG_INTERVAL: SignedDuration = SignedDuration::from_mins(1);
 
 /// Signs once, then until the stop.
 pub(crate) async fn start(context: &Context, keys: Arc<SealingKeys>) {
@@ -19,7 +19,7 @@ pub(crate) async fn start(context: &Context, keys: Arc<SealingKeys>) {
     context.stop.spawn(async move {
         loop {
             tokio::select! {
-                () = end.context.clock.sleep(LOOK_EVERY) => {}
+                () = end.context.clock.sleep(POLL_INTERVAL) => {}
                 () = end.context.stop.soft().cancelled() => return,
             }
             end.sign().await;
@@ -41,7 +41,7 @@ impl End {
         let is_broken = matches!(signed, Err(SignError::Broken(_) | SignError::Key(_)));
         metrics::gauge!("ssl_manager_audit_broken").set(if is_broken { 1.0 } else { 0.0 });
         let Err(problem) = signed else { return };
-        if self.told.is_none_or(|told| now.duration_since(told) >= TELL_EVERY) {
+        if self.told.is_none_or(|told| now.duration_since(told) >= LOG_INTERVAL) {
             self.told = Some(now);
             let reason = &problem as &dyn std::error::Error;
             tracing::error!(target: "audit", reason, "the end of the audit log was not signed");

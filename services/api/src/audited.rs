@@ -1,8 +1,8 @@
 //! Calls that change something, or take a key out: each leaves a line in the audit log, whatever came of it.
 //!
 //! A call that does what it was asked to writes its line in its own transaction. One that fails has none, so its line
-//! has a transaction of its own, after it; so has one that the caller's role does not permit. Who sends no valid token
-//! leaves a line in the process's log only: nobody outside can fill the database.
+//! has a transaction of its own, after it; so has one that the caller's role does not permit. A call without a valid
+//! token is a line only in the process's log: strangers cannot fill the database.
 
 use audit::Caller;
 use domain::{Action, Clock};
@@ -14,7 +14,7 @@ use tonic_types::StatusExt;
 use crate::service::DomainsService;
 
 impl DomainsService {
-    /// Does `work` for whoever sent the request, if they may do that.
+    /// Runs `work` for the caller of the request, if it has the right.
     pub(crate) async fn audited<T, R>(
         &self,
         call: &'static str,

@@ -1,4 +1,4 @@
-//! Who calls: a program with a token, a person with a session, or a program with a client certificate.
+//! Authenticates callers: a program with a token, a person with a session, or a program with a client certificate.
 //!
 //! Tokens, of programs and of sessions, are 256 random bits, stored as their SHA-256 and looked up by it. A hash that is
 //! looked up needs no slow function: there is nothing to guess in 256 random bits. A client certificate was checked in
@@ -23,14 +23,14 @@ use zeroize::Zeroizing;
 use crate::admission::Origin;
 use crate::error::{denied, from_store, retry, unauthenticated, unknown_client};
 use crate::limiter::Limiter;
-use crate::signed::Believer;
+use crate::signed::RowVerifier;
 
-/// What every token of a program begins with, so that a leaked one can be recognised.
+/// Prefix of every token of a program, so that a leaked one can be recognised.
 pub const TOKEN_PREFIX: &str = "slm_";
-/// What every token of a session begins with.
+/// Prefix of every token of a session.
 const SESSION_PREFIX: &str = "sls_";
 /// A use is noted at most this often per token or session.
-const NOTE_EVERY: SignedDuration = SignedDuration::from_mins(1);
+const NOTE_INTERVAL: SignedDuration = SignedDuration::from_mins(1);
 
 /// A new token's text.
 pub fn new_token(entropy: &dyn Entropy) -> Zeroizing<String> {
@@ -48,7 +48,7 @@ fn random_token(prefix: &str, entropy: &dyn Entropy) -> Zeroizing<String> {
     Zeroizing::new(format!("{prefix}{}", BASE64_URL_SAFE_NO_PAD.encode(*bytes)))
 }
 
-/// What is stored of a token.
+/// The stored form of a token.
 pub fn hash_token(text: &str) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
@@ -70,7 +70,7 @@ impl Principal {
         Self { actor: format!("user:{}", session.user), roles: session.roles, session: Some(session) }
     }
 
-    /// As the audit log names who sent this request.
+    /// The audit log's name for the caller of this request.
     pub(crate) fn caller<T>(&self, request: &Request<T>, call: &'static str) -> Caller {
         let request_id = request.metadata().get("x-request-id").and_then(|value| value.to_str().ok());
         Caller {
@@ -94,11 +94,11 @@ impl Principal {
     }
 }
 
-/// Knows who calls.
+/// Authenticates requests.
 #[derive(Clone)]
 pub(crate) struct Authenticator {
     store: Arc<Store>,
-    pub(crate) believer: Believer,
+    pub(crate) believer: RowVerifier,
     clock: Arc<dyn Clock>,
     stop: Stop,
     noted: Arc<Mutex<HashMap<String, Timestamp>>>,
@@ -121,7 +121,7 @@ impl Authenticator {
         });
         Ok(Self {
             store: context.store.clone(),
-            believer: Believer::new(context)?,
+            believer: RowVerifier::new(context)?,
             clock: context.clock.clone(),
             stop: context.stop.clone(),
             noted: Arc::default(),
@@ -133,7 +133,7 @@ impl Authenticator {
         })
     }
 
-    /// Who sent the request, if they may do that.
+    /// The caller of the request, if it has the right.
     pub(crate) async fn authorize<T>(
         &self,
         request: &Request<T>,
@@ -144,7 +144,7 @@ impl Authenticator {
         Ok(principal)
     }
 
-    /// Who sent the request, as admission found out, or as it is found out now. Tokens that are good for nothing are in
+    /// The caller of the request, as found by admission, or as looked up now. Tokens that are good for nothing are in
     /// the log, at a bounded rate, with where they came from.
     pub(crate) async fn principal<T>(&self, request: &Request<T>) -> Result<Principal, Status> {
         if let Some(principal) = request.extensions().get::<Principal>() {
@@ -236,7 +236,7 @@ impl Authenticator {
 
     /// The session after a use of it.
     fn used(&self, mut session: SessionRecord, now: Timestamp) -> SessionRecord {
-        if now.duration_since(session.used_at) >= NOTE_EVERY {
+        if now.duration_since(session.used_at) >= NOTE_INTERVAL {
             session.used_at = now;
             self.note(Use::Session(session.hash, now));
         }
@@ -260,7 +260,7 @@ impl Authenticator {
 
     fn note_token(&self, name: &str, now: Timestamp) {
         let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_news = noted.get(name).is_none_or(|last| now.duration_since(*last) >= NOTE_EVERY);
+        let is_news = noted.get(name).is_none_or(|last| now.duration_since(*last) >= NOTE_INTERVAL);
         if is_news {
             noted.insert(name.to_owned(), now);
             self.note(Use::Token(TokenUse { name: name.to_owned(), at: now }));

@@ -21,7 +21,7 @@ use crate::auth::Authenticator;
 use crate::commands::{Addition, Commands};
 use crate::guard::replacement;
 use crate::labels;
-use crate::lasts::Lasts;
+use crate::lasts::StreamRights;
 use crate::service::{DomainsService, name};
 
 /// Names in one transaction.
@@ -29,7 +29,7 @@ const TOGETHER: usize = 250;
 /// Transactions at once of one stream.
 const AT_ONCE: usize = 4;
 /// Of a name that is no name, so much comes back.
-const MOST_ECHO: usize = 300;
+const MAX_ECHO: usize = 300;
 
 pub(crate) type BatchStream = Pin<Box<dyn Stream<Item = Result<v1::BatchAddDomainsResponse, Status>> + Send>>;
 
@@ -38,7 +38,7 @@ impl DomainsService {
         &self,
         request: Request<Streaming<v1::BatchAddDomainsRequest>>,
     ) -> Result<BatchStream, Status> {
-        let lasts = Lasts::new(&self.authenticator, &request, Action::Operate);
+        let lasts = StreamRights::new(&self.authenticator, &request, Action::Operate);
         let begin = async |by: &Caller, names: Streaming<v1::BatchAddDomainsRequest>| {
             let batch = Arc::new(Batch {
                 commands: self.commands.clone(),
@@ -61,7 +61,7 @@ impl DomainsService {
 /// The answers, for as long as their principal may have them; a stream that is waited for ends within a second, too.
 fn until_it_ends(
     answers: impl Stream<Item = Result<v1::BatchAddDomainsResponse, Status>> + Send + 'static,
-    lasts: Lasts,
+    lasts: StreamRights,
 ) -> BatchStream {
     let (last_word, end) = oneshot::channel();
     let until = async move {
@@ -75,7 +75,7 @@ fn until_it_ends(
 struct Batch {
     commands: Commands,
     authenticator: Authenticator,
-    lasts: Lasts,
+    lasts: StreamRights,
     by: Caller,
 }
 
@@ -144,7 +144,7 @@ fn answer(sent: &str, outcome: Result<v1::BatchAdded, Status>) -> v1::BatchAddDo
         }),
     };
     v1::BatchAddDomainsResponse {
-        name: sent[..sent.floor_char_boundary(MOST_ECHO)].to_owned(),
+        name: sent[..sent.floor_char_boundary(MAX_ECHO)].to_owned(),
         result: Some(outcome),
     }
 }

@@ -16,9 +16,9 @@ use crate::error::{error, overloaded};
 use crate::guard::too_large;
 
 /// A request's one message arrives whole by then, or not at all.
-const MESSAGE_WITHIN: Duration = Duration::from_secs(10);
+const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What bounds a body.
+/// The limits of a body.
 pub(crate) enum Bound {
     /// One message, each byte of it on the account of its principal; strangers' are few and short instead.
     Message { max_bytes: usize, bytes: Option<Share<String>> },
@@ -27,20 +27,20 @@ pub(crate) enum Bound {
 }
 
 /// A request's body within bounds.
-pub(crate) struct Metered {
+pub(crate) struct MeteredBody {
     inner: Body,
     bound: Bound,
     received: usize,
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
-impl Metered {
+impl MeteredBody {
     /// Before each message of gRPC stand a flag and its length.
     pub(crate) const FRAME_HEADER: usize = 5;
 
     pub(crate) fn new(inner: Body, bound: Bound) -> Self {
         let deadline = match bound {
-            Bound::Message { .. } => Some(Box::pin(sleep_until(Instant::now() + MESSAGE_WITHIN))),
+            Bound::Message { .. } => Some(Box::pin(sleep_until(Instant::now() + MESSAGE_TIMEOUT))),
             Bound::Conversation { .. } => None,
         };
         Self { inner, bound, received: 0, deadline }
@@ -59,7 +59,7 @@ impl Metered {
     }
 }
 
-impl HttpBody for Metered {
+impl HttpBody for MeteredBody {
     type Data = Bytes;
     type Error = Status;
 
@@ -93,7 +93,8 @@ impl HttpBody for Metered {
 }
 
 fn too_slow() -> Status {
-    let sentence = format!("the request did not arrive within {} s: send it again", MESSAGE_WITHIN.as_secs());
+    let sentence =
+        format!("the request did not arrive within {} s: send it again", MESSAGE_TIMEOUT.as_secs());
     error(Code::DeadlineExceeded, "REQUEST_TOO_SLOW", sentence)
 }
 

@@ -16,7 +16,7 @@ use tonic::{Code, Request, Status};
 use crate::error::{error, from_store, overloaded};
 use crate::service::{DomainsService, name};
 
-/// Checks at once in one process: each waits for somebody else's servers.
+/// Concurrent checks in one process: each waits for outside servers.
 const AT_ONCE: usize = 32;
 const STEPS: [&str; 4] = ["c4", "dns", "caa", "challenge_path"];
 
@@ -60,7 +60,7 @@ pub(crate) struct Checker {
 /// A CA, as far as CAA is concerned.
 struct Authority {
     ca: Ca,
-    /// What CAA records must name; empty is what its directory says.
+    /// The CA's names in CAA records; empty: those in its directory.
     identities: Vec<String>,
 }
 
@@ -181,7 +181,7 @@ impl Checker {
         tx.commit().await?;
         Ok(Some(match verdict {
             Verdict::Blocked(_) if !is_still_ours => {
-                Verdict::CouldNotAsk("somebody else checked this domain at the same moment".to_owned())
+                Verdict::CouldNotAsk("another check of this domain ran at the same moment".to_owned())
             }
             verdict => verdict,
         }))

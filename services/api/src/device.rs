@@ -1,5 +1,6 @@
-//! What a browser keeps of a sign-in that went well, so that its next attempts are counted apart from those of strangers
-//! (OWASP, "Slow down online guessing attacks with device cookies"). It says whose device it is, and opens nothing.
+//! The browser's proof of an earlier successful sign-in, so that its next attempts are counted separately from those of
+//! strangers (OWASP, "Slow down online guessing attacks with device cookies"). It says whose device it is, and opens
+//! nothing.
 
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use domain::{Clock, Entropy};
 use jiff::{SignedDuration, Timestamp};
 use seal::{SealingKeys, Statement};
 
-const GOOD_FOR: SignedDuration = SignedDuration::from_hours(180 * 24);
+const VALIDITY: SignedDuration = SignedDuration::from_hours(180 * 24);
 /// Longest text that is looked at.
 const MAX_TEXT: usize = 512;
 const ID_BYTES: usize = 16;
@@ -27,11 +28,11 @@ fn statement(name: &str, head: &[u8]) -> Statement {
 }
 
 impl Devices {
-    /// A new device of that person; empty if it cannot be signed now, which costs nobody their sign-in.
+    /// A new device of that person; empty if it cannot be signed now, which does not stop the sign-in.
     pub(crate) async fn issue(&self, name: &str) -> String {
         let mut id = [0; ID_BYTES];
         self.entropy.fill(&mut id);
-        let until = (self.clock.now() + GOOD_FOR).as_second();
+        let until = (self.clock.now() + VALIDITY).as_second();
         let head = [&id, until.to_be_bytes().as_slice()].concat();
         match self.keys.sign(&statement(name, &head)).await {
             Ok(mac) => BASE64_URL_SAFE_NO_PAD.encode([head, mac].concat()),
@@ -79,7 +80,7 @@ mod tests {
             assert_eq!(devices.of("ann", bad).await, None, "{bad}");
         }
         assert_eq!(devices.of("bob", &text).await, None);
-        clock.advance(GOOD_FOR - SignedDuration::from_secs(1));
+        clock.advance(VALIDITY - SignedDuration::from_secs(1));
         assert_eq!(devices.of("ann", &text).await, Some(id));
         clock.advance(SignedDuration::from_secs(1));
         assert_eq!(devices.of("ann", &text).await, None);

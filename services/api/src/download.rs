@@ -1,7 +1,8 @@
-//! `DownloadCertificate`: the active certificate, and for whom it is meant its private key.
+//! `DownloadCertificate`: the active certificate and, for authorised callers, its private key.
 //!
-//! A key leaves as PEM or as a PFX; both need the role and a reason, and are one line in the history and one in the
-//! audit log, which are there before the key leaves; configuration can forbid it to everybody. Key, password and PFX are wiped here after use; what the answer holds is its sender's.
+//! A key is sent as PEM or as a PFX; both need the role and a reason, and are one line in the history and one in the
+//! audit log, which are written before the key is sent; a setting can forbid it for all roles. Key, password and PFX
+//! are wiped here after use; the copy in the answer belongs to the transport.
 
 use audit::Caller;
 use domain::{Action, DomainName, HistoryEntry, HistoryKind, Status as DomainStatus, one_line};
@@ -18,7 +19,7 @@ use crate::pfx::{self, Password};
 use crate::service::{DomainsService, name};
 
 const CALL: &str = "DownloadCertificate";
-const MOST_REASON: usize = 500;
+const MAX_REASON: usize = 500;
 
 /// In which forms a private key is asked for, and why.
 struct KeyRequest {
@@ -32,8 +33,8 @@ impl KeyRequest {
     fn read(asked: &mut v1::DownloadCertificateRequest) -> Result<Self, Status> {
         let password = Zeroizing::new(std::mem::take(&mut asked.pfx_password));
         let reason = one_line(&asked.reason, usize::MAX);
-        if reason.is_empty() || reason.len() > MOST_REASON {
-            let sentence = format!("say why the key is needed, in at most {MOST_REASON} bytes");
+        if reason.is_empty() || reason.len() > MAX_REASON {
+            let sentence = format!("say why the key is needed, in at most {MAX_REASON} bytes");
             return Err(invalid("REASON_REQUIRED", sentence));
         }
         let password = asked.include_pfx.then(|| Password::new(password)).transpose();
@@ -109,7 +110,11 @@ impl DomainsService {
 
     async fn private_key(&self, certificate: &Certificate, asked: KeyRequest) -> Result<Key, Status> {
         let sealed = certificate.sealed_key.as_ref().ok_or_else(|| {
-            error(Code::FailedPrecondition, "KEY_DESTROYED", "the private key was destroyed: generate anew")
+            error(
+                Code::FailedPrecondition,
+                "KEY_DESTROYED",
+                "the private key was destroyed: generate a new certificate",
+            )
         })?;
         let public_key = x509::leaf_public_key_sha256(&certificate.chain_pem);
         let public_key = public_key.ok_or_else(|| from_seal(&SealError::NotAuthentic))?;
@@ -129,7 +134,7 @@ impl DomainsService {
         Ok(key)
     }
 
-    /// That the key leaves, to whom, and why.
+    /// The history's line about the download: by whom, and why.
     async fn record(&self, certificate: &Certificate, by: &Caller, message: String) -> Result<(), Status> {
         let now = self.context.clock.now();
         let line = by.line(now, certificate.name.as_str(), audit::OK, &message);

@@ -1,7 +1,7 @@
 //! Errors as clients see them: a canonical code, a `google.rpc.ErrorInfo`, and a sentence that says what to do.
 //!
-//! Nothing internal crosses the wire: what the store or a key said is logged here, once, and the client is told that
-//! it is our trouble.
+//! No internal detail is sent: errors of the store or of a key are logged here, once, and the client only learns that
+//! the error is on our side.
 
 use std::error::Error;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 const DOMAIN: &str = "ssl-manager";
-const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// An error with its typed detail.
 pub(crate) fn error(code: Code, reason: &str, sentence: impl Into<String>) -> Status {
@@ -30,20 +30,20 @@ fn passing(code: Code, reason: &str, sentence: impl Into<String>, after: Duratio
     Status::with_error_details(code, sentence, details)
 }
 
-/// Somebody asked for more than they may.
+/// A caller used more than its share.
 pub(crate) fn retry(reason: &str, sentence: impl Into<String>, after: Duration) -> Status {
     passing(Code::ResourceExhausted, reason, sentence, after)
 }
 
-/// This process has enough to do, whoever asks: another copy may take the call.
+/// This process is overloaded: another copy may accept the call.
 pub(crate) fn overloaded(after: Duration) -> Status {
     passing(Code::Unavailable, "OVERLOADED", "too much at once: wait a little, then try again", after)
 }
 
-/// What a call needs is away for now.
+/// A dependency of the call is away.
 fn away(reason: &str, sentence: &str, problem: &(dyn Error + 'static)) -> Status {
     tracing::warn!(error = problem, "request failed");
-    passing(Code::Unavailable, reason, sentence, TRY_AGAIN_AFTER)
+    passing(Code::Unavailable, reason, sentence, RETRY_DELAY)
 }
 
 pub(crate) fn unauthenticated() -> Status {

@@ -1,9 +1,8 @@
-//! Around every call: admission, a deadline, and errors that are typed whoever made them.
+//! The frame of every call: admission, a deadline, and typed errors, also for those of libraries.
 //!
-//! tonic refuses what it cannot decode, and methods that it does not know, before any code of ours runs, and says so in
-//! its own words. Those are replaced here: no client sees an error without a `google.rpc.ErrorInfo`, and none sees the
-//! words of a library. Why not tonic's own `timeout` and `load_shed`: they stand outside of every layer, so their errors
-//! could not be typed.
+//! tonic refuses undecodable messages and unknown methods before our code runs, with its own texts. Those are replaced
+//! here: no client sees an error without a `google.rpc.ErrorInfo`, or the text of a library. Why not tonic's own
+//! `timeout` and `load_shed`: they stand outside of every layer, so their errors could not be typed.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -114,7 +113,7 @@ pub(crate) fn replacement(status: &Status) -> Status {
         Code::Unimplemented => error(
             Code::Unimplemented,
             "METHOD_UNKNOWN",
-            "there is no such method, or no such compression: ask the reflection service what there is",
+            "unknown method or compression: the reflection service lists the methods",
         ),
         Code::OutOfRange | Code::ResourceExhausted => too_large(),
         Code::Cancelled | Code::Unknown => {

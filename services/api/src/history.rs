@@ -1,4 +1,4 @@
-//! What happened to a name, newest first, whatever became of it.
+//! The history of a name, newest first, also for deleted names.
 
 use domain::Action;
 use proto::v1;

@@ -1,4 +1,4 @@
-//! Who a domain belongs to, as calls bring it along and ask for it.
+//! The owner of a domain in requests: customer reference and labels, stored or filtered by.
 
 use audit::Caller;
 use domain::{Action, LabelChange, LabelError, MAX_LABELS, check_label, customer_ref_of};

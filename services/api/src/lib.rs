@@ -1,7 +1,7 @@
 //! The gRPC API: the only way in for people and programs.
 //!
-//! What a call does to a domain is written in [`commands`], each one transaction, without any gRPC. Around it stand
-//! who may call (`auth`), what is kept of it (`audited`), how errors look (`error`), and the stream of changes (`watch`).
+//! The changes to a domain are in [`commands`], each one transaction, without gRPC. Around them are authentication
+//! (`auth`), the audit log (`audited`), errors (`error`), and the stream of changes (`watch`).
 
 mod admission;
 mod audit_end;
@@ -42,5 +42,5 @@ mod summary;
 mod watch;
 
 pub use auth::{TOKEN_PREFIX, hash_token, new_token};
-pub use password::{LEAST_PASSWORD, MOST_PASSWORD, PasswordError, hash_password};
+pub use password::{MAX_PASSWORD, MIN_PASSWORD, PasswordError, hash_password};
 pub use server::run;

@@ -1,7 +1,7 @@
-//! How often somebody may do something: so many at once, then one at a time (GCRA: one instant per key says it all).
+//! Rate limits per key: a burst, then one at a time (GCRA: one timestamp per key).
 //!
-//! It lives in the memory of one process, so each copy of the API allows as much. That bounds what one principal costs a
-//! copy, which is what it is for; a count that all copies share would cost a write per request.
+//! It is in the memory of one process, so each copy of the API allows the same. Its purpose is to bound the load of one
+//! principal on a copy; a count shared by all copies would cost a write per request.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

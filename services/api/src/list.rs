@@ -12,7 +12,7 @@ use crate::service::{DomainsService, page_size};
 use crate::{page, search};
 
 const DEFAULT_PAGE: u32 = 50;
-const MOST_COUNTED: u32 = 10_000;
+const MAX_COUNTED: u32 = 10_000;
 
 /// The statuses of a filter, each once. A number that is none is refused: ignoring it would answer another question.
 fn statuses(numbers: &[i32]) -> Result<Vec<DomainStatus>, Status> {
@@ -129,7 +129,7 @@ impl DomainsService {
         };
         let store = &self.context.store;
         let read =
-            async { tokio::try_join!(store.domains(&query), store.count(&query.filter, MOST_COUNTED + 1)) };
+            async { tokio::try_join!(store.domains(&query), store.count(&query.filter, MAX_COUNTED + 1)) };
         let (mut views, counted) = read.await.map_err(|problem| from_store(&problem))?;
         let (before, after) = neighbours(&query, &mut views, limit);
         let token = |page: Option<Page>| {
@@ -140,8 +140,8 @@ impl DomainsService {
             domains: views.iter().map(|view| self.shown(view)).collect(),
             next_page_token: token(after),
             previous_page_token: token(before),
-            matching: u32::try_from(counted).map_or(MOST_COUNTED, |counted| counted.min(MOST_COUNTED)),
-            matching_more: counted > u64::from(MOST_COUNTED),
+            matching: u32::try_from(counted).map_or(MAX_COUNTED, |counted| counted.min(MAX_COUNTED)),
+            matching_more: counted > u64::from(MAX_COUNTED),
         })
     }
 }

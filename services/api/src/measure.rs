@@ -1,7 +1,7 @@
-//! How often each method is called, how it ends, and how long that takes, for `/metrics`.
+//! Counts the calls of each method, their results and durations, for `/metrics`.
 //!
-//! Around the guard, so that refusals count. A stream is measured up to its first answer. Paths come from strangers: only
-//! methods of ours become labels.
+//! It is outside of the guard, so that refusals are counted. A stream is measured up to its first answer. Paths come
+//! from strangers: only methods of ours become labels.
 
 use std::collections::HashMap;
 use std::convert::Infallible;

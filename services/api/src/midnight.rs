@@ -1,4 +1,4 @@
-//! The midnight report: what the daily recheck asked, and what came out.
+//! The midnight report: the domains that the daily recheck checked, and their outcomes.
 
 use domain::{Action, MidnightOutcome, Status as DomainStatus};
 use jiff::civil::Date;

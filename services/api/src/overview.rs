@@ -1,8 +1,8 @@
-//! What a person on duty looks at first.
+//! The overview for a person on duty.
 //!
-//! The answer is kept for a few seconds and made by one caller at a time, so that a page that everybody leaves open costs
-//! the database the same as one that nobody looks at twice; see [`store::Overview`] for why making it is cheap, too. A
-//! failure is kept for a second: those who waited for it do not all try again, one after the other.
+//! The answer is cached for a few seconds and computed by one caller at a time, so that many open pages cost the
+//! database no more than one; see [`store::Overview`] for why computing it is cheap, too. An error is cached for a
+//! second, so that waiting callers do not all retry one after the other.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -23,16 +23,16 @@ use crate::error::from_store;
 use crate::service::DomainsService;
 use crate::summary;
 
-const ANSWER_LIVES: SignedDuration = SignedDuration::from_secs(5);
-const FAILURE_LIVES: SignedDuration = SignedDuration::from_secs(1);
-/// Work is usually taken within a second of its time; who counted at once would count what is on its way.
-const OVERDUE_AFTER: SignedDuration = SignedDuration::from_mins(1);
+const ANSWER_TTL: SignedDuration = SignedDuration::from_secs(5);
+const ERROR_TTL: SignedDuration = SignedDuration::from_secs(1);
+/// Work is usually taken within a second of its time; a shorter threshold would count work that is about to be taken.
+const OVERDUE_THRESHOLD: SignedDuration = SignedDuration::from_mins(1);
 /// All that end later are one entry.
-const MOST_DAYS_LEFT: i64 = 90;
+const MAX_DAYS_LEFT: i64 = 90;
 const MAX_END_HOURS: i64 = 120 * 24;
 const DAYS_OF_ISSUANCE: i64 = 30;
 
-/// The last answer, and when it was made. Whoever holds it makes the next one.
+/// The last answer, and when it was made. The holder of the lock makes the next one.
 #[derive(Default)]
 pub(crate) struct OverviewCache(Mutex<Option<(Timestamp, Result<v1::GetOverviewResponse, Status>)>>);
 
@@ -44,7 +44,7 @@ impl DomainsService {
         self.authenticator.authorize(&request, Action::Read).await?;
         let mut last = self.overview.0.lock().await;
         if let Some((made_at, answer)) = &*last {
-            let lives = if answer.is_ok() { ANSWER_LIVES } else { FAILURE_LIVES };
+            let lives = if answer.is_ok() { ANSWER_TTL } else { ERROR_TTL };
             let age = self.context.clock.now().duration_since(*made_at);
             if SignedDuration::ZERO <= age && age < lives {
                 return answer.clone();
@@ -60,7 +60,7 @@ impl DomainsService {
 async fn read(context: &Context) -> Result<v1::GetOverviewResponse, StoreError> {
     let now = context.clock.now();
     let figures = summary::read(context).await?;
-    let overview = context.store.overview(now - OVERDUE_AFTER).await?;
+    let overview = context.store.overview(now - OVERDUE_THRESHOLD).await?;
     Ok(v1::GetOverviewResponse {
         statuses: figures.statuses,
         reasons: reasons(&overview),
@@ -102,10 +102,10 @@ fn days_left(overview: &Overview, now: Timestamp) -> Vec<v1::DayCount> {
     for (hour, ending) in &overview.end_hours {
         // What ended is not live, though its status may not say so yet.
         if let hours @ 0.. = hour - this_hour {
-            *domains.entry((hours / 24).min(MOST_DAYS_LEFT)).or_insert(0) += ending;
+            *domains.entry((hours / 24).min(MAX_DAYS_LEFT)).or_insert(0) += ending;
         }
     }
-    (0..=MOST_DAYS_LEFT)
+    (0..=MAX_DAYS_LEFT)
         .map(|days| v1::DayCount { days: days as u32, domains: domains.get(&days).copied().unwrap_or(0) })
         .collect()
 }

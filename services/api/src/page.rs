@@ -1,5 +1,5 @@
-//! Page tokens: the place where the page before ended, or the one after begins, bound to the filter and order it was made
-//! with. Opaque and versioned, so that they can change.
+//! Page tokens: the key at which the previous page ended or the next one begins, bound to its filter and order. Opaque
+//! and versioned, so that their format can change.
 
 use aws_lc_rs::digest;
 use base64::Engine;

@@ -1,7 +1,6 @@
 //! Passwords of people: Argon2id (RFC 9106) with the parameters of the OWASP cheat sheet, kept in PHC form.
 //!
-//! Looking takes as long for a name that is not there as for one that is: a hash that nobody knows the password of
-//! stands in.
+//! The check of an unknown name takes as long as that of a known one: a hash with an unknown password is used instead.
 
 use std::num::NonZero;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,36 +14,36 @@ use domain::Entropy;
 use runtime::{Full, Queue, Source};
 use zeroize::Zeroizing;
 
-/// Each takes 19 MiB and tens of milliseconds of a core; half of the cores are left to those who are signed in.
+/// Each takes 19 MiB and tens of milliseconds of a core; half of the cores are left to signed-in users.
 const MAX_AT_ONCE: usize = 2;
 /// Sign-ins that wait for their turn, and those of one source.
 const WAITING: usize = 64;
 const WAITING_PER_SOURCE: usize = 16;
-/// Whoever waits longer for their turn is sent away.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// A sign-in that waits longer is refused.
+const TIMEOUT: Duration = Duration::from_secs(5);
 const SALT_BYTES: usize = 16;
 /// Longest hash of a password that is compared.
 const MAX_HASH_BYTES: usize = 64;
 
 /// Fewest bytes of a password.
-pub const LEAST_PASSWORD: usize = 12;
+pub const MIN_PASSWORD: usize = 12;
 /// Most bytes of a password.
-pub const MOST_PASSWORD: usize = 1024;
+pub const MAX_PASSWORD: usize = 1024;
 
 /// Why a password is not taken.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum PasswordError {
     /// Too short or too long.
-    #[error("a password has {LEAST_PASSWORD} to {MOST_PASSWORD} bytes")]
+    #[error("a password has {MIN_PASSWORD} to {MAX_PASSWORD} bytes")]
     Length,
     /// Memory is short.
     #[error("the password could not be hashed")]
     Hash,
 }
 
-/// What is kept of a password.
+/// The stored form of a password.
 pub fn hash_password(password: &str, entropy: &dyn Entropy) -> Result<String, PasswordError> {
-    if !(LEAST_PASSWORD..=MOST_PASSWORD).contains(&password.len()) {
+    if !(MIN_PASSWORD..=MAX_PASSWORD).contains(&password.len()) {
         return Err(PasswordError::Length);
     }
     let mut salt = [0; SALT_BYTES];
@@ -76,7 +75,7 @@ impl Passwords {
         let at_once = (cores / 2).clamp(1, MAX_AT_ONCE);
         let memory = vec![vec![Block::new(); Params::default().block_count()]; at_once];
         Ok(Self {
-            turns: Queue::new(at_once, WAITING, WAITING_PER_SOURCE, PATIENCE),
+            turns: Queue::new(at_once, WAITING, WAITING_PER_SOURCE, TIMEOUT),
             memory: Arc::new(Mutex::new(memory)),
             stand_in: hash_password(&password, entropy)?,
         })

@@ -1,4 +1,4 @@
-//! What `ImportCertificate` brings: read, checked, sealed.
+//! Reads, checks and seals the input of `ImportCertificate`.
 
 use domain::{CertificateId, CertificateSummary, DomainName, Source};
 use proto::v1;

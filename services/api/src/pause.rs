@@ -1,4 +1,4 @@
-//! The brake: an admin pauses requests to the CAs or to C4, and lifts that.
+//! The brake: an admin pauses requests to the CAs or to C4, and lifts the pause.
 
 use audit::Caller;
 use domain::{Action, Outbound, Pause, one_line};
@@ -111,10 +111,7 @@ fn target(target: &str, issuer: &str) -> Result<Outbound, Status> {
         .parse()
         .map_err(|()| invalid("PAUSE_TARGET_INVALID", "target is \"ca\" for the CAs, or \"c4\" for C4"))?;
     if target == Outbound::C4 && !issuer.is_empty() {
-        return Err(invalid(
-            "ISSUER_NOT_ALLOWED",
-            "C4 has no issuers: leave the issuer away, or pause the CA",
-        ));
+        return Err(invalid("ISSUER_NOT_ALLOWED", "C4 has no issuers: omit the issuer, or pause the CA"));
     }
     Ok(target)
 }

@@ -1,8 +1,8 @@
-//! A private key with its chain as a PFX (PKCS #12, RFC 7292), for systems that take nothing else.
+//! A private key with its chain as a PFX (PKCS #12, RFC 7292), for systems that accept only that.
 //!
-//! Encrypted with AES-256-CBC under a key from PBKDF2 with HMAC-SHA-256, and authenticated with HMAC-SHA-256: what
-//! OpenSSL 3, Java and Windows Server 2019 and later read. The older ciphers that the format knows can be broken and are
-//! not offered. Crate `p12-keystore` writes it; the copies that it makes of the key while it does are not wiped.
+//! Encrypted with AES-256-CBC under a key from PBKDF2 with HMAC-SHA-256, and authenticated with HMAC-SHA-256, which
+//! OpenSSL 3, Java and Windows Server 2019 and later can read. The format's older ciphers are broken and not offered.
+//! Crate `p12-keystore` writes it; its temporary copies of the key are not wiped.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use p12_keystore::{
@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 /// Each of the two encryptions and the MAC repeats its hash so often. Readers have limits for all three together: .NET's is
 /// a million by default.
 const ITERATIONS: u64 = 100_000;
-const MOST_PASSWORD_BYTES: usize = 128;
+const MAX_PASSWORD_BYTES: usize = 128;
 
 /// A password that can be used: wiped after use, and without `Debug`.
 pub(crate) struct Password(Zeroizing<String>);
@@ -25,7 +25,7 @@ pub(crate) struct Password(Zeroizing<String>);
 pub(crate) enum PasswordError {
     #[error("a PFX needs a password")]
     Missing,
-    #[error("the password of a PFX has at most {MOST_PASSWORD_BYTES} bytes")]
+    #[error("the password of a PFX has at most {MAX_PASSWORD_BYTES} bytes")]
     TooLong,
     #[error(
         "the password of a PFX has printable ASCII characters only: with others Java does not open the file"
@@ -59,7 +59,7 @@ impl Password {
         if text.is_empty() {
             return Err(PasswordError::Missing);
         }
-        if text.len() > MOST_PASSWORD_BYTES {
+        if text.len() > MAX_PASSWORD_BYTES {
             return Err(PasswordError::TooLong);
         }
         // Java's ciphers of PBES2 know no others (`PBEKey`), whatever the format holds.

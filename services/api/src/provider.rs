@@ -1,8 +1,8 @@
 //! People sign in with an ID token of the OpenID provider.
 //!
-//! They have no row among the users: who may sign in, and as what, is the provider's to say at each sign-in. Their names begin
-//! with [`PROVIDER_PREFIX`], so that `ann` at the provider is never taken for the `ann` who has a password. Why no row of
-//! users is written: the API's database role could then write any role for anybody.
+//! They have no row among the users: the provider decides at each sign-in who may sign in with which roles. Their names
+//! begin with [`PROVIDER_PREFIX`], so that `ann` at the provider is never confused with the user `ann`. Why no row of
+//! users is written: the API's database role would then need the right to write any role for any user.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ pub(crate) fn id_tokens(context: &Context) -> Result<Option<IdTokens>, RoleError
 }
 
 impl SessionsService {
-    /// A new session of whom the ID token is about; with its token.
+    /// A new session for the person of the ID token, with its token.
     pub(crate) async fn begin_vouched(
         &self,
         asked: &SignInWithIdTokenRequest,
@@ -85,7 +85,7 @@ impl SessionsService {
             return Ok(false);
         }
         tx.insert_provider_session(session).await?;
-        // The provider may give a name to somebody else one day; its own identifier of a person stays.
+        // The provider may reassign a name later; its own identifier of a person is permanent.
         let detail = format!("{}; subject {}", session.roles, vouched.subject);
         let line = by.line(now, &session.user, audit::OK, &detail);
         tx.append_audit(line);

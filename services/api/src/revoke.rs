@@ -1,4 +1,4 @@
-//! Revocation: what was sent, checked, and the command.
+//! Revocation: checks the request and runs the command.
 
 use audit::Caller;
 use domain::{Action, RevocationReason};

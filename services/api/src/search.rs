@@ -1,5 +1,4 @@
-//! The words of a search, as people type or paste them: part of a name, a URL, a list of names, a certificate's
-//! fingerprint or serial number.
+//! Parses a search: part of a name, a URL, a list of names, a certificate's fingerprint or serial number.
 
 use store::Search;
 use tonic::Status;
@@ -7,16 +6,16 @@ use tonic::Status;
 use crate::error::invalid;
 
 /// Of one term, like a name.
-const MOST_TERM_BYTES: usize = 253;
-const MOST_BYTES: usize = 8 * 1024;
-const MOST_TERMS: usize = 100;
+const MAX_TERM_BYTES: usize = 253;
+const MAX_BYTES: usize = 8 * 1024;
+const MAX_TERMS: usize = 100;
 const SHA256_DIGITS: usize = 64;
-const LEAST_SERIAL_DIGITS: usize = 16;
+const MIN_SERIAL_DIGITS: usize = 16;
 
-/// What is searched for; none for everything.
+/// The parsed search; none for everything.
 pub(crate) fn parse(text: &str) -> Result<Option<Search>, Status> {
     let too_long = |most: &str| Err(invalid("SEARCH_TOO_LONG", format!("search for at most {most}")));
-    if text.len() > MOST_BYTES {
+    if text.len() > MAX_BYTES {
         return too_long("253 bytes, or for a list of names of at most 8 KiB");
     }
     let text = text.to_lowercase();
@@ -25,13 +24,13 @@ pub(crate) fn parse(text: &str) -> Result<Option<Search>, Status> {
         .filter(|term| !term.is_empty())
         .map(host)
         .collect();
-    if terms.iter().any(|term| term.len() > MOST_TERM_BYTES) {
+    if terms.iter().any(|term| term.len() > MAX_TERM_BYTES) {
         return too_long("253 bytes");
     }
     match terms[..] {
         [] => Ok(None),
         [term] => Ok(Some(one(term))),
-        _ if terms.len() > MOST_TERMS => too_long("100 names at once"),
+        _ if terms.len() > MAX_TERMS => too_long("100 names at once"),
         _ => Ok(Some(Search::Names(terms.into_iter().map(spelled).collect()))),
     }
 }
@@ -59,7 +58,7 @@ fn certificate(term: &str) -> Option<Search> {
     }
     let serial = digits.trim_start_matches('0');
     let even = if serial.len().is_multiple_of(2) { "" } else { "0" };
-    (digits.len() >= LEAST_SERIAL_DIGITS).then(|| Search::Serial(format!("{even}{serial}")))
+    (digits.len() >= MIN_SERIAL_DIGITS).then(|| Search::Serial(format!("{even}{serial}")))
 }
 
 /// The host of a URL that was pasted, with scheme or without; anything else as it is.

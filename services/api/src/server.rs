@@ -33,7 +33,7 @@ use crate::service::DomainsService;
 use crate::sessions::SessionsService;
 
 /// A client that wants more at once waits, or opens one more connection.
-const MOST_STREAMS_PER_CONNECTION: u32 = 256;
+const MAX_STREAMS_PER_CONNECTION: u32 = 256;
 const KEEPALIVE: Duration = Duration::from_secs(30);
 /// What a client may send of one body, or of all bodies of a connection, before it is read.
 const STREAM_WINDOW: u32 = 64 * 1024;
@@ -54,7 +54,7 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
     tokio::spawn(say_that_it_goes(reporter, context.stop.clone()));
 
     let mut server = Server::builder()
-        .max_concurrent_streams(MOST_STREAMS_PER_CONNECTION)
+        .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -75,7 +75,7 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
     let hand_over = move |stream| {
         let sender = sender.clone();
         async move {
-            // Nobody takes it once the server stops.
+            // It has no receiver once the server stops.
             let _ = sender.send(Ok(stream)).await;
         }
     };

@@ -1,4 +1,4 @@
-//! The service `sslmanager.v1.Domains`: checks who calls and what they sent, then calls a command or reads.
+//! The service `sslmanager.v1.Domains`: checks the caller and the request, then runs a command or reads.
 
 use std::sync::Arc;
 
@@ -17,13 +17,13 @@ use crate::check::Checker;
 use crate::commands::{Addition, Commands};
 use crate::error::{bad_name, from_store, invalid, not_found};
 use crate::labels;
-use crate::lasts::Lasts;
+use crate::lasts::StreamRights;
 use crate::overview::OverviewCache;
 use crate::paste::Paste;
 use crate::summary;
 use crate::watch::{ChangeStream, WatchFilter, Watcher};
 
-const MOST_PAGE: u32 = 1000;
+const MAX_PAGE: u32 = 1000;
 
 pub(crate) struct DomainsService {
     pub(crate) context: Context,
@@ -49,10 +49,10 @@ pub(crate) fn name(text: &str) -> Result<DomainName, Status> {
 pub(crate) fn page_size(asked: i32, default: u32) -> Result<u32, Status> {
     match u32::try_from(asked) {
         Ok(0) => Ok(default),
-        Ok(size) if size <= MOST_PAGE => Ok(size),
+        Ok(size) if size <= MAX_PAGE => Ok(size),
         _ => Err(invalid(
             "PAGE_SIZE_INVALID",
-            format!("page_size must be 1 to {MOST_PAGE}, or 0 for {default}"),
+            format!("page_size must be 1 to {MAX_PAGE}, or 0 for {default}"),
         )),
     }
 }
@@ -270,7 +270,7 @@ impl Domains for DomainsService {
         request: Request<v1::WatchDomainsRequest>,
     ) -> Result<Response<Self::WatchDomainsStream>, Status> {
         self.authenticator.authorize(&request, Action::Read).await?;
-        let lasts = Lasts::new(&self.authenticator, &request, Action::Read);
+        let lasts = StreamRights::new(&self.authenticator, &request, Action::Read);
         let asked = request.into_inner();
         let only = if asked.name.is_empty() { None } else { Some(name(&asked.name)?) };
         let filter = WatchFilter::new(&asked)?;

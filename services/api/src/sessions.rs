@@ -1,9 +1,9 @@
 //! The service `sslmanager.v1.Sessions`: people sign in and out.
 //!
-//! Every cause of a failed sign-in looks the same, and takes as long. Attempts at one name are slowed down, those from one
-//! source and those from all sources together, never shut out for good. A browser on which that person signed in before is
-//! counted by itself, so a stranger who knows the name cannot keep them out there; on a new browser the person may have to
-//! wait while many sources guess.
+//! Every cause of a failed sign-in looks the same, and takes as long. Attempts at one name are slowed down, those from
+//! one source and those from all sources together, never shut out for good. A browser with an earlier sign-in of that
+//! person is counted separately, so a stranger who knows the name cannot lock them out there; on a new browser the
+//! person may have to wait while many sources guess.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,21 +26,21 @@ use crate::auth::{Authenticator, address, hash_token, new_session_token};
 use crate::device::Devices;
 use crate::error::{error, from_store, overloaded, retry, unauthenticated};
 use crate::limiter::Limiter;
-use crate::password::{MOST_PASSWORD, Passwords};
+use crate::password::{MAX_PASSWORD, Passwords};
 
 /// Attempts at one name from one source at once, and how long until there is one more.
 const ATTEMPTS: u32 = 5;
-const ATTEMPT_EVERY: SignedDuration = SignedDuration::from_secs(30);
+const ATTEMPT_INTERVAL: SignedDuration = SignedDuration::from_secs(30);
 /// Failed attempts at one name from all sources without a device, and how long until there is one more: 1,440 guesses a day.
 const GUESSES: u32 = 30;
-const GUESS_EVERY: SignedDuration = SignedDuration::from_mins(1);
+const GUESS_INTERVAL: SignedDuration = SignedDuration::from_mins(1);
 /// Failed sign-ins that are told of at once, in the log and the audit log, and how long until there is one more.
 const TOLD: u32 = 20;
-const TELL_EVERY: SignedDuration = SignedDuration::from_secs(10);
-/// As whom the log names somebody who is not on the list: a name that was typed may be a password.
+const LOG_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
+/// The log's word for an unknown name: the typed name may be a password.
 const NOT_ON_THE_LIST: &str = "(not on the list)";
-/// Longest name that anybody can have.
-pub(crate) const MOST_NAME: usize = 100;
+/// Maximum length of a user's name.
+pub(crate) const MAX_NAME: usize = 100;
 
 pub(crate) struct SessionsService {
     pub(crate) context: Context,
@@ -68,15 +68,15 @@ impl SessionsService {
         let (clock, entropy) = (context.clock.clone(), context.entropy.clone());
         Self {
             devices: Devices { keys, clock, entropy },
-            failures: Limiter::new(TOLD, TELL_EVERY),
+            failures: Limiter::new(TOLD, LOG_INTERVAL),
             untold: AtomicU64::new(0),
             refusals: Seldom::default(),
             context: context.clone(),
             authenticator,
             passwords,
             id_tokens,
-            attempts: Limiter::new(ATTEMPTS, ATTEMPT_EVERY),
-            guesses: Limiter::new(GUESSES, GUESS_EVERY),
+            attempts: Limiter::new(ATTEMPTS, ATTEMPT_INTERVAL),
+            guesses: Limiter::new(GUESSES, GUESS_INTERVAL),
         }
     }
 
@@ -88,7 +88,7 @@ impl SessionsService {
         device: &str,
         origin: &Origin,
     ) -> Result<store::User, Status> {
-        if name.len() > MOST_NAME || password.len() > MOST_PASSWORD {
+        if name.len() > MAX_NAME || password.len() > MAX_PASSWORD {
             return Err(failed());
         }
         let user = self.context.store.user(name).await.map_err(|problem| from_store(&problem))?;
@@ -125,20 +125,20 @@ impl SessionsService {
             retry("SIGN_IN_THROTTLED", sentence, wait.unsigned_abs())
         };
         self.attempts.take(bucket, now).map_err(|wait| {
-            slowed("source", "too many attempts at this name: wait a little, then try again", wait)
+            slowed("source", "too many attempts for this name: wait a little, then try again", wait)
         })?;
         if has_device {
             return Ok(());
         }
         self.guesses.take(name, now).map_err(|wait| {
-            let sentence = "too many attempts at this name, from many addresses: wait a little, then try again, or sign in \
+            let sentence = "too many attempts for this name, from many addresses: wait a little, then try again, or sign in \
                             on a browser on which you signed in before";
             slowed("name", sentence, wait)
         })
     }
 
-    /// Tells of a failed sign-in in the log and the audit log, within bounds: nobody outside fills the database. Returns
-    /// what the caller is told.
+    /// Tells of a failed sign-in in the log and the audit log, within bounds: strangers must not fill the database.
+    /// Returns what the caller is told.
     async fn tell(&self, user: Option<&store::User>, origin: &Origin, problem: Status) -> Status {
         let Context { store, clock, .. } = &self.context;
         if self.failures.take("", clock.now()).is_err() {
@@ -185,7 +185,7 @@ impl SessionsService {
         tx.commit().await
     }
 
-    /// The session that the request's token is of, and who calls.
+    /// The session of the request's token, and the caller.
     async fn caller<T>(
         &self,
         request: &Request<T>,
@@ -207,7 +207,7 @@ impl SessionsService {
     }
 }
 
-/// Who signs in, as the audit log names them.
+/// The audit log's name for the person who signs in.
 pub(crate) fn signing_in(name: &str, peer: String, call: &'static str) -> Caller {
     Caller { actor: format!("user:{name}"), peer, call, request_id: String::new() }
 }

@@ -1,5 +1,5 @@
-//! What the database says of a token, a user or a session counts only with its MAC. A row without one, or with one that
-//! does not fit, was not written by SSL Manager: it counts as absent, with a line in the log and a metric.
+//! A row of a token, a user or a session counts only with its MAC. A row without one, or with a wrong one, was not
+//! written by SSL Manager: it counts as absent, with a line in the log and a metric.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::error::{error, from_seal};
 use crate::limiter::Limiter;
 
 /// A row is told of at most this often.
-const TELL_EVERY: SignedDuration = SignedDuration::from_mins(1);
+const LOG_INTERVAL: SignedDuration = SignedDuration::from_mins(1);
 
 fn of_token(token: &TokenRecord) -> Statement {
     let ends = token.expires_at.map(|at| at.as_microsecond().to_be_bytes());
@@ -81,7 +81,7 @@ pub async fn check_session(keys: &SealingKeys, stored: &StoredSession) -> Result
 
 /// Believes rows, or not.
 #[derive(Clone)]
-pub(crate) struct Believer {
+pub(crate) struct RowVerifier {
     keys: Arc<SealingKeys>,
     clock: Arc<dyn Clock>,
     /// What the OpenID provider can make of people; none without one.
@@ -89,14 +89,14 @@ pub(crate) struct Believer {
     told: Arc<Limiter>,
 }
 
-impl Believer {
+impl RowVerifier {
     pub(crate) fn new(context: &Context) -> Result<Self, RoleError> {
         let provider = context.config.api.oidc.as_ref();
         Ok(Self {
             keys: context.require_sealing_keys()?,
             clock: context.clock.clone(),
             provider_roles: provider.and_then(|oidc| Roles::of(oidc.roles.iter().map(|of| of.role))),
-            told: Arc::new(Limiter::new(1, TELL_EVERY)),
+            told: Arc::new(Limiter::new(1, LOG_INTERVAL)),
         })
     }
 
@@ -155,7 +155,7 @@ impl Believer {
             SealError::Unavailable(_) => Err(from_seal(&problem)),
             SealError::UnknownKey(_) => {
                 let sentence = format!(
-                    "what is stored of this token or person cannot be checked: {problem}; ask who runs SSL Manager"
+                    "the stored row of this token or user cannot be checked: {problem}; ask who runs SSL Manager"
                 );
                 Err(error(Code::FailedPrecondition, "SEALING_KEY_MISSING", sentence))
             }

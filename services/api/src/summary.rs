@@ -1,4 +1,4 @@
-//! The list in figures, and when the queue of new domains will be through.
+//! Counts of the list, and the time at which the queue of new domains will be done.
 
 use domain::Status;
 use domain::budget::{Lane, line_key};
@@ -16,7 +16,7 @@ pub(crate) async fn read(context: &Context) -> Result<v1::GetSummaryResponse, St
         let counted = summary.statuses.iter().find(|(counted, _)| *counted == status);
         counted.map_or(0, |(_, domains)| *domains)
     };
-    // Of several CAs the one whose queue is the longest: until then somebody waits.
+    // Of several CAs the one with the longest queue: until then a domain waits.
     let mut through = None;
     for issuer in &context.config.acme.issuers {
         let last = context.store.bucket(&line_key(&issuer.name, Lane::New)).await?;

@@ -1,5 +1,5 @@
 //! The stream of changes. A domain's latest change is its row's position, so a client that was away gets each domain
-//! once, as it is now, and misses nothing.
+//! once, in its present state, and misses nothing.
 
 use std::collections::HashSet;
 use std::pin::Pin;
@@ -18,16 +18,16 @@ use tonic::{Code, Status};
 
 use crate::error::{error, from_store, invalid};
 use crate::labels::{wanted_customer, wanted_labels};
-use crate::lasts::Lasts;
+use crate::lasts::StreamRights;
 
-/// What a client gets.
+/// The stream that a client gets.
 pub(crate) type ChangeStream =
     Pin<Box<dyn Stream<Item = Result<v1::WatchDomainsResponse, Status>> + Send + 'static>>;
 
-/// Without a hint, changes are looked for this often.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// A client that has taken nothing for so long is sent away; it can resume.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How often changes are polled without a hint.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// A client that has read nothing for this time is disconnected; it can resume.
+const TIMEOUT: Duration = Duration::from_secs(30);
 const BATCH: u32 = 500;
 const BUFFER: usize = 64;
 
@@ -94,7 +94,7 @@ impl Watcher {
         Ok(Self { context: context.clone(), filter, fitting, told, position: after, start, only })
     }
 
-    pub(crate) fn stream(self, lasts: Lasts) -> ChangeStream {
+    pub(crate) fn stream(self, lasts: StreamRights) -> ChangeStream {
         let (sender, receiver) = mpsc::channel(BUFFER);
         // The reason for an early end comes after what is buffered: a slow client's buffer is full.
         let (last_word, end) = oneshot::channel();
@@ -137,7 +137,7 @@ impl Watcher {
                     continue;
                 }
                 let Some(message) = self.told(&change, now) else { continue };
-                match tokio::time::timeout(PATIENCE, sender.send(Ok(message))).await {
+                match tokio::time::timeout(TIMEOUT, sender.send(Ok(message))).await {
                     Ok(Ok(())) => {}
                     Ok(Err(_)) => return None,
                     Err(_) => {
@@ -150,7 +150,7 @@ impl Watcher {
                 tokio::select! {
                     // A hint that was missed is as good as one that was heard.
                     _ = hints.recv() => hear_out(&mut hints),
-                    () = tokio::time::sleep(LOOK_EVERY) => {}
+                    () = tokio::time::sleep(POLL_INTERVAL) => {}
                     () = sender.closed() => return None,
                 }
             }

@@ -115,11 +115,16 @@ async fn a_deleted_name_gets_its_certificate_back_without_an_order() {
 #[tokio::test]
 async fn a_delete_says_what_goes_on_being_served() {
     for (is_live, days, remove, told) in [
-        (false, 0, false, "Deleted. C4 had no certificate of it."),
+        (false, 0, false, "Deleted. C4 had no certificate for it."),
         (true, 0, false, "Deleted. C4 keeps serving its certificate until that ends."),
-        (true, 90, false, "Deleted. Its certificate had ended already; C4 keeps it."),
+        (true, 90, false, "Deleted. Its certificate had already ended; C4 keeps it."),
         (true, 0, true, "Deleted. Its certificate is being removed from C4."),
-        (false, 0, true, "Deleted. No certificate of it was live; C4 is asked to remove any that it holds."),
+        (
+            false,
+            0,
+            true,
+            "Deleted. It had no live certificate; C4 is asked to remove any that it still holds.",
+        ),
     ] {
         let case = Case::begin().await;
         case.commands.add(&case.name, &BY).await.unwrap();

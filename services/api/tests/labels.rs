@@ -77,9 +77,9 @@ async fn what_is_not_named_stays_and_each_change_has_its_line() {
     assert_eq!(
         changed,
         [
-            "shop.example.com was put under management. Labels: the customer is 4711; tier=gold.",
+            "shop.example.com was added. Labels: the customer is 4711; tier=gold.",
             "Labels: team=a.",
-            "A certificate was asked for.",
+            "A certificate was requested.",
             "Labels: team was removed.",
             "Labels: the customer is <b>=1+1, before 4711; tier=free, before gold.",
             "Labels: the customer <b>=1+1 was removed; tier was removed.",

@@ -30,7 +30,7 @@ use tower::{Service, ServiceExt};
 use served::{Served, has_reason, served, served_at, served_with, signed};
 
 /// Ten times what an answer may take under attack.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
+const ANSWERED_TIMEOUT: Duration = Duration::from_secs(10);
 const ATTACK: Duration = Duration::from_secs(5);
 /// Refusals after which the attack counts as one.
 const ENOUGH: usize = 1_000;
@@ -81,7 +81,7 @@ async fn admin_works(served: &Served, token: &str, until: Instant) -> Vec<Durati
         took.push(begun.elapsed());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert!(took.iter().all(|took| *took < ANSWERED_WITHIN), "{took:?}");
+    assert!(took.iter().all(|took| *took < ANSWERED_TIMEOUT), "{took:?}");
     took
 }
 
@@ -283,7 +283,7 @@ async fn streams_of_a_principal_are_bounded_and_come_back() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(ANSWERED_WITHIN, again).await.unwrap();
+    tokio::time::timeout(ANSWERED_TIMEOUT, again).await.unwrap();
 }
 
 async fn revoke(served: &Served, name: &str) {
@@ -310,9 +310,9 @@ async fn a_revoked_token_ends_its_streams_and_adds_no_more_names() {
 
     revoke(&served, "bulk").await;
     let _ = names.send(asked("b.example.com")).await;
-    let ended = tokio::time::timeout(ANSWERED_WITHIN, answers.message()).await.unwrap().unwrap_err();
+    let ended = tokio::time::timeout(ANSWERED_TIMEOUT, answers.message()).await.unwrap().unwrap_err();
     assert_eq!(ended.code(), Code::Unauthenticated);
-    let ended = tokio::time::timeout(ANSWERED_WITHIN, changes.message()).await.unwrap().unwrap_err();
+    let ended = tokio::time::timeout(ANSWERED_TIMEOUT, changes.message()).await.unwrap().unwrap_err();
     assert_eq!(ended.code(), Code::Unauthenticated);
     let late = domain::DomainName::parse("b.example.com").unwrap();
     assert!(served.context.store.domain(&late).await.unwrap().is_none(), "not one name after it");
@@ -326,7 +326,7 @@ async fn a_stream_that_waits_for_names_ends_with_its_token_too() {
     let mut answers =
         served.client.clone().batch_add_domains(signed(names, &token)).await.unwrap().into_inner();
     revoke(&served, "bulk").await;
-    let ended = tokio::time::timeout(ANSWERED_WITHIN, answers.message()).await.unwrap().unwrap_err();
+    let ended = tokio::time::timeout(ANSWERED_TIMEOUT, answers.message()).await.unwrap().unwrap_err();
     assert_eq!(ended.code(), Code::Unauthenticated);
 }
 

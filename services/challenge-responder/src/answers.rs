@@ -1,7 +1,7 @@
-//! What to answer to a (host, token) pair: from memory while that is fresh, from the store otherwise.
+//! Finds the answer to a (host, token) pair: in memory while it is fresh, in the store otherwise.
 //!
-//! A flood of questions that nobody stored must not keep the CA from its answers. So questions to the store are
-//! bounded and queue for a moment only; what is remembered is answered all the same when the store has no room.
+//! A flood of requests for unknown tokens must not block the CA's requests. So queries to the store are bounded and
+//! queue only for a moment; remembered answers are given even if the store is busy.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,13 +12,13 @@ use store::{Challenge, Store, StoreError};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use crate::memory::{Memory, Recalled};
+use crate::memory::{Memory, MemoryLookup};
 
-const MOST_QUESTIONS: usize = 32;
-const QUEUE_FOR: Duration = Duration::from_secs(1);
-const READ_WITHIN: Duration = Duration::from_secs(5);
-/// The same where there is an answer already, should the store not have one: a CA waits some ten seconds.
-const LOOK_AGAIN_WITHIN: Duration = Duration::from_secs(1);
+const MAX_QUESTIONS: usize = 32;
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(1);
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
+/// The same if there is a remembered answer, used if the store has none: a CA waits about ten seconds.
+const REREAD_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// All that this role may see of the store.
 #[async_trait]
@@ -38,7 +38,7 @@ impl Challenges for Arc<Store> {
     }
 }
 
-/// What there is to answer.
+/// The answer to a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// This key authorization.
@@ -58,7 +58,7 @@ pub(crate) struct Answers {
 
 impl Answers {
     pub(crate) fn new(store: Arc<dyn Challenges>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock, memory: Mutex::default(), questions: Semaphore::new(MOST_QUESTIONS) }
+        Self { store, clock, memory: Mutex::default(), questions: Semaphore::new(MAX_QUESTIONS) }
     }
 
     /// Loads what is stored for a host.
@@ -75,14 +75,14 @@ impl Answers {
         self.memory().forget(host);
     }
 
-    /// What to answer for exactly this host and token.
+    /// Returns the answer for exactly this host and token.
     pub(crate) async fn find(&self, host: &DomainName, token: &str) -> Answer {
         let asked_at = self.clock.now();
         let recalled = self.memory().recall(host, token, asked_at);
-        if let Some(Recalled::Fresh(key_authorization)) = recalled {
+        if let Some(MemoryLookup::Fresh(key_authorization)) = recalled {
             return Answer::Found(key_authorization);
         }
-        let within = if recalled.is_some() { LOOK_AGAIN_WITHIN } else { READ_WITHIN };
+        let within = if recalled.is_some() { REREAD_TIMEOUT } else { READ_TIMEOUT };
         match self.ask_store(host, token, within).await {
             Some(Some(key_authorization)) => {
                 self.memory().remember(host, token.to_owned(), key_authorization.clone(), asked_at);
@@ -94,7 +94,7 @@ impl Answers {
             }
             // It was stored for this host within the hour; better than failing the CA's question.
             None => match recalled {
-                Some(Recalled::Fresh(key_authorization) | Recalled::Stale(key_authorization)) => {
+                Some(MemoryLookup::Fresh(key_authorization) | MemoryLookup::Stale(key_authorization)) => {
                     Answer::Found(key_authorization)
                 }
                 None => Answer::Busy,
@@ -104,7 +104,7 @@ impl Answers {
 
     /// None if the store has no room, no time or no answer.
     async fn ask_store(&self, host: &DomainName, token: &str, within: Duration) -> Option<Option<String>> {
-        let permit = timeout(QUEUE_FOR, self.questions.acquire()).await.ok()?.ok()?;
+        let permit = timeout(QUEUE_TIMEOUT, self.questions.acquire()).await.ok()?.ok()?;
         let answer = timeout(within, self.store.one(host, token)).await;
         drop(permit);
         match answer {
@@ -275,13 +275,13 @@ pub(crate) mod tests {
         clock.advance(SignedDuration::from_mins(59));
         let asked = tokio::time::Instant::now();
         assert_eq!(answers.find(&host, TOKEN).await, Answer::Found(expected));
-        assert!(asked.elapsed() <= LOOK_AGAIN_WITHIN, "{:?}", asked.elapsed());
+        assert!(asked.elapsed() <= REREAD_TIMEOUT, "{:?}", asked.elapsed());
         let other = DomainName::parse("other.example.com").unwrap();
         assert_eq!(answers.find(&other, TOKEN).await, Answer::Busy);
-        assert!(asked.elapsed() >= READ_WITHIN, "what is not known is waited for");
+        assert!(asked.elapsed() >= READ_TIMEOUT, "what is not known is waited for");
     }
 
-    /// The store hangs, and every place in it is taken by questions that nobody stored.
+    /// The store hangs, and all its slots are in use by queries for unknown tokens.
     #[tokio::test(start_paused = true)]
     async fn a_flood_starves_no_live_token() {
         let (store, clock, answers, host) = setup();
@@ -297,7 +297,7 @@ pub(crate) mod tests {
         assert_eq!(answers.find(&host, TOKEN).await, Answer::Found(expected.clone()), "fresh");
         clock.advance(SignedDuration::from_mins(5));
         assert_eq!(answers.find(&host, TOKEN).await, Answer::Found(expected), "no room to look it up again");
-        assert!(store.questions.load(Ordering::SeqCst) <= 1 + 2 * MOST_QUESTIONS);
+        assert!(store.questions.load(Ordering::SeqCst) <= 1 + 2 * MAX_QUESTIONS);
         for one in flood {
             assert_eq!(one.await.unwrap(), Answer::Busy);
         }

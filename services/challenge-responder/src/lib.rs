@@ -1,12 +1,12 @@
 //! Answers HTTP-01 challenges (RFC 8555 section 8.3) and nothing else: the one role that faces the internet.
 //!
-//! Rules. It answers exact (host, token) pairs that were stored for that host; there is no stateless answer made of a
-//! token and a thumbprint, and nothing that was sent is ever sent back. It holds no key, and sees the store through a
-//! window that reads challenges and nothing else. Whatever a client can use up is bounded: connections (`runtime::Listener`), header bytes,
-//! time, questions to the store.
+//! Rules. It answers exact (host, token) pairs that were stored for that host; there is no stateless answer from a
+//! token and a thumbprint, and no input is ever sent back. It holds no key, and can read only challenges in the store.
+//! Every resource that a client can use up is bounded: connections (`runtime::Listener`), header bytes, time, queries
+//! to the store.
 //!
-//! `challenge-ready` warms the memory before the CA asks. The memory is not the truth: what is older than a minute is
-//! looked up again, and a miss reads the store, so a lost hint costs a few milliseconds and no validation.
+//! `challenge-ready` fills the memory before the CA's request. The store is the truth: entries older than a minute are
+//! read again, and a miss reads the store, so a lost hint costs a few milliseconds and no validation.
 
 mod answers;
 mod memory;

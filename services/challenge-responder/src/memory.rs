@@ -1,24 +1,24 @@
-//! The challenge responses that are remembered: a bounded map that forgets by age.
+//! Remembered challenge responses: a bounded map that drops entries by age.
 
 use std::collections::HashMap;
 
 use domain::DomainName;
 use jiff::{SignedDuration, Timestamp};
 
-/// How long a response is believed without a look into the store.
-const FRESH_FOR: SignedDuration = SignedDuration::from_mins(1);
-/// How long it is kept at all, for the case that the store cannot be asked.
-const KEPT_FOR: SignedDuration = SignedDuration::from_hours(1);
-const MOST_HOSTS: usize = 10_000;
+/// How long a response is used without reading the store.
+const FRESH_TTL: SignedDuration = SignedDuration::from_mins(1);
+/// How long it is kept, for use while the store is away.
+const RETENTION: SignedDuration = SignedDuration::from_hours(1);
+const MAX_HOSTS: usize = 10_000;
 /// An order of one name has one challenge; a few orders may overlap in the store.
-const MOST_PER_HOST: usize = 16;
+const MAX_PER_HOST: usize = 16;
 
 #[derive(Default)]
 pub(crate) struct Memory {
-    hosts: HashMap<DomainName, Vec<Remembered>>,
+    hosts: HashMap<DomainName, Vec<MemoryEntry>>,
 }
 
-struct Remembered {
+struct MemoryEntry {
     token: String,
     key_authorization: String,
     seen_at: Timestamp,
@@ -26,7 +26,7 @@ struct Remembered {
 
 /// A response from memory.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Recalled {
+pub(crate) enum MemoryLookup {
     /// Seen in the store a moment ago.
     Fresh(String),
     /// To be looked up again.
@@ -34,14 +34,14 @@ pub(crate) enum Recalled {
 }
 
 impl Memory {
-    pub(crate) fn recall(&self, host: &DomainName, token: &str, now: Timestamp) -> Option<Recalled> {
+    pub(crate) fn recall(&self, host: &DomainName, token: &str, now: Timestamp) -> Option<MemoryLookup> {
         let remembered = self.hosts.get(host)?.iter().find(|remembered| remembered.token == token)?;
         let age = now.duration_since(remembered.seen_at);
         let key_authorization = || remembered.key_authorization.clone();
-        if age <= FRESH_FOR {
-            Some(Recalled::Fresh(key_authorization()))
-        } else if age <= KEPT_FOR {
-            Some(Recalled::Stale(key_authorization()))
+        if age <= FRESH_TTL {
+            Some(MemoryLookup::Fresh(key_authorization()))
+        } else if age <= RETENTION {
+            Some(MemoryLookup::Stale(key_authorization()))
         } else {
             None
         }
@@ -55,7 +55,7 @@ impl Memory {
         now: Timestamp,
     ) {
         self.forget(host);
-        for (token, key_authorization) in responses.into_iter().take(MOST_PER_HOST) {
+        for (token, key_authorization) in responses.into_iter().take(MAX_PER_HOST) {
             self.remember(host, token, key_authorization, now);
         }
     }
@@ -67,15 +67,15 @@ impl Memory {
         key_authorization: String,
         now: Timestamp,
     ) {
-        if !self.hosts.contains_key(host) && self.hosts.len() >= MOST_HOSTS {
+        if !self.hosts.contains_key(host) && self.hosts.len() >= MAX_HOSTS {
             self.make_room(now);
         }
         let responses = self.hosts.entry(host.clone()).or_default();
         responses.retain(|remembered| remembered.token != token);
-        if responses.len() >= MOST_PER_HOST {
+        if responses.len() >= MAX_PER_HOST {
             responses.remove(0);
         }
-        responses.push(Remembered { token, key_authorization, seen_at: now });
+        responses.push(MemoryEntry { token, key_authorization, seen_at: now });
     }
 
     pub(crate) fn forget(&mut self, host: &DomainName) {
@@ -94,11 +94,11 @@ impl Memory {
     /// Drops what is too old; if that is nothing, the host that was seen longest ago.
     fn make_room(&mut self, now: Timestamp) {
         let last_seen =
-            |responses: &[Remembered]| responses.iter().map(|remembered| remembered.seen_at).max();
+            |responses: &[MemoryEntry]| responses.iter().map(|remembered| remembered.seen_at).max();
         self.hosts.retain(|_, responses| {
-            last_seen(responses).is_some_and(|seen_at| now.duration_since(seen_at) <= KEPT_FOR)
+            last_seen(responses).is_some_and(|seen_at| now.duration_since(seen_at) <= RETENTION)
         });
-        if self.hosts.len() < MOST_HOSTS {
+        if self.hosts.len() < MAX_HOSTS {
             return;
         }
         let oldest = self.hosts.iter().min_by_key(|(_, responses)| last_seen(responses));
@@ -125,9 +125,9 @@ mod tests {
         let mut memory = Memory::default();
         memory.remember(&name(1), "token".into(), "answer".into(), at(0));
         let recall = |memory: &Memory, second| memory.recall(&name(1), "token", at(second));
-        assert_eq!(recall(&memory, 60), Some(Recalled::Fresh("answer".into())));
-        assert_eq!(recall(&memory, 61), Some(Recalled::Stale("answer".into())));
-        assert_eq!(recall(&memory, 3600), Some(Recalled::Stale("answer".into())));
+        assert_eq!(recall(&memory, 60), Some(MemoryLookup::Fresh("answer".into())));
+        assert_eq!(recall(&memory, 61), Some(MemoryLookup::Stale("answer".into())));
+        assert_eq!(recall(&memory, 3600), Some(MemoryLookup::Stale("answer".into())));
         assert_eq!(recall(&memory, 3601), None);
         assert_eq!(memory.recall(&name(2), "token", at(0)), None);
         assert_eq!(memory.recall(&name(1), "other", at(0)), None);
@@ -140,17 +140,17 @@ mod tests {
     #[test]
     fn it_is_bounded_and_drops_the_oldest() {
         let mut memory = Memory::default();
-        for number in 0..MOST_HOSTS + 5 {
+        for number in 0..MAX_HOSTS + 5 {
             memory.remember(&name(number), "token".into(), "answer".into(), at(number as i64 / 1000));
         }
-        assert_eq!(memory.hosts.len(), MOST_HOSTS);
-        assert!(memory.recall(&name(MOST_HOSTS + 4), "token", at(10)).is_some());
-        memory.remember(&name(MOST_HOSTS + 9), "token".into(), "answer".into(), at(4000));
+        assert_eq!(memory.hosts.len(), MAX_HOSTS);
+        assert!(memory.recall(&name(MAX_HOSTS + 4), "token", at(10)).is_some());
+        memory.remember(&name(MAX_HOSTS + 9), "token".into(), "answer".into(), at(4000));
         assert_eq!(memory.hosts.len(), 1, "what is too old goes at once");
 
-        for number in 0..MOST_PER_HOST + 5 {
+        for number in 0..MAX_PER_HOST + 5 {
             memory.remember(&name(0), format!("token{number}"), "answer".into(), at(4000));
         }
-        assert_eq!(memory.hosts[&name(0)].len(), MOST_PER_HOST);
+        assert_eq!(memory.hosts[&name(0)].len(), MAX_PER_HOST);
     }
 }

@@ -1,4 +1,4 @@
-//! What of a request counts: the host it was for, and the token in its path.
+//! The relevant parts of a request: its host, and the token in its path.
 
 use std::net::IpAddr;
 

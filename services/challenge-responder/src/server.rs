@@ -1,4 +1,4 @@
-//! The HTTP server: everything a client can use up is bounded.
+//! The HTTP server, with a bound on every resource that a client can use up.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -24,10 +24,10 @@ use crate::answers::{Answer, Answers};
 use crate::request::{Hosts, token};
 
 /// How long open connections may go on after the stop.
-const FINISH_WITHIN: Duration = Duration::from_secs(2);
+const FINISH_TIMEOUT: Duration = Duration::from_secs(2);
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
-/// What one connection may use.
+/// The limits of one connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) requests_per_connection: u32,
@@ -70,7 +70,7 @@ impl Server {
         };
         listener.serve(stop, spawn, connection).await;
         open.close();
-        if tokio::time::timeout(FINISH_WITHIN, open.wait()).await.is_err() {
+        if tokio::time::timeout(FINISH_TIMEOUT, open.wait()).await.is_err() {
             tracing::info!(connections = open.len(), "connections still open");
         }
     }

@@ -1,4 +1,5 @@
-//! The API, as the person who is signed in: every call carries their token, so that the API and its audit log see them.
+//! Calls the API as the signed-in person: every call carries their token, so that the API and its audit log see that
+//! person.
 
 use std::path::Path;
 use std::time::Duration;
@@ -18,12 +19,12 @@ use zeroize::Zeroizing;
 
 use crate::strangers::BROWSER;
 
-const CONNECT_WITHIN: Duration = Duration::from_secs(3);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Until an answer begins; streams may last.
-const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 const KEEPALIVE: Duration = Duration::from_secs(10);
 /// A certificate for 10 names, a history of a thousand lines: far under this.
-const MOST_ANSWER_BYTES: usize = 16 * 1024 * 1024;
+const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
 /// A person's bearer token. No `Debug`: it opens everything that the person may do.
 #[derive(Clone)]
@@ -41,10 +42,10 @@ impl Token {
 
 /// `Domains` as one person.
 pub(crate) type Domains = DomainsClient<InterceptedService<Channel, As>>;
-/// `Sessions` as one person, or as nobody yet.
+/// `Sessions`, called by a signed-in person or before the sign-in.
 pub(crate) type Sessions = SessionsClient<InterceptedService<Channel, As>>;
 
-/// Adds who calls to every call.
+/// Adds the caller to every call.
 #[derive(Clone)]
 pub(crate) struct As {
     bearer: Option<MetadataValue<Ascii>>,
@@ -106,8 +107,8 @@ impl Channels {
         let wrong = |error: tonic::transport::Error| RoleError::setting("console.api", error.to_string());
         let mut endpoint = Endpoint::from_shared(url.clone())
             .map_err(wrong)?
-            .connect_timeout(CONNECT_WITHIN)
-            .timeout(ANSWER_WITHIN)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(ANSWER_TIMEOUT)
             .http2_keep_alive_interval(KEEPALIVE)
             .keep_alive_while_idle(true);
         if url.starts_with("https://") {
@@ -150,13 +151,13 @@ impl Api {
     /// As the person of that token.
     pub(crate) fn domains(&self, token: &Token) -> Domains {
         DomainsClient::with_interceptor(self.channels.get().pages.clone(), self.on_behalf(Some(token), false))
-            .max_decoding_message_size(MOST_ANSWER_BYTES)
+            .max_decoding_message_size(MAX_ANSWER_BYTES)
     }
 
     /// As that person, but not because they asked: it keeps no session alive.
     pub(crate) fn domains_in_the_background(&self, token: &Token) -> Domains {
         DomainsClient::with_interceptor(self.channels.get().pages.clone(), self.on_behalf(Some(token), true))
-            .max_decoding_message_size(MOST_ANSWER_BYTES)
+            .max_decoding_message_size(MAX_ANSWER_BYTES)
     }
 
     pub(crate) fn sessions(&self, token: Option<&Token>) -> Sessions {

@@ -1,4 +1,4 @@
-//! Style sheet, script and icon: named by their hash, so that a browser may keep them and gets new ones at once.
+//! Style sheet, script and icon, named by their hash, so that browsers can cache them and still get new ones at once.
 
 use axum::extract::Path;
 use axum::response::{IntoResponse, Response};

@@ -1,8 +1,8 @@
-//! What is done with many domains at once, in the background: it has an address of its own, so that nobody has to keep a
-//! page open for it, and every line gets its own answer.
+//! Work on many domains at once, in the background: a batch has its own address, so that no page has to stay open for
+//! it, and every line gets its own result.
 //!
-//! Batches live in the memory of this process and end with it. Why not in the store: the console has none. What was done
-//! stays done, and doing it again does no harm, so after a restart the same list is simply sent again.
+//! Batches live in the memory of this process and end with it. Why not in the store: the console has none. Finished
+//! domains stay done, and repeating them does no harm, so after a restart the user sends the same list again.
 
 mod calls;
 mod run;
@@ -20,20 +20,20 @@ use crate::lines::Line;
 pub(crate) use calls::AsPerson;
 pub(crate) use run::run;
 
-const MOST_BATCHES: usize = 100;
+const MAX_BATCHES: usize = 100;
 /// Of all that is kept together.
-const MOST_BYTES: usize = 64 * 1024 * 1024;
-/// What a line costs beside its text.
+const MAX_BYTES: usize = 64 * 1024 * 1024;
+/// Memory of a line besides its text.
 const LINE_BYTES: usize = 64;
-const KEPT_FOR: SignedDuration = SignedDuration::from_hours(1);
+const RETENTION: SignedDuration = SignedDuration::from_hours(1);
 /// Batches that run at once; others wait for their turn.
 const RUNNING: usize = 4;
 /// Names that a page shows before it begins.
 pub(crate) const SAMPLE: usize = 20;
 
-/// What is done with each line.
+/// The action on each line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum What {
+pub(crate) enum BatchKind {
     Add,
     Recheck,
     Delete,
@@ -42,16 +42,16 @@ pub(crate) enum What {
 /// How far a batch is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// Nobody has said yes yet.
+    /// Not confirmed yet.
     Draft,
-    /// Others are before it.
+    /// Queued behind other batches.
     Waiting,
     Running,
-    /// Every line has its answer.
+    /// Every line has its result.
     Done,
-    /// Somebody did not want the rest.
+    /// A user cancelled the rest.
     Cancelled,
-    /// Something that concerns every line left the rest undone.
+    /// An error that concerns every line stopped the rest.
     Stopped,
 }
 
@@ -61,9 +61,9 @@ impl Phase {
     }
 }
 
-/// A line that did not work.
+/// A line that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
+pub(crate) struct FailedLine {
     pub(crate) line: Line,
     /// As in `google.rpc.ErrorInfo`.
     pub(crate) reason: String,
@@ -81,13 +81,13 @@ pub(crate) struct Figures {
     pub(crate) done: usize,
     /// Those that were as wished already.
     pub(crate) already: usize,
-    /// Lines that did not work, and those that never could.
+    /// Failed lines, and those that never could.
     pub(crate) failures: usize,
     /// Names that stood in the list twice.
     pub(crate) repeated: usize,
 }
 
-/// What became of a line.
+/// The result of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Done,
@@ -95,12 +95,12 @@ pub(crate) enum Outcome {
     Failed { reason: String, sentence: String },
 }
 
-/// What somebody wants done with many names.
+/// A plan for many names.
 pub(crate) struct Plan {
-    pub(crate) what: What,
+    pub(crate) what: BatchKind,
     pub(crate) names: Vec<Line>,
     /// Lines that cannot be done.
-    pub(crate) failures: Vec<Failure>,
+    pub(crate) failures: Vec<FailedLine>,
     pub(crate) repeated: usize,
 }
 
@@ -119,7 +119,7 @@ pub(crate) struct Batch {
     /// 128 random bits in hex.
     pub(crate) id: String,
     owner: String,
-    pub(crate) what: What,
+    pub(crate) what: BatchKind,
     pub(crate) names: Arc<[Line]>,
     repeated: usize,
     bytes: usize,
@@ -136,7 +136,7 @@ struct State {
     done: usize,
     already: usize,
     /// By line and position.
-    failures: BTreeMap<(u32, usize), Failure>,
+    failures: BTreeMap<(u32, usize), FailedLine>,
     /// Whether C4 shall forget what is deleted.
     remove_from_c4: bool,
 }
@@ -160,7 +160,7 @@ impl Batch {
     }
 
     /// Failures in the order of their lines.
-    pub(crate) fn failures(&self, from: usize, most: usize) -> Vec<Failure> {
+    pub(crate) fn failures(&self, from: usize, most: usize) -> Vec<FailedLine> {
         let state = self.state();
         state.failures.values().skip(from).take(most).cloned().collect()
     }
@@ -185,7 +185,7 @@ impl Batch {
         self.cancel.cancel();
     }
 
-    /// What was pasted, to be changed.
+    /// The pasted text, to be edited.
     pub(crate) fn text(&self) -> String {
         let state = self.state();
         let failures = state.failures.values().map(|failure| &failure.line);
@@ -211,7 +211,7 @@ impl Batch {
             Outcome::Already => state.already += 1,
             Outcome::Failed { reason, sentence } => {
                 let line = self.names[position].clone();
-                let failure = Failure { line, reason, sentence };
+                let failure = FailedLine { line, reason, sentence };
                 let key = (failure.line.number, position);
                 state.failures.insert(key, failure);
             }
@@ -223,7 +223,7 @@ impl Batch {
         let mut state = self.state();
         for position in 0..self.names.len() {
             if !state.answered[position] {
-                let failure = Failure {
+                let failure = FailedLine {
                     line: self.names[position].clone(),
                     reason: reason.to_owned(),
                     sentence: sentence.to_owned(),
@@ -264,7 +264,7 @@ impl Batches {
 
     fn kept(&self) -> MutexGuard<'_, Vec<Arc<Batch>>> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let old = self.clock.now() - KEPT_FOR;
+        let old = self.clock.now() - RETENTION;
         kept.retain(|batch| batch.is_in_use() || batch.state().touched_at > old);
         kept
     }
@@ -300,8 +300,8 @@ impl Batches {
             }),
         });
         let mut kept = self.kept();
-        while kept.len() >= MOST_BATCHES
-            || kept.iter().map(|batch| batch.bytes).sum::<usize>() + bytes > MOST_BYTES
+        while kept.len() >= MAX_BATCHES
+            || kept.iter().map(|batch| batch.bytes).sum::<usize>() + bytes > MAX_BYTES
         {
             let idle = kept.iter().position(|batch| !batch.is_in_use()).ok_or(Full)?;
             kept.remove(idle);
@@ -333,7 +333,12 @@ mod tests {
     fn plan(names: usize) -> Plan {
         let line =
             |index| Line { number: u32::try_from(index).unwrap(), text: format!("d{index}.example.com") };
-        Plan { what: What::Add, names: (0..names).map(line).collect(), failures: Vec::new(), repeated: 0 }
+        Plan {
+            what: BatchKind::Add,
+            names: (0..names).map(line).collect(),
+            failures: Vec::new(),
+            repeated: 0,
+        }
     }
 
     #[test]
@@ -372,7 +377,7 @@ mod tests {
         let first = batches.keep("eve", plan(1)).unwrap();
         let second = batches.keep("eve", plan(1)).unwrap();
         assert!(first.begin(false));
-        for _ in 0..MOST_BATCHES - 2 {
+        for _ in 0..MAX_BATCHES - 2 {
             batches.keep("eve", plan(1)).unwrap();
         }
         assert!(batches.find(&second.id, "eve").is_some());
@@ -389,8 +394,8 @@ mod tests {
     fn their_bytes_are_bounded_too() {
         let (_, batches) = batches();
         let big = || Plan {
-            failures: vec![Failure {
-                line: Line { number: 1, text: "x".repeat(MOST_BYTES / 2) },
+            failures: vec![FailedLine {
+                line: Line { number: 1, text: "x".repeat(MAX_BYTES / 2) },
                 reason: String::new(),
                 sentence: String::new(),
             }],

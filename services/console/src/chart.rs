@@ -1,4 +1,4 @@
-//! Bars, as geometry: the policy of the page lets no style in, and a script would have to be waited for. A bar is an SVG of
+//! Bars as SVG geometry: the page's policy forbids inline styles, and a script would draw them late. A bar is an SVG of
 //! its own, stretched to its column, so that a chart fits any window and its numbers are text.
 
 /// The height of the highest bar, in the units of its SVG.

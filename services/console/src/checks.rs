@@ -1,5 +1,5 @@
-//! The checks that people had made with a recheck, so that its outcome can be seen: the four questions of the preflight,
-//! asked at the moment of the click. Kept in this process for an hour; the domain itself is judged by its own attempt.
+//! The checks made with a recheck, so that its outcome can be seen: the four checks of the preflight, run at the moment
+//! of the click. Kept in this process for an hour; the domain's status follows from its own attempt.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,13 +7,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 use proto::v1;
 
-/// Domains whose checks are kept; the oldest go first.
+/// Maximum number of domains whose checks are kept; the oldest are dropped first.
 const MAX_KEPT: usize = 512;
-const KEPT_FOR: SignedDuration = SignedDuration::from_hours(1);
-/// A check that takes longer has come to nothing.
-const RUNS_FOR: SignedDuration = SignedDuration::from_secs(30);
+const RETENTION: SignedDuration = SignedDuration::from_hours(1);
+/// A check that takes longer counts as failed.
+const MAX_RUNTIME: SignedDuration = SignedDuration::from_secs(30);
 
-/// What is known of a check.
+/// The state of a check.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Check {
     Running,
@@ -48,11 +48,11 @@ impl Checks {
         }
     }
 
-    /// What is known of a domain; none if nothing is, or it is too old.
+    /// The last check of a domain; none if there is none, or it is too old.
     pub(crate) fn find(&self, name: &str, now: Timestamp) -> Option<Checked> {
         let kept = self.kept();
         let (_, checked) = kept.iter().find(|(known, _)| known == name)?;
-        let lasts = if checked.check == Check::Running { RUNS_FOR } else { KEPT_FOR };
+        let lasts = if checked.check == Check::Running { MAX_RUNTIME } else { RETENTION };
         (now.duration_since(checked.at) < lasts).then(|| checked.clone())
     }
 }

@@ -1,5 +1,5 @@
-//! What a form carries so that no other site can send it: a value that follows from the session's token, masked anew on
-//! each page, so that a compressed page does not give it away bit by bit (BREACH).
+//! The value in each form that other sites cannot know: derived from the session's token and masked differently on each
+//! page, so that a compressed page does not give it away bit by bit (BREACH).
 
 use aws_lc_rs::{constant_time, digest};
 use base64::Engine;

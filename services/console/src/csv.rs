@@ -1,4 +1,4 @@
-//! CSV as RFC 4180 has it, safe to open: a cell that a spreadsheet would take for a formula begins with an apostrophe.
+//! CSV by RFC 4180, safe to open: a cell that a spreadsheet would read as a formula begins with an apostrophe.
 
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};

@@ -1,4 +1,4 @@
-//! What of the list is shown. The address bar holds all of it, so that a copied address shows the same.
+//! Filter and order of the list. The address contains all of it, so that a copied address shows the same list.
 
 use domain::{MAX_LABELS, customer_ref_of, parse_label};
 use jiff::Timestamp;
@@ -15,7 +15,7 @@ pub(crate) const WHO: [&str; 4] = ["customer", "cdn_operator", "ca", "us"];
 /// By what the list is ordered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Order {
-    /// What needs a person first, then expiry.
+    /// By urgency, then expiry.
     #[default]
     Attention,
     Name,
@@ -61,7 +61,7 @@ pub(crate) struct Filter {
     pub(crate) days_from: Option<u16>,
     pub(crate) days_to: Option<u16>,
     pub(crate) blocked: bool,
-    /// Only what visitors see a warning of soon unless somebody acts.
+    /// Only domains at risk: visitors will see a warning soon unless a person acts.
     pub(crate) at_risk: bool,
     /// Only domains of the customer with this reference; empty for all.
     pub(crate) customer: String,

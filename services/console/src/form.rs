@@ -1,4 +1,4 @@
-//! What a form sent: read within bounds, and only if it carries its session's own value.
+//! Reads a submitted form within bounds, and only if it has its session's CSRF value.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -17,7 +17,7 @@ use crate::session::Person;
 use crate::strangers::{Strangers, busy};
 
 const MEGABYTE: usize = 1024 * 1024;
-/// What a person may send at once.
+/// Maximum bytes of a form of a signed-in person.
 const MAX_BYTES: usize = 256 * 1024;
 /// A list of names is long; of a certificate or key that is far too long the page says so beside its field.
 const MAX_LARGE_BYTES: usize = 12 * MEGABYTE;
@@ -25,8 +25,8 @@ const MAX_STRANGERS_BYTES: usize = 8 * 1024;
 /// What a person sends beyond that is read on and thrown away up to here: a browser that is answered while it still sends
 /// shows that the connection broke, and not the answer.
 const MAX_READ_BYTES: usize = 128 * MEGABYTE;
-const WITHIN: Duration = Duration::from_secs(30);
-const STRANGERS_WITHIN: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(30);
+const STRANGERS_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of forms that are on their way, all and one person's.
 const BUDGET: usize = 32 * MEGABYTE;
 const BUDGET_PER_PERSON: usize = 13 * MEGABYTE;
@@ -37,7 +37,7 @@ static BYTES: LazyLock<Arc<Shares<String>>> = LazyLock::new(|| Shares::new(BUDGE
 pub(crate) struct Form(Vec<(String, Zeroizing<String>)>);
 
 impl Form {
-    /// Reads a form of somebody who is signed in.
+    /// Reads a form of a signed-in person.
     pub(crate) async fn of(person: &Person, body: Body) -> Result<Self, Problem> {
         Self::of_person(person, body, MAX_BYTES).await
     }
@@ -49,7 +49,7 @@ impl Form {
 
     async fn of_person(person: &Person, body: Body, most: usize) -> Result<Self, Problem> {
         let mut share = BYTES.take(&person.name, 0).map_err(|_| busy())?;
-        let limits = Limits { kept: most, read: MAX_READ_BYTES, within: WITHIN };
+        let limits = Limits { kept: most, read: MAX_READ_BYTES, within: TIMEOUT };
         let form = Self::read(body, limits, |length| share.grow(length).map_err(|_| busy())).await?;
         if !csrf::fits(&person.token, form.get("csrf")) {
             tracing::warn!(person = person.name, "a form that is not of this session was refused");
@@ -62,11 +62,11 @@ impl Form {
         Ok(form)
     }
 
-    /// Reads a form of somebody who is not signed in yet.
+    /// Reads a form before the sign-in.
     pub(crate) async fn of_stranger(strangers: &Strangers, body: Body) -> Result<Self, Problem> {
         let _share = strangers.body()?;
         let limits =
-            Limits { kept: MAX_STRANGERS_BYTES, read: MAX_STRANGERS_BYTES, within: STRANGERS_WITHIN };
+            Limits { kept: MAX_STRANGERS_BYTES, read: MAX_STRANGERS_BYTES, within: STRANGERS_TIMEOUT };
         Self::read(body, limits, |_| Ok(())).await
     }
 
@@ -125,7 +125,7 @@ async fn whole(
     let mut total = 0;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| {
-            let sentence = "The form did not arrive whole. Send it again.";
+            let sentence = "The form did not arrive completely. Send it again.";
             Problem::new(StatusCode::BAD_REQUEST, "FORM_CUT", sentence)
         })?;
         let Ok(data) = frame.into_data() else { continue };

@@ -1,8 +1,8 @@
-//! Around every request: it must be meant for us, one that changes something must come from our own pages, and every
-//! answer tells the browser what it may do with it.
+//! Checks every request: it must be for our host, and a change must come from our own pages; adds the security headers
+//! to every answer.
 //!
-//! Cross-site requests are told by `Sec-Fetch-Site` (Fetch Metadata), or by `Origin` where a browser does not send that;
-//! one that says neither changes nothing. Forms of a session carry a value of it besides (`csrf`).
+//! Cross-site requests are recognised by `Sec-Fetch-Site` (Fetch Metadata), or by `Origin` if a browser does not send
+//! that; a request with neither cannot change anything. Forms of a session also carry a value of it (`csrf`).
 
 use axum::Extension;
 use axum::extract::{Request, State};
@@ -31,8 +31,8 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// Whether a request names us. A name that somebody made point here must not open the page (DNS rebinding), so without
-    /// a public URL only addresses and `localhost` do.
+    /// Whether a request names us. A foreign name that points here must not open the page (DNS rebinding), so without a
+    /// public URL only addresses and `localhost` do.
     fn is_ours(&self, host: &str) -> bool {
         match &self.public {
             Some(public) => {
@@ -101,7 +101,7 @@ fn refusal(site: &Site, request: &Request) -> Option<Problem> {
         return Some(Problem::new(
             StatusCode::FORBIDDEN,
             "CROSS_SITE",
-            "This came from another site, so nothing was done. Open the page here and send it again.",
+            "This request came from another site, so nothing was done. Open the page here and send it again.",
         ));
     }
     None

@@ -2,8 +2,8 @@
 //!
 //! The console is a client of the gRPC API like any other. It has no database and keeps no key: the browser's cookie
 //! holds the person's own session token, which goes with every call, so the API decides and its audit log sees people.
-//! Pages are in `pages`, what every one of them shares in `page`, all sentences in `words`, and what keeps open pages up
-//! to date in `live`.
+//! Pages are in `pages`, their common frame in `page`, all sentences in `words`, and the updates of open pages in
+//! `live`.
 
 mod api;
 mod assets;
@@ -51,12 +51,12 @@ use session::Cookies;
 use strangers::Strangers;
 
 /// Until an answer begins; far over what the API takes for any page.
-const ANSWER_WITHIN: Duration = Duration::from_secs(45);
-const ASK_EVERY: Duration = Duration::from_secs(2);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(45);
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 const VIEWERS: usize = 2048;
 const VIEWERS_PER_PERSON: usize = 64;
 
-/// What every page works with. Cheap to clone.
+/// The shared state of all pages. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct App(Arc<Parts>);
 
@@ -138,7 +138,7 @@ fn router(app: App) -> Router {
         .merge(pages::domain::routes())
         .fallback(pages::no_page)
         .layer(CompressionLayer::new())
-        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, ANSWER_WITHIN))
+        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, ANSWER_TIMEOUT))
         .layer(from_fn_with_state(app.clone(), guard::guard))
         .with_state(app)
 }
@@ -163,7 +163,7 @@ async fn watch_the_api(app: App) {
     let Process { health, stop, .. } = &app.process;
     health.expect("api-connection");
     loop {
-        // Nobody's token: that it is refused shows that the API is there.
+        // An invalid token: its refusal shows that the API answers.
         let answer = app.api.sessions(None).resolve(proto::v1::ResolveRequest {}).await;
         match answer {
             Err(status) if problem::Problem::from(status.clone()).is_away() => {
@@ -172,7 +172,7 @@ async fn watch_the_api(app: App) {
             _ => health.ok("api-connection"),
         }
         tokio::select! {
-            () = tokio::time::sleep(ASK_EVERY) => {}
+            () = tokio::time::sleep(CHECK_INTERVAL) => {}
             () = stop.soft().cancelled() => return,
         }
     }

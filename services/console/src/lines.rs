@@ -1,13 +1,13 @@
-//! What was pasted into the box, name by name: people paste lists, columns of a spreadsheet and addresses of a browser.
+//! Parses pasted names: lists, columns of a spreadsheet and addresses from a browser.
 
 use std::collections::HashSet;
 
 use domain::{DomainName, NameError, host_of};
 
 /// Names of one paste; a million domains are added through the API.
-pub(crate) const MOST_LINES: usize = 100_000;
+pub(crate) const MAX_LINES: usize = 100_000;
 /// Of what is no name, so much is kept.
-const MOST_ECHO: usize = 300;
+const MAX_ECHO: usize = 300;
 
 /// A name, and where it stood.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,9 +17,9 @@ pub(crate) struct Line {
     pub(crate) text: String,
 }
 
-/// What is no name, and why.
+/// A line that is not a domain name, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Rubbish {
+pub(crate) struct InvalidLine {
     pub(crate) line: Line,
     pub(crate) error: NameError,
 }
@@ -29,12 +29,12 @@ pub(crate) struct Rubbish {
 pub(crate) struct Lines {
     /// Every name once, in the order in which they stood.
     pub(crate) names: Vec<Line>,
-    pub(crate) rubbish: Vec<Rubbish>,
+    pub(crate) rubbish: Vec<InvalidLine>,
     /// Names that stood there before.
     pub(crate) repeated: usize,
 }
 
-/// A paste with more than [`MOST_LINES`].
+/// A paste with more than [`MAX_LINES`].
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct TooMany;
 
@@ -49,15 +49,15 @@ impl Lines {
                 .filter(|piece| !piece.is_empty())
                 .take_while(|piece| !piece.starts_with('#'));
             for piece in pieces {
-                if lines.len() == MOST_LINES {
+                if lines.len() == MAX_LINES {
                     return Err(TooMany);
                 }
                 let number = u32::try_from(index + 1).unwrap_or(u32::MAX);
                 match DomainName::parse(host_of(piece)) {
                     Ok(name) if !seen.insert(name.clone()) => lines.repeated += 1,
                     Ok(name) => lines.names.push(Line { number, text: name.to_string() }),
-                    Err(error) => lines.rubbish.push(Rubbish {
-                        line: Line { number, text: piece[..piece.floor_char_boundary(MOST_ECHO)].to_owned() },
+                    Err(error) => lines.rubbish.push(InvalidLine {
+                        line: Line { number, text: piece[..piece.floor_char_boundary(MAX_ECHO)].to_owned() },
                         error,
                     }),
                 }
@@ -119,7 +119,7 @@ mod tests {
         );
         let long = "ü".repeat(1000);
         let lines = Lines::parse(&long).unwrap();
-        assert_eq!(lines.rubbish[0].line.text.len(), MOST_ECHO);
+        assert_eq!(lines.rubbish[0].line.text.len(), MAX_ECHO);
     }
 
     #[test]
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn too_many_are_told_and_not_cut() {
-        assert_eq!(Lines::parse(&"x ".repeat(MOST_LINES)).unwrap().len(), MOST_LINES);
-        assert_eq!(Lines::parse(&"x ".repeat(MOST_LINES + 1)), Err(TooMany));
+        assert_eq!(Lines::parse(&"x ".repeat(MAX_LINES)).unwrap().len(), MAX_LINES);
+        assert_eq!(Lines::parse(&"x ".repeat(MAX_LINES + 1)), Err(TooMany));
     }
 }

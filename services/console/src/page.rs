@@ -1,4 +1,4 @@
-//! What every page has around its content: title, navigation, who is signed in, the clock.
+//! The frame of every page: title, navigation, the signed-in person, the clock.
 
 use axum::extract::FromRequestParts;
 use axum::response::Response;
@@ -15,7 +15,7 @@ use crate::session::{self, Person, cookie};
 use crate::words::{self, Done};
 use crate::zone::Zone;
 
-/// The frame of a page for somebody who is signed in.
+/// The frame of a page for a signed-in person.
 pub(crate) struct Frame {
     pub(crate) app: App,
     pub(crate) person: Person,
@@ -87,7 +87,7 @@ impl Frame {
         words::emergencies(self.emergencies())
     }
 
-    /// What is paused, a sentence each.
+    /// The pauses, one sentence each.
     pub(crate) fn paused(&self) -> Vec<String> {
         let pauses = self.summary.as_ref().map(|summary| summary.pauses.as_slice());
         words::paused(pauses.unwrap_or_default(), &self.zone)
@@ -129,14 +129,14 @@ impl Frame {
         self.here.split('?').next() == Some(path)
     }
 
-    /// What was just done, if the address says so.
+    /// The message about the last action, if the address has one.
     pub(crate) fn done(&self) -> Option<Done> {
         let (_, text) = self.here.split_once('?')?;
         words::done(query(Some(text)).get("done")?)
     }
 }
 
-/// Whom people ask who cannot go on, as the settings say.
+/// The configured contact for users who need help.
 #[derive(Clone, Copy)]
 pub(crate) struct Contact<'a>(pub(crate) &'a str);
 

@@ -1,4 +1,4 @@
-//! What went wrong, as a page: a sentence that says what to do, and never more than the API said.
+//! Error pages: a sentence that says what to do, and never more than the API said.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::assets;
 use crate::page::Contact;
 
 tokio::task_local! {
-    /// Whom people ask who cannot go on, for the pages that this task answers with.
+    /// The contact for users who need help, for the pages of this task.
     pub(crate) static SUPPORT_CONTACT: String;
 }
 
@@ -36,7 +36,7 @@ impl Problem {
         Self { status, reason: reason.to_owned(), sentence: sentence.into(), retry_after: None }
     }
 
-    /// Who is signed in may not do that; one of the roles that are needed may.
+    /// The signed-in person lacks the role for that; names the roles that have it.
     pub(crate) fn not_yours(what: &str, roles: Roles, needed: &str) -> Self {
         let sentence = format!(
             "You may not {what}: that needs the role {needed}, and yours is {roles}. Ask an administrator if you need it."
@@ -99,7 +99,7 @@ impl From<tonic::Status> for Problem {
                 return Self::new(
                     StatusCode::SERVICE_UNAVAILABLE,
                     API_AWAY,
-                    "The API does not answer at the moment. Nothing is lost; this page tries again by itself.",
+                    "The API does not answer at the moment. Nothing is lost; this page retries by itself.",
                 );
             }
             None => ("INTERNAL".to_owned(), "Trouble on our side. Try again in a moment.".to_owned()),

@@ -1,5 +1,5 @@
-//! A row of the list. The same template serves the list and the live events, so a row looks the same however it came;
-//! what depends on the viewer's role is not in it.
+//! A row of the list. The same template serves the list and the live events, so a row always looks the same; it has no
+//! content that depends on the viewer's role.
 
 use askama::Template;
 use jiff::Timestamp;
@@ -98,7 +98,7 @@ pub(crate) struct Row {
     pub(crate) badge: Badge,
     /// When it ends, where it is at risk; empty where it is not.
     pub(crate) risk: String,
-    /// Who must act; empty where nobody must.
+    /// Who must act; empty if no action is needed.
     pub(crate) actor: &'static str,
     /// What is being done or waited for.
     pub(crate) doing: String,

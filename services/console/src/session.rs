@@ -1,5 +1,5 @@
-//! Who is signed in. The cookie holds the session's own token and nothing else is kept here: the API says, at each
-//! request, whose it is and whether it lasts.
+//! The signed-in person. The cookie holds the session's own token, and the console stores nothing else: at each request
+//! the API says whose session it is and whether it is still valid.
 //!
 //! A SameSite=Strict cookie does not come with a request that another site caused, so a link opened from a chat would
 //! show the sign-in. Such a request is answered once with a page that loads the same address again, this time as our
@@ -59,7 +59,7 @@ impl Cookies {
         if self.secure { "__Secure-ssl-manager-sign-in" } else { "ssl-manager-sign-in" }
     }
 
-    /// What is kept while somebody is at the OpenID provider.
+    /// The cookie during a sign-in at the OpenID provider.
     pub(crate) fn sign_in(self, value: &str, lasts: Duration) -> HeaderValue {
         let rest = format!("SameSite=Lax; Max-Age={}", lasts.as_secs());
         self.cookie_below("/sign-in", self.sign_in_name(), value, &rest)
@@ -70,7 +70,7 @@ impl Cookies {
         self.cookie_below("/sign-in", self.sign_in_name(), "", "SameSite=Lax; Max-Age=0")
     }
 
-    /// What is kept until the browser is closed.
+    /// The session cookie, kept until the browser is closed.
     pub(crate) fn passing(self, name: &str, value: &str) -> HeaderValue {
         self.cookie(name, value, "SameSite=Lax")
     }
@@ -105,7 +105,7 @@ pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
         .map(|(_, value)| value)
 }
 
-/// Whoever is signed in.
+/// The signed-in person.
 #[derive(Clone)]
 pub(crate) struct Person {
     pub(crate) name: String,
@@ -137,7 +137,7 @@ impl Person {
         Err(Problem::not_yours(what, self.roles, &words::who_may(action)))
     }
 
-    /// What forms of this session carry.
+    /// The CSRF value for forms of this session.
     pub(crate) fn csrf(&self, app: &App) -> String {
         csrf::masked(&self.token, &*app.process.entropy)
     }
@@ -161,7 +161,7 @@ pub(crate) fn token(app: &App, headers: &HeaderMap) -> Option<Token> {
     cookie(headers, app.cookies.session_name()).map(|text| Token::new(text.to_owned()))
 }
 
-/// Asks the API whose token it is; none if nobody's any more.
+/// Asks the API whose token it is; none if it is no longer valid.
 pub(crate) async fn resolve(app: &App, token: Token) -> Result<Option<Person>, Problem> {
     let turn = app.strangers.lookup(&token).await?;
     let answer = app.api.sessions(Some(&token)).resolve(v1::ResolveRequest {}).await;
@@ -200,7 +200,7 @@ impl FromRequestParts<App> for Person {
     }
 }
 
-/// What somebody gets who is not signed in.
+/// The answer to a request without a sign-in.
 fn signed_out(parts: &Parts) -> Response {
     let here = here(parts);
     let is_cross_site = parts.headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site");

@@ -1,4 +1,4 @@
-//! A question of the preflight as pages show it, before a domain is added and after a recheck.
+//! A check of the preflight as pages show it, before a domain is added and after a recheck.
 
 use proto::v1;
 

@@ -1,7 +1,7 @@
-//! What browsers may use of this process before anybody is signed in, and whose browser it is.
+//! Limits for browsers before the sign-in, and the address of a browser.
 //!
-//! A session's cookie that the API knew lately is taken at once; any other one waits in a short queue until the API has
-//! said whose it is. Sign-ins have a queue of their own, and a body of a few KiB that must come within seconds.
+//! A session's cookie that the API recently accepted is admitted at once; any other one waits in a short queue until
+//! the API has checked it. Sign-ins have a queue of their own, and a body of a few KiB that must come within seconds.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,12 +22,12 @@ const BODIES_PER_SOURCE: usize = 64;
 const SIGN_INS: usize = 8;
 const SIGN_INS_WAITING: usize = 128;
 const SIGN_INS_PER_SOURCE: usize = 32;
-const SIGN_IN_PATIENCE: Duration = Duration::from_secs(5);
+const SIGN_IN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Unknown sessions that the API is asked for at once, that wait for it, and those of one source.
 const LOOKUPS: usize = 32;
 const LOOKUPS_WAITING: usize = 1024;
 const LOOKUPS_PER_SOURCE: usize = 256;
-const LOOKUP_PATIENCE: Duration = Duration::from_secs(5);
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where a request comes from.
 #[derive(Clone, Copy, Debug)]
@@ -60,8 +60,8 @@ impl Strangers {
             shared_sources: config.connections.shared_sources.clone(),
             health,
             bodies: Shares::new(BODIES, BODIES_PER_SOURCE),
-            sign_ins: Queue::new(SIGN_INS, SIGN_INS_WAITING, SIGN_INS_PER_SOURCE, SIGN_IN_PATIENCE),
-            lookups: Queue::new(LOOKUPS, LOOKUPS_WAITING, LOOKUPS_PER_SOURCE, LOOKUP_PATIENCE),
+            sign_ins: Queue::new(SIGN_INS, SIGN_INS_WAITING, SIGN_INS_PER_SOURCE, SIGN_IN_TIMEOUT),
+            lookups: Queue::new(LOOKUPS, LOOKUPS_WAITING, LOOKUPS_PER_SOURCE, LOOKUP_TIMEOUT),
             known: KnownTokens::default(),
             refusals: Seldom::default(),
         }
@@ -77,7 +77,7 @@ impl Strangers {
         Browser { address, is_shared: contains(&self.shared_sources, address) }
     }
 
-    /// Room for one form of somebody who is not signed in.
+    /// A slot for one form before the sign-in.
     pub(crate) fn body(&self) -> Result<Share<Source>, Problem> {
         let (source, is_shared) = here();
         let share = self.bodies.take_one(&source, is_shared);

@@ -1,6 +1,7 @@
 //! Every domain that fits a filter, page by page.
 //!
-//! By name, whatever the list's order is: names do not change, so that none is met twice or missed while others change.
+//! Ordered by name, whatever the list's order is: names do not change, so none is returned twice or missed while
+//! domains change.
 
 use proto::v1;
 
@@ -18,7 +19,7 @@ pub(crate) struct Walk {
 }
 
 impl Walk {
-    /// As the person who is signed in. Days are counted from this moment on all pages.
+    /// As the signed-in person. Days are counted from this moment on all pages.
     pub(crate) fn new(frame: &Frame, filter: &Filter) -> Self {
         let filter = filter.with(|filter| {
             filter.order = Order::Name;
@@ -29,7 +30,7 @@ impl Walk {
         Self { domains: frame.domains(), next: Some(request) }
     }
 
-    /// The next page; none after the last. What fails is not asked again: whoever waits for it can do that.
+    /// The next page; none after the last. Errors are not retried: the caller can do that.
     pub(crate) async fn next(&mut self) -> Result<Option<Vec<v1::Domain>>, Problem> {
         let Some(request) = self.next.take() else {
             return Ok(None);

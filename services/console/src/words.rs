@@ -12,8 +12,8 @@ use proto::{from_timestamp, v1};
 pub(crate) use self::domain::*;
 pub(crate) use self::help::*;
 pub(crate) use self::todo::{ToDo, to_do};
-use crate::batches::{Phase, What};
-use crate::lines::MOST_LINES;
+use crate::batches::{BatchKind, Phase};
+use crate::lines::MAX_LINES;
 use crate::zone::Zone;
 
 pub(crate) const SIGN_IN_FAILED: &str = "Name or password is not right.";
@@ -42,7 +42,7 @@ pub(crate) fn emergencies(count: u64) -> String {
 
 pub(crate) fn throttled(wait: Option<Duration>) -> String {
     let seconds = wait.map_or(30, |wait| wait.as_secs().max(1));
-    format!("Too many attempts at this name. Try again in {seconds} seconds.")
+    format!("Too many attempts for this name. Try again in {seconds} seconds.")
 }
 
 /// Who must act, as a table says it in bold.
@@ -51,7 +51,7 @@ pub(crate) fn who(who: &str) -> &'static str {
         "customer" => "Customer",
         "cdn_operator" => "CDN operator",
         "ca" => "Certificate authority",
-        "" => "Nobody",
+        "" => "No one",
         _ => "SSL Manager",
     }
 }
@@ -61,11 +61,11 @@ pub(crate) fn reason(code: &str) -> &str {
     ::domain::sentence::short_of(code).unwrap_or(code)
 }
 
-/// What is being done.
+/// The activity in words.
 pub(crate) fn activity(word: &str) -> &str {
     match word {
         "idle" => "Nothing to do",
-        "preflight" => "Asking C4 and DNS",
+        "preflight" => "Checking C4 and DNS",
         "waiting_for_budget" => "Waiting for room in the CA's limits",
         "waiting_for_ca" => "Waiting for the CA",
         "validating" => "The CA is checking the domain",
@@ -90,7 +90,7 @@ pub(crate) fn status(domain: &v1::Domain, zone: &Zone, now: Timestamp) -> String
     }
 }
 
-/// What a newer API says, as far as it does.
+/// The text from a newer API, as far as it has one.
 fn newer(domain: &v1::Domain) -> String {
     match &domain.reason {
         Some(reason) => reason.message.clone(),
@@ -98,7 +98,7 @@ fn newer(domain: &v1::Domain) -> String {
     }
 }
 
-/// What is going on, in a few words for a row; who must act stands beside it.
+/// The activity or reason, in a few words for a row that names who must act.
 pub(crate) fn in_short(domain: &v1::Domain, zone: &Zone, now: Timestamp) -> String {
     match (proto::situation(domain), &domain.reason) {
         (Some(situation), _) => situation.in_short(&zone.reader(now)),
@@ -124,11 +124,11 @@ pub(crate) fn number(number: u64) -> String {
 
 pub(crate) const ADD_HINT: &str = "One per line, or separated by spaces or commas. URLs are reduced to their host. \
                                    Text after # is ignored. At most 100,000.";
-pub(crate) const NO_NAME: &str = "Write at least one domain name, such as shop.example.com.";
-pub(crate) const ONE_TO_CHECK: &str = "Write one name to have it checked.";
+pub(crate) const NO_NAME: &str = "Enter at least one domain name, such as shop.example.com.";
+pub(crate) const ONE_TO_CHECK: &str = "Enter one name to check it.";
 
 pub(crate) fn too_many_lines() -> String {
-    let most = number(MOST_LINES as u64);
+    let most = number(MAX_LINES as u64);
     format!("These are more than {most} names. Send them in parts, or through the API.")
 }
 
@@ -147,39 +147,38 @@ pub(crate) fn step(step: &str) -> &'static str {
     }
 }
 
-/// What follows from a preflight.
+/// The result of a preflight as a sentence.
 pub(crate) fn verdict(is_listed: bool, has_live: bool, is_ready: bool) -> &'static str {
     match (is_listed, has_live, is_ready) {
-        (false, _, true) => "Nothing stands in the way: the certificate is ordered at once.",
+        (false, _, true) => "All checks pass: the certificate is ordered at once.",
         (false, _, false) => {
-            "It can be added now. It is checked again automatically, and ordered once nothing stands in the way."
+            "It can be added now. It is checked again automatically, and ordered once the checks pass."
         }
         (true, true, _) => "It is on the list, and has a certificate.",
-        (true, false, true) => "It is on the list without a certificate. Nothing stands in the way any more.",
+        (true, false, true) => "It is on the list without a certificate. All checks pass now.",
         (true, false, false) => {
-            "It is on the list. It is checked again automatically, and ordered once nothing stands in the way."
+            "It is on the list. It is checked again automatically, and ordered once the checks pass."
         }
     }
 }
 
 // Batches.
 
-pub(crate) const BATCH_CANCELLED: &str = "Not done: the rest was cancelled before its answer came.";
-pub(crate) const BATCH_STOPPED: &str =
-    "Not done: this page was stopped before its answer came. Send it again.";
+pub(crate) const BATCH_CANCELLED: &str = "Not done: cancelled before the answer came.";
+pub(crate) const BATCH_STOPPED: &str = "Not done: the console stopped before the answer came. Send it again.";
 pub(crate) const BATCH_SIGNED_OUT: &str = "Not done: your session ended. Sign in and send it again.";
 pub(crate) const BATCH_AWAY: &str = "Not done: the API does not answer. Send it again once it does.";
-pub(crate) const BATCH_NO_ANSWER: &str = "The API gave no result for it. Look for it in the list.";
-pub(crate) const BATCH_WAITS: &str = "Queued; starts automatically.";
-pub(crate) const BATCH_KEPT: &str = "This page is kept for an hour, for you alone.";
-pub(crate) const NO_SUCH_BATCH: &str = "This page is gone: results are kept for an hour, for the person who started it, \
-                                        and are lost at a restart. What was done stays done; see the list.";
+pub(crate) const BATCH_NO_ANSWER: &str = "The API gave no result for this name. Look for it in the list.";
+pub(crate) const BATCH_QUEUED: &str = "Queued; starts automatically.";
+pub(crate) const BATCH_KEPT: &str = "This page is kept for an hour; only you can see it.";
+pub(crate) const NO_SUCH_BATCH: &str = "This page is gone: results are kept for an hour, only for the person who started them, \
+                                        and are lost at a restart. Finished domains stay done; see the list.";
 pub(crate) const TOO_MANY_BATCHES: &str =
     "Too many of these run already. Wait until one has ended, then send it again.";
 pub(crate) const KEEP_SERVING: &str = "Keep serving each until it ends";
 pub(crate) const REMOVE_TOO: &str = "Remove from C4 too, so that HTTPS ends now";
 pub(crate) const NOTHING_SELECTED: &str =
-    "Nothing is selected. Go back and tick some domains, or choose All that match.";
+    "Nothing is selected. Go back and select some domains, or choose All that match.";
 pub(crate) const NO_SUCH_ACTION: &str = "There is no such action. Go back to the list.";
 pub(crate) const NOTHING_MATCHES: &str = "No domain matches any more. Go back to the list.";
 
@@ -194,11 +193,11 @@ fn domains_counted(count: u64) -> String {
     }
 }
 
-pub(crate) fn batch_title(what: What, phase: Phase, count: usize) -> String {
+pub(crate) fn batch_title(what: BatchKind, phase: Phase, count: usize) -> String {
     let doing = match what {
-        What::Add => "Adding",
-        What::Recheck => "Rechecking",
-        What::Delete => "Deleting",
+        BatchKind::Add => "Adding",
+        BatchKind::Recheck => "Rechecking",
+        BatchKind::Delete => "Deleting",
     };
     let domains = domains(count);
     match phase {
@@ -211,20 +210,20 @@ pub(crate) fn batch_title(what: What, phase: Phase, count: usize) -> String {
     }
 }
 
-pub(crate) fn batch_button(what: What, count: usize) -> String {
+pub(crate) fn batch_button(what: BatchKind, count: usize) -> String {
     let does = match what {
-        What::Add => "Add",
-        What::Recheck => "Recheck",
-        What::Delete => "Delete",
+        BatchKind::Add => "Add",
+        BatchKind::Recheck => "Recheck",
+        BatchKind::Delete => "Delete",
     };
     format!("{does} {}", domains(count))
 }
 
-pub(crate) fn batch_done(what: What) -> &'static str {
+pub(crate) fn batch_done(what: BatchKind) -> &'static str {
     match what {
-        What::Add => "Added",
-        What::Recheck => "Rechecked",
-        What::Delete => "Deleted",
+        BatchKind::Add => "Added",
+        BatchKind::Recheck => "Rechecked",
+        BatchKind::Delete => "Deleted",
     }
 }
 
@@ -246,7 +245,7 @@ pub(crate) fn count_differs(count: usize) -> String {
 }
 
 pub(crate) fn too_many_match() -> String {
-    let most = number(MOST_LINES as u64);
+    let most = number(MAX_LINES as u64);
     format!("More than {most} domains match. Narrow the list first.")
 }
 
@@ -258,13 +257,14 @@ pub(crate) fn queue_through(at: &str) -> String {
 pub(crate) fn forecast(names: u64, room: Option<u64>, queue: Option<&str>) -> String {
     match (room, queue) {
         (_, Some(at)) => {
-            format!("Other domains are queued for the CA's limits until about {at}. These follow after them.")
+            format!(
+                "Other domains are queued for the CA's limits until about {at}. The new ones follow after them."
+            )
         }
         (Some(room), None) if room >= names => "The CA's limits have room for all of them now.".to_owned(),
-        (Some(room), None) => format!(
-            "About {} can be ordered now. The rest follows one after the other, as the CA's limits allow.",
-            number(room)
-        ),
+        (Some(room), None) => {
+            format!("About {} can be ordered now. The rest follows as the CA's limits allow.", number(room))
+        }
         (None, None) => "They are ordered as fast as the CA allows.".to_owned(),
     }
 }
@@ -330,7 +330,7 @@ pub(crate) fn waiting(waiting: u64, through: Option<&str>) -> String {
     }
 }
 
-/// What a figure of today was yesterday.
+/// Yesterday's value of a figure.
 pub(crate) fn yesterday(count: u64) -> String {
     format!("Yesterday {} (UTC)", number(count))
 }
@@ -343,7 +343,7 @@ pub(crate) fn health(domains: u64, trouble: &str) -> String {
     }
 }
 
-/// What is overdue, and since when.
+/// The overdue work, and its age.
 pub(crate) fn queue(overdue: u64, oldest: Option<&str>) -> String {
     match (overdue, oldest) {
         (0, _) | (_, None) => "Nothing is overdue".to_owned(),
@@ -354,7 +354,7 @@ pub(crate) fn queue(overdue: u64, oldest: Option<&str>) -> String {
 /// When the last daily recheck was, in the reader's zone, and what came of it.
 pub(crate) fn midnight(midnight: Option<&v1::Midnight>, zone: &Zone) -> String {
     let Some(midnight) = midnight else {
-        return "There was none yet.".to_owned();
+        return "None yet.".to_owned();
     };
     let on = instant(midnight.at.as_ref()).map_or_else(|| day(&midnight.day), |at| zone.time(at));
     let domains = number(midnight.domains);
@@ -364,7 +364,7 @@ pub(crate) fn midnight(midnight: Option<&v1::Midnight>, zone: &Zone) -> String {
     }
 }
 
-/// What is left until then, in a few words.
+/// The time left until then, in a few words.
 pub(crate) fn days_left(at: Timestamp, zone: &Zone, now: Timestamp) -> String {
     match (at > now, zone.days_left(at, now)) {
         (true, _) if hours(at, now) < 24 => format!("{} left", short_time(at, now)),

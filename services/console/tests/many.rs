@@ -56,7 +56,7 @@ async fn what_is_no_name_is_said_and_kept_in_the_box() {
     let browser = served.browser(Role::Support).await;
     for (text, said) in [
         ("*.example.com", "add each name by itself"),
-        ("# nothing", "Write at least one domain name"),
+        ("# nothing", "Enter at least one domain name"),
         ("<b>x", "a character that a domain name cannot have"),
     ] {
         let fields = [("names", text), ("action", "add")];
@@ -104,7 +104,7 @@ async fn every_line_of_a_long_paste_gets_its_own_answer() {
     let page = browser.get(&address).await;
     assert!(page.body.contains("<title>Add 2,499 domains?"), "{}", page.body);
     assert_eq!(figure(&page, "Can be added"), "2,499");
-    assert_eq!(figure(&page, "Written twice"), "1");
+    assert_eq!(figure(&page, "Duplicates"), "1");
     assert!(page.body.contains("<td>1200</td>"));
     let changed = browser.get(&format!("/domains/new?batch={}", &address[9..])).await;
     assert!(changed.body.contains("d1198.example.com\n=cmd|"));
@@ -179,7 +179,7 @@ async fn those_that_are_ticked_are_rechecked_at_once() {
     let fields = [("of", "selected"), ("action", "recheck"), ("name", NAME), ("name", "gone.example.com")];
     let begun = browser.send("/", "/", &fields).await;
     let page = over(&browser, &begun.location).await;
-    assert_eq!((figure(&page, "Rechecked"), figure(&page, "Did not work")), ("1", "1"));
+    assert_eq!((figure(&page, "Rechecked"), figure(&page, "Failed")), ("1", "1"));
     assert!(page.body.contains("gone.example.com") && page.body.contains("DOMAIN_NOT_FOUND"));
     assert_eq!(served.history().await.len(), 2);
 }
@@ -246,6 +246,8 @@ async fn the_overview_says_who_must_act_and_what_ends() {
         "figure emergency zero",
         "DNS does not point to the CDN",
         "1 domain ends in 98 days or later",
+        "Days left as a table",
+        ">98+</a></th><td class=\"count\">1</td>",
         "No limit is known.",
         "Last midnight",
         "/?from=0&amp;days=1&amp;order=expires",

@@ -47,7 +47,7 @@ async fn a_midnight_says_what_was_asked_and_what_came_out() {
     let told = [
         "00:00 Singapore, ",
         ": 2 asked, 0 now work, 1 unchanged, 1 still to come.",
-        ">1 more were asked</a>, 0 are no longer asked.",
+        ">1 more were asked</a>, 0 were not asked again.",
         "/domains/shop.example.com",
         "The midnight before",
     ];

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use served::{Browser, NAME, PASSWORD, Served, served, served_with};
 
 /// Ten times what a page may take under attack.
-const SHOWN_WITHIN: Duration = Duration::from_secs(10);
+const SHOWN_TIMEOUT: Duration = Duration::from_secs(10);
 const ATTACK: Duration = Duration::from_secs(5);
 
 async fn connect(served: &Served, host: u8) -> TcpStream {
@@ -34,7 +34,7 @@ fn head(served: &Served, line: &str, headers: &str) -> String {
 /// What came until now, or until the end.
 async fn answer(stream: &mut TcpStream) -> String {
     let mut bytes = vec![0; 4096];
-    let read = tokio::time::timeout(SHOWN_WITHIN, stream.read(&mut bytes)).await.unwrap();
+    let read = tokio::time::timeout(SHOWN_TIMEOUT, stream.read(&mut bytes)).await.unwrap();
     String::from_utf8_lossy(&bytes[..read.unwrap_or(0)]).into_owned()
 }
 
@@ -44,7 +44,7 @@ async fn works(browser: &Browser, until: Instant) {
     while Instant::now() < until || shown < 10 {
         let begun = Instant::now();
         assert_eq!(browser.get("/").await.status, 200);
-        assert!(begun.elapsed() < SHOWN_WITHIN, "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < SHOWN_TIMEOUT, "{:?}", begun.elapsed());
         shown += 1;
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -184,6 +184,6 @@ async fn an_open_page_ends_with_its_session_and_a_person_has_so_many() {
         }
         said
     };
-    let said = tokio::time::timeout(SHOWN_WITHIN, over).await.unwrap();
+    let said = tokio::time::timeout(SHOWN_TIMEOUT, over).await.unwrap();
     assert!(said.contains("event: session"), "{said}");
 }

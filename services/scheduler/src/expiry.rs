@@ -1,5 +1,5 @@
-//! Certificates that ended: the status becomes Expired, and a renewal is due at once where the certificate was
-//! generated here. Pasted ones are not renewed, so their customers are asked for another one before the end.
+//! Expired certificates: the status becomes Expired, and a renewal is due at once if the certificate was generated
+//! here. Pasted ones are not renewed, so their customers are asked for a new one before the end.
 
 use domain::sentence::NamedZone;
 use domain::{Cause, DomainName, HistoryKind, HttpsSwitch, Reason, Source, Status, Work, WorkKind};
@@ -11,12 +11,12 @@ use crate::BATCH;
 
 const ACTOR: &str = "scheduler";
 /// How long before the end of a pasted certificate its customer must act.
-const REMIND_BEFORE: SignedDuration = SignedDuration::from_hours(30 * 24);
+const REMINDER_LEAD: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// Asks for another certificate in place of each pasted one that ends soon.
 pub(crate) async fn remind(context: &Context) -> Result<(), StoreError> {
     loop {
-        let ending = context.store.pasted_ending(context.clock.now() + REMIND_BEFORE, BATCH).await?;
+        let ending = context.store.pasted_ending(context.clock.now() + REMINDER_LEAD, BATCH).await?;
         for name in &ending {
             remind_one(context, name).await?;
         }
@@ -36,7 +36,7 @@ async fn remind_one(context: &Context, name: &DomainName) -> Result<(), StoreErr
         && domain.recorded == Status::Success
         && domain.source == Source::Text
         && domain.waiting.is_none();
-    let before = context.clock.now() + REMIND_BEFORE;
+    let before = context.clock.now() + REMINDER_LEAD;
     let Some(live) = domain.facts.live.filter(|live| still && live.not_after <= before) else {
         return Ok(());
     };

@@ -1,4 +1,4 @@
-//! The list and the state of things as gauges, which alerts are made from. Every scheduler exports the same numbers.
+//! Counts of the list and of the work as gauges, for alerts. Every scheduler exports the same numbers.
 
 use domain::{Status, WorkKind};
 use jiff::{SignedDuration, Timestamp};

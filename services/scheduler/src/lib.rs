@@ -1,10 +1,10 @@
-//! The scheduler: everything that has to do with time.
+//! The scheduler: all work that depends on time.
 //!
-//! A timer is a work row's `due_at`, so one sweep serves renewals, retries, rechecks and what a crash left behind: it
-//! finds work that is due, that nobody holds, and that nobody was told of lately, and publishes the hint that makes a
-//! worker claim it. A second sweep finds certificates that ended, and pasted ones that end soon, a third makes the daily recheck due, a fourth seals the
-//! audit log, a fifth destroys the keys of domains that were deleted and forgets what says nothing any more. All are idempotent and have no memory; any number of schedulers may run. Nothing here asks anybody outside,
-//! and nothing here is secret.
+//! A timer is a work row's `due_at`, so one sweep serves renewals, retries, rechecks and work left by a crash: it finds
+//! work that is due, unleased and without a recent hint, and publishes the hint that makes a worker claim it. A second
+//! sweep finds expired certificates and pasted ones that end soon, a third makes the daily recheck due, a fourth seals
+//! the audit log, a fifth destroys the keys of deleted domains and deletes outdated rows. All are idempotent and
+//! stateless; any number of schedulers may run. The scheduler sends no request to outside systems and holds no secret.
 
 mod expiry;
 mod gauges;
@@ -25,17 +25,17 @@ use store::StoreError;
 use crate::pauses::Pauses;
 use crate::recheck::DailyRecheck;
 
-/// How often due work is looked for. Finer than the design's 5 s, because retries are planned to the second.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Every how many looks certificates that ended and the daily recheck are looked for, and messages counted.
-const EXPIRY_EVERY: u32 = 5;
-/// Every how many looks it is looked for what says nothing any more.
-const FORGET_EVERY: u32 = 60;
-/// Every how many looks the gauges of the list are read.
-const GAUGES_EVERY: u32 = 30;
+/// Interval between two sweeps. Shorter than the design's 5 s, because retries are planned to the second.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// In sweeps: how often expired certificates and the daily recheck are handled, and messages counted.
+const EXPIRY_INTERVAL: u32 = 5;
+/// In sweeps: how often outdated rows are deleted.
+const CLEANUP_INTERVAL: u32 = 60;
+/// In sweeps: how often the gauges of the list are updated.
+const GAUGES_INTERVAL: u32 = 30;
 /// A hint older than this is taken for lost. Longer than a worker needs to get to its queue's end at rest; a second
 /// hint about work that is still queued does no harm but costs a claim that finds nothing.
-const HINT_LIVES: SignedDuration = SignedDuration::from_secs(30);
+const HINT_TTL: SignedDuration = SignedDuration::from_secs(30);
 /// Rows per transaction.
 const BATCH: u32 = 500;
 
@@ -56,14 +56,14 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
             }
         }
         tokio::select! {
-            () = context.clock.sleep(LOOK_EVERY) => {}
+            () = context.clock.sleep(POLL_INTERVAL) => {}
             () = stop.cancelled() => {}
         }
     }
     Ok(())
 }
 
-/// The sweeps; for [`run`], and for whoever drives them by hand.
+/// The sweeps, for [`run`] and for tests.
 pub struct Scheduler {
     context: Context,
     daily: DailyRecheck,
@@ -86,17 +86,17 @@ impl Scheduler {
         self.pauses.look(&self.context).await?;
         sweep_due(&self.context).await?;
         retention::fold_tallies(&self.context).await?;
-        if look.is_multiple_of(EXPIRY_EVERY) {
+        if look.is_multiple_of(EXPIRY_INTERVAL) {
             expiry::sweep(&self.context).await?;
             expiry::remind(&self.context).await?;
             self.daily.sweep(&self.context).await?;
             count_messages(&self.context).await?;
             retention::destroy_keys(&self.context).await?;
         }
-        if look.is_multiple_of(GAUGES_EVERY) {
+        if look.is_multiple_of(GAUGES_INTERVAL) {
             gauges::export(&self.context, &self.daily).await?;
         }
-        if look.is_multiple_of(FORGET_EVERY) {
+        if look.is_multiple_of(CLEANUP_INTERVAL) {
             retention::forget(&self.context).await?;
         }
         audit::seal(&self.context.store).await
@@ -115,7 +115,7 @@ async fn sweep_due(context: &Context) -> Result<(), StoreError> {
     loop {
         let now = context.clock.now();
         let mut tx = context.store.begin("sweep_due").await?;
-        let due = tx.mark_due(now - HINT_LIVES, BATCH).await?;
+        let due = tx.mark_due(now - HINT_TTL, BATCH).await?;
         for work in &due {
             tx.hint(work);
         }

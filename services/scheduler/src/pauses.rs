@@ -1,7 +1,7 @@
-//! Pauses as gauges, and the work that a lifted pause left behind.
+//! Pauses as gauges, and the work that waited for a lifted pause.
 //!
-//! Lifting a pause makes the work due that waits for it. Work that was being put aside in that very moment is not among it,
-//! so all of it is brought back again twice within the next seconds.
+//! Lifting a pause makes the waiting work due. Work that is being put aside at that very moment is missed, so the same
+//! is repeated twice within the next seconds.
 
 use std::collections::BTreeSet;
 
@@ -9,10 +9,10 @@ use domain::Outbound;
 use runtime::Context;
 use store::StoreError;
 
-/// Looks after the one that found a pause lifted.
-const BROUGHT_BACK_AFTER: [u8; 2] = [3, 10];
+/// Sweeps after the one that found a pause lifted, in which waiting work is made due again.
+const RELEASE_SWEEPS: [u8; 2] = [3, 10];
 
-/// What was found when it was looked at last.
+/// The pauses found by the last sweep.
 #[derive(Default)]
 pub(crate) struct Pauses {
     standing: BTreeSet<(Outbound, String)>,
@@ -37,11 +37,11 @@ impl Pauses {
         self.standing = now;
         for (target, looks) in &mut self.lifted {
             *looks += 1;
-            if BROUGHT_BACK_AFTER.contains(looks) {
+            if RELEASE_SWEEPS.contains(looks) {
                 context.store.resume_work(*target).await?;
             }
         }
-        self.lifted.retain(|(_, looks)| *looks < BROUGHT_BACK_AFTER[1]);
+        self.lifted.retain(|(_, looks)| *looks < RELEASE_SWEEPS[1]);
         context.store.release_paused_work().await
     }
 }

@@ -1,8 +1,8 @@
-//! The daily recheck of domains that are not in order: at `scheduler.recheck_at` in `scheduler.time_zone`, each domain
-//! exactly once per day.
+//! The daily recheck of domains in Failure, Pending or Expired: at `scheduler.recheck_at` in `scheduler.time_zone`,
+//! each domain exactly once per day.
 //!
-//! The day is recorded with the work it makes due, in one transaction, so two schedulers, a crash or a second run double
-//! nothing; and it is the day that is asked for, not the instant, so a midnight that was slept through is made up on
+//! The day is recorded with the work, in one transaction, so two schedulers, a crash or a second run repeat nothing;
+//! and the check compares days, not instants, so a midnight that was missed while the machine slept is made up on
 //! waking. The work is spread by name over `scheduler.recheck_spread_minutes`. Preflight comes first, as before every
 //! order, so a domain that still fails costs the CA nothing. One that rests after invalid challenges gets one order: a
 //! single failure per day never makes a CA pause a name.

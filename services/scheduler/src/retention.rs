@@ -1,9 +1,9 @@
-//! What is not kept for ever: the keys of domains that were deleted, and rows that say nothing any more.
+//! Deletes data that is not kept for ever: the keys of deleted domains, and outdated rows.
 //!
 //! `retention.deleted_keys_days` after a delete the sealed keys of all certificates of that name are destroyed; the
-//! certificates stay, and who puts the name on the list again later gets a new one. A name that is put on the list before
-//! keeps them: whether it is still deleted is asked in the transaction that destroys. Orders need no such sweep, for an
-//! order that ends gives its key up at once, and a delete ends it.
+//! certificates stay, and a name that is added again later gets a new one. A name that is added again before that keeps
+//! them: the transaction that destroys checks whether the name is still deleted. Orders need no such sweep: an order
+//! that ends deletes its key at once, and a delete ends it.
 
 use domain::{DomainName, HistoryEntry, HistoryKind};
 use jiff::tz::TimeZone;
@@ -16,7 +16,7 @@ const ACTOR: &str = "scheduler";
 const NAMES: u32 = 100;
 /// Rows per statement.
 const ROWS: u32 = 5_000;
-/// A bucket whose time has come is full again. It stays a while longer: clocks differ, and it is in nobody's way.
+/// A bucket whose time has come is full again. It stays a while longer, because clocks differ.
 const BUCKETS_STAY: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Longer than any CA takes to give one of a limit back.
 const RESERVATIONS_STAY: SignedDuration = SignedDuration::from_hours(366 * 24);

@@ -1,8 +1,8 @@
 //! `account list | rollover | export | import`: our accounts at CAs; works on the store directly, and asks the CA itself.
 //!
-//! Rules. A key that the CA is to know is sealed and stored before it hears of it; a key that leaves is in the audit log
-//! before its bytes are in the file; a key that comes in is stored only if the CA knows the account by it. Issuers that run
-//! meanwhile find out from the CA that their key is an old one, and look the account up again.
+//! Rules. A new key is sealed and stored before it is sent to the CA; an export is in the audit log before the key is
+//! written to the file; an imported key is stored only if the CA knows the account by it. Running issuers learn from
+//! the CA that their key is outdated, and load the account again.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -24,48 +24,48 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::backend;
 use crate::cli::Output;
-use crate::dispatch::Failure;
+use crate::dispatch::CommandError;
 use crate::output::{print_done, print_many};
 use crate::run::RunError;
 
-/// More than any account's file has.
-const MOST_BYTES: u64 = 64 * 1024;
+/// More than the size of any account file.
+const MAX_BYTES: u64 = 64 * 1024;
 const SECRET: u32 = 0o600;
 
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum AccountCommand {
-    /// Show our accounts at CAs (never their keys)
+    /// List our accounts at CAs (never their keys)
     List,
-    /// Give an account a new key while everything runs; may be interrupted, and is finished by the next run
+    /// Replace an account's key while everything runs; if interrupted, run it again to finish
     Rollover {
-        /// At which of acme.issuers; can be left out if there is one
+        /// Name in acme.issuers; optional if there is only one
         #[arg(long, value_name = "NAME")]
         issuer: Option<String>,
     },
-    /// Write an account with its private key to a new file (mode 0600); whoever has that file is us to the CA
+    /// Write an account with its private key to a new file (mode 0600); anyone with that file can act as us at the CA
     Export {
-        /// At which of acme.issuers
+        /// Name in acme.issuers
         #[arg(long, value_name = "NAME")]
         issuer: String,
-        /// Where to; must not be there yet
+        /// The file; must not exist yet
         #[arg(long, value_name = "FILE")]
         file: PathBuf,
     },
-    /// Use the account of a file that `export` wrote, or that was written like it
+    /// Use the account of a file in the format of `export`
     Import {
-        /// At which of acme.issuers
+        /// Name in acme.issuers
         #[arg(long, value_name = "NAME")]
         issuer: String,
-        /// Where from
+        /// The file
         #[arg(long, value_name = "FILE")]
         file: PathBuf,
-        /// In place of the account that is there; its certificates can still be revoked with it
+        /// Replace the present account; its certificates can still be revoked with it
         #[arg(long)]
         replace: bool,
     },
 }
 
-/// What stands in an account's file.
+/// Content of an account file.
 #[derive(Serialize, Deserialize)]
 struct AccountFile {
     directory_url: String,
@@ -80,7 +80,7 @@ impl Drop for AccountFile {
     }
 }
 
-impl From<AcmeError> for Failure {
+impl From<AcmeError> for CommandError {
     fn from(error: AcmeError) -> Self {
         match error {
             AcmeError::Store(error) => error.into(),
@@ -94,13 +94,17 @@ impl From<AcmeError> for Failure {
     }
 }
 
-pub(crate) async fn run(command: &AccountCommand, config: &Config, output: Output) -> Result<(), Failure> {
+pub(crate) async fn run(
+    command: &AccountCommand,
+    config: &Config,
+    output: Output,
+) -> Result<(), CommandError> {
     let store = backend::open_for_command(config).await?;
     if let AccountCommand::List = command {
         return list(&store, config, output).await;
     }
     let keys = backend::sealing_keys(config, &[RoleName::Issuer])?;
-    let keys = keys.ok_or_else(|| Failure::new("FAILED", "there is no sealing key"))?;
+    let keys = keys.ok_or_else(|| CommandError::new("FAILED", "there is no sealing key"))?;
     let desk = Desk { store, keys };
     match command {
         AccountCommand::List => Ok(()),
@@ -121,13 +125,13 @@ pub(crate) async fn run(command: &AccountCommand, config: &Config, output: Outpu
     }
 }
 
-fn done(output: Output, issuer: &str, what: &str) -> Result<(), Failure> {
+fn done(output: Output, issuer: &str, what: &str) -> Result<(), CommandError> {
     let value = json!({ "issuer": issuer, "result": what });
     print_done(output, format_args!("{issuer}: {what}."), &value)
 }
 
-/// The issuer of that name; without a name the only one.
-fn settings<'a>(config: &'a Config, name: Option<&str>) -> Result<&'a AcmeIssuer, Failure> {
+/// The issuer of that name; without a name, the only one.
+fn settings<'a>(config: &'a Config, name: Option<&str>) -> Result<&'a AcmeIssuer, CommandError> {
     let issuers = &config.acme.issuers;
     let found = match (name, issuers.as_slice()) {
         (Some(name), _) => issuers.iter().find(|issuer| issuer.name == name),
@@ -136,11 +140,11 @@ fn settings<'a>(config: &'a Config, name: Option<&str>) -> Result<&'a AcmeIssuer
     };
     found.ok_or_else(|| {
         let names: Vec<&str> = issuers.iter().map(|issuer| issuer.name.as_str()).collect();
-        Failure::usage(format!("say which of acme.issuers with --issuer: {}", names.join(", ")))
+        CommandError::usage(format!("say which of acme.issuers with --issuer: {}", names.join(", ")))
     })
 }
 
-async fn list(store: &Store, config: &Config, output: Output) -> Result<(), Failure> {
+async fn list(store: &Store, config: &Config, output: Output) -> Result<(), CommandError> {
     let is_used = |account: &Account| {
         let issuers = &config.acme.issuers;
         issuers
@@ -165,33 +169,33 @@ async fn list(store: &Store, config: &Config, output: Output) -> Result<(), Fail
     print_many(output, &rows, &columns)
 }
 
-/// What the commands need that touch a key.
+/// What the commands that use a key need.
 struct Desk {
     store: Arc<Store>,
     keys: Arc<SealingKeys>,
 }
 
 impl Desk {
-    async fn roll_over(&self, settings: &AcmeIssuer) -> Result<(), Failure> {
+    async fn roll_over(&self, settings: &AcmeIssuer) -> Result<(), CommandError> {
         let by = Caller::at_the_machine("RolloverAccount");
         let line = by.line(SystemClock.now(), &settings.name, audit::OK, "");
         Ok(acme::roll_over(&self.ca(settings)?, &self.store, &self.keys, &line).await?)
     }
 
-    async fn export(&self, settings: &AcmeIssuer, path: &Path) -> Result<(), Failure> {
+    async fn export(&self, settings: &AcmeIssuer, path: &Path) -> Result<(), CommandError> {
         let row = self.row(settings).await?;
         let row = row.filter(|row| row.url.is_some());
         let row = row.ok_or_else(|| {
             let sentence = format!("there is no registered account at {}", settings.name);
-            Failure::new("NOT_FOUND", sentence)
+            CommandError::new("NOT_FOUND", sentence)
         })?;
         if row.pending_key.is_some() {
             let sentence = "its key is being changed: run `ssl-manager account rollover` first, to its end";
-            return Err(Failure::new("ROLLOVER_PENDING", sentence));
+            return Err(CommandError::new("ROLLOVER_PENDING", sentence));
         }
         let content = self.content(&row).await?;
         let cannot = |error: std::io::Error| {
-            Failure::new("FAILED", format!("cannot write {}: {error}", path.display()))
+            CommandError::new("FAILED", format!("cannot write {}: {error}", path.display()))
         };
         let mut file =
             OpenOptions::new().write(true).create_new(true).mode(SECRET).open(path).map_err(cannot)?;
@@ -206,7 +210,7 @@ impl Desk {
         written
     }
 
-    async fn content(&self, row: &Account) -> Result<Zeroizing<String>, Failure> {
+    async fn content(&self, row: &Account) -> Result<Zeroizing<String>, CommandError> {
         let pkcs8 = acme::open_key(row, &row.sealed_key, &self.keys).await?;
         let file = AccountFile {
             directory_url: row.directory_url.clone(),
@@ -214,7 +218,7 @@ impl Desk {
             private_key_pem: x509::private_key_pem(&pkcs8).to_string(),
         };
         let text = serde_json::to_string_pretty(&file);
-        let mut text = Zeroizing::new(text.map_err(|error| Failure::new("FAILED", error.to_string()))?);
+        let mut text = Zeroizing::new(text.map_err(|error| CommandError::new("FAILED", error.to_string()))?);
         text.push('\n');
         Ok(text)
     }
@@ -225,7 +229,7 @@ impl Desk {
         settings: &AcmeIssuer,
         path: &Path,
         replace: bool,
-    ) -> Result<&'static str, Failure> {
+    ) -> Result<&'static str, CommandError> {
         let file = read(path)?;
         let pkcs8 = acme::account_key_from_pem(&file.private_key_pem)?;
         if file.directory_url != settings.directory_url {
@@ -233,17 +237,17 @@ impl Desk {
                 "the account is of {}, but {} is {}",
                 file.directory_url, settings.name, settings.directory_url
             );
-            return Err(Failure::new("OTHER_DIRECTORY", sentence));
+            return Err(CommandError::new("OTHER_DIRECTORY", sentence));
         }
         let known = acme::find_account(&self.ca(settings)?, &pkcs8).await?;
         let url = known.ok_or_else(|| {
             let sentence =
                 "the CA knows no account by this key: it got another key since, or was deactivated";
-            Failure::new("UNKNOWN_ACCOUNT", sentence)
+            CommandError::new("UNKNOWN_ACCOUNT", sentence)
         })?;
         if url != file.url {
             let sentence = format!("by this key the CA knows {url}, not {}", file.url);
-            return Err(Failure::new("OTHER_ACCOUNT", sentence));
+            return Err(CommandError::new("OTHER_ACCOUNT", sentence));
         }
         match self.row(settings).await? {
             None => self.insert(settings, &pkcs8, &url, None).await,
@@ -252,7 +256,7 @@ impl Desk {
                 let there = row.url.as_deref().unwrap_or("one that is being registered");
                 let sentence =
                     format!("there is an account, {there}: say --replace to use the file's instead");
-                Err(Failure::new("ALREADY_EXISTS", sentence))
+                Err(CommandError::new("ALREADY_EXISTS", sentence))
             }
             Some(row) if row.url.as_ref() == Some(&url) => self.replace_key(settings, &row, &pkcs8).await,
             Some(row) => self.insert(settings, &pkcs8, &url, Some(&row)).await,
@@ -270,7 +274,7 @@ impl Desk {
         settings: &AcmeIssuer,
         row: &Account,
         pkcs8: &[u8],
-    ) -> Result<&'static str, Failure> {
+    ) -> Result<&'static str, CommandError> {
         let sealed = self.sealed(row.id, settings, pkcs8).await?;
         let mut tx = self.store.begin("import_account_key").await?;
         tx.replace_account_key(row.id, &row.sealed_key, &sealed).await?;
@@ -287,7 +291,7 @@ impl Desk {
         pkcs8: &[u8],
         url: &str,
         before: Option<&Account>,
-    ) -> Result<&'static str, Failure> {
+    ) -> Result<&'static str, CommandError> {
         let now = SystemClock.now();
         let id = AccountId::new(&SystemClock, &SystemEntropy);
         let account = Account {
@@ -310,7 +314,7 @@ impl Desk {
                     let sentence = format!(
                         "{live} orders are under way with the account that is there: try again when they are done"
                     );
-                    return Err(Failure::new("LIVE_ORDERS", sentence));
+                    return Err(CommandError::new("LIVE_ORDERS", sentence));
                 }
                 "the account is the file's now; restart the issuers"
             }
@@ -322,23 +326,33 @@ impl Desk {
         Ok(came)
     }
 
-    async fn sealed(&self, id: AccountId, settings: &AcmeIssuer, pkcs8: &[u8]) -> Result<Vec<u8>, Failure> {
+    async fn sealed(
+        &self,
+        id: AccountId,
+        settings: &AcmeIssuer,
+        pkcs8: &[u8],
+    ) -> Result<Vec<u8>, CommandError> {
         Ok(acme::seal_account_key(id, &settings.directory_url, pkcs8, &self.keys).await?)
     }
 
     /// A paused CA is not asked from here either.
-    fn ca(&self, settings: &AcmeIssuer) -> Result<Ca, Failure> {
+    fn ca(&self, settings: &AcmeIssuer) -> Result<Ca, CommandError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let ca = issuer::ca(settings, &clock).map_err(RunError::from)?;
         Ok(ca.behind(Arc::new(Brake::new(self.store.clone()))))
     }
 
-    async fn row(&self, settings: &AcmeIssuer) -> Result<Option<Account>, Failure> {
+    async fn row(&self, settings: &AcmeIssuer) -> Result<Option<Account>, CommandError> {
         let found = self.store.account(&settings.name, &settings.directory_url);
         Ok(found.await?)
     }
 
-    async fn note(&self, call: &'static str, settings: &AcmeIssuer, detail: &str) -> Result<(), Failure> {
+    async fn note(
+        &self,
+        call: &'static str,
+        settings: &AcmeIssuer,
+        detail: &str,
+    ) -> Result<(), CommandError> {
         let line = Caller::at_the_machine(call).line(SystemClock.now(), &settings.name, audit::OK, detail);
         let mut tx = self.store.begin("audit_account").await?;
         tx.append_audit(line);
@@ -346,16 +360,17 @@ impl Desk {
     }
 }
 
-fn read(path: &Path) -> Result<AccountFile, Failure> {
-    let cannot = |error: std::io::Error| Failure::usage(format!("cannot read {}: {error}", path.display()));
-    let text = text_file::read(path, MOST_BYTES).map_err(cannot)?;
+fn read(path: &Path) -> Result<AccountFile, CommandError> {
+    let cannot =
+        |error: std::io::Error| CommandError::usage(format!("cannot read {}: {error}", path.display()));
+    let text = text_file::read(path, MAX_BYTES).map_err(cannot)?;
     // Not what is wrong with it: that may be a piece of the key.
     serde_json::from_str(&text).map_err(|_| {
         let sentence = format!(
             "{} is no account's file: JSON with directory_url, url and private_key_pem",
             path.display()
         );
-        Failure::new("NOT_AN_ACCOUNT", sentence)
+        CommandError::new("NOT_AN_ACCOUNT", sentence)
     })
 }
 

@@ -10,12 +10,12 @@ use store::AuditSeal;
 
 use crate::backend::open_for_command;
 use crate::cli::{AuditCommand, Output};
-use crate::dispatch::Failure;
+use crate::dispatch::CommandError;
 use crate::output::{complain, print_done, print_many};
 
 const MAX_HEADS_FILE_BYTES: u64 = 64 * 1024 * 1024;
 
-pub(crate) async fn run(command: &AuditCommand, config: &Config, output: Output) -> Result<(), Failure> {
+pub(crate) async fn run(command: &AuditCommand, config: &Config, output: Output) -> Result<(), CommandError> {
     let store = open_for_command(config).await?;
     match command {
         AuditCommand::Verify { head, heads } => {
@@ -76,15 +76,16 @@ pub(crate) fn parse_head(text: &str) -> Result<AuditSeal, String> {
 }
 
 /// The heads in a file, in whatever stands around them.
-fn read_heads(file: &Path) -> Result<Vec<AuditSeal>, Failure> {
+fn read_heads(file: &Path) -> Result<Vec<AuditSeal>, CommandError> {
     let text = text_file::read(file, MAX_HEADS_FILE_BYTES);
-    let text = text.map_err(|error| Failure::usage(format!("cannot read {}: {error}", file.display())))?;
+    let text =
+        text.map_err(|error| CommandError::usage(format!("cannot read {}: {error}", file.display())))?;
     let is_apart = |letter: char| !letter.is_ascii_alphanumeric() && letter != ':';
     let heads: Vec<_> = text.split(is_apart).filter_map(|word| parse_head(word).ok()).collect();
     if heads.is_empty() {
         let sentence =
             format!("{} has no head in it: SEQUENCE:HASH, as the scheduler logs them", file.display());
-        return Err(Failure::new("NO_HEADS", sentence));
+        return Err(CommandError::new("NO_HEADS", sentence));
     }
     Ok(heads)
 }
@@ -93,7 +94,7 @@ fn head(seal: &AuditSeal) -> String {
     format!("{}:{}", seal.sequence, hex::encode(seal.hash))
 }
 
-fn print_report(report: &audit::Report, output: Output) -> Result<(), Failure> {
+fn print_report(report: &audit::Report, output: Output) -> Result<(), CommandError> {
     let mut lines = vec![
         format!("{} lines, {} waiting for their seal", report.lines, report.unsealed),
         format!("head {}", head(&report.head)),
@@ -112,10 +113,10 @@ fn print_report(report: &audit::Report, output: Output) -> Result<(), Failure> {
     print_done(output, lines.join("\n"), &value)
 }
 
-fn verdict(report: &audit::Report) -> Result<(), Failure> {
+fn verdict(report: &audit::Report) -> Result<(), CommandError> {
     match report.broken.first() {
         None => Ok(()),
-        Some(first) => Err(Failure::new(
+        Some(first) => Err(CommandError::new(
             "AUDIT_BROKEN",
             format!(
                 "the audit log is not as it was sealed: {first}; compare with a backup and with the heads in the logs"

@@ -44,13 +44,13 @@ pub(crate) struct Cli {
 #[derive(Clone, Debug, Args)]
 #[expect(clippy::doc_markdown, reason = "these comments are the help on a terminal, without markup")]
 pub(crate) struct Global {
-    /// Settings; the environment (SSL_MANAGER__SECTION__KEY) overrules them
+    /// Settings file; the environment (SSL_MANAGER__SECTION__KEY) overrides it
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// How results are printed; wide, name and csv are for `domain list`
     #[arg(short, long, global = true, value_enum, default_value_t = Output::Table)]
     pub(crate) output: Output,
-    /// Where the API is
+    /// URL of the API
     #[arg(
         long,
         global = true,
@@ -62,7 +62,7 @@ pub(crate) struct Global {
     /// File with the API token; SSL_MANAGER_TOKEN holds the token itself
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
-    /// One more root to trust for an https endpoint, PEM
+    /// Additional root certificate for an https endpoint, PEM
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
 }
@@ -71,9 +71,9 @@ pub(crate) struct Global {
 pub(crate) enum Output {
     /// For people, as wide as the terminal
     Table,
-    /// For people, everything, however wide
+    /// For people, all columns, however wide
     Wide,
-    /// Names alone, one a line
+    /// Only names, one per line
     Name,
     /// For spreadsheets
     Csv,
@@ -97,84 +97,84 @@ pub(crate) enum Command {
     C4Uploader,
     /// The support team's page, a client of the API
     Console,
-    /// Everything and the outside world on loopback, with sample domains
+    /// All roles and a sandbox of the outside world on loopback, with sample domains
     #[cfg(feature = "sandbox")]
     Demo {
-        /// End once every sample domain has reached its status: 0, or 1 after a minute
+        /// Exit once every sample domain has reached its status: 0, or 1 after a minute
         #[arg(long)]
         exit_when_settled: bool,
     },
-    /// A part of the sandbox on its own
+    /// One part of the sandbox
     #[cfg(feature = "sandbox")]
     Sandbox {
         #[command(subcommand)]
         part: SandboxPart,
     },
-    /// Ask the process of these settings whether it is ready: 0, or 1 with the reasons
+    /// Ask the process with these settings whether it is ready: 0, or 1 with the reasons
     Health {
-        /// Ask again for so long, until it is
+        /// Seconds to retry until it is ready
         #[arg(long, value_name = "SECONDS", default_value_t = 0)]
         wait: u16,
     },
-    /// Look at the settings
+    /// Check or show the settings
     Config {
         #[command(subcommand)]
         command: ConfigCommand,
     },
-    /// The database
+    /// Maintain the database
     Db {
         #[command(subcommand)]
         command: DbCommand,
     },
-    /// API tokens; works on the database directly
+    /// Manage API tokens, directly in the database
     Token {
         #[command(subcommand)]
         command: TokenCommand,
     },
-    /// People who sign in to the console; works on the database directly
+    /// Manage users of the console, directly in the database
     User {
         #[command(subcommand)]
         command: UserCommand,
     },
-    /// Sealing keys; works on the database directly
+    /// Manage sealing keys, directly in the database
     Keys {
         #[command(subcommand)]
         command: KeysCommand,
     },
-    /// Our accounts at CAs; works on the database directly
+    /// Manage our accounts at CAs, directly in the database
     Account {
         #[command(subcommand)]
         command: AccountCommand,
     },
-    /// The audit log; works on the database directly
+    /// Verify or show the audit log, directly in the database
     Audit {
         #[command(subcommand)]
         command: AuditCommand,
     },
-    /// After a restore from a backup: what C4 holds beside what is in the database; works on the database directly
+    /// After a restore from a backup: compare C4 with the database, directly in the database
     Restore {
         #[command(subcommand)]
         command: RestoreCommand,
     },
-    /// Domains, through the API
+    /// Manage domains, through the API
     Domain {
         #[command(subcommand)]
         command: DomainCommand,
     },
     /// Write a manual page for each command into a folder: `man ssl-manager-domain-add`
     Man {
-        /// Where, such as /usr/local/share/man/man1
+        /// The folder, such as /usr/local/share/man/man1
         folder: PathBuf,
     },
-    /// What the last midnight's recheck asked, and what came out
+    /// Show the domains that the last midnight's recheck checked, and the outcomes
     ///
-    /// Each domain that is Failure, Pending or Expired is asked once a day.
+    /// Each domain in Failure, Pending or Expired is checked once a day.
     Midnight(MidnightArgs),
-    /// Send nothing to the CAs, one of them, or C4, until it is resumed; through the API, for admins
+    /// Send nothing to the CAs, one of them, or C4, until you resume; through the API, for admins
     Pause {
         #[command(flatten)]
         brake: Brake,
-        /// Why, for the others on duty
+        /// The reason, for colleagues on duty
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
     },
@@ -185,9 +185,9 @@ pub(crate) enum Command {
     },
     /// Show what is paused
     Paused,
-    /// Print what makes a shell complete these commands: `source <(ssl-manager completions bash)`
+    /// Print the completions of a shell: `source <(ssl-manager completions bash)`
     Completions {
-        /// Which shell
+        /// The shell
         shell: clap_complete::Shell,
     },
 }
@@ -200,13 +200,13 @@ pub(crate) enum SandboxPart {
         /// Where it listens
         #[arg(long, default_value = "127.0.0.1:14000")]
         listen: std::net::SocketAddr,
-        /// Nameserver for validation; the system's without
+        /// Nameserver for validation; default: the system's
         #[arg(long)]
         dns: Option<std::net::SocketAddr>,
-        /// Port on which challenges are looked for
+        /// Port on which challenges are validated
         #[arg(long, default_value_t = 80)]
         http_port: u16,
-        /// Where its API's root certificate is written
+        /// File to which its API's root certificate is written
         #[arg(long, value_name = "FILE")]
         root_file: Option<PathBuf>,
     },
@@ -236,7 +236,7 @@ pub(crate) enum SandboxPart {
         /// A file with the bearer token
         #[arg(id = "token_of", long = "c4-token-file", value_name = "FILE")]
         token_of: Option<PathBuf>,
-        /// Serve C4 by HTTPS with this certificate and its intermediates, PEM; HTTP without
+        /// Serve C4 over HTTPS with this certificate and its intermediates, PEM; default: HTTP
         #[arg(long, value_name = "FILE", requires = "key_file")]
         certificate_file: Option<PathBuf>,
         /// The certificate's private key, PEM
@@ -254,7 +254,7 @@ pub(crate) enum SandboxPart {
         /// Where it listens
         #[arg(long, default_value = "127.0.0.1:14053")]
         listen: std::net::SocketAddr,
-        /// The address for every name it does not know
+        /// The address for unknown names
         #[arg(long)]
         default_a: Option<std::net::Ipv4Addr>,
         /// Names that are CNAMEs of the CDN's target
@@ -263,19 +263,19 @@ pub(crate) enum SandboxPart {
         /// Zones below which every name is a CNAME of the CDN's target
         #[arg(long, value_name = "ZONE", value_delimiter = ',')]
         zones: Vec<String>,
-        /// The edge, whose addresses the CDN's target has: a name, looked up again every few seconds, or an address
+        /// The edge, whose addresses become those of the CDN's target: a name, looked up every few seconds, or an address
         #[arg(long, value_name = "HOST")]
         edge: Option<String>,
     },
 }
 
-/// What is paused or resumed.
+/// The target of a pause.
 #[derive(Debug, Args)]
 pub(crate) struct Brake {
     /// ca or c4
     #[arg(value_name = "ca|c4", value_parser = parse_target)]
     pub(crate) target: Outbound,
-    /// Only this one of the CAs
+    /// Only this CA
     #[arg(long, value_name = "NAME")]
     issuer: Option<String>,
 }
@@ -293,9 +293,9 @@ fn parse_target(text: &str) -> Result<Outbound, String> {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
-    /// Say whether the settings can be used
+    /// Check the settings
     Check {
-        /// Ask the database and the broker as well, and whether the sealing key is the one in use
+        /// Also connect to the database and the broker, and check that the sealing key is the one in use
         #[arg(long)]
         live: bool,
     },
@@ -311,23 +311,23 @@ pub(crate) enum DbCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TokenCommand {
-    /// Make a token and print it, once
+    /// Create a token and print it, once
     Create {
-        /// Who it is for
+        /// Name of the program or person that uses it
         #[arg(long)]
         name: String,
         /// viewer, support, key-reader or admin; repeat it for several
         #[arg(long = "role", value_name = "ROLE", required = true)]
         roles: Vec<Role>,
-        /// When it ends by itself; without, it has to be revoked
+        /// Days until it expires; default: it does not expire
         #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..))]
         expires_in_days: Option<u16>,
     },
-    /// Show the tokens (never their text)
+    /// List the tokens (never their text)
     List,
     /// Revoke a token at once
     Revoke {
-        /// Whose
+        /// Its name
         name: String,
     },
 }
@@ -341,21 +341,21 @@ pub(crate) enum KeysCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuditCommand {
-    /// Look for lines that were changed, removed or cut off: 0 if there are none, or 1 with what was found
+    /// Look for lines that were changed, removed or cut off: 0 if there are none, or 1 with the findings
     Verify {
-        /// A head that was logged ("audit log sealed"), to find a chain that was rewritten: its sequence and hash
+        /// A logged head ("audit log sealed"), to detect a rewritten chain: its sequence and hash
         #[arg(long, value_name = "SEQUENCE:HASH", value_parser = crate::audit_command::parse_head)]
         head: Vec<AuditSeal>,
-        /// A file with heads, one or more a line, such as the scheduler's log; what is no head is left aside
+        /// A file with heads, such as the scheduler's log; other text is ignored
         #[arg(long, value_name = "FILE")]
         heads: Option<PathBuf>,
     },
     /// Show who did what, newest first
     List {
-        /// Only what was about this name
+        /// Only lines about this name
         #[arg(long, value_name = "NAME")]
         subject: Option<String>,
-        /// At most so many lines
+        /// Maximum number of lines
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
         limit: u32,
     },

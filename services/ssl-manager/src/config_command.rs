@@ -10,11 +10,15 @@ use seal::SealingKeys;
 use serde_json::json;
 
 use crate::cli::{ConfigCommand, Output};
-use crate::dispatch::Failure;
+use crate::dispatch::CommandError;
 use crate::live_check;
 use crate::output::{print_done, print_many};
 
-pub(crate) async fn run(command: &ConfigCommand, file: Option<&Path>, output: Output) -> Result<(), Failure> {
+pub(crate) async fn run(
+    command: &ConfigCommand,
+    file: Option<&Path>,
+    output: Output,
+) -> Result<(), CommandError> {
     match command {
         ConfigCommand::Check { live } => {
             let config = Config::load(file, &RoleName::ALL)?;

@@ -20,13 +20,13 @@ use crate::{
 
 /// Why a command did not do what it was asked to.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub(crate) struct CommandError {
     code: String,
     sentence: String,
     exit: u8,
 }
 
-impl Failure {
+impl CommandError {
     pub(crate) fn new(code: &str, sentence: impl Into<String>) -> Self {
         Self { code: code.to_owned(), sentence: sentence.into(), exit: 1 }
     }
@@ -48,19 +48,19 @@ impl Failure {
     }
 }
 
-impl From<ConfigError> for Failure {
+impl From<ConfigError> for CommandError {
     fn from(error: ConfigError) -> Self {
         Self { code: "CONFIGURATION".to_owned(), sentence: chain(&error), exit: EXIT_USAGE }
     }
 }
 
-impl From<StoreError> for Failure {
+impl From<StoreError> for CommandError {
     fn from(error: StoreError) -> Self {
         Self::new("STORE", chain(&error))
     }
 }
 
-impl From<RunError> for Failure {
+impl From<RunError> for CommandError {
     fn from(error: RunError) -> Self {
         let exit = match &error {
             RunError::SealingKey(_)
@@ -73,7 +73,7 @@ impl From<RunError> for Failure {
     }
 }
 
-impl From<anyhow::Error> for Failure {
+impl From<anyhow::Error> for CommandError {
     fn from(error: anyhow::Error) -> Self {
         Self::new("FAILED", chain(error.as_ref()))
     }
@@ -92,7 +92,7 @@ pub(crate) async fn dispatch(cli: Cli) -> ExitCode {
     }
 }
 
-async fn run(cli: Cli) -> Result<(), Failure> {
+async fn run(cli: Cli) -> Result<(), CommandError> {
     let file = cli.global.config.as_deref();
     match &cli.command {
         Command::All => start(&cli, &RoleName::ALL).await,
@@ -133,16 +133,16 @@ async fn run(cli: Cli) -> Result<(), Failure> {
     }
 }
 
-fn man(folder: &Path, output: Output) -> Result<(), Failure> {
+fn man(folder: &Path, output: Output) -> Result<(), CommandError> {
     let written = clap_mangen::generate_to(Cli::command(), folder);
     written.map_err(|error| {
-        Failure::new("OUTPUT", format!("cannot write into {}: {error}", folder.display()))
+        CommandError::new("OUTPUT", format!("cannot write into {}: {error}", folder.display()))
     })?;
     let sentence = format!("The manual pages are in {}.", folder.display());
     print_done(output, sentence, &json!({ "folder": folder }))
 }
 
-async fn migrate(cli: &Cli) -> Result<(), Failure> {
+async fn migrate(cli: &Cli) -> Result<(), CommandError> {
     let rights = backend::migrate(&Config::read(cli.global.config.as_deref())?).await?;
     let (word, sentence) = match &rights {
         Rights::NotNeeded => ("not_needed", "The schema is up to date."),
@@ -158,7 +158,7 @@ async fn migrate(cli: &Cli) -> Result<(), Failure> {
     print_done(cli.global.output, sentence, &json!({ "migrated": true, "rights": word }))
 }
 
-async fn start(cli: &Cli, names: &[RoleName]) -> Result<(), Failure> {
+async fn start(cli: &Cli, names: &[RoleName]) -> Result<(), CommandError> {
     let config = Config::load(cli.global.config.as_deref(), names)?;
     let telemetry = start_telemetry(&config.telemetry, names).map_err(RunError::from)?;
     let ended = roles(config, cli.global.config.as_deref(), names, telemetry.metrics.clone()).await;
@@ -168,10 +168,10 @@ async fn start(cli: &Cli, names: &[RoleName]) -> Result<(), Failure> {
 }
 
 #[cfg(feature = "sandbox")]
-async fn demo(exit_when_settled: bool) -> Result<(), Failure> {
+async fn demo(exit_when_settled: bool) -> Result<(), CommandError> {
     let telemetry = runtime::start_telemetry_quietly().map_err(RunError::from)?;
     if crate::demo::run(exit_when_settled, telemetry.metrics).await? {
         return Ok(());
     }
-    Err(Failure::new("NOT_SETTLED", "a sample domain did not reach its status within a minute"))
+    Err(CommandError::new("NOT_SETTLED", "a sample domain did not reach its status within a minute"))
 }

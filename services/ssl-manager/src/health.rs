@@ -10,15 +10,15 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::cli::Output;
-use crate::dispatch::Failure;
+use crate::dispatch::CommandError;
 use crate::output::print_done;
 
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(200);
-const MOST_BYTES: u64 = 64 * 1024;
+const MAX_BYTES: u64 = 64 * 1024;
 
 /// Asks, and for so many seconds again.
-pub(crate) async fn run(config: &Config, wait_seconds: u16, output: Output) -> Result<(), Failure> {
+pub(crate) async fn run(config: &Config, wait_seconds: u16, output: Output) -> Result<(), CommandError> {
     let address = reachable(config.admin.listen);
     let until = Instant::now() + Duration::from_secs(wait_seconds.into());
     loop {
@@ -35,23 +35,23 @@ pub(crate) async fn run(config: &Config, wait_seconds: u16, output: Output) -> R
 }
 
 /// The parts of the process, all of them ready.
-async fn ready(address: SocketAddr) -> Result<String, Failure> {
+async fn ready(address: SocketAddr) -> Result<String, CommandError> {
     let answer = match tokio::time::timeout(ANSWERS_WITHIN, ask(address)).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) => {
             let sentence = format!("nobody answers at {address} (admin.listen): {error}");
-            return Err(Failure::new("NOT_RUNNING", sentence));
+            return Err(CommandError::new("NOT_RUNNING", sentence));
         }
         Err(_) => {
             let sentence = format!("{address} (admin.listen) takes too long to answer");
-            return Err(Failure::new("NOT_RUNNING", sentence));
+            return Err(CommandError::new("NOT_RUNNING", sentence));
         }
     };
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     if head.split(' ').nth(1) == Some("200") {
         return Ok(body.trim().to_owned());
     }
-    Err(Failure::new("NOT_READY", body.trim().replace('\n', "; ")))
+    Err(CommandError::new("NOT_READY", body.trim().replace('\n', "; ")))
 }
 
 /// Where a process that listens on every address can be asked.
@@ -70,7 +70,7 @@ async fn ask(address: SocketAddr) -> std::io::Result<String> {
     let request = format!("GET /readyz HTTP/1.0\r\nHost: {address}\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
-    stream.take(MOST_BYTES).read_to_end(&mut answer).await?;
+    stream.take(MAX_BYTES).read_to_end(&mut answer).await?;
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 

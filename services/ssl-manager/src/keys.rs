@@ -1,14 +1,14 @@
 //! `keys rotate`: wraps every data key under the first line of the sealing-key file, while everything runs.
 //!
-//! Rules. No private key is opened, only the data key in front of it. A sealed key is replaced only if it is still as it
-//! was read, so that nothing that others write meanwhile is lost. Tables are walked by id, a page at a time, and no
-//! transaction is open while keys are wrapped. It may end anywhere and be begun again: a sealed key says itself under
-//! which line it is, so there is no list of what is done.
+//! Rules. No private key is opened, only the data key in front of it. A sealed key is replaced only if it is still as
+//! it was read, so that no concurrent write is lost. Tables are walked by id, a page at a time, and no transaction is
+//! open while keys are wrapped. It may be interrupted and repeated: a sealed key names its line, so no progress has to
+//! be stored.
 //!
 //! Then tokens, users and sessions are signed anew ([`signatures`]).
 //!
-//! Why several walks: a key that was sealed before a process was restarted may be stored behind us. Done is what a whole
-//! walk found nothing to do in; if even the last one did, some process still seals under an older line.
+//! Why several walks: a key sealed by a process before its restart may be stored behind the walk. It is done when a
+//! whole walk finds nothing to do; if even the last walk does, a process still seals under an older line.
 
 mod signatures;
 
@@ -21,18 +21,18 @@ use store::{SealedKey, SealedPlace, Store, StoreError};
 
 use crate::backend::open_for_command;
 use crate::cli::{KeysCommand, Output};
-use crate::dispatch::Failure;
+use crate::dispatch::CommandError;
 use crate::output::{complain, print, print_json};
 use crate::run::RunError;
 use signatures::Signatures;
 
 const PAGE: u32 = 100;
-const MOST_WALKS: u32 = 4;
+const MAX_WALKS: u32 = 4;
 /// How many keys that do not open are named; all are counted.
-const MOST_NAMED: usize = 20;
-const SAY_EVERY: u64 = 10_000;
+const MAX_NAMED: usize = 20;
+const PROGRESS_INTERVAL: u64 = 10_000;
 
-pub(crate) async fn run(command: KeysCommand, config: &Config, output: Output) -> Result<(), Failure> {
+pub(crate) async fn run(command: KeysCommand, config: &Config, output: Output) -> Result<(), CommandError> {
     let KeysCommand::Rotate = command;
     let path = &config.keys.sealing_key_file;
     let keys = SealingKeys::load(path).map_err(RunError::from)?;
@@ -96,9 +96,9 @@ impl Rotated {
     }
 }
 
-async fn rotate(store: &Store, keys: &SealingKeys) -> Result<Rotated, Failure> {
+async fn rotate(store: &Store, keys: &SealingKeys) -> Result<Rotated, CommandError> {
     let mut rotated = Rotated::default();
-    for _ in 0..MOST_WALKS {
+    for _ in 0..MAX_WALKS {
         let mut walk = Walk::default();
         for place in SealedPlace::ALL {
             walk.over(place, store, keys).await?;
@@ -113,7 +113,12 @@ async fn rotate(store: &Store, keys: &SealingKeys) -> Result<Rotated, Failure> {
 }
 
 impl Walk {
-    async fn over(&mut self, place: SealedPlace, store: &Store, keys: &SealingKeys) -> Result<(), Failure> {
+    async fn over(
+        &mut self,
+        place: SealedPlace,
+        store: &Store,
+        keys: &SealingKeys,
+    ) -> Result<(), CommandError> {
         let mut after: Option<String> = None;
         loop {
             let page = store.sealed_keys(place, after.as_deref(), PAGE).await?;
@@ -131,7 +136,7 @@ impl Walk {
         &mut self,
         page: &'a [SealedKey],
         keys: &SealingKeys,
-    ) -> Result<Vec<(&'a SealedKey, Vec<u8>)>, Failure> {
+    ) -> Result<Vec<(&'a SealedKey, Vec<u8>)>, CommandError> {
         let mut anew = Vec::new();
         for key in page {
             self.seen += 1;
@@ -139,11 +144,11 @@ impl Walk {
                 Ok(None) => {}
                 Ok(Some(sealed)) => anew.push((key, sealed)),
                 Err(error @ SealError::Unavailable(_)) => {
-                    return Err(Failure::new("UNAVAILABLE", error.to_string()));
+                    return Err(CommandError::new("UNAVAILABLE", error.to_string()));
                 }
                 Err(why) => self.does_not_open(key, why),
             }
-            if self.seen.is_multiple_of(SAY_EVERY) {
+            if self.seen.is_multiple_of(PROGRESS_INTERVAL) {
                 complain(format_args!("{} keys looked at, {} wrapped anew", self.seen, self.rewrapped));
             }
         }
@@ -167,7 +172,7 @@ impl Walk {
 
     fn does_not_open(&mut self, key: &SealedKey, why: SealError) {
         self.unopened += 1;
-        if self.named.len() < MOST_NAMED {
+        if self.named.len() < MAX_NAMED {
             self.named.push(Unopened { place: key.place, id: key.id.clone(), why });
         }
     }
@@ -190,14 +195,14 @@ impl Rotated {
         })
     }
 
-    fn print(&self, keys: &SealingKeys) -> Result<(), Failure> {
+    fn print(&self, keys: &SealingKeys) -> Result<(), CommandError> {
         let Walk { older, named, .. } = &self.last;
         let key = keys.current_key_id();
-        print(format_args!("Wrapped anew under the sealing key {key}: {}", self.rewrapped))?;
+        print(format_args!("Rewrapped under the sealing key {key}: {}", self.rewrapped))?;
         print(format_args!("Left under older lines: {}", older + self.signatures.left))?;
-        print(format_args!("Signed anew, of tokens, users and sessions: {}", self.signatures.renewed))?;
+        print(format_args!("Signed again, of tokens, users and sessions: {}", self.signatures.renewed))?;
         for row in &self.signatures.refused {
-            print(format_args!("Not written by SSL Manager, and of no use: {row}"))?;
+            print(format_args!("Not written by SSL Manager, and ignored: {row}"))?;
         }
         for key in named {
             print(format_args!("Does not open: {} {}: {}", key.place.as_str(), key.id, key.why))?;
@@ -206,7 +211,7 @@ impl Rotated {
     }
 
     /// Whether the older lines may go.
-    fn verdict(&self) -> Result<(), Failure> {
+    fn verdict(&self) -> Result<(), CommandError> {
         let Walk { older, unopened, named, .. } = &self.last;
         if let Some(first) = named.first() {
             let sentence = format!(
@@ -215,19 +220,19 @@ impl Rotated {
                 first.id,
                 first.why
             );
-            return Err(Failure::new("UNOPENED", sentence));
+            return Err(CommandError::new("UNOPENED", sentence));
         }
         if let Some(row) = self.signatures.unchecked.first() {
             let sentence = format!("{row}; take no line out of the file");
-            return Err(Failure::new("UNOPENED", sentence));
+            return Err(CommandError::new("UNOPENED", sentence));
         }
         let left = older + self.signatures.left;
         if left > 0 {
             let sentence = format!(
-                "the last of {MOST_WALKS} walks still found {left} keys or signatures under older lines: restart \
+                "the last of {MAX_WALKS} walks still found {left} keys or signatures under older lines: restart \
                  every process that was started with the older file, then repeat this"
             );
-            return Err(Failure::new("LEFT", sentence));
+            return Err(CommandError::new("LEFT", sentence));
         }
         Ok(())
     }

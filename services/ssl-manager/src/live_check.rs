@@ -1,4 +1,4 @@
-//! `config check --live`: whether what the settings name is there, and fits: what `/readyz` of `all` would say of it, without a
+//! `config check --live`: runs the checks of `/readyz` of `all` against the configured database and broker, without a
 //! process. It changes nothing.
 
 use std::sync::Arc;
@@ -10,11 +10,11 @@ use seal::SealingKeys;
 use store::{SealedPlace, Store};
 
 use crate::backend::{self, OpenedBus};
-use crate::dispatch::Failure;
+use crate::dispatch::CommandError;
 use crate::run::RunError;
 
 /// The parts that are fine. An error names every part that is not.
-pub(crate) async fn run(config: &Config) -> Result<Vec<&'static str>, Failure> {
+pub(crate) async fn run(config: &Config) -> Result<Vec<&'static str>, CommandError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let mut parts: Vec<(&'static str, Result<(), String>)> = Vec::new();
     // A file that is not there yet is made by the first start, and the sealing key with it.
@@ -35,7 +35,7 @@ pub(crate) async fn run(config: &Config) -> Result<Vec<&'static str>, Failure> {
         parts.iter().filter_map(|(part, state)| state.as_ref().err().map(|why| format!("{part}: {why}")));
     let troubles: Vec<String> = troubles.collect();
     if !troubles.is_empty() {
-        return Err(Failure::new("LIVE", troubles.join("; ")));
+        return Err(CommandError::new("LIVE", troubles.join("; ")));
     }
     Ok(parts.into_iter().map(|(part, _)| part).collect())
 }

@@ -1,5 +1,5 @@
-//! A process with keys in its memory shows that memory to nobody: it writes no core, and no process of the same user may
-//! read or trace it.
+//! Closes the memory of a process that holds keys: it writes no core dump, and no process of the same user may read or
+//! trace it.
 
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};

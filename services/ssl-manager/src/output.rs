@@ -9,7 +9,7 @@ use proto::v1;
 use serde_json::{Map, Value, json};
 
 use crate::cli::Output;
-use crate::dispatch::Failure;
+use crate::dispatch::CommandError;
 use crate::terminal::{Cell, Look, fit, grid};
 use crate::times::Times;
 
@@ -78,7 +78,7 @@ pub(crate) fn history_json(entry: &v1::HistoryEntry) -> Value {
 }
 
 /// Prints many values: as a JSON array, or as a table with these fields as columns.
-pub(crate) fn print_many(output: Output, values: &[Value], columns: &[&str]) -> Result<(), Failure> {
+pub(crate) fn print_many(output: Output, values: &[Value], columns: &[&str]) -> Result<(), CommandError> {
     match output {
         Output::Json => print_json(&Value::from(values.to_vec())),
         _ => print(table(values, columns)),
@@ -86,7 +86,7 @@ pub(crate) fn print_many(output: Output, values: &[Value], columns: &[&str]) -> 
 }
 
 /// Prints a sentence, or for programs the value that says the same.
-pub(crate) fn print_done(output: Output, sentence: impl Display, value: &Value) -> Result<(), Failure> {
+pub(crate) fn print_done(output: Output, sentence: impl Display, value: &Value) -> Result<(), CommandError> {
     match output {
         Output::Json => print_json(value),
         _ => print(sentence),
@@ -94,7 +94,7 @@ pub(crate) fn print_done(output: Output, sentence: impl Display, value: &Value) 
 }
 
 /// Prints JSON. What has no place on a terminal is in strings only, and is escaped there.
-pub(crate) fn print_json(value: &Value) -> Result<(), Failure> {
+pub(crate) fn print_json(value: &Value) -> Result<(), CommandError> {
     write_out(escaped(&format!("{value}\n")).as_bytes())
 }
 
@@ -115,15 +115,15 @@ fn escaped(json: &str) -> String {
 }
 
 /// Prints a line on stdout. Errors: the reader is gone, which ends the command quietly, or the disk is full.
-pub(crate) fn print(line: impl Display) -> Result<(), Failure> {
+pub(crate) fn print(line: impl Display) -> Result<(), CommandError> {
     // One write: a line is whole or not there.
     write_out(fit(&format!("{line}\n")).as_bytes())
 }
 
 /// Writes bytes to stdout. Errors: as of [`print()`].
-pub(crate) fn write_out(bytes: &[u8]) -> Result<(), Failure> {
+pub(crate) fn write_out(bytes: &[u8]) -> Result<(), CommandError> {
     let mut out = std::io::stdout().lock();
-    out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| Failure::output(&error))
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| CommandError::output(&error))
 }
 
 /// Prints a line on stderr. If stderr is gone, there is no place to say so.

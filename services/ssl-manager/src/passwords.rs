@@ -1,5 +1,5 @@
-//! Passwords of database and broker that change in the settings file. They stand inside URLs; whatever else changes there, or
-//! anywhere in the file, counts from the next start on.
+//! Passwords of database and broker that change in the settings file. They are part of URLs; all other changes in the
+//! file take effect with the next start.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! `restore check | accept`: what C4 holds beside what is in a database that was put back from a backup. Works on the store
-//! directly. `check` sends nothing and changes nothing.
+//! `restore check | accept`: compares C4 with a database that was restored from a backup. Works on the store directly.
+//! `check` sends nothing and changes nothing.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use store::{AtRisk, Store};
 use crate::backend::{open_for_command, sealing_keys_for_command};
 use crate::cli::Output;
 use crate::client::{listed_names, progress, read_names};
-use crate::dispatch::Failure;
+use crate::dispatch::CommandError;
 use crate::output::{complain, print, print_done, print_json, table};
 
 const PAGE: u32 = 100;
@@ -29,15 +29,19 @@ const NAMES_AT_ONCE: usize = 1000;
 pub(crate) enum RestoreCommand {
     /// Compare the database with C4 and show the differences: 0 if there are none, or 1. Nothing is sent or changed
     Check {
-        /// File with all names that C4 has, one a line, or - for stdin; for a C4 that cannot list them itself
+        /// File with all names at C4, one per line, or - for stdin; for a C4 that cannot list them itself
         #[arg(long, value_name = "FILE")]
         names: Option<PathBuf>,
     },
-    /// Go on with uploads although the database is older than C4, without waiting until every name was compared
+    /// Resume uploads although the database is older than C4, without waiting until every name has been compared
     Accept,
 }
 
-pub(crate) async fn run(command: &RestoreCommand, config: &Config, output: Output) -> Result<(), Failure> {
+pub(crate) async fn run(
+    command: &RestoreCommand,
+    config: &Config,
+    output: Output,
+) -> Result<(), CommandError> {
     let store = open_for_command(config).await?;
     match command {
         RestoreCommand::Check { names } => check(config, store, names.as_deref(), output).await,
@@ -45,7 +49,7 @@ pub(crate) async fn run(command: &RestoreCommand, config: &Config, output: Outpu
     }
 }
 
-async fn accept(store: &Store, output: Output) -> Result<(), Failure> {
+async fn accept(store: &Store, output: Output) -> Result<(), CommandError> {
     let mut tx = store.begin("restore_accept").await?;
     let is_released = tx.release_restore_guard(None).await?;
     if is_released {
@@ -66,7 +70,7 @@ async fn check(
     store: Arc<Store>,
     names: Option<&Path>,
     output: Output,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let given = names.map(read_names).transpose()?;
     let keys = Arc::new(sealing_keys_for_command(config)?);
     let c4 = Arc::new(c4_uploader::client(config).map_err(crate::run::RunError::from)?);
@@ -84,7 +88,7 @@ async fn check(
     report.verdict()
 }
 
-/// What was found.
+/// The differences.
 #[derive(Debug, Default)]
 struct Report {
     same: Vec<DomainName>,
@@ -96,7 +100,7 @@ struct Report {
 }
 
 impl Report {
-    async fn compare(&mut self, store: &Store, comparison: &Comparison) -> Result<(), Failure> {
+    async fn compare(&mut self, store: &Store, comparison: &Comparison) -> Result<(), CommandError> {
         let now = SystemClock.now();
         let counted = store.summary(now, AtRisk::at(now)).await?;
         let length: u64 = counted.statuses.iter().map(|(_, count)| count).sum();
@@ -113,12 +117,12 @@ impl Report {
     }
 
     /// Names that C4 lists itself; false if it does not have that call.
-    async fn strangers_at(&mut self, comparison: &Comparison, c4: &C4Client) -> Result<bool, Failure> {
+    async fn strangers_at(&mut self, comparison: &Comparison, c4: &C4Client) -> Result<bool, CommandError> {
         let progress = ProgressBar::hidden();
         let mut after = String::new();
         loop {
             let page = c4.domains_after(&after).await;
-            let page = page.map_err(|error| Failure::new("UNAVAILABLE", chain(&error)))?;
+            let page = page.map_err(|error| CommandError::new("UNAVAILABLE", chain(&error)))?;
             let Some(page) = page else { return Ok(false) };
             // A domain without a certificate is one that has its HTTPS switched off.
             let held: Vec<_> = page.domains.into_iter().filter(|(_, held)| held.is_some()).collect();
@@ -128,7 +132,7 @@ impl Report {
         }
     }
 
-    async fn strangers_among(&mut self, comparison: &Comparison, text: &str) -> Result<(), Failure> {
+    async fn strangers_among(&mut self, comparison: &Comparison, text: &str) -> Result<(), CommandError> {
         let mut names = Vec::new();
         for name in listed_names(text) {
             match DomainName::parse(&name) {
@@ -169,7 +173,7 @@ impl Report {
         report
     }
 
-    fn print(&self) -> Result<(), Failure> {
+    fn print(&self) -> Result<(), CommandError> {
         for (difference, list) in &self.lists {
             print(format_args!("{} ({}):", title(*difference), list.len()))?;
             let rows: Vec<Value> = list.iter().map(flat_row).collect();
@@ -178,19 +182,19 @@ impl Report {
         print(format_args!("{} names are the same, {} differ.", self.same.len(), self.differing))
     }
 
-    fn verdict(&self) -> Result<(), Failure> {
+    fn verdict(&self) -> Result<(), CommandError> {
         if self.differing > 0 {
             let sentence = format!(
-                "{} of {} names differ; nothing was sent; docs/OPERATIONS.md, \"After a restore\", says what becomes of each",
+                "{} of {} names differ; nothing was sent; docs/OPERATIONS.md, \"After a restore\", says what happens with each",
                 self.differing,
                 self.differing + self.same.len()
             );
-            return Err(Failure::new("DIFFERENT", sentence));
+            return Err(CommandError::new("DIFFERENT", sentence));
         }
         if !self.are_strangers_known {
             let sentence = "this C4 does not list its names, so names that are not in the database were not looked for: \
                             repeat this with --names FILE";
-            return Err(Failure::new("NOT_LISTED", sentence));
+            return Err(CommandError::new("NOT_LISTED", sentence));
         }
         Ok(())
     }
@@ -236,7 +240,7 @@ fn flat_row(compared: &Compared) -> Value {
     })
 }
 
-impl From<ComparisonError> for Failure {
+impl From<ComparisonError> for CommandError {
     fn from(error: ComparisonError) -> Self {
         match error {
             ComparisonError::Store(error) => error.into(),

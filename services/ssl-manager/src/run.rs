@@ -1,7 +1,7 @@
 //! Wiring: opens the store and the bus that the settings name, binds every socket, then starts the roles.
 //!
-//! Everything that can be wrong with the surroundings is found before the first role starts. A role that ends by
-//! itself takes the process down; a signal stops all of them in order.
+//! All errors of the environment are found before the first role starts. A role that ends by itself takes the process
+//! down; a signal stops all of them in order.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::memory;
 use crate::passwords::{self, Passwords};
 use crate::signals::{Hangups, StopSignals};
 
-const ASK_STORE_EVERY: Duration = Duration::from_secs(1);
+const STORE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Why the process cannot start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -158,7 +158,7 @@ impl Running {
             self.process.stop.drain().cancel();
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_secs(seconds.into())) => {}
-                () = signals.next() => tracing::info!("a second signal: the rest of the wait is left out"),
+                () = signals.next() => tracing::info!("a second signal: the rest of the wait is skipped"),
                 early = self.tasks.join_next() => ended = early,
             }
         }
@@ -263,7 +263,7 @@ async fn store_is_there(context: &Context) -> Result<bool, RoleError> {
             Err(_) => {}
         }
         tokio::select! {
-            () = tokio::time::sleep(ASK_STORE_EVERY) => {}
+            () = tokio::time::sleep(STORE_CHECK_INTERVAL) => {}
             () = context.stop.soft().cancelled() => return Ok(false),
         }
     }

@@ -18,7 +18,7 @@ use crate::run::signalled;
 /// Far over what any token has.
 const MAX_TOKEN_FILE_BYTES: u64 = 64 * 1024;
 /// How long the edge's old address is given after it came back with another one.
-const LOOK_UP_EVERY: Duration = Duration::from_secs(5);
+const LOOKUP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Runs a part until Ctrl-C or SIGTERM.
 pub(crate) async fn run(part: SandboxPart) -> anyhow::Result<()> {
@@ -125,7 +125,7 @@ async fn follow(edge: Option<String>, dns: DnsControl) {
             // What was found before holds: the name is gone for a moment while the edge starts anew.
             Err(error) => complain(format_args!("cannot look up {edge}: {error}")),
         }
-        tokio::time::sleep(LOOK_UP_EVERY).await;
+        tokio::time::sleep(LOOKUP_INTERVAL).await;
     }
 }
 

@@ -1,5 +1,5 @@
-//! How results look to people: as wide as their terminal, in colour unless `NO_COLOR` is set. A pipe gets whole lines
-//! without colour. Nothing is cut: what does not fit beside its neighbours goes to a line of its own.
+//! Output for people: as wide as the terminal, in colour unless `NO_COLOR` is set. A pipe gets whole lines without
+//! colour. Nothing is cut: cells that do not fit go to their own line.
 
 use std::fmt::Write;
 use std::io::IsTerminal;
@@ -15,7 +15,7 @@ const PLAIN: u8 = 0;
 const GAP: usize = 2;
 const MIN_COLUMN: usize = 8;
 
-/// What stdout can show.
+/// The abilities of stdout.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Look {
     /// Columns; without end where there is no terminal.

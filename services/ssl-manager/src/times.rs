@@ -1,4 +1,4 @@
-//! Times as people read them: how far away, and in the zone of whoever reads, which is named.
+//! Times for people: relative, and absolute in the reader's zone, which is named.
 
 use domain::Clock;
 use jiff::Timestamp;
@@ -10,7 +10,7 @@ const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 const YEAR: i64 = 365 * DAY;
 
-/// When and where somebody reads.
+/// The reader's time and zone.
 #[derive(Clone, Debug)]
 pub(crate) struct Times {
     pub(crate) zone: TimeZone,

@@ -11,13 +11,13 @@ use zeroize::Zeroizing;
 
 use crate::backend::{open_for_command, sealing_keys_for_command};
 use crate::cli::{Output, TokenCommand};
-use crate::dispatch::Failure;
+use crate::dispatch::CommandError;
 use crate::output::{print_done, print_many};
 use crate::user::{cannot_sign, roles_of};
 
-const MOST_NAME: usize = 100;
+const MAX_NAME: usize = 100;
 
-pub(crate) async fn run(command: &TokenCommand, config: &Config, output: Output) -> Result<(), Failure> {
+pub(crate) async fn run(command: &TokenCommand, config: &Config, output: Output) -> Result<(), CommandError> {
     let store = &*open_for_command(config).await?;
     match command {
         TokenCommand::Create { name, roles, expires_in_days } => {
@@ -31,7 +31,10 @@ pub(crate) async fn run(command: &TokenCommand, config: &Config, output: Output)
             let mut tx = store.begin("revoke_token").await?;
             let now = SystemClock.now();
             if !tx.revoke_token(name).await? {
-                return Err(Failure::new("NOT_FOUND", format!("there is no valid token named {name:?}")));
+                return Err(CommandError::new(
+                    "NOT_FOUND",
+                    format!("there is no valid token named {name:?}"),
+                ));
             }
             let by = Caller::at_the_machine("RevokeToken");
             tx.append_audit(by.line(now, name, audit::OK, ""));
@@ -49,10 +52,10 @@ pub(crate) async fn create(
     name: &str,
     roles: Roles,
     expires_in_days: Option<u16>,
-) -> Result<Zeroizing<String>, Failure> {
-    if name.is_empty() || name.len() > MOST_NAME || name.chars().any(is_unfit) {
-        let sentence = format!("a token's name has 1 to {MOST_NAME} printable characters");
-        return Err(Failure::new("INVALID_ARGUMENT", sentence));
+) -> Result<Zeroizing<String>, CommandError> {
+    if name.is_empty() || name.len() > MAX_NAME || name.chars().any(is_unfit) {
+        let sentence = format!("a token's name has 1 to {MAX_NAME} printable characters");
+        return Err(CommandError::new("INVALID_ARGUMENT", sentence));
     }
     let token = api::new_token(&SystemEntropy);
     let now = SystemClock.now();
@@ -69,9 +72,10 @@ pub(crate) async fn create(
     api::signed::sign_token(keys, &mut record).await.map_err(|error| cannot_sign(&error))?;
     let mut tx = store.begin("create_token").await?;
     tx.insert_token(&record).await.map_err(|error| match error {
-        StoreError::Conflict { .. } => {
-            Failure::new("ALREADY_EXISTS", format!("there is a token named {name:?}: choose another name"))
-        }
+        StoreError::Conflict { .. } => CommandError::new(
+            "ALREADY_EXISTS",
+            format!("there is a token named {name:?}: choose another name"),
+        ),
         other => other.into(),
     })?;
     let by = Caller::at_the_machine("CreateToken");
@@ -80,7 +84,7 @@ pub(crate) async fn create(
     Ok(token)
 }
 
-async fn list(store: &Store, output: Output) -> Result<(), Failure> {
+async fn list(store: &Store, output: Output) -> Result<(), CommandError> {
     let rows: Vec<_> = store
         .tokens()
         .await?

@@ -1,5 +1,5 @@
-//! `user create | list | password | remove`: people who sign in to the console; works on the store directly, so that the
-//! first person needs nobody.
+//! `user create | list | password | remove`: users of the console; works on the store directly, so that the first user
+//! can be created.
 
 use std::path::{Path, PathBuf};
 
@@ -13,51 +13,51 @@ use store::{PROVIDER_PREFIX, Store, StoreError, Tx, User};
 
 use crate::backend::{open_for_command, sealing_keys_for_command};
 use crate::cli::Output;
-use crate::dispatch::Failure;
+use crate::dispatch::CommandError;
 use crate::output::{print_done, print_many};
 
-const MOST_NAME: usize = 100;
-/// Far over what any password has.
+const MAX_NAME: usize = 100;
+/// Far above the length of any password.
 const MAX_PASSWORD_FILE_BYTES: u64 = 64 * 1024;
 
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum UserCommand {
-    /// Let a person sign in
+    /// Create a user
     Create {
-        /// What they sign in as
+        /// The user's name
         #[arg(long)]
         name: String,
-        /// What they may do: viewer, support, key-reader or admin; repeat it for several
+        /// The user's role: viewer, support, key-reader or admin; repeat it for several
         #[arg(long = "role", value_name = "ROLE", required = true)]
         roles: Vec<Role>,
-        /// A file with their password, 12 to 1024 bytes; a trailing newline is ignored
+        /// A file with the password, 12 to 1024 bytes; a trailing newline is ignored
         #[arg(long, value_name = "FILE")]
         password_file: PathBuf,
     },
-    /// Who may sign in
+    /// List the users
     List,
-    /// Give a person a new password; their sessions end
+    /// Set a new password for a user; their sessions end
     Password {
-        /// Whom
+        /// The user's name
         #[arg(long)]
         name: String,
         /// A file with the new password
         #[arg(long, value_name = "FILE")]
         password_file: PathBuf,
     },
-    /// End every session of a person, also of one who signs in with the OpenID provider (oidc:NAME)
+    /// End every session of a user, or of a person from the OpenID provider (oidc:NAME)
     SignOut {
-        /// Whom
+        /// The user's name
         name: String,
     },
-    /// Let a person sign in no more; their sessions end
+    /// Remove a user; their sessions end
     Remove {
-        /// Whom
+        /// The user's name
         name: String,
     },
 }
 
-pub(crate) async fn run(command: &UserCommand, config: &Config, output: Output) -> Result<(), Failure> {
+pub(crate) async fn run(command: &UserCommand, config: &Config, output: Output) -> Result<(), CommandError> {
     // What is wrong with the words is told before the store is opened.
     let hash = match command {
         UserCommand::Create { name, password_file, .. } => {
@@ -78,7 +78,7 @@ pub(crate) async fn run(command: &UserCommand, config: &Config, output: Output) 
         UserCommand::Password { name, .. } => {
             let keys = sealing_keys_for_command(config)?;
             let mut user = store.user(name).await?.ok_or_else(|| unknown(name))?;
-            // Or a row that somebody else wrote would be signed here.
+            // Otherwise a foreign row would be signed here.
             api::signed::check_user(&keys, &user).await.map_err(|error| not_ours(name, &error))?;
             user.password_hash = hash;
             api::signed::sign_user(&keys, &mut user).await.map_err(|error| cannot_sign(&error))?;
@@ -105,20 +105,20 @@ pub(crate) async fn run(command: &UserCommand, config: &Config, output: Output) 
     }
 }
 
-/// Lets a person sign in.
+/// Creates a user.
 pub(crate) async fn create(
     store: &Store,
     keys: &SealingKeys,
     name: &str,
     roles: Roles,
     password_hash: Option<String>,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let now = SystemClock.now();
     let mut user = User { name: name.to_owned(), roles, password_hash, created_at: now, mac: Vec::new() };
     api::signed::sign_user(keys, &mut user).await.map_err(|error| cannot_sign(&error))?;
     let mut tx = store.begin("create_user").await?;
     tx.insert_user(&user).await.map_err(|error| match error {
-        StoreError::Conflict { .. } => Failure::new(
+        StoreError::Conflict { .. } => CommandError::new(
             "ALREADY_EXISTS",
             format!("{name:?} may sign in already: change the password with `user password`, or choose another name"),
         ),
@@ -130,13 +130,13 @@ pub(crate) async fn create(
     Ok(())
 }
 
-/// Changes a person who must be there, with the line in the audit log.
+/// Changes an existing user, with a line in the audit log.
 async fn change(
     store: &Store,
     call: &'static str,
     name: &str,
     work: impl AsyncFnOnce(&mut Tx) -> Result<bool, StoreError>,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let mut tx = store.begin("change_user").await?;
     if !work(&mut tx).await? {
         return Err(unknown(name));
@@ -146,9 +146,9 @@ async fn change(
     Ok(tx.commit().await?)
 }
 
-/// Ends every session of a person; how many there were. Whom the OpenID provider vouches for has no row to look for, so
-/// nobody is unknown here.
-async fn sign_out(store: &Store, name: &str) -> Result<u64, Failure> {
+/// Ends every session of a person; returns their number. People from the OpenID provider have no row, so no name is
+/// unknown here.
+async fn sign_out(store: &Store, name: &str) -> Result<u64, CommandError> {
     let mut tx = store.begin("sign_out").await?;
     let ended = tx.end_sessions(name).await?;
     let by = Caller::at_the_machine("SignOutUser");
@@ -158,7 +158,7 @@ async fn sign_out(store: &Store, name: &str) -> Result<u64, Failure> {
     Ok(ended)
 }
 
-async fn list(store: &Store, output: Output) -> Result<(), Failure> {
+async fn list(store: &Store, output: Output) -> Result<(), CommandError> {
     let users = store.users().await?;
     let row = |user: &User| {
         json!({
@@ -173,15 +173,15 @@ async fn list(store: &Store, output: Output) -> Result<(), Failure> {
 }
 
 /// The roles of a command line.
-pub(crate) fn roles_of(roles: &[Role]) -> Result<Roles, Failure> {
-    Roles::of(roles.iter().copied()).ok_or_else(|| Failure::usage("at least one --role is needed"))
+pub(crate) fn roles_of(roles: &[Role]) -> Result<Roles, CommandError> {
+    Roles::of(roles.iter().copied()).ok_or_else(|| CommandError::usage("at least one --role is needed"))
 }
 
-pub(crate) fn cannot_sign(error: &SealError) -> Failure {
-    Failure::new("SEALING_KEY", error.to_string())
+pub(crate) fn cannot_sign(error: &SealError) -> CommandError {
+    CommandError::new("SEALING_KEY", error.to_string())
 }
 
-fn not_ours(name: &str, error: &SealError) -> Failure {
+fn not_ours(name: &str, error: &SealError) -> CommandError {
     let sentence = match error {
         SealError::UnknownKey(_) | SealError::Unavailable(_) => error.to_string(),
         _ => format!(
@@ -189,33 +189,34 @@ fn not_ours(name: &str, error: &SealError) -> Failure {
              `user create`"
         ),
     };
-    Failure::new("NOT_SIGNED", sentence)
+    CommandError::new("NOT_SIGNED", sentence)
 }
 
-fn unknown(name: &str) -> Failure {
-    Failure::new("NOT_FOUND", format!("nobody named {name:?} may sign in: see `user list`"))
+fn unknown(name: &str) -> CommandError {
+    CommandError::new("NOT_FOUND", format!("there is no user {name:?}: see `user list`"))
 }
 
-fn done(output: Output, name: &str, what: &str, row: &serde_json::Value) -> Result<(), Failure> {
+fn done(output: Output, name: &str, what: &str, row: &serde_json::Value) -> Result<(), CommandError> {
     print_done(output, format_args!("{name} {what}."), row)
 }
 
-fn check_name(name: &str) -> Result<(), Failure> {
-    if name.trim().is_empty() || name.len() > MOST_NAME || name.chars().any(is_unfit) {
-        let sentence = format!("a person's name has 1 to {MOST_NAME} printable characters");
-        return Err(Failure::new("INVALID_ARGUMENT", sentence));
+fn check_name(name: &str) -> Result<(), CommandError> {
+    if name.trim().is_empty() || name.len() > MAX_NAME || name.chars().any(is_unfit) {
+        let sentence = format!("a person's name has 1 to {MAX_NAME} printable characters");
+        return Err(CommandError::new("INVALID_ARGUMENT", sentence));
     }
     if name.starts_with(PROVIDER_PREFIX) {
         let sentence =
             format!("names that begin with {PROVIDER_PREFIX} are those of the OpenID provider's people");
-        return Err(Failure::new("INVALID_ARGUMENT", sentence));
+        return Err(CommandError::new("INVALID_ARGUMENT", sentence));
     }
     Ok(())
 }
 
-fn hash_of(file: &Path) -> Result<String, Failure> {
+fn hash_of(file: &Path) -> Result<String, CommandError> {
     let text = text_file::read(file, MAX_PASSWORD_FILE_BYTES);
-    let text = text.map_err(|error| Failure::usage(format!("cannot read {}: {error}", file.display())))?;
+    let text =
+        text.map_err(|error| CommandError::usage(format!("cannot read {}: {error}", file.display())))?;
     api::hash_password(text.trim_end_matches(['\r', '\n']), &SystemEntropy)
-        .map_err(|error| Failure::new("INVALID_ARGUMENT", error.to_string()))
+        .map_err(|error| CommandError::new("INVALID_ARGUMENT", error.to_string()))
 }

@@ -1,4 +1,4 @@
-//! The limits that all names share, and what is left of them: what people and alerts are shown.
+//! The limits that all names share, and what is left of them, for people and alerts.
 
 use domain::budget::{Limit, Limits, orders_key};
 use jiff::Timestamp;
@@ -28,12 +28,12 @@ pub fn shared_buckets(issuer: &str, limits: &Limits) -> Vec<SharedBucket> {
     new_orders.into_iter().collect()
 }
 
-/// What is left of a limit that all names share.
+/// The remainder of a limit that all names share.
 #[derive(Clone, Debug)]
 pub struct Left {
     /// Which limit, for people.
     pub what: &'static str,
-    /// What it allows.
+    /// Its capacity.
     pub capacity: u32,
     /// Orders that may be placed now.
     pub orders: u32,
@@ -41,7 +41,7 @@ pub struct Left {
     pub free_at: Option<Timestamp>,
 }
 
-/// What is left now of the limits of an issuer that all names share.
+/// The remaining limits of an issuer that all names share.
 pub async fn left(store: &Store, issuer: &AcmeIssuer, now: Timestamp) -> Result<Vec<Left>> {
     let mut found = Vec::new();
     for bucket in shared_buckets(&issuer.name, &limits(issuer)) {

@@ -44,25 +44,25 @@ done! {
     /// Deleted while a valid certificate was served.
     DeletedServed => "deleted-served", "Deleted. C4 keeps serving its certificate until that ends.";
     /// Deleted after its certificate had ended.
-    DeletedEnded => "deleted-ended", "Deleted. Its certificate had ended already; C4 keeps it.";
+    DeletedEnded => "deleted-ended", "Deleted. Its certificate had already ended; C4 keeps it.";
     /// Deleted without a certificate.
-    DeletedUnserved => "deleted-unserved", "Deleted. C4 had no certificate of it.";
+    DeletedUnserved => "deleted-unserved", "Deleted. C4 had no certificate for it.";
     /// Deleted, and its certificate is removed from C4.
     Removed => "removed", "Deleted. Its certificate is being removed from C4.";
     /// Deleted without a certificate, and C4 is asked all the same.
-    RemovedUnserved => "removed-unserved", "Deleted. No certificate of it was live; C4 is asked to remove any that it holds.";
+    RemovedUnserved => "removed-unserved", "Deleted. It had no live certificate; C4 is asked to remove any that it still holds.";
     /// Put on the list.
-    Added => "add", "Added. It is checked now, and ordered once nothing stands in the way.";
+    Added => "add", "Added. Checks are running; the certificate is ordered once they pass.";
     /// Rechecked.
     Rechecked => "recheck", "Rechecking. The next step starts now.";
     /// Generate was asked for, and a certificate is on its way.
-    Generated => "generate", "A certificate was asked for. It is checked now, and ordered once nothing stands in the way.";
+    Generated => "generate", "Certificate requested. Checks are running; it is ordered once they pass.";
     /// Generate was asked for over a certificate that is not due.
     GeneratedKept => "generate-kept", "The live certificate is not due yet: it stays, and is compared with C4.";
     /// An order was forced while a certificate is served.
-    Forced => "force", "A new certificate was asked for. The present one serves until the new one is live.";
+    Forced => "force", "New certificate requested. The present one serves until the new one is live.";
     /// An order was forced.
-    ForcedUnserved => "force-unserved", "A new certificate was asked for. It is ordered once nothing stands in the way.";
+    ForcedUnserved => "force-unserved", "New certificate requested. It is ordered once the checks pass.";
     /// Rolled back.
     RolledBack => "rollback", "Rolling back. The previous certificate is being uploaded to C4.";
     /// Pasted while another certificate is served.
@@ -70,9 +70,9 @@ done! {
     /// Pasted.
     Imported => "import", "Stored, and being uploaded to C4.";
     /// The revocation of a certificate that does not serve.
-    Revoked => "revoke", "Revocation asked for. The history below says when the CA has done it.";
+    Revoked => "revoke", "Revocation requested. The history below shows when the CA has revoked it.";
     /// The revocation of a certificate that serves.
-    RevokedLater => "revoke-later", "A replacement with a new key is asked for. The old certificate is revoked once the new one is live, \
+    RevokedLater => "revoke-later", "A replacement with a new key is requested. The old certificate is revoked once the new one is live, \
         after 20 hours at the latest.";
 }
 

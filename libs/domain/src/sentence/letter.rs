@@ -9,8 +9,8 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 
 use super::{NamedZone, Situation};
-use crate::dns::listed;
-use crate::{DomainName, Found, Pause, Reason, RecordKind, Trust, Who};
+use crate::dns::{MAX_NAMED, and_more, listed};
+use crate::{CaaFound, DomainName, Found, Pause, Reason, RecordKind, Trust, Who};
 
 const SWITCH_ON: &str = "To switch on HTTPS for";
 /// The same where it is on.
@@ -36,15 +36,15 @@ pub fn short_of(code: &str) -> Option<&'static str> {
         "dnssec_broken" => "the DNSSEC signatures are broken",
         "dns_broken" => "the nameservers do not answer properly",
         "challenge_unreachable" | "challenge_invalid" => "the challenge path does not reach us",
-        "challenge_failed_at_edge" => "the edges do not pass the challenge path on to us",
-        "challenge_unreachable_elsewhere" => "the CA reaches the challenge path from some places only",
+        "challenge_failed_at_edge" => "the edges do not forward the challenge path to us",
+        "challenge_unreachable_elsewhere" => "the CA reaches the challenge path only from some places",
         "unknown_to_c4" => "C4 does not know this domain",
         "order_rejected" => "the order was refused",
-        "certificate_rejected" => "the CA did not deliver what was ordered",
+        "certificate_rejected" => "the CA delivered another certificate than the one ordered",
         "issuer_refuses_us" => "the CA does not accept our requests",
         "paused_by_ca" => "the CA has paused this domain",
-        "paused_by_operator" => "our operations have paused requests",
-        "ca_limited" => "a limit of the CA leaves no room yet",
+        "paused_by_operator" => "our operations team has paused requests",
+        "ca_limited" => "a limit of the CA is used up",
         "ca_down" => "the CA does not answer",
         "could_not_ask" => "we could not check this yet",
         "not_served" => "some edges do not serve it yet",
@@ -71,13 +71,10 @@ impl Reason {
             }
             Self::WrongAaaa { found, ours } => wrong_aaaa(name, found, ours),
             Self::PortMissing { missing } => port_missing(name, missing),
-            Self::CaaForbids { at, found, wanted } => format!(
-                "The CAA records of {at} do not allow our certificate authority to issue for {name} ({found}). Please add: \
-                 {at}. CAA 0 issue \"{wanted}\"; keep the others."
-            ),
+            Self::CaaForbids { at, found, wanted } => caa_forbids(name, at, found, wanted),
             Self::DnssecBroken { zone } => format!(
                 "The DNSSEC signatures of {zone} are broken, so no certificate authority may issue for {name}. Please have \
-                 them mended at the operator of {zone}, or remove its DS record at the registrar."
+                 them fixed by the operator of {zone}, or remove its DS record at the registrar."
             ),
             Self::DnsBroken { zone, nameservers } => dns_broken(name, zone, nameservers),
             Self::ChallengeUnreachable { found } => format!(
@@ -114,7 +111,7 @@ impl Reason {
             }
             Self::CdnCaaForbids { at, found, wanted } => format!(
                 "The CAA records of {at}, which {name} leads to, do not allow our certificate authority to issue ({found}). \
-                 The CDN operator must add: {at}. CAA 0 issue \"{wanted}\"; keep the others."
+                 The CDN operator must add: {at}. CAA 0 issue \"{wanted}\". Keep the others."
             ),
             Self::ChallengeFailedAtEdge { problem, detail } => failed_at_edge(name, problem, detail),
             Self::ChallengeUnreachableElsewhere { detail } => unreachable_elsewhere(name, detail),
@@ -122,16 +119,18 @@ impl Reason {
                 format!("The certificate authority refused the order for {name} ({problem}): {detail}")
             }
             Self::CertificateRejected { detail } => {
-                format!("What the certificate authority delivered for {name} was not accepted: {detail}")
+                format!(
+                    "The certificate authority delivered a certificate for {name} that was not accepted: {detail}"
+                )
             }
             Self::IssuerRefusesUs { issuer, problem, detail, url } => format!(
-                "The certificate authority {issuer} does not accept our requests at present, for whatever domain; our \
-                 operations must act. It reported {problem}: {}",
+                "The certificate authority {issuer} does not accept our requests at present, for any domain; our \
+                 operations team must act. It reported {problem}: {}",
                 told(detail, url)
             ),
             Self::PausedByCa { detail, url } => format!(
-                "The certificate authority has paused {name}, as a rule after many failed validations. Our operations must \
-                 have it resumed. It reported: {}",
+                "The certificate authority has paused {name}, usually after many failed validations. Our operations team must \
+                 lift the pause. It reported: {}",
                 told(detail, url)
             ),
             Self::PausedByOperator { pause } => paused(pause, &zone.time(pause.since)),
@@ -210,12 +209,12 @@ impl Situation {
         Some(match self.distrust()? {
             (Trust::IntermediateMissing, issuer) => format!(
                 "The certificate that you gave us for {name} came without its intermediate certificate \"{issuer}\", so \
-                 many browsers show a warning. Please send it again together with that one, which your certificate \
-                 authority hands out with it."
+                 many browsers show a warning. Please send it again together with that one; your certificate \
+                 authority provides both."
             ),
             (_, issuer) => format!(
                 "Browsers do not trust the certificate that you gave us for {name}: its issuer, \"{issuer}\", is no public \
-                 certificate authority. If visitors with usual browsers are to come, please send us one that a public \
+                 certificate authority. For visitors with ordinary browsers, please send us one that a public \
                  certificate authority issued, or let us generate a free one."
             ),
         })
@@ -337,24 +336,43 @@ pub fn paused(pause: &Pause, since: &str) -> String {
 fn failed_at_edge(name: &DomainName, problem: &str, detail: &str) -> String {
     format!(
         "{name} leads to the CDN, but the certificate authority did not find our answer at \
-         http://{name}/.well-known/acme-challenge/ there. The CDN operator must have the edges pass that path on to us. The \
+         http://{name}/.well-known/acme-challenge/ there. The CDN operator must configure the edges to forward that path to us. The \
          certificate authority reported {problem}: {detail}"
     )
 }
 
 fn unreachable_elsewhere(name: &DomainName, detail: &str) -> String {
     format!(
-        "The certificate authority reaches http://{name}/.well-known/acme-challenge/ from some parts of the Internet, and not \
+        "The certificate authority reaches http://{name}/.well-known/acme-challenge/ from some parts of the Internet, but not \
          from others. The CDN operator must serve that path from every edge, to every country and network. The certificate \
          authority reported: {detail}"
     )
+}
+
+fn caa_forbids(name: &DomainName, at: &str, found: &CaaFound, wanted: &str) -> String {
+    let now = match found.allowed() {
+        Some((allowed, 0)) if allowed.is_empty() => {
+            format!("CAA records at {at} allow no certificate authority to issue for {name}.")
+        }
+        Some((allowed, more)) => {
+            let count = allowed.len() + more as usize;
+            let only = and_more(allowed.into_iter().take(MAX_NAMED).map(str::to_owned), count);
+            format!("CAA records at {at} allow only {only} to issue for {name}.")
+        }
+        None => {
+            format!(
+                "CAA records at {at} do not allow our certificate authority to issue for {name} ({found})."
+            )
+        }
+    };
+    format!("{now} Please add: {at}. CAA 0 issue \"{wanted}\". Keep the others.")
 }
 
 fn dns_broken(name: &DomainName, zone: &str, nameservers: &str) -> String {
     let which = if nameservers.is_empty() { String::new() } else { format!(" ({nameservers})") };
     format!(
         "The nameservers of {zone}{which} have not answered properly for over an hour, so no certificate authority may issue \
-         for {name}. Please have them mended where {zone} is hosted, and check its NS records at the registrar."
+         for {name}. Please have them fixed where {zone} is hosted, and check its NS records at the registrar."
     )
 }
 
@@ -373,11 +391,10 @@ fn pasted_lost(name: &DomainName, ends: Option<String>) -> String {
         "Please send it to us once more with its key, or let us generate a free one that renews itself.";
     match ends {
         Some(ends) => format!(
-            "The certificate that you gave us for {name} is served until {ends}, but we have lost our copy of it, so we \
-             cannot put it back if it gets lost at the CDN, too. {ask}"
+            "The certificate that you gave us for {name} is served until {ends}, but we have lost our copy of it, so we cannot restore it if the CDN loses it, too. {ask}"
         ),
         None => format!(
-            "The certificate that you gave us for {name} is not served any more, and we do not have the latest copy of it. \
+            "The certificate that you gave us for {name} is no longer served, and we do not have the latest copy of it. \
              {ask} Until then {name} has no HTTPS."
         ),
     }
@@ -386,8 +403,8 @@ fn pasted_lost(name: &DomainName, ends: Option<String>) -> String {
 fn ca_limited(issuer: &str, limit: &str, until: &str) -> String {
     let whose = if issuer.is_empty() { "The certificate authority" } else { issuer };
     match limit {
-        "" => format!("{whose} takes no order before {until}."),
-        limit => format!("{whose} takes no order before {until} (limit: {limit})."),
+        "" => format!("{whose} accepts no order before {until}."),
+        limit => format!("{whose} accepts no order before {until} (limit: {limit})."),
     }
 }
 

@@ -85,7 +85,7 @@ impl Situation {
 /// Who must act, as a sentence.
 fn must_act(who: Option<Who>) -> &'static str {
     match who {
-        None => "Nobody must act.",
+        None => "No action is needed.",
         Some(Who::Customer) => "The customer must act.",
         Some(Who::CdnOperator) => "The CDN operator must act.",
         Some(Who::Ca) => "The certificate authority must act.",

@@ -37,14 +37,14 @@ impl Situation {
         let waits = match place {
             _ if until <= reader.now => "Queued; it is next.".to_owned(),
             Some(place) => format!("Queued, place {place}, about {at}."),
-            None => format!("The CA takes no order before {at}."),
+            None => format!("The CA accepts no order before {at}."),
         };
         let which = match (issuer, limit) {
             (_, "") => String::new(),
             ("", limit) => format!(" Limit: {limit}."),
             (issuer, limit) => format!(" Limit: {limit}, at {issuer}."),
         };
-        format!("DNS is right now. {waits}{which}")
+        format!("DNS is right. {waits}{which}")
     }
 
     /// The sentence of the activity.
@@ -54,7 +54,7 @@ impl Situation {
             Activity::Idle => {
                 return match next {
                     Some(at) => format!("The next step is {at}."),
-                    None => "Nothing is planned. Recheck to go on.".to_owned(),
+                    None => "Nothing is planned. Use Recheck to continue.".to_owned(),
                 };
             }
             Activity::Preflight => {
@@ -64,7 +64,7 @@ impl Situation {
                 ("Queued for room in the CA's limits.", "Queued for room in the CA's limits; next try")
             }
             Activity::WaitingForCa => {
-                ("Ordering at the CA.", "The CA is still at work on the order. Next look")
+                ("Ordering at the CA.", "The CA is still processing the order. Next check")
             }
             Activity::Validating => {
                 return self.within_a_minute("The CA is validating.", next.as_deref(), reader);
@@ -75,11 +75,9 @@ impl Situation {
             Activity::Uploading => return self.within_a_minute("Uploading.", next.as_deref(), reader),
             Activity::VerifyingEdges => (
                 "Uploaded. Waiting for the edges to serve it.",
-                "Uploaded. Waiting for the edges to serve it; next look",
+                "Uploaded. Waiting for the edges to serve it; next check",
             ),
-            Activity::Retrying => {
-                ("Trying again now.", "The last order came to nothing. The next one is placed")
-            }
+            Activity::Retrying => ("Trying again now.", "The last order failed. The next one is placed"),
         };
         match next {
             Some(at) => format!("{later} {at}."),
@@ -93,7 +91,7 @@ impl Situation {
     /// What usually takes under a minute.
     fn within_a_minute(&self, doing: &str, next: Option<&str>, reader: &Reader) -> String {
         match next {
-            Some(at) => format!("{doing} It takes longer than usual. Next look {at}."),
+            Some(at) => format!("{doing} It takes longer than usual. Next check {at}."),
             None if self.is_slow(reader) => format!("{doing} It takes longer than usual."),
             None => format!("{doing} Usually under a minute."),
         }

@@ -41,7 +41,7 @@ impl Situation {
             Some(Reason::UnknownToC4) => {
                 let next = self.next_attempt("check", reader);
                 format!(
-                    "{works}. C4 says that it does not know this domain; we ask again before we believe it.{next}"
+                    "{works}. C4 says that it does not know this domain; we ask again before we act on it.{next}"
                 )
             }
             Some(_) => format!("{works}. The renewal waits. {}", self.progress(reader)),
@@ -153,7 +153,7 @@ fn pasted_lost(ends: Option<String>) -> String {
     let act = "The customer must send it again.";
     match ends {
         Some(ends) => {
-            format!("HTTPS works until {ends}, with a pasted certificate that we have no copy of. {act}")
+            format!("HTTPS works until {ends}, with a pasted certificate of which we have no copy. {act}")
         }
         None => {
             format!("C4 holds no certificate, and we do not have the latest copy of the pasted one. {act}")

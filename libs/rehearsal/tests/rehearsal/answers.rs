@@ -68,11 +68,11 @@ async fn another_body_is_wrong_and_not_told() {
 async fn another_status_is_wrong() {
     let outside = Outside::start().await;
     for (status, found) in [
-        ("404 Not Found", "the answer was 404"),
-        ("500 secret", "the answer was 500"),
-        ("201 Created", "the answer was 201"),
-        ("206 Partial Content", "the answer was 206"),
-        ("401 Unauthorized", "the answer was 401"),
+        ("404 Not Found", "127.0.0.1 answers with 404"),
+        ("500 secret", "127.0.0.1 answers with 500"),
+        ("201 Created", "127.0.0.1 answers with 201"),
+        ("206 Partial Content", "127.0.0.1 answers with 206"),
+        ("401 Unauthorized", "127.0.0.1 answers with 401"),
     ] {
         let site = Site::start(move |_| answer(status, "", BODY)).await;
         assert_eq!(outside.wrong(site.port).await, found);

@@ -40,7 +40,7 @@ async fn the_four_redirects_that_cas_follow_are_followed_and_no_others() {
     }
     for status in [300, 303, 304, 305] {
         let found = outside.wrong(by_path(status).await.port).await;
-        assert_eq!(found, format!("the answer was {status}, which CAs do not follow"));
+        assert_eq!(found, format!("127.0.0.1 answers with {status}, which CAs do not follow"));
     }
 }
 

@@ -1,4 +1,4 @@
-//! The files of `[api.tls]`, read as `domain import` reads those of customers, with the same words for what is wrong.
+//! The files of `[api.tls]`, read like the files of `domain import`, with the same error texts.
 
 use x509::ServerIdentity;
 
@@ -24,9 +24,8 @@ impl ApiTls {
             return Ok(None);
         }
         let bytes = read(&self.client_ca_file).map_err(|what| (CLIENT_CA, what))?;
-        let pem = x509::only_certificates(&bytes).ok_or_else(|| {
-            (CLIENT_CA, "it holds no certificate that can be read, or other things too".to_owned())
-        })?;
+        let pem = x509::only_certificates(&bytes)
+            .ok_or_else(|| (CLIENT_CA, "it has no readable certificate, or other content too".to_owned()))?;
         Ok(Some(pem))
     }
 }

@@ -1,8 +1,8 @@
-//! What stands in the files that settings name: `config check` reads them all, so that an upgrade or a new installation
-//! does not find out role by role at its start.
+//! Checks the content of all files that settings name, for `config check`, so that errors are found before the roles
+//! start one by one.
 //!
-//! Apart from [`Config::validate`], which every start runs: a role reads its own files when it starts, with its own
-//! words, and one that ended must not keep it from starting.
+//! Separate from [`Config::validate`], which every start runs: a role reads its own files when it starts, with its own
+//! error texts, and an expired certificate must not prevent the start.
 
 use std::fs::File;
 use std::path::Path;
@@ -106,7 +106,7 @@ fn is_root(path: &Path) -> Result<(), String> {
     let found = x509::only_certificates(&bytes);
     found
         .map(drop)
-        .ok_or_else(|| format!("{} holds no certificate in PEM, or other things too", path.display()))
+        .ok_or_else(|| format!("{} has no certificate in PEM, or other content too", path.display()))
 }
 
 /// A certificate chain and its key, which belong together. Errors: each file that cannot work, by its name in its section.

@@ -1,4 +1,4 @@
-//! Which keys new certificates have.
+//! The key algorithm of new certificates.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! Lists as people write them: an array, or texts with commas between them, as the environment gives them.
+//! Lists in settings: an array, or a text with commas, as in the environment.
 
 use std::fmt::{self, Display};
 use std::marker::PhantomData;

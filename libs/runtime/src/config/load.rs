@@ -1,4 +1,4 @@
-//! Reading the settings, and telling where each came from.
+//! Reads the settings and records where each came from.
 
 use std::path::{Path, PathBuf};
 

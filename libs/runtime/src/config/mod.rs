@@ -1,9 +1,9 @@
 //! Every setting, its default, and where it came from.
 //!
-//! Settings come from a TOML file, then from the environment as `SSL_MANAGER__SECTION__KEY`, where a value is text until
-//! its field says what it is. A key that does not exist
-//! is an error, because a misspelt setting that silently does nothing costs a night. Everything is checked before
-//! anything is bound; whoever breaks a rule is told all of what is wrong, with the setting's name.
+//! Settings come from a TOML file, then from the environment as `SSL_MANAGER__SECTION__KEY`, where a value is parsed by
+//! the type of its field. An unknown key is an error, because a misspelt setting that is silently ignored is hard to
+//! find. Everything is checked before any port is bound; all errors are reported together, with the names of the
+//! settings.
 
 mod api_tls;
 mod files;

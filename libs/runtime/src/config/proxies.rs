@@ -35,7 +35,7 @@ const CLOUDFLARE: [&str; 22] = [
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct KnownProxy {
-    /// What its customers call it.
+    /// Its name, as customers know it.
     pub name: String,
     /// The networks of its proxies, as it publishes them.
     #[serde(deserialize_with = "list")]

@@ -1,4 +1,4 @@
-//! Files that hold a secret and that others than their owner can read are refused, as the sealing-key file is.
+//! Refuses files with secrets that users other than their owner can read, as for the sealing-key file.
 
 use std::fs;
 use std::path::Path;
@@ -49,7 +49,7 @@ impl Config {
     }
 }
 
-/// What is wrong with the mode of a file; nothing if it is not there, which others tell of.
+/// The error in the mode of a file; none if the file does not exist, which other checks report.
 fn open_to_others(path: &Path) -> Option<String> {
     text_file::open_to_others(path, &fs::metadata(path).ok()?)
 }

@@ -1,4 +1,4 @@
-//! What settings name rather than hold: files with secrets and roots, read when a role starts.
+//! Reads the files with secrets and roots that settings name, when a role starts.
 
 use std::path::Path;
 

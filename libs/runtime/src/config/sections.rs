@@ -1,4 +1,4 @@
-//! One struct per concern. A field's documentation is its meaning; the unit stands in its name.
+//! One struct per concern. A field's documentation is its meaning; its name has the unit.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -18,9 +18,9 @@ use crate::{LogFormat, Secret, SecretUrl};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// What remembers.
+    /// The database.
     pub store: StoreSettings,
-    /// What carries hints.
+    /// The message bus.
     pub bus: BusSettings,
     /// How private keys are sealed.
     pub keys: Keys,
@@ -28,17 +28,17 @@ pub struct Config {
     pub api: Api,
     /// The support team's page.
     pub console: Console,
-    /// What answers HTTP-01.
+    /// The answers to HTTP-01 challenges.
     pub challenge_responder: ChallengeResponder,
     /// Health and metrics.
     pub admin: Admin,
-    /// What clients may use of every port.
+    /// Limits of connections per port and source.
     pub connections: Connections,
     /// The CDN that domains must point at.
     pub cdn: Cdn,
-    /// Whom to ask for DNS.
+    /// The nameservers.
     pub dns: Dns,
-    /// What is asked before an order.
+    /// The checks before an order.
     pub preflight: Preflight,
     /// The CDN's configuration system.
     pub c4: C4,
@@ -50,7 +50,7 @@ pub struct Config {
     pub uploader: Uploader,
     /// When certificates are renewed.
     pub renewal: Renewal,
-    /// What is destroyed, and when.
+    /// The retention of data.
     pub retention: Retention,
     /// The scheduler role.
     pub scheduler: Scheduler,
@@ -118,7 +118,7 @@ section! {
     Api {
         /// Where gRPC is served. Beyond loopback it needs TLS.
         listen: SocketAddr = loopback(50051),
-        /// Whether anybody may download private keys; who, their role says.
+        /// Whether private keys may be downloaded at all; the role decides by whom.
         key_downloads: bool = true,
         /// TLS of the API; without it, only loopback is listened on.
         tls: Option<ApiTls> = None,
@@ -150,7 +150,7 @@ section! {
         /// DNS names or URIs in the client certificates of consoles: what they say of a browser's address is believed.
         #[serde(deserialize_with = "list")]
         consoles: Vec<String> = Vec::new(),
-        /// Who needs no token, because a client certificate says who it is.
+        /// Programs that need no token, because a client certificate identifies them.
         clients: Vec<ApiClient> = Vec::new(),
     }
 }
@@ -180,7 +180,7 @@ section! {
         name_claim: String = "email".to_owned(),
         /// The claim that holds the values which give a role, one text or several.
         roles_claim: String = "groups".to_owned(),
-        /// Who may sign in, and as what. Who has several of the values has all their roles.
+        /// The roles by values of the claim. A person with several of the values has all of their roles.
         roles: Vec<OidcRole> = Vec::new(),
     }
 }
@@ -191,7 +191,7 @@ section! {
 pub struct OidcRole {
     /// One of the values of the roles claim.
     pub value: String,
-    /// What whoever has it may do.
+    /// The role that it gives.
     pub role: Role,
 }
 
@@ -200,9 +200,10 @@ section! {
     Console {
         /// Where the page is served.
         listen: SocketAddr = loopback(8080),
-        /// What the browser sees, as `https://HOST`; needed for OpenID Connect and behind a proxy.
+        /// The URL in the browser, as `https://HOST`; needed for OpenID Connect and behind a proxy.
         public_url: String = String::new(),
-        /// Whom people ask who cannot go on, as every page says it: for example `ssl-help@example.net` or an https address.
+        /// The contact for users who need help, shown on every page: for example `ssl-help@example.net` or an https
+        /// address.
         support_contact: String = String::new(),
         /// TLS of the page; without it, only loopback is listened on.
         tls: Option<ConsoleTls> = None,
@@ -211,7 +212,7 @@ section! {
         /// Proxies whose X-Forwarded-For is believed: its last address is the browser's.
         #[serde(deserialize_with = "list")]
         trusted_proxies: Vec<IpNet> = Vec::new(),
-        /// Where the API is, and whom to trust there.
+        /// The URL of the API, and its trusted root.
         api: ConsoleApi = ConsoleApi::default(),
         /// The OpenID provider that people may sign in with; the API needs `[api.oidc]` for it.
         oidc: Option<ConsoleOidc> = None,
@@ -229,10 +230,10 @@ section! {
         client_secret_file: PathBuf = PathBuf::new(),
         /// One more root to trust for it, PEM.
         root_certificate_file: PathBuf = PathBuf::new(),
-        /// What is asked for beside `openid`.
+        /// Scopes in addition to `openid`.
         #[serde(deserialize_with = "list")]
         scopes: Vec<String> = vec!["email".to_owned(), "profile".to_owned()],
-        /// What the button says.
+        /// The label of the button.
         label: String = "Sign in with OpenID".to_owned(),
     }
 }
@@ -309,7 +310,7 @@ section! {
         /// another one is told to the customer.
         #[serde(deserialize_with = "list")]
         addresses: Vec<IpNet> = Vec::new(),
-        /// What to tell the owner of an apex, which cannot have a CNAME, to set.
+        /// A and AAAA addresses for an apex, which cannot have a CNAME.
         #[serde(deserialize_with = "list")]
         apex_addresses: Vec<IpAddr> = Vec::new(),
         /// `host:port` of edges to verify after an upload; empty is off.
@@ -372,7 +373,7 @@ section! {
         name: String = String::new(),
         /// Its directory; https.
         directory_url: String = String::new(),
-        /// Whom the CA may write to, as `mailto:` URLs.
+        /// Contact addresses of the account, as `mailto:` URLs.
         #[serde(deserialize_with = "list")]
         contact: Vec<String> = Vec::new(),
         /// Which of its profiles to order; empty is its default.
@@ -383,7 +384,7 @@ section! {
         eab_key_id: String = String::new(),
         /// Its HMAC key as the CA hands it out: base64url or standard base64, padded or not.
         eab_hmac_key_file: PathBuf = PathBuf::new(),
-        /// What CAA records must name; empty is what the directory says.
+        /// The CA's names in CAA records; empty: those in its directory.
         #[serde(deserialize_with = "list")]
         caa_identities: Vec<String> = Vec::new(),
         /// `auto`, `letsencrypt`, `letsencrypt-staging`, `none`, or numbers.

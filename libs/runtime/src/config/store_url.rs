@@ -1,14 +1,13 @@
-//! `store.url` as people write it: with the prefixes of other tools, passwords that nobody escaped, and options.
+//! Parses `store.url` leniently: prefixes of other tools, unescaped passwords, and options.
 //!
-//! What can be understood is honoured. Everything else is refused with a sentence of its own, because a URL that is half
-//! understood is another database.
+//! Everything else is refused with its own error text, because a partly understood URL might select another database.
 
 use std::path::PathBuf;
 
 use super::StoreSettings;
 
 const WRITE: &str = "write sqlite://PATH or postgres://USER:PASSWORD@HOST:5432/DATABASE";
-/// What the connection to PostgreSQL takes, with libpq's names.
+/// Supported options of a PostgreSQL connection, with libpq's names.
 const POSTGRES_OPTIONS: [&str; 13] = [
     "application_name",
     "dbname",
@@ -27,7 +26,7 @@ const POSTGRES_OPTIONS: [&str; 13] = [
 const HEX_DIGITS: &[u8; 16] = b"0123456789ABCDEF";
 const SSL_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
 
-/// What a store's URL names.
+/// The database of a store's URL.
 #[derive(Clone, PartialEq, Eq)]
 pub enum StorePlace {
     /// An SQLite file.
@@ -67,7 +66,7 @@ fn place(url: &str) -> Result<StorePlace, String> {
     }
 }
 
-/// What has no scheme may hold anything, so only a path is repeated.
+/// A text without a scheme may contain secrets, so only a path is repeated.
 fn without_scheme(url: &str) -> String {
     let is_path = !url.is_empty() && !url.contains(['@', '=', ':', '?']);
     match (is_path, url.contains('=')) {
@@ -80,7 +79,7 @@ fn without_scheme(url: &str) -> String {
 fn sqlite(rest: &str) -> Result<StorePlace, String> {
     let (path, options) = rest.split_once('?').unwrap_or((rest, ""));
     for (option, value) in pairs(options) {
-        // A new file is made, and nobody else's cache is shared, whatever is written.
+        // A new file is created, and no cache is shared, whatever the URL says.
         if !matches!((option, value), ("mode", "rwc") | ("cache", "private")) {
             return Err(format!("has the option {option:?}, which SQLite does not take here: leave it out"));
         }
@@ -156,8 +155,10 @@ fn check_authority(authority: &str) -> Result<(), String> {
     };
     match port.parse::<u16>() {
         Ok(1..) => Ok(()),
-        _ => Err("has a port that is none, or a password with a character that must be escaped (%40 for @)"
-            .to_owned()),
+        _ => {
+            Err("has an invalid port, or a password with a character that must be escaped (%40 for @)"
+                .to_owned())
+        }
     }
 }
 
@@ -257,8 +258,8 @@ mod tests {
             ("jdbc:mysql://h/db?password=secret", "not supported"),
             ("host=h user=u password=secret", "a list of keys and values"),
             ("host=h password=se:cret", "a list of keys and values"),
-            ("postgres://u:secret@h:port/db", "a port that is none"),
-            ("postgres://u:secret@h:0/db", "a port that is none"),
+            ("postgres://u:secret@h:port/db", "an invalid port"),
+            ("postgres://u:secret@h:0/db", "an invalid port"),
             ("postgres://u:secret@h1,h2/db", "several hosts"),
             ("postgres://h1,h2/db", "several hosts"),
             (

@@ -1,4 +1,4 @@
-//! What settings must fulfil beyond their types. Everything wrong is reported at once.
+//! Rules for settings beyond their types. All errors are reported together.
 
 use std::collections::HashSet;
 use std::path::Path;

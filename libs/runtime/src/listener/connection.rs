@@ -17,7 +17,7 @@ use tonic::transport::server::Connected;
 use super::Patience;
 use super::gate::Place;
 
-/// Who is at the other end of a connection. Cheap to clone.
+/// The peer of a connection. Cheap to clone.
 #[derive(Clone)]
 pub struct Peer {
     /// Where it connected from.
@@ -114,7 +114,7 @@ impl AsyncWrite for Connection {
     }
 }
 
-/// What a role reads requests from.
+/// The stream of a connection, in clear or under TLS.
 pub struct Accepted(Transport);
 
 enum Transport {
@@ -131,7 +131,7 @@ impl Accepted {
         Self(Transport::Tls(Box::new(stream)))
     }
 
-    /// Who is at the other end.
+    /// The peer.
     pub fn peer(&self) -> Peer {
         let (connection, certificates) = match &self.0 {
             Transport::Clear(connection) => (connection, None),

@@ -1,7 +1,7 @@
-//! Who gets one of a port's places.
+//! Assigns the connection slots of a port.
 //!
-//! A connection is silent until it has sent a whole request; TLS that was not agreed on is silent, too. Places that are
-//! short go to who speaks: a newcomer takes the place of the oldest silent connection.
+//! A connection is silent until it has sent a whole request; TLS that was not agreed on is silent, too. If slots are
+//! scarce, a new connection takes the slot of the oldest silent one.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ use ipnet::IpNet;
 use crate::seldom::Seldom;
 use crate::{Health, Source};
 
-/// Most connections, and who may have how many of them.
+/// The maximum number of connections, in all and per source.
 #[derive(Clone, Debug)]
 pub struct Places {
     /// Most of the port.
@@ -48,7 +48,7 @@ struct OfSource {
     silent: BTreeSet<u64>,
 }
 
-/// What a connection shares with the gate.
+/// The state that a connection shares with the gate.
 #[derive(Default)]
 pub(super) struct Seat {
     pub(super) has_spoken: AtomicBool,
@@ -64,7 +64,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// The connection has sent a request: from now on nobody takes its place.
+    /// The connection has sent a request: from now on it keeps its slot.
     pub(super) fn speaks(&self) {
         if !self.seat.has_spoken.swap(true, Ordering::Relaxed) {
             self.gate.table().no_longer_silent(self.id);

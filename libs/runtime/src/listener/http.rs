@@ -1,4 +1,4 @@
-//! HTTP/1.1 and HTTP/2 on one accepted connection, with a bound on everything a client can use up.
+//! HTTP/1.1 and HTTP/2 on one accepted connection, with a bound on every resource that a client can use up.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use tower::ServiceExt;
 
 use super::Accepted;
 
-const HEADERS_WITHIN: Duration = Duration::from_secs(10);
+const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HEADER_BYTES: u32 = 64 * 1024;
 const MAX_STREAMS: u32 = 64;
 const KEEPALIVE: Duration = Duration::from_secs(30);
-/// What a client may send of one body, or of all bodies, before it is read.
+/// Flow-control window: the bytes of one body, or of all bodies, that a client may send before they are read.
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 256 * 1024;
 
@@ -32,7 +32,7 @@ pub async fn serve_http(stream: Accepted, router: Router, stop: CancellationToke
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS_WITHIN)
+        .header_read_timeout(HEADERS_TIMEOUT)
         .max_buf_size(MAX_HEADER_BYTES as usize);
     builder
         .http2()

@@ -6,7 +6,7 @@ use super::Labels::{
 use super::{Kind, Labels, Metric};
 use crate::RoleName;
 
-const EVERY: &[RoleName] = &RoleName::ALL;
+const EVERY_ROLE: &[RoleName] = &RoleName::ALL;
 const API: &[RoleName] = &[RoleName::Api];
 const ISSUER: &[RoleName] = &[RoleName::Issuer];
 const RESPONDER: &[RoleName] = &[RoleName::ChallengeResponder];
@@ -26,7 +26,7 @@ const WORKERS: &[RoleName] = &[RoleName::Issuer, RoleName::C4Uploader];
 /// Roles that ask DNS and rehearse.
 const PREFLIGHT: &[RoleName] = &[RoleName::Api, RoleName::Issuer];
 /// Roles that ask C4.
-const ASK_C4: &[RoleName] = &[RoleName::Api, RoleName::Issuer, RoleName::C4Uploader];
+const C4_CLIENTS: &[RoleName] = &[RoleName::Api, RoleName::Issuer, RoleName::C4Uploader];
 /// Roles that may publish through the outbox.
 const PUBLISHERS: &[RoleName] = &[RoleName::Api, RoleName::Issuer, RoleName::Scheduler, RoleName::C4Uploader];
 
@@ -48,9 +48,9 @@ const fn histogram(name: &'static str, roles: &'static [RoleName], help: &'stati
 }
 
 pub(super) const TABLE: &[Metric] = &[
-    gauge("ssl_manager_build_info", EVERY, Version, "1, with the version as a label."),
-    gauge("ssl_manager_role_up", EVERY, Role, "1 for each role of this process."),
-    gauge("ssl_manager_connections", EVERY, Port, "Open connections."),
+    gauge("ssl_manager_build_info", EVERY_ROLE, Version, "1, with the version as a label."),
+    gauge("ssl_manager_role_up", EVERY_ROLE, Role, "1 for each role of this process."),
+    gauge("ssl_manager_connections", EVERY_ROLE, Port, "Open connections."),
     gauge(
         "ssl_manager_store_connections",
         STORE,
@@ -60,25 +60,25 @@ pub(super) const TABLE: &[Metric] = &[
     gauge("ssl_manager_store_connections_allowed", STORE, Plain, "Connections to the database at most."),
     counter(
         "ssl_manager_connections_refused_total",
-        EVERY,
+        EVERY_ROLE,
         Refusal,
         "Connections that were refused or closed early.",
     ),
     gauge(
         "ssl_manager_own_certificate_end_timestamp_seconds",
-        EVERY,
+        EVERY_ROLE,
         Later,
         "End of the certificate that a port of this process shows, by its file.",
     ),
     counter(
         "ssl_manager_reloads_total",
-        EVERY,
+        EVERY_ROLE,
         Later,
         "Times that the changed files of a setting were read again, by whether they could be used.",
     ),
     gauge(
         "ssl_manager_reload_refused",
-        EVERY,
+        EVERY_ROLE,
         Later,
         "1 while the changed files of a setting cannot be used.",
     ),
@@ -171,7 +171,7 @@ pub(super) const TABLE: &[Metric] = &[
         PREFLIGHT,
         "How long requests to a CA took, whatever it answered.",
     ),
-    histogram("ssl_manager_c4_request_seconds", ASK_C4, "How long C4 took to answer, whatever it said."),
+    histogram("ssl_manager_c4_request_seconds", C4_CLIENTS, "How long C4 took to answer, whatever it said."),
     gauge("ssl_manager_ca_down", ISSUER, Issuer, "1 while the CA does not work."),
     gauge(
         "ssl_manager_refused_by_issuer",

@@ -1,8 +1,7 @@
 //! Log lines as JSON objects, one each.
 //!
-//! Why not the subscriber's own format: of an error it writes the outermost sentence and drops the causes, and "the store
-//! did not take a step" helps nobody at night. Here an error field `error` has its causes, down to the innermost, in
-//! `error.sources`. Everything else is as in that format.
+//! Why not the subscriber's own format: for an error it writes only the outermost message and drops the causes. Here an
+//! error field `error` has all its causes in `error.sources`. Everything else is as in that format.
 
 use std::error::Error;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Domains over HTTP, for a C4 that runs on its own.
+//! Domains over HTTP, for a C4 in its own process.
 
 use std::sync::Arc;
 

@@ -42,14 +42,14 @@ pub(super) struct Upload {
 }
 
 /// An upload that is fit to be served.
-pub(super) struct Checked {
+pub(super) struct CheckedCertificate {
     pub(super) stored: StoredCertificate,
     pub(super) key: Arc<CertifiedKey>,
 }
 
 impl Upload {
     /// The certificate, or why it is refused.
-    pub(super) fn check(self, idempotency_key: String) -> Result<Checked, &'static str> {
+    pub(super) fn check(self, idempotency_key: String) -> Result<CheckedCertificate, &'static str> {
         if !matches!(self.source.as_str(), "c4" | "text") {
             return Err("source must be c4 or text");
         }
@@ -77,7 +77,7 @@ impl Upload {
             revision: self.revision,
             idempotency_key,
         };
-        Ok(Checked { stored, key: Arc::new(key) })
+        Ok(CheckedCertificate { stored, key: Arc::new(key) })
     }
 }
 

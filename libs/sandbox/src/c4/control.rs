@@ -1,4 +1,4 @@
-//! What a C4 is told to do from outside.
+//! Test controls of a C4.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::state::State;
 use super::{C4Domain, StoredCertificate};
-use crate::serve::Lost;
+use crate::serve::LostPart;
 use crate::sync::write;
 
 /// Steers a running C4. Every setting holds until it is set again.
@@ -64,7 +64,7 @@ impl C4Control {
         self.0.certificate(&lower(name))
     }
 
-    /// Loses the certificate of a domain, as if somebody else had removed it.
+    /// Loses the certificate of a domain, as if it had been removed by hand.
     pub fn remove_certificate(&self, name: &str) {
         self.0.lose_certificate(&lower(name));
     }
@@ -116,12 +116,12 @@ impl C4Control {
 
     /// Applies the next upload for that domain, then closes the connection without an answer.
     pub fn drop_answer_once(&self, name: &str) {
-        self.0.faults.drops.wish(lower(name), Lost::Answer);
+        self.0.faults.drops.wish(lower(name), LostPart::Answer);
     }
 
     /// Closes the connection on the next upload for that domain, which comes to nothing.
     pub fn drop_request_once(&self, name: &str) {
-        self.0.faults.drops.wish(lower(name), Lost::Request);
+        self.0.faults.drops.wish(lower(name), LostPart::Request);
     }
 
     /// Uploads for that domain, refused ones included.

@@ -12,14 +12,14 @@ use serde_json::{Value, json};
 use super::admin;
 use super::certificate::{StoredCertificate, Upload};
 use super::state::{Outcome, State};
-use crate::serve::{Dropped, Lost, Reply, Request, Service, empty, json};
+use crate::serve::{DroppedConnection, LostPart, Reply, Request, Service, empty, json};
 use crate::sync::read;
 
 /// Of a page of domains.
-const MOST_LISTED: usize = 1000;
+const MAX_LISTED: usize = 1000;
 
 impl Service for State {
-    async fn answer(self: Arc<Self>, request: Request) -> Result<Reply, Dropped> {
+    async fn answer(self: Arc<Self>, request: Request) -> Result<Reply, DroppedConnection> {
         if self.faults.down.load(Ordering::Relaxed) {
             return Ok(message(StatusCode::SERVICE_UNAVAILABLE, "down"));
         }
@@ -76,7 +76,7 @@ fn list_domains(state: &State, request: &Request) -> Reply {
     }
     let query = request.uri().query().unwrap_or_default();
     let value = |key: &str| query.split('&').find_map(|pair| pair.strip_prefix(key)).unwrap_or_default();
-    let limit: usize = value("limit=").parse().unwrap_or(0).min(MOST_LISTED);
+    let limit: usize = value("limit=").parse().unwrap_or(0).min(MAX_LISTED);
     if limit == 0 {
         return message(StatusCode::BAD_REQUEST, "limit is missing or not a positive number");
     }
@@ -86,18 +86,18 @@ fn list_domains(state: &State, request: &Request) -> Reply {
     json(StatusCode::OK, &json!({ "domains": page }))
 }
 
-fn put_certificate(state: &State, name: &str, request: &Request) -> Result<Reply, Dropped> {
+fn put_certificate(state: &State, name: &str, request: &Request) -> Result<Reply, DroppedConnection> {
     state.count(name, |count| count.puts += 1);
     if let Some(refused) = refusal(state, name) {
         return Ok(refused);
     }
     let drops = |lost| state.faults.drops.take(name.to_owned(), lost);
-    if drops(Lost::Request) {
-        return Err(Dropped);
+    if drops(LostPart::Request) {
+        return Err(DroppedConnection);
     }
     let reply = apply(state, name, request);
-    if reply.status().is_success() && drops(Lost::Answer) {
-        return Err(Dropped);
+    if reply.status().is_success() && drops(LostPart::Answer) {
+        return Err(DroppedConnection);
     }
     Ok(reply)
 }

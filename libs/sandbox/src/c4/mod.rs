@@ -66,12 +66,12 @@ impl fmt::Debug for C4Identity {
     }
 }
 
-/// What C4 knows of a domain.
+/// C4's state of a domain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct C4Domain {
     /// Ports that the CDN serves it on.
     pub ports: Vec<u16>,
-    /// What the customer's CNAME must lead to.
+    /// The target of the customer's CNAME.
     pub cname: String,
 }
 
@@ -104,7 +104,7 @@ impl C4 {
         Ok(Self { server, https, root_pem, token: options.token, control: C4Control(state) })
     }
 
-    /// What the paths of the contract are put under.
+    /// The base of the contract's paths.
     pub fn base_url(&self) -> String {
         let scheme = if self.https { "https" } else { "http" };
         format!("{scheme}://{}", self.server.address())

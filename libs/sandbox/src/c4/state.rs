@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use rustls::sign::CertifiedKey;
 
-use super::certificate::Checked;
+use super::certificate::CheckedCertificate;
 use super::control::Refusal;
 use super::{C4Domain, StoredCertificate};
-use crate::serve::Drops;
+use crate::serve::PlannedLosses;
 use crate::sync::{lock, read, write};
 
 pub(crate) struct State {
@@ -26,16 +26,16 @@ struct Entry {
     domain: C4Domain,
     /// The highest that an upload or removal had.
     revision: i64,
-    held: Option<Held>,
+    held: Option<HeldCertificate>,
 }
 
 #[derive(Clone)]
-struct Held {
+struct HeldCertificate {
     stored: Arc<StoredCertificate>,
     key: Arc<CertifiedKey>,
 }
 
-/// What happens to a domain's certificate.
+/// The result of a change to a domain's certificate.
 pub(super) enum Outcome {
     Done,
     UnknownDomain,
@@ -54,7 +54,7 @@ pub(super) struct Faults {
     pub(super) unknown_as: RwLock<Option<C4Domain>>,
     /// By name; none is all.
     pub(super) refusals: RwLock<HashMap<Option<String>, Refusal>>,
-    pub(super) drops: Drops<String>,
+    pub(super) drops: PlannedLosses<String>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -137,16 +137,16 @@ impl State {
         }
     }
 
-    pub(super) fn put_certificate(&self, name: &str, checked: Checked) -> Outcome {
+    pub(super) fn put_certificate(&self, name: &str, checked: CheckedCertificate) -> Outcome {
         self.change(name, checked.stored.revision, |entry| {
-            let Checked { stored, key } = checked;
+            let CheckedCertificate { stored, key } = checked;
             if let Some(held) = &entry.held
                 && held.stored.idempotency_key == stored.idempotency_key
                 && held.stored.sha256 != stored.sha256
             {
                 return Outcome::KeyReused;
             }
-            entry.held = Some(Held { stored: Arc::new(stored), key });
+            entry.held = Some(HeldCertificate { stored: Arc::new(stored), key });
             Outcome::Done
         })
     }

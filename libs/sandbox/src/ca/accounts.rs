@@ -98,7 +98,7 @@ impl Accounts {
         (account, true)
     }
 
-    /// Gives an account another key, unless that one is in use: then says by whom.
+    /// Gives an account another key, unless that one is in use: then returns the account that uses it.
     fn change_key(&self, account: &Account, key: Jwk) -> Result<(), u64> {
         let mut index = write(&self.0);
         if let Some(holder) = index.by_thumbprint.get(&key.thumbprint) {

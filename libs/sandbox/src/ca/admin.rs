@@ -1,4 +1,4 @@
-//! A few of the controls over HTTP, for a CA that runs on its own. Anybody who reaches the CA may use them.
+//! A few of the controls over HTTP, for a CA in its own process. Any client that reaches the CA may use them.
 
 use std::sync::Arc;
 use std::time::Duration;

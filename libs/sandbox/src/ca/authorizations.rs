@@ -19,7 +19,7 @@ use crate::serve::{Reply, json};
 use crate::sync::lock;
 
 /// As long as Let's Encrypt's.
-const VALID_FOR: std::time::Duration = std::time::Duration::from_hours(30 * 24);
+const VALIDITY: std::time::Duration = std::time::Duration::from_hours(30 * 24);
 
 pub(super) struct Authorization {
     pub(super) id: u64,
@@ -36,7 +36,7 @@ struct Progress {
 
 enum Step {
     Pending,
-    /// The client responded; `running` while somebody is validating.
+    /// The client responded; `running` during the validation.
     Processing {
         running: bool,
     },
@@ -102,7 +102,7 @@ impl Authorization {
         self.status(state) == AuthorizationStatus::Valid
     }
 
-    /// Takes up the validation, unless it is over or somebody is at it.
+    /// Starts the validation, unless it is over or running.
     fn start(&self) -> bool {
         let mut progress = lock(&self.state);
         let free = matches!(progress.step, Step::Pending | Step::Processing { running: false });
@@ -129,7 +129,7 @@ impl Authorization {
             match result {
                 Ok(()) => {
                     *progress =
-                        Progress { step: Step::Valid { validated: now }, expires: after(now, VALID_FOR) }
+                        Progress { step: Step::Valid { validated: now }, expires: after(now, VALIDITY) }
                 }
                 Err(problem) => progress.step = Step::Invalid(problem),
             }
@@ -195,7 +195,7 @@ pub(super) fn for_order(
     names.iter().map(|name| for_name(state, account, name, expires)).collect()
 }
 
-/// A valid one is used again, except for a name whose validation is steered: whoever steers wants to see it happen.
+/// A valid one is reused, except for a name whose validation is controlled by a test, which expects it to happen.
 fn for_name(state: &State, account: &Account, name: &str, expires: Timestamp) -> Arc<Authorization> {
     let may_reuse =
         state.reuse_authorizations && matches!(state.knobs.validation_of(name), ValidationResult::Real);

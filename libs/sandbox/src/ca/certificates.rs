@@ -13,7 +13,7 @@ use serde::Deserialize;
 use x509_parser::parse_x509_certificate;
 
 use super::ari;
-use super::crl::Listed;
+use super::crl::RevokedEntry;
 use super::issue::Leaf;
 use super::orders::{Order, OrderStatus};
 use super::problem::Problem;
@@ -37,11 +37,11 @@ pub(super) struct Certificate {
     pub(super) not_before: Timestamp,
     pub(super) not_after: Timestamp,
     key: PublicKey,
-    fate: Mutex<Fate>,
+    fate: Mutex<CertificateFate>,
 }
 
 #[derive(Default)]
-struct Fate {
+struct CertificateFate {
     revoked_at: Option<Timestamp>,
     replaced_by: Option<Arc<Order>>,
     told_window_start: Option<Timestamp>,
@@ -86,7 +86,7 @@ impl Certificate {
     }
 }
 
-impl Fate {
+impl CertificateFate {
     /// RFC 9773 section 5: one order replaces a certificate, but an order that came to nothing does not count.
     fn must_be_free(&self, state: &State) -> Result<(), Problem> {
         match &self.replaced_by {
@@ -228,7 +228,7 @@ pub(super) fn revoke_cert(state: &State, request: &Authentic) -> Result<Reply, P
     }
     fate.revoked_at = Some(state.now());
     if let Some((serial, _)) = serial_and_authority(&der) {
-        let listed = Listed { serial, at: state.now(), reason: revocation.reason };
+        let listed = RevokedEntry { serial, at: state.now(), reason: revocation.reason };
         lock(&state.counters.listed).push(listed);
     }
     lock(&state.counters.revoked).push(RevokedCertificate {

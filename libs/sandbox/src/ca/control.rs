@@ -1,4 +1,4 @@
-//! What a CA is told to do from outside: faults, limits, lifetimes, windows. The rest of the CA asks here.
+//! Test controls of a CA: faults, limits, lifetimes, windows. The rest of the CA reads them here.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -9,11 +9,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::ari::RenewalWindow;
-use super::limits::{Asked, Limits};
+use super::limits::{Limits, OrderRequest};
 use super::problem::Problem;
 use super::state::State;
 use super::{CaRefusal, Endpoint, Nonsense, RevokedCertificate, ValidationResult};
-use crate::serve::{Drops, Lost};
+use crate::serve::{LostPart, PlannedLosses};
 use crate::sync::{lock, read, write};
 
 /// Steers a running CA. Every setting holds until it is set again.
@@ -109,7 +109,7 @@ impl CaControl {
     pub fn wait_for_order(&self, domain: &str) -> Duration {
         let names = [domain.to_ascii_lowercase()];
         let account = self.0.accounts.newest();
-        self.0.ledger.wait(&Asked { account, names: &names, is_replacement: false })
+        self.0.ledger.wait(&OrderRequest { account, names: &names, is_replacement: false })
     }
 
     /// How many new orders the newest account may place now; none without a limit.
@@ -119,12 +119,12 @@ impl CaControl {
 
     /// Closes the connection on the next good request to that endpoint, which comes to nothing.
     pub fn drop_request(&self, next: Endpoint) {
-        self.0.knobs.drops.wish(next, Lost::Request);
+        self.0.knobs.drops.wish(next, LostPart::Request);
     }
 
     /// Processes the next good request to that endpoint, then closes the connection without an answer.
     pub fn drop_answer(&self, next: Endpoint) {
-        self.0.knobs.drops.wish(next, Lost::Answer);
+        self.0.knobs.drops.wish(next, LostPart::Answer);
     }
 
     /// Processes the next good request to that endpoint and answers nonsense. `OtherKey` and `OtherName` are for
@@ -223,7 +223,7 @@ pub(super) struct Knobs {
     redeemed: AtomicU64,
     expired_up_to: AtomicU64,
     settings: RwLock<Settings>,
-    pub(super) drops: Drops<Endpoint>,
+    pub(super) drops: PlannedLosses<Endpoint>,
     nonsense: Mutex<HashMap<Endpoint, VecDeque<Nonsense>>>,
 }
 
@@ -270,7 +270,7 @@ impl Knobs {
                 ask_renewal_again_after: Duration::from_hours(6),
                 refusals: HashMap::new(),
             }),
-            drops: Drops::default(),
+            drops: PlannedLosses::default(),
             nonsense: Mutex::default(),
         }
     }

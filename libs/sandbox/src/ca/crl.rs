@@ -1,4 +1,4 @@
-//! The CA's revocation list (RFC 5280 section 5), over plain http as CAs serve it: anew for each request.
+//! The CA's revocation list (RFC 5280 section 5), over plain http as CAs serve it: created for each request.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,15 +15,15 @@ use rcgen::{
 use super::issue::since_epoch;
 use super::state::{State, after};
 use crate::SandboxError;
-use crate::serve::{Dropped, Reply, Request, Server, Service, empty, reply};
+use crate::serve::{DroppedConnection, Reply, Request, Server, Service, empty, reply};
 use crate::sync::lock;
 
 /// Real lists count for days.
-const CURRENT_FOR: Duration = Duration::from_hours(7 * 24);
+const CRL_VALIDITY: Duration = Duration::from_hours(7 * 24);
 
 /// A certificate on the list.
 #[derive(Clone)]
-pub(super) struct Listed {
+pub(super) struct RevokedEntry {
     pub(super) serial: Vec<u8>,
     pub(super) at: Timestamp,
     pub(super) reason: Option<u8>,
@@ -51,7 +51,7 @@ impl List {
     fn der(&self) -> Result<Vec<u8>, rcgen::Error> {
         let now = self.state.now();
         let listed = lock(&self.state.counters.listed).clone();
-        let revoked = listed.into_iter().map(|Listed { serial, at, reason }| RevokedCertParams {
+        let revoked = listed.into_iter().map(|RevokedEntry { serial, at, reason }| RevokedCertParams {
             serial_number: SerialNumber::from_slice(&serial),
             revocation_time: date_time_ymd(1970, 1, 1) + since_epoch(at),
             reason_code: reason.and_then(reason_of),
@@ -59,7 +59,7 @@ impl List {
         });
         let list = CertificateRevocationListParams {
             this_update: date_time_ymd(1970, 1, 1) + since_epoch(now),
-            next_update: date_time_ymd(1970, 1, 1) + since_epoch(after(now, CURRENT_FOR)),
+            next_update: date_time_ymd(1970, 1, 1) + since_epoch(after(now, CRL_VALIDITY)),
             crl_number: SerialNumber::from(self.numbers.fetch_add(1, Ordering::Relaxed)),
             issuing_distribution_point: None,
             revoked_certs: revoked.collect(),
@@ -70,7 +70,7 @@ impl List {
 }
 
 impl Service for List {
-    async fn answer(self: Arc<Self>, request: Request) -> Result<Reply, Dropped> {
+    async fn answer(self: Arc<Self>, request: Request) -> Result<Reply, DroppedConnection> {
         if request.uri().path() != "/crl" || self.state.knobs.crl_is_down() {
             return Ok(empty(StatusCode::NOT_FOUND));
         }

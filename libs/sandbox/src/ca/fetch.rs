@@ -1,5 +1,5 @@
-//! The fetch of a validation, by the rules that Let's Encrypt keeps: at most 10 redirects, only http and https on
-//! their ports, a short body.
+//! The fetch of a validation, by Let's Encrypt's rules: at most 10 redirects, only http and https on their ports, a
+//! short body.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,9 +20,9 @@ use super::problem::Problem;
 use super::validation::{Validator, connection_problem};
 use crate::tls;
 
-const MOST_REDIRECTS: usize = 10;
+const MAX_REDIRECTS: usize = 10;
 /// A key authorization has 66 to 87 bytes.
-const MOST_BODY_BYTES: usize = 128;
+const MAX_BODY_BYTES: usize = 128;
 
 pub(super) struct Fetcher<'a> {
     pub(super) validator: &'a Validator,
@@ -30,7 +30,7 @@ pub(super) struct Fetcher<'a> {
     pub(super) connect_to: Option<SocketAddr>,
 }
 
-/// What to fetch next.
+/// The next URL to fetch.
 pub(super) struct Target {
     is_https: bool,
     name: String,
@@ -69,7 +69,7 @@ impl Target {
     }
 }
 
-/// What one request came to.
+/// The result of one request.
 enum Fetched {
     Body(Bytes),
     Redirect(String),
@@ -78,7 +78,7 @@ enum Fetched {
 impl Fetcher<'_> {
     pub(super) async fn fetch(&self, first: Target) -> Result<Bytes, Problem> {
         let mut target = first;
-        for _ in 0..=MOST_REDIRECTS {
+        for _ in 0..=MAX_REDIRECTS {
             match self.fetch_one(&target).await? {
                 Fetched::Body(body) => return Ok(body),
                 Fetched::Redirect(location) => target = target.redirected(&location, self.validator)?,
@@ -107,13 +107,13 @@ impl Fetcher<'_> {
     }
 }
 
-enum Failure {
+enum FetchError {
     Refused,
     Tls,
     Broken,
 }
 
-impl Failure {
+impl FetchError {
     fn as_str(&self) -> &'static str {
         match self {
             Self::Refused => "Connection refused",
@@ -123,8 +123,8 @@ impl Failure {
     }
 }
 
-async fn exchange(address: SocketAddr, target: &Target) -> Result<Response<Incoming>, Failure> {
-    let stream = TcpStream::connect(address).await.map_err(|_| Failure::Refused)?;
+async fn exchange(address: SocketAddr, target: &Target) -> Result<Response<Incoming>, FetchError> {
+    let stream = TcpStream::connect(address).await.map_err(|_| FetchError::Refused)?;
     let default_port = if target.is_https { 443 } else { 80 };
     let host = if address.port() == default_port {
         target.name.clone()
@@ -134,10 +134,10 @@ async fn exchange(address: SocketAddr, target: &Target) -> Result<Response<Incom
     if !target.is_https {
         return get(stream, &host, &target.path).await;
     }
-    let config = tls::client_accepting_any().map_err(|_| Failure::Tls)?;
-    let name = ServerName::try_from(target.name.clone()).map_err(|_| Failure::Tls)?;
+    let config = tls::client_accepting_any().map_err(|_| FetchError::Tls)?;
+    let name = ServerName::try_from(target.name.clone()).map_err(|_| FetchError::Tls)?;
     let stream =
-        TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|_| Failure::Tls)?;
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|_| FetchError::Tls)?;
     get(stream, &host, &target.path).await
 }
 
@@ -145,17 +145,17 @@ async fn get(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     host: &str,
     path: &str,
-) -> Result<Response<Incoming>, Failure> {
+) -> Result<Response<Incoming>, FetchError> {
     let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
-    let (mut sender, connection) = handshake.map_err(|_| Failure::Broken)?;
+    let (mut sender, connection) = handshake.map_err(|_| FetchError::Broken)?;
     tokio::spawn(connection);
     let request = Request::get(path)
         .header(HOST, host)
         .header(USER_AGENT, "sandbox-ca (validation)")
         .header(CONNECTION, "close")
         .body(Empty::<Bytes>::new())
-        .map_err(|_| Failure::Broken)?;
-    sender.send_request(request).await.map_err(|_| Failure::Broken)
+        .map_err(|_| FetchError::Broken)?;
+    sender.send_request(request).await.map_err(|_| FetchError::Broken)
 }
 
 async fn read(
@@ -176,7 +176,7 @@ async fn read(
     if !status.is_success() {
         return Err(invalid(status.as_str()));
     }
-    let body = Limited::new(response.into_body(), MOST_BODY_BYTES).collect().await;
+    let body = Limited::new(response.into_body(), MAX_BODY_BYTES).collect().await;
     body.map(|body| Fetched::Body(body.to_bytes()))
         .map_err(|_| invalid("the body is longer than 128 bytes or ended early"))
 }

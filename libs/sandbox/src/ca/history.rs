@@ -1,6 +1,6 @@
-//! What the CA remembers of the orders of a name, so that a test can tell whether each of them was needed.
+//! The history of a name's orders, so that a test can tell whether each of them was needed.
 //!
-//! Why noted at new-order: whether the order before had ended by then cannot be told later.
+//! Why noted at new-order: later it is unknown whether the previous order had ended by then.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -25,7 +25,7 @@ pub struct PlacedOrder {
     pub before: OrderBefore,
 }
 
-/// What had become of an order when the next one for its name was placed.
+/// The state of an order when the next one for its name was placed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OrderBefore {
     /// There was none.

@@ -1,5 +1,5 @@
-//! The keys of the CA and what is signed with them: a root signs an intermediate, which signs leaves. All P-256, for
-//! speed; made at the start, gone at the end.
+//! The keys of the CA and its certificates: a root signs an intermediate, which signs leaves. All P-256, for speed;
+//! created at the start and never stored.
 
 use std::collections::BTreeSet;
 use std::sync::OnceLock;

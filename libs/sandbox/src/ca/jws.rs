@@ -28,14 +28,14 @@ pub(super) struct JwkMembers {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Flattened {
+struct FlattenedJws {
     protected: String,
     payload: String,
     signature: String,
 }
 
 #[derive(Deserialize)]
-pub(super) struct Protected {
+pub(super) struct ProtectedHeader {
     alg: String,
     pub(super) nonce: Option<String>,
     pub(super) url: Option<String>,
@@ -45,7 +45,7 @@ pub(super) struct Protected {
 
 /// A parsed JWS. Nothing in it is to be believed before [`Jws::verify`].
 pub(super) struct Jws {
-    pub(super) protected: Protected,
+    pub(super) protected: ProtectedHeader,
     pub(super) payload: Vec<u8>,
     signed: String,
     signature: Vec<u8>,
@@ -78,7 +78,7 @@ impl Jwk {
 
 impl Jws {
     pub(super) fn parse(body: &[u8]) -> Result<Self, Problem> {
-        let flattened: Flattened =
+        let flattened: FlattenedJws =
             serde_json::from_slice(body).map_err(|_| Problem::malformed("the body is no flattened JWS"))?;
         let decode = |part: &str| {
             let decoded = BASE64_URL_SAFE_NO_PAD.decode(part);

@@ -1,4 +1,4 @@
-//! The limits that a real CA enforces; off until they are asked for.
+//! The limits that a real CA enforces; off by default.
 //!
 //! They are Let's Encrypt's, and work as its do. A limit is a bucket that starts full and gets one back every
 //! `per / most`; an order is refused while any of its buckets is empty, and a refused order takes from none.
@@ -11,15 +11,15 @@
 //! | failed authorizations | account and name | an authorization, when it fails | replacements |
 //! | failures in a row | account and name | an authorization, when it fails | none: the name is paused |
 //!
-//! A valid authorization fills the last of them again. A name that empties it is paused: its orders are refused, without
-//! a time, until the account's holder has it resumed ([`super::CaControl::pause`]).
+//! A valid authorization fills the last of them again. A name that empties it is paused: its orders are refused,
+//! without a time, until the account's holder resumes it ([`super::CaControl::pause`]).
 //!
 //! A renewal is an order for exactly the names of an earlier certificate of the account. A replacement names the
 //! certificate that it replaces, by RFC 9773 section 5, while that one's suggested window is open. So a replacement is
 //! never refused, and its certificate is counted all the same.
 //!
-//! A bucket is kept as the moment at which it is full again (GCRA), not as a list of what happened: that is how the
-//! real CA forgets, one by one and not a week's worth at once, and a load test costs no memory per order.
+//! A bucket is kept as the moment at which it is full again (GCRA), not as a list of what happened: the real CA works
+//! like this, refilling one by one and not a week's worth at once, and a load test needs no memory per order.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Mutex;
@@ -42,7 +42,7 @@ pub struct Limit {
     pub per: Duration,
 }
 
-/// What a CA enforces; a limit that is none is off.
+/// The enforced limits of a CA; none switches a limit off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     /// New orders of an account.
@@ -153,15 +153,15 @@ fn hours_minutes_seconds(duration: Duration) -> String {
     format!("{}h{}m{}s", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
-/// An order that somebody wants to place.
-pub(super) struct Asked<'a> {
+/// A request for an order.
+pub(super) struct OrderRequest<'a> {
     pub(super) account: u64,
     pub(super) names: &'a [String],
     /// By RFC 9773, inside the suggested window.
     pub(super) is_replacement: bool,
 }
 
-/// What was used of the limits.
+/// The use of the limits.
 pub(super) struct Ledger {
     clock: Clock,
     books: Mutex<Books>,
@@ -196,7 +196,7 @@ impl Ledger {
     /// one; `place` may refuse too, and then nothing is taken.
     pub(super) fn admit<T>(
         &self,
-        asked: &Asked<'_>,
+        asked: &OrderRequest<'_>,
         place: impl FnOnce() -> Result<T, Problem>,
     ) -> Result<T, Problem> {
         let mut books = lock(&self.books);
@@ -255,7 +255,7 @@ impl Ledger {
     }
 
     /// How long an order would be refused.
-    pub(super) fn wait(&self, asked: &Asked<'_>) -> Duration {
+    pub(super) fn wait(&self, asked: &OrderRequest<'_>) -> Duration {
         lock(&self.books).emptiest(asked, (self.clock)()).map_or(Duration::ZERO, |(wait, ..)| wait)
     }
 }
@@ -278,7 +278,7 @@ impl Books {
     }
 
     /// By the emptiest of the order's buckets.
-    fn refusal(&self, asked: &Asked<'_>, now: Timestamp) -> Option<Problem> {
+    fn refusal(&self, asked: &OrderRequest<'_>, now: Timestamp) -> Option<Problem> {
         let (wait, bucket, limit) = self.emptiest(asked, now)?;
         let retry_at = after(now, wait).strftime("%Y-%m-%d %H:%M:%S UTC");
         let detail = format!("{}, retry after {retry_at}", bucket.too_many(limit));
@@ -286,8 +286,8 @@ impl Books {
     }
 
     /// The bucket that keeps an order waiting for longest.
-    fn emptiest(&self, asked: &Asked<'_>, now: Timestamp) -> Option<(Duration, Bucket, Limit)> {
-        let &Asked { account, names, .. } = asked;
+    fn emptiest(&self, asked: &OrderRequest<'_>, now: Timestamp) -> Option<(Duration, Bucket, Limit)> {
+        let &OrderRequest { account, names, .. } = asked;
         let mut buckets = vec![Bucket::ExactSet(names.to_owned())];
         buckets.extend(names.iter().cloned().map(|name| Bucket::FailedAuthorizations { account, name }));
         if !self.is_renewal(account, names) {

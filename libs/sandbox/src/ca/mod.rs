@@ -1,9 +1,8 @@
 //! An ACME CA (RFC 8555, HTTP-01 only, ES256 only) with renewal information (RFC 9773) and profiles.
 //!
-//! What it checks, it checks for real: nonces, signatures, CSRs, and by default the challenge too. What a CA may do
-//! wrong, it does when told to, and it enforces a real CA's limits when told to, so that a test can show that they are
-//! kept. Why not Pebble: it deadlocks with many orders in flight and cannot be told to lose an answer; conformance is
-//! shown against Pebble all the same.
+//! Its checks are real: nonces, signatures, CSRs, and by default the challenge too. On request it makes the mistakes of
+//! real CAs and enforces a real CA's limits, so that a test can show that they are kept. Why not Pebble: it deadlocks
+//! with many orders in flight and cannot be told to lose an answer; conformance is shown against Pebble all the same.
 
 mod accounts;
 mod admin;
@@ -69,7 +68,7 @@ pub struct CaOptions {
     pub order_life: Duration,
     /// HMAC keys of external account binding, by key identifier; with any, new accounts must have one.
     pub eab: HashMap<String, Vec<u8>>,
-    /// What the directory says that CAA records must name.
+    /// The CA's names in CAA records, for the directory.
     pub caa_identities: Vec<String>,
     /// Whether a valid authorization serves the account's next orders too.
     pub reuse_authorizations: bool,
@@ -103,7 +102,7 @@ impl Default for CaOptions {
     }
 }
 
-/// What comes of validating a name.
+/// The result of validating a name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ValidationResult {
     /// What the fetch says.
@@ -122,7 +121,7 @@ pub enum ValidationResult {
     Never,
 }
 
-/// What a fault is aimed at.
+/// The target of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Endpoint {
@@ -169,7 +168,7 @@ pub enum Nonsense {
     Later,
 }
 
-/// What the CA answers instead of doing what it is asked to.
+/// A refusal of the CA, instead of an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CaRefusal {

@@ -11,7 +11,7 @@ use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use crate::random;
 use crate::sync::lock;
 
-const MOST_OUTSTANDING: usize = 200_000;
+const MAX_OUTSTANDING: usize = 200_000;
 
 type Nonce = [u8; 16];
 
@@ -29,7 +29,7 @@ impl Nonces {
     pub(super) fn make(&self) -> String {
         let nonce: Nonce = random::bytes();
         let mut outstanding = lock(&self.0);
-        if outstanding.made.len() >= MOST_OUTSTANDING
+        if outstanding.made.len() >= MAX_OUTSTANDING
             && let Some(oldest) = outstanding.made.pop_front()
         {
             outstanding.unused.remove(&oldest);

@@ -1,6 +1,6 @@
-//! What real CAs do that RFC 8555 does not say, or says otherwise: each a switch, off until it is set.
+//! Deviations of real CAs from RFC 8555: each a switch, off by default.
 //!
-//! Why not one switch per CA: what matters is that a client stands each of these, and tests name the one they mean.
+//! Why not one switch per CA: a client must tolerate each of these, and tests name the one they mean.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::RwLock;

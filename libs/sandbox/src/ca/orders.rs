@@ -17,14 +17,14 @@ use super::ari;
 use super::authorizations::{self, Authorization, AuthorizationStatus};
 use super::certificates::{self, Certificate};
 use super::issue;
-use super::limits::Asked;
+use super::limits::OrderRequest;
 use super::problem::{Problem, insert};
 use super::request::Authentic;
 use super::state::{State, after};
 use crate::serve::{Reply, json};
 use crate::sync::lock;
 
-const MOST_NAMES: usize = 100;
+const MAX_NAMES: usize = 100;
 
 pub(super) struct Order {
     pub(super) id: u64,
@@ -211,7 +211,7 @@ pub(super) fn new_order(state: &State, request: &Authentic) -> Result<Reply, Pro
     if let Some(predecessor) = &predecessor {
         predecessor.may_be_replaced(state, account.id, &names)?;
     }
-    let asked = Asked {
+    let asked = OrderRequest {
         account: account.id,
         names: &names,
         is_replacement: predecessor
@@ -254,8 +254,8 @@ fn place(
 }
 
 fn names(identifiers: &[Identifier]) -> Result<Vec<String>, Problem> {
-    if identifiers.is_empty() || identifiers.len() > MOST_NAMES {
-        return Err(Problem::malformed(format!("an order has 1 to {MOST_NAMES} identifiers")));
+    if identifiers.is_empty() || identifiers.len() > MAX_NAMES {
+        return Err(Problem::malformed(format!("an order has 1 to {MAX_NAMES} identifiers")));
     }
     let mut names = BTreeSet::new();
     for identifier in identifiers {

@@ -108,7 +108,7 @@ impl Problem {
     pub(super) fn to_reply(&self) -> Reply {
         let mut reply = reply(self.status, "application/problem+json", self.to_json().to_string());
         if let Some(wait) = self.retry_after {
-            // Rounded up: whoever comes back at that second shall not be early.
+            // Rounded up, so that a client that returns at that second is not too early.
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             insert(&mut reply, RETRY_AFTER, &seconds.to_string());
         }

@@ -1,4 +1,4 @@
-//! A request that is authentic: its JWS verified, its nonce redeemed, its URL the one that was asked.
+//! An authenticated request: its JWS verified, its nonce redeemed, its URL checked.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::serve::Request;
 pub(super) enum Signer {
     /// `kid`: an account.
     Account(Arc<Account>),
-    /// `jwk`: whoever has the key.
+    /// `jwk`: the holder of the key.
     Key(Jwk),
 }
 
@@ -28,7 +28,7 @@ pub(super) struct Authentic {
     base: String,
 }
 
-/// The base of all URLs: the CA is whoever the client says it is, so that it works behind any name and port mapping.
+/// The base of all URLs: the host of the request, so that the CA works behind any name and port mapping.
 pub(super) fn base_url(request: &Request) -> Result<String, Problem> {
     let host = request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok());
     host.map(|host| format!("https://{host}/")).ok_or_else(|| Problem::malformed("the request has no Host"))

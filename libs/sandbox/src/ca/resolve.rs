@@ -1,4 +1,4 @@
-//! The lookup that a validation needs: an A record, by one UDP query per CNAME that the nameserver leaves open.
+//! The lookup for a validation: an A record, by one UDP query per CNAME that the nameserver does not follow.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -10,8 +10,8 @@ use super::problem::Problem;
 use super::validation::dns_problem;
 use crate::random;
 
-const MOST_CNAMES: usize = 10;
-const MOST_ANSWER_BYTES: usize = 4096;
+const MAX_CNAMES: usize = 10;
+const MAX_ANSWER_BYTES: usize = 4096;
 
 pub(super) async fn resolve(nameserver: Option<SocketAddr>, name: &str) -> Result<IpAddr, Problem> {
     match nameserver {
@@ -34,7 +34,7 @@ async fn ask_system(name: &str) -> Result<IpAddr, Problem> {
 async fn ask_along(nameserver: SocketAddr, name: &str) -> Result<Ipv4Addr, Problem> {
     let not_a_name = |_| dns_problem(format!("DNS problem: {name} is no name"));
     let mut asked = Name::from_ascii(format!("{name}.")).map_err(not_a_name)?;
-    for _ in 0..MOST_CNAMES {
+    for _ in 0..MAX_CNAMES {
         let answer = ask(nameserver, &asked).await.map_err(|error| {
             dns_problem(format!("DNS problem: networking error looking up A for {name}: {error}"))
         })?;
@@ -53,30 +53,30 @@ async fn ask_along(nameserver: SocketAddr, name: &str) -> Result<Ipv4Addr, Probl
             return Err(dns_problem(format!("DNS problem: {}", advice.replace("{}", name))));
         }
         match read(&answer, &asked) {
-            Found::Address(address) => return Ok(address),
-            Found::Alias(target) => asked = target,
-            Found::Nothing => break,
+            Resolution::Address(address) => return Ok(address),
+            Resolution::Alias(target) => asked = target,
+            Resolution::Nothing => break,
         }
     }
     Err(dns_problem(format!("no valid A records found for {name}")))
 }
 
-enum Found {
+enum Resolution {
     Address(Ipv4Addr),
     Alias(Name),
     Nothing,
 }
 
 /// Follows the CNAMEs within an answer.
-fn read(answer: &Message, asked: &Name) -> Found {
+fn read(answer: &Message, asked: &Name) -> Resolution {
     let mut name = asked.clone();
-    for _ in 0..MOST_CNAMES {
+    for _ in 0..MAX_CNAMES {
         let of_name =
             || answer.answers.iter().filter(|record| record.name == name).map(|record| &record.data);
         if let Some(address) =
             of_name().find_map(|data| if let RData::A(a) = data { Some(a.0) } else { None })
         {
-            return Found::Address(address);
+            return Resolution::Address(address);
         }
         let target =
             of_name().find_map(|data| if let RData::CNAME(to) = data { Some(to.0.clone()) } else { None });
@@ -85,7 +85,7 @@ fn read(answer: &Message, asked: &Name) -> Found {
             None => break,
         }
     }
-    if name == *asked { Found::Nothing } else { Found::Alias(name) }
+    if name == *asked { Resolution::Nothing } else { Resolution::Alias(name) }
 }
 
 async fn ask(nameserver: SocketAddr, name: &Name) -> std::io::Result<Message> {
@@ -101,7 +101,7 @@ async fn ask(nameserver: SocketAddr, name: &Name) -> std::io::Result<Message> {
     let socket = UdpSocket::bind(wildcard).await?;
     socket.connect(nameserver).await?;
     socket.send(&query.to_vec().map_err(std::io::Error::other)?).await?;
-    let mut buffer = [0; MOST_ANSWER_BYTES];
+    let mut buffer = [0; MAX_ANSWER_BYTES];
     loop {
         let length = socket.recv(&mut buffer).await?;
         if let Ok(answer) = Message::from_vec(&buffer[..length])

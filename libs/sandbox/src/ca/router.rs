@@ -14,10 +14,10 @@ use super::state::State;
 use super::{
     Endpoint, Nonsense, accounts, admin, ari, authorizations, certificates, directory, history, orders,
 };
-use crate::serve::{Dropped, Lost, Reply, Request, Service, body_of, empty, reply, text};
+use crate::serve::{DroppedConnection, LostPart, Reply, Request, Service, body_of, empty, reply, text};
 
 const REPLAY_NONCE: HeaderName = HeaderName::from_static("replay-nonce");
-const DOWN_FOR: Duration = Duration::from_secs(5);
+const DOWNTIME: Duration = Duration::from_secs(5);
 const HUGE_BODY_BYTES: usize = 32 * 1024 * 1024;
 
 enum Resource<'a> {
@@ -93,7 +93,7 @@ impl<'a> Resource<'a> {
 }
 
 impl Service for State {
-    async fn answer(self: Arc<Self>, request: Request) -> Result<Reply, Dropped> {
+    async fn answer(self: Arc<Self>, request: Request) -> Result<Reply, DroppedConnection> {
         if self.admin && request.uri().path().starts_with("/sandbox/") {
             return Ok(admin::answer(&self, &request));
         }
@@ -101,11 +101,11 @@ impl Service for State {
         if self.knobs.is_down() {
             let detail = "the service is down for maintenance";
             let problem = Problem::new("serverInternal", StatusCode::SERVICE_UNAVAILABLE, detail);
-            return Ok(problem.retry_after(DOWN_FOR).to_reply());
+            return Ok(problem.retry_after(DOWNTIME).to_reply());
         }
         let mut reply = match answer(&self, &request).await {
             Ok(Some(reply)) => reply,
-            Ok(None) => return Err(Dropped),
+            Ok(None) => return Err(DroppedConnection),
             Err(problem) => problem.to_reply(),
         };
         reply = self.odd.write(reply).await;
@@ -132,7 +132,7 @@ async fn answer(state: &Arc<State>, request: &Request) -> Result<Option<Reply>, 
     let authentic = Authentic::new(state, request)?;
     let endpoint = resource.endpoint();
     let drops = |lost| endpoint.is_some_and(|endpoint| state.knobs.drops.take(endpoint, lost));
-    if drops(Lost::Request) {
+    if drops(LostPart::Request) {
         return Ok(None);
     }
     if let Some(refusal) = endpoint.and_then(|endpoint| state.knobs.refusal_of(endpoint)) {
@@ -148,7 +148,7 @@ async fn answer(state: &Arc<State>, request: &Request) -> Result<Option<Reply>, 
     if let Some(wrong) = endpoint.and_then(|endpoint| state.odd.wrong_answer(endpoint)) {
         reply = wrong;
     }
-    if drops(Lost::Answer) {
+    if drops(LostPart::Answer) {
         return Ok(None);
     }
     let Some(endpoint) = endpoint else {

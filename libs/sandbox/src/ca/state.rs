@@ -1,4 +1,4 @@
-//! What the CA knows. Everything is found by id; nothing is ever searched through.
+//! The CA's state. Everything is found by id, without searching.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -13,7 +13,7 @@ use super::accounts::Accounts;
 use super::authorizations::Authorization;
 use super::certificates::Certificate;
 use super::control::Knobs;
-use super::crl::Listed;
+use super::crl::RevokedEntry;
 use super::history::History;
 use super::issue::Issuer;
 use super::limits::Ledger;
@@ -142,7 +142,7 @@ pub(super) struct Counters {
     pub(super) validations: AtomicU64,
     pub(super) revoked: Mutex<Vec<RevokedCertificate>>,
     /// The same, as they stand on the revocation list.
-    pub(super) listed: Mutex<Vec<Listed>>,
+    pub(super) listed: Mutex<Vec<RevokedEntry>>,
     orders_at: Mutex<Vec<Timestamp>>,
     orders_by_name: Mutex<HashMap<String, u64>>,
     latest_tokens: Mutex<HashMap<String, String>>,

@@ -1,6 +1,6 @@
-//! HTTP-01 validation for real (RFC 8555 section 8.3): resolve the name, fetch the key authorization, compare.
+//! HTTP-01 validation (RFC 8555 section 8.3): resolve the name, fetch the key authorization, compare.
 //!
-//! The errors are worded as Let's Encrypt words them, because the system under test has to make sense of those.
+//! The errors have Let's Encrypt's texts, because the system under test has to interpret those.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -11,9 +11,9 @@ use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseI
 use hickory_server::zone_handler::MessageResponseBuilder;
 use tracing::debug;
 
-use super::records::{Asked, Found, State};
+use super::records::{DnsAnswer, DnsQuestion, State};
 
-/// What fits into a datagram anywhere.
+/// Maximum datagram size that works everywhere.
 const UDP_PAYLOAD_BYTES: u16 = 1232;
 
 pub(super) struct Answerer(pub(super) Arc<State>);
@@ -37,20 +37,20 @@ impl RequestHandler for Answerer {
             return send(request, response, metadata, &[], &[]).await;
         }
         let name = Name::from(asked.query.name());
-        let question = Asked {
+        let question = DnsQuestion {
             name: name.clone(),
             kind: asked.query.query_type(),
             is_checked: !request.metadata.checking_disabled,
             is_recursive: request.metadata.recursion_desired,
         };
         let (answers, code) = match self.0.find(&question) {
-            Found::Delegation(nameservers) => {
+            DnsAnswer::Delegation(nameservers) => {
                 return send(request, response, metadata, &[], &nameservers).await;
             }
-            Found::Records(records) => (records, ResponseCode::NoError),
-            Found::NoSuchName(chain) => (chain, ResponseCode::NXDomain),
-            Found::ServFail => (Vec::new(), ResponseCode::ServFail),
-            Found::Timeout => return info(metadata),
+            DnsAnswer::Records(records) => (records, ResponseCode::NoError),
+            DnsAnswer::NoSuchName(chain) => (chain, ResponseCode::NXDomain),
+            DnsAnswer::ServFail => (Vec::new(), ResponseCode::ServFail),
+            DnsAnswer::Timeout => return info(metadata),
         };
         metadata.response_code = code;
         let asked_for = answers.iter().any(|record| record.record_type() == asked.query.query_type());

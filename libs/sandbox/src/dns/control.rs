@@ -1,4 +1,4 @@
-//! What the DNS is told from outside.
+//! Test controls of the DNS.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;

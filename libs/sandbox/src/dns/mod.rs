@@ -1,5 +1,5 @@
-//! The DNS of the customers and of the CDN, as a recursive resolver shows it: CNAME chains are answered with the
-//! chain and the target's records. Time-to-live is 0, so that nobody caches and a change holds at once.
+//! The DNS of the customers and of the CDN, seen through a recursive resolver: CNAME chains are answered with the chain
+//! and the target's records. Time-to-live is 0, so that nothing is cached and a change takes effect at once.
 
 mod answer;
 mod control;

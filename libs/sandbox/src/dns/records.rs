@@ -10,7 +10,7 @@ use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use crate::sync::{read, write};
 
-const MOST_CNAMES: usize = 16;
+const MAX_CNAMES: usize = 16;
 const TTL: u32 = 0;
 
 #[derive(Default)]
@@ -30,7 +30,7 @@ struct Zone {
     default_a: Option<Ipv4Addr>,
 }
 
-/// What is wrong with a zone.
+/// A fault of a zone.
 #[derive(Clone)]
 pub(super) enum Broken {
     /// Its signatures.
@@ -40,7 +40,7 @@ pub(super) enum Broken {
 }
 
 /// A question, as far as it matters.
-pub(super) struct Asked {
+pub(super) struct DnsQuestion {
     pub(super) name: Name,
     pub(super) kind: RecordType,
     /// Signatures are to be checked.
@@ -73,14 +73,14 @@ impl Entry {
     }
 }
 
-/// What a question comes to.
+/// The answer to a question.
 #[derive(Debug)]
-pub(super) enum Found {
+pub(super) enum DnsAnswer {
     /// The chain, then the records that were asked for, if there are any.
     Records(Vec<Record>),
     /// The chain, to a name that does not exist.
     NoSuchName(Vec<Record>),
-    /// Nothing but whom to ask.
+    /// Only a delegation to other nameservers.
     Delegation(Vec<Record>),
     ServFail,
     Timeout,
@@ -114,44 +114,44 @@ impl State {
         };
     }
 
-    pub(super) fn find(&self, asked: &Asked) -> Found {
+    pub(super) fn find(&self, asked: &DnsQuestion) -> DnsAnswer {
         let zone = read(&self.zone);
         let record_type = asked.kind;
         let mut records = Vec::new();
         let mut owner = asked.name.clone();
         if let Some(nameservers) = zone.delegation(&owner).filter(|_| !asked.is_recursive) {
-            return Found::Delegation(nameservers);
+            return DnsAnswer::Delegation(nameservers);
         }
-        for _ in 0..MOST_CNAMES {
+        for _ in 0..MAX_CNAMES {
             match zone.broken_at(&owner) {
                 Some(Broken::Signatures) if !asked.is_checked => {}
                 None => {}
-                Some(_) => return Found::ServFail,
+                Some(_) => return DnsAnswer::ServFail,
             }
             let Some(entry) = zone.entry(&owner) else {
                 return if zone.has_below(&owner) {
-                    Found::Records(records)
+                    DnsAnswer::Records(records)
                 } else {
-                    Found::NoSuchName(records)
+                    DnsAnswer::NoSuchName(records)
                 };
             };
             if entry.timeout {
-                return Found::Timeout;
+                return DnsAnswer::Timeout;
             }
             if entry.servfail || (entry.servfail_for_aaaa && record_type == RecordType::AAAA) {
-                return Found::ServFail;
+                return DnsAnswer::ServFail;
             }
             let target = entry.cname.as_ref().filter(|_| record_type != RecordType::CNAME);
             let Some(target) = target.and_then(|target| Name::from_ascii(target).ok()) else {
                 records.extend(entry.records(&owner, record_type));
-                return Found::Records(records);
+                return DnsAnswer::Records(records);
             };
             let mut target = target;
             target.set_fqdn(true);
             records.push(Record::from_rdata(owner, TTL, RData::CNAME(CNAME(target.clone()))));
             owner = target;
         }
-        Found::ServFail
+        DnsAnswer::ServFail
     }
 }
 

@@ -13,12 +13,12 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tokio::time::timeout;
 
-use crate::serve::{Dropped, Reply, Request, Service, reply, text};
+use crate::serve::{DroppedConnection, Reply, Request, Service, reply, text};
 use crate::sync::{read, write};
 
 const CHALLENGES: &str = "/.well-known/acme-challenge/";
-const UPSTREAM_WITHIN: Duration = Duration::from_secs(10);
-const MOST_BODY_BYTES: usize = 64 * 1024;
+const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(10);
+const MAX_BODY_BYTES: usize = 64 * 1024;
 
 pub(super) struct Forwarder {
     upstream: RwLock<Option<String>>,
@@ -62,7 +62,7 @@ impl Forwarder {
         let answered = self.client.request(asked).await.ok()?;
         let status = answered.status();
         let content_type = answered.headers().get(CONTENT_TYPE).cloned();
-        let body = Limited::new(answered.into_body(), MOST_BODY_BYTES).collect().await.ok()?;
+        let body = Limited::new(answered.into_body(), MAX_BODY_BYTES).collect().await.ok()?;
         let mut answer = reply(status, "application/octet-stream", body.to_bytes());
         if let Some(content_type) = content_type {
             answer.headers_mut().insert(CONTENT_TYPE, content_type);
@@ -72,7 +72,7 @@ impl Forwarder {
 }
 
 impl Service for Forwarder {
-    async fn answer(self: Arc<Self>, request: Request) -> Result<Reply, Dropped> {
+    async fn answer(self: Arc<Self>, request: Request) -> Result<Reply, DroppedConnection> {
         if !request.uri().path().starts_with(CHALLENGES) {
             return Ok(text(StatusCode::NOT_FOUND, "nothing here\n"));
         }
@@ -80,7 +80,7 @@ impl Service for Forwarder {
         if self.blocked.load(Ordering::Relaxed) {
             return Ok(text(StatusCode::FORBIDDEN, "blocked\n"));
         }
-        let forwarded = timeout(UPSTREAM_WITHIN, self.forward(request)).await.ok().flatten();
+        let forwarded = timeout(UPSTREAM_TIMEOUT, self.forward(request)).await.ok().flatten();
         Ok(forwarded.unwrap_or_else(|| text(StatusCode::BAD_GATEWAY, "the upstream does not answer\n")))
     }
 }

@@ -1,5 +1,5 @@
-//! The CDN's edge: forwards challenges to whoever answers them, and terminates TLS with what was uploaded to C4. Edges
-//! differ in nothing but what they are told: to lag behind, to serve nothing, to be down.
+//! The CDN's edge: forwards challenges to the responder, and terminates TLS with the certificates uploaded to C4. Edges
+//! differ only by their test controls: lagging behind, serving nothing, being down.
 
 mod forward;
 mod probe;
@@ -58,7 +58,7 @@ struct Addresses {
 
 enum Presence {
     Up(Servers),
-    /// Sockets that do not listen: connections are refused, and nobody else is given the ports.
+    /// Sockets that do not listen: connections are refused, and the ports stay reserved.
     Down {
         _held: Vec<TcpSocket>,
     },
@@ -152,7 +152,7 @@ impl Edge {
     }
 }
 
-/// None where the system does not let go of the port at once; then it is held by nobody.
+/// None if the system does not release the port at once; then it is not reserved.
 fn hold(address: SocketAddr) -> Option<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.ok()?;
     socket.set_reuseaddr(true).ok()?;

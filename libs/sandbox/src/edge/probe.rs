@@ -1,4 +1,4 @@
-//! What an edge shows, seen from outside by real TLS handshakes.
+//! Reads the certificate of an edge by real TLS handshakes.
 
 use std::io;
 use std::net::SocketAddr;

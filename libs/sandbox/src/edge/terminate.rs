@@ -11,7 +11,7 @@ use rustls::ServerConfig;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use crate::serve::{Dropped, Reply, Request, Service, text};
+use crate::serve::{DroppedConnection, Reply, Request, Service, text};
 use crate::sync::{read, write};
 use crate::{C4Control, SandboxError, tls};
 
@@ -83,7 +83,7 @@ impl ResolvesServerCert for Certificates {
 pub(super) struct Greeter;
 
 impl Service for Greeter {
-    async fn answer(self: Arc<Self>, request: Request) -> Result<Reply, Dropped> {
+    async fn answer(self: Arc<Self>, request: Request) -> Result<Reply, DroppedConnection> {
         let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("nobody");
         Ok(text(StatusCode::OK, format!("hello from the edge, {host}\n")))
     }

@@ -1,4 +1,4 @@
-//! What a provider is told to do from outside.
+//! Test controls of a provider.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

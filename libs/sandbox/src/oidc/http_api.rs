@@ -13,14 +13,14 @@ use url::form_urlencoded;
 
 use super::ProviderTrouble;
 use super::state::{Grant, State};
-use crate::serve::{Dropped, Reply, Request, Service, empty, json, text};
+use crate::serve::{DroppedConnection, Reply, Request, Service, empty, json, text};
 
 const ENDLESS_BYTES: usize = 32 * 1024 * 1024;
 
 type Pairs = HashMap<String, String>;
 
 impl Service for State {
-    async fn answer(self: Arc<Self>, request: Request) -> Result<Reply, Dropped> {
+    async fn answer(self: Arc<Self>, request: Request) -> Result<Reply, DroppedConnection> {
         match self.trouble() {
             Some(ProviderTrouble::Down) => return Ok(empty(StatusCode::SERVICE_UNAVAILABLE)),
             Some(ProviderTrouble::Silent) => std::future::pending().await,
@@ -73,7 +73,7 @@ fn keys(state: &State) -> Reply {
     json(StatusCode::OK, &json!({ "keys": [state.key().jwk()] }))
 }
 
-/// Signs in whoever it is told to, and sends the browser back at once.
+/// Signs in the configured person, and sends the browser back at once.
 fn authorize(state: &State, request: &Request) -> Reply {
     let asked = pairs(request.uri().query().unwrap_or_default().as_bytes());
     let text_of = |key: &str| asked.get(key).cloned().unwrap_or_default();

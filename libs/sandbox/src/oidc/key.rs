@@ -1,4 +1,4 @@
-//! What the provider signs with, and what it publishes of it.
+//! The provider's signing keys, and their published parts.
 
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
@@ -15,7 +15,7 @@ use x509_parser::x509::SubjectPublicKeyInfo;
 use super::fresh;
 use crate::SandboxError;
 
-/// What a provider signs with.
+/// A signing key of a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OidcAlgorithm {
     /// RSA with 2,048 bits, the algorithm that every provider has.

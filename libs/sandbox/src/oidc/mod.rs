@@ -1,5 +1,5 @@
-//! An OpenID provider (OpenID Connect Core 1.0, authorization code flow with PKCE) that signs in whoever it is told to at
-//! once, without asking, and whose ID tokens can be wrong in every way that a client must notice.
+//! An OpenID provider (OpenID Connect Core 1.0, authorization code flow with PKCE) that signs in a configured person at
+//! once, without asking, and whose ID tokens can have every error that a client must notice.
 
 mod control;
 mod http_api;
@@ -27,11 +27,11 @@ pub struct OidcOptions {
     pub listen: SocketAddr,
     /// The one client that it knows.
     pub client_id: String,
-    /// What that client must show at the token endpoint; none is a public client.
+    /// The client secret at the token endpoint; none for a public client.
     pub client_secret: Option<String>,
     /// Https rather than http, with a certificate of its own making.
     pub tls: bool,
-    /// What it signs with.
+    /// Its signing algorithm.
     pub algorithm: OidcAlgorithm,
     /// Its time.
     pub clock: Clock,
@@ -60,7 +60,7 @@ pub struct OidcPerson {
 }
 
 impl OidcPerson {
-    /// Somebody with a verified address, in these groups.
+    /// A person with a verified address, in these groups.
     pub fn new(email: &str, groups: &[&str]) -> Self {
         Self { subject: format!("subject-of-{email}"), claims: Map::new() }
             .with("email", email)
@@ -83,7 +83,7 @@ impl OidcPerson {
     }
 }
 
-/// What is wrong with an ID token.
+/// Errors of an ID token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TokenFlaw {
     /// Another nonce than the one that was sent.
@@ -122,16 +122,16 @@ pub enum TokenFlaw {
     Critical,
 }
 
-/// What is wrong with the provider itself.
+/// Faults of the provider itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProviderTrouble {
     /// 503 to everything.
     Down,
     /// Takes requests and never answers.
     Silent,
-    /// Sends everybody elsewhere.
+    /// Redirects all requests elsewhere.
     Redirect,
-    /// Answers with more than anybody should read.
+    /// Answers with a huge body.
     Endless,
     /// Answers with something that is no JSON.
     Nonsense,

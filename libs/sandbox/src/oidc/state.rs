@@ -1,4 +1,4 @@
-//! What a provider knows: its keys, who signs in, the codes that it gave out, and what is to go wrong.
+//! A provider's state: its keys, the person who signs in, issued codes, and requested faults.
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;

@@ -13,7 +13,7 @@ const LIFETIME_SECONDS: i64 = 300;
 const HOUR_SECONDS: i64 = 3600;
 
 impl State {
-    /// An ID token for whoever signs in, wrong as it is wished.
+    /// An ID token for the person who signs in, with the requested errors.
     pub(super) fn id_token(&self, nonce: &str) -> Result<String, SandboxError> {
         let flaw = self.flaw();
         let payload = encode(self.claims(nonce, flaw).to_string().as_bytes());

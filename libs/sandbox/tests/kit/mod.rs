@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 use x509_parser::parse_x509_certificate;
 use x509_parser::prelude::ParsedExtension;
 
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A world, somebody who answers challenges in it, and an account at its CA.
 pub(crate) struct Scene {
@@ -129,9 +129,9 @@ pub(crate) fn certificate_id(issued: &Issued) -> CertificateIdentifier<'static> 
     .into_owned()
 }
 
-/// Asks for the order until its status is such; gives up after [`PATIENCE`].
+/// Asks for the order until its status is such; gives up after [`TIMEOUT`].
 pub(crate) async fn until(order: &mut Order, done: impl Fn(OrderStatus) -> bool) -> Result<(), Error> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !done(order.refresh().await?.status) {
         assert!(Instant::now() < deadline, "the order never got there: {:?}", order.state().status);
     }
@@ -196,7 +196,7 @@ impl AcmeHttp {
 
 pub(crate) fn https_client(root_pem: &str) -> reqwest::Client {
     let root = reqwest::Certificate::from_pem(root_pem.as_bytes()).unwrap();
-    reqwest::Client::builder().tls_certs_only([root]).timeout(PATIENCE).no_proxy().build().unwrap()
+    reqwest::Client::builder().tls_certs_only([root]).timeout(TIMEOUT).no_proxy().build().unwrap()
 }
 
 impl HttpClient for AcmeHttp {

@@ -12,7 +12,7 @@ use store::{DomainView, Entry, Tx};
 use super::labels::MAX_TOLD;
 use super::{CommandError, Commands, Step};
 
-/// A name to put on the list, and whom it belongs to.
+/// A name to put on the list, and its owner.
 #[derive(Clone, Debug)]
 pub struct Addition {
     /// The name.
@@ -63,7 +63,7 @@ impl Commands {
         let known: HashMap<DomainName, Domain> = known.map(|domain| (domain.name.clone(), domain)).collect();
         let mut missing = BTreeSet::new();
         let mut never_here = Vec::new();
-        // Everybody writes in the order of the names, or two batches could wait for each other.
+        // All writers use the order of the names, or two batches could wait for each other.
         for (name, addition) in wanted {
             match known.get(name) {
                 Some(listed) if listed.deleted_at.is_none() => {
@@ -175,6 +175,6 @@ fn put_under_management<'a>(
     by: &'a Caller,
 ) -> Entry<'a> {
     let told = label_changes(("", &domain.customer_ref), (&BTreeMap::new(), labels)).unwrap_or_default();
-    let message = format!("{} was put under management. {told}", domain.name);
+    let message = format!("{} was added. {told}", domain.name);
     Entry::new(kind, &by.actor, one_line(&message, MAX_TOLD))
 }

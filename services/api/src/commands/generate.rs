@@ -8,7 +8,7 @@ use store::{DomainView, Entry, Tx};
 use super::{Addition, CommandError, Commands, Step};
 
 /// By then the new certificate is usually live, and brings a comparison of its own.
-const COMPARE_AFTER: SignedDuration = SignedDuration::from_mins(5);
+const COMPARE_DELAY: SignedDuration = SignedDuration::from_mins(5);
 
 impl Commands {
     /// Sees to it that a domain has a generated certificate.
@@ -52,7 +52,7 @@ impl Commands {
         let after = listed.generate()?;
         self.abandon_order(&mut step.tx, &after.name).await?;
         self.keep_comparing(&mut step.tx, &after).await?;
-        let entry = Entry::new(HistoryKind::Generated, &step.by.actor, "A certificate was asked for.");
+        let entry = Entry::new(HistoryKind::Generated, &step.by.actor, "A certificate was requested.");
         step.apply(&after, entry).await?;
         self.start_now(&mut step.tx, &after, WorkKind::Issue, Cause::Requested, None).await?;
         Ok(step.commit().await?)
@@ -70,7 +70,7 @@ impl Commands {
             revision: after.revision,
             cause: Cause::Compare,
             attempts: 0,
-            due_at: Some(self.clock.now() + COMPARE_AFTER),
+            due_at: Some(self.clock.now() + COMPARE_DELAY),
             certificate: Some(live.certificate),
         };
         Ok(tx.schedule(&compare).await?)
@@ -91,7 +91,11 @@ impl Commands {
 
     /// What is there and need not be ordered again: an issued certificate that was never delivered, or the live one,
     /// which is compared with C4 and uploaded again if that differs.
-    async fn keeps(&self, step: &mut Step<'_>, listed: &Domain) -> Result<Option<Kept>, CommandError> {
+    async fn keeps(
+        &self,
+        step: &mut Step<'_>,
+        listed: &Domain,
+    ) -> Result<Option<ReusedCertificate>, CommandError> {
         let now = self.clock.now();
         if listed.source != Source::C4 {
             return Ok(None);
@@ -109,11 +113,11 @@ impl Commands {
             (false, true) => Cause::Requested,
             (false, false) => return Ok(None),
         };
-        Ok(Some(Kept { certificate: newest.id(), cause }))
+        Ok(Some(ReusedCertificate { certificate: newest.id(), cause }))
     }
 }
 
-struct Kept {
+struct ReusedCertificate {
     certificate: domain::CertificateId,
     cause: Cause,
 }

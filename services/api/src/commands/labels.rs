@@ -1,4 +1,4 @@
-//! Labels: who a domain belongs to, in the caller's own words.
+//! Labels: the owner of a domain, in the caller's own words.
 
 use audit::Caller;
 use domain::{Domain, DomainName, HistoryKind, LabelChange, label_changes, one_line};

@@ -1,4 +1,4 @@
-//! What people and programs can do to a domain: each command is one transaction with its line in the audit log, and
+//! The commands of people and programs on a domain: each is one transaction with its line in the audit log, and
 //! idempotent.
 
 mod add;
@@ -73,7 +73,7 @@ pub struct Commands {
     pub pre_expiry: PreExpiry,
 }
 
-/// What a transaction is about: the row as it was read, if there was one, and who changes it.
+/// The subject of a transaction: the row as it was read, if there was one, and the actor.
 struct Step<'a> {
     tx: Tx,
     before: Option<Domain>,

@@ -6,7 +6,7 @@ use store::{DomainView, Entry, Tx};
 
 use super::{CommandError, Commands};
 
-/// What is next for a domain.
+/// The next step of a domain.
 struct Next {
     kind: WorkKind,
     cause: Cause,

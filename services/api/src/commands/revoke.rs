@@ -13,7 +13,7 @@ use store::{Certificate, DomainView, Entry, Revocation};
 
 use super::{CommandError, Commands, Step};
 
-/// What is being revoked.
+/// The certificate to revoke.
 #[derive(Clone, Debug)]
 pub struct Revoking {
     /// The domain as it is now; none if it is off the list.

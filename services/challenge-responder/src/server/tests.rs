@@ -14,7 +14,7 @@ use super::*;
 use crate::answers::tests::{FakeStore, TOKEN};
 
 const HOST: &str = "shop.example.com";
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 /// For the limit that a test is not about.
 const LONG: Duration = Duration::from_hours(1);
 
@@ -64,7 +64,7 @@ impl Running {
 async fn until_closed(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
     // A reset after the answer is as good as an end.
-    let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer))
+    let _ = tokio::time::timeout(TIMEOUT, stream.read_to_end(&mut answer))
         .await
         .expect("the server never closes");
     String::from_utf8(answer).unwrap()
@@ -240,5 +240,5 @@ async fn the_stop_ends_idle_connections_and_the_server() {
     idle.read_exact(&mut [0; 12]).await.unwrap();
     running.stop.cancel();
     until_closed(&mut idle).await;
-    tokio::time::timeout(PATIENCE, running.task).await.expect("the server goes on").unwrap();
+    tokio::time::timeout(TIMEOUT, running.task).await.expect("the server goes on").unwrap();
 }

@@ -1,4 +1,4 @@
-//! What a batch asks of the API. A trait, so that a test can have the API fail.
+//! The API calls of a batch. A trait, so that a test can make the API fail.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -32,14 +32,14 @@ impl Stream for Names {
 
 pub(crate) type Answers = Pin<Box<dyn Stream<Item = Result<v1::BatchAddDomainsResponse, Status>> + Send>>;
 
-/// What a batch asks of the API.
+/// The API calls of a batch.
 pub(crate) trait Calls: Send + Sync + 'static {
     fn add(&self, names: Names) -> BoxFuture<'_, Result<Answers, Status>>;
     fn recheck(&self, name: String) -> BoxFuture<'_, Result<(), Status>>;
     fn delete(&self, name: String, remove_from_c4: bool) -> BoxFuture<'_, Result<(), Status>>;
 }
 
-/// The calls of the person who started it.
+/// The calls, made as the person who started it.
 pub(crate) struct AsPerson(pub(crate) Domains);
 
 impl Calls for AsPerson {

@@ -1,7 +1,7 @@
-//! Doing it: names to be added go over one stream, everything else is a call each, a few at once.
+//! Runs a batch: names to add go over one stream, everything else is one call per name, a few at once.
 //!
-//! What fails because the API is away, or has too much to do, is tried again; every call may be made twice. What the API
-//! says of a line is that line's answer. An ended session concerns all lines that are left.
+//! Calls that fail because the API is away or overloaded are retried; every call may be repeated. The API's answer
+//! about a line is that line's result. An ended session stops all remaining lines.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,18 +16,18 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::calls::{Calls, Names};
-use super::{Batch, Batches, Outcome, Phase, What};
+use super::{Batch, BatchKind, Batches, Outcome, Phase};
 use crate::problem::{Problem, sentence};
 use crate::words;
 
 /// Calls at once of one batch.
 const AT_ONCE: usize = 8;
 /// Attempts without any progress.
-const MOST_TRIES: u32 = 5;
+const MAX_TRIES: u32 = 5;
 /// Between attempts, times the attempt.
 const PAUSE: Duration = Duration::from_secs(2);
 /// Between two answers of the stream: 250 names are added in a moment.
-const ANSWER_WITHIN: Duration = Duration::from_mins(1);
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Does a batch that was begun. `stop` ends it with the process.
 pub(crate) fn run(
@@ -69,8 +69,8 @@ impl<C: Calls> Running<C> {
             };
             self.batch.runs();
             match self.batch.what {
-                What::Add => self.add().await,
-                What::Recheck | What::Delete => self.each().await,
+                BatchKind::Add => self.add().await,
+                BatchKind::Recheck | BatchKind::Delete => self.each().await,
             }
         };
         let ended = tokio::select! {
@@ -111,7 +111,7 @@ impl<C: Calls> Running<C> {
         };
         let mut position = from;
         while position < self.batch.names.len() {
-            let answer = match tokio::time::timeout(ANSWER_WITHIN, answers.next()).await {
+            let answer = match tokio::time::timeout(ANSWER_TIMEOUT, answers.next()).await {
                 Ok(Some(Ok(answer))) => answer,
                 Ok(Some(Err(status))) => return (position, Some(status.into())),
                 Ok(None) | Err(_) => {
@@ -141,18 +141,18 @@ impl<C: Calls> Running<C> {
         let mut tries = 0;
         loop {
             let answer = match self.batch.what {
-                What::Delete => {
+                BatchKind::Delete => {
                     let remove = self.batch.remove_from_c4();
                     self.calls.delete(name.to_owned(), remove).await
                 }
-                What::Add | What::Recheck => self.calls.recheck(name.to_owned()).await,
+                BatchKind::Add | BatchKind::Recheck => self.calls.recheck(name.to_owned()).await,
             };
             let Err(status) = answer else {
                 return Ok(Outcome::Done);
             };
             let problem = Problem::from(status);
             // The answer to the attempt before may have been lost: gone is what was wanted.
-            if tries > 0 && self.batch.what == What::Delete && problem.status == StatusCode::NOT_FOUND {
+            if tries > 0 && self.batch.what == BatchKind::Delete && problem.status == StatusCode::NOT_FOUND {
                 return Ok(Outcome::Done);
             }
             if !passes(&problem) && problem.status != StatusCode::UNAUTHORIZED {
@@ -165,7 +165,7 @@ impl<C: Calls> Running<C> {
 
     /// Waits before another attempt, if there is to be one.
     async fn again(&self, problem: Problem, tries: u32) -> Result<(), Rest> {
-        if !passes(&problem) || tries >= MOST_TRIES {
+        if !passes(&problem) || tries >= MAX_TRIES {
             return Err(Rest::Refused(problem));
         }
         let pause = problem.retry_after.unwrap_or_default().max(PAUSE * tries);
@@ -227,7 +227,7 @@ mod tests {
 
     use super::*;
     use crate::batches::calls::Answers;
-    use crate::batches::{Failure, Figures, Plan};
+    use crate::batches::{FailedLine, Figures, Plan};
     use crate::lines::Lines;
 
     /// An API that does as it is told.
@@ -293,7 +293,7 @@ mod tests {
         Status::with_error_details(code, "no", details)
     }
 
-    async fn done(what: What, text: &str, told: &Arc<Told>) -> (Figures, Vec<Failure>) {
+    async fn done(what: BatchKind, text: &str, told: &Arc<Told>) -> (Figures, Vec<FailedLine>) {
         let clock = Arc::new(JumpingClock::new(Timestamp::UNIX_EPOCH));
         let batches = Batches::new(clock.clone(), Arc::new(SeededEntropy::new(1)));
         let batch = begun(&batches, what, text);
@@ -302,7 +302,7 @@ mod tests {
         (batch.figures(), batch.failures(0, 100))
     }
 
-    fn begun(batches: &Batches, what: What, text: &str) -> Arc<Batch> {
+    fn begun(batches: &Batches, what: BatchKind, text: &str) -> Arc<Batch> {
         let plan = Plan { what, names: Lines::parse(text).unwrap().names, failures: Vec::new(), repeated: 0 };
         let batch = batches.keep("eve", plan).unwrap();
         assert!(batch.begin(false));
@@ -314,7 +314,7 @@ mod tests {
     #[tokio::test]
     async fn each_line_gets_its_own_answer() {
         let told = Arc::new(Told::default());
-        let (figures, failures) = done(What::Add, THREE, &told).await;
+        let (figures, failures) = done(BatchKind::Add, THREE, &told).await;
         assert_eq!(figures.phase, Phase::Done);
         assert_eq!((figures.total, figures.answered), (3, 3));
         assert_eq!((figures.done, figures.already, figures.failures), (1, 1, 1));
@@ -327,7 +327,7 @@ mod tests {
     async fn a_broken_stream_goes_on_where_it_broke() {
         let told = Arc::new(Told::default());
         *told.streams.lock().unwrap() = vec![0, 1, 1];
-        let (figures, _) = done(What::Add, THREE, &told).await;
+        let (figures, _) = done(BatchKind::Add, THREE, &told).await;
         assert_eq!(figures.phase, Phase::Done);
         assert_eq!((figures.done, figures.already, figures.failures), (1, 1, 1));
         assert_eq!(told.asked.load(Ordering::Relaxed), 4);
@@ -337,24 +337,24 @@ mod tests {
     async fn an_api_that_stays_away_leaves_every_line_with_an_answer() {
         let told = Arc::new(Told::default());
         *told.streams.lock().unwrap() = vec![0; 10];
-        let (figures, failures) = done(What::Add, THREE, &told).await;
+        let (figures, failures) = done(BatchKind::Add, THREE, &told).await;
         assert_eq!(figures.phase, Phase::Stopped);
         assert_eq!((figures.answered, figures.failures), (0, 3));
         assert!(failures.iter().all(|failure| failure.sentence == words::BATCH_AWAY));
-        assert_eq!(told.asked.load(Ordering::Relaxed), MOST_TRIES as usize);
+        assert_eq!(told.asked.load(Ordering::Relaxed), MAX_TRIES as usize);
     }
 
     #[tokio::test]
     async fn a_call_is_made_again_while_the_api_is_away_and_never_after_a_no() {
         let told = Arc::new(Told::default());
         *told.calls.lock().unwrap() = vec![Status::unavailable("gone"), Status::unavailable("gone")];
-        let (figures, _) = done(What::Recheck, "a.example.com", &told).await;
+        let (figures, _) = done(BatchKind::Recheck, "a.example.com", &told).await;
         assert_eq!((figures.phase, figures.done), (Phase::Done, 1));
         assert_eq!(told.asked.load(Ordering::Relaxed), 3);
 
         let told = Arc::new(Told::default());
         *told.calls.lock().unwrap() = vec![typed(tonic::Code::NotFound, "DOMAIN_NOT_FOUND")];
-        let (figures, failures) = done(What::Delete, "a.example.com", &told).await;
+        let (figures, failures) = done(BatchKind::Delete, "a.example.com", &told).await;
         assert_eq!((figures.phase, figures.done, figures.failures), (Phase::Done, 0, 1));
         assert_eq!(failures[0].reason, "DOMAIN_NOT_FOUND");
         assert_eq!(told.asked.load(Ordering::Relaxed), 1);
@@ -365,7 +365,7 @@ mod tests {
         let told = Arc::new(Told::default());
         *told.calls.lock().unwrap() =
             vec![typed(tonic::Code::NotFound, "DOMAIN_NOT_FOUND"), Status::unavailable("gone")];
-        let (figures, _) = done(What::Delete, "a.example.com", &told).await;
+        let (figures, _) = done(BatchKind::Delete, "a.example.com", &told).await;
         assert_eq!((figures.done, figures.failures), (1, 0));
     }
 
@@ -374,7 +374,7 @@ mod tests {
         let told = Arc::new(Told::default());
         *told.calls.lock().unwrap() = vec![typed(tonic::Code::Unauthenticated, "TOKEN_INVALID")];
         let names: Vec<String> = (0..100).map(|index| format!("d{index}.example.com ")).collect();
-        let (figures, failures) = done(What::Recheck, &names.concat(), &told).await;
+        let (figures, failures) = done(BatchKind::Recheck, &names.concat(), &told).await;
         assert_eq!(figures.phase, Phase::Stopped);
         assert_eq!(figures.done + figures.failures, 100);
         assert_eq!(failures[0].sentence, words::BATCH_SIGNED_OUT);
@@ -389,7 +389,7 @@ mod tests {
             let told = Arc::new(Told { silent: true, ..Told::default() });
             let clock = Arc::new(JumpingClock::new(Timestamp::UNIX_EPOCH));
             let batches = Batches::new(clock, Arc::new(SeededEntropy::new(1)));
-            let batch = begun(&batches, What::Recheck, "a.example.com");
+            let batch = begun(&batches, BatchKind::Recheck, "a.example.com");
             let stop = CancellationToken::new();
             let running = tokio::spawn(run(&batches, batch.clone(), told, stop.clone()));
             if cancel {

@@ -1,7 +1,7 @@
-//! `/events`: what changed of the rows on one viewer's screen, as server-sent events (HTML Living Standard, 9.2).
+//! `/events`: changes of the rows on one viewer's screen, as server-sent events (HTML Living Standard, 9.2).
 //!
-//! Changes are gathered for a quarter of a second, and only the last of a name is sent. Of all others a viewer is told, at
-//! most every few seconds, how many domains there are, how many emergencies, and how many match.
+//! Changes are collected for a quarter of a second, and only the last one of a name is sent. About all other domains a
+//! viewer gets, at most every few seconds, the numbers of domains, emergencies, and matches.
 
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
@@ -24,7 +24,7 @@ use url::form_urlencoded;
 use crate::App;
 use crate::api::Domains;
 use crate::filter::Filter;
-use crate::live::{Change, Heard};
+use crate::live::{Change, Subscription};
 use crate::row::{Controls, Row};
 use crate::session::{Person, resolve_in_the_background};
 use crate::strangers::busy;
@@ -32,11 +32,11 @@ use crate::words;
 use crate::zone::Zone;
 
 const GATHER: Duration = Duration::from_millis(250);
-const COUNT_EVERY: Duration = Duration::from_secs(3);
-const ASK_SESSION_EVERY: Duration = Duration::from_secs(1);
+const COUNT_INTERVAL: Duration = Duration::from_secs(3);
+const SESSION_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Most names that a viewer may watch; a page has 50.
-const MOST_NAMES: usize = 200;
+const MAX_NAMES: usize = 200;
 /// Events that wait for a slow browser.
 const BUFFER: usize = 16;
 
@@ -71,7 +71,7 @@ pub(crate) async fn events(
     let heard = app.hub.listen(&person.token, cursor);
     let (sender, receiver) = mpsc::channel(BUFFER);
     let viewer = Viewer {
-        names: names.take(MOST_NAMES).collect(),
+        names: names.take(MAX_NAMES).collect(),
         is_list: pairs().any(|(name, _)| name == "list"),
         filter: Filter::parse(Some(&query)),
         zone: Zone::of(&headers),
@@ -100,18 +100,18 @@ fn stream(mut receiver: mpsc::Receiver<Event>) -> impl Stream<Item = Result<Even
     futures::stream::poll_fn(move |context| receiver.poll_recv(context).map(|event| event.map(Ok)))
 }
 
-/// The browser is gone, or what it watches has ended.
-struct Gone;
+/// The browser has disconnected, or the watched stream has ended.
+struct Disconnected;
 
 impl Viewer {
-    async fn follow(self, heard: Heard) -> Result<(), Gone> {
-        let Heard { missed, mut changes, mut is_there } = heard;
+    async fn follow(self, heard: Subscription) -> Result<(), Disconnected> {
+        let Subscription { missed, mut changes, mut is_there } = heard;
         match missed {
             Some(missed) => self.rows(&missed).await?,
             None => self.resync().await?,
         }
         let mut count_at: Option<Instant> = None;
-        let mut session_at = Instant::now() + ASK_SESSION_EVERY;
+        let mut session_at = Instant::now() + SESSION_CHECK_INTERVAL;
         loop {
             let next = count_at.map_or(session_at, |at| at.min(session_at));
             tokio::select! {
@@ -119,7 +119,7 @@ impl Viewer {
                     let first = match change {
                         Ok(change) => change,
                         Err(RecvError::Lagged(_)) => { self.resync().await?; continue }
-                        Err(RecvError::Closed) => return Err(Gone),
+                        Err(RecvError::Closed) => return Err(Disconnected),
                     };
                     let mut gathered = vec![first];
                     tokio::time::sleep(GATHER).await;
@@ -127,14 +127,14 @@ impl Viewer {
                         gathered.push(change);
                     }
                     self.rows(&gathered).await?;
-                    count_at = count_at.or(Some(Instant::now() + COUNT_EVERY));
+                    count_at = count_at.or(Some(Instant::now() + COUNT_INTERVAL));
                 }
                 changed = is_there.changed() => {
-                    changed.map_err(|_| Gone)?;
+                    changed.map_err(|_| Disconnected)?;
                     let word = if *is_there.borrow_and_update() { "back" } else { "away" };
                     self.send(word, word.to_owned()).await?;
                 }
-                () = self.sender.closed() => return Err(Gone),
+                () = self.sender.closed() => return Err(Disconnected),
                 () = tokio::time::sleep_until(next) => {}
             }
             if count_at.is_some_and(|at| at <= Instant::now()) {
@@ -142,24 +142,24 @@ impl Viewer {
                 self.counts().await?;
             }
             if session_at <= Instant::now() {
-                session_at = Instant::now() + ASK_SESSION_EVERY;
+                session_at = Instant::now() + SESSION_CHECK_INTERVAL;
                 self.still_signed_in().await?;
             }
         }
     }
 
     /// The data must not be empty: a browser drops such an event (HTML Living Standard, 9.2.6).
-    async fn send(&self, event: &str, data: String) -> Result<(), Gone> {
+    async fn send(&self, event: &str, data: String) -> Result<(), Disconnected> {
         let event = Event::default().event(event).data(data);
-        self.sender.send(event).await.map_err(|_| Gone)
+        self.sender.send(event).await.map_err(|_| Disconnected)
     }
 
-    async fn resync(&self) -> Result<(), Gone> {
+    async fn resync(&self) -> Result<(), Disconnected> {
         self.send("resync", self.app.hub.now().to_string()).await
     }
 
     /// The last change of each name on the screen.
-    async fn rows(&self, changes: &[Arc<Change>]) -> Result<(), Gone> {
+    async fn rows(&self, changes: &[Arc<Change>]) -> Result<(), Disconnected> {
         let mut last: HashMap<&str, &Change> = HashMap::new();
         for change in changes {
             if self.names.contains(&change.domain.name) {
@@ -191,7 +191,7 @@ impl Viewer {
     }
 
     /// How many domains there are, and of a list how many match. What cannot be asked now is told with the next change.
-    async fn counts(&self) -> Result<(), Gone> {
+    async fn counts(&self) -> Result<(), Disconnected> {
         let mut domains = self.app.api.domains_in_the_background(&self.person.token);
         let Ok(summary) = domains.get_summary(v1::GetSummaryRequest {}).await else {
             return Ok(());
@@ -230,11 +230,11 @@ impl Viewer {
         (!listed.matching_more).then_some(listed.matching)
     }
 
-    /// Ends what somebody sees who is signed out.
-    async fn still_signed_in(&self) -> Result<(), Gone> {
+    /// Ends the stream of a viewer who is signed out.
+    async fn still_signed_in(&self) -> Result<(), Disconnected> {
         if let Ok(None) = resolve_in_the_background(&self.app, self.person.token.clone()).await {
             self.send("session", "over".to_owned()).await?;
-            return Err(Gone);
+            return Err(Disconnected);
         }
         Ok(())
     }

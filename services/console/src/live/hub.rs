@@ -12,17 +12,17 @@ use tonic::Code;
 
 use crate::api::{Api, Token};
 
-/// Changes that are kept for who comes late.
-const KEPT: usize = 4096;
+/// Changes that are kept for late viewers.
+const MAX_KEPT: usize = 4096;
 /// Changes that a viewer may be behind.
-const BEHIND: usize = 2048;
+const MAX_BEHIND: usize = 2048;
 /// Tokens to go on with when one ends.
 const TOKENS: usize = 32;
-const AGAIN_AFTER: Duration = Duration::from_secs(1);
-/// Without a viewer the stream ends after so long, and with it what is known of anybody's token.
-const IDLE_AFTER: Duration = Duration::from_mins(2);
-/// How long a page waits for the stream, so that what changes after it was made is not missed.
-const READY_WITHIN: Duration = Duration::from_millis(500);
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// Without a viewer the stream ends after this time, and the viewers' tokens are dropped with it.
+const IDLE_TIMEOUT: Duration = Duration::from_mins(2);
+/// How long a page waits for the stream, so that changes after its rendering are not missed.
+const READY_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// One change of one domain.
 #[derive(Clone, Debug)]
@@ -32,7 +32,7 @@ pub(crate) struct Change {
     pub(crate) deleted: bool,
 }
 
-/// Up to where somebody has heard: of which stream, and how far.
+/// The position of a viewer: the stream, and how far it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cursor {
     stream: u64,
@@ -54,9 +54,9 @@ impl FromStr for Cursor {
     }
 }
 
-/// What a viewer hears.
-pub(crate) struct Heard {
-    /// What was missed; none if too much was.
+/// A viewer's subscription.
+pub(crate) struct Subscription {
+    /// The missed changes; none if there were too many.
     pub(crate) missed: Option<Vec<Arc<Change>>>,
     pub(crate) changes: broadcast::Receiver<Arc<Change>>,
     /// Whether the API answers.
@@ -91,7 +91,7 @@ impl Hub {
         let state = State { stream: first, ..State::default() };
         Self(Arc::new(Shared {
             state: Mutex::new(state),
-            changes: broadcast::Sender::new(BEHIND),
+            changes: broadcast::Sender::new(MAX_BEHIND),
             is_there: watch::Sender::new(false),
             wanted: Notify::new(),
         }))
@@ -116,13 +116,13 @@ impl Hub {
         self.offer(token);
         let mut is_there = self.0.is_there.subscribe();
         // A page does not wait for an API that is away.
-        let _ = tokio::time::timeout(READY_WITHIN, is_there.wait_for(|is_there| *is_there)).await;
+        let _ = tokio::time::timeout(READY_TIMEOUT, is_there.wait_for(|is_there| *is_there)).await;
         let state = self.state();
         Cursor { stream: state.stream, position: state.position }
     }
 
     /// Listens from a cursor on.
-    pub(crate) fn listen(&self, token: &Token, from: Option<Cursor>) -> Heard {
+    pub(crate) fn listen(&self, token: &Token, from: Option<Cursor>) -> Subscription {
         self.offer(token);
         let state = self.state();
         let missed =
@@ -130,7 +130,7 @@ impl Hub {
                 let kept = state.kept.iter().filter(|change| change.position > from.position);
                 kept.cloned().collect()
             });
-        Heard { missed, changes: self.0.changes.subscribe(), is_there: self.0.is_there.subscribe() }
+        Subscription { missed, changes: self.0.changes.subscribe(), is_there: self.0.is_there.subscribe() }
     }
 
     /// The cursor after a change.
@@ -144,7 +144,7 @@ impl Hub {
         Cursor { stream: state.stream, position: state.position }
     }
 
-    /// Keeps the stream open as long as somebody listens; never ends.
+    /// Keeps the stream open as long as there is a viewer; never ends.
     pub(crate) async fn run(&self, api: &Api) {
         loop {
             let token = self.state().tokens.front().cloned();
@@ -156,7 +156,7 @@ impl Hub {
         }
     }
 
-    /// Follows the API's stream with one token until that ends, or nobody listens.
+    /// Follows the API's stream with one token until the token ends or no viewer is left.
     async fn follow(&self, api: &Api, token: &Token) {
         let position = self.state().position;
         let request = v1::WatchDomainsRequest {
@@ -186,15 +186,15 @@ impl Hub {
             _ => {
                 // Told once, and not at every try.
                 self.0.is_there.send_if_modified(std::mem::take);
-                tokio::time::sleep(AGAIN_AFTER).await;
+                tokio::time::sleep(RETRY_PAUSE).await;
             }
         }
     }
 
-    /// Why the stream ended; none if nobody listens any more.
+    /// Why the stream ended; none if no viewer is left.
     async fn read(&self, mut stream: tonic::Streaming<v1::WatchDomainsResponse>) -> Option<tonic::Status> {
         loop {
-            match tokio::time::timeout(IDLE_AFTER, stream.message()).await {
+            match tokio::time::timeout(IDLE_TIMEOUT, stream.message()).await {
                 Ok(Ok(Some(message))) => self.keep(message),
                 Ok(Ok(None)) => return Some(tonic::Status::unavailable("the stream ended")),
                 Ok(Err(status)) => return Some(status),
@@ -210,10 +210,10 @@ impl Hub {
         let mut state = self.state();
         state.position = change.position;
         state.kept.push_back(change.clone());
-        if state.kept.len() > KEPT {
+        if state.kept.len() > MAX_KEPT {
             state.forgotten = state.kept.pop_front().map_or(0, |oldest| oldest.position);
         }
-        // Sent under the lock: who subscribes after it finds the change among those that are kept.
+        // Sent under the lock: a later subscriber finds the change among the kept ones.
         let _ = self.0.changes.send(change);
     }
 
@@ -248,7 +248,7 @@ mod tests {
         Token::new("sls_test".to_owned())
     }
 
-    fn positions(heard: &Heard) -> Option<Vec<i64>> {
+    fn positions(heard: &Subscription) -> Option<Vec<i64>> {
         let missed = heard.missed.as_ref()?;
         Some(missed.iter().map(|change| change.position).collect())
     }
@@ -270,12 +270,12 @@ mod tests {
     #[tokio::test]
     async fn who_missed_too_much_is_told() {
         let hub = Hub::new(7);
-        for position in 1..=(KEPT as i64 + 10) {
+        for position in 1..=(MAX_KEPT as i64 + 10) {
             hub.keep(message(position));
         }
         assert_eq!(positions(&hub.listen(&token(), "7.9".parse().ok())), None);
         let heard = hub.listen(&token(), "7.10".parse().ok());
-        assert_eq!(positions(&heard).map(|missed| missed.len()), Some(KEPT));
+        assert_eq!(positions(&heard).map(|missed| missed.len()), Some(MAX_KEPT));
         hub.begin_anew();
         assert_eq!(positions(&hub.listen(&token(), "7.10".parse().ok())), None);
     }

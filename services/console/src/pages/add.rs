@@ -1,7 +1,7 @@
 //! Adding: one name with what a preflight finds, or many.
 //!
-//! Adding orders by itself, at once if nothing stands in the way and else once that is gone: the API knows no adding
-//! without. So there is one button, and its label says which of the two will happen.
+//! Adding always orders, at once if all checks pass and otherwise once they do: the API cannot add without ordering. So
+//! there is one button, and its label says which of the two will happen.
 
 use std::sync::Arc;
 
@@ -13,9 +13,9 @@ use domain::Action;
 use http::StatusCode;
 use proto::v1;
 
-use crate::batches::{Batch, Failure, Plan, What};
+use crate::batches::{Batch, BatchKind, FailedLine, Plan};
 use crate::form::{Form, query};
-use crate::lines::{Line, Lines, Rubbish};
+use crate::lines::{InvalidLine, Line, Lines};
 use crate::page::Frame;
 use crate::pages::batch;
 use crate::problem::{Problem, html, sentence};
@@ -23,7 +23,7 @@ use crate::row::{Badge, Name};
 use crate::step::Step;
 use crate::words;
 
-/// What is known of a name that is not added yet.
+/// The check of a name that is not added yet.
 struct Checked {
     name: Name,
     /// Why nothing is known.
@@ -51,7 +51,7 @@ impl Checked {
         words::verdict(self.listed.is_some(), self.has_live, self.ready)
     }
 
-    /// What the button will do; none where there is nothing to be done.
+    /// The label of the button; none if there is nothing to do.
     fn button(&self) -> Option<&'static str> {
         match (self.listed, self.ready) {
             (None, true) => Some("Add and order now"),
@@ -138,7 +138,7 @@ async fn ask(frame: &Frame, line: &Line) -> Checked {
     }
 }
 
-/// What the form of `/domains/new` sends.
+/// The fields of the form of `/domains/new`.
 pub(crate) async fn send(frame: Frame, body: Body) -> Result<Response, Problem> {
     frame.person.require(Action::Operate)?;
     let form = Form::large_of(&frame.person, body).await?;
@@ -161,15 +161,15 @@ pub(crate) async fn send(frame: Frame, body: Body) -> Result<Response, Problem> 
     }
 }
 
-/// Keeps a list until somebody has seen what is in it.
+/// Keeps a list until the user has confirmed it.
 fn many(frame: &Frame, lines: Lines) -> Result<Arc<Batch>, Problem> {
-    let failure = |rubbish: Rubbish| Failure {
+    let failure = |rubbish: InvalidLine| FailedLine {
         line: rubbish.line,
         reason: rubbish.error.reason().to_owned(),
         sentence: sentence(&rubbish.error.to_string()),
     };
     let plan = Plan {
-        what: What::Add,
+        what: BatchKind::Add,
         names: lines.names,
         failures: lines.rubbish.into_iter().map(failure).collect(),
         repeated: lines.repeated,

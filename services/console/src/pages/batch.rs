@@ -1,4 +1,4 @@
-//! A batch: what is asked before it begins, how far it is, and what every line that did not work was told.
+//! The page of a batch: the confirmation, the progress, and the errors of failed lines.
 
 use askama::Template;
 use axum::body::Body;
@@ -8,7 +8,7 @@ use domain::Action;
 use http::StatusCode;
 use proto::v1;
 
-use crate::batches::{AsPerson, Batch, Failure, Figures, Phase, Plan, SAMPLE, What, run};
+use crate::batches::{AsPerson, Batch, BatchKind, FailedLine, Figures, Phase, Plan, SAMPLE, run};
 use crate::csv::{Csv, attachment};
 use crate::form::{Form, query};
 use crate::page::Frame;
@@ -25,9 +25,9 @@ const PAGE: usize = 100;
 struct BatchPage {
     frame: Frame,
     id: String,
-    what: What,
+    what: BatchKind,
     figures: Figures,
-    failures: Vec<Failure>,
+    failures: Vec<FailedLine>,
     from: usize,
     /// When the queue of new ones is through.
     queue: Option<String>,
@@ -53,18 +53,18 @@ impl BatchPage {
     fn counts(&self) -> Vec<(&'static str, String)> {
         let figures = &self.figures;
         let mut counts = vec![(words::batch_done(self.what), figures.done)];
-        if self.what == What::Add {
+        if self.what == BatchKind::Add {
             counts.push(("On the list already", figures.already));
         }
-        counts.push(("Did not work", figures.failures));
+        counts.push(("Failed", figures.failures));
         if figures.repeated > 0 {
-            counts.push(("Written twice", figures.repeated));
+            counts.push(("Duplicates", figures.repeated));
         }
         counted(counts)
     }
 
     fn is_adding(&self) -> bool {
-        self.what == What::Add
+        self.what == BatchKind::Add
     }
 
     fn shown(&self) -> String {
@@ -81,17 +81,17 @@ impl BatchPage {
     }
 }
 
-/// What is asked before it begins.
+/// The confirmation before it begins.
 #[derive(Template)]
 #[template(path = "batch_draft.html")]
 struct DraftPage {
     frame: Frame,
     id: String,
     trouble: String,
-    what: What,
+    what: BatchKind,
     figures: Figures,
     sample: Vec<Name>,
-    failures: Vec<Failure>,
+    failures: Vec<FailedLine>,
     forecast: String,
 }
 
@@ -101,7 +101,7 @@ impl DraftPage {
     }
 
     fn is_delete(&self) -> bool {
-        self.what == What::Delete
+        self.what == BatchKind::Delete
     }
 
     fn button(&self) -> String {
@@ -110,9 +110,9 @@ impl DraftPage {
 
     fn counts(&self) -> Vec<(&'static str, String)> {
         let figures = &self.figures;
-        let mut counts = vec![("Can be added", figures.total), ("No domain names", figures.failures)];
+        let mut counts = vec![("Can be added", figures.total), ("Not domain names", figures.failures)];
         if figures.repeated > 0 {
-            counts.push(("Written twice", figures.repeated));
+            counts.push(("Duplicates", figures.repeated));
         }
         counted(counts)
     }
@@ -151,7 +151,7 @@ pub(crate) fn to(batch: &Batch) -> Response {
     Redirect::to(&format!("/batches/{}", batch.id)).into_response()
 }
 
-/// The batch of this person; whoever may not change domains has none.
+/// The batch of this person; people who may not change domains have none.
 pub(crate) fn own(frame: &Frame, id: &str) -> Result<std::sync::Arc<Batch>, Problem> {
     frame.person.require(Action::Operate)?;
     let found = frame.app.batches.find(id, &frame.person.name);
@@ -172,7 +172,8 @@ pub(crate) async fn show(
     let query = query(text.as_deref());
     let from = query.get("from").and_then(|from| from.parse().ok());
     let from = from.unwrap_or(0usize);
-    let queue = if batch.what == What::Add && figures.phase.is_over() { queue(&frame).await } else { None };
+    let queue =
+        if batch.what == BatchKind::Add && figures.phase.is_over() { queue(&frame).await } else { None };
     Ok(html(&BatchPage {
         id,
         what: batch.what,
@@ -193,8 +194,8 @@ async fn queue(frame: &Frame) -> Option<String> {
 
 async fn draft(frame: Frame, batch: &Batch, trouble: String) -> Response {
     let forecast = match batch.what {
-        What::Add => forecast(&frame, batch.names.len()).await,
-        What::Recheck | What::Delete => String::new(),
+        BatchKind::Add => forecast(&frame, batch.names.len()).await,
+        BatchKind::Recheck | BatchKind::Delete => String::new(),
     };
     let sample = batch.names.iter().take(SAMPLE);
     html(&DraftPage {
@@ -231,7 +232,7 @@ pub(crate) fn room(budget: &[v1::BudgetBucket]) -> Option<u64> {
     (!tightest.is_empty()).then(|| tightest.values().sum())
 }
 
-/// What the forms of `/batches/{id}` send.
+/// The fields of the forms of `/batches/{id}`.
 pub(crate) async fn send(frame: Frame, Path(id): Path<String>, body: Body) -> Result<Response, Problem> {
     let batch = own(&frame, &id)?;
     let form = Form::of(&frame.person, body).await?;
@@ -241,7 +242,7 @@ pub(crate) async fn send(frame: Frame, Path(id): Path<String>, body: Body) -> Re
         return Ok(if was_draft { Redirect::to("/").into_response() } else { to(&batch) });
     }
     let is_draft = batch.figures().phase == Phase::Draft;
-    if is_draft && batch.what == What::Delete && !is_count(form.get("count"), batch.names.len()) {
+    if is_draft && batch.what == BatchKind::Delete && !is_count(form.get("count"), batch.names.len()) {
         let page = draft(frame, &batch, words::count_differs(batch.names.len())).await;
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
     }
@@ -249,7 +250,7 @@ pub(crate) async fn send(frame: Frame, Path(id): Path<String>, body: Body) -> Re
     Ok(to(&batch))
 }
 
-/// Whether somebody typed that number; with or without commas.
+/// Whether the typed text is that number, with or without commas.
 fn is_count(text: &str, count: usize) -> bool {
     let digits: String = text.chars().filter(|character| !", ".contains(*character)).collect();
     digits.parse() == Ok(count)

@@ -1,4 +1,4 @@
-//! Which clock the times are shown by: a preference of the browser, kept in a cookie.
+//! The time zone of the page: a preference of the browser, kept in a cookie.
 
 use axum::body::Body;
 use axum::extract::State;

@@ -1,4 +1,4 @@
-//! The list as CSV, all that fits its filter, read and sent page by page.
+//! The list as CSV: all domains that match the filter, read and sent page by page.
 
 use axum::body::Body;
 use axum::response::Response;

@@ -1,4 +1,4 @@
-//! What the six statuses mean, the keys, and who may do what: a page, which the script also shows as a dialog.
+//! The six statuses, the keys, and the rights of roles: a page, which the script also shows as a dialog.
 
 use askama::Template;
 use axum::response::Response;

@@ -1,4 +1,4 @@
-//! The list: what needs a person first, by default.
+//! The list, ordered by urgency by default.
 
 use askama::Template;
 use axum::response::{IntoResponse, Redirect, Response};

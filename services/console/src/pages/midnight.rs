@@ -1,5 +1,5 @@
-//! The midnight report: what the daily recheck asked and what came out, with the difference to the day before. The midnight
-//! is dated as the reader dates it; the day of the scheduler's zone stands in addresses only.
+//! The midnight report: the domains that the daily recheck checked and their outcomes, with the difference to the day
+//! before. The midnight is shown in the reader's zone; the day in the scheduler's zone is only in addresses.
 
 use askama::Template;
 use axum::body::Body;

@@ -1,8 +1,9 @@
-//! Signing in with the OpenID provider: there and back.
+//! Signing in with the OpenID provider: the redirect to it and the callback.
 //!
-//! It begins with a link, because the page's policy (`form-action 'self'`) stops a form that leads away. What must come back
-//! unchanged is kept in a cookie of its own, which is Lax: the provider sends the browser back from another site, and a
-//! Strict one would not come along. For the same reason the way ends with a page that loads the next one as our own.
+//! It begins with a link, because the page's policy (`form-action 'self'`) blocks a form to another site. The pending
+//! sign-in is kept in its own cookie, which is Lax: the provider sends the browser back from another site, and a Strict
+//! cookie would not be sent. For the same reason the callback ends with a page that loads the next one from our own
+//! site.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,21 +32,21 @@ use crate::words;
 
 /// Where the provider sends people back to, below `console.public_url`.
 const CALLBACK: &str = "/sign-in/oidc/callback";
-/// How long somebody may take at the provider.
-const PATIENCE: Duration = Duration::from_mins(10);
+/// How long a person may take at the provider.
+const TIMEOUT: Duration = Duration::from_mins(10);
 /// A page's address that is longer is forgotten: cookies have little room.
-const MOST_TO_BYTES: usize = 1024;
-/// Codes on their way to the provider at once; anybody can send us one.
-const MOST_EXCHANGES: usize = 16;
+const MAX_TO_BYTES: usize = 1024;
+/// Maximum number of concurrent code exchanges; any stranger can send us a code.
+const MAX_EXCHANGES: usize = 16;
 
 /// The provider of `[console.oidc]`.
 pub(crate) struct SignInProvider {
     flow: Flow,
-    /// What the button says.
+    /// The label of the button.
     pub(crate) label: String,
     exchanges: Semaphore,
-    /// Of the cookie. From the client's secret, so that any copy takes back whom another sent; a public client has none, and
-    /// only the copy that sent somebody takes them back.
+    /// Of the cookie. Derived from the client's secret, so that any copy can complete a sign-in that another one
+    /// started; a public client has none, and only the copy that started a sign-in can complete it.
     cookie_key: hmac::Key,
 }
 
@@ -85,12 +86,12 @@ impl SignInProvider {
             entropy.fill(&mut random);
             cookie_key(&random)
         };
-        let exchanges = Semaphore::new(MOST_EXCHANGES);
+        let exchanges = Semaphore::new(MAX_EXCHANGES);
         Ok(Self { flow, label: settings.label.clone(), exchanges, cookie_key })
     }
 }
 
-/// The secret itself does nothing but show who we are to the provider.
+/// The secret itself only identifies us to the provider.
 fn cookie_key(secret: &[u8]) -> hmac::Key {
     let secret = hmac::Key::new(hmac::HMAC_SHA256, secret);
     hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&secret, b"ssl-manager sign-in cookie").as_ref())
@@ -105,23 +106,23 @@ fn flow_settings(settings: &ConsoleOidc, public_url: &str) -> Result<FlowSetting
     })
 }
 
-/// Sends somebody to the provider.
+/// Redirects to the provider.
 pub(crate) async fn leave(State(app): State<App>, RawQuery(text): RawQuery) -> Result<Response, Problem> {
     let provider = app.provider.as_ref().ok_or_else(Problem::no_page)?.get();
     let to = own_path(query(text.as_deref()).get("to").map_or("/", String::as_str));
     let pending = Pending::new(&*app.process.entropy);
     match provider.flow.address(&pending).await {
         Ok(address) => {
-            let until = app.process.clock.now() + SignedDuration::try_from(PATIENCE).unwrap_or_default();
-            let kept = Kept { pending, until: until.as_second(), to };
-            let cookie = app.cookies.sign_in(&kept.to_text(&provider.cookie_key), PATIENCE);
+            let until = app.process.clock.now() + SignedDuration::try_from(TIMEOUT).unwrap_or_default();
+            let kept = PendingSignIn { pending, until: until.as_second(), to };
+            let cookie = app.cookies.sign_in(&kept.to_text(&provider.cookie_key), TIMEOUT);
             Ok(with_cookie(Redirect::to(&address).into_response(), cookie))
         }
         Err(_) => Ok(trouble_page(&app, StatusCode::SERVICE_UNAVAILABLE, words::PROVIDER_AWAY, &to)),
     }
 }
 
-/// Takes back who comes from the provider.
+/// Handles the callback from the provider.
 pub(crate) async fn come_back(
     State(app): State<App>,
     headers: HeaderMap,
@@ -131,11 +132,11 @@ pub(crate) async fn come_back(
     let answer = query(text.as_deref());
     let said = |name: &str| answer.get(name).map_or("", String::as_str);
     let cookie = session::cookie(&headers, app.cookies.sign_in_name());
-    let kept = cookie.and_then(|text| Kept::from_text(text, &provider.cookie_key));
+    let kept = cookie.and_then(|text| PendingSignIn::from_text(text, &provider.cookie_key));
     let now = app.process.clock.now().as_second();
     let kept = kept.filter(|kept| now < kept.until && kept.pending.is_answered_by(said("state")));
     let Some(kept) = kept else {
-        // Somebody else's answer must not end a sign-in that is under way, so its cookie stays.
+        // A foreign answer must not end a sign-in that is under way, so its cookie stays.
         let sentence = words::PROVIDER_ANSWER_UNKNOWN;
         return Ok(trouble_page(&app, StatusCode::BAD_REQUEST, sentence, "/"));
     };
@@ -150,7 +151,7 @@ pub(crate) async fn come_back(
     Ok(with_cookie(response, app.cookies.no_sign_in()))
 }
 
-/// What to say to somebody whom the provider sent back with an error, or whom another provider sent (RFC 9207).
+/// The message if the provider returned an error, or if another provider answered (RFC 9207).
 fn refusal<'a>(provider: &SignInProvider, said: &impl Fn(&str) -> &'a str) -> Option<&'static str> {
     let (error, issuer) = (said("error"), said("iss"));
     if !issuer.is_empty() && !provider.flow.is_from(issuer) {
@@ -162,7 +163,7 @@ fn refusal<'a>(provider: &SignInProvider, said: &impl Fn(&str) -> &'a str) -> Op
         "access_denied" => Some(words::PROVIDER_CANCELLED),
         _ => {
             let error: String = error.chars().take(100).collect();
-            tracing::warn!(?error, "the OpenID provider sent somebody back with an error");
+            tracing::warn!(?error, "the OpenID provider returned an error");
             Some(words::PROVIDER_REFUSED)
         }
     }
@@ -204,18 +205,18 @@ async fn enter(
     }
 }
 
-/// What the browser keeps while somebody is at the provider.
-struct Kept {
+/// The cookie's content during a sign-in at the provider.
+struct PendingSignIn {
     pending: Pending,
     /// The second after which it counts no more, whatever the browser does.
     until: i64,
-    /// Where they wanted to go.
+    /// The page that was requested before the sign-in.
     to: String,
 }
 
-impl Kept {
+impl PendingSignIn {
     fn to_text(&self, key: &hmac::Key) -> String {
-        let to = if self.to.len() > MOST_TO_BYTES { "/" } else { &self.to };
+        let to = if self.to.len() > MAX_TO_BYTES { "/" } else { &self.to };
         let to = BASE64_URL_SAFE_NO_PAD.encode(to);
         let text = format!("{}.{to}.{}", self.until, self.pending.to_text());
         let mac = BASE64_URL_SAFE_NO_PAD.encode(hmac::sign(key, text.as_bytes()));

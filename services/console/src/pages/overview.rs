@@ -1,4 +1,4 @@
-//! What a person on duty looks at first. Every bar has its number beside it, and leads to its list.
+//! The overview for a person on duty. Every bar has its number beside it, and links to its list.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -36,7 +36,7 @@ struct Figure {
     /// The class of the style sheet.
     class: &'static str,
     count: String,
-    /// What it was before, in words.
+    /// The earlier value, in words.
     before: String,
     address: String,
 }
@@ -144,7 +144,7 @@ fn only(change: impl FnOnce(&mut Filter)) -> String {
     Filter::default().with(change).address()
 }
 
-/// What matters most, and what it was yesterday where that is known.
+/// The most important figures, with yesterday's value where it is known.
 fn first_row(overview: &v1::GetOverviewResponse, left: &DaysLeft) -> Vec<Figure> {
     let of = |status: v1::Status| {
         let counts = overview.statuses.iter().filter(|count| count.status() == status);
@@ -220,7 +220,7 @@ fn health(frame: &Frame, overview: &v1::GetOverviewResponse) -> Vec<Part> {
     ]
 }
 
-/// How many wait for each, of those for whom any does.
+/// The number of domains that wait for each party, without zeros.
 fn whos(reasons: &[v1::ReasonCount]) -> Vec<Counted> {
     let mut counts = BTreeMap::<&str, u64>::new();
     for reason in reasons {

@@ -25,7 +25,7 @@ struct SignInPage<'a> {
     style: &'static str,
     script: &'static str,
     icon: &'static str,
-    /// What went wrong with the attempt before.
+    /// The error of the previous attempt.
     trouble: &'a str,
     name: &'a str,
     to: &'a str,

@@ -1,4 +1,4 @@
-//! Stays signed in without leaving the page: that it was asked for is a use of the session.
+//! Stays signed in without leaving the page: the request itself counts as use of the session.
 
 use axum::Json;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! What the pages of one domain say.
+//! The sentences of the pages of one domain.
 
 use domain::sentence;
 use jiff::Timestamp;
@@ -8,14 +8,14 @@ use x509::Warning;
 use super::{days_left, instant, number};
 use crate::zone::Zone;
 
-/// What was just done and what follows, shown once, at the top of the next page.
+/// The message about the last action, shown once, at the top of the next page.
 pub(crate) struct Done {
     pub(crate) text: String,
     /// Done, but with something that people should know.
     pub(crate) is_warning: bool,
 }
 
-/// What is paused, a sentence each; without those that this program does not know.
+/// The pauses, one sentence each; unknown targets of a newer API are left out.
 pub(crate) fn paused(pauses: &[v1::Pause], zone: &Zone) -> Vec<String> {
     let zone = zone.named_zone();
     let known = pauses.iter().filter_map(proto::pause_from_message);
@@ -48,7 +48,7 @@ pub(crate) fn type_the_name(name: &str) -> String {
     format!("Type {name} to confirm: it is live.")
 }
 
-pub(crate) const SAY_WHY: &str = "Say why the key is needed. It is kept in the history.";
+pub(crate) const SAY_WHY: &str = "Say why the key is needed. The history keeps the reason.";
 pub(crate) const PASSWORD_MISSING: &str = "Choose a password for the PFX, or take the key as PEM.";
 pub(crate) const PASSWORDS_DIFFER: &str = "The two passwords differ. Type the same one twice.";
 pub(crate) const CHOOSE_A_REASON: &str = "Choose the reason why it is revoked.";
@@ -56,7 +56,7 @@ pub(crate) const CHOOSE_A_REASON: &str = "Choose the reason why it is revoked.";
 /// A reason to revoke, from the word of RFC 5280 for it.
 pub(crate) fn revocation(word: &str) -> &'static str {
     match word {
-        "key-compromise" => "Key compromise: the private key is, or may be, in other hands",
+        "key-compromise" => "Key compromise: the private key is, or may be, known to others",
         "superseded" => "Superseded: another certificate took its place",
         "cessation-of-operation" => "Cessation of operation: it is no longer needed",
         "affiliation-changed" => "Affiliation changed: the organisation that it was issued to has changed",
@@ -73,7 +73,7 @@ pub(crate) fn source(source: v1::Source) -> &'static str {
     }
 }
 
-/// What visitors get now.
+/// What visitors are served now.
 pub(crate) fn serves(domain: &v1::Domain, zone: &Zone, now: Timestamp) -> String {
     let ends = instant(domain.expires_at.as_ref());
     match ends {
@@ -83,7 +83,7 @@ pub(crate) fn serves(domain: &v1::Domain, zone: &Zone, now: Timestamp) -> String
     }
 }
 
-/// What the checks of a recheck found.
+/// The result of the checks of a recheck.
 pub(crate) fn found(steps: &[v1::CheckStep]) -> String {
     let blocked = steps.iter().find(|step| step.outcome() == v1::CheckOutcome::Blocked);
     let unanswered = steps.iter().find(|step| step.outcome() == v1::CheckOutcome::CouldNotAsk);
@@ -93,12 +93,12 @@ pub(crate) fn found(steps: &[v1::CheckStep]) -> String {
             let found = [reason.found, step.found.clone(), super::reason(&reason.code).to_owned()];
             still(found.iter().find(|found| !found.is_empty()).map_or("", String::as_str))
         }
-        (None, Some(_)) => "not every question was answered. It is tried again automatically.".to_owned(),
-        (None, None) => "nothing stands in the way.".to_owned(),
+        (None, Some(_)) => "not every check got an answer. It is retried automatically.".to_owned(),
+        (None, None) => "all checks pass.".to_owned(),
     }
 }
 
-/// What has not changed.
+/// A finding that has not changed.
 pub(crate) fn still(found: &str) -> String {
     format!("still {}.", found.trim_end_matches('.'))
 }
@@ -118,7 +118,7 @@ pub(crate) fn for_staff(who: &str) -> &'static str {
     }
 }
 
-/// What to tell the owner of an apex, by the kind of the first record that is needed.
+/// The hint for an apex, by the kind of the first needed record.
 pub(crate) fn apex(kind: &str) -> Option<&'static str> {
     match kind {
         "ALIAS" => Some(
@@ -155,7 +155,7 @@ fn days(days: i64) -> String {
     }
 }
 
-/// What happened, from the API's word for it.
+/// The title of a history line, from the API's word for it.
 pub(crate) fn kind(word: &str) -> String {
     let known = match word {
         "added" => "Added",
@@ -200,7 +200,7 @@ pub(crate) fn kind(word: &str) -> String {
     known.to_owned()
 }
 
-/// Who did it, from the API's word for them.
+/// The actor, from the API's word for it.
 pub(crate) fn by(actor: &str) -> String {
     match actor.split_once(':') {
         Some((kind, name)) => format!("{name} ({kind})"),
@@ -213,7 +213,7 @@ pub(crate) fn without_problem(message: &str) -> (&str, &str) {
     let begins = [
         "The certificate authority reported ",
         "The certificate authority refused ",
-        "What the certificate authority delivered ",
+        "The certificate authority delivered ",
     ];
     let at = begins.iter().filter_map(|begin| message.find(begin)).min();
     let (before, problem) = message.split_at(at.unwrap_or(message.len()));

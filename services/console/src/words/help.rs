@@ -1,4 +1,4 @@
-//! What the statuses mean, the keys, and who may do what.
+//! The sentences about statuses, keys, and the rights of roles.
 
 use domain::{Action, Role};
 use proto::v1;
@@ -9,20 +9,20 @@ pub(crate) fn who_may(action: Action) -> String {
     roles.map(Role::as_str).collect::<Vec<_>>().join(" or ")
 }
 
-/// What a status means, in the sense that the whole system uses it in, and what follows.
+/// The meaning of a status, and the next step.
 pub(crate) fn legend(status: v1::Status) -> (&'static str, &'static str) {
     match status {
         v1::Status::Success => (
             "The domain is valid; its certificate was issued, uploaded and is active.",
-            "A certificate from C4 renews by itself, one by text does not.",
+            "A certificate from C4 renews by itself; a pasted one does not.",
         ),
         v1::Status::Pending => (
             "Requested or issued, but ownership is not yet verified or the certificate not yet active.",
-            "It goes on by itself.",
+            "It continues by itself.",
         ),
         v1::Status::Failure => (
             "Verification cannot succeed: typically the domain is not pointed at the CDN.",
-            "The customer usually has to act. We keep checking, and order once it is right.",
+            "The customer usually has to act. We keep checking, and order once the checks pass.",
         ),
         v1::Status::Discard => (
             "C4 does not know the domain: nothing can be attached to it.",
@@ -32,26 +32,26 @@ pub(crate) fn legend(status: v1::Status) -> (&'static str, &'static str) {
             ("The active certificate is past its end date.", "Browsers show a warning now.")
         }
         v1::Status::Emergency => {
-            ("The upload of key and certificate to C4 failed.", "Somebody must look now.")
+            ("The upload of key and certificate to C4 failed.", "A person must look now.")
         }
         v1::Status::Unspecified => ("", ""),
     }
 }
 
-pub(crate) const AT_RISK: &str = "A Success that ends within 14 days and does not renew by itself as things are: the renewal is blocked, \
-                                  its last attempt failed, or the certificate came by text.";
+pub(crate) const AT_RISK: &str = "A Success that ends within 14 days and will not renew by itself: the renewal is blocked, \
+                                  its last attempt failed, or the certificate was pasted.";
 
 /// The keys of the page.
 pub(crate) const KEYS: [(&str, &str); 6] = [
     ("/", "Search"),
     ("j", "The next domain of the list"),
-    ("k", "The domain before it"),
-    ("Enter", "Opens the domain that has the focus"),
+    ("k", "The previous domain of the list"),
+    ("Enter", "Open the domain that has the focus"),
     ("r", "Recheck: the domain of this page, or the one in the list that has the focus"),
     ("?", "This help"),
 ];
 
-/// What a role may do.
+/// The rights of a role.
 pub(crate) fn may(action: Action) -> &'static str {
     match action {
         Action::Read => "look at everything",

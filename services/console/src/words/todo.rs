@@ -1,8 +1,8 @@
-//! What the support team does about a domain, by its status and reason.
+//! The next steps of the support team for a domain, by its status and reason.
 
 use proto::v1;
 
-/// What there is to do.
+/// The next steps.
 pub(crate) struct ToDo {
     pub(crate) steps: Vec<&'static str>,
     /// Whether one of them changes the domain, which not every role may do.
@@ -19,7 +19,7 @@ impl ToDo {
     }
 }
 
-/// What there is to do about a domain.
+/// The next steps for a domain.
 pub(crate) fn to_do(domain: &v1::Domain) -> ToDo {
     match &domain.reason {
         Some(reason) => about(&reason.code, &reason.who),
@@ -42,39 +42,39 @@ fn about(code: &str, who: &str) -> ToDo {
             "If the customer has left, delete the domain here.",
         ]),
         "upload_failed" => ToDo::acts(&[
-            "Read below what C4 said. Recheck uploads again now.",
-            "If C4 refuses again, give the message below to the CDN operator.",
+            "Read C4's answer below. Recheck uploads again now.",
+            "If C4 refuses again, send the message below to the CDN operator.",
         ]),
         "not_served" => ToDo::acts(&[
-            "Give the names of the edges that lag to the CDN operator.",
+            "Tell the CDN operator the names of the edges that lag.",
             "Recheck asks the edges again.",
         ]),
         "order_rejected" | "certificate_rejected" => ToDo::acts(&[
-            "Read below what the certificate authority said.",
+            "Read the certificate authority's answer below.",
             "Recheck orders again. If it is refused again, tell an administrator.",
         ]),
         "issuer_refuses_us" => ToDo::waits(&[
             "Tell an administrator: the certificate authority refuses our account, so every domain waits. Its words are below.",
         ]),
         "paused_by_ca" => ToDo::acts(&[
-            "An administrator opens the address below and has the pause lifted.",
+            "An administrator must open the address below and lift the pause.",
             "Recheck after that.",
         ]),
         "paused_by_operator" => {
-            ToDo::waits(&["Nothing. It goes on within seconds once an administrator lifts the pause."])
+            ToDo::waits(&["Nothing. It continues within seconds once an administrator lifts the pause."])
         }
         "ca_limited" | "ca_down" | "could_not_ask" => {
-            ToDo::waits(&["Nothing. It goes on automatically, and this page shows when it does."])
+            ToDo::waits(&["Nothing. It continues automatically, and this page shows when."])
         }
         _ if who == "customer" => ToDo::acts(&[
             "Send the message below to the customer.",
             "Recheck once the customer says that it is done. It is also checked again automatically.",
         ]),
         _ if who == "cdn_operator" => ToDo::acts(&[
-            "Give the message below to the CDN operator.",
-            "Recheck once it is mended. It is also checked again automatically.",
+            "Send the message below to the CDN operator.",
+            "Recheck once it is fixed. It is also checked again automatically.",
         ]),
-        _ => ToDo::waits(&["Nothing. It goes on automatically."]),
+        _ => ToDo::waits(&["Nothing. It continues automatically."]),
     }
 }
 
@@ -87,9 +87,9 @@ fn at(domain: &v1::Domain) -> ToDo {
         v1::Status::Emergency => ToDo::acts(&["Recheck uploads again now."]),
         v1::Status::Discard => about("unknown_to_c4", ""),
         v1::Status::Expired if domain.source() == v1::Source::Text => about("pasted_ended", ""),
-        v1::Status::Expired | v1::Status::Failure => ToDo::acts(&["Recheck brings the next order to now."]),
+        v1::Status::Expired | v1::Status::Failure => ToDo::acts(&["Recheck starts the next order now."]),
         v1::Status::Pending | v1::Status::Unspecified => {
-            ToDo::waits(&["Nothing. It goes on automatically, and this page shows it as it happens."])
+            ToDo::waits(&["Nothing. It continues automatically, and this page shows the progress."])
         }
     }
 }

@@ -89,7 +89,7 @@ impl Desk {
     }
 }
 
-fn code<T>(result: Result<T, Failure>) -> String {
+fn code<T>(result: Result<T, CommandError>) -> String {
     match result {
         Ok(_) => "OK".to_owned(),
         Err(failure) => format!("{failure:?}").split('"').nth(1).unwrap_or_default().to_owned(),

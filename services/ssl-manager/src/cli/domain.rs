@@ -11,29 +11,29 @@ use crate::client::AddArgs;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DomainCommand {
-    /// Put domains under management and start their certificates
+    /// Add domains and order their certificates
     ///
-    /// Each is checked (C4, DNS, CAA, challenge path) before anything is ordered. Adding a domain that is there is safe.
+    /// Each is checked (C4, DNS, CAA, challenge path) before anything is ordered. Adding a domain again is safe.
     Add(AddArgs),
-    /// See to it that a domain has a generated certificate
+    /// Make sure that a domain has a generated certificate
     ///
-    /// Adds the domain if it must, and takes the place of a pasted certificate. A live one that is not due stays.
+    /// Adds the domain if necessary, and replaces a pasted certificate. A live generated one that is not due stays.
     Generate {
         #[arg(value_parser = pasted_name)]
         name: String,
-        /// Order anew although the certificate is not due; a CA allows five of the same name a week
+        /// Order a new certificate even if the present one is not due; a CA allows five a week for one name
         #[arg(long)]
         force: bool,
         #[command(flatten)]
         owner: OwnerArgs,
     },
-    /// Change whom a domain belongs to: the customer's reference and labels
+    /// Change the customer's reference and the labels of a domain
     ///
-    /// What is not named stays.
+    /// Labels that are not named stay.
     Label(LabelArgs),
-    /// Ask what stands in the way of a certificate; changes nothing
+    /// Check whether a certificate can be issued; changes nothing
     ///
-    /// Asks C4, DNS, CAA and the challenge path, as before every order. The domain need not be on the list.
+    /// Checks C4, DNS, CAA and the challenge path, as before every order. The domain need not be on the list.
     Check {
         #[arg(value_parser = pasted_name)]
         name: String,
@@ -44,12 +44,12 @@ pub(crate) enum DomainCommand {
     Note(NoteArgs),
     /// Show a domain
     ///
-    /// Begins with what its status means and what follows, and ends with the message for whoever must act.
+    /// Begins with the meaning of its status and the next step, and ends with the message for the party that must act.
     Show {
         #[arg(value_parser = pasted_name)]
         name: String,
     },
-    /// Show what happened to a domain, newest first
+    /// Show the history of a domain, newest first
     History {
         #[arg(value_parser = pasted_name)]
         name: String,
@@ -59,33 +59,33 @@ pub(crate) enum DomainCommand {
         #[arg(value_parser = pasted_name)]
         name: String,
     },
-    /// Bring the next step to now
+    /// Start the next step of a domain now
     ///
-    /// An upload that failed, a check before an order, or a comparison with C4, whatever is next.
+    /// That is a failed upload, a check before an order, or a comparison with C4.
     Recheck {
         #[arg(value_parser = pasted_name)]
         name: String,
     },
-    /// Store and upload a certificate of the customer's own, which is never renewed
+    /// Store and upload a customer's own certificate, which is never renewed
     Import(ImportArgs),
     /// Roll back to the previous certificate
     Rollback {
         #[arg(value_parser = pasted_name)]
         name: String,
     },
-    /// The list in figures
+    /// Show the list in numbers
     ///
-    /// Domains per status, what ends within 7 days, and how long the queue is.
+    /// Domains per status, certificates that end within 7 days, and the length of the queue.
     Summary,
-    /// The state of things: who must act, what ends when, what is issued, what is overdue
+    /// Show who must act, when certificates end, how many were issued, and which work is overdue
     Overview,
     /// List domains
     ///
-    /// A line per domain: name, status, when its certificate ends, when the next attempt is, and why it is where it is.
+    /// A line per domain: name, status, end of the certificate, time of the next attempt, and reason.
     List(ListArgs),
-    /// Follow changes, beginning with every domain as it is
+    /// Follow changes, beginning with the present state of every domain
     ///
-    /// A line per change names what changed. Ctrl-C ends it; if the server goes, it ends with 1.
+    /// A line per change. Ctrl-C ends it; if the server stops, it exits with 1.
     Watch {
         /// Resume after this position
         #[arg(long)]
@@ -95,15 +95,15 @@ pub(crate) enum DomainCommand {
         name: Option<String>,
         #[command(flatten)]
         owner: OwnerArgs,
-        /// Only those of which visitors see a warning soon unless somebody acts
+        /// Only domains whose visitors will see a warning soon unless a person acts
         #[arg(long)]
         at_risk: bool,
     },
-    /// Take a domain off the list; its history stays
+    /// Remove a domain from the list; its history stays
     Delete {
         #[arg(value_parser = pasted_name)]
         name: String,
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
         /// Also remove the certificate from C4, so that the edges stop serving it
@@ -114,11 +114,11 @@ pub(crate) enum DomainCommand {
     ///
     /// A private key needs the role key-reader and a reason, which is kept in the history.
     Download(DownloadArgs),
-    /// Have a certificate revoked at its CA; one that serves is replaced first
+    /// Revoke a certificate at its CA; a live one is replaced first
     Revoke(RevokeArgs),
 }
 
-/// Whom a domain belongs to.
+/// The owner of a domain.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct OwnerArgs {
     /// The customer's reference
@@ -155,10 +155,10 @@ pub(crate) struct LabelArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct MidnightArgs {
-    /// The day in the scheduler's time zone, such as 2026-11-30; without, the last one
+    /// The day in the scheduler's time zone, such as 2026-11-30; default: the last one
     #[arg(long, value_name = "DAY", default_value = "")]
     pub(crate) day: String,
-    /// Lines of CSV, for programs
+    /// Print CSV, for programs
     #[arg(long)]
     pub(crate) csv: bool,
 }
@@ -167,7 +167,7 @@ pub(crate) struct MidnightArgs {
 pub(crate) struct NoteArgs {
     #[arg(value_parser = pasted_name)]
     pub(crate) name: String,
-    /// What the new note says; without, the notes are listed
+    /// The new note; default: list the notes
     #[arg(conflicts_with = "delete")]
     pub(crate) text: Option<String>,
     /// Delete the note with this id
@@ -197,10 +197,10 @@ pub(crate) struct RevokeArgs {
     /// key-compromise, affiliation-changed, superseded or cessation-of-operation
     #[arg(long)]
     pub(crate) reason: RevocationReason,
-    /// Which certificate, by the SHA-256 of its DER in hexadecimal; without, the live one
+    /// SHA-256 of the certificate's DER in hexadecimal; default: the live one
     #[arg(long, value_name = "HEX")]
     pub(crate) sha256: Option<String>,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long)]
     pub(crate) yes: bool,
 }
@@ -209,22 +209,22 @@ pub(crate) struct RevokeArgs {
 pub(crate) struct DownloadArgs {
     #[arg(value_parser = pasted_name)]
     pub(crate) name: String,
-    /// Where the leaf goes, PEM; - is stdout, here and for the others
+    /// File for the leaf, PEM; - is stdout, here and for the others
     #[arg(long, value_name = "FILE")]
     pub(crate) certificate: Option<PathBuf>,
-    /// Where leaf and intermediates go, PEM
+    /// File for leaf and intermediates, PEM
     #[arg(long, value_name = "FILE")]
     pub(crate) chain: Option<PathBuf>,
-    /// Where the private key goes (mode 0600), PKCS #8 PEM
+    /// File for the private key (mode 0600), PKCS #8 PEM
     #[arg(long, value_name = "FILE", requires = "reason")]
     pub(crate) key: Option<PathBuf>,
-    /// Where key and chain go as one PFX, PKCS #12 (mode 0600)
+    /// File for key and chain as one PFX, PKCS #12 (mode 0600)
     #[arg(long, value_name = "FILE", requires = "reason", requires = "pfx_password_file")]
     pub(crate) pfx: Option<PathBuf>,
-    /// File with the password that the PFX gets; a trailing newline is ignored
+    /// File with the password for the PFX; a trailing newline is ignored
     #[arg(long, value_name = "FILE", requires = "pfx")]
     pub(crate) pfx_password_file: Option<PathBuf>,
-    /// Why the key is needed; kept in the history
+    /// The reason for the download; kept in the history
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
 }
@@ -237,33 +237,33 @@ pub(crate) struct ListArgs {
     /// Only this status; can be given several times
     #[arg(long)]
     pub(crate) status: Vec<String>,
-    /// By what the list is ordered
+    /// The order of the list
     #[arg(long, value_enum, default_value_t = Order::Name)]
     pub(crate) order: Order,
-    /// The other way round
+    /// Reverse the order
     #[arg(long)]
     pub(crate) descending: bool,
-    /// Only those whose next certificate comes from there
+    /// Only domains whose next certificate has this source
     #[arg(long, value_enum)]
     pub(crate) source: Option<SourceWord>,
-    /// Only those that wait for this person
+    /// Only domains that wait for this party
     #[arg(long, value_enum)]
     pub(crate) who: Option<WhoWord>,
-    /// Only certificates that end then or later: RFC 3339, or days from now such as 7d
+    /// Only certificates that end at this time or later: RFC 3339, or days from now such as 7d
     #[arg(long, value_name = "WHEN")]
     pub(crate) expires_from: Option<When>,
-    /// Only certificates that end before then: RFC 3339, or days from now such as 7d
+    /// Only certificates that end before this time: RFC 3339, or days from now such as 7d
     #[arg(long, value_name = "WHEN")]
     pub(crate) expires_before: Option<When>,
-    /// Only those that are live but cannot be renewed as things are
+    /// Only live domains whose renewal is blocked
     #[arg(long)]
     pub(crate) renewal_blocked: bool,
     #[command(flatten)]
     pub(crate) owner: OwnerArgs,
-    /// Only those of which visitors see a warning soon unless somebody acts
+    /// Only domains whose visitors will see a warning soon unless a person acts
     #[arg(long)]
     pub(crate) at_risk: bool,
-    /// At most so many
+    /// Maximum number of domains
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: Option<u32>,
 }
@@ -276,7 +276,7 @@ pub(crate) enum Order {
     Creation,
     /// When its certificate ends; those without one last
     Expiry,
-    /// What needs a person first
+    /// By the time until visitors see a warning
     Attention,
 }
 
@@ -312,7 +312,7 @@ impl From<SourceWord> for v1::Source {
 pub(crate) enum WhoWord {
     /// The owner of the domain
     Customer,
-    /// Whoever runs the CDN and C4
+    /// The operator of the CDN and C4
     #[value(alias = "cdn_operator")]
     CdnOperator,
     /// The certificate authority
@@ -322,7 +322,7 @@ pub(crate) enum WhoWord {
 }
 
 impl WhoWord {
-    /// The word of the API.
+    /// The API's word for it.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Customer => "customer",
@@ -347,7 +347,7 @@ pub(crate) enum When {
 }
 
 impl When {
-    /// The time, if it is one at which something can be.
+    /// The time, if it is in a valid range.
     pub(crate) fn at(self, now: Timestamp) -> Option<Timestamp> {
         match self {
             Self::At(at) => Some(at),

@@ -1,5 +1,4 @@
-//! What `--help` adds to the words beside the commands: an example for each, and the options of every command told once,
-//! by `ssl-manager --help`.
+//! Additions to `--help`: an example for each command; the global options are shown once, by `ssl-manager --help`.
 
 use clap::{Arg, Command, CommandFactory};
 
@@ -155,7 +154,7 @@ mod tests {
             let help = leaf.render_long_help().to_string();
             assert!(help.contains("Example:\n"), "{path}: {help}");
             assert!(
-                !help.contains("overrules them") && !help.contains("SSL_MANAGER_ENDPOINT"),
+                !help.contains("overrides it") && !help.contains("SSL_MANAGER_ENDPOINT"),
                 "{path}: {help}"
             );
         }

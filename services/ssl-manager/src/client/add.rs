@@ -1,7 +1,7 @@
 //! `domain add`: one name shows its domain; several go over one stream, each with an answer of its own.
 //!
-//! However the stream ends, by Ctrl-C or because the server went away, what was answered by then is told. Adding the same
-//! names again is safe: those that are there are told as present.
+//! If the stream ends early, by Ctrl-C or because the server stopped, the results up to then are printed. Adding the
+//! same names again is safe: existing ones are reported as present.
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use tonic::{Request, Status};
 use super::connect::Client;
 use super::{answer, failed, show};
 use crate::cli::{Output, OwnerArgs, pasted_name};
-use crate::dispatch::Failure;
+use crate::dispatch::CommandError;
 use crate::output::{complain, print, print_json, table};
 
 /// A million names of a usual length, and then some.
@@ -36,7 +36,7 @@ pub(crate) struct AddArgs {
     owner: OwnerArgs,
 }
 
-pub(crate) async fn run(client: &mut Client, args: &AddArgs, output: Output) -> Result<(), Failure> {
+pub(crate) async fn run(client: &mut Client, args: &AddArgs, output: Output) -> Result<(), CommandError> {
     match (&args.file, &args.names[..]) {
         (None, [name]) => one(client, name, &args.owner, output).await,
         (None, _) => many(client, args.names.clone(), &args.owner, output).await,
@@ -44,14 +44,14 @@ pub(crate) async fn run(client: &mut Client, args: &AddArgs, output: Output) -> 
             let mut names = args.names.clone();
             names.extend(listed(&read(file)?));
             if names.is_empty() {
-                return Err(Failure::usage(format!("there is no name in {}", file.display())));
+                return Err(CommandError::usage(format!("there is no name in {}", file.display())));
             }
             many(client, names, &args.owner, output).await
         }
     }
 }
 
-async fn one(client: &mut Client, name: &str, owner: &OwnerArgs, output: Output) -> Result<(), Failure> {
+async fn one(client: &mut Client, name: &str, owner: &OwnerArgs, output: Output) -> Result<(), CommandError> {
     let request = v1::AddDomainRequest {
         name: name.to_owned(),
         customer_ref: owner.customer_ref(),
@@ -62,8 +62,9 @@ async fn one(client: &mut Client, name: &str, owner: &OwnerArgs, output: Output)
 }
 
 /// Text of a file, or of stdin for `-`.
-pub(crate) fn read(file: &Path) -> Result<String, Failure> {
-    let cannot = |error: std::io::Error| Failure::usage(format!("cannot read {}: {error}", file.display()));
+pub(crate) fn read(file: &Path) -> Result<String, CommandError> {
+    let cannot =
+        |error: std::io::Error| CommandError::usage(format!("cannot read {}: {error}", file.display()));
     let text = if file == Path::new(STDIN) {
         text_file::from_reader(std::io::stdin().lock(), MAX_BYTES)
     } else {
@@ -90,7 +91,7 @@ async fn many(
     names: Vec<String>,
     owner: &OwnerArgs,
     output: Output,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let sent = names.len();
     let request = |name: &String| v1::BatchAddDomainsRequest {
         name: name.clone(),
@@ -147,7 +148,7 @@ fn count(rows: &[Value], result: &str) -> usize {
     rows.iter().filter(|row| row["result"] == result).count()
 }
 
-fn tell(rows: &[Value], output: Output) -> Result<(), Failure> {
+fn tell(rows: &[Value], output: Output) -> Result<(), CommandError> {
     if output == Output::Json {
         return print_json(&Value::from(rows.to_vec()));
     }
@@ -159,16 +160,16 @@ fn tell(rows: &[Value], output: Output) -> Result<(), Failure> {
     print(format_args!("{added} added, {present} present before, {} failed", failures.len()))
 }
 
-fn verdict(end: End, sent: usize, rows: &[Value]) -> Result<(), Failure> {
+fn verdict(end: End, sent: usize, rows: &[Value]) -> Result<(), CommandError> {
     let (answered, failures) = (rows.len(), count(rows, "error"));
     let again = format!("{answered} of {sent} names were answered; add all of them again, that is safe");
     match end {
-        End::Interrupted => Err(Failure::new("INTERRUPTED", again)),
+        End::Interrupted => Err(CommandError::new("INTERRUPTED", again)),
         End::Cut(status) => Err(failed(&status).with(&again)),
-        End::Whole if answered < sent => Err(Failure::new("INCOMPLETE", again)),
+        End::Whole if answered < sent => Err(CommandError::new("INCOMPLETE", again)),
         End::Whole if failures > 0 => {
             let sentence = format!("{failures} of {sent} names were not added");
-            Err(Failure::new("NOT_ALL_ADDED", sentence))
+            Err(CommandError::new("NOT_ALL_ADDED", sentence))
         }
         End::Whole => Ok(()),
     }

@@ -7,13 +7,13 @@ use tonic::Request;
 use super::connect::Client;
 use super::{PAGE, answer};
 use crate::cli::Output;
-use crate::dispatch::Failure;
+use crate::dispatch::CommandError;
 use crate::output::{certificate_json, print_many, time};
 
 const COLUMNS: [&str; 8] =
     ["created_at", "source", "live", "not_after", "uploaded_at", "has_key", "is_rollback_target", "issuer"];
 
-pub(crate) async fn run(client: &mut Client, name: &str, output: Output) -> Result<(), Failure> {
+pub(crate) async fn run(client: &mut Client, name: &str, output: Output) -> Result<(), CommandError> {
     let mut rows = Vec::new();
     let mut page_token = String::new();
     loop {

@@ -1,4 +1,4 @@
-//! `domain check`: what stands in the way of a certificate, step by step.
+//! `domain check`: the checks before an order, one by one.
 
 use proto::v1;
 use serde_json::{Value, json};
@@ -8,11 +8,11 @@ use super::answer;
 use super::connect::Client;
 use super::show::message;
 use crate::cli::Output;
-use crate::dispatch::Failure;
+use crate::dispatch::CommandError;
 use crate::output::{print, print_json, reason_json};
 use crate::terminal::{Cell, Colour, Look, grid};
 
-pub(crate) async fn run(client: &mut Client, name: &str, output: Output) -> Result<(), Failure> {
+pub(crate) async fn run(client: &mut Client, name: &str, output: Output) -> Result<(), CommandError> {
     let request = v1::CheckDomainRequest { name: name.to_owned() };
     let checked = answer(client.check_domain(Request::new(request)).await)?;
     match output {
@@ -24,10 +24,10 @@ pub(crate) async fn run(client: &mut Client, name: &str, output: Output) -> Resu
     }
 }
 
-/// First what follows, then the steps, then the message for whoever must act.
+/// First the result, then the checks, then the message for the party that must act.
 fn text(checked: &v1::CheckDomainResponse, look: Look) -> String {
     let verdict = if checked.ready {
-        "Nothing stands in the way: an order would be placed now."
+        "All checks pass: an order would be placed now."
     } else {
         "No order would be placed now."
     };

@@ -17,9 +17,9 @@ use zeroize::Zeroizing;
 
 use super::files;
 use crate::cli::Global;
-use crate::dispatch::Failure;
+use crate::dispatch::CommandError;
 
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEPALIVE: Duration = Duration::from_secs(20);
 const HTTP: &str = "http://";
 const HTTPS: &str = "https://";
@@ -41,20 +41,22 @@ impl Interceptor for Bearer {
     }
 }
 
-/// Connects. Errors: `USAGE` if the endpoint is no URL that can be used; `UNAVAILABLE` with the cause if nobody answers
-/// there, or not as an API does.
-pub(crate) async fn connect(global: &Global) -> Result<Client, Failure> {
+/// Connects. Errors: `USAGE` if the endpoint is no URL that can be used; `UNAVAILABLE` with the cause if no server
+/// answers there, or not as an API does.
+pub(crate) async fn connect(global: &Global) -> Result<Client, CommandError> {
     let url = checked(&global.endpoint)?;
     let endpoint = Endpoint::from_shared(url.to_owned())
         .map_err(|error| no_url(url, &chain(&error)))?
-        .connect_timeout(CONNECT_WITHIN)
+        .connect_timeout(CONNECT_TIMEOUT)
         .http2_keep_alive_interval(KEEPALIVE);
     let endpoint = if url.starts_with(HTTPS) {
         let mut tls = ClientTlsConfig::new().with_native_roots();
         if let Some(path) = &global.ca_file {
             tls = tls.ca_certificate(Certificate::from_pem(root(path)?));
         }
-        endpoint.tls_config(tls).map_err(|error| Failure::usage(format!("--ca-file: {}", chain(&error))))?
+        endpoint
+            .tls_config(tls)
+            .map_err(|error| CommandError::usage(format!("--ca-file: {}", chain(&error))))?
     } else {
         endpoint
     };
@@ -67,16 +69,16 @@ pub(crate) async fn connect(global: &Global) -> Result<Client, Failure> {
 }
 
 /// What is wrong with a connection that broke under a call; none where the server itself answered.
-pub(crate) fn broken(status: &Status) -> Option<Failure> {
+pub(crate) fn broken(status: &Status) -> Option<CommandError> {
     let cause = cause(&chain(status.source()?));
     let advice = advice(&cause).unwrap_or("try again; --endpoint says where the API is");
-    Some(Failure::new("UNAVAILABLE", format!("the connection to the API broke ({cause}): {advice}")))
+    Some(CommandError::new("UNAVAILABLE", format!("the connection to the API broke ({cause}): {advice}")))
 }
 
 /// The URL, if its scheme is one that the API can have.
-fn checked(url: &str) -> Result<&str, Failure> {
+fn checked(url: &str) -> Result<&str, CommandError> {
     let url = url.trim();
-    let told = |what: String| Failure::usage(format!("--endpoint {url:?} {what}"));
+    let told = |what: String| CommandError::usage(format!("--endpoint {url:?} {what}"));
     match url.split_once("://") {
         Some(("http" | "https", rest)) if !rest.is_empty() && !rest.starts_with(['/', ':']) => Ok(url),
         Some(("http" | "https", _)) => {
@@ -105,23 +107,23 @@ fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
-fn in_clear(url: &str) -> Failure {
-    Failure::usage(format!(
+fn in_clear(url: &str) -> CommandError {
+    CommandError::usage(format!(
         "--endpoint {url:?}: over plain http everybody on the way could read the token, so it is sent to this machine \
          only; write https://HOST:PORT (the API's [api.tls])"
     ))
 }
 
-fn no_url(url: &str, cause: &str) -> Failure {
-    Failure::usage(format!(
+fn no_url(url: &str, cause: &str) -> CommandError {
+    CommandError::usage(format!(
         "--endpoint {url:?} is no URL ({cause}): write http://HOST:PORT or https://HOST:PORT"
     ))
 }
 
-fn unreachable(url: &str, told: &str) -> Failure {
+fn unreachable(url: &str, told: &str) -> CommandError {
     let cause = cause(told);
     let advice = advice(&cause).unwrap_or("is it the API? --endpoint says where it is");
-    Failure::new("UNAVAILABLE", format!("no API answers at {url} ({cause}): {advice}"))
+    CommandError::new("UNAVAILABLE", format!("no API answers at {url} ({cause}): {advice}"))
 }
 
 /// What a library says, without the words that say nothing.
@@ -142,7 +144,7 @@ fn advice(cause: &str) -> Option<&'static str> {
         ),
         (
             &["UnknownIssuer", "self-signed", "SelfSigned", "CaUsedAsEndEntity"],
-            "its certificate is not trusted here: --ca-file FILE names one more root to trust",
+            "its certificate is not trusted here: --ca-file FILE names an additional root to trust",
         ),
         (
             &["NotValidForName", "not valid for name"],
@@ -179,18 +181,18 @@ fn advice(cause: &str) -> Option<&'static str> {
 }
 
 /// One more root to trust, as PEM, from a file of any form.
-fn root(path: &Path) -> Result<String, Failure> {
+fn root(path: &Path) -> Result<String, CommandError> {
     let bytes = files::read(path)?;
     x509::only_certificates(&bytes).ok_or_else(|| {
-        Failure::usage(format!(
-            "--ca-file: {} holds no certificate that can be read, or other things too",
+        CommandError::usage(format!(
+            "--ca-file: {} has no readable certificate, or other content too",
             path.display()
         ))
     })
 }
 
 /// The token, from its file or the environment; none is sent where there is none, and the server says so.
-fn bearer(global: &Global) -> Result<Bearer, Failure> {
+fn bearer(global: &Global) -> Result<Bearer, CommandError> {
     let text = match &global.token_file {
         Some(path) => Some(files::token(path, global.config.as_deref())?),
         None => std::env::var(TOKEN_VARIABLE).ok().map(Zeroizing::new),
@@ -198,7 +200,7 @@ fn bearer(global: &Global) -> Result<Bearer, Failure> {
     let Some(text) = text else { return Ok(Bearer(None)) };
     let header = Zeroizing::new(format!("Bearer {}", text.trim()));
     let mut value: MetadataValue<Ascii> =
-        header.parse().map_err(|_| Failure::usage("the token has characters that no token has"))?;
+        header.parse().map_err(|_| CommandError::usage("the token has characters that no token has"))?;
     value.set_sensitive(true);
     Ok(Bearer(Some(value)))
 }

@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::dispatch::Failure;
+use crate::dispatch::CommandError;
 use crate::output::write_out;
 
 /// Standard output, as arguments name it.
@@ -28,14 +28,14 @@ pub(super) enum Destination {
 
 impl Destination {
     /// Looks at what is there, before anything is downloaded. Errors: it is nothing that can be written to.
-    pub(super) fn of(path: &Path) -> Result<Self, Failure> {
+    pub(super) fn of(path: &Path) -> Result<Self, CommandError> {
         if path == Path::new(STDOUT) || STDOUT_DEVICES.iter().any(|device| path == Path::new(device)) {
             return Ok(Self::Stdout);
         }
         let refused = |what: &str| {
             let sentence =
                 format!("cannot write {}: it is {what}; name a file, or - for stdout", path.display());
-            Err(Failure::usage(sentence))
+            Err(CommandError::usage(sentence))
         };
         let metadata = match fs::metadata(path) {
             Ok(metadata) => metadata,
@@ -63,7 +63,7 @@ impl Destination {
     }
 
     /// Writes it. `mode`: of a file that is made.
-    pub(super) fn write(&self, content: &[u8], mode: u32) -> Result<(), Failure> {
+    pub(super) fn write(&self, content: &[u8], mode: u32) -> Result<(), CommandError> {
         match self {
             Self::Stdout => write_out(content),
             Self::File(path) => replace(path, content, mode).map_err(|error| failed(path, &error)),
@@ -75,8 +75,8 @@ impl Destination {
     }
 }
 
-fn failed(path: &Path, error: &io::Error) -> Failure {
-    Failure::new("FAILED", format!("cannot write {}: {error}", path.display()))
+fn failed(path: &Path, error: &io::Error) -> CommandError {
+    CommandError::new("FAILED", format!("cannot write {}: {error}", path.display()))
 }
 
 /// Writes beside the file and renames.

@@ -10,15 +10,19 @@ use zeroize::Zeroizing;
 use super::destination::Destination;
 use super::{Client, answer, files};
 use crate::cli::{DownloadArgs, Output};
-use crate::dispatch::Failure;
+use crate::dispatch::CommandError;
 use crate::output::{complain, print_done};
 
 const PUBLIC: u32 = 0o644;
 const SECRET: u32 = 0o600;
 
-pub(super) async fn run(client: &mut Client, args: &DownloadArgs, output: Output) -> Result<(), Failure> {
+pub(super) async fn run(
+    client: &mut Client,
+    args: &DownloadArgs,
+    output: Output,
+) -> Result<(), CommandError> {
     if args.certificate.is_none() && args.chain.is_none() && args.key.is_none() && args.pfx.is_none() {
-        return Err(Failure::usage("say what to download: --certificate, --chain, --key or --pfx FILE"));
+        return Err(CommandError::usage("say what to download: --certificate, --chain, --key or --pfx FILE"));
     }
     let password = match &args.pfx_password_file {
         Some(path) => files::password(path)?,
@@ -30,7 +34,7 @@ pub(super) async fn run(client: &mut Client, args: &DownloadArgs, output: Output
         [to(&args.certificate)?, to(&args.chain)?, to(&args.key)?, to(&args.pfx)?];
     let is_text_on_stdout = [&certificate, &chain, &key].contains(&&Some(Destination::Stdout));
     if is_text_on_stdout && pfx == Some(Destination::Stdout) {
-        return Err(Failure::usage("a PFX is binary: write it to stdout alone, or to a file"));
+        return Err(CommandError::usage("a PFX is binary: write it to stdout alone, or to a file"));
     }
     let request = v1::DownloadCertificateRequest {
         name: args.name.clone(),

@@ -7,19 +7,19 @@ use std::path::Path;
 use runtime::Config;
 use zeroize::Zeroizing;
 
-use crate::dispatch::Failure;
+use crate::dispatch::CommandError;
 
 /// More than any certificate, key or password has; the server says so in detail.
 const MAX_BYTES: u64 = 256 * 1024;
 
 /// The bytes of a certificate or a key, of whatever encoding.
-pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, CommandError> {
     let bytes = File::open(path).and_then(|file| text_file::read_bytes(file, MAX_BYTES));
     bytes.map_err(|error| cannot(path, &error))
 }
 
 /// The password in a file, without the line's end that editors leave. What it may be, the server says.
-pub(super) fn password(path: &Path) -> Result<Zeroizing<String>, Failure> {
+pub(super) fn password(path: &Path) -> Result<Zeroizing<String>, CommandError> {
     let mut text = text_file::read(path, MAX_BYTES).map_err(|error| cannot(path, &error))?;
     let length = text.trim_end_matches(['\r', '\n']).len();
     text.truncate(length);
@@ -27,23 +27,23 @@ pub(super) fn password(path: &Path) -> Result<Zeroizing<String>, Failure> {
 }
 
 /// The API token in a file. Errors: `USAGE` if others than the file's owner can read it and no setting allows that.
-pub(super) fn token(path: &Path, settings: Option<&Path>) -> Result<Zeroizing<String>, Failure> {
+pub(super) fn token(path: &Path, settings: Option<&Path>) -> Result<Zeroizing<String>, CommandError> {
     let failed = |error: &std::io::Error| cannot(path, error);
     let file = File::open(path).map_err(|error| failed(&error))?;
     let metadata = file.metadata().map_err(|error| failed(&error))?;
     if let Some(problem) = text_file::open_to_others(path, &metadata)
         && !Config::read(settings)?.keys.open_secret_files
     {
-        return Err(Failure::usage(format!("--token-file: {problem} = true")));
+        return Err(CommandError::usage(format!("--token-file: {problem} = true")));
     }
     text_file::from_reader(file, MAX_BYTES).map_err(|error| failed(&error))
 }
 
-fn cannot(path: &Path, error: &std::io::Error) -> Failure {
+fn cannot(path: &Path, error: &std::io::Error) -> CommandError {
     let sentence = format!("cannot read {}: {error}", path.display());
     match error.kind() {
-        ErrorKind::FileTooLarge => Failure::new("TOO_LARGE", sentence),
-        _ => Failure::usage(sentence),
+        ErrorKind::FileTooLarge => CommandError::new("TOO_LARGE", sentence),
+        _ => CommandError::usage(sentence),
     }
 }
 

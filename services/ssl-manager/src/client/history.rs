@@ -1,4 +1,4 @@
-//! `domain history`: what happened to a name, newest first.
+//! `domain history`: the history of a name, newest first.
 
 use domain::printable;
 use proto::{from_timestamp, v1};
@@ -7,14 +7,14 @@ use tonic::Request;
 use super::connect::Client;
 use super::{PAGE, answer};
 use crate::cli::Output;
-use crate::dispatch::Failure;
+use crate::dispatch::CommandError;
 use crate::output::{history_json, print, print_json};
 use crate::terminal::{Cell, Look, grid, wrap};
 use crate::times::Times;
 
 const INDENT: &str = "    ";
 
-pub(super) async fn run(client: &mut Client, name: &str, output: Output) -> Result<(), Failure> {
+pub(super) async fn run(client: &mut Client, name: &str, output: Output) -> Result<(), CommandError> {
     let (mut entries, mut page_token) = (Vec::new(), String::new());
     loop {
         let request = v1::GetHistoryRequest { name: name.to_owned(), page_size: PAGE, page_token };

@@ -7,10 +7,10 @@ use x509::Warning;
 use super::connect::Client;
 use super::{answer, files};
 use crate::cli::ImportArgs;
-use crate::dispatch::Failure;
+use crate::dispatch::CommandError;
 use crate::output::complain;
 
-pub(crate) async fn run(client: &mut Client, args: &ImportArgs) -> Result<Option<v1::Domain>, Failure> {
+pub(crate) async fn run(client: &mut Client, args: &ImportArgs) -> Result<Option<v1::Domain>, CommandError> {
     let certificate = files::read(&args.certificate)?;
     let key = args.key.as_deref().map(files::read).transpose()?.unwrap_or_default();
     let password = args.password_file.as_deref().map(files::password).transpose()?.unwrap_or_default();

@@ -12,7 +12,7 @@ use tonic::Request;
 use super::connect::Client;
 use super::{PAGE, answer, show};
 use crate::cli::{ListArgs, Output, When};
-use crate::dispatch::Failure;
+use crate::dispatch::CommandError;
 use crate::output::{domain_json, print, print_json, source_word, time};
 use crate::terminal::{Cell, Look, columns, grid};
 use crate::times::Times;
@@ -50,7 +50,7 @@ const GAP: usize = 2;
 /// Fewer characters than these of a cell say nothing.
 const MIN_CUT: usize = 8;
 
-pub(super) async fn run(client: &mut Client, args: &ListArgs, output: Output) -> Result<(), Failure> {
+pub(super) async fn run(client: &mut Client, args: &ListArgs, output: Output) -> Result<(), CommandError> {
     let mut request = request(args)?;
     let mut left = args.limit.unwrap_or(u32::MAX);
     let mut printer = Printer { output, look: Look::of_stdout(), is_first: true, rows: Vec::new() };
@@ -75,7 +75,7 @@ struct Printer {
 }
 
 impl Printer {
-    fn page(&mut self, domains: &[v1::Domain]) -> Result<(), Failure> {
+    fn page(&mut self, domains: &[v1::Domain]) -> Result<(), CommandError> {
         let is_first = std::mem::replace(&mut self.is_first, false);
         let mut text = match self.output {
             Output::Json => {
@@ -93,7 +93,7 @@ impl Printer {
         if text.is_empty() { Ok(()) } else { print(text) }
     }
 
-    fn end(self) -> Result<(), Failure> {
+    fn end(self) -> Result<(), CommandError> {
         match self.output {
             Output::Json => print_json(&Value::from(self.rows)),
             _ => Ok(()),
@@ -101,7 +101,7 @@ impl Printer {
     }
 }
 
-/// What stands in the way, or else what is being done.
+/// The reason, or else the activity.
 fn why(domain: &v1::Domain) -> String {
     match &domain.reason {
         Some(reason) => reason.code.clone(),
@@ -192,9 +192,9 @@ fn dash(text: &str) -> Cell {
 }
 
 /// Lines of RFC 4180 for programs, the first with the names of the fields.
-fn csv(domains: &[v1::Domain], with_heads: bool) -> Result<String, Failure> {
+fn csv(domains: &[v1::Domain], with_heads: bool) -> Result<String, CommandError> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    let failed = |error: csv::Error| Failure::new("OUTPUT", format!("cannot write CSV: {error}"));
+    let failed = |error: csv::Error| CommandError::new("OUTPUT", format!("cannot write CSV: {error}"));
     if with_heads {
         writer.write_record(CSV_HEADS).map_err(failed)?;
     }
@@ -218,7 +218,7 @@ fn csv(domains: &[v1::Domain], with_heads: bool) -> Result<String, Failure> {
         ];
         writer.write_record(record).map_err(failed)?;
     }
-    let bytes = writer.into_inner().map_err(|error| Failure::new("OUTPUT", error.to_string()))?;
+    let bytes = writer.into_inner().map_err(|error| CommandError::new("OUTPUT", error.to_string()))?;
     Ok(String::from_utf8_lossy(&bytes).trim_end_matches('\n').to_owned())
 }
 
@@ -227,18 +227,18 @@ fn unlike_formula(cell: &str) -> String {
     if cell.starts_with(['=', '+', '-', '@']) { format!("'{cell}") } else { cell.to_owned() }
 }
 
-fn request(args: &ListArgs) -> Result<v1::ListDomainsRequest, Failure> {
+fn request(args: &ListArgs) -> Result<v1::ListDomainsRequest, CommandError> {
     let mut statuses = Vec::new();
     for word in &args.status {
         let known = "Success, Pending, Failure, Discard, Expired or Emergency";
-        let unknown = || Failure::usage(format!("{word:?} is no status: use {known}"));
+        let unknown = || CommandError::usage(format!("{word:?} is no status: use {known}"));
         statuses.push(proto::status_from_word(word).ok_or_else(unknown)?.into());
     }
     let now = SystemClock.now();
     let instant = |when: Option<When>| match when.map(|when| when.at(now)) {
         None => Ok(None),
         Some(Some(at)) => Ok(Some(to_timestamp(at))),
-        Some(None) => Err(Failure::usage("a time in so many days cannot be told: use fewer")),
+        Some(None) => Err(CommandError::usage("a time that many days away is out of range: use fewer days")),
     };
     Ok(v1::ListDomainsRequest {
         search: args.search.clone(),

@@ -1,4 +1,4 @@
-//! `midnight`: what the daily recheck asked, and what came out.
+//! `midnight`: the domains that the daily recheck checked, and their outcomes.
 
 use domain::MidnightOutcome;
 use domain::sentence::NamedZone;
@@ -10,7 +10,7 @@ use super::PAGE;
 use super::answer;
 use super::connect::Client;
 use crate::cli::{MidnightArgs, Output};
-use crate::dispatch::Failure;
+use crate::dispatch::CommandError;
 use crate::output::{print, print_json, time};
 use crate::terminal::{Cell, Look, grid, wrap};
 use crate::times::Times;
@@ -19,7 +19,11 @@ use crate::times::Times;
 const LISTED: [MidnightOutcome; 4] =
     [MidnightOutcome::Works, MidnightOutcome::Changed, MidnightOutcome::Waiting, MidnightOutcome::Deleted];
 
-pub(super) async fn run(client: &mut Client, args: &MidnightArgs, output: Output) -> Result<(), Failure> {
+pub(super) async fn run(
+    client: &mut Client,
+    args: &MidnightArgs,
+    output: Output,
+) -> Result<(), CommandError> {
     let mut request =
         v1::GetMidnightReportRequest { day: args.day.clone(), page_size: PAGE, ..Default::default() };
     let mut report = answer(client.get_midnight_report(Request::new(request.clone())).await)?;
@@ -51,7 +55,8 @@ fn text(report: &v1::GetMidnightReportResponse, times: &Times, look: Look) -> St
     };
     let mut parts = wrap(&sentence, look.width);
     let (new, gone) = (report.new_since, report.gone_since);
-    let difference = format!("Against the day before: {new} more were asked, {gone} are no longer asked.");
+    let difference =
+        format!("Compared with the day before: {new} more were asked, {gone} were not asked again.");
     parts.extend(wrap(&difference, look.width));
     let listed = report
         .entries
@@ -112,8 +117,8 @@ fn report_json(report: &v1::GetMidnightReportResponse) -> Value {
     })
 }
 
-fn csv(entries: &[v1::MidnightEntry]) -> Result<String, Failure> {
-    let failed = |error: csv::Error| Failure::new("OUTPUT", format!("cannot write CSV: {error}"));
+fn csv(entries: &[v1::MidnightEntry]) -> Result<String, CommandError> {
+    let failed = |error: csv::Error| CommandError::new("OUTPUT", format!("cannot write CSV: {error}"));
     let mut writer = csv::Writer::from_writer(Vec::new());
     let heads =
         ["name", "outcome", "status_before", "reason_before", "status_after", "reason_after", "decided_at"];
@@ -131,7 +136,7 @@ fn csv(entries: &[v1::MidnightEntry]) -> Result<String, Failure> {
         ];
         writer.write_record(record).map_err(failed)?;
     }
-    let bytes = writer.into_inner().map_err(|error| Failure::new("OUTPUT", error.to_string()))?;
+    let bytes = writer.into_inner().map_err(|error| CommandError::new("OUTPUT", error.to_string()))?;
     Ok(String::from_utf8_lossy(&bytes).trim_end_matches('\n').to_owned())
 }
 
@@ -176,7 +181,7 @@ mod tests {
             shown,
             "00:00 Singapore (30 Nov 2026, 17:00 your time): 2 asked, 1 now work, 1\n\
              unchanged.\n\
-             Against the day before: 2 more were asked, 0 are no longer asked.\n\
+             Compared with the day before: 2 more were asked, 0 were not asked again.\n\
              NAME           OUTCOME  BEFORE               NOW\n\
              a.example.com  works    Failure not_pointed  Success"
         );

@@ -25,7 +25,7 @@ use serde_json::json;
 use tonic::{Request, Response, Status};
 
 use crate::cli::{DomainCommand, Global, MidnightArgs, Output};
-use crate::dispatch::Failure;
+use crate::dispatch::CommandError;
 use crate::output::print_done;
 use connect::{Client, connect};
 
@@ -34,7 +34,7 @@ pub(crate) use add::{AddArgs, listed as listed_names, progress, read as read_nam
 const PAGE: i32 = 1000;
 
 /// What the server said, as one line; where the connection broke, what broke it.
-pub(crate) fn failed(status: &Status) -> Failure {
+pub(crate) fn failed(status: &Status) -> CommandError {
     if let Some(problem) = connect::broken(status) {
         return problem;
     }
@@ -47,10 +47,10 @@ pub(crate) fn failed(status: &Status) -> Failure {
         }
         name.extend(c.to_uppercase());
     }
-    Failure::new(&name, status.message().replace('\n', " "))
+    CommandError::new(&name, status.message().replace('\n', " "))
 }
 
-pub(crate) async fn run(command: &DomainCommand, global: &Global) -> Result<(), Failure> {
+pub(crate) async fn run(command: &DomainCommand, global: &Global) -> Result<(), CommandError> {
     match command {
         DomainCommand::Delete { name, yes: false, .. } => confirm("delete", name)?,
         DomainCommand::Revoke(args) if !args.yes => confirm("revoke a certificate of", &args.name)?,
@@ -119,12 +119,12 @@ pub(crate) async fn run(command: &DomainCommand, global: &Global) -> Result<(), 
 }
 
 /// `midnight`: the report of a daily recheck.
-pub(crate) async fn midnight(args: &MidnightArgs, global: &Global) -> Result<(), Failure> {
+pub(crate) async fn midnight(args: &MidnightArgs, global: &Global) -> Result<(), CommandError> {
     let mut client = connect(global).await?;
     midnight::run(&mut client, args, global.output).await
 }
 
-pub(crate) fn answer<T>(result: Result<Response<T>, Status>) -> Result<T, Failure> {
+pub(crate) fn answer<T>(result: Result<Response<T>, Status>) -> Result<T, CommandError> {
     result.map(Response::into_inner).map_err(|status| failed(&status))
 }
 
@@ -133,7 +133,7 @@ async fn delete(
     name: &str,
     remove_from_c4: bool,
     output: Output,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let request = v1::DeleteDomainRequest { name: name.to_owned(), remove_from_c4 };
     let deleted = answer(client.delete_domain(Request::new(request)).await)?;
     let value = json!({ "name": deleted.name, "deleted": true });
@@ -141,17 +141,17 @@ async fn delete(
 }
 
 /// Asks on the terminal; where there is none, `--yes` has to say it.
-fn confirm(what: &str, name: &str) -> Result<(), Failure> {
+fn confirm(what: &str, name: &str) -> Result<(), CommandError> {
     if !std::io::stdin().is_terminal() {
-        return Err(Failure::usage("this asks on a terminal and there is none: say --yes"));
+        return Err(CommandError::usage("there is no terminal to ask on: use --yes"));
     }
     let mut line = String::new();
     let asked = write!(std::io::stderr(), "About to {what} {name}. Type the name to confirm: ");
     let read = asked.and_then(|()| std::io::stdin().lock().read_line(&mut line));
-    read.map_err(|error| Failure::new("FAILED", format!("cannot read the answer: {error}")))?;
+    read.map_err(|error| CommandError::new("FAILED", format!("cannot read the answer: {error}")))?;
     if line.trim().eq_ignore_ascii_case(name) {
         Ok(())
     } else {
-        Err(Failure::new("CANCELLED", "the name was not typed; nothing was changed"))
+        Err(CommandError::new("CANCELLED", "the name was not typed; nothing was changed"))
     }
 }

@@ -8,12 +8,12 @@ use tonic::Request;
 use super::answer;
 use super::connect::Client;
 use crate::cli::{NoteArgs, Output};
-use crate::dispatch::Failure;
+use crate::dispatch::CommandError;
 use crate::output::{print, print_done, print_json, time};
 use crate::terminal::{Look, wrap};
 use crate::times::Times;
 
-pub(super) async fn run(client: &mut Client, args: &NoteArgs, output: Output) -> Result<(), Failure> {
+pub(super) async fn run(client: &mut Client, args: &NoteArgs, output: Output) -> Result<(), CommandError> {
     let name = args.name.clone();
     if let Some(id) = &args.delete {
         let request = v1::DeleteDomainNoteRequest { name, id: id.clone() };

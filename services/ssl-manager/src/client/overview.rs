@@ -9,7 +9,7 @@ use super::connect::Client;
 use super::pause::{pauses, told};
 use super::show::{pairs, who};
 use crate::cli::Output;
-use crate::dispatch::Failure;
+use crate::dispatch::CommandError;
 use crate::output::{print, print_json, time};
 use crate::terminal::{Cell, Look};
 use crate::times::Times;
@@ -17,7 +17,7 @@ use crate::times::Times;
 /// The API counts no further.
 const MAX_OVERDUE: u64 = 10_000;
 
-pub(crate) async fn summary(client: &mut Client, output: Output) -> Result<(), Failure> {
+pub(crate) async fn summary(client: &mut Client, output: Output) -> Result<(), CommandError> {
     let told = answer(client.get_summary(Request::new(v1::GetSummaryRequest {})).await)?;
     let shown = json!({
         "statuses": statuses(&told.statuses),
@@ -46,7 +46,7 @@ fn summary_text(told: &v1::GetSummaryResponse, times: &Times, look: Look) -> Str
     facts(rows.into_iter().chain(paused(&told.pauses, times)), look)
 }
 
-pub(crate) async fn overview(client: &mut Client, output: Output) -> Result<(), Failure> {
+pub(crate) async fn overview(client: &mut Client, output: Output) -> Result<(), CommandError> {
     let told = answer(client.get_overview(Request::new(v1::GetOverviewRequest {})).await)?;
     match output {
         Output::Json => print_json(&overview_json(&told)),
@@ -163,7 +163,7 @@ fn room(budget: &[v1::BudgetBucket], times: &Times) -> Vec<String> {
         format!("{}: {} of {} {}{free}", one.issuer, one.left, one.capacity, one.limit)
     };
     let more = limits.len().saturating_sub(MAX_LINES);
-    let more = (more > 0).then(|| format!("and {more} limits that are further away: --output json"));
+    let more = (more > 0).then(|| format!("and {more} limits with more room: --output json"));
     limits.iter().take(MAX_LINES).map(line).chain(more).collect()
 }
 
@@ -281,7 +281,7 @@ mod tests {
             "Overdue          10000 domains or more, the first 1 h ago, 30 Nov 06:59 UTC",
             "Daily recheck    2026-11-30: 123456 domains, 4 of them still to come",
             "Left at CAs      letsencrypt: 0 of 300 new orders per account, next in 1 min",
-            "and 4 limits that are further away: --output json",
+            "and 4 limits with more room: --output json",
         ] {
             assert!(shown.contains(told), "{told:?} in\n{shown}");
         }

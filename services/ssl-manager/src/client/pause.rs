@@ -8,11 +8,11 @@ use tonic::Request;
 use super::answer;
 use super::connect::connect;
 use crate::cli::{Brake, Global, Output};
-use crate::dispatch::Failure;
+use crate::dispatch::CommandError;
 use crate::output::{print, print_done, print_json, time};
 use crate::times::Times;
 
-pub(crate) async fn pause(brake: &Brake, reason: Option<&str>, global: &Global) -> Result<(), Failure> {
+pub(crate) async fn pause(brake: &Brake, reason: Option<&str>, global: &Global) -> Result<(), CommandError> {
     let request = v1::PauseOutboundRequest {
         target: brake.target.as_str().to_owned(),
         issuer: brake.issuer(),
@@ -24,7 +24,7 @@ pub(crate) async fn pause(brake: &Brake, reason: Option<&str>, global: &Global) 
     print_done(global.output, format_args!("{was}{}", told(&pause, &Times::here())), &shown(&pause))
 }
 
-pub(crate) async fn resume(brake: &Brake, global: &Global) -> Result<(), Failure> {
+pub(crate) async fn resume(brake: &Brake, global: &Global) -> Result<(), CommandError> {
     let request =
         v1::ResumeOutboundRequest { target: brake.target.as_str().to_owned(), issuer: brake.issuer() };
     let lifted = answer(connect(global).await?.resume_outbound(Request::new(request)).await)?;
@@ -34,7 +34,7 @@ pub(crate) async fn resume(brake: &Brake, global: &Global) -> Result<(), Failure
     print_done(global.output, format_args!("Requests to {subject} continue."), &value)
 }
 
-pub(crate) async fn list(global: &Global) -> Result<(), Failure> {
+pub(crate) async fn list(global: &Global) -> Result<(), CommandError> {
     let told_of = answer(connect(global).await?.get_summary(Request::new(v1::GetSummaryRequest {})).await)?;
     if global.output == Output::Json {
         return print_json(&pauses(&told_of.pauses));

@@ -7,10 +7,10 @@ use tonic::Request;
 
 use super::{Client, answer, show};
 use crate::cli::{Output, RevokeArgs};
-use crate::dispatch::Failure;
+use crate::dispatch::CommandError;
 use crate::output::print_done;
 
-pub(super) async fn run(client: &mut Client, args: &RevokeArgs, output: Output) -> Result<(), Failure> {
+pub(super) async fn run(client: &mut Client, args: &RevokeArgs, output: Output) -> Result<(), CommandError> {
     let request = v1::RevokeCertificateRequest {
         name: args.name.clone(),
         sha256: args.sha256.clone().unwrap_or_default(),

@@ -1,18 +1,19 @@
-//! A domain: first what its status means and what follows, then its facts, and the message for whoever must act.
+//! A domain: first the meaning of its status and the next step, then its facts, and the message for the party that must
+//! act.
 
 use domain::printable;
 use domain::sentence::{Medium, NamedZone, Reader};
 use proto::{from_timestamp, v1};
 
 use crate::cli::Output;
-use crate::dispatch::Failure;
+use crate::dispatch::CommandError;
 use crate::output::{domain_json, print, print_json};
 use crate::terminal::{Cell, Look, grid, wrap};
 use crate::times::Times;
 
 const INDENT: &str = "  ";
 
-pub(super) fn print_domain(output: Output, domain: &v1::Domain) -> Result<(), Failure> {
+pub(super) fn print_domain(output: Output, domain: &v1::Domain) -> Result<(), CommandError> {
     match output {
         Output::Json => print_json(&domain_json(domain)),
         _ => print(text(domain, &Times::here(), Look::of_stdout())),
@@ -30,7 +31,7 @@ fn text(domain: &v1::Domain, times: &Times, look: Look) -> String {
     parts.join("\n\n")
 }
 
-/// What the status means and what follows. Of words that only a newer API knows there is its own sentence.
+/// The meaning of the status and the next step. For unknown words of a newer API, the API's own sentence.
 fn verdict(domain: &v1::Domain, times: &Times) -> String {
     let zone = NamedZone { rules: times.zone.clone(), label: times.zone_name() };
     let reader = Reader { medium: Medium::Terminal, zone, now: times.now };
@@ -84,7 +85,7 @@ pub(super) fn pairs(rows: &[Vec<Cell>], look: Look) -> String {
     shown.trim_start_matches('\n').to_owned()
 }
 
-/// The sentence for whoever must act, and the records to set.
+/// The sentence for the party that must act, and the records to set.
 pub(super) fn message(reason: &v1::Reason, look: Look) -> String {
     let mut lines = vec![match reason.who.as_str() {
         "us" | "" => "What is going on:".to_owned(),

@@ -1,4 +1,4 @@
-//! `domain watch`: a line per change that names what changed, until Ctrl-C.
+//! `domain watch`: a line per change, until Ctrl-C.
 
 use domain::printable;
 use std::collections::HashMap;
@@ -10,7 +10,7 @@ use tonic::Request;
 use super::connect::Client;
 use super::{answer, failed};
 use crate::cli::Output;
-use crate::dispatch::Failure;
+use crate::dispatch::CommandError;
 use crate::output::{domain_json, print, print_json, time};
 use crate::terminal::{Colour, Look};
 use crate::times::Times;
@@ -24,7 +24,7 @@ pub(super) async fn run(
     client: &mut Client,
     request: v1::WatchDomainsRequest,
     output: Output,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let after = request.after_position;
     let mut changes = answer(client.watch_domains(Request::new(request)).await)?;
     let mut watched = Watched::new(Look::of_stdout(), Times::here());
@@ -43,7 +43,7 @@ pub(super) async fn run(
     }
     let resume = position.map_or_else(String::new, |position| format!(" with --after {position}"));
     let sentence = format!("the server ended the stream, it stops or starts again: watch again{resume}");
-    Err(Failure::new("UNAVAILABLE", sentence))
+    Err(CommandError::new("UNAVAILABLE", sentence))
 }
 
 fn change_json(change: &v1::WatchDomainsResponse) -> serde_json::Value {
@@ -59,7 +59,7 @@ fn change_json(change: &v1::WatchDomainsResponse) -> serde_json::Value {
     })
 }
 
-/// What was told of each domain, so that the next line can name the difference.
+/// The last printed state of each domain, so that the next line can name the difference.
 struct Watched {
     before: HashMap<String, Seen>,
     look: Look,

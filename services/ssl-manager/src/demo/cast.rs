@@ -1,5 +1,5 @@
 //! The sample domains: since when each is there, what the world does to it, and what must follow. Of the reasons that a
-//! domain can have only one is missing: where the CA refuses *us*, it refuses everybody.
+//! domain can have only one is missing: if the CA refuses *us*, it refuses every domain.
 
 use proto::v1;
 
@@ -26,7 +26,7 @@ pub(super) enum Fate {
     HttpOnly,
     /// CAA records permit another CA only.
     CaaForbids,
-    /// Nobody answers on port 80.
+    /// No server answers on port 80.
     NoAnswer,
     /// The CA fetches something else.
     Invalid,
@@ -134,7 +134,7 @@ pub(super) const CAST: [Sample; 60] = [
     sample(40, Fate::Fine, "press.quillpress.example"),
     sample(40, Fate::PointedElsewhere, "elsewhere.example.com"),
     sample(40, Fate::HttpOnly, "plain.example.com"),
-    // What nobody answers is asked again before it counts.
+    // A query without an answer is repeated before it counts.
     sample(40, Fate::NoAnswer, "www.firewalled.example"),
     sample(0, Fate::Fine, "www.redwood-tools.example"),
     sample(0, Fate::Fine, "spare.redwood-tools.example"),

@@ -25,7 +25,7 @@ pub(super) struct Driver<'a> {
     /// How many of [`ACTS`] have begun.
     acts: usize,
     added: HashSet<&'static str>,
-    /// Whoever came alone may go on: it was where it should be.
+    /// The domain may continue: it was where it should be.
     settled: HashSet<&'static str>,
 }
 

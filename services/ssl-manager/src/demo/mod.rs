@@ -26,7 +26,7 @@ const SETTLE_WITHIN: Duration = Duration::from_mins(1);
 /// Who signs in to the demo's page: it is on loopback, and gone at the end.
 const PERSON: &str = "demo";
 const PASSWORD: &str = "demo-on-loopback";
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Runs the demo until Ctrl-C; with `exit_when_settled`, until every sample domain has reached its status. False if
 /// one has not in time.
@@ -83,6 +83,6 @@ async fn watch(
             Screen::verdict(&rows, |name| driver.was_settled(name))?;
             return Ok(has_settled);
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }

@@ -8,7 +8,7 @@ use seal::{KeyId, SealError, SealingKeys};
 use store::{SignedRow, Store, StoreError};
 
 use super::PAGE;
-use crate::dispatch::Failure;
+use crate::dispatch::CommandError;
 
 /// What was done.
 #[derive(Debug, Default)]
@@ -24,13 +24,13 @@ pub(super) struct Signatures {
 }
 
 /// Renews all, and looks once more.
-pub(super) async fn renew(store: &Store, keys: &SealingKeys) -> Result<Signatures, Failure> {
+pub(super) async fn renew(store: &Store, keys: &SealingKeys) -> Result<Signatures, CommandError> {
     let mut done = walk(store, keys).await?;
     done.left = walk(store, keys).await?.renewed;
     Ok(done)
 }
 
-async fn walk(store: &Store, keys: &SealingKeys) -> Result<Signatures, Failure> {
+async fn walk(store: &Store, keys: &SealingKeys) -> Result<Signatures, CommandError> {
     let mut done = Signatures::default();
     for mut token in store.tokens().await? {
         let (row, before) = (SignedRow::Token(token.name.clone()), token.mac.clone());
@@ -66,8 +66,8 @@ async fn walk(store: &Store, keys: &SealingKeys) -> Result<Signatures, Failure> 
     }
 }
 
-fn failed(error: &SealError) -> Failure {
-    Failure::new("SEALING_KEY", error.to_string())
+fn failed(error: &SealError) -> CommandError {
+    CommandError::new("SEALING_KEY", error.to_string())
 }
 
 impl Signatures {
@@ -84,7 +84,7 @@ impl Signatures {
     }
 
     /// What the API signed of the audit log; the time stays.
-    async fn mark(&mut self, store: &Store, keys: &SealingKeys) -> Result<(), Failure> {
+    async fn mark(&mut self, store: &Store, keys: &SealingKeys) -> Result<(), CommandError> {
         let mut mark = store.audit_mark().await?;
         let before = mark.mac.clone();
         if before.is_empty() || !self.is_due(&"audit_mark", keys, audit::check_mark(keys, &mark).await) {

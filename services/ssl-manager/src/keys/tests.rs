@@ -301,17 +301,17 @@ async fn what_no_line_opens_is_counted_and_named_and_the_rest_is_done() {
     let copied = lines(OLD, &[]).seal(&binding, &PUBLIC, b"key").await.unwrap();
     kit.sealed_certificate(first(2), copied).await;
     kit.sealed_certificate(first(3), b"nonsense".to_vec()).await;
-    for number in 4..4 + MOST_NAMED {
+    for number in 4..4 + MAX_NAMED {
         kit.certificate(first(number), STRANGE).await;
     }
     kit.certificate(fresh(), OLD).await;
     let keys = lines(NEW, &[OLD]);
     let rotated = rotate(&kit.store, &keys).await.unwrap();
-    let unopened = 3 + MOST_NAMED as u64;
+    let unopened = 3 + MAX_NAMED as u64;
     assert_eq!((rotated.rewrapped, rotated.last.older, rotated.last.unopened), (1, 0, unopened));
     let shown = rotated.json(&keys);
     let named = shown["unopened_keys"].as_array().unwrap();
-    assert_eq!(named.len(), MOST_NAMED);
+    assert_eq!(named.len(), MAX_NAMED);
     let strange = lines(STRANGE, &[]).current_key_id();
     for (index, sentence) in
         [(0, strange.to_string()), (1, "another id".to_owned()), (2, "not in a known format".to_owned())]

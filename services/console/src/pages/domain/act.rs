@@ -8,7 +8,7 @@ use http::StatusCode;
 use jiff::Timestamp;
 use proto::v1;
 
-use super::view::{self, Asked};
+use super::view::{self, ViewQuery};
 use super::{Named, Troubles, address, refused};
 use crate::checks::Check;
 use crate::form::Form;
@@ -55,7 +55,7 @@ pub(crate) async fn act(frame: Frame, Named(named): Named, body: Body) -> Result
         Err(status) => {
             let problem = refused(status)?;
             let troubles = Troubles::one("", problem.sentence);
-            view::page(frame, &named, &Asked::default(), troubles).await
+            view::page(frame, &named, &ViewQuery::default(), troubles).await
         }
     }
 }
@@ -87,6 +87,6 @@ fn generated(domain: &v1::Domain, force: bool, now: Timestamp) -> Done {
 }
 
 fn unknown() -> Problem {
-    let sentence = "There is no such button. Open the page again and use one that is there.";
+    let sentence = "There is no such button. Open the page again and choose another one.";
     Problem::new(StatusCode::BAD_REQUEST, "ACTION_UNKNOWN", sentence)
 }

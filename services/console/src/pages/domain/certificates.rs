@@ -29,7 +29,7 @@ struct Row {
     is_ended: bool,
     has_key: bool,
     can_roll_back: bool,
-    /// Where it can be revoked, by who looks.
+    /// The page that revokes it, if the viewer may.
     revoke: Option<String>,
 }
 
@@ -42,7 +42,7 @@ pub(super) struct Certificates {
     is_away: bool,
 }
 
-/// A page of them; none if that one question was not answered, which keeps nobody from the rest.
+/// A page of them; none if that call failed, so that the rest of the page is still shown.
 pub(super) async fn read(
     frame: &Frame,
     name: &DomainName,

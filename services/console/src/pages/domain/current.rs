@@ -1,4 +1,4 @@
-//! The certificate that is live, and how far it is through its life: as a bar, and in words.
+//! The live certificate and the progress of its validity: as a bar, and in words.
 
 use jiff::{SignedDuration, Timestamp};
 use proto::v1;

@@ -1,4 +1,4 @@
-//! Deleting: what goes on being served is the first choice, and a name that is live has to be typed.
+//! Deleting: "keep serving" is the first choice, and the name of a live domain has to be typed.
 
 use askama::Template;
 use axum::body::Body;

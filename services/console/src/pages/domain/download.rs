@@ -1,5 +1,5 @@
-//! Files of a domain's live certificate. The private key has a page that asks why; what it answers with is wiped once it
-//! is sent.
+//! Files of a domain's live certificate. The private key has a page that asks for the reason; its answer is wiped once
+//! it is sent.
 
 use askama::Template;
 use axum::body::{Body, Bytes};
@@ -45,7 +45,7 @@ fn file(name: &str, content_type: &'static str, bytes: Vec<u8>) -> Response {
         (CONTENT_TYPE, content_type.to_owned()),
         (CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
         (CACHE_CONTROL, "no-store".to_owned()),
-        // Compressing would leave copies of a key in buffers that nobody wipes.
+        // Compressing would leave copies of a key in buffers that are not wiped.
         (CONTENT_ENCODING, "identity".to_owned()),
     ];
     let bytes = Bytes::from_owner(Zeroizing::new(bytes));

@@ -1,4 +1,4 @@
-//! What happened to a domain, newest first, with what is going on now before it.
+//! The history of a domain, newest first, after its present activity.
 
 use askama::Template;
 use domain::DomainName;
@@ -29,7 +29,7 @@ struct Line {
 #[derive(Template)]
 #[template(path = "domain/history.html")]
 pub(super) struct Timeline {
-    /// What is being done now; empty where nothing is.
+    /// The present activity; empty for none.
     running: String,
     lines: Vec<Line>,
     /// Where there are more.

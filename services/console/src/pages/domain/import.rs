@@ -1,5 +1,5 @@
-//! Pasting a certificate with its key. What could be read as certificates stays in the form; a key never comes back, not
-//! even one that was pasted in the wrong place, because what could not be read does not come back either.
+//! Pasting a certificate with its key. Text that was parsed as certificates stays in the form. A key is never sent
+//! back, not even one pasted in the wrong field, because unparsed text is not sent back either.
 
 use askama::Template;
 use axum::body::Body;
@@ -18,7 +18,7 @@ use crate::row::Name;
 use crate::words::instant;
 
 /// Most that the API takes of each.
-const MOST_BYTES: usize = 64 * 1024;
+const MAX_BYTES: usize = 64 * 1024;
 const CERTIFICATE: &str = "certificate";
 const KEY: &str = "key";
 const PASSWORD: &str = "password";
@@ -104,7 +104,7 @@ fn kept(certificate: &str) -> String {
 fn too_large(certificate: &str, key: &str) -> Troubles {
     let mut troubles = Troubles::default();
     for (id, text, field) in [(CERTIFICATE, certificate, Field::Certificate), (KEY, key, Field::PrivateKey)] {
-        if text.len() > MOST_BYTES {
+        if text.len() > MAX_BYTES {
             troubles.put(id, sentence(&PastedError::TooLarge(field).to_string()));
         }
     }

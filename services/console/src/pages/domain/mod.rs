@@ -1,5 +1,5 @@
-//! The pages of one domain: what is known of it, and everything that can be done to it. Each action has a page of its own,
-//! and each page checks the role of who opens it and of who sends it.
+//! The pages of one domain: its state, and all actions on it. Each action has its own page, and the role is checked
+//! when it is opened and when its form is sent.
 
 mod act;
 mod certificates;
@@ -78,7 +78,7 @@ async fn read(frame: &Frame, name: &DomainName) -> Result<v1::Domain, Problem> {
     answer.domain.ok_or_else(Problem::no_page)
 }
 
-/// What was wrong with what a form sent, and with which of its fields.
+/// The errors of a form, with the fields that they concern.
 #[derive(Default)]
 pub(crate) struct Troubles(Vec<Trouble>);
 
@@ -110,7 +110,7 @@ impl Troubles {
         self.0.iter()
     }
 
-    /// What is wrong with a field; empty where nothing is.
+    /// The error of a field; empty for none.
     fn at(&self, field: &str) -> &str {
         let found = self.0.iter().find(|trouble| trouble.field == field);
         found.map_or("", |trouble| &trouble.sentence)
@@ -122,7 +122,7 @@ fn again(status: StatusCode, page: &impl askama::Template) -> Response {
     (status, html(page)).into_response()
 }
 
-/// What the API refused, where a form can say it; what has a page of its own goes there.
+/// A refusal by the API, if the form can show it; other errors have a page of their own.
 fn refused(status: tonic::Status) -> Result<Problem, Problem> {
     let problem = Problem::from(status);
     let is_forms = matches!(problem.status, StatusCode::BAD_REQUEST | StatusCode::CONFLICT);

@@ -1,4 +1,4 @@
-//! What stands in DNS today and what is needed, ready to be copied into a zone editor.
+//! The present and the needed DNS records, ready to be copied into a zone editor.
 
 use domain::DomainName;
 use proto::v1;

@@ -1,4 +1,4 @@
-//! Revoking a certificate at its CA: nothing brings it back, so a name that is live has to be typed.
+//! Revoking a certificate at its CA: it cannot be undone, so the name of a live domain has to be typed.
 
 use askama::Template;
 use axum::body::Body;

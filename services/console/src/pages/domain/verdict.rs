@@ -1,4 +1,4 @@
-//! Where a domain stands, in a card: what, who must act, since when, what still serves, when it goes on.
+//! The verdict card of a domain: its state, who must act, since when, what still serves, and the next attempt.
 
 use jiff::Timestamp;
 use proto::v1;
@@ -17,7 +17,7 @@ pub(super) struct Letter {
     pub(super) is_sent: bool,
 }
 
-/// When it was looked at, and what was found.
+/// The time and result of the last check.
 pub(super) struct LastCheck {
     pub(super) at: Moment,
     pub(super) found: String,
@@ -34,7 +34,7 @@ impl LastCheck {
     }
 }
 
-/// What the domain is filed under, and the list of all that are.
+/// A customer or label of the domain, with the list of all its domains.
 pub(super) struct FiledUnder {
     pub(super) text: String,
     pub(super) address: String,
@@ -84,7 +84,7 @@ impl Verdict {
             sentence: words::status(domain, zone, now),
             checked: checks.and_then(|checked| LastCheck::new(checked, zone)),
             to_do: words::to_do(domain),
-            actor: reason.map_or("Nobody", |reason| words::who(&reason.who)),
+            actor: reason.map_or("No one", |reason| words::who(&reason.who)),
             doing: words::activity(&domain.activity).to_owned(),
             since: since(domain.status(), entries).map(|at| Moment::time(at, zone)),
             serves: words::serves(domain, zone, now),
@@ -122,7 +122,7 @@ fn labels(domain: &v1::Domain) -> Vec<FiledUnder> {
     filed.collect()
 }
 
-/// What staff is told, where somebody else than the customer must act, and the message for the customer.
+/// The text for staff, if a party other than the customer must act, and the message for the customer.
 fn letters(domain: &v1::Domain, zone: &Zone, now: Timestamp) -> Vec<Letter> {
     let (situation, zone) = (proto::situation(domain), zone.named_zone());
     let mut letters = Vec::new();

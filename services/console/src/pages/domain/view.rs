@@ -1,5 +1,5 @@
-//! What is known of a domain: where it stands and who must act, what to set, its certificate, what happened, and what can
-//! be done. One that is deleted keeps its history, so its page says that it is gone and shows what there was.
+//! The page of a domain: verdict, records to set, certificate, history, and actions. A deleted domain keeps its
+//! history, so its page says that it was deleted and shows that history.
 
 use askama::Template;
 use axum::extract::RawQuery;
@@ -23,7 +23,7 @@ use crate::step::Step;
 use crate::words::instant;
 use crate::zone::Zone;
 
-/// What the viewer may do with this domain as it is now.
+/// The actions that the viewer may take on this domain in its present state.
 struct Controls {
     operate: bool,
     key: bool,
@@ -80,14 +80,14 @@ struct GonePage {
     certificates: Certificates,
 }
 
-/// How much of what there is the address asks for.
+/// The query of the address: how much of the history and certificates to show.
 #[derive(Default)]
-pub(super) struct Asked {
+pub(super) struct ViewQuery {
     pub(super) lines: Option<usize>,
     pub(super) certificates: String,
 }
 
-impl Asked {
+impl ViewQuery {
     fn of(text: Option<&str>) -> Self {
         let mut pairs = query(text);
         Self {
@@ -103,14 +103,14 @@ pub(crate) async fn show(
     Named(name): Named,
     RawQuery(text): RawQuery,
 ) -> Result<Response, Problem> {
-    page(frame, &name, &Asked::of(text.as_deref()), Troubles::default()).await
+    page(frame, &name, &ViewQuery::of(text.as_deref()), Troubles::default()).await
 }
 
 /// The page, with what went wrong with an action.
 pub(super) async fn page(
     frame: Frame,
     name: &DomainName,
-    asked: &Asked,
+    asked: &ViewQuery,
     troubles: Troubles,
 ) -> Result<Response, Problem> {
     let (domain, entries, listed) = tokio::join!(
@@ -151,7 +151,7 @@ pub(super) async fn page(
 fn gone(
     frame: Frame,
     name: &DomainName,
-    asked: &Asked,
+    asked: &ViewQuery,
     entries: Result<Vec<v1::HistoryEntry>, Problem>,
     listed: Option<v1::ListCertificatesResponse>,
 ) -> Result<Response, Problem> {

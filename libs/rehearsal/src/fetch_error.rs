@@ -1,23 +1,23 @@
-//! Why the expected body did not come back, and whose fault that is.
+//! Why the expected body did not come back: because of the site or because of us.
 
 use domain::one_line;
 
 use crate::Rehearsed;
 use crate::target::Target;
 
-const MOST_CHARACTERS: usize = 300;
+const MAX_CHARACTERS: usize = 300;
 
-/// Texts are parts of a sentence, made of our own words, numbers, addresses and the names of hosts that a [`Target`]
-/// takes: nothing else that a server wrote.
+/// Texts are parts of a sentence, made of our own words, numbers, addresses and host names that a [`Target`] accepts:
+/// nothing else from a server.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub(crate) enum FetchError {
     /// A CA would fail for the same reason.
     Site(String),
     /// A CA may well succeed.
     Ours(String),
 }
 
-impl Failure {
+impl FetchError {
     pub(crate) fn site(found: impl Into<String>) -> Self {
         Self::Site(found.into())
     }
@@ -47,11 +47,11 @@ impl Failure {
     }
 }
 
-impl From<Failure> for Rehearsed {
-    fn from(failure: Failure) -> Self {
+impl From<FetchError> for Rehearsed {
+    fn from(failure: FetchError) -> Self {
         match failure {
-            Failure::Site(found) => Self::Wrong { found: one_line(&found, MOST_CHARACTERS) },
-            Failure::Ours(detail) => Self::CouldNotAsk { detail: one_line(&detail, MOST_CHARACTERS) },
+            FetchError::Site(found) => Self::Wrong { found: one_line(&found, MAX_CHARACTERS) },
+            FetchError::Ours(detail) => Self::CouldNotAsk { detail: one_line(&detail, MAX_CHARACTERS) },
         }
     }
 }
