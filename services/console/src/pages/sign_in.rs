@@ -113,6 +113,7 @@ pub(crate) async fn sign_in(
         name: name.to_owned(),
         password: form.get("password").to_owned(),
         device: cookie(&headers, app.cookies.device_name()).unwrap_or_default().to_owned(),
+        new_password: form.get("new_password").to_owned(),
     };
     let answer = match app.strangers.sign_in().await {
         Ok(_turn) => app.api.sign_in().sign_in(request).await.map_err(Problem::from),
