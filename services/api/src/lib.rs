@@ -3,6 +3,7 @@
 //! What a call does to a domain is written in [`commands`], each one transaction, without any gRPC. Around it stand
 //! who may call (`auth`), what is kept of it (`audited`), how errors look (`error`), and the stream of changes (`watch`).
 
+mod administration;
 mod admission;
 mod audit_end;
 mod audited;
@@ -23,6 +24,7 @@ mod limiter;
 mod list;
 mod measure;
 mod midnight;
+mod names;
 mod notes;
 mod overview;
 mod page;
@@ -39,8 +41,10 @@ mod service;
 mod sessions;
 pub mod signed;
 mod summary;
+mod temporary;
 mod watch;
 
+pub use names::{check_token_name, check_user_name};
 pub use auth::{TOKEN_PREFIX, hash_token, new_token};
 pub use password::{LEAST_PASSWORD, MOST_PASSWORD, PasswordError, hash_password};
 pub use server::run;
