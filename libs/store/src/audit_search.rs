@@ -131,7 +131,8 @@ fn conditions(query: &mut Query<'_>, search: &AuditSearch) {
             query.push(format!(" AND {{find}}({column}, ")).push_bind(text).push(") > 0");
         }
     }
-    let exact = [("call =", &search.call), ("outcome =", &search.outcome), ("outcome <>", &search.not_outcome)];
+    let exact =
+        [("call =", &search.call), ("outcome =", &search.outcome), ("outcome <>", &search.not_outcome)];
     for (condition, text) in exact {
         if !text.is_empty() {
             query.push(format!(" AND {condition} ")).push_bind(text);

@@ -25,6 +25,7 @@ mod list;
 mod measure;
 mod midnight;
 mod names;
+mod new_password;
 mod notes;
 mod overview;
 mod page;
@@ -44,7 +45,7 @@ mod summary;
 mod temporary;
 mod watch;
 
-pub use names::{check_token_name, check_user_name};
 pub use auth::{TOKEN_PREFIX, hash_token, new_token};
+pub use names::{check_token_name, check_user_name};
 pub use password::{LEAST_PASSWORD, MOST_PASSWORD, PasswordError, hash_password};
 pub use server::run;

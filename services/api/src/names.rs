@@ -16,7 +16,9 @@ pub fn check_user_name(name: &str) -> Result<(), String> {
         return Err(format!("a person's name has 1 to {MAX_NAME} printable characters"));
     }
     if name.starts_with(PROVIDER_PREFIX) {
-        return Err(format!("names that begin with {PROVIDER_PREFIX} are those of the OpenID provider's people"));
+        return Err(format!(
+            "names that begin with {PROVIDER_PREFIX} are those of the OpenID provider's people"
+        ));
     }
     Ok(())
 }

@@ -78,7 +78,8 @@ mod tests {
         assert!(parsed.lasts(until - SignedDuration::from_secs(1)) && !parsed.lasts(until));
         let own = StoredPassword::parse("$argon2id$x").unwrap();
         assert!(own.until.is_none() && own.lasts(until));
-        for bad in ["temporary:", "temporary:x:$a", "temporary:1800000000", "temporary:99999999999999999:$a"] {
+        for bad in ["temporary:", "temporary:x:$a", "temporary:1800000000", "temporary:99999999999999999:$a"]
+        {
             assert_eq!(StoredPassword::parse(bad), None, "{bad}");
         }
     }

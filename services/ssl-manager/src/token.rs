@@ -1,7 +1,7 @@
 //! `token create | list | revoke`: works on the store directly, so that the first token needs no token.
 
 use audit::Caller;
-use domain::{Clock, Roles, is_unfit};
+use domain::{Clock, Roles};
 use jiff::SignedDuration;
 use runtime::{Config, SystemClock, SystemEntropy};
 use seal::SealingKeys;
@@ -14,8 +14,6 @@ use crate::cli::{Output, TokenCommand};
 use crate::dispatch::Failure;
 use crate::output::{print_done, print_many};
 use crate::user::{cannot_sign, roles_of};
-
-const MOST_NAME: usize = 100;
 
 pub(crate) async fn run(command: &TokenCommand, config: &Config, output: Output) -> Result<(), Failure> {
     let store = &*open_for_command(config).await?;
@@ -50,10 +48,7 @@ pub(crate) async fn create(
     roles: Roles,
     expires_in_days: Option<u16>,
 ) -> Result<Zeroizing<String>, Failure> {
-    if name.is_empty() || name.len() > MOST_NAME || name.chars().any(is_unfit) {
-        let sentence = format!("a token's name has 1 to {MOST_NAME} printable characters");
-        return Err(Failure::new("INVALID_ARGUMENT", sentence));
-    }
+    api::check_token_name(name).map_err(|sentence| Failure::new("INVALID_ARGUMENT", sentence))?;
     let token = api::new_token(&SystemEntropy);
     let now = SystemClock.now();
     let mut record = TokenRecord {

@@ -63,7 +63,11 @@ pub async fn a_search_takes_text_as_it_stands(store: Case) {
         ("SHOP", &[]),
         ("' OR 1=1 --", &[]),
     ] {
-        assert_eq!(found(&store, AuditSearch { subject: text(subject), ..any() }).await, seconds, "{subject}");
+        assert_eq!(
+            found(&store, AuditSearch { subject: text(subject), ..any() }).await,
+            seconds,
+            "{subject}"
+        );
     }
     let span = AuditSearch { from: Some(at(2)), until: Some(at(4)), ..any() };
     assert_eq!(found(&store, span.clone()).await, [3, 3, 2]);

@@ -87,7 +87,9 @@ async fn write(
         let page = page.map_err(|problem| from_store(&problem))?;
         if !page.lines.is_empty() {
             let data = match format {
-                Format::Csv => csv_lines(page.lines.iter().map(cells)).map_err(|problem| internal(&problem))?,
+                Format::Csv => {
+                    csv_lines(page.lines.iter().map(cells)).map_err(|problem| internal(&problem))?
+                }
                 Format::JsonLines => json_lines(&page.lines),
             };
             send(sender, data).await?;

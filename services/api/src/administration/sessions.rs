@@ -25,10 +25,12 @@ impl AdministrationService {
         let filter = format!("sessions {}", asked.user);
         let after = match asked.page_token.as_str() {
             "" => FIRST,
-            token => page::unbind(&filter, token).and_then(|place| place.try_into().ok()).ok_or_else(|| {
-                let sentence = "send a next_page_token of the same person, or none for the first page";
-                invalid("PAGE_TOKEN_INVALID", sentence)
-            })?,
+            token => {
+                page::unbind(&filter, token).and_then(|place| place.try_into().ok()).ok_or_else(|| {
+                    let sentence = "send a next_page_token of the same person, or none for the first page";
+                    invalid("PAGE_TOKEN_INVALID", sentence)
+                })?
+            }
         };
         let (sessions, next) = self.lasting(&asked.user, after, limit).await?;
         self.note(by, &asked.user, "").await?;

@@ -131,11 +131,7 @@ impl AdministrationService {
         let mut change = self.change(by, "reset_password", name).await?;
         change.user.password_hash = Some(hash);
         let (user, ended) = self.finish(by, change, true, "").await?;
-        Ok(v1::ResetPasswordResponse {
-            user: Some(user),
-            temporary_password: password.to_string(),
-            ended,
-        })
+        Ok(v1::ResetPasswordResponse { user: Some(user), temporary_password: password.to_string(), ended })
     }
 
     pub(super) async fn disable(
@@ -157,7 +153,8 @@ impl AdministrationService {
         name: &str,
     ) -> Result<UserChange, Status> {
         if by.is_called(name) {
-            let sentence = "this is your own account: ask another administrator to change its roles or access";
+            let sentence =
+                "this is your own account: ask another administrator to change its roles or access";
             return Err(error(Code::FailedPrecondition, "OWN_ACCOUNT", sentence));
         }
         let began: Result<(Tx, Vec<User>), StoreError> = async {
@@ -266,7 +263,11 @@ fn not_authentic(name: &str, problem: &SealError) -> Status {
     match problem {
         SealError::Unavailable(_) => from_seal(problem),
         _ => {
-            tracing::error!(person = name, reason = problem as &dyn std::error::Error, "a row is not believed");
+            tracing::error!(
+                person = name,
+                reason = problem as &dyn std::error::Error,
+                "a row is not believed"
+            );
             let sentence = format!(
                 "the row of {name:?} was not written by SSL Manager: look into the database's log, then remove it there"
             );

@@ -26,7 +26,11 @@ impl AdministrationService {
         lasts: Lasts,
     ) -> Result<Answers<v1::VerifyAuditResponse>, Status> {
         let permit = self.verifications.clone().try_acquire_owned().map_err(|_| {
-            retry("VERIFICATION_RUNNING", "another verification runs: wait for its end, then try again", AGAIN)
+            retry(
+                "VERIFICATION_RUNNING",
+                "another verification runs: wait for its end, then try again",
+                AGAIN,
+            )
         })?;
         let (sender, receiver) = mpsc::channel(BUFFER);
         let (context, keys, caller) = (self.context.clone(), self.keys.clone(), by.caller.clone());
