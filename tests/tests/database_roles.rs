@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "database_roles/administrator.rs"]
+mod administrator;
 #[path = "database_roles/attacks.rs"]
 mod attacks;
 

@@ -62,7 +62,8 @@ async fn flow(world: &World, manager: &SslManager, settings: &[(&str, &str)]) ->
 
 /// What is printed, by whoever it was.
 fn expected(actor: &str) -> String {
-    let services = "grpc.health.v1.Health sslmanager.v1.Administration sslmanager.v1.Domains sslmanager.v1.Sessions";
+    let services =
+        "grpc.health.v1.Health sslmanager.v1.Administration sslmanager.v1.Domains sslmanager.v1.Sessions";
     let describes = "describes AddDomain(AddDomainRequest) -> domain, created";
     format!(
         "\

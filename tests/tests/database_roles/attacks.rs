@@ -41,9 +41,7 @@ impl Prize {
             "UPDATE users SET roles = 'admin', mac = (SELECT mac FROM users WHERE name = 'boss')
                 WHERE name = 'eve'"
                 .to_owned(),
-            format!(
-                "UPDATE users SET password_hash = 'temporary:4000000000:{password}' WHERE name = 'boss'"
-            ),
+            format!("UPDATE users SET password_hash = 'temporary:4000000000:{password}' WHERE name = 'boss'"),
         ]
     }
 
