@@ -1,7 +1,7 @@
 //! A sign-in that replaces the password: a temporary one has to be replaced, any other may be.
 //!
-//! There is no session before the password was replaced, so a temporary password that somebody else has seen opens nothing
-//! once its owner has signed in, and what its owner finds if it was used before is a password that does not fit.
+//! There is no session before the password is replaced. A temporary password that a third person has seen opens nothing after
+//! its owner has signed in, and if it was used before, the owner notices because it does not fit any more.
 
 use audit::Caller;
 use store::{SessionRecord, StoreError, User};

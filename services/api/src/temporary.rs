@@ -1,7 +1,7 @@
 //! Temporary passwords: made here, shown once, and replaced by the first sign-in.
 //!
 //! In the column of the hash stands `temporary:`, the second since 1970 in which it ends, a colon, and the hash, all of it
-//! under the row's MAC. A program that knows nothing of temporary passwords takes that for no hash and lets nobody in.
+//! under the row's MAC. A program that knows nothing of temporary passwords takes that for no hash and refuses the sign-in.
 
 use domain::Entropy;
 use jiff::{SignedDuration, Timestamp};

@@ -39,7 +39,7 @@ async fn create(served: &Served, token: &str, name: &str, role: &str) -> Result<
     Ok(answer.into_inner().temporary_password)
 }
 
-/// Somebody with that role and a password of their own, signed in.
+/// A person with that role and a password of their own, signed in.
 async fn person(served: &Served, admin: &str, name: &str, role: &str) -> String {
     let temporary = create(served, admin, name, role).await.unwrap();
     sign_in(served, name, &temporary, OWN).await.unwrap()

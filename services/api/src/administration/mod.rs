@@ -66,7 +66,7 @@ impl AdministrationService {
         self.context.clock.now()
     }
 
-    /// Who sent the request. Errors: nobody with a valid token, or nobody who may; the audit log tells of the latter.
+    /// Who sent the request. Errors: no valid token, or a role that does not permit it, which is noted in the audit log.
     async fn enter<T>(
         &self,
         call: &'static str,

@@ -184,7 +184,7 @@ impl AdministrationService {
         let now = self.now();
         if was_administrator && !is_administrator(&user, now) && !self.has_administrator(&others, now).await {
             let sentence =
-                format!("{:?} is the last administrator: give somebody else the role admin first", user.name);
+                format!("{:?} is the last administrator: give another user the role admin first", user.name);
             return Err(error(Code::FailedPrecondition, "LAST_ADMINISTRATOR", sentence));
         }
         sign_user(&self.keys, &mut user).await.map_err(|problem| from_seal(&problem))?;
@@ -217,7 +217,7 @@ struct UserChange {
     tx: Tx,
     user: User,
     was_administrator: bool,
-    /// Everybody else who has a row.
+    /// All other people.
     others: Vec<User>,
 }
 
