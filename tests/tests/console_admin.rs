@@ -80,14 +80,19 @@ async fn a_month_of_an_administrator_needs_no_shell() {
     mei.reload().await;
     mei.find("heading", "Sign in").await;
 
-    // A program gets a token, and loses it.
+    let token = a_program_gets_a_token_and_loses_it(&console, &admin).await;
+    the_colleague_leaves(&console, &admin, &mei).await;
+    the_books_are_read(&console, &admin, &[&temporary, &token, OWN]).await;
+}
+
+async fn a_program_gets_a_token_and_loses_it(console: &Console, admin: &Browser) -> String {
     admin.click("link", "Tokens").await;
     admin.click("link", "Create a token").await;
     admin.fill("Name", "dashboard").await;
-    tick(&admin, "viewer").await;
+    tick(admin, "viewer").await;
     admin.fill("Days until it ends", "30").await;
     admin.click("button", "Create the token").await;
-    let token = secret(&admin).await;
+    let token = secret(admin).await;
     assert_eq!(console.manager.run(&["domain", "list"], &token).code, 0);
     admin.click("link", "Back to tokens").await;
     admin.click("link", "Revoke dashboard").await;
@@ -95,8 +100,10 @@ async fn a_month_of_an_administrator_needs_no_shell() {
     admin.see("The token is revoked.").await;
     let refused = console.manager.run(&["domain", "list"], &token);
     assert_eq!(refused.code, 1, "{refused:?}");
+    token
+}
 
-    // The colleague leaves.
+async fn the_colleague_leaves(console: &Console, admin: &Browser, mei: &Browser) {
     admin.click("link", "Users").await;
     admin.click("link", "mei").await;
     admin.click("checkbox", "Yes, disable mei").await;
@@ -106,13 +113,11 @@ async fn a_month_of_an_administrator_needs_no_shell() {
     mei.send_sign_in("mei", OWN).await;
     mei.see("Name or password is not right.").await;
 
-    // Nobody locks the last administrator out, themselves included.
+    // No administrator locks themselves out.
     admin.click("link", "Users").await;
     admin.click("link", "admin").await;
     admin.see("This is your own account").await;
     assert!(admin.names("button").await.iter().all(|name| !name.starts_with("Disable")));
-
-    the_books_are_read(&console, &admin, &[&temporary, &token, OWN]).await;
 }
 
 /// The audit log is searched, verified and exported, and the settings are read.
