@@ -52,8 +52,8 @@ GRANT USAGE ON SEQUENCE lease_token
 GRANT SELECT ON pauses TO ssl_manager_api, ssl_manager_issuer, ssl_manager_scheduler, ssl_manager_uploader;
 
 -- api: adds names and pasted certificates, numbers changes, shows everything, abandons orders; sees sealed keys for an authorised download, but
--- no account key. It can make no token: `ssl-manager token create` runs as the owner of the tables, and what
--- anybody else writes into `tokens`, `users` or `sessions` has no MAC that fits.
+-- no account key. Administrators manage people, sessions and tokens through it. A row that its password alone puts
+-- into `tokens`, `users` or `sessions` has no MAC that fits, and no token or person can be deleted with it.
 GRANT INSERT ON domains TO ssl_manager_api;
 GRANT SELECT, INSERT, DELETE ON domain_labels, notes TO ssl_manager_api;
 GRANT SELECT, UPDATE ON numbered TO ssl_manager_api;
@@ -66,10 +66,10 @@ GRANT INSERT, UPDATE, DELETE ON pauses TO ssl_manager_api;
 GRANT SELECT, UPDATE ON orders TO ssl_manager_api;
 -- What an order that it abandons had reserved of a CA's limits it gives back; it spends nothing.
 GRANT SELECT, UPDATE, DELETE ON reservations TO ssl_manager_api;
-GRANT SELECT, UPDATE (last_used_at) ON tokens TO ssl_manager_api;
+GRANT SELECT, INSERT, UPDATE (last_used_at, revoked_at) ON tokens TO ssl_manager_api;
 GRANT SELECT, DELETE ON challenges TO ssl_manager_api;
--- People sign in here; who they are and what they may do is `ssl-manager user`'s to say, as the owner of the tables.
-GRANT SELECT ON users TO ssl_manager_api;
+-- People sign in here, and administrators add, change and disable them.
+GRANT SELECT, INSERT, UPDATE (roles, password_hash, mac) ON users TO ssl_manager_api;
 GRANT SELECT, INSERT, DELETE, UPDATE (used_at) ON sessions TO ssl_manager_api;
 GRANT SELECT, INSERT, DELETE ON used_id_tokens TO ssl_manager_api;
 

@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "database_roles/administrator.rs"]
+mod administrator;
 #[path = "database_roles/attacks.rs"]
 mod attacks;
 
@@ -72,6 +74,8 @@ struct Prize {
     forged_token: String,
     forged_session: String,
     admin: String,
+    /// Of an admin, and revoked.
+    revoked: String,
     /// PKCS #8 of `shop.example.com`.
     shop_key: Vec<u8>,
     account_key: Vec<u8>,
@@ -104,6 +108,7 @@ impl Prize {
             forged_token: text("slm_"),
             forged_session: text("sls_"),
             admin: text("slm_"),
+            revoked: text("slm_"),
             shop_key: Vec::new(),
             account_key: KeyPair::generate().unwrap().serialize_der(),
             template,
@@ -124,9 +129,11 @@ impl Prize {
     async fn people(&self, store: &Store) {
         let now = SystemClock.now();
         let mut tx = store.begin("people").await.unwrap();
-        for (name, text, role) in
-            [("viewer", &self.viewer, Role::Viewer), ("admin", &self.admin, Role::Admin)]
-        {
+        for (name, text, role, revoked_at) in [
+            ("viewer", &self.viewer, Role::Viewer, None),
+            ("admin", &self.admin, Role::Admin, None),
+            ("revoked", &self.revoked, Role::Admin, Some(now)),
+        ] {
             let mut token = TokenRecord {
                 name: name.to_owned(),
                 hash: api::hash_token(text),
@@ -134,7 +141,7 @@ impl Prize {
                 created_at: now,
                 expires_at: None,
                 last_used_at: None,
-                revoked_at: None,
+                revoked_at,
                 mac: Vec::new(),
             };
             api::signed::sign_token(&self.keys, &mut token).await.unwrap();
@@ -332,7 +339,9 @@ impl Prize {
     /// By an API on that database: nobody of the attacker's is more than they were, and no key of another comes out.
     async fn has_no_effect(&self, database: &str, role: &str, sql: &str) {
         let (channel, stop) = self.serve(database).await;
-        for token in [&self.viewer, &self.own_session, &self.forged_token, &self.forged_session] {
+        let tokens =
+            [&self.viewer, &self.own_session, &self.forged_token, &self.forged_session, &self.revoked];
+        for token in tokens {
             let got = download(&channel, token, "shop").await;
             assert!(got.is_err(), "{role} got the key: {sql}");
         }

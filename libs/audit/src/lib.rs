@@ -19,7 +19,7 @@ mod verify;
 pub use caller::Caller;
 pub use chain::{FIRST, link, seal};
 pub use sign::{SignError, Signer, check_mark, sign_mark};
-pub use verify::{Broken, End, Report, verify};
+pub use verify::{Broken, End, Report, verify, verify_and_tell};
 
 /// The outcome of a call that did what it was asked to.
 pub const OK: &str = "OK";

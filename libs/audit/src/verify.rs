@@ -122,11 +122,23 @@ pub async fn verify(
     given: &[AuditSeal],
     keys: Result<&SealingKeys, String>,
 ) -> Result<Report, StoreError> {
+    verify_and_tell(store, given, keys, |_| {}).await
+}
+
+/// The same; `tell` is called with the number of lines that were verified so far, after each thousand.
+pub async fn verify_and_tell(
+    store: &Store,
+    given: &[AuditSeal],
+    keys: Result<&SealingKeys, String>,
+    tell: impl Fn(u64),
+) -> Result<Report, StoreError> {
     let (mut given, mut broken) = (given.to_vec(), Vec::new());
     let mut end = signed_end(store, keys, &mut given, &mut broken).await?;
     let mut walk = Walk { last: FIRST, lines: 0, broken, given, has_calls: false };
     let head = loop {
-        while walk.page(store).await? {}
+        while walk.page(store).await? {
+            tell(walk.lines);
+        }
         // Read after the lines: it is behind none of them, unless it was set back.
         let head = store.audit_head().await?;
         let page = store.sealed_audit(walk.last.sequence, 1).await?;

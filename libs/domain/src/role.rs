@@ -32,6 +32,14 @@ pub enum Action {
     Revoke,
     /// Pause requests to the CAs or to C4, and lift that.
     Pause,
+    /// Manage people, sessions and tokens, and read the audit log and the settings.
+    Administer,
+}
+
+impl Action {
+    /// Every action, in the order of the documentation.
+    pub const ALL: [Self; 6] =
+        [Self::Read, Self::Operate, Self::ReadKey, Self::Revoke, Self::Pause, Self::Administer];
 }
 
 impl Role {
@@ -44,7 +52,7 @@ impl Role {
             Action::Read => true,
             Action::Operate => matches!(self, Self::Support | Self::Admin),
             Action::ReadKey => matches!(self, Self::KeyReader | Self::Admin),
-            Action::Revoke | Action::Pause => self == Self::Admin,
+            Action::Revoke | Action::Pause | Action::Administer => self == Self::Admin,
         }
     }
 
@@ -154,9 +162,6 @@ impl<'de> Deserialize<'de> for Roles {
 mod tests {
     use super::*;
 
-    const ACTIONS: [Action; 5] =
-        [Action::Read, Action::Operate, Action::ReadKey, Action::Revoke, Action::Pause];
-
     #[test]
     fn a_set_may_do_what_one_of_it_may_and_nothing_else() {
         for bits in 1..16_u8 {
@@ -169,7 +174,7 @@ mod tests {
             let set = Roles::of(roles.clone()).expect("not empty");
             assert_eq!(set.iter().collect::<Vec<_>>(), roles);
             assert_eq!(set.to_string().parse(), Ok(set));
-            for action in ACTIONS {
+            for action in Action::ALL {
                 assert_eq!(set.may(action), roles.iter().any(|role| role.may(action)), "{set} {action:?}");
             }
         }

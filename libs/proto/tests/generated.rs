@@ -17,20 +17,24 @@ const CODE: &str = "sslmanager.v1.rs";
 const DESCRIPTORS: &str = "descriptors.bin";
 
 /// Messages that contain a private key, a password or a session token: they get no `Debug`.
-const SECRET: [&str; 7] = [
+const SECRET: [&str; 10] = [
+    ".sslmanager.v1.CreateTokenResponse",
+    ".sslmanager.v1.CreateUserResponse",
     ".sslmanager.v1.DownloadCertificateRequest",
     ".sslmanager.v1.DownloadCertificateResponse",
     ".sslmanager.v1.ImportCertificateRequest",
+    ".sslmanager.v1.ResetPasswordResponse",
     ".sslmanager.v1.SignInRequest",
     ".sslmanager.v1.SignInResponse",
     ".sslmanager.v1.SignInWithIdTokenRequest",
     ".sslmanager.v1.SignInWithIdTokenResponse",
 ];
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     "sslmanager/v1/types.proto",
     "sslmanager/v1/domains.proto",
     "sslmanager/v1/sessions.proto",
+    "sslmanager/v1/administration.proto",
     "sslmanager/v1/events.proto",
 ];
 

@@ -13,6 +13,7 @@
 mod accounts;
 mod attention;
 mod audit;
+mod audit_search;
 mod batch;
 mod certificates;
 mod challenges;
@@ -61,6 +62,7 @@ use tokio::sync::{broadcast, watch};
 pub use accounts::Account;
 pub use attention::AtRisk;
 pub use audit::{AuditEntry, AuditMark, AuditSeal, UnsealedAudit};
+pub use audit_search::{AuditPage, AuditPlace, AuditSearch, FoundAudit};
 pub use certificates::{Certificate, CertificatePlace, CertificateRecord, Renewal};
 pub use challenges::{Challenge, ProbeOf};
 pub use domains::{Change, DomainView};

@@ -83,6 +83,20 @@ impl Store {
         let mut reader = self.reader().await?;
         reader.db().query("sessions", &text).bind(after).limit(limit).all().await
     }
+
+    /// The same of one person, a provider's people by their whole name.
+    pub async fn sessions_of(
+        &self,
+        person: &str,
+        after: &[u8; 32],
+        limit: u32,
+    ) -> Result<Vec<StoredSession>> {
+        let text = format!(
+            "{STORED} WHERE s.hash > $1 AND (s.user_name = $3 OR s.person = $3) ORDER BY s.hash LIMIT $2"
+        );
+        let mut reader = self.reader().await?;
+        reader.db().query("sessions_of", &text).bind(after).limit(limit).bind(person).all().await
+    }
 }
 
 impl Tx {

@@ -50,7 +50,7 @@ pub(crate) fn failed(operation: &'static str) -> impl FnOnce(sqlx::Error) -> Sto
 
 /// What a word in braces stands for: `{lock}` keeps what is selected as it is, `{lock free}` skips what others have
 /// locked, `{in 1}` tests for being in the set that is bound as `$1`, and
-/// `{set 1}` is that set as a table; `{labels}` are the labels of a row `d` of `domains`.
+/// `{set 1}` is that set as a table; `{find}` is the function that finds a text within another; `{labels}` are the labels of a row `d` of `domains`.
 fn words(word: &str, is_sqlite: bool) -> &'static str {
     match (word, is_sqlite) {
         ("lock" | "lock free" | "bigint" | "timestamptz" | "uuid", true) => "",
@@ -65,6 +65,8 @@ fn words(word: &str, is_sqlite: bool) -> &'static str {
         ("in 1", false) => "= ANY($1)",
         ("infinity", true) => "9223372036854775807",
         ("infinity", false) => "'infinity'::timestamptz",
+        ("find", true) => "instr",
+        ("find", false) => "strpos",
         ("greatest", true) => "max",
         ("greatest", false) => "greatest",
         ("next_token", true) => "(SELECT value + 1 FROM counters WHERE counters.name = 'lease_token')",

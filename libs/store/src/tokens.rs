@@ -45,6 +45,12 @@ impl Store {
         reader.db().select::<TokenRecord>("token", "WHERE hash = $1").bind(hash).optional().await
     }
 
+    /// An API token by its name, revoked ones included.
+    pub async fn token_named(&self, name: &str) -> Result<Option<TokenRecord>> {
+        let mut reader = self.reader().await?;
+        reader.db().select::<TokenRecord>("token_named", "WHERE name = $1").bind(name).optional().await
+    }
+
     /// All API tokens, by name.
     pub async fn tokens(&self) -> Result<Vec<TokenRecord>> {
         let mut reader = self.reader().await?;

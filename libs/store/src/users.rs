@@ -43,6 +43,12 @@ impl Tx {
         self.db().await?.insert("insert_user", std::slice::from_ref(user), &[], "").await
     }
 
+    /// All who may sign in, by name, as they stay until the transaction ends: no other one changes the roles or the password
+    /// of any of them meanwhile.
+    pub async fn lock_users(&mut self) -> Result<Vec<User>> {
+        self.db().await?.select::<User>("lock_users", "ORDER BY name {lock}").all().await
+    }
+
     /// Stores a person's roles and password hash. False if there is no such person.
     pub async fn update_user(&mut self, user: &User) -> Result<bool> {
         let text = "UPDATE users SET roles = $2, password_hash = $3, mac = $4 WHERE name = $1";

@@ -275,7 +275,9 @@ fn method(path: &str) -> (Kind, usize) {
     match path {
         "/sslmanager.v1.Sessions/SignIn" | "/grpc.health.v1.Health/Check" => (Kind::Stranger, MAX_SIGN_IN),
         "/sslmanager.v1.Sessions/SignInWithIdToken" => (Kind::Stranger, MAX_MESSAGE),
-        "/sslmanager.v1.Domains/WatchDomains" => (Kind::Stream, MAX_MESSAGE),
+        "/sslmanager.v1.Domains/WatchDomains"
+        | "/sslmanager.v1.Administration/VerifyAudit"
+        | "/sslmanager.v1.Administration/ExportAudit" => (Kind::Stream, MAX_MESSAGE),
         "/sslmanager.v1.Domains/BatchAddDomains" => (Kind::Conversation, MAX_MESSAGE),
         "/sslmanager.v1.Domains/ImportCertificate" => (Kind::Call, MAX_IMPORT),
         path if path.starts_with("/grpc.health.v1.") || path.starts_with("/grpc.reflection.") => {

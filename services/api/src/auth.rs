@@ -229,9 +229,12 @@ impl Authenticator {
     async fn lasting_session(&self, token: &str, now: Timestamp) -> Result<SessionRecord, Status> {
         let found = self.store.session(&hash_token(token)).await.map_err(|error| from_store(&error))?;
         let session = self.believer.session(found).await?;
-        let lasts =
-            session.filter(|session| now < session.expires_at && now < session.used_at + self.session_idle);
-        lasts.ok_or_else(unauthenticated)
+        session.filter(|session| self.lasts(session, now)).ok_or_else(unauthenticated)
+    }
+
+    /// Whether a session has neither ended nor rested for too long.
+    pub(crate) fn lasts(&self, session: &SessionRecord, now: Timestamp) -> bool {
+        now < session.expires_at && now < session.used_at + self.session_idle
     }
 
     /// The session after a use of it.

@@ -3,6 +3,7 @@
 //! The changes to a domain are in [`commands`], each one transaction, without gRPC. Around them are authentication
 //! (`auth`), the audit log (`audited`), errors (`error`), and the stream of changes (`watch`).
 
+mod administration;
 mod admission;
 mod audit_end;
 mod audited;
@@ -23,6 +24,8 @@ mod limiter;
 mod list;
 mod measure;
 mod midnight;
+mod names;
+mod new_password;
 mod notes;
 mod overview;
 mod page;
@@ -39,8 +42,10 @@ mod service;
 mod sessions;
 pub mod signed;
 mod summary;
+mod temporary;
 mod watch;
 
 pub use auth::{TOKEN_PREFIX, hash_token, new_token};
-pub use password::{MAX_PASSWORD, MIN_PASSWORD, PasswordError, hash_password};
+pub use names::{check_token_name, check_user_name};
+pub use password::{MIN_PASSWORD, MAX_PASSWORD, PasswordError, hash_password};
 pub use server::run;

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use proto::v1::administration_server::AdministrationServer;
 use proto::v1::domains_server::DomainsServer;
 use proto::v1::sessions_server::SessionsServer;
 use runtime::config::ApiTls;
@@ -18,6 +19,7 @@ use tonic::transport::Server;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+use crate::administration::AdministrationService;
 use crate::admission::{Admission, MAX_MESSAGE};
 use crate::audit_end;
 use crate::auth::Authenticator;
@@ -47,10 +49,14 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
     let listener = Listener::new(&context.process(), Listen::Api, tls)?;
     let authenticator = Authenticator::new(&context)?;
     let admission = Admission::new(&context, authenticator.clone());
+    let keys = context.require_sealing_keys()?;
+    let administration = AdministrationService::new(&context, authenticator.clone(), keys);
+    let administration = AdministrationServer::new(administration).max_decoding_message_size(MAX_MESSAGE);
     let (domains, sessions) = services(&context, authenticator)?;
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<DomainsServer<DomainsService>>().await;
     reporter.set_serving::<SessionsServer<SessionsService>>().await;
+    reporter.set_serving::<AdministrationServer<AdministrationService>>().await;
     tokio::spawn(say_that_it_goes(reporter, context.stop.clone()));
 
     let mut server = Server::builder()
@@ -84,6 +90,7 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
     let serve = server
         .add_service(domains)
         .add_service(sessions)
+        .add_service(administration)
         .add_service(health)
         .add_service(reflection(tonic_reflection::server::Builder::build_v1)?)
         .add_service(reflection(tonic_reflection::server::Builder::build_v1alpha)?)
@@ -125,6 +132,7 @@ async fn say_that_it_goes(reporter: HealthReporter, stop: Stop) {
     reporter.set_service_status("", ServingStatus::NotServing).await;
     reporter.set_not_serving::<DomainsServer<DomainsService>>().await;
     reporter.set_not_serving::<SessionsServer<SessionsService>>().await;
+    reporter.set_not_serving::<AdministrationServer<AdministrationService>>().await;
 }
 
 fn reflection<S>(

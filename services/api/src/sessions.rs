@@ -27,6 +27,7 @@ use crate::device::Devices;
 use crate::error::{error, from_store, overloaded, retry, unauthenticated};
 use crate::limiter::Limiter;
 use crate::password::{MAX_PASSWORD, Passwords};
+use crate::temporary::StoredPassword;
 
 /// Attempts at one name from one source at once, and how long until there is one more.
 const ATTEMPTS: u32 = 5;
@@ -52,6 +53,7 @@ pub(crate) struct SessionsService {
     /// Of names, whatever the source.
     guesses: Limiter,
     devices: Devices,
+    pub(crate) keys: Arc<SealingKeys>,
     failures: Limiter,
     untold: AtomicU64,
     pub(crate) refusals: Seldom,
@@ -67,7 +69,8 @@ impl SessionsService {
     ) -> Self {
         let (clock, entropy) = (context.clock.clone(), context.entropy.clone());
         Self {
-            devices: Devices { keys, clock, entropy },
+            devices: Devices { keys: keys.clone(), clock, entropy },
+            keys,
             failures: Limiter::new(TOLD, LOG_INTERVAL),
             untold: AtomicU64::new(0),
             refusals: Seldom::default(),
@@ -101,7 +104,9 @@ impl SessionsService {
         if let Err(slowed) = self.count_attempt(name, &bucket, device.is_some()) {
             return Err(self.tell(user.as_ref(), origin, slowed).await);
         }
-        let hash = user.as_ref().and_then(|user| user.password_hash.clone());
+        let now = self.context.clock.now();
+        let stored = user.as_ref().and_then(|user| StoredPassword::parse(user.password_hash.as_deref()?));
+        let hash = stored.filter(|stored| stored.lasts(now)).map(|stored| stored.hash.to_owned());
         let fits = self.passwords.fits(password, hash, &origin.source, origin.is_shared).await;
         let fits = fits.map_err(|_| overloaded(std::time::Duration::from_secs(5)))?;
         match user {
@@ -225,12 +230,16 @@ impl Sessions for SessionsService {
         let peer = address(&request);
         let origin = request.extensions().get::<Origin>().cloned().ok_or_else(unauthenticated)?;
         let asked = request.into_inner();
-        let password = Zeroizing::new(asked.password);
-        let user = self.user(&asked.name, password, &asked.device, &origin).await?;
+        let (password, new) = (Zeroizing::new(asked.password), Zeroizing::new(asked.new_password));
+        let user = self.user(&asked.name, password.clone(), &asked.device, &origin).await?;
+        let changed = self.with_new_password(&user, &password, new).await?;
         let device = self.devices.issue(&user.name).await;
         let by = signing_in(&user.name, peer, "SignIn");
-        let (token, session) = self.new_session(user.name, user.roles, false).await?;
-        self.begin(&session, &by).await.map_err(|problem| from_store(&problem))?;
+        let (token, session) = self.new_session(user.name.clone(), user.roles, false).await?;
+        match changed {
+            Some(changed) => self.replace_password(&user, &changed, &session, &by).await?,
+            None => self.begin(&session, &by).await.map_err(|problem| from_store(&problem))?,
+        }
         Ok(Response::new(v1::SignInResponse {
             token: token.to_string(),
             session: Some(self.shown(&session)),

@@ -372,7 +372,12 @@ async fn sign_in_as(
     password: &str,
     proof: Option<&str>,
 ) -> Result<v1::SignInResponse, Status> {
-    let message = v1::SignInRequest { name: name.into(), password: password.into(), device: device.into() };
+    let message = v1::SignInRequest {
+        name: name.into(),
+        password: password.into(),
+        device: device.into(),
+        ..Default::default()
+    };
     let mut request = Request::new(message);
     request.metadata_mut().insert("x-browser-address", browser.parse().unwrap());
     if let Some(proof) = proof {

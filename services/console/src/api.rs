@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use proto::v1::administration_client::AdministrationClient;
 use proto::v1::domains_client::DomainsClient;
 use proto::v1::sessions_client::SessionsClient;
 use runtime::config::Config;
@@ -42,6 +43,8 @@ impl Token {
 
 /// `Domains` as one person.
 pub(crate) type Domains = DomainsClient<InterceptedService<Channel, As>>;
+/// `Administration` as one person.
+pub(crate) type Administration = AdministrationClient<InterceptedService<Channel, As>>;
 /// `Sessions`, called by a signed-in person or before the sign-in.
 pub(crate) type Sessions = SessionsClient<InterceptedService<Channel, As>>;
 
@@ -151,6 +154,13 @@ impl Api {
     /// As the person of that token.
     pub(crate) fn domains(&self, token: &Token) -> Domains {
         DomainsClient::with_interceptor(self.channels.get().pages.clone(), self.on_behalf(Some(token), false))
+            .max_decoding_message_size(MAX_ANSWER_BYTES)
+    }
+
+    /// The administration as the person of that token.
+    pub(crate) fn administration(&self, token: &Token) -> Administration {
+        let channel = self.channels.get().pages.clone();
+        AdministrationClient::with_interceptor(channel, self.on_behalf(Some(token), false))
             .max_decoding_message_size(MAX_ANSWER_BYTES)
     }
 

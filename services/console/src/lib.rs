@@ -136,6 +136,7 @@ fn router(app: App) -> Router {
         .route("/batches/{id}/failures.csv", get(pages::batch::failures))
         .route("/assets/{file}", get(assets::asset))
         .merge(pages::domain::routes())
+        .merge(pages::admin::routes())
         .fallback(pages::no_page)
         .layer(CompressionLayer::new())
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, ANSWER_TIMEOUT))

@@ -54,7 +54,7 @@ impl FromRequestParts<App> for Frame {
 /// Files need none, nor does what leads to another page.
 async fn summary(app: &App, person: &Person, parts: &Parts) -> Option<v1::GetSummaryResponse> {
     let path = parts.uri.path();
-    let is_file = [".csv", ".pem"].iter().any(|end| path.ends_with(end));
+    let is_file = [".csv", ".jsonl", ".pem"].iter().any(|end| path.ends_with(end));
     if parts.method != Method::GET || is_file {
         return None;
     }
@@ -112,6 +112,15 @@ impl Frame {
         self.app.api.domains(&self.person.token)
     }
 
+    /// The administration, as the person who is signed in.
+    pub(crate) fn administration(&self) -> crate::api::Administration {
+        self.app.api.administration(&self.person.token)
+    }
+
+    pub(crate) fn may_administer(&self) -> bool {
+        self.person.may(Action::Administer)
+    }
+
     pub(crate) fn may_operate(&self) -> bool {
         self.person.may(Action::Operate)
     }
@@ -127,6 +136,12 @@ impl Frame {
     /// Whether this page is in that part of the navigation.
     pub(crate) fn is_in(&self, path: &str) -> bool {
         self.here.split('?').next() == Some(path)
+    }
+
+    /// Whether this page is that one, or below it.
+    pub(crate) fn is_below(&self, path: &str) -> bool {
+        let here = self.here.split('?').next().unwrap_or_default();
+        here.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
     /// The message about the last action, if the address has one.

@@ -1,5 +1,6 @@
 //! Every sentence of the page that is not the API's, in one place; the compiler checks that their placeholders are filled.
 
+mod admin;
 mod domain;
 mod help;
 mod todo;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use proto::{from_timestamp, v1};
 
+pub(crate) use self::admin::*;
 pub(crate) use self::domain::*;
 pub(crate) use self::help::*;
 pub(crate) use self::todo::{ToDo, to_do};

@@ -2,6 +2,7 @@
 
 use domain::sentence::{Medium, NamedZone, Reader};
 use http::HeaderMap;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 
@@ -131,6 +132,11 @@ impl Zone {
     pub(crate) fn days_left(&self, at: Timestamp, now: Timestamp) -> i64 {
         let day = |at: Timestamp| at.to_zoned(self.rules.clone()).date();
         day(now).until(day(at)).map_or(0, |span| i64::from(span.get_days()))
+    }
+
+    /// When a day begins; none where the calendar ends.
+    pub(crate) fn begins(&self, day: Date) -> Option<Timestamp> {
+        day.to_zoned(self.rules.clone()).ok().map(|begin| begin.timestamp())
     }
 
     /// When the day that is so many days from today begins; for today, now: what ended is not left.

@@ -1,7 +1,7 @@
 //! `token create | list | revoke`: works on the store directly, so that the first token needs no token.
 
 use audit::Caller;
-use domain::{Clock, Roles, is_unfit};
+use domain::{Clock, Roles};
 use jiff::SignedDuration;
 use runtime::{Config, SystemClock, SystemEntropy};
 use seal::SealingKeys;
@@ -14,8 +14,6 @@ use crate::cli::{Output, TokenCommand};
 use crate::dispatch::CommandError;
 use crate::output::{print_done, print_many};
 use crate::user::{cannot_sign, roles_of};
-
-const MAX_NAME: usize = 100;
 
 pub(crate) async fn run(command: &TokenCommand, config: &Config, output: Output) -> Result<(), CommandError> {
     let store = &*open_for_command(config).await?;
@@ -53,10 +51,7 @@ pub(crate) async fn create(
     roles: Roles,
     expires_in_days: Option<u16>,
 ) -> Result<Zeroizing<String>, CommandError> {
-    if name.is_empty() || name.len() > MAX_NAME || name.chars().any(is_unfit) {
-        let sentence = format!("a token's name has 1 to {MAX_NAME} printable characters");
-        return Err(CommandError::new("INVALID_ARGUMENT", sentence));
-    }
+    api::check_token_name(name).map_err(|sentence| CommandError::new("INVALID_ARGUMENT", sentence))?;
     let token = api::new_token(&SystemEntropy);
     let now = SystemClock.now();
     let mut record = TokenRecord {

@@ -5,19 +5,18 @@ use std::path::{Path, PathBuf};
 
 use audit::Caller;
 use clap::Subcommand;
-use domain::{Clock, Role, Roles, is_unfit};
+use domain::{Clock, Role, Roles};
 use runtime::{Config, SystemClock, SystemEntropy};
 use seal::{SealError, SealingKeys};
 use serde_json::json;
-use store::{PROVIDER_PREFIX, Store, StoreError, Tx, User};
+use store::{Store, StoreError, Tx, User};
 
 use crate::backend::{open_for_command, sealing_keys_for_command};
 use crate::cli::Output;
 use crate::dispatch::CommandError;
 use crate::output::{print_done, print_many};
 
-const MAX_NAME: usize = 100;
-/// Far above the length of any password.
+/// Far over what any password has.
 const MAX_PASSWORD_FILE_BYTES: u64 = 64 * 1024;
 
 #[derive(Clone, Debug, Subcommand)]
@@ -201,16 +200,7 @@ fn done(output: Output, name: &str, what: &str, row: &serde_json::Value) -> Resu
 }
 
 fn check_name(name: &str) -> Result<(), CommandError> {
-    if name.trim().is_empty() || name.len() > MAX_NAME || name.chars().any(is_unfit) {
-        let sentence = format!("a person's name has 1 to {MAX_NAME} printable characters");
-        return Err(CommandError::new("INVALID_ARGUMENT", sentence));
-    }
-    if name.starts_with(PROVIDER_PREFIX) {
-        let sentence =
-            format!("names that begin with {PROVIDER_PREFIX} are those of the OpenID provider's people");
-        return Err(CommandError::new("INVALID_ARGUMENT", sentence));
-    }
-    Ok(())
+    api::check_user_name(name).map_err(|sentence| CommandError::new("INVALID_ARGUMENT", sentence))
 }
 
 fn hash_of(file: &Path) -> Result<String, CommandError> {

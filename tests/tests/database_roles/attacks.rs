@@ -29,12 +29,19 @@ impl Prize {
             ),
             "UPDATE tokens SET roles = 'admin' WHERE name = 'viewer'".to_owned(),
             format!("UPDATE tokens SET hash = {token} WHERE name = 'admin'"),
+            "UPDATE tokens SET revoked_at = NULL WHERE name = 'revoked'".to_owned(),
+            "UPDATE tokens SET revoked_at = now() + interval '1 day' WHERE name = 'revoked'".to_owned(),
+            "DELETE FROM tokens WHERE name = 'revoked'".to_owned(),
             format!(
                 "INSERT INTO users (name, roles, password_hash, created_at, mac)
                     SELECT 'forged', 'admin', '{password}', created_at, mac FROM users WHERE name = 'boss'"
             ),
             "UPDATE users SET roles = 'admin' WHERE name = 'eve'".to_owned(),
             format!("UPDATE users SET password_hash = '{password}' WHERE name = 'boss'"),
+            "UPDATE users SET roles = 'admin', mac = (SELECT mac FROM users WHERE name = 'boss')
+                WHERE name = 'eve'"
+                .to_owned(),
+            format!("UPDATE users SET password_hash = 'temporary:4000000000:{password}' WHERE name = 'boss'"),
         ]
     }
 

@@ -6,9 +6,12 @@ use config::{Environment, File, FileFormat};
 use serde_json::Value;
 
 use super::Config;
+use super::origins::Origins;
 use crate::RoleName;
 
 const PREFIX: &str = "SSL_MANAGER";
+/// The origin of a setting that neither file nor environment gives.
+const DEFAULT: &str = "default";
 /// Far over what all settings take.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
@@ -82,7 +85,15 @@ impl Config {
         let environment =
             Environment::with_prefix(PREFIX).prefix_separator("__").separator("__").source(Some(variables));
         let read = builder.add_source(environment).build().map_err(parse_error)?;
-        read.try_deserialize().map_err(parse_error)
+        let mut read: Self = read.try_deserialize().map_err(parse_error)?;
+        let settings = read.settings(file)?.into_iter().filter(|setting| setting.origin != DEFAULT);
+        read.origins = Origins(settings.map(|setting| (setting.key, setting.origin)).collect());
+        Ok(read)
+    }
+
+    /// Every setting with its value and the origin that it had when the settings were read, secrets masked.
+    pub fn read_settings(&self) -> Result<Vec<Setting>, ConfigError> {
+        self.settings_from(|key| self.origins.0.get(key).cloned())
     }
 
     /// Every setting with its value and origin, secrets masked.
@@ -95,16 +106,22 @@ impl Config {
                 .and_then(config::Config::try_deserialize)
                 .map_err(parse_error)?,
         };
+        self.settings_from(|key| {
+            let variable = format!("{PREFIX}__{}", key.replace('.', "__").to_uppercase());
+            let in_file = from_file.pointer(&format!("/{}", key.replace('.', "/"))).is_some();
+            match file {
+                _ if std::env::var_os(&variable).is_some() => Some(variable),
+                Some(path) if in_file => Some(path.display().to_string()),
+                _ => None,
+            }
+        })
+    }
+
+    fn settings_from(&self, origin: impl Fn(&str) -> Option<String>) -> Result<Vec<Setting>, ConfigError> {
         let all = serde_json::to_value(self).map_err(|error| ConfigError::Parse(error.to_string()))?;
         let mut settings = Vec::new();
         flatten("", &all, &mut |key, value| {
-            let variable = format!("{PREFIX}__{}", key.replace('.', "__").to_uppercase());
-            let in_file = from_file.pointer(&format!("/{}", key.replace('.', "/"))).is_some();
-            let origin = match file {
-                _ if std::env::var_os(&variable).is_some() => variable,
-                Some(path) if in_file => path.display().to_string(),
-                _ => "default".to_owned(),
-            };
+            let origin = origin(key).unwrap_or_else(|| DEFAULT.to_owned());
             settings.push(Setting { key: key.to_owned(), value: value.clone(), origin });
         });
         Ok(settings)

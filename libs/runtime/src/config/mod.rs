@@ -10,6 +10,7 @@ mod files;
 mod key_algorithm;
 mod list;
 mod load;
+mod origins;
 mod pre_expiry;
 mod proxies;
 mod secret_files;
@@ -20,6 +21,7 @@ mod validate;
 
 pub use key_algorithm::KeyAlgorithm;
 pub use load::{ConfigError, Setting};
+pub use origins::Origins;
 pub use proxies::KnownProxy;
 pub use sections::{
     Acme, AcmeIssuer, Admin, Api, ApiClient, ApiOidc, ApiTls, BusSettings, C4, Cdn, ChallengeResponder,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::key_algorithm::KeyAlgorithm;
 use super::list::list;
+use super::origins::Origins;
 use super::pre_expiry;
 use super::proxies::KnownProxy;
 
@@ -56,6 +57,9 @@ pub struct Config {
     pub scheduler: Scheduler,
     /// Logs and traces.
     pub telemetry: Telemetry,
+    /// Where the settings come from that are not defaults, by key.
+    #[serde(skip)]
+    pub origins: Origins,
 }
 
 macro_rules! section {

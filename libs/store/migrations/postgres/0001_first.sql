@@ -381,8 +381,8 @@ CREATE TABLE reservations (
 
 CREATE INDEX reservations_by_order ON reservations (order_id);
 
--- Rows are API tokens; the text of a token is not stored. `ssl-manager token` writes them, and the api writes the time
--- of the last use. `roles`, here and below: one or more, with commas between them. `mac`, here and below: HMAC-SHA-256 of
+-- Rows are API tokens; the text of a token is not stored. `ssl-manager token` and the api write them, and the api
+-- writes the time of the last use. `roles`, here and below: one or more, with commas between them. `mac`, here and below: HMAC-SHA-256 of
 -- the row by a key that is derived from the sealing key; a row whose MAC does not fit counts as absent.
 CREATE TABLE tokens (
     name         text        COLLATE "C" PRIMARY KEY,
@@ -395,8 +395,20 @@ CREATE TABLE tokens (
     mac          bytea       NOT NULL
 );
 
--- Rows are people who sign in to the console. `ssl-manager user` writes them. The password is an Argon2id hash in PHC
--- form; NULL for people who sign in through an OpenID provider.
+-- PostgreSQL: a token stays revoked, though the api may write that it is.
+CREATE FUNCTION keep_token_revoked() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'a token stays revoked' USING ERRCODE = 'insufficient_privilege';
+END
+$$;
+
+CREATE TRIGGER tokens_stay_revoked BEFORE UPDATE ON tokens FOR EACH ROW
+    WHEN (OLD.revoked_at IS NOT NULL AND NEW.revoked_at IS DISTINCT FROM OLD.revoked_at)
+    EXECUTE FUNCTION keep_token_revoked();
+
+-- Rows are people who sign in to the console. `ssl-manager user` and the api write them. The password is an Argon2id hash
+-- in PHC form; before that of a temporary password stands `temporary:`, the second of 1970 in which it ends, and a colon.
+-- NULL for people who are disabled.
 CREATE TABLE users (
     name          text        COLLATE "C" PRIMARY KEY,
     roles         text        NOT NULL,
@@ -453,6 +465,7 @@ CREATE TABLE audit (
 
 CREATE INDEX audit_unchained ON audit (id) WHERE sequence IS NULL;
 CREATE INDEX audit_by_subject ON audit (subject, id);
+CREATE INDEX audit_by_time ON audit (at, id);
 
 -- One row: number and hash of the last chained row of `audit`. The scheduler writes it.
 CREATE TABLE audit_head (

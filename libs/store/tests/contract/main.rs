@@ -8,6 +8,7 @@
 
 mod accounts;
 mod audit;
+mod audit_search;
 mod batches;
 mod certificates;
 mod challenges;
@@ -71,6 +72,9 @@ cases! {
         lines_of_the_audit_log_come_back
         a_line_is_sealed_once
         sealers_at_once_leave_no_gap;
+    audit_search:
+        a_search_takes_text_as_it_stands
+        a_search_goes_on_where_it_stopped;
     batches:
         one_that_meets_no_row_fails_the_whole
         one_that_is_there_already_is_named
@@ -217,6 +221,8 @@ cases! {
         sessions_last_until_they_are_ended
         people_of_a_provider_have_sessions_without_a_user
         a_mac_is_replaced_as_it_was_read
+        users_that_are_locked_stay_as_they_are
+        a_persons_sessions_are_found_in_pages
         an_id_token_is_used_once;
     values:
         every_reason_comes_back

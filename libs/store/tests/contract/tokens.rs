@@ -34,4 +34,6 @@ pub async fn tokens_are_found_by_hash_and_revoked(store: Case) {
     let all = store.tokens().await.unwrap();
     assert_eq!(all.iter().map(|token| token.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
     assert_eq!((all[0].last_used_at, all[1].revoked_at), (Some(at(7)), Some(at(5))));
+    assert_eq!(store.token_named("b").await.unwrap().as_ref(), Some(&all[1]));
+    assert_eq!(store.token_named("B").await.unwrap(), None);
 }

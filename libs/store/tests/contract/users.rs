@@ -194,3 +194,52 @@ pub async fn a_mac_is_replaced_as_it_was_read(store: Case) {
         store.sessions(&[0; 32], 9).await.unwrap().iter().map(|stored| stored.session.mac[0]).collect();
     assert_eq!(macs, [7, 9, 7]);
 }
+
+/// Of two transactions that lock the users, the second sees what the first one wrote.
+pub async fn users_that_are_locked_stay_as_they_are(store: Case) {
+    for name in ["ann", "bob"] {
+        write(&store, async |tx| tx.insert_user(&user(name, Role::Admin)).await).await;
+    }
+    let demote = |own: &'static str| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            let mut tx = store.begin("demote").await.unwrap();
+            let users = tx.lock_users().await.unwrap();
+            let admins = users.iter().filter(|user| user.roles == Role::Admin.into()).count();
+            let mut one = users.into_iter().find(|user| user.name == own).unwrap();
+            if admins > 1 {
+                one.roles = Role::Viewer.into();
+                assert!(tx.update_user(&one).await.unwrap());
+            }
+            tx.commit().await.unwrap();
+        })
+    };
+    for demoted in [demote("ann"), demote("bob")] {
+        demoted.await.unwrap();
+    }
+    let users = store.users().await.unwrap();
+    assert_eq!(users.iter().filter(|user| user.roles == Role::Admin.into()).count(), 1);
+}
+
+/// The sessions of one person come page by page, those of a provider's person too, and nobody else's.
+pub async fn a_persons_sessions_are_found_in_pages(store: Case) {
+    let (ann, bob) = (user("ann", Role::Viewer), user("bob", Role::Viewer));
+    write(&store, async |tx| {
+        tx.insert_user(&ann).await?;
+        tx.insert_user(&bob).await?;
+        for number in [1, 3, 5] {
+            tx.insert_session(&session(&ann, number, 0, 100)).await?;
+        }
+        tx.insert_session(&session(&bob, 2, 0, 100)).await?;
+        tx.insert_provider_session(&session(&user("oidc:ann", Role::Support), 4, 0, 100)).await
+    })
+    .await;
+    let found = async |person: &str, after: u8, limit: u32| -> Vec<u8> {
+        let found = store.sessions_of(person, &[after; 32], limit).await.unwrap();
+        found.iter().map(|stored| stored.session.hash[0]).collect()
+    };
+    assert_eq!(found("ann", 0, 2).await, [1, 3]);
+    assert_eq!(found("ann", 3, 2).await, [5]);
+    assert_eq!(found("oidc:ann", 0, 9).await, [4]);
+    assert!(found("nobody", 0, 9).await.is_empty());
+}

@@ -1,6 +1,7 @@
 //! The pages, a file each.
 
 pub(crate) mod add;
+pub(crate) mod admin;
 pub(crate) mod batch;
 pub(crate) mod bulk;
 pub(crate) mod clock;

@@ -29,6 +29,10 @@ struct SignInPage<'a> {
     trouble: &'a str,
     name: &'a str,
     to: &'a str,
+    /// Whether a new password is chosen.
+    is_new: bool,
+    /// Where it is, or is not.
+    other: String,
     /// The OpenID provider, if there is one.
     provider: Option<ProviderLink<'a>>,
     contact: Contact<'a>,
@@ -75,15 +79,15 @@ pub(crate) fn once_more(here: &str) -> Response {
 pub(crate) async fn show(State(app): State<App>, RawQuery(text): RawQuery) -> Response {
     let query = query(text.as_deref());
     let to = own_path(query.get("to").map_or("/", String::as_str));
-    page(&app, "", "", &to)
+    page(&app, "", "", &to, query.contains_key("new"))
 }
 
 /// The form, with what went wrong at the OpenID provider.
 pub(crate) fn trouble_page(app: &App, status: StatusCode, trouble: &str, to: &str) -> Response {
-    (status, page(app, trouble, "", to)).into_response()
+    (status, page(app, trouble, "", to, false)).into_response()
 }
 
-fn page(app: &App, trouble: &str, name: &str, to: &str) -> Response {
+fn page(app: &App, trouble: &str, name: &str, to: &str, is_new: bool) -> Response {
     let provider = app.provider.as_ref().map(Current::get);
     let provider = provider
         .as_ref()
@@ -95,6 +99,8 @@ fn page(app: &App, trouble: &str, name: &str, to: &str) -> Response {
         trouble,
         name,
         to,
+        is_new,
+        other: if is_new { address(to) } else { format!("{}&new=1", address(to)) },
         provider,
         contact: Contact(&app.process.config.console.support_contact),
     })
@@ -109,10 +115,15 @@ pub(crate) async fn sign_in(
     let form = Form::of_stranger(&app.strangers, body).await?;
     let to = own_path(form.get("to"));
     let name = form.get("name");
+    if form.get("new_password") != form.get("new_again") {
+        let page = page(&app, words::NEW_PASSWORDS_DIFFER, name, &to, true);
+        return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
+    }
     let request = v1::SignInRequest {
         name: name.to_owned(),
         password: form.get("password").to_owned(),
         device: cookie(&headers, app.cookies.device_name()).unwrap_or_default().to_owned(),
+        new_password: form.get("new_password").to_owned(),
     };
     let answer = match app.strangers.sign_in().await {
         Ok(_turn) => app.api.sign_in().sign_in(request).await.map_err(Problem::from),
@@ -134,15 +145,17 @@ pub(crate) async fn sign_in(
                 StatusCode::TOO_MANY_REQUESTS if problem.reason == "SIGN_IN_THROTTLED" => {
                     words::throttled(problem.retry_after)
                 }
+                _ if problem.reason == "PASSWORD_TEMPORARY" => words::CHOOSE_A_PASSWORD.to_owned(),
                 _ => problem.sentence.clone(),
             };
+            let is_new = form.is_set("new") || problem.reason == "PASSWORD_TEMPORARY";
             // A browser's password manager takes 200 for a sign-in that went well.
             let status = if problem.status == StatusCode::UNAUTHORIZED {
                 StatusCode::UNPROCESSABLE_ENTITY
             } else {
                 problem.status
             };
-            let mut response = (status, page(&app, &trouble, name, &to)).into_response();
+            let mut response = (status, page(&app, &trouble, name, &to, is_new)).into_response();
             problem.say_when(&mut response);
             Ok(response)
         }

@@ -25,6 +25,9 @@ pub(crate) fn paused(pauses: &[v1::Pause], zone: &Zone) -> Vec<String> {
 /// The sentences for a word of the address: what was done, and the codes of warnings after it, with dots between them.
 /// None for any other word, for an address can be made up.
 pub(crate) fn done(word: &str) -> Option<Done> {
+    if let Some(text) = super::administered(word) {
+        return Some(Done { text: text.to_owned(), is_warning: false });
+    }
     let mut words = word.split('.');
     let done = sentence::Done::of(words.next()?)?;
     let warnings = words.map(Warning::of_code).collect::<Option<Vec<_>>>()?;

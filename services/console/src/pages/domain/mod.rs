@@ -84,41 +84,41 @@ pub(crate) struct Troubles(Vec<Trouble>);
 
 pub(crate) struct Trouble {
     /// The field's id; empty where it is none of them.
-    field: &'static str,
-    sentence: String,
+    pub(crate) field: &'static str,
+    pub(crate) sentence: String,
 }
 
 impl Troubles {
-    fn one(field: &'static str, sentence: impl Into<String>) -> Self {
+    pub(crate) fn one(field: &'static str, sentence: impl Into<String>) -> Self {
         let mut troubles = Self::default();
         troubles.put(field, sentence);
         troubles
     }
 
-    fn put(&mut self, field: &'static str, sentence: impl Into<String>) {
+    pub(crate) fn put(&mut self, field: &'static str, sentence: impl Into<String>) {
         let sentence = sentence.into();
         self.0.push(Trouble { field, sentence });
     }
 
     /// For templates.
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// For templates.
-    fn iter(&self) -> std::slice::Iter<'_, Trouble> {
+    pub(crate) fn iter(&self) -> std::slice::Iter<'_, Trouble> {
         self.0.iter()
     }
 
     /// The error of a field; empty for none.
-    fn at(&self, field: &str) -> &str {
+    pub(crate) fn at(&self, field: &str) -> &str {
         let found = self.0.iter().find(|trouble| trouble.field == field);
         found.map_or("", |trouble| &trouble.sentence)
     }
 }
 
 /// A form again, with what was wrong.
-fn again(status: StatusCode, page: &impl askama::Template) -> Response {
+pub(crate) fn again(status: StatusCode, page: &impl askama::Template) -> Response {
     (status, html(page)).into_response()
 }
 
