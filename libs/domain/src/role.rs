@@ -32,6 +32,8 @@ pub enum Action {
     Revoke,
     /// Pause requests to the CAs or to C4, and lift that.
     Pause,
+    /// Look at webhooks and change them.
+    Webhooks,
 }
 
 impl Role {
@@ -44,7 +46,7 @@ impl Role {
             Action::Read => true,
             Action::Operate => matches!(self, Self::Support | Self::Admin),
             Action::ReadKey => matches!(self, Self::KeyReader | Self::Admin),
-            Action::Revoke | Action::Pause => self == Self::Admin,
+            Action::Revoke | Action::Pause | Action::Webhooks => self == Self::Admin,
         }
     }
 
@@ -154,8 +156,14 @@ impl<'de> Deserialize<'de> for Roles {
 mod tests {
     use super::*;
 
-    const ACTIONS: [Action; 5] =
-        [Action::Read, Action::Operate, Action::ReadKey, Action::Revoke, Action::Pause];
+    const ACTIONS: [Action; 6] = [
+        Action::Read,
+        Action::Operate,
+        Action::ReadKey,
+        Action::Revoke,
+        Action::Pause,
+        Action::Webhooks,
+    ];
 
     #[test]
     fn a_set_may_do_what_one_of_it_may_and_nothing_else() {

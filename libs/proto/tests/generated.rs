@@ -17,7 +17,8 @@ const CODE: &str = "sslmanager.v1.rs";
 const DESCRIPTORS: &str = "descriptors.bin";
 
 /// Messages that contain a private key, a password or a session token: they get no `Debug`.
-const SECRET: [&str; 7] = [
+const SECRET: [&str; 8] = [
+    ".sslmanager.v1.CreateEndpointResponse",
     ".sslmanager.v1.DownloadCertificateRequest",
     ".sslmanager.v1.DownloadCertificateResponse",
     ".sslmanager.v1.ImportCertificateRequest",
@@ -27,11 +28,12 @@ const SECRET: [&str; 7] = [
     ".sslmanager.v1.SignInWithIdTokenResponse",
 ];
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     "sslmanager/v1/types.proto",
     "sslmanager/v1/domains.proto",
     "sslmanager/v1/sessions.proto",
     "sslmanager/v1/events.proto",
+    "sslmanager/v1/notifications.proto",
 ];
 
 /// Code and descriptors of the protos as they are now.

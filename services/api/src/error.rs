@@ -69,6 +69,7 @@ pub(crate) fn denied(roles: Roles, action: Action) -> Status {
         Action::ReadKey => ("key-reader or admin", "take private keys out"),
         Action::Revoke => ("admin", "revoke certificates"),
         Action::Pause => ("admin", "pause requests to the CAs or to C4"),
+        Action::Webhooks => ("admin", "look at webhooks or change them"),
     };
     let sentence = format!("a {roles} may not {what}: use a token with the role {needed}");
     error(Code::PermissionDenied, "ROLE_LACKS_PERMISSION", sentence)

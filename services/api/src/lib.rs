@@ -40,6 +40,7 @@ mod sessions;
 pub mod signed;
 mod summary;
 mod watch;
+mod webhooks;
 
 pub use auth::{TOKEN_PREFIX, hash_token, new_token};
 pub use password::{LEAST_PASSWORD, MOST_PASSWORD, PasswordError, hash_password};

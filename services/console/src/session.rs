@@ -133,6 +133,7 @@ impl Person {
             Action::ReadKey => "take private keys out",
             Action::Revoke => "revoke certificates",
             Action::Pause => "pause requests to the CAs or to C4",
+            Action::Webhooks => "look at webhooks",
         };
         Err(Problem::not_yours(what, self.roles, &words::who_may(action)))
     }

@@ -24,7 +24,7 @@ pub use proxies::KnownProxy;
 pub use sections::{
     Acme, AcmeIssuer, Admin, Api, ApiClient, ApiOidc, ApiTls, BusSettings, C4, Cdn, ChallengeResponder,
     Config, Connections, Console, ConsoleApi, ConsoleOidc, ConsoleTls, Dns, Issuer, IssuerLimits, Keys,
-    LimitNumber, LimitNumbers, OidcRole, Preflight, Renewal, Retention, Scheduler, StoreSettings, Telemetry,
+    LimitNumber, LimitNumbers, Notifier, OidcRole, Preflight, Renewal, Retention, Scheduler, StoreSettings, Telemetry,
     Uploader,
 };
 pub use store_url::StorePlace;

@@ -59,6 +59,7 @@ pub(crate) fn may(action: Action) -> &'static str {
         Action::ReadKey => "download private keys",
         Action::Revoke => "revoke certificates",
         Action::Pause => "pause requests to the CAs and to C4",
+        Action::Webhooks => "look at webhooks and change them",
     }
 }
 
