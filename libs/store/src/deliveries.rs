@@ -260,8 +260,8 @@ impl Tx {
         self.insert_delivery(&delivery, &[event]).await
     }
 
-    /// Adds notices to the open digest of that key, or to a new one that stays open for so long. The events' `delivery` is the
-    /// id of a new one. [`crate::StoreError::Conflict`] if another copy opened one at the same time.
+    /// Adds notices to the open digest of that key, or to a new one that stays open for so long. The first event's `delivery` is
+    /// the id of a new one. [`crate::StoreError::Conflict`] if another copy opened one at the same time.
     pub async fn deliver_in_digest(
         &mut self,
         kind: NoticeKind,
@@ -278,7 +278,11 @@ impl Tx {
         query.bind(&now).bind(&MAX_EVENTS).execute().await?;
         let rest = "WHERE endpoint_id = $1 AND digest_key = $2 AND state = 'open' {lock}";
         let query = db.select::<WebhookDelivery>("open_digest", rest).bind(&first.endpoint).bind(key);
-        let Some(open) = query.optional::<WebhookDelivery>().await? else {
+        let open = query.optional::<WebhookDelivery>().await?;
+        let id = open.as_ref().map_or(first.delivery, |open| open.id);
+        let events: Vec<DeliveryEvent> =
+            events.into_iter().map(|event| DeliveryEvent { delivery: id, ..event }).collect();
+        let Some(open) = open else {
             let ready_at = now.checked_add(collected_for).unwrap_or(now);
             let delivery = WebhookDelivery::new(&first, kind, (now, ready_at), key, DeliveryState::Open);
             return self.insert_delivery(&delivery, &events).await;
@@ -286,8 +290,6 @@ impl Tx {
         let count = u32::try_from(events.len()).unwrap_or(u32::MAX);
         let text = "UPDATE deliveries SET events = events + $2 WHERE id = $1 AND state = 'open'";
         db.query("grow_digest", text).bind(&open.id).bind(&count).execute_one().await?;
-        let events: Vec<DeliveryEvent> =
-            events.into_iter().map(|event| DeliveryEvent { delivery: open.id, ..event }).collect();
         db.insert("add_events", &events, &[], "ON CONFLICT DO NOTHING").await
     }
 
