@@ -48,6 +48,17 @@ const TABLE: [(&str, &[Role]); 24] = [
     ("WatchDomains", ALL),
 ];
 
+/// Of `Notifications`: webhooks are the administrators'.
+const NOTIFICATIONS: [&str; 7] = [
+    "CreateEndpoint",
+    "DeleteEndpoint",
+    "ListDeliveries",
+    "ListEndpoints",
+    "RedeliverDelivery",
+    "TestEndpoint",
+    "UpdateEndpoint",
+];
+
 /// The methods of a service, as reflection tells them.
 fn methods(service: &str) -> Vec<String> {
     let files = prost_types::FileDescriptorSet::decode(proto::FILE_DESCRIPTOR_SET).unwrap();
@@ -81,6 +92,7 @@ fn the_table_has_every_method() {
         methods("Sessions"),
         ["Resolve", "SignIn", "SignInWithIdToken", "SignOut", "SignOutEverywhere"]
     );
+    assert_eq!(methods("Notifications"), NOTIFICATIONS);
 }
 
 #[tokio::test]
@@ -96,6 +108,11 @@ async fn exactly_the_allowed_cells_pass() {
         for (method, allowed) in TABLE {
             let expected = if allowed.contains(&role) { Ok(()) } else { Err(Code::PermissionDenied) };
             let method = format!("Domains/{method}");
+            assert_eq!(passes(&served, &method, Vec::new(), Some(&token)).await, expected, "{role} {method}");
+        }
+        for method in NOTIFICATIONS {
+            let expected = if ADMIN.contains(&role) { Ok(()) } else { Err(Code::PermissionDenied) };
+            let method = format!("Notifications/{method}");
             assert_eq!(passes(&served, &method, Vec::new(), Some(&token)).await, expected, "{role} {method}");
         }
         // A private key needs more than the rest of a download.

@@ -98,6 +98,7 @@ impl Scheduler {
         }
         if look.is_multiple_of(FORGET_EVERY) {
             retention::forget(&self.context).await?;
+            retention::forget_notices(&self.context).await?;
         }
         audit::seal(&self.context.store).await
     }
