@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use proto::v1::domains_client::DomainsClient;
+use proto::v1::notifications_client::NotificationsClient;
 use proto::v1::sessions_client::SessionsClient;
 use runtime::config::Config;
 use runtime::{Current, Process, RoleError, process_proof, show_own_certificate};
@@ -43,6 +44,9 @@ impl Token {
 pub(crate) type Domains = DomainsClient<InterceptedService<Channel, As>>;
 /// `Sessions` as one person, or as nobody yet.
 pub(crate) type Sessions = SessionsClient<InterceptedService<Channel, As>>;
+
+/// `Notifications` as one person.
+pub(crate) type Notifications = NotificationsClient<InterceptedService<Channel, As>>;
 
 /// Adds who calls to every call.
 #[derive(Clone)]
@@ -157,6 +161,10 @@ impl Api {
     pub(crate) fn domains_in_the_background(&self, token: &Token) -> Domains {
         DomainsClient::with_interceptor(self.channels.get().pages.clone(), self.on_behalf(Some(token), true))
             .max_decoding_message_size(MOST_ANSWER_BYTES)
+    }
+
+    pub(crate) fn notifications(&self, token: &Token) -> Notifications {
+        NotificationsClient::with_interceptor(self.channels.get().pages.clone(), self.on_behalf(Some(token), false))
     }
 
     pub(crate) fn sessions(&self, token: Option<&Token>) -> Sessions {
