@@ -29,7 +29,15 @@ async fn world(mode: Mode) -> (World, SslManager, Receiver) {
 fn create(manager: &SslManager, receiver: &Receiver) -> String {
     let url = receiver.url.as_str();
     let made = manager.admin(&[
-        "webhook", "create", "--name", "ops", "--url", url, "--kind", "emergency", "--alone",
+        "webhook",
+        "create",
+        "--name",
+        "ops",
+        "--url",
+        url,
+        "--kind",
+        "emergency",
+        "--alone",
     ]);
     assert_eq!(made.code, 0, "{made:?}");
     made.stdout.trim().to_owned()
@@ -137,7 +145,8 @@ async fn an_administrator_drives_webhooks_from_the_terminal() {
     let id = tried.json["id"].as_str().unwrap().to_owned();
     assert_eq!(run(&["webhook", "redeliver", &id]).code, 0);
     wait_for("the delivery again", LIMIT, || {
-        let again = receiver.received().into_iter().skip(before).any(|again| again.body["id"] == first.body["id"]);
+        let again =
+            receiver.received().into_iter().skip(before).any(|again| again.body["id"] == first.body["id"]);
         std::future::ready(if again { Ok(()) } else { Err(String::new()) })
     })
     .await;

@@ -247,8 +247,12 @@ pub fn noticed(before: Option<&Domain>, after: &Domain, now: Timestamp) -> Vec<N
     if let Some(issuer) = issuer_down(after.waiting.as_ref())
         && issuer_down(before.and_then(|domain| domain.waiting.as_ref())).is_none()
     {
-        let mark = format!("{}/{}", after.waiting.as_ref().map_or("", Reason::code), now.strftime("%Y-%m-%dT%H"));
-        let down = Noticed { reason: after.waiting.clone(), ..noticed(NoticeKind::IssuerDown, &issuer, mark, ISSUER_HAS) };
+        let mark =
+            format!("{}/{}", after.waiting.as_ref().map_or("", Reason::code), now.strftime("%Y-%m-%dT%H"));
+        let down = Noticed {
+            reason: after.waiting.clone(),
+            ..noticed(NoticeKind::IssuerDown, &issuer, mark, ISSUER_HAS)
+        };
         notices.push(down);
     }
     notices
@@ -300,7 +304,8 @@ mod tests {
 
     #[test]
     fn an_emergency_is_told_at_once_and_once() {
-        let failing = with(|domain| domain.facts.upload_failing = Some(Reason::UploadFailed { detail: "x".into() }));
+        let failing =
+            with(|domain| domain.facts.upload_failing = Some(Reason::UploadFailed { detail: "x".into() }));
         assert_eq!(kinds(&domain(), &failing), [(NoticeKind::Emergency, at(0))]);
         assert_eq!(kinds(&failing, &failing), []);
         let deleted = Domain { deleted_at: Some(at(0)), ..failing };

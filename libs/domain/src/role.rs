@@ -156,14 +156,8 @@ impl<'de> Deserialize<'de> for Roles {
 mod tests {
     use super::*;
 
-    const ACTIONS: [Action; 6] = [
-        Action::Read,
-        Action::Operate,
-        Action::ReadKey,
-        Action::Revoke,
-        Action::Pause,
-        Action::Webhooks,
-    ];
+    const ACTIONS: [Action; 6] =
+        [Action::Read, Action::Operate, Action::ReadKey, Action::Revoke, Action::Pause, Action::Webhooks];
 
     #[test]
     fn a_set_may_do_what_one_of_it_may_and_nothing_else() {

@@ -101,7 +101,9 @@ impl Receiver {
             return Err("it contains a fragment (#…)");
         }
         match url.host() {
-            Some(Host::Domain(host)) => DnsName::try_from(host.to_owned()).map(drop).map_err(|_| "its host is not a DNS name")?,
+            Some(Host::Domain(host)) => {
+                DnsName::try_from(host.to_owned()).map(drop).map_err(|_| "its host is not a DNS name")?
+            }
             Some(_) => {}
             None => return Err("it has no host"),
         }
@@ -134,7 +136,9 @@ impl Receiver {
 
     fn server_name(&self) -> Result<ServerName<'static>, Failure> {
         match self.0.host() {
-            Some(Host::Domain(host)) => ServerName::try_from(host.to_owned()).map_err(|_| Failure::site("its host is not a DNS name")),
+            Some(Host::Domain(host)) => {
+                ServerName::try_from(host.to_owned()).map_err(|_| Failure::site("its host is not a DNS name"))
+            }
             Some(Host::Ipv4(address)) => Ok(IpAddr::from(address).into()),
             Some(Host::Ipv6(address)) => Ok(IpAddr::from(address).into()),
             None => Err(Failure::site("the URL has no host")),
@@ -158,12 +162,17 @@ impl Poster {
     /// Errors: why not, as a part of a sentence.
     pub fn check(receiver: &Receiver, allowed: &[IpNet]) -> Result<(), String> {
         if receiver.is_plain() && allowed.is_empty() {
-            return Err("it does not begin with https://, which only addresses of notifier.allow_addresses may".to_owned());
+            return Err(
+                "it does not begin with https://, which only addresses of notifier.allow_addresses may"
+                    .to_owned(),
+            );
         }
         let Some(address) = receiver.address() else { return Ok(()) };
         let is_allowed = allowed.iter().any(|net| net.contains(&address.to_canonical()));
         if receiver.is_plain() && !is_allowed {
-            return Err(format!("{address} is not in notifier.allow_addresses, so it has to begin with https://"));
+            return Err(format!(
+                "{address} is not in notifier.allow_addresses, so it has to begin with https://"
+            ));
         }
         let reach = Reach { within: Within::InternetAndNets(allowed.into()), refused: Arc::new([]) };
         let refused = |kind| format!("{address} is a {kind} address that is not in notifier.allow_addresses");
@@ -208,7 +217,8 @@ impl Poster {
     }
 
     fn route(&self, receiver: &Receiver, addresses: &[IpAddr]) -> Result<Route, Failure> {
-        let is_allowed = |address: &IpAddr| self.allowed.iter().any(|net| net.contains(&address.to_canonical()));
+        let is_allowed =
+            |address: &IpAddr| self.allowed.iter().any(|net| net.contains(&address.to_canonical()));
         if receiver.is_plain() && !addresses.iter().all(is_allowed) {
             return Err(Failure::site(
                 "it is sent in clear, which only addresses of notifier.allow_addresses may be: use https",
@@ -218,7 +228,9 @@ impl Poster {
             Failure::Site(match none {
                 NoRoute::NoAddress => "the name has no address (no A or AAAA record)".to_owned(),
                 NoRoute::Refused(kind, address) => {
-                    format!("it leads to the {kind} address {address}, which is not in notifier.allow_addresses")
+                    format!(
+                        "it leads to the {kind} address {address}, which is not in notifier.allow_addresses"
+                    )
                 }
             })
         })
@@ -237,7 +249,8 @@ fn request(
         .header(CONTENT_TYPE, "application/json")
         .header(CONNECTION, "close");
     for (name, value) in headers {
-        let value = HeaderValue::from_str(value).map_err(|_| Failure::site("a header has a control character"))?;
+        let value =
+            HeaderValue::from_str(value).map_err(|_| Failure::site("a header has a control character"))?;
         request = request.header(name, value);
     }
     request.body(Full::new(body)).map_err(|_| Failure::site("the URL cannot be asked for"))

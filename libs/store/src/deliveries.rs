@@ -183,7 +183,8 @@ impl Store {
         let (now, WebhookDelivery { id, endpoint, .. }) = (self.now(), &claimed.delivery);
         let mut tx = self.begin("delivered").await?;
         let mut db = tx.db().await?;
-        let text = "UPDATE deliveries SET state = 'delivered', ended_at = $3, http_status = $4, last_error = '',
+        let text =
+            "UPDATE deliveries SET state = 'delivered', ended_at = $3, http_status = $4, last_error = '',
                 attempts = attempts + 1, lease_until = NULL
             WHERE id = $1 AND lease_token = $2 AND state = 'waiting'";
         let query = db.query("delivered", text).bind(id).bind(&claimed.token).bind(&now);
@@ -192,10 +193,12 @@ impl Store {
         }
         let text = "UPDATE delivery_events SET is_waiting = $2 WHERE delivery_id = $1";
         db.query("events_delivered", text).bind(id).bind(&false).execute().await?;
-        let text = "UPDATE deliveries SET due_at = $2 WHERE endpoint_id = $1 AND state = 'waiting' AND due_at > $2
+        let text =
+            "UPDATE deliveries SET due_at = $2 WHERE endpoint_id = $1 AND state = 'waiting' AND due_at > $2
                 AND EXISTS (SELECT 1 FROM endpoints e WHERE e.id = $1 AND e.failures > 0)";
         db.query("deliveries_due", text).bind(endpoint).bind(&now).execute().await?;
-        let text = "UPDATE endpoints SET failing_since = NULL, failures = 0, retry_at = NULL, last_error = '',
+        let text =
+            "UPDATE endpoints SET failing_since = NULL, failures = 0, retry_at = NULL, last_error = '',
                 delivered_at = $2
             WHERE id = $1";
         db.query("endpoint_works", text).bind(endpoint).bind(&now).execute().await?;
@@ -208,14 +211,16 @@ impl Store {
         let (now, WebhookDelivery { id, endpoint, .. }) = (self.now(), &claimed.delivery);
         let mut tx = self.begin("not_delivered").await?;
         let mut db = tx.db().await?;
-        let text = "UPDATE deliveries SET due_at = $3, http_status = $4, last_error = $5, attempts = attempts + 1,
+        let text =
+            "UPDATE deliveries SET due_at = $3, http_status = $4, last_error = $5, attempts = attempts + 1,
                 lease_until = NULL
             WHERE id = $1 AND lease_token = $2 AND state = 'waiting'";
         let query = db.query("not_delivered", text).bind(id).bind(&claimed.token).bind(&failed.due_at);
         if query.bind(&failed.http_status).bind(&failed.error).execute().await? == 0 {
             return Ok(false);
         }
-        let text = "UPDATE endpoints SET failing_since = coalesce(failing_since, $2), failures = failures + 1,
+        let text =
+            "UPDATE endpoints SET failing_since = coalesce(failing_since, $2), failures = failures + 1,
                 retry_at = $3, last_error = $4
             WHERE id = $1";
         let query = db.query("endpoint_fails", text).bind(endpoint).bind(&now).bind(&failed.retry_at);
@@ -241,8 +246,10 @@ impl Store {
     pub async fn forget_deliveries(&self, made_by: Timestamp, limit: u32) -> Result<u64> {
         let mut tx = self.begin("forget_deliveries").await?;
         let mut db = tx.db().await?;
-        let text = "SELECT id FROM deliveries WHERE created_at <= $1 ORDER BY created_at LIMIT $2 {lock free}";
-        let old: Vec<EventId> = db.query("old_deliveries", text).bind(&made_by).limit(limit).scalars().await?;
+        let text =
+            "SELECT id FROM deliveries WHERE created_at <= $1 ORDER BY created_at LIMIT $2 {lock free}";
+        let old: Vec<EventId> =
+            db.query("old_deliveries", text).bind(&made_by).limit(limit).scalars().await?;
         let text = "DELETE FROM delivery_events WHERE delivery_id {in 1}";
         db.query("forget_events", text).bind_set(&old).execute().await?;
         let text = "DELETE FROM deliveries WHERE id {in 1}";

@@ -168,7 +168,8 @@ impl Store {
 
     /// How many listed domains have that code as their reason, as far as that was counted.
     pub async fn domains_with_reason(&self, code: &str) -> Result<u64> {
-        let text = "SELECT coalesce(sum(amount), 0){bigint} FROM {tallies} WHERE what = 'reason' AND key = $1";
+        let text =
+            "SELECT coalesce(sum(amount), 0){bigint} FROM {tallies} WHERE what = 'reason' AND key = $1";
         let counted: i64 =
             self.reader().await?.db().query("domains_with_reason", text).bind(code).scalar().await?;
         Ok(counted.max(0).unsigned_abs())

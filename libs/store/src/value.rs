@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 
 use domain::{
     AccountId, Activity, Cause, CertificateId, DeliveryState, DomainName, EndpointId, EndpointState, EventId,
-    HistoryKind, HttpsSwitch, MidnightOutcome, NoteId, NoticeKind, OrderId, Outbound, Reason, RevocationReason, RevocationState, Roles, Source,
-    Status, Trust, WebhookFormat, Who, WorkKind,
+    HistoryKind, HttpsSwitch, MidnightOutcome, NoteId, NoticeKind, OrderId, Outbound, Reason,
+    RevocationReason, RevocationState, Roles, Source, Status, Trust, WebhookFormat, Who, WorkKind,
 };
 use jiff::Timestamp;
 use jiff::civil::Date;

@@ -87,7 +87,8 @@ impl NotificationsService {
             return Err(exists(&endpoint.name));
         }
         if stored.len() >= MAX_ENDPOINTS {
-            let sentence = format!("there are {MAX_ENDPOINTS} endpoints, which is the most: delete one first");
+            let sentence =
+                format!("there are {MAX_ENDPOINTS} endpoints, which is the most: delete one first");
             return Err(error(Code::ResourceExhausted, "TOO_MANY_ENDPOINTS", sentence));
         }
         let host = Receiver::parse(&endpoint.url).map(|receiver| receiver.host()).unwrap_or_default();
@@ -349,8 +350,7 @@ impl Notifications for NotificationsService {
 fn name(text: &str) -> Result<String, Status> {
     let is_fit = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
     if text.is_empty() || text.len() > MAX_NAME || !text.chars().all(is_fit) {
-        let sentence =
-            format!("a name has 1 to {MAX_NAME} letters, digits, dots, hyphens and underscores");
+        let sentence = format!("a name has 1 to {MAX_NAME} letters, digits, dots, hyphens and underscores");
         return Err(invalid("ENDPOINT_NAME_INVALID", sentence));
     }
     Ok(text.to_owned())
@@ -393,7 +393,8 @@ fn not_found(name: &str) -> Status {
 }
 
 fn no_delivery() -> Status {
-    let sentence = "there is no delivery of that id that can be sent: `ssl-manager webhook deliveries` shows all";
+    let sentence =
+        "there is no delivery of that id that can be sent: `ssl-manager webhook deliveries` shows all";
     error(Code::NotFound, "DELIVERY_NOT_FOUND", sentence)
 }
 

@@ -67,8 +67,16 @@ async fn what_cannot_be_an_endpoint_says_why() {
         (asked("a", "https://127.0.0.1/"), "ENDPOINT_URL_INVALID", "loopback address"),
         (asked("a", "https://169.254.169.254/"), "ENDPOINT_URL_INVALID", "link-local"),
         (asked("a", "http://192.0.2.1/"), "ENDPOINT_URL_INVALID", "https://"),
-        (v1::CreateEndpointRequest { kinds: vec!["test".into()], ..asked("a", good) }, "ENDPOINT_KINDS_INVALID", "emergency"),
-        (v1::CreateEndpointRequest { format: "xml".into(), ..asked("a", good) }, "ENDPOINT_FORMAT_INVALID", "slack"),
+        (
+            v1::CreateEndpointRequest { kinds: vec!["test".into()], ..asked("a", good) },
+            "ENDPOINT_KINDS_INVALID",
+            "emergency",
+        ),
+        (
+            v1::CreateEndpointRequest { format: "xml".into(), ..asked("a", good) },
+            "ENDPOINT_FORMAT_INVALID",
+            "slack",
+        ),
     ] {
         let refused = client.create_endpoint(with(request, &token)).await.unwrap_err();
         assert!(has_reason(&refused, reason), "{refused:?}");
@@ -91,7 +99,8 @@ async fn an_endpoint_is_switched_tested_and_deleted() {
         enabled: Some(enabled),
         ..v1::UpdateEndpointRequest::default()
     };
-    let off = client.update_endpoint(with(switch(false), &token)).await.unwrap().into_inner().endpoint.unwrap();
+    let off =
+        client.update_endpoint(with(switch(false), &token)).await.unwrap().into_inner().endpoint.unwrap();
     assert_eq!(off.state, "disabled");
     assert!(off.state_reason.starts_with("switched off by token:"), "{}", off.state_reason);
     let refused = client.test_endpoint(with(test(), &token)).await.unwrap_err();
@@ -105,7 +114,8 @@ async fn an_endpoint_is_switched_tested_and_deleted() {
     };
     client.test_endpoint(with(test(), &token)).await.unwrap();
     let first = client.list_deliveries(with(list(""), &token)).await.unwrap().into_inner();
-    let second = client.list_deliveries(with(list(&first.next_page_token), &token)).await.unwrap().into_inner();
+    let second =
+        client.list_deliveries(with(list(&first.next_page_token), &token)).await.unwrap().into_inner();
     assert_eq!((first.deliveries.len(), second.deliveries[0].id.as_str()), (1, sent.id.as_str()));
     assert_eq!(second.next_page_token, "");
     let again = v1::RedeliverDeliveryRequest { id: sent.id.clone() };

@@ -164,7 +164,10 @@ impl Api {
     }
 
     pub(crate) fn notifications(&self, token: &Token) -> Notifications {
-        NotificationsClient::with_interceptor(self.channels.get().pages.clone(), self.on_behalf(Some(token), false))
+        NotificationsClient::with_interceptor(
+            self.channels.get().pages.clone(),
+            self.on_behalf(Some(token), false),
+        )
     }
 
     pub(crate) fn sessions(&self, token: Option<&Token>) -> Sessions {

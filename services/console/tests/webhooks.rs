@@ -21,7 +21,10 @@ async fn an_administrator_makes_an_endpoint_and_sees_its_secret_once() {
     let admin = served.browser(Role::Admin).await;
     let empty = admin.get(PAGE).await;
     assert_eq!(empty.status, 200);
-    assert!(empty.body.contains("There are no endpoints yet.") && empty.body.contains("aria-current=\"page\">Webhooks"));
+    assert!(
+        empty.body.contains("There are no endpoints yet.")
+            && empty.body.contains("aria-current=\"page\">Webhooks")
+    );
     let fields = [
         ("action", "create"),
         ("name", "ops"),

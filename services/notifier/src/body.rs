@@ -67,8 +67,7 @@ pub(crate) fn id(delivery: &WebhookDelivery, events: &[DeliveryEvent]) -> String
 
 /// The body of a request.
 pub(crate) fn whole(endpoint: &Endpoint, delivery: &WebhookDelivery, events: &[DeliveryEvent]) -> String {
-    let told: Vec<Value> =
-        events.iter().filter_map(|event| serde_json::from_str(&event.body).ok()).collect();
+    let told: Vec<Value> = events.iter().filter_map(|event| serde_json::from_str(&event.body).ok()).collect();
     let body = match endpoint.format {
         WebhookFormat::Slack => json!({ "text": text(delivery.kind, &told) }),
         WebhookFormat::Json => json!({
@@ -145,13 +144,17 @@ mod tests {
 
     #[test]
     fn a_chat_is_told_in_a_few_lines_and_nothing_in_them_is_a_link() {
-        let event = |name: &str| {
-            json!({ "subject": name, "days_left": 7, "reason": { "message": "<!channel> & <https://x>" } })
-        };
+        let event = |name: &str| json!({ "subject": name, "days_left": 7, "reason": { "message": "<!channel> & <https://x>" } });
         let events: Vec<Value> = (0..22).map(|number| event(&format!("s{number}.example.com"))).collect();
         let text = text(NoticeKind::ExpiringBlocked, &events);
-        assert!(text.starts_with("*The certificate ends soon and cannot be renewed: 22 domains*\n"), "{text}");
-        assert!(text.contains("• s0.example.com: ends within 7 days: &lt;!channel&gt; &amp; &lt;https"), "{text}");
+        assert!(
+            text.starts_with("*The certificate ends soon and cannot be renewed: 22 domains*\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("• s0.example.com: ends within 7 days: &lt;!channel&gt; &amp; &lt;https"),
+            "{text}"
+        );
         assert!(text.ends_with("\n… and 2 more"), "{text}");
         assert_eq!(text.lines().count(), 22);
     }

@@ -107,7 +107,12 @@ fn selects(endpoint: &Endpoint, told: &Told) -> bool {
     endpoint.kinds.contains(&told.notice.kind) && has_labels
 }
 
-async fn deliver(context: &Context, tx: &mut Tx, endpoint: &Endpoint, told: &[Told]) -> Result<(), StoreError> {
+async fn deliver(
+    context: &Context,
+    tx: &mut Tx,
+    endpoint: &Endpoint,
+    told: &[Told],
+) -> Result<(), StoreError> {
     let mut digests: BTreeMap<(String, NoticeKind), Vec<DeliveryEvent>> = BTreeMap::new();
     for told in told.iter().filter(|told| selects(endpoint, told)) {
         let event = DeliveryEvent {

@@ -77,8 +77,9 @@ impl Notifier {
     pub fn new(context: Context) -> Result<Self, RoleError> {
         let settings = &context.config.notifier;
         let root = settings.root_certificate_pem()?;
-        let poster = Poster::new(&settings.allow_addresses, root.as_deref())
-            .map_err(|problem| RoleError::setting("notifier.root_certificate_file", runtime::chain(&problem)))?;
+        let poster = Poster::new(&settings.allow_addresses, root.as_deref()).map_err(|problem| {
+            RoleError::setting("notifier.root_certificate_file", runtime::chain(&problem))
+        })?;
         let nameservers = Nameservers::new(context.config.dns.nameservers.clone())
             .map_err(|problem| RoleError::setting("dns.nameservers", runtime::chain(&problem)))?;
         let sender = Arc::new(send::Sender::new(context.clone(), poster, nameservers));

@@ -92,7 +92,9 @@ impl Sender {
         let secret = match keys.unseal(&binding, &NO_PUBLIC_KEY, &endpoint.sealed_secret).await {
             Ok(secret) => secret,
             Err(error) => {
-                return failed(format!("its secret cannot be opened ({error}): delete the endpoint and make it again"));
+                return failed(format!(
+                    "its secret cannot be opened ({error}): delete the endpoint and make it again"
+                ));
             }
         };
         let receiver = match Receiver::parse(&endpoint.url) {

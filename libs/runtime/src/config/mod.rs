@@ -10,6 +10,7 @@ mod files;
 mod key_algorithm;
 mod list;
 mod load;
+mod notifier;
 mod pre_expiry;
 mod proxies;
 mod secret_files;
@@ -20,11 +21,12 @@ mod validate;
 
 pub use key_algorithm::KeyAlgorithm;
 pub use load::{ConfigError, Setting};
+pub use notifier::Notifier;
 pub use proxies::KnownProxy;
 pub use sections::{
     Acme, AcmeIssuer, Admin, Api, ApiClient, ApiOidc, ApiTls, BusSettings, C4, Cdn, ChallengeResponder,
     Config, Connections, Console, ConsoleApi, ConsoleOidc, ConsoleTls, Dns, Issuer, IssuerLimits, Keys,
-    LimitNumber, LimitNumbers, Notifier, OidcRole, Preflight, Renewal, Retention, Scheduler, StoreSettings, Telemetry,
+    LimitNumber, LimitNumbers, OidcRole, Preflight, Renewal, Retention, Scheduler, StoreSettings, Telemetry,
     Uploader,
 };
 pub use store_url::StorePlace;

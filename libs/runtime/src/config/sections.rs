@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::key_algorithm::KeyAlgorithm;
 use super::list::list;
+use super::notifier::Notifier;
 use super::pre_expiry;
 use super::proxies::KnownProxy;
 
@@ -474,20 +475,6 @@ section! {
         time_zone: String = "Asia/Singapore".to_owned(),
         /// Over how long it is spread.
         recheck_spread_minutes: u16 = 60,
-    }
-}
-
-section! {
-    /// `[notifier]`
-    Notifier {
-        /// One 32-byte key in base64 per line, the first is current: seals the secrets of webhooks, and nothing else. Made on
-        /// first start with an SQLite store; the api needs it, too, to make endpoints.
-        sealing_key_file: PathBuf = PathBuf::from("data/notifier.key"),
-        /// Addresses that webhooks may go to although they are not of the internet; to these over http as well.
-        #[serde(deserialize_with = "list")]
-        allow_addresses: Vec<IpNet> = Vec::new(),
-        /// One more root to trust for receivers, PEM.
-        root_certificate_file: PathBuf = PathBuf::new(),
     }
 }
 

@@ -276,7 +276,12 @@ pub(super) const TABLE: &[Metric] = &[
         Of("state", &["enabled", "disabled", "failed"]),
         "Endpoints of webhooks; failed: switched off because nothing was taken for days.",
     ),
-    gauge("ssl_manager_webhooks_waiting", NOTIFIER, Plain, "Deliveries that wait for an endpoint that is enabled."),
+    gauge(
+        "ssl_manager_webhooks_waiting",
+        NOTIFIER,
+        Plain,
+        "Deliveries that wait for an endpoint that is enabled.",
+    ),
     gauge(
         "ssl_manager_webhooks_waiting_seconds",
         NOTIFIER,

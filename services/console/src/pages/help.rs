@@ -41,14 +41,8 @@ pub(crate) async fn show(frame: Frame) -> Response {
 }
 
 fn may(role: Role) -> String {
-    let actions = [
-        Action::Read,
-        Action::Operate,
-        Action::ReadKey,
-        Action::Revoke,
-        Action::Pause,
-        Action::Webhooks,
-    ];
+    let actions =
+        [Action::Read, Action::Operate, Action::ReadKey, Action::Revoke, Action::Pause, Action::Webhooks];
     let may = actions.into_iter().filter(|action| role.may(*action)).map(words::may);
     may.collect::<Vec<_>>().join(", ")
 }

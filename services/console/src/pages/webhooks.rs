@@ -113,7 +113,8 @@ async fn page(
     };
     let deliveries = client.list_deliveries(request).await?.into_inner();
     let next = Some(deliveries.next_page_token).filter(|token| !token.is_empty());
-    let is_asked = |kind: NoticeKind| asked.kinds.is_empty() || asked.kinds.iter().any(|word| word == kind.as_str());
+    let is_asked =
+        |kind: NoticeKind| asked.kinds.is_empty() || asked.kinds.iter().any(|word| word == kind.as_str());
     Ok(html(&WebhooksPage {
         lines: endpoints.iter().map(|endpoint| line(&frame, endpoint)).collect(),
         sent: deliveries.deliveries.iter().map(|delivery| sent(&frame, delivery)).collect(),

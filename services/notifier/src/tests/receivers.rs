@@ -108,7 +108,9 @@ async fn a_thousand_domains_of_a_customer_are_one_digest() {
         assert_eq!(digest.body["count"], 500);
         assert_eq!(digest.body["kind"], "customer_action_needed");
         let customer = digest.body["events"][0]["customer_ref"].as_str().unwrap();
-        assert!(digest.body["events"].as_array().unwrap().iter().all(|event| event["customer_ref"] == customer));
+        assert!(
+            digest.body["events"].as_array().unwrap().iter().all(|event| event["customer_ref"] == customer)
+        );
     }
     assert!(world.look_after(2 * HOUR).await.is_empty());
 }
@@ -168,7 +170,9 @@ async fn an_endpoint_is_told_what_it_selects_in_its_format() {
     world.look_after(2 * HOUR).await;
     let received = one(world.look_after(2 * HOUR).await);
     let text = received.body["text"].as_str().unwrap();
-    assert!(text.starts_with("*Emergency: C4 does not take the certificates of 1 domain*\n• ours.example.com: "));
+    assert!(
+        text.starts_with("*Emergency: C4 does not take the certificates of 1 domain*\n• ours.example.com: ")
+    );
     assert_eq!(received.body.as_object().unwrap().len(), 1);
 }
 

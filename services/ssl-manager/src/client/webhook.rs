@@ -121,7 +121,11 @@ pub(crate) async fn run(command: &WebhookCommand, global: &Global) -> Result<(),
             if values.is_empty() && output != Output::Json {
                 return print("There are no deliveries.");
             }
-            print_many(output, &values, &["id", "endpoint", "kind", "events", "state", "attempts", "last_error"])
+            print_many(
+                output,
+                &values,
+                &["id", "endpoint", "kind", "events", "state", "attempts", "last_error"],
+            )
         }
         WebhookCommand::Redeliver { id } => {
             let request = v1::RedeliverDeliveryRequest { id: id.clone() };
@@ -171,7 +175,8 @@ async fn show(client: &mut NotificationsClient, name: &str, output: Output) -> R
         format!("Format: {}{}", endpoint.format, if endpoint.alone { ", each notice alone" } else { "" }),
         format!("Created by: {}", endpoint.created_by),
     ];
-    for (what, text) in [("Switched off because", &endpoint.state_reason), ("Last error", &endpoint.last_error)]
+    for (what, text) in
+        [("Switched off because", &endpoint.state_reason), ("Last error", &endpoint.last_error)]
     {
         if !text.is_empty() {
             lines.push(format!("{what}: {text}"));
@@ -213,7 +218,8 @@ async fn test(client: &mut NotificationsClient, name: &str, output: Output) -> R
             return Err(Failure::new("NOT_DELIVERED", sentence));
         }
     }
-    let sentence = "the test was not sent yet: is the notifier running? `ssl-manager webhook deliveries` shows it";
+    let sentence =
+        "the test was not sent yet: is the notifier running? `ssl-manager webhook deliveries` shows it";
     Err(Failure::new("NOT_SENT", sentence))
 }
 
