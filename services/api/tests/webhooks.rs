@@ -78,12 +78,12 @@ async fn what_cannot_be_an_endpoint_says_why() {
             "slack",
         ),
     ] {
-        let refused = client.create_endpoint(with(request, &token)).await.unwrap_err();
+        let refused = client.create_endpoint(with(request, &token)).await.err().unwrap();
         assert!(has_reason(&refused, reason), "{refused:?}");
         assert!(refused.message().contains(told), "{}", refused.message());
     }
     client.create_endpoint(with(asked("inside", "http://10.1.2.3:8080/"), &token)).await.unwrap();
-    let again = client.create_endpoint(with(asked("inside", good), &token)).await.unwrap_err();
+    let again = client.create_endpoint(with(asked("inside", good), &token)).await.err().unwrap();
     assert!(has_reason(&again, "ENDPOINT_EXISTS"), "{again:?}");
 }
 
