@@ -145,8 +145,8 @@ mod tests {
 
     #[test]
     fn what_fails_is_tried_less_and_less_often() {
-        let minutes = |attempts| retry_after(attempts).as_secs() as f64 / 60.0;
-        assert_eq!([0, 1, 2, 3].map(minutes), [0.5, 1.0, 2.0, 4.0]);
-        assert_eq!([12, 31, u32::MAX].map(minutes), [1440.0; 3]);
+        let seconds = |attempts| retry_after(attempts).as_secs();
+        assert_eq!([0, 1, 2, 3].map(seconds), [30, 60, 120, 240]);
+        assert_eq!([12, 31, u32::MAX].map(seconds), [24 * 3600; 3]);
     }
 }

@@ -65,6 +65,7 @@ pub(crate) enum WebhookCommand {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::doc_markdown, reason = "these comments are the help on a terminal, without markup")]
 pub(crate) struct CreateArgs {
     /// Its name
     #[arg(long)]
