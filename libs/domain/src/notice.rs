@@ -220,7 +220,7 @@ pub fn noticed(before: Option<&Domain>, after: &Domain, now: Timestamp) -> Vec<N
     let reason = stored.reason();
     let ends_at = after.facts.live.map(|live| live.not_after);
     let name = after.name.to_string();
-    let noticed = |kind, subject: &str, mark, within: SignedDuration| Noticed {
+    let made = |kind, subject: &str, mark, within: SignedDuration| Noticed {
         kind,
         subject: subject.to_owned(),
         mark,
@@ -231,7 +231,7 @@ pub fn noticed(before: Option<&Domain>, after: &Domain, now: Timestamp) -> Vec<N
     };
     let mut notices = Vec::new();
     if status == Status::Emergency && before.map(|domain| domain.recorded) != Some(Status::Emergency) {
-        notices.push(noticed(NoticeKind::Emergency, &name, String::new(), SignedDuration::ZERO));
+        notices.push(made(NoticeKind::Emergency, &name, String::new(), SignedDuration::ZERO));
     }
     let who = |reason: &Option<Reason>| reason.as_ref().and_then(Reason::who);
     let reason_before = before.and_then(Domain::reason);
@@ -239,10 +239,10 @@ pub fn noticed(before: Option<&Domain>, after: &Domain, now: Timestamp) -> Vec<N
     let is_reminder = matches!(reason, Some(Reason::PastedEnds { .. }));
     if who(&reason) == Some(Who::Customer) && who(&reason_before) != Some(Who::Customer) && !is_reminder {
         let mark = format!("{}/{}", reason.as_ref().map_or("", Reason::code), now.strftime("%Y-%m-%d"));
-        notices.push(noticed(NoticeKind::CustomerActionNeeded, &name, mark, CUSTOMER_HAS));
+        notices.push(made(NoticeKind::CustomerActionNeeded, &name, mark, CUSTOMER_HAS));
     }
     if is_renewed(before, after) {
-        notices.push(noticed(NoticeKind::Renewed, &name, String::new(), SignedDuration::ZERO));
+        notices.push(made(NoticeKind::Renewed, &name, String::new(), SignedDuration::ZERO));
     }
     if let Some(issuer) = issuer_down(after.waiting.as_ref())
         && issuer_down(before.and_then(|domain| domain.waiting.as_ref())).is_none()
@@ -251,7 +251,7 @@ pub fn noticed(before: Option<&Domain>, after: &Domain, now: Timestamp) -> Vec<N
             format!("{}/{}", after.waiting.as_ref().map_or("", Reason::code), now.strftime("%Y-%m-%dT%H"));
         let down = Noticed {
             reason: after.waiting.clone(),
-            ..noticed(NoticeKind::IssuerDown, &issuer, mark, ISSUER_HAS)
+            ..made(NoticeKind::IssuerDown, &issuer, mark, ISSUER_HAS)
         };
         notices.push(down);
     }
