@@ -7,7 +7,7 @@ import sys
 
 import yaml
 
-ROLES = {"api", "issuer", "challenge-responder", "scheduler", "c4-uploader", "console"}
+ROLES = {"api", "issuer", "challenge-responder", "scheduler", "c4-uploader", "console", "notifier"}
 # Clients come to these by a Service.
 SERVING = {"api", "challenge-responder", "console"}
 # What the program takes at most from the end of the drain to its own.

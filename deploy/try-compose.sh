@@ -116,7 +116,7 @@ add() {
 
 add shop.example.com
 # Each container on its own, and then all of them, as after a reboot of the machine.
-for service in postgres rabbitmq pebble sandbox-c4 sandbox-dns api issuer challenge-responder scheduler c4-uploader console; do
+for service in postgres rabbitmq pebble sandbox-c4 sandbox-dns api issuer challenge-responder scheduler c4-uploader notifier console; do
     compose restart "$service" >"$work/restart.log" 2>&1 || { cat "$work/restart.log"; problem "restart of $service"; }
     add "after-$service.example.com"
 done

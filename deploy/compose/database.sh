@@ -35,6 +35,7 @@ role ssl_manager_issuer issuer
 role ssl_manager_responder challenge-responder
 role ssl_manager_scheduler scheduler
 role ssl_manager_uploader c4-uploader
+role ssl_manager_notifier notifier
 sql <<'SQL'
 ALTER DATABASE ssl_manager OWNER TO ssl_manager_owner;
 ALTER SCHEMA public OWNER TO ssl_manager_owner;

@@ -88,23 +88,30 @@ give_ca() {
     give "$2" 0444 "$1/ca.pem"
 }
 
-# The store and the bus of a role, as that role's own user of each.
-store_and_bus() {
+# The store of a role, as that role's own user.
+store() {
     local user
     user=$(user_of "$1")
     cat <<TOML
 [store]
 url = "postgres://$user:$(password "postgres-$1")@postgres/ssl_manager?sslmode=verify-full&sslrootcert=$HERE/ca.pem"
 
-[bus]
-url = "amqps://$user:$(password "rabbitmq-$1")@rabbitmq:5671/ssl-manager"
-root_certificate_file = "$HERE/ca.pem"
-
 [admin]
 listen = "0.0.0.0:9090"
 
 [telemetry]
 log_format = "json"
+TOML
+}
+
+# The same, and the bus.
+store_and_bus() {
+    store "$1"
+    cat <<TOML
+
+[bus]
+url = "amqps://$(user_of "$1"):$(password "rabbitmq-$1")@rabbitmq:5671/ssl-manager"
+root_certificate_file = "$HERE/ca.pem"
 TOML
 }
 
@@ -183,12 +190,24 @@ TOML
             c4
             ;;
     esac
+    # The api seals the secrets of webhooks, the notifier opens them.
+    case $1 in
+        api | notifier)
+            cat <<TOML
+
+[notifier]
+sealing_key_file = "$HERE/notifier.key"
+TOML
+            ;;
+    esac
 }
 
 role() {
-    local folder=$config/$1
+    local folder=$config/$1 backends=store_and_bus
+    # The notifier hears no hints.
+    [ "$1" != notifier ] || backends=store
     give_ca "$folder" "$APP"
-    { store_and_bus "$1"; own "$1"; } | write "$folder/config.toml"
+    { "$backends" "$1"; own "$1"; } | write "$folder/config.toml"
     give "$APP" 0400 "$folder/config.toml"
 }
 
@@ -224,21 +243,27 @@ rabbitmq_definitions() {
 mkdir -p "$secrets"
 make_ca
 password c4-token >/dev/null
-[ -s "$secrets/sealing.key" ] || write "$secrets/sealing.key" <<<"$(openssl rand -base64 32)"
+for key in sealing notifier; do
+    [ -s "$secrets/$key.key" ] || write "$secrets/$key.key" <<<"$(openssl rand -base64 32)"
+done
 
-for service in "${ROLES[@]}" console migrate command postgres rabbitmq pebble sandbox-c4; do
+for service in "${ROLES[@]}" notifier console migrate command postgres rabbitmq pebble sandbox-c4; do
     mkdir -p "$config/$service"
     # Each is seen by one service alone; inside, every file says who may read it.
     chmod 0755 "$config/$service"
 done
 
-for name in "${ROLES[@]}"; do
+for name in "${ROLES[@]}" notifier; do
     role "$name"
 done
 certificate "$config/api" "$APP" api localhost
 for name in api issuer c4-uploader command; do
     write "$config/$name/sealing.key" <"$secrets/sealing.key"
     give "$APP" 0600 "$config/$name/sealing.key"
+done
+for name in api notifier; do
+    write "$config/$name/notifier.key" <"$secrets/notifier.key"
+    give "$APP" 0600 "$config/$name/notifier.key"
 done
 for name in api issuer c4-uploader sandbox-c4; do
     write "$config/$name/c4.token" <"$secrets/c4-token"

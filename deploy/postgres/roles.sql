@@ -13,7 +13,7 @@ BEGIN
     -- Two that run it together would change the same rows of the catalog.
     PERFORM pg_advisory_xact_lock(hashtext('ssl_manager roles.sql'));
     FOREACH role IN ARRAY ARRAY['ssl_manager_api', 'ssl_manager_issuer', 'ssl_manager_scheduler',
-        'ssl_manager_uploader', 'ssl_manager_responder'] LOOP
+        'ssl_manager_uploader', 'ssl_manager_responder', 'ssl_manager_notifier'] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role) THEN
             BEGIN
                 EXECUTE format('CREATE ROLE %I LOGIN', role);
@@ -36,6 +36,9 @@ GRANT SELECT, UPDATE ON domains
 GRANT SELECT, INSERT, UPDATE, DELETE ON work, messages
     TO ssl_manager_api, ssl_manager_issuer, ssl_manager_scheduler, ssl_manager_uploader;
 GRANT INSERT ON history
+    TO ssl_manager_api, ssl_manager_issuer, ssl_manager_scheduler, ssl_manager_uploader;
+-- What webhooks tell of a change is stored with it.
+GRANT INSERT ON notices
     TO ssl_manager_api, ssl_manager_issuer, ssl_manager_scheduler, ssl_manager_uploader;
 -- What came out of a midnight is written by the step that decides it.
 GRANT SELECT, UPDATE ON midnights
@@ -72,6 +75,9 @@ GRANT SELECT, DELETE ON challenges TO ssl_manager_api;
 GRANT SELECT, INSERT, UPDATE (roles, password_hash, mac) ON users TO ssl_manager_api;
 GRANT SELECT, INSERT, DELETE, UPDATE (used_at) ON sessions TO ssl_manager_api;
 GRANT SELECT, INSERT, DELETE ON used_id_tokens TO ssl_manager_api;
+
+-- Administrators make endpoints of webhooks here, try them and have something sent again.
+GRANT SELECT, INSERT, UPDATE, DELETE ON endpoints, deliveries, delivery_events TO ssl_manager_api;
 
 -- A check asks what preflight asks: the challenge path by a probe of its own, CAA with the URL of our account.
 GRANT SELECT, INSERT, UPDATE, DELETE ON probes TO ssl_manager_api;
@@ -113,6 +119,16 @@ GRANT SELECT, UPDATE ON audit_head TO ssl_manager_scheduler;
 GRANT SELECT (id, name, source, key_destroyed_at), UPDATE (sealed_key, key_destroyed_at) ON certificates TO ssl_manager_scheduler;
 GRANT SELECT (expires_at), DELETE ON sessions TO ssl_manager_scheduler;
 GRANT SELECT, UPDATE, DELETE ON buckets, reservations TO ssl_manager_scheduler;
+
+-- It deletes notices that are of no use any more (UPDATE: to lock them).
+GRANT SELECT, UPDATE, DELETE ON notices TO ssl_manager_scheduler;
+
+-- notifier: reads domains, and what the midnight report says; makes and sends deliveries, and stores how that went. It changes
+-- no domain, and sees no key but the sealed secrets of webhooks.
+GRANT SELECT ON domains, domain_labels, rechecked_days, midnights, tallies, tally_changes TO ssl_manager_notifier;
+GRANT SELECT, INSERT, UPDATE ON notices TO ssl_manager_notifier;
+GRANT SELECT, UPDATE ON endpoints TO ssl_manager_notifier;
+GRANT SELECT, INSERT, UPDATE, DELETE ON deliveries, delivery_events TO ssl_manager_notifier;
 
 -- challenge-responder: reads challenges and the probes of their path. It faces the internet.
 GRANT SELECT ON challenges, probes TO ssl_manager_responder;

@@ -25,6 +25,7 @@ mod process;
 mod proxy;
 mod pty;
 mod rabbitmq;
+mod receiver;
 mod server;
 mod simulation;
 mod surroundings;
@@ -46,6 +47,7 @@ pub use process::{Processes, Subprocess, free_port};
 pub use proxy::{Line, Proxy};
 pub use pty::in_terminal;
 pub use rabbitmq::{RabbitMq, Vhost};
+pub use receiver::{Received, Receiver};
 pub use simulation::{
     Backup, Command, DISTURBANCES, DOMAINS, Disturbance, Operation, STEPS, Simulation, Then, Trouble,
 };

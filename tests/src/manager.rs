@@ -124,6 +124,9 @@ listen = "127.0.0.1:{api}"
 listen = "127.0.0.1:{console}"
 [challenge_responder]
 listen = "127.0.0.1:{responder}"
+[notifier]
+sealing_key_file = "{folder}/data/notifier.key"
+allow_addresses = ["127.0.0.1/32"]
 [cdn]
 cname_targets = ["{cname_target}"]
 edge_addresses = {edges:?}

@@ -33,12 +33,13 @@ use tests::Postgres;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 
-const ROLES: [&str; 5] = [
+const ROLES: [&str; 6] = [
     "ssl_manager_api",
     "ssl_manager_issuer",
     "ssl_manager_scheduler",
     "ssl_manager_uploader",
     "ssl_manager_responder",
+    "ssl_manager_notifier",
 ];
 /// How the table in the document begins.
 const HEAD: &str = "| with the password of | impersonate a principal | get a key | swap sealed keys and names | change or cut the audit log |";

@@ -8,12 +8,12 @@ use std::time::Duration;
 use rcgen::{CertificateParams, KeyPair};
 use sandbox::{World, WorldOptions};
 use serde_json::Value;
-use tests::{Mode, SslManager, Subprocess, Surroundings, run_bare, wait_for};
+use tests::{Mode, Receiver, SslManager, Subprocess, Surroundings, run_bare, wait_for};
 
 const LIMIT: Duration = Duration::from_mins(1);
 const NAME: &str = "shop.example.com";
 /// What has no result, or, as completions, is text for a shell.
-const EXCEPTED: [&str; 12] = [
+const EXCEPTED: [&str; 13] = [
     "all",
     "api",
     "c4-uploader",
@@ -22,6 +22,7 @@ const EXCEPTED: [&str; 12] = [
     "console",
     "demo",
     "issuer",
+    "notifier",
     "sandbox c4",
     "sandbox ca",
     "sandbox dns",
@@ -72,6 +73,15 @@ fn calls(file: &str) -> Vec<(&'static str, String)> {
         call("pause", "c4 --reason test"),
         call("paused", ""),
         call("resume", "c4"),
+        call("webhook create", "--name ops --url RECEIVER"),
+        call("webhook list", ""),
+        call("webhook show", "ops"),
+        call("webhook test", "ops"),
+        call("webhook deliveries", ""),
+        call("webhook redeliver", "DELIVERY"),
+        call("webhook disable", "ops"),
+        call("webhook enable", "ops"),
+        call("webhook delete", "ops"),
         call("domain add", "a.example.com b.example.com"),
         call("domain generate", "NAME"),
         call("domain label", "NAME --customer 4711 --label tier=gold"),
@@ -116,7 +126,9 @@ async fn every_command_prints_json() {
     there.sort();
     assert_eq!(called, there, "each command has its line in this test");
 
+    let (receiver, mut delivery) = (Receiver::start().await, String::new());
     for (command, arguments) in &calls {
+        let arguments = arguments.replace("RECEIVER", &receiver.url).replace("DELIVERY", &delivery);
         let mut all = vec!["--output", "json"];
         all.extend(command.split(' ').chain(arguments.split_whitespace()));
         if *command == "domain watch" {
@@ -133,6 +145,9 @@ async fn every_command_prints_json() {
         let ran = tests::Answer::from(ran);
         assert_eq!(ran.code, 0, "{command}: {ran:?}");
         assert!(ran.json.is_object() || ran.json.is_array(), "{command}: {ran:?}");
+        if *command == "webhook test" {
+            ran.json["id"].as_str().unwrap().clone_into(&mut delivery);
+        }
     }
 }
 

@@ -13,7 +13,7 @@ const COLUMNS: u16 = 80;
 const NAME: &str = "shop.example.com";
 const ELSEWHERE: &str = "a-customer-with-a-rather-long-name-that-left.example.com";
 
-const COMMANDS: [&str; 26] = [
+const COMMANDS: [&str; 28] = [
     "domain list",
     "domain list -o table --status Failure",
     "domain show NAME",
@@ -28,6 +28,8 @@ const COMMANDS: [&str; 26] = [
     "domain note NAME",
     "midnight",
     "paused",
+    "webhook list",
+    "webhook deliveries",
     "domain check NAME",
     "domain check ELSEWHERE",
     "domain recheck ELSEWHERE",

@@ -72,3 +72,7 @@ typed_id!(
     /// A published event.
     EventId
 );
+typed_id!(
+    /// A webhook's endpoint.
+    EndpointId
+);

@@ -20,6 +20,7 @@ mod midnight;
 mod missing;
 mod name;
 mod note;
+mod notice;
 mod order;
 mod pause;
 mod reason;
@@ -41,7 +42,7 @@ pub use event::{Delivery, Event, EventKind};
 pub use foreign::{is_unfit, one_line, printable};
 pub use history::{HistoryEntry, HistoryKind};
 pub use https::{HttpsSwitch, SWITCHED_ON};
-pub use ids::{AccountId, CertificateId, EventId, NoteId, OrderId};
+pub use ids::{AccountId, CertificateId, EndpointId, EventId, NoteId, OrderId};
 pub use labels::{
     LabelChange, LabelError, MAX_LABELS, check_label, customer_ref_of, label_changes, parse_label,
 };
@@ -50,6 +51,7 @@ pub use midnight::MidnightOutcome;
 pub use missing::Missing;
 pub use name::{DomainName, NameError, host_of, spelled};
 pub use note::{MAX_NOTES, NoteError, note_text};
+pub use notice::{DeliveryState, EndpointState, NoticeKind, Noticed, WebhookFormat, noticed};
 pub use order::{Order, OrderKey, OrderState};
 pub use pause::{Closed, Gate, Outbound, Pause};
 pub use reason::{Reason, Who, who_must_act};

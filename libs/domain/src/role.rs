@@ -34,12 +34,14 @@ pub enum Action {
     Pause,
     /// Manage people, sessions and tokens, and read the audit log and the settings.
     Administer,
+    /// List and change webhooks.
+    Webhooks,
 }
 
 impl Action {
     /// Every action, in the order of the documentation.
-    pub const ALL: [Self; 6] =
-        [Self::Read, Self::Operate, Self::ReadKey, Self::Revoke, Self::Pause, Self::Administer];
+    pub const ALL: [Self; 7] =
+        [Self::Read, Self::Operate, Self::ReadKey, Self::Revoke, Self::Pause, Self::Administer, Self::Webhooks];
 }
 
 impl Role {
@@ -52,7 +54,7 @@ impl Role {
             Action::Read => true,
             Action::Operate => matches!(self, Self::Support | Self::Admin),
             Action::ReadKey => matches!(self, Self::KeyReader | Self::Admin),
-            Action::Revoke | Action::Pause | Action::Administer => self == Self::Admin,
+            Action::Revoke | Action::Pause | Action::Administer | Action::Webhooks => self == Self::Admin,
         }
     }
 

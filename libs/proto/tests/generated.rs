@@ -17,7 +17,8 @@ const CODE: &str = "sslmanager.v1.rs";
 const DESCRIPTORS: &str = "descriptors.bin";
 
 /// Messages that contain a private key, a password or a session token: they get no `Debug`.
-const SECRET: [&str; 10] = [
+const SECRET: [&str; 11] = [
+    ".sslmanager.v1.CreateEndpointResponse",
     ".sslmanager.v1.CreateTokenResponse",
     ".sslmanager.v1.CreateUserResponse",
     ".sslmanager.v1.DownloadCertificateRequest",
@@ -30,12 +31,13 @@ const SECRET: [&str; 10] = [
     ".sslmanager.v1.SignInWithIdTokenResponse",
 ];
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "sslmanager/v1/types.proto",
     "sslmanager/v1/domains.proto",
     "sslmanager/v1/sessions.proto",
     "sslmanager/v1/administration.proto",
     "sslmanager/v1/events.proto",
+    "sslmanager/v1/notifications.proto",
 ];
 
 /// Code and descriptors of the protos as they are now.

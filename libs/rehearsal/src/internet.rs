@@ -69,10 +69,12 @@ pub(crate) struct Reach {
     pub(crate) refused: Arc<[IpNet]>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Within {
     Anywhere,
     Internet,
+    /// And these, whatever they are.
+    InternetAndNets(Arc<[IpNet]>),
     /// A test has no address on the internet.
     #[cfg(test)]
     InternetAnd(IpAddr),
@@ -94,11 +96,13 @@ impl Reach {
         if self.refused.iter().any(|refused| refused.contains(&inner(address))) {
             return Err("refused");
         }
-        let special = match self.within {
+        let special = match &self.within {
             Within::Anywhere => None,
             Within::Internet => special(address),
+            Within::InternetAndNets(nets) if nets.iter().any(|net| net.contains(&inner(address))) => None,
+            Within::InternetAndNets(_) => special(address),
             #[cfg(test)]
-            Within::InternetAnd(other) if other == address => None,
+            Within::InternetAnd(other) if *other == address => None,
             #[cfg(test)]
             Within::InternetAnd(_) => special(address),
         };

@@ -18,12 +18,14 @@ mod fetch;
 mod fetch_error;
 mod internet;
 mod patience;
+mod post;
 mod target;
 mod tls;
 
 use ipnet::IpNet;
 
 pub use fetch::Rehearsal;
+pub use post::{PostError, Poster, PosterError, Receiver};
 
 /// Where probes may be fetched.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -56,7 +56,9 @@ impl Backends {
         let needed = self.roles.iter().any(|role| !role.serves_from_memory());
         let of_backends = if needed { &mut findings.counted } else { &mut findings.told };
         of_backends.insert("store", store);
-        of_backends.insert("bus", self.bus.trouble().map_or(Ok(()), Err));
+        if self.roles.iter().any(|role| role.uses_bus()) {
+            of_backends.insert("bus", self.bus.trouble().map_or(Ok(()), Err));
+        }
         findings.counted.extend(rights.map(|rights| ("database-rights", rights)));
         findings.counted.extend(key.map(|key| ("sealing-key", key)));
         findings

@@ -136,7 +136,7 @@ fn ports(roles: &[RoleName]) -> Vec<&'static str> {
         RoleName::Api => Some(Listen::Api),
         RoleName::ChallengeResponder => Some(Listen::ChallengeResponder),
         RoleName::Console => Some(Listen::Console),
-        RoleName::Issuer | RoleName::Scheduler | RoleName::C4Uploader => None,
+        RoleName::Issuer | RoleName::Scheduler | RoleName::C4Uploader | RoleName::Notifier => None,
     };
     let of_roles = roles.iter().filter_map(port_of);
     std::iter::once(Listen::Admin).chain(of_roles).map(Listen::port).collect()

@@ -15,12 +15,21 @@ pub enum RoleName {
     C4Uploader,
     /// The support team's page.
     Console,
+    /// Webhooks.
+    Notifier,
 }
 
 impl RoleName {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Api, Self::Issuer, Self::ChallengeResponder, Self::Scheduler, Self::C4Uploader, Self::Console];
+    pub const ALL: [Self; 7] = [
+        Self::Api,
+        Self::Issuer,
+        Self::ChallengeResponder,
+        Self::Scheduler,
+        Self::C4Uploader,
+        Self::Console,
+        Self::Notifier,
+    ];
 
     /// The sub-command.
     pub fn as_str(self) -> &'static str {
@@ -31,6 +40,7 @@ impl RoleName {
             Self::Scheduler => "scheduler",
             Self::C4Uploader => "c4-uploader",
             Self::Console => "console",
+            Self::Notifier => "notifier",
         }
     }
 
@@ -39,9 +49,15 @@ impl RoleName {
         matches!(self, Self::Api | Self::Issuer | Self::C4Uploader)
     }
 
-    /// Whether it changes anything in the store; the role that faces the internet does not, nor the one that has none.
+    /// Whether it changes domains and publishes that; the role that faces the internet does not, nor the one that has no
+    /// store, nor the one that only tells of what others did.
     pub fn writes(self) -> bool {
-        !matches!(self, Self::ChallengeResponder | Self::Console)
+        self.uses_bus() && self != Self::ChallengeResponder
+    }
+
+    /// Whether it hears or sends hints.
+    pub fn uses_bus(self) -> bool {
+        !matches!(self, Self::Console | Self::Notifier)
     }
 
     /// The database role of `deploy/postgres/roles.sql` whose rights it needs.
@@ -52,6 +68,7 @@ impl RoleName {
             Self::ChallengeResponder => "ssl_manager_responder",
             Self::Scheduler => "ssl_manager_scheduler",
             Self::C4Uploader => "ssl_manager_uploader",
+            Self::Notifier => "ssl_manager_notifier",
             Self::Console => return None,
         })
     }

@@ -1,9 +1,12 @@
 //! The context to which a sealed text is bound.
 
-use domain::{AccountId, CertificateId, DomainName};
+use domain::{AccountId, CertificateId, DomainName, EndpointId};
 
 /// SHA-256 of a public key (SubjectPublicKeyInfo, DER).
 pub type PublicKeyHash = [u8; 32];
+
+/// The hash for a secret that is no private key.
+pub const NO_PUBLIC_KEY: PublicKeyHash = [0; 32];
 
 /// The purpose of a sealed key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +15,8 @@ pub enum Purpose {
     Certificate,
     /// The key of our account at a CA.
     Account,
+    /// The secret of a webhook's endpoint.
+    Webhook,
 }
 
 impl Purpose {
@@ -19,6 +24,7 @@ impl Purpose {
         match self {
             Self::Certificate => "certificate",
             Self::Account => "account",
+            Self::Webhook => "webhook",
         }
     }
 }
@@ -41,6 +47,11 @@ impl Binding {
     /// Of our account at the CA with that directory.
     pub fn account(id: AccountId, directory_url: &str) -> Self {
         Self::new(Purpose::Account, &id.to_string(), directory_url)
+    }
+
+    /// Of a webhook's endpoint at that URL.
+    pub fn webhook(id: EndpointId, url: &str) -> Self {
+        Self::new(Purpose::Webhook, &id.to_string(), url)
     }
 
     pub(crate) fn with(&self, public_key: &PublicKeyHash) -> String {

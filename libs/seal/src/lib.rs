@@ -19,7 +19,7 @@ mod key_file;
 mod mac;
 mod wrapping;
 
-pub use binding::{Binding, PublicKeyHash, Purpose};
+pub use binding::{Binding, NO_PUBLIC_KEY, PublicKeyHash, Purpose};
 pub use envelope::{Opened, SealingKeys, public_key_of};
 pub use key_file::KeyFileError;
 pub use mac::Statement;

@@ -23,7 +23,7 @@ use crate::dialect::Member;
 use crate::messages::{Published, Sent};
 use crate::record::Record;
 use crate::sql::{Db, Statement, failed, insertion, within};
-use crate::{AuditEntry, Counted, Pools, Result, Store, messages};
+use crate::{AuditEntry, Counted, Notice, Pools, Result, Store, messages};
 
 /// A transaction that kept its locks longer than this is worth a line.
 const SLOW: Duration = Duration::from_millis(200);
@@ -54,6 +54,7 @@ struct Appended {
     history: Vec<HistoryEntry>,
     audit: Vec<AuditEntry>,
     events: Vec<Sent>,
+    notices: Vec<Notice>,
     counted: Vec<(Counted, Timestamp)>,
 }
 
@@ -205,6 +206,15 @@ impl Tx {
         if status_from != Some(status_to) || after.deleted_at.is_some() {
             self.publish(EventKind::StatusChanged, &after.name, after.revision);
         }
+        for noticed in domain::noticed(before, after, now) {
+            let id = EventId::new(&*self.clock, &*self.entropy);
+            self.append_notice(Notice::of(noticed, id, after, now));
+        }
+    }
+
+    /// Stores a notice, unless there is one of its kind, subject and mark.
+    pub fn append_notice(&mut self, notice: Notice) {
+        self.appended.notices.push(notice);
     }
 
     /// Publishes an event with this transaction and returns it: it is sent if, and only if, the transaction commits.
@@ -253,6 +263,7 @@ impl Tx {
         appended.events = events;
         self.insert("append_history", "", &appended.history, &[], "").await?;
         self.insert("append_audit", "", &appended.audit, &[], "").await?;
+        self.insert("append_notices", "", &appended.notices, &[], "ON CONFLICT DO NOTHING").await?;
         for (counted, at) in appended.counted {
             self.count_on_day_of(counted, at).await?;
         }

@@ -10,9 +10,9 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    AccountId, Activity, Cause, CertificateId, DomainName, EventId, HistoryKind, HttpsSwitch,
-    MidnightOutcome, NoteId, OrderId, Outbound, Reason, RevocationReason, RevocationState, Roles, Source,
-    Status, Trust, Who, WorkKind,
+    AccountId, Activity, Cause, CertificateId, DeliveryState, DomainName, EndpointId, EndpointState, EventId,
+    HistoryKind, HttpsSwitch, MidnightOutcome, NoteId, NoticeKind, OrderId, Outbound, Reason,
+    RevocationReason, RevocationState, Roles, Source, Status, Trust, WebhookFormat, Who, WorkKind,
 };
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -130,15 +130,19 @@ macro_rules! words {
 words!(
     Activity,
     Cause,
+    DeliveryState,
+    EndpointState,
     HistoryKind,
     HttpsSwitch,
     MidnightOutcome,
+    NoticeKind,
     Outbound,
     RevocationReason,
     RevocationState,
     Source,
     Status,
     Trust,
+    WebhookFormat,
     Who,
     WorkKind
 );
@@ -146,6 +150,8 @@ text! {
     DomainName: |name| name.as_str().to_owned(), |text| text.parse().ok();
     Roles: Roles::to_string, |text| text.parse().ok();
     Date: Date::to_string, |text| text.parse().ok();
+    Vec<NoticeKind>: |kinds| kinds.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(","),
+        |text| text.split(',').map(|word| word.parse().ok()).collect();
 }
 
 macro_rules! ids {
@@ -172,7 +178,7 @@ macro_rules! ids {
         }
     )+};
 }
-ids!(AccountId, CertificateId, EventId, NoteId, OrderId);
+ids!(AccountId, CertificateId, EndpointId, EventId, NoteId, OrderId);
 
 impl Bind for Timestamp {
     type Sqlite = i64;

@@ -193,6 +193,7 @@ async fn roles_see_what_they_need_and_nothing_else() {
                     "domains",
                     "messages",
                     "midnights",
+                    "notices",
                     "pauses",
                     "rechecked_days",
                     "reservations",
@@ -200,6 +201,23 @@ async fn roles_see_what_they_need_and_nothing_else() {
                     "tallies",
                     "tally_changes",
                     "work",
+                ],
+            ),
+            (
+                "ssl_manager_notifier",
+                &[
+                    "_sqlx_migrations",
+                    "deliveries",
+                    "delivery_events",
+                    "domain_labels",
+                    "domains",
+                    "endpoints",
+                    "midnights",
+                    "notices",
+                    "rechecked_days",
+                    "schema_compatibility",
+                    "tallies",
+                    "tally_changes",
                 ],
             ),
         ] {
@@ -229,7 +247,7 @@ async fn roles_see_what_they_need_and_nothing_else() {
         let may = postgres.psql(&database, &ask).unwrap();
         assert_eq!(may, "f", "the API makes no token by {column}");
     }
-    for role in ["api", "issuer", "scheduler", "uploader", "responder"] {
+    for role in ["api", "issuer", "scheduler", "uploader", "responder", "notifier"] {
         for what in ["actor", "outcome", "detail"] {
             let ask =
                 format!("SELECT has_column_privilege('ssl_manager_{role}', 'audit', '{what}', 'UPDATE')");

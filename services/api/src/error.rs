@@ -70,6 +70,7 @@ pub(crate) fn denied(roles: Roles, action: Action) -> Status {
         Action::Revoke => ("admin", "revoke certificates"),
         Action::Pause => ("admin", "pause requests to the CAs or to C4"),
         Action::Administer => ("admin", "manage people and tokens, or read the audit log and the settings"),
+        Action::Webhooks => ("admin", "look at webhooks or change them"),
     };
     let sentence = format!("a {roles} may not {what}: use a token with the role {needed}");
     error(Code::PermissionDenied, "ROLE_LACKS_PERMISSION", sentence)

@@ -44,6 +44,7 @@ pub mod signed;
 mod summary;
 mod temporary;
 mod watch;
+mod webhooks;
 
 pub use auth::{TOKEN_PREFIX, hash_token, new_token};
 pub use names::{check_token_name, check_user_name};

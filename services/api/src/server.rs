@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use proto::v1::administration_server::AdministrationServer;
 use proto::v1::domains_server::DomainsServer;
+use proto::v1::notifications_server::NotificationsServer;
 use proto::v1::sessions_server::SessionsServer;
 use runtime::config::ApiTls;
 use runtime::{Accepted, Context, Current, Listen, Listener, RoleError, Stop, show_own_certificate};
@@ -33,6 +34,7 @@ use crate::provider;
 use crate::routes::BoundedDomains;
 use crate::service::DomainsService;
 use crate::sessions::SessionsService;
+use crate::webhooks::NotificationsService;
 
 /// A client that wants more at once waits, or opens one more connection.
 const MAX_STREAMS_PER_CONNECTION: u32 = 256;
@@ -52,11 +54,14 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
     let keys = context.require_sealing_keys()?;
     let administration = AdministrationService::new(&context, authenticator.clone(), keys);
     let administration = AdministrationServer::new(administration).max_decoding_message_size(MAX_MESSAGE);
+    let notifications = NotificationsService::new(&context, authenticator.clone());
+    let notifications = NotificationsServer::new(notifications).max_decoding_message_size(MAX_MESSAGE);
     let (domains, sessions) = services(&context, authenticator)?;
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<DomainsServer<DomainsService>>().await;
     reporter.set_serving::<SessionsServer<SessionsService>>().await;
     reporter.set_serving::<AdministrationServer<AdministrationService>>().await;
+    reporter.set_serving::<NotificationsServer<NotificationsService>>().await;
     tokio::spawn(say_that_it_goes(reporter, context.stop.clone()));
 
     let mut server = Server::builder()
@@ -91,6 +96,7 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
         .add_service(domains)
         .add_service(sessions)
         .add_service(administration)
+        .add_service(notifications)
         .add_service(health)
         .add_service(reflection(tonic_reflection::server::Builder::build_v1)?)
         .add_service(reflection(tonic_reflection::server::Builder::build_v1alpha)?)
@@ -133,6 +139,7 @@ async fn say_that_it_goes(reporter: HealthReporter, stop: Stop) {
     reporter.set_not_serving::<DomainsServer<DomainsService>>().await;
     reporter.set_not_serving::<SessionsServer<SessionsService>>().await;
     reporter.set_not_serving::<AdministrationServer<AdministrationService>>().await;
+    reporter.set_not_serving::<NotificationsServer<NotificationsService>>().await;
 }
 
 fn reflection<S>(

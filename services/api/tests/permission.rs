@@ -71,8 +71,20 @@ fn table() -> Vec<(String, &'static [Role])> {
     let of_domains = TABLE.into_iter().map(|(method, allowed)| (format!("Domains/{method}"), allowed));
     let of_administration =
         ADMINISTRATION.into_iter().map(|method| (format!("Administration/{method}"), ADMIN));
-    of_domains.chain(of_administration).collect()
+    let of_notifications = NOTIFICATIONS.into_iter().map(|method| (format!("Notifications/{method}"), ADMIN));
+    of_domains.chain(of_administration).chain(of_notifications).collect()
 }
+
+/// Of `Notifications`: webhooks are the administrators'.
+const NOTIFICATIONS: [&str; 7] = [
+    "CreateEndpoint",
+    "DeleteEndpoint",
+    "ListDeliveries",
+    "ListEndpoints",
+    "RedeliverDelivery",
+    "TestEndpoint",
+    "UpdateEndpoint",
+];
 
 /// The methods of a service, as reflection tells them.
 fn methods(service: &str) -> Vec<String> {
@@ -108,6 +120,7 @@ fn the_table_has_every_method() {
         methods("Sessions"),
         ["Resolve", "SignIn", "SignInWithIdToken", "SignOut", "SignOutEverywhere"]
     );
+    assert_eq!(methods("Notifications"), NOTIFICATIONS);
 }
 
 #[tokio::test]

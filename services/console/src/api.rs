@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use proto::v1::administration_client::AdministrationClient;
 use proto::v1::domains_client::DomainsClient;
+use proto::v1::notifications_client::NotificationsClient;
 use proto::v1::sessions_client::SessionsClient;
 use runtime::config::Config;
 use runtime::{Current, Process, RoleError, process_proof, show_own_certificate};
@@ -47,6 +48,9 @@ pub(crate) type Domains = DomainsClient<InterceptedService<Channel, As>>;
 pub(crate) type Administration = AdministrationClient<InterceptedService<Channel, As>>;
 /// `Sessions`, called by a signed-in person or before the sign-in.
 pub(crate) type Sessions = SessionsClient<InterceptedService<Channel, As>>;
+
+/// `Notifications` as one person.
+pub(crate) type Notifications = NotificationsClient<InterceptedService<Channel, As>>;
 
 /// Adds the caller to every call.
 #[derive(Clone)]
@@ -168,6 +172,13 @@ impl Api {
     pub(crate) fn domains_in_the_background(&self, token: &Token) -> Domains {
         DomainsClient::with_interceptor(self.channels.get().pages.clone(), self.on_behalf(Some(token), true))
             .max_decoding_message_size(MAX_ANSWER_BYTES)
+    }
+
+    pub(crate) fn notifications(&self, token: &Token) -> Notifications {
+        NotificationsClient::with_interceptor(
+            self.channels.get().pages.clone(),
+            self.on_behalf(Some(token), false),
+        )
     }
 
     pub(crate) fn sessions(&self, token: Option<&Token>) -> Sessions {

@@ -130,6 +130,7 @@ fn router(app: App) -> Router {
         .route("/overview", get(pages::overview::show))
         .route("/midnight", get(pages::midnight::show))
         .route("/midnight.csv", get(pages::midnight::csv))
+        .route("/webhooks", get(pages::webhooks::show).post(pages::webhooks::act))
         .route("/help", get(pages::help::show))
         .route("/stay", get(pages::stay::stay))
         .route("/batches/{id}", get(pages::batch::show).post(pages::batch::send))

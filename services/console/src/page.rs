@@ -125,6 +125,10 @@ impl Frame {
         self.person.may(Action::Operate)
     }
 
+    pub(crate) fn may_see_webhooks(&self) -> bool {
+        self.person.may(Action::Webhooks)
+    }
+
     pub(crate) fn may_read_keys(&self) -> bool {
         self.person.may(Action::ReadKey)
     }

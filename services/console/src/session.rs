@@ -134,6 +134,7 @@ impl Person {
             Action::Revoke => "revoke certificates",
             Action::Pause => "pause requests to the CAs or to C4",
             Action::Administer => "open the administration",
+            Action::Webhooks => "look at webhooks",
         };
         Err(Problem::not_yours(what, self.roles, &words::who_may(action)))
     }

@@ -98,6 +98,7 @@ impl Scheduler {
         }
         if look.is_multiple_of(CLEANUP_INTERVAL) {
             retention::forget(&self.context).await?;
+            retention::forget_notices(&self.context).await?;
         }
         audit::seal(&self.context.store).await
     }

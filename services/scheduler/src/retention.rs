@@ -20,6 +20,10 @@ const ROWS: u32 = 5_000;
 const BUCKETS_STAY: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Longer than any CA takes to give one of a limit back.
 const RESERVATIONS_STAY: SignedDuration = SignedDuration::from_hours(366 * 24);
+/// A notice that was told is of use for who looks into a webhook that went wrong.
+const NOTICES_STAY: SignedDuration = SignedDuration::from_hours(24);
+/// Longer than from the first reminder (30 days) to the end of a certificate.
+const MARKS_STAY: SignedDuration = SignedDuration::from_hours(45 * 24);
 const DAYS_STAY: i64 = 366;
 const MIDNIGHTS_STAY: i64 = 30;
 
@@ -77,6 +81,14 @@ async fn destroy_keys_of(
 /// Adds up what changed of the figures of list and overview.
 pub(crate) async fn fold_tallies(context: &Context) -> Result<(), StoreError> {
     while context.store.fold_tallies(ROWS).await? >= u64::from(ROWS) {}
+    Ok(())
+}
+
+/// Forgets notices that were told, and marks of certificates that ended.
+pub(crate) async fn forget_notices(context: &Context) -> Result<(), StoreError> {
+    let now = context.clock.now();
+    let (taken_by, made_by) = (now - NOTICES_STAY, now - MARKS_STAY);
+    while context.store.forget_notices(taken_by, made_by, ROWS).await? >= u64::from(ROWS) {}
     Ok(())
 }
 

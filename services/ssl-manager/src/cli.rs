@@ -17,6 +17,7 @@ pub(crate) use domain::{
 };
 
 use crate::account::AccountCommand;
+use crate::client::webhook::WebhookCommand;
 use crate::restore_command::RestoreCommand;
 use crate::user::UserCommand;
 
@@ -97,6 +98,8 @@ pub(crate) enum Command {
     C4Uploader,
     /// The support team's page, a client of the API
     Console,
+    /// Sends webhooks
+    Notifier,
     /// All roles and a sandbox of the outside world on loopback, with sample domains
     #[cfg(feature = "sandbox")]
     Demo {
@@ -185,6 +188,11 @@ pub(crate) enum Command {
     },
     /// Show what is paused
     Paused,
+    /// Manage webhooks, through the API, for admins
+    Webhook {
+        #[command(subcommand)]
+        command: WebhookCommand,
+    },
     /// Print the completions of a shell: `source <(ssl-manager completions bash)`
     Completions {
         /// The shell

@@ -102,6 +102,7 @@ async fn run(cli: Cli) -> Result<(), CommandError> {
         Command::Scheduler => start(&cli, &[RoleName::Scheduler]).await,
         Command::C4Uploader => start(&cli, &[RoleName::C4Uploader]).await,
         Command::Console => start(&cli, &[RoleName::Console]).await,
+        Command::Notifier => start(&cli, &[RoleName::Notifier]).await,
         #[cfg(feature = "sandbox")]
         Command::Demo { exit_when_settled } => demo(*exit_when_settled).await,
         #[cfg(feature = "sandbox")]
@@ -125,6 +126,7 @@ async fn run(cli: Cli) -> Result<(), CommandError> {
         Command::Pause { brake, reason } => client::pause::pause(brake, reason.as_deref(), &cli.global).await,
         Command::Resume { brake } => client::pause::resume(brake, &cli.global).await,
         Command::Paused => client::pause::list(&cli.global).await,
+        Command::Webhook { command } => client::webhook::run(command, &cli.global).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "ssl-manager", &mut script);

@@ -220,7 +220,8 @@ fn spawn(context: &Context, roles: &[RoleName], metrics: PrometheusHandle) -> Jo
         context.health.expect(part);
     }
     // A process that may only read the store cannot move what stands there.
-    if roles.iter().any(|role| role.writes()) || !context.config.bus.is_embedded() {
+    let uses_broker = roles.iter().any(|role| role.uses_bus()) && !context.config.bus.is_embedded();
+    if roles.iter().any(|role| role.writes()) || uses_broker {
         let context = context.clone();
         tasks.spawn(async move {
             if !store_is_there(&context).await? {
@@ -242,6 +243,7 @@ fn spawn(context: &Context, roles: &[RoleName], metrics: PrometheusHandle) -> Jo
                 RoleName::Scheduler => scheduler::run(context).await,
                 RoleName::C4Uploader => c4_uploader::run(context).await,
                 RoleName::Console => console::run(context.process()).await,
+                RoleName::Notifier => notifier::run(context).await,
             }
         });
     }

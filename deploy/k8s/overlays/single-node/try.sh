@@ -32,6 +32,8 @@ for role in api issuer challenge-responder scheduler c4-uploader; do
         --from-file=bus-url=<(url "$role" amqps: | tr -d '\n') \
         --from-literal=bus-root-certificate-file=/etc/ssl-manager/ca.pem
 done
+put secret generic ssl-manager-notifier --from-file=store-url=<(url notifier postgres: | tr -d '\n')
+put secret generic ssl-manager-notifier-key --from-file=notifier.key="$secrets/notifier.key"
 put secret generic ssl-manager-migrate --from-file=store-url=<(url migrate postgres: | tr -d '\n')
 put secret generic ssl-manager-sealing --from-file=sealing.key="$secrets/sealing.key"
 # Put C4's token into this file before the first run; a random one is refused by any C4.
@@ -56,7 +58,7 @@ k rollout status statefulset/postgres --timeout=5m
 # In the pod, under the name that the certificate has.
 k exec --stdin postgres-0 -- env PGHOSTADDR=127.0.0.1 bash -s <"$deploy/compose/database.sh"
 k wait job --selector app.kubernetes.io/component=migrate --for=condition=complete --timeout=5m
-for role in api issuer challenge-responder scheduler c4-uploader console; do
+for role in api issuer challenge-responder scheduler c4-uploader notifier console; do
     k rollout status "deployment/$role" --timeout=5m
 done
 cat <<TEXT

@@ -10,6 +10,7 @@ mod files;
 mod key_algorithm;
 mod list;
 mod load;
+mod notifier;
 mod origins;
 mod pre_expiry;
 mod proxies;
@@ -21,6 +22,7 @@ mod validate;
 
 pub use key_algorithm::KeyAlgorithm;
 pub use load::{ConfigError, Setting};
+pub use notifier::Notifier;
 pub use origins::Origins;
 pub use proxies::KnownProxy;
 pub use sections::{

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::{ApiOidc, C4, ConsoleOidc};
+use super::{ApiOidc, C4, ConsoleOidc, Notifier};
 use crate::RoleError;
 
 /// Far over what any token or password has.
@@ -63,6 +63,18 @@ impl ConsoleOidc {
             Ok(None)
         } else {
             read("console.oidc.root_certificate_file", path).map(Some)
+        }
+    }
+}
+
+impl Notifier {
+    /// The extra root, if one is configured.
+    pub fn root_certificate_pem(&self) -> Result<Option<Vec<u8>>, RoleError> {
+        let path = &self.root_certificate_file;
+        if path.as_os_str().is_empty() {
+            Ok(None)
+        } else {
+            read("notifier.root_certificate_file", path).map(Some)
         }
     }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::key_algorithm::KeyAlgorithm;
 use super::list::list;
+use super::notifier::Notifier;
 use super::origins::Origins;
 use super::pre_expiry;
 use super::proxies::KnownProxy;
@@ -55,6 +56,8 @@ pub struct Config {
     pub retention: Retention,
     /// The scheduler role.
     pub scheduler: Scheduler,
+    /// The notifier role.
+    pub notifier: Notifier,
     /// Logs and traces.
     pub telemetry: Telemetry,
     /// Where the settings come from that are not defaults, by key.

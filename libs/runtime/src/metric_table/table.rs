@@ -13,6 +13,7 @@ const RESPONDER: &[RoleName] = &[RoleName::ChallengeResponder];
 const SCHEDULER: &[RoleName] = &[RoleName::Scheduler];
 const UPLOADER: &[RoleName] = &[RoleName::C4Uploader];
 const CONSOLE: &[RoleName] = &[RoleName::Console];
+const NOTIFIER: &[RoleName] = &[RoleName::Notifier];
 /// Roles that open the database.
 const STORE: &[RoleName] = &[
     RoleName::Api,
@@ -20,6 +21,7 @@ const STORE: &[RoleName] = &[
     RoleName::ChallengeResponder,
     RoleName::Scheduler,
     RoleName::C4Uploader,
+    RoleName::Notifier,
 ];
 /// Roles that take messages from queues.
 const WORKERS: &[RoleName] = &[RoleName::Issuer, RoleName::C4Uploader];
@@ -261,5 +263,29 @@ pub(super) const TABLE: &[Metric] = &[
         SCHEDULER,
         Plain,
         "Beginning of the last daily recheck that is complete.",
+    ),
+    counter(
+        "ssl_manager_webhook_attempts_total",
+        NOTIFIER,
+        Of("outcome", &["delivered", "failed"]),
+        "Requests to endpoints of webhooks.",
+    ),
+    gauge(
+        "ssl_manager_webhook_endpoints",
+        NOTIFIER,
+        Of("state", &["enabled", "disabled", "failed"]),
+        "Endpoints of webhooks; failed: switched off because nothing was taken for days.",
+    ),
+    gauge(
+        "ssl_manager_webhooks_waiting",
+        NOTIFIER,
+        Plain,
+        "Deliveries that wait for an endpoint that is enabled.",
+    ),
+    gauge(
+        "ssl_manager_webhooks_waiting_seconds",
+        NOTIFIER,
+        Plain,
+        "For how long the oldest delivery waits for an endpoint that is enabled.",
     ),
 ];

@@ -500,6 +500,90 @@ CREATE TABLE restore_guard (
 
 INSERT INTO restore_guard (evidence, compared_to) VALUES ('', '');
 
+-- Rows are endpoints of webhooks. The api writes them, and the notifier how deliveries went. `sealed_secret` is sealed under
+-- the notifier's own key to `id` and `url`, so a row with another URL signs nothing. `kinds`: one or more, with commas
+-- between them.
+CREATE TABLE endpoints (
+    id            uuid        PRIMARY KEY,
+    name          text        COLLATE "C" NOT NULL UNIQUE,
+    url           text        NOT NULL,
+    sealed_secret bytea       NOT NULL,
+    kinds         text        NOT NULL,
+    labels        jsonb       NOT NULL,
+    format        text        NOT NULL CHECK (format IN ('json', 'slack')),
+    digest        boolean     NOT NULL,
+    state         text        NOT NULL CHECK (state IN ('enabled', 'disabled', 'failed')),
+    state_reason  text        NOT NULL,
+    created_at    timestamptz NOT NULL,
+    created_by    text        NOT NULL,
+    failing_since timestamptz,
+    failures      integer     NOT NULL,
+    retry_at      timestamptz,
+    last_error    text        NOT NULL,
+    delivered_at  timestamptz
+);
+
+-- Rows are notices to be told by webhooks. Each role that changes domains appends them in the transaction of the change, the
+-- notifier those that follow from time alone. The notifier takes them (`handled_at`); the scheduler deletes them. Of the same
+-- kind, subject and mark there is one.
+CREATE TABLE notices (
+    id           uuid        PRIMARY KEY,
+    kind         text        COLLATE "C" NOT NULL,
+    subject      text        COLLATE "C" NOT NULL,
+    mark         text        COLLATE "C" NOT NULL,
+    customer_ref text        NOT NULL,
+    at           timestamptz NOT NULL,
+    due_at       timestamptz NOT NULL,
+    status       text,
+    reason       jsonb,
+    days         integer,
+    ends_at      timestamptz,
+    handled_at   timestamptz
+);
+
+CREATE UNIQUE INDEX notices_once ON notices (kind, subject, mark) WHERE mark <> '';
+CREATE INDEX notices_due ON notices (due_at, id) WHERE handled_at IS NULL;
+CREATE INDEX notices_by_time ON notices (at);
+
+-- Rows are requests to endpoints, each with one notice or a digest of several. The notifier writes them; the api makes those
+-- of a test, and makes one due again. A digest takes notices while it is 'open'.
+CREATE TABLE deliveries (
+    id          uuid        PRIMARY KEY,
+    endpoint_id uuid        NOT NULL REFERENCES endpoints (id),
+    kind        text        NOT NULL,
+    digest_key  text        COLLATE "C" NOT NULL,
+    events      integer     NOT NULL,
+    state       text        NOT NULL CHECK (state IN ('open', 'waiting', 'delivered')),
+    created_at  timestamptz NOT NULL,
+    ready_at    timestamptz NOT NULL,
+    due_at      timestamptz NOT NULL,
+    attempts    integer     NOT NULL,
+    http_status integer,
+    last_error  text        NOT NULL,
+    ended_at    timestamptz,
+    lease_token bigint      NOT NULL DEFAULT 0,
+    lease_until timestamptz
+);
+
+CREATE UNIQUE INDEX deliveries_open ON deliveries (endpoint_id, digest_key) WHERE state = 'open';
+CREATE INDEX deliveries_due ON deliveries (due_at, id) WHERE state <> 'delivered';
+CREATE INDEX deliveries_by_endpoint ON deliveries (endpoint_id, id);
+CREATE INDEX deliveries_by_time ON deliveries (created_at);
+
+-- Rows are notices in deliveries: an endpoint gets each in one. `body` is what is told of it, JSON.
+CREATE TABLE delivery_events (
+    endpoint_id uuid    NOT NULL,
+    event_id    uuid    NOT NULL,
+    delivery_id uuid    NOT NULL REFERENCES deliveries (id),
+    subject     text    COLLATE "C" NOT NULL,
+    body        text    NOT NULL,
+    is_waiting  boolean NOT NULL DEFAULT true,
+    PRIMARY KEY (endpoint_id, event_id)
+);
+
+CREATE INDEX delivery_events_of ON delivery_events (delivery_id, event_id);
+CREATE INDEX delivery_events_waiting ON delivery_events (endpoint_id, subject) WHERE is_waiting;
+
 -- Rows are names, for searches by a part of the name (trigrams). A trigger writes them.
 -- PostgreSQL: a table with a trigram index. It has the names on the list only, because searches count its rows. It is
 -- no index on `domains` itself: each change of a row there would change it, too.

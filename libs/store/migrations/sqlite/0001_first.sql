@@ -504,6 +504,90 @@ CREATE TABLE restore_guard (
 
 INSERT INTO restore_guard (evidence, compared_to) VALUES ('', '');
 
+-- Rows are endpoints of webhooks. The api writes them, and the notifier how deliveries went. `sealed_secret` is sealed under
+-- the notifier's own key to `id` and `url`, so a row with another URL signs nothing. `kinds`: one or more, with commas
+-- between them.
+CREATE TABLE endpoints (
+    id            TEXT    PRIMARY KEY,
+    name          TEXT    NOT NULL UNIQUE,
+    url           TEXT    NOT NULL,
+    sealed_secret BLOB    NOT NULL,
+    kinds         TEXT    NOT NULL,
+    labels        TEXT    NOT NULL,
+    format        TEXT    NOT NULL CHECK (format IN ('json', 'slack')),
+    digest        INTEGER NOT NULL,
+    state         TEXT    NOT NULL CHECK (state IN ('enabled', 'disabled', 'failed')),
+    state_reason  TEXT    NOT NULL,
+    created_at    INTEGER NOT NULL,
+    created_by    TEXT    NOT NULL,
+    failing_since INTEGER,
+    failures      INTEGER NOT NULL,
+    retry_at      INTEGER,
+    last_error    TEXT    NOT NULL,
+    delivered_at  INTEGER
+) STRICT;
+
+-- Rows are notices to be told by webhooks. Each role that changes domains appends them in the transaction of the change, the
+-- notifier those that follow from time alone. The notifier takes them (`handled_at`); the scheduler deletes them. Of the same
+-- kind, subject and mark there is one.
+CREATE TABLE notices (
+    id           TEXT    PRIMARY KEY,
+    kind         TEXT    NOT NULL,
+    subject      TEXT    NOT NULL,
+    mark         TEXT    NOT NULL,
+    customer_ref TEXT    NOT NULL,
+    at           INTEGER NOT NULL,
+    due_at       INTEGER NOT NULL,
+    status       TEXT,
+    reason       TEXT,
+    days         INTEGER,
+    ends_at      INTEGER,
+    handled_at   INTEGER
+) STRICT;
+
+CREATE UNIQUE INDEX notices_once ON notices (kind, subject, mark) WHERE mark <> '';
+CREATE INDEX notices_due ON notices (due_at, id) WHERE handled_at IS NULL;
+CREATE INDEX notices_by_time ON notices (at);
+
+-- Rows are requests to endpoints, each with one notice or a digest of several. The notifier writes them; the api makes those
+-- of a test, and makes one due again. A digest takes notices while it is 'open'.
+CREATE TABLE deliveries (
+    id          TEXT    PRIMARY KEY,
+    endpoint_id TEXT    NOT NULL REFERENCES endpoints (id),
+    kind        TEXT    NOT NULL,
+    digest_key  TEXT    NOT NULL,
+    events      INTEGER NOT NULL,
+    state       TEXT    NOT NULL CHECK (state IN ('open', 'waiting', 'delivered')),
+    created_at  INTEGER NOT NULL,
+    ready_at    INTEGER NOT NULL,
+    due_at      INTEGER NOT NULL,
+    attempts    INTEGER NOT NULL,
+    http_status INTEGER,
+    last_error  TEXT    NOT NULL,
+    ended_at    INTEGER,
+    lease_token INTEGER NOT NULL DEFAULT 0,
+    lease_until INTEGER
+) STRICT;
+
+CREATE UNIQUE INDEX deliveries_open ON deliveries (endpoint_id, digest_key) WHERE state = 'open';
+CREATE INDEX deliveries_due ON deliveries (due_at, id) WHERE state <> 'delivered';
+CREATE INDEX deliveries_by_endpoint ON deliveries (endpoint_id, id);
+CREATE INDEX deliveries_by_time ON deliveries (created_at);
+
+-- Rows are notices in deliveries: an endpoint gets each in one. `body` is what is told of it, JSON.
+CREATE TABLE delivery_events (
+    endpoint_id TEXT    NOT NULL,
+    event_id    TEXT    NOT NULL,
+    delivery_id TEXT    NOT NULL REFERENCES deliveries (id),
+    subject     TEXT    NOT NULL,
+    body        TEXT    NOT NULL,
+    is_waiting  INTEGER NOT NULL DEFAULT 1,
+    PRIMARY KEY (endpoint_id, event_id)
+) STRICT;
+
+CREATE INDEX delivery_events_of ON delivery_events (delivery_id, event_id);
+CREATE INDEX delivery_events_waiting ON delivery_events (endpoint_id, subject) WHERE is_waiting;
+
 -- Rows are names, for searches by a part of the name (trigrams). A trigger writes them.
 -- SQLite: FTS5, because SQLite has no index on trigrams. It also has the deleted names, because it can find a row to
 -- delete by its number only. It is no index on `domains` itself: VACUUM may change the row numbers there.

@@ -38,6 +38,7 @@ mod tokens;
 mod transitions;
 mod users;
 mod values;
+mod webhooks;
 mod work;
 
 use std::collections::BTreeSet;
@@ -231,6 +232,17 @@ cases! {
         every_kind_and_cause_comes_back
         every_role_comes_back
         every_event_comes_back;
+    webhooks:
+        a_step_stores_its_notices
+        a_mark_is_noticed_once
+        what_ends_soon_is_found_once
+        endpoints_come_back
+        a_digest_collects_for_a_while
+        a_delivery_is_claimed_by_one
+        deliveries_of_a_domain_keep_their_order
+        an_endpoint_that_fails_is_waited_for
+        claims_of_deliveries_are_distinct
+        an_unreported_midnight_is_found_once;
     work:
         work_is_claimed_once_and_when_due
         concurrent_claims_are_distinct

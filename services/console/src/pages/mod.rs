@@ -14,6 +14,7 @@ pub(crate) mod oidc;
 pub(crate) mod overview;
 pub(crate) mod sign_in;
 pub(crate) mod stay;
+pub(crate) mod webhooks;
 
 use axum::response::{IntoResponse, Redirect, Response};
 use http::Uri;

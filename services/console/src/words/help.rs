@@ -60,6 +60,7 @@ pub(crate) fn may(action: Action) -> &'static str {
         Action::Revoke => "revoke certificates",
         Action::Pause => "pause requests to the CAs and to C4",
         Action::Administer => "manage people, sessions and tokens, and read the audit log and the settings",
+        Action::Webhooks => "look at webhooks and change them",
     }
 }
 

@@ -15,6 +15,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("scheduler", &["ssl-manager scheduler --config scheduler.toml"]),
     ("c4-uploader", &["ssl-manager c4-uploader --config uploader.toml"]),
     ("console", &["ssl-manager console --config console.toml"]),
+    ("notifier", &["ssl-manager notifier --config notifier.toml"]),
     ("demo", &["ssl-manager demo", "ssl-manager demo --exit-when-settled"]),
     ("sandbox ca", &["ssl-manager sandbox ca --dns 127.0.0.1:14053 --http-port 14080"]),
     ("sandbox c4", &["ssl-manager sandbox c4 --c4-token-file c4.token --domains shop.example.com"]),
@@ -60,6 +61,21 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("pause", &["ssl-manager pause c4 --reason maintenance", "ssl-manager pause ca --issuer letsencrypt"]),
     ("resume", &["ssl-manager resume c4", "ssl-manager resume ca --issuer letsencrypt"]),
     ("paused", &["ssl-manager paused"]),
+    (
+        "webhook create",
+        &[
+            "ssl-manager webhook create --name ops --url https://hooks.example.net/ssl",
+            "ssl-manager webhook create --name chat --url https://chat.example.net/x --format slack --kind emergency",
+        ],
+    ),
+    ("webhook list", &["ssl-manager webhook list"]),
+    ("webhook show", &["ssl-manager webhook show ops"]),
+    ("webhook enable", &["ssl-manager webhook enable ops"]),
+    ("webhook disable", &["ssl-manager webhook disable ops"]),
+    ("webhook delete", &["ssl-manager webhook delete ops"]),
+    ("webhook test", &["ssl-manager webhook test ops"]),
+    ("webhook deliveries", &["ssl-manager webhook deliveries ops --limit 20"]),
+    ("webhook redeliver", &["ssl-manager webhook redeliver 0198f2d4-0000-7000-8000-000000000001"]),
     (
         "domain add",
         &[

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use proto::v1::domains_client::DomainsClient;
+use proto::v1::notifications_client;
 use runtime::chain;
 use tonic::codegen::http::uri::Authority;
 use tonic::metadata::{Ascii, MetadataValue};
@@ -28,6 +29,10 @@ const TOKEN_VARIABLE: &str = "SSL_MANAGER_TOKEN";
 /// A client that says who it is.
 pub(crate) type Client = DomainsClient<InterceptedService<Channel, Bearer>>;
 
+/// The same for webhooks.
+pub(crate) type NotificationsClient =
+    notifications_client::NotificationsClient<InterceptedService<Channel, Bearer>>;
+
 /// Adds the token to every call.
 #[derive(Clone)]
 pub(crate) struct Bearer(Option<MetadataValue<Ascii>>);
@@ -44,6 +49,17 @@ impl Interceptor for Bearer {
 /// Connects. Errors: `USAGE` if the endpoint is no URL that can be used; `UNAVAILABLE` with the cause if no server
 /// answers there, or not as an API does.
 pub(crate) async fn connect(global: &Global) -> Result<Client, CommandError> {
+    let (channel, bearer) = channel(global).await?;
+    Ok(DomainsClient::with_interceptor(channel, bearer))
+}
+
+/// Connects as [`connect`] does, to the service of webhooks.
+pub(crate) async fn connect_notifications(global: &Global) -> Result<NotificationsClient, CommandError> {
+    let (channel, bearer) = channel(global).await?;
+    Ok(notifications_client::NotificationsClient::with_interceptor(channel, bearer))
+}
+
+async fn channel(global: &Global) -> Result<(Channel, Bearer), CommandError> {
     let url = checked(&global.endpoint)?;
     let endpoint = Endpoint::from_shared(url.to_owned())
         .map_err(|error| no_url(url, &chain(&error)))?
@@ -65,7 +81,7 @@ pub(crate) async fn connect(global: &Global) -> Result<Client, CommandError> {
         return Err(in_clear(url));
     }
     let channel = endpoint.connect().await.map_err(|error| unreachable(url, &chain(&error)))?;
-    Ok(DomainsClient::with_interceptor(channel, bearer))
+    Ok((channel, bearer))
 }
 
 /// What is wrong with a connection that broke under a call; none where the server itself answered.

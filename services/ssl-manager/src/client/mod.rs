@@ -17,6 +17,7 @@ pub(crate) mod pause;
 mod revoke;
 mod show;
 mod watch;
+pub(crate) mod webhook;
 
 use std::io::{BufRead, IsTerminal, Write};
 

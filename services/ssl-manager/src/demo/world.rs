@@ -116,6 +116,7 @@ impl DemoWorld {
         let mut config = Config::default();
         config.store.url = format!("sqlite://{}", folder.join("ssl-manager.db").display()).into();
         config.keys.sealing_key_file = folder.join("sealing.key");
+        config.notifier.sealing_key_file = folder.join("notifier.key");
         config.api.listen = free_address()?;
         config.admin.listen = free_address()?;
         config.console.listen = free_address()?;

@@ -1,0 +1,351 @@
+//! Deliveries of webhooks: one request each, with one notice or a digest of several.
+//!
+//! A digest is open until its time is over and takes notices until then; what is sent never changes after. A delivery is
+//! claimed by a lease, and a claim raises the row's token, so whoever was overtaken changes nothing. Of the deliveries to one
+//! endpoint that tell of the same domain a later one waits for an earlier one; a digest that is still open holds up none.
+
+use domain::{DeliveryState, EndpointId, EventId, NoticeKind};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::record::{FromRow, Reader, Record as _, columns};
+use crate::{Result, Store, Tx};
+
+/// Most notices in a digest.
+const MAX_EVENTS: u32 = 10_000;
+
+/// A request to an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebhookDelivery {
+    /// Its id, the same for every attempt.
+    pub id: EventId,
+    /// To where.
+    pub endpoint: EndpointId,
+    /// What it tells of.
+    pub kind: NoticeKind,
+    /// Which digest it is; empty for a notice alone.
+    pub digest_key: String,
+    /// How many notices it has.
+    pub events: u32,
+    /// How far it is.
+    pub state: DeliveryState,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// From when on it could be sent; the order among those of one domain.
+    pub ready_at: Timestamp,
+    /// The next attempt.
+    pub due_at: Timestamp,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// The status of the last answer; none if there was none.
+    pub http_status: Option<u32>,
+    /// Why the last attempt failed; empty if it did not.
+    pub last_error: String,
+    /// When it was taken.
+    pub ended_at: Option<Timestamp>,
+}
+
+columns!(WebhookDelivery in "deliveries":
+    id, endpoint as "endpoint_id", kind, digest_key, events, state, created_at, ready_at, due_at, attempts,
+    http_status, last_error, ended_at);
+
+/// A notice in a delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryEvent {
+    /// To which endpoint; it gets each notice in one delivery.
+    pub endpoint: EndpointId,
+    /// The notice's id.
+    pub event: EventId,
+    /// In which delivery.
+    pub delivery: EventId,
+    /// The domain, or another subject.
+    pub subject: String,
+    /// What is told of it, JSON.
+    pub body: String,
+}
+
+columns!(DeliveryEvent in "delivery_events":
+    endpoint as "endpoint_id", event as "event_id", delivery as "delivery_id", subject, body);
+
+/// A delivery that is ours for a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimedDelivery {
+    /// The delivery.
+    pub delivery: WebhookDelivery,
+    /// Fencing token of this claim.
+    pub token: i64,
+}
+
+impl FromRow for ClaimedDelivery {
+    fn read(reader: &mut Reader<'_>) -> Result<Self> {
+        Ok(Self { delivery: WebhookDelivery::read(reader)?, token: reader.value()? })
+    }
+}
+
+/// How an attempt failed, and what follows.
+#[derive(Clone, Debug)]
+pub struct FailedAttempt {
+    /// Why, in words.
+    pub error: String,
+    /// The status of the answer, if there was one.
+    pub http_status: Option<u32>,
+    /// When this delivery is tried again.
+    pub due_at: Timestamp,
+    /// Before that nothing is sent to the endpoint.
+    pub retry_at: Timestamp,
+    /// An endpoint that has been failing since then is switched off.
+    pub off_if_failing_since: Timestamp,
+}
+
+impl Store {
+    /// Claims up to `limit` deliveries until `until`: those that are due, of endpoints that are enabled and not waited for,
+    /// and behind no earlier one of the same domain.
+    pub async fn claim_deliveries(&self, limit: u32, until: Timestamp) -> Result<Vec<ClaimedDelivery>> {
+        let text = format!(
+            "UPDATE deliveries SET state = 'waiting', lease_until = $2, lease_token = lease_token + 1
+            WHERE id IN (
+                SELECT d.id FROM deliveries d
+                WHERE d.state <> 'delivered' AND d.due_at <= $1 AND (d.lease_until IS NULL OR d.lease_until <= $1)
+                    AND d.endpoint_id IN (SELECT e.id FROM endpoints e
+                        WHERE e.state = 'enabled' AND (e.retry_at IS NULL OR e.retry_at <= $1))
+                    AND NOT EXISTS (
+                        SELECT 1 FROM delivery_events mine
+                        JOIN delivery_events other ON other.endpoint_id = mine.endpoint_id
+                            AND other.subject = mine.subject AND other.is_waiting
+                            AND other.delivery_id <> mine.delivery_id
+                        JOIN deliveries o ON o.id = other.delivery_id AND o.ready_at <= $1
+                            AND (o.ready_at < d.ready_at OR (o.ready_at = d.ready_at AND o.id < d.id))
+                        WHERE mine.delivery_id = d.id AND mine.subject <> '')
+                ORDER BY d.due_at, d.id LIMIT $3 {{lock free}})
+            RETURNING {}, lease_token",
+            WebhookDelivery::selected("")
+        );
+        let mut writer = self.writer("claim_deliveries").await?;
+        let mut db = writer.db();
+        let query = db.query("claim_deliveries", &text).bind(&self.now()).bind(&until).limit(limit);
+        let claimed = query.all().await?;
+        writer.done(claimed).await
+    }
+
+    /// Whether anything is to be claimed; costs no write.
+    pub async fn has_due_deliveries(&self) -> Result<bool> {
+        let text = "SELECT EXISTS (SELECT 1 FROM deliveries WHERE state <> 'delivered' AND due_at <= $1)";
+        self.reader().await?.db().query("has_due_deliveries", text).bind(&self.now()).scalar().await
+    }
+
+    /// The notices of a delivery, in the order in which they happened.
+    pub async fn delivery_events(&self, delivery: EventId) -> Result<Vec<DeliveryEvent>> {
+        let mut reader = self.reader().await?;
+        let mut db = reader.db();
+        let query = db.select::<DeliveryEvent>("delivery_events", "WHERE delivery_id = $1 ORDER BY event_id");
+        query.bind(&delivery).all().await
+    }
+
+    /// Up to `limit` deliveries, the newest first: of one endpoint if it is given, and older than `before`.
+    pub async fn deliveries(
+        &self,
+        endpoint: Option<EndpointId>,
+        before: Option<EventId>,
+        limit: u32,
+    ) -> Result<Vec<WebhookDelivery>> {
+        let mut reader = self.reader().await?;
+        let mut db = reader.db();
+        let mut query = db.select::<WebhookDelivery>("deliveries", "WHERE 1 = 1");
+        if let Some(endpoint) = endpoint {
+            query.push(" AND endpoint_id = ").push_bind(&endpoint);
+        }
+        if let Some(before) = before {
+            query.push(" AND id < ").push_bind(&before);
+        }
+        query.push(" ORDER BY id DESC LIMIT ").push_bind(&i64::from(limit));
+        query.all().await
+    }
+
+    /// A delivery.
+    pub async fn delivery(&self, id: EventId) -> Result<Option<WebhookDelivery>> {
+        let mut reader = self.reader().await?;
+        reader.db().select::<WebhookDelivery>("delivery", "WHERE id = $1").bind(&id).optional().await
+    }
+
+    /// How many deliveries wait for an enabled endpoint, and since when the oldest of them could have been sent.
+    pub async fn waiting_deliveries(&self) -> Result<(u64, Option<Timestamp>)> {
+        let text = "SELECT count(*), min(d.ready_at) FROM deliveries d
+            WHERE d.state <> 'delivered' AND d.ready_at <= $1
+                AND d.endpoint_id IN (SELECT e.id FROM endpoints e WHERE e.state = 'enabled')";
+        let mut reader = self.reader().await?;
+        let (waiting, oldest): (i64, Option<Timestamp>) =
+            reader.db().query("waiting_deliveries", text).bind(&self.now()).one().await?;
+        Ok((waiting.unsigned_abs(), oldest))
+    }
+
+    /// Stores that an endpoint took a delivery. What waited for the endpoint, because it failed before, is due now. Nothing
+    /// happens if the claim is not ours any more: the delivery is made again.
+    pub async fn delivered(&self, claimed: &ClaimedDelivery, http_status: u32) -> Result<()> {
+        let (now, WebhookDelivery { id, endpoint, .. }) = (self.now(), &claimed.delivery);
+        let mut tx = self.begin("delivered").await?;
+        let mut db = tx.db().await?;
+        let text =
+            "UPDATE deliveries SET state = 'delivered', ended_at = $3, http_status = $4, last_error = '',
+                attempts = attempts + 1, lease_until = NULL
+            WHERE id = $1 AND lease_token = $2 AND state = 'waiting'";
+        let query = db.query("delivered", text).bind(id).bind(&claimed.token).bind(&now);
+        if query.bind(&http_status).execute().await? == 0 {
+            return Ok(());
+        }
+        let text = "UPDATE delivery_events SET is_waiting = $2 WHERE delivery_id = $1";
+        db.query("events_delivered", text).bind(id).bind(&false).execute().await?;
+        let text =
+            "UPDATE deliveries SET due_at = $2 WHERE endpoint_id = $1 AND state = 'waiting' AND due_at > $2
+                AND EXISTS (SELECT 1 FROM endpoints e WHERE e.id = $1 AND e.failures > 0)";
+        db.query("deliveries_due", text).bind(endpoint).bind(&now).execute().await?;
+        let text =
+            "UPDATE endpoints SET failing_since = NULL, failures = 0, retry_at = NULL, last_error = '',
+                delivered_at = $2
+            WHERE id = $1";
+        db.query("endpoint_works", text).bind(endpoint).bind(&now).execute().await?;
+        tx.commit().await
+    }
+
+    /// Stores that an attempt failed; returns whether that switched the endpoint off. Nothing happens if the claim is not
+    /// ours any more.
+    pub async fn not_delivered(&self, claimed: &ClaimedDelivery, failed: &FailedAttempt) -> Result<bool> {
+        let (now, WebhookDelivery { id, endpoint, .. }) = (self.now(), &claimed.delivery);
+        let mut tx = self.begin("not_delivered").await?;
+        let mut db = tx.db().await?;
+        let text =
+            "UPDATE deliveries SET due_at = $3, http_status = $4, last_error = $5, attempts = attempts + 1,
+                lease_until = NULL
+            WHERE id = $1 AND lease_token = $2 AND state = 'waiting'";
+        let query = db.query("not_delivered", text).bind(id).bind(&claimed.token).bind(&failed.due_at);
+        if query.bind(&failed.http_status).bind(&failed.error).execute().await? == 0 {
+            return Ok(false);
+        }
+        let text =
+            "UPDATE endpoints SET failing_since = coalesce(failing_since, $2), failures = failures + 1,
+                retry_at = $3, last_error = $4
+            WHERE id = $1";
+        let query = db.query("endpoint_fails", text).bind(endpoint).bind(&now).bind(&failed.retry_at);
+        query.bind(&failed.error).execute().await?;
+        let text = "UPDATE endpoints SET state = 'failed', state_reason = $3
+            WHERE id = $1 AND state = 'enabled' AND failing_since <= $2";
+        let query = db.query("endpoint_off", text).bind(endpoint).bind(&failed.off_if_failing_since);
+        let is_off = query.bind(&failed.error).execute().await? == 1;
+        tx.commit().await?;
+        Ok(is_off)
+    }
+
+    /// Gives a claim back before its time, without an attempt being counted.
+    pub async fn release_delivery(&self, claimed: &ClaimedDelivery) -> Result<()> {
+        let text = "UPDATE deliveries SET lease_until = NULL WHERE id = $1 AND lease_token = $2";
+        let mut writer = self.writer("release_delivery").await?;
+        let mut db = writer.db();
+        db.query("release_delivery", text).bind(&claimed.delivery.id).bind(&claimed.token).execute().await?;
+        writer.done(()).await
+    }
+
+    /// Deletes deliveries that were made by then, taken or not, at most `limit`; returns how many there were.
+    pub async fn forget_deliveries(&self, made_by: Timestamp, limit: u32) -> Result<u64> {
+        let mut tx = self.begin("forget_deliveries").await?;
+        let mut db = tx.db().await?;
+        let text =
+            "SELECT id FROM deliveries WHERE created_at <= $1 ORDER BY created_at LIMIT $2 {lock free}";
+        let old: Vec<EventId> =
+            db.query("old_deliveries", text).bind(&made_by).limit(limit).scalars().await?;
+        let text = "DELETE FROM delivery_events WHERE delivery_id {in 1}";
+        db.query("forget_events", text).bind_set(&old).execute().await?;
+        let text = "DELETE FROM deliveries WHERE id {in 1}";
+        let deleted = db.query("forget_deliveries", text).bind_set(&old).execute().await?;
+        tx.commit().await?;
+        Ok(deleted)
+    }
+}
+
+impl Tx {
+    /// Stores a delivery with one notice, to be sent now.
+    pub async fn deliver_alone(&mut self, kind: NoticeKind, event: DeliveryEvent) -> Result<()> {
+        let now = self.now();
+        let delivery = WebhookDelivery::new(&event, kind, (now, now), "", DeliveryState::Waiting);
+        self.insert_delivery(&delivery, &[event]).await
+    }
+
+    /// Adds notices to the open digest of that key, or to a new one that stays open for so long. The first event's `delivery` is
+    /// the id of a new one. [`crate::StoreError::Conflict`] if another copy opened one at the same time.
+    pub async fn deliver_in_digest(
+        &mut self,
+        kind: NoticeKind,
+        key: &str,
+        collected_for: SignedDuration,
+        events: Vec<DeliveryEvent>,
+    ) -> Result<()> {
+        let now = self.now();
+        let Some(first) = events.first().cloned() else { return Ok(()) };
+        let mut db = self.db().await?;
+        let text = "UPDATE deliveries SET state = 'waiting'
+            WHERE endpoint_id = $1 AND digest_key = $2 AND state = 'open' AND (ready_at <= $3 OR events >= $4)";
+        let query = db.query("close_digest", text).bind(&first.endpoint).bind(key);
+        query.bind(&now).bind(&MAX_EVENTS).execute().await?;
+        let rest = "WHERE endpoint_id = $1 AND digest_key = $2 AND state = 'open' {lock}";
+        let query = db.select::<WebhookDelivery>("open_digest", rest).bind(&first.endpoint).bind(key);
+        let open = query.optional::<WebhookDelivery>().await?;
+        let id = open.as_ref().map_or(first.delivery, |open| open.id);
+        let events: Vec<DeliveryEvent> =
+            events.into_iter().map(|event| DeliveryEvent { delivery: id, ..event }).collect();
+        let Some(open) = open else {
+            let ready_at = now.checked_add(collected_for).unwrap_or(now);
+            let delivery = WebhookDelivery::new(&first, kind, (now, ready_at), key, DeliveryState::Open);
+            return self.insert_delivery(&delivery, &events).await;
+        };
+        let count = u32::try_from(events.len()).unwrap_or(u32::MAX);
+        let text = "UPDATE deliveries SET events = events + $2 WHERE id = $1 AND state = 'open'";
+        db.query("grow_digest", text).bind(&open.id).bind(&count).execute_one().await?;
+        db.insert("add_events", &events, &[], "ON CONFLICT DO NOTHING").await
+    }
+
+    async fn insert_delivery(&mut self, delivery: &WebhookDelivery, events: &[DeliveryEvent]) -> Result<()> {
+        let count = u32::try_from(events.len()).unwrap_or(u32::MAX);
+        let delivery = WebhookDelivery { events: count, ..delivery.clone() };
+        let mut db = self.db().await?;
+        db.insert("add_delivery", std::slice::from_ref(&delivery), &[], "").await?;
+        db.insert("add_events", events, &[], "").await
+    }
+
+    /// Makes a delivery due now, whether it was taken before or waits; false if there is none of that id.
+    pub async fn redeliver(&mut self, id: EventId) -> Result<bool> {
+        let now = self.now();
+        let mut db = self.db().await?;
+        let text = "UPDATE deliveries SET state = 'waiting', due_at = $2, attempts = 0, ended_at = NULL,
+                lease_until = NULL, lease_token = lease_token + 1
+            WHERE id = $1 AND state <> 'open'";
+        if db.query("redeliver", text).bind(&id).bind(&now).execute().await? == 0 {
+            return Ok(false);
+        }
+        let text = "UPDATE delivery_events SET is_waiting = $2 WHERE delivery_id = $1";
+        db.query("redeliver_events", text).bind(&id).bind(&true).execute().await?;
+        Ok(true)
+    }
+}
+
+impl WebhookDelivery {
+    fn new(
+        event: &DeliveryEvent,
+        kind: NoticeKind,
+        (now, ready_at): (Timestamp, Timestamp),
+        key: &str,
+        state: DeliveryState,
+    ) -> Self {
+        Self {
+            id: event.delivery,
+            endpoint: event.endpoint,
+            kind,
+            digest_key: key.to_owned(),
+            events: 1,
+            state,
+            created_at: now,
+            ready_at,
+            due_at: ready_at,
+            attempts: 0,
+            http_status: None,
+            last_error: String::new(),
+            ended_at: None,
+        }
+    }
+}

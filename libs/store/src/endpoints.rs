@@ -1,0 +1,103 @@
+//! Endpoints of webhooks: where notices go, and how that went lately.
+
+use std::collections::BTreeMap;
+
+use domain::{EndpointId, EndpointState, NoticeKind, WebhookFormat};
+use jiff::Timestamp;
+
+use crate::record::columns;
+use crate::{Result, Store, Tx};
+
+/// Where notices go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Its id; the secret is sealed to it and to the URL.
+    pub id: EndpointId,
+    /// Its name, which is unique.
+    pub name: String,
+    /// Where it is. It never changes: the secret is sealed to it.
+    pub url: String,
+    /// The secret that signs what is sent, sealed by the notifier's own key.
+    pub sealed_secret: Vec<u8>,
+    /// What it is told of.
+    pub kinds: Vec<NoticeKind>,
+    /// Only domains with all of these labels; empty: every domain.
+    pub labels: BTreeMap<String, String>,
+    /// How a body looks.
+    pub format: WebhookFormat,
+    /// Whether notices are collected into digests.
+    pub digest: bool,
+    /// Whether anything is sent.
+    pub state: EndpointState,
+    /// Why it is not enabled; may be empty.
+    pub state_reason: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// The principal who made it.
+    pub created_by: String,
+    /// Since when nothing was taken; none while it works.
+    pub failing_since: Option<Timestamp>,
+    /// Attempts in a row that failed.
+    pub failures: u32,
+    /// Nothing is sent before that.
+    pub retry_at: Option<Timestamp>,
+    /// Why the last attempt failed; empty if it did not.
+    pub last_error: String,
+    /// When it last took something.
+    pub delivered_at: Option<Timestamp>,
+}
+
+columns!(Endpoint in "endpoints":
+    id, name, url, sealed_secret, kinds, labels, format, digest, state, state_reason, created_at, created_by,
+    failing_since, failures, retry_at, last_error, delivered_at);
+
+impl Store {
+    /// All endpoints, by name.
+    pub async fn endpoints(&self) -> Result<Vec<Endpoint>> {
+        self.reader().await?.db().select::<Endpoint>("endpoints", "ORDER BY name").all().await
+    }
+
+    /// How many endpoints there are in that state.
+    pub async fn count_endpoints(&self, state: EndpointState) -> Result<u64> {
+        let text = "SELECT count(*) FROM endpoints WHERE state = $1";
+        self.reader().await?.db().query("count_endpoints", text).bind(&state).count().await
+    }
+}
+
+impl Tx {
+    /// Stores a new endpoint. [`crate::StoreError::Conflict`] if there is one of that name.
+    pub async fn add_endpoint(&mut self, endpoint: &Endpoint) -> Result<()> {
+        self.db().await?.insert("add_endpoint", std::slice::from_ref(endpoint), &[], "").await
+    }
+
+    /// An endpoint by its name, locked.
+    pub async fn endpoint(&mut self, name: &str) -> Result<Option<Endpoint>> {
+        let mut db = self.db().await?;
+        db.select::<Endpoint>("endpoint", "WHERE name = $1 {lock}").bind(name).optional().await
+    }
+
+    /// Stores what an administrator may change of an endpoint: kinds, labels, format, digest, and its state, with which a
+    /// series of failures ends.
+    pub async fn update_endpoint(&mut self, endpoint: &Endpoint) -> Result<()> {
+        let text = "UPDATE endpoints SET kinds = $2, labels = $3, format = $4, digest = $5, state = $6,
+                state_reason = $7, failing_since = $8, failures = $9, retry_at = $10
+            WHERE id = $1";
+        let mut db = self.db().await?;
+        let query = db.query("update_endpoint", text).bind(&endpoint.id).bind(&endpoint.kinds);
+        let query = query.bind(&endpoint.labels).bind(&endpoint.format).bind(&endpoint.digest);
+        let query = query.bind(&endpoint.state).bind(&endpoint.state_reason).bind(&endpoint.failing_since);
+        query.bind(&endpoint.failures).bind(&endpoint.retry_at).execute_one().await
+    }
+
+    /// Deletes an endpoint with its deliveries.
+    pub async fn delete_endpoint(&mut self, id: EndpointId) -> Result<()> {
+        let mut db = self.db().await?;
+        for (operation, text) in [
+            ("delete_events", "DELETE FROM delivery_events WHERE endpoint_id = $1"),
+            ("delete_deliveries", "DELETE FROM deliveries WHERE endpoint_id = $1"),
+        ] {
+            db.query(operation, text).bind(&id).execute().await?;
+        }
+        db.query("delete_endpoint", "DELETE FROM endpoints WHERE id = $1").bind(&id).execute_one().await
+    }
+}

@@ -1,0 +1,162 @@
+//! The notifier: tells endpoints of webhooks what happened.
+//!
+//! A step writes its notices in its own transaction; what follows from time alone this role finds (`timers`). A look takes the
+//! notices that are due and stores their deliveries in one transaction (`collect`), then claims deliveries that are due and
+//! sends them (`send`). Rules. A receiver gets each notice at least once and with the same id every time; what was sent and
+//! not stored as sent is sent again. Any number of copies may run: a notice is taken once, a delivery is leased, and neither
+//! needs a leader. While no endpoint is enabled, notices are taken and told to nobody, and no key is needed.
+//!
+//! Why not events of the bus: they are hints that may be lost or come twice, and a delivery must survive both.
+
+mod body;
+mod collect;
+mod send;
+mod signature;
+mod timers;
+
+#[cfg(test)]
+mod tests;
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dns::Nameservers;
+use domain::EndpointState;
+use jiff::SignedDuration;
+use rehearsal::Poster;
+use runtime::{Context, RoleError};
+use store::StoreError;
+use tokio::task::JoinSet;
+
+pub use signature::{EVENT_ID_HEADER, SIGNATURE_HEADER, sign};
+
+/// How often due notices and deliveries are looked for.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// Every how many looks the ends of certificates and reports are looked for, figures shown and old rows deleted.
+const TIMERS_EVERY: u32 = 60;
+/// Requests in flight.
+const MAX_IN_FLIGHT: usize = 16;
+/// Rows per transaction.
+const BATCH: u32 = 500;
+/// Deliveries are kept so long, whether they were taken or not.
+const KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// Runs the notifier until the stop.
+pub async fn run(context: Context) -> Result<(), RoleError> {
+    let mut notifier = Notifier::new(context.clone())?;
+    context.health.ok("notifier");
+    let stop = context.stop.soft().clone();
+    while !stop.is_cancelled() {
+        match notifier.look().await {
+            Ok(()) => notifier.tell_health(),
+            Err(error) => {
+                tracing::error!(error = &error as &dyn Error, "webhooks failed, they are tried again");
+                context.health.bad("notifier", error.to_string());
+            }
+        }
+        tokio::select! {
+            () = context.clock.sleep(LOOK_INTERVAL) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+    notifier.settle().await;
+    Ok(())
+}
+
+/// The looks; for [`run`], and for whoever drives them by hand.
+pub struct Notifier {
+    context: Context,
+    sender: Arc<send::Sender>,
+    in_flight: JoinSet<()>,
+    looks: u32,
+}
+
+impl Notifier {
+    /// One that has not looked yet.
+    pub fn new(context: Context) -> Result<Self, RoleError> {
+        let settings = &context.config.notifier;
+        let root = settings.root_certificate_pem()?;
+        let poster = Poster::new(&settings.allow_addresses, root.as_deref()).map_err(|problem| {
+            RoleError::setting("notifier.root_certificate_file", runtime::chain(&problem))
+        })?;
+        let nameservers = Nameservers::new(context.config.dns.nameservers.clone())
+            .map_err(|problem| RoleError::setting("dns.nameservers", runtime::chain(&problem)))?;
+        let sender = Arc::new(send::Sender::new(context.clone(), poster, nameservers));
+        Ok(Self { context, sender, in_flight: JoinSet::new(), looks: 0 })
+    }
+
+    /// Looks once: stores deliveries of notices that are due, and begins to send deliveries that are due; for the rest now
+    /// and then, beginning with the first time.
+    pub async fn look(&mut self) -> Result<(), StoreError> {
+        let look = self.looks;
+        self.looks = look.wrapping_add(1);
+        let has_endpoints = self.context.store.count_endpoints(EndpointState::Enabled).await? > 0;
+        if look.is_multiple_of(TIMERS_EVERY) {
+            if has_endpoints {
+                timers::sweep(&self.context).await?;
+            }
+            self.forget().await?;
+            self.show_figures().await?;
+        }
+        collect::collect(&self.context).await?;
+        if has_endpoints { self.send_due().await } else { Ok(()) }
+    }
+
+    /// Waits for the requests in flight.
+    pub async fn settle(&mut self) {
+        while self.in_flight.join_next().await.is_some() {}
+    }
+
+    async fn send_due(&mut self) -> Result<(), StoreError> {
+        while self.in_flight.try_join_next().is_some() {}
+        let free = MAX_IN_FLIGHT.saturating_sub(self.in_flight.len());
+        if free == 0 || !self.context.store.has_due_deliveries().await? {
+            return Ok(());
+        }
+        let until = self.context.clock.now() + send::LEASE;
+        let claimed = self.context.store.claim_deliveries(free as u32, until).await?;
+        if claimed.is_empty() {
+            return Ok(());
+        }
+        runtime::checkpoint("delivery-claimed").await;
+        let endpoints = self.context.store.endpoints().await?;
+        for claimed in claimed {
+            let Some(endpoint) = endpoints.iter().find(|endpoint| endpoint.id == claimed.delivery.endpoint)
+            else {
+                continue;
+            };
+            let (sender, endpoint) = (self.sender.clone(), endpoint.clone());
+            self.in_flight.spawn(async move { sender.send(&claimed, &endpoint).await });
+        }
+        Ok(())
+    }
+
+    fn tell_health(&self) {
+        match self.sender.trouble() {
+            None => self.context.health.ok("notifier"),
+            Some(trouble) => self.context.health.bad("notifier", trouble),
+        }
+    }
+
+    async fn forget(&self) -> Result<(), StoreError> {
+        while self.context.store.forget_deliveries(self.context.clock.now() - KEPT, BATCH).await?
+            >= u64::from(BATCH)
+        {}
+        Ok(())
+    }
+
+    async fn show_figures(&self) -> Result<(), StoreError> {
+        let store = &self.context.store;
+        for state in EndpointState::ALL {
+            let count = store.count_endpoints(state).await?;
+            metrics::gauge!("ssl_manager_webhook_endpoints", "state" => state.as_str()).set(count as f64);
+        }
+        let (waiting, oldest) = store.waiting_deliveries().await?;
+        metrics::gauge!("ssl_manager_webhooks_waiting").set(waiting as f64);
+        let now = self.context.clock.now();
+        let seconds = oldest.map_or(0.0, |since| now.duration_since(since).as_secs_f64().max(0.0));
+        metrics::gauge!("ssl_manager_webhooks_waiting_seconds").set(seconds);
+        Ok(())
+    }
+}

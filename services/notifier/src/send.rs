@@ -1,0 +1,152 @@
+//! A delivery is sent and what came of it stored. What fails is tried again, after 30 s, 1, 2, 4 min … a day; an endpoint that
+//! took nothing for three days is switched off.
+
+use std::error::Error;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use dns::Nameservers;
+use domain::one_line;
+use http::HeaderName;
+use jiff::SignedDuration;
+use rehearsal::{PostError, Poster, Receiver};
+use runtime::{Context, RoleError, checkpoint, notifier_keys};
+use seal::{Binding, NO_PUBLIC_KEY, SealingKeys};
+use store::{ClaimedDelivery, Endpoint, FailedAttempt, StoreError};
+
+use crate::{EVENT_ID_HEADER, SIGNATURE_HEADER, body, sign};
+
+/// Longer than a request may take.
+pub(crate) const LEASE: SignedDuration = SignedDuration::from_secs(30);
+const FIRST_RETRY: SignedDuration = SignedDuration::from_secs(30);
+const MAX_RETRY: SignedDuration = SignedDuration::from_hours(24);
+/// An endpoint that fails is tried at least so often with one delivery or another.
+const MAX_ENDPOINT_RETRY: SignedDuration = SignedDuration::from_mins(15);
+/// An endpoint that fails for so long is switched off.
+const OFF_AFTER: SignedDuration = SignedDuration::from_hours(3 * 24);
+const MAX_ERROR: usize = 300;
+
+pub(crate) struct Sender {
+    context: Context,
+    poster: Poster,
+    nameservers: Nameservers,
+    /// Read when the first delivery is sent: without endpoints none is needed.
+    keys: Mutex<Option<Arc<SealingKeys>>>,
+    trouble: Mutex<Option<String>>,
+}
+
+impl Sender {
+    pub(crate) fn new(context: Context, poster: Poster, nameservers: Nameservers) -> Self {
+        Self { context, poster, nameservers, keys: Mutex::default(), trouble: Mutex::default() }
+    }
+
+    /// Why nothing can be sent; none if it can.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sends a delivery that is ours. What the database does not take is sent again once the lease has ended.
+    pub(crate) async fn send(&self, claimed: &ClaimedDelivery, endpoint: &Endpoint) {
+        if let Err(error) = self.try_send(claimed, endpoint).await {
+            tracing::error!(error = &error as &dyn Error, delivery = %claimed.delivery.id, "a delivery is not stored");
+        }
+    }
+
+    async fn try_send(&self, claimed: &ClaimedDelivery, endpoint: &Endpoint) -> Result<(), StoreError> {
+        let keys = match self.keys() {
+            Ok(keys) => keys,
+            Err(problem) => {
+                *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(runtime::chain(&problem));
+                return self.context.store.release_delivery(claimed).await;
+            }
+        };
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let result = self.request(claimed, endpoint, &keys).await?;
+        checkpoint("delivery-sent").await;
+        let outcome = if result.is_ok() { "delivered" } else { "failed" };
+        metrics::counter!("ssl_manager_webhook_attempts_total", "outcome" => outcome).increment(1);
+        match result {
+            Ok(status) => self.context.store.delivered(claimed, u32::from(status)).await,
+            Err(error) => self.failed(claimed, endpoint, &error).await,
+        }
+    }
+
+    fn keys(&self) -> Result<Arc<SealingKeys>, RoleError> {
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(keys) = &*keys {
+            return Ok(keys.clone());
+        }
+        let read = Arc::new(notifier_keys(&self.context.config)?);
+        *keys = Some(read.clone());
+        Ok(read)
+    }
+
+    async fn request(
+        &self,
+        claimed: &ClaimedDelivery,
+        endpoint: &Endpoint,
+        keys: &SealingKeys,
+    ) -> Result<Result<u16, PostError>, StoreError> {
+        let failed = |found: String| Ok(Err(PostError { found, status: None }));
+        let binding = Binding::webhook(endpoint.id, &endpoint.url);
+        let secret = match keys.unseal(&binding, &NO_PUBLIC_KEY, &endpoint.sealed_secret).await {
+            Ok(secret) => secret,
+            Err(error) => {
+                return failed(format!(
+                    "its secret cannot be opened ({error}): delete the endpoint and make it again"
+                ));
+            }
+        };
+        let receiver = match Receiver::parse(&endpoint.url) {
+            Ok(receiver) => receiver,
+            Err(problem) => return failed(format!("the URL cannot be used: {problem}")),
+        };
+        let events = self.context.store.delivery_events(claimed.delivery.id).await?;
+        let body = body::whole(endpoint, &claimed.delivery, &events);
+        let headers = [
+            (
+                HeaderName::from_static(SIGNATURE_HEADER),
+                sign(&secret, self.context.clock.now(), body.as_bytes()),
+            ),
+            (HeaderName::from_static(EVENT_ID_HEADER), body::id(&claimed.delivery, &events)),
+        ];
+        Ok(self.poster.post(&self.nameservers, &receiver, &headers, Bytes::from(body)).await)
+    }
+
+    async fn failed(
+        &self,
+        claimed: &ClaimedDelivery,
+        endpoint: &Endpoint,
+        error: &PostError,
+    ) -> Result<(), StoreError> {
+        let now = self.context.clock.now();
+        let failed = FailedAttempt {
+            error: one_line(&error.found, MAX_ERROR),
+            http_status: error.status.map(u32::from),
+            due_at: now + retry_after(claimed.delivery.attempts),
+            retry_at: now + retry_after(endpoint.failures).min(MAX_ENDPOINT_RETRY),
+            off_if_failing_since: now - OFF_AFTER,
+        };
+        if self.context.store.not_delivered(claimed, &failed).await? {
+            tracing::error!(endpoint = endpoint.name, error = failed.error, "an endpoint was switched off");
+        }
+        Ok(())
+    }
+}
+
+/// After so many attempts that failed.
+fn retry_after(attempts: u32) -> SignedDuration {
+    FIRST_RETRY.checked_mul(1_i32 << attempts.min(20)).map_or(MAX_RETRY, |after| after.min(MAX_RETRY))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_is_tried_less_and_less_often() {
+        let seconds = |attempts| retry_after(attempts).as_secs();
+        assert_eq!([0, 1, 2, 3].map(seconds), [30, 60, 120, 240]);
+        assert_eq!([12, 31, u32::MAX].map(seconds), [24 * 3600; 3]);
+    }
+}
