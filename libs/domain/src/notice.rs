@@ -288,6 +288,7 @@ mod tests {
         Domain::added("shop.example.com".parse().unwrap(), at(0))
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "as the facts hold it")]
     fn live(id: u128, not_after: i64) -> Option<Live> {
         Some(Live { certificate: CertificateId::from(uuid::Uuid::from_u128(id)), not_after: at(not_after) })
     }

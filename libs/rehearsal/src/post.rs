@@ -102,7 +102,7 @@ impl Receiver {
         }
         match url.host() {
             Some(Host::Domain(host)) => {
-                DnsName::try_from(host.to_owned()).map(drop).map_err(|_| "its host is not a DNS name")?
+                DnsName::try_from(host.to_owned()).map(drop).map_err(|_| "its host is not a DNS name")?;
             }
             Some(_) => {}
             None => return Err("it has no host"),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::sentence::{MidnightTotals, short};
-use domain::{DomainName, NoticeKind, WebhookFormat, printable};
+use domain::{DomainName, NoticeKind, Status, WebhookFormat, Who, printable};
 use jiff::civil::Date;
 use runtime::Context;
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ pub(crate) async fn event(
     let reason = notice.reason.as_ref().map(|reason| {
         json!({
             "code": reason.code(),
-            "who": reason.who().map(|who| who.as_str()),
+            "who": reason.who().map(Who::as_str),
             "message": name.as_ref().map_or_else(|| short(reason).to_owned(), |name| reason.message(name)),
         })
     });
@@ -35,7 +35,7 @@ pub(crate) async fn event(
         "subject": notice.subject,
         "customer_ref": notice.customer_ref,
         "labels": labels,
-        "status": notice.status.map(|status| status.as_str()),
+        "status": notice.status.map(Status::as_str),
         "reason": reason,
         "expires_at": notice.ends_at.map(|at| at.to_string()),
         "days_left": notice.days,

@@ -167,7 +167,7 @@ pub async fn what_ends_soon_is_found_once(store: Case) {
 /// An endpoint comes back as it was, has a name of its own, and is changed and deleted.
 pub async fn endpoints_come_back(store: Case) {
     let one = endpoint(&store, "ops").await;
-    assert_eq!(store.endpoints().await.unwrap(), [one.clone()]);
+    assert_eq!(store.endpoints().await.unwrap(), std::slice::from_ref(&one));
     let same = Endpoint { id: EndpointId::from(fresh_uuid()), ..one.clone() };
     assert!(is_conflict(committing(&store, async |tx| tx.add_endpoint(&same).await).await));
     let off = Endpoint {
