@@ -40,8 +40,15 @@ pub enum Action {
 
 impl Action {
     /// Every action, in the order of the documentation.
-    pub const ALL: [Self; 7] =
-        [Self::Read, Self::Operate, Self::ReadKey, Self::Revoke, Self::Pause, Self::Administer, Self::Webhooks];
+    pub const ALL: [Self; 7] = [
+        Self::Read,
+        Self::Operate,
+        Self::ReadKey,
+        Self::Revoke,
+        Self::Pause,
+        Self::Administer,
+        Self::Webhooks,
+    ];
 }
 
 impl Role {

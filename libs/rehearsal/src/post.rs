@@ -28,7 +28,7 @@ use tokio_util::task::AbortOnDropHandle;
 use url::{Host, Position, Url};
 
 use crate::connect::{NoRoute, Route};
-use crate::failure::Failure;
+use crate::fetch_error::FetchError;
 use crate::internet::{Reach, Within};
 use crate::patience::Patience;
 
@@ -72,9 +72,9 @@ pub enum PosterError {
     Tls(#[source] rustls::Error),
 }
 
-impl From<Failure> for PostError {
-    fn from(failure: Failure) -> Self {
-        let (Failure::Site(found) | Failure::Ours(found)) = failure;
+impl From<FetchError> for PostError {
+    fn from(failure: FetchError) -> Self {
+        let (FetchError::Site(found) | FetchError::Ours(found)) = failure;
         Self { found: one_line(&found, MAX_CHARACTERS), status: None }
     }
 }
@@ -134,14 +134,14 @@ impl Receiver {
         self.0.host_str().unwrap_or_default().to_owned()
     }
 
-    fn server_name(&self) -> Result<ServerName<'static>, Failure> {
+    fn server_name(&self) -> Result<ServerName<'static>, FetchError> {
         match self.0.host() {
             Some(Host::Domain(host)) => {
-                ServerName::try_from(host.to_owned()).map_err(|_| Failure::site("its host is not a DNS name"))
+                ServerName::try_from(host.to_owned()).map_err(|_| FetchError::site("its host is not a DNS name"))
             }
             Some(Host::Ipv4(address)) => Ok(IpAddr::from(address).into()),
             Some(Host::Ipv6(address)) => Ok(IpAddr::from(address).into()),
-            None => Err(Failure::site("the URL has no host")),
+            None => Err(FetchError::site("the URL has no host")),
         }
     }
 }
@@ -210,22 +210,22 @@ impl Poster {
             let tls = TlsConnector::from(self.tls.clone()).connect(receiver.server_name()?, stream).await;
             match tls {
                 Ok(stream) => Ok(send(stream, request).await),
-                Err(error) => Err(Failure::Site(format!("the TLS handshake failed: {error}"))),
+                Err(error) => Err(FetchError::Site(format!("the TLS handshake failed: {error}"))),
             }
         };
         patience.with_site(exchange).await?
     }
 
-    fn route(&self, receiver: &Receiver, addresses: &[IpAddr]) -> Result<Route, Failure> {
+    fn route(&self, receiver: &Receiver, addresses: &[IpAddr]) -> Result<Route, FetchError> {
         let is_allowed =
             |address: &IpAddr| self.allowed.iter().any(|net| net.contains(&address.to_canonical()));
         if receiver.is_plain() && !addresses.iter().all(is_allowed) {
-            return Err(Failure::site(
+            return Err(FetchError::site(
                 "it is sent in clear, which only addresses of notifier.allow_addresses may be: use https",
             ));
         }
         Route::choose(addresses, &self.reach).map_err(|none| {
-            Failure::Site(match none {
+            FetchError::Site(match none {
                 NoRoute::NoAddress => "the name has no address (no A or AAAA record)".to_owned(),
                 NoRoute::Refused(kind, address) => {
                     format!(
@@ -241,7 +241,7 @@ fn request(
     receiver: &Receiver,
     headers: &[(HeaderName, String)],
     body: Bytes,
-) -> Result<Request<Full<Bytes>>, Failure> {
+) -> Result<Request<Full<Bytes>>, FetchError> {
     let url = &receiver.0;
     let mut request = Request::post(&url[Position::BeforePath..Position::AfterQuery])
         .header(HOST, &url[Position::BeforeHost..Position::AfterPort])
@@ -250,10 +250,10 @@ fn request(
         .header(CONNECTION, "close");
     for (name, value) in headers {
         let value =
-            HeaderValue::from_str(value).map_err(|_| Failure::site("a header has a control character"))?;
+            HeaderValue::from_str(value).map_err(|_| FetchError::site("a header has a control character"))?;
         request = request.header(name, value);
     }
-    request.body(Full::new(body)).map_err(|_| Failure::site("the URL cannot be asked for"))
+    request.body(Full::new(body)).map_err(|_| FetchError::site("the URL cannot be asked for"))
 }
 
 async fn send(
@@ -261,7 +261,7 @@ async fn send(
     request: Request<Full<Bytes>>,
 ) -> Result<u16, PostError> {
     let broken = |error: hyper::Error| {
-        Failure::site(if error.is_parse_too_large() {
+        FetchError::site(if error.is_parse_too_large() {
             "the answer has too many or too long headers"
         } else if error.is_parse() {
             "the answer is not HTTP/1.1"

@@ -48,5 +48,5 @@ mod webhooks;
 
 pub use auth::{TOKEN_PREFIX, hash_token, new_token};
 pub use names::{check_token_name, check_user_name};
-pub use password::{MIN_PASSWORD, MAX_PASSWORD, PasswordError, hash_password};
+pub use password::{MAX_PASSWORD, MIN_PASSWORD, PasswordError, hash_password};
 pub use server::run;

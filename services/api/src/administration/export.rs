@@ -15,7 +15,7 @@ use tonic::{Code, Status};
 use super::audit_log::{in_words, search};
 use super::{AdministrationService, Administrator, Answers};
 use crate::error::{error, from_store, internal, invalid};
-use crate::lasts::Lasts;
+use crate::lasts::StreamRights;
 
 const PAGE: u32 = 1000;
 const BUFFER: usize = 4;
@@ -37,7 +37,7 @@ impl AdministrationService {
         &self,
         by: &Administrator,
         asked: v1::ExportAuditRequest,
-        lasts: Lasts,
+        lasts: StreamRights,
     ) -> Result<Answers<v1::ExportAuditResponse>, Status> {
         let format = match asked.format() {
             v1::ExportFormat::Csv => Format::Csv,

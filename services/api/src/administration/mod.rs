@@ -232,7 +232,7 @@ impl Administration for AdministrationService {
         request: Request<v1::VerifyAuditRequest>,
     ) -> Result<Response<Self::VerifyAuditStream>, Status> {
         let by = self.enter("VerifyAudit", "", &request).await?;
-        let lasts = crate::lasts::Lasts::new(&self.authenticator, &request, Action::Administer);
+        let lasts = crate::lasts::StreamRights::new(&self.authenticator, &request, Action::Administer);
         match self.verification(&by, lasts) {
             Ok(stream) => Ok(Response::new(stream)),
             Err(status) => self.told(&by, "", Err(status)).await,
@@ -246,7 +246,7 @@ impl Administration for AdministrationService {
         request: Request<v1::ExportAuditRequest>,
     ) -> Result<Response<Self::ExportAuditStream>, Status> {
         let by = self.enter("ExportAudit", "", &request).await?;
-        let lasts = crate::lasts::Lasts::new(&self.authenticator, &request, Action::Administer);
+        let lasts = crate::lasts::StreamRights::new(&self.authenticator, &request, Action::Administer);
         match self.export(&by, request.into_inner(), lasts).await {
             Ok(stream) => Ok(Response::new(stream)),
             Err(status) => self.told(&by, "", Err(status)).await,

@@ -10,7 +10,7 @@ use tonic::Status;
 use super::{AdministrationService, Administrator, Answers};
 use crate::audited::note_failure;
 use crate::error::{from_store, retry};
-use crate::lasts::Lasts;
+use crate::lasts::StreamRights;
 
 /// Counts that wait for a client; more are left out.
 const BUFFER: usize = 8;
@@ -23,7 +23,7 @@ impl AdministrationService {
     pub(super) fn verification(
         &self,
         by: &Administrator,
-        lasts: Lasts,
+        lasts: StreamRights,
     ) -> Result<Answers<v1::VerifyAuditResponse>, Status> {
         let permit = self.verifications.clone().try_acquire_owned().map_err(|_| {
             retry(
