@@ -89,7 +89,7 @@ GRANT INSERT (at, actor, peer, call, subject, outcome, detail, request_id) ON au
     TO ssl_manager_api, ssl_manager_issuer;
 
 -- The api follows the chain of the audit log and signs its end; the scheduler, which makes the chain, cannot.
-GRANT SELECT ON audit TO ssl_manager_api;
+GRANT SELECT ON audit, audit_head TO ssl_manager_api;
 GRANT SELECT, UPDATE ON audit_mark TO ssl_manager_api;
 
 -- issuer: account keys, orders, challenges, new certificates and when they are renewed, what became of revocations, the
