@@ -27,10 +27,11 @@ const SECRET: [&str; 7] = [
     ".sslmanager.v1.SignInWithIdTokenResponse",
 ];
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     "sslmanager/v1/types.proto",
     "sslmanager/v1/domains.proto",
     "sslmanager/v1/sessions.proto",
+    "sslmanager/v1/jobs.proto",
     "sslmanager/v1/events.proto",
 ];
 

@@ -10,9 +10,9 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    AccountId, Activity, Cause, CertificateId, DomainName, EventId, HistoryKind, HttpsSwitch,
-    MidnightOutcome, NoteId, OrderId, Outbound, Reason, RevocationReason, RevocationState, Roles, Source,
-    Status, Trust, Who, WorkKind,
+    AccountId, Activity, Cause, CertificateId, DomainName, EventId, HistoryKind, HttpsSwitch, JobId, JobKind,
+    JobParameters, JobState, LineOutcome, MidnightOutcome, NoteId, OrderId, Outbound, Reason,
+    RevocationReason, RevocationState, Roles, Source, Status, Trust, Who, WorkKind,
 };
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -132,6 +132,9 @@ words!(
     Cause,
     HistoryKind,
     HttpsSwitch,
+    JobKind,
+    JobState,
+    LineOutcome,
     MidnightOutcome,
     Outbound,
     RevocationReason,
@@ -146,6 +149,7 @@ text! {
     DomainName: |name| name.as_str().to_owned(), |text| text.parse().ok();
     Roles: Roles::to_string, |text| text.parse().ok();
     Date: Date::to_string, |text| text.parse().ok();
+    JobParameters: |parameters| serde_json::to_string(parameters).unwrap_or_default(), |text| serde_json::from_str(text).ok();
 }
 
 macro_rules! ids {
@@ -172,7 +176,7 @@ macro_rules! ids {
         }
     )+};
 }
-ids!(AccountId, CertificateId, EventId, NoteId, OrderId);
+ids!(AccountId, CertificateId, EventId, JobId, NoteId, OrderId);
 
 impl Bind for Timestamp {
     type Sqlite = i64;

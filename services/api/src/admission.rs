@@ -68,7 +68,7 @@ enum Kind {
     Call,
     /// One request, many answers.
     Stream,
-    /// Many requests, many answers.
+    /// Many requests, one answer or many.
     Conversation,
 }
 
@@ -271,8 +271,10 @@ fn method(path: &str) -> (Kind, usize) {
     match path {
         "/sslmanager.v1.Sessions/SignIn" | "/grpc.health.v1.Health/Check" => (Kind::Stranger, MAX_SIGN_IN),
         "/sslmanager.v1.Sessions/SignInWithIdToken" => (Kind::Stranger, MAX_MESSAGE),
-        "/sslmanager.v1.Domains/WatchDomains" => (Kind::Stream, MAX_MESSAGE),
-        "/sslmanager.v1.Domains/BatchAddDomains" => (Kind::Conversation, MAX_MESSAGE),
+        "/sslmanager.v1.Domains/WatchDomains" | "/sslmanager.v1.Jobs/WatchJob" => (Kind::Stream, MAX_MESSAGE),
+        "/sslmanager.v1.Domains/BatchAddDomains" | "/sslmanager.v1.Jobs/CreateJob" => {
+            (Kind::Conversation, MAX_MESSAGE)
+        }
         "/sslmanager.v1.Domains/ImportCertificate" => (Kind::Call, MAX_IMPORT),
         path if path.starts_with("/grpc.health.v1.") || path.starts_with("/grpc.reflection.") => {
             (Kind::StrangerStream, MAX_MESSAGE)

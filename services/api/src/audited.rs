@@ -11,6 +11,7 @@ use store::{Store, StoreError};
 use tonic::{Request, Status};
 use tonic_types::StatusExt;
 
+use crate::auth::Authenticator;
 use crate::service::DomainsService;
 
 impl DomainsService {
@@ -23,19 +24,31 @@ impl DomainsService {
         subject: impl FnOnce(&T) -> &str,
         work: impl AsyncFnOnce(&Caller, T) -> Result<R, Status>,
     ) -> Result<R, Status> {
-        let principal = self.authenticator.principal(&request).await?;
-        let caller = principal.caller(&request, call);
-        let subject = subject(request.get_ref()).to_owned();
-        let result = match principal.require(action) {
-            Ok(()) => work(&caller, request.into_inner()).await,
-            Err(denied) => Err(denied),
-        };
-        if let Err(status) = &result {
-            let Context { store, clock, .. } = &self.context;
-            note_failure(store, &**clock, &caller, &subject, status).await;
-        }
-        result
+        audited(&self.context, &self.authenticator, call, action, request, subject, work).await
     }
+}
+
+/// Does `work` for whoever sent the request, if they may do that.
+pub(crate) async fn audited<T, R>(
+    context: &Context,
+    authenticator: &Authenticator,
+    call: &'static str,
+    action: Action,
+    request: Request<T>,
+    subject: impl FnOnce(&T) -> &str,
+    work: impl AsyncFnOnce(&Caller, T) -> Result<R, Status>,
+) -> Result<R, Status> {
+    let principal = authenticator.principal(&request).await?;
+    let caller = principal.caller(&request, call);
+    let subject = subject(request.get_ref()).to_owned();
+    let result = match principal.require(action) {
+        Ok(()) => work(&caller, request.into_inner()).await,
+        Err(denied) => Err(denied),
+    };
+    if let Err(status) = &result {
+        note_failure(&context.store, &*context.clock, &caller, &subject, status).await;
+    }
+    result
 }
 
 /// Writes the line of a call that failed.
