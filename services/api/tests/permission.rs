@@ -48,6 +48,25 @@ const TABLE: [(&str, &[Role]); 24] = [
     ("WatchDomains", ALL),
 ];
 
+/// The same of `Jobs`.
+const JOBS: [(&str, &[Role]); 7] = [
+    ("CancelJob", OPERATE),
+    ("CreateJob", OPERATE),
+    ("GetJob", ALL),
+    ("ListJobLines", ALL),
+    ("ListJobs", ALL),
+    ("StartJob", OPERATE),
+    ("WatchJob", ALL),
+];
+
+/// Every method with its service.
+fn cells() -> Vec<(String, &'static [Role])> {
+    let of = |service: &str, table: &[(&str, &'static [Role])]| -> Vec<(String, &'static [Role])> {
+        table.iter().map(|(method, allowed)| (format!("{service}/{method}"), *allowed)).collect()
+    };
+    [of("Domains", &TABLE), of("Jobs", &JOBS)].concat()
+}
+
 /// The methods of a service, as reflection tells them.
 fn methods(service: &str) -> Vec<String> {
     let files = prost_types::FileDescriptorSet::decode(proto::FILE_DESCRIPTOR_SET).unwrap();
@@ -77,6 +96,7 @@ async fn passes(served: &Served, method: &str, message: Vec<u8>, token: Option<&
 #[test]
 fn the_table_has_every_method() {
     assert_eq!(methods("Domains"), TABLE.map(|(method, _)| method.to_owned()));
+    assert_eq!(methods("Jobs"), JOBS.map(|(method, _)| method.to_owned()));
     assert_eq!(
         methods("Sessions"),
         ["Resolve", "SignIn", "SignInWithIdToken", "SignOut", "SignOutEverywhere"]
@@ -93,9 +113,8 @@ async fn exactly_the_allowed_cells_pass() {
     }
     for (role, token) in callers {
         let token = format!("Bearer {token}");
-        for (method, allowed) in TABLE {
+        for (method, allowed) in cells() {
             let expected = if allowed.contains(&role) { Ok(()) } else { Err(Code::PermissionDenied) };
-            let method = format!("Domains/{method}");
             assert_eq!(passes(&served, &method, Vec::new(), Some(&token)).await, expected, "{role} {method}");
         }
         // A private key needs more than the rest of a download.
@@ -139,8 +158,7 @@ async fn two_roles_may_what_either_may_and_no_more() {
             };
             for token in [served.token(roles, |_| {}).await, served.session(roles, |_| {}).await] {
                 let token = format!("Bearer {token}");
-                for (method, allowed) in TABLE {
-                    let method = format!("Domains/{method}");
+                for (method, allowed) in cells() {
                     let passed = passes(&served, &method, Vec::new(), Some(&token)).await;
                     assert_eq!(passed, may(allowed), "{roles} {method}");
                 }
@@ -206,8 +224,8 @@ async fn no_bad_token_passes_anywhere() {
         Some(format!("Bearer {}", "x".repeat(4000))),
     ];
     let of_sessions = ["Resolve", "SignOut", "SignOutEverywhere"].map(|method| format!("Sessions/{method}"));
-    let of_domains = TABLE.map(|(method, _)| format!("Domains/{method}"));
-    for method in of_domains.iter().chain(&of_sessions) {
+    let of_programs: Vec<String> = cells().into_iter().map(|(method, _)| method).collect();
+    for method in of_programs.iter().chain(&of_sessions) {
         for token in &tokens {
             let refused = passes(&served, method, Vec::new(), token.as_deref()).await;
             assert_eq!(refused, Err(Code::Unauthenticated), "{method} {token:?}");

@@ -2,6 +2,7 @@
 
 mod domain;
 mod help;
+mod job;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ pub(crate) use domain::{
     DomainCommand, DownloadArgs, ImportArgs, ListArgs, MidnightArgs, NoteArgs, OwnerArgs, RevokeArgs, When,
     pasted_name,
 };
+pub(crate) use job::{JobCommand, KindWord, StartArgs};
 
 use crate::account::AccountCommand;
 use crate::restore_command::RestoreCommand;
@@ -47,7 +49,7 @@ pub(crate) struct Global {
     /// Settings; the environment (SSL_MANAGER__SECTION__KEY) overrules them
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// How results are printed; wide, name and csv are for `domain list`
+    /// How results are printed; wide, name and csv are for `domain list` and `job lines`
     #[arg(short, long, global = true, value_enum, default_value_t = Output::Table)]
     pub(crate) output: Output,
     /// Where the API is
@@ -160,6 +162,11 @@ pub(crate) enum Command {
     Domain {
         #[command(subcommand)]
         command: DomainCommand,
+    },
+    /// Work over many names, through the API
+    Job {
+        #[command(subcommand)]
+        command: JobCommand,
     },
     /// Write a manual page for each command into a folder: `man ssl-manager-domain-add`
     Man {

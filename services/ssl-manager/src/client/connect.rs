@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use proto::v1::domains_client::DomainsClient;
+use proto::v1::jobs_client::JobsClient;
 use runtime::chain;
 use tonic::codegen::http::uri::Authority;
 use tonic::metadata::{Ascii, MetadataValue};
@@ -41,9 +42,24 @@ impl Interceptor for Bearer {
     }
 }
 
+/// The same for jobs.
+pub(crate) type Jobs = JobsClient<InterceptedService<Channel, Bearer>>;
+
+/// Connects, as [`open`] does.
+pub(crate) async fn connect(global: &Global) -> Result<Client, Failure> {
+    let (channel, bearer) = open(global).await?;
+    Ok(DomainsClient::with_interceptor(channel, bearer))
+}
+
+/// Connects, as [`open`] does.
+pub(crate) async fn connect_to_jobs(global: &Global) -> Result<Jobs, Failure> {
+    let (channel, bearer) = open(global).await?;
+    Ok(JobsClient::with_interceptor(channel, bearer))
+}
+
 /// Connects. Errors: `USAGE` if the endpoint is no URL that can be used; `UNAVAILABLE` with the cause if nobody answers
 /// there, or not as an API does.
-pub(crate) async fn connect(global: &Global) -> Result<Client, Failure> {
+async fn open(global: &Global) -> Result<(Channel, Bearer), Failure> {
     let url = checked(&global.endpoint)?;
     let endpoint = Endpoint::from_shared(url.to_owned())
         .map_err(|error| no_url(url, &chain(&error)))?
@@ -63,7 +79,7 @@ pub(crate) async fn connect(global: &Global) -> Result<Client, Failure> {
         return Err(in_clear(url));
     }
     let channel = endpoint.connect().await.map_err(|error| unreachable(url, &chain(&error)))?;
-    Ok(DomainsClient::with_interceptor(channel, bearer))
+    Ok((channel, bearer))
 }
 
 /// What is wrong with a connection that broke under a call; none where the server itself answered.

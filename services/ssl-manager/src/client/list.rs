@@ -223,17 +223,21 @@ fn csv(domains: &[v1::Domain], with_heads: bool) -> Result<String, Failure> {
 }
 
 /// A cell that a spreadsheet would take for a formula begins with an apostrophe.
-fn unlike_formula(cell: &str) -> String {
-    if cell.starts_with(['=', '+', '-', '@']) { format!("'{cell}") } else { cell.to_owned() }
+pub(super) fn unlike_formula(cell: &str) -> String {
+    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell.to_owned() }
+}
+
+/// The statuses of these words.
+pub(super) fn statuses(words: &[String]) -> Result<Vec<i32>, Failure> {
+    let known = "Success, Pending, Failure, Discard, Expired or Emergency";
+    let status = |word: &String| {
+        let unknown = || Failure::usage(format!("{word:?} is no status: use {known}"));
+        proto::status_from_word(word).map(i32::from).ok_or_else(unknown)
+    };
+    words.iter().map(status).collect()
 }
 
 fn request(args: &ListArgs) -> Result<v1::ListDomainsRequest, Failure> {
-    let mut statuses = Vec::new();
-    for word in &args.status {
-        let known = "Success, Pending, Failure, Discard, Expired or Emergency";
-        let unknown = || Failure::usage(format!("{word:?} is no status: use {known}"));
-        statuses.push(proto::status_from_word(word).ok_or_else(unknown)?.into());
-    }
     let now = SystemClock.now();
     let instant = |when: Option<When>| match when.map(|when| when.at(now)) {
         None => Ok(None),
@@ -242,7 +246,7 @@ fn request(args: &ListArgs) -> Result<v1::ListDomainsRequest, Failure> {
     };
     Ok(v1::ListDomainsRequest {
         search: args.search.clone(),
-        statuses,
+        statuses: statuses(&args.status)?,
         order: v1::ListOrder::from(args.order).into(),
         descending: args.descending,
         source: args.source.map_or(v1::Source::Unspecified, v1::Source::from).into(),
@@ -253,6 +257,7 @@ fn request(args: &ListArgs) -> Result<v1::ListDomainsRequest, Failure> {
         customer_ref: args.owner.customer_ref(),
         labels: args.owner.labels(),
         at_risk: args.at_risk,
+        reason: args.reason.clone(),
         ..v1::ListDomainsRequest::default()
     })
 }
