@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use proto::v1::domains_client::DomainsClient;
+use proto::v1::jobs_client::JobsClient;
 use proto::v1::sessions_client::SessionsClient;
 use runtime::config::Config;
 use runtime::{Current, Process, RoleError, process_proof, show_own_certificate};
@@ -41,6 +42,8 @@ impl Token {
 
 /// `Domains` as one person.
 pub(crate) type Domains = DomainsClient<InterceptedService<Channel, As>>;
+/// `Jobs` as one person.
+pub(crate) type Jobs = JobsClient<InterceptedService<Channel, As>>;
 /// `Sessions` as one person, or as nobody yet.
 pub(crate) type Sessions = SessionsClient<InterceptedService<Channel, As>>;
 
@@ -150,6 +153,12 @@ impl Api {
     /// As the person of that token.
     pub(crate) fn domains(&self, token: &Token) -> Domains {
         DomainsClient::with_interceptor(self.channels.get().pages.clone(), self.on_behalf(Some(token), false))
+            .max_decoding_message_size(MOST_ANSWER_BYTES)
+    }
+
+    /// As the person of that token.
+    pub(crate) fn jobs(&self, token: &Token) -> Jobs {
+        JobsClient::with_interceptor(self.channels.get().pages.clone(), self.on_behalf(Some(token), false))
             .max_decoding_message_size(MOST_ANSWER_BYTES)
     }
 

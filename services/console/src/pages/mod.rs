@@ -1,12 +1,12 @@
 //! The pages, a file each.
 
 pub(crate) mod add;
-pub(crate) mod batch;
 pub(crate) mod bulk;
 pub(crate) mod clock;
 pub(crate) mod domain;
 pub(crate) mod export;
 pub(crate) mod help;
+pub(crate) mod job;
 pub(crate) mod list;
 pub(crate) mod midnight;
 pub(crate) mod oidc;

@@ -12,7 +12,7 @@ use tonic::Code;
 use crate::chart::{height, short};
 use crate::filter::{Filter, Order, WHO};
 use crate::page::Frame;
-use crate::pages::batch::room;
+use crate::pages::job::room;
 use crate::problem::{Problem, html, sentence};
 use crate::row::Badge;
 use crate::words::{self, instant};
