@@ -88,6 +88,12 @@ fn calls(file: &str) -> Vec<(&'static str, String)> {
         call("domain download", "NAME --chain FILE.chain"),
         call("domain import", "NAME --certificate FILE.pem --key FILE.key"),
         call("domain rollback", "NAME"),
+        call("job start", "recheck NAME --wait"),
+        call("job list", ""),
+        call("job show", "JOB"),
+        call("job lines", "JOB"),
+        call("job watch", "JOB"),
+        call("job cancel", "JOB"),
         call("domain delete", "NAME --yes"),
         call("domain revoke", "NAME --reason superseded --yes"),
         call("domain watch", ""),
@@ -116,7 +122,9 @@ async fn every_command_prints_json() {
     there.sort();
     assert_eq!(called, there, "each command has its line in this test");
 
+    let mut job = String::new();
     for (command, arguments) in &calls {
+        let arguments = arguments.replace("JOB", &job);
         let mut all = vec!["--output", "json"];
         all.extend(command.split(' ').chain(arguments.split_whitespace()));
         if *command == "domain watch" {
@@ -133,6 +141,9 @@ async fn every_command_prints_json() {
         let ran = tests::Answer::from(ran);
         assert_eq!(ran.code, 0, "{command}: {ran:?}");
         assert!(ran.json.is_object() || ran.json.is_array(), "{command}: {ran:?}");
+        if *command == "job start" {
+            ran.json["id"].as_str().unwrap().clone_into(&mut job);
+        }
     }
 }
 

@@ -13,7 +13,7 @@ const COLUMNS: u16 = 80;
 const NAME: &str = "shop.example.com";
 const ELSEWHERE: &str = "a-customer-with-a-rather-long-name-that-left.example.com";
 
-const COMMANDS: [&str; 26] = [
+const COMMANDS: [&str; 28] = [
     "domain list",
     "domain list -o table --status Failure",
     "domain show NAME",
@@ -32,6 +32,8 @@ const COMMANDS: [&str; 26] = [
     "domain check ELSEWHERE",
     "domain recheck ELSEWHERE",
     "domain generate NAME",
+    "job start recheck NAME ELSEWHERE --wait",
+    "job list",
     "domain add NAME a.example.com",
     "token list",
     "user list",

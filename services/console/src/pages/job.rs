@@ -68,6 +68,11 @@ impl JobPage {
         self.job.state() == v1::JobState::Queued
     }
 
+    /// Then lines have numbers that mean something to who pasted them.
+    fn is_adding(&self) -> bool {
+        self.job.kind() == v1::JobKind::Add
+    }
+
     fn done(&self) -> u32 {
         job_lines_done(&self.job)
     }
