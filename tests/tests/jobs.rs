@@ -30,7 +30,13 @@ fn json(manager: &SslManager, arguments: &[&str], token: &str) -> Value {
     serde_json::from_str(&answer.stdout).unwrap()
 }
 
-async fn until(manager: &SslManager, id: &str, token: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+async fn until(
+    manager: &SslManager,
+    id: &str,
+    token: &str,
+    what: &str,
+    holds: impl Fn(&Value) -> bool,
+) -> Value {
     wait_for(what, LIMIT, || async {
         let shown = manager.run(&["--output", "json", "job", "show", id], token);
         let job: Value = serde_json::from_str(&shown.stdout).unwrap_or_default();
@@ -103,11 +109,15 @@ async fn a_colleague_cancels_and_what_is_gone_is_told() {
     let file = write(&manager, &names);
     json(&manager, &["job", "start", "add", "--file", &file, "--wait"], &lee);
     assert_eq!(manager.domain(&["delete", "d7.example.com", "--yes"]).code, 0);
-    let labelled = json(&manager, &["job", "start", "label", "--file", &file, "--customer", "4711", "--wait"], &lee);
+    let labelled =
+        json(&manager, &["job", "start", "label", "--file", &file, "--customer", "4711", "--wait"], &lee);
     assert_eq!(labelled["counts"], json!({ "done": 199, "failed": 1 }));
     let id = labelled["id"].as_str().unwrap();
     let failed = json(&manager, &["job", "lines", id, "--outcome", "failed"], &lee);
-    assert_eq!((&failed[0]["name"], &failed[0]["code"]), (&json!("d7.example.com"), &json!("DOMAIN_NOT_FOUND")));
+    assert_eq!(
+        (&failed[0]["name"], &failed[0]["code"]),
+        (&json!("d7.example.com"), &json!("DOMAIN_NOT_FOUND"))
+    );
     let of_customer = json(&manager, &["domain", "list", "--customer", "4711"], &lee);
     assert_eq!(of_customer.as_array().unwrap().len(), 199);
 
@@ -124,7 +134,9 @@ async fn a_colleague_cancels_and_what_is_gone_is_told() {
     let left = json(&manager, &["job", "lines", id, "--outcome", "waiting"], &kim);
     assert!(left.as_array().unwrap().iter().all(|line| line["code"] == "CANCELLED"));
     let now = json(&manager, &["job", "show", id], &kim);
-    assert!(count(&now, "done") < 5000 && now["counts"] == json(&manager, &["job", "show", id], &lee)["counts"]);
+    assert!(
+        count(&now, "done") < 5000 && now["counts"] == json(&manager, &["job", "show", id], &lee)["counts"]
+    );
 }
 
 /// A console of its own before the API of `all`.
@@ -170,7 +182,10 @@ async fn any_console_shows_what_came_of_a_recheck() {
     let address = started.location;
     first.kill_9();
     let page = shows(&two, &address, ": done").await;
-    assert!(page.contains("<strong>3</strong> now work") && page.contains("<strong>9</strong> unchanged"), "{page}");
+    assert!(
+        page.contains("<strong>3</strong> now work") && page.contains("<strong>9</strong> unchanged"),
+        "{page}"
+    );
     let csv = two.get(&format!("{address}/lines.csv?outcome=unchanged")).await.body;
     assert_eq!(csv.lines().count(), 1 + 9, "{csv}");
     assert!(csv.contains("is not set up in the CDN"), "a message for each customer: {csv}");

@@ -54,8 +54,7 @@ pub fn put_job_parameters(parameters: &JobParameters, job: &mut v1::Job) {
     job.remove_from_c4 = parameters.remove_from_c4;
     job.customer_ref.clone_from(&parameters.customer_ref);
     let labels = parameters.labels.iter();
-    job.labels =
-        labels.map(|(key, value)| v1::Label { key: key.clone(), value: value.clone() }).collect();
+    job.labels = labels.map(|(key, value)| v1::Label { key: key.clone(), value: value.clone() }).collect();
     job.remove_labels.clone_from(&parameters.remove_labels);
 }
 
@@ -128,7 +127,10 @@ mod tests {
         assert!(JobKind::ALL.into_iter().all(|kind| job_kind(kind.into()) == Some(kind)));
         assert!(LineOutcome::ALL.into_iter().all(|of| line_outcome(of.into()) == Some(of)));
         assert_eq!(job_kind(v1::JobKind::Unspecified), None);
-        assert_eq!((job_state_word(v1::JobState::Draft), job_state_word(v1::JobState::Unspecified)), ("draft", ""));
+        assert_eq!(
+            (job_state_word(v1::JobState::Draft), job_state_word(v1::JobState::Unspecified)),
+            ("draft", "")
+        );
     }
 
     #[test]
@@ -137,7 +139,8 @@ mod tests {
         let running = job(JobKind::Recheck, v1::JobState::Running, &counts);
         assert_eq!(job_figures(&running), "3 waiting, 12 now work, 75 unchanged");
         assert_eq!(job_lines_done(&running), 87);
-        let stopped = job(JobKind::Delete, v1::JobState::Stopped, &[(LineOutcome::Waiting, 1), (LineOutcome::Done, 2)]);
+        let stopped =
+            job(JobKind::Delete, v1::JobState::Stopped, &[(LineOutcome::Waiting, 1), (LineOutcome::Done, 2)]);
         assert_eq!(job_figures(&stopped), "1 not done, 2 deleted");
     }
 }

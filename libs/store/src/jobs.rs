@@ -172,8 +172,7 @@ impl Store {
     pub async fn job_counts(&self, id: JobId) -> Result<Vec<(LineOutcome, u64)>> {
         let text = "SELECT outcome, count(*) FROM job_lines WHERE job_id = $1 GROUP BY outcome";
         let mut reader = self.reader().await?;
-        let counts: Vec<(LineOutcome, i64)> =
-            reader.db().query("job_counts", text).bind(&id).all().await?;
+        let counts: Vec<(LineOutcome, i64)> = reader.db().query("job_counts", text).bind(&id).all().await?;
         Ok(counts.into_iter().map(|(outcome, lines)| (outcome, lines.unsigned_abs())).collect())
     }
 

@@ -98,7 +98,8 @@ impl Store {
         tx.db().await?.query("free_work", text).execute().await?;
         let text = "UPDATE messages SET lease_token = 0, lease_until = NULL WHERE lease_until IS NOT NULL";
         tx.db().await?.query("free_messages", text).execute().await?;
-        let text = "UPDATE jobs SET lease_token = lease_token + 1, lease_until = NULL WHERE lease_until IS NOT NULL";
+        let text =
+            "UPDATE jobs SET lease_token = lease_token + 1, lease_until = NULL WHERE lease_until IS NOT NULL";
         tx.db().await?.query("free_jobs", text).execute().await?;
         tx.commit().await
     }

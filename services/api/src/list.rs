@@ -59,7 +59,12 @@ fn reason(code: &str) -> Result<Option<String>, Status> {
         return Ok(None);
     }
     let is_known = domain::sentence::short_of(code).is_some();
-    let unknown = || invalid("REASON_INVALID", "reason must be the code of a reason, such as not_pointed, or empty for all");
+    let unknown = || {
+        invalid(
+            "REASON_INVALID",
+            "reason must be the code of a reason, such as not_pointed, or empty for all",
+        )
+    };
     is_known.then(|| Some(code.to_owned())).ok_or_else(unknown)
 }
 

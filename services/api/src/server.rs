@@ -119,8 +119,11 @@ fn services(context: &Context, authenticator: Authenticator) -> Result<Services,
     let sessions = SessionsService::new(context, authenticator.clone(), passwords, id_tokens, keys.clone());
     let sessions = SessionsServer::new(sessions).max_decoding_message_size(MAX_MESSAGE);
     let runner = Runner::new(context, &commands, &authenticator);
-    let jobs =
-        JobsService { context: context.clone(), authenticator: authenticator.clone(), runner: runner.clone() };
+    let jobs = JobsService {
+        context: context.clone(),
+        authenticator: authenticator.clone(),
+        runner: runner.clone(),
+    };
     let jobs = JobsServer::new(jobs).max_decoding_message_size(MAX_MESSAGE);
     let service = DomainsService {
         context: context.clone(),

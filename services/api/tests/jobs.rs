@@ -106,11 +106,15 @@ async fn each_line_has_its_outcome() {
     let served = served().await;
     let (lee, kim) = (Caller::of(&served, Role::Support).await, Caller::of(&served, Role::Viewer).await);
     let first = asked(JobKind::Add, &["b.example.com", "*.example.com", "a.example.com\0"]);
-    let second = v1::CreateJobRequest { names: names(&["B.example.com.", "c.example.com"]), ..Default::default() };
+    let second =
+        v1::CreateJobRequest { names: names(&["B.example.com.", "c.example.com"]), ..Default::default() };
     let added = lee.create(vec![first, second]).await.unwrap();
     assert_eq!((added.lines, added.kind()), (5, JobKind::Add));
     let added = lee.over(&added.id).await;
-    assert_eq!((added.state(), figures(&added).as_str()), (JobState::Done, "2 added, 2 not a domain name, 1 listed twice"));
+    assert_eq!(
+        (added.state(), figures(&added).as_str()),
+        (JobState::Done, "2 added, 2 not a domain name, 1 listed twice")
+    );
     let line = |name: &str, outcome, code: &str| (name.to_owned(), outcome, code.to_owned());
     let lines = kim.lines(&added.id, &[]).await;
     assert_eq!(lines.iter().map(|line| line.line).collect::<Vec<_>>(), [1, 2, 3, 1, 2]);
@@ -138,7 +142,8 @@ async fn each_line_has_its_outcome() {
     assert_eq!((labelled.customer_ref.as_deref(), labelled.labels.len()), (Some("4711"), 1));
     let failed = lee.lines(&labelled.id, &[LineOutcome::Failed]).await;
     assert_eq!(told(&failed), [line("gone.example.com", LineOutcome::Failed, "DOMAIN_NOT_FOUND")]);
-    let view = served.context.store.domain(&DomainName::parse("b.example.com").unwrap()).await.unwrap().unwrap();
+    let view =
+        served.context.store.domain(&DomainName::parse("b.example.com").unwrap()).await.unwrap().unwrap();
     assert_eq!((view.domain.customer_ref.as_str(), view.labels["tier"].as_str()), ("4711", "gold"));
 
     let generated = asked(JobKind::Reissue, &["c.example.com", "gone.example.com"]);
@@ -160,7 +165,10 @@ async fn a_draft_waits_for_its_start() {
     let draft = v1::CreateJobRequest { draft: true, ..asked(JobKind::Delete, &["a.example.com"]) };
     let draft = lee.create(vec![draft]).await.unwrap();
     tokio::time::sleep(Duration::from_millis(1500)).await;
-    assert_eq!((lee.get(&draft.id).await.state(), listed(&served, "a.example.com").await), (JobState::Draft, true));
+    assert_eq!(
+        (lee.get(&draft.id).await.state(), listed(&served, "a.example.com").await),
+        (JobState::Draft, true)
+    );
     let start = || signed(v1::StartJobRequest { id: draft.id.clone(), remove_from_c4: true }, &lee.token);
     let started = lee.jobs.clone().start_job(start()).await.unwrap().into_inner().job.unwrap();
     assert!(started.remove_from_c4);
@@ -191,7 +199,10 @@ async fn what_is_no_job_is_refused() {
         ),
     ] {
         let refused = lee.create(requests).await.unwrap_err();
-        assert!(refused.code() == Code::InvalidArgument && has_reason(&refused, reason), "{reason}: {refused:?}");
+        assert!(
+            refused.code() == Code::InvalidArgument && has_reason(&refused, reason),
+            "{reason}: {refused:?}"
+        );
     }
     for (id, code) in [("x", Code::InvalidArgument), (&nobodys(), Code::NotFound)] {
         let refused = lee.cancel(id).await.unwrap_err();
@@ -210,7 +221,8 @@ fn nobodys() -> String {
 async fn a_request_id_names_one_job() {
     let served = served().await;
     let lee = Caller::of(&served, Role::Support).await;
-    let request = v1::CreateJobRequest { request_id: "r-1".to_owned(), ..asked(JobKind::Add, &["a.example.com"]) };
+    let request =
+        v1::CreateJobRequest { request_id: "r-1".to_owned(), ..asked(JobKind::Add, &["a.example.com"]) };
     let first = lee.create(vec![request.clone()]).await.unwrap();
     let second = lee.create(vec![request.clone()]).await.unwrap();
     assert_eq!(first.id, second.id);
@@ -238,7 +250,10 @@ async fn a_recheck_without_a_result_is_given_up_and_a_colleague_may_cancel() {
     lee.until(&job.id, is_asked).await;
     clock.advance(SignedDuration::from_mins(10));
     let done = lee.over(&job.id).await;
-    assert_eq!((done.state(), figures(&done).as_str()), (JobState::Done, "1 without a result within 10 minutes"));
+    assert_eq!(
+        (done.state(), figures(&done).as_str()),
+        (JobState::Done, "1 without a result within 10 minutes")
+    );
 
     let job = lee.create(vec![asked(JobKind::Recheck, &both)]).await.unwrap();
     lee.until(&job.id, |job| figures(job) == "2 being checked").await;
@@ -259,7 +274,10 @@ async fn a_job_stops_with_its_owners_rights() {
     let token = served.session(Role::Support, |session| name.clone_from(&session.user)).await;
     let lee = Caller { jobs: admin.jobs.clone(), token };
     let draft = |of: &[&str]| v1::CreateJobRequest { draft: true, ..asked(JobKind::Add, of) };
-    let (one, two) = (lee.create(vec![draft(&["a.example.com"])]).await.unwrap(), lee.create(vec![draft(&["b.example.com"])]).await.unwrap());
+    let (one, two) = (
+        lee.create(vec![draft(&["a.example.com"])]).await.unwrap(),
+        lee.create(vec![draft(&["b.example.com"])]).await.unwrap(),
+    );
     let start = async |id: &str| {
         let request = signed(v1::StartJobRequest { id: id.to_owned(), remove_from_c4: false }, &admin.token);
         admin.jobs.clone().start_job(request).await.unwrap();
@@ -333,10 +351,13 @@ async fn a_hundred_thousand_lines_of_rubbish_are_kept_and_one_more_is_refused() 
     let lee = Caller::of(&served, Role::Support).await;
     let message = |from: u32, to: u32| v1::CreateJobRequest {
         kind: JobKind::Recheck.into(),
-        names: (from..to).map(|line| v1::JobName { name: format!("=cmd|' /C calc'!A{line}"), line }).collect(),
+        names: (from..to)
+            .map(|line| v1::JobName { name: format!("=cmd|' /C calc'!A{line}"), line })
+            .collect(),
         ..v1::CreateJobRequest::default()
     };
-    let whole = |lines: u32| (0..lines).step_by(1000).map(|from| message(from, (from + 1000).min(lines))).collect();
+    let whole =
+        |lines: u32| (0..lines).step_by(1000).map(|from| message(from, (from + 1000).min(lines))).collect();
     let job = lee.create(whole(100_000)).await.unwrap();
     let done = lee.over(&job.id).await;
     assert_eq!((done.lines, figures(&done).as_str()), (100_000, "100000 not a domain name"));

@@ -21,8 +21,10 @@ pub(crate) async fn create(
 ) -> Result<v1::Job, Problem> {
     let name = |line: &Line| v1::JobName { name: line.text.clone(), line: line.number };
     let first = v1::CreateJobRequest { kind: v1::JobKind::from(kind).into(), draft, ..Default::default() };
-    let of_lines =
-        |lines: &[Line]| v1::CreateJobRequest { names: lines.iter().map(name).collect(), ..Default::default() };
+    let of_lines = |lines: &[Line]| v1::CreateJobRequest {
+        names: lines.iter().map(name).collect(),
+        ..Default::default()
+    };
     let messages: Vec<_> = std::iter::once(first).chain(lines.chunks(TOGETHER).map(of_lines)).collect();
     let created = frame.jobs().create_job(stream::iter(messages)).await?.into_inner();
     Ok(created.job.unwrap_or_default())

@@ -164,8 +164,7 @@ pub(crate) fn verdict(is_listed: bool, has_live: bool, is_ready: bool) -> &'stat
 // Jobs.
 
 pub(crate) const JOB_WAITS: &str = "Queued; starts automatically.";
-pub(crate) const JOB_KEPT: &str =
-    "The work goes on without this page. A job is kept for 30 days after its end, and everyone who can sign in sees it.";
+pub(crate) const JOB_KEPT: &str = "The work goes on without this page. A job is kept for 30 days after its end, and everyone who can sign in sees it.";
 pub(crate) const KEEP_SERVING: &str = "Keep serving each until it ends";
 pub(crate) const REMOVE_TOO: &str = "Remove from C4 too, so that HTTPS ends now";
 pub(crate) const NOTHING_SELECTED: &str =
@@ -198,7 +197,9 @@ pub(crate) fn job_title(job: &v1::Job) -> String {
     match job.state() {
         v1::JobState::Draft if waiting == 0 => "There is nothing to do".to_owned(),
         v1::JobState::Draft => format!("{}?", job_button(job.kind(), waiting)),
-        v1::JobState::Queued | v1::JobState::Running | v1::JobState::Unspecified => format!("{doing} {names}"),
+        v1::JobState::Queued | v1::JobState::Running | v1::JobState::Unspecified => {
+            format!("{doing} {names}")
+        }
         state => format!("{doing} {names}: {}", job_state(state).to_lowercase()),
     }
 }

@@ -149,12 +149,20 @@ async fn a_job_is_visible_to_colleagues() {
     let page = over(&viewer, &address).await;
     assert_eq!((page.status, lines(&page, "added")), (200, "2"));
     let jobs = viewer.get("/jobs").await;
-    assert!(jobs.body.contains(&format!("href=\"{address}\"")) && jobs.body.contains("2 added"), "{}", jobs.body);
+    assert!(
+        jobs.body.contains(&format!("href=\"{address}\"")) && jobs.body.contains("2 added"),
+        "{}",
+        jobs.body
+    );
     let other = ann.send("/domains/new", "/domains/new", &fields).await.location;
     let cancelled = bob.send(&other, &other, &[("action", "cancel")]).await;
     assert_eq!((cancelled.status, cancelled.location.as_str()), (303, "/"));
     let page = ann.get(&other).await;
-    assert!(page.body.contains("Cancelled by user:") && page.body.contains("2</strong> not done"), "{}", page.body);
+    assert!(
+        page.body.contains("Cancelled by user:") && page.body.contains("2</strong> not done"),
+        "{}",
+        page.body
+    );
     assert_eq!(ann.get("/jobs/00").await.status, 400);
 }
 
@@ -200,7 +208,8 @@ async fn those_that_are_ticked_are_rechecked_at_once() {
     let asked = async {
         loop {
             let page = browser.get(&begun.location).await;
-            if page.body.contains("</strong> being checked</a>") && page.body.contains("</strong> failed</a>") {
+            if page.body.contains("</strong> being checked</a>") && page.body.contains("</strong> failed</a>")
+            {
                 return page;
             }
         }

@@ -153,6 +153,10 @@ async fn whom_a_domain_belongs_to_is_changed_in_one_form() {
     for (field, text) in [("labels", "no label"), ("labels", "<b>=1"), ("customer", "a\u{202e}b")] {
         let refused = support.send(address, address, &[(field, text), ("shown", "")]).await;
         assert_eq!(refused.status, 422, "{text}");
-        assert!(refused.body.contains("<title>Error: ") && !refused.body.contains("<b>=1"), "{}", refused.body);
+        assert!(
+            refused.body.contains("<title>Error: ") && !refused.body.contains("<b>=1"),
+            "{}",
+            refused.body
+        );
     }
 }

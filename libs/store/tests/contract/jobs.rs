@@ -171,7 +171,10 @@ pub async fn what_came_out_is_written_under_the_lease(store: Case) {
     tx.end_job(&lease, JobState::Stopped, "WHY").await.unwrap();
     tx.commit().await.unwrap();
     let ended = store.job(id).await.unwrap().unwrap();
-    assert_eq!((ended.state, ended.end_code.as_str(), ended.ended_at), (JobState::Stopped, "WHY", Some(at(0))));
+    assert_eq!(
+        (ended.state, ended.end_code.as_str(), ended.ended_at),
+        (JobState::Stopped, "WHY", Some(at(0)))
+    );
     assert!(is_lost(finish(lease.token, &results).await), "it is over");
     assert!(is_lost(store.renew_job(id, lease.token, at(90)).await));
     assert_eq!(store.at(90).claim_job(at(99)).await.unwrap(), None);

@@ -45,7 +45,10 @@ fn parameters(kind: JobKind, asked: &v1::CreateJobRequest) -> Result<JobParamete
         remove_labels: asked.remove_labels.clone(),
     };
     if label_change(&parameters)?.is_empty() {
-        return Err(invalid("NOTHING_TO_LABEL", "send a customer reference, labels, or keys of labels to remove"));
+        return Err(invalid(
+            "NOTHING_TO_LABEL",
+            "send a customer reference, labels, or keys of labels to remove",
+        ));
     }
     Ok(parameters)
 }
@@ -60,7 +63,8 @@ fn check_request_id(text: &str) -> Result<(), Status> {
     if text.len() <= MAX_REQUEST_ID && text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Ok(());
     }
-    let sentence = format!("a request id has at most {MAX_REQUEST_ID} printable ASCII characters, without spaces");
+    let sentence =
+        format!("a request id has at most {MAX_REQUEST_ID} printable ASCII characters, without spaces");
     Err(invalid("REQUEST_ID_INVALID", sentence))
 }
 
@@ -128,7 +132,10 @@ impl JobsService {
         let first = next(&mut sent).await?;
         let kind = first.as_ref().and_then(|first| proto::job_kind(first.kind()));
         let (Some(first), Some(kind)) = (first, kind) else {
-            return Err(invalid("JOB_KIND_MISSING", "the first message says what is done with the names: kind"));
+            return Err(invalid(
+                "JOB_KIND_MISSING",
+                "the first message says what is done with the names: kind",
+            ));
         };
         check_request_id(&first.request_id)?;
         if let Some(job) = self.known(by, &first.request_id).await? {

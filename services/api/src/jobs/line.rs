@@ -33,8 +33,8 @@ pub(super) struct Worker<'a> {
 }
 
 impl<'a> Worker<'a> {
-    pub(super) fn new(commands: &'a Commands, lease: &'a JobLease) -> Result<Self, Trouble> {
-        let labels = label_change(&lease.job.parameters).map_err(Trouble::Away)?;
+    pub(super) fn new(commands: &'a Commands, lease: &'a JobLease) -> Result<Self, Status> {
+        let labels = label_change(&lease.job.parameters)?;
         Ok(Self { commands, lease, labels })
     }
 
@@ -126,13 +126,7 @@ impl<'a> Worker<'a> {
     }
 }
 
-fn result(
-    line: &JobLine,
-    from: LineOutcome,
-    outcome: LineOutcome,
-    code: &str,
-    sentence: &str,
-) -> LineResult {
+fn result(line: &JobLine, from: LineOutcome, outcome: LineOutcome, code: &str, sentence: &str) -> LineResult {
     LineResult {
         position: line.position,
         from,

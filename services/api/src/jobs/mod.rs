@@ -131,7 +131,8 @@ impl Jobs for JobsService {
             Ok(Response::new(v1::CancelJobResponse { job: Some(self.shown(&job).await?) }))
         };
         let Self { context, authenticator, .. } = self;
-        audited(context, authenticator, "CancelJob", Action::Operate, request, |asked| &asked.id, cancel).await
+        audited(context, authenticator, "CancelJob", Action::Operate, request, |asked| &asked.id, cancel)
+            .await
     }
 
     type WatchJobStream = JobStream;

@@ -13,12 +13,12 @@ use domain::{Action, JobKind, JobState, LineOutcome};
 use futures::{StreamExt, stream};
 use jiff::SignedDuration;
 use runtime::Context;
-use store::{Job, JobLease, LineResult, StoreError};
+use store::{Job, JobLease, JobLine, LineResult, StoreError};
 use tokio::sync::Notify;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use super::line::Worker;
+use super::line::{Trouble, Worker};
 use super::outcome;
 use crate::auth::Authenticator;
 use crate::commands::Commands;
@@ -35,7 +35,9 @@ const BATCH: u32 = 100;
 const AT_ONCE: usize = 8;
 /// Rechecks of one job whose results are awaited at once.
 const MAX_ASKED: u32 = 2000;
-/// Between two looks at what came of rechecks.
+/// Batches between two looks at what came of rechecks, while there is more to do.
+const SETTLE_EVERY: u32 = 10;
+/// Between two looks when there is not.
 const RESULTS_EVERY: Duration = Duration::from_secs(1);
 /// After trouble with the store.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -54,9 +56,17 @@ impl From<StoreError> for End {
     fn from(problem: StoreError) -> Self {
         match problem {
             StoreError::LeaseLost { .. } => Self::Lost,
-            problem => Self::Away(crate::error::from_store(&problem)),
+            StoreError::Conflict { .. } => Self::Away(crate::error::from_store(&problem)),
+            problem if problem.is_unavailable() => Self::Away(crate::error::from_store(&problem)),
+            // It would be the same for ever.
+            problem => Self::Stopped(reason(&crate::error::from_store(&problem))),
         }
     }
+}
+
+fn reason(status: &Status) -> String {
+    let info = status.get_details_error_info();
+    info.map_or_else(|| format!("{:?}", status.code()), |info| info.reason)
 }
 
 #[derive(Clone)]
@@ -151,12 +161,8 @@ impl Runner {
         let Job { id, kind, owner, peer, .. } = &lease.job;
         let mut tx = self.context.store.begin("end_job").await?;
         tx.end_job(lease, state, code).await?;
-        let by = Caller {
-            actor: owner.clone(),
-            peer: peer.clone(),
-            call: "RunJob",
-            request_id: id.to_string(),
-        };
+        let by =
+            Caller { actor: owner.clone(), peer: peer.clone(), call: "RunJob", request_id: id.to_string() };
         let outcome = if code.is_empty() { audit::OK } else { code };
         tx.append_audit(by.line(self.context.clock.now(), &id.to_string(), outcome, kind.as_str()));
         tx.commit().await?;
@@ -179,28 +185,48 @@ impl Runner {
 
     async fn go_on(&self, lease: &JobLease) -> Result<(), End> {
         let (store, id) = (&self.context.store, lease.job.id);
+        let is_recheck = lease.job.kind == JobKind::Recheck;
+        let (mut awaited, mut batches) = (0, 0_u32);
         loop {
-            let awaited = match lease.job.kind {
-                JobKind::Recheck => outcome::settle(&self.context, lease, MAX_ASKED).await?,
-                _ => 0,
-            };
             let room = MAX_ASKED.saturating_sub(awaited).min(BATCH);
-            let lines = store.job_lines(id, &[LineOutcome::Waiting], 0, room.max(1)).await?;
-            match (lines.is_empty(), room) {
-                (true, _) if awaited == 0 => return Ok(()),
-                (true, _) | (false, 0) => tokio::time::sleep(RESULTS_EVERY).await,
-                (false, _) => {
-                    self.may_go_on(&lease.job).await?;
-                    let worker = Worker::new(&self.commands, lease)?;
-                    let mut work = stream::iter(lines.into_iter().map(|line| worker.act(line))).buffer_unordered(AT_ONCE);
-                    let mut results = Vec::new();
-                    while let Some(result) = work.next().await {
-                        results.extend(result?);
-                    }
-                    self.finish(lease, &results).await?;
-                }
+            let lines = match room {
+                0 => Vec::new(),
+                room => store.job_lines(id, &[LineOutcome::Waiting], 0, room).await?,
+            };
+            let acted = u32::try_from(lines.len()).unwrap_or(u32::MAX);
+            if acted > 0 {
+                self.may_go_on(&lease.job).await?;
+                self.act(lease, lines).await?;
+                batches += 1;
+            }
+            if is_recheck && (acted == 0 || batches % SETTLE_EVERY == 1) {
+                awaited = outcome::settle(&self.context, lease, MAX_ASKED).await?;
+            } else if is_recheck {
+                awaited = awaited.saturating_add(acted);
+            }
+            match (acted, awaited, room) {
+                (0, 0, 1..) => return Ok(()),
+                (0, _, _) => tokio::time::sleep(RESULTS_EVERY).await,
+                _ => {}
             }
         }
+    }
+
+    /// Does lines. What is known of some is written whatever became of others.
+    async fn act(&self, lease: &JobLease, lines: Vec<JobLine>) -> Result<(), End> {
+        let worker = Worker::new(&self.commands, lease);
+        let worker = worker.map_err(|problem| End::Stopped(reason(&problem)))?;
+        let work = lines.into_iter().map(|line| worker.act(line));
+        let mut work = stream::iter(work).buffer_unordered(AT_ONCE);
+        let (mut results, mut trouble) = (Vec::new(), None);
+        while let Some(result) = work.next().await {
+            match result {
+                Ok(result) => results.extend(result),
+                Err(problem) => trouble = trouble.or(Some(problem)),
+            }
+        }
+        self.finish(lease, &results).await?;
+        trouble.map_or(Ok(()), |trouble| Err(trouble.into()))
     }
 
     async fn finish(&self, lease: &JobLease, results: &[LineResult]) -> Result<(), End> {
@@ -216,20 +242,17 @@ impl Runner {
     async fn may_go_on(&self, job: &Job) -> Result<(), End> {
         let owner = self.authenticator.owner(&job.owner, &job.credential).await;
         owner.and_then(|owner| owner.require(Action::Operate)).map_err(|problem| match problem.code() {
-            Code::Unauthenticated | Code::PermissionDenied => {
-                let info = problem.get_details_error_info();
-                End::Stopped(info.map_or_else(|| format!("{:?}", problem.code()), |info| info.reason))
-            }
+            Code::Unauthenticated | Code::PermissionDenied => End::Stopped(reason(&problem)),
             _ => End::Away(problem),
         })
     }
 }
 
-impl From<super::line::Trouble> for End {
-    fn from(trouble: super::line::Trouble) -> Self {
+impl From<Trouble> for End {
+    fn from(trouble: Trouble) -> Self {
         match trouble {
-            super::line::Trouble::Lost => Self::Lost,
-            super::line::Trouble::Away(problem) => Self::Away(problem),
+            Trouble::Lost => Self::Lost,
+            Trouble::Away(problem) => Self::Away(problem),
         }
     }
 }

@@ -15,7 +15,8 @@ use super::{not_found, shown};
 use crate::error::from_store;
 use crate::lasts::Lasts;
 
-pub(super) type JobStream = Pin<Box<dyn Stream<Item = Result<v1::WatchJobResponse, Status>> + Send + 'static>>;
+pub(super) type JobStream =
+    Pin<Box<dyn Stream<Item = Result<v1::WatchJobResponse, Status>> + Send + 'static>>;
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 

@@ -318,7 +318,8 @@ pub(crate) async fn csv(
     Path(id): Path<String>,
     RawQuery(text): RawQuery,
 ) -> Result<Response, Problem> {
-    let outcome: Option<LineOutcome> = query(text.as_deref()).get("outcome").and_then(|word| word.parse().ok());
+    let outcome: Option<LineOutcome> =
+        query(text.as_deref()).get("outcome").and_then(|word| word.parse().ok());
     let outcomes = outcome.iter().map(|outcome| v1::LineOutcome::from(*outcome).into()).collect();
     let mut lines = Lines::new(&frame, &id, outcomes);
     let mut first = Csv::new();

@@ -392,7 +392,8 @@ mod tests {
             ("The challenge path does not reach us", "4", "/?who=customer"),
             ("DNS does not point to the CDN", "3", "/?reason=not_pointed"),
         ];
-        let expected = expected.map(|(reason, count, to)| (reason.to_owned(), count.to_owned(), to.to_owned()));
+        let expected =
+            expected.map(|(reason, count, to)| (reason.to_owned(), count.to_owned(), to.to_owned()));
         assert_eq!(shown, expected);
     }
 

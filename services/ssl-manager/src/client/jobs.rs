@@ -61,7 +61,8 @@ async fn start(jobs: &mut Jobs, args: &StartArgs, global: &Global) -> Result<(),
         remove_labels: args.remove.clone(),
         ..v1::CreateJobRequest::default()
     };
-    let of_names = |names: &[v1::JobName]| v1::CreateJobRequest { names: names.to_vec(), ..Default::default() };
+    let of_names =
+        |names: &[v1::JobName]| v1::CreateJobRequest { names: names.to_vec(), ..Default::default() };
     let messages: Vec<_> = std::iter::once(first).chain(names.chunks(TOGETHER).map(of_names)).collect();
     let created = answer(jobs.create_job(Request::new(tokio_stream::iter(messages))).await)?;
     let job = created.job.unwrap_or_default();
@@ -213,7 +214,9 @@ async fn watch(jobs: &mut Jobs, id: &str, output: Output) -> Result<(), Failure>
     print_job(output, &job)?;
     match job.state() {
         v1::JobState::Done => Ok(()),
-        v1::JobState::Cancelled | v1::JobState::Stopped => Err(Failure::new(&job.end_reason, job.end_message)),
+        v1::JobState::Cancelled | v1::JobState::Stopped => {
+            Err(Failure::new(&job.end_reason, job.end_message))
+        }
         _ => Err(Failure::new("UNAVAILABLE", "the API ended the stream; the job goes on: watch it again")),
     }
 }
@@ -245,7 +248,9 @@ async fn lines(
             Ok(())
         }
         Output::Table | Output::Wide => {
-            let row = |line: &v1::JobLine| vec![Cell::from(&line.name), outcome(line).into(), Cell::from(&line.message)];
+            let row = |line: &v1::JobLine| {
+                vec![Cell::from(&line.name), outcome(line).into(), Cell::from(&line.message)]
+            };
             let rows: Vec<Vec<Cell>> = found.iter().map(row).collect();
             print(grid(&["name", "outcome", "why"], &rows, Look::of_stdout()))
         }
