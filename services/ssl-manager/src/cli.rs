@@ -380,9 +380,16 @@ pub(crate) fn parse() -> Result<Cli, ExitCode> {
 fn parse_from(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Cli, clap::Error> {
     let mut command = help::command();
     let cli = Cli::from_arg_matches(&command.try_get_matches_from_mut(words)?)?;
-    let is_list = matches!(cli.command, Command::Domain { command: DomainCommand::List(_) });
-    if !is_list && !matches!(cli.global.output, Output::Table | Output::Json) {
-        let sentence = "wide, name and csv are for `domain list`: use --output table or json here";
+    let is_list = matches!(
+        cli.command,
+        Command::Domain { command: DomainCommand::List(_) }
+            | Command::Job { command: JobCommand::Lines { .. } }
+    );
+    // A job has an id where a domain has its name, for the next command.
+    let is_job = matches!(cli.command, Command::Job { .. }) && cli.global.output == Output::Name;
+    if !is_list && !is_job && !matches!(cli.global.output, Output::Table | Output::Json) {
+        let sentence =
+            "wide, name and csv are for `domain list` and `job lines`: use --output table or json here";
         return Err(command.error(clap::error::ErrorKind::InvalidValue, sentence));
     }
     Ok(cli)

@@ -15,6 +15,8 @@ pub(crate) enum JobCommand {
     /// kept with their reason. A recheck is done with a name once its result is known, or after 10 minutes.
     Start(Box<StartArgs>),
     /// List jobs, newest first; they are kept for 30 days after their end
+    ///
+    /// With -o name the ids alone, as for the other commands about one job.
     List {
         /// At most so many
         #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
