@@ -422,6 +422,9 @@ mod tests {
     fn names_and_csv_are_for_the_list() {
         for (line, is_fine) in [
             ("ssl-manager domain list -o csv", true),
+            ("ssl-manager job lines 1 -o csv", true),
+            ("ssl-manager job list -o name", true),
+            ("ssl-manager job show 1 -o csv", false),
             ("ssl-manager domain list -o name", true),
             ("ssl-manager -o wide domain list", true),
             ("ssl-manager token list -o csv", false),
