@@ -29,9 +29,10 @@ pub(crate) async fn send(frame: Frame, body: Body) -> Result<Response, Problem> 
     let is_all = form.get("of") == "all";
     let lines = if is_all { matching(&frame).await? } else { selected(form.all("name")) };
     if lines.is_empty() {
-        return Err(match is_all {
-            true => refused("NOTHING_MATCHES", words::NOTHING_MATCHES),
-            false => refused("NOTHING_SELECTED", words::NOTHING_SELECTED),
+        return Err(if is_all {
+            refused("NOTHING_MATCHES", words::NOTHING_MATCHES)
+        } else {
+            refused("NOTHING_SELECTED", words::NOTHING_SELECTED)
         });
     }
     let job = jobs::create(&frame, kind, !job::starts_at_once(kind), &lines).await?;
