@@ -104,17 +104,16 @@ impl Lines {
                 let text = one_line(&sent.name, MAX_ECHO);
                 line(text, LineOutcome::Refused, problem.reason(), problem.to_string())
             }
-            Ok(name) => match self.seen.get(&name) {
-                Some(first) => {
+            Ok(name) => {
+                if let Some(first) = self.seen.get(&name) {
                     let sentence = format!("the same name is entry {first} of the list");
                     line(name.to_string(), LineOutcome::Repeated, "NAME_REPEATED", sentence)
-                }
-                None => {
+                } else {
                     let line = line(name.to_string(), LineOutcome::Waiting, "", String::new());
                     self.seen.insert(name, position);
                     line
                 }
-            },
+            }
         };
         self.pending.push(line);
         Ok(())

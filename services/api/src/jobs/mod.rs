@@ -183,7 +183,7 @@ impl JobsService {
             let goes_on = !job.state.is_over();
             if goes_on {
                 job.state = JobState::Cancelled;
-                job.end_code = CANCELLED.to_owned();
+                CANCELLED.clone_into(&mut job.end_code);
                 job.ended_by.clone_from(&by.actor);
                 job.ended_at = Some(now);
             }

@@ -96,7 +96,7 @@ impl Runner {
     pub(crate) fn start(&self) {
         for _ in 0..SLOTS {
             let runner = self.clone();
-            self.context.stop.spawn(async move { runner.run().await });
+            self.context.stop.spawn(Box::pin(async move { runner.run().await }));
         }
     }
 
@@ -106,7 +106,7 @@ impl Runner {
             let until = self.context.clock.now() + LEASE;
             match self.context.store.claim_job(until).await {
                 Ok(Some(lease)) => {
-                    self.hold(&lease).await;
+                    Box::pin(self.hold(&lease)).await;
                     continue;
                 }
                 Ok(None) => {}
