@@ -59,6 +59,8 @@ GRANT SELECT ON pauses TO ssl_manager_api, ssl_manager_issuer, ssl_manager_sched
 -- into `tokens`, `users` or `sessions` has no MAC that fits, and no token or person can be deleted with it.
 GRANT INSERT ON domains TO ssl_manager_api;
 GRANT SELECT, INSERT, DELETE ON domain_labels, notes TO ssl_manager_api;
+-- It keeps jobs and does their work, line by line.
+GRANT SELECT, INSERT, UPDATE ON jobs, job_lines TO ssl_manager_api;
 GRANT SELECT, UPDATE ON numbered TO ssl_manager_api;
 GRANT SELECT ON history, buckets, rechecked_days, tallies, tally_changes TO ssl_manager_api;
 GRANT SELECT, INSERT, DELETE ON domain_names TO ssl_manager_api;
@@ -118,6 +120,9 @@ GRANT SELECT, UPDATE ON audit_head TO ssl_manager_scheduler;
 -- again (UPDATE: to lock those that it deletes).
 GRANT SELECT (id, name, source, key_destroyed_at), UPDATE (sealed_key, key_destroyed_at) ON certificates TO ssl_manager_scheduler;
 GRANT SELECT (expires_at), DELETE ON sessions TO ssl_manager_scheduler;
+-- Jobs are deleted with their lines; what they say it need not read.
+GRANT SELECT (id, state, created_at, ended_at), DELETE ON jobs TO ssl_manager_scheduler;
+GRANT SELECT (job_id, position), DELETE ON job_lines TO ssl_manager_scheduler;
 GRANT SELECT, UPDATE, DELETE ON buckets, reservations TO ssl_manager_scheduler;
 
 -- It deletes notices that are of no use any more (UPDATE: to lock them).

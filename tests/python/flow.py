@@ -109,7 +109,7 @@ def reflect(channel, version):
 
 def check_health(channel):
     stub = health_pb2_grpc.HealthStub(channel)
-    for service in ["", "sslmanager.v1.Domains", "sslmanager.v1.Sessions", "sslmanager.v1.Administration"]:
+    for service in ["", "sslmanager.v1.Domains", "sslmanager.v1.Jobs", "sslmanager.v1.Sessions", "sslmanager.v1.Administration"]:
         answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=LIMIT)
         name = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
         print("health of", service or "everything", name)

@@ -138,6 +138,7 @@ impl Simulation {
                 clock: clock.clone(),
                 entropy: context.entropy.clone(),
                 pre_expiry: context.config.renewal.pre_expiry_days,
+                line: None,
             },
             roles: Roles::start(&context),
             context,

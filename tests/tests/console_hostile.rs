@@ -70,7 +70,7 @@ async fn markup_that_was_typed_or_pasted_comes_out_as_text() {
     let lines = format!("a.example.com\n{PAYLOAD}\n");
     browser.paste("Domain names", &lines).await;
     browser.click("button", "Add").await;
-    browser.at("/batches/").await;
+    browser.at("/jobs/").await;
     browser.see(PAYLOAD).await;
     browser.click("button", "Add 1 domain").await;
     browser.see("Adding 1 domain: done").await;
@@ -167,7 +167,7 @@ async fn a_name_in_another_script_stands_beside_its_punycode() {
 }
 
 /// A form for each thing that can be done, but for its value against forgery.
-fn forms(batch: &str) -> Vec<(String, Vec<(&'static str, &'static str)>)> {
+fn forms(job: &str) -> Vec<(String, Vec<(&'static str, &'static str)>)> {
     let form = |path: &str, fields: &[(&'static str, &'static str)]| (path.to_owned(), fields.to_vec());
     vec![
         form("/", &[("of", "all"), ("action", "delete")]),
@@ -177,7 +177,7 @@ fn forms(batch: &str) -> Vec<(String, Vec<(&'static str, &'static str)>)> {
         form(&format!("{PAGE}/import"), &[("certificate", "c"), ("key", "k")]),
         form(&format!("{PAGE}/key"), &[("reason", "forged"), ("format", "pem")]),
         form(&format!("{PAGE}/revoke"), &[("reason", "superseded"), ("typed", NAME)]),
-        form(batch, &[("action", "start")]),
+        form(job, &[("action", "start")]),
         form("/clock", &[("clock", "utc"), ("to", "/")]),
         form("/sign-out", &[("everywhere", "1")]),
     ]
@@ -190,12 +190,12 @@ async fn forged_replayed_and_cross_site_forms_do_nothing() {
     let (admin, support) = (console.visitor("admin").await, console.visitor("support").await);
     let csrf = admin.csrf(PAGE).await;
     let names = [("csrf", csrf.as_str()), ("names", "a.example.com b.example.com")];
-    let batch = admin.post("/domains/new", &names).await.location;
-    assert!(batch.starts_with("/batches/"), "{batch}");
+    let job = admin.post("/domains/new", &names).await.location;
+    assert!(batch.starts_with("/jobs/"), "{job}");
     let of_another = support.csrf("/").await;
     let of_another_session = console.visitor("admin").await.csrf("/").await;
 
-    for (path, fields) in forms(&batch) {
+    for (path, fields) in forms(&job) {
         for wrong in [None, Some(""), Some("AAAA"), Some(&*of_another), Some(&*of_another_session)] {
             let mut fields: Vec<(&str, &str)> = fields.clone();
             fields.extend(wrong.map(|csrf| ("csrf", csrf)));
@@ -214,7 +214,7 @@ async fn forged_replayed_and_cross_site_forms_do_nothing() {
     let shown = console.manager.domain(&["show", NAME]).json;
     assert_eq!(shown["status"], "Success");
     assert_eq!(console.world.ca.control().orders_placed(), 1);
-    assert!(admin.get(&batch).await.body.contains("Add 2 domains?"));
+    assert!(admin.get(&job).await.body.contains("Add 2 domains?"));
     let forged = console.manager.domain(&["show", "forged.example.com"]);
     assert!(forged.stderr.starts_with("NOT_FOUND: "), "{}", forged.stderr);
     // The same form with everything right does something.
@@ -223,38 +223,31 @@ async fn forged_replayed_and_cross_site_forms_do_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_somebody_elses_is_not_there() {
+async fn jobs_are_for_those_who_may_and_nothing_is_for_strangers() {
     let console = Console::start().await;
     let origin = console.manager.console();
     let owner = console.visitor("support").await;
     let csrf = owner.csrf("/").await;
     let names = [("csrf", csrf.as_str()), ("names", "a.example.com b.example.com")];
-    let batch = owner.post("/domains/new", &names).await.location;
-    assert_eq!(owner.get(&batch).await.status, 200);
-    let failures = format!("{batch}/failures.csv");
+    let job = owner.post("/domains/new", &names).await.location;
+    assert_eq!(owner.get(&job).await.status, 200);
 
     let other = console.visitor("admin").await;
-    let csrf = other.csrf("/").await;
-    let start = [("csrf", csrf.as_str()), ("action", "start")];
-    for status in [
-        other.get(&batch).await.status,
-        other.get(&failures).await.status,
-        other.post(&batch, &start).await.status,
-        other.get("/batches/0123456789abcdef0123456789abcdef").await.status,
-    ] {
-        assert_eq!(status, 404);
-    }
+    assert_eq!(other.get(&job).await.status, 200, "a colleague sees it");
+    assert_eq!(other.get("/jobs/0190163d-8694-739b-aea5-966c26f8ad91").await.status, 404);
+    assert_eq!(other.get("/jobs/..%2f..%2fdomains").await.status, 400);
     let viewer = console.visitor("viewer").await;
     let csrf = viewer.csrf("/").await;
     for status in [
-        viewer.get(&batch).await.status,
+        viewer.get(&job).await.status,
+        viewer.post(&job, &[("csrf", &csrf), ("action", "start")]).await.status,
         viewer.get("/domains/new").await.status,
         viewer.post("/domains/new", &[("csrf", &csrf), ("names", NAME)]).await.status,
         viewer.post(PAGE, &[("csrf", &csrf), ("action", "add")]).await.status,
     ] {
         assert_eq!(status, 403);
     }
-    assert!(owner.get(&batch).await.body.contains("Add 2 domains?"));
+    assert!(owner.get(&job).await.body.contains("Add 2 domains?"));
 
     let csrf = owner.csrf("/").await;
     let left = Visitor::new(origin.clone(), owner.cookie.clone());
@@ -262,7 +255,7 @@ async fn what_is_somebody_elses_is_not_there() {
     let made_up = Visitor::new(origin.clone(), "ssl-manager=sls_made_up".to_owned());
     let nobody = Visitor::new(origin, String::new());
     for visitor in [left, made_up, nobody] {
-        for path in ["/", &batch, "/domains.csv", PAGE, "/events"] {
+        for path in ["/", &job, "/domains.csv", PAGE, "/events"] {
             let answer = visitor.get(path).await;
             assert_eq!(answer.status, 303, "{path}");
             assert!(answer.location.starts_with("/sign-in"), "{}", answer.location);
@@ -300,14 +293,14 @@ async fn ten_thousand_lines_with_rubbish_in_the_middle_each_get_their_answer() {
     let paste = "arguments[0].value = arguments[1]";
     browser.script(paste, vec![field, lines.join("\n").into()]).await;
     browser.click("button", "Add").await;
-    let address = browser.at("/batches/").await;
+    let address = browser.at("/jobs/").await;
     browser.see("Add 9,994 domains?").await;
     browser.click("button", "Add 9,994 domains").await;
-    browser.see(" of 9,994").await;
+    browser.see(" of 10,000").await;
 
     let path = address.strip_prefix(&console.manager.console()).unwrap();
     let somebody = Visitor::new(console.manager.console(), browser.cookies().await);
-    wait_for("the end of the batch", Duration::from_mins(5), || async {
+    wait_for("the end of the job", Duration::from_mins(5), || async {
         let page = somebody.get(path).await.body;
         let is_over = page.contains("Adding 9,994 domains: done");
         if is_over { Ok(()) } else { Err(page) }
@@ -315,10 +308,11 @@ async fn ten_thousand_lines_with_rubbish_in_the_middle_each_get_their_answer() {
     .await;
     browser.see("Adding 9,994 domains: done").await;
     let text = browser.text().await;
-    for count in ["Added\n9,993", "On the list already\n1", "Failed\n5", "Duplicates\n1"] {
+    for count in ["9,993 added", "1 on the list already", "5 not a domain name", "1 listed twice"] {
         assert!(text.contains(count), "{count}: {text}");
     }
-    let csv = somebody.get(&format!("{path}/failures.csv")).await.body;
+    browser.goto(&format!("{address}?outcome=refused")).await;
+    let csv = somebody.get(&format!("{path}/lines.csv?outcome=refused")).await.body;
     for (offset, (text, reason)) in RUBBISH.iter().enumerate() {
         let row = browser.row(text).await.text().await.unwrap();
         let number = (middle + 1 + offset).to_string();

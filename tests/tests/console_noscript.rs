@@ -78,16 +78,16 @@ async fn many_are_added_and_the_page_that_says_how_far_it_is_loads_itself() {
     lines.push("D0.example.com".to_owned());
     browser.paste("Domain names", &lines.join("\n")).await;
     browser.click("button", "Add").await;
-    let address = browser.at("/batches/").await;
+    let address = browser.at("/jobs/").await;
     browser.see("Add 40 domains?").await;
     browser.see("*.example.com").await;
     browser.click("button", "Add 40 domains").await;
     browser.see("Adding 40 domains: done").await;
     assert_eq!(browser.url().await, address);
     let text = browser.text().await;
-    assert!(text.contains("Added\n40"), "{text}");
-    assert!(text.contains("Failed\n1"), "{text}");
-    assert!(text.contains("Duplicates\n1"), "{text}");
+    assert!(text.contains("40 added"), "{text}");
+    assert!(text.contains("1 not a domain name"), "{text}");
+    assert!(text.contains("1 listed twice"), "{text}");
 
     browser.click("link", "Go to the list").await;
     browser.fill("Search domains", "d39").await;

@@ -98,6 +98,12 @@ fn calls(file: &str) -> Vec<(&'static str, String)> {
         call("domain download", "NAME --chain FILE.chain"),
         call("domain import", "NAME --certificate FILE.pem --key FILE.key"),
         call("domain rollback", "NAME"),
+        call("job start", "recheck NAME --wait"),
+        call("job list", ""),
+        call("job show", "JOB"),
+        call("job lines", "JOB"),
+        call("job watch", "JOB"),
+        call("job cancel", "JOB"),
         call("domain delete", "NAME --yes"),
         call("domain revoke", "NAME --reason superseded --yes"),
         call("domain watch", ""),
@@ -126,9 +132,11 @@ async fn every_command_prints_json() {
     there.sort();
     assert_eq!(called, there, "each command has its line in this test");
 
+    let mut job = String::new();
     let (receiver, mut delivery) = (Receiver::start().await, String::new());
     for (command, arguments) in &calls {
-        let arguments = arguments.replace("RECEIVER", &receiver.url).replace("DELIVERY", &delivery);
+        let arguments =
+            arguments.replace("RECEIVER", &receiver.url).replace("DELIVERY", &delivery).replace("JOB", &job);
         let mut all = vec!["--output", "json"];
         all.extend(command.split(' ').chain(arguments.split_whitespace()));
         if *command == "domain watch" {
@@ -147,6 +155,9 @@ async fn every_command_prints_json() {
         assert!(ran.json.is_object() || ran.json.is_array(), "{command}: {ran:?}");
         if *command == "webhook test" {
             ran.json["id"].as_str().unwrap().clone_into(&mut delivery);
+        }
+        if *command == "job start" {
+            ran.json["id"].as_str().unwrap().clone_into(&mut job);
         }
     }
 }

@@ -62,8 +62,8 @@ async fn flow(world: &World, manager: &SslManager, settings: &[(&str, &str)]) ->
 
 /// What is printed, by whoever it was.
 fn expected(actor: &str) -> String {
-    let services =
-        "grpc.health.v1.Health sslmanager.v1.Administration sslmanager.v1.Domains sslmanager.v1.Sessions";
+    let services = "grpc.health.v1.Health sslmanager.v1.Administration sslmanager.v1.Domains sslmanager.v1.Jobs \
+                    sslmanager.v1.Notifications sslmanager.v1.Sessions";
     let describes = "describes AddDomain(AddDomainRequest) -> domain, created";
     format!(
         "\
@@ -73,6 +73,7 @@ reflection v1alpha lists {services}
 reflection v1alpha {describes}
 health of everything SERVING
 health of sslmanager.v1.Domains SERVING
+health of sslmanager.v1.Jobs SERVING
 health of sslmanager.v1.Sessions SERVING
 health of sslmanager.v1.Administration SERVING
 wrong token: UNAUTHENTICATED TOKEN_INVALID ssl-manager

@@ -34,6 +34,8 @@ const COMMANDS: [&str; 28] = [
     "domain check ELSEWHERE",
     "domain recheck ELSEWHERE",
     "domain generate NAME",
+    "job start recheck NAME ELSEWHERE --wait",
+    "job list",
     "domain add NAME a.example.com",
     "token list",
     "user list",

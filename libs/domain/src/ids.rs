@@ -57,6 +57,10 @@ typed_id!(
     AccountId
 );
 typed_id!(
+    /// A job over many names.
+    JobId
+);
+typed_id!(
     /// A note on a domain.
     NoteId
 );

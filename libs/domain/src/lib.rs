@@ -14,6 +14,7 @@ mod foreign;
 mod history;
 mod https;
 mod ids;
+mod job;
 mod labels;
 mod managed;
 mod midnight;
@@ -42,7 +43,8 @@ pub use event::{Delivery, Event, EventKind};
 pub use foreign::{is_unfit, one_line, printable};
 pub use history::{HistoryEntry, HistoryKind};
 pub use https::{HttpsSwitch, SWITCHED_ON};
-pub use ids::{AccountId, CertificateId, EndpointId, EventId, NoteId, OrderId};
+pub use ids::{AccountId, CertificateId, EndpointId, EventId, JobId, NoteId, OrderId};
+pub use job::{JobKind, JobParameters, JobState, LineOutcome};
 pub use labels::{
     LabelChange, LabelError, MAX_LABELS, check_label, customer_ref_of, label_changes, parse_label,
 };

@@ -31,11 +31,12 @@ const SECRET: [&str; 11] = [
     ".sslmanager.v1.SignInWithIdTokenResponse",
 ];
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "sslmanager/v1/types.proto",
     "sslmanager/v1/domains.proto",
     "sslmanager/v1/sessions.proto",
     "sslmanager/v1/administration.proto",
+    "sslmanager/v1/jobs.proto",
     "sslmanager/v1/events.proto",
     "sslmanager/v1/notifications.proto",
 ];

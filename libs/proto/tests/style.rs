@@ -1,5 +1,5 @@
 //! How the protos are written: the rules of buf's STANDARD and COMMENTS categories that matter to us. One is left out on
-//! purpose: services are `Domains`, `Sessions` and `Administration`, without the suffix "Service".
+//! purpose: services are `Domains`, `Jobs`, `Sessions`, `Administration` and `Notifications`, without the suffix "Service".
 
 mod described;
 

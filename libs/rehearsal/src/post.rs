@@ -136,9 +136,8 @@ impl Receiver {
 
     fn server_name(&self) -> Result<ServerName<'static>, FetchError> {
         match self.0.host() {
-            Some(Host::Domain(host)) => {
-                ServerName::try_from(host.to_owned()).map_err(|_| FetchError::site("its host is not a DNS name"))
-            }
+            Some(Host::Domain(host)) => ServerName::try_from(host.to_owned())
+                .map_err(|_| FetchError::site("its host is not a DNS name")),
             Some(Host::Ipv4(address)) => Ok(IpAddr::from(address).into()),
             Some(Host::Ipv6(address)) => Ok(IpAddr::from(address).into()),
             None => Err(FetchError::site("the URL has no host")),

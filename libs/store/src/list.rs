@@ -99,6 +99,8 @@ pub struct ListFilter {
     pub labels: Vec<(String, String)>,
     /// Only those at risk.
     pub at_risk: Option<AtRisk>,
+    /// Only those whose reason has this code.
+    pub reason: Option<String>,
 }
 
 impl ListFilter {
@@ -394,6 +396,9 @@ pub(crate) fn push_filter(sql: &mut Query<'_>, filter: &ListFilter) {
     }
     if let Some(who) = filter.who {
         sql.push(format!(" AND d.who = '{}'", who.as_str()));
+    }
+    if let Some(reason) = &filter.reason {
+        sql.push(" AND {reason} = ").push_bind(reason);
     }
     if filter.renewal_blocked {
         sql.push(" AND d.status = 'Success' AND d.block IS NOT NULL");

@@ -50,7 +50,8 @@ pub(crate) fn failed(operation: &'static str) -> impl FnOnce(sqlx::Error) -> Sto
 
 /// What a word in braces stands for: `{lock}` keeps what is selected as it is, `{lock free}` skips what others have
 /// locked, `{in 1}` tests for being in the set that is bound as `$1`, and
-/// `{set 1}` is that set as a table; `{find}` is the function that finds a text within another; `{labels}` are the labels of a row `d` of `domains`.
+/// `{set 1}` is that set as a table; `{find}` is the function that finds a text within another; `{labels}` are the labels
+/// of a row `d` of `domains`, and `{reason}` the code of its reason.
 fn words(word: &str, is_sqlite: bool) -> &'static str {
     match (word, is_sqlite) {
         ("lock" | "lock free" | "bigint" | "timestamptz" | "uuid", true) => "",
@@ -78,6 +79,10 @@ fn words(word: &str, is_sqlite: bool) -> &'static str {
         }
         ("labels", false) => {
             "coalesce((SELECT jsonb_object_agg(l.key, l.value) FROM domain_labels l WHERE l.name = d.name), '{}')"
+        }
+        ("reason", true) => "d.reason_code",
+        ("reason", false) => {
+            "reason_code_of(d.unknown_to_c4, d.upload_failing, d.source, d.status, d.https_switch, d.block, d.waiting)"
         }
         ("position", true) => "value FROM counters WHERE name = 'position'",
         ("position", false) => "position FROM numbered",

@@ -11,8 +11,9 @@ use std::collections::BTreeMap;
 
 use domain::{
     AccountId, Activity, Cause, CertificateId, DeliveryState, DomainName, EndpointId, EndpointState, EventId,
-    HistoryKind, HttpsSwitch, MidnightOutcome, NoteId, NoticeKind, OrderId, Outbound, Reason,
-    RevocationReason, RevocationState, Roles, Source, Status, Trust, WebhookFormat, Who, WorkKind,
+    HistoryKind, HttpsSwitch, JobId, JobKind, JobParameters, JobState, LineOutcome, MidnightOutcome, NoteId,
+    NoticeKind, OrderId, Outbound, Reason, RevocationReason, RevocationState, Roles, Source, Status, Trust,
+    WebhookFormat, Who, WorkKind,
 };
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -134,6 +135,9 @@ words!(
     EndpointState,
     HistoryKind,
     HttpsSwitch,
+    JobKind,
+    JobState,
+    LineOutcome,
     MidnightOutcome,
     NoticeKind,
     Outbound,
@@ -152,6 +156,7 @@ text! {
     Date: Date::to_string, |text| text.parse().ok();
     Vec<NoticeKind>: |kinds| kinds.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(","),
         |text| text.split(',').map(|word| word.parse().ok()).collect();
+    JobParameters: |parameters| serde_json::to_string(parameters).unwrap_or_default(), |text| serde_json::from_str(text).ok();
 }
 
 macro_rules! ids {
@@ -178,7 +183,7 @@ macro_rules! ids {
         }
     )+};
 }
-ids!(AccountId, CertificateId, EndpointId, EventId, NoteId, OrderId);
+ids!(AccountId, CertificateId, EndpointId, EventId, JobId, NoteId, OrderId);
 
 impl Bind for Timestamp {
     type Sqlite = i64;

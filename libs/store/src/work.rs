@@ -89,7 +89,7 @@ impl Store {
         writer.done(()).await
     }
 
-    /// Frees every lease and forgets which hints were given, of work, of messages and of deliveries. For the start of a process that
+    /// Frees every lease and forgets which hints were given, of work, of jobs, of messages and of deliveries. For the start of a process that
     /// is alone on its store.
     pub async fn free_all_leases(&self) -> Result<()> {
         let mut tx = self.begin("free_all_leases").await?;
@@ -100,6 +100,9 @@ impl Store {
         tx.db().await?.query("free_messages", text).execute().await?;
         let text = "UPDATE deliveries SET lease_until = NULL WHERE lease_until IS NOT NULL";
         tx.db().await?.query("free_deliveries", text).execute().await?;
+        let text =
+            "UPDATE jobs SET lease_token = lease_token + 1, lease_until = NULL WHERE lease_until IS NOT NULL";
+        tx.db().await?.query("free_jobs", text).execute().await?;
         tx.commit().await
     }
 }

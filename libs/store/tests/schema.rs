@@ -113,6 +113,7 @@ const SQLITE_ONLY: &[Difference] = &[
             "domains column 38: is_waiting_for_budget INTEGER NOT NULL GENERATED",
             "domains column 39: reason_code TEXT GENERATED",
             "domains column 40: end_hour INTEGER GENERATED",
+            "domains index domains_by_reason (reason_code, name) WHERE",
         ],
     ),
     (
@@ -147,6 +148,10 @@ const POSTGRES_ONLY: &[Difference] = &[
             "tally_changes column 2: key TEXT NOT NULL",
             "tally_changes column 3: amount INTEGER NOT NULL",
         ],
+    ),
+    (
+        "The code of a reason is a function; on SQLite it is a computed column.",
+        &["domains index domains_by_reason (…, name) WHERE"],
     ),
     (
         "A table with trigram indexes; on SQLite `domain_names` is virtual (FTS5), and not compared by column.",

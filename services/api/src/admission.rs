@@ -68,7 +68,7 @@ enum Kind {
     Call,
     /// One request, many answers.
     Stream,
-    /// Many requests, many answers.
+    /// Many requests, one answer or many.
     Conversation,
 }
 
@@ -276,9 +276,12 @@ fn method(path: &str) -> (Kind, usize) {
         "/sslmanager.v1.Sessions/SignIn" | "/grpc.health.v1.Health/Check" => (Kind::Stranger, MAX_SIGN_IN),
         "/sslmanager.v1.Sessions/SignInWithIdToken" => (Kind::Stranger, MAX_MESSAGE),
         "/sslmanager.v1.Domains/WatchDomains"
+        | "/sslmanager.v1.Jobs/WatchJob"
         | "/sslmanager.v1.Administration/VerifyAudit"
         | "/sslmanager.v1.Administration/ExportAudit" => (Kind::Stream, MAX_MESSAGE),
-        "/sslmanager.v1.Domains/BatchAddDomains" => (Kind::Conversation, MAX_MESSAGE),
+        "/sslmanager.v1.Domains/BatchAddDomains" | "/sslmanager.v1.Jobs/CreateJob" => {
+            (Kind::Conversation, MAX_MESSAGE)
+        }
         "/sslmanager.v1.Domains/ImportCertificate" => (Kind::Call, MAX_IMPORT),
         path if path.starts_with("/grpc.health.v1.") || path.starts_with("/grpc.reflection.") => {
             (Kind::StrangerStream, MAX_MESSAGE)

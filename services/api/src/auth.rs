@@ -16,7 +16,7 @@ use domain::{Action, Clock, Entropy, Role, Roles};
 use jiff::{SignedDuration, Timestamp};
 use runtime::config::ApiClient;
 use runtime::{Context, Peer, RoleError, Seldom, Stop};
-use store::{SessionRecord, Store, StoreError, TokenRecord, TokenUse};
+use store::{PROVIDER_PREFIX, SessionRecord, Store, StoreError, TokenRecord, TokenUse};
 use tonic::{Code, Request, Status};
 use zeroize::Zeroizing;
 
@@ -196,6 +196,37 @@ impl Authenticator {
         principal.require(action)
     }
 
+    /// Who did something earlier, with what they may do now: a person by their name, a program by the hash of its token, a
+    /// person for whom a provider vouches by the hash of their session's, which may be idle. Errors: `UNAUTHENTICATED` if
+    /// there is no such principal any more.
+    pub(crate) async fn owner(&self, actor: &str, credential: &[u8]) -> Result<Principal, Status> {
+        let now = self.clock.now();
+        let hash = || <[u8; 32]>::try_from(credential).map_err(|_| unauthenticated());
+        let roles = match actor.split_once(':').unwrap_or((actor, "")) {
+            ("user", name) if name.starts_with(PROVIDER_PREFIX) => {
+                let found = self.store.session(&hash()?).await.map_err(|error| from_store(&error))?;
+                let session = self.believer.session(found).await?;
+                session.filter(|session| now < session.expires_at && session.user == name).map(|of| of.roles)
+            }
+            ("user", name) => {
+                let found = self.store.user(name).await.map_err(|error| from_store(&error))?;
+                self.believer.user(found).await?.map(|user| user.roles)
+            }
+            ("token", name) => {
+                let found = self.store.token(&hash()?).await.map_err(|error| from_store(&error))?;
+                let token = self.good_token(found, now).await?;
+                token.filter(|token| token.name == name).map(|token| token.roles)
+            }
+            ("client", name) => {
+                let client = self.clients.iter().find(|client| client.name == name);
+                client.map(|client| client.roles)
+            }
+            _ => None,
+        };
+        let roles = roles.ok_or_else(unauthenticated)?;
+        Ok(Principal { actor: actor.to_owned(), roles, session: None })
+    }
+
     /// Most messages of a stream that are taken together.
     pub(crate) fn together(&self, most: usize) -> usize {
         let quarter =
@@ -213,10 +244,17 @@ impl Authenticator {
 
     async fn valid_token(&self, token: &str, now: Timestamp) -> Result<TokenRecord, Status> {
         let found = self.store.token(&hash_token(token)).await.map_err(|error| from_store(&error))?;
-        let valid = self.believer.token(found).await?.filter(|record| {
+        self.good_token(found, now).await?.ok_or_else(unauthenticated)
+    }
+
+    async fn good_token(
+        &self,
+        found: Option<TokenRecord>,
+        now: Timestamp,
+    ) -> Result<Option<TokenRecord>, Status> {
+        Ok(self.believer.token(found).await?.filter(|record| {
             record.revoked_at.is_none() && record.expires_at.is_none_or(|expires_at| now < expires_at)
-        });
-        valid.ok_or_else(unauthenticated)
+        }))
     }
 
     async fn program(&self, token: &str, now: Timestamp) -> Result<Principal, Status> {

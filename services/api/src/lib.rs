@@ -18,6 +18,7 @@ mod download;
 mod error;
 mod guard;
 mod history;
+mod jobs;
 mod labels;
 mod lasts;
 mod limiter;

@@ -53,6 +53,21 @@ fn who(word: &str) -> Result<Option<Who>, Status> {
     who.map(Some).ok_or_else(unknown)
 }
 
+/// The code of a reason; none for all.
+fn reason(code: &str) -> Result<Option<String>, Status> {
+    if code.is_empty() {
+        return Ok(None);
+    }
+    let is_known = domain::sentence::short_of(code).is_some();
+    let unknown = || {
+        invalid(
+            "REASON_INVALID",
+            "reason must be the code of a reason, such as not_pointed, or empty for all",
+        )
+    };
+    is_known.then(|| Some(code.to_owned())).ok_or_else(unknown)
+}
+
 fn instant(at: Option<&prost_types::Timestamp>) -> Result<Option<Timestamp>, Status> {
     let Some(at) = at else { return Ok(None) };
     let out_of_range = || invalid("INSTANT_INVALID", "an instant in the filter is out of range");
@@ -71,6 +86,7 @@ fn filter(asked: &v1::ListDomainsRequest, now: Timestamp) -> Result<ListFilter, 
         customer_ref: wanted_customer(&asked.customer_ref)?,
         labels: wanted_labels(&asked.labels)?,
         at_risk: asked.at_risk.then(|| AtRisk::at(now)),
+        reason: reason(&asked.reason)?,
     })
 }
 

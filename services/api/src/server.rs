@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use proto::v1::administration_server::AdministrationServer;
 use proto::v1::domains_server::DomainsServer;
+use proto::v1::jobs_server::JobsServer;
 use proto::v1::notifications_server::NotificationsServer;
 use proto::v1::sessions_server::SessionsServer;
 use runtime::config::ApiTls;
@@ -27,6 +28,7 @@ use crate::auth::Authenticator;
 use crate::check::Checker;
 use crate::commands::Commands;
 use crate::guard::GuardLayer;
+use crate::jobs::{JobsService, Runner};
 use crate::measure::MeasureLayer;
 use crate::overview::OverviewCache;
 use crate::password::Passwords;
@@ -56,9 +58,10 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
     let administration = AdministrationServer::new(administration).max_decoding_message_size(MAX_MESSAGE);
     let notifications = NotificationsService::new(&context, authenticator.clone());
     let notifications = NotificationsServer::new(notifications).max_decoding_message_size(MAX_MESSAGE);
-    let (domains, sessions) = services(&context, authenticator)?;
+    let Services { domains, jobs, sessions, runner } = services(&context, authenticator)?;
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<DomainsServer<DomainsService>>().await;
+    reporter.set_serving::<JobsServer<JobsService>>().await;
     reporter.set_serving::<SessionsServer<SessionsService>>().await;
     reporter.set_serving::<AdministrationServer<AdministrationService>>().await;
     reporter.set_serving::<NotificationsServer<NotificationsService>>().await;
@@ -81,6 +84,7 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
         .layer(GuardLayer::new(admission));
     // Before the first call, so that no line of a call is older than what is signed.
     audit_end::start(&context, context.require_sealing_keys()?).await;
+    runner.start();
     context.health.ok("api");
     let (sender, accepted) = mpsc::channel::<Result<Accepted, Infallible>>(1);
     let hand_over = move |stream| {
@@ -94,6 +98,7 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
     let accept = listener.serve(soft.clone(), |task| drop(tokio::spawn(task)), hand_over);
     let serve = server
         .add_service(domains)
+        .add_service(jobs)
         .add_service(sessions)
         .add_service(administration)
         .add_service(notifications)
@@ -105,15 +110,20 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
     ended.map_err(|source| RoleError::Server { role: "api", source: source.into() })
 }
 
-fn services(
-    context: &Context,
-    authenticator: Authenticator,
-) -> Result<(BoundedDomains, SessionsServer<SessionsService>), RoleError> {
+struct Services {
+    domains: BoundedDomains,
+    jobs: JobsServer<JobsService>,
+    sessions: SessionsServer<SessionsService>,
+    runner: Runner,
+}
+
+fn services(context: &Context, authenticator: Authenticator) -> Result<Services, RoleError> {
     let commands = Commands {
         store: context.store.clone(),
         clock: context.clock.clone(),
         entropy: context.entropy.clone(),
         pre_expiry: context.config.renewal.pre_expiry_days,
+        line: None,
     };
     let passwords = Passwords::new(&*context.entropy)
         .map_err(|source| RoleError::Server { role: "api", source: source.into() })?;
@@ -121,6 +131,13 @@ fn services(
     let keys = context.require_sealing_keys()?;
     let sessions = SessionsService::new(context, authenticator.clone(), passwords, id_tokens, keys.clone());
     let sessions = SessionsServer::new(sessions).max_decoding_message_size(MAX_MESSAGE);
+    let runner = Runner::new(context, &commands, &authenticator);
+    let jobs = JobsService {
+        context: context.clone(),
+        authenticator: authenticator.clone(),
+        runner: runner.clone(),
+    };
+    let jobs = JobsServer::new(jobs).max_decoding_message_size(MAX_MESSAGE);
     let service = DomainsService {
         context: context.clone(),
         commands,
@@ -129,7 +146,7 @@ fn services(
         checker: Checker::new(context)?,
         overview: OverviewCache::default(),
     };
-    Ok((BoundedDomains::new(service), sessions))
+    Ok(Services { domains: BoundedDomains::new(service), jobs, sessions, runner })
 }
 
 /// At the drain `grpc.health.v1` says it as `/readyz` does, for clients that choose among copies by it.
@@ -137,6 +154,7 @@ async fn say_that_it_goes(reporter: HealthReporter, stop: Stop) {
     stop.drain().cancelled().await;
     reporter.set_service_status("", ServingStatus::NotServing).await;
     reporter.set_not_serving::<DomainsServer<DomainsService>>().await;
+    reporter.set_not_serving::<JobsServer<JobsService>>().await;
     reporter.set_not_serving::<SessionsServer<SessionsService>>().await;
     reporter.set_not_serving::<AdministrationServer<AdministrationService>>().await;
     reporter.set_not_serving::<NotificationsServer<NotificationsService>>().await;

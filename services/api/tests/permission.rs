@@ -72,7 +72,8 @@ fn table() -> Vec<(String, &'static [Role])> {
     let of_administration =
         ADMINISTRATION.into_iter().map(|method| (format!("Administration/{method}"), ADMIN));
     let of_notifications = NOTIFICATIONS.into_iter().map(|method| (format!("Notifications/{method}"), ADMIN));
-    of_domains.chain(of_administration).chain(of_notifications).collect()
+    let of_jobs = JOBS.into_iter().map(|(method, allowed)| (format!("Jobs/{method}"), allowed));
+    of_domains.chain(of_jobs).chain(of_administration).chain(of_notifications).collect()
 }
 
 /// Of `Notifications`: webhooks are the administrators'.
@@ -84,6 +85,17 @@ const NOTIFICATIONS: [&str; 7] = [
     "RedeliverDelivery",
     "TestEndpoint",
     "UpdateEndpoint",
+];
+
+/// The same of `Jobs`.
+const JOBS: [(&str, &[Role]); 7] = [
+    ("CancelJob", OPERATE),
+    ("CreateJob", OPERATE),
+    ("GetJob", ALL),
+    ("ListJobLines", ALL),
+    ("ListJobs", ALL),
+    ("StartJob", OPERATE),
+    ("WatchJob", ALL),
 ];
 
 /// The methods of a service, as reflection tells them.
@@ -116,6 +128,8 @@ async fn passes(served: &Served, method: &str, message: Vec<u8>, token: Option<&
 fn the_table_has_every_method() {
     assert_eq!(methods("Domains"), TABLE.map(|(method, _)| method.to_owned()));
     assert_eq!(methods("Administration"), ADMINISTRATION);
+    assert_eq!(methods("Jobs"), JOBS.map(|(method, _)| method.to_owned()));
+    assert_eq!(methods("Notifications"), NOTIFICATIONS);
     assert_eq!(
         methods("Sessions"),
         ["Resolve", "SignIn", "SignInWithIdToken", "SignOut", "SignOutEverywhere"]

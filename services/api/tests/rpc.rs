@@ -179,7 +179,13 @@ async fn at_the_drain_the_health_says_so_and_calls_go_on() {
     let token = served.token(Role::Viewer, |_| {}).await;
     let mut health = tonic_health::pb::health_client::HealthClient::new(served.channel.clone());
     served.context.stop.drain().cancel();
-    for service in ["", "sslmanager.v1.Domains", "sslmanager.v1.Sessions", "sslmanager.v1.Administration"] {
+    for service in [
+        "",
+        "sslmanager.v1.Domains",
+        "sslmanager.v1.Jobs",
+        "sslmanager.v1.Sessions",
+        "sslmanager.v1.Administration",
+    ] {
         let request = tonic_health::pb::HealthCheckRequest { service: service.into() };
         let mut said = health.watch(request).await.unwrap().into_inner();
         let not_serving =

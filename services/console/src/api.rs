@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use proto::v1::administration_client::AdministrationClient;
 use proto::v1::domains_client::DomainsClient;
+use proto::v1::jobs_client::JobsClient;
 use proto::v1::notifications_client::NotificationsClient;
 use proto::v1::sessions_client::SessionsClient;
 use runtime::config::Config;
@@ -46,6 +47,8 @@ impl Token {
 pub(crate) type Domains = DomainsClient<InterceptedService<Channel, As>>;
 /// `Administration` as one person.
 pub(crate) type Administration = AdministrationClient<InterceptedService<Channel, As>>;
+/// `Jobs` as one person.
+pub(crate) type Jobs = JobsClient<InterceptedService<Channel, As>>;
 /// `Sessions`, called by a signed-in person or before the sign-in.
 pub(crate) type Sessions = SessionsClient<InterceptedService<Channel, As>>;
 
@@ -165,6 +168,12 @@ impl Api {
     pub(crate) fn administration(&self, token: &Token) -> Administration {
         let channel = self.channels.get().pages.clone();
         AdministrationClient::with_interceptor(channel, self.on_behalf(Some(token), false))
+            .max_decoding_message_size(MAX_ANSWER_BYTES)
+    }
+
+    /// As the person of that token.
+    pub(crate) fn jobs(&self, token: &Token) -> Jobs {
+        JobsClient::with_interceptor(self.channels.get().pages.clone(), self.on_behalf(Some(token), false))
             .max_decoding_message_size(MAX_ANSWER_BYTES)
     }
 

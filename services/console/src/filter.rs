@@ -1,5 +1,6 @@
 //! Filter and order of the list. The address contains all of it, so that a copied address shows the same list.
 
+use domain::sentence::short_of;
 use domain::{MAX_LABELS, customer_ref_of, parse_label};
 use jiff::Timestamp;
 use proto::{status_from_word, status_word, to_timestamp, v1};
@@ -61,6 +62,8 @@ pub(crate) struct Filter {
     pub(crate) days_from: Option<u16>,
     pub(crate) days_to: Option<u16>,
     pub(crate) blocked: bool,
+    /// Only domains whose reason has this code; empty for all.
+    pub(crate) reason: String,
     /// Only domains at risk: visitors will see a warning soon unless a person acts.
     pub(crate) at_risk: bool,
     /// Only domains of the customer with this reference; empty for all.
@@ -89,6 +92,7 @@ impl Filter {
                 "from" => filter.days_from = value.parse().ok(),
                 "days" => filter.days_to = value.parse().ok(),
                 "blocked" => filter.blocked = value == "1",
+                "reason" if short_of(&value).is_some() => filter.reason = value.into_owned(),
                 "risk" => filter.at_risk = value == "1",
                 "customer" => filter.customer = customer_ref_of(&value).unwrap_or_default(),
                 "label" => filter.labels.extend(
@@ -139,6 +143,9 @@ impl Filter {
         }
         if self.blocked {
             put("blocked", "1");
+        }
+        if !self.reason.is_empty() {
+            put("reason", &self.reason);
         }
         for (name, value) in self.owner() {
             put(name, &value);
@@ -227,6 +234,8 @@ impl Filter {
             && self.first_day().is_none_or(|days| ends.is_some_and(|ends| ends >= day(days)))
             && self.days_to.is_none_or(|days| ends.is_some_and(|ends| ends < day(days)))
             && (!self.blocked || domain.renewal_blocked)
+            && (self.reason.is_empty()
+                || domain.reason.as_ref().is_some_and(|reason| reason.code == self.reason))
             && (!self.at_risk || domain.at_risk)
             && (self.customer.is_empty() || self.customer == domain.customer_ref)
             && self.labels.iter().all(|(key, value)| {
@@ -262,6 +271,7 @@ impl Filter {
                 .map(|(key, value)| v1::Label { key: key.clone(), value: value.clone() })
                 .collect(),
             at_risk: self.at_risk,
+            reason: self.reason.clone(),
         }
     }
 }
@@ -289,7 +299,7 @@ mod tests {
     #[test]
     fn an_address_shows_the_same_list_again() {
         let query = "q=shop&status=Failure&status=Expired&source=text&who=customer&from=3&days=7&blocked=1\
-                     &risk=1&customer=%3Cb%3E%3D1%2B1&label=tier%3Dgold&label=team%3D\
+                     &reason=not_pointed&risk=1&customer=%3Cb%3E%3D1%2B1&label=tier%3Dgold&label=team%3D\
                      &order=expires&dir=desc&page=abc";
         let filter = Filter::parse(Some(query));
         assert_eq!(filter.query(), query);
@@ -306,7 +316,7 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_left_out() {
         let filter = Filter::parse(Some(
-            "status=Fine&source=x&who=me&days=-1&order=x&dir=x&blocked=2&z=1&risk=2&label=x&label==&customer=a%0Ab",
+            "status=Fine&source=x&who=me&days=-1&order=x&dir=x&blocked=2&z=1&reason=x&risk=2&label=x&label==&customer=a%0Ab",
         ));
         assert_eq!(filter, Filter::default());
         assert!(filter.is_empty());
@@ -318,7 +328,11 @@ mod tests {
         let failing = v1::Domain {
             status: v1::Status::Failure.into(),
             source: v1::Source::C4.into(),
-            reason: Some(v1::Reason { who: "customer".to_owned(), ..v1::Reason::default() }),
+            reason: Some(v1::Reason {
+                code: "not_pointed".to_owned(),
+                who: "customer".to_owned(),
+                ..v1::Reason::default()
+            }),
             ..v1::Domain::default()
         };
         let live = v1::Domain {
@@ -334,6 +348,8 @@ mod tests {
             ("", true, true),
             ("status=Failure", true, false),
             ("who=customer", true, false),
+            ("reason=not_pointed", true, false),
+            ("reason=caa_forbids", false, false),
             ("source=text", false, false),
             ("days=6", false, true),
             ("days=5", false, false),

@@ -7,7 +7,6 @@
 
 mod api;
 mod assets;
-mod batches;
 mod chart;
 mod checks;
 mod csrf;
@@ -15,6 +14,7 @@ mod csv;
 mod filter;
 mod form;
 mod guard;
+mod jobs;
 mod lines;
 mod live;
 mod page;
@@ -42,7 +42,6 @@ use tower_http::compression::CompressionLayer;
 use tower_http::timeout::TimeoutLayer;
 
 use api::Api;
-use batches::Batches;
 use checks::Checks;
 use guard::Site;
 use live::Hub;
@@ -66,7 +65,6 @@ pub(crate) struct Parts {
     pub(crate) cookies: Cookies,
     pub(crate) site: Site,
     pub(crate) hub: Hub,
-    pub(crate) batches: Batches,
     pub(crate) checks: Checks,
     pub(crate) strangers: Strangers,
     /// Open event streams, of all and of one person.
@@ -97,7 +95,6 @@ pub async fn run(process: Process) -> Result<(), RoleError> {
         cookies: Cookies { secure },
         site: Site { public },
         hub: Hub::new(first_stream(&process)),
-        batches: Batches::new(process.clock.clone(), process.entropy.clone()),
         checks: Checks::default(),
         strangers: Strangers::new(&process.config, process.health.clone()),
         viewers: Shares::new(VIEWERS, VIEWERS_PER_PERSON),
@@ -133,8 +130,9 @@ fn router(app: App) -> Router {
         .route("/webhooks", get(pages::webhooks::show).post(pages::webhooks::act))
         .route("/help", get(pages::help::show))
         .route("/stay", get(pages::stay::stay))
-        .route("/batches/{id}", get(pages::batch::show).post(pages::batch::send))
-        .route("/batches/{id}/failures.csv", get(pages::batch::failures))
+        .route("/jobs", get(pages::job::list))
+        .route("/jobs/{id}", get(pages::job::show).post(pages::job::send))
+        .route("/jobs/{id}/lines.csv", get(pages::job::csv))
         .route("/assets/{file}", get(assets::asset))
         .merge(pages::domain::routes())
         .merge(pages::admin::routes())

@@ -31,7 +31,7 @@ pub(crate) struct Lines {
     pub(crate) names: Vec<Line>,
     pub(crate) rubbish: Vec<InvalidLine>,
     /// Names that stood there before.
-    pub(crate) repeated: usize,
+    pub(crate) repeated: Vec<Line>,
 }
 
 /// A paste with more than [`MAX_LINES`].
@@ -54,8 +54,11 @@ impl Lines {
                 }
                 let number = u32::try_from(index + 1).unwrap_or(u32::MAX);
                 match DomainName::parse(host_of(piece)) {
-                    Ok(name) if !seen.insert(name.clone()) => lines.repeated += 1,
-                    Ok(name) => lines.names.push(Line { number, text: name.to_string() }),
+                    Ok(name) => {
+                        let line = Line { number, text: name.to_string() };
+                        let is_new = seen.insert(name);
+                        if is_new { &mut lines.names } else { &mut lines.repeated }.push(line);
+                    }
                     Err(error) => lines.rubbish.push(InvalidLine {
                         line: Line { number, text: piece[..piece.floor_char_boundary(MAX_ECHO)].to_owned() },
                         error,
@@ -68,7 +71,15 @@ impl Lines {
 
     /// How many pieces there were.
     pub(crate) fn len(&self) -> usize {
-        self.names.len() + self.rubbish.len() + self.repeated
+        self.names.len() + self.rubbish.len() + self.repeated.len()
+    }
+
+    /// All of them, in the order of their lines.
+    pub(crate) fn all(self) -> Vec<Line> {
+        let rubbish = self.rubbish.into_iter().map(|rubbish| rubbish.line);
+        let mut all: Vec<Line> = self.names.into_iter().chain(rubbish).chain(self.repeated).collect();
+        all.sort_by_key(|line| line.number);
+        all
     }
 }
 
@@ -125,7 +136,9 @@ mod tests {
     #[test]
     fn a_name_that_stands_twice_is_added_once() {
         let lines = Lines::parse("a.example.com\nA.EXAMPLE.COM.\nhttp://a.example.com/").unwrap();
-        assert_eq!((lines.names.len(), lines.repeated, lines.len()), (1, 2, 3));
+        assert_eq!((lines.names.len(), lines.repeated.len(), lines.len()), (1, 2, 3));
+        let numbers: Vec<u32> = lines.all().iter().map(|line| line.number).collect();
+        assert_eq!(numbers, [1, 2, 3]);
     }
 
     #[test]

@@ -121,6 +121,11 @@ impl Frame {
         self.person.may(Action::Administer)
     }
 
+    /// The same for jobs.
+    pub(crate) fn jobs(&self) -> crate::api::Jobs {
+        self.app.api.jobs(&self.person.token)
+    }
+
     pub(crate) fn may_operate(&self) -> bool {
         self.person.may(Action::Operate)
     }

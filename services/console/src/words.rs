@@ -14,7 +14,6 @@ pub(crate) use self::admin::*;
 pub(crate) use self::domain::*;
 pub(crate) use self::help::*;
 pub(crate) use self::todo::{ToDo, to_do};
-use crate::batches::{BatchKind, Phase};
 use crate::lines::MAX_LINES;
 use crate::zone::Zone;
 
@@ -164,29 +163,16 @@ pub(crate) fn verdict(is_listed: bool, has_live: bool, is_ready: bool) -> &'stat
     }
 }
 
-// Batches.
+// Jobs.
 
-pub(crate) const BATCH_CANCELLED: &str = "Not done: cancelled before the answer came.";
-pub(crate) const BATCH_STOPPED: &str = "Not done: the console stopped before the answer came. Send it again.";
-pub(crate) const BATCH_SIGNED_OUT: &str = "Not done: your session ended. Sign in and send it again.";
-pub(crate) const BATCH_AWAY: &str = "Not done: the API does not answer. Send it again once it does.";
-pub(crate) const BATCH_NO_ANSWER: &str = "The API gave no result for this name. Look for it in the list.";
-pub(crate) const BATCH_QUEUED: &str = "Queued; starts automatically.";
-pub(crate) const BATCH_KEPT: &str = "This page is kept for an hour; only you can see it.";
-pub(crate) const NO_SUCH_BATCH: &str = "This page is gone: results are kept for an hour, only for the person who started them, \
-                                        and are lost at a restart. Finished domains stay done; see the list.";
-pub(crate) const TOO_MANY_BATCHES: &str =
-    "Too many of these run already. Wait until one has ended, then send it again.";
+pub(crate) const JOB_WAITS: &str = "Queued; starts automatically.";
+pub(crate) const JOB_KEPT: &str = "The work goes on without this page. A job is kept for 30 days after its end, and everyone who can sign in sees it.";
 pub(crate) const KEEP_SERVING: &str = "Keep serving each until it ends";
 pub(crate) const REMOVE_TOO: &str = "Remove from C4 too, so that HTTPS ends now";
 pub(crate) const NOTHING_SELECTED: &str =
     "Nothing is selected. Go back and select some domains, or choose All that match.";
 pub(crate) const NO_SUCH_ACTION: &str = "There is no such action. Go back to the list.";
 pub(crate) const NOTHING_MATCHES: &str = "No domain matches any more. Go back to the list.";
-
-fn domains(count: usize) -> String {
-    domains_counted(count as u64)
-}
 
 fn domains_counted(count: u64) -> String {
     match count {
@@ -195,47 +181,63 @@ fn domains_counted(count: u64) -> String {
     }
 }
 
-pub(crate) fn batch_title(what: BatchKind, phase: Phase, count: usize) -> String {
-    let doing = match what {
-        BatchKind::Add => "Adding",
-        BatchKind::Recheck => "Rechecking",
-        BatchKind::Delete => "Deleting",
+/// What a job does, as a title.
+pub(crate) fn job_title(job: &v1::Job) -> String {
+    let doing = match job.kind() {
+        v1::JobKind::Add => "Adding",
+        v1::JobKind::Recheck => "Rechecking",
+        v1::JobKind::Delete => "Deleting",
+        v1::JobKind::Generate => "Generating certificates of",
+        v1::JobKind::Reissue => "Reissuing certificates of",
+        v1::JobKind::Label => "Labelling",
+        v1::JobKind::Unspecified => "Working on",
     };
-    let domains = domains(count);
-    match phase {
-        Phase::Draft if count == 0 => "There is nothing to do".to_owned(),
-        Phase::Draft => format!("{}?", batch_button(what, count)),
-        Phase::Waiting | Phase::Running => format!("{doing} {domains}"),
-        Phase::Done => format!("{doing} {domains}: done"),
-        Phase::Cancelled => format!("{doing} {domains}: cancelled"),
-        Phase::Stopped => format!("{doing} {domains}: stopped"),
+    let waiting = proto::job_lines_with(job, ::domain::LineOutcome::Waiting);
+    let left_out = [::domain::LineOutcome::Refused, ::domain::LineOutcome::Repeated];
+    let left_out: u32 = left_out.into_iter().map(|outcome| proto::job_lines_with(job, outcome)).sum();
+    let names = domains_counted(job.lines.saturating_sub(left_out).into());
+    match job.state() {
+        v1::JobState::Draft if waiting == 0 => "There is nothing to do".to_owned(),
+        v1::JobState::Draft => format!("{}?", job_button(job.kind(), waiting)),
+        v1::JobState::Queued | v1::JobState::Running | v1::JobState::Unspecified => {
+            format!("{doing} {names}")
+        }
+        state => format!("{doing} {names}: {}", job_state(state).to_lowercase()),
     }
 }
 
-pub(crate) fn batch_button(what: BatchKind, count: usize) -> String {
-    let does = match what {
-        BatchKind::Add => "Add",
-        BatchKind::Recheck => "Recheck",
-        BatchKind::Delete => "Delete",
+/// What a job of that kind does, as a command.
+pub(crate) fn job_button(kind: v1::JobKind, count: u32) -> String {
+    let does = match kind {
+        v1::JobKind::Add => "Add",
+        v1::JobKind::Recheck => "Recheck",
+        v1::JobKind::Delete => "Delete",
+        v1::JobKind::Generate => "Generate certificates of",
+        v1::JobKind::Reissue => "Reissue certificates of",
+        v1::JobKind::Label => "Label",
+        v1::JobKind::Unspecified => "Work on",
     };
-    format!("{does} {}", domains(count))
+    format!("{does} {}", domains_counted(count.into()))
 }
 
-pub(crate) fn batch_done(what: BatchKind) -> &'static str {
-    match what {
-        BatchKind::Add => "Added",
-        BatchKind::Recheck => "Rechecked",
-        BatchKind::Delete => "Deleted",
+pub(crate) fn job_state(state: v1::JobState) -> &'static str {
+    match state {
+        v1::JobState::Draft => "Not started",
+        v1::JobState::Queued => "Queued",
+        v1::JobState::Running => "Running",
+        v1::JobState::Done => "Done",
+        v1::JobState::Cancelled => "Cancelled",
+        v1::JobState::Stopped => "Stopped",
+        v1::JobState::Unspecified => "",
     }
 }
 
-pub(crate) fn batch_progress(answered: usize, total: usize) -> String {
-    format!("{} of {}", number(answered as u64), number(total as u64))
+pub(crate) fn job_progress(done: u32, total: u32) -> String {
+    format!("{} of {}", number(done.into()), number(total.into()))
 }
 
-pub(crate) fn batch_shown(from: usize, shown: usize, all: usize) -> String {
-    let (first, last) = (number(from as u64 + 1), number((from + shown) as u64));
-    format!("{first} to {last} of {}", number(all as u64))
+pub(crate) fn job_started(owner: &str, at: &str) -> String {
+    format!("Started by {owner}, {at}.")
 }
 
 pub(crate) fn and_more(count: usize) -> String {

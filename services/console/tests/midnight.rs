@@ -127,3 +127,36 @@ async fn notes_are_added_and_deleted_by_who_may() {
     support.send(address, address, &[("delete", id)]).await;
     assert!(support.get(address).await.body.contains("There are no notes."));
 }
+
+/// What is typed takes the place of what was shown; a colleague's new label stays.
+#[tokio::test]
+async fn whom_a_domain_belongs_to_is_changed_in_one_form() {
+    let served = served().await;
+    served.add(NAME).await;
+    let (support, viewer) = (served.browser(Role::Support).await, served.browser(Role::Viewer).await);
+    let address = &format!("/domains/{NAME}/labels");
+    assert_eq!(viewer.get(address).await.status, 403);
+    let first = [("customer", "<b>4711"), ("labels", "tier=gold\nteam=a"), ("shown", "")];
+    let saved = support.send(address, address, &first).await;
+    assert_eq!((saved.status, saved.location.as_str()), (303, "/domains/shop.example.com"));
+    let page = support.get(address).await.body;
+    assert!(page.contains(">\nteam=a\ntier=gold</textarea>") && !page.contains("<b>4711"), "{page}");
+    let view = support.get(&format!("/domains/{NAME}")).await.body;
+    assert!(view.contains("tier=gold") && view.contains(address.as_str()), "{view}");
+    assert!(!viewer.get(&format!("/domains/{NAME}")).await.body.contains(address.as_str()));
+    let colleague = [("customer", "4711"), ("labels", "new=1"), ("shown", "")];
+    assert_eq!(support.send(address, address, &colleague).await.status, 303);
+    let mine = [("customer", ""), ("labels", "tier=free"), ("shown", "team=a\ntier=gold")];
+    assert_eq!(support.send(address, address, &mine).await.status, 303);
+    let page = support.get(address).await.body;
+    assert!(page.contains(">\nnew=1\ntier=free</textarea>") && !page.contains("4711"), "{page}");
+    for (field, text) in [("labels", "no label"), ("labels", "<b>=1"), ("customer", "a\u{202e}b")] {
+        let refused = support.send(address, address, &[(field, text), ("shown", "")]).await;
+        assert_eq!(refused.status, 422, "{text}");
+        assert!(
+            refused.body.contains("<title>Error: ") && !refused.body.contains("<b>=1"),
+            "{}",
+            refused.body
+        );
+    }
+}

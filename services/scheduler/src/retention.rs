@@ -26,6 +26,9 @@ const NOTICES_STAY: SignedDuration = SignedDuration::from_hours(24);
 const MARKS_STAY: SignedDuration = SignedDuration::from_hours(45 * 24);
 const DAYS_STAY: i64 = 366;
 const MIDNIGHTS_STAY: i64 = 30;
+/// After their end.
+const JOBS_STAY: SignedDuration = SignedDuration::from_hours(30 * 24);
+const DRAFTS_STAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// Destroys the keys of all domains that were deleted long enough ago.
 pub(crate) async fn destroy_keys(context: &Context) -> Result<(), StoreError> {
@@ -93,7 +96,7 @@ pub(crate) async fn forget_notices(context: &Context) -> Result<(), StoreError> 
 }
 
 /// Forgets sessions that ended, buckets of CAs' limits that have long been full again, days over a year ago, and midnight reports over
-/// 30 days ago.
+/// 30 days ago; and jobs over 30 days after their end.
 pub(crate) async fn forget(context: &Context) -> Result<(), StoreError> {
     loop {
         let now = context.clock.now();
@@ -107,8 +110,9 @@ pub(crate) async fn forget(context: &Context) -> Result<(), StoreError> {
         };
         let mut tx = context.store.begin("forget").await?;
         let forgotten = tx.forget(past, ROWS).await?;
+        let of_jobs = tx.forget_jobs(now - JOBS_STAY, now - DRAFTS_STAY, ROWS).await?;
         tx.commit().await?;
-        if forgotten < u64::from(ROWS) {
+        if forgotten.max(of_jobs) < u64::from(ROWS) {
             return Ok(());
         }
     }

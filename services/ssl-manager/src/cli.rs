@@ -2,6 +2,7 @@
 
 mod domain;
 mod help;
+mod job;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ pub(crate) use domain::{
     DomainCommand, DownloadArgs, ImportArgs, ListArgs, MidnightArgs, NoteArgs, OwnerArgs, RevokeArgs, When,
     pasted_name,
 };
+pub(crate) use job::{JobCommand, KindWord, StartArgs};
 
 use crate::account::AccountCommand;
 use crate::client::webhook::WebhookCommand;
@@ -48,7 +50,7 @@ pub(crate) struct Global {
     /// Settings file; the environment (SSL_MANAGER__SECTION__KEY) overrides it
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// How results are printed; wide, name and csv are for `domain list`
+    /// How results are printed; wide, name and csv are for `domain list` and `job lines`
     #[arg(short, long, global = true, value_enum, default_value_t = Output::Table)]
     pub(crate) output: Output,
     /// URL of the API
@@ -163,6 +165,11 @@ pub(crate) enum Command {
     Domain {
         #[command(subcommand)]
         command: DomainCommand,
+    },
+    /// Work over many names, through the API
+    Job {
+        #[command(subcommand)]
+        command: JobCommand,
     },
     /// Write a manual page for each command into a folder: `man ssl-manager-domain-add`
     Man {
@@ -381,9 +388,16 @@ pub(crate) fn parse() -> Result<Cli, ExitCode> {
 fn parse_from(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Cli, clap::Error> {
     let mut command = help::command();
     let cli = Cli::from_arg_matches(&command.try_get_matches_from_mut(words)?)?;
-    let is_list = matches!(cli.command, Command::Domain { command: DomainCommand::List(_) });
-    if !is_list && !matches!(cli.global.output, Output::Table | Output::Json) {
-        let sentence = "wide, name and csv are for `domain list`: use --output table or json here";
+    let is_list = matches!(
+        cli.command,
+        Command::Domain { command: DomainCommand::List(_) }
+            | Command::Job { command: JobCommand::Lines { .. } }
+    );
+    // A job has an id where a domain has its name, for the next command.
+    let is_job = matches!(cli.command, Command::Job { .. }) && cli.global.output == Output::Name;
+    if !is_list && !is_job && !matches!(cli.global.output, Output::Table | Output::Json) {
+        let sentence =
+            "wide, name and csv are for `domain list` and `job lines`: use --output table or json here";
         return Err(command.error(clap::error::ErrorKind::InvalidValue, sentence));
     }
     Ok(cli)
@@ -416,6 +430,9 @@ mod tests {
     fn names_and_csv_are_for_the_list() {
         for (line, is_fine) in [
             ("ssl-manager domain list -o csv", true),
+            ("ssl-manager job lines 1 -o csv", true),
+            ("ssl-manager job list -o name", true),
+            ("ssl-manager job show 1 -o csv", false),
             ("ssl-manager domain list -o name", true),
             ("ssl-manager -o wide domain list", true),
             ("ssl-manager token list -o csv", false),

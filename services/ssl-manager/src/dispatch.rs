@@ -121,6 +121,7 @@ async fn run(cli: Cli) -> Result<(), CommandError> {
             restore_command::run(command, &Config::read(file)?, cli.global.output).await
         }
         Command::Domain { command } => client::run(command, &cli.global).await,
+        Command::Job { command } => client::jobs::run(command, &cli.global).await,
         Command::Man { folder } => man(folder, cli.global.output),
         Command::Midnight(args) => client::midnight(args, &cli.global).await,
         Command::Pause { brake, reason } => client::pause::pause(brake, reason.as_deref(), &cli.global).await,

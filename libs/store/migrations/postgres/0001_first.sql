@@ -107,6 +107,21 @@ CREATE INDEX domains_by_expiry ON domains (ends_at, name) WHERE deleted_at IS NU
 CREATE INDEX domains_by_attention ON domains (attention, ends_at, name) WHERE deleted_at IS NULL;
 CREATE INDEX domains_by_who ON domains (who, attention, ends_at, name) WHERE deleted_at IS NULL AND who IS NOT NULL;
 CREATE INDEX domains_by_customer ON domains (customer_ref, name) WHERE deleted_at IS NULL AND customer_ref IS NOT NULL;
+-- PostgreSQL: the code of a domain's reason, that of `Domain::reason`; SQLite has a computed column for that.
+CREATE FUNCTION reason_code_of(unknown_to_c4 boolean, upload_failing jsonb, source text, status text, https_switch text,
+    block jsonb, waiting jsonb) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE
+        WHEN unknown_to_c4 THEN 'unknown_to_c4'
+        WHEN upload_failing IS NOT NULL THEN upload_failing ->> 'code'
+        WHEN source = 'text' AND status = 'Expired' THEN 'pasted_ended'
+        WHEN https_switch = 'off' THEN 'https_off'
+        WHEN block IS NOT NULL THEN block ->> 'code'
+        ELSE waiting ->> 'code' END
+$$;
+CREATE INDEX domains_by_reason ON domains
+    (reason_code_of(unknown_to_c4, upload_failing, source, status, https_switch, block, waiting), name)
+    WHERE deleted_at IS NULL
+        AND reason_code_of(unknown_to_c4, upload_failing, source, status, https_switch, block, waiting) IS NOT NULL;
 CREATE INDEX domains_by_text ON domains (name) WHERE deleted_at IS NULL AND source = 'text';
 CREATE INDEX domains_renewal_blocked ON domains (name)
     WHERE deleted_at IS NULL AND status = 'Success' AND block IS NOT NULL;
@@ -358,6 +373,54 @@ CREATE TABLE notes (
 );
 
 CREATE INDEX notes_by_name ON notes (name, at);
+
+-- Rows are jobs: one kind of work over a list of names. The api writes them; the scheduler deletes them 30 days after
+-- their end. `owner` is the principal in whose name the work is done, and `credential` the hash of the token that the job
+-- was created with, so that the rights can be asked for again. `end_code`: why it ended early; empty for not. `line_count`
+-- counts its rows of `job_lines`. The lease is of the copy of the api that works on it.
+CREATE TABLE jobs (
+    id          uuid        PRIMARY KEY,
+    kind        text        NOT NULL CHECK (kind IN ('add', 'recheck', 'delete', 'generate', 'reissue', 'label')),
+    state       text        NOT NULL
+        CHECK (state IN ('receiving', 'draft', 'queued', 'running', 'done', 'cancelled', 'stopped')),
+    owner       text        COLLATE "C" NOT NULL,
+    credential  bytea       NOT NULL,
+    peer        text        NOT NULL,
+    request_id  text        COLLATE "C" NOT NULL,
+    parameters  text        NOT NULL,
+    created_at  timestamptz NOT NULL,
+    started_at  timestamptz,
+    ended_at    timestamptz,
+    end_code    text        NOT NULL,
+    ended_by    text        NOT NULL,
+    line_count  integer     NOT NULL,
+    lease_token bigint      NOT NULL DEFAULT 0,
+    lease_until timestamptz
+);
+
+CREATE UNIQUE INDEX jobs_by_request ON jobs (owner, request_id) WHERE request_id <> '';
+CREATE INDEX jobs_by_creation ON jobs (created_at, id);
+CREATE INDEX jobs_to_run ON jobs (created_at) WHERE state IN ('queued', 'running');
+
+-- Rows are lines of jobs, in the order in which they were sent (`position`, from 1). `line` is where the text was in what
+-- the sender read it from. The api writes them; the scheduler deletes them with their job. `message` is for the customer.
+CREATE TABLE job_lines (
+    job_id        uuid        NOT NULL REFERENCES jobs (id),
+    position      integer     NOT NULL CHECK (position > 0),
+    line          integer     NOT NULL,
+    text          text        NOT NULL,
+    outcome       text        COLLATE "C" NOT NULL CHECK (outcome IN ('waiting', 'asked', 'works', 'unchanged', 'changed',
+        'unknown', 'done', 'already', 'failed', 'refused', 'repeated')),
+    code          text        NOT NULL,
+    sentence      text        NOT NULL,
+    message       text        NOT NULL,
+    status_before text,
+    reason_before text        NOT NULL,
+    acted_at      timestamptz,
+    PRIMARY KEY (job_id, position)
+);
+
+CREATE INDEX job_lines_by_outcome ON job_lines (job_id, outcome, position);
 
 -- Rows are rate limits of CAs: `at` is the time up to which a limit is used (GCRA), or the last place in its queue. The
 -- issuer writes them in the transaction of the order; the scheduler deletes those that were unused for a week.
@@ -649,19 +712,14 @@ CREATE TABLE tally_changes (
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 
 -- PostgreSQL: the tallies that a name is part of; SQLite has computed columns for that, which would take space here.
--- The reason is that of `Domain::reason`; the hour counts from 1970.
+-- The hour counts from 1970.
 CREATE FUNCTION tallied_as(d domains) RETURNS TABLE (what text, key text) LANGUAGE sql IMMUTABLE AS $$
     SELECT f.what, f.key FROM (VALUES
         ('domains', d.status),
         ('domains', CASE WHEN d.status = 'Success' AND d.block IS NOT NULL THEN 'renewal_blocked' END),
         ('domains', CASE WHEN d.activity = 'waiting_for_budget' THEN 'waiting_for_budget' END),
-        ('reason', CASE
-            WHEN d.unknown_to_c4 THEN 'unknown_to_c4'
-            WHEN d.upload_failing IS NOT NULL THEN d.upload_failing ->> 'code'
-            WHEN d.source = 'text' AND d.status = 'Expired' THEN 'pasted_ended'
-            WHEN d.https_switch = 'off' THEN 'https_off'
-            WHEN d.block IS NOT NULL THEN d.block ->> 'code'
-            ELSE d.waiting ->> 'code' END),
+        ('reason', reason_code_of(
+            d.unknown_to_c4, d.upload_failing, d.source, d.status, d.https_switch, d.block, d.waiting)),
         ('ends', CASE WHEN d.status <> 'Expired'
             THEN floor(extract(epoch FROM d.live_not_after) / 3600)::bigint::text END)) AS f (what, key)
     WHERE d.deleted_at IS NULL AND f.key IS NOT NULL

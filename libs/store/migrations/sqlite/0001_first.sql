@@ -95,7 +95,8 @@ CREATE TABLE domains (
     -- SQLite: the name backwards, for searches by its end, because SQLite has no function reverse(). The program
     -- writes it.
     reversed                TEXT    NOT NULL DEFAULT '',
-    -- SQLite: the tallies that a name is part of, for the triggers; PostgreSQL has the function `tallied_as` for that.
+    -- SQLite: the tallies that a name is part of, for the triggers and the filter of reasons; PostgreSQL has the functions
+    -- `tallied_as` and `reason_code_of` for that.
     -- The reason is that of `Domain::reason`; the hour counts from 1970.
     is_renewal_blocked      INTEGER NOT NULL GENERATED ALWAYS AS (
         deleted_at IS NULL AND status = 'Success' AND block IS NOT NULL) VIRTUAL,
@@ -126,6 +127,8 @@ CREATE INDEX domains_by_expiry ON domains (ends_at, name) WHERE deleted_at IS NU
 CREATE INDEX domains_by_attention ON domains (attention, ends_at, name) WHERE deleted_at IS NULL;
 CREATE INDEX domains_by_who ON domains (who, attention, ends_at, name) WHERE deleted_at IS NULL AND who IS NOT NULL;
 CREATE INDEX domains_by_customer ON domains (customer_ref, name) WHERE deleted_at IS NULL AND customer_ref IS NOT NULL;
+-- SQLite: by the computed column; on PostgreSQL by a function.
+CREATE INDEX domains_by_reason ON domains (reason_code, name) WHERE deleted_at IS NULL AND reason_code IS NOT NULL;
 CREATE INDEX domains_by_text ON domains (name) WHERE deleted_at IS NULL AND source = 'text';
 CREATE INDEX domains_renewal_blocked ON domains (name)
     WHERE deleted_at IS NULL AND status = 'Success' AND block IS NOT NULL;
@@ -373,6 +376,54 @@ CREATE TABLE notes (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX notes_by_name ON notes (name, at);
+
+-- Rows are jobs: one kind of work over a list of names. The api writes them; the scheduler deletes them 30 days after
+-- their end. `owner` is the principal in whose name the work is done, and `credential` the hash of the token that the job
+-- was created with, so that the rights can be asked for again. `end_code`: why it ended early; empty for not. `line_count`
+-- counts its rows of `job_lines`. The lease is of the copy of the api that works on it.
+CREATE TABLE jobs (
+    id          TEXT    PRIMARY KEY,
+    kind        TEXT    NOT NULL CHECK (kind IN ('add', 'recheck', 'delete', 'generate', 'reissue', 'label')),
+    state       TEXT    NOT NULL
+        CHECK (state IN ('receiving', 'draft', 'queued', 'running', 'done', 'cancelled', 'stopped')),
+    owner       TEXT    NOT NULL,
+    credential  BLOB    NOT NULL,
+    peer        TEXT    NOT NULL,
+    request_id  TEXT    NOT NULL,
+    parameters  TEXT    NOT NULL,
+    created_at  INTEGER NOT NULL,
+    started_at  INTEGER,
+    ended_at    INTEGER,
+    end_code    TEXT    NOT NULL,
+    ended_by    TEXT    NOT NULL,
+    line_count  INTEGER NOT NULL,
+    lease_token INTEGER NOT NULL DEFAULT 0,
+    lease_until INTEGER
+) STRICT, WITHOUT ROWID;
+
+CREATE UNIQUE INDEX jobs_by_request ON jobs (owner, request_id) WHERE request_id <> '';
+CREATE INDEX jobs_by_creation ON jobs (created_at, id);
+CREATE INDEX jobs_to_run ON jobs (created_at) WHERE state IN ('queued', 'running');
+
+-- Rows are lines of jobs, in the order in which they were sent (`position`, from 1). `line` is where the text was in what
+-- the sender read it from. The api writes them; the scheduler deletes them with their job. `message` is for the customer.
+CREATE TABLE job_lines (
+    job_id        TEXT    NOT NULL REFERENCES jobs (id),
+    position      INTEGER NOT NULL CHECK (position > 0),
+    line          INTEGER NOT NULL,
+    text          TEXT    NOT NULL,
+    outcome       TEXT    NOT NULL CHECK (outcome IN ('waiting', 'asked', 'works', 'unchanged', 'changed',
+        'unknown', 'done', 'already', 'failed', 'refused', 'repeated')),
+    code          TEXT    NOT NULL,
+    sentence      TEXT    NOT NULL,
+    message       TEXT    NOT NULL,
+    status_before TEXT,
+    reason_before TEXT    NOT NULL,
+    acted_at      INTEGER,
+    PRIMARY KEY (job_id, position)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX job_lines_by_outcome ON job_lines (job_id, outcome, position);
 
 -- Rows are rate limits of CAs: `at` is the time up to which a limit is used (GCRA), or the last place in its queue. The
 -- issuer writes them in the transaction of the order; the scheduler deletes those that were unused for a week.

@@ -87,6 +87,7 @@ fn fits(filter: &ListFilter, view: &DomainView) -> bool {
         && filter.customer_ref.as_ref().is_none_or(|customer_ref| domain.customer_ref == *customer_ref)
         && filter.labels.iter().all(|(key, value)| view.labels.get(key) == Some(value))
         && filter.at_risk.is_none_or(|risk| risk.includes(view))
+        && filter.reason.as_deref().is_none_or(|code| domain.reason().is_some_and(|own| own.code() == code))
         && match &filter.search {
             None => true,
             Some(Search::Names(names)) => names.iter().any(|one| one == name),
@@ -134,7 +135,15 @@ fn filters(views: &[DomainView]) -> Vec<ListFilter> {
         |customer_ref: &str| ListFilter { customer_ref: Some(customer_ref.to_owned()), ..none.clone() };
     let labelled = |labels: Vec<(String, String)>| ListFilter { labels, ..none.clone() };
     let risk = Some(AtRisk { unrenewed_before: at(115), lagging_before: at(111) });
+    let because = |code: &str| ListFilter { reason: Some(code.to_owned()), ..none.clone() };
     filters.extend([
+        because("not_pointed"),
+        because("unknown_to_c4"),
+        because("https_off"),
+        because("no_such_reason"),
+        ListFilter { search: Some(Search::Part("shop".into())), ..because("not_pointed") },
+        ListFilter { statuses: vec![Status::Failure, Status::Success], ..because("not_pointed") },
+        ListFilter { customer_ref: Some("4711".to_owned()), ..because("upload_failed") },
         of_customer("4711"),
         of_customer("nobody"),
         ListFilter { labels: vec![label("tier", "gold")], ..of_customer("=1+1") },

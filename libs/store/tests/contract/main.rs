@@ -17,6 +17,7 @@ mod due;
 mod fencing;
 mod figures;
 mod groups;
+mod jobs;
 mod kit;
 mod labels;
 mod ledger;
@@ -133,6 +134,15 @@ cases! {
         each_of_many_at_once_has_its_own_answer
         of_two_of_one_name_one_is_committed
         those_that_are_dropped_hold_nobody_up;
+    jobs:
+        jobs_come_back_newest_first
+        lines_have_pages_and_are_counted
+        a_job_is_worked_on_by_one_copy
+        a_job_whose_copy_is_gone_is_taken_over
+        what_came_out_is_written_under_the_lease
+        a_cancelled_job_takes_no_more_lines
+        past_jobs_are_deleted_in_batches
+        names_whose_attempt_is_not_over_are_known;
     labels:
         labels_belong_to_a_name_and_are_searched_for
         the_rank_of_the_databases_is_that_of_the_program;

@@ -19,7 +19,7 @@ use domain::{
     PreExpiry, Work, WorkKind, renewal_point,
 };
 use jiff::Timestamp;
-use store::{AuditEntry, Certificate, DomainView, Entry, Store, StoreError, Tx};
+use store::{AuditEntry, Certificate, DomainView, Entry, LineMark, Store, StoreError, Tx};
 
 pub use add::Addition;
 pub use revoke::Revoking;
@@ -71,6 +71,8 @@ pub struct Commands {
     pub entropy: Arc<dyn Entropy>,
     /// When a certificate is due for renewal.
     pub pre_expiry: PreExpiry,
+    /// The line of a job that a command is; it is marked in the command's own transaction.
+    pub line: Option<LineMark>,
 }
 
 /// The subject of a transaction: the row as it was read, if there was one, and the actor.
@@ -79,6 +81,7 @@ struct Step<'a> {
     before: Option<Domain>,
     by: &'a Caller,
     line: AuditEntry,
+    mark: Option<LineMark>,
 }
 
 impl Step<'_> {
@@ -90,6 +93,13 @@ impl Step<'_> {
     /// Commits, with a line in the audit log: a command that had nothing to do was called, too.
     async fn commit(mut self) -> Result<(), StoreError> {
         self.tx.append_audit(self.line);
+        if let Some(mark) = &self.mark {
+            let before = self.before.as_ref().filter(|domain| domain.deleted_at.is_none());
+            let code = |domain: &Domain| domain.reason().map_or("", |reason| reason.code()).to_owned();
+            let before = before.map(|domain| (domain.recorded, code(domain)));
+            let before = before.as_ref().map(|(status, code)| (*status, code.as_str()));
+            self.tx.act_on_line(mark, before).await?;
+        }
         self.tx.commit().await
     }
 }
@@ -104,7 +114,7 @@ impl Commands {
         let mut tx = self.store.begin(command).await?;
         let before = tx.domain(name).await?;
         let line = by.line(self.clock.now(), name.as_str(), audit::OK, "");
-        Ok(Step { tx, before, by, line })
+        Ok(Step { tx, before, by, line, mark: self.line.clone() })
     }
 
     /// Makes work due now and tells its worker.

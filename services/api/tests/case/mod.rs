@@ -38,6 +38,7 @@ impl Case {
             clock: clock.clone(),
             entropy: Arc::new(SeededEntropy::new(7)),
             pre_expiry: PreExpiry::DEFAULT,
+            line: None,
         };
         let account = Account {
             id: AccountId::new(&*clock, &*commands.entropy),

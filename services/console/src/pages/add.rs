@@ -3,21 +3,19 @@
 //! Adding always orders, at once if all checks pass and otherwise once they do: the API cannot add without ordering. So
 //! there is one button, and its label says which of the two will happen.
 
-use std::sync::Arc;
-
 use askama::Template;
 use axum::body::Body;
 use axum::extract::RawQuery;
 use axum::response::{IntoResponse, Redirect, Response};
-use domain::Action;
+use domain::{Action, JobKind};
 use http::StatusCode;
 use proto::v1;
 
-use crate::batches::{Batch, BatchKind, FailedLine, Plan};
 use crate::form::{Form, query};
-use crate::lines::{InvalidLine, Line, Lines};
+use crate::jobs;
+use crate::lines::{Line, Lines};
 use crate::page::Frame;
-use crate::pages::batch;
+use crate::pages::job;
 use crate::problem::{Problem, html, sentence};
 use crate::row::{Badge, Name};
 use crate::step::Step;
@@ -81,8 +79,8 @@ struct CheckFragment {
 pub(crate) async fn show(frame: Frame, RawQuery(text): RawQuery) -> Result<Response, Problem> {
     frame.person.require(Action::Operate)?;
     // Back from the page that shows what a list holds.
-    let names = match query(text.as_deref()).get("batch") {
-        Some(id) => batch::own(&frame, id)?.text(),
+    let names = match query(text.as_deref()).get("job") {
+        Some(id) => job::text(&frame, id).await?,
         None => String::new(),
     };
     Ok(page(frame, names, None))
@@ -157,24 +155,9 @@ pub(crate) async fn send(frame: Frame, body: Body) -> Result<Response, Problem> 
             Ok(page(frame, text.to_owned(), Some(checked)))
         }
         ([name], []) => add(&frame, name).await,
-        _ => Ok(batch::to(&*many(&frame, lines)?)),
+        // A draft, so that what is in it is seen before it begins.
+        _ => Ok(job::to(&jobs::create(&frame, JobKind::Add, true, &lines.all()).await?)),
     }
-}
-
-/// Keeps a list until the user has confirmed it.
-fn many(frame: &Frame, lines: Lines) -> Result<Arc<Batch>, Problem> {
-    let failure = |rubbish: InvalidLine| FailedLine {
-        line: rubbish.line,
-        reason: rubbish.error.reason().to_owned(),
-        sentence: sentence(&rubbish.error.to_string()),
-    };
-    let plan = Plan {
-        what: BatchKind::Add,
-        names: lines.names,
-        failures: lines.rubbish.into_iter().map(failure).collect(),
-        repeated: lines.repeated,
-    };
-    batch::keep(frame, plan)
 }
 
 /// Adds one; one that is there already and has nothing live gets its certificate ordered.

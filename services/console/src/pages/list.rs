@@ -101,6 +101,9 @@ impl ListPage {
         let mut kept: Vec<(&'static str, String)> = Vec::new();
         let statuses = self.filter.statuses.iter();
         kept.extend(statuses.map(|status| ("status", status_word(*status).to_owned())));
+        if !self.filter.reason.is_empty() {
+            kept.push(("reason", self.filter.reason.clone()));
+        }
         kept.extend(self.filter.owner());
         if self.filter.order != Order::default() {
             kept.push(("order", self.filter.order.word().to_owned()));
@@ -257,6 +260,9 @@ fn tokens(filter: &Filter) -> Vec<Token> {
     }
     if filter.blocked {
         put("Renewal blocked".to_owned(), &|filter| filter.blocked = false);
+    }
+    if !filter.reason.is_empty() {
+        put(format!("Reason: {}", words::reason(&filter.reason)), &|filter| filter.reason.clear());
     }
     let owner = filter.owner_tokens().into_iter();
     tokens.extend(owner.map(|(label, without)| Token { label, without: without.address() }));

@@ -2,12 +2,12 @@
 
 pub(crate) mod add;
 pub(crate) mod admin;
-pub(crate) mod batch;
 pub(crate) mod bulk;
 pub(crate) mod clock;
 pub(crate) mod domain;
 pub(crate) mod export;
 pub(crate) mod help;
+pub(crate) mod job;
 pub(crate) mod list;
 pub(crate) mod midnight;
 pub(crate) mod oidc;

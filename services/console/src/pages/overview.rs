@@ -12,7 +12,7 @@ use tonic::Code;
 use crate::chart::{height, short};
 use crate::filter::{Filter, Order, WHO};
 use crate::page::Frame;
-use crate::pages::batch::room;
+use crate::pages::job::room;
 use crate::problem::{Problem, html, sentence};
 use crate::row::Badge;
 use crate::words::{self, instant};
@@ -239,18 +239,23 @@ fn whos(reasons: &[v1::ReasonCount]) -> Vec<Counted> {
 
 /// The reasons that block most, each sentence once: several codes may read the same.
 fn reasons(counts: &[v1::ReasonCount]) -> Vec<Why> {
-    let mut domains = BTreeMap::<(String, &str), u64>::new();
+    let mut domains = BTreeMap::<(String, &str), (u64, Vec<&str>)>::new();
     for count in counts {
         let reason = sentence(words::reason(&count.code)).trim_end_matches('.').to_owned();
-        *domains.entry((reason, &count.who)).or_default() += count.domains;
+        let (of_all, codes) = domains.entry((reason, &count.who)).or_default();
+        *of_all += count.domains;
+        codes.push(&count.code);
     }
     let mut domains: Vec<_> = domains.into_iter().collect();
-    domains.sort_by_key(|(_, domains)| Reverse(*domains));
-    let why = |((reason, who), domains): ((String, &str), u64)| Why {
+    domains.sort_by_key(|(_, (domains, _))| Reverse(*domains));
+    let why = |((reason, who), (domains, codes)): ((String, &str), (u64, Vec<&str>))| Why {
         reason,
         who: words::who(who),
         count: words::number(domains),
-        address: only(|filter| filter.who = WHO.into_iter().find(|word| *word == who)),
+        address: only(|filter| match codes[..] {
+            [code] => code.clone_into(&mut filter.reason),
+            _ => filter.who = WHO.into_iter().find(|word| *word == who),
+        }),
     };
     domains.into_iter().take(10).map(why).collect()
 }
@@ -381,10 +386,15 @@ mod tests {
         };
         let counts =
             [count("challenge_invalid", 2), count("not_pointed", 3), count("challenge_unreachable", 2)];
-        let shown: Vec<_> = reasons(&counts).into_iter().map(|why| (why.reason, why.count)).collect();
+        let shown: Vec<_> =
+            reasons(&counts).into_iter().map(|why| (why.reason, why.count, why.address)).collect();
+        let expected = [
+            ("The challenge path does not reach us", "4", "/?who=customer"),
+            ("DNS does not point to the CDN", "3", "/?reason=not_pointed"),
+        ];
         let expected =
-            [("The challenge path does not reach us", "4"), ("DNS does not point to the CDN", "3")];
-        assert_eq!(shown, expected.map(|(reason, count)| (reason.to_owned(), count.to_owned())));
+            expected.map(|(reason, count, to)| (reason.to_owned(), count.to_owned(), to.to_owned()));
+        assert_eq!(shown, expected);
     }
 
     #[test]

@@ -112,6 +112,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
             "ssl-manager domain list --customer 4711 --label tier=gold",
             "ssl-manager domain list --at-risk --order attention",
             "ssl-manager domain list --search .example.com -o csv",
+            "ssl-manager domain list --reason not_pointed",
             "ssl-manager domain list --expires-before 7d -o name",
         ],
     ),
@@ -125,6 +126,18 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         ],
     ),
     ("domain revoke", &["ssl-manager domain revoke shop.example.com --reason key-compromise"]),
+    (
+        "job start",
+        &[
+            "ssl-manager job start recheck --reason not_pointed --wait",
+            "ssl-manager job start label --file names.txt --customer 4711",
+        ],
+    ),
+    ("job list", &["ssl-manager job list"]),
+    ("job show", &["ssl-manager job show 0190163d-8694-739b-aea5-966c26f8ad91"]),
+    ("job lines", &["ssl-manager job lines 0190163d-8694-739b-aea5-966c26f8ad91 --outcome unchanged -o csv"]),
+    ("job cancel", &["ssl-manager job cancel 0190163d-8694-739b-aea5-966c26f8ad91"]),
+    ("job watch", &["ssl-manager job watch 0190163d-8694-739b-aea5-966c26f8ad91"]),
     ("man", &["ssl-manager man ~/.local/share/man/man1"]),
     ("completions", &["source <(ssl-manager completions bash)"]),
 ];

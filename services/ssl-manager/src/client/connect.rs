@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use proto::v1::domains_client::DomainsClient;
+use proto::v1::jobs_client::JobsClient;
 use proto::v1::notifications_client;
 use runtime::chain;
 use tonic::codegen::http::uri::Authority;
@@ -46,6 +47,9 @@ impl Interceptor for Bearer {
     }
 }
 
+/// The same for jobs.
+pub(crate) type Jobs = JobsClient<InterceptedService<Channel, Bearer>>;
+
 /// Connects. Errors: `USAGE` if the endpoint is no URL that can be used; `UNAVAILABLE` with the cause if no server
 /// answers there, or not as an API does.
 pub(crate) async fn connect(global: &Global) -> Result<Client, CommandError> {
@@ -57,6 +61,12 @@ pub(crate) async fn connect(global: &Global) -> Result<Client, CommandError> {
 pub(crate) async fn connect_notifications(global: &Global) -> Result<NotificationsClient, CommandError> {
     let (channel, bearer) = channel(global).await?;
     Ok(notifications_client::NotificationsClient::with_interceptor(channel, bearer))
+}
+
+/// Connects, as [`connect`] does, to the service of jobs.
+pub(crate) async fn connect_to_jobs(global: &Global) -> Result<Jobs, CommandError> {
+    let (channel, bearer) = channel(global).await?;
+    Ok(JobsClient::with_interceptor(channel, bearer))
 }
 
 async fn channel(global: &Global) -> Result<(Channel, Bearer), CommandError> {

@@ -223,17 +223,21 @@ fn csv(domains: &[v1::Domain], with_heads: bool) -> Result<String, CommandError>
 }
 
 /// A cell that a spreadsheet would take for a formula begins with an apostrophe.
-fn unlike_formula(cell: &str) -> String {
-    if cell.starts_with(['=', '+', '-', '@']) { format!("'{cell}") } else { cell.to_owned() }
+pub(super) fn unlike_formula(cell: &str) -> String {
+    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell.to_owned() }
+}
+
+/// The statuses of these words.
+pub(super) fn statuses(words: &[String]) -> Result<Vec<i32>, CommandError> {
+    let known = "Success, Pending, CommandError, Discard, Expired or Emergency";
+    let status = |word: &String| {
+        let unknown = || CommandError::usage(format!("{word:?} is no status: use {known}"));
+        proto::status_from_word(word).map(i32::from).ok_or_else(unknown)
+    };
+    words.iter().map(status).collect()
 }
 
 fn request(args: &ListArgs) -> Result<v1::ListDomainsRequest, CommandError> {
-    let mut statuses = Vec::new();
-    for word in &args.status {
-        let known = "Success, Pending, Failure, Discard, Expired or Emergency";
-        let unknown = || CommandError::usage(format!("{word:?} is no status: use {known}"));
-        statuses.push(proto::status_from_word(word).ok_or_else(unknown)?.into());
-    }
     let now = SystemClock.now();
     let instant = |when: Option<When>| match when.map(|when| when.at(now)) {
         None => Ok(None),
@@ -242,7 +246,7 @@ fn request(args: &ListArgs) -> Result<v1::ListDomainsRequest, CommandError> {
     };
     Ok(v1::ListDomainsRequest {
         search: args.search.clone(),
-        statuses,
+        statuses: statuses(&args.status)?,
         order: v1::ListOrder::from(args.order).into(),
         descending: args.descending,
         source: args.source.map_or(v1::Source::Unspecified, v1::Source::from).into(),
@@ -253,6 +257,7 @@ fn request(args: &ListArgs) -> Result<v1::ListDomainsRequest, CommandError> {
         customer_ref: args.owner.customer_ref(),
         labels: args.owner.labels(),
         at_risk: args.at_risk,
+        reason: args.reason.clone(),
         ..v1::ListDomainsRequest::default()
     })
 }
@@ -286,16 +291,17 @@ mod tests {
         let longer = format!("{}.{}.example.com", "a".repeat(60), "b".repeat(60));
         let domains = [
             domain("shop.example.com", v1::Status::Success, ""),
-            domain("elsewhere.example.com", v1::Status::Failure, "challenge_unreachable_elsewhere"),
-            domain(&long, v1::Status::Failure, "not_pointed"),
+            domain("elsewhere.example.com", v1::Status::CommandError, "challenge_unreachable_elsewhere"),
+            domain(&long, v1::Status::CommandError, "not_pointed"),
             domain(&longer, v1::Status::Success, ""),
         ];
         let shown = narrow(&domains, &times, look);
         let expected = [
             "NAME                                  STATUS   EXPIRES  NEXT    WHY".to_owned(),
             "shop.example.com                      Success  in 89 d  in 9 h".to_owned(),
-            "elsewhere.example.com                 Failure  -        in 9 h  challenge_unrea…".to_owned(),
-            format!("{long}  Failure"),
+            "elsewhere.example.com                 CommandError  -        in 9 h  challenge_unrea…"
+                .to_owned(),
+            format!("{long}  CommandError"),
             format!("{longer}  Success"),
         ];
         assert_eq!(shown.lines().collect::<Vec<_>>(), expected);
@@ -309,7 +315,7 @@ mod tests {
 
     #[test]
     fn csv_is_for_programs() {
-        let mut domain = domain("a.example.com", v1::Status::Failure, "caa_forbids");
+        let mut domain = domain("a.example.com", v1::Status::CommandError, "caa_forbids");
         domain.customer_ref = "=1+1".to_owned();
         domain.labels = vec![v1::Label { key: "tier".to_owned(), value: "gold".to_owned() }];
         if let Some(reason) = &mut domain.reason {
@@ -318,7 +324,7 @@ mod tests {
         assert_eq!(
             csv(&[domain], true).unwrap(),
             "name,status,source,created_at,expires_at,activity,next_attempt_at,reason,who,message,customer_ref,labels,at_risk\n\
-             a.example.com,Failure,,,,idle,2026-11-30T17:00:00.5Z,caa_forbids,customer,\
+             a.example.com,CommandError,,,,idle,2026-11-30T17:00:00.5Z,caa_forbids,customer,\
              \"Add the record 0 issue \"\"ca.example\"\", please.\",'=1+1,tier=gold,false"
         );
         assert_eq!(csv(&[], false).unwrap(), "");

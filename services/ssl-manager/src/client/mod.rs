@@ -9,6 +9,7 @@ mod download;
 mod files;
 mod history;
 mod import;
+pub(crate) mod jobs;
 mod list;
 mod midnight;
 mod notes;

@@ -32,7 +32,8 @@ enum Way {
 
 /// Whether what is filtered lies together in the index of the order.
 fn is_along(query: &ListQuery) -> bool {
-    let ListFilter { search, source, expires_from, expires_before, renewal_blocked, who, .. } = &query.filter;
+    let ListFilter { search, source, expires_from, expires_before, renewal_blocked, who, reason, .. } =
+        &query.filter;
     let at_risk = query.filter.at_risk;
     let by_end = query.is_by_end();
     let by_search = match search {
@@ -47,6 +48,7 @@ fn is_along(query: &ListQuery) -> bool {
         && (at_risk.is_none() || by_end)
         && by_expiry
         && source.is_none()
+        && reason.is_none()
         && !renewal_blocked
         && (who.is_none() || by_end)
 }
@@ -157,6 +159,9 @@ fn filtered_by(filter: &ListFilter) -> Vec<&'static str> {
     if filter.renewal_blocked {
         columns.extend(["status", "block"]);
     }
+    if filter.reason.is_some() {
+        columns.push("reason_code");
+    }
     if filter.customer_ref.is_some() {
         columns.push("customer_ref");
     }
@@ -231,6 +236,7 @@ fn push_found(sql: &mut Query<'_>, filter: &ListFilter, selected: &str) {
         None => {
             let index = match filter {
                 ListFilter { customer_ref: Some(_), .. } => "by_customer",
+                ListFilter { reason: Some(_), .. } => "by_reason",
                 ListFilter { at_risk: Some(_), .. } => "by_attention",
                 ListFilter { renewal_blocked: true, .. } => "renewal_blocked",
                 ListFilter { source: Some(Source::Text), .. } => "by_text",

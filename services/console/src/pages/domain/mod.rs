@@ -8,6 +8,7 @@ mod delete;
 mod download;
 mod history;
 mod import;
+mod labels;
 mod notes;
 mod records;
 mod revoke;
@@ -37,6 +38,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/domains/{name}/key", get(download::ask).post(download::key))
         .route("/domains/{name}/certificate.pem", get(download::certificate))
         .route("/domains/{name}/chain.pem", get(download::chain))
+        .route("/domains/{name}/labels", get(labels::show).post(labels::send))
         .route("/domains/{name}/notes", get(notes::show).post(notes::send))
         .route("/domains/{name}/revoke", get(revoke::show).post(revoke::revoke))
 }

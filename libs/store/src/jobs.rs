@@ -1,0 +1,351 @@
+//! Jobs and their lines.
+//!
+//! A copy of the API works on a job under a lease, and every write of its lines checks the lease's token and what the line
+//! said before. The line of a command is written in the command's own transaction ([`Tx::act_on_line`]), so that a line is
+//! done exactly once, whichever copy is killed when. Retention deletes lines first, in bounded batches, then their jobs.
+
+use domain::{DomainName, JobId, JobKind, JobParameters, JobState, LineOutcome, Status};
+use jiff::Timestamp;
+
+use crate::domains::{Change, select_changes};
+use crate::record::{FromRow, Reader, Record, columns};
+use crate::{DomainView, Result, Store, StoreError, Tx};
+
+/// A job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// Its id.
+    pub id: JobId,
+    /// What is done with each name.
+    pub kind: JobKind,
+    /// How far it is.
+    pub state: JobState,
+    /// The principal in whose name the work is done.
+    pub owner: String,
+    /// SHA-256 of the token that it was created with; empty for a client certificate.
+    pub credential: Vec<u8>,
+    /// Where the request came from that created it, for the audit log.
+    pub peer: String,
+    /// The request id of its creator; empty for none. One job per owner and request id.
+    pub request_id: String,
+    /// What it does beside its kind.
+    pub parameters: JobParameters,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When a copy of the API first took it.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// Why it ended early; empty for not.
+    pub end_code: String,
+    /// The principal who cancelled it; empty for none.
+    pub ended_by: String,
+    /// How many lines it has.
+    pub line_count: u32,
+}
+
+columns!(Job in "jobs": id, kind, state, owner, credential, peer, request_id, parameters, created_at, started_at, ended_at,
+    end_code, ended_by, line_count);
+
+/// A line of a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobLine {
+    /// The job.
+    pub job: JobId,
+    /// Its place among the lines, from 1.
+    pub position: u32,
+    /// Where the text was in what the sender read it from; 0 if that is not known.
+    pub line: u32,
+    /// The name; what was sent, if it is none.
+    pub text: String,
+    /// What became of it.
+    pub outcome: LineOutcome,
+    /// The reason of an error, or of the domain; empty for none.
+    pub code: String,
+    /// What staff are told; empty for nothing.
+    pub sentence: String,
+    /// What the customer can be told; empty for nothing.
+    pub message: String,
+    /// The status before the work, where its result is awaited.
+    pub status_before: Option<Status>,
+    /// The code of the reason then; empty for none.
+    pub reason_before: String,
+    /// When the work was done or started.
+    pub acted_at: Option<Timestamp>,
+}
+
+columns!(JobLine in "job_lines": job as "job_id", position, line, text, outcome, code, sentence, message, status_before,
+    reason_before, acted_at);
+
+/// A job that a copy of the API works on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobLease {
+    /// The job as it was claimed.
+    pub job: Job,
+    /// Every write for it checks this.
+    pub token: i64,
+}
+
+impl FromRow for JobLease {
+    fn read(reader: &mut Reader<'_>) -> Result<Self> {
+        let job = Job::read(reader)?;
+        reader.skip_to(Job::COLUMNS.len());
+        Ok(Self { job, token: reader.value()? })
+    }
+}
+
+/// That a waiting line is acted on under a lease; see [`Tx::act_on_line`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LineMark {
+    /// The job.
+    pub job: JobId,
+    /// The token of its lease.
+    pub token: i64,
+    /// Which line.
+    pub position: u32,
+    /// Its outcome from then on.
+    pub outcome: LineOutcome,
+}
+
+/// What came out of a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LineResult {
+    /// Which line.
+    pub position: u32,
+    /// The outcome that it has.
+    pub from: LineOutcome,
+    /// The outcome that it gets.
+    pub outcome: LineOutcome,
+    /// See [`JobLine::code`].
+    pub code: String,
+    /// See [`JobLine::sentence`].
+    pub sentence: String,
+    /// See [`JobLine::message`].
+    pub message: String,
+}
+
+/// A place in the list of jobs, newest first.
+pub type JobPlace = (Timestamp, JobId);
+
+/// What must hold for a write under a lease: `$1` is the job, `$2` the token.
+const IS_OURS: &str = "EXISTS (SELECT 1 FROM jobs WHERE id = $1 AND lease_token = $2 AND state = 'running')";
+
+fn lost(job: JobId) -> StoreError {
+    StoreError::LeaseLost { kind: "job", name: job.to_string() }
+}
+
+impl Store {
+    /// A job, also while its lines arrive.
+    pub async fn job(&self, id: JobId) -> Result<Option<Job>> {
+        let mut reader = self.reader().await?;
+        reader.db().select::<Job>("job", "WHERE id = $1").bind(&id).optional().await
+    }
+
+    /// The job of an owner that was created with that request id.
+    pub async fn job_of_request(&self, owner: &str, request_id: &str) -> Result<Option<Job>> {
+        let mut reader = self.reader().await?;
+        let mut db = reader.db();
+        let rest = "WHERE owner = $1 AND request_id = $2 AND request_id <> ''";
+        db.select::<Job>("job_of_request", rest).bind(owner).bind(request_id).optional().await
+    }
+
+    /// How many jobs of an owner are not over, drafts included.
+    pub async fn open_jobs(&self, owner: &str) -> Result<u64> {
+        let text = "SELECT count(*) FROM jobs WHERE owner = $1 AND state IN ('draft', 'queued', 'running')";
+        let mut reader = self.reader().await?;
+        reader.db().query("open_jobs", text).bind(owner).count().await
+    }
+
+    /// Jobs whose lines have arrived, newest first; those after a place, if one is given.
+    pub async fn jobs(&self, after: Option<JobPlace>, limit: u32) -> Result<Vec<Job>> {
+        let mut reader = self.reader().await?;
+        let mut db = reader.db();
+        let mut query = db.select::<Job>("jobs", "WHERE state <> 'receiving'");
+        if let Some((at, id)) = after {
+            query.push(" AND (created_at, id) < (").push_bind(&at).push(", ").push_bind(&id).push(")");
+        }
+        query.push(format!(" ORDER BY created_at DESC, id DESC LIMIT {limit}"));
+        query.all().await
+    }
+
+    /// How many lines of a job have each outcome; an outcome without any is missing.
+    pub async fn job_counts(&self, id: JobId) -> Result<Vec<(LineOutcome, u64)>> {
+        let text = "SELECT outcome, count(*) FROM job_lines WHERE job_id = $1 GROUP BY outcome";
+        let mut reader = self.reader().await?;
+        let counts: Vec<(LineOutcome, i64)> = reader.db().query("job_counts", text).bind(&id).all().await?;
+        Ok(counts.into_iter().map(|(outcome, lines)| (outcome, lines.unsigned_abs())).collect())
+    }
+
+    /// Lines of a job in their order, those after a position; only of some outcomes, unless that is empty.
+    pub async fn job_lines(
+        &self,
+        id: JobId,
+        outcomes: &[LineOutcome],
+        after: u32,
+        limit: u32,
+    ) -> Result<Vec<JobLine>> {
+        let mut reader = self.reader().await?;
+        let mut db = reader.db();
+        let mut query = db.select::<JobLine>("job_lines", "WHERE job_id = $1 AND position > $2");
+        query = query.bind(&id).bind(&after);
+        if !outcomes.is_empty() {
+            let words: Vec<String> = outcomes.iter().map(|outcome| format!("'{outcome}'")).collect();
+            query.push(format!(" AND outcome IN ({})", words.join(", ")));
+        }
+        query.push(format!(" ORDER BY position LIMIT {limit}"));
+        query.all().await
+    }
+
+    /// Claims the job that has waited longest and that no other copy works on; the lease lasts until `until`.
+    pub async fn claim_job(&self, until: Timestamp) -> Result<Option<JobLease>> {
+        let text = format!(
+            "UPDATE jobs SET state = 'running', started_at = coalesce(started_at, $1), lease_token = lease_token + 1,
+                lease_until = $2
+            WHERE id = (
+                SELECT id FROM jobs
+                WHERE state IN ('queued', 'running') AND (lease_until IS NULL OR lease_until <= $1)
+                ORDER BY created_at LIMIT 1 {{lock free}})
+            RETURNING {}, lease_token",
+            Job::selected("")
+        );
+        let mut writer = self.writer("claim_job").await?;
+        let mut db = writer.db();
+        let claimed = db.query("claim_job", &text).bind(&self.now()).bind(&until).optional().await?;
+        writer.done(claimed).await
+    }
+
+    /// Prolongs the lease of a job. [`StoreError::LeaseLost`] if it is not ours any more, or the job is over.
+    pub async fn renew_job(&self, id: JobId, token: i64, until: Timestamp) -> Result<()> {
+        let text =
+            "UPDATE jobs SET lease_until = $3 WHERE id = $1 AND lease_token = $2 AND state = 'running'";
+        let mut writer = self.writer("renew_job").await?;
+        let mut db = writer.db();
+        let rows = db.query("renew_job", text).bind(&id).bind(&token).bind(&until).execute().await?;
+        if writer.done(rows).await? == 1 { Ok(()) } else { Err(lost(id)) }
+    }
+
+    /// Gives a job back before its lease ends. Nothing happens if it is not ours any more.
+    pub async fn release_job(&self, id: JobId, token: i64) -> Result<()> {
+        let text = "UPDATE jobs SET lease_token = lease_token + 1, lease_until = NULL
+            WHERE id = $1 AND lease_token = $2";
+        let mut writer = self.writer("release_job").await?;
+        writer.db().query("release_job", text).bind(&id).bind(&token).execute().await?;
+        writer.done(()).await
+    }
+
+    /// Those of these names whose next attempt is due or under way.
+    pub async fn names_at_work(&self, names: &[DomainName]) -> Result<Vec<DomainName>> {
+        let text = "SELECT DISTINCT name FROM work
+            WHERE name {in 1} AND kind IN ('issue', 'upload') AND (lease_until > $2 OR due_at <= $2)";
+        let mut reader = self.reader().await?;
+        reader.db().query("names_at_work", text).bind_set(names).bind(&self.now()).scalars().await
+    }
+
+    /// Those of these names that are on the list.
+    pub async fn listed(&self, names: &[DomainName]) -> Result<Vec<DomainView>> {
+        let mut reader = self.reader().await?;
+        let mut db = reader.db();
+        let query = select_changes(&mut db, "listed", "WHERE d.name {in 1} AND d.deleted_at IS NULL");
+        let changes: Vec<Change> = query.bind_set(names).all().await?;
+        Ok(changes.into_iter().map(|change| change.view).collect())
+    }
+}
+
+impl Tx {
+    /// Stores a job without lines. [`StoreError::Conflict`] if its owner has one of that request id.
+    pub async fn insert_job(&mut self, job: &Job) -> Result<()> {
+        self.db().await?.insert("insert_job", std::slice::from_ref(job), &[], "").await
+    }
+
+    /// Stores lines of a job that is still receiving them.
+    pub async fn insert_job_lines(&mut self, lines: &[JobLine]) -> Result<()> {
+        self.db().await?.insert("insert_job_lines", lines, &[], "").await
+    }
+
+    /// A job, locked.
+    pub async fn job(&mut self, id: JobId) -> Result<Option<Job>> {
+        let mut db = self.db().await?;
+        db.select::<Job>("job_row", "WHERE id = $1 {lock}").bind(&id).optional().await
+    }
+
+    /// Stores state, parameters, end, number of lines and request id of a job, if its state is still `from`.
+    /// [`StoreError::Conflict`] otherwise, or if its owner has another one of that request id.
+    pub async fn update_job(&mut self, job: &Job, from: JobState) -> Result<()> {
+        let text = "UPDATE jobs SET state = $3, parameters = $4, ended_at = $5, end_code = $6, ended_by = $7,
+                line_count = $8, request_id = $9
+            WHERE id = $1 AND state = $2";
+        let mut db = self.db().await?;
+        let query = db.query("update_job", text).bind(&job.id).bind(&from).bind(&job.state);
+        let query = query.bind(&job.parameters).bind(&job.ended_at).bind(&job.end_code);
+        query.bind(&job.ended_by).bind(&job.line_count).bind(&job.request_id).execute_one().await
+    }
+
+    /// Ends a job that is held under a lease. [`StoreError::LeaseLost`] if it is not ours any more.
+    pub async fn end_job(&mut self, lease: &JobLease, state: JobState, code: &str) -> Result<()> {
+        let now = self.now();
+        let text = "UPDATE jobs SET state = $3, end_code = $4, ended_at = $5, lease_until = NULL
+            WHERE id = $1 AND lease_token = $2 AND state = 'running'";
+        let mut db = self.db().await?;
+        let query = db.query("end_job", text).bind(&lease.job.id).bind(&lease.token).bind(&state);
+        let rows = query.bind(code).bind(&now).execute().await?;
+        if rows == 1 { Ok(()) } else { Err(lost(lease.job.id)) }
+    }
+
+    /// Writes that a line that waits is acted on, with the domain as it was before. It goes to the database with the
+    /// transaction's other writes; [`StoreError::LeaseLost`] if the line was acted on, or the job is not ours any more.
+    pub async fn act_on_line(&mut self, mark: &LineMark, before: Option<(Status, &str)>) -> Result<()> {
+        let now = self.now();
+        let text = format!(
+            "UPDATE job_lines SET outcome = $4, status_before = $5, reason_before = $6, acted_at = $7
+            WHERE job_id = $1 AND position = $3 AND outcome = 'waiting' AND {IS_OURS}"
+        );
+        let write = self.write("act_on_line", "", &text).await?;
+        let write = write.bind(&mark.job).bind(&mark.token).bind(&mark.position).bind(&mark.outcome);
+        let write = write.bind(&before.map(|(status, _)| status));
+        write.bind(before.map_or("", |(_, reason)| reason)).bind(&now).keep_or(lost(mark.job));
+        Ok(())
+    }
+
+    /// Writes what came out of lines; those that have another outcome meanwhile stay. [`StoreError::LeaseLost`] if the
+    /// job is not ours any more.
+    pub async fn finish_lines(&mut self, id: JobId, token: i64, results: &[LineResult]) -> Result<()> {
+        let text = format!(
+            "UPDATE job_lines SET outcome = $5, code = $6, sentence = $7, message = $8
+            WHERE job_id = $1 AND position = $3 AND outcome = $4 AND {IS_OURS}"
+        );
+        let mut db = self.db().await?;
+        let ours = db.query("is_our_job", &format!("SELECT count(*) FROM jobs WHERE id = $1 AND {IS_OURS}"));
+        if ours.bind(&id).bind(&token).count().await? == 0 {
+            return Err(lost(id));
+        }
+        for result in results {
+            let query = db.query("finish_line", &text).bind(&id).bind(&token).bind(&result.position);
+            let query = query.bind(&result.from).bind(&result.outcome).bind(&result.code);
+            query.bind(&result.sentence).bind(&result.message).execute().await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes lines of jobs that ended before `ended`, and of drafts of before `drafted`, at most `limit`, and then
+    /// those jobs that have no lines; returns the number of rows.
+    pub async fn forget_jobs(&mut self, ended: Timestamp, drafted: Timestamp, limit: u32) -> Result<u64> {
+        let past = "ended_at < $1 OR (state IN ('receiving', 'draft') AND created_at < $2)";
+        let lines = format!(
+            "DELETE FROM job_lines WHERE (job_id, position) IN (
+                SELECT job_id, position FROM job_lines WHERE job_id IN (SELECT id FROM jobs WHERE {past})
+                LIMIT $3)"
+        );
+        let jobs = format!(
+            "DELETE FROM jobs WHERE id IN (
+                SELECT id FROM jobs WHERE ({past})
+                    AND NOT EXISTS (SELECT 1 FROM job_lines WHERE job_id = jobs.id) LIMIT $3)"
+        );
+        let mut db = self.db().await?;
+        let mut deleted = 0;
+        for (operation, text) in [("delete_job_lines", lines), ("delete_jobs", jobs)] {
+            let query = db.query(operation, &text).bind(&ended).bind(&drafted).limit(limit);
+            deleted += query.execute().await?;
+        }
+        Ok(deleted)
+    }
+}

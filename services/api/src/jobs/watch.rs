@@ -1,0 +1,74 @@
+//! The stream of a job: the job now, and each time that it or its figures have changed.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use domain::JobId;
+use futures::Stream;
+use proto::v1;
+use runtime::Context;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+
+use super::{not_found, shown};
+use crate::error::from_store;
+use crate::lasts::Lasts;
+
+pub(super) type JobStream =
+    Pin<Box<dyn Stream<Item = Result<v1::WatchJobResponse, Status>> + Send + 'static>>;
+
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Follows a job until it is over, the watcher may not read any more, or the process stops.
+pub(super) fn stream(context: &Context, id: JobId, lasts: Lasts) -> JobStream {
+    let (sender, receiver) = mpsc::channel(1);
+    let context = context.clone();
+    let stop = context.stop.clone();
+    stop.spawn(async move {
+        let soft = context.stop.soft().clone();
+        let ended = tokio::select! {
+            problem = follow(&context, id, &sender) => problem,
+            problem = lasts.until_it_ends() => Some(problem),
+            () = soft.cancelled() => None,
+        };
+        if let Some(problem) = ended {
+            // A client that is gone hears nothing.
+            let _ = sender.send(Err(problem)).await;
+        }
+    });
+    Box::pin(ReceiverStream::new(receiver))
+}
+
+async fn follow(
+    context: &Context,
+    id: JobId,
+    sender: &mpsc::Sender<Result<v1::WatchJobResponse, Status>>,
+) -> Option<Status> {
+    let mut told = None;
+    loop {
+        let read = async {
+            let Some(job) = context.store.job(id).await? else { return Ok(None) };
+            shown::job(&context.store, &job).await.map(Some)
+        };
+        let job = match read.await {
+            Ok(Some(job)) => job,
+            Ok(None) => return Some(not_found()),
+            Err(problem) => return Some(from_store(&problem)),
+        };
+        let is_over = proto::is_job_over(job.state());
+        if told.as_ref() != Some(&job) {
+            if sender.send(Ok(v1::WatchJobResponse { job: Some(job.clone()) })).await.is_err() {
+                return None;
+            }
+            told = Some(job);
+        }
+        if is_over {
+            return None;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = sender.closed() => return None,
+        }
+    }
+}
