@@ -997,6 +997,9 @@ pub struct ListDomainsRequest {
     /// Only domains at risk; see Domain.
     #[prost(bool, tag = "42")]
     pub at_risk: bool,
+    /// Only domains whose reason has this code, as in Reason; empty for all.
+    #[prost(string, tag = "43")]
+    pub reason: ::prost::alloc::string::String,
 }
 /// Response of ListDomains.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -6147,6 +6150,1192 @@ pub mod administration_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "sslmanager.v1.Administration";
     impl<T> tonic::server::NamedService for AdministrationServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// A job.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Job {
+    /// Its id, a UUID.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// What is done with each name.
+    #[prost(enumeration = "JobKind", tag = "2")]
+    pub kind: i32,
+    /// How far it is.
+    #[prost(enumeration = "JobState", tag = "3")]
+    pub state: i32,
+    /// The principal in whose name the work is done, as in the history.
+    #[prost(string, tag = "4")]
+    pub owner: ::prost::alloc::string::String,
+    /// When it was created.
+    #[prost(message, optional, tag = "5")]
+    pub created_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// When the work began; absent before.
+    #[prost(message, optional, tag = "6")]
+    pub started_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// When it ended; absent before.
+    #[prost(message, optional, tag = "7")]
+    pub ended_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// The principal who cancelled it; empty for none.
+    #[prost(string, tag = "8")]
+    pub ended_by: ::prost::alloc::string::String,
+    /// Why it ended early, in capitals: CANCELLED, TOKEN_INVALID, ROLE_LACKS_PERMISSION, …; empty for not.
+    #[prost(string, tag = "9")]
+    pub end_reason: ::prost::alloc::string::String,
+    /// The same as a sentence.
+    #[prost(string, tag = "10")]
+    pub end_message: ::prost::alloc::string::String,
+    /// How many lines it has.
+    #[prost(uint32, tag = "11")]
+    pub lines: u32,
+    /// Lines per outcome, one entry for each that has some.
+    #[prost(message, repeated, tag = "12")]
+    pub counts: ::prost::alloc::vec::Vec<JobCount>,
+    /// Delete: whether C4 removes the certificates, too.
+    #[prost(bool, tag = "13")]
+    pub remove_from_c4: bool,
+    /// Label: the new customer reference; empty removes it, absent keeps it.
+    #[prost(string, optional, tag = "14")]
+    pub customer_ref: ::core::option::Option<::prost::alloc::string::String>,
+    /// Label: labels that are set.
+    #[prost(message, repeated, tag = "15")]
+    pub labels: ::prost::alloc::vec::Vec<Label>,
+    /// Label: keys of labels that are removed.
+    #[prost(string, repeated, tag = "16")]
+    pub remove_labels: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// How many lines have an outcome.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct JobCount {
+    /// Which.
+    #[prost(enumeration = "LineOutcome", tag = "1")]
+    pub outcome: i32,
+    /// How many.
+    #[prost(uint32, tag = "2")]
+    pub lines: u32,
+}
+/// A line of a job.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct JobLine {
+    /// Its place among the lines, from 1.
+    #[prost(uint32, tag = "1")]
+    pub position: u32,
+    /// Where the text was in what the sender read it from; 0 if that is not known.
+    #[prost(uint32, tag = "2")]
+    pub line: u32,
+    /// The name; what was sent, if it is none.
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+    /// What became of it.
+    #[prost(enumeration = "LineOutcome", tag = "4")]
+    pub outcome: i32,
+    /// The reason of an error in capitals, or of the domain in snake_case; empty for none.
+    #[prost(string, tag = "5")]
+    pub code: ::prost::alloc::string::String,
+    /// What staff are told; empty for nothing.
+    #[prost(string, tag = "6")]
+    pub message: ::prost::alloc::string::String,
+    /// What the customer can be told, with times in UTC; empty for nothing.
+    #[prost(string, tag = "7")]
+    pub customer_message: ::prost::alloc::string::String,
+    /// When the work was done or started; absent before.
+    #[prost(message, optional, tag = "8")]
+    pub acted_at: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// A name that is sent.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct JobName {
+    /// The name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Where it was in what the sender read it from; 0 if that is not known.
+    #[prost(uint32, tag = "2")]
+    pub line: u32,
+}
+/// Request of CreateJob. All but `names` counts in the first message only.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CreateJobRequest {
+    /// What is done with each name.
+    #[prost(enumeration = "JobKind", tag = "1")]
+    pub kind: i32,
+    /// The job is not started before StartJob.
+    #[prost(bool, tag = "2")]
+    pub draft: bool,
+    /// At most 128 printable ASCII characters; empty for none.
+    #[prost(string, tag = "3")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Delete: whether C4 removes the certificates, too.
+    #[prost(bool, tag = "4")]
+    pub remove_from_c4: bool,
+    /// Label: the new customer reference; empty removes it, absent keeps it.
+    #[prost(string, optional, tag = "5")]
+    pub customer_ref: ::core::option::Option<::prost::alloc::string::String>,
+    /// Label: labels that are set.
+    #[prost(message, repeated, tag = "6")]
+    pub labels: ::prost::alloc::vec::Vec<Label>,
+    /// Label: keys of labels that are removed.
+    #[prost(string, repeated, tag = "7")]
+    pub remove_labels: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Names; a message has at most 64 KiB.
+    #[prost(message, repeated, tag = "8")]
+    pub names: ::prost::alloc::vec::Vec<JobName>,
+}
+/// Response of CreateJob.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CreateJobResponse {
+    /// The job.
+    #[prost(message, optional, tag = "1")]
+    pub job: ::core::option::Option<Job>,
+}
+/// Request of StartJob.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StartJobRequest {
+    /// The job.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// Delete: whether C4 removes the certificates, too; takes the place of what CreateJob said.
+    #[prost(bool, tag = "2")]
+    pub remove_from_c4: bool,
+}
+/// Response of StartJob.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StartJobResponse {
+    /// The job.
+    #[prost(message, optional, tag = "1")]
+    pub job: ::core::option::Option<Job>,
+}
+/// Request of GetJob.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetJobRequest {
+    /// The job.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+}
+/// Response of GetJob.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetJobResponse {
+    /// The job.
+    #[prost(message, optional, tag = "1")]
+    pub job: ::core::option::Option<Job>,
+}
+/// Request of ListJobs.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListJobsRequest {
+    /// Most jobs in the answer, 1 to 1000; 0 means 50.
+    #[prost(int32, tag = "1")]
+    pub page_size: i32,
+    /// next_page_token of an answer; empty for the first page.
+    #[prost(string, tag = "2")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// Response of ListJobs.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListJobsResponse {
+    /// Newest first.
+    #[prost(message, repeated, tag = "1")]
+    pub jobs: ::prost::alloc::vec::Vec<Job>,
+    /// Empty on the last page.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// Request of ListJobLines.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListJobLinesRequest {
+    /// The job.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// Only these outcomes; empty for all.
+    #[prost(enumeration = "LineOutcome", repeated, tag = "2")]
+    pub outcomes: ::prost::alloc::vec::Vec<i32>,
+    /// Most lines in the answer, 1 to 1000; 0 means 100.
+    #[prost(int32, tag = "3")]
+    pub page_size: i32,
+    /// next_page_token of an answer to the same question; empty for the first page.
+    #[prost(string, tag = "4")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// Response of ListJobLines.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListJobLinesResponse {
+    /// In the order in which they were sent.
+    #[prost(message, repeated, tag = "1")]
+    pub lines: ::prost::alloc::vec::Vec<JobLine>,
+    /// Empty on the last page.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// Request of CancelJob.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CancelJobRequest {
+    /// The job.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+}
+/// Response of CancelJob.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CancelJobResponse {
+    /// The job.
+    #[prost(message, optional, tag = "1")]
+    pub job: ::core::option::Option<Job>,
+}
+/// Request of WatchJob.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchJobRequest {
+    /// The job.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+}
+/// Response of WatchJob.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WatchJobResponse {
+    /// The job.
+    #[prost(message, optional, tag = "1")]
+    pub job: ::core::option::Option<Job>,
+}
+/// What is done with each name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum JobKind {
+    Unspecified = 0,
+    /// As AddDomain.
+    Add = 1,
+    /// As RecheckDomain; a line has its outcome once the result is known, or after 10 minutes.
+    Recheck = 2,
+    /// As DeleteDomain.
+    Delete = 3,
+    /// As GenerateCertificate.
+    Generate = 4,
+    /// As GenerateCertificate with `force`: a new certificate, whether or not one is due.
+    Reissue = 5,
+    /// As SetDomainLabels.
+    Label = 6,
+}
+impl JobKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "JOB_KIND_UNSPECIFIED",
+            Self::Add => "JOB_KIND_ADD",
+            Self::Recheck => "JOB_KIND_RECHECK",
+            Self::Delete => "JOB_KIND_DELETE",
+            Self::Generate => "JOB_KIND_GENERATE",
+            Self::Reissue => "JOB_KIND_REISSUE",
+            Self::Label => "JOB_KIND_LABEL",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "JOB_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "JOB_KIND_ADD" => Some(Self::Add),
+            "JOB_KIND_RECHECK" => Some(Self::Recheck),
+            "JOB_KIND_DELETE" => Some(Self::Delete),
+            "JOB_KIND_GENERATE" => Some(Self::Generate),
+            "JOB_KIND_REISSUE" => Some(Self::Reissue),
+            "JOB_KIND_LABEL" => Some(Self::Label),
+            _ => None,
+        }
+    }
+}
+/// How far a job is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum JobState {
+    Unspecified = 0,
+    /// Not started.
+    Draft = 1,
+    /// Started; other jobs are before it.
+    Queued = 2,
+    /// The work is being done.
+    Running = 3,
+    /// Every line has an outcome.
+    Done = 4,
+    /// A person ended it early.
+    Cancelled = 5,
+    /// The system ended it early; end_reason says why.
+    Stopped = 6,
+}
+impl JobState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "JOB_STATE_UNSPECIFIED",
+            Self::Draft => "JOB_STATE_DRAFT",
+            Self::Queued => "JOB_STATE_QUEUED",
+            Self::Running => "JOB_STATE_RUNNING",
+            Self::Done => "JOB_STATE_DONE",
+            Self::Cancelled => "JOB_STATE_CANCELLED",
+            Self::Stopped => "JOB_STATE_STOPPED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "JOB_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "JOB_STATE_DRAFT" => Some(Self::Draft),
+            "JOB_STATE_QUEUED" => Some(Self::Queued),
+            "JOB_STATE_RUNNING" => Some(Self::Running),
+            "JOB_STATE_DONE" => Some(Self::Done),
+            "JOB_STATE_CANCELLED" => Some(Self::Cancelled),
+            "JOB_STATE_STOPPED" => Some(Self::Stopped),
+            _ => None,
+        }
+    }
+}
+/// What became of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum LineOutcome {
+    Unspecified = 0,
+    /// Nothing was done with it: not yet, or, in a job that is over, not at all.
+    Waiting = 1,
+    /// A recheck was started; its result is awaited, or, in a job that is over, was not awaited.
+    Asked = 2,
+    /// A recheck: the domain has a live certificate now and had none before.
+    Works = 3,
+    /// A recheck: status and reason are as before.
+    Unchanged = 4,
+    /// A recheck: the status or the reason is another one.
+    Changed = 5,
+    /// A recheck: no result within 10 minutes.
+    Unknown = 6,
+    /// The work was done.
+    Done = 7,
+    /// There was nothing to do.
+    Already = 8,
+    /// The work could not be done.
+    Failed = 9,
+    /// The line is no domain name.
+    Refused = 10,
+    /// The name is in an earlier line.
+    Repeated = 11,
+}
+impl LineOutcome {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "LINE_OUTCOME_UNSPECIFIED",
+            Self::Waiting => "LINE_OUTCOME_WAITING",
+            Self::Asked => "LINE_OUTCOME_ASKED",
+            Self::Works => "LINE_OUTCOME_WORKS",
+            Self::Unchanged => "LINE_OUTCOME_UNCHANGED",
+            Self::Changed => "LINE_OUTCOME_CHANGED",
+            Self::Unknown => "LINE_OUTCOME_UNKNOWN",
+            Self::Done => "LINE_OUTCOME_DONE",
+            Self::Already => "LINE_OUTCOME_ALREADY",
+            Self::Failed => "LINE_OUTCOME_FAILED",
+            Self::Refused => "LINE_OUTCOME_REFUSED",
+            Self::Repeated => "LINE_OUTCOME_REPEATED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "LINE_OUTCOME_UNSPECIFIED" => Some(Self::Unspecified),
+            "LINE_OUTCOME_WAITING" => Some(Self::Waiting),
+            "LINE_OUTCOME_ASKED" => Some(Self::Asked),
+            "LINE_OUTCOME_WORKS" => Some(Self::Works),
+            "LINE_OUTCOME_UNCHANGED" => Some(Self::Unchanged),
+            "LINE_OUTCOME_CHANGED" => Some(Self::Changed),
+            "LINE_OUTCOME_UNKNOWN" => Some(Self::Unknown),
+            "LINE_OUTCOME_DONE" => Some(Self::Done),
+            "LINE_OUTCOME_ALREADY" => Some(Self::Already),
+            "LINE_OUTCOME_FAILED" => Some(Self::Failed),
+            "LINE_OUTCOME_REFUSED" => Some(Self::Refused),
+            "LINE_OUTCOME_REPEATED" => Some(Self::Repeated),
+            _ => None,
+        }
+    }
+}
+/// Generated client implementations.
+pub mod jobs_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Work over many names.
+    #[derive(Debug, Clone)]
+    pub struct JobsClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl JobsClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> JobsClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> JobsClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            JobsClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Creates a job from a stream: what is to be done stands in the first message, names in any of them, at most 100,000 in
+        /// all. A line that is no domain name is kept as refused, and one whose name is in an earlier line as repeated; neither
+        /// ends the call. The job begins at once unless `draft` is set. A stream that is cut leaves nothing. With a request id
+        /// that the principal has used before, it answers with the job of that call.
+        /// Errors: INVALID_ARGUMENT (JOB_KIND_MISSING, JOB_EMPTY, TOO_MANY_LINES, REQUEST_ID_INVALID, NOTHING_TO_LABEL; labels as
+        /// in AddDomain), RESOURCE_EXHAUSTED (TOO_MANY_JOBS: the principal has 50 jobs that are not over, drafts included).
+        pub async fn create_job(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::CreateJobRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CreateJobResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sslmanager.v1.Jobs/CreateJob",
+            );
+            let mut req = request.into_streaming_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sslmanager.v1.Jobs", "CreateJob"));
+            self.inner.client_streaming(req, path, codec).await
+        }
+        /// Starts a job that was created as a draft. Starting it again answers with it.
+        /// Errors: INVALID_ARGUMENT (JOB_ID_INVALID), NOT_FOUND (JOB_NOT_FOUND), FAILED_PRECONDITION (JOB_IS_OVER).
+        pub async fn start_job(
+            &mut self,
+            request: impl tonic::IntoRequest<super::StartJobRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::StartJobResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sslmanager.v1.Jobs/StartJob",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sslmanager.v1.Jobs", "StartJob"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// A job with its figures. Errors: INVALID_ARGUMENT (JOB_ID_INVALID), NOT_FOUND (JOB_NOT_FOUND).
+        pub async fn get_job(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetJobRequest>,
+        ) -> std::result::Result<tonic::Response<super::GetJobResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sslmanager.v1.Jobs/GetJob",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("sslmanager.v1.Jobs", "GetJob"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Jobs, newest first. They are kept for 30 days after their end, drafts for a day.
+        /// Errors: INVALID_ARGUMENT (PAGE_SIZE_INVALID, PAGE_TOKEN_INVALID).
+        pub async fn list_jobs(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListJobsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListJobsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sslmanager.v1.Jobs/ListJobs",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sslmanager.v1.Jobs", "ListJobs"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lines of a job, in the order in which they were sent.
+        /// Errors: INVALID_ARGUMENT (JOB_ID_INVALID, OUTCOME_INVALID, PAGE_SIZE_INVALID, PAGE_TOKEN_INVALID), NOT_FOUND
+        /// (JOB_NOT_FOUND).
+        pub async fn list_job_lines(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListJobLinesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListJobLinesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sslmanager.v1.Jobs/ListJobLines",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sslmanager.v1.Jobs", "ListJobLines"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Ends a job, whoever created it: what is done stays done, the other lines are left. A job that is over stays as it is.
+        /// Errors: INVALID_ARGUMENT (JOB_ID_INVALID), NOT_FOUND (JOB_NOT_FOUND).
+        pub async fn cancel_job(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CancelJobRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CancelJobResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sslmanager.v1.Jobs/CancelJob",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sslmanager.v1.Jobs", "CancelJob"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// The job now, and each time that it or its figures have changed, at most once a second; the stream ends with the job.
+        /// Errors: INVALID_ARGUMENT (JOB_ID_INVALID), NOT_FOUND (JOB_NOT_FOUND).
+        pub async fn watch_job(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WatchJobRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::WatchJobResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sslmanager.v1.Jobs/WatchJob",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sslmanager.v1.Jobs", "WatchJob"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod jobs_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with JobsServer.
+    #[async_trait]
+    pub trait Jobs: std::marker::Send + std::marker::Sync + 'static {
+        /// Creates a job from a stream: what is to be done stands in the first message, names in any of them, at most 100,000 in
+        /// all. A line that is no domain name is kept as refused, and one whose name is in an earlier line as repeated; neither
+        /// ends the call. The job begins at once unless `draft` is set. A stream that is cut leaves nothing. With a request id
+        /// that the principal has used before, it answers with the job of that call.
+        /// Errors: INVALID_ARGUMENT (JOB_KIND_MISSING, JOB_EMPTY, TOO_MANY_LINES, REQUEST_ID_INVALID, NOTHING_TO_LABEL; labels as
+        /// in AddDomain), RESOURCE_EXHAUSTED (TOO_MANY_JOBS: the principal has 50 jobs that are not over, drafts included).
+        async fn create_job(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::CreateJobRequest>>,
+        ) -> std::result::Result<
+            tonic::Response<super::CreateJobResponse>,
+            tonic::Status,
+        >;
+        /// Starts a job that was created as a draft. Starting it again answers with it.
+        /// Errors: INVALID_ARGUMENT (JOB_ID_INVALID), NOT_FOUND (JOB_NOT_FOUND), FAILED_PRECONDITION (JOB_IS_OVER).
+        async fn start_job(
+            &self,
+            request: tonic::Request<super::StartJobRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::StartJobResponse>,
+            tonic::Status,
+        >;
+        /// A job with its figures. Errors: INVALID_ARGUMENT (JOB_ID_INVALID), NOT_FOUND (JOB_NOT_FOUND).
+        async fn get_job(
+            &self,
+            request: tonic::Request<super::GetJobRequest>,
+        ) -> std::result::Result<tonic::Response<super::GetJobResponse>, tonic::Status>;
+        /// Jobs, newest first. They are kept for 30 days after their end, drafts for a day.
+        /// Errors: INVALID_ARGUMENT (PAGE_SIZE_INVALID, PAGE_TOKEN_INVALID).
+        async fn list_jobs(
+            &self,
+            request: tonic::Request<super::ListJobsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListJobsResponse>,
+            tonic::Status,
+        >;
+        /// Lines of a job, in the order in which they were sent.
+        /// Errors: INVALID_ARGUMENT (JOB_ID_INVALID, OUTCOME_INVALID, PAGE_SIZE_INVALID, PAGE_TOKEN_INVALID), NOT_FOUND
+        /// (JOB_NOT_FOUND).
+        async fn list_job_lines(
+            &self,
+            request: tonic::Request<super::ListJobLinesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListJobLinesResponse>,
+            tonic::Status,
+        >;
+        /// Ends a job, whoever created it: what is done stays done, the other lines are left. A job that is over stays as it is.
+        /// Errors: INVALID_ARGUMENT (JOB_ID_INVALID), NOT_FOUND (JOB_NOT_FOUND).
+        async fn cancel_job(
+            &self,
+            request: tonic::Request<super::CancelJobRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CancelJobResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the WatchJob method.
+        type WatchJobStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::WatchJobResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// The job now, and each time that it or its figures have changed, at most once a second; the stream ends with the job.
+        /// Errors: INVALID_ARGUMENT (JOB_ID_INVALID), NOT_FOUND (JOB_NOT_FOUND).
+        async fn watch_job(
+            &self,
+            request: tonic::Request<super::WatchJobRequest>,
+        ) -> std::result::Result<tonic::Response<Self::WatchJobStream>, tonic::Status>;
+    }
+    /// Work over many names.
+    #[derive(Debug)]
+    pub struct JobsServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> JobsServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for JobsServer<T>
+    where
+        T: Jobs,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/sslmanager.v1.Jobs/CreateJob" => {
+                    #[allow(non_camel_case_types)]
+                    struct CreateJobSvc<T: Jobs>(pub Arc<T>);
+                    impl<
+                        T: Jobs,
+                    > tonic::server::ClientStreamingService<super::CreateJobRequest>
+                    for CreateJobSvc<T> {
+                        type Response = super::CreateJobResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                tonic::Streaming<super::CreateJobRequest>,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Jobs>::create_job(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CreateJobSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.client_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sslmanager.v1.Jobs/StartJob" => {
+                    #[allow(non_camel_case_types)]
+                    struct StartJobSvc<T: Jobs>(pub Arc<T>);
+                    impl<T: Jobs> tonic::server::UnaryService<super::StartJobRequest>
+                    for StartJobSvc<T> {
+                        type Response = super::StartJobResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::StartJobRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Jobs>::start_job(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = StartJobSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sslmanager.v1.Jobs/GetJob" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetJobSvc<T: Jobs>(pub Arc<T>);
+                    impl<T: Jobs> tonic::server::UnaryService<super::GetJobRequest>
+                    for GetJobSvc<T> {
+                        type Response = super::GetJobResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetJobRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Jobs>::get_job(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetJobSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sslmanager.v1.Jobs/ListJobs" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListJobsSvc<T: Jobs>(pub Arc<T>);
+                    impl<T: Jobs> tonic::server::UnaryService<super::ListJobsRequest>
+                    for ListJobsSvc<T> {
+                        type Response = super::ListJobsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListJobsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Jobs>::list_jobs(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListJobsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sslmanager.v1.Jobs/ListJobLines" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListJobLinesSvc<T: Jobs>(pub Arc<T>);
+                    impl<T: Jobs> tonic::server::UnaryService<super::ListJobLinesRequest>
+                    for ListJobLinesSvc<T> {
+                        type Response = super::ListJobLinesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListJobLinesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Jobs>::list_job_lines(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListJobLinesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sslmanager.v1.Jobs/CancelJob" => {
+                    #[allow(non_camel_case_types)]
+                    struct CancelJobSvc<T: Jobs>(pub Arc<T>);
+                    impl<T: Jobs> tonic::server::UnaryService<super::CancelJobRequest>
+                    for CancelJobSvc<T> {
+                        type Response = super::CancelJobResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CancelJobRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Jobs>::cancel_job(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CancelJobSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sslmanager.v1.Jobs/WatchJob" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchJobSvc<T: Jobs>(pub Arc<T>);
+                    impl<
+                        T: Jobs,
+                    > tonic::server::ServerStreamingService<super::WatchJobRequest>
+                    for WatchJobSvc<T> {
+                        type Response = super::WatchJobResponse;
+                        type ResponseStream = T::WatchJobStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WatchJobRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Jobs>::watch_job(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchJobSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for JobsServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "sslmanager.v1.Jobs";
+    impl<T> tonic::server::NamedService for JobsServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
