@@ -191,7 +191,7 @@ async fn forged_replayed_and_cross_site_forms_do_nothing() {
     let csrf = admin.csrf(PAGE).await;
     let names = [("csrf", csrf.as_str()), ("names", "a.example.com b.example.com")];
     let job = admin.post("/domains/new", &names).await.location;
-    assert!(batch.starts_with("/jobs/"), "{job}");
+    assert!(job.starts_with("/jobs/"), "{job}");
     let of_another = support.csrf("/").await;
     let of_another_session = console.visitor("admin").await.csrf("/").await;
 

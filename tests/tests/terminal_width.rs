@@ -13,7 +13,7 @@ const COLUMNS: u16 = 80;
 const NAME: &str = "shop.example.com";
 const ELSEWHERE: &str = "a-customer-with-a-rather-long-name-that-left.example.com";
 
-const COMMANDS: [&str; 28] = [
+const COMMANDS: [&str; 30] = [
     "domain list",
     "domain list -o table --status Failure",
     "domain show NAME",

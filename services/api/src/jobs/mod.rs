@@ -23,7 +23,7 @@ use tonic::{Code, Request, Response, Status, Streaming};
 use crate::audited::audited;
 use crate::auth::Authenticator;
 use crate::error::{error, from_store, invalid};
-use crate::lasts::Lasts;
+use crate::lasts::StreamRights;
 use crate::page;
 use crate::service::page_size;
 
@@ -54,7 +54,8 @@ impl Jobs for JobsService {
             Ok(Response::new(v1::CreateJobResponse { job: Some(self.shown(&job).await?) }))
         };
         let Self { context, authenticator, .. } = self;
-        Box::pin(audited(context, authenticator, "CreateJob", Action::Operate, request, |_| "", create)).await
+        Box::pin(audited((context, authenticator), "CreateJob", Action::Operate, request, |_| "", create))
+            .await
     }
 
     async fn start_job(
@@ -66,7 +67,8 @@ impl Jobs for JobsService {
             Ok(Response::new(v1::StartJobResponse { job: Some(self.shown(&job).await?) }))
         };
         let Self { context, authenticator, .. } = self;
-        audited(context, authenticator, "StartJob", Action::Operate, request, |asked| &asked.id, start).await
+        audited((context, authenticator), "StartJob", Action::Operate, request, |asked| &asked.id, start)
+            .await
     }
 
     async fn get_job(
@@ -131,7 +133,7 @@ impl Jobs for JobsService {
             Ok(Response::new(v1::CancelJobResponse { job: Some(self.shown(&job).await?) }))
         };
         let Self { context, authenticator, .. } = self;
-        audited(context, authenticator, "CancelJob", Action::Operate, request, |asked| &asked.id, cancel)
+        audited((context, authenticator), "CancelJob", Action::Operate, request, |asked| &asked.id, cancel)
             .await
     }
 
@@ -142,7 +144,7 @@ impl Jobs for JobsService {
         request: Request<v1::WatchJobRequest>,
     ) -> Result<Response<Self::WatchJobStream>, Status> {
         self.authenticator.authorize(&request, Action::Read).await?;
-        let lasts = Lasts::new(&self.authenticator, &request, Action::Read);
+        let lasts = StreamRights::new(&self.authenticator, &request, Action::Read);
         let id = job_id(&request.get_ref().id)?;
         self.found(id).await?;
         Ok(Response::new(watch::stream(&self.context, id, lasts)))

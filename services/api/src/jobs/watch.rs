@@ -13,7 +13,7 @@ use tonic::Status;
 
 use super::{not_found, shown};
 use crate::error::from_store;
-use crate::lasts::Lasts;
+use crate::lasts::StreamRights;
 
 pub(super) type JobStream =
     Pin<Box<dyn Stream<Item = Result<v1::WatchJobResponse, Status>> + Send + 'static>>;
@@ -21,7 +21,7 @@ pub(super) type JobStream =
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Follows a job until it is over, the watcher may not read any more, or the process stops.
-pub(super) fn stream(context: &Context, id: JobId, lasts: Lasts) -> JobStream {
+pub(super) fn stream(context: &Context, id: JobId, lasts: StreamRights) -> JobStream {
     let (sender, receiver) = mpsc::channel(1);
     let context = context.clone();
     let stop = context.stop.clone();

@@ -12,7 +12,7 @@ use super::connect::{Jobs, connect, connect_to_jobs};
 use super::list::{statuses, unlike_formula};
 use super::{PAGE, answer, failed, progress, read_names};
 use crate::cli::{Global, JobCommand, KindWord, Output, StartArgs};
-use crate::dispatch::Failure;
+use crate::dispatch::CommandError;
 use crate::output::{complain, print, print_json, time};
 use crate::terminal::{Cell, Look, grid, wrap};
 use crate::times::Times;
@@ -22,7 +22,7 @@ const TOGETHER: usize = 200;
 const JOBS_PAGE: u32 = 100;
 const CSV_HEADS: [&str; 7] = ["line", "name", "outcome", "code", "message", "customer_message", "acted_at"];
 
-pub(crate) async fn run(command: &JobCommand, global: &Global) -> Result<(), Failure> {
+pub(crate) async fn run(command: &JobCommand, global: &Global) -> Result<(), CommandError> {
     let mut jobs = connect_to_jobs(global).await?;
     let output = global.output;
     match command {
@@ -43,10 +43,10 @@ pub(crate) async fn run(command: &JobCommand, global: &Global) -> Result<(), Fai
     }
 }
 
-async fn start(jobs: &mut Jobs, args: &StartArgs, global: &Global) -> Result<(), Failure> {
+async fn start(jobs: &mut Jobs, args: &StartArgs, global: &Global) -> Result<(), CommandError> {
     let names = names(args, global).await?;
     if names.is_empty() {
-        return Err(Failure::usage("there is no name: say names, --file, or which domains"));
+        return Err(CommandError::usage("there is no name: say names, --file, or which domains"));
     }
     if args.kind == KindWord::Delete && !args.yes {
         confirm(names.len())?;
@@ -73,7 +73,7 @@ async fn start(jobs: &mut Jobs, args: &StartArgs, global: &Global) -> Result<(),
 }
 
 /// The names of the command line, of the file with their lines, and of the list.
-async fn names(args: &StartArgs, global: &Global) -> Result<Vec<v1::JobName>, Failure> {
+async fn names(args: &StartArgs, global: &Global) -> Result<Vec<v1::JobName>, CommandError> {
     let of_words = args.names.iter().map(|name| v1::JobName { name: name.clone(), line: 0 });
     let mut names: Vec<v1::JobName> = of_words.collect();
     if let Some(file) = &args.file {
@@ -91,7 +91,7 @@ async fn names(args: &StartArgs, global: &Global) -> Result<Vec<v1::JobName>, Fa
 }
 
 /// Which domains of the list; none if the options name none.
-fn filter(args: &StartArgs) -> Result<Option<v1::ListDomainsRequest>, Failure> {
+fn filter(args: &StartArgs) -> Result<Option<v1::ListDomainsRequest>, CommandError> {
     let is_label = args.kind == KindWord::Label;
     let filter = v1::ListDomainsRequest {
         search: args.search.clone().unwrap_or_default(),
@@ -107,7 +107,10 @@ fn filter(args: &StartArgs) -> Result<Option<v1::ListDomainsRequest>, Failure> {
     Ok((filter != v1::ListDomainsRequest::default()).then_some(filter))
 }
 
-async fn found(mut request: v1::ListDomainsRequest, global: &Global) -> Result<Vec<v1::JobName>, Failure> {
+async fn found(
+    mut request: v1::ListDomainsRequest,
+    global: &Global,
+) -> Result<Vec<v1::JobName>, CommandError> {
     let mut client = connect(global).await?;
     let mut names = Vec::new();
     request.page_size = PAGE;
@@ -122,21 +125,21 @@ async fn found(mut request: v1::ListDomainsRequest, global: &Global) -> Result<V
 }
 
 /// Asks on the terminal; where there is none, `--yes` has to say it.
-fn confirm(count: usize) -> Result<(), Failure> {
+fn confirm(count: usize) -> Result<(), CommandError> {
     if !std::io::stdin().is_terminal() {
-        return Err(Failure::usage("this asks on a terminal and there is none: say --yes"));
+        return Err(CommandError::usage("this asks on a terminal and there is none: say --yes"));
     }
     let mut line = String::new();
     let asked = write!(std::io::stderr(), "About to delete {count} domains. Type {count} to confirm: ");
     let read = asked.and_then(|()| std::io::stdin().lock().read_line(&mut line));
-    read.map_err(|error| Failure::new("FAILED", format!("cannot read the answer: {error}")))?;
+    read.map_err(|error| CommandError::new("FAILED", format!("cannot read the answer: {error}")))?;
     if line.trim() == count.to_string() {
         return Ok(());
     }
-    Err(Failure::new("CANCELLED", "the number was not typed; nothing was changed"))
+    Err(CommandError::new("CANCELLED", "the number was not typed; nothing was changed"))
 }
 
-async fn list(jobs: &mut Jobs, limit: u32, output: Output) -> Result<(), Failure> {
+async fn list(jobs: &mut Jobs, limit: u32, output: Output) -> Result<(), CommandError> {
     let mut found = Vec::new();
     let mut page_token = String::new();
     let mut left = limit;
@@ -179,7 +182,7 @@ fn table(jobs: &[v1::Job], times: &Times, look: Look) -> String {
     grid(&["id", "kind", "state", "created", "owner", "lines"], &rows, look)
 }
 
-fn print_job(output: Output, job: &v1::Job) -> Result<(), Failure> {
+fn print_job(output: Output, job: &v1::Job) -> Result<(), CommandError> {
     match output {
         Output::Json => print_json(&job_json(job)),
         Output::Name => print(&job.id),
@@ -198,7 +201,7 @@ fn text(job: &v1::Job, look: Look) -> String {
     told.flat_map(|line| wrap(line, look.width)).collect::<Vec<_>>().join("\n")
 }
 
-async fn watch(jobs: &mut Jobs, id: &str, output: Output) -> Result<(), Failure> {
+async fn watch(jobs: &mut Jobs, id: &str, output: Output) -> Result<(), CommandError> {
     let request = v1::WatchJobRequest { id: id.to_owned() };
     let mut states = answer(jobs.watch_job(Request::new(request)).await)?;
     let mut job = v1::Job::default();
@@ -215,9 +218,11 @@ async fn watch(jobs: &mut Jobs, id: &str, output: Output) -> Result<(), Failure>
     match job.state() {
         v1::JobState::Done => Ok(()),
         v1::JobState::Cancelled | v1::JobState::Stopped => {
-            Err(Failure::new(&job.end_reason, job.end_message))
+            Err(CommandError::new(&job.end_reason, job.end_message))
         }
-        _ => Err(Failure::new("UNAVAILABLE", "the API ended the stream; the job goes on: watch it again")),
+        _ => {
+            Err(CommandError::new("UNAVAILABLE", "the API ended the stream; the job goes on: watch it again"))
+        }
     }
 }
 
@@ -226,7 +231,7 @@ async fn lines(
     id: &str,
     outcomes: &[domain::LineOutcome],
     output: Output,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let outcomes = outcomes.iter().map(|outcome| v1::LineOutcome::from(*outcome).into()).collect();
     let mut request =
         v1::ListJobLinesRequest { id: id.to_owned(), outcomes, page_size: PAGE, page_token: String::new() };
@@ -261,8 +266,8 @@ fn outcome(line: &v1::JobLine) -> &'static str {
     proto::line_outcome(line.outcome()).map_or("", domain::LineOutcome::as_str)
 }
 
-fn csv(lines: &[v1::JobLine]) -> Result<String, Failure> {
-    let wrong = |error: csv::Error| Failure::new("OUTPUT", format!("cannot write CSV: {error}"));
+fn csv(lines: &[v1::JobLine]) -> Result<String, CommandError> {
+    let wrong = |error: csv::Error| CommandError::new("OUTPUT", format!("cannot write CSV: {error}"));
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(CSV_HEADS).map_err(wrong)?;
     for line in lines {
@@ -277,7 +282,7 @@ fn csv(lines: &[v1::JobLine]) -> Result<String, Failure> {
         ];
         writer.write_record(record).map_err(wrong)?;
     }
-    let bytes = writer.into_inner().map_err(|error| Failure::new("OUTPUT", error.to_string()))?;
+    let bytes = writer.into_inner().map_err(|error| CommandError::new("OUTPUT", error.to_string()))?;
     Ok(String::from_utf8_lossy(&bytes).trim_end_matches('\n').to_owned())
 }
 

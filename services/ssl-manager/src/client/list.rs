@@ -229,7 +229,7 @@ pub(super) fn unlike_formula(cell: &str) -> String {
 
 /// The statuses of these words.
 pub(super) fn statuses(words: &[String]) -> Result<Vec<i32>, CommandError> {
-    let known = "Success, Pending, CommandError, Discard, Expired or Emergency";
+    let known = "Success, Pending, Failure, Discard, Expired or Emergency";
     let status = |word: &String| {
         let unknown = || CommandError::usage(format!("{word:?} is no status: use {known}"));
         proto::status_from_word(word).map(i32::from).ok_or_else(unknown)
@@ -291,8 +291,8 @@ mod tests {
         let longer = format!("{}.{}.example.com", "a".repeat(60), "b".repeat(60));
         let domains = [
             domain("shop.example.com", v1::Status::Success, ""),
-            domain("elsewhere.example.com", v1::Status::CommandError, "challenge_unreachable_elsewhere"),
-            domain(&long, v1::Status::CommandError, "not_pointed"),
+            domain("elsewhere.example.com", v1::Status::Failure, "challenge_unreachable_elsewhere"),
+            domain(&long, v1::Status::Failure, "not_pointed"),
             domain(&longer, v1::Status::Success, ""),
         ];
         let shown = narrow(&domains, &times, look);
@@ -315,7 +315,7 @@ mod tests {
 
     #[test]
     fn csv_is_for_programs() {
-        let mut domain = domain("a.example.com", v1::Status::CommandError, "caa_forbids");
+        let mut domain = domain("a.example.com", v1::Status::Failure, "caa_forbids");
         domain.customer_ref = "=1+1".to_owned();
         domain.labels = vec![v1::Label { key: "tier".to_owned(), value: "gold".to_owned() }];
         if let Some(reason) = &mut domain.reason {

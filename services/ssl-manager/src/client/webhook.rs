@@ -11,7 +11,7 @@ use tonic::Request;
 use super::answer;
 use super::connect::{NotificationsClient, connect_notifications};
 use crate::cli::{Global, Output};
-use crate::dispatch::Failure;
+use crate::dispatch::CommandError;
 use crate::output::{print, print_done, print_json, print_many, time};
 
 /// How long a test's delivery is waited for: longer than a receiver may take.
@@ -92,7 +92,7 @@ fn label(text: &str) -> Result<v1::Label, LabelError> {
     parse_label(text).map(|(key, value)| v1::Label { key, value })
 }
 
-pub(crate) async fn run(command: &WebhookCommand, global: &Global) -> Result<(), Failure> {
+pub(crate) async fn run(command: &WebhookCommand, global: &Global) -> Result<(), CommandError> {
     let mut client = connect_notifications(global).await?;
     let output = global.output;
     match command {
@@ -137,7 +137,11 @@ pub(crate) async fn run(command: &WebhookCommand, global: &Global) -> Result<(),
     }
 }
 
-async fn create(client: &mut NotificationsClient, args: &CreateArgs, output: Output) -> Result<(), Failure> {
+async fn create(
+    client: &mut NotificationsClient,
+    args: &CreateArgs,
+    output: Output,
+) -> Result<(), CommandError> {
     let request = v1::CreateEndpointRequest {
         name: args.name.clone(),
         url: args.url.clone(),
@@ -152,15 +156,15 @@ async fn create(client: &mut NotificationsClient, args: &CreateArgs, output: Out
     print_done(output, &made.secret, &value)
 }
 
-async fn endpoints(client: &mut NotificationsClient) -> Result<Vec<v1::WebhookEndpoint>, Failure> {
+async fn endpoints(client: &mut NotificationsClient) -> Result<Vec<v1::WebhookEndpoint>, CommandError> {
     Ok(answer(client.list_endpoints(Request::new(v1::ListEndpointsRequest {})).await)?.endpoints)
 }
 
-async fn show(client: &mut NotificationsClient, name: &str, output: Output) -> Result<(), Failure> {
+async fn show(client: &mut NotificationsClient, name: &str, output: Output) -> Result<(), CommandError> {
     let found = endpoints(client).await?.into_iter().find(|endpoint| endpoint.name == name);
     let Some(endpoint) = found else {
         let sentence = format!("there is no endpoint {name:?}: `ssl-manager webhook list` shows all");
-        return Err(Failure::new("NOT_FOUND", sentence));
+        return Err(CommandError::new("NOT_FOUND", sentence));
     };
     let value = endpoint_json(&endpoint);
     if output == Output::Json {
@@ -191,7 +195,7 @@ async fn switch(
     name: &str,
     enabled: bool,
     output: Output,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let request = v1::UpdateEndpointRequest {
         name: name.to_owned(),
         enabled: Some(enabled),
@@ -203,7 +207,7 @@ async fn switch(
 }
 
 /// Sends a test and waits until it was tried.
-async fn test(client: &mut NotificationsClient, name: &str, output: Output) -> Result<(), Failure> {
+async fn test(client: &mut NotificationsClient, name: &str, output: Output) -> Result<(), CommandError> {
     let request = v1::TestEndpointRequest { name: name.to_owned() };
     let sent = answer(client.test_endpoint(Request::new(request)).await)?.delivery.unwrap_or_default();
     for _ in 0..TEST_LOOKS {
@@ -216,19 +220,19 @@ async fn test(client: &mut NotificationsClient, name: &str, output: Output) -> R
         }
         if delivery.attempts > 0 {
             let sentence = format!("{name} did not take the test: {}", printable(&delivery.last_error));
-            return Err(Failure::new("NOT_DELIVERED", sentence));
+            return Err(CommandError::new("NOT_DELIVERED", sentence));
         }
     }
     let sentence =
         "the test was not sent yet: is the notifier running? `ssl-manager webhook deliveries` shows it";
-    Err(Failure::new("NOT_SENT", sentence))
+    Err(CommandError::new("NOT_SENT", sentence))
 }
 
 async fn deliveries(
     client: &mut NotificationsClient,
     endpoint: String,
     limit: u32,
-) -> Result<Vec<v1::WebhookDelivery>, Failure> {
+) -> Result<Vec<v1::WebhookDelivery>, CommandError> {
     let request = v1::ListDeliveriesRequest { endpoint, page_size: limit, page_token: String::new() };
     Ok(answer(client.list_deliveries(Request::new(request)).await)?.deliveries)
 }
