@@ -114,7 +114,7 @@ fn exporter(endpoint: &str, roles: &[RoleName]) -> Result<SdkTracerProvider, Rol
         .build())
 }
 
-/// Colour only on a terminal, and not with NO_COLOR (<https://no-color.org>).
+/// Colour only on a terminal, and not with `NO_COLOR` (<https://no-color.org>).
 fn may_colour() -> bool {
     let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     !unwanted && std::io::stderr().is_terminal()

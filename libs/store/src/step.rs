@@ -248,7 +248,8 @@ impl Store {
         decide: impl Fn(&Domain) -> std::result::Result<D, E>,
     ) -> std::result::Result<std::result::Result<D::Committed, Wait>, E> {
         for _ in 0..MAX_DECISIONS {
-            match decide(&domain)?.commit(self).await {
+            // On the heap: a commit is large, and every step of every role holds one.
+            match Box::pin(decide(&domain)?.commit(self)).await {
                 Ok(committed) => return Ok(Ok(committed)),
                 Err(Refusal::Changed(fresh)) => domain = *fresh,
                 Err(Refusal::NoRoom(wait)) => return Ok(Err(wait)),

@@ -152,9 +152,9 @@ impl Journal {
         delivered: &Delivered,
     ) -> Result<Finished, JobError> {
         let ledger = issuer.ledger();
-        let issued =
+        let decide =
             |decider: &Decider<'_>, domain: &Domain| decider.issued(domain, order, delivered, &ledger);
-        let finished = self.ended_by(issued).await?;
+        let finished = self.ended_by(decide).await?;
         let seconds = self.context.clock.now().duration_since(order.created_at).as_secs_f64();
         let certificate = order.state.key().map(|key| key.certificate.to_string());
         tracing::info!(order.id = %order.id, certificate.id = certificate, seconds, "certificate issued");

@@ -21,14 +21,14 @@ fn charge(lane: Lane, exempt: Exempt) -> Charge {
     }
 }
 
-/// Weighs a charge where each bucket that `change` does not touch is empty.
-fn weighed(charge: &Charge, change: impl Fn(&str, &mut BucketState)) -> Weighed {
+/// Weighs a charge where each bucket that `fill` does not touch is empty.
+fn weighed(charge: &Charge, fill: impl Fn(&str, &mut BucketState)) -> Weighed {
     let buckets = charge.buckets();
     let states: Vec<BucketState> = buckets
         .iter()
         .map(|bucket| {
             let mut state = BucketState::default();
-            change(bucket.key(), &mut state);
+            fill(bucket.key(), &mut state);
             state
         })
         .collect();

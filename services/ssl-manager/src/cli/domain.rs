@@ -249,7 +249,7 @@ pub(crate) struct ListArgs {
     /// Only domains that wait for this party
     #[arg(long, value_enum)]
     pub(crate) who: Option<WhoWord>,
-    /// Only domains with this reason, by its code, such as not_pointed
+    /// Only domains with this reason, by its code (column WHY of the list)
     #[arg(long, value_name = "CODE", default_value = "")]
     pub(crate) reason: String,
     /// Only certificates that end at this time or later: RFC 3339, or days from now such as 7d

@@ -50,6 +50,7 @@ pub(crate) enum JobCommand {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct StartArgs {
     /// What is done with each name
     #[arg(value_enum)]
@@ -66,7 +67,7 @@ pub(crate) struct StartArgs {
     /// All domains with this status; can be given several times
     #[arg(long)]
     pub(crate) status: Vec<String>,
-    /// All domains with this reason, by its code, such as not_pointed
+    /// All domains with this reason, by its code (column WHY of the list)
     #[arg(long, value_name = "CODE")]
     pub(crate) reason: Option<String>,
     /// All domains that wait for this person

@@ -299,9 +299,8 @@ mod tests {
         let expected = [
             "NAME                                  STATUS   EXPIRES  NEXT    WHY".to_owned(),
             "shop.example.com                      Success  in 89 d  in 9 h".to_owned(),
-            "elsewhere.example.com                 CommandError  -        in 9 h  challenge_unrea…"
-                .to_owned(),
-            format!("{long}  CommandError"),
+            "elsewhere.example.com                 Failure  -        in 9 h  challenge_unrea…".to_owned(),
+            format!("{long}  Failure"),
             format!("{longer}  Success"),
         ];
         assert_eq!(shown.lines().collect::<Vec<_>>(), expected);
