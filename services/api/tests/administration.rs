@@ -283,12 +283,12 @@ async fn a_token_is_shown_once_works_and_is_revoked_for_good() {
     let served = served().await;
     let program = served.token(Role::Admin, |_| {}).await;
     let admin = person(&served, &program, "ann", "admin").await;
-    let make = async |name: &str, roles: &[&str], days: u32| {
+    let create = async |name: &str, roles: &[&str], days: u32| {
         let roles = roles.iter().map(|&role| role.to_owned()).collect();
         let request = v1::CreateTokenRequest { name: name.to_owned(), roles, expires_in_days: days };
         client(&served).create_token(signed(request, &admin)).await.map(tonic::Response::into_inner)
     };
-    let made = make("dashboard", &["support", "key-reader"], 30).await.ok().unwrap();
+    let made = create("dashboard", &["support", "key-reader"], 30).await.ok().unwrap();
     let shown = made.token.unwrap();
     assert!(made.text.starts_with("slm_") && shown.is_authentic && shown.expires_at.is_some());
     let read = async |token: &str| {
@@ -302,7 +302,7 @@ async fn a_token_is_shown_once_works_and_is_revoked_for_good() {
         ("x", &["root"], 0, "ROLES_INVALID"),
         ("x", &["viewer"], 3651, "EXPIRY_INVALID"),
     ] {
-        assert!(has_reason(&make(name, roles, days).await.err().unwrap(), reason), "{name} {days}");
+        assert!(has_reason(&create(name, roles, days).await.err().unwrap(), reason), "{name} {days}");
     }
     let revoke = async |name: &str| {
         let request = v1::RevokeTokenRequest { name: name.to_owned() };
@@ -312,7 +312,7 @@ async fn a_token_is_shown_once_works_and_is_revoked_for_good() {
     assert!(!read(&made.text).await);
     assert!(has_reason(&revoke("dashboard").await.unwrap_err(), "TOKEN_NOT_FOUND"));
     assert!(
-        has_reason(&make("dashboard", &["viewer"], 0).await.err().unwrap(), "TOKEN_EXISTS"),
+        has_reason(&create("dashboard", &["viewer"], 0).await.err().unwrap(), "TOKEN_EXISTS"),
         "the name is not free"
     );
 

@@ -87,6 +87,10 @@ impl Journal {
 
     /// Nothing that was looked at blocks the domain any more. That a new domain's HTTPS is on is left to the attempt's next
     /// step.
+    #[expect(
+        clippy::redundant_closure_for_method_calls,
+        reason = "the method itself is of one lifetime, the closure of any"
+    )]
     pub(crate) async fn cleared(&self) -> Result<(), JobError> {
         let domain = self.domain();
         let mut cleared = domain.clone().clear()?;

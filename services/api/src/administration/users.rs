@@ -260,18 +260,12 @@ fn unknown(name: &str) -> Status {
 }
 
 fn not_authentic(name: &str, problem: &SealError) -> Status {
-    match problem {
-        SealError::Unavailable(_) => from_seal(problem),
-        _ => {
-            tracing::error!(
-                person = name,
-                reason = problem as &dyn std::error::Error,
-                "a row is not believed"
-            );
-            let sentence = format!(
-                "the row of {name:?} was not written by SSL Manager: look into the database's log, then remove it there"
-            );
-            error(Code::FailedPrecondition, "ROW_NOT_AUTHENTIC", sentence)
-        }
+    if let SealError::Unavailable(_) = problem {
+        return from_seal(problem);
     }
+    tracing::error!(person = name, reason = problem as &dyn std::error::Error, "a row is not believed");
+    let sentence = format!(
+        "the row of {name:?} was not written by SSL Manager: look into the database's log, then remove it there"
+    );
+    error(Code::FailedPrecondition, "ROW_NOT_AUTHENTIC", sentence)
 }
