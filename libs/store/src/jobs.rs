@@ -151,7 +151,7 @@ impl Store {
 
     /// How many jobs of an owner are not over, drafts included.
     pub async fn open_jobs(&self, owner: &str) -> Result<u64> {
-        let text = "SELECT count(*) FROM jobs WHERE owner = $1 AND state IN ('draft', 'queued', 'running')";
+        let text = "SELECT count(*) FROM jobs WHERE owner = $1 AND state IN ('receiving', 'draft', 'queued', 'running')";
         let mut reader = self.reader().await?;
         reader.db().query("open_jobs", text).bind(owner).count().await
     }

@@ -241,11 +241,14 @@ async fn roles_see_what_they_need_and_nothing_else() {
         let may = postgres.psql(&database, &ask).unwrap();
         assert_eq!(may, "f", "the scheduler reads {column} of {table}");
     }
-    for column in ["hash", "roles", "expires_at", "revoked_at", "mac"] {
-        let ask =
-            format!("SELECT has_column_privilege('ssl_manager_api', 'tokens', '{column}', 'INSERT,UPDATE')");
+    for column in ["hash", "roles", "expires_at", "mac"] {
+        let ask = format!("SELECT has_column_privilege('ssl_manager_api', 'tokens', '{column}', 'UPDATE')");
         let may = postgres.psql(&database, &ask).unwrap();
-        assert_eq!(may, "f", "the API makes no token by {column}");
+        assert_eq!(may, "f", "the API changes {column} of no token");
+    }
+    for table in ["tokens", "users"] {
+        let ask = format!("SELECT has_table_privilege('ssl_manager_api', '{table}', 'DELETE')");
+        assert_eq!(postgres.psql(&database, &ask).unwrap(), "f", "the API deletes no {table}");
     }
     for role in ["api", "issuer", "scheduler", "uploader", "responder", "notifier"] {
         for what in ["actor", "outcome", "detail"] {

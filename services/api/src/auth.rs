@@ -210,7 +210,8 @@ impl Authenticator {
             }
             ("user", name) => {
                 let found = self.store.user(name).await.map_err(|error| from_store(&error))?;
-                self.believer.user(found).await?.map(|user| user.roles)
+                let user = self.believer.user(found).await?;
+                user.filter(|user| user.password_hash.is_some()).map(|user| user.roles)
             }
             ("token", name) => {
                 let found = self.store.token(&hash()?).await.map_err(|error| from_store(&error))?;

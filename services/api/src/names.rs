@@ -10,6 +10,11 @@ fn is_printable(name: &str) -> bool {
     !name.trim().is_empty() && name.len() <= MAX_NAME && !name.chars().any(is_unfit)
 }
 
+/// A name for a sentence about what is not there; what could not be a name is not repeated.
+pub(crate) fn named(name: &str) -> String {
+    if is_printable(name) { format!("{name:?}") } else { "like this".to_owned() }
+}
+
 /// Checks the name of a person who is added. Errors: a sentence.
 pub fn check_user_name(name: &str) -> Result<(), String> {
     if !is_printable(name) {

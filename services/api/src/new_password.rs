@@ -75,7 +75,12 @@ impl SessionsService {
         if stored.map_err(|problem| from_store(&problem))? {
             return Ok(());
         }
-        let sentence = "an administrator changed this account at the same moment: sign in again";
-        Err(error(Code::Aborted, "CHANGED_MEANWHILE", sentence))
+        Err(changed_meanwhile())
     }
+}
+
+/// The user was changed between the check of the password and the session.
+pub(crate) fn changed_meanwhile() -> Status {
+    let sentence = "an administrator changed this account at the same moment: sign in again";
+    error(Code::Aborted, "CHANGED_MEANWHILE", sentence)
 }

@@ -16,7 +16,7 @@ use proto::v1::sessions_server::Sessions;
 use proto::{to_timestamp, v1};
 use runtime::{Context, Seldom};
 use seal::SealingKeys;
-use store::{SessionRecord, StoreError};
+use store::{SessionRecord, StoreError, User};
 use tonic::{Code, Request, Response, Status};
 use zeroize::Zeroizing;
 
@@ -26,6 +26,7 @@ use crate::auth::{Authenticator, address, hash_token, new_session_token};
 use crate::device::Devices;
 use crate::error::{error, from_store, overloaded, retry, unauthenticated};
 use crate::limiter::Limiter;
+use crate::new_password::changed_meanwhile;
 use crate::password::{MAX_PASSWORD, Passwords};
 use crate::temporary::StoredPassword;
 
@@ -181,13 +182,19 @@ impl SessionsService {
         Ok((token, session))
     }
 
-    async fn begin(&self, session: &SessionRecord, by: &Caller) -> Result<(), StoreError> {
+    /// Stores a session. False if the user was changed since it was read: a session that begins while an administrator
+    /// disables the user, or resets the password, would outlive that.
+    async fn begin(&self, user: &User, session: &SessionRecord, by: &Caller) -> Result<bool, StoreError> {
         let now = self.context.clock.now();
         let mut tx = self.context.store.begin("sign_in").await?;
+        if !tx.lock_users().await?.contains(user) {
+            return Ok(false);
+        }
         tx.insert_session(session).await?;
         let line = by.line(now, &session.user, audit::OK, &session.roles.to_string());
         tx.append_audit(line);
-        tx.commit().await
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// The session of the request's token, and the caller.
@@ -238,7 +245,12 @@ impl Sessions for SessionsService {
         let (token, session) = self.new_session(user.name.clone(), user.roles, false).await?;
         match changed {
             Some(changed) => self.replace_password(&user, &changed, &session, &by).await?,
-            None => self.begin(&session, &by).await.map_err(|problem| from_store(&problem))?,
+            None => {
+                let began = self.begin(&user, &session, &by).await;
+                if !began.map_err(|problem| from_store(&problem))? {
+                    return Err(changed_meanwhile());
+                }
+            }
         }
         Ok(Response::new(v1::SignInResponse {
             token: token.to_string(),

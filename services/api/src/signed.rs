@@ -124,7 +124,8 @@ impl RowVerifier {
         }
         let StoredSession { session, user } = stored;
         if user.is_some() {
-            return Ok(self.user(user).await?.map(|_| session));
+            let user = self.user(user).await?;
+            return Ok(user.filter(|user| user.password_hash.is_some()).map(|_| session));
         }
         let roles = self.provider_roles.and_then(|given| session.roles.within(given));
         Ok(roles.map(|roles| SessionRecord { roles, ..session }))

@@ -25,6 +25,7 @@ use crate::audited::audited;
 use crate::auth::Authenticator;
 use crate::error::{error, from_seal, from_store, invalid};
 use crate::labels;
+use crate::names::named;
 
 /// Each notice is compared with each endpoint.
 const MAX_ENDPOINTS: usize = 50;
@@ -388,7 +389,8 @@ fn exists(name: &str) -> Status {
 }
 
 fn not_found(name: &str) -> Status {
-    let sentence = format!("there is no endpoint {name:?}: `ssl-manager webhook list` shows all");
+    let sentence =
+        format!("there is no endpoint named {}: `ssl-manager webhook list` shows all", named(name));
     error(Code::NotFound, "ENDPOINT_NOT_FOUND", sentence)
 }
 

@@ -122,7 +122,7 @@ async fn a_session_that_the_database_made_is_nobodys() {
     let mut ann = User {
         name: "ann".to_owned(),
         roles: Role::Viewer.into(),
-        password_hash: None,
+        password_hash: Some("$argon2id$".to_owned()),
         created_at: served.context.clock.now(),
         mac: Vec::new(),
     };

@@ -274,32 +274,45 @@ async fn a_job_stops_with_its_owners_rights() {
     let token = served.session(Role::Support, |session| name.clone_from(&session.user)).await;
     let lee = Caller { jobs: admin.jobs.clone(), token };
     let draft = |of: &[&str]| v1::CreateJobRequest { draft: true, ..asked(JobKind::Add, of) };
-    let (one, two) = (
+    let (one, two, three) = (
         lee.create(vec![draft(&["a.example.com"])]).await.unwrap(),
         lee.create(vec![draft(&["b.example.com"])]).await.unwrap(),
+        lee.create(vec![draft(&["c.example.com"])]).await.unwrap(),
     );
     let start = async |id: &str| {
         let request = signed(v1::StartJobRequest { id: id.to_owned(), remove_from_c4: false }, &admin.token);
         admin.jobs.clone().start_job(request).await.unwrap();
         admin.over(id).await
     };
-    let mut user = served.context.store.user(&name).await.unwrap().unwrap();
-    user.roles = Role::Viewer.into();
     let keys = served.context.require_sealing_keys().unwrap();
-    api::signed::sign_user(&keys, &mut user).await.unwrap();
-    let mut tx = served.context.store.begin("role").await.unwrap();
-    assert!(tx.update_user(&user).await.unwrap());
-    tx.commit().await.unwrap();
+    let change = async |change: &dyn Fn(&mut store::User)| {
+        let mut user = served.context.store.user(&name).await.unwrap().unwrap();
+        change(&mut user);
+        api::signed::sign_user(&keys, &mut user).await.unwrap();
+        let mut tx = served.context.store.begin("user").await.unwrap();
+        assert!(tx.update_user(&user).await.unwrap());
+        tx.commit().await.unwrap();
+    };
+    change(&|user| user.roles = Role::Viewer.into()).await;
     let stopped = start(&one.id).await;
     assert_eq!((stopped.state(), stopped.end_reason.as_str()), (JobState::Stopped, "ROLE_LACKS_PERMISSION"));
     let line = &admin.lines(&one.id, &[]).await[0];
     assert_eq!((line.outcome(), line.code.as_str()), (LineOutcome::Waiting, "ROLE_LACKS_PERMISSION"));
+    change(&|user| (user.roles, user.password_hash) = (Role::Support.into(), None)).await;
+    let stopped = start(&three.id).await;
+    assert_eq!(
+        (stopped.state(), stopped.end_reason.as_str()),
+        (JobState::Stopped, "TOKEN_INVALID"),
+        "disabled"
+    );
     let mut tx = served.context.store.begin("gone").await.unwrap();
     assert!(tx.remove_user(&name).await.unwrap());
     tx.commit().await.unwrap();
     let stopped = start(&two.id).await;
     assert_eq!((stopped.state(), stopped.end_reason.as_str()), (JobState::Stopped, "TOKEN_INVALID"));
-    assert!(!listed(&served, "a.example.com").await && !listed(&served, "b.example.com").await);
+    for name in ["a.example.com", "b.example.com", "c.example.com"] {
+        assert!(!listed(&served, name).await, "{name}");
+    }
 }
 
 /// A person who signs out leaves the job to the API; a program whose token is revoked does not.

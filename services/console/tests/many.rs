@@ -110,7 +110,7 @@ async fn every_line_of_a_long_paste_gets_its_own_answer() {
     let page = browser.get(&address).await;
     assert!(page.body.contains("<title>Add 2,499 domains?"), "{}", page.body);
     assert_eq!(figure(&page, "Names"), "2,499");
-    assert_eq!((figure(&page, "No domain names"), figure(&page, "Listed twice")), ("3", "1"));
+    assert_eq!((figure(&page, "Not domain names"), figure(&page, "Listed twice")), ("3", "1"));
     assert!(page.body.contains("<td>1200</td>"));
     let changed = browser.get(&format!("/domains/new?job={}", &address[6..])).await;
     assert!(changed.body.contains("d1198.example.com\n=cmd|"));

@@ -9,6 +9,7 @@ use super::{AdministrationService, Administrator, roles_of, words_of};
 use crate::auth::{hash_token, new_token};
 use crate::error::{error, from_seal, from_store, invalid};
 use crate::names::check_token_name;
+use crate::names::named;
 use crate::signed::{check_token, sign_token};
 
 const MAX_DAYS: u32 = 3650;
@@ -95,7 +96,8 @@ impl AdministrationService {
         }
         .await;
         if !revoked.map_err(|problem| from_store(&problem))? {
-            let sentence = format!("there is no token named {name:?} that is not revoked: see ListTokens");
+            let sentence =
+                format!("there is no token named {} that is not revoked: see ListTokens", named(name));
             return Err(error(Code::NotFound, "TOKEN_NOT_FOUND", sentence));
         }
         let token = self.context.store.token_named(name).await.map_err(|problem| from_store(&problem))?;

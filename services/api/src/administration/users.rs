@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 use super::{AdministrationService, Administrator, roles_of, words_of};
 use crate::error::{error, from_seal, from_store, internal, invalid};
 use crate::names::check_user_name;
+use crate::names::named;
 use crate::password::hash_password;
 use crate::signed::{check_user, sign_user};
 use crate::temporary::{self, StoredPassword};
@@ -252,9 +253,12 @@ fn of_provider(sessions: &[SessionRecord], counts: &HashMap<&str, u32>) -> Vec<v
 
 fn unknown(name: &str) -> Status {
     let sentence = if name.starts_with(PROVIDER_PREFIX) {
-        format!("{name:?} signs in through the OpenID provider, which gives the roles: change them there")
+        format!(
+            "{} signs in through the OpenID provider, which gives the roles: change them there",
+            named(name)
+        )
     } else {
-        format!("there is no person named {name:?}: see ListUsers")
+        format!("there is no user named {}: see ListUsers", named(name))
     };
     error(Code::NotFound, "USER_NOT_FOUND", sentence)
 }

@@ -14,6 +14,8 @@ use crate::lasts::StreamRights;
 
 /// Counts that wait for a client; more are left out.
 const BUFFER: usize = 8;
+/// How long a client may take to read the last answer.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
 /// When to try again while another verification runs.
 const AGAIN: std::time::Duration = std::time::Duration::from_secs(10);
 /// The outcome in the audit log where something is wrong with it.
@@ -58,7 +60,8 @@ impl AdministrationService {
                     Err(problem)
                 }
             };
-            let _ = sender.send(answer).await;
+            // A client that does not read must not hold the one verification at a time.
+            let _ = tokio::time::timeout(PATIENCE, sender.send(answer)).await;
         });
         Ok(Box::pin(ReceiverStream::new(receiver)))
     }

@@ -13,7 +13,7 @@ mod watch;
 
 use audit::Caller;
 use domain::{Action, JobId, JobKind, JobState, LineOutcome};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use proto::v1;
 use proto::v1::jobs_server::Jobs;
 use runtime::Context;
@@ -31,6 +31,9 @@ pub(crate) use runner::Runner;
 use watch::JobStream;
 
 const DEFAULT_JOBS: u32 = 50;
+const MAX_JOBS: u32 = 100;
+/// Drafts are deleted after a day; from here on one might lose lines while it is started.
+const DRAFT_LIFE: SignedDuration = SignedDuration::from_hours(23);
 const DEFAULT_LINES: u32 = 100;
 const OF_JOBS: &str = "jobs";
 /// The reason of the end of a job that a person cancelled.
@@ -86,7 +89,8 @@ impl Jobs for JobsService {
     ) -> Result<Response<v1::ListJobsResponse>, Status> {
         self.authenticator.authorize(&request, Action::Read).await?;
         let asked = request.into_inner();
-        let limit = page_size(asked.page_size, DEFAULT_JOBS)?;
+        // The lines of each are counted.
+        let limit = page_size(asked.page_size, DEFAULT_JOBS)?.min(MAX_JOBS);
         let after = place(&asked.page_token)?;
         let read = self.context.store.jobs(after, limit + 1).await;
         let mut jobs = read.map_err(|problem| from_store(&problem))?;
@@ -162,12 +166,17 @@ impl JobsService {
     }
 
     async fn start(&self, id: JobId, remove_from_c4: bool, by: &Caller) -> Result<Job, Status> {
+        let now = self.context.clock.now();
         let change = |job: &mut Job| {
             if job.state.is_over() {
                 let sentence = "the job is over: create another one for the same names";
                 return Err(error(Code::FailedPrecondition, "JOB_IS_OVER", sentence));
             }
             let is_draft = job.state == JobState::Draft;
+            if is_draft && now.duration_since(job.created_at) > DRAFT_LIFE {
+                let sentence = "the draft is too old to be started: create the job again";
+                return Err(error(Code::FailedPrecondition, "DRAFT_TOO_OLD", sentence));
+            }
             if is_draft {
                 job.state = JobState::Queued;
                 job.parameters.remove_from_c4 = job.kind == JobKind::Delete && remove_from_c4;

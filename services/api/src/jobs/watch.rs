@@ -18,7 +18,9 @@ use crate::lasts::StreamRights;
 pub(super) type JobStream =
     Pin<Box<dyn Stream<Item = Result<v1::WatchJobResponse, Status>> + Send + 'static>>;
 
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long a client may take to read the last answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Follows a job until it is over, the watcher may not read any more, or the process stops.
 pub(super) fn stream(context: &Context, id: JobId, lasts: StreamRights) -> JobStream {
@@ -34,7 +36,7 @@ pub(super) fn stream(context: &Context, id: JobId, lasts: StreamRights) -> JobSt
         };
         if let Some(problem) = ended {
             // A client that is gone hears nothing.
-            let _ = sender.send(Err(problem)).await;
+            let _ = tokio::time::timeout(PATIENCE, sender.send(Err(problem))).await;
         }
     });
     Box::pin(ReceiverStream::new(receiver))
@@ -67,7 +69,7 @@ async fn follow(
             return None;
         }
         tokio::select! {
-            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = tokio::time::sleep(POLL_INTERVAL) => {}
             () = sender.closed() => return None,
         }
     }

@@ -114,7 +114,7 @@ impl Served {
         let mut user = User {
             name: format!("{roles}-{}", &text[4..12]),
             roles,
-            password_hash: None,
+            password_hash: Some("$argon2id$".to_owned()),
             created_at: now,
             mac: Vec::new(),
         };

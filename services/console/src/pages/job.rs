@@ -133,7 +133,7 @@ impl DraftPage {
     fn counts(&self) -> Vec<(&'static str, String)> {
         let counts = [
             ("Names", LineOutcome::Waiting),
-            ("No domain names", LineOutcome::Refused),
+            ("Not domain names", LineOutcome::Refused),
             ("Listed twice", LineOutcome::Repeated),
         ];
         let counted = counts.into_iter().map(|(label, outcome)| (label, job_lines_with(&self.job, outcome)));

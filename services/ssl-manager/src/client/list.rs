@@ -323,7 +323,7 @@ mod tests {
         assert_eq!(
             csv(&[domain], true).unwrap(),
             "name,status,source,created_at,expires_at,activity,next_attempt_at,reason,who,message,customer_ref,labels,at_risk\n\
-             a.example.com,CommandError,,,,idle,2026-11-30T17:00:00.5Z,caa_forbids,customer,\
+             a.example.com,Failure,,,,idle,2026-11-30T17:00:00.5Z,caa_forbids,customer,\
              \"Add the record 0 issue \"\"ca.example\"\", please.\",'=1+1,tier=gold,false"
         );
         assert_eq!(csv(&[], false).unwrap(), "");
