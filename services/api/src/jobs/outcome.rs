@@ -84,7 +84,7 @@ fn found(line: &JobLine, view: Option<&DomainView>, now: Timestamp) -> LineResul
         return result(LineOutcome::Failed, "DOMAIN_DELETED".to_owned(), sentence, String::new());
     };
     let status = view.domain.status(now);
-    let shown = proto::domain(view, now);
+    let shown = crate::message::of_domain(view, now);
     let reason = shown.reason.unwrap_or_default();
     let is_as_before = line.status_before == Some(status) && line.reason_before == reason.code;
     let outcome = match status {
