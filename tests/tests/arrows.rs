@@ -1,6 +1,6 @@
 //! The picture of the arrows between the crates in `docs/ARCHITECTURE.md` is the one that cargo knows.
 //!
-//! It shows each arrow that no longer way implies: 50 can be read, and 110 cannot.
+//! Arrows that a longer way implies are left out: 50 can be read, and 110 cannot.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

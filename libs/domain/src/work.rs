@@ -63,9 +63,9 @@ pub enum Cause {
     /// An attempt did not get through.
     Retry,
     /// An operator asked for the next step now.
-    Recheck,
+    OperatorRecheck,
     /// The daily look at what is not in order.
-    Midnight,
+    DailyRecheck,
     /// What C4 holds is compared with what it should hold.
     Compare,
     /// The CA is asked when it suggests to renew (RFC 9773).
@@ -78,8 +78,8 @@ impl Cause {
         Self::Requested,
         Self::Renewal,
         Self::Retry,
-        Self::Recheck,
-        Self::Midnight,
+        Self::OperatorRecheck,
+        Self::DailyRecheck,
         Self::Compare,
         Self::RenewalInfo,
     ];
@@ -90,8 +90,8 @@ impl Cause {
             Self::Requested => "requested",
             Self::Renewal => "renewal",
             Self::Retry => "retry",
-            Self::Recheck => "recheck",
-            Self::Midnight => "midnight",
+            Self::OperatorRecheck => "recheck",
+            Self::DailyRecheck => "midnight",
             Self::Compare => "compare",
             Self::RenewalInfo => "renewal_info",
         }

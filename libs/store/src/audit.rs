@@ -31,14 +31,14 @@ columns!(AuditEntry in "audit": at, actor, peer, call, subject, outcome, detail,
 
 /// A line that was not sealed yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnsealedAudit {
+pub struct UnchainedAudit {
     /// Its row.
     pub id: i64,
     /// What stands there.
     pub entry: AuditEntry,
 }
 
-impl FromRow for UnsealedAudit {
+impl FromRow for UnchainedAudit {
     fn read(reader: &mut Reader<'_>) -> Result<Self> {
         Ok(Self { id: reader.value()?, entry: AuditEntry::read(reader)? })
     }
@@ -46,20 +46,20 @@ impl FromRow for UnsealedAudit {
 
 /// A line's place in the chain: its number, from 1 without a gap, and the hash over the line before and its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AuditSeal {
+pub struct AuditLink {
     /// The number; 0 stands before the first line.
     pub sequence: i64,
     /// The hash.
     pub hash: [u8; 32],
 }
 
-columns!(AuditSeal in "audit_head": sequence, hash);
+columns!(AuditLink in "audit_head": sequence, hash);
 
 /// Up to which line the API has followed the chain, and when it last looked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditMark {
     /// That line's seal.
-    pub head: AuditSeal,
+    pub head: AuditLink,
     /// When.
     pub signed_at: Timestamp,
     /// The MAC of both, by a key that is not in the database; empty before the first time.
@@ -68,20 +68,20 @@ pub struct AuditMark {
 
 impl FromRow for AuditMark {
     fn read(reader: &mut Reader<'_>) -> Result<Self> {
-        Ok(Self { head: AuditSeal::read(reader)?, signed_at: reader.value()?, mac: reader.value()? })
+        Ok(Self { head: AuditLink::read(reader)?, signed_at: reader.value()?, mac: reader.value()? })
     }
 }
 
 /// A line with its seal.
-struct Sealed(AuditSeal, AuditEntry);
+struct Sealed(AuditLink, AuditEntry);
 
 impl FromRow for Sealed {
     fn read(reader: &mut Reader<'_>) -> Result<Self> {
-        Ok(Self(AuditSeal::read(reader)?, AuditEntry::read(reader)?))
+        Ok(Self(AuditLink::read(reader)?, AuditEntry::read(reader)?))
     }
 }
 
-async fn head(db: &mut Db<'_>, operation: &'static str, lock: &str) -> Result<AuditSeal> {
+async fn head(db: &mut Db<'_>, operation: &'static str, lock: &str) -> Result<AuditLink> {
     db.query(operation, &format!("SELECT sequence, hash FROM audit_head {lock}")).one().await
 }
 
@@ -101,19 +101,19 @@ impl Store {
     }
 
     /// What is sealed of the audit log after a number, in order of number.
-    pub async fn sealed_audit(&self, after: i64, limit: u32) -> Result<Vec<(AuditSeal, AuditEntry)>> {
+    pub async fn chained_audit(&self, after: i64, limit: u32) -> Result<Vec<(AuditLink, AuditEntry)>> {
         let text = format!(
             "SELECT sequence, hash, {} FROM audit WHERE sequence > $1 ORDER BY sequence LIMIT $2",
             AuditEntry::selected("")
         );
         let mut reader = self.reader().await?;
         let sealed =
-            reader.db().query("sealed_audit", &text).bind(&after).limit(limit).all::<Sealed>().await?;
+            reader.db().query("chained_audit", &text).bind(&after).limit(limit).all::<Sealed>().await?;
         Ok(sealed.into_iter().map(|Sealed(seal, entry)| (seal, entry)).collect())
     }
 
     /// The seal that was given last.
-    pub async fn audit_head(&self) -> Result<AuditSeal> {
+    pub async fn audit_head(&self) -> Result<AuditLink> {
         head(&mut self.reader().await?.db(), "audit_head", "").await
     }
 
@@ -124,15 +124,15 @@ impl Store {
     }
 
     /// How many lines of the audit log wait for their seal.
-    pub async fn unsealed_audit(&self) -> Result<u64> {
+    pub async fn unchained_audit(&self) -> Result<u64> {
         let text = "SELECT count(*) FROM audit WHERE sequence IS NULL";
-        self.reader().await?.db().query("count_unsealed_audit", text).count().await
+        self.reader().await?.db().query("count_unchained_audit", text).count().await
     }
 }
 
 impl Tx {
     /// The seal that was given last, locked: no other transaction seals until this one ends.
-    pub async fn lock_audit_head(&mut self) -> Result<AuditSeal> {
+    pub async fn lock_audit_head(&mut self) -> Result<AuditLink> {
         head(&mut self.db().await?, "lock_audit_head", "{lock}").await
     }
 
@@ -147,22 +147,22 @@ impl Tx {
     }
 
     /// Lines of the audit log that wait for their seal, oldest first.
-    pub async fn unsealed_audit(&mut self, limit: u32) -> Result<Vec<UnsealedAudit>> {
+    pub async fn unchained_audit(&mut self, limit: u32) -> Result<Vec<UnchainedAudit>> {
         let text = format!(
             "SELECT id, {} FROM audit WHERE sequence IS NULL ORDER BY id LIMIT $1",
             AuditEntry::selected("")
         );
-        self.db().await?.query("unsealed_audit", &text).limit(limit).all().await
+        self.db().await?.query("unchained_audit", &text).limit(limit).all().await
     }
 
     /// Gives lines their seals, in order; the last is the head then. [`crate::StoreError::Conflict`] if one of them has
     /// a seal.
-    pub async fn seal_audit(&mut self, seals: &[(i64, AuditSeal)]) -> Result<()> {
+    pub async fn chain_audit(&mut self, seals: &[(i64, AuditLink)]) -> Result<()> {
         let Some((_, head)) = seals.last() else { return Ok(()) };
         let mut db = self.db().await?;
         for (id, seal) in seals {
             let text = "UPDATE audit SET sequence = $2, hash = $3 WHERE id = $1 AND sequence IS NULL";
-            let query = db.query("seal_audit", text).bind(id).bind(&seal.sequence).bind(&seal.hash);
+            let query = db.query("chain_audit", text).bind(id).bind(&seal.sequence).bind(&seal.hash);
             query.execute_one().await?;
         }
         let text = "UPDATE audit_head SET sequence = $1, hash = $2";

@@ -65,7 +65,7 @@ use tokio::sync::{broadcast, watch};
 
 pub use accounts::Account;
 pub use attention::AtRisk;
-pub use audit::{AuditEntry, AuditMark, AuditSeal, UnsealedAudit};
+pub use audit::{AuditEntry, AuditLink, AuditMark, UnchainedAudit};
 pub use audit_search::{AuditPage, AuditPlace, AuditSearch, FoundAudit};
 pub use certificates::{Certificate, CertificatePlace, CertificateRecord, Renewal};
 pub use challenges::{Challenge, ProbeOf};

@@ -51,7 +51,7 @@ impl Decider<'_> {
     }
 
     fn is_daily_recheck(&self) -> bool {
-        self.lease.work.cause == Cause::Midnight
+        self.lease.work.cause == Cause::DailyRecheck
     }
 
     /// A line of the history; it says if the daily recheck is what it came of.

@@ -480,7 +480,7 @@ impl<'a> Issuance<'a> {
     /// Whether this attempt may order although the domain rests: a person or a program asked for it, or it is the daily
     /// recheck.
     fn unlocks_rest(&self) -> bool {
-        matches!(self.lease.work.cause, Cause::Requested | Cause::Recheck | Cause::Midnight)
+        matches!(self.lease.work.cause, Cause::Requested | Cause::OperatorRecheck | Cause::DailyRecheck)
     }
 
     /// A CA that cannot even be asked for an account or its directory.

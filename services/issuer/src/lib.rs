@@ -186,7 +186,7 @@ impl Job for IssuerRole {
             return Ok(finished);
         }
         let mut background = None;
-        if lease.work.cause == Cause::Midnight {
+        if lease.work.cause == Cause::DailyRecheck {
             background = self.background.try_acquire().ok();
             if background.is_none() {
                 let wait = YIELD_INTERVAL + SignedDuration::from_secs(self.context.entropy.below(10) as i64);

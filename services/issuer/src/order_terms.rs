@@ -41,7 +41,7 @@ pub(crate) fn lane(
         Some(_) if is_withdrawn => Lane::Expiring,
         Some(live) if live.not_after.duration_since(now) < pre_expiry / 2 => Lane::Expiring,
         Some(_) => Lane::Renewal,
-        None if work.cause == Cause::Midnight => Lane::Recheck,
+        None if work.cause == Cause::DailyRecheck => Lane::Recheck,
         None => Lane::New,
     }
 }

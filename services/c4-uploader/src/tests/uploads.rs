@@ -59,7 +59,7 @@ async fn a_certificate_that_begins_later_is_not_sent_early_whoever_asks() {
     let (kit, _) = Kit::issued().await;
     let begins = kit.now() + SignedDuration::from_hours(30);
     let certificate = kit.certificate_from(Source::C4, begins).await;
-    for cause in [Cause::Requested, Cause::Recheck] {
+    for cause in [Cause::Requested, Cause::OperatorRecheck] {
         kit.schedule_upload(certificate, cause).await;
         kit.upload().await.unwrap();
         assert_eq!(kit.c4.count("PUT"), 0);
@@ -245,7 +245,7 @@ async fn a_domain_that_c4_does_not_know_is_discarded() {
 
     kit.c4.inside().knows = true;
     let certificate = kit.work(WorkKind::Upload).await.unwrap().certificate.unwrap();
-    kit.schedule_upload(certificate, Cause::Recheck).await;
+    kit.schedule_upload(certificate, Cause::OperatorRecheck).await;
     kit.upload().await.unwrap();
     assert_eq!(kit.domain().await.recorded, Status::Success);
 }
@@ -280,11 +280,11 @@ async fn work_of_a_past_life_changes_nothing() {
 async fn who_lost_the_lease_changes_nothing() {
     let (kit, certificate) = Kit::issued().await;
     let lease = kit.claim(WorkKind::Upload).await;
-    kit.schedule_upload(certificate, Cause::Recheck).await;
+    kit.schedule_upload(certificate, Cause::OperatorRecheck).await;
     let error = kit.perform_upload(&lease).await.unwrap_err();
     assert!(matches!(&error, runtime::JobError::Store(error) if error.is_lease_lost()), "{error}");
     assert_eq!(kit.domain().await.facts.live, None);
-    assert_eq!(kit.work(WorkKind::Upload).await.unwrap().cause, Cause::Recheck);
+    assert_eq!(kit.work(WorkKind::Upload).await.unwrap().cause, Cause::OperatorRecheck);
     assert_eq!(kit.c4.inside().requests, [("GET", None)], "it may ask, and changes nothing");
 }
 

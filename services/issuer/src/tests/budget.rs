@@ -144,7 +144,7 @@ async fn orders_that_the_ca_refuses_leave_room_for_their_siblings() {
     assert!(kit.run(&fine).await);
     assert_eq!(kit.domain(&fine).await.activity, Activity::Issued);
     kit.ca().pause(paused.as_str(), None);
-    kit.ask(&paused, Cause::Recheck).await;
+    kit.ask(&paused, Cause::OperatorRecheck).await;
     assert!(kit.run(&paused).await);
     assert_eq!(kit.domain(&paused).await.activity, Activity::Issued);
     assert_eq!(kit.ca().refused_by_limits(), 0);
@@ -180,7 +180,7 @@ async fn a_domain_that_was_mended_after_five_failed_orders_has_its_certificate_w
     }
     kit.ca().validation_result(name.as_str(), ValidationResult::Valid);
     let mended_at = kit.now();
-    kit.ask(&name, Cause::Recheck).await;
+    kit.ask(&name, Cause::OperatorRecheck).await;
     assert!(kit.run(&name).await);
     while kit.domain(&name).await.activity != Activity::Issued {
         kit.run_next(&name).await;
@@ -244,7 +244,7 @@ async fn five_challenges_that_failed_within_minutes_are_all_of_an_hour() {
     kit.ca().validation_result(name.as_str(), ValidationResult::Invalid { problem, detail });
     kit.add(&name).await;
     for _ in 0..7 {
-        kit.ask(&name, Cause::Recheck).await;
+        kit.ask(&name, Cause::OperatorRecheck).await;
         assert!(kit.run(&name).await);
     }
     assert_eq!((kit.ca().orders_for(name.as_str()), kit.ca().refused_by_limits()), (5, 0));

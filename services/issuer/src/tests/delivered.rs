@@ -26,7 +26,7 @@ async fn a_certificate_for_an_added_name_costs_two_orders_and_then_one_a_day() {
     let history = kit.store.history(&name, 9).await.unwrap();
     let line = history.iter().find(|line| line.kind == HistoryKind::CertificateRejected).unwrap();
     assert!(line.message.contains("www.shop.example.com"), "the difference is named: {}", line.message);
-    kit.ask(&name, Cause::Recheck).await;
+    kit.ask(&name, Cause::OperatorRecheck).await;
     assert!(kit.run(&name).await);
     assert_eq!(kit.ca().orders_placed(), 5, "a person unlocks it");
 }
@@ -81,7 +81,7 @@ async fn a_certificate_that_begins_later_is_kept_and_uploaded_then() {
     let begins = certificate.summary.not_before;
     let wait = begins.duration_since(kit.now());
     assert!(DAY < wait && wait <= DAY * 2 + SignedDuration::from_mins(1), "{wait:#}");
-    for cause in [Cause::Requested, Cause::Recheck, Cause::Midnight] {
+    for cause in [Cause::Requested, Cause::OperatorRecheck, Cause::DailyRecheck] {
         let work = kit.store.work(&name).await.unwrap();
         let upload = work.into_iter().find(|work| work.kind == WorkKind::Upload).unwrap();
         assert_eq!(upload.due_at, Some(begins));

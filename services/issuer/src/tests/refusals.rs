@@ -293,7 +293,7 @@ async fn a_paused_name_waits_for_staff_and_no_other_does() {
     assert_eq!(minutes, [1, 2, 5, 10, 30, 60]);
     assert_eq!(kit.ca().orders_for(paused.as_str()), 0);
     kit.ca().pause(paused.as_str(), None);
-    kit.ask(&paused, Cause::Recheck).await;
+    kit.ask(&paused, Cause::OperatorRecheck).await;
     assert!(kit.run(&paused).await);
     kit.live(&paused).await;
 }

@@ -29,7 +29,7 @@ async fn a_domain_without_a_certificate_rests_while_https_is_off() {
         (off.recorded, off.facts.https, off.who(kit.now())),
         (Status::Pending, HttpsSwitch::Off, None)
     );
-    for cause in [Cause::Retry, Cause::Midnight] {
+    for cause in [Cause::Retry, Cause::DailyRecheck] {
         assert_eq!(kit.minutes(&name).await, MINUTES_OF_A_DAY, "it is looked at daily");
         kit.ask(&name, cause).await;
         assert!(kit.run(&name).await);
