@@ -1,4 +1,5 @@
-//! Every decision of an issuance without a database: what a step writes, what becomes of the work row, when it is due.
+//! Tests of every decision of an issuance, without a database: the step's writes, the next work row, and when it is
+//! due.
 
 use domain::budget::{Exempt, Lane, Limits};
 use domain::{AccountId, CertificateId, DomainName, Live, OrderId, OrderKey, Status};
