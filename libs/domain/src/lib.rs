@@ -1,7 +1,7 @@
 //! The rules of SSL Manager, without any I/O: names, facts, statuses, reasons, transitions, ids and the clock.
 //!
-//! Everything else depends on this crate and it depends on none of the others, so a rule can be read, and tested,
-//! in one place. Time and randomness come in as parameters ([`Clock`], [`Entropy`]); nothing here sleeps or asks.
+//! All other crates depend on this one and it depends on none of them, so a rule can be read and tested in one place.
+//! Time and randomness come in as parameters ([`Clock`], [`Entropy`]); nothing here sleeps or reads a clock.
 
 pub mod budget;
 mod caa;
