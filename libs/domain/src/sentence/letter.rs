@@ -13,7 +13,7 @@ use crate::dns::{MAX_NAMED, and_more, listed};
 use crate::{CaaFound, DomainName, Found, Pause, Reason, RecordKind, Trust, Who};
 
 const SWITCH_ON: &str = "To switch on HTTPS for";
-/// The same where it is on.
+/// The same if HTTPS is on.
 const KEEP: &str = "To keep HTTPS for";
 
 /// A reason in a few words, as a clause.

@@ -1,4 +1,5 @@
-//! What the CA delivers: what is usable is used, what is not is not ordered again and again.
+//! Tests of the certificates that the CA delivers: usable ones are used, unusable ones are not ordered again and
+//! again.
 
 use domain::{Cause, HistoryKind, Status, Who, WorkKind};
 use jiff::SignedDuration;
@@ -91,7 +92,7 @@ async fn a_certificate_that_begins_later_is_kept_and_uploaded_then() {
     assert_eq!(kit.ca().orders_placed(), 1);
 }
 
-/// C4 was found to be ahead of the database, as after a restore: what was issued before stays here, what comes after is used.
+/// C4 was found to be ahead of the database, as after a restore: earlier certificates stay here, later ones are used.
 #[tokio::test]
 async fn what_c4_has_overtaken_is_never_handed_over() {
     let kit = Kit::new().await;

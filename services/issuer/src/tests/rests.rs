@@ -1,4 +1,5 @@
-//! What is not tried again and again: challenges that fail although preflight is fine, and what nobody waits for.
+//! Tests of work that stops or yields: repeated invalid challenges, domains unknown to C4, and rechecks while all
+//! permits are taken.
 
 use domain::{Cause, HistoryKind, MidnightOutcome, Reason, Status, Who};
 use jiff::civil::{Date, date};
