@@ -2,8 +2,8 @@
 //!
 //! A bucket is one timestamp (GCRA, the generic cell rate algorithm of ATM): the theoretical arrival time, up to which
 //! the bucket is spent. It is in the store and changed by the step that spends, so all copies of the issuer share it.
-//! This module decides without I/O: a [`Charge`] names its buckets, the store reads them locked, and [`Charge::weigh`]
-//! returns what becomes of them.
+//! This module decides without I/O: a [`Charge`] names its buckets, the store reads them locked, and
+//! [`Charge::weigh`] returns their new times and whether there is room.
 //!
 //! A limit is charged when the CA charges it. A new order is charged with the order's row, and stays charged even if
 //! the answer was lost. A certificate is charged when it is issued: until then the order has a reservation in the
@@ -26,12 +26,12 @@ use jiff::{SignedDuration, Timestamp};
 pub use self::limits::{Exempt, Lane, Limit, LimitKind, Limits, Wait};
 use crate::{DomainName, OrderId};
 
-/// The clocks of our copies differ by less than this, and each dates what it spends by its own.
+/// The clocks of our copies differ by less than this, and each copy dates its charges by its own clock.
 const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_secs(10);
-/// When to look again where there is room only if another order ends without a certificate.
+/// When to check again if there is room only after another order has ended without a certificate.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_mins(1);
 
-/// What an order spends and reserves of its CA's limits.
+/// An order's charges and reservations in its CA's limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Charge {
     /// The order. Its own reservations do not count against it.

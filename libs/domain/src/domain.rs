@@ -83,9 +83,9 @@ pub struct Domain {
     pub recorded: Status,
     /// The certificate that was live before the present one: the target of a roll back.
     pub previous: Option<CertificateId>,
-    /// Challenges that failed in a row.
+    /// Consecutive failed orders.
     pub invalid_challenges: InvalidChallenges,
-    /// What is being done or waited for.
+    /// The present activity.
     pub activity: Activity,
     /// Why it has to wait, if nobody has to act.
     pub waiting: Option<Reason>,

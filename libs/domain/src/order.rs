@@ -20,7 +20,7 @@ pub struct OrderKey {
     pub csr: Vec<u8>,
 }
 
-/// How far an order has come.
+/// The state of an order.
 #[derive(Clone, PartialEq, Eq)]
 pub enum OrderState {
     /// The row exists; the CA may or may not have received a new-order.
@@ -37,7 +37,7 @@ pub enum OrderState {
     },
     /// The certificate is stored.
     Issued {
-        /// Which.
+        /// Its id.
         certificate: CertificateId,
     },
     /// The CA ended it.
@@ -138,7 +138,7 @@ pub struct Order {
     pub account: AccountId,
     /// When the row was written.
     pub created_at: Timestamp,
-    /// How far it has come.
+    /// Its state.
     pub state: OrderState,
 }
 

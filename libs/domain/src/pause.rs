@@ -57,7 +57,7 @@ pub struct Pause {
     pub issuer: String,
     /// The principal who paused it.
     pub by: String,
-    /// When.
+    /// When it began.
     pub since: Timestamp,
     /// The operator's reason; may be empty.
     pub reason: String,

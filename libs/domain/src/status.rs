@@ -63,7 +63,7 @@ impl FromStr for Status {
 /// The certificate that is active at C4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Live {
-    /// Which.
+    /// Its id.
     pub certificate: CertificateId,
     /// When it ends.
     pub not_after: Timestamp,

@@ -115,7 +115,7 @@ pub struct Work {
     pub kind: WorkKind,
     /// The name's revision that it belongs to.
     pub revision: i64,
-    /// Why.
+    /// Why it is due.
     pub cause: Cause,
     /// Failed or inconclusive attempts so far, for the backoff.
     pub attempts: u32,

@@ -33,7 +33,7 @@ pub struct WebhookDelivery {
     pub created_at: Timestamp,
     /// The time from which it can be sent; defines the order of deliveries about one domain.
     pub ready_at: Timestamp,
-    /// The next attempt.
+    /// When the next attempt is due.
     pub due_at: Timestamp,
     /// Attempts so far.
     pub attempts: u32,

@@ -17,7 +17,7 @@ pub struct Endpoint {
     pub name: String,
     /// Its URL. It never changes, because the secret is sealed to it.
     pub url: String,
-    /// The secret that signs what is sent, sealed by the notifier's own key.
+    /// The secret that signs requests, sealed by the notifier's own key.
     pub sealed_secret: Vec<u8>,
     /// The kinds of notices that it selects.
     pub kinds: Vec<NoticeKind>,

@@ -16,25 +16,25 @@ pub enum StoreError {
     /// A conditional write found a row in another state than expected. Reload and decide again.
     #[error("{operation}: the row is not as it was read")]
     Conflict {
-        /// Which write.
+        /// The write.
         operation: &'static str,
     },
     /// The lease was taken over or revoked. Drop the work: another worker has it, or it is obsolete.
     #[error("the lease on {kind} work of {name} is not ours any more")]
     LeaseLost {
-        /// Kind of work.
+        /// The kind of work.
         kind: &'static str,
-        /// Its name.
+        /// The domain name.
         name: String,
     },
     /// A row that no program of this version can have written.
     #[error("{table} {id}: column {column} makes no sense")]
     Inconsistency {
-        /// Which table.
+        /// The table.
         table: &'static str,
-        /// Which column.
+        /// The column.
         column: String,
-        /// Which row.
+        /// The row's id.
         id: String,
     },
     /// The schema is not one that this program supports.
@@ -58,16 +58,16 @@ pub enum StoreError {
     Open {
         /// The URL, without a password.
         url: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
     /// The database did not answer, or answered with an error.
     #[error("{operation} failed in the database")]
     Database {
-        /// Which operation.
+        /// The operation.
         operation: &'static str,
-        /// Why.
+        /// The cause.
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },

@@ -60,7 +60,8 @@ impl Tx {
         db.query("destroy_keys", text).bind(name).bind(&now).execute().await.map(Some)
     }
 
-    /// Deletes ended sessions, full buckets, old reservations and day counts, about `limit` of each kind; returns the number of rows.
+    /// Deletes ended sessions, full buckets, old reservations and day counts, about `limit` of each kind; returns the
+    /// number of rows.
     pub async fn forget(&mut self, past: Past, limit: u32) -> Result<u64> {
         let mut db = self.db().await?;
         let mut deleted = 0;

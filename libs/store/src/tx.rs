@@ -243,7 +243,7 @@ impl Tx {
         self.appended.history.push(entry);
     }
 
-    /// Appends a line to the audit log.
+    /// Appends an entry to the audit log.
     pub fn append_audit(&mut self, entry: AuditEntry) {
         self.appended.audit.push(entry);
     }

@@ -412,7 +412,7 @@ impl<'a> Issuance<'a> {
         Ok(store.newest_generated(self.name, Timestamp::UNIX_EPOCH).await?)
     }
 
-    /// Checks whether an order can succeed at any CA; returns what was found.
+    /// Checks whether an order can succeed at any CA; returns the DNS findings.
     async fn preflight(&self, domain: &Domain) -> Result<Found, Stop> {
         let found = self.fine(domain, self.role.preflight.ask(self.name).await).await?;
         if let Some(probe) = self.role.preflight.probe(&*self.role.context.entropy) {

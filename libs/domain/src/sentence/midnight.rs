@@ -26,7 +26,9 @@ impl MidnightTotals {
     }
 }
 
-/// `00:00 Singapore (30 Nov 2026, 17:00 your time): 63 asked, 4 now work, 59 unchanged.` `rules`: the zone of the schedule.
+/// `00:00 Singapore (30 Nov 2026, 17:00 your time): 63 asked, 4 now work, 59 unchanged.`
+///
+/// `rules`: the zone of the schedule.
 pub fn midnight(at: Timestamp, rules: &NamedZone, reader: &NamedZone, totals: &MidnightTotals) -> String {
     let there = format!("{} {}", rules.shown(at, "%H:%M"), rules.label);
     let is_same = reader.rules.to_offset(at) == rules.rules.to_offset(at);

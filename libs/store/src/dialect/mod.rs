@@ -80,7 +80,7 @@ pub(crate) fn take(db: &Db<'_>) -> &'static str {
     }
 }
 
-/// A condition on messages: their numbers are in the set `$1`, with the token at the same place of `$2`.
+/// A condition on messages: their numbers are in the set `$1`, with their tokens at the same positions in `$2`.
 pub(crate) fn are_taken(db: &Db<'_>) -> &'static str {
     match db {
         Db::Sqlite(_) => sqlite::ARE_TAKEN,

@@ -1,4 +1,4 @@
-//! People who sign in.
+//! Users who sign in to the console.
 //!
 //! Two guards are checked before every change, in the transaction that makes it and with all rows of people locked,
 //! so that two administrators who demote each other at the same time cannot both succeed: an administrator with a

@@ -4,10 +4,10 @@
 //! locks a name's row before its work, so that no two transactions wait for each other. Claims and sweeps skip rows
 //! that others have locked.
 //!
-//! Changes are numbered late: a transaction that changes a domain leaves its position empty, and a role that asks for
-//! changes numbers those that have committed, one at a time. Why not a sequence inside the transaction: a lower number
-//! could become visible after a higher one, and a follower would miss it. Why not a counter row: every transaction would
-//! wait for the one before it to reach the disk.
+//! Changes are numbered late: a transaction that changes a domain leaves its position empty, and a role that queries
+//! changes first numbers the committed ones, one process at a time. Why not a sequence inside the transaction: a
+//! lower number could become visible after a higher one, and a follower would miss it. Why not a counter row: every
+//! transaction would wait until the previous one has reached the disk.
 
 mod list;
 mod open;

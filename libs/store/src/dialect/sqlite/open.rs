@@ -16,7 +16,7 @@ use crate::{Pools, Result, Store, StoreError};
 
 const READERS: u32 = 4;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Together as long as the busy timeout.
+/// With the pause between attempts this lasts as long as the busy timeout.
 const OPEN_ATTEMPTS: u32 = 100;
 const OPEN_AGAIN_AFTER: Duration = Duration::from_millis(50);
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
