@@ -292,7 +292,7 @@ impl DueRevocation<'_> {
         Ok(())
     }
 
-    /// Makes the next certificate due, unless a worker is on it.
+    /// Makes the next certificate due, unless an issuance is already scheduled.
     async fn want_another(&self, tx: &mut Tx, domain: &Domain) -> Result<(), JobError> {
         if domain.source != Source::C4 || tx.work(&domain.name, WorkKind::Issue).await?.is_some() {
             return Ok(());

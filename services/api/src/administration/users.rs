@@ -2,8 +2,8 @@
 //!
 //! Two guards are checked before every change, in the transaction that makes it and with all rows of people locked,
 //! so that two administrators who demote each other at the same time cannot both succeed: an administrator with a
-//! usable password remains, and a person cannot change their own roles or access. So nobody can be locked out through
-//! the page alone; the commands on the database's host have no such guards.
+//! usable password remains, and a person cannot change their own roles or access. So a person's roles or password are
+//! never lost by that person's use of the page alone; the commands on the database's host have no such guards.
 
 use std::collections::HashMap;
 
