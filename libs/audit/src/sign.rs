@@ -7,7 +7,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use seal::{KeyId, SealError, SealingKeys, Statement};
-use store::{AuditMark, AuditSeal, Store, StoreError};
+use store::{AuditLink, AuditMark, Store, StoreError};
 
 use crate::chain::{FIRST, link};
 use crate::verify::Broken;
@@ -109,7 +109,7 @@ impl Signer {
 pub(crate) async fn has_calls(store: &Store) -> Result<bool, StoreError> {
     let mut after = FIRST.sequence;
     loop {
-        let page = store.sealed_audit(after, PAGE).await?;
+        let page = store.chained_audit(after, PAGE).await?;
         if page.iter().any(|(_, entry)| entry.peer != LOCAL) {
             return Ok(true);
         }
@@ -121,10 +121,10 @@ pub(crate) async fn has_calls(store: &Store) -> Result<bool, StoreError> {
 }
 
 /// The end of the chain that goes on from `from`, which must still be in it.
-async fn follow(store: &Store, from: AuditSeal) -> Result<AuditSeal, SignError> {
+async fn follow(store: &Store, from: AuditLink) -> Result<AuditLink, SignError> {
     let mut end = from;
     if from.sequence > FIRST.sequence {
-        let page = store.sealed_audit(from.sequence - 1, 1).await?;
+        let page = store.chained_audit(from.sequence - 1, 1).await?;
         match page.first() {
             Some((line, _)) if line.sequence == from.sequence && line.hash == from.hash => {}
             Some((line, _)) if line.sequence == from.sequence => {
@@ -137,7 +137,7 @@ async fn follow(store: &Store, from: AuditSeal) -> Result<AuditSeal, SignError> 
         }
     }
     loop {
-        let page = store.sealed_audit(end.sequence, PAGE).await?;
+        let page = store.chained_audit(end.sequence, PAGE).await?;
         if page.is_empty() {
             return Ok(end);
         }

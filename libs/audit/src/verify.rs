@@ -4,7 +4,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 use seal::{SealError, SealingKeys};
-use store::{AuditSeal, Store, StoreError};
+use store::{AuditLink, Store, StoreError};
 
 use crate::chain::{FIRST, link};
 use crate::sign::{LOCAL, check_mark};
@@ -78,7 +78,7 @@ pub struct Report {
     /// Lines in the chain.
     pub lines: u64,
     /// The last one's seal.
-    pub head: AuditSeal,
+    pub head: AuditLink,
     /// Lines that wait for their seal.
     pub unsealed: u64,
     /// Whether the end was checked by more than the database.
@@ -119,7 +119,7 @@ impl fmt::Display for End {
 /// part of it; for that, `keys`, or why there are none. Read-only; lines that are sealed meanwhile are verified too.
 pub async fn verify(
     store: &Store,
-    given: &[AuditSeal],
+    given: &[AuditLink],
     keys: Result<&SealingKeys, String>,
 ) -> Result<Report, StoreError> {
     verify_and_tell(store, given, keys, |_| {}).await
@@ -128,7 +128,7 @@ pub async fn verify(
 /// The same; `tell` is called with the number of lines that were verified so far, after each thousand.
 pub async fn verify_and_tell(
     store: &Store,
-    given: &[AuditSeal],
+    given: &[AuditLink],
     keys: Result<&SealingKeys, String>,
     tell: impl Fn(u64),
 ) -> Result<Report, StoreError> {
@@ -141,7 +141,7 @@ pub async fn verify_and_tell(
         }
         // Read after the lines: it is behind none of them, unless it was set back.
         let head = store.audit_head().await?;
-        let page = store.sealed_audit(walk.last.sequence, 1).await?;
+        let page = store.chained_audit(walk.last.sequence, 1).await?;
         if page.is_empty() {
             break head;
         }
@@ -154,7 +154,7 @@ pub async fn verify_and_tell(
     Ok(Report {
         lines: walk.lines,
         head: walk.last,
-        unsealed: store.unsealed_audit().await?,
+        unsealed: store.unchained_audit().await?,
         end,
         broken: walk.broken,
     })
@@ -164,7 +164,7 @@ pub async fn verify_and_tell(
 async fn signed_end(
     store: &Store,
     keys: Result<&SealingKeys, String>,
-    given: &mut Vec<AuditSeal>,
+    given: &mut Vec<AuditLink>,
     broken: &mut Vec<Broken>,
 ) -> Result<End, StoreError> {
     let mark = store.audit_mark().await?;
@@ -189,10 +189,10 @@ async fn signed_end(
 }
 
 struct Walk {
-    last: AuditSeal,
+    last: AuditLink,
     lines: u64,
     broken: Vec<Broken>,
-    given: Vec<AuditSeal>,
+    given: Vec<AuditLink>,
     /// A line came over the API.
     has_calls: bool,
 }
@@ -200,11 +200,11 @@ struct Walk {
 impl Walk {
     /// False at the end.
     async fn page(&mut self, store: &Store) -> Result<bool, StoreError> {
-        let page = store.sealed_audit(self.last.sequence, PAGE).await?;
+        let page = store.chained_audit(self.last.sequence, PAGE).await?;
         for (stored, entry) in &page {
             self.removed_before(stored.sequence);
             // Against the stored hash before it, so that one change is one line of the report.
-            let before = AuditSeal { sequence: stored.sequence - 1, hash: self.last.hash };
+            let before = AuditLink { sequence: stored.sequence - 1, hash: self.last.hash };
             let follows = self.last.sequence + 1 == stored.sequence;
             if follows && link(&before, entry) != *stored {
                 self.found(Broken::Changed(stored.sequence));
@@ -226,7 +226,7 @@ impl Walk {
         }
     }
 
-    fn end(&mut self, head: AuditSeal) {
+    fn end(&mut self, head: AuditLink) {
         if head.sequence > self.last.sequence {
             self.removed_before(head.sequence + 1);
         } else if head != self.last {

@@ -10,7 +10,7 @@ use runtime::SystemClock;
 use runtime::testing::open_store;
 use seal::SealingKeys;
 use sqlx::{Connection, SqliteConnection};
-use store::{AuditSeal, Store};
+use store::{AuditLink, Store};
 use tempfile::TempDir;
 
 struct Log {
@@ -60,8 +60,8 @@ impl Log {
         connection.close().await.unwrap();
     }
 
-    async fn verify(&self, head: Option<AuditSeal>) -> Report {
-        let heads: Vec<AuditSeal> = head.into_iter().collect();
+    async fn verify(&self, head: Option<AuditLink>) -> Report {
+        let heads: Vec<AuditLink> = head.into_iter().collect();
         verify(&self.store, &heads, Ok(&self.keys)).await.unwrap()
     }
 
@@ -173,10 +173,10 @@ async fn a_chain_that_was_cut_off_with_its_head_is_found_by_a_head_from_the_log(
 #[tokio::test]
 async fn a_seal_depends_on_its_place() {
     let log = Log::sealed().await;
-    let lines = log.store.sealed_audit(0, 10).await.unwrap();
+    let lines = log.store.chained_audit(0, 10).await.unwrap();
     let (first, entry) = &lines[0];
     assert_eq!(link(&audit::FIRST, entry), *first);
-    let elsewhere = AuditSeal { sequence: 7, hash: audit::FIRST.hash };
+    let elsewhere = AuditLink { sequence: 7, hash: audit::FIRST.hash };
     assert_ne!(link(&elsewhere, entry).hash, first.hash);
 }
 

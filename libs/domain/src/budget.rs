@@ -2,8 +2,8 @@
 //!
 //! A bucket is one timestamp (GCRA, the generic cell rate algorithm of ATM): the theoretical arrival time, up to which
 //! the bucket is spent. It is in the store and changed by the step that spends, so all copies of the issuer share it.
-//! This module decides without I/O: a [`Charge`] names its buckets, the store reads them locked, and [`Charge::weigh`]
-//! returns what becomes of them.
+//! This module decides without I/O: a [`Charge`] names its buckets, the store reads them locked, and
+//! [`Charge::weigh`] returns their new times and whether there is room.
 //!
 //! A limit is charged when the CA charges it. A new order is charged with the order's row, and stays charged even if
 //! the answer was lost. A certificate is charged when it is issued: until then the order has a reservation in the
@@ -26,29 +26,29 @@ use jiff::{SignedDuration, Timestamp};
 pub use self::limits::{Exempt, Lane, Limit, LimitKind, Limits, Wait};
 use crate::{DomainName, OrderId};
 
-/// The clocks of our copies differ by less than this, and each dates what it spends by its own.
+/// The clocks of our copies differ by less than this, and each copy dates its charges by its own clock.
 const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_secs(10);
-/// When to look again where there is room only if another order ends without a certificate.
+/// When to check again if there is room only after another order has ended without a certificate.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_mins(1);
 
-/// What an order spends and reserves of its CA's limits.
+/// An order's charges and reservations in its CA's limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Charge {
-    /// The order. What it has reserved already does not stand in its way.
+    /// The order. Its own reservations do not count against it.
     pub order: OrderId,
     /// Our name for the CA.
     pub issuer: String,
-    /// What the CA allows.
+    /// The CA's limits.
     pub limits: Limits,
     /// The name that the order is for.
     pub name: DomainName,
     /// How urgent it is.
     pub lane: Lane,
-    /// Of what it is exempt.
+    /// The limits that it is exempt from.
     pub exempt: Exempt,
-    /// It stood in line, and its time has come.
+    /// It waited in the queue, and its time has come.
     pub was_promised: bool,
-    /// An earlier attempt has asked the CA for it, and charged the account's new order then.
+    /// An earlier attempt has sent it to the CA and charged the account's new order then.
     pub is_asked_again: bool,
 }
 
@@ -64,38 +64,38 @@ pub struct Bucket {
 enum BucketKind {
     /// New orders of the account.
     Orders,
-    /// The time of the last order that stands in line for one of those.
+    /// The time of the last order in the queue for one of those.
     Line,
     /// Certificates of the name or of its registered domain: reserved.
     Certificates(LimitKind),
-    /// Reserved, but not looked at.
+    /// Reserved, but not checked.
     Counted,
-    /// Looked at, but charged only when an authorization fails.
+    /// Checked, but charged only when an authorization fails.
     Failures,
 }
 
-/// What the store has of a bucket.
+/// The stored state of a bucket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BucketState {
-    /// The time up to which it is spent; none if nothing ever was.
+    /// The time up to which it is spent; none if it was never charged.
     pub spent_until: Option<Timestamp>,
-    /// When orders ended whose certificates count and are not in `spent_until` yet, oldest first.
+    /// End times of orders that count as issued and are not in `spent_until` yet, oldest first.
     pub ended_orders: Vec<Timestamp>,
-    /// Live orders beside this one that have reserved one.
+    /// Number of other live orders with a reservation.
     pub reserved: u32,
 }
 
-/// What becomes of the ledger.
+/// The changes to the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Weighed {
-    /// Buckets and the times that they are set to, whether there is room or not.
+    /// Buckets and their new times; stored whether there is room or not.
     pub times: Vec<(String, Timestamp)>,
-    /// The buckets of which the order reserves one; or what it waits for.
+    /// The buckets to reserve for the order; or what it waits for.
     pub outcome: Result<Vec<String>, Wait>,
 }
 
 impl Bucket {
-    /// Where its time is kept.
+    /// The key that its time is stored under.
     pub fn key(&self) -> &str {
         &self.key
     }
@@ -136,10 +136,10 @@ impl Charge {
         buckets
     }
 
-    /// Whether there is room for the order in its buckets, which the store has like this, in the same order.
+    /// Returns whether the order has room in its buckets. `states` are their stored states, in the same order.
     pub fn weigh(&self, buckets: &[Bucket], states: &[BucketState], now: Timestamp) -> Weighed {
         let mut times = Vec::new();
-        // Room for one more order of the account, and room in the limits of the name.
+        // It needs room for one more order of the account, and room in the limits of the name.
         let (mut in_line, mut of_the_name) = (None, None);
         let mut line: Option<(&str, Timestamp, SignedDuration)> = None;
         let (mut spent, mut reserved) = (Vec::new(), Vec::new());
@@ -175,7 +175,7 @@ impl Charge {
                 BucketKind::Counted => reserved.push(bucket.key.clone()),
             }
         }
-        // A name that has to wait for itself takes no place from others.
+        // A name that waits for its own limit takes no place in the account's queue.
         if let Some((until, limit)) = of_the_name {
             let until = in_line.map_or(until, |in_line| until.max(in_line));
             return Weighed { times, outcome: Err(Wait::without_a_queue(until, limit)) };
@@ -196,14 +196,15 @@ impl Charge {
 }
 
 impl Bucket {
-    /// The time up to which it is spent, with the certificates of the orders that ended.
+    /// The time up to which it is spent, including the ended orders that count as issued.
     fn spent_until(&self, state: &BucketState) -> Timestamp {
         let stored = state.spent_until.unwrap_or(Timestamp::UNIX_EPOCH);
         let spend = |at: Timestamp, ended_at: &Timestamp| at.max(*ended_at) + self.limit.interval();
         state.ended_orders.iter().fold(stored, spend)
     }
 
-    /// Until when to wait for room for one more certificate; none if there is room even if all live orders end with one.
+    /// Until when to wait for room for one more certificate; none if there is room even if all live orders are
+    /// issued.
     fn room_for_certificate(&self, at: Timestamp, reserved: u32, now: Timestamp) -> Option<Timestamp> {
         let interval = self.limit.interval();
         let free_at = at.max(now) + interval - self.limit.all();
@@ -216,7 +217,7 @@ impl Bucket {
     }
 }
 
-/// Until when to wait for room that is there at `room_at`, if that is to come yet.
+/// Until when to wait for room that is there at `room_at`; none if that is not in the future.
 fn told(room_at: Timestamp, now: Timestamp) -> Option<Timestamp> {
     (room_at > now).then(|| room_at + CLOCK_TOLERANCE)
 }
@@ -226,7 +227,7 @@ pub fn orders_key(issuer: &str) -> String {
     format!("{issuer}/orders")
 }
 
-/// The key whose time is that of the last in a lane's line.
+/// The bucket with the time of the last order in a lane's queue.
 pub fn line_key(issuer: &str, lane: Lane) -> String {
     format!("{}/line/{}", orders_key(issuer), lane.as_str())
 }

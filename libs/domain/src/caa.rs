@@ -1,4 +1,4 @@
-//! CAA records (RFC 8659), as reasons carry them.
+//! CAA records (RFC 8659) as parts of reasons.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dns::{MAX_NAMED, and_more};
 
-/// Records that are carried; the others are counted.
+/// Maximum number of records in a reason; the rest is counted.
 const MAX_RECORDS: usize = 20;
 const MAX_CHARACTERS: usize = 120;
 /// The flag of a property that a CA must know.
@@ -24,7 +24,7 @@ pub struct CaaRecord {
 }
 
 impl CaaRecord {
-    /// Of the bytes of a record: what is not printable ASCII is escaped, what is long is cut.
+    /// Builds it from a record's bytes: non-printable characters are escaped, long values are cut.
     pub fn new(flags: u8, tag: &[u8], value: &[u8]) -> Self {
         let readable = |bytes: &[u8]| {
             let text = bytes.escape_ascii().to_string();
@@ -34,12 +34,12 @@ impl CaaRecord {
         Self { flags, tag: readable(tag), value: readable(value) }
     }
 
-    /// Whether a CA must not issue that does not know the tag.
+    /// Whether a CA that does not know the tag must not issue.
     pub fn is_critical(&self) -> bool {
         self.flags & CRITICAL != 0
     }
 
-    /// Whether it has that tag, whose case does not matter.
+    /// Whether it has that tag, ignoring case.
     pub fn is(&self, tag: &str) -> bool {
         self.tag.eq_ignore_ascii_case(tag)
     }
@@ -52,31 +52,31 @@ impl fmt::Display for CaaRecord {
     }
 }
 
-/// What keeps a CA from issuing.
+/// The CAA finding that keeps a CA from issuing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CaaFound {
-    /// These records: those that say who may issue and do not name the CA, or the critical one that no CA knows.
+    /// Records: those that restrict issuance and do not name the CA, or a critical one with an unknown tag.
     Records {
-        /// The first of them.
+        /// The first ones.
         records: Vec<CaaRecord>,
-        /// How many there are besides.
+        /// The number of further records.
         more: u32,
     },
-    /// Records that the CA saw and we did not: its own words.
+    /// Records that the CA found and we did not: its own words.
     Told(String),
 }
 
 impl CaaFound {
-    /// The first of the records, and how many there are besides.
+    /// Keeps the first records and counts the rest.
     pub fn records(mut records: Vec<CaaRecord>) -> Self {
         let more = records.len().saturating_sub(MAX_RECORDS);
         records.truncate(MAX_RECORDS);
         Self::Records { records, more: u32::try_from(more).unwrap_or(u32::MAX) }
     }
 
-    /// The certificate authorities that the records allow, and how many more records there are. None if the records do not
-    /// say so: critical ones with an unknown tag, or those that only the CA saw.
+    /// The CAs that the records allow, and the number of further records. None if the records do not say so: critical
+    /// ones with an unknown tag, or those that only the CA found.
     pub(crate) fn allowed(&self) -> Option<(Vec<&str>, u32)> {
         let Self::Records { records, more } = self else { return None };
         let says = |record: &CaaRecord| record.is("issue") || record.is("issuewild");

@@ -1,4 +1,4 @@
-//! What is known of a certificate without its key.
+//! Public facts about a certificate, without its key.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::CertificateId;
 
-/// Clocks differ by less than this: a certificate that begins within it is used at once.
+/// Maximum difference between clocks: a certificate whose validity starts within it is used at once.
 const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_hours(1);
 
 /// Where a certificate comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
-    /// Generated here through an ACME CA; renewed by itself.
+    /// Generated here through an ACME CA; renewed automatically.
     C4,
     /// Pasted by a customer; never renewed.
     Text,
@@ -48,11 +48,11 @@ impl FromStr for Source {
 /// Whether browsers trust a pasted certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Trust {
-    /// Its chain leads to a root that browsers have.
+    /// Its chain leads to a root that browsers trust.
     Public,
-    /// A public CA issued it, but it came without the certificate of that CA.
+    /// A public CA issued it, but the CA's intermediate certificate is missing.
     IntermediateMissing,
-    /// A private CA issued it, or it signed itself.
+    /// A private CA issued it, or it is self-signed.
     Private,
 }
 
@@ -91,14 +91,14 @@ pub struct CertificateSummary {
     pub not_before: Timestamp,
     /// End of validity.
     pub not_after: Timestamp,
-    /// Where it comes from.
+    /// Its source.
     pub source: Source,
     /// Whether browsers trust it; none for a generated one.
     pub trust: Option<Trust>,
 }
 
 impl CertificateSummary {
-    /// When it can be used, from `now` on.
+    /// When it can be used, at the earliest at `now`.
     pub fn usable_at(&self, now: Timestamp) -> Timestamp {
         if self.not_before.duration_since(now) > CLOCK_TOLERANCE { self.not_before } else { now }
     }

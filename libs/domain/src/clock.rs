@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// Tells the time and waits.
+/// A clock that can also wait.
 pub trait Clock: Send + Sync + 'static {
     /// The present instant, in whole microseconds (the precision of the store).
     fn now(&self) -> Timestamp;

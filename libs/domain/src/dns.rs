@@ -1,11 +1,11 @@
-//! DNS records as reasons carry them: what a name leads to today, and what it needs.
+//! DNS records as parts of reasons: the present ones and the required ones.
 
 use std::fmt;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-/// Addresses and records that a sentence names; the others are counted.
+/// Maximum number of addresses or records in a sentence; the rest is counted.
 pub(crate) const MAX_NAMED: usize = 6;
 
 /// A type of record, as zone editors name it.
@@ -15,11 +15,11 @@ pub enum RecordKind {
     A,
     /// An IPv6 address.
     Aaaa,
-    /// Another name; an apex cannot have it (RFC 1034 section 3.6.2).
+    /// Another name; not allowed at an apex (RFC 1034 section 3.6.2).
     Cname,
-    /// What DNS providers offer at an apex in place of a CNAME; also called ANAME or CNAME flattening.
+    /// The replacement for a CNAME that DNS providers offer at an apex; also called ANAME or CNAME flattening.
     Alias,
-    /// Which CAs may issue (RFC 8659).
+    /// The CAs that may issue (RFC 8659).
     Caa,
 }
 
@@ -52,7 +52,7 @@ pub struct DnsRecord {
     pub value: String,
 }
 
-/// Where a name leads that does not lead to the CDN.
+/// The present target of a name that does not lead to the CDN.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Found {
@@ -60,9 +60,9 @@ pub enum Found {
     NoName,
     /// It has no A, AAAA or CNAME record.
     NoRecord,
-    /// Its CNAME records lead in a circle.
+    /// Its CNAME records form a loop.
     Circle,
-    /// More CNAME records follow each other than we follow; this is the last name that was reached.
+    /// The chain of CNAME records exceeds our limit; this is the last name that was reached.
     TooLong(String),
     /// CNAME records lead to this name.
     Name(String),
@@ -84,12 +84,12 @@ impl fmt::Display for Found {
     }
 }
 
-/// The first few of what was found, as a part of a sentence.
+/// The first items, as a part of a sentence, with the number of the rest.
 pub(crate) fn listed(items: &[impl ToString]) -> String {
     and_more(items.iter().take(MAX_NAMED).map(ToString::to_string), items.len())
 }
 
-/// What is named of so many.
+/// The named items of `count`, with the number of the rest.
 pub(crate) fn and_more(named: impl Iterator<Item = String>, count: usize) -> String {
     let named: Vec<String> = named.collect();
     let told = named.join(", ");

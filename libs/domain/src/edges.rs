@@ -1,4 +1,4 @@
-//! Edges that do not serve a certificate, as reasons carry them.
+//! Edges that do not serve a certificate, as parts of reasons.
 
 use std::fmt;
 
@@ -6,15 +6,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::dns::{MAX_NAMED, and_more};
 
-/// Edges that are carried; the others are counted.
+/// Maximum number of edges in a reason; the rest is counted.
 const MAX_EDGES: usize = 20;
 
-/// An edge that does not serve what it should.
+/// An edge that does not serve the expected certificate.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct EdgeBehind {
     /// `host:port`, as configured.
     pub edge: String,
-    /// What it shows instead, as a part of a sentence.
+    /// What it serves instead, as a part of a sentence.
     pub shows: String,
 }
 
@@ -24,19 +24,19 @@ impl fmt::Display for EdgeBehind {
     }
 }
 
-/// Which of the edges are behind.
+/// The edges that are behind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EdgesBehind {
-    /// The first of those that are behind.
+    /// The first ones.
     pub edges: Vec<EdgeBehind>,
-    /// How many are behind besides.
+    /// The number of further edges that are behind.
     pub more: u32,
-    /// How many were asked in all.
+    /// The number of edges that were asked.
     pub asked: u32,
 }
 
 impl EdgesBehind {
-    /// Those that are behind, of so many that were asked.
+    /// `behind`: the edges that are behind, of `asked` edges.
     pub fn new(mut behind: Vec<EdgeBehind>, asked: usize) -> Self {
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         let more = count(behind.len().saturating_sub(MAX_EDGES));

@@ -1,8 +1,8 @@
-//! What the roles tell each other: hints that carry ids only, because the database is the truth.
+//! Events between roles: hints with ids only, because the database is the source of truth.
 
 use crate::{CertificateId, DomainName, EventId, WorkKind};
 
-/// What happened. The word is the routing key.
+/// The kind of an event. Its word is the routing key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum EventKind {
     /// Work for the issuer became due.
@@ -11,19 +11,19 @@ pub enum EventKind {
     ChallengeReady,
     /// A certificate and its sealed key are stored, or an upload is due for another reason.
     CertIssued {
-        /// Which.
+        /// Its id.
         certificate: CertificateId,
     },
     /// An attempt ended without a certificate.
     IssueFailed,
     /// A certificate became active at C4.
     CertUploaded {
-        /// Which.
+        /// Its id.
         certificate: CertificateId,
     },
     /// Uploading keeps failing.
     UploadFailed {
-        /// Which.
+        /// Its id.
         certificate: CertificateId,
     },
     /// A domain was deleted.
@@ -34,12 +34,12 @@ pub enum EventKind {
     RevocationRequested,
 }
 
-/// How an event travels.
+/// How an event is delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// To one worker of the one role that claims it; redelivered until acknowledged.
+    /// To one worker of the role that claims it; redelivered until acknowledged.
     Work,
-    /// To every copy that listens now; a copy that misses it finds out by itself.
+    /// To every copy that is listening; a copy that misses it recovers by itself.
     Broadcast,
 }
 
@@ -57,7 +57,7 @@ impl EventKind {
         "revocation-requested",
     ];
 
-    /// The words of the kinds that travel that way.
+    /// The words of the kinds with that delivery.
     pub fn words(delivery: Delivery) -> Vec<&'static str> {
         let nil = uuid::Uuid::nil().to_string();
         let travels =
@@ -80,7 +80,7 @@ impl EventKind {
         }
     }
 
-    /// The one id it carries beside the name, as text; empty where there is none.
+    /// The id that it carries beside the name, as text; empty if there is none.
     pub fn subject(&self) -> String {
         match self {
             Self::CertIssued { certificate }
@@ -90,7 +90,7 @@ impl EventKind {
         }
     }
 
-    /// The kind from its word and subject; none if they do not fit.
+    /// Parses the kind from its word and subject; none if they do not fit together.
     pub fn from_parts(word: &str, subject: &str) -> Option<Self> {
         let certificate = || subject.parse().ok();
         Some(match word {
@@ -107,7 +107,7 @@ impl EventKind {
         })
     }
 
-    /// The work that a worker claims on hearing of it, if there is any.
+    /// The work that a worker claims on receiving it, if any.
     pub fn work(&self) -> Option<WorkKind> {
         match self {
             Self::CertificateRequested => Some(WorkKind::Issue),
@@ -122,7 +122,7 @@ impl EventKind {
         }
     }
 
-    /// How it travels.
+    /// How it is delivered.
     pub fn delivery(&self) -> Delivery {
         match self {
             Self::CertificateRequested
@@ -139,9 +139,9 @@ impl EventKind {
 pub struct Event {
     /// Unique per event.
     pub id: EventId,
-    /// What happened.
+    /// The kind of event.
     pub kind: EventKind,
-    /// To which name.
+    /// The domain name.
     pub name: DomainName,
     /// The name's revision then.
     pub revision: i64,

@@ -1,8 +1,8 @@
-//! Text that others wrote: CAs, C4, nameservers, certificates, providers, callers. It is made fit where it comes in, and
-//! again where it is printed, by these functions and no others.
+//! Text from outside: CAs, C4, nameservers, certificates, providers, callers. It is sanitised on input, and again on
+//! output, by these functions only.
 
-/// Whether a character has no place in a line for people: it moves the cursor or starts an escape sequence (C0, C1),
-/// ends the line, is not seen, or turns the direction of what follows.
+/// Whether a character must not appear in a line for people: it moves the cursor or starts an escape sequence (C0,
+/// C1), ends the line, is invisible, or changes the text direction.
 pub fn is_unfit(character: char) -> bool {
     character.is_control()
         || matches!(character,
@@ -11,7 +11,7 @@ pub fn is_unfit(character: char) -> bool {
             | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// One line of at most `most` characters: what is unfit becomes a space, and spaces in a row become one.
+/// Returns one line of at most `most` characters: unfit characters become spaces, and runs of spaces become one.
 pub fn one_line(text: &str, most: usize) -> String {
     let is_gap = |character: char| character.is_whitespace() || is_unfit(character);
     let words: Vec<&str> = text.split(is_gap).filter(|word| !word.is_empty()).collect();
@@ -24,7 +24,7 @@ pub fn one_line(text: &str, most: usize) -> String {
     short
 }
 
-/// The same text for a terminal or a page, its lines kept: what else is unfit becomes a space.
+/// Returns the text for a terminal or a page, with its line breaks; other unfit characters become spaces.
 pub fn printable(text: &str) -> String {
     let fit = |character| if character != '\n' && is_unfit(character) { ' ' } else { character };
     text.chars().map(fit).collect()

@@ -1,4 +1,4 @@
-//! A name's SSL history: one entry per thing that happened, kept for ever.
+//! A name's SSL history: one entry per event, kept for ever.
 
 use jiff::Timestamp;
 
@@ -6,7 +6,7 @@ use crate::{DomainName, Status};
 
 macro_rules! history_kinds {
     ($($(#[$doc:meta])* $kind:ident => $word:literal,)*) => {
-        /// What happened.
+        /// The kind of a history entry.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum HistoryKind {
             $($(#[$doc])* $kind,)*
@@ -37,31 +37,31 @@ macro_rules! history_kinds {
 history_kinds! {
     /// Put under management.
     Added => "added",
-    /// A certificate was asked for.
+    /// A certificate was requested.
     Generated => "generated",
     /// A certificate was pasted.
     Imported => "imported",
     /// An operator asked for the next step now.
     Rechecked => "rechecked",
-    /// The certificate before the live one is to be live again.
+    /// A roll back to the previous certificate was requested.
     RolledBack => "rolled_back",
     /// Taken off the list.
     Deleted => "deleted",
     /// The customer reference or labels changed.
     LabelsChanged => "labels_changed",
-    /// A private key left through the API.
+    /// A private key was downloaded through the API.
     KeyDownloaded => "key_downloaded",
-    /// Something outside blocks the domain.
+    /// An outside problem blocks the domain.
     Blocked => "blocked",
     /// The customer switched HTTPS off.
     HttpsOff => "https_off",
     /// The customer switched HTTPS on again.
     HttpsOn => "https_on",
-    /// A preflight question got no answer.
+    /// A preflight query got no answer.
     CouldNotAsk => "could_not_ask",
-    /// C4 said that it does not know the domain.
+    /// C4 answered that it does not know the domain.
     UnknownToC4 => "unknown_to_c4",
-    /// The CA took the order.
+    /// The CA accepted the order.
     OrderPlaced => "order_placed",
     /// The order ended without a certificate.
     OrderFailed => "order_failed",
@@ -71,21 +71,22 @@ history_kinds! {
     Paused => "paused",
     /// Certificate and sealed key are stored.
     CertificateIssued => "certificate_issued",
-    /// What the CA delivered was not what was asked for.
+    /// The certificate that the CA delivered does not match the order.
     CertificateRejected => "certificate_rejected",
     /// The certificate is active at C4.
     CertificateUploaded => "certificate_uploaded",
     /// C4 has the certificate, but edges do not serve it yet.
     NotServedYet => "not_served_yet",
-    /// C4 did not take the certificate.
+    /// C4 did not accept the certificate.
     UploadFailed => "upload_failed",
-    /// C4 held something else than the live certificate.
+    /// C4 held something other than the live certificate.
     DifferenceFound => "difference_found",
-    /// C4 was ahead of this database, and what was to be uploaded was not.
+    /// C4 was ahead of this database, so the planned upload was not sent.
     AheadAtC4 => "ahead_at_c4",
-    /// C4 was ahead of this database: the certificate that it held is the live one from then on.
+    /// C4 was ahead of this database: the certificate that it held became the live one.
     TakenOver => "taken_over",
-    /// C4 held something else than the live certificate, which is revoked or to be, so it was not uploaded again.
+    /// C4 held something other than the live certificate, which is revoked or about to be, so it was not uploaded
+    /// again.
     NotUploadedAgain => "not_uploaded_again",
     /// The certificate was removed from C4.
     CertificateRemoved => "certificate_removed",
@@ -97,31 +98,31 @@ history_kinds! {
     Expired => "expired",
     /// A certificate is to be revoked at its CA.
     RevocationRequested => "revocation_requested",
-    /// It is not revoked yet, because its replacement cannot be had.
+    /// A revocation waits, because its replacement is not available.
     RevocationWaiting => "revocation_waiting",
     /// The CA has revoked a certificate.
     Revoked => "revoked",
-    /// The CA does not revoke it: somebody must act.
+    /// The CA refuses to revoke a certificate: a person must act.
     RevocationFailed => "revocation_failed",
 }
 
-/// One line of the history.
+/// One entry of the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryEntry {
-    /// Whose history.
+    /// The domain name.
     pub name: DomainName,
-    /// When.
+    /// When it happened.
     pub at: Timestamp,
-    /// What.
+    /// The kind.
     pub kind: HistoryKind,
-    /// Who: a principal (`token:dashboard`) or a role (`issuer`).
+    /// A principal (`token:dashboard`) or a role (`issuer`).
     pub actor: String,
-    /// Status before; none for a name that was not there.
+    /// Status before; none for a name that was not on the list.
     pub status_from: Option<Status>,
     /// Status after.
     pub status_to: Status,
-    /// A sentence for people.
+    /// A sentence for staff.
     pub message: String,
-    /// The certificate it is about.
+    /// The certificate that the entry is about.
     pub certificate_sha256: Option<String>,
 }

@@ -1,7 +1,7 @@
-//! The customer's HTTPS switch: port 443 among the ports that C4 has for a domain.
+//! The customer's HTTPS switch: whether port 443 is among the ports that C4 has for a domain.
 //!
-//! Where it was never on, the customer has to switch it on. Where it was on and is off, the customer wants no HTTPS for
-//! now: nothing is done, nobody has to act, and it goes on by itself once the switch is on again (ADR 25).
+//! If it was never on, the customer has to switch it on. If it was on and is off, the customer does not want HTTPS at
+//! present: the domain rests, nobody has to act, and work resumes automatically once the switch is on again (ADR 25).
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,10 +10,10 @@ use crate::{Activity, Domain, Facts, InvalidTransition, Reason};
 
 /// HTTPS.
 const PORT: u16 = 443;
-/// The history's line once it is on again.
+/// The history's sentence when the switch is on again.
 pub const SWITCHED_ON: &str = "HTTPS is switched on again in the CDN dashboard.";
 
-/// What C4 last showed of the switch.
+/// The last known state of the switch at C4.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HttpsSwitch {
     /// It was never seen on.
@@ -26,7 +26,7 @@ pub enum HttpsSwitch {
 }
 
 impl HttpsSwitch {
-    /// Whether it is on where C4 has these ports.
+    /// Whether it is on if C4 has these ports.
     pub fn is_on(ports: &[u16]) -> bool {
         ports.contains(&PORT)
     }
@@ -42,7 +42,7 @@ impl HttpsSwitch {
         }
     }
 
-    /// After something else than the switch was found to block, or the switch was found to be off.
+    /// The state after `block` was found: unchanged if port 443 is missing, otherwise on.
     pub(crate) fn after(self, block: &Reason) -> Self {
         if misses_https(block) { self } else { Self::On }
     }

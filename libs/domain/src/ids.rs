@@ -16,7 +16,7 @@ macro_rules! typed_id {
         pub struct $name(Uuid);
 
         impl $name {
-            /// A new id, made of the clock's time and 74 random bits.
+            /// A new id from the clock's time and 74 random bits.
             pub fn new(clock: &dyn Clock, entropy: &dyn Entropy) -> Self {
                 let mut random = [0; 10];
                 entropy.fill(&mut random);
@@ -65,11 +65,11 @@ typed_id!(
     NoteId
 );
 typed_id!(
-    /// An order, from before the CA has heard of it.
+    /// An order; created before the CA knows of it.
     OrderId
 );
 typed_id!(
-    /// A certificate, from before its key was made; the key is sealed to this id.
+    /// A certificate; created before its key is made, and the key is sealed to this id.
     CertificateId
 );
 typed_id!(

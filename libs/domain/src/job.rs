@@ -1,4 +1,4 @@
-//! Jobs: one kind of work over a list of names, line by line.
+//! Jobs: one kind of work for a list of names, line by line.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -36,7 +36,7 @@ macro_rules! words {
     };
 }
 
-/// What is done with each name.
+/// What a job does with each name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum JobKind {
     /// Puts it on the list and orders a certificate.
@@ -56,7 +56,7 @@ pub enum JobKind {
 words!(JobKind: 6, Add = "add", Recheck = "recheck", Delete = "delete", Generate = "generate", Reissue = "reissue",
     Label = "label");
 
-/// How far a job is.
+/// The state of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum JobState {
     /// Its lines are still arriving; it is not shown.
@@ -65,7 +65,7 @@ pub enum JobState {
     Draft,
     /// Started; no copy of the API has taken it yet.
     Queued,
-    /// A copy of the API works on it, or has and will again.
+    /// A copy of the API works on it, or will continue to.
     Running,
     /// Every line has an outcome.
     Done,
@@ -79,26 +79,26 @@ words!(JobState: 7, Receiving = "receiving", Draft = "draft", Queued = "queued",
     Cancelled = "cancelled", Stopped = "stopped");
 
 impl JobState {
-    /// Nothing more happens to it.
+    /// Whether nothing more happens to it.
     pub fn is_over(self) -> bool {
         matches!(self, Self::Done | Self::Cancelled | Self::Stopped)
     }
 }
 
-/// What became of a line.
+/// The outcome of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LineOutcome {
-    /// Nothing was done with it: not yet, or, once the job is over, not at all.
+    /// Not processed: not yet, or, once the job is over, not at all.
     Waiting,
-    /// A recheck was started; its result is awaited.
+    /// A recheck was started; its result is pending.
     Asked,
-    /// A recheck: the name has a live certificate now and had none before.
+    /// Recheck: the name has a live certificate now and had none before.
     Works,
-    /// A recheck: status and reason are as before.
+    /// Recheck: status and reason are unchanged.
     Unchanged,
-    /// A recheck: status or reason is another one, and there is still no live certificate.
+    /// Recheck: status or reason changed, and there is still no live certificate.
     Changed,
-    /// A recheck: no result within the time that a job waits for one.
+    /// Recheck: no result within the time that a job waits for one.
     Unknown,
     /// The work was done.
     Done,
@@ -117,23 +117,23 @@ words!(LineOutcome: 11, Waiting = "waiting", Asked = "asked", Works = "works", U
     Refused = "refused", Repeated = "repeated");
 
 impl LineOutcome {
-    /// No more is done with the line.
+    /// Whether nothing more is done with the line.
     pub fn is_final(self) -> bool {
         !matches!(self, Self::Waiting | Self::Asked)
     }
 }
 
-/// What a job does beside its kind.
+/// Parameters of a job beside its kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct JobParameters {
-    /// Delete: whether C4 removes the certificates, too.
+    /// Delete: whether the certificates are removed from C4, too.
     pub remove_from_c4: bool,
     /// Label: the new customer reference; empty removes it, none keeps it.
     pub customer_ref: Option<String>,
-    /// Label: labels that are set.
+    /// Label: labels to set.
     pub labels: BTreeMap<String, String>,
-    /// Label: keys of labels that are removed.
+    /// Label: keys of labels to remove.
     pub remove_labels: Vec<String>,
 }
 

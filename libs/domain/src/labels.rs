@@ -1,26 +1,26 @@
-//! Who a domain belongs to: the reference of its customer, and labels. Both are the caller's own words; they are kept,
-//! searched for and shown, and nothing is decided by them.
+//! The customer reference and the labels of a domain. Both are the caller's own words; they are stored, searched and
+//! shown, and no decision depends on them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::is_unfit;
 
-/// Labels of one domain.
+/// Maximum number of labels of one domain.
 pub const MAX_LABELS: usize = 32;
 const MAX_CUSTOMER_REF: usize = 128;
 const MAX_KEY: usize = 63;
 const MAX_VALUE: usize = 255;
 
-/// A reference or a label that is not kept.
+/// Why a reference or a label is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LabelError {
     /// The reference is too long.
     #[error("a customer reference has at most {MAX_CUSTOMER_REF} characters")]
     CustomerRefTooLong,
-    /// The reference has a character that moves, turns or hides text.
+    /// The reference has a character that moves, reverses or hides text.
     #[error("a customer reference has no line breaks, control characters or invisible characters")]
     CustomerRefBadCharacter,
-    /// The key is no key.
+    /// The key has the wrong form.
     #[error(
         "the key of a label has 1 to {MAX_KEY} of the characters a-z A-Z 0-9 - _ . / and begins with a letter or a digit"
     )]
@@ -28,10 +28,10 @@ pub enum LabelError {
     /// The value is too long.
     #[error("the value of a label has at most {MAX_VALUE} characters")]
     ValueTooLong,
-    /// The value has a character that moves, turns or hides text.
+    /// The value has a character that moves, reverses or hides text.
     #[error("the value of a label has no line breaks, control characters or invisible characters")]
     ValueBadCharacter,
-    /// There would be too many.
+    /// There would be too many labels.
     #[error("a domain has at most {MAX_LABELS} labels: remove some first")]
     TooMany,
 }
@@ -50,19 +50,19 @@ impl LabelError {
     }
 }
 
-/// A change of a domain's reference and labels, checked. What it does not name stays.
+/// A validated change of a domain's reference and labels. Fields that it does not name stay.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LabelChange {
     /// The new reference; empty removes it, none keeps it.
     customer_ref: Option<String>,
-    /// Labels that are set.
+    /// Labels to set.
     set: BTreeMap<String, String>,
-    /// Keys of labels that are removed.
+    /// Keys of labels to remove.
     remove: BTreeSet<String>,
 }
 
 impl LabelChange {
-    /// A change of that reference (none keeps it) and of those labels.
+    /// Validates a change of the reference (none keeps it) and of these labels.
     pub fn new(
         customer_ref: Option<&str>,
         set: impl IntoIterator<Item = (String, String)>,
@@ -84,7 +84,7 @@ impl LabelChange {
         Ok(change)
     }
 
-    /// It changes nothing, of whichever domain.
+    /// Whether it changes nothing on any domain.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
@@ -104,7 +104,7 @@ impl LabelChange {
     }
 }
 
-/// A reference as it is kept.
+/// Normalises a reference for storage.
 pub fn customer_ref_of(text: &str) -> Result<String, LabelError> {
     let text = text.trim();
     if text.chars().count() > MAX_CUSTOMER_REF {
@@ -123,7 +123,7 @@ pub fn parse_label(text: &str) -> Result<(String, String), LabelError> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
-/// Whether that can be a label.
+/// Checks a label's key and value.
 pub fn check_label(key: &str, value: &str) -> Result<(), LabelError> {
     check_key(key)?;
     if value.chars().count() > MAX_VALUE {
@@ -142,7 +142,7 @@ fn check_key(key: &str) -> Result<(), LabelError> {
     if is_good { Ok(()) } else { Err(LabelError::KeyInvalid) }
 }
 
-/// What changed, as a sentence for the history; none if nothing did.
+/// The changes as a sentence for the history; none if nothing changed.
 pub fn label_changes(
     customer_ref: (&str, &str),
     labels: (&BTreeMap<String, String>, &BTreeMap<String, String>),

@@ -1,13 +1,14 @@
 //! The rules of SSL Manager, without any I/O: names, facts, statuses, reasons, transitions, ids and the clock.
 //!
-//! Everything else depends on this crate and it depends on none of the others, so a rule can be read, and tested,
-//! in one place. Time and randomness come in as parameters ([`Clock`], [`Entropy`]); nothing here sleeps or asks.
+//! All other crates depend on this one and it depends on none of them, so a rule can be read and tested in one place.
+//! Time and randomness come in as parameters ([`Clock`], [`Entropy`]); nothing here sleeps or reads a clock.
 
 pub mod budget;
 mod caa;
 mod certificate;
 mod clock;
 mod dns;
+mod domain;
 mod edges;
 mod event;
 mod foreign;
@@ -16,7 +17,6 @@ mod https;
 mod ids;
 mod job;
 mod labels;
-mod managed;
 mod midnight;
 mod missing;
 mod name;
@@ -34,6 +34,7 @@ mod status;
 mod upload;
 mod work;
 
+pub use self::domain::{Domain, InvalidChallenges, InvalidTransition};
 pub use caa::{CaaFound, CaaRecord};
 pub use certificate::{CertificateSummary, Source, Trust};
 pub use clock::{Clock, Entropy};
@@ -48,7 +49,6 @@ pub use job::{JobKind, JobParameters, JobState, LineOutcome};
 pub use labels::{
     LabelChange, LabelError, MAX_LABELS, check_label, customer_ref_of, label_changes, parse_label,
 };
-pub use managed::{Domain, InvalidChallenges, InvalidTransition};
 pub use midnight::MidnightOutcome;
 pub use missing::Missing;
 pub use name::{DomainName, NameError, host_of, spelled};

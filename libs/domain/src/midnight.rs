@@ -1,20 +1,20 @@
-//! What came of the daily recheck of a domain.
+//! Outcomes of the daily recheck.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// What came out for a domain that was asked at midnight.
+/// The outcome for a domain of the daily recheck.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MidnightOutcome {
-    /// Its attempt is still to come, or under way.
+    /// Its attempt is pending or running.
     Waiting,
     /// It has a live certificate now.
     Works,
-    /// It has none yet, and the reason or the status is another one.
+    /// It has none yet, and its reason or status changed.
     Changed,
-    /// It is as it was.
+    /// Nothing changed.
     Unchanged,
-    /// It was taken off the list before anything came out.
+    /// It was taken off the list before there was a result.
     Deleted,
 }
 

@@ -1,7 +1,7 @@
-//! When C4's "I do not know that domain" is believed of a domain that serves a live certificate.
+//! When C4's answer that it does not know a domain is believed although the domain has a live certificate.
 //!
-//! A broken C4 answers 404 for everything. Believing it once would discard a fleet, so it has to say it three times
-//! over a day, and not of many domains at the same time.
+//! A broken C4 answers 404 for everything. Believing a single answer could discard all domains, so C4 has to repeat
+//! it three times over a day, and not for many domains at the same time.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -11,19 +11,20 @@ const BELIEVED_ANSWERS: u32 = 3;
 /// C4's answers that it does not know a domain, since it last knew it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Missing {
-    /// When the first one that counts came.
+    /// When the first counted answer came.
     pub first_at: Timestamp,
     /// When the last one came.
     pub last_at: Timestamp,
-    /// How many count.
+    /// Number of counted answers.
     pub answers: u32,
 }
 
 impl Missing {
-    /// Over so long it is looked at how many domains C4 does not know.
+    /// The window over which C4's unknown domains are counted.
     pub const WINDOW: SignedDuration = SignedDuration::from_mins(10);
 
-    /// One more answer. While C4 itself is what is broken it does not `count`, nor does what it said before.
+    /// Records one more answer. `count`: false while C4 itself is at fault; then neither this answer nor the earlier
+    /// ones count.
     pub fn noted(before: Option<Self>, now: Timestamp, count: bool) -> Self {
         let answers = before.map_or(0, |missing| missing.answers);
         Self {
@@ -33,13 +34,13 @@ impl Missing {
         }
     }
 
-    /// Whether it takes a domain's live certificate off the books.
+    /// Whether it is believed, so that the domain loses its live certificate.
     pub fn is_believed(&self, now: Timestamp) -> bool {
         self.answers >= BELIEVED_ANSWERS && now.duration_since(self.first_at) >= BELIEVED_AFTER
     }
 
-    /// Whether so many `missing` among the `live` domains say that C4 is broken: more than one in a hundred, and more
-    /// than one at all, or a small fleet could never lose a domain.
+    /// Whether `missing` among `live` domains shows that C4 is broken: more than one in a hundred, and more than one
+    /// at all, because otherwise a small fleet could never lose a domain.
     pub fn is_c4s_fault(missing: u64, live: u64) -> bool {
         missing > 1 && missing.saturating_mul(100) > live
     }

@@ -1,4 +1,4 @@
-//! Domain names as this system accepts them: one spelling per name, nothing that HTTP-01 cannot prove.
+//! Domain names as this system accepts them: one spelling per name, and only names that HTTP-01 can prove.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -7,13 +7,13 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A domain name in its one spelling: ASCII (punycode, RFC 5890), lower case, no trailing dot, at most 253 bytes,
-/// below a public suffix.
+/// A domain name in its canonical spelling: ASCII (punycode, RFC 5890), lower case, no trailing dot, at most 253
+/// bytes, below a public suffix.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct DomainName(String);
 
-/// Why a text is not a domain name that can have a certificate. Each says what to do.
+/// Why a text is not a domain name that can have a certificate. Each message says what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "each variant's sentence is its documentation")]
 pub enum NameError {
@@ -64,9 +64,9 @@ const MOST_NAME_BYTES: usize = 253;
 const MOST_LABEL_BYTES: usize = 63;
 
 impl DomainName {
-    /// Brings what a person typed into the one spelling.
+    /// Parses and normalises what a person typed.
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        // Bounded before any work: punycode and the suffix list see at most a screenful.
+        // The length is limited first: punycode and the suffix list see at most a screenful.
         if text.len() > 4 * MOST_NAME_BYTES {
             return Err(NameError::TooLong(text.len()));
         }
@@ -91,7 +91,7 @@ impl DomainName {
     }
 
     fn from_ascii(ascii: String) -> Result<Self, NameError> {
-        // Punycode is longer than what was typed, and mapping can bring forth dots: look again.
+        // Punycode is longer than the input, and mapping can produce dots, so check again.
         let ascii = ascii.strip_suffix('.').map(str::to_owned).unwrap_or(ascii);
         if ascii.len() > MOST_NAME_BYTES {
             return Err(NameError::TooLong(ascii.len()));
@@ -119,7 +119,7 @@ impl DomainName {
         &self.0
     }
 
-    /// The registered domain that it belongs to, by the public suffix list.
+    /// Its registered domain, by the public suffix list.
     pub fn registered(&self) -> &str {
         psl::domain_str(&self.0).unwrap_or(&self.0)
     }
@@ -130,8 +130,8 @@ impl DomainName {
     }
 }
 
-/// The host of an address that was pasted where a name belongs: of `https://user@shop.example.com:8443/a?b` it is
-/// `shop.example.com`. What is no address stays as it is.
+/// Returns the host of a URL that was pasted in place of a name: for `https://user@shop.example.com:8443/a?b` it is
+/// `shop.example.com`. Other text is returned unchanged.
 pub fn host_of(text: &str) -> &str {
     let text = text.trim().trim_matches(['"', '\'', '`', '<', '>']);
     let (is_address, rest) = match text.split_once("://") {
@@ -139,7 +139,7 @@ pub fn host_of(text: &str) -> &str {
         None => (false, text),
     };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    // Without a scheme it is a mail address, which is no name.
+    // Without a scheme it is a mail address, not a name.
     let authority = match authority.rsplit_once('@') {
         Some((_, host)) if is_address => host,
         _ => authority,
@@ -150,7 +150,7 @@ pub fn host_of(text: &str) -> &str {
     }
 }
 
-/// A part of a name in the spelling of [`DomainName`], where it has one: lower case, punycode.
+/// A part of a name in the spelling of [`DomainName`], if it has one: lower case, punycode.
 pub fn spelled(part: &str) -> Option<String> {
     let ascii = idna::domain_to_ascii_cow(part.as_bytes(), idna::AsciiDenyList::EMPTY).ok()?;
     Some(ascii.into_owned())

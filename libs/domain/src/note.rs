@@ -1,12 +1,12 @@
-//! Notes that staff leave on a domain: text that is added, never edited.
+//! Notes of staff on a domain: added, never edited.
 
 use crate::is_unfit;
 
-/// Notes on one domain.
+/// Maximum number of notes on one domain.
 pub const MAX_NOTES: u64 = 200;
 const MAX_BYTES: usize = 4 * 1024;
 
-/// A note that is not kept.
+/// Why a note is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoteError {
     /// There is no text.
@@ -15,10 +15,10 @@ pub enum NoteError {
     /// The text is too long.
     #[error("a note has at most {MAX_BYTES} bytes")]
     TooLong,
-    /// The text has a character that moves, turns or hides text.
+    /// The text has a character that moves, reverses or hides text.
     #[error("a note has no control characters and no invisible characters")]
     BadCharacter,
-    /// There are too many.
+    /// The domain has too many notes.
     #[error("a domain has at most {MAX_NOTES} notes: delete some first")]
     TooMany,
 }
@@ -35,7 +35,7 @@ impl NoteError {
     }
 }
 
-/// A note's text as it is kept: with line breaks, without white space around it.
+/// Normalises a note's text for storage: keeps line breaks, trims surrounding white space.
 pub fn note_text(text: &str) -> Result<String, NoteError> {
     if text.len() > MAX_BYTES {
         return Err(NoteError::TooLong);

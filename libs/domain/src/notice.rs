@@ -1,8 +1,8 @@
-//! Notices: what people outside the page are told by webhooks, and which changes of a domain are worth one.
+//! Notices: messages sent by webhooks, and the changes of a domain that cause them.
 //!
-//! A notice is made of a domain before and after a step and is written in that step's transaction, so none is lost with a
-//! process. What follows from time alone (an end that comes near, the midnight report) the notifier finds by queries; a mark
-//! keeps each from being made twice.
+//! A notice is derived from a domain before and after a step and is written in that step's transaction, so a crash
+//! loses none. Notices that depend on time alone (an approaching end, the midnight report) are found by queries of
+//! the notifier; a mark prevents duplicates.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,29 +11,29 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{Domain, Reason, Source, Status, Who};
 
-/// What a notice is about.
+/// The kind of a notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum NoticeKind {
     /// The upload of a certificate to C4 fails.
     Emergency,
-    /// The customer had to act for an hour.
+    /// The customer has had to act for an hour.
     CustomerActionNeeded,
-    /// A later certificate took the place of a live one.
+    /// A live certificate was replaced by a later one.
     Renewed,
     /// A live certificate ends soon, and its renewal is blocked.
     ExpiringBlocked,
     /// A pasted certificate ends soon; it is not renewed.
     PastedEnding,
-    /// The daily recheck is done.
+    /// The daily recheck is complete.
     MidnightReport,
     /// A CA does not answer, or refuses our account.
     IssuerDown,
-    /// An administrator tries an endpoint; no endpoint selects it.
+    /// A test by an administrator; endpoints cannot select it.
     Test,
 }
 
 impl NoticeKind {
-    /// Those that an endpoint can select.
+    /// The kinds that an endpoint can select.
     pub const SELECTABLE: [Self; 7] = [
         Self::Emergency,
         Self::CustomerActionNeeded,
@@ -58,7 +58,7 @@ impl NoticeKind {
         }
     }
 
-    /// How many days before the end of a certificate such a notice is made, the earliest first.
+    /// Days before the end of a certificate at which this kind of notice is made, the earliest first.
     pub fn days_before_end(self) -> &'static [i16] {
         match self {
             Self::ExpiringBlocked => &[14, 7, 3, 1],
@@ -67,7 +67,7 @@ impl NoticeKind {
         }
     }
 
-    /// For how long notices of this kind are collected into one digest; none for kinds that are sent alone.
+    /// How long notices of this kind are collected into one digest; none for kinds that are sent alone.
     pub fn collected_for(self) -> Option<SignedDuration> {
         match self {
             Self::Emergency | Self::IssuerDown => Some(SignedDuration::from_mins(1)),
@@ -89,12 +89,12 @@ impl NoticeKind {
     }
 }
 
-/// How the body of a webhook looks.
+/// The format of a webhook's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WebhookFormat {
     /// All notices, with every field.
     Json,
-    /// `{"text": …}`, as Slack and compatible chats take it.
+    /// `{"text": …}`, as accepted by Slack and compatible chats.
     Slack,
 }
 
@@ -111,14 +111,14 @@ impl WebhookFormat {
     }
 }
 
-/// Whether an endpoint is sent anything.
+/// The state of an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EndpointState {
     /// Notices are sent.
     Enabled,
-    /// An administrator switched it off.
+    /// Switched off by an administrator.
     Disabled,
-    /// It failed for days and was switched off.
+    /// Switched off because it failed for days.
     Failed,
 }
 
@@ -136,14 +136,14 @@ impl EndpointState {
     }
 }
 
-/// How far a delivery is.
+/// The state of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DeliveryState {
-    /// A digest that still takes notices.
+    /// A digest that still accepts notices.
     Open,
-    /// To be sent, or sent again.
+    /// To be sent, or to be sent again.
     Waiting,
-    /// The endpoint took it.
+    /// The endpoint accepted it.
     Delivered,
 }
 
@@ -185,21 +185,21 @@ words! {
     DeliveryState: Self::ALL;
 }
 
-/// How long the customer has to be the one who must act before that is told.
+/// How long the customer must have had to act before a notice is sent.
 const CUSTOMER_HAS: SignedDuration = SignedDuration::from_hours(1);
-/// A CA that recovers sooner was not down.
+/// A CA that recovers within this time does not count as down.
 const ISSUER_HAS: SignedDuration = SignedDuration::from_mins(2);
 
-/// A notice that follows from a change of a domain.
+/// A notice caused by a change of a domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Noticed {
     /// What it is about.
     pub kind: NoticeKind,
     /// The domain's name, or our name for the CA.
     pub subject: String,
-    /// Of notices with the same kind, subject and mark one is stored; empty: each is.
+    /// One notice is stored per kind, subject and mark; if empty, each one is.
     pub mark: String,
-    /// From when on it is told, if it still holds by then.
+    /// When it is sent, if it still holds then.
     pub due_at: Timestamp,
     /// The status after the change.
     pub status: Status,
@@ -209,7 +209,7 @@ pub struct Noticed {
     pub ends_at: Option<Timestamp>,
 }
 
-/// The notices that follow from a change of a domain at `now`.
+/// Returns the notices caused by a change of a domain at `now`.
 pub fn noticed(before: Option<&Domain>, after: &Domain, now: Timestamp) -> Vec<Noticed> {
     if after.deleted_at.is_some() {
         return Vec::new();
@@ -235,7 +235,7 @@ pub fn noticed(before: Option<&Domain>, after: &Domain, now: Timestamp) -> Vec<N
     }
     let who = |reason: &Option<Reason>| reason.as_ref().and_then(Reason::who);
     let reason_before = before.and_then(Domain::reason);
-    // Pasted certificates have reminders of their own, with their days.
+    // Pasted certificates have their own reminders, by days.
     let is_reminder = matches!(reason, Some(Reason::PastedEnds { .. }));
     if who(&reason) == Some(Who::Customer) && who(&reason_before) != Some(Who::Customer) && !is_reminder {
         let mark = format!("{}/{}", reason.as_ref().map_or("", Reason::code), now.strftime("%Y-%m-%d"));
@@ -266,7 +266,7 @@ fn is_renewed(before: Option<&Domain>, after: &Domain) -> bool {
     is_later && after.source == Source::C4
 }
 
-/// The CA that is down by that reason; `ca` where the reason does not name it.
+/// The CA that is down according to the reason; `ca` if the reason does not name it.
 fn issuer_down(waiting: Option<&Reason>) -> Option<String> {
     match waiting? {
         Reason::CaDown { .. } => Some("ca".to_owned()),

@@ -1,33 +1,34 @@
-//! The order journal's states: what we knew, and had stored, before each call to the CA.
+//! The order journal's states: what was known, and stored, before each request to the CA.
 //!
-//! A state carries exactly its data and a transition takes `self`, so an order cannot be placed without a sealed key, or
-//! placed twice. After a crash the state says where to go on (RFC 8555 section 7.1.6 has the CA's own view).
+//! A state has exactly its own data and a transition takes `self`, so an order cannot be placed without a sealed key,
+//! or placed twice. After a crash the state says where to continue (for the CA's own view see RFC 8555 section
+//! 7.1.6).
 
 use jiff::Timestamp;
 
 use crate::{AccountId, CertificateId, DomainName, InvalidTransition, OrderId};
 
-/// The private key of a certificate-to-be, sealed, and the request that carries its public half. Made before the CA hears of
-/// the order and used for no other one.
+/// The sealed private key of a future certificate, and the CSR with its public half. Made before the request to the
+/// CA and used for this order only.
 #[derive(Clone, PartialEq, Eq)]
 pub struct OrderKey {
-    /// The certificate-to-be, to whose id the key is sealed.
+    /// The future certificate, whose id the key is sealed to.
     pub certificate: CertificateId,
-    /// The sealed PKCS #8 key, as it was when the row was read: a rotation of the sealing keys may have sealed it again.
+    /// The sealed PKCS #8 key as read with the row; a rotation of the sealing keys may have sealed it again since.
     pub sealed: Vec<u8>,
     /// The certificate signing request (PKCS #10, DER).
     pub csr: Vec<u8>,
 }
 
-/// How far an order has come.
+/// The state of an order.
 #[derive(Clone, PartialEq, Eq)]
 pub enum OrderState {
-    /// The row exists; the CA may or may not have seen a new-order.
+    /// The row exists; the CA may or may not have received a new-order.
     Created {
         /// Its key.
         key: OrderKey,
     },
-    /// The CA took it; finalize may or may not have been sent.
+    /// The CA accepted it; finalize may or may not have been sent.
     Placed {
         /// The order's URL at the CA.
         url: String,
@@ -36,7 +37,7 @@ pub enum OrderState {
     },
     /// The certificate is stored.
     Issued {
-        /// Which.
+        /// Its id.
         certificate: CertificateId,
     },
     /// The CA ended it.
@@ -57,7 +58,7 @@ impl OrderState {
         }
     }
 
-    /// Whether the order may still become a certificate. At most one live order exists per name.
+    /// Whether the order may still become a certificate. A name has at most one live order.
     pub fn is_live(&self) -> bool {
         matches!(self, Self::Created { .. } | Self::Placed { .. })
     }
@@ -67,7 +68,7 @@ impl OrderState {
         matches!(self, Self::Placed { .. })
     }
 
-    /// The order's URL, once the CA gave one.
+    /// The order's URL; none until the CA returned it.
     pub fn url(&self) -> Option<&str> {
         match self {
             Self::Placed { url, .. } => Some(url),
@@ -75,7 +76,7 @@ impl OrderState {
         }
     }
 
-    /// The key of the certificate-to-be, while the order is live.
+    /// The key of the future certificate, while the order is live.
     pub fn key(&self) -> Option<&OrderKey> {
         match self {
             Self::Created { key } | Self::Placed { key, .. } => Some(key),
@@ -83,7 +84,7 @@ impl OrderState {
         }
     }
 
-    /// The CA answered with the order's URL.
+    /// The CA returned the order's URL.
     pub fn placed(self, url: String) -> Result<Self, InvalidTransition> {
         match self {
             Self::Created { key } => Ok(Self::Placed { url, key }),
@@ -104,7 +105,7 @@ impl OrderState {
         if self.is_live() { Ok(Self::Failed) } else { Err(self.invalid("failed")) }
     }
 
-    /// A later revision wants nothing of it.
+    /// A later revision has replaced it.
     pub fn abandoned(self) -> Result<Self, InvalidTransition> {
         if self.is_live() { Ok(Self::Abandoned) } else { Err(self.invalid("abandoned")) }
     }
@@ -115,7 +116,7 @@ impl OrderState {
 }
 
 impl std::fmt::Debug for OrderState {
-    /// The word and the URL; a sealed key has no place in a log, sealed or not.
+    /// Shows the word and the URL; keys are not logged, not even sealed ones.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("OrderState")
             .field("state", &self.as_str())
@@ -124,20 +125,20 @@ impl std::fmt::Debug for OrderState {
     }
 }
 
-/// An order, from before the CA has heard of it.
+/// An order, stored before the CA knows of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
     /// Our id.
     pub id: OrderId,
-    /// For which name.
+    /// The domain name.
     pub name: DomainName,
-    /// The name's revision when it was created; an older one is nobody's.
+    /// The name's revision when it was created; an order of an older revision is obsolete.
     pub revision: i64,
-    /// With which account.
+    /// The account that it is placed with.
     pub account: AccountId,
     /// When the row was written.
     pub created_at: Timestamp,
-    /// How far it has come.
+    /// Its state.
     pub state: OrderState,
 }
 

@@ -1,7 +1,7 @@
-//! The brake: an outside system to which nothing is sent until an operator lifts the pause.
+//! Pauses: an outside system gets no requests until an operator lifts the pause.
 //!
-//! A pause is a row of the store, and whoever calls a CA or C4 asks a [`Gate`] right before each request. Work that meets
-//! a pause ends its lease and waits, without an attempt being counted, until the pause is lifted.
+//! A pause is a row of the store, and every caller of a CA or C4 asks a [`Gate`] right before each request. Work that
+//! meets a pause ends its lease and waits until the pause is lifted, without counting an attempt.
 
 use std::fmt;
 use std::future::Future;
@@ -48,31 +48,31 @@ impl FromStr for Outbound {
     }
 }
 
-/// That nothing is sent to an outside system.
+/// A pause of requests to an outside system.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {
-    /// Which.
+    /// The system.
     pub target: Outbound,
     /// The one CA that is paused; empty for all of them, and for C4.
     pub issuer: String,
-    /// Who paused it.
+    /// The principal who paused it.
     pub by: String,
-    /// When.
+    /// When it began.
     pub since: Timestamp,
-    /// Why, in that person's words; may be empty.
+    /// The operator's reason; may be empty.
     pub reason: String,
 }
 
 impl Pause {
-    /// Work that waits for a pause to be lifted is brought to now by that; this is for work that was missed.
+    /// Fallback for waiting work that was missed; normally lifting the pause makes it due at once.
     pub const LOOK_AGAIN: SignedDuration = SignedDuration::from_hours(1);
 
-    /// Whether it keeps requests from that system. `issuer` is empty for C4.
+    /// Whether it stops requests to that system. `issuer` is empty for C4.
     pub fn stops(&self, target: Outbound, issuer: &str) -> bool {
         self.target == target && (self.issuer.is_empty() || self.issuer == issuer)
     }
 
-    /// What is paused, as the subject of a sentence.
+    /// The paused system, as the subject of a sentence.
     pub fn subject(&self) -> String {
         match (self.target, self.issuer.as_str()) {
             (Outbound::C4, _) => "C4".to_owned(),
@@ -85,17 +85,17 @@ impl Pause {
 /// Why a request was not sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Closed {
-    /// An operator paused the system that it was for.
+    /// An operator paused the system.
     #[error("requests to {} are paused by {}", .0.subject(), .0.by)]
     Paused(Box<Pause>),
-    /// Whether it is paused could not be read, and for what reason; so nothing is sent.
+    /// The pauses could not be read (with the reason), so nothing is sent.
     #[error("whether requests are paused could not be read: {0}")]
     Unknown(String),
 }
 
-/// Says right before each request whether it may be sent.
+/// Decides right before each request whether it may be sent.
 pub trait Gate: Send + Sync + 'static {
-    /// Whether requests may go to that system; `issuer` names the CA and is empty for C4.
+    /// Checks that requests may be sent to that system; `issuer` names the CA and is empty for C4.
     fn check<'a>(
         &'a self,
         target: Outbound,

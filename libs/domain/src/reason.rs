@@ -1,4 +1,4 @@
-//! Why a domain is where it is: typed, with who must act and what carries the sentences about it ([`crate::sentence`]).
+//! Reasons of a domain's status: typed, with who must act and the data of their sentences ([`crate::sentence`]).
 
 use std::net::IpAddr;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{CaaFound, DnsRecord, DomainName, EdgesBehind, Found, Pause, RecordKind};
 
-/// Who has to act before a domain can go on.
+/// The party that has to act before a domain can go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Who {
     /// The owner of the domain.
@@ -16,7 +16,7 @@ pub enum Who {
     CdnOperator,
     /// The certificate authority.
     Ca,
-    /// SSL Manager itself: nothing is needed from anybody.
+    /// SSL Manager itself: nobody has to do anything.
     Us,
 }
 
@@ -43,7 +43,7 @@ impl std::str::FromStr for Who {
     }
 }
 
-/// Who has to act where a reason has that code ([`Reason::code`]); none for a word that is none.
+/// Who has to act on a reason with that code ([`Reason::code`]); none for an unknown code.
 pub fn who_must_act(code: &str) -> Option<Who> {
     Some(match code {
         "not_pointed"
@@ -66,31 +66,31 @@ pub fn who_must_act(code: &str) -> Option<Who> {
         "order_rejected" | "certificate_rejected" => Who::Ca,
         "issuer_refuses_us" | "paused_by_ca" | "paused_by_operator" | "ca_limited" | "ca_down"
         | "could_not_ask" => Who::Us,
-        // Of `https_off`, too: nobody has to act.
+        // Includes `https_off`: nobody has to act.
         _ => return None,
     })
 }
 
-/// Why. What it carries came from outside and was shortened on the way in; it is data for people, never markup.
+/// A reason. Its texts came from outside and were shortened on the way in; they are data for people, never markup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "code", rename_all = "snake_case")]
 pub enum Reason {
     /// DNS does not lead to the CDN.
     NotPointed {
-        /// The CNAME target to set; empty where there is none.
+        /// The CNAME target to set; empty if there is none.
         target: String,
-        /// The addresses to set where a name cannot have a CNAME: at an apex.
+        /// The addresses to set at an apex, which cannot have a CNAME.
         addresses: Vec<IpAddr>,
-        /// What DNS says today.
+        /// The present DNS answer.
         found: Found,
-        /// The known proxy to which all the found addresses belong.
+        /// The known proxy that all the found addresses belong to.
         proxy: Option<String>,
     },
-    /// A records lead to the CDN, AAAA records to somebody else.
+    /// A records lead to the CDN, AAAA records lead elsewhere.
     WrongAaaa {
         /// The foreign addresses.
         found: Vec<IpAddr>,
-        /// The CDN's; none where it has none to set.
+        /// The CDN's addresses; empty if it has none to set.
         ours: Vec<IpAddr>,
     },
     /// The customer switched HTTPS off, after it was on.
@@ -100,22 +100,22 @@ pub enum Reason {
         /// The ports that are missing.
         missing: Vec<u16>,
     },
-    /// CAA records forbid every CA that we could use (RFC 8659).
+    /// CAA records forbid every configured CA (RFC 8659).
     CaaForbids {
-        /// The name whose records decide.
+        /// The name that the decisive records belong to.
         at: String,
-        /// What stands there.
+        /// The records.
         found: CaaFound,
-        /// What has to be allowed.
+        /// The CA identity that has to be allowed.
         wanted: String,
     },
-    /// CAA records of the CDN's own name, or above it, forbid every CA that we could use.
+    /// CAA records of the CDN's own name, or above it, forbid every configured CA.
     CdnCaaForbids {
-        /// The name whose records decide.
+        /// The name that the decisive records belong to.
         at: String,
-        /// What stands there.
+        /// The records.
         found: CaaFound,
-        /// What has to be allowed.
+        /// The CA identity that has to be allowed.
         wanted: String,
     },
     /// The signatures (DNSSEC) of the domain's zone are not valid.
@@ -127,31 +127,31 @@ pub enum Reason {
     DnsBroken {
         /// The zone.
         zone: String,
-        /// The nameservers; empty where they are not known.
+        /// The nameservers; empty if unknown.
         nameservers: String,
     },
-    /// The challenge path was rehearsed, and something else than our answer came back.
+    /// The rehearsal of the challenge path received another answer than ours.
     ChallengeUnreachable {
         /// What happened.
         found: String,
     },
     /// C4 does not know the domain.
     UnknownToC4,
-    /// The CA looked and did not find the challenge response.
+    /// The CA did not find the challenge response.
     ChallengeInvalid {
         /// The problem's type (RFC 8555 section 6.7), without its prefix.
         problem: String,
         /// The CA's own words.
         detail: String,
     },
-    /// The CA looked at the CDN's own addresses and did not find the challenge response there.
+    /// The CA connected to the CDN's own addresses and did not find the challenge response there.
     ChallengeFailedAtEdge {
         /// The problem's type.
         problem: String,
         /// The CA's own words.
         detail: String,
     },
-    /// The CA found the challenge response, but not from all of the places that it looks from: its words speak of secondary
+    /// The CA found the challenge response, but not from all of its vantage points: its words speak of secondary
     /// validation.
     ChallengeUnreachableElsewhere {
         /// The CA's own words.
@@ -164,12 +164,13 @@ pub enum Reason {
         /// The CA's own words.
         detail: String,
     },
-    /// The CA delivered something else than what was asked for.
+    /// The certificate that the CA delivered does not match the order.
     CertificateRejected {
         /// What was wrong with it.
         detail: String,
     },
-    /// The CA refuses us, whatever the name: its terms changed, our account, profile, binding or contact is not accepted.
+    /// The CA refuses our account for every name: its terms changed, or it does not accept our account, profile,
+    /// binding or contact.
     IssuerRefusesUs {
         /// Our name for the CA.
         issuer: String,
@@ -177,65 +178,65 @@ pub enum Reason {
         problem: String,
         /// The CA's own words.
         detail: String,
-        /// Where the CA sends people; empty if nowhere.
+        /// The URL that the CA refers to; empty if there is none.
         url: String,
     },
-    /// The CA has paused the name, until the holder of our account has it resumed.
+    /// The CA has paused the name until the holder of our account resumes it.
     PausedByCa {
         /// The CA's own words.
         detail: String,
-        /// Where to have it resumed.
+        /// The URL for resuming it.
         url: String,
     },
-    /// An operator of ours paused the CA or C4: nothing is sent there until that is lifted.
+    /// An operator of ours paused the CA or C4: nothing is sent there until the pause is lifted.
     PausedByOperator {
-        /// What is paused, since when, by whom and why.
+        /// The pause.
         pause: Pause,
     },
-    /// The CA's limits leave no room before `until`.
+    /// The CA's limits have no room before `until`.
     CaLimited {
         /// When there is room again.
         until: Timestamp,
-        /// Our name for the CA; empty where it is not known.
+        /// Our name for the CA; empty if unknown.
         issuer: String,
-        /// Which of its limits, in words; empty where the CA did not say.
+        /// The limit in words; empty if the CA did not name it.
         limit: String,
-        /// The queue for that limit moves up one place in so many seconds; 0 where there is no queue.
+        /// Seconds per place in the queue for that limit; 0 if there is no queue.
         seconds_per_place: u32,
     },
-    /// The CA does not answer, or answers that it cannot.
+    /// The CA does not answer, or reports a failure of its own.
     CaDown {
         /// What happened.
         detail: String,
     },
-    /// A preflight question got no answer.
+    /// A preflight query got no answer.
     CouldNotAsk {
-        /// Which, and what happened.
+        /// The query and the error.
         detail: String,
     },
-    /// C4 has it, but these edges do not serve it.
+    /// C4 has the certificate, but these edges do not serve it.
     NotServed {
-        /// Which, and what they show.
+        /// The edges, and what they serve.
         behind: EdgesBehind,
     },
-    /// The pasted certificate ends soon, and is not renewed.
+    /// The pasted certificate ends soon and is not renewed.
     PastedEnds {
-        /// When.
+        /// Its end.
         at: Timestamp,
     },
-    /// The pasted certificate ended, and is not renewed.
+    /// The pasted certificate ended and is not renewed.
     PastedEnded {
-        /// When.
+        /// Its end.
         at: Timestamp,
     },
-    /// C4 is ahead of this database by a certificate that was pasted, or by its removal.
+    /// C4 is ahead of this database by a pasted certificate or by its removal.
     PastedLost {
-        /// When the certificate that C4 holds ends; none if it holds none.
+        /// The end of the certificate that C4 holds; none if it holds none.
         at: Option<Timestamp>,
     },
-    /// C4 did not take key and certificate.
+    /// C4 did not accept key and certificate.
     UploadFailed {
-        /// What C4 said, or how it failed.
+        /// C4's answer, or the error.
         detail: String,
     },
 }
@@ -334,7 +335,7 @@ impl Reason {
         })
     }
 
-    /// What is there today in place of what is needed, as a part of a sentence, where that is known.
+    /// The present value that is wrong, as a part of a sentence, if known.
     pub fn found(&self) -> Option<String> {
         match self {
             Self::NotPointed { found, .. } => Some(found.to_string()),
@@ -345,7 +346,7 @@ impl Reason {
         }
     }
 
-    /// The DNS records that are needed. At an apex an ALIAS is the alternative to the addresses before it.
+    /// The DNS records to set. At an apex an ALIAS is the alternative to the addresses before it.
     pub fn needed(&self, name: &DomainName) -> Vec<DnsRecord> {
         let record = |kind, value: String| DnsRecord { kind, name: name.to_string(), value };
         let of_address = |address: &IpAddr| record(RecordKind::of_address(*address), address.to_string());
@@ -368,7 +369,7 @@ impl Reason {
         }
     }
 
-    /// The place in the queue of a CA's limit at `now`, counted from 1; none where there is no queue.
+    /// The place in the queue of a CA's limit at `now`, counted from 1; none if there is no queue.
     pub fn place(&self, now: Timestamp) -> Option<u32> {
         let Self::CaLimited { until, seconds_per_place: seconds @ 1.., .. } = self else {
             return None;

@@ -1,14 +1,14 @@
-//! When a certificate is to be renewed: in the window that its CA suggests (ACME Renewal Information, RFC 9773), and
-//! at pre-expiry at the latest.
+//! When a certificate is renewed: in the window that its CA suggests (ACME Renewal Information, RFC 9773), and at
+//! pre-expiry at the latest.
 
 use jiff::{SignedDuration, Timestamp};
 
 /// How long before its end a certificate is renewed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PreExpiry {
-    /// So many days.
+    /// A number of days.
     Days(u16),
-    /// A third of its lifetime, as CAs advise; seven days where the CA suggests a window, which comes at about a third.
+    /// A third of its lifetime, as CAs advise; seven days if the CA suggests a window, which lies at about a third.
     Third,
 }
 
@@ -18,7 +18,8 @@ impl PreExpiry {
     /// Seven days.
     pub const DEFAULT: Self = Self::Days(7);
 
-    /// For a certificate for which the CA suggests a window: pre-expiry is the deadline after it, and must not come before.
+    /// The value for a certificate with a suggested window: pre-expiry is the deadline after the window, and must not
+    /// come before it.
     #[must_use]
     pub fn after_window(self) -> Self {
         match self {
@@ -27,8 +28,8 @@ impl PreExpiry {
         }
     }
 
-    /// For a certificate that lives `lifetime`: as configured; a third of the lifetime under 21 days, half of it under
-    /// 10; never before half of the lifetime.
+    /// The value for a certificate with that `lifetime`: as configured; a third of the lifetime under 21 days, half
+    /// of it under 10; never before half of the lifetime.
     pub fn for_lifetime(self, lifetime: SignedDuration) -> SignedDuration {
         let half = lifetime / 2;
         match self {
@@ -47,7 +48,7 @@ pub fn renewal_point(not_before: Timestamp, not_after: Timestamp, pre_expiry: Pr
     not_after.checked_sub(pre_expiry.for_lifetime(lifetime)).unwrap_or(not_before)
 }
 
-/// The window in which a CA suggests to renew a certificate (RFC 9773 section 4.2).
+/// The renewal window that a CA suggests (RFC 9773 section 4.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SuggestedWindow {
     /// Its start.
@@ -57,14 +58,14 @@ pub struct SuggestedWindow {
 }
 
 impl SuggestedWindow {
-    /// A point in it, uniformly random as section 4.2 asks for; `random` is a number below [`SuggestedWindow::seconds`].
-    /// A window that is over means now: that is how a CA announces a revocation.
+    /// A uniformly random point in it, as required by section 4.2; `random` is a number below
+    /// [`SuggestedWindow::seconds`]. A window in the past means now: CAs announce a revocation that way.
     pub fn point(&self, random: u64) -> Timestamp {
         let random = i64::try_from(random.min(self.seconds())).unwrap_or(i64::MAX);
         self.start.checked_add(SignedDuration::from_secs(random)).unwrap_or(self.end)
     }
 
-    /// Its length.
+    /// Its length in seconds.
     pub fn seconds(&self) -> u64 {
         u64::try_from(self.end.duration_since(self.start).as_secs()).unwrap_or(0)
     }

@@ -1,48 +1,50 @@
-//! When to try again: one schedule per kind of trouble, as the design's event table gives them.
+//! Retry schedules: one per kind of problem, from the design's event table.
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::Pause;
 
-/// Which schedule.
+/// A retry schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
-    /// Preflight says no, or the CA does: 1, 2, 5, 10, 30, 60 min, hourly for a day, then daily.
+    /// Blocked by preflight or by the CA: 1, 2, 5, 10, 30, 60 min, hourly for a day, then daily.
     Blocked,
-    /// HTTPS is switched off: daily, and nobody waits for it.
+    /// HTTPS is switched off: daily.
     HttpsOff,
     /// C4 does not know the domain: 1, 5, 30 min and 6 h, then a person must act.
     Unknown,
-    /// A question got no answer, or the CA does not work: soon, at most 5 min apart.
+    /// A query got no answer, or the CA is down: soon, at most 5 min apart.
     CouldNotAsk,
-    /// What the CA delivered was not what was ordered: once more after a minute, then a day apart, for another order brings
-    /// the same again.
+    /// The certificate that the CA delivered was rejected: once more after a minute, then daily, because another
+    /// order brings the same again.
     Rejected,
-    /// A CA that does not say when to renew a certificate: 1, 5, 30 min, 2 h, then every 6 h (RFC 9773 section 4.3.3).
+    /// The CA did not answer when to renew a certificate: 1, 5, 30 min, 2 h, then every 6 h (RFC 9773 section 4.3.3).
     RenewalInfo,
-    /// An operator has paused the CA or C4. Lifting that brings the work to now; this is for work that was missed.
+    /// An operator has paused the CA or C4. Lifting the pause makes the work due; this is a fallback.
     Paused,
-    /// C4 did not take a certificate, after the quick attempts: 1, 2, 4 … 60 min, for ever.
+    /// C4 did not accept a certificate, after the quick attempts: 1, 2, 4 … 60 min, for ever.
     Upload,
-    /// C4 has the certificate, edges do not serve it yet: 5, 10, 20, 30 s, then every minute, until it is an emergency.
+    /// C4 has the certificate, but edges do not serve it yet: 5, 10, 20, 30 s, then every minute, until it is an
+    /// emergency.
     Edges,
-    /// The renewal of a live certificate failed: 1, 10, 100 min, then every 24 h or an eighth of the time it has
-    /// `left`, whichever is shorter.
+    /// The renewal of a live certificate failed: 1, 10, 100 min, then every 24 h or an eighth of `left`, whichever is
+    /// shorter.
     Renewal {
-        /// Until the live certificate ends.
+        /// Time until the live certificate ends.
         left: SignedDuration,
     },
 }
 
 const HOURLY_TRIES: u32 = 24;
-/// An eighth of nothing is nothing: the last tries before the end are this far apart.
+/// Minimum wait, because an eighth of the remaining time approaches zero.
 const SHORTEST_RENEWAL_WAIT: SignedDuration = SignedDuration::from_mins(10);
 
 impl Retry {
-    /// How often C4 is asked about a domain with a live certificate that it says it does not know, until that is believed.
+    /// Interval for asking C4 again about a domain with a live certificate that it does not know, until that is
+    /// believed.
     pub const ASK_MISSING_EVERY: SignedDuration = SignedDuration::from_hours(6);
 
-    /// How long to wait after attempt number `attempt` (1 is the first); none means that a person must act.
+    /// The wait after attempt number `attempt` (1 is the first); none means that a person must act.
     pub fn delay(self, attempt: u32) -> Option<SignedDuration> {
         let attempt = attempt.max(1);
         let step = attempt as usize - 1;
@@ -73,10 +75,11 @@ impl Retry {
         }
     }
 
-    /// The attempt number of [`Retry::Edges`] that comes 15 min after the upload: edges that are behind then need somebody.
+    /// The attempt number of [`Retry::Edges`] that comes 15 min after the upload; edges that are still behind need a
+    /// person.
     pub const LAST_OF_EDGES: u32 = 19;
 
-    /// When to try again after attempt number `attempt` at `now`.
+    /// The due time of the next attempt, after attempt number `attempt` at `now`.
     pub fn due(self, attempt: u32, now: Timestamp) -> Option<Timestamp> {
         self.delay(attempt).and_then(|delay| now.checked_add(delay).ok())
     }

@@ -1,18 +1,18 @@
-//! Why a certificate is revoked, and how long that may wait for its replacement.
+//! Revocation reasons, and how long a revocation may wait for the replacement.
 
 use std::fmt;
 use std::str::FromStr;
 
 use jiff::SignedDuration;
 
-/// Those reasons of RFC 5280 section 5.3.1 that a subscriber may give.
+/// The reasons of RFC 5280 section 5.3.1 that a subscriber may give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RevocationReason {
-    /// The private key is, or may be, in other hands.
+    /// The private key is, or may be, compromised.
     KeyCompromise,
     /// The subject's name or other information changed.
     AffiliationChanged,
-    /// Another certificate took its place.
+    /// It was replaced by another certificate.
     Superseded,
     /// It is no longer needed.
     CessationOfOperation,
@@ -23,8 +23,9 @@ impl RevocationReason {
     pub const ALL: [Self; 4] =
         [Self::KeyCompromise, Self::AffiliationChanged, Self::Superseded, Self::CessationOfOperation];
 
-    /// So long a certificate that serves waits for its replacement to be live, then it is revoked all the same. The CA/B
-    /// Forum's Baseline Requirements, section 4.9.1.1, give 24 hours; the rest is for a CA that is down when it is asked.
+    /// How long a served certificate waits for its replacement to be live; after that it is revoked anyway. The CA/B
+    /// Forum's Baseline Requirements, section 4.9.1.1, allow 24 hours; the rest is reserved for a CA that is down at
+    /// that time.
     pub const REPLACED_WITHIN: SignedDuration = SignedDuration::from_hours(20);
 
     /// The word of the API, the command line and the store.
@@ -67,16 +68,16 @@ impl FromStr for RevocationReason {
     }
 }
 
-/// How far a revocation has come.
+/// The state of a revocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RevocationState {
-    /// It was asked for; the CA may or may not have heard of it.
+    /// It was requested; the CA may or may not have received the request.
     Asked,
     /// The CA has revoked the certificate.
     Revoked,
-    /// The CA will not do it as things are: a person must act, and ask again.
+    /// The CA refuses at present: a person must act and request it again.
     Refused,
-    /// The certificate ended before.
+    /// The certificate ended first.
     Ended,
 }
 

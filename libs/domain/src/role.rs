@@ -1,36 +1,36 @@
-//! Who may do what: four roles, each a set of actions; a principal has a set of roles.
+//! Permissions: four roles, each a set of actions; a principal has a set of roles.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// What a principal may be.
+/// A role of a principal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", try_from = "String")]
 pub enum Role {
-    /// Reads.
+    /// Read only.
     Viewer,
-    /// Reads, adds, generates, imports, rechecks, rolls back, deletes.
+    /// May read, add, generate, import, recheck, roll back and delete.
     Support,
     /// A viewer who may download private keys.
     KeyReader,
-    /// May do all.
+    /// May do everything.
     Admin,
 }
 
-/// What a call does, as far as permission is concerned.
+/// What a call does, for the purpose of permissions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Look at domains, certificates, history.
     Read,
     /// Change domains.
     Operate,
-    /// Take a private key out.
+    /// Download a private key.
     ReadKey,
-    /// Have a CA revoke a certificate: nothing brings it back.
+    /// Have a CA revoke a certificate, which cannot be undone.
     Revoke,
-    /// Pause requests to the CAs or to C4, and lift that.
+    /// Pause requests to the CAs or to C4, and lift a pause.
     Pause,
     /// Manage people, sessions and tokens, and read the audit log and the settings.
     Administer,
@@ -55,7 +55,7 @@ impl Role {
     /// Every role, in the order of the documentation.
     pub const ALL: [Self; 4] = [Self::Viewer, Self::Support, Self::KeyReader, Self::Admin];
 
-    /// Whether this role may do that.
+    /// Whether this role permits the action.
     pub fn may(self, action: Action) -> bool {
         match action {
             Action::Read => true,
@@ -96,34 +96,34 @@ impl FromStr for Role {
 impl TryFrom<String> for Role {
     type Error = String;
 
-    /// Not left to serde, whose sentence does not say what there is.
+    /// Not derived by serde, whose error does not list the roles.
     fn try_from(text: String) -> Result<Self, String> {
         text.parse()
     }
 }
 
-/// The roles of a principal, at least one. It may do what any of them may.
+/// The roles of a principal, at least one. It may do what any of them permits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Roles(u8);
 
 impl Roles {
-    /// The set of these; none if there are none.
+    /// The set of these roles; none if it is empty.
     pub fn of(roles: impl IntoIterator<Item = Role>) -> Option<Self> {
         let set = roles.into_iter().fold(0, |set, role| set | Self::from(role).0);
         (set != 0).then_some(Self(set))
     }
 
-    /// In the order of the documentation.
+    /// The roles in the order of the documentation.
     pub fn iter(self) -> impl Iterator<Item = Role> {
         Role::ALL.into_iter().filter(move |role| self.0 & Self::from(*role).0 != 0)
     }
 
-    /// Whether one of them may do that.
+    /// Whether one of them permits the action.
     pub fn may(self, action: Action) -> bool {
         self.iter().any(|role| role.may(action))
     }
 
-    /// Those that are in the other set, too.
+    /// The roles that are in both sets; none if there are none.
     pub fn within(self, other: Self) -> Option<Self> {
         Self::of(self.iter().filter(|role| other.iter().any(|of_other| of_other == *role)))
     }
@@ -135,7 +135,7 @@ impl From<Role> for Roles {
     }
 }
 
-/// The words, with a comma between them.
+/// The words, separated by commas.
 impl fmt::Display for Roles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, role) in self.iter().enumerate() {

@@ -1,8 +1,8 @@
 //! The six statuses and the one pure function that derives them.
 //!
-//! Nobody sets a status. Roles record facts; the status is what [`Facts::status`] makes of them, and it is stored in
-//! the transaction that changed the facts. So a failed renewal cannot take a working certificate away: it changes
-//! `block`, and `live` still wins.
+//! No code sets a status. Roles record facts; [`Facts::status`] derives the status from them, and it is stored in the
+//! transaction that changed the facts. So a failed renewal cannot take a working certificate away: it changes
+//! `block`, but `live` takes precedence.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use crate::{CertificateId, HttpsSwitch, Missing, Reason};
 
-/// What support and customers see, in these words everywhere.
+/// The status that support and customers see, in these words everywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Status {
     /// The domain is valid; its certificate was issued, uploaded and is active.
@@ -24,7 +24,7 @@ pub enum Status {
     Discard,
     /// The active certificate is past its end date.
     Expired,
-    /// The upload of key and certificate to C4 failed: somebody must look now.
+    /// The upload of key and certificate to C4 failed: a person must look now.
     Emergency,
 }
 
@@ -33,7 +33,7 @@ impl Status {
     pub const ALL: [Self; 6] =
         [Self::Success, Self::Pending, Self::Failure, Self::Discard, Self::Expired, Self::Emergency];
 
-    /// The word.
+    /// The status in a word.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Success => "Success",
@@ -63,16 +63,16 @@ impl FromStr for Status {
 /// The certificate that is active at C4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Live {
-    /// Which.
+    /// Its id.
     pub certificate: CertificateId,
     /// When it ends.
     pub not_after: Timestamp,
 }
 
-/// What is known of a domain; its status follows from this alone.
+/// The facts about a domain; its status is derived from them alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
-    /// C4 says, confirmed, that it does not know the domain.
+    /// C4 does not know the domain, and this is confirmed.
     pub unknown_to_c4: bool,
     /// C4's answers that it does not know the domain, since it last knew it.
     pub missing: Option<Missing>,
@@ -80,11 +80,11 @@ pub struct Facts {
     pub upload_failing: Option<Reason>,
     /// The active certificate.
     pub live: Option<Live>,
-    /// What keeps verification from succeeding.
+    /// The obstacle that keeps verification from succeeding.
     pub block: Option<Reason>,
     /// Whether the customer has HTTPS switched on.
     pub https: HttpsSwitch,
-    /// Since when DNS fails for the name (SERVFAIL), as far as it was asked.
+    /// Since when DNS has been failing for the name (SERVFAIL), as far as it was asked.
     pub dns_failing_since: Option<Timestamp>,
 }
 
@@ -99,7 +99,7 @@ impl Facts {
         }
         match &self.live {
             Some(live) if now < live.not_after => Status::Success,
-            // Nobody sees that it ended.
+            // HTTPS is off, so its end is not visible to visitors.
             _ if self.https == HttpsSwitch::Off => Status::Pending,
             Some(_) => Status::Expired,
             None if self.block.is_some() => Status::Failure,
@@ -107,20 +107,20 @@ impl Facts {
         }
     }
 
-    /// Whether a live, valid certificate cannot be renewed as things are.
+    /// Whether the live certificate is valid but cannot be renewed at present.
     pub fn renewal_blocked(&self, now: Timestamp) -> bool {
         self.status(now) == Status::Success && self.block.is_some()
     }
 }
 
-/// What is being done, or waited for; the status does not depend on it.
+/// The present activity; the status does not depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Activity {
     /// Nothing until the next timer, or until a person acts.
     Idle,
-    /// Checking C4 and DNS whether an order can succeed.
+    /// Checking at C4 and in DNS whether an order can succeed.
     Preflight,
-    /// The CA's limits leave no room yet.
+    /// The CA's limits have no room yet.
     WaitingForBudget,
     /// The CA is working, down, or asked us to wait.
     WaitingForCa,
@@ -130,7 +130,7 @@ pub enum Activity {
     Issued,
     /// Handing key and certificate to C4.
     Uploading,
-    /// Looking whether the edges serve it.
+    /// Checking whether the edges serve it.
     VerifyingEdges,
     /// The last attempt failed; another one is planned.
     Retrying,

@@ -1,9 +1,9 @@
-//! The order of uploads to C4, and what is done where C4 turns out to be ahead of this database.
+//! The order of uploads to C4, and the handling of a C4 that is ahead of this database.
 //!
 //! A database that was restored from a backup knows less than C4: certificates that were uploaded after the backup, a
-//! removal, a roll back. Two things show it. C4 answers `stale`, because it has seen a higher revision than any that is
-//! stored here; or it shows a certificate that is not stored here and ends later than ours. Then what is here is not
-//! uploaded. What C4 held is noted with the time, and what is wanted after that is wanted in the knowledge of it.
+//! removal, a roll back. There are two signs. C4 answers `stale`, because it has seen a higher revision than any
+//! stored here; or it shows a certificate that is not stored here and ends later than ours. Then our certificate is
+//! not uploaded. What C4 held is noted with the time, and requests made after that take it into account.
 
 use jiff::Timestamp;
 
@@ -12,26 +12,27 @@ use crate::{Activity, Domain, Facts, InvalidTransition, Reason};
 /// What C4 held when it was found to be ahead of this database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AheadAtC4 {
-    /// The SHA-256 of the certificate; none if it held none.
+    /// The SHA-256 of the certificate; none if C4 held none.
     pub sha256: Option<String>,
-    /// When that was found.
+    /// When it was found.
     pub found_at: Timestamp,
-    /// The name's revision then.
+    /// The name's revision at that time.
     pub revision: i64,
 }
 
 impl Domain {
-    /// An upload or removal is about to be sent: its revision is the next odd number.
+    /// The domain for an upload or removal that is about to be sent: its revision is the next odd number.
     ///
-    /// The even number before it is left to [`Self::uploading_again`], which so finds out about an upload that is not
-    /// stored here.
+    /// The even number before it is reserved for [`Self::uploading_again`], which thereby detects an upload that is
+    /// not stored here.
     #[must_use]
     pub fn uploading(&self) -> Self {
         Self { upload_revision: next_odd(self.upload_revision), ..self.clone() }
     }
 
-    /// The live certificate is about to be sent once more, because C4 shows something else. Its revision is above the
-    /// last upload's and below the next one's: C4 refuses it exactly where it has taken an upload that is not stored here.
+    /// The domain for sending the live certificate once more, because C4 shows something else. Its revision is above
+    /// the last upload's and below the next one's: C4 rejects it exactly if it has received an upload that is not
+    /// stored here.
     #[must_use]
     pub fn uploading_again(&self) -> Self {
         match self.upload_revision {
@@ -40,32 +41,33 @@ impl Domain {
         }
     }
 
-    /// C4 has seen a higher revision, and is to take this upload all the same. C4 does not say which revision it has seen;
-    /// the seconds since 1970 are above all that uploads of one name can have counted.
+    /// The domain for an upload that C4 must accept although it has seen a higher revision. C4 does not say which
+    /// revision that is; the seconds since 1970 are higher than any number of uploads of one name.
     #[must_use]
     pub fn uploading_over(&self, now: Timestamp) -> Self {
         let upload_revision = next_odd(self.upload_revision.max(now.as_second()));
         Self { upload_revision, ..self.clone() }
     }
 
-    /// C4 is ahead: what was to be uploaded is given up, and another certificate is ordered.
+    /// C4 is ahead: the planned upload is given up, and another certificate is ordered.
     pub fn overtaken(self, ahead: AheadAtC4) -> Result<Self, InvalidTransition> {
         Ok(Self { ahead_at_c4: Some(ahead), ..self.replaced()? })
     }
 
-    /// The same where no order is placed, because what C4 is ahead by was pasted: it has to be pasted once more.
+    /// C4 is ahead by a pasted certificate: the upload is given up without an order, and the customer has to paste
+    /// again.
     pub fn overtaken_by_paste(self, ahead: AheadAtC4, reason: Reason) -> Result<Self, InvalidTransition> {
         Ok(Self { ahead_at_c4: Some(ahead), ..self.upload_given_up(reason)? })
     }
 
-    /// What was to be uploaded is given up, and another certificate is ordered in its place.
+    /// The planned upload is given up, and another certificate is ordered instead.
     pub fn replaced(self) -> Result<Self, InvalidTransition> {
         let listed = self.doing(Activity::Preflight, None)?;
         let facts = Facts { unknown_to_c4: false, missing: None, upload_failing: None, ..listed.facts };
         Ok(Self { facts, ..listed })
     }
 
-    /// That C4 is found to be ahead, and holds this. The first time counts.
+    /// Notes that C4 is ahead, and what it holds. The first time is kept.
     pub fn note_ahead(&self, sha256: Option<&str>, now: Timestamp) -> AheadAtC4 {
         let known = self.ahead_at_c4.clone().filter(|known| known.sha256.as_deref() == sha256);
         known.unwrap_or_else(|| AheadAtC4 {
@@ -75,12 +77,12 @@ impl Domain {
         })
     }
 
-    /// What is noted of C4 being ahead, if that is what it shows now. Whatever came after that was wanted with it in view.
+    /// The note about C4 being ahead, if it still matches what C4 shows. Later requests were made with that in view.
     pub fn known_ahead(&self, shown: Option<&str>) -> Option<&AheadAtC4> {
         self.ahead_at_c4.as_ref().filter(|known| known.sha256.as_deref() == shown)
     }
 
-    /// Whether C4 was found to be ahead of a certificate that was stored then: another one is to be ordered.
+    /// Whether C4 was found to be ahead after a certificate was stored: another one has to be ordered.
     pub fn has_overtaken(&self, created_at: Timestamp) -> bool {
         self.ahead_at_c4.as_ref().is_some_and(|ahead| created_at < ahead.found_at)
     }
@@ -103,7 +105,7 @@ mod tests {
         Domain::added(DomainName::parse("shop.example.com").unwrap(), at(0))
     }
 
-    /// C4 refuses what is below the highest revision that it has seen.
+    /// C4 rejects revisions below the highest one it has seen.
     #[test]
     fn a_comparison_is_above_the_last_upload_and_below_the_next_one() {
         let first = domain().uploading();

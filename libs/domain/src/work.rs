@@ -1,8 +1,8 @@
 //! Work: what is due for a name, and the lease by which one worker owns it.
 //!
-//! Each (name, kind) has at most one row. A timer is nothing but that row's `due_at`; so retries, renewals, rechecks
-//! and what a crash left behind are found by one sweep. Correctness rests on the lease's `token`: it grows with every
-//! claim and every rescheduling, and a write that carries an older one changes nothing.
+//! Each (name, kind) has at most one row. A timer is just that row's `due_at`, so retries, renewals, rechecks and
+//! work left by a crash are all found by one sweep. Correctness rests on the lease's `token`: it grows with every
+//! claim and every rescheduling, and a write with an older token changes nothing.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,14 +11,14 @@ use jiff::Timestamp;
 
 use crate::{CertificateId, DomainName, EventKind};
 
-/// What is to be done.
+/// The kind of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WorkKind {
     /// Preflight and order (issuer).
     Issue,
     /// Make C4 hold a certificate (c4-uploader).
     Upload,
-    /// Make C4 hold none (c4-uploader).
+    /// Remove the certificate from C4 (c4-uploader).
     Remove,
     /// Have the CA revoke certificates of the name (issuer).
     Revoke,
@@ -53,22 +53,22 @@ impl FromStr for WorkKind {
     }
 }
 
-/// Why it is due.
+/// Why work is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cause {
-    /// Somebody asked: add, generate, delete.
+    /// Requested by a person or program: add, generate, delete.
     Requested,
     /// The certificate reached its renewal point, or ended.
     Renewal,
-    /// An attempt did not get through.
+    /// The previous attempt was not conclusive.
     Retry,
     /// An operator asked for the next step now.
-    Recheck,
-    /// The daily look at what is not in order.
-    Midnight,
-    /// What C4 holds is compared with what it should hold.
+    OperatorRecheck,
+    /// The daily recheck of domains that are not in order.
+    DailyRecheck,
+    /// Compare what C4 holds with what it should hold.
     Compare,
-    /// The CA is asked when it suggests to renew (RFC 9773).
+    /// Ask the CA for its suggested renewal window (RFC 9773).
     RenewalInfo,
 }
 
@@ -78,8 +78,8 @@ impl Cause {
         Self::Requested,
         Self::Renewal,
         Self::Retry,
-        Self::Recheck,
-        Self::Midnight,
+        Self::OperatorRecheck,
+        Self::DailyRecheck,
         Self::Compare,
         Self::RenewalInfo,
     ];
@@ -90,8 +90,8 @@ impl Cause {
             Self::Requested => "requested",
             Self::Renewal => "renewal",
             Self::Retry => "retry",
-            Self::Recheck => "recheck",
-            Self::Midnight => "midnight",
+            Self::OperatorRecheck => "recheck",
+            Self::DailyRecheck => "midnight",
             Self::Compare => "compare",
             Self::RenewalInfo => "renewal_info",
         }
@@ -109,24 +109,24 @@ impl FromStr for Cause {
 /// A row of work, as it is scheduled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Work {
-    /// For which name.
+    /// The domain name.
     pub name: DomainName,
-    /// What.
+    /// The kind of work.
     pub kind: WorkKind,
-    /// The name's revision it belongs to.
+    /// The name's revision that it belongs to.
     pub revision: i64,
-    /// Why.
+    /// Why it is due.
     pub cause: Cause,
-    /// Attempts so far that did not get through, for the backoff.
+    /// Failed or inconclusive attempts so far, for the backoff.
     pub attempts: u32,
-    /// When; none means that a person must act first.
+    /// When it is due; none if a person must act first.
     pub due_at: Option<Timestamp>,
-    /// Which certificate to upload.
+    /// The certificate to upload.
     pub certificate: Option<CertificateId>,
 }
 
 impl Work {
-    /// The event that makes a worker claim it; none for an upload that names no certificate, which cannot be done.
+    /// The event that makes a worker claim it; none for an upload without a certificate, which cannot be done.
     pub fn event(&self) -> Option<EventKind> {
         match (self.kind, self.certificate) {
             (WorkKind::Issue, _) => Some(EventKind::CertificateRequested),
@@ -139,13 +139,13 @@ impl Work {
     }
 }
 
-/// Work that one worker owns until the lease ends or somebody reschedules it.
+/// Work that one worker owns until the lease ends or the work is rescheduled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
     /// The work as it was claimed.
     pub work: Work,
     /// The fencing token.
     pub token: i64,
-    /// When others may take it over, by the claimer's clock.
+    /// When other workers may take it over, by the claimer's clock.
     pub expires_at: Timestamp,
 }

@@ -9,7 +9,7 @@ mod job;
 mod midnight;
 mod reason;
 
-pub use convert::{domain, from_timestamp, situation, status_from_word, status_word, to_timestamp};
+pub use convert::{from_timestamp, situation, status_from_word, status_word, to_timestamp};
 pub use event::{EVENT_VERSION, EventError, decode_event, encode_event};
 pub use job::{
     is_job_over, job_figures, job_kind, job_lines_done, job_lines_with, job_state_word, line_outcome,

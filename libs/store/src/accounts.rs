@@ -13,15 +13,15 @@ pub struct Account {
     pub id: AccountId,
     /// The issuer's name in the configuration.
     pub issuer: String,
-    /// The directory it belongs to.
+    /// The URL of the CA's directory.
     pub directory_url: String,
     /// PKCS #8 key, sealed.
     pub sealed_key: Vec<u8>,
-    /// The account's URL; none until the CA answered new-account.
+    /// The account's URL; none until the CA has answered new-account.
     pub url: Option<String>,
     /// When the row was written.
     pub created_at: Timestamp,
-    /// The PKCS #8 key that it is about to get, sealed (RFC 8555 section 7.3.5).
+    /// The next PKCS #8 key during a key rollover, sealed (RFC 8555 section 7.3.5).
     pub pending_key: Option<Vec<u8>>,
 }
 
@@ -34,13 +34,13 @@ impl std::fmt::Debug for Account {
 }
 
 impl Store {
-    /// Every account, retired ones included, by the issuer's name and directory.
+    /// Returns every account, retired ones included, by the issuer's name and directory.
     pub async fn accounts(&self) -> Result<Vec<Account>> {
         let mut reader = self.reader().await?;
         reader.db().select::<Account>("accounts", "ORDER BY issuer, directory_url").all().await
     }
 
-    /// The account of ours at a CA, if a row was written for it.
+    /// Returns our account at a CA, if it has a row.
     pub async fn account(&self, issuer: &str, directory_url: &str) -> Result<Option<Account>> {
         let mut reader = self.reader().await?;
         let mut db = reader.db();
@@ -48,7 +48,7 @@ impl Store {
         query.bind(issuer).bind(directory_url).optional().await
     }
 
-    /// The URL of the account of ours at a CA, if it is registered; for a role that may not read its sealed key.
+    /// Returns the URL of our account at a CA, if it is registered; for roles that may not read the sealed key.
     pub async fn account_url(&self, issuer: &str, directory_url: &str) -> Result<Option<String>> {
         let text = "SELECT url FROM accounts WHERE issuer = $1 AND directory_url = $2";
         let mut reader = self.reader().await?;
@@ -59,7 +59,7 @@ impl Store {
 }
 
 impl Tx {
-    /// Writes an account row. [`crate::StoreError::Conflict`] if there is one for that issuer and directory.
+    /// Stores an account. [`crate::StoreError::Conflict`] if there is one for that issuer and directory.
     pub async fn insert_account(&mut self, account: &Account) -> Result<()> {
         self.db().await?.insert("insert_account", std::slice::from_ref(account), &[], "").await
     }
@@ -70,22 +70,21 @@ impl Tx {
         self.db().await?.query("set_account_url", text).bind(&id).bind(url).execute_one().await
     }
 
-    /// Stores the key that an account is about to get. [`crate::StoreError::Conflict`] if it is about to get one
-    /// already.
+    /// Stores the next key of an account. [`crate::StoreError::Conflict`] if it already has one.
     pub async fn propose_account_key(&mut self, id: AccountId, sealed: &[u8]) -> Result<()> {
         let text = "UPDATE accounts SET pending_key = $2 WHERE id = $1 AND pending_key IS NULL";
         self.db().await?.query("propose_account_key", text).bind(&id).bind(sealed).execute_one().await
     }
 
-    /// Makes the key that an account is about to get its own. [`crate::StoreError::Conflict`] if that is not `pending`,
-    /// as it was read.
+    /// Makes the next key of an account its present one. [`crate::StoreError::Conflict`] if the next key is no longer
+    /// `pending`.
     pub async fn adopt_account_key(&mut self, id: AccountId, pending: &[u8]) -> Result<()> {
         let text = "UPDATE accounts SET sealed_key = pending_key, pending_key = NULL WHERE id = $1 AND pending_key = $2";
         self.db().await?.query("adopt_account_key", text).bind(&id).bind(pending).execute_one().await
     }
 
-    /// Puts a key in the place of an account's own, and of one that it is about to get. [`crate::StoreError::Conflict`]
-    /// if its own is not `before`, as it was read.
+    /// Replaces an account's present key and deletes the next one. [`crate::StoreError::Conflict`] if the present key
+    /// is no longer `before`.
     pub async fn replace_account_key(&mut self, id: AccountId, before: &[u8], sealed: &[u8]) -> Result<()> {
         let text =
             "UPDATE accounts SET sealed_key = $3, pending_key = NULL WHERE id = $1 AND sealed_key = $2";
@@ -93,8 +92,8 @@ impl Tx {
         db.query("replace_account_key", text).bind(&id).bind(before).bind(sealed).execute_one().await
     }
 
-    /// Gives an account's row another name than its issuer's, so that another account can take its place; what was
-    /// issued with it goes on referring to it. [`crate::StoreError::Conflict`] if its name is not `from`.
+    /// Renames an account's row, so that another account can take its issuer's name; its orders and certificates keep
+    /// their reference. [`crate::StoreError::Conflict`] if its name is not `from`.
     pub async fn retire_account(&mut self, id: AccountId, from: &str, to: &str) -> Result<()> {
         let text = "UPDATE accounts SET issuer = $3 WHERE id = $1 AND issuer = $2";
         self.db().await?.query("retire_account", text).bind(&id).bind(from).bind(to).execute_one().await

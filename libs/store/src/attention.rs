@@ -1,19 +1,19 @@
-//! The order "what needs a person first": by the time until visitors see a warning.
+//! The order "what needs a person first": by the time until visitors see a browser warning.
 //!
 //! Each domain has a rank, and within a rank the end of its live certificate decides. The databases compute the rank
-//! (column `attention`); this is the same for a row at hand, and a test compares the two.
+//! (column `attention`); this code does the same for a row in memory, and a test compares the two.
 
 use domain::{Domain, HttpsSwitch, Source, Status};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::DomainView;
 
-/// Live, and nobody renews it as things are: the renewal is blocked, or the certificate was pasted.
+/// Live, but not being renewed: the renewal is blocked, or the certificate was pasted.
 pub(crate) const UNRENEWED: i16 = 3;
-/// Live, and renewed by itself.
+/// Live and renewed automatically.
 pub(crate) const RENEWED: i16 = 7;
 
-/// The ranks that domains of a status have, the earliest first.
+/// The ranks that domains of a status have, the most urgent first.
 pub(crate) fn ranks(status: Status) -> &'static [i16] {
     match status {
         Status::Emergency => &[1],
@@ -25,7 +25,7 @@ pub(crate) fn ranks(status: Status) -> &'static [i16] {
     }
 }
 
-/// The rank of a domain, as of its last write.
+/// The rank of a domain as last stored.
 pub(crate) fn rank(domain: &Domain) -> i16 {
     let is_off = domain.facts.https == HttpsSwitch::Off;
     match domain.recorded {
@@ -41,21 +41,21 @@ pub(crate) fn rank(domain: &Domain) -> i16 {
     }
 }
 
-/// Which live domains are at risk: visitors see a warning soon unless somebody acts.
+/// The limits by which live domains are at risk: visitors will see a warning soon unless a person acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AtRisk {
-    /// Those whose renewal is blocked, or whose certificate was pasted, if it ends before this.
+    /// Domains whose renewal is blocked or whose certificate was pasted are at risk if it ends before this.
     pub unrenewed_before: Timestamp,
-    /// Those whose renewal lags, if the certificate ends before this.
+    /// Domains whose renewal is late are at risk if the certificate ends before this.
     pub lagging_before: Timestamp,
 }
 
 impl AtRisk {
     const UNRENEWED_WITHIN: SignedDuration = SignedDuration::from_hours(14 * 24);
-    /// A generated certificate is renewed earlier: at half of its lifetime where that is short.
+    /// A generated certificate is normally renewed earlier: at half of its lifetime if that is short.
     const LAGGING_WITHIN: SignedDuration = SignedDuration::from_hours(3 * 24);
 
-    /// Those at risk at `now`.
+    /// The limits at `now`.
     pub fn at(now: Timestamp) -> Self {
         let within = |within| now.checked_add(within).unwrap_or(Timestamp::MAX);
         Self {
@@ -64,7 +64,7 @@ impl AtRisk {
         }
     }
 
-    /// Before which end domains of that rank are at risk; none of the other ranks are.
+    /// The end before which domains of that rank are at risk; none for ranks that are never at risk.
     pub(crate) fn before(&self, rank: i16) -> Option<Timestamp> {
         match rank {
             UNRENEWED => Some(self.unrenewed_before),

@@ -1,8 +1,8 @@
-//! Searching the audit log, newest line first.
+//! Search of the audit log, newest entry first.
 //!
-//! A search is bounded by the lines that it looks at, not by those that it finds: no index serves text within an actor or a
-//! subject, and a rare text in a long log must not hold a connection for minutes. Text is compared as it stands (`instr`,
-//! `strpos`), so nothing in it is a pattern.
+//! A search is limited by the entries it reads, not by those it finds: no index supports text within an actor or a
+//! subject, and a rare text in a long log must not occupy a connection for minutes. Text is compared literally
+//! (`instr`, `strpos`), so it is never a pattern.
 
 use jiff::Timestamp;
 
@@ -10,10 +10,10 @@ use crate::record::{FromRow, Reader, Record};
 use crate::sql::Query;
 use crate::{AuditEntry, Result, Store};
 
-/// Lines that one search looks at.
+/// Maximum number of entries read by one search.
 const MAX_LOOKED_AT: u32 = 100_000;
 
-/// Which lines are looked for; empty text stands for any.
+/// The search criteria; empty text matches everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditSearch {
     /// Text within the actor.
@@ -32,23 +32,23 @@ pub struct AuditSearch {
     pub until: Option<Timestamp>,
 }
 
-/// A line's place in the order of time.
+/// An entry's place in the order of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AuditPlace {
-    /// When.
+    /// The time.
     pub at: Timestamp,
-    /// The row, among those of the same time.
+    /// The row id, among entries of the same time.
     pub id: i64,
 }
 
-/// A line that was found.
+/// An entry that matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundAudit {
-    /// Where it stands.
+    /// Its place.
     pub place: AuditPlace,
-    /// Its number in the chain; none while it waits for it.
+    /// Its number in the chain; none while it is not chained.
     pub sequence: Option<i64>,
-    /// What it says.
+    /// The entry.
     pub entry: AuditEntry,
 }
 
@@ -61,18 +61,18 @@ impl FromRow for FoundAudit {
     }
 }
 
-/// A page of what was found.
+/// A page of results.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditPage {
-    /// The lines, newest first.
+    /// The entries, newest first.
     pub lines: Vec<FoundAudit>,
-    /// Older lines than this one were not looked at; none at the end of the log.
+    /// Entries older than this one were not read; none at the end of the log.
     pub looked_back_to: Option<AuditPlace>,
 }
 
 impl Store {
-    /// At most `limit` lines older than `after` that fit, newest first. It looks at 100,000 lines at most: a page with fewer
-    /// lines than `limit` is the last one only if [`AuditPage::looked_back_to`] is none.
+    /// Returns at most `limit` matching entries older than `after`, newest first. Reads at most 100,000 entries: a
+    /// page with fewer entries than `limit` is the last one only if [`AuditPage::looked_back_to`] is none.
     pub async fn search_audit(
         &self,
         search: &AuditSearch,
@@ -82,7 +82,7 @@ impl Store {
         self.search_audit_within(search, after, limit, MAX_LOOKED_AT).await
     }
 
-    /// The same with another bound for the lines that are looked at.
+    /// Like [`Store::search_audit`], with another limit of entries read.
     pub async fn search_audit_within(
         &self,
         search: &AuditSearch,

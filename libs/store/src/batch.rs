@@ -1,14 +1,13 @@
-//! Writes of a transaction that go to the database together, because the way there and back costs more than what is done
-//! there.
+//! Batches the writes of a transaction into one round trip, because the round trip costs more than the writes.
 //!
-//! What a transaction writes without looking at the answer is kept until it reads, or commits. Then all of it goes as one
-//! text: SQLite gets the statements one after the other, PostgreSQL one statement with a part for each (`WITH`). How many
-//! rows each has met comes back with it, and a condition that was not met fails the transaction there.
+//! A write whose result is not needed is kept until the transaction reads or commits. Then all kept writes are sent
+//! together: SQLite gets the statements one after the other, PostgreSQL one statement with a part for each (`WITH`).
+//! The row count of each write is returned, and a condition that was not met fails the transaction at that point.
 //!
-//! Rules. The parts of PostgreSQL's statement see the rows as they were before it, and no two may change the same row. So
-//! a write to a place that is being written already waits for the next text ([`Batch::takes`]). A write whose answer is
-//! wanted at once, or that looks at rows which the same transaction writes, goes through [`crate::Tx::db`], which sends
-//! what is kept before.
+//! Rules. The parts of PostgreSQL's statement see the rows as they were before it, and no two parts may change the
+//! same row. So a write to a place that already has a kept write is sent in the next batch ([`Batch::takes`]). A
+//! write whose result is needed at once, or that reads rows written by the same transaction, goes through
+//! [`crate::Tx::db`], which first sends the kept writes.
 
 use futures::TryStreamExt as _;
 use sqlx::postgres::PgArguments;
@@ -18,16 +17,16 @@ use sqlx::{AssertSqlSafe, Either, Executor as _, PgConnection, Row as _, SqliteC
 use crate::sql::{Arguments, Db, Statement, To, Values, failed, within};
 use crate::{Result, StoreError};
 
-/// Enough for a step. A text is prepared once per connection, and there are as many texts as combinations.
+/// Enough for a step. Each combination of writes is a text of its own, prepared once per connection.
 const MAX_WRITES: usize = 12;
 
-/// What is kept.
+/// The kept writes of a transaction.
 pub(crate) struct Batch {
     is_sqlite: bool,
     writes: Vec<Write>,
     values: Values,
     bound: usize,
-    /// Something of the transaction was not written: it must not be committed.
+    /// A write of the transaction failed: it must not be committed.
     is_broken: bool,
 }
 
@@ -35,17 +34,17 @@ struct Write {
     operation: &'static str,
     sql: String,
     place: Place,
-    /// What it means if it does not meet exactly one row; none if it may.
+    /// The error if the write does not change exactly one row; none if any number is fine.
     otherwise: Option<StoreError>,
 }
 
-/// What a write changes: a part of a table, or (empty) all of it.
+/// The target of a write: a part of a table, or (empty) the whole table.
 struct Place {
     table: String,
     part: String,
 }
 
-/// Where a write is put together.
+/// A write that is being built.
 pub(crate) struct Keeping<'b> {
     batch: &'b mut Batch,
     place: Place,
@@ -77,14 +76,14 @@ impl Batch {
         self.is_sqlite
     }
 
-    /// Whether a write to that part of its table (empty: to all of it) can go with what is kept.
+    /// Whether a write to `part` of its table (empty: the whole table) can be added to the batch.
     pub(crate) fn takes(&self, part: &str, text: &str) -> bool {
         let place = Place::of(text, part);
         let overlaps = |kept: &Write| !self.is_sqlite && kept.place.overlaps(&place);
         self.writes.len() < MAX_WRITES && !self.writes.iter().any(overlaps)
     }
 
-    /// Begins a write, which has to be kept.
+    /// Starts a write; one of its `keep` methods must follow.
     pub(crate) fn write(
         &mut self,
         operation: &'static str,
@@ -99,7 +98,7 @@ impl Batch {
         statement
     }
 
-    /// Sends what is kept. After an error nothing of the transaction can be committed.
+    /// Sends the kept writes. After an error the transaction cannot be committed.
     pub(crate) async fn send(&mut self, db: Db<'_>) -> Result<()> {
         if self.is_broken {
             return Err(StoreError::Conflict { operation: "batch" });
@@ -137,18 +136,18 @@ impl To for Keeping<'_> {
 }
 
 impl Statement<Keeping<'_>> {
-    /// However many rows it meets.
+    /// Keeps the write; any number of changed rows is accepted.
     pub(crate) fn keep(self) {
         self.keep_with(None);
     }
 
-    /// A conditional write, which must meet its row: [`StoreError::Conflict`] otherwise.
+    /// Keeps a conditional write that must change its row; [`StoreError::Conflict`] otherwise.
     pub(crate) fn keep_one(self) {
         let operation = self.operation;
         self.keep_or(StoreError::Conflict { operation });
     }
 
-    /// A conditional write, which must meet its row.
+    /// Keeps a conditional write that must change its row; `otherwise` is the error.
     pub(crate) fn keep_or(self, otherwise: StoreError) {
         self.keep_with(Some(otherwise));
     }
@@ -161,7 +160,7 @@ impl Statement<Keeping<'_>> {
     }
 }
 
-/// Returns how many rows each has met.
+/// Returns the number of rows changed by each write.
 async fn in_a_row(db: &mut SqliteConnection, writes: &[Write], values: SqliteArguments) -> Result<Vec<u64>> {
     let text: Vec<&str> = writes.iter().map(|write| write.sql.as_str()).collect();
     let query = sqlx::query_with(AssertSqlSafe(text.join(";\n")), values);
@@ -177,7 +176,7 @@ async fn in_a_row(db: &mut SqliteConnection, writes: &[Write], values: SqliteArg
     }
 }
 
-/// Returns how many rows each has met.
+/// Returns the number of rows changed by each write.
 async fn as_one(db: &mut PgConnection, writes: &[Write], values: PgArguments) -> Result<Vec<u64>> {
     if let [write] = writes {
         let done = sqlx::query_with(AssertSqlSafe(write.sql.as_str()), values).execute(db).await;
@@ -195,7 +194,7 @@ async fn as_one(db: &mut PgConnection, writes: &[Write], values: PgArguments) ->
     met.collect::<sqlx::Result<_>>().map_err(failed("batch"))
 }
 
-/// The operation whose table the error names, as far as it does.
+/// The operation whose table the error names, if it names one.
 fn refused(writes: &[Write], error: &sqlx::Error) -> &'static str {
     let table = error.as_database_error().and_then(|error| error.table());
     let write = writes.iter().find(|write| table == Some(&write.place.table));

@@ -10,30 +10,30 @@ use crate::record::{FromRow, Reader, columns};
 use crate::sql::Db;
 use crate::{Result, Store, StoreError, Tx};
 
-/// A certificate with everything but an open key.
+/// A certificate with its chain and its sealed key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Certificate {
     /// Its public facts.
     pub summary: CertificateSummary,
-    /// Whose.
+    /// The domain name.
     pub name: DomainName,
     /// The name's revision when it was made.
     pub revision: i64,
     /// Leaf and intermediates, PEM, in order.
     pub chain_pem: String,
-    /// PKCS #8 key, sealed to id, name and public key; none once it was destroyed.
+    /// PKCS #8 key, sealed to id, name and public key; none once it is destroyed.
     pub sealed_key: Option<Vec<u8>>,
     /// When it was stored.
     pub created_at: Timestamp,
     /// When it was first active at C4.
     pub uploaded_at: Option<Timestamp>,
-    /// With which ACME account it was ordered; none for a pasted one.
+    /// The ACME account that it was ordered with; none for a pasted one.
     pub account: Option<AccountId>,
     /// When it is renewed; none for a pasted one.
     pub renewal: Option<Renewal>,
     /// When its CA revoked it.
     pub revoked_at: Option<Timestamp>,
-    /// Its revocation was asked for, whatever came of that: it is never put back.
+    /// Its revocation was requested, whatever the result: it is never rolled back to.
     pub withdrawn: bool,
 }
 
@@ -43,13 +43,13 @@ impl Certificate {
         self.summary.id
     }
 
-    /// When it is of no use any more: at its end, or from its revocation on.
+    /// The end of its use: its expiry, or its revocation if that is earlier.
     pub fn ends_at(&self) -> Timestamp {
         let not_after = self.summary.not_after;
         self.revoked_at.map_or(not_after, |revoked_at| revoked_at.min(not_after))
     }
 
-    /// Its pre-expiry, where that is configured: another one if its CA suggests a window.
+    /// Its pre-expiry: the configured one, adjusted if its CA suggests a window.
     pub fn pre_expiry(&self, configured: PreExpiry) -> PreExpiry {
         let has_window = self.renewal.is_some_and(|renewal| renewal.window.is_some());
         if has_window { configured.after_window() } else { configured }
@@ -62,7 +62,7 @@ impl std::fmt::Debug for Certificate {
     }
 }
 
-/// A certificate of a name as a list shows it: without its chain, and with no more of its key than that it is there.
+/// A certificate for lists: without its chain and key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateRecord {
     /// Its public facts.
@@ -71,7 +71,7 @@ pub struct CertificateRecord {
     pub created_at: Timestamp,
     /// When it was first active at C4.
     pub uploaded_at: Option<Timestamp>,
-    /// Whether its sealed key is there.
+    /// Whether its sealed key is stored.
     pub has_key: bool,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
@@ -79,15 +79,15 @@ pub struct CertificateRecord {
     pub withdrawn: bool,
 }
 
-/// A place in a name's certificates, newest first: after the one with this time and id.
+/// A place in the list of a name's certificates, newest first: after the certificate with this time and id.
 pub type CertificatePlace = (Timestamp, CertificateId);
 
 /// When a certificate is renewed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Renewal {
-    /// The point.
+    /// The renewal time.
     pub at: Timestamp,
-    /// The window that its CA suggested when it was last asked, if it did.
+    /// The window that its CA last suggested, if any.
     pub window: Option<SuggestedWindow>,
 }
 
@@ -194,8 +194,8 @@ impl FromRow for CertificateRecord {
 }
 
 impl Store {
-    /// A certificate of a name, with its chain and sealed key; none if the certificate with that id is another name's,
-    /// whatever points at it.
+    /// Returns a certificate of a name, with its chain and sealed key; none if the certificate with that id belongs
+    /// to another name.
     pub async fn certificate(&self, name: &DomainName, id: CertificateId) -> Result<Option<Certificate>> {
         let mut reader = self.reader().await?;
         let mut db = reader.db();
@@ -204,7 +204,7 @@ impl Store {
         Ok(row.optional::<CertificateRow>().await?.map(Certificate::from))
     }
 
-    /// A name's certificate by the SHA-256 of its leaf; the newest row, where it was pasted twice.
+    /// Returns a name's certificate by the SHA-256 of its leaf; the newest row if it was pasted twice.
     pub async fn certificate_by_sha256(
         &self,
         name: &DomainName,
@@ -213,8 +213,8 @@ impl Store {
         by_sha256(&mut self.reader().await?.db(), name, sha256).await
     }
 
-    /// A page of a name's certificates, newest first, whatever became of the name; `after` is where the page before
-    /// ended. A name has few enough to sort them.
+    /// Returns a page of a name's certificates, newest first, even if the name is deleted; `after` is the end of the
+    /// previous page. A name has few enough to sort them.
     pub async fn certificates(
         &self,
         name: &DomainName,
@@ -236,7 +236,7 @@ impl Store {
         query.bind(&after.map(|(_, id)| id)).limit(limit).all().await
     }
 
-    /// [`Tx::newest_generated`], as it is now.
+    /// Like [`Tx::newest_generated`], outside of a transaction.
     pub async fn newest_generated(
         &self,
         name: &DomainName,
@@ -263,9 +263,9 @@ impl Tx {
         self.insert("insert_certificate", "", &[CertificateRow::from(certificate)], &[], "").await
     }
 
-    /// Stores what a CA delivered for an order, with the key of the order's row as that is now: since it was read, its data
-    /// key may have been wrapped under another sealing key. [`crate::StoreError::Conflict`] if the order is not placed any
-    /// more.
+    /// Stores a certificate that a CA delivered for an order, with the key from the order's row: the key's data key
+    /// may have been wrapped under another sealing key since the order was read. [`crate::StoreError::Conflict`] if
+    /// the order is not in the state placed.
     pub async fn insert_issued(&mut self, certificate: &Certificate, order: OrderId) -> Result<()> {
         let text = "SELECT sealed_key FROM orders WHERE id = $1 AND state = 'placed' {lock}";
         let mut db = self.db().await?;
@@ -274,7 +274,7 @@ impl Tx {
         self.insert_certificate(&Certificate { sealed_key, ..certificate.clone() }).await
     }
 
-    /// Stores when a certificate was first active at C4; the first time counts.
+    /// Stores when a certificate was first active at C4; later calls change nothing.
     pub async fn mark_uploaded(&mut self, id: CertificateId) -> Result<()> {
         let now = self.now();
         let text = "UPDATE certificates SET uploaded_at = coalesce(uploaded_at, $2) WHERE id = $1";
@@ -282,14 +282,14 @@ impl Tx {
         Ok(())
     }
 
-    /// Stores how many edges were asked for a certificate, and serve it.
+    /// Stores the number of edges that were asked for a certificate and serve it.
     pub async fn set_edges(&mut self, id: CertificateId, edges: u32) -> Result<()> {
         let text = "UPDATE certificates SET edges = $2 WHERE id = $1";
         self.write("set_edges", "", text).await?.bind(&id).bind(&i64::from(edges)).keep_one();
         Ok(())
     }
 
-    /// Stores when a certificate is renewed. [`crate::StoreError::Conflict`] if it is not there.
+    /// Stores when a certificate is renewed. [`crate::StoreError::Conflict`] if it does not exist.
     pub async fn set_renewal(&mut self, id: CertificateId, renewal: Renewal) -> Result<()> {
         let text =
             "UPDATE certificates SET renewal_at = $2, window_start = $3, window_end = $4 WHERE id = $1";
@@ -299,7 +299,7 @@ impl Tx {
         Ok(())
     }
 
-    /// The generated certificate of a name that ends last, if it ends after `ends_after`.
+    /// Returns the generated certificate of a name with the latest end, if it ends after `ends_after`.
     pub async fn newest_generated(
         &mut self,
         name: &DomainName,
@@ -308,7 +308,7 @@ impl Tx {
         newest_generated(&mut self.db().await?, name, ends_after).await
     }
 
-    /// [`Store::certificate_by_sha256`], within the transaction.
+    /// Like [`Store::certificate_by_sha256`], within the transaction.
     pub async fn certificate_by_sha256(
         &mut self,
         name: &DomainName,

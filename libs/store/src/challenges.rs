@@ -1,4 +1,4 @@
-//! What the challenge path answers: challenge responses of orders, and probes of rehearsals.
+//! Answers of the challenge path: challenge responses of orders, and probes of rehearsals.
 
 use domain::{DomainName, OrderId};
 use jiff::Timestamp;
@@ -9,11 +9,11 @@ use crate::{Result, Store, Tx};
 /// A challenge response (RFC 8555 section 8.3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Challenge {
-    /// Host that the CA asks.
+    /// The host that the CA requests.
     pub host: DomainName,
     /// The token in the path.
     pub token: String,
-    /// What to answer.
+    /// The response body.
     pub key_authorization: String,
     /// The order it belongs to.
     pub order: OrderId,
@@ -23,12 +23,12 @@ pub struct Challenge {
 
 columns!(Challenge in "challenges": host, token, key_authorization, order as "order_id", created_at);
 
-/// Who rehearses a challenge path: neither gets into the other's way.
+/// The origin of a probe: probes of different origins do not replace each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProbeOf {
     /// An order's preflight.
     Order,
-    /// A check that was asked for.
+    /// A check requested by a person or program.
     Check,
 }
 
@@ -43,7 +43,7 @@ impl ProbeOf {
 }
 
 impl Store {
-    /// The key authorization stored for exactly this host and token (RFC 8555 section 8.3).
+    /// Returns the key authorization stored for exactly this host and token (RFC 8555 section 8.3).
     pub async fn key_authorization(&self, host: &DomainName, token: &str) -> Result<Option<String>> {
         let text = "SELECT key_authorization FROM challenges WHERE host = $1 AND token = $2
             UNION ALL SELECT answer FROM probes WHERE host = $1 AND token = $2
@@ -54,7 +54,7 @@ impl Store {
         Ok(query.optional::<(String,)>().await?.map(|(answer,)| answer))
     }
 
-    /// Every challenge response stored for a host.
+    /// Returns every challenge response stored for a host.
     pub async fn challenges(&self, host: &DomainName) -> Result<Vec<Challenge>> {
         let mut reader = self.reader().await?;
         reader.db().select::<Challenge>("challenges", "WHERE host = $1").bind(host).all().await
@@ -62,7 +62,7 @@ impl Store {
 }
 
 impl Tx {
-    /// Stores a challenge response; the same (host, token) again is replaced.
+    /// Stores a challenge response; replaces one with the same host and token.
     pub async fn put_challenge(&mut self, challenge: &Challenge) -> Result<()> {
         let rest = "ON CONFLICT (host, token) DO UPDATE SET key_authorization = excluded.key_authorization,
             order_id = excluded.order_id, created_at = excluded.created_at";
@@ -76,8 +76,8 @@ impl Tx {
         Ok(())
     }
 
-    /// Stores what the rehearsal of a host's challenge path has to find, in place of an earlier one of the same asker;
-    /// it is answered like a challenge ([`Store::key_authorization`]).
+    /// Stores the expected answer for the rehearsal of a host's challenge path, in place of an earlier one of the
+    /// same origin; it is served like a challenge response ([`Store::key_authorization`]).
     pub async fn put_probe(
         &mut self,
         host: &DomainName,
@@ -92,7 +92,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Deletes a host's probe of that asker.
+    /// Deletes a host's probe of that origin.
     pub async fn drop_probe(&mut self, host: &DomainName, of: ProbeOf) -> Result<()> {
         let text = "DELETE FROM probes WHERE host = $1 AND asker = $2";
         self.write("drop_probe", "", text).await?.bind(host).bind(of.as_str()).keep();

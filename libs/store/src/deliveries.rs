@@ -1,8 +1,9 @@
 //! Deliveries of webhooks: one request each, with one notice or a digest of several.
 //!
-//! A digest is open until its time is over and takes notices until then; what is sent never changes after. A delivery is
-//! claimed by a lease, and a claim raises the row's token, so whoever was overtaken changes nothing. Of the deliveries to one
-//! endpoint that tell of the same domain a later one waits for an earlier one; a digest that is still open holds up none.
+//! A digest is open for a certain time and takes notices until then; the content of a sent delivery never changes. A
+//! delivery is claimed by a lease, and a claim raises the row's token, so a process that lost its lease changes
+//! nothing. Of the deliveries to one endpoint about the same domain, a later one waits for an earlier one; a digest
+//! that is still open does not block others.
 
 use domain::{DeliveryState, EndpointId, EventId, NoticeKind};
 use jiff::{SignedDuration, Timestamp};
@@ -10,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::record::{FromRow, Reader, Record as _, columns};
 use crate::{Result, Store, Tx};
 
-/// Most notices in a digest.
+/// Maximum number of notices in a digest.
 const MAX_EVENTS: u32 = 10_000;
 
 /// A request to an endpoint.
@@ -18,29 +19,29 @@ const MAX_EVENTS: u32 = 10_000;
 pub struct WebhookDelivery {
     /// Its id, the same for every attempt.
     pub id: EventId,
-    /// To where.
+    /// The endpoint.
     pub endpoint: EndpointId,
-    /// What it tells of.
+    /// The kind of its notices.
     pub kind: NoticeKind,
-    /// Which digest it is; empty for a notice alone.
+    /// The key of its digest; empty for a single notice.
     pub digest_key: String,
-    /// How many notices it has.
+    /// Its number of notices.
     pub events: u32,
-    /// How far it is.
+    /// Its state.
     pub state: DeliveryState,
     /// When it was made.
     pub created_at: Timestamp,
-    /// From when on it could be sent; the order among those of one domain.
+    /// The time from which it can be sent; defines the order of deliveries about one domain.
     pub ready_at: Timestamp,
-    /// The next attempt.
+    /// When the next attempt is due.
     pub due_at: Timestamp,
     /// Attempts so far.
     pub attempts: u32,
-    /// The status of the last answer; none if there was none.
+    /// The HTTP status of the last answer; none if there was no answer.
     pub http_status: Option<u32>,
-    /// Why the last attempt failed; empty if it did not.
+    /// Why the last attempt failed; empty if it succeeded.
     pub last_error: String,
-    /// When it was taken.
+    /// When the endpoint accepted it.
     pub ended_at: Option<Timestamp>,
 }
 
@@ -51,22 +52,22 @@ columns!(WebhookDelivery in "deliveries":
 /// A notice in a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryEvent {
-    /// To which endpoint; it gets each notice in one delivery.
+    /// The endpoint; each notice goes to it in one delivery.
     pub endpoint: EndpointId,
     /// The notice's id.
     pub event: EventId,
-    /// In which delivery.
+    /// The delivery.
     pub delivery: EventId,
     /// The domain, or another subject.
     pub subject: String,
-    /// What is told of it, JSON.
+    /// The content, JSON.
     pub body: String,
 }
 
 columns!(DeliveryEvent in "delivery_events":
     endpoint as "endpoint_id", event as "event_id", delivery as "delivery_id", subject, body);
 
-/// A delivery that is ours for a while.
+/// A delivery under our lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimedDelivery {
     /// The delivery.
@@ -81,24 +82,24 @@ impl FromRow for ClaimedDelivery {
     }
 }
 
-/// How an attempt failed, and what follows.
+/// A failed attempt and its consequences.
 #[derive(Clone, Debug)]
 pub struct FailedAttempt {
-    /// Why, in words.
+    /// The error in words.
     pub error: String,
     /// The status of the answer, if there was one.
     pub http_status: Option<u32>,
     /// When this delivery is tried again.
     pub due_at: Timestamp,
-    /// Before that nothing is sent to the endpoint.
+    /// Nothing is sent to the endpoint before this time.
     pub retry_at: Timestamp,
-    /// An endpoint that has been failing since then is switched off.
+    /// The endpoint is switched off if it has been failing since this time or longer.
     pub off_if_failing_since: Timestamp,
 }
 
 impl Store {
-    /// Claims up to `limit` deliveries until `until`: those that are due, of endpoints that are enabled and not waited for,
-    /// and behind no earlier one of the same domain.
+    /// Claims up to `limit` deliveries until `until`: due ones, of endpoints that are enabled and not backing off,
+    /// and without an earlier delivery about the same domain.
     pub async fn claim_deliveries(&self, limit: u32, until: Timestamp) -> Result<Vec<ClaimedDelivery>> {
         let text = format!(
             "UPDATE deliveries SET state = 'waiting', lease_until = $2, lease_token = lease_token + 1
@@ -126,13 +127,13 @@ impl Store {
         writer.done(claimed).await
     }
 
-    /// Whether anything is to be claimed; costs no write.
+    /// Whether a delivery can be claimed; without a write.
     pub async fn has_due_deliveries(&self) -> Result<bool> {
         let text = "SELECT EXISTS (SELECT 1 FROM deliveries WHERE state <> 'delivered' AND due_at <= $1)";
         self.reader().await?.db().query("has_due_deliveries", text).bind(&self.now()).scalar().await
     }
 
-    /// The notices of a delivery, in the order in which they happened.
+    /// Returns the notices of a delivery, in the order in which they happened.
     pub async fn delivery_events(&self, delivery: EventId) -> Result<Vec<DeliveryEvent>> {
         let mut reader = self.reader().await?;
         let mut db = reader.db();
@@ -140,7 +141,7 @@ impl Store {
         query.bind(&delivery).all().await
     }
 
-    /// Up to `limit` deliveries, the newest first: of one endpoint if it is given, and older than `before`.
+    /// Returns up to `limit` deliveries, newest first: of one endpoint if given, and older than `before`.
     pub async fn deliveries(
         &self,
         endpoint: Option<EndpointId>,
@@ -160,13 +161,14 @@ impl Store {
         query.all().await
     }
 
-    /// A delivery.
+    /// Returns a delivery.
     pub async fn delivery(&self, id: EventId) -> Result<Option<WebhookDelivery>> {
         let mut reader = self.reader().await?;
         reader.db().select::<WebhookDelivery>("delivery", "WHERE id = $1").bind(&id).optional().await
     }
 
-    /// How many deliveries wait for an enabled endpoint, and since when the oldest of them could have been sent.
+    /// Returns how many deliveries wait for an enabled endpoint, and since when the oldest of them could have been
+    /// sent.
     pub async fn waiting_deliveries(&self) -> Result<(u64, Option<Timestamp>)> {
         let text = "SELECT count(*), min(d.ready_at) FROM deliveries d
             WHERE d.state <> 'delivered' AND d.ready_at <= $1
@@ -177,8 +179,8 @@ impl Store {
         Ok((waiting.unsigned_abs(), oldest))
     }
 
-    /// Stores that an endpoint took a delivery. What waited for the endpoint, because it failed before, is due now. Nothing
-    /// happens if the claim is not ours any more: the delivery is made again.
+    /// Stores that an endpoint accepted a delivery. Deliveries that were backing off because of the endpoint's
+    /// failures become due now. Does nothing if the lease was lost: the delivery is sent again.
     pub async fn delivered(&self, claimed: &ClaimedDelivery, http_status: u32) -> Result<()> {
         let (now, WebhookDelivery { id, endpoint, .. }) = (self.now(), &claimed.delivery);
         let mut tx = self.begin("delivered").await?;
@@ -205,8 +207,8 @@ impl Store {
         tx.commit().await
     }
 
-    /// Stores that an attempt failed; returns whether that switched the endpoint off. Nothing happens if the claim is not
-    /// ours any more.
+    /// Stores that an attempt failed; returns whether the endpoint was switched off because of it. Does nothing if
+    /// the lease was lost.
     pub async fn not_delivered(&self, claimed: &ClaimedDelivery, failed: &FailedAttempt) -> Result<bool> {
         let (now, WebhookDelivery { id, endpoint, .. }) = (self.now(), &claimed.delivery);
         let mut tx = self.begin("not_delivered").await?;
@@ -233,7 +235,7 @@ impl Store {
         Ok(is_off)
     }
 
-    /// Gives a claim back before its time, without an attempt being counted.
+    /// Releases a claim early, without counting an attempt.
     pub async fn release_delivery(&self, claimed: &ClaimedDelivery) -> Result<()> {
         let text = "UPDATE deliveries SET lease_until = NULL WHERE id = $1 AND lease_token = $2";
         let mut writer = self.writer("release_delivery").await?;
@@ -242,7 +244,7 @@ impl Store {
         writer.done(()).await
     }
 
-    /// Deletes deliveries that were made by then, taken or not, at most `limit`; returns how many there were.
+    /// Deletes at most `limit` deliveries created up to `made_by`, in any state; returns the number of rows.
     pub async fn forget_deliveries(&self, made_by: Timestamp, limit: u32) -> Result<u64> {
         let mut tx = self.begin("forget_deliveries").await?;
         let mut db = tx.db().await?;
@@ -260,15 +262,16 @@ impl Store {
 }
 
 impl Tx {
-    /// Stores a delivery with one notice, to be sent now.
+    /// Stores a delivery with one notice, due now.
     pub async fn deliver_alone(&mut self, kind: NoticeKind, event: DeliveryEvent) -> Result<()> {
         let now = self.now();
         let delivery = WebhookDelivery::new(&event, kind, (now, now), "", DeliveryState::Waiting);
         self.insert_delivery(&delivery, &[event]).await
     }
 
-    /// Adds notices to the open digest of that key, or to a new one that stays open for so long. The first event's `delivery` is
-    /// the id of a new one. [`crate::StoreError::Conflict`] if another copy opened one at the same time.
+    /// Adds notices to the open digest of that key, or to a new one with the given opening time. The first event's
+    /// `delivery` is the id of a new digest. [`crate::StoreError::Conflict`] if another copy opened one at the same
+    /// time.
     pub async fn deliver_in_digest(
         &mut self,
         kind: NoticeKind,
@@ -308,7 +311,7 @@ impl Tx {
         db.insert("add_events", events, &[], "").await
     }
 
-    /// Makes a delivery due now, whether it was taken before or waits; false if there is none of that id.
+    /// Makes a delivery due now, whether it was accepted or is waiting; returns false if no delivery has that id.
     pub async fn redeliver(&mut self, id: EventId) -> Result<bool> {
         let now = self.now();
         let mut db = self.db().await?;

@@ -1,4 +1,4 @@
-//! Domains: the one row that a name has for ever, and what the list and the API show of it.
+//! Domains: the one row that a name keeps for ever, and the view of it for the list and the API.
 
 use std::collections::BTreeMap;
 
@@ -13,33 +13,33 @@ use crate::record::{FromRow, Reader, Record, columns};
 use crate::sql::{Db, Query};
 use crate::{Result, Store, StoreError, Tx};
 
-/// A domain with what the list and the API show beside its row.
+/// A domain with further data for the list and the API.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DomainView {
     /// The row.
     pub domain: Domain,
     /// The certificate that is active at C4.
     pub certificate: Option<CertificateSummary>,
-    /// How many edges were asked for it, and served it, when it went live.
+    /// The number of edges that were asked for it, and served it, when it went live.
     pub edges: u32,
-    /// When the next attempt begins: the earliest due work that is more than a comparison.
+    /// The start of the next attempt: the earliest due work other than a comparison.
     pub next_attempt_at: Option<Timestamp>,
-    /// How many attempts at that failed in a row.
+    /// Consecutive failed attempts of that work.
     pub failed_attempts: u32,
-    /// Since when the activity is what it is.
+    /// Since when the activity is the present one.
     pub activity_since: Timestamp,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
 }
 
-/// One change of one domain.
+/// A change of a domain.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
-    /// Grows with every change.
+    /// Increases with every change.
     pub position: i64,
-    /// When.
+    /// The time of the change.
     pub at: Timestamp,
-    /// The domain after it; `domain.deleted_at` is set if it was deleted.
+    /// The domain after the change; `domain.deleted_at` is set if it was deleted.
     pub view: DomainView,
 }
 
@@ -74,7 +74,7 @@ pub(crate) struct DomainRow {
     ahead_revision: Option<i64>,
     version: i64,
     changed_at: Timestamp,
-    /// None is since the creation.
+    /// None means since the creation.
     activity_since: Option<Timestamp>,
 }
 
@@ -86,7 +86,7 @@ columns!(DomainRow in "domains":
     activity_since = "activity_since");
 
 impl DomainRow {
-    /// The row as it is stored at `now`: with the status that follows from the facts then, and the next version.
+    /// The row to store at `now`: with the status derived from the facts at that time, and the next version.
     fn next(domain: &Domain, now: Timestamp) -> Self {
         let facts = &domain.facts;
         let ahead = domain.ahead_at_c4.as_ref();
@@ -183,7 +183,7 @@ impl TryFrom<DomainRow> for Domain {
     }
 }
 
-/// The begin of a statement for [`Change`]: a domain's row, its live certificate and its next attempt.
+/// The start of a statement for [`Change`]: a domain's row, its live certificate and its next attempt.
 pub(crate) fn select_changes<'c>(db: &'c mut Db<'_>, operation: &'static str, rest: &str) -> Query<'c> {
     let text = format!(
         "SELECT {}, d.position,
@@ -204,7 +204,7 @@ impl FromRow for Change {
         let row = DomainRow::read(reader)?;
         let at = row.changed_at;
         let activity_since = row.activity_since.unwrap_or(row.created_at);
-        // Numbered by then: a change is asked for by its position, and a view has no use for it.
+        // None if it is not numbered yet: changes are queried by position, and a view does not use it.
         let position: Option<i64> = reader.value()?;
         let next_attempt_at = reader.value()?;
         let failed_attempts = reader.value()?;
@@ -240,7 +240,7 @@ impl FromRow for Change {
 }
 
 impl Store {
-    /// A domain on the list.
+    /// Returns a domain on the list.
     pub async fn domain(&self, name: &DomainName) -> Result<Option<DomainView>> {
         let mut reader = self.reader().await?;
         let mut db = reader.db();
@@ -248,7 +248,7 @@ impl Store {
         Ok(change.bind(name).optional::<Change>().await?.map(|change| change.view))
     }
 
-    /// Domains whose stored status says Success though their certificate has ended.
+    /// Returns domains whose stored status is Success although their certificate has ended.
     pub async fn expired(&self, limit: u32) -> Result<Vec<DomainName>> {
         let mut reader = self.reader().await?;
         let text = "SELECT name FROM domains
@@ -257,7 +257,8 @@ impl Store {
         reader.db().query("domains_expired", text).bind(&self.now()).limit(limit).scalars().await
     }
 
-    /// Domains whose pasted certificate ends by `before`, and whose customer was not asked for another one yet.
+    /// Returns domains whose pasted certificate ends by `before`, and whose customer was not asked for another one
+    /// yet.
     pub async fn pasted_ending(&self, before: Timestamp, limit: u32) -> Result<Vec<DomainName>> {
         let mut reader = self.reader().await?;
         let text = "SELECT name FROM domains
@@ -268,12 +269,12 @@ impl Store {
         reader.db().query("pasted_ending", text).bind(&before).limit(limit).scalars().await
     }
 
-    /// The latest change of each domain (of one, if `name` is given) after a position, in order of position.
+    /// Returns the latest change of each domain (of one, if `name` is given) after a position, in order of position.
     pub async fn changes(&self, after: i64, name: Option<&DomainName>, limit: u32) -> Result<Vec<Change>> {
         dialect::number_changes(self).await?;
         let mut reader = self.reader().await?;
         let mut db = reader.db();
-        // Two statements: one that served both would walk through every domain's change to find one domain's.
+        // Two statements: a combined one would scan every domain's change to find one domain's.
         match name {
             None => {
                 let rest = "WHERE d.position > $1 ORDER BY d.position LIMIT $2";
@@ -287,7 +288,7 @@ impl Store {
         }
     }
 
-    /// The position of the latest change; 0 if there was none.
+    /// Returns the position of the latest change; 0 if there was none.
     pub async fn position(&self) -> Result<i64> {
         dialect::number_changes(self).await?;
         let mut reader = self.reader().await?;
@@ -297,7 +298,7 @@ impl Store {
 }
 
 impl Tx {
-    /// The rows of those of these names that were ever here, deleted or not, locked in the order of their names.
+    /// Returns the existing rows of these names, deleted or not, locked in the order of their names.
     pub async fn domains(&mut self, names: &[DomainName]) -> Result<Vec<Domain>> {
         let mut db = self.db().await?;
         let query = db.select::<DomainRow>("domain_rows", "WHERE name {in 1} ORDER BY name {lock}");
@@ -305,29 +306,29 @@ impl Tx {
         rows.into_iter().map(Domain::try_from).collect()
     }
 
-    /// A name's row, deleted or not, locked.
+    /// Returns a name's row, deleted or not, locked.
     pub async fn domain(&mut self, name: &DomainName) -> Result<Option<Domain>> {
         Ok(self.domains(std::slice::from_ref(name)).await?.pop())
     }
 
-    /// Writes rows that were not there, with the version `domain.version + 1`, and makes them the latest changes.
-    /// [`StoreError::Conflict`] if one was.
+    /// Inserts new rows with the version `domain.version + 1`, and makes them the latest changes.
+    /// [`StoreError::Conflict`] if a row exists.
     pub async fn insert_domains(&mut self, domains: &[Domain]) -> Result<()> {
         let now = self.now();
         let rows: Vec<DomainRow> = domains.iter().map(|domain| DomainRow::next(domain, now)).collect();
         dialect::insert_domains(self, &rows).await
     }
 
-    /// Writes a row that was not there.
+    /// Inserts a new row.
     pub async fn insert_domain(&mut self, domain: &Domain) -> Result<()> {
         self.insert_domains(std::slice::from_ref(domain)).await
     }
 
-    /// Writes a row if its version is still `domain.version`, raises the version, stores the status as of now, and
+    /// Updates a row if its version is still `domain.version`, raises the version, stores the present status, and
     /// makes it the latest change. [`StoreError::Conflict`] otherwise. Callers use [`Self::apply`].
     pub async fn update_domain(&mut self, domain: &Domain) -> Result<()> {
         let row = DomainRow::next(domain, self.now());
-        // All but the first, the name.
+        // All columns but the first, the name.
         let stored = DomainRow::stored();
         let place = |wanted| stored.iter().position(|column| *column == wanted).map_or(0, |index| index + 1);
         let set =

@@ -1,4 +1,4 @@
-//! Endpoints of webhooks: where notices go, and how that went lately.
+//! Endpoints of webhooks: the targets of notices, and their recent results.
 
 use std::collections::BTreeMap;
 
@@ -8,42 +8,42 @@ use jiff::Timestamp;
 use crate::record::columns;
 use crate::{Result, Store, Tx};
 
-/// Where notices go.
+/// A target of notices.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// Its id; the secret is sealed to it and to the URL.
     pub id: EndpointId,
     /// Its name, which is unique.
     pub name: String,
-    /// Where it is. It never changes: the secret is sealed to it.
+    /// Its URL. It never changes, because the secret is sealed to it.
     pub url: String,
-    /// The secret that signs what is sent, sealed by the notifier's own key.
+    /// The secret that signs requests, sealed by the notifier's own key.
     pub sealed_secret: Vec<u8>,
-    /// What it is told of.
+    /// The kinds of notices that it selects.
     pub kinds: Vec<NoticeKind>,
-    /// Only domains with all of these labels; empty: every domain.
+    /// Selects only domains with all of these labels; empty selects every domain.
     pub labels: BTreeMap<String, String>,
-    /// How a body looks.
+    /// The format of a body.
     pub format: WebhookFormat,
     /// Whether notices are collected into digests.
     pub digest: bool,
-    /// Whether anything is sent.
+    /// Its state.
     pub state: EndpointState,
     /// Why it is not enabled; may be empty.
     pub state_reason: String,
     /// When it was made.
     pub created_at: Timestamp,
-    /// The principal who made it.
+    /// The principal who created it.
     pub created_by: String,
-    /// Since when nothing was taken; none while it works.
+    /// Since when it has been failing; none while it works.
     pub failing_since: Option<Timestamp>,
-    /// Attempts in a row that failed.
+    /// Consecutive failed attempts.
     pub failures: u32,
-    /// Nothing is sent before that.
+    /// Nothing is sent before this time.
     pub retry_at: Option<Timestamp>,
-    /// Why the last attempt failed; empty if it did not.
+    /// Why the last attempt failed; empty if it succeeded.
     pub last_error: String,
-    /// When it last took something.
+    /// When it last accepted a delivery.
     pub delivered_at: Option<Timestamp>,
 }
 
@@ -52,12 +52,12 @@ columns!(Endpoint in "endpoints":
     failing_since, failures, retry_at, last_error, delivered_at);
 
 impl Store {
-    /// All endpoints, by name.
+    /// Returns all endpoints, by name.
     pub async fn endpoints(&self) -> Result<Vec<Endpoint>> {
         self.reader().await?.db().select::<Endpoint>("endpoints", "ORDER BY name").all().await
     }
 
-    /// How many endpoints there are in that state.
+    /// Returns the number of endpoints in that state.
     pub async fn count_endpoints(&self, state: EndpointState) -> Result<u64> {
         let text = "SELECT count(*) FROM endpoints WHERE state = $1";
         self.reader().await?.db().query("count_endpoints", text).bind(&state).count().await
@@ -65,19 +65,19 @@ impl Store {
 }
 
 impl Tx {
-    /// Stores a new endpoint. [`crate::StoreError::Conflict`] if there is one of that name.
+    /// Stores a new endpoint. [`crate::StoreError::Conflict`] if the name is taken.
     pub async fn add_endpoint(&mut self, endpoint: &Endpoint) -> Result<()> {
         self.db().await?.insert("add_endpoint", std::slice::from_ref(endpoint), &[], "").await
     }
 
-    /// An endpoint by its name, locked.
+    /// Returns an endpoint by its name, locked.
     pub async fn endpoint(&mut self, name: &str) -> Result<Option<Endpoint>> {
         let mut db = self.db().await?;
         db.select::<Endpoint>("endpoint", "WHERE name = $1 {lock}").bind(name).optional().await
     }
 
-    /// Stores what an administrator may change of an endpoint: kinds, labels, format, digest, and its state, with which a
-    /// series of failures ends.
+    /// Stores the fields of an endpoint that an administrator may change: kinds, labels, format, digest, and its
+    /// state, which ends a series of failures.
     pub async fn update_endpoint(&mut self, endpoint: &Endpoint) -> Result<()> {
         let text = "UPDATE endpoints SET kinds = $2, labels = $3, format = $4, digest = $5, state = $6,
                 state_reason = $7, failing_since = $8, failures = $9, retry_at = $10

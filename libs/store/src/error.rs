@@ -1,53 +1,53 @@
-//! What can go wrong with the store, and whether trying again can help.
+//! Errors of the store, and whether a retry can help.
 
 use std::error::Error;
 
 use crate::dialect::GroupError;
 
-/// The operation that fails where the database gives no answer.
+/// The operation named in the error if the database does not answer.
 pub(crate) const WAITING: &str = "wait_for_the_database";
 
 /// The store's result.
 pub type Result<T> = std::result::Result<T, StoreError>;
 
-/// What went wrong.
+/// An error of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// A conditional write met another state than it was made for. Reload and decide anew.
+    /// A conditional write found a row in another state than expected. Reload and decide again.
     #[error("{operation}: the row is not as it was read")]
     Conflict {
-        /// Which write.
+        /// The write.
         operation: &'static str,
     },
-    /// The lease was taken over or revoked. Drop the work; somebody else has it, or nobody wants it.
+    /// The lease was taken over or revoked. Drop the work: another worker has it, or it is obsolete.
     #[error("the lease on {kind} work of {name} is not ours any more")]
     LeaseLost {
-        /// Kind of work.
+        /// The kind of work.
         kind: &'static str,
-        /// Of which name.
+        /// The domain name.
         name: String,
     },
     /// A row that no program of this version can have written.
     #[error("{table} {id}: column {column} makes no sense")]
     Inconsistency {
-        /// Which table.
+        /// The table.
         table: &'static str,
-        /// Which column.
+        /// The column.
         column: String,
-        /// Which row.
+        /// The row's id.
         id: String,
     },
-    /// The schema is not the one this program knows.
+    /// The schema is not one that this program supports.
     #[error("the database has schema {found}, this program knows {known}: {advice}")]
     Schema {
-        /// What the database has.
+        /// The schema of the database.
         found: i64,
-        /// What the program knows.
+        /// The schema of the program.
         known: i64,
-        /// What to run.
+        /// The command to run.
         advice: &'static str,
     },
-    /// What stands before the database gives one session to several clients by turns.
+    /// A pooler in front of the database gives one session to several clients in turn.
     #[error(
         "a pooler before the database shares sessions between clients, and settings and prepared statements with them: \
          set pool_mode = session (PgBouncer) for this database, or connect to PostgreSQL itself"
@@ -56,35 +56,35 @@ pub enum StoreError {
     /// The database cannot be opened.
     #[error("cannot open the database {url}")]
     Open {
-        /// Which, without a password.
+        /// The URL, without a password.
         url: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
     /// The database did not answer, or answered with an error.
     #[error("{operation} failed in the database")]
     Database {
-        /// Which operation.
+        /// The operation.
         operation: &'static str,
-        /// Why.
+        /// The cause.
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
 }
 
 impl StoreError {
-    /// The database is away, as another part of this process found out.
+    /// The database is unavailable, as detected by another part of this process.
     pub fn away(detail: String) -> Self {
         Self::Database { operation: WAITING, source: detail.into() }
     }
 
-    /// Whether this says that the work belongs to somebody else now.
+    /// Whether the lease was lost to another worker.
     pub fn is_lease_lost(&self) -> bool {
         matches!(self, Self::LeaseLost { .. })
     }
 
-    /// Whether the database is away, stops, is full or takes no writes: the same request may do well in a while, or at
+    /// Whether the database is down, shutting down, full or read-only: the same request may succeed later, or on
     /// another server.
     pub fn is_unavailable(&self) -> bool {
         let Self::Database { operation, source } = self else { return false };
@@ -105,13 +105,14 @@ impl StoreError {
     }
 }
 
-/// Whether what a database says with that code passes by itself, or once somebody has made room.
+/// Whether the database error with that code passes by itself or once an operator has freed space.
 fn passes(code: &str) -> bool {
-    // PostgreSQL's codes have five characters: connection, resources, intervention (statement timeout among it), system,
-    // and a server or a session that may only read.
+    // PostgreSQL's codes have five characters. These classes are: connection, resources, operator intervention (with
+    // the statement timeout), system; further a server or session that is read-only.
     const CLASSES: [&str; 4] = ["08", "53", "57", "58"];
     const READ_ONLY: &str = "25006";
-    // SQLite's: busy, locked, read-only, I/O error, full, cannot open. The upper bytes of an extended code say more.
+    // SQLite's: busy, locked, read-only, I/O error, full, cannot open. The upper bytes of an extended code are
+    // details.
     const SQLITE: [u32; 6] = [5, 6, 8, 10, 13, 14];
     if code.len() == READ_ONLY.len() {
         return code == READ_ONLY || CLASSES.iter().any(|class| code.starts_with(class));

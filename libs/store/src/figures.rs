@@ -1,14 +1,14 @@
-//! The list and the state of things in figures.
+//! Figures about the list and the state of the system.
 //!
-//! None of these may cost a scan of all domains, so what changes with them is kept as tallies by the database itself:
-//! triggers on `domains` for the statuses, the reasons and the hours in which live certificates end, the transaction of
-//! the change for what is counted per day. The hours are finer than the days that are shown, because "days left" is
-//! meant from now on and not from midnight. Why not indexes: one over all live certificates would have to be walked
-//! from end to end, and failed orders have no line in the history where they repeat.
+//! None of these may scan all domains, so the database itself keeps them as tallies: triggers on `domains` count
+//! statuses, reasons and the hours in which live certificates end; the transaction of a change counts the figures per
+//! day. Ends are counted per hour although days are shown, because "days left" is relative to now and not to
+//! midnight. Why not indexes: one over all live certificates would have to be scanned completely, and repeated order
+//! failures have no entry in the history.
 //!
-//! On SQLite a tally is raised in place. On PostgreSQL that would make every transaction wait for the one before, so a
-//! change is a row of its own there, which the scheduler adds up ([`Store::fold_tallies`]); a reader sums both and so
-//! sees exactly what has committed, folded or not.
+//! On SQLite a tally is updated in place. On PostgreSQL that would serialise all transactions, so each change is a
+//! row of its own there, which the scheduler adds up ([`Store::fold_tallies`]); readers sum both and so see exactly
+//! the committed changes, folded or not.
 
 use domain::{Status, WorkKind};
 use jiff::Timestamp;
@@ -17,25 +17,25 @@ use jiff::tz::TimeZone;
 
 use crate::{AtRisk, ListFilter, Result, Store, StoreError, Tx, dialect};
 
-/// Most rows of overdue work that are counted.
+/// Maximum number of rows of overdue work that are counted.
 pub const MOST_OVERDUE: u32 = 10_000;
 
-/// The list in figures.
+/// Figures about the list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Domains per stored status; a status without any may be missing.
+    /// Domains per stored status; a status without domains may be missing.
     pub statuses: Vec<(Status, u64)>,
-    /// Success, but the renewal is blocked.
+    /// Domains with status Success whose renewal is blocked.
     pub renewal_blocked: u64,
-    /// Success, but only until the given time.
+    /// Domains with status Success whose certificate ends before the given time.
     pub expiring: u64,
-    /// Waiting for room in a CA's limits.
+    /// Domains waiting for room in a CA's limits.
     pub waiting_for_budget: u64,
-    /// Live, and visitors see a warning soon unless somebody acts.
+    /// Live domains whose visitors will see a warning soon unless a person acts.
     pub at_risk: u64,
 }
 
-/// What is counted per day (UTC).
+/// An event that is counted per day (UTC).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counted {
     /// A certificate was issued.
@@ -54,10 +54,10 @@ impl Counted {
     }
 }
 
-/// The state of things in figures, beside [`Summary`].
+/// Figures about the state of the system, beside [`Summary`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overview {
-    /// Domains per code of their reason.
+    /// Domains per reason code.
     pub reasons: Vec<(String, u64)>,
     /// Live certificates per hour in which they end, in hours since 1970.
     pub end_hours: Vec<(i64, u64)>,
@@ -65,21 +65,21 @@ pub struct Overview {
     pub issued: Vec<(Date, u64)>,
     /// Orders failed per day (UTC).
     pub failed: Vec<(Date, u64)>,
-    /// Domains per day of the daily recheck that took them.
+    /// Domains per day of the daily recheck that included them.
     pub rechecked: Vec<(Date, u64)>,
-    /// Domains with work that no worker took though it was due, counted among the [`MOST_OVERDUE`] rows that are due
+    /// Domains with overdue work that no worker has taken, counted among the [`MOST_OVERDUE`] rows that are due
     /// longest.
     pub overdue: u64,
-    /// Since when the oldest of it is due.
+    /// Since when the oldest of that work is due.
     pub oldest_due_at: Option<Timestamp>,
-    /// The last day whose recheck is complete.
+    /// The last day with a complete recheck.
     pub last_complete: Option<Date>,
-    /// Domains whose recheck is planned, but was not carried out yet.
+    /// Domains whose recheck is planned but not done.
     pub rechecks_waiting: u64,
 }
 
 impl Overview {
-    /// Sorts the rows (what, key, amount) of the tallies into their places.
+    /// Converts the rows (what, key, amount) of the tallies.
     fn from_tallies(rows: Vec<(String, String, i64)>) -> Result<Self> {
         let mut overview = Self::default();
         for (what, key, amount) in rows {
@@ -105,12 +105,12 @@ impl Overview {
 }
 
 impl Tx {
-    /// Counts one more on the day of `at`.
+    /// Adds one to the count of the day of `at`.
     pub(crate) async fn count_on_day_of(&mut self, counted: Counted, at: Timestamp) -> Result<()> {
         self.add_tally(counted.as_str(), at.to_zoned(TimeZone::UTC).date(), 1).await
     }
 
-    /// Raises what is counted per day.
+    /// Adds `amount` to a count per day.
     pub(crate) async fn add_tally(&mut self, what: &str, day: Date, amount: usize) -> Result<()> {
         let text = dialect::add_tally(self.is_sqlite());
         self.write("tally", what, text).await?.bind(what).bind(&day).bind(&(amount as i64)).keep();
@@ -119,7 +119,8 @@ impl Tx {
 }
 
 impl Store {
-    /// The list in figures; `expiring` counts what ends before `ends_before`, `at_risk` what is at `risk`.
+    /// Returns the figures about the list; `expiring` counts certificates that end before `ends_before`, `at_risk`
+    /// those at `risk`.
     pub async fn summary(&self, ends_before: Timestamp, risk: AtRisk) -> Result<Summary> {
         let at_risk = ListFilter { at_risk: Some(risk), ..ListFilter::default() };
         let at_risk = self.count(&at_risk, u32::MAX).await?;
@@ -147,8 +148,8 @@ impl Store {
         })
     }
 
-    /// The state of things, from what is kept as counts; `overdue` is work that has been due since `overdue_since` and
-    /// that no lease holds.
+    /// Returns the figures about the system's state, from tallies; overdue work is work that has been due since
+    /// `overdue_since` and is not leased.
     pub async fn overview(&self, overdue_since: Timestamp) -> Result<Overview> {
         let mut reader = self.reader().await?;
         let mut db = reader.db();
@@ -173,8 +174,8 @@ impl Store {
         })
     }
 
-    /// Since when the oldest due work of each kind waits that no lease holds, looked for among the [`MOST_OVERDUE`] rows
-    /// that are due longest.
+    /// Returns since when the oldest due and unleased work of each kind waits, among the [`MOST_OVERDUE`] rows that
+    /// are due longest.
     pub async fn oldest_due(&self) -> Result<Vec<(WorkKind, Timestamp)>> {
         let text = "SELECT kind, min(due_at) FROM (
                 SELECT kind, due_at FROM work
@@ -184,7 +185,8 @@ impl Store {
         self.reader().await?.db().query("oldest_due", text).bind(&now).limit(MOST_OVERDUE).all().await
     }
 
-    /// Live certificates of domains to be renewed that end before `ends_before`, without those whose customer must act.
+    /// Returns the number of live certificates that end before `ends_before` although their domains are to be
+    /// renewed, without those whose customer must act.
     pub async fn late_renewals(&self, ends_before: Timestamp) -> Result<u64> {
         let text = "SELECT count(*) FROM domains
             WHERE deleted_at IS NULL AND status = 'Success' AND source = 'c4' AND live_not_after < $1
@@ -192,8 +194,8 @@ impl Store {
         self.reader().await?.db().query("late_renewals", text).bind(&ends_before).count().await
     }
 
-    /// Adds up to `limit` changes of figures to them, and returns how many there were. It costs readers when it is not
-    /// done for long, and makes no other difference; there is nothing to do where figures are raised in place.
+    /// Adds up to `limit` changes to the tallies, and returns their number. If it is not called for long, reads
+    /// become slower, but results stay the same; a no-op where tallies are updated in place.
     pub async fn fold_tallies(&self, limit: u32) -> Result<u64> {
         dialect::fold_tallies(self, limit).await
     }

@@ -1,4 +1,4 @@
-//! A name's history, which is the name's for ever.
+//! A name's history, which is kept for ever.
 
 use domain::{DomainName, HistoryEntry};
 
@@ -8,13 +8,13 @@ use crate::{Result, Store};
 columns!(HistoryEntry in "history": name, at, kind, actor, status_from, status_to, message, certificate_sha256);
 
 impl Store {
-    /// A name's history, newest first; empty for a name that was never here.
+    /// Returns a name's history, newest first; empty for an unknown name.
     pub async fn history(&self, name: &DomainName, limit: u32) -> Result<Vec<HistoryEntry>> {
         Ok(self.history_before(name, None, limit).await?.0)
     }
 
-    /// A page of a name's history, newest first: what is older than that place, and the place where the next page begins
-    /// if there is one.
+    /// Returns a page of a name's history, newest first: the entries older than the given place, and the place where
+    /// the next page begins, if there is one.
     pub async fn history_before(
         &self,
         name: &DomainName,

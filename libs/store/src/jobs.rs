@@ -1,8 +1,9 @@
 //! Jobs and their lines.
 //!
-//! A copy of the API works on a job under a lease, and every write of its lines checks the lease's token and what the line
-//! said before. The line of a command is written in the command's own transaction ([`Tx::act_on_line`]), so that a line is
-//! done exactly once, whichever copy is killed when. Retention deletes lines first, in bounded batches, then their jobs.
+//! A copy of the API works on a job under a lease, and every write of its lines checks the lease's token and the
+//! line's previous outcome. The line of a command is written in the command's own transaction ([`Tx::act_on_line`]),
+//! so each line is done exactly once, even if a copy is killed. Retention deletes lines first, in bounded batches,
+//! then their jobs.
 
 use domain::{DomainName, JobId, JobKind, JobParameters, JobState, LineOutcome, Status};
 use jiff::Timestamp;
@@ -16,19 +17,19 @@ use crate::{DomainView, Result, Store, StoreError, Tx};
 pub struct Job {
     /// Its id.
     pub id: JobId,
-    /// What is done with each name.
+    /// What it does with each name.
     pub kind: JobKind,
-    /// How far it is.
+    /// Its state.
     pub state: JobState,
-    /// The principal in whose name the work is done.
+    /// The principal on whose behalf the work is done.
     pub owner: String,
-    /// SHA-256 of the token that it was created with; empty for a client certificate.
+    /// SHA-256 of the token used to create it; empty for a client certificate.
     pub credential: Vec<u8>,
-    /// Where the request came from that created it, for the audit log.
+    /// The address of the request that created it, for the audit log.
     pub peer: String,
-    /// The request id of its creator; empty for none. One job per owner and request id.
+    /// The request id of its creator; empty if there was none. An owner has one job per request id.
     pub request_id: String,
-    /// What it does beside its kind.
+    /// Its parameters beside the kind.
     pub parameters: JobParameters,
     /// When it was created.
     pub created_at: Timestamp,
@@ -36,11 +37,11 @@ pub struct Job {
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
-    /// Why it ended early; empty for not.
+    /// Why it ended early; empty if it did not.
     pub end_code: String,
-    /// The principal who cancelled it; empty for none.
+    /// The principal who cancelled it; empty if it was not cancelled.
     pub ended_by: String,
-    /// How many lines it has.
+    /// Its number of lines.
     pub line_count: u32,
 }
 
@@ -54,21 +55,21 @@ pub struct JobLine {
     pub job: JobId,
     /// Its place among the lines, from 1.
     pub position: u32,
-    /// Where the text was in what the sender read it from; 0 if that is not known.
+    /// The line number in the sender's input; 0 if unknown.
     pub line: u32,
-    /// The name; what was sent, if it is none.
+    /// The name; or the text as sent, if it is not a name.
     pub text: String,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: LineOutcome,
-    /// The reason of an error, or of the domain; empty for none.
+    /// The code of an error, or of the domain's reason; empty for none.
     pub code: String,
-    /// What staff are told; empty for nothing.
+    /// The message for staff; empty for none.
     pub sentence: String,
-    /// What the customer can be told; empty for nothing.
+    /// The message for the customer; empty for none.
     pub message: String,
-    /// The status before the work, where its result is awaited.
+    /// The status before the work, if its result is awaited.
     pub status_before: Option<Status>,
-    /// The code of the reason then; empty for none.
+    /// The reason's code before the work; empty for none.
     pub reason_before: String,
     /// When the work was done or started.
     pub acted_at: Option<Timestamp>,
@@ -77,12 +78,12 @@ pub struct JobLine {
 columns!(JobLine in "job_lines": job as "job_id", position, line, text, outcome, code, sentence, message, status_before,
     reason_before, acted_at);
 
-/// A job that a copy of the API works on.
+/// A job under our lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobLease {
     /// The job as it was claimed.
     pub job: Job,
-    /// Every write for it checks this.
+    /// The token, which every write checks.
     pub token: i64,
 }
 
@@ -94,27 +95,27 @@ impl FromRow for JobLease {
     }
 }
 
-/// That a waiting line is acted on under a lease; see [`Tx::act_on_line`].
+/// Marks a waiting line as acted on under a lease; see [`Tx::act_on_line`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LineMark {
     /// The job.
     pub job: JobId,
     /// The token of its lease.
     pub token: i64,
-    /// Which line.
+    /// The line.
     pub position: u32,
-    /// Its outcome from then on.
+    /// Its new outcome.
     pub outcome: LineOutcome,
 }
 
-/// What came out of a line.
+/// The result of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LineResult {
-    /// Which line.
+    /// The line.
     pub position: u32,
-    /// The outcome that it has.
+    /// Its present outcome.
     pub from: LineOutcome,
-    /// The outcome that it gets.
+    /// Its new outcome.
     pub outcome: LineOutcome,
     /// See [`JobLine::code`].
     pub code: String,
@@ -127,7 +128,7 @@ pub struct LineResult {
 /// A place in the list of jobs, newest first.
 pub type JobPlace = (Timestamp, JobId);
 
-/// What must hold for a write under a lease: `$1` is the job, `$2` the token.
+/// The condition for a write under a lease: `$1` is the job, `$2` the token.
 const IS_OURS: &str = "EXISTS (SELECT 1 FROM jobs WHERE id = $1 AND lease_token = $2 AND state = 'running')";
 
 fn lost(job: JobId) -> StoreError {
@@ -135,13 +136,13 @@ fn lost(job: JobId) -> StoreError {
 }
 
 impl Store {
-    /// A job, also while its lines arrive.
+    /// Returns a job, also while its lines are arriving.
     pub async fn job(&self, id: JobId) -> Result<Option<Job>> {
         let mut reader = self.reader().await?;
         reader.db().select::<Job>("job", "WHERE id = $1").bind(&id).optional().await
     }
 
-    /// The job of an owner that was created with that request id.
+    /// Returns an owner's job that was created with that request id.
     pub async fn job_of_request(&self, owner: &str, request_id: &str) -> Result<Option<Job>> {
         let mut reader = self.reader().await?;
         let mut db = reader.db();
@@ -149,14 +150,14 @@ impl Store {
         db.select::<Job>("job_of_request", rest).bind(owner).bind(request_id).optional().await
     }
 
-    /// How many jobs of an owner are not over, drafts included.
+    /// Returns the number of an owner's unfinished jobs, drafts included.
     pub async fn open_jobs(&self, owner: &str) -> Result<u64> {
         let text = "SELECT count(*) FROM jobs WHERE owner = $1 AND state IN ('receiving', 'draft', 'queued', 'running')";
         let mut reader = self.reader().await?;
         reader.db().query("open_jobs", text).bind(owner).count().await
     }
 
-    /// Jobs whose lines have arrived, newest first; those after a place, if one is given.
+    /// Returns jobs whose lines have all arrived, newest first; those after a place, if given.
     pub async fn jobs(&self, after: Option<JobPlace>, limit: u32) -> Result<Vec<Job>> {
         let mut reader = self.reader().await?;
         let mut db = reader.db();
@@ -168,7 +169,7 @@ impl Store {
         query.all().await
     }
 
-    /// How many lines of a job have each outcome; an outcome without any is missing.
+    /// Returns the number of a job's lines per outcome; an outcome without lines is missing.
     pub async fn job_counts(&self, id: JobId) -> Result<Vec<(LineOutcome, u64)>> {
         let text = "SELECT outcome, count(*) FROM job_lines WHERE job_id = $1 GROUP BY outcome";
         let mut reader = self.reader().await?;
@@ -176,7 +177,8 @@ impl Store {
         Ok(counts.into_iter().map(|(outcome, lines)| (outcome, lines.unsigned_abs())).collect())
     }
 
-    /// Lines of a job in their order, those after a position; only of some outcomes, unless that is empty.
+    /// Returns lines of a job in order, after a position; only those with the given outcomes, or all if that is
+    /// empty.
     pub async fn job_lines(
         &self,
         id: JobId,
@@ -196,7 +198,7 @@ impl Store {
         query.all().await
     }
 
-    /// Claims the job that has waited longest and that no other copy works on; the lease lasts until `until`.
+    /// Claims the job that has waited longest and that no other copy works on, with a lease until `until`.
     pub async fn claim_job(&self, until: Timestamp) -> Result<Option<JobLease>> {
         let text = format!(
             "UPDATE jobs SET state = 'running', started_at = coalesce(started_at, $1), lease_token = lease_token + 1,
@@ -214,7 +216,7 @@ impl Store {
         writer.done(claimed).await
     }
 
-    /// Prolongs the lease of a job. [`StoreError::LeaseLost`] if it is not ours any more, or the job is over.
+    /// Extends the lease of a job. [`StoreError::LeaseLost`] if it was lost, or if the job is over.
     pub async fn renew_job(&self, id: JobId, token: i64, until: Timestamp) -> Result<()> {
         let text =
             "UPDATE jobs SET lease_until = $3 WHERE id = $1 AND lease_token = $2 AND state = 'running'";
@@ -224,7 +226,7 @@ impl Store {
         if writer.done(rows).await? == 1 { Ok(()) } else { Err(lost(id)) }
     }
 
-    /// Gives a job back before its lease ends. Nothing happens if it is not ours any more.
+    /// Releases a job before its lease ends. Does nothing if the lease was lost.
     pub async fn release_job(&self, id: JobId, token: i64) -> Result<()> {
         let text = "UPDATE jobs SET lease_token = lease_token + 1, lease_until = NULL
             WHERE id = $1 AND lease_token = $2";
@@ -233,7 +235,7 @@ impl Store {
         writer.done(()).await
     }
 
-    /// Those of these names whose next attempt is due or under way.
+    /// Returns those names whose next attempt is due or in progress.
     pub async fn names_at_work(&self, names: &[DomainName]) -> Result<Vec<DomainName>> {
         let text = "SELECT DISTINCT name FROM work
             WHERE name {in 1} AND kind IN ('issue', 'upload') AND (lease_until > $2 OR due_at <= $2)";
@@ -241,7 +243,7 @@ impl Store {
         reader.db().query("names_at_work", text).bind_set(names).bind(&self.now()).scalars().await
     }
 
-    /// Those of these names that are on the list.
+    /// Returns those domains that are on the list.
     pub async fn listed(&self, names: &[DomainName]) -> Result<Vec<DomainView>> {
         let mut reader = self.reader().await?;
         let mut db = reader.db();
@@ -252,24 +254,24 @@ impl Store {
 }
 
 impl Tx {
-    /// Stores a job without lines. [`StoreError::Conflict`] if its owner has one of that request id.
+    /// Stores a job without lines. [`StoreError::Conflict`] if its owner has one with that request id.
     pub async fn insert_job(&mut self, job: &Job) -> Result<()> {
         self.db().await?.insert("insert_job", std::slice::from_ref(job), &[], "").await
     }
 
-    /// Stores lines of a job that is still receiving them.
+    /// Stores lines of a job in the state of receiving.
     pub async fn insert_job_lines(&mut self, lines: &[JobLine]) -> Result<()> {
         self.db().await?.insert("insert_job_lines", lines, &[], "").await
     }
 
-    /// A job, locked.
+    /// Returns a job, locked.
     pub async fn job(&mut self, id: JobId) -> Result<Option<Job>> {
         let mut db = self.db().await?;
         db.select::<Job>("job_row", "WHERE id = $1 {lock}").bind(&id).optional().await
     }
 
     /// Stores state, parameters, end, number of lines and request id of a job, if its state is still `from`.
-    /// [`StoreError::Conflict`] otherwise, or if its owner has another one of that request id.
+    /// [`StoreError::Conflict`] otherwise, or if its owner has another job with that request id.
     pub async fn update_job(&mut self, job: &Job, from: JobState) -> Result<()> {
         let text = "UPDATE jobs SET state = $3, parameters = $4, ended_at = $5, end_code = $6, ended_by = $7,
                 line_count = $8, request_id = $9
@@ -280,7 +282,7 @@ impl Tx {
         query.bind(&job.ended_by).bind(&job.line_count).bind(&job.request_id).execute_one().await
     }
 
-    /// Ends a job that is held under a lease. [`StoreError::LeaseLost`] if it is not ours any more.
+    /// Ends a job under its lease. [`StoreError::LeaseLost`] if the lease was lost.
     pub async fn end_job(&mut self, lease: &JobLease, state: JobState, code: &str) -> Result<()> {
         let now = self.now();
         let text = "UPDATE jobs SET state = $3, end_code = $4, ended_at = $5, lease_until = NULL
@@ -291,8 +293,8 @@ impl Tx {
         if rows == 1 { Ok(()) } else { Err(lost(lease.job.id)) }
     }
 
-    /// Writes that a line that waits is acted on, with the domain as it was before. It goes to the database with the
-    /// transaction's other writes; [`StoreError::LeaseLost`] if the line was acted on, or the job is not ours any more.
+    /// Stores that a waiting line is acted on, with the domain's state before. It is sent to the database with the
+    /// transaction's other writes; [`StoreError::LeaseLost`] if the line was already acted on, or the lease was lost.
     pub async fn act_on_line(&mut self, mark: &LineMark, before: Option<(Status, &str)>) -> Result<()> {
         let now = self.now();
         let text = format!(
@@ -306,8 +308,8 @@ impl Tx {
         Ok(())
     }
 
-    /// Writes what came out of lines; those that have another outcome meanwhile stay. [`StoreError::LeaseLost`] if the
-    /// job is not ours any more.
+    /// Stores the results of lines; lines whose outcome has changed meanwhile stay unchanged.
+    /// [`StoreError::LeaseLost`] if the lease was lost.
     pub async fn finish_lines(&mut self, id: JobId, token: i64, results: &[LineResult]) -> Result<()> {
         let text = format!(
             "UPDATE job_lines SET outcome = $5, code = $6, sentence = $7, message = $8
@@ -326,8 +328,8 @@ impl Tx {
         Ok(())
     }
 
-    /// Deletes lines of jobs that ended before `ended`, and of drafts of before `drafted`, at most `limit`, and then
-    /// those jobs that have no lines; returns the number of rows.
+    /// Deletes at most `limit` lines of jobs that ended before `ended`, and of drafts created before `drafted`, and
+    /// then the jobs without lines; returns the number of rows.
     pub async fn forget_jobs(&mut self, ended: Timestamp, drafted: Timestamp, limit: u32) -> Result<u64> {
         let past = "ended_at < $1 OR (state IN ('receiving', 'draft') AND created_at < $2)";
         let lines = format!(

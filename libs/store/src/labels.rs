@@ -1,4 +1,5 @@
-//! Labels of domains. The reference of the customer is a column of the domain's own row, because it goes with its changes.
+//! Labels of domains. The customer reference is a column of the domain's own row, because it changes together with
+//! it.
 
 use std::collections::BTreeMap;
 
@@ -17,14 +18,14 @@ struct Label {
 columns!(Label in "domain_labels": name, key, value);
 
 impl Tx {
-    /// The labels of a name.
+    /// Returns the labels of a name.
     pub async fn labels(&mut self, name: &DomainName) -> Result<BTreeMap<String, String>> {
         let mut db = self.db().await?;
         let labels = db.select::<Label>("labels", "WHERE name = $1").bind(name).all::<Label>().await?;
         Ok(labels.into_iter().map(|label| (label.key, label.value)).collect())
     }
 
-    /// Stores these labels of a name in place of those that it has.
+    /// Replaces the labels of a name.
     pub async fn set_labels(&mut self, name: &DomainName, labels: &BTreeMap<String, String>) -> Result<()> {
         let text = "DELETE FROM domain_labels WHERE name = $1";
         self.write("delete_labels", name.as_str(), text).await?.bind(name).keep();

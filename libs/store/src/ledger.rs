@@ -1,4 +1,4 @@
-//! The ledger of CAs' limits: one time per bucket, and what live orders have reserved of it.
+//! The ledger of CAs' limits: one time per bucket, and the reservations of live orders.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ struct Reservation {
 
 columns!(Reservation in "reservations": bucket, order as "order_id", spent_at);
 
-/// The states of an order's buckets, as `times` has them and the reservations of other orders make them.
+/// The states of an order's buckets, from `times` and the reservations of other orders.
 async fn states(
     db: &mut Db<'_>,
     charge: &Charge,
@@ -51,7 +51,7 @@ fn key(bucket: &Bucket) -> String {
 }
 
 impl Store {
-    /// The time of a bucket of a CA's budget.
+    /// Returns the time of a bucket.
     pub async fn bucket(&self, key: &str) -> Result<Option<Timestamp>> {
         let mut reader = self.reader().await?;
         let mut db = reader.db();
@@ -61,7 +61,7 @@ impl Store {
 }
 
 impl Store {
-    /// Whether there is room for an order now, as far as can be seen without locking anything; else what it would wait for.
+    /// Checks without locks whether there seems to be room for an order; otherwise returns what it would wait for.
     pub async fn look_for_room(
         &self,
         charge: &Charge,
@@ -80,8 +80,8 @@ impl Store {
         Ok(charge.weigh(&buckets, &states, now).outcome.map(drop))
     }
 
-    /// Gives an order for which there is no room a place in its lane's line, and returns what it waits for; nothing is
-    /// charged. None if there is room after all.
+    /// Gives an order without room a place in its lane's queue, and returns what it waits for; nothing is charged.
+    /// None if there is room after all.
     pub async fn stand_in_line(&self, charge: &Charge, now: Timestamp) -> Result<Option<Wait>> {
         let mut tx = self.begin("order_queued").await?;
         let Err(wait) = tx.charge(charge, now).await? else { return Ok(None) };
@@ -91,8 +91,8 @@ impl Store {
 }
 
 impl Tx {
-    /// Charges an order to its CA's limits; or changes nothing but the line, and returns what it waits for. Returns the
-    /// buckets of which the order has to [`Tx::reserve`] one, once its row is there.
+    /// Charges an order to its CA's limits. Without room, changes only the queue and returns what the order waits
+    /// for. Otherwise returns the buckets to [`Tx::reserve`] once the order's row is stored.
     pub async fn charge(
         &mut self,
         charge: &Charge,
@@ -117,7 +117,7 @@ impl Tx {
         Ok(outcome)
     }
 
-    /// Spends what an order has reserved: its CA has issued, or may have.
+    /// Spends an order's reservations: its CA has issued, or may have.
     pub async fn spend_reserved(
         &mut self,
         order: OrderId,
@@ -132,7 +132,7 @@ impl Tx {
         let keys = self.reserved(order).await?;
         let times = self.buckets(&keys).await?;
         for (key, at) in keys.iter().zip(times) {
-            // A limit that the settings do not have any more is none.
+            // A limit that was removed from the settings is not charged.
             let limit = if *key == names_key(issuer, name) {
                 limits.certificates_per_names
             } else {
@@ -160,13 +160,13 @@ impl Tx {
         self.set_bucket(&key, at + limit.interval()).await
     }
 
-    /// The times of these buckets of a CA's budget, in the order of `keys`, which must be sorted, locked; one that was
-    /// never there stands at the beginning of time.
+    /// Returns the times of these buckets in the order of `keys`, which must be sorted; locks them. An unknown bucket
+    /// has the earliest possible time.
     pub async fn buckets(&mut self, keys: &[String]) -> Result<Vec<Timestamp>> {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
-        // A row that is not there cannot be locked, so it is written first.
+        // A missing row cannot be locked, so it is inserted first.
         let text = "INSERT INTO buckets (key, at) SELECT k.key, $2 FROM {set 1} AS k WHERE true
             ON CONFLICT (key) DO UPDATE SET at = buckets.at RETURNING key, at";
         let mut db = self.db().await?;
@@ -184,27 +184,27 @@ impl Tx {
         Ok(())
     }
 
-    /// Reserves one of each of these buckets for an order; what it has reserved already stays.
+    /// Reserves one of each of these buckets for an order; existing reservations stay.
     pub async fn reserve(&mut self, order: OrderId, buckets: &[String]) -> Result<()> {
         let reservation = |bucket: &String| Reservation { bucket: bucket.clone(), order, spent_at: None };
         let rows: Vec<Reservation> = buckets.iter().map(reservation).collect();
         self.insert("reserve", "", &rows, &[], "ON CONFLICT (bucket, order_id) DO NOTHING").await
     }
 
-    /// The buckets of which an order has reserved one, sorted.
+    /// Returns the buckets in which an order has a reservation, sorted.
     pub async fn reserved(&mut self, order: OrderId) -> Result<Vec<String>> {
         let text = "SELECT bucket FROM reservations WHERE order_id = $1 AND spent_at IS NULL ORDER BY bucket";
         self.db().await?.query("reserved", text).bind(&order).scalars().await
     }
 
-    /// Gives back what an order has reserved: its CA did not issue.
+    /// Releases an order's reservations: its CA did not issue.
     pub async fn give_back(&mut self, order: OrderId) -> Result<()> {
         let text = "DELETE FROM reservations WHERE order_id = $1 AND spent_at IS NULL";
         self.write("give_back", "", text).await?.bind(&order).keep();
         Ok(())
     }
 
-    /// Dates what an order has reserved: it ended, and its CA may have issued. [`Tx::take_spent`] finds it.
+    /// Dates an order's reservations: it ended, and its CA may have issued. [`Tx::take_spent`] collects them.
     pub async fn spend_later(&mut self, order: OrderId) -> Result<()> {
         let now = self.now();
         let text = "UPDATE reservations SET spent_at = $2 WHERE order_id = $1 AND spent_at IS NULL";
@@ -212,7 +212,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Deletes the dated reservations of a bucket and returns their times, for its time to be moved on.
+    /// Deletes the dated reservations of a bucket and returns their times, to be added to the bucket's time.
     pub async fn take_spent(&mut self, bucket: &str) -> Result<Vec<Timestamp>> {
         let text = "DELETE FROM reservations WHERE bucket = $1 AND spent_at IS NOT NULL RETURNING spent_at";
         let mut times: Vec<Timestamp> =

@@ -1,14 +1,14 @@
-//! What the system remembers: the [`Store`], the transactions it hands out, and the records in it.
+//! Persistent state: the [`Store`], its transactions, and its records.
 //!
-//! Rules. The database is the truth and messages are hints, so an event is published inside the transaction that
-//! changed the state ([`Tx::publish`]). Every write is conditional and its row count is checked: a row that is not as
-//! it was read is [`StoreError::Conflict`] or [`StoreError::LeaseLost`], never silence. No transaction is open across a
-//! network call. The time is the clock's that the store was opened with.
+//! Rules. The database is the source of truth and messages are hints, so an event is published inside the transaction
+//! that changed the state ([`Tx::publish`]). Every write is conditional and its row count is checked: a row that
+//! changed since it was read gives [`StoreError::Conflict`] or [`StoreError::LeaseLost`], never a silent no-op. No
+//! transaction is open across a network call. Times come from the clock that the store was opened with.
 //!
-//! One file per aggregate holds its record, its statements and its methods. A statement is written once for SQLite and
-//! PostgreSQL (`sql.rs`); what truly differs stands in `dialect/`. Why a store of rows rather than one of use cases:
-//! the rules of who may change what, and when, stand above it, and nothing in here is anything but SQL. Why no trait:
-//! there would be one implementation (ADR 0019).
+//! Each aggregate has one file with its record, its statements and its methods. A statement is written once for
+//! SQLite and PostgreSQL (`sql.rs`); the real differences are in `dialect/`. Why the store works in rows and not in
+//! use cases: the rules of what may change, and when, belong to the layers above; this crate contains SQL only. Why
+//! no trait: there would be one implementation (ADR 0019).
 
 mod accounts;
 mod attention;
@@ -65,7 +65,7 @@ use tokio::sync::{broadcast, watch};
 
 pub use accounts::Account;
 pub use attention::AtRisk;
-pub use audit::{AuditEntry, AuditMark, AuditSeal, UnsealedAudit};
+pub use audit::{AuditEntry, AuditLink, AuditMark, UnchainedAudit};
 pub use audit_search::{AuditPage, AuditPlace, AuditSearch, FoundAudit};
 pub use certificates::{Certificate, CertificatePlace, CertificateRecord, Renewal};
 pub use challenges::{Challenge, ProbeOf};
@@ -99,7 +99,7 @@ use crate::sql::{Db, failed, within};
 /// Broadcasts held for a slow listener before it misses some.
 const BROADCAST_CAPACITY: usize = 4096;
 
-/// Everything that is remembered, in a file or on a server.
+/// The database: a file or a server.
 pub struct Store {
     pools: Pools,
     clock: Arc<dyn Clock>,
@@ -110,7 +110,7 @@ pub struct Store {
 }
 
 enum Pools {
-    /// One connection writes, a few read.
+    /// One connection for writes, a few for reads.
     Sqlite {
         writer: Writer,
         readers: SqlitePool,
@@ -119,18 +119,18 @@ enum Pools {
     Postgres(PgPool),
 }
 
-/// Connections to the database; of a file those that read, because one more writes.
+/// Counts of database connections. For a file these are the read connections; the write connection is not counted.
 #[derive(Clone, Copy, Debug)]
 pub struct Connections {
-    /// At work.
+    /// In use.
     pub used: u32,
-    /// Open, and free.
+    /// Open and idle.
     pub idle: u32,
-    /// At most so many are opened.
+    /// Maximum number of open connections.
     pub allowed: u32,
 }
 
-/// A connection to read with.
+/// A connection for reads.
 enum Reading {
     Sqlite(PoolConnection<Sqlite>),
     Postgres(PoolConnection<Postgres>),
@@ -145,7 +145,7 @@ impl Reading {
     }
 }
 
-/// A connection for a single statement that writes and is a transaction of its own.
+/// A connection for a single writing statement that is a transaction of its own.
 enum Writing {
     Sqlite(Member),
     Postgres(PoolConnection<Postgres>),
@@ -159,7 +159,7 @@ impl Writing {
         }
     }
 
-    /// What the statement answered, once what it wrote is durable.
+    /// Returns `answer` once the statement's writes are durable.
     async fn done<T>(self, answer: T) -> Result<T> {
         if let Self::Sqlite(member) = self {
             member.commit().await?;
@@ -184,7 +184,7 @@ impl Store {
         }
     }
 
-    /// For one statement; [`Writing::done`] must follow.
+    /// Returns a connection for one statement; [`Writing::done`] must follow.
     async fn writer(&self, operation: &'static str) -> Result<Writing> {
         match &self.pools {
             Pools::Sqlite { writer, .. } => writer.single(operation).await.map(Writing::Sqlite),
@@ -192,7 +192,7 @@ impl Store {
         }
     }
 
-    /// How many connections there are now.
+    /// Returns the present number of connections.
     pub fn connections(&self) -> Connections {
         let (size, idle, allowed) = match &self.pools {
             Pools::Sqlite { readers, .. } => {
@@ -208,7 +208,7 @@ impl Store {
         self.clock.now()
     }
 
-    /// The database's own clock, as a sign of life; none where that is this machine's.
+    /// Returns the database server's clock, as a health check; none for SQLite, which uses this machine's clock.
     pub async fn clock(&self) -> Result<Option<Timestamp>> {
         let mut reader = self.reader().await?;
         let mut db = reader.db();
@@ -219,8 +219,9 @@ impl Store {
         db.query("clock", "SELECT clock_timestamp()").scalar().await.map(Some)
     }
 
-    /// Whether the database takes writes: a statement that would change rows, and finds none. A standby, a server that was
-    /// made read-only and a file on a read-only disk refuse it. A file that was replaced takes them, and keeps nothing.
+    /// Checks that the database accepts writes, with a statement that would change rows but matches none. A standby,
+    /// a read-only server and a file on a read-only disk refuse it. A file that was replaced accepts writes but loses
+    /// them, so it is checked too.
     pub async fn check_writes(&self) -> Result<()> {
         if let Pools::Sqlite { file, .. } = &self.pools {
             file.check()?;
@@ -230,23 +231,24 @@ impl Store {
         writer.done(()).await
     }
 
-    /// Broadcasts that are heard within this process ([`Store::hear_broadcasts`]).
+    /// Broadcasts heard within this process ([`Store::hear_broadcasts`]).
     pub fn broadcasts(&self) -> &broadcast::Sender<Event> {
         &self.broadcasts
     }
 
-    /// Whether broadcasts go to [`Store::broadcasts`], once their transaction has committed, in place of a row. Whoever
-    /// misses one finds out by itself, so where all that listen are in this process, rows would be for nothing.
+    /// Sets whether broadcasts are sent to [`Store::broadcasts`] after commit instead of being stored as rows. A
+    /// listener that misses a broadcast recovers by itself, so rows are not needed where all listeners are in this
+    /// process.
     pub fn hear_broadcasts(&self, are_heard: bool) {
         self.are_heard.store(are_heard, Ordering::Relaxed);
     }
 
-    /// What commits have published; wakes the bus.
+    /// Counts of events published by commits; wakes the bus.
     pub fn published(&self) -> watch::Receiver<Published> {
         self.published.subscribe()
     }
 
-    /// Closes the connections after what is under way.
+    /// Closes the connections once running operations have ended.
     pub async fn close(&self) {
         match &self.pools {
             Pools::Sqlite { writer, readers, .. } => {

@@ -1,7 +1,7 @@
-//! What is asked of the list: which domains, in which order, which page.
+//! Queries of the list: filter, order and page.
 //!
-//! A page begins at a place and never at a number, so that one far down costs no more than the first, and what is added
-//! or deleted meanwhile moves nothing onto two pages.
+//! A page begins at a place and never at a row number, so a late page costs no more than the first, and no domain
+//! appears on two pages because of insertions or deletions meanwhile.
 
 use std::cmp::Ordering;
 
@@ -12,11 +12,11 @@ use crate::attention::{RENEWED, UNRENEWED, rank, ranks};
 use crate::sql::Query;
 use crate::{AtRisk, DomainView, Result, Store, dialect};
 
-/// How many rows of the order are looked through for what is not ordered by, before it is looked up by its own index.
-/// What fills a page sooner is common, and all of it need not be found.
+/// Number of rows of the order that are searched for a filter outside of the order's index, before the filter's own
+/// index is used. If the page is filled within them, matches are common, and need not all be found.
 pub(crate) const LOOK_THROUGH: u32 = 5000;
 
-/// By what the list is ordered; names decide between equals.
+/// The order of the list; ties are ordered by name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ListOrder {
     /// The name.
@@ -26,11 +26,11 @@ pub enum ListOrder {
     Creation,
     /// The end of the live certificate; domains without one come last.
     Expiry,
-    /// What needs a person first: the less time until visitors see a warning, the earlier.
+    /// By urgency: the less time until visitors see a warning, the earlier.
     Attention,
 }
 
-/// Words of a search. All are ASCII and lower case, as names are; what holds anything else matches nothing.
+/// The words of a search. All are ASCII and lower case, like names; other characters match nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Search {
     /// Any of these names, exactly.
@@ -48,7 +48,7 @@ pub enum Search {
 }
 
 impl Search {
-    /// Names of these words could be there.
+    /// Whether names with these words can exist.
     pub fn can_match(&self) -> bool {
         let of_a_name = |text: &String| {
             text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.')
@@ -60,68 +60,68 @@ impl Search {
         }
     }
 
-    /// Few domains can fit, and an index finds them at once.
+    /// Whether it matches few domains, which an index finds directly.
     pub fn is_exact(&self) -> bool {
         matches!(self, Self::Names(_) | Self::Sha256(_) | Self::Serial(_))
     }
 }
 
-/// The first text after all that begin with `start`, for names.
+/// The first text after all names that begin with `start`.
 pub(crate) fn after_all(start: &str) -> String {
     format!("{start}\u{7f}")
 }
 
-/// The name from its end to its beginning.
+/// The reversed name.
 pub(crate) fn reversed(name: &str) -> String {
     name.chars().rev().collect()
 }
 
-/// Which domains.
+/// A filter of domains.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListFilter {
-    /// Only what fits these words.
+    /// Only matches of this search.
     pub search: Option<Search>,
     /// Only these statuses; empty for all.
     pub statuses: Vec<Status>,
-    /// Only those whose next certificate comes from there.
+    /// Only domains whose next certificate comes from this source.
     pub source: Option<Source>,
     /// Only those whose live certificate ends at or after this.
     pub expires_from: Option<Timestamp>,
     /// Only those whose live certificate ends before this.
     pub expires_before: Option<Timestamp>,
-    /// Only those that are live but cannot be renewed as things are.
+    /// Only domains that are live but cannot be renewed at present.
     pub renewal_blocked: bool,
-    /// Only those that wait for this person.
+    /// Only domains on which this party must act.
     pub who: Option<Who>,
-    /// Only those of the customer with this reference.
+    /// Only domains with this customer reference.
     pub customer_ref: Option<String>,
-    /// Only those that have all of these labels, key and value.
+    /// Only domains with all of these labels, key and value.
     pub labels: Vec<(String, String)>,
-    /// Only those at risk.
+    /// Only domains at risk.
     pub at_risk: Option<AtRisk>,
-    /// Only those whose reason has this code.
+    /// Only domains whose reason has this code.
     pub reason: Option<String>,
 }
 
 impl ListFilter {
-    /// Nothing but statuses is asked for, and those are counted.
+    /// Whether it filters by status only, for which tallies exist.
     pub fn is_by_status_alone(&self) -> bool {
         let statuses = self.statuses.clone();
         *self == Self { statuses, ..Self::default() }
     }
 
-    /// Nothing but words is asked for.
+    /// Whether it filters by search only.
     pub fn is_by_search_alone(&self) -> bool {
         let search = self.search.clone();
         *self == Self { search, ..Self::default() }
     }
 
-    /// Those of a customer, or of labels, are asked for.
+    /// Whether it filters by customer or labels.
     pub(crate) fn is_owned(&self) -> bool {
         self.customer_ref.is_some() || !self.labels.is_empty()
     }
 
-    /// The statuses that are asked for, each once; none for all.
+    /// The statuses without duplicates; none for all.
     pub fn some_statuses(&self) -> Option<Vec<Status>> {
         let asked: Vec<Status> =
             Status::ALL.into_iter().filter(|status| self.statuses.contains(status)).collect();
@@ -129,12 +129,12 @@ impl ListFilter {
     }
 }
 
-/// Where a domain stands in an order. What does not count in that order is empty.
+/// A domain's place in an order. Fields that the order does not use are empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// How early it needs a person's attention, from 1; 0 if it does not count.
+    /// The rank of attention, from 1; 0 if unused.
     pub attention: i16,
-    /// Creation or expiry; none comes last.
+    /// Creation or expiry; none sorts last.
     pub at: Option<Timestamp>,
     /// The name.
     pub name: String,
@@ -168,35 +168,35 @@ impl Ord for Place {
     }
 }
 
-/// What an index of the list has together.
+/// A set of domains that is contiguous in an index of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Group {
     /// All domains.
     All,
-    /// Those of a status.
+    /// Domains with a status.
     Status(Status),
-    /// Those of a rank of attention.
+    /// Domains with a rank of attention.
     Rank(i16),
 }
 
-/// Domains of a group beyond a place.
+/// The domains of a group beyond a place.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Part<'a> {
-    /// Which.
+    /// The group.
     pub(crate) group: Group,
     /// See [`ListQuery::beyond`].
     pub(crate) beyond: Option<&'a Place>,
 }
 
-/// Which page.
+/// The position of a page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Page {
     /// The first.
     #[default]
     First,
-    /// The one after a place.
+    /// The page after a place.
     After(Place),
-    /// The one before a place.
+    /// The page before a place.
     Before(Place),
     /// The last.
     Last,
@@ -205,26 +205,25 @@ pub enum Page {
 /// A page of the list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListQuery {
-    /// Which domains.
+    /// The filter.
     pub filter: ListFilter,
-    /// By what they are ordered.
+    /// The order.
     pub order: ListOrder,
-    /// The other way round.
+    /// Whether the order is reversed.
     pub descending: bool,
-    /// Which page.
+    /// The position of the page.
     pub page: Page,
-    /// At most so many.
+    /// Maximum number of domains.
     pub limit: u32,
 }
 
 impl ListQuery {
-    /// Whether places grow in the direction in which the page is read. One before a place, and the last, are read from
-    /// their end.
+    /// Whether places increase in reading direction. The last page, and a page before a place, are read backwards.
     pub(crate) fn reads_upwards(&self) -> bool {
         self.descending == matches!(self.page, Page::Before(_) | Page::Last)
     }
 
-    /// The place beyond which the page is read.
+    /// The place beyond which the page begins.
     pub(crate) fn beyond(&self) -> Option<&Place> {
         match &self.page {
             Page::After(place) | Page::Before(place) => Some(place),
@@ -232,13 +231,14 @@ impl ListQuery {
         }
     }
 
-    /// Whether the list is ordered by the end of certificates, among others.
+    /// Whether the order uses the end of certificates.
     pub(crate) fn is_by_end(&self) -> bool {
         matches!(self.order, ListOrder::Expiry | ListOrder::Attention)
     }
 
-    /// The parts that the page is merged from: one for each of some groups, so that a rare one is found by its index
-    /// among millions of names, else one of all. A part that lies before the page as a whole is left out.
+    /// The parts that the page is merged from: one per group if there are few groups, so that a rare one is found by
+    /// its index among millions of names, otherwise one of all domains. Parts that lie entirely before the page are
+    /// left out.
     pub(crate) fn parts(&self) -> Vec<Part<'_>> {
         let beyond = self.beyond();
         let part = |group| {
@@ -260,7 +260,7 @@ impl ListQuery {
     }
 
     fn groups(&self) -> Vec<Group> {
-        // Who has to act is indexed by rank.
+        // The party that must act is indexed by rank.
         let of_all = self.filter.who.is_some() && self.order == ListOrder::Expiry;
         let is_at_risk = self.filter.at_risk.is_some() && self.is_by_end();
         let statuses = self.filter.some_statuses().or((of_all || is_at_risk).then(|| Status::ALL.to_vec()));
@@ -273,7 +273,7 @@ impl ListQuery {
         ranks.filter(fits).map(Group::Rank).collect()
     }
 
-    /// The columns that the list is ordered by; that of the status may be left out where there is one.
+    /// The columns of the order; the status column may be omitted within one status.
     pub(crate) fn columns(&self) -> &'static [&'static str] {
         match self.order {
             ListOrder::Name => &["name"],
@@ -283,7 +283,7 @@ impl ListQuery {
         }
     }
 
-    /// Puts domains into the order that was asked for.
+    /// Sorts domains into the query's order.
     pub(crate) fn arrange(&self, views: &mut [DomainView]) {
         views.sort_by_cached_key(|view| Place::of(self.order, view));
         if self.descending {
@@ -293,7 +293,7 @@ impl ListQuery {
 }
 
 impl Store {
-    /// A page of the list, in the order that was asked for.
+    /// Returns a page of the list, in the query's order.
     pub async fn domains(&self, query: &ListQuery) -> Result<Vec<DomainView>> {
         let search = query.filter.search.as_ref();
         if search.is_some_and(|search| !search.can_match()) || query.parts().is_empty() {
@@ -305,7 +305,7 @@ impl Store {
         Ok(views)
     }
 
-    /// How many domains fit a filter, counted up to `most`; those of statuses alone are known without counting.
+    /// Returns the number of domains that match a filter, counted up to `most`; for statuses alone from the tallies.
     pub async fn count(&self, filter: &ListFilter, most: u32) -> Result<u64> {
         if filter.search.as_ref().is_some_and(|search| !search.can_match()) {
             return Ok(0);
@@ -322,7 +322,7 @@ impl Store {
     }
 }
 
-/// Statuses as SQL has a list of them.
+/// Statuses as a list in SQL.
 pub(crate) fn words(statuses: &[Status]) -> String {
     let words: Vec<String> = statuses.iter().map(|status| format!("'{status}'")).collect();
     words.join(", ")
@@ -350,7 +350,7 @@ pub(crate) fn push_beyond(sql: &mut Query<'_>, query: &ListQuery, beyond: Option
     sql.push(")");
 }
 
-/// ` AND …` for the group of a part, of rows `d`.
+/// Adds ` AND …` for the group of a part, on rows `d`.
 pub(crate) fn push_group(sql: &mut Query<'_>, group: Group, filter: &ListFilter) {
     match group {
         Group::All => {}
@@ -385,7 +385,7 @@ fn push_at_risk(sql: &mut Query<'_>, risk: AtRisk) {
     sql.push(")");
 }
 
-/// ` AND …` for what is filtered beside statuses and search, of rows `d`.
+/// Adds ` AND …` for all filters except statuses and search, on rows `d`.
 pub(crate) fn push_filter(sql: &mut Query<'_>, filter: &ListFilter) {
     push_owner(sql, filter);
     if let Some(risk) = filter.at_risk {

@@ -1,5 +1,5 @@
-//! Events on their way. A taken message is its taker's by a token; answering with an older one changes nothing, nor
-//! does answering twice (token 0 is nobody's).
+//! Stored events. A token identifies the taker of a message; an answer with an older token, or a second answer,
+//! changes nothing (nobody has token 0).
 
 use std::collections::BTreeMap;
 
@@ -10,27 +10,27 @@ use crate::record::{FromRow, Reader, Record, columns};
 use crate::sql::Query;
 use crate::{Result, Store, StoreError, Tx, dialect};
 
-/// An event on its way.
+/// A stored event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// Grows with every message.
+    /// Increases with every message.
     pub sequence: i64,
-    /// What is published.
+    /// The event.
     pub event: Event,
-    /// How often it was given back.
+    /// Number of failed attempts.
     pub attempts: u32,
-    /// Fencing token of this taking.
+    /// Fencing token of the taker.
     pub token: i64,
     /// The trace it belongs to (W3C `traceparent`), if its publisher was traced.
     pub trace_parent: Option<String>,
 }
 
-/// How many commits of this process have published an event of each kind.
+/// The number of commits of this process that published an event, per kind.
 #[derive(Clone, Debug, Default)]
 pub struct Published(BTreeMap<&'static str, u64>);
 
 impl Published {
-    /// Those with an event of that kind.
+    /// The number of commits with an event of that kind.
     pub fn of(&self, kind: &str) -> u64 {
         self.0.get(kind).copied().unwrap_or(0)
     }
@@ -96,8 +96,8 @@ impl FromRow for Message {
     }
 }
 
-/// Stores events, and on the work rows that they are about that a hint was given, so that the sweep does not give it
-/// again at once.
+/// Stores events, and marks the work rows that they are about as hinted, so that the sweep does not hint again at
+/// once.
 pub(crate) async fn publish(tx: &mut Tx, sent: &[Sent]) -> Result<()> {
     let messages: Vec<MessageRow> = sent.iter().map(MessageRow::from).collect();
     let hints = sent.iter().map(|sent| sent.event.kind.work()).collect::<Vec<_>>();
@@ -105,8 +105,8 @@ pub(crate) async fn publish(tx: &mut Tx, sent: &[Sent]) -> Result<()> {
 }
 
 impl Store {
-    /// Takes up to `limit` messages of these kinds that are due and free, oldest first; they are nobody else's until
-    /// `until`. Kinds are words of [`domain::EventKind::WORDS`].
+    /// Takes up to `limit` messages of these kinds that are due and free, oldest first, with a lease until `until`.
+    /// Kinds are words of [`domain::EventKind::WORDS`].
     pub async fn take_messages(
         &self,
         kinds: &[&'static str],
@@ -125,12 +125,12 @@ impl Store {
         );
         let query = db.query("take_messages", &text).bind_set(kinds).limit(limit).bind(&until);
         let mut taken: Vec<Message> = query.bind(&self.now()).all().await?;
-        // RETURNING promises no order.
+        // RETURNING guarantees no order.
         taken.sort_by_key(|message| message.sequence);
         writer.done(taken).await
     }
 
-    /// Keeps taken messages until `until`.
+    /// Extends the lease of taken messages to `until`.
     pub async fn keep_messages(&self, messages: &[Message], until: Timestamp) -> Result<()> {
         let mut writer = self.writer("keep_messages").await?;
         let mut db = writer.db();
@@ -148,8 +148,8 @@ impl Store {
         writer.done(()).await
     }
 
-    /// Gives a message back, due at `due_at`, and counts the attempt. Like the other answers, of no effect on a message
-    /// that is not ours any more.
+    /// Returns a message to the queue, due at `due_at`, and counts the attempt. Like the other answers, does nothing
+    /// if the lease on the message was lost.
     pub async fn delay_message(&self, message: &Message, due_at: Timestamp) -> Result<()> {
         let mut writer = self.writer("delay_message").await?;
         let text =
@@ -161,7 +161,7 @@ impl Store {
         writer.done(()).await
     }
 
-    /// Sets a message aside for a person to look at.
+    /// Sets a message aside for inspection.
     pub async fn bury_message(&self, message: &Message, why: &str) -> Result<()> {
         let mut writer = self.writer("bury_message").await?;
         let text = "UPDATE messages SET dead_reason = $3, lease_token = 0, lease_until = NULL
@@ -172,7 +172,7 @@ impl Store {
         writer.done(()).await
     }
 
-    /// How many messages wait to be handled (taken ones included), and how many were set aside.
+    /// Returns the number of messages that wait (taken ones included), and of those that were set aside.
     pub async fn message_counts(&self) -> Result<(u64, u64)> {
         let text = "SELECT count(*) FILTER (WHERE dead_reason IS NULL), count(*) FILTER (WHERE dead_reason IS NOT NULL)
             FROM messages";
@@ -182,7 +182,7 @@ impl Store {
     }
 }
 
-/// Numbers and tokens, as two sets in the same order.
+/// Binds numbers and tokens, as two sets in the same order.
 fn bind_taken<'c>(query: Query<'c>, messages: &[Message]) -> Query<'c> {
     let numbers: Vec<i64> = messages.iter().map(|message| message.sequence).collect();
     let tokens: Vec<i64> = messages.iter().map(|message| message.token).collect();

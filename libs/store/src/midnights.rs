@@ -1,8 +1,9 @@
-//! The midnight report: what the daily recheck asked of each domain, and what came out.
+//! The midnight report: the domains of each daily recheck and their outcomes.
 //!
-//! A row is written in the transaction that takes the domain for the day. The step that decides it writes what came out:
-//! the end of an attempt that brought no certificate, or whatever makes the domain Success ([`Tx::apply`]). A domain that
-//! nothing came out of by the next midnight is unchanged. So the report is as durable as what it tells.
+//! A row is written in the transaction that takes the domain for the day's recheck. The step that decides it stores
+//! the outcome: the end of an attempt without a certificate, or any step that makes the domain Success
+//! ([`Tx::apply`]). A domain without an outcome by the next midnight counts as unchanged. So the report is as durable
+//! as the facts it reports.
 
 use domain::{Domain, DomainName, MidnightOutcome, Status};
 use jiff::Timestamp;
@@ -19,46 +20,46 @@ pub struct MidnightRow {
     pub day: Date,
     /// The domain.
     pub name: DomainName,
-    /// What came out.
+    /// Its outcome.
     pub outcome: MidnightOutcome,
-    /// The status that it was asked in.
+    /// The status before the recheck.
     pub status_before: Status,
-    /// The code of its reason then; empty for none.
+    /// The code of its reason before the recheck; empty for none.
     pub reason_before: String,
-    /// The status that came out; none while it waits.
+    /// The status after it; none while it waits.
     pub status_after: Option<Status>,
-    /// The code of the reason that came out; empty for none.
+    /// The code of the reason after it; empty for none.
     pub reason_after: String,
-    /// When that was.
+    /// When the outcome was stored.
     pub decided_at: Option<Timestamp>,
 }
 
 columns!(MidnightRow in "midnights":
     day, name, outcome, status_before, reason_before, status_after, reason_after, decided_at);
 
-/// A day's report in figures.
+/// The figures of a day's report.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MidnightFigures {
-    /// Domains per outcome; an outcome without any may be missing.
+    /// Domains per outcome; an outcome without domains may be missing.
     pub outcomes: Vec<(MidnightOutcome, u64)>,
-    /// Domains that were not asked the day before.
+    /// Domains that were not in the previous day's recheck.
     pub new: u64,
-    /// Domains that were asked the day before and not on this day.
+    /// Domains that were in the previous day's recheck and not in this one.
     pub gone: u64,
 }
 
-/// Which rows of a day.
+/// A query for rows of a day.
 #[derive(Clone, Debug)]
 pub struct MidnightQuery {
     /// The day.
     pub day: Date,
     /// Only that outcome.
     pub outcome: Option<MidnightOutcome>,
-    /// Only domains that were not asked the day before.
+    /// Only domains that were not in the previous day's recheck.
     pub only_new: bool,
     /// After this name.
     pub after: String,
-    /// At most so many.
+    /// Maximum number of rows.
     pub limit: u32,
 }
 
@@ -67,7 +68,8 @@ fn code(domain: &Domain) -> String {
 }
 
 impl Tx {
-    /// These domains are asked at the midnight of that day. Of an earlier day nothing came out that is not there yet.
+    /// Stores that these domains are in the recheck of that day. Their rows of earlier days without an outcome become
+    /// unchanged.
     pub async fn ask_at_midnight(&mut self, day: Date, domains: &[Domain]) -> Result<()> {
         let row = |domain: &Domain| MidnightRow {
             day,
@@ -89,7 +91,7 @@ impl Tx {
         self.insert("ask_at_midnight", "", &rows, &[], "ON CONFLICT (day, name) DO NOTHING").await
     }
 
-    /// What came out for a domain that waits for it; nothing happens to others.
+    /// Stores the outcome of a domain that waits for one; other domains stay unchanged.
     pub async fn decide_midnight(&mut self, after: &Domain) -> Result<()> {
         let now = self.now();
         let status = after.status(now);
@@ -106,7 +108,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Deletes rows of days before that, at most `limit`; returns how many there were.
+    /// Deletes at most `limit` rows of days before `before`; returns the number of rows.
     pub(crate) async fn forget_midnights(&mut self, before: Date, limit: u32) -> Result<u64> {
         let text = "DELETE FROM midnights WHERE (day, name) IN (
                 SELECT day, name FROM midnights WHERE day < $1 LIMIT $2)";
@@ -115,14 +117,14 @@ impl Tx {
 }
 
 impl Store {
-    /// The last day whose recheck began; none before the first.
+    /// Returns the last day whose recheck began; none before the first one.
     pub async fn last_midnight(&self) -> Result<Option<Date>> {
         let text = "SELECT max(day) FROM (
                 SELECT max(day) AS day FROM midnights UNION ALL SELECT max(day) FROM rechecked_days) AS d";
         self.reader().await?.db().query("last_midnight", text).scalar().await
     }
 
-    /// A day's report in figures.
+    /// Returns the figures of a day's report.
     pub async fn midnight_figures(&self, day: Date) -> Result<MidnightFigures> {
         let before = day.yesterday().unwrap_or(day);
         let mut reader = self.reader().await?;
@@ -138,7 +140,7 @@ impl Store {
         Ok(MidnightFigures { outcomes, new, gone })
     }
 
-    /// Rows of a day, in order of name.
+    /// Returns rows of a day, in order of name.
     pub async fn midnight_page(&self, query: &MidnightQuery) -> Result<Vec<MidnightRow>> {
         let mut reader = self.reader().await?;
         let mut db = reader.db();

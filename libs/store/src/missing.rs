@@ -1,12 +1,12 @@
-//! Whether an answer "I do not know that domain" is the domain's fault or C4's.
+//! Decides whether C4's answer that it does not know a domain is the domain's fault or C4's.
 
 use domain::{Domain, Missing};
 
 use crate::{Result, Store};
 
 impl Store {
-    /// Whether so many domains with a live certificate are missing at C4 that C4 is what is broken. Asked only for those
-    /// that serve: of the others C4 is believed at once.
+    /// Whether so many domains with a live certificate are missing at C4 that C4 itself is broken. Only for domains
+    /// that serve a certificate: for the others, C4's answer is believed at once.
     pub async fn is_c4s_fault(&self, domain: &Domain) -> Result<bool> {
         let now = self.now();
         if !domain.serves(now) || domain.facts.unknown_to_c4 {
@@ -18,7 +18,7 @@ impl Store {
         let is_counted = domain.facts.missing.is_some_and(|missing| missing.last_at >= since);
         let fault = Missing::is_c4s_fault(missing + u64::from(!is_counted), live);
         if fault {
-            // The first of them were believed before there were so many.
+            // The first of them were counted before there were so many.
             tx.discount_missing(since).await?;
             metrics::counter!("ssl_manager_c4_doubted_total").increment(1);
             tracing::warn!(missing, "C4 does not know so many domains that it is not believed");

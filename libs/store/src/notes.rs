@@ -17,14 +17,14 @@ pub struct Note {
     pub at: Timestamp,
     /// The principal who wrote it.
     pub author: String,
-    /// What it says.
+    /// The text.
     pub text: String,
 }
 
 columns!(Note in "notes": id, name, at, author, text);
 
 impl Store {
-    /// The notes on a name, newest first, whatever became of the name.
+    /// Returns the notes on a name, newest first, even if the name is deleted.
     pub async fn notes(&self, name: &DomainName, limit: u32) -> Result<Vec<Note>> {
         let mut reader = self.reader().await?;
         let mut db = reader.db();
@@ -34,7 +34,8 @@ impl Store {
 }
 
 impl Tx {
-    /// How many notes a name has. The name's row must be locked, so that no other transaction adds one meanwhile.
+    /// Returns the number of notes on a name. The name's row must be locked, so that no other transaction adds one
+    /// meanwhile.
     pub async fn count_notes(&mut self, name: &DomainName) -> Result<u64> {
         let text = "SELECT count(*) FROM notes WHERE name = $1";
         self.db().await?.query("count_notes", text).bind(name).count().await
@@ -45,7 +46,7 @@ impl Tx {
         self.insert("add_note", "", std::slice::from_ref(&note), &[], "").await
     }
 
-    /// A note on a name.
+    /// Returns a note on a name.
     pub async fn note(&mut self, name: &DomainName, id: NoteId) -> Result<Option<Note>> {
         let mut db = self.db().await?;
         db.select::<Note>("note", "WHERE id = $1 AND name = $2").bind(&id).bind(name).optional().await

@@ -1,8 +1,8 @@
-//! Notices: what is told by webhooks, written by the step that it follows from.
+//! Notices: messages for webhooks, written by the step that causes them.
 //!
-//! The notifier takes a notice in the transaction that stores its deliveries, so each is taken once, by whichever copy
-//! comes first. A notice with a mark is stored once per kind, subject and mark, and its row stays for a while after it was
-//! taken, so that it is not made again.
+//! The notifier takes a notice in the transaction that stores its deliveries, so each is taken once, by the first
+//! copy. A notice with a mark is stored once per kind, subject and mark, and its row is kept for a while after it was
+//! taken, so that it is not created again.
 
 use std::collections::BTreeMap;
 
@@ -14,30 +14,30 @@ use crate::domains::DomainRow;
 use crate::record::{FromRow, Reader, Record as _, columns};
 use crate::{Result, Store, Tx};
 
-/// A notice that was stored.
+/// A stored notice.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Notice {
-    /// The same in every delivery and every repetition.
+    /// Its id, the same in every delivery and repetition.
     pub id: EventId,
-    /// What it is about.
+    /// Its kind.
     pub kind: NoticeKind,
     /// The domain's name, our name for the CA, or the day.
     pub subject: String,
-    /// One notice is stored per kind, subject and mark; empty: each is.
+    /// One notice is stored per kind, subject and mark; if empty, each one is.
     pub mark: String,
-    /// The customer whom the domain belonged to then; empty for none.
+    /// The domain's customer reference at that time; empty for none.
     pub customer_ref: String,
     /// When it happened.
     pub at: Timestamp,
-    /// From when on it is told.
+    /// The time from which it is sent.
     pub due_at: Timestamp,
-    /// The domain's status then.
+    /// The domain's status at that time.
     pub status: Option<Status>,
-    /// The reason then.
+    /// The reason at that time.
     pub reason: Option<Reason>,
-    /// How many days before the end it was made, for kinds of days.
+    /// The number of days before the end, for kinds with days.
     pub days: Option<u32>,
-    /// The end of the live certificate then.
+    /// The end of the live certificate at that time.
     pub ends_at: Option<Timestamp>,
 }
 
@@ -61,18 +61,18 @@ impl Notice {
     }
 }
 
-/// A domain whose live certificate ends soon, and of which no notice of those days was made.
+/// A domain whose live certificate ends soon, without a notice of that number of days.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ending {
     /// The domain.
     pub name: DomainName,
-    /// Its customer; empty for none.
+    /// Its customer reference; empty for none.
     pub customer_ref: String,
     /// The live certificate.
     pub certificate: CertificateId,
-    /// When that ends.
+    /// Its end.
     pub ends_at: Timestamp,
-    /// Why it is not renewed, where that is known.
+    /// Why it is not renewed, if known.
     pub reason: Option<Reason>,
 }
 
@@ -104,7 +104,7 @@ impl FromRow for Labelled {
 }
 
 impl Store {
-    /// Up to `limit` notices that are due and were not taken, the one that has been due longest first.
+    /// Returns up to `limit` notices that are due and not taken, longest due first.
     pub async fn due_notices(&self, limit: u32) -> Result<Vec<Notice>> {
         let mut reader = self.reader().await?;
         let mut db = reader.db();
@@ -112,7 +112,7 @@ impl Store {
         db.select::<Notice>("due_notices", rest).bind(&self.now()).limit(limit).all().await
     }
 
-    /// Those of these names that are on the list, with their labels.
+    /// Returns those domains that are on the list, with their labels.
     pub async fn labelled_domains(
         &self,
         names: &[DomainName],
@@ -127,8 +127,8 @@ impl Store {
         rows.into_iter().map(|labelled| Ok((Domain::try_from(labelled.row)?, labelled.labels))).collect()
     }
 
-    /// Up to `limit` domains whose live certificate ends after `after` and by `by`, is not renewed as things are, and of
-    /// which no notice of that kind and so many days was stored. `kind` has days ([`NoticeKind::days_before_end`]).
+    /// Returns up to `limit` domains whose live certificate ends after `after` and by `by`, is not being renewed, and
+    /// has no notice of that kind and number of days. `kind` has days ([`NoticeKind::days_before_end`]).
     pub async fn ending_unnoticed(
         &self,
         kind: NoticeKind,
@@ -140,7 +140,7 @@ impl Store {
             NoticeKind::PastedEnding => "d.source = 'text'",
             _ => "d.source = 'c4' AND d.block IS NOT NULL",
         };
-        // Rank 3: live, and not renewed as things are (attention.rs).
+        // Rank 3: live, but not being renewed (attention.rs).
         let text = format!(
             "SELECT d.name, d.customer_ref, d.live_certificate_id, d.ends_at, d.block FROM domains d
             WHERE d.deleted_at IS NULL AND d.attention = 3 AND d.ends_at > $1 AND d.ends_at <= $2 AND {of_kind}
@@ -154,8 +154,8 @@ impl Store {
         query.bind(&format!("{days}/")).limit(limit).all().await
     }
 
-    /// Days whose recheck was complete after `since` and of which no report was told, each with that time and whether
-    /// the outcome of any domain is still open.
+    /// Returns days whose recheck became complete after `since` and was not reported, each with the time of
+    /// completion and whether a domain still has no outcome.
     pub async fn unreported_midnights(&self, since: Timestamp) -> Result<Vec<(Date, Timestamp, bool)>> {
         let text = "SELECT r.day, r.completed_at,
                 EXISTS (SELECT 1 FROM midnights m WHERE m.day = r.day AND m.outcome = 'waiting')
@@ -166,7 +166,7 @@ impl Store {
         self.reader().await?.db().query("unreported_midnights", text).bind(&since).all().await
     }
 
-    /// How many listed domains have that code as their reason, as far as that was counted.
+    /// Returns the number of listed domains with that reason code, from the tallies.
     pub async fn domains_with_reason(&self, code: &str) -> Result<u64> {
         let text =
             "SELECT coalesce(sum(amount), 0){bigint} FROM {tallies} WHERE what = 'reason' AND key = $1";
@@ -175,8 +175,8 @@ impl Store {
         Ok(counted.max(0).unsigned_abs())
     }
 
-    /// Deletes notices that are of no use any more, at most `limit`: without a mark those that were taken by `taken_by`,
-    /// the others if they are older than `made_by`, taken or not. Returns the number of rows.
+    /// Deletes at most `limit` obsolete notices: those without a mark if taken by `taken_by`, the others if created
+    /// by `made_by`, taken or not. Returns the number of rows.
     pub async fn forget_notices(&self, taken_by: Timestamp, made_by: Timestamp, limit: u32) -> Result<u64> {
         let text = "DELETE FROM notices WHERE id IN (
                 SELECT id FROM notices WHERE (handled_at <= $1 AND mark = '') OR at <= $2
@@ -190,8 +190,8 @@ impl Store {
 }
 
 impl Tx {
-    /// Takes those of these notices that were not taken, and returns their ids. The deliveries that follow from them
-    /// belong into the same transaction.
+    /// Takes those notices that were not taken yet, and returns their ids. The resulting deliveries must be stored in
+    /// the same transaction.
     pub async fn take_notices(&mut self, ids: &[EventId]) -> Result<Vec<EventId>> {
         let now = self.now();
         let text = "UPDATE notices SET handled_at = $2 WHERE id {in 1} AND handled_at IS NULL RETURNING id";

@@ -1,4 +1,4 @@
-//! The order journal: one row per order, from before the CA has heard of it.
+//! The order journal: one row per order, written before the CA knows of it.
 
 use domain::{AccountId, CertificateId, DomainName, Order, OrderId, OrderKey, OrderState};
 use jiff::Timestamp;
@@ -7,7 +7,7 @@ use crate::record::{Record, columns};
 use crate::sql::Db;
 use crate::{Result, Store, StoreError, Tx};
 
-/// A row of `orders`. What an ended order no longer needs, its key above all, goes.
+/// A row of `orders`. Data that an ended order no longer needs is erased, above all its key.
 struct OrderRow {
     id: OrderId,
     name: DomainName,
@@ -93,12 +93,12 @@ async fn live(
 }
 
 impl Store {
-    /// The one live order of a name.
+    /// Returns the live order of a name; there is at most one.
     pub async fn live_order(&self, name: &DomainName) -> Result<Option<Order>> {
         live(&mut self.reader().await?.db(), "live_order", LIVE, name).await
     }
 
-    /// The URLs of all orders of a name that have one, ended ones included.
+    /// Returns the URLs of all orders of a name, ended ones included.
     pub async fn order_urls(&self, name: &DomainName) -> Result<Vec<String>> {
         let text = "SELECT url FROM orders WHERE name = $1 AND url IS NOT NULL";
         self.reader().await?.db().query("order_urls", text).bind(name).scalars().await
@@ -106,14 +106,14 @@ impl Store {
 }
 
 impl Tx {
-    /// Writes an order row. [`StoreError::Conflict`] if the name has a live one.
+    /// Inserts an order. [`StoreError::Conflict`] if the name has a live one.
     pub async fn insert_order(&mut self, order: &Order) -> Result<()> {
         self.insert("insert_order", "", &[OrderRow::from(order)], &[], "").await
     }
 
-    /// Writes an order's state if the stored one is still `from` (a word of [`domain::OrderState::as_str`]).
-    /// [`StoreError::Conflict`] otherwise. The sealed key is never written back, because a rotation of the sealing keys may
-    /// have sealed it again since it was read; it is erased with the order's end.
+    /// Stores an order's state if the stored one is still `from` (a word of [`domain::OrderState::as_str`]).
+    /// [`StoreError::Conflict`] otherwise. The sealed key is never written back, because a rotation of the sealing
+    /// keys may have sealed it again since it was read; it is erased when the order ends.
     pub async fn update_order(&mut self, order: &Order, from: &'static str) -> Result<()> {
         let text = "UPDATE orders SET state = $1, url = coalesce($2, url),
                 sealed_key = CASE WHEN $3 = 1 THEN sealed_key END, csr = CASE WHEN $3 = 1 THEN csr END
@@ -125,12 +125,12 @@ impl Tx {
         Ok(())
     }
 
-    /// The one live order of a name, locked.
+    /// Returns the live order of a name, locked.
     pub async fn live_order(&mut self, name: &DomainName) -> Result<Option<Order>> {
         live(&mut self.db().await?, "live_order_locked", &format!("{LIVE} {{lock}}"), name).await
     }
 
-    /// How many live orders an account has.
+    /// Returns the number of live orders of an account.
     pub async fn live_orders_of(&mut self, id: AccountId) -> Result<u64> {
         let text = "SELECT count(*) FROM orders WHERE account_id = $1 AND state IN ('created', 'placed')";
         self.db().await?.query("live_orders_of", text).bind(&id).count().await

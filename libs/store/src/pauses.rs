@@ -1,8 +1,9 @@
-//! Pauses: outside systems to which nothing is sent, and the work that waits until one is lifted.
+//! Pauses of outside systems, and the work that waits until a pause is lifted.
 //!
-//! Work that met a pause has its target in `paused_for`, until it is claimed or scheduled again. Lifting a pause makes the
-//! first of it due in the same transaction. The rest, and what a worker that had read the pause just before that puts aside
-//! after it, is found by [`Store::resume_work`] within seconds, and by [`Store::release_paused_work`].
+//! Work that met a pause has its target in `paused_for`, until it is claimed or scheduled again. Lifting a pause
+//! makes the first rows of it due in the same transaction. The remaining rows, and those of workers that had read the
+//! pause just before and put their work aside after it, are found by [`Store::resume_work`] within seconds, and by
+//! [`Store::release_paused_work`].
 
 use domain::{Outbound, Pause};
 use jiff::SignedDuration;
@@ -12,33 +13,33 @@ use crate::{Result, Store, Tx};
 
 columns!(Pause in "pauses": target, issuer, by as "paused_by", since, reason);
 
-/// From the lifting of a pause to the work that waited for it: longer than any process goes on using what it read of the
-/// pauses, so that none sends the work back to wait.
+/// Delay between lifting a pause and resuming its work: longer than any process caches the pauses, so that none puts
+/// the work aside again.
 const RESUMES_AFTER: SignedDuration = SignedDuration::from_secs(2);
 
-/// Rows of work that one statement brings back: as many as are waiting may be millions.
+/// Rows of work resumed per statement, because millions may be waiting.
 const BATCH: u32 = 1000;
-/// Batches that follow each other; what is brought back and meets another pause comes to wait again.
+/// Maximum number of consecutive batches; work that meets another pause is put aside again.
 const MAX_BATCHES: usize = 100;
 
 const RESUME: &str = "UPDATE work SET due_at = $2, hinted_at = NULL, paused_for = '' WHERE (name, kind) IN (
         SELECT name, kind FROM work WHERE paused_for = $1 LIMIT $3)";
 
 impl Store {
-    /// What is paused, by target and issuer.
+    /// Returns all pauses, by target and issuer.
     pub async fn pauses(&self) -> Result<Vec<Pause>> {
         let mut reader = self.reader().await?;
         reader.db().select::<Pause>("pauses", "ORDER BY target, issuer").all().await
     }
 
-    /// The names of the CAs with which we ever had an account, retired accounts included.
+    /// Returns the names of all CAs that we have ever had an account with, retired accounts included.
     pub async fn account_issuers(&self) -> Result<Vec<String>> {
         let mut reader = self.reader().await?;
         let text = "SELECT DISTINCT issuer FROM accounts ORDER BY issuer";
         reader.db().query("account_issuers", text).scalars().await
     }
 
-    /// Makes work due that waits for a pause, where nothing of that kind is paused any more.
+    /// Makes work due that waits for a pause of a target without any pause left.
     pub async fn release_paused_work(&self) -> Result<()> {
         for target in Outbound::ALL {
             let text = "SELECT EXISTS (SELECT 1 FROM work WHERE paused_for = $1)
@@ -53,7 +54,8 @@ impl Store {
         Ok(())
     }
 
-    /// Makes work due that waits for a pause of that target, in batches; what is paused still comes back to wait.
+    /// Makes work due that waits for a pause of that target, in batches; work that meets another pause is put aside
+    /// again.
     pub async fn resume_work(&self, target: Outbound) -> Result<()> {
         for _ in 0..MAX_BATCHES {
             let mut writer = self.writer("resume_work").await?;
@@ -69,7 +71,7 @@ impl Store {
 }
 
 impl Tx {
-    /// Stores a pause and returns it, and whether it is new: one that is there already stays as it is.
+    /// Stores a pause, and returns it and whether it is new; an existing one stays unchanged.
     pub async fn pause(&mut self, pause: &Pause) -> Result<(Pause, bool)> {
         let mut db = self.db().await?;
         let text = "INSERT INTO pauses (target, issuer, paused_by, since, reason) VALUES ($1, $2, $3, $4, $5)
@@ -80,8 +82,9 @@ impl Tx {
         Ok((stored, is_new))
     }
 
-    /// Deletes a pause and makes work due soon that waits for any of that target: the next worker finds out what is still
-    /// paused. Of much of it the scheduler brings back the rest. None if there is no such pause.
+    /// Deletes a pause and makes work due soon that waits for any pause of that target: the next worker finds out
+    /// whether another pause applies. If there is much, the scheduler resumes the rest. None if there is no such
+    /// pause.
     pub async fn lift_pause(&mut self, target: Outbound, issuer: &str) -> Result<Option<Pause>> {
         let due_at = self.now() + RESUMES_AFTER;
         let mut db = self.db().await?;

@@ -1,4 +1,4 @@
-//! The daily recheck's days, and how many domains C4 does not know.
+//! Days of the daily recheck, and counts of domains that C4 does not know.
 
 use domain::DomainName;
 use jiff::Timestamp;
@@ -15,9 +15,9 @@ impl Store {
 }
 
 impl Tx {
-    /// Marks up to `limit` domains as rechecked on `day` and returns them: those of the daily recheck (Failure, Pending
-    /// or Expired, to be generated) that were put on the list before `created_before` and are not marked with that day
-    /// or a later one. None at all means that the day is complete.
+    /// Marks up to `limit` domains as rechecked on `day` and returns them: domains of the daily recheck (Failure,
+    /// Pending or Expired, to be generated) that were created before `created_before` and are not marked with that
+    /// day or a later one. An empty result means that the day is complete.
     pub async fn take_recheck(
         &mut self,
         day: Date,
@@ -47,8 +47,8 @@ impl Tx {
         self.db().await?.query("set_rechecked", text).bind(&day).bind(&now).execute().await.map(drop)
     }
 
-    /// Of how many domains with a live certificate C4 said since `since` that it does not know them; and how many
-    /// domains with a live certificate there are, counted only as far as it takes to see whether the former are over 1%
+    /// Returns the number of domains with a live certificate that C4 has reported as unknown since `since`; and the
+    /// number of domains with a live certificate, counted only as far as needed to see whether the former exceed 1%
     /// of them.
     pub async fn missing_and_live(&mut self, since: Timestamp) -> Result<(u64, u64)> {
         let mut db = self.db().await?;
@@ -61,7 +61,7 @@ impl Tx {
         Ok((missing, db.query("count_live", text).bind(&most).count().await?))
     }
 
-    /// Takes back what counts of C4's answers since `since` that it does not know a domain with a live certificate.
+    /// Clears the counted answers since `since` in which C4 did not know a domain with a live certificate.
     pub async fn discount_missing(&mut self, since: Timestamp) -> Result<()> {
         let text = "UPDATE domains SET missing_answers = 0 WHERE name IN (
                 SELECT name FROM domains

@@ -1,7 +1,7 @@
-//! Rows: which columns a type stands in, and how it is read from them and written to them.
+//! Rows: the columns of a type, and reading and writing them.
 //!
-//! A table's columns are listed once, by [`columns!`]; `SELECT`, `INSERT` and `UPDATE` take their lists from there, and
-//! a row is read by position. What cannot be decoded is [`StoreError::Inconsistency`] with its place.
+//! A table's columns are listed once, by [`columns!`]; `SELECT`, `INSERT` and `UPDATE` take their lists from there,
+//! and a row is read by position. A value that cannot be decoded gives [`StoreError::Inconsistency`] with its place.
 
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
@@ -11,19 +11,19 @@ use crate::sql::Values;
 use crate::value::Value;
 use crate::{Result, StoreError};
 
-/// A column of a table, or an expression that is read like one.
+/// A column of a table, or an expression that is read like a column.
 pub(crate) struct Column {
     pub(crate) name: &'static str,
-    /// What is read in its place; never written.
+    /// The expression to read instead of the column; never written.
     pub(crate) expression: Option<&'static str>,
 }
 
-/// What can be read from a row, beginning at the reader's place.
+/// A type that can be read from a row, starting at the reader's position.
 pub(crate) trait FromRow: Sized + Send {
     fn read(reader: &mut Reader<'_>) -> Result<Self>;
 }
 
-/// A type with columns of its own.
+/// A type with its own columns.
 pub(crate) trait Record: FromRow + Sync {
     const TABLE: &'static str;
     const COLUMNS: &'static [Column];
@@ -37,7 +37,7 @@ pub(crate) trait Record: FromRow + Sync {
     /// PostgreSQL's types of the stored columns, in order.
     fn postgres_types() -> Vec<&'static str>;
 
-    /// The list for `SELECT`, from a table of that alias.
+    /// The column list for `SELECT`, from a table with that alias.
     fn selected(alias: &str) -> String {
         let prefix = if alias.is_empty() { String::new() } else { format!("{alias}.") };
         let column = |column: &Column| match column.expression {
@@ -103,7 +103,7 @@ pub(crate) enum AnyRow {
 pub(crate) struct Reader<'r> {
     row: &'r AnyRow,
     next: usize,
-    /// Of which table the next columns are, for errors.
+    /// The table of the next columns, for errors.
     pub(crate) table: &'static str,
 }
 
@@ -123,12 +123,12 @@ impl<'r> Reader<'r> {
         value.ok_or_else(|| self.bad(index))
     }
 
-    /// Goes on with the column of that number, from 0.
+    /// Continues with the column of that number, from 0.
     pub(crate) fn skip_to(&mut self, index: usize) {
         self.next = index;
     }
 
-    /// The error about the column that was read last.
+    /// An error about the last column that was read.
     pub(crate) fn bad_last(&self) -> StoreError {
         self.bad(self.next.saturating_sub(1))
     }
@@ -142,7 +142,7 @@ impl<'r> Reader<'r> {
         StoreError::Inconsistency { table: self.table, column, id: self.id() }
     }
 
-    /// What the first column says, as far as it is text.
+    /// The text of the first column, if it is text.
     fn id(&self) -> String {
         let id = match self.row {
             AnyRow::Sqlite(row) => row.try_get::<String, _>(0).ok(),

@@ -1,7 +1,7 @@
-//! The guard after a restore, and what a comparison of everything with C4 asks for.
+//! The guard after a restore, and the queries for a full comparison with C4.
 //!
-//! The guard is one row, so that every copy of the uploader sees it, and a restart does not forget it. Once it is up, no
-//! certificate is sent to C4 until a comparison has gone over all names, or an operator has released it.
+//! The guard is one row, so that every copy of the uploader sees it and it survives a restart. While it is up, no
+//! certificate is sent to C4 until a comparison has covered all names, or an operator has released it.
 
 use domain::{Cause, DomainName, Work, WorkKind};
 use jiff::Timestamp;
@@ -10,21 +10,21 @@ use crate::domains::{Change, select_changes};
 use crate::record::{FromRow, Reader};
 use crate::{DomainView, Result, Store, Tx};
 
-/// Whether C4 showed that this database is older than what it holds.
+/// The guard: whether C4 showed that this database is older than C4's data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RestoreGuard {
-    /// When that was found last; none if never.
+    /// When the guard was last raised; none if never.
     pub raised_at: Option<Timestamp>,
-    /// The name of which C4 holds a newer certificate.
+    /// The name for which C4 holds a newer certificate.
     pub evidence: String,
-    /// The comparison has got to this name; empty at its beginning.
+    /// The last name that was compared; empty at the start.
     pub compared_to: String,
     /// When the guard was released; none while it is up.
     pub released_at: Option<Timestamp>,
 }
 
 impl RestoreGuard {
-    /// Since when nothing is uploaded; none if the guard is down.
+    /// Since when uploads are held back; none if the guard is down.
     pub fn up_since(&self) -> Option<Timestamp> {
         self.raised_at.filter(|_| self.released_at.is_none())
     }
@@ -42,13 +42,13 @@ impl FromRow for RestoreGuard {
 }
 
 impl Store {
-    /// The guard as it is now.
+    /// Returns the present guard.
     pub async fn restore_guard(&self) -> Result<RestoreGuard> {
         let text = "SELECT raised_at, evidence, compared_to, released_at FROM restore_guard";
         self.reader().await?.db().query("restore_guard", text).one().await
     }
 
-    /// Raises the guard because of what C4 holds for that name. False if it is up already.
+    /// Raises the guard because of C4's certificate for that name. Returns false if it is up already.
     pub async fn raise_restore_guard(&self, evidence: &DomainName) -> Result<bool> {
         let text =
             "UPDATE restore_guard SET raised_at = $1, evidence = $2, compared_to = '', released_at = NULL
@@ -59,7 +59,7 @@ impl Store {
         Ok(writer.done(rows).await? == 1)
     }
 
-    /// A page of the names on the list, whatever is live, by name.
+    /// Returns a page of the names on the list, whether or not they are live, by name.
     pub async fn listed_after(&self, after: &str, limit: u32) -> Result<Vec<DomainView>> {
         let rest = "WHERE d.deleted_at IS NULL AND d.name > $1 ORDER BY d.name LIMIT $2";
         let mut reader = self.reader().await?;
@@ -68,8 +68,8 @@ impl Store {
         Ok(changes.all::<Change>().await?.into_iter().map(|change| change.view).collect())
     }
 
-    /// Up to `limit` domains with a live certificate, those first whose renewal or comparison is due the longest or the soonest.
-    /// A database that was put back from a backup shows there what was done since.
+    /// Returns up to `limit` domains with a live certificate, those whose renewal or comparison has been due longest
+    /// or is due soonest first. In a restored database these show work that was done after the backup.
     pub async fn first_due_and_live(&self, limit: u32) -> Result<Vec<DomainView>> {
         let rest = "WHERE d.name IN (
                 SELECT w.name FROM work w JOIN domains l ON l.name = w.name
@@ -82,7 +82,7 @@ impl Store {
         Ok(changes.all::<Change>().await?.into_iter().map(|change| change.view).collect())
     }
 
-    /// Those of these names that have a row, deleted or not.
+    /// Returns those names that have a row, deleted or not.
     pub async fn known_names(&self, names: &[DomainName]) -> Result<Vec<DomainName>> {
         let mut reader = self.reader().await?;
         let text = "SELECT name FROM domains WHERE name {in 1} ORDER BY name";
@@ -91,7 +91,7 @@ impl Store {
 }
 
 impl Tx {
-    /// Stores how far the comparison has got that began when the guard was raised at that time. Another copy may be further.
+    /// Stores the progress of the comparison for the guard that was raised at that time. Another copy may be further.
     pub async fn note_restore_compared(&mut self, raised_at: Timestamp, to: &DomainName) -> Result<()> {
         let text = "UPDATE restore_guard SET compared_to = $2
             WHERE raised_at = $1 AND released_at IS NULL AND compared_to < $2";
@@ -99,7 +99,8 @@ impl Tx {
         db.query("note_restore_compared", text).bind(&raised_at).bind(to).execute().await.map(drop)
     }
 
-    /// Releases the guard that was raised then; without a time, whichever is up. False if none is.
+    /// Releases the guard that was raised at that time; without a time, any guard that is up. Returns false if there
+    /// is none.
     pub async fn release_restore_guard(&mut self, raised_at: Option<Timestamp>) -> Result<bool> {
         let now = self.now();
         let text = "UPDATE restore_guard SET released_at = $1
@@ -110,7 +111,7 @@ impl Tx {
         Ok(query.execute().await? == 1)
     }
 
-    /// Makes comparisons of these names due that wait for a later time.
+    /// Makes comparisons of these names due that are scheduled for later.
     pub async fn compare_now(&mut self, names: &[DomainName]) -> Result<()> {
         let now = self.now();
         for name in names {

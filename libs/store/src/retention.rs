@@ -1,7 +1,7 @@
-//! Keys that are destroyed, and rows that are deleted once they are of no use.
+//! Destroys keys and deletes rows that are no longer needed.
 //!
-//! The role that does it (the scheduler) may read neither a sealed key nor a session's hash: the statements get along
-//! without. What another transaction has locked is left to the next time.
+//! The role that does this (the scheduler) may read neither sealed keys nor session hashes, so the statements do not
+//! need them. Rows that another transaction has locked are left for the next time.
 
 use domain::DomainName;
 use jiff::Timestamp;
@@ -9,24 +9,24 @@ use jiff::civil::Date;
 
 use crate::{Result, Store, Tx};
 
-/// Rows that are of no use any more.
+/// The limits for deleting old rows.
 #[derive(Clone, Copy, Debug)]
 pub struct Past {
-    /// Sessions that ended by then.
+    /// Sessions that ended by this time.
     pub sessions: Timestamp,
     /// Buckets of CAs' limits whose time is not after this.
     pub buckets: Timestamp,
-    /// Reservations that were spent by then, of buckets that were never looked at again.
+    /// Reservations that were spent by this time, of buckets that were not used since.
     pub reservations: Timestamp,
-    /// Days before this: of the midnight report.
+    /// Days of the midnight report before this one.
     pub midnights: Date,
-    /// Days before this: of rechecks, and of what is counted per day.
+    /// Days of rechecks and of counts per day before this one.
     pub days: Date,
 }
 
 impl Store {
-    /// Up to `limit` domains that were deleted by then and whose certificates' keys were not destroyed since, in order
-    /// of name.
+    /// Returns up to `limit` domains that were deleted by `deleted_by` and whose keys have not been destroyed since,
+    /// in order of name.
     pub async fn keys_to_destroy(&self, deleted_by: Timestamp, limit: u32) -> Result<Vec<DomainName>> {
         let text = "SELECT name FROM domains
             WHERE deleted_at <= $1 AND deleted_at IS NOT NULL
@@ -42,9 +42,9 @@ impl Store {
 }
 
 impl Tx {
-    /// Destroys the sealed keys of a name's certificates, if it was deleted by then and is not on the list again.
-    /// Returns the number of keys; none if the name was not deleted, or if that was done before. (An order that ended
-    /// keeps no key anyway.)
+    /// Destroys the sealed keys of a name's certificates, if it was deleted by `deleted_by` and is not on the list
+    /// again. Returns the number of keys; none if the name was not deleted, or if it was done before. (An ended order
+    /// has no key.)
     pub async fn destroy_keys(&mut self, name: &DomainName, deleted_by: Timestamp) -> Result<Option<u64>> {
         let now = self.now();
         let mut db = self.db().await?;
@@ -60,7 +60,8 @@ impl Tx {
         db.query("destroy_keys", text).bind(name).bind(&now).execute().await.map(Some)
     }
 
-    /// Deletes ended sessions, full buckets, old reservations and day counts, about `limit` of each kind; returns the number of rows.
+    /// Deletes ended sessions, full buckets, old reservations and day counts, about `limit` of each kind; returns the
+    /// number of rows.
     pub async fn forget(&mut self, past: Past, limit: u32) -> Result<u64> {
         let mut db = self.db().await?;
         let mut deleted = 0;

@@ -1,4 +1,4 @@
-//! Revocations: which certificates are to be revoked at their CA, and what became of it.
+//! Revocations of certificates at their CA, requested and completed.
 
 use domain::{CertificateId, DomainName, RevocationReason, RevocationState};
 use jiff::Timestamp;
@@ -6,24 +6,24 @@ use jiff::Timestamp;
 use crate::record::columns;
 use crate::{Result, Store, Tx};
 
-/// That a certificate is to be revoked at its CA, or was (RFC 8555 section 7.6).
+/// A requested or completed revocation of a certificate at its CA (RFC 8555 section 7.6).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revocation {
-    /// Which.
+    /// The certificate.
     pub certificate: CertificateId,
-    /// Whose.
+    /// The domain name.
     pub name: DomainName,
-    /// Why.
+    /// The reason.
     pub reason: RevocationReason,
-    /// How far it has come.
+    /// Its state.
     pub state: RevocationState,
-    /// Who wants it, a principal such as `token:dashboard`.
+    /// The principal who requested it, such as `token:dashboard`.
     pub requested_by: String,
-    /// Since when.
+    /// When it was requested.
     pub requested_at: Timestamp,
-    /// Until then it waits for the replacement, if the certificate serves.
+    /// Until then a served certificate waits for its replacement.
     pub waits_until: Timestamp,
-    /// Why the replacement cannot be had, as the history told it last: a reason's code, or nothing.
+    /// Why the replacement is not available, as last told in the history: a reason's code, or empty.
     pub waiting_for: String,
 }
 
@@ -31,7 +31,7 @@ columns!(Revocation in "revocations":
     certificate as "certificate_id", name, reason, state, requested_by, requested_at, waits_until, waiting_for);
 
 impl Store {
-    /// Which certificates of a name are to be revoked, or were; the oldest wish first.
+    /// Returns the revocations of a name's certificates, the oldest request first.
     pub async fn revocations(&self, name: &DomainName) -> Result<Vec<Revocation>> {
         let mut reader = self.reader().await?;
         let mut db = reader.db();
@@ -41,15 +41,15 @@ impl Store {
 }
 
 impl Tx {
-    /// The revocation of a certificate, locked.
+    /// Returns the revocation of a certificate, locked.
     pub async fn revocation(&mut self, certificate: CertificateId) -> Result<Option<Revocation>> {
         let mut db = self.db().await?;
         let query = db.select::<Revocation>("revocation", "WHERE certificate_id = $1 {lock}");
         query.bind(&certificate).optional().await
     }
 
-    /// Writes that a certificate is to be revoked, in place of what was wished for before.
-    /// [`crate::StoreError::Conflict`] if it is revoked: nothing brings such a certificate back.
+    /// Stores a revocation request, in place of an earlier one. [`crate::StoreError::Conflict`] if the certificate is
+    /// already revoked.
     pub async fn put_revocation(&mut self, revocation: &Revocation) -> Result<()> {
         let text = "INSERT INTO revocations (certificate_id, name, reason, state, requested_by, requested_at,
                 waits_until, waiting_for)
@@ -61,8 +61,8 @@ impl Tx {
         self.db().await?.query("put_revocation", text).bind_record(revocation).execute_one().await
     }
 
-    /// Ends a revocation that was asked for; a certificate that is revoked is marked as such.
-    /// [`crate::StoreError::Conflict`] if it is ended.
+    /// Ends a requested revocation; a revoked certificate is marked as such. [`crate::StoreError::Conflict`] if it
+    /// has already ended.
     pub async fn end_revocation(&mut self, certificate: CertificateId, state: RevocationState) -> Result<()> {
         let now = self.now();
         let mut db = self.db().await?;
@@ -75,8 +75,8 @@ impl Tx {
         db.query("mark_revoked", text).bind(&certificate).bind(&now).execute_one().await
     }
 
-    /// Stores why the replacement of a certificate that is to be revoked cannot be had.
-    /// [`crate::StoreError::Conflict`] if the revocation is ended.
+    /// Stores why the replacement of a certificate to be revoked is not available. [`crate::StoreError::Conflict`] if
+    /// the revocation has ended.
     pub async fn note_revocation(&mut self, certificate: CertificateId, why: &str) -> Result<()> {
         let text = "UPDATE revocations SET waiting_for = $2 WHERE certificate_id = $1 AND state = 'asked'";
         self.db().await?.query("note_revocation", text).bind(&certificate).bind(why).execute_one().await

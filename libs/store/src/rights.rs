@@ -1,8 +1,8 @@
-//! The rights of the database roles: `deploy/postgres/roles.sql` gives them, and says which a role needs, so that what a
-//! connection lacks can be named.
+//! The rights of the database roles: `deploy/postgres/roles.sql` grants them and lists what each role needs, so that
+//! the rights missing from a connection can be named.
 //!
-//! The file itself is run and read, so that there is no second list. Its statements are of one form: `GRANT privileges ON tables TO
-//! roles`, with columns in brackets behind a privilege; what it does in another form (roles, CONNECT) is not looked at.
+//! The file itself is both executed and parsed, so there is no second list. Grants have one form: `GRANT privileges
+//! ON tables TO roles`, with columns in brackets after a privilege; other statements (roles, CONNECT) are not parsed.
 
 use std::collections::BTreeSet;
 
@@ -11,31 +11,31 @@ use sqlx::{AssertSqlSafe, Executor as _, raw_sql};
 use crate::sql::failed;
 use crate::{Pools, Result, Store};
 
-/// PostgreSQL's error for what the connection's role may not do.
+/// PostgreSQL's error for an operation that the connection's role may not perform.
 const INSUFFICIENT_PRIVILEGE: &str = "42501";
 
 const GRANTS: &str = include_str!("../../../deploy/postgres/roles.sql");
 
-/// What became of the rights of the database roles.
+/// The result of granting the rights.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rights {
     /// A file has no roles.
     NotNeeded,
-    /// Every role has what this program's roles need, and nothing else.
+    /// Every role has exactly the rights that this program's roles need.
     Given,
-    /// The connection's role may not give them, in PostgreSQL's words. Nothing was changed.
+    /// The connection's role may not grant them, in PostgreSQL's words. Nothing was changed.
     Refused(String),
 }
 
 impl Store {
-    /// Gives the database roles their rights and makes those that are missing, in one transaction.
+    /// Creates missing database roles and grants their rights, in one transaction.
     pub async fn give_rights(&self) -> Result<Rights> {
         let Pools::Postgres(pool) = &self.pools else { return Ok(Rights::NotNeeded) };
         let mut connection = pool.acquire().await.map_err(failed("give_rights"))?;
         match (&mut *connection).execute(raw_sql(AssertSqlSafe(GRANTS))).await {
             Ok(_) => Ok(Rights::Given),
             Err(error) => {
-                // Not back to the pool: the transaction that failed is still open.
+                // Closed instead of returned to the pool: the failed transaction is still open.
                 let _ = connection.close().await;
                 match error.as_database_error() {
                     Some(told) if told.code().is_some_and(|code| code == INSUFFICIENT_PRIVILEGE) => {
@@ -47,8 +47,8 @@ impl Store {
         }
     }
 
-    /// What the connection lacks of the rights of these database roles (`ssl_manager_api` and so on), as `INSERT on history`.
-    /// Always nothing in a file.
+    /// Returns the rights of these database roles (such as `ssl_manager_api`) that the connection lacks, such as
+    /// `INSERT on history`. Always empty for a file.
     pub async fn missing_rights(&self, roles: &[&str]) -> Result<Vec<String>> {
         let mut reader = self.reader().await?;
         let mut db = reader.db();
@@ -73,7 +73,7 @@ struct Right {
 }
 
 impl Right {
-    /// Its name and whether the connection has it, as a row of `VALUES`. Nothing in it comes from outside the file.
+    /// Its name and whether the connection has it, as a row of `VALUES`. All of it comes from the file.
     fn as_row(&self) -> String {
         let Self { object, privilege, column } = self;
         match column {
@@ -106,12 +106,12 @@ fn needed(roles: &[&str]) -> BTreeSet<Right> {
     rights
 }
 
-/// What follows each `GRANT` that begins a line, up to its semicolon.
+/// The text after each `GRANT` at the start of a line, up to its semicolon.
 fn statements() -> impl Iterator<Item = &'static str> {
     GRANTS.split("\nGRANT ").skip(1).filter_map(|rest| rest.split(';').next())
 }
 
-/// `SELECT, UPDATE (a, b)` as privileges, each with a column where it has some.
+/// Parses `SELECT, UPDATE (a, b)` into privileges, each with a column if it has any.
 fn privileges_in(text: &'static str) -> Vec<(&'static str, Option<&'static str>)> {
     let mut found = Vec::new();
     let mut rest = text;

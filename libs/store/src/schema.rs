@@ -1,6 +1,6 @@
-//! Migrations: append-only, the same numbers on both databases. A program works on its own schema, and on a newer one
-//! that says that it may (`schema_compatibility`), so that an upgrade needs no window and one step back is possible
-//! (ADR 0024). Every other schema is refused with what to do.
+//! Migrations: append-only, with the same numbers on both databases. A program works on its own schema, and on a
+//! newer one that declares itself compatible (`schema_compatibility`), so that an upgrade needs no maintenance window
+//! and one step back is possible (ADR 0024). Every other schema is rejected with advice.
 
 use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, Connection as _, SqlSafeStr};
@@ -26,20 +26,20 @@ fn migrator(is_sqlite: bool) -> Migrator {
             let text = AssertSqlSafe(text).into_sql_str();
             Migration::new(number, description.into(), MigrationType::Simple, text, false)
         };
-    // Those of a newer program are missing here; whether we may work with them is asked before.
+    // The program lacks the migrations of a newer one; whether it may work with them is checked before.
     let ignore_missing = true;
     Migrator { migrations: MIGRATIONS.map(migration).to_vec().into(), ignore_missing, ..Migrator::DEFAULT }
 }
 
 impl Store {
-    /// Brings the schema up to date; one that is newer stays as it is. [`StoreError::Schema`] if this program cannot
-    /// work on it. Programs that start together wait for each other.
+    /// Brings the schema up to date; a newer one stays unchanged. [`StoreError::Schema`] if this program cannot work
+    /// on it. Programs that start together wait for each other.
     pub async fn migrate(&self) -> Result<()> {
         self.refuse_foreign().await?;
         match &self.pools {
             Pools::Sqlite { writer, .. } => {
-                // One transaction around all of it: the migrator takes no lock on SQLite, and two processes that start
-                // together on a new file would both find nothing there and both begin.
+                // One transaction around everything: the migrator takes no lock on SQLite, so two processes that
+                // start together on a new file would both find it empty and both begin.
                 let mut alone = writer.alone("migrate").await?;
                 let begun = alone.connection().begin_with("BEGIN IMMEDIATE").await;
                 let mut tx = begun.map_err(failed("migrate"))?;
@@ -51,7 +51,7 @@ impl Store {
                 let mut db = Db::Postgres(&mut connection);
                 db.query("no_timeout", "SET statement_timeout = 0").execute().await?;
                 let migrated = run(&migrator(false), &mut *connection).await;
-                // Not back to the pool: its statement timeout is off.
+                // Closed instead of returned to the pool: its statement timeout is off.
                 let _ = connection.close().await;
                 migrated
             }
@@ -59,7 +59,7 @@ impl Store {
     }
 
     /// Checks that this program can work on the schema. [`StoreError::Schema`] otherwise;
-    /// [`StoreError::SharedSessions`] where the sessions are not ours alone.
+    /// [`StoreError::SharedSessions`] if sessions are shared with other clients.
     pub async fn check_schema(&self) -> Result<()> {
         dialect::refuse_shared_sessions(self).await?;
         let found = self.refuse_foreign().await?;
@@ -75,8 +75,8 @@ impl Store {
         Ok(self.refuse_foreign().await? == 0)
     }
 
-    /// Refuses a schema that is neither of this program's past nor compatible with it; returns its number, 0 for an
-    /// empty database.
+    /// Rejects a schema that is neither an earlier one of this program nor compatible with it; returns its number, 0
+    /// for an empty database.
     async fn refuse_foreign(&self) -> Result<i64> {
         let applied = self.applied().await?;
         let found = applied.last().map_or(0, |(number, _)| *number);
@@ -101,7 +101,7 @@ impl Store {
         self.reader().await?.db().query("compatible_from", text).scalar().await
     }
 
-    /// Numbers and checksums of the migrations that were applied, in order.
+    /// Returns the numbers and checksums of the applied migrations, in order.
     async fn applied(&self) -> Result<Vec<(i64, Vec<u8>)>> {
         let mut reader = self.reader().await?;
         let mut db = reader.db();

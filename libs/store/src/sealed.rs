@@ -1,14 +1,14 @@
-//! Every sealed key, wherever it is, for the rotation of sealing keys.
+//! All sealed keys in the database, for the rotation of sealing keys.
 
 use domain::CertificateId;
 
 use crate::record::{FromRow, Reader};
 use crate::{Result, Store, Tx};
 
-/// Where private keys are sealed.
+/// A column with sealed private keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SealedPlace {
-    /// The keys that our accounts at CAs are about to get.
+    /// The next keys of our accounts at CAs.
     PendingAccounts,
     /// The keys of our accounts at CAs.
     Accounts,
@@ -19,10 +19,11 @@ pub enum SealedPlace {
 }
 
 impl SealedPlace {
-    /// All, in the order in which a key moves: from pending to the account's own, from its order into its certificate.
+    /// All places, in the order in which a key moves: from next to present account key, from its order into its
+    /// certificate.
     pub const ALL: [Self; 4] = [Self::PendingAccounts, Self::Accounts, Self::Orders, Self::Certificates];
 
-    /// The table, and the column where that has two.
+    /// The table, and the column if the table has two.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::PendingAccounts => "accounts.pending_key",
@@ -32,7 +33,7 @@ impl SealedPlace {
         }
     }
 
-    /// The table, the column of the key, and those of the id and the name that it is sealed to.
+    /// The table, the key's column, and the columns of the id and name that the key is sealed to.
     fn columns(self) -> (&'static str, &'static str, &'static str, &'static str) {
         match self {
             Self::PendingAccounts => ("accounts", "pending_key", "id", "directory_url"),
@@ -43,22 +44,22 @@ impl SealedPlace {
     }
 }
 
-/// A sealed key and where it is. It has no `Debug`, like everything with a key in it.
+/// A sealed key and its place. It has no `Debug`, like every type with a key in it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SealedKey {
-    /// Where.
+    /// The place.
     pub place: SealedPlace,
     /// The row's id.
     pub id: String,
-    /// The id that it is sealed to: the row's own, or an order's certificate's.
+    /// The id that it is sealed to: the row's own, or that of an order's certificate.
     pub sealed_to: String,
-    /// The name that it is sealed to: a domain's, or an account's directory.
+    /// The name that it is sealed to: a domain, or an account's directory.
     pub name: String,
     /// The key, sealed.
     pub sealed: Vec<u8>,
 }
 
-/// A row's id, whatever it is the id of.
+/// A row's id, of any table.
 type AnyId = CertificateId;
 
 struct Row {
@@ -80,13 +81,13 @@ impl FromRow for Row {
 }
 
 fn parse(id: &str) -> AnyId {
-    // A text that is no id is before every id, and no row's.
+    // A text that is not an id sorts before every id, and belongs to no row.
     id.parse().unwrap_or(AnyId::from(sqlx::types::Uuid::nil()))
 }
 
 impl Store {
-    /// A page of the keys that are sealed in one place, in order of the row's id; `after` is the last id of the page
-    /// before. A page that is not full is the last.
+    /// Returns a page of the sealed keys in one place, in order of the row's id; `after` is the last id of the
+    /// previous page. A page that is not full is the last one.
     pub async fn sealed_keys(
         &self,
         place: SealedPlace,
@@ -114,10 +115,10 @@ impl Store {
 }
 
 impl Store {
-    /// What was sealed last in a place, none if nothing is: which sealing key is used now.
+    /// Returns the newest sealed key in a place, none if it is empty: it shows which sealing key is in use.
     pub async fn newest_sealed(&self, place: SealedPlace) -> Result<Option<Vec<u8>>> {
         let (table, key, _, _) = place.columns();
-        // Ids grow with time.
+        // Ids increase with time.
         let text = format!("SELECT {key} FROM {table} WHERE {key} IS NOT NULL ORDER BY id DESC LIMIT 1");
         let mut reader = self.reader().await?;
         let mut db = reader.db();
@@ -127,8 +128,8 @@ impl Store {
 }
 
 impl Tx {
-    /// Puts `anew` in the place of a sealed key, if that is still as it was read. False if it is not; then the
-    /// transaction may go on.
+    /// Replaces a sealed key by `anew`, if it is unchanged since it was read. Returns false if it is not; the
+    /// transaction may continue then.
     pub async fn replace_sealed(&mut self, key: &SealedKey, anew: &[u8]) -> Result<bool> {
         let (table, column, _, _) = key.place.columns();
         let text = format!("UPDATE {table} SET {column} = $3 WHERE id = $1 AND {column} = $2");

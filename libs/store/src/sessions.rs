@@ -1,4 +1,4 @@
-//! Sessions of people who signed in, with a password of ours or by an OpenID provider.
+//! Sessions of people who signed in, with a password of ours or through an OpenID provider.
 
 use domain::Roles;
 use jiff::Timestamp;
@@ -6,35 +6,35 @@ use jiff::Timestamp;
 use crate::record::{FromRow, Reader};
 use crate::{Result, Store, Tx, User};
 
-/// What the name of everybody begins with for whom an OpenID provider vouches; no user of ours is named like that.
+/// Prefix of the names of people from an OpenID provider; no user of ours has such a name.
 pub const PROVIDER_PREFIX: &str = "oidc:";
 
-/// A person's session, with the roles that the person has now; a person for whom an OpenID provider vouches has the roles
-/// of the sign-in.
+/// A person's session, with the person's present roles; a person from an OpenID provider has the roles of the
+/// sign-in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionRecord {
     /// SHA-256 of the token's text.
     pub hash: [u8; 32],
-    /// Whose.
+    /// The person's name.
     pub user: String,
-    /// What they may do.
+    /// The person's roles.
     pub roles: Roles,
-    /// When they signed in.
+    /// When the person signed in.
     pub created_at: Timestamp,
     /// When it was last used, to the minute.
     pub used_at: Timestamp,
-    /// When it ends, however much it is used.
+    /// When it ends, regardless of use.
     pub expires_at: Timestamp,
-    /// The MAC of hash, person and end, and of the roles that a provider gave, by a key that is not in the database.
+    /// The MAC of hash, person and end, and of the roles from a provider, with a key that is not in the database.
     pub mac: Vec<u8>,
 }
 
-/// A session as it is stored, with the row of its user; without one, an OpenID provider vouches for the person.
+/// A session as stored, with the row of its user; without one, the person comes from an OpenID provider.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoredSession {
     /// The session.
     pub session: SessionRecord,
-    /// Whose, as of now.
+    /// The present row of its user.
     pub user: Option<User>,
 }
 
@@ -70,21 +70,21 @@ const STORED: &str =
     FROM sessions s LEFT JOIN users u ON u.name = s.user_name";
 
 impl Store {
-    /// A session by the SHA-256 of its token, ended ones included until they are deleted.
+    /// Returns a session by the SHA-256 of its token; ended ones are included until they are deleted.
     pub async fn session(&self, hash: &[u8; 32]) -> Result<Option<StoredSession>> {
         let text = format!("{STORED} WHERE s.hash = $1");
         let mut reader = self.reader().await?;
         reader.db().query("session", &text).bind(hash).optional().await
     }
 
-    /// A page of all sessions in order of hash; `after` is the last one of the page before, or zeros.
+    /// Returns a page of all sessions in order of hash; `after` is the last hash of the previous page, or zeros.
     pub async fn sessions(&self, after: &[u8; 32], limit: u32) -> Result<Vec<StoredSession>> {
         let text = format!("{STORED} WHERE s.hash > $1 ORDER BY s.hash LIMIT $2");
         let mut reader = self.reader().await?;
         reader.db().query("sessions", &text).bind(after).limit(limit).all().await
     }
 
-    /// The same of one person, a provider's people by their whole name.
+    /// Like [`Store::sessions`], of one person; people from a provider by their full name.
     pub async fn sessions_of(
         &self,
         person: &str,
@@ -100,13 +100,13 @@ impl Store {
 }
 
 impl Tx {
-    /// Stores a session (the roles are its user's) and deletes those of the same person that ended.
+    /// Stores a session (with its user's roles) and deletes ended sessions of the same person.
     pub async fn insert_session(&mut self, session: &SessionRecord) -> Result<()> {
         self.insert_session_of("user_name", None, session).await
     }
 
-    /// Stores a session of a person for whom an OpenID provider vouches, with the session's own roles, and deletes those
-    /// of the same person that ended.
+    /// Stores a session of a person from an OpenID provider, with the session's own roles, and deletes ended sessions
+    /// of the same person.
     pub async fn insert_provider_session(&mut self, session: &SessionRecord) -> Result<()> {
         self.insert_session_of("person", Some(session.roles), session).await
     }
@@ -130,8 +130,8 @@ impl Tx {
         query.bind(&session.mac).execute().await.map(drop)
     }
 
-    /// Stores that the ID token of that hash was signed in with, and deletes the tokens whose time is over. False if it
-    /// was used before.
+    /// Stores that the ID token with that hash was used to sign in, and deletes expired token hashes. Returns false
+    /// if it was used before.
     pub async fn use_id_token(&mut self, hash: &[u8; 32], forget_after: Timestamp) -> Result<bool> {
         let now = self.now();
         let mut db = self.db().await?;
@@ -142,13 +142,13 @@ impl Tx {
         Ok(db.query("use_id_token", text).bind(hash).bind(&forget_after).execute().await? == 1)
     }
 
-    /// Stores that a session was used.
+    /// Stores when a session was last used.
     pub async fn touch_session(&mut self, hash: &[u8; 32], at: Timestamp) -> Result<()> {
         let text = "UPDATE sessions SET used_at = {greatest}(used_at, $2) WHERE hash = $1";
         self.db().await?.query("touch_session", text).bind(hash).bind(&at).execute().await.map(drop)
     }
 
-    /// Ends a session. False if there is none.
+    /// Ends a session. Returns false if there is none.
     pub async fn end_session(&mut self, hash: &[u8; 32]) -> Result<bool> {
         let text = "DELETE FROM sessions WHERE hash = $1";
         Ok(self.db().await?.query("end_session", text).bind(hash).execute().await? == 1)

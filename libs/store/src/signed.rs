@@ -1,10 +1,10 @@
-//! Rows that carry a MAC, for the rotation of sealing keys.
+//! Rows with a MAC, for the rotation of sealing keys.
 
 use std::fmt;
 
 use crate::{Result, Tx};
 
-/// A row that carries a MAC.
+/// A row with a MAC.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SignedRow {
     /// A token, by its name.
@@ -26,8 +26,8 @@ impl fmt::Display for SignedRow {
 }
 
 impl Tx {
-    /// Puts `mac` in the place of a row's MAC, if that is still as it was read. False if it is not; then the transaction
-    /// may go on.
+    /// Replaces a row's MAC by `mac`, if it is unchanged since it was read. Returns false if it is not; the
+    /// transaction may continue then.
     pub async fn replace_mac(&mut self, row: &SignedRow, before: &[u8], mac: &[u8]) -> Result<bool> {
         let (table, key) = match row {
             SignedRow::Token(_) => ("tokens", "name"),

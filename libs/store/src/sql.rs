@@ -1,10 +1,10 @@
-//! Statements: one text, one chain of values, one kind of row for both databases.
+//! Statements: one text, one chain of values, and one row type for both databases.
 //!
-//! A statement's first line is its name, so that `pg_stat_statements` shows it. Its text is made of constants of this
-//! crate alone; whatever comes from outside is bound. Where the databases say the same thing in other words, the text
-//! has a word in braces, which the dialect replaces (see [`words`]).
+//! A statement's first line is its name, so that `pg_stat_statements` shows it. Its text consists of constants of
+//! this crate only; all input is bound. Where the databases' syntax differs, the text has a word in braces, which the
+//! dialect replaces (see [`words`]).
 //!
-//! A row that is there already, a serialization failure and a deadlock are [`StoreError::Conflict`].
+//! A duplicate row, a serialization failure and a deadlock give [`StoreError::Conflict`].
 
 use std::time::Duration;
 
@@ -18,15 +18,15 @@ use crate::record::{AnyRow, FromRow, Reader, Record};
 use crate::value::{Bind, Value};
 use crate::{Result, StoreError};
 
-/// PostgreSQL's errors after which the whole transaction may be tried again: `serialization_failure` and
+/// PostgreSQL's errors after which the whole transaction may be retried: `serialization_failure` and
 /// `deadlock_detected`.
 const TRY_AGAIN: [&str; 2] = ["40001", "40P01"];
 
-/// Longer than the server's own limit for a statement, so that this one is only reached by a server that has fallen
-/// silent: a lost network or a machine that died closes no connection.
+/// Longer than the server's own statement timeout, so that this one is only reached if the server no longer answers:
+/// after a network failure or a crash of the machine, the connection is not closed.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Waits for PostgreSQL, but not for ever. A file answers by itself.
+/// Waits for PostgreSQL with a timeout. A file needs none.
 pub(crate) async fn within<T>(asked: impl Future<Output = Result<T>>) -> Result<T> {
     let silent = |_| StoreError::Database {
         operation: WAITING,
@@ -35,7 +35,7 @@ pub(crate) async fn within<T>(asked: impl Future<Output = Result<T>>) -> Result<
     tokio::time::timeout(ANSWER_TIMEOUT, asked).await.map_err(silent)?
 }
 
-/// Names the operation that failed.
+/// Adds the name of the failed operation to an error.
 pub(crate) fn failed(operation: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
     move |source| match source.as_database_error() {
         Some(error)
@@ -48,10 +48,10 @@ pub(crate) fn failed(operation: &'static str) -> impl FnOnce(sqlx::Error) -> Sto
     }
 }
 
-/// What a word in braces stands for: `{lock}` keeps what is selected as it is, `{lock free}` skips what others have
-/// locked, `{in 1}` tests for being in the set that is bound as `$1`, and
-/// `{set 1}` is that set as a table; `{find}` is the function that finds a text within another; `{labels}` are the labels
-/// of a row `d` of `domains`, and `{reason}` the code of its reason.
+/// The replacement of a word in braces: `{lock}` locks the selected rows, `{lock free}` locks and skips rows that
+/// others have locked, `{in 1}` tests for membership in the set that is bound as `$1`, and `{set 1}` is that set as a
+/// table; `{find}` is the function that finds a text within another; `{labels}` are the labels of a row `d` of
+/// `domains`, and `{reason}` the code of its reason.
 fn words(word: &str, is_sqlite: bool) -> &'static str {
     match (word, is_sqlite) {
         ("lock" | "lock free" | "bigint" | "timestamptz" | "uuid", true) => "",
@@ -105,7 +105,7 @@ impl Db<'_> {
         matches!(self, Self::Sqlite(_))
     }
 
-    /// Begins a statement.
+    /// Starts a statement.
     pub(crate) fn query(&mut self, operation: &'static str, text: &str) -> Query<'_> {
         let db = match self {
             Self::Sqlite(connection) => Db::Sqlite(connection),
@@ -117,13 +117,13 @@ impl Db<'_> {
         query
     }
 
-    /// Begins a `SELECT` of a record's columns; `rest` is what follows them.
+    /// Starts a `SELECT` of a record's columns; `rest` is the text after them.
     pub(crate) fn select<R: Record>(&mut self, operation: &'static str, rest: &str) -> Query<'_> {
         self.query(operation, &format!("SELECT {} FROM {} {rest}", R::selected(""), R::TABLE))
     }
 
-    /// Inserts records; `with` are further columns and what they get, `rest` is what follows. On PostgreSQL one
-    /// statement for all of them.
+    /// Inserts records; `with` are further columns and their values, `rest` is the text after them. On PostgreSQL one
+    /// statement for all records.
     pub(crate) async fn insert<R: Record>(
         &mut self,
         operation: &'static str,
@@ -192,7 +192,7 @@ impl Values {
         Self { arguments, error: None }
     }
 
-    /// As the driver takes them.
+    /// Converts the values for the driver.
     pub(crate) fn into_arguments(self, operation: &'static str) -> Result<Arguments> {
         match self.error {
             None => Ok(self.arguments),
@@ -208,7 +208,7 @@ impl Values {
         self.error = self.error.take().or(added.err());
     }
 
-    /// One array on PostgreSQL. SQLite has none: there the values are bound row by row.
+    /// Adds one array on PostgreSQL. SQLite has none: there the values are bound row by row.
     pub(crate) fn push_all<'v, T: Bind + 'v>(&mut self, values: impl Iterator<Item = &'v T>) {
         let added = match &mut self.arguments {
             Arguments::Sqlite(_) => Err("SQLite has no arrays".into()),
@@ -217,7 +217,7 @@ impl Values {
         self.error = self.error.take().or(added.err());
     }
 
-    /// A set of text or numbers: an array on PostgreSQL, JSON on SQLite.
+    /// Adds a set of texts or numbers: an array on PostgreSQL, JSON on SQLite.
     fn push_set<T: Bind>(&mut self, values: &[T])
     where
         serde_json::Value: From<T::Sqlite>,
@@ -235,9 +235,9 @@ impl Values {
     }
 }
 
-/// Where a statement goes.
+/// The target of a statement.
 pub(crate) trait To {
-    /// Which of the two databases that is.
+    /// Whether the database is SQLite.
     fn is_sqlite(&self) -> bool;
 }
 
@@ -247,20 +247,20 @@ impl To for Db<'_> {
     }
 }
 
-/// A statement that is being put together.
+/// A statement that is being built.
 #[must_use]
 pub(crate) struct Statement<T> {
     pub(crate) to: T,
     pub(crate) operation: &'static str,
     pub(crate) sql: String,
     pub(crate) values: Values,
-    /// How many of the values are other statements', which go before it.
+    /// Number of values of other statements that precede this one.
     pub(crate) before: usize,
     pub(crate) bound: usize,
     is_kept: bool,
 }
 
-/// A statement with the connection that it is for.
+/// A statement with its connection.
 pub(crate) type Query<'c> = Statement<Db<'c>>;
 
 impl<T: To> Statement<T> {
@@ -269,14 +269,14 @@ impl<T: To> Statement<T> {
         Self { to, operation, sql, values, before, bound: 0, is_kept: true }
     }
 
-    /// The next value.
+    /// Binds the next value.
     pub(crate) fn bind<V: Bind + ?Sized>(mut self, value: &V) -> Self {
         self.values.push(value);
         self.bound += 1;
         self
     }
 
-    /// The next value, a set; see [`words`].
+    /// Binds the next value, a set; see [`words`].
     pub(crate) fn bind_set<V: Bind>(mut self, values: &[V]) -> Self
     where
         serde_json::Value: From<V::Sqlite>,
@@ -286,33 +286,33 @@ impl<T: To> Statement<T> {
         self
     }
 
-    /// The next values: the stored columns of a record.
+    /// Binds the next values: the stored columns of a record.
     pub(crate) fn bind_record<R: Record>(mut self, record: &R) -> Self {
         record.write(&mut self.values);
         self.bound += R::stored().len();
         self
     }
 
-    /// The next values, for PostgreSQL: an array for each stored column of records.
+    /// Binds the next values, for PostgreSQL: one array per stored column of the records.
     pub(crate) fn bind_records<R: Record>(mut self, records: &[R]) -> Self {
         R::write_all(records, &mut self.values);
         self.bound += R::stored().len();
         self
     }
 
-    /// The next value, for PostgreSQL: an array.
+    /// Binds the next value, for PostgreSQL: an array.
     pub(crate) fn bind_array<V: Bind>(mut self, values: &[V]) -> Self {
         self.values.push_all(values.iter());
         self.bound += 1;
         self
     }
 
-    /// The next value: how many rows at most.
+    /// Binds the next value: the maximum number of rows.
     pub(crate) fn limit(self, limit: u32) -> Self {
         self.bind(&i64::from(limit))
     }
 
-    /// More of the text. Only text of this crate's.
+    /// Adds text, which must be a constant of this crate.
     pub(crate) fn push(&mut self, text: impl AsRef<str>) -> &mut Self {
         let mut rest = text.as_ref();
         while let Some((before, after)) = rest.split_once('{') {
@@ -325,7 +325,7 @@ impl<T: To> Statement<T> {
         self
     }
 
-    /// Text whose `$1` is this statement's first value.
+    /// Adds text whose `$1` is this statement's first value.
     fn push_placed(&mut self, text: &str) {
         let mut parts = text.split('$');
         self.sql.push_str(parts.next().unwrap_or_default());
@@ -337,7 +337,7 @@ impl<T: To> Statement<T> {
         }
     }
 
-    /// The place of a value in the text, and the value.
+    /// Adds a placeholder and its value.
     pub(crate) fn push_bind<V: Bind + ?Sized>(&mut self, value: &V) -> &mut Self {
         self.values.push(value);
         self.bound += 1;
@@ -345,7 +345,7 @@ impl<T: To> Statement<T> {
         self.push(place)
     }
 
-    /// The place of a set in the text, and the set: ` = ANY($n)`, or what SQLite has for it.
+    /// Adds a set membership test and the set: ` = ANY($n)`, or SQLite's equivalent.
     pub(crate) fn push_in(&mut self, values: &[String]) -> &mut Self {
         self.values.push_set(values);
         self.bound += 1;
@@ -359,13 +359,13 @@ impl<T: To> Statement<T> {
 }
 
 impl Query<'_> {
-    /// There are too many texts of this kind to keep a plan for each.
+    /// Does not cache the plan: there are too many texts of this kind.
     pub(crate) fn once(mut self) -> Self {
         self.is_kept = false;
         self
     }
 
-    /// Runs it; returns the number of rows that it changed.
+    /// Executes it; returns the number of changed rows.
     pub(crate) async fn execute(self) -> Result<u64> {
         let Self { to: db, operation, sql, values, is_kept, .. } = self;
         let sql = AssertSqlSafe(sql);
@@ -385,7 +385,7 @@ impl Query<'_> {
         }
     }
 
-    /// Runs a conditional write, which must meet its row: [`StoreError::Conflict`] otherwise.
+    /// Executes a conditional write that must change its row: [`StoreError::Conflict`] otherwise.
     pub(crate) async fn execute_one(self) -> Result<()> {
         let operation = self.operation;
         match self.execute().await? {
@@ -394,35 +394,35 @@ impl Query<'_> {
         }
     }
 
-    /// All rows.
+    /// Returns all rows.
     pub(crate) async fn all<T: FromRow>(self) -> Result<Vec<T>> {
         let rows = self.fetch(false).await?;
         rows.iter().map(|row| T::read(&mut Reader::new(row))).collect()
     }
 
-    /// The first row, if there is one.
+    /// Returns the first row, if any.
     pub(crate) async fn optional<T: FromRow>(self) -> Result<Option<T>> {
         let rows = self.fetch(true).await?;
         rows.first().map(|row| T::read(&mut Reader::new(row))).transpose()
     }
 
-    /// The row of a statement that always has one.
+    /// Returns the row of a statement that always has one.
     pub(crate) async fn one<T: FromRow>(self) -> Result<T> {
         let operation = self.operation;
         self.optional().await?.ok_or_else(|| failed(operation)(sqlx::Error::RowNotFound))
     }
 
-    /// The only column of the only row.
+    /// Returns the only column of the only row.
     pub(crate) async fn scalar<T: Value + Send>(self) -> Result<T> {
         self.one::<(T,)>().await.map(|(value,)| value)
     }
 
-    /// The only column of all rows.
+    /// Returns the only column of all rows.
     pub(crate) async fn scalars<T: Value + Send>(self) -> Result<Vec<T>> {
         Ok(self.all::<(T,)>().await?.into_iter().map(|(value,)| value).collect())
     }
 
-    /// A count.
+    /// Returns a count.
     pub(crate) async fn count(self) -> Result<u64> {
         self.scalar::<i64>().await.map(i64::unsigned_abs)
     }

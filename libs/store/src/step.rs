@@ -1,12 +1,12 @@
-//! A step of a piece of work as a value: what the holder of a lease decided, and what becomes of the lease.
+//! A step of a piece of work as a value: the decision of the lease holder, and what happens to the lease.
 //!
-//! Steps are made by plain functions from what a role holds in memory and has just learnt, so each decision can be read
-//! and tested without a database. [`Store::commit`] and [`Store::end`] write them; either all of a step is written, or
-//! none of it. A [`Step`] keeps the lease, a [`LastStep`] ends it, and only that makes a [`Finished`]: work that is given
-//! up without a word about its row does not compile.
+//! Steps are made by pure functions from data that a role holds in memory and has just learnt, so each decision can
+//! be read and tested without a database. [`Store::commit`] and [`Store::end`] write a step completely or not at all.
+//! A [`Step`] keeps the lease, a [`LastStep`] ends it, and only the latter returns a [`Finished`]: code that drops
+//! work without deciding about its row does not compile.
 //!
-//! A step counts only under its lease (token and revision), whatever else changed. Where the domain is not as it was read,
-//! the answer has the fresh row, and the same function decides again from that and from the same learnt facts; no outside
+//! A step is valid only under its lease (token and revision). If the domain changed since it was read, the refusal
+//! carries the fresh row, and the same function decides again from that row and the same learnt facts; no outside
 //! call is repeated ([`Store::decide`]). Why not decide within the open transaction: see ADR 0021.
 
 mod order;
@@ -17,72 +17,72 @@ use domain::{Cause, CertificateId, Domain, EventKind, Lease, Outbound, Work, Wor
 pub use self::order::{LedgerOf, OrderWrite};
 use crate::{Counted, Entry, Renewal, Result, Store, StoreError, Tx};
 
-/// How often a step is decided again before its domain counts as too busy.
+/// Maximum number of decisions for one step; after that the domain counts as too busy.
 const MAX_DECISIONS: u32 = 20;
 
-/// What a step writes beside the domain and the lease.
+/// A write of a step, beside the domain and the lease.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Write {
-    /// A certificate is active at C4; the first time counts.
+    /// A certificate is active at C4; only the first time is stored.
     Uploaded(CertificateId),
-    /// So many edges were asked for a certificate, and all of them serve it.
+    /// The number of edges that were asked for a certificate and all serve it.
     ServedByEdges(CertificateId, u32),
-    /// A work row, whatever it was before.
+    /// Stores a work row, replacing an existing one.
     Schedule(Work),
-    /// A work row, unless the name has one of that kind.
+    /// Stores a work row, unless the name has one of that kind.
     ScheduleIfNone(Work),
-    /// A work row that is due now, unless a worker holds the name's work of that kind; one that only asks when to renew loses
-    /// it, because what it would write is a later time.
+    /// Stores a work row that is due now, unless a worker holds a lease on the name's work of that kind. A worker
+    /// that only asks the CA when to renew loses its lease, because it would write a later time.
     ScheduleIfFree(Work),
-    /// The name's work of that kind goes.
+    /// Deletes the name's work row of that kind.
     Cancel(WorkKind),
-    /// The name's work of that kind, if there is any, is due now.
+    /// Makes the name's work of that kind due now, if there is any.
     DueNow(WorkKind),
-    /// An event about the lease's name and revision.
+    /// Publishes an event about the lease's name and revision.
     Publish(EventKind),
-    /// What an order writes.
+    /// A write about an order.
     Order(OrderWrite),
-    /// When a certificate is renewed.
+    /// Stores when a certificate is renewed.
     SetRenewal(CertificateId, Renewal),
-    /// One more on this day.
+    /// Adds one to this day's count.
     CountDay(Counted),
-    /// The outcome of the daily recheck, if the domain's waits for one.
+    /// Stores the outcome of the daily recheck, if the domain is waiting for one.
     DecideMidnight,
 }
 
 /// A step under a lease.
 #[derive(Clone, Debug)]
 pub struct Step {
-    /// What stands in metrics and errors.
+    /// Name for metrics and errors.
     pub name: &'static str,
-    /// The lease that it is taken under.
+    /// The lease under which the step is committed.
     pub lease: Lease,
-    /// The domain as it was read.
+    /// The domain as read.
     pub before: Domain,
-    /// The domain as it shall be.
+    /// The domain to store.
     pub after: Domain,
-    /// The history's line about it.
+    /// The history entry.
     pub entry: Option<Entry<'static>>,
-    /// What it spends of a CA's limits. Where there is no room for that, nothing else is written.
+    /// The amount charged to a CA's limits. If there is no room for it, nothing else is written.
     pub charge: Option<Charge>,
-    /// What else is written, in order.
+    /// Further writes, in order.
     pub writes: Vec<Write>,
 }
 
 /// A step that ends its lease.
 #[derive(Clone, Debug)]
 pub struct LastStep {
-    /// What is written with the end; none if there is nothing to say of the domain.
+    /// Written together with the end of the lease; none if the domain does not change.
     pub step: Option<Step>,
-    /// The lease that ends.
+    /// The lease to end.
     pub lease: Lease,
-    /// What the work row becomes; none: it goes.
+    /// The next work row; none deletes the row.
     pub next: Option<Work>,
     /// The system whose pause the next work waits for.
     pub paused_for: Option<Outbound>,
 }
 
-/// The proof that a lease was ended in its row.
+/// Proof that a lease was ended in its row.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Finished {}
@@ -90,14 +90,14 @@ pub struct Finished {}
 /// Why a step was not committed.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// The domain is not as it was read; this is how it is now.
+    /// The domain changed since it was read; this is its present row.
     #[error("{} changed meanwhile", .0.name)]
     Changed(Box<Domain>),
-    /// The CA's limits leave no room for its charge. Nothing was written but the place in the line.
+    /// The CA's limits have no room for the charge. Only the place in the queue was written.
     #[error("no room in the CA's limits before {}", .0.until)]
     NoRoom(Wait),
-    /// The store did not take it: the lease is lost, or the database failed. After a lost answer to the COMMIT nobody
-    /// knows, and the rows decide.
+    /// The store refused the step: the lease is lost, or the database failed. If the answer to the COMMIT was lost,
+    /// the outcome is unknown and the rows decide.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -118,38 +118,38 @@ impl Step {
         Self { name, lease: lease.clone(), before, after, entry: None, charge: None, writes: Vec::new() }
     }
 
-    /// The domain becomes this.
+    /// Sets the domain to store.
     #[must_use]
     pub fn becomes(self, after: Domain) -> Self {
         Self { after, ..self }
     }
 
-    /// The history says this of it.
+    /// Sets the history entry.
     #[must_use]
     pub fn told(self, entry: Option<Entry<'static>>) -> Self {
         Self { entry, ..self }
     }
 
-    /// It spends this of a CA's limits.
+    /// Sets the charge to a CA's limits.
     #[must_use]
     pub fn charged(self, charge: Charge) -> Self {
         Self { charge: Some(charge), ..self }
     }
 
-    /// This is written, too.
+    /// Adds a write.
     #[must_use]
     pub fn and(mut self, write: Write) -> Self {
         self.writes.push(write);
         self
     }
 
-    /// It ends the lease; the work row goes.
+    /// Ends the lease and deletes the work row.
     #[must_use]
     pub fn done(self) -> LastStep {
         LastStep { lease: self.lease.clone(), step: Some(self), next: None, paused_for: None }
     }
 
-    /// It ends the lease; the work row becomes `next`.
+    /// Ends the lease; the work row becomes `next`.
     #[must_use]
     pub fn then(self, next: Work) -> LastStep {
         LastStep { lease: self.lease.clone(), step: Some(self), next: Some(next), paused_for: None }
@@ -157,31 +157,31 @@ impl Step {
 }
 
 impl LastStep {
-    /// The work is of no use any more: its row goes, and nothing is said of the domain.
+    /// The work is obsolete: deletes its row and leaves the domain unchanged.
     #[must_use]
     pub fn dropped(lease: &Lease) -> Self {
         Self { step: None, lease: lease.clone(), next: None, paused_for: None }
     }
 
-    /// The work is due again as `next`, and nothing is said of the domain.
+    /// The work is due again as `next`; leaves the domain unchanged.
     #[must_use]
     pub fn postponed(lease: &Lease, next: Work) -> Self {
         Self { step: None, lease: lease.clone(), next: Some(next), paused_for: None }
     }
 
-    /// The next work waits until no pause of that system is left, or for its time, whichever is sooner.
+    /// The next work waits until no pause of that system is left, or until its due time, whichever is sooner.
     #[must_use]
     pub fn paused_for(self, target: Outbound) -> Self {
         Self { paused_for: Some(target), ..self }
     }
 }
 
-/// What a function that decides makes, and what committing that gives.
+/// The result of a deciding function, and what committing it returns.
 pub trait Decision {
-    /// What is there once it is committed.
+    /// Returned by the commit.
     type Committed;
 
-    /// Writes it.
+    /// Commits the decision.
     fn commit(
         self,
         store: &Store,
@@ -205,11 +205,11 @@ impl Decision for LastStep {
 }
 
 impl Store {
-    /// Commits a step that keeps its lease; returns the domain as it is stored now.
+    /// Commits a step that keeps its lease; returns the domain as stored.
     pub async fn commit(&self, step: &Step) -> std::result::Result<Domain, Refusal> {
         let mut tx = self.begin(step.name).await?;
         match tx.take(step).await {
-            // Of what has no room, the place in the line stays.
+            // Without room only the place in the queue is kept.
             Err(refusal @ Refusal::NoRoom(_)) => {
                 tx.commit().await?;
                 Err(refusal)
@@ -231,7 +231,8 @@ impl Store {
         Ok(tx.end_paused(&last.lease, last.next.as_ref(), last.paused_for).await?)
     }
 
-    /// Commits what `decide` makes of the domain. Where that changed meanwhile it decides again, from the fresh row.
+    /// Commits the decision that `decide` makes about the domain. If the domain changed meanwhile, decides again from
+    /// the fresh row.
     pub async fn decide<D: Decision, E: From<StoreError>>(
         &self,
         domain: Domain,
@@ -241,14 +242,14 @@ impl Store {
         committed.map_err(|wait| StoreError::from(Refusal::NoRoom(wait)).into())
     }
 
-    /// What [`Self::decide`] does, for a step with a charge; also returns what that waits for, if there is no room.
+    /// Like [`Self::decide`], for a step with a charge; also returns what the charge waits for if there is no room.
     pub async fn decide_charged<D: Decision, E: From<StoreError>>(
         &self,
         mut domain: Domain,
         decide: impl Fn(&Domain) -> std::result::Result<D, E>,
     ) -> std::result::Result<std::result::Result<D::Committed, Wait>, E> {
         for _ in 0..MAX_DECISIONS {
-            // On the heap: a commit is large, and every step of every role holds one.
+            // On the heap: the future of a commit is large, and every step of every role holds one.
             match Box::pin(decide(&domain)?.commit(self)).await {
                 Ok(committed) => return Ok(Ok(committed)),
                 Err(Refusal::Changed(fresh)) => domain = *fresh,
@@ -261,13 +262,13 @@ impl Store {
 }
 
 impl Tx {
-    /// Ends a lease and commits: the work row becomes `next`, or goes. [`StoreError::LeaseLost`] if it is not ours any
-    /// more; then nothing is committed.
+    /// Ends a lease and commits: the work row becomes `next`, or is deleted. [`StoreError::LeaseLost`] if the lease
+    /// is lost; then nothing is committed.
     pub async fn end(self, lease: &Lease, next: Option<&Work>) -> Result<Finished> {
         self.end_paused(lease, next, None).await
     }
 
-    /// What [`Self::end`] does; the next work waits until no pause of `paused_for` is left, or for its time.
+    /// Like [`Self::end`]; the next work waits until no pause of `paused_for` is left, or until its due time.
     pub async fn end_paused(
         mut self,
         lease: &Lease,

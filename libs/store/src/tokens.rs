@@ -6,52 +6,52 @@ use jiff::Timestamp;
 use crate::record::columns;
 use crate::{Result, Store, Tx};
 
-/// An API token; the text itself is never stored.
+/// An API token; its text is never stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenRecord {
-    /// Who it is for.
+    /// Its name.
     pub name: String,
     /// SHA-256 of the token's text.
     pub hash: [u8; 32],
-    /// What it may do.
+    /// Its roles.
     pub roles: Roles,
     /// When it was made.
     pub created_at: Timestamp,
-    /// When it ends; none for never.
+    /// When it ends; none if it does not.
     pub expires_at: Option<Timestamp>,
     /// When it was last used, to the minute.
     pub last_used_at: Option<Timestamp>,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
-    /// The MAC of name, hash, roles and end, by a key that is not in the database.
+    /// The MAC of name, hash, roles and end, with a key that is not in the database.
     pub mac: Vec<u8>,
 }
 
 columns!(TokenRecord in "tokens": name, hash, roles, created_at, expires_at, last_used_at, revoked_at, mac);
 
-/// That a token was used.
+/// A use of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenUse {
-    /// Which.
+    /// The token's name.
     pub name: String,
-    /// When.
+    /// The time.
     pub at: Timestamp,
 }
 
 impl Store {
-    /// An API token by the SHA-256 of its text, revoked ones included.
+    /// Returns an API token by the SHA-256 of its text, revoked ones included.
     pub async fn token(&self, hash: &[u8; 32]) -> Result<Option<TokenRecord>> {
         let mut reader = self.reader().await?;
         reader.db().select::<TokenRecord>("token", "WHERE hash = $1").bind(hash).optional().await
     }
 
-    /// An API token by its name, revoked ones included.
+    /// Returns an API token by its name, revoked ones included.
     pub async fn token_named(&self, name: &str) -> Result<Option<TokenRecord>> {
         let mut reader = self.reader().await?;
         reader.db().select::<TokenRecord>("token_named", "WHERE name = $1").bind(name).optional().await
     }
 
-    /// All API tokens, by name.
+    /// Returns all API tokens, by name.
     pub async fn tokens(&self) -> Result<Vec<TokenRecord>> {
         let mut reader = self.reader().await?;
         reader.db().select::<TokenRecord>("tokens", "ORDER BY name").all().await
@@ -64,14 +64,14 @@ impl Tx {
         self.db().await?.insert("insert_token", std::slice::from_ref(token), &[], "").await
     }
 
-    /// Revokes a token. False if no unrevoked token has that name.
+    /// Revokes a token. Returns false if no unrevoked token has that name.
     pub async fn revoke_token(&mut self, name: &str) -> Result<bool> {
         let now = self.now();
         let text = "UPDATE tokens SET revoked_at = $2 WHERE name = $1 AND revoked_at IS NULL";
         Ok(self.db().await?.query("revoke_token", text).bind(name).bind(&now).execute().await? == 1)
     }
 
-    /// Stores that tokens were used. Coarse and late on purpose: callers batch it.
+    /// Stores when tokens were last used. Imprecise and delayed on purpose: callers batch it.
     pub async fn touch_tokens(&mut self, uses: &[TokenUse]) -> Result<()> {
         let text =
             "UPDATE tokens SET last_used_at = {greatest}(coalesce(last_used_at, $2), $2) WHERE name = $1";

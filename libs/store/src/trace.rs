@@ -1,10 +1,10 @@
-//! Which trace an event belongs to, so that one trace leads from the call to the upload.
+//! Traces of events, so that one trace covers everything from the call to the upload.
 
 use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-/// The current span as a `traceparent` (W3C Trace Context, section 3.2); none where nothing is traced.
+/// The current span as a `traceparent` (W3C Trace Context, section 3.2); none if tracing is off.
 pub fn trace_parent() -> Option<String> {
     let context = Span::current().context();
     let span = context.span();
@@ -15,15 +15,15 @@ pub fn trace_parent() -> Option<String> {
     })
 }
 
-/// Makes `span` a part of the trace of a `traceparent`, with a link to the span that sent it. What cannot be read is
-/// left aside: a trace is worth no failure.
+/// Makes `span` a part of the trace of a `traceparent`, with a link to the sending span. An invalid value is ignored,
+/// because tracing must not cause failures.
 pub fn continue_trace(span: &Span, trace_parent: Option<&str>) {
     let Some(remote) = trace_parent.and_then(parse) else {
         return;
     };
     span.add_link(remote.clone());
     let context = opentelemetry::Context::new().with_remote_span_context(remote);
-    // Nothing is traced, then.
+    // An error means that tracing is off.
     let _ = span.set_parent(context);
 }
 

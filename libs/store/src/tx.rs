@@ -1,10 +1,10 @@
-//! A transaction, and the one way in which a domain's row changes: row, history and hint together.
+//! Transactions, and the only way to change a domain's row: row, history and hint together.
 //!
-//! What it reads stays as it is until it ends: on SQLite it has the one writing connection until then (and shares a commit
-//! with those who wait for it), on PostgreSQL it locks what it reads. What it writes goes to the database with the next
-//! read or the commit (`batch.rs`), and that is where a condition that is not met is told. What it appends and never reads
-//! (history, audit log, events, figures per day) is written by the commit with one statement per table, so that a batch of
-//! names costs as many statements for it as one name does.
+//! Rows that a transaction has read stay unchanged until it ends: on SQLite it holds the only write connection (and
+//! shares a commit with the transactions queued behind it), on PostgreSQL it locks the rows it reads. Writes are sent
+//! to the database with the next read or the commit (`batch.rs`), and a condition that is not met is reported there.
+//! Rows that are only appended (history, audit log, events, figures per day) are written by the commit with one
+//! statement per table, so a batch of names costs as many statements as one name.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -25,10 +25,10 @@ use crate::record::Record;
 use crate::sql::{Db, Statement, failed, insertion, within};
 use crate::{AuditEntry, Counted, Notice, Pools, Result, Store, messages};
 
-/// A transaction that kept its locks longer than this is worth a line.
+/// Transactions that hold their locks longer than this are logged.
 const SLOW: Duration = Duration::from_millis(200);
 
-/// Rows of one kind that go to SQLite together with other writes.
+/// Maximum number of rows of one kind that are sent to SQLite together with other writes.
 const MAX_KEPT_ROWS: usize = 4;
 
 /// An open transaction. Dropping it rolls back.
@@ -58,28 +58,28 @@ struct Appended {
     counted: Vec<(Counted, Timestamp)>,
 }
 
-/// The history's line about a transition.
+/// The history entry of a transition.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry<'a> {
     /// What happened.
     pub kind: HistoryKind,
-    /// Who did it.
+    /// The principal or role that did it.
     pub actor: &'a str,
-    /// A sentence for people.
+    /// A sentence for staff.
     pub message: String,
-    /// The certificate it is about.
+    /// The certificate that the entry is about.
     pub certificate_sha256: Option<String>,
 }
 
 impl<'a> Entry<'a> {
-    /// A line that is about no certificate.
+    /// An entry that is not about a certificate.
     pub fn new(kind: HistoryKind, actor: &'a str, message: impl Into<String>) -> Self {
         Self { kind, actor, message: message.into(), certificate_sha256: None }
     }
 }
 
 impl Store {
-    /// Opens a transaction that may write. `name` stands in metrics and errors.
+    /// Opens a transaction that may write. `name` is used in metrics and errors.
     pub async fn begin(&self, name: &'static str) -> Result<Tx> {
         let open = match &self.pools {
             Pools::Sqlite { writer, .. } => Open::Sqlite(writer.begin(name).await?),
@@ -111,14 +111,14 @@ impl Open {
 }
 
 impl Tx {
-    /// The connection, on which everything that was written is seen.
+    /// Returns the connection, after sending all pending writes.
     pub(crate) async fn db(&mut self) -> Result<Db<'_>> {
         self.batch.send(self.open.db()).await?;
         Ok(self.open.db())
     }
 
-    /// Begins a write that goes to the database with others. `part` says of which part of its table that is, where others
-    /// may be written at the same time; empty for all of it.
+    /// Starts a write that is sent together with others. `part` is the part of the table that it changes, so that
+    /// other parts can be written in the same batch; empty for the whole table.
     pub(crate) async fn write(
         &mut self,
         operation: &'static str,
@@ -131,7 +131,7 @@ impl Tx {
         Ok(self.batch.write(operation, part, text))
     }
 
-    /// What [`Db::insert`] does, with other writes if it is not much.
+    /// Like [`Db::insert`], but sent together with other writes if there are few rows.
     pub(crate) async fn insert<R: Record>(
         &mut self,
         operation: &'static str,
@@ -161,9 +161,9 @@ impl Tx {
         self.clock.now()
     }
 
-    /// Stores `after` in place of `before` (none: a name that was never here), adds `entry` to the history if there is
-    /// one, and publishes `status-changed` if the status did. [`crate::StoreError::Conflict`] if the row is not `before`
-    /// any more.
+    /// Stores `after` in place of `before` (none: a name without a row), adds `entry` to the history if there is one,
+    /// and publishes `status-changed` if the status changed. [`crate::StoreError::Conflict`] if the row is no longer
+    /// `before`.
     pub async fn apply(
         &mut self,
         before: Option<&Domain>,
@@ -185,10 +185,10 @@ impl Tx {
         Ok(())
     }
 
-    /// What [`Self::apply`] does beside storing the row.
+    /// Does everything that [`Self::apply`] does except storing the row.
     pub fn record(&mut self, before: Option<&Domain>, after: &Domain, entry: Option<Entry<'_>>) {
         let now = self.now();
-        // A deleted name has no status any more: its next life begins with a first entry.
+        // A deleted name has no status: when it is added again, its history starts with a first entry.
         let status_from = before.filter(|domain| domain.deleted_at.is_none()).map(|domain| domain.recorded);
         let status_to = after.status(now);
         if let Some(entry) = entry {
@@ -212,13 +212,13 @@ impl Tx {
         }
     }
 
-    /// Stores a notice, unless there is one of its kind, subject and mark.
+    /// Stores a notice, unless one of the same kind, subject and mark exists.
     pub fn append_notice(&mut self, notice: Notice) {
         self.appended.notices.push(notice);
     }
 
-    /// Publishes an event with this transaction and returns it: it is sent if, and only if, the transaction commits.
-    /// The kinds that make a worker claim also count as the hint about that work, so that the sweep does not give it
+    /// Publishes an event with this transaction and returns it; it is sent if, and only if, the transaction commits.
+    /// Event kinds that make a worker claim work also count as the hint for that work, so the sweep does not hint
     /// again at once.
     pub fn publish(&mut self, kind: EventKind, name: &DomainName, revision: i64) -> Event {
         let id = EventId::new(&*self.clock, &*self.entropy);
@@ -229,7 +229,7 @@ impl Tx {
         event
     }
 
-    /// Publishes the event that makes a worker claim that work.
+    /// Publishes the event that makes a worker claim `work`.
     pub fn hint(&mut self, work: &Work) {
         let Some(kind) = work.event() else {
             tracing::error!(domain = %work.name, "an upload without a certificate cannot be done");
@@ -238,17 +238,17 @@ impl Tx {
         self.publish(kind, &work.name, work.revision);
     }
 
-    /// Adds a line to the history.
+    /// Adds an entry to the history.
     pub fn append_history(&mut self, entry: HistoryEntry) {
         self.appended.history.push(entry);
     }
 
-    /// Appends a line to the audit log.
+    /// Appends an entry to the audit log.
     pub fn append_audit(&mut self, entry: AuditEntry) {
         self.appended.audit.push(entry);
     }
 
-    /// Counts one more on the day of `at`.
+    /// Adds one to the count of the day of `at`.
     pub fn count_day(&mut self, counted: Counted, at: Timestamp) {
         self.appended.counted.push((counted, at));
     }
@@ -278,7 +278,7 @@ impl Tx {
             self.published.send_modify(|published| published.add(kinds));
         }
         for Sent { event, .. } in broadcasts {
-            // Nobody listening is fine: a broadcast is for those who are there.
+            // A send error means that there are no listeners, which is fine.
             let _ = self.broadcasts.as_ref().map(|listeners| listeners.send(event));
         }
         let took = self.began.elapsed();

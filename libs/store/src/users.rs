@@ -1,4 +1,4 @@
-//! People who sign in to the console with a password of ours.
+//! Users who sign in to the console with a password of ours.
 
 use domain::Roles;
 use jiff::Timestamp;
@@ -6,31 +6,31 @@ use jiff::Timestamp;
 use crate::record::columns;
 use crate::{Result, Store, Tx};
 
-/// A person who may sign in.
+/// A user.
 #[derive(Clone, PartialEq, Eq)]
 pub struct User {
-    /// What they sign in as.
+    /// The sign-in name.
     pub name: String,
-    /// What they may do.
+    /// The user's roles.
     pub roles: Roles,
-    /// Argon2id hash of the password in PHC form; without one they cannot sign in.
+    /// Argon2id hash of the password in PHC form; a user without one cannot sign in.
     pub password_hash: Option<String>,
     /// When the row was written.
     pub created_at: Timestamp,
-    /// The MAC of name, roles and password hash, by a key that is not in the database.
+    /// The MAC of name, roles and password hash, with a key that is not in the database.
     pub mac: Vec<u8>,
 }
 
 columns!(User in "users": name, roles, password_hash, created_at, mac);
 
 impl Store {
-    /// A person who may sign in.
+    /// Returns a user.
     pub async fn user(&self, name: &str) -> Result<Option<User>> {
         let mut reader = self.reader().await?;
         reader.db().select::<User>("user", "WHERE name = $1").bind(name).optional().await
     }
 
-    /// All who may sign in, by name.
+    /// Returns all users, by name.
     pub async fn users(&self) -> Result<Vec<User>> {
         let mut reader = self.reader().await?;
         reader.db().select::<User>("users", "ORDER BY name").all().await
@@ -38,18 +38,18 @@ impl Store {
 }
 
 impl Tx {
-    /// Stores a person. [`crate::StoreError::Conflict`] if the name is taken.
+    /// Stores a user. [`crate::StoreError::Conflict`] if the name is taken.
     pub async fn insert_user(&mut self, user: &User) -> Result<()> {
         self.db().await?.insert("insert_user", std::slice::from_ref(user), &[], "").await
     }
 
-    /// All who may sign in, by name, as they stay until the transaction ends: no other one changes the roles or the password
-    /// of any of them meanwhile.
+    /// Returns all users, by name, locked until the transaction ends: no other transaction can change their roles or
+    /// passwords meanwhile.
     pub async fn lock_users(&mut self) -> Result<Vec<User>> {
         self.db().await?.select::<User>("lock_users", "ORDER BY name {lock}").all().await
     }
 
-    /// Stores a person's roles and password hash. False if there is no such person.
+    /// Stores a user's roles and password hash. Returns false if there is no such user.
     pub async fn update_user(&mut self, user: &User) -> Result<bool> {
         let text = "UPDATE users SET roles = $2, password_hash = $3, mac = $4 WHERE name = $1";
         let mut db = self.db().await?;
@@ -57,7 +57,7 @@ impl Tx {
         Ok(query.bind(&user.password_hash).bind(&user.mac).execute().await? == 1)
     }
 
-    /// Removes a person and their sessions. False if there is no such person.
+    /// Deletes a user and the user's sessions. Returns false if there is no such user.
     pub async fn remove_user(&mut self, name: &str) -> Result<bool> {
         self.end_sessions(name).await?;
         let text = "DELETE FROM users WHERE name = $1";

@@ -1,6 +1,6 @@
-//! Values of ours as the two databases keep them.
+//! Conversion of our types for the two databases.
 //!
-//! A type says once how it is stored on SQLite and on PostgreSQL; from then on it can be bound to a statement and read
+//! A type defines once how it is stored on SQLite and on PostgreSQL; then it can be bound to a statement and read
 //! from a row like a number. Times are microseconds on SQLite and `timestamptz` on PostgreSQL, ids text and `uuid`,
 //! reasons JSON in text and `jsonb`. Words, such as a status, are text on both.
 //!
@@ -22,7 +22,7 @@ use sqlx::postgres::PgHasArrayType;
 use sqlx::types::Uuid;
 use sqlx::{Decode, Encode, Postgres, Sqlite, Type};
 
-/// What SQLite can bind and read.
+/// A type that SQLite can bind and read.
 pub(crate) trait SqliteValue:
     for<'q> Encode<'q, Sqlite> + for<'r> Decode<'r, Sqlite> + Type<Sqlite> + Send + 'static
 {
@@ -32,7 +32,7 @@ impl<T> SqliteValue for T where
 {
 }
 
-/// What PostgreSQL can bind, alone and in arrays, and read.
+/// A type that PostgreSQL can bind, alone and in arrays, and read.
 pub(crate) trait PostgresValue:
     for<'q> Encode<'q, Postgres> + for<'r> Decode<'r, Postgres> + Type<Postgres> + PgHasArrayType + Send + 'static
 {
@@ -49,9 +49,9 @@ impl<T> PostgresValue for T where
 
 /// A value that can be bound to a statement.
 pub(crate) trait Bind {
-    /// How SQLite keeps it.
+    /// SQLite's representation.
     type Sqlite: SqliteValue;
-    /// How PostgreSQL keeps it.
+    /// PostgreSQL's representation.
     type Postgres: PostgresValue;
     /// PostgreSQL's name of that type.
     const POSTGRES_TYPE: &'static str;
@@ -60,7 +60,7 @@ pub(crate) trait Bind {
     fn to_postgres(&self) -> Self::Postgres;
 }
 
-/// A value that can be read from a row as well.
+/// A value that can also be read from a row.
 pub(crate) trait Value: Bind + Sized {
     /// None if no program of this version can have written it.
     fn from_sqlite(stored: Self::Sqlite) -> Option<Self>;
@@ -68,7 +68,7 @@ pub(crate) trait Value: Bind + Sized {
     fn from_postgres(stored: Self::Postgres) -> Option<Self>;
 }
 
-/// Types that both databases know.
+/// Types that both databases support.
 macro_rules! plain {
     ($($type:ty: $postgres:literal),+) => {$(
         impl Bind for $type {
@@ -95,7 +95,7 @@ macro_rules! plain {
 }
 plain!(bool: "boolean", i16: "smallint", i64: "bigint", String: "text", Vec<u8>: "bytea");
 
-/// Types that are text on both databases: how to write them, and how to read them.
+/// Types that are text on both databases: how to format and parse them.
 macro_rules! text {
     ($($type:ty: $to:expr, $from:expr;)+) => {$(
         impl Bind for $type {
@@ -207,7 +207,7 @@ impl Value for Timestamp {
     }
 }
 
-/// A count; larger ones than PostgreSQL's integers are stored as the largest.
+/// A count; values above PostgreSQL's integer range are stored as its maximum.
 impl Bind for u32 {
     type Sqlite = i64;
     type Postgres = i32;
@@ -239,7 +239,7 @@ impl Bind for Reason {
         self.to_postgres().to_string()
     }
     fn to_postgres(&self) -> serde_json::Value {
-        // An enum of plain fields has a value in JSON.
+        // An enum of plain fields always converts to JSON.
         serde_json::to_value(self).unwrap_or_default()
     }
 }

@@ -1,6 +1,6 @@
-//! Work rows and their leases. Every token comes from one counter, so that a row which went and came back never repeats
-//! one. The counter begins above 0, so a row with token 0 is nobody's: what gives a lease back writes it, and the old
-//! holder's later writes meet nothing.
+//! Work rows and their leases. All tokens come from one counter, so a row that was deleted and created again never
+//! repeats one. The counter starts above 0: a released row gets token 0, which no worker has, so later writes of the
+//! old holder match nothing.
 
 use domain::{Domain, DomainName, Lease, Outbound, Work, WorkKind};
 use jiff::Timestamp;
@@ -11,7 +11,7 @@ use crate::{Result, Store, StoreError, Tx, dialect};
 
 columns!(Work in "work": name, kind, revision, cause, attempts, due_at, certificate as "certificate_id");
 
-/// A row that a claim took: the work and its token.
+/// A row that was claimed: the work and its token.
 struct Claimed {
     work: Result<Work>,
     token: i64,
@@ -30,16 +30,15 @@ fn lost(lease: &Lease) -> StoreError {
 }
 
 impl Store {
-    /// The work rows of a name.
+    /// Returns the work rows of a name.
     pub async fn work(&self, name: &DomainName) -> Result<Vec<Work>> {
         let mut reader = self.reader().await?;
         let mut db = reader.db();
         db.select::<Work>("work_of", "WHERE name = $1 ORDER BY kind").bind(name).all().await
     }
 
-    /// Claims work of one kind of these names: the leases last until `until`. What is not due, not there, or leased to
-    /// another is not among the answers. Nor is a row that makes no sense: it is logged, and keeps nothing from the
-    /// others.
+    /// Claims work of one kind of these names, with leases until `until`. Work that is not due, missing, or leased to
+    /// another worker is left out. So is a row that cannot be decoded: it is logged and does not hold up the others.
     pub async fn claim_batch(
         &self,
         kind: WorkKind,
@@ -67,7 +66,7 @@ impl Store {
         Ok(self.claim_batch(kind, std::slice::from_ref(name), until).await?.pop())
     }
 
-    /// Prolongs a lease. [`StoreError::LeaseLost`] if it is not ours any more.
+    /// Extends a lease. [`StoreError::LeaseLost`] if it was lost.
     pub async fn renew(&self, lease: &Lease, until: Timestamp) -> Result<()> {
         let mut writer = self.writer("renew").await?;
         let text = "UPDATE work SET lease_until = $4 WHERE name = $1 AND kind = $2 AND lease_token = $3";
@@ -77,8 +76,8 @@ impl Store {
         ended(lease, writer.done(rows).await?)
     }
 
-    /// Gives work back before its lease ends, due as it was; the lease is lost. Nothing happens if it is not ours any
-    /// more.
+    /// Releases work before its lease ends, due as it was; the lease is lost. Does nothing if the lease was lost
+    /// already.
     pub async fn release(&self, lease: &Lease) -> Result<()> {
         let mut writer = self.writer("release").await?;
         let text = "UPDATE work SET lease_token = 0, lease_until = NULL, hinted_at = NULL
@@ -89,8 +88,8 @@ impl Store {
         writer.done(()).await
     }
 
-    /// Frees every lease and forgets which hints were given, of work, of jobs, of messages and of deliveries. For the start of a process that
-    /// is alone on its store.
+    /// Frees every lease and clears all hint marks: of work, jobs, messages and deliveries. For the start of a
+    /// process that is the only one on its store.
     pub async fn free_all_leases(&self) -> Result<()> {
         let mut tx = self.begin("free_all_leases").await?;
         let text = "UPDATE work SET lease_token = 0, lease_until = NULL, hinted_at = NULL
@@ -108,7 +107,7 @@ impl Store {
 }
 
 impl Tx {
-    /// Writes work rows, no two of the same name and kind, whatever they were before; leases on them are lost.
+    /// Stores work rows, at most one per name and kind, replacing existing ones; leases on them are lost.
     pub async fn schedule_all(&mut self, work: &[Work]) -> Result<()> {
         let rest =
             "ON CONFLICT (name, kind) DO UPDATE SET revision = excluded.revision, cause = excluded.cause,
@@ -121,32 +120,32 @@ impl Tx {
         self.insert("schedule", part, work, &[("lease_token", "{next_token}")], rest).await
     }
 
-    /// Writes a work row, whatever it was before; a lease on it is lost.
+    /// Stores a work row, replacing an existing one; a lease on it is lost.
     pub async fn schedule(&mut self, work: &Work) -> Result<()> {
         self.schedule_all(std::slice::from_ref(work)).await
     }
 
-    /// Writes a work row, unless the name has one of that kind.
+    /// Stores a work row, unless the name has one of that kind.
     pub async fn schedule_if_none(&mut self, work: &Work) -> Result<()> {
         let (with, rest) = ([("lease_token", "{next_token}")], "ON CONFLICT (name, kind) DO NOTHING");
         self.insert("schedule_if_none", work.kind.as_str(), std::slice::from_ref(work), &with, rest).await
     }
 
-    /// Removes a work row; a lease on it is lost. Nothing happens if there is none.
+    /// Deletes a work row; a lease on it is lost. Does nothing if there is none.
     pub async fn cancel(&mut self, name: &DomainName, kind: WorkKind) -> Result<()> {
         let text = "DELETE FROM work WHERE name = $1 AND kind = $2";
         self.write("cancel", kind.as_str(), text).await?.bind(name).bind(&kind).keep();
         Ok(())
     }
 
-    /// A name's work row of one kind, locked.
+    /// Returns a name's work row of one kind, locked.
     pub async fn work(&mut self, name: &DomainName, kind: WorkKind) -> Result<Option<Work>> {
         let mut db = self.db().await?;
         let query = db.select::<Work>("work_row", "WHERE name = $1 AND kind = $2 {lock}");
         query.bind(name).bind(&kind).optional().await
     }
 
-    /// Whether an unexpired lease on a name's work is held. Locks the row, so that it stays as it is.
+    /// Whether a name's work is under an unexpired lease. Locks the row, so that the answer stays true.
     pub async fn is_leased(&mut self, name: &DomainName, kind: WorkKind) -> Result<bool> {
         let now = self.now();
         let text = "SELECT coalesce(lease_until > $3, false) FROM work WHERE name = $1 AND kind = $2 {lock}";
@@ -155,9 +154,9 @@ impl Tx {
         Ok(query.optional::<(bool,)>().await?.is_some_and(|(leased,)| leased))
     }
 
-    /// The row of a lease's name, if the lease is still ours and of the name's present revision; both stay as they are
-    /// until the transaction ends, the name's row locked first, as everywhere. [`StoreError::LeaseLost`] otherwise, and
-    /// then the transaction may go on.
+    /// Returns the row of a lease's name, if the lease is still held and is for the name's present revision. Locks
+    /// both rows until the transaction ends, the name's row first, as everywhere. [`StoreError::LeaseLost`]
+    /// otherwise; the transaction may continue then.
     pub async fn fence(&mut self, lease: &Lease) -> Result<Domain> {
         let mut db = self.db().await?;
         let text = dialect::fence(&db);
@@ -166,13 +165,13 @@ impl Tx {
         ours.ok_or_else(|| lost(lease))?.try_into()
     }
 
-    /// Ends a lease: the row becomes `next`, or goes. [`StoreError::LeaseLost`] if it is not ours any more;
-    /// [`StoreError::Conflict`] if `next` is other work.
+    /// Ends a lease: the row becomes `next`, or is deleted. [`StoreError::LeaseLost`] if the lease was lost;
+    /// [`StoreError::Conflict`] if `next` is for another name or kind.
     pub async fn finish(&mut self, lease: &Lease, next: Option<&Work>) -> Result<()> {
         self.finish_paused(lease, next, None).await
     }
 
-    /// What [`Self::finish`] does; the next work waits until no pause of `paused_for` is left, or for its time.
+    /// Like [`Self::finish`]; the next work waits until no pause of `paused_for` is left, or until its due time.
     pub(crate) async fn finish_paused(
         &mut self,
         lease: &Lease,
@@ -201,8 +200,8 @@ impl Tx {
         Ok(())
     }
 
-    /// Marks up to `limit` rows of work that are due, free and not hinted at since `hinted_before`, and returns them,
-    /// those that have been due longest first.
+    /// Marks up to `limit` work rows that are due, free and not hinted since `hinted_before`, and returns them,
+    /// longest due first.
     pub async fn mark_due(&mut self, hinted_before: Timestamp, limit: u32) -> Result<Vec<Work>> {
         let now = self.now();
         let text = format!(
@@ -217,7 +216,7 @@ impl Tx {
         let mut db = self.db().await?;
         let query = db.query("mark_due", &text).bind(&now).bind(&hinted_before).limit(limit);
         let mut marked: Vec<Work> = query.all().await?;
-        // RETURNING promises no order.
+        // RETURNING guarantees no order.
         marked.sort_by_key(|work| work.due_at);
         Ok(marked)
     }

@@ -24,6 +24,7 @@ mod lasts;
 mod limiter;
 mod list;
 mod measure;
+mod message;
 mod midnight;
 mod names;
 mod new_password;

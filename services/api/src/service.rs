@@ -38,7 +38,7 @@ pub(crate) struct DomainsService {
 impl DomainsService {
     /// A domain as it is answered.
     pub(crate) fn shown(&self, view: &DomainView) -> v1::Domain {
-        proto::domain(view, self.context.clock.now())
+        crate::message::of_domain(view, self.context.clock.now())
     }
 }
 

@@ -193,7 +193,7 @@ fn hear_out(hints: &mut broadcast::Receiver<Event>) {
 fn message(change: &Change, now: Timestamp) -> v1::WatchDomainsResponse {
     let domain = &change.view.domain;
     let deleted = domain.deleted_at.is_some();
-    let domain = if deleted { named(change) } else { proto::domain(&change.view, now) };
+    let domain = if deleted { named(change) } else { crate::message::of_domain(&change.view, now) };
     v1::WatchDomainsResponse {
         position: change.position,
         domain: Some(domain),

@@ -1,7 +1,7 @@
-//! The service `sslmanager.v1.Notifications`: endpoints of webhooks and what was sent to them, for administrators.
+//! The service `sslmanager.v1.Notifications`: endpoints of webhooks and their deliveries, for administrators.
 //!
-//! The secret of an endpoint is made here, sealed by the notifier's own key and shown once. The certificates' key does not open
-//! it, and the notifier's key opens no certificate's (ADR 0028).
+//! The secret of an endpoint is generated here, sealed by the notifier's own key and shown once. The certificates'
+//! sealing key does not open it, and the notifier's key opens no certificate key (ADR 0028).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,7 +27,7 @@ use crate::error::{error, from_seal, from_store, invalid};
 use crate::labels;
 use crate::names::named;
 
-/// Each notice is compared with each endpoint.
+/// Limited because each notice is compared with each endpoint.
 const MAX_ENDPOINTS: usize = 50;
 const MAX_NAME: usize = 60;
 const MAX_PAGE: u32 = 200;
@@ -38,7 +38,7 @@ const SECRET_PREFIX: &str = "whsec_";
 pub(crate) struct NotificationsService {
     context: Context,
     authenticator: Authenticator,
-    /// Read when the first endpoint is made.
+    /// Loaded when the first endpoint is created.
     keys: Mutex<Option<Arc<SealingKeys>>>,
 }
 
@@ -147,7 +147,7 @@ impl NotificationsService {
         })
     }
 
-    /// Changes an endpoint in a transaction with its line of the audit log.
+    /// Changes an endpoint and writes its audit entry in one transaction.
     async fn change<R>(
         &self,
         (by, name, detail): (&Caller, &str, &str),

@@ -144,9 +144,9 @@ async fn a_verification_tells_what_was_changed_and_leaves_its_line() {
     tx.append_audit(served.context.store.audit(None, 1).await.unwrap().remove(0));
     tx.commit().await.unwrap();
     let mut tx = served.context.store.begin("forge").await.unwrap();
-    let lines = tx.unsealed_audit(10).await.unwrap();
-    let seal = store::AuditSeal { sequence: 6, hash: forged.hash };
-    tx.seal_audit(&[(lines[0].id, seal)]).await.unwrap();
+    let lines = tx.unchained_audit(10).await.unwrap();
+    let seal = store::AuditLink { sequence: 6, hash: forged.hash };
+    tx.chain_audit(&[(lines[0].id, seal)]).await.unwrap();
     tx.commit().await.unwrap();
     let broken = verdict(&served, &admin).await.unwrap().verdict.unwrap();
     assert!(

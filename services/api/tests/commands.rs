@@ -291,7 +291,7 @@ async fn recheck_brings_what_is_next_to_now() {
 
     let view = case.commands.recheck(&case.name, &BY).await.unwrap();
     assert_eq!(view.domain.recorded, Status::Failure, "a recheck alone changes no status");
-    assert_eq!(case.work().await, [(WorkKind::Issue, Cause::Recheck, Some(now))]);
+    assert_eq!(case.work().await, [(WorkKind::Issue, Cause::OperatorRecheck, Some(now))]);
 
     case.issued(true).await;
     case.commands.recheck(&case.name, &BY).await.unwrap();
@@ -306,7 +306,7 @@ async fn recheck_brings_what_is_next_to_now() {
     tx.schedule(&failing).await.unwrap();
     tx.commit().await.unwrap();
     case.commands.recheck(&case.name, &BY).await.unwrap();
-    assert_eq!(case.work().await, [(WorkKind::Upload, Cause::Recheck, Some(now))]);
+    assert_eq!(case.work().await, [(WorkKind::Upload, Cause::OperatorRecheck, Some(now))]);
 }
 
 #[tokio::test]

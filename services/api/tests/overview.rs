@@ -263,7 +263,7 @@ async fn the_last_midnight_is_the_one_that_was_begun_last() {
     assert_eq!(tx.take_recheck(day, now + DAY, 9).await.unwrap().len(), 3);
     tx.commit().await.unwrap();
     for label in ["one", "two"] {
-        duty.plan(label, Cause::Midnight, now + DAY).await;
+        duty.plan(label, Cause::DailyRecheck, now + DAY).await;
     }
     assert_eq!(midnight(duty.look_later().await), ("2026-11-25".to_owned(), 3, 2));
 }

@@ -1,5 +1,5 @@
-//! What C4 holds beside what is stored here, name by name; it changes nothing. `ssl-manager restore check` prints it, and
-//! the guard after a restore ([`crate::Guard`]) rests on it.
+//! Compares what C4 holds with what is stored here, name by name, without changing anything. `ssl-manager restore
+//! check` prints the result, and the guard after a restore ([`crate::Guard`]) uses it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +10,13 @@ use futures::{StreamExt, stream};
 use seal::{Binding, SealError, SealingKeys};
 use store::{Certificate, DomainView, Store, StoreError};
 
-/// Names that C4 is asked for at the same time.
+/// Number of concurrent requests to C4.
 const MAX_IN_FLIGHT: usize = 16;
-/// Of a name that C4 gives no answer for.
+/// Pauses before C4 is asked again for a name that got no answer.
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
-/// In what the store and C4 differ about a name.
+/// A difference between the store and C4 for a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Difference {
     /// C4 holds a certificate that ends later than the live one here, or there is none here.
@@ -36,7 +36,7 @@ pub enum Difference {
 }
 
 impl Difference {
-    /// All of them, in the order in which they are shown.
+    /// All of them, in display order.
     pub const ALL: [Self; 7] = [
         Self::OlderHere,
         Self::NewerHere,
@@ -61,25 +61,25 @@ impl Difference {
     }
 }
 
-/// A name in the store and at C4.
+/// The comparison of a name.
 #[derive(Clone, Debug)]
 pub struct Compared {
     /// The name.
     pub name: DomainName,
-    /// The live certificate here.
+    /// The live certificate in the store.
     pub live: Option<CertificateSummary>,
     /// The certificate at C4.
     pub held: Option<C4Certificate>,
-    /// Whether that one is stored here, with or without its key.
+    /// Whether that certificate is stored here, with or without its key.
     pub is_stored: bool,
-    /// In what they differ; nothing where they agree.
+    /// The differences; empty if there is none.
     pub differences: Vec<Difference>,
     /// Why C4 gave no answer.
     pub trouble: Option<String>,
 }
 
 impl Compared {
-    /// Whether C4 holds a later certificate of the same source, of which nothing is stored here: this database is older.
+    /// Whether C4 holds a later certificate of the same source that is not stored here: this database is older.
     pub(crate) fn shows_older_store(&self) -> bool {
         match (&self.live, &self.held) {
             (Some(live), Some(held)) => {
@@ -94,7 +94,7 @@ impl Compared {
     }
 }
 
-/// Compares names.
+/// Compares names in the store with C4.
 pub struct Comparison {
     store: Arc<Store>,
     c4: Arc<C4Client>,
@@ -103,20 +103,20 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// With what is stored there, by keys that this opens.
+    /// Compares with this store; `keys` must open its sealed keys.
     pub fn new(store: Arc<Store>, c4: Arc<C4Client>, keys: Arc<SealingKeys>, clock: Arc<dyn Clock>) -> Self {
         Self { store, c4, keys, clock }
     }
 
-    /// Compares these domains, several at a time; the answers are in the order of the domains. Errors: of the store, and of
-    /// a service that holds the sealing key.
+    /// Compares these domains, several at a time; returns the results in the order of the domains. Errors: of the
+    /// store, and of a service that holds the sealing key.
     pub async fn compare(&self, views: &[DomainView]) -> Result<Vec<Compared>, ComparisonError> {
         let asks: Vec<_> = views.iter().map(|view| self.compare_one(view)).collect();
         let compared: Vec<_> = stream::iter(asks).buffered(MAX_IN_FLIGHT).collect().await;
         compared.into_iter().collect()
     }
 
-    /// Names that are not in the store, of which C4 holds a certificate. Where `held` is not known yet, C4 is asked.
+    /// Returns names that are not in the store but have a certificate at C4. C4 is asked where `held` is unknown.
     pub async fn strangers(
         &self,
         names: &[(DomainName, Option<C4Certificate>)],
@@ -194,7 +194,7 @@ impl Comparison {
         Ok(compared)
     }
 
-    /// The certificate at C4; none at all if it does not know the name.
+    /// The certificate at C4; the outer option is none if C4 does not know the name.
     async fn held(&self, name: &DomainName) -> Result<Option<Option<C4Certificate>>, C4Error> {
         let mut pauses = PAUSES.iter();
         loop {
@@ -223,13 +223,13 @@ impl Comparison {
     }
 }
 
-/// Why nothing can be compared.
+/// Why a comparison failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ComparisonError {
-    /// The store gave no answer.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The service with the sealing key gave no answer.
+    /// The service with the sealing key failed.
     #[error("the sealing key cannot be used now")]
     Keys(#[source] SealError),
 }

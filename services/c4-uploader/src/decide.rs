@@ -1,4 +1,5 @@
-//! What the uploader decides, as steps: from the domain, the lease, and what C4 and the edges have just said. No I/O.
+//! The decisions of the uploader, as steps: from the domain, the lease, and the latest answers of C4 and the edges.
+//! No I/O.
 
 use std::time::Duration;
 
@@ -16,30 +17,31 @@ use crate::upload::described;
 
 pub(crate) use self::withheld::{Shown, Withheld};
 
-/// First comparison after an upload: whatever overwrites it by mistake does so soon.
+/// Delay of the first comparison after an upload: accidental overwrites happen soon after it.
 const FIRST_COMPARISON_DELAY: SignedDuration = SignedDuration::from_mins(5);
 const COMPARISON_INTERVAL: SignedDuration = SignedDuration::from_hours(24);
-/// A CA that revokes what it has just issued tells nobody sooner.
+/// A certificate younger than this is not checked for revocation: the CA's list would not show it sooner.
 const FRESH_FOR: SignedDuration = SignedDuration::from_hours(1);
-/// For a revocation list, before an upload goes without: within a minute.
+/// Attempts at fetching a revocation list before an upload goes without it: within a minute.
 const ATTEMPTS_AT_LIST: u32 = 3;
-/// While the guard after a restore is up.
+/// Retry interval while the guard after a restore is up.
 pub(crate) const GUARDED_DELAY: SignedDuration = SignedDuration::from_mins(1);
-/// A new certificate's CA is first asked when to renew it after this, and up to the spread (seconds) later.
+/// A new certificate's CA is first asked when to renew it after this time, plus a random part of the spread
+/// (seconds).
 const FIRST_QUESTION_DELAY: SignedDuration = SignedDuration::from_hours(1);
 pub(crate) const FIRST_QUESTION_SPREAD: u64 = 5 * 3600;
 
-/// What is to be uploaded or compared.
+/// The certificate to upload or compare.
 pub(crate) struct Task {
-    /// As it was stored last.
+    /// The domain as last stored.
     pub(crate) domain: Domain,
     pub(crate) certificate: Certificate,
     pub(crate) sealed_key: Vec<u8>,
-    /// It is the live one already: this is a comparison.
+    /// It is live already: this is a comparison.
     pub(crate) is_live: bool,
-    /// Uploading fails for longer already.
+    /// Uploading has been failing for some time.
     pub(crate) is_failing: bool,
-    /// Whether C4 shows that HTTPS is switched on; none before C4 answered.
+    /// Whether C4 shows that HTTPS is switched on; none before C4's answer.
     pub(crate) is_https_on: Option<bool>,
 }
 
@@ -48,14 +50,14 @@ impl Task {
         &self.certificate.summary.sha256
     }
 
-    /// Whether the leaf, which is what C4 shows, says that C4 holds this certificate. A customer may paste the same leaf
-    /// with another chain, so until a pasted certificate is live, it says nothing.
+    /// Whether the leaf that C4 shows proves that C4 holds this certificate. A customer may paste the same leaf with
+    /// another chain, so it proves nothing until a pasted certificate is live.
     pub(crate) fn is_told_by_leaf(&self) -> bool {
         self.is_live || self.certificate.summary.source == Source::C4
     }
 
-    /// Whether the edges are asked until all of them serve it. Of a live one they are asked once a comparison has found one
-    /// that does not.
+    /// Whether the edges are asked until all of them serve it. For a live certificate, this is the case once a
+    /// comparison has found an edge that does not.
     pub(crate) fn is_verified_at_edges(&self) -> bool {
         !self.is_live || self.is_failing || self.domain.activity == Activity::VerifyingEdges
     }
@@ -71,62 +73,63 @@ impl Task {
     }
 }
 
-/// Why C4 did not take it.
+/// Why C4 did not accept it.
 #[derive(Clone, Debug)]
 pub(crate) struct UploadError {
     pub(crate) detail: String,
     pub(crate) retry_after: Option<Duration>,
 }
 
-/// What all decisions of one upload rest on.
+/// Inputs shared by all decisions of one upload.
 pub(crate) struct Decider<'a> {
     pub(crate) lease: &'a Lease,
     pub(crate) now: Timestamp,
     pub(crate) renewal: &'a Renewal,
     /// Below [`FIRST_QUESTION_SPREAD`].
     pub(crate) random: u64,
-    /// How many edges are asked before a certificate counts as live; 0 where none is.
+    /// Number of edges that must serve a certificate before it counts as live; 0 if none is configured.
     pub(crate) edges: u32,
 }
 
 type Decided<T> = Result<T, InvalidTransition>;
 
 impl Decider<'_> {
-    /// A certificate that can be used only later, whoever asked for its upload now, is due then.
+    /// A certificate that is not valid yet is due when its validity starts, whatever the cause of this upload.
     pub(crate) fn usable_later(&self, certificate: &Certificate) -> Option<LastStep> {
         let usable_at = certificate.summary.usable_at(self.now);
         (usable_at > self.now)
             .then(|| LastStep::postponed(self.lease, self.next(self.lease.work.cause, Some(usable_at))))
     }
 
-    /// Whether the CA may have revoked it without a trace here: it is not fresh, as after a restore, a roll back, or a long
-    /// absence at C4.
+    /// Whether the CA may have revoked it without a record here: it is not fresh, as after a restore, a roll back, or
+    /// a long absence at C4.
     pub(crate) fn is_in_doubt(&self, certificate: &Certificate) -> bool {
         self.now.duration_since(certificate.created_at) >= FRESH_FOR
     }
 
-    /// Whether it is uploaded although the CA's list cannot be had: C4 holds nothing of use, and the list was asked for often
-    /// enough. A visitor without any certificate is worse off than one with a certificate that is most likely good.
+    /// Whether it is uploaded although the CA's list is not available: C4 serves no valid certificate, and the list
+    /// was requested often enough. A visitor without any certificate is worse off than one with a certificate that is
+    /// most likely good.
     pub(crate) fn goes_unvouched(&self, shown: &Shown) -> bool {
         let is_served = shown.certificate.as_ref().is_some_and(|held| self.now < held.not_after);
         !is_served && self.lease.work.attempts >= ATTEMPTS_AT_LIST
     }
 
-    /// The CA's list cannot be had: it is asked for again.
+    /// The CA's list is not available: it is requested again later.
     pub(crate) fn unvouched(&self) -> LastStep {
         let attempts = self.lease.work.attempts + 1;
         let due_at = Retry::CouldNotAsk.due(attempts, self.now);
         LastStep::postponed(self.lease, Work { attempts, ..self.next(self.lease.work.cause, due_at) })
     }
 
-    /// What would be sent waits until the guard after a restore is down.
+    /// The upload waits until the guard after a restore is down.
     pub(crate) fn guarded(&self) -> LastStep {
         let due_at = Some(self.now + GUARDED_DELAY);
         LastStep::postponed(self.lease, self.next(self.lease.work.cause, due_at))
     }
 
-    /// A certificate that ended, or that is to be revoked, is of no use. If C4 never took it, the next one is ordered, or
-    /// the customer must paste one, and what is live goes on being compared.
+    /// A certificate that ended, or that is to be revoked, is not uploaded. If C4 never accepted it, the next one is
+    /// ordered, or the customer must paste one; the live certificate continues to be compared.
     pub(crate) fn of_no_use(&self, domain: &Domain, certificate: &Certificate) -> Decided<LastStep> {
         let step = Step::new("upload_of_no_use", self.lease, domain);
         if is_live(domain, certificate.id()) {
@@ -169,7 +172,7 @@ impl Decider<'_> {
         Ok(Step::new("upload_intent", self.lease, domain).becomes(after).told(entry))
     }
 
-    /// C4 has seen a higher revision than the last one that was sent, and ours is wanted all the same.
+    /// C4 has seen a higher revision than the last one that was sent, but our upload must go through.
     pub(crate) fn higher_revision(&self, domain: &Domain) -> Step {
         Step::new("upload_revision", self.lease, domain).becomes(domain.uploading_over(self.now))
     }
@@ -207,7 +210,7 @@ impl Decider<'_> {
         let is_new = !is_live(domain, summary.id);
         let live = Live { certificate: summary.id, not_after: certificate.ends_at() };
         let mut after = domain.clone().uploaded(live)?;
-        // What blocks the renewal of the live certificate is not settled by uploading that one again.
+        // Uploading the live certificate again does not remove an obstacle to its renewal.
         if !is_new && let Some(reason) = domain.facts.block.clone() {
             after = after.blocked(reason)?;
         }
@@ -217,13 +220,13 @@ impl Decider<'_> {
             step = step.and(Write::Schedule(renewal));
         }
         if is_new {
-            // What waited for its replacement to be revoked waits no longer.
+            // Revocations that waited for this replacement are due now.
             step = step.and(Write::DueNow(WorkKind::Revoke));
         }
         Ok(step.and(Write::Publish(EventKind::CertUploaded { certificate: summary.id })))
     }
 
-    /// The renewal's timer; or, if it comes earlier, the first question to the CA when that should be.
+    /// The renewal's timer; or, if it comes earlier, the first request for renewal information.
     fn renewal_of(&self, domain: &Domain, certificate: &Certificate) -> Work {
         let summary = &certificate.summary;
         let renewal_at = certificate.renewal.map_or_else(
@@ -238,7 +241,7 @@ impl Decider<'_> {
         }
     }
 
-    /// C4 shows our certificate, but these edges do not serve it yet. An emergency once it takes too long.
+    /// C4 shows our certificate, but these edges do not serve it yet. This is an emergency once it takes too long.
     pub(crate) fn not_served(&self, domain: &Domain, task: &Task, behind: &EdgesBehind) -> Decided<LastStep> {
         let reason = Reason::NotServed { behind: behind.clone() };
         if self.is_overdue(task) {
@@ -256,12 +259,13 @@ impl Decider<'_> {
             .then(next))
     }
 
-    /// Whether edges that do not serve it are an emergency by now.
+    /// Whether edges that do not serve it are an emergency.
     pub(crate) fn is_overdue(&self, task: &Task) -> bool {
         task.is_failing || self.lease.work.attempts + 1 >= Retry::LAST_OF_EDGES
     }
 
-    /// C4 does not know the domain. `c4s_fault`: it does not know so many that it is not believed.
+    /// C4 does not know the domain. `c4s_fault`: C4 reports so many domains as unknown that its answer is not
+    /// believed.
     pub(crate) fn unknown(&self, domain: &Domain, c4s_fault: bool) -> Decided<LastStep> {
         let again = domain.facts.missing.is_some();
         let attempts = if again { self.lease.work.attempts + 1 } else { 1 };
@@ -277,7 +281,7 @@ impl Decider<'_> {
         Ok(Step::new("upload_unknown", self.lease, domain).becomes(after).told(entry).then(next))
     }
 
-    /// A comparison got no answer: nothing is known, so nothing changes.
+    /// A comparison got no answer: its result is unknown, so nothing changes.
     pub(crate) fn not_compared(&self, domain: &Domain, retry_after: Option<Duration>) -> LastStep {
         let attempts = self.lease.work.attempts + 1;
         let due_at = self.not_before(Retry::CouldNotAsk, attempts, retry_after);
@@ -285,7 +289,7 @@ impl Decider<'_> {
         Step::new("upload_not_compared", self.lease, domain).then(next)
     }
 
-    /// C4 did not take it, and the quick attempts are used up.
+    /// C4 did not accept it, and the quick attempts are used up.
     pub(crate) fn failed(&self, domain: &Domain, task: &Task, error: &UploadError) -> Decided<LastStep> {
         let reason = Reason::UploadFailed { detail: error.detail.clone() };
         self.emergency(domain, task, reason, error.retry_after)
@@ -318,7 +322,7 @@ impl Decider<'_> {
         Work { cause, due_at, ..self.lease.work.clone() }
     }
 
-    /// When the schedule says, or when C4 asked to be asked again, whichever is later.
+    /// The scheduled time, or the end of C4's Retry-After, whichever is later.
     fn not_before(&self, retry: Retry, attempts: u32, retry_after: Option<Duration>) -> Option<Timestamp> {
         let asked = retry_after.and_then(|wait| self.now.checked_add(wait).ok());
         retry.due(attempts, self.now).map(|due_at| asked.map_or(due_at, |asked| due_at.max(asked)))
@@ -329,7 +333,7 @@ pub(crate) fn is_live(domain: &Domain, certificate: CertificateId) -> bool {
     domain.facts.live.is_some_and(|live| live.certificate == certificate)
 }
 
-/// Whether a comparison without a difference has nothing to put right.
+/// Whether a comparison without a difference has nothing to repair.
 fn is_settled(domain: &Domain) -> bool {
     domain.facts.missing.is_none()
         && domain.facts.upload_failing.is_none()
@@ -351,7 +355,7 @@ fn issue(domain: &Domain, due_at: Timestamp) -> Work {
 mod paused;
 mod withheld;
 
-/// The customer switched HTTPS off, after it was on, or on again: then what rested goes on.
+/// The customer switched HTTPS off, after it was on, or on again, which resumes a resting domain.
 fn switched(step: Step, task: &Task) -> Decided<Step> {
     let after = step.after.clone();
     Ok(match (task.is_https_on, after.facts.https) {

@@ -1,12 +1,13 @@
-//! The guard after a restore: while C4 shows that this database is older than what it holds, nothing is sent there.
+//! The guard after a restore: while C4 shows that this database is older than C4's data, no uploads are sent.
 //!
-//! A process asks C4 at its start for the names whose renewal or comparison is overdue or comes next. In a database that was
-//! put back from a backup some of that work was done since, and C4 shows what came of it: a certificate that ends later and
-//! is not stored here. One such name raises the guard, in the store, for every copy. Then all names are compared; those
-//! that differ are dealt with one by one (`decide/withheld.rs`), which takes over what C4 holds or orders anew. Once the
-//! last name was compared, or an operator has run `ssl-manager restore accept`, the guard is released (ADR 0026).
+//! At its start a process asks C4 for the names whose renewal or comparison is overdue or comes next. In a database
+//! that was restored from a backup, some of that work had already been done, and C4 shows the result: a certificate
+//! that ends later and is not stored here. One such name raises the guard, in the store, for every copy. Then all
+//! names are compared; those that differ are handled one by one (`decide/withheld.rs`), which takes over the
+//! certificate at C4 or orders a new one. Once the last name has been compared, or an operator has run `ssl-manager
+//! restore accept`, the guard is released (ADR 0026).
 //!
-//! Orders and renewals go on meanwhile: what they issue waits here.
+//! Orders and renewals continue meanwhile; their certificates wait here.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -21,27 +22,28 @@ use crate::ACTOR;
 use crate::comparison::{Compared, Comparison, ComparisonError, Difference};
 use crate::upload::described;
 
-/// Of the names that C4 is asked for at the start.
+/// Number of names that C4 is asked for at the start.
 const SAMPLE: u32 = 100;
 const PAGE: u32 = 100;
 const PAUSE: Duration = Duration::from_secs(5);
-/// The roles start without the first look, if that takes longer.
+/// The roles start without the first check if it takes longer than this.
 const FIRST_LOOK_WITHIN: Duration = Duration::from_secs(5);
-/// Within this time after a release every name is compared, and what C4 is ahead by is noted, so it raises no guard again.
+/// For this long after a release, the guard is not raised again: every name is compared within it, and differences
+/// are noted.
 const QUIET_AFTER_RELEASE: SignedDuration = SignedDuration::from_hours(26);
 const PART: &str = "restore";
 
-/// Keeps uploads back after a restore.
+/// Holds uploads back after a restore.
 pub struct Guard {
     context: Context,
     comparison: Comparison,
     /// This process has asked C4 whether the store is older.
     has_looked: AtomicBool,
-    /// One look at a time.
+    /// Serialises the checks.
     looking: Mutex<()>,
 }
 
-/// Why a round was not finished. The next one goes on from where it was.
+/// Why a round was not finished. The next one continues where it stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum GuardError {
     /// C4 answered for none of the names.
@@ -55,7 +57,7 @@ pub enum GuardError {
     Store(#[from] StoreError),
 }
 
-/// What a round came to.
+/// The result of a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Round {
     /// The guard is down.
@@ -69,12 +71,12 @@ impl Guard {
         Self { context, comparison, has_looked: AtomicBool::new(false), looking: Mutex::new(()) }
     }
 
-    /// Without a look at the start.
+    /// Skips the check at the start.
     pub(crate) fn set_looked(&self) {
         self.has_looked.store(true, Ordering::Relaxed);
     }
 
-    /// Whether C4 may be sent what changes it; looks before, if this process has not.
+    /// Whether changes may be sent to C4; runs the check first if this process has not done so.
     pub(crate) async fn may_send(&self) -> Result<bool, StoreError> {
         if let Err(error) = self.look().await {
             self.tell_trouble(&error);
@@ -83,7 +85,7 @@ impl Guard {
         Ok(self.context.store.restore_guard().await?.up_since().is_none())
     }
 
-    /// Looks before the first upload; where that takes too long, [`Self::watch`] looks again.
+    /// Runs the check before the first upload; if that takes too long, [`Self::watch`] repeats it.
     pub(crate) async fn first_look(&self) {
         match tokio::time::timeout(FIRST_LOOK_WITHIN, self.look()).await {
             Ok(Ok(())) => {}
@@ -92,7 +94,7 @@ impl Guard {
         }
     }
 
-    /// Makes rounds until the soft stop.
+    /// Runs rounds until the soft stop.
     pub(crate) async fn watch(&self) {
         let stop = self.context.stop.soft().clone();
         loop {
@@ -112,7 +114,7 @@ impl Guard {
         }
     }
 
-    /// Looks, if this process has not yet; then compares the next page of names, if the guard is up.
+    /// Runs the check if this process has not done so; then compares the next page of names if the guard is up.
     pub async fn round(&self) -> Result<Round, GuardError> {
         self.look().await?;
         let guard = self.context.store.restore_guard().await?;
@@ -126,7 +128,7 @@ impl Guard {
         Ok(Round::Compared)
     }
 
-    /// Asks C4 whether it is ahead of the store, once.
+    /// Asks C4 once whether it is ahead of the store.
     async fn look(&self) -> Result<(), GuardError> {
         if self.has_looked.load(Ordering::Relaxed) {
             return Ok(());
@@ -151,12 +153,12 @@ impl Guard {
         Ok(())
     }
 
-    /// A name of which C4 holds what this database has never heard of.
+    /// Returns a name for which C4 holds a certificate that is unknown here.
     async fn evidence(&self) -> Result<Option<DomainName>, GuardError> {
         let sample = self.context.store.first_due_and_live(SAMPLE).await?;
         let compared = self.comparison.compare(&sample).await?;
         must_be_answered(&compared)?;
-        // Answers are in the order of the sample. What is noted at the name was dealt with.
+        // Results are in the order of the sample. Names with a note were handled before.
         let news = sample.iter().zip(&compared).find(|(view, compared)| {
             let sha256 = compared.held.as_ref().map(|held| held.sha256.as_str());
             compared.shows_older_store() && view.domain.known_ahead(sha256).is_none()
@@ -192,13 +194,14 @@ impl Guard {
         Ok(())
     }
 
-    /// Whether C4 is ahead of a certificate that has ended, which is not compared any more.
+    /// Whether C4 is ahead of a certificate that has ended and is therefore no longer compared.
     fn has_ended(&self, compared: &Compared) -> bool {
         let now = self.context.clock.now();
         compared.shows_older_store() && compared.live.as_ref().is_some_and(|live| live.not_after <= now)
     }
 
-    /// What is ordered from now on for the name goes over what C4 holds; else the first order would be for nothing.
+    /// Notes what C4 holds, so that the next order of the name replaces it; otherwise the first order would be
+    /// wasted.
     async fn note_ahead(&self, tx: &mut Tx, compared: &Compared) -> Result<(), StoreError> {
         let Some(held) = &compared.held else { return Ok(()) };
         let Some(domain) = tx.domain(&compared.name).await? else { return Ok(()) };
@@ -241,7 +244,7 @@ impl Guard {
     }
 }
 
-/// A name that gets no answer is asked for again by its own comparison; if none gets one, C4 is away.
+/// A name without an answer is asked for again by its own comparison; if no name gets one, C4 is down.
 fn must_be_answered(compared: &[Compared]) -> Result<(), GuardError> {
     match compared.iter().find(|compared| compared.differences.contains(&Difference::NotAsked)) {
         Some(silent) if !compared.iter().any(Compared::is_answered) => {

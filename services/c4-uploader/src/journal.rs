@@ -1,6 +1,6 @@
-//! What the store hears of one upload. Each step is decided in `decide.rs`.
+//! Commits the steps of one upload. Each step is decided in `decide.rs`.
 //!
-//! Work of an older revision of the name, or of a deleted one, comes to nothing: its lease is ended, so that the sweep
+//! Work of an older revision of the name, or of a deleted name, is dropped: its lease is ended, so that the sweep
 //! does not find it again.
 
 use std::time::Duration;
@@ -19,11 +19,11 @@ pub(crate) struct Journal<'a> {
     lease: &'a Lease,
 }
 
-/// What came of a step that others may have made needless.
+/// The result of a step that may have become obsolete.
 pub(crate) enum Taken<T> {
-    /// It was taken.
+    /// It was committed.
     Yes(T),
-    /// Nobody wants the work any more; its lease is ended.
+    /// The work is obsolete; its lease has ended.
     Needless(Finished),
 }
 
@@ -42,7 +42,7 @@ impl<'a> Journal<'a> {
         }
     }
 
-    /// What there is to do.
+    /// Loads the task of the lease.
     pub(crate) async fn load(&self) -> Result<Taken<Task>, JobError> {
         let (store, work) = (&self.context.store, &self.lease.work);
         let wanted = match work.certificate {
@@ -71,7 +71,7 @@ impl<'a> Journal<'a> {
         Ok(Taken::Yes(Task { domain, certificate, sealed_key, is_live, is_failing, is_https_on: None }))
     }
 
-    /// It ended, or is revoked or to be.
+    /// The certificate ended, or is revoked or about to be.
     pub(crate) async fn of_no_use(
         &self,
         domain: &Domain,
@@ -81,7 +81,7 @@ impl<'a> Journal<'a> {
         self.ended(domain, of_no_use).await
     }
 
-    /// Its CA has revoked it, which was not known here: it is never put back.
+    /// Stores that the CA has revoked it, which was not known here; it is never rolled back to.
     pub(crate) async fn note_revoked(
         &self,
         task: &mut Task,
@@ -109,7 +109,7 @@ impl<'a> Journal<'a> {
         Ok(())
     }
 
-    /// Whether its CA has revoked it cannot be found out.
+    /// Whether its CA has revoked it is not known.
     pub(crate) async fn unvouched(&self, task: &Task, detail: &str) -> Result<Finished, JobError> {
         metrics::counter!("ssl_manager_uploads_total", "result" => "withheld").increment(1);
         tracing::warn!(
@@ -120,7 +120,7 @@ impl<'a> Journal<'a> {
         self.end(&self.decider().unvouched()).await
     }
 
-    /// That an upload is about to be sent; returns its revision.
+    /// Stores that an upload is about to be sent; returns its revision.
     pub(crate) async fn intent(
         &self,
         task: &mut Task,
@@ -133,7 +133,7 @@ impl<'a> Journal<'a> {
         Ok(raised(task, taken))
     }
 
-    /// What C4 shows, with our row of it.
+    /// What C4 shows, with the certificate's row here.
     pub(crate) async fn shown(&self, certificate: Option<C4Certificate>) -> Result<Shown, JobError> {
         let row = match &certificate {
             Some(shown) => {
@@ -144,7 +144,7 @@ impl<'a> Journal<'a> {
         Ok(Shown { certificate, row })
     }
 
-    /// A higher revision than any that C4 has seen.
+    /// Raises the revision above any that C4 has seen.
     pub(crate) async fn higher_revision(&self, task: &mut Task) -> Result<Taken<i64>, JobError> {
         let higher = |decider: &Decider<'_>, domain: &Domain| Ok(decider.higher_revision(domain));
         let taken = self.kept(&task.domain, higher).await?;
@@ -172,7 +172,7 @@ impl<'a> Journal<'a> {
         Ok(finished)
     }
 
-    /// Ours is not sent, because of what C4 holds or because it is revoked.
+    /// Our certificate is not sent, because of what C4 holds or because it is revoked.
     pub(crate) async fn withheld(
         &self,
         task: &Task,
@@ -186,7 +186,7 @@ impl<'a> Journal<'a> {
         Ok(finished)
     }
 
-    /// Nothing is sent now, because the database is older than C4.
+    /// Nothing is sent at present, because the database is older than C4.
     pub(crate) async fn guarded(&self) -> Result<Finished, JobError> {
         tracing::info!("kept back: the guard after a restore is up");
         self.end(&self.decider().guarded()).await
@@ -217,7 +217,7 @@ impl<'a> Journal<'a> {
         self.ended(&task.domain, |decider, domain| decider.paused(domain, task, pause.clone())).await
     }
 
-    /// C4 did not take it, and the quick attempts are used up.
+    /// C4 did not accept it, and the quick attempts are used up.
     pub(crate) async fn failed(&self, task: &Task, error: &UploadError) -> Result<Finished, JobError> {
         let failed = |decider: &Decider<'_>, domain: &Domain| decider.failed(domain, task, error);
         let finished = self.ended(&task.domain, failed).await?;
@@ -250,7 +250,7 @@ impl<'a> Journal<'a> {
         }
     }
 
-    /// The work is of no use any more; an error if even its row is somebody else's.
+    /// The work is obsolete; an error if even its row belongs to another worker.
     async fn dropped(&self) -> Result<Finished, JobError> {
         tracing::info!("dropped: the upload is of no use any more");
         self.end(&LastStep::dropped(self.lease)).await
@@ -261,7 +261,7 @@ impl<'a> Journal<'a> {
     }
 }
 
-/// The revision of an upload that is about to be sent.
+/// The revision of the upload that is about to be sent.
 fn raised(task: &mut Task, taken: Taken<Domain>) -> Taken<i64> {
     match taken {
         Taken::Yes(stored) => {

@@ -1,15 +1,16 @@
-//! The c4-uploader: makes C4 hold what it should hold, and looks again whether it still does.
+//! The c4-uploader: makes C4 hold the certificates that it should hold, and checks regularly that it still does.
 //!
 //! It takes `cert-issued` hints (upload, compare) and `domain-deleted` hints (remove), claims the work and runs it
-//! under its lease. An upload counts as done only once C4 itself shows our certificate; a certificate whose upload was
-//! interrupted is found that way too, and is not sent twice. Where edges are verified (`cdn.edge_addresses`), they have to
-//! serve it as well, daily too. What is not fresh is uploaded only if its CA has not revoked it. Key bytes are unsealed for the one request that needs
-//! them and wiped after it.
+//! under its lease. An upload counts as done only once C4 itself shows our certificate; this also detects an upload
+//! that was interrupted after C4 received it, so it is not sent twice. If edges are verified (`cdn.edge_addresses`),
+//! they have to serve the certificate as well; this is checked daily, too. A certificate that is not fresh is
+//! uploaded only if its CA has not revoked it. A key is unsealed for the one request that needs it and wiped after
+//! it.
 //!
-//! After a restore from a backup nothing is sent until all names were compared ([`Guard`]).
+//! After a restore from a backup nothing is sent until all names have been compared ([`Guard`]).
 //!
-//! Before a request that changes something the store is told (`upload_revision` is raised), so that C4 can refuse
-//! whatever a stalled copy of this role sends late.
+//! Before a request that changes something at C4, the raised `upload_revision` is stored, so that C4 can reject late
+//! requests of a stalled copy of this role.
 
 mod comparison;
 mod decide;
@@ -40,10 +41,10 @@ use crate::remove::Removal;
 use crate::revocation::Revocations;
 use crate::upload::Upload;
 
-/// Who stands in the history.
+/// The actor of its history entries.
 const ACTOR: &str = "c4-uploader";
 
-/// What all work of this process shares.
+/// State shared by all work of this process.
 pub(crate) struct Uploader {
     pub(crate) context: Context,
     pub(crate) c4: Arc<C4Client>,
@@ -69,7 +70,7 @@ impl Uploader {
     }
 }
 
-/// A client of C4 by these settings.
+/// Builds a client of C4 from these settings.
 pub fn client(config: &Config) -> Result<C4Client, RoleError> {
     let settings = &config.c4;
     let options = C4Options {
@@ -80,7 +81,7 @@ pub fn client(config: &Config) -> Result<C4Client, RoleError> {
     C4Client::new(options).map_err(|error| RoleError::setting("c4", error.to_string()))
 }
 
-/// Runs the uploader until the stop.
+/// Runs the uploader until it is stopped.
 pub async fn run(context: Context) -> Result<(), RoleError> {
     context.health.expect("c4-uploader");
     let GuardedJobs { uploads, removals, guard } = GuardedJobs::new(&context)?;
@@ -98,18 +99,18 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
     Ok(())
 }
 
-/// What is done with claimed work, and the guard that keeps it back until its first round.
+/// The jobs for claimed work, and the guard that holds them back until its first round.
 pub struct GuardedJobs {
-    /// With a claimed upload.
+    /// For a claimed upload.
     pub uploads: Arc<dyn Job>,
-    /// With a claimed removal.
+    /// For a claimed removal.
     pub removals: Arc<dyn Job>,
-    /// Keeps both back after a restore.
+    /// Holds both back after a restore.
     pub guard: Arc<Guard>,
 }
 
 impl GuardedJobs {
-    /// Checks the settings; nothing is asked yet.
+    /// Checks the settings; no request is sent yet.
     pub fn new(context: &Context) -> Result<Self, RoleError> {
         let uploader = Arc::new(Uploader::new(context.clone())?);
         Ok(Self {
@@ -120,7 +121,7 @@ impl GuardedJobs {
     }
 }
 
-/// The jobs alone, for tests that drive them by hand on a store that is known not to be restored.
+/// The jobs alone, for tests that run them by hand on a store that was not restored.
 pub fn jobs(context: &Context) -> Result<[Arc<dyn Job>; 2], RoleError> {
     let GuardedJobs { uploads, removals, guard } = GuardedJobs::new(context)?;
     guard.set_looked();

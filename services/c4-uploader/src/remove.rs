@@ -1,4 +1,4 @@
-//! Has C4 hold no certificate for a name that was deleted.
+//! Removes the certificate of a deleted name from C4.
 
 use c4::C4Error;
 use domain::{Cause, Closed, Domain, HistoryKind, Lease, Outbound, Pause, Retry, Work};
@@ -16,10 +16,10 @@ pub(crate) struct Removal<'a> {
     lease: &'a Lease,
 }
 
-/// What C4 holds for a name that is to have nothing there.
+/// What C4 holds for a name whose certificate is to be removed.
 enum Held {
     Nothing,
-    /// A certificate that is stored here, or that was known to be there when the removal was asked for.
+    /// A certificate that is stored here, or that was known to be there when the removal was requested.
     Known,
     /// Another one: its SHA-256.
     Unknown(String),
@@ -64,7 +64,7 @@ impl<'a> Removal<'a> {
         Ok(finished)
     }
 
-    /// Nothing is sent now, because the database is older than C4.
+    /// Nothing is sent at present, because the database is older than C4.
     async fn guarded(&self) -> Result<Finished, JobError> {
         let tx = match self.open("remove_guarded").await? {
             Taken::Yes((tx, _)) => tx,
@@ -75,7 +75,7 @@ impl<'a> Removal<'a> {
         Ok(tx.end(self.lease, Some(&next)).await?)
     }
 
-    /// What C4 holds, that has seen a higher revision than is stored here.
+    /// What C4 holds after it has seen a higher revision than any stored here.
     async fn held(&self, domain: &Domain) -> Result<Result<Held, C4Error>, JobError> {
         let name = &self.lease.work.name;
         let shown = match self.uploader.c4.domain(name).await {
@@ -96,8 +96,8 @@ impl<'a> Removal<'a> {
         self.uploader.c4.delete_certificate(&self.lease.work.name, revision).await
     }
 
-    /// That a removal is about to be sent; returns the domain with its revision. Needless if the name is back on the list, because then
-    /// its certificate must stay.
+    /// Stores that a removal is about to be sent; returns the domain with its revision. Obsolete if the name is back
+    /// on the list, because then its certificate must stay.
     async fn intent(&self, numbered: impl Fn(&Domain) -> Domain) -> Result<Taken<Domain>, JobError> {
         let (mut tx, domain) = match self.open("remove_intent").await? {
             Taken::Yes(open) => open,
@@ -121,8 +121,8 @@ impl<'a> Removal<'a> {
         Ok(finished)
     }
 
-    /// C4 is ahead of this database by a certificate that is not stored here. It was uploaded after all that is known of
-    /// the name, so it stays.
+    /// C4 is ahead of this database by a certificate that is not stored here. It was uploaded after the last change
+    /// known here, so it stays.
     async fn left(&self, sha256: &str) -> Result<Finished, JobError> {
         let (mut tx, domain) = match self.open("remove_left").await? {
             Taken::Yes(open) => open,
@@ -146,7 +146,7 @@ impl<'a> Removal<'a> {
         self.uploader.context.clock.now()
     }
 
-    /// An operator has paused requests to C4: that is no attempt.
+    /// An operator has paused requests to C4: this does not count as an attempt.
     async fn paused(&self) -> Result<Finished, JobError> {
         let tx = match self.open("remove_paused").await? {
             Taken::Yes((tx, _)) => tx,
@@ -172,12 +172,12 @@ impl<'a> Removal<'a> {
         Ok(finished)
     }
 
-    /// Opens a step: a transaction that holds the lease, and the deleted domain's row.
+    /// Opens a transaction that checks the lease and locks the deleted domain's row.
     async fn open(&self, step: &'static str) -> Result<Taken<(Tx, Domain)>, JobError> {
         let mut tx = self.uploader.context.store.begin(step).await?;
         match tx.fence(self.lease).await {
             Ok(domain) if domain.deleted_at.is_some() => return Ok(Taken::Yes((tx, domain))),
-            // Work of a past revision, or of a name that lives again.
+            // Work of a past revision, or of a name that was added again.
             Ok(_) | Err(StoreError::LeaseLost { .. }) => {}
             Err(error) => return Err(error.into()),
         }

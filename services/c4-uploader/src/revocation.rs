@@ -1,8 +1,11 @@
-//! Whether its CA has revoked a certificate that is about to be uploaded, by the CA's list (RFC 5280 section 5).
+//! Checks whether its CA has revoked a certificate that is about to be uploaded, by the CA's revocation list (RFC
+//! 5280 section 5).
 //!
-//! After a restore the database may not know; so the CA is asked for whatever is not fresh. The list's URL stands in the
-//! certificate, which a customer may have pasted, so it is fetched like a probe: from the internet alone, bounded, without
-//! redirects. Who waits for one list holds up nobody who needs another. It is believed for its signature. It is kept until it ends, an hour at most, because a CA adds to it any time.
+//! After a restore the database may not know of a revocation, so the CA is asked about every certificate that is not
+//! fresh. The list's URL comes from the certificate, which a customer may have pasted, so it is fetched like a probe:
+//! from public addresses only, limited in size, without redirects. Waiting for one list does not delay uploads that
+//! need another. The list is trusted by its signature. It is cached until it ends, an hour at most, because a CA may
+//! add to it at any time.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,35 +19,35 @@ use runtime::{Config, RoleError};
 use tokio::sync::Mutex as AsyncMutex;
 use x509::{RevocationList, crl_urls};
 
-/// Lists of public CAs are cut so that each has less than a tenth of this.
+/// Public CAs split their lists so that each has less than a tenth of this.
 const MAX_LIST_BYTES: usize = 8 * 1024 * 1024;
 const MAX_LISTS: usize = 64;
 const KEPT_FOR: SignedDuration = SignedDuration::from_hours(1);
-/// Uploads that wait together for a list that cannot be had are told together.
+/// How long a failed download is cached, so that uploads waiting for the same list share the result.
 const TROUBLE_KEPT_FOR: SignedDuration = SignedDuration::from_secs(4);
 
-/// What a CA's list says of a certificate.
+/// The result of looking a certificate up in the CA's list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// It is not on the list, or there is no list: a private CA's.
+    /// It is not on the list, or there is no list (a private CA).
     NotRevoked,
     /// It is on the list.
     Revoked(RevocationReason),
-    /// The list cannot be had.
+    /// The list is not available.
     Unknown(String),
 }
 
-/// Asks CAs for their lists.
+/// Fetches and caches the revocation lists of CAs.
 pub(crate) struct Revocations {
     nameservers: Nameservers,
     fetch: Rehearsal,
     lists: Mutex<HashMap<Place, Arc<Slot>>>,
 }
 
-/// A list, once it was asked for; locked while it is, so that those who need it ask once.
+/// A list, once it was requested; locked during the request, so that concurrent uploads send only one.
 type Slot = AsyncMutex<Option<Kept>>;
 
-/// A list's URL and the issuers of the chain that it was checked against: the URL alone may stand in anybody's certificate.
+/// A list's URL and the issuers of the chain that it was checked against: any certificate may contain the URL alone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Place {
     url: String,
@@ -70,7 +73,7 @@ impl Revocations {
         Ok(Self { nameservers, fetch, lists: Mutex::default() })
     }
 
-    /// What the CA of a chain's leaf says of it.
+    /// Returns the verdict of the CA of a chain's leaf.
     pub(crate) async fn verdict(&self, chain_pem: &str, now: Timestamp) -> Verdict {
         let Some((_, issuers_pem)) = chain_pem.split_once("-----END CERTIFICATE-----") else {
             return Verdict::NotRevoked;
@@ -124,7 +127,7 @@ impl Kept {
     }
 }
 
-/// One that is being asked for stays.
+/// Lists that are being requested stay.
 fn make_room(lists: &mut HashMap<Place, Arc<Slot>>, now: Timestamp) {
     let is_kept = |slot: &Arc<Slot>, until: &dyn Fn(&Kept) -> bool| {
         slot.try_lock().map_or(true, |kept| kept.as_ref().is_some_and(until))
@@ -158,7 +161,7 @@ mod tests {
     #[tokio::test]
     async fn who_waits_for_one_list_holds_up_nobody_who_needs_another() {
         let mut config = Config::default();
-        // Nobody listens there.
+        // No server listens there.
         config.dns.nameservers = vec!["127.0.0.1:1".to_owned()];
         let revocations = Revocations::new(&config).unwrap();
         let now = Timestamp::UNIX_EPOCH;

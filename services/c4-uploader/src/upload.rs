@@ -1,11 +1,11 @@
 //! One upload or comparison, from the claim to the end of the lease.
 //!
-//! Whether it is a comparison is decided by the facts, not by why the work is due: the certificate is live already.
-//! Then a question that got no answer changes nothing. An upload of anything else that C4 does not take is tried three
+//! The facts decide whether it is a comparison, not the work's cause: the certificate is live already. In a
+//! comparison, a request without an answer changes nothing. Any other upload that C4 does not accept is tried three
 //! times at once, and after that is an emergency, whatever the reason.
 //!
-//! Nothing goes backwards: where C4 is ahead of this database, as after a restore, ours stays here
-//! (`decide/withheld.rs`).
+//! C4 never goes back to an older state: if C4 is ahead of this database, as after a restore, our certificate is not
+//! uploaded (`decide/withheld.rs`).
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use crate::revocation::Verdict;
 
 /// Pauses between the quick attempts.
 const QUICK_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
-/// Whoever asks us to wait longer than this gets no further quick attempt.
+/// No further quick attempt is made if C4 asks for a longer wait than this.
 const LONGEST_QUICK_PAUSE: Duration = Duration::from_secs(10);
 
 pub(crate) struct Upload<'a> {
@@ -32,7 +32,7 @@ pub(crate) struct Upload<'a> {
     journal: Journal<'a>,
 }
 
-/// How an attempt ended.
+/// The result of an attempt.
 enum Attempt {
     /// C4 shows our certificate; `sent` if this run put it there.
     Live { sent: bool },
@@ -42,7 +42,7 @@ enum Attempt {
     NotCompared { retry_after: Option<Duration> },
     /// The guard after a restore is up.
     Guarded,
-    /// Whether its CA has revoked it cannot be found out.
+    /// Whether its CA has revoked it is not known.
     Unvouched { detail: String },
     /// It was never live, and its CA has revoked it.
     OfNoUse,
@@ -50,9 +50,9 @@ enum Attempt {
     Withheld(Withheld, Box<Shown>),
     /// Nothing may be sent to C4.
     NotSent(Closed),
-    /// C4 did not take it.
+    /// C4 did not accept it.
     Failed(UploadError),
-    /// Nobody wants it any more; the lease is ended.
+    /// The work is obsolete; its lease has ended.
     Needless(Finished),
 }
 
@@ -95,7 +95,7 @@ impl<'a> Upload<'a> {
         Ok(finished)
     }
 
-    /// C4 shows it; where edges are verified, they have to serve it before it counts as live.
+    /// C4 shows it; if edges are verified, they have to serve it before it counts as live.
     async fn served(&self, task: &Task, sent: bool) -> Result<Finished, JobError> {
         if sent || task.is_verified_at_edges() {
             let behind = self.uploader.edges.behind(self.name, &task.shown_chain()).await;
@@ -107,7 +107,7 @@ impl<'a> Upload<'a> {
         self.journal.live(task, sent).await
     }
 
-    /// A few attempts at once; one, where uploading fails for longer already.
+    /// A few attempts at once; only one if uploading has been failing for some time.
     async fn attempts(&self, task: &mut Task) -> Result<Attempt, JobError> {
         let mut revision = None;
         let mut pauses = if task.is_failing { [].iter() } else { QUICK_PAUSES.iter() };
@@ -128,7 +128,7 @@ impl<'a> Upload<'a> {
         }
     }
 
-    /// `revision` is that of this run's uploads, once it has one.
+    /// `revision` is the revision of this run's uploads; none before the first one.
     async fn attempt(&self, task: &mut Task, revision: &mut Option<i64>) -> Result<Attempt, JobError> {
         let shown = match self.known().await {
             Ok(known) => {
@@ -194,8 +194,8 @@ impl<'a> Upload<'a> {
         self.uploader.c4.domain(self.name).await?.ok_or(C4Error::UnknownDomain)
     }
 
-    /// Edges that serve something else than the live certificate, which C4 shows; silent ones say nothing. Not while they are
-    /// given time to follow.
+    /// Returns the edges that serve another certificate than the live one that C4 shows; edges without an answer are
+    /// ignored. Not used while the edges are given time to follow.
     async fn fallen_back(&self, task: &Task, sent: bool) -> Option<EdgesBehind> {
         if sent || task.is_verified_at_edges() {
             return None;
@@ -205,7 +205,7 @@ impl<'a> Upload<'a> {
         (!behind.is_empty()).then(|| EdgesBehind::new(behind, edges.count()))
     }
 
-    /// How the attempt ends if nothing may be sent.
+    /// The result of the attempt if nothing may be sent.
     async fn kept_back(
         &self,
         task: &mut Task,
@@ -221,7 +221,7 @@ impl<'a> Upload<'a> {
         if is_first { self.revoked(task, shown).await } else { Ok(None) }
     }
 
-    /// How the attempt ends if the CA has revoked a certificate that is not fresh, or does not say.
+    /// The result of the attempt if the CA has revoked a certificate that is not fresh, or its list is not available.
     async fn revoked(&self, task: &mut Task, shown: &Shown) -> Result<Option<Attempt>, JobError> {
         let decider = self.journal.decider();
         if !decider.is_in_doubt(&task.certificate) {
@@ -266,7 +266,7 @@ impl<'a> Upload<'a> {
         self.uploader.c4.put_certificate(self.name, upload).await
     }
 
-    /// "Taken" is what C4 says; what counts is what it shows.
+    /// C4's answer that it accepted the upload is not enough; what it shows decides.
     async fn confirm(&self, task: &Task) -> Attempt {
         match self.known().await.map(|known| known.certificate) {
             Ok(shown) if is_ours(shown.as_ref(), task) => Attempt::Live { sent: true },

@@ -1,8 +1,8 @@
-//! What an answer of the CA means for the attempt, the order and the domain.
+//! Maps an answer of the CA to its effect on the attempt, the order and the domain.
 //!
-//! A problem is read by its type and its subject (`acme::Problem`). What it then leads to is one of few things: the CA has
-//! trouble, it refuses us, it refuses this name, or there is nothing to see yet. An answer to a look that is odd ends no
-//! order: what the CA has said is there, and is asked for again for minutes.
+//! A problem is classified by its type and its subject (`acme::Problem`). There are four outcomes: the CA has
+//! trouble, it refuses our account, it refuses this name, or the result is not available yet. An unusable answer to a
+//! read request does not end the order: the resource exists at the CA, and the request is repeated for some minutes.
 
 use acme::{AcmeError, Asked, DeliveredError, Meaning, Problem, WhyInvalid};
 use domain::budget::LimitKind;
@@ -15,29 +15,29 @@ use crate::ending::Ending;
 use crate::issuance::RELEASE_SPREAD;
 use crate::stop::{Stop, another_order, ended, local, order_given_up, order_refused};
 
-/// Attempts, about nine minutes, that find nothing where the CA said it is, after which the order is given up.
+/// Attempts (about nine minutes) without finding a resource that the CA has announced; then the order is given up.
 const MAX_LOOKS_IN_VAIN: u32 = 6;
-/// Type of the problem of an authorization that offers no HTTP-01 challenge; no type of RFC 8555.
+/// Problem type for an authorization that offers no HTTP-01 challenge; ours, not one of RFC 8555.
 const NOT_OFFERED: &str = "noHttp01Challenge";
 
-/// What the CA was asked for when an error came.
+/// The kind of request that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
     /// new-order.
     NewOrder,
-    /// A look at an order, its authorization or its certificate.
+    /// Reading an order, its authorization or its certificate.
     Look,
-    /// A challenge to be looked at, an order to be finalized.
+    /// Answering a challenge or finalizing an order.
     Change,
 }
 
 impl AtCa<'_> {
-    /// What a look brought.
+    /// Unwraps the result of a read request.
     pub(crate) fn look<T>(&self, looked: Result<T, AcmeError>) -> Result<T, Stop> {
         looked.map_err(|error| self.trouble(error, Request::Look))
     }
 
-    /// What an error of the CA means for this attempt.
+    /// Returns how an error of the CA ends this attempt.
     pub(crate) fn trouble(&self, error: AcmeError, request: Request) -> Stop {
         if !self.is_reloaded && error.may_be_the_accounts_key() {
             return Stop::Account { error, request, turn: None };
@@ -76,8 +76,8 @@ impl AtCa<'_> {
         }
     }
 
-    /// Nothing is there, or nothing that can be read, where the CA said that something is: asked for again, as the same
-    /// order, and given up for another one only after minutes.
+    /// The resource is missing or unreadable although the CA announced it: the request is repeated for the same
+    /// order; after some minutes the order is given up for another one.
     fn not_there(&self, error: &AcmeError) -> Stop {
         self.look_again(error).unwrap_or_else(|| {
             tracing::warn!(error = error as &dyn std::error::Error, "the order is given up for another one");
@@ -85,21 +85,22 @@ impl AtCa<'_> {
         })
     }
 
-    /// What was downloaded is no certificate: what the CA has is asked for again for minutes, and then counts as delivered.
+    /// The downloaded certificate cannot be parsed: the download is repeated for some minutes, then it counts as
+    /// delivered.
     pub(crate) fn unreadable(&self, error: &DeliveredError) -> Stop {
         let nonsense = AcmeError::Nonsense(error.to_string());
         self.look_again(&nonsense).unwrap_or_else(|| self.rejected(error))
     }
 
-    /// The same order, a little later; none after minutes of the same.
+    /// Retries the same order a little later; none once the retries are used up.
     fn look_again(&self, error: &AcmeError) -> Option<Stop> {
         let ending = Ending::NotThere { detail: error.to_string() };
         let is_in_vain = self.before == ending.reason() && self.attempts >= MAX_LOOKS_IN_VAIN;
         (!is_in_vain).then(|| ended(ending))
     }
 
-    /// The CA refuses us: the next one is used at once where there is one. An order that the CA has not taken yet stays
-    /// where there is none.
+    /// The CA refuses our account: the next CA is used at once if there is one. Without another CA, an order that the
+    /// CA has not accepted yet is kept.
     pub(crate) fn refused_us(&self, problem: &Problem, request: Request) -> Stop {
         let now = self.now();
         let until = self.issuer.refused(problem, now);
@@ -118,7 +119,7 @@ impl AtCa<'_> {
         self.meant(&problem.about(self.name), Asked::Challenge)
     }
 
-    /// The CA offers nothing that we can answer.
+    /// The CA offers no challenge that we can answer.
     pub(crate) fn no_challenge() -> Stop {
         let detail = "it offers no HTTP-01 challenge for this name".to_owned();
         let reason = Reason::OrderRejected { problem: NOT_OFFERED.to_owned(), detail };
@@ -130,13 +131,13 @@ impl AtCa<'_> {
             WhyInvalid::Challenge(problem) => self.challenge_failed(&problem),
             WhyInvalid::Order(problem) => {
                 let about = problem.about(self.name);
-                // A fresh order is tried before anybody is blamed for one that ran out.
+                // If an order expired, a new one is tried before a person is asked to act.
                 if about.detail.contains("expired") && self.attempts == 0 {
                     return order_refused(Ending::another_order());
                 }
                 self.meant(&about, Asked::Order)
             }
-            // Orders that ran out may end like this, too.
+            // An expired order may end like this as well.
             WhyInvalid::Unexplained if self.attempts == 0 => order_refused(Ending::another_order()),
             WhyInvalid::Unexplained => {
                 let detail = "the order became invalid without a reason".to_owned();
@@ -146,7 +147,7 @@ impl AtCa<'_> {
         }
     }
 
-    /// The order is over, for that, and there is no certificate.
+    /// Returns how a problem with this name or this order ends the attempt.
     fn meant(&self, problem: &Problem, asked: Asked) -> Stop {
         let authorization_failed = asked == Asked::Challenge;
         let (kind, detail) = (problem.kind.clone(), problem.detail.clone());
@@ -169,7 +170,7 @@ impl AtCa<'_> {
         })
     }
 
-    /// By the CA's words: our own look at the records found nothing, or it was long ago.
+    /// CAA forbids it by the CA's words: our own query found no such record, or was too long ago.
     fn caa_forbids(&self, detail: String) -> Reason {
         let wanted = self.identities.first().cloned().unwrap_or_default();
         let targets = self.role.context.config.cdn.cname_targets.iter();
@@ -184,7 +185,7 @@ impl AtCa<'_> {
         }
     }
 
-    /// The CA delivered something that cannot be used; another order brings the same again.
+    /// The certificate that the CA delivered cannot be used; another order would bring the same again.
     pub(crate) fn rejected(&self, error: &DeliveredError) -> Stop {
         tracing::error!(
             error = error as &dyn std::error::Error,
@@ -198,7 +199,8 @@ impl AtCa<'_> {
         order_given_up(Ending::Refused { reason, authorization_failed: false })
     }
 
-    /// When a CA that is over its limits may be asked again: as it says; else after a minute, and later each time.
+    /// When to retry after the CA's limits were exceeded: at its Retry-After, otherwise after a minute, later each
+    /// time.
     pub(crate) fn room_at(&self, error: &AcmeError) -> Timestamp {
         match error.retry_after() {
             Some(wait) => later(self.now(), wait),
@@ -207,7 +209,7 @@ impl AtCa<'_> {
     }
 }
 
-/// A minute, and longer with each attempt that ended alike.
+/// One minute, longer with each attempt in a row that was limited.
 pub(crate) fn room_without_retry_after(before: Option<&Reason>, attempts: u32, now: Timestamp) -> Timestamp {
     let is_again = matches!(before, Some(Reason::CaLimited { .. }));
     let attempt = if is_again { attempts.saturating_add(1) } else { 1 };
@@ -219,7 +221,8 @@ fn paused(problem: &Problem) -> Ending {
     Ending::Waiting { reason: Reason::PausedByCa { detail: problem.detail.clone(), url }, not_before: None }
 }
 
-/// Whether an answer to a look neither shows what is there nor says that the CA does not work or refuses us.
+/// Whether an answer to a read request is unusable: it does not show the resource, and does not say that the CA is
+/// down, limits us or refuses our account.
 fn is_odd(error: &AcmeError) -> bool {
     match error {
         AcmeError::Nonsense(_) => true,
@@ -235,7 +238,8 @@ fn is_odd(error: &AcmeError) -> bool {
     }
 }
 
-/// The name whose CAA records forbid it, as far as the CA's words say ("CAA record for example.com prevents issuance").
+/// The name whose CAA records forbid issuance, if the CA's words name it ("CAA record for example.com prevents
+/// issuance").
 fn caa_owner(name: &DomainName, detail: &str) -> Option<String> {
     let mut words = detail.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')));
     let is_above = |word: &&str| {

@@ -1,8 +1,8 @@
-//! The part of an issuance that is spent at one CA: an order from its row to the stored certificate.
+//! The part of an issuance at one CA: from the order's row to the stored certificate.
 //!
-//! Before each call to the CA, what is needed to go on without its answer is stored. So it does not matter where the
-//! process dies: the next holder of the lease reads the order's row and goes on from there. An order that has a URL
-//! is never placed again while it lives, and a certificate whose key we hold is downloaded, not ordered again.
+//! Before each request to the CA, everything needed to continue without its answer is stored. So the process may die
+//! at any point: the next holder of the lease reads the order's row and continues from there. An order that has a URL
+//! is never placed again while it is live, and a certificate whose key we hold is downloaded, not ordered again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,14 +25,15 @@ use crate::journal::Journal;
 use crate::stop::{Stop, another_order, ended, local};
 use crate::turn::Turn;
 
-/// First pause between two looks at an order; doubled each time. It is the floor, whatever Retry-After says.
+/// First pause between two polls of an order; doubled each time. It is the minimum, whatever Retry-After says.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const MAX_PAUSE: Duration = Duration::from_secs(5);
-/// Pause from which on the authorization is looked at, too: some CAs leave an order pending whose challenge has failed.
+/// From this pause on, the authorization is polled as well: some CAs leave an order pending after its challenge has
+/// failed.
 const AUTHORIZATION_PAUSE: Duration = Duration::from_secs(1);
-/// Longest wait between two looks at an order, whatever Retry-After says.
+/// Longest wait between two polls of an order, whatever Retry-After says.
 const MAX_LOOK_WAIT: Duration = Duration::from_hours(1);
-/// How long an issuance keeps its permit while the CA is at work; then it waits as a timer, so that domains whose
+/// How long an issuance keeps its permit while the CA is working; then it waits as a timer, so that domains whose
 /// validation hangs do not starve the others.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(15);
 
@@ -41,28 +42,28 @@ pub(crate) struct AtCa<'a> {
     pub(crate) role: &'a IssuerRole,
     pub(crate) issuer: &'a Issuer,
     pub(crate) account: Arc<AccountKey>,
-    /// The account was looked up again in this attempt: what the CA refuses now, it refuses for another reason.
+    /// The account was looked up again in this attempt, so a further refusal by the CA has another reason.
     pub(crate) is_reloaded: bool,
     pub(crate) name: &'a DomainName,
     pub(crate) journal: &'a Journal,
-    /// Attempts before this one that ended alike.
+    /// Previous attempts that ended in the same way.
     pub(crate) attempts: u32,
-    /// What the last of them ended with.
+    /// The reason that the last of them ended with.
     pub(crate) before: Option<Reason>,
-    /// How often the CA had refused us when this attempt was let through.
+    /// The CA's number of refusals when this attempt was let through.
     pub(crate) refusals: u64,
-    /// The order's row is an earlier attempt's, which may have asked the CA for it.
+    /// The order's row is from an earlier attempt, which may have requested the order from the CA.
     pub(crate) is_resumed: bool,
-    /// What CAA records must name for this CA; empty where it was not asked for it.
+    /// CAA identities of this CA; empty if the CA was not asked for them.
     pub(crate) identities: Vec<String>,
-    /// What DNS answered to this attempt's preflight.
+    /// The DNS answer of this attempt's preflight.
     pub(crate) dns: Option<String>,
     /// The certificate that the order replaces.
     pub(crate) replaces: Option<RenewalId>,
 }
 
 impl AtCa<'_> {
-    /// Goes the way to the certificate; `order` is the row as it was stored last.
+    /// Takes the order to the stored certificate; `order` is the row as last stored.
     pub(crate) async fn run(&self, order: &mut Order) -> Result<Finished, Stop> {
         let mut at_ca = self.place_or_resume(order).await?;
         self.issuer.note(None, self.now());
@@ -79,7 +80,7 @@ impl AtCa<'_> {
         match at_ca.progress() {
             OrderProgress::Valid => self.download(order, &mut at_ca).await,
             OrderProgress::Invalid => Err(self.invalid(&mut at_ca).await),
-            // Between two answers the CA went back: look again with the next attempt.
+            // The CA's state went back between two answers: poll again in the next attempt.
             _ => Err(still_at_it(Activity::WaitingForCa, None)),
         }
     }
@@ -91,7 +92,7 @@ impl AtCa<'_> {
             match self.issuer.ca.find_order(&self.account, self.name, &known).await {
                 Ok(Some(url)) => self.journal.found(order, &url).await?,
                 Ok(None) => {}
-                // A CA that does not show a list all the same may take an order.
+                // A CA that does not show its list of orders may accept an order all the same.
                 Err(error) if self.is_reloaded && error.is_refusal() => {}
                 Err(error) => return Err(self.trouble(error, Request::Look)),
             }
@@ -121,7 +122,7 @@ impl AtCa<'_> {
         self.placed(order, placed).await.map_err(|stop| stop.within(turn))
     }
 
-    /// What an order costs that was to replace a certificate and is an ordinary renewal after all.
+    /// The charge of an order that was to replace a certificate and turns out to be an ordinary renewal.
     fn as_renewal(&self, order: &Order) -> Charge {
         Charge {
             order: order.id,
@@ -135,7 +136,7 @@ impl AtCa<'_> {
         }
     }
 
-    /// The URL is in the row even where the rest of the answer was of no use.
+    /// Places the order. The URL is stored in the row even if the rest of the answer is unusable.
     async fn place(
         &self,
         order: &mut Order,
@@ -150,7 +151,7 @@ impl AtCa<'_> {
         answer
     }
 
-    /// An order that has a URL is looked at, whatever else the answer was.
+    /// Handles the answer to new-order. An order that has a URL is polled, whatever else the answer was.
     async fn placed(&self, order: &Order, placed: Result<AcmeOrder, AcmeError>) -> Result<AcmeOrder, Stop> {
         let error = match placed {
             Ok(placed) => {
@@ -194,7 +195,8 @@ impl AtCa<'_> {
                 self.journal.challenge(order, &response).await?;
                 checkpoint("challenge-stored").await;
                 let answer = at_ca.answer().await;
-                // A second answer is a nudge, for a CA that looked while we were away. It may come too late to be taken.
+                // Answering again is a nudge for a CA that polled while this process was down; the CA may refuse it
+                // as too late.
                 if let Err(error) = answer
                     && !response.answered
                 {
@@ -206,8 +208,8 @@ impl AtCa<'_> {
         self.wait_while(at_ca, OrderProgress::Pending, Activity::Validating).await
     }
 
-    /// The answer to a challenge was refused. It may have been too late: the CA had looked by itself, or our first request
-    /// had got through. So what the CA says of the challenge now decides.
+    /// The CA refused the answer to a challenge. It may have been too late: the CA validated by itself, or our first
+    /// request did arrive. So the challenge's present state decides.
     async fn answer_refused(&self, at_ca: &mut AcmeOrder, error: AcmeError) -> Result<(), Stop> {
         if !error.is_refusal() {
             return Err(self.trouble(error, Request::Change));
@@ -231,7 +233,7 @@ impl AtCa<'_> {
         if let AcmeError::Paused(_) | AcmeError::Store(_) | AcmeError::Local(_) = error {
             return Err(self.trouble(error, Request::Change));
         }
-        // Whether it got through the order says, not the answer.
+        // The order's state says whether finalize arrived; the answer does not.
         match at_ca.refresh().await {
             Ok(OrderProgress::Pending | OrderProgress::Ready) => Err(self.trouble(error, Request::Change)),
             Ok(_) => Ok(()),
@@ -257,7 +259,7 @@ impl AtCa<'_> {
         }
     }
 
-    /// Looks at the order, less and less often, until it is something else than `while_progress`.
+    /// Polls the order at growing intervals until its progress is no longer `while_progress`.
     async fn wait_while(
         &self,
         at_ca: &mut AcmeOrder,

@@ -1,16 +1,16 @@
-//! Who must act where a challenge failed: an order is placed only once DNS leads to the CDN, so it is the CDN's edges that
-//! did not pass the question on, unless the CA's words say that it was somewhere else.
+//! Decides who must act if a challenge failed. An order is placed only once DNS leads to the CDN, so the CDN's edges
+//! did not pass the request on, unless the CA's words show that it connected elsewhere.
 //!
-//! CAs name the address they connected to, and the URL they fetched, which a redirect may have changed. Without such words
-//! nobody but the operator can find out.
+//! CAs name the address they connected to, and the URL they fetched, which a redirect may have changed. Without such
+//! words only the operator can find the cause.
 
 use std::net::IpAddr;
 
 use domain::{DomainName, Reason};
 use ipnet::IpNet;
 
-/// The reason for a challenge whose answer the CA did not find. `ours`: the CDN's addresses; empty where they are not known.
-/// `problem` is its type, `detail` the CA's words.
+/// Returns the reason for a challenge response that the CA did not find. `ours`: the CDN's addresses; empty if
+/// unknown. `problem`: the problem's type. `detail`: the CA's words.
 pub(crate) fn not_found(name: &DomainName, problem: String, detail: String, ours: &[IpNet]) -> Reason {
     let is_customers = problem == "dns" || names_another_host(name, &detail) || names_foreign(&detail, ours);
     if is_customers {
@@ -20,20 +20,20 @@ pub(crate) fn not_found(name: &DomainName, problem: String, detail: String, ours
     }
 }
 
-/// Whether an address is named that is not the CDN's.
+/// Whether the words name an address that is not one of the CDN's.
 fn names_foreign(detail: &str, ours: &[IpNet]) -> bool {
     let is_foreign = |address: IpAddr| !ours.iter().any(|net| net.contains(&address));
     !ours.is_empty() && detail.split_whitespace().filter_map(address).any(is_foreign)
 }
 
-/// As CAs write it: `203.0.113.9:`, `2001:db8::9:`, `[2001:db8::9]`.
+/// Parses an address as CAs write it: `203.0.113.9:`, `2001:db8::9:`, `[2001:db8::9]`.
 fn address(word: &str) -> Option<IpAddr> {
     let word = word.trim_matches(['(', ')', '[', ']', ',', ';', '"', '\'']);
     let word = word.strip_suffix([':', ',', '.', ';']).unwrap_or(word);
     word.trim_matches(['[', ']']).parse().ok()
 }
 
-/// Whether a URL is named that a redirect led to, on another host.
+/// Whether the words name a URL on another host, reached by a redirect.
 fn names_another_host(name: &DomainName, detail: &str) -> bool {
     let mut urls = ["http://", "https://"].into_iter().flat_map(|scheme| detail.split(scheme).skip(1));
     urls.any(|rest| {

@@ -1,30 +1,30 @@
-//! Whether a CA is asked at present: it is down, it refuses us, or it allows our account nothing more.
+//! The circuit breaker of a CA: whether it is down, refuses our account, or has rate-limited it.
 
 use std::sync::{Mutex, PoisonError};
 
 use acme::Problem;
 use jiff::{SignedDuration, Timestamp};
 
-/// Failures in a row after which a CA counts as down.
+/// Consecutive failures after which a CA counts as down.
 const FAILURES: u32 = 5;
-/// Short, because most outages are: a load balancer's restart is over by then.
+/// Short, because most outages are short: a load balancer's restart is over by then.
 const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(5);
 const LONGEST_PAUSE: SignedDuration = SignedDuration::from_mins(10);
 
-/// How often a CA that refuses us is asked again.
+/// Interval between orders that test a CA which refuses our account.
 const REFUSED_PAUSE: SignedDuration = SignedDuration::from_mins(1);
 
-/// Why no order is placed at a CA now.
+/// Why no order is placed at a CA at present.
 pub(crate) enum Closed {
-    /// It is down, and asked again then.
+    /// It is down until the next probe at this time.
     Down(Timestamp),
-    /// It refuses us, and is asked again then.
+    /// It refuses our account until the next probe at this time.
     Refused(Timestamp, Box<Problem>),
-    /// It allows our account no more before then, and that is not in the ledger.
+    /// It has rate-limited our account until this time, by a limit that is not in the ledger.
     Limited(Timestamp),
 }
 
-/// Whether a CA is tried.
+/// The breaker's state, shared by the issuances of this process.
 #[derive(Default)]
 pub(crate) struct Breaker(Mutex<State>);
 
@@ -32,13 +32,13 @@ pub(crate) struct Breaker(Mutex<State>);
 struct State {
     failures: u32,
     open: Option<Outage>,
-    /// While it refuses us: when the next order may be tried, and what it said.
+    /// While the CA refuses our account: when the next order may be tried, and the problem it returned.
     refusal: Option<(Timestamp, Problem)>,
-    /// How often it has refused us.
+    /// Number of refusals so far.
     refusals: u64,
-    /// Before when it allows our account nothing, and what it said.
+    /// While the CA rate-limits our account: until when, and the problem it returned.
     limit: Option<(Timestamp, Problem)>,
-    /// The last answer to new-order was an order.
+    /// The CA accepted the last new-order request.
     takes_orders: bool,
 }
 
@@ -47,12 +47,13 @@ struct Outage {
     until: Timestamp,
     /// How long the last pause was.
     pause: SignedDuration,
-    /// An attempt went ahead: the next failure is news.
+    /// A probe was let through: the next failure starts a new pause.
     is_probed: bool,
 }
 
 impl Breaker {
-    /// Whether it may be tried now; else when to ask again. Of those who ask once the pause is over, one goes ahead.
+    /// Whether a request may be sent now; otherwise the time to ask again. After a pause, one request is let through
+    /// as a probe.
     pub(crate) fn ask(&self, now: Timestamp) -> Result<(), Timestamp> {
         let mut state = self.state();
         match &mut state.open {
@@ -66,8 +67,8 @@ impl Breaker {
         }
     }
 
-    /// Whether an order may be placed now: how often it has refused us until then. Of those that ask once a minute is over,
-    /// one goes ahead.
+    /// Whether an order may be placed now; returns the number of refusals so far. While the CA refuses our account,
+    /// one order per minute is let through.
     pub(crate) fn ask_for_order(&self, now: Timestamp) -> Result<u64, Closed> {
         if let Some((until, problem)) = &self.state().refusal
             && now < *until
@@ -85,7 +86,7 @@ impl Breaker {
         Ok(state.refusals)
     }
 
-    /// It allows our account no more before then: one wait for all, where the ledger has no limit to book it on.
+    /// The CA rate-limits our account until `until`: one wait for all orders, because the ledger has no such limit.
     pub(crate) fn limited(&self, problem: &Problem, until: Timestamp) {
         let mut state = self.state();
         if state.limit.as_ref().is_none_or(|(before, _)| *before < until) {
@@ -109,25 +110,25 @@ impl Breaker {
         self.state().takes_orders
     }
 
-    /// It took an order; true if that ends a refusal.
+    /// The CA accepted an order; returns true if that ends a refusal.
     pub(crate) fn accepted(&self) -> bool {
         let mut state = self.state();
         state.takes_orders = true;
         state.refusal.take().is_some()
     }
 
-    /// It has our account again; true if that ends a refusal for want of it.
+    /// Our account exists at the CA again; returns true if that ends a refusal because of the missing account.
     pub(crate) fn has_our_account_again(&self) -> bool {
         let mut state = self.state();
         let is_why = state.refusal.as_ref().is_some_and(|(_, problem)| problem.kind == "accountDoesNotExist");
         is_why && state.refusal.take().is_some()
     }
 
-    /// It refused us: when to ask again, and whether that is new.
+    /// The CA refused our account; returns when to try again, and whether this is a new refusal.
     pub(crate) fn refused(&self, problem: &Problem, now: Timestamp) -> (Timestamp, bool) {
         let mut state = self.state();
         let began = state.refusal.is_none();
-        // Those that were on their way when it refused the first say nothing new.
+        // Requests that were already sent at the first refusal bring no news.
         let until = match &state.refusal {
             Some((until, _)) if now < *until => *until,
             _ => now + REFUSED_PAUSE,
@@ -138,14 +139,14 @@ impl Breaker {
         (until, began)
     }
 
-    /// A call worked; false if that ends an outage.
+    /// A request succeeded; false if that ends an outage.
     pub(crate) fn worked(&self) -> Option<bool> {
         let mut state = self.state();
         state.failures = 0;
         state.open.take().map(|_| false)
     }
 
-    /// A call failed; true if that begins an outage.
+    /// A request failed; true if that begins an outage.
     pub(crate) fn failed(&self, now: Timestamp) -> Option<bool> {
         let mut state = self.state();
         state.failures = state.failures.saturating_add(1);
@@ -155,7 +156,7 @@ impl Breaker {
         let began = state.open.is_none();
         let pause = match &state.open {
             Some(outage) if outage.is_probed => (outage.pause * 2).min(LONGEST_PAUSE),
-            // What was under way when it opened says nothing new.
+            // Requests that were already sent when the breaker opened bring no news.
             Some(outage) => outage.pause,
             None => FIRST_PAUSE,
         };

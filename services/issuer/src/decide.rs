@@ -1,5 +1,6 @@
-//! The decisions of an issuance: each is a function from the lease, the domain as it is, and what was just learnt, to the step
-//! that records it. No I/O, so each decision is read and tested by itself; `journal` commits what is decided here.
+//! The decisions of an issuance: each is a function from the lease, the present domain and the newly learnt facts to
+//! the step that records them. There is no I/O, so each decision can be read and tested by itself; `journal` commits
+//! the steps.
 
 use acme::{ChallengeResponse, Delivered};
 use domain::budget::Charge;
@@ -17,29 +18,29 @@ use crate::ending::{Ending, OrderFate, jittered};
 
 const ACTOR: &str = "issuer";
 
-/// What a decision may look at beside its subject.
+/// Inputs shared by all decisions.
 pub(crate) struct Decider<'a> {
     pub(crate) lease: &'a Lease,
     pub(crate) now: Timestamp,
     pub(crate) configured: PreExpiry,
-    /// Below 1000; spreads what would come together.
+    /// Random number below 1000, for jitter.
     pub(crate) random: u64,
 }
 
-/// How an attempt ended without a certificate, and what it had come to.
+/// The end of an attempt without a certificate.
 pub(crate) struct AttemptEnd {
     pub(crate) ending: Ending,
-    /// The live order, and what becomes of it.
+    /// The live order, and its fate.
     pub(crate) order: Option<(Order, OrderFate)>,
-    /// Whose limits a failed authorization is spent of, if the CA counts one.
+    /// The limits that a failed authorization is charged to, if the CA counts one.
     pub(crate) failure: Option<LedgerOf>,
     /// The live certificate is to be revoked.
     pub(crate) is_withdrawn: bool,
-    /// The attempt met a pause of that system.
+    /// The system whose pause the attempt met.
     pub(crate) paused_for: Option<Outbound>,
-    /// C4 is missing so many domains that it is not believed.
+    /// C4 reports so many domains as unknown that its answer is not believed.
     pub(crate) c4s_fault: bool,
-    /// Preflight found nothing in the way.
+    /// Preflight found no obstacle.
     pub(crate) passed_preflight: bool,
 }
 
@@ -51,16 +52,16 @@ impl Decider<'_> {
     }
 
     fn is_daily_recheck(&self) -> bool {
-        self.lease.work.cause == Cause::Midnight
+        self.lease.work.cause == Cause::DailyRecheck
     }
 
-    /// A line of the history; it says if the daily recheck is what it came of.
+    /// A history entry; its text says if it comes from the daily recheck.
     fn entry(&self, kind: HistoryKind, message: &str) -> Entry<'static> {
         let by = if self.is_daily_recheck() { "Daily recheck: " } else { "" };
         Entry::new(kind, ACTOR, format!("{by}{message}"))
     }
 
-    /// Nothing that was looked at blocks the domain any more: the reason shown is what holds it up from here on.
+    /// Preflight no longer finds a block: from now on, the reason shown is the one that still delays the domain.
     pub(crate) fn cleared(&self, domain: &Domain) -> Decided<Step> {
         let after = domain.clone().clear()?;
         let is_on_again = domain.facts.https == HttpsSwitch::Off && after != *domain;
@@ -68,13 +69,13 @@ impl Decider<'_> {
         Ok(self.step("preflight_passed", domain).becomes(after).told(entry))
     }
 
-    /// What the rehearsal of the challenge path has to find, for the responders to answer.
+    /// Stores the probe for the rehearsal of the challenge path, for the responders to answer.
     pub(crate) fn probe(&self, domain: &Domain, probe: &Probe) -> Step {
         let write = OrderWrite::PutProbe(probe.token.clone(), probe.answer.clone());
         self.step("probe_stored", domain).and(Write::Order(write))
     }
 
-    /// An order's row, charged to its CA's limits, before the CA hears of it.
+    /// Inserts the order's row and charges it to the CA's limits, before the request to the CA.
     pub(crate) fn started(&self, domain: &Domain, order: &Order, charge: &Charge) -> Decided<Step> {
         let after = domain.clone().clear()?.doing(Activity::WaitingForCa, None)?;
         let step = self.step("order_created", domain).charged(charge.clone()).becomes(after);
@@ -82,25 +83,25 @@ impl Decider<'_> {
         Ok(step.and(Write::Order(insert)).and(Write::Order(OrderWrite::DropProbe)))
     }
 
-    /// An order that has its row is charged, in another way than before or once more.
+    /// Charges an order that has its row already, on other terms than before or once more.
     pub(crate) fn charged(&self, domain: &Domain, charge: &Charge) -> Step {
         self.step("order_charged", domain).charged(charge.clone())
     }
 
-    /// A certificate of this revision is there, and only has to be uploaded.
+    /// A certificate of this revision exists and only has to be uploaded.
     pub(crate) fn already_issued(&self, domain: &Domain, summary: &CertificateSummary) -> Decided<LastStep> {
         let message = "A certificate is there, and only has to be uploaded.";
         let entry = self.is_daily_recheck().then(|| self.entry(HistoryKind::CertificateIssued, message));
         self.handed_over(self.step("already_issued", domain), domain, summary, entry)
     }
 
-    /// The CA took the order: its URL, with nothing else of its answer read.
+    /// The CA accepted the order: stores its URL; the rest of the answer is not read yet.
     pub(crate) fn placed(&self, domain: &Domain, order: &Order) -> Step {
         let message = "The certificate authority took the order.";
         self.order_is_placed("order_placed", domain, order, self.entry(HistoryKind::OrderPlaced, message))
     }
 
-    /// The order that an earlier attempt placed without hearing of it was found at the CA.
+    /// An order that an earlier attempt placed without receiving the answer was found at the CA.
     pub(crate) fn found(&self, domain: &Domain, order: &Order) -> Step {
         let message = "The certificate authority had taken the order; its answer had been lost.";
         let entry = Entry::new(HistoryKind::OrderPlaced, ACTOR, message);
@@ -117,7 +118,7 @@ impl Decider<'_> {
         self.step(name, domain).told(Some(entry)).and(update(order.clone(), CREATED))
     }
 
-    /// The challenge response, before the CA is told to look.
+    /// Stores the challenge response, before the CA is told to validate.
     pub(crate) fn challenge(
         &self,
         domain: &Domain,
@@ -137,7 +138,7 @@ impl Decider<'_> {
         Ok(step.and(Write::Publish(EventKind::ChallengeReady)))
     }
 
-    /// The certificate, which is spent of the CA's limits; its upload is due.
+    /// Stores the certificate, spends its reservations, and makes the upload due.
     pub(crate) fn issued(
         &self,
         domain: &Domain,
@@ -168,7 +169,8 @@ impl Decider<'_> {
         self.handed_over(step, domain, &summary, Some(entry))
     }
 
-    /// What the CA delivered for an order; its key is copied from the order's row when it is stored.
+    /// Builds the certificate's record from the delivered chain; the key is copied from the order's row when it is
+    /// stored.
     fn certificate(&self, domain: &Domain, order: &Order, delivered: &Delivered) -> Decided<Certificate> {
         let OrderState::Placed { key, .. } = &order.state else {
             return Err(InvalidTransition { what: "order", from: order.state.as_str(), to: ISSUED });
@@ -201,7 +203,8 @@ impl Decider<'_> {
         })
     }
 
-    /// The upload is due, and the lease ends. A certificate that begins later is kept until then.
+    /// Makes the upload due and ends the lease. A certificate that is not valid yet is kept until its validity
+    /// starts.
     fn handed_over(
         &self,
         step: Step,
@@ -224,8 +227,8 @@ impl Decider<'_> {
         Ok(step.and(Write::Publish(EventKind::CertIssued { certificate })).done())
     }
 
-    /// The attempt ended without a certificate: what was learnt, the order's end if it is over, and when the next attempt
-    /// begins.
+    /// The attempt ended without a certificate: stores the new facts, the order's end if it is over, and the time of
+    /// the next attempt.
     pub(crate) fn ended(&self, domain: &Domain, end: &AttemptEnd) -> Decided<LastStep> {
         let ending = &end.ending;
         let found = if end.passed_preflight && !is_forbidden_by_caa(domain) {
@@ -256,7 +259,7 @@ impl Decider<'_> {
         Ok(LastStep { paused_for: end.paused_for, ..last })
     }
 
-    /// The history tells of an ending that is news, and of what came of the daily recheck.
+    /// The history entry for an ending that is new, or for a result of the daily recheck.
     fn entry_of_end(
         &self,
         domain: &Domain,
@@ -274,7 +277,7 @@ impl Decider<'_> {
         Some(self.entry(ending.history(), &reason.message(&domain.name)))
     }
 
-    /// When the next attempt begins; none if a person has to act first.
+    /// The time of the next attempt; none if a person has to act first.
     fn next_attempt(&self, end: &AttemptEnd, after: &Domain, attempts: u32) -> Option<Timestamp> {
         let retry = end.ending.retry(after, end.is_withdrawn, self.now);
         let mut delay = retry.delay(attempts);
@@ -288,7 +291,7 @@ impl Decider<'_> {
         Some(due_at.max(end.ending.not_before(self.now)))
     }
 
-    /// When the live certificate is renewed, and when the CA is asked about that again (none: never).
+    /// Stores when the live certificate is renewed, and when the CA is asked again (none: never).
     pub(crate) fn renewal_planned(
         &self,
         domain: &Domain,
@@ -305,18 +308,18 @@ impl Decider<'_> {
         step.then(next)
     }
 
-    /// The CA did not say when the live certificate is to be renewed.
+    /// The CA did not answer when to renew the live certificate.
     pub(crate) fn renewal_unanswered(&self, due_at: Option<Timestamp>, attempts: u32) -> LastStep {
         LastStep::postponed(self.lease, Work { due_at, attempts, ..self.lease.work.clone() })
     }
 
-    /// The CA is paused: its question is asked once that is lifted, or by `latest`.
+    /// Requests to the CA are paused: it is asked once the pause is lifted, or at `latest`.
     pub(crate) fn paused_by_operator(&self, latest: Timestamp) -> LastStep {
         let due_at = (self.now + Pause::LOOK_AGAIN).min(latest);
         LastStep::postponed(self.lease, self.due(due_at)).paused_for(Outbound::Ca)
     }
 
-    /// There is no room for background work now: it is due again soon, as it was.
+    /// There is no permit for background work: it is due again soon, unchanged.
     pub(crate) fn yielded(&self, due_at: Timestamp) -> LastStep {
         LastStep::postponed(self.lease, self.due(due_at))
     }
@@ -330,7 +333,7 @@ const CREATED: &str = "created";
 const PLACED: &str = "placed";
 const ISSUED: &str = "issued";
 
-/// CAA is asked per CA, after preflight.
+/// Whether CAA blocks the domain; CAA is checked per CA, after preflight.
 pub(crate) fn is_forbidden_by_caa(domain: &Domain) -> bool {
     matches!(domain.facts.block, Some(Reason::CaaForbids { .. } | Reason::CdnCaaForbids { .. }))
 }
@@ -339,8 +342,8 @@ fn update(order: Order, from: &'static str) -> Write {
     Write::Order(OrderWrite::Update(Box::new(order), from))
 }
 
-/// Ends an order without a certificate. What it reserved of the CA's limits is given back, unless the CA may have issued:
-/// an order that may have been finalized, and of which the CA did not say that nothing came of it.
+/// Ends an order without a certificate. Its reservations in the CA's limits are released, unless the CA may have
+/// issued: the order may have been finalized, and the CA did not say that it failed.
 fn order_ended(step: Step, order: &Order, fate: OrderFate) -> Decided<Step> {
     if fate == OrderFate::GoesOn {
         return Ok(step);

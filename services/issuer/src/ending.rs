@@ -1,4 +1,4 @@
-//! How an attempt can end without a certificate, and what follows from it.
+//! The ways in which an attempt can end without a certificate, and their consequences.
 
 use domain::budget::{LimitKind, Wait};
 use domain::{Activity, Domain, HistoryKind, InvalidTransition, Outbound, Pause, Reason, Retry};
@@ -9,43 +9,43 @@ use jiff::{SignedDuration, Timestamp};
 pub(crate) enum Ending {
     /// Verification cannot succeed as things are.
     Blocked(Reason),
-    /// The CA found the challenge wrong, while DNS answered that (none: it was not asked by this attempt).
+    /// The CA found the challenge invalid. `dns`: the DNS answer of this attempt; none if DNS was not asked.
     ChallengeInvalid { reason: Reason, dns: Option<String> },
-    /// The CA refused an order of this name, or delivered something else: counted across the orders.
+    /// The CA refused an order of this name, or its certificate was rejected; counted across orders.
     Refused { reason: Reason, authorization_failed: bool },
-    /// The order came to nothing by the CA's own trouble: another one is placed soon, later each time.
+    /// The order failed because of a problem at the CA: another one is placed soon, later each time.
     Lost { reason: Reason, authorization_failed: bool },
-    /// Too many challenges were wrong: nothing is ordered until somebody acts or DNS changes.
+    /// Too many challenges were invalid: nothing is ordered until a person acts or DNS changes.
     Resting(Reason),
     /// The customer switched HTTPS off: the domain rests.
     HttpsOff,
     /// C4 does not know the domain.
     UnknownToC4,
-    /// Nobody's fault, or not known whose: asked again soon, or when there is room.
+    /// The cause is temporary or unknown: retried soon, or once there is room.
     Waiting { reason: Reason, not_before: Option<Timestamp> },
-    /// An operator has paused the CA or C4: nothing was tried, so it counts as no attempt.
+    /// An operator has paused the CA or C4: nothing was tried, so this does not count as an attempt.
     Paused(Box<Pause>),
-    /// What the CA said is there could not be seen: looked for again soon, as the same order.
+    /// A resource that the CA announced could not be read: retried soon with the same order.
     NotThere { detail: String },
-    /// DNS fails for the name: not for long yet, or by a fault that is not the owner's. Asked again soon.
+    /// DNS fails for the name: not for long yet, or not by a fault of the owner. Retried soon.
     DnsFails { detail: String },
-    /// The CA is still at it.
+    /// The CA is still working.
     StillAtIt { activity: Activity, not_before: Option<Timestamp> },
 }
 
-/// What the end of an attempt means for its order.
+/// What happens to the order when an attempt ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OrderFate {
-    /// The next attempt goes on with it.
+    /// The next attempt continues with it.
     GoesOn,
-    /// It is given up, whatever becomes of it at the CA.
+    /// It is given up, whatever its state at the CA.
     GivenUp,
-    /// The CA said that it comes to no certificate.
+    /// The CA said that it will not become a certificate.
     Refused,
 }
 
 impl Ending {
-    /// The order is over, and nothing is wrong with the name: another one is placed soon.
+    /// The order is over, but the name is fine: another order is placed soon.
     pub(crate) fn another_order() -> Self {
         Self::StillAtIt { activity: Activity::Retrying, not_before: None }
     }
@@ -58,14 +58,14 @@ impl Ending {
         Self::Waiting { reason: Reason::CaDown { detail }, not_before }
     }
 
-    /// The CA itself said so, of a limit that its words name or do not name (empty).
+    /// The CA itself reported a limit; `limit` is none if its words do not name one.
     pub(crate) fn limited(until: Timestamp, issuer: &str, limit: Option<LimitKind>) -> Self {
         let (issuer, limit) = (issuer.to_owned(), limit.map_or("", LimitKind::as_str).to_owned());
         let reason = Reason::CaLimited { until, issuer, limit, seconds_per_place: 0 };
         Self::Waiting { reason, not_before: Some(until) }
     }
 
-    /// The ledger of the CA's limits says so.
+    /// The ledger of the CA's limits has no room.
     pub(crate) fn queued(wait: Wait, issuer: &str) -> Self {
         let Wait { until, limit, seconds_per_place } = wait;
         let (issuer, limit) = (issuer.to_owned(), limit.as_str().to_owned());
@@ -73,7 +73,7 @@ impl Ending {
         Self::Waiting { reason, not_before: Some(until) }
     }
 
-    /// Whether the attempt did what it was for; else it goes on with the next one, as what it was.
+    /// Whether the attempt served its purpose; otherwise the next attempt continues with the same cause.
     pub(crate) fn is_done(&self) -> bool {
         !matches!(
             self,
@@ -97,7 +97,7 @@ impl Ending {
         }
     }
 
-    /// Of two CAs' answers the one to show: what may end by itself, and of that the sooner.
+    /// Chooses which of two CAs' results to show: one that may pass by itself, and of two such the sooner.
     pub(crate) fn or_sooner(self, other: Self) -> Self {
         match (&self, &other) {
             (Self::Blocked(_), Self::Waiting { .. } | Self::Paused(_))
@@ -128,14 +128,14 @@ impl Ending {
         }
     }
 
-    /// The schedule of the next attempts. A live certificate gives more time, and more is at stake; unless it is to be
-    /// revoked (`is_withdrawn`), which is a matter of hours.
+    /// The schedule of the next attempts. With a live certificate there is more time and more at stake, unless that
+    /// certificate is to be revoked (`is_withdrawn`), which is a matter of hours.
     pub(crate) fn retry(&self, domain: &Domain, is_withdrawn: bool, now: Timestamp) -> Retry {
         match self {
             Self::HttpsOff => Retry::HttpsOff,
             Self::UnknownToC4 => Retry::Unknown,
             Self::Paused(_) => Retry::Paused,
-            // Time does not lift a pause: the CA is asked as rarely as about a domain that is blocked.
+            // Such a pause does not end by itself: the CA is asked as rarely as for a blocked domain.
             Self::Waiting { reason: Reason::PausedByCa { .. }, .. } => Retry::Blocked,
             Self::Waiting { .. }
             | Self::Lost { .. }
@@ -154,9 +154,10 @@ impl Ending {
         }
     }
 
-    /// The number of this attempt in its schedule, after `attempts` that ended alike.
+    /// The number of this attempt in its schedule; `attempts` is the number of attempts in a row with the same
+    /// ending.
     pub(crate) fn attempt(&self, domain: &Domain, attempts: u32) -> u32 {
-        // Between two of these the order was placed, and that looked like the end of the trouble.
+        // An accepted order in between clears the reason, so these endings have their own count.
         match self {
             Self::ChallengeInvalid { dns, .. } => {
                 return domain.invalid_challenges.and_a_challenge(dns.clone()).count;
@@ -165,7 +166,7 @@ impl Ending {
                 return domain.invalid_challenges.and_an_order(reason).count;
             }
             Self::Paused(_) => return attempts,
-            // The order is given up after some of these: what the CA had trouble with before does not count.
+            // The order is given up after a few of these, so earlier trouble with the CA does not count.
             Self::NotThere { .. } if domain.why_not_issued() != self.reason() => return 1,
             _ => {}
         }
@@ -201,7 +202,8 @@ impl Ending {
         }
     }
 
-    /// The domain after it. `c4s_fault`: C4 is missing so many domains that it is not believed.
+    /// The domain after the attempt. `c4s_fault`: C4 reports so many domains as unknown that its answer is not
+    /// believed.
     pub(crate) fn change(
         &self,
         domain: Domain,
@@ -241,7 +243,7 @@ impl Ending {
     }
 }
 
-/// Spreads attempts that were planned together: up to a tenth sooner or later. `random` is below 1000.
+/// Adds jitter to attempts that were planned together: up to a tenth sooner or later. `random` is below 1000.
 pub(crate) fn jittered(delay: SignedDuration, random: u64) -> SignedDuration {
     let thousandths = 900 + i32::try_from(random.min(999) / 5).unwrap_or(0);
     delay / 1000 * thousandths

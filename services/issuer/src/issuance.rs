@@ -1,5 +1,5 @@
-//! One issuance, from the claim to the stored certificate: preflight, the choice of a CA, the order (`at_ca`), and what
-//! follows when it does not come to a certificate.
+//! One issuance, from the claim to the stored certificate: preflight, the choice of a CA, the order (`at_ca`), and
+//! the next steps if there is no certificate.
 
 use std::sync::{Arc, OnceLock};
 
@@ -26,13 +26,13 @@ use preflight::{DnsFails, Found, Verdict};
 
 mod closed;
 
-/// An order that came no further for so long is given up where another CA can be used.
+/// An order without progress for this long is given up if another CA can be used.
 const NO_PROGRESS: SignedDuration = SignedDuration::from_hours(1);
-/// Attempts that ended without an answer after which a rehearsal is believed.
+/// Inconclusive attempts after which a failed rehearsal is believed.
 const BLAMED_AFTER: u32 = 2;
-/// How long DNS may fail for a name before its owner is told.
+/// How long DNS may fail for a name before its owner is asked to act.
 const DNS_MAY_FAIL: SignedDuration = SignedDuration::from_hours(1);
-/// Seconds over which those who wait for a CA come back, at most.
+/// Maximum delay in seconds over which the orders waiting for a CA are spread.
 pub(crate) const RELEASE_SPREAD: u64 = 120;
 
 pub(crate) struct Issuance<'a> {
@@ -40,43 +40,43 @@ pub(crate) struct Issuance<'a> {
     lease: &'a Lease,
     name: &'a DomainName,
     journal: Journal,
-    /// What the attempt before this one ended with.
+    /// The reason that the previous attempt ended with.
     before: OnceLock<Reason>,
-    /// This attempt met a pause, so the lifting of one may be what the next attempt waits for.
+    /// The system whose pause this attempt met; the next attempt may wait until that pause is lifted.
     met_pause: OnceLock<Outbound>,
     passed_preflight: OnceLock<()>,
 }
 
-/// An order to go on with.
+/// An order to continue with.
 struct StartedOrder<'a> {
     order: Order,
     issuer: &'a Issuer,
-    /// How often the CA had refused us when this attempt was let through.
+    /// The CA's number of refusals when this attempt was let through.
     refusals: u64,
-    /// An earlier attempt began it.
+    /// It was started by an earlier attempt.
     is_resumed: bool,
-    /// What DNS answered, if it was asked.
+    /// The DNS answer, if DNS was asked.
     dns: Option<String>,
     replaces: Option<RenewalId>,
 }
 
-/// What came of the wish for an order.
+/// The result of starting an order.
 enum Started<'a> {
     Order(Box<StartedOrder<'a>>),
-    /// A certificate is there and only has to be uploaded.
+    /// A certificate exists and only has to be uploaded.
     AlreadyIssued(Finished),
 }
 
-/// What came of the wish for an order's row at one CA.
+/// The result of writing an order's row for one CA.
 enum OrderRow {
     Written(Order),
     AlreadyIssued(Finished),
-    /// The CA's limits leave no room before then.
+    /// The CA's limits have no room yet.
     NoRoom(Wait),
 }
 
 impl<'a> Issuance<'a> {
-    /// Does the work of a lease.
+    /// Performs the work of a lease.
     pub(crate) async fn perform(role: &'a IssuerRole, lease: &'a Lease) -> Result<Finished, JobError> {
         let Some(view) = role.context.store.domain(&lease.work.name).await? else {
             return end(&role.context, &LastStep::dropped(lease)).await;
@@ -126,7 +126,7 @@ impl<'a> Issuance<'a> {
         }
     }
 
-    /// `slot` is the live order, `at` the CA it is at, as far as this has come.
+    /// Orders the certificate. `slot` receives the live order, and `at` its CA, as soon as they are known.
     async fn order(
         &self,
         domain: &Domain,
@@ -148,7 +148,7 @@ impl<'a> Issuance<'a> {
         checkpoint("order-created").await;
         let account = self.account(begin.issuer).await?;
         if account.id != order.account {
-            // The CA had lost the account, or another took its place: the CA does not show its orders to this one.
+            // The CA lost the account, or another account replaced it: the present account cannot read its orders.
             return Err(another_order());
         }
         let at_ca = AtCa {
@@ -174,8 +174,8 @@ impl<'a> Issuance<'a> {
         }
     }
 
-    /// The CA refused what our account had signed: the account is looked up again, and registered again if the CA has lost
-    /// it. Then the order goes on with its new key, or ends with the account that it belongs to.
+    /// The CA refused a request signed by our account: looks the account up again, and registers it again if the CA
+    /// has lost it. Then the order continues with its new key, or ends together with its account.
     async fn with_account_again(
         &self,
         mut at_ca: AtCa<'_>,
@@ -207,7 +207,7 @@ impl<'a> Issuance<'a> {
         Err(at_ca.trouble(error, request))
     }
 
-    /// The account of an order that the CA has refused cannot be had again. Where the CA refuses us, the next one is used.
+    /// The account of a refused order cannot be restored. If the CA refuses our account, the next CA is used.
     fn account_out_of_reach(&self, at_ca: &AtCa<'_>, error: &AcmeError, request: Request) -> Stop {
         match error.as_problem() {
             Some(problem) if problem.meaning(Asked::Account) == Meaning::RefusesUs => {
@@ -218,7 +218,7 @@ impl<'a> Issuance<'a> {
         }
     }
 
-    /// Goes on with an order, at the CA that it was made for.
+    /// Continues with an order, at the CA that it was made for.
     async fn resume(&self, domain: &Domain, order: Order) -> Result<StartedOrder<'a>, Stop> {
         let Some(issuer) = self.role.issuer_of(&order).await? else {
             tracing::warn!(order.id = %order.id, "the order's CA is not configured any more");
@@ -227,7 +227,7 @@ impl<'a> Issuance<'a> {
         self.may_send(issuer).await?;
         let now = self.role.context.clock.now();
         let asked = match order.state.url() {
-            // What it took before, it goes on with.
+            // The CA goes on with orders that it accepted before it refused our account.
             Some(_) => issuer.breaker.ask(now).map(|()| issuer.breaker.refusals()).map_err(Closed::Down),
             None => issuer.breaker.ask_for_order(now),
         };
@@ -264,7 +264,7 @@ impl<'a> Issuance<'a> {
         Ok(StartedOrder { order, issuer, refusals, is_resumed: true, dns, replaces })
     }
 
-    /// An order that the CA has not taken yet is asked for again. Errors: there is no room for that.
+    /// Requests an order again that the CA has not accepted yet. Errors: the limits have no room for it.
     async fn charge_again(
         &self,
         issuer: &Issuer,
@@ -286,7 +286,7 @@ impl<'a> Issuance<'a> {
         self.journal.charge(&charge).await
     }
 
-    /// Nothing that preflight looks at stands in the way any more. Whether CAA permits is asked per CA, after this.
+    /// Preflight no longer finds an obstacle. Whether CAA permits is checked per CA, after this.
     async fn preflight_passed(&self, domain: &Domain) -> Result<(), JobError> {
         self.passed_preflight.get_or_init(|| ());
         if !is_forbidden_by_caa(domain) {
@@ -296,7 +296,7 @@ impl<'a> Issuance<'a> {
         Ok(())
     }
 
-    /// Begins an order at the first CA that may and can.
+    /// Starts an order at the first CA that is permitted and available.
     async fn begin(&self, domain: &Domain) -> Result<Started<'a>, Stop> {
         self.must_not_all_be_paused().await?;
         let found = self.preflight(domain).await?;
@@ -329,7 +329,7 @@ impl<'a> Issuance<'a> {
         ))
     }
 
-    /// What became of it at one CA, and how often that had refused us when it was asked.
+    /// Returns the result at one CA, and the CA's number of refusals when it was asked.
     async fn begin_at(
         &self,
         issuer: &Issuer,
@@ -357,7 +357,7 @@ impl<'a> Issuance<'a> {
         Ok((self.order_row(issuer, account.id, live, replaces).await?, refusals))
     }
 
-    /// The order's row with its key, charged to the CA's limits. The key is made once there seems to be room.
+    /// Writes the order's row with its key, charged to the CA's limits. The key is made once there seems to be room.
     async fn order_row(
         &self,
         issuer: &Issuer,
@@ -406,13 +406,13 @@ impl<'a> Issuance<'a> {
         }
     }
 
-    /// The generated certificate of the name that ends last.
+    /// Returns the generated certificate of the name with the latest end.
     async fn newest(&self) -> Result<Option<Certificate>, JobError> {
         let store = &self.role.context.store;
         Ok(store.newest_generated(self.name, Timestamp::UNIX_EPOCH).await?)
     }
 
-    /// Whether an order can succeed, whoever issues; what was found.
+    /// Checks whether an order can succeed at any CA; returns the DNS findings.
     async fn preflight(&self, domain: &Domain) -> Result<Found, Stop> {
         let found = self.fine(domain, self.role.preflight.ask(self.name).await).await?;
         if let Some(probe) = self.role.preflight.probe(&*self.role.context.entropy) {
@@ -436,7 +436,7 @@ impl<'a> Issuance<'a> {
         }))
     }
 
-    /// DNS failed. The first time says nothing: whose fault it is is looked for when it does so again.
+    /// DNS failed. The first failure has no consequence; the cause is looked for when DNS fails again.
     async fn dns_fails(&self, domain: &Domain, fails: DnsFails) -> Ending {
         let now = self.role.context.clock.now();
         let Some(since) = domain.facts.dns_failing_since else {
@@ -450,8 +450,8 @@ impl<'a> Issuance<'a> {
         }
     }
 
-    /// A rehearsal that went wrong may have met one of our own processes that was just starting: nobody is blamed before
-    /// it went wrong some times in a row.
+    /// A failed rehearsal may have met one of our own processes while it was starting, so it becomes a reason only
+    /// after several failures in a row.
     fn once_more(&self, domain: &Domain, rehearsed: Verdict<()>) -> Verdict<()> {
         let was_blamed = matches!(domain.facts.block, Some(Reason::ChallengeUnreachable { .. }));
         match rehearsed {
@@ -469,7 +469,7 @@ impl<'a> Issuance<'a> {
         account.map_err(|error| self.out_of_reach(issuer, &error))
     }
 
-    /// The certificate that is live.
+    /// Returns the live certificate.
     async fn live(&self, domain: &Domain) -> Result<Option<Certificate>, JobError> {
         match domain.facts.live {
             Some(live) => Ok(self.role.context.store.certificate(self.name, live.certificate).await?),
@@ -477,13 +477,13 @@ impl<'a> Issuance<'a> {
         }
     }
 
-    /// Whether this attempt may order although the domain rests: a person or a program asked for it, or it is the daily
-    /// recheck.
+    /// Whether this attempt may order although the domain rests: it was requested by a person or program, or is the
+    /// daily recheck.
     fn unlocks_rest(&self) -> bool {
-        matches!(self.lease.work.cause, Cause::Requested | Cause::Recheck | Cause::Midnight)
+        matches!(self.lease.work.cause, Cause::Requested | Cause::OperatorRecheck | Cause::DailyRecheck)
     }
 
-    /// A CA that cannot even be asked for an account or its directory.
+    /// The CA's directory or our account cannot be reached.
     fn out_of_reach(&self, issuer: &Issuer, error: &AcmeError) -> Stop {
         let now = self.role.context.clock.now();
         issuer.note(Some(error), now);
@@ -501,7 +501,7 @@ impl<'a> Issuance<'a> {
                 ended(Ending::Paused(pause.clone()))
             }
             AcmeError::Local(_) => local(error),
-            // Its lease is released as soon as the database is back.
+            // The lease is released as soon as the database is available again.
             AcmeError::Store(cause) if cause.is_unavailable() => {
                 Stop::Job(StoreError::away(runtime::chain(error)).into())
             }
@@ -520,14 +520,14 @@ impl<'a> Issuance<'a> {
     }
 }
 
-/// How the CA names the live certificate, where an order with that account replaces it (RFC 9773 section 5). What takes
-/// the place of a certificate that is to be revoked is no renewal that the CA suggested.
+/// The CA's identifier of the live certificate, if an order with that account replaces it (RFC 9773 section 5). The
+/// replacement of a certificate that is to be revoked is not a renewal suggested by the CA.
 pub(crate) fn replaced(live: &Certificate, account: AccountId) -> Option<RenewalId> {
     let suggested = live.account == Some(account) && !live.withdrawn && live.renewal?.window.is_some();
     suggested.then(|| RenewalId::of(&live.chain_pem)).flatten()
 }
 
-/// What the last challenge failed for. Something else may have been in the way since, and is not any more.
+/// The reason of the last failed challenge. Another obstacle may have replaced it since and be gone by now.
 fn why_it_rests(domain: &Domain) -> Reason {
     match &domain.facts.block {
         Some(

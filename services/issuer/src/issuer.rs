@@ -1,12 +1,12 @@
-//! A CA with our account there, its limits, and whether it works at present.
+//! A CA with our account, its limits, and its present availability.
 //!
-//! A CA that is down is found out once, not by every domain: after a few failures in a row the breaker opens, one alert
-//! goes out, and who wants an order from it goes to the next CA or waits until it is tried again. Then one attempt goes
-//! ahead; only when that works do the others follow. The breaker is this process's own: an outage is seen by every copy
-//! within a few requests, and a copy whose own network is broken does not stop the others.
+//! An outage is detected once per process, not by every domain: after a few failures in a row the breaker opens, one
+//! alert is sent, and orders go to the next CA or wait. After the pause one attempt goes ahead as a probe; only when
+//! it succeeds do the others follow. The breaker belongs to this process: every copy detects an outage within a few
+//! requests, and a copy with a broken network does not stop the others.
 //!
-//! A CA that refuses us, whatever the name, is found out at once, and by few domains: new orders go carefully
-//! (`turn`). Such a CA is asked again once a minute. It goes on with the orders that it took before.
+//! A CA that refuses our account for every name is detected at once, at the cost of few domains: new orders are sent
+//! carefully (`turn`). Such a CA is tried again once a minute. Orders that it accepted before go on.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -50,12 +50,12 @@ impl Issuer {
         self.ca.name()
     }
 
-    /// Whose limits its orders spend.
+    /// The ledger that its orders are charged to.
     pub(crate) fn ledger(&self) -> LedgerOf {
         LedgerOf { issuer: self.name().to_owned(), limits: self.limits }
     }
 
-    /// Our account there, registered on first use.
+    /// Returns our account there, which is registered on first use.
     pub(crate) async fn account(
         &self,
         context: &Context,
@@ -76,9 +76,10 @@ impl Issuer {
         Ok(kept.insert(Arc::new(account)).clone())
     }
 
-    /// Our account there as it is now, after the CA refused what `stale` signed; none if that is it.
+    /// Reloads our account after the CA refused a request signed by `stale`; none if it is unchanged.
     ///
-    /// Somebody may have given it another key meanwhile, or be about to: then the CA says whether it knows that one.
+    /// Another process may have changed its key meanwhile, or be about to: then the CA is asked whether it knows the
+    /// new key.
     pub(crate) async fn reloaded(
         &self,
         context: &Context,
@@ -100,8 +101,8 @@ impl Issuer {
         Ok(Some(kept.insert(Arc::new(fresh)).clone()))
     }
 
-    /// Registers our account again at a CA that does not know it any more; none if that was done within the hour, or the
-    /// CA knows it after all.
+    /// Registers our account again at a CA that no longer knows it; none if that was done within the hour, or if the
+    /// CA does know it.
     pub(crate) async fn registered_again(
         &self,
         context: &Context,
@@ -140,8 +141,8 @@ impl Issuer {
         Ok(Some(kept.insert(Arc::new(fresh)).clone()))
     }
 
-    /// Waits until a new order may go. `refusals`: how many there were when this one was let through
-    /// ([`Breaker::ask_for_order`]). Errors: another was refused since; the same would happen to this one.
+    /// Waits until a new order may be sent. `refusals`: the number of refusals when this one was let through
+    /// ([`Breaker::ask_for_order`]). Errors: another order was refused since; this one would be refused as well.
     pub(crate) async fn turn(&self, refusals: u64, clock: &dyn Clock) -> Result<Turn, AcmeError> {
         let turn = self.turns.wait(&self.breaker, clock).await;
         self.must_not_have_refused_since(refusals)?;
@@ -157,7 +158,7 @@ impl Issuer {
         }
     }
 
-    /// It took an order.
+    /// The CA accepted an order.
     pub(crate) fn accepted(&self) {
         self.takes_orders_again(self.breaker.accepted());
     }
@@ -170,7 +171,7 @@ impl Issuer {
         }
     }
 
-    /// It refuses us, whatever the name. Returns when it is asked again.
+    /// The CA refuses our account, whatever the name. Returns when it is tried again.
     pub(crate) fn refused(&self, problem: &Problem, now: Timestamp) -> Timestamp {
         let (until, began) = self.breaker.refused(problem, now);
         if began {
@@ -188,7 +189,7 @@ impl Issuer {
         until
     }
 
-    /// The reason of the domains that wait for it meanwhile.
+    /// The reason of the domains that wait meanwhile.
     pub(crate) fn refuses_us(&self, problem: &Problem) -> Reason {
         Reason::IssuerRefusesUs {
             issuer: self.name().to_owned(),
@@ -198,12 +199,12 @@ impl Issuer {
         }
     }
 
-    /// What CAA records must name for it to issue.
+    /// The names that CAA records must contain for it to issue.
     pub(crate) async fn identities(&self) -> Result<Vec<String>, AcmeError> {
         if self.identities.is_empty() { self.ca.caa_identities().await } else { Ok(self.identities.clone()) }
     }
 
-    /// Takes note of how a call to it ended.
+    /// Records the result of a request to it.
     pub(crate) fn note(&self, failed: Option<&AcmeError>, now: Timestamp) {
         let change = match failed {
             Some(error) if error.is_outage() => self.breaker.failed(now),
@@ -226,10 +227,10 @@ impl Issuer {
     }
 }
 
-/// How often at most an account is registered again at a CA that keeps losing it.
+/// Minimum interval between registrations of an account at a CA that keeps losing it.
 const REGISTERED_AGAIN_EVERY: SignedDuration = SignedDuration::from_hours(1);
 
-/// The setting that a refusal is about, for the one who has to mend it.
+/// The setting that a refusal is about, for the operator who has to correct it.
 fn setting(kind: &str) -> &'static str {
     match kind {
         "invalidProfile" => "acme.issuers.profile",

@@ -1,7 +1,7 @@
-//! Commits the steps of one issuance under its lease; what they are is decided in `decide`.
+//! Commits the steps of one issuance under its lease; the steps are made in `decide`.
 //!
-//! The domain is read once per attempt and known here from then on: each commit returns it as it is stored, and where it
-//! changed meanwhile the same decision is made again. A lease that is lost, or of an older revision, writes nothing.
+//! The domain is read once per attempt and kept here: each commit returns it as stored, and if it changed meanwhile,
+//! the same decision is made again. Nothing is written under a lost lease or one of an older revision.
 
 mod order_url;
 
@@ -27,7 +27,7 @@ type Decided<T> = Result<T, InvalidTransition>;
 pub(crate) struct Journal {
     context: Context,
     lease: Lease,
-    /// As it was stored last.
+    /// The domain as last stored.
     domain: Arc<Mutex<Domain>>,
 }
 
@@ -40,7 +40,7 @@ pub(crate) fn decider<'a>(context: &Context, lease: &'a Lease) -> Decider<'a> {
     }
 }
 
-/// Commits a step that says nothing of the domain and ends its lease.
+/// Commits a step that leaves the domain unchanged and ends its lease.
 pub(crate) async fn end(context: &Context, last: &LastStep) -> Result<Finished, JobError> {
     Ok(context.store.end(last).await.map_err(StoreError::from)?)
 }
@@ -51,7 +51,7 @@ impl Journal {
         Self { context: context.clone(), lease: lease.clone(), domain }
     }
 
-    /// As it was stored last.
+    /// The domain as last stored.
     pub(crate) fn domain(&self) -> Domain {
         self.known().clone()
     }
@@ -60,7 +60,7 @@ impl Journal {
         self.domain.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Commits a step that keeps the lease. Errors: the CA's limits leave no room for its charge.
+    /// Commits a step that keeps the lease. Errors: the CA's limits have no room for the charge.
     async fn charged(
         &self,
         decide: impl Fn(&Decider<'_>, &Domain) -> Decided<Step>,
@@ -85,8 +85,7 @@ impl Journal {
         self.context.store.decide(self.domain(), decided).await
     }
 
-    /// Nothing that was looked at blocks the domain any more. That a new domain's HTTPS is on is left to the attempt's next
-    /// step.
+    /// Preflight no longer finds a block. Whether a new domain has HTTPS on is stored with the attempt's next step.
     #[expect(
         clippy::redundant_closure_for_method_calls,
         reason = "the method itself is of one lifetime, the closure of any"
@@ -107,7 +106,7 @@ impl Journal {
         self.kept(|decider, domain| Ok(decider.probe(domain, probe))).await
     }
 
-    /// The order's row, before new-order.
+    /// Stores the order's row, before new-order.
     pub(crate) async fn started(&self, order: &Order, charge: &Charge) -> Result<Result<(), Wait>, JobError> {
         let started = self.charged(|decider, domain| decider.started(domain, order, charge)).await?;
         if started.is_ok() {
@@ -117,7 +116,7 @@ impl Journal {
         Ok(started)
     }
 
-    /// An order that has its row is charged, in another way than before or once more.
+    /// Charges an order that has its row already, on other terms than before or once more.
     pub(crate) async fn charge(&self, charge: &Charge) -> Result<Result<(), Wait>, JobError> {
         self.charged(|decider, domain| Ok(decider.charged(domain, charge))).await
     }
@@ -126,12 +125,12 @@ impl Journal {
         self.ended_by(|decider, domain| decider.already_issued(domain, summary)).await
     }
 
-    /// The hook through which the order's URL is stored the moment it is known. The turn ends with that.
+    /// Returns the hook that stores the order's URL as soon as it is known. The turn ends with that.
     pub(crate) fn order_url(&self, order: &Order, turn: &Turn) -> Arc<OrderUrlJournal> {
         Arc::new(OrderUrlJournal::new(self, order, turn))
     }
 
-    /// The order that an earlier attempt placed without hearing of it was found at the CA.
+    /// An order that an earlier attempt placed without receiving the answer was found at the CA.
     pub(crate) async fn found(&self, order: &mut Order, url: &str) -> Result<(), JobError> {
         let found = Order { state: order.state.clone().placed(url.to_owned())?, ..order.clone() };
         self.kept(|decider, domain| Ok(decider.found(domain, &found))).await?;
@@ -139,7 +138,7 @@ impl Journal {
         Ok(())
     }
 
-    /// The challenge response, before the CA is told to look.
+    /// Stores the challenge response, before the CA is told to validate.
     pub(crate) async fn challenge(
         &self,
         order: &Order,
@@ -148,7 +147,7 @@ impl Journal {
         self.kept(|decider, domain| decider.challenge(domain, order, response)).await
     }
 
-    /// The certificate is stored, and its upload is due.
+    /// Stores the certificate and makes its upload due.
     pub(crate) async fn issued(
         &self,
         issuer: &Issuer,
@@ -183,14 +182,14 @@ impl Journal {
         Ok(finished)
     }
 
-    /// The CA did not take the order: until it is asked again, others may have what it reserved.
+    /// The CA did not accept the order: its reservations are released for others until it is requested again.
     pub(crate) async fn not_taken(&self, order: &Order) -> Result<(), JobError> {
         let mut tx = self.context.store.begin("order_not_taken").await?;
         tx.give_back(order.id).await?;
         Ok(tx.commit().await?)
     }
 
-    /// The CA itself said that there is no room before `until`.
+    /// The CA itself reported that there is no room before `until`.
     pub(crate) async fn correct_budget(
         &self,
         issuer: &Issuer,

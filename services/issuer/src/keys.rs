@@ -1,4 +1,4 @@
-//! The key of a certificate-to-be and the request that carries its public half.
+//! The key of a future certificate and the request that contains its public half.
 
 use domain::{CertificateId, DomainName, OrderKey};
 use rcgen::{
@@ -19,7 +19,7 @@ pub(crate) struct NewKey {
     pub(crate) csr: Vec<u8>,
 }
 
-/// Why there is no key for an order.
+/// Why an order has no key.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KeyError {
     #[error("the key was not made")]
@@ -30,7 +30,7 @@ pub(crate) enum KeyError {
     Seal(#[from] SealError),
 }
 
-/// Makes the key of an order that is about to get its row, and seals it.
+/// Makes and seals the key of an order, before its row is written.
 pub(crate) async fn for_order(
     context: &Context,
     keys: &SealingKeys,
@@ -44,8 +44,9 @@ pub(crate) async fn for_order(
     Ok(OrderKey { certificate, sealed, csr })
 }
 
-/// Makes a key and a CSR with `name` as its only subject alternative name and no subject: CAs ignore a common name, and
-/// names over 64 bytes do not fit one. An RSA key takes up to seconds, so this is no work for an async thread.
+/// Makes a key and a CSR with `name` as its only subject alternative name and no subject: CAs ignore a common name,
+/// and names over 64 bytes do not fit into one. An RSA key takes up to seconds, so do not call this on an async
+/// thread.
 pub(crate) fn make(name: &DomainName, algorithm: KeyAlgorithm) -> Result<NewKey, rcgen::Error> {
     let mut params = CertificateParams::new(vec![name.to_string()])?;
     params.distinguished_name = DistinguishedName::new();

@@ -1,10 +1,10 @@
-//! The issuer: preflight, ACME orders, private keys.
+//! The issuer: preflight, ACME orders, private keys, revocations.
 //!
 //! It takes `certificate-requested` hints, claims the work, and runs each issuance as one async function (`issuance`,
-//! and `at_ca` for the part at one CA) that journals every step before the call it prepares. Which CA that is follows from
-//! who is up, whom CAA permits and whose limits leave room (`issuer`, `breaker`, `acme::budget`). It hands over to the uploader by
-//! storing the certificate; it never talks to C4 beyond asking for a domain. It also has CAs revoke certificates
-//! (`revocation`), on `revocation-requested` hints.
+//! and `at_ca` for the part at one CA) that journals every step before the call it prepares. The CA is chosen by
+//! availability, CAA and free limits (`issuer`, `breaker`, `acme::budget`). The issuer hands over to the uploader by
+//! storing the certificate; its only requests to C4 look up a domain. On `revocation-requested` hints it also has CAs
+//! revoke certificates (`revocation`).
 
 mod answers;
 mod at_ca;
@@ -48,25 +48,25 @@ use crate::issuance::Issuance;
 use crate::issuer::Issuer;
 use crate::renewal::Planned;
 
-/// Background work that finds no permit is due again after this.
+/// Background work that gets no permit is due again after this time.
 const YIELD_INTERVAL: SignedDuration = SignedDuration::from_secs(5);
 
-/// Beside the issuances, and never behind them.
+/// In addition to the issuances, so revocations never queue behind them.
 const REVOCATIONS_IN_FLIGHT: u16 = 8;
 const SHOW_BUDGET_EVERY: Duration = Duration::from_secs(30);
 
-/// What all issuances of this process share.
+/// State shared by all issuances of this process.
 pub(crate) struct IssuerRole {
     pub(crate) context: Context,
     pub(crate) keys: Arc<SealingKeys>,
     /// In order of preference.
     pub(crate) issuers: Vec<Issuer>,
     pub(crate) preflight: Preflight,
-    /// Room for what nobody waits for.
+    /// Permits for background work.
     background: Semaphore,
 }
 
-/// Runs the issuer until the stop.
+/// Runs the issuer until it is stopped.
 pub async fn run(context: Context) -> Result<(), RoleError> {
     context.health.expect("issuer");
     let most = context.config.issuer.max_in_flight;
@@ -80,7 +80,7 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
     Ok(())
 }
 
-/// Exports what is left of the CAs' limits, until the stop. What the database does not say now it says the next time.
+/// Exports the remaining limits of the CAs until the stop. A database error is ignored; the next export tries again.
 async fn show_budget(context: &Context) -> Result<(), RoleError> {
     loop {
         for issuer in &context.config.acme.issuers {
@@ -98,7 +98,8 @@ async fn show_budget(context: &Context) -> Result<(), RoleError> {
     }
 }
 
-/// What is done with a claimed issuance, and with claimed revocations; for [`run`], and for whoever drives them by hand.
+/// Returns the jobs for claimed issuances and claimed revocations; for [`run`], and for callers that run them by
+/// hand.
 pub fn jobs(context: &Context) -> Result<[Arc<dyn Job>; 2], RoleError> {
     let issuer = Arc::new(IssuerRole::new(context.clone())?);
     Ok([issuer.clone(), Arc::new(RevocationJob(issuer))])
@@ -145,7 +146,7 @@ impl IssuerRole {
         Ok(Self { context, keys, issuers, preflight, background: Semaphore::new(background) })
     }
 
-    /// The CA that an order was made for; none if it is not configured any more.
+    /// Returns the CA that an order was made for; none if it is no longer configured.
     pub(crate) async fn issuer_of(&self, order: &Order) -> Result<Option<&Issuer>, JobError> {
         self.issuer_of_account(order.account).await
     }
@@ -156,7 +157,7 @@ impl IssuerRole {
         Ok(row.and_then(|row| self.issuer_at(row)))
     }
 
-    /// The CA of an account; also of one that another has taken the place of, and that has no issuer's name any more.
+    /// Returns the CA of an account; also of an account that was replaced and no longer has an issuer's name.
     pub(crate) fn issuer_at(&self, row: &Account) -> Option<&Issuer> {
         let is_there = |issuer: &&Issuer| issuer.ca.directory_url() == row.directory_url;
         let mut there = self.issuers.iter().filter(is_there);
@@ -164,7 +165,8 @@ impl IssuerRole {
         named.or_else(|| there.next())
     }
 
-    /// The CAs in order of preference, the one that issued the live certificate first: only there can an order replace it.
+    /// Returns the CAs in order of preference, but the CA that issued the live certificate first: only there can an
+    /// order replace it.
     pub(crate) async fn in_order(&self, live: Option<&Certificate>) -> Result<Vec<&Issuer>, JobError> {
         let account = live.filter(|live| live.renewal.is_some_and(|renewal| renewal.window.is_some()));
         let first = match account.and_then(|live| live.account) {
@@ -186,7 +188,7 @@ impl Job for IssuerRole {
             return Ok(finished);
         }
         let mut background = None;
-        if lease.work.cause == Cause::Midnight {
+        if lease.work.cause == Cause::DailyRecheck {
             background = self.background.try_acquire().ok();
             if background.is_none() {
                 let wait = YIELD_INTERVAL + SignedDuration::from_secs(self.context.entropy.below(10) as i64);
@@ -200,7 +202,8 @@ impl Job for IssuerRole {
     }
 }
 
-/// A CA as the settings describe it; for the role, and for commands that ask it themselves.
+/// Builds the client of a CA from its settings; for the role, and for commands that send requests to the CA
+/// themselves.
 pub fn ca(settings: &AcmeIssuer, clock: &Arc<dyn Clock>) -> Result<Ca, RoleError> {
     Ca::new(ca_options(settings)?, clock.clone())
         .map_err(|error: AcmeError| RoleError::setting("acme.issuers", error.to_string()))
@@ -225,8 +228,8 @@ fn ca_options(settings: &AcmeIssuer) -> Result<CaOptions, RoleError> {
     })
 }
 
-/// The HMAC key of an external account binding as CAs hand it out: in base64url or in standard base64, padded or not,
-/// with white space around it.
+/// Decodes the HMAC key of an external account binding in the forms that CAs use: base64url or standard base64,
+/// padded or not, with surrounding white space.
 fn hmac_key(text: &[u8]) -> Result<Zeroizing<Vec<u8>>, RoleError> {
     let wrong = |what| RoleError::setting("acme.issuers.eab_hmac_key_file", what);
     let mut plain = Zeroizing::new(Vec::with_capacity(text.len()));

@@ -1,11 +1,11 @@
-//! On which terms a certificate is ordered: whether it is needed, how urgent it is, and of which limits it is exempt.
+//! The terms of an order: whether it is needed, how urgent it is, and which limits it is exempt from.
 
 use domain::budget::{Exempt, Lane};
 use domain::{AccountId, Cause, CertificateSummary, Domain, PreExpiry, Work};
 use jiff::{SignedDuration, Timestamp};
 use store::Certificate;
 
-/// Whether a certificate is issued and only has to be uploaded: then nothing is ordered, unless it is due already.
+/// Whether a certificate is issued and only has to be uploaded: then nothing is ordered, unless its renewal is due.
 pub(crate) fn is_undelivered(certificate: &Certificate, domain: &Domain, now: Timestamp) -> bool {
     let is_live = domain.facts.live.is_some_and(|live| live.certificate == certificate.id());
     !is_live
@@ -16,12 +16,12 @@ pub(crate) fn is_undelivered(certificate: &Certificate, domain: &Domain, now: Ti
         && certificate.renewal.is_some_and(|renewal| now < renewal.at)
 }
 
-/// Whether a certificate that serves is to be revoked: then another one is urgent.
+/// Whether the live certificate is to be revoked: then its replacement is urgent.
 pub(crate) fn is_withdrawn(live: Option<&Certificate>) -> bool {
     live.is_some_and(|live| live.withdrawn)
 }
 
-/// How long before its end the newest certificate is to be renewed.
+/// How long before its end the newest certificate is renewed.
 pub(crate) fn pre_expiry(newest: Option<&Certificate>, configured: PreExpiry) -> SignedDuration {
     newest.map_or(SignedDuration::ZERO, |certificate| {
         let CertificateSummary { not_before, not_after, .. } = certificate.summary;
@@ -41,12 +41,12 @@ pub(crate) fn lane(
         Some(_) if is_withdrawn => Lane::Expiring,
         Some(live) if live.not_after.duration_since(now) < pre_expiry / 2 => Lane::Expiring,
         Some(_) => Lane::Renewal,
-        None if work.cause == Cause::Midnight => Lane::Recheck,
+        None if work.cause == Cause::DailyRecheck => Lane::Recheck,
         None => Lane::New,
     }
 }
 
-/// Of which limits an order is exempt, as the newest certificate of the name and the one it replaces say.
+/// The limits that an order is exempt from, by the newest certificate of the name and the one it replaces.
 pub(crate) fn exempt(
     newest: Option<&Certificate>,
     replaces: Option<&Certificate>,

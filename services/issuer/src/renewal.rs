@@ -1,12 +1,13 @@
-//! Asks a CA when it suggests to renew a certificate (ARI, RFC 9773), and plans the renewal by that.
+//! Asks a CA for its suggested renewal window (ARI, RFC 9773), and plans the renewal.
 //!
-//! The point lies in the suggested window, at random, so that the renewals of all clients spread; it is chosen once per
-//! window. Pre-expiry overrules a later one. A window that lies in the past means now: that is how a CA announces a
-//! revocation. A CA that does not answer changes nothing: the certificate has its renewal point from the start.
+//! The renewal point is a random time in the window, so that the renewals of all clients spread; it is chosen once
+//! per window. Pre-expiry takes precedence over a later point. A window in the past means now: CAs announce a
+//! revocation that way. If the CA does not answer, the plan stays: the certificate has a renewal point from the
+//! start.
 //!
-//! A CA that suggests to renew what it issued just now would have us renew for ever. So a certificate is not renewed within
-//! a day of its issue because of a window; unless the CA gives an explanation, and it is not itself the one that took
-//! another's place because of that. Pre-expiry is not held up by this.
+//! A CA that suggests renewing new certificates would cause endless renewals. So a certificate is not renewed because
+//! of a window within a day of its issue, unless the CA gives an explanation and the certificate is not itself a
+//! replacement for that reason. Pre-expiry is not delayed by this.
 
 use acme::{AcmeError, RenewalId};
 use domain::{Domain, DomainName, Lease, PreExpiry, Retry, SuggestedWindow, renewal_point};
@@ -17,19 +18,19 @@ use store::{Certificate, Finished, LastStep, Renewal};
 use crate::IssuerRole;
 use crate::journal::{Journal, decider, end};
 
-/// When a CA that does not know a certificate is asked about it again (RFC 9773 section 4.3.3).
+/// Interval for asking again about a certificate that the CA does not know (RFC 9773 section 4.3.3).
 const ASK_AGAIN: SignedDuration = SignedDuration::from_hours(6);
-/// A certificate is renewed earlier than planned at most this often.
+/// Minimum interval between early renewals of a certificate.
 const EARLY_RENEWAL_EVERY: SignedDuration = SignedDuration::from_hours(24);
 
-/// A certificate that took the place of another within this long may be the one that an incident asked for.
+/// A certificate that replaced another within this time may be the replacement for the same incident.
 const SAME_INCIDENT: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// What follows from the question.
+/// The result of asking the CA.
 pub(crate) enum Planned {
     /// The certificate is to be renewed now.
     Now,
-    /// Later, or not at all; the lease is ended.
+    /// Later, or not at all; the lease has ended.
     Later(Finished),
 }
 
@@ -79,7 +80,7 @@ pub(crate) async fn plan(role: &IssuerRole, lease: &Lease) -> Result<Planned, Jo
     planned.await.map(Planned::Later)
 }
 
-/// Until when a window that is open already is not followed, so that a certificate is renewed early at most once a day.
+/// The time until which an open window is ignored, so that a certificate is renewed early at most once a day.
 async fn held_up_until(
     role: &IssuerRole,
     certificate: &Certificate,
@@ -90,7 +91,7 @@ async fn held_up_until(
     if until.is_none() || !is_explained {
         return Ok(until);
     }
-    // An incident: the first renewal because of it is at once.
+    // An incident: its first renewal is not delayed.
     let store = &role.context.store;
     let view = store.domain(&certificate.name).await?;
     let previous = match view.and_then(|view| view.domain.previous) {
@@ -111,7 +112,7 @@ fn early_renewal_withheld(name: &DomainName, at: Timestamp) {
     );
 }
 
-/// The point within a window: the one that was chosen before, as long as the CA suggests the same.
+/// The point within a window: the one chosen before, while the CA suggests the same window.
 fn chosen(window: SuggestedWindow, before: Renewal, random: u64) -> Timestamp {
     if before.window == Some(window) && window.start <= before.at && before.at <= window.end {
         before.at
@@ -124,16 +125,16 @@ enum Answer {
     Suggested {
         window: SuggestedWindow,
         ask_again: SignedDuration,
-        /// The CA says where it explains the window: an incident.
+        /// The CA has published an explanation of the window: an incident.
         is_explained: bool,
     },
-    /// The CA has no such information about any certificate.
+    /// The CA offers no renewal information at all.
     Nothing,
-    /// The CA does not know this certificate, not yet or not any more.
+    /// The CA does not know this certificate, not yet or no longer.
     NotKnown,
-    /// It was not asked: an operator has paused requests to it.
+    /// The CA was not asked: an operator has paused requests to it.
     Paused,
-    /// It does not answer now.
+    /// The CA does not answer.
     Unanswered,
 }
 
@@ -165,7 +166,7 @@ async fn ask(role: &IssuerRole, certificate: &Certificate) -> Result<Answer, Job
     }
 }
 
-/// The domain and its live certificate, if that was generated here.
+/// Returns the domain and its live certificate, if the certificate was generated here.
 async fn live(role: &IssuerRole, name: &DomainName) -> Result<Option<(Domain, Certificate)>, JobError> {
     let store = &role.context.store;
     let Some(domain) = store.domain(name).await?.map(|view| view.domain) else {
@@ -179,7 +180,7 @@ async fn live(role: &IssuerRole, name: &DomainName) -> Result<Option<(Domain, Ce
     Ok(generated.map(|certificate| (domain, certificate)))
 }
 
-/// When a certificate is renewed at the latest: of a CA that suggests windows, and of one that does not.
+/// The latest renewal time of a certificate, whether or not its CA suggests windows.
 fn pre_expiry_point(certificate: &Certificate, pre_expiry: PreExpiry) -> Timestamp {
     let summary = &certificate.summary;
     renewal_point(summary.not_before, summary.not_after, pre_expiry)

@@ -1,11 +1,11 @@
-//! Revocations: the CA is asked, by the account that ordered the certificate (RFC 8555 section 7.6), once the certificate
-//! does not serve any more.
+//! Revocations: the account that ordered a certificate asks the CA to revoke it (RFC 8555 section 7.6), once the
+//! certificate is no longer served.
 //!
-//! One that serves waits for its replacement, which the request itself ordered, but not longer than
-//! [`domain::RevocationReason::REPLACED_WITHIN`]; who waits says why. Nothing here depends on the name's revision: a name
-//! may be added, deleted and rolled back meanwhile, its certificate is revoked all the same. So each step is conditional on
-//! the revocation's own row, and whoever comes twice, or dies between the CA's answer and our note of it, hears from the CA
-//! that the certificate is revoked already.
+//! A served certificate waits for its replacement, which was ordered with the revocation request, but not longer than
+//! [`domain::RevocationReason::REPLACED_WITHIN`]; the cause of the wait is in the history. Nothing here depends on
+//! the name's revision: a name may be added, deleted and rolled back meanwhile, and its certificate is still revoked.
+//! So each step is conditional on the revocation's own row. A repeated request, or one after a crash between the CA's
+//! answer and our commit, gets the CA's answer that the certificate is already revoked.
 
 use std::sync::Arc;
 
@@ -23,41 +23,41 @@ use crate::IssuerRole;
 use crate::issuer::Issuer;
 
 const ACTOR: &str = "issuer";
-/// The uploader brings the revocation to now when the replacement is live; this is for what it could not bring.
+/// The uploader makes the revocation due when the replacement is live; this interval covers the cases it misses.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_mins(5);
-/// Where a CA that is over its limits does not say how long.
+/// Wait for a rate-limited CA without Retry-After.
 const WITHOUT_RETRY_AFTER: SignedDuration = SignedDuration::from_mins(1);
 
-/// What came of one revocation.
+/// The result of one revocation.
 enum Outcome {
-    /// It is ended, one way or another.
+    /// It has ended, successfully or not.
     Over,
     /// Its replacement is not live yet.
     Waits(Timestamp),
-    /// The CA gave no answer to go by; not asked again before that.
+    /// The CA gave no conclusive answer; it is not asked again before that time.
     Again(Option<Timestamp>),
     /// An operator has paused requests to the CA.
     Paused,
 }
 
-/// What the CA said.
+/// The CA's answer.
 enum Answer {
     Revoked,
     Refused(String),
     Again(Option<Timestamp>),
-    /// It was not asked: an operator has paused requests to it.
+    /// The CA was not asked: an operator has paused requests to it.
     Paused(Box<Pause>),
 }
 
-/// An account that may revoke a certificate, and where.
+/// An account that may revoke a certificate, and its CA.
 struct RevokingAccount<'a> {
     issuer: &'a Issuer,
     account: Arc<AccountKey>,
-    /// It is the one that the CA is asked with for orders, and may have got another key.
+    /// It is the account used for orders, whose key may have changed.
     is_current: bool,
 }
 
-/// Carries out what is due of a name's revocations.
+/// Performs the due revocations of a name.
 pub(crate) async fn run(role: &IssuerRole, lease: &Lease) -> Result<Finished, JobError> {
     let store = &role.context.store;
     let mut due: Option<Timestamp> = None;
@@ -125,7 +125,8 @@ impl DueRevocation<'_> {
         Ok(Outcome::Over)
     }
 
-    /// Until when it waits, if the certificate serves and may still be replaced in time; a new reason for that is told.
+    /// The time until which it waits, if the certificate is served and can still be replaced in time; a new reason
+    /// for the wait is added to the history.
     async fn waits(&self, certificate: &Certificate) -> Result<Option<Timestamp>, JobError> {
         let (mut tx, domain) = self.open("revocation_looked_at").await?;
         let (now, until) = (self.now(), self.revocation.waits_until);
@@ -150,7 +151,7 @@ impl DueRevocation<'_> {
         Ok(Some((now + LOOK_AGAIN).min(until)))
     }
 
-    /// The CA is paused; the first time that is told.
+    /// Requests to the CA are paused; added to the history the first time.
     async fn paused(&self, certificate: &Certificate, pause: Pause) -> Result<(), JobError> {
         let (mut tx, domain) = self.open("revocation_paused").await?;
         let reason = Reason::PausedByOperator { pause };
@@ -222,7 +223,7 @@ impl DueRevocation<'_> {
         let not_before = wait.map(|wait| self.now().saturating_add(wait).unwrap_or(Timestamp::MAX));
         match error {
             AcmeError::Store(error) => Err(error.into()),
-            // A person must act at the CA, and it is done then: the revocation is not to be asked for again.
+            // A person must act at the CA; after that a retry succeeds, without a new revocation request.
             AcmeError::Problem(problem) if problem.kind == "userActionRequired" => {
                 Ok(Answer::Again(Some(issuer.refused(&problem, self.now()))))
             }
@@ -238,7 +239,7 @@ impl DueRevocation<'_> {
         }
     }
 
-    /// The account that ordered the certificate, even one that another has taken the place of.
+    /// Returns the account that ordered the certificate, even if another account has replaced it.
     async fn by(&self, certificate: &Certificate) -> Result<Result<RevokingAccount<'_>, Answer>, JobError> {
         let refused = |why: &str| Ok(Err(Answer::Refused(why.to_owned())));
         let IssuerRole { context, keys, .. } = self.role;
@@ -291,7 +292,7 @@ impl DueRevocation<'_> {
         Ok(())
     }
 
-    /// The next certificate is due, if nobody is at it.
+    /// Makes the next certificate due, unless an issuance is already scheduled.
     async fn want_another(&self, tx: &mut Tx, domain: &Domain) -> Result<(), JobError> {
         if domain.source != Source::C4 || tx.work(&domain.name, WorkKind::Issue).await?.is_some() {
             return Ok(());
@@ -308,7 +309,7 @@ impl DueRevocation<'_> {
         Ok(tx.schedule(&due).await?)
     }
 
-    /// Trying again would not help: operations must act, then ask for it again.
+    /// A retry would not help: operations must act, then request the revocation again.
     async fn refused(&self, certificate: &Certificate, why: &str) -> Result<(), JobError> {
         let (mut tx, domain) = self.open("revocation_refused").await?;
         tx.end_revocation(certificate.id(), RevocationState::Refused).await?;
@@ -327,7 +328,7 @@ impl DueRevocation<'_> {
         Ok(())
     }
 
-    /// It ended by itself.
+    /// The certificate ended by itself.
     async fn ended(&self, certificate: &Certificate) -> Result<(), JobError> {
         let (mut tx, domain) = self.open("revocation_ended").await?;
         tx.end_revocation(certificate.id(), RevocationState::Ended).await?;
@@ -343,7 +344,7 @@ impl DueRevocation<'_> {
         Ok((tx, domain))
     }
 
-    /// The history's line, also for a name that is off the list, whose row stays as it is.
+    /// Adds the history entry, also for a name that is off the list, whose row stays unchanged.
     async fn tell(
         &self,
         tx: &mut Tx,
@@ -376,7 +377,7 @@ impl DueRevocation<'_> {
     }
 }
 
-/// Whether it is what visitors get, as far as we know.
+/// Whether the certificate is served to visitors, as far as known.
 fn serves(domain: &Domain, certificate: &Certificate) -> bool {
     let is_live = domain.facts.live.is_some_and(|live| live.certificate == certificate.id());
     is_live && domain.deleted_at.is_none()

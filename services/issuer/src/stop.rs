@@ -1,4 +1,4 @@
-//! Why the way to a certificate ends before there is one.
+//! Why an issuance stops before there is a certificate.
 
 use acme::AcmeError;
 use runtime::JobError;
@@ -7,18 +7,18 @@ use crate::answers::Request;
 use crate::ending::{Ending, OrderFate};
 use crate::turn::Turn;
 
-/// Why the way to the certificate ends here.
+/// Why an issuance stops here.
 pub(crate) enum Stop {
-    /// The journal did not take a step.
+    /// The journal could not commit a step.
     Job(JobError),
-    /// The CA may have refused our account's key, when it was asked for that. No other order goes while that is found out.
+    /// The CA may have refused our account's key. No other order is sent until that is checked.
     Account { error: AcmeError, request: Request, turn: Option<Turn> },
     /// The attempt is over.
     Ended { ending: Box<Ending>, order: OrderFate },
 }
 
 impl Stop {
-    /// What it leads to is found out before the next order goes.
+    /// Keeps the turn until the account has been checked, so no other order is sent before.
     pub(crate) fn within(self, turn: Turn) -> Self {
         match self {
             Self::Account { error, request, .. } => Self::Account { error, request, turn: Some(turn) },
@@ -49,7 +49,7 @@ pub(crate) fn order_refused(ending: Ending) -> Stop {
     Stop::Ended { ending: Box::new(ending), order: OrderFate::Refused }
 }
 
-/// Trouble of our own: it stands in the log, and the domain is tried again soon.
+/// A fault of our own: it is logged, and the domain is retried soon.
 pub(crate) fn local(error: &(dyn std::error::Error + 'static)) -> Stop {
     tracing::error!(error, "issuance cannot go on");
     ended(Ending::could_not_ask("trouble on our side, see the log".to_owned()))

@@ -1,9 +1,10 @@
-//! New orders go to a CA carefully, so that few requests find out that it refuses us, however many are in hand.
+//! Paces new orders to a CA, so that few requests find out that it refuses our account, however many orders are
+//! waiting.
 //!
-//! The first goes alone. Once the CA took one, as many may be on their way at a time as it took within the last second, and
-//! one: what goes beside others is never more than what was just seen to work, and a CA that answers fast is soon asked by
-//! many. A CA that takes long over its answers is not waited for: while it is known to take our orders, one more goes every
-//! two seconds. Until it has taken one, since the start or since it last refused us, nothing goes beside the first.
+//! The first order goes alone. Once the CA has accepted one, the number of orders in flight may be the number that it
+//! accepted within the last second, plus one: concurrency never exceeds what has just worked, and grows quickly at a
+//! fast CA. A slow CA is not waited for: while it is known to accept our orders, one more is sent every two seconds.
+//! Until it has accepted an order, since the start or its last refusal, orders go one at a time.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,15 +17,15 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::breaker::Breaker;
 
-/// How long an answer may take before the next order goes all the same. Tests wait longer: a machine that runs many of them
-/// at once is no slow CA.
+/// How long an answer may take before the next order is sent anyway. Longer in tests: a machine that runs many of
+/// them in parallel is not a slow CA.
 const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 60 } else { 2 });
-/// How long an order that was taken says that the next one will be.
+/// How long an accepted order counts towards the allowed concurrency.
 const MEMORY: SignedDuration = SignedDuration::from_secs(1);
-/// More than are ever on their way at a time.
+/// More than the largest number of orders in flight.
 const MAX_REMEMBERED: usize = 256;
 
-/// Orders that wait for their turn, in the order in which they came.
+/// Orders waiting for their turn, first come, first served.
 #[derive(Default)]
 pub(crate) struct Turns {
     next: tokio::sync::Mutex<()>,
@@ -40,19 +41,19 @@ struct OnTheirWay {
 #[derive(Default)]
 struct State {
     count: usize,
-    /// When the CA took the last ones.
+    /// When the CA accepted the last orders.
     taken: VecDeque<Timestamp>,
 }
 
-/// The right to ask for an order; it ends with its last copy, or before.
+/// The right to send an order; it ends with its last copy, or earlier.
 #[derive(Clone)]
 pub(crate) struct Turn(Arc<Mutex<Option<Place>>>);
 
-/// One of those that are on their way.
+/// A place among the orders in flight.
 struct Place(Arc<OnTheirWay>);
 
 impl Turns {
-    /// Waits for a turn. Whether the CA still takes our orders has to be asked after this.
+    /// Waits for a turn. The caller must check afterwards whether the CA still accepts our orders.
     pub(crate) async fn wait(&self, breaker: &Breaker, clock: &dyn Clock) -> Turn {
         let _next = self.next.lock().await;
         let patient_until = Instant::now() + PATIENCE;
@@ -90,7 +91,7 @@ impl OnTheirWay {
 }
 
 impl Turn {
-    /// The CA took the order at `now`: the next may go.
+    /// The CA accepted the order at `now`: the next may be sent.
     pub(crate) fn taken(&self, now: Timestamp) {
         if let Some(place) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
             let mut state = place.0.state();

@@ -1,4 +1,4 @@
-//! What is told: one JSON object per notice, an envelope around those of a delivery, or a text for chats.
+//! Bodies of webhooks: one JSON object per notice in an envelope per delivery, or a text for chats.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +9,12 @@ use runtime::Context;
 use serde_json::{Value, json};
 use store::{DeliveryEvent, Endpoint, Notice, StoreError, WebhookDelivery};
 
-/// Notices that a chat's text names; it says how many more there are.
+/// Maximum number of notices named in a chat text; the rest is counted.
 const MAX_NAMED: usize = 20;
-/// Of a reason's sentence in a chat.
+/// Maximum length of a reason's sentence in a chat text.
 const MAX_SENTENCE: usize = 300;
 
-/// One notice.
+/// The JSON object of one notice.
 pub(crate) async fn event(
     context: &Context,
     notice: &Notice,
@@ -57,7 +57,7 @@ async fn report(context: &Context, day: Date) -> Result<Value, StoreError> {
     Ok(json!({ "asked": totals.asked(), "outcomes": outcomes, "new": figures.new, "gone": figures.gone }))
 }
 
-/// The id of a delivery as its receiver sees it: a notice alone has its own.
+/// The id of a delivery as its receiver sees it: for a single notice, the notice's own id.
 pub(crate) fn id(delivery: &WebhookDelivery, events: &[DeliveryEvent]) -> String {
     match events {
         [event] if delivery.digest_key.is_empty() => event.event.to_string(),
@@ -133,7 +133,7 @@ fn line(event: &Value) -> Option<String> {
     Some(escaped(&printable(&parts.join(": "))))
 }
 
-/// What Slack would read as a link or a mention.
+/// Escapes characters that Slack would read as a link or a mention.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

@@ -1,4 +1,4 @@
-//! From notices to deliveries: in one transaction, so that either all deliveries of a notice are stored or none.
+//! Turns notices into deliveries: in one transaction, so that either all deliveries of a notice are stored or none.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -11,14 +11,15 @@ use crate::{BATCH, body};
 
 type Labels = BTreeMap<String, String>;
 
-/// A notice that still holds, and what is told of it.
+/// A notice that still holds, and its content.
 struct Told {
     notice: Notice,
     labels: Labels,
     body: Value,
 }
 
-/// Takes the notices that are due and stores their deliveries. What another copy takes at the same moment is its.
+/// Takes the due notices and stores their deliveries. Notices that another copy takes at the same time are left to
+/// it.
 pub(crate) async fn collect(context: &Context) -> Result<(), StoreError> {
     loop {
         let notices = context.store.due_notices(BATCH).await?;
@@ -57,7 +58,7 @@ async fn take(context: &Context, notices: Vec<Notice>) -> Result<(), StoreError>
     Ok(())
 }
 
-/// What is told of those notices that still hold.
+/// The content of those notices that still hold.
 async fn told(context: &Context, notices: Vec<Notice>) -> Result<Vec<Told>, StoreError> {
     let of_domains = notices.iter().filter(|notice| notice.kind.is_of_domain());
     let names: HashSet<DomainName> = of_domains.filter_map(|notice| notice.subject.parse().ok()).collect();
@@ -100,7 +101,8 @@ async fn holds_in_general(context: &Context, notice: &Notice) -> Result<bool, St
     }
 }
 
-/// Whether an endpoint is told of it. What is about no domain has no labels, and is told to each that selects its kind.
+/// Whether an endpoint selects it. A notice that is not about a domain has no labels and goes to every endpoint with
+/// its kind.
 fn selects(endpoint: &Endpoint, told: &Told) -> bool {
     let has = |(key, value): (&String, &String)| told.labels.get(key) == Some(value);
     let has_labels = !told.notice.kind.is_of_domain() || endpoint.labels.iter().all(has);

@@ -1,12 +1,13 @@
-//! The notifier: tells endpoints of webhooks what happened.
+//! The notifier: sends notices to the endpoints of webhooks.
 //!
-//! A step writes its notices in its own transaction; what follows from time alone this role finds (`timers`). A look takes the
-//! notices that are due and stores their deliveries in one transaction (`collect`), then claims deliveries that are due and
-//! sends them (`send`). Rules. A receiver gets each notice at least once and with the same id every time; what was sent and
-//! not stored as sent is sent again. Any number of copies may run: a notice is taken once, a delivery is leased, and neither
-//! needs a leader. While no endpoint is enabled, notices are taken and told to nobody, and no key is needed.
+//! A step writes its notices in its own transaction; notices that depend on time alone are found by this role
+//! (`timers`). Each look takes the due notices and stores their deliveries in one transaction (`collect`), then
+//! claims due deliveries and sends them (`send`). Rules. A receiver gets each notice at least once and with the same
+//! id every time; a delivery that was sent but not stored as sent is sent again. Any number of copies may run without
+//! a leader: a notice is taken once, and a delivery is leased. While no endpoint is enabled, notices are taken
+//! without deliveries, and no key is needed.
 //!
-//! Why not events of the bus: they are hints that may be lost or come twice, and a delivery must survive both.
+//! Why not bus events: they are hints that may be lost or duplicated, and a delivery must survive both.
 
 mod body;
 mod collect;
@@ -31,18 +32,18 @@ use tokio::task::JoinSet;
 
 pub use signature::{EVENT_ID_HEADER, SIGNATURE_HEADER, sign};
 
-/// How often due notices and deliveries are looked for.
+/// Interval between looks for due notices and deliveries.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// Every how many looks the ends of certificates and reports are looked for, figures shown and old rows deleted.
+/// Number of looks between two runs of the timers: ends of certificates, reports, metrics, deletion of old rows.
 const TIMERS_EVERY: u32 = 60;
-/// Requests in flight.
+/// Maximum number of requests in flight.
 const MAX_IN_FLIGHT: usize = 16;
 /// Rows per transaction.
 const BATCH: u32 = 500;
-/// Deliveries are kept so long, whether they were taken or not.
+/// How long deliveries are kept, accepted or not.
 const KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
 
-/// Runs the notifier until the stop.
+/// Runs the notifier until it is stopped.
 pub async fn run(context: Context) -> Result<(), RoleError> {
     let mut notifier = Notifier::new(context.clone())?;
     context.health.ok("notifier");
@@ -64,7 +65,7 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
     Ok(())
 }
 
-/// The looks; for [`run`], and for whoever drives them by hand.
+/// The notifier's state; for [`run`], and for callers that run looks by hand.
 pub struct Notifier {
     context: Context,
     sender: Arc<send::Sender>,
@@ -73,7 +74,7 @@ pub struct Notifier {
 }
 
 impl Notifier {
-    /// One that has not looked yet.
+    /// A notifier before its first look.
     pub fn new(context: Context) -> Result<Self, RoleError> {
         let settings = &context.config.notifier;
         let root = settings.root_certificate_pem()?;
@@ -86,8 +87,8 @@ impl Notifier {
         Ok(Self { context, sender, in_flight: JoinSet::new(), looks: 0 })
     }
 
-    /// Looks once: stores deliveries of notices that are due, and begins to send deliveries that are due; for the rest now
-    /// and then, beginning with the first time.
+    /// Looks once: stores deliveries of due notices, and starts sending due deliveries; also runs the timers now and
+    /// then, starting with the first look.
     pub async fn look(&mut self) -> Result<(), StoreError> {
         let look = self.looks;
         self.looks = look.wrapping_add(1);

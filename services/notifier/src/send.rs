@@ -1,5 +1,5 @@
-//! A delivery is sent and what came of it stored. What fails is tried again, after 30 s, 1, 2, 4 min … a day; an endpoint that
-//! took nothing for three days is switched off.
+//! Sends a delivery and stores the result. A failed attempt is repeated after 30 s, 1, 2, 4 min … a day; an endpoint
+//! that accepted nothing for three days is switched off.
 
 use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,13 +16,13 @@ use store::{ClaimedDelivery, Endpoint, FailedAttempt, StoreError};
 
 use crate::{EVENT_ID_HEADER, SIGNATURE_HEADER, body, sign};
 
-/// Longer than a request may take.
+/// Longer than the timeout of a request.
 pub(crate) const LEASE: SignedDuration = SignedDuration::from_secs(30);
 const FIRST_RETRY: SignedDuration = SignedDuration::from_secs(30);
 const MAX_RETRY: SignedDuration = SignedDuration::from_hours(24);
-/// An endpoint that fails is tried at least so often with one delivery or another.
+/// Maximum time between attempts at a failing endpoint, over all its deliveries.
 const MAX_ENDPOINT_RETRY: SignedDuration = SignedDuration::from_mins(15);
-/// An endpoint that fails for so long is switched off.
+/// An endpoint that has been failing for this long is switched off.
 const OFF_AFTER: SignedDuration = SignedDuration::from_hours(3 * 24);
 const MAX_ERROR: usize = 300;
 
@@ -30,7 +30,7 @@ pub(crate) struct Sender {
     context: Context,
     poster: Poster,
     nameservers: Nameservers,
-    /// Read when the first delivery is sent: without endpoints none is needed.
+    /// Loaded when the first delivery is sent: without endpoints no key is needed.
     keys: Mutex<Option<Arc<SealingKeys>>>,
     trouble: Mutex<Option<String>>,
 }
@@ -40,12 +40,13 @@ impl Sender {
         Self { context, poster, nameservers, keys: Mutex::default(), trouble: Mutex::default() }
     }
 
-    /// Why nothing can be sent; none if it can.
+    /// Why nothing can be sent; none if sending works.
     pub(crate) fn trouble(&self) -> Option<String> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Sends a delivery that is ours. What the database does not take is sent again once the lease has ended.
+    /// Sends a claimed delivery. If the database does not store the result, it is sent again once the lease has
+    /// ended.
     pub(crate) async fn send(&self, claimed: &ClaimedDelivery, endpoint: &Endpoint) {
         if let Err(error) = self.try_send(claimed, endpoint).await {
             tracing::error!(error = &error as &dyn Error, delivery = %claimed.delivery.id, "a delivery is not stored");
@@ -134,7 +135,7 @@ impl Sender {
     }
 }
 
-/// After so many attempts that failed.
+/// The wait after `attempts` failed attempts.
 fn retry_after(attempts: u32) -> SignedDuration {
     FIRST_RETRY.checked_mul(1_i32 << attempts.min(20)).map_or(MAX_RETRY, |after| after.min(MAX_RETRY))
 }

@@ -1,14 +1,14 @@
-//! What a receiver checks: `SSL-Manager-Signature: t=<seconds since 1970>,v1=<hex>`.
+//! The signature for receivers: `SSL-Manager-Signature: t=<seconds since 1970>,v1=<hex>`.
 //!
-//! `v1` is HMAC-SHA-256 (RFC 2104) by the endpoint's secret, as its text stands, over `t`, a dot and the body. The time is that
-//! of the attempt, so a receiver can refuse what is old.
+//! `v1` is HMAC-SHA-256 (RFC 2104) over `t`, a dot and the body; the key is the text of the endpoint's secret. `t` is
+//! the time of the attempt, so a receiver can reject old requests.
 
 use aws_lc_rs::hmac;
 use jiff::Timestamp;
 
 /// The header with the signature.
 pub const SIGNATURE_HEADER: &str = "ssl-manager-signature";
-/// The header with the id that is the same for each repetition.
+/// The header with the id, which is the same for each repetition.
 pub const EVENT_ID_HEADER: &str = "ssl-manager-event-id";
 
 /// The value of [`SIGNATURE_HEADER`].
@@ -24,7 +24,7 @@ pub fn sign(secret: &[u8], at: Timestamp, body: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    /// By `printf '1700000000.{"id":"1"}' | openssl dgst -sha256 -hmac whsec_test`.
+    /// Expected value from `printf '1700000000.{"id":"1"}' | openssl dgst -sha256 -hmac whsec_test`.
     #[test]
     fn a_signature_is_that_of_other_implementations() {
         let at = Timestamp::from_second(1_700_000_000).unwrap();

@@ -1,4 +1,4 @@
-//! The notifier against a receiver that behaves as a test wants, on a clock that the test moves.
+//! Tests of the notifier with a receiver under the test's control and a clock that the test moves.
 
 mod kit;
 mod order;

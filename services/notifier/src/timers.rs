@@ -1,7 +1,7 @@
-//! Notices that follow from time alone: ends that come near, and the report of a midnight.
+//! Notices that depend on time alone: approaching ends, and the midnight report.
 //!
-//! Each is made once, whichever copy finds it first: its mark names the certificate and the days, or the day, and the store
-//! keeps one row per mark. The queries go by index and in batches.
+//! Each is made once, by whichever copy finds it first: its mark contains the certificate and the days, or the date,
+//! and the store keeps one row per mark. The queries use indexes and run in batches.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use store::{Ending, Notice, StoreError};
 
 use crate::BATCH;
 
-/// Batches of one number of days that follow each other; the rest is found the next time.
+/// Maximum number of consecutive batches for one number of days; the rest is found the next time.
 const MAX_BATCHES: u32 = 20;
-/// A report is told for as long as this after its recheck was complete.
+/// A report is sent up to this long after its recheck was complete.
 const REPORTED_FOR: SignedDuration = SignedDuration::from_hours(24);
-/// Attempts of a recheck take so long; what is still open by then is reported as waiting.
+/// Maximum duration of a recheck's attempts; domains without a result by then are reported as waiting.
 const ATTEMPTS_TAKE: SignedDuration = SignedDuration::from_mins(30);
 
 pub(crate) async fn sweep(context: &Context) -> Result<(), StoreError> {

@@ -111,7 +111,7 @@ impl DailyRecheck {
             name: name.clone(),
             kind: WorkKind::Issue,
             revision: domain.revision,
-            cause: Cause::Midnight,
+            cause: Cause::DailyRecheck,
             attempts: planned.map_or(0, |work| work.attempts),
             due_at: Some(due_at),
             certificate: None,

@@ -135,7 +135,7 @@ impl Kit {
         let mut tx = self.context.store.begin("done").await.unwrap();
         tx.cancel(&name(label), WorkKind::Issue).await.unwrap();
         tx.commit().await.unwrap();
-        planned.is_some_and(|work| work.cause == Cause::Midnight)
+        planned.is_some_and(|work| work.cause == Cause::DailyRecheck)
     }
 }
 
@@ -246,19 +246,23 @@ async fn a_recheck_brings_a_later_attempt_forward_and_keeps_its_count() {
     kit.sweep().await;
     for label in ["daily", "resting"] {
         let work = kit.planned(label).await.unwrap();
-        assert_eq!((work.cause, work.attempts), (Cause::Midnight, 31), "{label}");
+        assert_eq!((work.cause, work.attempts), (Cause::DailyRecheck, 31), "{label}");
         let due_at = work.due_at.unwrap();
         assert!(midnight <= due_at && due_at < midnight + HOUR, "{label}: within the spread");
     }
     let sooner = kit.planned("sooner").await.unwrap();
-    assert_eq!((sooner.cause, sooner.due_at), (Cause::Midnight, Some(midnight)), "the retry is the recheck");
+    assert_eq!(
+        (sooner.cause, sooner.due_at),
+        (Cause::DailyRecheck, Some(midnight)),
+        "the retry is the recheck"
+    );
 }
 
 #[tokio::test]
 async fn an_attempt_that_was_asked_for_is_no_recheck() {
     let kit = Kit::new().await;
     let midnight = kit.clock.now() + HOUR;
-    for cause in [Cause::Requested, Cause::Recheck, Cause::Renewal] {
+    for cause in [Cause::Requested, Cause::OperatorRecheck, Cause::Renewal] {
         let label = cause.as_str();
         kit.add(label, blocked).await;
         kit.plan(label, Some(midnight)).await;
@@ -269,7 +273,7 @@ async fn an_attempt_that_was_asked_for_is_no_recheck() {
     }
     kit.clock.advance(HOUR);
     kit.sweep().await;
-    for cause in [Cause::Requested, Cause::Recheck, Cause::Renewal] {
+    for cause in [Cause::Requested, Cause::OperatorRecheck, Cause::Renewal] {
         let work = kit.planned(cause.as_str()).await.unwrap();
         assert_eq!((work.cause, work.due_at), (cause, Some(midnight)));
     }

@@ -6,7 +6,7 @@ use domain::DomainName;
 use runtime::Config;
 use seal::SealingKeys;
 use serde_json::json;
-use store::AuditSeal;
+use store::AuditLink;
 
 use crate::backend::open_for_command;
 use crate::cli::{AuditCommand, Output};
@@ -64,19 +64,19 @@ pub(crate) async fn run(command: &AuditCommand, config: &Config, output: Output)
 }
 
 /// `SEQUENCE:HASH`, as the head is printed and logged.
-pub(crate) fn parse_head(text: &str) -> Result<AuditSeal, String> {
+pub(crate) fn parse_head(text: &str) -> Result<AuditLink, String> {
     let seal = || {
         let (sequence, hash) = text.split_once(':')?;
         let hash: [u8; 32] = hex::decode(hash).ok()?.try_into().ok()?;
         let sequence: i64 = sequence.parse().ok()?;
-        (sequence > 0).then_some(AuditSeal { sequence, hash })
+        (sequence > 0).then_some(AuditLink { sequence, hash })
     };
     seal()
         .ok_or_else(|| "write a number, a colon, and 64 hexadecimal digits, as the log shows them".to_owned())
 }
 
 /// The heads in a file, in whatever stands around them.
-fn read_heads(file: &Path) -> Result<Vec<AuditSeal>, CommandError> {
+fn read_heads(file: &Path) -> Result<Vec<AuditLink>, CommandError> {
     let text = text_file::read(file, MAX_HEADS_FILE_BYTES);
     let text =
         text.map_err(|error| CommandError::usage(format!("cannot read {}: {error}", file.display())))?;
@@ -90,7 +90,7 @@ fn read_heads(file: &Path) -> Result<Vec<AuditSeal>, CommandError> {
     Ok(heads)
 }
 
-fn head(seal: &AuditSeal) -> String {
+fn head(seal: &AuditLink) -> String {
     format!("{}:{}", seal.sequence, hex::encode(seal.hash))
 }
 

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use ::domain::{Outbound, Role};
 use clap::{Args, FromArgMatches, Parser, Subcommand, ValueEnum};
-use store::AuditSeal;
+use store::AuditLink;
 
 pub(crate) use domain::{
     DomainCommand, DownloadArgs, ImportArgs, ListArgs, MidnightArgs, NoteArgs, OwnerArgs, RevokeArgs, When,
@@ -360,7 +360,7 @@ pub(crate) enum AuditCommand {
     Verify {
         /// A logged head ("audit log sealed"), to detect a rewritten chain: its sequence and hash
         #[arg(long, value_name = "SEQUENCE:HASH", value_parser = crate::audit_command::parse_head)]
-        head: Vec<AuditSeal>,
+        head: Vec<AuditLink>,
         /// A file with heads, such as the scheduler's log; other text is ignored
         #[arg(long, value_name = "FILE")]
         heads: Option<PathBuf>,

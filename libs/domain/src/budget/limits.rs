@@ -1,4 +1,4 @@
-//! What a CA allows, and on which terms an order asks for it.
+//! A CA's limits, and the terms on which an order is charged to them.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -8,12 +8,12 @@ const MIN_COUNT_WITH_RESERVE: u32 = 10;
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 const WEEK: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// So many in a period, given back one by one.
+/// A number of requests per period, refilled one by one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// How many at once.
+    /// Maximum burst.
     pub count: u32,
-    /// After which all of them are back.
+    /// The time after which the whole count is available again.
     pub period: SignedDuration,
 }
 
@@ -26,19 +26,19 @@ impl Limit {
         i32::try_from(self.count.max(1)).unwrap_or(i32::MAX)
     }
 
-    /// After which one is back.
+    /// The time after which one more is available.
     pub fn interval(self) -> SignedDuration {
         self.period / self.count()
     }
 
-    /// A hundredth slower than at the CA, for what we spend before the CA does: it sees our requests late, and some of them
-    /// later than others.
+    /// A hundredth slower than at the CA, for limits that we charge before the CA does: the CA sees our requests
+    /// late, and some of them later than others.
     #[must_use]
     pub fn seen_late(self) -> Self {
         Self { period: self.period / 100 * 101, ..self }
     }
 
-    /// How far ahead of now all of it may be spent.
+    /// How far ahead of now the whole count reaches.
     pub(super) fn all(self) -> SignedDuration {
         self.interval() * self.count()
     }
@@ -49,13 +49,13 @@ impl Limit {
         self.all() / 100 * (100 - reserved)
     }
 
-    /// The time of a bucket in which there is no room before `until`.
+    /// The time of a bucket that has no room before `until`.
     pub fn full_until(self, until: Timestamp) -> Timestamp {
         until + self.interval() * (self.count() - 1)
     }
 
-    /// How many it allows at `now`, where its bucket is spent up to `at`, and from when on one more if that is none; to
-    /// the most urgent lane, for which nothing is reserved.
+    /// The number of requests left at `now` for a bucket that is spent up to `at`, and if that is none, when one more
+    /// is available; for the most urgent lane, which has no reserve to leave.
     pub fn left(self, at: Timestamp, now: Timestamp) -> (u32, Option<Timestamp>) {
         let reach = self.all();
         let spent = at.max(now).duration_since(now);
@@ -67,7 +67,7 @@ impl Limit {
     }
 }
 
-/// What a CA allows; none where it has no such limit.
+/// The limits of a CA; none for a limit that it does not have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     /// New orders of one account.
@@ -98,21 +98,21 @@ impl Limits {
     };
 }
 
-/// How urgent an order is. The first goes first.
+/// How urgent an order is; the most urgent first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lane {
-    /// Under half of pre-expiry is left.
+    /// Less than half of pre-expiry is left.
     Expiring,
     /// Due for renewal.
     Renewal,
-    /// Requested.
+    /// Requested by a person or program.
     New,
-    /// The daily recheck found that it can succeed again.
+    /// The daily recheck found that the domain can succeed again.
     Recheck,
 }
 
 impl Lane {
-    /// The word of metrics and of a line's key.
+    /// The word of metrics and of a queue's key.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Expiring => "expiring",
@@ -131,21 +131,22 @@ impl Lane {
         }
     }
 
-    /// Whether an order that finds no room stands in line. Renewals have weeks, and do not wait behind a bulk of new domains.
+    /// Whether an order without room joins the queue. Renewals have weeks, and do not wait behind a bulk of new
+    /// domains.
     pub(super) fn stands_in_line(self) -> bool {
         self >= Self::New
     }
 }
 
-/// Of which limits an order is exempt.
+/// The limits that an order is exempt from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exempt {
-    /// Of none.
+    /// None.
     Nothing,
-    /// It renews a certificate for the same names: of new orders and of those per registered domain.
+    /// It renews a certificate for the same names: exempt from the limits on new orders and per registered domain.
     Renewal,
-    /// It replaces a certificate within the suggested window, on the same account: of all (RFC 9773 section 5). It counts
-    /// among the certificates of the same names all the same.
+    /// It replaces a certificate within the suggested window, with the same account: exempt from all limits (RFC 9773
+    /// section 5). It still counts among the certificates of the same names.
     Replacement,
 }
 
@@ -163,7 +164,7 @@ pub enum LimitKind {
 }
 
 impl LimitKind {
-    /// The limit that a CA's own sentence is about; none if it names none.
+    /// The limit that a CA's own words name; none if they name none.
     pub fn named_in(detail: &str) -> Option<Self> {
         [
             ("new orders", Self::NewOrders),
@@ -186,14 +187,14 @@ impl LimitKind {
     }
 }
 
-/// What an order waits for.
+/// A wait for room in a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wait {
-    /// Until when.
+    /// The end of the wait.
     pub until: Timestamp,
-    /// For room in which limit.
+    /// The limit.
     pub limit: LimitKind,
-    /// The queue moves up one place in so many seconds; 0 where there is no queue.
+    /// Seconds per place in the queue; 0 if there is no queue.
     pub seconds_per_place: u32,
 }
 

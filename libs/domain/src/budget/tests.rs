@@ -1,4 +1,4 @@
-//! Whether there is room, without a store: every case is a charge, the state of its buckets, and what comes of it.
+//! Tests of whether there is room, without a store: a charge, the state of its buckets, and the result.
 
 use super::*;
 

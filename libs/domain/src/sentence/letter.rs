@@ -1,8 +1,8 @@
-//! Reasons in words: in short for a list, in full for who must act, and as a message that can be sent to the customer.
+//! Reasons in words: short for a list, in full for the party that must act, and as a message for the customer.
 //!
-//! A message to the customer stands alone in an e-mail: what is wrong, which record or setting mends it, and what happens
-//! until then. It never asks for what cannot be done, such as a CNAME at an apex, and never blames the customer for what
-//! is ours: our queue, our CA, our edges.
+//! A message to the customer must stand alone in an e-mail: what is wrong, which record or setting fixes it, and what
+//! happens until then. It never asks for something impossible, such as a CNAME at an apex, and never blames the
+//! customer for our own queue, CA or edges.
 
 use std::net::IpAddr;
 
@@ -13,7 +13,7 @@ use crate::dns::{MAX_NAMED, and_more, listed};
 use crate::{CaaFound, DomainName, Found, Pause, Reason, RecordKind, Trust, Who};
 
 const SWITCH_ON: &str = "To switch on HTTPS for";
-/// The same where it is on.
+/// The same if HTTPS is on.
 const KEEP: &str = "To keep HTTPS for";
 
 /// A reason in a few words, as a clause.
@@ -24,7 +24,7 @@ pub fn short(reason: &Reason) -> &'static str {
     }
 }
 
-/// The same by the code alone; none for a code that no reason has.
+/// Like [`short`], by the code alone; none for an unknown code.
 pub fn short_of(code: &str) -> Option<&'static str> {
     Some(match code {
         "not_pointed" => "DNS does not point to the CDN",
@@ -57,12 +57,12 @@ pub fn short_of(code: &str) -> Option<&'static str> {
 }
 
 impl Reason {
-    /// The sentence for who must act, with times in UTC: for the API and the history.
+    /// The sentence for the party that must act, with times in UTC: for the API and the history.
     pub fn message(&self, name: &DomainName) -> String {
         self.message_in(name, &NamedZone::utc())
     }
 
-    /// What the customer is asked to do; none where it is not the customer who must act.
+    /// The request to the customer; none if the customer does not have to act.
     fn request(&self, name: &DomainName, zone: &NamedZone) -> Option<String> {
         Some(match self {
             Self::NotPointed { target, addresses, found, proxy } => {
@@ -100,7 +100,7 @@ impl Reason {
         })
     }
 
-    /// The sentence for who must act; where that is not the customer, with details that are of no use to the customer.
+    /// The sentence for the party that must act; if that is not the customer, it includes details for staff only.
     pub fn message_in(&self, name: &DomainName, zone: &NamedZone) -> String {
         match self {
             Self::HttpsOff => format!(
@@ -163,12 +163,12 @@ impl Reason {
 }
 
 impl Situation {
-    /// The sentence about the reason for who must act, if there is a reason.
+    /// The sentence about the reason for the party that must act; none without a reason.
     pub fn message(&self, zone: &NamedZone) -> Option<String> {
         self.reason.as_ref().map(|reason| reason.message_in(&self.name, zone))
     }
 
-    /// A message for the customer, with times in a zone that is named; none where there is nothing to tell.
+    /// A message for the customer, with times in a named zone; none if there is nothing to say.
     pub fn letter(&self, zone: &NamedZone, now: Timestamp) -> Option<String> {
         let name = &self.name;
         let Some(reason) = &self.reason else { return self.letter_about_trust() };
@@ -220,7 +220,7 @@ impl Situation {
         })
     }
 
-    /// What is ours to mend.
+    /// The message if the problem is ours to fix.
     fn nothing_needed(&self, reason: &Reason, zone: &NamedZone, now: Timestamp) -> String {
         let what = match reason {
             Reason::NotServed { .. } | Reason::UploadFailed { .. } => {
@@ -237,7 +237,7 @@ impl Situation {
         format!("Nothing is needed from you. The certificate for {name} {what}{when}.{works}")
     }
 
-    /// Until when what is served works, or that it ended.
+    /// Until when the served certificate is valid, or that it ended.
     fn works_until(&self, zone: &NamedZone, now: Timestamp) -> String {
         match &self.served {
             Some(served) if now < served.not_after => {
@@ -268,7 +268,7 @@ impl Situation {
     }
 }
 
-/// What to set for a name that is not pointed at the CDN, as a clause that begins with "set".
+/// The records to set for a name that is not pointed at the CDN, as a clause that begins with "set".
 fn wanted(name: &DomainName, target: &str, addresses: &[IpAddr]) -> String {
     let (is_apex, has_target) = (name.is_apex(), !target.is_empty());
     match (is_apex, has_target, addresses) {
@@ -297,7 +297,7 @@ fn records(addresses: &[IpAddr]) -> String {
     all.join(" and ")
 }
 
-/// What a name leads to today, and what has to go.
+/// The present target of a name, and the records to remove.
 fn today(found: &Found, proxy: Option<&str>) -> String {
     let remove = "Remove other A and AAAA records of the same name.";
     match (found, proxy) {
@@ -323,7 +323,7 @@ fn wrong_aaaa(name: &DomainName, found: &[IpAddr], ours: &[IpAddr]) -> String {
     )
 }
 
-/// For staff: what is paused, by whom, since when and why.
+/// For staff: the paused system, by whom, since when and why.
 pub fn paused(pause: &Pause, since: &str) -> String {
     let (subject, by) = (pause.subject(), &pause.by);
     let why = if pause.reason.is_empty() { String::new() } else { format!(": {}", pause.reason) };

@@ -1,32 +1,34 @@
-//! The midnight report in a sentence. It dates the midnight as its reader does: at 17:00 of the day before in Berlin.
+//! The midnight report in a sentence. The time is shown in the reader's zone: 17:00 of the day before in Berlin.
 
 use jiff::Timestamp;
 
 use super::NamedZone;
 use crate::MidnightOutcome;
 
-/// How many domains had which outcome.
+/// The number of domains per outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MidnightTotals([u64; MidnightOutcome::ALL.len()]);
 
 impl MidnightTotals {
-    /// Of an outcome, so many.
+    /// Adds `domains` to an outcome.
     pub fn add(&mut self, outcome: MidnightOutcome, domains: u64) {
         self.0[outcome as usize] += domains;
     }
 
-    /// So many had that outcome.
+    /// The number of domains with that outcome.
     pub fn of(&self, outcome: MidnightOutcome) -> u64 {
         self.0[outcome as usize]
     }
 
-    /// All that were asked.
+    /// The number of all rechecked domains.
     pub fn asked(&self) -> u64 {
         self.0.iter().sum()
     }
 }
 
-/// `00:00 Singapore (30 Nov 2026, 17:00 your time): 63 asked, 4 now work, 59 unchanged.` `rules`: the zone of the schedule.
+/// `00:00 Singapore (30 Nov 2026, 17:00 your time): 63 asked, 4 now work, 59 unchanged.`
+///
+/// `rules`: the zone of the schedule.
 pub fn midnight(at: Timestamp, rules: &NamedZone, reader: &NamedZone, totals: &MidnightTotals) -> String {
     let there = format!("{} {}", rules.shown(at, "%H:%M"), rules.label);
     let is_same = reader.rules.to_offset(at) == rules.rules.to_offset(at);

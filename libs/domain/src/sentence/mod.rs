@@ -1,9 +1,9 @@
-//! What people read about a domain: a verdict for the support team, on the page and in a terminal, and a message for the
+//! The texts about a domain: a verdict for the support team, on the page and in a terminal, and a message for the
 //! customer. `docs/SENTENCES.md` shows every one of them; `make docs` writes it.
 //!
-//! Sentences are made from typed facts where they are read, so that each reader gets times in the own zone. A sentence
-//! promises nothing that the facts do not hold: no certificate that is not served, no order that is not placed, no minute
-//! where hours are left.
+//! Sentences are built from typed facts at the time of reading, so each reader gets times in their own zone. A
+//! sentence never says more than the facts: no certificate that is not served, no order that is not placed, no minute
+//! if it takes hours.
 
 mod done;
 mod letter;
@@ -22,15 +22,15 @@ use crate::{Activity, DomainName, Reason, Source, Status, Trust, Who};
 
 const HTTPS_OFF: &str =
     "HTTPS is switched off in the CDN dashboard. Nothing is done until it is switched on.";
-/// What takes longer is told as such.
+/// Activities that take longer are described as slow.
 const USUAL: SignedDuration = SignedDuration::from_mins(2);
 
 /// The certificate that C4 serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServedCertificate {
-    /// When it ends, or was revoked.
+    /// When it ends, or when it was revoked.
     pub not_after: Timestamp,
-    /// Where it came from.
+    /// Its source.
     pub source: Source,
     /// Distinguished name of its issuer.
     pub issuer: String,
@@ -38,7 +38,7 @@ pub struct ServedCertificate {
     pub trust: Option<Trust>,
 }
 
-/// Where a domain stands: all that a sentence about it needs.
+/// The state of a domain: everything that a sentence about it needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Situation {
     /// The domain.
@@ -47,34 +47,34 @@ pub struct Situation {
     pub status: Status,
     /// Where its next certificate comes from.
     pub source: Source,
-    /// What blocks it or what it waits for.
+    /// The reason that blocks it or that it waits for.
     pub reason: Option<Reason>,
-    /// Whether that keeps a served certificate from being renewed.
+    /// Whether the reason keeps a served certificate from being renewed.
     pub renewal_blocked: bool,
-    /// What is served.
+    /// The served certificate.
     pub served: Option<ServedCertificate>,
-    /// What is being done or waited for.
+    /// The present activity.
     pub activity: Activity,
-    /// Since when.
+    /// Since when the activity is the present one.
     pub since: Option<Timestamp>,
     /// When the next attempt begins; the time is past while it runs.
     pub next: Option<Timestamp>,
-    /// Attempts at it that failed in a row.
+    /// Failed attempts in a row.
     pub failed_attempts: u32,
 }
 
 impl Situation {
-    /// When the next attempt begins, if that is yet to come.
+    /// The start of the next attempt, if it is in the future.
     fn upcoming(&self, reader: &Reader) -> Option<Timestamp> {
         self.next.filter(|next| *next > reader.now)
     }
 
-    /// Whether what is being done takes longer than usual.
+    /// Whether the activity takes longer than usual.
     fn is_slow(&self, reader: &Reader) -> bool {
         self.since.is_some_and(|since| reader.now.duration_since(since) > USUAL)
     }
 
-    /// Why browsers do not trust what is served, if they do not.
+    /// Why browsers do not trust the served certificate; none if they do.
     fn distrust(&self) -> Option<(Trust, &str)> {
         let served = self.served.as_ref()?;
         let trust = served.trust.filter(|trust| *trust != Trust::Public)?;
@@ -82,7 +82,7 @@ impl Situation {
     }
 }
 
-/// Who must act, as a sentence.
+/// A sentence saying who must act.
 fn must_act(who: Option<Who>) -> &'static str {
     match who {
         None => "No action is needed.",

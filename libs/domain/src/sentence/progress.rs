@@ -1,4 +1,4 @@
-//! What goes on or is waited for: one sentence per activity. A minute is promised only while it is a matter of minutes.
+//! The present activity or wait: one sentence per activity. "Under a minute" is promised only for short activities.
 
 use jiff::Timestamp;
 
@@ -7,7 +7,7 @@ use super::{HTTPS_OFF, Reader, Situation, must_act, sentence};
 use crate::{Activity, Reason};
 
 impl Situation {
-    /// What goes on, or what is waited for, until when and why.
+    /// The activity, or the cause and end of the wait.
     pub fn progress(&self, reader: &Reader) -> String {
         match &self.reason {
             Some(Reason::CaLimited { until, issuer, limit, .. }) => {
@@ -30,7 +30,7 @@ impl Situation {
         }
     }
 
-    /// Waits for room in a CA's limits; by then C4, DNS and the challenge path were found right.
+    /// Waiting for room in a CA's limits; C4, DNS and the challenge path have passed preflight by then.
     fn queued(&self, until: Timestamp, issuer: &str, limit: &str, reader: &Reader) -> String {
         let place = self.reason.as_ref().and_then(|reason| reason.place(reader.now));
         let at = reader.time(until);
@@ -88,7 +88,7 @@ impl Situation {
         }
     }
 
-    /// What usually takes under a minute.
+    /// For activities that usually take under a minute.
     fn within_a_minute(&self, doing: &str, next: Option<&str>, reader: &Reader) -> String {
         match next {
             Some(at) => format!("{doing} It takes longer than usual. Next check {at}."),

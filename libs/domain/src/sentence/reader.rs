@@ -1,12 +1,12 @@
-//! Times as their reader takes them: in the reader's zone, and short where a page or a terminal is read now.
+//! Times in the reader's zone, and short on a page or terminal that is read at once.
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-/// Within this a time of day says enough.
+/// Within this distance a time of day is unambiguous.
 const SAME_DAY: SignedDuration = SignedDuration::from_hours(20);
 
-/// A time zone with the name that people know it by.
+/// A time zone with a label for people.
 #[derive(Clone, Debug)]
 pub struct NamedZone {
     /// Its rules.
@@ -16,7 +16,7 @@ pub struct NamedZone {
 }
 
 impl NamedZone {
-    /// UTC, for who is in no zone: the API and the history.
+    /// UTC, for the API and the history, which have no reader's zone.
     pub fn utc() -> Self {
         Self { rules: TimeZone::UTC, label: "UTC".to_owned() }
     }
@@ -26,7 +26,7 @@ impl NamedZone {
         self.shown(at, "%-d %b %Y")
     }
 
-    /// `12 Nov 2026, 10:52 UTC`, for a text that is read later and elsewhere.
+    /// `12 Nov 2026, 10:52 UTC`, for a text that may be read later and elsewhere.
     pub fn time(&self, at: Timestamp) -> String {
         format!("{} {}", self.shown(at, "%-d %b %Y, %H:%M"), self.label)
     }
@@ -36,7 +36,7 @@ impl NamedZone {
     }
 }
 
-/// Where a sentence is read.
+/// The medium that a sentence is read in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Medium {
     /// The page, which names the zone once for all times on it.
@@ -45,14 +45,14 @@ pub enum Medium {
     Terminal,
 }
 
-/// Who reads a sentence now.
+/// The reader of a sentence.
 #[derive(Clone, Debug)]
 pub struct Reader {
-    /// Where.
+    /// The medium.
     pub medium: Medium,
-    /// In which zone.
+    /// The time zone.
     pub zone: NamedZone,
-    /// When.
+    /// The present time.
     pub now: Timestamp,
 }
 
@@ -81,7 +81,7 @@ impl Reader {
     }
 }
 
-/// `in 9 h`, `3 d ago`: in the largest unit.
+/// `in 9 h`, `3 d ago`: rounded to the largest unit.
 pub fn relative(distance: SignedDuration) -> String {
     let minutes = distance.abs().as_mins();
     let span = match minutes {

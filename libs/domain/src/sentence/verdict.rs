@@ -1,11 +1,11 @@
-//! Where a domain stands, in a sentence or two for the support team.
+//! The state of a domain, in a sentence or two for the support team.
 
 use super::letter::short;
 use super::{HTTPS_OFF, Reader, ServedCertificate, Situation, must_act};
 use crate::{Activity, Reason, Source, Status, Trust};
 
 impl Situation {
-    /// The status in words: what is, who must act, what comes next and when.
+    /// The status in words: the state, who must act, the next step and its time.
     pub fn verdict(&self, reader: &Reader) -> String {
         match self.status {
             Status::Success => self.success(reader),
@@ -59,7 +59,7 @@ impl Situation {
         }
     }
 
-    /// What visitors have of the certificate; without its full stop.
+    /// What the certificate means for visitors; without a full stop.
     fn works(&self, served: &ServedCertificate, reader: &Reader) -> String {
         let ends = reader.date(served.not_after);
         match self.distrust() {
@@ -119,7 +119,7 @@ impl Situation {
         format!("{what}{when}{serves}")
     }
 
-    /// The same in a few words, for a row of a list that names who must act beside it.
+    /// The state in a few words, for a row of a list that names the party that must act beside it.
     pub fn in_short(&self, reader: &Reader) -> String {
         match (&self.reason, self.activity) {
             (Some(Reason::CaLimited { until, .. }), _) if *until > reader.now => {
@@ -148,7 +148,7 @@ impl Situation {
     }
 }
 
-/// C4 is ahead by a pasted certificate that ends then, or by a removal.
+/// C4 is ahead by a pasted certificate with that end, or by a removal.
 fn pasted_lost(ends: Option<String>) -> String {
     let act = "The customer must send it again.";
     match ends {

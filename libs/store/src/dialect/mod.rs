@@ -1,5 +1,5 @@
-//! What the two databases do in ways of their own: opening and migrating, claiming, numbering changes, adding many rows
-//! at once, and finding a page of the list by index. Everything else is one statement for both.
+//! The parts in which the two databases differ: opening and migrating, claiming, numbering changes, inserting many
+//! rows at once, and finding a page of the list by index. All other statements are common to both.
 
 mod postgres;
 mod sqlite;
@@ -13,7 +13,7 @@ use crate::messages::MessageRow;
 use crate::sql::Db;
 use crate::{Change, ListFilter, ListQuery, Pools, Result, Store, Tx};
 
-/// Refuses sessions that are not ours alone; a file has none.
+/// Rejects pooled sessions that are shared with other clients; a file has none.
 pub(crate) async fn refuse_shared_sessions(store: &Store) -> Result<()> {
     match &store.pools {
         Pools::Sqlite { .. } => Ok(()),
@@ -21,16 +21,16 @@ pub(crate) async fn refuse_shared_sessions(store: &Store) -> Result<()> {
     }
 }
 
-/// Gives every change that has committed its number.
+/// Numbers every committed change.
 pub(crate) async fn number_changes(store: &Store) -> Result<()> {
     match &store.pools {
-        // A change is numbered when it is written: there is one writer.
+        // A change is numbered when it is written: there is only one writer.
         Pools::Sqlite { .. } => Ok(()),
         Pools::Postgres(_) => postgres::number_changes(store).await,
     }
 }
 
-/// Writes rows that were not there.
+/// Inserts new rows.
 pub(crate) async fn insert_domains(tx: &mut Tx, rows: &[DomainRow]) -> Result<()> {
     if tx.is_sqlite() {
         sqlite::insert_domains(tx, rows).await
@@ -55,7 +55,7 @@ pub(crate) fn fence(db: &Db<'_>) -> String {
     }
 }
 
-/// Stores messages, and on the work rows that they are about that a hint was given.
+/// Stores messages, and marks the work rows that they are about as hinted.
 pub(crate) async fn publish(tx: &mut Tx, messages: &[MessageRow], hints: &[Option<WorkKind>]) -> Result<()> {
     if tx.is_sqlite() {
         sqlite::publish(tx, messages, hints).await
@@ -64,7 +64,7 @@ pub(crate) async fn publish(tx: &mut Tx, messages: &[MessageRow], hints: &[Optio
     }
 }
 
-/// False if there is no message of these kinds to take.
+/// Returns false if there is no message of these kinds.
 pub(crate) async fn may_take(store: &Store, kinds: &[&'static str]) -> Result<bool> {
     match &store.pools {
         Pools::Sqlite { .. } => sqlite::may_take(store, kinds).await,
@@ -72,7 +72,7 @@ pub(crate) async fn may_take(store: &Store, kinds: &[&'static str]) -> Result<bo
     }
 }
 
-/// An `UPDATE` that takes messages: `$1` kinds, `$2` how many, `$3` end of the lease, `$4` now.
+/// An `UPDATE` that takes messages: `$1` kinds, `$2` maximum number, `$3` end of the lease, `$4` now.
 pub(crate) fn take(db: &Db<'_>) -> &'static str {
     match db {
         Db::Sqlite(_) => sqlite::TAKE,
@@ -80,7 +80,7 @@ pub(crate) fn take(db: &Db<'_>) -> &'static str {
     }
 }
 
-/// A condition on messages: their numbers are in the set `$1`, with the token at the same place of `$2`.
+/// A condition on messages: their numbers are in the set `$1`, with their tokens at the same positions in `$2`.
 pub(crate) fn are_taken(db: &Db<'_>) -> &'static str {
     match db {
         Db::Sqlite(_) => sqlite::ARE_TAKEN,
@@ -106,7 +106,7 @@ pub(crate) async fn fold_tallies(store: &Store, limit: u32) -> Result<u64> {
     }
 }
 
-/// A page of the list, in no order.
+/// Returns a page of the list, unordered.
 pub(crate) async fn page(store: &Store, query: &ListQuery) -> Result<Vec<Change>> {
     match &store.pools {
         Pools::Sqlite { readers, .. } => sqlite::page(readers, query).await,
@@ -114,7 +114,7 @@ pub(crate) async fn page(store: &Store, query: &ListQuery) -> Result<Vec<Change>
     }
 }
 
-/// How many domains fit a filter, counted up to `most`.
+/// Returns the number of domains that match a filter, counted up to `most`.
 pub(crate) async fn count(store: &Store, filter: &ListFilter, most: u32) -> Result<u64> {
     let mut reader = store.reader().await?;
     let mut db = reader.db();

@@ -1,4 +1,4 @@
-//! What a step writes of an order: its row, what it costs of its CA's limits, its challenge, its certificate.
+//! Writes of a step about an order: its row, its charges to the CA's limits, its challenge, its certificate.
 
 use domain::budget::Limits;
 use domain::{DomainName, Order, OrderId};
@@ -8,36 +8,36 @@ use crate::{Certificate, Challenge, ProbeOf, Result, Tx};
 /// A write about an order of the lease's name.
 #[derive(Clone, Debug, PartialEq)]
 pub enum OrderWrite {
-    /// An order's row, before its CA hears of it.
+    /// Inserts an order's row, before the request to the CA.
     Insert(Box<Order>),
-    /// An order as it is from now on, where it was in that state; its key is erased if it is not live any more.
+    /// Updates an order that was in the given state; its key is erased once the order is not live any more.
     Update(Box<Order>, &'static str),
-    /// What an order reserved of its CA's limits is given back.
+    /// Releases the order's reservations in the CA's limits.
     GiveBack(OrderId),
-    /// What an order reserved counts as spent, because its CA may have issued.
+    /// Counts the order's reservations as spent, because the CA may have issued.
     SpendLater(OrderId),
-    /// What an order reserved is spent: its CA has issued.
+    /// Spends the order's reservations: the CA has issued.
     Spend(OrderId, LedgerOf),
-    /// A failed authorization is spent.
+    /// Spends a failed authorization.
     SpendFailure(LedgerOf),
-    /// A challenge response for the responders to give.
+    /// Stores a challenge response for the responders.
     PutChallenge(Challenge),
-    /// An order's challenge responses go.
+    /// Deletes an order's challenge responses.
     DropChallenges(OrderId),
-    /// What the rehearsal of the name's challenge path has to find: token and answer.
+    /// Stores the probe for the rehearsal of the name's challenge path: token and answer.
     PutProbe(String, String),
-    /// The name's probe goes.
+    /// Deletes the name's probe.
     DropProbe,
-    /// A certificate that a CA delivered for that order, whose key it gets.
+    /// Inserts the certificate that a CA delivered for the order; it gets the order's key.
     InsertIssued(Box<Certificate>, OrderId),
 }
 
-/// Whose limits a write spends.
+/// The CA whose limits a write is charged to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LedgerOf {
     /// Our name for the CA.
     pub issuer: String,
-    /// What it allows.
+    /// Its limits.
     pub limits: Limits,
 }
 

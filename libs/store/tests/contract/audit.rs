@@ -1,6 +1,6 @@
 //! The audit log.
 
-use store::{AuditEntry, AuditSeal, Store};
+use store::{AuditEntry, AuditLink, Store};
 
 use crate::kit::{Case, at, attempt, is_conflict, write};
 
@@ -27,8 +27,8 @@ async fn append(store: &Store, lines: &[AuditEntry]) {
     .await;
 }
 
-fn seal(sequence: i64) -> AuditSeal {
-    AuditSeal { sequence, hash: [sequence as u8; 32] }
+fn seal(sequence: i64) -> AuditLink {
+    AuditLink { sequence, hash: [sequence as u8; 32] }
 }
 
 /// A line comes back as it was, newest first, and a subject's lines by themselves.
@@ -47,30 +47,32 @@ pub async fn lines_of_the_audit_log_come_back(store: Case) {
 /// A line has one seal for ever; the head is the last one given.
 pub async fn a_line_is_sealed_once(store: Case) {
     append(&store, &[line("a", 1), line("b", 2), line("c", 3)]).await;
-    assert_eq!(store.unsealed_audit().await.unwrap(), 3);
+    assert_eq!(store.unchained_audit().await.unwrap(), 3);
     let first = write(&store, async |tx| {
         assert_eq!(tx.lock_audit_head().await?, seal(0), "before the first line");
-        let lines = tx.unsealed_audit(2).await?;
-        tx.seal_audit(&[(lines[0].id, seal(1)), (lines[1].id, seal(2))]).await?;
+        let lines = tx.unchained_audit(2).await?;
+        tx.chain_audit(&[(lines[0].id, seal(1)), (lines[1].id, seal(2))]).await?;
         assert_eq!(tx.lock_audit_head().await?, seal(2));
         Ok(lines)
     })
     .await;
     assert_eq!(store.audit_head().await.unwrap(), seal(2));
-    assert_eq!(store.unsealed_audit().await.unwrap(), 1);
-    let sealed = store.sealed_audit(0, 10).await.unwrap();
+    assert_eq!(store.unchained_audit().await.unwrap(), 1);
+    let sealed = store.chained_audit(0, 10).await.unwrap();
     assert_eq!(sealed, [(seal(1), line("a", 1)), (seal(2), line("b", 2))]);
-    assert_eq!(store.sealed_audit(1, 10).await.unwrap(), sealed[1..]);
-    assert_eq!(store.sealed_audit(0, 1).await.unwrap(), sealed[..1]);
+    assert_eq!(store.chained_audit(1, 10).await.unwrap(), sealed[1..]);
+    assert_eq!(store.chained_audit(0, 1).await.unwrap(), sealed[..1]);
 
-    let rest = write(&store, async |tx| tx.unsealed_audit(10).await).await;
+    let rest = write(&store, async |tx| tx.unchained_audit(10).await).await;
     assert_eq!(rest.iter().map(|line| line.entry.subject.as_str()).collect::<Vec<_>>(), ["c"]);
     for (id, number, why) in [(first[0].id, 3, "it has a seal"), (rest[0].id, 2, "the number is taken")] {
-        attempt(&store, async |tx| assert!(is_conflict(tx.seal_audit(&[(id, seal(number))]).await), "{why}"))
-            .await;
+        attempt(&store, async |tx| {
+            assert!(is_conflict(tx.chain_audit(&[(id, seal(number))]).await), "{why}")
+        })
+        .await;
     }
     assert_eq!(store.audit_head().await.unwrap(), seal(2));
-    write(&store, async |tx| tx.seal_audit(&[]).await).await;
+    write(&store, async |tx| tx.chain_audit(&[]).await).await;
     assert_eq!(store.audit_head().await.unwrap(), seal(2));
 }
 
@@ -84,13 +86,13 @@ pub async fn sealers_at_once_leave_no_gap(store: Case) {
             loop {
                 let mut tx = store.begin("seal").await.unwrap();
                 let head = tx.lock_audit_head().await.unwrap();
-                let lines = tx.unsealed_audit(3).await.unwrap();
+                let lines = tx.unchained_audit(3).await.unwrap();
                 let seals: Vec<_> = lines
                     .iter()
                     .zip(head.sequence + 1..)
                     .map(|(line, sequence)| (line.id, seal(sequence)))
                     .collect();
-                tx.seal_audit(&seals).await.expect("the head is locked");
+                tx.chain_audit(&seals).await.expect("the head is locked");
                 tx.commit().await.unwrap();
                 if lines.is_empty() {
                     return;
@@ -101,7 +103,7 @@ pub async fn sealers_at_once_leave_no_gap(store: Case) {
     for sealer in sealers.collect::<Vec<_>>() {
         sealer.await.unwrap();
     }
-    let sealed = store.sealed_audit(0, 100).await.unwrap();
+    let sealed = store.chained_audit(0, 100).await.unwrap();
     let numbers: Vec<i64> = sealed.iter().map(|(seal, _)| seal.sequence).collect();
     assert_eq!(numbers, (1..=40).collect::<Vec<i64>>());
     assert_eq!(store.audit_head().await.unwrap().sequence, 40);

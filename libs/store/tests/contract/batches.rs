@@ -58,7 +58,7 @@ pub async fn a_transaction_sees_what_it_has_written(store: Case) {
     assert_eq!((seen.activity, seen.version), (Activity::WaitingForCa, domain.version + 1));
     tx.apply(Some(&seen), &seen.clone().doing(Activity::Validating, None).unwrap(), None).await.unwrap();
     tx.cancel(&domain.name, WorkKind::Upload).await.unwrap();
-    let again = domain::Work { cause: Cause::Midnight, ..work("shop", WorkKind::Upload, Some(at(7))) };
+    let again = domain::Work { cause: Cause::DailyRecheck, ..work("shop", WorkKind::Upload, Some(at(7))) };
     tx.schedule(&work("shop", WorkKind::Upload, Some(at(8)))).await.unwrap();
     tx.schedule(&again).await.unwrap();
     tx.schedule_if_none(&work("shop", WorkKind::Upload, Some(at(1)))).await.unwrap();

@@ -226,7 +226,7 @@ pub async fn a_days_recheck_is_counted(store: Case) {
     }
     assert_eq!((take(day, 2).await, take(day, 2).await, take(day, 2).await), (2, 1, 0));
     for (label, due_at) in [("one", Some(at(5))), ("two", Some(at(9))), ("three", None)] {
-        let planned = Work { cause: Cause::Midnight, ..work(label, WorkKind::Issue, due_at) };
+        let planned = Work { cause: Cause::DailyRecheck, ..work(label, WorkKind::Issue, due_at) };
         schedule(&store, &planned).await;
     }
     assert_eq!(of().await, (vec![(day, 3)], Some(before), 2));

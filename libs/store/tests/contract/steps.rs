@@ -31,7 +31,7 @@ pub async fn a_step_is_written_whole(store: Case) {
     insert_certificate(&store, &stored).await;
     schedule(&store, &work("shop", WorkKind::Revoke, None)).await;
     let renewal = Work { cause: Cause::Renewal, ..work("shop", WorkKind::Issue, Some(at(900))) };
-    let other = Work { cause: Cause::Recheck, ..renewal.clone() };
+    let other = Work { cause: Cause::OperatorRecheck, ..renewal.clone() };
     let entry = Entry::new(HistoryKind::CertificateUploaded, "test", "said once");
     let step = Step::new("test", &lease, &domain)
         .becomes(uploading(&domain))
@@ -83,7 +83,7 @@ pub async fn a_step_leaves_what_a_worker_holds(store: Case) {
     assert_eq!(due().await, Some(now.clone()));
     let taken = store.take_messages(&EventKind::WORDS, 9, at(60)).await.unwrap();
     assert_eq!(taken.len(), 2, "its worker is told");
-    let held = Work { cause: Cause::Recheck, ..now.clone() };
+    let held = Work { cause: Cause::OperatorRecheck, ..now.clone() };
     schedule(&store, &held).await;
     let others = store.claim(WorkKind::Issue, &domain.name, at(30)).await.unwrap().unwrap();
     store.commit(&ordered()).await.unwrap();

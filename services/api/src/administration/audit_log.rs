@@ -11,7 +11,7 @@ use crate::page;
 use crate::service::page_size;
 
 const DEFAULT_PAGE: u32 = 100;
-/// Most characters of a text that is searched for.
+/// Maximum number of characters of a search text.
 const MAX_TEXT: usize = 200;
 
 impl AdministrationService {
@@ -41,7 +41,7 @@ impl AdministrationService {
     }
 }
 
-/// What a filter says, for the line in the audit log.
+/// The filter in words, for the entry in the audit log.
 pub(super) fn in_words(search: &AuditSearch) -> String {
     let at = |at: Option<Timestamp>| at.map(|at| at.to_string()).unwrap_or_default();
     let (from, until) = (at(search.from), at(search.until));
@@ -68,7 +68,7 @@ pub(super) fn search(filter: v1::AuditFilter) -> Result<AuditSearch, Status> {
         if text.chars().count() > MAX_TEXT {
             return wrong(format!("{field} has at most {MAX_TEXT} characters"));
         }
-        // A database refuses text with a zero byte, and no line has a control character.
+        // Databases reject text with a zero byte, and no entry contains control characters.
         if text.chars().any(char::is_control) {
             return wrong(format!("{field} has no control characters"));
         }

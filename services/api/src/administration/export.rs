@@ -1,4 +1,4 @@
-//! The audit log as a file, in pieces of a thousand lines.
+//! Exports the audit log as a file, in pieces of a thousand entries.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::lasts::StreamRights;
 
 const PAGE: u32 = 1000;
 const BUFFER: usize = 4;
-/// A client that has taken nothing for so long is sent away.
+/// A client that has read nothing for this long is disconnected.
 const PATIENCE: Duration = Duration::from_secs(30);
 const HEAD: [&str; 9] =
     ["at", "actor", "peer", "call", "subject", "outcome", "detail", "request_id", "sequence"];
@@ -47,7 +47,7 @@ impl AdministrationService {
             }
         };
         let search = search(asked.filter.unwrap_or_default())?;
-        // What is written from here on, its own line among it, is not part of the file.
+        // Entries written from here on, including the one about this export, are not part of the file.
         let start = AuditPlace { at: self.now(), id: 0 };
         self.note(by, &search.subject, &in_words(&search)).await?;
         let (sender, receiver) = mpsc::channel(BUFFER);
@@ -62,7 +62,7 @@ impl AdministrationService {
                 }
             };
             if let Err(problem) = ended {
-                // A client that is gone hears nothing.
+                // The client may have disconnected.
                 let _ = tokio::time::timeout(PATIENCE, sender.send(Err(problem))).await;
             }
         });
@@ -138,7 +138,7 @@ fn csv_lines(lines: impl IntoIterator<Item = [String; 9]>) -> Result<Vec<u8>, cs
     writer.into_inner().map_err(|problem| problem.into_error().into())
 }
 
-/// A cell that no spreadsheet takes for a formula.
+/// Escapes a cell so that no spreadsheet reads it as a formula.
 fn safe(cell: &str) -> Cow<'_, str> {
     if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}").into() } else { cell.into() }
 }

@@ -1,8 +1,8 @@
-//! The service `sslmanager.v1.Administration`: what an administrator needs no shell for.
+//! The service `sslmanager.v1.Administration`: administration tasks without a shell.
 //!
-//! Each call leaves a line in the audit log: one that changes something in its own transaction, one that reads before it
-//! answers. Rows of people and tokens are written with their MACs, and a row whose MAC does not fit is never signed anew.
-//! The guards (`users.rs`) are checked in the transaction that makes the change, with all people locked.
+//! Each call writes an entry to the audit log: a change in its own transaction, a read before its answer. Rows of
+//! people and tokens are written with their MACs, and a row with a wrong MAC is never signed again. The guards
+//! (`users.rs`) are checked in the transaction that makes the change, with all rows of people locked.
 
 mod audit_log;
 mod export;
@@ -31,26 +31,26 @@ use crate::audited::note_failure;
 use crate::auth::Authenticator;
 use crate::error::{from_store, invalid};
 
-/// Answers of a method with many.
+/// The stream of a method with several answers.
 pub(crate) type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send + 'static>>;
 
 pub(crate) struct AdministrationService {
     context: Context,
     authenticator: Authenticator,
     keys: Arc<SealingKeys>,
-    /// A verification reads the whole log: one at a time.
+    /// A verification reads the whole log, so only one runs at a time.
     verifications: Arc<Semaphore>,
 }
 
-/// Who calls, and may.
+/// The authorised caller of a request.
 pub(crate) struct Administrator {
     caller: Caller,
-    /// Of a person.
+    /// The caller's session; none for a token or client certificate.
     session: Option<SessionRecord>,
 }
 
 impl Administrator {
-    /// Whether that is the name of the person who calls.
+    /// Whether that is the caller's own name.
     fn is_called(&self, name: &str) -> bool {
         self.session.as_ref().is_some_and(|session| session.user == name)
     }
@@ -66,7 +66,8 @@ impl AdministrationService {
         self.context.clock.now()
     }
 
-    /// Who sent the request. Errors: no valid token, or a role that does not permit it, which is noted in the audit log.
+    /// Authorises the sender of a request. Errors: no valid token, or a role that does not permit it, which is noted
+    /// in the audit log.
     async fn enter<T>(
         &self,
         call: &'static str,
@@ -82,7 +83,7 @@ impl AdministrationService {
         Ok(Administrator { caller, session: principal.session })
     }
 
-    /// What came of a call, with its line in the audit log if it failed.
+    /// Returns the result of a call, and writes an entry to the audit log if it failed.
     async fn told<R>(
         &self,
         by: &Administrator,
@@ -95,7 +96,7 @@ impl AdministrationService {
         result.map(Response::new)
     }
 
-    /// Writes the line of a call that only reads.
+    /// Writes the entry of a call that only reads.
     async fn note(&self, by: &Administrator, subject: &str, detail: &str) -> Result<(), Status> {
         let noted = async {
             let mut tx = self.context.store.begin("audit_read").await?;

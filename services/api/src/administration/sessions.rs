@@ -10,9 +10,9 @@ use crate::page;
 use crate::service::page_size;
 
 const DEFAULT_PAGE: u32 = 100;
-/// Before the first hash.
+/// Sorts before every hash.
 const FIRST: [u8; 32] = [0; 32];
-/// Sessions that are read at once.
+/// Number of sessions read at once.
 const BATCH: u32 = 1000;
 
 impl AdministrationService {
@@ -41,7 +41,7 @@ impl AdministrationService {
         })
     }
 
-    /// Sessions after one that last, of `user` or of all if that is empty; and where the next page begins.
+    /// Unexpired sessions after the given one, of `user` or of all if that is empty; and where the next page begins.
     async fn lasting(
         &self,
         user: &str,
@@ -63,7 +63,7 @@ impl AdministrationService {
         Ok((lasting, next))
     }
 
-    /// Every session that lasts.
+    /// Returns every unexpired session.
     pub(super) async fn all_sessions(&self) -> Result<Vec<SessionRecord>, Status> {
         let (mut all, mut after) = (Vec::new(), Some(FIRST));
         while let Some(place) = after {

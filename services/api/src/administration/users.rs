@@ -1,9 +1,9 @@
-//! People who sign in.
+//! Users who sign in to the console.
 //!
-//! Two guards stand before every change, in the transaction that makes it and with all people locked, so that two
-//! administrators who demote each other at the same moment cannot both succeed: an administrator with a usable password
-//! remains, and a person does not change their own roles or access. A lost role or password is then never the fault of the
-//! page alone; the commands on the database's host have no such guards.
+//! Two guards are checked before every change, in the transaction that makes it and with all rows of people locked,
+//! so that two administrators who demote each other at the same time cannot both succeed: an administrator with a
+//! usable password remains, and a person cannot change their own roles or access. So a person's roles or password are
+//! never lost by that person's use of the page alone; the commands on the database's host have no such guards.
 
 use std::collections::HashMap;
 
@@ -98,7 +98,7 @@ impl AdministrationService {
         Ok(v1::CreateUserResponse { user, temporary_password: password.to_string() })
     }
 
-    /// A new temporary password, and what is stored of it.
+    /// A new temporary password, and its stored form.
     async fn temporary_password(&self) -> Result<(Zeroizing<String>, String), Status> {
         let until = self.now() + temporary::LASTS;
         let entropy = self.context.entropy.clone();
@@ -146,7 +146,7 @@ impl AdministrationService {
         Ok(v1::DisableUserResponse { user: Some(user), ended })
     }
 
-    /// Begins to change a person who is not the one who asks. Their row is authentic.
+    /// Starts a change of a person other than the caller, whose row must be authentic.
     async fn change(
         &self,
         by: &Administrator,
@@ -172,8 +172,8 @@ impl AdministrationService {
         Ok(UserChange { tx, user, was_administrator, others })
     }
 
-    /// Stores the change, unless it takes the last administrator away. Returns the person and the number of sessions that
-    /// ended.
+    /// Stores the change, unless it removes the last administrator. Returns the person and the number of sessions
+    /// that ended.
     async fn finish(
         &self,
         by: &Administrator,
@@ -202,7 +202,7 @@ impl AdministrationService {
         Ok((self.shown_user(&user).await, u32::try_from(ended).unwrap_or(u32::MAX)))
     }
 
-    /// Whether one of them is an administrator whose row is authentic.
+    /// Whether one of them is an administrator with an authentic row.
     async fn has_administrator(&self, users: &[User], now: Timestamp) -> bool {
         for user in users.iter().filter(|user| is_administrator(user, now)) {
             if check_user(&self.keys, user).await.is_ok() {
@@ -213,7 +213,7 @@ impl AdministrationService {
     }
 }
 
-/// A change of a person that is not stored yet.
+/// A change of a person before it is stored.
 struct UserChange {
     tx: Tx,
     user: User,
@@ -228,7 +228,7 @@ fn is_administrator(user: &User, now: Timestamp) -> bool {
     user.roles.iter().any(|role| role == Role::Admin) && password.is_some_and(|password| password.lasts(now))
 }
 
-/// The people of the OpenID provider who have sessions, by name, with the roles of the newest one.
+/// The people of the OpenID provider who have sessions, by name, with the roles of their newest session.
 fn of_provider(sessions: &[SessionRecord], counts: &HashMap<&str, u32>) -> Vec<v1::User> {
     let mut newest: HashMap<&str, (Timestamp, Roles)> = HashMap::new();
     for session in sessions.iter().filter(|session| session.user.starts_with(PROVIDER_PREFIX)) {

@@ -1,4 +1,4 @@
-//! Verifying the audit log, with its progress. The line in the log tells how it ended.
+//! Verifies the audit log, with progress. The entry in the log records the result.
 
 use audit::Report;
 use proto::v1;
@@ -12,13 +12,13 @@ use crate::audited::note_failure;
 use crate::error::{from_store, retry};
 use crate::lasts::StreamRights;
 
-/// Counts that wait for a client; more are left out.
+/// Maximum number of progress messages waiting for a client; further ones are dropped.
 const BUFFER: usize = 8;
 /// How long a client may take to read the last answer.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
-/// When to try again while another verification runs.
+/// Retry-After while another verification runs.
 const AGAIN: std::time::Duration = std::time::Duration::from_secs(10);
-/// The outcome in the audit log where something is wrong with it.
+/// The outcome in the audit log if the verification fails.
 const BROKEN: &str = "AUDIT_BROKEN";
 
 impl AdministrationService {

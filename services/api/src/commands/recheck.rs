@@ -38,14 +38,18 @@ impl Commands {
         {
             return Ok(Some(Next {
                 kind: WorkKind::Upload,
-                cause: Cause::Recheck,
+                cause: Cause::OperatorRecheck,
                 certificate: upload.certificate,
             }));
         }
         // What was pasted is never renewed, whatever became of it.
         let orders = listed.source == Source::C4 && listed.status(self.clock.now()) != Status::Success;
         if orders {
-            return Ok(Some(Next { kind: WorkKind::Issue, cause: Cause::Recheck, certificate: None }));
+            return Ok(Some(Next {
+                kind: WorkKind::Issue,
+                cause: Cause::OperatorRecheck,
+                certificate: None,
+            }));
         }
         Ok(listed.facts.live.map(|live| Next {
             kind: WorkKind::Upload,

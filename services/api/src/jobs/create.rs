@@ -1,7 +1,8 @@
-//! Takes in a list of names.
+//! Receives a list of names.
 //!
-//! Lines are stored as they arrive, so that a hundred thousand of them are never in memory together. Until the last one
-//! is there the job counts as being received: it is not shown, and retention deletes it if the stream was cut.
+//! Lines are stored as they arrive, so that a hundred thousand of them are never in memory together. Until the last
+//! line has arrived the job is in the state of receiving: it is not shown, and retention deletes it if the stream was
+//! cut.
 
 use std::collections::HashMap;
 
@@ -16,14 +17,14 @@ use crate::auth::{bearer, hash_token};
 use crate::error::{bad_label, from_store, invalid, retry};
 use crate::guard::replacement;
 
-/// Lines of a job.
+/// Maximum number of lines of a job.
 const MAX_LINES: u32 = 100_000;
-/// Jobs of one principal that are not over.
+/// Maximum number of unfinished jobs of one principal.
 const MAX_OPEN: u64 = 50;
-/// Characters that are kept of a line that is no name.
+/// Maximum number of characters kept of a line that is not a name.
 const MAX_ECHO: usize = 300;
 const MAX_REQUEST_ID: usize = 128;
-/// Lines that are stored in one transaction.
+/// Lines stored per transaction.
 const TOGETHER: usize = 1000;
 
 /// The hash of the token that a request carries; empty for a client certificate.
@@ -31,7 +32,7 @@ pub(super) fn credential<T>(request: &Request<T>) -> Vec<u8> {
     bearer(request).map(|token| hash_token(token).to_vec()).unwrap_or_default()
 }
 
-/// What the first message says, checked.
+/// The validated parameters of the first message.
 fn parameters(kind: JobKind, asked: &v1::CreateJobRequest) -> Result<JobParameters, Status> {
     if kind != JobKind::Label {
         let remove_from_c4 = kind == JobKind::Delete && asked.remove_from_c4;
@@ -68,11 +69,11 @@ fn check_request_id(text: &str) -> Result<(), Status> {
     Err(invalid("REQUEST_ID_INVALID", sentence))
 }
 
-/// The lines so far.
+/// The lines received so far.
 struct Lines {
     job: JobId,
     count: u32,
-    /// The position at which each name stands first.
+    /// The position at which each name appears first.
     seen: HashMap<DomainName, u32>,
     /// Not stored yet.
     pending: Vec<JobLine>,
@@ -121,7 +122,7 @@ impl Lines {
 }
 
 impl JobsService {
-    /// Creates a job from what is sent, and starts it unless it is a draft.
+    /// Creates a job from the stream, and starts it unless it is a draft.
     pub(super) async fn create(
         &self,
         mut sent: Streaming<v1::CreateJobRequest>,
@@ -224,7 +225,8 @@ impl JobsService {
         stored.map_err(|problem| from_store(&problem))
     }
 
-    /// The job counts from here on. The same request that was faster keeps its job, and this one is not shown.
+    /// Completes the job. If the same request was stored faster by another call, that job is kept and this one is not
+    /// shown.
     async fn complete(&self, job: Job, by: &Caller) -> Result<Job, Status> {
         let detail = format!("{} {} lines", job.kind, job.line_count);
         let completed: Result<(), StoreError> = async {

@@ -13,16 +13,16 @@ use crate::audited::note_failure;
 use crate::commands::{CommandError, Commands};
 use crate::error::bad_name;
 
-/// Attempts at a row that changes under them.
+/// Maximum attempts if the row keeps changing.
 const TRIES: u32 = 5;
-/// Between them, times the attempt.
+/// Pause between attempts, multiplied by the attempt's number.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Why a line has no result.
 pub(super) enum Trouble {
     /// The lease is lost, or the job was cancelled.
     Lost,
-    /// The store is in trouble; the line waits.
+    /// The store is unavailable; the line stays waiting.
     Away(Status),
 }
 
@@ -38,7 +38,7 @@ impl<'a> Worker<'a> {
         Ok(Self { commands, lease, labels })
     }
 
-    /// Does a line. What the mark does not say yet is the answer: an error, or more than that it was done.
+    /// Processes a line. Returns a result only if the mark does not say everything: an error, or details.
     pub(super) async fn act(&self, line: JobLine) -> Result<Option<LineResult>, Trouble> {
         let mut tries = 0;
         loop {
@@ -88,7 +88,7 @@ impl<'a> Worker<'a> {
         Ok(None)
     }
 
-    /// Of a name on the list only: one that was deleted meanwhile does not come back by itself.
+    /// Only for a name on the list: one that was deleted meanwhile is not added again.
     async fn generate(
         &self,
         commands: &Commands,

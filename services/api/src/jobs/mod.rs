@@ -1,8 +1,9 @@
 //! The service `sslmanager.v1.Jobs`, and the work behind it.
 //!
-//! `create` takes a list in, `runner` holds jobs under leases and asks for their owners' rights, `line` does the work of a
-//! line, `outcome` finds out what came of rechecks, `watch` follows a job, `shown` makes messages. Why here and not in the
-//! console: a process that serves pages may be restarted at any moment, and there may be several (ADR 0029).
+//! `create` receives a list, `runner` holds jobs under leases and checks their owners' rights, `line` does the work
+//! of a line, `outcome` finds the results of rechecks, `watch` follows a job, `shown` builds messages. Why here and
+//! not in the console: a process that serves pages may be restarted at any moment, and there may be several (ADR
+//! 0029).
 
 mod create;
 mod line;
@@ -36,7 +37,7 @@ const MAX_JOBS: u32 = 100;
 const DRAFT_LIFE: SignedDuration = SignedDuration::from_hours(23);
 const DEFAULT_LINES: u32 = 100;
 const OF_JOBS: &str = "jobs";
-/// The reason of the end of a job that a person cancelled.
+/// The end code of a job that a person cancelled.
 const CANCELLED: &str = "CANCELLED";
 
 pub(crate) struct JobsService {
@@ -203,7 +204,7 @@ impl JobsService {
         self.change(id, by, "cancel_job", change).await
     }
 
-    /// Stores what `change` makes of a job, if it says that it changed something.
+    /// Stores a job after `change`, if `change` returns that it changed something.
     async fn change(
         &self,
         id: JobId,
@@ -237,7 +238,7 @@ fn job_id(text: &str) -> Result<JobId, Status> {
     text.parse().map_err(|_| invalid("JOB_ID_INVALID", "id is the id of a job, as ListJobs shows it"))
 }
 
-/// The outcomes of a filter, each once.
+/// The outcomes of a filter, without duplicates.
 fn outcomes(numbers: &[i32]) -> Result<Vec<LineOutcome>, Status> {
     let known = |number: &i32| proto::line_outcome(v1::LineOutcome::try_from(*number).ok()?);
     let outcomes: Option<Vec<LineOutcome>> = numbers.iter().map(known).collect();
@@ -258,7 +259,7 @@ fn token(at: Timestamp, id: JobId) -> String {
     page::bind(OF_JOBS, &place)
 }
 
-/// The job after which a page begins; none for the first page.
+/// The job that a page begins after; none for the first page.
 fn place(token: &str) -> Result<Option<JobPlace>, Status> {
     if token.is_empty() {
         return Ok(None);
@@ -272,7 +273,7 @@ fn place(token: &str) -> Result<Option<JobPlace>, Status> {
     read().map(Some).ok_or_else(bad_token)
 }
 
-/// The position after which a page begins.
+/// The position that a page begins after.
 fn position(bound_to: &str, token: &str) -> Result<u32, Status> {
     if token.is_empty() {
         return Ok(0);

@@ -1,9 +1,9 @@
-//! What came of rechecks.
+//! Results of rechecks.
 //!
-//! A recheck makes work due; its attempt is over once no work of the name is due or leased and nothing is under way at the
-//! CA or at C4. Then status and reason are compared with those before it. Why not by the history: an attempt that changes
-//! nothing need not write a line. Why not told by the step that ends the attempt: every attempt of every domain would have
-//! to look for jobs, and the issuer would need rights on their tables.
+//! A recheck makes work due; its attempt is over once no work of the name is due or leased and nothing is in progress
+//! at the CA or at C4. Then status and reason are compared with those before it. Why not use the history: an attempt
+//! that changes nothing need not write an entry. Why not write the result in the step that ends the attempt: every
+//! attempt of every domain would have to look for jobs, and the issuer would need rights on their tables.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -12,21 +12,21 @@ use jiff::{SignedDuration, Timestamp};
 use runtime::Context;
 use store::{DomainView, JobLease, JobLine, LineResult, StoreError};
 
-/// From a recheck to the end of waiting for its result.
+/// Maximum wait for the result of a recheck.
 const MAX_WAIT: SignedDuration = SignedDuration::from_mins(10);
-/// A CA that is asked again so soon is at work.
+/// A domain whose next request to the CA is due within this time is still in progress.
 const SOON: SignedDuration = SignedDuration::from_mins(1);
-/// Names in one question.
+/// Names per query.
 const TOGETHER: usize = 500;
 
-/// Writes the results that are known; returns how many lines are still without, up to `limit`.
+/// Stores the results that are known; returns how many lines are still without a result, up to `limit`.
 pub(super) async fn settle(context: &Context, lease: &JobLease, limit: u32) -> Result<u32, StoreError> {
     let store = &context.store;
     let asked = store.job_lines(lease.job.id, &[LineOutcome::Asked], 0, limit).await?;
     let mut awaited = asked.len();
     for lines in asked.chunks(TOGETHER) {
         let names: Vec<DomainName> = lines.iter().filter_map(|line| line.text.parse().ok()).collect();
-        // In this order: an attempt that ends in between is met again.
+        // The order matters: an attempt that ends in between is found by the second query.
         let at_work: BTreeSet<DomainName> = store.names_at_work(&names).await?.into_iter().collect();
         let views = store.listed(&names).await?;
         let views: HashMap<&str, &DomainView> =
@@ -49,7 +49,7 @@ pub(super) async fn settle(context: &Context, lease: &JobLease, limit: u32) -> R
     Ok(u32::try_from(awaited).unwrap_or(u32::MAX))
 }
 
-/// Whether more is to come without another attempt.
+/// Whether a result is still pending without another attempt.
 fn is_under_way(view: &DomainView, now: Timestamp) -> bool {
     match view.domain.activity {
         Activity::Validating | Activity::Issued | Activity::Uploading => true,
@@ -84,7 +84,7 @@ fn found(line: &JobLine, view: Option<&DomainView>, now: Timestamp) -> LineResul
         return result(LineOutcome::Failed, "DOMAIN_DELETED".to_owned(), sentence, String::new());
     };
     let status = view.domain.status(now);
-    let shown = proto::domain(view, now);
+    let shown = crate::message::of_domain(view, now);
     let reason = shown.reason.unwrap_or_default();
     let is_as_before = line.status_before == Some(status) && line.reason_before == reason.code;
     let outcome = match status {

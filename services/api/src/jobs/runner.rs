@@ -1,9 +1,9 @@
-//! Works on jobs: each copy of the API holds a few at a time under leases, so that another copy goes on with them if this
-//! one dies.
+//! Works on jobs: each copy of the API holds a few at a time under leases, so that another copy continues them if
+//! this one dies.
 //!
-//! The owner's rights are asked for again before each batch. The work of a line and its mark are one transaction, checked
-//! against the lease, so a copy that lost its lease, or whose job was cancelled, does nothing more. What fails because the
-//! store is away leaves its line waiting for the next batch.
+//! The owner's rights are checked again before each batch. The work of a line and its mark are one transaction,
+//! checked against the lease, so a copy that lost its lease, or whose job was cancelled, does nothing more. If the
+//! store is unavailable, the line stays waiting for the next batch.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,32 +23,32 @@ use super::outcome;
 use crate::auth::Authenticator;
 use crate::commands::Commands;
 
-/// Jobs that one copy works on at once.
+/// Maximum number of jobs that one copy works on at once.
 const SLOTS: usize = 3;
-/// Without being woken, jobs are looked for this often.
+/// Interval between looks for jobs without a wake-up.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LEASE: SignedDuration = SignedDuration::from_secs(30);
 const RENEW_EVERY: Duration = Duration::from_secs(10);
-/// Lines between two looks at the owner's rights.
+/// Lines between two checks of the owner's rights.
 const BATCH: u32 = 100;
-/// Commands at once of one job.
+/// Maximum number of concurrent commands of one job.
 const AT_ONCE: usize = 8;
-/// Rechecks of one job whose results are awaited at once.
+/// Maximum number of pending rechecks of one job.
 const MAX_ASKED: u32 = 2000;
-/// Batches between two looks at what came of rechecks, while there is more to do.
+/// Batches between two checks for results of rechecks, while lines are waiting.
 const SETTLE_EVERY: u32 = 10;
-/// Between two looks when there is not.
+/// Interval between checks when no line is waiting.
 const RESULTS_EVERY: Duration = Duration::from_secs(1);
-/// After trouble with the store.
+/// Pause after an error of the store.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Why the work on a job ends before its lines do.
+/// Why the work on a job ends before all lines are done.
 enum End {
-    /// The lease is another copy's, or the job was cancelled.
+    /// Another copy has the lease, or the job was cancelled.
     Lost,
-    /// The store is in trouble: the same works later.
+    /// The store is unavailable: the same work succeeds later.
     Away(Status),
-    /// The owner may not go on.
+    /// The owner has lost the right to continue.
     Stopped(String),
 }
 
@@ -58,7 +58,7 @@ impl From<StoreError> for End {
             StoreError::LeaseLost { .. } => Self::Lost,
             StoreError::Conflict { .. } => Self::Away(crate::error::from_store(&problem)),
             problem if problem.is_unavailable() => Self::Away(crate::error::from_store(&problem)),
-            // It would be the same for ever.
+            // A retry would fail in the same way.
             problem => Self::Stopped(reason(&crate::error::from_store(&problem))),
         }
     }
@@ -87,12 +87,12 @@ impl Runner {
         }
     }
 
-    /// Has a job that was just started looked for at once.
+    /// Wakes the runner for a job that was just started.
     pub(super) fn wake(&self) {
         self.woken.notify_one();
     }
 
-    /// Works until the stop.
+    /// Works until it is stopped.
     pub(crate) fn start(&self) {
         for _ in 0..SLOTS {
             let runner = self.clone();
@@ -122,7 +122,7 @@ impl Runner {
         }
     }
 
-    /// Works on a job until it is over, lost, or the process stops; then another copy goes on.
+    /// Works on a job until it is over, the lease is lost, or the process stops; then another copy continues it.
     async fn hold(&self, lease: &JobLease) {
         let soft = self.context.stop.soft().clone();
         let id = lease.job.id;
@@ -137,12 +137,12 @@ impl Runner {
             Err(End::Lost | End::Away(_)) => self.context.store.release_job(id, lease.token).await,
         };
         if let Err(problem) = closed {
-            // The lease ends by itself.
+            // The lease expires by itself.
             tracing::warn!(error = &problem as &dyn std::error::Error, job = %id, "a job was not given back");
         }
     }
 
-    /// Prolongs the lease until it is lost.
+    /// Extends the lease until it is lost.
     async fn renew(&self, lease: &JobLease) {
         let mut ends = self.context.clock.now() + LEASE;
         loop {
@@ -170,7 +170,7 @@ impl Runner {
         Ok(())
     }
 
-    /// Does the lines that wait, and awaits the results of rechecks.
+    /// Processes the waiting lines, and waits for the results of rechecks.
     async fn work(&self, lease: &JobLease) -> Result<(), End> {
         loop {
             match self.go_on(lease).await {
@@ -212,7 +212,7 @@ impl Runner {
         }
     }
 
-    /// Does lines. What is known of some is written whatever became of others.
+    /// Processes lines. Known results are stored even if other lines failed.
     async fn act(&self, lease: &JobLease, lines: Vec<JobLine>) -> Result<(), End> {
         let worker = Worker::new(&self.commands, lease);
         let worker = worker.map_err(|problem| End::Stopped(reason(&problem)))?;
@@ -238,7 +238,7 @@ impl Runner {
         Ok(tx.commit().await?)
     }
 
-    /// Whether the owner may still do this.
+    /// Checks that the owner still has the right to do this.
     async fn may_go_on(&self, job: &Job) -> Result<(), End> {
         let owner = self.authenticator.owner(&job.owner, &job.credential).await;
         owner.and_then(|owner| owner.require(Action::Operate)).map_err(|problem| match problem.code() {

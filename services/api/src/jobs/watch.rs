@@ -1,4 +1,4 @@
-//! The stream of a job: the job now, and each time that it or its figures have changed.
+//! The stream of a job: its present state, and each change of it or its figures.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub(super) type JobStream =
 const PATIENCE: Duration = Duration::from_secs(30);
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Follows a job until it is over, the watcher may not read any more, or the process stops.
+/// Follows a job until it is over, the watcher loses the right to read, or the process stops.
 pub(super) fn stream(context: &Context, id: JobId, lasts: StreamRights) -> JobStream {
     let (sender, receiver) = mpsc::channel(1);
     let context = context.clone();
@@ -35,7 +35,7 @@ pub(super) fn stream(context: &Context, id: JobId, lasts: StreamRights) -> JobSt
             () = soft.cancelled() => None,
         };
         if let Some(problem) = ended {
-            // A client that is gone hears nothing.
+            // The client may have disconnected.
             let _ = tokio::time::timeout(PATIENCE, sender.send(Err(problem))).await;
         }
     });

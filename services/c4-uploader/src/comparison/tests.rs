@@ -37,7 +37,7 @@ fn held(row: &Certificate) -> C4Certificate {
     C4Certificate { sha256, source, not_after }
 }
 
-/// Live, at C4, whether that is stored, whether its key opens; what is found.
+/// Live certificate, certificate at C4, whether that is stored, whether its key opens, expected differences.
 type Row<'a> = (Option<&'a Certificate>, Option<&'a Certificate>, bool, bool, &'a [Difference]);
 
 #[test]

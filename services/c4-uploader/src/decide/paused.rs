@@ -1,4 +1,4 @@
-//! C4 is paused by an operator: nothing was sent, so nothing is known that was not known before.
+//! C4 is paused by an operator: nothing was sent, so nothing new is known.
 
 use domain::{Activity, Domain, HistoryKind, Outbound, Pause, Reason, Work};
 use store::{LastStep, Step};
@@ -6,8 +6,8 @@ use store::{LastStep, Step};
 use super::{Decided, Decider, Task};
 
 impl Decider<'_> {
-    /// The work waits as it was, and its attempts are not counted. A certificate that is not live yet says why it is not; a
-    /// comparison that is not made says nothing.
+    /// The work waits unchanged, and no attempt is counted. The pause is stored as the reason of a certificate that
+    /// is not live yet; a skipped comparison stores nothing.
     pub(crate) fn paused(&self, domain: &Domain, task: &Task, pause: Pause) -> Decided<LastStep> {
         let next = Work { due_at: self.now.checked_add(Pause::LOOK_AGAIN).ok(), ..self.lease.work.clone() };
         let step = Step::new("upload_paused", self.lease, domain);

@@ -1,5 +1,5 @@
-//! What is done where ours must not take the place of what C4 holds: C4 is ahead of this database, as after a restore from
-//! a backup, or ours is revoked.
+//! Handles certificates that must not replace what C4 holds: C4 is ahead of this database, as after a restore from a
+//! backup, or our certificate is revoked.
 
 use c4::C4Certificate;
 use domain::{Cause, Domain, HistoryKind, Reason, Source, Work, WorkKind};
@@ -9,12 +9,12 @@ use super::{COMPARISON_INTERVAL, Decided, Decider, FIRST_COMPARISON_DELAY, Task,
 use crate::ACTOR;
 use crate::upload::described;
 
-/// Why ours is not uploaded.
+/// Why our certificate is not uploaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Withheld {
-    /// C4 has had an upload or removal that is not stored here.
+    /// C4 has received an upload or removal that is not stored here.
     Ahead,
-    /// Ours is revoked, or to be.
+    /// Our certificate is revoked, or about to be.
     Revoked,
 }
 
@@ -23,7 +23,7 @@ pub(crate) enum Withheld {
 pub(crate) struct Shown {
     /// The certificate.
     pub(crate) certificate: Option<C4Certificate>,
-    /// Our row of it.
+    /// Its row here, if it is stored.
     pub(crate) row: Option<Certificate>,
 }
 
@@ -32,15 +32,15 @@ impl Shown {
         self.certificate.as_ref().map(|certificate| certificate.sha256.as_str())
     }
 
-    /// Whether it is pasted; where there is none, whether one was expected.
+    /// Whether it is pasted; without a certificate, whether a pasted one was expected.
     fn is_pasted(&self, domain: &Domain) -> bool {
         self.certificate.as_ref().map_or(domain.source, |certificate| certificate.source) == Source::Text
     }
 }
 
 impl Decider<'_> {
-    /// Whether ours must not be sent, from what C4 shows alone. A certificate that is stored here was known when ours was
-    /// wanted. A pasted one is wanted whatever the other one's end is.
+    /// Whether our certificate must not be sent, judged by what C4 shows alone. A certificate that is stored here was
+    /// known when ours was requested. A pasted certificate is uploaded whatever the end of the other one.
     pub(crate) fn withholds(&self, task: &Task, shown: &Shown) -> Option<Withheld> {
         let summary = &task.certificate.summary;
         let is_import = summary.source == Source::Text && !task.is_live;
@@ -55,7 +55,7 @@ impl Decider<'_> {
         task.certificate.withdrawn.then_some(Withheld::Revoked)
     }
 
-    /// Whether ours was ordered or asked for after C4 was found to hold what it shows.
+    /// Whether ours was ordered or requested after C4 was found to hold this certificate.
     pub(crate) fn is_wanted_all_the_same(&self, task: &Task, shown: &Shown) -> bool {
         task.domain.known_ahead(shown.sha256()).is_some_and(|known| {
             let is_asked_for = !task.is_live && self.lease.work.revision > known.revision;
@@ -63,8 +63,8 @@ impl Decider<'_> {
         })
     }
 
-    /// Ours is not sent. What C4 holds becomes the live one if its key is here; else another one is ordered, or has to be
-    /// pasted.
+    /// Our certificate is not sent. The one at C4 becomes the live one if its key is stored here; otherwise another
+    /// one is ordered, or has to be pasted.
     pub(crate) fn withheld(
         &self,
         domain: &Domain,
@@ -86,7 +86,7 @@ impl Decider<'_> {
             let after = domain.clone().overtaken_by_paste(ahead, Reason::PastedLost { at })?;
             (step.becomes(after), "it has to be sent again")
         } else {
-            // What was pasted was followed by a generated one, as C4 shows.
+            // C4 shows that the pasted certificate was later replaced by a generated one.
             let wanted = match domain.source {
                 Source::Text => domain.clone().generate()?,
                 Source::C4 => domain.clone(),
@@ -101,7 +101,7 @@ impl Decider<'_> {
         Ok(self.compared_later(step.told(entry)))
     }
 
-    /// C4 holds something else than the live certificate, which is revoked or to be.
+    /// C4 holds something other than the live certificate, which is revoked or about to be.
     fn not_uploaded_again(&self, domain: &Domain, task: &Task, shown: &Shown) -> Decided<LastStep> {
         let step = Step::new("upload_withheld", self.lease, domain);
         let (step, then) = match domain.source {
@@ -115,13 +115,13 @@ impl Decider<'_> {
         Ok(self.compared_later(step.told(Some(task.entry(HistoryKind::NotUploadedAgain, message)))))
     }
 
-    /// The domain becomes this, and another certificate is ordered for it.
+    /// Stores the domain, and orders another certificate for it.
     fn orders(&self, step: Step, after: Domain) -> Step {
         let order = issue(&after, self.now);
         step.becomes(after).and(Write::ScheduleIfFree(order))
     }
 
-    /// C4 is ahead by a certificate of ours. Our revisions are above its from then on.
+    /// C4 is ahead by a certificate that is stored here. From now on our revisions are above C4's.
     fn taken_over(&self, domain: &Domain, row: &Certificate) -> Decided<LastStep> {
         let message =
             format!("C4 was ahead of us, and holds {}: it is the live one.", described_as_ours(row));
@@ -148,7 +148,7 @@ impl Decider<'_> {
         row.sealed_key.is_some() && !row.withdrawn && is_valid
     }
 
-    /// The lease ends with the step; what is live is compared again, if that is of use.
+    /// Ends the lease with the step; a live certificate that is still valid is compared again later.
     fn compared_later(&self, step: Step) -> LastStep {
         let domain = &step.after;
         let next = domain.facts.live.filter(|live| self.now < live.not_after).map(|live| Work {

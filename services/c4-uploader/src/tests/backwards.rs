@@ -1,4 +1,4 @@
-//! A C4 that is ahead of the database, as after a restore from a backup: nothing goes backwards there.
+//! Tests with a C4 that is ahead of the database, as after a restore from a backup: its state never goes back.
 
 use domain::{
     Activity, Cause, CertificateId, Domain, HistoryKind, Reason, RevocationReason, RevocationState, Source,
@@ -17,7 +17,7 @@ fn newer(source: &str) -> Value {
     json!({ "sha256": sha256(77), "source": source, "not_after": "2030-01-01T00:00:00Z" })
 }
 
-/// As many uploads as that were sent after the backup, and the last one left this at C4.
+/// Sets C4 as if `uploads` uploads had been sent after the backup, the last of which left `holds` there.
 fn ahead(kit: &Kit, uploads: i64, holds: Option<Value>) {
     let mut inside = kit.c4.inside();
     inside.revision += 2 * uploads;
@@ -47,7 +47,7 @@ async fn the_live_certificate_gives_way_to_a_newer_one_and_another_is_ordered() 
     }
 }
 
-/// What was pasted, rolled back to or removed shows by its revision alone, and by one upload already.
+/// A paste, a roll back or a removal is visible by its revision alone, after a single upload.
 #[tokio::test]
 async fn one_upload_that_is_not_stored_here_is_enough_to_stay_away() {
     for (holds, waiting) in [
@@ -130,7 +130,7 @@ async fn what_is_ordered_after_c4_was_found_ahead_goes_over_it() {
     }
 }
 
-/// It was issued before the backup, or while nothing was known of C4.
+/// It was issued before the backup, or while C4's state was unknown.
 #[tokio::test]
 async fn an_upload_that_c4_finds_stale_is_not_insisted_upon() {
     let (kit, _) = Kit::issued().await;
@@ -146,7 +146,7 @@ async fn an_upload_that_c4_finds_stale_is_not_insisted_upon() {
     assert!(kit.slept().is_empty(), "an answer is no failure");
 }
 
-/// A roll back and a paste are what a person wants, once what C4 has was told.
+/// A roll back and a paste are a person's decision, made after C4's state was shown.
 #[tokio::test]
 async fn what_is_asked_for_after_c4_was_found_ahead_goes_over_it() {
     type Request = fn(Domain) -> Domain;

@@ -1,4 +1,4 @@
-//! A live certificate that is looked after.
+//! Tests of comparisons of a live certificate.
 
 use domain::{Activity, Cause, EventKind, HistoryKind, Reason, Status, WorkKind};
 use serde_json::json;
@@ -95,7 +95,7 @@ async fn one_404_takes_nothing_from_a_live_domain() {
     assert_eq!((domain.waiting, domain.activity), (None, Activity::Idle));
 }
 
-/// What blocks the renewal is no business of an upload of the present certificate.
+/// An obstacle to the renewal is not affected by an upload of the present certificate.
 #[tokio::test]
 async fn a_blocked_renewal_stays_blocked() {
     let (kit, _) = Kit::live().await;

@@ -1,10 +1,10 @@
-//! A certificate that C4 has and the edges do not serve.
+//! Tests with a certificate that C4 has and the edges do not serve.
 
 use domain::{Activity, Cause, HistoryKind, Reason, Status, WorkKind};
 
 use super::kit::{Kit, name};
 
-/// Nothing listens there.
+/// No server listens there.
 const NOBODY: &str = "127.0.0.1:1";
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! A C4 that keeps the contract, and breaks it on request.
+//! A fake C4 that keeps the contract, and breaks it on request.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -12,14 +12,14 @@ use axum::routing::{get, put};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-/// An answer out of turn.
+/// A prepared answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Trick {
     pub(crate) method: &'static str,
     pub(crate) status: u16,
     pub(crate) body: Value,
     pub(crate) retry_after: Option<u64>,
-    /// Does what was asked all the same, and loses the answer.
+    /// Performs the request anyway and loses the answer.
     pub(crate) obeys: bool,
 }
 
@@ -57,7 +57,7 @@ impl FakeC4 {
         self.inside.lock().unwrap()
     }
 
-    /// The next request with that method is answered like this.
+    /// Prepares the answer to the next request with that method.
     pub(crate) fn trick(&self, method: &'static str, status: u16, times: usize) {
         let trick =
             Trick { method, status, body: json!({ "message": "broken" }), retry_after: None, obeys: false };

@@ -11,7 +11,7 @@ fn newer(source: &str) -> serde_json::Value {
     json!({ "sha256": sha256(77), "source": source, "not_after": "2030-01-01T00:00:00Z" })
 }
 
-/// A process that starts on a store of which C4 is ahead.
+/// A process that starts on a store that C4 is ahead of.
 async fn restored() -> (Kit, GuardedJobs) {
     let (kit, _) = Kit::live().await;
     kit.c4.inside().holds = Some(newer("c4"));
@@ -27,7 +27,7 @@ async fn nothing_is_sent_until_every_name_was_compared() {
     let guard = kit.store.restore_guard().await.unwrap();
     assert_eq!((guard.up_since(), guard.evidence.as_str()), (Some(kit.now()), name().as_str()));
 
-    // Another certificate of the name waits, whatever the other process has looked at.
+    // Another certificate of the name waits, whatever the other process has checked.
     kit.c4.inside().holds = None;
     let issued = kit.certificate(Source::C4).await;
     kit.schedule_upload(issued, Cause::Requested).await;
@@ -90,7 +90,7 @@ async fn what_is_no_sign_of_a_restore_raises_nothing() {
     }
 }
 
-/// What C4 is ahead by was noted at the name, and another one is ordered: that is no news at the next start.
+/// The difference was noted at the name, and another certificate is ordered: the next start does not raise the guard.
 #[tokio::test]
 async fn what_is_noted_already_raises_nothing() {
     let (kit, jobs) = restored().await;

@@ -1,4 +1,4 @@
-//! The real store, a C4 that obeys the test, and a clock that jumps ahead when somebody sleeps.
+//! Test kit: the real store, a C4 under the test's control, and a clock that jumps ahead on sleep.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -116,7 +116,7 @@ impl Kit {
         self.certificate_from(source, self.now()).await
     }
 
-    /// Stores a certificate of the name that begins then.
+    /// Stores a certificate of the name whose validity starts at that time.
     pub(crate) async fn certificate_from(&self, source: Source, not_before: Timestamp) -> CertificateId {
         let number = {
             let mut next = self.next_certificate.lock().unwrap();
@@ -175,7 +175,7 @@ impl Kit {
         self.store.claim(kind, &name(), until).await.unwrap().expect("nothing is due")
     }
 
-    /// Claims the upload that is due, and does it.
+    /// Claims and performs the upload that is due.
     pub(crate) async fn upload(&self) -> Result<(), JobError> {
         let lease = self.claim(WorkKind::Upload).await;
         self.perform_upload(&lease).await
@@ -203,7 +203,7 @@ impl Kit {
         self.view().await.domain
     }
 
-    /// Runs the whole role, with a clock that stands still, until `done`; then stops it.
+    /// Runs the whole role with a stopped clock until `done`; then stops it.
     pub(crate) async fn run_role_until(&self, done: impl AsyncFn(&Self) -> bool) {
         let context = Context {
             clock: Arc::new(ManualClock::new(self.now())),
@@ -222,14 +222,14 @@ impl Kit {
         role.await.unwrap().unwrap();
     }
 
-    /// Tells the role of work, as whoever made it due does.
+    /// Sends the role the hint for work, like the role that made it due.
     pub(crate) async fn tell(&self, kind: EventKind) {
         let mut tx = self.store.begin("test").await.unwrap();
         tx.publish(kind, &name(), 1);
         tx.commit().await.unwrap();
     }
 
-    /// The row, deleted or not.
+    /// The domain's row, deleted or not.
     pub(crate) async fn row(&self) -> Domain {
         let mut tx = self.store.begin("test").await.unwrap();
         tx.domain(&name()).await.unwrap().unwrap()
@@ -239,7 +239,7 @@ impl Kit {
         self.store.work(&name()).await.unwrap().into_iter().find(|work| work.kind == kind)
     }
 
-    /// In how many seconds work of a kind is due.
+    /// Seconds until work of a kind is due.
     pub(crate) async fn due_in(&self, kind: WorkKind) -> Option<i64> {
         let due_at = self.work(kind).await.expect("no such work").due_at;
         due_at.map(|due_at| due_at.duration_since(self.now()).as_secs())
@@ -252,7 +252,7 @@ impl Kit {
         entries.into_iter().filter(|entry| entry.actor == "c4-uploader").map(|entry| entry.kind).collect()
     }
 
-    /// What was published and not asked for yet, without `status-changed`.
+    /// The published events that were not returned yet, without `status-changed`.
     pub(crate) async fn published(&self) -> Vec<EventKind> {
         let until = self.now() + SignedDuration::from_secs(30);
         let messages = self.store.take_messages(&EventKind::WORDS, 100, until).await.unwrap();
@@ -266,7 +266,7 @@ pub(crate) fn name() -> DomainName {
     DomainName::parse(NAME).unwrap()
 }
 
-/// A certificate: what it says does not matter here.
+/// A certificate with arbitrary contents.
 fn chain_pem() -> String {
     let key = rcgen::KeyPair::generate().unwrap();
     rcgen::CertificateParams::new([NAME.to_owned()]).unwrap().self_signed(&key).unwrap().pem()

@@ -1,4 +1,4 @@
-//! Uploads, comparisons and removals, with the real store and a C4 that breaks on request.
+//! Tests of uploads, comparisons and removals, with the real store and a C4 that breaks on request.
 
 mod fake_c4;
 mod kit;

@@ -1,4 +1,4 @@
-//! An operator pauses C4: nothing is sent there, nothing fails, and what waits goes on as it was.
+//! Tests of a pause of C4: nothing is sent, nothing fails, and waiting work continues unchanged afterwards.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::kit::{Kit, sha256};
 const HOUR: i64 = 3600;
 
 impl Kit {
-    /// Pauses, as the API does, and waits until no process can have missed it.
+    /// Pauses C4 like the API, and waits until every process must have seen it.
     async fn pause(&self) {
         let pause = Pause {
             target: Outbound::C4,

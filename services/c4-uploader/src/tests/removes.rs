@@ -1,4 +1,4 @@
-//! A deleted domain's certificate that C4 shall not serve any more.
+//! Tests of removing a deleted domain's certificate from C4.
 
 use domain::{Cause, HistoryKind, WorkKind};
 

@@ -1,4 +1,4 @@
-//! A certificate on its way to C4.
+//! Tests of uploads.
 
 use domain::{
     Activity, Cause, CertificateId, CertificateSummary, Domain, DomainName, EventKind, HistoryKind, Reason,
@@ -59,7 +59,7 @@ async fn a_certificate_that_begins_later_is_not_sent_early_whoever_asks() {
     let (kit, _) = Kit::issued().await;
     let begins = kit.now() + SignedDuration::from_hours(30);
     let certificate = kit.certificate_from(Source::C4, begins).await;
-    for cause in [Cause::Requested, Cause::Recheck] {
+    for cause in [Cause::Requested, Cause::OperatorRecheck] {
         kit.schedule_upload(certificate, cause).await;
         kit.upload().await.unwrap();
         assert_eq!(kit.c4.count("PUT"), 0);
@@ -81,7 +81,7 @@ async fn a_clock_that_differs_a_little_holds_nothing_up() {
     assert_eq!(kit.domain().await.facts.live.unwrap().certificate, certificate);
 }
 
-/// C4 shows the leaf alone, and it is the same with another chain.
+/// C4 shows only the leaf, which is the same with another chain.
 #[tokio::test]
 async fn a_pasted_certificate_is_sent_although_c4_shows_its_leaf() {
     let (kit, _) = Kit::issued().await;
@@ -96,7 +96,7 @@ async fn a_pasted_certificate_is_sent_although_c4_shows_its_leaf() {
     assert_eq!(kit.c4.count("PUT"), 1, "once it is live, it is only compared");
 }
 
-/// The process died between C4's answer and the store.
+/// The process died between C4's answer and the commit.
 #[tokio::test]
 async fn what_c4_holds_already_is_not_sent_again() {
     let (kit, certificate) = Kit::issued().await;
@@ -177,7 +177,7 @@ async fn c4_may_ask_to_be_left_alone() {
     assert_eq!(kit.domain().await.recorded, Status::Emergency);
 }
 
-/// A new certificate that cannot be delivered is an emergency, though the old one still serves.
+/// A new certificate that cannot be uploaded is an emergency, although the old one is still served.
 #[tokio::test]
 async fn a_renewal_that_c4_does_not_take_is_an_emergency_too() {
     let (kit, _) = Kit::live().await;
@@ -245,7 +245,7 @@ async fn a_domain_that_c4_does_not_know_is_discarded() {
 
     kit.c4.inside().knows = true;
     let certificate = kit.work(WorkKind::Upload).await.unwrap().certificate.unwrap();
-    kit.schedule_upload(certificate, Cause::Recheck).await;
+    kit.schedule_upload(certificate, Cause::OperatorRecheck).await;
     kit.upload().await.unwrap();
     assert_eq!(kit.domain().await.recorded, Status::Success);
 }
@@ -275,16 +275,16 @@ async fn work_of_a_past_life_changes_nothing() {
     assert!(kit.c4.inside().requests.is_empty());
 }
 
-/// Somebody rescheduled the work while it ran: what comes late must not land.
+/// The work was rescheduled while it ran: the late write must have no effect.
 #[tokio::test]
 async fn who_lost_the_lease_changes_nothing() {
     let (kit, certificate) = Kit::issued().await;
     let lease = kit.claim(WorkKind::Upload).await;
-    kit.schedule_upload(certificate, Cause::Recheck).await;
+    kit.schedule_upload(certificate, Cause::OperatorRecheck).await;
     let error = kit.perform_upload(&lease).await.unwrap_err();
     assert!(matches!(&error, runtime::JobError::Store(error) if error.is_lease_lost()), "{error}");
     assert_eq!(kit.domain().await.facts.live, None);
-    assert_eq!(kit.work(WorkKind::Upload).await.unwrap().cause, Cause::Recheck);
+    assert_eq!(kit.work(WorkKind::Upload).await.unwrap().cause, Cause::OperatorRecheck);
     assert_eq!(kit.c4.inside().requests, [("GET", None)], "it may ask, and changes nothing");
 }
 
@@ -298,7 +298,7 @@ async fn a_certificate_that_ended_on_the_way_is_ordered_anew() {
     assert_eq!(kit.due_in(WorkKind::Issue).await, Some(0));
 }
 
-/// Somebody who writes to the database gives another name's certificate as this one's.
+/// The database was tampered with: another name's certificate is given as this one's.
 #[tokio::test]
 async fn another_names_certificate_is_not_uploaded() {
     let (kit, certificate) = Kit::issued().await;
@@ -351,7 +351,7 @@ async fn the_role_hears_of_uploads_and_removals() {
     assert_eq!(kit.c4.held_sha256(), None);
 }
 
-/// Its upload was planned before somebody wanted it revoked.
+/// The upload was planned before the revocation was requested.
 #[tokio::test]
 async fn what_is_to_be_revoked_never_becomes_live_and_another_one_is_ordered() {
     let (kit, certificate) = Kit::issued().await;
@@ -378,7 +378,7 @@ async fn a_replacement_that_is_live_lets_the_revocation_go_on() {
     assert!(kit.published().await.contains(&EventKind::RevocationRequested));
 }
 
-/// A revocation that is looked at again in an hour.
+/// Requests a revocation that is due again in an hour.
 async fn withdraw(kit: &Kit, certificate: CertificateId) {
     let now = kit.now();
     let mut tx = kit.store.begin("withdraw").await.unwrap();

@@ -1,4 +1,4 @@
-//! A job: what is asked before it starts, how far it is, and what became of each line.
+//! A job: the confirmation before it starts, its progress, and the outcome of each line.
 
 use askama::Template;
 use axum::body::Body;
@@ -19,12 +19,12 @@ use crate::problem::{Problem, html, sentence};
 use crate::row::Name;
 use crate::words::{self, instant};
 
-/// Lines on one page.
+/// Lines per page.
 const PAGE: i32 = 100;
-/// Lines of each sort that a page shows before the job starts.
+/// Number of lines of each kind that are shown before the job starts.
 const SAMPLE: i32 = 20;
 
-/// How many lines have an outcome, and where they are.
+/// The number of lines with an outcome, and the link to them.
 struct Figure {
     label: &'static str,
     count: String,
@@ -34,13 +34,13 @@ struct Figure {
 
 struct LineRow {
     line: v1::JobLine,
-    /// Of its domain; empty where there is none.
+    /// The address of its domain's page; empty if there is none.
     address: String,
     outcome: &'static str,
     why: String,
 }
 
-/// How far a job is, or what came of it.
+/// The progress or result of a job.
 #[derive(Template)]
 #[template(path = "job.html")]
 struct JobPage {
@@ -51,7 +51,7 @@ struct JobPage {
     outcome: Option<LineOutcome>,
     next: Option<String>,
     is_first: bool,
-    /// When the queue of new ones is through.
+    /// When the queue of new domains will be done.
     queue: Option<String>,
 }
 
@@ -68,7 +68,7 @@ impl JobPage {
         self.job.state() == v1::JobState::Queued
     }
 
-    /// Then lines have numbers that mean something to who pasted them.
+    /// Only then do line numbers refer to the pasted text.
     fn is_adding(&self) -> bool {
         self.job.kind() == v1::JobKind::Add
     }
@@ -96,7 +96,7 @@ impl JobPage {
     }
 }
 
-/// What is asked before it starts.
+/// The confirmation before a job starts.
 #[derive(Template)]
 #[template(path = "job_draft.html")]
 struct DraftPage {
@@ -121,7 +121,7 @@ impl DraftPage {
         self.job.kind() == v1::JobKind::Add
     }
 
-    /// Lines that can be done.
+    /// The number of lines that can be processed.
     fn total(&self) -> u32 {
         job_lines_with(&self.job, LineOutcome::Waiting)
     }
@@ -233,7 +233,7 @@ fn row(job: &v1::Job, line: v1::JobLine) -> LineRow {
     }
 }
 
-/// When the queue of new ones is through; nothing hangs on it.
+/// When the queue of new domains will be done; only shown, nothing depends on it.
 async fn queue(frame: &Frame) -> Option<String> {
     let summary = frame.domains().get_summary(v1::GetSummaryRequest {}).await;
     let summary = summary.ok()?.into_inner();
@@ -258,7 +258,7 @@ async fn draft(frame: Frame, job: v1::Job, trouble: String) -> Result<Response, 
     }))
 }
 
-/// How soon they are ordered, as far as the CA's limits say it.
+/// How soon the names will be ordered, as far as the CA's limits tell.
 async fn forecast(frame: &Frame, names: u32) -> String {
     let (mut first, mut second) = (frame.domains(), frame.domains());
     let (overview, queue) = tokio::join!(first.get_overview(v1::GetOverviewRequest {}), async {
@@ -270,7 +270,8 @@ async fn forecast(frame: &Frame, names: u32) -> String {
     words::forecast(names.into(), room, queue.as_deref())
 }
 
-/// Orders that the CAs have room for at this moment: of each CA its tightest limit. None where no limits are known.
+/// Number of orders that the CAs have room for at present: of each CA its tightest limit. None if no limits are
+/// known.
 pub(crate) fn room(budget: &[v1::BudgetBucket]) -> Option<u64> {
     let mut tightest = std::collections::BTreeMap::<&str, u64>::new();
     for bucket in budget {
@@ -280,12 +281,12 @@ pub(crate) fn room(budget: &[v1::BudgetBucket]) -> Option<u64> {
     (!tightest.is_empty()).then(|| tightest.values().sum())
 }
 
-/// The page of a job.
+/// Redirects to the page of a job.
 pub(crate) fn to(job: &v1::Job) -> Response {
     Redirect::to(&format!("/jobs/{}", job.id)).into_response()
 }
 
-/// What the forms of `/jobs/{id}` send.
+/// Handles the forms of `/jobs/{id}`.
 pub(crate) async fn send(frame: Frame, Path(id): Path<String>, body: Body) -> Result<Response, Problem> {
     frame.person.require(Action::Operate)?;
     let form = Form::of(&frame.person, body).await?;
@@ -305,14 +306,14 @@ pub(crate) async fn send(frame: Frame, Path(id): Path<String>, body: Body) -> Re
     Ok(to(&job))
 }
 
-/// Whether that number was typed; with or without commas.
+/// Whether `text` is that number, with or without commas.
 fn is_count(text: &str, count: u32) -> bool {
     let digits: String = text.chars().filter(|character| !", ".contains(*character)).collect();
     digits.parse() == Ok(count)
 }
 
-/// Answers `/jobs/{id}/lines.csv`. If a page after the first fails the answer is cut, so that half a list never looks
-/// whole.
+/// Answers `/jobs/{id}/lines.csv`. If a page after the first fails, the answer is cut off, so that half a list never
+/// looks complete.
 pub(crate) async fn csv(
     frame: Frame,
     Path(id): Path<String>,
@@ -357,7 +358,7 @@ fn put(csv: &mut Csv, line: &v1::JobLine) -> Result<(), csv::Error> {
     ])
 }
 
-/// A job in the list of jobs.
+/// A row in the list of jobs.
 struct JobRow {
     id: String,
     title: String,
@@ -399,7 +400,7 @@ pub(crate) async fn list(frame: Frame, RawQuery(text): RawQuery) -> Result<Respo
     }))
 }
 
-/// The names of a draft, to be changed.
+/// The names of a draft, for editing.
 pub(crate) async fn text(frame: &Frame, id: &str) -> Result<String, Problem> {
     let mut lines = Lines::new(frame, id, Vec::new());
     let mut names: Vec<String> = Vec::new();
@@ -409,7 +410,7 @@ pub(crate) async fn text(frame: &Frame, id: &str) -> Result<String, Problem> {
     Ok(names.join("\n"))
 }
 
-/// Whether a job of that kind is started at once: what is done by it does no harm.
+/// Whether a job of that kind starts at once because it cannot do harm.
 pub(crate) fn starts_at_once(kind: JobKind) -> bool {
     kind == JobKind::Recheck
 }

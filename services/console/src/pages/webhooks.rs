@@ -1,5 +1,5 @@
-//! Webhooks, for administrators: the endpoints with how they do, what was sent, and a form for another one. The secret of a new
-//! endpoint is on the page that answers its form, and nowhere else.
+//! Webhooks, for administrators: the endpoints with their state, the deliveries, and a form for a new endpoint. The
+//! secret of a new endpoint is shown on the page that answers its form, and nowhere else.
 
 use askama::Template;
 use axum::body::Body;
@@ -40,7 +40,7 @@ struct Sent {
     can_send: bool,
 }
 
-/// What stands in the form for a new endpoint.
+/// The fields of the form for a new endpoint.
 #[derive(Default)]
 struct Asked {
     name: String,
@@ -60,7 +60,7 @@ struct WebhooksPage {
     next: Option<String>,
     kinds: Vec<(&'static str, &'static str, bool)>,
     asked: Asked,
-    /// Of the endpoint that was just made.
+    /// The name and secret of the endpoint that was just created.
     secret: Option<(String, String)>,
     said: Option<&'static str>,
     trouble: Option<String>,
@@ -79,7 +79,7 @@ fn kind_words(kind: NoticeKind) -> &'static str {
     }
 }
 
-/// What was done, by the word in the address.
+/// The confirmation of an action, by the word in the address.
 fn said(word: &str) -> Option<&'static str> {
     Some(match word {
         "enabled" => "The endpoint is switched on. What waited is sent.",
@@ -249,7 +249,7 @@ async fn create(frame: Frame, form: &Form) -> Result<Response, Problem> {
     }
 }
 
-/// What the API says of a request that cannot be; an error of another kind has a page of its own.
+/// The API's message for an invalid request; other errors have a page of their own.
 fn refused(status: tonic::Status) -> Result<String, Problem> {
     let is_about_the_request = matches!(
         status.code(),

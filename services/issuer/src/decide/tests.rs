@@ -1,4 +1,5 @@
-//! Every decision of an issuance without a database: what a step writes, what becomes of the work row, when it is due.
+//! Tests of every decision of an issuance, without a database: the step's writes, the next work row, and when it is
+//! due.
 
 use domain::budget::{Exempt, Lane, Limits};
 use domain::{AccountId, CertificateId, DomainName, Live, OrderId, OrderKey, Status};
@@ -198,10 +199,10 @@ fn what_is_blocked_is_a_failure_and_asked_again_as_a_retry() {
 
 #[test]
 fn what_could_not_be_asked_goes_on_as_what_it_was() {
-    let lease = lease(Cause::Midnight, 0);
+    let lease = lease(Cause::DailyRecheck, 0);
     let last = decider(&lease).ended(&domain(), &end(Ending::could_not_ask("c4".to_owned()))).unwrap();
     assert_eq!(last.step.as_ref().unwrap().after.status(at(100)), Status::Pending);
-    assert_eq!((next(&last).cause, next(&last).due_at), (Cause::Midnight, Some(at(105))));
+    assert_eq!((next(&last).cause, next(&last).due_at), (Cause::DailyRecheck, Some(at(105))));
     assert!(!writes(&last).contains(&Write::DecideMidnight), "the day's question is not answered");
 }
 
@@ -292,7 +293,7 @@ fn the_question_about_a_renewal_comes_first_unless_the_renewal_does() {
 
 #[test]
 fn work_that_yields_or_is_paused_stays_what_it_was() {
-    let lease = lease(Cause::Midnight, 4);
+    let lease = lease(Cause::DailyRecheck, 4);
     let yielded = decider(&lease).yielded(at(105));
     assert!(yielded.step.is_none());
     assert_eq!(next(&yielded), &Work { due_at: Some(at(105)), ..lease.work.clone() });

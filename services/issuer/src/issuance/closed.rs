@@ -1,4 +1,4 @@
-//! A CA that is not asked at present: paused by an operator, down, over its limits, or refusing us.
+//! CAs that get no requests at present: paused by an operator, down, over their limits, or refusing our account.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use crate::ending::Ending;
 use crate::issuer::Issuer;
 
 impl Issuance<'_> {
-    /// Whether requests to a CA are paused is found out before anything is asked or charged for it.
+    /// Checks whether requests to a CA are paused, before any request or charge.
     pub(super) async fn may_send(&self, issuer: &Issuer) -> Result<(), Stop> {
         let sent = issuer.ca.may_send().await;
         sent.map_err(|error| self.out_of_reach(issuer, &error))
     }
 
-    /// While no CA may be asked, neither C4 nor DNS is.
+    /// While all CAs are paused, C4 and DNS are not asked either.
     pub(super) async fn must_not_all_be_paused(&self) -> Result<(), Stop> {
         let mut paused = None;
         for issuer in &self.role.issuers {
@@ -31,13 +31,13 @@ impl Issuance<'_> {
 
     pub(super) fn down(&self, issuer: &Issuer, until: Timestamp) -> Ending {
         let detail = format!("{} does not answer at present", issuer.name());
-        // After a short outage they are few, and after a long one the pause is long.
+        // After a short outage few orders are waiting, and after a long one the pause is long.
         let pause = until.duration_since(self.role.context.clock.now()).as_secs();
         let most = u64::try_from(pause).unwrap_or(0).clamp(1, RELEASE_SPREAD);
         Ending::ca_down(detail, Some(self.spread_over(most, until)))
     }
 
-    /// The CA allows our account nothing before then.
+    /// The CA rate-limits our account until `until`.
     pub(super) fn limited(&self, issuer: &Issuer, until: Timestamp) -> Ending {
         Ending::limited(self.spread(until), issuer.name(), Some(LimitKind::NewOrders))
     }
@@ -46,7 +46,7 @@ impl Issuance<'_> {
         Ending::Waiting { reason: issuer.refuses_us(problem), not_before: Some(self.spread(until)) }
     }
 
-    /// Those that wait for a CA do not come back all at once: the first of them finds out whether it works again.
+    /// Spreads the return of orders that wait for a CA: the first ones find out whether it works again.
     fn spread(&self, until: Timestamp) -> Timestamp {
         self.spread_over(RELEASE_SPREAD, until)
     }

@@ -1,7 +1,8 @@
-//! The hook through which an order's URL is stored the moment it is known.
+//! The hook that stores an order's URL as soon as it is known.
 //!
-//! The URL is known nowhere else: work that was dropped here would be taken up with a second order. So while the database
-//! does not answer, the URL is kept in memory and stored again, until the store takes it, or says that the lease is lost.
+//! The URL is known only here: if the work were dropped now, the next attempt would place a second order. So while
+//! the database does not answer, the URL is kept in memory and storing it is retried until the store accepts it or
+//! the lease is lost.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use crate::turn::Turn;
 
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
-/// What hears of the URL; the order's turn ends with that.
+/// Receives the URL; the order's turn ends with that.
 pub(crate) struct OrderUrlJournal {
     journal: Journal,
     order: Order,
@@ -31,12 +32,12 @@ impl OrderUrlJournal {
         Self { journal, order, turn, placed: OnceLock::new() }
     }
 
-    /// The order as it is stored, if the CA gave it a URL.
+    /// The order as stored, if the CA returned a URL.
     pub(crate) fn placed(&self) -> Option<Order> {
         self.placed.get().cloned()
     }
 
-    /// Ends with the process's hard stop, as all work does.
+    /// Ends with the process's hard stop, like all work.
     async fn store_until_it_is_taken(&self, url: &str) -> Result<Order, JobError> {
         let mut is_told = false;
         loop {

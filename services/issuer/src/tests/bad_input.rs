@@ -1,5 +1,5 @@
-//! What a CA and DNS send that makes no sense: a typed reason, bounded effort, nothing stuck. Once it is over, the next
-//! attempt brings the certificate.
+//! Tests of invalid input from a CA and from DNS: a typed reason, bounded effort, nothing stuck. Afterwards the next
+//! attempt gets the certificate.
 
 use domain::{Status, Who};
 use sandbox::Endpoint;
@@ -16,9 +16,9 @@ const CAA: Why = (Status::Failure, "caa_forbids", Who::Customer);
 const NOT_POINTED: Why = (Status::Failure, "not_pointed", Who::Customer);
 const COULD_NOT_ASK: Why = (Status::Pending, "could_not_ask", Who::Us);
 
-/// Attempts in which it has to settle what is wrong.
+/// Number of attempts within which the problem must be resolved.
 const ATTEMPTS: usize = 3;
-/// Requests in one attempt that none needs.
+/// Maximum number of requests in one attempt.
 const MOST_REQUESTS: u64 = 40;
 
 struct Case {

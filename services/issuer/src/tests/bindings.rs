@@ -1,4 +1,4 @@
-//! HMAC keys of external account bindings (RFC 8555 section 7.3.4), as CAs hand them out.
+//! Tests of HMAC keys for external account bindings (RFC 8555 section 7.3.4), as CAs issue them.
 
 use std::io::Write;
 
@@ -8,7 +8,7 @@ use runtime::config::AcmeIssuer;
 
 use crate::ca_options;
 
-/// Ends with two bytes of padding, and has both letters in which the alphabets differ.
+/// Its encoding ends with two padding characters, and contains both characters in which the alphabets differ.
 const KEY: [u8; 31] = [0xfb; 31];
 
 fn read(text: &str) -> Result<Vec<u8>, String> {

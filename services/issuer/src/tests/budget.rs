@@ -1,4 +1,4 @@
-//! The CA's limits, which the sandbox's CA enforces as the real one does.
+//! Tests of the CA's limits, which the sandbox's CA enforces like the real one.
 
 use domain::{Activity, Cause, DomainName, Reason, Status, Who};
 use jiff::SignedDuration;
@@ -105,7 +105,7 @@ async fn what_the_ca_says_corrects_the_ledger() {
     assert_eq!(kit.domain(&second).await.activity, Activity::Issued, "another name is not concerned");
 }
 
-/// A limit is booked where the CA's words say; a CA that sheds load names none, and holds up no other name.
+/// A limit is charged if the CA's words name it; an overloaded CA names none, and no other name is delayed.
 #[tokio::test]
 async fn a_refusal_that_names_no_limit_is_booked_on_none() {
     for (detail, is_held_up) in [
@@ -128,7 +128,7 @@ async fn a_refusal_that_names_no_limit_is_booked_on_none() {
     }
 }
 
-/// What is not taken holds nothing that others of the same registered domain need.
+/// An order that was not accepted holds no reservation that other names of the registered domain need.
 #[tokio::test]
 async fn orders_that_the_ca_refuses_leave_room_for_their_siblings() {
     let kit = limited().await;
@@ -144,7 +144,7 @@ async fn orders_that_the_ca_refuses_leave_room_for_their_siblings() {
     assert!(kit.run(&fine).await);
     assert_eq!(kit.domain(&fine).await.activity, Activity::Issued);
     kit.ca().pause(paused.as_str(), None);
-    kit.ask(&paused, Cause::Recheck).await;
+    kit.ask(&paused, Cause::OperatorRecheck).await;
     assert!(kit.run(&paused).await);
     assert_eq!(kit.domain(&paused).await.activity, Activity::Issued);
     assert_eq!(kit.ca().refused_by_limits(), 0);
@@ -166,7 +166,7 @@ async fn a_ca_that_says_two_years_is_asked_again_within_a_day() {
     assert_eq!(kit.domain(&name).await.activity, Activity::Issued);
 }
 
-/// A CA counts certificates when it issues them, so five orders that failed cost nothing of the five a week.
+/// A CA counts certificates when it issues them, so five failed orders use up none of the five per week.
 #[tokio::test]
 async fn a_domain_that_was_mended_after_five_failed_orders_has_its_certificate_within_minutes() {
     let kit = limited().await;
@@ -180,7 +180,7 @@ async fn a_domain_that_was_mended_after_five_failed_orders_has_its_certificate_w
     }
     kit.ca().validation_result(name.as_str(), ValidationResult::Valid);
     let mended_at = kit.now();
-    kit.ask(&name, Cause::Recheck).await;
+    kit.ask(&name, Cause::OperatorRecheck).await;
     assert!(kit.run(&name).await);
     while kit.domain(&name).await.activity != Activity::Issued {
         kit.run_next(&name).await;
@@ -190,7 +190,7 @@ async fn a_domain_that_was_mended_after_five_failed_orders_has_its_certificate_w
     assert_eq!(kit.ca().refused_by_limits(), 0);
 }
 
-/// What may have been issued counts; what the CA said was not does not.
+/// An order that may have been issued counts; one that failed by the CA's own words does not.
 #[tokio::test]
 async fn an_order_that_was_finalized_is_given_back_only_if_the_ca_says_that_it_came_to_nothing() {
     for (fate, issued) in [(refusal(500, "serverInternal", "no SCTs"), 5), (refusal(403, "caa", "no"), 5)] {
@@ -204,7 +204,7 @@ async fn an_order_that_was_finalized_is_given_back_only_if_the_ca_says_that_it_c
         }
         assert_eq!(kit.domain(&name).await.activity, Activity::Issued, "{fate:?}");
         kit.live(&name).await;
-        // With the first, five a week; `force` is a revision's own business, here it is a renewal.
+        // With the first, five per week; `force` belongs to its revision, so a renewal is used here.
         let mut certificates = 1;
         loop {
             kit.ask(&name, Cause::Renewal).await;
@@ -220,7 +220,7 @@ async fn an_order_that_was_finalized_is_given_back_only_if_the_ca_says_that_it_c
     }
 }
 
-/// Five certificates that were issued and never came are all that the CA issues for the name in a week.
+/// Five certificates that were issued but never delivered use up the name's limit of a week.
 #[tokio::test]
 async fn a_finalized_order_that_is_given_up_counts_as_issued() {
     let kit = limited().await;
@@ -244,7 +244,7 @@ async fn five_challenges_that_failed_within_minutes_are_all_of_an_hour() {
     kit.ca().validation_result(name.as_str(), ValidationResult::Invalid { problem, detail });
     kit.add(&name).await;
     for _ in 0..7 {
-        kit.ask(&name, Cause::Recheck).await;
+        kit.ask(&name, Cause::OperatorRecheck).await;
         assert!(kit.run(&name).await);
     }
     assert_eq!((kit.ca().orders_for(name.as_str()), kit.ca().refused_by_limits()), (5, 0));
@@ -255,7 +255,7 @@ async fn five_challenges_that_failed_within_minutes_are_all_of_an_hour() {
     );
 }
 
-/// A limit of the account is one wait for all, also at a CA whose limits the settings do not have.
+/// A limit of the account causes a single wait for all orders, also at a CA without limits in the settings.
 #[tokio::test]
 async fn what_the_account_has_used_up_is_asked_for_once() {
     let wait = std::time::Duration::from_hours(2);

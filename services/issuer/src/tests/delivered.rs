@@ -1,4 +1,5 @@
-//! What the CA delivers: what is usable is used, what is not is not ordered again and again.
+//! Tests of the certificates that the CA delivers: usable ones are used, unusable ones are not ordered again and
+//! again.
 
 use domain::{Cause, HistoryKind, Status, Who, WorkKind};
 use jiff::SignedDuration;
@@ -26,7 +27,7 @@ async fn a_certificate_for_an_added_name_costs_two_orders_and_then_one_a_day() {
     let history = kit.store.history(&name, 9).await.unwrap();
     let line = history.iter().find(|line| line.kind == HistoryKind::CertificateRejected).unwrap();
     assert!(line.message.contains("www.shop.example.com"), "the difference is named: {}", line.message);
-    kit.ask(&name, Cause::Recheck).await;
+    kit.ask(&name, Cause::OperatorRecheck).await;
     assert!(kit.run(&name).await);
     assert_eq!(kit.ca().orders_placed(), 5, "a person unlocks it");
 }
@@ -81,7 +82,7 @@ async fn a_certificate_that_begins_later_is_kept_and_uploaded_then() {
     let begins = certificate.summary.not_before;
     let wait = begins.duration_since(kit.now());
     assert!(DAY < wait && wait <= DAY * 2 + SignedDuration::from_mins(1), "{wait:#}");
-    for cause in [Cause::Requested, Cause::Recheck, Cause::Midnight] {
+    for cause in [Cause::Requested, Cause::OperatorRecheck, Cause::DailyRecheck] {
         let work = kit.store.work(&name).await.unwrap();
         let upload = work.into_iter().find(|work| work.kind == WorkKind::Upload).unwrap();
         assert_eq!(upload.due_at, Some(begins));
@@ -91,7 +92,7 @@ async fn a_certificate_that_begins_later_is_kept_and_uploaded_then() {
     assert_eq!(kit.ca().orders_placed(), 1);
 }
 
-/// C4 was found to be ahead of the database, as after a restore: what was issued before stays here, what comes after is used.
+/// C4 was found to be ahead of the database, as after a restore: earlier certificates stay here, later ones are used.
 #[tokio::test]
 async fn what_c4_has_overtaken_is_never_handed_over() {
     let kit = Kit::new().await;

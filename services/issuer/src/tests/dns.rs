@@ -1,4 +1,4 @@
-//! DNS as it is: records that are none, nameservers that fail, signatures that are wrong, CAA records of the CDN.
+//! Tests of DNS problems: invalid records, failing nameservers, wrong signatures, CAA records of the CDN.
 
 use domain::{DomainName, Status, Who};
 use jiff::SignedDuration;
@@ -27,7 +27,7 @@ async fn nameservers_that_fail_for_an_hour_are_the_customers() {
     let began = kit.now();
     assert_eq!(kit.why(&name).await, COULD_NOT_ASK);
     run_until(&kit, &name, MINUTE * 30).await;
-    // A process that was started anew knows since when.
+    // A restarted process knows since when DNS has been failing.
     kit.role = IssuerRole::new(kit.role.context.clone()).unwrap();
     run_until(&kit, &name, MINUTE * 29).await;
     assert_eq!(kit.why(&name).await, COULD_NOT_ASK);

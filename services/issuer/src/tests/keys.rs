@@ -1,4 +1,4 @@
-//! The keys of certificates-to-be.
+//! Tests of the keys of future certificates.
 
 use std::collections::HashSet;
 
@@ -15,7 +15,7 @@ use x509_parser::public_key::PublicKey;
 use super::kit::{DAY, Kit, name};
 use crate::journal::Journal;
 
-/// The public key of a certificate's leaf, and its kind: a curve's or a modulus' bits.
+/// The public key of a certificate's leaf, and its kind: the curve or the modulus length.
 fn leaf_key(certificate: &Certificate) -> (Vec<u8>, KeyAlgorithm) {
     let (_, pem) = parse_x509_pem(certificate.chain_pem.as_bytes()).unwrap();
     let leaf = pem.parse_x509().unwrap();
@@ -66,7 +66,7 @@ async fn keys_are_rsa_4096_by_configuration() {
     each_certificate_gets_a_new_key_of(KeyAlgorithm::Rsa4096).await;
 }
 
-/// Or a sealing key that was taken out of the file after a rotation would still be needed.
+/// Otherwise a sealing key that was removed from the file after a rotation would still be needed.
 #[tokio::test]
 async fn a_key_that_was_wrapped_anew_while_the_ca_was_asked_goes_into_the_certificate() {
     let kit = Kit::new().await;

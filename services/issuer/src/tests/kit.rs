@@ -1,4 +1,4 @@
-//! An issuer whose work is carried out one piece at a time.
+//! Test kit: an issuer whose work is run one piece at a time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub(crate) const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 pub(crate) struct Kit {
     pub(crate) world: World,
-    /// The CA after the first, where the case has one.
+    /// The second CA, if the test has one.
     pub(crate) second: Option<Ca>,
     pub(crate) clock: Arc<JumpingClock>,
     pub(crate) store: Arc<Store>,
@@ -51,7 +51,7 @@ async fn second_ca(clock: Arc<JumpingClock>) -> Ca {
 }
 
 impl Kit {
-    /// Another CA takes over where the first cannot.
+    /// With a second CA that takes over if the first is not available.
     pub(crate) async fn with_two_issuers() -> Self {
         Self::built(true, |_| {}).await
     }
@@ -64,7 +64,7 @@ impl Kit {
         Self::configured(|config| change(&mut config.acme.issuers[0])).await
     }
 
-    /// The CA believes every challenge; nothing is fetched.
+    /// With a CA that accepts every challenge without fetching it.
     pub(crate) async fn configured(change: impl FnOnce(&mut Config)) -> Self {
         Self::built(false, change).await
     }
@@ -137,13 +137,13 @@ impl Kit {
         self.clock.now()
     }
 
-    /// A customer points a domain at the CDN, and it is put on the list.
+    /// Points a domain at the CDN and adds it.
     pub(crate) async fn add(&self, name: &DomainName) {
         self.world.point_at_cdn(name.as_str());
         self.put(name).await;
     }
 
-    /// A domain is put on the list, wherever it leads.
+    /// Adds a domain, whatever its DNS.
     pub(crate) async fn put(&self, name: &DomainName) {
         let mut tx = self.store.begin("add").await.unwrap();
         tx.insert_domain(&Domain::added(name.clone(), self.now())).await.unwrap();
@@ -151,7 +151,7 @@ impl Kit {
         self.ask(name, Cause::Requested).await;
     }
 
-    /// Makes an issuance due now.
+    /// Makes an issuance due now, with that cause.
     pub(crate) async fn ask(&self, name: &DomainName, cause: Cause) {
         let revision = self.domain(name).await.revision;
         let attempts = self.work(name).await.map_or(0, |work| work.attempts);
@@ -174,13 +174,13 @@ impl Kit {
         self.store.domain(name).await.unwrap().unwrap().domain
     }
 
-    /// The issuer's work that is planned.
+    /// The issuer's scheduled work.
     pub(crate) async fn work(&self, name: &DomainName) -> Option<Work> {
         let work = self.store.work(name).await.unwrap();
         work.into_iter().find(|work| work.kind == WorkKind::Issue)
     }
 
-    /// Carries out what is due; false if nothing is.
+    /// Performs the due work; returns false if there is none.
     pub(crate) async fn run(&self, name: &DomainName) -> bool {
         let claim = self.store.claim(WorkKind::Issue, name, self.now() + LEASE);
         let Some(lease) = claim.await.unwrap() else {
@@ -190,14 +190,14 @@ impl Kit {
         true
     }
 
-    /// Moves the clock to the next attempt and carries it out.
+    /// Moves the clock to the next attempt and runs it.
     pub(crate) async fn run_next(&self, name: &DomainName) {
         let due_at = self.work(name).await.unwrap().due_at.unwrap();
         self.clock.advance(due_at.duration_since(self.now()).max(SignedDuration::ZERO));
         assert!(self.run(name).await);
     }
 
-    /// Why it has no certificate, and who must act.
+    /// The status, the reason's code, and who must act.
     pub(crate) async fn why(&self, name: &DomainName) -> (Status, &'static str, Who) {
         let domain = self.domain(name).await;
         let reason = domain.reason().unwrap();
@@ -210,14 +210,14 @@ impl Kit {
         due_at.duration_since(self.now()).as_mins()
     }
 
-    /// The certificate that waits for its upload.
+    /// The certificate that is waiting for its upload.
     pub(crate) async fn issued(&self, name: &DomainName) -> Certificate {
         let work = self.store.work(name).await.unwrap();
         let upload = work.into_iter().find(|work| work.kind == WorkKind::Upload).unwrap();
         self.store.certificate(name, upload.certificate.unwrap()).await.unwrap().unwrap()
     }
 
-    /// What the uploader does: the certificate is live, and the CA is asked about its renewal.
+    /// Acts as the uploader: makes the certificate live, and asks the CA about its renewal.
     pub(crate) async fn live(&self, name: &DomainName) -> Certificate {
         let certificate = self.issued(name).await;
         let mut tx = self.store.begin("live").await.unwrap();
@@ -230,7 +230,7 @@ impl Kit {
         certificate
     }
 
-    /// Adds a domain, gets its certificate and has it live.
+    /// Adds a domain, gets its certificate and makes it live.
     pub(crate) async fn certified(&self, name: &DomainName) -> Certificate {
         self.add(name).await;
         assert!(self.run(name).await);

@@ -1,4 +1,4 @@
-//! Issuances against the sandbox's CA, C4 and DNS, on a real store and a clock that the test moves.
+//! Tests of issuances with the sandbox's CA, C4 and DNS, on a real store and a clock that the test moves.
 
 mod kit;
 

@@ -1,4 +1,5 @@
-//! An answer that is odd is not a failed order: nothing that the CA already gave is thrown away or ordered twice.
+//! Tests of unusable answers: they do not fail an order, and nothing that the CA has delivered is lost or ordered
+//! twice.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -263,7 +264,7 @@ async fn a_renewal_comes_through_whatever_the_ca_has_against_replacements() {
     }
 }
 
-/// Each would be a request and a look of ours, and one more challenge that is answered.
+/// Each authorization would cost a request, a poll, and one more challenge to answer.
 #[tokio::test]
 async fn an_order_with_many_authorizations_is_refused_at_once() {
     let kit = Kit::new().await;

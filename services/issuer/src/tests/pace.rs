@@ -1,4 +1,4 @@
-//! How often a CA is asked: about an order, and about renewals.
+//! Tests of how often a CA is asked: about an order, and about renewals.
 
 use domain::{Cause, DomainName, Status};
 use jiff::{SignedDuration, Timestamp};
@@ -8,7 +8,8 @@ use super::kit::{DAY, Kit, name, refusal};
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
-/// Requests of the first attempt at an order that stays pending, and seconds until the second.
+/// The number of requests in the first attempt at an order that stays pending, and the seconds until the second
+/// attempt.
 async fn pending_with(headers: &[&str]) -> (u64, i64) {
     let kit = Kit::new().await;
     let name = name("shop");
@@ -76,7 +77,7 @@ async fn an_ari_that_is_broken_is_asked_less_and_less_often() {
     assert_eq!(hours[2..], [0.5, 2.0, 6.0, 6.0]);
 }
 
-/// Renewals within two days of a domain whose every certificate is to be renewed at once.
+/// The number of renewals within two days for a domain whose every certificate is to be renewed at once.
 async fn renewals_in_two_days(explanation: Option<&str>) -> u64 {
     let kit = Kit::new().await;
     let name = name("shop");
@@ -120,7 +121,7 @@ async fn an_incident_is_followed_at_once() {
     assert_eq!(kit.ca().orders_placed(), 2);
 }
 
-/// The longest until any of them is tried again, once the CA is back after 3 s.
+/// The longest wait of any of them until its next attempt, once the CA is back after 3 s.
 #[tokio::test]
 async fn after_an_outage_of_seconds_all_are_tried_within_half_a_minute() {
     let kit = Kit::new().await;
@@ -147,7 +148,7 @@ async fn after_an_outage_of_seconds_all_are_tried_within_half_a_minute() {
     assert_eq!(kit.ca().certificates_issued(), 12);
 }
 
-/// The first of them to be tried, and when.
+/// The first domain to be retried, and when.
 async fn soonest(kit: &Kit, names: &[DomainName]) -> Option<(Timestamp, DomainName)> {
     let mut all = Vec::new();
     for name in names {

@@ -1,4 +1,4 @@
-//! An operator pauses the CAs, one of them, or C4: nothing is sent there, and what waits goes on as it was.
+//! Tests of pauses of all CAs, one CA, or C4: nothing is sent there, and waiting work continues unchanged afterwards.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use sandbox::ValidationResult;
 use super::kit::{Kit, name};
 
 impl Kit {
-    /// Pauses, as the API does, and waits until no process can have missed it.
+    /// Pauses like the API, and waits until every process must have seen it.
     pub(crate) async fn pause(&self, target: Outbound, issuer: &str) {
         let pause = Pause {
             target,
@@ -37,7 +37,7 @@ impl Kit {
         (self.ca().requests(), second)
     }
 
-    /// It waits as it was, for an hour at most, and says why.
+    /// Asserts that the work waits unchanged, for an hour at most, with the pause as its reason.
     async fn waits_for_a_pause(&self, name: &DomainName, cause: Cause) {
         assert_eq!(self.why(name).await, (Status::Pending, "paused_by_operator", Who::Us));
         let work = self.work(name).await.unwrap();
@@ -47,7 +47,7 @@ impl Kit {
     }
 }
 
-/// What was read of the pauses is used no longer.
+/// Waits until cached pauses have expired.
 async fn a_second() {
     tokio::time::sleep(Duration::from_millis(1050)).await;
 }

@@ -1,4 +1,4 @@
-//! Problems by type and subject, wherever the CA says them.
+//! Tests of problems by type and subject, wherever the CA reports them.
 
 use domain::{Reason, Status, Who};
 use sandbox::{Endpoint, ValidationResult};
@@ -117,7 +117,7 @@ async fn what_is_no_acme_server_speaking_is_the_cas_trouble() {
     }
 }
 
-/// U+202E turns the rest of a line, U+200B hides in it, U+009B begins an escape sequence as ESC does.
+/// U+202E reverses the rest of a line, U+200B is invisible, U+009B starts an escape sequence like ESC.
 #[tokio::test]
 async fn what_turns_or_hides_text_in_a_problem_stays_outside() {
     let hostile = "bad\u{202e}txt\u{200b}\u{9b}31m\u{1b}[31m\u{2028}line\r\n";

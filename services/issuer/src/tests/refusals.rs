@@ -1,4 +1,4 @@
-//! The CA refuses us, whatever the name; it refuses a name; it pauses one; it says that we ask too often.
+//! Tests of refusals: the CA refuses our account, refuses or pauses a name, or rate-limits us.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,7 +24,7 @@ fn us(problem: &str) -> UsRefusal {
     }
 }
 
-/// Carries out everything that is due, second by second, for so long.
+/// Performs all due work, second by second, for that many seconds.
 async fn run_all(kit: &Kit, names: &[DomainName], seconds: u32) {
     for _ in 0..seconds {
         for name in names {
@@ -58,11 +58,11 @@ impl<S: tracing::Subscriber> Layer<S> for Alerts {
     }
 }
 
-/// As many as a process has in hand by default.
+/// The default number of concurrent issuances of a process.
 const IN_HAND: usize = 32;
 
-/// Carries out what is due of all these names, as many at a time as a process has in hand, until each has its certificate;
-/// how long that took.
+/// Performs the due work of all these names, with a process's default concurrency, until each has its certificate;
+/// returns the duration.
 async fn certify(kit: &Kit, names: &[DomainName]) -> SignedDuration {
     let began = kit.now();
     let mut left = names.to_vec();
@@ -89,7 +89,7 @@ async fn certify(kit: &Kit, names: &[DomainName]) -> SignedDuration {
 async fn a_hundred_domains_go_to_the_next_ca_within_a_minute_and_back_within_five() {
     let (alerts, most_a_minute) = (Alerts::default(), 2);
     let errors = alerts.clone().with_filter(LevelFilter::ERROR);
-    // With only one dispatcher, the thread that first meets an event decides for all whether it is of interest.
+    // With a single dispatcher, the thread that first meets an event decides for all threads whether it is enabled.
     let _another = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(errors));
     for (problem, has_account) in [
@@ -107,7 +107,7 @@ async fn a_hundred_domains_go_to_the_next_ca_within_a_minute_and_back_within_fiv
         let second = kit.second.as_ref().unwrap().control();
         if has_account {
             kit.certified(&name("before")).await;
-            // Beside what the CA took within the last second, another may be on its way.
+            // One more order may be in flight than the CA accepted within the last second.
             kit.clock.advance(SignedDuration::from_secs(2));
         }
         alerts.0.store(0, Ordering::Relaxed);
@@ -120,8 +120,8 @@ async fn a_hundred_domains_go_to_the_next_ca_within_a_minute_and_back_within_fiv
             assert_eq!(kit.domain(name).await.status(kit.now()), Status::Success, "{case}");
         }
         assert_eq!(second.orders_placed(), 100, "{case}");
-        // The first goes alone. What was sent before the CA's answer cannot be called back: of a CA that takes longer than
-        // two seconds to refuse the first, it is one more for each two seconds.
+        // The first order goes alone. Orders sent before the CA's answer cannot be recalled: if the CA takes longer
+        // than two seconds to refuse the first, there is one more for each two seconds.
         let asked = kit.ca().refused_us();
         assert!((1..=most_a_minute).contains(&asked), "{case}: {asked} in the first minute");
         for minute in 1..=3 {
@@ -173,7 +173,7 @@ async fn many_that_come_at_once_cost_one_request() {
         let mut kit = Kit::new().await;
         if has_account {
             kit.certified(&name("first")).await;
-            // A process that was started anew does not know yet whether the CA takes its orders.
+            // A restarted process does not know yet whether the CA accepts its orders.
             kit.role = crate::IssuerRole::new(kit.role.context.clone()).unwrap();
         }
         kit.ca().refuse_us(Some(us("userActionRequired")));
@@ -186,7 +186,8 @@ async fn many_that_come_at_once_cost_one_request() {
     }
 }
 
-/// A refusal may be about what a renewal replaces: the first that is refused goes again without, and nothing else goes.
+/// The replaced certificate may be the cause of a refusal: the first refused order is sent again without it, and no
+/// other order is sent.
 #[tokio::test]
 async fn renewals_that_come_at_once_cost_one_request_or_two_where_it_may_be_the_replacement() {
     for (problem, requests) in [("unauthorized", 2), ("userActionRequired", 1)] {
@@ -293,7 +294,7 @@ async fn a_paused_name_waits_for_staff_and_no_other_does() {
     assert_eq!(minutes, [1, 2, 5, 10, 30, 60]);
     assert_eq!(kit.ca().orders_for(paused.as_str()), 0);
     kit.ca().pause(paused.as_str(), None);
-    kit.ask(&paused, Cause::Recheck).await;
+    kit.ask(&paused, Cause::OperatorRecheck).await;
     assert!(kit.run(&paused).await);
     kit.live(&paused).await;
 }

@@ -1,4 +1,4 @@
-//! When certificates are renewed, and as what.
+//! Tests of when certificates are renewed, and on which terms.
 
 use domain::{Cause, PreExpiry, Reason, Status};
 use jiff::SignedDuration;
@@ -54,7 +54,7 @@ async fn a_point_is_kept_while_the_window_stays_and_the_renewal_replaces_the_cer
     assert_eq!(kit.ca().orders_for(name.as_str()), 2);
     assert_eq!(kit.domain(&name).await.recorded, Status::Success, "the first serves until then");
 
-    // The first is replaced already: the CA says 409 to another order that replaces it.
+    // The first is already replaced: the CA answers 409 to another order that replaces it.
     let mut tx = kit.store.begin("lost").await.unwrap();
     tx.cancel(&name, domain::WorkKind::Upload).await.unwrap();
     let domain = tx.domain(&name).await.unwrap().unwrap();
@@ -127,7 +127,7 @@ async fn domain_live(kit: &Kit, name: &domain::DomainName) -> Option<domain::Cer
     kit.domain(name).await.facts.live.map(|live| live.certificate)
 }
 
-/// A third of the lifetime is for CAs that suggest nothing; a suggested window is not cut off by it.
+/// A third of the lifetime applies to CAs without suggestions; it does not cut off a suggested window.
 #[tokio::test]
 async fn a_third_of_the_lifetime_is_left_where_the_ca_suggests_nothing() {
     for (offers_renewal_info, days) in [(false, 60), (true, 75)] {

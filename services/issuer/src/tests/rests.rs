@@ -1,4 +1,5 @@
-//! What is not tried again and again: challenges that fail although preflight is fine, and what nobody waits for.
+//! Tests of work that stops or yields: repeated invalid challenges, domains unknown to C4, and rechecks while all
+//! permits are taken.
 
 use domain::{Cause, HistoryKind, MidnightOutcome, Reason, Status, Who};
 use jiff::civil::{Date, date};
@@ -29,7 +30,7 @@ async fn after_five_invalid_challenges_nothing_is_ordered_until_dns_changes_or_s
     let domain = kit.domain(&name).await;
     assert!(matches!(domain.reason(), Some(Reason::ChallengeFailedAtEdge { .. })), "it is still told why");
 
-    for (cause, orders) in [(Cause::Midnight, 6), (Cause::Recheck, 7)] {
+    for (cause, orders) in [(Cause::DailyRecheck, 6), (Cause::OperatorRecheck, 7)] {
         kit.ask(&name, cause).await;
         assert!(kit.run(&name).await);
         assert_eq!(kit.ca().orders_for(name.as_str()), orders, "{cause:?} places one order");
@@ -43,7 +44,7 @@ async fn after_five_invalid_challenges_nothing_is_ordered_until_dns_changes_or_s
     kit.run_next(&name).await;
     assert_eq!(kit.ca().orders_for(name.as_str()), 7, "it ends at the same target");
     kit.ca().validation_result(name.as_str(), ValidationResult::Valid);
-    kit.ask(&name, Cause::Recheck).await;
+    kit.ask(&name, Cause::OperatorRecheck).await;
     assert!(kit.run(&name).await);
     kit.live(&name).await;
     assert_eq!(kit.domain(&name).await.recorded, Status::Success);
@@ -66,7 +67,7 @@ async fn the_daily_recheck_leaves_a_line_with_what_came_of_it() {
     };
     assert_eq!(lines().await, [], "retries leave no line where nothing changed");
     for rechecks in 1..=3 {
-        kit.ask(&name, Cause::Midnight).await;
+        kit.ask(&name, Cause::DailyRecheck).await;
         assert!(kit.run(&name).await);
         let lines = lines().await;
         assert_eq!(lines.len(), rechecks);
@@ -74,7 +75,7 @@ async fn the_daily_recheck_leaves_a_line_with_what_came_of_it() {
     }
     kit.world.point_at_cdn(name.as_str());
     kit.ca().validation_result(name.as_str(), invalid());
-    kit.ask(&name, Cause::Midnight).await;
+    kit.ask(&name, Cause::DailyRecheck).await;
     assert!(kit.run(&name).await);
     let kinds: Vec<_> = lines().await.into_iter().map(|(kind, _)| kind).collect();
     assert_eq!(kinds[..2], [HistoryKind::OrderFailed, HistoryKind::OrderPlaced]);
@@ -147,12 +148,12 @@ async fn a_recheck_gives_way_where_all_hands_are_busy() {
     let kit = Kit::new().await;
     let name = name("shop");
     kit.add(&name).await;
-    kit.ask(&name, Cause::Midnight).await;
+    kit.ask(&name, Cause::DailyRecheck).await;
     let all = kit.role.background.available_permits();
     let busy = kit.role.background.acquire_many(all as u32).await.unwrap();
     assert!(kit.run(&name).await);
     let work = kit.work(&name).await.unwrap();
-    assert_eq!((work.cause, work.attempts), (Cause::Midnight, 0));
+    assert_eq!((work.cause, work.attempts), (Cause::DailyRecheck, 0));
     let wait = work.due_at.unwrap().duration_since(kit.now()).as_secs();
     assert!((5..15).contains(&wait), "{wait}");
     assert_eq!(kit.ca().requests(), 0);
@@ -172,7 +173,7 @@ async fn what_comes_of_the_daily_recheck_is_in_the_report() {
         let mut tx = kit.store.begin("midnight").await.unwrap();
         tx.ask_at_midnight(day, &[kit.domain(&name).await]).await.unwrap();
         tx.commit().await.unwrap();
-        kit.ask(&name, Cause::Midnight).await;
+        kit.ask(&name, Cause::DailyRecheck).await;
         assert!(kit.run(&name).await);
         kit.store.midnight_figures(day).await.unwrap().outcomes
     };

@@ -1,4 +1,4 @@
-//! Revocations at the CA, and what comes before them.
+//! Tests of revocations at the CA, and of the steps before them.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const LEASE: SignedDuration = SignedDuration::from_secs(30);
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
 impl Kit {
-    /// What the API does when a revocation is asked for, but for the order of a replacement.
+    /// Requests a revocation like the API, but without ordering a replacement.
     async fn withdraw(&self, certificate: &Certificate) {
         let now = self.now();
         let mut tx = self.store.begin("withdraw").await.unwrap();
@@ -47,7 +47,7 @@ impl Kit {
         tx.commit().await.unwrap();
     }
 
-    /// Carries out the revocations that are due; when they are due again.
+    /// Performs the due revocations; returns the time until they are due again.
     async fn revoke(&self, name: &DomainName) -> Option<SignedDuration> {
         let claim = self.store.claim(WorkKind::Revoke, name, self.now() + LEASE);
         let lease = claim.await.unwrap().expect("it is due");
@@ -133,7 +133,7 @@ async fn what_serves_is_revoked_once_its_replacement_is_live() {
     let kit = Kit::new().await;
     let name = name("shop");
     let first = kit.certified(&name).await;
-    // The CA said when to renew it, so an order may say that it replaces it.
+    // The CA suggested a renewal window, so an order may name the certificate that it replaces.
     assert!(kit.run(&name).await);
     let known = kit.store.certificate(&name, first.id()).await.unwrap().unwrap();
     assert!(replaced(&known, known.account.unwrap()).is_some());
@@ -201,7 +201,7 @@ async fn a_ca_without_an_answer_is_asked_again() {
     kit.ca().down(false);
     kit.ca().refuse(Endpoint::RevokeCert, None);
     assert_eq!(kit.ca().revoked(), []);
-    // The first request is lost, then the answer to the second: the third finds it revoked already.
+    // The first request is lost, then the answer to the second: the third gets the answer that it is already revoked.
     kit.ca().drop_request(Endpoint::RevokeCert);
     kit.ca().drop_answer(Endpoint::RevokeCert);
     assert_eq!(kit.wait_and_revoke(&name, soon).await, None);

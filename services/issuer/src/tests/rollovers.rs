@@ -1,4 +1,4 @@
-//! The account gets another key while issuers use it, and somebody dies on the way.
+//! Tests of a key rollover of the account while issuers use it, with crashes in between.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ impl Kit {
         }
     }
 
-    /// What the command does.
+    /// Runs the rollover like the command.
     pub(super) async fn roll_over(&self) -> Result<(), acme::AcmeError> {
         let operator = self.operator();
         let line = AuditEntry {
@@ -45,7 +45,7 @@ impl Kit {
         roll_over(&operator.ca, &self.store, &operator.keys, &line).await
     }
 
-    /// The account's key, and the one that it is about to get.
+    /// The account's present and next key.
     async fn account_keys(&self) -> (Vec<u8>, Option<Vec<u8>>) {
         let account = self.store.accounts().await.unwrap().remove(0);
         let keys = self.operator().keys;
@@ -90,7 +90,7 @@ async fn orders_under_way_and_every_copy_survive_a_rollover() {
     kit.roll_over().await.unwrap();
     let (new, pending) = kit.account_keys().await;
     assert!(new != old && pending.is_none());
-    // The CA goes on not deciding: both copies look, with the key that they remember.
+    // The CA has not decided yet: both copies poll with the keys they have in memory.
     kit.run_at(&kit.role, &first).await;
     let after = answer(&first).await;
     assert_ne!(before, after, "the answer has the thumbprint of the new key");
@@ -116,7 +116,7 @@ async fn whoever_dies_before_the_ca_knows_the_next_run_tells_it() {
     assert!(kit.roll_over().await.is_err());
     let (own, proposed) = kit.account_keys().await;
     assert!(own == old && proposed.is_some());
-    // Until then the old key is what the CA knows.
+    // Until then the CA knows the old key.
     let other = name("other");
     kit.add(&other).await;
     kit.run_at(&kit.role, &other).await;

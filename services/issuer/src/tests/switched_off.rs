@@ -1,4 +1,4 @@
-//! The customer switches HTTPS off in the CDN dashboard, and on again.
+//! Tests of the customer's HTTPS switch in the CDN dashboard.
 
 use domain::{Cause, HistoryKind, HttpsSwitch, Status};
 use sandbox::C4Domain;
@@ -12,7 +12,7 @@ fn switch(kit: &Kit, name: &domain::DomainName, ports: &[u16]) {
     kit.world.c4.control().put_domain(name.as_str(), C4Domain { ports: ports.to_vec(), cname });
 }
 
-/// A domain whose DNS was wrong rests once HTTPS is off; it goes on by itself once that is on.
+/// A domain with wrong DNS rests while HTTPS is off, and continues automatically once it is on.
 #[tokio::test]
 async fn a_domain_without_a_certificate_rests_while_https_is_off() {
     let kit = Kit::new().await;
@@ -29,7 +29,7 @@ async fn a_domain_without_a_certificate_rests_while_https_is_off() {
         (off.recorded, off.facts.https, off.who(kit.now())),
         (Status::Pending, HttpsSwitch::Off, None)
     );
-    for cause in [Cause::Retry, Cause::Midnight] {
+    for cause in [Cause::Retry, Cause::DailyRecheck] {
         assert_eq!(kit.minutes(&name).await, MINUTES_OF_A_DAY, "it is looked at daily");
         kit.ask(&name, cause).await;
         assert!(kit.run(&name).await);
@@ -48,7 +48,7 @@ async fn a_domain_without_a_certificate_rests_while_https_is_off() {
     assert_eq!(off, 1, "it is told once, not daily: {history:?}");
 }
 
-/// A live certificate runs out quietly, and is replaced once HTTPS is on again.
+/// A live certificate expires without an alarm while HTTPS is off, and is replaced once it is on again.
 #[tokio::test]
 async fn a_live_certificate_is_not_renewed_while_https_is_off() {
     let kit = Kit::new().await;
@@ -80,7 +80,7 @@ async fn a_live_certificate_is_not_renewed_while_https_is_off() {
     assert!(history.iter().any(|entry| entry.kind == HistoryKind::HttpsOn), "{history:?}");
 }
 
-/// Where HTTPS was never on, the customer has to switch it on.
+/// If HTTPS was never on, the customer has to switch it on.
 #[tokio::test]
 async fn a_domain_that_never_had_https_fails_without_the_port() {
     let kit = Kit::new().await;

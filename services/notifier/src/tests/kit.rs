@@ -1,4 +1,4 @@
-//! A store with an endpoint, a receiver, and a clock.
+//! Test kit: a store with an endpoint, a receiver, and a clock.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -24,15 +24,15 @@ pub(super) const SECRET: &str = "whsec_test";
 /// What the receiver does with a request.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Behaviour {
-    /// It takes it.
+    /// Accepts it.
     Takes,
-    /// It takes it, and answers 500.
+    /// Accepts it, and answers 500.
     Breaks,
-    /// It closes the connection.
+    /// Closes the connection.
     IsAway,
 }
 
-/// A request that arrived.
+/// A received request.
 #[derive(Clone, Debug)]
 pub(super) struct Received {
     pub(super) headers: BTreeMap<String, String>,
@@ -77,7 +77,7 @@ impl Receiver {
         *self.behaviour.lock().unwrap() = behaviour;
     }
 
-    /// What arrived since this was asked last.
+    /// The requests received since the last call.
     pub(super) fn take(&self) -> Vec<Received> {
         std::mem::take(&mut *self.received.lock().unwrap())
     }
@@ -130,7 +130,7 @@ pub(super) struct World {
 }
 
 impl World {
-    /// With an endpoint that is told of everything.
+    /// Starts with an endpoint that selects every kind.
     pub(super) async fn start() -> Self {
         let world = Self::without_endpoint(|_| {}).await;
         world.add_endpoint("all", |_| {}).await;
@@ -205,7 +205,7 @@ impl World {
         self.store().deliveries(None, None, 5000).await.unwrap()
     }
 
-    /// Puts a domain on the list, of that customer.
+    /// Adds a domain of that customer.
     pub(super) async fn add(&self, label: &str, customer: &str) -> Domain {
         let name: DomainName = format!("{label}.example.com").parse().unwrap();
         let domain = Domain { customer_ref: customer.to_owned(), ..Domain::added(name, self.clock_now()) };
@@ -224,7 +224,7 @@ impl World {
         self.context.clock.now()
     }
 
-    /// A step of that domain; returns it as it is stored then.
+    /// Commits a step of that domain; returns the domain as stored.
     pub(super) async fn step(&self, domain: &Domain, change: impl FnOnce(&mut Domain)) -> Domain {
         let mut after = domain.clone();
         change(&mut after);
@@ -240,13 +240,13 @@ impl World {
         self.step(domain, |domain| domain.facts.upload_failing = failing).await
     }
 
-    /// The customer has to do something.
+    /// The customer has to act.
     pub(super) async fn blocks(&self, domain: &Domain) -> Domain {
         let block = Some(Reason::PortMissing { missing: vec![443] });
         self.step(domain, |domain| domain.facts.block = block).await
     }
 
-    /// Looks until nothing is under way.
+    /// Looks until nothing is in flight; returns the received requests.
     pub(super) async fn look(&mut self) -> Vec<Received> {
         for _ in 0..100 {
             self.notifier.look().await.unwrap();

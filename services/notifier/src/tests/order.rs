@@ -1,4 +1,4 @@
-//! What is told of one domain comes in the order in which it happened, and a process that dies loses nothing.
+//! Tests that notices of one domain arrive in order, and that a crash loses none.
 
 use jiff::SignedDuration;
 use runtime::Hold;
@@ -30,7 +30,7 @@ async fn a_later_delivery_waits_for_an_earlier_one_of_its_domain() {
     assert_eq!(ids[0], first[0]);
 }
 
-/// A process that dies at a step, and another one after it.
+/// Kills a process at a step, and runs another one after it.
 async fn dies_at(step: &'static str) -> Vec<String> {
     let mut world = World::start().await;
     let domain = world.add("shop", "").await;
@@ -60,7 +60,7 @@ async fn a_process_that_dies_at_any_step_loses_nothing() {
     }
 }
 
-/// It died after the receiver took it: the receiver gets it again, with the same ids.
+/// It died after the receiver accepted the request: the receiver gets it again, with the same ids.
 #[tokio::test]
 async fn what_was_sent_and_not_stored_is_sent_again() {
     let mut world = World::start().await;

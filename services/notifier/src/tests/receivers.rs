@@ -1,4 +1,4 @@
-//! What receivers do, and what comes of it.
+//! Tests of the receivers' behaviour and its consequences.
 
 use domain::{DeliveryState, EndpointState, NoticeKind, WebhookFormat};
 use jiff::SignedDuration;
@@ -186,7 +186,7 @@ async fn without_endpoints_no_key_is_made_and_nothing_is_kept() {
     assert!(!world.context.config.notifier.sealing_key_file.exists());
 }
 
-/// A row that somebody gave another URL opens no secret, so nothing signed goes there.
+/// The secret does not open for a row whose URL was changed, so nothing signed is sent there.
 #[tokio::test]
 async fn a_url_that_was_changed_in_the_database_gets_nothing() {
     let mut world = World::without_endpoint(|_| {}).await;

@@ -1,4 +1,4 @@
-//! What follows from time alone.
+//! Tests of notices that depend on time alone.
 
 use domain::{CertificateId, CertificateSummary, Domain, Live, Reason, Source};
 use jiff::SignedDuration;
@@ -9,7 +9,7 @@ use crate::{Notifier, TIMERS_EVERY};
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
-/// Gives a domain a certificate that lives for so many days.
+/// Gives a domain a certificate with a lifetime of that many days.
 async fn lives(world: &World, domain: &Domain, days: i64, source: Source) -> Domain {
     let not_after = world.clock_now() + SignedDuration::from_hours(24 * days);
     let id = CertificateId::new(&*world.context.clock, &*world.context.entropy);
@@ -47,7 +47,7 @@ async fn lives(world: &World, domain: &Domain, days: i64, source: Source) -> Dom
         .await
 }
 
-/// Looks every hour for that long, with all timers; returns (hours, days left) of what was told.
+/// Looks every hour for that long, with all timers; returns (hours, days left) of the notices sent.
 async fn told_over(world: &mut World, days: i64) -> Vec<(i64, u64)> {
     let mut told = Vec::new();
     let mut copy = Notifier::new(world.context.clone()).unwrap();

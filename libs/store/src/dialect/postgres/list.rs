@@ -1,8 +1,8 @@
 //! The list: pages and counts.
 //!
-//! Each statement is put together for what is asked and planned for these very words: a plan that suits every search
-//! suits none. What is searched by a part of the name is looked for among the next rows of the order first, and by its own
-//! index only if those do not fill the page, because no statistics tell how often a word occurs.
+//! Each statement is built for its query and planned for its actual search words: a plan for all searches fits none
+//! of them. A search by a part of the name looks among the next rows of the order first, and uses its own index only
+//! if those do not fill the page, because no statistics tell how often a word occurs.
 
 use crate::domains::select_changes;
 use crate::list::{
@@ -12,26 +12,26 @@ use crate::list::{
 use crate::sql::{Db, Query};
 use crate::{Change, ListFilter, ListOrder, ListQuery, Result, Search};
 
-/// Among how many rows a count is taken, before what is searched for is looked up.
+/// Number of rows that a count reads before it uses the search's own index.
 const COUNT_AMONG: u32 = 50_000;
 
-/// What a search finds so often is cheaper to come across than to put in order.
+/// With more matches than this, reading along the order is cheaper than sorting.
 const MANY: u32 = 20_000;
 
-/// How a page is looked for.
+/// The search strategy for a page.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
-    /// Along the order, whatever is filtered.
+    /// Along the order, with the filter applied.
     Along,
-    /// Among the next rows of the order: a page that is not full may lack some.
+    /// Among the next rows of the order only: an incomplete page may lack some rows.
     Nearby,
-    /// All that the search finds by its index, then ordered.
+    /// All matches of the search by its index, then sorted.
     Found,
-    /// All that fits the rest of the filter, then searched and ordered.
+    /// All matches of the other filters, then searched and sorted.
     Small,
 }
 
-/// A page, in no order.
+/// Returns a page, unordered.
 pub(crate) async fn page(db: &mut Db<'_>, query: &ListQuery) -> Result<Vec<Change>> {
     let filter = &query.filter;
     let way = match &filter.search {
@@ -91,7 +91,7 @@ fn push_part(sql: &mut Query<'_>, query: &ListQuery, part: &Part<'_>, way: Way) 
         push_search(sql, query.filter.search.as_ref(), false);
     }
     push_group(sql, part.group, &query.filter);
-    // Of one rank the attention is one.
+    // All domains of one rank have the same attention.
     let columns = if matches!(part.group, Group::Rank(_)) { &["ends_at", "name"] } else { columns };
     push_beyond(sql, query, part.beyond, columns);
     if way == Way::Nearby {
@@ -102,7 +102,7 @@ fn push_part(sql: &mut Query<'_>, query: &ListQuery, part: &Part<'_>, way: Way) 
     push_order(sql, query, query.limit);
 }
 
-/// What words say of a name among all names, for its indexes.
+/// Adds the search's condition on all names, for the name indexes.
 fn push_names(sql: &mut Query<'_>, search: &Search) {
     let (what, start) = match search {
         Search::Part(part) => {
@@ -119,7 +119,7 @@ fn push_names(sql: &mut Query<'_>, search: &Search) {
     sql.push_bind(&after_all(&start));
 }
 
-/// What the words of a search say, of `d.name`: for the index that serves it, or for rows that are at hand.
+/// Adds the search's condition on `d.name`: for its index, or for rows that are already read.
 fn push_search(sql: &mut Query<'_>, search: Option<&Search>, by_index: bool) {
     let Some(search) = search else { return };
     match search {
@@ -157,7 +157,7 @@ fn push_search(sql: &mut Query<'_>, search: Option<&Search>, by_index: bool) {
     }
 }
 
-/// How many domains fit a filter, counted up to `most`.
+/// Returns the number of domains that match a filter, counted up to `most`.
 pub(crate) async fn count(db: &mut Db<'_>, filter: &ListFilter, most: u32) -> Result<u64> {
     let search = filter.search.as_ref();
     let is_exact = search.is_none_or(Search::is_exact);
@@ -165,7 +165,7 @@ pub(crate) async fn count(db: &mut Db<'_>, filter: &ListFilter, most: u32) -> Re
         return count_names(db, filter, most).await;
     }
     if !is_exact {
-        // Where much fits, the first rows show as much.
+        // If many rows match, the first ones are enough to reach `most`.
         let mut sql = fitting(db, filter);
         sql.push(format!(" LIMIT {COUNT_AMONG}) d WHERE true"));
         push_search(&mut sql, search, false);
@@ -180,7 +180,7 @@ pub(crate) async fn count(db: &mut Db<'_>, filter: &ListFilter, most: u32) -> Re
     counted(sql, most).await
 }
 
-/// How many names fit a search, whatever else is asked for.
+/// Returns the number of names that match a search, without other filters.
 async fn count_names(db: &mut Db<'_>, filter: &ListFilter, most: u32) -> Result<u64> {
     let Some(search) = &filter.search else {
         return Ok(0);
@@ -190,14 +190,14 @@ async fn count_names(db: &mut Db<'_>, filter: &ListFilter, most: u32) -> Result<
     counted(sql, most).await
 }
 
-/// Whether fewer than so many fit all but the search.
+/// Whether fewer than this number match all filters except the search.
 async fn are_fewer(db: &mut Db<'_>, filter: &ListFilter, than: u32) -> Result<bool> {
     let mut sql = fitting(db, filter);
     sql.push(") d");
     Ok(counted(sql, than).await? < u64::from(than))
 }
 
-/// The beginning of a count of what fits all but the search.
+/// Starts a count of the matches of all filters except the search.
 fn fitting<'c>(db: &'c mut Db<'_>, filter: &ListFilter) -> Query<'c> {
     let text = "SELECT count(*) FROM (SELECT 1 FROM (SELECT d.name FROM domains d WHERE d.deleted_at IS NULL";
     let mut sql = db.query("count_list", text);

@@ -1,13 +1,13 @@
 //! PostgreSQL: for any number of processes.
 //!
-//! Rules. Isolation is READ COMMITTED: whatever a transaction decides by, it locks first (`FOR NO KEY UPDATE`), and a
-//! name's row is always locked before its work, so that no two transactions wait for each other. What a claim or a
-//! sweep looks for skips what others have locked.
+//! Rules. Isolation is READ COMMITTED: a transaction locks the rows it bases decisions on (`FOR NO KEY UPDATE`), and
+//! locks a name's row before its work, so that no two transactions wait for each other. Claims and sweeps skip rows
+//! that others have locked.
 //!
-//! Changes are numbered late: a transaction that changes a domain leaves its position empty, and a role that asks for
-//! changes numbers those that have committed, one at a time. Why not a sequence inside the transaction: a lower number
-//! could become visible after a higher one, and a follower would miss it. Why not a counter row: every transaction would
-//! wait for the one before it to reach the disk.
+//! Changes are numbered late: a transaction that changes a domain leaves its position empty, and a role that queries
+//! changes first numbers the committed ones, one process at a time. Why not a sequence inside the transaction: a
+//! lower number could become visible after a higher one, and a follower would miss it. Why not a counter row: every
+//! transaction would wait until the previous one has reached the disk.
 
 mod list;
 mod open;
@@ -24,11 +24,11 @@ use crate::{Result, Store, Tx};
 
 pub(super) use list::{count, page};
 
-/// Changes numbered in one go.
+/// Number of changes numbered per statement.
 const NUMBER_BATCH: u32 = 10_000;
 
-/// Rows are locked in the order of their names, so that two batches never wait for each other. What another transaction
-/// has locked is waited for rather than skipped: it may be about to make the work due.
+/// Rows are locked in the order of their names, so that two batches never deadlock. Rows locked by another
+/// transaction are waited for rather than skipped: that transaction may be about to make the work due.
 pub(super) const CLAIM: &str = "WITH free AS MATERIALIZED (
         SELECT name FROM work
         WHERE name {in 1} AND kind = $2 AND due_at <= $4 AND (lease_until IS NULL OR lease_until <= $4)
@@ -50,8 +50,8 @@ pub(super) const ARE_TAKEN: &str =
 
 pub(super) const ADD_TALLY: &str = "INSERT INTO tally_changes (what, key, amount) VALUES ($1, $2, $3)";
 
-/// One statement, so that no reader sees a change twice or not at all. Another fold at the same time takes other changes
-/// or waits, and locks the tallies in the same order.
+/// One statement, so that no reader sees a change twice or not at all. A concurrent fold takes other changes or
+/// waits, and locks the tallies in the same order.
 pub(super) const FOLD_TALLIES: &str = "WITH taken AS (
         DELETE FROM tally_changes WHERE ctid = ANY(ARRAY(SELECT ctid FROM tally_changes LIMIT $1))
         RETURNING what, key, amount),
@@ -88,7 +88,7 @@ pub(super) async fn publish(tx: &mut Tx, messages: &[MessageRow], hints: &[Optio
     Ok(())
 }
 
-/// Numbers every change that has committed. What another transaction is changing again is left to the next time.
+/// Numbers every committed change. Rows that another transaction is changing again are left for the next time.
 pub(super) async fn number_changes(store: &Store) -> Result<()> {
     while any_unnumbered(store).await? {
         let mut tx = store.begin("number_changes").await?;
@@ -112,7 +112,7 @@ pub(super) async fn number_changes(store: &Store) -> Result<()> {
     Ok(())
 }
 
-/// A look that costs no write and no lock, for when nothing changes.
+/// A check without a write or lock, for when there are no changes.
 async fn any_unnumbered(store: &Store) -> Result<bool> {
     let text = "SELECT EXISTS (SELECT 1 FROM domains WHERE position IS NULL)";
     store.reader().await?.db().query("any_unnumbered", text).scalar().await

@@ -12,15 +12,15 @@ use crate::sql::{failed, within};
 use crate::{Pools, Result, Store, StoreError};
 
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-/// No statement of ours takes longer on a healthy database; a stuck one must not keep a lease's holder waiting. No
-/// transaction of ours waits for anything but the database.
+/// No statement of ours takes longer on a healthy database; a stuck one must not block the holder of a lease.
+/// Transactions of ours wait for nothing but the database.
 const TIMEOUTS: &str = "SET statement_timeout = 15000; SET idle_in_transaction_session_timeout = 15000";
 const LOOKS: u32 = 3;
 const MAX_LIFETIME: Duration = Duration::from_mins(30);
 
 impl Store {
-    /// A store at a `postgres://` URL, whose parameters `sslmode`, `sslrootcert`, `sslcert` and `sslkey` are those of
-    /// libpq. Connects when it is first used, so that a database which is away does not keep a process from starting.
+    /// Opens a store at a `postgres://` URL, whose parameters `sslmode`, `sslrootcert`, `sslcert` and `sslkey` are
+    /// those of libpq. Connects on first use, so that a process can start while the database is down.
     pub fn open_server(
         url: &str,
         max_connections: u32,
@@ -36,8 +36,8 @@ impl Store {
         Ok(Self::new(Pools::Postgres(pool), clock, entropy))
     }
 
-    /// Makes connections by another URL from now on, as after a change of the password; those that are open stay. A file
-    /// has no password.
+    /// Uses another URL for new connections, as after a change of the password; open connections stay. A file has no
+    /// password.
     pub fn use_url(&self, url: &str) -> Result<()> {
         if let Pools::Postgres(pool) = &self.pools {
             pool.set_connect_options(connect_options(url)?);
@@ -49,12 +49,13 @@ impl Store {
 fn connect_options(url: &str) -> Result<PgConnectOptions> {
     let options = PgConnectOptions::from_str(url)
         .map_err(|source| StoreError::Open { url: without_password(url), source: Box::new(source) })?;
-    // A pooler refuses what it does not know at the start of a session.
+    // A pooler rejects unknown startup parameters.
     Ok(options.application_name("ssl-manager").extra_float_digits(None))
 }
 
-/// Refuses a pooler that gives one session to several clients by turns: what another connection sets must not be seen here.
-/// Such a pooler hands out the session that it got back last, so one look tells; several, because others use it too.
+/// Rejects a pooler that gives one session to several clients in turn: settings of one connection must not be visible
+/// in another. Such a pooler hands out the session that was returned last, so one check is enough in principle;
+/// several are made because other clients use the pooler too.
 pub(crate) async fn refuse_shared_sessions(pool: &PgPool, entropy: &dyn Entropy) -> Result<()> {
     let mut bytes = [0; 16];
     entropy.fill(&mut bytes);
@@ -71,14 +72,14 @@ pub(crate) async fn refuse_shared_sessions(pool: &PgPool, entropy: &dyn Entropy)
             let seen: Option<String> = seen.fetch_one(&mut other).await.map_err(failed("look_for_mark"))?;
             is_shared |= seen.as_ref() == Some(&mark);
         }
-        // They were for this alone.
+        // These connections were opened for this check only.
         let _ = tokio::join!(one.close(), other.close());
         if is_shared { Err(StoreError::SharedSessions) } else { Ok(()) }
     })
     .await
 }
 
-/// The URL as an error may show it.
+/// The URL without its password, for errors.
 fn without_password(url: &str) -> String {
     match (url.find("://"), url.rfind('@')) {
         (Some(scheme), Some(at)) if scheme + 3 <= at => format!("{}://…{}", &url[..scheme], &url[at..]),

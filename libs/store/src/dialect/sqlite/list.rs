@@ -1,7 +1,8 @@
 //! The list: pages and counts.
 //!
-//! SQLite does not know how common a filter's value is. So what is filtered by more than statuses is looked for among the
-//! next rows of the order first, and by its own index only if those do not fill the page: then it is rare.
+//! SQLite does not know how common a filter's value is. So a query with more than status filters looks among the next
+//! rows of the order first, and uses an index for the filter only if those do not fill the page: then matches are
+//! rare.
 
 use domain::Source;
 use sqlx::SqlitePool;
@@ -14,23 +15,23 @@ use crate::list::{
 use crate::sql::{Db, Query, failed};
 use crate::{Change, ListFilter, ListOrder, ListQuery, Result, Search};
 
-/// What is found so often is cheaper to come across than to put in order.
+/// With more matches than this, reading along the order is cheaper than sorting.
 const MANY: u32 = 20_000;
 
-/// How a page is looked for.
+/// The search strategy for a page.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
     /// Along the order.
     Along,
-    /// Among the next rows of the order: a page that is not full may lack some.
+    /// Among the next rows of the order only: an incomplete page may lack some rows.
     Nearby,
-    /// All that fits, then ordered.
+    /// All matches, then sorted.
     Found,
-    /// All that fits the rest of the filter, then searched and ordered.
+    /// All matches of the other filters, then searched and sorted.
     Small,
 }
 
-/// Whether what is filtered lies together in the index of the order.
+/// Whether the matches are contiguous in the index of the order.
 fn is_along(query: &ListQuery) -> bool {
     let ListFilter { search, source, expires_from, expires_before, renewal_blocked, who, reason, .. } =
         &query.filter;
@@ -53,7 +54,7 @@ fn is_along(query: &ListQuery) -> bool {
         && (who.is_none() || by_end)
 }
 
-/// A page, in no order. Both looks see the same.
+/// Returns a page, unordered. Both reads see the same state.
 pub(crate) async fn page(readers: &SqlitePool, query: &ListQuery) -> Result<Vec<Change>> {
     let mut tx = readers.begin().await.map_err(failed("domain_list"))?;
     let mut db = Db::Sqlite(&mut tx);
@@ -76,7 +77,7 @@ pub(crate) async fn page(readers: &SqlitePool, query: &ListQuery) -> Result<Vec<
     Ok(changes)
 }
 
-/// All by its index, or along the order where that is so much that it is cheaper to come across.
+/// All matches by index, or along the order if there are so many that this is cheaper.
 async fn by_index(db: &mut Db<'_>, filter: &ListFilter) -> Result<Way> {
     let is_common = count(db, filter, MANY).await? == u64::from(MANY);
     Ok(if is_common { Way::Along } else { Way::Found })
@@ -105,14 +106,14 @@ async fn read(db: &mut Db<'_>, query: &ListQuery, way: Way) -> Result<Vec<Change
     sql.push(") d");
     push_order(&mut sql, query, query.limit);
     sql.push(")");
-    // There are as many statements as combinations of what is asked: too many to keep.
+    // There is one statement per combination of filters: too many to cache.
     sql.once().all().await
 }
 
 fn push_part(sql: &mut Query<'_>, query: &ListQuery, part: &Part<'_>, way: Way) {
     let filter = &query.filter;
     let columns = query.columns();
-    // Of one rank the attention is one.
+    // All domains of one rank have the same attention.
     let (index, within) = match (query.order, part.group) {
         (_, Group::Rank(_)) => ("by_attention", &["ends_at", "name"][..]),
         (ListOrder::Name, Group::Status(_)) => ("by_status", columns),
@@ -122,7 +123,7 @@ fn push_part(sql: &mut Query<'_>, query: &ListQuery, part: &Part<'_>, way: Way) 
         (ListOrder::Expiry, Group::All) => ("by_expiry", columns),
         (ListOrder::Attention, Group::All) => ("by_attention", columns),
     };
-    // Of somebody who must act, too.
+    // Also for a filter by who must act.
     let index = match index {
         "by_attention" if way == Way::Along && filter.who.is_some() => "by_who",
         index => index,
@@ -147,7 +148,7 @@ fn push_part(sql: &mut Query<'_>, query: &ListQuery, part: &Part<'_>, way: Way) 
     push_order(sql, query, query.limit);
 }
 
-/// The columns that a filter looks at.
+/// The columns that a filter uses.
 fn filtered_by(filter: &ListFilter) -> Vec<&'static str> {
     let mut columns = Vec::new();
     if filter.source.is_some() {
@@ -177,7 +178,7 @@ fn filtered_by(filter: &ListFilter) -> Vec<&'static str> {
     columns
 }
 
-/// What the words of a search say, of a name that is at hand.
+/// Adds the search's condition on a name that is already read.
 fn push_search(sql: &mut Query<'_>, search: Option<&Search>) {
     match search {
         Some(Search::Prefix(start)) => {
@@ -194,7 +195,7 @@ fn push_search(sql: &mut Query<'_>, search: Option<&Search>) {
     }
 }
 
-/// `SELECT … FROM … WHERE …` for all that fits a filter, by the index of what is likely to be rarest in it.
+/// `SELECT … FROM … WHERE …` for all matches of a filter, by the index of its probably most selective part.
 fn push_found(sql: &mut Query<'_>, filter: &ListFilter, selected: &str) {
     sql.push(format!("SELECT {selected} FROM "));
     match &filter.search {
@@ -255,12 +256,12 @@ fn push_found(sql: &mut Query<'_>, filter: &ListFilter, selected: &str) {
     push_filter(sql, filter);
 }
 
-/// What is filtered by beside the search.
+/// The filter without its search.
 fn rest_of(filter: &ListFilter) -> ListFilter {
     ListFilter { search: None, ..filter.clone() }
 }
 
-/// Whether so few fit all but the search that each can be looked at.
+/// Whether so few rows match all filters except the search that each can be checked.
 async fn is_small(db: &mut Db<'_>, filter: &ListFilter) -> Result<bool> {
     let Some(search) = &filter.search else {
         return Ok(false);
@@ -272,7 +273,7 @@ async fn is_small(db: &mut Db<'_>, filter: &ListFilter) -> Result<bool> {
     Ok(rest < u64::from(LOOK_THROUGH))
 }
 
-/// How many domains fit a filter, counted up to `most`.
+/// Returns the number of domains that match a filter, counted up to `most`.
 pub(crate) async fn count(db: &mut Db<'_>, filter: &ListFilter, most: u32) -> Result<u64> {
     let is_small = is_small(db, filter).await?;
     let mut sql = db.query("count_list", "SELECT count(*) FROM (");

@@ -1,8 +1,9 @@
 //! SQLite: one file, for one process or a few on one machine.
 //!
-//! One connection writes, a few read. Transactions that meet at the first are committed together (`writer.rs`). Commits are durable (`synchronous = FULL`), because an order that the CA took, or
-//! a key that it certified, must survive a power cut. Numbers come from the table `counters`: a statement that needs
-//! the next one reads it, and triggers raise what was used, in the same statement.
+//! One connection writes, a few read. Concurrent transactions are committed together (`writer.rs`). Commits are
+//! durable (`synchronous = FULL`), because an order that the CA accepted, or a key that it certified, must survive a
+//! power cut. Numbers come from the table `counters`: a statement that needs the next number reads it, and triggers
+//! increment the counter in the same statement.
 
 mod list;
 mod open;
@@ -21,7 +22,7 @@ pub(super) use list::{count, page};
 pub(crate) use open::OpenedFile;
 pub(crate) use writer::{GroupError, Member, Writer};
 
-/// Each row of a claim has a token of its own. A claim that finds nothing, the fate of every second hint, costs no
+/// Each row of a claim gets its own token. A claim that finds nothing, which happens for every second hint, costs no
 /// durable write.
 pub(super) const CLAIM: &str = "UPDATE work SET lease_until = $3, paused_for = '',
         lease_token = (SELECT value FROM counters WHERE counters.name = 'lease_token') + free.place
@@ -52,7 +53,7 @@ pub(super) fn fence() -> String {
     )
 }
 
-/// SQLite cannot write a name from its end to its beginning.
+/// SQLite cannot reverse a string, so reversed names are passed in.
 pub(super) async fn insert_domains(tx: &mut Tx, rows: &[DomainRow]) -> Result<()> {
     let stored = DomainRow::stored();
     let text = format!(
@@ -79,7 +80,7 @@ pub(super) async fn publish(tx: &mut Tx, messages: &[MessageRow], hints: &[Optio
     Ok(())
 }
 
-/// A look that costs no write, for queues at rest.
+/// A check without a write, for empty queues.
 pub(super) async fn may_take(store: &Store, kinds: &[&'static str]) -> Result<bool> {
     let text = "SELECT EXISTS (
             SELECT 1 FROM messages

@@ -1,4 +1,4 @@
-//! Opening the file.
+//! Opening a database file.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -16,13 +16,13 @@ use crate::{Pools, Result, Store, StoreError};
 
 const READERS: u32 = 4;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Together as long as the busy timeout.
+/// With the pause between attempts this lasts as long as the busy timeout.
 const OPEN_ATTEMPTS: u32 = 100;
 const OPEN_AGAIN_AFTER: Duration = Duration::from_millis(50);
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Store {
-    /// Opens a database file, which is made with mode 0600 if it is not there. Its folder must be there.
+    /// Opens a database file, and creates it with mode 0600 if it does not exist. Its folder must exist.
     pub async fn open_file(path: &Path, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Result<Self> {
         let cannot = |source: Box<dyn std::error::Error + Send + Sync>| StoreError::Open {
             url: format!("sqlite://{}", path.display()),
@@ -40,14 +40,14 @@ impl Store {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
-            // Statements that touch many rows keep some aside, and in a read-only container there is no folder for that.
+            // Statements that touch many rows use temporary storage, and a read-only container has no folder for it.
             .pragma("temp_store", "MEMORY")
             .busy_timeout(BUSY_TIMEOUT);
         let pool = SqlitePoolOptions::new()
             .max_connections(READERS)
             .min_connections(1)
             .acquire_timeout(ACQUIRE_TIMEOUT)
-            // A file does not hang up.
+            // A file does not drop connections.
             .test_before_acquire(false)
             .idle_timeout(None)
             .max_lifetime(None);
@@ -61,8 +61,8 @@ impl Store {
     }
 }
 
-/// The file that was opened, to see whether it is still the one at its path: what is written into a file that was replaced is
-/// gone with the process.
+/// Identifies the opened file, to detect that another one is at its path: data written to a replaced file is lost
+/// when the process ends.
 pub(crate) struct OpenedFile {
     path: PathBuf,
     device: u64,
@@ -75,7 +75,7 @@ impl OpenedFile {
         Ok(Self { path: path.to_owned(), device: found.dev(), inode: found.ino() })
     }
 
-    /// Whether another file, or none, is at its path.
+    /// Fails if another file, or none, is at its path.
     pub(crate) fn check(&self) -> Result<()> {
         let found = std::fs::metadata(&self.path);
         if found.is_ok_and(|found| (found.dev(), found.ino()) == (self.device, self.inode)) {
@@ -89,8 +89,8 @@ impl OpenedFile {
     }
 }
 
-/// Connects, and waits for others who are opening the same file. SQLite's own busy timeout does not hold while a new
-/// file is made one with a write-ahead log: a connection that comes in between is refused at once.
+/// Connects, and waits for other processes that are opening the same file. SQLite's busy timeout does not apply while
+/// a new file is switched to a write-ahead log: a connection opened at that time is refused at once.
 async fn connect<T, F: Future<Output = sqlx::Result<T>>>(connect: impl Fn() -> F) -> sqlx::Result<T> {
     let mut attempts = 0;
     loop {
@@ -107,6 +107,6 @@ async fn connect<T, F: Future<Output = sqlx::Result<T>>>(connect: impl Fn() -> F
 fn is_busy(error: &sqlx::Error) -> bool {
     const SQLITE_BUSY: u32 = 5;
     let code = error.as_database_error().and_then(|error| error.code()?.parse().ok());
-    // The upper bytes of an extended code say what it was busy with.
+    // The low byte of an extended code is the primary code.
     code.is_some_and(|code: u32| code & 0xff == SQLITE_BUSY)
 }

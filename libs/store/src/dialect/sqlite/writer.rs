@@ -1,13 +1,14 @@
-//! The one connection that writes, and the groups in which transactions are committed.
+//! The only connection that writes, and the groups in which transactions are committed.
 //!
-//! A commit is a wait for the disk, and a file has one writer. So transactions that meet there share one: each runs in a
-//! savepoint of its own, one after the other, and one COMMIT makes all of them durable. Each is answered by itself, and
-//! none before that COMMIT. There is no timer, so that nobody waits for others when nobody else is there.
+//! A commit waits for the disk, and a file has one writer. So concurrent transactions share a commit: each runs in a
+//! savepoint of its own, one after the other, and one COMMIT makes all of them durable. Each gets its own result, and
+//! none before that COMMIT. There is no timer, so a single transaction never waits for others.
 //!
-//! The line is the connection's lock, which is fair. Whoever finds no group opens one and sends its COMMIT to the end of
-//! the line, in a task of its own: whoever stands before it is in the group, and no member's being dropped can leave a
-//! group without its end. A connection on which a BEGIN, SAVEPOINT, ROLLBACK or COMMIT failed is closed, for its state is
-//! not known any more (after a full disk SQLite may or may not have rolled back); the next in line opens another.
+//! The queue is the connection's lock, which is fair. A transaction that finds no group opens one and queues its
+//! COMMIT at the end, in a task of its own: all transactions queued before the COMMIT are in the group, and a dropped
+//! member cannot leave a group without its COMMIT. A connection on which a BEGIN, SAVEPOINT, ROLLBACK or COMMIT
+//! failed is closed, because its state is unknown (after a full disk SQLite may or may not have rolled back); the
+//! next in the queue opens another one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,13 +21,13 @@ use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
 use crate::sql::{Db, failed};
 use crate::{Result, StoreError};
 
-/// How long to stand in line for the connection.
+/// Maximum wait for the connection.
 const TURN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The connection that writes.
 pub(crate) struct Writer {
     line: Arc<Mutex<Line>>,
-    /// How many stand in line: whether a single statement is better off in a group.
+    /// Number of waiting transactions, to decide whether a single statement should join a group.
     waiting: Arc<AtomicUsize>,
 }
 
@@ -37,15 +38,15 @@ struct Line {
     is_closed: bool,
 }
 
-/// A transaction in which members have savepoints.
+/// A transaction with savepoints for its members.
 #[derive(Default)]
 struct Group {
     answers: Vec<oneshot::Sender<Result<()>>>,
-    /// The last member's savepoint is there, and done with.
+    /// The last member's savepoint exists and is finished.
     has_savepoint: bool,
 }
 
-/// Why a group was not committed: one error, told to each member.
+/// Why a group was not committed: one error, reported to each member.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the transactions that were committed together were not: {0}")]
 pub(crate) struct GroupError(pub(crate) Arc<sqlx::Error>);
@@ -62,7 +63,7 @@ impl Writer {
         Self { line: Arc::new(Mutex::new(line)), waiting: Arc::default() }
     }
 
-    /// A transaction's turn: it has a savepoint in a group until it is committed or dropped.
+    /// Waits for a transaction's turn: it has a savepoint in a group until it is committed or dropped.
     pub(crate) async fn begin(&self, operation: &'static str) -> Result<Member> {
         let mut line = self.turn(operation).await?;
         let is_first = line.group.is_none();
@@ -80,7 +81,7 @@ impl Writer {
         Ok(Member { line: Some(line), has_savepoint: true })
     }
 
-    /// A single statement's turn: it is a transaction by itself, or in the group of those who wait.
+    /// Waits for a single statement's turn: it is a transaction by itself, or joins the group of the waiting ones.
     pub(crate) async fn single(&self, operation: &'static str) -> Result<Member> {
         let mut line = self.turn(operation).await?;
         if line.group.is_none() && self.waiting.load(Ordering::Relaxed) > 0 {
@@ -90,14 +91,14 @@ impl Writer {
         Ok(Member { line: Some(line), has_savepoint: false })
     }
 
-    /// The connection, for somebody who knows transactions.
+    /// Waits for the connection without a transaction, for callers that manage transactions themselves.
     pub(crate) async fn alone(&self, operation: &'static str) -> Result<Alone> {
         loop {
             let line = self.turn(operation).await?;
             if line.group.is_none() {
                 return Ok(Alone(line));
             }
-            // Its COMMIT stands in line already.
+            // The COMMIT of this group is already queued.
             drop(line);
         }
     }
@@ -126,8 +127,7 @@ impl Writer {
         Ok(line)
     }
 
-    /// Opens a group, and sends its COMMIT to the end of the line: it is there once the task runs, while the first member
-    /// begins.
+    /// Opens a group, and queues its COMMIT at the end: its task gets in line while the first member begins.
     fn open_group(&self, line: &mut Line) {
         line.group = Some(Group::default());
         let end_of_line = self.line.clone().lock_owned();
@@ -141,7 +141,7 @@ impl Writer {
     }
 }
 
-/// A place in the line, counted while it is stood in.
+/// A place in the queue, counted until it is dropped.
 struct Place(Arc<AtomicUsize>);
 
 impl Place {
@@ -158,7 +158,7 @@ impl Drop for Place {
 }
 
 impl Line {
-    /// Runs a statement about transactions. Where it fails, nobody in the group is committed.
+    /// Runs a transaction control statement. If it fails, no member of the group is committed.
     async fn run(&mut self, text: &'static str) -> sqlx::Result<()> {
         let Some(connection) = &mut self.connection else {
             return Err(sqlx::Error::PoolClosed);
@@ -170,7 +170,7 @@ impl Line {
         done.map(drop)
     }
 
-    /// Makes durable what the group's members did, and tells them.
+    /// Commits the group's changes and notifies the members.
     async fn commit(&mut self) {
         let (Some(group), Some(connection)) = (self.group.take(), &mut self.connection) else {
             return;
@@ -185,7 +185,7 @@ impl Line {
         }
     }
 
-    /// Closes the connection, which rolls back, and tells the group's members.
+    /// Closes the connection, which rolls back, and notifies the group's members.
     fn fail(&mut self, error: &GroupError) {
         self.connection = None;
         if let Some(group) = self.group.take() {
@@ -197,15 +197,15 @@ impl Line {
 impl Group {
     fn answer(self, answer: &std::result::Result<(), GroupError>) {
         for member in self.answers {
-            // Whoever is gone finds in its rows what became of it.
+            // A member that was dropped finds the outcome in its rows.
             let _ = member.send(answer.clone().map_err(GroupError::told));
         }
     }
 }
 
-/// A member of a group, or a statement that is alone. Dropped, it has changed nothing if it had a savepoint.
+/// A member of a group, or a statement by itself. A dropped member with a savepoint has changed nothing.
 pub(crate) struct Member {
-    /// Taken by the end.
+    /// None once the member has ended.
     line: Option<OwnedMutexGuard<Line>>,
     has_savepoint: bool,
 }
@@ -218,7 +218,7 @@ impl Member {
         }
     }
 
-    /// Waits until what it did is durable.
+    /// Waits until its changes are durable.
     pub(crate) async fn commit(mut self) -> Result<()> {
         let told = self.line.take().and_then(|mut line| {
             let (tell, told) = oneshot::channel();
@@ -227,7 +227,7 @@ impl Member {
         });
         match told {
             Some(told) => told.await.unwrap_or_else(|_| Err(failed("commit")(sqlx::Error::WorkerCrashed))),
-            // It was alone, and durable when it was done.
+            // The statement was a transaction by itself, and is durable already.
             None => Ok(()),
         }
     }
@@ -242,7 +242,7 @@ impl Drop for Member {
             Ok(runtime) => {
                 runtime.spawn(async move { line.run("ROLLBACK TO step").await });
             }
-            // Nobody can wait for the connection any more.
+            // No one can wait for the connection any more.
             Err(_) => line.fail(&GroupError(Arc::new(sqlx::Error::WorkerCrashed))),
         }
     }

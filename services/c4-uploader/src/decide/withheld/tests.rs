@@ -12,7 +12,7 @@ fn unknown(source: Source, not_after: Timestamp) -> Shown {
     Shown { certificate: Some(C4Certificate { sha256: "ff".repeat(32), source, not_after }), row: None }
 }
 
-/// C4 holds a certificate of ours.
+/// C4 holds a certificate that is stored here.
 fn known(row: Certificate) -> Shown {
     let summary = &row.summary;
     let certificate = C4Certificate {
@@ -37,7 +37,7 @@ fn older() -> Timestamp {
     certificate(1).summary.not_after - DAY
 }
 
-/// The domain after C4 was found to be ahead by that, a second before now.
+/// The domain after C4 was found to be ahead by `shown`, a second before now.
 fn knowing(domain: &Domain, shown: &Shown) -> Domain {
     let ahead = domain.note_ahead(shown.sha256(), at(99));
     Domain { ahead_at_c4: Some(ahead), ..domain.clone() }
@@ -52,10 +52,10 @@ fn the_live_certificate_gives_way_to_an_unknown_one_of_its_source_that_ends_late
         (unknown(Source::C4, newer()), Some(Withheld::Ahead)),
         (unknown(Source::C4, older()), None),
         (unknown(Source::C4, certificate(1).summary.not_after), None),
-        // The revision alone tells whether somebody pasted it after what is stored here.
+        // Only the revision shows whether it was pasted after the certificate that is stored here.
         (unknown(Source::Text, newer()), None),
         (Shown::default(), None),
-        // Ours was live after it: it was rolled back from, say.
+        // Our certificate was live after it, for example after a roll back from it.
         (known(certificate(2)), None),
     ] {
         assert_eq!(decider.withholds(&compared, &shown), expected, "{shown:?}");

@@ -22,10 +22,10 @@ use crate::row::Moment;
 use crate::words::{self, instant};
 
 const PAGE_SIZE: i32 = 100;
-/// A page waits so long for a verdict; far under what an answer may take to begin.
+/// How long a page waits for a verdict; well below the response timeout.
 const VERDICT_WITHIN: Duration = Duration::from_secs(30);
 
-/// What is searched for, as it was typed.
+/// The search form as typed.
 #[derive(Clone, Default)]
 struct Shown {
     actor: String,
@@ -82,7 +82,7 @@ impl Shown {
         format!("{path}?{}", fields.finish())
     }
 
-    /// Days of the viewer's clock; the last one is included. A day that is none narrows nothing.
+    /// Days in the viewer's zone; the last one is included. An invalid day is ignored.
     fn filter(&self, frame: &Frame) -> v1::AuditFilter {
         let begin = |day: Date| frame.zone.begins(day).map(to_timestamp);
         let (from, to): (Option<Date>, Option<Date>) = (self.from.parse().ok(), self.to.parse().ok());
@@ -181,11 +181,11 @@ pub(super) async fn show(frame: Frame) -> Result<Response, Problem> {
 struct VerifyPage {
     frame: Frame,
     lines: String,
-    /// None where there was none in time.
+    /// None if it did not arrive in time.
     verdict: Option<v1::AuditVerdict>,
 }
 
-/// Verifies the log and shows the verdict, or how far it got in time.
+/// Verifies the log and shows the verdict, or the progress if it takes too long.
 pub(super) async fn verify(frame: Frame, body: Body) -> Result<Response, Problem> {
     require(&frame)?;
     Form::of(&frame.person, body).await?;
@@ -218,7 +218,7 @@ pub(super) async fn json_lines(frame: Frame) -> Result<Response, Problem> {
     export(&frame, v1::ExportFormat::JsonLines, "audit.jsonl", "application/jsonl; charset=utf-8").await
 }
 
-/// If a piece after the first fails the answer is cut, so that half a log never looks whole.
+/// If a piece after the first fails, the answer is cut off, so that half a log never looks complete.
 async fn export(
     frame: &Frame,
     format: v1::ExportFormat,

@@ -1,5 +1,5 @@
-//! Administration: users, sessions, tokens, roles, the audit log and the settings. Every page and every form asks for the role
-//! `admin` itself, though the API asks again.
+//! Administration: users, sessions, tokens, roles, the audit log and the settings. Every page and every form checks
+//! the role `admin` itself, although the API checks it again.
 
 mod audit;
 mod roles;
@@ -25,7 +25,7 @@ use crate::problem::{Problem, html};
 use crate::row::Moment;
 use crate::words::{self, instant};
 
-/// The parts, with their names.
+/// The sections, with their names.
 pub(crate) const PAGES: [(&str, &str); 6] = [
     ("/admin/users", "Users"),
     ("/admin/sessions", "Sessions"),
@@ -73,7 +73,7 @@ fn moment(frame: &Frame, at: Option<&prost_types::Timestamp>) -> Option<Moment> 
     instant(at).map(|at| Moment::time(at, &frame.zone))
 }
 
-/// A role to tick.
+/// A checkbox for a role.
 struct RoleChoice {
     role: Role,
     may: String,
@@ -98,7 +98,7 @@ fn ticked(form: &Form) -> Vec<String> {
     form.all("role").map(str::to_owned).collect()
 }
 
-/// What the API refused, beside the field that it is about, where a form can say it.
+/// Shows an error of the API beside the field that it is about, if the form has one.
 fn troubles(status: tonic::Status, name_field: &'static str) -> Result<(StatusCode, Troubles), Problem> {
     let problem = Problem::from(status);
     let field = match problem.reason.as_str() {
@@ -112,7 +112,7 @@ fn troubles(status: tonic::Status, name_field: &'static str) -> Result<(StatusCo
     if is_forms { Ok((problem.status, Troubles::one(field, problem.sentence))) } else { Err(problem) }
 }
 
-/// A secret that is shown this once.
+/// A page with a secret that is shown only once.
 #[derive(Template)]
 #[template(path = "admin/secret.html")]
 struct SecretPage {

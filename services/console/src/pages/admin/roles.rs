@@ -1,4 +1,4 @@
-//! What each role may do.
+//! The permissions of each role.
 
 use askama::Template;
 use axum::response::Response;

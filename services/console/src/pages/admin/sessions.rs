@@ -1,4 +1,4 @@
-//! Sessions: who is signed in, and how that is ended.
+//! Sessions: who is signed in, and ending sessions.
 
 use askama::Template;
 use axum::body::Body;
@@ -34,7 +34,7 @@ struct Line {
 struct SessionsPage {
     frame: Frame,
     troubles: Troubles,
-    /// Whose sessions are shown; empty for all.
+    /// The user whose sessions are shown; empty for all.
     user: String,
     lines: Vec<Line>,
     next: Option<String>,
@@ -78,7 +78,7 @@ pub(super) async fn list(frame: Frame, RawQuery(text): RawQuery) -> Result<Respo
     Ok(html(&SessionsPage::read(frame, user, page).await?))
 }
 
-/// Ends one, or all of a user.
+/// Ends one session, or all sessions of a user.
 pub(super) async fn end(frame: Frame, body: Body) -> Result<Response, Problem> {
     require(&frame)?;
     let form = Form::of(&frame.person, body).await?;

@@ -24,7 +24,7 @@ struct Line {
     created: Option<Moment>,
     used: Option<Moment>,
     expires: Option<Moment>,
-    /// Where it is revoked; none if it was.
+    /// The address for revoking it; none if it is revoked.
     revoke: Option<String>,
 }
 

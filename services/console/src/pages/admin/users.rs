@@ -1,4 +1,4 @@
-//! Users: the list, one who is added, and one who is changed.
+//! Users: the list, adding a user, changing a user.
 
 use askama::Template;
 use axum::body::Body;
@@ -19,7 +19,7 @@ const PAGE: &str = "/admin/users/user";
 
 struct Line {
     name: String,
-    /// None of people whom the provider manages.
+    /// None for people managed by the OpenID provider.
     address: Option<String>,
     roles: String,
     access: String,
@@ -143,13 +143,13 @@ fn asked_name(text: Option<&str>) -> String {
     query(text).remove("name").unwrap_or_default()
 }
 
-/// Answers `/admin/users/user?name=…`: a name may have any character, so it stands in no path.
+/// Answers `/admin/users/user?name=…`: a name may contain any character, so it is not part of the path.
 pub(super) async fn show(frame: Frame, RawQuery(text): RawQuery) -> Result<Response, Problem> {
     require(&frame)?;
     Ok(html(&UserPage::read(frame, &asked_name(text.as_deref())).await?))
 }
 
-/// Changes roles, resets the password or disables.
+/// Changes roles, resets the password or disables the user.
 pub(super) async fn change(frame: Frame, RawQuery(text): RawQuery, body: Body) -> Result<Response, Problem> {
     require(&frame)?;
     let form = Form::of(&frame.person, body).await?;

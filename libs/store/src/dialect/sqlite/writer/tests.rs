@@ -28,7 +28,7 @@ async fn texts(writer: &Writer) -> i64 {
     count
 }
 
-/// Lets those who were spawned come as far as they can.
+/// Lets the spawned tasks run as far as they can.
 async fn settle() {
     for _ in 0..100 {
         tokio::task::yield_now().await;
@@ -61,7 +61,7 @@ async fn nobody_is_answered_before_the_commit_that_all_share() {
     });
     settle().await;
     drop(before);
-    // The first is done, and waits for the second.
+    // The first one is finished, and waits for the second.
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert!(!first.is_finished());
     let mut reading = writer_options(&folder.path().join("group.db")).connect().await.unwrap();
@@ -73,7 +73,7 @@ async fn nobody_is_answered_before_the_commit_that_all_share() {
     assert_eq!(texts(&writer).await, 2);
 }
 
-/// With the disk full nobody is told that it was committed, and once there is room the next one is.
+/// While the disk is full no commit is reported as successful, and once there is space the next one succeeds.
 #[tokio::test]
 async fn a_full_disk_fails_all_and_wedges_nobody() {
     let folder = tempfile::tempdir().unwrap();

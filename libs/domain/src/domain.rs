@@ -1,7 +1,7 @@
-//! The one row that a name has for ever, and the transitions of its facts.
+//! A domain: the one row that a name keeps for ever, and the transitions of its facts.
 //!
-//! A transition takes the row and returns the next one; the caller stores it in the transaction in which it learnt
-//! the fact. Statuses are never written here: they follow from the facts (see [`Facts::status`]).
+//! A transition takes the row and returns the next one; the caller stores it in the transaction that learnt the fact.
+//! Statuses are never set here: they are derived from the facts (see [`Facts::status`]).
 
 use jiff::Timestamp;
 
@@ -14,29 +14,30 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} cannot go from {from} to {to}")]
 pub struct InvalidTransition {
-    /// Of what.
+    /// The kind of object.
     pub what: &'static str,
-    /// The state it is in.
+    /// Its present state.
     pub from: &'static str,
-    /// What was tried.
+    /// The state or transition that was attempted.
     pub to: &'static str,
 }
 
-/// Orders that came to nothing although preflight was fine, in a row and for one kind of reason. They are counted here
-/// because each new order clears the reason that the last one left.
+/// Consecutive failed orders with the same kind of reason, although preflight passed. They are counted here because
+/// each new order clears the reason of the last one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InvalidChallenges {
-    /// How many.
+    /// Number of failures.
     pub count: u32,
-    /// What DNS answered when the last challenge was invalid; or `!` and the reason's code where it was not the challenge.
+    /// The DNS answer at the last invalid challenge; or `!` and the reason's code if the failure was not a challenge.
     pub dns: String,
 }
 
 impl InvalidChallenges {
-    /// After so many nothing is ordered until an operator, a generate or a changed DNS answer.
+    /// After this many failures nothing is ordered until an operator acts, a generate is requested, or the DNS answer
+    /// changes.
     const MOST: u32 = 5;
 
-    /// After one more challenge that was invalid, while DNS answered that; none is what it answered before.
+    /// Counts one more invalid challenge. `dns`: the DNS answer at that time; none keeps the last known answer.
     #[must_use]
     pub fn and_a_challenge(&self, dns: Option<String>) -> Self {
         let is_alike = !self.dns.starts_with('!');
@@ -44,7 +45,7 @@ impl InvalidChallenges {
         self.and(is_alike, dns)
     }
 
-    /// After one more order that came to nothing for that reason, which is not the challenge.
+    /// Counts one more failed order whose reason is not the challenge.
     #[must_use]
     pub fn and_an_order(&self, reason: &Reason) -> Self {
         let mark = format!("!{}", reason.code());
@@ -55,7 +56,7 @@ impl InvalidChallenges {
         Self { count: if is_alike { self.count.saturating_add(1) } else { 1 }, dns }
     }
 
-    /// Whether another order would only fail again, as `dns` answers now.
+    /// Whether another order would only fail again, given the present DNS answer.
     pub fn rest(&self, dns: &str) -> bool {
         self.count >= Self::MOST && self.dns == dns
     }
@@ -66,38 +67,38 @@ impl InvalidChallenges {
 pub struct Domain {
     /// The name.
     pub name: DomainName,
-    /// Raised by add, generate, import, roll back and delete; work of an older revision comes to nothing.
+    /// Raised by add, generate, import, roll back and delete; work of an older revision is dropped.
     pub revision: i64,
     /// Where the next certificate comes from.
     pub source: Source,
-    /// The reference of the customer whom it belongs to; empty for none.
+    /// The reference of its customer; empty for none.
     pub customer_ref: String,
     /// When it was put on the list.
     pub created_at: Timestamp,
-    /// When it was taken off the list; none while it is there.
+    /// When it was taken off the list; none while it is on it.
     pub deleted_at: Option<Timestamp>,
-    /// What its status follows from.
+    /// The facts that the status is derived from.
     pub facts: Facts,
-    /// The status as it was last stored. Written by the store, which derives it from the facts; here for reading.
+    /// The status as last stored. Written by the store, which derives it from the facts; read-only here.
     pub recorded: Status,
-    /// The certificate that was live before the present one: the last known good one, for a roll back.
+    /// The certificate that was live before the present one: the target of a roll back.
     pub previous: Option<CertificateId>,
-    /// Challenges that failed in a row.
+    /// Consecutive failed orders.
     pub invalid_challenges: InvalidChallenges,
-    /// What is being done or waited for.
+    /// The present activity.
     pub activity: Activity,
-    /// Why it has to wait, where nobody is to blame.
+    /// Why it has to wait, if nobody has to act.
     pub waiting: Option<Reason>,
-    /// Rises with uploads and removals, so that C4 can refuse a late one.
+    /// Raised by uploads and removals, so that C4 can reject one that arrives late.
     pub upload_revision: i64,
     /// What C4 held when it was last found to be ahead of this database; none if it never was.
     pub ahead_at_c4: Option<AheadAtC4>,
-    /// Raised by every write; a write that finds another one fails.
+    /// Raised by every write; a write with another version fails.
     pub version: i64,
 }
 
 impl Domain {
-    /// A name that was never here.
+    /// A new row, for a name that has none.
     pub fn added(name: DomainName, now: Timestamp) -> Self {
         Self {
             name,
@@ -123,7 +124,7 @@ impl Domain {
         self.facts.status(now)
     }
 
-    /// What to show as the reason: the fact behind the status first, then what is waited for.
+    /// The reason to show: the fact behind the status first, then the cause of the wait.
     pub fn reason(&self) -> Option<Reason> {
         self.reason_at(self.recorded)
     }
@@ -136,19 +137,19 @@ impl Domain {
         failing.or_else(|| self.pasted_ended(status)).or_else(|| self.why_not_issued())
     }
 
-    /// Who has to act, by the reason that is shown once the status as of `now` is stored.
+    /// Who has to act, by the reason that is shown after the status as of `now` is stored.
     pub fn who(&self, now: Timestamp) -> Option<Who> {
         self.reason_at(self.status(now)).and_then(|reason| reason.who())
     }
 
-    /// What was pasted is not renewed, so its end is for the customer to mend.
+    /// A pasted certificate is not renewed, so the customer has to replace it when it ends.
     fn pasted_ended(&self, status: Status) -> Option<Reason> {
         let ended = self.source == Source::Text && status == Status::Expired;
         let at = self.facts.live.filter(|_| ended)?.not_after;
         Some(Reason::PastedEnded { at })
     }
 
-    /// Why there is no new certificate, whatever becomes of the upload of the last one.
+    /// Why there is no new certificate, whatever the state of the last upload.
     pub fn why_not_issued(&self) -> Option<Reason> {
         if self.facts.unknown_to_c4 {
             return Some(Reason::UnknownToC4);
@@ -159,7 +160,7 @@ impl Domain {
         self.facts.block.clone().or_else(|| self.waiting.clone())
     }
 
-    /// A deleted name is put back on the list: a new life, with nothing of the past one but its counters.
+    /// A deleted name is added again: it starts afresh and keeps only its counters.
     pub fn added_again(self, now: Timestamp) -> Result<Self, InvalidTransition> {
         if self.deleted_at.is_none() {
             return Err(InvalidTransition { what: "domain", from: "listed", to: "added again" });
@@ -169,8 +170,9 @@ impl Domain {
         Ok(Self { ahead_at_c4, ..counters })
     }
 
-    /// A generated certificate is wanted from here on; what is live keeps serving until the new one is. An upload that
-    /// fails is given up with what it was for, unless that is live: then the next comparison says how it is.
+    /// A generated certificate is requested; the live one keeps serving until the new one is live. A failing upload
+    /// is given up together with its certificate, unless that is the live one: then the next comparison finds out its
+    /// state.
     pub fn generate(self) -> Result<Self, InvalidTransition> {
         let listed = self.listed("generate")?;
         let facts = Facts {
@@ -188,17 +190,17 @@ impl Domain {
         })
     }
 
-    /// A pasted certificate is to become live; what is live keeps serving until it is.
+    /// A pasted certificate is to become live; the present one keeps serving until then.
     pub fn import(self) -> Result<Self, InvalidTransition> {
         self.takes_over("import", Source::Text)
     }
 
-    /// An earlier certificate is to become live again.
+    /// The previous certificate is to become live again.
     pub fn roll_back(self, source: Source) -> Result<Self, InvalidTransition> {
         self.takes_over("roll back", source)
     }
 
-    /// A certificate that is there is to become live: nothing has to be verified for it.
+    /// A stored certificate is to become live; it needs no verification.
     fn takes_over(self, to: &'static str, source: Source) -> Result<Self, InvalidTransition> {
         let listed = self.listed(to)?;
         let facts = Facts { block: None, ..listed.facts };
@@ -213,12 +215,12 @@ impl Domain {
         })
     }
 
-    /// It belongs to that customer.
+    /// Sets the customer reference.
     pub fn belongs_to(self, customer_ref: &str) -> Result<Self, InvalidTransition> {
         Ok(Self { customer_ref: customer_ref.to_owned(), ..self.listed("belongs to")? })
     }
 
-    /// Taken off the list.
+    /// Takes the domain off the list.
     pub fn delete(self, now: Timestamp) -> Result<Self, InvalidTransition> {
         let listed = self.listed("deleted")?;
         Ok(Self {
@@ -230,12 +232,12 @@ impl Domain {
         })
     }
 
-    /// What is going on changed; no fact did.
+    /// Sets the activity and the cause of the wait; no fact changes.
     pub fn doing(self, activity: Activity, waiting: Option<Reason>) -> Result<Self, InvalidTransition> {
         Ok(Self { activity, waiting, ..self.listed("doing")? })
     }
 
-    /// Preflight says that an order can succeed.
+    /// Preflight found that an order can succeed.
     pub fn clear(self) -> Result<Self, InvalidTransition> {
         let listed = self.listed("clear")?;
         let facts = Facts {
@@ -249,7 +251,7 @@ impl Domain {
         Ok(Self { facts, ..listed })
     }
 
-    /// Something outside keeps verification from succeeding.
+    /// An outside problem keeps verification from succeeding.
     pub fn blocked(self, reason: Reason) -> Result<Self, InvalidTransition> {
         let listed = self.listed("blocked")?;
         let by_dns = matches!(reason, Reason::DnssecBroken { .. } | Reason::DnsBroken { .. });
@@ -264,7 +266,7 @@ impl Domain {
         Ok(Self { facts, activity: Activity::Retrying, waiting: None, ..listed })
     }
 
-    /// A nameserver answered that it cannot find out (SERVFAIL). That is not held against the domain at first.
+    /// DNS failed for the name (SERVFAIL). At first this does not block the domain.
     pub fn dns_fails(self, reason: Reason, now: Timestamp) -> Result<Self, InvalidTransition> {
         let listed = self.doing(Activity::Retrying, Some(reason))?;
         let dns_failing_since = listed.facts.dns_failing_since.or(Some(now));
@@ -272,27 +274,28 @@ impl Domain {
         Ok(Self { facts, ..listed })
     }
 
-    /// The CA found the challenge wrong though preflight was fine, while DNS answered `dns`.
-    /// That is none where the order went on from an earlier attempt, and then the last answer that is known stays.
+    /// The CA found the challenge invalid although preflight passed. `dns`: the DNS answer; none if the order
+    /// continued from an earlier attempt, which keeps the last known answer.
     pub fn challenge_invalid(self, reason: Reason, dns: Option<String>) -> Result<Self, InvalidTransition> {
         let invalid_challenges = self.invalid_challenges.and_a_challenge(dns);
         Ok(Self { invalid_challenges, ..self.blocked(reason)? })
     }
 
-    /// The CA refused an order of this name, or what it delivered was not accepted.
+    /// The CA refused an order of this name, or its certificate was rejected.
     pub fn order_refused(self, reason: Reason) -> Result<Self, InvalidTransition> {
         let invalid_challenges = self.invalid_challenges.and_an_order(&reason);
         Ok(Self { invalid_challenges, ..self.blocked(reason)? })
     }
 
-    /// An order came to nothing by the CA's own trouble; another one is placed soon.
+    /// An order failed because of a problem at the CA; another one is placed soon.
     pub fn order_lost(self, reason: Reason) -> Result<Self, InvalidTransition> {
         let invalid_challenges = self.invalid_challenges.and_an_order(&reason);
         Ok(Self { invalid_challenges, ..self.doing(Activity::Retrying, Some(reason))? })
     }
 
-    /// C4 answered that it does not know the domain. That is a fact at once where no certificate is live; else once it
-    /// is believed ([`Missing`]), and never while so many are missing that C4 itself is what is broken.
+    /// C4 answered that it does not know the domain. Without a live certificate this is a fact at once; otherwise
+    /// once the answer is believed ([`Missing`]), and never while so many domains are missing that C4 itself is at
+    /// fault.
     pub fn unknown_to_c4(self, now: Timestamp, c4s_fault: bool) -> Result<Self, InvalidTransition> {
         let listed = self.listed("unknown to C4")?;
         let missing = Missing::noted(listed.facts.missing, now, !c4s_fault);
@@ -329,7 +332,7 @@ impl Domain {
         })
     }
 
-    /// The active certificate was revoked before another one took its place: it counts as ended.
+    /// The live certificate was revoked before it was replaced: it counts as ended.
     pub fn revoked(self, now: Timestamp) -> Result<Self, InvalidTransition> {
         let listed = self.listed("revoked")?;
         let live = listed.facts.live.map(|live| Live { not_after: live.not_after.min(now), ..live });
@@ -337,14 +340,15 @@ impl Domain {
         Ok(Self { facts, ..listed })
     }
 
-    /// C4 did not take the certificate, and the quick attempts are used up.
+    /// C4 did not accept the certificate, and the quick attempts are used up.
     pub fn upload_failed(self, reason: Reason) -> Result<Self, InvalidTransition> {
         let listed = self.listed("upload failed")?;
         let facts = Facts { upload_failing: Some(reason), ..listed.facts };
         Ok(Self { facts, activity: Activity::Retrying, waiting: None, ..listed })
     }
 
-    /// A certificate will never be uploaded, whatever kept C4 from taking it, and another one has to come from somebody.
+    /// A certificate will never be uploaded, and another one is needed from the CA or the customer; any failing
+    /// upload ends.
     pub fn upload_given_up(self, reason: Reason) -> Result<Self, InvalidTransition> {
         let listed = self.listed("upload given up")?;
         let facts = Facts { unknown_to_c4: false, missing: None, upload_failing: None, ..listed.facts };
