@@ -4,8 +4,8 @@
 use std::sync::{Arc, OnceLock};
 
 use acme::{AccountKey, AcmeError, Asked, Meaning, RenewalId};
-use domain::budget::{Charge, Lane, LimitKind, Wait};
-use domain::{AccountId, Cause, Domain, DomainName, Lease, Order, OrderId, OrderState, Outbound, Reason};
+use domain::budget::LimitKind;
+use domain::{AccountId, Cause, Domain, DomainName, Lease, Order, Outbound, Reason};
 use jiff::{SignedDuration, Timestamp};
 use runtime::{JobError, checkpoint};
 use store::{Certificate, Finished, LastStep, StoreError};
@@ -18,13 +18,15 @@ use crate::decide::{AttemptEnd, is_forbidden_by_caa};
 use crate::ending::Ending;
 use crate::issuer::Issuer;
 use crate::journal::{Journal, end};
-use crate::keys;
-use crate::order_terms::{exempt, is_undelivered, is_withdrawn, lane, pre_expiry};
+use crate::order_terms::is_withdrawn;
 use crate::stop::{Stop, another_order, ended, local, order_given_up};
 use crate::turn::Turn;
 use preflight::{DnsFails, Found, Verdict};
 
 mod closed;
+mod row;
+
+use row::OrderRow;
 
 /// An order without progress for this long is given up if another CA can be used.
 const NO_PROGRESS: SignedDuration = SignedDuration::from_hours(1);
@@ -65,14 +67,6 @@ enum Started<'a> {
     Order(Box<StartedOrder<'a>>),
     /// A certificate exists and only has to be uploaded.
     AlreadyIssued(Finished),
-}
-
-/// The result of writing an order's row for one CA.
-enum OrderRow {
-    Written(Order),
-    AlreadyIssued(Finished),
-    /// The CA's limits have no room yet.
-    NoRoom(Wait),
 }
 
 impl<'a> Issuance<'a> {
@@ -264,28 +258,6 @@ impl<'a> Issuance<'a> {
         Ok(StartedOrder { order, issuer, refusals, is_resumed: true, dns, replaces })
     }
 
-    /// Requests an order again that the CA has not accepted yet. Errors: the limits have no room for it.
-    async fn charge_again(
-        &self,
-        issuer: &Issuer,
-        order: &Order,
-        replaces: Option<&Certificate>,
-    ) -> Result<Result<(), Wait>, JobError> {
-        let now = self.role.context.clock.now();
-        let newest = self.newest().await?;
-        let charge = Charge {
-            order: order.id,
-            issuer: issuer.name().to_owned(),
-            limits: issuer.limits,
-            name: self.name.clone(),
-            lane: Lane::New,
-            exempt: exempt(newest.as_ref(), replaces, order.account, now),
-            was_promised: false,
-            is_asked_again: true,
-        };
-        self.journal.charge(&charge).await
-    }
-
     /// Preflight no longer finds an obstacle. Whether CAA permits is checked per CA, after this.
     async fn preflight_passed(&self, domain: &Domain) -> Result<(), JobError> {
         self.passed_preflight.get_or_init(|| ());
@@ -355,61 +327,6 @@ impl<'a> Issuance<'a> {
         self.fine(domain, caa.await).await?;
         let replaces = live.filter(|live| replaced(live, account.id).is_some());
         Ok((self.order_row(issuer, account.id, live, replaces).await?, refusals))
-    }
-
-    /// Writes the order's row with its key, charged to the CA's limits. The key is made once there seems to be room.
-    async fn order_row(
-        &self,
-        issuer: &Issuer,
-        account: AccountId,
-        live: Option<&Certificate>,
-        replaces: Option<&Certificate>,
-    ) -> Result<OrderRow, Stop> {
-        let IssuerRole { context, keys, .. } = self.role;
-        let (now, domain) = (context.clock.now(), self.journal.domain());
-        let newest = self.newest().await?;
-        if let Some(certificate) = &newest
-            && is_undelivered(certificate, &domain, now)
-        {
-            let finished = self.journal.already_issued(&certificate.summary).await?;
-            return Ok(OrderRow::AlreadyIssued(finished));
-        }
-        let pre_expiry = pre_expiry(newest.as_ref(), context.config.renewal.pre_expiry_days);
-        let charge = Charge {
-            order: OrderId::new(&*context.clock, &*context.entropy),
-            issuer: issuer.name().to_owned(),
-            limits: issuer.limits,
-            name: self.name.clone(),
-            lane: lane(&domain, &self.lease.work, is_withdrawn(live), pre_expiry, now),
-            exempt: exempt(newest.as_ref(), replaces, account, now),
-            was_promised: matches!(domain.waiting, Some(Reason::CaLimited { until, .. }) if until <= now),
-            is_asked_again: false,
-        };
-        let room = context.store.look_for_room(&charge, now).await.map_err(JobError::from)?;
-        if room.is_err()
-            && let Some(wait) = context.store.stand_in_line(&charge, now).await.map_err(JobError::from)?
-        {
-            self.journal.cleared().await?;
-            return Ok(OrderRow::NoRoom(wait));
-        }
-        let key = keys::for_order(context, keys, self.name).await.map_err(|error| local(&error))?;
-        checkpoint("key-sealed").await;
-        let state = OrderState::Created { key };
-        let (name, revision) = (self.name.clone(), domain.revision);
-        let order = Order { id: charge.order, name, revision, account, created_at: now, state };
-        match self.journal.started(&order, &charge).await? {
-            Ok(()) => Ok(OrderRow::Written(order)),
-            Err(wait) => {
-                self.journal.cleared().await?;
-                Ok(OrderRow::NoRoom(wait))
-            }
-        }
-    }
-
-    /// Returns the generated certificate of the name with the latest end.
-    async fn newest(&self) -> Result<Option<Certificate>, JobError> {
-        let store = &self.role.context.store;
-        Ok(store.newest_generated(self.name, Timestamp::UNIX_EPOCH).await?)
     }
 
     /// Checks whether an order can succeed at any CA; returns the DNS findings.
