@@ -182,19 +182,22 @@ impl SessionsService {
         Ok((token, session))
     }
 
-    /// Stores a session. False if the user was changed since it was read: a session that begins while an administrator
+    /// Stores a session. Errors: the user was changed since it was read; a session that begins while an administrator
     /// disables the user, or resets the password, would outlive that.
-    async fn begin(&self, user: &User, session: &SessionRecord, by: &Caller) -> Result<bool, StoreError> {
+    async fn begin(&self, user: &User, session: &SessionRecord, by: &Caller) -> Result<(), Status> {
         let now = self.context.clock.now();
-        let mut tx = self.context.store.begin("sign_in").await?;
-        if !tx.lock_users().await?.contains(user) {
-            return Ok(false);
+        let stored: Result<bool, StoreError> = async {
+            let mut tx = self.context.store.begin("sign_in").await?;
+            if !tx.lock_users().await?.contains(user) {
+                return Ok(false);
+            }
+            tx.insert_session(session).await?;
+            tx.append_audit(by.line(now, &session.user, audit::OK, &session.roles.to_string()));
+            tx.commit().await?;
+            Ok(true)
         }
-        tx.insert_session(session).await?;
-        let line = by.line(now, &session.user, audit::OK, &session.roles.to_string());
-        tx.append_audit(line);
-        tx.commit().await?;
-        Ok(true)
+        .await;
+        if stored.map_err(|problem| from_store(&problem))? { Ok(()) } else { Err(changed_meanwhile()) }
     }
 
     /// The session of the request's token, and the caller.
@@ -245,12 +248,7 @@ impl Sessions for SessionsService {
         let (token, session) = self.new_session(user.name.clone(), user.roles, false).await?;
         match changed {
             Some(changed) => self.replace_password(&user, &changed, &session, &by).await?,
-            None => {
-                let began = self.begin(&user, &session, &by).await;
-                if !began.map_err(|problem| from_store(&problem))? {
-                    return Err(changed_meanwhile());
-                }
-            }
+            None => self.begin(&user, &session, &by).await?,
         }
         Ok(Response::new(v1::SignInResponse {
             token: token.to_string(),
