@@ -2,6 +2,8 @@
 //!
 //! Arrows that a longer way implies are left out: 50 can be read, and 110 cannot.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
@@ -27,11 +29,12 @@ fn arrows() -> Arrows {
         let dependencies = package["dependencies"].as_array().unwrap().iter();
         let of_ours =
             dependencies.filter(|dependency| dependency["kind"].is_null() && dependency["path"].is_string());
-        let named = of_ours.filter_map(|dependency| dependency["name"].as_str());
-        named.filter(|name| names.contains(name)).map(str::to_owned).collect()
+        let needed = of_ours.filter_map(|dependency| dependency["name"].as_str());
+        needed.filter(|name| names.contains(name)).map(str::to_owned).collect()
     };
-    let named = packages.iter().map(|package| (package["name"].as_str().unwrap().to_owned(), needs(package)));
-    named.filter(|(name, _)| name != "tests").collect()
+    let crates =
+        packages.iter().map(|package| (package["name"].as_str().unwrap().to_owned(), needs(package)));
+    crates.filter(|(name, _)| name != "tests").collect()
 }
 
 fn reached(arrows: &Arrows, from: &str) -> BTreeSet<String> {
