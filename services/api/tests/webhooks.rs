@@ -19,6 +19,8 @@ async fn api() -> (Served, NotificationsClient<Channel>, String) {
     let served = served_with(|config| {
         config.notifier.sealing_key_file = folder.join("notifier.key");
         config.notifier.allow_addresses = vec!["10.1.0.0/16".parse().unwrap()];
+        config.preflight.refuse_addresses =
+            ["8.8.0.0/16", "10.1.0.0/16"].map(|net| net.parse().unwrap()).to_vec();
     })
     .await;
     let client = NotificationsClient::new(served.channel.clone());
@@ -66,6 +68,7 @@ async fn what_cannot_be_an_endpoint_says_why() {
         (asked("a", "https://u:p@h.example/"), "ENDPOINT_URL_INVALID", "password"),
         (asked("a", "https://127.0.0.1/"), "ENDPOINT_URL_INVALID", "loopback address"),
         (asked("a", "https://169.254.169.254/"), "ENDPOINT_URL_INVALID", "link-local"),
+        (asked("a", "https://8.8.8.8/"), "ENDPOINT_URL_INVALID", "refused address"),
         (asked("a", "http://192.0.2.1/"), "ENDPOINT_URL_INVALID", "https://"),
         (
             v1::CreateEndpointRequest { kinds: vec!["test".into()], ..asked("a", good) },

@@ -24,7 +24,7 @@ use std::time::Duration;
 use dns::Nameservers;
 use domain::EndpointState;
 use jiff::SignedDuration;
-use rehearsal::Poster;
+use rehearsal::{PostAddresses, Poster};
 use runtime::{Context, RoleError};
 use store::StoreError;
 use tokio::task::JoinSet;
@@ -77,7 +77,11 @@ impl Notifier {
     pub fn new(context: Context) -> Result<Self, RoleError> {
         let settings = &context.config.notifier;
         let root = settings.root_certificate_pem()?;
-        let poster = Poster::new(&settings.allow_addresses, root.as_deref()).map_err(|problem| {
+        let addresses = PostAddresses {
+            allowed: settings.allow_addresses.clone().into(),
+            refused: context.config.preflight.refuse_addresses.clone().into(),
+        };
+        let poster = Poster::new(addresses, root.as_deref()).map_err(|problem| {
             RoleError::setting("notifier.root_certificate_file", runtime::chain(&problem))
         })?;
         let nameservers = Nameservers::new(context.config.dns.nameservers.clone())
