@@ -588,7 +588,7 @@ CREATE TABLE endpoints (
 
 -- Rows are notices to be told by webhooks. Each role that changes domains appends them in the transaction of the change, the
 -- notifier those that follow from time alone. The notifier takes them (`handled_at`); the scheduler deletes them. Of the same
--- kind, subject and mark there is one.
+-- kind, subject and mark there is one; the mark of one that does not hold any more when it is due is cleared.
 CREATE TABLE notices (
     id           uuid        PRIMARY KEY,
     kind         text        COLLATE "C" NOT NULL,
@@ -606,6 +606,7 @@ CREATE TABLE notices (
 
 CREATE UNIQUE INDEX notices_once ON notices (kind, subject, mark) WHERE mark <> '';
 CREATE INDEX notices_due ON notices (due_at, id) WHERE handled_at IS NULL;
+CREATE INDEX notices_taken ON notices (handled_at) WHERE mark = '';
 CREATE INDEX notices_by_time ON notices (at);
 
 -- Rows are requests to endpoints, each with one notice or a digest of several. The notifier writes them; the api makes those

@@ -245,6 +245,7 @@ cases! {
     webhooks:
         a_step_stores_its_notices
         a_mark_is_noticed_once
+        a_mark_that_was_cleared_is_free
         what_ends_soon_is_found_once
         endpoints_come_back
         a_digest_collects_for_a_while

@@ -121,6 +121,27 @@ pub async fn a_mark_is_noticed_once(store: Case) {
     assert_eq!(store.forget_notices(at(9999), at(0), 9).await.unwrap(), 1);
 }
 
+/// A notice whose mark was cleared keeps away no other one, and is deleted early.
+pub async fn a_mark_that_was_cleared_is_free(store: Case) {
+    let before = add(&store, "shop").await;
+    let mut blocked = before.clone();
+    blocked.facts.block = Some(Reason::PortMissing { missing: vec![443] });
+    write(&store, async |tx| tx.apply(Some(&before), &blocked, None).await).await;
+    let stored = row(&store, "shop").await;
+    let mended = Domain { facts: before.facts.clone(), ..stored.clone() };
+    write(&store, async |tx| tx.apply(Some(&stored), &mended, None).await).await;
+    let first = store.at(3600).due_notices(9).await.unwrap().remove(0);
+    store.clear_marks(&[first.id]).await.unwrap();
+    write(&store, async |tx| tx.take_notices(&[first.id]).await).await;
+    let stored = row(&store, "shop").await;
+    let again = Domain { facts: blocked.facts.clone(), ..stored.clone() };
+    write(&store, async |tx| tx.apply(Some(&stored), &again, None).await).await;
+    let notices = store.at(7200).due_notices(9).await.unwrap();
+    assert_eq!(notices.len(), 1);
+    assert!(notices[0].id != first.id && !notices[0].mark.is_empty());
+    assert_eq!(store.forget_notices(at(3600), at(-1), 9).await.unwrap(), 1);
+}
+
 /// A certificate that ends soon and is not renewed is found once per kind and number of days.
 pub async fn what_ends_soon_is_found_once(store: Case) {
     let mut domain = add(&store, "shop").await;

@@ -126,6 +126,19 @@ async fn what_the_customer_mends_within_the_hour_is_not_told() {
     assert!(world.deliveries().await.is_empty());
 }
 
+/// What did not hold when it came due uses up nothing of the day.
+#[tokio::test]
+async fn a_second_break_of_the_day_is_told_after_a_first_that_was_mended() {
+    let mut world = World::start().await;
+    let domain = world.add("shop", "4711").await;
+    let blocked = world.blocks(&domain).await;
+    let mended = world.step(&blocked, |domain| domain.facts.block = None).await;
+    world.look_after(HOUR).await;
+    world.blocks(&mended).await;
+    world.look_after(HOUR).await;
+    assert_eq!(one(world.look_after(HOUR).await).events(), ["shop.example.com"]);
+}
+
 #[tokio::test]
 async fn a_second_copy_doubles_nothing() {
     let mut world = World::start().await;
