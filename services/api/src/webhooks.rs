@@ -427,7 +427,7 @@ fn shown(endpoint: &Endpoint) -> v1::WebhookEndpoint {
 }
 
 fn shown_delivery(delivery: &WebhookDelivery, names: &BTreeMap<EndpointId, String>) -> v1::WebhookDelivery {
-    let is_done = delivery.state == DeliveryState::Delivered;
+    let is_delivered = delivery.state == DeliveryState::Delivered;
     v1::WebhookDelivery {
         id: delivery.id.to_string(),
         endpoint: names.get(&delivery.endpoint).cloned().unwrap_or_default(),
@@ -435,10 +435,10 @@ fn shown_delivery(delivery: &WebhookDelivery, names: &BTreeMap<EndpointId, Strin
         events: delivery.events,
         state: delivery.state.as_str().to_owned(),
         created_at: Some(to_timestamp(delivery.created_at)),
-        next_attempt_at: (!is_done).then(|| to_timestamp(delivery.due_at)),
+        next_attempt_at: delivery.ended_at.is_none().then(|| to_timestamp(delivery.due_at)),
         attempts: delivery.attempts,
         http_status: delivery.http_status.unwrap_or(0),
         last_error: printable(&delivery.last_error),
-        delivered_at: delivery.ended_at.map(to_timestamp),
+        delivered_at: delivery.ended_at.filter(|_| is_delivered).map(to_timestamp),
     }
 }

@@ -9,6 +9,7 @@ use proto::v1;
 use proto::v1::notifications_client::NotificationsClient;
 use runtime::notifier_keys;
 use seal::{Binding, NO_PUBLIC_KEY};
+use store::{FailedAttempt, FailureOf};
 use tonic::transport::Channel;
 use tonic::{Code, Request};
 
@@ -110,6 +111,22 @@ async fn an_endpoint_is_switched_tested_and_deleted() {
     assert!(has_reason(&refused, "ENDPOINT_OFF"), "{refused:?}");
     client.update_endpoint(with(switch(true), &token)).await.unwrap();
     assert_eq!(served.context.store.count_endpoints(EndpointState::Enabled).await.unwrap(), 1);
+    let claimed = served.context.store.claim_deliveries(
+        served.context.store.endpoints().await.unwrap()[0].id,
+        9,
+        served.context.clock.now(),
+    );
+    let given_up = FailedAttempt {
+        error: "the answer was 413".to_owned(),
+        http_status: Some(413),
+        due_at: served.context.clock.now(),
+        of: FailureOf::Delivery { is_last: true },
+    };
+    served.context.store.not_delivered(&claimed.await.unwrap()[0], &given_up).await.unwrap();
+    let all = v1::ListDeliveriesRequest::default();
+    let shown = client.list_deliveries(with(all, &token)).await.unwrap().into_inner().deliveries.remove(0);
+    assert_eq!((shown.state.as_str(), shown.http_status), ("refused", 413));
+    assert_eq!((shown.next_attempt_at, shown.delivered_at), (None, None));
     let list = |page_token: &str| v1::ListDeliveriesRequest {
         endpoint: "ops".into(),
         page_size: 1,

@@ -602,18 +602,20 @@ CREATE INDEX notices_taken ON notices (handled_at) WHERE mark = '';
 CREATE INDEX notices_by_time ON notices (at);
 
 -- Rows are requests to endpoints, each with one notice or a digest of several. The notifier writes them; the api makes those
--- of a test, and makes one due again. A digest takes notices while it is 'open'.
+-- of a test, and makes one due again. A digest takes notices while it is 'open'. 'refused': the endpoint refused it
+-- too often, so it is not sent any more (`ended_at`).
 CREATE TABLE deliveries (
     id          TEXT    PRIMARY KEY,
     endpoint_id TEXT    NOT NULL REFERENCES endpoints (id),
     kind        TEXT    NOT NULL,
     digest_key  TEXT    NOT NULL,
     events      INTEGER NOT NULL,
-    state       TEXT    NOT NULL CHECK (state IN ('open', 'waiting', 'delivered')),
+    state       TEXT    NOT NULL CHECK (state IN ('open', 'waiting', 'delivered', 'refused')),
     created_at  INTEGER NOT NULL,
     ready_at    INTEGER NOT NULL,
     due_at      INTEGER NOT NULL,
     attempts    INTEGER NOT NULL,
+    refusals    INTEGER NOT NULL,
     http_status INTEGER,
     last_error  TEXT    NOT NULL,
     ended_at    INTEGER,
@@ -622,7 +624,7 @@ CREATE TABLE deliveries (
 ) STRICT;
 
 CREATE UNIQUE INDEX deliveries_open ON deliveries (endpoint_id, digest_key) WHERE state = 'open';
-CREATE INDEX deliveries_due ON deliveries (due_at, id) WHERE state <> 'delivered';
+CREATE INDEX deliveries_due ON deliveries (endpoint_id, due_at, id) WHERE ended_at IS NULL;
 CREATE INDEX deliveries_by_endpoint ON deliveries (endpoint_id, id);
 CREATE INDEX deliveries_by_time ON deliveries (created_at);
 

@@ -140,6 +140,24 @@ async fn a_second_break_of_the_day_is_told_after_a_first_that_was_mended() {
 }
 
 #[tokio::test]
+async fn a_digest_takes_500_notices_and_the_next_one_the_rest() {
+    let mut world = World::start().await;
+    for number in 0..1100 {
+        let domain = world.add(&format!("s{number}"), "4711").await;
+        world.blocks(&domain).await;
+    }
+    world.look_after(HOUR).await;
+    let received = world.look_after(HOUR).await;
+    let mut counts: Vec<usize> = received.iter().map(|digest| digest.events().len()).collect();
+    counts.sort_unstable();
+    assert_eq!(counts, [100, 500, 500]);
+    let mut events: Vec<String> = received.iter().flat_map(Received::events).collect();
+    events.sort();
+    events.dedup();
+    assert_eq!(events.len(), 1100);
+}
+
+#[tokio::test]
 async fn a_second_copy_doubles_nothing() {
     let mut world = World::start().await;
     world.add_endpoint("second", |endpoint| endpoint.digest = false).await;
