@@ -171,7 +171,7 @@ impl Notifier {
                     }
                 }
                 Err(error) => {
-                    tracing::error!(error = &error as &dyn Error, "a request to an endpoint ended badly")
+                    tracing::error!(error = &error as &dyn Error, "a request to an endpoint ended badly");
                 }
             }
         }
