@@ -145,11 +145,13 @@ pub enum DeliveryState {
     Waiting,
     /// The endpoint accepted it.
     Delivered,
+    /// The endpoint refused it too often; it is sent again only when a person asks for that.
+    Refused,
 }
 
 impl DeliveryState {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Open, Self::Waiting, Self::Delivered];
+    pub const ALL: [Self; 4] = [Self::Open, Self::Waiting, Self::Delivered, Self::Refused];
 
     /// The word of the API and the store.
     pub fn as_str(self) -> &'static str {
@@ -157,6 +159,7 @@ impl DeliveryState {
             Self::Open => "open",
             Self::Waiting => "waiting",
             Self::Delivered => "delivered",
+            Self::Refused => "refused",
         }
     }
 }

@@ -65,7 +65,7 @@ const fn ipv6([a, b, c]: [u16; 3], prefix: u8) -> Ipv6Net {
 #[derive(Clone, Debug)]
 pub(crate) struct Reach {
     pub(crate) within: Within,
-    /// Refused, wherever it is.
+    /// Refused, wherever it is, unless it is in the nets of [`Within::InternetAndNets`].
     pub(crate) refused: Arc<[IpNet]>,
 }
 
@@ -73,7 +73,7 @@ pub(crate) struct Reach {
 pub(crate) enum Within {
     Anywhere,
     Internet,
-    /// And these, whatever they are.
+    /// And these, whatever they are, also those that are refused.
     InternetAndNets(Arc<[IpNet]>),
     /// A test has no address on the internet.
     #[cfg(test)]
@@ -93,14 +93,18 @@ impl CheckedAddress {
 impl Reach {
     /// Or what kind of address it is instead, as an adjective.
     pub(crate) fn check(&self, address: IpAddr) -> Result<CheckedAddress, &'static str> {
-        if self.refused.iter().any(|refused| refused.contains(&inner(address))) {
+        let has = |nets: &[IpNet]| nets.iter().any(|net| net.contains(&inner(address)));
+        if let Within::InternetAndNets(nets) = &self.within
+            && has(nets)
+        {
+            return Ok(CheckedAddress(address));
+        }
+        if has(&self.refused) {
             return Err("refused");
         }
         let special = match &self.within {
             Within::Anywhere => None,
-            Within::Internet => special(address),
-            Within::InternetAndNets(nets) if nets.iter().any(|net| net.contains(&inner(address))) => None,
-            Within::InternetAndNets(_) => special(address),
+            Within::Internet | Within::InternetAndNets(_) => special(address),
             #[cfg(test)]
             Within::InternetAnd(other) if *other == address => None,
             #[cfg(test)]

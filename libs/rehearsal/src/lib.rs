@@ -25,7 +25,7 @@ mod tls;
 use ipnet::IpNet;
 
 pub use fetch::Rehearsal;
-pub use post::{PostError, Poster, PosterError, Receiver};
+pub use post::{PostAddresses, PostError, Poster, PosterError, Receiver};
 
 /// Where probes may be fetched.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -45,10 +45,28 @@ const AGENT: &str = concat!("ssl-manager/", env!("CARGO_PKG_VERSION"), " (webhoo
 /// Sends bodies to receivers. Cheap to share.
 #[derive(Clone)]
 pub struct Poster {
-    reach: Reach,
-    allowed: Arc<[IpNet]>,
+    addresses: PostAddresses,
     within: Duration,
     tls: Arc<ClientConfig>,
+}
+
+/// Where bodies may be sent to, beside the internet.
+#[derive(Clone, Debug, Default)]
+pub struct PostAddresses {
+    /// These, whatever they are, and in clear as well (`notifier.allow_addresses`).
+    pub allowed: Arc<[IpNet]>,
+    /// Not these, unless they are allowed (`preflight.refuse_addresses`).
+    pub refused: Arc<[IpNet]>,
+}
+
+impl PostAddresses {
+    fn allow(&self, address: IpAddr) -> bool {
+        self.allowed.iter().any(|net| net.contains(&address.to_canonical()))
+    }
+
+    fn reach(&self) -> Reach {
+        Reach { within: Within::InternetAndNets(self.allowed.clone()), refused: self.refused.clone() }
+    }
 }
 
 /// Why a receiver did not take a body.
@@ -146,36 +164,28 @@ impl Receiver {
 }
 
 impl Poster {
-    /// Sends to the internet, and to `allowed` addresses whatever they are; `root_certificate_pem` is trusted beside the
-    /// machine's roots.
-    pub fn new(allowed: &[IpNet], root_certificate_pem: Option<&[u8]>) -> Result<Self, PosterError> {
-        Ok(Self {
-            reach: Reach { within: Within::InternetAndNets(allowed.into()), refused: Arc::new([]) },
-            allowed: allowed.into(),
-            within: ANSWER_WITHIN,
-            tls: Arc::new(verifying(root_certificate_pem)?),
-        })
+    /// Sends to the internet and `addresses`; `root_certificate_pem` is trusted beside the machine's roots.
+    pub fn new(addresses: PostAddresses, root_certificate_pem: Option<&[u8]>) -> Result<Self, PosterError> {
+        Ok(Self { addresses, within: ANSWER_WITHIN, tls: Arc::new(verifying(root_certificate_pem)?) })
     }
 
     /// What is known of a URL before it is used: an address that nothing is sent to, and whether it would be sent in clear.
     /// Errors: why not, as a part of a sentence.
-    pub fn check(receiver: &Receiver, allowed: &[IpNet]) -> Result<(), String> {
-        if receiver.is_plain() && allowed.is_empty() {
+    pub fn check(receiver: &Receiver, addresses: &PostAddresses) -> Result<(), String> {
+        if receiver.is_plain() && addresses.allowed.is_empty() {
             return Err(
                 "it does not begin with https://, which only addresses of notifier.allow_addresses may"
                     .to_owned(),
             );
         }
         let Some(address) = receiver.address() else { return Ok(()) };
-        let is_allowed = allowed.iter().any(|net| net.contains(&address.to_canonical()));
-        if receiver.is_plain() && !is_allowed {
+        if receiver.is_plain() && !addresses.allow(address) {
             return Err(format!(
                 "{address} is not in notifier.allow_addresses, so it has to begin with https://"
             ));
         }
-        let reach = Reach { within: Within::InternetAndNets(allowed.into()), refused: Arc::new([]) };
         let refused = |kind| format!("{address} is a {kind} address that is not in notifier.allow_addresses");
-        reach.check(address).map(drop).map_err(refused)
+        addresses.reach().check(address).map(drop).map_err(refused)
     }
 
     /// With another time limit, for tests that cannot wait that long.
@@ -216,14 +226,12 @@ impl Poster {
     }
 
     fn route(&self, receiver: &Receiver, addresses: &[IpAddr]) -> Result<Route, FetchError> {
-        let is_allowed =
-            |address: &IpAddr| self.allowed.iter().any(|net| net.contains(&address.to_canonical()));
-        if receiver.is_plain() && !addresses.iter().all(is_allowed) {
+        if receiver.is_plain() && !addresses.iter().all(|address| self.addresses.allow(*address)) {
             return Err(FetchError::site(
                 "it is sent in clear, which only addresses of notifier.allow_addresses may be: use https",
             ));
         }
-        Route::choose(addresses, &self.reach).map_err(|none| {
+        Route::choose(addresses, &self.addresses.reach()).map_err(|none| {
             FetchError::Site(match none {
                 NoRoute::NoAddress => "the name has no address (no A or AAAA record)".to_owned(),
                 NoRoute::Refused(kind, address) => {

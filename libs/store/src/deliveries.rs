@@ -1,9 +1,12 @@
 //! Deliveries of webhooks: one request each, with one notice or a digest of several.
 //!
-//! A digest is open for a certain time and takes notices until then; the content of a sent delivery never changes. A
-//! delivery is claimed by a lease, and a claim raises the row's token, so a process that lost its lease changes
-//! nothing. Of the deliveries to one endpoint about the same domain, a later one waits for an earlier one; a digest
-//! that is still open does not block others.
+//! A digest is open until its time is over and takes notices until then; what is sent never changes after. A delivery is
+//! claimed by a lease, and a claim raises the row's token, so whoever was overtaken changes nothing. Of the deliveries to one
+//! endpoint that tell of the same domain a later one waits for an earlier one; a digest that is still open holds up none.
+//!
+//! What failed because the endpoint is down is due when the endpoint takes anything; what the endpoint refused waits for its
+//! own time, and after some refusals it has ended and holds up nothing. A transaction that changes a delivery and its
+//! endpoint locks the endpoint first, as the deletion of an endpoint does.
 
 use domain::{DeliveryState, EndpointId, EventId, NoticeKind};
 use jiff::{SignedDuration, Timestamp};
@@ -11,8 +14,8 @@ use jiff::{SignedDuration, Timestamp};
 use crate::record::{FromRow, Reader, Record as _, columns};
 use crate::{Result, Store, Tx};
 
-/// Maximum number of notices in a digest.
-const MAX_EVENTS: u32 = 10_000;
+/// Most notices in a digest: at about 1 KB each the body stays under 1 MB, which many servers take at most.
+const MAX_EVENTS: u32 = 500;
 
 /// A request to an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,17 +40,19 @@ pub struct WebhookDelivery {
     pub due_at: Timestamp,
     /// Attempts so far.
     pub attempts: u32,
-    /// The HTTP status of the last answer; none if there was no answer.
+    /// How many of them the endpoint refused.
+    pub refusals: u32,
+    /// The status of the last answer; none if there was none.
     pub http_status: Option<u32>,
     /// Why the last attempt failed; empty if it succeeded.
     pub last_error: String,
-    /// When the endpoint accepted it.
+    /// When it was taken, or given up.
     pub ended_at: Option<Timestamp>,
 }
 
 columns!(WebhookDelivery in "deliveries":
     id, endpoint as "endpoint_id", kind, digest_key, events, state, created_at, ready_at, due_at, attempts,
-    http_status, last_error, ended_at);
+    refusals, http_status, last_error, ended_at);
 
 /// A notice in a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,23 +96,44 @@ pub struct FailedAttempt {
     pub http_status: Option<u32>,
     /// When this delivery is tried again.
     pub due_at: Timestamp,
-    /// Nothing is sent to the endpoint before this time.
-    pub retry_at: Timestamp,
-    /// The endpoint is switched off if it has been failing since this time or longer.
-    pub off_if_failing_since: Timestamp,
+    /// Whose failure it is.
+    pub of: FailureOf,
+}
+
+/// Whose failure an attempt is.
+#[derive(Clone, Copy, Debug)]
+pub enum FailureOf {
+    /// The endpoint's: other deliveries would fail as well.
+    Endpoint {
+        /// Before that nothing is sent to it.
+        retry_at: Timestamp,
+        /// An endpoint that has been failing since then is switched off.
+        off_if_failing_since: Timestamp,
+    },
+    /// The delivery's alone: the endpoint refused it.
+    Delivery {
+        /// Whether it is given up.
+        is_last: bool,
+    },
 }
 
 impl Store {
-    /// Claims up to `limit` deliveries until `until`: due ones, of endpoints that are enabled and not backing off,
-    /// and without an earlier delivery about the same domain.
-    pub async fn claim_deliveries(&self, limit: u32, until: Timestamp) -> Result<Vec<ClaimedDelivery>> {
+    /// Claims up to `limit` deliveries to an endpoint until `until`: those that are due, if the endpoint is enabled and not
+    /// waited for, and behind no earlier one of the same domain.
+    pub async fn claim_deliveries(
+        &self,
+        endpoint: EndpointId,
+        limit: u32,
+        until: Timestamp,
+    ) -> Result<Vec<ClaimedDelivery>> {
         let text = format!(
             "UPDATE deliveries SET state = 'waiting', lease_until = $2, lease_token = lease_token + 1
             WHERE id IN (
                 SELECT d.id FROM deliveries d
-                WHERE d.state <> 'delivered' AND d.due_at <= $1 AND (d.lease_until IS NULL OR d.lease_until <= $1)
-                    AND d.endpoint_id IN (SELECT e.id FROM endpoints e
-                        WHERE e.state = 'enabled' AND (e.retry_at IS NULL OR e.retry_at <= $1))
+                WHERE d.endpoint_id = $3 AND d.ended_at IS NULL AND d.due_at <= $1
+                    AND (d.lease_until IS NULL OR d.lease_until <= $1)
+                    AND EXISTS (SELECT 1 FROM endpoints e
+                        WHERE e.id = $3 AND e.state = 'enabled' AND (e.retry_at IS NULL OR e.retry_at <= $1))
                     AND NOT EXISTS (
                         SELECT 1 FROM delivery_events mine
                         JOIN delivery_events other ON other.endpoint_id = mine.endpoint_id
@@ -116,21 +142,25 @@ impl Store {
                         JOIN deliveries o ON o.id = other.delivery_id AND o.ready_at <= $1
                             AND (o.ready_at < d.ready_at OR (o.ready_at = d.ready_at AND o.id < d.id))
                         WHERE mine.delivery_id = d.id AND mine.subject <> '')
-                ORDER BY d.due_at, d.id LIMIT $3 {{lock free}})
+                ORDER BY d.due_at, d.id LIMIT $4 {{lock free}})
             RETURNING {}, lease_token",
             WebhookDelivery::selected("")
         );
         let mut writer = self.writer("claim_deliveries").await?;
         let mut db = writer.db();
-        let query = db.query("claim_deliveries", &text).bind(&self.now()).bind(&until).limit(limit);
-        let claimed = query.all().await?;
+        let query = db.query("claim_deliveries", &text).bind(&self.now()).bind(&until).bind(&endpoint);
+        let claimed = query.limit(limit).all().await?;
         writer.done(claimed).await
     }
 
-    /// Whether a delivery can be claimed; without a write.
-    pub async fn has_due_deliveries(&self) -> Result<bool> {
-        let text = "SELECT EXISTS (SELECT 1 FROM deliveries WHERE state <> 'delivered' AND due_at <= $1)";
-        self.reader().await?.db().query("has_due_deliveries", text).bind(&self.now()).scalar().await
+    /// The endpoints that are enabled and not waited for, and to which a delivery is due; costs no write.
+    pub async fn due_endpoints(&self) -> Result<Vec<EndpointId>> {
+        let text = "SELECT e.id FROM endpoints e
+            WHERE e.state = 'enabled' AND (e.retry_at IS NULL OR e.retry_at <= $1)
+                AND EXISTS (SELECT 1 FROM deliveries d
+                    WHERE d.endpoint_id = e.id AND d.ended_at IS NULL AND d.due_at <= $1)
+            ORDER BY e.id";
+        self.reader().await?.db().query("due_endpoints", text).bind(&self.now()).scalars().await
     }
 
     /// Returns the notices of a delivery, in the order in which they happened.
@@ -171,7 +201,7 @@ impl Store {
     /// sent.
     pub async fn waiting_deliveries(&self) -> Result<(u64, Option<Timestamp>)> {
         let text = "SELECT count(*), min(d.ready_at) FROM deliveries d
-            WHERE d.state <> 'delivered' AND d.ready_at <= $1
+            WHERE d.ended_at IS NULL AND d.ready_at <= $1
                 AND d.endpoint_id IN (SELECT e.id FROM endpoints e WHERE e.state = 'enabled')";
         let mut reader = self.reader().await?;
         let (waiting, oldest): (i64, Option<Timestamp>) =
@@ -179,11 +209,12 @@ impl Store {
         Ok((waiting.unsigned_abs(), oldest))
     }
 
-    /// Stores that an endpoint accepted a delivery. Deliveries that were backing off because of the endpoint's
-    /// failures become due now. Does nothing if the lease was lost: the delivery is sent again.
+    /// Stores that an endpoint took a delivery. What waited for the endpoint, because it failed before, is due now; what it
+    /// refused is not. Nothing happens if the claim is not ours any more: the delivery is made again.
     pub async fn delivered(&self, claimed: &ClaimedDelivery, http_status: u32) -> Result<()> {
         let (now, WebhookDelivery { id, endpoint, .. }) = (self.now(), &claimed.delivery);
         let mut tx = self.begin("delivered").await?;
+        let Some(failures) = tx.lock_endpoint(*endpoint).await? else { return Ok(()) };
         let mut db = tx.db().await?;
         let text =
             "UPDATE deliveries SET state = 'delivered', ended_at = $3, http_status = $4, last_error = '',
@@ -195,10 +226,11 @@ impl Store {
         }
         let text = "UPDATE delivery_events SET is_waiting = $2 WHERE delivery_id = $1";
         db.query("events_delivered", text).bind(id).bind(&false).execute().await?;
-        let text =
-            "UPDATE deliveries SET due_at = $2 WHERE endpoint_id = $1 AND state = 'waiting' AND due_at > $2
-                AND EXISTS (SELECT 1 FROM endpoints e WHERE e.id = $1 AND e.failures > 0)";
-        db.query("deliveries_due", text).bind(endpoint).bind(&now).execute().await?;
+        if failures > 0 {
+            let text = "UPDATE deliveries SET due_at = $2
+                WHERE endpoint_id = $1 AND ended_at IS NULL AND due_at > $2 AND state = 'waiting' AND refusals = 0";
+            db.query("deliveries_due", text).bind(endpoint).bind(&now).execute().await?;
+        }
         let text =
             "UPDATE endpoints SET failing_since = NULL, failures = 0, retry_at = NULL, last_error = '',
                 delivered_at = $2
@@ -207,30 +239,34 @@ impl Store {
         tx.commit().await
     }
 
-    /// Stores that an attempt failed; returns whether the endpoint was switched off because of it. Does nothing if
-    /// the lease was lost.
+    /// Stores that an attempt failed; returns whether that switched the endpoint off. Of several attempts that fail at once
+    /// one counts as a failure of the endpoint. Nothing happens if the claim is not ours any more.
     pub async fn not_delivered(&self, claimed: &ClaimedDelivery, failed: &FailedAttempt) -> Result<bool> {
         let (now, WebhookDelivery { id, endpoint, .. }) = (self.now(), &claimed.delivery);
+        let (refusals, is_last) = match failed.of {
+            FailureOf::Endpoint { .. } => (0_u32, false),
+            FailureOf::Delivery { is_last } => (1, is_last),
+        };
         let mut tx = self.begin("not_delivered").await?;
+        if tx.lock_endpoint(*endpoint).await?.is_none() {
+            return Ok(false);
+        }
         let mut db = tx.db().await?;
         let text =
             "UPDATE deliveries SET due_at = $3, http_status = $4, last_error = $5, attempts = attempts + 1,
-                lease_until = NULL
+                refusals = refusals + $6, state = $7, ended_at = $8, lease_until = NULL
             WHERE id = $1 AND lease_token = $2 AND state = 'waiting'";
         let query = db.query("not_delivered", text).bind(id).bind(&claimed.token).bind(&failed.due_at);
-        if query.bind(&failed.http_status).bind(&failed.error).execute().await? == 0 {
+        let query = query.bind(&failed.http_status).bind(&failed.error).bind(&refusals);
+        let state = if is_last { DeliveryState::Refused } else { DeliveryState::Waiting };
+        if query.bind(&state).bind(&is_last.then_some(now)).execute().await? == 0 {
             return Ok(false);
         }
-        let text =
-            "UPDATE endpoints SET failing_since = coalesce(failing_since, $2), failures = failures + 1,
-                retry_at = $3, last_error = $4
-            WHERE id = $1";
-        let query = db.query("endpoint_fails", text).bind(endpoint).bind(&now).bind(&failed.retry_at);
-        query.bind(&failed.error).execute().await?;
-        let text = "UPDATE endpoints SET state = 'failed', state_reason = $3
-            WHERE id = $1 AND state = 'enabled' AND failing_since <= $2";
-        let query = db.query("endpoint_off", text).bind(endpoint).bind(&failed.off_if_failing_since);
-        let is_off = query.bind(&failed.error).execute().await? == 1;
+        if is_last {
+            let text = "UPDATE delivery_events SET is_waiting = $2 WHERE delivery_id = $1";
+            db.query("events_refused", text).bind(id).bind(&false).execute().await?;
+        }
+        let is_off = tx.endpoint_failed(*endpoint, failed).await?;
         tx.commit().await?;
         Ok(is_off)
     }
@@ -262,45 +298,90 @@ impl Store {
 }
 
 impl Tx {
-    /// Stores a delivery with one notice, due now.
+    /// Locks an endpoint and returns how often it failed; none if it was deleted.
+    async fn lock_endpoint(&mut self, id: EndpointId) -> Result<Option<i64>> {
+        let text = "SELECT failures{bigint} FROM endpoints WHERE id = $1 {lock}";
+        let mut db = self.db().await?;
+        Ok(db.query("lock_endpoint", text).bind(&id).scalars().await?.pop())
+    }
+
+    /// Stores at an endpoint that an attempt failed; returns whether that switched it off.
+    async fn endpoint_failed(&mut self, id: EndpointId, failed: &FailedAttempt) -> Result<bool> {
+        let now = self.now();
+        let mut db = self.db().await?;
+        let FailureOf::Endpoint { retry_at, off_if_failing_since } = failed.of else {
+            let text = "UPDATE endpoints SET last_error = $2 WHERE id = $1";
+            db.query("endpoint_refuses", text).bind(&id).bind(&failed.error).execute().await?;
+            return Ok(false);
+        };
+        // What was in flight when the endpoint began to fail ends while it is waited for already.
+        let text = "UPDATE endpoints SET failing_since = coalesce(failing_since, $2), last_error = $4,
+                failures = failures + CASE WHEN retry_at > $2 THEN 0 ELSE 1 END,
+                retry_at = CASE WHEN retry_at > $2 THEN retry_at ELSE $3 END
+            WHERE id = $1";
+        let query = db.query("endpoint_fails", text).bind(&id).bind(&now).bind(&retry_at);
+        query.bind(&failed.error).execute().await?;
+        let text = "UPDATE endpoints SET state = 'failed', state_reason = $3
+            WHERE id = $1 AND state = 'enabled' AND failing_since <= $2";
+        let query = db.query("endpoint_off", text).bind(&id).bind(&off_if_failing_since);
+        Ok(query.bind(&failed.error).execute().await? == 1)
+    }
+
+    /// Stores a delivery with one notice, to be sent now.
     pub async fn deliver_alone(&mut self, kind: NoticeKind, event: DeliveryEvent) -> Result<()> {
         let now = self.now();
         let delivery = WebhookDelivery::new(&event, kind, (now, now), "", DeliveryState::Waiting);
         self.insert_delivery(&delivery, &[event]).await
     }
 
-    /// Adds notices to the open digest of that key, or to a new one with the given opening time. The first event's
-    /// `delivery` is the id of a new digest. [`crate::StoreError::Conflict`] if another copy opened one at the same
-    /// time.
+    /// Adds notices to the open digest of that key, and to new ones that stay open for so long; each takes 500. An event's
+    /// `delivery` is the id of a new one, should it be the first in it. [`crate::StoreError::Conflict`] if another copy opened
+    /// one at the same time.
     pub async fn deliver_in_digest(
         &mut self,
         kind: NoticeKind,
         key: &str,
         collected_for: SignedDuration,
-        events: Vec<DeliveryEvent>,
+        mut events: Vec<DeliveryEvent>,
     ) -> Result<()> {
+        while let Some(first) = events.first().cloned() {
+            let open = self.open_digest(first.endpoint, key).await?;
+            let room = MAX_EVENTS.saturating_sub(open.as_ref().map_or(0, |open| open.events)) as usize;
+            let later = events.split_off(room.min(events.len()));
+            let id = open.as_ref().map_or(first.delivery, |open| open.id);
+            let added: Vec<DeliveryEvent> =
+                events.into_iter().map(|event| DeliveryEvent { delivery: id, ..event }).collect();
+            if open.is_some() {
+                self.grow_digest(id, &added).await?;
+            } else {
+                let now = self.now();
+                let ready_at = now.checked_add(collected_for).unwrap_or(now);
+                let delivery = WebhookDelivery::new(&first, kind, (now, ready_at), key, DeliveryState::Open);
+                self.insert_delivery(&delivery, &added).await?;
+            }
+            events = later;
+        }
+        Ok(())
+    }
+
+    /// The digest of that key that takes notices, locked; one whose time is over or that is full is closed.
+    async fn open_digest(&mut self, endpoint: EndpointId, key: &str) -> Result<Option<WebhookDelivery>> {
         let now = self.now();
-        let Some(first) = events.first().cloned() else { return Ok(()) };
         let mut db = self.db().await?;
         let text = "UPDATE deliveries SET state = 'waiting'
             WHERE endpoint_id = $1 AND digest_key = $2 AND state = 'open' AND (ready_at <= $3 OR events >= $4)";
-        let query = db.query("close_digest", text).bind(&first.endpoint).bind(key);
+        let query = db.query("close_digest", text).bind(&endpoint).bind(key);
         query.bind(&now).bind(&MAX_EVENTS).execute().await?;
         let rest = "WHERE endpoint_id = $1 AND digest_key = $2 AND state = 'open' {lock}";
-        let query = db.select::<WebhookDelivery>("open_digest", rest).bind(&first.endpoint).bind(key);
-        let open = query.optional::<WebhookDelivery>().await?;
-        let id = open.as_ref().map_or(first.delivery, |open| open.id);
-        let events: Vec<DeliveryEvent> =
-            events.into_iter().map(|event| DeliveryEvent { delivery: id, ..event }).collect();
-        let Some(open) = open else {
-            let ready_at = now.checked_add(collected_for).unwrap_or(now);
-            let delivery = WebhookDelivery::new(&first, kind, (now, ready_at), key, DeliveryState::Open);
-            return self.insert_delivery(&delivery, &events).await;
-        };
+        db.select::<WebhookDelivery>("open_digest", rest).bind(&endpoint).bind(key).optional().await
+    }
+
+    async fn grow_digest(&mut self, id: EventId, events: &[DeliveryEvent]) -> Result<()> {
         let count = u32::try_from(events.len()).unwrap_or(u32::MAX);
+        let mut db = self.db().await?;
         let text = "UPDATE deliveries SET events = events + $2 WHERE id = $1 AND state = 'open'";
-        db.query("grow_digest", text).bind(&open.id).bind(&count).execute_one().await?;
-        db.insert("add_events", &events, &[], "ON CONFLICT DO NOTHING").await
+        db.query("grow_digest", text).bind(&id).bind(&count).execute_one().await?;
+        db.insert("add_events", events, &[], "ON CONFLICT DO NOTHING").await
     }
 
     async fn insert_delivery(&mut self, delivery: &WebhookDelivery, events: &[DeliveryEvent]) -> Result<()> {
@@ -311,11 +392,11 @@ impl Tx {
         db.insert("add_events", events, &[], "").await
     }
 
-    /// Makes a delivery due now, whether it was accepted or is waiting; returns false if no delivery has that id.
+    /// Makes a delivery due now, whether it was taken, given up or waits; false if there is none of that id.
     pub async fn redeliver(&mut self, id: EventId) -> Result<bool> {
         let now = self.now();
         let mut db = self.db().await?;
-        let text = "UPDATE deliveries SET state = 'waiting', due_at = $2, attempts = 0, ended_at = NULL,
+        let text = "UPDATE deliveries SET state = 'waiting', due_at = $2, attempts = 0, refusals = 0, ended_at = NULL,
                 lease_until = NULL, lease_token = lease_token + 1
             WHERE id = $1 AND state <> 'open'";
         if db.query("redeliver", text).bind(&id).bind(&now).execute().await? == 0 {
@@ -346,6 +427,7 @@ impl WebhookDelivery {
             ready_at,
             due_at: ready_at,
             attempts: 0,
+            refusals: 0,
             http_status: None,
             last_error: String::new(),
             ended_at: None,

@@ -92,6 +92,9 @@ impl Tx {
     /// Deletes an endpoint with its deliveries.
     pub async fn delete_endpoint(&mut self, id: EndpointId) -> Result<()> {
         let mut db = self.db().await?;
+        // As all others do: the delivery before its notices.
+        let text = "SELECT count(*) FROM (SELECT id FROM deliveries WHERE endpoint_id = $1 ORDER BY id {lock}) AS locked";
+        db.query("lock_deliveries", text).bind(&id).count().await?;
         for (operation, text) in [
             ("delete_events", "DELETE FROM delivery_events WHERE endpoint_id = $1"),
             ("delete_deliveries", "DELETE FROM deliveries WHERE endpoint_id = $1"),

@@ -69,7 +69,7 @@ pub use audit::{AuditEntry, AuditLink, AuditMark, UnchainedAudit};
 pub use audit_search::{AuditPage, AuditPlace, AuditSearch, FoundAudit};
 pub use certificates::{Certificate, CertificatePlace, CertificateRecord, Renewal};
 pub use challenges::{Challenge, ProbeOf};
-pub use deliveries::{ClaimedDelivery, DeliveryEvent, FailedAttempt, WebhookDelivery};
+pub use deliveries::{ClaimedDelivery, DeliveryEvent, FailedAttempt, FailureOf, WebhookDelivery};
 pub use domains::{Change, DomainView};
 pub use endpoints::Endpoint;
 pub use error::{Result, StoreError};

@@ -175,17 +175,41 @@ impl Store {
         Ok(counted.max(0).unsigned_abs())
     }
 
-    /// Deletes at most `limit` obsolete notices: those without a mark if taken by `taken_by`, the others if created
-    /// by `made_by`, taken or not. Returns the number of rows.
-    pub async fn forget_notices(&self, taken_by: Timestamp, made_by: Timestamp, limit: u32) -> Result<u64> {
-        let text = "DELETE FROM notices WHERE id IN (
-                SELECT id FROM notices WHERE (handled_at <= $1 AND mark = '') OR at <= $2
-                ORDER BY at LIMIT $3 {lock free})";
-        let mut writer = self.writer("forget_notices").await?;
+    /// Clears the marks of notices that do not hold: another one of the same kind, subject and mark is stored from then on.
+    pub async fn clear_marks(&self, ids: &[EventId]) -> Result<()> {
+        let text = "UPDATE notices SET mark = '' WHERE id {in 1} AND mark <> ''";
+        let mut writer = self.writer("clear_marks").await?;
         let mut db = writer.db();
-        let query = db.query("forget_notices", text).bind(&taken_by).bind(&made_by).limit(limit);
-        let deleted = query.execute().await?;
-        writer.done(deleted).await
+        db.query("clear_marks", text).bind_set(ids).execute().await?;
+        writer.done(()).await
+    }
+
+    /// Deletes notices that are of no use any more: without a mark at most `limit` of those that were taken by `taken_by`,
+    /// and at most `limit` that are older than `made_by`, taken or not. Returns the number of rows.
+    pub async fn forget_notices(&self, taken_by: Timestamp, made_by: Timestamp, limit: u32) -> Result<u64> {
+        let mut deleted = 0;
+        // Two statements, because each goes by an index of its own; over both conditions at once none would serve.
+        for (operation, by, text) in [
+            (
+                "forget_taken_notices",
+                taken_by,
+                "DELETE FROM notices WHERE id IN (
+                    SELECT id FROM notices WHERE mark = '' AND handled_at <= $1
+                    ORDER BY handled_at LIMIT $2 {lock free})",
+            ),
+            (
+                "forget_old_notices",
+                made_by,
+                "DELETE FROM notices WHERE id IN (
+                    SELECT id FROM notices WHERE at <= $1 ORDER BY at LIMIT $2 {lock free})",
+            ),
+        ] {
+            let mut writer = self.writer(operation).await?;
+            let mut db = writer.db();
+            let rows = db.query(operation, text).bind(&by).limit(limit).execute().await?;
+            deleted += writer.done(rows).await?;
+        }
+        Ok(deleted)
     }
 }
 

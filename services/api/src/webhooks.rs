@@ -14,7 +14,7 @@ use domain::{
 };
 use proto::v1::notifications_server::Notifications;
 use proto::{to_timestamp, v1};
-use rehearsal::{Poster, Receiver};
+use rehearsal::{PostAddresses, Poster, Receiver};
 use runtime::{Context, notifier_keys};
 use seal::{Binding, NO_PUBLIC_KEY, SealingKeys};
 use store::{DeliveryEvent, Endpoint, StoreError, Tx, WebhookDelivery};
@@ -121,7 +121,12 @@ impl NotificationsService {
         asked: &v1::CreateEndpointRequest,
     ) -> Result<Endpoint, Status> {
         let name = name(&asked.name)?;
-        let url = url(&asked.url, &self.context.config.notifier.allow_addresses)?;
+        let config = &self.context.config;
+        let addresses = PostAddresses {
+            allowed: config.notifier.allow_addresses.clone().into(),
+            refused: config.preflight.refuse_addresses.clone().into(),
+        };
+        let url = url(&asked.url, &addresses)?;
         let labels: BTreeMap<String, String> = labels::wanted_labels(&asked.labels)?.into_iter().collect();
         let format = if asked.format.is_empty() { WebhookFormat::Json } else { format(&asked.format)? };
         let kinds =
@@ -357,10 +362,10 @@ fn name(text: &str) -> Result<String, Status> {
     Ok(text.to_owned())
 }
 
-fn url(text: &str, allowed: &[ipnet::IpNet]) -> Result<String, Status> {
+fn url(text: &str, addresses: &PostAddresses) -> Result<String, Status> {
     let bad = |problem: String| invalid("ENDPOINT_URL_INVALID", format!("the URL cannot be used: {problem}"));
     let receiver = Receiver::parse(text).map_err(|problem| bad(problem.to_owned()))?;
-    Poster::check(&receiver, allowed).map_err(bad)?;
+    Poster::check(&receiver, addresses).map_err(bad)?;
     Ok(receiver.as_str().to_owned())
 }
 
@@ -424,7 +429,7 @@ fn shown(endpoint: &Endpoint) -> v1::WebhookEndpoint {
 }
 
 fn shown_delivery(delivery: &WebhookDelivery, names: &BTreeMap<EndpointId, String>) -> v1::WebhookDelivery {
-    let is_done = delivery.state == DeliveryState::Delivered;
+    let is_delivered = delivery.state == DeliveryState::Delivered;
     v1::WebhookDelivery {
         id: delivery.id.to_string(),
         endpoint: names.get(&delivery.endpoint).cloned().unwrap_or_default(),
@@ -432,10 +437,10 @@ fn shown_delivery(delivery: &WebhookDelivery, names: &BTreeMap<EndpointId, Strin
         events: delivery.events,
         state: delivery.state.as_str().to_owned(),
         created_at: Some(to_timestamp(delivery.created_at)),
-        next_attempt_at: (!is_done).then(|| to_timestamp(delivery.due_at)),
+        next_attempt_at: delivery.ended_at.is_none().then(|| to_timestamp(delivery.due_at)),
         attempts: delivery.attempts,
         http_status: delivery.http_status.unwrap_or(0),
         last_error: printable(&delivery.last_error),
-        delivered_at: delivery.ended_at.map(to_timestamp),
+        delivered_at: delivery.ended_at.filter(|_| is_delivered).map(to_timestamp),
     }
 }

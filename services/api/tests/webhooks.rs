@@ -9,6 +9,7 @@ use proto::v1;
 use proto::v1::notifications_client::NotificationsClient;
 use runtime::notifier_keys;
 use seal::{Binding, NO_PUBLIC_KEY};
+use store::{FailedAttempt, FailureOf};
 use tonic::transport::Channel;
 use tonic::{Code, Request};
 
@@ -19,6 +20,8 @@ async fn api() -> (Served, NotificationsClient<Channel>, String) {
     let served = served_with(|config| {
         config.notifier.sealing_key_file = folder.join("notifier.key");
         config.notifier.allow_addresses = vec!["10.1.0.0/16".parse().unwrap()];
+        config.preflight.refuse_addresses =
+            ["8.8.0.0/16", "10.1.0.0/16"].map(|net| net.parse().unwrap()).to_vec();
     })
     .await;
     let client = NotificationsClient::new(served.channel.clone());
@@ -66,6 +69,7 @@ async fn what_cannot_be_an_endpoint_says_why() {
         (asked("a", "https://u:p@h.example/"), "ENDPOINT_URL_INVALID", "password"),
         (asked("a", "https://127.0.0.1/"), "ENDPOINT_URL_INVALID", "loopback address"),
         (asked("a", "https://169.254.169.254/"), "ENDPOINT_URL_INVALID", "link-local"),
+        (asked("a", "https://8.8.8.8/"), "ENDPOINT_URL_INVALID", "refused address"),
         (asked("a", "http://192.0.2.1/"), "ENDPOINT_URL_INVALID", "https://"),
         (
             v1::CreateEndpointRequest { kinds: vec!["test".into()], ..asked("a", good) },
@@ -107,6 +111,22 @@ async fn an_endpoint_is_switched_tested_and_deleted() {
     assert!(has_reason(&refused, "ENDPOINT_OFF"), "{refused:?}");
     client.update_endpoint(with(switch(true), &token)).await.unwrap();
     assert_eq!(served.context.store.count_endpoints(EndpointState::Enabled).await.unwrap(), 1);
+    let claimed = served.context.store.claim_deliveries(
+        served.context.store.endpoints().await.unwrap()[0].id,
+        9,
+        served.context.clock.now(),
+    );
+    let given_up = FailedAttempt {
+        error: "the answer was 413".to_owned(),
+        http_status: Some(413),
+        due_at: served.context.clock.now(),
+        of: FailureOf::Delivery { is_last: true },
+    };
+    served.context.store.not_delivered(&claimed.await.unwrap()[0], &given_up).await.unwrap();
+    let all = v1::ListDeliveriesRequest::default();
+    let shown = client.list_deliveries(with(all, &token)).await.unwrap().into_inner().deliveries.remove(0);
+    assert_eq!((shown.state.as_str(), shown.http_status), ("refused", 413));
+    assert_eq!((shown.next_attempt_at, shown.delivered_at), (None, None));
     let list = |page_token: &str| v1::ListDeliveriesRequest {
         endpoint: "ops".into(),
         page_size: 1,

@@ -5,6 +5,7 @@
 mod served;
 
 use domain::Role;
+use store::{FailedAttempt, FailureOf};
 
 use served::{Served, served_with};
 
@@ -44,6 +45,18 @@ async fn an_administrator_makes_an_endpoint_and_sees_its_secret_once() {
     assert_eq!((tested.status, tested.header("location")), (303, "/webhooks?did=tested"));
     let shown = admin.get("/webhooks?did=tested").await;
     assert!(shown.body.contains("The test is sent within seconds") && shown.body.contains("To be sent"));
+    let store = &served.context.store;
+    let endpoint = store.endpoints().await.unwrap().remove(0).id;
+    let claimed = store.claim_deliveries(endpoint, 1, served.context.clock.now()).await.unwrap().remove(0);
+    let given_up = FailedAttempt {
+        error: "the answer was 413".to_owned(),
+        http_status: Some(413),
+        due_at: served.context.clock.now(),
+        of: FailureOf::Delivery { is_last: true },
+    };
+    store.not_delivered(&claimed, &given_up).await.unwrap();
+    let shown = admin.get(PAGE).await;
+    assert!(shown.body.contains("Given up after 1 attempt<br>the answer was 413"), "{}", shown.body);
     for (action, expected) in [("disable", "Switch on ops"), ("enable", "Switch off ops")] {
         admin.send(PAGE, PAGE, &[("action", action), ("name", "ops")]).await;
         assert!(admin.get(PAGE).await.body.contains(expected), "{action}");

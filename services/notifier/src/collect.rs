@@ -44,7 +44,7 @@ async fn take(context: &Context, notices: Vec<Notice>) -> Result<(), StoreError>
     let endpoints: Vec<Endpoint> =
         endpoints.into_iter().filter(|endpoint| endpoint.state == EndpointState::Enabled).collect();
     let ids: Vec<EventId> = notices.iter().map(|notice| notice.id).collect();
-    let told = if endpoints.is_empty() { Vec::new() } else { told(context, notices).await? };
+    let told = if endpoints.is_empty() { Vec::new() } else { holding(context, notices).await? };
     checkpoint("notices-read").await;
     let mut tx = context.store.begin("deliver").await?;
     let taken: HashSet<EventId> = tx.take_notices(&ids).await?.into_iter().collect();
@@ -58,15 +58,27 @@ async fn take(context: &Context, notices: Vec<Notice>) -> Result<(), StoreError>
     Ok(())
 }
 
-/// The content of those notices that still hold.
-async fn told(context: &Context, notices: Vec<Notice>) -> Result<Vec<Told>, StoreError> {
+/// What is told of those notices that hold. The mark of one that does not is cleared, or it would keep away the next of the same
+/// mark; then it is looked at again, because the domain may have changed before that, when the mark still did.
+async fn holding(context: &Context, notices: Vec<Notice>) -> Result<Vec<Told>, StoreError> {
+    let (mut told, lapsed) = told(context, notices).await?;
+    if !lapsed.is_empty() {
+        let ids: Vec<EventId> = lapsed.iter().map(|notice| notice.id).collect();
+        context.store.clear_marks(&ids).await?;
+        told.extend(self::told(context, lapsed).await?.0);
+    }
+    Ok(told)
+}
+
+/// What is told of those notices that hold, and those that do not.
+async fn told(context: &Context, notices: Vec<Notice>) -> Result<(Vec<Told>, Vec<Notice>), StoreError> {
     let of_domains = notices.iter().filter(|notice| notice.kind.is_of_domain());
     let names: HashSet<DomainName> = of_domains.filter_map(|notice| notice.subject.parse().ok()).collect();
     let names: Vec<DomainName> = names.into_iter().collect();
     let domains = context.store.labelled_domains(&names).await?;
     let domains: HashMap<String, (Domain, Labels)> =
         domains.into_iter().map(|(domain, labels)| (domain.name.to_string(), (domain, labels))).collect();
-    let mut told = Vec::new();
+    let (mut told, mut lapsed) = (Vec::new(), Vec::new());
     for notice in notices {
         let known = domains.get(&notice.subject);
         let holds = match (notice.kind.is_of_domain(), known) {
@@ -78,9 +90,11 @@ async fn told(context: &Context, notices: Vec<Notice>) -> Result<Vec<Told>, Stor
             let labels = known.map(|(_, labels)| labels.clone()).unwrap_or_default();
             let body = body::event(context, &notice, &labels).await?;
             told.push(Told { notice, labels, body });
+        } else {
+            lapsed.push(notice);
         }
     }
-    Ok(told)
+    Ok((told, lapsed))
 }
 
 /// Whether a notice about a domain still holds.

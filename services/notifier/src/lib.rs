@@ -18,16 +18,17 @@ mod timers;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dns::Nameservers;
-use domain::EndpointState;
+use domain::{EndpointId, EndpointState};
 use jiff::SignedDuration;
-use rehearsal::Poster;
+use rehearsal::{PostAddresses, Poster};
 use runtime::{Context, RoleError};
-use store::StoreError;
+use store::{Endpoint, StoreError};
 use tokio::task::JoinSet;
 
 pub use signature::{EVENT_ID_HEADER, SIGNATURE_HEADER, sign};
@@ -38,6 +39,8 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 const TIMERS_EVERY: u32 = 60;
 /// Maximum number of requests in flight.
 const MAX_IN_FLIGHT: usize = 16;
+/// Requests in flight to one endpoint, so that a slow one leaves room for others.
+const MAX_OF_ENDPOINT: usize = 4;
 /// Rows per transaction.
 const BATCH: u32 = 500;
 /// How long deliveries are kept, accepted or not.
@@ -69,7 +72,8 @@ pub async fn run(context: Context) -> Result<(), RoleError> {
 pub struct Notifier {
     context: Context,
     sender: Arc<send::Sender>,
-    in_flight: JoinSet<()>,
+    in_flight: JoinSet<EndpointId>,
+    by_endpoint: HashMap<EndpointId, usize>,
     looks: u32,
 }
 
@@ -78,13 +82,17 @@ impl Notifier {
     pub fn new(context: Context) -> Result<Self, RoleError> {
         let settings = &context.config.notifier;
         let root = settings.root_certificate_pem()?;
-        let poster = Poster::new(&settings.allow_addresses, root.as_deref()).map_err(|problem| {
+        let addresses = PostAddresses {
+            allowed: settings.allow_addresses.clone().into(),
+            refused: context.config.preflight.refuse_addresses.clone().into(),
+        };
+        let poster = Poster::new(addresses, root.as_deref()).map_err(|problem| {
             RoleError::setting("notifier.root_certificate_file", runtime::chain(&problem))
         })?;
         let nameservers = Nameservers::new(context.config.dns.nameservers.clone())
             .map_err(|problem| RoleError::setting("dns.nameservers", runtime::chain(&problem)))?;
         let sender = Arc::new(send::Sender::new(context.clone(), poster, nameservers));
-        Ok(Self { context, sender, in_flight: JoinSet::new(), looks: 0 })
+        Ok(Self { context, sender, in_flight: JoinSet::new(), by_endpoint: HashMap::new(), looks: 0 })
     }
 
     /// Looks once: stores deliveries of due notices, and starts sending due deliveries; also runs the timers now and
@@ -107,30 +115,70 @@ impl Notifier {
     /// Waits for the requests in flight.
     pub async fn settle(&mut self) {
         while self.in_flight.join_next().await.is_some() {}
+        self.by_endpoint.clear();
     }
 
     async fn send_due(&mut self) -> Result<(), StoreError> {
-        while self.in_flight.try_join_next().is_some() {}
-        let free = MAX_IN_FLIGHT.saturating_sub(self.in_flight.len());
-        if free == 0 || !self.context.store.has_due_deliveries().await? {
+        self.reap();
+        if self.in_flight.len() >= MAX_IN_FLIGHT {
+            return Ok(());
+        }
+        let mut due = self.context.store.due_endpoints().await?;
+        if due.is_empty() {
+            return Ok(());
+        }
+        // Another one is first each time: several slow ones together leave room for others, too.
+        let first = self.looks as usize % due.len();
+        due.rotate_left(first);
+        let endpoints = self.context.store.endpoints().await?;
+        for endpoint in due.iter().filter_map(|id| endpoints.iter().find(|endpoint| endpoint.id == *id)) {
+            self.send_to(endpoint).await?;
+        }
+        Ok(())
+    }
+
+    async fn send_to(&mut self, endpoint: &Endpoint) -> Result<(), StoreError> {
+        let of_endpoint = self.by_endpoint.get(&endpoint.id).copied().unwrap_or(0);
+        let free = MAX_OF_ENDPOINT
+            .saturating_sub(of_endpoint)
+            .min(MAX_IN_FLIGHT.saturating_sub(self.in_flight.len()));
+        if free == 0 {
             return Ok(());
         }
         let until = self.context.clock.now() + send::LEASE;
-        let claimed = self.context.store.claim_deliveries(free as u32, until).await?;
+        let claimed = self.context.store.claim_deliveries(endpoint.id, free as u32, until).await?;
         if claimed.is_empty() {
             return Ok(());
         }
         runtime::checkpoint("delivery-claimed").await;
-        let endpoints = self.context.store.endpoints().await?;
+        *self.by_endpoint.entry(endpoint.id).or_default() += claimed.len();
         for claimed in claimed {
-            let Some(endpoint) = endpoints.iter().find(|endpoint| endpoint.id == claimed.delivery.endpoint)
-            else {
-                continue;
-            };
             let (sender, endpoint) = (self.sender.clone(), endpoint.clone());
-            self.in_flight.spawn(async move { sender.send(&claimed, &endpoint).await });
+            self.in_flight.spawn(async move {
+                sender.send(&claimed, &endpoint).await;
+                endpoint.id
+            });
         }
         Ok(())
+    }
+
+    /// Takes off the books what is not in flight any more.
+    fn reap(&mut self) {
+        while let Some(ended) = self.in_flight.try_join_next() {
+            match ended {
+                Ok(endpoint) => {
+                    if let Some(count) = self.by_endpoint.get_mut(&endpoint) {
+                        *count = count.saturating_sub(1);
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(error = &error as &dyn Error, "a request to an endpoint ended badly");
+                }
+            }
+        }
+        if self.in_flight.is_empty() {
+            self.by_endpoint.clear();
+        }
     }
 
     fn tell_health(&self) {

@@ -1,5 +1,8 @@
-//! Sends a delivery and stores the result. A failed attempt is repeated after 30 s, 1, 2, 4 min … a day; an endpoint
-//! that accepted nothing for three days is switched off.
+//! A delivery is sent and what came of it stored. What fails is tried again, after 30 s, 1, 2, 4 min … a day; an endpoint that
+//! took nothing for three days is switched off.
+//!
+//! An answer 400 to 499 is a refusal of that body, except 408 and 429, which ask for a pause: it says nothing of other
+//! deliveries, so they are not waited with. A delivery that was refused 20 times, over about three days, is given up.
 
 use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +15,7 @@ use jiff::SignedDuration;
 use rehearsal::{PostError, Poster, Receiver};
 use runtime::{Context, RoleError, checkpoint, notifier_keys};
 use seal::{Binding, NO_PUBLIC_KEY, SealingKeys};
-use store::{ClaimedDelivery, Endpoint, FailedAttempt, StoreError};
+use store::{ClaimedDelivery, Endpoint, FailedAttempt, FailureOf, StoreError};
 
 use crate::{EVENT_ID_HEADER, SIGNATURE_HEADER, body, sign};
 
@@ -22,7 +25,11 @@ const FIRST_RETRY: SignedDuration = SignedDuration::from_secs(30);
 const MAX_RETRY: SignedDuration = SignedDuration::from_hours(24);
 /// Maximum time between attempts at a failing endpoint, over all its deliveries.
 const MAX_ENDPOINT_RETRY: SignedDuration = SignedDuration::from_mins(15);
-/// An endpoint that has been failing for this long is switched off.
+/// The same for what the endpoint refuses, so that it is given up within days.
+const MAX_REFUSED_RETRY: SignedDuration = SignedDuration::from_hours(6);
+/// A delivery that was refused so often is given up.
+const MAX_REFUSALS: u32 = 20;
+/// An endpoint that fails for so long is switched off.
 const OFF_AFTER: SignedDuration = SignedDuration::from_hours(3 * 24);
 const MAX_ERROR: usize = 300;
 
@@ -121,12 +128,19 @@ impl Sender {
         error: &PostError,
     ) -> Result<(), StoreError> {
         let now = self.context.clock.now();
+        let after = retry_after(claimed.delivery.attempts);
+        let (after, of) = if error.status.is_some_and(is_refusal) {
+            let is_last = claimed.delivery.refusals + 1 >= MAX_REFUSALS;
+            (after.min(MAX_REFUSED_RETRY), FailureOf::Delivery { is_last })
+        } else {
+            let retry_at = now + retry_after(endpoint.failures).min(MAX_ENDPOINT_RETRY);
+            (after, FailureOf::Endpoint { retry_at, off_if_failing_since: now - OFF_AFTER })
+        };
         let failed = FailedAttempt {
             error: one_line(&error.found, MAX_ERROR),
             http_status: error.status.map(u32::from),
-            due_at: now + retry_after(claimed.delivery.attempts),
-            retry_at: now + retry_after(endpoint.failures).min(MAX_ENDPOINT_RETRY),
-            off_if_failing_since: now - OFF_AFTER,
+            due_at: now + after,
+            of,
         };
         if self.context.store.not_delivered(claimed, &failed).await? {
             tracing::error!(endpoint = endpoint.name, error = failed.error, "an endpoint was switched off");
@@ -135,7 +149,12 @@ impl Sender {
     }
 }
 
-/// The wait after `attempts` failed attempts.
+/// Whether an answer refuses the body, rather than saying that the endpoint takes none at present.
+fn is_refusal(status: u16) -> bool {
+    (400..500).contains(&status) && ![408, 429].contains(&status)
+}
+
+/// After so many attempts that failed.
 fn retry_after(attempts: u32) -> SignedDuration {
     FIRST_RETRY.checked_mul(1_i32 << attempts.min(20)).map_or(MAX_RETRY, |after| after.min(MAX_RETRY))
 }
@@ -149,5 +168,15 @@ mod tests {
         let seconds = |attempts| retry_after(attempts).as_secs();
         assert_eq!([0, 1, 2, 3].map(seconds), [30, 60, 120, 240]);
         assert_eq!([12, 31, u32::MAX].map(seconds), [24 * 3600; 3]);
+    }
+
+    #[test]
+    fn only_an_answer_about_the_body_is_a_refusal() {
+        for status in [400, 404, 413, 499] {
+            assert!(is_refusal(status), "{status}");
+        }
+        for status in [302, 408, 429, 500, 503] {
+            assert!(!is_refusal(status), "{status}");
+        }
     }
 }

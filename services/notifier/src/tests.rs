@@ -2,5 +2,6 @@
 
 mod kit;
 mod order;
+mod outage;
 mod receivers;
 mod timers;

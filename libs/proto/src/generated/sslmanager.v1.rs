@@ -7490,13 +7490,14 @@ pub struct WebhookDelivery {
     /// How many notices it has.
     #[prost(uint32, tag = "4")]
     pub events: u32,
-    /// "open": a digest that still collects notices; "waiting": to be sent, or sent again; "delivered".
+    /// "open": a digest that still collects notices; "waiting": to be sent, or sent again; "delivered"; "refused": the endpoint
+    /// answered 400 to 499 (not 408 or 429) to it 20 times, so it is sent again only by RedeliverDelivery.
     #[prost(string, tag = "5")]
     pub state: ::prost::alloc::string::String,
     /// When it was made.
     #[prost(message, optional, tag = "6")]
     pub created_at: ::core::option::Option<::prost_types::Timestamp>,
-    /// The next attempt; absent once it was delivered.
+    /// The next attempt; absent once it was delivered or given up.
     #[prost(message, optional, tag = "7")]
     pub next_attempt_at: ::core::option::Option<::prost_types::Timestamp>,
     /// Attempts so far.

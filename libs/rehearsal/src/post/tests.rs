@@ -13,8 +13,13 @@ use super::*;
 
 const SHORT: Duration = Duration::from_millis(1500);
 
-fn loopback() -> Vec<IpNet> {
-    vec!["127.0.0.1/32".parse().unwrap()]
+fn nets(allowed: &[&str], refused: &[&str]) -> PostAddresses {
+    let nets = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+    PostAddresses { allowed: nets(allowed), refused: nets(refused) }
+}
+
+fn loopback() -> PostAddresses {
+    nets(&["127.0.0.1/32"], &[])
 }
 
 /// A receiver that answers every request with that; counts connections.
@@ -46,9 +51,9 @@ async fn post_with(poster: Poster, dns: &Dns, url: &str) -> Result<u16, PostErro
     poster.within(SHORT).post(&nameservers, &Receiver::parse(url).unwrap(), &[header], body).await
 }
 
-async fn post(allowed: &[IpNet], url: &str) -> Result<u16, PostError> {
+async fn post(addresses: PostAddresses, url: &str) -> Result<u16, PostError> {
     let dns = Dns::start(DnsOptions::default()).await.unwrap();
-    post_with(Poster::new(allowed, None).unwrap(), &dns, url).await
+    post_with(Poster::new(addresses, None).unwrap(), &dns, url).await
 }
 
 fn found(result: Result<u16, PostError>) -> String {
@@ -68,7 +73,7 @@ async fn what_the_receiver_answers_is_its_status() {
         ("", Err("the connection was closed without an answer")),
     ] {
         let (address, connections) = receiver(answer, false).await;
-        let result = post(&loopback(), &format!("http://{address}/hook?a=1")).await;
+        let result = post(loopback(), &format!("http://{address}/hook?a=1")).await;
         assert_eq!(result.as_ref().map_err(|error| error.found.as_str()), expected.as_ref().map_err(|e| *e));
         assert_eq!(connections.load(Ordering::SeqCst), 1, "one request, whatever the answer");
     }
@@ -78,9 +83,9 @@ async fn what_the_receiver_answers_is_its_status() {
 async fn an_endless_answer_holds_nobody_up() {
     let began = std::time::Instant::now();
     let (address, _) = receiver("HTTP/1.1 200 OK\r\n\r\n", true).await;
-    assert_eq!(post(&loopback(), &format!("http://{address}/")).await, Ok(200));
+    assert_eq!(post(loopback(), &format!("http://{address}/")).await, Ok(200));
     let (address, _) = receiver("HTTP/1.1 200 OK\r\n", true).await;
-    assert!(found(post(&loopback(), &format!("http://{address}/")).await).contains("headers"));
+    assert!(found(post(loopback(), &format!("http://{address}/")).await).contains("headers"));
     assert!(began.elapsed() < Duration::from_secs(5));
 }
 
@@ -88,7 +93,7 @@ async fn an_endless_answer_holds_nobody_up() {
 async fn a_silent_receiver_is_waited_for_a_while() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
-    assert_eq!(found(post(&loopback(), &url).await), "no answer in time");
+    assert_eq!(found(post(loopback(), &url).await), "no answer in time");
 }
 
 #[tokio::test]
@@ -98,19 +103,44 @@ async fn addresses_within_are_refused_unless_they_are_allowed() {
     let dns = Dns::start(DnsOptions::default()).await.unwrap();
     dns.control().set_a("hooks.example.com", &[Ipv4Addr::LOCALHOST]);
     for url in [format!("https://127.0.0.1:{port}/"), format!("https://hooks.example.com:{port}/")] {
-        let refused = found(post_with(Poster::new(&[], None).unwrap(), &dns, &url).await);
+        let refused =
+            found(post_with(Poster::new(PostAddresses::default(), None).unwrap(), &dns, &url).await);
         assert!(refused.contains("loopback address 127.0.0.1"), "{refused}");
     }
-    assert!(found(post(&loopback(), "https://169.254.169.254/").await).contains("link-local"));
-    assert!(found(post(&loopback(), "https://[fd00::1]/").await).contains("private"));
+    assert!(found(post(loopback(), "https://169.254.169.254/").await).contains("link-local"));
+    assert!(found(post(loopback(), "https://[fd00::1]/").await).contains("private"));
     let plain = format!("http://hooks.example.com:{port}/");
-    assert!(found(post_with(Poster::new(&[], None).unwrap(), &dns, &plain).await).contains("use https"));
+    assert!(
+        found(post_with(Poster::new(PostAddresses::default(), None).unwrap(), &dns, &plain).await)
+            .contains("use https")
+    );
     assert_eq!(connections.load(Ordering::SeqCst), 0);
-    let allowed = Poster::new(&loopback(), None).unwrap();
+    let allowed = Poster::new(loopback(), None).unwrap();
     assert_eq!(post_with(allowed.clone(), &dns, &plain).await, Ok(200));
     dns.control().set_a("hooks.example.com", &[Ipv4Addr::new(10, 0, 0, 1)]);
     let moved = found(post_with(allowed, &dns, &plain).await);
     assert!(moved.contains("use https"), "{moved}");
+}
+
+/// `preflight.refuse_addresses` counts here, too, and `notifier.allow_addresses` wins over it.
+#[tokio::test]
+async fn refused_addresses_get_nothing_unless_they_are_allowed() {
+    let (address, connections) = receiver("HTTP/1.1 200 OK\r\n\r\n", false).await;
+    let dns = Dns::start(DnsOptions::default()).await.unwrap();
+    dns.control().set_a("hooks.example.com", &[Ipv4Addr::new(8, 8, 8, 8)]);
+    for url in ["https://8.8.8.8/", "https://hooks.example.com/", "https://[64:ff9b::8.8.8.8]/"] {
+        let poster = Poster::new(nets(&["127.0.0.1/32"], &["8.8.0.0/16"]), None).unwrap();
+        let refused = found(post_with(poster, &dns, url).await);
+        assert!(refused.contains("leads to the refused address"), "{url}: {refused}");
+    }
+    let check = |url: &str, addresses| Poster::check(&Receiver::parse(url).unwrap(), &addresses);
+    let refused = check("https://8.8.8.8/", nets(&[], &["8.8.0.0/16"])).unwrap_err();
+    assert!(refused.contains("a refused address"), "{refused}");
+    assert_eq!(check("https://8.8.8.8/", nets(&["8.8.8.8/32"], &["8.8.0.0/16"])), Ok(()));
+    assert_eq!(check("https://8.9.8.8/", nets(&[], &["8.8.0.0/16"])), Ok(()));
+    let both = nets(&["127.0.0.1/32"], &["127.0.0.0/8"]);
+    assert_eq!(post(both, &format!("http://{address}/")).await, Ok(200));
+    assert_eq!(connections.load(Ordering::SeqCst), 1);
 }
 
 /// A root, and a server that shows a certificate of it for `shop.example.com`.
@@ -158,14 +188,14 @@ async fn a_certificate_of_another_name_or_of_nobody_is_refused() {
         dns.control().set_a(name, &[Ipv4Addr::LOCALHOST]);
     }
     let url = |name: &str| format!("https://{name}:{}/", address.port());
-    let trusting = Poster::new(&loopback(), Some(root.as_bytes())).unwrap();
+    let trusting = Poster::new(loopback(), Some(root.as_bytes())).unwrap();
     assert_eq!(post_with(trusting.clone(), &dns, &url("shop.example.com")).await, Ok(200));
     let other = found(post_with(trusting, &dns, &url("hooks.example.com")).await);
     assert!(other.contains("TLS handshake failed") && other.contains("hooks.example.com"), "{other}");
-    let strange = Poster::new(&loopback(), None).unwrap();
+    let strange = Poster::new(loopback(), None).unwrap();
     let unknown = found(post_with(strange, &dns, &url("shop.example.com")).await);
     assert!(unknown.contains("TLS handshake failed"), "{unknown}");
-    assert!(matches!(Poster::new(&[], Some(b"x")), Err(PosterError::Root(_))));
+    assert!(matches!(Poster::new(PostAddresses::default(), Some(b"x")), Err(PosterError::Root(_))));
 }
 
 #[test]

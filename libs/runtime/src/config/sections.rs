@@ -342,7 +342,7 @@ section! {
         http_port: u16 = 80,
         /// Whether domains may point at private addresses.
         allow_private_addresses: bool = false,
-        /// Addresses that no rehearsal goes to, beside those that are not of the internet: the CDN's own hosts.
+        /// Addresses that no rehearsal and no webhook goes to, beside those that are not of the internet: the CDN's own hosts.
         refuse_addresses: Vec<IpNet> = Vec::new(),
         /// Whether the challenge path is rehearsed before an order.
         rehearsal: bool = true,

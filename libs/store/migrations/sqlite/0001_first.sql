@@ -580,7 +580,7 @@ CREATE TABLE endpoints (
 
 -- Rows are notices to be told by webhooks. Each role that changes domains appends them in the transaction of the change, the
 -- notifier those that follow from time alone. The notifier takes them (`handled_at`); the scheduler deletes them. Of the same
--- kind, subject and mark there is one.
+-- kind, subject and mark there is one; the mark of one that does not hold any more when it is due is cleared.
 CREATE TABLE notices (
     id           TEXT    PRIMARY KEY,
     kind         TEXT    NOT NULL,
@@ -598,21 +598,24 @@ CREATE TABLE notices (
 
 CREATE UNIQUE INDEX notices_once ON notices (kind, subject, mark) WHERE mark <> '';
 CREATE INDEX notices_due ON notices (due_at, id) WHERE handled_at IS NULL;
+CREATE INDEX notices_taken ON notices (handled_at) WHERE mark = '';
 CREATE INDEX notices_by_time ON notices (at);
 
 -- Rows are requests to endpoints, each with one notice or a digest of several. The notifier writes them; the api makes those
--- of a test, and makes one due again. A digest takes notices while it is 'open'.
+-- of a test, and makes one due again. A digest takes notices while it is 'open'. 'refused': the endpoint refused it
+-- too often, so it is not sent any more (`ended_at`).
 CREATE TABLE deliveries (
     id          TEXT    PRIMARY KEY,
     endpoint_id TEXT    NOT NULL REFERENCES endpoints (id),
     kind        TEXT    NOT NULL,
     digest_key  TEXT    NOT NULL,
     events      INTEGER NOT NULL,
-    state       TEXT    NOT NULL CHECK (state IN ('open', 'waiting', 'delivered')),
+    state       TEXT    NOT NULL CHECK (state IN ('open', 'waiting', 'delivered', 'refused')),
     created_at  INTEGER NOT NULL,
     ready_at    INTEGER NOT NULL,
     due_at      INTEGER NOT NULL,
     attempts    INTEGER NOT NULL,
+    refusals    INTEGER NOT NULL,
     http_status INTEGER,
     last_error  TEXT    NOT NULL,
     ended_at    INTEGER,
@@ -621,7 +624,7 @@ CREATE TABLE deliveries (
 ) STRICT;
 
 CREATE UNIQUE INDEX deliveries_open ON deliveries (endpoint_id, digest_key) WHERE state = 'open';
-CREATE INDEX deliveries_due ON deliveries (due_at, id) WHERE state <> 'delivered';
+CREATE INDEX deliveries_due ON deliveries (endpoint_id, due_at, id) WHERE ended_at IS NULL;
 CREATE INDEX deliveries_by_endpoint ON deliveries (endpoint_id, id);
 CREATE INDEX deliveries_by_time ON deliveries (created_at);
 

@@ -245,12 +245,16 @@ cases! {
     webhooks:
         a_step_stores_its_notices
         a_mark_is_noticed_once
+        a_mark_that_was_cleared_is_free
         what_ends_soon_is_found_once
         endpoints_come_back
         a_digest_collects_for_a_while
         a_delivery_is_claimed_by_one
         deliveries_of_a_domain_keep_their_order
         an_endpoint_that_fails_is_waited_for
+        what_is_refused_waits_alone
+        failures_at_once_count_once
+        an_endpoint_is_deleted_while_attempts_are_stored
         claims_of_deliveries_are_distinct
         an_unreported_midnight_is_found_once;
     work:

@@ -7,7 +7,7 @@ use domain::{
     WebhookFormat,
 };
 use jiff::SignedDuration;
-use store::{ClaimedDelivery, DeliveryEvent, Endpoint, FailedAttempt, Store};
+use store::{ClaimedDelivery, DeliveryEvent, Endpoint, FailedAttempt, FailureOf, Store};
 
 use crate::kit::{Case, add, at, committing, fresh_uuid, is_conflict, live, name, row, update, write};
 
@@ -60,7 +60,8 @@ async fn in_digest(store: &Store, endpoint: &Endpoint, labels: &[&str]) {
 }
 
 async fn claim(store: &Store, second: i64) -> Vec<ClaimedDelivery> {
-    store.claim_deliveries(10, at(second)).await.unwrap()
+    let Some(endpoint) = store.endpoints().await.unwrap().pop() else { return Vec::new() };
+    store.claim_deliveries(endpoint.id, 10, at(second)).await.unwrap()
 }
 
 fn failed(second: i64, off: i64) -> FailedAttempt {
@@ -68,8 +69,16 @@ fn failed(second: i64, off: i64) -> FailedAttempt {
         error: "the answer was 500".to_owned(),
         http_status: Some(500),
         due_at: at(second),
-        retry_at: at(second),
-        off_if_failing_since: at(off),
+        of: FailureOf::Endpoint { retry_at: at(second), off_if_failing_since: at(off) },
+    }
+}
+
+fn refused(second: i64, is_last: bool) -> FailedAttempt {
+    FailedAttempt {
+        error: "the answer was 413".to_owned(),
+        http_status: Some(413),
+        due_at: at(second),
+        of: FailureOf::Delivery { is_last },
     }
 }
 
@@ -119,6 +128,27 @@ pub async fn a_mark_is_noticed_once(store: Case) {
     write(&store, async |tx| tx.take_notices(&[notices[0].id]).await).await;
     assert_eq!(store.forget_notices(at(9999), at(-1), 9).await.unwrap(), 0, "its mark is needed");
     assert_eq!(store.forget_notices(at(9999), at(0), 9).await.unwrap(), 1);
+}
+
+/// A notice whose mark was cleared keeps away no other one, and is deleted early.
+pub async fn a_mark_that_was_cleared_is_free(store: Case) {
+    let before = add(&store, "shop").await;
+    let mut blocked = before.clone();
+    blocked.facts.block = Some(Reason::PortMissing { missing: vec![443] });
+    write(&store, async |tx| tx.apply(Some(&before), &blocked, None).await).await;
+    let stored = row(&store, "shop").await;
+    let mended = Domain { facts: before.facts.clone(), ..stored.clone() };
+    write(&store, async |tx| tx.apply(Some(&stored), &mended, None).await).await;
+    let first = store.at(3600).due_notices(9).await.unwrap().remove(0);
+    store.clear_marks(&[first.id]).await.unwrap();
+    write(&store, async |tx| tx.take_notices(&[first.id]).await).await;
+    let stored = row(&store, "shop").await;
+    let again = Domain { facts: blocked.facts.clone(), ..stored.clone() };
+    write(&store, async |tx| tx.apply(Some(&stored), &again, None).await).await;
+    let notices = store.at(7200).due_notices(9).await.unwrap();
+    assert_eq!(notices.len(), 1);
+    assert!(notices[0].id != first.id && !notices[0].mark.is_empty());
+    assert_eq!(store.forget_notices(at(3600), at(-1), 9).await.unwrap(), 1);
 }
 
 /// A certificate that ends soon and is not renewed is found once per kind and number of days.
@@ -199,14 +229,23 @@ pub async fn a_digest_collects_for_a_while(store: Case) {
     assert_eq!((claimed[0].delivery.events, claimed[0].delivery.state), (3, DeliveryState::Waiting));
     assert_eq!(store.delivery_events(claimed[0].delivery.id).await.unwrap().len(), 3);
     assert_eq!(store.deliveries(Some(endpoint.id), None, 9).await.unwrap().len(), 2);
+    let many: Vec<String> = (0..1201).map(|number| format!("s{number}")).collect();
+    in_digest(&store, &endpoint, &many.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let mut sizes: Vec<u32> = Vec::new();
+    for digest in store.deliveries(Some(endpoint.id), None, 9).await.unwrap() {
+        assert_eq!(store.delivery_events(digest.id).await.unwrap().len(), digest.events as usize);
+        sizes.push(digest.events);
+    }
+    sizes.sort_unstable();
+    assert_eq!(sizes, [3, 202, 500, 500], "the one with d is filled first");
 }
 
 /// A claim is ours for a while; who was overtaken changes nothing.
 pub async fn a_delivery_is_claimed_by_one(store: Case) {
     let endpoint = endpoint(&store, "ops").await;
-    assert!(!store.has_due_deliveries().await.unwrap());
+    assert!(store.due_endpoints().await.unwrap().is_empty());
     let event = alone(&store, &endpoint, "shop").await;
-    assert!(store.has_due_deliveries().await.unwrap());
+    assert_eq!(store.due_endpoints().await.unwrap(), [endpoint.id]);
     let first = claim(&store, 30).await.pop().unwrap();
     assert_eq!(first.delivery.id, event.delivery);
     assert!(claim(&store, 30).await.is_empty(), "it is taken");
@@ -251,6 +290,7 @@ pub async fn an_endpoint_that_fails_is_waited_for(store: Case) {
     assert!(!store.not_delivered(&claimed, &failed(600, -1)).await.unwrap());
     alone(&store, &endpoint, "b").await;
     assert!(claim(store.at(599), 630).await.is_empty());
+    assert!(store.due_endpoints().await.unwrap().is_empty());
     let shown = store.endpoints().await.unwrap().pop().unwrap();
     assert_eq!((shown.failures, shown.failing_since), (1, Some(at(0))));
     assert_eq!(shown.last_error, "the answer was 500");
@@ -270,6 +310,81 @@ pub async fn an_endpoint_that_fails_is_waited_for(store: Case) {
     assert_eq!(store.forget_deliveries(at(0), 9).await.unwrap(), 2);
 }
 
+/// What an endpoint refuses is of that delivery alone, is not due by another one's success, and holds up nothing once it
+/// was given up.
+pub async fn what_is_refused_waits_alone(store: Case) {
+    let endpoint = endpoint(&store, "ops").await;
+    let bad = alone(&store, &endpoint, "bad").await;
+    let later = alone(store.at(1), &endpoint, "bad").await;
+    let claimed = claim(&store, 30).await.pop().unwrap();
+    assert!(!store.not_delivered(&claimed, &refused(600, false)).await.unwrap());
+    let shown = store.endpoints().await.unwrap().pop().unwrap();
+    assert_eq!((shown.failures, shown.retry_at, shown.failing_since), (0, None, None));
+    assert_eq!(shown.last_error, "the answer was 413");
+    let one = alone(&store, &endpoint, "one").await;
+    let claimed = claim(&store, 30).await.pop().unwrap();
+    assert_eq!(claimed.delivery.id, one.delivery);
+    store.not_delivered(&claimed, &failed(60, -1)).await.unwrap();
+    let two = alone(store.at(60), &endpoint, "two").await;
+    let claimed = claim(&store, 90).await;
+    let two = claimed.iter().find(|claimed| claimed.delivery.id == two.delivery).unwrap();
+    store.delivered(two, 200).await.unwrap();
+    assert_eq!(store.delivery(bad.delivery).await.unwrap().unwrap().due_at, at(600));
+    let claimed = claim(store.at(600), 630).await;
+    let claimed = claimed.into_iter().find(|claimed| claimed.delivery.id == bad.delivery).unwrap();
+    assert_eq!(claimed.delivery.refusals, 1);
+    assert!(!store.not_delivered(&claimed, &refused(900, true)).await.unwrap());
+    let given_up = store.delivery(bad.delivery).await.unwrap().unwrap();
+    assert_eq!((given_up.state, given_up.ended_at), (DeliveryState::Refused, Some(at(600))));
+    let next = claim(&store, 630).await;
+    assert!(next.iter().any(|claimed| claimed.delivery.id == later.delivery), "{next:?}");
+    assert!(claim(store.at(9999), 10_030).await.iter().all(|claimed| claimed.delivery.id != bad.delivery));
+    assert!(write(&store, async |tx| tx.redeliver(bad.delivery).await).await);
+    let again = store.delivery(bad.delivery).await.unwrap().unwrap();
+    assert_eq!((again.refusals, again.ended_at), (0, None));
+}
+
+/// Attempts that fail at once are one failure of their endpoint.
+pub async fn failures_at_once_count_once(store: Case) {
+    let endpoint = endpoint(&store, "ops").await;
+    for label in ["a", "b", "c"] {
+        alone(&store, &endpoint, label).await;
+    }
+    let claimed = claim(&store, 30).await;
+    assert_eq!(claimed.len(), 3);
+    for (claimed, second) in claimed.iter().zip([30, 60, 90]) {
+        store.not_delivered(claimed, &failed(second, -1)).await.unwrap();
+    }
+    let shown = store.endpoints().await.unwrap().pop().unwrap();
+    assert_eq!((shown.failures, shown.retry_at), (1, Some(at(30))));
+}
+
+/// An endpoint is deleted while an attempt is stored: the two wait for each other in one order only.
+pub async fn an_endpoint_is_deleted_while_attempts_are_stored(store: Case) {
+    let endpoint = endpoint(&store, "ops").await;
+    for label in ["a", "b"] {
+        alone(&store, &endpoint, label).await;
+    }
+    let mut claimed = claim(&store, 30).await;
+    let (one, two) = (claimed.remove(0), claimed.remove(0));
+    let mut tx = store.begin("delete").await.unwrap();
+    tx.endpoint("ops").await.unwrap().unwrap();
+    let delivered = tokio::spawn({
+        let store = store.clone();
+        async move { store.delivered(&one, 200).await }
+    });
+    let failing = tokio::spawn({
+        let store = store.clone();
+        async move { store.not_delivered(&two, &failed(60, -1)).await }
+    });
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    tx.delete_endpoint(endpoint.id).await.unwrap();
+    tx.commit().await.unwrap();
+    delivered.await.unwrap().unwrap();
+    assert!(!failing.await.unwrap().unwrap());
+    assert!(store.deliveries(None, None, 9).await.unwrap().is_empty());
+}
+
 /// Claims at once get distinct deliveries.
 pub async fn claims_of_deliveries_are_distinct(store: Case) {
     let endpoint = endpoint(&store, "ops").await;
@@ -277,16 +392,16 @@ pub async fn claims_of_deliveries_are_distinct(store: Case) {
         alone(&store, &endpoint, &format!("s{number}")).await;
     }
     let (one, two, three) = tokio::join!(
-        store.claim_deliveries(10, at(30)),
-        store.claim_deliveries(10, at(30)),
-        store.claim_deliveries(10, at(30))
+        store.claim_deliveries(endpoint.id, 10, at(30)),
+        store.claim_deliveries(endpoint.id, 10, at(30)),
+        store.claim_deliveries(endpoint.id, 10, at(30))
     );
     let all = [one.unwrap(), two.unwrap(), three.unwrap()].concat();
     let mut ids: Vec<EventId> = all.iter().map(|claimed| claimed.delivery.id).collect();
     ids.sort();
     ids.dedup();
     assert_eq!(ids.len(), all.len());
-    let rest = store.claim_deliveries(20, at(30)).await.unwrap();
+    let rest = store.claim_deliveries(endpoint.id, 20, at(30)).await.unwrap();
     assert_eq!(all.len() + rest.len(), 20);
 }
 

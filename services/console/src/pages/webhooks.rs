@@ -161,6 +161,8 @@ fn sent(frame: &Frame, delivery: &v1::WebhookDelivery) -> Sent {
     let state = match (delivery.state.as_str(), delivery.attempts) {
         ("delivered", _) => "Delivered".to_owned(),
         ("open", _) => "Collecting".to_owned(),
+        ("refused", 1) => "Given up after 1 attempt".to_owned(),
+        ("refused", attempts) => format!("Given up after {attempts} attempts"),
         (_, 0) => "To be sent".to_owned(),
         (_, 1) => "1 attempt failed".to_owned(),
         (_, attempts) => format!("{attempts} attempts failed"),

@@ -30,6 +30,10 @@ pub(super) enum Behaviour {
     Breaks,
     /// Closes the connection.
     IsAway,
+    /// It answers 413 to what tells of `bad.example.com`, and takes the rest.
+    RefusesBad,
+    /// It takes it, and never answers.
+    Hangs,
 }
 
 /// A received request.
@@ -89,7 +93,7 @@ async fn answer(mut stream: TcpStream, behaviour: Arc<Mutex<Behaviour>>, into: A
         return;
     }
     let mut bytes = Vec::new();
-    loop {
+    let is_bad = loop {
         let mut part = vec![0; 64 * 1024];
         let read = stream.read(&mut part).await.unwrap_or(0);
         bytes.extend_from_slice(&part[..read]);
@@ -108,14 +112,21 @@ async fn answer(mut stream: TcpStream, behaviour: Arc<Mutex<Behaviour>>, into: A
         let length: usize = headers["content-length"].parse().unwrap();
         if body.len() >= length {
             let (text, body) = (body.to_owned(), serde_json::from_str(body).unwrap());
-            into.lock().unwrap().push(Received { headers, text, body });
-            break;
+            let received = Received { headers, text, body };
+            let is_bad = received.events().iter().any(|subject| subject == "bad.example.com");
+            into.lock().unwrap().push(received);
+            break is_bad;
         }
         if read == 0 {
             return;
         }
-    }
-    let status = if behaviour == Behaviour::Breaks { "500 Broken" } else { "200 OK" };
+    };
+    let status = match behaviour {
+        Behaviour::Hangs => std::future::pending().await,
+        Behaviour::Breaks => "500 Broken",
+        Behaviour::RefusesBad if is_bad => "413 Content Too Large",
+        _ => "200 OK",
+    };
     let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
     let _ = stream.write_all(answer.as_bytes()).await;
     let _ = stream.shutdown().await;
@@ -251,11 +262,7 @@ impl World {
         for _ in 0..100 {
             self.notifier.look().await.unwrap();
             self.notifier.settle().await;
-            if !self.store().has_due_deliveries().await.unwrap() {
-                break;
-            }
-            let endpoint = self.store().endpoints().await.unwrap();
-            if endpoint.iter().all(|endpoint| endpoint.retry_at.is_some_and(|at| at > self.clock_now())) {
+            if self.store().due_endpoints().await.unwrap().is_empty() {
                 break;
             }
         }

@@ -68,7 +68,10 @@ async fn what_was_sent_and_not_stored_is_sent_again() {
     world.fails(&domain).await;
     world.look().await;
     world.clock.advance(MINUTE);
-    let claimed = world.store().claim_deliveries(9, world.clock_now() + LEASE).await.unwrap();
+    let claimed = {
+        let endpoint = world.endpoint().await.id;
+        world.store().claim_deliveries(endpoint, 9, world.clock_now() + LEASE).await.unwrap()
+    };
     assert_eq!(claimed.len(), 1, "by a process that died before it could send, or after");
     assert!(world.look().await.is_empty(), "its lease lasts");
     assert_eq!(world.look_after(LEASE).await.len(), 1);

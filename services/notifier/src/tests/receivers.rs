@@ -126,6 +126,37 @@ async fn what_the_customer_mends_within_the_hour_is_not_told() {
     assert!(world.deliveries().await.is_empty());
 }
 
+/// What did not hold when it came due uses up nothing of the day.
+#[tokio::test]
+async fn a_second_break_of_the_day_is_told_after_a_first_that_was_mended() {
+    let mut world = World::start().await;
+    let domain = world.add("shop", "4711").await;
+    let blocked = world.blocks(&domain).await;
+    let mended = world.step(&blocked, |domain| domain.facts.block = None).await;
+    world.look_after(HOUR).await;
+    world.blocks(&mended).await;
+    world.look_after(HOUR).await;
+    assert_eq!(one(world.look_after(HOUR).await).events(), ["shop.example.com"]);
+}
+
+#[tokio::test]
+async fn a_digest_takes_500_notices_and_the_next_one_the_rest() {
+    let mut world = World::start().await;
+    for number in 0..1100 {
+        let domain = world.add(&format!("s{number}"), "4711").await;
+        world.blocks(&domain).await;
+    }
+    world.look_after(HOUR).await;
+    let received = world.look_after(HOUR).await;
+    let mut counts: Vec<usize> = received.iter().map(|digest| digest.events().len()).collect();
+    counts.sort_unstable();
+    assert_eq!(counts, [100, 500, 500]);
+    let mut events: Vec<String> = received.iter().flat_map(Received::events).collect();
+    events.sort();
+    events.dedup();
+    assert_eq!(events.len(), 1100);
+}
+
 #[tokio::test]
 async fn a_second_copy_doubles_nothing() {
     let mut world = World::start().await;
