@@ -67,7 +67,7 @@ pub async fn a_line_is_sealed_once(store: Case) {
     assert_eq!(rest.iter().map(|line| line.entry.subject.as_str()).collect::<Vec<_>>(), ["c"]);
     for (id, number, why) in [(first[0].id, 3, "it has a seal"), (rest[0].id, 2, "the number is taken")] {
         attempt(&store, async |tx| {
-            assert!(is_conflict(tx.chain_audit(&[(id, seal(number))]).await), "{why}")
+            assert!(is_conflict(tx.chain_audit(&[(id, seal(number))]).await), "{why}");
         })
         .await;
     }
