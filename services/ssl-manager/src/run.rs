@@ -118,8 +118,8 @@ impl Running {
     ) -> Result<Self, RunError> {
         let process = process(config, roles, clock).await?;
         let mut tasks = JoinSet::new();
-        tasks.spawn(serve_admin(process.clone(), None, metrics));
         process.health.expect(RoleName::Console.as_str());
+        tasks.spawn(serve_admin(process.clone(), None, metrics));
         tasks.spawn(console::run(process.clone()));
         tasks.spawn(follow_files(process.clone()));
         tracing::info!(roles = ?roles, version = env!("CARGO_PKG_VERSION"), "started");
@@ -214,11 +214,11 @@ fn spawn(context: &Context, roles: &[RoleName], metrics: PrometheusHandle) -> Jo
         sealing_keys: context.sealing_keys.clone(),
         roles: roles.to_vec(),
     };
-    tasks.spawn(serve_admin(context.process(), Some(backends), metrics));
-    let parts: Vec<&'static str> = roles.iter().map(|role| role.as_str()).collect();
-    for part in &parts {
-        context.health.expect(part);
+    // Before /readyz answers: a process that expects nothing yet would be ready.
+    for role in roles {
+        context.health.expect(role.as_str());
     }
+    tasks.spawn(serve_admin(context.process(), Some(backends), metrics));
     // A process that may only read the store cannot move what stands there.
     let uses_broker = roles.iter().any(|role| role.uses_bus()) && !context.config.bus.is_embedded();
     if roles.iter().any(|role| role.writes()) || uses_broker {
