@@ -95,7 +95,7 @@ fn assert_fits(command: &str, answer: &Answer) {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_output_fits_a_terminal() {
     let (_world, manager) = running().await;
-    let token = manager.new_token("support");
+    let token = manager.new_token("admin");
     let run = |command: &str, no_color: &str| {
         let words = words(command);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -128,7 +128,7 @@ async fn every_output_fits_a_terminal() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_line_is_enough() {
     let (_world, manager) = running().await;
-    let token = manager.new_token("support");
+    let token = manager.new_token("admin");
     for command in COMMANDS {
         for format in ["table", "json"] {
             let words = words(&command.replace("-o table", ""));
