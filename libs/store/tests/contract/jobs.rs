@@ -67,7 +67,7 @@ fn is_lost(result: &store::Result<()>) -> bool {
     matches!(result, Err(StoreError::LeaseLost { kind: "job", .. }))
 }
 
-/// Newest first; one whose lines are arriving is not shown, and a request id names one job of an owner.
+/// Newest first; one whose lines are arriving is not shown but counts, and a request id names one job of an owner.
 pub async fn jobs_come_back_newest_first(store: Case) {
     let shown = [job(1, JobState::Draft), job(2, JobState::Queued), job(3, JobState::Done)];
     for job in shown.iter().chain([&job(4, JobState::Receiving)]) {
@@ -78,7 +78,7 @@ pub async fn jobs_come_back_newest_first(store: Case) {
     let after = Some((second.created_at, second.id));
     assert_eq!(store.jobs(after, 9).await.unwrap(), std::slice::from_ref(first));
     assert_eq!(store.job(first.id).await.unwrap(), Some(first.clone()));
-    assert_eq!(store.open_jobs("user:lee").await.unwrap(), 2);
+    assert_eq!(store.open_jobs("user:lee").await.unwrap(), 3);
     assert_eq!(store.open_jobs("user:kim").await.unwrap(), 0);
     assert_eq!(store.job(JobId::from(Uuid::from_u128(9))).await.unwrap(), None);
     let of_request = Job { request_id: "r1".to_owned(), ..job(5, JobState::Queued) };
