@@ -384,7 +384,8 @@ root_certificate_file = "{folder}/ca-root.pem"
         output.expect("the executable runs").into()
     }
 
-    pub(crate) fn token(&self) -> &str {
+    /// A token of an administrator.
+    pub fn token(&self) -> &str {
         &self.token
     }
 

@@ -95,11 +95,11 @@ fn assert_fits(command: &str, answer: &Answer) {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_output_fits_a_terminal() {
     let (_world, manager) = running().await;
-    let token = manager.new_token("admin");
+    let token = manager.token();
     let run = |command: &str, no_color: &str| {
         let words = words(command);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let mut command = manager.command(&words, &token);
+        let mut command = manager.command(&words, token);
         command.env("NO_COLOR", no_color).env("TERM", "xterm");
         in_terminal(command, COLUMNS)
     };
@@ -128,13 +128,13 @@ async fn every_output_fits_a_terminal() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_line_is_enough() {
     let (_world, manager) = running().await;
-    let token = manager.new_token("admin");
+    let token = manager.token();
     for command in COMMANDS {
         for format in ["table", "json"] {
             let words = words(&command.replace("-o table", ""));
             let words = words.iter().map(String::as_str).filter(|word| !word.is_empty());
             let words: Vec<&str> = words.chain(["--output", format]).collect();
-            let mut child = manager.command(&words, &token);
+            let mut child = manager.command(&words, token);
             let mut child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
             let head = Command::new("head").arg("-1").stdin(child.stdout.take().unwrap()).output().unwrap();
             let answer = Answer::from(child.wait_with_output().unwrap());
