@@ -1,6 +1,8 @@
 //! Text from outside: CAs, C4, nameservers, certificates, providers, callers. It is sanitised on input, and again on
 //! output, by these functions only.
 
+use std::borrow::Cow;
+
 /// Whether a character must not appear in a line for people: it moves the cursor or starts an escape sequence (C0,
 /// C1), ends the line, is invisible, or changes the text direction.
 pub fn is_unfit(character: char) -> bool {
@@ -30,9 +32,22 @@ pub fn printable(text: &str) -> String {
     text.chars().map(fit).collect()
 }
 
+/// Returns a cell of a CSV file that no spreadsheet reads as a formula: one that would be begins with an apostrophe.
+pub fn spreadsheet_cell(text: &str) -> Cow<'_, str> {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}").into() } else { text.into() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_cell_is_a_formula() {
+        for start in ['=', '+', '-', '@', '\t', '\r'] {
+            assert_eq!(spreadsheet_cell(&format!("{start}1+1")), format!("'{start}1+1"));
+        }
+        assert_eq!(spreadsheet_cell("shop=1.example.com"), "shop=1.example.com");
+    }
 
     #[test]
     fn nothing_gets_through_that_moves_turns_or_hides() {

@@ -41,7 +41,7 @@ pub use clock::{Clock, Entropy};
 pub use dns::{DnsRecord, Found, RecordKind};
 pub use edges::{EdgeBehind, EdgesBehind};
 pub use event::{Delivery, Event, EventKind};
-pub use foreign::{is_unfit, one_line, printable};
+pub use foreign::{is_unfit, one_line, printable, spreadsheet_cell};
 pub use history::{HistoryEntry, HistoryKind};
 pub use https::{HttpsSwitch, SWITCHED_ON};
 pub use ids::{AccountId, CertificateId, EndpointId, EventId, JobId, NoteId, OrderId};

@@ -10,6 +10,8 @@ use crate::auth::{Authenticator, bearer};
 
 /// How often the rights of a stream's principal are checked.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a client may take to read an answer of a stream before the stream ends.
+pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Clone)]
 pub(crate) struct StreamRights {

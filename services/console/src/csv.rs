@@ -1,6 +1,7 @@
 //! CSV by RFC 4180, safe to open: a cell that a spreadsheet would read as a formula begins with an apostrophe.
 
 use axum::response::{IntoResponse, Response};
+use domain::spreadsheet_cell;
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 
 use crate::problem::Problem;
@@ -16,16 +17,12 @@ impl Csv {
     }
 
     pub(crate) fn line<const CELLS: usize>(&mut self, cells: [&str; CELLS]) -> Result<(), csv::Error> {
-        self.0.write_record(cells.map(|cell| safe(cell).into_owned()))
+        self.0.write_record(cells.map(|cell| spreadsheet_cell(cell).into_owned()))
     }
 
     pub(crate) fn bytes(self) -> Result<Vec<u8>, csv::Error> {
         self.0.into_inner().map_err(|error| error.into_error().into())
     }
-}
-
-fn safe(cell: &str) -> std::borrow::Cow<'_, str> {
-    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}").into() } else { cell.into() }
 }
 
 /// An answer that a browser saves under that name.

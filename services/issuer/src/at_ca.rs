@@ -10,7 +10,7 @@ use std::time::Duration;
 use acme::{
     AccountKey, AcmeError, AcmeOrder, Asked, Meaning, OrderProgress, Proof, RenewalId, check_delivered,
 };
-use domain::budget::{Charge, Exempt, Lane, LimitKind};
+use domain::budget::LimitKind;
 use domain::{Activity, DomainName, Order, Reason};
 use jiff::{SignedDuration, Timestamp};
 use runtime::checkpoint;
@@ -112,7 +112,7 @@ impl AtCa<'_> {
                     error = &error as &dyn std::error::Error,
                     "the CA takes no order that replaces the certificate: ordered without that"
                 );
-                if let Err(wait) = self.journal.charge(&self.as_renewal(order)).await? {
+                if let Err(wait) = self.journal.charge(&self.issuer.charge(order.id, self.name)).await? {
                     return Err(ended(Ending::queued(wait, self.issuer.name())));
                 }
                 self.place(order, None, &turn).await
@@ -120,20 +120,6 @@ impl AtCa<'_> {
             placed => placed,
         };
         self.placed(order, placed).await.map_err(|stop| stop.within(turn))
-    }
-
-    /// The charge of an order that was to replace a certificate and turns out to be an ordinary renewal.
-    fn as_renewal(&self, order: &Order) -> Charge {
-        Charge {
-            order: order.id,
-            issuer: self.issuer.name().to_owned(),
-            limits: self.issuer.limits,
-            name: self.name.clone(),
-            lane: Lane::Renewal,
-            exempt: Exempt::Renewal,
-            was_promised: false,
-            is_asked_again: false,
-        }
     }
 
     /// Places the order. The URL is stored in the row even if the rest of the answer is unusable.

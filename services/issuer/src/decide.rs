@@ -118,6 +118,12 @@ impl Decider<'_> {
         self.step(name, domain).told(Some(entry)).and(update(order.clone(), CREATED))
     }
 
+    /// The CA did not accept the order: its reservations are released. Under the lease, because the next holder may have
+    /// charged the same order again.
+    pub(crate) fn not_taken(&self, domain: &Domain, order: &Order) -> Step {
+        self.step("order_not_taken", domain).and(Write::Order(OrderWrite::GiveBack(order.id)))
+    }
+
     /// Stores the challenge response, before the CA is told to validate.
     pub(crate) fn challenge(
         &self,

@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use acme::budget::limits;
 use acme::{AccountKey, AcmeError, Ca, Problem, ensure_account, register_again, settle_rollover};
-use domain::budget::Limits;
-use domain::{Clock, Reason};
+use domain::budget::{Charge, Exempt, Lane, Limits};
+use domain::{Clock, DomainName, OrderId, Reason};
 use jiff::{SignedDuration, Timestamp};
 use runtime::Context;
 use runtime::config::AcmeIssuer;
@@ -48,6 +48,20 @@ impl Issuer {
 
     pub(crate) fn name(&self) -> &str {
         self.ca.name()
+    }
+
+    /// The charge of an ordinary renewal; callers name what differs.
+    pub(crate) fn charge(&self, order: OrderId, name: &DomainName) -> Charge {
+        Charge {
+            order,
+            issuer: self.name().to_owned(),
+            limits: self.limits,
+            name: name.clone(),
+            lane: Lane::Renewal,
+            exempt: Exempt::Renewal,
+            was_promised: false,
+            is_asked_again: false,
+        }
     }
 
     /// The ledger that its orders are charged to.

@@ -184,9 +184,7 @@ impl Journal {
 
     /// The CA did not accept the order: its reservations are released for others until it is requested again.
     pub(crate) async fn not_taken(&self, order: &Order) -> Result<(), JobError> {
-        let mut tx = self.context.store.begin("order_not_taken").await?;
-        tx.give_back(order.id).await?;
-        Ok(tx.commit().await?)
+        self.kept(|decider, domain| Ok(decider.not_taken(domain, order))).await
     }
 
     /// The CA itself reported that there is no room before `until`.

@@ -1,8 +1,6 @@
 //! Exports the audit log as a file, in pieces of a thousand entries.
 
-use std::borrow::Cow;
-use std::time::Duration;
-
+use domain::spreadsheet_cell;
 use jiff::Timestamp;
 use proto::v1;
 use runtime::Context;
@@ -15,12 +13,10 @@ use tonic::{Code, Status};
 use super::audit_log::{in_words, search};
 use super::{AdministrationService, Administrator, Answers};
 use crate::error::{error, from_store, internal, invalid};
-use crate::lasts::StreamRights;
+use crate::lasts::{READ_TIMEOUT, StreamRights};
 
 const PAGE: u32 = 1000;
 const BUFFER: usize = 4;
-/// A client that has read nothing for this long is disconnected.
-const PATIENCE: Duration = Duration::from_secs(30);
 const HEAD: [&str; 9] =
     ["at", "actor", "peer", "call", "subject", "outcome", "detail", "request_id", "sequence"];
 
@@ -63,7 +59,7 @@ impl AdministrationService {
             };
             if let Err(problem) = ended {
                 // The client may have disconnected.
-                let _ = tokio::time::timeout(PATIENCE, sender.send(Err(problem))).await;
+                let _ = tokio::time::timeout(READ_TIMEOUT, sender.send(Err(problem))).await;
             }
         });
         Ok(Box::pin(ReceiverStream::new(receiver)))
@@ -100,7 +96,7 @@ async fn write(
 }
 
 async fn send(sender: &Sender, data: Vec<u8>) -> Result<(), Status> {
-    match tokio::time::timeout(PATIENCE, sender.send(Ok(v1::ExportAuditResponse { data }))).await {
+    match tokio::time::timeout(READ_TIMEOUT, sender.send(Ok(v1::ExportAuditResponse { data }))).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) => Err(Status::cancelled("the client left")),
         Err(_) => {
@@ -133,14 +129,9 @@ fn csv_lines(lines: impl IntoIterator<Item = [String; 9]>) -> Result<Vec<u8>, cs
     let mut builder = csv::WriterBuilder::new();
     let mut writer = builder.terminator(csv::Terminator::CRLF).from_writer(Vec::new());
     for cells in lines {
-        writer.write_record(cells.iter().map(|cell| safe(cell).into_owned()))?;
+        writer.write_record(cells.iter().map(|cell| spreadsheet_cell(cell).into_owned()))?;
     }
     writer.into_inner().map_err(|problem| problem.into_error().into())
-}
-
-/// Escapes a cell so that no spreadsheet reads it as a formula.
-fn safe(cell: &str) -> Cow<'_, str> {
-    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}").into() } else { cell.into() }
 }
 
 fn json_lines(lines: &[FoundAudit]) -> Vec<u8> {

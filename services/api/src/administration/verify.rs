@@ -10,12 +10,10 @@ use tonic::Status;
 use super::{AdministrationService, Administrator, Answers};
 use crate::audited::note_failure;
 use crate::error::{from_store, retry};
-use crate::lasts::StreamRights;
+use crate::lasts::{READ_TIMEOUT, StreamRights};
 
 /// Maximum number of progress messages waiting for a client; further ones are dropped.
 const BUFFER: usize = 8;
-/// How long a client may take to read the last answer.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
 /// Retry-After while another verification runs.
 const AGAIN: std::time::Duration = std::time::Duration::from_secs(10);
 /// The outcome in the audit log if the verification fails.
@@ -61,7 +59,7 @@ impl AdministrationService {
                 }
             };
             // A client that does not read must not hold the one verification at a time.
-            let _ = tokio::time::timeout(PATIENCE, sender.send(answer)).await;
+            let _ = tokio::time::timeout(READ_TIMEOUT, sender.send(answer)).await;
         });
         Ok(Box::pin(ReceiverStream::new(receiver)))
     }

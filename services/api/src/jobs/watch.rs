@@ -13,13 +13,11 @@ use tonic::Status;
 
 use super::{not_found, shown};
 use crate::error::from_store;
-use crate::lasts::StreamRights;
+use crate::lasts::{READ_TIMEOUT, StreamRights};
 
 pub(super) type JobStream =
     Pin<Box<dyn Stream<Item = Result<v1::WatchJobResponse, Status>> + Send + 'static>>;
 
-/// How long a client may take to read the last answer.
-const PATIENCE: Duration = Duration::from_secs(30);
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Follows a job until it is over, the watcher loses the right to read, or the process stops.
@@ -36,7 +34,7 @@ pub(super) fn stream(context: &Context, id: JobId, lasts: StreamRights) -> JobSt
         };
         if let Some(problem) = ended {
             // The client may have disconnected.
-            let _ = tokio::time::timeout(PATIENCE, sender.send(Err(problem))).await;
+            let _ = tokio::time::timeout(READ_TIMEOUT, sender.send(Err(problem))).await;
         }
     });
     Box::pin(ReceiverStream::new(receiver))

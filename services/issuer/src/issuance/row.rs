@@ -1,6 +1,6 @@
 //! The row of an order, before its CA hears of it: charged to the CA's limits, with the key of the certificate-to-be.
 
-use domain::budget::{Charge, Lane, Wait};
+use domain::budget::{Charge, Wait};
 use domain::{AccountId, Order, OrderId, OrderState, Reason};
 use jiff::Timestamp;
 use runtime::{JobError, checkpoint};
@@ -31,14 +31,9 @@ impl Issuance<'_> {
         let now = self.role.context.clock.now();
         let newest = self.newest().await?;
         let charge = Charge {
-            order: order.id,
-            issuer: issuer.name().to_owned(),
-            limits: issuer.limits,
-            name: self.name.clone(),
-            lane: Lane::New,
             exempt: exempt(newest.as_ref(), replaces, order.account, now),
-            was_promised: false,
             is_asked_again: true,
+            ..issuer.charge(order.id, self.name)
         };
         self.journal.charge(&charge).await
     }
@@ -62,14 +57,10 @@ impl Issuance<'_> {
         }
         let pre_expiry = pre_expiry(newest.as_ref(), context.config.renewal.pre_expiry_days);
         let charge = Charge {
-            order: OrderId::new(&*context.clock, &*context.entropy),
-            issuer: issuer.name().to_owned(),
-            limits: issuer.limits,
-            name: self.name.clone(),
             lane: lane(&domain, &self.lease.work, is_withdrawn(live), pre_expiry, now),
             exempt: exempt(newest.as_ref(), replaces, account, now),
             was_promised: matches!(domain.waiting, Some(Reason::CaLimited { until, .. }) if until <= now),
-            is_asked_again: false,
+            ..issuer.charge(OrderId::new(&*context.clock, &*context.entropy), self.name)
         };
         let room = context.store.look_for_room(&charge, now).await.map_err(JobError::from)?;
         if room.is_err()

@@ -2,14 +2,14 @@
 
 use std::io::{BufRead, IsTerminal, Write};
 
-use domain::host_of;
+use domain::{host_of, spreadsheet_cell};
 use indicatif::ProgressBar;
 use proto::v1;
 use serde_json::{Value, json};
 use tonic::Request;
 
 use super::connect::{Jobs, connect, connect_to_jobs};
-use super::list::{statuses, unlike_formula};
+use super::list::statuses;
 use super::{PAGE, answer, failed, progress, read_names};
 use crate::cli::{Global, JobCommand, KindWord, Output, StartArgs};
 use crate::dispatch::CommandError;
@@ -273,11 +273,11 @@ fn csv(lines: &[v1::JobLine]) -> Result<String, CommandError> {
     for line in lines {
         let record = [
             line.line.to_string(),
-            unlike_formula(&line.name),
+            spreadsheet_cell(&line.name).into_owned(),
             outcome(line).to_owned(),
             line.code.clone(),
-            unlike_formula(&line.message),
-            unlike_formula(&line.customer_message),
+            spreadsheet_cell(&line.message).into_owned(),
+            spreadsheet_cell(&line.customer_message).into_owned(),
             time(line.acted_at.as_ref()).as_str().unwrap_or_default().to_owned(),
         ];
         writer.write_record(record).map_err(wrong)?;

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use domain::Clock;
+use domain::{Clock, spreadsheet_cell};
 use proto::{from_timestamp, to_timestamp, v1};
 use runtime::SystemClock;
 use serde_json::Value;
@@ -212,7 +212,7 @@ fn csv(domains: &[v1::Domain], with_heads: bool) -> Result<String, CommandError>
             reason.code,
             reason.who,
             reason.message,
-            unlike_formula(&domain.customer_ref),
+            spreadsheet_cell(&domain.customer_ref).into_owned(),
             show::labels(domain),
             domain.at_risk.to_string(),
         ];
@@ -220,11 +220,6 @@ fn csv(domains: &[v1::Domain], with_heads: bool) -> Result<String, CommandError>
     }
     let bytes = writer.into_inner().map_err(|error| CommandError::new("OUTPUT", error.to_string()))?;
     Ok(String::from_utf8_lossy(&bytes).trim_end_matches('\n').to_owned())
-}
-
-/// A cell that a spreadsheet would take for a formula begins with an apostrophe.
-pub(super) fn unlike_formula(cell: &str) -> String {
-    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell.to_owned() }
 }
 
 /// The statuses of these words.
