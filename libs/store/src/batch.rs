@@ -7,13 +7,16 @@
 //! Rules. The parts of PostgreSQL's statement see the rows as they were before it, and no two parts may change the
 //! same row. So a write to a place that already has a kept write is sent in the next batch ([`Batch::takes`]). A
 //! write whose result is needed at once, or that reads rows written by the same transaction, goes through
-//! [`crate::Tx::db`], which first sends the kept writes.
+//! [`crate::Tx::db`], which first sends the kept writes. The writes of a group of steps are kept by text (`rows.rs`).
+
+pub(crate) mod rows;
 
 use futures::TryStreamExt as _;
 use sqlx::postgres::PgArguments;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{AssertSqlSafe, Either, Executor as _, PgConnection, Row as _, SqliteConnection};
 
+use self::rows::Rows;
 use crate::sql::{Arguments, Db, Statement, To, Values, failed, within};
 use crate::{Result, StoreError};
 
@@ -26,6 +29,8 @@ pub(crate) struct Batch {
     writes: Vec<Write>,
     values: Values,
     bound: usize,
+    /// The writes of a group of steps, in place of `writes`.
+    group: Option<Rows>,
     /// A write of the transaction failed: it must not be committed.
     is_broken: bool,
 }
@@ -69,7 +74,20 @@ impl Place {
 
 impl Batch {
     pub(crate) fn new(is_sqlite: bool) -> Self {
-        Self { is_sqlite, writes: Vec::new(), values: Values::new(is_sqlite), bound: 0, is_broken: false }
+        let values = Values::new(is_sqlite);
+        Self { is_sqlite, writes: Vec::new(), values, bound: 0, group: None, is_broken: false }
+    }
+
+    /// A batch for a group of steps on PostgreSQL.
+    pub(crate) fn of_group() -> Self {
+        Self { group: Some(Rows::default()), ..Self::new(false) }
+    }
+
+    /// The next writes are those of another step of the group.
+    pub(crate) fn next_step(&mut self) {
+        if let Some(group) = &mut self.group {
+            group.next_step();
+        }
     }
 
     pub(crate) fn is_sqlite(&self) -> bool {
@@ -77,8 +95,11 @@ impl Batch {
     }
 
     /// Whether a write to `part` of its table (empty: the whole table) can be added to the batch.
-    pub(crate) fn takes(&self, part: &str, text: &str) -> bool {
+    pub(crate) fn takes(&self, operation: &'static str, part: &str, text: &str) -> bool {
         let place = Place::of(text, part);
+        if let Some(group) = &self.group {
+            return group.takes(operation, &place);
+        }
         let overlaps = |kept: &Write| !self.is_sqlite && kept.place.overlaps(&place);
         self.writes.len() < MAX_WRITES && !self.writes.iter().any(overlaps)
     }
@@ -90,7 +111,10 @@ impl Batch {
         part: &str,
         text: &str,
     ) -> Statement<Keeping<'_>> {
-        let values = std::mem::replace(&mut self.values, Values::new(self.is_sqlite));
+        let values = match self.group {
+            Some(_) => Values::of_rows(),
+            None => std::mem::replace(&mut self.values, Values::new(self.is_sqlite)),
+        };
         let before = self.bound;
         let keeping = Keeping { batch: self, place: Place::of(text, part) };
         let mut statement = Statement::new(keeping, operation, values, before);
@@ -99,9 +123,15 @@ impl Batch {
     }
 
     /// Sends the kept writes. After an error the transaction cannot be committed.
-    pub(crate) async fn send(&mut self, db: Db<'_>) -> Result<()> {
+    pub(crate) async fn send(&mut self, mut db: Db<'_>) -> Result<()> {
         if self.is_broken {
             return Err(StoreError::Conflict { operation: "batch" });
+        }
+        if let (Some(group), Db::Postgres(db)) = (&mut self.group, &mut db) {
+            self.is_broken = true;
+            group.send(db).await?;
+            self.is_broken = false;
+            return Ok(());
         }
         let anew = Self { is_broken: true, ..Self::new(self.is_sqlite) };
         let kept = std::mem::replace(self, anew);
@@ -133,6 +163,10 @@ impl To for Keeping<'_> {
     fn is_sqlite(&self) -> bool {
         self.batch.is_sqlite
     }
+
+    fn rows(&self) -> &'static str {
+        if self.batch.group.is_some() { rows::MARK } else { "" }
+    }
 }
 
 impl Statement<Keeping<'_>> {
@@ -154,6 +188,14 @@ impl Statement<Keeping<'_>> {
 
     fn keep_with(self, otherwise: Option<StoreError>) {
         let Self { to: Keeping { batch, place }, operation, sql, values, before, bound, .. } = self;
+        if let Some(group) = &mut batch.group {
+            return match values.into_arguments(operation) {
+                Ok(Arguments::Rows(columns)) => {
+                    group.keep(operation, sql, place, columns, otherwise.is_some());
+                }
+                _ => batch.is_broken = true,
+            };
+        }
         batch.values = values;
         batch.bound = before + bound;
         batch.writes.push(Write { operation, sql, place, otherwise });

@@ -277,14 +277,14 @@ impl Tx {
     /// Stores when a certificate was first active at C4; later calls change nothing.
     pub async fn mark_uploaded(&mut self, id: CertificateId) -> Result<()> {
         let now = self.now();
-        let text = "UPDATE certificates SET uploaded_at = coalesce(uploaded_at, $2) WHERE id = $1";
+        let text = "UPDATE certificates SET uploaded_at = coalesce(uploaded_at, $2) {rows} WHERE id = $1";
         self.write("mark_uploaded", "", text).await?.bind(&id).bind(&now).keep_one();
         Ok(())
     }
 
     /// Stores the number of edges that were asked for a certificate and serve it.
     pub async fn set_edges(&mut self, id: CertificateId, edges: u32) -> Result<()> {
-        let text = "UPDATE certificates SET edges = $2 WHERE id = $1";
+        let text = "UPDATE certificates SET edges = $2 {rows} WHERE id = $1";
         self.write("set_edges", "", text).await?.bind(&id).bind(&i64::from(edges)).keep_one();
         Ok(())
     }
@@ -292,7 +292,7 @@ impl Tx {
     /// Stores when a certificate is renewed. [`crate::StoreError::Conflict`] if it does not exist.
     pub async fn set_renewal(&mut self, id: CertificateId, renewal: Renewal) -> Result<()> {
         let text =
-            "UPDATE certificates SET renewal_at = $2, window_start = $3, window_end = $4 WHERE id = $1";
+            "UPDATE certificates SET renewal_at = $2, window_start = $3, window_end = $4 {rows} WHERE id = $1";
         let write = self.write("set_renewal", "", text).await?.bind(&id).bind(&renewal.at);
         let write = write.bind(&renewal.window.map(|window| window.start));
         write.bind(&renewal.window.map(|window| window.end)).keep_one();

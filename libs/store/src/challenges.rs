@@ -32,6 +32,16 @@ pub enum ProbeOf {
     Check,
 }
 
+/// A row of `probes`.
+struct Probe {
+    host: DomainName,
+    of: String,
+    token: String,
+    answer: String,
+}
+
+columns!(Probe in "probes": host, of as "asker", token, answer);
+
 impl ProbeOf {
     /// The word of the database.
     pub fn as_str(self) -> &'static str {
@@ -71,7 +81,7 @@ impl Tx {
 
     /// Deletes the challenge responses of an order.
     pub async fn drop_challenges(&mut self, order: OrderId) -> Result<()> {
-        let text = "DELETE FROM challenges WHERE order_id = $1";
+        let text = "DELETE FROM challenges {rows} WHERE order_id = $1";
         self.write("drop_challenges", "", text).await?.bind(&order).keep();
         Ok(())
     }
@@ -85,16 +95,20 @@ impl Tx {
         token: &str,
         answer: &str,
     ) -> Result<()> {
-        let text = "INSERT INTO probes (host, asker, token, answer) VALUES ($1, $2, $3, $4)
-            ON CONFLICT (host, asker) DO UPDATE SET token = excluded.token, answer = excluded.answer";
-        let write = self.write("put_probe", "", text).await?;
-        write.bind(host).bind(of.as_str()).bind(token).bind(answer).keep();
-        Ok(())
+        let rest =
+            "ON CONFLICT (host, asker) DO UPDATE SET token = excluded.token, answer = excluded.answer";
+        let probe = Probe {
+            host: host.clone(),
+            of: of.as_str().to_owned(),
+            token: token.to_owned(),
+            answer: answer.to_owned(),
+        };
+        self.insert("put_probe", "", &[probe], &[], rest).await
     }
 
     /// Deletes a host's probe of that origin.
     pub async fn drop_probe(&mut self, host: &DomainName, of: ProbeOf) -> Result<()> {
-        let text = "DELETE FROM probes WHERE host = $1 AND asker = $2";
+        let text = "DELETE FROM probes {rows} WHERE host = $1 AND asker = $2";
         self.write("drop_probe", "", text).await?.bind(host).bind(of.as_str()).keep();
         Ok(())
     }

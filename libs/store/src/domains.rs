@@ -336,7 +336,7 @@ impl Tx {
         let set: Vec<String> = set.collect();
         let text = format!(
             "UPDATE domains SET {}, position = {{next_position}},
-                activity_since = CASE WHEN activity = ${} THEN activity_since ELSE ${} END
+                activity_since = CASE WHEN activity = ${} THEN activity_since ELSE ${} END {{rows}}
             WHERE name = $1 AND version = ${}",
             set.join(", "),
             place("activity"),

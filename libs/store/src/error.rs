@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use crate::dialect::GroupError;
+use crate::group::GroupError;
 
 /// The operation named in the error if the database does not answer.
 pub(crate) const WAITING: &str = "wait_for_the_database";
@@ -88,8 +88,10 @@ impl StoreError {
     /// another server.
     pub fn is_unavailable(&self) -> bool {
         let Self::Database { operation, source } = self else { return false };
-        let of_group = source.downcast_ref::<GroupError>().map(|GroupError(error)| &**error);
-        match of_group.or_else(|| source.downcast_ref::<sqlx::Error>()) {
+        if let Some(GroupError(error)) = source.downcast_ref() {
+            return error.is_unavailable();
+        }
+        match source.downcast_ref::<sqlx::Error>() {
             None => *operation == WAITING,
             Some(sqlx::Error::Database(error)) => error.code().is_some_and(|code| passes(&code)),
             Some(error) => matches!(

@@ -13,7 +13,6 @@
 use domain::{Status, WorkKind};
 use jiff::Timestamp;
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
 
 use crate::{AtRisk, ListFilter, Result, Store, StoreError, Tx, dialect};
 
@@ -105,11 +104,6 @@ impl Overview {
 }
 
 impl Tx {
-    /// Adds one to the count of the day of `at`.
-    pub(crate) async fn count_on_day_of(&mut self, counted: Counted, at: Timestamp) -> Result<()> {
-        self.add_tally(counted.as_str(), at.to_zoned(TimeZone::UTC).date(), 1).await
-    }
-
     /// Adds `amount` to a count per day.
     pub(crate) async fn add_tally(&mut self, what: &str, day: Date, amount: usize) -> Result<()> {
         let text = dialect::add_tally(self.is_sqlite());

@@ -199,7 +199,7 @@ impl Tx {
 
     /// Releases an order's reservations: its CA did not issue.
     pub async fn give_back(&mut self, order: OrderId) -> Result<()> {
-        let text = "DELETE FROM reservations WHERE order_id = $1 AND spent_at IS NULL";
+        let text = "DELETE FROM reservations {rows} WHERE order_id = $1 AND spent_at IS NULL";
         self.write("give_back", "", text).await?.bind(&order).keep();
         Ok(())
     }
@@ -207,7 +207,7 @@ impl Tx {
     /// Dates an order's reservations: it ended, and its CA may have issued. [`Tx::take_spent`] collects them.
     pub async fn spend_later(&mut self, order: OrderId) -> Result<()> {
         let now = self.now();
-        let text = "UPDATE reservations SET spent_at = $2 WHERE order_id = $1 AND spent_at IS NULL";
+        let text = "UPDATE reservations SET spent_at = $2 {rows} WHERE order_id = $1 AND spent_at IS NULL";
         self.write("spend_later", "", text).await?.bind(&order).bind(&now).keep();
         Ok(())
     }

@@ -23,6 +23,7 @@ mod domains;
 mod endpoints;
 mod error;
 mod figures;
+mod group;
 mod history;
 mod jobs;
 mod labels;
@@ -94,6 +95,7 @@ pub use tx::{Entry, Tx};
 pub use users::User;
 
 use crate::dialect::{Member, OpenedFile, Writer};
+use crate::group::Groups;
 use crate::sql::{Db, failed, within};
 
 /// Broadcasts held for a slow listener before it misses some.
@@ -106,7 +108,8 @@ pub struct Store {
     entropy: Arc<dyn Entropy>,
     published: watch::Sender<Published>,
     broadcasts: broadcast::Sender<Event>,
-    are_heard: AtomicBool,
+    are_heard: Arc<AtomicBool>,
+    groups: Groups,
 }
 
 enum Pools {
@@ -171,8 +174,22 @@ impl Writing {
 impl Store {
     fn new(pools: Pools, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
         let (broadcasts, _) = broadcast::channel(BROADCAST_CAPACITY);
-        let (published, are_heard) = (watch::Sender::new(Published::default()), AtomicBool::new(false));
-        Self { pools, clock, entropy, published, broadcasts, are_heard }
+        let published = watch::Sender::new(Published::default());
+        let (are_heard, groups) = (Arc::default(), Groups::default());
+        Self { pools, clock, entropy, published, broadcasts, are_heard, groups }
+    }
+
+    /// The same store for a task.
+    fn on_same_pool(&self, pool: PgPool) -> Self {
+        Self {
+            pools: Pools::Postgres(pool),
+            clock: self.clock.clone(),
+            entropy: self.entropy.clone(),
+            published: self.published.clone(),
+            broadcasts: self.broadcasts.clone(),
+            are_heard: self.are_heard.clone(),
+            groups: self.groups.clone(),
+        }
     }
 
     async fn reader(&self) -> Result<Reading> {

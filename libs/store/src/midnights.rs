@@ -99,7 +99,7 @@ impl Tx {
         let text = "UPDATE midnights SET
                 outcome = CASE WHEN $2 = 1 THEN 'deleted' WHEN $3 = 'Success' THEN 'works'
                     WHEN status_before = $3 AND reason_before = $4 THEN 'unchanged' ELSE 'changed' END,
-                status_after = $3, reason_after = $4, decided_at = $5
+                status_after = $3, reason_after = $4, decided_at = $5 {rows}
             WHERE name = $1 AND outcome = 'waiting'";
         let write = self.write("decide_midnight", after.name.as_str(), text).await?;
         let is_deleted = i64::from(after.deleted_at.is_some());

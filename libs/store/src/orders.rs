@@ -116,7 +116,7 @@ impl Tx {
     /// keys may have sealed it again since it was read; it is erased when the order ends.
     pub async fn update_order(&mut self, order: &Order, from: &'static str) -> Result<()> {
         let text = "UPDATE orders SET state = $1, url = coalesce($2, url),
-                sealed_key = CASE WHEN $3 = 1 THEN sealed_key END, csr = CASE WHEN $3 = 1 THEN csr END
+                sealed_key = CASE WHEN $3 = 1 THEN sealed_key END, csr = CASE WHEN $3 = 1 THEN csr END {rows}
             WHERE id = $4 AND state = $5 AND revision = $6";
         let write = self.write("update_order", "", text).await?;
         let write = write.bind(order.state.as_str()).bind(&order.state.url().map(str::to_owned));

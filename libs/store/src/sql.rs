@@ -13,6 +13,7 @@ use sqlx::postgres::PgArguments;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Arguments as _, AssertSqlSafe, PgConnection, SqliteConnection};
 
+use crate::batch::rows::{Column, column};
 use crate::error::WAITING;
 use crate::record::{AnyRow, FromRow, Reader, Record};
 use crate::value::{Bind, Value};
@@ -49,7 +50,7 @@ pub(crate) fn failed(operation: &'static str) -> impl FnOnce(sqlx::Error) -> Sto
 }
 
 /// The replacement of a word in braces: `{lock}` locks the selected rows, `{lock free}` locks and skips rows that
-/// others have locked, `{in 1}` tests for membership in the set that is bound as `$1`, and `{set 1}` is that set as a
+/// others have locked, `{rows}` is the table of rows of a group (`batch/rows.rs`), `{in 1}` tests for membership in the set that is bound as `$1`, and `{set 1}` is that set as a
 /// table; `{find}` is the function that finds a text within another; `{labels}` are the labels of a row `d` of
 /// `domains`, and `{reason}` the code of its reason.
 fn words(word: &str, is_sqlite: bool) -> &'static str {
@@ -180,6 +181,8 @@ pub(crate) struct Values {
 pub(crate) enum Arguments {
     Sqlite(SqliteArguments),
     Postgres(PgArguments),
+    /// PostgreSQL's, one column per value, for the writes of a group.
+    Rows(Vec<Box<dyn Column>>),
 }
 
 impl Values {
@@ -190,6 +193,11 @@ impl Values {
             Arguments::Postgres(PgArguments::default())
         };
         Self { arguments, error: None }
+    }
+
+    /// Values of a write of a group.
+    pub(crate) fn of_rows() -> Self {
+        Self { arguments: Arguments::Rows(Vec::new()), error: None }
     }
 
     /// Converts the values for the driver.
@@ -204,6 +212,10 @@ impl Values {
         let added = match &mut self.arguments {
             Arguments::Sqlite(arguments) => arguments.add(value.to_sqlite()),
             Arguments::Postgres(arguments) => arguments.add(value.to_postgres()),
+            Arguments::Rows(columns) => {
+                columns.push(column(T::POSTGRES_TYPE, vec![value.to_postgres()]));
+                Ok(())
+            }
         };
         self.error = self.error.take().or(added.err());
     }
@@ -213,6 +225,10 @@ impl Values {
         let added = match &mut self.arguments {
             Arguments::Sqlite(_) => Err("SQLite has no arrays".into()),
             Arguments::Postgres(arguments) => arguments.add(values.map(T::to_postgres).collect::<Vec<_>>()),
+            Arguments::Rows(columns) => {
+                columns.push(column(T::POSTGRES_TYPE, values.map(T::to_postgres).collect()));
+                Ok(())
+            }
         };
         self.error = self.error.take().or(added.err());
     }
@@ -230,6 +246,7 @@ impl Values {
             Arguments::Postgres(arguments) => {
                 arguments.add(values.iter().map(T::to_postgres).collect::<Vec<_>>())
             }
+            Arguments::Rows(_) => Err("a write of a group has no sets".into()),
         };
         self.error = self.error.take().or(added.err());
     }
@@ -239,6 +256,11 @@ impl Values {
 pub(crate) trait To {
     /// Whether the database is SQLite.
     fn is_sqlite(&self) -> bool;
+
+    /// The replacement of `{rows}`.
+    fn rows(&self) -> &'static str {
+        ""
+    }
 }
 
 impl To for Db<'_> {
@@ -318,7 +340,10 @@ impl<T: To> Statement<T> {
         while let Some((before, after)) = rest.split_once('{') {
             self.push_placed(before);
             let (word, after) = after.split_once('}').unwrap_or((after, ""));
-            self.push_placed(words(word, self.to.is_sqlite()));
+            match word {
+                "rows" => self.sql.push_str(self.to.rows()),
+                word => self.push_placed(words(word, self.to.is_sqlite())),
+            }
             rest = after;
         }
         self.push_placed(rest);

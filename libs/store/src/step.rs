@@ -15,6 +15,7 @@ use domain::budget::{Charge, Wait};
 use domain::{Cause, CertificateId, Domain, EventKind, Lease, Outbound, Work, WorkKind};
 
 pub use self::order::{LedgerOf, OrderWrite};
+use crate::group::AnyStep;
 use crate::{Counted, Entry, Renewal, Result, Store, StoreError, Tx};
 
 /// Maximum number of decisions for one step; after that the domain counts as too busy.
@@ -207,28 +208,14 @@ impl Decision for LastStep {
 impl Store {
     /// Commits a step that keeps its lease; returns the domain as stored.
     pub async fn commit(&self, step: &Step) -> std::result::Result<Domain, Refusal> {
-        let mut tx = self.begin(step.name).await?;
-        match tx.take(step).await {
-            // Without room only the place in the queue is kept.
-            Err(refusal @ Refusal::NoRoom(_)) => {
-                tx.commit().await?;
-                Err(refusal)
-            }
-            taken => {
-                let stored = taken?;
-                tx.commit().await?;
-                Ok(stored)
-            }
-        }
+        let stored = self.commit_any(AnyStep::Keeps(Box::new(step.clone()))).await?;
+        stored.ok_or_else(|| StoreError::Conflict { operation: "step" }.into())
     }
 
     /// Commits a step that ends its lease.
     pub async fn end(&self, last: &LastStep) -> std::result::Result<Finished, Refusal> {
-        let mut tx = self.begin(last.step.as_ref().map_or("work_ended", |step| step.name)).await?;
-        if let Some(step) = &last.step {
-            tx.take(step).await?;
-        }
-        Ok(tx.end_paused(&last.lease, last.next.as_ref(), last.paused_for).await?)
+        self.commit_any(AnyStep::Ends(Box::new(last.clone()))).await?;
+        Ok(Finished {})
     }
 
     /// Commits the decision that `decide` makes about the domain. If the domain changed meanwhile, decides again from
@@ -280,11 +267,21 @@ impl Tx {
         Ok(Finished {})
     }
 
-    async fn take(&mut self, step: &Step) -> std::result::Result<Domain, Refusal> {
+    /// Writes a step if its lease is held and its domain is as it was read.
+    pub(crate) async fn take(&mut self, step: &Step) -> std::result::Result<Domain, Refusal> {
         let fresh = self.fence(&step.lease).await?;
         if fresh.version != step.before.version {
             return Err(Refusal::Changed(Box::new(fresh)));
         }
+        self.write_step(step, fresh).await
+    }
+
+    /// Writes a step whose rows are locked; returns the domain as stored.
+    pub(crate) async fn write_step(
+        &mut self,
+        step: &Step,
+        fresh: Domain,
+    ) -> std::result::Result<Domain, Refusal> {
         let mut reserved = None;
         if let Some(charge) = &step.charge {
             let buckets = self.charge(charge, self.now()).await?.map_err(Refusal::NoRoom)?;

@@ -6,6 +6,7 @@
 //! Rows that are only appended (history, audit log, events, figures per day) are written by the commit with one
 //! statement per table, so a batch of names costs as many statements as one name.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -15,6 +16,8 @@ use domain::{
     Status, Work,
 };
 use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use sqlx::{Postgres, Transaction};
 use tokio::sync::{broadcast, watch};
 
@@ -58,6 +61,21 @@ struct Appended {
     counted: Vec<(Counted, Timestamp)>,
 }
 
+/// The events of a transaction that is written but not committed.
+pub(crate) struct Written {
+    broadcasts: Vec<Sent>,
+    events: Vec<Sent>,
+}
+
+/// How often each figure was counted on each day (UTC).
+fn per_day(counted: &[(Counted, Timestamp)]) -> BTreeMap<(&'static str, Date), usize> {
+    let mut times = BTreeMap::new();
+    for (counted, at) in counted {
+        *times.entry((counted.as_str(), at.to_zoned(TimeZone::UTC).date())).or_default() += 1;
+    }
+    times
+}
+
 /// The history entry of a transition.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry<'a> {
@@ -81,6 +99,12 @@ impl<'a> Entry<'a> {
 impl Store {
     /// Opens a transaction that may write. `name` is used in metrics and errors.
     pub async fn begin(&self, name: &'static str) -> Result<Tx> {
+        let batch = Batch::new(matches!(&self.pools, Pools::Sqlite { .. }));
+        self.begin_with(name, batch).await
+    }
+
+    /// Opens a transaction for the writes of `batch`.
+    pub(crate) async fn begin_with(&self, name: &'static str, batch: Batch) -> Result<Tx> {
         let open = match &self.pools {
             Pools::Sqlite { writer, .. } => Open::Sqlite(writer.begin(name).await?),
             Pools::Postgres(pool) => {
@@ -96,7 +120,7 @@ impl Store {
             published: self.published.clone(),
             broadcasts: self.are_heard.load(Ordering::Relaxed).then(|| self.broadcasts.clone()),
             appended: Appended::default(),
-            batch: Batch::new(matches!(&self.pools, Pools::Sqlite { .. })),
+            batch,
         })
     }
 }
@@ -125,7 +149,7 @@ impl Tx {
         part: &str,
         text: &str,
     ) -> Result<Statement<Keeping<'_>>> {
-        if !self.batch.takes(part, text) {
+        if !self.batch.takes(operation, part, text) {
             self.batch.send(self.open.db()).await?;
         }
         Ok(self.batch.write(operation, part, text))
@@ -253,31 +277,47 @@ impl Tx {
         self.appended.counted.push((counted, at));
     }
 
+    /// The next writes are those of another step of a group.
+    pub(crate) fn next_step(&mut self) {
+        self.batch.next_step();
+    }
+
     /// Commits the transaction.
     pub async fn commit(mut self) -> Result<()> {
-        let mut appended = std::mem::take(&mut self.appended);
+        let written = self.write_all().await?;
+        self.commit_written(written).await
+    }
+
+    /// Sends everything that the transaction has to write; only the COMMIT is left.
+    pub(crate) async fn write_all(&mut self) -> Result<Written> {
+        let appended = std::mem::take(&mut self.appended);
         let is_heard_here =
             |sent: &Sent| self.broadcasts.is_some() && sent.event.kind.delivery() == Delivery::Broadcast;
         let (broadcasts, events) = appended.events.into_iter().partition(is_heard_here);
-        let broadcasts: Vec<Sent> = broadcasts;
-        appended.events = events;
+        let written = Written { broadcasts, events };
+        self.next_step();
         self.insert("append_history", "", &appended.history, &[], "").await?;
         self.insert("append_audit", "", &appended.audit, &[], "").await?;
         self.insert("append_notices", "", &appended.notices, &[], "ON CONFLICT DO NOTHING").await?;
-        for (counted, at) in appended.counted {
-            self.count_on_day_of(counted, at).await?;
+        for ((counted, day), times) in per_day(&appended.counted) {
+            self.add_tally(counted, day, times).await?;
         }
-        messages::publish(&mut self, &appended.events).await?;
+        messages::publish(self, &written.events).await?;
         self.batch.send(self.open.db()).await?;
+        Ok(written)
+    }
+
+    /// Commits after [`Self::write_all`]. After an error the outcome is unknown, and the rows decide.
+    pub(crate) async fn commit_written(self, written: Written) -> Result<()> {
         match self.open {
             Open::Sqlite(open) => open.commit().await?,
             Open::Postgres(open) => within(async { open.commit().await.map_err(failed("commit")) }).await?,
         }
-        if !appended.events.is_empty() {
-            let kinds = appended.events.iter().map(|sent| sent.event.kind.as_str());
+        if !written.events.is_empty() {
+            let kinds = written.events.iter().map(|sent| sent.event.kind.as_str());
             self.published.send_modify(|published| published.add(kinds));
         }
-        for Sent { event, .. } in broadcasts {
+        for Sent { event, .. } in written.broadcasts {
             // A send error means that there are no listeners, which is fine.
             let _ = self.broadcasts.as_ref().map(|listeners| listeners.send(event));
         }

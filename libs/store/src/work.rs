@@ -133,7 +133,7 @@ impl Tx {
 
     /// Deletes a work row; a lease on it is lost. Does nothing if there is none.
     pub async fn cancel(&mut self, name: &DomainName, kind: WorkKind) -> Result<()> {
-        let text = "DELETE FROM work WHERE name = $1 AND kind = $2";
+        let text = "DELETE FROM work {rows} WHERE name = $1 AND kind = $2";
         self.write("cancel", kind.as_str(), text).await?.bind(name).bind(&kind).keep();
         Ok(())
     }
@@ -165,6 +165,19 @@ impl Tx {
         ours.ok_or_else(|| lost(lease))?.try_into()
     }
 
+    /// Like [`Self::fence`] for the leases of a group, on PostgreSQL. Rows that another transaction has locked are left
+    /// out like those of lost leases.
+    pub(crate) async fn fence_all(&mut self, leases: &[&Lease]) -> Result<Vec<Domain>> {
+        let names: Vec<&DomainName> = leases.iter().map(|lease| &lease.work.name).collect();
+        let kinds: Vec<WorkKind> = leases.iter().map(|lease| lease.work.kind).collect();
+        let tokens: Vec<i64> = leases.iter().map(|lease| lease.token).collect();
+        let revisions: Vec<i64> = leases.iter().map(|lease| lease.work.revision).collect();
+        let mut db = self.db().await?;
+        let query = db.query("fence_all", &dialect::fence_all()).bind_array(&names).bind_array(&kinds);
+        let rows = query.bind_array(&tokens).bind_array(&revisions).all::<DomainRow>().await?;
+        rows.into_iter().map(Domain::try_from).collect()
+    }
+
     /// Ends a lease: the row becomes `next`, or is deleted. [`StoreError::LeaseLost`] if the lease was lost;
     /// [`StoreError::Conflict`] if `next` is for another name or kind.
     pub async fn finish(&mut self, lease: &Lease, next: Option<&Work>) -> Result<()> {
@@ -180,7 +193,7 @@ impl Tx {
     ) -> Result<()> {
         let (name, kind) = (&lease.work.name, &lease.work.kind);
         let Some(next) = next else {
-            let text = "DELETE FROM work WHERE name = $1 AND kind = $2 AND lease_token = $3";
+            let text = "DELETE FROM work {rows} WHERE name = $1 AND kind = $2 AND lease_token = $3";
             let write = self.write("finish", kind.as_str(), text).await?;
             write.bind(name).bind(kind).bind(&lease.token).keep_or(lost(lease));
             return Ok(());
@@ -190,7 +203,7 @@ impl Tx {
         }
         let text =
             "UPDATE work SET revision = $4, cause = $5, attempts = $6, due_at = $7, certificate_id = $8,
-                paused_for = $9, lease_token = {next_token}, lease_until = NULL, hinted_at = NULL
+                paused_for = $9, lease_token = {next_token}, lease_until = NULL, hinted_at = NULL {rows}
             WHERE name = $1 AND kind = $2 AND lease_token = $3";
         let write = self.write("finish_and_schedule", kind.as_str(), text).await?;
         let write = write.bind(name).bind(kind).bind(&lease.token).bind(&next.revision).bind(&next.cause);

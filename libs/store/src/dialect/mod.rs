@@ -4,7 +4,7 @@
 mod postgres;
 mod sqlite;
 
-pub(crate) use sqlite::{GroupError, Member, OpenedFile, Writer};
+pub(crate) use sqlite::{Member, OpenedFile, Writer};
 
 use domain::WorkKind;
 
@@ -53,6 +53,12 @@ pub(crate) fn fence(db: &Db<'_>) -> String {
         Db::Sqlite(_) => sqlite::fence(),
         Db::Postgres(_) => postgres::fence(),
     }
+}
+
+/// A `SELECT` of the domains that the leases of a group are for, locked with their work, on PostgreSQL: arrays of `$1`
+/// names, `$2` kinds, `$3` tokens, `$4` revisions.
+pub(crate) fn fence_all() -> String {
+    postgres::fence_all()
 }
 
 /// Stores messages, and marks the work rows that they are about as hinted.

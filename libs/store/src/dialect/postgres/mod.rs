@@ -72,6 +72,20 @@ pub(super) fn fence() -> String {
     )
 }
 
+pub(super) fn fence_all() -> String {
+    format!(
+        "WITH named AS MATERIALIZED (
+            SELECT {} FROM domains WHERE name = ANY($1) ORDER BY name FOR NO KEY UPDATE SKIP LOCKED)
+        SELECT named.* FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
+                AS held (name, kind, token, revision)
+            JOIN named ON named.name = held.name AND named.revision = held.revision
+            JOIN work w ON w.name = held.name AND w.kind = held.kind AND w.lease_token = held.token
+                AND w.revision = held.revision
+        FOR NO KEY UPDATE OF w SKIP LOCKED",
+        DomainRow::selected("")
+    )
+}
+
 pub(super) async fn publish(tx: &mut Tx, messages: &[MessageRow], hints: &[Option<WorkKind>]) -> Result<()> {
     tx.insert("publish", "", messages, &[], "").await?;
     let hinted = messages.iter().zip(hints).filter_map(|(message, kind)| Some((message, (*kind)?)));

@@ -17,6 +17,9 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 const TIMEOUTS: &str = "SET statement_timeout = 15000; SET idle_in_transaction_session_timeout = 15000";
 const LOOKS: u32 = 3;
 const MAX_LIFETIME: Duration = Duration::from_mins(30);
+/// A connection that was idle for longer is tested before it is used again: the server may have gone away. A test
+/// before each use would double the round trips.
+const UNTESTED: Duration = Duration::from_secs(1);
 
 impl Store {
     /// Opens a store at a `postgres://` URL, whose parameters `sslmode`, `sslrootcert`, `sslcert` and `sslkey` are
@@ -31,6 +34,12 @@ impl Store {
             .max_connections(max_connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .max_lifetime(MAX_LIFETIME)
+            .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    Ok(meta.idle_for < UNTESTED || connection.ping().await.is_ok())
+                })
+            })
             .after_connect(|connection, _| Box::pin(async { connection.execute(TIMEOUTS).await.map(drop) }))
             .connect_lazy_with(connect_options(url)?);
         Ok(Self::new(Pools::Postgres(pool), clock, entropy))

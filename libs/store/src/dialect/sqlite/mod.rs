@@ -20,7 +20,7 @@ use crate::{Result, Store, Tx};
 
 pub(super) use list::{count, page};
 pub(crate) use open::OpenedFile;
-pub(crate) use writer::{GroupError, Member, Writer};
+pub(crate) use writer::{Member, Writer};
 
 /// Each row of a claim gets its own token. A claim that finds nothing, which happens for every second hint, costs no
 /// durable write.

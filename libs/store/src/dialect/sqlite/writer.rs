@@ -18,8 +18,9 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
 
+use crate::Result;
+use crate::group::GroupError;
 use crate::sql::{Db, failed};
-use crate::{Result, StoreError};
 
 /// Maximum wait for the connection.
 const TURN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -44,17 +45,6 @@ struct Group {
     answers: Vec<oneshot::Sender<Result<()>>>,
     /// The last member's savepoint exists and is finished.
     has_savepoint: bool,
-}
-
-/// Why a group was not committed: one error, reported to each member.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("the transactions that were committed together were not: {0}")]
-pub(crate) struct GroupError(pub(crate) Arc<sqlx::Error>);
-
-impl GroupError {
-    fn told(self) -> StoreError {
-        StoreError::Database { operation: "commit", source: Box::new(self) }
-    }
 }
 
 impl Writer {
@@ -165,7 +155,7 @@ impl Line {
         };
         let done = sqlx::query(text).execute(connection).await;
         if let Err(error) = &done {
-            self.fail(&GroupError(Arc::new(sqlx::Error::Protocol(error.to_string()))));
+            self.fail(&GroupError::of(failed("commit")(sqlx::Error::Protocol(error.to_string()))));
         }
         done.map(drop)
     }
@@ -180,7 +170,7 @@ impl Line {
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "not committed");
                 self.group = Some(group);
-                self.fail(&GroupError(Arc::new(error)));
+                self.fail(&GroupError::of(failed("commit")(error)));
             }
         }
     }
@@ -243,7 +233,7 @@ impl Drop for Member {
                 runtime.spawn(async move { line.run("ROLLBACK TO step").await });
             }
             // No one can wait for the connection any more.
-            Err(_) => line.fail(&GroupError(Arc::new(sqlx::Error::WorkerCrashed))),
+            Err(_) => line.fail(&GroupError::of(failed("commit")(sqlx::Error::WorkerCrashed))),
         }
     }
 }
