@@ -291,8 +291,7 @@ impl Tx {
 
     /// Stores when a certificate is renewed. [`crate::StoreError::Conflict`] if it does not exist.
     pub async fn set_renewal(&mut self, id: CertificateId, renewal: Renewal) -> Result<()> {
-        let text =
-            "UPDATE certificates SET renewal_at = $2, window_start = $3, window_end = $4 {rows} WHERE id = $1";
+        let text = "UPDATE certificates SET renewal_at = $2, window_start = $3, window_end = $4 {rows} WHERE id = $1";
         let write = self.write("set_renewal", "", text).await?.bind(&id).bind(&renewal.at);
         let write = write.bind(&renewal.window.map(|window| window.start));
         write.bind(&renewal.window.map(|window| window.end)).keep_one();

@@ -95,8 +95,7 @@ impl Tx {
         token: &str,
         answer: &str,
     ) -> Result<()> {
-        let rest =
-            "ON CONFLICT (host, asker) DO UPDATE SET token = excluded.token, answer = excluded.answer";
+        let rest = "ON CONFLICT (host, asker) DO UPDATE SET token = excluded.token, answer = excluded.answer";
         let probe = Probe {
             host: host.clone(),
             of: of.as_str().to_owned(),

@@ -101,11 +101,14 @@ impl AnyStep {
     /// Whether it may lock buckets, which several names share.
     fn locks_buckets(&self) -> bool {
         let locks = |write: &Write| match write {
-            Write::Order(OrderWrite::Spend(_, ledger) | OrderWrite::SpendFailure(ledger)) => is_limited(ledger),
+            Write::Order(OrderWrite::Spend(_, ledger) | OrderWrite::SpendFailure(ledger)) => {
+                is_limited(ledger)
+            }
             _ => false,
         };
         let Some(step) = self.step() else { return false };
-        step.charge.as_ref().is_some_and(|charge| !charge.buckets().is_empty()) || step.writes.iter().any(locks)
+        step.charge.as_ref().is_some_and(|charge| !charge.buckets().is_empty())
+            || step.writes.iter().any(locks)
     }
 }
 
@@ -161,12 +164,11 @@ impl Store {
     /// Commits groups until no step waits.
     async fn commit_groups(self: Arc<Self>) {
         loop {
-            let mut group = self.groups.next();
-            match group.len() {
-                0 => return,
-                1 => group.into_iter().for_each(|waiting| self.go_alone(waiting)),
-                _ => self.commit_group(std::mem::take(&mut group)).await,
+            let group = self.groups.next();
+            if group.is_empty() {
+                return;
             }
+            self.commit_group(group).await;
         }
     }
 
@@ -174,7 +176,10 @@ impl Store {
         let (tx, written, outcomes) = match self.write_group(&group).await {
             Ok(written) => written,
             Err(error) => {
-                tracing::debug!(error = &error as &dyn std::error::Error, "the steps of a group go one by one");
+                tracing::debug!(
+                    error = &error as &dyn std::error::Error,
+                    "the steps of a group go one by one"
+                );
                 group.into_iter().for_each(|waiting| self.go_alone(waiting));
                 return;
             }
@@ -198,7 +203,9 @@ impl Store {
 
     /// Writes all steps of a group, up to the COMMIT.
     async fn write_group(&self, group: &[Waiting]) -> Result<(Tx, Written, Vec<Outcome>)> {
-        let mut tx = self.begin_with("group", Batch::of_group()).await?;
+        // A single step's writes are one statement, whatever they are.
+        let batch = if group.len() == 1 { Batch::new(false) } else { Batch::of_group() };
+        let mut tx = self.begin_with("group", batch).await?;
         let fenced = group.iter().filter(|waiting| waiting.step.step().is_some());
         let leases: Vec<&Lease> = fenced.map(|waiting| waiting.step.lease()).collect();
         let domains = tx.fence_all(&leases).await?;
@@ -261,9 +268,7 @@ impl Tx {
     async fn end_of(&mut self, step: &AnyStep) -> Result<()> {
         match step {
             AnyStep::Keeps(_) => Ok(()),
-            AnyStep::Ends(last) => {
-                self.finish_paused(&last.lease, last.next.as_ref(), last.paused_for).await
-            }
+            AnyStep::Ends(last) => self.finish_paused(&last.lease, last.next.as_ref(), last.paused_for).await,
         }
     }
 }

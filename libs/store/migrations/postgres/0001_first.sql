@@ -714,25 +714,37 @@ CREATE TABLE tally_changes (
     amount bigint NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 
--- PostgreSQL: the tallies that a name is part of; SQLite has computed columns for that, which would take space here.
--- The hour counts from 1970.
-CREATE FUNCTION tallied_as(d domains) RETURNS TABLE (what text, key text) LANGUAGE sql IMMUTABLE AS $$
-    SELECT f.what, f.key FROM (VALUES
-        ('domains', d.status),
-        ('domains', CASE WHEN d.status = 'Success' AND d.block IS NOT NULL THEN 'renewal_blocked' END),
-        ('domains', CASE WHEN d.activity = 'waiting_for_budget' THEN 'waiting_for_budget' END),
-        ('reason', reason_code_of(
-            d.unknown_to_c4, d.upload_failing, d.source, d.status, d.https_switch, d.block, d.waiting)),
-        ('ends', CASE WHEN d.status <> 'Expired'
-            THEN floor(extract(epoch FROM d.live_not_after) / 3600)::bigint::text END)) AS f (what, key)
-    WHERE d.deleted_at IS NULL AND f.key IS NOT NULL
+-- PostgreSQL: the keys of the tallies that a name is part of, NULL where it is not part of one; SQLite has computed
+-- columns for that, which would take space here. The hour counts from 1970.
+-- PostgreSQL: an array and plpgsql, because a function in SQL that returns rows is planned at each call of a trigger.
+CREATE FUNCTION tallied_as(d domains) RETURNS text[] LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    IF d.deleted_at IS NOT NULL THEN
+        RETURN '{}';
+    END IF;
+    RETURN ARRAY[
+        d.status,
+        CASE WHEN d.status = 'Success' AND d.block IS NOT NULL THEN 'renewal_blocked' END,
+        CASE WHEN d.activity = 'waiting_for_budget' THEN 'waiting_for_budget' END,
+        reason_code_of(
+            d.unknown_to_c4, d.upload_failing, d.source, d.status, d.https_switch, d.block, d.waiting),
+        CASE WHEN d.status <> 'Expired'
+            THEN floor(extract(epoch FROM d.live_not_after) / 3600)::bigint::text END];
+END
+$$;
+
+-- PostgreSQL: the words of `what` for those keys.
+CREATE FUNCTION tallied_kinds() RETURNS text[] LANGUAGE sql IMMUTABLE AS $$
+    SELECT ARRAY['domains', 'domains', 'domains', 'reason', 'ends']
 $$;
 
 -- PostgreSQL: one call for all rows that a statement inserts.
 CREATE FUNCTION tally_inserted_domains() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO tally_changes (what, key, amount)
-    SELECT f.what, f.key, count(*) FROM inserted AS d, tallied_as(ROW(d.*)::domains) AS f GROUP BY f.what, f.key;
+    SELECT f.what, f.key, count(*)
+    FROM inserted AS d, unnest(tallied_kinds(), tallied_as(ROW(d.*)::domains)) AS f (what, key)
+    WHERE f.key IS NOT NULL GROUP BY f.what, f.key;
     RETURN NULL;
 END
 $$;
@@ -741,12 +753,21 @@ CREATE TRIGGER domains_tally_insert AFTER INSERT ON domains REFERENCING NEW TABL
     FOR EACH STATEMENT EXECUTE FUNCTION tally_inserted_domains();
 
 CREATE FUNCTION tally_changed_domain() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    kinds  CONSTANT text[] := tallied_kinds();
+    before CONSTANT text[] := tallied_as(OLD);
+    after  text[] := '{}';
 BEGIN
-    INSERT INTO tally_changes (what, key, amount)
-    SELECT c.what, c.key, sum(c.amount) FROM (
-        SELECT f.what, f.key, -1 AS amount FROM tallied_as(OLD) AS f
-        UNION ALL SELECT f.what, f.key, 1 FROM tallied_as(NEW) AS f) AS c
-    GROUP BY c.what, c.key HAVING sum(c.amount) <> 0;
+    IF TG_OP = 'UPDATE' THEN
+        after := tallied_as(NEW);
+    END IF;
+    FOR place IN 1..cardinality(kinds) LOOP
+        IF before[place] IS DISTINCT FROM after[place] THEN
+            INSERT INTO tally_changes (what, key, amount)
+            SELECT kinds[place], c.key, c.amount
+            FROM (VALUES (before[place], -1), (after[place], 1)) AS c (key, amount) WHERE c.key IS NOT NULL;
+        END IF;
+    END LOOP;
     RETURN NULL;
 END
 $$;

@@ -102,7 +102,8 @@ impl Rows {
 
     pub(super) fn takes(&self, operation: &'static str, place: &Place) -> bool {
         let kept = self.writes.iter().position(|write| write.operation == operation);
-        kept.is_none_or(|kept| kept >= self.last) && !self.places.iter().any(|written| written.overlaps(place))
+        kept.is_none_or(|kept| kept >= self.last)
+            && !self.places.iter().any(|written| written.overlaps(place))
     }
 
     pub(super) fn keep(
@@ -165,7 +166,8 @@ impl Write {
             return self.text.clone();
         };
         let types = self.columns.iter().enumerate();
-        let arrays = types.clone().map(|(index, column)| format!("${}::{}[]", index + 1, column.postgres_type()));
+        let arrays =
+            types.clone().map(|(index, column)| format!("${}::{}[]", index + 1, column.postgres_type()));
         let names = types.map(|(index, _)| format!("p{}", index + 1));
         let (arrays, names): (Vec<String>, Vec<String>) = (arrays.collect(), names.collect());
         // DELETE has the word USING where UPDATE has FROM.

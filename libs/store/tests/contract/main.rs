@@ -23,6 +23,7 @@ mod labels;
 mod ledger;
 mod list;
 mod listing;
+mod lives;
 mod messages;
 mod midnights;
 mod notes;
@@ -166,6 +167,8 @@ cases! {
         reports_are_kept_for_a_while;
     notes:
         notes_are_added_and_deleted;
+    lives:
+        what_is_written_together_is_what_each_writes_alone;
     messages:
         messages_come_in_order_and_by_kind
         a_taken_message_is_leased

@@ -69,7 +69,8 @@ pub(super) fn postgres(postgres: &Postgres, database: &str, many: usize) {
         INSERT INTO domain_names SELECT name FROM domains;
         DELETE FROM tallies;
         INSERT INTO tallies (what, key, amount)
-            SELECT f.what, f.key, count(*) FROM domains d, tallied_as(d) AS f GROUP BY f.what, f.key;
+            SELECT f.what, f.key, count(*) FROM domains d, unnest(tallied_kinds(), tallied_as(d)) AS f (what, key)
+            WHERE f.key IS NOT NULL GROUP BY f.what, f.key;
         UPDATE numbered SET position = {many};
         DO $$ DECLARE k record; BEGIN FOR k IN TABLE kept LOOP EXECUTE k.definition; END LOOP; END $$;"
     );

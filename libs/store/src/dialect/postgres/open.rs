@@ -36,9 +36,7 @@ impl Store {
             .max_lifetime(MAX_LIFETIME)
             .test_before_acquire(false)
             .before_acquire(|connection, meta| {
-                Box::pin(async move {
-                    Ok(meta.idle_for < UNTESTED || connection.ping().await.is_ok())
-                })
+                Box::pin(async move { Ok(meta.idle_for < UNTESTED || connection.ping().await.is_ok()) })
             })
             .after_connect(|connection, _| Box::pin(async { connection.execute(TIMEOUTS).await.map(drop) }))
             .connect_lazy_with(connect_options(url)?);
