@@ -74,7 +74,7 @@ struct Waiting {
 
 /// What became of a step before the COMMIT.
 enum Outcome {
-    Written(Option<Domain>),
+    Written(Option<Box<Domain>>),
     Changed(Box<Domain>),
     Alone,
 }
@@ -144,10 +144,11 @@ impl Groups {
 impl Store {
     /// Commits a step, in a group where that is possible.
     pub(crate) async fn commit_any(&self, step: AnyStep) -> Answer {
-        let Pools::Postgres(pool) = &self.pools else { return self.commit_alone(&step).await };
-        if step.locks_buckets() {
-            return self.commit_alone(&step).await;
-        }
+        let pool = match &self.pools {
+            Pools::Postgres(pool) if !step.locks_buckets() => pool,
+            // On the heap: the future is large.
+            _ => return Box::pin(self.commit_alone(&step)).await,
+        };
         let (answer, answered) = oneshot::channel();
         let is_first = {
             let mut queue = self.groups.queue();
@@ -180,7 +181,9 @@ impl Store {
                     error = &error as &dyn std::error::Error,
                     "the steps of a group go one by one"
                 );
-                group.into_iter().for_each(|waiting| self.go_alone(waiting));
+                for waiting in group {
+                    self.go_alone(waiting);
+                }
                 return;
             }
         };
@@ -194,7 +197,7 @@ impl Store {
                 }
                 (Outcome::Changed(fresh), _) => Err(Refusal::Changed(fresh)),
                 (Outcome::Written(_), Some(failure)) => Err(failure.clone().told().into()),
-                (Outcome::Written(domain), None) => Ok(domain),
+                (Outcome::Written(domain), None) => Ok(domain.map(|domain| *domain)),
             };
             // A caller that was dropped finds the outcome in the rows.
             let _ = waiting.answer.send(answer);
@@ -224,7 +227,7 @@ impl Store {
         let store = self.clone();
         let Waiting { step, answer, span } = waiting;
         let alone = async move {
-            let _ = answer.send(store.commit_alone(&step).await);
+            let _ = answer.send(Box::pin(store.commit_alone(&step)).await);
         };
         tokio::spawn(alone.instrument(span));
     }
@@ -258,7 +261,8 @@ impl Tx {
             if fresh.version != step.before.version {
                 return Ok(Outcome::Changed(Box::new(fresh)));
             }
-            stored = Some(self.write_step(step, fresh).await.map_err(StoreError::from)?);
+            let domain = self.write_step(step, fresh).await.map_err(StoreError::from)?;
+            stored = Some(Box::new(domain));
         }
         self.end_of(step).await?;
         Ok(Outcome::Written(stored))

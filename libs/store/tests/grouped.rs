@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{Activity, Cause, Domain, DomainName, HistoryKind, Lease, Work, WorkKind};
+use domain::{Activity, Cause, Clock as _, Domain, DomainName, HistoryKind, Lease, Work, WorkKind};
 use jiff::{SignedDuration, Timestamp};
 use runtime::{SystemClock, SystemEntropy};
 use store::{Entry, Refusal, Step, Store, StoreError};
@@ -42,7 +42,7 @@ impl Server {
 
 /// Adds names, each with work of that kind, and leases it.
 async fn leased(store: &Store, prefix: &str, many: usize, kinds: &[WorkKind]) -> Vec<DomainName> {
-    let now = Timestamp::now();
+    let now = SystemClock.now();
     let mut tx = store.begin("add").await.unwrap();
     let names: Vec<DomainName> = (0..many)
         .map(|number| DomainName::parse(&format!("{prefix}{number}.example.com")).unwrap())
@@ -63,7 +63,7 @@ fn work(name: &DomainName, kind: WorkKind, now: Timestamp) -> Work {
 }
 
 async fn claim(store: &Store, kind: WorkKind, names: &[DomainName]) -> Vec<Lease> {
-    let until = Timestamp::now() + SignedDuration::from_mins(5);
+    let until = SystemClock.now() + SignedDuration::from_mins(5);
     store.claim_batch(kind, names, until).await.unwrap()
 }
 

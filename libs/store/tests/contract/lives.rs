@@ -23,8 +23,8 @@ fn key_of(order: &Order) -> CertificateId {
     }
 }
 
-fn entry(message: &str) -> Option<Entry<'static>> {
-    Some(Entry::new(HistoryKind::Generated, "issuer", message))
+fn told(step: Step, message: &str) -> Step {
+    step.told(Some(Entry::new(HistoryKind::Generated, "issuer", message)))
 }
 
 fn of_order(step: Step, write: OrderWrite) -> Step {
@@ -40,14 +40,14 @@ async fn lease_of(store: &Store, label: &str, kind: WorkKind) -> (Domain, Lease)
 async fn live(store: &Store, label: &str, account: &Account, together: &Barrier) {
     let (domain, lease) = lease_of(store, label, WorkKind::Issue).await;
     together.wait().await;
-    let rehearsal = Step::new("rehearsal", &lease, &domain).told(entry("rehearsed"));
+    let rehearsal = told(Step::new("rehearsal", &lease, &domain), "rehearsed");
     let rehearsal = of_order(rehearsal, OrderWrite::PutProbe("token".to_owned(), label.to_owned()));
     store.commit(&rehearsal).await.unwrap();
 
     together.wait().await;
     let created = order(label, account);
     let waiting = domain.clone().doing(Activity::WaitingForCa, None).unwrap();
-    let step = Step::new("created", &lease, &domain).becomes(waiting).told(entry("created"));
+    let step = told(Step::new("created", &lease, &domain).becomes(waiting), "created");
     let step = of_order(step, OrderWrite::Insert(Box::new(created.clone())));
     let domain = store.commit(&of_order(step, OrderWrite::DropProbe)).await.unwrap();
 
@@ -92,8 +92,7 @@ fn issue(lease: &Lease, domain: &Domain, placed: &Order) -> LastStep {
     let step =
         of_order(of_order(step, OrderWrite::SpendLater(placed.id)), OrderWrite::Spend(placed.id, ledger));
     let upload = Work { certificate: Some(id), ..due(&placed.name, WorkKind::Upload) };
-    step.becomes(domain.clone().doing(Activity::Idle, None).unwrap())
-        .told(entry("issued"))
+    told(step.becomes(domain.clone().doing(Activity::Idle, None).unwrap()), "issued")
         .and(Write::Schedule(upload))
         .and(Write::ScheduleIfNone(due(&placed.name, WorkKind::Revoke)))
         .and(Write::CountDay(Counted::Issued))
@@ -109,8 +108,7 @@ async fn upload(store: &Store, label: &str, certificate: CertificateId, together
     let (domain, lease) = lease_of(store, label, WorkKind::Upload).await;
     together.wait().await;
     let renewal = Renewal { at: at(400), window: None };
-    let step = Step::new("uploaded", &lease, &domain)
-        .told(entry("uploaded"))
+    let step = told(Step::new("uploaded", &lease, &domain), "uploaded")
         .and(Write::Uploaded(certificate))
         .and(Write::DecideMidnight)
         .and(Write::Cancel(WorkKind::Revoke))
@@ -158,7 +156,7 @@ async fn left(store: &Store, label: &str) -> Left {
 pub async fn what_is_written_together_is_what_each_writes_alone(store: Case) {
     let account = add_account(&store).await;
     add_due(&store, "alone", WorkKind::Issue).await;
-    live(&store, "alone", &account, &Barrier::new(1)).await;
+    Box::pin(live(&store, "alone", &account, &Barrier::new(1))).await;
     let alone = left(&store, "alone").await;
     assert_eq!(alone.history.len(), 4);
     assert_eq!(alone.work.len(), 2);
@@ -171,7 +169,7 @@ pub async fn what_is_written_together_is_what_each_writes_alone(store: Case) {
     }
     let lives = labels.iter().cloned().map(|label| {
         let (store, account, together) = (store.clone(), account.clone(), together.clone());
-        tokio::spawn(async move { live(&store, &label, &account, &together).await })
+        tokio::spawn(async move { Box::pin(live(&store, &label, &account, &together)).await })
     });
     for life in lives.collect::<Vec<_>>() {
         life.await.unwrap();
