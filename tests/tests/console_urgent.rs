@@ -182,3 +182,68 @@ async fn the_list_is_worked_through_by_keys_and_fits_every_window() {
     browser.at(&format!("/domains/{}", names[0])).await;
     browser.assert_no_problems().await;
 }
+
+/// A page at which somebody begins, and the number of clicks since.
+struct Task<'a> {
+    browser: &'a Browser,
+    clicks: usize,
+}
+
+impl<'a> Task<'a> {
+    async fn from_the_list(console: &Console, browser: &'a Browser) -> Self {
+        browser.goto(&console.address("/")).await;
+        browser.find("heading", "Domains").await;
+        Self { browser, clicks: 0 }
+    }
+
+    async fn click(&mut self, role: &str, name: &str) {
+        self.browser.click(role, name).await;
+        self.clicks += 1;
+    }
+
+    fn took_at_most(&self, clicks: usize, task: &str) {
+        assert!(self.clicks <= clicks, "{task} took {} clicks", self.clicks);
+    }
+}
+
+/// What fits on the screen is in the test of the keys.
+#[tokio::test(flavor = "multi_thread")]
+async fn daily_questions_take_one_or_two_clicks() {
+    let mut console = Console::start().await;
+    console.world.point_at_cdn(NAME);
+    console.world.dns.control().set_cname(NAME, "elsewhere.example.net");
+    console.domain(&["add", NAME]);
+    console.manager.status(NAME, "Failure", LIMIT).await;
+    let browser = console.signed_in("support").await;
+
+    let mut why = Task::from_the_list(&console, &browser).await;
+    why.click("link", &format!("View {NAME}")).await;
+    browser.see("No certificate yet: DNS does not point to the CDN.").await;
+    browser.see("To switch on HTTPS for shop.example.com, set shop.example.com as CNAME").await;
+    why.click("button", "Copy message").await;
+    browser.see("Copied").await;
+    why.took_at_most(2, "why a domain fails, and the message for the customer");
+
+    let mut ending = Task::from_the_list(&console, &browser).await;
+    ending.click("link", "Ends within 7 days").await;
+    browser.see("0 domains").await;
+    ending.took_at_most(1, "what ends within 7 days");
+
+    let mut midnight = Task::from_the_list(&console, &browser).await;
+    midnight.click("link", "Midnight").await;
+    browser.find("heading", "Midnight").await;
+    midnight.took_at_most(1, "the last midnight");
+
+    let mut new = Task::from_the_list(&console, &browser).await;
+    new.click("link", "New since yesterday").await;
+    browser.at("new=1").await;
+    browser.see("Needs a person since").await;
+    assert_eq!(browser.names("rowheader").await, [NAME]);
+    new.took_at_most(1, "what is new since yesterday");
+    console.world.point_at_cdn(NAME);
+    console.domain(&["recheck", NAME]);
+    browser.see_in_row(NAME, "Success").await;
+    browser.goto(&console.address("/?new=1")).await;
+    browser.see("0 domains").await;
+    browser.assert_no_problems().await;
+}

@@ -142,6 +142,21 @@ impl Domain {
         self.reason_at(self.status(now)).and_then(|reason| reason.who())
     }
 
+    /// Whether it goes wrong at `now` unless a person acts: an upload, a verification or a renewal cannot succeed, or
+    /// the certificate has ended.
+    pub fn needs_person(&self, now: Timestamp) -> bool {
+        match self.status(now) {
+            _ if self.deleted_at.is_some() => false,
+            Status::Emergency | Status::Discard => true,
+            _ if self.facts.https == HttpsSwitch::Off => false,
+            Status::Expired | Status::Failure => true,
+            Status::Success => {
+                self.facts.block.is_some() || matches!(self.waiting, Some(Reason::PastedEnds { .. }))
+            }
+            Status::Pending => false,
+        }
+    }
+
     /// A pasted certificate is not renewed, so the customer has to replace it when it ends.
     fn pasted_ended(&self, status: Status) -> Option<Reason> {
         let ended = self.source == Source::Text && status == Status::Expired;

@@ -56,7 +56,7 @@ pub use note::{MAX_NOTES, NoteError, note_text};
 pub use notice::{DeliveryState, EndpointState, NoticeKind, Noticed, WebhookFormat, noticed};
 pub use order::{Order, OrderKey, OrderState};
 pub use pause::{Closed, Gate, Outbound, Pause};
-pub use reason::{Reason, Who, who_must_act};
+pub use reason::{Reason, Who, refused_setting, who_must_act};
 pub use renewal::{PreExpiry, SuggestedWindow, renewal_point};
 pub use retry::Retry;
 pub use revocation::{RevocationReason, RevocationState};

@@ -43,6 +43,18 @@ impl std::str::FromStr for Who {
     }
 }
 
+/// The settings that a CA's refusal of our account is about, by its problem's type; none where only a person can act, at
+/// the CA's URL.
+pub fn refused_setting(problem: &str) -> Option<&'static str> {
+    match problem {
+        "invalidProfile" => Some("acme.issuers.profile"),
+        "unsupportedContact" | "invalidContact" => Some("acme.issuers.contact"),
+        "externalAccountRequired" => Some("acme.issuers.eab_key_id and eab_hmac_key_file"),
+        "userActionRequired" => None,
+        _ => Some("acme.issuers.eab_key_id and eab_hmac_key_file, if the account exists"),
+    }
+}
+
 /// Who has to act on a reason with that code ([`Reason::code`]); none for an unknown code.
 pub fn who_must_act(code: &str) -> Option<Who> {
     Some(match code {
@@ -129,6 +141,8 @@ pub enum Reason {
         zone: String,
         /// The nameservers; empty if unknown.
         nameservers: String,
+        /// When they were first found failing; none if this is the first time.
+        since: Option<Timestamp>,
     },
     /// The rehearsal of the challenge path received another answer than ours.
     ChallengeUnreachable {

@@ -11,6 +11,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use c4::{C4Client, C4Error, C4Options, C4Token};
 use dns::{Applicant, Caa, CouldNotAsk, Failed, Nameservers, Pointing, Targets, Trouble};
 use domain::{Clock, Closed, DomainName, Entropy, Found as FoundInDns, Gate, Pause, Reason};
+use jiff::Timestamp;
 use rehearsal::{Options, Rehearsal, Rehearsed};
 use runtime::config::KnownProxy;
 use runtime::{Config, RoleError};
@@ -144,12 +145,12 @@ impl Preflight {
         }
     }
 
-    /// Why DNS fails, if the domain's owner has to mend it: broken signatures do not mend themselves, nameservers often do.
-    pub async fn why_dns_fails(&self, fails: &DnsFails) -> Option<Reason> {
+    /// Why DNS fails, as it has done `since`, if the domain's owner has to mend it: broken signatures do not mend themselves, nameservers often do.
+    pub async fn why_dns_fails(&self, fails: &DnsFails, since: Option<Timestamp>) -> Option<Reason> {
         match self.nameservers.trouble(&fails.failed).await {
             Ok(Trouble::Signatures { zone }) => Some(Reason::DnssecBroken { zone }),
             Ok(Trouble::Nameservers { zone, nameservers }) => {
-                Some(Reason::DnsBroken { zone, nameservers: nameservers.join(", ") })
+                Some(Reason::DnsBroken { zone, nameservers: nameservers.join(", "), since })
             }
             Ok(Trouble::Ours) | Err(_) => None,
         }

@@ -78,7 +78,8 @@ fn put(reason: &Reason, name: &DomainName, message: &mut v1::Reason) {
         | Reason::UploadFailed { detail } => message.detail = detail,
         Reason::NotServed { behind } => put_edges(behind, message),
         Reason::DnssecBroken { zone } => message.zone = zone,
-        Reason::DnsBroken { zone, nameservers } => {
+        Reason::DnsBroken { zone, nameservers, since } => {
+            message.at = since.map(to_timestamp);
             message.zone = zone;
             message.detail = nameservers;
         }
@@ -116,7 +117,7 @@ pub(crate) fn from_message(message: &v1::Reason) -> Option<Reason> {
             }
         }
         "dnssec_broken" => Reason::DnssecBroken { zone: message.zone.clone() },
-        "dns_broken" => Reason::DnsBroken { zone: message.zone.clone(), nameservers: detail },
+        "dns_broken" => Reason::DnsBroken { zone: message.zone.clone(), nameservers: detail, since: at() },
         "challenge_unreachable" => Reason::ChallengeUnreachable { found: message.found.clone() },
         "unknown_to_c4" => Reason::UnknownToC4,
         "challenge_invalid" => Reason::ChallengeInvalid { problem, detail },

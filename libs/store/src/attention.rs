@@ -13,6 +13,9 @@ pub(crate) const UNRENEWED: i16 = 3;
 /// Live and renewed automatically.
 pub(crate) const RENEWED: i16 = 7;
 
+/// The last rank of those that need a person.
+pub(crate) const LAST_NEEDY: i16 = 5;
+
 /// The ranks that domains of a status have, the most urgent first.
 pub(crate) fn ranks(status: Status) -> &'static [i16] {
     match status {
@@ -38,6 +41,13 @@ pub(crate) fn rank(domain: &Domain) -> i16 {
         Status::Success if is_off => 8,
         Status::Success if domain.facts.block.is_some() || domain.source == Source::Text => UNRENEWED,
         Status::Success => RENEWED,
+    }
+}
+
+impl DomainView {
+    /// Since when it has needed a person, in its present status; none if it needs none.
+    pub fn attention_since(&self) -> Option<Timestamp> {
+        self.attention_since.filter(|_| rank(&self.domain) <= LAST_NEEDY)
     }
 }
 

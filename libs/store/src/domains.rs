@@ -28,6 +28,8 @@ pub struct DomainView {
     pub failed_attempts: u32,
     /// Since when the activity is the present one.
     pub activity_since: Timestamp,
+    /// Since when its trouble has lasted; also set during an attempt to end it.
+    pub(crate) attention_since: Option<Timestamp>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
 }
@@ -74,6 +76,7 @@ pub(crate) struct DomainRow {
     ahead_revision: Option<i64>,
     version: i64,
     changed_at: Timestamp,
+    attention_since: Option<Timestamp>,
     /// None means since the creation.
     activity_since: Option<Timestamp>,
 }
@@ -82,7 +85,7 @@ columns!(DomainRow in "domains":
     name, revision, source, customer_ref, created_at, deleted_at, unknown_to_c4, missing_first_at, missing_last_at, missing_answers,
     https_switch, dns_failing_since, upload_failing, live_certificate_id, live_not_after, previous_certificate_id, block, waiting, invalid_challenges,
     invalid_challenges_dns, status, activity, who, upload_revision, ahead_sha256, ahead_found_at, ahead_revision, version,
-    changed_at;
+    changed_at, attention_since;
     activity_since = "activity_since");
 
 impl DomainRow {
@@ -120,6 +123,7 @@ impl DomainRow {
             ahead_revision: ahead.map(|ahead| ahead.revision),
             version: domain.version + 1,
             changed_at: now,
+            attention_since: domain.needs_person(now).then_some(now),
             activity_since: None,
         }
     }
@@ -203,6 +207,7 @@ impl FromRow for Change {
     fn read(reader: &mut Reader<'_>) -> Result<Self> {
         let row = DomainRow::read(reader)?;
         let at = row.changed_at;
+        let attention_since = row.attention_since;
         let activity_since = row.activity_since.unwrap_or(row.created_at);
         // None if it is not numbered yet: changes are queried by position, and a view does not use it.
         let position: Option<i64> = reader.value()?;
@@ -233,6 +238,7 @@ impl FromRow for Change {
             next_attempt_at,
             failed_attempts,
             activity_since,
+            attention_since,
             labels,
         };
         Ok(Self { position: position.unwrap_or_default(), at, view })
@@ -331,8 +337,20 @@ impl Tx {
         // All columns but the first, the name.
         let stored = DomainRow::stored();
         let place = |wanted| stored.iter().position(|column| *column == wanted).map_or(0, |index| index + 1);
-        let set =
-            stored.iter().enumerate().skip(1).map(|(index, column)| format!("{column} = ${}", index + 1));
+        let set = stored.iter().enumerate().skip(1).map(|(index, column)| match *column {
+            // Kept while the status lasts, and over an attempt that ends as the one before it.
+            "attention_since" => format!(
+                "attention_since = CASE
+                    WHEN ${0} IS NULL THEN CASE WHEN ${2} = 'idle' THEN NULL ELSE attention_since END
+                    WHEN status = ${1} OR status = 'Pending' AND ${1} = 'Failure'
+                        THEN coalesce(attention_since, ${0})
+                    ELSE ${0} END",
+                index + 1,
+                place("status"),
+                place("activity")
+            ),
+            column => format!("{column} = ${}", index + 1),
+        });
         let set: Vec<String> = set.collect();
         let text = format!(
             "UPDATE domains SET {}, position = {{next_position}},

@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use domain::{Source, Status, Who};
 use jiff::Timestamp;
 
-use crate::attention::{RENEWED, UNRENEWED, rank, ranks};
+use crate::attention::{LAST_NEEDY, RENEWED, UNRENEWED, rank, ranks};
 use crate::sql::Query;
 use crate::{AtRisk, DomainView, Result, Store, dialect};
 
@@ -99,6 +99,8 @@ pub struct ListFilter {
     pub labels: Vec<(String, String)>,
     /// Only domains at risk.
     pub at_risk: Option<AtRisk>,
+    /// Only domains that have needed a person, in their present status, since this or later.
+    pub attention_from: Option<Timestamp>,
     /// Only domains whose reason has this code.
     pub reason: Option<String>,
 }
@@ -390,6 +392,9 @@ pub(crate) fn push_filter(sql: &mut Query<'_>, filter: &ListFilter) {
     push_owner(sql, filter);
     if let Some(risk) = filter.at_risk {
         push_at_risk(sql, risk);
+    }
+    if let Some(from) = filter.attention_from {
+        sql.push(format!(" AND d.attention <= {LAST_NEEDY} AND d.attention_since >= ")).push_bind(&from);
     }
     if let Some(source) = filter.source {
         sql.push(format!(" AND d.source = '{}'", source.as_str()));

@@ -137,7 +137,7 @@ impl Checker {
         let Verdict::DnsFails(fails) = verdict else {
             return verdict;
         };
-        match self.preflight.why_dns_fails(&fails).await {
+        match self.preflight.why_dns_fails(&fails, None).await {
             Some(reason @ Reason::DnssecBroken { .. }) => Verdict::Blocked(reason),
             _ => Verdict::CouldNotAsk(fails.detail),
         }

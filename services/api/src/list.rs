@@ -87,6 +87,7 @@ fn filter(asked: &v1::ListDomainsRequest, now: Timestamp) -> Result<ListFilter, 
         labels: wanted_labels(&asked.labels)?,
         at_risk: asked.at_risk.then(|| AtRisk::at(now)),
         reason: reason(&asked.reason)?,
+        attention_from: instant(asked.attention_from.as_ref())?,
     })
 }
 

@@ -34,6 +34,7 @@ pub(crate) fn of_domain(view: &DomainView, now: Timestamp) -> v1::Domain {
         customer_ref: printable(&domain.customer_ref),
         labels: view.labels.iter().map(label).collect(),
         at_risk: AtRisk::at(now).includes(view),
+        attention_since: view.attention_since().map(to_timestamp),
     }
 }
 

@@ -66,6 +66,8 @@ pub(crate) struct Filter {
     pub(crate) reason: String,
     /// Only domains at risk: visitors will see a warning soon unless a person acts.
     pub(crate) at_risk: bool,
+    /// Only domains that have needed a person, in their present status, since the beginning of yesterday.
+    pub(crate) is_new: bool,
     /// Only domains of the customer with this reference; empty for all.
     pub(crate) customer: String,
     /// Only domains with all of these labels.
@@ -94,6 +96,7 @@ impl Filter {
                 "blocked" => filter.blocked = value == "1",
                 "reason" if short_of(&value).is_some() => filter.reason = value.into_owned(),
                 "risk" => filter.at_risk = value == "1",
+                "new" => filter.is_new = value == "1",
                 "customer" => filter.customer = customer_ref_of(&value).unwrap_or_default(),
                 "label" => filter.labels.extend(
                     parse_label(&value)
@@ -165,11 +168,14 @@ impl Filter {
         query.finish()
     }
 
-    /// The parameters that say whose domains are shown, and those at risk.
+    /// The parameters that say whose domains are shown, those at risk and new ones.
     pub(crate) fn owner(&self) -> Vec<(&'static str, String)> {
         let mut owner = Vec::new();
         if self.at_risk {
             owner.push(("risk", "1".to_owned()));
+        }
+        if self.is_new {
+            owner.push(("new", "1".to_owned()));
         }
         if !self.customer.is_empty() {
             owner.push(("customer", self.customer.clone()));
@@ -237,6 +243,8 @@ impl Filter {
             && (self.reason.is_empty()
                 || domain.reason.as_ref().is_some_and(|reason| reason.code == self.reason))
             && (!self.at_risk || domain.at_risk)
+            && (!self.is_new
+                || instant(domain.attention_since.as_ref()).is_some_and(|since| since >= zone.yesterday(now)))
             && (self.customer.is_empty() || self.customer == domain.customer_ref)
             && self.labels.iter().all(|(key, value)| {
                 domain.labels.iter().any(|label| label.key == *key && label.value == *value)
@@ -271,6 +279,7 @@ impl Filter {
                 .map(|(key, value)| v1::Label { key: key.clone(), value: value.clone() })
                 .collect(),
             at_risk: self.at_risk,
+            attention_from: self.is_new.then(|| to_timestamp(zone.yesterday(now))),
             reason: self.reason.clone(),
         }
     }
@@ -299,7 +308,7 @@ mod tests {
     #[test]
     fn an_address_shows_the_same_list_again() {
         let query = "q=shop&status=Failure&status=Expired&source=text&who=customer&from=3&days=7&blocked=1\
-                     &reason=not_pointed&risk=1&customer=%3Cb%3E%3D1%2B1&label=tier%3Dgold&label=team%3D\
+                     &reason=not_pointed&risk=1&new=1&customer=%3Cb%3E%3D1%2B1&label=tier%3Dgold&label=team%3D\
                      &order=expires&dir=desc&page=abc";
         let filter = Filter::parse(Some(query));
         assert_eq!(filter.query(), query);
@@ -316,7 +325,7 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_left_out() {
         let filter = Filter::parse(Some(
-            "status=Fine&source=x&who=me&days=-1&order=x&dir=x&blocked=2&z=1&reason=x&risk=2&label=x&label==&customer=a%0Ab",
+            "status=Fine&source=x&who=me&days=-1&order=x&dir=x&blocked=2&z=1&reason=x&risk=2&new=2&label=x&label==&customer=a%0Ab",
         ));
         assert_eq!(filter, Filter::default());
         assert!(filter.is_empty());
@@ -342,8 +351,14 @@ mod tests {
             customer_ref: "4711".to_owned(),
             labels: vec![v1::Label { key: "tier".to_owned(), value: "gold".to_owned() }],
             at_risk: true,
+            attention_since: Some(to_timestamp(now - jiff::SignedDuration::from_hours(24))),
             ..v1::Domain::default()
         };
+        let older = v1::Domain {
+            attention_since: Some(to_timestamp(now - jiff::SignedDuration::from_hours(33))),
+            ..failing.clone()
+        };
+        assert!(!Filter::parse(Some("new=1")).fits(&older, &zone, now));
         for (query, fits_failing, fits_live) in [
             ("", true, true),
             ("status=Failure", true, false),
@@ -357,6 +372,7 @@ mod tests {
             ("from=6", false, false),
             ("blocked=1", false, false),
             ("risk=1", false, true),
+            ("new=1", false, true),
             ("customer=4711", false, true),
             ("customer=471", false, false),
             ("label=tier%3Dgold", false, true),

@@ -104,6 +104,7 @@ pub(crate) struct Row {
     pub(crate) doing: String,
     /// When it is tried again, unless `doing` says that.
     pub(crate) next: Option<Moment>,
+    pub(crate) next_label: &'static str,
     pub(crate) created: Option<Moment>,
     pub(crate) expires: Option<Moment>,
     /// "12 days left", "ended 3 days ago".
@@ -136,6 +137,7 @@ impl Row {
             next: instant(domain.next_attempt_at.as_ref())
                 .filter(|_| domain.reason.as_ref().is_some_and(|reason| reason.code != "ca_limited"))
                 .map(|at| Moment::soon(at, zone, now)),
+            next_label: if domain.status() == v1::Status::Emergency { "Next try" } else { "Next check" },
             created: instant(domain.created_at.as_ref()).map(|at| Moment::date(at, zone)),
             expires: expires.map(|at| Moment::date(at, zone)),
             left: expires.map(|at| words::days_left(at, zone, now)).unwrap_or_default(),

@@ -57,6 +57,11 @@ pub(crate) fn who(who: &str) -> &'static str {
     }
 }
 
+/// The filter of what is new, by the time it begins at.
+pub(crate) fn new_since(at: &str, zone: &str) -> String {
+    format!("Needs a person since {at} ({zone}) or later")
+}
+
 /// A reason in a few words, by its code alone, for a table of counts.
 pub(crate) fn reason(code: &str) -> &str {
     ::domain::sentence::short_of(code).unwrap_or(code)
@@ -130,7 +135,7 @@ pub(crate) const ONE_TO_CHECK: &str = "Enter one name to check it.";
 
 pub(crate) fn too_many_lines() -> String {
     let most = number(MAX_LINES as u64);
-    format!("These are more than {most} names. Send them in parts, or through the API.")
+    format!("That is more than {most} names. Send them in batches, or use the API.")
 }
 
 pub(crate) fn not_checked(why: &str) -> String {
@@ -155,7 +160,7 @@ pub(crate) fn verdict(is_listed: bool, has_live: bool, is_ready: bool) -> &'stat
         (false, _, false) => {
             "It can be added now. It is checked again automatically, and ordered once the checks pass."
         }
-        (true, true, _) => "It is on the list, and has a certificate.",
+        (true, true, _) => "It is on the list and has a certificate.",
         (true, false, true) => "It is on the list without a certificate. All checks pass now.",
         (true, false, false) => {
             "It is on the list. It is checked again automatically, and ordered once the checks pass."
@@ -262,7 +267,7 @@ pub(crate) fn forecast(names: u64, room: Option<u64>, queue: Option<&str>) -> St
     match (room, queue) {
         (_, Some(at)) => {
             format!(
-                "Other domains are queued for the CA's limits until about {at}. The new ones follow after them."
+                "Other domains are queued for the CA's limits until about {at}. The new ones come after them."
             )
         }
         (Some(room), None) if room >= names => "The CA's limits have room for all of them now.".to_owned(),
@@ -329,8 +334,10 @@ pub(crate) fn room(room: Option<u64>) -> String {
 pub(crate) fn waiting(waiting: u64, through: Option<&str>) -> String {
     match (waiting, through) {
         (0, None) => "No domain waits for room.".to_owned(),
-        (waiting, None) => format!("{} wait for room.", number(waiting)),
-        (waiting, Some(at)) => format!("{} wait for room, until about {at}.", number(waiting)),
+        (waiting, None) => format!("{} waiting for room.", domains_counted(waiting)),
+        (waiting, Some(at)) => {
+            format!("{} waiting for room, until about {at}.", domains_counted(waiting))
+        }
     }
 }
 

@@ -139,6 +139,12 @@ impl Zone {
         day.to_zoned(self.rules.clone()).ok().map(|begin| begin.timestamp())
     }
 
+    /// When yesterday began.
+    pub(crate) fn yesterday(&self, now: Timestamp) -> Timestamp {
+        let day = now.to_zoned(self.rules.clone()).date().saturating_sub(1.day());
+        self.begins(day).unwrap_or(Timestamp::MIN)
+    }
+
     /// When the day that is so many days from today begins; for today, now: what ended is not left.
     pub(crate) fn day_begins(&self, days: u16, now: Timestamp) -> Timestamp {
         if days == 0 {
@@ -198,6 +204,9 @@ mod tests {
             }
         }
         assert_eq!(zone("").day_begins(0, now), now);
+        let yesterday = |cookies| zone(cookies).yesterday(now).to_string();
+        assert_eq!(yesterday("clock=utc"), "2026-11-11T00:00:00Z");
+        assert_eq!(yesterday("clock=singapore"), "2026-11-11T16:00:00Z");
     }
 
     #[test]

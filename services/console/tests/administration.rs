@@ -214,7 +214,7 @@ async fn the_audit_log_is_searched_verified_and_exported() {
     let long = admin.get(&format!("/admin/audit?subject={}", "x".repeat(500))).await;
     assert_eq!(long.status, 400);
     assert!(
-        long.body.contains("has at most 200 characters") && long.body.contains("data-focus"),
+        long.body.contains("has at most 200 characters") && long.body.contains("autofocus"),
         "{}",
         long.body
     );

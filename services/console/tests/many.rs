@@ -68,7 +68,7 @@ async fn what_is_no_name_is_said_and_kept_in_the_box() {
         let fields = [("names", text), ("action", "add")];
         let refused = browser.send("/domains/new", "/domains/new", &fields).await;
         assert_eq!(refused.status, 422, "{text}");
-        for part in ["<title>Error: ", "data-focus", said] {
+        for part in ["<title>Error: ", "autofocus", said] {
             assert!(refused.body.contains(part), "{part} in {}", refused.body);
         }
         assert!(!refused.body.contains("<b>"));

@@ -36,7 +36,7 @@ async fn a_midnight_says_what_was_asked_and_what_came_out() {
     let browser = served.browser(Role::Viewer).await;
     let none = browser.get("/midnight").await;
     assert_eq!(none.status, 200);
-    assert!(none.body.contains("There was no midnight yet."), "{}", none.body);
+    assert!(none.body.contains("No midnight recheck has run yet."), "{}", none.body);
 
     let (first, last) = (today(&served).saturating_sub(1.days()), today(&served));
     served.add(NAME).await;
@@ -49,18 +49,18 @@ async fn a_midnight_says_what_was_asked_and_what_came_out() {
         ": 2 asked, 0 now work, 1 unchanged, 1 still to come.",
         ">1 more were asked</a>, 0 were not asked again.",
         "/domains/shop.example.com",
-        "The midnight before",
+        "Previous midnight",
     ];
     for text in told {
         assert!(page.body.contains(text), "{text} in {}", page.body);
     }
-    assert!(!page.body.contains("The midnight after") && !page.body.contains("style=\""));
+    assert!(!page.body.contains("Next midnight") && !page.body.contains("style=\""));
     let waiting = browser.get(&format!("/midnight?day={last}&outcome=waiting")).await;
     assert!(waiting.body.contains("/domains/other.example.com"));
     assert!(!waiting.body.contains("/domains/shop.example.com"));
     let before = browser.get(&format!("/midnight?day={first}")).await;
     assert!(before.body.contains("1 asked, 0 now work, 1 unchanged."), "{}", before.body);
-    assert!(before.body.contains("The midnight after"));
+    assert!(before.body.contains("Next midnight"));
     let to_come = browser.get(&format!("/midnight?day={}", last.saturating_add(2.days()))).await;
     assert_eq!(to_come.status, 400);
 
@@ -125,6 +125,13 @@ async fn notes_are_added_and_deleted_by_who_may() {
     assert!(seen.body.contains("ticket 4711") && !seen.body.contains("<textarea"), "{}", seen.body);
     assert_eq!(viewer.send("/", address, &[("delete", id)]).await.status, 403);
     support.send(address, address, &[("delete", id)]).await;
+    assert!(support.get(address).await.body.contains("There are no notes."));
+    // A colleague has the page open, with the note that is gone.
+    let late = support.send(address, address, &[("delete", id)]).await;
+    assert!(late.status == 404 && late.body.contains("note"), "{} {}", late.status, late.body);
+    let huge = "x".repeat(1024 * 1024);
+    let huge = support.send(address, address, &[("text", &huge)]).await;
+    assert!(matches!(huge.status, 413 | 422) && huge.body.len() < 64 * 1024, "{}", huge.status);
     assert!(support.get(address).await.body.contains("There are no notes."));
 }
 

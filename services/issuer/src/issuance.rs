@@ -360,7 +360,7 @@ impl<'a> Issuance<'a> {
             return Ending::DnsFails { detail: fails.detail };
         };
         let is_long = now.duration_since(since) >= DNS_MAY_FAIL;
-        match self.role.preflight.why_dns_fails(&fails).await {
+        match self.role.preflight.why_dns_fails(&fails, Some(since)).await {
             Some(reason @ Reason::DnssecBroken { .. }) => Ending::Blocked(reason),
             Some(reason) if is_long => Ending::Blocked(reason),
             _ => Ending::DnsFails { detail: fails.detail },

@@ -196,7 +196,8 @@ impl Issuer {
                 problem = problem.kind,
                 detail = problem.detail,
                 url = problem.url,
-                setting = setting(&problem.kind),
+                setting =
+                    domain::refused_setting(&problem.kind).unwrap_or("none: a person must act at the URL"),
                 "the CA refuses us, whatever the domain; other CAs are used where there are any"
             );
         }
@@ -243,14 +244,3 @@ impl Issuer {
 
 /// Minimum interval between registrations of an account at a CA that keeps losing it.
 const REGISTERED_AGAIN_EVERY: SignedDuration = SignedDuration::from_hours(1);
-
-/// The setting that a refusal is about, for the operator who has to correct it.
-fn setting(kind: &str) -> &'static str {
-    match kind {
-        "invalidProfile" => "acme.issuers.profile",
-        "unsupportedContact" | "invalidContact" => "acme.issuers.contact",
-        "externalAccountRequired" => "acme.issuers.eab_key_id and eab_hmac_key_file",
-        "userActionRequired" => "none: a person must act at the URL",
-        _ => "the account, and acme.issuers.eab_key_id and eab_hmac_key_file",
-    }
-}

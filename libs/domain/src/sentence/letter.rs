@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::{NamedZone, Situation};
 use crate::dns::{MAX_NAMED, and_more, listed};
-use crate::{CaaFound, DomainName, Found, Pause, Reason, RecordKind, Trust, Who};
+use crate::{CaaFound, DomainName, Found, Pause, Reason, RecordKind, Trust, Who, refused_setting};
 
 const SWITCH_ON: &str = "To switch on HTTPS for";
 /// The same if HTTPS is on.
@@ -76,7 +76,9 @@ impl Reason {
                 "The DNSSEC signatures of {zone} are broken, so no certificate authority may issue for {name}. Please have \
                  them fixed by the operator of {zone}, or remove its DS record at the registrar."
             ),
-            Self::DnsBroken { zone, nameservers } => dns_broken(name, zone, nameservers),
+            Self::DnsBroken { zone: of, nameservers, since } => {
+                dns_broken(name, of, nameservers, since.map(|since| zone.time(since)))
+            }
             Self::ChallengeUnreachable { found } => format!(
                 "Requests to http://{name}/.well-known/acme-challenge/ must reach us, but {found}. Please remove \
                  redirects, firewall rules and page rules for that path."
@@ -126,7 +128,7 @@ impl Reason {
             Self::IssuerRefusesUs { issuer, problem, detail, url } => format!(
                 "The certificate authority {issuer} does not accept our requests at present, for any domain; our \
                  operations team must act. It reported {problem}: {}",
-                told(detail, url)
+                with_setting(told(detail, url), problem)
             ),
             Self::PausedByCa { detail, url } => format!(
                 "The certificate authority has paused {name}, usually after many failed validations. Our operations team must \
@@ -368,11 +370,15 @@ fn caa_forbids(name: &DomainName, at: &str, found: &CaaFound, wanted: &str) -> S
     format!("{now} Please add: {at}. CAA 0 issue \"{wanted}\". Keep the others.")
 }
 
-fn dns_broken(name: &DomainName, zone: &str, nameservers: &str) -> String {
+/// `since`: when they were first found failing, in words.
+fn dns_broken(name: &DomainName, zone: &str, nameservers: &str, since: Option<String>) -> String {
     let which = if nameservers.is_empty() { String::new() } else { format!(" ({nameservers})") };
+    let fail = match since {
+        Some(since) => format!("have not answered properly since {since}"),
+        None => "do not answer properly".to_owned(),
+    };
     format!(
-        "The nameservers of {zone}{which} have not answered properly for over an hour, so no certificate authority may issue \
-         for {name}. Please have them fixed where {zone} is hosted, and check its NS records at the registrar."
+        "The nameservers of {zone}{which} {fail}, so no certificate authority may issue for {name}. Please have them fixed where {zone} is hosted, and check its NS records at the registrar."
     )
 }
 
@@ -411,4 +417,12 @@ fn ca_limited(issuer: &str, limit: &str, until: &str) -> String {
 /// A CA's words, with its URL at the end unless they have it already.
 fn told(detail: &str, url: &str) -> String {
     if url.is_empty() || detail.contains(url) { detail.to_owned() } else { format!("{detail} (see {url})") }
+}
+
+/// What a CA told when it refused our account, and the setting to correct.
+fn with_setting(told: String, problem: &str) -> String {
+    match refused_setting(problem) {
+        Some(setting) => format!("{}. Check the setting {setting}.", told.trim_end_matches('.')),
+        None => told,
+    }
 }

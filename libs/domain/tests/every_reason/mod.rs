@@ -133,8 +133,9 @@ fn dns(cdn: Cdn) -> Vec<Reason> {
         Reason::DnsBroken {
             zone: text("example.com"),
             nameservers: text("ns1.example.com, ns2.example.com"),
+            since: Some("2026-11-30T01:00:00Z".parse().unwrap()),
         },
-        Reason::DnsBroken { zone: text("example.com"), nameservers: String::new() },
+        Reason::DnsBroken { zone: text("example.com"), nameservers: String::new(), since: None },
         Reason::ChallengeUnreachable { found: text("203.0.113.9 answers with 403") },
         Reason::ChallengeInvalid { problem: text("unauthorized"), detail: format!("{name}: 404") },
     ]);

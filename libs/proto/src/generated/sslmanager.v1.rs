@@ -22,8 +22,8 @@ pub struct Reason {
     /// A message for the customer in any case, with times in UTC: the records to set, or that nothing is needed.
     #[prost(string, tag = "6")]
     pub customer_message: ::prost::alloc::string::String,
-    /// The time in the sentences: until then a limit is used up, or the end of a pasted certificate. Absent if they have
-    /// none.
+    /// The time in the sentences: until then a limit is used up, since then nameservers fail, or the end of a pasted
+    /// certificate. Absent if they have none.
     #[prost(message, optional, tag = "7")]
     pub at: ::core::option::Option<::prost_types::Timestamp>,
     /// The DNS records that were found: addresses, or the name that CNAME records lead to.
@@ -229,6 +229,10 @@ pub struct Domain {
     /// renewed or was pasted, or its renewal is late.
     #[prost(bool, tag = "42")]
     pub at_risk: bool,
+    /// Since when the domain has needed a person, in its present status: since an upload, a verification or a renewal cannot
+    /// succeed, or the certificate has ended. None if it needs none.
+    #[prost(message, optional, tag = "43")]
+    pub attention_since: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// One line of a domain's SSL history. History belongs to the name and survives a delete.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1000,6 +1004,9 @@ pub struct ListDomainsRequest {
     /// Only domains whose reason has this code, as in Reason; empty for all.
     #[prost(string, tag = "43")]
     pub reason: ::prost::alloc::string::String,
+    /// Only domains that have needed a person, in their present status, since this or later; see Domain.
+    #[prost(message, optional, tag = "44")]
+    pub attention_from: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// Response of ListDomains.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -63,6 +63,9 @@ CREATE TABLE domains (
     activity                text        NOT NULL,
     -- Since when; NULL is since `created_at`.
     activity_since          timestamptz,
+    -- Since when the name has needed a person, in its present status (ranks of attention up to 5), attempts to end that
+    -- included; NULL if it needs none.
+    attention_since         timestamptz,
     waiting                 jsonb,
     upload_revision         bigint      NOT NULL,
     -- What C4 held when it was found to be ahead of this database (its SHA-256; NULL is nothing), when that was, and the
@@ -106,6 +109,8 @@ CREATE INDEX domains_by_status_and_creation ON domains (status, created_at, name
 CREATE INDEX domains_by_expiry ON domains (ends_at, name) WHERE deleted_at IS NULL;
 CREATE INDEX domains_by_attention ON domains (attention, ends_at, name) WHERE deleted_at IS NULL;
 CREATE INDEX domains_by_who ON domains (who, attention, ends_at, name) WHERE deleted_at IS NULL AND who IS NOT NULL;
+CREATE INDEX domains_by_attention_since ON domains (attention_since, name)
+    WHERE deleted_at IS NULL AND attention_since IS NOT NULL;
 CREATE INDEX domains_by_customer ON domains (customer_ref, name) WHERE deleted_at IS NULL AND customer_ref IS NOT NULL;
 -- PostgreSQL: the code of a domain's reason, that of `Domain::reason`; SQLite has a computed column for that.
 CREATE FUNCTION reason_code_of(unknown_to_c4 boolean, upload_failing jsonb, source text, status text, https_switch text,

@@ -60,6 +60,9 @@ CREATE TABLE domains (
     activity                TEXT    NOT NULL,
     -- Since when; NULL is since `created_at`.
     activity_since          INTEGER,
+    -- Since when the name has needed a person, in its present status (ranks of attention up to 5), attempts to end that
+    -- included; NULL if it needs none.
+    attention_since         INTEGER,
     waiting                 TEXT,
     upload_revision         INTEGER NOT NULL,
     -- What C4 held when it was found to be ahead of this database (its SHA-256; NULL is nothing), when that was, and the
@@ -126,6 +129,8 @@ CREATE INDEX domains_by_status_and_creation ON domains (status, created_at, name
 CREATE INDEX domains_by_expiry ON domains (ends_at, name) WHERE deleted_at IS NULL;
 CREATE INDEX domains_by_attention ON domains (attention, ends_at, name) WHERE deleted_at IS NULL;
 CREATE INDEX domains_by_who ON domains (who, attention, ends_at, name) WHERE deleted_at IS NULL AND who IS NOT NULL;
+CREATE INDEX domains_by_attention_since ON domains (attention_since, name)
+    WHERE deleted_at IS NULL AND attention_since IS NOT NULL;
 CREATE INDEX domains_by_customer ON domains (customer_ref, name) WHERE deleted_at IS NULL AND customer_ref IS NOT NULL;
 -- SQLite: by the computed column; on PostgreSQL by a function.
 CREATE INDEX domains_by_reason ON domains (reason_code, name) WHERE deleted_at IS NULL AND reason_code IS NOT NULL;

@@ -292,6 +292,34 @@ pub async fn an_activity_lasts_since_it_began(store: Case) {
     assert_eq!(since().await, at(11));
 }
 
+/// An attempt that ends as the one before it begins no new trouble; another status, an end of the trouble, and a new
+/// life of the name do.
+pub async fn trouble_lasts_since_it_began(store: Case) {
+    let since = async || store.domain(&name("shop")).await.unwrap().unwrap().attention_since();
+    let blocked = || Reason::PortMissing { missing: vec![443] };
+    let added = add(store.at(1), "shop").await;
+    assert_eq!(since().await, None);
+    let failing = update(store.at(2), &added.blocked(blocked()).unwrap()).await;
+    assert_eq!(since().await, Some(at(2)));
+    let trying = failing.clear().unwrap().doing(Activity::Validating, None).unwrap();
+    let trying = update(store.at(3), &trying).await;
+    assert_eq!(since().await, None, "nothing is to be done during the attempt");
+    let failing = update(store.at(4), &trying.blocked(blocked()).unwrap()).await;
+    assert_eq!(since().await, Some(at(2)), "it is the trouble of before");
+    let mut unknown = failing;
+    unknown.facts.unknown_to_c4 = true;
+    let unknown = update(store.at(5), &unknown).await;
+    assert_eq!(since().await, Some(at(5)), "this is another one");
+    let resting = unknown.clear().unwrap().doing(Activity::Idle, None).unwrap();
+    let resting = update(store.at(6), &resting).await;
+    let failing = update(store.at(7), &resting.blocked(blocked()).unwrap()).await;
+    assert_eq!(since().await, Some(at(7)));
+    let gone = update(store.at(8), &failing.delete(at(8)).unwrap()).await;
+    let again = update(store.at(9), &gone.added_again(at(9)).unwrap()).await;
+    update(store.at(10), &again.blocked(blocked()).unwrap()).await;
+    assert_eq!(since().await, Some(at(10)), "of this life");
+}
+
 /// Live pasted certificates that end soon, as long as the domain waits for nothing else; never generated ones.
 pub async fn pasted_certificates_that_end_are_found_once(store: Case) {
     for (label, source, ends) in [

@@ -47,7 +47,7 @@ async fn fill(store: &Case) -> Vec<DomainView> {
             customer_ref: ["", "4711", "=1+1"][(number % 3) as usize].to_owned(),
             ..row
         };
-        update(store.at(100), &row).await;
+        update(store.at(100 + number / 12), &row).await;
         let mut tx = store.begin("labels").await.unwrap();
         tx.set_labels(&row.name, &labels(number)).await.unwrap();
         tx.commit().await.unwrap();
@@ -87,6 +87,7 @@ fn fits(filter: &ListFilter, view: &DomainView) -> bool {
         && filter.customer_ref.as_ref().is_none_or(|customer_ref| domain.customer_ref == *customer_ref)
         && filter.labels.iter().all(|(key, value)| view.labels.get(key) == Some(value))
         && filter.at_risk.is_none_or(|risk| risk.includes(view))
+        && filter.attention_from.is_none_or(|from| view.attention_since().is_some_and(|since| since >= from))
         && filter.reason.as_deref().is_none_or(|code| domain.reason().is_some_and(|own| own.code() == code))
         && match &filter.search {
             None => true,
@@ -135,6 +136,7 @@ fn filters(views: &[DomainView]) -> Vec<ListFilter> {
         |customer_ref: &str| ListFilter { customer_ref: Some(customer_ref.to_owned()), ..none.clone() };
     let labelled = |labels: Vec<(String, String)>| ListFilter { labels, ..none.clone() };
     let risk = Some(AtRisk { unrenewed_before: at(115), lagging_before: at(111) });
+    let new = |from: i64| ListFilter { attention_from: Some(at(from)), ..none.clone() };
     let because = |code: &str| ListFilter { reason: Some(code.to_owned()), ..none.clone() };
     filters.extend([
         because("not_pointed"),
@@ -153,6 +155,13 @@ fn filters(views: &[DomainView]) -> Vec<ListFilter> {
         labelled(vec![label("tier", "free"), label("team", "a")]),
         labelled(vec![label("tier", "lead")]),
         ListFilter { who: Some(Who::Customer), ..labelled(vec![label("tier", "gold")]) },
+        new(0),
+        new(101),
+        new(102),
+        ListFilter { statuses: vec![Status::Failure, Status::Success], ..new(0) },
+        ListFilter { customer_ref: Some("4711".to_owned()), ..new(0) },
+        ListFilter { who: Some(Who::Customer), ..new(0) },
+        ListFilter { search: Some(Search::Part("shop".into())), ..new(0) },
         ListFilter { at_risk: risk, ..none.clone() },
         ListFilter { at_risk: risk, statuses: vec![Status::Success], ..none.clone() },
         ListFilter { at_risk: risk, statuses: vec![Status::Failure], ..none.clone() },

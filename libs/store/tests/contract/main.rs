@@ -101,6 +101,7 @@ cases! {
         changes_are_the_latest_of_each_domain_and_resume
         ended_certificates_are_found
         an_activity_lasts_since_it_began
+        trouble_lasts_since_it_began
         pasted_certificates_that_end_are_found_once
         history_is_newest_first_and_survives_a_delete
         the_next_attempt_is_no_comparison

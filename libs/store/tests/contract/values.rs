@@ -27,7 +27,7 @@ pub async fn every_reason_comes_back(store: Case) {
         Reason::CaaForbids { at: text(), found: caa(), wanted: text() },
         Reason::CdnCaaForbids { at: text(), found: CaaFound::Told(text()), wanted: text() },
         Reason::DnssecBroken { zone: text() },
-        Reason::DnsBroken { zone: text(), nameservers: text() },
+        Reason::DnsBroken { zone: text(), nameservers: text(), since: Some(at(5)) },
         Reason::ChallengeUnreachable { found: text() },
         Reason::NotServed {
             behind: EdgesBehind {
@@ -74,7 +74,7 @@ pub async fn every_reason_comes_back(store: Case) {
         },
         Reason::CdnCaaForbids { at: text(), found: caa(), wanted: text() },
         Reason::DnssecBroken { zone: text() },
-        Reason::DnsBroken { zone: text(), nameservers: text() },
+        Reason::DnsBroken { zone: text(), nameservers: text(), since: None },
         Reason::ChallengeFailedAtEdge { problem: problem(), detail: detail() },
         Reason::UploadFailed { detail: detail() },
     ];

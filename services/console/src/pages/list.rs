@@ -3,6 +3,7 @@
 use askama::Template;
 use axum::response::{IntoResponse, Redirect, Response};
 use domain::DomainName;
+use jiff::Timestamp;
 use proto::{status_word, v1};
 
 use crate::filter::{Filter, Order, PAGE_SIZE, WHO, source_word};
@@ -14,6 +15,7 @@ use crate::problem::{Problem, html};
 use crate::row::{Badge, Controls, Row};
 use crate::session::with_cookie;
 use crate::words::{self, instant};
+use crate::zone::Zone;
 
 /// A query that is longer is not kept for the way back: cookies have little room.
 const MAX_LIST_BYTES: usize = 1024;
@@ -145,7 +147,7 @@ impl ListPage {
             at_risk: preset(&filter, "At risk", &|only| only.at_risk = true),
             presets: presets(&filter),
             whos: WHO.map(|who| (who, words::who(who))),
-            tokens: tokens(&filter),
+            tokens: tokens(&filter, &frame.zone, frame.now),
             heads: heads(&filter),
             matching: matching(listed),
             count: listed.matching,
@@ -220,6 +222,7 @@ fn preset(filter: &Filter, label: &'static str, change: &dyn Fn(&mut Filter)) ->
 fn presets(filter: &Filter) -> Vec<Preset> {
     let preset = |label, change: &dyn Fn(&mut Filter)| preset(filter, label, change);
     vec![
+        preset("New since yesterday", &|only| only.is_new = true),
         preset("Renewal blocked", &|only| only.blocked = true),
         preset("Ends within 7 days", &|only| {
             (only.days_from, only.days_to, only.order) = (Some(0), Some(7), Order::Expires);
@@ -229,7 +232,7 @@ fn presets(filter: &Filter) -> Vec<Preset> {
     ]
 }
 
-fn tokens(filter: &Filter) -> Vec<Token> {
+fn tokens(filter: &Filter, zone: &Zone, now: Timestamp) -> Vec<Token> {
     let mut tokens = Vec::new();
     let mut put = |label: String, change: &dyn Fn(&mut Filter)| {
         tokens.push(Token { label, without: filter.with(|filter| change(filter)).address() });
@@ -263,6 +266,9 @@ fn tokens(filter: &Filter) -> Vec<Token> {
     }
     if !filter.reason.is_empty() {
         put(format!("Reason: {}", words::reason(&filter.reason)), &|filter| filter.reason.clear());
+    }
+    if filter.is_new {
+        put(words::new_since(&zone.time(zone.yesterday(now)), &zone.label), &|filter| filter.is_new = false);
     }
     let owner = filter.owner_tokens().into_iter();
     tokens.extend(owner.map(|(label, without)| Token { label, without: without.address() }));

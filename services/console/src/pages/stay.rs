@@ -7,6 +7,6 @@ use crate::page::Frame;
 
 /// Answers `/stay` with when the session ends now.
 pub(crate) async fn stay(frame: Frame) -> Json<Value> {
-    let (idle_at, expires_at) = (frame.person.idle_at, frame.person.expires_at);
-    Json(json!({ "idle_at": idle_at.to_string(), "expires_at": expires_at.to_string() }))
+    let ends_at = frame.person.idle_at.min(frame.person.expires_at);
+    Json(json!({ "ends_at": ends_at.to_string() }))
 }

@@ -41,6 +41,9 @@ pub(crate) fn legend(status: v1::Status) -> (&'static str, &'static str) {
 pub(crate) const AT_RISK: &str = "A Success that ends within 14 days and will not renew by itself: the renewal is blocked, \
                                   its last attempt failed, or the certificate was pasted.";
 
+pub(crate) const NEW: &str = "A domain that needs a person, and whose present status began yesterday or today, or whose renewal was \
+                              blocked since then. An attempt that ends as the one before it is not new.";
+
 /// The keys of the page.
 pub(crate) const KEYS: [(&str, &str); 6] = [
     ("/", "Search"),

@@ -261,6 +261,9 @@ pub(crate) struct ListArgs {
     /// Only live domains whose renewal is blocked
     #[arg(long)]
     pub(crate) renewal_blocked: bool,
+    /// Only domains that need a person, in their present status, since this time: RFC 3339, or days from now such as -1d
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    pub(crate) attention_from: Option<When>,
     #[command(flatten)]
     pub(crate) owner: OwnerArgs,
     /// Only domains whose visitors will see a warning soon unless a person acts
@@ -389,7 +392,8 @@ mod tests {
     fn the_list_takes_words_and_times() {
         let args = list(
             "--order attention --descending --source text --who cdn-operator --expires-before 7d --limit 5 \
-             --customer 4711 --label tier=gold --label team=a=b --at-risk",
+             --customer 4711 --label tier=gold --label team=a=b --at-risk \
+             --attention-from -1d",
         )
         .expect("good options");
         let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
@@ -397,6 +401,7 @@ mod tests {
         assert_eq!((args.owner.customer.as_deref(), args.at_risk), (Some("4711"), true));
         assert_eq!((args.order, args.descending), (Order::Attention, true));
         assert_eq!((args.source, args.who), (Some(SourceWord::Text), Some(WhoWord::CdnOperator)));
+        assert_eq!(args.attention_from, Some(When::InDays(-1)));
         assert_eq!((args.expires_before, args.limit), (Some(When::InDays(7)), Some(5)));
         assert_eq!(list("--who cdn_operator").and_then(|args| args.who), Some(WhoWord::CdnOperator));
         let now: Timestamp = "2026-11-24T00:00:00Z".parse().expect("a time");

@@ -113,6 +113,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
             "ssl-manager domain list --at-risk --order attention",
             "ssl-manager domain list --search .example.com -o csv",
             "ssl-manager domain list --reason not_pointed",
+            "ssl-manager domain list --attention-from -1d --order attention",
             "ssl-manager domain list --expires-before 7d -o name",
         ],
     ),

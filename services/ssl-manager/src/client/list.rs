@@ -252,6 +252,7 @@ fn request(args: &ListArgs) -> Result<v1::ListDomainsRequest, CommandError> {
         customer_ref: args.owner.customer_ref(),
         labels: args.owner.labels(),
         at_risk: args.at_risk,
+        attention_from: instant(args.attention_from)?,
         reason: args.reason.clone(),
         ..v1::ListDomainsRequest::default()
     })

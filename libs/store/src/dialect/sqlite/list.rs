@@ -35,7 +35,7 @@ enum Way {
 fn is_along(query: &ListQuery) -> bool {
     let ListFilter { search, source, expires_from, expires_before, renewal_blocked, who, reason, .. } =
         &query.filter;
-    let at_risk = query.filter.at_risk;
+    let ListFilter { at_risk, attention_from, .. } = query.filter;
     let by_end = query.is_by_end();
     let by_search = match search {
         None => true,
@@ -50,6 +50,7 @@ fn is_along(query: &ListQuery) -> bool {
         && by_expiry
         && source.is_none()
         && reason.is_none()
+        && attention_from.is_none()
         && !renewal_blocked
         && (who.is_none() || by_end)
 }
@@ -163,6 +164,9 @@ fn filtered_by(filter: &ListFilter) -> Vec<&'static str> {
     if filter.reason.is_some() {
         columns.push("reason_code");
     }
+    if filter.attention_from.is_some() {
+        columns.extend(["attention", "attention_since"]);
+    }
     if filter.customer_ref.is_some() {
         columns.push("customer_ref");
     }
@@ -237,6 +241,7 @@ fn push_found(sql: &mut Query<'_>, filter: &ListFilter, selected: &str) {
         None => {
             let index = match filter {
                 ListFilter { customer_ref: Some(_), .. } => "by_customer",
+                ListFilter { attention_from: Some(_), .. } => "by_attention_since",
                 ListFilter { reason: Some(_), .. } => "by_reason",
                 ListFilter { at_risk: Some(_), .. } => "by_attention",
                 ListFilter { renewal_blocked: true, .. } => "renewal_blocked",

@@ -29,8 +29,10 @@ struct Line {
 #[derive(Template)]
 #[template(path = "domain/history.html")]
 pub(super) struct Timeline {
-    /// The present activity; empty for none.
+    /// The present activity; empty if the domain is deleted.
     running: String,
+    /// When the next step is due.
+    next: Option<Moment>,
     lines: Vec<Line>,
     /// Where there are more.
     more: Option<String>,
@@ -66,9 +68,10 @@ impl Timeline {
     ) -> Self {
         let most = most(asked);
         let next = STEPS.into_iter().find(|step| *step > most);
-        let running = domain.filter(|domain| domain.activity != "idle");
+        let due = domain.and_then(|domain| instant(domain.next_attempt_at.as_ref()));
         Self {
-            running: running.map(|domain| words::activity(&domain.activity).to_owned()).unwrap_or_default(),
+            next: due.map(|at| Moment::time(at, zone)),
+            running: domain.map(|domain| words::activity(&domain.activity).to_owned()).unwrap_or_default(),
             lines: entries.iter().take(most).map(|entry| line(entry, zone)).collect(),
             more: next
                 .filter(|_| entries.len() > most)
