@@ -82,7 +82,10 @@ impl Store {
     /// Opens a transaction that may write. `name` is used in metrics and errors.
     pub async fn begin(&self, name: &'static str) -> Result<Tx> {
         let open = match &self.pools {
-            Pools::Sqlite { writer, .. } => Open::Sqlite(writer.begin(name).await?),
+            Pools::Sqlite { writer, file, .. } => {
+                file.check()?;
+                Open::Sqlite(writer.begin(name).await?)
+            }
             Pools::Postgres(pool) => {
                 Open::Postgres(within(async { pool.begin().await.map_err(failed(name)) }).await?)
             }
