@@ -106,7 +106,7 @@ impl StoreError {
     pub(crate) fn is_read_only(&self) -> bool {
         let Self::Database { source, .. } = self else { return false };
         let error = source.downcast_ref::<sqlx::Error>().and_then(sqlx::Error::as_database_error);
-        error.and_then(|error| error.code()).is_some_and(|code| code == READ_ONLY)
+        error.and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == READ_ONLY)
     }
 
     /// Whether the database is down, shutting down, full or read-only: the same request may succeed later, or on

@@ -54,14 +54,14 @@ pub(super) async fn the_lost_sealing_key_is_replaced_by_the_documented_commands(
     let folder = drill.manager.folder().to_owned();
     symlink(drill.manager.config(), folder.join("owner.toml")).unwrap();
     let old_token = drill.manager.new_token("support");
-    let made = drill.manager.run(&["token", "create", "--name", "dashboard", "--role", "support"], "");
-    assert_eq!(made.code, 0, "{made:?}");
+    let created = drill.manager.run(&["token", "create", "--name", "dashboard", "--role", "support"], "");
+    assert_eq!(created.code, 0, "{created:?}");
     let password = folder.join("ann.password");
     std::fs::write(&password, "correct horse battery staple\n").unwrap();
     std::fs::set_permissions(&password, Permissions::from_mode(0o600)).unwrap();
-    let made = ["user", "create", "--name", "ann", "--role", "support", "--password-file"];
-    let made = drill.manager.run(&[&made[..], &[password.to_str().unwrap()]].concat(), "");
-    assert_eq!(made.code, 0, "{made:?}");
+    let created = ["user", "create", "--name", "ann", "--role", "support", "--password-file"];
+    let created = drill.manager.run(&[&created[..], &[password.to_str().unwrap()]].concat(), "");
+    assert_eq!(created.code, 0, "{created:?}");
     let before = drill.held(all.iter().cloned());
     let puts = drill.puts();
 
