@@ -217,6 +217,13 @@ root_certificate_file = "{folder}/ca-root.pem"
         }
     }
 
+    /// Stops the first copy of a role where it stands (SIGSTOP), or lets it go on.
+    pub fn freeze_first(&self, role: &str, frozen: bool) {
+        let copies = self.copies.iter().zip(&self.processes.0);
+        let first = copies.filter(|(copy, _)| copy.role == role).map(|(_, process)| process).next();
+        first.expect("a copy").freeze(frozen);
+    }
+
     /// Starts every copy of one role again; waits for none to be ready.
     pub fn start_again(&mut self, role: &str) {
         for index in 0..self.copies.len() {

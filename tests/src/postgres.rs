@@ -64,6 +64,36 @@ impl Postgres {
         postgres
     }
 
+    /// A standby that follows it, with a port and a folder of its own.
+    pub async fn standby(&self) -> Self {
+        let folder = self.owner.folder();
+        must(
+            self.owner
+                .command(&program("pg_basebackup"))
+                .args(["--host=127.0.0.1", &format!("--port={}", self.port)])
+                .args([&format!("--username={SUPERUSER}"), "--write-recovery-conf", "--checkpoint=fast"])
+                .args(["--no-sync", &format!("--pgdata={}", folder.path().join("data").display())])
+                .env("PGPASSWORD", &self.password)
+                .current_dir(folder.path()),
+        );
+        for name in ["root.pem", "server.pem", "server.key"] {
+            let copy = folder.path().join(name);
+            std::fs::copy(self.folder.path().join(name), &copy).expect("a file");
+            self.owner.give(&copy);
+        }
+        let mut standby = Self {
+            folder,
+            owner: self.owner.clone(),
+            port: free_port(),
+            password: self.password.clone(),
+            durable: self.durable,
+            passwords: Mutex::new(()),
+            process: None,
+        };
+        standby.run().await;
+        standby
+    }
+
     /// Starts the server again, on the same port and data.
     pub async fn run(&mut self) {
         let folder = self.folder.path();

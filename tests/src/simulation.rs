@@ -14,7 +14,7 @@ mod trouble;
 
 use std::collections::{BTreeMap, HashMap};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use api::commands::Commands;
@@ -52,6 +52,8 @@ const LEASE_BESIDE_OTHERS: SignedDuration = SignedDuration::from_hours(1);
 pub struct Simulation {
     world: World,
     clock: Arc<JumpingClock>,
+    /// How far our clock is ahead of the world's.
+    ahead: Arc<Mutex<SignedDuration>>,
     context: Context,
     commands: Commands,
     roles: Roles,
@@ -114,9 +116,10 @@ impl Simulation {
     /// A world in which the CA enforces Let's Encrypt's limits and believes every challenge; certificates live that long.
     pub async fn start(mode: Mode, seed: u64, begins: Timestamp, lifetime: Duration) -> Self {
         let clock = Arc::new(JumpingClock::new(begins));
-        let time = clock.clone();
+        let (time, ahead) = (clock.clone(), Arc::new(Mutex::new(SignedDuration::ZERO)));
+        let ours_ahead = ahead.clone();
         let world = World::start(WorldOptions {
-            clock: Arc::new(move || time.now()),
+            clock: Arc::new(move || time.now() - *ours_ahead.lock().unwrap_or_else(PoisonError::into_inner)),
             ca: CaOptions { lifetime, ..CaOptions::default() },
             ..WorldOptions::default()
         })
@@ -144,6 +147,7 @@ impl Simulation {
             context,
             world,
             clock,
+            ahead,
             at_once: 32,
             held: None,
             memory: BTreeMap::new(),
@@ -220,6 +224,12 @@ impl Simulation {
     pub async fn pass_until(&mut self, until: Timestamp) {
         self.skip_until(until);
         self.pass(SignedDuration::ZERO).await;
+    }
+
+    /// Our clock is set wrong by so much, or right again; the world's is not. Nothing is carried out.
+    pub fn jump(&self, by: SignedDuration) {
+        *self.ahead.lock().unwrap_or_else(PoisonError::into_inner) += by;
+        self.clock.advance(by);
     }
 
     /// Time passes up to then, and nothing is carried out.

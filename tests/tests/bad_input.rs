@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use sandbox::{World, WorldOptions};
-use tests::{Answer, Mode, SslManager, Surroundings, run_bare};
+use tests::{Answer, Mode, SslManager, Surroundings, run_bare, wait_for};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -231,4 +231,34 @@ async fn settings_say_where_they_come_from_and_hide_secrets() {
     assert_eq!(of("c4.base_url")["origin"], manager.config().display().to_string());
     assert_eq!(of("c4.token")["value"], "********");
     assert!(!dump.stdout.contains(world.c4.token()));
+}
+
+/// A backup that is put in the place of the file under a running process: it is red and takes nothing until its restart, because
+/// what it wrote would be lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_file_that_was_replaced_under_the_process_takes_no_calls() {
+    let (_world, mut manager) = running().await;
+    assert_eq!(manager.domain(&["add", "first.example.com"]).code, 0);
+    let file = manager.folder().join("data/ssl-manager.db");
+    let copy = file.with_extension("copy");
+    let back_up = format!("VACUUM INTO '{}'", copy.display());
+    let copied = std::process::Command::new("sqlite3").arg(&file).arg(back_up).status().unwrap();
+    assert!(copied.success());
+    std::fs::rename(&copy, &file).unwrap();
+    let refused = manager.domain(&["add", "second.example.com"]);
+    assert!(refused.stderr.starts_with("UNAVAILABLE: "), "{refused:?}");
+    wait_for("the reason", LIMIT, || async {
+        let said = manager.readiness("all").await;
+        let is_told = |(code, text): &(u16, String)| {
+            *code == 503 && text.contains("was replaced or removed while this process")
+        };
+        if said.iter().all(is_told) { Ok(()) } else { Err(format!("{said:?}")) }
+    })
+    .await;
+    assert_eq!(manager.domain(&["show", "first.example.com"]).code, 0, "reads are answered");
+    manager.process().terminate();
+    manager.process().exit(LIMIT).await;
+    manager.start().await;
+    assert_eq!(manager.domain(&["add", "second.example.com"]).code, 0);
+    assert_eq!(manager.domain(&["show", "first.example.com"]).code, 0);
 }

@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -22,7 +21,12 @@ const DELETED: std::ops::Range<usize> = 25..30;
 const UNDER_WAY: usize = 3;
 const ADDED: usize = 5;
 
-tests::in_both_modes!(nothing_goes_backwards, the_loss_of_the_sealing_key_leaves_c4_as_it_is);
+#[path = "restore_drill/sealing_key.rs"]
+mod sealing_key;
+
+use sealing_key::the_lost_sealing_key_is_replaced_by_the_documented_commands;
+
+tests::in_both_modes!(nothing_goes_backwards, the_lost_sealing_key_is_replaced_by_the_documented_commands);
 
 fn name(number: usize) -> String {
     format!("shop.customer{number}.com")
@@ -36,17 +40,20 @@ fn added(number: usize) -> String {
     format!("shop.added{number}.com")
 }
 
-/// The commands of a step in the documentation, for one of the databases.
-fn documented(database: &str, step: &str) -> String {
+/// The first commands in the documentation after these words, each looked for after the one before.
+fn commands_after(marks: &[&str]) -> String {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/OPERATIONS.md");
     let text = std::fs::read_to_string(path).unwrap();
-    let after = |text: &str, mark: &str| {
-        let rest = text.split_once(mark).unwrap_or_else(|| panic!("{mark} is not documented"));
-        rest.1.to_owned()
-    };
-    let chapter = after(&text, "## After a restore");
-    let commands = after(&after(&after(&chapter, database), step), "```sh\n");
-    commands.split("```").next().unwrap().to_owned()
+    let mut rest = text.as_str();
+    for mark in marks.iter().chain(&["```sh\n"]) {
+        rest = rest.split_once(mark).unwrap_or_else(|| panic!("{mark} is not documented")).1;
+    }
+    rest.split("```").next().unwrap().to_owned()
+}
+
+/// The commands of a step of a restore, for one of the databases.
+fn documented(database: &str, step: &str) -> String {
+    commands_after(&["## After a restore", database, step])
 }
 
 struct Drill {
@@ -311,26 +318,32 @@ async fn adopt(drill: &mut Drill) {
     .await;
 }
 
-async fn the_loss_of_the_sealing_key_leaves_c4_as_it_is(mode: Mode) {
-    let mut drill = Drill::begin(mode).await;
-    let all: Vec<String> = (0..3).map(name).collect();
-    drill.add(&all).await;
-    for name in &all {
-        drill.manager.status(name, "Success", LIMIT).await;
+/// Some of its names are names of the other one, too; the rest that one does not know.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_of_another_installation_is_named_and_nothing_is_sent() {
+    let (mut theirs, mut ours) = tokio::join!(Drill::begin(Mode::Embedded), Drill::begin(Mode::Embedded));
+    let (all, known): (Vec<String>, Vec<String>) = ((0..4).map(name).collect(), (0..2).map(name).collect());
+    for (drill, names) in [(&theirs, &all), (&ours, &known)] {
+        drill.add(names).await;
+        let without =
+            |drill: &Drill| drill.held(names.iter().cloned()).values().filter(|held| held.is_none()).count();
+        drill.until_held("certificates", without).await;
     }
-    let before = drill.held(all.iter().cloned());
-    drill.manager.process().terminate();
-    drill.manager.process().exit(LIMIT).await;
-    new_sealing_key(&drill.manager.folder().join("data/sealing.key"));
-    let checked = drill.check();
-    assert_eq!(checked.code, 1);
-    assert_eq!(names_in(&checked.json, "key_missing"), all.iter().cloned().collect());
-    assert!(names_in(&checked.json, "older_here").is_empty(), "{}", checked.stdout);
-    assert_eq!(drill.held(all.iter().cloned()), before);
-}
-
-fn new_sealing_key(path: &Path) {
-    let made = Command::new("openssl").args(["rand", "-base64", "32"]).output().unwrap();
-    assert!(made.status.success());
-    std::fs::write(path, made.stdout).unwrap();
+    for name in &known {
+        ours.manager.status(name, "Success", LIMIT).await;
+    }
+    for name in &all {
+        theirs.manager.status(name, "Success", LIMIT).await;
+    }
+    let puts = ours.puts();
+    let (url, token) = (ours.world.c4.base_url(), ours.world.c4.token().to_owned());
+    let at_ours = [("SSL_MANAGER__C4__BASE_URL", url.as_str()), ("SSL_MANAGER__C4__TOKEN", token.as_str())];
+    let checked = theirs.manager.run_with(&["--output", "json", "restore", "check"], &at_ours);
+    assert_eq!(checked.code, 1, "{checked:?}");
+    assert!(checked.stderr.starts_with("FOREIGN: for 0 of 4 live names"), "{}", checked.stderr);
+    assert_eq!(checked.json["looks_foreign"], true);
+    assert_eq!(names_in(&checked.json, "unknown_to_c4"), names(2..4));
+    assert_eq!(names_in(&checked.json, "key_missing"), names(0..2));
+    assert_eq!(ours.puts(), puts);
+    assert_eq!(ours.check().json["looks_foreign"], false);
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sandbox::{World, WorldOptions};
-use tests::{Mode, Postgres, RabbitMq, SslManager, Surroundings, wait_for};
+use tests::{Deserved, Mode, Postgres, RabbitMq, SslManager, Surroundings, wait_for};
 
 const LIMIT: Duration = Duration::from_mins(2);
 /// A domain that the CA looked at while no responder was there is tried again after a minute.
@@ -14,6 +14,11 @@ const AFTER_THE_LAST_FAULT: Duration = Duration::from_mins(2);
 const DEADLINE: Duration = Duration::from_secs(30);
 const NAME: &str = "shop.example.com";
 const MANY: usize = 200;
+const STORE_URL: &str = "SSL_MANAGER__STORE__URL";
+const STANDING_STILL: usize = 20;
+const LONGER_THAN_A_LEASE: Duration = Duration::from_secs(40);
+/// Whose first copy stands still.
+const STAND_STILL: [&str; 3] = ["issuer", "c4-uploader", "scheduler"];
 const ROLES: [&str; 5] = ["issuer", "challenge-responder", "c4-uploader", "scheduler", "api"];
 /// Of no use without database and broker; a responder answers what it has seen.
 const NEED_BACKENDS: [&str; 4] = ["issuer", "c4-uploader", "scheduler", "api"];
@@ -225,6 +230,119 @@ async fn a_database_that_takes_no_writes_is_a_reason_for_all_who_write() {
     read_only("off");
     manager.ready().await;
     assert_eq!(manager.domain(&["add", NAME]).code, 0);
+}
+
+/// Processes that are pointed at a standby say so, at their start and in `config check --live`; they work as soon as it is
+/// promoted, as after a fail-over.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_is_a_reason_until_it_is_promoted() {
+    const REASON: &str = "store: the database takes no writes: store.url leads to a standby";
+    let (mut primary, rabbitmq) = tokio::join!(Postgres::start(false), RabbitMq::shared());
+    let world = world().await;
+    let mut manager = SslManager::on(&Surroundings::sandbox(&world), &primary, rabbitmq, 1).await;
+    world.edge.control().set_challenge_upstream(manager.responder());
+    let standby = primary.standby().await;
+    for role in ROLES {
+        let url = manager.setting(role, STORE_URL);
+        let url = url.replace(&format!(":{}/", primary.port()), &format!(":{}/", standby.port()));
+        manager.override_setting(role, STORE_URL, &url);
+    }
+    manager.spawn(&[]);
+    for role in NEED_BACKENDS {
+        red(&manager, role, REASON).await;
+    }
+    let url = standby.superuser_url(&manager.backends().database);
+    let of_bus = ["SSL_MANAGER__BUS__URL", "SSL_MANAGER__BUS__ROOT_CERTIFICATE_FILE"];
+    let [bus, root] = of_bus.map(|variable| manager.setting("api", variable));
+    let settings = [(STORE_URL, url.as_str()), (of_bus[0], &bus), (of_bus[1], &root)];
+    let checked = manager.run_with(&["config", "check", "--live"], &settings);
+    assert_eq!(checked.code, 1, "{checked:?}");
+    assert!(checked.stderr.contains(REASON), "{checked:?}");
+    primary.kill_9();
+    standby.psql("postgres", "SELECT pg_promote()").unwrap();
+    manager.ready().await;
+    assert_eq!(manager.domain(&["add", NAME]).code, 0);
+    manager.status(NAME, "Success", LIMIT).await;
+}
+
+/// No connection is left, then a table is locked: both are red, and over as soon as their cause is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_without_connections_or_with_a_lock_is_a_reason_that_passes() {
+    let (postgres, rabbitmq) = tokio::join!(Postgres::shared(), RabbitMq::shared());
+    let world = world().await;
+    let mut manager = SslManager::on(&Surroundings::sandbox(&world), postgres, rabbitmq, 1).await;
+    world.edge.control().set_challenge_upstream(manager.responder());
+    manager.start().await;
+    let database = manager.backends().database.clone();
+    let allow = |limit: i32| {
+        let set = format!("ALTER DATABASE {database} CONNECTION LIMIT {limit}");
+        postgres.psql("postgres", &set).unwrap();
+    };
+    allow(0);
+    let end =
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database()
+        AND pid <> pg_backend_pid()";
+    postgres.psql(&database, end).unwrap();
+    for role in NEED_BACKENDS {
+        red(&manager, role, "store: ").await;
+    }
+    let said = manager.readiness("issuer").await;
+    assert!(said[0].1.contains("too many connections for database"), "{said:?}");
+    let refused = manager.domain(&["add", NAME]);
+    assert!(refused.stderr.starts_with("UNAVAILABLE: the database "), "{refused:?}");
+    allow(-1);
+    manager.ready().await;
+
+    let locked = tokio::task::spawn_blocking(move || {
+        let lock = "BEGIN; LOCK TABLE domains, work, messages; SELECT pg_sleep(12)";
+        postgres.psql(&database, lock).unwrap();
+    });
+    for role in NEED_BACKENDS {
+        red(&manager, role, "store: no answer in time").await;
+    }
+    locked.await.unwrap();
+    manager.ready().await;
+    assert_eq!(manager.domain(&["add", NAME]).code, 0);
+    manager.status(NAME, "Success", LIMIT).await;
+    manager.assert_in_order(&world, &[Deserved::success(NAME, 1..=1)]).await;
+}
+
+/// Longer than a lease, while domains are under way: other copies take them over, and what wakes up has lost its lease and changes
+/// nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_stands_still_for_longer_than_its_lease_doubles_nothing() {
+    let postgres = Postgres::shared().await;
+    let world = World::start(WorldOptions::default()).await.unwrap();
+    let mut manager = SslManager::new(Mode::Scaled, &Surroundings::sandbox(&world)).await;
+    world.edge.control().set_challenge_upstream(manager.responder());
+    let names: Vec<String> = (0..STANDING_STILL).map(|number| format!("still{number}.example.com")).collect();
+    for name in &names {
+        world.point_at_cdn(name);
+    }
+    world.ca.control().delay(Duration::from_secs(1));
+    manager.start().await;
+    let database = manager.backends().database.clone();
+    manager.add_all(&names).await;
+    wait_for("orders at the CA", LIMIT, || {
+        let placed = world.ca.control().orders_placed();
+        std::future::ready(if placed >= STANDING_STILL as u64 / 2 { Ok(()) } else { Err(placed.to_string()) })
+    })
+    .await;
+    for role in STAND_STILL {
+        manager.freeze_first(role, true);
+    }
+    let doubtful = unanswered(postgres, &database);
+    let live = postgres.psql(&database, "SELECT count(*) FROM domains WHERE status = 'Success'");
+    assert!(live.unwrap().parse::<usize>().unwrap() < STANDING_STILL, "domains are under way");
+    tokio::time::sleep(LONGER_THAN_A_LEASE).await;
+    for role in STAND_STILL {
+        manager.freeze_first(role, false);
+    }
+    successes(postgres, &database, STANDING_STILL, LIMIT).await;
+    manager.ready().await;
+    let orders = |name: &String| if doubtful.contains(name) { 1..=2 } else { 1..=1 };
+    let deserved: Vec<_> = names.iter().map(|name| Deserved::success(name, orders(name))).collect();
+    manager.assert_in_order(&world, &deserved).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use domain::WorkKind;
+use domain::{DomainName, Status, WorkKind};
 use jiff::SignedDuration;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
@@ -230,4 +230,44 @@ fn an_import_while_an_order_is_placed_takes_the_work_away() {
         Operation::Command(0, Command::Add),
         Operation::Pass(SignedDuration::ZERO),
     ]);
+}
+
+/// Our clock is wrong for an hour, ahead and behind, by an hour across midnight and by a day; that of the CA is right.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_wrong_for_a_while_costs_no_order_and_no_certificate() {
+    let (minute, hour) = (SignedDuration::from_mins(1), SignedDuration::from_hours(1));
+    let name = |label: &str| DomainName::parse(&format!("{label}.example.com")).expect("a name");
+    let [before, meanwhile, after] = ["before", "meanwhile", "after"].map(name);
+    for wrong in [hour, -hour, hour * 24, hour * -24] {
+        // Half an hour before midnight in Singapore, or after it.
+        let begins = if wrong.is_positive() { "2027-01-01T15:30:00Z" } else { "2027-01-01T16:30:00Z" };
+        let begins = begins.parse().expect("a time");
+        let mut simulation =
+            Simulation::start(Mode::Embedded, 1, begins, Duration::from_hours(90 * 24)).await;
+        let pass = async |simulation: &mut Simulation, by: SignedDuration| {
+            let mut left = by;
+            while left.is_positive() {
+                simulation.pass(minute * 10).await;
+                left -= minute * 10;
+            }
+        };
+        simulation.add(&before).await;
+        pass(&mut simulation, minute * 10).await;
+        simulation.jump(wrong);
+        simulation.add(&meanwhile).await;
+        pass(&mut simulation, hour).await;
+        simulation.jump(-wrong);
+        simulation.add(&after).await;
+        // What was planned meanwhile comes so much later at most.
+        pass(&mut simulation, wrong.abs() + hour * 2).await;
+        for name in [&before, &meanwhile, &after] {
+            assert_eq!(simulation.ca().orders_for(name.as_str()), 1, "{name}, wrong by {wrong:#}");
+            assert!(simulation.c4().certificate(name.as_str()).is_some(), "{name}, wrong by {wrong:#}");
+        }
+        for view in simulation.domains().await {
+            assert_eq!(view.domain.recorded, Status::Success, "{}, wrong by {wrong:#}", view.domain.name);
+            assert!(view.next_attempt_at.is_some(), "{}", view.domain.name);
+        }
+        assert_eq!(simulation.ca().refused_by_limits(), 0);
+    }
 }

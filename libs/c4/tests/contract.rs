@@ -383,7 +383,7 @@ async fn https_needs_a_certificate_that_is_trusted() {
         }
     });
     let url = format!("https://{address}");
-    let trusting = C4Options { root_certificate_pem: Some(root.into()), ..options(&url) };
+    let trusting = C4Options { root_certificate_pem: Some(root.clone().into()), ..options(&url) };
     let known = C4Client::new(trusting).unwrap().domain(&name()).await.unwrap();
     assert_eq!(known.unwrap().ports, [80, 443]);
 
@@ -391,6 +391,14 @@ async fn https_needs_a_certificate_that_is_trusted() {
     let doubting = C4Options { root_certificate_pem: Some(other_root.into()), ..options(&url) };
     let (detail, _) = could_not_ask(C4Client::new(doubting).unwrap().domain(&name()).await);
     assert!(detail.contains("certificate"), "{detail}");
+
+    // The certificate is trusted, and is for another name.
+    let elsewhere = C4Options {
+        root_certificate_pem: Some(root.into()),
+        ..options(&format!("https://localhost:{}", address.port()))
+    };
+    let (detail, _) = could_not_ask(C4Client::new(elsewhere).unwrap().domain(&name()).await);
+    assert!(detail.contains("not valid for name") && detail.contains("localhost"), "{detail}");
 }
 
 #[tokio::test]

@@ -74,7 +74,10 @@ impl Backends {
         let theirs = match timeout_at(until, asked).await {
             Ok(Ok(theirs)) => theirs,
             Ok(Err(error)) => return Err(chain(&error)),
-            Err(_) => return Err("no answer in time".to_owned()),
+            Err(_) => {
+                let refused = self.store.why_refused().await;
+                return Err(refused.map_or_else(|| "no answer in time".to_owned(), |error| chain(&error)));
+            }
         };
         theirs.map_or(Ok(()), |theirs| compare_clocks(now, theirs))
     }

@@ -36,7 +36,7 @@ impl Job for Failing {
 struct Rig {
     context: Context,
     name: DomainName,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Rig {
@@ -72,17 +72,22 @@ impl Rig {
         .await
         .unwrap();
         tx.commit().await.unwrap();
-        Self { context, name, _folder: folder }
+        Self { context, name, folder }
+    }
+
+    /// What the bus is told of a message about the work, by a worker with that job.
+    async fn handled(&self, permits: &Arc<Semaphore>, job: Arc<Failing>) -> Outcome {
+        let worker = Worker::new(self.context.clone(), WorkKind::Issue, permits.clone(), job);
+        let id = EventId::new(&*self.context.clock, &*self.context.entropy);
+        let event = Event { id, kind: EventKind::CertificateRequested, name: self.name.clone(), revision: 1 };
+        worker.handle(&event).await
     }
 
     /// Hands the work to a worker whose job fails in that operation.
     async fn fail(&self, operation: &'static str) {
         let job = Arc::new(Failing { operation, performed: Notify::new() });
         let permits = Arc::new(Semaphore::new(1));
-        let worker = Worker::new(self.context.clone(), WorkKind::Issue, permits.clone(), job.clone());
-        let id = EventId::new(&*self.context.clock, &*self.context.entropy);
-        let event = Event { id, kind: EventKind::CertificateRequested, name: self.name.clone(), revision: 1 };
-        assert_eq!(worker.handle(&event).await, Outcome::Done);
+        assert_eq!(self.handled(&permits, job.clone()).await, Outcome::Done);
         tokio::time::timeout(LIMIT, job.performed.notified()).await.expect("it is performed");
         // The permit comes back once everything is over.
         let _over = tokio::time::timeout(LIMIT, permits.acquire()).await.expect("it ends").unwrap();
@@ -106,4 +111,14 @@ async fn work_that_fails_by_itself_waits_for_the_end_of_its_lease() {
     let rig = Rig::new().await;
     rig.fail("something_else").await;
     assert!(!rig.is_free().await, "or it would fail again and again, many times a minute");
+}
+
+/// A message that is acknowledged before would be lost with a claim that the database does not take.
+#[tokio::test]
+async fn a_message_is_acknowledged_once_its_claim_is_committed() {
+    let rig = Rig::new().await;
+    std::fs::remove_file(rig.folder.path().join("test.db")).unwrap();
+    let job = Arc::new(Failing { operation: "never", performed: Notify::new() });
+    let outcome = rig.handled(&Arc::new(Semaphore::new(1)), job).await;
+    assert!(matches!(outcome, Outcome::Retry { .. }), "{outcome:?}");
 }

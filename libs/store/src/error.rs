@@ -7,6 +7,9 @@ use crate::group::GroupError;
 /// The operation named in the error if the database does not answer.
 pub(crate) const WAITING: &str = "wait_for_the_database";
 
+/// PostgreSQL's code of a write in a session that is read-only.
+const READ_ONLY: &str = "25006";
+
 /// The store's result.
 pub type Result<T> = std::result::Result<T, StoreError>;
 
@@ -53,6 +56,21 @@ pub enum StoreError {
          set pool_mode = session (PgBouncer) for this database, or connect to PostgreSQL itself"
     )]
     SharedSessions,
+    /// The server answers, and refuses every write.
+    #[error("the database takes no writes: {why}")]
+    ReadOnly {
+        /// The state of the server, and what to do about it.
+        why: &'static str,
+    },
+    /// Another file, or none, is at the path of the file that is open.
+    #[error(
+        "{path} was replaced or removed while this process has it open, so nothing is written any more: restart the \
+         process"
+    )]
+    Replaced {
+        /// The path.
+        path: String,
+    },
     /// The database cannot be opened.
     #[error("cannot open the database {url}")]
     Open {
@@ -84,10 +102,21 @@ impl StoreError {
         matches!(self, Self::LeaseLost { .. })
     }
 
+    /// Whether the server refused a write because it is a standby or read-only.
+    pub(crate) fn is_read_only(&self) -> bool {
+        let Self::Database { source, .. } = self else { return false };
+        let error = source.downcast_ref::<sqlx::Error>().and_then(sqlx::Error::as_database_error);
+        error.and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == READ_ONLY)
+    }
+
     /// Whether the database is down, shutting down, full or read-only: the same request may succeed later, or on
     /// another server.
     pub fn is_unavailable(&self) -> bool {
-        let Self::Database { operation, source } = self else { return false };
+        let (operation, source) = match self {
+            Self::ReadOnly { .. } | Self::Replaced { .. } => return true,
+            Self::Database { operation, source } => (operation, source),
+            _ => return false,
+        };
         if let Some(GroupError(error)) = source.downcast_ref() {
             return error.is_unavailable();
         }
@@ -112,7 +141,6 @@ fn passes(code: &str) -> bool {
     // PostgreSQL's codes have five characters. These classes are: connection, resources, operator intervention (with
     // the statement timeout), system; further a server or session that is read-only.
     const CLASSES: [&str; 4] = ["08", "53", "57", "58"];
-    const READ_ONLY: &str = "25006";
     // SQLite's: busy, locked, read-only, I/O error, full, cannot open. The upper bytes of an extended code are
     // details.
     const SQLITE: [u32; 6] = [5, 6, 8, 10, 13, 14];

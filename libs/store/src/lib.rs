@@ -204,7 +204,10 @@ impl Store {
     /// Returns a connection for one statement; [`Writing::done`] must follow.
     async fn writer(&self, operation: &'static str) -> Result<Writing> {
         match &self.pools {
-            Pools::Sqlite { writer, .. } => writer.single(operation).await.map(Writing::Sqlite),
+            Pools::Sqlite { writer, file, .. } => {
+                file.check()?;
+                writer.single(operation).await.map(Writing::Sqlite)
+            }
             Pools::Postgres(pool) => connection(pool).await.map(Writing::Postgres),
         }
     }
@@ -237,15 +240,30 @@ impl Store {
     }
 
     /// Checks that the database accepts writes, with a statement that would change rows but matches none. A standby,
-    /// a read-only server and a file on a read-only disk refuse it. A file that was replaced accepts writes but loses
-    /// them, so it is checked too.
+    /// a read-only server, a file on a read-only disk and one that was replaced refuse it.
     pub async fn check_writes(&self) -> Result<()> {
-        if let Pools::Sqlite { file, .. } = &self.pools {
-            file.check()?;
-        }
         let mut writer = self.writer("check_writes").await?;
-        writer.db().query("check_writes", "DELETE FROM messages WHERE 1 = 0").execute().await?;
-        writer.done(()).await
+        let written = writer.db().query("check_writes", "DELETE FROM messages WHERE 1 = 0").execute().await;
+        match written {
+            Err(error) if error.is_read_only() => {
+                drop(writer);
+                Err(self.why_read_only().await?)
+            }
+            written => writer.done(written?).await.map(drop),
+        }
+    }
+
+    async fn why_read_only(&self) -> Result<StoreError> {
+        let mut reader = self.reader().await?;
+        let text = "SELECT pg_is_in_recovery()::int::int8";
+        let standby: i64 = reader.db().query("why_read_only", text).scalar().await?;
+        Ok(StoreError::ReadOnly {
+            why: if standby == 1 {
+                "store.url leads to a standby; name the primary, or promote this server"
+            } else {
+                "the server is read-only; set default_transaction_read_only = off once it may write again"
+            },
+        })
     }
 
     /// Broadcasts heard within this process ([`Store::hear_broadcasts`]).

@@ -106,7 +106,10 @@ impl Store {
     /// Opens a transaction for the writes of `batch`.
     pub(crate) async fn begin_with(&self, name: &'static str, batch: Batch) -> Result<Tx> {
         let open = match &self.pools {
-            Pools::Sqlite { writer, .. } => Open::Sqlite(writer.begin(name).await?),
+            Pools::Sqlite { writer, file, .. } => {
+                file.check()?;
+                Open::Sqlite(writer.begin(name).await?)
+            }
             Pools::Postgres(pool) => {
                 Open::Postgres(within(async { pool.begin().await.map_err(failed(name)) }).await?)
             }

@@ -143,7 +143,7 @@ async fn a_wrong_row_does_not_stop_a_batch() {
     assert!(matches!(store.work(&names[1]).await, Err(StoreError::Inconsistency { table: "work", .. })));
 }
 
-/// A backup that was put in its place under a running process, or a file that was deleted: what is written is lost.
+/// A backup that was put in its place under a running process, or a file that was deleted: what is written would be lost.
 #[tokio::test]
 async fn a_file_that_was_replaced_under_the_process_takes_no_writes() {
     let folder = tempfile::tempdir().unwrap();
@@ -158,6 +158,7 @@ async fn a_file_that_was_replaced_under_the_process_takes_no_writes() {
         assert!(told.contains("was replaced or removed") && told.contains("restart the process"), "{told}");
     };
     is_told(store.check_writes().await.unwrap_err());
+    is_told(error_of(store.begin("test").await));
     std::fs::remove_file(&path).unwrap();
     is_told(store.check_writes().await.unwrap_err());
     store.close().await;

@@ -64,6 +64,10 @@ async fn a_server_that_takes_no_writes_is_unavailable() {
     store.clock().await.unwrap();
     let refused = store.check_writes().await.unwrap_err();
     assert!(refused.is_unavailable(), "{refused:?}");
+    assert!(
+        refused.to_string().starts_with("the database takes no writes: the server is read-only"),
+        "{refused}"
+    );
     let refused = add(&store, "after.example.com").await.unwrap_err();
     assert!(refused.is_unavailable(), "{refused:?}");
 }

@@ -24,6 +24,9 @@ use crate::output::{complain, print, print_done, print_json, table};
 const PAGE: u32 = 100;
 /// Names of a file that are looked up together.
 const NAMES_AT_ONCE: usize = 1000;
+/// A backup is taken for another installation's if less than one in this many live names has a certificate at C4 that is
+/// stored here.
+const FOREIGN_BELOW_ONE_IN: usize = 10;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RestoreCommand {
@@ -95,6 +98,10 @@ struct Report {
     /// A name stands in each list that it belongs to.
     lists: BTreeMap<Difference, Vec<Compared>>,
     differing: usize,
+    /// Live names that C4 knows with a certificate, or does not know at all.
+    live: usize,
+    /// Those of them whose certificate at C4 is stored here.
+    live_with_ours: usize,
     /// Whether names that C4 has and the database does not were looked for.
     are_strangers_known: bool,
 }
@@ -153,6 +160,11 @@ impl Report {
     fn add(&mut self, compared: Vec<Compared>, progress: &ProgressBar) {
         progress.inc(compared.len() as u64);
         for compared in compared {
+            let is_unknown = compared.differences.contains(&Difference::UnknownToC4);
+            if compared.live.is_some() && (compared.held.is_some() || is_unknown) {
+                self.live += 1;
+                self.live_with_ours += usize::from(compared.is_stored);
+            }
             if compared.differences.is_empty() {
                 self.same.push(compared.name);
                 continue;
@@ -164,8 +176,17 @@ impl Report {
         }
     }
 
+    /// Whether C4 holds next to nothing that is stored here.
+    fn looks_foreign(&self) -> bool {
+        self.live_with_ours * FOREIGN_BELOW_ONE_IN < self.live
+    }
+
     fn json(&self) -> Value {
-        let mut report = json!({ "same": self.same, "names_of_c4_known": self.are_strangers_known });
+        let mut report = json!({
+            "same": self.same,
+            "names_of_c4_known": self.are_strangers_known,
+            "looks_foreign": self.looks_foreign(),
+        });
         for difference in Difference::ALL {
             let list = self.lists.get(&difference).map_or(&[][..], Vec::as_slice);
             report[difference.as_str()] = list.iter().map(row).collect();
@@ -183,6 +204,15 @@ impl Report {
     }
 
     fn verdict(&self) -> Result<(), CommandError> {
+        if self.looks_foreign() {
+            let sentence = format!(
+                "for {} of {} live names C4 holds a certificate that is stored here: this is a backup of another \
+                 installation, or older than nearly all certificates at C4; nothing was sent; do not start it before you know \
+                 which it is",
+                self.live_with_ours, self.live
+            );
+            return Err(CommandError::new("FOREIGN", sentence));
+        }
         if self.differing > 0 {
             let sentence = format!(
                 "{} of {} names differ; nothing was sent; docs/OPERATIONS.md, \"After a restore\", says what happens with each",

@@ -100,19 +100,21 @@ pub async fn a_step_leaves_what_a_worker_holds(store: Case) {
     assert_eq!(due().await, None);
 }
 
-/// One that breaks a rule of the database half-way leaves nothing of itself.
+/// One that breaks a rule of the database half-way leaves nothing of itself, and nobody hears of it.
 pub async fn a_step_that_fails_half_way_leaves_nothing(store: Case) {
     let (domain, lease) = leased(&store, "shop").await;
     let never_stored = certificate("shop", at(5000), domain::Source::C4).id();
     let last = Step::new("test", &lease, &domain)
         .becomes(uploading(&domain))
         .and(Write::Schedule(work("shop", WorkKind::Issue, None)))
+        .and(Write::Publish(EventKind::CertUploaded { certificate: never_stored }))
         .and(Write::Uploaded(never_stored))
         .done();
     let refusal = refused(&store, last).await;
     assert!(matches!(refusal, Refusal::Store(StoreError::Conflict { .. })), "{refusal:?}");
     assert_eq!(row(&store, "shop").await, domain);
     assert_eq!(store.work(&domain.name).await.unwrap(), std::slice::from_ref(&lease.work));
+    assert_eq!(store.take_messages(&EventKind::WORDS, 9, at(60)).await.unwrap(), []);
     store.renew(&lease, at(60)).await.unwrap();
 }
 

@@ -16,6 +16,7 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Transactions of ours wait for nothing but the database.
 const TIMEOUTS: &str = "SET statement_timeout = 15000; SET idle_in_transaction_session_timeout = 15000";
 const LOOKS: u32 = 3;
+const REFUSED_WITHIN: Duration = Duration::from_millis(500);
 const MAX_LIFETIME: Duration = Duration::from_mins(30);
 /// A connection that was idle for longer is tested before it is used again: the server may have gone away. A test
 /// before each use would double the round trips.
@@ -50,6 +51,20 @@ impl Store {
             pool.set_connect_options(connect_options(url)?);
         }
         Ok(())
+    }
+}
+
+impl Store {
+    /// Returns why the server refuses a connection, for a health check that got none in time: the pool tries again and
+    /// again where it may be for a moment, as without a connection left. None if it refuses nothing.
+    pub async fn why_refused(&self) -> Option<StoreError> {
+        let Pools::Postgres(pool) = &self.pools else { return None };
+        // It is opened for this check only.
+        let once = async { pool.connect_options().connect().await?.close().await };
+        match tokio::time::timeout(REFUSED_WITHIN, once).await {
+            Ok(Err(error)) => Some(failed("connect")(error)),
+            Ok(Ok(())) | Err(_) => None,
+        }
     }
 }
 

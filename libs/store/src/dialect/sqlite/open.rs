@@ -61,8 +61,8 @@ impl Store {
     }
 }
 
-/// Identifies the opened file, to detect that another one is at its path: data written to a replaced file is lost
-/// when the process ends.
+/// Identifies the opened file, to detect that another one is at its path. Data written to a replaced file is lost when the
+/// process ends, so none is.
 pub(crate) struct OpenedFile {
     path: PathBuf,
     device: u64,
@@ -81,11 +81,7 @@ impl OpenedFile {
         if found.is_ok_and(|found| (found.dev(), found.ino()) == (self.device, self.inode)) {
             return Ok(());
         }
-        let path = self.path.display();
-        let source = format!(
-            "{path} was replaced or removed while this process has it open: restart the process; what it writes is not kept"
-        );
-        Err(StoreError::Database { operation: "check_file", source: source.into() })
+        Err(StoreError::Replaced { path: self.path.display().to_string() })
     }
 }
 
