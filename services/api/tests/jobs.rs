@@ -357,6 +357,81 @@ async fn a_watcher_sees_a_job_to_its_end() {
     assert_eq!((last.state(), figures(&last).as_str()), (JobState::Done, "1 added"));
 }
 
+/// As many large jobs as one copy works on at once; the assertion is in lines, for slices end early on a slow machine.
+#[tokio::test]
+async fn a_small_job_does_not_wait_for_large_ones() {
+    const LARGE: u32 = 8000;
+    const SLICE: u32 = 1000;
+    let served = served().await;
+    let lee = Caller::of(&served, Role::Support).await;
+    let label = |of: std::ops::Range<u32>| v1::CreateJobRequest {
+        kind: JobKind::Label.into(),
+        customer_ref: Some("4711".to_owned()),
+        names: of.map(|line| v1::JobName { name: format!("d{line}.example.com"), line }).collect(),
+        ..v1::CreateJobRequest::default()
+    };
+    let mut large = Vec::new();
+    for _ in 0..3 {
+        let job = lee.create((0..LARGE).step_by(1000).map(|from| label(from..from + 1000)).collect()).await;
+        large.push(job.unwrap().id);
+    }
+    let processed = |job: &v1::Job| {
+        let is_waiting = |count: &&v1::JobCount| count.outcome() == LineOutcome::Waiting;
+        job.lines - job.counts.iter().find(is_waiting).map_or(0, |count| count.lines)
+    };
+    for id in &large {
+        lee.until(id, |job| processed(job) > 0).await;
+    }
+    let mut before = Vec::new();
+    for id in &large {
+        before.push(processed(&lee.get(id).await));
+    }
+    let small = lee.create(vec![label(0..10)]).await.unwrap();
+    assert_eq!(figures(&lee.over(&small.id).await), "10 failed");
+    for (id, before) in large.iter().zip(before) {
+        let job = lee.get(id).await;
+        let (state, processed) = (job.state(), processed(&job));
+        println!("{processed} of {LARGE} lines, {before} of them before the small job");
+        assert_eq!(state, JobState::Running);
+        assert!(processed <= before + 3 * SLICE, "{processed} after {before}");
+        lee.cancel(id).await.unwrap();
+    }
+}
+
+/// A client that is silent for ten seconds, or whose right ends, has no job and holds up none.
+#[tokio::test]
+async fn lines_arrive_in_time_or_not_at_all() {
+    let served = served().await;
+    let lee = Caller::of(&served, Role::Support).await;
+    let (sender, receiver) = tokio::sync::mpsc::channel(1);
+    sender.send(asked(JobKind::Add, &["a.example.com"])).await.unwrap();
+    let begun = std::time::Instant::now();
+    let request = signed(tokio_stream::wrappers::ReceiverStream::new(receiver), &lee.token);
+    let refused = lee.jobs.clone().create_job(request).await.unwrap_err();
+    assert!(refused.code() == Code::DeadlineExceeded && has_reason(&refused, "REQUEST_TOO_SLOW"), "{refused:?}");
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    drop(sender);
+    let jobs = lee.jobs.clone().list_jobs(signed(v1::ListJobsRequest::default(), &lee.token)).await.unwrap();
+    assert_eq!(jobs.into_inner().jobs, []);
+
+    let (sender, receiver) = tokio::sync::mpsc::channel(1);
+    let (token, jobs) = (lee.token.clone(), lee.jobs.clone());
+    let request = signed(tokio_stream::wrappers::ReceiverStream::new(receiver), &token);
+    let created = tokio::spawn(async move { jobs.clone().create_job(request).await });
+    let line = |line| v1::JobName { name: format!("d{line}.example.com"), line };
+    let part = |from: u32| v1::CreateJobRequest {
+        names: (from..from + 900).map(line).collect(),
+        ..asked(JobKind::Add, &[])
+    };
+    sender.send(part(0)).await.unwrap();
+    let mut tx = served.context.store.begin("end").await.unwrap();
+    assert!(tx.end_session(&api::hash_token(&token)).await.unwrap());
+    tx.commit().await.unwrap();
+    sender.send(part(900)).await.unwrap();
+    let refused = created.await.unwrap().unwrap_err();
+    assert!(refused.code() == Code::Unauthenticated && has_reason(&refused, "TOKEN_INVALID"), "{refused:?}");
+}
+
 /// As large as it may be, and one more.
 #[tokio::test]
 async fn a_hundred_thousand_lines_of_rubbish_are_kept_and_one_more_is_refused() {

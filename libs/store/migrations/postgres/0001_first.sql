@@ -377,7 +377,8 @@ CREATE INDEX notes_by_name ON notes (name, at);
 -- Rows are jobs: one kind of work over a list of names. The api writes them; the scheduler deletes them 30 days after
 -- their end. `owner` is the principal in whose name the work is done, and `credential` the hash of the token that the job
 -- was created with, so that the rights can be asked for again. `end_code`: why it ended early; empty for not. `line_count`
--- counts its rows of `job_lines`. The lease is of the copy of the api that works on it.
+-- counts its rows of `job_lines`, and `counts` those of each outcome (`done 3,failed 1`), as of when a copy last gave the job
+-- back. The lease is of the copy of the api that works on it; `served_at` is when a copy last took it or gave it back.
 CREATE TABLE jobs (
     id          uuid        PRIMARY KEY,
     kind        text        NOT NULL CHECK (kind IN ('add', 'recheck', 'delete', 'generate', 'reissue', 'label')),
@@ -394,13 +395,15 @@ CREATE TABLE jobs (
     end_code    text        NOT NULL,
     ended_by    text        NOT NULL,
     line_count  integer     NOT NULL,
+    counts      text        NOT NULL,
+    served_at   timestamptz NOT NULL,
     lease_token bigint      NOT NULL DEFAULT 0,
     lease_until timestamptz
 );
 
 CREATE UNIQUE INDEX jobs_by_request ON jobs (owner, request_id) WHERE request_id <> '';
 CREATE INDEX jobs_by_creation ON jobs (created_at, id);
-CREATE INDEX jobs_to_run ON jobs (created_at) WHERE state IN ('queued', 'running');
+CREATE INDEX jobs_to_run ON jobs (served_at, lease_token) WHERE state IN ('queued', 'running');
 
 -- Rows are lines of jobs, in the order in which they were sent (`position`, from 1). `line` is where the text was in what
 -- the sender read it from. The api writes them; the scheduler deletes them with their job. `message` is for the customer.

@@ -139,6 +139,7 @@ cases! {
         lines_have_pages_and_are_counted
         a_job_is_worked_on_by_one_copy
         a_job_whose_copy_is_gone_is_taken_over
+        the_job_least_recently_served_is_next
         what_came_out_is_written_under_the_lease
         a_cancelled_job_takes_no_more_lines
         past_jobs_are_deleted_in_batches
