@@ -140,7 +140,8 @@ pub struct LineResult {
 pub type JobPlace = (Timestamp, JobId);
 
 /// The condition for a write under a lease: `$1` is the job, `$2` the token.
-const IS_OURS: &str = "EXISTS (SELECT 1 FROM jobs WHERE id = $1 AND lease_token = $2 AND state = 'running' {lock shared})";
+const IS_OURS: &str =
+    "EXISTS (SELECT 1 FROM jobs WHERE id = $1 AND lease_token = $2 AND state = 'running' {lock shared})";
 
 fn lost(job: JobId) -> StoreError {
     StoreError::LeaseLost { kind: "job", name: job.to_string() }
@@ -231,14 +232,20 @@ impl Store {
         if writer.done(rows).await? == 1 { Ok(()) } else { Err(lost(id)) }
     }
 
-    /// Gives a job back before its lease ends, with its figures; no copy claims it before `rests_until`. Does nothing if
-    /// the lease was lost, or if the job is over.
-    pub async fn release_job(&self, lease: &JobLease, rests_until: Option<Timestamp>) -> Result<()> {
-        let text = "UPDATE jobs SET lease_token = lease_token + 1, lease_until = $3, served_at = $4, counts = $5
+    /// Gives a job back before its lease ends, with its figures if `recounts`; no copy claims it before `rests_until`. Does
+    /// nothing if the lease was lost, or if the job is over.
+    pub async fn release_job(
+        &self,
+        lease: &JobLease,
+        recounts: bool,
+        rests_until: Option<Timestamp>,
+    ) -> Result<()> {
+        let text = "UPDATE jobs SET lease_token = lease_token + 1, lease_until = $3, served_at = $4,
+                counts = coalesce($5, counts)
             WHERE id = $1 AND lease_token = $2 AND state = 'running'";
         let (id, now) = (lease.job.id, self.now());
         let mut tx = self.begin("release_job").await?;
-        let counts = tx.job_counts(id).await?;
+        let counts = if recounts { Some(tx.job_counts(id).await?) } else { None };
         let mut db = tx.db().await?;
         let query = db.query("release_job", text).bind(&id).bind(&lease.token).bind(&rests_until).bind(&now);
         query.bind(&counts).execute().await?;

@@ -566,14 +566,15 @@ CREATE TABLE restore_guard (
 
 INSERT INTO restore_guard (evidence, compared_to) VALUES ('', '');
 
--- Rows are endpoints of webhooks. The api writes them, and the notifier how deliveries went. `sealed_secret` is sealed under
--- the notifier's own key to `id` and `url`, so a row with another URL signs nothing. `kinds`: one or more, with commas
+-- Rows are endpoints of webhooks. The api writes them, and the notifier how deliveries went. `url` is the URL
+-- without path and query; `sealed_target` is the whole one and the secret that signs, sealed under the notifier's own key to
+-- `id` and `url`, so nobody who writes rows makes it send elsewhere. `kinds`: one or more, with commas
 -- between them.
 CREATE TABLE endpoints (
     id            uuid        PRIMARY KEY,
     name          text        COLLATE "C" NOT NULL UNIQUE,
     url           text        NOT NULL,
-    sealed_secret bytea       NOT NULL,
+    sealed_target bytea       NOT NULL,
     kinds         text        NOT NULL,
     labels        jsonb       NOT NULL,
     format        text        NOT NULL CHECK (format IN ('json', 'slack')),
@@ -583,6 +584,7 @@ CREATE TABLE endpoints (
     created_at    timestamptz NOT NULL,
     created_by    text        NOT NULL,
     failing_since timestamptz,
+    refusing_since timestamptz,
     failures      integer     NOT NULL,
     retry_at      timestamptz,
     last_error    text        NOT NULL,

@@ -558,14 +558,15 @@ CREATE TABLE restore_guard (
 
 INSERT INTO restore_guard (evidence, compared_to) VALUES ('', '');
 
--- Rows are endpoints of webhooks. The api writes them, and the notifier how deliveries went. `sealed_secret` is sealed under
--- the notifier's own key to `id` and `url`, so a row with another URL signs nothing. `kinds`: one or more, with commas
+-- Rows are endpoints of webhooks. The api writes them, and the notifier how deliveries went. `url` is the URL
+-- without path and query; `sealed_target` is the whole one and the secret that signs, sealed under the notifier's own key to
+-- `id` and `url`, so nobody who writes rows makes it send elsewhere. `kinds`: one or more, with commas
 -- between them.
 CREATE TABLE endpoints (
     id            TEXT    PRIMARY KEY,
     name          TEXT    NOT NULL UNIQUE,
     url           TEXT    NOT NULL,
-    sealed_secret BLOB    NOT NULL,
+    sealed_target BLOB    NOT NULL,
     kinds         TEXT    NOT NULL,
     labels        TEXT    NOT NULL,
     format        TEXT    NOT NULL CHECK (format IN ('json', 'slack')),
@@ -575,6 +576,7 @@ CREATE TABLE endpoints (
     created_at    INTEGER NOT NULL,
     created_by    TEXT    NOT NULL,
     failing_since INTEGER,
+    refusing_since INTEGER,
     failures      INTEGER NOT NULL,
     retry_at      INTEGER,
     last_error    TEXT    NOT NULL,

@@ -106,7 +106,7 @@ pub async fn lines_have_pages_and_are_counted(store: Case) {
     let before = (asked[0].status_before, asked[0].reason_before.as_str(), asked[0].acted_at);
     assert_eq!((asked.len(), before), (1, (Some(Status::Failure), "not_pointed", Some(at(0)))));
     assert_eq!(store.job(job.id).await.unwrap().unwrap().counts, job.counts, "not given back yet");
-    store.release_job(&lease, Some(at(20))).await.unwrap();
+    store.release_job(&lease, true, Some(at(20))).await.unwrap();
     let given_back = store.jobs(None, 1).await.unwrap().remove(0);
     assert_eq!(given_back.counts, JobCounts::from([(LineOutcome::Waiting, 2), (LineOutcome::Asked, 1)]));
     assert_eq!(store.at(19).claim_job(at(60)).await.unwrap(), None, "it rests");
@@ -134,7 +134,7 @@ pub async fn a_job_is_worked_on_by_one_copy(store: Case) {
     store.renew_job(second.job.id, second.token, at(40)).await.unwrap();
     act(store, &first, 1).await.unwrap();
     assert!(is_lost(&act(store, &first, 1).await), "a line is acted on once");
-    store.release_job(&first, None).await.unwrap();
+    store.release_job(&first, true, None).await.unwrap();
     assert!(is_lost(&act(store, &first, 2).await), "it was given back");
     let again = store.claim_job(at(60)).await.unwrap().unwrap();
     assert_eq!((again.job.id, again.job.started_at), (first.job.id, Some(at(0))));
@@ -153,7 +153,7 @@ pub async fn the_job_least_recently_served_is_next(store: Case) {
         let store = store.at(seconds);
         let lease = store.claim_job(at(90)).await.unwrap().unwrap();
         served.push(lease.job.id.as_uuid().as_u128());
-        store.release_job(&lease, None).await.unwrap();
+        store.release_job(&lease, false, None).await.unwrap();
     }
     assert_eq!(served, [1, 2, 3, 1, 2, 3]);
 }

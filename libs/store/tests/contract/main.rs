@@ -249,6 +249,7 @@ cases! {
         a_mark_that_was_cleared_is_free
         what_ends_soon_is_found_once
         endpoints_come_back
+        an_endpoint_that_refuses_everything_is_switched_off
         a_digest_collects_for_a_while
         a_delivery_is_claimed_by_one
         deliveries_of_a_domain_keep_their_order

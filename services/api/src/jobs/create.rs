@@ -44,20 +44,24 @@ fn parameters(kind: JobKind, asked: &v1::CreateJobRequest) -> Result<JobParamete
         let remove_from_c4 = kind == JobKind::Delete && asked.remove_from_c4;
         return Ok(JobParameters { remove_from_c4, ..JobParameters::default() });
     }
-    let labels = asked.labels.iter().map(|label| (label.key.clone(), label.value.clone()));
-    let parameters = JobParameters {
-        remove_from_c4: false,
-        customer_ref: asked.customer_ref.clone(),
-        labels: labels.collect(),
-        remove_labels: asked.remove_labels.clone(),
-    };
-    if label_change(&parameters)?.is_empty() {
-        return Err(invalid(
-            "NOTHING_TO_LABEL",
-            "send a customer reference, labels, or keys of labels to remove",
-        ));
-    }
-    Ok(parameters)
+    let parameters = labelling(asked.customer_ref.clone(), &asked.labels, &asked.remove_labels);
+    // The change of a draft may come with its start.
+    let is_empty = label_change(&parameters)?.is_empty();
+    if is_empty && !asked.draft { Err(nothing_to_label()) } else { Ok(parameters) }
+}
+
+/// The parameters of a job that labels.
+pub(super) fn labelling(
+    customer_ref: Option<String>,
+    labels: &[v1::Label],
+    remove_labels: &[String],
+) -> JobParameters {
+    let labels = labels.iter().map(|label| (label.key.clone(), label.value.clone())).collect();
+    JobParameters { remove_from_c4: false, customer_ref, labels, remove_labels: remove_labels.to_vec() }
+}
+
+pub(super) fn nothing_to_label() -> Status {
+    invalid("NOTHING_TO_LABEL", "send a customer reference, labels, or keys of labels to remove")
 }
 
 /// The change of labels that a job makes.
@@ -187,7 +191,12 @@ impl JobsService {
 
     async fn require_room(&self, owner: &str) -> Result<(), Status> {
         let arriving_since = self.context.clock.now() - MAX_ARRIVAL;
-        let open = self.context.store.open_jobs(owner, arriving_since).await.map_err(|problem| from_store(&problem))?;
+        let open = self
+            .context
+            .store
+            .open_jobs(owner, arriving_since)
+            .await
+            .map_err(|problem| from_store(&problem))?;
         if open < MAX_OPEN {
             return Ok(());
         }

@@ -68,7 +68,7 @@ impl Jobs for JobsService {
         request: Request<v1::StartJobRequest>,
     ) -> Result<Response<v1::StartJobResponse>, Status> {
         let start = async |by: &Caller, asked: v1::StartJobRequest| {
-            let job = self.start(job_id(&asked.id)?, asked.remove_from_c4, by).await?;
+            let job = self.start(job_id(&asked.id)?, &asked, by).await?;
             Ok(Response::new(v1::StartJobResponse { job: Some(shown::job(&job)) }))
         };
         let Self { context, authenticator, .. } = self;
@@ -159,7 +159,9 @@ impl JobsService {
         found.filter(|job| job.state != JobState::Receiving).ok_or_else(not_found)
     }
 
-    async fn start(&self, id: JobId, remove_from_c4: bool, by: &Caller) -> Result<Job, Status> {
+    async fn start(&self, id: JobId, asked: &v1::StartJobRequest, by: &Caller) -> Result<Job, Status> {
+        let labelling = create::labelling(asked.customer_ref.clone(), &asked.labels, &asked.remove_labels);
+        let labels = create::label_change(&labelling)?;
         let now = self.context.clock.now();
         let change = |job: &mut Job| {
             if job.state.is_over() {
@@ -173,7 +175,15 @@ impl JobsService {
             }
             if is_draft {
                 job.state = JobState::Queued;
-                job.parameters.remove_from_c4 = job.kind == JobKind::Delete && remove_from_c4;
+                job.parameters.remove_from_c4 = job.kind == JobKind::Delete && asked.remove_from_c4;
+            }
+            if is_draft && job.kind == JobKind::Label {
+                if !labels.is_empty() {
+                    job.parameters = labelling;
+                }
+                if create::label_change(&job.parameters)?.is_empty() {
+                    return Err(create::nothing_to_label());
+                }
             }
             Ok(is_draft)
         };

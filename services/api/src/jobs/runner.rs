@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use audit::Caller;
 use domain::{Action, JobKind, JobState, LineOutcome};
 use futures::{StreamExt, stream};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use runtime::Context;
 use store::{Job, JobLease, JobLine, LineResult, StoreError};
 use tokio::sync::Notify;
@@ -41,8 +41,11 @@ const AT_ONCE: usize = 8;
 const MAX_ASKED: u32 = 2000;
 /// Maximum number of batches of a slice.
 const SLICE: u32 = 10;
+/// Of a job with more lines than that the figures are counted once in so many slices.
+const ALWAYS_COUNTED: u32 = 10_000;
+const RECOUNT_EVERY: i64 = 8;
 /// No further batch of a slice is begun after this time.
-const SLICE_TIME: Duration = Duration::from_secs(2);
+const SLICE_TIME: Duration = Duration::from_millis(500);
 /// Interval between checks for results of rechecks when no line can be processed.
 const RESULTS_EVERY: SignedDuration = SignedDuration::from_secs(1);
 /// Pause after an error of the store.
@@ -151,7 +154,7 @@ impl Runner {
         let closed = match ended {
             Ok(Slice::Done) => self.close(lease, JobState::Done, "").await,
             Err(End::Stopped(code)) => self.close(lease, JobState::Stopped, &code).await,
-            Ok(Slice::GoesOn) | Err(End::Lost) => self.context.store.release_job(lease, None).await,
+            Ok(Slice::GoesOn) | Err(End::Lost) => self.release(lease, None).await,
             Ok(Slice::Rests) => self.rest(lease).await,
             Err(End::Away(problem)) => {
                 tracing::warn!(job = %lease.job.id, problem = problem.message(), "a job waits");
@@ -164,9 +167,17 @@ impl Runner {
         }
     }
 
+    /// Gives a job back. The figures of a large one are counted now and then only: that reads all of its lines.
+    async fn release(&self, lease: &JobLease, rests_until: Option<Timestamp>) -> Result<(), StoreError> {
+        // Each slice takes two tokens, of its claim and its release.
+        let is_counted = lease.token / 2 % RECOUNT_EVERY == 0;
+        let recounts = is_counted || lease.job.line_count <= ALWAYS_COUNTED;
+        self.context.store.release_job(lease, recounts, rests_until).await
+    }
+
     async fn rest(&self, lease: &JobLease) -> Result<(), StoreError> {
         let until = self.context.clock.now() + RESULTS_EVERY;
-        self.context.store.release_job(lease, Some(until)).await
+        self.release(lease, Some(until)).await
     }
 
     /// Gives a job back once the store takes it, so that it need not wait for the end of its lease.
@@ -176,7 +187,7 @@ impl Runner {
         loop {
             tries += 1;
             tokio::time::sleep(PAUSE).await;
-            match self.context.store.release_job(lease, None).await {
+            match self.release(lease, None).await {
                 Err(problem) if problem.is_unavailable() && tries < RELEASES && !soft.is_cancelled() => {}
                 released => return released,
             }
