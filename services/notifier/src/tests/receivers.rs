@@ -95,7 +95,8 @@ async fn an_endpoint_that_takes_nothing_for_days_is_switched_off() {
 /// `DOMAINS` says how many; a digest takes 500.
 #[tokio::test]
 async fn a_thousand_domains_of_a_customer_are_one_digest() {
-    let domains = std::env::var("DOMAINS").ok().and_then(|domains| domains.parse().ok()).unwrap_or(1000_usize);
+    let domains =
+        std::env::var("DOMAINS").ok().and_then(|domains| domains.parse().ok()).unwrap_or(1000_usize);
     let mut world = World::start().await;
     for number in 0..domains {
         let customer = if number % 2 == 0 { "4711" } else { "4712" };
