@@ -74,8 +74,8 @@ GRANT SELECT, UPDATE ON orders TO ssl_manager_api;
 GRANT SELECT, UPDATE, DELETE ON reservations TO ssl_manager_api;
 GRANT SELECT, INSERT, UPDATE (last_used_at, revoked_at) ON tokens TO ssl_manager_api;
 GRANT SELECT, DELETE ON challenges TO ssl_manager_api;
--- People sign in here, and administrators add, change and disable them.
-GRANT SELECT, INSERT, UPDATE (roles, password_hash, mac) ON users TO ssl_manager_api;
+-- People sign in here, and administrators add, change, disable and delete them.
+GRANT SELECT, INSERT, DELETE, UPDATE (roles, password_hash, mac) ON users TO ssl_manager_api;
 GRANT SELECT, INSERT, DELETE, UPDATE (used_at) ON sessions TO ssl_manager_api;
 GRANT SELECT, INSERT, DELETE ON used_id_tokens TO ssl_manager_api;
 
@@ -87,9 +87,9 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON probes TO ssl_manager_api;
 GRANT SELECT (issuer, directory_url, url) ON accounts TO ssl_manager_api;
 
 -- A line of the audit log is nobody's to change or remove, and its seal is not its writer's to give. The issuer writes one
--- when it registers an account again that the CA has lost.
+-- when it registers an account again that the CA has lost, and the notifier when it switches an endpoint off.
 GRANT INSERT (at, actor, peer, call, subject, outcome, detail, request_id) ON audit
-    TO ssl_manager_api, ssl_manager_issuer;
+    TO ssl_manager_api, ssl_manager_issuer, ssl_manager_notifier;
 
 -- The api follows the chain of the audit log and signs its end; the scheduler, which makes the chain, cannot.
 GRANT SELECT ON audit, audit_head TO ssl_manager_api;

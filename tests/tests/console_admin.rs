@@ -1,5 +1,5 @@
-//! An administrator's month in the browser: users, sessions, tokens, the audit log and the settings, without a shell, each step
-//! with its line in the audit log; and every page of it in both themes, judged by axe, from 320 to 2560 pixels.
+//! An administrator's month in the browser: users, sessions, tokens, webhooks, the audit log and the settings, without a shell,
+//! each step with its line in the audit log; and every page of it in both themes, judged by axe, from 320 to 2560 pixels.
 
 use std::collections::BTreeSet;
 use std::fs::read_to_string;
@@ -8,6 +8,9 @@ use std::time::Duration;
 use tests::{Browser, Console, Key, Size, Theme, wait_for};
 
 const OWN: &str = "a password of my own";
+/// Parts of the URLs of webhooks that are as good as secrets.
+const FIRST: &str = "T0001/B0001";
+const SECOND: &str = "T0002/B0002";
 const LIMIT: Duration = Duration::from_mins(1);
 
 /// What is shown once on the page.
@@ -80,9 +83,34 @@ async fn a_month_of_an_administrator_needs_no_shell() {
     mei.reload().await;
     mei.find("heading", "Sign in").await;
 
+    let secret = a_webhook_is_made_moved_and_deleted(&admin).await;
     let token = a_program_gets_a_token_and_loses_it(&console, &admin).await;
     the_colleague_leaves(&console, &admin, &mei).await;
-    the_books_are_read(&console, &admin, &[&temporary, &token, OWN]).await;
+    the_books_are_read(&console, &admin, &[&temporary, &token, OWN, &secret, FIRST, SECOND]).await;
+}
+
+/// Returns the endpoint's secret.
+async fn a_webhook_is_made_moved_and_deleted(admin: &Browser) -> String {
+    admin.click("link", "Webhooks").await;
+    admin.fill("Name", "ops").await;
+    admin.fill("URL, https", &format!("https://hooks.example.com/{FIRST}")).await;
+    admin.click("button", "Make the endpoint").await;
+    admin.see("It is shown once").await;
+    let script = "return document.querySelector('#h-secret').parentElement.querySelector('code').textContent";
+    let secret = admin.script(script, vec![]).await.as_str().expect("a text").to_owned();
+    admin.script("document.querySelector('details').open = true", vec![]).await;
+    admin.fill("New URL, https (empty: it stays)", &format!("https://moved.example.com/{SECOND}")).await;
+    admin.click("button", "Save the change of ops").await;
+    admin.see("The endpoint is changed.").await;
+    admin.see("https://moved.example.com/…").await;
+    let text = admin.text().await;
+    assert!(![FIRST, SECOND, &secret].iter().any(|secret| text.contains(*secret)), "{text}");
+    admin.click("button", "Switch off ops").await;
+    admin.see("The endpoint is switched off.").await;
+    admin.click("button", "Delete ops").await;
+    admin.see("The endpoint is deleted.").await;
+    admin.click("link", "Admin").await;
+    secret
 }
 
 async fn a_program_gets_a_token_and_loses_it(console: &Console, admin: &Browser) -> String {
@@ -113,11 +141,20 @@ async fn the_colleague_leaves(console: &Console, admin: &Browser, mei: &Browser)
     mei.send_sign_in("mei", OWN).await;
     mei.see("Name or password is not right.").await;
 
+    // The name is free again.
+    admin.click("link", "Users").await;
+    admin.click("link", "mei").await;
+    admin.click("checkbox", "Yes, delete mei").await;
+    admin.click("button", "Delete mei").await;
+    admin.see("The user is deleted").await;
+    assert!(!admin.names("link").await.contains(&"mei".to_owned()));
+
     // No administrator locks themselves out.
     admin.click("link", "Users").await;
     admin.click("link", "admin").await;
     admin.see("This is your own account").await;
-    assert!(admin.names("button").await.iter().all(|name| !name.starts_with("Disable")));
+    let is_harmless = |name: &String| !name.starts_with("Disable") && !name.starts_with("Delete");
+    assert!(admin.names("button").await.iter().all(is_harmless));
 }
 
 /// The audit log is searched, verified and exported, and the settings are read.
@@ -139,7 +176,7 @@ async fn the_books_are_read(console: &Console, admin: &Browser, secrets: &[&str]
     admin.click("button", "Search").await;
     admin.row_of_call("DisableUser").await;
     let calls = call_of_lines(admin).await;
-    let expected = ["CreateUser", "SetUserRoles", "EndSession", "DisableUser"];
+    let expected = ["CreateUser", "SetUserRoles", "EndSession", "DisableUser", "DeleteUser"];
     assert!(expected.iter().all(|call| calls.contains(*call)), "{calls:?}");
     admin.click("link", "Export as CSV").await;
     let csv = read_to_string(admin.downloaded("audit.csv").await).expect("a file");
@@ -162,6 +199,10 @@ async fn the_books_are_read(console: &Console, admin: &Browser, secrets: &[&str]
         "CreateToken",
         "RevokeToken",
         "DisableUser",
+        "DeleteUser",
+        "CreateEndpoint",
+        "UpdateEndpoint",
+        "DeleteEndpoint",
         "GetSettings",
         "ListAudit",
         "ExportAudit",

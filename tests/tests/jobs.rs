@@ -69,9 +69,11 @@ async fn a_job_outlives_the_api(mode: Mode) {
     let file = write(&manager, &names);
     let job = json(&manager, &["job", "start", "add", "--file", &file, "--request-id", "r1"], &lee);
     let id = job["id"].as_str().unwrap().to_owned();
-    for killed in 1..=2_u64 {
+    let kills = 2;
+    for killed in 1..=kills {
         let enough = killed * many() as u64 / 4;
-        until(&manager, &id, &kim, "some are added", |job| count(job, "done") >= enough).await;
+        let job = until(&manager, &id, &kim, "some are added", |job| count(job, "done") >= enough).await;
+        println!("killed with {} of {} names added", count(&job, "done"), many());
         manager.kill_role(api(mode));
         manager.start_again(api(mode));
         manager.ready().await;
@@ -89,6 +91,7 @@ async fn a_job_outlives_the_api(mode: Mode) {
             *added.entry(line["subject"].as_str().unwrap()).or_default() += 1;
         }
     }
+    println!("{} names added, each once, {kills} kills", added.len());
     assert_eq!(added.len(), many());
     assert!(added.values().all(|times| *times == 1), "no name was added twice: {added:?}");
 

@@ -79,6 +79,7 @@ fn calls(file: &str) -> Vec<(&'static str, String)> {
         call("webhook test", "ops"),
         call("webhook deliveries", ""),
         call("webhook redeliver", "DELIVERY"),
+        call("webhook update", "ops --format json"),
         call("webhook disable", "ops"),
         call("webhook enable", "ops"),
         call("webhook delete", "ops"),

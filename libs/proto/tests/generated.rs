@@ -17,7 +17,8 @@ const CODE: &str = "sslmanager.v1.rs";
 const DESCRIPTORS: &str = "descriptors.bin";
 
 /// Messages that contain a private key, a password or a session token: they get no `Debug`.
-const SECRET: [&str; 11] = [
+const SECRET: [&str; 14] = [
+    ".sslmanager.v1.CreateEndpointRequest",
     ".sslmanager.v1.CreateEndpointResponse",
     ".sslmanager.v1.CreateTokenResponse",
     ".sslmanager.v1.CreateUserResponse",
@@ -29,6 +30,8 @@ const SECRET: [&str; 11] = [
     ".sslmanager.v1.SignInResponse",
     ".sslmanager.v1.SignInWithIdTokenRequest",
     ".sslmanager.v1.SignInWithIdTokenResponse",
+    ".sslmanager.v1.UpdateEndpointRequest",
+    ".sslmanager.v1.UpdateEndpointResponse",
 ];
 
 const FILES: [&str; 7] = [

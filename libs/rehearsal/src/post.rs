@@ -152,6 +152,15 @@ impl Receiver {
         self.0.host_str().unwrap_or_default().to_owned()
     }
 
+    /// The URL with `…` for path and query, which may hold a secret.
+    pub fn shown(&self) -> String {
+        let origin = &self.0[..Position::BeforePath];
+        match &self.0[Position::BeforePath..] {
+            "/" => format!("{origin}/"),
+            _ => format!("{origin}/…"),
+        }
+    }
+
     fn server_name(&self) -> Result<ServerName<'static>, FetchError> {
         match self.0.host() {
             Some(Host::Domain(host)) => ServerName::try_from(host.to_owned())

@@ -15,7 +15,7 @@ pub enum Purpose {
     Certificate,
     /// The key of our account at a CA.
     Account,
-    /// The secret of a webhook's endpoint.
+    /// The URL and secret of a webhook's endpoint.
     Webhook,
 }
 
@@ -49,7 +49,7 @@ impl Binding {
         Self::new(Purpose::Account, &id.to_string(), directory_url)
     }
 
-    /// Of a webhook's endpoint at that URL.
+    /// Of a webhook's endpoint that shows that URL.
     pub fn webhook(id: EndpointId, url: &str) -> Self {
         Self::new(Purpose::Webhook, &id.to_string(), url)
     }

@@ -17,10 +17,12 @@ mod envelope;
 mod file_keys;
 mod key_file;
 mod mac;
+mod target;
 mod wrapping;
 
 pub use binding::{Binding, NO_PUBLIC_KEY, PublicKeyHash, Purpose};
 pub use envelope::{Opened, SealingKeys, public_key_of};
 pub use key_file::KeyFileError;
 pub use mac::Statement;
+pub use target::WebhookTarget;
 pub use wrapping::{DataKey, KeyId, KeyWrapping, SealError, Wrapped};

@@ -5,14 +5,15 @@
 //! endpoint that tell of the same domain a later one waits for an earlier one; a digest that is still open holds up none.
 //!
 //! What failed because the endpoint is down is due when the endpoint takes anything; what the endpoint refused waits for its
-//! own time, and after some refusals it has ended and holds up nothing. A transaction that changes a delivery and its
+//! own time, and after some refusals it has ended and holds up nothing. An endpoint that refuses one delivery may be right; one
+//! that takes nothing and refuses several for long is switched off like one that is down. A transaction that changes a delivery and its
 //! endpoint locks the endpoint first, as the deletion of an endpoint does.
 
 use domain::{DeliveryState, EndpointId, EventId, NoticeKind};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::record::{FromRow, Reader, Record as _, columns};
-use crate::{Result, Store, Tx};
+use crate::{AuditEntry, Result, Store, Tx};
 
 /// Most notices in a digest: at about 1 KB each the body stays under 1 MB, which many servers take at most.
 const MAX_EVENTS: u32 = 500;
@@ -98,6 +99,8 @@ pub struct FailedAttempt {
     pub due_at: Timestamp,
     /// Whose failure it is.
     pub of: FailureOf,
+    /// For the audit log, if it switches the endpoint off.
+    pub line: AuditEntry,
 }
 
 /// Whose failure an attempt is.
@@ -114,6 +117,10 @@ pub enum FailureOf {
     Delivery {
         /// Whether it is given up.
         is_last: bool,
+        /// Whether the answer says that the endpoint is gone, which switches it off.
+        is_gone: bool,
+        /// An endpoint that has taken nothing and refused several deliveries since then is switched off.
+        off_if_refusing_since: Timestamp,
     },
 }
 
@@ -232,7 +239,7 @@ impl Store {
             db.query("deliveries_due", text).bind(endpoint).bind(&now).execute().await?;
         }
         let text =
-            "UPDATE endpoints SET failing_since = NULL, failures = 0, retry_at = NULL, last_error = '',
+            "UPDATE endpoints SET failing_since = NULL, refusing_since = NULL, failures = 0, retry_at = NULL, last_error = '',
                 delivered_at = $2
             WHERE id = $1";
         db.query("endpoint_works", text).bind(endpoint).bind(&now).execute().await?;
@@ -245,7 +252,7 @@ impl Store {
         let (now, WebhookDelivery { id, endpoint, .. }) = (self.now(), &claimed.delivery);
         let (refusals, is_last) = match failed.of {
             FailureOf::Endpoint { .. } => (0_u32, false),
-            FailureOf::Delivery { is_last } => (1, is_last),
+            FailureOf::Delivery { is_last, .. } => (1, is_last),
         };
         let mut tx = self.begin("not_delivered").await?;
         if tx.lock_endpoint(*endpoint).await?.is_none() {
@@ -267,6 +274,9 @@ impl Store {
             db.query("events_refused", text).bind(id).bind(&false).execute().await?;
         }
         let is_off = tx.endpoint_failed(*endpoint, failed).await?;
+        if is_off {
+            tx.append_audit(failed.line.clone());
+        }
         tx.commit().await?;
         Ok(is_off)
     }
@@ -307,13 +317,14 @@ impl Tx {
 
     /// Stores at an endpoint that an attempt failed; returns whether that switched it off.
     async fn endpoint_failed(&mut self, id: EndpointId, failed: &FailedAttempt) -> Result<bool> {
+        let (retry_at, off_if_failing_since) = match failed.of {
+            FailureOf::Endpoint { retry_at, off_if_failing_since } => (retry_at, off_if_failing_since),
+            FailureOf::Delivery { is_gone, off_if_refusing_since, .. } => {
+                return self.endpoint_refuses(id, &failed.error, (is_gone, off_if_refusing_since)).await;
+            }
+        };
         let now = self.now();
         let mut db = self.db().await?;
-        let FailureOf::Endpoint { retry_at, off_if_failing_since } = failed.of else {
-            let text = "UPDATE endpoints SET last_error = $2 WHERE id = $1";
-            db.query("endpoint_refuses", text).bind(&id).bind(&failed.error).execute().await?;
-            return Ok(false);
-        };
         // What was in flight when the endpoint began to fail ends while it is waited for already.
         let text = "UPDATE endpoints SET failing_since = coalesce(failing_since, $2), last_error = $4,
                 failures = failures + CASE WHEN retry_at > $2 THEN 0 ELSE 1 END,
@@ -325,6 +336,27 @@ impl Tx {
             WHERE id = $1 AND state = 'enabled' AND failing_since <= $2";
         let query = db.query("endpoint_off", text).bind(&id).bind(&off_if_failing_since);
         Ok(query.bind(&failed.error).execute().await? == 1)
+    }
+
+    async fn endpoint_refuses(
+        &mut self,
+        id: EndpointId,
+        error: &str,
+        (is_gone, off_since): (bool, Timestamp),
+    ) -> Result<bool> {
+        let now = self.now();
+        let mut db = self.db().await?;
+        let text = "UPDATE endpoints SET last_error = $2, refusing_since = coalesce(refusing_since, $3)
+            WHERE id = $1";
+        db.query("endpoint_refuses", text).bind(&id).bind(error).bind(&now).execute().await?;
+        let text = "UPDATE endpoints SET state = 'failed', state_reason = $2
+            WHERE id = $1 AND state = 'enabled' AND refusing_since <= $3 AND $4 < (
+                SELECT count(*) FROM deliveries d
+                WHERE d.endpoint_id = $1 AND d.refusals > 0 AND d.state IN ('waiting', 'refused')
+                    AND (d.ended_at IS NULL OR d.ended_at >= endpoints.refusing_since))";
+        let (since, others) = if is_gone { (now, 0_i64) } else { (off_since, 1) };
+        let query = db.query("endpoint_refused", text).bind(&id).bind(error).bind(&since);
+        Ok(query.bind(&others).execute().await? == 1)
     }
 
     /// Stores a delivery with one notice, to be sent now.

@@ -11,14 +11,14 @@ use crate::{Result, Store, Tx};
 /// A target of notices.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// Its id; the secret is sealed to it and to the URL.
+    /// Its id; the target is sealed to it and to the URL that is shown.
     pub id: EndpointId,
     /// Its name, which is unique.
     pub name: String,
-    /// Its URL. It never changes, because the secret is sealed to it.
+    /// Its URL as it is shown: without path and query, which may be a secret.
     pub url: String,
-    /// The secret that signs requests, sealed by the notifier's own key.
-    pub sealed_secret: Vec<u8>,
+    /// The whole URL and the secret that signs requests, sealed by the notifier's own key.
+    pub sealed_target: Vec<u8>,
     /// The kinds of notices that it selects.
     pub kinds: Vec<NoticeKind>,
     /// Selects only domains with all of these labels; empty selects every domain.
@@ -37,6 +37,8 @@ pub struct Endpoint {
     pub created_by: String,
     /// Since when it has been failing; none while it works.
     pub failing_since: Option<Timestamp>,
+    /// Since when it has refused deliveries and taken none.
+    pub refusing_since: Option<Timestamp>,
     /// Consecutive failed attempts.
     pub failures: u32,
     /// Nothing is sent before this time.
@@ -48,8 +50,8 @@ pub struct Endpoint {
 }
 
 columns!(Endpoint in "endpoints":
-    id, name, url, sealed_secret, kinds, labels, format, digest, state, state_reason, created_at, created_by,
-    failing_since, failures, retry_at, last_error, delivered_at);
+    id, name, url, sealed_target, kinds, labels, format, digest, state, state_reason, created_at, created_by,
+    failing_since, refusing_since, failures, retry_at, last_error, delivered_at);
 
 impl Store {
     /// Returns all endpoints, by name.
@@ -76,17 +78,19 @@ impl Tx {
         db.select::<Endpoint>("endpoint", "WHERE name = $1 {lock}").bind(name).optional().await
     }
 
-    /// Stores the fields of an endpoint that an administrator may change: kinds, labels, format, digest, and its
-    /// state, which ends a series of failures.
+    /// Stores the fields of an endpoint that an administrator may change: URL and secret, kinds, labels, format, digest, and
+    /// its state and series of failures.
     pub async fn update_endpoint(&mut self, endpoint: &Endpoint) -> Result<()> {
         let text = "UPDATE endpoints SET kinds = $2, labels = $3, format = $4, digest = $5, state = $6,
-                state_reason = $7, failing_since = $8, failures = $9, retry_at = $10
+                state_reason = $7, failing_since = $8, failures = $9, retry_at = $10, refusing_since = $11, url = $12,
+                sealed_target = $13
             WHERE id = $1";
         let mut db = self.db().await?;
         let query = db.query("update_endpoint", text).bind(&endpoint.id).bind(&endpoint.kinds);
         let query = query.bind(&endpoint.labels).bind(&endpoint.format).bind(&endpoint.digest);
         let query = query.bind(&endpoint.state).bind(&endpoint.state_reason).bind(&endpoint.failing_since);
-        query.bind(&endpoint.failures).bind(&endpoint.retry_at).execute_one().await
+        let query = query.bind(&endpoint.failures).bind(&endpoint.retry_at).bind(&endpoint.refusing_since);
+        query.bind(&endpoint.url).bind(&endpoint.sealed_target).execute_one().await
     }
 
     /// Deletes an endpoint with its deliveries.

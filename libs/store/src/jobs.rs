@@ -2,8 +2,12 @@
 //!
 //! A copy of the API works on a job under a lease, and every write of its lines checks the lease's token and the
 //! line's previous outcome. The line of a command is written in the command's own transaction ([`Tx::act_on_line`]),
-//! so each line is done exactly once, even if a copy is killed. Retention deletes lines first, in bounded batches,
+//! so each line is done exactly once, even if a copy is killed. A copy gives a job back after a short while, and the next
+//! one that is claimed is the one least recently served. The number of lines per outcome is stored with the job, so that a
+//! list of jobs reads no lines: by the copy that gives it back, and in the transaction that ends it. Retention deletes lines first, in bounded batches,
 //! then their jobs.
+
+use std::collections::BTreeMap;
 
 use domain::{DomainName, JobId, JobKind, JobParameters, JobState, LineOutcome, Status};
 use jiff::Timestamp;
@@ -43,10 +47,17 @@ pub struct Job {
     pub ended_by: String,
     /// Its number of lines.
     pub line_count: u32,
+    /// Its number of lines per outcome, as of when a copy last gave it back.
+    pub counts: JobCounts,
+    /// When a copy last claimed it or gave it back; before that, when it was created.
+    pub served_at: Timestamp,
 }
 
 columns!(Job in "jobs": id, kind, state, owner, credential, peer, request_id, parameters, created_at, started_at, ended_at,
-    end_code, ended_by, line_count);
+    end_code, ended_by, line_count, counts, served_at);
+
+/// Lines per outcome; an outcome without lines is missing.
+pub type JobCounts = BTreeMap<LineOutcome, u32>;
 
 /// A line of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,7 +140,8 @@ pub struct LineResult {
 pub type JobPlace = (Timestamp, JobId);
 
 /// The condition for a write under a lease: `$1` is the job, `$2` the token.
-const IS_OURS: &str = "EXISTS (SELECT 1 FROM jobs WHERE id = $1 AND lease_token = $2 AND state = 'running')";
+const IS_OURS: &str =
+    "EXISTS (SELECT 1 FROM jobs WHERE id = $1 AND lease_token = $2 AND state = 'running' {lock shared})";
 
 fn lost(job: JobId) -> StoreError {
     StoreError::LeaseLost { kind: "job", name: job.to_string() }
@@ -150,11 +162,13 @@ impl Store {
         db.select::<Job>("job_of_request", rest).bind(owner).bind(request_id).optional().await
     }
 
-    /// Returns the number of an owner's unfinished jobs, drafts included.
-    pub async fn open_jobs(&self, owner: &str) -> Result<u64> {
-        let text = "SELECT count(*) FROM jobs WHERE owner = $1 AND state IN ('receiving', 'draft', 'queued', 'running')";
+    /// Returns the number of an owner's unfinished jobs, drafts included, and those whose lines have been arriving since
+    /// then at most.
+    pub async fn open_jobs(&self, owner: &str, arriving_since: Timestamp) -> Result<u64> {
+        let text = "SELECT count(*) FROM jobs WHERE owner = $1 AND (state IN ('draft', 'queued', 'running')
+            OR (state = 'receiving' AND created_at >= $2))";
         let mut reader = self.reader().await?;
-        reader.db().query("open_jobs", text).bind(owner).count().await
+        reader.db().query("open_jobs", text).bind(owner).bind(&arriving_since).count().await
     }
 
     /// Returns jobs whose lines have all arrived, newest first; those after a place, if given.
@@ -167,14 +181,6 @@ impl Store {
         }
         query.push(format!(" ORDER BY created_at DESC, id DESC LIMIT {limit}"));
         query.all().await
-    }
-
-    /// Returns the number of a job's lines per outcome; an outcome without lines is missing.
-    pub async fn job_counts(&self, id: JobId) -> Result<Vec<(LineOutcome, u64)>> {
-        let text = "SELECT outcome, count(*) FROM job_lines WHERE job_id = $1 GROUP BY outcome";
-        let mut reader = self.reader().await?;
-        let counts: Vec<(LineOutcome, i64)> = reader.db().query("job_counts", text).bind(&id).all().await?;
-        Ok(counts.into_iter().map(|(outcome, lines)| (outcome, lines.unsigned_abs())).collect())
     }
 
     /// Returns lines of a job in order, after a position; only those with the given outcomes, or all if that is
@@ -198,15 +204,15 @@ impl Store {
         query.all().await
     }
 
-    /// Claims the job that has waited longest and that no other copy works on, with a lease until `until`.
+    /// Claims the job least recently served that no other copy works on, with a lease until `until`.
     pub async fn claim_job(&self, until: Timestamp) -> Result<Option<JobLease>> {
         let text = format!(
             "UPDATE jobs SET state = 'running', started_at = coalesce(started_at, $1), lease_token = lease_token + 1,
-                lease_until = $2
+                lease_until = $2, served_at = $1
             WHERE id = (
                 SELECT id FROM jobs
                 WHERE state IN ('queued', 'running') AND (lease_until IS NULL OR lease_until <= $1)
-                ORDER BY created_at LIMIT 1 {{lock free}})
+                ORDER BY served_at, lease_token LIMIT 1 {{lock free}})
             RETURNING {}, lease_token",
             Job::selected("")
         );
@@ -226,13 +232,24 @@ impl Store {
         if writer.done(rows).await? == 1 { Ok(()) } else { Err(lost(id)) }
     }
 
-    /// Releases a job before its lease ends. Does nothing if the lease was lost.
-    pub async fn release_job(&self, id: JobId, token: i64) -> Result<()> {
-        let text = "UPDATE jobs SET lease_token = lease_token + 1, lease_until = NULL
-            WHERE id = $1 AND lease_token = $2";
-        let mut writer = self.writer("release_job").await?;
-        writer.db().query("release_job", text).bind(&id).bind(&token).execute().await?;
-        writer.done(()).await
+    /// Gives a job back before its lease ends, with its figures if `recounts`; no copy claims it before `rests_until`. Does
+    /// nothing if the lease was lost, or if the job is over.
+    pub async fn release_job(
+        &self,
+        lease: &JobLease,
+        recounts: bool,
+        rests_until: Option<Timestamp>,
+    ) -> Result<()> {
+        let text = "UPDATE jobs SET lease_token = lease_token + 1, lease_until = $3, served_at = $4,
+                counts = coalesce($5, counts)
+            WHERE id = $1 AND lease_token = $2 AND state = 'running'";
+        let (id, now) = (lease.job.id, self.now());
+        let mut tx = self.begin("release_job").await?;
+        let counts = if recounts { Some(tx.job_counts(id).await?) } else { None };
+        let mut db = tx.db().await?;
+        let query = db.query("release_job", text).bind(&id).bind(&lease.token).bind(&rests_until).bind(&now);
+        query.bind(&counts).execute().await?;
+        tx.commit().await
     }
 
     /// Returns those names whose next attempt is due or in progress.
@@ -270,26 +287,37 @@ impl Tx {
         db.select::<Job>("job_row", "WHERE id = $1 {lock}").bind(&id).optional().await
     }
 
-    /// Stores state, parameters, end, number of lines and request id of a job, if its state is still `from`.
+    /// Counts the lines of a job per outcome. Exact only while no copy acts on them: under our lease, or with the job
+    /// locked.
+    pub async fn job_counts(&mut self, id: JobId) -> Result<JobCounts> {
+        let text = "SELECT outcome, count(*) FROM job_lines WHERE job_id = $1 GROUP BY outcome";
+        let mut db = self.db().await?;
+        let counts: Vec<(LineOutcome, i64)> = db.query("job_counts", text).bind(&id).all().await?;
+        let count = |lines: i64| u32::try_from(lines).unwrap_or(u32::MAX);
+        Ok(counts.into_iter().map(|(outcome, lines)| (outcome, count(lines))).collect())
+    }
+
+    /// Stores state, parameters, end, number of lines, figures and request id of a job, if its state is still `from`.
     /// [`StoreError::Conflict`] otherwise, or if its owner has another job with that request id.
     pub async fn update_job(&mut self, job: &Job, from: JobState) -> Result<()> {
         let text = "UPDATE jobs SET state = $3, parameters = $4, ended_at = $5, end_code = $6, ended_by = $7,
-                line_count = $8, request_id = $9
+                line_count = $8, request_id = $9, counts = $10
             WHERE id = $1 AND state = $2";
         let mut db = self.db().await?;
         let query = db.query("update_job", text).bind(&job.id).bind(&from).bind(&job.state);
         let query = query.bind(&job.parameters).bind(&job.ended_at).bind(&job.end_code);
-        query.bind(&job.ended_by).bind(&job.line_count).bind(&job.request_id).execute_one().await
+        let query = query.bind(&job.ended_by).bind(&job.line_count).bind(&job.request_id);
+        query.bind(&job.counts).execute_one().await
     }
 
-    /// Ends a job under its lease. [`StoreError::LeaseLost`] if the lease was lost.
+    /// Ends a job under its lease, with its figures. [`StoreError::LeaseLost`] if the lease was lost.
     pub async fn end_job(&mut self, lease: &JobLease, state: JobState, code: &str) -> Result<()> {
-        let now = self.now();
-        let text = "UPDATE jobs SET state = $3, end_code = $4, ended_at = $5, lease_until = NULL
+        let (now, counts) = (self.now(), self.job_counts(lease.job.id).await?);
+        let text = "UPDATE jobs SET state = $3, end_code = $4, ended_at = $5, lease_until = NULL, counts = $6
             WHERE id = $1 AND lease_token = $2 AND state = 'running'";
         let mut db = self.db().await?;
         let query = db.query("end_job", text).bind(&lease.job.id).bind(&lease.token).bind(&state);
-        let rows = query.bind(code).bind(&now).execute().await?;
+        let rows = query.bind(code).bind(&now).bind(&counts).execute().await?;
         if rows == 1 { Ok(()) } else { Err(lost(lease.job.id)) }
     }
 

@@ -1,4 +1,4 @@
-//! All sealed keys in the database, for the rotation of sealing keys.
+//! All that is sealed in the database, for the rotation of sealing keys.
 
 use domain::CertificateId;
 
@@ -16,10 +16,12 @@ pub enum SealedPlace {
     Orders,
     /// The keys of certificates.
     Certificates,
+    /// The targets of webhooks, which are sealed by the notifier's own key.
+    Webhooks,
 }
 
 impl SealedPlace {
-    /// All places, in the order in which a key moves: from next to present account key, from its order into its
+    /// All places under the certificates' sealing key, in the order in which a key moves: from next to present account key, from its order into its
     /// certificate.
     pub const ALL: [Self; 4] = [Self::PendingAccounts, Self::Accounts, Self::Orders, Self::Certificates];
 
@@ -30,6 +32,7 @@ impl SealedPlace {
             Self::Accounts => "accounts",
             Self::Orders => "orders",
             Self::Certificates => "certificates",
+            Self::Webhooks => "endpoints",
         }
     }
 
@@ -40,6 +43,7 @@ impl SealedPlace {
             Self::Accounts => ("accounts", "sealed_key", "id", "directory_url"),
             Self::Orders => ("orders", "sealed_key", "certificate_id", "name"),
             Self::Certificates => ("certificates", "sealed_key", "id", "name"),
+            Self::Webhooks => ("endpoints", "sealed_target", "id", "url"),
         }
     }
 }
@@ -53,7 +57,7 @@ pub struct SealedKey {
     pub id: String,
     /// The id that it is sealed to: the row's own, or that of an order's certificate.
     pub sealed_to: String,
-    /// The name that it is sealed to: a domain, or an account's directory.
+    /// The name that it is sealed to: a domain, an account's directory, or the URL that an endpoint shows.
     pub name: String,
     /// The key, sealed.
     pub sealed: Vec<u8>,

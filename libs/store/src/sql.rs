@@ -50,14 +50,16 @@ pub(crate) fn failed(operation: &'static str) -> impl FnOnce(sqlx::Error) -> Sto
 }
 
 /// The replacement of a word in braces: `{lock}` locks the selected rows, `{lock free}` locks and skips rows that
-/// others have locked, `{rows}` is the table of rows of a group (`batch/rows.rs`), `{in 1}` tests for membership in the set that is bound as `$1`, and `{set 1}` is that set as a
+/// others have locked, `{lock shared}` lets others lock them in the same way only, `{rows}` is the table of rows of a
+/// group (`batch/rows.rs`), `{in 1}` tests for membership in the set that is bound as `$1`, and `{set 1}` is that set as a
 /// table; `{find}` is the function that finds a text within another; `{labels}` are the labels of a row `d` of
 /// `domains`, and `{reason}` the code of its reason.
 fn words(word: &str, is_sqlite: bool) -> &'static str {
     match (word, is_sqlite) {
-        ("lock" | "lock free" | "bigint" | "timestamptz" | "uuid", true) => "",
+        ("lock" | "lock free" | "lock shared" | "bigint" | "timestamptz" | "uuid", true) => "",
         ("lock", false) => "FOR NO KEY UPDATE",
         ("lock free", false) => "FOR NO KEY UPDATE SKIP LOCKED",
+        ("lock shared", false) => "FOR SHARE",
         ("bigint", false) => "::bigint",
         ("timestamptz", false) => "::timestamptz",
         ("uuid", false) => "::uuid",

@@ -156,6 +156,15 @@ text! {
     Date: Date::to_string, |text| text.parse().ok();
     Vec<NoticeKind>: |kinds| kinds.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(","),
         |text| text.split(',').map(|word| word.parse().ok()).collect();
+    BTreeMap<LineOutcome, u32>:
+        |counts| counts.iter().map(|(outcome, lines)| format!("{outcome} {lines}")).collect::<Vec<_>>().join(","),
+        |text| {
+            let count = |text: &str| {
+                let (outcome, lines) = text.split_once(' ')?;
+                Some((outcome.parse().ok()?, lines.parse().ok()?))
+            };
+            text.split_terminator(',').map(count).collect()
+        };
     JobParameters: |parameters| serde_json::to_string(parameters).unwrap_or_default(), |text| serde_json::from_str(text).ok();
 }
 

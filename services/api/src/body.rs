@@ -15,8 +15,8 @@ use crate::admission::StreamShare;
 use crate::error::{error, overloaded};
 use crate::guard::too_large;
 
-/// A request's one message arrives whole by then, or not at all.
-const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A request's one message arrives whole by then, or not at all; so does each of the messages that make one job.
+pub(crate) const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The limits of a body.
 pub(crate) enum Bound {
@@ -92,7 +92,7 @@ impl HttpBody for MeteredBody {
     }
 }
 
-fn too_slow() -> Status {
+pub(crate) fn too_slow() -> Status {
     let sentence =
         format!("the request did not arrive within {} s: send it again", MESSAGE_TIMEOUT.as_secs());
     error(Code::DeadlineExceeded, "REQUEST_TOO_SLOW", sentence)

@@ -1,7 +1,10 @@
 //! The service `sslmanager.v1.Notifications`: endpoints of webhooks and their deliveries, for administrators.
 //!
 //! The secret of an endpoint is generated here, sealed by the notifier's own key and shown once. The certificates'
-//! sealing key does not open it, and the notifier's key opens no certificate key (ADR 0028).
+//! sealing key does not open it, and the notifier's key opens no certificate key (ADR 0028). The URL is sealed with it
+//! and never shown again beyond its host; only to change one of the two is the other opened here.
+
+mod update;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +19,7 @@ use proto::v1::notifications_server::Notifications;
 use proto::{to_timestamp, v1};
 use rehearsal::{PostAddresses, Poster, Receiver};
 use runtime::{Context, notifier_keys};
-use seal::{Binding, NO_PUBLIC_KEY, SealingKeys};
+use seal::{SealingKeys, WebhookTarget};
 use store::{DeliveryEvent, Endpoint, StoreError, Tx, WebhookDelivery};
 use tonic::{Code, Request, Response, Status};
 use zeroize::Zeroizing;
@@ -78,11 +81,11 @@ impl NotificationsService {
         asked: v1::CreateEndpointRequest,
     ) -> Result<v1::CreateEndpointResponse, Status> {
         let id = EndpointId::new(&*self.context.clock, &*self.context.entropy);
-        let mut endpoint = self.asked_endpoint(id, by, &asked)?;
-        let secret = self.new_secret();
-        let binding = Binding::webhook(id, &endpoint.url);
-        let sealed = self.keys()?.seal(&binding, &NO_PUBLIC_KEY, secret.as_bytes()).await;
-        endpoint.sealed_secret = sealed.map_err(|problem| from_seal(&problem))?;
+        let receiver = self.receiver(&asked.url)?;
+        let mut endpoint = self.asked_endpoint(id, by, &asked, receiver.shown())?;
+        let target =
+            WebhookTarget { url: Zeroizing::new(receiver.as_str().to_owned()), secret: self.new_secret() };
+        endpoint.sealed_target = self.sealed(&target, &endpoint).await?;
         let stored = self.context.store.endpoints().await.map_err(|problem| from_store(&problem))?;
         if stored.iter().any(|other| other.name == endpoint.name) {
             return Err(exists(&endpoint.name));
@@ -92,11 +95,10 @@ impl NotificationsService {
                 format!("there are {MAX_ENDPOINTS} endpoints, which is the most: delete one first");
             return Err(error(Code::ResourceExhausted, "TOO_MANY_ENDPOINTS", sentence));
         }
-        let host = Receiver::parse(&endpoint.url).map(|receiver| receiver.host()).unwrap_or_default();
         let stored = async {
             let mut tx = self.context.store.begin("create_endpoint").await?;
             tx.add_endpoint(&endpoint).await?;
-            tx.append_audit(by.line(endpoint.created_at, &endpoint.name, audit::OK, &host));
+            tx.append_audit(by.line(endpoint.created_at, &endpoint.name, audit::OK, &receiver.host()));
             tx.commit().await
         };
         match stored.await {
@@ -104,7 +106,21 @@ impl NotificationsService {
             Err(StoreError::Conflict { .. }) => return Err(exists(&endpoint.name)),
             Err(problem) => return Err(from_store(&problem)),
         }
-        Ok(v1::CreateEndpointResponse { endpoint: Some(shown(&endpoint)), secret: secret.to_string() })
+        Ok(v1::CreateEndpointResponse { endpoint: Some(shown(&endpoint)), secret: target.secret.to_string() })
+    }
+
+    async fn sealed(&self, target: &WebhookTarget, endpoint: &Endpoint) -> Result<Vec<u8>, Status> {
+        let sealed = target.seal(&*self.keys()?, (endpoint.id, &endpoint.url)).await;
+        sealed.map_err(|problem| from_seal(&problem))
+    }
+
+    fn receiver(&self, text: &str) -> Result<Receiver, Status> {
+        let config = &self.context.config;
+        let addresses = PostAddresses {
+            allowed: config.notifier.allow_addresses.clone().into(),
+            refused: config.preflight.refuse_addresses.clone().into(),
+        };
+        url(text, &addresses)
     }
 
     fn new_secret(&self) -> Zeroizing<String> {
@@ -113,20 +129,15 @@ impl NotificationsService {
         Zeroizing::new(format!("{SECRET_PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(bytes.as_ref())))
     }
 
-    /// The endpoint of a request, without its secret.
+    /// The endpoint of a request, without its target.
     fn asked_endpoint(
         &self,
         id: EndpointId,
         by: &Caller,
         asked: &v1::CreateEndpointRequest,
+        url: String,
     ) -> Result<Endpoint, Status> {
         let name = name(&asked.name)?;
-        let config = &self.context.config;
-        let addresses = PostAddresses {
-            allowed: config.notifier.allow_addresses.clone().into(),
-            refused: config.preflight.refuse_addresses.clone().into(),
-        };
-        let url = url(&asked.url, &addresses)?;
         let labels: BTreeMap<String, String> = labels::wanted_labels(&asked.labels)?.into_iter().collect();
         let format = if asked.format.is_empty() { WebhookFormat::Json } else { format(&asked.format)? };
         let kinds =
@@ -135,7 +146,7 @@ impl NotificationsService {
             id,
             name,
             url,
-            sealed_secret: Vec::new(),
+            sealed_target: Vec::new(),
             kinds,
             labels,
             format,
@@ -145,6 +156,7 @@ impl NotificationsService {
             created_at: self.context.clock.now(),
             created_by: by.actor.clone(),
             failing_since: None,
+            refusing_since: None,
             failures: 0,
             retry_at: None,
             last_error: String::new(),
@@ -152,55 +164,21 @@ impl NotificationsService {
         })
     }
 
-    /// Changes an endpoint and writes its audit entry in one transaction.
+    /// Changes an endpoint and writes its audit entry in one transaction; `change` returns its detail, too.
     async fn change<R>(
         &self,
-        (by, name, detail): (&Caller, &str, &str),
-        change: impl AsyncFnOnce(&mut Tx, Endpoint) -> Result<R, StoreError>,
+        (by, name): (&Caller, &str),
+        change: impl AsyncFnOnce(&mut Tx, Endpoint) -> Result<(R, String), StoreError>,
     ) -> Result<R, Status> {
         let changed = async {
             let mut tx = self.context.store.begin("change_endpoint").await?;
             let Some(endpoint) = tx.endpoint(name).await? else { return Ok(None) };
-            let result = change(&mut tx, endpoint).await?;
-            tx.append_audit(by.line(self.context.clock.now(), name, audit::OK, detail));
+            let (result, detail) = change(&mut tx, endpoint).await?;
+            tx.append_audit(by.line(self.context.clock.now(), name, audit::OK, &detail));
             tx.commit().await?;
             Ok(Some(result))
         };
         changed.await.map_err(|problem: StoreError| from_store(&problem))?.ok_or_else(|| not_found(name))
-    }
-
-    async fn update(
-        &self,
-        by: &Caller,
-        asked: v1::UpdateEndpointRequest,
-    ) -> Result<v1::UpdateEndpointResponse, Status> {
-        let format = asked.format.as_deref().map(format).transpose()?;
-        let kinds = if asked.kinds.is_empty() { None } else { Some(kinds(&asked.kinds)?) };
-        let detail = match asked.enabled {
-            Some(true) => "enabled",
-            Some(false) => "disabled",
-            None => "",
-        };
-        let change = async |tx: &mut Tx, mut endpoint: Endpoint| {
-            endpoint.kinds = kinds.unwrap_or(endpoint.kinds);
-            endpoint.format = format.unwrap_or(endpoint.format);
-            endpoint.digest = asked.alone.map_or(endpoint.digest, |alone| !alone);
-            match asked.enabled {
-                Some(true) => {
-                    (endpoint.state, endpoint.state_reason) = (EndpointState::Enabled, String::new());
-                    (endpoint.failing_since, endpoint.failures, endpoint.retry_at) = (None, 0, None);
-                }
-                Some(false) => {
-                    endpoint.state = EndpointState::Disabled;
-                    endpoint.state_reason = format!("switched off by {}", by.actor);
-                }
-                None => {}
-            }
-            tx.update_endpoint(&endpoint).await?;
-            Ok(endpoint)
-        };
-        let endpoint = self.change((by, &asked.name, detail), change).await?;
-        Ok(v1::UpdateEndpointResponse { endpoint: Some(shown(&endpoint)) })
     }
 
     async fn test(
@@ -213,15 +191,15 @@ impl NotificationsService {
         let delivery = EventId::new(&**clock, &**entropy);
         let put = async |tx: &mut Tx, endpoint: Endpoint| {
             if endpoint.state != EndpointState::Enabled {
-                return Ok(None);
+                return Ok((None, String::new()));
             }
             let body = format!(r#"{{"id":"{event}","kind":"test","at":"{now}","subject":""}}"#);
             let event =
                 DeliveryEvent { endpoint: endpoint.id, event, delivery, subject: String::new(), body };
             tx.deliver_alone(NoticeKind::Test, event).await?;
-            Ok(Some(()))
+            Ok((Some(()), String::new()))
         };
-        if self.change((by, &asked.name, ""), put).await?.is_none() {
+        if self.change((by, &asked.name), put).await?.is_none() {
             let sentence = format!("{} is switched off: enable it first", asked.name);
             return Err(error(Code::FailedPrecondition, "ENDPOINT_OFF", sentence));
         }
@@ -321,8 +299,10 @@ impl Notifications for NotificationsService {
         request: Request<v1::DeleteEndpointRequest>,
     ) -> Result<Response<v1::DeleteEndpointResponse>, Status> {
         let work = async |by: &Caller, asked: v1::DeleteEndpointRequest| {
-            let delete = async |tx: &mut Tx, endpoint: Endpoint| tx.delete_endpoint(endpoint.id).await;
-            self.change((by, &asked.name, ""), delete).await?;
+            let delete = async |tx: &mut Tx, endpoint: Endpoint| {
+                Ok((tx.delete_endpoint(endpoint.id).await?, String::new()))
+            };
+            self.change((by, &asked.name), delete).await?;
             Ok(v1::DeleteEndpointResponse {})
         };
         self.audited("DeleteEndpoint", request, |asked| &asked.name, work).await
@@ -362,11 +342,11 @@ fn name(text: &str) -> Result<String, Status> {
     Ok(text.to_owned())
 }
 
-fn url(text: &str, addresses: &PostAddresses) -> Result<String, Status> {
+fn url(text: &str, addresses: &PostAddresses) -> Result<Receiver, Status> {
     let bad = |problem: String| invalid("ENDPOINT_URL_INVALID", format!("the URL cannot be used: {problem}"));
     let receiver = Receiver::parse(text).map_err(|problem| bad(problem.to_owned()))?;
     Poster::check(&receiver, addresses).map_err(bad)?;
-    Ok(receiver.as_str().to_owned())
+    Ok(receiver)
 }
 
 fn format(text: &str) -> Result<WebhookFormat, Status> {
@@ -422,7 +402,7 @@ fn shown(endpoint: &Endpoint) -> v1::WebhookEndpoint {
         state_reason: printable(&endpoint.state_reason),
         created_at: Some(to_timestamp(endpoint.created_at)),
         created_by: printable(&endpoint.created_by),
-        failing_since: endpoint.failing_since.map(to_timestamp),
+        failing_since: endpoint.failing_since.or(endpoint.refusing_since).map(to_timestamp),
         last_error: printable(&endpoint.last_error),
         delivered_at: endpoint.delivered_at.map(to_timestamp),
     }

@@ -135,7 +135,13 @@ async fn a_persons_roles_and_access_change_at_once_and_their_sessions_end() {
     let request = v1::ResetPasswordRequest { name: "ann".into() };
     let reset = client(&served).reset_password(signed(request, &admin)).await.unwrap().into_inner();
     assert_eq!(reset.user.unwrap().access(), v1::UserAccess::TemporaryPassword);
-    sign_in(&served, "ann", &reset.temporary_password, OWN).await.unwrap();
+    let session = sign_in(&served, "ann", &reset.temporary_password, OWN).await.unwrap();
+    let delete = || signed(v1::DeleteUserRequest { name: "ann".into() }, &admin);
+    assert_eq!(client(&served).delete_user(delete()).await.unwrap().into_inner().ended, 1);
+    assert!(!resolves(&served, &session).await && users(&served, &admin).await.is_empty());
+    let again = client(&served).delete_user(delete()).await.unwrap_err();
+    assert!(has_reason(&again, "USER_NOT_FOUND"), "{again:?}");
+    create(&served, &admin, "ann", "support").await.unwrap();
 
     for (name, role, reason) in [
         ("ann", "viewer", "USER_EXISTS"),
@@ -162,6 +168,8 @@ async fn a_persons_roles_and_access_change_at_once_and_their_sessions_end() {
         ["SetUserRoles", "token:ops", "ann", "OK", "support to viewer,key-reader"],
         ["DisableUser", "token:ops", "ann", "OK", "sessions ended: 1"],
         ["ResetPassword", "token:ops", "ann", "OK", "sessions ended: 0"],
+        ["DeleteUser", "token:ops", "ann", "OK", "viewer,key-reader, sessions ended: 1"],
+        ["DeleteUser", "token:ops", "ann", "USER_NOT_FOUND", ""],
         ["CreateUser", "token:ops", "ann", "USER_EXISTS", ""],
         ["SetUserRoles", "token:ops", "bob", "USER_NOT_FOUND", ""],
     ] {
@@ -178,6 +186,8 @@ async fn the_last_administrator_stays_and_nobody_changes_their_own_account() {
     assert!(has_reason(&own, "OWN_ACCOUNT"), "{own:?}");
     let request = signed(v1::DisableUserRequest { name: "ann".into() }, &ann);
     assert!(has_reason(&client(&served).disable_user(request).await.unwrap_err(), "OWN_ACCOUNT"));
+    let request = signed(v1::DeleteUserRequest { name: "ann".into() }, &ann);
+    assert!(has_reason(&client(&served).delete_user(request).await.unwrap_err(), "OWN_ACCOUNT"));
     let request = signed(v1::ResetPasswordRequest { name: "ann".into() }, &ann);
     assert!(has_reason(&client(&served).reset_password(request).await.err().unwrap(), "OWN_ACCOUNT"));
 
@@ -187,6 +197,8 @@ async fn the_last_administrator_stays_and_nobody_changes_their_own_account() {
     assert!(has_reason(&last, "LAST_ADMINISTRATOR"), "{last:?}");
     let request = signed(v1::DisableUserRequest { name: "ann".into() }, &program);
     assert!(has_reason(&client(&served).disable_user(request).await.unwrap_err(), "LAST_ADMINISTRATOR"));
+    let request = signed(v1::DeleteUserRequest { name: "ann".into() }, &program);
+    assert!(has_reason(&client(&served).delete_user(request).await.unwrap_err(), "LAST_ADMINISTRATOR"));
     set_roles(&served, &program, "ann", &["admin", "support"]).await.unwrap();
 
     // Neither one who is disabled, nor a row that the database made, counts as another one.

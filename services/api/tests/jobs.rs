@@ -169,7 +169,12 @@ async fn a_draft_waits_for_its_start() {
         (lee.get(&draft.id).await.state(), listed(&served, "a.example.com").await),
         (JobState::Draft, true)
     );
-    let start = || signed(v1::StartJobRequest { id: draft.id.clone(), remove_from_c4: true }, &lee.token);
+    let start = || {
+        signed(
+            v1::StartJobRequest { id: draft.id.clone(), remove_from_c4: true, ..Default::default() },
+            &lee.token,
+        )
+    };
     let started = lee.jobs.clone().start_job(start()).await.unwrap().into_inner().job.unwrap();
     assert!(started.remove_from_c4);
     let deleted = lee.over(&draft.id).await;
@@ -177,6 +182,32 @@ async fn a_draft_waits_for_its_start() {
     assert!(lee.lines(&draft.id, &[]).await[0].message.contains("C4"));
     let refused = lee.jobs.clone().start_job(start()).await.unwrap_err();
     assert!(refused.code() == Code::FailedPrecondition && has_reason(&refused, "JOB_IS_OVER"));
+}
+
+/// What a draft changes may come with its start.
+#[tokio::test]
+async fn a_draft_that_labels_is_told_how_when_it_starts() {
+    let served = served().await;
+    let lee = Caller::of(&served, Role::Support).await;
+    lee.over(&lee.create(vec![asked(JobKind::Add, &["a.example.com"])]).await.unwrap().id).await;
+    let draft = v1::CreateJobRequest { draft: true, ..asked(JobKind::Label, &["a.example.com"]) };
+    let draft = lee.create(vec![draft]).await.unwrap();
+    let start = async |labels: &[(&str, &str)]| {
+        let label = |(key, value): &(&str, &str)| v1::Label { key: (*key).into(), value: (*value).into() };
+        let labels = labels.iter().map(label).collect();
+        let request = v1::StartJobRequest { id: draft.id.clone(), labels, ..Default::default() };
+        lee.jobs.clone().start_job(signed(request, &lee.token)).await
+    };
+    for (labels, reason) in [(&[][..], "NOTHING_TO_LABEL"), (&[("!", "x")][..], "LABEL_KEY_INVALID")] {
+        let refused = start(labels).await.unwrap_err();
+        assert!(has_reason(&refused, reason), "{refused:?}");
+        assert_eq!(lee.get(&draft.id).await.state(), JobState::Draft);
+    }
+    start(&[("tier", "gold")]).await.unwrap();
+    assert_eq!(figures(&lee.over(&draft.id).await), "1 labelled");
+    let view =
+        served.context.store.domain(&DomainName::parse("a.example.com").unwrap()).await.unwrap().unwrap();
+    assert_eq!(view.labels["tier"], "gold");
 }
 
 #[tokio::test]
@@ -280,7 +311,7 @@ async fn a_job_stops_with_its_owners_rights() {
         lee.create(vec![draft(&["c.example.com"])]).await.unwrap(),
     );
     let start = async |id: &str| {
-        let request = signed(v1::StartJobRequest { id: id.to_owned(), remove_from_c4: false }, &admin.token);
+        let request = signed(v1::StartJobRequest { id: id.to_owned(), ..Default::default() }, &admin.token);
         admin.jobs.clone().start_job(request).await.unwrap();
         admin.over(id).await
     };
@@ -332,7 +363,7 @@ async fn a_sign_out_stops_no_job_and_a_revoked_token_does() {
     tx.commit().await.unwrap();
     let admin = Caller::of(&served, Role::Admin).await;
     for (job, state) in [(of_person, JobState::Done), (of_program, JobState::Stopped)] {
-        let request = signed(v1::StartJobRequest { id: job.id.clone(), remove_from_c4: false }, &admin.token);
+        let request = signed(v1::StartJobRequest { id: job.id.clone(), ..Default::default() }, &admin.token);
         admin.jobs.clone().start_job(request).await.unwrap();
         assert_eq!(admin.over(&job.id).await.state(), state, "{}", job.owner);
     }
@@ -348,13 +379,91 @@ async fn a_watcher_sees_a_job_to_its_end() {
     let mut states = kim.jobs.clone().watch_job(request).await.unwrap().into_inner();
     let first = states.message().await.unwrap().unwrap().job.unwrap();
     assert_eq!(first, job);
-    let start = signed(v1::StartJobRequest { id: job.id.clone(), remove_from_c4: false }, &lee.token);
+    let start = signed(v1::StartJobRequest { id: job.id.clone(), ..Default::default() }, &lee.token);
     lee.jobs.clone().start_job(start).await.unwrap();
     let mut last = first;
     while let Some(answer) = states.message().await.unwrap() {
         last = answer.job.unwrap();
     }
     assert_eq!((last.state(), figures(&last).as_str()), (JobState::Done, "1 added"));
+}
+
+/// As many large jobs as one copy works on at once; the assertion is in lines, for slices end early on a slow machine.
+#[tokio::test]
+async fn a_small_job_does_not_wait_for_large_ones() {
+    const LARGE: u32 = 8000;
+    const SLICE: u32 = 1000;
+    let served = served().await;
+    let lee = Caller::of(&served, Role::Support).await;
+    let label = |of: std::ops::Range<u32>| v1::CreateJobRequest {
+        kind: JobKind::Label.into(),
+        customer_ref: Some("4711".to_owned()),
+        names: of.map(|line| v1::JobName { name: format!("d{line}.example.com"), line }).collect(),
+        ..v1::CreateJobRequest::default()
+    };
+    let mut large = Vec::new();
+    for _ in 0..3 {
+        let job = lee.create((0..LARGE).step_by(1000).map(|from| label(from..from + 1000)).collect()).await;
+        large.push(job.unwrap().id);
+    }
+    let processed = |job: &v1::Job| {
+        let is_waiting = |count: &&v1::JobCount| count.outcome() == LineOutcome::Waiting;
+        job.lines - job.counts.iter().find(is_waiting).map_or(0, |count| count.lines)
+    };
+    for id in &large {
+        lee.until(id, |job| processed(job) > 0).await;
+    }
+    let mut before = Vec::new();
+    for id in &large {
+        before.push(processed(&lee.get(id).await));
+    }
+    let small = lee.create(vec![label(0..10)]).await.unwrap();
+    assert_eq!(figures(&lee.over(&small.id).await), "10 failed");
+    for (id, before) in large.iter().zip(before) {
+        let job = lee.get(id).await;
+        let (state, processed) = (job.state(), processed(&job));
+        println!("{processed} of {LARGE} lines, {before} of them before the small job");
+        assert_eq!(state, JobState::Running);
+        assert!(processed <= before + 3 * SLICE, "{processed} after {before}");
+        lee.cancel(id).await.unwrap();
+    }
+}
+
+/// A client that is silent for ten seconds, or whose right ends, has no job and holds up none.
+#[tokio::test]
+async fn lines_arrive_in_time_or_not_at_all() {
+    let served = served().await;
+    let lee = Caller::of(&served, Role::Support).await;
+    let (sender, receiver) = tokio::sync::mpsc::channel(1);
+    sender.send(asked(JobKind::Add, &["a.example.com"])).await.unwrap();
+    let begun = std::time::Instant::now();
+    let request = signed(tokio_stream::wrappers::ReceiverStream::new(receiver), &lee.token);
+    let refused = lee.jobs.clone().create_job(request).await.unwrap_err();
+    assert!(
+        refused.code() == Code::DeadlineExceeded && has_reason(&refused, "REQUEST_TOO_SLOW"),
+        "{refused:?}"
+    );
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    drop(sender);
+    let jobs = lee.jobs.clone().list_jobs(signed(v1::ListJobsRequest::default(), &lee.token)).await.unwrap();
+    assert_eq!(jobs.into_inner().jobs, []);
+
+    let (sender, receiver) = tokio::sync::mpsc::channel(1);
+    let (token, jobs) = (lee.token.clone(), lee.jobs.clone());
+    let request = signed(tokio_stream::wrappers::ReceiverStream::new(receiver), &token);
+    let created = tokio::spawn(async move { jobs.clone().create_job(request).await });
+    let line = |line| v1::JobName { name: format!("d{line}.example.com"), line };
+    let part = |from: u32| v1::CreateJobRequest {
+        names: (from..from + 900).map(line).collect(),
+        ..asked(JobKind::Add, &[])
+    };
+    sender.send(part(0)).await.unwrap();
+    let mut tx = served.context.store.begin("end").await.unwrap();
+    assert!(tx.end_session(&api::hash_token(&token)).await.unwrap());
+    tx.commit().await.unwrap();
+    sender.send(part(900)).await.unwrap();
+    let refused = created.await.unwrap().unwrap_err();
+    assert!(refused.code() == Code::Unauthenticated && has_reason(&refused, "TOKEN_INVALID"), "{refused:?}");
 }
 
 /// As large as it may be, and one more.

@@ -49,9 +49,10 @@ const TABLE: [(&str, &[Role]); 24] = [
 ];
 
 /// Those of `Administration`: every one for administrators alone.
-const ADMINISTRATION: [&str; 14] = [
+const ADMINISTRATION: [&str; 15] = [
     "CreateToken",
     "CreateUser",
+    "DeleteUser",
     "DisableUser",
     "EndSession",
     "ExportAudit",

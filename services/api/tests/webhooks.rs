@@ -5,11 +5,12 @@
 mod served;
 
 use domain::{EndpointState, Role};
+use jiff::Timestamp;
 use proto::v1;
 use proto::v1::notifications_client::NotificationsClient;
 use runtime::notifier_keys;
-use seal::{Binding, NO_PUBLIC_KEY};
-use store::{FailedAttempt, FailureOf};
+use seal::WebhookTarget;
+use store::{AuditEntry, FailedAttempt, FailureOf};
 use tonic::transport::Channel;
 use tonic::{Code, Request};
 
@@ -37,6 +38,20 @@ fn with<T>(message: T, token: &str) -> Request<T> {
     signed(message, token)
 }
 
+/// No test here has an endpoint switched off by its receiver.
+fn unused_line() -> AuditEntry {
+    AuditEntry {
+        at: Timestamp::UNIX_EPOCH,
+        actor: String::new(),
+        peer: String::new(),
+        call: String::new(),
+        subject: String::new(),
+        outcome: String::new(),
+        detail: String::new(),
+        request_id: String::new(),
+    }
+}
+
 #[tokio::test]
 async fn an_endpoint_is_made_with_a_secret_that_is_shown_once() {
     let (served, mut client, token) = api().await;
@@ -47,11 +62,18 @@ async fn an_endpoint_is_made_with_a_secret_that_is_shown_once() {
     assert_eq!((shown.state.as_str(), shown.format.as_str(), shown.kinds.len()), ("enabled", "json", 7));
     let stored = served.context.store.endpoints().await.unwrap().remove(0);
     let keys = notifier_keys(&served.context.config).unwrap();
-    let binding = Binding::webhook(stored.id, &stored.url);
-    let opened = keys.unseal(&binding, &NO_PUBLIC_KEY, &stored.sealed_secret).await.unwrap();
-    assert_eq!(&*opened, made.secret.as_bytes());
+    assert_eq!(
+        (shown.url.as_str(), stored.url.as_str()),
+        ("https://hooks.example.net/…", shown.url.as_str())
+    );
+    let row = (stored.id, stored.url.as_str());
+    let target = WebhookTarget::unseal(&keys, row, &stored.sealed_target).await.unwrap();
+    assert_eq!(target.secret.as_str(), made.secret);
+    assert_eq!(target.url.as_str(), "https://hooks.example.net/a?b=c");
     let of_certificates = served.context.require_sealing_keys().unwrap();
-    assert!(of_certificates.unseal(&binding, &NO_PUBLIC_KEY, &stored.sealed_secret).await.is_err());
+    assert!(WebhookTarget::unseal(&of_certificates, row, &stored.sealed_target).await.is_err());
+    let other = (stored.id, "https://evil.example.net/…");
+    assert!(WebhookTarget::unseal(&keys, other, &stored.sealed_target).await.is_err());
     let listed = client.list_endpoints(with(v1::ListEndpointsRequest {}, &token)).await.unwrap().into_inner();
     assert_eq!(listed.endpoints, [shown]);
     let audit = served.context.store.audit(Some("ops"), 9).await.unwrap();
@@ -91,6 +113,64 @@ async fn what_cannot_be_an_endpoint_says_why() {
     assert!(has_reason(&again, "ENDPOINT_EXISTS"), "{again:?}");
 }
 
+/// The URL is checked as at creation and the secret stays, unless a new one is asked for; the audit log names each change.
+#[tokio::test]
+async fn an_endpoint_moves_and_each_change_is_audited_without_secrets() {
+    let (served, mut client, token) = api().await;
+    let made = client.create_endpoint(with(asked("ops", "https://a.example.net/T0/first"), &token)).await;
+    let first = made.unwrap().into_inner().secret;
+    let target = async || {
+        let stored = served.context.store.endpoints().await.unwrap().remove(0);
+        let keys = notifier_keys(&served.context.config).unwrap();
+        let target =
+            WebhookTarget::unseal(&keys, (stored.id, &stored.url), &stored.sealed_target).await.unwrap();
+        (target.url.to_string(), target.secret.to_string())
+    };
+    let update =
+        |change: v1::UpdateEndpointRequest| v1::UpdateEndpointRequest { name: "ops".into(), ..change };
+    let url = |url: &str| v1::UpdateEndpointRequest { url: Some(url.into()), ..Default::default() };
+    for bad in ["https://127.0.0.1/", "https://8.8.8.8/", "http://192.0.2.1/", "hooks"] {
+        let refused = client.update_endpoint(with(update(url(bad)), &token)).await.err().unwrap();
+        assert!(has_reason(&refused, "ENDPOINT_URL_INVALID"), "{bad}: {refused:?}");
+    }
+    let moved = client.update_endpoint(with(update(url("https://b.example.net/T0/second")), &token)).await;
+    let moved = moved.unwrap().into_inner();
+    assert_eq!(
+        (moved.endpoint.unwrap().url.as_str(), moved.secret.as_str()),
+        ("https://b.example.net/…", "")
+    );
+    assert_eq!(target().await, ("https://b.example.net/T0/second".to_owned(), first.clone()));
+    let renew = v1::UpdateEndpointRequest {
+        renew_secret: true,
+        kinds: vec!["renewed".into(), "issuer_down".into()],
+        format: Some("slack".into()),
+        alone: Some(true),
+        enabled: Some(false),
+        ..Default::default()
+    };
+    let second = client.update_endpoint(with(update(renew), &token)).await.unwrap().into_inner().secret;
+    assert!(second.starts_with("whsec_") && second != first);
+    assert_eq!(target().await, ("https://b.example.net/T0/second".to_owned(), second.clone()));
+    let same = v1::UpdateEndpointRequest { format: Some("slack".into()), ..Default::default() };
+    client.update_endpoint(with(update(same), &token)).await.unwrap();
+    let audit = served.context.store.audit(Some("ops"), 20).await.unwrap();
+    let told: Vec<&str> = audit
+        .iter()
+        .filter(|line| line.call == "UpdateEndpoint" && line.outcome == "OK")
+        .map(|line| line.detail.as_str())
+        .collect();
+    let all = "new secret, kinds renewed issuer_down, format slack, each notice alone, disabled";
+    assert_eq!(told, ["", all, "URL at b.example.net"]);
+    for line in &audit {
+        let text = format!("{line:?}");
+        assert!(![&first, &second, "T0/"].iter().any(|secret| text.contains(*secret)), "{text}");
+    }
+    let nobody =
+        v1::UpdateEndpointRequest { name: "nobody".into(), renew_secret: true, ..Default::default() };
+    let gone = client.update_endpoint(with(nobody, &token)).await.err().unwrap();
+    assert!(has_reason(&gone, "ENDPOINT_NOT_FOUND"), "{gone:?}");
+}
+
 #[tokio::test]
 async fn an_endpoint_is_switched_tested_and_deleted() {
     let (served, mut client, token) = api().await;
@@ -120,7 +200,8 @@ async fn an_endpoint_is_switched_tested_and_deleted() {
         error: "the answer was 413".to_owned(),
         http_status: Some(413),
         due_at: served.context.clock.now(),
-        of: FailureOf::Delivery { is_last: true },
+        of: FailureOf::Delivery { is_last: true, is_gone: false, off_if_refusing_since: Timestamp::MIN },
+        line: unused_line(),
     };
     served.context.store.not_delivered(&claimed.await.unwrap()[0], &given_up).await.unwrap();
     let all = v1::ListDeliveriesRequest::default();

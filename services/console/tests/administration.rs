@@ -135,9 +135,23 @@ async fn a_user_is_added_signs_in_and_is_disabled() {
     assert_eq!(person.get("/overview").await.status, 303, "to the sign-in");
     let reset = admin.send(address, address, &[("action", "reset"), ("sure", "1")]).await;
     assert_ne!(secret(&reset.body), temporary);
+    let unsure = admin.send(address, address, &[("action", "delete")]).await;
+    assert!(unsure.status == 422 && unsure.body.contains("id=\"delete-error\""), "{}", unsure.body);
+    let deleted = admin.send(address, address, &[("action", "delete"), ("sure", "1")]).await;
+    assert_eq!((deleted.status, deleted.location.as_str()), (303, "/admin/users?done=user-deleted"));
+    let list = admin.get(&deleted.location).await.body;
+    assert!(list.contains("The user is deleted") && !list.contains(address), "{list}");
+    assert_eq!(admin.get(address).await.status, 404);
     let calls = calls(&served).await;
-    for call in ["CreateUser", "ChangePassword", "SetUserRoles", "DisableUser", "ResetPassword", "ListUsers"]
-    {
+    for call in [
+        "CreateUser",
+        "ChangePassword",
+        "SetUserRoles",
+        "DisableUser",
+        "ResetPassword",
+        "DeleteUser",
+        "ListUsers",
+    ] {
         assert!(calls.iter().any(|(told, _, outcome)| told == call && outcome == "OK"), "{call} {calls:?}");
     }
 }
@@ -153,6 +167,8 @@ async fn the_last_administrator_and_ones_own_account_stay() {
     assert_eq!(refused.status, 409);
     assert!(refused.body.contains("This is your own account: ask another administrator"), "{}", refused.body);
     let refused = admin.send(own, own, &[("action", "roles"), ("role", "viewer")]).await;
+    assert_eq!(refused.status, 409);
+    let refused = admin.send(own, own, &[("action", "delete"), ("sure", "1")]).await;
     assert_eq!(refused.status, 409);
     let unknown = admin.get("/admin/users/user?name=nobody").await;
     assert_eq!(unknown.status, 404);

@@ -194,6 +194,32 @@ async fn all_that_match_are_deleted_once_their_count_is_typed() {
     assert!(left.contains("stays.example.org") && !left.contains("d0.example.com"));
 }
 
+/// The form says what is changed; what is wrong in it stays in it, and nothing is labelled before it is right.
+#[tokio::test]
+async fn those_that_are_ticked_are_labelled_once_it_is_said_how() {
+    let served = served().await;
+    served.add(NAME).await;
+    let browser = served.browser(Role::Support).await;
+    assert!(browser.get("/").await.body.contains("value=\"label\""));
+    let fields = [("of", "selected"), ("action", "label"), ("name", NAME), ("name", "gone.example.com")];
+    let address = browser.send("/", "/", &fields).await.location;
+    let draft = browser.get(&address).await;
+    assert!(draft.body.contains("<title>Label 2 domains?"), "{}", draft.body);
+    for (labels, said) in [("", "labels, or keys of labels to remove"), ("<b>=1", "&#60;b&#62;=1")] {
+        let fields = [("action", "start"), ("customer", ""), ("labels", labels), ("remove", "")];
+        let refused = browser.send(&address, &address, &fields).await;
+        assert_eq!(refused.status, 422, "{labels}");
+        assert!(refused.body.contains(said) && refused.body.contains("autofocus"), "{}", refused.body);
+    }
+    let fields =
+        [("action", "start"), ("customer", "4711"), ("labels", "tier=gold\r\nteam=a"), ("remove", "old")];
+    assert_eq!(browser.send(&address, &address, &fields).await.status, 303);
+    let page = over(&browser, &address).await;
+    assert_eq!((lines(&page, "labelled"), lines(&page, "failed")), ("1", "1"));
+    let view = served.context.store.domain(&NAME.parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!((view.domain.customer_ref.as_str(), view.labels.len()), ("4711", 2));
+}
+
 #[tokio::test]
 async fn those_that_are_ticked_are_rechecked_at_once() {
     let served = served().await;

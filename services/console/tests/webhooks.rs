@@ -5,7 +5,8 @@
 mod served;
 
 use domain::Role;
-use store::{FailedAttempt, FailureOf};
+use jiff::Timestamp;
+use store::{AuditEntry, FailedAttempt, FailureOf};
 
 use served::{Served, served_with};
 
@@ -14,6 +15,20 @@ const PAGE: &str = "/webhooks";
 async fn served() -> Served {
     let folder = tempfile::tempdir().unwrap().keep();
     served_with(|config| config.notifier.sealing_key_file = folder.join("notifier.key")).await
+}
+
+/// No test here has an endpoint switched off by its receiver.
+fn unused_line() -> AuditEntry {
+    AuditEntry {
+        at: Timestamp::UNIX_EPOCH,
+        actor: String::new(),
+        peer: String::new(),
+        call: String::new(),
+        subject: String::new(),
+        outcome: String::new(),
+        detail: String::new(),
+        request_id: String::new(),
+    }
 }
 
 #[tokio::test]
@@ -52,11 +67,28 @@ async fn an_administrator_makes_an_endpoint_and_sees_its_secret_once() {
         error: "the answer was 413".to_owned(),
         http_status: Some(413),
         due_at: served.context.clock.now(),
-        of: FailureOf::Delivery { is_last: true },
+        of: FailureOf::Delivery { is_last: true, is_gone: false, off_if_refusing_since: Timestamp::MIN },
+        line: unused_line(),
     };
     store.not_delivered(&claimed, &given_up).await.unwrap();
     let shown = admin.get(PAGE).await;
     assert!(shown.body.contains("Given up after 1 attempt<br>the answer was 413"), "{}", shown.body);
+    assert!(
+        shown.body.contains("https://hooks.example.net/…") && !shown.body.contains("hooks.example.net/&#60;")
+    );
+    let moved = [("action", "change"), ("name", "ops"), ("url", "https://moved.example.net/T0/B1")];
+    let moved = admin.send(PAGE, PAGE, &moved).await;
+    assert_eq!((moved.status, moved.header("location")), (303, "/webhooks?did=changed"));
+    let shown = admin.get("/webhooks?did=changed").await.body;
+    assert!(shown.contains("https://moved.example.net/…") && !shown.contains("T0/B1"), "{shown}");
+    let renewed = admin.send(PAGE, PAGE, &[("action", "change"), ("name", "ops"), ("renew", "1")]).await;
+    assert!(
+        renewed.body.contains("The secret of ops") && renewed.body.contains("whsec_"),
+        "{}",
+        renewed.body
+    );
+    let nothing = admin.send(PAGE, PAGE, &[("action", "change"), ("name", "ops")]).await;
+    assert!(nothing.body.contains("Nothing to change at ops"), "{}", nothing.body);
     for (action, expected) in [("disable", "Switch on ops"), ("enable", "Switch off ops")] {
         admin.send(PAGE, PAGE, &[("action", action), ("name", "ops")]).await;
         assert!(admin.get(PAGE).await.body.contains(expected), "{action}");

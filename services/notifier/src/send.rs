@@ -2,11 +2,14 @@
 //! took nothing for three days is switched off.
 //!
 //! An answer 400 to 499 is a refusal of that body, except 408 and 429, which ask for a pause: it says nothing of other
-//! deliveries, so they are not waited with. A delivery that was refused 20 times, over about three days, is given up.
+//! deliveries, so they are not waited with. A delivery that was refused 22 times, over three days, is given up. An
+//! endpoint that refused several and took none for three days is switched off as well, and one that answers 410 (Gone) at
+//! once. That an endpoint is switched off is a line of the audit log.
 
 use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use audit::Caller;
 use bytes::Bytes;
 use dns::Nameservers;
 use domain::one_line;
@@ -14,7 +17,7 @@ use http::HeaderName;
 use jiff::SignedDuration;
 use rehearsal::{PostError, Poster, Receiver};
 use runtime::{Context, RoleError, checkpoint, notifier_keys};
-use seal::{Binding, NO_PUBLIC_KEY, SealingKeys};
+use seal::{SealingKeys, WebhookTarget};
 use store::{ClaimedDelivery, Endpoint, FailedAttempt, FailureOf, StoreError};
 
 use crate::{EVENT_ID_HEADER, SIGNATURE_HEADER, body, sign};
@@ -27,10 +30,11 @@ const MAX_RETRY: SignedDuration = SignedDuration::from_hours(24);
 const MAX_ENDPOINT_RETRY: SignedDuration = SignedDuration::from_mins(15);
 /// The same for what the endpoint refuses, so that it is given up within days.
 const MAX_REFUSED_RETRY: SignedDuration = SignedDuration::from_hours(6);
-/// A delivery that was refused so often is given up.
-const MAX_REFUSALS: u32 = 20;
-/// An endpoint that fails for so long is switched off.
+/// A delivery that was refused so often is given up; by then `OFF_AFTER` has passed.
+const MAX_REFUSALS: u32 = 22;
+/// An endpoint that fails, or refuses everything, for so long is switched off.
 const OFF_AFTER: SignedDuration = SignedDuration::from_hours(3 * 24);
+const GONE: u16 = 410;
 const MAX_ERROR: usize = 300;
 
 pub(crate) struct Sender {
@@ -96,16 +100,16 @@ impl Sender {
         keys: &SealingKeys,
     ) -> Result<Result<u16, PostError>, StoreError> {
         let failed = |found: String| Ok(Err(PostError { found, status: None }));
-        let binding = Binding::webhook(endpoint.id, &endpoint.url);
-        let secret = match keys.unseal(&binding, &NO_PUBLIC_KEY, &endpoint.sealed_secret).await {
-            Ok(secret) => secret,
+        let target = WebhookTarget::unseal(keys, (endpoint.id, &endpoint.url), &endpoint.sealed_target).await;
+        let target = match target {
+            Ok(target) => target,
             Err(error) => {
                 return failed(format!(
-                    "its secret cannot be opened ({error}): delete the endpoint and make it again"
+                    "its URL and secret cannot be opened ({error}): delete the endpoint and make it again"
                 ));
             }
         };
-        let receiver = match Receiver::parse(&endpoint.url) {
+        let receiver = match Receiver::parse(&target.url) {
             Ok(receiver) => receiver,
             Err(problem) => return failed(format!("the URL cannot be used: {problem}")),
         };
@@ -114,7 +118,7 @@ impl Sender {
         let headers = [
             (
                 HeaderName::from_static(SIGNATURE_HEADER),
-                sign(&secret, self.context.clock.now(), body.as_bytes()),
+                sign(target.secret.as_bytes(), self.context.clock.now(), body.as_bytes()),
             ),
             (HeaderName::from_static(EVENT_ID_HEADER), body::id(&claimed.delivery, &events)),
         ];
@@ -131,21 +135,35 @@ impl Sender {
         let after = retry_after(claimed.delivery.attempts);
         let (after, of) = if error.status.is_some_and(is_refusal) {
             let is_last = claimed.delivery.refusals + 1 >= MAX_REFUSALS;
-            (after.min(MAX_REFUSED_RETRY), FailureOf::Delivery { is_last })
+            let (is_gone, off_if_refusing_since) = (error.status == Some(GONE), now - OFF_AFTER);
+            (after.min(MAX_REFUSED_RETRY), FailureOf::Delivery { is_last, is_gone, off_if_refusing_since })
         } else {
             let retry_at = now + retry_after(endpoint.failures).min(MAX_ENDPOINT_RETRY);
             (after, FailureOf::Endpoint { retry_at, off_if_failing_since: now - OFF_AFTER })
         };
+        let error_text = one_line(&error.found, MAX_ERROR);
+        let line = by_itself().line(now, &endpoint.name, audit::OK, &format!("switched off: {error_text}"));
         let failed = FailedAttempt {
-            error: one_line(&error.found, MAX_ERROR),
+            error: error_text,
             http_status: error.status.map(u32::from),
             due_at: now + after,
             of,
+            line,
         };
         if self.context.store.not_delivered(claimed, &failed).await? {
             tracing::error!(endpoint = endpoint.name, error = failed.error, "an endpoint was switched off");
         }
         Ok(())
+    }
+}
+
+/// The notifier as the one that switches an endpoint off.
+fn by_itself() -> Caller {
+    Caller {
+        actor: "role:notifier".to_owned(),
+        peer: "local".to_owned(),
+        call: "UpdateEndpoint",
+        request_id: String::new(),
     }
 }
 

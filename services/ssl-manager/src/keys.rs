@@ -1,4 +1,5 @@
-//! `keys rotate`: wraps every data key under the first line of the sealing-key file, while everything runs.
+//! `keys rotate`: wraps every data key under the first line of the sealing-key file, while everything runs; those of
+//! webhooks under the first line of the notifier's own.
 //!
 //! Rules. No private key is opened, only the data key in front of it. A sealed key is replaced only if it is still as
 //! it was read, so that no concurrent write is lost. Tables are walked by id, a page at a time, and no transaction is
@@ -14,7 +15,7 @@ mod signatures;
 
 use audit::Caller;
 use domain::Clock;
-use runtime::{Config, SystemClock};
+use runtime::{Config, RoleError, SystemClock, chain};
 use seal::{Binding, Purpose, SealError, SealingKeys};
 use serde_json::{Value, json};
 use store::{SealedKey, SealedPlace, Store, StoreError};
@@ -37,7 +38,12 @@ pub(crate) async fn run(command: KeysCommand, config: &Config, output: Output) -
     let path = &config.keys.sealing_key_file;
     let keys = SealingKeys::load(path).map_err(RunError::from)?;
     let store = open_for_command(config).await?;
-    let mut rotated = rotate(&store, &keys).await?;
+    // Before anything is done, so that a missing file leaves no half of the work.
+    let of_notifier = notifier_keys_in_use(&store, config).await?;
+    let mut rotated = rotate(&store, &keys, &SealedPlace::ALL).await?;
+    if let Some(keys) = &of_notifier {
+        rotated.add(rotate(&store, keys, &[SealedPlace::Webhooks]).await?);
+    }
     rotated.signatures = signatures::renew(&store, &keys).await?;
     rotated.note(&store).await?;
     match output {
@@ -46,12 +52,25 @@ pub(crate) async fn run(command: KeysCommand, config: &Config, output: Output) -
     }
     rotated.verdict()?;
     if output != Output::Json {
+        let mut files = path.display().to_string();
+        if of_notifier.is_some() {
+            files = format!("{files} and {}", config.notifier.sealing_key_file.display());
+        }
         print(format_args!(
-            "The older lines may be removed from {}; keep them with the backups that were made before.",
-            path.display()
+            "The older lines may be removed from {files}; keep them with the backups that were made before."
         ))?;
     }
     Ok(())
+}
+
+/// The notifier's keys, if there are endpoints of webhooks.
+async fn notifier_keys_in_use(store: &Store, config: &Config) -> Result<Option<SealingKeys>, CommandError> {
+    if store.sealed_keys(SealedPlace::Webhooks, None, 1).await?.is_empty() {
+        return Ok(None);
+    }
+    let keys = SealingKeys::load(&config.notifier.sealing_key_file);
+    let setting = |error| RoleError::setting("notifier.sealing_key_file", chain(&error));
+    Ok(Some(keys.map_err(setting).map_err(RunError::from)?))
 }
 
 /// What was done, and what the last walk found.
@@ -86,6 +105,18 @@ struct Unopened {
 }
 
 impl Rotated {
+    /// What was done with other keys counts, too.
+    fn add(&mut self, other: Self) {
+        let last = other.last;
+        self.rewrapped += other.rewrapped;
+        self.last.seen += last.seen;
+        self.last.older += last.older;
+        self.last.rewrapped += last.rewrapped;
+        self.last.unopened += last.unopened;
+        self.last.named.extend(last.named);
+        self.last.named.truncate(MAX_NAMED);
+    }
+
     /// That keys were wrapped anew, in the audit log.
     async fn note(&self, store: &Store) -> Result<(), StoreError> {
         let detail = format!("{} wrapped anew, {} under older lines", self.rewrapped, self.last.older);
@@ -96,12 +127,12 @@ impl Rotated {
     }
 }
 
-async fn rotate(store: &Store, keys: &SealingKeys) -> Result<Rotated, CommandError> {
+async fn rotate(store: &Store, keys: &SealingKeys, places: &[SealedPlace]) -> Result<Rotated, CommandError> {
     let mut rotated = Rotated::default();
     for _ in 0..MAX_WALKS {
         let mut walk = Walk::default();
-        for place in SealedPlace::ALL {
-            walk.over(place, store, keys).await?;
+        for place in places {
+            walk.over(*place, store, keys).await?;
         }
         rotated.rewrapped += walk.rewrapped;
         rotated.last = walk;
@@ -242,6 +273,7 @@ fn binding(key: &SealedKey) -> Binding {
     let purpose = match key.place {
         SealedPlace::PendingAccounts | SealedPlace::Accounts => Purpose::Account,
         SealedPlace::Orders | SealedPlace::Certificates => Purpose::Certificate,
+        SealedPlace::Webhooks => Purpose::Webhook,
     };
     Binding::new(purpose, &key.sealed_to, &key.name)
 }

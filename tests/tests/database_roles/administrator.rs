@@ -38,6 +38,8 @@ async fn an_administrator_needs_no_more_than_the_rights_of_the_api() {
     assert!(sessions.sign_in(sign_in(reset.temporary_password, OWN)).await.is_ok());
     let request = v1::DisableUserRequest { name: name() };
     assert_eq!(administration.disable_user(prize.signed(request)).await.unwrap().into_inner().ended, 1);
+    let request = v1::DeleteUserRequest { name: name() };
+    administration.delete_user(prize.signed(request)).await.unwrap();
 
     let request =
         v1::CreateTokenRequest { name: "fresh".into(), roles: vec!["viewer".into()], expires_in_days: 1 };
@@ -61,6 +63,7 @@ async fn an_administrator_needs_no_more_than_the_rights_of_the_api() {
         "ChangePassword",
         "SignIn",
         "DisableUser",
+        "DeleteUser",
         "CreateToken",
         "RevokeToken",
         "ListTokens",

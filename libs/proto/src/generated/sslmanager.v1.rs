@@ -4427,6 +4427,20 @@ pub struct DisableUserResponse {
     #[prost(uint32, tag = "2")]
     pub ended: u32,
 }
+/// Request of DeleteUser.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteUserRequest {
+    /// Whom.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
+/// Response of DeleteUser.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteUserResponse {
+    /// Sessions that ended.
+    #[prost(uint32, tag = "1")]
+    pub ended: u32,
+}
 /// A session of a person, as administrators see it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct UserSession {
@@ -5025,6 +5039,32 @@ pub mod administration_client {
                 .insert(GrpcMethod::new("sslmanager.v1.Administration", "DisableUser"));
             self.inner.unary(req, path, codec).await
         }
+        /// Removes a person from the list and ends their sessions; their jobs stop. What they did stays in the audit log, and the name
+        /// is free again. Errors: as SetUserRoles.
+        pub async fn delete_user(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DeleteUserRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteUserResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sslmanager.v1.Administration/DeleteUser",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sslmanager.v1.Administration", "DeleteUser"));
+            self.inner.unary(req, path, codec).await
+        }
         /// The sessions that last. A page may have fewer than page_size sessions and still a next page.
         /// Errors: INVALID_ARGUMENT (PAGE_SIZE_INVALID, PAGE_TOKEN_INVALID).
         pub async fn list_sessions(
@@ -5316,6 +5356,15 @@ pub mod administration_server {
             request: tonic::Request<super::DisableUserRequest>,
         ) -> std::result::Result<
             tonic::Response<super::DisableUserResponse>,
+            tonic::Status,
+        >;
+        /// Removes a person from the list and ends their sessions; their jobs stop. What they did stays in the audit log, and the name
+        /// is free again. Errors: as SetUserRoles.
+        async fn delete_user(
+            &self,
+            request: tonic::Request<super::DeleteUserRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteUserResponse>,
             tonic::Status,
         >;
         /// The sessions that last. A page may have fewer than page_size sessions and still a next page.
@@ -5698,6 +5747,51 @@ pub mod administration_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = DisableUserSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sslmanager.v1.Administration/DeleteUser" => {
+                    #[allow(non_camel_case_types)]
+                    struct DeleteUserSvc<T: Administration>(pub Arc<T>);
+                    impl<
+                        T: Administration,
+                    > tonic::server::UnaryService<super::DeleteUserRequest>
+                    for DeleteUserSvc<T> {
+                        type Response = super::DeleteUserResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DeleteUserRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Administration>::delete_user(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DeleteUserSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -6196,7 +6290,7 @@ pub struct Job {
     /// How many lines it has.
     #[prost(uint32, tag = "11")]
     pub lines: u32,
-    /// Lines per outcome, one entry for each that has some.
+    /// Lines per outcome, one entry for each that has some; while it runs, as of less than a few seconds ago.
     #[prost(message, repeated, tag = "12")]
     pub counts: ::prost::alloc::vec::Vec<JobCount>,
     /// Delete: whether C4 removes the certificates, too.
@@ -6296,7 +6390,7 @@ pub struct CreateJobResponse {
     pub job: ::core::option::Option<Job>,
 }
 /// Request of StartJob.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StartJobRequest {
     /// The job.
     #[prost(string, tag = "1")]
@@ -6304,6 +6398,16 @@ pub struct StartJobRequest {
     /// Delete: whether C4 removes the certificates, too; takes the place of what CreateJob said.
     #[prost(bool, tag = "2")]
     pub remove_from_c4: bool,
+    /// Label: the new customer reference; empty removes it. If this or one of the next two is sent, they take the place of what
+    /// CreateJob said.
+    #[prost(string, optional, tag = "3")]
+    pub customer_ref: ::core::option::Option<::prost::alloc::string::String>,
+    /// Label: labels that are set.
+    #[prost(message, repeated, tag = "4")]
+    pub labels: ::prost::alloc::vec::Vec<Label>,
+    /// Label: keys of labels that are removed.
+    #[prost(string, repeated, tag = "5")]
+    pub remove_labels: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Response of StartJob.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -6658,10 +6762,13 @@ pub mod jobs_client {
         }
         /// Creates a job from a stream: what is to be done stands in the first message, names in any of them, at most 100,000 in
         /// all. A line that is no domain name is kept as refused, and one whose name is in an earlier line as repeated; neither
-        /// ends the call. The job begins at once unless `draft` is set. A stream that is cut leaves nothing. With a request id
-        /// that the principal has used before, it answers with the job of that call.
-        /// Errors: INVALID_ARGUMENT (JOB_KIND_MISSING, JOB_EMPTY, TOO_MANY_LINES, REQUEST_ID_INVALID, NOTHING_TO_LABEL; labels as
-        /// in AddDomain), RESOURCE_EXHAUSTED (TOO_MANY_JOBS: the principal has 50 jobs that are not over, drafts included).
+        /// ends the call. The job begins at once unless `draft` is set. A stream that is cut leaves nothing. Each message has to
+        /// arrive within 10 s of the one before and all within a minute; a message counts as a request. With a request id that the
+        /// principal has used before, it answers with the job of that call.
+        /// Errors: INVALID_ARGUMENT (JOB_KIND_MISSING, JOB_EMPTY, TOO_MANY_LINES, REQUEST_ID_INVALID, NOTHING_TO_LABEL unless
+        /// it is a draft; labels as in AddDomain), DEADLINE_EXCEEDED (REQUEST_TOO_SLOW: a message did not arrive in time;
+        /// DEADLINE_EXCEEDED: all of them did not), RESOURCE_EXHAUSTED (TOO_MANY_JOBS: the principal has 50 jobs that are not over,
+        /// drafts included).
         pub async fn create_job(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::CreateJobRequest>,
@@ -6687,7 +6794,8 @@ pub mod jobs_client {
             self.inner.client_streaming(req, path, codec).await
         }
         /// Starts a job that was created as a draft. Starting it again answers with it.
-        /// Errors: INVALID_ARGUMENT (JOB_ID_INVALID), NOT_FOUND (JOB_NOT_FOUND), FAILED_PRECONDITION (JOB_IS_OVER).
+        /// Errors: INVALID_ARGUMENT (JOB_ID_INVALID, NOTHING_TO_LABEL; labels as in AddDomain), NOT_FOUND (JOB_NOT_FOUND),
+        /// FAILED_PRECONDITION (JOB_IS_OVER).
         pub async fn start_job(
             &mut self,
             request: impl tonic::IntoRequest<super::StartJobRequest>,
@@ -6855,10 +6963,13 @@ pub mod jobs_server {
     pub trait Jobs: std::marker::Send + std::marker::Sync + 'static {
         /// Creates a job from a stream: what is to be done stands in the first message, names in any of them, at most 100,000 in
         /// all. A line that is no domain name is kept as refused, and one whose name is in an earlier line as repeated; neither
-        /// ends the call. The job begins at once unless `draft` is set. A stream that is cut leaves nothing. With a request id
-        /// that the principal has used before, it answers with the job of that call.
-        /// Errors: INVALID_ARGUMENT (JOB_KIND_MISSING, JOB_EMPTY, TOO_MANY_LINES, REQUEST_ID_INVALID, NOTHING_TO_LABEL; labels as
-        /// in AddDomain), RESOURCE_EXHAUSTED (TOO_MANY_JOBS: the principal has 50 jobs that are not over, drafts included).
+        /// ends the call. The job begins at once unless `draft` is set. A stream that is cut leaves nothing. Each message has to
+        /// arrive within 10 s of the one before and all within a minute; a message counts as a request. With a request id that the
+        /// principal has used before, it answers with the job of that call.
+        /// Errors: INVALID_ARGUMENT (JOB_KIND_MISSING, JOB_EMPTY, TOO_MANY_LINES, REQUEST_ID_INVALID, NOTHING_TO_LABEL unless
+        /// it is a draft; labels as in AddDomain), DEADLINE_EXCEEDED (REQUEST_TOO_SLOW: a message did not arrive in time;
+        /// DEADLINE_EXCEEDED: all of them did not), RESOURCE_EXHAUSTED (TOO_MANY_JOBS: the principal has 50 jobs that are not over,
+        /// drafts included).
         async fn create_job(
             &self,
             request: tonic::Request<tonic::Streaming<super::CreateJobRequest>>,
@@ -6867,7 +6978,8 @@ pub mod jobs_server {
             tonic::Status,
         >;
         /// Starts a job that was created as a draft. Starting it again answers with it.
-        /// Errors: INVALID_ARGUMENT (JOB_ID_INVALID), NOT_FOUND (JOB_NOT_FOUND), FAILED_PRECONDITION (JOB_IS_OVER).
+        /// Errors: INVALID_ARGUMENT (JOB_ID_INVALID, NOTHING_TO_LABEL; labels as in AddDomain), NOT_FOUND (JOB_NOT_FOUND),
+        /// FAILED_PRECONDITION (JOB_IS_OVER).
         async fn start_job(
             &self,
             request: tonic::Request<super::StartJobRequest>,
@@ -7444,7 +7556,7 @@ pub struct WebhookEndpoint {
     /// Its name, unique.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
-    /// Where it is.
+    /// Where it is, with "…" for path and query: they may be a secret, and are shown to nobody.
     #[prost(string, tag = "2")]
     pub url: ::prost::alloc::string::String,
     /// What it is told of: "emergency", "customer_action_needed", "renewed", "expiring_blocked", "pasted_ending",
@@ -7460,7 +7572,8 @@ pub struct WebhookEndpoint {
     /// Whether every notice is sent alone, rather than collected into digests.
     #[prost(bool, tag = "6")]
     pub alone: bool,
-    /// "enabled", "disabled" by an administrator, or "failed": switched off because nothing was taken for days.
+    /// "enabled", "disabled" by an administrator, or "failed": switched off because nothing was taken for days, or because it
+    /// said that it is gone (410).
     #[prost(string, tag = "7")]
     pub state: ::prost::alloc::string::String,
     /// Why it is not enabled; may be empty.
@@ -7472,7 +7585,7 @@ pub struct WebhookEndpoint {
     /// Who made it.
     #[prost(string, tag = "10")]
     pub created_by: ::prost::alloc::string::String,
-    /// Since when nothing was taken; absent while it works.
+    /// Since when it has failed or refused, and taken nothing; absent while it works.
     #[prost(message, optional, tag = "11")]
     pub failing_since: ::core::option::Option<::prost_types::Timestamp>,
     /// Why the last attempt failed; empty if it did not.
@@ -7522,6 +7635,7 @@ pub struct WebhookDelivery {
 }
 /// Request of CreateEndpoint.
 #[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct CreateEndpointRequest {
     /// Its name: 1 to 60 letters, digits, dots, hyphens and underscores.
     #[prost(string, tag = "1")]
@@ -7565,6 +7679,7 @@ pub struct ListEndpointsResponse {
 }
 /// Request of UpdateEndpoint. What is absent stays as it is.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct UpdateEndpointRequest {
     /// Which endpoint.
     #[prost(string, tag = "1")]
@@ -7581,13 +7696,23 @@ pub struct UpdateEndpointRequest {
     /// Whether every notice is sent alone.
     #[prost(bool, optional, tag = "5")]
     pub alone: ::core::option::Option<bool>,
+    /// A new URL, as in CreateEndpoint.
+    #[prost(string, optional, tag = "6")]
+    pub url: ::core::option::Option<::prost::alloc::string::String>,
+    /// Whether a new secret takes the place of the old one.
+    #[prost(bool, tag = "7")]
+    pub renew_secret: bool,
 }
 /// Response of UpdateEndpoint.
 #[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct UpdateEndpointResponse {
     /// The endpoint as it is now.
     #[prost(message, optional, tag = "1")]
     pub endpoint: ::core::option::Option<WebhookEndpoint>,
+    /// The new secret, if one was asked for. It is not shown again.
+    #[prost(string, tag = "2")]
+    pub secret: ::prost::alloc::string::String,
 }
 /// Request of DeleteEndpoint.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -7797,8 +7922,10 @@ pub mod notifications_client {
                 .insert(GrpcMethod::new("sslmanager.v1.Notifications", "ListEndpoints"));
             self.inner.unary(req, path, codec).await
         }
-        /// Changes an endpoint, or switches it on or off. Its URL cannot be changed: make another endpoint.
-        /// Errors: NOT_FOUND (ENDPOINT_NOT_FOUND), INVALID_ARGUMENT as of CreateEndpoint.
+        /// Changes an endpoint, or switches it on or off. A new URL keeps the secret, unless a new one is asked for; what waits is
+        /// sent to the new URL.
+        /// Errors: NOT_FOUND (ENDPOINT_NOT_FOUND), INVALID_ARGUMENT and FAILED_PRECONDITION as of CreateEndpoint, ABORTED
+        /// (CHANGED_MEANWHILE).
         pub async fn update_endpoint(
             &mut self,
             request: impl tonic::IntoRequest<super::UpdateEndpointRequest>,
@@ -7969,8 +8096,10 @@ pub mod notifications_server {
             tonic::Response<super::ListEndpointsResponse>,
             tonic::Status,
         >;
-        /// Changes an endpoint, or switches it on or off. Its URL cannot be changed: make another endpoint.
-        /// Errors: NOT_FOUND (ENDPOINT_NOT_FOUND), INVALID_ARGUMENT as of CreateEndpoint.
+        /// Changes an endpoint, or switches it on or off. A new URL keeps the secret, unless a new one is asked for; what waits is
+        /// sent to the new URL.
+        /// Errors: NOT_FOUND (ENDPOINT_NOT_FOUND), INVALID_ARGUMENT and FAILED_PRECONDITION as of CreateEndpoint, ABORTED
+        /// (CHANGED_MEANWHILE).
         async fn update_endpoint(
             &self,
             request: tonic::Request<super::UpdateEndpointRequest>,

@@ -382,7 +382,8 @@ CREATE INDEX notes_by_name ON notes (name, at);
 -- Rows are jobs: one kind of work over a list of names. The api writes them; the scheduler deletes them 30 days after
 -- their end. `owner` is the principal in whose name the work is done, and `credential` the hash of the token that the job
 -- was created with, so that the rights can be asked for again. `end_code`: why it ended early; empty for not. `line_count`
--- counts its rows of `job_lines`. The lease is of the copy of the api that works on it.
+-- counts its rows of `job_lines`, and `counts` those of each outcome (`done 3,failed 1`), as of when a copy last gave the job
+-- back. The lease is of the copy of the api that works on it; `served_at` is when a copy last took it or gave it back.
 CREATE TABLE jobs (
     id          uuid        PRIMARY KEY,
     kind        text        NOT NULL CHECK (kind IN ('add', 'recheck', 'delete', 'generate', 'reissue', 'label')),
@@ -399,13 +400,15 @@ CREATE TABLE jobs (
     end_code    text        NOT NULL,
     ended_by    text        NOT NULL,
     line_count  integer     NOT NULL,
+    counts      text        NOT NULL,
+    served_at   timestamptz NOT NULL,
     lease_token bigint      NOT NULL DEFAULT 0,
     lease_until timestamptz
 );
 
 CREATE UNIQUE INDEX jobs_by_request ON jobs (owner, request_id) WHERE request_id <> '';
 CREATE INDEX jobs_by_creation ON jobs (created_at, id);
-CREATE INDEX jobs_to_run ON jobs (created_at) WHERE state IN ('queued', 'running');
+CREATE INDEX jobs_to_run ON jobs (served_at, lease_token) WHERE state IN ('queued', 'running');
 
 -- Rows are lines of jobs, in the order in which they were sent (`position`, from 1). `line` is where the text was in what
 -- the sender read it from. The api writes them; the scheduler deletes them with their job. `message` is for the customer.
@@ -568,14 +571,15 @@ CREATE TABLE restore_guard (
 
 INSERT INTO restore_guard (evidence, compared_to) VALUES ('', '');
 
--- Rows are endpoints of webhooks. The api writes them, and the notifier how deliveries went. `sealed_secret` is sealed under
--- the notifier's own key to `id` and `url`, so a row with another URL signs nothing. `kinds`: one or more, with commas
+-- Rows are endpoints of webhooks. The api writes them, and the notifier how deliveries went. `url` is the URL
+-- without path and query; `sealed_target` is the whole one and the secret that signs, sealed under the notifier's own key to
+-- `id` and `url`, so nobody who writes rows makes it send elsewhere. `kinds`: one or more, with commas
 -- between them.
 CREATE TABLE endpoints (
     id            uuid        PRIMARY KEY,
     name          text        COLLATE "C" NOT NULL UNIQUE,
     url           text        NOT NULL,
-    sealed_secret bytea       NOT NULL,
+    sealed_target bytea       NOT NULL,
     kinds         text        NOT NULL,
     labels        jsonb       NOT NULL,
     format        text        NOT NULL CHECK (format IN ('json', 'slack')),
@@ -585,6 +589,7 @@ CREATE TABLE endpoints (
     created_at    timestamptz NOT NULL,
     created_by    text        NOT NULL,
     failing_since timestamptz,
+    refusing_since timestamptz,
     failures      integer     NOT NULL,
     retry_at      timestamptz,
     last_error    text        NOT NULL,

@@ -385,7 +385,8 @@ CREATE INDEX notes_by_name ON notes (name, at);
 -- Rows are jobs: one kind of work over a list of names. The api writes them; the scheduler deletes them 30 days after
 -- their end. `owner` is the principal in whose name the work is done, and `credential` the hash of the token that the job
 -- was created with, so that the rights can be asked for again. `end_code`: why it ended early; empty for not. `line_count`
--- counts its rows of `job_lines`. The lease is of the copy of the api that works on it.
+-- counts its rows of `job_lines`, and `counts` those of each outcome (`done 3,failed 1`), as of when a copy last gave the job
+-- back. The lease is of the copy of the api that works on it; `served_at` is when a copy last took it or gave it back.
 CREATE TABLE jobs (
     id          TEXT    PRIMARY KEY,
     kind        TEXT    NOT NULL CHECK (kind IN ('add', 'recheck', 'delete', 'generate', 'reissue', 'label')),
@@ -402,13 +403,15 @@ CREATE TABLE jobs (
     end_code    TEXT    NOT NULL,
     ended_by    TEXT    NOT NULL,
     line_count  INTEGER NOT NULL,
+    counts      TEXT    NOT NULL,
+    served_at   INTEGER NOT NULL,
     lease_token INTEGER NOT NULL DEFAULT 0,
     lease_until INTEGER
 ) STRICT, WITHOUT ROWID;
 
 CREATE UNIQUE INDEX jobs_by_request ON jobs (owner, request_id) WHERE request_id <> '';
 CREATE INDEX jobs_by_creation ON jobs (created_at, id);
-CREATE INDEX jobs_to_run ON jobs (created_at) WHERE state IN ('queued', 'running');
+CREATE INDEX jobs_to_run ON jobs (served_at, lease_token) WHERE state IN ('queued', 'running');
 
 -- Rows are lines of jobs, in the order in which they were sent (`position`, from 1). `line` is where the text was in what
 -- the sender read it from. The api writes them; the scheduler deletes them with their job. `message` is for the customer.
@@ -560,14 +563,15 @@ CREATE TABLE restore_guard (
 
 INSERT INTO restore_guard (evidence, compared_to) VALUES ('', '');
 
--- Rows are endpoints of webhooks. The api writes them, and the notifier how deliveries went. `sealed_secret` is sealed under
--- the notifier's own key to `id` and `url`, so a row with another URL signs nothing. `kinds`: one or more, with commas
+-- Rows are endpoints of webhooks. The api writes them, and the notifier how deliveries went. `url` is the URL
+-- without path and query; `sealed_target` is the whole one and the secret that signs, sealed under the notifier's own key to
+-- `id` and `url`, so nobody who writes rows makes it send elsewhere. `kinds`: one or more, with commas
 -- between them.
 CREATE TABLE endpoints (
     id            TEXT    PRIMARY KEY,
     name          TEXT    NOT NULL UNIQUE,
     url           TEXT    NOT NULL,
-    sealed_secret BLOB    NOT NULL,
+    sealed_target BLOB    NOT NULL,
     kinds         TEXT    NOT NULL,
     labels        TEXT    NOT NULL,
     format        TEXT    NOT NULL CHECK (format IN ('json', 'slack')),
@@ -577,6 +581,7 @@ CREATE TABLE endpoints (
     created_at    INTEGER NOT NULL,
     created_by    TEXT    NOT NULL,
     failing_since INTEGER,
+    refusing_since INTEGER,
     failures      INTEGER NOT NULL,
     retry_at      INTEGER,
     last_error    TEXT    NOT NULL,

@@ -1,7 +1,7 @@
 //! Jobs and their lines.
 
 use domain::{JobId, JobKind, JobParameters, JobState, LineOutcome, Status, WorkKind};
-use store::{Job, JobLease, JobLine, LineMark, LineResult, Store, StoreError};
+use store::{Job, JobCounts, JobLease, JobLine, LineMark, LineResult, Store, StoreError};
 use uuid::Uuid;
 
 use crate::kit::{Case, add, at, name, work, write};
@@ -26,6 +26,8 @@ fn job(number: u128, state: JobState) -> Job {
         end_code: String::new(),
         ended_by: String::new(),
         line_count: 3,
+        counts: JobCounts::from([(LineOutcome::Waiting, 3)]),
+        served_at: at(number as i64),
     }
 }
 
@@ -78,8 +80,9 @@ pub async fn jobs_come_back_newest_first(store: Case) {
     let after = Some((second.created_at, second.id));
     assert_eq!(store.jobs(after, 9).await.unwrap(), std::slice::from_ref(first));
     assert_eq!(store.job(first.id).await.unwrap(), Some(first.clone()));
-    assert_eq!(store.open_jobs("user:lee").await.unwrap(), 3);
-    assert_eq!(store.open_jobs("user:kim").await.unwrap(), 0);
+    assert_eq!(store.open_jobs("user:lee", at(4)).await.unwrap(), 3);
+    assert_eq!(store.open_jobs("user:lee", at(5)).await.unwrap(), 2, "its lines were cut off");
+    assert_eq!(store.open_jobs("user:kim", at(0)).await.unwrap(), 0);
     assert_eq!(store.job(JobId::from(Uuid::from_u128(9))).await.unwrap(), None);
     let of_request = Job { request_id: "r1".to_owned(), ..job(5, JobState::Queued) };
     store_job(&store, &of_request).await;
@@ -102,12 +105,21 @@ pub async fn lines_have_pages_and_are_counted(store: Case) {
     let asked = store.job_lines(job.id, &[LineOutcome::Asked, LineOutcome::Works], 0, 9).await.unwrap();
     let before = (asked[0].status_before, asked[0].reason_before.as_str(), asked[0].acted_at);
     assert_eq!((asked.len(), before), (1, (Some(Status::Failure), "not_pointed", Some(at(0)))));
-    let mut counts = store.job_counts(job.id).await.unwrap();
-    counts.sort();
-    assert_eq!(counts, [(LineOutcome::Waiting, 2), (LineOutcome::Asked, 1)]);
+    assert_eq!(store.job(job.id).await.unwrap().unwrap().counts, job.counts, "not given back yet");
+    store.release_job(&lease, true, Some(at(20))).await.unwrap();
+    let given_back = store.jobs(None, 1).await.unwrap().remove(0);
+    assert_eq!(given_back.counts, JobCounts::from([(LineOutcome::Waiting, 2), (LineOutcome::Asked, 1)]));
+    assert_eq!(store.at(19).claim_job(at(60)).await.unwrap(), None, "it rests");
+    let lease = store.at(20).claim_job(at(60)).await.unwrap().unwrap();
+    act(&store, &lease, 1).await.unwrap();
+    let mut tx = store.begin("end").await.unwrap();
+    tx.end_job(&lease, JobState::Stopped, "WHY").await.unwrap();
+    tx.commit().await.unwrap();
+    let ended = store.job(job.id).await.unwrap().unwrap();
+    assert_eq!(ended.counts, JobCounts::from([(LineOutcome::Waiting, 1), (LineOutcome::Asked, 2)]));
 }
 
-/// The oldest first, each once; a lease that ended is taken over, and its former holder writes nothing.
+/// The least recently served first, each once; a lease that ended is taken over, and its former holder writes nothing.
 pub async fn a_job_is_worked_on_by_one_copy(store: Case) {
     for number in [1, 2] {
         store_job(&store, &job(number, JobState::Queued)).await;
@@ -122,13 +134,28 @@ pub async fn a_job_is_worked_on_by_one_copy(store: Case) {
     store.renew_job(second.job.id, second.token, at(40)).await.unwrap();
     act(store, &first, 1).await.unwrap();
     assert!(is_lost(&act(store, &first, 1).await), "a line is acted on once");
-    store.release_job(first.job.id, first.token).await.unwrap();
+    store.release_job(&first, true, None).await.unwrap();
     assert!(is_lost(&act(store, &first, 2).await), "it was given back");
     let again = store.claim_job(at(60)).await.unwrap().unwrap();
     assert_eq!((again.job.id, again.job.started_at), (first.job.id, Some(at(0))));
     assert!(again.token > first.token);
     assert!(is_lost(&store.renew_job(first.job.id, first.token, at(90)).await));
     act(store, &again, 2).await.unwrap();
+}
+
+/// As many in turn as there are, whichever was made first.
+pub async fn the_job_least_recently_served_is_next(store: Case) {
+    for number in [1, 2, 3] {
+        store_job(&store, &job(number, JobState::Queued)).await;
+    }
+    let mut served = Vec::new();
+    for seconds in [10, 10, 10, 20, 30, 40] {
+        let store = store.at(seconds);
+        let lease = store.claim_job(at(90)).await.unwrap().unwrap();
+        served.push(lease.job.id.as_uuid().as_u128());
+        store.release_job(&lease, false, None).await.unwrap();
+    }
+    assert_eq!(served, [1, 2, 3, 1, 2, 3]);
 }
 
 pub async fn a_job_whose_copy_is_gone_is_taken_over(store: Case) {

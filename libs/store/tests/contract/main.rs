@@ -141,6 +141,7 @@ cases! {
         lines_have_pages_and_are_counted
         a_job_is_worked_on_by_one_copy
         a_job_whose_copy_is_gone_is_taken_over
+        the_job_least_recently_served_is_next
         what_came_out_is_written_under_the_lease
         a_cancelled_job_takes_no_more_lines
         past_jobs_are_deleted_in_batches
@@ -252,6 +253,7 @@ cases! {
         a_mark_that_was_cleared_is_free
         what_ends_soon_is_found_once
         endpoints_come_back
+        an_endpoint_that_refuses_everything_is_switched_off
         a_digest_collects_for_a_while
         a_delivery_is_claimed_by_one
         deliveries_of_a_domain_keep_their_order

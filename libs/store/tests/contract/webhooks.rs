@@ -7,7 +7,7 @@ use domain::{
     WebhookFormat,
 };
 use jiff::SignedDuration;
-use store::{ClaimedDelivery, DeliveryEvent, Endpoint, FailedAttempt, FailureOf, Store};
+use store::{AuditEntry, ClaimedDelivery, DeliveryEvent, Endpoint, FailedAttempt, FailureOf, Store};
 
 use crate::kit::{Case, add, at, committing, fresh_uuid, is_conflict, live, name, row, update, write};
 
@@ -17,8 +17,8 @@ async fn endpoint(store: &Store, name: &str) -> Endpoint {
     let endpoint = Endpoint {
         id: EndpointId::from(fresh_uuid()),
         name: name.to_owned(),
-        url: "https://hooks.example.net/ssl?a=1".to_owned(),
-        sealed_secret: vec![0, 159, 1],
+        url: "https://hooks.example.net/…".to_owned(),
+        sealed_target: vec![0, 159, 1],
         kinds: vec![NoticeKind::Emergency, NoticeKind::Renewed],
         labels: BTreeMap::from([("team".to_owned(), "a'b".to_owned())]),
         format: WebhookFormat::Slack,
@@ -28,6 +28,7 @@ async fn endpoint(store: &Store, name: &str) -> Endpoint {
         created_at: at(0),
         created_by: "token:ops".to_owned(),
         failing_since: None,
+        refusing_since: None,
         failures: 0,
         retry_at: None,
         last_error: String::new(),
@@ -64,12 +65,26 @@ async fn claim(store: &Store, second: i64) -> Vec<ClaimedDelivery> {
     store.claim_deliveries(endpoint.id, 10, at(second)).await.unwrap()
 }
 
+fn line() -> AuditEntry {
+    AuditEntry {
+        at: at(0),
+        actor: "role:notifier".to_owned(),
+        peer: "local".to_owned(),
+        call: "UpdateEndpoint".to_owned(),
+        subject: "ops".to_owned(),
+        outcome: "OK".to_owned(),
+        detail: "switched off: the answer was 500".to_owned(),
+        request_id: String::new(),
+    }
+}
+
 fn failed(second: i64, off: i64) -> FailedAttempt {
     FailedAttempt {
         error: "the answer was 500".to_owned(),
         http_status: Some(500),
         due_at: at(second),
         of: FailureOf::Endpoint { retry_at: at(second), off_if_failing_since: at(off) },
+        line: line(),
     }
 }
 
@@ -78,7 +93,8 @@ fn refused(second: i64, is_last: bool) -> FailedAttempt {
         error: "the answer was 413".to_owned(),
         http_status: Some(413),
         due_at: at(second),
-        of: FailureOf::Delivery { is_last },
+        of: FailureOf::Delivery { is_last, is_gone: false, off_if_refusing_since: at(second - 9000) },
+        line: line(),
     }
 }
 
@@ -203,6 +219,9 @@ pub async fn endpoints_come_back(store: Case) {
     let off = Endpoint {
         kinds: vec![NoticeKind::IssuerDown],
         labels: BTreeMap::new(),
+        url: "https://other.example.net/…".to_owned(),
+        sealed_target: vec![3],
+        refusing_since: Some(at(2)),
         state: EndpointState::Disabled,
         state_reason: "moved".to_owned(),
         ..one.clone()
@@ -214,6 +233,38 @@ pub async fn endpoints_come_back(store: Case) {
     write(&store, async |tx| tx.delete_endpoint(one.id).await).await;
     assert!(store.endpoints().await.unwrap().is_empty());
     assert!(store.deliveries(None, None, 9).await.unwrap().is_empty());
+}
+
+/// One delivery that is refused may be at fault itself; several are the endpoint, and so is one answer that says it is gone.
+pub async fn an_endpoint_that_refuses_everything_is_switched_off(store: Case) {
+    let endpoint = endpoint(&store, "ops").await;
+    let refuse = async |second: i64, is_gone| {
+        let claimed = claim(store.at(second), second + 30).await.pop().unwrap();
+        let off_if_refusing_since = at(second - 1000);
+        let of = FailureOf::Delivery { is_last: false, is_gone, off_if_refusing_since };
+        store.not_delivered(&claimed, &FailedAttempt { of, ..refused(second + 600, false) }).await.unwrap()
+    };
+    alone(&store, &endpoint, "a").await;
+    assert!(!refuse(0, false).await);
+    assert!(!refuse(2000, false).await, "one alone");
+    assert_eq!(store.endpoints().await.unwrap()[0].refusing_since, Some(at(0)));
+    alone(&store, &endpoint, "b").await;
+    assert!(refuse(2000, false).await);
+    let off = store.endpoints().await.unwrap().remove(0);
+    assert_eq!((off.state, off.state_reason.as_str()), (EndpointState::Failed, "the answer was 413"));
+    let told = store.audit(Some("ops"), 9).await.unwrap();
+    assert_eq!((told.len(), told[0].actor.as_str()), (1, "role:notifier"));
+
+    let on = Endpoint { state: EndpointState::Enabled, refusing_since: None, ..off };
+    write(&store, async |tx| tx.update_endpoint(&on).await).await;
+    let both = claim(store.at(3000), 3030).await;
+    let of = FailureOf::Delivery { is_last: false, is_gone: false, off_if_refusing_since: at(2000) };
+    let attempt = FailedAttempt { of, ..refused(3600, false) };
+    assert!(!store.not_delivered(&both[0], &attempt).await.unwrap(), "not for long");
+    store.delivered(&both[1], 200).await.unwrap();
+    assert_eq!(store.endpoints().await.unwrap()[0].refusing_since, None);
+    assert!(!refuse(9000, false).await, "it took one meanwhile");
+    assert!(refuse(9600, true).await, "410 is enough");
 }
 
 /// A digest collects for its time, is then closed, and another one is opened.

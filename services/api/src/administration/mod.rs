@@ -168,6 +168,16 @@ impl Administration for AdministrationService {
         self.told(&by, &asked.name, disabled).await
     }
 
+    async fn delete_user(
+        &self,
+        request: Request<v1::DeleteUserRequest>,
+    ) -> Result<Response<v1::DeleteUserResponse>, Status> {
+        let by = self.enter("DeleteUser", &request.get_ref().name, &request).await?;
+        let asked = request.into_inner();
+        let deleted = self.delete(&by, &asked.name).await;
+        self.told(&by, &asked.name, deleted).await
+    }
+
     async fn list_sessions(
         &self,
         request: Request<v1::ListSessionsRequest>,

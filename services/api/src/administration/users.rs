@@ -146,6 +146,38 @@ impl AdministrationService {
         Ok(v1::DisableUserResponse { user: Some(user), ended })
     }
 
+    pub(super) async fn delete(
+        &self,
+        by: &Administrator,
+        name: &str,
+    ) -> Result<v1::DeleteUserResponse, Status> {
+        let change = self.change(by, "delete_user", name).await?;
+        self.require_administrator(&change, false).await?;
+        let UserChange { mut tx, user, .. } = change;
+        let stored: Result<u64, StoreError> = async {
+            let ended = tx.end_sessions(&user.name).await?;
+            tx.remove_user(&user.name).await?;
+            let detail = format!("{}, sessions ended: {ended}", user.roles);
+            tx.append_audit(by.caller.line(self.now(), &user.name, audit::OK, &detail));
+            tx.commit().await?;
+            Ok(ended)
+        }
+        .await;
+        let ended = stored.map_err(|problem| from_store(&problem))?;
+        Ok(v1::DeleteUserResponse { ended: u32::try_from(ended).unwrap_or(u32::MAX) })
+    }
+
+    /// Refuses a change after which no administrator is left; `is_one` says whether the person still is one.
+    async fn require_administrator(&self, change: &UserChange, is_one: bool) -> Result<(), Status> {
+        let UserChange { user, was_administrator, others, .. } = change;
+        if !was_administrator || is_one || self.has_administrator(others, self.now()).await {
+            return Ok(());
+        }
+        let sentence =
+            format!("{:?} is the last administrator: give another user the role admin first", user.name);
+        Err(error(Code::FailedPrecondition, "LAST_ADMINISTRATOR", sentence))
+    }
+
     /// Starts a change of a person other than the caller, whose row must be authentic.
     async fn change(
         &self,
@@ -181,13 +213,9 @@ impl AdministrationService {
         ends_sessions: bool,
         detail: &str,
     ) -> Result<(v1::User, u32), Status> {
-        let UserChange { mut tx, mut user, was_administrator, others } = change;
         let now = self.now();
-        if was_administrator && !is_administrator(&user, now) && !self.has_administrator(&others, now).await {
-            let sentence =
-                format!("{:?} is the last administrator: give another user the role admin first", user.name);
-            return Err(error(Code::FailedPrecondition, "LAST_ADMINISTRATOR", sentence));
-        }
+        self.require_administrator(&change, is_administrator(&change.user, now)).await?;
+        let UserChange { mut tx, mut user, .. } = change;
         sign_user(&self.keys, &mut user).await.map_err(|problem| from_seal(&problem))?;
         let stored: Result<u64, StoreError> = async {
             tx.update_user(&user).await?;

@@ -2,20 +2,24 @@
 //!
 //! Lines are stored as they arrive, so that a hundred thousand of them are never in memory together. Until the last
 //! line has arrived the job is in the state of receiving: it is not shown, and retention deletes it if the stream was
-//! cut.
+//! cut. A client has 10 s for each message and a minute for all, its messages count as requests, and its rights are
+//! checked with each thousand lines; no transaction is open while a message is awaited.
 
 use std::collections::HashMap;
 
 use audit::Caller;
 use domain::{DomainName, JobId, JobKind, JobParameters, JobState, LabelChange, LineOutcome, one_line};
+use jiff::SignedDuration;
 use proto::v1;
-use store::{Job, JobLine, StoreError};
+use store::{Job, JobCounts, JobLine, StoreError};
 use tonic::{Request, Status, Streaming};
 
 use super::JobsService;
 use crate::auth::{bearer, hash_token};
+use crate::body::{MESSAGE_TIMEOUT, too_slow};
 use crate::error::{bad_label, from_store, invalid, retry};
 use crate::guard::replacement;
+use crate::lasts::StreamRights;
 
 /// Maximum number of lines of a job.
 const MAX_LINES: u32 = 100_000;
@@ -24,6 +28,8 @@ const MAX_OPEN: u64 = 50;
 /// Maximum number of characters kept of a line that is not a name.
 const MAX_ECHO: usize = 300;
 const MAX_REQUEST_ID: usize = 128;
+/// The lines of a job that began to arrive longer ago than that were cut off; the deadline of a call is shorter.
+const MAX_ARRIVAL: SignedDuration = SignedDuration::from_mins(2);
 /// Lines stored per transaction.
 const TOGETHER: usize = 1000;
 
@@ -38,20 +44,24 @@ fn parameters(kind: JobKind, asked: &v1::CreateJobRequest) -> Result<JobParamete
         let remove_from_c4 = kind == JobKind::Delete && asked.remove_from_c4;
         return Ok(JobParameters { remove_from_c4, ..JobParameters::default() });
     }
-    let labels = asked.labels.iter().map(|label| (label.key.clone(), label.value.clone()));
-    let parameters = JobParameters {
-        remove_from_c4: false,
-        customer_ref: asked.customer_ref.clone(),
-        labels: labels.collect(),
-        remove_labels: asked.remove_labels.clone(),
-    };
-    if label_change(&parameters)?.is_empty() {
-        return Err(invalid(
-            "NOTHING_TO_LABEL",
-            "send a customer reference, labels, or keys of labels to remove",
-        ));
-    }
-    Ok(parameters)
+    let parameters = labelling(asked.customer_ref.clone(), &asked.labels, &asked.remove_labels);
+    // The change of a draft may come with its start.
+    let is_empty = label_change(&parameters)?.is_empty();
+    if is_empty && !asked.draft { Err(nothing_to_label()) } else { Ok(parameters) }
+}
+
+/// The parameters of a job that labels.
+pub(super) fn labelling(
+    customer_ref: Option<String>,
+    labels: &[v1::Label],
+    remove_labels: &[String],
+) -> JobParameters {
+    let labels = labels.iter().map(|label| (label.key.clone(), label.value.clone())).collect();
+    JobParameters { remove_from_c4: false, customer_ref, labels, remove_labels: remove_labels.to_vec() }
+}
+
+pub(super) fn nothing_to_label() -> Status {
+    invalid("NOTHING_TO_LABEL", "send a customer reference, labels, or keys of labels to remove")
 }
 
 /// The change of labels that a job makes.
@@ -73,6 +83,8 @@ fn check_request_id(text: &str) -> Result<(), Status> {
 struct Lines {
     job: JobId,
     count: u32,
+    /// The number of each outcome.
+    counts: JobCounts,
     /// The position at which each name appears first.
     seen: HashMap<DomainName, u32>,
     /// Not stored yet.
@@ -116,6 +128,7 @@ impl Lines {
                 }
             }
         };
+        *self.counts.entry(line.outcome).or_default() += 1;
         self.pending.push(line);
         Ok(())
     }
@@ -127,7 +140,7 @@ impl JobsService {
         &self,
         mut sent: Streaming<v1::CreateJobRequest>,
         by: &Caller,
-        credential: Vec<u8>,
+        (credential, lasts): (Vec<u8>, &StreamRights),
     ) -> Result<Job, Status> {
         let first = next(&mut sent).await?;
         let kind = first.as_ref().and_then(|first| proto::job_kind(first.kind()));
@@ -157,13 +170,15 @@ impl JobsService {
             end_code: String::new(),
             ended_by: String::new(),
             line_count: 0,
+            counts: JobCounts::new(),
+            served_at: now,
         };
         self.require_room(&by.actor).await?;
         let (is_draft, request_id) = (first.draft, first.request_id.clone());
         self.begin(&job).await.map_err(|problem| from_store(&problem))?;
-        let line_count = self.receive(job.id, first, sent).await?;
+        let (line_count, counts) = self.receive(job.id, (first, sent), (by, lasts)).await?;
         let state = if is_draft { JobState::Draft } else { JobState::Queued };
-        let job = Job { state, line_count, request_id, ..job };
+        let job = Job { state, line_count, counts, request_id, ..job };
         let job = self.complete(job, by).await?;
         self.runner.wake();
         Ok(job)
@@ -175,7 +190,13 @@ impl JobsService {
     }
 
     async fn require_room(&self, owner: &str) -> Result<(), Status> {
-        let open = self.context.store.open_jobs(owner).await.map_err(|problem| from_store(&problem))?;
+        let arriving_since = self.context.clock.now() - MAX_ARRIVAL;
+        let open = self
+            .context
+            .store
+            .open_jobs(owner, arriving_since)
+            .await
+            .map_err(|problem| from_store(&problem))?;
         if open < MAX_OPEN {
             return Ok(());
         }
@@ -189,19 +210,22 @@ impl JobsService {
         tx.commit().await
     }
 
-    /// Stores the lines; returns their number.
+    /// Stores the lines; returns their number, and that of each outcome.
     async fn receive(
         &self,
         job: JobId,
-        first: v1::CreateJobRequest,
-        mut sent: Streaming<v1::CreateJobRequest>,
-    ) -> Result<u32, Status> {
-        let mut lines = Lines { job, count: 0, seen: HashMap::new(), pending: Vec::new() };
+        (first, mut sent): (v1::CreateJobRequest, Streaming<v1::CreateJobRequest>),
+        (by, lasts): (&Caller, &StreamRights),
+    ) -> Result<(u32, JobCounts), Status> {
+        let (counts, seen, pending) = (JobCounts::new(), HashMap::new(), Vec::new());
+        let mut lines = Lines { job, count: 0, counts, seen, pending };
         let mut message = Some(first);
         while let Some(request) = message {
+            self.authenticator.pace(&by.actor, 1).await;
             for name in &request.names {
                 lines.push(name)?;
                 if lines.pending.len() == TOGETHER {
+                    lasts.check().await?;
                     self.store(&mut lines.pending).await?;
                 }
             }
@@ -211,7 +235,7 @@ impl JobsService {
         if lines.count == 0 {
             return Err(invalid("JOB_EMPTY", "send at least one name"));
         }
-        Ok(lines.count)
+        Ok((lines.count, lines.counts))
     }
 
     async fn store(&self, lines: &mut Vec<JobLine>) -> Result<(), Status> {
@@ -249,5 +273,6 @@ impl JobsService {
 
 /// The next message; none after the last.
 async fn next(sent: &mut Streaming<v1::CreateJobRequest>) -> Result<Option<v1::CreateJobRequest>, Status> {
-    sent.message().await.map_err(|problem| replacement(&problem))
+    let next = tokio::time::timeout(MESSAGE_TIMEOUT, sent.message()).await;
+    next.map_err(|_| too_slow())?.map_err(|problem| replacement(&problem))
 }

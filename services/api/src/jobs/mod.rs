@@ -53,9 +53,10 @@ impl Jobs for JobsService {
         request: Request<Streaming<v1::CreateJobRequest>>,
     ) -> Result<Response<v1::CreateJobResponse>, Status> {
         let credential = create::credential(&request);
+        let lasts = StreamRights::new(&self.authenticator, &request, Action::Operate);
         let create = async |by: &Caller, sent: Streaming<v1::CreateJobRequest>| {
-            let job = self.create(sent, by, credential).await?;
-            Ok(Response::new(v1::CreateJobResponse { job: Some(self.shown(&job).await?) }))
+            let job = self.create(sent, by, (credential, &lasts)).await?;
+            Ok(Response::new(v1::CreateJobResponse { job: Some(shown::job(&job)) }))
         };
         let Self { context, authenticator, .. } = self;
         Box::pin(audited((context, authenticator), "CreateJob", Action::Operate, request, |_| "", create))
@@ -67,8 +68,8 @@ impl Jobs for JobsService {
         request: Request<v1::StartJobRequest>,
     ) -> Result<Response<v1::StartJobResponse>, Status> {
         let start = async |by: &Caller, asked: v1::StartJobRequest| {
-            let job = self.start(job_id(&asked.id)?, asked.remove_from_c4, by).await?;
-            Ok(Response::new(v1::StartJobResponse { job: Some(self.shown(&job).await?) }))
+            let job = self.start(job_id(&asked.id)?, &asked, by).await?;
+            Ok(Response::new(v1::StartJobResponse { job: Some(shown::job(&job)) }))
         };
         let Self { context, authenticator, .. } = self;
         audited((context, authenticator), "StartJob", Action::Operate, request, |asked| &asked.id, start)
@@ -81,7 +82,7 @@ impl Jobs for JobsService {
     ) -> Result<Response<v1::GetJobResponse>, Status> {
         self.authenticator.authorize(&request, Action::Read).await?;
         let job = self.found(job_id(&request.get_ref().id)?).await?;
-        Ok(Response::new(v1::GetJobResponse { job: Some(self.shown(&job).await?) }))
+        Ok(Response::new(v1::GetJobResponse { job: Some(shown::job(&job)) }))
     }
 
     async fn list_jobs(
@@ -90,7 +91,6 @@ impl Jobs for JobsService {
     ) -> Result<Response<v1::ListJobsResponse>, Status> {
         self.authenticator.authorize(&request, Action::Read).await?;
         let asked = request.into_inner();
-        // The lines of each are counted.
         let limit = page_size(asked.page_size, DEFAULT_JOBS)?.min(MAX_JOBS);
         let after = place(&asked.page_token)?;
         let read = self.context.store.jobs(after, limit + 1).await;
@@ -98,10 +98,7 @@ impl Jobs for JobsService {
         let goes_on = jobs.len() > limit as usize;
         jobs.truncate(limit as usize);
         let next = jobs.last().filter(|_| goes_on).map(|job| token(job.created_at, job.id));
-        let mut shown = Vec::with_capacity(jobs.len());
-        for job in &jobs {
-            shown.push(self.shown(job).await?);
-        }
+        let shown = jobs.iter().map(shown::job).collect();
         Ok(Response::new(v1::ListJobsResponse { jobs: shown, next_page_token: next.unwrap_or_default() }))
     }
 
@@ -135,7 +132,7 @@ impl Jobs for JobsService {
     ) -> Result<Response<v1::CancelJobResponse>, Status> {
         let cancel = async |by: &Caller, asked: v1::CancelJobRequest| {
             let job = self.cancel(job_id(&asked.id)?, by).await?;
-            Ok(Response::new(v1::CancelJobResponse { job: Some(self.shown(&job).await?) }))
+            Ok(Response::new(v1::CancelJobResponse { job: Some(shown::job(&job)) }))
         };
         let Self { context, authenticator, .. } = self;
         audited((context, authenticator), "CancelJob", Action::Operate, request, |asked| &asked.id, cancel)
@@ -162,11 +159,9 @@ impl JobsService {
         found.filter(|job| job.state != JobState::Receiving).ok_or_else(not_found)
     }
 
-    async fn shown(&self, job: &Job) -> Result<v1::Job, Status> {
-        shown::job(&self.context.store, job).await.map_err(|problem| from_store(&problem))
-    }
-
-    async fn start(&self, id: JobId, remove_from_c4: bool, by: &Caller) -> Result<Job, Status> {
+    async fn start(&self, id: JobId, asked: &v1::StartJobRequest, by: &Caller) -> Result<Job, Status> {
+        let labelling = create::labelling(asked.customer_ref.clone(), &asked.labels, &asked.remove_labels);
+        let labels = create::label_change(&labelling)?;
         let now = self.context.clock.now();
         let change = |job: &mut Job| {
             if job.state.is_over() {
@@ -180,7 +175,15 @@ impl JobsService {
             }
             if is_draft {
                 job.state = JobState::Queued;
-                job.parameters.remove_from_c4 = job.kind == JobKind::Delete && remove_from_c4;
+                job.parameters.remove_from_c4 = job.kind == JobKind::Delete && asked.remove_from_c4;
+            }
+            if is_draft && job.kind == JobKind::Label {
+                if !labels.is_empty() {
+                    job.parameters = labelling;
+                }
+                if create::label_change(&job.parameters)?.is_empty() {
+                    return Err(create::nothing_to_label());
+                }
             }
             Ok(is_draft)
         };
@@ -218,6 +221,9 @@ impl JobsService {
         let mut job = found.filter(|job| job.state != JobState::Receiving).ok_or_else(not_found)?;
         let from = job.state;
         if change(&mut job)? {
+            if job.state.is_over() {
+                job.counts = tx.job_counts(id).await.map_err(failed)?;
+            }
             tx.update_job(&job, from).await.map_err(failed)?;
         }
         tx.append_audit(by.line(self.context.clock.now(), &id.to_string(), audit::OK, job.kind.as_str()));

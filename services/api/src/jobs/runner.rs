@@ -1,17 +1,21 @@
 //! Works on jobs: each copy of the API holds a few at a time under leases, so that another copy continues them if
 //! this one dies.
 //!
+//! A job is held for a slice of its work and then given back, and the next is the one least recently served: so large
+//! jobs make a small one wait for slices, not for their ends. A job that only waits for results of rechecks rests
+//! between two checks without being held.
+//!
 //! The owner's rights are checked again before each batch. The work of a line and its mark are one transaction,
 //! checked against the lease, so a copy that lost its lease, or whose job was cancelled, does nothing more. If the
 //! store is unavailable, the line stays waiting for the next batch.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use audit::Caller;
 use domain::{Action, JobKind, JobState, LineOutcome};
 use futures::{StreamExt, stream};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use runtime::Context;
 use store::{Job, JobLease, JobLine, LineResult, StoreError};
 use tokio::sync::Notify;
@@ -35,14 +39,31 @@ const BATCH: u32 = 100;
 const AT_ONCE: usize = 8;
 /// Maximum number of pending rechecks of one job.
 const MAX_ASKED: u32 = 2000;
-/// Batches between two checks for results of rechecks, while lines are waiting.
-const SETTLE_EVERY: u32 = 10;
-/// Interval between checks when no line is waiting.
-const RESULTS_EVERY: Duration = Duration::from_secs(1);
+/// Maximum number of batches of a slice.
+const SLICE: u32 = 10;
+/// Of a job with more lines than that the figures are counted once in so many slices.
+const ALWAYS_COUNTED: u32 = 10_000;
+const RECOUNT_EVERY: i64 = 8;
+/// No further batch of a slice is begun after this time.
+const SLICE_TIME: Duration = Duration::from_millis(500);
+/// Interval between checks for results of rechecks when no line can be processed.
+const RESULTS_EVERY: SignedDuration = SignedDuration::from_secs(1);
 /// Pause after an error of the store.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Maximum attempts to give a job back; then its lease expires by itself.
+const RELEASES: u32 = 30;
 
-/// Why the work on a job ends before all lines are done.
+/// How a job is given back.
+enum Slice {
+    /// Every line has an outcome.
+    Done,
+    /// Lines are waiting.
+    GoesOn,
+    /// Only results are waited for.
+    Rests,
+}
+
+/// Why a slice ends early.
 enum End {
     /// Another copy has the lease, or the job was cancelled.
     Lost,
@@ -122,23 +143,54 @@ impl Runner {
         }
     }
 
-    /// Works on a job until it is over, the lease is lost, or the process stops; then another copy continues it.
+    /// Works on a job for a slice, or until the lease is lost or the process stops; then any copy continues it.
     async fn hold(&self, lease: &JobLease) {
         let soft = self.context.stop.soft().clone();
-        let id = lease.job.id;
         let ended = tokio::select! {
-            ended = self.work(lease) => ended,
+            ended = self.slice(lease) => ended,
             () = self.renew(lease) => Err(End::Lost),
             () = soft.cancelled() => Err(End::Lost),
         };
         let closed = match ended {
-            Ok(()) => self.close(lease, JobState::Done, "").await,
+            Ok(Slice::Done) => self.close(lease, JobState::Done, "").await,
             Err(End::Stopped(code)) => self.close(lease, JobState::Stopped, &code).await,
-            Err(End::Lost | End::Away(_)) => self.context.store.release_job(id, lease.token).await,
+            Ok(Slice::GoesOn) | Err(End::Lost) => self.release(lease, None).await,
+            Ok(Slice::Rests) => self.rest(lease).await,
+            Err(End::Away(problem)) => {
+                tracing::warn!(job = %lease.job.id, problem = problem.message(), "a job waits");
+                Box::pin(self.release_later(lease)).await
+            }
         };
         if let Err(problem) = closed {
             // The lease expires by itself.
-            tracing::warn!(error = &problem as &dyn std::error::Error, job = %id, "a job was not given back");
+            tracing::warn!(error = &problem as &dyn std::error::Error, job = %lease.job.id, "a job was not given back");
+        }
+    }
+
+    /// Gives a job back. The figures of a large one are counted now and then only: that reads all of its lines.
+    async fn release(&self, lease: &JobLease, rests_until: Option<Timestamp>) -> Result<(), StoreError> {
+        // Each slice takes two tokens, of its claim and its release.
+        let is_counted = lease.token / 2 % RECOUNT_EVERY == 0;
+        let recounts = is_counted || lease.job.line_count <= ALWAYS_COUNTED;
+        self.context.store.release_job(lease, recounts, rests_until).await
+    }
+
+    async fn rest(&self, lease: &JobLease) -> Result<(), StoreError> {
+        let until = self.context.clock.now() + RESULTS_EVERY;
+        self.release(lease, Some(until)).await
+    }
+
+    /// Gives a job back once the store takes it, so that it need not wait for the end of its lease.
+    async fn release_later(&self, lease: &JobLease) -> Result<(), StoreError> {
+        let soft = self.context.stop.soft();
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            tokio::time::sleep(PAUSE).await;
+            match self.release(lease, None).await {
+                Err(problem) if problem.is_unavailable() && tries < RELEASES && !soft.is_cancelled() => {}
+                released => return released,
+            }
         }
     }
 
@@ -170,46 +222,33 @@ impl Runner {
         Ok(())
     }
 
-    /// Processes the waiting lines, and waits for the results of rechecks.
-    async fn work(&self, lease: &JobLease) -> Result<(), End> {
-        loop {
-            match self.go_on(lease).await {
-                Err(End::Away(problem)) => {
-                    tracing::warn!(job = %lease.job.id, problem = problem.message(), "a job waits");
-                    tokio::time::sleep(PAUSE).await;
-                }
-                ended => return ended,
-            }
-        }
-    }
-
-    async fn go_on(&self, lease: &JobLease) -> Result<(), End> {
+    /// Processes waiting lines, and looks for the results of rechecks.
+    async fn slice(&self, lease: &JobLease) -> Result<Slice, End> {
         let (store, id) = (&self.context.store, lease.job.id);
         let is_recheck = lease.job.kind == JobKind::Recheck;
-        let (mut awaited, mut batches) = (0, 0_u32);
-        loop {
+        let ends = Instant::now() + SLICE_TIME;
+        let mut awaited =
+            if is_recheck { outcome::settle(&self.context, lease, MAX_ASKED).await? } else { 0 };
+        for _ in 0..SLICE {
             let room = MAX_ASKED.saturating_sub(awaited).min(BATCH);
-            let lines = match room {
-                0 => Vec::new(),
-                room => store.job_lines(id, &[LineOutcome::Waiting], 0, room).await?,
-            };
-            let acted = u32::try_from(lines.len()).unwrap_or(u32::MAX);
-            if acted > 0 {
-                self.may_go_on(&lease.job).await?;
-                self.act(lease, lines).await?;
-                batches += 1;
+            if room == 0 {
+                return Ok(Slice::Rests);
             }
-            if is_recheck && (acted == 0 || batches % SETTLE_EVERY == 1) {
-                awaited = outcome::settle(&self.context, lease, MAX_ASKED).await?;
-            } else if is_recheck {
+            let lines = store.job_lines(id, &[LineOutcome::Waiting], 0, room).await?;
+            let acted = u32::try_from(lines.len()).unwrap_or(u32::MAX);
+            if acted == 0 {
+                return Ok(if awaited == 0 { Slice::Done } else { Slice::Rests });
+            }
+            self.may_go_on(&lease.job).await?;
+            self.act(lease, lines).await?;
+            if is_recheck {
                 awaited = awaited.saturating_add(acted);
             }
-            match (acted, awaited, room) {
-                (0, 0, 1..) => return Ok(()),
-                (0, _, _) => tokio::time::sleep(RESULTS_EVERY).await,
-                _ => {}
+            if Instant::now() >= ends {
+                break;
             }
         }
+        Ok(Slice::GoesOn)
     }
 
     /// Processes lines. Known results are stored even if other lines failed.

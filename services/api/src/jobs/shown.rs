@@ -2,17 +2,15 @@
 
 use domain::LineOutcome;
 use proto::{put_job_parameters, to_timestamp, v1};
-use store::{Job, JobLine, Store, StoreError};
+use store::{Job, JobLine};
 
 use super::CANCELLED;
 
 /// A job with its figures.
-pub(super) async fn job(store: &Store, job: &Job) -> Result<v1::Job, StoreError> {
-    let mut counts = store.job_counts(job.id).await?;
-    counts.sort_unstable();
-    let count = |(outcome, lines): (LineOutcome, u64)| v1::JobCount {
-        outcome: v1::LineOutcome::from(outcome).into(),
-        lines: u32::try_from(lines).unwrap_or(u32::MAX),
+pub(super) fn job(job: &Job) -> v1::Job {
+    let count = |(outcome, lines): (&LineOutcome, &u32)| v1::JobCount {
+        outcome: v1::LineOutcome::from(*outcome).into(),
+        lines: *lines,
     };
     let mut shown = v1::Job {
         id: job.id.to_string(),
@@ -26,11 +24,11 @@ pub(super) async fn job(store: &Store, job: &Job) -> Result<v1::Job, StoreError>
         end_reason: job.end_code.clone(),
         end_message: end_message(job),
         lines: job.line_count,
-        counts: counts.into_iter().map(count).collect(),
+        counts: job.counts.iter().map(count).collect(),
         ..v1::Job::default()
     };
     put_job_parameters(&job.parameters, &mut shown);
-    Ok(shown)
+    shown
 }
 
 /// Why a job ended early, as a sentence.

@@ -47,12 +47,8 @@ async fn follow(
 ) -> Option<Status> {
     let mut told = None;
     loop {
-        let read = async {
-            let Some(job) = context.store.job(id).await? else { return Ok(None) };
-            shown::job(&context.store, &job).await.map(Some)
-        };
-        let job = match read.await {
-            Ok(Some(job)) => job,
+        let job = match context.store.job(id).await {
+            Ok(Some(job)) => shown::job(&job),
             Ok(None) => return Some(not_found()),
             Err(problem) => return Some(from_store(&problem)),
         };

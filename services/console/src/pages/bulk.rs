@@ -24,6 +24,7 @@ pub(crate) async fn send(frame: Frame, body: Body) -> Result<Response, Problem> 
         "delete" => JobKind::Delete,
         "generate" => JobKind::Generate,
         "reissue" => JobKind::Reissue,
+        "label" => JobKind::Label,
         _ => return Err(refused("ACTION_UNKNOWN", words::NO_SUCH_ACTION)),
     };
     let is_all = form.get("of") == "all";

@@ -1,5 +1,7 @@
 //! A job: the confirmation before it starts, its progress, and the outcome of each line.
 
+mod label;
+
 use askama::Template;
 use axum::body::Body;
 use axum::extract::{Path, RawQuery};
@@ -8,6 +10,7 @@ use domain::{Action, DomainName, JobKind, LineOutcome};
 use futures::{StreamExt, stream};
 use http::StatusCode;
 use proto::{job_lines_done, job_lines_with, v1};
+use tonic::Code;
 use url::form_urlencoded;
 
 use crate::csv::{Csv, attachment};
@@ -18,6 +21,7 @@ use crate::pages::domain::address;
 use crate::problem::{Problem, html, sentence};
 use crate::row::Name;
 use crate::words::{self, instant};
+use label::TypedLabels;
 
 /// Lines per page.
 const PAGE: i32 = 100;
@@ -106,6 +110,7 @@ struct DraftPage {
     sample: Vec<Name>,
     refused: Vec<v1::JobLine>,
     forecast: String,
+    labels: TypedLabels,
 }
 
 impl DraftPage {
@@ -119,6 +124,10 @@ impl DraftPage {
 
     fn is_adding(&self) -> bool {
         self.job.kind() == v1::JobKind::Add
+    }
+
+    fn is_label(&self) -> bool {
+        self.job.kind() == v1::JobKind::Label
     }
 
     /// The number of lines that can be processed.
@@ -164,7 +173,7 @@ pub(crate) async fn show(
 ) -> Result<Response, Problem> {
     let job = jobs::get(&frame, &id).await?;
     if job.state() == v1::JobState::Draft {
-        return draft(frame, job, String::new()).await;
+        return draft(frame, job, (String::new(), TypedLabels::default())).await;
     }
     let query = query(text.as_deref());
     let outcome: Option<LineOutcome> = query.get("outcome").and_then(|word| word.parse().ok());
@@ -240,7 +249,11 @@ async fn queue(frame: &Frame) -> Option<String> {
     instant(summary.queue_through_at.as_ref()).map(|at| frame.zone.soon(at, frame.now))
 }
 
-async fn draft(frame: Frame, job: v1::Job, trouble: String) -> Result<Response, Problem> {
+async fn draft(
+    frame: Frame,
+    job: v1::Job,
+    (trouble, labels): (String, TypedLabels),
+) -> Result<Response, Problem> {
     frame.person.require(Action::Operate)?;
     let forecast = match job.kind() {
         v1::JobKind::Add => forecast(&frame, job_lines_with(&job, LineOutcome::Waiting)).await,
@@ -253,6 +266,7 @@ async fn draft(frame: Frame, job: v1::Job, trouble: String) -> Result<Response, 
         refused: refused.lines,
         trouble,
         forecast,
+        labels,
         job,
         frame,
     }))
@@ -298,12 +312,32 @@ pub(crate) async fn send(frame: Frame, Path(id): Path<String>, body: Body) -> Re
     }
     let total = job_lines_with(&job, LineOutcome::Waiting);
     if is_draft && job.kind() == v1::JobKind::Delete && !is_count(form.get("count"), total) {
-        let page = draft(frame, job, words::count_differs(total as usize)).await?;
-        return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
+        let trouble = words::count_differs(total as usize);
+        return again(frame, job, (trouble, TypedLabels::default())).await;
     }
-    let request = v1::StartJobRequest { id, remove_from_c4: form.get("c4") == "remove" };
+    let remove_from_c4 = form.get("c4") == "remove";
+    let mut request = v1::StartJobRequest { id, remove_from_c4, ..v1::StartJobRequest::default() };
+    if is_draft && job.kind() == v1::JobKind::Label {
+        let typed = TypedLabels::of(&form);
+        if let Err(trouble) = typed.put(&mut request) {
+            return again(frame, job, (trouble, typed)).await;
+        }
+        return match frame.jobs().start_job(request).await {
+            Ok(_) => Ok(to(&job)),
+            Err(status) if status.code() == Code::InvalidArgument => {
+                again(frame, job, (Problem::from(status).sentence, typed)).await
+            }
+            Err(status) => Err(status.into()),
+        };
+    }
     frame.jobs().start_job(request).await?;
     Ok(to(&job))
+}
+
+/// The page of a draft with what is wrong in its form.
+async fn again(frame: Frame, job: v1::Job, typed: (String, TypedLabels)) -> Result<Response, Problem> {
+    let page = draft(frame, job, typed).await?;
+    Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
 }
 
 /// Whether `text` is that number, with or without commas.

@@ -1,5 +1,5 @@
 //! Webhooks, for administrators: the endpoints with their state, the deliveries, and a form for a new endpoint. The
-//! secret of a new endpoint is shown on the page that answers its form, and nowhere else.
+//! new secret is shown on the page that answers its form, and nowhere else.
 
 use askama::Template;
 use axum::body::Body;
@@ -60,7 +60,7 @@ struct WebhooksPage {
     next: Option<String>,
     kinds: Vec<(&'static str, &'static str, bool)>,
     asked: Asked,
-    /// The name and secret of the endpoint that was just created.
+    /// The name of the endpoint that was just created or changed, and its new secret.
     secret: Option<(String, String)>,
     said: Option<&'static str>,
     trouble: Option<String>,
@@ -86,6 +86,7 @@ fn said(word: &str) -> Option<&'static str> {
         "disabled" => "The endpoint is switched off.",
         "deleted" => "The endpoint is deleted.",
         "tested" => "The test is sent within seconds; reload the page to see how that went.",
+        "changed" => "The endpoint is changed. What waits is sent to where it is now.",
         "redelivered" => "The delivery is sent again within seconds.",
         _ => return None,
     })
@@ -146,7 +147,7 @@ fn line(frame: &Frame, endpoint: &v1::WebhookEndpoint) -> Line {
         state: match endpoint.state.as_str() {
             "enabled" if endpoint.failing_since.is_some() => "On, failing",
             "enabled" => "On",
-            "failed" => "Off: it took nothing for three days",
+            "failed" => "Off: it took nothing",
             _ => "Off",
         },
         is_on: endpoint.state == "enabled",
@@ -192,6 +193,7 @@ pub(crate) async fn act(frame: Frame, body: Body) -> Result<Response, Problem> {
     };
     let did = match action {
         "create" => return create(frame, &form).await,
+        "change" => return change(frame, &form).await,
         "enable" => client.update_endpoint(switch(true)).await.map(|_| "enabled"),
         "disable" => client.update_endpoint(switch(false)).await.map(|_| "disabled"),
         "delete" => client.delete_endpoint(v1::DeleteEndpointRequest { name }).await.map(|_| "deleted"),
@@ -247,6 +249,30 @@ async fn create(frame: Frame, form: &Form) -> Result<Response, Problem> {
         Err(status) => {
             let trouble = refused(status)?;
             page(frame, asked, None, Some(trouble)).await
+        }
+    }
+}
+
+/// Gives an endpoint a new URL, a new secret, or both.
+async fn change(frame: Frame, form: &Form) -> Result<Response, Problem> {
+    let (name, url) = (form.get("name").to_owned(), form.get("url").trim());
+    let request = v1::UpdateEndpointRequest {
+        name: name.clone(),
+        url: Some(url.to_owned()).filter(|url| !url.is_empty()),
+        renew_secret: form.is_set("renew"),
+        ..v1::UpdateEndpointRequest::default()
+    };
+    if request.url.is_none() && !request.renew_secret {
+        let trouble = format!("Nothing to change at {name}: type a new URL, or choose a new secret.");
+        return page(frame, Asked::default(), None, Some(trouble)).await;
+    }
+    let changed = frame.app.api.notifications(&frame.person.token).update_endpoint(request).await;
+    match changed.map(|changed| changed.into_inner().secret) {
+        Ok(secret) if secret.is_empty() => Ok(Redirect::to("/webhooks?did=changed").into_response()),
+        Ok(secret) => page(frame, Asked::default(), Some((name, secret)), None).await,
+        Err(status) => {
+            let trouble = refused(status)?;
+            page(frame, Asked::default(), None, Some(trouble)).await
         }
     }
 }

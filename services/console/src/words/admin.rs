@@ -5,6 +5,7 @@ pub(crate) fn administered(word: &str) -> Option<&'static str> {
     Some(match word {
         "user-roles" => "The roles are saved. They count from the user's next page on.",
         "user-disabled" => "The user is disabled, and every session has ended.",
+        "user-deleted" => "The user is deleted, and every session has ended.",
         "session-ended" => "The session has ended.",
         "sessions-ended" => "Every session of the user has ended.",
         "token-revoked" => "The token is revoked.",

@@ -10,7 +10,7 @@ use domain::{Domain, DomainName, EndpointId, EndpointState, NoticeKind, Reason, 
 use jiff::{SignedDuration, Timestamp};
 use runtime::testing::{ManualClock, open_store};
 use runtime::{Config, Context, Health, Listeners, Stop, SystemEntropy, notifier_keys};
-use seal::{Binding, NO_PUBLIC_KEY};
+use seal::WebhookTarget;
 use serde_json::Value;
 use store::{Endpoint, Store, WebhookDelivery};
 use tempfile::TempDir;
@@ -32,6 +32,8 @@ pub(super) enum Behaviour {
     IsAway,
     /// It answers 413 to what tells of `bad.example.com`, and takes the rest.
     RefusesBad,
+    /// It answers this status to everything.
+    Refuses(&'static str),
     /// It takes it, and never answers.
     Hangs,
 }
@@ -124,6 +126,7 @@ async fn answer(mut stream: TcpStream, behaviour: Arc<Mutex<Behaviour>>, into: A
     let status = match behaviour {
         Behaviour::Hangs => std::future::pending().await,
         Behaviour::Breaks => "500 Broken",
+        Behaviour::Refuses(status) => status,
         Behaviour::RefusesBad if is_bad => "413 Content Too Large",
         _ => "200 OK",
     };
@@ -180,14 +183,14 @@ impl World {
     pub(super) async fn add_endpoint(&self, name: &str, change: impl FnOnce(&mut Endpoint)) {
         let id = EndpointId::new(&*self.context.clock, &*self.context.entropy);
         let keys = notifier_keys(&self.context.config).unwrap();
-        let url = &self.receiver.url;
-        let binding = Binding::webhook(id, url);
-        let sealed_secret = keys.seal(&binding, &NO_PUBLIC_KEY, SECRET.as_bytes()).await.unwrap();
+        let url = rehearsal::Receiver::parse(&self.receiver.url).unwrap().shown();
+        let target = WebhookTarget::new(self.receiver.url.clone(), SECRET.to_owned());
+        let sealed_target = target.seal(&keys, (id, &url)).await.unwrap();
         let mut endpoint = Endpoint {
             id,
             name: name.to_owned(),
-            url: url.clone(),
-            sealed_secret,
+            url,
+            sealed_target,
             kinds: NoticeKind::SELECTABLE.to_vec(),
             labels: BTreeMap::new(),
             format: WebhookFormat::Json,
@@ -197,6 +200,7 @@ impl World {
             created_at: self.context.clock.now(),
             created_by: "test".to_owned(),
             failing_since: None,
+            refusing_since: None,
             failures: 0,
             retry_at: None,
             last_error: String::new(),

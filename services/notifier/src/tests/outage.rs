@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use domain::EndpointState;
 use jiff::SignedDuration;
 
 use super::kit::{Behaviour, Received, Receiver, World};
@@ -45,7 +46,7 @@ async fn a_body_that_is_refused_waits_alone() {
 }
 
 #[tokio::test]
-async fn what_is_refused_20_times_is_given_up_and_holds_up_nothing() {
+async fn what_is_refused_22_times_is_given_up_and_holds_up_nothing() {
     let mut world = refusing().await;
     let bad = world.add("bad", "").await;
     let failing = world.fails(&bad).await;
@@ -58,10 +59,10 @@ async fn what_is_refused_20_times_is_given_up_and_holds_up_nothing() {
         if shown.state.as_str() == "refused" {
             break;
         }
-        assert!(attempts <= 20);
+        assert!(attempts <= 22);
     }
     let shown = world.deliveries().await;
-    assert_eq!((shown[1].state.as_str(), shown[1].attempts), ("refused", 20));
+    assert_eq!((shown[1].state.as_str(), shown[1].attempts), ("refused", 22));
     assert_eq!(shown[1].last_error, "the answer was 413");
     world.receiver.behave(Behaviour::Takes);
     world.look_after(DAY).await;
@@ -71,6 +72,50 @@ async fn what_is_refused_20_times_is_given_up_and_holds_up_nothing() {
     assert!(tx.redeliver(shown[1].id).await.unwrap());
     tx.commit().await.unwrap();
     assert_eq!(events(&world.look().await), ["bad.example.com"], "by a person");
+}
+
+/// 404 for days, to everything; the line of the audit log and the reason name the answer.
+#[tokio::test]
+async fn an_endpoint_that_refuses_everything_for_days_is_switched_off() {
+    let mut world = refusing().await;
+    world.receiver.behave(Behaviour::Refuses("404 Not Found"));
+    for name in ["a", "b"] {
+        let domain = world.add(name, "").await;
+        world.fails(&domain).await;
+    }
+    for hours in 0..71 {
+        world.look_after(60 * MINUTE).await;
+        assert_eq!(world.endpoint().await.state, EndpointState::Enabled, "after {hours} hours");
+    }
+    let mut attempts = 0;
+    while world.endpoint().await.state == EndpointState::Enabled && attempts < 24 {
+        world.look_after(60 * MINUTE).await;
+        attempts += 1;
+    }
+    let endpoint = world.endpoint().await;
+    assert_eq!(
+        (endpoint.state, endpoint.state_reason.as_str()),
+        (EndpointState::Failed, "the answer was 404")
+    );
+    let lines = world.store().audit(Some("alone"), 9).await.unwrap();
+    assert_eq!((lines.len(), lines[0].actor.as_str()), (1, "role:notifier"));
+    assert_eq!(lines[0].detail, "switched off: the answer was 404");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_gone_is_switched_off_at_once() {
+    let mut world = refusing().await;
+    world.receiver.behave(Behaviour::Refuses("410 Gone"));
+    let domain = world.add("shop", "").await;
+    world.fails(&domain).await;
+    assert_eq!(world.look().await.len(), 1);
+    let endpoint = world.endpoint().await;
+    assert_eq!(
+        (endpoint.state, endpoint.state_reason.as_str()),
+        (EndpointState::Failed, "the answer was 410")
+    );
+    assert!(world.look_after(DAY).await.is_empty());
+    assert_eq!(world.store().audit(Some("alone"), 9).await.unwrap().len(), 1);
 }
 
 #[tokio::test]

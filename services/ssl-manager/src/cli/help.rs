@@ -70,6 +70,13 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ),
     ("webhook list", &["ssl-manager webhook list"]),
     ("webhook show", &["ssl-manager webhook show ops"]),
+    (
+        "webhook update",
+        &[
+            "ssl-manager webhook update ops --url https://hooks.example.net/new",
+            "ssl-manager webhook update ops --renew-secret",
+        ],
+    ),
     ("webhook enable", &["ssl-manager webhook enable ops"]),
     ("webhook disable", &["ssl-manager webhook disable ops"]),
     ("webhook delete", &["ssl-manager webhook delete ops"]),

@@ -29,6 +29,8 @@ pub(crate) enum WebhookCommand {
         /// Which endpoint
         name: String,
     },
+    /// Change an endpoint; what is not named stays as it is
+    Update(UpdateArgs),
     /// Switch an endpoint on; what waited for it is sent
     Enable {
         /// Which endpoint
@@ -88,6 +90,27 @@ pub(crate) struct CreateArgs {
     alone: bool,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct UpdateArgs {
+    /// Which endpoint
+    name: String,
+    /// A new URL, https; the secret stays
+    #[arg(long)]
+    url: Option<String>,
+    /// Make a new secret and print it, once
+    #[arg(long)]
+    renew_secret: bool,
+    /// What it is told of from now on, repeat it for several
+    #[arg(long = "kind", value_name = "KIND")]
+    kinds: Vec<String>,
+    /// json, or slack for Slack and compatible chats
+    #[arg(long)]
+    format: Option<String>,
+    /// Whether every notice is sent alone, rather than in digests
+    #[arg(long, value_name = "true|false")]
+    alone: Option<bool>,
+}
+
 fn label(text: &str) -> Result<v1::Label, LabelError> {
     parse_label(text).map(|(key, value)| v1::Label { key, value })
 }
@@ -106,6 +129,7 @@ pub(crate) async fn run(command: &WebhookCommand, global: &Global) -> Result<(),
             print_many(output, &values, &["name", "state", "url", "format", "failing_since", "delivered_at"])
         }
         WebhookCommand::Show { name } => show(&mut client, name, output).await,
+        WebhookCommand::Update(args) => update(&mut client, args, output).await,
         WebhookCommand::Enable { name } => switch(&mut client, name, true, output).await,
         WebhookCommand::Disable { name } => switch(&mut client, name, false, output).await,
         WebhookCommand::Delete { name } => {
@@ -154,6 +178,34 @@ async fn create(
     let mut value = endpoint_json(&made.endpoint.unwrap_or_default());
     value["secret"] = json!(made.secret);
     print_done(output, &made.secret, &value)
+}
+
+async fn update(
+    client: &mut NotificationsClient,
+    args: &UpdateArgs,
+    output: Output,
+) -> Result<(), CommandError> {
+    let UpdateArgs { name: _, url, renew_secret, kinds, format, alone } = args;
+    if !renew_secret && kinds.is_empty() && (url, format, alone) == (&None, &None, &None) {
+        let sentence = "name a change: --url, --renew-secret, --kind, --format or --alone";
+        return Err(CommandError::new("INVALID_ARGUMENT", sentence.to_owned()));
+    }
+    let request = v1::UpdateEndpointRequest {
+        name: args.name.clone(),
+        enabled: None,
+        kinds: args.kinds.clone(),
+        format: args.format.clone(),
+        alone: args.alone,
+        url: args.url.clone(),
+        renew_secret: args.renew_secret,
+    };
+    let changed = answer(client.update_endpoint(Request::new(request)).await)?;
+    let mut value = endpoint_json(&changed.endpoint.unwrap_or_default());
+    if changed.secret.is_empty() {
+        return print_done(output, format_args!("The endpoint {} is changed.", args.name), &value);
+    }
+    value["secret"] = json!(changed.secret);
+    print_done(output, &changed.secret, &value)
 }
 
 async fn endpoints(client: &mut NotificationsClient) -> Result<Vec<v1::WebhookEndpoint>, CommandError> {

@@ -1,18 +1,19 @@
 //! Rotations on a real store, under keys that are numbers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use domain::{
-    AccountId, CertificateId, CertificateSummary, Domain, DomainName, Order, OrderId, OrderKey, OrderState,
-    Role, Source,
+    AccountId, CertificateId, CertificateSummary, Domain, DomainName, EndpointId, EndpointState, NoticeKind,
+    Order, OrderId, OrderKey, OrderState, Role, Source, WebhookFormat,
 };
 use jiff::{SignedDuration, Timestamp};
 use runtime::testing::open_store;
 use runtime::{SystemClock, SystemEntropy};
-use seal::{DataKey, KeyId, KeyWrapping, Wrapped};
-use store::{Account, Certificate, SessionRecord, TokenRecord, User};
+use seal::{DataKey, KeyId, KeyWrapping, WebhookTarget, Wrapped};
+use store::{Account, Certificate, Endpoint, SessionRecord, TokenRecord, User};
 use tempfile::TempDir;
 
 use super::*;
@@ -172,6 +173,37 @@ impl Kit {
         order
     }
 
+    /// An endpoint of webhooks whose target is sealed under a line of the notifier's file.
+    async fn endpoint(&self, line: u8) -> Endpoint {
+        let id = EndpointId::new(&SystemClock, &SystemEntropy);
+        let url = "https://hooks.example.net/…".to_owned();
+        let target = WebhookTarget::new("https://hooks.example.net/T0/B1", "whsec_a");
+        let endpoint = Endpoint {
+            id,
+            name: "ops".to_owned(),
+            sealed_target: target.seal(&lines(line, &[]), (id, &url)).await.unwrap(),
+            url,
+            kinds: vec![NoticeKind::Emergency],
+            labels: BTreeMap::new(),
+            format: WebhookFormat::Json,
+            digest: true,
+            state: EndpointState::Enabled,
+            state_reason: String::new(),
+            created_at: Timestamp::UNIX_EPOCH,
+            created_by: "token:ops".to_owned(),
+            failing_since: None,
+            refusing_since: None,
+            failures: 0,
+            retry_at: None,
+            last_error: String::new(),
+            delivered_at: None,
+        };
+        let mut tx = self.store.begin("endpoint").await.unwrap();
+        tx.add_endpoint(&endpoint).await.unwrap();
+        tx.commit().await.unwrap();
+        endpoint
+    }
+
     /// How many keys these open.
     async fn opened_by(&self, keys: &SealingKeys) -> usize {
         let mut opened = 0;
@@ -182,7 +214,7 @@ impl Kit {
                         SealedPlace::PendingAccounts => "pending",
                         SealedPlace::Accounts => "account",
                         SealedPlace::Orders => "order",
-                        SealedPlace::Certificates => &key.id,
+                        SealedPlace::Certificates | SealedPlace::Webhooks => &key.id,
                     };
                     assert_eq!(*content, *expected.as_bytes());
                     opened += 1;
@@ -219,13 +251,13 @@ async fn every_data_key_gets_under_the_first_line_and_once_is_enough() {
     assert_eq!(kit.opened_by(&keys).await, all, "both are read before and meanwhile");
     assert_eq!(kit.opened_by(&lines(NEW, &[])).await, 1);
 
-    let rotated = rotate(&kit.store, &keys).await.unwrap();
+    let rotated = rotate(&kit.store, &keys, &SealedPlace::ALL).await.unwrap();
     assert_eq!((rotated.rewrapped, rotated.last.older, rotated.last.unopened), (all as u64 - 1, 0, 0));
     rotated.verdict().unwrap();
     assert_eq!(kit.opened_by(&lines(NEW, &[])).await, all);
     assert_eq!(kit.opened_by(&lines(OLD, &[])).await, 0, "the older line is of no use");
 
-    let again = rotate(&kit.store, &keys).await.unwrap();
+    let again = rotate(&kit.store, &keys, &SealedPlace::ALL).await.unwrap();
     assert_eq!((again.rewrapped, again.last.seen), (0, all as u64));
     again.verdict().unwrap();
 }
@@ -263,7 +295,7 @@ async fn what_others_write_meanwhile_is_neither_lost_nor_left() {
         kit.certificate(fresh(), OLD).await;
     }
     let others = Others { kit: kit.clone(), order };
-    let rotated = rotate(&kit.store, &lines_while(NEW, &[OLD], others)).await.unwrap();
+    let rotated = rotate(&kit.store, &lines_while(NEW, &[OLD], others), &SealedPlace::ALL).await.unwrap();
     rotated.verdict().unwrap();
     let orders = kit.store.sealed_keys(SealedPlace::Orders, None, 10).await.unwrap();
     assert!(orders.is_empty(), "an ended order gets no key back");
@@ -287,7 +319,7 @@ async fn a_process_that_still_seals_under_an_older_line_is_told_of() {
     let kit = Kit::new().await;
     kit.certificate(fresh(), OLD).await;
     let one_a_walk = lines_while(NEW, &[OLD], Forgotten(kit.clone()));
-    let rotated = rotate(&kit.store, &one_a_walk).await.unwrap();
+    let rotated = rotate(&kit.store, &one_a_walk, &SealedPlace::ALL).await.unwrap();
     assert_eq!(rotated.last.older, 1);
     let failure = format!("{:?}", rotated.verdict().unwrap_err());
     assert!(failure.contains("LEFT") && failure.contains("restart"), "{failure}");
@@ -306,7 +338,7 @@ async fn what_no_line_opens_is_counted_and_named_and_the_rest_is_done() {
     }
     kit.certificate(fresh(), OLD).await;
     let keys = lines(NEW, &[OLD]);
-    let rotated = rotate(&kit.store, &keys).await.unwrap();
+    let rotated = rotate(&kit.store, &keys, &SealedPlace::ALL).await.unwrap();
     let unopened = 3 + MAX_NAMED as u64;
     assert_eq!((rotated.rewrapped, rotated.last.older, rotated.last.unopened), (1, 0, unopened));
     let shown = rotated.json(&keys);
@@ -324,6 +356,32 @@ async fn what_no_line_opens_is_counted_and_named_and_the_rest_is_done() {
     for part in ["UNOPENED", &unopened.to_string(), &first(1).to_string(), "exit: 1"] {
         assert!(failure.contains(part), "{failure}");
     }
+}
+
+/// The targets of webhooks are under keys of their own: those of the certificates neither open nor wrap them.
+#[tokio::test]
+async fn targets_of_webhooks_are_wrapped_under_the_notifiers_keys() {
+    const OLDER: u8 = 8;
+    const NEWER: u8 = 9;
+    let kit = Kit::new().await;
+    kit.certificate(fresh(), OLD).await;
+    let endpoint = kit.endpoint(OLDER).await;
+    let mut rotated = rotate(&kit.store, &lines(NEW, &[OLD]), &SealedPlace::ALL).await.unwrap();
+    assert_eq!((rotated.rewrapped, rotated.last.unopened), (1, 0), "it is not among them");
+    let of_notifier = lines(NEWER, &[OLDER]);
+    rotated.add(rotate(&kit.store, &of_notifier, &[SealedPlace::Webhooks]).await.unwrap());
+    rotated.verdict().unwrap();
+    assert_eq!((rotated.rewrapped, rotated.last.older), (2, 0));
+    let stored = kit.store.endpoints().await.unwrap().remove(0);
+    assert_ne!(stored.sealed_target, endpoint.sealed_target);
+    let row = (stored.id, stored.url.as_str());
+    let target = WebhookTarget::unseal(&lines(NEWER, &[]), row, &stored.sealed_target).await.unwrap();
+    assert_eq!((target.url.as_str(), target.secret.as_str()), ("https://hooks.example.net/T0/B1", "whsec_a"));
+    assert!(WebhookTarget::unseal(&lines(OLDER, &[]), row, &stored.sealed_target).await.is_err());
+    let lacking = rotate(&kit.store, &lines(STRANGE, &[]), &[SealedPlace::Webhooks]).await.unwrap();
+    rotated.add(lacking);
+    let failure = format!("{:?}", rotated.verdict().unwrap_err());
+    assert!(failure.contains("UNOPENED") && failure.contains("endpoints"), "{failure}");
 }
 
 /// Tokens, users and sessions count after the older line is gone; a forged one is not signed on the way.
@@ -394,7 +452,7 @@ async fn signatures_are_made_anew_and_a_forged_row_gets_none() {
     let mut tx = kit.store.begin("strange").await.unwrap();
     tx.insert_token(&strange).await.unwrap();
     tx.commit().await.unwrap();
-    let mut rotated = rotate(&kit.store, &new).await.unwrap();
+    let mut rotated = rotate(&kit.store, &new, &SealedPlace::ALL).await.unwrap();
     rotated.signatures = signatures::renew(&kit.store, &new).await.unwrap();
     let failure = format!("{:?}", rotated.verdict().unwrap_err());
     assert!(failure.contains("UNOPENED") && failure.contains("strange"), "{failure}");

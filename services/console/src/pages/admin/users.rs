@@ -149,15 +149,15 @@ pub(super) async fn show(frame: Frame, RawQuery(text): RawQuery) -> Result<Respo
     Ok(html(&UserPage::read(frame, &asked_name(text.as_deref())).await?))
 }
 
-/// Changes roles, resets the password or disables the user.
+/// Changes roles, resets the password, disables or deletes the user.
 pub(super) async fn change(frame: Frame, RawQuery(text): RawQuery, body: Body) -> Result<Response, Problem> {
     require(&frame)?;
     let form = Form::of(&frame.person, body).await?;
     let name = asked_name(text.as_deref());
     let mut client = frame.administration();
     let action = form.get("action");
-    if matches!(action, "reset" | "disable") && !form.is_set("sure") {
-        let field = if action == "reset" { "reset" } else { "disable" };
+    let unsure = ["reset", "disable", "delete"].into_iter().find(|word| *word == action);
+    if let Some(field) = unsure.filter(|_| !form.is_set("sure")) {
         let troubles = Troubles::one(field, "Tick the box if that is what you want.");
         let page = UserPage { troubles, ..UserPage::read(frame, &name).await? };
         return Ok(again(StatusCode::UNPROCESSABLE_ENTITY, &page));
@@ -178,6 +178,10 @@ pub(super) async fn change(frame: Frame, RawQuery(text): RawQuery, body: Body) -
         "disable" => {
             client.disable_user(v1::DisableUserRequest { name: name.clone() }).await.map(|_| "user-disabled")
         }
+        "delete" => match client.delete_user(v1::DeleteUserRequest { name: name.clone() }).await {
+            Ok(_) => return Ok(Redirect::to("/admin/users?done=user-deleted").into_response()),
+            Err(status) => Err(status),
+        },
         _ => {
             let sentence = "Open the page again and send the form from there.";
             return Err(Problem::new(StatusCode::BAD_REQUEST, "ACTION_UNKNOWN", sentence));

@@ -83,7 +83,7 @@ pub(crate) async fn send(frame: Frame, Named(name): Named, body: Body) -> Result
 }
 
 /// The labels of a text, one a line, or what is wrong with the first that is none.
-fn parsed(text: &str) -> Result<Vec<v1::Label>, String> {
+pub(crate) fn parsed(text: &str) -> Result<Vec<v1::Label>, String> {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let label = |line: &str| {
         let parsed = parse_label(line).map_err(|problem| {

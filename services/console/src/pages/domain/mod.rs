@@ -8,7 +8,7 @@ mod delete;
 mod download;
 mod history;
 mod import;
-mod labels;
+pub(crate) mod labels;
 mod notes;
 mod records;
 mod revoke;
