@@ -81,7 +81,7 @@ impl From<anyhow::Error> for CommandError {
 
 /// Does what the command line says.
 pub(crate) async fn dispatch(cli: Cli) -> ExitCode {
-    match run(cli).await {
+    match Box::pin(run(cli)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if failure.exit != 0 {

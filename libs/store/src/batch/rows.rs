@@ -22,7 +22,7 @@ use crate::{Result, StoreError};
 pub(crate) const MARK: &str = "{rows}";
 
 /// The values of one parameter, one per row.
-pub(crate) trait Column: Send {
+pub(crate) trait Column: Send + Sync {
     /// PostgreSQL's name of the type of one value.
     fn postgres_type(&self) -> &'static str;
     fn rows(&self) -> usize;

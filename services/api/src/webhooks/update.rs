@@ -48,9 +48,9 @@ impl NotificationsService {
         };
         let change = async |tx: &mut Tx, before: Endpoint| {
             let mut endpoint = before.clone();
-            let changed = changes.apply(&mut endpoint, &by.actor)?;
+            let fields = changes.apply(&mut endpoint, &by.actor)?;
             tx.update_endpoint(&endpoint).await?;
-            Ok((endpoint, changed.join(", ")))
+            Ok((endpoint, fields.join(", ")))
         };
         let endpoint = self.change((by, &asked.name), change).await?;
         let secret = changes.target.and_then(|target| target.secret);
