@@ -34,7 +34,13 @@ impl<T> SqliteValue for T where
 
 /// A type that PostgreSQL can bind, alone and in arrays, and read.
 pub(crate) trait PostgresValue:
-    for<'q> Encode<'q, Postgres> + for<'r> Decode<'r, Postgres> + Type<Postgres> + PgHasArrayType + Send + Sync + 'static
+    for<'q> Encode<'q, Postgres>
+    + for<'r> Decode<'r, Postgres>
+    + Type<Postgres>
+    + PgHasArrayType
+    + Send
+    + Sync
+    + 'static
 {
 }
 impl<T> PostgresValue for T where
