@@ -207,6 +207,8 @@ pub enum Reason {
         /// The pause.
         pause: Pause,
     },
+    /// This database is older than C4, as after a restore: nothing is uploaded until that is settled (ADR 0026).
+    RestoreGuard,
     /// The CA's limits have no room before `until`.
     CaLimited {
         /// When there is room again.
@@ -257,7 +259,7 @@ pub enum Reason {
 
 impl Reason {
     /// The codes of all reasons.
-    pub const CODES: [&str; 26] = [
+    pub const CODES: [&str; 27] = [
         "not_pointed",
         "wrong_aaaa",
         "https_off",
@@ -276,6 +278,7 @@ impl Reason {
         "issuer_refuses_us",
         "paused_by_ca",
         "paused_by_operator",
+        "restore_guard",
         "ca_limited",
         "ca_down",
         "could_not_ask",
@@ -307,6 +310,7 @@ impl Reason {
             Self::IssuerRefusesUs { .. } => "issuer_refuses_us",
             Self::PausedByCa { .. } => "paused_by_ca",
             Self::PausedByOperator { .. } => "paused_by_operator",
+            Self::RestoreGuard => "restore_guard",
             Self::CaLimited { .. } => "ca_limited",
             Self::CaDown { .. } => "ca_down",
             Self::CouldNotAsk { .. } => "could_not_ask",
@@ -343,6 +347,7 @@ impl Reason {
             Self::IssuerRefusesUs { .. }
             | Self::PausedByCa { .. }
             | Self::PausedByOperator { .. }
+            | Self::RestoreGuard
             | Self::CaLimited { .. }
             | Self::CaDown { .. }
             | Self::CouldNotAsk { .. } => Who::Us,

@@ -84,7 +84,10 @@ fn put(reason: &Reason, name: &DomainName, message: &mut v1::Reason) {
             message.detail = nameservers;
         }
         Reason::CaaForbids { found, .. } | Reason::CdnCaaForbids { found, .. } => put_caa(found, message),
-        Reason::ChallengeUnreachable { .. } | Reason::UnknownToC4 | Reason::HttpsOff => {}
+        Reason::ChallengeUnreachable { .. }
+        | Reason::UnknownToC4
+        | Reason::HttpsOff
+        | Reason::RestoreGuard => {}
     }
 }
 
@@ -133,6 +136,7 @@ pub(crate) fn from_message(message: &v1::Reason) -> Option<Reason> {
         "paused_by_operator" => {
             Reason::PausedByOperator { pause: pause_from_message(message.pause.as_ref()?)? }
         }
+        "restore_guard" => Reason::RestoreGuard,
         "ca_limited" => Reason::CaLimited {
             until: at()?,
             issuer: message.issuer.clone(),

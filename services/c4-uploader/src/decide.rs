@@ -122,10 +122,16 @@ impl Decider<'_> {
         LastStep::postponed(self.lease, Work { attempts, ..self.next(self.lease.work.cause, due_at) })
     }
 
-    /// The upload waits until the guard after a restore is down.
-    pub(crate) fn guarded(&self) -> LastStep {
-        let due_at = Some(self.now + GUARDED_DELAY);
-        LastStep::postponed(self.lease, self.next(self.lease.work.cause, due_at))
+    /// The upload waits until the guard after a restore is down. That is stored as the reason of a certificate that is
+    /// not live yet.
+    pub(crate) fn guarded(&self, domain: &Domain, task: &Task) -> Decided<LastStep> {
+        let next = self.next(self.lease.work.cause, Some(self.now + GUARDED_DELAY));
+        let step = Step::new("upload_guarded", self.lease, domain);
+        if task.is_live || task.is_failing || domain.waiting == Some(Reason::RestoreGuard) {
+            return Ok(step.then(next));
+        }
+        let after = domain.clone().doing(Activity::Uploading, Some(Reason::RestoreGuard))?;
+        Ok(step.becomes(after).then(next))
     }
 
     /// A certificate that ended, or that is to be revoked, is not uploaded. If C4 never accepted it, the next one is

@@ -187,9 +187,9 @@ impl<'a> Journal<'a> {
     }
 
     /// Nothing is sent at present, because the database is older than C4.
-    pub(crate) async fn guarded(&self) -> Result<Finished, JobError> {
+    pub(crate) async fn guarded(&self, task: &Task) -> Result<Finished, JobError> {
         tracing::info!("kept back: the guard after a restore is up");
-        self.end(&self.decider().guarded()).await
+        self.ended(&task.domain, |decider, domain| decider.guarded(domain, task)).await
     }
 
     /// C4 does not know the domain.

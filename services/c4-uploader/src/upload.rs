@@ -82,7 +82,7 @@ impl<'a> Upload<'a> {
             Attempt::Live { sent } => self.served(&task, sent).await?,
             Attempt::Unknown => self.journal.unknown(&task).await?,
             Attempt::NotCompared { retry_after } => self.journal.not_compared(&task, retry_after).await?,
-            Attempt::Guarded => self.journal.guarded().await?,
+            Attempt::Guarded => self.journal.guarded(&task).await?,
             Attempt::Unvouched { detail } => self.journal.unvouched(&task, &detail).await?,
             Attempt::OfNoUse => self.journal.of_no_use(&task.domain, &task.certificate).await?,
             Attempt::Withheld(why, shown) => self.journal.withheld(&task, why, &shown).await?,

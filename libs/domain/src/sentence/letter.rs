@@ -24,6 +24,9 @@ pub fn short(reason: &Reason) -> &'static str {
     }
 }
 
+pub(super) const RESTORE_GUARD: &str = "C4 holds newer certificates than our database, as after a restore. Nothing is uploaded until \
+     each domain has been compared, or our operations team accepts the restore; what C4 serves stays.";
+
 /// Like [`short`], by the code alone; none for an unknown code.
 pub fn short_of(code: &str) -> Option<&'static str> {
     Some(match code {
@@ -44,6 +47,7 @@ pub fn short_of(code: &str) -> Option<&'static str> {
         "issuer_refuses_us" => "the CA does not accept our requests",
         "paused_by_ca" => "the CA has paused this domain",
         "paused_by_operator" => "our operations team has paused requests",
+        "restore_guard" => "our database was restored and is compared with C4",
         "ca_limited" => "a limit of the CA is used up",
         "ca_down" => "the CA does not answer",
         "could_not_ask" => "we could not check this yet",
@@ -136,6 +140,7 @@ impl Reason {
                 told(detail, url)
             ),
             Self::PausedByOperator { pause } => paused(pause, &zone.time(pause.since)),
+            Self::RestoreGuard => RESTORE_GUARD.to_owned(),
             Self::CaLimited { until, issuer, limit, .. } => ca_limited(issuer, limit, &zone.time(*until)),
             Self::CaDown { detail } => {
                 format!("The certificate authority cannot be reached ({detail}). Retrying automatically.")

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::letter::{paused, short};
+use super::letter::{RESTORE_GUARD, paused, short};
 use super::{HTTPS_OFF, Reader, Situation, must_act, sentence};
 use crate::{Activity, Reason};
 
@@ -22,6 +22,7 @@ impl Situation {
                 None => "We could not check this yet. Trying again now.".to_owned(),
             },
             Some(Reason::PausedByOperator { pause }) => paused(pause, &reader.time(pause.since)),
+            Some(Reason::RestoreGuard) => RESTORE_GUARD.to_owned(),
             Some(reason) => {
                 let next = self.next_attempt("try", reader);
                 format!("{} {}{next}", sentence(short(reason)), must_act(reason.who()))

@@ -40,6 +40,7 @@ async fn nothing_is_sent_until_every_name_was_compared() {
         (kit.due_in(WorkKind::Upload).await, kit.domain().await.recorded),
         (Some(60), Status::Success)
     );
+    assert_eq!(kit.domain().await.reason().unwrap().code(), "restore_guard");
     assert_eq!(kit.history().await, [HistoryKind::CertificateUploaded], "nothing happened yet");
 
     assert_eq!(jobs.guard.round().await.unwrap(), Round::Compared, "the end of the list");
@@ -48,6 +49,7 @@ async fn nothing_is_sent_until_every_name_was_compared() {
     kit.advance_to_upload().await;
     kit.upload().await.unwrap();
     assert_eq!(kit.c4.held_sha256(), Some(sha256(3)));
+    assert_eq!(kit.domain().await.reason(), None);
 }
 
 #[tokio::test]

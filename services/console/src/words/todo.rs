@@ -63,6 +63,10 @@ fn about(code: &str, who: &str) -> ToDo {
         "paused_by_operator" => {
             ToDo::waits(&["Nothing. It continues within seconds once an administrator lifts the pause."])
         }
+        "restore_guard" => ToDo::acts(&[
+            "An administrator runs `ssl-manager restore check`, and then `restore accept` if it shows what is expected.",
+            "Without that it continues by itself once every domain has been compared with C4.",
+        ]),
         "ca_limited" | "ca_down" | "could_not_ask" => {
             ToDo::waits(&["Nothing. It continues automatically, and this page shows when."])
         }
