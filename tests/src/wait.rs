@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Waits until `look` gives a value; panics with `what` and the last thing seen after `limit`.
 pub async fn wait_for<T, F>(what: &str, limit: Duration, mut look: impl FnMut() -> F) -> T
@@ -17,7 +17,7 @@ where
             Err(seen) if started.elapsed() > limit => {
                 panic!("{what} did not come within {limit:?}; last seen: {seen}")
             }
-            Err(_) => tokio::time::sleep(LOOK_EVERY).await,
+            Err(_) => tokio::time::sleep(LOOK_INTERVAL).await,
         }
     }
 }

@@ -94,7 +94,7 @@ async fn a_webhook_is_made_moved_and_deleted(admin: &Browser) -> String {
     admin.click("link", "Webhooks").await;
     admin.fill("Name", "ops").await;
     admin.fill("URL, https", &format!("https://hooks.example.com/{FIRST}")).await;
-    admin.click("button", "Make the endpoint").await;
+    admin.click("button", "Create endpoint").await;
     admin.see("It is shown once").await;
     let script = "return document.querySelector('#h-secret').parentElement.querySelector('code').textContent";
     let secret = admin.script(script, vec![]).await.as_str().expect("a text").to_owned();

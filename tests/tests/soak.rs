@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use sandbox::{World, WorldOptions};
 use tests::{Deserved, Line, Postgres, Proxy, RabbitMq, SslManager, Surroundings, wait_for};
 
-const FAULT_EVERY: Duration = Duration::from_secs(20);
+const FAULT_INTERVAL: Duration = Duration::from_secs(20);
 const FAULT_LASTS: Duration = Duration::from_secs(3);
 const LIMIT: Duration = Duration::from_mins(3);
 
@@ -106,7 +106,7 @@ async fn nothing_is_lost_while_something_fails_every_few_seconds() {
     let mut soak = Soak::start().await;
     let client = soak.manager.client().await;
     let (mut names, mut doubtful) = (Vec::new(), Vec::new());
-    let (began, mut faults, mut next_fault) = (Instant::now(), FAULTS.iter().cycle(), FAULT_EVERY / 2);
+    let (began, mut faults, mut next_fault) = (Instant::now(), FAULTS.iter().cycle(), FAULT_INTERVAL / 2);
     let memory = soak.manager.resident();
     while began.elapsed() < lasts {
         for _ in 0..rate {
@@ -116,7 +116,7 @@ async fn nothing_is_lost_while_something_fails_every_few_seconds() {
             names.push(name);
         }
         if began.elapsed() >= next_fault {
-            next_fault += FAULT_EVERY;
+            next_fault += FAULT_INTERVAL;
             let fault = *faults.next().unwrap();
             if fault == Fault::IssuerKilled {
                 soak.manager.kill_role("issuer");

@@ -14,7 +14,7 @@ use tests::{Client, Mode, Postgres, RabbitMq, SslManager, Surroundings, wait_for
 use tokio::task::{JoinHandle, JoinSet};
 
 const LIMIT: Duration = Duration::from_mins(3);
-const ADD_EVERY: Duration = Duration::from_millis(100);
+const ADD_INTERVAL: Duration = Duration::from_millis(100);
 /// Those of five minutes.
 const MAX_NAMES: usize = 3000;
 const ROLES: [&str; 5] = ["issuer", "challenge-responder", "c4-uploader", "scheduler", "api"];
@@ -39,7 +39,7 @@ fn keep_adding(client: Client, stop: &Arc<AtomicBool>) -> JoinHandle<Vec<String>
             names.push(name.clone());
             let client = client.clone();
             adding.spawn(async move { client.add(&name).await });
-            tokio::time::sleep(ADD_EVERY).await;
+            tokio::time::sleep(ADD_INTERVAL).await;
         }
         adding.join_all().await;
         names

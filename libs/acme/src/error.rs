@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::{Closed, Pause, one_line};
 use store::StoreError;
 
-use crate::problem::{Asked, Meaning, Problem};
+use crate::problem::{Meaning, Problem, Request};
 
 /// Most characters of a CA's own words that are kept.
 const MAX_DETAIL: usize = 300;
@@ -58,7 +58,7 @@ impl AcmeError {
     /// Whether the CA refused the request itself, so that the same request cannot succeed. Trouble at its end and
     /// anti-replay nonces are no refusal.
     pub fn is_refusal(&self) -> bool {
-        let meaning = self.as_problem().map(|problem| problem.meaning(Asked::Order));
+        let meaning = self.as_problem().map(|problem| problem.meaning(Request::Order));
         meaning.is_some_and(|meaning| {
             !matches!(meaning, Meaning::CasTrouble | Meaning::Limited | Meaning::Paused)
         })
@@ -80,7 +80,7 @@ impl AcmeError {
         self.as_problem().is_some_and(|problem| {
             problem.kind == "unauthorized"
                 || (problem.kind == "serverInternal" && problem.status == 500)
-                || problem.meaning(Asked::NewOrder) == Meaning::Refused
+                || problem.meaning(Request::NewOrder) == Meaning::Refused
         })
     }
 
@@ -103,7 +103,9 @@ impl AcmeError {
     pub fn is_outage(&self) -> bool {
         match self {
             Self::Unreachable(_) | Self::Lost(_) | Self::Nonsense(_) => true,
-            Self::Problem(problem) => problem.meaning(Asked::Order) == Meaning::CasTrouble && !self.is_gone(),
+            Self::Problem(problem) => {
+                problem.meaning(Request::Order) == Meaning::CasTrouble && !self.is_gone()
+            }
             Self::Paused(_) | Self::Store(_) | Self::Local(_) => false,
         }
     }

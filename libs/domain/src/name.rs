@@ -60,14 +60,14 @@ impl NameError {
     }
 }
 
-const MOST_NAME_BYTES: usize = 253;
-const MOST_LABEL_BYTES: usize = 63;
+const MAX_NAME_BYTES: usize = 253;
+const MAX_LABEL_BYTES: usize = 63;
 
 impl DomainName {
     /// Parses and normalises what a person typed.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         // The length is limited first: punycode and the suffix list see at most a screenful.
-        if text.len() > 4 * MOST_NAME_BYTES {
+        if text.len() > 4 * MAX_NAME_BYTES {
             return Err(NameError::TooLong(text.len()));
         }
         let text = text.trim();
@@ -93,7 +93,7 @@ impl DomainName {
     fn from_ascii(ascii: String) -> Result<Self, NameError> {
         // Punycode is longer than the input, and mapping can produce dots, so check again.
         let ascii = ascii.strip_suffix('.').map(str::to_owned).unwrap_or(ascii);
-        if ascii.len() > MOST_NAME_BYTES {
+        if ascii.len() > MAX_NAME_BYTES {
             return Err(NameError::TooLong(ascii.len()));
         }
         for label in ascii.split('.') {
@@ -160,7 +160,7 @@ fn check_label(label: &str) -> Result<(), NameError> {
     if label.is_empty() {
         return Err(NameError::EmptyLabel);
     }
-    if label.is_ascii() && label.len() > MOST_LABEL_BYTES {
+    if label.is_ascii() && label.len() > MAX_LABEL_BYTES {
         return Err(NameError::LabelTooLong(label.to_owned()));
     }
     if label.starts_with('-') || label.ends_with('-') {
@@ -284,7 +284,7 @@ mod tests {
         fn parsing_never_panics_and_is_stable(text in "\\PC{0,300}") {
             if let Ok(name) = DomainName::parse(&text) {
                 prop_assert_eq!(DomainName::parse(name.as_str()), Ok(name.clone()));
-                prop_assert!(name.as_str().len() <= MOST_NAME_BYTES);
+                prop_assert!(name.as_str().len() <= MAX_NAME_BYTES);
             }
         }
     }

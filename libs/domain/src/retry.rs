@@ -37,12 +37,12 @@ pub enum Retry {
 
 const HOURLY_TRIES: u32 = 24;
 /// Minimum wait, because an eighth of the remaining time approaches zero.
-const SHORTEST_RENEWAL_WAIT: SignedDuration = SignedDuration::from_mins(10);
+const MIN_RENEWAL_WAIT: SignedDuration = SignedDuration::from_mins(10);
 
 impl Retry {
     /// Interval for asking C4 again about a domain with a live certificate that it does not know, until that is
     /// believed.
-    pub const ASK_MISSING_EVERY: SignedDuration = SignedDuration::from_hours(6);
+    pub const MISSING_INTERVAL: SignedDuration = SignedDuration::from_hours(6);
 
     /// The wait after attempt number `attempt` (1 is the first); none means that a person must act.
     pub fn delay(self, attempt: u32) -> Option<SignedDuration> {
@@ -70,7 +70,7 @@ impl Retry {
             Self::Edges => Some(SignedDuration::from_secs([5, 10, 20, 30].get(step).copied().unwrap_or(60))),
             Self::Renewal { left } => Some(match [1, 10, 100].get(step) {
                 Some(minutes) => SignedDuration::from_mins(*minutes),
-                None => (left / 8).clamp(SHORTEST_RENEWAL_WAIT, SignedDuration::from_hours(24)),
+                None => (left / 8).clamp(MIN_RENEWAL_WAIT, SignedDuration::from_hours(24)),
             }),
         }
     }

@@ -17,7 +17,7 @@ use jiff::civil::Date;
 use crate::{AtRisk, ListFilter, Result, Store, StoreError, Tx, dialect};
 
 /// Maximum number of rows of overdue work that are counted.
-pub const MOST_OVERDUE: u32 = 10_000;
+pub const MAX_OVERDUE: u32 = 10_000;
 
 /// Figures about the list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,7 +66,7 @@ pub struct Overview {
     pub failed: Vec<(Date, u64)>,
     /// Domains per day of the daily recheck that included them.
     pub rechecked: Vec<(Date, u64)>,
-    /// Domains with overdue work that no worker has taken, counted among the [`MOST_OVERDUE`] rows that are due
+    /// Domains with overdue work that no worker has taken, counted among the [`MAX_OVERDUE`] rows that are due
     /// longest.
     pub overdue: u64,
     /// Since when the oldest of that work is due.
@@ -154,7 +154,7 @@ impl Store {
                 SELECT name, due_at FROM work
                 WHERE due_at <= $1 AND (lease_until IS NULL OR lease_until <= $2) ORDER BY due_at LIMIT $3) AS w";
         let query = db.query("overdue_work", text).bind(&overdue_since).bind(&self.now());
-        let (overdue, oldest_due_at): (i64, _) = query.limit(MOST_OVERDUE).one().await?;
+        let (overdue, oldest_due_at): (i64, _) = query.limit(MAX_OVERDUE).one().await?;
         let text = "SELECT max(day) FROM rechecked_days";
         let last_complete = db.query("last_rechecked", text).scalar().await?;
         let text = "SELECT count(due_at) FROM work WHERE cause = 'midnight'";
@@ -168,7 +168,7 @@ impl Store {
         })
     }
 
-    /// Returns since when the oldest due and unleased work of each kind waits, among the [`MOST_OVERDUE`] rows that
+    /// Returns since when the oldest due and unleased work of each kind waits, among the [`MAX_OVERDUE`] rows that
     /// are due longest.
     pub async fn oldest_due(&self) -> Result<Vec<(WorkKind, Timestamp)>> {
         let text = "SELECT kind, min(due_at) FROM (
@@ -176,7 +176,7 @@ impl Store {
                 WHERE due_at <= $1 AND (lease_until IS NULL OR lease_until <= $1) ORDER BY due_at LIMIT $2) AS w
             GROUP BY kind ORDER BY kind";
         let now = self.now();
-        self.reader().await?.db().query("oldest_due", text).bind(&now).limit(MOST_OVERDUE).all().await
+        self.reader().await?.db().query("oldest_due", text).bind(&now).limit(MAX_OVERDUE).all().await
     }
 
     /// Returns the number of live certificates that end before `ends_before` although their domains are to be

@@ -74,7 +74,7 @@ pub use deliveries::{ClaimedDelivery, DeliveryEvent, FailedAttempt, FailureOf, W
 pub use domains::{Change, DomainView};
 pub use endpoints::Endpoint;
 pub use error::{Result, StoreError};
-pub use figures::{Counted, MOST_OVERDUE, Overview, Summary};
+pub use figures::{Counted, MAX_OVERDUE, Overview, Summary};
 pub use jobs::{Job, JobCounts, JobLease, JobLine, JobPlace, LineMark, LineResult};
 pub use list::{ListFilter, ListOrder, ListQuery, Page, Place, Search};
 pub use messages::{Message, Published};

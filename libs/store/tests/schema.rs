@@ -100,19 +100,19 @@ const SQLITE_ONLY: &[Difference] = &[
     ),
     (
         "The one writer numbers a change in its own transaction, so a change always has its number.",
-        &["domains column 33: position INTEGER NOT NULL"],
+        &["domains column 34: position INTEGER NOT NULL"],
     ),
     (
         "There is no function reverse() for an index of names by their end.",
-        &["domains column 36: reversed TEXT NOT NULL", "domains index domains_by_end (reversed) WHERE"],
+        &["domains column 37: reversed TEXT NOT NULL", "domains index domains_by_end (reversed) WHERE"],
     ),
     (
         "The triggers of the tallies need them; on PostgreSQL computed columns take space, and a function does it.",
         &[
-            "domains column 37: is_renewal_blocked INTEGER NOT NULL GENERATED",
-            "domains column 38: is_waiting_for_budget INTEGER NOT NULL GENERATED",
-            "domains column 39: reason_code TEXT GENERATED",
-            "domains column 40: end_hour INTEGER GENERATED",
+            "domains column 38: is_renewal_blocked INTEGER NOT NULL GENERATED",
+            "domains column 39: is_waiting_for_budget INTEGER NOT NULL GENERATED",
+            "domains column 40: reason_code TEXT GENERATED",
+            "domains column 41: end_hour INTEGER GENERATED",
             "domains index domains_by_reason (reason_code, name) WHERE",
         ],
     ),
@@ -136,7 +136,7 @@ const POSTGRES_ONLY: &[Difference] = &[
         &[
             "table numbered",
             "numbered column 1: position INTEGER NOT NULL",
-            "domains column 33: position INTEGER",
+            "domains column 34: position INTEGER",
             "domains index domains_unnumbered (changed_at) WHERE",
         ],
     ),

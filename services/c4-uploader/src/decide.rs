@@ -278,7 +278,7 @@ impl Decider<'_> {
         let after = domain.clone().unknown_to_c4(self.now, c4s_fault)?;
         let mut due_at = Retry::Unknown.due(attempts, self.now);
         if !after.facts.unknown_to_c4 {
-            due_at = due_at.or_else(|| self.now.checked_add(Retry::ASK_MISSING_EVERY).ok());
+            due_at = due_at.or_else(|| self.now.checked_add(Retry::MISSING_INTERVAL).ok());
         }
         let told = again && domain.facts.unknown_to_c4 == after.facts.unknown_to_c4;
         let message = Reason::UnknownToC4.message(&domain.name);

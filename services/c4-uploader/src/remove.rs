@@ -17,7 +17,7 @@ pub(crate) struct Removal<'a> {
 }
 
 /// What C4 holds for a name whose certificate is to be removed.
-enum Held {
+enum Holding {
     Nothing,
     /// A certificate that is stored here, or that was known to be there when the removal was requested.
     Known,
@@ -42,9 +42,9 @@ impl<'a> Removal<'a> {
         let mut removed = self.delete(domain.upload_revision).await;
         if removed == Err(C4Error::Stale) {
             removed = match self.held(&domain).await? {
-                Ok(Held::Nothing) => Ok(()),
-                Ok(Held::Unknown(sha256)) => return self.left(&sha256).await,
-                Ok(Held::Known) => match self.intent(|domain| domain.uploading_over(self.now())).await? {
+                Ok(Holding::Nothing) => Ok(()),
+                Ok(Holding::Unknown(sha256)) => return self.left(&sha256).await,
+                Ok(Holding::Known) => match self.intent(|domain| domain.uploading_over(self.now())).await? {
                     Taken::Yes(higher) => self.delete(higher.upload_revision).await,
                     Taken::Needless(finished) => return Ok(finished),
                 },
@@ -76,7 +76,7 @@ impl<'a> Removal<'a> {
     }
 
     /// What C4 holds after it has seen a higher revision than any stored here.
-    async fn held(&self, domain: &Domain) -> Result<Result<Held, C4Error>, JobError> {
+    async fn held(&self, domain: &Domain) -> Result<Result<Holding, C4Error>, JobError> {
         let name = &self.lease.work.name;
         let shown = match self.uploader.c4.domain(name).await {
             Ok(Some(shown)) => shown.certificate,
@@ -84,12 +84,12 @@ impl<'a> Removal<'a> {
             Err(error) => return Ok(Err(error)),
         };
         let Some(shown) = shown else {
-            return Ok(Ok(Held::Nothing));
+            return Ok(Ok(Holding::Nothing));
         };
         let is_ours = self.uploader.context.store.certificate_by_sha256(name, &shown.sha256).await?.is_some();
         let known = domain.known_ahead(Some(&shown.sha256));
         let is_asked_for = known.is_some_and(|known| domain.revision > known.revision);
-        Ok(Ok(if is_ours || is_asked_for { Held::Known } else { Held::Unknown(shown.sha256) }))
+        Ok(Ok(if is_ours || is_asked_for { Holding::Known } else { Holding::Unknown(shown.sha256) }))
     }
 
     async fn delete(&self, revision: i64) -> Result<(), C4Error> {

@@ -45,7 +45,7 @@ pub(crate) struct Revocations {
 }
 
 /// A list, once it was requested; locked during the request, so that concurrent uploads send only one.
-type Slot = AsyncMutex<Option<Kept>>;
+type Slot = AsyncMutex<Option<CachedList>>;
 
 /// A list's URL and the issuers of the chain that it was checked against: any certificate may contain the URL alone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -54,7 +54,7 @@ struct Place {
     issuers_pem: String,
 }
 
-struct Kept {
+struct CachedList {
     list: Result<RevocationList, String>,
     until: Timestamp,
 }
@@ -86,7 +86,7 @@ impl Revocations {
             let fresh = kept.take().filter(|kept| now < kept.until);
             let found = match fresh {
                 Some(found) => found,
-                None => Kept::new(self.fetched(&place.url, chain_pem, now).await, now),
+                None => CachedList::new(self.fetched(&place.url, chain_pem, now).await, now),
             };
             match &kept.insert(found).list {
                 Ok(list) => {
@@ -117,7 +117,7 @@ impl Revocations {
     }
 }
 
-impl Kept {
+impl CachedList {
     fn new(list: Result<RevocationList, String>, now: Timestamp) -> Self {
         let until = match &list {
             Ok(list) => list.next_update.min(now + KEPT_FOR),
@@ -129,7 +129,7 @@ impl Kept {
 
 /// Lists that are being requested stay.
 fn make_room(lists: &mut HashMap<Place, Arc<Slot>>, now: Timestamp) {
-    let is_kept = |slot: &Arc<Slot>, until: &dyn Fn(&Kept) -> bool| {
+    let is_kept = |slot: &Arc<Slot>, until: &dyn Fn(&CachedList) -> bool| {
         slot.try_lock().map_or(true, |kept| kept.as_ref().is_some_and(until))
     };
     if lists.len() >= MAX_LISTS {

@@ -24,7 +24,7 @@ use crate::revocation::Verdict;
 /// Pauses between the quick attempts.
 const QUICK_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
 /// No further quick attempt is made if C4 asks for a longer wait than this.
-const LONGEST_QUICK_PAUSE: Duration = Duration::from_secs(10);
+const MAX_QUICK_PAUSE: Duration = Duration::from_secs(10);
 
 pub(crate) struct Upload<'a> {
     uploader: &'a Uploader,
@@ -121,7 +121,7 @@ impl<'a> Upload<'a> {
                 return Ok(Attempt::Failed(error));
             };
             let wait = error.retry_after.unwrap_or_default().max(*pause);
-            if wait > LONGEST_QUICK_PAUSE {
+            if wait > MAX_QUICK_PAUSE {
                 return Ok(Attempt::Failed(error));
             }
             self.uploader.context.clock.sleep(wait).await;

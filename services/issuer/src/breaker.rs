@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 const FAILURES: u32 = 5;
 /// Short, because most outages are short: a load balancer's restart is over by then.
 const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(5);
-const LONGEST_PAUSE: SignedDuration = SignedDuration::from_mins(10);
+const MAX_PAUSE: SignedDuration = SignedDuration::from_mins(10);
 
 /// Interval between orders that test a CA which refuses our account.
 const REFUSED_PAUSE: SignedDuration = SignedDuration::from_mins(1);
@@ -155,7 +155,7 @@ impl Breaker {
         }
         let began = state.open.is_none();
         let pause = match &state.open {
-            Some(outage) if outage.is_probed => (outage.pause * 2).min(LONGEST_PAUSE),
+            Some(outage) if outage.is_probed => (outage.pause * 2).min(MAX_PAUSE),
             // Requests that were already sent when the breaker opened bring no news.
             Some(outage) => outage.pause,
             None => FIRST_PAUSE,

@@ -291,7 +291,7 @@ impl Decider<'_> {
             delay = delay.map(|delay| jittered(delay, self.random));
         }
         if after.facts.missing.is_some() && !after.facts.unknown_to_c4 {
-            delay = delay.or(Some(Retry::ASK_MISSING_EVERY));
+            delay = delay.or(Some(Retry::MISSING_INTERVAL));
         }
         let due_at = self.now.checked_add(delay?).ok()?;
         Some(due_at.max(end.ending.not_before(self.now)))

@@ -127,7 +127,7 @@ impl Issuer {
         let now = context.clock.now();
         {
             let mut at = self.registered_again_at.lock().unwrap_or_else(PoisonError::into_inner);
-            if at.is_some_and(|at| now.duration_since(at) < REGISTERED_AGAIN_EVERY) {
+            if at.is_some_and(|at| now.duration_since(at) < REREGISTRATION_INTERVAL) {
                 return Ok(None);
             }
             *at = Some(now);
@@ -243,4 +243,4 @@ impl Issuer {
 }
 
 /// Minimum interval between registrations of an account at a CA that keeps losing it.
-const REGISTERED_AGAIN_EVERY: SignedDuration = SignedDuration::from_hours(1);
+const REREGISTRATION_INTERVAL: SignedDuration = SignedDuration::from_hours(1);

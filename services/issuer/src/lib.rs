@@ -53,7 +53,7 @@ const YIELD_INTERVAL: SignedDuration = SignedDuration::from_secs(5);
 
 /// In addition to the issuances, so revocations never queue behind them.
 const REVOCATIONS_IN_FLIGHT: u16 = 8;
-const SHOW_BUDGET_EVERY: Duration = Duration::from_secs(30);
+const BUDGET_INTERVAL: Duration = Duration::from_secs(30);
 
 /// State shared by all issuances of this process.
 pub(crate) struct IssuerRole {
@@ -92,7 +92,7 @@ async fn show_budget(context: &Context) -> Result<(), RoleError> {
             }
         }
         tokio::select! {
-            () = tokio::time::sleep(SHOW_BUDGET_EVERY) => {}
+            () = tokio::time::sleep(BUDGET_INTERVAL) => {}
             () = context.stop.soft().cancelled() => return Ok(()),
         }
     }

@@ -21,7 +21,7 @@ use crate::journal::{Journal, decider, end};
 /// Interval for asking again about a certificate that the CA does not know (RFC 9773 section 4.3.3).
 const ASK_AGAIN: SignedDuration = SignedDuration::from_hours(6);
 /// Minimum interval between early renewals of a certificate.
-const EARLY_RENEWAL_EVERY: SignedDuration = SignedDuration::from_hours(24);
+const EARLY_RENEWAL_INTERVAL: SignedDuration = SignedDuration::from_hours(24);
 
 /// A certificate that replaced another within this time may be the replacement for the same incident.
 const SAME_INCIDENT: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -86,7 +86,7 @@ async fn held_up_until(
     certificate: &Certificate,
     is_explained: bool,
 ) -> Result<Option<Timestamp>, JobError> {
-    let until = certificate.created_at.checked_add(EARLY_RENEWAL_EVERY).ok();
+    let until = certificate.created_at.checked_add(EARLY_RENEWAL_INTERVAL).ok();
     let until = until.filter(|until| role.context.clock.now() < *until);
     if until.is_none() || !is_explained {
         return Ok(until);

@@ -12,7 +12,7 @@ use crate::{BATCH, body};
 type Labels = BTreeMap<String, String>;
 
 /// A notice that still holds, and its content.
-struct Told {
+struct Rendered {
     notice: Notice,
     labels: Labels,
     body: Value,
@@ -48,7 +48,7 @@ async fn take(context: &Context, notices: Vec<Notice>) -> Result<(), StoreError>
     checkpoint("notices-read").await;
     let mut tx = context.store.begin("deliver").await?;
     let taken: HashSet<EventId> = tx.take_notices(&ids).await?.into_iter().collect();
-    let told: Vec<Told> = told.into_iter().filter(|told| taken.contains(&told.notice.id)).collect();
+    let told: Vec<Rendered> = told.into_iter().filter(|told| taken.contains(&told.notice.id)).collect();
     for endpoint in &endpoints {
         deliver(context, &mut tx, endpoint, &told).await?;
     }
@@ -60,7 +60,7 @@ async fn take(context: &Context, notices: Vec<Notice>) -> Result<(), StoreError>
 
 /// What is told of those notices that hold. The mark of one that does not is cleared, or it would keep away the next of the same
 /// mark; then it is looked at again, because the domain may have changed before that, when the mark still did.
-async fn holding(context: &Context, notices: Vec<Notice>) -> Result<Vec<Told>, StoreError> {
+async fn holding(context: &Context, notices: Vec<Notice>) -> Result<Vec<Rendered>, StoreError> {
     let (mut told, lapsed) = told(context, notices).await?;
     if !lapsed.is_empty() {
         let ids: Vec<EventId> = lapsed.iter().map(|notice| notice.id).collect();
@@ -71,7 +71,7 @@ async fn holding(context: &Context, notices: Vec<Notice>) -> Result<Vec<Told>, S
 }
 
 /// What is told of those notices that hold, and those that do not.
-async fn told(context: &Context, notices: Vec<Notice>) -> Result<(Vec<Told>, Vec<Notice>), StoreError> {
+async fn told(context: &Context, notices: Vec<Notice>) -> Result<(Vec<Rendered>, Vec<Notice>), StoreError> {
     let of_domains = notices.iter().filter(|notice| notice.kind.is_of_domain());
     let names: HashSet<DomainName> = of_domains.filter_map(|notice| notice.subject.parse().ok()).collect();
     let names: Vec<DomainName> = names.into_iter().collect();
@@ -89,7 +89,7 @@ async fn told(context: &Context, notices: Vec<Notice>) -> Result<(Vec<Told>, Vec
         if holds {
             let labels = known.map(|(_, labels)| labels.clone()).unwrap_or_default();
             let body = body::event(context, &notice, &labels).await?;
-            told.push(Told { notice, labels, body });
+            told.push(Rendered { notice, labels, body });
         } else {
             lapsed.push(notice);
         }
@@ -117,7 +117,7 @@ async fn holds_in_general(context: &Context, notice: &Notice) -> Result<bool, St
 
 /// Whether an endpoint selects it. A notice that is not about a domain has no labels and goes to every endpoint with
 /// its kind.
-fn selects(endpoint: &Endpoint, told: &Told) -> bool {
+fn selects(endpoint: &Endpoint, told: &Rendered) -> bool {
     let has = |(key, value): (&String, &String)| told.labels.get(key) == Some(value);
     let has_labels = !told.notice.kind.is_of_domain() || endpoint.labels.iter().all(has);
     endpoint.kinds.contains(&told.notice.kind) && has_labels
@@ -127,7 +127,7 @@ async fn deliver(
     context: &Context,
     tx: &mut Tx,
     endpoint: &Endpoint,
-    told: &[Told],
+    told: &[Rendered],
 ) -> Result<(), StoreError> {
     let mut digests: BTreeMap<(String, NoticeKind), Vec<DeliveryEvent>> = BTreeMap::new();
     for told in told.iter().filter(|told| selects(endpoint, told)) {

@@ -36,7 +36,7 @@ pub use signature::{EVENT_ID_HEADER, SIGNATURE_HEADER, sign};
 /// Interval between looks for due notices and deliveries.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Number of looks between two runs of the timers: ends of certificates, reports, metrics, deletion of old rows.
-const TIMERS_EVERY: u32 = 60;
+const TIMER_INTERVAL: u32 = 60;
 /// Maximum number of requests in flight.
 const MAX_IN_FLIGHT: usize = 16;
 /// Requests in flight to one endpoint, so that a slow one leaves room for others.
@@ -101,7 +101,7 @@ impl Notifier {
         let look = self.looks;
         self.looks = look.wrapping_add(1);
         let has_endpoints = self.context.store.count_endpoints(EndpointState::Enabled).await? > 0;
-        if look.is_multiple_of(TIMERS_EVERY) {
+        if look.is_multiple_of(TIMER_INTERVAL) {
             if has_endpoints {
                 timers::sweep(&self.context).await?;
             }

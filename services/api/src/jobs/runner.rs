@@ -30,9 +30,9 @@ use crate::commands::Commands;
 /// Maximum number of jobs that one copy works on at once.
 const SLOTS: usize = 3;
 /// Interval between looks for jobs without a wake-up.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 const LEASE: SignedDuration = SignedDuration::from_secs(30);
-const RENEW_EVERY: Duration = Duration::from_secs(10);
+const RENEWAL_INTERVAL: Duration = Duration::from_secs(10);
 /// Lines between two checks of the owner's rights.
 const BATCH: u32 = 100;
 /// Maximum number of concurrent commands of one job.
@@ -43,11 +43,11 @@ const MAX_ASKED: u32 = 2000;
 const SLICE: u32 = 10;
 /// Of a job with more lines than that the figures are counted once in so many slices.
 const ALWAYS_COUNTED: u32 = 10_000;
-const RECOUNT_EVERY: i64 = 8;
+const RECOUNT_INTERVAL: i64 = 8;
 /// No further batch of a slice is begun after this time.
 const SLICE_TIME: Duration = Duration::from_millis(500);
 /// Interval between checks for results of rechecks when no line can be processed.
-const RESULTS_EVERY: SignedDuration = SignedDuration::from_secs(1);
+const RESULTS_INTERVAL: SignedDuration = SignedDuration::from_secs(1);
 /// Pause after an error of the store.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Maximum attempts to give a job back; then its lease expires by itself.
@@ -136,7 +136,7 @@ impl Runner {
                 }
             }
             tokio::select! {
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = tokio::time::sleep(LOOK_INTERVAL) => {}
                 () = self.woken.notified() => {}
                 () = soft.cancelled() => {}
             }
@@ -170,13 +170,13 @@ impl Runner {
     /// Gives a job back. The figures of a large one are counted now and then only: that reads all of its lines.
     async fn release(&self, lease: &JobLease, rests_until: Option<Timestamp>) -> Result<(), StoreError> {
         // Each slice takes two tokens, of its claim and its release.
-        let is_counted = lease.token / 2 % RECOUNT_EVERY == 0;
+        let is_counted = lease.token / 2 % RECOUNT_INTERVAL == 0;
         let recounts = is_counted || lease.job.line_count <= ALWAYS_COUNTED;
         self.context.store.release_job(lease, recounts, rests_until).await
     }
 
     async fn rest(&self, lease: &JobLease) -> Result<(), StoreError> {
-        let until = self.context.clock.now() + RESULTS_EVERY;
+        let until = self.context.clock.now() + RESULTS_INTERVAL;
         self.release(lease, Some(until)).await
     }
 
@@ -198,7 +198,7 @@ impl Runner {
     async fn renew(&self, lease: &JobLease) {
         let mut ends = self.context.clock.now() + LEASE;
         loop {
-            tokio::time::sleep(RENEW_EVERY).await;
+            tokio::time::sleep(RENEWAL_INTERVAL).await;
             let until = self.context.clock.now() + LEASE;
             match self.context.store.renew_job(lease.job.id, lease.token, until).await {
                 Ok(()) => ends = until,

@@ -42,7 +42,7 @@ struct Sent {
 
 /// The fields of the form for a new endpoint.
 #[derive(Default)]
-struct Asked {
+struct EndpointForm {
     name: String,
     url: String,
     labels: String,
@@ -59,7 +59,7 @@ struct WebhooksPage {
     sent: Vec<Sent>,
     next: Option<String>,
     kinds: Vec<(&'static str, &'static str, bool)>,
-    asked: Asked,
+    asked: EndpointForm,
     /// The name of the endpoint that was just created or changed, and its new secret.
     secret: Option<(String, String)>,
     said: Option<&'static str>,
@@ -95,12 +95,12 @@ fn said(word: &str) -> Option<&'static str> {
 /// Answers `/webhooks`.
 pub(crate) async fn show(frame: Frame) -> Result<Response, Problem> {
     frame.person.require(Action::Webhooks)?;
-    page(frame, Asked::default(), None, None).await
+    page(frame, EndpointForm::default(), None, None).await
 }
 
 async fn page(
     frame: Frame,
-    asked: Asked,
+    asked: EndpointForm,
     secret: Option<(String, String)>,
     trouble: Option<String>,
 ) -> Result<Response, Problem> {
@@ -211,13 +211,13 @@ pub(crate) async fn act(frame: Frame, body: Body) -> Result<Response, Problem> {
         Ok(did) => Ok(Redirect::to(&format!("/webhooks?did={did}")).into_response()),
         Err(status) => {
             let trouble = refused(status)?;
-            page(frame, Asked::default(), None, Some(trouble)).await
+            page(frame, EndpointForm::default(), None, Some(trouble)).await
         }
     }
 }
 
 async fn create(frame: Frame, form: &Form) -> Result<Response, Problem> {
-    let asked = Asked {
+    let asked = EndpointForm {
         name: form.get("name").trim().to_owned(),
         url: form.get("url").trim().to_owned(),
         labels: form.get("labels").trim().to_owned(),
@@ -245,7 +245,9 @@ async fn create(frame: Frame, form: &Form) -> Result<Response, Problem> {
     };
     let made = frame.app.api.notifications(&frame.person.token).create_endpoint(request).await;
     match made {
-        Ok(made) => page(frame, Asked::default(), Some((asked.name, made.into_inner().secret)), None).await,
+        Ok(made) => {
+            page(frame, EndpointForm::default(), Some((asked.name, made.into_inner().secret)), None).await
+        }
         Err(status) => {
             let trouble = refused(status)?;
             page(frame, asked, None, Some(trouble)).await
@@ -264,15 +266,15 @@ async fn change(frame: Frame, form: &Form) -> Result<Response, Problem> {
     };
     if request.url.is_none() && !request.renew_secret {
         let trouble = format!("Nothing to change at {name}: type a new URL, or choose a new secret.");
-        return page(frame, Asked::default(), None, Some(trouble)).await;
+        return page(frame, EndpointForm::default(), None, Some(trouble)).await;
     }
     let changed = frame.app.api.notifications(&frame.person.token).update_endpoint(request).await;
     match changed.map(|changed| changed.into_inner().secret) {
         Ok(secret) if secret.is_empty() => Ok(Redirect::to("/webhooks?did=changed").into_response()),
-        Ok(secret) => page(frame, Asked::default(), Some((name, secret)), None).await,
+        Ok(secret) => page(frame, EndpointForm::default(), Some((name, secret)), None).await,
         Err(status) => {
             let trouble = refused(status)?;
-            page(frame, Asked::default(), None, Some(trouble)).await
+            page(frame, EndpointForm::default(), None, Some(trouble)).await
         }
     }
 }

@@ -19,7 +19,7 @@ const COULD_NOT_ASK: Why = (Status::Pending, "could_not_ask", Who::Us);
 /// Number of attempts within which the problem must be resolved.
 const ATTEMPTS: usize = 3;
 /// Maximum number of requests in one attempt.
-const MOST_REQUESTS: u64 = 40;
+const MAX_REQUESTS: u64 = 40;
 
 struct Case {
     what: &'static str,
@@ -220,7 +220,7 @@ async fn what_makes_no_sense_has_a_reason_is_bounded_and_gets_stuck_nowhere() {
             assert_eq!(kit.why(&name).await, why, "{what}");
             let asked_ca = kit.ca().requests() - before.0;
             let asked_dns = kit.world.dns.control().queries() - before.1;
-            assert!(asked_ca < MOST_REQUESTS && asked_dns < MOST_REQUESTS, "{what}: {asked_ca}, {asked_dns}");
+            assert!(asked_ca < MAX_REQUESTS && asked_dns < MAX_REQUESTS, "{what}: {asked_ca}, {asked_dns}");
             assert!(kit.minutes(&name).await <= 24 * 60, "{what}: attempt {attempt}");
         }
         mend(&kit);

@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use store::Certificate;
 
 use super::kit::{Received, World};
-use crate::{Notifier, TIMERS_EVERY};
+use crate::{Notifier, TIMER_INTERVAL};
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
@@ -53,7 +53,7 @@ async fn told_over(world: &mut World, days: i64) -> Vec<(i64, u64)> {
     let mut copy = Notifier::new(world.context.clone()).unwrap();
     for hour in 1..=24 * days {
         world.clock.advance(HOUR);
-        (world.notifier.looks, copy.looks) = (TIMERS_EVERY, TIMERS_EVERY);
+        (world.notifier.looks, copy.looks) = (TIMER_INTERVAL, TIMER_INTERVAL);
         copy.look().await.unwrap();
         copy.settle().await;
         for received in world.look().await {
@@ -103,13 +103,13 @@ async fn a_midnight_is_reported_once_its_attempts_are_over() {
     let mut tx = world.store().begin("decide").await.unwrap();
     tx.decide_midnight(&domain).await.unwrap();
     tx.commit().await.unwrap();
-    world.notifier.looks = TIMERS_EVERY;
+    world.notifier.looks = TIMER_INTERVAL;
     let received = world.look_after(HOUR).await;
     assert_eq!(received.len(), 1);
     let event = &received[0].body["events"][0];
     assert_eq!((event["subject"].as_str(), event["report"]["asked"].as_u64()), (Some("2026-12-01"), Some(1)));
     assert_eq!(event["report"]["outcomes"]["unchanged"], 1);
-    world.notifier.looks = TIMERS_EVERY;
+    world.notifier.looks = TIMER_INTERVAL;
     assert!(world.look_after(HOUR).await.is_empty());
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-const LONGEST_REQUEST: usize = 8 * 1024;
+const MAX_REQUEST: usize = 8 * 1024;
 
 /// Answers each path with what `look` finds, for as long as this program runs.
 pub(crate) async fn serve(look: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> SocketAddr {
@@ -23,7 +23,7 @@ pub(crate) async fn serve(look: impl Fn(&str) -> Option<String> + Send + Sync + 
 
 async fn answer_all(mut stream: TcpStream, look: Arc<impl Fn(&str) -> Option<String>>) {
     let mut read = Vec::new();
-    while read.len() < LONGEST_REQUEST {
+    while read.len() < MAX_REQUEST {
         match stream.read_buf(&mut read).await {
             Ok(0) | Err(_) => return,
             Ok(_) if !read.ends_with(b"\r\n\r\n") => continue,

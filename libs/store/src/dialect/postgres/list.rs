@@ -20,7 +20,7 @@ const MANY: u32 = 20_000;
 
 /// The search strategy for a page.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum Strategy {
     /// Along the order, with the filter applied.
     Along,
     /// Among the next rows of the order only: an incomplete page may lack some rows.
@@ -35,29 +35,29 @@ enum Way {
 pub(crate) async fn page(db: &mut Db<'_>, query: &ListQuery) -> Result<Vec<Change>> {
     let filter = &query.filter;
     let way = match &filter.search {
-        None => Way::Along,
-        Some(Search::Prefix(_)) if query.order == ListOrder::Name => Way::Along,
-        Some(search) if search.is_exact() => Way::Found,
-        Some(_) => Way::Nearby,
+        None => Strategy::Along,
+        Some(Search::Prefix(_)) if query.order == ListOrder::Name => Strategy::Along,
+        Some(search) if search.is_exact() => Strategy::Found,
+        Some(_) => Strategy::Nearby,
     };
     let changes = read(db, query, way).await?;
-    if way != Way::Nearby || changes.len() == query.limit as usize {
+    if way != Strategy::Nearby || changes.len() == query.limit as usize {
         return Ok(changes);
     }
     let way = if are_fewer(db, filter, LOOK_THROUGH).await? {
-        Way::Small
+        Strategy::Small
     } else if count_names(db, filter, MANY).await? == u64::from(MANY) {
-        Way::Along
+        Strategy::Along
     } else {
-        Way::Found
+        Strategy::Found
     };
     read(db, query, way).await
 }
 
-async fn read(db: &mut Db<'_>, query: &ListQuery, way: Way) -> Result<Vec<Change>> {
+async fn read(db: &mut Db<'_>, query: &ListQuery, way: Strategy) -> Result<Vec<Change>> {
     let mut sql = select_changes(db, "domain_list", "WHERE d.name IN (");
     match way {
-        Way::Along | Way::Nearby => {
+        Strategy::Along | Strategy::Nearby => {
             sql.push("SELECT name FROM (");
             for (number, part) in query.parts().iter().enumerate() {
                 sql.push(if number == 0 { "(" } else { " UNION ALL (" });
@@ -66,11 +66,11 @@ async fn read(db: &mut Db<'_>, query: &ListQuery, way: Way) -> Result<Vec<Change
             }
             sql.push(") d");
         }
-        Way::Found | Way::Small => {
+        Strategy::Found | Strategy::Small => {
             sql.push("WITH found AS MATERIALIZED (SELECT d.name, d.created_at, d.ends_at, d.attention FROM domains d WHERE d.deleted_at IS NULL");
             push_filter(&mut sql, &query.filter);
             push_statuses(&mut sql, &query.filter);
-            push_search(&mut sql, query.filter.search.as_ref(), way == Way::Found);
+            push_search(&mut sql, query.filter.search.as_ref(), way == Strategy::Found);
             sql.push(") SELECT name FROM found d WHERE true");
             push_beyond(&mut sql, query, query.beyond(), query.columns());
         }
@@ -80,21 +80,21 @@ async fn read(db: &mut Db<'_>, query: &ListQuery, way: Way) -> Result<Vec<Change
     sql.once().all().await
 }
 
-fn push_part(sql: &mut Query<'_>, query: &ListQuery, part: &Part<'_>, way: Way) {
+fn push_part(sql: &mut Query<'_>, query: &ListQuery, part: &Part<'_>, way: Strategy) {
     let columns = query.columns();
-    if way == Way::Nearby {
+    if way == Strategy::Nearby {
         sql.push("SELECT * FROM (");
     }
     sql.push("SELECT d.").push(columns.join(", d.")).push(" FROM domains d WHERE d.deleted_at IS NULL");
     push_filter(sql, &query.filter);
-    if way == Way::Along {
+    if way == Strategy::Along {
         push_search(sql, query.filter.search.as_ref(), false);
     }
     push_group(sql, part.group, &query.filter);
     // All domains of one rank have the same attention.
     let columns = if matches!(part.group, Group::Rank(_)) { &["ends_at", "name"] } else { columns };
     push_beyond(sql, query, part.beyond, columns);
-    if way == Way::Nearby {
+    if way == Strategy::Nearby {
         push_order(sql, query, LOOK_THROUGH);
         sql.push(") d WHERE true");
         push_search(sql, query.filter.search.as_ref(), false);

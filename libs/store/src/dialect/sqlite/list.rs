@@ -20,7 +20,7 @@ const MANY: u32 = 20_000;
 
 /// The search strategy for a page.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum Strategy {
     /// Along the order.
     Along,
     /// Among the next rows of the order only: an incomplete page may lack some rows.
@@ -60,15 +60,15 @@ pub(crate) async fn page(readers: &SqlitePool, query: &ListQuery) -> Result<Vec<
     let mut tx = readers.begin().await.map_err(failed("domain_list"))?;
     let mut db = Db::Sqlite(&mut tx);
     let way = match &query.filter.search {
-        Some(search) if search.is_exact() => Way::Found,
-        _ if is_along(query) => Way::Along,
+        Some(search) if search.is_exact() => Strategy::Found,
+        _ if is_along(query) => Strategy::Along,
         None if query.filter.is_owned() => by_index(&mut db, &query.filter).await?,
-        _ => Way::Nearby,
+        _ => Strategy::Nearby,
     };
     let mut changes = read(&mut db, query, way).await?;
-    if way == Way::Nearby && changes.len() < query.limit as usize {
+    if way == Strategy::Nearby && changes.len() < query.limit as usize {
         let way = if is_small(&mut db, &query.filter).await? {
-            Way::Small
+            Strategy::Small
         } else {
             by_index(&mut db, &query.filter).await?
         };
@@ -79,17 +79,17 @@ pub(crate) async fn page(readers: &SqlitePool, query: &ListQuery) -> Result<Vec<
 }
 
 /// All matches by index, or along the order if there are so many that this is cheaper.
-async fn by_index(db: &mut Db<'_>, filter: &ListFilter) -> Result<Way> {
+async fn by_index(db: &mut Db<'_>, filter: &ListFilter) -> Result<Strategy> {
     let is_common = count(db, filter, MANY).await? == u64::from(MANY);
-    Ok(if is_common { Way::Along } else { Way::Found })
+    Ok(if is_common { Strategy::Along } else { Strategy::Found })
 }
 
-async fn read(db: &mut Db<'_>, query: &ListQuery, way: Way) -> Result<Vec<Change>> {
+async fn read(db: &mut Db<'_>, query: &ListQuery, way: Strategy) -> Result<Vec<Change>> {
     let mut sql = select_changes(db, "domain_list", "WHERE d.name IN (SELECT name FROM (");
-    if way == Way::Found || way == Way::Small {
+    if way == Strategy::Found || way == Strategy::Small {
         let columns = query.columns();
         let selected = format!("d.{}", columns.join(", d."));
-        if way == Way::Small {
+        if way == Strategy::Small {
             push_found(&mut sql, &rest_of(&query.filter), &selected);
             push_search(&mut sql, query.filter.search.as_ref());
         } else {
@@ -111,7 +111,7 @@ async fn read(db: &mut Db<'_>, query: &ListQuery, way: Way) -> Result<Vec<Change
     sql.once().all().await
 }
 
-fn push_part(sql: &mut Query<'_>, query: &ListQuery, part: &Part<'_>, way: Way) {
+fn push_part(sql: &mut Query<'_>, query: &ListQuery, part: &Part<'_>, way: Strategy) {
     let filter = &query.filter;
     let columns = query.columns();
     // All domains of one rank have the same attention.
@@ -126,11 +126,11 @@ fn push_part(sql: &mut Query<'_>, query: &ListQuery, part: &Part<'_>, way: Way) 
     };
     // Also for a filter by who must act.
     let index = match index {
-        "by_attention" if way == Way::Along && filter.who.is_some() => "by_who",
+        "by_attention" if way == Strategy::Along && filter.who.is_some() => "by_who",
         index => index,
     };
     let mut selected = columns.to_vec();
-    if way == Way::Nearby {
+    if way == Strategy::Nearby {
         sql.push("SELECT * FROM (");
         selected.extend(filtered_by(filter));
         selected.sort_unstable();
@@ -140,7 +140,7 @@ fn push_part(sql: &mut Query<'_>, query: &ListQuery, part: &Part<'_>, way: Way) 
     sql.push(format!(" FROM domains d INDEXED BY domains_{index} WHERE d.deleted_at IS NULL"));
     push_group(sql, part.group, filter);
     push_beyond(sql, query, part.beyond, within);
-    if way == Way::Nearby {
+    if way == Strategy::Nearby {
         push_order(sql, query, LOOK_THROUGH);
         sql.push(") d WHERE true");
     }
