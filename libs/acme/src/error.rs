@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::{Closed, Pause, one_line};
 use store::StoreError;
 
-use crate::problem::{Meaning, Problem, Request};
+use crate::problem::{Meaning, Problem, RequestKind};
 
 /// Most characters of a CA's own words that are kept.
 const MAX_DETAIL: usize = 300;
@@ -58,7 +58,7 @@ impl AcmeError {
     /// Whether the CA refused the request itself, so that the same request cannot succeed. Trouble at its end and
     /// anti-replay nonces are no refusal.
     pub fn is_refusal(&self) -> bool {
-        let meaning = self.as_problem().map(|problem| problem.meaning(Request::Order));
+        let meaning = self.as_problem().map(|problem| problem.meaning(RequestKind::Order));
         meaning.is_some_and(|meaning| {
             !matches!(meaning, Meaning::CasTrouble | Meaning::Limited | Meaning::Paused)
         })
@@ -80,7 +80,7 @@ impl AcmeError {
         self.as_problem().is_some_and(|problem| {
             problem.kind == "unauthorized"
                 || (problem.kind == "serverInternal" && problem.status == 500)
-                || problem.meaning(Request::NewOrder) == Meaning::Refused
+                || problem.meaning(RequestKind::NewOrder) == Meaning::Refused
         })
     }
 
@@ -104,7 +104,7 @@ impl AcmeError {
         match self {
             Self::Unreachable(_) | Self::Lost(_) | Self::Nonsense(_) => true,
             Self::Problem(problem) => {
-                problem.meaning(Request::Order) == Meaning::CasTrouble && !self.is_gone()
+                problem.meaning(RequestKind::Order) == Meaning::CasTrouble && !self.is_gone()
             }
             Self::Paused(_) | Self::Store(_) | Self::Local(_) => false,
         }

@@ -26,7 +26,7 @@ pub use account::{
 pub use ca::{Ca, CaOptions, ExternalAccountBinding};
 pub use error::AcmeError;
 pub use order::{AcmeOrder, ChallengeResponse, OrderProgress, Proof, WhyInvalid};
-pub use problem::{Meaning, Problem, Request};
+pub use problem::{Meaning, Problem, RequestKind};
 pub use renewal_info::{RenewalId, Suggestion};
 pub use rollover::{account_key_from_pem, roll_over, settle_rollover};
 pub use transport::OrderJournal;

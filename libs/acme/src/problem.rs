@@ -45,7 +45,7 @@ struct Subproblem {
 
 /// The request that a problem answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Request {
+pub enum RequestKind {
     /// new-account, and what has to be fetched before it.
     Account,
     /// new-order.
@@ -148,7 +148,7 @@ impl Problem {
     }
 
     /// Its meaning as the answer to that request.
-    pub fn meaning(&self, asked: Request) -> Meaning {
+    pub fn meaning(&self, asked: RequestKind) -> Meaning {
         match self.kind.as_str() {
             "badNonce" | "serverInternal" => Meaning::CasTrouble,
             _ if self.is_rate_limited() => self.limited(),
@@ -164,13 +164,13 @@ impl Problem {
             "connection" | "dns" | "tls" | "incorrectResponse" => self.not_found(),
             "rejectedIdentifier" | "unsupportedIdentifier" => Meaning::Refused,
             // What is no problem document was not said by the CA's ACME server.
-            UNEXPLAINED if asked != Request::Challenge => Meaning::CasTrouble,
+            UNEXPLAINED if asked != RequestKind::Challenge => Meaning::CasTrouble,
             _ if self.status >= 500 => Meaning::CasTrouble,
             kind => match asked {
-                Request::Account => Meaning::RefusesUs,
-                Request::NewOrder if kind == "unauthorized" => Meaning::RefusesUs,
-                Request::NewOrder | Request::Order => Meaning::Refused,
-                Request::Challenge => self.not_found(),
+                RequestKind::Account => Meaning::RefusesUs,
+                RequestKind::NewOrder if kind == "unauthorized" => Meaning::RefusesUs,
+                RequestKind::NewOrder | RequestKind::Order => Meaning::Refused,
+                RequestKind::Challenge => self.not_found(),
             },
         }
     }
@@ -286,7 +286,7 @@ mod tests {
         for body in ["", "<html><h1>Forbidden</h1></html>", "{}", "[]", "{\"message\":\"no\"}", "{\"type\":"]
         {
             let problem = Problem::of_answer(403, &HeaderMap::new(), body.as_bytes(), None);
-            for asked in [Request::Account, Request::NewOrder, Request::Order] {
+            for asked in [RequestKind::Account, RequestKind::NewOrder, RequestKind::Order] {
                 assert_eq!(problem.meaning(asked), Meaning::CasTrouble, "{body}");
             }
         }
@@ -294,7 +294,7 @@ mod tests {
 
     #[test]
     fn the_type_decides_and_else_the_place() {
-        use Request::{Account, Challenge, NewOrder, Order};
+        use RequestKind::{Account, Challenge, NewOrder, Order};
         for (kind, asked, meaning) in [
             ("userActionRequired", Order, Meaning::RefusesUs),
             ("userActionRequired", Challenge, Meaning::RefusesUs),
@@ -344,15 +344,18 @@ mod tests {
         let url = "https://portal.example/unpause?jwt=abc.def";
         let body = |detail: String| json!({ "type": "rateLimited", "detail": detail });
         let paused = problem(&body(format!("Your account is prevented. Please visit: {url}.")));
-        assert_eq!((paused.meaning(Request::NewOrder), paused.url.as_deref()), (Meaning::Paused, Some(url)));
+        assert_eq!(
+            (paused.meaning(RequestKind::NewOrder), paused.url.as_deref()),
+            (Meaning::Paused, Some(url))
+        );
         for detail in [
             format!("too many new orders, retry after 2026-11-29 12:00:00 UTC: see {url}"),
             "overloaded".to_owned(),
         ] {
-            assert_eq!(problem(&body(detail)).meaning(Request::NewOrder), Meaning::Limited);
+            assert_eq!(problem(&body(detail)).meaning(RequestKind::NewOrder), Meaning::Limited);
         }
         let told = Problem { retry_after: Some(Duration::from_secs(1)), ..paused };
-        assert_eq!(told.meaning(Request::NewOrder), Meaning::Limited);
+        assert_eq!(told.meaning(RequestKind::NewOrder), Meaning::Limited);
     }
 
     #[test]

@@ -76,8 +76,8 @@ pub fn who_must_act(code: &str) -> Option<Who> {
         | "not_served"
         | "upload_failed" => Who::CdnOperator,
         "order_rejected" | "certificate_rejected" => Who::Ca,
-        "issuer_refuses_us" | "paused_by_ca" | "paused_by_operator" | "ca_limited" | "ca_down"
-        | "could_not_ask" => Who::Us,
+        "issuer_refuses_us" | "paused_by_ca" | "paused_by_operator" | "restore_guard" | "ca_limited"
+        | "ca_down" | "could_not_ask" => Who::Us,
         // Includes `https_off`: nobody has to act.
         _ => return None,
     })

@@ -4,7 +4,7 @@
 //! trouble, it refuses our account, it refuses this name, or the result is not available yet. An unusable answer to a
 //! read request does not end the order: the resource exists at the CA, and the request is repeated for some minutes.
 
-use acme::{AcmeError, DeliveredError, Meaning, Problem, Request, WhyInvalid};
+use acme::{AcmeError, DeliveredError, Meaning, Problem, RequestKind, WhyInvalid};
 use domain::budget::LimitKind;
 use domain::{Activity, CaaFound, DomainName, Reason, Retry};
 use jiff::{SignedDuration, Timestamp};
@@ -59,7 +59,7 @@ impl AtCa<'_> {
             error @ AcmeError::Local(_) => return local(&error),
             error => return ended(Ending::ca_down(error.to_string(), not_before)),
         };
-        let asked = if request == Request::NewOrder { Request::NewOrder } else { Request::Order };
+        let asked = if request == Request::NewOrder { RequestKind::NewOrder } else { RequestKind::Order };
         let about = problem.about(self.name);
         match about.meaning(asked) {
             Meaning::CasTrouble => {
@@ -116,7 +116,7 @@ impl AtCa<'_> {
 
     /// The validation of the challenge failed.
     pub(crate) fn challenge_failed(&self, problem: &Problem) -> Stop {
-        self.meant(&problem.about(self.name), Request::Challenge)
+        self.meant(&problem.about(self.name), RequestKind::Challenge)
     }
 
     /// The CA offers no challenge that we can answer.
@@ -135,7 +135,7 @@ impl AtCa<'_> {
                 if about.detail.contains("expired") && self.attempts == 0 {
                     return order_refused(Ending::another_order());
                 }
-                self.meant(&about, Request::Order)
+                self.meant(&about, RequestKind::Order)
             }
             // An expired order may end like this as well.
             WhyInvalid::Unexplained if self.attempts == 0 => order_refused(Ending::another_order()),
@@ -148,8 +148,8 @@ impl AtCa<'_> {
     }
 
     /// Returns how a problem with this name or this order ends the attempt.
-    fn meant(&self, problem: &Problem, asked: Request) -> Stop {
-        let authorization_failed = asked == Request::Challenge;
+    fn meant(&self, problem: &Problem, asked: RequestKind) -> Stop {
+        let authorization_failed = asked == RequestKind::Challenge;
         let (kind, detail) = (problem.kind.clone(), problem.detail.clone());
         let not_found = |reason| Ending::ChallengeInvalid { reason, dns: self.dns.clone() };
         let refused = |reason| Ending::Refused { reason, authorization_failed };
@@ -227,7 +227,7 @@ fn is_odd(error: &AcmeError) -> bool {
     match error {
         AcmeError::Nonsense(_) => true,
         AcmeError::Problem(problem) => {
-            let refused = problem.meaning(Request::Order);
+            let refused = problem.meaning(RequestKind::Order);
             error.is_gone()
                 || !matches!(
                     refused,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use acme::{
-    AccountKey, AcmeError, AcmeOrder, Meaning, OrderProgress, Proof, RenewalId, Request, check_delivered,
+    AccountKey, AcmeError, AcmeOrder, Meaning, OrderProgress, Proof, RenewalId, RequestKind, check_delivered,
 };
 use domain::budget::LimitKind;
 use domain::{Activity, DomainName, Order, Reason};
@@ -153,7 +153,7 @@ impl AtCa<'_> {
             self.issuer.accepted();
             return self.look(self.issuer.ca.resume(&self.account, url).await);
         }
-        let meaning = error.as_problem().map(|problem| problem.meaning(Request::NewOrder));
+        let meaning = error.as_problem().map(|problem| problem.meaning(RequestKind::NewOrder));
         if meaning.is_some_and(|meaning| meaning != Meaning::CasTrouble) {
             self.journal.not_taken(order).await?;
         }

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use acme::{AccountKey, AcmeError, Meaning, RenewalId, Request};
+use acme::{AccountKey, AcmeError, Meaning, RenewalId, RequestKind};
 use domain::budget::LimitKind;
 use domain::{AccountId, Cause, Domain, DomainName, Lease, Order, Outbound, Reason};
 use jiff::{SignedDuration, Timestamp};
@@ -204,7 +204,7 @@ impl<'a> Issuance<'a> {
     /// The account of a refused order cannot be restored. If the CA refuses our account, the next CA is used.
     fn account_out_of_reach(&self, at_ca: &AtCa<'_>, error: &AcmeError, request: Request) -> Stop {
         match error.as_problem() {
-            Some(problem) if problem.meaning(Request::Account) == Meaning::RefusesUs => {
+            Some(problem) if problem.meaning(RequestKind::Account) == Meaning::RefusesUs => {
                 at_ca.issuer.note(Some(error), at_ca.now());
                 at_ca.refused_us(problem, request)
             }
@@ -407,7 +407,7 @@ impl<'a> Issuance<'a> {
         let wait = error.retry_after().and_then(|wait| SignedDuration::try_from(wait).ok());
         let not_before = wait.map(|wait| now.saturating_add(wait).unwrap_or(Timestamp::MAX));
         if let Some(problem) = error.as_problem()
-            && problem.meaning(Request::Account) == Meaning::RefusesUs
+            && problem.meaning(RequestKind::Account) == Meaning::RefusesUs
         {
             let until = issuer.refused(problem, now);
             return ended(self.refused(issuer, until, problem));

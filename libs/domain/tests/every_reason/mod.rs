@@ -80,6 +80,7 @@ pub(crate) fn every_reason(cdn: Cdn) -> Vec<Reason> {
             | Reason::IssuerRefusesUs { .. }
             | Reason::PausedByCa { .. }
             | Reason::PausedByOperator { .. }
+            | Reason::RestoreGuard
             | Reason::CaLimited { .. }
             | Reason::CaDown { .. }
             | Reason::CouldNotAsk { .. }
@@ -186,6 +187,7 @@ fn of_ours() -> Vec<Reason> {
         paused(Outbound::C4, "", "edge maintenance"),
         paused(Outbound::Ca, "letsencrypt", ""),
         paused(Outbound::Ca, "", "wrong chain, under investigation."),
+        Reason::RestoreGuard,
         Reason::CouldNotAsk { detail: text("DNS: asking for A of shop.example.com: SERVFAIL") },
         Reason::NotServed {
             behind: EdgesBehind::new(
