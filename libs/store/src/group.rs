@@ -169,11 +169,12 @@ impl Store {
             if group.is_empty() {
                 return;
             }
-            self.commit_group(group).await;
+            // In a task of its own: whatever happens to it, the next group is committed.
+            let _ = tokio::spawn(self.clone().commit_group(group)).await;
         }
     }
 
-    async fn commit_group(self: &Arc<Self>, group: Vec<Waiting>) {
+    async fn commit_group(self: Arc<Self>, group: Vec<Waiting>) {
         let (tx, written, outcomes) = match self.write_group(&group).await {
             Ok(written) => written,
             Err(error) => {
