@@ -12,6 +12,8 @@ use super::{NamedZone, Situation};
 use crate::dns::{MAX_NAMED, and_more, listed};
 use crate::{CaaFound, DomainName, Found, Pause, Reason, RecordKind, Trust, Who, refused_setting};
 
+pub(super) const RESTORE_GUARD: &str = "C4 holds newer certificates than our database, as after a restore. Nothing is uploaded until each domain has been \
+     compared, or our operations team accepts the restore; what C4 serves stays.";
 const SWITCH_ON: &str = "To switch on HTTPS for";
 /// The same if HTTPS is on.
 const KEEP: &str = "To keep HTTPS for";
@@ -23,9 +25,6 @@ pub fn short(reason: &Reason) -> &'static str {
         reason => short_of(reason.code()).unwrap_or_default(),
     }
 }
-
-pub(super) const RESTORE_GUARD: &str = "C4 holds newer certificates than our database, as after a restore. Nothing is uploaded until \
-     each domain has been compared, or our operations team accepts the restore; what C4 serves stays.";
 
 /// Like [`short`], by the code alone; none for an unknown code.
 pub fn short_of(code: &str) -> Option<&'static str> {
@@ -383,7 +382,8 @@ fn dns_broken(name: &DomainName, zone: &str, nameservers: &str, since: Option<St
         None => "do not answer properly".to_owned(),
     };
     format!(
-        "The nameservers of {zone}{which} {fail}, so no certificate authority may issue for {name}. Please have them fixed where {zone} is hosted, and check its NS records at the registrar."
+        "The nameservers of {zone}{which} {fail}, so no certificate authority may issue for {name}. \
+         Please have them fixed where {zone} is hosted, and check its NS records at the registrar."
     )
 }
 

@@ -22,13 +22,12 @@ use crate::{Result, StoreError};
 pub(crate) const MARK: &str = "{rows}";
 
 /// The values of one parameter, one per row.
-pub(crate) trait Column: Send + Sync {
+pub(crate) trait Column: Any + Send + Sync {
     /// PostgreSQL's name of the type of one value.
     fn postgres_type(&self) -> &'static str;
     fn rows(&self) -> usize;
-    /// Appends the values of a column of the same type; returns false for another one.
-    fn append(&mut self, other: Box<dyn Column>) -> bool;
-    fn into_any(self: Box<Self>) -> Box<dyn Any>;
+    /// Appends the values of a column of the same type.
+    fn append(&mut self, other: Box<dyn Column>);
     /// Adds the values as one array.
     fn bind(self: Box<Self>, arguments: &mut PgArguments) -> std::result::Result<(), BoxDynError>;
     /// Adds the only value.
@@ -53,18 +52,11 @@ impl<P: PostgresValue> Column for Values<P> {
         self.values.len()
     }
 
-    fn append(&mut self, other: Box<dyn Column>) -> bool {
-        match other.into_any().downcast::<Self>() {
-            Ok(other) => {
-                self.values.extend(other.values);
-                true
-            }
-            Err(_) => false,
+    fn append(&mut self, other: Box<dyn Column>) {
+        let other: Box<dyn Any> = other;
+        if let Ok(other) = other.downcast::<Self>() {
+            self.values.extend(other.values);
         }
-    }
-
-    fn into_any(self: Box<Self>) -> Box<dyn Any> {
-        self
     }
 
     fn bind(self: Box<Self>, arguments: &mut PgArguments) -> std::result::Result<(), BoxDynError> {
@@ -89,6 +81,8 @@ struct Write {
     operation: &'static str,
     text: String,
     columns: Vec<Box<dyn Column>>,
+    /// The text takes any number of rows.
+    is_for_rows: bool,
     /// Each row must change exactly one row.
     is_conditional: bool,
 }
@@ -116,15 +110,15 @@ impl Rows {
     ) {
         self.places.push(place);
         let is_for_rows = text.contains(MARK) || text.contains("unnest(");
-        let same = self.writes.iter().position(|write| is_for_rows && write.text == text);
+        let same = self.writes.iter().position(|write| is_for_rows && write.takes(&text, &columns));
         self.last = same.unwrap_or(self.writes.len());
-        let Some(write) = same.and_then(|same| self.writes.get_mut(same)) else {
-            self.writes.push(Write { operation, text, columns, is_conditional });
-            return;
-        };
-        for (column, more) in write.columns.iter_mut().zip(columns) {
-            let is_same_type = column.append(more);
-            debug_assert!(is_same_type, "one text has values of one type: {operation}");
+        match same.and_then(|same| self.writes.get_mut(same)) {
+            Some(write) => {
+                for (column, more) in write.columns.iter_mut().zip(columns) {
+                    column.append(more);
+                }
+            }
+            None => self.writes.push(Write { operation, text, columns, is_for_rows, is_conditional }),
         }
     }
 
@@ -141,15 +135,21 @@ impl Rows {
 }
 
 impl Write {
+    /// Whether rows of that text, with values of these types, can be added.
+    fn takes(&self, text: &str, columns: &[Box<dyn Column>]) -> bool {
+        let types =
+            |columns: &[Box<dyn Column>]| columns.iter().map(|one| (**one).type_id()).collect::<Vec<_>>();
+        self.text == text && types(&self.columns) == types(columns)
+    }
+
     async fn send(self, db: &mut PgConnection) -> Result<()> {
         let rows = self.columns.first().map_or(0, |column| column.rows());
         let operation = self.operation;
         let text = self.text();
         let mut arguments = PgArguments::default();
-        let is_for_rows = text != self.text || text.contains("unnest(");
         for column in self.columns {
             let added =
-                if is_for_rows { column.bind(&mut arguments) } else { column.bind_only(&mut arguments) };
+                if self.is_for_rows { column.bind(&mut arguments) } else { column.bind_only(&mut arguments) };
             added.map_err(|source| StoreError::Database { operation, source })?;
         }
         let done = sqlx::query_with(AssertSqlSafe(text), arguments).execute(db).await;
@@ -211,6 +211,19 @@ mod tests {
             ]
         );
         assert_eq!(rows.writes[0].columns[0].rows(), 2);
+    }
+
+    /// A missing value would be NULL.
+    #[test]
+    fn values_of_another_type_are_another_statement() {
+        let mut rows = Rows::default();
+        let place = || Place { table: "t".to_owned(), part: String::new() };
+        let text = "UPDATE t SET x = $1 {rows}".to_owned();
+        rows.keep("a", text.clone(), place(), vec![numbers(&[1])], true);
+        rows.next_step();
+        rows.keep("a", text, place(), vec![column("bigint", vec![Some(2_i64)])], true);
+        let values: Vec<usize> = rows.writes.iter().map(|write| write.columns[0].rows()).collect();
+        assert_eq!(values, [1, 1]);
     }
 
     #[test]
