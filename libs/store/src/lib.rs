@@ -94,9 +94,9 @@ pub use trace::{continue_trace, trace_parent};
 pub use tx::{Entry, Tx};
 pub use users::User;
 
-use crate::dialect::{Member, OpenedFile, Writer};
+use crate::dialect::{Member, OpenedFile, Writer, connection};
 use crate::group::Groups;
-use crate::sql::{Db, failed, within};
+use crate::sql::{Db, failed};
 
 /// Broadcasts held for a slow listener before it misses some.
 const BROADCAST_CAPACITY: usize = 4096;
@@ -293,8 +293,4 @@ impl Store {
             Pools::Postgres(pool) => pool.close().await,
         }
     }
-}
-
-async fn connection(pool: &PgPool) -> Result<PoolConnection<Postgres>> {
-    within(async { pool.acquire().await.map_err(failed("connect")) }).await
 }

@@ -22,7 +22,7 @@ use sqlx::{Postgres, Transaction};
 use tokio::sync::{broadcast, watch};
 
 use crate::batch::{Batch, Keeping};
-use crate::dialect::Member;
+use crate::dialect::{Member, begin};
 use crate::messages::{Published, Sent};
 use crate::record::Record;
 use crate::sql::{Db, Statement, failed, insertion, within};
@@ -110,9 +110,7 @@ impl Store {
                 file.check()?;
                 Open::Sqlite(writer.begin(name).await?)
             }
-            Pools::Postgres(pool) => {
-                Open::Postgres(within(async { pool.begin().await.map_err(failed(name)) }).await?)
-            }
+            Pools::Postgres(pool) => Open::Postgres(begin(pool, name).await?),
         };
         Ok(Tx {
             name,

@@ -128,6 +128,27 @@ async fn tls_is_verified() {
     assert!(matches!(error, StoreError::Database { .. }), "another name: {error:?}");
 }
 
+/// As after a restart of the server: no caller gets a connection that is closed, whatever it wants to do with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_that_the_server_ended_are_replaced() {
+    let (postgres, database, store) = fresh().await;
+    store.migrate().await.unwrap();
+    let name = add(&store, "kept").await;
+    let end = "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    let (store, name) = (&store, &name);
+    for round in 0..5 {
+        // Several sessions, all idle for a moment only.
+        let reads = (0..10).map(|_| async move { store.domain(name).await.unwrap() });
+        futures::future::join_all(reads).await;
+        assert!(store.connections().idle > 1, "there is something to end");
+        postgres.psql(&database, end).unwrap();
+        store.domain(name).await.unwrap();
+        add(store, &format!("new{round}")).await;
+        store.check_writes().await.unwrap();
+    }
+}
+
 /// An owner of the tables who may create no roles gives the rights to roles that are there; nobody else gives any, and
 /// what is there stays. Several at once do not disturb each other.
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@
 mod postgres;
 mod sqlite;
 
+pub(crate) use postgres::{begin, connection};
 pub(crate) use sqlite::{Member, OpenedFile, Writer};
 
 use domain::WorkKind;

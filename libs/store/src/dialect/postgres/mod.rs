@@ -13,6 +13,7 @@ mod list;
 mod open;
 
 pub(super) use open::refuse_shared_sessions;
+pub(crate) use open::{begin, connection};
 
 use domain::{DomainName, WorkKind};
 use jiff::Timestamp;

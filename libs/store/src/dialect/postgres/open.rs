@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{Clock, Entropy};
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection, Executor, PgPool};
+use sqlx::{ConnectOptions, Connection, Executor, PgPool, Postgres, Transaction};
 
 use crate::sql::{failed, within};
 use crate::{Pools, Result, Store, StoreError};
@@ -17,10 +18,9 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 const TIMEOUTS: &str = "SET statement_timeout = 15000; SET idle_in_transaction_session_timeout = 15000";
 const LOOKS: u32 = 3;
 const REFUSED_WITHIN: Duration = Duration::from_millis(500);
+/// PostgreSQL's code of the message that ends a session.
+const ADMIN_SHUTDOWN: &str = "57P01";
 const MAX_LIFETIME: Duration = Duration::from_mins(30);
-/// A connection that was idle for longer is tested before it is used again: the server may have gone away. A test
-/// before each use would double the round trips.
-const UNTESTED: Duration = Duration::from_secs(1);
 
 impl Store {
     /// Opens a store at a `postgres://` URL, whose parameters `sslmode`, `sslrootcert`, `sslcert` and `sslkey` are
@@ -36,9 +36,6 @@ impl Store {
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .max_lifetime(MAX_LIFETIME)
             .test_before_acquire(false)
-            .before_acquire(|connection, meta| {
-                Box::pin(async move { Ok(meta.idle_for < UNTESTED || connection.ping().await.is_ok()) })
-            })
             .after_connect(|connection, _| Box::pin(async { connection.execute(TIMEOUTS).await.map(drop) }))
             .connect_lazy_with(connect_options(url)?);
         Ok(Self::new(Pools::Postgres(pool), clock, entropy))
@@ -51,6 +48,43 @@ impl Store {
             pool.set_connect_options(connect_options(url)?);
         }
         Ok(())
+    }
+}
+
+/// Returns a connection that answers. The server closes idle ones when it restarts or an operator ends sessions.
+pub(crate) async fn connection(pool: &PgPool) -> Result<PoolConnection<Postgres>> {
+    within(async {
+        loop {
+            let mut connection = pool.acquire().await.map_err(failed("connect"))?;
+            if connection.ping().await.is_ok() {
+                return Ok(connection);
+            }
+        }
+    })
+    .await
+}
+
+/// Begins a transaction on a connection that answers. BEGIN is its own test: one before it would be another round trip.
+pub(crate) async fn begin(pool: &PgPool, name: &'static str) -> Result<Transaction<'static, Postgres>> {
+    within(async {
+        let connections = pool.options().get_max_connections();
+        for _ in 0..connections {
+            match pool.begin().await {
+                Err(error) if is_closed(&error) => {}
+                begun => return begun.map_err(failed(name)),
+            }
+        }
+        pool.begin().await.map_err(failed(name))
+    })
+    .await
+}
+
+/// Whether the connection was closed by the server.
+fn is_closed(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) => true,
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| code == ADMIN_SHUTDOWN),
+        _ => false,
     }
 }
 
